@@ -1,0 +1,21 @@
+# One image for API, workers and UI; docker-compose.yml says which command each runs.
+FROM python:3.12-slim
+
+RUN useradd --create-home --uid 1000 rlsd
+WORKDIR /app
+
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY backend backend
+COPY worker worker
+COPY frontend frontend
+COPY migrations migrations
+COPY examples examples
+COPY .streamlit .streamlit
+
+# The source stays in /app (editable), where migrations and the starter are found.
+RUN pip install --no-cache-dir --constraint constraints.txt torch \
+    && pip install --no-cache-dir --constraint constraints.txt --editable .
+
+USER rlsd
+ENV PYTHONUNBUFFERED=1
+ENTRYPOINT ["rlsd"]

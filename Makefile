@@ -1,0 +1,48 @@
+# Everything starts from a fresh clone: each target builds the environment it needs first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: demo up test bench lint format lock clean
+
+demo: $(VENV)/installed
+	$(BIN)/rlsd demo $(ARGS)
+
+up: $(VENV)/installed
+	$(BIN)/rlsd up $(ARGS)
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(VENV)/installed-dev
+	$(BIN)/python -m benchmarks $(ARGS)
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/rules
+
+format: $(VENV)/installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# torch comes first and alone: pip finds a CPU build where one is provided, and the rest is content with it.
+$(VENV)/installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+# Writes the versions this environment has; run it after changing what pyproject.toml asks for. What a machine's own
+# torch build brings along (CUDA libraries, a local version label) stays out, so that the file fits every machine.
+lock: $(VENV)/installed-dev
+	$(BIN)/pip freeze --exclude-editable | sed 's/+.*//' | grep -vE '^(nvidia-|triton|cuda-)' > constraints.txt
+
+clean:
+	rm -rf $(VENV)

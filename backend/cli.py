@@ -1,0 +1,225 @@
+"""The `rlsd` command: starts the application and its parts, manages keys, trains without services."""
+
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from backend.errors import AppError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="RLSD Workbench.", pretty_exceptions_enable=False)
+keys_app = typer.Typer(no_args_is_help=True, help="API keys.")
+app.add_typer(keys_app, name="keys")
+
+Host = Annotated[str, typer.Option(help="Address to listen on.")]
+
+
+def _replace_process(arguments: list[str]) -> NoReturn:
+    """Become another program: no parent stays between it and whoever signals it."""
+    os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606
+
+
+@app.command()
+def up(
+    host: Host = "127.0.0.1",
+    api_port: Annotated[int, typer.Option(help="Port of the API.")] = 8000,
+    ui_port: Annotated[int, typer.Option(help="Port of the UI.")] = 8501,
+    no_ui: Annotated[bool, typer.Option("--no-ui", help="Leave the UI out.")] = False,
+) -> None:
+    """Start everything on this machine: database, broker, API, workers, UI. Data in RLSD_HOME (./.rlsd)."""
+    from backend import application
+    from backend.settings import settings
+
+    stopping = False
+
+    def stop(*_: object) -> None:
+        nonlocal stopping
+        stopping = True
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    application.up(
+        settings(),
+        host=host,
+        api_port=api_port,
+        ui_port=None if no_ui else ui_port,
+        say=lambda line: print(line, flush=True),
+        stopping=lambda: stopping,
+    )
+
+
+@app.command()
+def down(timeout_s: Annotated[float, typer.Option(help="Seconds to wait for its end.")] = 60.0) -> None:
+    """Stop the application that uses RLSD_HOME."""
+    from backend.application import running_application
+    from backend.settings import settings
+
+    running = running_application(settings().home)
+    if running is None:
+        print("No application is running on this data folder.")
+        return
+    os.kill(running.pid, signal.SIGTERM)
+    deadline = time.monotonic() + timeout_s
+    while running_application(settings().home) is not None:
+        if time.monotonic() > deadline:
+            raise AppError(f"The application (process {running.pid}) did not stop within {timeout_s:g} s.")
+        time.sleep(0.1)
+    print("Stopped.")
+
+
+@app.command()
+def api(host: Host = "127.0.0.1", port: Annotated[int, typer.Option(help="Port.")] = 8000) -> None:
+    """Run the API alone (DATABASE_URL and BROKER_URL must be set)."""
+    _replace_process(
+        ["-m", "uvicorn", "backend.app:app", "--host", host, "--port", str(port), "--no-access-log"]
+        + ["--timeout-graceful-shutdown", "5"]
+    )
+
+
+@app.command()
+def worker(
+    queue: Annotated[str, typer.Option(help="`train` or `check`.")] = "train",
+    processes: Annotated[int, typer.Option(help="Processes of a check worker.", min=1)] = 1,
+) -> None:
+    """Run one Celery worker beside a GPU or for checks, after the sandbox has withstood its attacks."""
+    pools = {"train": ["--pool", "threads", "--concurrency", "1"], "check": ["--concurrency", str(processes)]}
+    if queue not in pools:
+        raise AppError(f"There is no queue '{queue}': use train or check.")
+    from backend.processes import run_module
+
+    run_module(
+        ["worker.sandbox.probe"], refusal="The sandbox did not withstand its attacks; this worker will not start."
+    )
+    _replace_process(
+        ["-m", "celery", "--app", "worker.tasks", "--quiet", "worker", "--queues", queue, *pools[queue]]
+        + ["--hostname", f"{queue}-{os.getpid()}@%h", "--without-mingle", "--loglevel", "INFO"]
+    )
+
+
+@app.command()
+def ui(host: Host = "127.0.0.1", port: Annotated[int, typer.Option(help="Port.")] = 8501) -> None:
+    """Run the UI alone (RLSD_API_URL names the API)."""
+    from backend.settings import REPOSITORY
+
+    _replace_process(
+        ["-m", "streamlit", "run", str(REPOSITORY / "frontend" / "streamlit_app.py")]
+        + ["--server.address", host, "--server.port", str(port), "--server.headless", "true"]
+        + ["--browser.gatherUsageStats", "false"]
+    )
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database (DATABASE_URL) to this version; make the first key where there is none."""
+    from backend.application import ensure_key
+    from backend.db.migrate import upgrade
+    from backend.settings import settings
+
+    upgrade(settings().required_database_url)
+    print("The database is up to date.")
+    first_key = ensure_key(settings().required_database_url, settings())
+    if first_key is not None:
+        print(f"Admin key (shown once): {first_key}")
+
+
+@app.command(name="sandbox-check", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def sandbox_check(context: typer.Context) -> None:
+    """Attack the verifier sandbox of this machine and say what level of protection it has."""
+    _replace_process(["-m", "worker.sandbox.probe", *context.args])
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
+def train(context: typer.Context) -> None:
+    """Run one job in the foreground, without any service: `rlsd train --help`."""
+    _replace_process(["-m", "worker.foreground", *context.args])
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
+def demo(context: typer.Context) -> None:
+    """From a file to a better model on the starter: `rlsd demo --help`."""
+    _replace_process(["-m", "backend.demo", *context.args])
+
+
+@app.command()
+def export(
+    job: Annotated[str, typer.Argument(help="Id of a finished job, `ftjob-…`.")],
+    output: Annotated[Path, typer.Option(help="Where the ZIP goes.")] = Path("adapter.zip"),
+    api_url: Annotated[str, typer.Option(envvar="RLSD_API_URL")] = "http://127.0.0.1:8000",
+    api_key: Annotated[str, typer.Option(envvar="RLSD_API_KEY", help="A key of the API.")] = "",
+) -> None:
+    """Download a job's adapter."""
+    from backend.client import Client
+
+    with Client(api_url, api_key) as client:
+        sha256 = client.download_adapter(job, output)
+    print(json.dumps({"adapter": str(output), "sha256": sha256}))
+
+
+@keys_app.command("create")
+def create(name: Annotated[str, typer.Argument(help="Whose key it is.")]) -> None:
+    """Make a key and show it once."""
+    from backend.db.engine import transaction
+    from backend.db.keys import create_key
+
+    with transaction(_database_url()) as session:
+        _, secret = create_key(session, name=name)
+    print(secret)
+
+
+@keys_app.command("list")
+def list_keys() -> None:
+    """Show all keys: id, first characters, name, state."""
+    from sqlalchemy import select
+
+    from backend.db.engine import transaction
+    from backend.db.keys import ApiKey
+
+    with transaction(_database_url()) as session:
+        for key in session.scalars(select(ApiKey).order_by(ApiKey.created_at)):
+            print(f"{key.id}  {key.prefix}…  {key.name}  {'revoked' if key.revoked_at else 'valid'}")
+
+
+@keys_app.command("revoke")
+def revoke(key_id: Annotated[str, typer.Argument(help="`key-…`, see `rlsd keys list`.")]) -> None:
+    """Make a key invalid at once."""
+    from backend.db.base import utc_now
+    from backend.db.engine import transaction
+    from backend.db.keys import ApiKey
+    from backend.errors import not_found
+
+    with transaction(_database_url()) as session:
+        key = session.get(ApiKey, key_id)
+        if key is None:
+            raise not_found("key", key_id)
+        key.revoked_at = key.revoked_at or utc_now()
+    print("Revoked.")
+
+
+def _database_url() -> str:
+    """The database that is configured, else that of the application running on RLSD_HOME."""
+    from backend.application import running_application
+    from backend.settings import settings
+
+    if settings().database_url is not None:
+        return settings().required_database_url
+    running = running_application(settings().home)
+    if running is None:
+        raise AppError("No application is running on this data folder: start it with `rlsd up`, or set DATABASE_URL.")
+    return running.database_url
+
+
+def main() -> None:
+    try:
+        app()
+    except AppError as error:
+        print(f"rlsd: {error.message}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

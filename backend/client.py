@@ -1,0 +1,65 @@
+"""A small client of the API for the command line and the demo. Other programs use the official `openai` client."""
+
+import hashlib
+import json
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import httpx
+
+from backend.errors import AppError
+
+
+class Client:
+    """One connection with one key. Every refusal of the API is raised as AppError with its sentence."""
+
+    def __init__(self, api_url: str, api_key: str) -> None:
+        self._http = httpx.Client(
+            base_url=api_url, headers={"authorization": f"Bearer {api_key}"}, timeout=httpx.Timeout(120.0)
+        )
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def get(self, path: str, **query: str | int) -> dict[str, Any]:
+        return self._answer(self._http.get(path, params=query))
+
+    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        return self._answer(self._http.post(path, json=body))
+
+    def upload(self, path: Path) -> dict[str, Any]:
+        with path.open("rb") as file:
+            return self._answer(
+                self._http.post("/v1/files", files={"file": (path.name, file)}, data={"purpose": "fine-tune"})
+            )
+
+    def download_adapter(self, job_id: str, path: Path) -> str:
+        """Stream the adapter's ZIP into `path`; returns its SHA-256."""
+        digest = hashlib.sha256()
+        with self._http.stream("GET", f"/v1/fine_tuning/jobs/{job_id}/adapter") as response:
+            if response.is_error:
+                response.read()
+                self._answer(response)
+            with path.open("wb") as file:
+                for piece in response.iter_bytes():
+                    digest.update(piece)
+                    file.write(piece)
+        return digest.hexdigest()
+
+    def _answer(self, response: httpx.Response) -> dict[str, Any]:
+        try:
+            body: dict[str, Any] = response.json()
+        except json.JSONDecodeError:
+            body = {"error": {"message": f"{response.request.url} answered with status {response.status_code}."}}
+        if response.is_error:
+            error = body["error"]
+            raise AppError(
+                error["message"], status=response.status_code, code=error.get("code"), param=error.get("param")
+            )
+        return body

@@ -1,0 +1,37 @@
+"""Connections: one engine a process, one session (and one commit) a request or task."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.orm import Session
+
+from backend.settings import settings
+
+
+def sqlalchemy_url(url: str) -> str:
+    """`postgresql://…` as users write it, with psycopg 3 as the driver."""
+    for prefix in ("postgresql://", "postgres://"):
+        if url.startswith(prefix):
+            return "postgresql+psycopg://" + url.removeprefix(prefix)
+    return url
+
+
+def driver_url(url: str) -> str:
+    """The URL as psycopg itself takes it."""
+    return url.replace("postgresql+psycopg://", "postgresql://", 1)
+
+
+@lru_cache(maxsize=4)
+def engine(url: str | None = None) -> Engine:
+    return create_engine(
+        sqlalchemy_url(url or settings().required_database_url), pool_pre_ping=True, pool_size=10, max_overflow=30
+    )
+
+
+@contextmanager
+def transaction(url: str | None = None) -> Iterator[Session]:
+    """A session that commits at the end of the block, or rolls back on an error."""
+    with Session(engine(url), expire_on_commit=False) as session, session.begin():
+        yield session

@@ -1,0 +1,42 @@
+"""Uploaded files and the dataset rows read from them."""
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, Index
+from sqlalchemy.dialects.postgresql import JSON
+from sqlalchemy.orm import Mapped, mapped_column
+
+from backend.db.base import Base, Json
+
+
+class File(Base):
+    """An upload: `sha256` names its bytes, `report` what was found in it, `mapping` the user's own column names."""
+
+    __tablename__ = "files"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    filename: Mapped[str]
+    purpose: Mapped[str]
+    size_bytes: Mapped[int]
+    sha256: Mapped[str] = mapped_column(ForeignKey("blobs.sha256"), index=True)
+    created_at: Mapped[datetime]
+    shape: Mapped[str | None]
+    mapping: Mapped[Json | None]
+    row_count: Mapped[int]
+    report: Mapped[Json]
+
+
+class DatasetRow(Base):
+    """One row in the normal form (SHAPES, Dataset rows). `number` counts rows from 0, `line` lines from 1.
+
+    JSON, not JSONB: order of keys and spelling of numbers are the user's, and stay.
+    """
+
+    __tablename__ = "dataset_rows"
+    __table_args__ = (Index(None, "row_hash"),)
+
+    file_id: Mapped[str] = mapped_column(ForeignKey("files.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    line: Mapped[int]
+    row_hash: Mapped[str]
+    normal: Mapped[Json] = mapped_column(JSON(none_as_null=True))

@@ -1,0 +1,63 @@
+"""Jobs and their events. State changes only through `backend.jobs.lifecycle` and `backend.jobs.lease`."""
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, Identity, Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from backend.db.base import Base, Json
+
+
+class Job(Base):
+    """One training run.
+
+    `request` is the body as it came, `spec` every setting as resolved (backend.jobs.spec), `grader` the verifier as it
+    was at creation. `fence` counts the claims: a write of a step names the fence it was made under (lease.py).
+    """
+
+    __tablename__ = "jobs"
+    __table_args__ = (Index(None, "state", "lease_until"), Index(None, "created_at", "id"))
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    state: Mapped[str]
+    wish: Mapped[str]
+    model: Mapped[str]
+    training_file: Mapped[str] = mapped_column(ForeignKey("files.id"), index=True)
+    validation_file: Mapped[str | None] = mapped_column(ForeignKey("files.id"), index=True)
+    seed: Mapped[int]
+    suffix: Mapped[str | None]
+    job_metadata: Mapped[Json | None]
+    request: Mapped[Json]
+    spec: Mapped[Json]
+    grader: Mapped[Json]
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    progress_at: Mapped[datetime | None]
+    step: Mapped[int] = mapped_column(default=0)
+    max_steps: Mapped[int]
+    trained_tokens: Mapped[int] = mapped_column(default=0)
+    lease_owner: Mapped[str | None]
+    lease_until: Mapped[datetime | None]
+    fence: Mapped[int] = mapped_column(default=0)
+    futile_claims: Mapped[int] = mapped_column(default=0)
+    error: Mapped[Json | None]
+    fine_tuned_model: Mapped[str | None] = mapped_column(unique=True)
+    adapter_sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"), index=True)
+    manifest: Mapped[Json | None]
+
+
+class JobEvent(Base):
+    """What happened, for people: `code` is stable, `message` one sentence, `data` the figures."""
+
+    __tablename__ = "job_events"
+    __table_args__ = (Index(None, "job_id", "number"),)
+
+    number: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    id: Mapped[str] = mapped_column(unique=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime]
+    level: Mapped[str]
+    code: Mapped[str]
+    message: Mapped[str]
+    data: Mapped[Json | None]

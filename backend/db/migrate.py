@@ -1,0 +1,43 @@
+"""Brings a database to the newest schema; refuses one that is newer than this code."""
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import create_engine, text
+
+from backend.db.engine import sqlalchemy_url
+from backend.errors import AppError
+from backend.settings import REPOSITORY
+
+LOCK = 7_215_000
+"""Number of the advisory lock under which one process migrates at a time."""
+
+
+def alembic_config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(REPOSITORY / "migrations"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def upgrade(database_url: str) -> None:
+    """Apply what is missing. Safe to run from several processes at once.
+
+    Raises AppError when the database was made by a newer version.
+    """
+    engine = create_engine(sqlalchemy_url(database_url))
+    config = alembic_config()
+    try:
+        with engine.begin() as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except CommandError as error:
+        newest = ScriptDirectory.from_config(config).get_current_head()
+        raise AppError(
+            f"The database is of another version than this code (which knows up to {newest}): {error}. "
+            "Use the version that wrote it, or restore a backup."
+        ) from error
+    finally:
+        engine.dispose()

@@ -1,0 +1,18 @@
+"""Saved verifiers. A verifier is immutable in each version; saving again adds a version."""
+
+from datetime import datetime
+
+from sqlalchemy.orm import Mapped, mapped_column
+
+from backend.db.base import Base, Json
+
+
+class Verifier(Base):
+    __tablename__ = "verifiers"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    spec: Mapped[Json]
+    spec_hash: Mapped[str]
+    created_at: Mapped[datetime]

@@ -1,0 +1,200 @@
+"""`rlsd demo`: the main road, as a user's program would take it: every step is a call of the HTTP API.
+
+It starts the application if none runs on RLSD_HOME and leaves it running, so that the job can be looked at in the UI.
+The last line printed is one JSON object.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from backend.application import Addresses, running_application
+from backend.client import Client
+from backend.db.engine import transaction
+from backend.db.keys import create_key
+from backend.errors import AppError
+from backend.jobs.lifecycle import TERMINAL, JobState
+from backend.settings import REPOSITORY, settings
+
+STARTER = REPOSITORY / "examples" / "starter"
+START_TIMEOUT_S = 90.0
+LOOK_S = 1.0
+
+
+def demo(
+    model: Annotated[str, typer.Option(help="`starter`, a hub id, or a folder with a model.")] = "starter",
+    job: Annotated[Path, typer.Option(help="Settings of the job.", exists=True)] = STARTER / "job.json",
+    train: Annotated[Path, typer.Option(help="Training rows.", exists=True)] = STARTER / "train.jsonl",
+    held_out: Annotated[Path, typer.Option(help="Held-out rows.", exists=True)] = STARTER / "held_out.jsonl",
+    verifier: Annotated[Path, typer.Option(help="Python verifier.", exists=True)] = STARTER / "verifier.py",
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps; replaces the job's number.", min=1)] = None,
+    output: Annotated[Path, typer.Option(help="Where the adapter goes.")] = Path("adapter.zip"),
+) -> None:
+    """Take a file and a verifier through the API, the queue, the sandbox and RLSD to a better model."""
+    started = time.monotonic()
+    addresses, model_name = _application(model)
+    with transaction(addresses.database_url) as session:
+        _, secret = create_key(session, name="demo")
+    print(f"UI {addresses.ui_url}   API {addresses.api_url}/docs   key {secret}", flush=True)
+    with Client(addresses.api_url, secret) as client:
+        grader = _verified(client, verifier, rows=held_out)
+        body = _job_body(client, job, model=model_name, train=train, held_out=held_out, grader=grader, steps=steps)
+        job_id = client.post("/v1/fine_tuning/jobs", body)["id"]
+        print(f"job {job_id}: {addresses.ui_url}/job?job={job_id}", flush=True)
+        finished = _watched(client, job_id)
+        if finished["status"] != JobState.SUCCEEDED:
+            raise AppError(f"The job ended as {finished['status']}: {(finished.get('error') or {}).get('message')}")
+        sha256 = client.download_adapter(job_id, output)
+        print(json.dumps(_summary(client, finished, output=output, sha256=sha256, seconds=time.monotonic() - started)))
+
+
+def _application(model: str) -> tuple[Addresses, str]:
+    """A running application that knows the model, and the model's name there."""
+    folder = Path(model)
+    name = folder.resolve().name if folder.is_dir() else model
+    running = running_application(settings().home)
+    if running is None:
+        running = _start_application({name: str(folder.resolve())} if folder.is_dir() else {})
+    elif folder.is_dir():
+        with transaction(running.database_url) as session:
+            _, secret = create_key(session, name="demo")
+        with Client(running.api_url, secret) as client:
+            if name not in {known["id"] for known in client.get("/v1/models")["data"]}:
+                raise AppError(f"The running application does not know {model}: stop it (`rlsd down`), try again.")
+    return running, name
+
+
+def _start_application(models: dict[str, str]) -> Addresses:
+    home = settings().home
+    home.mkdir(parents=True, exist_ok=True)
+    log = home / "up.log"
+    ports = ["--api-port", str(free_port(8000)), "--ui-port", str(free_port(8501))]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "backend.cli", "up", *ports],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=os.environ | {"RLSD_MODELS": json.dumps(settings().models | models)},
+        )
+    print(f"starting the application (data in {home}) ...", flush=True)
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while (running := running_application(home)) is None:
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.send_signal(signal.SIGTERM)
+            raise AppError(f"The application did not start:\n{log.read_text(errors='replace')}")
+        time.sleep(0.2)
+    return running
+
+
+def free_port(wanted: int) -> int:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError:
+            probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _verified(client: Client, path: Path, *, rows: Path) -> dict[str, Any]:
+    """The verifier, after it has given full marks to a worked answer and none to another row's."""
+    grader = {"type": "python", "name": path.stem, "source": path.read_text()}
+    client.post("/v1/fine_tuning/alpha/graders/validate", {"grader": grader})
+    items = [json.loads(line) for line in rows.read_text().splitlines()]
+    item = items[0]
+    other = next(candidate for candidate in items if candidate["answer"] != item["answer"])
+    for text, expected in ((item["solution"], 1.0), (other["solution"], 0.0), ("", 0.0)):
+        run = client.post("/v1/fine_tuning/alpha/graders/run", {"grader": grader, "item": item, "model_sample": text})
+        if run["reward"] != expected:
+            raise AppError(f"The verifier gave {run['x_record']} where {expected} was expected, for the text {text!r}.")
+    print("verifier: full marks for the reference, none for another row's answer or silence", flush=True)
+    return grader
+
+
+def _job_body(
+    client: Client, path: Path, *, model: str, train: Path, held_out: Path, grader: dict[str, Any], steps: int | None
+) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads(path.read_text())
+    reinforcement = body["method"]["reinforcement"]
+    reinforcement["grader"] = grader
+    if steps is not None:
+        reinforcement.setdefault("x_rlsd", {})["max_steps"] = steps
+    files = {}
+    for field, file in (("training_file", train), ("validation_file", held_out)):
+        uploaded = client.upload(file)
+        report = client.get(f"/v1/files/{uploaded['id']}/report")
+        print(f"{file.name}: {report['good']} rows, read as {report['shape']}", flush=True)
+        files[field] = uploaded["id"]
+    return body | files | {"model": model}
+
+
+def _watched(client: Client, job_id: str) -> dict[str, Any]:
+    """Print what happens until the job has ended. Returns the job."""
+    seen_events: set[str] = set()
+    shown = 0
+    while True:
+        job = client.get(f"/v1/fine_tuning/jobs/{job_id}")
+        for event in reversed(client.get(f"/v1/fine_tuning/jobs/{job_id}/events", limit=50)["data"]):
+            if event["id"] not in seen_events:
+                seen_events.add(event["id"])
+                print(f"  {event['message']}", flush=True)
+        for step in _new_steps(client, job_id, shown=shown):
+            shown = step["step"]
+            if shown % 10 == 0 or shown == 1:
+                print(f"  step {shown}/{job['x_progress']['max_steps']}  {_figures(step['values'])}", flush=True)
+        if job["status"] in TERMINAL:
+            return job
+        time.sleep(LOOK_S)
+
+
+def _new_steps(client: Client, job_id: str, *, shown: int) -> Iterator[dict[str, Any]]:
+    yield from client.get(f"/v1/fine_tuning/jobs/{job_id}/metrics", limit=1000, after=str(shown))["data"]
+
+
+def _figures(values: dict[str, float]) -> str:
+    return f"reward {values['reward_mean']:.2f}  mixed groups {values['groups_mixed']:.0%}  {values['step_s']:.2f} s"
+
+
+def _summary(client: Client, job: dict[str, Any], *, output: Path, sha256: str, seconds: float) -> dict[str, Any]:
+    results = {e["phase"]: e for e in client.get(f"/v1/fine_tuning/jobs/{job['id']}/evaluations")["data"]}
+    x_rlsd = job["method"]["reinforcement"]["x_rlsd"]
+    return {
+        "job": job["id"],
+        "method": x_rlsd["method"],
+        "baseline": _interval(results["baseline"]),
+        "trained": _interval(results["trained"]),
+        "p_value": results["trained"]["p_value"],
+        "steps": job["x_progress"]["step"],
+        "seconds": round(seconds, 1),
+        "adapter": str(output.resolve()),
+        "sha256": sha256,
+    }
+
+
+def _interval(result: dict[str, Any]) -> dict[str, Any]:
+    return {name: result[name] for name in ("mean", "low", "high", "n")}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    command = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    command.command()(demo)
+    try:
+        command(args=arguments, prog_name="rlsd demo")
+    except AppError as error:
+        print(f"rlsd: {error.message}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

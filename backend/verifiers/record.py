@@ -1,0 +1,75 @@
+"""The one form in which every call of a verifier ends (SHAPES, graders).
+
+An error is not a zero: only `ok` carries a score. Whoever adds up scores leaves the other three out and counts them.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+
+class ScoreStatus(StrEnum):
+    OK = "ok"
+    """The verifier gave a number."""
+    ABSTAIN = "abstain"
+    """The verifier returned None: it does not judge this completion."""
+    ERROR = "error"
+    """The verifier failed: an exception, a value that is no finite number, a lost process, an empty template path."""
+    TIMEOUT = "timeout"
+    """The verifier was stopped at its deadline."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreRecord:
+    """`score` is finite exactly when `status` is ok; `ms` is wall time inside the sandbox (the deadline for a timeout).
+
+    `reason` says why there is no score, or adds to it (traceback with the author's lines only). `stdout` is what the
+    verifier printed, cut.
+    """
+
+    score: float | None
+    status: ScoreStatus
+    reason: str | None = None
+    components: dict[str, float] = field(default_factory=dict)
+    ms: float = 0.0
+    stdout: str = ""
+
+    def __post_init__(self) -> None:
+        has_score = self.score is not None and math.isfinite(self.score)
+        if has_score != (self.status is ScoreStatus.OK) or (self.score is not None and not has_score):
+            raise ValueError(f"a record with status {self.status.value} cannot have the score {self.score}")
+
+    def to_json(self) -> dict[str, Any]:
+        """SHAPES' record; `stdout` is there only when something was printed."""
+        record: dict[str, Any] = {
+            "score": self.score,
+            "status": self.status.value,
+            "reason": self.reason,
+            "components": dict(self.components),
+            "ms": round(self.ms, 3),
+        }
+        return record | {"stdout": self.stdout} if self.stdout else record
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> "ScoreRecord":
+        return cls(
+            score=record["score"],
+            status=ScoreStatus(record["status"]),
+            reason=record.get("reason"),
+            components=dict(record.get("components") or {}),
+            ms=float(record.get("ms", 0.0)),
+            stdout=record.get("stdout", ""),
+        )
+
+    def counted_as_zero(self) -> "ScoreRecord":
+        """OpenAI's meaning of a failed grader: a score of 0, the reason kept. Ok and abstain stay as they are."""
+        if self.status not in (ScoreStatus.ERROR, ScoreStatus.TIMEOUT):
+            return self
+        reason = f"{self.status.value} counted as 0: {self.reason or 'no reason given'}"
+        return replace(self, score=0.0, status=ScoreStatus.OK, reason=reason)
+
+
+def error_record(reason: str, *, ms: float = 0.0, stdout: str = "") -> ScoreRecord:
+    return ScoreRecord(score=None, status=ScoreStatus.ERROR, reason=reason, ms=ms, stdout=stdout)

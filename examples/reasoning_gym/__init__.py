@@ -1,0 +1,1 @@
+"""A second example: short sums from the reasoning-gym package."""

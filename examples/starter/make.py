@@ -1,0 +1,122 @@
+"""Makes the starter again: `python -m examples.starter.make`, from the repository's root, a few minutes on one core.
+
+Writes `model/` (Hugging Face layout), `train.jsonl`, `held_out.jsonl` and `SHA256SUMS`. The same seed gives the same
+data and tokenizer everywhere; the weights agree between machines only as far as their arithmetic does.
+"""
+
+import argparse
+import hashlib
+import json
+import random
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import torch
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+
+from examples.starter.handbook import Chain, Handbook, every_chain, split_chains, write_handbook
+from examples.starter.pretrain import (
+    FULL,
+    Size,
+    hinted_lesson,
+    lessons,
+    new_model,
+    plain_lesson,
+    pretrain,
+)
+from examples.starter.tokenizer import train_tokenizer
+
+HERE: Final = Path(__file__).parent
+TRAIN_ROWS: Final = 400
+HELD_OUT_ROWS: Final = 200
+
+
+def dataset_row(handbook: Handbook, chain: Chain) -> dict[str, object]:
+    """One row of the data files."""
+    return {
+        "messages": [{"role": "user", "content": chain.question}],
+        "answer": handbook.answer(chain),
+        "solution": handbook.solution(chain),
+    }
+
+
+def write_rows(path: Path, rows: Sequence[dict[str, object]]) -> None:
+    """One JSON object a line."""
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+
+
+def tokenizer_texts(handbook: Handbook, chains: Sequence[Chain], *, rng: random.Random) -> list[str]:
+    """What the tokenizer learns its words from: prompts, hinted prompts, replies and the names of the roles."""
+    texts = []
+    for chain in chains:
+        for lesson in (plain_lesson(handbook, chain, rng=rng), hinted_lesson(handbook, chain, rng=rng)):
+            texts += [message["content"] for message in lesson.messages]
+            texts += [lesson.reply, "system\n", "user\n", "assistant\n"]
+    return texts
+
+
+def make_model(
+    handbook: Handbook, chains: Sequence[Chain], *, size: Size, seed: int, report: Callable[[str], None]
+) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
+    """Train tokenizer and model on these chains; questions that are not among them are never seen."""
+    rng = random.Random(f"{seed} lessons")
+    texts = tokenizer_texts(handbook, every_chain(), rng=random.Random(f"{seed} tokenizer"))
+    tokenizer = train_tokenizer(texts, vocabulary=size.vocabulary, context=size.context)
+    torch.manual_seed(seed)
+    model = new_model(tokenizer, size)
+    report(f"{model.num_parameters():,} parameters, {len(tokenizer)} tokens")
+    pretrain(
+        model, tokenizer, lessons(handbook, chains, count=size.lessons_per_step, rng=rng), size=size, report=report
+    )
+    return model, tokenizer
+
+
+def make(
+    folder: Path, *, size: Size, train_rows: int, held_out_rows: int, seed: int, report: Callable[[str], None]
+) -> None:
+    """Write the whole starter into a folder. The weights are stored as bfloat16."""
+    handbook = write_handbook(random.Random(f"{seed} handbook"))
+    train, held_out = split_chains(
+        handbook, train=train_rows, held_out=held_out_rows, rng=random.Random(f"{seed} split")
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_rows(folder / "train.jsonl", [dataset_row(handbook, chain) for chain in train])
+    write_rows(folder / "held_out.jsonl", [dataset_row(handbook, chain) for chain in held_out])
+    kept_back = set(held_out)
+    taught = [chain for chain in every_chain() if chain not in kept_back]
+    model, tokenizer = make_model(handbook, taught, size=size, seed=seed, report=report)
+    model.generation_config.update(do_sample=True, temperature=1.0, top_p=1.0, top_k=0, max_new_tokens=64)
+    model.to(torch.bfloat16).save_pretrained(folder / "model")
+    tokenizer.save_pretrained(folder / "model")
+    write_checksums(folder)
+
+
+def write_checksums(folder: Path) -> None:
+    """List what was made, in the form that `sha256sum --check` reads."""
+    made = [*sorted(path for path in (folder / "model").iterdir() if path.is_file()), *sorted(folder.glob("*.jsonl"))]
+    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder)}\n" for path in made]
+    (folder / "SHA256SUMS").write_text("".join(lines), encoding="utf-8")
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Make the starter: handbook, data, tokenizer and model.")
+    parser.add_argument("--folder", type=Path, default=HERE, help="where to write (default: beside this script)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    make(
+        arguments.folder,
+        size=FULL,
+        train_rows=TRAIN_ROWS,
+        held_out_rows=HELD_OUT_ROWS,
+        seed=arguments.seed,
+        report=partial(print, flush=True),
+    )
+
+
+if __name__ == "__main__":
+    main()

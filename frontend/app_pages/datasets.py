@@ -1,0 +1,118 @@
+"""Datasets: upload, list, and one dataset with its report and rows (`?dataset=file-…`)."""
+
+import streamlit as st
+
+from frontend import state, units
+from frontend.client import DataFile, FileReport, Row
+from frontend.components import row_view, upload
+
+PAGE = 20
+
+client, zone = state.client(), state.zone()
+
+
+def listing() -> None:
+    st.title("Datasets", anchor=False)
+    stored = upload.card(client)
+    if stored:
+        st.switch_page("app_pages/datasets.py", query_params={"dataset": stored})
+    page = client.files(after=state.address("after"), limit=PAGE)
+    if not page["data"]:
+        st.info(
+            "No dataset yet. Upload one above, for instance `examples/starter/train.jsonl`.", icon=":material/inbox:"
+        )
+        return
+    st.subheader("Your datasets", anchor=False)
+    for file in page["data"]:
+        with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"row_{file['id']}"):
+            with st.container(width="stretch", gap=None):
+                st.page_link(
+                    "app_pages/datasets.py",
+                    label=f"**{file['filename']}**",
+                    icon=":material/table_rows:",
+                    query_params={"dataset": file["id"]},
+                )
+                st.caption(f"uploaded {units.moment(file['created_at'], zone)}")
+            if file.get("rows") is not None:
+                st.caption(units.count(file["rows"], "row"), width="content")
+            st.caption(units.size(file["bytes"]), width="content")
+    if page["has_more"]:
+        older = {"after": page["data"][-1]["id"]}
+        st.page_link("app_pages/datasets.py", label="Older", icon=":material/chevron_right:", query_params=older)
+
+
+def one(file_id: str) -> None:
+    st.page_link("app_pages/datasets.py", label="All datasets", icon=":material/arrow_back:")
+    file = client.file(file_id)
+    report = client.file_report(file_id)
+    st.title(file["filename"], anchor=False)
+    actions(file)
+    figures(file, report)
+    if report["problems"]:
+        st.subheader("Rows that could not be read", anchor=False)
+        st.dataframe(list(report["problems"]), hide_index=True, alt="Problems by line")
+    rows_of(file_id, total=report["good"])
+
+
+def actions(file: DataFile) -> None:
+    with st.container(horizontal=True):
+        if st.button("Train with it", type="primary", icon=":material/add_circle:"):
+            st.switch_page("app_pages/new_job.py", query_params={"dataset": file["id"]})
+        st.download_button(
+            "Download the original",
+            data=lambda: client.file_content(file["id"]),
+            file_name=file["filename"],
+            mime="application/jsonl",
+            icon=":material/download:",
+            on_click="ignore",
+        )
+        with st.popover("Delete", icon=":material/delete:"):
+            st.write("The file and its rows are removed for everyone. This cannot be undone.")
+            if st.button("Delete for good", type="primary", key="delete_file"):
+                client.delete_file(file["id"])
+                st.switch_page("app_pages/datasets.py")
+
+
+def figures(file: DataFile, report: FileReport) -> None:
+    rows, size, shape, when = st.columns(4)
+    rows.metric("Rows", f"{report['good']:,}", border=True)
+    size.metric("Size", units.size(file["bytes"]), border=True)
+    shape.metric("Recognised as", report.get("shape") or "by your mapping", border=True)
+    when.metric("Uploaded", units.moment(file["created_at"], zone), border=True)
+    if report["bad"]:
+        st.warning(f"{units.count(report['bad'], 'row')} could not be read; see below.", icon=":material/warning:")
+    else:
+        st.success("Every row was read: each has a question and a reference.", icon=":material/check_circle:")
+
+
+def rows_of(file_id: str, *, total: int) -> None:
+    st.subheader("Rows", anchor=False)
+    shown = st.session_state.get("rows_shown", PAGE)
+    page = client.file_rows(file_id, limit=min(shown, 100))
+    rows: list[Row] = page["data"]
+    if not rows:
+        st.info("This dataset has no rows.", icon=":material/inbox:")
+        return
+    st.dataframe(
+        row_view.table(rows),
+        alt="Questions with their references",
+        column_config={
+            "question": st.column_config.TextColumn(width="large"),
+            "answer": st.column_config.TextColumn(width="small"),
+            "solution": st.column_config.TextColumn(width="medium"),
+        },
+        height=280,
+    )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        number = st.number_input("Look at row", min_value=0, max_value=len(rows) - 1, value=0, key="row_number")
+        st.caption(f"The first {len(rows):,} of {units.count(total, 'row')}; rows count from 0.")
+        if page["has_more"] and shown < 100:
+            st.button("Show more", key="more_rows", on_click=lambda: st.session_state.update(rows_shown=100))
+    row_view.both_forms(rows[int(number)])
+
+
+chosen = state.address("dataset")
+if chosen:
+    one(chosen)
+else:
+    listing()

@@ -1,0 +1,41 @@
+"""All jobs, the newest first."""
+
+import streamlit as st
+
+from frontend import state
+from frontend.components import job_list, problems
+
+PAGE = 20
+REFRESH_S = 4.0
+
+client, zone = state.client(), state.zone()
+
+
+@st.fragment(run_every=REFRESH_S)
+def listing() -> None:
+    after = state.address("after")
+    with problems.shown():
+        page = client.jobs(after=after, limit=PAGE)
+        jobs = page["data"]
+        if not jobs:
+            st.info("No job yet." if after is None else "No further jobs.", icon=":material/inbox:")
+            st.page_link("app_pages/new_job.py", label="Start the first one", icon=":material/add_circle:")
+            return
+        job_list.rows(jobs, zone=zone)
+        with st.container(horizontal=True):
+            if after is not None:
+                st.page_link("app_pages/jobs.py", label="Newest", icon=":material/first_page:")
+            if page["has_more"]:
+                st.page_link(
+                    "app_pages/jobs.py",
+                    label="Older",
+                    icon=":material/chevron_right:",
+                    query_params={"after": jobs[-1]["id"]},
+                )
+
+
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    st.title("Jobs", anchor=False, width="stretch")
+    if st.button("New job", type="primary", icon=":material/add:"):
+        st.switch_page("app_pages/new_job.py")
+listing()

@@ -1,0 +1,207 @@
+"""New job: three choices, a preset, the main settings; everything else folded."""
+
+import json
+import time
+import uuid
+
+import streamlit as st
+
+from frontend import state, units
+from frontend.client import ApiError, Client, DataFile, Json, Verifier
+from frontend.components import problems, setting_fields
+from frontend.job_settings import (
+    ADAPTER,
+    CREDIT,
+    MACHINE,
+    MAIN,
+    MEASURING,
+    PRESETS,
+    SAMPLING,
+    known,
+    request_body,
+)
+from frontend.verifier_starts import KINDS
+
+ROWS_LOOKED_AT = 20
+HELD_OUT = "a tenth of the dataset, held out"
+ATTEMPT = "new_job_attempt"
+SAME_WISH_S = 10.0
+
+client, zone = state.client(), state.zone()
+
+
+@st.cache_data(ttl=600, show_spinner=False)
+def settings_schema(_client: Client) -> Json:
+    """The API's description of a job's settings; empty where it gives none."""
+    try:
+        return _client.settings_schema()
+    except KeyError:
+        return {}
+
+
+def index_of(ids: list[str], wanted: str | None) -> int:
+    return ids.index(wanted) if wanted in ids else 0
+
+
+def missing_first(files: list[DataFile], verifiers: list[Verifier]) -> bool:
+    """Say what has to be there before a job can be made."""
+    if files and verifiers:
+        return False
+    st.info("A job needs a dataset and a verifier.", icon=":material/info:")
+    if not files:
+        st.page_link("app_pages/datasets.py", label="Upload a dataset", icon=":material/upload:")
+    if not verifiers:
+        link = {"verifier": "new"}
+        st.page_link("app_pages/verifiers.py", label="Write a verifier", icon=":material/edit:", query_params=link)
+    return True
+
+
+def choices(files: list[DataFile], verifiers: list[Verifier], models: list[str]) -> tuple[str, str, str | None]:
+    data_column, verifier_column, model_column = st.columns(3)
+    with data_column.container(border=True, height="stretch"):
+        names = {file["id"]: file["filename"] for file in files}
+        dataset = st.selectbox(
+            "Dataset",
+            list(names),
+            index=index_of(list(names), state.address("dataset")),
+            format_func=names.__getitem__,
+            key="job_dataset",
+        )
+        chosen = next(file for file in files if file["id"] == dataset)
+        rows = chosen.get("rows")
+        said = f"{units.count(rows, 'row')}, " if rows is not None else ""
+        st.caption(f"{said}uploaded {units.moment(chosen['created_at'], zone)}")
+    with verifier_column.container(border=True, height="stretch"):
+        labels = {verifier["id"]: verifier["name"] for verifier in verifiers}
+        verifier = st.selectbox(
+            "Verifier",
+            list(labels),
+            index=index_of(list(labels), state.address("verifier")),
+            format_func=labels.__getitem__,
+            key="job_verifier",
+        )
+        spec = next(found for found in verifiers if found["id"] == verifier)
+        st.caption(f"{KINDS.get(spec['grader']['type'], spec['grader']['type'])}, version {spec['version']}")
+    with model_column.container(border=True, height="stretch"):
+        model = st.selectbox(
+            "Base model",
+            models,
+            accept_new_options=True,
+            placeholder="name, hub id or folder",
+            key="job_model",
+            help="One of the list, or any causal language model by its Hugging Face id.",
+        )
+        st.caption("Its weights stay as they are; what is trained is an adapter.")
+    return dataset, verifier, model
+
+
+def blockers(dataset: str, model: str | None, *, hint: str) -> list[str]:
+    found = [] if model else ["Choose a base model."]
+    if hint == "solution":
+        rows = client.file_rows(dataset, limit=ROWS_LOOKED_AT)["data"]
+        without = sum(not row["reference"].get("solution") for row in rows)
+        if without:
+            found.append(
+                f"{without} of the first {units.count(len(rows), 'row')} have no worked solution, and the teacher is "
+                "to be shown it: choose the preset “As published”, the hint “answer”, or another dataset."
+            )
+    return found
+
+
+def size_of(settings: Json, schema: Json) -> None:
+    """What the numbers come to."""
+
+    def value(name: str) -> float | None:
+        said = settings.get(name, known(schema, name).default)
+        return said if isinstance(said, int | float) else None
+
+    steps, batch, group = value("max_steps"), value("batch_size"), value("num_generations")
+    if steps and batch and group:
+        st.caption(
+            f"{steps:,.0f} steps × {batch:,.0f} questions × {group:,.0f} completions = "
+            f"{steps * batch * group:,.0f} completions to write and verify."
+        )
+
+
+def folded(files: list[DataFile], dataset: str, schema: Json) -> tuple[Json, str | None, int | None]:
+    with st.expander("More settings", icon=":material/tune:"):
+        st.caption("What stays empty follows the preset and the defaults shown.")
+        filled: Json = {}
+        for title, settings in (
+            ("Credit: who gets how much", CREDIT),
+            ("Sampling and update", SAMPLING),
+            ("Measuring and keeping", MEASURING),
+            ("Machine", MACHINE),
+        ):
+            st.markdown(f"**{title}**")
+            filled |= setting_fields.fields(settings, schema=schema, key="set", columns=3)
+        st.markdown("**Adapter (LoRA)**")
+        lora = setting_fields.fields(ADAPTER, schema=schema.get("x_lora", {}), key="set_lora", columns=3)
+        st.markdown("**Held-out questions and seed**")
+        left, right = st.columns(2)
+        others = {file["id"]: file["filename"] for file in files if file["id"] != dataset}
+        validation = left.selectbox(
+            "Held-out dataset", list(others), index=None, format_func=others.__getitem__, placeholder=HELD_OUT
+        )
+        seed = right.number_input("Seed", min_value=0, value=None, step=1, placeholder="chosen by the service")
+    return filled | ({"lora": lora} if lora else {}), validation, None if seed is None else int(seed)
+
+
+def form(files: list[DataFile], verifiers: list[Verifier], models: list[str]) -> None:
+    schema = settings_schema(client)
+    dataset, verifier, model = choices(files, verifiers, models)
+    preset = st.segmented_control(
+        "Preset", list(PRESETS), format_func=lambda name: PRESETS[name][0], default="paper", required=True, key="preset"
+    )
+    st.caption(PRESETS[preset][1])
+    main = setting_fields.fields(MAIN, schema=schema, key="main", columns=5)
+    more, validation, seed = folded(files, dataset, schema)
+    settings = main | more
+    size_of(settings, schema)
+    name = st.text_input(
+        "Name (optional)", placeholder="invoices-1", max_chars=64, help="Letters, digits, dots, dashes.", key="job_name"
+    )
+    hint = more.get("hint", "solution" if preset == "steady" else "answer")
+    stops = blockers(dataset, model, hint=hint)
+    for stop in stops:
+        st.warning(stop, title="Before this job can start", icon=":material/block:")
+    if st.button("Start training", type="primary", icon=":material/rocket_launch:", disabled=bool(stops)):
+        start(
+            request_body(
+                dataset=dataset,
+                validation=validation,
+                verifier=verifier,
+                model=model or "",
+                name=name.strip(),
+                seed=seed,
+                x_rlsd={"preset": preset, **settings},
+            )
+        )
+
+
+def start(body: Json) -> None:
+    """Create the job. A second press within seconds is the same wish, not a second job."""
+    try:
+        with st.spinner("Creating the job…"):
+            job = client.create_job(body, idempotency_key=attempt(body))
+    except ApiError as error:
+        st.session_state.pop(ATTEMPT, None)
+        problems.show(error, title="The job was not created")
+        return
+    st.switch_page("app_pages/job.py", query_params={"job": job["id"]})
+
+
+def attempt(body: Json) -> str:
+    wanted, now = json.dumps(body, sort_keys=True), time.monotonic()
+    earlier: tuple[str, str, float] | None = st.session_state.get(ATTEMPT)
+    if earlier is None or earlier[0] != wanted or now - earlier[2] > SAME_WISH_S:
+        earlier = (wanted, str(uuid.uuid4()), now)
+        st.session_state[ATTEMPT] = earlier
+    return earlier[1]
+
+
+st.title("New job", anchor=False)
+st.write("Choose data, a verifier and a model. Everything else has a sensible default.")
+all_files, all_verifiers = client.files()["data"], client.verifiers()["data"]
+if not missing_first(all_files, all_verifiers):
+    form(all_files, all_verifiers, [model["id"] for model in client.models() if model.get("owned_by") != "adapter"])

@@ -1,0 +1,113 @@
+"""Verifiers: list, and the editor (`?verifier=ver-…` or `?verifier=new`)."""
+
+import streamlit as st
+
+from frontend import state, units
+from frontend.client import ApiError, Json, Verifier
+from frontend.components import problems, try_out, verifier_editor
+from frontend.verifier_starts import KINDS, STARTS
+
+NEW = "new"
+PAGE = 50
+SAVED = "verifier_saved"
+
+client, zone = state.client(), state.zone()
+
+
+def listing() -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.title("Verifiers", anchor=False, width="stretch")
+        if st.button("New verifier", type="primary", icon=":material/add:"):
+            st.switch_page("app_pages/verifiers.py", query_params={"verifier": NEW})
+    st.write("A verifier says whether what the model wrote is right. It is the rule that training follows.")
+    saved: list[Verifier] = client.verifiers(limit=PAGE)["data"]
+    if not saved:
+        st.info("No verifier yet. Start from a ready one and try it on a row of your data.", icon=":material/inbox:")
+        return
+    for verifier in saved:
+        with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"row_{verifier['id']}"):
+            with st.container(width="stretch", gap=None):
+                st.page_link(
+                    "app_pages/verifiers.py",
+                    label=f"**{verifier['name']}**",
+                    icon=":material/fact_check:",
+                    query_params={"verifier": verifier["id"]},
+                )
+                st.caption(f"saved {units.moment(verifier['created_at'], zone)}")
+            kind = str(verifier["grader"]["type"])
+            st.badge(KINDS.get(kind, kind), color="gray")
+            st.caption(f"version {verifier['version']}", width="content")
+
+
+def editor(chosen: str) -> None:
+    st.page_link("app_pages/verifiers.py", label="All verifiers", icon=":material/arrow_back:")
+    saved = None if chosen == NEW else client.verifier(chosen)
+    st.title(saved["name"] if saved else "New verifier", anchor=False)
+    if st.session_state.pop(SAVED, False):
+        st.toast("Saved.", icon=":material/check_circle:")
+    write, try_it = st.columns([3, 2], gap="large")
+    with write:
+        if saved:
+            grader, key = versions(saved)
+        else:
+            grader, key = starting_point()
+        name = st.text_input(
+            "Name", value=saved["name"] if saved else "", placeholder="invoice total", key=f"{chosen}_name"
+        )
+        edited = verifier_editor.fields(grader, key=key)
+        save(saved, name=name.strip(), grader=edited)
+    with try_it:
+        try_out.panel(client, edited)
+
+
+def starting_point() -> tuple[Json, str]:
+    names = [start.name for start in STARTS]
+    chosen = st.selectbox(
+        "Start from", names, key="start_from", help="Choosing another replaces what is written below."
+    )
+    place = names.index(chosen)
+    return STARTS[place].grader, f"new_{place}"
+
+
+def versions(saved: Verifier) -> tuple[Json, str]:
+    """The spec to edit: the newest version, or an older one chosen to go back to; and the key of its draft."""
+    if saved["version"] == 1:
+        st.caption(
+            f"Version 1, saved {units.moment(saved['created_at'], zone)}. Saving adds a version; jobs keep theirs."
+        )
+        return saved["grader"], f"edit_{saved['id']}_1"
+    every: list[Verifier] = sorted(
+        client.verifier_versions(saved["id"])["data"], key=lambda version: version["version"], reverse=True
+    )
+    labels = {v["version"]: f"version {v['version']}, {units.moment(v['created_at'], zone)}" for v in every}
+    number = st.selectbox(
+        "Version", list(labels), format_func=labels.__getitem__, key=f"version_{saved['id']}_{len(every)}"
+    )
+    spec = next(version["grader"] for version in every if version["version"] == number)
+    return spec, f"edit_{saved['id']}_{number}"
+
+
+def save(saved: Verifier | None, *, name: str, grader: Json) -> None:
+    label = f"Save as version {saved['version'] + 1}" if saved else "Save"
+    if not st.button(label, type="primary", icon=":material/save:", key="save_verifier"):
+        return
+    if not name:
+        st.error("Give the verifier a name first.", icon=":material/error:")
+        return
+    try:
+        if saved:
+            stored = client.add_verifier_version(saved["id"], name=name, grader=grader)
+        else:
+            stored = client.create_verifier(name=name, grader=grader)
+    except ApiError as error:
+        problems.show(error, title="Not saved")
+        return
+    st.session_state[SAVED] = True
+    st.switch_page("app_pages/verifiers.py", query_params={"verifier": stored["id"]})
+
+
+selected = state.address("verifier")
+if selected:
+    editor(selected)
+else:
+    listing()

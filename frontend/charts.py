@@ -1,0 +1,127 @@
+"""The charts, as Altair specs over tidy tables. Colours come from the theme (frontend/.streamlit/config.toml).
+
+A spec never holds data: `draw` hands both to Streamlit apart, so that new rows are put into a standing chart instead of
+replacing it, and a live curve grows without flicker.
+"""
+
+from typing import Any
+
+import altair as alt
+import streamlit as st
+
+from frontend.client import Evaluation, Metrics
+
+SMOOTH_STEPS = 10
+HEIGHT_PX = 260
+RIGHT, MIXED, WRONG = "all right", "mixed", "all wrong"
+GROUP_COLORS = {RIGHT: "#16a34a", MIXED: "#6366f1", WRONG: "#dc2626"}
+
+
+Table = list[dict[str, Any]]
+"""Rows of a tidy table, by column."""
+
+
+def draw(chart: alt.Chart | alt.LayerChart, data: Table, *, key: str, alt_text: str) -> None:
+    spec: dict[str, Any] = chart.to_dict()
+    spec.pop("data", None)
+    st.vega_lite_chart(data, spec, key=key, alt=alt_text, height=HEIGHT_PX)
+
+
+def _empty() -> alt.Chart:
+    return alt.Chart(alt.NamedData("rows"))
+
+
+def table_of(metrics: list[Metrics], names: dict[str, str]) -> Table:
+    """Long table `step, series, value`: `names` gives the words for metrics' names; absent ones are left out."""
+    return [
+        {"step": m["step"], "series": label, "value": m["values"][name]}
+        for m in metrics
+        for name, label in names.items()
+        if m["values"].get(name) is not None
+    ]
+
+
+def reward_table(metrics: list[Metrics]) -> Table:
+    """`step, reward, smooth`: the mean reward of each step and its running mean."""
+    known = [(m["step"], m["values"]["reward_mean"]) for m in metrics if m["values"].get("reward_mean") is not None]
+    table = []
+    for place, (step, reward) in enumerate(known):
+        window = [value for _, value in known[max(0, place + 1 - SMOOTH_STEPS) : place + 1]]
+        table.append({"step": step, "reward": reward, "smooth": sum(window) / len(window)})
+    return table
+
+
+def _steps_axis() -> alt.X:
+    return alt.X("step:Q", title="step", axis=alt.Axis(tickMinStep=1, format=",d", grid=False))
+
+
+def reward_curve(table: Table, *, key: str) -> None:
+    base = _empty().encode(x=_steps_axis())
+    tooltip = [
+        alt.Tooltip("step:Q", title="step"),
+        alt.Tooltip("reward:Q", title="mean reward", format=".3f"),
+        alt.Tooltip("smooth:Q", title=f"mean of {SMOOTH_STEPS} steps", format=".3f"),
+    ]
+    scale = alt.Scale(zero=True, nice=True)
+    y = alt.Y("reward:Q", title="mean reward", scale=scale)
+    points = base.mark_circle(size=22, opacity=0.35).encode(y=y, tooltip=tooltip)
+    line = base.mark_line(strokeWidth=2.5).encode(y=alt.Y("smooth:Q", title="mean reward"), tooltip=tooltip)
+    draw(points + line, table, key=key, alt_text="Mean reward of each training step, with a running mean")
+
+
+def group_shares(metrics: list[Metrics], *, key: str) -> None:
+    """How many prompts had all, some or none of their samples right: only mixed ones teach."""
+    names = {"groups_all_right": RIGHT, "groups_mixed": MIXED, "groups_all_wrong": WRONG}
+    chart = (
+        _empty()
+        .mark_area(interpolate="step-after", opacity=0.85)
+        .encode(
+            x=_steps_axis(),
+            y=alt.Y("value:Q", stack="normalize", title="share of prompts", axis=alt.Axis(format="%")),
+            color=alt.Color(
+                "series:N",
+                title=None,
+                scale=alt.Scale(domain=list(GROUP_COLORS), range=list(GROUP_COLORS.values())),
+                legend=alt.Legend(orient="bottom"),
+            ),
+            order=alt.Order("series:N"),
+            tooltip=["step:Q", alt.Tooltip("series:N", title="samples"), alt.Tooltip("value:Q", format=".0%")],
+        )
+    )
+    draw(chart, table_of(metrics, names), key=key, alt_text="Share of prompts all right, mixed, all wrong, by step")
+
+
+def held_out(evaluations: list[Evaluation], *, key: str) -> None:
+    """Mean score on held-out questions with its interval, before, between and after."""
+    words = {"baseline": "before", "interim": "between", "trained": "after"}
+    table = [
+        {
+            "when": f"{words.get(e['phase'], e['phase'])} (step {e['step']})",
+            "mean": e["mean"],
+            "low": e["low"],
+            "high": e["high"],
+        }
+        for e in evaluations
+    ]
+    tooltip = ["when:N", *(alt.Tooltip(f"{name}:Q", format=".3f") for name in ("mean", "low", "high"))]
+    base = _empty().encode(y=alt.Y("when:N", sort=None, title=None, axis=alt.Axis(labelLimit=140)))
+    scale = alt.Scale(zero=True, nice=True)
+    bars = base.mark_rule(strokeWidth=4, opacity=0.45).encode(
+        x=alt.X("low:Q", title="held-out score, 95 % interval", scale=scale), x2="high:Q", tooltip=tooltip
+    )
+    means = base.mark_point(filled=True, size=110, opacity=1).encode(x="mean:Q", tooltip=tooltip)
+    draw(bars + means, table, key=key, alt_text="Held-out score before and after training, with intervals")
+
+
+def metric_curves(metrics: list[Metrics], names: dict[str, str], *, unit: str, key: str) -> None:
+    chart = (
+        _empty()
+        .mark_line(strokeWidth=2)
+        .encode(
+            x=_steps_axis(),
+            y=alt.Y("value:Q", title=unit, scale=alt.Scale(zero=False)),
+            color=alt.Color("series:N", title=None, legend=alt.Legend(orient="bottom") if len(names) > 1 else None),
+            tooltip=["step:Q", "series:N", alt.Tooltip("value:Q", format=".4g")],
+        )
+    )
+    draw(chart, table_of(metrics, names), key=key, alt_text=f"{', '.join(names.values())} by step")

@@ -1,0 +1,328 @@
+"""The only way from the pages to the service: typed calls of its HTTP API.
+
+Every failure, a refusal or an API that does not answer, becomes one `ApiError` whose message is the API's own sentence.
+The shapes below hold what the pages read; the API may send more.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import IO, Any, Literal, NotRequired, TypedDict, cast
+
+import httpx
+
+DEFAULT_API_URL = "http://127.0.0.1:8000"
+TIMEOUT = httpx.Timeout(120.0, connect=5.0)
+"""Long for reading: trying a verifier waits for a worker."""
+
+Json = dict[str, Any]
+
+
+class ApiError(Exception):
+    """A call that failed. `message` is a sentence for people; `status` 0 means that nothing answered."""
+
+    def __init__(
+        self, message: str, *, status: int, code: str | None, param: str | None, request_id: str | None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+        self.code = code
+        self.param = param
+        self.request_id = request_id
+
+    @property
+    def signed_out(self) -> bool:
+        """The key is unknown or was revoked."""
+        return self.status == 401
+
+
+class DataFile(TypedDict):
+    id: str
+    bytes: int
+    created_at: int
+    filename: str
+    purpose: str
+    rows: NotRequired[int]
+    shape: NotRequired[str | None]
+
+
+class Problem(TypedDict):
+    line: NotRequired[int]
+    row: NotRequired[int]
+    code: str
+    message: str
+
+
+class FileReport(TypedDict):
+    rows: int
+    good: int
+    bad: int
+    shape: str | None
+    problems: list[Problem]
+
+
+class Reference(TypedDict):
+    answer: str | None
+    solution: NotRequired[str | None]
+
+
+class Row(TypedDict):
+    """The normal form of a dataset row; `item` is the original, kept verbatim."""
+
+    id: str
+    messages: list[Json]
+    reference: Reference
+    hint: NotRequired[Json | None]
+    item: Json
+    split: NotRequired[str | None]
+
+
+class Verifier(TypedDict):
+    id: str
+    name: str
+    version: int
+    created_at: int
+    grader: Json
+
+
+class ScoreRecord(TypedDict):
+    score: float | None
+    status: Literal["ok", "abstain", "error", "timeout"]
+    reason: str | None
+    components: dict[str, float]
+    ms: float
+    stdout: NotRequired[str]
+
+
+class Job(TypedDict):
+    id: str
+    status: str
+    model: str
+    created_at: int
+    started_at: NotRequired[int | None]
+    finished_at: int | None
+    training_file: str
+    validation_file: str | None
+    trained_tokens: int | None
+    fine_tuned_model: str | None
+    seed: int
+    error: Json | None
+    method: Json
+    step: NotRequired[int]
+    max_steps: NotRequired[int]
+    suffix: NotRequired[str | None]
+
+
+class Event(TypedDict):
+    id: str
+    created_at: int
+    level: str
+    message: str
+    code: NotRequired[str]
+
+
+class Metrics(TypedDict):
+    step: int
+    created_at: int
+    values: dict[str, float]
+
+
+class Evaluation(TypedDict):
+    step: int
+    phase: str
+    mean: float
+    low: float
+    high: float
+    n: int
+    k: int
+    p_value: NotRequired[float | None]
+    difference: NotRequired[Json | None]
+
+
+class Rollout(TypedDict):
+    id: str
+    step: int
+    row: int
+    sample: int
+    completion: str
+    record: ScoreRecord
+    advantage: float
+    truncated: NotRequired[bool]
+    has_tokens: NotRequired[bool]
+
+
+class Tokens(TypedDict):
+    ids: list[int]
+    text: list[str]
+    logp_student: list[float]
+    logp_teacher: list[float] | None
+    weight: list[float]
+    advantage: list[float]
+
+
+class Page(TypedDict):
+    """One piece of a list; ask again with `after` = `last_id` while `has_more`."""
+
+    data: list[Any]
+    first_id: NotRequired[str | None]
+    last_id: NotRequired[str | None]
+    has_more: bool
+
+
+def api_url() -> str:
+    return os.environ.get("RLSD_API_URL", DEFAULT_API_URL).rstrip("/")
+
+
+def new_connections() -> httpx.Client:
+    """A pool of connections to the API, shared by everyone who looks at this UI; it holds no key."""
+    return httpx.Client(base_url=api_url(), timeout=TIMEOUT)
+
+
+class Client:
+    """The API as one person, known by their key, may use it."""
+
+    def __init__(self, connections: httpx.Client, *, key: str) -> None:
+        self._connections = connections
+        self._headers = {"Authorization": f"Bearer {key}"}
+
+    # -- files -------------------------------------------------------------------------------------------------------
+
+    def files(self, *, after: str | None = None, limit: int = 100) -> Page:
+        return cast("Page", self._get("/v1/files", after=after, limit=limit, order="desc"))
+
+    def file(self, file_id: str) -> DataFile:
+        return cast("DataFile", self._get(f"/v1/files/{file_id}"))
+
+    def upload(self, content: IO[bytes], *, filename: str, mapping: str | None) -> DataFile:
+        """Store a dataset. `mapping` is JSON: {"question": column, "answer": column, "hint"?: column}."""
+        form = {"purpose": "fine-tune"} | ({"mapping": mapping} if mapping else {})
+        return cast("DataFile", self._call("POST", "/v1/files", data=form, files={"file": (filename, content)}))
+
+    def delete_file(self, file_id: str) -> None:
+        self._call("DELETE", f"/v1/files/{file_id}")
+
+    def file_content(self, file_id: str) -> bytes:
+        return self._bytes(f"/v1/files/{file_id}/content")
+
+    def file_report(self, file_id: str) -> FileReport:
+        return cast("FileReport", self._get(f"/v1/files/{file_id}/report"))
+
+    def file_rows(self, file_id: str, *, after: str | None = None, limit: int) -> Page:
+        return cast("Page", self._get(f"/v1/files/{file_id}/rows", after=after, limit=limit))
+
+    # -- verifiers ---------------------------------------------------------------------------------------------------
+
+    def verifiers(self, *, after: str | None = None, limit: int = 100) -> Page:
+        return cast("Page", self._get("/v1/verifiers", after=after, limit=limit, order="desc"))
+
+    def verifier(self, verifier_id: str) -> Verifier:
+        return cast("Verifier", self._get(f"/v1/verifiers/{verifier_id}"))
+
+    def verifier_versions(self, verifier_id: str) -> Page:
+        return cast("Page", self._get(f"/v1/verifiers/{verifier_id}/versions", limit=100))
+
+    def create_verifier(self, *, name: str, grader: Json) -> Verifier:
+        return cast("Verifier", self._call("POST", "/v1/verifiers", json={"name": name, "grader": grader}))
+
+    def add_verifier_version(self, verifier_id: str, *, name: str, grader: Json) -> Verifier:
+        path = f"/v1/verifiers/{verifier_id}/versions"
+        return cast("Verifier", self._call("POST", path, json={"name": name, "grader": grader}))
+
+    def run_grader(self, grader: Json, *, item: Json, model_sample: str) -> ScoreRecord:
+        """Score one text, in the sandbox of a worker."""
+        body = {"grader": grader, "item": item, "model_sample": model_sample}
+        return cast("ScoreRecord", self._call("POST", "/v1/fine_tuning/alpha/graders/run", json=body)["x_record"])
+
+    # -- jobs --------------------------------------------------------------------------------------------------------
+
+    def models(self) -> list[Json]:
+        return cast("list[Json]", self._get("/v1/models")["data"])
+
+    def jobs(self, *, after: str | None = None, limit: int = 20) -> Page:
+        return cast("Page", self._get("/v1/fine_tuning/jobs", after=after, limit=limit))
+
+    def job(self, job_id: str) -> Job:
+        return cast("Job", self._get(f"/v1/fine_tuning/jobs/{job_id}"))
+
+    def create_job(self, body: Json, *, idempotency_key: str) -> Job:
+        """The same key and body again give the job that was made the first time."""
+        headers = {"Idempotency-Key": idempotency_key}
+        return cast("Job", self._call("POST", "/v1/fine_tuning/jobs", json=body, headers=headers))
+
+    def ask_job(self, job_id: str, wish: Literal["cancel", "pause", "resume"]) -> Job:
+        return cast("Job", self._call("POST", f"/v1/fine_tuning/jobs/{job_id}/{wish}"))
+
+    def events(self, job_id: str, *, limit: int = 50) -> list[Event]:
+        """The newest first."""
+        return cast("list[Event]", self._get(f"/v1/fine_tuning/jobs/{job_id}/events", limit=limit)["data"])
+
+    def metrics(self, job_id: str, *, after: str | None, limit: int = 1000) -> Page:
+        """Steps in order, those after step `after`."""
+        return cast("Page", self._get(f"/v1/fine_tuning/jobs/{job_id}/metrics", after=after, limit=limit))
+
+    def evaluations(self, job_id: str) -> list[Evaluation]:
+        return cast("list[Evaluation]", self._get(f"/v1/fine_tuning/jobs/{job_id}/evaluations")["data"])
+
+    def rollouts(self, job_id: str, *, step: int | None, row: int | None, after: str | None, limit: int) -> Page:
+        path = f"/v1/fine_tuning/jobs/{job_id}/rollouts"
+        return cast("Page", self._get(path, step=step, row=row, after=after, limit=limit))
+
+    def tokens(self, job_id: str, rollout_id: str) -> Tokens:
+        return cast("Tokens", self._get(f"/v1/fine_tuning/jobs/{job_id}/rollouts/{rollout_id}/tokens"))
+
+    def adapter(self, job_id: str) -> bytes:
+        """The trained adapter as a ZIP."""
+        return self._bytes(f"/v1/fine_tuning/jobs/{job_id}/adapter")
+
+    def settings_schema(self) -> Json:
+        """JSON schema of a job's settings, from the API's own description of itself."""
+        return cast("Json", self._get("/openapi.json")["components"]["schemas"]["RlsdSettings"])
+
+    # -- the wire ----------------------------------------------------------------------------------------------------
+
+    def _get(self, path: str, **query: str | int | None) -> Json:
+        return self._call("GET", path, params={name: value for name, value in query.items() if value is not None})
+
+    def _call(self, method: str, path: str, **content: Any) -> Json:
+        return cast("Json", self._send(method, path, **content).json())
+
+    def _bytes(self, path: str) -> bytes:
+        return self._send("GET", path).content
+
+    def _send(self, method: str, path: str, headers: Mapping[str, str] | None = None, **content: Any) -> httpx.Response:
+        try:
+            response = self._connections.request(method, path, headers={**self._headers, **(headers or {})}, **content)
+        except httpx.TransportError as error:
+            raise _no_answer(error) from error
+        if response.is_error:
+            raise _refusal(response)
+        return response
+
+
+def everything(first: Page, *, more: Any) -> Iterator[Any]:
+    """All items of a list: `more(after)` fetches the page behind an id."""
+    page = first
+    yield from page["data"]
+    while page["has_more"] and page.get("last_id"):
+        page = more(page["last_id"])
+        yield from page["data"]
+
+
+def _no_answer(error: httpx.TransportError) -> ApiError:
+    what = "took too long" if isinstance(error, httpx.TimeoutException) else "does not answer"
+    message = f"The service at {api_url()} {what}. See that it is running (`rlsd up`), then try again."
+    return ApiError(message, status=0, code="no_answer", param=None, request_id=None)
+
+
+def _refusal(response: httpx.Response) -> ApiError:
+    try:
+        body: Mapping[str, Any] = response.json()["error"]
+    except (ValueError, KeyError, TypeError):
+        body = {"message": f"The service answered {response.status_code} {response.reason_phrase}."}
+    return ApiError(
+        str(body.get("message")),
+        status=response.status_code,
+        code=body.get("code"),
+        param=body.get("param"),
+        request_id=response.headers.get("x-request-id"),
+    )

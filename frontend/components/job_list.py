@@ -1,0 +1,35 @@
+"""Jobs in rows: state, progress, when, and the way in."""
+
+from zoneinfo import ZoneInfo
+
+import streamlit as st
+
+from frontend import units
+from frontend.client import Job
+from frontend.job_states import MOVING, look
+
+
+def title_of(job: Job) -> str:
+    """The name people gave it, or the model and the end of the id."""
+    return job.get("suffix") or f"{job['model'].rsplit('/', 1)[-1]} · {job['id'][-6:]}"
+
+
+def row(job: Job, *, zone: ZoneInfo) -> None:
+    state = look(job["status"])
+    with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"row_{job['id']}"):
+        with st.container(width="stretch", gap=None):
+            st.page_link(
+                "app_pages/job.py", label=f"**{title_of(job)}**", icon=state.icon, query_params={"job": job["id"]}
+            )
+            st.caption(f"{job['model']} · started {units.moment(job['created_at'], zone)}")
+        step, most = job.get("step") or 0, job.get("max_steps") or 0
+        if most and (job["status"] in MOVING or job["status"] == "paused"):
+            st.progress(min(step / most, 1.0), text=f"step {step:,} of {most:,}", width=220)
+        elif most:
+            st.caption(f"{step:,} of {units.count(most, 'step')}", width="content")
+        st.badge(state.label, color=state.color)
+
+
+def rows(jobs: list[Job], *, zone: ZoneInfo) -> None:
+    for job in jobs:
+        row(job, zone=zone)

@@ -1,0 +1,99 @@
+"""The learning of a job as pictures, and the verdict of the held-out questions."""
+
+import streamlit as st
+
+from frontend import charts, units
+from frontend.client import Evaluation
+from frontend.feed import JobFeed
+
+CURVES: dict[str, tuple[str, dict[str, str]]] = {
+    "Completion length": ("tokens", {"completion_tokens_mean": "mean", "completion_tokens_max": "longest"}),
+    "Verifier faults": ("share", {"errored": "errors", "timed_out": "timeouts", "abstained": "abstained"}),
+    "Truncated completions": ("share", {"truncated": "truncated"}),
+    "Entropy": ("nats a token", {"entropy": "entropy"}),
+    "Distance to the base model": ("KL, nats a token", {"kl_to_start": "KL"}),
+    "Teacher's weights": ("mean weight", {"weight_mean_positive": "right", "weight_mean_negative": "wrong"}),
+    "Gradient norm": ("norm", {"gradient_norm": "norm"}),
+    "Time by part": (
+        "seconds",
+        {"rollout_s": "writing", "reward_s": "verifying", "teacher_s": "teacher", "update_s": "update"},
+    ),
+    "Leakage": ("share of completions that speak of a reference", {"leakage": "leakage"}),
+}
+
+
+def verdict(evaluations: list[Evaluation]) -> None:
+    """Did it get better? In words, then as intervals."""
+    before = next((e for e in evaluations if e["phase"] == "baseline"), None)
+    after = next((e for e in evaluations if e["phase"] == "trained"), None)
+    st.subheader("Held-out questions", anchor=False)
+    if before is None:
+        st.caption("Questions kept out of training are answered before and after. The first figures come soon.")
+        return
+    left, right = st.columns(2)
+    _score(left, "Before training", before, against=None)
+    if after is None:
+        right.metric("After training", "–", border=True, help="Measured at the end.", height="stretch")
+    else:
+        _score(right, "After training", after, against=before)
+        _judged(after)
+    charts.held_out(evaluations, key="held_out")
+
+
+def _score(
+    place: st.delta_generator.DeltaGenerator, label: str, found: Evaluation, *, against: Evaluation | None
+) -> None:
+    place.metric(
+        label,
+        f"{found['mean']:.3f}",
+        delta=None if against is None else f"{found['mean'] - against['mean']:+.3f}",
+        border=True,
+        height="stretch",
+    )
+    place.caption(
+        f"95 % interval {found['low']:.3f} to {found['high']:.3f}; {units.count(found['n'], 'question')}, "
+        f"{units.count(found['k'], 'completion')} each"
+    )
+
+
+def _judged(after: Evaluation) -> None:
+    difference, p = after.get("difference"), after.get("p_value")
+    if difference is None:
+        return
+    interval = f"95 % interval {difference['low']:+.3f} to {difference['high']:+.3f}"
+    chance = "" if p is None else f", p {units.small_probability(p)}"
+    said = f"The difference is {difference['mean']:+.3f} ({interval}{chance})."
+    if difference["low"] > 0:
+        st.success(f"{said} Zero lies outside: training helped.", title="Better", icon=":material/trending_up:")
+    elif difference["high"] < 0:
+        st.error(f"{said} Zero lies outside: training did harm.", title="Worse", icon=":material/trending_down:")
+    else:
+        st.info(
+            f"{said} Zero lies inside: no difference was shown. More held-out questions narrow the interval.",
+            title="Undecided",
+            icon=":material/help:",
+        )
+
+
+def curves(feed: JobFeed) -> None:
+    if not feed.metrics:
+        st.caption("Curves appear with the first step.")
+        return
+    left, right = st.columns(2)
+    with left:
+        st.subheader("Reward", anchor=False, help="Mean score of each step's completions; the line is a running mean.")
+        charts.reward_curve(charts.reward_table(feed.metrics), key="reward_curve")
+    with right:
+        st.subheader("Groups", anchor=False, help="Only questions answered both right and wrong teach something.")
+        charts.group_shares(feed.metrics, key="group_shares")
+
+
+def further_curves(feed: JobFeed) -> None:
+    newest = feed.metrics[-1]["values"] if feed.metrics else {}
+    there = [name for name, (_, series) in CURVES.items() if any(metric in newest for metric in series)]
+    if not there:
+        st.caption("Curves appear with the first step.")
+        return
+    chosen = st.selectbox("Curve", there, key="curve")
+    unit, series = CURVES[chosen]
+    charts.metric_curves(feed.metrics, series, unit=unit, key=f"curve_{there.index(chosen)}")

@@ -1,0 +1,54 @@
+"""Dataset rows as people read them: what the model is asked, what is right, what it came from."""
+
+from typing import Any
+
+import streamlit as st
+
+from frontend.client import Row
+
+
+def text_of(content: Any) -> str:
+    """The text of a message; parts that are no text are named."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return "\n".join(part.get("text") or f"[{part.get('type', 'part')}]" for part in content)
+    return "" if content is None else str(content)
+
+
+def question(row: Row) -> str:
+    """The last message of the user."""
+    asked = [message for message in row["messages"] if message.get("role") == "user"] or row["messages"]
+    return text_of(asked[-1].get("content")) if asked else ""
+
+
+def table(rows: list[Row]) -> list[dict[str, Any]]:
+    return [
+        {
+            "question": question(row),
+            "answer": row["reference"].get("answer"),
+            "solution": row["reference"].get("solution"),
+            "hint from": (row.get("hint") or {}).get("source"),
+        }
+        for row in rows
+    ]
+
+
+def both_forms(row: Row) -> None:
+    """One row side by side: the normal form as a conversation, and the original."""
+    left, right = st.columns(2)
+    with left.container(border=True, height="stretch"):
+        st.markdown("**As the model sees it**")
+        for message in row["messages"]:
+            with st.chat_message("user" if message.get("role") == "user" else "assistant"):
+                st.caption(str(message.get("role")))
+                st.text(text_of(message.get("content")))
+        st.markdown("**What is right**")
+        st.code(row["reference"].get("answer") or "no reference answer", language=None, wrap_lines=True)
+        solution = row["reference"].get("solution")
+        if solution:
+            st.markdown("**Worked solution** (only the teacher sees it)")
+            st.code(solution, language=None, wrap_lines=True)
+    with right.container(border=True, height="stretch"):
+        st.markdown("**As uploaded**")
+        st.json(row["item"])

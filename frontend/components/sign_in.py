@@ -1,0 +1,62 @@
+"""The sign-in form, and the piece of JavaScript that fetches the cookie."""
+
+import streamlit as st
+
+from frontend import state
+from frontend.client import ApiError, Client
+
+FETCH_COOKIE = """
+export default function ({ data, setTriggerValue }) {
+  fetch(new URL("session", document.baseURI), { method: "POST", body: data.ticket, credentials: "same-origin" })
+    .finally(() => setTriggerValue("fetched", true));
+}
+"""
+
+_fetch_cookie = st.components.v2.component("rlsd_fetch_cookie", js=FETCH_COOKIE)
+
+
+def keep_signed_in() -> None:
+    """After sign-in, let the browser turn its ticket into the cookie; does nothing otherwise."""
+    ticket = st.session_state.get(state.TICKET)
+    if ticket is not None:
+        _fetch_cookie(
+            key="fetch_cookie",
+            data={"ticket": ticket},
+            on_fetched_change=lambda: st.session_state.pop(state.TICKET, None),
+        )
+
+
+def form() -> None:
+    """Ask for a key and try it at the API."""
+    _, middle, _ = st.columns([1, 1.6, 1])
+    with middle:
+        st.title("RLSD Workbench", anchor=False)
+        st.write("Train a small open model on your own business logic, with your data and your verifier.")
+        note = st.session_state.get(state.NOTE)
+        if note:
+            st.warning(note, icon=":material/key_off:")
+        with st.form("sign_in", border=True):
+            key = st.text_input(
+                "API key",
+                type="password",
+                placeholder="rlsd-…",
+                help="It begins with rlsd- and is shown once, when it is made.",
+            )
+            asked = st.form_submit_button("Sign in", type="primary", width="stretch")
+        st.caption("The first key is printed when the Workbench starts for the first time (`rlsd up`).")
+        if asked:
+            _try_key(key.strip())
+
+
+def _try_key(key: str) -> None:
+    if not key or not key.isascii() or not key.isprintable():
+        st.error("Paste your API key first." if not key else "A key has no such characters: paste it once more.")
+        return
+    try:
+        Client(state.connections(), key=key).models()
+    except ApiError as error:
+        message = "This key is not known. Check that it is whole." if error.signed_out else error.message
+        st.error(message, icon=":material/error:")
+        return
+    state.sign_in(key)
+    st.rerun()

@@ -1,0 +1,90 @@
+"""Running a verifier that is being edited, saved or not, against a text."""
+
+import json
+
+import streamlit as st
+
+from frontend import units
+from frontend.client import ApiError, Client, Json, Row
+from frontend.components import problems, row_view, verdict
+
+PASTED, FROM_DATA = "Pasted row", "Row of a dataset"
+ROWS = 50
+
+
+def panel(client: Client, grader: Json) -> None:
+    st.subheader("Try it", anchor=False)
+    st.caption("Runs in the sandbox, as in training.")
+    source = st.segmented_control("Row from", [FROM_DATA, PASTED], default=FROM_DATA, required=True, key="try_from")
+    item, answer, solution = _pasted_item() if source == PASTED else _row_item(client)
+    if solution or answer:
+        with st.container(horizontal=True):
+            st.button("Put in the right answer", key="try_right", on_click=_fill, args=(solution or answer,))
+            st.button("Put in a wrong one", key="try_wrong", on_click=_fill, args=("Answer: no idea",))
+    text = st.text_area(
+        "What the model might write", height=120, key="try_text", placeholder="Paste or write a completion…"
+    )
+    if st.button("Run the verifier", icon=":material/play_arrow:", key="try_go", disabled=item is None):
+        _run(client, grader, item=item or {}, text=text)
+    shown = st.session_state.get("try_verdict")
+    if shown is not None:
+        if st.session_state.get("try_verdict_of") != _fingerprint(grader, item, text):
+            st.caption("The verdict below is of an earlier version, row or text.")
+        verdict.show(shown)
+
+
+def _fill(text: str) -> None:
+    st.session_state["try_text"] = text
+
+
+def _fingerprint(grader: Json, item: Json | None, text: str) -> str:
+    return json.dumps([grader, item, text], sort_keys=True)
+
+
+def _run(client: Client, grader: Json, *, item: Json, text: str) -> None:
+    st.session_state.pop("try_verdict", None)
+    try:
+        with st.spinner("Running…"):
+            st.session_state["try_verdict"] = client.run_grader(grader, item=item, model_sample=text)
+        st.session_state["try_verdict_of"] = _fingerprint(grader, item, text)
+    except ApiError as error:
+        problems.show(error, title="The verifier could not be run")
+
+
+def _pasted_item() -> tuple[Json | None, str | None, str | None]:
+    written = st.text_area("The row, as JSON", value='{"answer": "42"}', height=90, key="try_item")
+    try:
+        item = json.loads(written)
+    except ValueError as error:
+        st.warning(f"Not JSON yet: {error}", icon=":material/warning:")
+        return None, None, None
+    if not isinstance(item, dict):
+        st.warning('A row is an object: {"answer": "42"}.', icon=":material/warning:")
+        return None, None, None
+    answer = item.get("answer")
+    return item, None if answer is None else str(answer), None
+
+
+def _row_item(client: Client) -> tuple[Json | None, str | None, str | None]:
+    files = client.files()["data"]
+    if not files:
+        st.info("There is no dataset yet: paste a row instead, or upload one.", icon=":material/inbox:")
+        return None, None, None
+    names = {file["id"]: file["filename"] for file in files}
+    chosen = st.selectbox("Dataset", list(names), format_func=names.__getitem__, key="try_dataset")
+    rows: list[Row] = client.file_rows(chosen, limit=ROWS)["data"]
+    if not rows:
+        st.info("This dataset has no rows.", icon=":material/inbox:")
+        return None, None, None
+    number = int(
+        st.number_input(
+            "Row", 0, len(rows) - 1, 0, key="try_row", help=f"One of the first {units.count(len(rows), 'row')}, from 0."
+        )
+    )
+    row = rows[number]
+    with st.container(border=True):
+        st.caption("Question")
+        st.text(row_view.question(row))
+        st.caption("Reference answer")
+        st.text(row["reference"].get("answer") or "none")
+    return row["item"], row["reference"].get("answer"), row["reference"].get("solution")

@@ -1,0 +1,111 @@
+"""What the Job page shows, kept up to date by at most one request a tick.
+
+Opening a page reads everything once. After that each tick asks for the thing most likely to have changed: new steps
+while the job runs, now and then its state, events and evaluations. A state that changed is followed by all the rest.
+"""
+
+from dataclasses import dataclass, field
+
+from frontend.client import Client, Evaluation, Event, Job, Metrics, Page
+from frontend.job_states import ENDED
+
+TICK_S = 2.0
+STATE_EVERY = 4
+EVENTS_EVERY = 9
+STEPS_A_REQUEST = 1000
+
+
+@dataclass(slots=True)
+class JobFeed:
+    """One job as last seen. `left_to_ask` are requests that are due, the next one last."""
+
+    job: Job
+    metrics: list[Metrics] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    evaluations: list[Evaluation] = field(default_factory=list)
+    ticks: int = 0
+    left_to_ask: list[str] = field(default_factory=list)
+
+    @classmethod
+    def open(cls, client: Client, job_id: str) -> "JobFeed":
+        feed = cls(job=client.job(job_id))
+        feed.events = client.events(job_id)
+        feed.evaluations = client.evaluations(job_id)
+        while feed.read_steps(client):
+            pass
+        return feed
+
+    @property
+    def job_id(self) -> str:
+        return self.job["id"]
+
+    @property
+    def ended(self) -> bool:
+        return self.job["status"] in ENDED
+
+    @property
+    def settled(self) -> bool:
+        """Nothing more will change."""
+        return self.ended and not self.left_to_ask
+
+    @property
+    def step(self) -> int:
+        return max(self.metrics[-1]["step"] if self.metrics else 0, self.job.get("step") or 0)
+
+    @property
+    def max_steps(self) -> int:
+        return self.job.get("max_steps") or 0
+
+    def tick(self, client: Client) -> None:
+        """Make one request, or none once everything is settled."""
+        if self.settled:
+            return
+        self.ticks += 1
+        self._ask(client, self._due())
+
+    def refresh_state(self, client: Client) -> None:
+        self._ask(client, "job")
+
+    def read_steps(self, client: Client) -> bool:
+        """Fetch steps after the last one known. True: there are more to fetch."""
+        last = str(self.metrics[-1]["step"]) if self.metrics else None
+        page: Page = client.metrics(self.job_id, after=last, limit=STEPS_A_REQUEST)
+        self.metrics.extend(page["data"])
+        return page["has_more"]
+
+    def _due(self) -> str:
+        if self.left_to_ask:
+            return self.left_to_ask.pop()
+        if self.job["status"] not in ("running", "pausing") or self.ticks % STATE_EVERY == 0:
+            return "job"
+        if self.max_steps and self.step >= self.max_steps:
+            return "job"
+        return "events" if self.ticks % EVENTS_EVERY == 0 else "metrics"
+
+    def _ask(self, client: Client, what: str) -> None:
+        if what == "job":
+            before = self.job["status"]
+            self.job = client.job(self.job_id)
+            if self.job["status"] != before:
+                self.left_to_ask = ["metrics", "evaluations", "events"]
+        elif what == "events":
+            known = self.events[0]["id"] if self.events else None
+            self.events = client.events(self.job_id)
+            if self.events and self.events[0]["id"] != known and "evaluations" not in self.left_to_ask:
+                self.left_to_ask.insert(0, "evaluations")
+        elif what == "evaluations":
+            self.evaluations = client.evaluations(self.job_id)
+        else:
+            self.read_steps(client)
+
+
+def seconds_left(metrics: list[Metrics], *, max_steps: int) -> float | None:
+    """Time to the last step at the pace of the newest ones; None before two steps are known."""
+    recent = metrics[-20:]
+    if len(recent) < 2:
+        return None
+    steps = recent[-1]["step"] - recent[0]["step"]
+    times = [m["values"].get("step_s") for m in recent]
+    known = [t for t in times if t is not None]
+    pace = sum(known) / len(known) if known else (recent[-1]["created_at"] - recent[0]["created_at"]) / max(steps, 1)
+    return pace * max(max_steps - recent[-1]["step"], 0)

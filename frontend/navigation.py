@@ -1,0 +1,36 @@
+"""What every page run begins with: the sign-in gate, the menu, the guard around the page."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from frontend import state
+from frontend.components import problems, sign_in
+
+HERE = Path(__file__).parent
+
+st.set_page_config(page_title="RLSD Workbench", page_icon=":material/model_training:", layout="wide")
+st.html(HERE / "style.css")
+
+home = st.Page("app_pages/home.py", title="Home", icon=":material/home:", default=True)
+datasets = st.Page("app_pages/datasets.py", title="Datasets", icon=":material/table_rows:")
+verifiers = st.Page("app_pages/verifiers.py", title="Verifiers", icon=":material/fact_check:")
+new_job = st.Page("app_pages/new_job.py", title="New job", icon=":material/add_circle:")
+jobs = st.Page("app_pages/jobs.py", title="Jobs", icon=":material/list_alt:")
+job = st.Page("app_pages/job.py", title="Job", icon=":material/show_chart:", visibility="hidden")
+
+is_signed_in = state.signed_in()
+page = st.navigation(
+    {"": [home], "Prepare": [datasets, verifiers], "Train": [new_job, jobs, job]},
+    position="sidebar" if is_signed_in else "hidden",
+)
+
+if is_signed_in:
+    st.logo(HERE / "logo.svg", size="large", icon_image=HERE / "logo_small.svg")
+    with st.sidebar:
+        st.button("Sign out", icon=":material/logout:", type="tertiary", key="sign_out", on_click=state.sign_out)
+    with problems.page_guard():
+        page.run()
+    sign_in.keep_signed_in()
+else:
+    sign_in.form()

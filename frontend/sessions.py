@@ -1,0 +1,70 @@
+"""Who is signed in, so that a refreshed page need not ask for the key again.
+
+The key stays in this process. A browser holds a random session id in a cookie that scripts cannot read (HttpOnly) and
+other sites cannot send (SameSite=Strict). Streamlit's pages cannot set such a cookie, so after sign-in the page hands a
+ticket, good once and for a minute, to `POST /session`, which answers with the cookie. Signing out forgets the session
+here, whatever the browser keeps. A restart of the UI signs everyone out.
+"""
+
+import secrets
+import threading
+import time
+from dataclasses import dataclass
+
+COOKIE = "rlsd_session"
+IDLE_S = 12 * 3600.0
+TICKET_S = 60.0
+MOST_SESSIONS = 10_000
+
+
+@dataclass(slots=True)
+class Session:
+    key: str
+    used_at: float
+
+
+class Sessions:
+    """Thread-safe: page scripts and the route that sets the cookie run beside each other."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sessions: dict[str, Session] = {}
+        self._tickets: dict[str, tuple[str, float]] = {}
+
+    def open(self, key: str) -> tuple[str, str]:
+        """Begin a session. Returns its id, for the page, and a ticket, for the browser to fetch the cookie with."""
+        session_id, ticket, now = secrets.token_urlsafe(32), secrets.token_urlsafe(32), time.monotonic()
+        with self._lock:
+            self._forget_old(now)
+            self._sessions[session_id] = Session(key=key, used_at=now)
+            self._tickets[ticket] = (session_id, now)
+        return session_id, ticket
+
+    def redeem(self, ticket: str) -> str | None:
+        """The session id a ticket stands for, once."""
+        with self._lock:
+            session_id, issued_at = self._tickets.pop(ticket, (None, 0.0))
+        return session_id if time.monotonic() - issued_at < TICKET_S else None
+
+    def key_of(self, session_id: str) -> str | None:
+        now = time.monotonic()
+        with self._lock:
+            session = self._sessions.get(session_id)
+            if session is None or now - session.used_at > IDLE_S:
+                return None
+            session.used_at = now
+            return session.key
+
+    def close(self, session_id: str) -> None:
+        with self._lock:
+            self._sessions.pop(session_id, None)
+
+    def _forget_old(self, now: float) -> None:
+        self._tickets = {t: (s, at) for t, (s, at) in self._tickets.items() if now - at < TICKET_S}
+        self._sessions = {s: held for s, held in self._sessions.items() if now - held.used_at <= IDLE_S}
+        while len(self._sessions) >= MOST_SESSIONS:
+            del self._sessions[min(self._sessions, key=lambda s: self._sessions[s].used_at)]
+
+
+sessions = Sessions()
+"""The one of this process."""

@@ -1,0 +1,37 @@
+"""The UI's server: Streamlit with one route of our own, which sets the sign-in cookie.
+
+Start it with `streamlit run frontend/streamlit_app.py`; `RLSD_API_URL` says where the API is. What a browser sees
+begins in `navigation.py`.
+"""
+
+from pathlib import Path
+
+import streamlit as st
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from frontend.sessions import COOKIE, IDLE_S, sessions
+
+MAX_TICKET_BYTES = 200
+
+
+async def keep_signed_in(request: Request) -> Response:
+    """Exchange a ticket (the body) for the session cookie. 403 for a ticket that is unknown, used or too old."""
+    ticket = b""
+    async for chunk in request.stream():
+        ticket += chunk
+        if len(ticket) > MAX_TICKET_BYTES:
+            return Response(status_code=403)
+    session_id = sessions.redeem(ticket.decode("ascii", errors="replace"))
+    if session_id is None:
+        return Response(status_code=403)
+    response = Response(status_code=204)
+    secure = "https" in (request.url.scheme, request.headers.get("x-forwarded-proto"))
+    response.set_cookie(
+        COOKIE, session_id, max_age=int(IDLE_S), path="/", httponly=True, samesite="strict", secure=secure
+    )
+    return response
+
+
+app = st.App(Path(__file__).with_name("navigation.py"), routes=[Route("/session", keep_signed_in, methods=["POST"])])

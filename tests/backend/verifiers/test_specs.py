@@ -1,0 +1,116 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.errors import AppError
+from backend.verifiers.specs import Python, Regex, StringCheck, parse_spec, spec_hash, spec_json
+
+STRING_CHECK = {"type": "string_check", "name": "n", "input": "a", "reference": "b", "operation": "eq"}
+PYTHON = {"type": "python", "name": "n", "source": "def grade(sample, item):\n    return 1.0\n"}
+
+
+def refused(obj):
+    with pytest.raises(AppError) as caught:
+        parse_spec(obj)
+    assert caught.value.status == 400
+    return caught.value
+
+
+def test_openai_objects_are_accepted_as_they_are():
+    assert isinstance(parse_spec(STRING_CHECK), StringCheck)
+    assert isinstance(parse_spec(PYTHON | {"image_tag": "2025-05-08"}), Python)
+
+
+def test_neq_is_another_spelling_of_ne():
+    assert spec_hash(parse_spec(STRING_CHECK | {"operation": "neq"})) == spec_hash(
+        parse_spec(STRING_CHECK | {"operation": "ne"})
+    )
+
+
+@pytest.mark.parametrize("kind", ["text_similarity", "multi", "score_model", "label_model"])
+def test_types_not_built_yet_are_refused_with_those_that_are(kind):
+    error = refused({"type": kind})
+    assert error.param == "grader.type"
+    assert "string_check, regex, python" in error.message
+
+
+@pytest.mark.parametrize("obj", [None, 3, "regex", [], {}, {"type": None}, {"type": ["regex"]}, {"type": "regexp"}])
+def test_what_is_no_grader_is_refused(obj):
+    assert refused(obj).param in ("grader", "grader.type")
+
+
+def test_a_missing_field_an_unknown_field_and_a_wrong_value_are_named():
+    assert refused({"type": "regex"}).param == "grader.pattern"
+    assert refused({"type": "regex", "pattern": "a", "patern": "b"}).param == "grader.patern"
+    assert refused(STRING_CHECK | {"operation": "equals"}).param == "grader.operation"
+    assert refused(STRING_CHECK | {"input": 3}).param == "grader.input"
+    assert refused(STRING_CHECK | {"reference": "{{row.answer}}"}).param == "grader.reference"
+
+
+def test_the_callers_own_name_of_the_field_is_used():
+    with pytest.raises(AppError) as caught:
+        parse_spec({"type": "regex", "pattern": "("}, param="method.reinforcement.grader")
+    assert caught.value.param == "method.reinforcement.grader.pattern"
+
+
+def test_a_bad_pattern_is_refused_with_the_position():
+    error = refused({"type": "regex", "pattern": "Answer: (\\d+"})
+    assert error.param == "grader.pattern"
+    assert "position 8" in error.message
+
+
+@pytest.mark.parametrize("pattern", ["(" * 5000 + ")" * 5000, "a{1,99999999999}", "(?P<answer>a)(?P<answer>b)", "[z-a]"])
+def test_patterns_that_cannot_compile_are_refused(pattern):
+    assert refused({"type": "regex", "pattern": pattern}).param == "grader.pattern"
+
+
+def test_flags_are_checked_and_used():
+    spec = parse_spec({"type": "regex", "pattern": "a.b", "flags": "is"})
+    assert isinstance(spec, Regex)
+    assert spec.compiled().search("A\nB")
+    assert refused({"type": "regex", "pattern": "a", "flags": "g"}).param == "grader.flags"
+
+
+def test_a_reference_that_nothing_would_be_compared_with_is_refused():
+    assert refused({"type": "regex", "pattern": r"(\d+)", "reference": "{{item.answer}}"}).param == "grader.reference"
+
+
+@pytest.mark.parametrize(
+    ("source", "part"),
+    [
+        ("def grade(sample, item)\n    return 1", "Line 1"),
+        ("x = 1", "no function"),
+        ("\0", "null bytes"),
+        ("-" * 100_000 + "1", "nested too deeply"),
+        ("a" + ".b" * 100_000, "nested too deeply"),
+        ("(" * 10_000, "nested parentheses"),
+        ("#" * 300_000, "limit is 262144"),
+    ],
+)
+def test_bad_source_is_refused_with_a_reason(source, part):
+    error = refused({"type": "python", "source": source})
+    assert error.param == "grader.source"
+    assert part in error.message
+
+
+def test_the_hash_depends_on_content_and_not_on_defaults_spelt_out():
+    plain = parse_spec(PYTHON)
+    assert spec_hash(plain) == spec_hash(parse_spec(PYTHON | {"error_counts_as_zero": False, "isolation": "auto"}))
+    assert spec_hash(plain) != spec_hash(parse_spec(PYTHON | {"error_counts_as_zero": True}))
+    assert parse_spec(spec_json(plain)) == plain
+
+
+@given(st.text(max_size=60))
+def test_any_pattern_is_compiled_or_refused(pattern):
+    try:
+        spec = parse_spec({"type": "regex", "pattern": pattern})
+    except AppError as error:
+        assert error.param == "grader.pattern"  # noqa: PT017 - either outcome is right
+    else:
+        assert isinstance(spec, Regex)
+
+
+@given(st.text(max_size=200))
+def test_any_source_is_accepted_or_refused(source):
+    with pytest.raises(AppError):
+        parse_spec({"type": "python", "source": "def grade(a, b, c): pass\n" + source})

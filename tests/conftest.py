@@ -1,0 +1,38 @@
+"""Real services for the tests: one embedded PostgreSQL and Valkey a session, emptied between tests."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from backend.db.engine import engine, transaction
+from backend.db.models import metadata
+from backend.embedded import Services, embedded_services
+from backend.queue import celery_app
+from backend.settings import settings
+
+
+@pytest.fixture(scope="session")
+def services() -> Iterator[Services]:
+    """The stack's own database and broker, migrated. Unix sockets need a short path, so not under pytest's folder."""
+    with tempfile.TemporaryDirectory(prefix="rlsd-") as home, embedded_services(Path(home)) as running:
+        os.environ["DATABASE_URL"] = running.database_url
+        os.environ["BROKER_URL"] = running.broker_url
+        settings.cache_clear()
+        yield running
+        engine().dispose()
+
+
+@pytest.fixture
+def clean_database(services: Services) -> Services:
+    """No row in any table, no message in any queue."""
+    with transaction() as session:
+        session.execute(text(f"TRUNCATE {', '.join(metadata.tables)} CASCADE"))
+    with celery_app.connection_for_write() as connection:
+        connection.default_channel.client.flushdb()
+    return services

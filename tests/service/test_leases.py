@@ -1,0 +1,178 @@
+"""Who owns a job: one of many claimants, until the lease ends; the fence keeps a lost worker from writing."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import func, select, update
+
+from backend.db.engine import transaction
+from backend.db.jobs import Job, JobEvent
+from backend.embedded import Services
+from backend.errors import AppError
+from backend.jobs import control
+from backend.jobs.lease import Lease, LeaseLostError, claim, held_job, renew
+from backend.jobs.lifecycle import JobState, Wish
+from backend.queue import TRAIN_QUEUE, TRAIN_TASK, send_after_commit, waiting
+from tests.service.records import stored_job
+
+pytestmark = pytest.mark.usefixtures("clean_database")
+
+
+def new_job(**values: object) -> str:
+    with transaction() as session:
+        return stored_job(session, **values).id  # type: ignore[arg-type]
+
+
+def claimed(job_id: str, owner: str = "worker-1") -> Lease:
+    with transaction() as session:
+        lease = claim(session, job_id, owner=owner, lease_s=60)
+    assert lease is not None
+    return lease
+
+
+def let_the_lease_run_out(job_id: str) -> None:
+    with transaction() as session:
+        session.execute(update(Job).where(Job.id == job_id).values(lease_until=func.now() - timedelta(seconds=1)))
+
+
+def state_of(job_id: str) -> str:
+    with transaction() as session:
+        return session.get_one(Job, job_id).state
+
+
+def test_of_many_claimants_one_wins() -> None:
+    job_id = new_job()
+    leases: list[Lease | None] = []
+    start = threading.Barrier(8)
+
+    def contend(number: int) -> None:
+        start.wait()
+        with transaction() as session:
+            leases.append(claim(session, job_id, owner=f"worker-{number}", lease_s=60))
+
+    threads = [threading.Thread(target=contend, args=[number]) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [lease.fence for lease in leases if lease] == [1]
+
+
+def test_a_lease_that_ran_out_can_be_claimed_and_its_fence_grows() -> None:
+    job_id = new_job()
+    first = claimed(job_id)
+    with transaction() as session:
+        assert claim(session, job_id, owner="worker-2", lease_s=60) is None
+    let_the_lease_run_out(job_id)
+    assert claimed(job_id, "worker-2").fence == first.fence + 1
+
+
+def test_a_lost_worker_can_neither_renew_nor_write_nor_finish() -> None:
+    job_id = new_job()
+    lost = claimed(job_id)
+    let_the_lease_run_out(job_id)
+    claimed(job_id, "worker-2")
+    with transaction() as session, pytest.raises(LeaseLostError):
+        renew(session, lost, lease_s=60)
+    with transaction() as session, pytest.raises(LeaseLostError):
+        held_job(session, lost)
+    with transaction() as session, pytest.raises(LeaseLostError):
+        control.finish(session, lost, JobState.SUCCEEDED)
+    assert state_of(job_id) == JobState.VALIDATING
+
+
+def test_a_renewal_reads_what_is_wanted() -> None:
+    job_id = new_job()
+    lease = claimed(job_id)
+    with transaction() as session:
+        control.start_running(session, lease)
+    with transaction() as session:
+        assert renew(session, lease, lease_s=60) is Wish.RUN
+    with transaction() as session:
+        control.pause(session, job_id)
+    with transaction() as session:
+        assert renew(session, lease, lease_s=60) is Wish.PAUSE
+    assert state_of(job_id) == JobState.PAUSING
+
+
+def test_the_sweep_puts_a_lost_job_back_and_nudges_for_it() -> None:
+    job_id = new_job()
+    claimed(job_id)
+    let_the_lease_run_out(job_id)
+    with transaction() as session:
+        assert control.sweep(session) == 1
+    assert state_of(job_id) == JobState.QUEUED
+    assert waiting(TRAIN_QUEUE) == 1
+    with transaction() as session:
+        messages = session.scalars(select(JobEvent.message).where(JobEvent.job_id == job_id)).all()
+    assert messages == ["The worker worker-1 was lost. The job is queued again."]
+
+
+def test_a_sweep_leaves_living_leases_alone_and_does_not_pile_up_nudges() -> None:
+    owned, queued = new_job(), new_job()
+    claimed(owned)
+    for _ in range(3):
+        with transaction() as session:
+            assert control.sweep(session) == 0
+    assert state_of(owned) == JobState.VALIDATING
+    assert state_of(queued) == JobState.QUEUED
+    assert waiting(TRAIN_QUEUE) == 1
+
+
+@pytest.mark.parametrize(
+    ("wish", "end"), [(Wish.CANCEL, JobState.CANCELLED), (Wish.PAUSE, JobState.PAUSED)], ids=["cancel", "pause"]
+)
+def test_a_wish_made_to_a_worker_that_died_is_granted_by_the_sweep(wish: Wish, end: JobState) -> None:
+    job_id = new_job()
+    claimed(job_id)
+    with transaction() as session:
+        (control.cancel if wish is Wish.CANCEL else control.pause)(session, job_id)
+    let_the_lease_run_out(job_id)
+    with transaction() as session:
+        control.sweep(session)
+    assert state_of(job_id) == end
+
+
+def test_a_job_that_keeps_killing_its_trainer_is_given_up() -> None:
+    job_id = new_job()
+    for _ in range(control.FUTILE_CLAIMS_LIMIT):
+        claimed(job_id)
+        let_the_lease_run_out(job_id)
+        with transaction() as session:
+            control.sweep(session)
+    with transaction() as session:
+        job = session.get_one(Job, job_id)
+    assert job.state == JobState.FAILED
+    assert job.error is not None
+    assert "lower micro_batch_tokens" in job.error["message"]
+
+
+def test_a_queued_job_is_cancelled_or_paused_at_once_and_a_paused_one_goes_on() -> None:
+    cancelled, paused = new_job(), new_job()
+    with transaction() as session:
+        assert control.cancel(session, cancelled).state == JobState.CANCELLED
+        assert control.pause(session, paused).state == JobState.PAUSED
+    with transaction() as session:
+        assert control.resume(session, paused).state == JobState.QUEUED
+    assert waiting(TRAIN_QUEUE) == 1
+
+
+@pytest.mark.parametrize("act", [control.cancel, control.pause, control.resume])
+def test_an_ended_job_takes_no_wishes(act: object) -> None:
+    job_id = new_job(state=JobState.SUCCEEDED)
+    with transaction() as session, pytest.raises(AppError) as refusal:
+        act(session, job_id)  # type: ignore[operator]
+    assert refusal.value.status == 409
+
+
+def test_a_nudge_is_sent_after_the_commit_and_not_after_a_rollback(clean_database: Services) -> None:
+    with pytest.raises(RuntimeError), transaction() as session:
+        send_after_commit(session, TRAIN_TASK, "ftjob-1")
+        raise RuntimeError
+    assert waiting(TRAIN_QUEUE) == 0
+    with transaction() as session:
+        send_after_commit(session, TRAIN_TASK, "ftjob-1")
+        session.execute(select(1))
+        assert waiting(TRAIN_QUEUE) == 0
+    assert waiting(TRAIN_QUEUE) == 1

@@ -1,0 +1,92 @@
+"""Student and teacher see the same thing where they should: the test that catches a misplaced template, pad or position."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tests.worker.engine.test_update import ragged, rollouts_of
+from tests.worker.engine.tiny import tiny_policy, tiny_settings
+from worker.engine.policy import LIVE_ADAPTER
+from worker.engine.scoring import plan_for
+from worker.engine.teacher import teacher_logps, unhinted_logps
+from worker.engine.types import TeacherWeights
+from worker.engine.update import accumulate_gradients
+
+
+def naive_logps(policy, prompt_ids, completion_ids, *, temperature):
+    """One sequence at a time, no padding, all logits, plain log-softmax."""
+    ids = torch.tensor([[*prompt_ids, *completion_ids]])
+    with torch.no_grad():
+        logits = policy.model(input_ids=ids).logits[0].float() / temperature
+    logps = torch.log_softmax(logits, -1)
+    return [logps[len(prompt_ids) - 1 + t, token].item() for t, token in enumerate(completion_ids)]
+
+
+@pytest.mark.parametrize("weights", list(TeacherWeights))
+@pytest.mark.parametrize("temperature", [1.0, 0.6])
+def test_teacher_logps_are_those_of_naive_one_by_one_scoring(weights, temperature):
+    policy = tiny_policy(stirred=True)
+    rollouts = ragged(rollouts_of(policy))
+    plan = plan_for(rollouts, sequences=range(16), with_teacher=True, micro_batch_tokens=300)
+    assert len(plan) > 2
+    found = teacher_logps(policy, rollouts, plan=plan, weights=weights, temperature=temperature)
+    lengths = rollouts.lengths_B.tolist()
+    for b in range(16):
+        completion = rollouts.completion_ids_BT[b, : lengths[b]].tolist()
+        with policy.weights(weights):
+            expected = naive_logps(policy, rollouts.prompt_of(b).teacher_ids, completion, temperature=temperature)
+        torch.testing.assert_close(found[b, : lengths[b]], torch.tensor(expected), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("teacher", list(TeacherWeights))
+def test_with_the_prompt_unchanged_delta_is_exactly_zero(teacher):
+    settings = tiny_settings(lam=1.0, teacher=teacher, temperature=0.8)
+    policy = tiny_policy(settings, stirred=True)
+    if teacher is TeacherWeights.BASE:
+        for name, parameter in policy.adapter(LIVE_ADAPTER).items():
+            if "lora_B" in name:
+                torch.nn.init.zeros_(parameter)
+    policy.sync_snapshot()
+    hinted = ragged(rollouts_of(policy))
+    rollouts = replace(hinted, prompts=tuple(replace(p, teacher_ids=p.student_ids) for p in hinted.prompts))
+    plan = plan_for(rollouts, sequences=range(16), with_teacher=True, micro_batch_tokens=300)
+    advantages = torch.randn(16, generator=torch.Generator().manual_seed(0))
+
+    def deltas(of):
+        scored = teacher_logps(policy, of, plan=plan, weights=teacher, temperature=settings.temperature)
+        update = accumulate_gradients(policy, of, advantages, scored, plan=plan, lam=1.0, settings=settings)
+        return update.credit
+
+    credit = deltas(rollouts)
+    assert torch.equal(credit.deltas_BT, torch.zeros_like(credit.deltas_BT))
+    assert torch.equal(credit.advantages_BT, advantages[:, None].expand_as(rollouts.mask_BT) * rollouts.mask_BT)
+    assert deltas(hinted).deltas_BT.abs().max() > 0.05, "with a hint the same path must tell a difference"
+
+
+def test_dropout_reaches_the_student_and_never_the_teacher():
+    settings = tiny_settings(lora_dropout=0.5)
+    policy = tiny_policy(settings, stirred=True)
+    rollouts = rollouts_of(policy)
+    plan = plan_for(rollouts, sequences=range(16), with_teacher=True, micro_batch_tokens=9999)
+    arguments = {"plan": plan, "weights": TeacherWeights.LIVE, "temperature": 1.0}
+    assert torch.equal(teacher_logps(policy, rollouts, **arguments), teacher_logps(policy, rollouts, **arguments))
+    plain = unhinted_logps(policy, rollouts, **arguments)
+    update = accumulate_gradients(policy, rollouts, torch.ones(16), plain, plan=plan, lam=0.5, settings=settings)
+    assert (update.logps_BT - plain).abs().max() > 0.01
+
+
+def test_sampling_with_the_cache_scores_tokens_as_the_full_forward_does():
+    policy = tiny_policy(stirred=True)
+    rollouts = rollouts_of(policy, tokens=24)
+    plan = plan_for(rollouts, sequences=range(16), with_teacher=False, micro_batch_tokens=500)
+    full = unhinted_logps(policy, rollouts, plan=plan, weights=TeacherWeights.LIVE, temperature=1.0)
+    torch.testing.assert_close(full, rollouts.sampling_logps_BT, rtol=0, atol=1e-5)
+
+
+def test_sequences_outside_the_plan_have_no_teacher_logps():
+    policy = tiny_policy()
+    rollouts = rollouts_of(policy)
+    plan = plan_for(rollouts, sequences=[2, 5], with_teacher=True, micro_batch_tokens=999)
+    found = teacher_logps(policy, rollouts, plan=plan, weights=TeacherWeights.BASE, temperature=1.0)
+    assert sorted((~found.isnan().any(1)).nonzero().squeeze(1).tolist()) == [2, 5]

@@ -1,0 +1,299 @@
+"""Whole runs: what is reported, how they end, and that a resumed run is the same run."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load
+
+from tests.worker.engine.tiny import (
+    Recorder,
+    Verdict,
+    tiny_policy,
+    tiny_settings,
+    tiny_tasks,
+    vowel_share,
+)
+from worker.engine.loop import run
+from worker.engine.policy import LIVE_ADAPTER, SNAPSHOT_ADAPTER
+from worker.engine.seeds import batch_indices
+from worker.engine.types import Ending, Wish
+
+TASKS, HELD_OUT = tiny_tasks(7), tiny_tasks(4, first_row=50)
+
+
+def train(settings, *, reward=vowel_share, tasks=TASKS, held_out=HELD_OUT, resume=None, recorder=None, policy=None):
+    recorder = recorder or Recorder()
+    policy = policy or tiny_policy(settings)
+    ending = run(
+        settings, policy=policy, tasks=tasks, held_out=held_out, reward=reward, observer=recorder, resume=resume
+    )
+    return ending, recorder, policy
+
+
+def adapter(policy, name=LIVE_ADAPTER):
+    return {key: value.detach().clone() for key, value in policy.adapter(name).items()}
+
+
+def equal(first, second):
+    return all(torch.equal(value, second[key]) for key, value in first.items())
+
+
+def test_a_run_reports_every_step_the_evaluations_and_its_checkpoints():
+    ending, recorder, _ = train(tiny_settings(max_steps=5, eval_interval=2, checkpoint_interval=2))
+    assert ending is Ending.DONE
+    assert [report.step for report in recorder.steps] == [1, 2, 3, 4, 5]
+    assert [(e.step, e.phase) for e in recorder.evaluations] == [
+        (0, "baseline"),
+        (2, "interim"),
+        (4, "interim"),
+        (5, "trained"),
+    ]
+    assert [checkpoint.step for checkpoint in recorder.checkpoints] == [0, 2, 4, 5]
+    assert [checkpoint.score for checkpoint in recorder.checkpoints] == [e.mean for e in recorder.evaluations]
+    baseline, trained = recorder.evaluations[0], recorder.evaluations[-1]
+    assert baseline.p_value is None
+    assert baseline.difference is None
+    assert trained.difference["mean"] == pytest.approx(trained.mean - baseline.mean)
+    assert 0 <= trained.p_value <= 1
+    assert [question["row"] for question in trained.per_question] == [50, 51, 52, 53]
+    assert (trained.n, trained.k) == (4, 2)
+
+
+def test_a_step_reports_its_rollouts_and_the_numbers_of_a_share_of_their_tokens():
+    settings = tiny_settings(max_steps=1, token_share=0.5)
+    _, recorder, policy = train(settings)
+    (report,) = recorder.steps
+    expected_rows = [TASKS[i].row for i in batch_indices(1, seed=settings.seed, batch_size=3, num_rows=7)]
+    assert [rollout.row for rollout in report.rollouts] == [row for row in expected_rows for _ in range(4)]
+    assert [rollout.sample for rollout in report.rollouts] == [0, 1, 2, 3] * 3
+    detailed = [rollout for rollout in report.rollouts if rollout.tokens]
+    assert len(detailed) == 6
+    for rollout in detailed:
+        tokens = rollout.tokens
+        text = policy.tokenizer.decode(tokens.ids, skip_special_tokens=True)
+        assert text == rollout.completion
+        weights = torch.tensor(tokens.logp_teacher).sub(torch.tensor(tokens.logp_student))
+        weights = (weights * torch.tensor(rollout.advantage).sign()).exp().clamp(0.8, 1.2)
+        torch.testing.assert_close(torch.tensor(tokens.weight), weights)
+        mixed = rollout.advantage * (0.5 + 0.5 * weights)
+        torch.testing.assert_close(torch.tensor(tokens.advantage), mixed)
+        assert len(tokens.ids) == len(tokens.text)
+
+
+def test_the_metrics_of_a_step_are_those_of_the_specification():
+    _, recorder, _ = train(tiny_settings(max_steps=1))
+    metrics = recorder.steps[0].metrics
+    assert metrics["reward_mean"] == pytest.approx(
+        sum(rollout.record.score for rollout in recorder.steps[0].rollouts) / 12
+    )
+    assert metrics.keys() >= {
+        "reward_std", "groups_all_right", "groups_all_wrong", "groups_mixed", "abstained", "errored", "timed_out",
+        "truncated", "completion_tokens_mean", "entropy", "kl_to_start", "lambda", "delta_mean_positive",
+        "delta_mean_negative", "weight_mean_positive", "weight_mean_negative", "clipped_low", "clipped_high",
+        "delta_sum_positive", "delta_sum_negative", "gradient_norm", "learning_rate", "ratio_clipped", "rollout_s",
+        "reward_s", "teacher_s", "update_s", "rollout_tokens", "teacher_tokens", "update_tokens", "peak_memory_bytes",
+    }  # fmt: skip
+    assert metrics["rollout_logp_gap_mean"] < 1e-5
+    assert metrics["kl_to_start"] < 1e-5
+
+
+def test_resuming_in_a_new_process_gives_the_same_run_to_the_last_bit(tmp_path):
+    settings = tiny_settings(
+        max_steps=6, checkpoint_interval=3, teacher_sync_steps=2, lambda_decay_steps=5, lora_dropout=0.1
+    )
+    _, whole, policy = train(settings)
+    half = next(checkpoint for checkpoint in whole.checkpoints if checkpoint.step == 3)
+    (tmp_path / "half").write_bytes(half.data)
+    root = Path(__file__).parents[3]
+    subprocess.run(
+        [sys.executable, "-m", "tests.worker.engine.resume_run", tmp_path / "half", tmp_path / "end"],
+        check=True,
+        cwd=root,
+    )
+    expected, found = load(whole.checkpoints[-1].data), load((tmp_path / "end").read_bytes())
+    assert expected.keys() == found.keys()
+    assert any(key.startswith("optimizer.exp_avg_sq") for key in expected)
+    assert any(key.startswith("snapshot.") for key in expected)
+    for key, tensor in expected.items():
+        assert torch.equal(found[key], tensor), key
+    assert (tmp_path / "end").read_bytes() == whole.checkpoints[-1].data
+    assert not equal(adapter(policy), adapter(tiny_policy(settings))), "the run must have moved something"
+
+
+def test_a_paused_run_goes_on_where_it_stopped():
+    settings = tiny_settings(max_steps=5, checkpoint_interval=0)
+    _, whole, _ = train(settings)
+    ending, first, _ = train(settings, recorder=Recorder(stop_after=2))
+    assert ending is Ending.PAUSED
+    assert [checkpoint.step for checkpoint in first.checkpoints] == [0, 2]
+    ending, second, _ = train(settings, resume=first.checkpoints[-1].data)
+    assert ending is Ending.DONE
+    assert [report.step for report in second.steps] == [3, 4, 5]
+    assert [e.phase for e in second.evaluations] == ["trained"]
+    assert second.evaluations == whole.evaluations[1:]
+    assert second.checkpoints[-1].data == whole.checkpoints[-1].data
+
+
+def test_a_cancelled_run_stops_before_the_next_step_with_a_checkpoint():
+    ending, recorder, _ = train(tiny_settings(), recorder=Recorder(stop_after=3, wished=Wish.CANCEL))
+    assert ending is Ending.CANCELLED
+    assert len(recorder.steps) == 3
+    assert recorder.checkpoints[-1].step == 3
+
+
+def test_a_wish_to_stop_is_heeded_during_the_baseline_evaluation_too():
+    settings = tiny_settings()
+    ending, recorder, _ = train(settings, recorder=Recorder(stop_after=0))
+    assert ending is Ending.PAUSED
+    assert not recorder.evaluations
+    ending, resumed, _ = train(settings, resume=recorder.checkpoints[-1].data)
+    assert ending is Ending.DONE
+    assert resumed.evaluations[0].phase == "baseline"
+
+
+def test_lambda_zero_is_grpo_to_the_last_bit_and_asks_no_teacher():
+    _, rlsd, first = train(tiny_settings(lam=0.0))
+    _, grpo, second = train(tiny_settings(method="grpo", lam=0.5))
+    assert equal(adapter(first), adapter(second))
+    assert {report.metrics["teacher_tokens"] for report in [*rlsd.steps, *grpo.steps]} == {0.0}
+    _, _, hinted = train(tiny_settings(lam=0.5))
+    assert not equal(adapter(first), adapter(hinted))
+
+
+def test_lambda_that_has_decayed_to_zero_asks_no_teacher():
+    _, recorder, _ = train(tiny_settings(lambda_decay_steps=2, max_steps=4))
+    assert [report.metrics["lambda"] for report in recorder.steps] == [0.5, 0.25, 0.0, 0.0]
+    assert [report.metrics["teacher_tokens"] > 0 for report in recorder.steps] == [True, True, False, False]
+
+
+def test_dead_groups_go_through_neither_teacher_nor_student():
+    def only_row_1_varies(completions):
+        return [
+            Verdict(float(index % 2) if completion.task.row == 1 else 1.0)
+            for index, completion in enumerate(completions)
+        ]
+
+    settings = tiny_settings(max_steps=1, batch_size=7)
+    _, recorder, _ = train(settings, reward=only_row_1_varies, held_out=[])
+    metrics = recorder.steps[0].metrics
+    _, everything, _ = train(settings, held_out=[])
+    assert metrics["groups_all_right"] == pytest.approx(6 / 7)
+    assert metrics["groups_mixed"] == pytest.approx(1 / 7)
+    assert metrics["skipped"] == pytest.approx(6 / 7)
+    assert metrics["update_tokens"] < everything.steps[0].metrics["update_tokens"] / 5
+    assert metrics["teacher_tokens"] < everything.steps[0].metrics["teacher_tokens"] / 5
+
+
+def test_the_snapshot_is_renewed_every_k_steps_and_unmoved_between():
+    settings = tiny_settings(teacher_sync_steps=2, max_steps=4, checkpoint_interval=1)
+    _, recorder, policy = train(settings)
+    states = {checkpoint.step: load(checkpoint.data) for checkpoint in recorder.checkpoints}
+
+    def part(step, kind):
+        return {k.removeprefix(kind): v for k, v in states[step].items() if k.startswith(kind)}
+
+    assert equal(part(0, "snapshot."), part(0, "adapter."))
+    assert equal(part(1, "snapshot."), part(0, "snapshot."))
+    assert equal(part(2, "snapshot."), part(2, "adapter."))
+    assert equal(part(3, "snapshot."), part(2, "snapshot."))
+    assert not equal(part(3, "adapter."), part(2, "adapter."))
+    assert equal(adapter(policy, SNAPSHOT_ADAPTER), adapter(policy))
+
+
+def test_what_could_not_be_scored_leaves_the_statistics_and_is_counted():
+    def flaky(completions):
+        verdicts = vowel_share(completions)
+        verdicts[0] = Verdict(None, "error", "ZeroDivisionError")
+        verdicts[1] = Verdict(None, "timeout", "2 s")
+        verdicts[2] = Verdict(None, "abstain", "unsure")
+        return verdicts
+
+    ending, recorder, _ = train(tiny_settings(max_steps=1), reward=flaky, held_out=[])
+    metrics = recorder.steps[0].metrics
+    assert ending is Ending.DONE
+    assert [metrics[name] for name in ("errored", "timed_out", "abstained")] == [1 / 12] * 3
+    assert [rollout.advantage for rollout in recorder.steps[0].rollouts[:3]] == [0.0] * 3
+    assert recorder.steps[0].rollouts[0].record.reason == "ZeroDivisionError"
+
+
+def test_a_broken_verifier_ends_the_run_before_it_learns_from_noise():
+    calls = []
+
+    def breaks_after_two(completions):
+        calls.append(len(completions))
+        if len(calls) <= 2:
+            return vowel_share(completions)
+        return [Verdict(None, "error", "KeyError: 'x'") for _ in completions]
+
+    settings = tiny_settings(max_error_share=0.5, checkpoint_interval=0)
+    ending, recorder, policy = train(settings, reward=breaks_after_two)
+    assert ending is Ending.VERIFIER_FAULTS
+    assert [report.step for report in recorder.steps] == [1]
+    ((level, code, message),) = recorder.events
+    assert (level, code) == ("error", "verifier_faults")
+    assert "100%" in message
+    assert "KeyError: 'x'" in message
+    assert recorder.checkpoints[-1].step == 1
+    ending, resumed, _ = train(settings, resume=recorder.checkpoints[-1].data)
+    assert ending is Ending.DONE
+    _, whole, _ = train(settings)
+    assert resumed.checkpoints[-1].data == whole.checkpoints[-1].data
+
+
+@pytest.mark.parametrize("verdict", [Verdict(None), Verdict(float("nan")), Verdict(float("inf"))])
+def test_a_score_that_is_no_number_fails_loudly(verdict):
+    with pytest.raises(ValueError, match="status ok with the score"):
+        train(tiny_settings(), reward=lambda completions: [verdict] * len(completions))
+
+
+def test_a_reward_that_answers_too_few_scores_fails_loudly():
+    with pytest.raises(ValueError, match="1 scores for 8"):
+        train(tiny_settings(), reward=lambda completions: [Verdict(1.0)])
+
+
+def test_a_missing_hint_stops_the_run_before_anything_is_computed():
+    tasks = [*TASKS[:3], replace(TASKS[3], solution=None)]
+    settings, recorder = tiny_settings(hint="solution"), Recorder()
+    with pytest.raises(ValueError, match="row 4 has no solution"):
+        train(settings, tasks=tasks, recorder=recorder)
+    assert not recorder.evaluations
+    assert train(replace(settings, lam=0.0, max_steps=1), tasks=tasks)[0] is Ending.DONE
+
+
+def test_neither_reward_nor_evaluation_ever_sees_the_hint():
+    seen, secret = [], "SECRETWORD"
+    tasks = [replace(task, answer=secret) for task in TASKS]
+
+    def watch(completions):
+        seen.extend(completion.text for completion in completions)
+        return vowel_share(completions)
+
+    held_out = [replace(task, answer=None, solution=None) for task in HELD_OUT]
+    ending, _, _ = train(tiny_settings(), tasks=tasks, held_out=held_out, reward=watch)
+    assert ending is Ending.DONE, "held-out rows need no hint"
+    assert seen
+    assert not any(secret in text for text in seen)
+
+
+def test_no_tasks_an_unknown_method_and_a_foreign_checkpoint_are_refused():
+    with pytest.raises(ValueError, match="no tasks"):
+        train(tiny_settings(), tasks=[])
+    with pytest.raises(ValueError, match="method must be one of"):
+        train(tiny_settings(method="dpo"))
+    _, recorder, _ = train(tiny_settings(max_steps=1, lora_target_modules=("q_proj",)))
+    with pytest.raises(ValueError, match="another model"):
+        train(tiny_settings(), resume=recorder.checkpoints[-1].data)
+
+
+def test_every_row_is_trained_on_once_an_epoch_in_an_order_of_its_own():
+    epochs = [
+        [index for step in range(1, 15) for index in batch_indices(step, seed=1, batch_size=5, num_rows=7)][i : i + 7]
+        for i in range(0, 70, 7)
+    ]
+    assert all(sorted(epoch) == list(range(7)) for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) > 5
+    assert batch_indices(3, seed=1, batch_size=5, num_rows=7) != batch_indices(3, seed=2, batch_size=5, num_rows=7)

@@ -1,0 +1,127 @@
+"""The model with its two adapters: loading, snapshot, export."""
+
+import json
+
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+from tests.worker.engine.tiny import (
+    save_tiny_model,
+    tiny_model,
+    tiny_policy,
+    tiny_settings,
+    tiny_tokenizer,
+)
+from worker.engine.checkpoint import export_adapter
+from worker.engine.policy import LIVE_ADAPTER, SNAPSHOT_ADAPTER, build_policy, load_policy
+from worker.engine.types import TeacherWeights
+from worker.engine.update import make_optimizer
+
+IDS = torch.tensor([[3, 50, 60, 70, 4]])
+
+
+def logits(policy, weights):
+    with torch.no_grad(), policy.weights(weights):
+        return policy.model(input_ids=IDS).logits
+
+
+def test_the_first_snapshot_is_the_base_and_so_is_the_first_policy():
+    policy = tiny_policy()
+    base = logits(policy, TeacherWeights.BASE)
+    assert torch.equal(logits(policy, TeacherWeights.SNAPSHOT), base)
+    assert torch.equal(logits(policy, TeacherWeights.LIVE), base)
+
+
+def test_the_snapshot_is_the_live_adapter_right_after_a_sync_and_stays_when_that_moves():
+    policy = tiny_policy(stirred=True)
+    assert not torch.equal(logits(policy, TeacherWeights.SNAPSHOT), logits(policy, TeacherWeights.LIVE))
+    policy.sync_snapshot()
+    synced = logits(policy, TeacherWeights.SNAPSHOT)
+    assert torch.equal(synced, logits(policy, TeacherWeights.LIVE))
+    with torch.no_grad():
+        next(iter(policy.adapter(LIVE_ADAPTER).values())).add_(1.0)
+    assert torch.equal(logits(policy, TeacherWeights.SNAPSHOT), synced)
+    assert not torch.equal(logits(policy, TeacherWeights.LIVE), synced)
+
+
+@pytest.mark.parametrize("weights", list(TeacherWeights))
+def test_only_the_live_adapter_is_trainable_whichever_weights_were_used(weights):
+    policy = tiny_policy()
+    optimized = {
+        id(p) for group in make_optimizer(policy, settings=tiny_settings()).param_groups for p in group["params"]
+    }
+    logits(policy, weights)
+    trainable = {id(parameter) for parameter in policy.model.parameters() if parameter.requires_grad}
+    live = {id(parameter) for parameter in policy.adapter(LIVE_ADAPTER).values()}
+    assert trainable == optimized == live
+    assert not live & {id(parameter) for parameter in policy.adapter(SNAPSHOT_ADAPTER).values()}
+
+
+def test_the_exported_adapter_loads_with_peft_and_gives_the_same_logits(tmp_path):
+    model = save_tiny_model(tmp_path / "model")
+    policy = load_policy(model, settings=tiny_settings(lora_target_modules=("q_proj", "v_proj")))
+    with torch.no_grad():
+        for index, parameter in enumerate(policy.adapter(LIVE_ADAPTER).values()):
+            torch.nn.init.normal_(parameter, generator=torch.Generator().manual_seed(index))
+    export_adapter(policy, tmp_path / "adapter", base_model=model)
+
+    loaded = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(model), tmp_path / "adapter").eval()
+    with torch.no_grad():
+        found = loaded(input_ids=IDS).logits
+    assert torch.equal(found, logits(policy, TeacherWeights.LIVE))
+    assert not torch.equal(found, logits(policy, TeacherWeights.BASE))
+    config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == model
+    assert sorted(config["target_modules"]) == ["q_proj", "v_proj"]
+    assert sorted(path.name for path in (tmp_path / "adapter").iterdir()) == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    ]
+
+
+def test_a_model_is_loaded_in_the_asked_precision_with_its_adapter_in_float32(tmp_path):
+    policy = load_policy(save_tiny_model(tmp_path), settings=tiny_settings(dtype="bfloat16", device="auto"))
+    assert policy.model.get_base_model().dtype == torch.bfloat16
+    assert {parameter.dtype for parameter in policy.adapter(LIVE_ADAPTER).values()} == {torch.float32}
+
+
+def test_a_tokenizer_without_chat_template_or_pad_token():
+    with pytest.raises(ValueError, match="no chat template"):
+        build_policy(tiny_model(), tokenizer=tiny_tokenizer(chat_template=None), settings=tiny_settings())
+    policy = build_policy(tiny_model(), tokenizer=tiny_tokenizer(pad=None), settings=tiny_settings())
+    assert policy.eos_ids == (0,)
+    assert policy.pad_id == 0
+
+
+def test_every_declared_end_of_sequence_token_counts():
+    model = tiny_model()
+    model.generation_config.eos_token_id = [0, 4]
+    assert build_policy(model, tokenizer=tiny_tokenizer(), settings=tiny_settings()).eos_ids == (0, 4)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_asking_for_cuda_where_there_is_none_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="no CUDA device"):
+        load_policy(save_tiny_model(tmp_path), settings=tiny_settings(device="cuda"))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("lam", 1.5),
+        ("eps_w", (1.2, 0.2)),
+        ("num_generations", 1),
+        ("temperature", 0.0),
+        ("teacher", "frozen"),
+        ("hint", "trajectory"),
+        ("loss", "mean"),
+        ("dual_clip", 0.5),
+        ("lora_dropout", 1.0),
+        ("token_share", -0.1),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_refused_by_name(field, value):
+    with pytest.raises(ValueError, match=field):
+        tiny_settings(**{field: value})

@@ -1,0 +1,140 @@
+"""Sampling: the right distribution, the right mask, the same numbers every time."""
+
+import pytest
+import torch
+
+from tests.worker.engine.test_update import rollouts_of
+from tests.worker.engine.tiny import tiny_model, tiny_policy, tiny_settings, tiny_tasks, tiny_tokenizer
+from worker.engine.policy import build_policy
+from worker.engine.prompts import Prompt, prepare
+from worker.engine.rollout import completion_mask, draw, sample_rollouts
+
+
+def test_tokens_are_drawn_with_their_probabilities_at_the_temperature():
+    logits = torch.tensor([2.0, 0.0, float("-inf"), 1.0, -1.0])
+    uniforms = torch.rand(40_000, generator=torch.Generator().manual_seed(0))
+    tokens, logps = draw(logits.expand(40_000, 5), uniforms, temperature=0.7)
+    expected = torch.softmax(logits / 0.7, 0)
+    found = torch.bincount(tokens, minlength=5) / 40_000
+    assert found[2] == 0
+    torch.testing.assert_close(found, expected, rtol=0, atol=0.01)
+    torch.testing.assert_close(logps, expected.log()[tokens])
+
+
+def test_a_uniform_number_next_to_one_draws_the_last_possible_token():
+    logits = torch.tensor([[0.3, 0.1, -0.7, float("-inf"), float("-inf")]])
+    for number in (1 - 2**-24, 1 - 2**-23):
+        tokens, logps = draw(logits, torch.tensor([number]), temperature=1.0)
+        assert tokens.item() == 2
+        assert logps.isfinite().all()
+    tokens, _ = draw(logits.flip(1), torch.tensor([0.0]), temperature=1.0)
+    assert tokens.item() == 2
+
+
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [
+        ([5, 9, 5, 5], [True, True, False, False]),
+        ([9, 9, 9, 9], [True, False, False, False]),
+        ([5, 5, 5, 5], [True] * 4),
+        ([5, 5, 5, 8], [True] * 4),
+        ([8, 5, 9, 5], [True, False, False, False]),
+    ],
+)
+def test_the_first_end_of_sequence_is_inside_the_mask_and_what_follows_is_not(ids, expected):
+    assert completion_mask(torch.tensor([ids]), eos_ids=(8, 9)).tolist() == [expected]
+
+
+def eager_policy(*, pad):
+    """A policy whose model ends its completions often, at different places."""
+    model = tiny_model()
+    model.generation_config.eos_token_id = list(range(100, 112))
+    return build_policy(model, tokenizer=tiny_tokenizer(pad=pad), settings=tiny_settings())
+
+
+@pytest.mark.parametrize("pad", ["<|pad|>", None])
+def test_the_mask_is_right_also_where_pad_is_eos(pad):
+    policy = eager_policy(pad=pad)
+    assert (policy.pad_id in policy.eos_ids) == (pad is None)
+    rollouts = rollouts_of(policy, prompts=6, samples=8, tokens=40)
+    lengths = rollouts.lengths_B.tolist()
+    assert len(set(lengths)) > 5, "the lengths must differ for this test to say something"
+    assert 0 < int(rollouts.truncated_B.sum()) < 48
+    for ids, mask, length, truncated in zip(
+        rollouts.completion_ids_BT.tolist(),
+        rollouts.mask_BT.tolist(),
+        lengths,
+        rollouts.truncated_B.tolist(),
+        strict=True,
+    ):
+        assert mask == [True] * length + [False] * (len(ids) - length)
+        assert not set(policy.eos_ids) & set(ids[: length - 1])
+        assert (ids[length - 1] in policy.eos_ids) == (not truncated)
+        assert set(ids[length:]) <= {policy.pad_id}
+        assert not truncated or length == 40
+
+
+def test_a_completion_does_not_depend_on_what_is_sampled_beside_it():
+    """Neither left padding nor the removal of ended sequences may shift anything."""
+    policy = eager_policy(pad=None)
+    together = rollouts_of(policy, prompts=5, samples=4, tokens=40)
+    uniforms = torch.rand(40, 20, generator=torch.Generator().manual_seed(3))
+    for b in range(20):
+        ids, logps = alone(policy, together.prompt_of(b), uniforms[:, b])
+        length = int(together.lengths_B[b])
+        assert together.completion_ids_BT[b, :length].tolist() == ids
+        torch.testing.assert_close(together.sampling_logps_BT[b, :length], torch.tensor(logps), rtol=0, atol=1e-5)
+
+
+def alone(policy, prompt, uniforms):
+    """Sample one completion without cache, padding or company."""
+    ids, logps = [], []
+    for number in uniforms:
+        with torch.no_grad():
+            logits = policy.model(input_ids=torch.tensor([[*prompt.student_ids, *ids]])).logits[:, -1]
+        token, logp = draw(logits, number[None], temperature=1.0)
+        ids.append(token.item())
+        logps.append(logp.item())
+        if ids[-1] in policy.eos_ids:
+            break
+    return ids, logps
+
+
+def test_the_reward_reads_the_students_words_without_markers_or_hint():
+    policy = eager_policy(pad="<|pad|>")
+    prompts = prepare(
+        tiny_tasks(2), tokenizer=policy.tokenizer, hint="answer", max_prompt_tokens=300, max_context_tokens=300
+    )
+    rollouts = sample_rollouts(
+        policy,
+        prompts,
+        num_generations=3,
+        max_completion_tokens=20,
+        temperature=1.0,
+        generator=torch.Generator().manual_seed(0),
+    )
+    completions = rollouts.completions
+    assert [completion.task.row for completion in completions] == [1, 1, 1, 2, 2, 2]
+    for b, completion in enumerate(completions):
+        ids = rollouts.completion_ids_BT[b, : int(rollouts.lengths_B[b])].tolist()
+        assert completion.text == policy.tokenizer.decode(
+            [token for token in ids if token > 4 and token not in policy.eos_ids]
+        )
+
+
+def test_the_hint_has_no_way_into_what_the_student_samples():
+    policy = tiny_policy()
+    plain = [Prompt(task, (3, 40 + task.row, 4), None) for task in tiny_tasks(3)]
+    hinted = [Prompt(prompt.task, prompt.student_ids, (3, 77, 78, 79, 4)) for prompt in plain]
+    found = [
+        sample_rollouts(
+            policy,
+            prompts,
+            num_generations=2,
+            max_completion_tokens=6,
+            temperature=1.0,
+            generator=torch.Generator().manual_seed(0),
+        )
+        for prompts in (plain, hinted)
+    ]
+    assert torch.equal(found[0].completion_ids_BT, found[1].completion_ids_BT)

@@ -1,0 +1,178 @@
+"""A random Llama of a few thousand parameters with a byte-level chat tokenizer, built from configurations at once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from worker.engine.checkpoint import Checkpoint
+from worker.engine.policy import Policy, build_policy
+from worker.engine.report import EvaluationReport, StepReport
+from worker.engine.types import Completion, Settings, Task, Wish
+
+torch.set_num_threads(1)
+
+CHAT_TEMPLATE = (
+    "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+SPECIAL = ("<|end|>", "<|pad|>", "<|system|>", "<|user|>", "<|assistant|>")
+
+
+def tiny_tokenizer(
+    *, pad: str | None = "<|pad|>", chat_template: str | None = CHAT_TEMPLATE
+) -> PreTrainedTokenizerFast:
+    """One token a byte, and the chat markers. Takes any text."""
+    vocabulary = {token: index for index, token in enumerate((*SPECIAL, *sorted(pre_tokenizers.ByteLevel.alphabet())))}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<|end|>", pad_token=pad, additional_special_tokens=list(SPECIAL[2:])
+    )
+    fast.chat_template = chat_template
+    return fast
+
+
+def tiny_model(
+    *, seed: int = 0, hidden: int = 32, layers: int = 2, heads: int = 4, kv_heads: int = 2, vocab: int = 261
+) -> LlamaForCausalLM:
+    """A random Llama; wider initial weights than usual, so that its distributions are far from flat."""
+    config = LlamaConfig(
+        vocab_size=vocab,
+        hidden_size=hidden,
+        intermediate_size=2 * hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=kv_heads,
+        max_position_embeddings=512,
+        initializer_range=0.15,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=0,
+        pad_token_id=None,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return LlamaForCausalLM(config)
+
+
+def tiny_settings(**changes: object) -> Settings:
+    """Settings of a short run, some of them changed."""
+    settings = Settings(
+        method="rlsd",
+        lam=0.5,
+        lambda_decay_steps=0,
+        eps_w=(0.2, 0.2),
+        normalise=False,
+        first_error=False,
+        teacher="snapshot",
+        teacher_sync_steps=2,
+        hint="answer",
+        num_generations=4,
+        batch_size=3,
+        max_prompt_tokens=200,
+        max_completion_tokens=8,
+        temperature=1.0,
+        learning_rate=1e-2,
+        weight_decay=0.01,
+        max_grad_norm=1.0,
+        eps_low=0.2,
+        eps_high=0.28,
+        dual_clip=3.0,
+        loss="token_mean",
+        micro_batch_tokens=256,
+        max_steps=4,
+        lora_r=4,
+        lora_alpha=8.0,
+        lora_dropout=0.0,
+        lora_target_modules="all-linear",
+        eval_samples=2,
+        eval_interval=0,
+        checkpoint_interval=2,
+        token_share=0.25,
+        seed=7,
+        dtype="float32",
+        device="cpu",
+        max_error_share=0.5,
+    )
+    return replace(settings, **changes)
+
+
+def tiny_policy(settings: Settings | None = None, *, stirred: bool = False, **model: int) -> Policy:
+    """A policy on the tiny model. `stirred` gives both adapters random weights of their own."""
+    policy = build_policy(tiny_model(**model), tokenizer=tiny_tokenizer(), settings=settings or tiny_settings())
+    if stirred:
+        generator = torch.Generator().manual_seed(1)
+        with torch.no_grad():
+            for name in ("default", "snapshot"):
+                for parameter in policy.adapter(name).values():
+                    parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.2)
+    return policy
+
+
+def tiny_tasks(count: int, *, first_row: int = 1) -> list[Task]:
+    """Questions of different lengths with an answer and a solution."""
+    return [
+        Task(
+            row=row,
+            messages=({"role": "system", "content": "Be brief."}, {"role": "user", "content": "q" * (row % 5 + 1)}),
+            answer=f"answer {row}",
+            solution=f"first this, then that, hence answer {row}",
+            item={"row": row},
+            row_hash=f"hash {row}",
+        )
+        for row in range(first_row, first_row + count)
+    ]
+
+
+def save_tiny_model(folder: Path) -> str:
+    """The tiny model and tokenizer as files; its path as a model name."""
+    tiny_model().save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
+    return str(folder)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A score record."""
+
+    score: float | None
+    status: str = "ok"
+    reason: str | None = None
+
+
+def vowel_share(completions: Sequence[Completion]) -> list[Verdict]:
+    """A reward that almost any two texts get differently: the share of characters below "n"."""
+    return [Verdict(sum(c < "n" for c in done.text) / (len(done.text) + 1)) for done in completions]
+
+
+@dataclass
+class Recorder:
+    """An observer that keeps everything, and wishes to stop after some steps if told so."""
+
+    stop_after: int | None = None
+    wished: Wish = Wish.PAUSE
+    steps: list[StepReport] = field(default_factory=list)
+    evaluations: list[EvaluationReport] = field(default_factory=list)
+    checkpoints: list[Checkpoint] = field(default_factory=list)
+    events: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def wish(self) -> Wish:
+        stop = self.stop_after is not None and len(self.steps) >= self.stop_after
+        return self.wished if stop else Wish.CONTINUE
+
+    def step(self, report: StepReport) -> None:
+        self.steps.append(report)
+
+    def evaluation(self, report: EvaluationReport) -> None:
+        self.evaluations.append(report)
+
+    def checkpoint(self, checkpoint: Checkpoint) -> None:
+        self.checkpoints.append(checkpoint)
+
+    def event(self, *, level: str, code: str, message: str) -> None:
+        self.events.append((level, code, message))

@@ -1,0 +1,32 @@
+from collections.abc import Iterator
+
+import pytest
+
+from worker.sandbox.policy import Limits
+from worker.sandbox.pool import Sandbox
+
+FAST = Limits(row_timeout_s=0.6, batch_timeout_s=20.0, memory_bytes=512 * 2**20, consecutive_timeouts=4)
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[Sandbox]:
+    """One for all tests, so that each also shows that those before it left nothing behind."""
+    with Sandbox(FAST) as shared:
+        yield shared
+
+
+@pytest.fixture(scope="session")
+def level(sandbox: Sandbox) -> int:
+    return sandbox.box.level
+
+
+@pytest.fixture
+def python_allowed(level: int) -> None:
+    if level == 0:
+        pytest.skip("no seccomp on this machine: Python verifiers are refused")
+
+
+@pytest.fixture
+def landlock(level: int) -> None:
+    if level < 2:
+        pytest.skip("no Landlock on this machine")

@@ -1,0 +1,206 @@
+"""What each way of scoring gives: every status, of every type."""
+
+import random
+
+import pytest
+
+from tests.worker.sandbox.verifiers import body, outcomes, python, regex, sample, string_check
+
+pytestmark = pytest.mark.usefixtures("python_allowed")
+
+
+def one(sandbox, spec, text="", *, answer=None, **item):
+    return sandbox.grade(spec, [sample(text, answer=answer, **item)])[0]
+
+
+@pytest.mark.parametrize(
+    ("operation", "text", "score"),
+    [
+        ("eq", "Paris", 1.0),
+        ("eq", "paris", 0.0),
+        ("eq", "Paris ", 0.0),
+        ("ne", "Rome", 1.0),
+        ("ne", "Paris", 0.0),
+        ("neq", "Rome", 1.0),
+        ("like", "It is Paris.", 1.0),
+        ("like", "It is PARIS.", 0.0),
+        ("ilike", "It is PARIS.", 1.0),
+        ("ilike", "Rome", 0.0),
+    ],
+)
+def test_string_check_has_openais_meaning(sandbox, operation, text, score):
+    record = sandbox.grade(string_check(operation, reference="{{item.city}}"), [sample(text, city="Paris")])[0]
+    assert record.score == score
+
+
+def test_an_empty_reference_is_an_error_where_every_text_would_contain_it(sandbox):
+    record = sandbox.grade(string_check("like", reference="{{item.city}}"), [sample("x", city="")])[0]
+    assert (record.status, record.score) == ("error", None)
+    assert "empty" in record.reason
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "score"),
+    [
+        (r"\d+", "about 5", 1.0),
+        (r"\d+", "about five", 0.0),
+        (r"Answer: (?P<answer>.*)$", "Answer:  42 ", 1.0),
+        (r"Answer: (?P<answer>.*)$", "Answer: 41", 0.0),
+        (r"Answer: (?P<answer>\d+)?", "Answer: none", 0.0),
+        (r"(?P<answer>\d+)", "42 or 43", 1.0),
+        (r"(?P<answer>\d+)", "43 or 42", 0.0),
+    ],
+)
+def test_regex_compares_its_answer_group_or_counts_a_match(sandbox, pattern, text, score):
+    assert one(sandbox, regex(pattern), text, answer="42").score == score
+
+
+def test_regex_takes_a_reference_of_its_own_and_flags(sandbox):
+    spec = regex("ANSWER (?P<answer>.*)", reference="{{item.truth}}", input="{{item.said}}", flags="i")
+    assert one(sandbox, spec, "", said="answer yes", truth="yes").score == 1.0
+
+
+def test_regex_without_a_reference_answer_in_the_row_is_an_error(sandbox):
+    record = one(sandbox, regex("(?P<answer>x)"), "x", answer=None)
+    assert record.status == "error"
+    assert "no reference answer" in record.reason
+
+
+def test_a_path_that_the_item_lacks_is_that_rows_error_alone(sandbox):
+    spec = string_check("eq", reference="{{item.city}}")
+    records = sandbox.grade(spec, [sample("Rome", city="Rome"), sample("Rome", town="Rome"), sample("x", city="Rome")])
+    assert outcomes(records) == [(1.0, "ok"), (None, "error"), (0.0, "ok")]
+    assert "item.city" in records[1].reason
+
+
+def test_output_that_is_not_the_json_asked_for_scores_zero_with_a_reason(sandbox):
+    spec = string_check("eq", given="{{sample.output_json.city}}", reference="Paris")
+    records = sandbox.grade(spec, [sample('{"city": "Paris"}'), sample("Paris")])
+    assert outcomes(records) == [(1.0, "ok"), (0.0, "ok")]
+    assert "not JSON" in records[1].reason
+
+
+@pytest.mark.parametrize(
+    ("result", "score", "status"),
+    [
+        ("0.25", 0.25, "ok"),
+        ("-3", -3.0, "ok"),
+        ("True", 1.0, "ok"),
+        ("False", 0.0, "ok"),
+        ("None", None, "abstain"),
+        ("float('nan')", None, "error"),
+        ("float('-inf')", None, "error"),
+        ("10**400", None, "error"),
+        ("'1.0'", None, "error"),
+        ("[1.0]", None, "error"),
+        ("1j", None, "error"),
+        ("{'score': 0.5, 'components': {'form': 1, 'value': 0.0}, 'reason': 'half'}", 0.5, "ok"),
+        ("{'score': None}", None, "abstain"),
+        ("{'score': 1.0, 'extra': 2}", None, "error"),
+        ("{'reward': 1.0}", None, "error"),
+        ("{'score': 1.0, 'components': {'a': 'b'}}", None, "error"),
+        ("{'score': 1.0, 'components': {str(i): i for i in range(99)}}", None, "error"),
+    ],
+)
+def test_what_a_python_verifier_returns_becomes_a_record(sandbox, result, score, status):
+    record = one(sandbox, python(body(f"return {result}")))
+    assert (record.score, record.status) == (score, status)
+    assert (record.reason is not None) == (status == "error" or "reason" in result)
+
+
+def test_components_and_reason_of_a_verifier_are_kept(sandbox):
+    record = one(sandbox, python(body("return {'score': 1, 'components': {'form': True, 'n': 2}, 'reason': 'fine'}")))
+    assert (record.components, record.reason) == ({"form": 1.0, "n": 2.0}, "fine")
+
+
+def test_both_signatures_receive_what_they_name(sandbox):
+    openai = body("return float(sample['output_text'] == 'a' and sample['output_json'] is None and item['x'] == [1])")
+    short = "def check(item, output_text):\n    return float(output_text == 'a' and item['x'] == [1])"
+    for source in (openai, short):
+        assert one(sandbox, python(source), "a", x=[1]).score == 1.0
+
+
+def test_output_json_and_choices_are_there_as_in_openais_sample(sandbox):
+    source = body("return sample['output_json']['v'] + float(sample['choices'][0]['message']['content'] == '{\"v\": 2}')")
+    assert one(sandbox, python(source), '{"v": 2}').score == 3.0
+
+
+def test_an_exception_is_an_error_with_the_authors_lines_only(sandbox):
+    source = "def half(x):\n    return 1 / x\n\ndef grade(sample, item):\n    return half(item['n'])\n"
+    record = one(sandbox, python(source), n=0)
+    assert record.status == "error"
+    assert record.reason.splitlines() == [
+        "ZeroDivisionError: division by zero",
+        "  line 5, in grade: return half(item['n'])",
+        "  line 2, in half: return 1 / x",
+    ]
+
+
+def test_an_endless_loop_is_a_timeout_and_the_rows_around_it_keep_their_scores(sandbox):
+    spec = python(body("while item['x'] == 1:\n    pass\nreturn item['x']"))
+    records = sandbox.grade(spec, [sample(x=x) for x in (0, 1, 2, 3)])
+    assert outcomes(records) == [(0.0, "ok"), (None, "timeout"), (2.0, "ok"), (3.0, "ok")]
+    assert "0.6 s" in records[1].reason
+
+
+def test_a_verifier_that_always_hangs_is_given_up(sandbox):
+    records = sandbox.grade(python(body("while True:\n    pass")), [sample() for _ in range(40)])
+    assert {record.status.value for record in records} == {"timeout"}
+    assert "not tried" in records[-1].reason
+
+
+def test_error_counts_as_zero_is_a_choice_of_the_spec(sandbox):
+    record = one(sandbox, python(body("return 1 / 0"), error_counts_as_zero=True))
+    assert (record.score, record.status) == (0.0, "ok")
+    assert "ZeroDivisionError" in record.reason
+
+
+def test_what_is_printed_comes_back_cut(sandbox):
+    record = one(sandbox, python(body("print('seen', item['x'])\nprint('y' * 10**6)\nreturn 1"), isolation="call"), x=3)
+    assert record.score == 1.0
+    assert record.stdout.startswith("seen 3\nyyy")
+    assert len(record.stdout) == 2000
+
+
+def test_source_that_parses_and_does_not_compile_is_an_error_of_each_row(sandbox):
+    records = sandbox.grade(python("return 1\n" + body("return 1")), [sample(), sample()])
+    assert outcomes(records) == [(None, "error")] * 2
+    assert "outside function" in records[0].reason
+
+
+@pytest.mark.parametrize("isolation", ["auto", "call"])
+def test_nothing_a_row_leaves_behind_is_there_for_the_next(sandbox, isolation):
+    spec = python("seen = []\n" + body("seen.append(1)\nreturn len(seen)"), isolation=isolation)
+    assert [record.score for record in sandbox.grade(spec, [sample() for _ in range(5)])] == [1.0] * 5
+
+
+def test_random_numbers_follow_the_row_and_not_its_place(sandbox):
+    spec = python("import random\n" + body("return random.random()"))
+    samples = [sample(str(index)) for index in range(100)]
+    scores = {s.output_text: r.score for s, r in zip(samples, sandbox.grade(spec, samples), strict=True)}
+    random.Random(0).shuffle(samples)
+    again = {s.output_text: r.score for s, r in zip(samples, sandbox.grade(spec, samples[:100]), strict=True)}
+    assert again == scores
+    assert len(set(scores.values())) == 100
+
+
+def test_the_order_of_sets_is_the_same_in_every_process(sandbox):
+    spec = python(body("return [*{'a', 'b', 'c', 'd', 'e', 'f'}].index('a') * 10 + [*{'x', 'y', 'z'}].index('x')"))
+    first = one(sandbox, spec).score
+    sandbox.close()
+    assert one(sandbox, spec).score == first
+
+
+def test_an_item_that_is_not_json_is_that_rows_error(sandbox):
+    records = sandbox.grade(python(body("return 1")), [sample(x={1, 2}), sample(x=1)])
+    assert outcomes(records) == [(None, "error"), (1.0, "ok")]
+
+
+def test_no_samples_give_no_records(sandbox):
+    assert sandbox.grade(python(body("return 1")), []) == []
+
+
+def test_large_rows_and_odd_characters_arrive_whole(sandbox):
+    text = "é\0\ud800\n" * 200_000
+    record = one(sandbox, python(body("return len(sample['output_text']) + (sample['output_text'][2] == '\\ud800')")), text)
+    assert record.score == len(text) + 1

@@ -1,0 +1,293 @@
+"""Hostile verifiers: none escapes, none changes another row's score, each ends in a record with its reason.
+
+Each is graded between two honest rows of the same call. A test that passed on any answer would prove nothing, so the
+last test runs the attacks on the outside, where they work.
+"""
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.worker.sandbox.verifiers import body, outcomes, python, regex, sample
+from worker.sandbox.attacks import ATTACKS
+from worker.sandbox.policy import Limits
+from worker.sandbox.pool import Sandbox
+from worker.sandbox.probe import _prizes
+
+pytestmark = pytest.mark.usefixtures("python_allowed")
+
+CTYPES = "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\n"
+
+# name -> (head, lines run for the attacking row, expected status, what its reason or score says)
+HOSTILE = {
+    "fork bomb": ("import os", "while True:\n    os.fork()", "error", "Operation not permitted"),
+    "memory bomb": ("", "x = []\nwhile True:\n    x.append(bytearray(2**24))", "error", "MemoryError"),
+    "memory bomb in one piece": ("", "return len([0] * 2**33)", "error", "MemoryError"),
+    "endless loop": ("", "while True:\n    pass", "timeout", "stopped after"),
+    "endless loop in C": ("", "return 10 ** 10 ** 8", "timeout", "stopped after"),
+    "endless loop that catches everything": (
+        "",
+        "while True:\n    try:\n        while True:\n            pass\n    except BaseException:\n        pass",
+        "timeout",
+        "stopped after",
+    ),
+    "regex backtracking": ("import re", "return re.match(r'(a+)+$', 'a' * 60 + 'b') is None", "timeout", "stopped"),
+    "sleep": ("import time", "time.sleep(1000)", "timeout", "stopped after"),
+    "read /etc/passwd": ("", "return len(open('/etc/passwd').read())", "error", "/etc/passwd"),
+    "read by a descriptor": ("import os", "return os.open('/etc/hostname', 0)", "error", "/etc/hostname"),
+    "read its own maps": ("", "return len(open('/proc/self/maps').read())", "error", "/proc/self/maps"),
+    "write to /tmp": ("", "open('/tmp/rlsd-hostile', 'w').write('x')\nreturn 1", "error", "/tmp/rlsd-hostile"),
+    "write to /dev/shm": ("", "open('/dev/shm/rlsd-hostile', 'w')\nreturn 1", "error", "/dev/shm"),
+    "unlink": ("import os", "os.unlink('/tmp/x')\nreturn 1", "error", "Operation not permitted"),
+    "change folder": ("import os", "os.chdir('/tmp')\nreturn 1", "error", "Operation not permitted"),
+    "TCP socket": ("import socket", "socket.socket()\nreturn 1", "error", "Operation not permitted"),
+    "unix socket": ("import socket", "socket.socket(socket.AF_UNIX)\nreturn 1", "error", "Operation not permitted"),
+    "socket pair": ("import socket", "socket.socketpair()\nreturn 1", "error", "Operation not permitted"),
+    "kill the server": ("import os", "os.kill(os.getppid(), 9)\nreturn 1", "error", "Operation not permitted"),
+    "kill every process": ("import os", "os.kill(-1, 9)\nreturn 1", "error", "Operation not permitted"),
+    "run a program": ("import subprocess", "subprocess.run(['id'])\nreturn 1", "error", "Operation not permitted"),
+    "shell": ("import os", "return os.system('true') == 0", "ok", 0.0),
+    "multiprocessing": (
+        "import multiprocessing",
+        "p = multiprocessing.Process(target=print)\np.start()\nreturn 1",
+        "error",
+        "",
+    ),
+    "thread left running": (
+        "import threading, time",
+        "threading.Thread(target=time.sleep, args=(99,)).start()\nreturn 1",
+        "error",
+        "can't start new thread",
+    ),
+    "ptrace by ctypes": (CTYPES, "return libc.ptrace(0, 0, 0, 0) == 0", "ok", 0.0),
+    "raw system calls": (
+        CTYPES,
+        "return sum(libc.syscall(n, 0, 0, 0, 0, 0, 0) >= 0 for n in (41, 53, 56, 57, 59, 101, 157, 310, 319, 425, 435))",
+        "ok",
+        0.0,
+    ),
+    "system calls of another architecture": (CTYPES, "libc.syscall(0x40000000 + 39)\nreturn 1", "error", "SIGSYS"),
+    "a crash in C": (CTYPES, "ctypes.string_at(0)", "error", "SIGSEGV"),
+    "memfd": ("import os", "return os.memfd_create('x')", "error", "Operation not permitted"),
+    "pipe and descriptors": ("import os", "return os.pipe()[0]", "error", "Operation not permitted"),
+    "new privileges": (CTYPES, "return libc.prctl(38, 0, 0, 0, 0) == 0 or libc.prctl(1, 0, 0, 0, 0) == 0", "ok", 0.0),
+    "unlimited memory": (
+        "import resource",
+        "resource.setrlimit(resource.RLIMIT_AS, (-1, -1))\nreturn 1",
+        "error",
+        "not allowed",
+    ),
+    "garbage on the result pipe": ("import os", "os.write(3, b'x' * 1000)\nreturn 1", "error", "result pipe"),
+    "a forged number and its own": (
+        "import os, struct",
+        "os.write(3, struct.pack('!Icdd', 17, b'N', 99.0, 0.0))\nreturn 1",
+        "error",
+        "more results than rows",
+    ),
+    "forged records for every row": (
+        "import os, struct",
+        "os.write(3, struct.pack('!Icdd', 17, b'N', 99.0, 0.0) * 50)\nreturn 1",
+        "error",
+        "more results than rows",
+    ),
+    "a forged infinity": (
+        "import os, struct",
+        "os.write(3, struct.pack('!Icdd', 17, b'N', float('inf'), 0.0))\nos._exit(0)",
+        "error",
+        "no finite number",
+    ),
+    "a forged timeout with a score": (
+        "import os, struct, json",
+        "b = b'J' + json.dumps({'score': 9, 'status': 'timeout'}).encode()\n"
+        "os.write(3, struct.pack('!I', len(b)) + b)\nos._exit(0)",
+        "error",
+        "cannot be read",
+    ),
+    "half a frame": ("import os", "os.write(3, b'\\0\\0\\0\\x11N12')\nos._exit(0)", "error", "ended its own process"),
+    "an endless frame": ("import os", "while True:\n    os.write(3, b'\\xff' * 65536)", "error", "result pipe"),
+    "the result pipe closed": ("import os", "os.close(3)\nreturn 1", "error", "ended its own process"),
+    "every descriptor written to": (
+        "import os",
+        "for fd in (0, 1, 2, *range(4, 300)):\n    try:\n        os.write(fd, b'N' * 99)\n    except OSError:\n"
+        "        pass\nreturn 0.5",
+        "ok",
+        0.5,
+    ),
+    "the host patched to give 1": (
+        "import sys",
+        "host = sys.modules['worker.sandbox.grading']\nhost.finite = lambda *a, **k: 1.0\n"
+        "host.frames.number = lambda *a, **k: b''\nreturn 0",
+        "error",
+        "",
+    ),
+    "builtins patched": (
+        "import builtins, json, random",
+        "builtins.float = builtins.len = lambda *a: 1\njson.loads = random.seed = None\nreturn 0.5",
+        "ok",
+        0.5,
+    ),
+    "frames walked to the host": (
+        "import sys",
+        "frame = sys._getframe()\nwhile frame.f_back:\n    frame = frame.f_back\n"
+        "    frame.f_locals.clear()\n    frame.f_globals.clear()\nreturn 0.5",
+        "error",
+        "",
+    ),
+    "gc walked to the host": (
+        "import gc",
+        "for x in gc.get_objects():\n    if type(x) is dict and 'NUMBER_BODY' in x:\n        x.clear()\nreturn 0.5",
+        "error",
+        "",
+    ),
+    "sys.exit": ("import sys", "sys.exit(0)", "error", "SystemExit"),
+    "SystemExit without an import": ("", "raise SystemExit(0)", "error", "SystemExit"),
+    "os._exit": ("import os", "os._exit(0)", "error", "exit status 0"),
+    "os._exit as if after an odd row": ("import os", "os._exit(3)", "error", "exit status 3"),
+    "abort": ("import os", "os.abort()", "error", "ended by"),
+    "an alarm for the next row": (
+        "import signal",
+        "signal.signal(signal.SIGALRM, lambda *a: print(a))\nsignal.alarm(1)\nreturn 0.5",
+        "ok",
+        0.5,
+    ),
+    "a signal to itself": ("import signal", "signal.raise_signal(signal.SIGKILL)\nreturn 1", "error", "not permitted"),
+    "recursion": ("", "def f(n):\n    return f(n + 1)\nreturn f(0)", "error", "RecursionError"),
+    "recursion without a limit": (
+        "import sys",
+        "sys.setrecursionlimit(2**30)\ndef f(n):\n    return repr(f(n + 1))\nreturn f(0)",
+        "error",
+        "",
+    ),
+    "huge output": ("", "for i in range(2000):\n    print('x' * 100000)\nreturn 0.5", "ok", 0.5),
+    "huge exception": ("", "raise ValueError('x' * 10**7)", "error", "ValueError: xxx"),
+    "an exception that cannot be shown": (
+        "class Bad(Exception):\n    def __str__(self):\n        raise SystemExit(1)",
+        "raise Bad()",
+        "error",
+        "cannot be shown",
+    ),
+    "an exception whose text is a lie": (
+        "class S(str):\n    def __getitem__(self, i):\n        return 7\nclass Bad(Exception):\n"
+        "    def __str__(self):\n        return S('x')",
+        "raise Bad()",
+        "error",
+        "cannot be shown",
+    ),
+    "a float that lies": (
+        "class F(float):\n    def __float__(self):\n        return 1.0\n    def __eq__(self, o):\n        return True\n"
+        "    def __class__(self):\n        return float",
+        "return F(0.125)",
+        "ok",
+        0.125,
+    ),
+    "an object that says it is a float": (
+        "class F:\n    __class__ = float\n    def __float__(self):\n        return 1.0",
+        "return F()",
+        "error",
+        "a value of type F",
+    ),
+    "a type with a lying name": (
+        "class M(type):\n    __name__ = property(lambda c: 1 / 0)\nclass F(metaclass=M):\n    pass",
+        "return F()",
+        "error",
+        "a value of type F",
+    ),
+    "import tricks": (
+        "import importlib",
+        "return len(importlib.import_module('torch').__name__)",
+        "error",
+        "No module named 'torch'",
+    ),
+    "site-packages by path": (
+        "import sys",
+        f"sys.path.append({os.path.dirname(os.path.dirname(pytest.__file__))!r})\nimport pytest\nreturn 1",
+        "error",
+        "",
+    ),
+    "code made from text": ("", "return eval('__imp' + 'ort__')('os').getpid() < 0", "ok", 0.0),
+    "NUL and surrogates in the reason": ("", "raise ValueError('a\\0b\\ud800c')", "error", "a\ufffdb?c"),
+    "an endless __del__": (
+        "class D:\n    def __del__(self):\n        while True:\n            pass",
+        "x = D()\nreturn 0.5",
+        "timeout",
+        "stopped after",
+    ),
+}
+
+
+@pytest.mark.usefixtures("landlock")
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_row_ends_in_its_own_record(sandbox, name):
+    head, lines, status, evidence = HOSTILE[name]
+    attack = "if item['attack']:\n" + "\n".join("    " + line for line in lines.splitlines())
+    spec = python(body(attack + "\nreturn item['honest']", head=head))
+    rows = [sample(attack=False, honest=0.25), sample(attack=True, honest=1.0), sample(attack=False, honest=0.75)]
+    before, record, after = sandbox.grade(spec, rows)
+    assert outcomes([before, after]) == [(0.25, "ok"), (0.75, "ok")]
+    assert record.status == status, record
+    if status == "ok":
+        assert record.score == evidence
+    else:
+        assert evidence in record.reason
+    assert len(record.reason or "") <= 3000
+    assert len(record.stdout) <= 2000
+
+
+def test_a_regex_that_backtracks_for_ever_times_out_alone(sandbox):
+    spec = regex(r"(a|aa)+$")
+    records = sandbox.grade(spec, [sample("a"), sample("a" * 100 + "b"), sample("aaa")])
+    assert outcomes(records) == [(1.0, "ok"), (None, "timeout"), (1.0, "ok")]
+
+
+def test_a_hostile_module_level_is_no_different(sandbox):
+    spec = python("while True:\n    pass\n" + body("return 1"))
+    assert outcomes(sandbox.grade(spec, [sample()])) == [(None, "timeout")]
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+def test_attacks_are_held_by_seccomp_alone_too(attack):
+    with _prizes() as item, Sandbox(Limits(row_timeout_s=2.0), max_level=1) as box:
+        assert box.box.level == 1
+        record = box.grade(python(attack.source, isolation="call"), [sample(**item)])[0]
+    assert not record.score, attack.name
+
+
+NEEDS_RIGHTS = {"trace the owner", "raise its own limits"}
+
+
+@pytest.mark.parametrize("attack", [a for a in ATTACKS if a.name not in NEEDS_RIGHTS], ids=lambda attack: attack.name)
+def test_attacks_succeed_outside_the_box(attack):
+    """The same source in a plain process of this user: else the attack would prove nothing."""
+    program = f"{attack.source}\nimport json, sys\nprint(float(grade(None, json.loads(sys.argv[1]))))"
+    import json
+
+    with _prizes() as item:
+        if attack.name == "find a descriptor left open":
+            reading, writing = os.pipe()
+            descriptors = (reading, writing)
+        else:
+            descriptors = ()
+        run = subprocess.run(
+            [sys.executable, "-c", program, json.dumps(item)],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            pass_fds=descriptors,
+        )
+        for descriptor in descriptors:
+            os.close(descriptor)
+    if attack.name == "run a program":
+        assert (run.returncode, run.stdout) == (0, "")
+    else:
+        assert float(run.stdout) > 0, run.stderr
+
+
+def test_thirty_odd_deaths_in_a_row_leave_a_sandbox_that_works(sandbox):
+    start = time.monotonic()
+    spec = python("import os\n" + body("os._exit(1)"))
+    assert {r.status.value for r in sandbox.grade(spec, [sample() for _ in range(30)])} == {"error"}
+    assert outcomes(sandbox.grade(python(body("return 1")), [sample()])) == [(1.0, "ok")]
+    assert time.monotonic() - start < 20

@@ -1,0 +1,31 @@
+"""Owns the group advantage, eq. 1 of arXiv 2604.03128: how a completion did against its siblings."""
+
+import torch
+from torch import Tensor
+
+STD_FLOOR = 1e-6
+
+
+def group_advantages(rewards_B: Tensor, *, num_generations: int) -> Tensor:
+    """`(R - mean) / (std + 1e-6)` within each group of `num_generations`, `[B]` float32; NaN marks a missing reward.
+
+    The deviation is the unbiased one. A group whose rewards are all equal, compared by `max - min`, gives exactly 0. A
+    completion without a reward leaves mean and deviation and gets 0.
+    """
+    rewards_PG = rewards_B.double().view(-1, num_generations)
+    scored_PG = ~rewards_PG.isnan()
+    known_PG = rewards_PG.where(scored_PG, 0.0)
+    count_P1 = scored_PG.sum(1, keepdim=True)
+    mean_P1 = known_PG.sum(1, keepdim=True) / count_P1.clamp(min=1)
+    centred_PG = (known_PG - mean_P1).where(scored_PG, 0.0)
+    std_P1 = (centred_PG.square().sum(1, keepdim=True) / (count_P1 - 1).clamp(min=1)).sqrt()
+    advantages_PG = centred_PG / (std_P1 + STD_FLOOR)
+    return advantages_PG.where(scored_PG & ~dead_groups(rewards_PG)[:, None], 0.0).float().view(-1)
+
+
+def dead_groups(rewards_PG: Tensor) -> Tensor:
+    """True for groups whose known rewards are all equal, or that have none, `[P]`."""
+    missing_PG = rewards_PG.isnan()
+    highest_P = rewards_PG.masked_fill(missing_PG, -torch.inf).amax(1)
+    lowest_P = rewards_PG.masked_fill(missing_PG, torch.inf).amin(1)
+    return ~(highest_P > lowest_P)

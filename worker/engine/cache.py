@@ -1,0 +1,57 @@
+"""A key-value cache with room reserved for the completion.
+
+transformers' dynamic cache concatenates, and so copies everything it holds at every token; the static one attends over
+room that is still empty. This one writes into a reserved buffer and hands out the filled part.
+"""
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import DynamicCache, DynamicLayer
+
+
+class RoomyLayer(DynamicLayer):  # type: ignore[misc]  # transformers is not typed for mypy
+    """One layer's keys and values, `[batch, heads, tokens, head_dim]`, of which the first `filled` are valid."""
+
+    def __init__(self, layer: DynamicLayer, *, room: int) -> None:
+        super().__init__()
+        self.dtype, self.device, self.is_initialized = layer.dtype, layer.device, True
+        self.filled: int = layer.keys.shape[-2]
+        self.key_buffer = _with_room(layer.keys, room=room)
+        self.value_buffer = _with_room(layer.values, room=room)
+        self._expose()
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
+    ) -> tuple[Tensor, Tensor]:
+        start, self.filled = self.filled, self.filled + key_states.shape[-2]
+        self.key_buffer[:, :, start : self.filled] = key_states
+        self.value_buffer[:, :, start : self.filled] = value_states
+        return self._expose()
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        self.key_buffer = self.key_buffer[indices]
+        self.value_buffer = self.value_buffer[indices]
+        self._expose()
+
+    def _expose(self) -> tuple[Tensor, Tensor]:
+        self.keys = self.key_buffer[:, :, : self.filled]
+        self.values = self.value_buffer[:, :, : self.filled]
+        return self.keys, self.values
+
+
+def _with_room(states: Tensor, *, room: int) -> Tensor:
+    batch, heads, tokens, size = states.shape
+    buffer = states.new_empty(batch, heads, tokens + room, size)
+    buffer[:, :, :tokens] = states
+    return buffer
+
+
+def reserve(cache: DynamicCache, *, room: int) -> None:
+    """Give every full-attention layer room for `room` more tokens; other kinds of layers stay as they are."""
+    cache.layers = [RoomyLayer(layer, room=room) if type(layer) is DynamicLayer else layer for layer in cache.layers]
+
+
+def keep_rows(cache: DynamicCache, *, rows: Tensor) -> None:
+    """Drop all batch rows but these."""
+    with torch.no_grad():
+        cache.batch_select_indices(rows)

@@ -1,0 +1,106 @@
+"""Owns what a run needs to go on elsewhere: adapter, snapshot, optimizer moments, step and baseline, as one blob.
+
+The blob is a safetensors file. Data order, sampling and dropout are functions of the seed and the step, so no generator
+state is in it.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load, save, save_file
+from torch import Tensor
+
+from worker.engine.evaluate import QuestionScores
+from worker.engine.policy import LIVE_ADAPTER, SNAPSHOT_ADAPTER, Policy
+
+FORMAT = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint on its way out."""
+
+    step: int
+    """Optimizer steps taken."""
+    data: bytes
+    """One safetensors file."""
+    score: float | None
+    """Mean of the held-out evaluation at this step, if there was one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """A checkpoint read back."""
+
+    step: int
+    baseline: list[QuestionScores] | None
+    """The evaluation before training, as it was packed."""
+    tensors: Mapping[str, Tensor]
+
+
+def pack(policy: Policy, optimizer: torch.optim.AdamW, *, step: int, baseline: list[QuestionScores] | None) -> bytes:
+    """The state after `step` optimizer steps."""
+    tensors = {}
+    for name, parameter in policy.adapter(LIVE_ADAPTER).items():
+        tensors[f"adapter.{name}"] = parameter.detach()
+        for key, value in optimizer.state.get(parameter, {}).items():
+            tensors[f"optimizer.{key}.{name}"] = value
+    for name, parameter in policy.adapter(SNAPSHOT_ADAPTER).items():
+        tensors[f"snapshot.{name}"] = parameter.detach()
+    metadata = {"format": FORMAT, "step": str(step), "baseline": json.dumps(baseline)}
+    blob: bytes = save({key: value.cpu().contiguous() for key, value in tensors.items()}, metadata=metadata)
+    return blob
+
+
+def unpack(data: bytes) -> Unpacked:
+    """Read a checkpoint. ValueError when it is not one of ours."""
+    header_size = int.from_bytes(data[:8], "little")
+    metadata = json.loads(data[8 : 8 + header_size]).get("__metadata__", {})
+    if metadata.get("format") != FORMAT:
+        raise ValueError("this is not a checkpoint of a training run")
+    return Unpacked(int(metadata["step"]), json.loads(metadata["baseline"]), load(data))
+
+
+def restore(policy: Policy, optimizer: torch.optim.AdamW, *, checkpoint: Unpacked) -> None:
+    """Put a checkpoint's state into a policy of the same model and settings. ValueError when it does not fit."""
+    adapters = {"adapter": policy.adapter(LIVE_ADAPTER), "snapshot": policy.adapter(SNAPSHOT_ADAPTER)}
+    expected = {f"{kind}.{name}" for kind, adapter in adapters.items() for name in adapter}
+    found = {key for key in checkpoint.tensors if not key.startswith("optimizer.")}
+    if expected != found:
+        raise ValueError("the checkpoint belongs to another model or to other LoRA target modules")
+    with torch.no_grad():
+        for kind, adapter in adapters.items():
+            for name, parameter in adapter.items():
+                tensor = checkpoint.tensors[f"{kind}.{name}"]
+                if tensor.shape != parameter.shape:
+                    raise ValueError(f"the checkpoint's {name} has the shape {tuple(tensor.shape)}")
+                parameter.copy_(tensor)
+    for name, parameter in adapters["adapter"].items():
+        state = {}
+        for key in ("step", "exp_avg", "exp_avg_sq"):
+            moment = checkpoint.tensors.get(f"optimizer.{key}.{name}")
+            if moment is not None:
+                state[key] = moment.to(parameter.device)
+        if state:
+            optimizer.state[parameter] = state
+
+
+def export_adapter(policy: Policy, folder: Path, *, base_model: str) -> None:
+    """Write the trained adapter as PEFT reads it: `adapter_config.json` and `adapter_model.safetensors`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: parameter.detach().cpu().contiguous() for name, parameter in policy.adapter(LIVE_ADAPTER).items()}
+    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    config = policy.model.peft_config[LIVE_ADAPTER].to_dict()
+    config |= {"base_model_name_or_path": base_model, "inference_mode": True}
+    text = json.dumps(config, indent=2, sort_keys=True, default=_plain)
+    (folder / "adapter_config.json").write_text(text + "\n", encoding="utf-8")
+
+
+def _plain(value: object) -> object:
+    """JSON for the sets that PEFT keeps in its configurations."""
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    raise TypeError(f"cannot write {type(value).__name__} into adapter_config.json")

@@ -1,0 +1,153 @@
+"""Owns the held-out evaluation: avg@k, its interval over questions, and the paired comparison of two evaluations.
+
+Every evaluation of a run meets the same random numbers, so a difference between two of them is the policy's.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from worker.engine.policy import Policy
+from worker.engine.prompts import Prompt
+from worker.engine.reward import Scored, score_completions
+from worker.engine.rollout import sample_rollouts
+from worker.engine.seeds import numpy_generator, torch_generator
+from worker.engine.types import Reward, Settings
+
+CONFIDENCE = 0.95
+RESAMPLES = 9999
+
+
+class QuestionScores(TypedDict):
+    """One question's part in an evaluation."""
+
+    row: int
+    scores: list[float | None]
+    """One for each of the `k` samples; None where the verifier gave none."""
+
+
+class Interval(TypedDict):
+    """A mean with its 95 % bootstrap interval over questions."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What an evaluation found."""
+
+    questions: list[QuestionScores]
+    fault_share: float
+    first_fault: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two evaluations of the same questions, paired."""
+
+    difference: Interval
+    """Later minus earlier, in mean score."""
+    p_value: float
+    """Two-sided sign-flip permutation test on the differences of the questions."""
+
+
+def evaluate(
+    policy: Policy,
+    questions: Sequence[Prompt],
+    *,
+    reward: Reward,
+    settings: Settings,
+    heed: Callable[[], None],
+) -> Evaluation:
+    """Sample `eval_samples` completions a question and score them. `heed` is called between batches; it may raise."""
+    policy.model.eval()
+    questions_a_batch = max(1, settings.batch_size * settings.num_generations // settings.eval_samples)
+    found: list[QuestionScores] = []
+    scored_batches: list[Scored] = []
+    for start in range(0, len(questions), questions_a_batch):
+        heed()
+        batch = questions[start : start + questions_a_batch]
+        rollouts = sample_rollouts(
+            policy,
+            batch,
+            num_generations=settings.eval_samples,
+            max_completion_tokens=settings.max_completion_tokens,
+            temperature=settings.temperature,
+            generator=torch_generator(settings.seed, step=start, purpose="evaluation"),
+        )
+        scored = score_completions(reward, rollouts.completions)
+        scored_batches.append(scored)
+        scores = [record.score if record.status == "ok" else None for record in scored.records]
+        k = settings.eval_samples
+        found += [
+            QuestionScores(row=prompt.task.row, scores=scores[i * k : (i + 1) * k]) for i, prompt in enumerate(batch)
+        ]
+    faults = sum(scored.fault_share * len(scored.records) for scored in scored_batches)
+    return Evaluation(
+        questions=found,
+        fault_share=faults / (len(questions) * settings.eval_samples),
+        first_fault=next((scored.first_fault for scored in scored_batches if scored.first_fault), ""),
+    )
+
+
+def question_means(questions: Sequence[QuestionScores]) -> NDArray[np.float64]:
+    """Mean score of each question over its scored samples; NaN where it has none."""
+    means = []
+    for question in questions:
+        known = [score for score in question["scores"] if score is not None]
+        means.append(sum(known) / len(known) if known else np.nan)
+    return np.array(means, dtype=np.float64)
+
+
+def interval(values: NDArray[np.float64], *, seed: int, purpose: str) -> Interval:
+    """Mean and percentile bootstrap interval; of a single value only the value, for it has no spread."""
+    mean = float(values.mean())
+    if len(values) < 2:
+        return Interval(mean=mean, low=mean, high=mean)
+    found = stats.bootstrap(
+        (values,),
+        np.mean,
+        confidence_level=CONFIDENCE,
+        n_resamples=RESAMPLES,
+        batch=1000,
+        method="percentile",
+        rng=numpy_generator(seed, step=0, purpose=purpose),
+    ).confidence_interval
+    return Interval(mean=mean, low=float(found.low), high=float(found.high))
+
+
+def compare(earlier: Sequence[QuestionScores], later: Sequence[QuestionScores], *, seed: int) -> Comparison | None:
+    """Did the score change? Questions are paired; those without a score on either side are left out.
+
+    None when no question has a score on both sides. ValueError when the two are not of the same questions.
+    """
+    if [question["row"] for question in earlier] != [question["row"] for question in later]:
+        raise ValueError("the two evaluations are not of the same questions")
+    differences = question_means(later) - question_means(earlier)
+    differences = differences[~np.isnan(differences)]
+    if len(differences) == 0:
+        return None
+    p_value = 1.0
+    if len(differences) > 1 and differences.any():
+        p_value = float(
+            stats.permutation_test(
+                (differences,),
+                _mean_along,
+                permutation_type="samples",
+                vectorized=True,
+                n_resamples=RESAMPLES,
+                batch=1000,
+                rng=numpy_generator(seed, step=0, purpose="paired test"),
+            ).pvalue
+        )
+    return Comparison(interval(differences, seed=seed, purpose="difference"), p_value)
+
+
+def _mean_along(values: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
+    return np.asarray(values.mean(axis=axis), dtype=np.float64)

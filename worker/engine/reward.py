@@ -1,0 +1,57 @@
+# ruff: noqa: N815 - fields carry their tensor's shape
+"""Owns the call of the reward: completions in, scores with their gaps out.
+
+A completion without a score (abstain, error, timeout) is NaN here and leaves the group statistics; an error is never
+a zero.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from worker.engine.types import Completion, Reward, Score
+
+FAULTS = ("error", "timeout")
+"""Statuses that tell of a broken verifier; an abstention is a verdict of a working one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """The verdicts on the completions of a step."""
+
+    records: tuple[Score, ...]
+    rewards_B: Tensor
+    """float64; NaN where there is no score."""
+
+    def share(self, *statuses: str) -> float:
+        """Share of completions with one of these statuses."""
+        return sum(record.status in statuses for record in self.records) / len(self.records)
+
+    @property
+    def fault_share(self) -> float:
+        """Share of completions that could not be scored because of the verifier."""
+        return self.share(*FAULTS)
+
+    @property
+    def first_fault(self) -> str:
+        """Why the first of them failed; empty without one."""
+        return next((record.reason or record.status for record in self.records if record.status in FAULTS), "")
+
+
+def score_completions(reward: Reward, completions: Sequence[Completion]) -> Scored:
+    """Ask the reward. ValueError when it answers another number of scores or a score that is no number."""
+    records = tuple(reward(completions))
+    if len(records) != len(completions):
+        raise ValueError(f"the reward answered {len(records)} scores for {len(completions)} completions")
+    return Scored(records, torch.tensor([_value(record) for record in records], dtype=torch.float64))
+
+
+def _value(record: Score) -> float:
+    if record.status != "ok":
+        return math.nan
+    if record.score is None or not math.isfinite(record.score):
+        raise ValueError(f"the reward answered the status ok with the score {record.score}")
+    return record.score

@@ -1,0 +1,154 @@
+# ruff: noqa: N815 - fields carry their tensor's shape
+"""Owns one optimizer step: student forward with gradient, credit, surrogate, backward, AdamW on the live adapter.
+
+One step is taken for each batch of rollouts, so the sampling policy's log-probabilities are those of the forward that
+carries the gradient, detached: `rho = 1`, and the ratio clip acts only through its gradient.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from worker.engine.credit import assign_credit
+from worker.engine.methods.base import Credit
+from worker.engine.objective import ratio_clipped, surrogate, token_shares
+from worker.engine.policy import LIVE_ADAPTER, Policy
+from worker.engine.rollout import Rollouts
+from worker.engine.scoring import MicroBatch, completion_logps, micro_batch_inputs, student_prompts
+from worker.engine.seeds import derive
+from worker.engine.types import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    """What an optimizer step saw and did. Rows of skipped sequences hold their sequence's credit and NaN logps."""
+
+    loss: float
+    gradient_norm: float
+    """Before clipping."""
+    logps_BT: Tensor
+    """`log P_S`."""
+    credit: Credit
+    ratio_clipped_BT: Tensor
+    num_tokens: int
+    """Padded tokens that went through the model."""
+
+
+def make_optimizer(policy: Policy, *, settings: Settings) -> torch.optim.AdamW:
+    """AdamW over the live adapter and nothing else."""
+    parameters = list(policy.adapter(LIVE_ADAPTER).values())
+    return torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
+
+
+def accumulate_gradients(
+    policy: Policy,
+    rollouts: Rollouts,
+    advantages_B: Tensor,
+    teacher_logps_BT: Tensor | None,
+    *,
+    plan: Sequence[MicroBatch],
+    lam: float,
+    settings: Settings,
+) -> Update:
+    """Forward, credit and backward of every micro-batch; the gradients of the whole step are left on the adapter.
+
+    Only the sequences of the plan are run. The gradient does not depend on how the plan cuts them.
+    """
+    parameters = list(policy.adapter(LIVE_ADAPTER).values())
+    for parameter in parameters:
+        parameter.grad = torch.zeros_like(parameter)
+    dtype = torch.promote_types(parameters[0].dtype, torch.float32)
+    device, mask_BT = policy.device, rollouts.mask_BT
+    shares_BT = token_shares(mask_BT, loss=settings.loss, dtype=dtype)
+    logps_BT = torch.full(mask_BT.shape, torch.nan, dtype=dtype, device=device)
+    advantages_B = advantages_B.to(device)
+    credit = assign_credit("grpo", advantages_B, torch.zeros_like(logps_BT), None, mask_BT, lam=0.0, eps_w=0.0)
+    held_BT = torch.zeros_like(mask_BT)
+    loss, num_tokens = 0.0, 0
+    policy.model.train()
+    for batch in plan:
+        rows, span = batch.sequences.to(device), slice(0, batch.num_completion_tokens)
+        ids_bT, mask_bT = micro_batch_inputs(rollouts, batch)
+        prompts = student_prompts(rollouts, batch)
+        logps_bT = completion_logps(policy, prompts, ids_bT, mask_bT, temperature=settings.temperature)
+        current = assign_credit(
+            settings.method,
+            advantages_B[rows],
+            logps_bT.detach(),
+            None if teacher_logps_BT is None else teacher_logps_BT[rows, span],
+            mask_bT,
+            lam=lam,
+            eps_w=settings.eps_w,
+            normalise=settings.normalise,
+            first_error=settings.first_error,
+        )
+        objective_bT = surrogate(
+            logps_bT,
+            logps_bT.detach(),
+            current.advantages_BT,
+            mask_bT,
+            eps_low=settings.eps_low,
+            eps_high=settings.eps_high,
+            dual_clip=settings.dual_clip,
+        )
+        micro_loss = -(objective_bT * shares_BT[rows, span]).sum()
+        torch.autograd.backward(micro_loss)
+
+        loss += micro_loss.item()
+        num_tokens += len(prompts) * (max(map(len, prompts)) + batch.num_completion_tokens)
+        logps_BT[rows, span] = logps_bT.detach().to(dtype)
+        _record(credit, current, rows=rows, span=span)
+        held_BT[rows, span] = ratio_clipped(
+            logps_bT.detach(), logps_bT.detach(), current.advantages_BT, mask_bT,
+            eps_low=settings.eps_low, eps_high=settings.eps_high,
+        )  # fmt: skip
+    policy.model.eval()
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    return Update(
+        loss=loss,
+        gradient_norm=float(torch.nn.utils.get_total_norm(gradients)),
+        logps_BT=logps_BT,
+        credit=credit,
+        ratio_clipped_BT=held_BT,
+        num_tokens=num_tokens,
+    )
+
+
+def update_policy(
+    policy: Policy,
+    optimizer: torch.optim.AdamW,
+    rollouts: Rollouts,
+    advantages_B: Tensor,
+    teacher_logps_BT: Tensor | None,
+    *,
+    plan: Sequence[MicroBatch],
+    lam: float,
+    step: int,
+    settings: Settings,
+) -> Update:
+    """One optimizer step. FloatingPointError, before any weight moves, when the gradient is not finite.
+
+    A step without any live sequence still counts as one with gradient 0, as it would if nothing were skipped.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(derive(settings.seed, step=step, purpose="dropout"))
+        update = accumulate_gradients(
+            policy, rollouts, advantages_B, teacher_logps_BT, plan=plan, lam=lam, settings=settings
+        )
+    norm = torch.tensor(update.gradient_norm)
+    if not norm.isfinite():
+        raise FloatingPointError(f"step {step}: the gradient is not finite")
+    torch.nn.utils.clip_grads_with_norm_(policy.adapter(LIVE_ADAPTER).values(), settings.max_grad_norm, norm)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return update
+
+
+def _record(credit: Credit, current: Credit, *, rows: Tensor, span: slice) -> None:
+    """Write a micro-batch's credit into the step's."""
+    credit.advantages_BT[rows, span] = current.advantages_BT.to(credit.advantages_BT.dtype)
+    credit.weights_BT[rows, span] = current.weights_BT.to(credit.weights_BT.dtype)
+    credit.deltas_BT[rows, span] = current.deltas_BT.to(credit.deltas_BT.dtype)
+    credit.clipped_BT[rows, span] = current.clipped_BT

@@ -1,0 +1,67 @@
+"""The adapter as a ZIP that loads anywhere: PEFT's two files, a model card, the manifest. Same content, same bytes."""
+
+import json
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from worker.engine.checkpoint import export_adapter
+from worker.engine.policy import Policy
+
+EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The earliest time a ZIP can hold: equal adapters give equal archives."""
+
+
+def write_adapter_zip(policy: Policy, path: Path, *, base_model: str, manifest: Mapping[str, Any]) -> None:
+    """Write `adapter_config.json`, `adapter_model.safetensors`, `README.md` and `manifest.json` into `path`."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        export_adapter(policy, folder, base_model=base_model)
+        (folder / "README.md").write_text(model_card(manifest))
+        (folder / "manifest.json").write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for file in sorted(folder.iterdir()):
+                archive.writestr(
+                    zipfile.ZipInfo(file.name, date_time=EPOCH), file.read_bytes(), compress_type=zipfile.ZIP_DEFLATED
+                )
+
+
+def model_card(manifest: Mapping[str, Any]) -> str:
+    """The README that hubs show: what it is, how good it is, how to load it."""
+    base = manifest["base_model"]
+    settings = manifest["settings"]
+    rows = "\n".join(
+        f"| {evaluation['phase']} | {evaluation['mean']:.3f} | [{evaluation['low']:.3f}, {evaluation['high']:.3f}] "
+        f"| {evaluation['n']} | {evaluation['k']} |"
+        for evaluation in manifest["evaluations"]
+    )
+    return f"""---
+base_model: {base.get("hub_id", base["name"])}
+library_name: peft
+pipeline_tag: text-generation
+tags: [rlsd, lora, {settings["method"]}]
+---
+
+# {manifest["job"]["name"]}
+
+A LoRA adapter of `{base["name"]}`, trained for {manifest["steps"]} steps with {settings["method"].upper()} by RLSD
+Workbench {manifest["code"]["version"]}. `manifest.json` holds every setting and the hashes of data, verifier, base and
+code.
+
+Held-out accuracy (mean over questions of the mean over samples, 95 % bootstrap interval):
+
+| when | mean | interval | questions | samples each |
+|---|---|---|---|---|
+{rows}
+
+```python
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+base = AutoModelForCausalLM.from_pretrained("{base.get("hub_id", base["name"])}")
+model = PeftModel.from_pretrained(base, "path/of/this/folder")
+tokenizer = AutoTokenizer.from_pretrained("{base.get("hub_id", base["name"])}")
+```
+"""

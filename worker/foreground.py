@@ -1,0 +1,186 @@
+"""`rlsd train`: one job in the foreground, without database, broker or API; results go into a folder.
+
+The job file is the body that the API takes, without file ids; data and verifier come as files.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from backend.datasets.rows import NormalRow, read_rows
+from pydantic import ValidationError
+
+from backend.errors import AppError
+from backend.jobs.spec import JobRequest, first_problem, resolve_settings
+from backend.verifiers.record import ScoreRecord
+from backend.verifiers.specs import parse_spec, spec_hash
+from worker.engine import loop
+from worker.engine.policy import load_policy
+from worker.engine.report import Checkpoint, EvaluationReport, StepReport
+from worker.engine.types import Ending, Wish
+from worker.export import write_adapter_zip
+from worker.manifest import base_model_identity, base_name, build_manifest, file_sha256
+from worker.sandbox.policy import Limits
+from worker.sandbox.pool import Sandbox
+from worker.setup import engine_settings, model_source, sandboxed_reward, tasks_of, use_threads
+
+DEFAULT_SEED = 0
+
+
+class FolderObserver:
+    """Prints a line a step and appends reports to JSONL files; keeps the newest checkpoint to resume from."""
+
+    def __init__(self, folder: Path, *, max_steps: int) -> None:
+        self.folder = folder
+        self.max_steps = max_steps
+        self.evaluations: list[EvaluationReport] = []
+        self.steps = 0
+
+    @property
+    def checkpoint_path(self) -> Path:
+        return self.folder / "checkpoint.safetensors"
+
+    def wish(self) -> Wish:
+        return Wish.CONTINUE
+
+    def step(self, report: StepReport) -> None:
+        self.steps = report.step
+        self._append("metrics.jsonl", {"step": report.step, "values": report.metrics})
+        for rollout in report.rollouts:
+            record = rollout.record
+            assert isinstance(record, ScoreRecord)
+            self._append(
+                "rollouts.jsonl",
+                {
+                    "step": report.step,
+                    "row": rollout.row,
+                    "sample": rollout.sample,
+                    "completion": rollout.completion,
+                    "record": record.to_json(),
+                    "advantage": rollout.advantage,
+                },
+            )
+        print(f"step {report.step}/{self.max_steps}  reward {report.metrics['reward_mean']:.3f}", flush=True)
+
+    def evaluation(self, report: EvaluationReport) -> None:
+        self.evaluations.append(report)
+        self._append("evaluations.jsonl", asdict(report))
+        print(
+            f"{report.phase}: {report.mean:.3f} [{report.low:.3f}, {report.high:.3f}] "
+            f"on {report.n} held-out questions, {report.k} samples each",
+            flush=True,
+        )
+
+    def checkpoint(self, checkpoint: Checkpoint) -> None:
+        scratch = self.checkpoint_path.with_suffix(".new")
+        scratch.write_bytes(checkpoint.data)
+        scratch.replace(self.checkpoint_path)
+
+    def event(self, *, level: str, code: str, message: str) -> None:
+        print(f"{level}: {message} ({code})", flush=True)
+
+    def _append(self, name: str, line: dict[str, Any]) -> None:
+        with (self.folder / name).open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def train(
+    job: Annotated[Path, typer.Argument(help="The job: the API's body as JSON, without file ids.", exists=True)],
+    data: Annotated[Path, typer.Option(help="Training rows.", exists=True)],
+    output: Annotated[Path, typer.Option(help="Folder for the results; new or empty.")],
+    verifier: Annotated[
+        Path | None, typer.Option(help="A .py file or a grader's JSON, where the job holds no grader.", exists=True)
+    ] = None,
+    validation: Annotated[Path | None, typer.Option(help="Held-out rows.", exists=True)] = None,
+    model: Annotated[str | None, typer.Option(help="Name, hub id or folder; replaces the job's model.")] = None,
+) -> None:
+    """Run one job in the foreground, without any service."""
+    started = time.monotonic()
+    body = _job_body(job, verifier=verifier, model=model)
+    try:
+        request = JobRequest.model_validate(body)
+    except ValidationError as error:
+        raise first_problem(error) from None
+    rows = _rows(data)
+    validation_rows = None if validation is None else _rows(validation)
+    spec = resolve_settings(request.method.reinforcement, row_count=len(rows))
+    grader = parse_spec(request.method.reinforcement.grader)
+    seed = DEFAULT_SEED if request.seed is None else request.seed
+    output.mkdir(parents=True, exist_ok=True)
+    if any(output.iterdir()):
+        raise AppError(f"The folder {output} is not empty: choose another with --output.")
+    use_threads()
+    settings = engine_settings(spec, seed=seed)
+    tasks, held_out = tasks_of(rows, spec=spec, seed=seed, validation=validation_rows)
+    policy = load_policy(model_source(request.model), settings=settings)
+    observer = FolderObserver(output, max_steps=spec.max_steps)
+    with Sandbox(Limits()) as sandbox:
+        ending = loop.run(
+            settings,
+            policy=policy,
+            tasks=tasks,
+            held_out=held_out,
+            reward=sandboxed_reward(sandbox, grader),
+            observer=observer,
+            resume=None,
+        )
+    if ending is not Ending.DONE:
+        raise AppError(f"The job ended early: {ending}. See the lines above.")
+    manifest = build_manifest(
+        job={"id": None, "name": f"ft:{request.model}:rlsd:{request.suffix or ''}:local", "seed": seed},
+        data={
+            "training": {"filename": data.name, "sha256": file_sha256(data), "rows": len(rows)},
+            "validation": validation
+            and {"filename": validation.name, "sha256": file_sha256(validation), "rows": len(validation_rows or [])},
+        },
+        grader={"spec": request.method.reinforcement.grader, "sha256": spec_hash(grader)},
+        base=base_model_identity(
+            request.model,
+            source=model_source(request.model),
+            commit=getattr(policy.model.config, "_commit_hash", None),
+        ),
+        settings=spec.model_dump(mode="json", by_alias=True),
+        evaluations=[{k: v for k, v in asdict(e).items() if k != "per_question"} for e in observer.evaluations],
+        steps=observer.steps,
+    )
+    adapter = output / "adapter.zip"
+    write_adapter_zip(policy, adapter, base_model=base_name(manifest), manifest=manifest)
+    print(json.dumps({"adapter": str(adapter), "sha256": file_sha256(adapter), "seconds": time.monotonic() - started}))
+
+
+def _job_body(path: Path, *, verifier: Path | None, model: str | None) -> dict[str, Any]:
+    try:
+        body: dict[str, Any] = json.loads(path.read_text())
+        reinforcement = body["method"]["reinforcement"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise AppError(f"{path} is not a job: {type(error).__name__}: {error}.") from None
+    if verifier is not None:
+        source = verifier.read_text()
+        reinforcement["grader"] = (
+            {"type": "python", "name": verifier.stem, "source": source}
+            if verifier.suffix == ".py"
+            else json.loads(source)
+        )
+    return body | {"training_file": "local"} | ({"model": model} if model else {})
+
+
+def _rows(path: Path) -> Sequence[NormalRow]:
+    with path.open("rb") as file:
+        return read_rows(file)
+
+
+def main() -> None:
+    try:
+        typer.run(train)
+    except (AppError, ValueError) as error:
+        print(f"rlsd: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

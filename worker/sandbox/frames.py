@@ -1,0 +1,67 @@
+"""What travels between a verifier's process and its reader: `length (u32) | kind (1 byte) | body`, length below 64 KiB.
+
+Written by an untrusted process, so the reader checks the length before it waits for the bytes, and everything inside.
+"""
+
+import json
+import struct
+from collections.abc import Iterator, Mapping
+
+MAX_FRAME_BYTES = 65_536
+READY = b"R"
+"""The verifier is compiled; the clock of the first row starts."""
+NUMBER = b"N"
+"""A finite score and nothing to say: `score (f64) | ms (f64)`."""
+RECORD = b"J"
+"""Everything else: the record as JSON."""
+_LENGTH = struct.Struct("!I")
+_NUMBER = struct.Struct("!Icdd")
+NUMBER_BODY = struct.Struct("!dd")
+
+
+class FrameError(ValueError):
+    """Bytes that no honest process writes."""
+
+
+def ready() -> bytes:
+    return _LENGTH.pack(1) + READY
+
+
+def number(score: float, *, ms: float) -> bytes:
+    return _NUMBER.pack(1 + NUMBER_BODY.size, NUMBER, score, ms)
+
+
+def record(fields: Mapping[str, object]) -> bytes:
+    """Lone surrogates become `?`."""
+    body = json.dumps(fields, ensure_ascii=False).encode("utf-8", "replace")
+    return _LENGTH.pack(1 + len(body)) + RECORD + body
+
+
+class FrameReader:
+    """Cuts a stream of bytes into frames, whatever pieces it arrives in."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Yields (kind, body). Raises FrameError at a length of 0 or above the limit."""
+        self._buffer += data
+        start = 0
+        try:
+            while len(self._buffer) - start >= _LENGTH.size:
+                (length,) = _LENGTH.unpack_from(self._buffer, start)
+                if not 0 < length <= MAX_FRAME_BYTES:
+                    raise FrameError(f"a frame of {length} bytes; allowed are 1 to {MAX_FRAME_BYTES}")
+                end = start + _LENGTH.size + length
+                if len(self._buffer) < end:
+                    return
+                body = bytes(self._buffer[start + _LENGTH.size : end])
+                start = end
+                yield body[:1], body[1:]
+        finally:
+            del self._buffer[:start]
+
+    @property
+    def pending_bytes(self) -> int:
+        """Of a frame that has not ended."""
+        return len(self._buffer)

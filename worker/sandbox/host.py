@@ -1,0 +1,206 @@
+"""Inside: the fork server. Confines itself, then forks one more strictly confined child for each batch it is sent.
+
+Started by server.py with a bare environment; descriptor 0 is the socket to its owner. A request is one message:
+`sequence (u32)` and two descriptors, the batch to read (its first line the program, a row each further line) and the
+pipe for result frames. The answer, when the child has ended, is `sequence | wait status | peak memory (KiB)`. The
+one-byte message `K` ends the child now. The server goes when its owner has gone: it watches the owner's pidfd, because
+PR_SET_PDEATHSIG would follow the thread that happened to start it. The child follows the server by PR_SET_PDEATHSIG.
+"""
+
+import array
+import gc
+import importlib
+import json
+import os
+import platform
+import resource
+import select
+import signal
+import socket
+import struct
+import sys
+import sysconfig
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from worker.sandbox import confine, frames, grading, syscalls
+from worker.sandbox.policy import MAX_LEVEL, PRELOADED, READABLE
+
+REQUEST = struct.Struct("!I")
+ANSWER = struct.Struct("!IiI")
+KILL = b"K"
+RESULT_FD, BATCH_FD = 3, 4
+OPEN_FILES = 64
+LEFT_AFTER_ODD_ROW = 3
+"""Exit status of a child that has answered an odd row and leaves the others to a fresh process."""
+
+
+def main() -> None:
+    settings = json.loads(sys.argv[1])
+    control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=0)
+    null = os.open(os.devnull, os.O_RDWR)
+    while null <= BATCH_FD:  # so that nothing that arrives later has one of a child's numbers
+        null = os.dup(null)
+    owner = os.pidfd_open(settings["owner"])
+    if os.getppid() != settings["owner"]:
+        return
+    libraries = settings["libraries"]
+    sys.path[:] = [path for path in sys.path if path != settings["root"]] + ([libraries] if libraries else [])
+    for name in (*PRELOADED, *settings["preload"]):
+        importlib.import_module(name)
+    box = confine_server(max_level=settings["max_level"], libraries=libraries)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))
+    gc.collect()
+    gc.freeze()
+    control.send(json.dumps(box | {"python": platform.python_version()}).encode())
+    serve(control, owner=owner, null=null, settings=settings, child_filter=child_filter(box["level"]))
+
+
+def confine_server(*, max_level: int, libraries: str | None) -> dict[str, int]:
+    """The level reached, and the ABI of Landlock in use (0 for none)."""
+    confine.forbid_new_privileges()
+    abi = confine.landlock_abi() if max_level >= MAX_LEVEL else 0
+    has_filter = max_level >= 1 and confine.seccomp_available()
+    if not has_filter:
+        return {"level": 0, "landlock_abi": 0}
+    if abi:
+        readable, listable = library_paths(libraries)
+        confine.restrict_files(readable, listable=listable, abi=abi)
+    allowed = syscalls.numbers(syscalls.COMPUTING, syscalls.READING, syscalls.SERVING, machine=platform.machine())
+    confine.install_filter(confine.assemble(allowed, machine=platform.machine()))
+    return {"level": 2 if abi else 1, "landlock_abi": abi}
+
+
+def library_paths(libraries: str | None) -> tuple[list[Path], list[Path]]:
+    """(files and folders to read, folders to list): the standard library without the site-packages inside it."""
+    standard = {Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")}
+    inside = [entry for folder in standard for entry in folder.iterdir()]
+    readable = [entry for entry in inside if entry.name not in ("site-packages", "dist-packages")]
+    shared = [entry for folder in standard for entry in folder.parent.glob("*.so*")]
+    own = [Path(libraries)] if libraries else []
+    return [*readable, *shared, *map(Path, READABLE), *own], list(standard)
+
+
+def child_filter(level: int) -> bytes | None:
+    if level == 0:
+        return None
+    tables = (syscalls.COMPUTING, syscalls.READING) if level >= MAX_LEVEL else (syscalls.COMPUTING,)
+    return confine.assemble(syscalls.numbers(*tables, machine=platform.machine()), machine=platform.machine())
+
+
+def serve(
+    control: socket.socket, *, owner: int, null: int, settings: Mapping[str, Any], child_filter: bytes | None
+) -> None:
+    server = os.getpid()
+    waiting = select.poll()
+    waiting.register(control, select.POLLIN)
+    waiting.register(owner, select.POLLIN)
+    while True:
+        if owner in (descriptor for descriptor, _ in waiting.poll()):
+            return
+        message, descriptors = receive(control)
+        if not message:
+            return
+        if message == KILL:  # the child it was meant for has ended by itself
+            continue
+        (sequence,) = REQUEST.unpack(message)
+        batch, result = descriptors
+        child = os.fork()
+        if child == 0:
+            try:
+                enter_child(server, null=null, batch=batch, result=result)
+                run_batch(read_all(BATCH_FD), settings=settings, child_filter=child_filter)
+            finally:
+                os._exit(1)
+        os.close(batch)
+        os.close(result)
+        if not await_child(child, control=control, owner=owner):
+            return
+        _, status, usage = os.wait4(child, 0)
+        control.send(ANSWER.pack(sequence, status, usage.ru_maxrss))
+
+
+def receive(control: socket.socket) -> tuple[bytes, list[int]]:
+    received = array.array("i")
+    message, ancillary, _, _ = control.recvmsg(64, socket.CMSG_SPACE(2 * received.itemsize))
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            received.frombytes(data[: len(data) - len(data) % received.itemsize])
+    return message, received.tolist()
+
+
+def await_child(child: int, *, control: socket.socket, owner: int) -> bool:
+    """Until the child has ended; False where the owner has gone, and the child with it."""
+    ended = os.pidfd_open(child)
+    waiting = select.poll()
+    for descriptor in (ended, control.fileno(), owner):
+        waiting.register(descriptor, select.POLLIN)
+    try:
+        while True:
+            ready = {descriptor for descriptor, _ in waiting.poll()}
+            if ended in ready:
+                return True
+            message = b"" if owner in ready else receive(control)[0]
+            kill_group(child)
+            if not message:
+                return False
+            waiting.unregister(control)
+    finally:
+        os.close(ended)
+
+
+def kill_group(child: int) -> None:
+    """The child's own session; the child alone where it has not come so far."""
+    try:
+        os.killpg(child, signal.SIGKILL)
+    except ProcessLookupError:
+        os.kill(child, signal.SIGKILL)
+
+
+# -- the child --------------------------------------------------------------------------------------------------------
+
+
+def enter_child(server: int, *, null: int, batch: int, result: int) -> None:
+    """Own session, nothing open but null on 0-2, the result pipe on 3 and the batch on 4."""
+    confine.die_with_parent(server)
+    os.setsid()
+    for source, target in ((null, 0), (null, 1), (null, 2), (result, RESULT_FD), (batch, BATCH_FD)):
+        os.dup2(source, target, inheritable=False)
+    os.closerange(BATCH_FD + 1, OPEN_FILES)
+
+
+def read_all(descriptor: int) -> bytes:
+    size = os.fstat(descriptor).st_size
+    parts: list[bytes] = []
+    offset = 0
+    while offset < size:
+        part = os.pread(descriptor, size - offset, offset)
+        if not part:
+            break
+        parts.append(part)
+        offset += len(part)
+    os.close(descriptor)
+    return b"".join(parts)
+
+
+def run_batch(batch: bytes, *, settings: Mapping[str, Any], child_filter: bytes | None) -> None:
+    program, *rows = batch.split(b"\n")
+    confine.limit_resources(memory_bytes=settings["memory_bytes"], cpu_s=settings["cpu_s"], open_files=OPEN_FILES)
+    if child_filter is not None:
+        confine.install_filter(child_filter)
+    row = grading.prepare(json.loads(program))
+    write(frames.ready())
+    for line in rows:
+        try:
+            frame = row(line)
+        except grading.OddRow as odd:
+            write(odd.frame)
+            os._exit(LEFT_AFTER_ODD_ROW)
+        write(frame)
+    os._exit(0)
+
+
+def write(frame: bytes) -> None:
+    while frame:
+        frame = frame[os.write(RESULT_FD, frame) :]

@@ -1,0 +1,105 @@
+"""The system calls that the two seccomp filters let through, by number, for the two architectures we know.
+
+Numbers: the kernel's asm/unistd_64.h (x86_64) and asm-generic/unistd.h (aarch64); None where there is none. Left out on
+purpose: clone, execve, socket, kill, ptrace, memfd_create, io_uring, prctl, prlimit64 (root could raise its limits),
+fcntl (F_SETOWN sends signals), readlink, pidfd_getfd, process_vm_readv, and whatever a later kernel brings.
+"""
+
+Numbers = dict[str, tuple[int | None, int | None]]
+
+COMPUTING: Numbers = {
+    "read": (0, 63),
+    "readv": (19, 65),
+    "pread64": (17, 67),
+    "write": (1, 64),
+    "writev": (20, 66),
+    "close": (3, 57),
+    "lseek": (8, 62),
+    "mmap": (9, 222),
+    "mprotect": (10, 226),
+    "munmap": (11, 215),
+    "mremap": (25, 216),
+    "madvise": (28, 233),
+    "brk": (12, 214),
+    "rt_sigaction": (13, 134),
+    "rt_sigprocmask": (14, 135),
+    "rt_sigreturn": (15, 139),
+    "sigaltstack": (131, 132),
+    "getpid": (39, 172),
+    "gettid": (186, 178),
+    "getppid": (110, 173),
+    "getuid": (102, 174),
+    "geteuid": (107, 175),
+    "getgid": (104, 176),
+    "getegid": (108, 177),
+    "getcwd": (79, 17),
+    "uname": (63, 160),
+    "sysinfo": (99, 179),
+    "clock_gettime": (228, 113),
+    "clock_getres": (229, 114),
+    "clock_nanosleep": (230, 115),
+    "nanosleep": (35, 101),
+    "gettimeofday": (96, 169),
+    "time": (201, None),
+    "times": (100, 153),
+    "getrusage": (98, 165),
+    "futex": (202, 98),
+    "set_robust_list": (273, 99),
+    "rseq": (334, 293),
+    "restart_syscall": (219, 128),
+    "getrandom": (318, 278),
+    "sched_yield": (24, 124),
+    "sched_getaffinity": (204, 123),
+    "exit": (60, 93),
+    "exit_group": (231, 94),
+}
+
+# What an import needs. Landlock decides which files; without it these are left out too (level 1).
+READING: Numbers = {
+    "open": (2, None),
+    "openat": (257, 56),
+    "getdents64": (217, 61),
+    "stat": (4, None),
+    "lstat": (6, None),
+    "fstat": (5, 80),
+    "newfstatat": (262, 79),
+    "statx": (332, 291),
+    "access": (21, None),
+    "faccessat": (269, 48),
+    "faccessat2": (439, 439),
+}
+
+# What the server needs beside: to fork, confine and end its children, and to hear its owner.
+SERVING: Numbers = {
+    "clone": (56, 220),
+    "fork": (57, None),
+    "wait4": (61, 260),
+    "kill": (62, 129),
+    "pidfd_open": (434, 434),
+    "poll": (7, None),
+    "ppoll": (271, 73),
+    "recvmsg": (47, 212),
+    "sendto": (44, 206),
+    "sendmsg": (46, 211),
+    "setsid": (112, 157),
+    "dup": (32, 23),
+    "dup2": (33, None),
+    "dup3": (292, 24),
+    "close_range": (436, 436),
+    "prctl": (157, 167),
+    "setrlimit": (160, 164),
+    "getrlimit": (97, 163),
+    "prlimit64": (302, 261),
+    "ioctl": (16, 29),
+    "fcntl": (72, 25),
+}
+
+AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+_COLUMN = {"x86_64": 0, "aarch64": 1}
+
+
+def numbers(*tables: Numbers, machine: str) -> tuple[int, ...]:
+    """Sorted and without repetition. Raises KeyError for an architecture we do not know."""
+    column = _COLUMN[machine]
+    found = (row[column] for table in tables for row in table.values())
+    return tuple(sorted({number for number in found if number is not None}))

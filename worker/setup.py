@@ -1,0 +1,63 @@
+"""From a job's rows, settings and verifier to what the engine takes. Shared by queued jobs and `rlsd train`."""
+
+from collections.abc import Sequence
+
+import torch
+from backend.datasets.rows import NormalRow
+
+from backend.jobs.held_out import choose, split_held_out
+from backend.jobs.spec import RlsdSettings
+from backend.settings import settings as environment
+from backend.verifiers.specs import Spec
+from backend.verifiers.templates import Sample
+from worker.engine.types import Completion, Reward, Score, Settings, Task
+from worker.sandbox.pool import Sandbox
+
+
+def use_threads() -> None:
+    """A fixed number of threads: sums, and so resumed runs, come out the same to the last bit."""
+    torch.set_num_threads(environment().torch_threads)
+
+
+def engine_settings(spec: RlsdSettings, *, seed: int) -> Settings:
+    """The engine's view of a job's settings: the same names, LoRA's flattened."""
+    values = spec.model_dump(exclude={"preset", "lora", "eval_rows", "held_out_share"})
+    values |= {f"lora_{name}": value for name, value in spec.lora.model_dump().items()}
+    return Settings(**values, seed=seed)
+
+
+def model_source(name: str) -> str:
+    """The folder or hub id behind a model's name on this machine."""
+    return environment().models.get(name, name)
+
+
+def tasks_of(
+    rows: Sequence[NormalRow], *, spec: RlsdSettings, seed: int, validation: Sequence[NormalRow] | None
+) -> tuple[list[Task], list[Task]]:
+    """(tasks to train on, tasks held out)."""
+    if validation is None:
+        train, held_out = split_held_out(rows, share=spec.held_out_share, seed=seed, limit=spec.eval_rows)
+    else:
+        train, held_out = list(rows), choose(validation, seed=seed, limit=spec.eval_rows)
+    return [_task(row) for row in train], [_task(row) for row in held_out]
+
+
+def sandboxed_reward(sandbox: Sandbox, verifier: Spec) -> Reward:
+    def reward(completions: Sequence[Completion]) -> Sequence[Score]:
+        return sandbox.grade(
+            verifier,
+            [Sample(output_text=c.text, item=c.task.item, answer=c.task.answer) for c in completions],
+        )
+
+    return reward
+
+
+def _task(row: NormalRow) -> Task:
+    return Task(
+        row=row.number,
+        messages=tuple(row.messages),
+        answer=row.reference.answer,
+        solution=row.reference.solution,
+        item=row.item,
+        row_hash=row.row_hash,
+    )

@@ -1,0 +1,133 @@
+"""Beside one trainer: claims the job, renews the lease, sees that wishes are obeyed, classes an unwritten end.
+
+It never imports torch: the trainer is another process, started afresh for each job, dead with its supervisor.
+"""
+
+import os
+import signal
+import socket
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from subprocess import Popen
+from typing import IO
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from backend.db.base import utc_now
+from backend.db.engine import transaction
+from backend.db.jobs import Job
+from backend.db.training import Step
+from backend.jobs import control, events
+from backend.jobs.lease import Lease, LeaseLostError, claim, held_job, renew
+from backend.jobs.lifecycle import Wish
+from backend.processes import start_module, stop
+from backend.settings import settings
+
+log = structlog.get_logger()
+
+LOOK_S = 0.2
+"""Seconds between two looks at the trainer."""
+KILL_GRACE_S = 10.0
+"""Seconds between SIGTERM and SIGKILL."""
+HANG_STEPS = 20
+"""A trainer without progress for this many usual steps counts as hung (settings give the least time)."""
+LAST_BYTES = 8_000
+"""Bytes of a crashed trainer's output that are kept."""
+
+
+def supervise(job_id: str, *, leaving: Callable[[], bool]) -> bool:
+    """Train the job to its end, if it can be claimed. False when another worker has it or it needs none.
+
+    `leaving` tells whether this worker is shutting down.
+    """
+    owner = f"{socket.gethostname()}:{os.getpid()}"
+    with transaction() as session:
+        lease = claim(session, job_id, owner=owner, lease_s=settings().lease_s)
+    if lease is None:
+        return False
+    log.info("job claimed", job=job_id, fence=lease.fence)
+    with tempfile.TemporaryFile() as output:
+        trainer = start_module(
+            ["worker.train", lease.job_id, lease.owner, str(lease.fence)],
+            environment=os.environ,
+            output=output,
+            parent_death=signal.SIGKILL,
+        )
+        try:
+            why = _watch(trainer, lease, leaving=leaving)
+        finally:
+            stop(trainer, grace_s=KILL_GRACE_S)
+        _settle(lease, why=why or _end_in_words(trainer.returncode), output=output)
+    return True
+
+
+def _watch(trainer: Popen[bytes], lease: Lease, *, leaving: Callable[[], bool]) -> str | None:
+    """Wait for the trainer's end, renewing the lease. A sentence when it has to be killed."""
+    next_renewal = 0.0
+    unheeded_since: float | None = None
+    told_to_leave = False
+    while trainer.poll() is None:
+        now = time.monotonic()
+        if leaving() and not told_to_leave:
+            trainer.send_signal(signal.SIGTERM)
+            told_to_leave = True
+        if now >= next_renewal:
+            try:
+                with transaction() as session:
+                    wish = renew(session, lease, lease_s=settings().lease_s)
+                    hung_s = _hung_for(session.get_one(Job, lease.job_id), _usual_step_s(session, lease))
+            except LeaseLostError:
+                return "The lease was lost."
+            next_renewal = now + settings().heartbeat_s
+            if hung_s is not None:
+                return f"The trainer made no progress for {hung_s:.0f} s."
+            asked = wish is not Wish.RUN or told_to_leave
+            unheeded_since = (unheeded_since or now) if asked else None
+        if unheeded_since is not None and now - unheeded_since > settings().stop_grace_s:
+            return f"The trainer did not stop within {settings().stop_grace_s:.0f} s."
+        time.sleep(LOOK_S)
+    return None
+
+
+def _settle(lease: Lease, *, why: str, output: IO[bytes]) -> None:
+    """The trainer is gone. If it has not written its end, do it here, with its last lines."""
+    try:
+        with transaction() as session:
+            job = held_job(session, lease)
+            events.record(
+                session, job.id, code="trainer.lost", message=why, level="warn", data={"output": _last_lines(output)}
+            )
+            control.put_back(session, job, why=why)
+    except LeaseLostError:
+        log.info("job ended", job=lease.job_id, fence=lease.fence)
+
+
+def _end_in_words(returncode: int) -> str:
+    if returncode < 0:
+        return f"The trainer was killed by {signal.Signals(-returncode).name}."
+    return f"The trainer ended with exit code {returncode} before the job did."
+
+
+def _last_lines(output: IO[bytes]) -> str:
+    size = output.seek(0, os.SEEK_END)
+    output.seek(max(0, size - LAST_BYTES))
+    return output.read().decode(errors="replace").replace("\x00", "�")
+
+
+def _usual_step_s(session: Session, lease: Lease) -> float:
+    newest = select(Step.created_at).where(Step.job_id == lease.job_id).order_by(Step.step.desc()).limit(10)
+    times = [moment.timestamp() for moment in session.scalars(newest)]
+    return statistics.median(a - b for a, b in pairwise(times)) if len(times) > 1 else 0.0
+
+
+def _hung_for(job: Job, usual_step_s: float) -> float | None:
+    """Seconds without progress, if they are too many to be a slow step."""
+    if job.progress_at is None:
+        return None
+    silent_s = (utc_now() - job.progress_at).total_seconds()
+    return silent_s if silent_s > max(settings().hang_s, HANG_STEPS * usual_step_s) else None

@@ -1,0 +1,53 @@
+"""The bodies of the Celery tasks, and what a worker process does when it starts and stops."""
+
+import threading
+
+import structlog
+from celery.signals import worker_ready, worker_shutting_down
+from sqlalchemy.exc import SQLAlchemyError
+
+from backend import checks
+from backend.db.engine import transaction
+from backend.jobs import control
+from backend.queue import CHECK_TASK, TRAIN_QUEUE, TRAIN_TASK, celery_app
+from backend.settings import settings
+from worker.checks import HANDLERS
+from worker.supervisor import supervise
+
+log = structlog.get_logger()
+leaving = threading.Event()
+
+
+@celery_app.task(name=TRAIN_TASK, acks_late=False)  # type: ignore[untyped-decorator]
+def train_job(job_id: str) -> None:
+    if not leaving.is_set():
+        supervise(job_id, leaving=leaving.is_set)
+
+
+@celery_app.task(name=CHECK_TASK, acks_late=True)  # type: ignore[untyped-decorator]
+def run_check(check_id: str) -> None:
+    checks.carry_out(check_id, handlers=HANDLERS)
+
+
+@worker_ready.connect  # type: ignore[untyped-decorator]
+def start_sweeping(sender: object, **_: object) -> None:
+    """Workers of the train queue look for lost jobs, from their start on."""
+    if TRAIN_QUEUE in sender.app.amqp.queues.consume_from:  # type: ignore[attr-defined]
+        threading.Thread(target=sweep_until_leaving, name="sweep", daemon=True).start()
+
+
+@worker_shutting_down.connect  # type: ignore[untyped-decorator]
+def leave(**_: object) -> None:
+    """Let a trainer stop at its next step, so that the job goes on elsewhere and nothing is lost."""
+    leaving.set()
+
+
+def sweep_until_leaving() -> None:
+    while True:
+        try:
+            with transaction() as session:
+                control.sweep(session)
+        except SQLAlchemyError:
+            log.exception("sweep failed, trying again")
+        if leaving.wait(settings().sweep_s):
+            return

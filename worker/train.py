@@ -1,0 +1,181 @@
+"""The trainer: one process, one job, the only file that knows both the backend and the engine.
+
+Started by the supervisor as `python -m worker.train JOB OWNER FENCE`. It reads the job, runs the engine, and writes the
+job's end itself, under the lease and in one transaction with the adapter. What it cannot write is for the supervisor.
+"""
+
+import json
+import signal
+import sys
+import tempfile
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+import torch
+from backend.datasets.rows import load_rows
+from sqlalchemy import select
+
+from backend import blobs
+from backend.db.base import Json
+from backend.db.engine import transaction
+from backend.db.files import File
+from backend.db.jobs import Job
+from backend.db.training import Evaluation
+from backend.errors import AppError
+from backend.jobs import control
+from backend.jobs.lease import Lease, LeaseLostError, held_job
+from backend.jobs.lifecycle import JobState
+from backend.jobs.spec import RlsdSettings
+from backend.verifiers.specs import parse_spec, spec_hash
+from worker.engine import loop
+from worker.engine.policy import Policy, load_policy
+from worker.engine.types import Ending
+from worker.export import write_adapter_zip
+from worker.manifest import base_model_identity, base_name, build_manifest
+from worker.observer import DatabaseObserver, newest_checkpoint
+from worker.sandbox.policy import Limits
+from worker.sandbox.pool import Sandbox
+from worker.setup import engine_settings, model_source, sandboxed_reward, tasks_of, use_threads
+
+log = structlog.get_logger()
+
+OUT_OF_MEMORY = (
+    "The trainer ran out of memory: lower micro_batch_tokens first (it changes nothing but speed), "
+    "then max_completion_tokens, num_generations or batch_size."
+)
+
+
+@dataclass(slots=True)
+class StopSignal:
+    """Set by SIGTERM: this worker is going away, so stop at the next step and leave the job to another."""
+
+    received: bool = False
+
+    def install(self) -> None:
+        signal.signal(signal.SIGTERM, lambda *_: setattr(self, "received", True))
+
+
+def main(arguments: list[str]) -> int:
+    job_id, owner, fence = arguments
+    lease = Lease(job_id=job_id, owner=owner, fence=int(fence))
+    stop = StopSignal()
+    stop.install()
+    try:
+        train(lease, stop=stop)
+    except LeaseLostError:
+        log.warning("lease lost, stopping", job=job_id, fence=lease.fence)
+        return 1
+    except Exception as error:  # noqa: BLE001 - the edge of the process: every fault becomes a classified end
+        traceback.print_exc()
+        return _fail(lease, error)
+    return 0
+
+
+def train(lease: Lease, *, stop: StopSignal) -> None:
+    use_threads()
+    with transaction() as session:
+        job = held_job(session, lease)
+        resume = newest_checkpoint(session, lease)
+        rows = load_rows(session, job.training_file)
+        validation = None if job.validation_file is None else load_rows(session, job.validation_file)
+    spec = RlsdSettings.model_validate(job.spec)
+    settings = engine_settings(spec, seed=job.seed)
+    tasks, held_out = tasks_of(rows, spec=spec, seed=job.seed, validation=validation)
+    verifier = parse_spec(job.grader)
+    policy = load_policy(model_source(job.model), settings=settings)
+    with transaction() as session:
+        control.start_running(session, lease)
+    with Sandbox(Limits()) as sandbox:
+        ending = loop.run(
+            settings,
+            policy=policy,
+            tasks=tasks,
+            held_out=held_out,
+            reward=sandboxed_reward(sandbox, verifier),
+            observer=DatabaseObserver(lease, stopping=lambda: stop.received),
+            resume=resume,
+        )
+    _end(lease, ending, policy=policy, stop=stop)
+
+
+def _end(lease: Lease, ending: Ending, *, policy: Policy, stop: StopSignal) -> None:
+    if ending is Ending.DONE:
+        _succeed(lease, policy)
+        return
+    with transaction() as session:
+        job = held_job(session, lease)
+        if ending is Ending.CANCELLED:
+            control.finish(session, lease, JobState.CANCELLED)
+        elif ending is Ending.VERIFIER_FAULTS:
+            control.stop_for_faults(session, lease)
+        elif stop.received:
+            control.put_back(session, job, why="The worker was stopped.")
+        else:
+            control.finish(session, lease, JobState.PAUSED)
+
+
+def _succeed(lease: Lease, policy: Policy) -> None:
+    with transaction() as session:
+        job = held_job(session, lease)
+        manifest = _manifest(session, job, policy)
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "adapter.zip"
+        write_adapter_zip(policy, path, base_model=base_name(manifest), manifest=manifest)
+        with transaction() as session, path.open("rb") as file:
+            job = held_job(session, lease)
+            blob = blobs.put(session, iter(lambda: file.read(blobs.CHUNK_BYTES), b""))
+            job.adapter_sha256 = blob.sha256
+            job.manifest = manifest
+            job.fine_tuned_model = manifest["job"]["name"]
+            control.finish(session, lease, JobState.SUCCEEDED)
+
+
+def _manifest(session: Any, job: Job, policy: Policy) -> dict[str, Any]:
+    def file_facts(file_id: str | None) -> Json | None:
+        file = None if file_id is None else session.get_one(File, file_id)
+        return None if file is None else {"filename": file.filename, "sha256": file.sha256, "rows": file.row_count}
+
+    evaluations = session.scalars(
+        select(Evaluation.result).where(Evaluation.job_id == job.id).order_by(Evaluation.step, Evaluation.phase)
+    )
+    return build_manifest(
+        job={
+            "id": job.id,
+            "name": f"ft:{job.model}:rlsd:{job.suffix or ''}:{job.id.removeprefix('ftjob-')}",
+            "seed": job.seed,
+        },
+        data={"training": file_facts(job.training_file), "validation": file_facts(job.validation_file)},
+        grader={"spec": job.grader, "sha256": spec_hash(parse_spec(job.grader))},
+        base=base_model_identity(
+            job.model, source=model_source(job.model), commit=getattr(policy.model.config, "_commit_hash", None)
+        ),
+        settings=job.spec,
+        evaluations=[{k: v for k, v in result.items() if k != "per_question"} for result in evaluations],
+        steps=job.step,
+    )
+
+
+def _fail(lease: Lease, error: Exception) -> int:
+    """Write the classified fault as the job's end. 1 when even that cannot be written."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        fault = {"code": "out_of_memory", "message": OUT_OF_MEMORY, "param": "x_rlsd.micro_batch_tokens"}
+    elif isinstance(error, AppError):
+        fault = {"code": error.code or "invalid_value", "message": error.message, "param": error.param}
+    elif isinstance(error, ValueError | OSError):
+        fault = {"code": "invalid_setting", "message": str(error), "param": None}
+    else:
+        fault = {"code": "crash", "message": f"The trainer crashed: {type(error).__name__}: {error}", "param": None}
+    try:
+        with transaction() as session:
+            control.finish(session, lease, JobState.FAILED, error=fault)
+    except LeaseLostError:
+        return 1
+    log.error("job failed", job=lease.job_id, fault=json.dumps(fault))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
