@@ -6,7 +6,9 @@ database. `train` acks early, one at a time, in a thread that only supervises; `
 
 from typing import Any
 
+import structlog
 from celery import Celery
+from kombu.exceptions import OperationalError
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
@@ -16,6 +18,8 @@ TRAIN_QUEUE = "train"
 CHECK_QUEUE = "check"
 TRAIN_TASK = "worker.tasks.train_job"
 CHECK_TASK = "worker.tasks.run_check"
+
+log = structlog.get_logger()
 
 celery_app = Celery("rlsd")
 celery_app.conf.update(
@@ -48,9 +52,17 @@ def waiting(queue: str) -> int:
 
 
 def send_after_commit(session: Session, task: str, object_id: str) -> None:
-    """Nudge a worker when the session's transaction has been committed, so that it finds what it is told of."""
+    """Nudge a worker when the session's transaction has been committed, so that it finds what it is told of.
+
+    A job that could not be sent is stored all the same, and sent by the next sweep.
+    """
 
     def _send(_: Any) -> None:
-        send(task, object_id)
+        try:
+            send(task, object_id)
+        except OperationalError as error:
+            if task != TRAIN_TASK:
+                raise
+            log.warning("the broker does not answer; the next sweep sends the job", job=object_id, error=str(error))
 
     event.listen(session, "after_commit", _send, once=True)

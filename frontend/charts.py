@@ -43,7 +43,7 @@ def table_of(metrics: list[Metrics], names: dict[str, str]) -> Table:
 
 def reward_table(metrics: list[Metrics]) -> Table:
     """`step, reward, smooth`: the mean reward of each step and its running mean."""
-    known = [(m["step"], m["values"]["reward_mean"]) for m in metrics if m["values"].get("reward_mean") is not None]
+    known = [(m["step"], reward) for m in metrics if (reward := m["values"].get("reward_mean")) is not None]
     table = []
     for place, (step, reward) in enumerate(known):
         window = [value for _, value in known[max(0, place + 1 - SMOOTH_STEPS) : place + 1]]
@@ -82,7 +82,7 @@ def group_shares(metrics: list[Metrics], *, key: str) -> None:
                 "series:N",
                 title=None,
                 scale=alt.Scale(domain=list(GROUP_COLORS), range=list(GROUP_COLORS.values())),
-                legend=alt.Legend(orient="bottom"),
+                legend=alt.Legend(orient="top"),
             ),
             order=alt.Order("series:N"),
             tooltip=["step:Q", alt.Tooltip("series:N", title="samples"), alt.Tooltip("value:Q", format=".0%")],
@@ -120,7 +120,7 @@ def metric_curves(metrics: list[Metrics], names: dict[str, str], *, unit: str, k
         .encode(
             x=_steps_axis(),
             y=alt.Y("value:Q", title=unit, scale=alt.Scale(zero=False)),
-            color=alt.Color("series:N", title=None, legend=alt.Legend(orient="bottom") if len(names) > 1 else None),
+            color=alt.Color("series:N", title=None, legend=alt.Legend(orient="top") if len(names) > 1 else None),
             tooltip=["step:Q", "series:N", alt.Tooltip("value:Q", format=".4g")],
         )
     )

@@ -5,7 +5,7 @@ The shapes below hold what the pages read; the API may send more.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import IO, Any, Literal, NotRequired, TypedDict, cast
 
 import httpx
@@ -42,13 +42,12 @@ class DataFile(TypedDict):
     created_at: int
     filename: str
     purpose: str
-    rows: NotRequired[int]
-    shape: NotRequired[str | None]
+    rows: int
+    shape: str | None
 
 
 class Problem(TypedDict):
-    line: NotRequired[int]
-    row: NotRequired[int]
+    line: int
     code: str
     message: str
 
@@ -58,12 +57,15 @@ class FileReport(TypedDict):
     good: int
     bad: int
     shape: str | None
+    columns: dict[str, str | None]
+    with_answer: int
+    with_solution: int
     problems: list[Problem]
 
 
 class Reference(TypedDict):
     answer: str | None
-    solution: NotRequired[str | None]
+    solution: str | None
 
 
 class Row(TypedDict):
@@ -72,9 +74,9 @@ class Row(TypedDict):
     id: str
     messages: list[Json]
     reference: Reference
-    hint: NotRequired[Json | None]
+    hint: Json | None
     item: Json
-    split: NotRequired[str | None]
+    split: str
 
 
 class Verifier(TypedDict):
@@ -94,12 +96,18 @@ class ScoreRecord(TypedDict):
     stdout: NotRequired[str]
 
 
+class Progress(TypedDict):
+    step: int
+    max_steps: int
+    eta_s: float | None
+    started_at: int | None
+
+
 class Job(TypedDict):
     id: str
     status: str
     model: str
     created_at: int
-    started_at: NotRequired[int | None]
     finished_at: int | None
     training_file: str
     validation_file: str | None
@@ -108,9 +116,8 @@ class Job(TypedDict):
     seed: int
     error: Json | None
     method: Json
-    step: NotRequired[int]
-    max_steps: NotRequired[int]
-    suffix: NotRequired[str | None]
+    user_provided_suffix: str | None
+    x_progress: Progress
 
 
 class Event(TypedDict):
@@ -118,13 +125,12 @@ class Event(TypedDict):
     created_at: int
     level: str
     message: str
-    code: NotRequired[str]
 
 
 class Metrics(TypedDict):
     step: int
     created_at: int
-    values: dict[str, float]
+    values: dict[str, float | None]
 
 
 class Evaluation(TypedDict):
@@ -135,8 +141,8 @@ class Evaluation(TypedDict):
     high: float
     n: int
     k: int
-    p_value: NotRequired[float | None]
-    difference: NotRequired[Json | None]
+    p_value: float | None
+    difference: dict[str, float] | None
 
 
 class Rollout(TypedDict):
@@ -147,8 +153,8 @@ class Rollout(TypedDict):
     completion: str
     record: ScoreRecord
     advantage: float
-    truncated: NotRequired[bool]
-    has_tokens: NotRequired[bool]
+    truncated: bool
+    has_tokens: bool
 
 
 class Tokens(TypedDict):
@@ -173,9 +179,9 @@ def api_url() -> str:
     return os.environ.get("RLSD_API_URL", DEFAULT_API_URL).rstrip("/")
 
 
-def new_connections() -> httpx.Client:
-    """A pool of connections to the API, shared by everyone who looks at this UI; it holds no key."""
-    return httpx.Client(base_url=api_url(), timeout=TIMEOUT)
+def new_connections(url: str) -> httpx.Client:
+    """A pool of connections to the API at `url`, shared by everyone who looks at this UI; it holds no key."""
+    return httpx.Client(base_url=url, timeout=TIMEOUT)
 
 
 class Client:
@@ -228,10 +234,11 @@ class Client:
         path = f"/v1/verifiers/{verifier_id}/versions"
         return cast("Verifier", self._call("POST", path, json={"name": name, "grader": grader}))
 
-    def run_grader(self, grader: Json, *, item: Json, model_sample: str) -> ScoreRecord:
-        """Score one text, in the sandbox of a worker."""
-        body = {"grader": grader, "item": item, "model_sample": model_sample}
-        return cast("ScoreRecord", self._call("POST", "/v1/fine_tuning/alpha/graders/run", json=body)["x_record"])
+    def try_verifier(self, grader: Json, *, item: Json, answer: str | None, output_text: str) -> ScoreRecord:
+        """Score one text with a verifier that need not be saved, in the sandbox of a worker."""
+        sample = {"item": item, "answer": answer, "output_text": output_text}
+        body = {"grader": grader, "samples": [sample]}
+        return cast("ScoreRecord", self._call("POST", "/v1/verifiers/test", json=body)["records"][0])
 
     # -- jobs --------------------------------------------------------------------------------------------------------
 
@@ -244,10 +251,8 @@ class Client:
     def job(self, job_id: str) -> Job:
         return cast("Job", self._get(f"/v1/fine_tuning/jobs/{job_id}"))
 
-    def create_job(self, body: Json, *, idempotency_key: str) -> Job:
-        """The same key and body again give the job that was made the first time."""
-        headers = {"Idempotency-Key": idempotency_key}
-        return cast("Job", self._call("POST", "/v1/fine_tuning/jobs", json=body, headers=headers))
+    def create_job(self, body: Json) -> Job:
+        return cast("Job", self._call("POST", "/v1/fine_tuning/jobs", json=body))
 
     def ask_job(self, job_id: str, wish: Literal["cancel", "pause", "resume"]) -> Job:
         return cast("Job", self._call("POST", f"/v1/fine_tuning/jobs/{job_id}/{wish}"))
@@ -274,9 +279,9 @@ class Client:
         """The trained adapter as a ZIP."""
         return self._bytes(f"/v1/fine_tuning/jobs/{job_id}/adapter")
 
-    def settings_schema(self) -> Json:
-        """JSON schema of a job's settings, from the API's own description of itself."""
-        return cast("Json", self._get("/openapi.json")["components"]["schemas"]["RlsdSettings"])
+    def settings_schemas(self) -> dict[str, Json]:
+        """JSON schemas by name, `RlsdSettings` and `Lora` among them, from the API's description of itself."""
+        return cast("dict[str, Json]", self._get("/openapi.json")["components"]["schemas"])
 
     # -- the wire ----------------------------------------------------------------------------------------------------
 
@@ -289,23 +294,14 @@ class Client:
     def _bytes(self, path: str) -> bytes:
         return self._send("GET", path).content
 
-    def _send(self, method: str, path: str, headers: Mapping[str, str] | None = None, **content: Any) -> httpx.Response:
+    def _send(self, method: str, path: str, **content: Any) -> httpx.Response:
         try:
-            response = self._connections.request(method, path, headers={**self._headers, **(headers or {})}, **content)
+            response = self._connections.request(method, path, headers=self._headers, **content)
         except httpx.TransportError as error:
             raise _no_answer(error) from error
         if response.is_error:
             raise _refusal(response)
         return response
-
-
-def everything(first: Page, *, more: Any) -> Iterator[Any]:
-    """All items of a list: `more(after)` fetches the page behind an id."""
-    page = first
-    yield from page["data"]
-    while page["has_more"] and page.get("last_id"):
-        page = more(page["last_id"])
-        yield from page["data"]
 
 
 def _no_answer(error: httpx.TransportError) -> ApiError:

@@ -50,11 +50,11 @@ class JobFeed:
 
     @property
     def step(self) -> int:
-        return max(self.metrics[-1]["step"] if self.metrics else 0, self.job.get("step") or 0)
+        return max(self.metrics[-1]["step"] if self.metrics else 0, self.job["x_progress"]["step"])
 
     @property
     def max_steps(self) -> int:
-        return self.job.get("max_steps") or 0
+        return self.job["x_progress"]["max_steps"]
 
     def tick(self, client: Client) -> None:
         """Make one request, or none once everything is settled."""
@@ -99,13 +99,10 @@ class JobFeed:
             self.read_steps(client)
 
 
-def seconds_left(metrics: list[Metrics], *, max_steps: int) -> float | None:
-    """Time to the last step at the pace of the newest ones; None before two steps are known."""
-    recent = metrics[-20:]
-    if len(recent) < 2:
+def seconds_left(feed: JobFeed) -> float | None:
+    """The API's estimate, shortened by the steps taken since it was given; None while it has none."""
+    progress = feed.job["x_progress"]
+    left_then = progress["max_steps"] - progress["step"]
+    if progress["eta_s"] is None or left_then <= 0:
         return None
-    steps = recent[-1]["step"] - recent[0]["step"]
-    times = [m["values"].get("step_s") for m in recent]
-    known = [t for t in times if t is not None]
-    pace = sum(known) / len(known) if known else (recent[-1]["created_at"] - recent[0]["created_at"]) / max(steps, 1)
-    return pace * max(max_steps - recent[-1]["step"], 0)
+    return progress["eta_s"] * max(progress["max_steps"] - feed.step, 0) / left_then

@@ -9,7 +9,7 @@ from frontend.components import problems, sign_in
 
 HERE = Path(__file__).parent
 
-st.set_page_config(page_title="RLSD Workbench", page_icon=":material/model_training:", layout="wide")
+st.set_page_config(page_title="RLSD Workbench", page_icon=str(HERE / "logo_small.svg"), layout="wide")
 st.html(HERE / "style.css")
 
 home = st.Page("app_pages/home.py", title="Home", icon=":material/home:", default=True)

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import httpx
 import streamlit as st
 
-from frontend.client import Client, new_connections
+from frontend.client import Client, api_url, new_connections
 from frontend.sessions import COOKIE, sessions
 
 KEY = "api_key"
@@ -19,8 +19,13 @@ NOTE = "sign_in_note"
 
 
 @st.cache_resource
+def _connections(url: str) -> httpx.Client:
+    return new_connections(url)
+
+
 def connections() -> httpx.Client:
-    return new_connections()
+    """The pool shared by all viewers."""
+    return _connections(api_url())
 
 
 def signed_in() -> bool:

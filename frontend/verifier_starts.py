@@ -13,32 +13,36 @@ KIND_HELP = {
 OPERATIONS = {"eq": "is equal to", "ne": "differs from", "like": "contains", "ilike": "contains, ignoring case"}
 
 EXACT = '''def grade(item, output_text):
-    """1 when the last line of the text is the row's answer, else 0."""
+    """1 when the last line is the row's answer, else 0."""
     lines = output_text.strip().splitlines()
     if not lines:
         return 0.0
     said = lines[-1].removeprefix("Answer:").strip(" .")
-    return 1.0 if said.lower() == str(item["answer"]).strip().lower() else 0.0
+    right = str(item["answer"]).strip()
+    return 1.0 if said.lower() == right.lower() else 0.0
 '''
 
 PARTIAL = '''import re
 
 
 def grade(item, output_text):
-    """Full marks for the right number, half for one within 5 %, nothing else; says why."""
-    numbers = re.findall(r"-?\\d+(?:\\.\\d+)?", output_text.replace(",", ""))
+    """1 for the right number, a half within 5 % of it."""
+    text = output_text.replace(",", "")
+    numbers = re.findall(r"-?\\d+(?:\\.\\d+)?", text)
     if not numbers:
         return {"score": 0.0, "reason": "the text has no number"}
     said, right = float(numbers[-1]), float(item["answer"])
     if said == right:
         return 1.0
     close = abs(said - right) <= 0.05 * abs(right)
-    return {"score": 0.5 if close else 0.0, "reason": f"said {said:g}, right is {right:g}"}
+    score = 0.5 if close else 0.0
+    return {"score": score, "reason": f"said {said:g}"}
 '''
 
 OPENAI = '''def grade(sample, item) -> float:
-    """The signature of OpenAI's Python graders: files from there run unchanged."""
-    return 1.0 if str(item["answer"]) in sample["output_text"] else 0.0
+    """The signature of OpenAI's Python graders."""
+    right = str(item["answer"])
+    return 1.0 if right in sample["output_text"] else 0.0
 '''
 
 

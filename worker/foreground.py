@@ -12,22 +12,21 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from backend.datasets.rows import NormalRow, read_rows
 from pydantic import ValidationError
 
+from backend.datasets.rows import NormalRow, read_rows
 from backend.errors import AppError
 from backend.jobs.spec import JobRequest, first_problem, resolve_settings
 from backend.verifiers.record import ScoreRecord
 from backend.verifiers.specs import parse_spec, spec_hash
 from worker.engine import loop
-from worker.engine.policy import load_policy
 from worker.engine.report import Checkpoint, EvaluationReport, StepReport
 from worker.engine.types import Ending, Wish
 from worker.export import write_adapter_zip
 from worker.manifest import base_model_identity, base_name, build_manifest, file_sha256
 from worker.sandbox.policy import Limits
 from worker.sandbox.pool import Sandbox
-from worker.setup import engine_settings, model_source, sandboxed_reward, tasks_of, use_threads
+from worker.setup import engine_settings, load, model_source, sandboxed_reward, tasks_of, use_threads
 
 DEFAULT_SEED = 0
 
@@ -117,7 +116,7 @@ def train(
     use_threads()
     settings = engine_settings(spec, seed=seed)
     tasks, held_out = tasks_of(rows, spec=spec, seed=seed, validation=validation_rows)
-    policy = load_policy(model_source(request.model), settings=settings)
+    policy = load(request.model, settings=settings)
     observer = FolderObserver(output, max_steps=spec.max_steps)
     with Sandbox(Limits()) as sandbox:
         ending = loop.run(

@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 
 import torch
-from backend.datasets.rows import NormalRow
 
+from backend.datasets.rows import NormalRow
+from backend.errors import AppError
 from backend.jobs.held_out import choose, split_held_out
 from backend.jobs.spec import RlsdSettings
 from backend.settings import settings as environment
 from backend.verifiers.specs import Spec
 from backend.verifiers.templates import Sample
+from worker.engine.policy import Policy, load_policy
 from worker.engine.types import Completion, Reward, Score, Settings, Task
 from worker.sandbox.pool import Sandbox
 
@@ -29,6 +31,17 @@ def engine_settings(spec: RlsdSettings, *, seed: int) -> Settings:
 def model_source(name: str) -> str:
     """The folder or hub id behind a model's name on this machine."""
     return environment().models.get(name, name)
+
+
+def load(name: str, *, settings: Settings) -> Policy:
+    """The model behind the name with fresh adapters. Raises AppError naming the model when it cannot be loaded."""
+    try:
+        return load_policy(model_source(name), settings=settings)
+    except OSError as error:
+        reason = str(error).splitlines()[0]
+        raise AppError(
+            f"The model '{name}' could not be loaded: {reason}", code="model_not_loaded", param="model"
+        ) from error
 
 
 def tasks_of(

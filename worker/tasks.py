@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from backend import checks
 from backend.db.engine import transaction
 from backend.jobs import control
+from backend.logs import configure_logs
 from backend.queue import CHECK_TASK, TRAIN_QUEUE, TRAIN_TASK, celery_app
 from backend.settings import settings
 from worker.checks import HANDLERS
@@ -16,6 +17,7 @@ from worker.supervisor import supervise
 
 log = structlog.get_logger()
 leaving = threading.Event()
+configure_logs()
 
 
 @celery_app.task(name=TRAIN_TASK, acks_late=False)  # type: ignore[untyped-decorator]

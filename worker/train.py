@@ -15,10 +15,10 @@ from typing import Any
 
 import structlog
 import torch
-from backend.datasets.rows import load_rows
 from sqlalchemy import select
 
 from backend import blobs
+from backend.datasets.rows import load_rows
 from backend.db.base import Json
 from backend.db.engine import transaction
 from backend.db.files import File
@@ -29,16 +29,17 @@ from backend.jobs import control
 from backend.jobs.lease import Lease, LeaseLostError, held_job
 from backend.jobs.lifecycle import JobState
 from backend.jobs.spec import RlsdSettings
+from backend.logs import configure_logs
 from backend.verifiers.specs import parse_spec, spec_hash
 from worker.engine import loop
-from worker.engine.policy import Policy, load_policy
+from worker.engine.policy import Policy
 from worker.engine.types import Ending
 from worker.export import write_adapter_zip
 from worker.manifest import base_model_identity, base_name, build_manifest
 from worker.observer import DatabaseObserver, newest_checkpoint
 from worker.sandbox.policy import Limits
 from worker.sandbox.pool import Sandbox
-from worker.setup import engine_settings, model_source, sandboxed_reward, tasks_of, use_threads
+from worker.setup import engine_settings, load, model_source, sandboxed_reward, tasks_of, use_threads
 
 log = structlog.get_logger()
 
@@ -59,6 +60,7 @@ class StopSignal:
 
 
 def main(arguments: list[str]) -> int:
+    configure_logs()
     job_id, owner, fence = arguments
     lease = Lease(job_id=job_id, owner=owner, fence=int(fence))
     stop = StopSignal()
@@ -85,7 +87,7 @@ def train(lease: Lease, *, stop: StopSignal) -> None:
     settings = engine_settings(spec, seed=job.seed)
     tasks, held_out = tasks_of(rows, spec=spec, seed=job.seed, validation=validation)
     verifier = parse_spec(job.grader)
-    policy = load_policy(model_source(job.model), settings=settings)
+    policy = load(job.model, settings=settings)
     with transaction() as session:
         control.start_running(session, lease)
     with Sandbox(Limits()) as sandbox:

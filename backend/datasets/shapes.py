@@ -36,9 +36,7 @@ class Rule:
 RULES = (
     Rule(name="messages + reference_answer", made_for="AWS RFT", question="messages", answers=("reference_answer",)),
     Rule(name="messages + other keys", made_for="OpenAI RFT", question="messages", answers=REFERENCES, open=True),
-    Rule(
-        name="question + answer", made_for="verifiers, GSM8K", question="question", answers=("answer",), marked=True
-    ),
+    Rule(name="question + answer", made_for="verifiers, GSM8K", question="question", answers=("answer",), marked=True),
     Rule(
         name="prompt + solution/ground_truth/answer",
         made_for="TRL",

@@ -7,7 +7,10 @@ from functools import lru_cache
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.orm import Session
 
+from backend.db import models
 from backend.settings import settings
+
+assert models.metadata.tables  # every process knows every table, or foreign keys would lead nowhere
 
 
 def sqlalchemy_url(url: str) -> str:

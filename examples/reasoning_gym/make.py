@@ -1,7 +1,7 @@
-"""Makes the data again: `python -m examples.reasoning_gym.make`, from the repository's root; needs the package reasoning-gym.
+"""Makes the data again: `python -m examples.reasoning_gym.make`, from the repository's root.
 
-Rows are reasoning-gym's own (`question`, `answer`, `metadata`). Left out are repeated questions and those whose answer
-stands in the question: copying should never pay.
+Needs the package reasoning-gym. Rows are its own (`question`, `answer`, `metadata`). Left out are repeated questions
+and those whose answer stands in the question: copying should never pay.
 """
 
 import argparse

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import torch
-from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import GenerationConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from examples.starter.handbook import Chain, Handbook, every_chain, split_chains, write_handbook
 from examples.starter.pretrain import (
@@ -26,7 +26,7 @@ from examples.starter.pretrain import (
     plain_lesson,
     pretrain,
 )
-from examples.starter.tokenizer import train_tokenizer
+from examples.starter.tokenizer import save_tokenizer, train_tokenizer
 
 HERE: Final = Path(__file__).parent
 TRAIN_ROWS: Final = 400
@@ -60,7 +60,7 @@ def tokenizer_texts(handbook: Handbook, chains: Sequence[Chain], *, rng: random.
 def make_model(
     handbook: Handbook, chains: Sequence[Chain], *, size: Size, seed: int, report: Callable[[str], None]
 ) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
-    """Train tokenizer and model on these chains; questions that are not among them are never seen."""
+    """Tokenizer and trained model. The tokenizer knows every word; the model is taught these chains and no other."""
     rng = random.Random(f"{seed} lessons")
     texts = tokenizer_texts(handbook, every_chain(), rng=random.Random(f"{seed} tokenizer"))
     tokenizer = train_tokenizer(texts, vocabulary=size.vocabulary, context=size.context)
@@ -73,10 +73,8 @@ def make_model(
     return model, tokenizer
 
 
-def make(
-    folder: Path, *, size: Size, train_rows: int, held_out_rows: int, seed: int, report: Callable[[str], None]
-) -> None:
-    """Write the whole starter into a folder. The weights are stored as bfloat16."""
+def make_data(folder: Path, *, train_rows: int, held_out_rows: int, seed: int) -> tuple[Handbook, list[Chain]]:
+    """Write the rows. Returns the handbook and the chains that may be taught: all but the held-out ones."""
     handbook = write_handbook(random.Random(f"{seed} handbook"))
     train, held_out = split_chains(
         handbook, train=train_rows, held_out=held_out_rows, rng=random.Random(f"{seed} split")
@@ -85,11 +83,26 @@ def make(
     write_rows(folder / "train.jsonl", [dataset_row(handbook, chain) for chain in train])
     write_rows(folder / "held_out.jsonl", [dataset_row(handbook, chain) for chain in held_out])
     kept_back = set(held_out)
-    taught = [chain for chain in every_chain() if chain not in kept_back]
+    return handbook, [chain for chain in every_chain() if chain not in kept_back]
+
+
+def make(
+    folder: Path, *, size: Size, train_rows: int, held_out_rows: int, seed: int, report: Callable[[str], None]
+) -> None:
+    """Write the whole starter into a folder. The weights are stored as bfloat16."""
+    handbook, taught = make_data(folder, train_rows=train_rows, held_out_rows=held_out_rows, seed=seed)
     model, tokenizer = make_model(handbook, taught, size=size, seed=seed, report=report)
-    model.generation_config.update(do_sample=True, temperature=1.0, top_p=1.0, top_k=0, max_new_tokens=64)
+    model.generation_config = GenerationConfig(
+        do_sample=True,
+        temperature=1.0,
+        top_p=1.0,
+        top_k=0,
+        max_new_tokens=64,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
     model.to(torch.bfloat16).save_pretrained(folder / "model")
-    tokenizer.save_pretrained(folder / "model")
+    save_tokenizer(tokenizer, folder / "model")
     write_checksums(folder)
 
 

@@ -3,7 +3,9 @@
 All 256 bytes are in the alphabet, so any text can be encoded and comes back unchanged; only the merges are learnt.
 """
 
+import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Final
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -38,10 +40,18 @@ def train_tokenizer(texts: Iterable[str], *, vocabulary: int, context: int) -> P
         tokenizer_object=tokenizer,
         eos_token=END,
         pad_token=PAD,
-        additional_special_tokens=[START],
         model_max_length=context,
         clean_up_tokenization_spaces=False,
         padding_side="left",
     )
     fast.chat_template = CHAT_TEMPLATE
     return fast
+
+
+def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Write it so that transformers 4 and 5 load it: 5 would name a class that 4 does not have."""
+    tokenizer.save_pretrained(folder)
+    path = folder / "tokenizer_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["tokenizer_class"] = "PreTrainedTokenizerFast"
+    path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

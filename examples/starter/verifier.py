@@ -6,6 +6,6 @@ from typing import Any
 
 def grade(sample: dict[str, Any], item: dict[str, Any]) -> float:
     """1.0 or 0.0."""
-    lines = sample["output_text"].strip().splitlines() or [""]
-    stated = re.fullmatch(r"Answer: *(?P<answer>.*?)\.?", lines[-1].rstrip())
-    return float(stated is not None and stated["answer"] == item["answer"])
+    last_line = sample["output_text"].rstrip().split("\n")[-1]
+    stated = re.fullmatch(r"Answer: *(?P<answer>.*?)\.?", last_line)
+    return float(stated is not None and stated["answer"].strip() == item["answer"])

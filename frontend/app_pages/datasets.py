@@ -3,10 +3,11 @@
 import streamlit as st
 
 from frontend import state, units
-from frontend.client import DataFile, FileReport, Row
-from frontend.components import row_view, upload
+from frontend.client import ApiError, DataFile, FileReport, Row
+from frontend.components import problems, row_view, upload
 
 PAGE = 20
+ROW_PX = 35
 
 client, zone = state.client(), state.zone()
 
@@ -33,8 +34,7 @@ def listing() -> None:
                     query_params={"dataset": file["id"]},
                 )
                 st.caption(f"uploaded {units.moment(file['created_at'], zone)}")
-            if file.get("rows") is not None:
-                st.caption(units.count(file["rows"], "row"), width="content")
+            st.caption(units.count(file["rows"], "row"), width="content")
             st.caption(units.size(file["bytes"]), width="content")
     if page["has_more"]:
         older = {"after": page["data"][-1]["id"]}
@@ -46,6 +46,7 @@ def one(file_id: str) -> None:
     file = client.file(file_id)
     report = client.file_report(file_id)
     st.title(file["filename"], anchor=False)
+    st.caption(f"Uploaded {units.moment(file['created_at'], zone)}.")
     actions(file)
     figures(file, report)
     if report["problems"]:
@@ -69,20 +70,37 @@ def actions(file: DataFile) -> None:
         with st.popover("Delete", icon=":material/delete:"):
             st.write("The file and its rows are removed for everyone. This cannot be undone.")
             if st.button("Delete for good", type="primary", key="delete_file"):
-                client.delete_file(file["id"])
-                st.switch_page("app_pages/datasets.py")
+                delete(file["id"])
+
+
+def delete(file_id: str) -> None:
+    try:
+        client.delete_file(file_id)
+    except ApiError as error:
+        problems.show(error, title="Not deleted")
+        return
+    st.switch_page("app_pages/datasets.py")
 
 
 def figures(file: DataFile, report: FileReport) -> None:
-    rows, size, shape, when = st.columns(4)
+    rows, size, shape = st.columns([1, 1, 2])
     rows.metric("Rows", f"{report['good']:,}", border=True)
     size.metric("Size", units.size(file["bytes"]), border=True)
     shape.metric("Recognised as", report.get("shape") or "by your mapping", border=True)
-    when.metric("Uploaded", units.moment(file["created_at"], zone), border=True)
     if report["bad"]:
         st.warning(f"{units.count(report['bad'], 'row')} could not be read; see below.", icon=":material/warning:")
     else:
-        st.success("Every row was read: each has a question and a reference.", icon=":material/check_circle:")
+        st.success(
+            f"Every row was read. {report['with_answer']:,} have a reference answer, "
+            f"{report['with_solution']:,} a worked solution. {came_from(report)}",
+            icon=":material/check_circle:",
+        )
+
+
+def came_from(report: FileReport) -> str:
+    """Which column each part was read from."""
+    parts = [f"{part} from `{column}`" for part, column in report["columns"].items() if column]
+    return f"Read: {', '.join(parts)}." if parts else ""
 
 
 def rows_of(file_id: str, *, total: int) -> None:
@@ -101,7 +119,7 @@ def rows_of(file_id: str, *, total: int) -> None:
             "answer": st.column_config.TextColumn(width="small"),
             "solution": st.column_config.TextColumn(width="medium"),
         },
-        height=280,
+        height=min(ROW_PX * (len(rows) + 1) + 3, 280),
     )
     with st.container(horizontal=True, vertical_alignment="bottom"):
         number = st.number_input("Look at row", min_value=0, max_value=len(rows) - 1, value=0, key="row_number")

@@ -40,7 +40,8 @@ def live(job_id: str) -> None:
         default=LEARNING,
         required=True,
         label_visibility="collapsed",
-        key="job_part",
+        key="view",
+        bind="query-params",
     )
     with problems.shown():
         if part == LEARNING:

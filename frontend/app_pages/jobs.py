@@ -14,7 +14,7 @@ client, zone = state.client(), state.zone()
 @st.fragment(run_every=REFRESH_S)
 def listing() -> None:
     after = state.address("after")
-    with problems.shown():
+    with problems.page_guard():
         page = client.jobs(after=after, limit=PAGE)
         jobs = page["data"]
         if not jobs:

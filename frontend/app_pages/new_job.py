@@ -2,7 +2,6 @@
 
 import json
 import time
-import uuid
 
 import streamlit as st
 
@@ -22,21 +21,18 @@ from frontend.job_settings import (
 )
 from frontend.verifier_starts import KINDS
 
-ROWS_LOOKED_AT = 20
 HELD_OUT = "a tenth of the dataset, held out"
-ATTEMPT = "new_job_attempt"
+MADE = "job_just_made"
 SAME_WISH_S = 10.0
 
 client, zone = state.client(), state.zone()
 
 
 @st.cache_data(ttl=600, show_spinner=False)
-def settings_schema(_client: Client) -> Json:
-    """The API's description of a job's settings; empty where it gives none."""
-    try:
-        return _client.settings_schema()
-    except KeyError:
-        return {}
+def settings_schemas(_client: Client) -> dict[str, Json]:
+    """The API's description of a job's settings and of the adapter's."""
+    schemas = _client.settings_schemas()
+    return {name: schemas[name] for name in ("RlsdSettings", "Lora")}
 
 
 def index_of(ids: list[str], wanted: str | None) -> int:
@@ -68,9 +64,7 @@ def choices(files: list[DataFile], verifiers: list[Verifier], models: list[str])
             key="job_dataset",
         )
         chosen = next(file for file in files if file["id"] == dataset)
-        rows = chosen.get("rows")
-        said = f"{units.count(rows, 'row')}, " if rows is not None else ""
-        st.caption(f"{said}uploaded {units.moment(chosen['created_at'], zone)}")
+        st.caption(f"{units.count(chosen['rows'], 'row')}, uploaded {units.moment(chosen['created_at'], zone)}")
     with verifier_column.container(border=True, height="stretch"):
         labels = {verifier["id"]: verifier["name"] for verifier in verifiers}
         verifier = st.selectbox(
@@ -98,11 +92,11 @@ def choices(files: list[DataFile], verifiers: list[Verifier], models: list[str])
 def blockers(dataset: str, model: str | None, *, hint: str) -> list[str]:
     found = [] if model else ["Choose a base model."]
     if hint == "solution":
-        rows = client.file_rows(dataset, limit=ROWS_LOOKED_AT)["data"]
-        without = sum(not row["reference"].get("solution") for row in rows)
+        report = client.file_report(dataset)
+        without = report["good"] - report["with_solution"]
         if without:
             found.append(
-                f"{without} of the first {units.count(len(rows), 'row')} have no worked solution, and the teacher is "
+                f"{without:,} of {units.count(report['good'], 'row')} have no worked solution, and the teacher is "
                 "to be shown it: choose the preset “As published”, the hint “answer”, or another dataset."
             )
     return found
@@ -123,7 +117,7 @@ def size_of(settings: Json, schema: Json) -> None:
         )
 
 
-def folded(files: list[DataFile], dataset: str, schema: Json) -> tuple[Json, str | None, int | None]:
+def folded(files: list[DataFile], dataset: str, schemas: dict[str, Json]) -> tuple[Json, str | None, int | None]:
     with st.expander("More settings", icon=":material/tune:"):
         st.caption("What stays empty follows the preset and the defaults shown.")
         filled: Json = {}
@@ -134,9 +128,9 @@ def folded(files: list[DataFile], dataset: str, schema: Json) -> tuple[Json, str
             ("Machine", MACHINE),
         ):
             st.markdown(f"**{title}**")
-            filled |= setting_fields.fields(settings, schema=schema, key="set", columns=3)
+            filled |= setting_fields.fields(settings, schema=schemas["RlsdSettings"], key="set", columns=3)
         st.markdown("**Adapter (LoRA)**")
-        lora = setting_fields.fields(ADAPTER, schema=schema.get("x_lora", {}), key="set_lora", columns=3)
+        lora = setting_fields.fields(ADAPTER, schema=schemas["Lora"], key="set_lora", columns=3)
         st.markdown("**Held-out questions and seed**")
         left, right = st.columns(2)
         others = {file["id"]: file["filename"] for file in files if file["id"] != dataset}
@@ -148,14 +142,15 @@ def folded(files: list[DataFile], dataset: str, schema: Json) -> tuple[Json, str
 
 
 def form(files: list[DataFile], verifiers: list[Verifier], models: list[str]) -> None:
-    schema = settings_schema(client)
+    schemas = settings_schemas(client)
+    schema = schemas["RlsdSettings"]
     dataset, verifier, model = choices(files, verifiers, models)
     preset = st.segmented_control(
         "Preset", list(PRESETS), format_func=lambda name: PRESETS[name][0], default="paper", required=True, key="preset"
     )
     st.caption(PRESETS[preset][1])
     main = setting_fields.fields(MAIN, schema=schema, key="main", columns=5)
-    more, validation, seed = folded(files, dataset, schema)
+    more, validation, seed = folded(files, dataset, schemas)
     settings = main | more
     size_of(settings, schema)
     name = st.text_input(
@@ -181,27 +176,20 @@ def form(files: list[DataFile], verifiers: list[Verifier], models: list[str]) ->
 
 def start(body: Json) -> None:
     """Create the job. A second press within seconds is the same wish, not a second job."""
-    try:
-        with st.spinner("Creating the job…"):
-            job = client.create_job(body, idempotency_key=attempt(body))
-    except ApiError as error:
-        st.session_state.pop(ATTEMPT, None)
-        problems.show(error, title="The job was not created")
-        return
-    st.switch_page("app_pages/job.py", query_params={"job": job["id"]})
-
-
-def attempt(body: Json) -> str:
-    wanted, now = json.dumps(body, sort_keys=True), time.monotonic()
-    earlier: tuple[str, str, float] | None = st.session_state.get(ATTEMPT)
-    if earlier is None or earlier[0] != wanted or now - earlier[2] > SAME_WISH_S:
-        earlier = (wanted, str(uuid.uuid4()), now)
-        st.session_state[ATTEMPT] = earlier
-    return earlier[1]
+    wanted = json.dumps(body, sort_keys=True)
+    made: tuple[str, str, float] | None = st.session_state.get(MADE)
+    if made is None or made[0] != wanted or time.monotonic() - made[2] > SAME_WISH_S:
+        try:
+            made = (wanted, client.create_job(body)["id"], time.monotonic())
+        except ApiError as error:
+            problems.show(error, title="The job was not created")
+            return
+        st.session_state[MADE] = made
+    st.switch_page("app_pages/job.py", query_params={"job": made[1]})
 
 
 st.title("New job", anchor=False)
 st.write("Choose data, a verifier and a model. Everything else has a sensible default.")
 all_files, all_verifiers = client.files()["data"], client.verifiers()["data"]
 if not missing_first(all_files, all_verifiers):
-    form(all_files, all_verifiers, [model["id"] for model in client.models() if model.get("owned_by") != "adapter"])
+    form(all_files, all_verifiers, [model["id"] for model in client.models() if model["owned_by"] == "base"])

@@ -45,7 +45,7 @@ def editor(chosen: str) -> None:
     st.title(saved["name"] if saved else "New verifier", anchor=False)
     if st.session_state.pop(SAVED, False):
         st.toast("Saved.", icon=":material/check_circle:")
-    write, try_it = st.columns([3, 2], gap="large")
+    write, try_it = st.columns([1.45, 1], gap="large")
     with write:
         if saved:
             grader, key = versions(saved)

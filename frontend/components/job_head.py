@@ -18,7 +18,7 @@ WHERE_TO_LOWER = "Lower “Tokens in one pass”, “Questions a step” or “L
 def show(feed: JobFeed, client: Client) -> None:
     job = feed.job
     state_now = look(job["status"])
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(horizontal=True, vertical_alignment="center", key="job_state"):
         st.title(title_of(job), anchor=False, width="content")
         st.badge(state_now.label, icon=state_now.icon, color=state_now.color)
     st.caption(f"{state_now.sentence} Started {units.moment(job['created_at'], state.zone())}, model {job['model']}.")
@@ -38,39 +38,35 @@ def _error(job: Job) -> None:
 
 
 def _progress(feed: JobFeed) -> None:
-    job, most = feed.job, feed.max_steps
-    if most:
-        text = f"step {feed.step:,} of {most:,}"
-        left = seconds_left(feed.metrics, max_steps=most) if job["status"] == "running" else None
-        if left is not None and feed.step < most:
-            text += f" · about {units.duration(left)} left"
-        elif job["status"] == "running" and feed.step >= most:
+    job, most, step = feed.job, feed.max_steps, feed.step
+    text = f"step {step:,} of {most:,}"
+    if job["status"] == "running":
+        left = seconds_left(feed)
+        if step >= most:
             text += " · measuring on held-out questions"
-        elif job["status"] == "running" and feed.step == 0:
+        elif step == 0:
             text += " · measuring the base model on held-out questions first"
-        st.progress(min(feed.step / most, 1.0), text=text)
+        elif left is not None:
+            text += f" · about {units.duration(left)} left"
+    st.progress(min(step / most, 1.0), text=text)
     _figures(feed.job, feed.metrics)
 
 
 def _figures(job: Job, metrics: list[Metrics]) -> None:
     newest = metrics[-1]["values"] if metrics else {}
-    reward, pace, length, took = st.columns(4)
-    smooth = [m["values"]["reward_mean"] for m in metrics[-10:] if "reward_mean" in m["values"]]
-    reward.metric(
-        "Mean reward, last 10 steps",
-        f"{sum(smooth) / len(smooth):.2f}" if smooth else "–",
-        border=True,
-        height="stretch",
-    )
-    pace.metric(
-        "Time a step", f"{newest['step_s']:.2f} s" if "step_s" in newest else "–", border=True, height="stretch"
-    )
-    tokens = newest.get("completion_tokens_mean")
-    length.metric("Completion length", f"{tokens:.0f} tokens" if tokens else "–", border=True, height="stretch")
-    begun = job.get("started_at") or job["created_at"]
-    took.metric(
-        "Time since start", units.duration((job["finished_at"] or time.time()) - begun), border=True, height="stretch"
-    )
+    rewards = [reward for m in metrics[-10:] if (reward := m["values"].get("reward_mean")) is not None]
+    tokens, pace_s = newest.get("completion_tokens_mean"), newest.get("step_s")
+    begun = job["x_progress"]["started_at"] or job["created_at"]
+    taken = units.duration((job["finished_at"] or time.time()) - begun)
+    figures = {
+        "Mean reward, 10 steps": f"{sum(rewards) / len(rewards):.2f}" if rewards else "–",
+        "Time a step": f"{pace_s:.2f} s" if pace_s else "–",
+        "Completion length": f"{tokens:.0f} tokens" if tokens else "–",
+        "Took" if job["finished_at"] else "Time since start": taken,
+    }
+    with st.grid(min_column_width=170):
+        for label, value in figures.items():
+            st.metric(label, value, border=True, height="stretch")
 
 
 def _buttons(feed: JobFeed, client: Client) -> None:
@@ -91,7 +87,7 @@ def _buttons(feed: JobFeed, client: Client) -> None:
             st.download_button(
                 "Download the adapter",
                 data=lambda: client.adapter(job["id"]),
-                file_name=f"{job.get('suffix') or job['id']}-adapter.zip",
+                file_name=f"{job['user_provided_suffix'] or job['id']}-adapter.zip",
                 mime="application/zip",
                 icon=":material/download:",
                 type="primary",

@@ -11,7 +11,7 @@ from frontend.job_states import MOVING, look
 
 def title_of(job: Job) -> str:
     """The name people gave it, or the model and the end of the id."""
-    return job.get("suffix") or f"{job['model'].rsplit('/', 1)[-1]} · {job['id'][-6:]}"
+    return job["user_provided_suffix"] or f"{job['model'].rsplit('/', 1)[-1]} · {job['id'][-6:]}"
 
 
 def row(job: Job, *, zone: ZoneInfo) -> None:
@@ -22,10 +22,10 @@ def row(job: Job, *, zone: ZoneInfo) -> None:
                 "app_pages/job.py", label=f"**{title_of(job)}**", icon=state.icon, query_params={"job": job["id"]}
             )
             st.caption(f"{job['model']} · started {units.moment(job['created_at'], zone)}")
-        step, most = job.get("step") or 0, job.get("max_steps") or 0
-        if most and (job["status"] in MOVING or job["status"] == "paused"):
+        step, most = job["x_progress"]["step"], job["x_progress"]["max_steps"]
+        if job["status"] in MOVING or job["status"] == "paused":
             st.progress(min(step / most, 1.0), text=f"step {step:,} of {most:,}", width=220)
-        elif most:
+        else:
             st.caption(f"{step:,} of {units.count(most, 'step')}", width="content")
         st.badge(state.label, color=state.color)
 

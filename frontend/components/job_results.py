@@ -57,7 +57,7 @@ def _score(
 
 
 def _judged(after: Evaluation) -> None:
-    difference, p = after.get("difference"), after.get("p_value")
+    difference, p = after["difference"], after["p_value"]
     if difference is None:
         return
     interval = f"95 % interval {difference['low']:+.3f} to {difference['high']:+.3f}"

@@ -1,15 +1,19 @@
 """What the model wrote: a table with filters, one completion in full, its tokens coloured."""
 
+import time
+from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
 
 from frontend import units
-from frontend.client import Client, Rollout
+from frontend.client import Client, Rollout, Tokens
 from frontend.components import problems, token_view, verdict
 from frontend.feed import JobFeed
 
-MOST = 200
+MOST = 500
+FOLLOW_S = 6.0
+"""Seconds between two looks at the newest step of a running job."""
 VERDICTS = {"right": "right", "wrong": "wrong", "fault": "error or timeout", "abstain": "abstained"}
 RIGHT_ABOVE = 0.5
 
@@ -36,29 +40,55 @@ def panel(feed: JobFeed, client: Client) -> None:
             "Verdict", list(VERDICTS), format_func=VERDICTS.__getitem__, selection_mode="multi", key="rollouts_kinds"
         )
         with_tokens = st.toggle("With token view", key="rollouts_tokens", help="Kept for a share of the completions.")
-    found = _at_step(feed, client, step)
+    kept = _at_step(feed, client, step, following=newest)
+    found = kept.rollouts
     row = _row_filter(found)
     shown = [
         rollout
         for rollout in found
         if (not kinds or kind_of(rollout) in kinds)
-        and (not with_tokens or rollout.get("has_tokens"))
+        and (not with_tokens or rollout["has_tokens"])
         and (row is None or rollout["row"] == row)
     ]
-    st.caption(f"Step {step:,}: {units.count(len(shown), 'completion')} of {len(found):,}.")
+    first = "the first " if kept.has_more else ""
+    st.caption(f"Step {kept.step:,}: {units.count(len(shown), 'completion')} of {first}{len(found):,}.")
     if not shown:
         st.info("No completion fits these filters.", icon=":material/filter_alt_off:")
         return
     _one(feed, client, shown, place=_table(shown))
 
 
-def _at_step(feed: JobFeed, client: Client, step: int) -> list[Rollout]:
-    """One request a step and viewer; a step's completions do not change."""
-    kept: tuple[str, int, list[Rollout]] | None = st.session_state.get("rollouts_kept")
-    if kept is None or kept[:2] != (feed.job_id, step):
-        page = client.rollouts(feed.job_id, step=step, row=None, after=None, limit=MOST)
-        kept = (feed.job_id, step, page["data"])
-        st.session_state["rollouts_kept"] = kept
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A step's completions as read; they do not change."""
+
+    job_id: str
+    step: int
+    read_at: float
+    rollouts: list[Rollout]
+    has_more: bool
+
+
+def _at_step(feed: JobFeed, client: Client, step: int, *, following: bool) -> Kept:
+    """Read a step once; while following a job, go on to its newest step every few seconds only."""
+    kept: Kept | None = st.session_state.get("rollouts_kept")
+    now = time.monotonic()
+    if kept is not None and kept.job_id == feed.job_id:
+        fresh = following and not feed.ended and now - kept.read_at < FOLLOW_S
+        if kept.step == step or fresh:
+            return kept
+    page = client.rollouts(feed.job_id, step=step, row=None, after=None, limit=MOST)
+    kept = Kept(job_id=feed.job_id, step=step, read_at=now, rollouts=page["data"], has_more=page["has_more"])
+    st.session_state["rollouts_kept"] = kept
+    return kept
+
+
+def _tokens(feed: JobFeed, client: Client, rollout_id: str) -> Tokens:
+    """Read once while the same completion is shown."""
+    kept: tuple[str, str, Tokens] | None = st.session_state.get("tokens_kept")
+    if kept is None or kept[:2] != (feed.job_id, rollout_id):
+        kept = (feed.job_id, rollout_id, client.tokens(feed.job_id, rollout_id))
+        st.session_state["tokens_kept"] = kept
     return kept[2]
 
 
@@ -89,7 +119,7 @@ def _table(shown: list[Rollout]) -> int:
     return (
         lines[0]
         if lines and lines[0] < len(shown)
-        else next((place for place, rollout in enumerate(shown) if rollout.get("has_tokens")), 0)
+        else next((place for place, rollout in enumerate(shown) if rollout["has_tokens"]), 0)
     )
 
 
@@ -101,8 +131,8 @@ def _line(rollout: Rollout) -> dict[str, Any]:
         "score": rollout["record"]["score"],
         "advantage": rollout["advantage"],
         "completion": rollout["completion"],
-        "cut off": bool(rollout.get("truncated")),
-        "tokens": bool(rollout.get("has_tokens")),
+        "cut off": bool(rollout["truncated"]),
+        "tokens": bool(rollout["has_tokens"]),
     }
 
 
@@ -117,9 +147,9 @@ def _one(feed: JobFeed, client: Client, shown: list[Rollout], *, place: int) -> 
             st.caption(f"advantage {rollout['advantage']:+.2f}", width="content")
         if rollout["record"]["reason"]:
             st.caption(rollout["record"]["reason"])
-        if rollout.get("has_tokens"):
+        if rollout["has_tokens"]:
             with problems.shown():
-                token_view.show(client.tokens(feed.job_id, rollout["id"]), key="tokens")
+                token_view.show(_tokens(feed, client, rollout["id"]), key="tokens")
         else:
             st.code(rollout["completion"], language=None, wrap_lines=True)
             st.caption("Choose a line of the table to see another completion; those with tokens show their credit.")

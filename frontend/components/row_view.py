@@ -28,7 +28,7 @@ def table(rows: list[Row]) -> list[dict[str, Any]]:
             "question": question(row),
             "answer": row["reference"].get("answer"),
             "solution": row["reference"].get("solution"),
-            "hint from": (row.get("hint") or {}).get("source"),
+            "hint from": (row["hint"] or {}).get("source"),
         }
         for row in rows
     ]
@@ -44,7 +44,7 @@ def both_forms(row: Row) -> None:
                 st.caption(str(message.get("role")))
                 st.text(text_of(message.get("content")))
         st.markdown("**What is right**")
-        st.code(row["reference"].get("answer") or "no reference answer", language=None, wrap_lines=True)
+        st.code(row["reference"]["answer"] or "no reference answer", language=None, wrap_lines=True)
         solution = row["reference"].get("solution")
         if solution:
             st.markdown("**Worked solution** (only the teacher sees it)")

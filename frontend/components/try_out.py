@@ -25,7 +25,7 @@ def panel(client: Client, grader: Json) -> None:
         "What the model might write", height=120, key="try_text", placeholder="Paste or write a completion…"
     )
     if st.button("Run the verifier", icon=":material/play_arrow:", key="try_go", disabled=item is None):
-        _run(client, grader, item=item or {}, text=text)
+        _run(client, grader, item=item or {}, answer=answer, text=text)
     shown = st.session_state.get("try_verdict")
     if shown is not None:
         if st.session_state.get("try_verdict_of") != _fingerprint(grader, item, text):
@@ -41,11 +41,11 @@ def _fingerprint(grader: Json, item: Json | None, text: str) -> str:
     return json.dumps([grader, item, text], sort_keys=True)
 
 
-def _run(client: Client, grader: Json, *, item: Json, text: str) -> None:
+def _run(client: Client, grader: Json, *, item: Json, answer: str | None, text: str) -> None:
     st.session_state.pop("try_verdict", None)
     try:
         with st.spinner("Running…"):
-            st.session_state["try_verdict"] = client.run_grader(grader, item=item, model_sample=text)
+            st.session_state["try_verdict"] = client.try_verifier(grader, item=item, answer=answer, output_text=text)
         st.session_state["try_verdict_of"] = _fingerprint(grader, item, text)
     except ApiError as error:
         problems.show(error, title="The verifier could not be run")

@@ -112,5 +112,5 @@ def _show_refusal(content: bytes) -> None:
     if line is not None:
         st.caption(f"Line {line[0]} of the file:")
         st.code(line[1], language="json", wrap_lines=True)
-    elif error.param == "mapping" or "shape" in (error.code or ""):
+    if error.param == "mapping" or error.code in ("unknown_shape", "invalid_mapping"):
         st.caption("Switch on “Choose the columns myself” and say which column holds question and answer.")

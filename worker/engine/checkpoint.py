@@ -16,7 +16,7 @@ from torch import Tensor
 from worker.engine.evaluate import QuestionScores
 from worker.engine.policy import LIVE_ADAPTER, SNAPSHOT_ADAPTER, Policy
 
-FORMAT = "1"
+FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,8 @@ def pack(policy: Policy, optimizer: torch.optim.AdamW, *, step: int, baseline: l
             tensors[f"optimizer.{key}.{name}"] = value
     for name, parameter in policy.adapter(SNAPSHOT_ADAPTER).items():
         tensors[f"snapshot.{name}"] = parameter.detach()
-    metadata = {"format": FORMAT, "step": str(step), "baseline": json.dumps(baseline)}
+    # One entry: safetensors writes several in random order, and equal states are to be equal blobs.
+    metadata = {"rlsd": json.dumps({"format": FORMAT, "step": step, "baseline": baseline})}
     blob: bytes = save({key: value.cpu().contiguous() for key, value in tensors.items()}, metadata=metadata)
     return blob
 
@@ -59,9 +60,10 @@ def unpack(data: bytes) -> Unpacked:
     """Read a checkpoint. ValueError when it is not one of ours."""
     header_size = int.from_bytes(data[:8], "little")
     metadata = json.loads(data[8 : 8 + header_size]).get("__metadata__", {})
-    if metadata.get("format") != FORMAT:
+    state = json.loads(metadata.get("rlsd", "{}"))
+    if state.get("format") != FORMAT:
         raise ValueError("this is not a checkpoint of a training run")
-    return Unpacked(int(metadata["step"]), json.loads(metadata["baseline"]), load(data))
+    return Unpacked(state["step"], state["baseline"], load(data))
 
 
 def restore(policy: Policy, optimizer: torch.optim.AdamW, *, checkpoint: Unpacked) -> None:

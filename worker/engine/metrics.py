@@ -70,14 +70,14 @@ def _completions(facts: StepFacts) -> dict[str, float]:
     mask_BT, lengths_B = rollouts.mask_BT, rollouts.lengths_B
     sampled_BT = rollouts.sampling_logps_BT
     seen_BT = mask_BT & ~facts.base_logps_BT.isnan()
-    log_ratio = (facts.base_logps_BT - sampled_BT)[seen_BT]
+    log_ratio = (facts.base_logps_BT - sampled_BT)[seen_BT].double()
     trained_BT = mask_BT & ~facts.update.logps_BT.isnan()
     return {
         "truncated": _mean(rollouts.truncated_B),
         "completion_tokens_mean": _mean(lengths_B),
         "completion_tokens_max": float(lengths_B.max()),
         "entropy": _mean(-sampled_BT[mask_BT]),
-        "kl_to_start": _mean(log_ratio.exp() - 1 - log_ratio),
+        "kl_to_start": _mean(log_ratio.expm1() - log_ratio),  # an estimate that is never negative
         "rollout_logp_gap_mean": _mean((facts.update.logps_BT - sampled_BT)[trained_BT].abs()),
         "leakage": sum(bool(SPEAKS_OF_REFERENCE.search(text)) for text in rollouts.texts) / rollouts.num_sequences,
     }

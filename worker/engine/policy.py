@@ -72,18 +72,21 @@ class Policy:
 def load_policy(model: str, *, settings: Settings) -> Policy:
     """Load a causal model and put the two adapters on it; the snapshot starts as the live adapter, that is as the base.
 
-    `model` is a hub id or a folder. ValueError when the tokenizer has no chat template, when it knows no end of
-    sequence, or when CUDA is asked for and there is none.
+    `model` is a hub id or a folder. ValueError when weights are missing, when the tokenizer has no chat template, when
+    nothing is known to end a sequence, or when CUDA is asked for and there is none.
     """
     device = _device(settings.device)
     gguf_file = _gguf_in(model)
     tokenizer = AutoTokenizer.from_pretrained(model, **_tokenizer_source(model, gguf_file=gguf_file))
-    base = AutoModelForCausalLM.from_pretrained(
+    base, loading = AutoModelForCausalLM.from_pretrained(
         model,
         dtype=getattr(torch, settings.dtype),
         trust_remote_code=False,
+        output_loading_info=True,
         **({"gguf_file": gguf_file} if gguf_file else {}),
     )
+    if loading["missing_keys"]:  # transformers would go on with random numbers in their place
+        raise ValueError(f"the model {model} lacks weights: {', '.join(sorted(loading['missing_keys'])[:5])}")
     return build_policy(base.to(device), tokenizer=tokenizer, settings=settings)
 
 

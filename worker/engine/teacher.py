@@ -14,7 +14,10 @@ from worker.engine.types import TeacherWeights
 def teacher_logps(
     policy: Policy, rollouts: Rollouts, *, plan: Sequence[MicroBatch], weights: TeacherWeights, temperature: float
 ) -> Tensor:
-    """log-probabilities of the sampled tokens after the hinted prompts, `[B, T]`; NaN for sequences not in the plan."""
+    """log-probabilities of the sampled tokens after the hinted prompts, `[B, T]`.
+
+    0 outside the mask; NaN for whole sequences that are not in the plan.
+    """
     return _score(policy, rollouts, plan=plan, weights=weights, temperature=temperature, hinted=True)
 
 
@@ -43,5 +46,7 @@ def _score(
             scored_BT = completion_logps(policy, prompts, ids_BT, mask_BT, temperature=temperature)
             # The model's own precision is kept: a float64 model is scored in float64.
             logps_BT = logps_BT.to(scored_BT.dtype)
-            logps_BT[batch.sequences.to(policy.device), : batch.num_completion_tokens] = scored_BT
+            rows = batch.sequences.to(policy.device)
+            logps_BT[rows] = 0.0  # also behind the longest completion of the micro-batch
+            logps_BT[rows, : batch.num_completion_tokens] = scored_BT
     return logps_BT

@@ -29,7 +29,7 @@ class Update:
     gradient_norm: float
     """Before clipping."""
     logps_BT: Tensor
-    """`log P_S`."""
+    """`log P_S`; 0 outside the mask."""
     credit: Credit
     ratio_clipped_BT: Tensor
     num_tokens: int
@@ -98,6 +98,7 @@ def accumulate_gradients(
 
         loss += micro_loss.item()
         num_tokens += len(prompts) * (max(map(len, prompts)) + batch.num_completion_tokens)
+        logps_BT[rows] = 0.0
         logps_BT[rows, span] = logps_bT.detach().to(dtype)
         _record(credit, current, rows=rows, span=span)
         held_BT[rows, span] = ratio_clipped(

@@ -1,7 +1,8 @@
 """Attacks on the box, as verifiers: each returns a true score exactly when it got what it wanted.
 
 `probe.py` runs them in the real box; the tests add more. `item` tells an attack where its prize is: an owner's process
-id, a readable file, a listening TCP port, a unix socket by path and one by abstract name, a folder to write to.
+id and an address in it, a readable file, a listening TCP port, a unix socket by path and one by abstract name, a
+folder to write to.
 """
 
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ ATTACKS = (
     _attack(
         "read the owner's memory",
         "landlock",
-        "return len(os.pread(os.open(f\"/proc/{item['owner']}/mem\", os.O_RDONLY), 8, id(item))) > 0",
+        "return len(os.pread(os.open(f\"/proc/{item['owner']}/mem\", os.O_RDONLY), 8, item['address'])) > 0",
     ),
     _attack(
         "connect by TCP",
@@ -58,7 +59,10 @@ ATTACKS = (
     ),
     _attack("signal the owner", "landlock seccomp", "os.kill(item['owner'], 0)\nreturn 1"),
     _attack(
-        "trace the owner", "landlock seccomp", "return libc.ptrace(16, item['owner'], None, None) == 0", head=_CTYPES
+        "trace the owner",
+        "landlock seccomp",
+        "return libc.ptrace(0x4206, item['owner'], None, None) == 0",
+        head=_CTYPES,
     ),
     _attack(
         "fork",

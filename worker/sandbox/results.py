@@ -20,7 +20,7 @@ def decode(kind: bytes, body: bytes) -> ScoreRecord:
     try:
         fields = json.loads(body)
         return _record(fields)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise frames.FrameError(f"a record that cannot be read ({type(error).__name__})") from error
 
 

@@ -26,6 +26,7 @@ from worker.sandbox.results import decode
 ROOT = Path(__file__).parents[2]
 ANSWER_TIMEOUT_S = 2.0
 _BOOT = "import sys; sys.path.insert(0, {root!r}); from worker.sandbox.host import main; main()"
+_FLAGS = ("-P", "-s", "-S", "-B", "-X", "utf8", "-c")  # not -I: it ignores PYTHONHASHSEED
 # Bare: nothing of the owner's. The hash seed makes the order of sets, and so a reward that leans on it, repeatable.
 _ENVIRONMENT = {"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8", "TZ": "UTC", "PATH": "", "HOME": "/"}
 
@@ -91,42 +92,34 @@ class Server:
             "cpu_s": int(limits.batch_timeout_s) + 2,
         }
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-P",
-                    "-s",
-                    "-S",
-                    "-B",
-                    "-X",
-                    "utf8",
-                    "-c",
-                    _BOOT.format(root=str(ROOT)),
-                    json.dumps(settings),
-                ],
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                env=_ENVIRONMENT,
-                cwd="/",
-                start_new_session=True,
-            )
+        command = [sys.executable, *_FLAGS, _BOOT.format(root=str(ROOT)), json.dumps(settings)]
+        try:
+            with theirs:
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=theirs.fileno(),
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    env=_ENVIRONMENT,
+                    cwd="/",
+                    start_new_session=True,
+                )
+        except OSError as error:
+            self._control.close()
+            raise _unavailable(str(error)) from error
         self._control.settimeout(limits.start_timeout_s)
         self.box = self._greeting()
 
     def _greeting(self) -> Box:
         try:
             hello = self._control.recv(4096)
-        except TimeoutError:
+        except (TimeoutError, ConnectionError):
             hello = b""
         if not hello:
             self._process.kill()
             words = self._last_words()
             self.close()
-            raise AppError(
-                f"The sandbox did not start: {words or 'no message'}", status=503, code="sandbox_unavailable"
-            )
+            raise _unavailable(words or "no message")
         return Box(**json.loads(hello))
 
     def _last_words(self) -> str:
@@ -246,6 +239,10 @@ class Server:
         if self._process.stderr is not None:
             self._process.stderr.close()
         self._process.returncode = 0  # not our child: nobody waits for it here
+
+
+def _unavailable(words: str) -> AppError:
+    return AppError(f"The sandbox did not start: {words}", status=503, code="sandbox_unavailable")
 
 
 def _cause_of_death(status: int, *, peak_kib: int) -> str:

@@ -59,7 +59,9 @@ def test_a_bad_pattern_is_refused_with_the_position():
     assert "position 8" in error.message
 
 
-@pytest.mark.parametrize("pattern", ["(" * 5000 + ")" * 5000, "a{1,99999999999}", "(?P<answer>a)(?P<answer>b)", "[z-a]"])
+@pytest.mark.parametrize(
+    "pattern", ["(" * 5000 + ")" * 5000, "a{1,99999999999}", "(?P<answer>a)(?P<answer>b)", "[z-a]"]
+)
 def test_patterns_that_cannot_compile_are_refused(pattern):
     assert refused({"type": "regex", "pattern": pattern}).param == "grader.pattern"
 

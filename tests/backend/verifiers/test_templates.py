@@ -50,7 +50,16 @@ def test_output_without_the_path_is_the_outputs_fault(output):
 
 @pytest.mark.parametrize(
     "template",
-    ["{{}}", "{{item}}", "{{item.}}", "{{row.x}}", "{{sample.text}}", "{{sample.output_text.x}}", "{{item.x", "x" * 10_001],
+    [
+        "{{}}",
+        "{{item}}",
+        "{{item.}}",
+        "{{row.x}}",
+        "{{sample.text}}",
+        "{{sample.output_text.x}}",
+        "{{item.x",
+        "x" * 10_001,
+    ],
 )
 def test_a_template_that_no_row_could_fill_is_refused_when_parsed(template):
     with pytest.raises(AppError):

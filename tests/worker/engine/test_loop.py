@@ -12,13 +12,15 @@ from safetensors.torch import load
 from tests.worker.engine.tiny import (
     Recorder,
     Verdict,
+    tiny_model,
     tiny_policy,
     tiny_settings,
     tiny_tasks,
+    tiny_tokenizer,
     vowel_share,
 )
 from worker.engine.loop import run
-from worker.engine.policy import LIVE_ADAPTER, SNAPSHOT_ADAPTER
+from worker.engine.policy import LIVE_ADAPTER, SNAPSHOT_ADAPTER, build_policy
 from worker.engine.seeds import batch_indices
 from worker.engine.types import Ending, Wish
 
@@ -64,18 +66,22 @@ def test_a_run_reports_every_step_the_evaluations_and_its_checkpoints():
 
 
 def test_a_step_reports_its_rollouts_and_the_numbers_of_a_share_of_their_tokens():
-    settings = tiny_settings(max_steps=1, token_share=0.5)
-    _, recorder, policy = train(settings)
+    settings = tiny_settings(max_steps=1, token_share=0.5, max_completion_tokens=30, micro_batch_tokens=60)
+    model = tiny_model()
+    model.generation_config.eos_token_id = list(range(100, 112))  # so that completions end at many places
+    policy = build_policy(model, tokenizer=tiny_tokenizer(), settings=settings)
+    _, recorder, _ = train(settings, policy=policy)
     (report,) = recorder.steps
     expected_rows = [TASKS[i].row for i in batch_indices(1, seed=settings.seed, batch_size=3, num_rows=7)]
     assert [rollout.row for rollout in report.rollouts] == [row for row in expected_rows for _ in range(4)]
     assert [rollout.sample for rollout in report.rollouts] == [0, 1, 2, 3] * 3
     detailed = [rollout for rollout in report.rollouts if rollout.tokens]
     assert len(detailed) == 6
+    assert len({len(rollout.tokens.ids) for rollout in detailed}) > 3
     for rollout in detailed:
         tokens = rollout.tokens
-        text = policy.tokenizer.decode(tokens.ids, skip_special_tokens=True)
-        assert text == rollout.completion
+        written = tokens.ids if rollout.truncated else tokens.ids[:-1]
+        assert policy.tokenizer.decode(written, skip_special_tokens=True) == rollout.completion
         weights = torch.tensor(tokens.logp_teacher).sub(torch.tensor(tokens.logp_student))
         weights = (weights * torch.tensor(rollout.advantage).sign()).exp().clamp(0.8, 1.2)
         torch.testing.assert_close(torch.tensor(tokens.weight), weights)
@@ -230,7 +236,7 @@ def test_a_broken_verifier_ends_the_run_before_it_learns_from_noise():
         return [Verdict(None, "error", "KeyError: 'x'") for _ in completions]
 
     settings = tiny_settings(max_error_share=0.5, checkpoint_interval=0)
-    ending, recorder, policy = train(settings, reward=breaks_after_two)
+    ending, recorder, _ = train(settings, reward=breaks_after_two)
     assert ending is Ending.VERIFIER_FAULTS
     assert [report.step for report in recorder.steps] == [1]
     ((level, code, message),) = recorder.events

@@ -2,9 +2,11 @@
 
 import json
 
+import gguf
 import pytest
 import torch
 from peft import PeftModel
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from tests.worker.engine.tiny import (
@@ -85,6 +87,56 @@ def test_a_model_is_loaded_in_the_asked_precision_with_its_adapter_in_float32(tm
     policy = load_policy(save_tiny_model(tmp_path), settings=tiny_settings(dtype="bfloat16", device="auto"))
     assert policy.model.get_base_model().dtype == torch.bfloat16
     assert {parameter.dtype for parameter in policy.adapter(LIVE_ADAPTER).values()} == {torch.float32}
+
+
+def write_gguf(model, path):
+    """The tiny Llama as GGUF names, permutes and stores it."""
+    config = model.config
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_rope_dimension_count(config.head_dim)
+    writer.add_vocab_size(config.vocab_size)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config.num_hidden_layers)
+    heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
+    for name, tensor in model.state_dict().items():
+        if name == "lm_head.weight":
+            continue
+        for projection, count in heads.items():
+            if projection in name:
+                halves = tensor.view(count, 2, -1, tensor.shape[1])
+                tensor = halves.transpose(1, 2).reshape(tensor.shape)
+        writer.add_tensor(names.get_name(name, try_suffixes=(".weight",)), tensor.numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def test_a_folder_with_one_gguf_file_is_a_model(tmp_path):
+    expected = tiny_model()
+    tiny_tokenizer().save_pretrained(tmp_path)
+    write_gguf(expected, tmp_path / "tiny.gguf")
+    policy = load_policy(str(tmp_path), settings=tiny_settings())
+    with torch.no_grad():
+        torch.testing.assert_close(logits(policy, TeacherWeights.LIVE), expected(input_ids=IDS).logits)
+    (tmp_path / "other.gguf").touch()
+    with pytest.raises(ValueError, match=r"holds 2 \.gguf files"):
+        load_policy(str(tmp_path), settings=tiny_settings())
+
+
+def test_a_model_that_lacks_weights_is_refused(tmp_path):
+    model = save_tiny_model(tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    del tensors["model.layers.1.mlp.up_proj.weight"]
+    save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=r"lacks weights: model\.layers\.1\.mlp\.up_proj\.weight"):
+        load_policy(model, settings=tiny_settings())
 
 
 def test_a_tokenizer_without_chat_template_or_pad_token():

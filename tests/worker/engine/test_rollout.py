@@ -2,6 +2,14 @@
 
 import pytest
 import torch
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma3TextConfig,
+    GPT2Config,
+    LlamaConfig,
+    MistralConfig,
+    Qwen3Config,
+)
 
 from tests.worker.engine.test_update import rollouts_of
 from tests.worker.engine.tiny import tiny_model, tiny_policy, tiny_settings, tiny_tasks, tiny_tokenizer
@@ -74,9 +82,40 @@ def test_the_mask_is_right_also_where_pad_is_eos(pad):
         assert not truncated or length == 40
 
 
-def test_a_completion_does_not_depend_on_what_is_sampled_beside_it():
-    """Neither left padding nor the removal of ended sequences may shift anything."""
-    policy = eager_policy(pad=None)
+SHAPE = {
+    "vocab_size": 261,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 512,
+    "initializer_range": 0.15,
+    "bos_token_id": None,
+    "eos_token_id": 0,
+    "pad_token_id": None,
+}
+SLIDING = {"sliding_window": 16, "layer_types": ["sliding_attention", "full_attention"], "head_dim": 8}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        LlamaConfig(**SHAPE),
+        MistralConfig(**SHAPE, sliding_window=16),
+        Gemma3TextConfig(**SHAPE, **SLIDING),
+        Qwen3Config(**SHAPE, head_dim=8),
+        GPT2Config(vocab_size=261, n_embd=32, n_layer=2, n_head=4, initializer_range=0.15, eos_token_id=0),
+    ],
+    ids=lambda config: config.model_type,
+)
+def test_a_completion_does_not_depend_on_what_is_sampled_beside_it(config):
+    """Neither padding, nor the cache, nor the removal of ended sequences shifts anything, in any architecture."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(config)
+    model.generation_config.eos_token_id = list(range(100, 112))
+    policy = build_policy(model, tokenizer=tiny_tokenizer(), settings=tiny_settings())
     together = rollouts_of(policy, prompts=5, samples=4, tokens=40)
     uniforms = torch.rand(40, 20, generator=torch.Generator().manual_seed(3))
     for b in range(20):

@@ -5,7 +5,7 @@ import pytest
 from worker.sandbox.policy import Limits
 from worker.sandbox.pool import Sandbox
 
-FAST = Limits(row_timeout_s=0.6, batch_timeout_s=20.0, memory_bytes=512 * 2**20, consecutive_timeouts=4)
+FAST = Limits(row_timeout_s=1.0, batch_timeout_s=20.0, memory_bytes=256 * 2**20, consecutive_timeouts=4)
 
 
 @pytest.fixture(scope="session")

@@ -121,7 +121,9 @@ def test_both_signatures_receive_what_they_name(sandbox):
 
 
 def test_output_json_and_choices_are_there_as_in_openais_sample(sandbox):
-    source = body("return sample['output_json']['v'] + float(sample['choices'][0]['message']['content'] == '{\"v\": 2}')")
+    source = body(
+        "return sample['output_json']['v'] + float(sample['choices'][0]['message']['content'] == '{\"v\": 2}')"
+    )
     assert one(sandbox, python(source), '{"v": 2}').score == 3.0
 
 
@@ -140,7 +142,7 @@ def test_an_endless_loop_is_a_timeout_and_the_rows_around_it_keep_their_scores(s
     spec = python(body("while item['x'] == 1:\n    pass\nreturn item['x']"))
     records = sandbox.grade(spec, [sample(x=x) for x in (0, 1, 2, 3)])
     assert outcomes(records) == [(0.0, "ok"), (None, "timeout"), (2.0, "ok"), (3.0, "ok")]
-    assert "0.6 s" in records[1].reason
+    assert "after 1 s" in records[1].reason
 
 
 def test_a_verifier_that_always_hangs_is_given_up(sandbox):
@@ -202,5 +204,7 @@ def test_no_samples_give_no_records(sandbox):
 
 def test_large_rows_and_odd_characters_arrive_whole(sandbox):
     text = "é\0\ud800\n" * 200_000
-    record = one(sandbox, python(body("return len(sample['output_text']) + (sample['output_text'][2] == '\\ud800')")), text)
+    record = one(
+        sandbox, python(body("return len(sample['output_text']) + (sample['output_text'][2] == '\\ud800')")), text
+    )
     assert record.score == len(text) + 1

@@ -4,10 +4,12 @@ Each is graded between two honest rows of the same call. A test that passed on a
 last test runs the attacks on the outside, where they work.
 """
 
+import json
 import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -19,12 +21,14 @@ from worker.sandbox.probe import _prizes
 
 pytestmark = pytest.mark.usefixtures("python_allowed")
 
+# On x86_64: socket, socketpair, clone, fork, execve, ptrace, prctl, process_vm_readv, memfd_create, io_uring, clone3
+DENIED = (41, 53, 56, 57, 59, 101, 157, 310, 319, 425, 435)
 CTYPES = "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\n"
 
 # name -> (head, lines run for the attacking row, expected status, what its reason or score says)
 HOSTILE = {
     "fork bomb": ("import os", "while True:\n    os.fork()", "error", "Operation not permitted"),
-    "memory bomb": ("", "x = []\nwhile True:\n    x.append(bytearray(2**24))", "error", "MemoryError"),
+    "memory bomb": ("", "x = []\nwhile True:\n    x.append(bytes(2**24))", "error", "MemoryError"),
     "memory bomb in one piece": ("", "return len([0] * 2**33)", "error", "MemoryError"),
     "endless loop": ("", "while True:\n    pass", "timeout", "stopped after"),
     "endless loop in C": ("", "return 10 ** 10 ** 8", "timeout", "stopped after"),
@@ -65,7 +69,7 @@ HOSTILE = {
     "ptrace by ctypes": (CTYPES, "return libc.ptrace(0, 0, 0, 0) == 0", "ok", 0.0),
     "raw system calls": (
         CTYPES,
-        "return sum(libc.syscall(n, 0, 0, 0, 0, 0, 0) >= 0 for n in (41, 53, 56, 57, 59, 101, 157, 310, 319, 425, 435))",
+        f"return sum(libc.syscall(n, 0, 0, 0, 0, 0, 0) >= 0 for n in {DENIED})",
         "ok",
         0.0,
     ),
@@ -101,8 +105,10 @@ HOSTILE = {
     ),
     "a forged timeout with a score": (
         "import os, struct, json",
-        "b = b'J' + json.dumps({'score': 9, 'status': 'timeout'}).encode()\n"
-        "os.write(3, struct.pack('!I', len(b)) + b)\nos._exit(0)",
+        (
+            "b = b'J' + json.dumps({'score': 9, 'status': 'timeout'}).encode()\n"
+            "os.write(3, struct.pack('!I', len(b)) + b)\nos._exit(0)"
+        ),
         "error",
         "cannot be read",
     ),
@@ -111,34 +117,40 @@ HOSTILE = {
     "the result pipe closed": ("import os", "os.close(3)\nreturn 1", "error", "ended its own process"),
     "every descriptor written to": (
         "import os",
-        "for fd in (0, 1, 2, *range(4, 300)):\n    try:\n        os.write(fd, b'N' * 99)\n    except OSError:\n"
-        "        pass\nreturn 0.5",
+        (
+            "for fd in (0, 1, 2, *range(4, 300)):\n    try:\n        os.write(fd, b'N' * 99)\n    except OSError:\n"
+            "        pass\nreturn 0.5"
+        ),
         "ok",
         0.5,
     ),
     "the host patched to give 1": (
         "import sys",
-        "host = sys.modules['worker.sandbox.grading']\nhost.finite = lambda *a, **k: 1.0\n"
-        "host.frames.number = lambda *a, **k: b''\nreturn 0",
+        (
+            "host = sys.modules['worker.sandbox.grading']\nhost.finite = lambda *a, **k: 1.0\n"
+            "host.frames.number = lambda *a, **k: b''\nreturn 0"
+        ),
         "error",
         "",
     ),
     "builtins patched": (
         "import builtins, json, random",
         "builtins.float = builtins.len = lambda *a: 1\njson.loads = random.seed = None\nreturn 0.5",
-        "ok",
-        0.5,
+        "error",
+        "result pipe",
     ),
     "frames walked to the host": (
         "import sys",
-        "frame = sys._getframe()\nwhile frame.f_back:\n    frame = frame.f_back\n"
-        "    frame.f_locals.clear()\n    frame.f_globals.clear()\nreturn 0.5",
+        (
+            "frame = sys._getframe()\nwhile frame.f_back:\n    frame = frame.f_back\n"
+            "    frame.f_locals.clear()\n    frame.f_globals.clear()\nreturn 0.5"
+        ),
         "error",
         "",
     ),
     "gc walked to the host": (
         "import gc",
-        "for x in gc.get_objects():\n    if type(x) is dict and 'NUMBER_BODY' in x:\n        x.clear()\nreturn 0.5",
+        "gc.unfreeze()\n[x.clear() for x in gc.get_objects() if type(x) is dict and 'NUMBER_BODY' in x]\nreturn 0.5",
         "error",
         "",
     ),
@@ -156,10 +168,10 @@ HOSTILE = {
     "a signal to itself": ("import signal", "signal.raise_signal(signal.SIGKILL)\nreturn 1", "error", "not permitted"),
     "recursion": ("", "def f(n):\n    return f(n + 1)\nreturn f(0)", "error", "RecursionError"),
     "recursion without a limit": (
-        "import sys",
-        "sys.setrecursionlimit(2**30)\ndef f(n):\n    return repr(f(n + 1))\nreturn f(0)",
+        "import sys\nclass R:\n    def __repr__(self):\n        return repr(self)",
+        "sys.setrecursionlimit(2**30)\nrepr(R())",
         "error",
-        "",
+        "SIGSEGV",
     ),
     "huge output": ("", "for i in range(2000):\n    print('x' * 100000)\nreturn 0.5", "ok", 0.5),
     "huge exception": ("", "raise ValueError('x' * 10**7)", "error", "ValueError: xxx"),
@@ -170,15 +182,20 @@ HOSTILE = {
         "cannot be shown",
     ),
     "an exception whose text is a lie": (
-        "class S(str):\n    def __getitem__(self, i):\n        return 7\nclass Bad(Exception):\n"
-        "    def __str__(self):\n        return S('x')",
+        (
+            "class S(str):\n    def __getitem__(self, i):\n        return 7\nclass Bad(Exception):\n"
+            "    def __str__(self):\n        return S('x')"
+        ),
         "raise Bad()",
         "error",
         "cannot be shown",
     ),
     "a float that lies": (
-        "class F(float):\n    def __float__(self):\n        return 1.0\n    def __eq__(self, o):\n        return True\n"
-        "    def __class__(self):\n        return float",
+        (
+            "class F(float):\n    def __float__(self):\n        return 1.0\n"
+            "    def __eq__(self, o):\n        return True\n"
+            "    def __class__(self):\n        return float"
+        ),
         "return F(0.125)",
         "ok",
         0.125,
@@ -203,7 +220,7 @@ HOSTILE = {
     ),
     "site-packages by path": (
         "import sys",
-        f"sys.path.append({os.path.dirname(os.path.dirname(pytest.__file__))!r})\nimport pytest\nreturn 1",
+        f"sys.path.append({str(Path(pytest.__file__).parents[1])!r})\nimport pytest\nreturn 1",
         "error",
         "",
     ),
@@ -255,15 +272,16 @@ def test_attacks_are_held_by_seccomp_alone_too(attack):
     assert not record.score, attack.name
 
 
-NEEDS_RIGHTS = {"trace the owner", "raise its own limits"}
+TOO_DEAR = {"take 4 GiB of memory"}
+FOR_ROOT = {"trace the owner", "read the owner's memory", "raise its own limits"}
 
 
-@pytest.mark.parametrize("attack", [a for a in ATTACKS if a.name not in NEEDS_RIGHTS], ids=lambda attack: attack.name)
+@pytest.mark.parametrize("attack", [a for a in ATTACKS if a.name not in TOO_DEAR], ids=lambda attack: attack.name)
 def test_attacks_succeed_outside_the_box(attack):
     """The same source in a plain process of this user: else the attack would prove nothing."""
+    if attack.name in FOR_ROOT and os.geteuid() != 0:
+        pytest.skip("an ordinary user may not do this outside either")
     program = f"{attack.source}\nimport json, sys\nprint(float(grade(None, json.loads(sys.argv[1]))))"
-    import json
-
     with _prizes() as item:
         if attack.name == "find a descriptor left open":
             reading, writing = os.pipe()

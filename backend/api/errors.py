@@ -1,0 +1,112 @@
+"""Every refusal in one body, `{"error": {message, type, param, code}}`, whoever refused: domain, FastAPI, nobody."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from kombu.exceptions import OperationalError as BrokerError
+from pydantic import BaseModel
+from sqlalchemy.exc import DataError, OperationalError
+from starlette.exceptions import HTTPException
+
+from backend.errors import AppError
+
+RETRY_AFTER_S = 5
+log = structlog.get_logger()
+
+
+class ErrorDetail(BaseModel):
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorBody(BaseModel):
+    error: ErrorDetail
+
+
+def error_response(error: AppError, *, headers: dict[str, str] | None = None) -> JSONResponse:
+    detail = ErrorDetail(message=error.message, type=error.type, param=error.param, code=error.code)
+    retry = {"retry-after": str(RETRY_AFTER_S)} if error.status in (429, 503) else {}
+    return JSONResponse(
+        ErrorBody(error=detail).model_dump(), status_code=error.status, headers={**retry, **(headers or {})}
+    )
+
+
+def internal_error() -> AppError:
+    return AppError(
+        "The server failed on this request; its log tells more under the request's id.",
+        status=500,
+        code="internal_error",
+        type="server_error",
+    )
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """All that FastAPI can raise. What nobody expected is caught by `middleware.RequestIds`."""
+
+    @app.exception_handler(AppError)
+    def refused(request: Request, error: AppError) -> JSONResponse:
+        return error_response(error)
+
+    @app.exception_handler(RequestValidationError)
+    def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        return error_response(invalid_request(error.errors()))
+
+    @app.exception_handler(HTTPException)
+    def unroutable(request: Request, error: HTTPException) -> JSONResponse:
+        return error_response(_from_http(request, error), headers=dict(error.headers or {}))
+
+    @app.exception_handler(DataError)
+    def unstorable(request: Request, error: DataError) -> JSONResponse:
+        log.warning("a value the database cannot hold", error=str(error.orig))
+        return error_response(AppError("A value is outside of what can be stored.", code="invalid_value"))
+
+    @app.exception_handler(BrokerError)
+    def no_broker(request: Request, error: BrokerError) -> JSONResponse:
+        log.error("the broker does not answer", error=str(error))
+        return error_response(
+            AppError("The broker does not answer; try again.", status=503, code="no_broker", type="server_error")
+        )
+
+    @app.exception_handler(OperationalError)
+    def no_database(request: Request, error: OperationalError) -> JSONResponse:
+        log.error("the database does not answer", error=str(error.orig))
+        return error_response(
+            AppError("The database does not answer; try again.", status=503, code="no_database", type="server_error")
+        )
+
+
+def invalid_request(problems: Sequence[Any]) -> AppError:
+    """The first problem pydantic found, with the parameter's dotted name."""
+    problem = problems[0]
+    place, *path = problem["loc"]
+    if problem["type"] == "json_invalid":
+        return AppError(
+            f"The body is not JSON: {problem['ctx']['error']} at character {path[0] + 1}.", code="invalid_json"
+        )
+    param = ".".join(map(str, path)) or None
+    if param is None:
+        return AppError(
+            f"The {place} must be a JSON object, sent as application/json.", code="invalid_value", param=None
+        )
+    if problem["type"] == "missing":
+        return AppError(f"Missing required parameter: '{param}'.", code="missing_required_parameter", param=param)
+    if problem["type"] == "extra_forbidden":
+        return AppError(f"Unknown parameter: '{param}'.", code="unknown_parameter", param=param)
+    message = problem["msg"].removeprefix("Value error, ")
+    return AppError(f"Invalid '{param}': {message}.", code="invalid_value", param=param)
+
+
+def _from_http(request: Request, error: HTTPException) -> AppError:
+    where = f"{request.method} {request.url.path}"
+    if error.status_code == 404:
+        return AppError(f"Unknown request URL: {where}. See /docs for all.", status=404, code="unknown_url")
+    if error.status_code == 405:
+        return AppError(f"Not allowed: {where}. See /docs for what is.", status=405, code="method_not_allowed")
+    code = "body_too_large" if error.status_code == 413 else "invalid_request"
+    return AppError(str(error.detail), status=error.status_code, code=code)

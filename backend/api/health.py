@@ -1,0 +1,60 @@
+"""Is the process alive (`/healthz`), and can it do its work (`/readyz`)? Open to all, telling nothing else."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Response
+from kombu.exceptions import KombuError, OperationalError
+from pydantic import BaseModel
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from backend.db.engine import transaction
+from backend.queue import celery_app
+
+BROKER_TIMEOUT_S = 2.0
+router = APIRouter(tags=["health"])
+
+
+class Health(BaseModel):
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(BaseModel):
+    """Each part is `ok` or says what is wrong with it."""
+
+    status: Literal["ok", "unavailable"]
+    database: str
+    broker: str
+
+
+@router.get("/healthz")
+def healthz() -> Health:
+    return Health()
+
+
+def _database() -> str:
+    try:
+        with transaction() as session:
+            session.execute(text("SELECT 1"))
+    except SQLAlchemyError as error:
+        return f"does not answer ({type(error).__name__})"
+    return "ok"
+
+
+def _broker() -> str:
+    try:
+        with celery_app.connection_for_read() as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0, timeout=BROKER_TIMEOUT_S)
+    except (KombuError, OperationalError, OSError) as error:
+        return f"does not answer ({type(error).__name__})"
+    return "ok"
+
+
+@router.get("/readyz", responses={503: {"model": Readiness}})
+def readyz(
+    response: Response, database: Annotated[str, Depends(_database)], broker: Annotated[str, Depends(_broker)]
+) -> Readiness:
+    ready = database == broker == "ok"
+    if not ready:
+        response.status_code = 503
+    return Readiness(status="ok" if ready else "unavailable", database=database, broker=broker)

@@ -1,0 +1,128 @@
+"""A job as OpenAI's `fine_tuning.job`; what that object has no place for stands in `x_…`."""
+
+from datetime import timedelta
+from itertools import pairwise
+from statistics import median
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from backend.api.paging import ListItem
+from backend.db.base import unix_s, utc_now
+from backend.db.jobs import Job
+from backend.db.training import Step
+from backend.jobs.lifecycle import JobState
+
+PACE_STEPS = 20
+"""Steps over which the pace is measured: the median of the times between them, so that a pause does not count."""
+
+
+class JobError(BaseModel):
+    code: str
+    message: str
+    param: str | None
+
+
+class Progress(BaseModel):
+    """`eta_s`: seconds to the last step at the present pace; None while unknown. Times are Unix seconds."""
+
+    step: int
+    max_steps: int
+    eta_s: float | None
+    started_at: int | None
+    progress_at: int | None
+
+
+class JobHyperparameters(BaseModel):
+    n_epochs: int | Literal["auto"]
+    batch_size: int
+    learning_rate_multiplier: float | Literal["auto"]
+
+
+class JobObject(ListItem):
+    """`method.reinforcement` holds the grader as it was at creation, and in `x_rlsd` every setting as resolved."""
+
+    object: Literal["fine_tuning.job"] = "fine_tuning.job"
+    created_at: int
+    finished_at: int | None
+    status: JobState
+    model: str
+    fine_tuned_model: str | None
+    organization_id: str = "local"
+    training_file: str
+    validation_file: str | None
+    result_files: list[str] = Field(default_factory=list)
+    seed: int
+    trained_tokens: int
+    estimated_finish: int | None
+    error: JobError | None
+    hyperparameters: JobHyperparameters
+    integrations: list[Any] = Field(default_factory=list)
+    metadata: dict[str, str] | None
+    method: dict[str, Any]
+    user_provided_suffix: str | None
+    x_progress: Progress
+
+
+def shown_job(session: Session, job: Job) -> JobObject:
+    eta_s = seconds_left(session, job)
+    finish = None if eta_s is None else unix_s(utc_now() + timedelta(seconds=eta_s))
+    given = job.request["method"]["reinforcement"].get("hyperparameters", {})
+    hyperparameters = JobHyperparameters(
+        n_epochs=given.get("n_epochs", "auto"),
+        batch_size=job.spec["batch_size"],
+        learning_rate_multiplier=given.get("learning_rate_multiplier", "auto"),
+    )
+    return JobObject(
+        id=job.id,
+        created_at=unix_s(job.created_at) or 0,
+        finished_at=unix_s(job.finished_at),
+        status=JobState(job.state),
+        model=job.model,
+        fine_tuned_model=job.fine_tuned_model,
+        training_file=job.training_file,
+        validation_file=job.validation_file,
+        seed=job.seed,
+        trained_tokens=job.trained_tokens,
+        estimated_finish=finish,
+        error=None if job.error is None else JobError.model_validate(job.error),
+        hyperparameters=hyperparameters,
+        metadata=job.job_metadata,
+        method=_method(job, hyperparameters),
+        user_provided_suffix=job.suffix,
+        x_progress=Progress(
+            step=job.step,
+            max_steps=job.max_steps,
+            eta_s=eta_s,
+            started_at=unix_s(job.started_at),
+            progress_at=unix_s(job.progress_at),
+        ),
+    )
+
+
+def seconds_left(session: Session, job: Job) -> float | None:
+    """From the last steps' pace; None where the job does not run, or has taken fewer than two steps."""
+    if job.state != JobState.RUNNING:
+        return None
+    times = session.scalars(
+        select(Step.created_at).where(Step.job_id == job.id).order_by(Step.step.desc()).limit(PACE_STEPS + 1)
+    ).all()
+    if len(times) < 2:
+        return None
+    pace_s = median((later - earlier).total_seconds() for later, earlier in pairwise(times))
+    return round(pace_s * (job.max_steps - job.step), 1)
+
+
+def _method(job: Job, hyperparameters: JobHyperparameters) -> dict[str, Any]:
+    asked = job.request["method"]["reinforcement"]
+    shown = {
+        "grader": job.grader,
+        "hyperparameters": hyperparameters.model_dump()
+        | {"eval_interval": job.spec["eval_interval"], "eval_samples": job.spec["eval_samples"]},
+        "x_rlsd": job.spec,
+    }
+    if asked["grader"].get("type") == "saved":
+        shown["x_verifier"] = {"id": asked["grader"]["id"], "version": asked["grader"]["version"]}
+    return {"type": "reinforcement", "reinforcement": shown}

@@ -1,0 +1,169 @@
+"""`/v1/fine_tuning/jobs`: create, look at, cancel, pause, resume; events and checkpoints. In OpenAI's shapes."""
+
+import re
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel
+from sqlalchemy import Select, select
+
+from backend.api.deps import Auth, Database, JobOfPath, ObjectId
+from backend.api.job_object import JobObject, shown_job
+from backend.api.paging import After, ListItem, Order, Page, cut, place_of
+from backend.db.base import unix_s
+from backend.db.jobs import Job, JobEvent
+from backend.db.training import Checkpoint
+from backend.errors import AppError
+from backend.jobs import control
+from backend.jobs.create import create_job
+from backend.jobs.spec import JobRequest
+from backend.settings import settings
+
+router = APIRouter(prefix="/fine_tuning/jobs", tags=["jobs"])
+
+Limit = Annotated[int, Query(ge=1, le=100)]
+
+
+class EventObject(ListItem):
+    """OpenAI's event; `code` is stable and may be matched by programs."""
+
+    object: Literal["fine_tuning.job.event"] = "fine_tuning.job.event"
+    created_at: int
+    level: Literal["info", "warn", "error"]
+    message: str
+    type: Literal["message"] = "message"
+    data: dict[str, Any] | None
+    code: str
+
+
+class CheckpointMetrics(BaseModel):
+    """`x_score` is the mean score on held-out questions, where it was measured at this step."""
+
+    step: int
+    x_score: float | None
+
+
+class CheckpointObject(ListItem):
+    object: Literal["fine_tuning.job.checkpoint"] = "fine_tuning.job.checkpoint"
+    created_at: int
+    fine_tuned_model_checkpoint: str
+    fine_tuning_job_id: str
+    step_number: int
+    metrics: CheckpointMetrics
+
+
+@router.post("")
+def create(body: JobRequest, _: Auth, session: Database) -> JobObject:
+    """Queue a training run. What cannot be honoured is refused with the parameter's name."""
+    return shown_job(session, create_job(session, body, models=settings().models))
+
+
+@router.get("")
+def list_jobs(
+    request: Request, _: Auth, session: Database, after: After = None, limit: Limit = 20, order: Order = Order.DESC
+) -> Page[JobObject]:
+    """The newest first. `metadata[key]=value` and `metadata=null` leave out all others."""
+    statement = _with_metadata(select(Job), request)
+    keys = (Job.created_at, Job.id)
+    place = place_of(session, select(Job), id_column=Job.id, keys=keys, after=after)
+    return cut(
+        session,
+        statement,
+        keys=keys,
+        after=place,
+        limit=limit,
+        order=order,
+        show=lambda job: shown_job(session, job),
+    )
+
+
+@router.get("/{job_id}")
+def get_job(job: JobOfPath, _: Auth, session: Database) -> JobObject:
+    return shown_job(session, job)
+
+
+@router.post("/{job_id}/cancel")
+def cancel_job(job_id: ObjectId, _: Auth, session: Database) -> JobObject:
+    """At once where nobody works on it, else at the next step."""
+    return shown_job(session, control.cancel(session, job_id))
+
+
+@router.post("/{job_id}/pause")
+def pause_job(job_id: ObjectId, _: Auth, session: Database) -> JobObject:
+    """At the next step, with a checkpoint."""
+    return shown_job(session, control.pause(session, job_id))
+
+
+@router.post("/{job_id}/resume")
+def resume_job(job_id: ObjectId, _: Auth, session: Database) -> JobObject:
+    """Go on from the last checkpoint."""
+    return shown_job(session, control.resume(session, job_id))
+
+
+@router.get("/{job_id}/events")
+def list_events(
+    job: JobOfPath, _: Auth, session: Database, after: After = None, limit: Limit = 20, order: Order = Order.DESC
+) -> Page[EventObject]:
+    """The newest first."""
+    statement = select(JobEvent).where(JobEvent.job_id == job.id)
+    keys = (JobEvent.number,)
+    place = place_of(session, statement, id_column=JobEvent.id, keys=keys, after=after)
+    return cut(session, statement, keys=keys, after=place, limit=limit, order=order, show=shown_event)
+
+
+@router.get("/{job_id}/checkpoints")
+def list_checkpoints(
+    job: JobOfPath, _: Auth, session: Database, after: After = None, limit: Limit = 10, order: Order = Order.DESC
+) -> Page[CheckpointObject]:
+    """Those that are kept: the last ones and the best."""
+    statement = select(Checkpoint).where(Checkpoint.job_id == job.id)
+    keys = (Checkpoint.step, Checkpoint.id)
+    place = place_of(session, statement, id_column=Checkpoint.id, keys=keys, after=after)
+    return cut(
+        session,
+        statement,
+        keys=keys,
+        after=place,
+        limit=limit,
+        order=order,
+        show=lambda checkpoint: _shown_checkpoint(checkpoint, job),
+    )
+
+
+def shown_event(event: JobEvent) -> EventObject:
+    return EventObject.model_validate(
+        {
+            "id": event.id,
+            "created_at": unix_s(event.created_at),
+            "level": event.level,
+            "message": event.message,
+            "data": event.data,
+            "code": event.code,
+        }
+    )
+
+
+def _shown_checkpoint(checkpoint: Checkpoint, job: Job) -> CheckpointObject:
+    name = job.fine_tuned_model or f"ft:{job.model}:rlsd:{job.suffix or ''}:{job.id.removeprefix('ftjob-')}"
+    return CheckpointObject(
+        id=checkpoint.id,
+        created_at=unix_s(checkpoint.created_at) or 0,
+        fine_tuned_model_checkpoint=f"{name}:ckpt-step-{checkpoint.step}",
+        fine_tuning_job_id=job.id,
+        step_number=checkpoint.step,
+        metrics=CheckpointMetrics(step=checkpoint.step, x_score=checkpoint.score),
+    )
+
+
+def _with_metadata(statement: Select[Job], request: Request) -> Select[Job]:
+    for name, value in request.query_params.multi_items():
+        key = re.fullmatch(r"metadata\[(.*)\]", name, re.DOTALL)
+        if key is not None:
+            if "\0" in key[1] + value:
+                raise AppError("A metadata filter holds a NUL character.", code="invalid_value", param="metadata")
+            statement = statement.where(Job.job_metadata.contains({key[1]: value}))
+        elif name == "metadata":
+            if value != "null":
+                raise AppError("Write metadata[key]=value, or metadata=null.", code="invalid_value", param="metadata")
+            statement = statement.where(Job.job_metadata.is_(None))
+    return statement

@@ -1,0 +1,170 @@
+"""`/v1/verifiers`: verifiers kept under a name, in versions that never change; drafts are tried without saving."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import func, select
+
+from backend.api.deps import Auth, Database, ObjectId
+from backend.api.graders import ScoreRecordObject, grade, shown_record
+from backend.api.paging import After, ListItem, Order, Page, cut, numbers_of, place_of
+from backend.datasets.rows import answer_of
+from backend.db.base import unix_s
+from backend.db.engine import transaction
+from backend.db.verifiers import Verifier
+from backend.verifiers.saved import MAX_VERSION, find_verifier, resolve_grader, save_verifier, save_version
+from backend.verifiers.specs import parse_spec
+from backend.verifiers.templates import Sample
+
+MAX_SAMPLES = 256
+
+router = APIRouter(prefix="/verifiers", tags=["verifiers"])
+
+Version = Annotated[int | None, Query(ge=1, le=MAX_VERSION, description="The newest unless given.")]
+
+
+class VerifierRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1, max_length=200)
+    grader: dict[str, Any]
+
+
+class VersionRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str | None = Field(None, min_length=1, max_length=200)
+    grader: dict[str, Any]
+
+
+class VerifierObject(ListItem):
+    object: Literal["verifier"] = "verifier"
+    name: str
+    version: int
+    created_at: int
+    grader: dict[str, Any]
+    spec_hash: str
+
+
+class VersionObject(ListItem):
+    """One version; its `id` is good as `after`, the verifier's own stands in `verifier_id`."""
+
+    object: Literal["verifier.version"] = "verifier.version"
+    verifier_id: str
+    name: str
+    version: int
+    created_at: int
+    grader: dict[str, Any]
+    spec_hash: str
+
+
+class SampleRequest(BaseModel):
+    """`answer` is what the dataset's normal form would hold; left out, it is looked for in the item."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    output_text: str
+    item: dict[str, Any] = Field(default_factory=dict)
+    answer: str | None = None
+
+
+class DraftRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    grader: dict[str, Any]
+    samples: list[SampleRequest] = Field(min_length=1, max_length=MAX_SAMPLES)
+
+
+class DraftResult(BaseModel):
+    object: Literal["verifier.test"] = "verifier.test"
+    records: list[ScoreRecordObject]
+
+
+@router.post("/test")
+def run_draft(body: DraftRequest, _: Auth) -> DraftResult:
+    """Score texts with a grader that need not be saved; one record a sample, in order."""
+    with transaction() as session:
+        spec, _verifier = resolve_grader(session, body.grader, param="grader")
+    samples = [
+        Sample(output_text=s.output_text, item=s.item, answer=answer_of(s.item) if s.answer is None else s.answer)
+        for s in body.samples
+    ]
+    return DraftResult(records=[shown_record(record) for record in grade(spec, samples)])
+
+
+@router.post("")
+def create_verifier(body: VerifierRequest, _: Auth, session: Database) -> VerifierObject:
+    return _shown(save_verifier(session, name=body.name, spec=parse_spec(body.grader)))
+
+
+@router.get("")
+def list_verifiers(
+    _: Auth,
+    session: Database,
+    after: After = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    order: Order = Order.DESC,
+) -> Page[VerifierObject]:
+    """The newest version of each, the verifier made last first."""
+    newest = select(Verifier.id, func.max(Verifier.version).label("version")).group_by(Verifier.id).subquery()
+    statement = select(Verifier).join(newest, (newest.c.id == Verifier.id) & (newest.c.version == Verifier.version))
+    keys = (Verifier.created_at, Verifier.id)
+    place = place_of(session, statement, id_column=Verifier.id, keys=keys, after=after)
+    return cut(session, statement, keys=keys, after=place, limit=limit, order=order, show=_shown)
+
+
+@router.get("/{verifier_id}")
+def get_verifier(verifier_id: ObjectId, _: Auth, session: Database, version: Version = None) -> VerifierObject:
+    return _shown(find_verifier(session, verifier_id, version=version))
+
+
+@router.get("/{verifier_id}/versions")
+def list_versions(
+    verifier_id: ObjectId,
+    _: Auth,
+    session: Database,
+    after: After = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    order: Order = Order.DESC,
+) -> Page[VersionObject]:
+    find_verifier(session, verifier_id, version=None)
+    return cut(
+        session,
+        select(Verifier).where(Verifier.id == verifier_id),
+        keys=(Verifier.version,),
+        after=numbers_of(after, pattern=r"version-(\d+)"),
+        limit=limit,
+        order=order,
+        show=_shown_version,
+    )
+
+
+@router.post("/{verifier_id}/versions")
+def create_version(verifier_id: ObjectId, body: VersionRequest, _: Auth, session: Database) -> VerifierObject:
+    """Save a changed verifier; jobs made with earlier versions keep theirs."""
+    find_verifier(session, verifier_id, version=None)
+    return _shown(save_version(session, verifier_id, name=body.name, spec=parse_spec(body.grader)))
+
+
+def _shown(verifier: Verifier) -> VerifierObject:
+    return VerifierObject(
+        id=verifier.id,
+        name=verifier.name,
+        version=verifier.version,
+        created_at=unix_s(verifier.created_at) or 0,
+        grader=verifier.spec,
+        spec_hash=verifier.spec_hash,
+    )
+
+
+def _shown_version(verifier: Verifier) -> VersionObject:
+    return VersionObject(
+        id=f"version-{verifier.version}",
+        verifier_id=verifier.id,
+        name=verifier.name,
+        version=verifier.version,
+        created_at=unix_s(verifier.created_at) or 0,
+        grader=verifier.spec,
+        spec_hash=verifier.spec_hash,
+    )

@@ -1,0 +1,69 @@
+"""The ASGI application: `backend.app:app`. It reads and answers; training and users' code run in workers."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio.to_thread
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from backend.api import files, graders, health, jobs, models, runs, stream, verifiers
+from backend.api.deps import storable_body
+from backend.api.errors import ErrorBody, install_error_handlers
+from backend.api.middleware import BodyLimit, RequestIds
+from backend.api.watch import JobWatch
+from backend.jobs.spec import RlsdSettings
+from backend.logs import configure_logs
+
+THREADS = 100
+"""Requests at work at once. Most are short; one that waits for a worker holds its thread, but no connection."""
+
+DESCRIPTION = """Files, graders, jobs and models in the shapes of OpenAI's API, so that its official client works with
+`base_url` and `api_key` changed. Every route under `/v1` wants a key. Errors are `{"error": {...}}` throughout."""
+
+
+def create_app() -> FastAPI:
+    app = FastAPI(
+        title="RLSD Workbench",
+        version="1",
+        description=DESCRIPTION,
+        lifespan=_lifespan,
+        responses={"4XX": {"model": ErrorBody}, "5XX": {"model": ErrorBody}},
+        redirect_slashes=False,
+    )
+    app.state.job_watch = JobWatch()
+    v1 = APIRouter(prefix="/v1", dependencies=[Depends(storable_body)])
+    for resource in (files, graders, verifiers, models, jobs, runs, stream):
+        v1.include_router(resource.router)
+    app.include_router(health.router)
+    app.include_router(v1)
+    install_error_handlers(app)
+    app.add_middleware(BodyLimit)
+    app.add_middleware(RequestIds)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    configure_logs()
+    anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+    yield
+    await app.state.job_watch.close()
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """FastAPI's description, in which `x_rlsd` is spelled out; in a request it is any part of the settings."""
+    if app.openapi_schema is None:
+        schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        components = schema["components"]["schemas"]
+        settings = RlsdSettings.model_json_schema(by_alias=True, ref_template="#/components/schemas/{model}")
+        components.update(settings.pop("$defs", {}))
+        components["RlsdSettings"] = settings
+        components["Reinforcement"]["properties"]["x_rlsd"] = {"$ref": "#/components/schemas/RlsdSettings"}
+        app.openapi_schema = schema
+    return app.openapi_schema
+
+
+app = create_app()

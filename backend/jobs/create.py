@@ -1,0 +1,196 @@
+"""From a request to a queued job: everything that can be known to fail is refused now, naming the parameter."""
+
+import re
+import secrets
+from collections.abc import Mapping
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from backend.db.base import utc_now
+from backend.db.files import DatasetRow, File
+from backend.db.jobs import Job
+from backend.db.verifiers import Verifier
+from backend.errors import AppError
+from backend.ids import new_id
+from backend.jobs import events
+from backend.jobs.control import enqueue
+from backend.jobs.held_out import split_held_out
+from backend.jobs.lifecycle import JobState, Wish
+from backend.jobs.spec import X_RLSD, Hint, JobRequest, Method, Reinforcement, RlsdSettings, resolve_settings
+from backend.verifiers import templates
+from backend.verifiers.saved import resolve_grader
+from backend.verifiers.specs import Regex, Spec, StringCheck, spec_json
+
+GRADER = "method.reinforcement.grader"
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
+LEAST_HELD_OUT = 2
+MAX_SEED = 2**31
+
+
+def create_job(session: Session, request: JobRequest, *, models: Mapping[str, str]) -> Job:
+    """Store the job, tell of it, and nudge a worker after the commit. Raises AppError naming the parameter."""
+    require_model(request.model, models=models)
+    training = _require_file(session, request.training_file, param="training_file")
+    validation = None
+    if request.validation_file is not None:
+        if request.validation_file == request.training_file:
+            raise AppError(
+                "validation_file is the training file: a model is not measured on what it was trained on.",
+                code="same_file",
+                param="validation_file",
+            )
+        validation = _require_file(session, request.validation_file, param="validation_file")
+    reinforcement = request.method.reinforcement
+    spec, verifier = resolve_grader(session, reinforcement.grader, param=GRADER)
+    seed = secrets.randbelow(MAX_SEED) if request.seed is None else request.seed
+    settings = _settings(session, reinforcement, training=training, validation=validation, seed=seed)
+    _require_hints(session, training, settings)
+    for file, param in ((training, "training_file"), (validation, "validation_file")):
+        if file is not None:
+            _require_grader_fits(session, spec, file=file, param=param)
+    job = Job(
+        id=new_id("ftjob"),
+        state=JobState.QUEUED,
+        wish=Wish.RUN,
+        model=request.model,
+        training_file=training.id,
+        validation_file=None if validation is None else validation.id,
+        seed=seed,
+        suffix=request.suffix,
+        job_metadata=request.metadata,
+        request=_as_asked(request, verifier=verifier),
+        spec=settings.model_dump(mode="json", by_alias=True),
+        grader=spec_json(spec),
+        created_at=utc_now(),
+        max_steps=settings.max_steps,
+    )
+    session.add(job)
+    session.flush()
+    events.record(session, job.id, code="job.created", message="The job was created and waits for a worker.")
+    enqueue(session, job)
+    return job
+
+
+def require_model(model: str, *, models: Mapping[str, str]) -> None:
+    """A listed name, or what can be an id on the model hub. Folders of the server are only used where listed."""
+    if model in models:
+        return
+    known = ", ".join(models)
+    if model.startswith("ft:"):
+        raise AppError(
+            f"'{model}' is an adapter trained here, and training on from one is not supported: name a base model "
+            f"({known}, or a hub id).",
+            code="model_not_trainable",
+            param="model",
+        )
+    if ".." in model or HUB_ID.fullmatch(model) is None:
+        raise AppError(
+            f"'{model:.100}' is no model of this server ({known}) and no hub id such as 'organisation/name'.",
+            code="model_not_found",
+            param="model",
+        )
+
+
+def _require_file(session: Session, file_id: str, *, param: str) -> File:
+    """The file, kept from being deleted until the job that needs it is stored."""
+    file = session.scalar(select(File).where(File.id == file_id).with_for_update(read=True, key_share=True))
+    if file is None:
+        raise AppError(f"No such file: '{file_id:.100}'.", code="file_not_found", param=param)
+    return file
+
+
+def _settings(
+    session: Session, request: Reinforcement, *, training: File, validation: File | None, seed: int
+) -> RlsdSettings:
+    """All settings; where passes over the data are asked for, steps follow from the rows that are trained on."""
+    settings = resolve_settings(request, row_count=training.row_count)
+    if validation is not None:
+        if validation.row_count < LEAST_HELD_OUT:
+            raise AppError(
+                f"The validation file has {validation.row_count} row: at least {LEAST_HELD_OUT} are needed.",
+                code="too_few_rows",
+                param="validation_file",
+            )
+        return settings
+    rows = session.execute(
+        select(DatasetRow.row_hash).where(DatasetRow.file_id == training.id).order_by(DatasetRow.number)
+    ).all()
+    try:
+        train, _held_out = split_held_out(rows, share=settings.held_out_share, seed=seed, limit=settings.eval_rows)
+    except ValueError as error:
+        raise AppError(f"training_file: {error}.", code="too_few_rows", param="training_file") from None
+    return resolve_settings(request, row_count=len(train))
+
+
+def _require_hints(session: Session, training: File, settings: RlsdSettings) -> None:
+    """The teacher needs a hint for every row; without one it would say what the student says."""
+    if settings.method is not Method.RLSD or settings.lam == 0:
+        return
+    field = "solution" if settings.hint is Hint.SOLUTION else "answer"
+    line = _first_line_without(session, training, field=field)
+    if line is not None:
+        advice = (
+            "use hint 'answer', or add" if settings.hint is Hint.SOLUTION else "name it by `mapping` at upload, or add"
+        )
+        raise AppError(
+            f"The hint is each row's {field}, and line {line} of '{training.filename}' has none: {advice} a {field}.",
+            code="missing_hint",
+            param=f"{X_RLSD}.hint",
+        )
+
+
+def _require_grader_fits(session: Session, spec: Spec, *, file: File, param: str) -> None:
+    """Every `{{item...}}` of the grader has a value in the first row, and a compared answer in all."""
+    item = session.execute(
+        select(DatasetRow.line, DatasetRow.normal).where(DatasetRow.file_id == file.id).order_by(DatasetRow.number)
+    ).first()
+    assert item is not None, "a stored file has rows"
+    line, normal = item
+    for field, template in _templates(spec).items():
+        for path in templates.parse(template).paths:
+            if path[0] == "item":
+                try:
+                    templates.render("{{" + ".".join(path) + "}}", item=normal["item"], sample={"output_text": ""})
+                except AppError as error:
+                    raise AppError(
+                        f"{error.message.rstrip('.')}, in line {line} of '{file.filename}' ({param}).",
+                        code=error.code,
+                        param=f"{GRADER}.{field}",
+                    ) from None
+    if isinstance(spec, Regex) and spec.compares and spec.reference is None:
+        bare_line = _first_line_without(session, file, field="answer")
+        if bare_line is not None:
+            raise AppError(
+                f"The group 'answer' is compared with the row's answer, and line {bare_line} of '{file.filename}' "
+                f"({param}) has none that is known: give `reference`.",
+                code="missing_reference",
+                param=f"{GRADER}.reference",
+            )
+
+
+def _templates(spec: Spec) -> dict[str, str]:
+    if not isinstance(spec, StringCheck | Regex):
+        return {}
+    return {"input": spec.input} | ({} if spec.reference is None else {"reference": spec.reference})
+
+
+def _first_line_without(session: Session, file: File, *, field: str) -> int | None:
+    """The line of the first row whose reference lacks the field; None where all have it."""
+    if file.report[f"with_{field}"] == file.row_count:
+        return None
+    line: int | None = session.scalar(
+        select(DatasetRow.line)
+        .where(DatasetRow.file_id == file.id, DatasetRow.normal["reference"][field].as_string().is_(None))
+        .order_by(DatasetRow.number)
+        .limit(1)
+    )
+    return line
+
+
+def _as_asked(request: JobRequest, *, verifier: Verifier | None) -> dict[str, object]:
+    """The body as it came; a saved verifier with the version that was the newest then."""
+    body = request.model_dump(mode="json", exclude_unset=True)
+    if verifier is not None:
+        body["method"]["reinforcement"]["grader"] = {"type": "saved", "id": verifier.id, "version": verifier.version}
+    return body

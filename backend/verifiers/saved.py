@@ -1,0 +1,74 @@
+"""Verifiers that were saved: immutable versions under one id, and what `{"type": "saved"}` stands for."""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from backend.db.base import utc_now
+from backend.db.verifiers import Verifier
+from backend.errors import AppError, not_found
+from backend.ids import new_id
+from backend.verifiers.specs import Spec, parse_spec, spec_hash, spec_json
+
+MAX_VERSION = 2**31
+
+
+def save_verifier(session: Session, *, name: str, spec: Spec) -> Verifier:
+    """A new verifier, version 1."""
+    return _add(session, verifier_id=new_id("ver"), version=1, name=name, spec=spec)
+
+
+def save_version(session: Session, verifier_id: str, *, name: str | None, spec: Spec) -> Verifier:
+    """The next version; earlier ones stay as they are. Raises AppError 404."""
+    first = session.get(Verifier, (verifier_id, 1), with_for_update=True)  # one writer at a time
+    if first is None:
+        raise not_found("verifier", verifier_id)
+    newest = find_verifier(session, verifier_id, version=None)
+    return _add(session, verifier_id=verifier_id, version=newest.version + 1, name=name or newest.name, spec=spec)
+
+
+def find_verifier(session: Session, verifier_id: str, *, version: int | None) -> Verifier:
+    """The given or the newest version. Raises AppError 404."""
+    statement = select(Verifier).where(Verifier.id == verifier_id).order_by(Verifier.version.desc()).limit(1)
+    if version is not None:
+        statement = statement.where(Verifier.version == version)
+    found = None if "\0" in verifier_id else session.scalar(statement)
+    if found is None:
+        raise not_found("verifier", verifier_id if version is None else f"{verifier_id}, version {version}")
+    return found
+
+
+def resolve_grader(session: Session, grader: object, *, param: str) -> tuple[Spec, Verifier | None]:
+    """The spec that a request means, and the saved verifier where it names one. Raises AppError with `param`."""
+    if not isinstance(grader, dict) or grader.get("type") != "saved":
+        return parse_spec(grader, param=param), None
+    unknown = sorted(set(grader) - {"type", "id", "version"})
+    if unknown:
+        raise AppError(
+            f"Unknown parameter: '{param}.{unknown[0]}'.", code="unknown_parameter", param=f"{param}.{unknown[0]}"
+        )
+    verifier_id, version = grader.get("id"), grader.get("version")
+    if not isinstance(verifier_id, str):
+        raise AppError(f"'{param}.id' must be the id of a verifier.", code="invalid_grader", param=f"{param}.id")
+    if version is not None and (type(version) is not int or not 1 <= version <= MAX_VERSION):
+        raise AppError(
+            f"'{param}.version' must be a whole number from 1.", code="invalid_grader", param=f"{param}.version"
+        )
+    try:
+        verifier = find_verifier(session, verifier_id, version=version)
+    except AppError as error:
+        raise AppError(error.message, code="verifier_not_found", param=f"{param}.id") from None
+    return parse_spec(verifier.spec, param=param), verifier
+
+
+def _add(session: Session, *, verifier_id: str, version: int, name: str, spec: Spec) -> Verifier:
+    verifier = Verifier(
+        id=verifier_id,
+        version=version,
+        name=name,
+        spec=spec_json(spec),
+        spec_hash=spec_hash(spec),
+        created_at=utc_now(),
+    )
+    session.add(verifier)
+    session.flush()
+    return verifier

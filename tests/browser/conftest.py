@@ -1,0 +1,66 @@
+"""A real browser before the whole real stack: database, broker, API, both workers, UI."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from backend.db.engine import transaction
+from backend.db.keys import create_key
+from backend.embedded import Services
+from tests.frontend.servers import ROOT, running_api, running_ui, running_worker
+
+CHROMIUM_ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+Shoot = Callable[[Page, str], None]
+
+
+@pytest.fixture(scope="session")
+def stack(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a UI whose API has both kinds of workers behind it."""
+    logs = tmp_path_factory.mktemp("logs")
+    with ExitStack() as running:
+        api_url = running.enter_context(running_api(logs / "api.log"))
+        for queue in ("check", "train"):
+            running.enter_context(running_worker(queue, log=logs / f"{queue}.log"))
+        yield running.enter_context(running_ui(logs / "ui.log", api_url=api_url))
+
+
+@pytest.fixture
+def key(clean_database: Services) -> str:
+    with transaction() as session:
+        return create_key(session, name="browser")[1]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium")
+    assert chromium, "These tests need a Chromium: install the package `chromium`."
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGUMENTS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def shoot(tmp_path: Path) -> Shoot:
+    """Keep a picture of a page; RLSD_SCREENSHOTS=1 writes it to docs/screenshots."""
+    folder = ROOT / "docs" / "screenshots" if os.environ.get("RLSD_SCREENSHOTS") == "1" else tmp_path / "screenshots"
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def keep(page: Page, name: str) -> None:
+        page.wait_for_timeout(700)  # charts and fonts settle
+        page.screenshot(path=folder / f"{name}.png", full_page=False)
+
+    return keep

@@ -1,0 +1,43 @@
+"""A real API for the pages and the client, and a key for it."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backend.db.engine import transaction
+from backend.db.keys import create_key
+from backend.embedded import Services
+from frontend.client import Client, new_connections
+from tests.frontend.servers import running_api
+
+
+@pytest.fixture(scope="session")
+def api_url(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_api(tmp_path_factory.mktemp("api") / "api.log") as url:
+        yield url
+
+
+@pytest.fixture
+def key(clean_database: Services) -> str:
+    """A key in an otherwise empty database."""
+    with transaction() as session:
+        return create_key(session, name="test")[1]
+
+
+@pytest.fixture
+def client(api_url: str, key: str) -> Iterator[Client]:
+    with new_connections(api_url) as connections:
+        yield Client(connections, key=key)
+
+
+@pytest.fixture
+def rows_file(tmp_path: Path) -> Path:
+    path = tmp_path / "rows.jsonl"
+    lines = [
+        {"question": f"Who approves a {item}?", "answer": who, "solution": f"{item}, {who}"}
+        for item, who in [("gasket", "clerk"), ("anvil", "warden"), *((f"valve{n}", "planner") for n in range(8))]
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path

@@ -1,0 +1,116 @@
+"""The client against the real API."""
+
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+
+from frontend import job_settings
+from frontend.client import ApiError, Client, new_connections
+from frontend.feed import JobFeed
+from frontend.job_settings import request_body
+from tests.frontend.servers import free_port
+
+GRADER = {"type": "regex", "pattern": r"(?P<answer>\w+)\W*$"}
+
+
+def new_job(client: Client, rows_file: Path) -> str:
+    with rows_file.open("rb") as content:
+        file = client.upload(content, filename="rows.jsonl", mapping=None)
+    verifier = client.create_verifier(name="last word", grader=GRADER)
+    body = request_body(
+        dataset=file["id"],
+        validation=None,
+        verifier=verifier["id"],
+        model="starter",
+        name="first-1",
+        seed=7,
+        x_rlsd={"preset": "paper", "max_steps": 2},
+    )
+    return client.create_job(body)["id"]
+
+
+def test_a_refusal_is_the_apis_own_sentence(client: Client) -> None:
+    with pytest.raises(ApiError, match="file-none") as caught:
+        client.file("file-none")
+    assert caught.value.status == 404
+    assert not caught.value.signed_out
+
+
+def test_an_unknown_key_is_told_apart(api_url: str, key: str) -> None:
+    with new_connections(api_url) as connections, pytest.raises(ApiError) as caught:
+        Client(connections, key="rlsd-wrong").models()
+    assert caught.value.signed_out
+
+
+def test_an_api_that_does_not_answer_is_a_sentence_too() -> None:
+    with new_connections(f"http://127.0.0.1:{free_port()}") as connections, pytest.raises(ApiError) as caught:
+        Client(connections, key="rlsd-any").models()
+    assert caught.value.status == 0
+    assert "rlsd up" in caught.value.message
+
+
+def test_a_bad_line_is_named_and_nothing_is_stored(client: Client, tmp_path: Path) -> None:
+    path = tmp_path / "bad.jsonl"
+    path.write_text('{"question": "a", "answer": "b"}\n{"question": \n')
+    with path.open("rb") as content, pytest.raises(ApiError, match="line 2"):
+        client.upload(content, filename="bad.jsonl", mapping=None)
+    assert client.files()["data"] == []
+
+
+def test_what_was_uploaded_comes_back_in_normal_form_and_as_it_was(client: Client, rows_file: Path) -> None:
+    with rows_file.open("rb") as content:
+        file = client.upload(content, filename="rows.jsonl", mapping=None)
+    rows = client.file_rows(file["id"], limit=10)["data"]
+    assert [row["reference"]["answer"] for row in rows] == ["clerk", "warden", *["planner"] * 8]
+    assert rows[0]["item"]["question"] == "Who approves a gasket?"
+    assert client.file_report(file["id"])["good"] == 10
+    assert client.file_content(file["id"]) == rows_file.read_bytes()
+    client.delete_file(file["id"])
+    assert client.files()["data"] == []
+
+
+def test_saving_a_verifier_again_adds_a_version(client: Client) -> None:
+    first = client.create_verifier(name="last word", grader=GRADER)
+    second = client.add_verifier_version(first["id"], name="last word", grader={**GRADER, "flags": "i"})
+    assert (first["version"], second["version"]) == (1, 2)
+    assert client.verifier(first["id"])["grader"]["flags"] == "i"
+    assert sorted(v["version"] for v in client.verifier_versions(first["id"])["data"]) == [1, 2]
+
+
+def test_the_api_describes_every_setting_that_the_form_offers(client: Client) -> None:
+    schemas = client.settings_schemas()
+    described = schemas["RlsdSettings"]["properties"]
+    groups = (job_settings.MAIN, job_settings.CREDIT, job_settings.SAMPLING, job_settings.MEASURING)
+    offered = {setting.name for group in (*groups, job_settings.MACHINE) for setting in group}
+    assert offered <= set(described)
+    assert {setting.name for setting in job_settings.ADAPTER} <= set(schemas["Lora"]["properties"])
+
+
+def test_a_waiting_job_costs_one_request_a_tick(api_url: str, client: Client, key: str, rows_file: Path) -> None:
+    job_id = new_job(client, rows_file)
+    sent: list[str] = []
+    hooks = {"request": [lambda request: sent.append(request.url.path)]}
+    with httpx.Client(base_url=api_url, event_hooks=hooks) as connections:
+        watching = Client(connections, key=key)
+        feed = JobFeed.open(watching, job_id)
+        sent.clear()
+        for _ in range(6):
+            feed.tick(watching)
+        assert len(sent) == 6
+        client.ask_job(job_id, "cancel")
+        for _ in range(8):
+            feed.tick(watching)
+        assert feed.settled
+        assert "cancelled" in feed.events[0]["message"]
+        sent.clear()
+        feed.tick(watching)
+        assert sent == []
+
+
+def test_a_new_job_waits_under_its_name(client: Client, rows_file: Path) -> None:
+    job = client.job(new_job(client, rows_file))
+    assert re.fullmatch(r"ftjob-\w+", job["id"])
+    assert job["status"] == "queued"
+    assert (job["x_progress"]["max_steps"], job["user_provided_suffix"]) == (2, "first-1")

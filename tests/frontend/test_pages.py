@@ -1,0 +1,175 @@
+"""Each page as a script: signed out, empty, failed, filled."""
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from frontend import state
+from frontend.client import Client
+from tests.frontend.servers import ROOT, free_port
+from tests.frontend.test_client import GRADER, new_job
+
+SCRIPT = ROOT / "frontend" / "navigation.py"
+PAGES = ("home", "datasets", "verifiers", "new_job", "jobs", "job")
+IDS = {"datasets": "dataset", "verifiers": "verifier", "job": "job"}
+
+
+def opened(page: str, *, key: str | None, **address: str) -> AppTest:
+    """The page as a viewer with this key sees it."""
+    app = AppTest.from_file(str(SCRIPT), default_timeout=30)
+    if key is not None:
+        app.session_state[state.KEY] = key
+    app.run()
+    for name, value in address.items():
+        app.query_params[name] = value
+    app.switch_page(f"app_pages/{page}.py")
+    return app.run()
+
+
+def words(app: AppTest) -> str:
+    shown = [*app.title, *app.subheader, *app.markdown, *app.caption, *app.info, *app.error, *app.warning, *app.success]
+    return "\n".join(str(element.value) for element in shown)
+
+
+@pytest.fixture(autouse=True)
+def api_address(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Pages find the API as they always do, by `RLSD_API_URL`."""
+    url = request.getfixturevalue("api_url") if "key" in request.fixturenames else f"http://127.0.0.1:{free_port()}"
+    monkeypatch.setenv("RLSD_API_URL", url)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_signed_out_every_page_asks_for_a_key_and_shows_nothing_else(page: str) -> None:
+    app = opened(page, key=None)
+    assert not app.exception
+    assert [field.label for field in app.text_input] == ["API key"]
+    assert [title.value for title in app.title] == ["RLSD Workbench"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_without_an_api_every_page_says_so_and_what_to_do(page: str) -> None:
+    address = {IDS[page]: "some-id"} if page in IDS else {}
+    app = opened(page, key="rlsd-any", **address)
+    assert not app.exception
+    assert "rlsd up" in app.error[0].value
+    assert any(button.label == "Try again" for button in app.button)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_key_that_is_not_accepted_any_more_leads_back_to_sign_in(page: str, key: str) -> None:
+    address = {IDS[page]: "some-id"} if page in IDS else {}
+    app = opened(page, key="rlsd-revoked", **address)
+    assert not app.exception
+    assert [field.label for field in app.text_input] == ["API key"]
+    assert "not accepted any more" in app.warning[0].value
+
+
+def test_a_wrong_key_is_refused_and_a_right_one_lets_in(key: str) -> None:
+    app = opened("home", key=None)
+    app.text_input[0].input("rlsd-wrong")
+    app.button[0].click().run()
+    assert "not known" in app.error[0].value
+    app.text_input[0].input(key)
+    app.button[0].click().run()
+    assert app.title[0].value == "Home"
+    assert app.session_state[state.KEY] == key
+
+
+@pytest.mark.parametrize(
+    ("page", "sentence"),
+    [
+        ("home", "Begin with the starter|examples/starter/train.jsonl"),
+        ("datasets", "No dataset yet"),
+        ("verifiers", "No verifier yet"),
+        ("new_job", "needs a dataset and a verifier"),
+        ("jobs", "No job yet"),
+        ("job", "No job is chosen"),
+    ],
+)
+def test_an_empty_page_says_what_comes_first(page: str, sentence: str, key: str) -> None:
+    app = opened(page, key=key)
+    assert not app.exception
+    assert not app.error
+    assert any(part in words(app) for part in sentence.split("|"))
+
+
+@pytest.mark.parametrize("page", IDS)
+def test_an_unknown_id_in_the_address_is_told(page: str, key: str) -> None:
+    app = opened(page, key=key, **{IDS[page]: "none-such"})
+    assert not app.exception
+    assert "none-such" in app.error[0].value
+
+
+def test_a_dataset_shows_its_rows_in_both_forms(client: Client, key: str, rows_file: Path) -> None:
+    with rows_file.open("rb") as content:
+        file = client.upload(content, filename="rows.jsonl", mapping=None)
+    app = opened("datasets", key=key, dataset=file["id"])
+    assert not app.exception
+    assert app.title[0].value == "rows.jsonl"
+    assert "clerk" in [code.value for code in app.code]
+    assert list(app.dataframe[0].value["answer"])[:2] == ["clerk", "warden"]
+
+
+def test_editing_a_verifier_starts_from_the_saved_one_and_saves_a_version(client: Client, key: str) -> None:
+    saved = client.create_verifier(name="last word", grader=GRADER)
+    app = opened("verifiers", key=key, verifier=saved["id"])
+    assert not app.exception
+    pattern = next(area for area in app.text_area if area.label == "Pattern")
+    assert pattern.value == GRADER["pattern"]
+    pattern.input(r"(?P<answer>\w+)$").run()
+    app.button(key="save_verifier").click().run()
+    assert client.verifier(saved["id"])["grader"]["pattern"] == r"(?P<answer>\w+)$"
+
+
+def test_a_broken_pattern_is_told_before_it_is_sent(key: str) -> None:
+    app = opened("verifiers", key=key, verifier="new")
+    app.selectbox(key="start_from").select("#### at the end (GSM8K)").run()
+    next(area for area in app.text_area if area.label == "Pattern").input("(").run()
+    assert "Not a pattern yet" in app.warning[0].value
+
+
+def test_the_form_makes_a_job_of_what_was_chosen(client: Client, key: str, rows_file: Path) -> None:
+    with rows_file.open("rb") as content:
+        client.upload(content, filename="rows.jsonl", mapping=None)
+    client.create_verifier(name="last word", grader=GRADER)
+    app = opened("new_job", key=key)
+    assert not app.exception
+    app.number_input(key="main_max_steps").set_value(3).run()
+    next(button for button in app.button if button.label == "Start training").click().run()
+    [job] = client.jobs()["data"]
+    assert (job["model"], job["x_progress"]["max_steps"]) == ("starter", 3)
+
+
+def test_rows_without_solutions_block_the_preset_that_needs_them(client: Client, key: str, tmp_path: Path) -> None:
+    path = tmp_path / "bare.jsonl"
+    path.write_text('{"question": "a?", "answer": "b"}\n')
+    with path.open("rb") as content:
+        client.upload(content, filename="bare.jsonl", mapping=None)
+    client.create_verifier(name="last word", grader=GRADER)
+    app = opened("new_job", key=key)
+    assert not app.warning
+    app.segmented_control(key="preset").set_value("steady").run()
+    assert "no worked solution" in app.warning[0].value
+    assert next(button for button in app.button if button.label == "Start training").disabled
+
+
+def test_a_waiting_job_can_be_paused_resumed_and_cancelled(client: Client, key: str, rows_file: Path) -> None:
+    job_id = new_job(client, rows_file)
+    app = opened("job", key=key, job=job_id)
+    assert not app.exception
+    app.button(key="pause").click().run()
+    assert client.job(job_id)["status"] == "paused"
+    app.button(key="resume").click().run()
+    assert client.job(job_id)["status"] == "queued"
+    app.button(key="cancel").click().run()
+    assert client.job(job_id)["status"] == "cancelled"
+    assert "Ended by a person" in words(app)
+
+
+def test_jobs_are_listed_and_lead_on(client: Client, key: str, rows_file: Path) -> None:
+    new_job(client, rows_file)
+    for page in ("home", "jobs"):
+        app = opened(page, key=key)
+        assert not app.exception
+        assert "model" not in words(app) or "starter" in words(app)

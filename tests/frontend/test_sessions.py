@@ -1,0 +1,36 @@
+from frontend import sessions as module
+from frontend.sessions import Sessions
+
+
+def test_a_ticket_is_good_once() -> None:
+    sessions = Sessions()
+    session_id, ticket = sessions.open("rlsd-one")
+    assert sessions.redeem(ticket) == session_id
+    assert sessions.redeem(ticket) is None
+
+
+def test_neither_ticket_nor_session_id_holds_the_key() -> None:
+    session_id, ticket = Sessions().open("rlsd-secret")
+    assert "secret" not in session_id + ticket
+    assert session_id != ticket
+
+
+def test_a_closed_session_opens_nothing() -> None:
+    sessions = Sessions()
+    session_id, _ = sessions.open("rlsd-one")
+    assert sessions.key_of(session_id) == "rlsd-one"
+    sessions.close(session_id)
+    assert sessions.key_of(session_id) is None
+
+
+def test_an_unknown_session_id_opens_nothing() -> None:
+    assert Sessions().key_of("guessed") is None
+
+
+def test_idle_sessions_and_old_tickets_end(monkeypatch) -> None:
+    sessions = Sessions()
+    session_id, ticket = sessions.open("rlsd-one")
+    monkeypatch.setattr(module, "IDLE_S", 0.0)
+    monkeypatch.setattr(module, "TICKET_S", 0.0)
+    assert sessions.key_of(session_id) is None
+    assert sessions.redeem(ticket) is None

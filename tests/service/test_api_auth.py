@@ -1,0 +1,106 @@
+"""Every route but health and docs wants a key that is known and was not revoked."""
+
+from datetime import timedelta
+
+import pytest
+from fastapi.routing import APIRoute
+from sqlalchemy import select, update
+
+from backend.app import create_app
+from backend.db.base import utc_now
+from backend.db.engine import transaction
+from backend.db.keys import ApiKey
+from tests.service.conftest import Api, answered, refused, status_without_body
+
+OPEN = {"/healthz", "/readyz", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"}
+
+
+def described_routes() -> list[tuple[str, str]]:
+    """Method and path of everything that the application describes, ids filled in."""
+    paths = create_app().openapi()["paths"]
+    return [
+        (method.upper(), path.replace("{", "").replace("}", ""))
+        for path, operations in paths.items()
+        for method in operations
+        if path not in OPEN
+    ]
+
+
+ROUTES = described_routes()
+
+
+def test_the_list_of_routes_is_whole() -> None:
+    assert len(ROUTES) >= 30
+    assert all(path.startswith("/v1/") for _, path in ROUTES)
+    hidden = [
+        route.path for route in create_app().routes if isinstance(route, APIRoute) and not route.include_in_schema
+    ]
+    assert set(hidden) <= OPEN
+
+
+@pytest.mark.parametrize(
+    "key", [None, "", "rlsd-wrong", "é", "x" * 5000], ids=["none", "empty", "wrong", "accent", "long"]
+)
+def test_no_route_answers_without_a_valid_key(api: Api, key: str | None) -> None:
+    headers = {} if key is None else {"authorization": (b"Bearer " + key.encode()).strip()}
+    for method, path in ROUTES:
+        body = {} if method != "POST" else {"json": VALID_BODIES.get(path, {})}
+        error = refused(api.bare.request(method, path, headers=headers, **body), status=401)
+        assert error["code"] == ("missing_api_key" if not key else "invalid_api_key"), path
+
+
+VALID_BODIES = {
+    "/v1/fine_tuning/jobs": {
+        "model": "starter",
+        "training_file": "file-x",
+        "method": {"type": "reinforcement", "reinforcement": {"grader": {}}},
+    },
+    "/v1/fine_tuning/alpha/graders/validate": {"grader": {}},
+    "/v1/fine_tuning/alpha/graders/run": {"grader": {}, "model_sample": ""},
+    "/v1/verifiers": {"name": "x", "grader": {}},
+    "/v1/verifiers/verifier_id/versions": {"grader": {}},
+    "/v1/verifiers/test": {"grader": {}, "samples": [{"output_text": ""}]},
+}
+
+
+@pytest.mark.parametrize("scheme", ["Basic", "bearer-ish", "Token"])
+def test_another_scheme_is_no_key(api: Api, scheme: str) -> None:
+    refused(api.bare.get("/v1/models", headers={"authorization": f"{scheme} {api.key}"}), status=401)
+
+
+def test_the_scheme_is_known_in_any_case(api: Api) -> None:
+    answered(api.bare.get("/v1/models", headers={"authorization": f"bearer {api.key}"}))
+
+
+def test_a_revoked_key_is_refused_at_once(api: Api) -> None:
+    answered(api.http.get("/v1/models"))
+    with transaction() as session:
+        session.execute(update(ApiKey).values(revoked_at=utc_now()))
+    refused(api.http.get("/v1/models"), status=401, code="invalid_api_key")
+
+
+def test_the_last_use_of_a_key_is_kept_to_the_minute(api: Api) -> None:
+    def last_used() -> object:
+        with transaction() as session:
+            return session.scalars(select(ApiKey.last_used_at)).one()
+
+    assert last_used() is None
+    answered(api.http.get("/v1/models"))
+    first = last_used()
+    assert first is not None
+    answered(api.http.get("/v1/models"))
+    assert last_used() == first
+    with transaction() as session:
+        session.execute(update(ApiKey).values(last_used_at=utc_now() - timedelta(seconds=61)))
+    answered(api.http.get("/v1/models"))
+    assert last_used() != first
+
+
+def test_an_upload_is_not_waited_for_before_the_caller_is_known(api: Api) -> None:
+    headers = {"content-type": "multipart/form-data; boundary=b", "content-length": "1000000"}
+    assert status_without_body(api, "/v1/files", headers=headers) == 401
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/docs", "/openapi.json"])
+def test_health_and_docs_are_open(api: Api, path: str) -> None:
+    assert api.bare.get(path).status_code == 200

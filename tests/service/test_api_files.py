@@ -1,0 +1,199 @@
+"""Files over HTTP: whole or not at all, streamed both ways, and gone when deleted."""
+
+import hashlib
+import json
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+from sqlalchemy import func, select
+
+from backend.db.blobs import Blob, BlobChunk
+from backend.db.engine import transaction
+from backend.db.files import DatasetRow, File
+from backend.settings import settings
+from tests.backend.datasets.test_read import json_values, storable_text
+from tests.service.conftest import Api, answered, refused
+
+ROW = {"question": "Why?", "answer": "42"}
+
+
+def counts() -> dict[str, int]:
+    with transaction() as session:
+        return {
+            table.__tablename__: session.scalar(select(func.count()).select_from(table)) or 0
+            for table in (File, DatasetRow, Blob, BlobChunk)
+        }
+
+
+NOTHING = {"files": 0, "dataset_rows": 0, "blobs": 0, "blob_chunks": 0}
+
+
+def test_a_file_comes_back_byte_for_byte_and_can_be_asked_for_once(api: Api) -> None:
+    content = b'\xef\xbb\xbf{"question": "Why?",  "answer": 42}\r\n\r\n'
+    file = answered(api.upload_bytes(content))
+    response = api.http.get(f"/v1/files/{file['id']}/content")
+    assert response.content == content
+    assert response.headers["content-length"] == str(len(content)) == str(file["bytes"])
+    assert response.headers["etag"] == f'"{hashlib.sha256(content).hexdigest()}"'
+    again = api.http.get(f"/v1/files/{file['id']}/content", headers={"if-none-match": response.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+def test_rows_are_listed_in_the_normal_form_and_the_report_says_how_they_were_read(api: Api) -> None:
+    file = answered(api.upload({"question": "Why?", "answer": "6 * 7\n#### 42", "extra": {"deep": [1, None]}}))
+    (row,) = answered(api.http.get(f"/v1/files/{file['id']}/rows"))["data"]
+    assert row == {
+        "id": "row-0",
+        "row": 0,
+        "line": 1,
+        "messages": [{"role": "user", "content": "Why?"}],
+        "images": [],
+        "reference": {"answer": "42", "solution": "6 * 7", "trajectory": None},
+        "hint": {"text": "6 * 7", "source": "solution"},
+        "item": {"question": "Why?", "answer": "6 * 7\n#### 42", "extra": {"deep": [1, None]}},
+        "split": "train",
+        "row_hash": row["row_hash"],
+    }
+    report = answered(api.http.get(f"/v1/files/{file['id']}/report"))
+    assert (report["rows"], report["good"], report["bad"], report["problems"]) == (1, 1, 0, [])
+    assert report["shape"] == file["shape"] == "question + answer"
+    assert (file["rows"], report["with_answer"], report["with_solution"]) == (1, 1, 1)
+
+
+def test_a_bad_line_after_many_good_ones_leaves_no_row_and_no_byte(api: Api) -> None:
+    padding = "x" * 2000
+    rows = [{**ROW, "padding": padding} for _ in range(5000)]  # three chunks, and far into the copying of rows
+    error = refused(api.upload(*rows, {"question": "Why?"}), status=400, code="missing_answer")
+    assert error["message"] == "rows.jsonl: line 5001 has no 'answer'."
+    assert error["param"] == "file"
+    assert counts() == NOTHING
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n"])
+def test_an_empty_file_is_refused(api: Api, content: bytes) -> None:
+    refused(api.upload_bytes(content), status=400, code="empty_file")
+    assert counts() == NOTHING
+
+
+def test_an_upload_that_breaks_off_leaves_nothing(api: Api) -> None:
+    head = b'--b\r\ncontent-disposition: form-data; name="purpose"\r\n\r\nfine-tune\r\n'
+    head += b'--b\r\ncontent-disposition: form-data; name="file"; filename="a.jsonl"\r\n\r\n'
+    body = head + json.dumps(ROW).encode() + b"\n"  # and no boundary that ends it
+    headers = {"content-type": "multipart/form-data; boundary=b"}
+    refused(api.http.post("/v1/files", content=body, headers=headers), status=400)
+    assert counts() == NOTHING
+
+
+def test_a_mapping_says_which_columns_are_meant(api: Api) -> None:
+    row = {"frage": "Warum?", "antwort": 42, "weg": "6 * 7"}
+    assert "frage" in refused(api.upload(row), status=400, code="unknown_shape")["message"]
+    mapping = json.dumps({"question": "frage", "answer": "antwort", "hint": "weg"})
+    file = answered(api.upload(row, mapping=mapping))
+    (stored,) = answered(api.http.get(f"/v1/files/{file['id']}/rows"))["data"]
+    assert stored["hint"] == {"text": "6 * 7", "source": "weg"}
+    assert stored["item"] == row
+
+
+@pytest.mark.parametrize(
+    ("form", "param"),
+    [
+        ({}, "purpose"),
+        ({"purpose": "assistants"}, "purpose"),
+        ({"purpose": "fine-tune", "expires_after[anchor]": "created_at"}, "expires_after[anchor]"),
+        ({"purpose": ["fine-tune", "fine-tune"]}, "purpose"),
+        ({"purpose": "fine-tune", "mapping": "{"}, "mapping"),
+        ({"purpose": "fine-tune", "mapping": '{"question": "no", "answer": "answer"}'}, "mapping"),
+    ],
+)
+def test_form_fields_that_cannot_be_honoured_are_refused_by_name(api: Api, form: dict[str, Any], param: str) -> None:
+    files = {"file": ("rows.jsonl", json.dumps(ROW).encode())}
+    assert refused(api.http.post("/v1/files", data=form, files=files), status=400)["param"] == param
+    assert counts() == NOTHING
+
+
+def test_a_form_without_a_file_is_refused(api: Api) -> None:
+    files = {"purpose": (None, "fine-tune"), "file": (None, "text, not a file")}
+    assert refused(api.http.post("/v1/files", files=files), status=400)["param"] == "file"
+    assert refused(api.http.post("/v1/files", json={"purpose": "fine-tune"}), status=400)["param"] == "file"
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("../../etc/passwd", "passwd"),
+        ("C:\\data\\rows.jsonl", "rows.jsonl"),
+        ("größe.jsonl", "größe.jsonl"),
+        ("a" * 900, "a" * 255),
+    ],
+)
+def test_file_names_are_kept_without_their_path(api: Api, sent: str, kept: str) -> None:
+    files = {"file": (sent, json.dumps(ROW).encode())}
+    file = answered(api.http.post("/v1/files", data={"purpose": "fine-tune"}, files=files))
+    assert file["filename"] == kept
+    assert api.http.get(f"/v1/files/{file['id']}/content").status_code == 200
+
+
+def test_a_file_above_the_limit_is_refused(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RLSD_MAX_UPLOAD_BYTES", "1000")
+    settings.cache_clear()
+    try:
+        slightly = api.upload({**ROW, "x": "x" * 1000})
+        far = api.upload({**ROW, "x": "x" * 100_000})
+    finally:
+        monkeypatch.undo()
+        settings.cache_clear()
+    refused(slightly, status=413, code="file_too_large")
+    refused(far, status=413, code="body_too_large")
+
+
+def test_a_deleted_file_is_gone_with_its_rows_but_equal_bytes_of_another_stay(api: Api) -> None:
+    first, second = (answered(api.upload(ROW))["id"] for _ in range(2))
+    answered(api.http.delete(f"/v1/files/{first}"))
+    refused(api.http.get(f"/v1/files/{first}"), status=404)
+    assert api.http.get(f"/v1/files/{second}/content").status_code == 200
+    answered(api.http.delete(f"/v1/files/{second}"))
+    assert counts() == NOTHING
+    refused(api.http.delete(f"/v1/files/{second}"), status=404)
+
+
+def test_the_data_of_a_job_cannot_be_deleted(api: Api) -> None:
+    job = api.job()
+    error = refused(api.http.delete(f"/v1/files/{job['training_file']}"), status=409, code="file_in_use")
+    assert job["id"] in error["message"]
+
+
+def test_lists_of_files_are_walked_in_both_orders_without_gap_or_repetition(api: Api) -> None:
+    ids = [answered(api.upload(ROW))["id"] for _ in range(7)]
+    for order, expected in (("asc", ids), ("desc", ids[::-1])):
+        seen: list[str] = []
+        more, after = True, {}
+        while more:
+            page = answered(api.http.get("/v1/files", params={"limit": 3, "order": order, **after}))
+            assert (page["object"], page["first_id"]) == ("list", page["data"][0]["id"])
+            seen += [file["id"] for file in page["data"]]
+            more, after = page["has_more"], {"after": page["last_id"]}
+        assert seen == expected
+    assert answered(api.http.get("/v1/files", params={"purpose": "batch"}))["data"] == []
+
+
+def test_rows_are_walked_by_their_ids(api: Api) -> None:
+    file_id = api.dataset(count=25)
+    first = answered(api.http.get(f"/v1/files/{file_id}/rows", params={"limit": 20}))
+    rest = answered(api.http.get(f"/v1/files/{file_id}/rows", params={"limit": 20, "after": first["last_id"]}))
+    assert [row["row"] for row in first["data"] + rest["data"]] == list(range(25))
+    assert (first["has_more"], rest["has_more"]) == (True, False)
+    error = refused(api.http.get(f"/v1/files/{file_id}/rows", params={"after": "file-1"}), status=400)
+    assert error["param"] == "after"
+
+
+@examples(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(columns=st.dictionaries(storable_text, json_values, max_size=5))
+def test_any_row_comes_back_from_the_database_as_its_author_wrote_it(api: Api, columns: dict[str, Any]) -> None:
+    item = {**columns, "question": "Why?", "answer": "42"}
+    mapping = json.dumps({"question": "question", "answer": "answer"})
+    file = answered(api.upload(item, mapping=mapping))
+    (row,) = answered(api.http.get(f"/v1/files/{file['id']}/rows"))["data"]
+    assert json.dumps(row["item"]) == json.dumps(item)  # order of keys and kinds of numbers too

@@ -1,0 +1,304 @@
+"""Jobs over HTTP: what can be known to fail is refused at once by its parameter; the rest is queued, and obeys."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import select, update
+
+from backend.datasets.rows import load_rows
+from backend.db.engine import transaction
+from backend.db.jobs import Job
+from backend.jobs.held_out import split_held_out
+from backend.jobs.lifecycle import JobState
+from backend.jobs.spec import PRESETS, Preset, RlsdSettings
+from backend.queue import TRAIN_QUEUE, waiting
+from backend.settings import settings
+from tests.service.conftest import EXACT, Api, answered, job_body, refused
+
+REGEX = {"type": "regex", "pattern": r"(?P<answer>\d+)"}
+
+
+def create(api: Api, body: dict[str, Any]) -> dict[str, Any]:
+    return answered(api.http.post("/v1/fine_tuning/jobs", json=body))
+
+
+def test_a_job_says_every_setting_it_will_obey_and_a_worker_is_nudged(api: Api) -> None:
+    body = job_body(api.dataset(), x_rlsd={"lambda": 0.7, "lora": {"r": 4}}, seed=7, suffix="mine", metadata={"k": "v"})
+    job = create(api, body)
+    assert (job["object"], job["status"], job["seed"]) == ("fine_tuning.job", "queued", 7)
+    assert (job["metadata"], job["user_provided_suffix"]) == ({"k": "v"}, "mine")
+    assert job["x_progress"] == {"step": 0, "max_steps": 200, "eta_s": None, "started_at": None, "progress_at": None}
+    shown = job["method"]["reinforcement"]
+    assert shown["x_rlsd"] == RlsdSettings.model_validate({"lambda": 0.7, "lora": {"r": 4}}).model_dump(
+        mode="json", by_alias=True
+    )
+    assert shown["grader"] == EXACT
+    assert waiting(TRAIN_QUEUE) == 1
+    assert answered(api.http.get(f"/v1/fine_tuning/jobs/{job['id']}")) == job
+    (event,) = answered(api.http.get(f"/v1/fine_tuning/jobs/{job['id']}/events"))["data"]
+    assert (event["code"], event["level"]) == ("job.created", "info")
+
+
+def test_a_preset_gives_the_rest(api: Api) -> None:
+    job = create(api, job_body(api.dataset(), x_rlsd={"preset": "steady", "max_steps": 3}))
+    shown = job["method"]["reinforcement"]["x_rlsd"]
+    expected = RlsdSettings.model_validate({**PRESETS[Preset.STEADY], "preset": "steady", "max_steps": 3})
+    assert shown == expected.model_dump(mode="json", by_alias=True)
+
+
+def test_without_a_seed_one_is_drawn_and_told(api: Api) -> None:
+    file_id = api.dataset()
+    seeds = {create(api, job_body(file_id))["seed"] for _ in range(3)}
+    assert len(seeds) == 3
+
+
+def test_passes_over_the_data_count_the_rows_that_are_trained_on(api: Api) -> None:
+    file_id = api.dataset(count=40)
+    body = job_body(file_id, hyperparameters={"n_epochs": 2, "batch_size": 4}, x_rlsd={"held_out_share": 0.25}, seed=1)
+    with transaction() as session:
+        train, held_out = split_held_out(load_rows(session, file_id), share=0.25, seed=1, limit=200)
+    assert (len(train), len(held_out)) == (30, 10)
+    job = create(api, body)
+    assert job["x_progress"]["max_steps"] == 2 * 30 / 4
+    assert job["hyperparameters"] == {"n_epochs": 2, "batch_size": 4, "learning_rate_multiplier": "auto"}
+    with_file = create(api, {**body, "validation_file": api.dataset(count=2)})
+    assert with_file["x_progress"]["max_steps"] == 2 * 40 / 4
+
+
+REFUSED_MODELS = [
+    "/etc/passwd",
+    "./model",
+    "../model",
+    "~/model",
+    "a/../../b",
+    "a/b/c",
+    "org/",
+    "",
+    "name with blanks",
+    "ft:x",
+]
+
+
+@pytest.mark.parametrize("model", REFUSED_MODELS)
+def test_a_model_is_a_listed_name_or_a_hub_id_and_never_a_folder(api: Api, model: str) -> None:
+    error = refused(api.http.post("/v1/fine_tuning/jobs", json={**job_body("file-x"), "model": model}), status=400)
+    assert error["param"] == "model"
+
+
+@pytest.mark.parametrize("model", ["gpt2", "HuggingFaceTB/SmolLM2-135M-Instruct"])
+def test_hub_ids_are_taken_as_they_are(api: Api, model: str) -> None:
+    assert create(api, {**job_body(api.dataset()), "model": model})["model"] == model
+
+
+def test_files_that_are_not_there_are_named_by_their_parameter(api: Api) -> None:
+    for name in ("training_file", "validation_file"):
+        body = {**job_body(api.dataset()), name: "file-none"}
+        error = refused(api.http.post("/v1/fine_tuning/jobs", json=body), status=400, code="file_not_found")
+        assert error["param"] == name
+
+
+def test_a_model_is_not_measured_on_its_training_file(api: Api) -> None:
+    file_id = api.dataset()
+    body = job_body(file_id, validation_file=file_id)
+    assert refused(api.http.post("/v1/fine_tuning/jobs", json=body), status=400)["param"] == "validation_file"
+
+
+@pytest.mark.parametrize(("training", "validation", "param"), [(2, None, "training_file"), (5, 1, "validation_file")])
+def test_too_few_rows_to_hold_out_are_refused(api: Api, training: int, validation: int | None, param: str) -> None:
+    body = job_body(api.dataset(training))
+    if validation is not None:
+        body["validation_file"] = api.dataset(validation)
+    error = refused(api.http.post("/v1/fine_tuning/jobs", json=body), status=400, code="too_few_rows")
+    assert error["param"] == param
+
+
+def test_the_smallest_dataset_that_can_be_split_is_taken(api: Api) -> None:
+    create(api, job_body(api.dataset(3)))
+
+
+HINT = "method.reinforcement.x_rlsd.hint"
+
+
+def test_a_row_without_the_hint_is_named_by_its_line(api: Api) -> None:
+    rows: list[dict[str, Any]] = [{"question": f"q{n}", "answer": "a", "solution": "s"} for n in range(5)]
+    rows[3] = {"question": "q3", "answer": "a"}
+    file_id = answered(api.upload(*rows))["id"]
+    for x_rlsd in ({"hint": "solution"}, {"preset": "steady"}):
+        body = job_body(file_id, x_rlsd=x_rlsd)
+        error = refused(api.http.post("/v1/fine_tuning/jobs", json=body), status=400, code="missing_hint")
+        assert error["param"] == HINT
+        assert "line 4 " in error["message"]
+    create(api, job_body(file_id, x_rlsd={"hint": "answer"}))
+    create(api, job_body(file_id, x_rlsd={"hint": "solution", "method": "grpo"}))
+
+
+def test_a_file_whose_answers_only_the_verifier_knows_has_no_hint(api: Api) -> None:
+    rows = [{"messages": [{"role": "user", "content": "q"}], "low": n, "high": n} for n in range(5)]
+    file_id = answered(api.upload(*rows))["id"]
+    grader = {**EXACT, "reference": "{{item.low}}"}
+    error = refused(api.http.post("/v1/fine_tuning/jobs", json=job_body(file_id, grader=grader)), status=400)
+    assert error["param"] == HINT
+    create(api, job_body(file_id, grader=grader, x_rlsd={"method": "grpo"}))
+    body = job_body(file_id, grader=REGEX, x_rlsd={"method": "grpo"})
+    error = refused(api.http.post("/v1/fine_tuning/jobs", json=body), status=400, code="missing_reference")
+    assert error["param"] == "method.reinforcement.grader.reference"
+
+
+@pytest.mark.parametrize(
+    ("grader", "field"),
+    [
+        ({**EXACT, "reference": "{{item.nothing}}"}, "reference"),
+        ({**EXACT, "input": "{{sample.output_json.x}} {{item.answer.deep}}"}, "input"),
+        ({**REGEX, "reference": "{{item.nothing}}"}, "reference"),
+        ({**REGEX, "pattern": "("}, "pattern"),
+        ({"type": "string_check"}, "input"),
+        ({"type": "score_model"}, "type"),
+        ({"type": "saved", "id": "ver-none"}, "id"),
+        ({"type": "saved"}, "id"),
+        ({"type": "saved", "id": "ver-none", "version": 0}, "version"),
+        ({"type": "saved", "id": "ver-none", "revision": 1}, "revision"),
+    ],
+)
+def test_a_grader_that_cannot_work_on_these_rows_is_refused(api: Api, grader: dict[str, Any], field: str) -> None:
+    error = refused(api.http.post("/v1/fine_tuning/jobs", json=job_body(api.dataset(), grader=grader)), status=400)
+    assert error["param"] == f"method.reinforcement.grader.{field}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "param"),
+    [
+        ({"hyperparameters": {"n_epochs": 0}}, "method.reinforcement.hyperparameters.n_epochs"),
+        ({"hyperparameters": {"reasoning_effort": "high"}}, "method.reinforcement.hyperparameters.reasoning_effort"),
+        ({"hyperparameters": {"compute_multiplier": 2}}, "method.reinforcement.hyperparameters.compute_multiplier"),
+        ({"x_rlsd": {"lamda": 1}}, "method.reinforcement.x_rlsd.lamda"),
+        ({"x_rlsd": {"lambda": 2}}, "method.reinforcement.x_rlsd.lambda"),
+        ({"x_rlsd": {"lora": {"r": 0}}}, "method.reinforcement.x_rlsd.lora.r"),
+        ({"x_rlsd": {"preset": "best"}}, "method.reinforcement.x_rlsd.preset"),
+        ({"x_rlsd": {"batch_size": 3}, "hyperparameters": {"batch_size": 4}}, "method.reinforcement.x_rlsd.batch_size"),
+        ({"integrations": [{"type": "wandb", "wandb": {"project": "p"}}]}, "integrations"),
+        ({"hyperparameter": {"n_epochs": 1}}, "hyperparameter"),
+        ({"suffix": "a b"}, "suffix"),
+        ({"suffix": "a" * 65}, "suffix"),
+        ({"seed": -1}, "seed"),
+        ({"metadata": {"k": 1}}, "metadata.k"),
+    ],
+)
+def test_what_cannot_be_honoured_is_refused_by_name(api: Api, changes: dict[str, Any], param: str) -> None:
+    error = refused(api.http.post("/v1/fine_tuning/jobs", json=job_body(api.dataset(), **changes)), status=400)
+    assert error["param"] == param
+
+
+def test_a_job_keeps_the_version_of_the_verifier_it_was_made_with(api: Api) -> None:
+    verifier = answered(api.http.post("/v1/verifiers", json={"name": "v", "grader": EXACT}))
+    body = job_body(api.dataset(), grader={"type": "saved", "id": verifier["id"]})
+    before = create(api, body)
+    changed = {**EXACT, "operation": "ne"}
+    answered(api.http.post(f"/v1/verifiers/{verifier['id']}/versions", json={"grader": changed}))
+    after = create(api, body)
+    shown = [job["method"]["reinforcement"] for job in (before, after)]
+    assert [s["x_verifier"] for s in shown] == [{"id": verifier["id"], "version": n} for n in (1, 2)]
+    assert [s["grader"]["operation"] for s in shown] == ["eq", "ne"]
+    asked = create(api, job_body(api.dataset(), grader={"type": "saved", "id": verifier["id"], "version": 1}))
+    assert asked["method"]["reinforcement"]["grader"] == EXACT
+
+
+def test_pause_resume_and_cancel_of_a_job_that_waits(api: Api) -> None:
+    path = f"/v1/fine_tuning/jobs/{api.job()['id']}"
+    refused(api.http.post(f"{path}/resume"), status=409, code="job_not_paused")
+    assert answered(api.http.post(f"{path}/pause"))["status"] == "paused"
+    assert answered(api.http.post(f"{path}/pause"))["status"] == "paused"
+    assert answered(api.http.post(f"{path}/resume"))["status"] == "queued"
+    cancelled = answered(api.http.post(f"{path}/cancel"))
+    assert cancelled["status"] == "cancelled"
+    assert cancelled["finished_at"] is not None
+    for wish in ("cancel", "pause", "resume"):
+        refused(api.http.post(f"{path}/{wish}"), status=409)
+    events = answered(api.http.get(f"{path}/events"))["data"]
+    assert [event["code"] for event in events] == ["job.cancelled", "job.queued", "job.paused", "job.created"]
+
+
+def test_a_failed_job_says_why(api: Api) -> None:
+    job = api.job()
+    fault = {"code": "out_of_memory", "message": "Too large.", "param": "x_rlsd.batch_size"}
+    with transaction() as session:
+        session.execute(update(Job).values(state=JobState.FAILED, error=fault))
+    assert answered(api.http.get(f"/v1/fine_tuning/jobs/{job['id']}"))["error"] == fault
+
+
+def test_jobs_are_walked_newest_first_and_found_by_metadata(api: Api) -> None:
+    file_id = api.dataset()
+    marks = [{"team": "a"}, {"team": "b", "run": ""}, None, {"team": "a", "run": "2"}]
+    ids = [create(api, job_body(file_id, metadata=mark))["id"] for mark in marks]
+
+    def listed(**query: Any) -> list[str]:
+        page = answered(api.http.get("/v1/fine_tuning/jobs", params=query))
+        return [job["id"] for job in page["data"]]
+
+    assert listed() == ids[::-1]
+    assert listed(limit=2) + listed(limit=2, after=ids[2]) == ids[::-1]
+    assert listed(**{"metadata[team]": "a"}) == [ids[3], ids[0]]
+    assert listed(**{"metadata[team]": "a", "metadata[run]": "2"}) == [ids[3]]
+    assert listed(**{"metadata[run]": ""}) == [ids[1]]
+    assert listed(metadata="null") == [ids[2]]
+    assert refused(api.http.get("/v1/fine_tuning/jobs", params={"metadata": "x"}), status=400)["param"] == "metadata"
+
+
+@contextmanager
+def api_process(**environment: str) -> Iterator[str]:
+    """The application in a process of its own, as `rlsd api` starts it; gives its URL."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "uvicorn", "backend.app:app", "--port", str(port), "--log-level", "warning"]
+    with subprocess.Popen(command, env={**os.environ, **environment}) as process:
+        try:
+            url = f"http://127.0.0.1:{port}"
+            deadline = time.monotonic() + 30
+            while not _is_up(url):
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            yield url
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def _is_up(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/healthz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_a_broker_that_does_not_answer_loses_no_job(api: Api) -> None:
+    body = job_body(api.dataset())
+    with api_process(BROKER_URL="redis://127.0.0.1:1/0") as url:
+        readiness = httpx.get(f"{url}/readyz", timeout=30)
+        api.http.base_url = httpx.URL(url)
+        job = create(api, body)
+        run = {"grader": EXACT, "model_sample": "x", "item": {"answer": "x"}}
+        refused(api.http.post("/v1/fine_tuning/alpha/graders/run", json=run), status=503, code="no_broker")
+    with transaction() as session:
+        assert session.scalars(select(Job.state).where(Job.id == job["id"])).one() == JobState.QUEUED
+    assert readiness.status_code == 503
+    assert (readiness.json()["database"], readiness.json()["status"]) == ("ok", "unavailable")
+
+
+def test_the_models_are_those_of_the_settings_and_those_that_were_trained(api: Api) -> None:
+    job = api.job()
+    name = "ft:starter:rlsd::x/y"
+    with transaction() as session:
+        session.execute(update(Job).values(state=JobState.SUCCEEDED, fine_tuned_model=name))
+    listed = answered(api.http.get("/v1/models"))["data"]
+    assert [model["id"] for model in listed] == [*settings().models, name]
+    assert answered(api.http.get(f"/v1/models/{name}"))["x_job"] == job["id"]
+    assert answered(api.http.get("/v1/models/starter"))["owned_by"] == "base"

@@ -1,0 +1,184 @@
+"""Jobs from the queue to their end, with real workers: wishes, faults, and deaths at the worst moment."""
+
+import os
+import random
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from backend import blobs
+from backend.db.engine import transaction
+from backend.db.jobs import JobEvent
+from backend.db.training import Checkpoint, Evaluation, Rollout, Step
+from backend.jobs import control
+from backend.jobs.lifecycle import JobState
+from backend.queue import TRAIN_TASK, send
+from tests.service.training import ended, job_now, queued_job, trainer_pid, wait_for, worker
+
+pytestmark = pytest.mark.usefixtures("clean_database")
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("tiny")
+
+
+@pytest.fixture
+def train_worker(clean_database: object, models: Path, tmp_path: Path) -> Iterator[Path]:
+    """One worker of the train queue; gives its log."""
+    log = tmp_path / "worker.log"
+    with worker("train", models=models, log=log):
+        yield log
+
+
+def new_job(**settings: object) -> str:
+    with transaction() as session:
+        return queued_job(session, **settings)  # type: ignore[arg-type]
+
+
+def counts(job_id: str) -> tuple[int, int]:
+    with transaction() as session:
+        return tuple(  # type: ignore[return-value]
+            session.scalar(select(func.count()).select_from(table).where(table.job_id == job_id))
+            for table in (Step, Rollout)
+        )
+
+
+def codes(job_id: str) -> list[str]:
+    with transaction() as session:
+        return list(session.scalars(select(JobEvent.code).where(JobEvent.job_id == job_id).order_by(JobEvent.number)))
+
+
+def last_checkpoint(job_id: str) -> bytes:
+    with transaction() as session:
+        newest = select(Checkpoint).where(Checkpoint.job_id == job_id).order_by(Checkpoint.step.desc()).limit(1)
+        return blobs.read(session, session.scalars(newest).one().sha256)
+
+
+def test_a_job_is_trained_and_leaves_steps_rollouts_evaluations_and_an_adapter(train_worker: Path) -> None:
+    job_id = new_job()
+    job = ended(job_id)
+    assert job.state == JobState.SUCCEEDED, train_worker.read_text()
+    assert job.adapter_sha256 is not None
+    assert job.manifest is not None
+    assert job.fine_tuned_model == job.manifest["job"]["name"]
+    assert counts(job_id) == (4, 4 * 2 * 4)
+    with transaction() as session:
+        phases = session.scalars(select(Evaluation.phase).where(Evaluation.job_id == job_id)).all()
+        records = session.scalars(select(Rollout.record).where(Rollout.job_id == job_id)).all()
+    assert sorted(phases) == ["baseline", "trained"]
+    assert {record["status"] for record in records} == {"ok"}
+    assert codes(job_id)[-1] == "job.succeeded"
+
+
+def test_a_cancelled_job_stops_within_one_step(train_worker: Path) -> None:
+    job_id = new_job(max_steps=100_000)
+    wait_for(lambda: job_now(job_id).step >= 3, timeout_s=60, what="three steps")
+    with transaction() as session:
+        at = control.cancel(session, job_id).step
+    job = ended(job_id)
+    assert job.state == JobState.CANCELLED
+    assert job.step <= at + 1
+
+
+def test_a_paused_job_goes_on_where_it_stood(train_worker: Path) -> None:
+    job_id = new_job(max_steps=100_000)
+    wait_for(lambda: job_now(job_id).step >= 3, timeout_s=60, what="three steps")
+    with transaction() as session:
+        control.pause(session, job_id)
+    paused = ended(job_id)
+    assert paused.state == JobState.PAUSED
+    with transaction() as session:
+        control.resume(session, job_id)
+    wait_for(lambda: job_now(job_id).step > paused.step, timeout_s=60, what="a step after the pause")
+    with transaction() as session:
+        first_new = session.scalar(
+            select(func.min(Step.step)).where(Step.job_id == job_id, Step.created_at > paused.progress_at)
+        )
+    assert first_new == paused.step + 1
+    with transaction() as session:
+        control.cancel(session, job_id)
+    ended(job_id)
+
+
+def test_a_verifier_that_always_fails_pauses_the_job_and_says_why(train_worker: Path) -> None:
+    broken = {"type": "python", "name": "broken", "source": "def grade(sample, item):\n    return item['absent']\n"}
+    job_id = new_job(grader=broken)
+    assert ended(job_id).state == JobState.PAUSED
+    with transaction() as session:
+        messages = session.scalars(select(JobEvent.message).where(JobEvent.job_id == job_id)).all()
+    assert any("could not be scored" in message and "KeyError" in message for message in messages)
+    assert any("mend the verifier" in message for message in messages)
+
+
+def test_a_model_that_cannot_be_loaded_fails_the_job_with_its_reason(train_worker: Path) -> None:
+    job = ended(new_job(model="nowhere-to-be-found"))
+    assert job.state == JobState.FAILED
+    assert job.error is not None
+    assert "nowhere-to-be-found" in job.error["message"]
+
+
+def test_a_worker_that_is_stopped_leaves_its_job_to_the_next(models: Path, tmp_path: Path) -> None:
+    log = tmp_path / "worker.log"
+    with worker("train", models=models, log=log):
+        job_id = new_job(max_steps=60, eval_interval=0)
+        wait_for(lambda: job_now(job_id).step >= 2, timeout_s=60, what="two steps")
+    left = job_now(job_id)
+    assert left.state == JobState.QUEUED, log.read_text()
+    assert trainer_pid(job_id) is None
+    with worker("train", models=models, log=log):
+        assert ended(job_id).state == JobState.SUCCEEDED
+    assert counts(job_id)[0] == 60
+
+
+def test_killed_ten_times_it_ends_with_the_same_bits(train_worker: Path) -> None:
+    steps = 44
+    undisturbed = new_job(max_steps=steps)
+    assert ended(undisturbed).state == JobState.SUCCEEDED
+    disturbed = new_job(max_steps=steps)
+    chance = random.Random(5)
+    for kill_at in sorted(chance.sample(range(3, steps - 1), 10)):
+        # checkpoints come every second step, so each life gets further than the last
+        wait_for(lambda at=kill_at: job_now(disturbed).step >= at, timeout_s=90, what=f"step {kill_at}")
+        pid = wait_for(lambda: trainer_pid(disturbed), timeout_s=5, what="the trainer")
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda gone=pid: trainer_pid(disturbed) != gone, timeout_s=20, what="the trainer's end")
+    assert ended(disturbed).state == JobState.SUCCEEDED, train_worker.read_text()
+    assert codes(disturbed).count("trainer.lost") == 10
+    assert counts(disturbed) == counts(undisturbed)
+    assert last_checkpoint(disturbed) == last_checkpoint(undisturbed)
+
+
+def test_a_killed_worker_takes_its_trainer_along_and_another_ends_the_job_with_the_same_bits(
+    models: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "worker.log"
+    with worker("train", models=models, log=log):
+        undisturbed = new_job(max_steps=30)
+        assert ended(undisturbed).state == JobState.SUCCEEDED
+    with worker("train", models=models, log=log) as first:
+        disturbed = new_job(max_steps=30)
+        wait_for(lambda: job_now(disturbed).step >= 5, timeout_s=60, what="five steps")
+        os.kill(first.pid, signal.SIGKILL)
+        first.wait()
+        wait_for(lambda: trainer_pid(disturbed) is None, timeout_s=10, what="the trainer's death with its worker")
+    with worker("train", models=models, log=log):
+        assert ended(disturbed).state == JobState.SUCCEEDED, log.read_text()
+    assert job_now(disturbed).fence >= 2
+    assert last_checkpoint(disturbed) == last_checkpoint(undisturbed)
+
+
+def test_two_workers_and_three_nudges_a_job_train_each_job_once(models: Path, tmp_path: Path) -> None:
+    jobs = [new_job(max_steps=2) for _ in range(20)]
+    for job_id in jobs * 2:
+        send(TRAIN_TASK, job_id)
+    logs = [tmp_path / f"worker-{number}.log" for number in (1, 2)]
+    with worker("train", models=models, log=logs[0]), worker("train", models=models, log=logs[1]):
+        for job_id in jobs:
+            assert ended(job_id, timeout_s=280).state == JobState.SUCCEEDED
+    assert {job_now(job_id).fence for job_id in jobs} == {1}
+    assert {counts(job_id) for job_id in jobs} == {(2, 2 * 2 * 4)}
+    assert all(b"job claimed" in log.read_bytes() for log in logs)

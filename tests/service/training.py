@@ -1,0 +1,148 @@
+"""Real workers and real small jobs: a random model of a few thousand parameters, a verifier whose scores differ."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from backend.datasets.store import store_dataset
+from backend.db.base import utc_now
+from backend.db.engine import transaction
+from backend.db.jobs import Job
+from backend.ids import new_id
+from backend.jobs import control
+from backend.jobs.lifecycle import JobState, Wish
+from backend.jobs.spec import RlsdSettings
+from tests.worker.engine.tiny import save_tiny_model
+
+VERIFIER = {
+    "type": "python",
+    "name": "vowels",
+    "source": "def grade(sample, item):\n    text = sample['output_text']\n"
+    "    return sum(c < 'n' for c in text) / (len(text) + 1)\n",
+}
+FAST = {
+    "RLSD_LEASE_S": "4",
+    "RLSD_HEARTBEAT_S": "0.5",
+    "RLSD_SWEEP_S": "1",
+    "OMP_NUM_THREADS": "1",
+    "HF_HUB_OFFLINE": "1",
+}
+"""Short leases, so that a lost worker is noticed within a test."""
+
+
+def wait_for(condition: Callable[[], Any], *, timeout_s: float, what: str) -> Any:
+    deadline = time.monotonic() + timeout_s
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"waited {timeout_s:g} s for {what}"
+        time.sleep(0.05)
+    return found
+
+
+@contextmanager
+def worker(queue: str, *, models: Path, log: Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker process, as `rlsd worker` starts it, stopped in order at the end of the block."""
+    environment = {**os.environ, **FAST, "RLSD_MODELS": json.dumps({"tiny": tiny_model(models)}), **environment}
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "backend.cli", "worker", "--queue", queue],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def tiny_model(folder: Path) -> str:
+    """Saved once, then found again."""
+    return str(folder) if (folder / "config.json").exists() else save_tiny_model(folder)
+
+
+def dataset(rows: int) -> bytes:
+    lines = [{"question": "q" * (n % 5 + 1) + str(n), "answer": str(n), "solution": f"so {n}"} for n in range(rows)]
+    return "".join(json.dumps(line) + "\n" for line in lines).encode()
+
+
+def queued_job(
+    session: Session, *, model: str = "tiny", grader: dict[str, Any] | None = None, rows: int = 12, **settings: Any
+) -> str:
+    """A job as the API would store it, small enough to be trained in seconds."""
+    spec = RlsdSettings.model_validate(
+        {
+            "num_generations": 4,
+            "batch_size": 2,
+            "max_completion_tokens": 6,
+            "max_prompt_tokens": 100,
+            "learning_rate": 0.01,
+            "max_steps": 4,
+            "eval_rows": 3,
+            "eval_samples": 1,
+            "held_out_share": 0.25,
+            "checkpoint_interval": 2,
+            "lora": {"r": 4, "alpha": 8},
+            "device": "cpu",
+            **settings,
+        }
+    )
+    file = store_dataset(session, io.BytesIO(dataset(rows)), filename="rows.jsonl", mapping=None)
+    job = Job(
+        id=new_id("ftjob"),
+        state=JobState.QUEUED,
+        wish=Wish.RUN,
+        model=model,
+        training_file=file.id,
+        validation_file=None,
+        seed=11,
+        suffix=None,
+        request={},
+        spec=spec.model_dump(mode="json", by_alias=True),
+        grader=grader or VERIFIER,
+        created_at=utc_now(),
+        max_steps=spec.max_steps,
+    )
+    session.add(job)
+    session.flush()
+    control.enqueue(session, job)
+    return job.id
+
+
+def job_now(job_id: str) -> Job:
+    with transaction() as session:
+        return session.get_one(Job, job_id)
+
+
+def ended(job_id: str, *, timeout_s: float = 120) -> Job:
+    """The job once nobody works on it any more, and it is not waiting either."""
+    quiet = {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.PAUSED}
+    wait_for(lambda: job_now(job_id).state in quiet, timeout_s=timeout_s, what=f"the end of {job_id}")
+    return job_now(job_id)
+
+
+def trainer_pid(job_id: str) -> int | None:
+    """The process that trains the job on this machine, if there is one."""
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            try:
+                words = (process / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if b"worker.train" in words and job_id.encode() in words:
+                return int(process.name)
+    return None

@@ -1,0 +1,157 @@
+"""`rlsd train` as its user runs it, and the adapter it leaves: whole, described, and the trained model to the bit."""
+
+import hashlib
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+from tests.service.training import VERIFIER, dataset
+from tests.worker.engine.tiny import save_tiny_model
+from worker.engine.checkpoint import restore, unpack
+from worker.engine.policy import load_policy
+from worker.engine.types import TeacherWeights
+from worker.engine.update import make_optimizer
+
+X_RLSD = {
+    "num_generations": 4,
+    "batch_size": 2,
+    "max_completion_tokens": 6,
+    "max_prompt_tokens": 100,
+    "learning_rate": 0.01,
+    "max_steps": 3,
+    "eval_samples": 1,
+    "lora": {"r": 4, "alpha": 8},
+    "device": "cpu",
+}
+
+
+def rlsd_train(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "backend.cli", "train", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def job_file(folder: Path, **x_rlsd: object) -> Path:
+    reinforcement = {"grader": VERIFIER, "x_rlsd": {**X_RLSD, **x_rlsd}}
+    path = folder / "job.json"
+    path.write_text(
+        json.dumps({"model": "replaced", "method": {"type": "reinforcement", "reinforcement": reinforcement}})
+    )
+    (folder / "rows.jsonl").write_bytes(dataset(8))
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, subprocess.CompletedProcess[str]]:
+    """(base model folder, output folder, the finished process)."""
+    folder = tmp_path_factory.mktemp("train")
+    model = Path(save_tiny_model(folder / "model"))
+    job, output = job_file(folder), folder / "output"
+    return model, output, rlsd_train(job, "--data", folder / "rows.jsonl", "--output", output, "--model", model)
+
+
+def test_it_ends_well_and_its_last_line_names_the_adapter(
+    trained: tuple[Path, Path, subprocess.CompletedProcess[str]],
+) -> None:
+    _, output, process = trained
+    assert process.returncode == 0, process.stderr
+    last = json.loads(process.stdout.splitlines()[-1])
+    adapter = Path(last["adapter"])
+    assert adapter == output / "adapter.zip"
+    assert last["sha256"] == hashlib.sha256(adapter.read_bytes()).hexdigest()
+    lines = (output / "rollouts.jsonl").read_text().splitlines()
+    assert len(lines) == 3 * 2 * 4
+    assert {json.loads(line)["record"]["status"] for line in lines} == {"ok"}
+
+
+def test_the_adapter_on_its_base_is_the_trained_model(
+    trained: tuple[Path, Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    model, output, _ = trained
+    with zipfile.ZipFile(output / "adapter.zip") as archive:
+        archive.extractall(tmp_path)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    base = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+    loaded = PeftModel.from_pretrained(base, tmp_path)
+
+    from backend.jobs.spec import RlsdSettings
+    from worker.setup import engine_settings
+
+    settings = engine_settings(RlsdSettings.model_validate(manifest["settings"]), seed=manifest["job"]["seed"])
+    policy = load_policy(str(model), settings=settings)
+    state = unpack((output / "checkpoint.safetensors").read_bytes())
+    restore(policy, make_optimizer(policy, settings=settings), checkpoint=state)
+
+    ids = torch.arange(40).view(2, 20)
+    with torch.no_grad():
+        expected = policy.model(input_ids=ids).logits
+        assert torch.equal(loaded(input_ids=ids).logits, expected)
+        with policy.weights(TeacherWeights.BASE):
+            assert not torch.allclose(policy.model(input_ids=ids).logits, expected)
+
+
+def test_the_adapter_holds_one_adapter_a_card_and_where_it_came_from(
+    trained: tuple[Path, Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    _, output, _ = trained
+    with zipfile.ZipFile(output / "adapter.zip") as archive:
+        assert sorted(archive.namelist()) == [
+            "README.md",
+            "adapter_config.json",
+            "adapter_model.safetensors",
+            "manifest.json",
+        ]
+        archive.extractall(tmp_path)
+    assert not [name for name in load_file(tmp_path / "adapter_model.safetensors") if "snapshot" in name]
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    rows = (output.parent / "rows.jsonl").read_bytes()
+    assert manifest["data"]["training"]["sha256"] == hashlib.sha256(rows).hexdigest()
+    assert manifest["verifier"]["spec"] == VERIFIER
+    assert {"lambda", "eps_w", "learning_rate", "lora"} <= set(manifest["settings"])
+    assert [evaluation["phase"] for evaluation in manifest["evaluations"]] == ["baseline", "trained"]
+    assert manifest["packages"]["torch"].startswith("2.13.0")
+    card = (tmp_path / "README.md").read_text()
+    assert "PeftModel.from_pretrained" in card
+    assert f"{manifest['evaluations'][1]['mean']:.3f}" in card
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"lambda": 2}, "x_rlsd.lambda"),
+        ({"hint": "solutions"}, "x_rlsd.hint"),
+        ({"device": "cuda"}, "no CUDA device is visible"),
+    ],
+)
+def test_a_bad_setting_is_one_sentence_and_leaves_no_adapter(
+    trained: tuple[Path, Path, subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+    change: dict[str, object],
+    sentence: str,
+) -> None:
+    job = job_file(tmp_path, **change)
+    process = rlsd_train(job, "--data", tmp_path / "rows.jsonl", "--output", tmp_path / "o", "--model", trained[0])
+    assert process.returncode == 1
+    assert process.stderr.splitlines()[-1].startswith("rlsd: ")
+    assert sentence in process.stderr.splitlines()[-1]
+    assert not (tmp_path / "o" / "adapter.zip").exists()
+
+
+def test_a_folder_with_results_is_not_written_over(
+    trained: tuple[Path, Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    job = job_file(tmp_path)
+    process = rlsd_train(job, "--data", tmp_path / "rows.jsonl", "--output", trained[1], "--model", trained[0])
+    assert process.returncode == 1
+    assert "is not empty" in process.stderr
