@@ -26,13 +26,17 @@ from backend.jobs.lifecycle import TERMINAL, JobState
 from backend.settings import REPOSITORY, settings
 
 STARTER = REPOSITORY / "examples" / "starter"
+OTHER_MODEL_JOB = REPOSITORY / "examples" / "short_job.json"
+"""A few small steps: enough to see a larger model train without a GPU."""
 START_TIMEOUT_S = 90.0
 LOOK_S = 1.0
 
 
 def demo(
     model: Annotated[str, typer.Option(help="`starter`, a hub id, or a folder with a model.")] = "starter",
-    job: Annotated[Path, typer.Option(help="Settings of the job.", exists=True)] = STARTER / "job.json",
+    job: Annotated[
+        Path | None, typer.Option(help="Settings of the job; by default such as suit the model.", exists=True)
+    ] = None,
     train: Annotated[Path, typer.Option(help="Training rows.", exists=True)] = STARTER / "train.jsonl",
     held_out: Annotated[Path, typer.Option(help="Held-out rows.", exists=True)] = STARTER / "held_out.jsonl",
     verifier: Annotated[Path, typer.Option(help="Python verifier.", exists=True)] = STARTER / "verifier.py",
@@ -47,6 +51,7 @@ def demo(
     print(f"UI {addresses.ui_url}   API {addresses.api_url}/docs   key {secret}", flush=True)
     with Client(addresses.api_url, secret) as client:
         grader = _verified(client, verifier, rows=held_out)
+        job = job or (STARTER / "job.json" if model_name == "starter" else OTHER_MODEL_JOB)
         body = _job_body(client, job, model=model_name, train=train, held_out=held_out, grader=grader, steps=steps)
         job_id = client.post("/v1/fine_tuning/jobs", body)["id"]
         print(f"job {job_id}: {addresses.ui_url}/job?job={job_id}", flush=True)

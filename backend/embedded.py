@@ -85,6 +85,15 @@ def locked(home: Path) -> Iterator[IO[str]]:
         yield lock
 
 
+def in_use(home: Path) -> bool:
+    """Whether an application still holds the folder."""
+    try:
+        with locked(home):
+            return False
+    except AppError:
+        return True
+
+
 @contextmanager
 def _postgres(data: Path) -> Iterator[str]:
     with warnings.catch_warnings():  # platformdirs speaks of XDG_RUNTIME_DIR, which does not matter here

@@ -18,8 +18,9 @@ from backend.settings import STARTER_MODEL
 from backend.verifiers.specs import parse_spec
 from benchmarks.figures import Figure, figure
 from worker.engine import loop
+from worker.engine.checkpoint import Checkpoint
 from worker.engine.policy import load_policy
-from worker.engine.report import Checkpoint, EvaluationReport, StepReport
+from worker.engine.report import EvaluationReport, StepReport
 from worker.engine.types import Reward, Task, Wish
 from worker.sandbox.policy import Limits
 from worker.sandbox.pool import Sandbox

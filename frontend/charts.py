@@ -9,7 +9,7 @@ from typing import Any
 import altair as alt
 import streamlit as st
 
-from frontend.client import Evaluation, Metrics
+from frontend.shapes import Evaluation, Metrics
 
 SMOOTH_STEPS = 10
 HEIGHT_PX = 260
@@ -106,7 +106,7 @@ def held_out(evaluations: list[Evaluation], *, key: str) -> None:
     tooltip = ["when:N", *(alt.Tooltip(f"{name}:Q", format=".3f") for name in ("mean", "low", "high"))]
     base = _empty().encode(y=alt.Y("when:N", sort=None, title=None, axis=alt.Axis(labelLimit=140)))
     scale = alt.Scale(zero=True, nice=True)
-    bars = base.mark_rule(strokeWidth=4, opacity=0.45).encode(
+    bars = base.mark_rule(strokeWidth=4, opacity=0.6, color=GROUP_COLORS[MIXED]).encode(
         x=alt.X("low:Q", title="held-out score, 95 % interval", scale=scale), x2="high:Q", tooltip=tooltip
     )
     means = base.mark_point(filled=True, size=110, opacity=1).encode(x="mean:Q", tooltip=tooltip)

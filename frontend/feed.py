@@ -6,8 +6,9 @@ while the job runs, now and then its state, events and evaluations. A state that
 
 from dataclasses import dataclass, field
 
-from frontend.client import Client, Evaluation, Event, Job, Metrics, Page
+from frontend.client import Client
 from frontend.job_states import ENDED
+from frontend.shapes import Evaluation, Event, Job, Metrics, Page
 
 TICK_S = 2.0
 STATE_EVERY = 4

@@ -7,7 +7,7 @@ or the default decides.
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from frontend.client import Json
+from frontend.shapes import Json
 
 Kind = Literal["whole", "number", "choice", "yes_no"]
 

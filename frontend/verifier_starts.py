@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from frontend.client import Json
+from frontend.shapes import Json
 
 KINDS = {"python": "Python", "regex": "Regular expression", "string_check": "Text comparison"}
 KIND_HELP = {

@@ -20,7 +20,8 @@ from backend.jobs.spec import JobRequest, first_problem, resolve_settings
 from backend.verifiers.record import ScoreRecord
 from backend.verifiers.specs import parse_spec, spec_hash
 from worker.engine import loop
-from worker.engine.report import Checkpoint, EvaluationReport, StepReport
+from worker.engine.checkpoint import Checkpoint
+from worker.engine.report import EvaluationReport, StepReport
 from worker.engine.types import Ending, Wish
 from worker.export import write_adapter_zip
 from worker.manifest import base_model_identity, base_name, build_manifest, file_sha256

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import delete, insert, or_, select
+from sqlalchemy import delete, insert, literal, or_, select
 from sqlalchemy.orm import Session
 
 from backend import blobs
@@ -17,6 +17,7 @@ from backend.jobs.lease import Lease, held_job
 from backend.jobs.lifecycle import Wish as JobWish
 from backend.verifiers.record import ScoreRecord
 from worker.engine import report as engine
+from worker.engine.checkpoint import Checkpoint as EngineCheckpoint
 from worker.engine.types import Wish
 
 KEPT_LAST = 2
@@ -68,7 +69,7 @@ class DatabaseObserver:
                 f"[{report.low:.3f}, {report.high:.3f}], {report.n} questions, {report.k} samples each.",
             )
 
-    def checkpoint(self, checkpoint: engine.Checkpoint) -> None:
+    def checkpoint(self, checkpoint: EngineCheckpoint) -> None:
         with transaction() as session:
             job = held_job(session, self.lease)
             blob = blobs.put(session, [checkpoint.data])
@@ -103,7 +104,7 @@ def newest_checkpoint(session: Session, lease: Lease) -> bytes | None:
     step = 0 if checkpoint is None else checkpoint.step
     for table in (Step, Rollout):
         session.execute(delete(table).where(table.job_id == job.id, table.step > step))
-    beyond = or_(checkpoint is None, Evaluation.step > step, Evaluation.phase == "trained")
+    beyond = or_(literal(checkpoint is None), Evaluation.step > step, Evaluation.phase == "trained")
     session.execute(delete(Evaluation).where(Evaluation.job_id == job.id, beyond))
     job.step = step
     job.trained_tokens = sum(

@@ -163,7 +163,7 @@ def _manifest(session: Any, job: Job, policy: Policy) -> dict[str, Any]:
 def _fail(lease: Lease, error: Exception) -> int:
     """Write the classified fault as the job's end. 1 when even that cannot be written."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        fault = {"code": "out_of_memory", "message": OUT_OF_MEMORY, "param": "x_rlsd.micro_batch_tokens"}
+        fault: Json = {"code": "out_of_memory", "message": OUT_OF_MEMORY, "param": "x_rlsd.micro_batch_tokens"}
     elif isinstance(error, AppError):
         fault = {"code": error.code or "invalid_value", "message": error.message, "param": error.param}
     elif isinstance(error, ValueError | OSError):

@@ -3,8 +3,9 @@
 import streamlit as st
 
 from frontend import state, units
-from frontend.client import ApiError, DataFile, FileReport, Row
+from frontend.client import ApiError
 from frontend.components import problems, row_view, upload
+from frontend.shapes import DataFile, FileReport, Row
 
 PAGE = 20
 ROW_PX = 35

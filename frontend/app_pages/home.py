@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import streamlit as st
 
 from frontend import state
-from frontend.client import DataFile, Job, Verifier
 from frontend.components import job_list, problems
 from frontend.job_states import MOVING
+from frontend.shapes import DataFile, Job, Verifier
 
 REFRESH_S = 4.0
 NEWEST_JOBS = 20

@@ -6,7 +6,7 @@ import time
 import streamlit as st
 
 from frontend import state, units
-from frontend.client import ApiError, Client, DataFile, Json, Verifier
+from frontend.client import ApiError, Client
 from frontend.components import problems, setting_fields
 from frontend.job_settings import (
     ADAPTER,
@@ -19,6 +19,7 @@ from frontend.job_settings import (
     known,
     request_body,
 )
+from frontend.shapes import DataFile, Json, Verifier
 from frontend.verifier_starts import KINDS
 
 HELD_OUT = "a tenth of the dataset, held out"

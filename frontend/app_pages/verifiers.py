@@ -3,8 +3,9 @@
 import streamlit as st
 
 from frontend import state, units
-from frontend.client import ApiError, Json, Verifier
+from frontend.client import ApiError
 from frontend.components import problems, try_out, verifier_editor
+from frontend.shapes import Json, Verifier
 from frontend.verifier_starts import KINDS, STARTS
 
 NEW = "new"

@@ -6,11 +6,12 @@ from typing import Literal
 import streamlit as st
 
 from frontend import state, units
-from frontend.client import ApiError, Client, Job, Metrics
+from frontend.client import ApiError, Client
 from frontend.components import problems
 from frontend.components.job_list import title_of
 from frontend.feed import JobFeed, seconds_left
 from frontend.job_states import ENDED, PAUSABLE, look
+from frontend.shapes import Job, Metrics
 
 WHERE_TO_LOWER = "Lower “Tokens in one pass”, “Questions a step” or “Longest completion” and start again."
 

@@ -5,8 +5,8 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from frontend import units
-from frontend.client import Job
 from frontend.job_states import MOVING, look
+from frontend.shapes import Job
 
 
 def title_of(job: Job) -> str:

@@ -1,10 +1,11 @@
 """The learning of a job as pictures, and the verdict of the held-out questions."""
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from frontend import charts, units
-from frontend.client import Evaluation
 from frontend.feed import JobFeed
+from frontend.shapes import Evaluation
 
 CURVES: dict[str, tuple[str, dict[str, str]]] = {
     "Completion length": ("tokens", {"completion_tokens_mean": "mean", "completion_tokens_max": "longest"}),
@@ -31,22 +32,21 @@ def verdict(evaluations: list[Evaluation]) -> None:
         st.caption("Questions kept out of training are answered before and after. The first figures come soon.")
         return
     left, right = st.columns(2)
-    _score(left, "Before training", before, against=None)
+    _score(left, "Before training", before)
     if after is None:
         right.metric("After training", "–", border=True, help="Measured at the end.", height="stretch")
     else:
-        _score(right, "After training", after, against=before)
+        _score(right, "After training", after)
         _judged(after)
     charts.held_out(evaluations, key="held_out")
 
 
-def _score(
-    place: st.delta_generator.DeltaGenerator, label: str, found: Evaluation, *, against: Evaluation | None
-) -> None:
+def _score(place: DeltaGenerator, label: str, found: Evaluation) -> None:
+    difference = found["difference"]
     place.metric(
         label,
         f"{found['mean']:.3f}",
-        delta=None if against is None else f"{found['mean'] - against['mean']:+.3f}",
+        delta=None if difference is None else f"{difference['mean']:+.3f}",
         border=True,
         height="stretch",
     )

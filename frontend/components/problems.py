@@ -18,7 +18,7 @@ def show(error: ApiError, *, title: str = "That did not work") -> None:
         st.rerun()
     title = "The service does not answer" if error.status == 0 else title
     st.error(error.message, title=title, icon=":material/error:")
-    notes = [f"field `{error.param}`"] if error.param else []
+    notes = [f"field `{error.param}`"] if error.param and error.param not in error.message else []
     if error.request_id and error.status >= 500:
         notes.append(f"request `{error.request_id}`")
     if notes:

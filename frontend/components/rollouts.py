@@ -7,9 +7,10 @@ from typing import Any
 import streamlit as st
 
 from frontend import units
-from frontend.client import Client, Rollout, Tokens
+from frontend.client import Client
 from frontend.components import problems, token_view, verdict
 from frontend.feed import JobFeed
+from frontend.shapes import Rollout, Tokens
 
 MOST = 500
 FOLLOW_S = 6.0

@@ -4,7 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from frontend.client import Row
+from frontend.shapes import Row
 
 
 def text_of(content: Any) -> str:

@@ -5,8 +5,8 @@ from typing import Any
 
 import streamlit as st
 
-from frontend.client import Json
 from frontend.job_settings import Setting, known
+from frontend.shapes import Json
 
 YES_NO = {"yes": True, "no": False}
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import streamlit as st
 
-from frontend.client import Tokens
+from frontend.shapes import Tokens
 
 Measure = Literal["weight", "advantage", "evidence"]
 MEASURES: dict[Measure, str] = {

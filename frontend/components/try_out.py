@@ -5,8 +5,9 @@ import json
 import streamlit as st
 
 from frontend import units
-from frontend.client import ApiError, Client, Json, Row
+from frontend.client import ApiError, Client
 from frontend.components import problems, row_view, verdict
+from frontend.shapes import Json, Row
 
 PASTED, FROM_DATA = "Pasted row", "Row of a dataset"
 ROWS = 50

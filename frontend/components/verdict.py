@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from frontend.client import ScoreRecord
+from frontend.shapes import ScoreRecord
 
 STATUS_LOOKS = {
     "ok": ("scored", "green", ":material/check:"),
@@ -28,7 +28,7 @@ def show(record: ScoreRecord) -> None:
             score = record["score"]
             st.metric("Score", "none" if score is None else f"{score:g}", width=130)
             badge(record)
-            st.caption(f"{record['ms']:.1f} ms", width="content")
+            st.caption(f"{record['ms']:.2g} ms", width="content")
         if record["status"] in NO_SCORE:
             st.write(NO_SCORE[record["status"]])
         if record["reason"]:

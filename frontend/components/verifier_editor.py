@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from frontend.client import Json
+from frontend.shapes import Json
 from frontend.verifier_starts import KIND_HELP, KINDS, OPERATIONS
 
 FLAGS = {"i": "ignore case", "s": "dot matches line ends", "m": "^ and $ at each line"}

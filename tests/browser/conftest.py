@@ -23,6 +23,9 @@ CHROMIUM_ARGUMENTS = [
     "--disable-sync",
 ]
 
+FOR_DOCS = os.environ.get("RLSD_SCREENSHOTS") == "1"
+"""Pictures go to docs/screenshots, of a run long enough to show something."""
+
 Shoot = Callable[[Page, str], None]
 
 
@@ -55,8 +58,8 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def shoot(tmp_path: Path) -> Shoot:
-    """Keep a picture of a page; RLSD_SCREENSHOTS=1 writes it to docs/screenshots."""
-    folder = ROOT / "docs" / "screenshots" if os.environ.get("RLSD_SCREENSHOTS") == "1" else tmp_path / "screenshots"
+    """Keep a picture of a page."""
+    folder = ROOT / "docs" / "screenshots" if FOR_DOCS else tmp_path / "screenshots"
     folder.mkdir(parents=True, exist_ok=True)
 
     def keep(page: Page, name: str) -> None:

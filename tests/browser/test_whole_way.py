@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.browser.conftest import Shoot
+from tests.browser.conftest import FOR_DOCS, Shoot
 from tests.frontend.servers import ROOT
 
 DATA = ROOT / "examples" / "starter" / "train.jsonl"
@@ -19,7 +19,7 @@ VERIFIER = '''def grade(item, output_text):
     said = lines[-1].removeprefix("Answer:").strip(" .") if lines else ""
     return {"score": float(said == item["answer"]), "reason": f"said {said!r}"}
 '''
-STEPS = 30
+STEPS = 120 if FOR_DOCS else 30
 TRAINING_MS = 240_000
 
 

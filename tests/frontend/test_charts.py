@@ -1,5 +1,5 @@
 from frontend import charts
-from frontend.client import Metrics
+from frontend.shapes import Metrics
 
 
 def steps(*rewards: float | None) -> list[Metrics]:

@@ -1,5 +1,5 @@
-from frontend.client import Tokens
 from frontend.components import token_view
+from frontend.shapes import Tokens
 
 
 def tokens(teacher: list[float] | None) -> Tokens:

@@ -250,7 +250,11 @@ class Watcher:
 
         with self.news:
             assert self.news.wait_for(seen, timeout=20), [message["event"] for message in self.messages]
-            return list(self.messages)
+            messages = list(self.messages)
+        if event == "end":  # after which the server closes the stream
+            self.thread.join(timeout=10)
+            assert not self.thread.is_alive()
+        return messages
 
 
 def parsed(response: httpx.Response) -> Iterator[dict[str, Any]]:
@@ -282,8 +286,6 @@ def test_a_watcher_sees_steps_as_they_are_taken_and_the_end(api: Api, job_path: 
     assert states[0]["status"] == "queued"
     assert (states[-1]["status"], states[-1]["x_progress"]["step"]) == ("cancelled", 3)
     assert messages[-1]["event"] == "end"
-    watcher.thread.join(timeout=10)
-    assert not watcher.thread.is_alive()
 
 
 def test_a_watcher_who_was_away_gets_what_was_missed_and_nothing_twice(api: Api, job_path: str) -> None:

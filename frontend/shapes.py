@@ -1,0 +1,144 @@
+"""The API's objects, with the fields that the pages read; the API may send more."""
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+Json = dict[str, Any]
+
+
+class DataFile(TypedDict):
+    id: str
+    bytes: int
+    created_at: int
+    filename: str
+    purpose: str
+    rows: int
+    shape: str | None
+
+
+class Problem(TypedDict):
+    line: int
+    code: str
+    message: str
+
+
+class FileReport(TypedDict):
+    rows: int
+    good: int
+    bad: int
+    shape: str | None
+    columns: dict[str, str | None]
+    with_answer: int
+    with_solution: int
+    problems: list[Problem]
+
+
+class Reference(TypedDict):
+    answer: str | None
+    solution: str | None
+
+
+class Row(TypedDict):
+    """The normal form of a dataset row; `item` is the original, kept verbatim."""
+
+    id: str
+    messages: list[Json]
+    reference: Reference
+    hint: Json | None
+    item: Json
+    split: str
+
+
+class Verifier(TypedDict):
+    id: str
+    name: str
+    version: int
+    created_at: int
+    grader: Json
+
+
+class ScoreRecord(TypedDict):
+    score: float | None
+    status: Literal["ok", "abstain", "error", "timeout"]
+    reason: str | None
+    components: dict[str, float]
+    ms: float
+    stdout: NotRequired[str]
+
+
+class Progress(TypedDict):
+    step: int
+    max_steps: int
+    eta_s: float | None
+    started_at: int | None
+
+
+class Job(TypedDict):
+    id: str
+    status: str
+    model: str
+    created_at: int
+    finished_at: int | None
+    training_file: str
+    validation_file: str | None
+    trained_tokens: int | None
+    fine_tuned_model: str | None
+    seed: int
+    error: Json | None
+    method: Json
+    user_provided_suffix: str | None
+    x_progress: Progress
+
+
+class Event(TypedDict):
+    id: str
+    created_at: int
+    level: str
+    message: str
+
+
+class Metrics(TypedDict):
+    step: int
+    created_at: int
+    values: dict[str, float | None]
+
+
+class Evaluation(TypedDict):
+    step: int
+    phase: str
+    mean: float
+    low: float
+    high: float
+    n: int
+    k: int
+    p_value: float | None
+    difference: dict[str, float] | None
+
+
+class Rollout(TypedDict):
+    id: str
+    step: int
+    row: int
+    sample: int
+    completion: str
+    record: ScoreRecord
+    advantage: float
+    truncated: bool
+    has_tokens: bool
+
+
+class Tokens(TypedDict):
+    ids: list[int]
+    text: list[str]
+    logp_student: list[float]
+    logp_teacher: list[float] | None
+    weight: list[float]
+    advantage: list[float]
+
+
+class Page(TypedDict):
+    """One piece of a list; ask again with `after` = `last_id` while `has_more`."""
+
+    data: list[Any]
+    first_id: NotRequired[str | None]
+    last_id: NotRequired[str | None]
+    has_more: bool
