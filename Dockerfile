@@ -10,7 +10,6 @@ COPY worker worker
 COPY frontend frontend
 COPY migrations migrations
 COPY examples examples
-COPY .streamlit .streamlit
 
 # The source stays in /app (editable), where migrations and the starter are found.
 RUN pip install --no-cache-dir --constraint constraints.txt torch \

@@ -131,7 +131,7 @@ def _succeed(lease: Lease, policy: Policy) -> None:
             blob = blobs.put(session, iter(lambda: file.read(blobs.CHUNK_BYTES), b""))
             job.adapter_sha256 = blob.sha256
             job.manifest = manifest
-            job.fine_tuned_model = manifest["job"]["name"]
+            job.fine_tuned_model = job.adapter_name
             control.finish(session, lease, JobState.SUCCEEDED)
 
 
@@ -146,7 +146,7 @@ def _manifest(session: Any, job: Job, policy: Policy) -> dict[str, Any]:
     return build_manifest(
         job={
             "id": job.id,
-            "name": f"ft:{job.model}:rlsd:{job.suffix or ''}:{job.id.removeprefix('ftjob-')}",
+            "name": job.adapter_name,
             "seed": job.seed,
         },
         data={"training": file_facts(job.training_file), "validation": file_facts(job.validation_file)},

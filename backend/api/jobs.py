@@ -144,11 +144,10 @@ def shown_event(event: JobEvent) -> EventObject:
 
 
 def _shown_checkpoint(checkpoint: Checkpoint, job: Job) -> CheckpointObject:
-    name = job.fine_tuned_model or f"ft:{job.model}:rlsd:{job.suffix or ''}:{job.id.removeprefix('ftjob-')}"
     return CheckpointObject(
         id=checkpoint.id,
         created_at=unix_s(checkpoint.created_at) or 0,
-        fine_tuned_model_checkpoint=f"{name}:ckpt-step-{checkpoint.step}",
+        fine_tuned_model_checkpoint=f"{job.adapter_name}:ckpt-step-{checkpoint.step}",
         fine_tuning_job_id=job.id,
         step_number=checkpoint.step,
         metrics=CheckpointMetrics(step=checkpoint.step, x_score=checkpoint.score),

@@ -46,6 +46,11 @@ class Job(Base):
     adapter_sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"), index=True)
     manifest: Mapped[Json | None]
 
+    @property
+    def adapter_name(self) -> str:
+        """The name of what it trains, as OpenAI writes it: `ft:BASE:OWNER:SUFFIX:ID`."""
+        return f"ft:{self.model}:rlsd:{self.suffix or ''}:{self.id.removeprefix('ftjob-')}"
+
 
 class JobEvent(Base):
     """What happened, for people: `code` is stable, `message` one sentence, `data` the figures."""

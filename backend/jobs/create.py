@@ -142,11 +142,8 @@ def _require_hints(session: Session, training: File, settings: RlsdSettings) -> 
 
 def _require_grader_fits(session: Session, spec: Spec, *, file: File, param: str) -> None:
     """Every `{{item...}}` of the grader has a value in the first row, and a compared answer in all."""
-    item = session.execute(
-        select(DatasetRow.line, DatasetRow.normal).where(DatasetRow.file_id == file.id).order_by(DatasetRow.number)
-    ).first()
-    assert item is not None, "a stored file has rows"
-    line, normal = item
+    first = session.get_one(DatasetRow, (file.id, 0))
+    line, normal = first.line, first.normal
     for field, template in _templates(spec).items():
         for path in templates.parse(template).paths:
             if path[0] == "item":

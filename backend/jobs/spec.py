@@ -7,7 +7,7 @@
 
 import math
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -145,12 +145,12 @@ class Hyperparameters(Strict):
     n_epochs: int | Literal["auto"] = Field("auto", description="Passes over the training rows; sets `max_steps`.")
     batch_size: int | Literal["auto"] = "auto"
     learning_rate_multiplier: float | Literal["auto"] = "auto"
-    eval_interval: int | Literal["auto"] = "auto"
+    eval_interval: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
     eval_samples: int | Literal["auto"] = "auto"
     compute_multiplier: Literal["auto"] | None = "auto"
     reasoning_effort: Literal["default"] | None = "default"
 
-    @field_validator("n_epochs", "batch_size", "eval_interval", "eval_samples", "learning_rate_multiplier")
+    @field_validator("n_epochs", "batch_size", "eval_samples", "learning_rate_multiplier")
     @classmethod
     def _positive(cls, value: float | str) -> float | str:
         if not isinstance(value, str) and value <= 0:

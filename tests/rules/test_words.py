@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-LEFT_OVERS = re.compile(r"\b(TODO|FIXME|XXX)\b")
+LEFT_OVERS = re.compile(r"(T[O]DO|FIXM[E]|X[X]X)")
 PACKAGE_SERVERS = re.compile(r"https?://[^ \"']*/(simple|packages|-)/")
 
 
