@@ -26,20 +26,18 @@ from backend.jobs.lifecycle import TERMINAL, JobState
 from backend.settings import REPOSITORY, settings
 
 STARTER = REPOSITORY / "examples" / "starter"
-OTHER_MODEL_JOB = REPOSITORY / "examples" / "short_job.json"
-"""A few small steps: enough to see a larger model train without a GPU."""
+REASONING_GYM = REPOSITORY / "examples" / "reasoning_gym"
+"""A few small steps of arithmetic: enough to see a larger model train without a GPU."""
 START_TIMEOUT_S = 90.0
 LOOK_S = 1.0
 
 
 def demo(
     model: Annotated[str, typer.Option(help="`starter`, a hub id, or a folder with a model.")] = "starter",
-    job: Annotated[
-        Path | None, typer.Option(help="Settings of the job; by default such as suit the model.", exists=True)
+    example: Annotated[
+        Path | None,
+        typer.Option(help="Folder with job.json, train.jsonl, held_out.jsonl, verifier.py; else one for the model."),
     ] = None,
-    train: Annotated[Path, typer.Option(help="Training rows.", exists=True)] = STARTER / "train.jsonl",
-    held_out: Annotated[Path, typer.Option(help="Held-out rows.", exists=True)] = STARTER / "held_out.jsonl",
-    verifier: Annotated[Path, typer.Option(help="Python verifier.", exists=True)] = STARTER / "verifier.py",
     steps: Annotated[int | None, typer.Option(help="Optimiser steps; replaces the job's number.", min=1)] = None,
     output: Annotated[Path, typer.Option(help="Where the adapter goes.")] = Path("adapter.zip"),
 ) -> None:
@@ -50,9 +48,9 @@ def demo(
         _, secret = create_key(session, name="demo")
     print(f"UI {addresses.ui_url}   API {addresses.api_url}/docs   key {secret}", flush=True)
     with Client(addresses.api_url, secret) as client:
-        grader = _verified(client, verifier, rows=held_out)
-        job = job or (STARTER / "job.json" if model_name == "starter" else OTHER_MODEL_JOB)
-        body = _job_body(client, job, model=model_name, train=train, held_out=held_out, grader=grader, steps=steps)
+        folder = example or (STARTER if model_name == "starter" else REASONING_GYM)
+        grader = _verified(client, folder)
+        body = _job_body(client, folder, model=model_name, grader=grader, steps=steps)
         job_id = client.post("/v1/fine_tuning/jobs", body)["id"]
         print(f"job {job_id}: {addresses.ui_url}/job?job={job_id}", flush=True)
         finished = _watched(client, job_id)
@@ -112,14 +110,14 @@ def free_port(wanted: int) -> int:
         return int(probe.getsockname()[1])
 
 
-def _verified(client: Client, path: Path, *, rows: Path) -> dict[str, Any]:
-    """The verifier, after it has given full marks to a worked answer and none to another row's."""
-    grader = {"type": "python", "name": path.stem, "source": path.read_text()}
+def _verified(client: Client, example: Path) -> dict[str, Any]:
+    """The verifier, after it has given full marks to a row's own answer and none to another row's or to silence."""
+    grader = {"type": "python", "name": example.name, "source": (example / "verifier.py").read_text()}
     client.post("/v1/fine_tuning/alpha/graders/validate", {"grader": grader})
-    items = [json.loads(line) for line in rows.read_text().splitlines()]
+    items = [json.loads(line) for line in (example / "held_out.jsonl").read_text().splitlines()]
     item = items[0]
     other = next(candidate for candidate in items if candidate["answer"] != item["answer"])
-    for text, expected in ((item["solution"], 1.0), (other["solution"], 0.0), ("", 0.0)):
+    for text, expected in ((_worked(item), 1.0), (_worked(other), 0.0), ("", 0.0)):
         run = client.post("/v1/fine_tuning/alpha/graders/run", {"grader": grader, "item": item, "model_sample": text})
         if run["reward"] != expected:
             raise AppError(f"The verifier gave {run['x_record']} where {expected} was expected, for the text {text!r}.")
@@ -127,19 +125,23 @@ def _verified(client: Client, path: Path, *, rows: Path) -> dict[str, Any]:
     return grader
 
 
+def _worked(item: dict[str, Any]) -> str:
+    return str(item.get("solution", item["answer"]))
+
+
 def _job_body(
-    client: Client, path: Path, *, model: str, train: Path, held_out: Path, grader: dict[str, Any], steps: int | None
+    client: Client, example: Path, *, model: str, grader: dict[str, Any], steps: int | None
 ) -> dict[str, Any]:
-    body: dict[str, Any] = json.loads(path.read_text())
+    body: dict[str, Any] = json.loads((example / "job.json").read_text())
     reinforcement = body["method"]["reinforcement"]
     reinforcement["grader"] = grader
     if steps is not None:
         reinforcement.setdefault("x_rlsd", {})["max_steps"] = steps
     files = {}
-    for field, file in (("training_file", train), ("validation_file", held_out)):
-        uploaded = client.upload(file)
+    for field, name in (("training_file", "train.jsonl"), ("validation_file", "held_out.jsonl")):
+        uploaded = client.upload(example / name)
         report = client.get(f"/v1/files/{uploaded['id']}/report")
-        print(f"{file.name}: {report['good']} rows, read as {report['shape']}", flush=True)
+        print(f"{name}: {report['good']} rows, read as {report['shape']}", flush=True)
         files[field] = uploaded["id"]
     return body | files | {"model": model}
 
@@ -156,7 +158,7 @@ def _watched(client: Client, job_id: str) -> dict[str, Any]:
                 print(f"  {event['message']}", flush=True)
         for step in _new_steps(client, job_id, shown=shown):
             shown = step["step"]
-            if shown % 10 == 0 or shown == 1:
+            if shown % 10 == 0 or job["x_progress"]["max_steps"] <= 10:
                 print(f"  step {shown}/{job['x_progress']['max_steps']}  {_figures(step['values'])}", flush=True)
         if job["status"] in TERMINAL:
             return job
