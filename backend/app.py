@@ -7,6 +7,7 @@ from typing import Any
 import anyio.to_thread
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi_offline import FastAPIOffline
 
 from backend.api import files, graders, health, jobs, models, runs, stream, verifiers
 from backend.api.deps import storable_body
@@ -24,7 +25,7 @@ DESCRIPTION = """Files, graders, jobs and models in the shapes of OpenAI's API, 
 
 
 def create_app() -> FastAPI:
-    app = FastAPI(
+    app = FastAPIOffline(  # its documentation pages fetch nothing from elsewhere
         title="RLSD Workbench",
         version="1",
         description=DESCRIPTION,

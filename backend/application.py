@@ -19,13 +19,13 @@ import httpx
 
 from backend.db.engine import transaction
 from backend.db.keys import count_keys, create_key
-from backend.embedded import Services, embedded_services, prepare_home
+from backend.embedded import Services, embedded_services, holder, prepare_home
 from backend.errors import AppError
 from backend.processes import start_module, stop
 from backend.settings import REPOSITORY, Settings
 
 READY_TIMEOUT_S = 60.0
-STOP_GRACE_S = 30.0
+STOP_GRACE_S = 120.0
 RESTART_LIMIT = 5
 """Restarts of one child within `RESTART_WINDOW_S` after which the application gives up."""
 RESTART_WINDOW_S = 60.0
@@ -47,6 +47,7 @@ class Addresses:
 class Child:
     name: str
     arguments: list[str]
+    environment: Mapping[str, str]
     process: Popen[bytes] | None = None
     starts: list[float] = field(default_factory=list)
 
@@ -74,10 +75,9 @@ def up(
             broker_url=services.broker_url,
         )
         first_key = ensure_key(services.database_url, settings)
-        children = _children(host=host, api_port=api_port, ui_port=ui_port)
-        environment = _environment(services, addresses)
+        children = _children(services, addresses, host=host, api_port=api_port, ui_port=ui_port)
         with ExitStack() as stack:
-            stack.enter_context(_running(children, environment=environment, logs=home / "logs"))
+            stack.enter_context(_running(children, logs=home / "logs"))
             _wait_until_ready(addresses, children, logs=home / "logs", stopping=stopping)
             stack.enter_context(_announced(home, addresses))
             say(f"UI   {addresses.ui_url or 'not started (--no-ui)'}")
@@ -85,18 +85,19 @@ def up(
             say(f"Data {home}")
             if first_key is not None:
                 say(f"Admin key (shown once): {first_key}")
+            else:
+                say("Sign in with one of your keys; `rlsd keys create NAME` makes another.")
             say("Stop with Ctrl-C or `rlsd down`.")
-            _watch(children, environment=environment, logs=home / "logs", stopping=stopping)
+            _watch(children, logs=home / "logs", stopping=stopping)
 
 
 def running_application(home: Path) -> Addresses | None:
     """The application that uses this data folder now, if there is one."""
     try:
         addresses = Addresses(**json.loads((home / "running.json").read_text()))
-        os.kill(addresses.pid, 0)
     except (OSError, ValueError, TypeError):
         return None
-    return addresses
+    return addresses if holder(home) == addresses.pid else None
 
 
 def ensure_key(database_url: str, settings: Settings) -> str | None:
@@ -120,34 +121,31 @@ def require_free_port(host: str, port: int, *, name: str, option: str) -> None:
             ) from None
 
 
-def _children(*, host: str, api_port: int, ui_port: int | None) -> list[Child]:
+def _children(
+    services: Services, addresses: Addresses, *, host: str, api_port: int, ui_port: int | None
+) -> list[Child]:
+    """What runs beside this process. The UI gets no word of database and broker: it speaks to the API alone."""
+    ours = {"RLSD_ADMIN_KEY", "DATABASE_URL", "BROKER_URL"}
+    outside = {name: value for name, value in os.environ.items() if name not in ours}
+    outside |= {"RLSD_API_URL": addresses.api_url, "PYTHONUNBUFFERED": "1"}
+    inside = outside | {"DATABASE_URL": services.database_url, "BROKER_URL": services.broker_url}
     children = [
-        Child("api", ["backend.cli", "api", "--host", host, "--port", str(api_port)]),
-        Child("worker-train", ["backend.cli", "worker", "--queue", "train"]),
-        Child("worker-check", ["backend.cli", "worker", "--queue", "check"]),
+        Child("api", ["backend.cli", "api", "--host", host, "--port", str(api_port)], inside),
+        Child("worker-train", ["backend.cli", "worker", "--queue", "train"], inside),
+        Child("worker-check", ["backend.cli", "worker", "--queue", "check"], inside),
     ]
     if ui_port is not None:
-        children.append(Child("ui", ["backend.cli", "ui", "--host", host, "--port", str(ui_port)]))
+        children.append(Child("ui", ["backend.cli", "ui", "--host", host, "--port", str(ui_port)], outside))
     return children
 
 
-def _environment(services: Services, addresses: Addresses) -> Mapping[str, str]:
-    secrets = {"RLSD_ADMIN_KEY"}
-    return {name: value for name, value in os.environ.items() if name not in secrets} | {
-        "DATABASE_URL": services.database_url,
-        "BROKER_URL": services.broker_url,
-        "RLSD_API_URL": addresses.api_url,
-        "PYTHONUNBUFFERED": "1",
-    }
-
-
 @contextmanager
-def _running(children: list[Child], *, environment: Mapping[str, str], logs: Path) -> Iterator[None]:
+def _running(children: list[Child], *, logs: Path) -> Iterator[None]:
     """All children started; at the end stopped together, the last started first."""
-    logs.mkdir(exist_ok=True)
+    logs.mkdir(mode=0o700, exist_ok=True)
     try:
         for child in children:
-            _start(child, environment=environment, logs=logs)
+            _start(child, logs=logs)
         yield
     finally:
         for child in reversed(children):
@@ -158,22 +156,22 @@ def _running(children: list[Child], *, environment: Mapping[str, str], logs: Pat
                 stop(child.process, grace_s=STOP_GRACE_S)
 
 
-def _start(child: Child, *, environment: Mapping[str, str], logs: Path) -> None:
+def _start(child: Child, *, logs: Path) -> None:
     with (logs / f"{child.name}.log").open("ab") as log:
         child.process = start_module(
-            child.arguments, environment=environment, output=log, parent_death=signal.SIGTERM, cwd=REPOSITORY
+            child.arguments, environment=child.environment, output=log, parent_death=signal.SIGTERM, cwd=REPOSITORY
         )
     child.starts.append(time.monotonic())
 
 
-def _watch(children: list[Child], *, environment: Mapping[str, str], logs: Path, stopping: Callable[[], bool]) -> None:
+def _watch(children: list[Child], *, logs: Path, stopping: Callable[[], bool]) -> None:
     while not stopping():
         for child in children:
-            _revive(child, environment=environment, logs=logs)
+            _revive(child, logs=logs)
         time.sleep(LOOK_S)
 
 
-def _revive(child: Child, *, environment: Mapping[str, str], logs: Path) -> None:
+def _revive(child: Child, *, logs: Path) -> None:
     """Start the child again if it has ended. Raises AppError when it ends too often."""
     assert child.process is not None
     if child.process.poll() is None:
@@ -185,7 +183,7 @@ def _revive(child: Child, *, environment: Mapping[str, str], logs: Path) -> None
             f"The {child.name} process keeps ending (exit code {child.process.returncode}); its last lines in "
             f"{logs / child.name}.log:\n{_last_lines(logs / f'{child.name}.log')}"
         )
-    _start(child, environment=environment, logs=logs)
+    _start(child, logs=logs)
 
 
 def _wait_until_ready(addresses: Addresses, children: list[Child], *, logs: Path, stopping: Callable[[], bool]) -> None:

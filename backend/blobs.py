@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Iterator
 
-from sqlalchemy import delete, exists, insert, or_, select, update
+from sqlalchemy import delete, exists, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
@@ -43,6 +43,7 @@ def put(session: Session, pieces: Iterable[bytes]) -> Blob:
         size_bytes += len(chunk)
         session.execute(insert(BlobChunk).values(sha256=provisional, number=number, data=chunk))
     sha256 = digest.hexdigest()
+    _alone_with(session, sha256)
     stored = session.execute(
         upsert(Blob)
         .values(sha256=sha256, size_bytes=size_bytes, created_at=utc_now())
@@ -72,9 +73,15 @@ def read(session: Session, sha256: str) -> bytes:
 
 def drop_unused(session: Session, sha256: str) -> None:
     """Delete the blob unless a file, checkpoint or adapter still names it."""
+    _alone_with(session, sha256)
     used = or_(
         exists().where(File.sha256 == sha256),
         exists().where(Checkpoint.sha256 == sha256),
         exists().where(Job.adapter_sha256 == sha256),
     )
     session.execute(delete(Blob).where(Blob.sha256 == sha256, ~used).execution_options(synchronize_session=False))
+
+
+def _alone_with(session: Session, sha256: str) -> None:
+    """Until this transaction ends, nobody else stores or drops these bytes: one may drop what the other just found."""
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(sha256, 0))))

@@ -57,7 +57,7 @@ def up(
 def down(timeout_s: Annotated[float, typer.Option(help="Seconds to wait for its end.")] = 60.0) -> None:
     """Stop the application that uses RLSD_HOME."""
     from backend.application import running_application
-    from backend.embedded import in_use
+    from backend.embedded import holder
     from backend.settings import settings
 
     running = running_application(settings().home)
@@ -66,7 +66,7 @@ def down(timeout_s: Annotated[float, typer.Option(help="Seconds to wait for its 
         return
     os.kill(running.pid, signal.SIGTERM)
     deadline = time.monotonic() + timeout_s
-    while in_use(settings().home):
+    while holder(settings().home) is not None:
         if time.monotonic() > deadline:
             raise AppError(f"The application (process {running.pid}) did not stop within {timeout_s:g} s.")
         time.sleep(0.1)

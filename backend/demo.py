@@ -20,7 +20,8 @@ import typer
 from backend.application import Addresses, running_application
 from backend.client import Client
 from backend.db.engine import transaction
-from backend.db.keys import create_key
+from backend.db.keys import create_key, find_valid_key, new_secret, revoke_named
+from backend.embedded import prepare_home
 from backend.errors import AppError
 from backend.jobs.lifecycle import TERMINAL, JobState
 from backend.settings import REPOSITORY, settings
@@ -30,6 +31,7 @@ REASONING_GYM = REPOSITORY / "examples" / "reasoning_gym"
 """A few small steps of arithmetic: enough to see a larger model train without a GPU."""
 START_TIMEOUT_S = 90.0
 LOOK_S = 1.0
+KEY_NAME = "demo"
 
 
 def demo(
@@ -43,9 +45,8 @@ def demo(
 ) -> None:
     """Take a file and a verifier through the API, the queue, the sandbox and RLSD to a better model."""
     started = time.monotonic()
-    addresses, model_name = _application(model)
-    with transaction(addresses.database_url) as session:
-        _, secret = create_key(session, name="demo")
+    secret = new_secret()
+    addresses, model_name = _application(model, secret=secret)
     print(f"UI {addresses.ui_url}   API {addresses.api_url}/docs   key {secret}", flush=True)
     with Client(addresses.api_url, secret) as client:
         folder = example or (STARTER if model_name == "starter" else REASONING_GYM)
@@ -60,26 +61,29 @@ def demo(
         print(json.dumps(_summary(client, finished, output=output, sha256=sha256, seconds=time.monotonic() - started)))
 
 
-def _application(model: str) -> tuple[Addresses, str]:
-    """A running application that knows the model, and the model's name there."""
+def _application(model: str, *, secret: str) -> tuple[Addresses, str]:
+    """A running application that knows the model and takes `secret` as the demo's one key; the model's name there."""
     folder = Path(model)
     name = folder.resolve().name if folder.is_dir() else model
+    models = {name: str(folder.resolve())} if folder.is_dir() else {}
     running = running_application(settings().home)
     if running is None:
-        running = _start_application({name: str(folder.resolve())} if folder.is_dir() else {})
-    elif folder.is_dir():
-        with transaction(running.database_url) as session:
-            _, secret = create_key(session, name="demo")
-        with Client(running.api_url, secret) as client:
-            if name not in {known["id"] for known in client.get("/v1/models")["data"]}:
-                raise AppError(f"The running application does not know {model}: stop it (`rlsd down`), try again.")
+        running = _start_application(models, secret=secret)
+    with transaction(running.database_url) as session:
+        revoke_named(session, KEY_NAME)
+        if find_valid_key(session, secret) is None:
+            create_key(session, name=KEY_NAME, secret=secret)
+    with Client(running.api_url, secret) as client:
+        if models and name not in {known["id"] for known in client.get("/v1/models")["data"]}:
+            raise AppError(f"The running application does not know {model}: stop it (`rlsd down`), try again.")
     return running, name
 
 
-def _start_application(models: dict[str, str]) -> Addresses:
+def _start_application(models: dict[str, str], *, secret: str) -> Addresses:
     home = settings().home
-    home.mkdir(parents=True, exist_ok=True)
+    prepare_home(home)
     log = home / "up.log"
+    log.touch(mode=0o600)
     ports = ["--api-port", str(free_port(8000)), "--ui-port", str(free_port(8501))]
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -88,7 +92,7 @@ def _start_application(models: dict[str, str]) -> Addresses:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env=os.environ | {"RLSD_MODELS": json.dumps(settings().models | models)},
+            env=os.environ | {"RLSD_MODELS": json.dumps(settings().models | models), "RLSD_ADMIN_KEY": secret},
         )
     print(f"starting the application (data in {home}) ...", flush=True)
     deadline = time.monotonic() + START_TIMEOUT_S
@@ -160,7 +164,7 @@ def _watched(client: Client, job_id: str) -> dict[str, Any]:
             shown = step["step"]
             if shown % 10 == 0 or job["x_progress"]["max_steps"] <= 10:
                 print(f"  step {shown}/{job['x_progress']['max_steps']}  {_figures(step['values'])}", flush=True)
-        if job["status"] in TERMINAL:
+        if job["status"] in TERMINAL | {JobState.PAUSED}:
             return job
         time.sleep(LOOK_S)
 
@@ -170,7 +174,8 @@ def _new_steps(client: Client, job_id: str, *, shown: int) -> Iterator[dict[str,
 
 
 def _figures(values: dict[str, float]) -> str:
-    return f"reward {values['reward_mean']:.2f}  mixed groups {values['groups_mixed']:.0%}  {values['step_s']:.2f} s"
+    reward = f"{values['reward_mean']:.2f}" if "reward_mean" in values else "none scored"
+    return f"reward {reward}  mixed groups {values['groups_mixed']:.0%}  {values['step_s']:.2f} s"
 
 
 def _summary(client: Client, job: dict[str, Any], *, output: Path, sha256: str, seconds: float) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """A real PostgreSQL 18 and a real Valkey 9 from pip wheels, for one machine (DESIGN 3).
 
-Both listen on unix sockets inside the data folder only, so whoever may enter the folder may reach them and nobody else.
+Both listen on unix sockets in folders that only the user who started them may enter (as root, PostgreSQL runs as a user
+of its own, and only root and that user may).
 Not covered: Windows, and several machines (set DATABASE_URL and BROKER_URL for those).
 """
 
 import atexit
 import fcntl
 import os
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -24,6 +26,7 @@ from backend.errors import AppError
 
 POSTGRES_VERSION = 18
 DATABASE = "rlsd"
+LOCK_TRIES = 10
 SOCKET_PATH_LIMIT = 100
 """Longest path of a unix socket, in bytes (the kernel takes 107; Postgres adds a lock file's suffix)."""
 
@@ -54,7 +57,7 @@ def embedded_services(
 def prepare_home(home: Path) -> Path:
     home = home.absolute()
     try:
-        home.mkdir(parents=True, exist_ok=True)
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
         probe = home / ".write-probe"
         probe.touch()
         probe.unlink()
@@ -72,26 +75,43 @@ def prepare_home(home: Path) -> Path:
 
 
 @contextmanager
-def locked(home: Path) -> Iterator[IO[str]]:
-    """Hold the folder: two applications on one data folder would stop each other's services."""
+def locked(home: Path) -> Iterator[None]:
+    """Hold the folder, with this process named in the lock file: two applications would stop each other's services."""
     with (home / "lock").open("a+") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock_soon(lock)
         except BlockingIOError:
             raise AppError(
                 f"The data folder {home} is in use by a running application: stop it with `rlsd down`, "
                 "or set RLSD_HOME to another folder."
             ) from None
-        yield lock
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
 
 
-def in_use(home: Path) -> bool:
-    """Whether an application still holds the folder."""
+def _lock_soon(lock: IO[str]) -> None:
+    """Whoever asks whether the folder is in use holds the lock for a moment: try again before giving up."""
+    for _ in range(LOCK_TRIES):
+        with suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(0.05)
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def holder(home: Path) -> int | None:
+    """The process that holds the folder now, if there is one."""
     try:
-        with locked(home):
-            return False
-    except AppError:
-        return True
+        with (home / "lock").open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return int(lock.read() or 0) or None
+    except (OSError, ValueError):
+        return None
+    return None
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from backend.jobs.spec import JobRequest, first_problem, resolve_settings
 from backend.verifiers.record import ScoreRecord
 from backend.verifiers.specs import parse_spec, spec_hash
 from worker.engine import loop
-from worker.engine.checkpoint import Checkpoint
+from worker.engine.checkpoint import Checkpoint, unpack
 from worker.engine.report import EvaluationReport, StepReport
 from worker.engine.types import Ending, Wish
 from worker.export import write_adapter_zip
@@ -38,12 +38,25 @@ class FolderObserver:
     def __init__(self, folder: Path, *, max_steps: int) -> None:
         self.folder = folder
         self.max_steps = max_steps
-        self.evaluations: list[EvaluationReport] = []
+        self.evaluations: list[dict[str, Any]] = []
         self.steps = 0
 
     @property
     def checkpoint_path(self) -> Path:
         return self.folder / "checkpoint.safetensors"
+
+    def resumed(self) -> bytes:
+        """The newest checkpoint; lines that were written beyond it are forgotten. AppError when there is none."""
+        if not self.checkpoint_path.exists():
+            raise AppError(f"There is no checkpoint in {self.folder} to go on from: leave out --resume.")
+        data = self.checkpoint_path.read_bytes()
+        self.steps = unpack(data).step
+        for name in ("metrics.jsonl", "rollouts.jsonl", "evaluations.jsonl"):
+            kept = [line for line in self._lines(name) if line["step"] <= self.steps and line.get("phase") != "trained"]
+            (self.folder / name).write_text("".join(json.dumps(line) + "\n" for line in kept))
+        self.evaluations = self._lines("evaluations.jsonl")
+        print(f"going on from the checkpoint of step {self.steps}", flush=True)
+        return data
 
     def wish(self) -> Wish:
         return Wish.CONTINUE
@@ -65,10 +78,12 @@ class FolderObserver:
                     "advantage": rollout.advantage,
                 },
             )
-        print(f"step {report.step}/{self.max_steps}  reward {report.metrics['reward_mean']:.3f}", flush=True)
+        reward = report.metrics.get("reward_mean")
+        shown = "none scored" if reward is None else f"{reward:.3f}"
+        print(f"step {report.step}/{self.max_steps}  reward {shown}", flush=True)
 
     def evaluation(self, report: EvaluationReport) -> None:
-        self.evaluations.append(report)
+        self.evaluations.append(asdict(report))
         self._append("evaluations.jsonl", asdict(report))
         print(
             f"{report.phase}: {report.mean:.3f} [{report.low:.3f}, {report.high:.3f}] "
@@ -84,6 +99,10 @@ class FolderObserver:
     def event(self, *, level: str, code: str, message: str) -> None:
         print(f"{level}: {message} ({code})", flush=True)
 
+    def _lines(self, name: str) -> list[dict[str, Any]]:
+        path = self.folder / name
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
     def _append(self, name: str, line: dict[str, Any]) -> None:
         with (self.folder / name).open("a") as file:
             file.write(json.dumps(line) + "\n")
@@ -97,6 +116,7 @@ def train(
         Path | None, typer.Option(help="A .py file or a grader's JSON, where the job holds no grader.", exists=True)
     ] = None,
     validation: Annotated[Path | None, typer.Option(help="Held-out rows.", exists=True)] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in the output folder.")] = False,
     model: Annotated[str | None, typer.Option(help="Name, hub id or folder; replaces the job's model.")] = None,
 ) -> None:
     """Run one job in the foreground, without any service."""
@@ -112,14 +132,16 @@ def train(
     grader = parse_spec(request.method.reinforcement.grader)
     seed = DEFAULT_SEED if request.seed is None else request.seed
     output.mkdir(parents=True, exist_ok=True)
-    if any(output.iterdir()):
-        raise AppError(f"The folder {output} is not empty: choose another with --output.")
+    if any(output.iterdir()) and not resume:
+        raise AppError(f"The folder {output} is not empty: choose another with --output, or go on with --resume.")
     use_threads()
-    settings = engine_settings(spec, seed=seed)
     tasks, held_out = tasks_of(rows, spec=spec, seed=seed, validation=validation_rows)
+    spec = resolve_settings(request.method.reinforcement, row_count=len(tasks))  # passes count what is trained on
+    settings = engine_settings(spec, seed=seed)
     policy = load(request.model, settings=settings)
     observer = FolderObserver(output, max_steps=spec.max_steps)
     with Sandbox(Limits()) as sandbox:
+        box = sandbox.identity()
         ending = loop.run(
             settings,
             policy=policy,
@@ -127,7 +149,7 @@ def train(
             held_out=held_out,
             reward=sandboxed_reward(sandbox, grader),
             observer=observer,
-            resume=None,
+            resume=observer.resumed() if resume else None,
         )
     if ending is not Ending.DONE:
         raise AppError(f"The job ended early: {ending}. See the lines above.")
@@ -145,8 +167,9 @@ def train(
             commit=getattr(policy.model.config, "_commit_hash", None),
         ),
         settings=spec.model_dump(mode="json", by_alias=True),
-        evaluations=[{k: v for k, v in asdict(e).items() if k != "per_question"} for e in observer.evaluations],
+        evaluations=[{k: v for k, v in e.items() if k != "per_question"} for e in observer.evaluations],
         steps=observer.steps,
+        sandbox=box,
     )
     adapter = output / "adapter.zip"
     write_adapter_zip(policy, adapter, base_model=base_name(manifest), manifest=manifest)

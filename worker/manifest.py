@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from backend.settings import REPOSITORY
+from backend.settings import settings as environment
 
 PACKAGES = ("torch", "transformers", "peft", "safetensors", "numpy", "scipy")
 FORMAT = 1
+BASE_FILES = ("*.json", "*.jinja", "*.safetensors", "*.gguf")
+"""Configuration, tokenizer, chat template and weights of a base model in a folder."""
 
 
 def build_manifest(
@@ -21,6 +24,7 @@ def build_manifest(
     settings: Mapping[str, Any],
     evaluations: list[Mapping[str, Any]],
     steps: int,
+    sandbox: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The content of `manifest.json`; all values are JSON."""
     return {
@@ -32,6 +36,8 @@ def build_manifest(
         "settings": dict(settings),
         "steps": steps,
         "evaluations": [dict(evaluation) for evaluation in evaluations],
+        "sandbox": dict(sandbox),
+        "torch_threads": environment().torch_threads,
         "code": {"version": version("rlsd-workbench"), "sha256": source_sha256()},
         "packages": {name: version(name) for name in PACKAGES},
     }
@@ -43,11 +49,11 @@ def source_sha256(root: Path = REPOSITORY) -> str:
 
 
 def base_model_identity(model: str, *, source: str, commit: str | None) -> dict[str, Any]:
-    """How to find the base again: the hub's commit, or the hash of a folder's configuration and weights."""
+    """How to find the base again: the hub's commit, or the hash of a folder's files (`BASE_FILES`)."""
     folder = Path(source)
     if not folder.is_dir():
         return {"name": model, "hub_id": source, "commit": commit}
-    return {"name": model, "sha256": folder_sha256(folder, patterns=("config.json", "*.safetensors", "*.gguf"))}
+    return {"name": model, "sha256": folder_sha256(folder, patterns=BASE_FILES)}
 
 
 def base_name(manifest: Mapping[str, Any]) -> str:

@@ -33,7 +33,9 @@ class DatabaseObserver:
 
     def wish(self) -> Wish:
         with transaction() as session:
-            wish = held_job(session, self.lease).wish
+            job = held_job(session, self.lease)
+            job.progress_at = utc_now()  # asked between steps and within evaluations: the trainer is alive
+            wish = job.wish
         if wish == JobWish.CANCEL:
             return Wish.CANCEL
         return Wish.PAUSE if wish == JobWish.PAUSE or self.stopping() else Wish.CONTINUE
@@ -58,7 +60,7 @@ class DatabaseObserver:
         with transaction() as session:
             job = held_job(session, self.lease)
             job.progress_at = now = utc_now()
-            session.add(
+            session.merge(
                 Evaluation(job_id=job.id, step=report.step, phase=report.phase, created_at=now, result=asdict(report))
             )
             events.record(

@@ -72,5 +72,4 @@ def _task(row: NormalRow) -> Task:
         answer=row.reference.answer,
         solution=row.reference.solution,
         item=row.item,
-        row_hash=row.row_hash,
     )

@@ -16,6 +16,7 @@ from typing import IO
 
 import structlog
 from sqlalchemy import select
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
 from backend.db.base import utc_now
@@ -24,7 +25,7 @@ from backend.db.jobs import Job
 from backend.db.training import Step
 from backend.jobs import control, events
 from backend.jobs.lease import Lease, LeaseLostError, claim, held_job, renew
-from backend.jobs.lifecycle import Wish
+from backend.jobs.lifecycle import JobState, Wish
 from backend.processes import start_module, stop
 from backend.settings import settings
 
@@ -34,6 +35,8 @@ LOOK_S = 0.2
 """Seconds between two looks at the trainer."""
 KILL_GRACE_S = 10.0
 """Seconds between SIGTERM and SIGKILL."""
+GRACE_STEPS = 3
+"""Usual steps that a trainer may take to obey a wish, where that is more than the settings' grace."""
 HANG_STEPS = 20
 """A trainer without progress for this many usual steps counts as hung (settings give the least time)."""
 LAST_BYTES = 8_000
@@ -62,39 +65,45 @@ def supervise(job_id: str, *, leaving: Callable[[], bool]) -> bool:
             why = _watch(trainer, lease, leaving=leaving)
         finally:
             stop(trainer, grace_s=KILL_GRACE_S)
-        _settle(lease, why=why or _end_in_words(trainer.returncode), output=output)
+        _settle(lease, why=why or _end_in_words(trainer.returncode), orderly=leaving(), output=output)
     return True
 
 
 def _watch(trainer: Popen[bytes], lease: Lease, *, leaving: Callable[[], bool]) -> str | None:
     """Wait for the trainer's end, renewing the lease. A sentence when it has to be killed."""
     next_renewal = 0.0
-    unheeded_since: float | None = None
+    grace_s = settings().stop_grace_s
+    asked_at: float | None = None
     told_to_leave = False
     while trainer.poll() is None:
         now = time.monotonic()
         if leaving() and not told_to_leave:
             trainer.send_signal(signal.SIGTERM)
-            told_to_leave = True
+            told_to_leave, asked_at = True, now
         if now >= next_renewal:
+            next_renewal = now + settings().heartbeat_s
             try:
                 with transaction() as session:
                     wish = renew(session, lease, lease_s=settings().lease_s)
-                    hung_s = _hung_for(session.get_one(Job, lease.job_id), _usual_step_s(session, lease))
+                    usual_step_s = _usual_step_s(session, lease)
+                    hung_s = _hung_for(session.get_one(Job, lease.job_id), usual_step_s)
             except LeaseLostError:
                 return "The lease was lost."
-            next_renewal = now + settings().heartbeat_s
+            except (OperationalError, InterfaceError):
+                log.warning("database away, lease not renewed", job=lease.job_id)
+                continue
             if hung_s is not None:
                 return f"The trainer made no progress for {hung_s:.0f} s."
-            asked = wish is not Wish.RUN or told_to_leave
-            unheeded_since = (unheeded_since or now) if asked else None
-        if unheeded_since is not None and now - unheeded_since > settings().stop_grace_s:
-            return f"The trainer did not stop within {settings().stop_grace_s:.0f} s."
+            if wish is not Wish.RUN and asked_at is None:
+                asked_at = now
+            grace_s = max(settings().stop_grace_s, GRACE_STEPS * usual_step_s)
+        if asked_at is not None and now - asked_at > grace_s:
+            return f"The trainer did not stop within {grace_s:.0f} s."
         time.sleep(LOOK_S)
     return None
 
 
-def _settle(lease: Lease, *, why: str, output: IO[bytes]) -> None:
+def _settle(lease: Lease, *, why: str, orderly: bool, output: IO[bytes]) -> None:
     """The trainer is gone. If it has not written its end, do it here, with its last lines."""
     try:
         with transaction() as session:
@@ -102,7 +111,7 @@ def _settle(lease: Lease, *, why: str, output: IO[bytes]) -> None:
             events.record(
                 session, job.id, code="trainer.lost", message=why, level="warn", data={"output": _last_lines(output)}
             )
-            control.put_back(session, job, why=why)
+            control.put_back(session, job, why=why, orderly=orderly)
     except LeaseLostError:
         log.info("job ended", job=lease.job_id, fence=lease.fence)
 
@@ -127,7 +136,7 @@ def _usual_step_s(session: Session, lease: Lease) -> float:
 
 def _hung_for(job: Job, usual_step_s: float) -> float | None:
     """Seconds without progress, if they are too many to be a slow step."""
-    if job.progress_at is None:
+    if job.progress_at is None or job.state == JobState.VALIDATING:  # a large model may take long to arrive
         return None
     silent_s = (utc_now() - job.progress_at).total_seconds()
     return silent_s if silent_s > max(settings().hang_s, HANG_STEPS * usual_step_s) else None

@@ -4,7 +4,6 @@ import threading
 
 import structlog
 from celery.signals import worker_ready, worker_shutting_down
-from sqlalchemy.exc import SQLAlchemyError
 
 from backend import checks
 from backend.db.engine import transaction
@@ -46,10 +45,11 @@ def leave(**_: object) -> None:
 
 def sweep_until_leaving() -> None:
     while True:
-        try:
-            with transaction() as session:
-                control.sweep(session)
-        except SQLAlchemyError:
-            log.exception("sweep failed, trying again")
+        for work in (control.sweep, control.nudge_waiting, checks.forget_old):
+            try:
+                with transaction() as session:
+                    work(session)
+            except Exception:
+                log.exception("sweep failed, trying again", work=work.__name__)
         if leaving.wait(settings().sweep_s):
             return

@@ -16,6 +16,8 @@ from typing import Any
 import structlog
 import torch
 from sqlalchemy import select
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.orm import Session
 
 from backend import blobs
 from backend.datasets.rows import load_rows
@@ -25,7 +27,7 @@ from backend.db.files import File
 from backend.db.jobs import Job
 from backend.db.training import Evaluation
 from backend.errors import AppError
-from backend.jobs import control
+from backend.jobs import control, events
 from backend.jobs.lease import Lease, LeaseLostError, held_job
 from backend.jobs.lifecycle import JobState
 from backend.jobs.spec import RlsdSettings
@@ -48,6 +50,10 @@ OUT_OF_MEMORY = (
     "then max_completion_tokens, num_generations or batch_size."
 )
 
+VERIFIER_FAULTS = "Paused: too many verdicts were errors or timeouts. Mend the verifier, or raise max_error_share."
+LAST_CHARACTERS = 8_000
+"""Of a crash's traceback, that are kept."""
+
 
 @dataclass(slots=True)
 class StopSignal:
@@ -69,6 +75,9 @@ def main(arguments: list[str]) -> int:
         train(lease, stop=stop)
     except LeaseLostError:
         log.warning("lease lost, stopping", job=job_id, fence=lease.fence)
+        return 1
+    except (OperationalError, InterfaceError):
+        traceback.print_exc()  # the database is away: no fault of the job's, which goes back to the queue
         return 1
     except Exception as error:  # noqa: BLE001 - the edge of the process: every fault becomes a classified end
         traceback.print_exc()
@@ -100,29 +109,30 @@ def train(lease: Lease, *, stop: StopSignal) -> None:
             observer=DatabaseObserver(lease, stopping=lambda: stop.received),
             resume=resume,
         )
-    _end(lease, ending, policy=policy, stop=stop)
+        box = sandbox.identity()
+    _end(lease, ending, policy=policy, box=box, stop=stop)
 
 
-def _end(lease: Lease, ending: Ending, *, policy: Policy, stop: StopSignal) -> None:
+def _end(lease: Lease, ending: Ending, *, policy: Policy, box: Json, stop: StopSignal) -> None:
     if ending is Ending.DONE:
-        _succeed(lease, policy)
+        _succeed(lease, policy, box=box)
         return
     with transaction() as session:
         job = held_job(session, lease)
         if ending is Ending.CANCELLED:
             control.finish(session, lease, JobState.CANCELLED)
         elif ending is Ending.VERIFIER_FAULTS:
-            control.stop_for_faults(session, lease)
+            control.rest(session, lease, fault=VERIFIER_FAULTS)
         elif stop.received:
-            control.put_back(session, job, why="The worker was stopped.")
+            control.put_back(session, job, why="The worker was stopped.", orderly=True)
         else:
-            control.finish(session, lease, JobState.PAUSED)
+            control.rest(session, lease)
 
 
-def _succeed(lease: Lease, policy: Policy) -> None:
+def _succeed(lease: Lease, policy: Policy, *, box: Json) -> None:
     with transaction() as session:
         job = held_job(session, lease)
-        manifest = _manifest(session, job, policy)
+        manifest = _manifest(session, job, policy, box=box)
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "adapter.zip"
         write_adapter_zip(policy, path, base_model=base_name(manifest), manifest=manifest)
@@ -135,7 +145,7 @@ def _succeed(lease: Lease, policy: Policy) -> None:
             control.finish(session, lease, JobState.SUCCEEDED)
 
 
-def _manifest(session: Any, job: Job, policy: Policy) -> dict[str, Any]:
+def _manifest(session: Session, job: Job, policy: Policy, *, box: Json) -> dict[str, Any]:
     def file_facts(file_id: str | None) -> Json | None:
         file = None if file_id is None else session.get_one(File, file_id)
         return None if file is None else {"filename": file.filename, "sha256": file.sha256, "rows": file.row_count}
@@ -157,6 +167,7 @@ def _manifest(session: Any, job: Job, policy: Policy) -> dict[str, Any]:
         settings=job.spec,
         evaluations=[{k: v for k, v in result.items() if k != "per_question"} for result in evaluations],
         steps=job.step,
+        sandbox=box,
     )
 
 
@@ -166,12 +177,21 @@ def _fail(lease: Lease, error: Exception) -> int:
         fault: Json = {"code": "out_of_memory", "message": OUT_OF_MEMORY, "param": "x_rlsd.micro_batch_tokens"}
     elif isinstance(error, AppError):
         fault = {"code": error.code or "invalid_value", "message": error.message, "param": error.param}
-    elif isinstance(error, ValueError | OSError):
+    elif isinstance(error, ValueError):
         fault = {"code": "invalid_setting", "message": str(error), "param": None}
     else:
         fault = {"code": "crash", "message": f"The trainer crashed: {type(error).__name__}: {error}", "param": None}
     try:
         with transaction() as session:
+            trace = "".join(traceback.format_exception(error))[-LAST_CHARACTERS:].replace("\x00", "\ufffd")
+            events.record(
+                session,
+                lease.job_id,
+                code="trainer.fault",
+                message=f"The trainer met {type(error).__name__}.",
+                level="error",
+                data={"traceback": trace},
+            )
             control.finish(session, lease, JobState.FAILED, error=fault)
     except LeaseLostError:
         return 1

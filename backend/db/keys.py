@@ -4,7 +4,7 @@ import hashlib
 import secrets
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from backend.db.base import Base, utc_now
@@ -30,9 +30,13 @@ def hash_key(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
+def new_secret() -> str:
+    return f"rlsd-{secrets.token_urlsafe(32)}"
+
+
 def create_key(session: Session, *, name: str, secret: str | None = None) -> tuple[ApiKey, str]:
     """A new key and its secret, which is not stored and cannot be shown again."""
-    secret = secret or f"rlsd-{secrets.token_urlsafe(32)}"
+    secret = secret or new_secret()
     key = ApiKey(
         id=new_id("key"), name=name, prefix=secret[:SHOWN_CHARACTERS], sha256=hash_key(secret), created_at=utc_now()
     )
@@ -43,6 +47,11 @@ def create_key(session: Session, *, name: str, secret: str | None = None) -> tup
 
 def find_valid_key(session: Session, secret: str) -> ApiKey | None:
     return session.scalar(select(ApiKey).where(ApiKey.sha256 == hash_key(secret), ApiKey.revoked_at.is_(None)))
+
+
+def revoke_named(session: Session, name: str) -> None:
+    """All keys of this name become invalid at once."""
+    session.execute(update(ApiKey).where(ApiKey.name == name, ApiKey.revoked_at.is_(None)).values(revoked_at=utc_now()))
 
 
 def count_keys(session: Session) -> int:

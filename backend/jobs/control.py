@@ -32,7 +32,9 @@ MESSAGES = {
 
 
 def locked_job(session: Session, job_id: str) -> Job:
-    job = session.scalar(select(Job).where(Job.id == job_id).with_for_update())
+    job = session.scalar(
+        select(Job).where(Job.id == job_id).with_for_update().execution_options(populate_existing=True)
+    )
     if job is None:
         raise not_found("fine-tuning job", job_id)
     return job
@@ -110,27 +112,32 @@ def start_running(session: Session, lease: Lease) -> None:
 
 
 def finish(session: Session, lease: Lease, state: JobState, *, error: Json | None = None) -> Job:
-    """End (or pause) the job under its lease. `error` is `{code, message, param}` and goes with `failed`."""
+    """End the job under its lease. `error` is `{code, message, param}` and goes with `failed`."""
     job = held_job(session, lease)
-    if state == JobState.PAUSED:
-        job.wish = Wish.PAUSE
     job.error = error
     message = None if error is None else str(error["message"])
     move(session, job, state, message=message, level="error" if state == JobState.FAILED else "info")
     return job
 
 
-def stop_for_faults(session: Session, lease: Lease) -> Job:
-    """Pause: the verifier failed too often for its scores to mean anything. The engine's event says how often."""
+def rest(session: Session, lease: Lease, *, fault: str | None = None) -> Job:
+    """Pause the job under its lease, as wished or because of `fault`; a wish to cancel that came since wins."""
     job = held_job(session, lease)
-    job.wish = Wish.PAUSE
-    message = "Paused because too many verdicts were errors or timeouts: mend the verifier, or raise max_error_share."
-    move(session, job, JobState.PAUSED, message=message, level="error")
+    if job.wish == Wish.CANCEL:
+        move(session, job, JobState.CANCELLED)
+    else:
+        job.wish = Wish.PAUSE
+        move(session, job, JobState.PAUSED, message=fault, level="error" if fault else "info")
     return job
 
 
-def put_back(session: Session, job: Job, *, why: str) -> None:
-    """A worker was lost or is going away: end as was wished, give up after too many futile tries, else queue again."""
+def put_back(session: Session, job: Job, *, why: str, orderly: bool = False) -> None:
+    """A worker was lost or is going away: end as was wished, give up after too many futile tries, else queue again.
+
+    `orderly`: the worker was asked to go, which is no sign of a job that kills its trainers.
+    """
+    if orderly:
+        job.futile_claims = 0
     if job.wish == Wish.CANCEL:
         move(session, job, JobState.CANCELLED)
     elif job.wish == Wish.PAUSE:
@@ -148,18 +155,19 @@ def put_back(session: Session, job: Job, *, why: str) -> None:
 
 
 def sweep(session: Session) -> int:
-    """Nudge again for all that wait, if the broker holds no nudge any more; put back jobs whose lease has run out.
-
-    At most one sweep runs at a time. Returns the number of jobs put back.
-    """
+    """Put back jobs whose lease has run out; at most one sweep runs at a time. Returns how many were put back."""
     if not session.scalar(select(func.pg_try_advisory_xact_lock(SWEEP_LOCK))):
         return 0
-    if waiting(TRAIN_QUEUE) == 0:
-        for job in session.scalars(select(Job).where(Job.state == JobState.QUEUED).order_by(Job.created_at)):
-            enqueue(session, job)
     lost = session.scalars(
         select(Job).where(Job.state.in_(OWNED), Job.lease_until < func.now()).with_for_update(skip_locked=True)
     ).all()
     for job in lost:
         put_back(session, job, why=f"The worker {job.lease_owner} was lost.")
     return len(lost)
+
+
+def nudge_waiting(session: Session) -> None:
+    """Nudge again for all queued jobs, if the broker holds no nudge any more: it may have lost them."""
+    if waiting(TRAIN_QUEUE) == 0:
+        for job in session.scalars(select(Job).where(Job.state == JobState.QUEUED).order_by(Job.created_at)):
+            enqueue(session, job)

@@ -4,8 +4,8 @@ import re
 import secrets
 from collections.abc import Mapping
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, aliased
 
 from backend.db.base import utc_now
 from backend.db.files import DatasetRow, File
@@ -41,6 +41,7 @@ def create_job(session: Session, request: JobRequest, *, models: Mapping[str, st
                 param="validation_file",
             )
         validation = _require_file(session, request.validation_file, param="validation_file")
+        _require_disjoint(session, training, validation)
     reinforcement = request.method.reinforcement
     spec, verifier = resolve_grader(session, reinforcement.grader, param=GRADER)
     seed = secrets.randbelow(MAX_SEED) if request.seed is None else request.seed
@@ -98,6 +99,23 @@ def _require_file(session: Session, file_id: str, *, param: str) -> File:
     if file is None:
         raise AppError(f"No such file: '{file_id:.100}'.", code="file_not_found", param=param)
     return file
+
+
+def _require_disjoint(session: Session, training: File, validation: File) -> None:
+    """No row on both sides: a model is not measured on what it was trained on."""
+    other = aliased(DatasetRow)
+    shared = session.scalar(
+        select(func.count(func.distinct(DatasetRow.row_hash)))
+        .join(other, other.row_hash == DatasetRow.row_hash)
+        .where(DatasetRow.file_id == validation.id, other.file_id == training.id)
+    )
+    if shared:
+        raise AppError(
+            f"{shared} rows of the validation file '{validation.filename}' are also in the training file: a model is "
+            "not measured on what it was trained on. Take them out of one of the two.",
+            code="rows_shared",
+            param="validation_file",
+        )
 
 
 def _settings(

@@ -29,7 +29,7 @@ FOR_DOCS = os.environ.get("RLSD_SCREENSHOTS") == "1"
 Shoot = Callable[[Page, str], None]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stack(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a UI whose API has both kinds of workers behind it."""
     logs = tmp_path_factory.mktemp("logs")
@@ -46,7 +46,7 @@ def key(clean_database: Services) -> str:
         return create_key(session, name="browser")[1]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium")
     assert chromium, "These tests need a Chromium: install the package `chromium`."

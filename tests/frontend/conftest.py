@@ -13,7 +13,7 @@ from frontend.client import Client, new_connections
 from tests.frontend.servers import running_api
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def api_url(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with running_api(tmp_path_factory.mktemp("api") / "api.log") as url:
         yield url

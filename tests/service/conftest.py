@@ -50,9 +50,9 @@ class Api:
         form = {"purpose": "fine-tune"} | ({} if mapping is None else {"mapping": mapping})
         return self.http.post("/v1/files", data=form, files={"file": ("rows.jsonl", content)})
 
-    def dataset(self, count: int = 20) -> str:
+    def dataset(self, count: int = 20, *, first: int = 0) -> str:
         """The id of a stored file of `count` rows with question, answer and solution."""
-        rows = [{"question": f"{n} + {n}?", "answer": f"twice {n}\n#### {2 * n}"} for n in range(count)]
+        rows = [{"question": f"{n} + {n}?", "answer": f"twice {n}\n#### {2 * n}"} for n in range(first, first + count)]
         return str(answered(self.upload(*rows))["id"])
 
     def job(self, **changes: Any) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """Every route but health and docs wants a key that is known and was not revoked."""
 
+import re
 from datetime import timedelta
 
+import httpx
 import pytest
 from fastapi.routing import APIRoute
 from sqlalchemy import select, update
@@ -104,3 +106,12 @@ def test_an_upload_is_not_waited_for_before_the_caller_is_known(api: Api) -> Non
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/docs", "/openapi.json"])
 def test_health_and_docs_are_open(api: Api, path: str) -> None:
     assert api.bare.get(path).status_code == 200
+
+
+def test_the_documentation_fetches_nothing_from_elsewhere(api: Api) -> None:
+    page = httpx.get(f"{api.url}/docs").text
+    sources = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert sources
+    for source in sources:
+        assert source.startswith("/")
+        assert httpx.get(f"{api.url}{source}").status_code == 200

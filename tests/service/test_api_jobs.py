@@ -69,7 +69,7 @@ def test_passes_over_the_data_count_the_rows_that_are_trained_on(api: Api) -> No
     job = create(api, body)
     assert job["x_progress"]["max_steps"] == 2 * 30 / 4
     assert job["hyperparameters"] == {"n_epochs": 2, "batch_size": 4, "learning_rate_multiplier": "auto"}
-    with_file = create(api, {**body, "validation_file": api.dataset(count=2)})
+    with_file = create(api, {**body, "validation_file": api.dataset(count=2, first=1000)})
     assert with_file["x_progress"]["max_steps"] == 2 * 40 / 4
 
 
@@ -111,11 +111,18 @@ def test_a_model_is_not_measured_on_its_training_file(api: Api) -> None:
     assert refused(api.http.post("/v1/fine_tuning/jobs", json=body), status=400)["param"] == "validation_file"
 
 
+def test_rows_on_both_sides_are_refused_with_their_number(api: Api) -> None:
+    body = job_body(api.dataset(20), validation_file=api.dataset(10, first=15))
+    error = refused(api.http.post("/v1/fine_tuning/jobs", json=body), status=400)
+    assert error["param"] == "validation_file"
+    assert error["message"].startswith("5 rows of the validation file")
+
+
 @pytest.mark.parametrize(("training", "validation", "param"), [(2, None, "training_file"), (5, 1, "validation_file")])
 def test_too_few_rows_to_hold_out_are_refused(api: Api, training: int, validation: int | None, param: str) -> None:
     body = job_body(api.dataset(training))
     if validation is not None:
-        body["validation_file"] = api.dataset(validation)
+        body["validation_file"] = api.dataset(validation, first=1000)
     error = refused(api.http.post("/v1/fine_tuning/jobs", json=body), status=400, code="too_few_rows")
     assert error["param"] == param
 

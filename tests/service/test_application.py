@@ -95,6 +95,8 @@ def test_it_starts_whole_and_stops_without_leaving_anyone_behind(
         assert httpx.get(f"http://127.0.0.1:{ui_port}/_stcore/health").text == "ok"
         members = family(process, home)
         assert len(members) >= 6
+        ui = next(member for member in members if "streamlit" in " ".join(member.cmdline()))
+        assert not {"DATABASE_URL", "BROKER_URL"} & set(ui.environ())
         process.send_signal(goodbye)
         assert process.wait(60) == 0
     _, alive = psutil.wait_procs(members, timeout=5)
@@ -171,6 +173,17 @@ def test_a_second_application_on_the_same_folder_is_refused(home: Path, tmp_path
         assert "in use by a running application" in refused(home, "--api-port", str(free_port(0)), "--no-ui")
         addresses = json.loads((home / "running.json").read_text())
         assert addresses["ui_url"] is None
+
+
+def test_a_stale_address_is_not_mistaken_for_a_running_application(home: Path) -> None:
+    home.mkdir()
+    stranger = {"pid": os.getpid(), "api_url": "http://x", "ui_url": None, "database_url": "x", "broker_url": "x"}
+    (home / "running.json").write_text(json.dumps(stranger))
+    assert running_application(home) is None
+    down = subprocess.run(
+        [sys.executable, "-m", "backend.cli", "down"], env=environment(home), capture_output=True, text=True, check=True
+    )
+    assert "No application is running" in down.stdout
 
 
 def test_urls_replace_the_embedded_services(services: object, home: Path, tmp_path: Path) -> None:

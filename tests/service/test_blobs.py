@@ -1,6 +1,7 @@
 """Bytes in Postgres: what goes in comes out, once, and goes when nobody needs it."""
 
 import hashlib
+import threading
 
 import pytest
 from hypothesis import given
@@ -55,6 +56,33 @@ def test_bytes_go_with_their_last_user() -> None:
         session.flush()
         blobs.drop_unused(session, two.sha256)
         assert session.scalar(select(func.count()).select_from(BlobChunk)) == 0
+
+
+def test_bytes_stored_while_another_drops_them_are_there_afterwards() -> None:
+    with transaction() as session:
+        file = stored_file(session, b"fought over")
+    start = threading.Barrier(2)
+    kept: list[str] = []
+
+    def drop() -> None:
+        start.wait()
+        with transaction() as session:
+            session.delete(session.merge(file))
+            session.flush()
+            blobs.drop_unused(session, file.sha256)
+
+    def store() -> None:
+        start.wait()
+        with transaction() as session:
+            kept.append(stored_file(session, b"fought over").sha256)
+
+    threads = [threading.Thread(target=drop), threading.Thread(target=store)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with transaction() as session:
+        assert blobs.read(session, kept[0]) == b"fought over"
 
 
 @given(pieces=st.lists(st.binary(max_size=40)), size=st.integers(1, 16))

@@ -115,6 +115,8 @@ def test_a_sweep_leaves_living_leases_alone_and_does_not_pile_up_nudges() -> Non
     for _ in range(3):
         with transaction() as session:
             assert control.sweep(session) == 0
+        with transaction() as session:
+            control.nudge_waiting(session)
     assert state_of(owned) == JobState.VALIDATING
     assert state_of(queued) == JobState.QUEUED
     assert waiting(TRAIN_QUEUE) == 1
@@ -132,6 +134,28 @@ def test_a_wish_made_to_a_worker_that_died_is_granted_by_the_sweep(wish: Wish, e
     with transaction() as session:
         control.sweep(session)
     assert state_of(job_id) == end
+
+
+def test_a_cancel_that_comes_while_the_job_is_being_paused_wins() -> None:
+    job_id = new_job()
+    lease = claimed(job_id)
+    with transaction() as session:
+        control.start_running(session, lease)
+    with transaction() as session:
+        control.pause(session, job_id)
+    with transaction() as session:
+        control.cancel(session, job_id)
+    with transaction() as session:
+        assert control.rest(session, lease).state == JobState.CANCELLED
+
+
+def test_orderly_departures_are_no_sign_of_a_deadly_job() -> None:
+    job_id = new_job()
+    for _ in range(2 * control.FUTILE_CLAIMS_LIMIT):
+        lease = claimed(job_id)
+        with transaction() as session:
+            control.put_back(session, held_job(session, lease), why="The worker was stopped.", orderly=True)
+    assert state_of(job_id) == JobState.QUEUED
 
 
 def test_a_job_that_keeps_killing_its_trainer_is_given_up() -> None:

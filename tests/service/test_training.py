@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from backend import blobs
 from backend.db.engine import transaction
@@ -111,7 +111,7 @@ def test_a_verifier_that_always_fails_pauses_the_job_and_says_why(train_worker: 
     with transaction() as session:
         messages = session.scalars(select(JobEvent.message).where(JobEvent.job_id == job_id)).all()
     assert any("could not be scored" in message and "KeyError" in message for message in messages)
-    assert any("mend the verifier" in message for message in messages)
+    assert any("Mend the verifier" in message for message in messages)
 
 
 def test_a_model_that_cannot_be_loaded_fails_the_job_with_its_reason(train_worker: Path) -> None:
@@ -131,6 +131,17 @@ def test_a_worker_that_is_stopped_leaves_its_job_to_the_next(models: Path, tmp_p
     assert trainer_pid(job_id) is None
     with worker("train", models=models, log=log):
         assert ended(job_id).state == JobState.SUCCEEDED
+    assert counts(job_id)[0] == 60
+
+
+def test_a_job_outlives_the_loss_of_every_database_connection(train_worker: Path) -> None:
+    job_id = new_job(max_steps=60)
+    for step in (2, 10, 20):
+        wait_for(lambda at=step: job_now(job_id).step >= at, timeout_s=60, what=f"step {step}")
+        with transaction() as session:
+            others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+            session.execute(text(others + " AND backend_type = 'client backend'"))
+    assert ended(job_id).state == JobState.SUCCEEDED, train_worker.read_text()
     assert counts(job_id)[0] == 60
 
 

@@ -148,6 +148,21 @@ def test_a_bad_setting_is_one_sentence_and_leaves_no_adapter(
     assert not (tmp_path / "o" / "adapter.zip").exists()
 
 
+def test_it_goes_on_from_its_checkpoint_and_makes_the_same_adapter(
+    trained: tuple[Path, Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    model, whole, _ = trained
+    job, halves = job_file(tmp_path, max_steps=2), tmp_path / "halves"
+    arguments = ("--data", tmp_path / "rows.jsonl", "--output", halves, "--model", model)
+    assert rlsd_train(job, *arguments).returncode == 0
+    second = rlsd_train(job_file(tmp_path), *arguments, "--resume")
+    assert second.returncode == 0, second.stderr
+    assert "going on from the checkpoint of step 2" in second.stdout
+    assert (halves / "checkpoint.safetensors").read_bytes() == (whole / "checkpoint.safetensors").read_bytes()
+    for name in ("rollouts.jsonl", "evaluations.jsonl"):
+        assert len((halves / name).read_text().splitlines()) == len((whole / name).read_text().splitlines())
+
+
 def test_a_folder_with_results_is_not_written_over(
     trained: tuple[Path, Path, subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:

@@ -38,10 +38,19 @@ class Unpacked:
     step: int
     baseline: list[QuestionScores] | None
     """The evaluation before training, as it was packed."""
+    score: float | None
+    """Mean of the held-out evaluation at this step; None where there was none yet."""
     tensors: Mapping[str, Tensor]
 
 
-def pack(policy: Policy, optimizer: torch.optim.AdamW, *, step: int, baseline: list[QuestionScores] | None) -> bytes:
+def pack(
+    policy: Policy,
+    optimizer: torch.optim.AdamW,
+    *,
+    step: int,
+    baseline: list[QuestionScores] | None,
+    score: float | None,
+) -> bytes:
     """The state after `step` optimizer steps."""
     tensors = {}
     for name, parameter in policy.adapter(LIVE_ADAPTER).items():
@@ -51,7 +60,7 @@ def pack(policy: Policy, optimizer: torch.optim.AdamW, *, step: int, baseline: l
     for name, parameter in policy.adapter(SNAPSHOT_ADAPTER).items():
         tensors[f"snapshot.{name}"] = parameter.detach()
     # One entry: safetensors writes several in random order, and equal states are to be equal blobs.
-    metadata = {"rlsd": json.dumps({"format": FORMAT, "step": step, "baseline": baseline})}
+    metadata = {"rlsd": json.dumps({"format": FORMAT, "step": step, "baseline": baseline, "score": score})}
     blob: bytes = save({key: value.cpu().contiguous() for key, value in tensors.items()}, metadata=metadata)
     return blob
 
@@ -63,7 +72,7 @@ def unpack(data: bytes) -> Unpacked:
     state = json.loads(metadata.get("rlsd", "{}"))
     if state.get("format") != FORMAT:
         raise ValueError("this is not a checkpoint of a training run")
-    return Unpacked(state["step"], state["baseline"], load(data))
+    return Unpacked(state["step"], state["baseline"], state["score"], load(data))
 
 
 def restore(policy: Policy, optimizer: torch.optim.AdamW, *, checkpoint: Unpacked) -> None:
@@ -88,6 +97,15 @@ def restore(policy: Policy, optimizer: torch.optim.AdamW, *, checkpoint: Unpacke
                 state[key] = moment.to(parameter.device)
         if state:
             optimizer.state[parameter] = state
+
+
+def go_on(
+    policy: Policy, optimizer: torch.optim.AdamW, *, data: bytes
+) -> tuple[int, list[QuestionScores] | None, float | None]:
+    """Unpack and restore; step, baseline and score. The tensors read are let go of."""
+    state = unpack(data)
+    restore(policy, optimizer, checkpoint=state)
+    return state.step, state.baseline, state.score
 
 
 def export_adapter(policy: Policy, folder: Path, *, base_model: str) -> None:

@@ -64,32 +64,6 @@ def token_advantages(
     ).advantages_BT
 
 
-def credit_weights(
-    method: str,
-    advantages_B: Tensor,
-    student_logps_BT: Tensor,
-    teacher_logps_BT: Tensor | None,
-    mask_BT: Tensor,
-    *,
-    lam: float,
-    eps_w: float | tuple[float, float],
-    normalise: bool = False,
-    first_error: bool = False,
-) -> Tensor:
-    """The weights `w^_t` behind `token_advantages`, `[B, T]`; 1 outside the mask and where no teacher speaks."""
-    return assign_credit(
-        method,
-        advantages_B,
-        student_logps_BT,
-        teacher_logps_BT,
-        mask_BT,
-        lam=lam,
-        eps_w=eps_w,
-        normalise=normalise,
-        first_error=first_error,
-    ).weights_BT
-
-
 def lambda_at(step: int, *, lam: float, decay_steps: int) -> float:
     """`lambda` at a step (from 1): falls linearly from `lam` to 0 over `decay_steps`, or stays where that is 0."""
     if decay_steps == 0:

@@ -144,43 +144,49 @@ def run(
     do not fit: an unknown method, no tasks, a missing hint, a prompt too long; it names the row.
     """
     learner = _learner(settings, policy=policy, tasks=tasks, held_out=held_out, reward=reward, observer=observer)
-    step, baseline = 0, None
+    step, baseline, score, saved = 0, None, None, None  # baseline and score: of the start, and of this very step
     if resume is not None:
-        state = checkpoints.unpack(resume)
-        checkpoints.restore(policy, learner.optimizer, checkpoint=state)
-        step, baseline = state.step, state.baseline
-    saved = step if resume is not None else None
+        step, baseline, score = checkpoints.go_on(policy, learner.optimizer, data=resume)
+        saved = step
+    del resume  # it is as large as the adapters and the optimizer's moments together
 
-    def save(score: float | None) -> None:
+    def save() -> None:
         nonlocal saved
-        data = checkpoints.pack(policy, learner.optimizer, step=step, baseline=baseline)
+        data = checkpoints.pack(policy, learner.optimizer, step=step, baseline=baseline, score=score)
         observer.checkpoint(checkpoints.Checkpoint(step, data, score))
         saved = step
 
+    def due(interval: int) -> bool:
+        return interval > 0 and 0 < step < settings.max_steps and step % interval == 0
+
     try:
-        if baseline is None and step == 0:
+        if step == 0 and baseline is None:
             found = _evaluate(learner, step=0, phase="baseline", baseline=None)
-            baseline = found.per_question if found else None
-            save(found.mean if found else None)
+            baseline, score = (found.per_question, found.mean) if found else (None, None)
+            save()
+        elif score is None and due(settings.eval_interval):  # the run was stopped before or during this evaluation
+            score = _evaluated_mean(_evaluate(learner, step=step, phase="interim", baseline=baseline))
+            if score is not None:
+                save()
         while step < settings.max_steps:
             _heed(observer)
             report = take_step(learner, step + 1)
-            step += 1
+            step, score = step + 1, None
             observer.step(report)
-            score = None
-            if step < settings.max_steps and _due(step, interval=settings.eval_interval):
+            if due(settings.eval_interval):
                 score = _evaluated_mean(_evaluate(learner, step=step, phase="interim", baseline=baseline))
-            if step < settings.max_steps and _due(step, interval=settings.checkpoint_interval):
-                save(score)
-        save(_evaluated_mean(_evaluate(learner, step=step, phase="trained", baseline=baseline)))
+            if due(settings.checkpoint_interval):
+                save()
+        score = _evaluated_mean(_evaluate(learner, step=step, phase="trained", baseline=baseline))
+        save()
     except Interrupted as interruption:
         if saved != step:
-            save(None)
+            save()
         return interruption.ending
     except VerifierFaults as faults:
         observer.event(level="error", code="verifier_faults", message=str(faults))
         if saved != step:
-            save(None)
+            save()
         return Ending.VERIFIER_FAULTS
     return Ending.DONE
 
@@ -225,10 +231,6 @@ def _trust(fault_share: float, *, first_fault: str, settings: Settings) -> None:
             f"{fault_share:.0%} of the completions could not be scored, more than max_error_share = "
             f"{settings.max_error_share:.0%}; the first: {first_fault}"
         )
-
-
-def _due(step: int, *, interval: int) -> bool:
-    return interval > 0 and step % interval == 0
 
 
 def _evaluated_mean(report: EvaluationReport | None) -> float | None:

@@ -5,6 +5,9 @@ from torch import Tensor
 
 from worker.engine.types import Loss
 
+LOG_RATIO_LIMIT = 20.0
+"""`log rho` is held within this: far outside every clip, and near enough for `exp` and its gradient to stay finite."""
+
 
 def surrogate(
     logps_BT: Tensor,
@@ -21,7 +24,7 @@ def surrogate(
     `min(rho A, clip(rho, 1 - eps_low, 1 + eps_high) A)` with `rho = exp(logp - old_logp)`; where `A < 0` it is no lower
     than `dual_clip * A`.
     """
-    ratio_BT = torch.exp((logps_BT - old_logps_BT).where(mask_BT, 0.0))
+    ratio_BT = _ratio(logps_BT, old_logps_BT, mask_BT)
     known_BT = advantages_BT.where(mask_BT, 0.0)
     plain_BT = ratio_BT * known_BT
     clipped_BT = ratio_BT.clamp(1 - eps_low, 1 + eps_high) * known_BT
@@ -33,10 +36,16 @@ def ratio_clipped(
     logps_BT: Tensor, old_logps_BT: Tensor, advantages_BT: Tensor, mask_BT: Tensor, *, eps_low: float, eps_high: float
 ) -> Tensor:
     """True at tokens whose policy ratio is held by the clip, `[B, T]`."""
-    ratio_BT = torch.exp((logps_BT - old_logps_BT).where(mask_BT, 0.0))
+    ratio_BT = _ratio(logps_BT, old_logps_BT, mask_BT)
     held_up = (ratio_BT > 1 + eps_high) & (advantages_BT > 0)
     held_down = (ratio_BT < 1 - eps_low) & (advantages_BT < 0)
     return (held_up | held_down) & mask_BT
+
+
+def _ratio(logps_BT: Tensor, old_logps_BT: Tensor, mask_BT: Tensor) -> Tensor:
+    """`rho`, `[B, T]`; 1 outside the mask."""
+    log_ratio_BT = (logps_BT - old_logps_BT).where(mask_BT, 0.0)
+    return log_ratio_BT.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp()
 
 
 def token_shares(mask_BT: Tensor, *, loss: str, dtype: torch.dtype) -> Tensor:

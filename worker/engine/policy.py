@@ -4,6 +4,8 @@ Models come from a hub id or a folder, as safetensors or as one .gguf file in th
 is never run.
 """
 
+import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging as transformers_logging
 
 from worker.engine.seeds import derive
 from worker.engine.types import Settings, TeacherWeights
@@ -42,9 +45,10 @@ class Policy:
 
     def adapter(self, name: str) -> dict[str, nn.Parameter]:
         """The adapter's parameters by their place in the model, in a fixed order."""
-        marker = f".{name}."
-        named = ((key, value) for key, value in self.model.named_parameters() if marker in key and ".lora_" in key)
-        return {key.replace(marker, "."): value for key, value in sorted(named)}
+        # `lora_A.default.weight` on most layers, `lora_embedding_A.default` on embeddings.
+        part = re.compile(rf"(\.lora_\w+)\.{re.escape(name)}(?=\.|$)")
+        named = ((key, value) for key, value in self.model.named_parameters() if part.search(key))
+        return {part.sub(r"\1", key): value for key, value in sorted(named)}
 
     def sync_snapshot(self) -> None:
         """Copy the live adapter into the snapshot."""
@@ -78,20 +82,24 @@ def load_policy(model: str, *, settings: Settings) -> Policy:
     device = _device(settings.device)
     gguf_file = _gguf_in(model)
     tokenizer = AutoTokenizer.from_pretrained(model, **_tokenizer_source(model, gguf_file=gguf_file))
-    base, loading = AutoModelForCausalLM.from_pretrained(
-        model,
-        dtype=getattr(torch, settings.dtype),
-        trust_remote_code=False,
-        output_loading_info=True,
-        **({"gguf_file": gguf_file} if gguf_file else {}),
-    )
+    with _without_progress_bars():
+        base, loading = AutoModelForCausalLM.from_pretrained(
+            model,
+            dtype=getattr(torch, settings.dtype),
+            trust_remote_code=False,
+            output_loading_info=True,
+            **({"gguf_file": gguf_file} if gguf_file else {}),
+        )
     if loading["missing_keys"]:  # transformers would go on with random numbers in their place
         raise ValueError(f"the model {model} lacks weights: {', '.join(sorted(loading['missing_keys'])[:5])}")
     return build_policy(base.to(device), tokenizer=tokenizer, settings=settings)
 
 
 def build_policy(base: Any, *, tokenizer: Any, settings: Settings) -> Policy:
-    """A policy from a model and a tokenizer that are loaded already."""
+    """A policy from a model and a tokenizer that are loaded already.
+
+    ValueError as in `load_policy`, and when the model has trainable parameters beside the adapter.
+    """
     if not tokenizer.chat_template:
         raise ValueError("the model's tokenizer has no chat template; choose an instruction-tuned model")
     eos_ids = _eos_ids(base, tokenizer=tokenizer)
@@ -104,15 +112,39 @@ def build_policy(base: Any, *, tokenizer: Any, settings: Settings) -> Policy:
         target_modules=targets if isinstance(targets, str) else list(targets),
         task_type="CAUSAL_LM",
     )
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        # PEFT asks transformers by a name that transformers is about to drop.
+        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
         torch.manual_seed(derive(settings.seed, step=0, purpose="adapter"))
         model: PeftModel = get_peft_model(base, config, adapter_name=LIVE_ADAPTER)
         model.add_adapter(SNAPSHOT_ADAPTER, config)
     model.base_model.set_adapter(LIVE_ADAPTER)
     model.eval()
     policy = Policy(model=model, tokenizer=tokenizer, device=base.device, pad_id=pad_id, eos_ids=eos_ids)
+    _refuse_strays(policy)
     policy.sync_snapshot()
     return policy
+
+
+def _refuse_strays(policy: Policy) -> None:
+    """ValueError naming what would get gradients without being optimised, checkpointed or exported."""
+    live = {id(parameter) for parameter in policy.adapter(LIVE_ADAPTER).values()}
+    named = policy.model.named_parameters()
+    strays = [name for name, parameter in named if parameter.requires_grad and id(parameter) not in live]
+    if strays:
+        raise ValueError(f"the model has trainable parameters beside the adapter: {', '.join(strays[:5])}")
+
+
+@contextmanager
+def _without_progress_bars() -> Iterator[None]:
+    """A run speaks through its observer; bars only fill the logs."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()
 
 
 def eos_mask(completion_ids_BT: Tensor, *, eos_ids: tuple[int, ...]) -> Tensor:

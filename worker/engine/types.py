@@ -88,8 +88,6 @@ class Task:
     """A worked solution, where the row has one."""
     item: Mapping[str, object]
     """The original row, for the verifier."""
-    row_hash: str
-    """Identity of the row's content."""
 
 
 @dataclass(frozen=True, slots=True)

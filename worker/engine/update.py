@@ -1,8 +1,10 @@
 # ruff: noqa: N815 - fields carry their tensor's shape
 """Owns one optimizer step: student forward with gradient, credit, surrogate, backward, AdamW on the live adapter.
 
-One step is taken for each batch of rollouts, so the sampling policy's log-probabilities are those of the forward that
-carries the gradient, detached: `rho = 1`, and the ratio clip acts only through its gradient.
+The old log-probabilities are those noted while sampling. One step is taken for each batch of rollouts, so `rho` would
+be 1 if sampling (token by token from a cache, without dropout) and training (whole sequences at once) were the same
+arithmetic. In float32 without dropout they are, to about 1e-5; in bfloat16 or with dropout `rho` tells how far they are
+apart, and the clips bound what that does.
 """
 
 from collections.abc import Sequence
@@ -32,6 +34,7 @@ class Update:
     """`log P_S`; 0 outside the mask."""
     credit: Credit
     ratio_clipped_BT: Tensor
+    """True where the clip held `rho`; False in rows of skipped sequences."""
     num_tokens: int
     """Padded tokens that went through the model."""
 
@@ -71,6 +74,7 @@ def accumulate_gradients(
     for batch in plan:
         rows, span = batch.sequences.to(device), slice(0, batch.num_completion_tokens)
         ids_bT, mask_bT = micro_batch_inputs(rollouts, batch)
+        old_logps_bT = rollouts.sampling_logps_BT[rows, span]
         prompts = student_prompts(rollouts, batch)
         logps_bT = completion_logps(policy, prompts, ids_bT, mask_bT, temperature=settings.temperature)
         current = assign_credit(
@@ -86,7 +90,7 @@ def accumulate_gradients(
         )
         objective_bT = surrogate(
             logps_bT,
-            logps_bT.detach(),
+            old_logps_bT,
             current.advantages_BT,
             mask_bT,
             eps_low=settings.eps_low,
@@ -102,7 +106,7 @@ def accumulate_gradients(
         logps_BT[rows, span] = logps_bT.detach().to(dtype)
         _record(credit, current, rows=rows, span=span)
         held_BT[rows, span] = ratio_clipped(
-            logps_bT.detach(), logps_bT.detach(), current.advantages_BT, mask_bT,
+            logps_bT.detach(), old_logps_bT, current.advantages_BT, mask_bT,
             eps_low=settings.eps_low, eps_high=settings.eps_high,
         )  # fmt: skip
     policy.model.eval()

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.engine.credit import credit_weights, lambda_at, token_advantages
+from worker.engine.credit import assign_credit, lambda_at, token_advantages
 
 NAN, INF = math.nan, math.inf
 
@@ -142,8 +142,8 @@ def test_an_impossible_token_is_clipped_and_a_zero_advantage_stays_zero():
 def test_a_log_probability_of_exactly_zero_is_not_missing():
     mask = torch.ones(1, 2, dtype=torch.bool)
     student, teacher = torch.tensor([[0.0, -0.1]]), torch.tensor([[-0.1, 0.0]])
-    weights = credit_weights("rlsd", torch.ones(1), student, teacher, mask, lam=1.0, eps_w=0.2)
-    torch.testing.assert_close(weights, torch.tensor([[math.exp(-0.1), math.exp(0.1)]]))
+    credit = assign_credit("rlsd", torch.ones(1), student, teacher, mask, lam=1.0, eps_w=0.2)
+    torch.testing.assert_close(credit.weights_BT, torch.tensor([[math.exp(-0.1), math.exp(0.1)]]))
 
 
 def test_no_gradient_flows_through_the_weight():
@@ -158,16 +158,14 @@ def test_after_the_first_firm_rejection_the_teacher_is_not_heard():
     mask = torch.ones(1, 4, dtype=torch.bool)
     student = torch.full((1, 4), -1.0)
     teacher = student + torch.tensor([[0.3, -2.0, 0.9, -3.0]])
-    weights = credit_weights(
-        "rlsd", -torch.ones(1), student, teacher, mask, lam=1.0, eps_w=(0.9, 9.0), first_error=True
-    )
-    torch.testing.assert_close(weights, torch.tensor([[math.exp(-0.3), math.exp(2.0), 1.0, 1.0]]))
+    credit = assign_credit("rlsd", -torch.ones(1), student, teacher, mask, lam=1.0, eps_w=(0.9, 9.0), first_error=True)
+    torch.testing.assert_close(credit.weights_BT, torch.tensor([[math.exp(-0.3), math.exp(2.0), 1.0, 1.0]]))
 
 
 def test_normalised_weights_have_mean_one_over_each_sequence():
     advantages, student, teacher, mask = random_batch(torch.float64)
-    weights = credit_weights("rlsd", advantages, student, teacher, mask, lam=1.0, eps_w=(0.8, 4.0), normalise=True)
-    means = weights.where(mask, 0.0).sum(1) / mask.sum(1)
+    credit = assign_credit("rlsd", advantages, student, teacher, mask, lam=1.0, eps_w=(0.8, 4.0), normalise=True)
+    means = credit.weights_BT.where(mask, 0.0).sum(1) / mask.sum(1)
     torch.testing.assert_close(means, torch.ones_like(means))
 
 

@@ -10,7 +10,7 @@ LIMITS = {"max_prompt_tokens": 200, "max_context_tokens": 200}
 
 
 def task(*messages, answer="42", solution="six times seven is 42"):
-    return Task(row=17, messages=messages, answer=answer, solution=solution, item={}, row_hash="h")
+    return Task(row=17, messages=messages, answer=answer, solution=solution, item={})
 
 
 def test_the_teachers_prompt_is_the_students_with_one_block_in_the_last_user_message():

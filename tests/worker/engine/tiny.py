@@ -123,7 +123,6 @@ def tiny_tasks(count: int, *, first_row: int = 1) -> list[Task]:
             answer=f"answer {row}",
             solution=f"first this, then that, hence answer {row}",
             item={"row": row},
-            row_hash=f"hash {row}",
         )
         for row in range(first_row, first_row + count)
     ]
