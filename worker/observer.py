@@ -101,7 +101,10 @@ def newest_checkpoint(session: Session, lease: Lease) -> bytes | None:
     """The bytes to go on from, after forgetting all that was reported beyond them; None to start afresh."""
     job = held_job(session, lease)
     checkpoint = session.scalar(
-        select(Checkpoint).where(Checkpoint.job_id == job.id).order_by(Checkpoint.step.desc()).limit(1)
+        select(Checkpoint)
+        .where(Checkpoint.job_id == job.id)
+        .order_by(Checkpoint.step.desc(), Checkpoint.created_at.desc())
+        .limit(1)
     )
     step = 0 if checkpoint is None else checkpoint.step
     for table in (Step, Rollout):
@@ -144,7 +147,11 @@ def _storable(value: Any) -> Any:
 
 def _prune(session: Session, job_id: str) -> None:
     """Keep the last checkpoints and the best by held-out score; the rest, and their bytes, go."""
-    newest_first = select(Checkpoint).where(Checkpoint.job_id == job_id).order_by(Checkpoint.step.desc())
+    newest_first = (
+        select(Checkpoint)
+        .where(Checkpoint.job_id == job_id)
+        .order_by(Checkpoint.step.desc(), Checkpoint.created_at.desc())
+    )
     found = session.scalars(newest_first).all()
     best = sorted((c for c in found if c.score is not None), key=lambda c: (-(c.score or 0.0), -c.step))[:KEPT_BEST]
     kept = {c.id for c in [*found[:KEPT_LAST], *best]}

@@ -89,7 +89,6 @@ def train(lease: Lease, *, stop: StopSignal) -> None:
     use_threads()
     with transaction() as session:
         job = held_job(session, lease)
-        resume = newest_checkpoint(session, lease)
         rows = load_rows(session, job.training_file)
         validation = None if job.validation_file is None else load_rows(session, job.validation_file)
     spec = RlsdSettings.model_validate(job.spec)
@@ -107,10 +106,15 @@ def train(lease: Lease, *, stop: StopSignal) -> None:
             held_out=held_out,
             reward=sandboxed_reward(sandbox, verifier),
             observer=DatabaseObserver(lease, stopping=lambda: stop.received),
-            resume=resume,
+            resume=_checkpoint(lease),
         )
         box = sandbox.identity()
     _end(lease, ending, policy=policy, box=box, stop=stop)
+
+
+def _checkpoint(lease: Lease) -> bytes | None:
+    with transaction() as session:
+        return newest_checkpoint(session, lease)
 
 
 def _end(lease: Lease, ending: Ending, *, policy: Policy, box: Json, stop: StopSignal) -> None:

@@ -57,6 +57,13 @@ def go_to(page: Page, name: str) -> None:
     heading(page, name)
 
 
+def choose_file(page: Page, path: Path) -> None:
+    """As a person would: once the page has come to rest. A file given while it is still being drawn is lost."""
+    expect(page.locator('[data-test-script-state="notRunning"]').first).to_be_visible()
+    page.locator("input[type=file]").set_input_files(path)
+    expect(page.get_by_text(path.name).first).to_be_visible()
+
+
 def part(page: Page, name: str) -> None:
     page.get_by_role("radio", name=name, exact=True).click()
     expect(page.get_by_role("radio", name=name, exact=True)).to_be_checked()
@@ -144,7 +151,7 @@ def a_live_chart_grows_in_place(page: Page) -> None:
 
 def upload(page: Page, shoot: Shoot) -> None:
     go_to(page, "Datasets")
-    page.locator("input[type=file]").set_input_files(DATA)
+    choose_file(page, DATA)
     expect(page.get_by_text("First lines of train.jsonl")).to_be_visible()
     shoot(page, "dataset-upload")
     page.locator(".st-key-upload_go").get_by_role("button").click()
@@ -239,7 +246,7 @@ def test_a_bad_line_and_unknown_columns_are_explained_and_mapped(
     page = context.new_page()
     page.goto(f"{stack}/datasets")
     sign_in(page, key)
-    page.locator("input[type=file]").set_input_files(bad)
+    choose_file(page, bad)
     page.locator(".st-key-upload_go").get_by_role("button").click()
     expect(page.get_by_text("Nothing was stored")).to_be_visible()
     expect(page.get_by_text("Line 2 of the file:")).to_be_visible()
@@ -247,7 +254,7 @@ def test_a_bad_line_and_unknown_columns_are_explained_and_mapped(
 
     page.reload()
     heading(page, "Datasets")
-    page.locator("input[type=file]").set_input_files(odd)
+    choose_file(page, odd)
     page.locator(".st-key-upload_go").get_by_role("button").click()
     expect(page.get_by_text("Nothing was stored")).to_be_visible()
     page.get_by_text("Choose the columns myself", exact=True).first.click()

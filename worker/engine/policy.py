@@ -96,10 +96,7 @@ def load_policy(model: str, *, settings: Settings) -> Policy:
 
 
 def build_policy(base: Any, *, tokenizer: Any, settings: Settings) -> Policy:
-    """A policy from a model and a tokenizer that are loaded already.
-
-    ValueError as in `load_policy`, and when the model has trainable parameters beside the adapter.
-    """
+    """A policy from a model and a tokenizer that are loaded already."""
     if not tokenizer.chat_template:
         raise ValueError("the model's tokenizer has no chat template; choose an instruction-tuned model")
     eos_ids = _eos_ids(base, tokenizer=tokenizer)
@@ -121,18 +118,8 @@ def build_policy(base: Any, *, tokenizer: Any, settings: Settings) -> Policy:
     model.base_model.set_adapter(LIVE_ADAPTER)
     model.eval()
     policy = Policy(model=model, tokenizer=tokenizer, device=base.device, pad_id=pad_id, eos_ids=eos_ids)
-    _refuse_strays(policy)
     policy.sync_snapshot()
     return policy
-
-
-def _refuse_strays(policy: Policy) -> None:
-    """ValueError naming what would get gradients without being optimised, checkpointed or exported."""
-    live = {id(parameter) for parameter in policy.adapter(LIVE_ADAPTER).values()}
-    named = policy.model.named_parameters()
-    strays = [name for name, parameter in named if parameter.requires_grad and id(parameter) not in live]
-    if strays:
-        raise ValueError(f"the model has trainable parameters beside the adapter: {', '.join(strays[:5])}")
 
 
 @contextmanager

@@ -40,8 +40,16 @@ class Update:
 
 
 def make_optimizer(policy: Policy, *, settings: Settings) -> torch.optim.AdamW:
-    """AdamW over the live adapter and nothing else."""
+    """AdamW over the live adapter and nothing else.
+
+    ValueError when anything else is trainable: it would be neither optimised nor checkpointed nor exported.
+    """
     parameters = list(policy.adapter(LIVE_ADAPTER).values())
+    known = {id(parameter) for parameter in parameters}
+    named = policy.model.named_parameters()
+    strays = [name for name, parameter in named if parameter.requires_grad and id(parameter) not in known]
+    if strays:
+        raise ValueError(f"the model has trainable parameters beside the adapter: {', '.join(strays[:5])}")
     return torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
 
 

@@ -1,17 +1,23 @@
 """Student and teacher agree where they should: what catches a misplaced template, pad, position or adapter."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from tests.worker.engine.test_update import ragged, rollouts_of
 from tests.worker.engine.tiny import tiny_policy, tiny_settings
-from worker.engine.policy import LIVE_ADAPTER
+from worker.engine.policy import LIVE_ADAPTER, load_policy
+from worker.engine.prompts import prepare
+from worker.engine.rollout import sample_rollouts
 from worker.engine.scoring import plan_for
 from worker.engine.teacher import teacher_logps, unhinted_logps
-from worker.engine.types import TeacherWeights
+from worker.engine.types import Task, TeacherWeights
 from worker.engine.update import accumulate_gradients
+
+STARTER = Path(__file__).parents[3] / "examples" / "starter"
 
 
 def naive_logps(policy, prompt_ids, completion_ids, *, temperature):
@@ -83,6 +89,48 @@ def test_sampling_with_the_cache_scores_tokens_as_the_full_forward_does():
     full = unhinted_logps(policy, rollouts, plan=plan, weights=TeacherWeights.LIVE, temperature=1.0)
     expected = rollouts.sampling_logps_BT.where(rollouts.mask_BT, 0.0)
     torch.testing.assert_close(full, expected, rtol=0, atol=1e-5)
+
+
+def starter_update(*, dtype, temperature, eps):
+    """Rollouts of a trained model and the update on them, its ratio clipped to `1 +- eps`; every token gets A = 1."""
+    settings = tiny_settings(
+        method="grpo", dtype=dtype, temperature=temperature, eps_low=eps, eps_high=eps, micro_batch_tokens=2048
+    )
+    policy = load_policy(str(STARTER / "model"), settings=settings)
+    lines = (STARTER / "held_out.jsonl").read_text().splitlines()[:8]
+    tasks = [
+        Task(row=row, messages=tuple(json.loads(line)["messages"]), answer=None, solution=None, item={})
+        for row, line in enumerate(lines)
+    ]
+    rollouts = sample_rollouts(
+        policy,
+        prepare(tasks, tokenizer=policy.tokenizer, hint=None, max_prompt_tokens=400, max_context_tokens=400),
+        num_generations=8,
+        max_completion_tokens=100,
+        temperature=temperature,
+        generator=torch.Generator().manual_seed(0),
+    )
+    plan = plan_for(rollouts, sequences=range(64), with_teacher=False, micro_batch_tokens=2048)
+    update = accumulate_gradients(policy, rollouts, torch.ones(64), None, plan=plan, lam=0.0, settings=settings)
+    ratios = (update.logps_BT - rollouts.sampling_logps_BT)[rollouts.mask_BT].exp()
+    return update, ratios
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_in_float32_the_policy_ratio_of_a_trained_model_is_one_within_1e_4(temperature):
+    """Measured: 7e-6 at most."""
+    update, ratios = starter_update(dtype="float32", temperature=temperature, eps=1e-4)
+    assert len(ratios) > 1000
+    assert (ratios - 1).abs().max() < 1e-4
+    assert not update.ratio_clipped_BT.any()
+    assert update.loss == pytest.approx(-1, abs=1e-5)
+
+
+def test_in_bfloat16_the_policy_ratio_tells_how_far_sampling_and_training_are_apart():
+    """Measured: up to 0.04."""
+    update, ratios = starter_update(dtype="bfloat16", temperature=1.0, eps=1e-3)
+    assert 1e-3 < (ratios - 1).abs().max() < 0.2
+    assert update.ratio_clipped_BT.sum() == (ratios > 1 + 1e-3).sum() > 0
 
 
 def test_sequences_outside_the_plan_have_no_teacher_logps():

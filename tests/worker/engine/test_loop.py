@@ -1,5 +1,6 @@
 """Whole runs: what is reported, how they end, and that a resumed run is the same run."""
 
+import gc
 import subprocess
 import sys
 from dataclasses import replace
@@ -130,8 +131,9 @@ def test_resuming_in_a_new_process_gives_the_same_run_to_the_last_bit(tmp_path):
     assert not equal(adapter(policy), adapter(tiny_policy(settings))), "the run must have moved something"
 
 
-def test_a_paused_run_goes_on_where_it_stopped():
-    settings = tiny_settings(max_steps=5, checkpoint_interval=0)
+@pytest.mark.parametrize("targets", ["all-linear", ("q_proj", "embed_tokens")])
+def test_a_paused_run_goes_on_where_it_stopped(targets):
+    settings = tiny_settings(max_steps=5, checkpoint_interval=0, lora_target_modules=targets)
     _, whole, _ = train(settings)
     ending, first, _ = train(settings, recorder=Recorder(stop_after=2))
     assert ending is Ending.PAUSED
@@ -142,6 +144,91 @@ def test_a_paused_run_goes_on_where_it_stopped():
     assert [e.phase for e in second.evaluations] == ["trained"]
     assert second.evaluations == whole.evaluations[1:]
     assert second.checkpoints[-1].data == whole.checkpoints[-1].data
+    moved = [key for key, tensor in load(whole.checkpoints[-1].data).items() if "exp_avg_sq" in key and tensor.any()]
+    assert any("embed_tokens" in key for key in moved) == ("embed_tokens" in targets)
+
+
+class PausesInInterim(Recorder):
+    """Wishes to pause once, between the first and the second batch of the interim evaluation after step 2."""
+
+    asked = 0
+
+    def wish(self):
+        if len(self.steps) != 2:
+            return Wish.CONTINUE
+        self.asked += 1
+        return Wish.PAUSE if self.asked == 2 else Wish.CONTINUE
+
+
+@pytest.mark.parametrize("checkpoint_interval", [0, 2])
+def test_an_interim_evaluation_that_a_pause_broke_off_is_made_up_for_on_resume(checkpoint_interval):
+    settings = tiny_settings(
+        max_steps=5, eval_interval=2, checkpoint_interval=checkpoint_interval, batch_size=2, num_generations=2
+    )
+    _, whole, _ = train(settings)
+    ending, first, _ = train(settings, recorder=PausesInInterim())
+    assert ending is Ending.PAUSED
+    assert [e.step for e in first.evaluations] == [0]
+    assert (first.checkpoints[-1].step, first.checkpoints[-1].score) == (2, None)
+    ending, second, _ = train(settings, resume=first.checkpoints[-1].data)
+    assert ending is Ending.DONE
+    assert [report.step for report in second.steps] == [3, 4, 5]
+    assert first.evaluations + second.evaluations == whole.evaluations
+    made_up = second.checkpoints[0]
+    assert (made_up.step, made_up.score) == (2, whole.evaluations[1].mean)
+    assert second.checkpoints[-1].data == whole.checkpoints[-1].data
+
+    _, third, _ = train(settings, resume=made_up.data)
+    assert third.evaluations == whole.evaluations[2:], "what is known is not measured again"
+    assert third.checkpoints[-1].data == whole.checkpoints[-1].data
+
+
+def test_a_run_that_stops_right_after_an_interim_evaluation_keeps_its_score_and_does_not_repeat_it():
+    settings = tiny_settings(max_steps=5, eval_interval=2, checkpoint_interval=0)
+    _, whole, _ = train(settings)
+
+    class PausesAfterInterim(Recorder):
+        def wish(self):
+            return Wish.PAUSE if len(self.evaluations) == 2 else Wish.CONTINUE
+
+    _, first, _ = train(settings, recorder=PausesAfterInterim())
+    stopped = first.checkpoints[-1]
+    assert (stopped.step, stopped.score) == (2, whole.evaluations[1].mean)
+    _, second, _ = train(settings, resume=stopped.data)
+    assert first.evaluations + second.evaluations == whole.evaluations
+    assert second.checkpoints[-1].data == whole.checkpoints[-1].data
+
+
+def test_a_resumed_run_lets_go_of_the_checkpoint_it_came_from():
+    freed = []
+
+    class Blob(bytes):
+        def __del__(self):
+            freed.append(len(self))
+
+    class Weighs(Recorder):
+        """Notes the bytes that all tensors hold together after each step."""
+
+        def __init__(self):
+            super().__init__()
+            self.held = {}
+
+        def step(self, report):
+            gc.collect()
+            storages = [t.untyped_storage() for t in gc.get_objects() if issubclass(type(t), torch.Tensor)]
+            self.held[report.step] = sum({s.data_ptr(): s.nbytes() for s in storages}.values())
+
+    settings = tiny_settings(max_steps=4, checkpoint_interval=2, lora_r=64)
+    straight, again = Weighs(), Weighs()
+    _, _, policy = train(settings, recorder=straight)
+    adapter_bytes = sum(tensor.nbytes for tensor in adapter(policy).values())
+    del policy
+    data = next(checkpoint.data for checkpoint in straight.checkpoints if checkpoint.step == 2)
+    policy = tiny_policy(settings)
+    run(settings, policy=policy, tasks=TASKS, held_out=[], reward=vowel_share, observer=again, resume=Blob(data))
+    assert freed == [len(data)]
+    assert again.held.keys() == {3, 4}
+    assert abs(again.held[3] - straight.held[3]) < 0.1 * adapter_bytes
 
 
 def test_a_cancelled_run_stops_before_the_next_step_with_a_checkpoint():

@@ -38,6 +38,17 @@ def test_the_ratio_is_clipped_above_below_and_on_both_sides(ratio, advantage, ex
     assert found.item() == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("advantage", [1.0, -1.0])
+@pytest.mark.parametrize("old", [float("-inf"), -200.0])
+def test_a_token_that_was_all_but_impossible_when_sampled_leaves_value_and_gradient_finite(old, advantage):
+    logps = torch.tensor([[-0.5]], requires_grad=True)
+    mask = torch.ones(1, 1, dtype=torch.bool)
+    found = surrogate(logps, torch.tensor([[old]]), torch.tensor([[advantage]]), mask, **CLIPS)
+    found.sum().backward()
+    assert found.item() == pytest.approx(1.28 if advantage > 0 else -3.0)
+    assert logps.grad.item() == 0
+
+
 def test_clipped_ratios_are_told_where_the_clip_holds_them():
     logps = torch.tensor([[1.5, 1.5, 0.5, 0.5, 9.0]]).log()
     advantages = torch.tensor([[1.0, -1.0, 1.0, -1.0, 1.0]])

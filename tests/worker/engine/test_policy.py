@@ -1,6 +1,7 @@
 """The model with its two adapters: loading, snapshot, export."""
 
 import json
+import warnings
 
 import gguf
 import pytest
@@ -8,6 +9,7 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
+from transformers.utils import logging as transformers_logging
 
 from tests.worker.engine.tiny import (
     save_tiny_model,
@@ -21,6 +23,7 @@ from worker.engine.policy import LIVE_ADAPTER, SNAPSHOT_ADAPTER, build_policy, l
 from worker.engine.types import TeacherWeights
 from worker.engine.update import make_optimizer
 
+TARGETS = ["all-linear", ("q_proj", "embed_tokens")]
 IDS = torch.tensor([[3, 50, 60, 70, 4]])
 
 
@@ -36,21 +39,24 @@ def test_the_first_snapshot_is_the_base_and_so_is_the_first_policy():
     assert torch.equal(logits(policy, TeacherWeights.LIVE), base)
 
 
-def test_the_snapshot_is_the_live_adapter_right_after_a_sync_and_stays_when_that_moves():
-    policy = tiny_policy(stirred=True)
+@pytest.mark.parametrize("targets", TARGETS)
+def test_the_snapshot_is_the_live_adapter_right_after_a_sync_and_stays_when_that_moves(targets):
+    policy = tiny_policy(tiny_settings(lora_target_modules=targets), stirred=True)
     assert not torch.equal(logits(policy, TeacherWeights.SNAPSHOT), logits(policy, TeacherWeights.LIVE))
     policy.sync_snapshot()
     synced = logits(policy, TeacherWeights.SNAPSHOT)
     assert torch.equal(synced, logits(policy, TeacherWeights.LIVE))
     with torch.no_grad():
-        next(iter(policy.adapter(LIVE_ADAPTER).values())).add_(1.0)
+        for parameter in policy.adapter(LIVE_ADAPTER).values():
+            parameter.add_(0.1)
     assert torch.equal(logits(policy, TeacherWeights.SNAPSHOT), synced)
     assert not torch.equal(logits(policy, TeacherWeights.LIVE), synced)
 
 
+@pytest.mark.parametrize("targets", TARGETS)
 @pytest.mark.parametrize("weights", list(TeacherWeights))
-def test_only_the_live_adapter_is_trainable_whichever_weights_were_used(weights):
-    policy = tiny_policy()
+def test_only_the_live_adapter_is_trainable_whichever_weights_were_used(weights, targets):
+    policy = tiny_policy(tiny_settings(lora_target_modules=targets))
     optimized = {
         id(p) for group in make_optimizer(policy, settings=tiny_settings()).param_groups for p in group["params"]
     }
@@ -61,9 +67,44 @@ def test_only_the_live_adapter_is_trainable_whichever_weights_were_used(weights)
     assert not live & {id(parameter) for parameter in policy.adapter(SNAPSHOT_ADAPTER).values()}
 
 
-def test_the_exported_adapter_loads_with_peft_and_gives_the_same_logits(tmp_path):
+def test_an_adapter_on_the_embedding_is_an_adapter_like_any_other():
+    policy = tiny_policy(tiny_settings(lora_target_modules=("q_proj", "embed_tokens")))
+    names = [name.removeprefix("base_model.model.model.") for name in policy.adapter(LIVE_ADAPTER)]
+    assert names[:2] == ["embed_tokens.lora_embedding_A", "embed_tokens.lora_embedding_B"]
+    assert names[2:] == [f"layers.{i}.self_attn.q_proj.lora_{ab}.weight" for i in (0, 1) for ab in "AB"]
+    assert list(policy.adapter(SNAPSHOT_ADAPTER)) == list(policy.adapter(LIVE_ADAPTER))
+
+
+def test_a_trainable_parameter_that_belongs_to_no_adapter_is_refused_before_training():
+    policy = tiny_policy()
+    policy.model.get_base_model().model.norm.weight.requires_grad_()
+    with pytest.raises(ValueError, match=r"trainable parameters beside the adapter: \S+\.norm\.weight$"):
+        make_optimizer(policy, settings=tiny_settings())
+
+
+def test_loading_a_model_says_nothing_and_leaves_progress_bars_as_they_were(tmp_path, capfd):
+    model = save_tiny_model(tmp_path)
+    capfd.readouterr()
+    shown = transformers_logging.is_progress_bar_enabled()
+    try:
+        for enabled, switch in (
+            (True, transformers_logging.enable_progress_bar),
+            (False, transformers_logging.disable_progress_bar),
+        ):
+            switch()
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                load_policy(model, settings=tiny_settings())
+            assert transformers_logging.is_progress_bar_enabled() is enabled
+    finally:
+        (transformers_logging.enable_progress_bar if shown else transformers_logging.disable_progress_bar)()
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("targets", [("q_proj", "v_proj"), ("q_proj", "embed_tokens")])
+def test_the_exported_adapter_loads_with_peft_and_gives_the_same_logits(tmp_path, targets):
     model = save_tiny_model(tmp_path / "model")
-    policy = load_policy(model, settings=tiny_settings(lora_target_modules=("q_proj", "v_proj")))
+    policy = load_policy(model, settings=tiny_settings(lora_target_modules=targets))
     with torch.no_grad():
         for index, parameter in enumerate(policy.adapter(LIVE_ADAPTER).values()):
             torch.nn.init.normal_(parameter, generator=torch.Generator().manual_seed(index))
@@ -76,7 +117,7 @@ def test_the_exported_adapter_loads_with_peft_and_gives_the_same_logits(tmp_path
     assert not torch.equal(found, logits(policy, TeacherWeights.BASE))
     config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == model
-    assert sorted(config["target_modules"]) == ["q_proj", "v_proj"]
+    assert sorted(config["target_modules"]) == sorted(targets)
     assert sorted(path.name for path in (tmp_path / "adapter").iterdir()) == [
         "adapter_config.json",
         "adapter_model.safetensors",

@@ -1,22 +1,23 @@
 """Gradients of a whole step: independent of how it is cut, of what is skipped, and equal to TRL's."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
 from tests.worker.engine.tiny import tiny_policy, tiny_settings, tiny_tasks, tiny_tokenizer
-from worker.engine.objective import surrogate, token_shares
 from worker.engine.policy import LIVE_ADAPTER
 from worker.engine.prompts import prepare
 from worker.engine.rollout import sample_rollouts
-from worker.engine.scoring import MicroBatch, completion_logps, micro_batch_inputs, plan_for, student_prompts
+from worker.engine.scoring import MicroBatch, plan_for
 from worker.engine.teacher import teacher_logps
 from worker.engine.types import TeacherWeights
 from worker.engine.update import accumulate_gradients, make_optimizer, update_policy
 
 
-def rollouts_of(policy, *, prompts=4, samples=4, tokens=12):
+def rollouts_of(policy, *, prompts=4, samples=4, tokens=12, temperature=1.0):
     prepared = prepare(
         tiny_tasks(prompts),
         tokenizer=policy.tokenizer,
@@ -29,7 +30,7 @@ def rollouts_of(policy, *, prompts=4, samples=4, tokens=12):
         prepared,
         num_generations=samples,
         max_completion_tokens=tokens,
-        temperature=1.0,
+        temperature=temperature,
         generator=torch.Generator().manual_seed(3),
     )
 
@@ -38,15 +39,13 @@ def ragged(rollouts):
     """Rollouts of very different lengths, as trained models write them."""
     lengths = torch.arange(rollouts.num_sequences) % rollouts.mask_BT.shape[1] + 1
     mask = rollouts.mask_BT & (torch.arange(rollouts.mask_BT.shape[1])[None] < lengths[:, None])
-    return type(rollouts)(
-        prompts=rollouts.prompts,
-        num_generations=rollouts.num_generations,
-        completion_ids_BT=rollouts.completion_ids_BT,
-        mask_BT=mask,
-        sampling_logps_BT=rollouts.sampling_logps_BT,
-        truncated_B=rollouts.truncated_B,
-        texts=rollouts.texts,
-    )
+    return replace(rollouts, mask_BT=mask)
+
+
+def stale(rollouts):
+    """Rollouts as another policy would have sampled them: ratios far on both sides of the clips."""
+    noise = 0.4 * torch.randn(rollouts.mask_BT.shape, generator=torch.Generator().manual_seed(2))
+    return replace(rollouts, sampling_logps_BT=rollouts.sampling_logps_BT + noise)
 
 
 def cut(sequences, *, size, rollouts):
@@ -69,7 +68,7 @@ def advantages_of(rollouts):
 def test_one_batch_of_16_four_of_4_and_ragged_ones_give_the_same_gradient_in_float64(loss):
     settings = tiny_settings(loss=loss, normalise=True, first_error=True, eps_w=(0.8, 4.0))
     policy = tiny_policy(settings, stirred=True)
-    rollouts = ragged(rollouts_of(policy))
+    rollouts = stale(ragged(rollouts_of(policy)))
     policy.model.double()
     advantages, everything = advantages_of(rollouts).double(), list(range(16))
     plans = [
@@ -78,13 +77,16 @@ def test_one_batch_of_16_four_of_4_and_ragged_ones_give_the_same_gradient_in_flo
         cut(everything[::-1], size=5, rollouts=rollouts),
         plan_for(rollouts, sequences=everything, with_teacher=True, micro_batch_tokens=150),
     ]
-    found, losses = [], []
+    found, losses, held = [], [], []
     for plan in plans:
         hinted = teacher_logps(policy, rollouts, plan=plan, weights=TeacherWeights.SNAPSHOT, temperature=1.0)
         update = accumulate_gradients(policy, rollouts, advantages, hinted, plan=plan, lam=0.7, settings=settings)
         losses.append(update.loss)
         found.append(gradients(policy))
+        held.append(update.ratio_clipped_BT)
     assert len(plans[3]) > 4
+    assert held[0].any()
+    assert all(torch.equal(other, held[0]) for other in held)
     assert any(gradient.abs().max() > 1e-3 for gradient in found[0].values())
     for other, loss_value in zip(found[1:], losses[1:], strict=True):
         assert loss_value == pytest.approx(losses[0], abs=1e-12)
@@ -96,7 +98,7 @@ def test_one_batch_of_16_four_of_4_and_ragged_ones_give_the_same_gradient_in_flo
 def test_skipping_sequences_without_an_advantage_changes_no_gradient(loss):
     settings = tiny_settings(method="grpo", loss=loss)
     policy = tiny_policy(settings, stirred=True)
-    rollouts = ragged(rollouts_of(policy))
+    rollouts = stale(ragged(rollouts_of(policy)))
     policy.model.double()
     advantages = advantages_of(rollouts).double()
     advantages[4:12] = 0
@@ -173,6 +175,7 @@ def trl_trainer(policy, tmp_path, *, loss, temperature):
 
 
 def trl_inputs(rollouts, advantages, *, pad_id):
+    """The same batch as TRL holds it, the log-probabilities at sampling included."""
     prompts = [rollouts.prompt_of(b).student_ids for b in range(rollouts.num_sequences)]
     longest = max(map(len, prompts))
     return {
@@ -181,15 +184,18 @@ def trl_inputs(rollouts, advantages, *, pad_id):
         "completion_ids": rollouts.completion_ids_BT,
         "completion_mask": rollouts.mask_BT.long(),
         "advantages": advantages,
+        "old_per_token_logps": rollouts.sampling_logps_BT,
         "num_items_in_batch": rollouts.mask_BT.sum(),
     }
 
 
+@pytest.mark.parametrize("off_policy", [False, True])
 @pytest.mark.parametrize(("loss", "temperature"), [("token_mean", 1.0), ("sequence_mean", 0.7)])
-def test_at_lambda_zero_loss_and_gradients_are_those_of_trl(tmp_path, loss, temperature):
-    settings = tiny_settings(loss=loss, temperature=temperature)
+def test_at_lambda_zero_loss_gradients_and_clip_share_are_those_of_trl(tmp_path, loss, temperature, off_policy):
+    settings = tiny_settings(loss=loss, temperature=temperature, dual_clip=99.0)  # TRL has none
     policy = tiny_policy(settings, stirred=True)
-    rollouts = ragged(rollouts_of(policy))
+    rollouts = ragged(rollouts_of(policy, temperature=temperature))
+    rollouts = stale(rollouts) if off_policy else rollouts
     advantages = advantages_of(rollouts)
     advantages[4:8] = 0  # skipped by us, not by TRL, and counted by both
     live = advantages.nonzero().squeeze(1).tolist()
@@ -207,30 +213,21 @@ def test_at_lambda_zero_loss_and_gradients_are_those_of_trl(tmp_path, loss, temp
     for name, gradient in gradients(policy).items():
         torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6)
     assert max(gradient.abs().max() for gradient in found.values()) > 1e-2
+    clip_share = (ours.ratio_clipped_BT.sum() / rollouts.mask_BT.sum()).item()
+    assert clip_share == pytest.approx(trainer._metrics["train"]["clip_ratio/region_mean"][-1])
+    assert (clip_share > 0.05) == off_policy
 
 
-@pytest.mark.parametrize("loss", ["token_mean", "sequence_mean"])
-def test_off_policy_the_clipped_surrogate_is_that_of_trl(tmp_path, loss):
-    policy = tiny_policy(tiny_settings(), stirred=True)
-    rollouts = ragged(rollouts_of(policy))
-    advantages = advantages_of(rollouts)
-    (batch,) = cut(list(range(16)), size=16, rollouts=rollouts)
-    ids, mask = micro_batch_inputs(rollouts, batch)
-    logps = completion_logps(policy, student_prompts(rollouts, batch), ids, mask, temperature=1.0)
-    old = logps.detach() + 0.4 * torch.randn(logps.shape, generator=torch.Generator().manual_seed(2))
-    token_advantages = advantages[:, None].expand_as(logps)
-    shares = token_shares(mask, loss=loss, dtype=torch.float32)
-    ours = -(surrogate(logps, old, token_advantages, mask, eps_low=0.2, eps_high=0.28, dual_clip=9.0) * shares).sum()
-    policy.model.zero_grad()
-    ours.backward()
-    found = gradients(policy)
-
-    trainer = trl_trainer(policy, tmp_path, loss=loss, temperature=1.0)
-    trainer.model.train()
-    policy.model.zero_grad()
-    inputs = trl_inputs(rollouts, advantages, pad_id=policy.pad_id) | {"old_per_token_logps": old}
-    theirs = trainer._compute_loss(trainer.model, inputs)
-    theirs.backward()
-    assert ours.item() == pytest.approx(theirs.item(), abs=1e-6)
-    for name, gradient in gradients(policy).items():
-        torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6)
+def test_the_dual_clip_silences_tokens_that_have_become_far_likelier_under_a_negative_advantage():
+    settings = tiny_settings(method="grpo", dual_clip=3.0)
+    policy = tiny_policy(settings, stirred=True)
+    rollouts = rollouts_of(policy)
+    rollouts = replace(rollouts, sampling_logps_BT=rollouts.sampling_logps_BT - 2.0)  # rho = 7.4
+    plan = cut(list(range(16)), size=16, rollouts=rollouts)
+    update = accumulate_gradients(policy, rollouts, -torch.ones(16), None, plan=plan, lam=0.0, settings=settings)
+    assert update.loss == pytest.approx(3.0)
+    assert update.gradient_norm == 0
+    accumulate_gradients(
+        policy, rollouts, -torch.ones(16), None, plan=plan, lam=0.0, settings=replace(settings, dual_clip=9.0)
+    )
+    assert max(gradient.abs().max() for gradient in gradients(policy).values()) > 1e-2
