@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 from backend.errors import AppError
 from backend.verifiers import templates
 from backend.verifiers.isolation import shares_process
-from backend.verifiers.signatures import EntryPoint, entry_point, parse_source
+from backend.verifiers.signatures import EntryPoint, check_compiles, entry_point, parse_source
 
 OUTPUT_TEXT = "{{sample.output_text}}"
 MAX_PATTERN_CHARS = 10_000
@@ -125,6 +125,7 @@ class Python(_Spec):
     def _source_has_an_entry_point(cls, source: str) -> str:
         try:
             entry_point(source)
+            check_compiles(source)
         except AppError as error:
             raise ValueError(error.message) from error
         return source

@@ -2,7 +2,7 @@
 
 No root, no binary, no daemon. Landlock: what may be read (rights by ABI, kernel documentation
 userspace-api/landlock). Seccomp: a classic BPF program, assembled here, that lets the listed system calls through,
-answers the rest with EPERM and kills a process of another architecture.
+opens files for reading alone, answers the rest with EPERM and kills a process of another architecture.
 """
 
 import ctypes
@@ -11,7 +11,7 @@ import platform
 import resource
 import signal
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from worker.sandbox import syscalls
@@ -125,10 +125,10 @@ def _allow_beneath(ruleset: int, *, path: Path, rights: int) -> None:
 
 # -- seccomp ----------------------------------------------------------------------------------------------------------
 
-_LOAD, _JUMP_EQUAL, _JUMP_GREATER_EQUAL, _RETURN = 0x20, 0x15, 0x35, 0x06
+_LOAD, _JUMP_EQUAL, _JUMP_GREATER_EQUAL, _JUMP_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _ALLOW, _KILL_PROCESS = 0x7FFF0000, 0x80000000
 _REFUSE = 0x00050000 | 1  # SECCOMP_RET_ERRNO with EPERM
-_NR_OFFSET, _ARCH_OFFSET = 0, 4  # in struct seccomp_data
+_NR_OFFSET, _ARCH_OFFSET, _ARGUMENTS_OFFSET = 0, 4, 16  # in struct seccomp_data; arguments are u64, low half first
 _X32_BIT = 0x40000000
 
 
@@ -138,8 +138,9 @@ def seccomp_available() -> bool:
     return bool(_libc.prctl(PR_GET_SECCOMP, 0, 0, 0, 0) >= 0)
 
 
-def assemble(allowed: Iterable[int], *, machine: str) -> bytes:
-    """The BPF program (struct sock_filter each): architecture, x32, then the allowed numbers as ascending ranges.
+def assemble(allowed: Iterable[int], *, opening: Mapping[int, int], machine: str) -> bytes:
+    """The BPF program (struct sock_filter each): architecture, x32, files opened, then the allowed numbers as ascending
+    ranges. `opening`: number -> argument with the flags (syscalls.opening), allowed where those only read.
 
     Short, because the kernel checks, compiles and tries it for every process that installs it (0.4 ms for a list).
     """
@@ -151,6 +152,14 @@ def assemble(allowed: Iterable[int], *, machine: str) -> bytes:
         (_JUMP_GREATER_EQUAL, 0, 1, _X32_BIT),
         (_RETURN, 0, 0, _KILL_PROCESS),
     ]
+    for number, argument in opening.items():
+        program += [
+            (_JUMP_EQUAL, 0, 4, number),
+            (_LOAD, 0, 0, _ARGUMENTS_OFFSET + 8 * argument),  # the kernel takes an int: the upper half has no effect
+            (_JUMP_ANY_BIT, 1, 0, ~syscalls.READING_FLAGS & 0xFFFFFFFF),
+            (_RETURN, 0, 0, _ALLOW),
+            (_RETURN, 0, 0, _REFUSE),
+        ]
     for first, last in ranges(allowed):
         program += [
             (_JUMP_GREATER_EQUAL, 3, 0, last + 1),  # above this range: on to the next

@@ -156,9 +156,12 @@ def _python(program: Mapping[str, Any]) -> Row:
     wanted = program["arguments"]
     capture = Capture()
     sys.stdout = sys.stderr = capture
+    namespace: dict[str, Any] = {}
 
     def row(line: bytes) -> bytes:
         """The module is executed anew, so that globals changed by one row are not there for the next."""
+        nonlocal namespace
+        namespace.clear()  # functions and their globals hold each other: the last row's memory would stay
         values = _arguments(json.loads(line))
         random.seed(zlib.crc32(line))
         capture.clear()

@@ -67,8 +67,9 @@ def confine_server(*, max_level: int, libraries: str | None) -> dict[str, int]:
     if abi:
         readable, listable = library_paths(libraries)
         confine.restrict_files(readable, listable=listable, abi=abi)
-    allowed = syscalls.numbers(syscalls.COMPUTING, syscalls.READING, syscalls.SERVING, machine=platform.machine())
-    confine.install_filter(confine.assemble(allowed, machine=platform.machine()))
+    machine = platform.machine()
+    allowed = syscalls.numbers(syscalls.COMPUTING, syscalls.READING, syscalls.SERVING, machine=machine)
+    confine.install_filter(confine.assemble(allowed, opening=syscalls.opening(machine=machine), machine=machine))
     return {"level": 2 if abi else 1, "landlock_abi": abi}
 
 
@@ -85,8 +86,11 @@ def library_paths(libraries: str | None) -> tuple[list[Path], list[Path]]:
 def child_filter(level: int) -> bytes | None:
     if level == 0:
         return None
-    tables = (syscalls.COMPUTING, syscalls.READING) if level >= MAX_LEVEL else (syscalls.COMPUTING,)
-    return confine.assemble(syscalls.numbers(*tables, machine=platform.machine()), machine=platform.machine())
+    machine = platform.machine()
+    if level < MAX_LEVEL:
+        return confine.assemble(syscalls.numbers(syscalls.COMPUTING, machine=machine), opening={}, machine=machine)
+    allowed = syscalls.numbers(syscalls.COMPUTING, syscalls.READING, machine=machine)
+    return confine.assemble(allowed, opening=syscalls.opening(machine=machine), machine=machine)
 
 
 def serve(

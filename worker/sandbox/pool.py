@@ -1,8 +1,9 @@
 """Outside: `Sandbox`, what the rest of the application grades with.
 
 Renders templates, sends rows in batches through a confined server (server.py), and turns every way a batch can end
-into one record a row: the row in progress is the only one lost, the rest is sent again. The server is replaced after a
-number of batches, after any odd death, and when it has gone.
+into one record a row: the row in progress is the only one lost, the rest is sent again. A verifier that was taken for
+plain and forges is graded on with one process a row. The server is replaced after a number of batches, after any odd
+death, and when it has gone.
 """
 
 import json
@@ -63,6 +64,19 @@ class Sandbox:
         with self._lock:
             return self._ready_server().box
 
+    def identity(self) -> dict[str, int | str | None]:
+        """What scores depend on beside the verifier, as JSON values, for a manifest. Starts the server; AppError(503).
+
+        `level` (policy.LEVELS), `landlock_abi` (0: none), `python` (version), `libraries` (digest; None without any).
+        """
+        box = self.box
+        return {
+            "level": box.level,
+            "landlock_abi": box.landlock_abi,
+            "python": box.python,
+            "libraries": self._libraries.digest(),
+        }
+
     @property
     def server_pid(self) -> int:
         with self._lock:
@@ -100,7 +114,8 @@ class Sandbox:
         losses = timeouts = 0
         while len(records) < len(rows):
             start = len(records)
-            attempt = self._ready_server().run(program, rows[start : start + size], to_the_end=alone)
+            batch = rows[start : start + size]
+            attempt = self._ready_server().run(program, batch, to_the_end=alone)
             records += attempt.records
             if attempt.end is End.SERVER_LOST:
                 self._drop_server()
@@ -113,6 +128,11 @@ class Sandbox:
             if attempt.end not in _BLAMED:
                 timeouts = 0
                 continue
+            if attempt.end is End.FORGED and not alone:  # which row forged is not known
+                alone, size = True, 1
+                self._drop_server()
+                continue
+            assert len(attempt.records) < len(batch)
             records.append(self._blame(attempt))
             if attempt.end is End.ROW_TIMEOUT:
                 timeouts = 1 if attempt.records else timeouts + 1

@@ -41,11 +41,11 @@ class End(StrEnum):
     ROW_TIMEOUT = "row_timeout"
     """The row in progress passed its deadline."""
     BATCH_TIMEOUT = "batch_timeout"
-    """The process passed the batch's deadline; the row in progress is not to blame."""
+    """The process passed the batch's deadline after at least one row; the row in progress is not to blame."""
     DIED = "died"
     """The process ended in the middle of a row."""
     FORGED = "forged"
-    """The process wrote what no honest one writes, in the row in progress."""
+    """The process wrote what no honest one writes: none of its rows is believed."""
     SERVER_LOST = "server_lost"
     """The server itself has gone; no row is to blame."""
 
@@ -174,7 +174,11 @@ class Server:
         return status, peak_kib
 
     def _collect(self, reading: int, *, count: int, to_the_end: bool) -> Attempt:
-        """Reads until every row has its record, a deadline passes, or the process ends."""
+        """Reads until every row has its record, a deadline passes, or the process ends.
+
+        A whole frame renews the row's deadline; bytes of one do not. `to_the_end` believes the last record only of a
+        process that has ended as an honest one does, because what wrote it may have been the verifier.
+        """
         reader = frames.FrameReader()
         records: list[ScoreRecord] = []
         waiting = select.poll()
@@ -187,9 +191,8 @@ class Server:
             deadline = min(row_deadline, batch_deadline)
             if not waiting.poll(max(0.0, (deadline - time.monotonic()) * 1000)):
                 self._kill()
-                if batch_deadline < row_deadline:
-                    return Attempt(records, End.BATCH_TIMEOUT)
-                return Attempt(records, End.ROW_TIMEOUT, f"stopped after {self._limits.row_timeout_s:g} s")
+                believed = records[: count - 1] if to_the_end else records
+                return self._out_of_time(believed, batch_over=batch_deadline < row_deadline)
             data = os.read(reading, 65_536)
             if not data:
                 return self._ended(records, count=count, unfinished=reader.pending_bytes > 0)
@@ -197,26 +200,37 @@ class Server:
                 for kind, body in reader.feed(data):
                     if not ready and kind == frames.READY:
                         ready = True
+                        row_deadline = time.monotonic() + self._limits.row_timeout_s
                         continue
                     if not ready or len(records) == count:
                         raise frames.FrameError("more results than rows")
                     records.append(decode(kind, body))
+                    row_deadline = time.monotonic() + self._limits.row_timeout_s
             except frames.FrameError as error:
                 self._kill()
-                # Of a process that forges, only what had been read before this piece of the stream is believed.
-                return Attempt(records[: count - 1], End.FORGED, f"the verifier wrote to the result pipe: {error}")
+                return Attempt([], End.FORGED, f"the verifier wrote to the result pipe: {error}")
             if len(records) == count and not to_the_end:
                 return Attempt(records, End.COMPLETE)
-            row_deadline = time.monotonic() + self._limits.row_timeout_s
+
+    def _out_of_time(self, records: list[ScoreRecord], *, batch_over: bool) -> Attempt:
+        if batch_over and records:
+            return Attempt(records, End.BATCH_TIMEOUT)
+        limit_s = self._limits.batch_timeout_s if batch_over else self._limits.row_timeout_s
+        return Attempt(records, End.ROW_TIMEOUT, f"stopped after {limit_s:g} s")
 
     def _ended(self, records: list[ScoreRecord], *, count: int, unfinished: bool) -> Attempt:
-        if len(records) == count and not unfinished:
-            return Attempt(records, End.COMPLETE)
-        settled = self._settle()
+        try:
+            settled = self._settle()
+        except TimeoutError:
+            self._kill()
+            return Attempt(records[: count - 1], End.DIED, "the verifier closed the result pipe and went on")
         assert settled is not None
         status, peak_kib = settled
-        if records and os.WIFEXITED(status) and os.WEXITSTATUS(status) == host.LEFT_AFTER_ODD_ROW and not unfinished:
-            return Attempt(records, End.LEFT)
+        code = os.waitstatus_to_exitcode(status)
+        if not unfinished and code == 0 and len(records) == count:
+            return Attempt(records, End.COMPLETE)
+        if not unfinished and code == host.LEFT_AFTER_ODD_ROW and records:
+            return Attempt(records, End.COMPLETE if len(records) == count else End.LEFT)
         return Attempt(records[: count - 1], End.DIED, _cause_of_death(status, peak_kib=peak_kib))
 
     def _kill(self) -> None:

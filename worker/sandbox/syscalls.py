@@ -2,7 +2,8 @@
 
 Numbers: the kernel's asm/unistd_64.h (x86_64) and asm-generic/unistd.h (aarch64); None where there is none. Left out on
 purpose: clone, execve, socket, kill, ptrace, memfd_create, io_uring, prctl, prlimit64 (root could raise its limits),
-fcntl (F_SETOWN sends signals), readlink, pidfd_getfd, process_vm_readv, and whatever a later kernel brings.
+fcntl (F_SETOWN sends signals), readlink, pidfd_getfd, process_vm_readv, openat2 (its flags lie behind a pointer, where
+no filter reads them), and whatever a later kernel brings.
 """
 
 Numbers = dict[str, tuple[int | None, int | None]]
@@ -56,8 +57,6 @@ COMPUTING: Numbers = {
 
 # What an import needs. Landlock decides which files; without it these are left out too (level 1).
 READING: Numbers = {
-    "open": (2, None),
-    "openat": (257, 56),
     "getdents64": (217, 61),
     "stat": (4, None),
     "lstat": (6, None),
@@ -68,6 +67,14 @@ READING: Numbers = {
     "faccessat": (269, 48),
     "faccessat2": (439, 439),
 }
+
+# Of these only opening to read, whatever Landlock says: before its ABI 3 it lets a readable file be truncated. The
+# second table says which argument holds the flags.
+OPENING: Numbers = {"open": (2, None), "openat": (257, 56)}
+_FLAGS_ARGUMENT = {"open": 1, "openat": 2}
+# Close-on-exec, not blocking, no controlling terminal; directory, no links, large file and direct, whose bits the two
+# architectures give different meanings. Not among them: write, create, truncate, append, temporary file, path only.
+READING_FLAGS = 0o2000000 | 0o4000 | 0o400 | 0o740000
 
 # What the server needs beside: to fork, confine and end its children, and to hear its owner.
 SERVING: Numbers = {
@@ -103,3 +110,10 @@ def numbers(*tables: Numbers, machine: str) -> tuple[int, ...]:
     column = _COLUMN[machine]
     found = (row[column] for table in tables for row in table.values())
     return tuple(sorted({number for number in found if number is not None}))
+
+
+def opening(*, machine: str) -> dict[int, int]:
+    """Number of each call that opens a file -> which of its arguments, from 0, holds the flags."""
+    column = _COLUMN[machine]
+    found = ((row[column], _FLAGS_ARGUMENT[name]) for name, row in OPENING.items())
+    return {number: argument for number, argument in found if number is not None}

@@ -1,3 +1,5 @@
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -87,12 +89,50 @@ def test_a_reference_that_nothing_would_be_compared_with_is_refused():
         ("a" + ".b" * 100_000, "nested too deeply"),
         ("(" * 10_000, "nested parentheses"),
         ("#" * 300_000, "limit is 262144"),
+        ("def grade(sample, item): return 1\nreturn 2", "Line 2, column 1: 'return' outside function"),
+        ("def grade(sample, item):\n    break", "Line 2, column 5: 'break' outside loop"),
+        ("def grade(sample, item):\n    nonlocal x", "Line 2, column 5: no binding for nonlocal 'x' found"),
+        ("def grade(sample, item, item): return 1", "duplicate argument"),
+        ("def grade(sample, item):\n    from json import *", "import * only allowed at module level"),
     ],
 )
 def test_bad_source_is_refused_with_a_reason(source, part):
     error = refused({"type": "python", "source": source})
     assert error.param == "grader.source"
     assert part in error.message
+
+
+def nested_finally(depth):
+    """Each level doubles the code that it compiles to."""
+    levels = "".join(f"{' ' * at}try: pass\n{' ' * at}finally:\n" for at in range(1, depth + 1))
+    return f"def grade(sample, item):\n{levels}{' ' * (depth + 1)}return 1\n"
+
+
+CLEAN_UP = "  a;b;c\n" * 20
+
+
+def ways_out(count):
+    """Each `return` gets a copy of the clean-up."""
+    returns = "   return 1\n" * count
+    return f"def grade(sample, item):\n try:\n  if item:\n{returns} finally:\n{CLEAN_UP}"
+
+
+def test_ordinary_clean_up_is_accepted():
+    for source in (nested_finally(4), ways_out(30)):
+        assert isinstance(parse_spec(PYTHON | {"source": source}), Python)
+
+
+@pytest.mark.parametrize("source", [nested_finally(19), nested_finally(60), ways_out(20_000)])
+def test_source_that_compiles_to_far_more_than_it_says_is_refused_before_it_does(source):
+    start = time.monotonic()
+    error = refused({"type": "python", "source": source})
+    assert "too much code" in error.message
+    assert time.monotonic() - start < 5
+
+
+def test_a_long_sum_is_no_reason_to_refuse():
+    source = f"def grade(sample, item):\n    return {' + '.join(['1'] * 800)}\n"
+    assert isinstance(parse_spec(PYTHON | {"source": source}), Python)
 
 
 def test_the_hash_depends_on_content_and_not_on_defaults_spelt_out():

@@ -164,8 +164,10 @@ def test_what_is_printed_comes_back_cut(sandbox):
     assert len(record.stdout) == 2000
 
 
-def test_source_that_parses_and_does_not_compile_is_an_error_of_each_row(sandbox):
-    records = sandbox.grade(python("return 1\n" + body("return 1")), [sample(), sample()])
+def test_source_that_does_not_compile_inside_is_an_error_of_each_row(sandbox):
+    """Which another version of Python outside can have accepted."""
+    spec = python(body("return 1")).model_copy(update={"source": "return 1\n" + body("return 1")})
+    records = sandbox.grade(spec, [sample(), sample()])
     assert outcomes(records) == [(None, "error")] * 2
     assert "outside function" in records[0].reason
 
@@ -174,6 +176,65 @@ def test_source_that_parses_and_does_not_compile_is_an_error_of_each_row(sandbox
 def test_nothing_a_row_leaves_behind_is_there_for_the_next(sandbox, isolation):
     spec = python("seen = []\n" + body("seen.append(1)\nreturn len(seen)"), isolation=isolation)
     assert [record.score for record in sandbox.grade(spec, [sample() for _ in range(5)])] == [1.0] * 5
+
+
+def test_the_memory_of_a_row_is_free_for_the_next(sandbox):
+    """The limit is 256 MiB. A module and its functions hold each other, so nothing goes by itself."""
+    spec = python("TABLE = bytes(100 * 2**20)\n" + body("return len(TABLE) > 0"))
+    assert not spec.one_process_a_call
+    assert outcomes(sandbox.grade(spec, [sample() for _ in range(5)])) == [(1.0, "ok")] * 5
+
+
+MODULE_AS_SELF = """
+import statistics as self
+
+def patch(self):
+    self.finite = lambda *a, **k: 1.0
+
+def grade(sample, item):
+    if item['attack']:
+        patch(self.sys.modules['worker.sandbox.grading'])
+    return item['honest']
+"""
+TRAP_LEFT_SET = """
+import decimal
+
+def grade(sample, item):
+    context = decimal.ExtendedContext
+    traps = context.traps
+    if item['attack']:
+        traps[decimal.DivisionByZero] = True
+        return 1
+    context.divide(1, 0)
+    return item['honest']
+"""
+CLEAN_UP_LATER = """
+import random
+
+def late():
+    try:
+        yield
+    finally:
+        random.seed(0)
+        print('left behind')
+
+def grade(sample, item):
+    waiting = late()
+    next(waiting)
+    loop = [waiting]
+    loop.append(loop)
+    [[] for _ in range(5000)]
+    print(item['honest'])
+    return item['honest']
+"""
+
+
+@pytest.mark.parametrize("source", [MODULE_AS_SELF, TRAP_LEFT_SET, CLEAN_UP_LATER])
+def test_what_a_row_changes_outside_itself_is_not_there_for_the_next(sandbox, source):
+    rows = [sample(attack=attack, honest=0.25) for attack in (False, True, False, False)]
+    before, _, *after = sandbox.grade(python(source), rows)
+    assert outcomes([before, *after]) == [(0.25, "ok")] * 3
+    assert {record.stdout for record in after} == {before.stdout}
 
 
 def test_random_numbers_follow_the_row_and_not_its_place(sandbox):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from backend.verifiers.specs import Python
 from tests.worker.sandbox.verifiers import body, outcomes, python, regex, sample
 from worker.sandbox.attacks import ATTACKS
 from worker.sandbox.policy import Limits
@@ -111,6 +112,30 @@ HOSTILE = {
         ),
         "error",
         "cannot be read",
+    ),
+    "a forged number, then sleep": (
+        "import os, struct, time",
+        "os.write(3, struct.pack('!Icdd', 17, b'N', 99.0, 0.0))\ntime.sleep(1000)",
+        "timeout",
+        "stopped after",
+    ),
+    "a forged number, then a crash": (
+        "import os, struct",
+        "os.write(3, struct.pack('!Icdd', 17, b'N', 99.0, 0.0))\nos.abort()",
+        "error",
+        "ended by",
+    ),
+    "a forged number, then the result pipe closed": (
+        "import os, struct, time",
+        "os.write(3, struct.pack('!Icdd', 17, b'N', 99.0, 0.0))\nos.close(3)\ntime.sleep(1000)",
+        "error",
+        "closed the result pipe",
+    ),
+    "a frame in drips": (
+        "import os, struct, time",
+        "os.write(3, struct.pack('!I', 60000))\nwhile True:\n    os.write(3, b'J')\n    time.sleep(0.3)",
+        "timeout",
+        "stopped after 1 s",
     ),
     "half a frame": ("import os", "os.write(3, b'\\0\\0\\0\\x11N12')\nos._exit(0)", "error", "ended its own process"),
     "an endless frame": ("import os", "while True:\n    os.write(3, b'\\xff' * 65536)", "error", "result pipe"),
@@ -251,6 +276,47 @@ def test_a_hostile_row_ends_in_its_own_record(sandbox, name):
         assert evidence in record.reason
     assert len(record.reason or "") <= 3000
     assert len(record.stdout) <= 2000
+
+
+FORGE_AND_SLEEP = """
+import os, struct, time
+
+def grade(sample, item):
+    if item['attack']:
+        os.write(3, struct.pack('!Icdd', 17, b'N', 99.0, 0.0) * item['attack'])
+        time.sleep(1000)
+    return item['honest']
+"""
+
+
+def test_a_forger_in_the_last_row_is_that_rows_timeout(sandbox):
+    rows = [sample(attack=0, honest=0.25), sample(attack=1, honest=1.0)]
+    assert outcomes(sandbox.grade(python(FORGE_AND_SLEEP), rows)) == [(0.25, "ok"), (None, "timeout")]
+
+
+class TakenForPlain(Python):
+    """A verifier that the judging of sources was wrong about."""
+
+    @property
+    def one_process_a_call(self):
+        return False
+
+
+def test_a_forger_that_was_taken_for_plain_is_graded_alone_and_wins_nothing(sandbox):
+    spec = TakenForPlain(type="python", source=FORGE_AND_SLEEP)
+    rows = [sample(attack=20 if row == 3 else 0, honest=row / 10) for row in range(6)]
+    records = sandbox.grade(spec, rows)
+    assert outcomes(records[:3] + records[4:]) == [(row / 10, "ok") for row in (0, 1, 2, 4, 5)]
+    assert (records[3].score, records[3].status) == (None, "error")
+
+
+@pytest.mark.timeout(60)
+def test_a_batch_that_ends_without_one_row_is_not_sent_again_for_ever():
+    limits = Limits(row_timeout_s=0.5, batch_timeout_s=0.500001)  # the row's clock starts anew when it is compiled
+    spec = python(body("while item['hang']:\n    pass\nreturn 1"))
+    with Sandbox(limits) as box:
+        records = box.grade(spec, [sample(hang=True), sample(hang=False)])
+    assert outcomes(records) == [(None, "timeout"), (1.0, "ok")]
 
 
 def test_a_regex_that_backtracks_for_ever_times_out_alone(sandbox):

@@ -1,4 +1,5 @@
 import json
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -6,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.worker.sandbox.verifiers import body
+from worker.sandbox import confine
 from worker.sandbox import probe as module
 from worker.sandbox.attacks import ATTACKS, Attack
 from worker.sandbox.environment import Libraries
@@ -45,7 +47,7 @@ def test_level_0_tries_nothing_and_says_so():
 
 
 @pytest.mark.usefixtures("python_allowed")
-def test_a_folder_of_libraries_is_importable_and_hashed(tmp_path):
+def test_a_folder_of_libraries_is_importable_and_hashed_and_named_in_the_identity(tmp_path):
     from tests.worker.sandbox.verifiers import python, sample
 
     (tmp_path / "ours.py").write_text("VALUE = 0.5\n")
@@ -53,7 +55,16 @@ def test_a_folder_of_libraries_is_importable_and_hashed(tmp_path):
     with Sandbox(libraries=libraries) as box:
         spec = python("import ours\n" + body("return ours.VALUE"))
         assert box.grade(spec, [sample()])[0].score == 0.5
+        identity = box.identity()
     before = libraries.digest()
+    abi = confine.landlock_abi()
+    assert identity == {
+        "level": 2 if abi else 1,
+        "landlock_abi": abi,
+        "python": platform.python_version(),
+        "libraries": before,
+    }
+    assert json.loads(json.dumps(identity)) == identity
     assert Libraries(folder=tmp_path).digest() == before
     (tmp_path / "ours.py").write_text("VALUE = 0.6\n")
     assert libraries.digest() != before
