@@ -41,7 +41,7 @@ def demo(
         typer.Option(help="Folder with job.json, train.jsonl, held_out.jsonl, verifier.py; else one for the model."),
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps; replaces the job's number.", min=1)] = None,
-    output: Annotated[Path, typer.Option(help="Where the adapter goes.")] = Path("adapter.zip"),
+    output: Annotated[Path | None, typer.Option(help="Where the adapter goes; by default into RLSD_HOME.")] = None,
 ) -> None:
     """Take a file and a verifier through the API, the queue, the sandbox and RLSD to a better model."""
     started = time.monotonic()
@@ -57,6 +57,7 @@ def demo(
         finished = _watched(client, job_id)
         if finished["status"] != JobState.SUCCEEDED:
             raise AppError(f"The job ended as {finished['status']}: {(finished.get('error') or {}).get('message')}")
+        output = output or settings().home / "adapter.zip"
         sha256 = client.download_adapter(job_id, output)
         print(json.dumps(_summary(client, finished, output=output, sha256=sha256, seconds=time.monotonic() - started)))
 
