@@ -35,10 +35,10 @@ def assign_credit(
 
 def token_advantages(
     method: str,
-    advantages_B: Tensor,
-    student_logps_BT: Tensor,
-    teacher_logps_BT: Tensor | None,
-    mask_BT: Tensor,
+    advantages: Tensor,
+    student_logps: Tensor,
+    teacher_logps: Tensor | None,
+    mask: Tensor,
     *,
     lam: float,
     eps_w: float | tuple[float, float],
@@ -47,16 +47,17 @@ def token_advantages(
 ) -> Tensor:
     """`A^_t` of every token, `[B, T]`, 0 outside the mask; no gradient flows through it.
 
+    `advantages` is `[B]`, one a sequence; `student_logps`, `teacher_logps` and `mask` are `[B, T]`.
     `eps_w` is a number or a pair: weights are clipped to `[1 - eps_w, 1 + eps_w]` or `[1 - eps_w[0], 1 + eps_w[1]]`.
     Whatever stands outside the mask, NaN included, has no influence. At `lam = 0` the result is `A` bit for bit and
     the teacher is not asked. ValueError for an unknown method or a missing teacher.
     """
     return assign_credit(
         method,
-        advantages_B,
-        student_logps_BT,
-        teacher_logps_BT,
-        mask_BT,
+        advantages,
+        student_logps,
+        teacher_logps,
+        mask,
         lam=lam,
         eps_w=eps_w,
         normalise=normalise,
