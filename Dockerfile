@@ -1,5 +1,5 @@
 # One image for API, workers and UI; docker-compose.yml says which command each runs.
-FROM python:3.12-slim
+FROM python:3.11-slim
 
 RUN useradd --create-home --uid 1000 rlsd
 WORKDIR /app

@@ -1,0 +1,51 @@
+"""The compose file says what the code does: commands exist, variables are settings, services are watched."""
+
+from pathlib import Path
+
+import typer
+import yaml
+from typer.testing import CliRunner
+
+from backend.cli import app
+from backend.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+OURS = {name: service for name, service in COMPOSE["services"].items() if service.get("image") == "rlsd-workbench"}
+
+
+def test_every_process_of_the_application_has_a_container() -> None:
+    assert set(OURS) == {"migrate", "api", "worker-train", "worker-check", "ui"}
+
+
+def test_every_command_is_one_of_rlsd_and_takes_its_options() -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    for service in OURS.values():
+        name, *options = service["command"]
+        known = {flag for parameter in commands[name].params for flag in parameter.opts}
+        assert {option for option in options if option.startswith("--")} <= known
+        assert CliRunner().invoke(app, [name, "--help"]).exit_code == 0
+
+
+def test_every_variable_is_a_setting() -> None:
+    known = {field.alias for field in Settings.model_fields.values()}
+    assert {variable for service in OURS.values() for variable in service["environment"]} <= known
+
+
+def test_services_that_others_wait_for_have_healthchecks_and_data_lives_in_volumes() -> None:
+    waited_for = {
+        name
+        for service in COMPOSE["services"].values()
+        for name, condition in service.get("depends_on", {}).items()
+        if condition["condition"] == "service_healthy"
+    }
+    assert waited_for == {"postgres", "valkey", "api"}
+    assert all("healthcheck" in COMPOSE["services"][name] for name in waited_for)
+    assert {"postgres", "valkey"} <= set(COMPOSE["volumes"])
+
+
+def test_what_the_image_copies_exists() -> None:
+    for line in (ROOT / "Dockerfile").read_text().splitlines():
+        if line.startswith("COPY "):
+            for source in line.split()[1:-1]:
+                assert (ROOT / source).exists()
