@@ -6,6 +6,7 @@
 """
 
 import math
+import re
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
@@ -89,7 +90,7 @@ class RlsdSettings(Strict):
         "token_mean", description="Mean over all tokens of the batch, or over sequences of their token means."
     )
     micro_batch_tokens: int = Field(
-        16_384,
+        4_096,
         ge=1,
         le=100_000_000,
         description="Tokens in one pass; lower it when memory runs out.",
@@ -177,10 +178,17 @@ class JobRequest(Strict):
     training_file: str
     validation_file: str | None = None
     seed: int | None = Field(None, ge=0, lt=2**31)
-    suffix: str | None = Field(None, min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    suffix: str | None = Field(None, min_length=1, max_length=64)
     metadata: dict[str, str] | None = None
     method: MethodRequest
     integrations: None = None
+
+    @field_validator("suffix")
+    @classmethod
+    def _part_of_a_name(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", value):
+            raise ValueError("use letters, digits, '-', '_' and '.', no spaces, beginning with a letter or a digit")
+        return value
 
     @model_validator(mode="after")
     def _bounded_metadata(self) -> "JobRequest":
