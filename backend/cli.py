@@ -150,14 +150,27 @@ def demo(context: typer.Context) -> None:
 def export(
     job: Annotated[str, typer.Argument(help="Id of a finished job, `ftjob-…`.")],
     output: Annotated[Path, typer.Option(help="Where the ZIP goes.")] = Path("adapter.zip"),
-    api_url: Annotated[str, typer.Option(envvar="RLSD_API_URL")] = "http://127.0.0.1:8000",
+    api_url: Annotated[
+        str | None, typer.Option(envvar="RLSD_API_URL", help="By default the application running on RLSD_HOME.")
+    ] = None,
     api_key: Annotated[str, typer.Option(envvar="RLSD_API_KEY", help="A key of the API.")] = "",
 ) -> None:
     """Download a job's adapter."""
-    from backend.client import Client
+    import httpx
 
-    with Client(api_url, api_key) as client:
-        sha256 = client.download_adapter(job, output)
+    from backend.application import running_application
+    from backend.client import Client
+    from backend.settings import settings
+
+    running = running_application(settings().home)
+    url = api_url or (running.api_url if running else settings().api_url)
+    try:
+        with Client(url, api_key) as client:
+            sha256 = client.download_adapter(job, output)
+    except httpx.HTTPError as error:
+        raise AppError(f"The API at {url} does not answer ({error}): name it with --api-url.") from None
+    except OSError as error:
+        raise AppError(f"{output} cannot be written ({error.strerror}): choose another place with --output.") from None
     print(json.dumps({"adapter": str(output), "sha256": sha256}))
 
 

@@ -15,6 +15,10 @@ class Client:
     """One connection with one key. Every refusal of the API is raised as AppError with its sentence."""
 
     def __init__(self, api_url: str, api_key: str) -> None:
+        if not api_key:
+            raise AppError(
+                "An API key is needed: give --api-key or set RLSD_API_KEY (`rlsd keys create NAME` makes one)."
+            )
         self._http = httpx.Client(
             base_url=api_url, headers={"authorization": f"Bearer {api_key}"}, timeout=httpx.Timeout(120.0)
         )

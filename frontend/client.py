@@ -160,6 +160,9 @@ class Client:
             response = self._connections.request(method, path, headers=self._headers, **content)
         except httpx.TransportError as error:
             raise _no_answer(error) from error
+        except httpx.InvalidURL as error:
+            message = "The address names nothing that can exist: go back to the list and choose again."
+            raise ApiError(message, status=404, code="not_found", param=None, request_id=None) from error
         if response.is_error:
             raise _refusal(response)
         return response

@@ -42,3 +42,8 @@ def percent(share: float, *, decimals: int = 0) -> str:
 
 def small_probability(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def milliseconds(value: float) -> str:
+    """Two digits for short times, whole numbers for long ones: `0.04 ms`, `5,000 ms`."""
+    return f"{value:,.0f} ms" if value >= 10 else f"{value:.2g} ms"

@@ -37,11 +37,19 @@ def model_card(manifest: Mapping[str, Any]) -> str:
         f"| {evaluation['n']} | {evaluation['k']} |"
         for evaluation in manifest["evaluations"]
     )
+    hub_id = base.get("hub_id")
+    place = hub_id or f"path/of/{base['name']}"
+    whereabouts = (
+        f"The base is `{hub_id}` on the model hub."
+        if hub_id
+        else f"The base, `{base['name']}`, is a folder of the server that trained this (files with SHA-256 "
+        f"`{base['sha256']}` in all): put its path where `{place}` stands below."
+    )
     return f"""---
 base_model: {base.get("hub_id", base["name"])}
 library_name: peft
 pipeline_tag: text-generation
-tags: [rlsd, lora, {settings["method"]}]
+tags: [{", ".join(sorted({"lora", "rlsd", str(settings["method"])}))}]
 ---
 
 # {manifest["job"]["name"]}
@@ -49,6 +57,8 @@ tags: [rlsd, lora, {settings["method"]}]
 A LoRA adapter of `{base["name"]}`, trained for {manifest["steps"]} steps with {settings["method"].upper()} by RLSD
 Workbench {manifest["code"]["version"]}. `manifest.json` holds every setting and the hashes of data, verifier, base and
 code.
+
+{whereabouts}
 
 Held-out accuracy (mean over questions of the mean over samples, 95 % bootstrap interval):
 
@@ -60,8 +70,8 @@ Held-out accuracy (mean over questions of the mean over samples, 95 % bootstrap 
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-base = AutoModelForCausalLM.from_pretrained("{base.get("hub_id", base["name"])}")
+base = AutoModelForCausalLM.from_pretrained("{place}")
 model = PeftModel.from_pretrained(base, "path/of/this/folder")
-tokenizer = AutoTokenizer.from_pretrained("{base.get("hub_id", base["name"])}")
+tokenizer = AutoTokenizer.from_pretrained("{place}")
 ```
 """

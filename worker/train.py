@@ -25,7 +25,7 @@ from backend.db.base import Json
 from backend.db.engine import transaction
 from backend.db.files import File
 from backend.db.jobs import Job
-from backend.db.training import Evaluation
+from backend.db.training import Evaluation, Step
 from backend.errors import AppError
 from backend.jobs import control, events
 from backend.jobs.lease import Lease, LeaseLostError, held_job
@@ -146,7 +146,22 @@ def _succeed(lease: Lease, policy: Policy, *, box: Json) -> None:
             job.adapter_sha256 = blob.sha256
             job.manifest = manifest
             job.fine_tuned_model = job.adapter_name
+            _warn_of_silence(session, job)
             control.finish(session, lease, JobState.SUCCEEDED)
+
+
+def _warn_of_silence(session: Session, job: Job) -> None:
+    """Say so where no group of any step had different scores: nothing was learned, and the adapter does nothing."""
+    mixed = session.scalars(select(Step.metrics["groups_mixed"].as_float()).where(Step.job_id == job.id))
+    if not any(mixed):
+        events.record(
+            session,
+            job.id,
+            code="nothing_learned",
+            level="warn",
+            message="In every step all completions of a question scored the same, so nothing was learned: the adapter "
+            "does nothing: check the verifier, or use a model that gets some of the questions right.",
+        )
 
 
 def _manifest(session: Session, job: Job, policy: Policy, *, box: Json) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from backend.verifiers.saved import resolve_grader
 from backend.verifiers.specs import Regex, Spec, StringCheck, spec_json
 
 GRADER = "method.reinforcement.grader"
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 LEAST_HELD_OUT = 2
 MAX_SEED = 2**31
 
@@ -85,6 +85,9 @@ def require_model(model: str, *, models: Mapping[str, str]) -> None:
             code="model_not_trainable",
             param="model",
         )
+    meant = next((name for name in models if name.casefold() == model.casefold()), None)
+    if meant is not None:
+        raise AppError(f"There is no model '{model}'; did you mean '{meant}'?", code="model_not_found", param="model")
     if ".." in model or HUB_ID.fullmatch(model) is None:
         raise AppError(
             f"'{model:.100}' is no model of this server ({known}) and no hub id such as 'organisation/name'.",

@@ -4,7 +4,7 @@ import streamlit as st
 
 from frontend import state, units
 from frontend.client import ApiError
-from frontend.components import problems, row_view, upload
+from frontend.components import links, problems, row_view, upload
 from frontend.shapes import DataFile, FileReport, Row
 
 PAGE = 20
@@ -28,22 +28,23 @@ def listing() -> None:
     for file in page["data"]:
         with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"row_{file['id']}"):
             with st.container(width="stretch", gap=None):
-                st.page_link(
+                links.within(
                     "app_pages/datasets.py",
-                    label=f"**{file['filename']}**",
+                    f"**{file['filename']}**",
                     icon=":material/table_rows:",
-                    query_params={"dataset": file["id"]},
+                    key=f"open_{file['id']}",
+                    dataset=file["id"],
                 )
                 st.caption(f"uploaded {units.moment(file['created_at'], zone)}")
             st.caption(units.count(file["rows"], "row"), width="content")
             st.caption(units.size(file["bytes"]), width="content")
     if page["has_more"]:
-        older = {"after": page["data"][-1]["id"]}
-        st.page_link("app_pages/datasets.py", label="Older", icon=":material/chevron_right:", query_params=older)
+        older = page["data"][-1]["id"]
+        links.within("app_pages/datasets.py", "Older", icon=":material/chevron_right:", key="older", after=older)
 
 
 def one(file_id: str) -> None:
-    st.page_link("app_pages/datasets.py", label="All datasets", icon=":material/arrow_back:")
+    links.within("app_pages/datasets.py", "All datasets", icon=":material/arrow_back:", key="all_datasets")
     file = client.file(file_id)
     report = client.file_report(file_id)
     st.title(file["filename"], anchor=False)

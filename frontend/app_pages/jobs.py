@@ -3,7 +3,7 @@
 import streamlit as st
 
 from frontend import state
-from frontend.components import job_list, problems
+from frontend.components import job_list, links, problems
 
 PAGE = 20
 REFRESH_S = 4.0
@@ -24,14 +24,10 @@ def listing() -> None:
         job_list.rows(jobs, zone=zone)
         with st.container(horizontal=True):
             if after is not None:
-                st.page_link("app_pages/jobs.py", label="Newest", icon=":material/first_page:")
+                links.within("app_pages/jobs.py", "Newest", icon=":material/first_page:", key="newest")
             if page["has_more"]:
-                st.page_link(
-                    "app_pages/jobs.py",
-                    label="Older",
-                    icon=":material/chevron_right:",
-                    query_params={"after": jobs[-1]["id"]},
-                )
+                older = jobs[-1]["id"]
+                links.within("app_pages/jobs.py", "Older", icon=":material/chevron_right:", key="older", after=older)
 
 
 with st.container(horizontal=True, vertical_alignment="bottom"):

@@ -4,7 +4,7 @@ import streamlit as st
 
 from frontend import state, units
 from frontend.client import ApiError
-from frontend.components import problems, try_out, verifier_editor
+from frontend.components import links, problems, try_out, verifier_editor
 from frontend.shapes import Json, Verifier
 from frontend.verifier_starts import KINDS, STARTS
 
@@ -28,11 +28,12 @@ def listing() -> None:
     for verifier in saved:
         with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"row_{verifier['id']}"):
             with st.container(width="stretch", gap=None):
-                st.page_link(
+                links.within(
                     "app_pages/verifiers.py",
-                    label=f"**{verifier['name']}**",
+                    f"**{verifier['name']}**",
                     icon=":material/fact_check:",
-                    query_params={"verifier": verifier["id"]},
+                    key=f"open_{verifier['id']}",
+                    verifier=verifier["id"],
                 )
                 st.caption(f"saved {units.moment(verifier['created_at'], zone)}")
             kind = str(verifier["grader"]["type"])
@@ -41,7 +42,7 @@ def listing() -> None:
 
 
 def editor(chosen: str) -> None:
-    st.page_link("app_pages/verifiers.py", label="All verifiers", icon=":material/arrow_back:")
+    links.within("app_pages/verifiers.py", "All verifiers", icon=":material/arrow_back:", key="all_verifiers")
     saved = None if chosen == NEW else client.verifier(chosen)
     st.title(saved["name"] if saved else "New verifier", anchor=False)
     if st.session_state.pop(SAVED, False):

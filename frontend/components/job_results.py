@@ -46,7 +46,7 @@ def _score(place: DeltaGenerator, label: str, found: Evaluation) -> None:
     place.metric(
         label,
         f"{found['mean']:.3f}",
-        delta=None if difference is None else f"{difference['mean']:+.3f}",
+        delta=None if difference is None or difference["mean"] == 0 else f"{difference['mean']:+.3f}",
         border=True,
         height="stretch",
     )

@@ -36,8 +36,6 @@ def _field(setting: Setting, *, schema: Json, key: str) -> Any:
     if setting.kind == "whole":
         return st.number_input(
             setting.label,
-            min_value=None if about.least is None else int(about.least),
-            max_value=None if about.most is None else int(about.most),
             value=None,
             step=1,
             placeholder=usual,
@@ -46,8 +44,6 @@ def _field(setting: Setting, *, schema: Json, key: str) -> Any:
         )
     return st.number_input(
         setting.label,
-        min_value=None if about.least is None else float(about.least),
-        max_value=None if about.most is None else float(about.most),
         value=None,
         step=0.01,
         format="%g",

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from frontend import units
 from frontend.shapes import ScoreRecord
 
 STATUS_LOOKS = {
@@ -28,7 +29,7 @@ def show(record: ScoreRecord) -> None:
             score = record["score"]
             st.metric("Score", "none" if score is None else f"{score:g}", width=130)
             badge(record)
-            st.caption(f"{record['ms']:.2g} ms", width="content")
+            st.caption(f"{units.milliseconds(record['ms'])}", width="content")
         if record["status"] in NO_SCORE:
             st.write(NO_SCORE[record["status"]])
         if record["reason"]:

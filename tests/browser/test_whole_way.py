@@ -83,6 +83,7 @@ def test_from_a_file_to_a_downloaded_adapter(
     shoot(page, "home-first")
 
     upload(page, shoot)
+    a_dataset_opened_from_the_list_stays_open(page)
     write_verifier(page, shoot)
     job_address = start_job(page, shoot)
 
@@ -135,6 +136,18 @@ def test_from_a_file_to_a_downloaded_adapter(
     page.reload()
     expect(page.get_by_label("API key", exact=True)).to_be_visible()
     context.close()
+
+
+def a_dataset_opened_from_the_list_stays_open(page: Page) -> None:
+    """Its address names it, so that the next click acts on it and does not fall back to the list."""
+    page.get_by_role("button", name="All datasets").click()
+    heading(page, "Datasets")
+    expect(page).to_have_url(re.compile(r"/datasets$"))
+    page.get_by_role("button", name="train.jsonl").click()
+    heading(page, "train.jsonl")
+    expect(page).to_have_url(re.compile(r"\?dataset=file-\w+$"))
+    page.get_by_role("button", name="Train with it").click()
+    heading(page, "New job")
 
 
 def a_live_chart_grows_in_place(page: Page) -> None:
