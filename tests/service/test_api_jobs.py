@@ -93,7 +93,12 @@ def test_a_model_is_a_listed_name_or_a_hub_id_and_never_a_folder(api: Api, model
     assert error["param"] == "model"
 
 
-@pytest.mark.parametrize("model", ["gpt2", "HuggingFaceTB/SmolLM2-135M-Instruct"])
+def test_a_listed_name_in_other_letters_is_answered_with_the_name(api: Api) -> None:
+    error = refused(api.http.post("/v1/fine_tuning/jobs", json={**job_body("file-x"), "model": "Starter"}), status=400)
+    assert "did you mean 'starter'?" in error["message"]
+
+
+@pytest.mark.parametrize("model", ["openai-community/gpt2", "HuggingFaceTB/SmolLM2-135M-Instruct"])
 def test_hub_ids_are_taken_as_they_are(api: Api, model: str) -> None:
     assert create(api, {**job_body(api.dataset()), "model": model})["model"] == model
 
