@@ -74,6 +74,14 @@ def test_a_job_is_trained_and_leaves_steps_rollouts_evaluations_and_an_adapter(t
     assert codes(job_id)[-1] == "job.succeeded"
 
 
+def test_a_run_in_which_all_scores_were_equal_says_that_nothing_was_learned(train_worker: Path) -> None:
+    same = {"type": "python", "name": "same", "source": "def grade(sample, item):\n    return 0.0\n"}
+    silent, telling = new_job(grader=same), new_job()
+    assert ended(silent).state == ended(telling).state == JobState.SUCCEEDED, train_worker.read_text()
+    assert "nothing_learned" in codes(silent)
+    assert "nothing_learned" not in codes(telling)
+
+
 def test_a_cancelled_job_stops_within_one_step(train_worker: Path) -> None:
     job_id = new_job(max_steps=100_000)
     wait_for(lambda: job_now(job_id).step >= 3, timeout_s=60, what="three steps")
