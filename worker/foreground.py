@@ -16,7 +16,8 @@ from pydantic import ValidationError
 
 from backend.datasets.rows import NormalRow, read_rows
 from backend.errors import AppError
-from backend.jobs.spec import JobRequest, first_problem, resolve_settings
+from backend.jobs.request import JobRequest, first_problem
+from backend.jobs.resolve import resolve_settings
 from backend.verifiers.record import ScoreRecord
 from backend.verifiers.specs import parse_spec, spec_hash
 from worker.engine import loop

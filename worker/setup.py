@@ -12,7 +12,8 @@ from backend.settings import settings as environment
 from backend.verifiers.specs import Spec
 from backend.verifiers.templates import Sample
 from worker.engine.policy import Policy, load_policy
-from worker.engine.types import Completion, Reward, Score, Settings, Task
+from worker.engine.settings import Settings
+from worker.engine.types import Completion, Reward, Score, Task
 from worker.sandbox.pool import Sandbox
 
 
@@ -23,8 +24,9 @@ def use_threads() -> None:
 
 def engine_settings(spec: RlsdSettings, *, seed: int) -> Settings:
     """The engine's view of a job's settings: the same names, LoRA's flattened."""
-    values = spec.model_dump(exclude={"preset", "lora", "eval_rows", "held_out_share"})
+    values = spec.model_dump(exclude={"preset", "lora", "eval_rows", "held_out_share", "devices"})
     values |= {f"lora_{name}": value for name, value in spec.lora.model_dump().items()}
+    values["teacher_model"] = None if spec.teacher_model is None else model_source(spec.teacher_model)
     return Settings(**values, seed=seed)
 
 
@@ -71,5 +73,7 @@ def _task(row: NormalRow) -> Task:
         messages=tuple(row.messages),
         answer=row.reference.answer,
         solution=row.reference.solution,
+        trajectory=row.reference.trajectory,
+        privileged=row.privileged,
         item=row.item,
     )

@@ -51,6 +51,11 @@ OUT_OF_MEMORY = (
 )
 
 VERIFIER_FAULTS = "Paused: too many verdicts were errors or timeouts. Mend the verifier, or raise max_error_share."
+NO_SIGNAL = (
+    "Paused: for many steps all completions of a question scored the same, so nothing can be learned. Look at the "
+    "rollouts: if all are right, take harder questions; if all are wrong, easier ones, a stronger model or a verifier "
+    "that gives partial credit. max_dead_steps says how many steps are waited."
+)
 LAST_CHARACTERS = 8_000
 """Of a crash's traceback, that are kept."""
 
@@ -127,6 +132,8 @@ def _end(lease: Lease, ending: Ending, *, policy: Policy, box: Json, stop: StopS
             control.finish(session, lease, JobState.CANCELLED)
         elif ending is Ending.VERIFIER_FAULTS:
             control.rest(session, lease, fault=VERIFIER_FAULTS)
+        elif ending is Ending.NO_SIGNAL:
+            control.rest(session, lease, fault=NO_SIGNAL)
         elif stop.received:
             control.put_back(session, job, why="The worker was stopped.", orderly=True)
         else:

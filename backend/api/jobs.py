@@ -16,7 +16,7 @@ from backend.db.training import Checkpoint
 from backend.errors import AppError
 from backend.jobs import control
 from backend.jobs.create import create_job
-from backend.jobs.spec import JobRequest
+from backend.jobs.request import JobRequest
 from backend.settings import settings
 
 router = APIRouter(prefix="/fine_tuning/jobs", tags=["jobs"])

@@ -17,6 +17,8 @@ from backend.errors import not_found
 ROLES = ("system", "developer", "user", "assistant", "tool")
 HINTS = ("teacher_prompt", "privileged_context", "trajectory")
 """Columns that hold a hint for the teacher, stronger than solution and answer, in this order."""
+REFERENCE_HINTS = ("trajectory", "solution", "answer")
+"""Sources of a hint that are references as well; any other was written for the teacher."""
 ANSWER_MARK = "####"
 
 
@@ -50,6 +52,11 @@ class NormalRow:
     row_hash: str
     images: tuple[str, ...] = ()
     split: str = "train"
+
+    @property
+    def privileged(self) -> str | None:
+        """What the row itself says its teacher is to be told; None where the hint is one of the references."""
+        return None if self.hint is None or self.hint.source in REFERENCE_HINTS else self.hint.text
 
     @property
     def id(self) -> str:

@@ -4,9 +4,10 @@ import re
 import secrets
 from collections.abc import Mapping
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session, aliased
 
+from backend.datasets.rows import REFERENCE_HINTS
 from backend.db.base import utc_now
 from backend.db.files import DatasetRow, File
 from backend.db.jobs import Job
@@ -17,7 +18,9 @@ from backend.jobs import events
 from backend.jobs.control import enqueue
 from backend.jobs.held_out import split_held_out
 from backend.jobs.lifecycle import JobState, Wish
-from backend.jobs.spec import X_RLSD, Hint, JobRequest, Method, Reinforcement, RlsdSettings, resolve_settings
+from backend.jobs.request import JobRequest, Reinforcement
+from backend.jobs.resolve import X_RLSD, resolve_settings
+from backend.jobs.spec import FADING, UNHINTED, Hint, RlsdSettings
 from backend.verifiers import templates
 from backend.verifiers.saved import resolve_grader
 from backend.verifiers.specs import Regex, Spec, StringCheck, spec_json
@@ -30,7 +33,7 @@ MAX_SEED = 2**31
 
 def create_job(session: Session, request: JobRequest, *, models: Mapping[str, str]) -> Job:
     """Store the job, tell of it, and nudge a worker after the commit. Raises AppError naming the parameter."""
-    require_model(request.model, models=models)
+    require_model(request.model, models=models, param="model")
     training = _require_file(session, request.training_file, param="training_file")
     validation = None
     if request.validation_file is not None:
@@ -46,6 +49,8 @@ def create_job(session: Session, request: JobRequest, *, models: Mapping[str, st
     spec, verifier = resolve_grader(session, reinforcement.grader, param=GRADER)
     seed = secrets.randbelow(MAX_SEED) if request.seed is None else request.seed
     settings = _settings(session, reinforcement, training=training, validation=validation, seed=seed)
+    if settings.teacher_model is not None:
+        require_model(settings.teacher_model, models=models, param=f"{X_RLSD}.teacher_model")
     _require_hints(session, training, settings)
     for file, param in ((training, "training_file"), (validation, "validation_file")):
         if file is not None:
@@ -73,7 +78,24 @@ def create_job(session: Session, request: JobRequest, *, models: Mapping[str, st
     return job
 
 
-def require_model(model: str, *, models: Mapping[str, str]) -> None:
+_REFERENCE = DatasetRow.normal["reference"]
+_HINT = DatasetRow.normal["hint"]
+HINT_COLUMNS = {
+    "answer": _REFERENCE["answer"].as_string(),
+    "solution": _REFERENCE["solution"].as_string(),
+    "trajectory": _REFERENCE["trajectory"].as_string(),
+    "privileged": case((_HINT["source"].as_string().not_in(REFERENCE_HINTS), _HINT["text"].as_string())),
+}
+"""Where the normal form keeps each kind of hint."""
+HINT_NAMES = {
+    "answer": "answer",
+    "solution": "solution",
+    "trajectory": "trajectory",
+    "privileged": "`privileged_context` or `teacher_prompt`",
+}
+
+
+def require_model(model: str, *, models: Mapping[str, str], param: str) -> None:
     """A listed name, or what can be an id on the model hub. Folders of the server are only used where listed."""
     if model in models:
         return
@@ -83,16 +105,16 @@ def require_model(model: str, *, models: Mapping[str, str]) -> None:
             f"'{model}' is an adapter trained here, and training on from one is not supported: name a base model "
             f"({known}, or a hub id).",
             code="model_not_trainable",
-            param="model",
+            param=param,
         )
     meant = next((name for name in models if name.casefold() == model.casefold()), None)
     if meant is not None:
-        raise AppError(f"There is no model '{model}'; did you mean '{meant}'?", code="model_not_found", param="model")
+        raise AppError(f"There is no model '{model}'; did you mean '{meant}'?", code="model_not_found", param=param)
     if ".." in model or HUB_ID.fullmatch(model) is None:
         raise AppError(
             f"'{model:.100}' is no model of this server ({known}) and no hub id such as 'organisation/name'.",
             code="model_not_found",
-            param="model",
+            param=param,
         )
 
 
@@ -146,16 +168,21 @@ def _settings(
 
 def _require_hints(session: Session, training: File, settings: RlsdSettings) -> None:
     """The teacher needs a hint for every row; without one it would say what the student says."""
-    if settings.method is not Method.RLSD or settings.lam == 0:
+    fades_out = settings.method in FADING and settings.lam == 0
+    kind = settings.placebo_of if settings.hint is Hint.PLACEBO else settings.hint.value
+    if settings.method in UNHINTED or fades_out or kind not in HINT_COLUMNS:
         return
-    field = "solution" if settings.hint is Hint.SOLUTION else "answer"
-    line = _first_line_without(session, training, field=field)
+    line = session.scalar(
+        select(DatasetRow.line)
+        .where(DatasetRow.file_id == training.id, HINT_COLUMNS[kind].is_(None))
+        .order_by(DatasetRow.number)
+        .limit(1)
+    )
     if line is not None:
-        advice = (
-            "use hint 'answer', or add" if settings.hint is Hint.SOLUTION else "name it by `mapping` at upload, or add"
-        )
+        advice = "name it by `mapping` at upload" if kind == Hint.ANSWER else "use hint 'answer'"
         raise AppError(
-            f"The hint is each row's {field}, and line {line} of '{training.filename}' has none: {advice} a {field}.",
+            f"The hint is each row's {HINT_NAMES[kind]}, and line {line} of '{training.filename}' has none: {advice}, "
+            "or add it.",
             code="missing_hint",
             param=f"{X_RLSD}.hint",
         )

@@ -1,18 +1,15 @@
 """The only configuration of a job: every setting with its unit, range, default and the paper's symbol.
 
-`JobRequest` is the body of `POST /v1/fine_tuning/jobs` (OpenAI's shape, with `x_rlsd` beside its hyperparameters);
 `RlsdSettings` is what a run obeys, every value decided. Paper: arXiv 2604.03128; the `steady` preset is explained in
 `docs/presets.md`.
 """
 
-import math
-import re
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator
 
-from backend.errors import AppError
+from backend.jobs.request import Strict
 
 
 class Method(StrEnum):
@@ -20,6 +17,26 @@ class Method(StrEnum):
     """Group-relative policy optimisation: the verifier alone."""
     RLSD = "rlsd"
     """RLVR with self-distillation: the verifier gives the direction, the hinted model the magnitude per token."""
+    RLSD_TEMPLATE = "rlsd_template"
+    """RLSD measured against its own template with an empty hint."""
+    CEPO = "cepo"
+    """RLSD's weights on the difference between a right and a wrong hint."""
+    RLCSD = "rlcsd"
+    """The advantage plus a bounded contrast of right and wrong hints."""
+    OPSD = "opsd"
+    """On-policy self-distillation: the hinted model is imitated, the verifier only measures."""
+    SDPO = "sdpo"
+    """OPSD with a successful completion of the same group as the hint."""
+    GRPO_OPSD = "grpo_opsd"
+    """GRPO and OPSD added up."""
+    OPD = "opd"
+    """On-policy distillation: a larger model is imitated, the verifier only measures."""
+
+
+UNHINTED = frozenset({Method.GRPO, Method.OPD})
+"""Methods whose teacher, if any, is shown no hint."""
+FADING = frozenset({Method.RLSD, Method.RLSD_TEMPLATE, Method.CEPO, Method.RLCSD})
+"""Methods that are GRPO where lambda is 0."""
 
 
 class Teacher(StrEnum):
@@ -33,9 +50,25 @@ class Teacher(StrEnum):
 
 class Hint(StrEnum):
     ANSWER = "answer"
-    """The reference answer alone."""
+    """The row's reference answer."""
     SOLUTION = "solution"
-    """The worked solution; every row must have one."""
+    """The row's worked solution."""
+    TRAJECTORY = "trajectory"
+    """The row's recorded way to the answer."""
+    PRIVILEGED = "privileged"
+    """What the row says the teacher is to be told (`teacher_prompt`, `privileged_context`)."""
+    SIBLING = "sibling"
+    """A successful completion of the same group."""
+    WRONG_SIBLING = "wrong_sibling"
+    """A failed completion of the same group."""
+    PLACEBO = "placebo"
+    """Another row's hint: a control."""
+    EMPTY = "empty"
+    """The hint's place with nothing in it: a control."""
+
+
+RowHint = Literal["answer", "solution", "trajectory", "privileged"]
+"""Hints that stand in the row itself."""
 
 
 class Preset(StrEnum):
@@ -43,10 +76,6 @@ class Preset(StrEnum):
     """As published."""
     STEADY = "steady"
     """Constant strength, wide normalised weights, first-error mask, solution hints."""
-
-
-class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Lora(Strict):
@@ -71,10 +100,50 @@ class RlsdSettings(Strict):
         (0.2, 0.2), description="Weights stay in [1 - first, 1 + second] (ε_w). A single number stands for both."
     )
     normalise: bool = Field(False, description="Divide a sequence's weights by their mean.")
-    first_error: bool = Field(False, description="Weight 1 after the first token that the teacher firmly rejects.")
+    first_error: bool = Field(
+        False, description="Do not hear the teacher after the first token that it firmly rejects."
+    )
+    negative_only: bool = Field(False, description="Hear the teacher only where the advantage is negative.")
+    reasoning_only: bool = Field(False, description="Hear the teacher only up to `reasoning_end`.")
+    reasoning_end: str = Field(
+        "</think>", min_length=1, max_length=200, description="The text that ends the reasoning of a completion."
+    )
+    alpha: float = Field(0.3, ge=0, le=100, description="Strength of the distilled part in `grpo_opsd` (α).")
+    delta_clip: float = Field(
+        5.0,
+        gt=0,
+        le=1000,
+        description="Bound of a log-ratio that is itself an advantage: opsd, sdpo, opd, grpo_opsd (c).",
+    )
+    divergence: Literal["sampled", "forward_kl", "reverse_kl", "jsd"] = Field(
+        "sampled",
+        description="What distilling methods compare: the sampled token, or distributions over the vocabulary.",
+    )
+    divergence_beta: float = Field(0.5, ge=0, le=1, description="Weight of the teacher in the mixture of `jsd` (β).")
+    divergence_top_k: int = Field(
+        0, ge=0, le=1_000_000, description="Tokens compared one by one, the rest as one; 0 compares the vocabulary."
+    )
+    contrast_samples: int = Field(
+        1, ge=1, le=256, description="Wrong completions that cepo and rlcsd average over, where there are as many (K)."
+    )
+    contrast_tau: float = Field(0.02, gt=0, le=1000, description="Log-ratio at which rlcsd's contrast saturates (τ).")
+    contrast_threshold: float = Field(
+        0.02, ge=0, le=1000, description="rlcsd leaves tokens alone whose contrast is no larger (δ)."
+    )
     teacher: Teacher = Field(Teacher.SNAPSHOT, description="Whose probabilities weigh the tokens.")
     teacher_sync_steps: int = Field(10, ge=1, le=1_000_000, description="Steps between two snapshots of the teacher.")
     hint: Hint = Field(Hint.ANSWER, description="What the teacher is shown.")
+    placebo_of: RowHint = Field("answer", description="What the hint `placebo` takes from another row.")
+    success_above: float = Field(
+        0.5, ge=-1e9, le=1e9, description="Score above which a completion counts as right, for siblings and statistics."
+    )
+    teacher_model: str | None = Field(
+        None, min_length=1, max_length=300, description="The larger model of `opd`: a listed name or a hub id."
+    )
+    teacher_dtype: Literal["float32", "bfloat16"] = Field("float32", description="Number format of that model.")
+    teacher_device: str = Field(
+        "auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="Where that model stands: auto, cpu, cuda or cuda:1."
+    )
     num_generations: int = Field(8, ge=2, le=256, description="Completions a prompt (G).")
     batch_size: int = Field(8, ge=1, le=4096, description="Prompts a step.")
     max_prompt_tokens: int = Field(2048, ge=1, le=1_000_000, description="Longest prompt, hint included, in tokens.")
@@ -86,14 +155,35 @@ class RlsdSettings(Strict):
     eps_low: float = Field(0.2, gt=0, lt=1, description="Lower clip of the policy ratio.")
     eps_high: float = Field(0.28, gt=0, le=10, description="Upper clip of the policy ratio.")
     dual_clip: float = Field(3.0, gt=1, le=100, description="Bound of the loss where the advantage is negative (c).")
-    loss: Literal["token_mean", "sequence_mean"] = Field(
-        "token_mean", description="Mean over all tokens of the batch, or over sequences of their token means."
+    loss: Literal["token_mean", "sequence_mean", "constant"] = Field(
+        "token_mean",
+        description="Mean over the batch's tokens, over sequences of their token means, or by a constant (Dr. GRPO).",
+    )
+    scale_rewards: bool = Field(
+        True, description="Divide advantages by their group's standard deviation; off for Dr. GRPO."
+    )
+    resample_rounds: int = Field(
+        0,
+        ge=0,
+        le=100,
+        description="Times that groups without signal are replaced by fresh prompts within a step (DAPO).",
     )
     micro_batch_tokens: int = Field(
         4_096,
         ge=1,
         le=100_000_000,
         description="Tokens in one pass; lower it when memory runs out.",
+    )
+    gradient_checkpointing: bool = Field(
+        False, description="Recompute activations instead of keeping them: less memory, more time."
+    )
+    rollout_sequences: int = Field(
+        512, ge=1, le=1_000_000, description="Completions sampled at a time; lower it when memory runs out."
+    )
+    generator: Literal["transformers", "vllm"] = Field("transformers", description="What samples the completions.")
+    devices: int = Field(1, ge=1, le=64, description="Processes that share the job, a GPU each.")
+    sharding: Literal["replicated", "sharded"] = Field(
+        "replicated", description="Whether each process holds the whole base model or a slice of it (FSDP)."
     )
     max_steps: int = Field(200, ge=1, le=1_000_000, description="Optimiser steps.")
     lora: Lora = Field(default_factory=Lora)
@@ -109,6 +199,12 @@ class RlsdSettings(Strict):
     token_share: float = Field(0.25, ge=0, le=1, description="Share of completions whose per-token credit is kept.")
     max_error_share: float = Field(
         0.5, ge=0, le=1, description="Share of a step's verdicts that may be errors or timeouts before the job pauses."
+    )
+    max_dead_steps: int = Field(
+        20, ge=0, le=1_000_000, description="Steps running without any signal before the job pauses; 0: never."
+    )
+    diagnostic_interval: int = Field(
+        10, ge=0, le=1_000_000, description="Steps between measurements of distance to the start and of the placebo."
     )
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="Number format of the base model.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to train.")
@@ -136,118 +232,12 @@ PRESETS: dict[Preset, dict[str, Any]] = {
         "normalise": True,
         "first_error": True,
         "hint": "solution",
+        "placebo_of": "solution",
     },
 }
 
-
-class Hyperparameters(Strict):
-    """OpenAI's hyperparameters. `auto` means: as `x_rlsd` says."""
-
-    n_epochs: int | Literal["auto"] = Field("auto", description="Passes over the training rows; sets `max_steps`.")
-    batch_size: int | Literal["auto"] = "auto"
-    learning_rate_multiplier: float | Literal["auto"] = "auto"
-    eval_interval: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
-    eval_samples: int | Literal["auto"] = "auto"
-    compute_multiplier: Literal["auto"] | None = "auto"
-    reasoning_effort: Literal["default"] | None = "default"
-
-    @field_validator("n_epochs", "batch_size", "eval_samples", "learning_rate_multiplier")
-    @classmethod
-    def _positive(cls, value: float | str) -> float | str:
-        if not isinstance(value, str) and value <= 0:
-            raise ValueError("must be greater than 0")
-        return value
-
-
-class Reinforcement(Strict):
-    grader: dict[str, Any]
-    hyperparameters: Hyperparameters = Field(default_factory=Hyperparameters)
-    x_rlsd: dict[str, Any] = Field(default_factory=dict, description="RlsdSettings; the preset gives the rest.")
-    response_format: None = None
-
-
-class MethodRequest(Strict):
-    type: Literal["reinforcement"]
-    reinforcement: Reinforcement
-
-
-class JobRequest(Strict):
-    """The body that creates a job."""
-
-    model: str = Field(min_length=1, max_length=300)
-    training_file: str
-    validation_file: str | None = None
-    seed: int | None = Field(None, ge=0, lt=2**31)
-    suffix: str | None = Field(None, min_length=1, max_length=64)
-    metadata: dict[str, str] | None = None
-    method: MethodRequest
-    integrations: None = None
-
-    @field_validator("suffix")
-    @classmethod
-    def _part_of_a_name(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", value):
-            raise ValueError("use letters, digits, '-', '_' and '.', no spaces, beginning with a letter or a digit")
-        return value
-
-    @model_validator(mode="after")
-    def _bounded_metadata(self) -> "JobRequest":
-        pairs = self.metadata or {}
-        if len(pairs) > 16 or any(len(k) > 64 or len(v) > 512 for k, v in pairs.items()):
-            raise ValueError("metadata holds at most 16 pairs, keys of 64 and values of 512 characters")
-        return self
-
-
-X_RLSD = "method.reinforcement.x_rlsd"
-HYPERPARAMETERS = "method.reinforcement.hyperparameters"
-
-
-def resolve_settings(request: Reinforcement, *, row_count: int) -> RlsdSettings:
-    """Every setting decided: what `x_rlsd` says, else OpenAI's hyperparameters, else the preset, else the default.
-
-    Raises AppError naming the parameter where a value is out of range, unknown, or said twice differently.
-    """
-    given = dict(request.x_rlsd)
-    try:
-        preset = Preset(given.get("preset", Preset.PAPER))
-    except ValueError:
-        raise AppError(
-            f"Unknown preset {given['preset']!r}: use one of {', '.join(Preset)}.", param=f"{X_RLSD}.preset"
-        ) from None
-    values = {**PRESETS[preset], **given}
-    for name, value in _from_hyperparameters(request.hyperparameters, values, row_count=row_count).items():
-        if name in given and given[name] != value:
-            raise AppError(
-                f"{name} is {given[name]!r} in x_rlsd but follows as {value!r} from hyperparameters: give it once.",
-                param=f"{X_RLSD}.{name}",
-            )
-        values[name] = value
-    try:
-        return RlsdSettings.model_validate(values)
-    except ValidationError as error:
-        raise first_problem(error, prefix=X_RLSD) from None
-
-
-def _from_hyperparameters(hyper: Hyperparameters, values: dict[str, Any], *, row_count: int) -> dict[str, Any]:
-    said: dict[str, Any] = {
-        name: value
-        for name in ("batch_size", "eval_interval", "eval_samples")
-        if (value := getattr(hyper, name)) != "auto"
-    }
-    if hyper.learning_rate_multiplier != "auto":
-        said["learning_rate"] = RlsdSettings.model_fields["learning_rate"].default * hyper.learning_rate_multiplier
-    if hyper.n_epochs != "auto":
-        batch_size = said.get("batch_size", values.get("batch_size", RlsdSettings.model_fields["batch_size"].default))
-        if not isinstance(batch_size, int) or batch_size < 1:
-            raise AppError("batch_size must be a whole number from 1.", param=f"{X_RLSD}.batch_size")
-        said["max_steps"] = math.ceil(hyper.n_epochs * row_count / batch_size)
-    return said
-
-
-def first_problem(error: ValidationError, *, prefix: str = "") -> AppError:
-    """The first thing pydantic found, as one sentence with the parameter's dotted name."""
-    problem = error.errors(include_url=False)[0]
-    path = ".".join(str(part) for part in problem["loc"])
-    param = ".".join(part for part in (prefix, path) if part) or None
-    message = problem["msg"].removeprefix("Value error, ")
-    return AppError(f"{param or 'The request'}: {message}.", param=param, code="invalid_value")
+AS_PUBLISHED: dict[str, dict[str, Any]] = {
+    Method.CEPO: {"lambda_decay_steps": 25, "eps_w": (0.5, 0.5)},
+    Method.RLCSD: {"lambda_decay_steps": 0, "contrast_samples": 4, "hint": "sibling"},
+}
+"""What a method is defined with, where it differs from the defaults; a preset and the job itself win over it."""

@@ -6,10 +6,11 @@ from torch import Tensor
 STD_FLOOR = 1e-6
 
 
-def group_advantages(rewards_B: Tensor, *, num_generations: int) -> Tensor:
+def group_advantages(rewards_B: Tensor, *, num_generations: int, scale: bool) -> Tensor:
     """`(R - mean) / (std + 1e-6)` within each group of `num_generations`, `[B]` float32; NaN marks a missing reward.
 
-    The deviation is the unbiased one. A group whose rewards are all equal, compared by `max - min`, gives exactly 0. A
+    The deviation is the unbiased one; without `scale` it does not divide (Dr. GRPO, arXiv 2503.20783). A group whose
+    rewards are all equal, compared by `max - min`, gives exactly 0. A
     completion without a reward leaves mean and deviation and gets 0.
     """
     rewards_PG = rewards_B.double().view(-1, num_generations)
@@ -19,7 +20,7 @@ def group_advantages(rewards_B: Tensor, *, num_generations: int) -> Tensor:
     mean_P1 = known_PG.sum(1, keepdim=True) / count_P1.clamp(min=1)
     centred_PG = (known_PG - mean_P1).where(scored_PG, 0.0)
     std_P1 = (centred_PG.square().sum(1, keepdim=True) / (count_P1 - 1).clamp(min=1)).sqrt()
-    advantages_PG = centred_PG / (std_P1 + STD_FLOOR)
+    advantages_PG = centred_PG / (std_P1 + STD_FLOOR) if scale else centred_PG
     return advantages_PG.where(scored_PG & ~dead_groups(rewards_PG)[:, None], 0.0).float().view(-1)
 
 

@@ -16,7 +16,8 @@ from worker.engine.prompts import Prompt
 from worker.engine.reward import Scored, score_completions
 from worker.engine.rollout import sample_rollouts
 from worker.engine.seeds import numpy_generator, torch_generator
-from worker.engine.types import Reward, Settings
+from worker.engine.settings import Settings
+from worker.engine.types import Reward
 
 CONFIDENCE = 0.95
 RESAMPLES = 9999

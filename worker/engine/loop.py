@@ -1,35 +1,30 @@
 """Owns the run: one step after another, evaluated before and after, stoppable between steps, resumable to the bit.
 
-`take_step` reads as RLSD.md section 1. Everything random is a function of the seed and the step (`seeds.py`).
+Everything random is a function of the seed and the step (`seeds.py`).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import torch
 
 from worker.engine import checkpoint as checkpoints
-from worker.engine.advantage import group_advantages
-from worker.engine.credit import lambda_at
+from worker.engine.briefing import make_briefer
 from worker.engine.evaluate import Evaluation, QuestionScores, compare, evaluate, interval, question_means
 from worker.engine.methods import method_named
-from worker.engine.metrics import StepFacts, rollout_reports, sampled_share, step_metrics
-from worker.engine.policy import Policy
-from worker.engine.prompts import Prompt, prepare
-from worker.engine.report import EvaluationReport, Observer, StepReport, Stopwatch
-from worker.engine.reward import score_completions
-from worker.engine.rollout import sample_rollouts
-from worker.engine.scoring import plan_for, teacher_prompts
-from worker.engine.seeds import batch_indices, torch_generator
-from worker.engine.teacher import teacher_logps, unhinted_logps
-from worker.engine.types import Ending, Reward, Settings, Task, TeacherWeights, Wish
-from worker.engine.update import make_optimizer, update_policy
+from worker.engine.methods.base import Teacher
+from worker.engine.policy import Policy, load_external_teacher
+from worker.engine.prompts import Reader, Room
+from worker.engine.report import EvaluationReport, Observer
+from worker.engine.reward import VerifierFaults, trust
+from worker.engine.settings import Settings
+from worker.engine.step import Learner, take_step
+from worker.engine.types import Divergence, Ending, Reward, Task, Wish
+from worker.engine.update import make_optimizer
 
 
-class VerifierFaults(Exception):  # noqa: N818 - it is how a run ends, not an error of ours
-    """Too many completions could not be scored."""
+class NoSignal(Exception):  # noqa: N818 - it is how a run ends, not an error of ours
+    """Nothing can be learnt from the scores."""
 
 
 class Interrupted(Exception):  # noqa: N818 - it is how a run ends, not an error of ours
@@ -38,94 +33,6 @@ class Interrupted(Exception):  # noqa: N818 - it is how a run ends, not an error
     def __init__(self, ending: Ending) -> None:
         super().__init__(ending)
         self.ending = ending
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Learner:
-    """What every step needs."""
-
-    settings: Settings
-    policy: Policy
-    optimizer: torch.optim.AdamW
-    prompts: Sequence[Prompt]
-    questions: Sequence[Prompt]
-    """Held out: never trained on."""
-    reward: Reward
-    observer: Observer
-
-
-def take_step(learner: Learner, step: int) -> StepReport:
-    """Step `step`, counted from 1. VerifierFaults, before anything is learnt, when the scores cannot be trusted."""
-    settings, policy = learner.settings, learner.policy
-    watch = Stopwatch(policy.device)
-    lam = lambda_at(step, lam=settings.lam, decay_steps=settings.lambda_decay_steps)
-    teacher_speaks = method_named(settings.method).needs_hint and lam > 0
-
-    with watch.phase("rollout"):
-        indices = batch_indices(step, seed=settings.seed, batch_size=settings.batch_size, num_rows=len(learner.prompts))
-        rollouts = sample_rollouts(
-            policy,
-            [learner.prompts[index] for index in indices],
-            num_generations=settings.num_generations,
-            max_completion_tokens=settings.max_completion_tokens,
-            temperature=settings.temperature,
-            generator=torch_generator(settings.seed, step=step, purpose="rollout"),
-        )
-    with watch.phase("reward"):
-        scored = score_completions(learner.reward, rollouts.completions)
-        _trust(scored.fault_share, first_fault=scored.first_fault, settings=settings)
-        advantages_B = group_advantages(scored.rewards_B, num_generations=settings.num_generations)
-
-    live = advantages_B.nonzero().squeeze(1).tolist()  # an advantage of 0 has no gradient: neither pass is needed
-    plan = plan_for(
-        rollouts, sequences=live, with_teacher=teacher_speaks, micro_batch_tokens=settings.micro_batch_tokens
-    )
-    with watch.phase("teacher"):
-        hinted_BT = None
-        if teacher_speaks:
-            weights = TeacherWeights(settings.teacher)
-            hinted_BT = teacher_logps(policy, rollouts, plan=plan, weights=weights, temperature=settings.temperature)
-    with watch.phase("update"):
-        update = update_policy(
-            policy,
-            learner.optimizer,
-            rollouts,
-            advantages_B,
-            hinted_BT,
-            plan=plan,
-            lam=lam,
-            step=step,
-            settings=settings,
-        )
-        if step % settings.teacher_sync_steps == 0:
-            policy.sync_snapshot()
-
-    with watch.phase("report"):
-        generator = torch_generator(settings.seed, step=step, purpose="report")
-        sampled = sampled_share(rollouts.num_sequences, share=settings.token_share, generator=generator)
-        sampled_plan = plan_for(
-            rollouts, sequences=sampled, with_teacher=False, micro_batch_tokens=settings.micro_batch_tokens
-        )
-        base_BT = unhinted_logps(
-            policy, rollouts, plan=sampled_plan, weights=TeacherWeights.BASE, temperature=settings.temperature
-        )
-    facts = StepFacts(
-        rollouts=rollouts,
-        scored=scored,
-        advantages_B=advantages_B,
-        teacher_logps_BT=hinted_BT,
-        update=update,
-        lam=lam,
-        learning_rate=settings.learning_rate,
-        teacher_tokens=sum(
-            len(batch.sequences) * (max(map(len, teacher_prompts(rollouts, batch))) + batch.num_completion_tokens)
-            for batch in (plan if teacher_speaks else ())
-        ),
-        base_logps_BT=base_BT,
-        watch=watch,
-    )
-    reports = rollout_reports(facts, policy=policy, with_tokens=sampled)
-    return StepReport(step=step, metrics=step_metrics(facts), rollouts=reports)
 
 
 def run(
@@ -168,11 +75,19 @@ def run(
             score = _evaluated_mean(_evaluate(learner, step=step, phase="interim", baseline=baseline))
             if score is not None:
                 save()
+        dead_steps = 0
         while step < settings.max_steps:
             _heed(observer)
             report = take_step(learner, step + 1)
             step, score = step + 1, None
             observer.step(report)
+            dead_steps = dead_steps + 1 if report.metrics["skipped"] == 1 else 0
+            if dead_steps == settings.max_dead_steps > 0:
+                raise NoSignal(
+                    f"In {dead_steps} steps running no completion had any signal: all completions of a question scored "
+                    "the same. See in the rollouts whether they are all right or all wrong, then change the questions, "
+                    "the verifier or the model."
+                )
             if due(settings.eval_interval):
                 score = _evaluated_mean(_evaluate(learner, step=step, phase="interim", baseline=baseline))
             if due(settings.checkpoint_interval):
@@ -188,6 +103,11 @@ def run(
         if saved != step:
             save()
         return Ending.VERIFIER_FAULTS
+    except NoSignal as silence:
+        observer.event(level="error", code="no_signal", message=str(silence))
+        if saved != step:
+            save()
+        return Ending.NO_SIGNAL
     return Ending.DONE
 
 
@@ -202,16 +122,27 @@ def _learner(
 ) -> Learner:
     if not tasks:
         raise ValueError("there are no tasks to train on")
-    teacher_ever_speaks = method_named(settings.method).needs_hint and settings.lam > 0
-    room = policy.max_positions - settings.max_completion_tokens
-    limits = {"max_prompt_tokens": settings.max_prompt_tokens, "max_context_tokens": room}
-    hint = settings.hint if teacher_ever_speaks else None
+    method = method_named(settings.method)
+    if settings.divergence != Divergence.SAMPLED and not method.distils:
+        raise ValueError(f"divergence {settings.divergence} needs a method that distils, got {method.name}")
+    reader = Reader(
+        policy.tokenizer,
+        Room(settings.max_prompt_tokens, policy.max_positions - settings.max_completion_tokens),
+    )
+    briefer, teacher = None, policy
+    if method.speaks_at(settings.lam):
+        briefer = make_briefer(tasks, reader=reader, method=method, settings=settings)
+    if method.teacher is Teacher.EXTERNAL:
+        teacher = load_external_teacher(settings, student=policy)
     return Learner(
         settings=settings,
+        method=method,
         policy=policy,
+        teacher=teacher,
         optimizer=make_optimizer(policy, settings=settings),
-        prompts=prepare(tasks, tokenizer=policy.tokenizer, hint=hint, **limits),
-        questions=prepare(held_out, tokenizer=policy.tokenizer, hint=None, **limits),
+        prompts=[reader.prompt(task) for task in tasks],
+        questions=[reader.prompt(task) for task in held_out],
+        briefer=briefer,
         reward=reward,
         observer=observer,
     )
@@ -222,15 +153,6 @@ def _heed(observer: Observer) -> None:
     wish = observer.wish()
     if wish is not Wish.CONTINUE:
         raise Interrupted(Ending.PAUSED if wish is Wish.PAUSE else Ending.CANCELLED)
-
-
-def _trust(fault_share: float, *, first_fault: str, settings: Settings) -> None:
-    """VerifierFaults when too large a share of completions could not be scored."""
-    if fault_share > settings.max_error_share:
-        raise VerifierFaults(
-            f"{fault_share:.0%} of the completions could not be scored, more than max_error_share = "
-            f"{settings.max_error_share:.0%}; the first: {first_fault}"
-        )
 
 
 def _evaluated_mean(report: EvaluationReport | None) -> float | None:
@@ -255,7 +177,7 @@ def _evaluate(
         settings=settings,
         heed=lambda: _heed(observer),
     )
-    _trust(found.fault_share, first_fault=found.first_fault, settings=settings)
+    trust(found.fault_share, first_fault=found.first_fault, limit=settings.max_error_share)
     report = _evaluation_report(found, step=step, phase=phase, baseline=baseline, settings=settings)
     if report is None:
         observer.event(level="warn", code="nothing_scored", message="no held-out completion got a score")

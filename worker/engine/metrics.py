@@ -1,8 +1,8 @@
-# ruff: noqa: N815 - fields carry their tensor's shape
 """Owns the numbers of a step (RLSD.md section 4) and the rows of its rollouts, made from what the step computed.
 
 Names end in their unit where they have one (`_s`, `_tokens`, `_bytes`); shares lie in [0, 1]. `positive` and `negative`
-speak of the sign of the sequence's advantage. Numbers about credit are counted only where the advantage is not 0.
+speak of the sign of the sequence's advantage. Numbers about credit are counted only in
+sequences that had a signal.
 """
 
 import math
@@ -13,45 +13,55 @@ import torch
 from torch import Tensor
 
 from worker.engine.advantage import dead_groups
+from worker.engine.diagnosis import Diagnosis
+from worker.engine.experience import Experience
 from worker.engine.policy import Policy
 from worker.engine.report import SPEAKS_OF_REFERENCE, RolloutReport, Stopwatch, TokenReport, peak_memory_bytes
-from worker.engine.reward import Scored
 from worker.engine.rollout import Rollouts
-from worker.engine.update import Update
-
-RIGHT_ABOVE = 0.5
-"""A group with equal rewards counts as all right above this score and as all wrong otherwise."""
+from worker.engine.update import Signals, Update
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepFacts:
     """Everything a step computed that its report is made of."""
 
-    rollouts: Rollouts
-    scored: Scored
-    advantages_B: Tensor
-    teacher_logps_BT: Tensor | None
+    experience: Experience
+    signals: Signals
+    live: Sequence[int]
+    """Sequences that had a signal and were trained on."""
     update: Update
     lam: float
     learning_rate: float
     teacher_tokens: int
-    base_logps_BT: Tensor
-    """log-probabilities under the base for the sampled share of rollouts; NaN for the others."""
+    diagnosis: Diagnosis | None
+    """None in steps without one."""
+    success_above: float
     watch: Stopwatch
+
+    @property
+    def rollouts(self) -> Rollouts:
+        return self.experience.rollouts
+
+    @property
+    def live_BT(self) -> Tensor:
+        """Tokens that were trained on."""
+        live_B = torch.zeros(self.rollouts.num_sequences, dtype=torch.bool)
+        live_B[list(self.live)] = True
+        return self.rollouts.mask_BT & live_B.to(self.rollouts.mask_BT.device)[:, None]
 
 
 def step_metrics(facts: StepFacts) -> dict[str, float]:
     """The named numbers of a step; what is undefined in it (a mean of nothing) is left out."""
-    found = _outcome(facts) | _completions(facts) | _credit(facts) | _cost(facts)
+    found = _outcome(facts) | _completions(facts) | _credit(facts) | _diagnosis(facts) | _cost(facts)
     return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
 def _outcome(facts: StepFacts) -> dict[str, float]:
-    scored, rewards_B = facts.scored, facts.scored.rewards_B
+    scored, rewards_B = facts.experience.scored, facts.experience.scored.rewards_B
     rewards_PG = rewards_B.view(-1, facts.rollouts.num_generations)
     dead_P = dead_groups(rewards_PG)
-    right_P = dead_P & (rewards_PG.nanmean(1) > RIGHT_ABOVE)
-    wrong_P = dead_P & (rewards_PG.nanmean(1) <= RIGHT_ABOVE)
+    right_P = dead_P & (rewards_PG.nanmean(1) > facts.success_above)
+    wrong_P = dead_P & (rewards_PG.nanmean(1) <= facts.success_above)
     known = rewards_B[~rewards_B.isnan()]
     return {
         "reward_mean": _mean(known),
@@ -59,6 +69,7 @@ def _outcome(facts: StepFacts) -> dict[str, float]:
         "groups_all_right": _mean(right_P),
         "groups_all_wrong": _mean(wrong_P),
         "groups_mixed": _mean(~dead_P),
+        "groups_resampled": float(facts.experience.resampled_groups),
         "abstained": scored.share("abstain"),
         "errored": scored.share("error"),
         "timed_out": scored.share("timeout"),
@@ -69,47 +80,65 @@ def _completions(facts: StepFacts) -> dict[str, float]:
     rollouts = facts.rollouts
     mask_BT, lengths_B = rollouts.mask_BT, rollouts.lengths_B
     sampled_BT = rollouts.sampling_logps_BT
-    seen_BT = mask_BT & ~facts.base_logps_BT.isnan()
-    log_ratio = (facts.base_logps_BT - sampled_BT)[seen_BT].double()
     trained_BT = mask_BT & ~facts.update.logps_BT.isnan()
     return {
         "truncated": _mean(rollouts.truncated_B),
+        "empty": sum(not text.strip() for text in rollouts.texts) / rollouts.num_sequences,
         "completion_tokens_mean": _mean(lengths_B),
         "completion_tokens_max": float(lengths_B.max()),
         "entropy": _mean(-sampled_BT[mask_BT]),
-        "kl_to_start": _mean(log_ratio.expm1() - log_ratio),  # an estimate that is never negative
         "rollout_logp_gap_mean": _mean((facts.update.logps_BT - sampled_BT)[trained_BT].abs()),
         "leakage": sum(bool(SPEAKS_OF_REFERENCE.search(text)) for text in rollouts.texts) / rollouts.num_sequences,
     }
 
 
 def _credit(facts: StepFacts) -> dict[str, float]:
-    credit, mask_BT = facts.update.credit, facts.rollouts.mask_BT
-    advantages_B = facts.advantages_B.to(mask_BT.device)
-    live_BT = mask_BT & (advantages_B != 0)[:, None]
+    credit = facts.update.credit
+    advantages_B, live_BT = facts.signals.advantages_B, facts.live_BT
     found = {
         "lambda": facts.lam,
-        "skipped": _mean(advantages_B == 0),
+        "skipped": 1 - len(facts.live) / facts.rollouts.num_sequences,
         "ratio_clipped": _mean(facts.update.ratio_clipped_BT[live_BT]),
         "loss": facts.update.loss,
         "gradient_norm": facts.update.gradient_norm,
         "learning_rate": facts.learning_rate,
     }
-    if facts.teacher_logps_BT is None:
+    if facts.signals.teacher_logps_BT is None:
         return found
+    live_B = live_BT.any(1)
+    found["unheard"] = _mean(~facts.signals.heard_B[live_B])
     found["clipped_low"] = _mean(credit.clipped_BT[live_BT] < 0)
     found["clipped_high"] = _mean(credit.clipped_BT[live_BT] > 0)
     for name, chosen_B in (("positive", advantages_B > 0), ("negative", advantages_B < 0)):
-        chosen_BT = mask_BT & chosen_B[:, None]
+        chosen_BT = live_BT & chosen_B[:, None]
         found[f"delta_mean_{name}"] = _mean(credit.deltas_BT[chosen_BT])
         found[f"weight_mean_{name}"] = _mean(credit.weights_BT[chosen_BT])
-        found[f"delta_sum_{name}"] = _mean(credit.deltas_BT.sum(1)[chosen_B])
+        found[f"delta_sum_{name}"] = _mean(credit.deltas_BT.sum(1)[chosen_B & live_B])
     return found
+
+
+def _diagnosis(facts: StepFacts) -> dict[str, float]:
+    """How far the student has moved, and what a hint does by merely being there."""
+    if facts.diagnosis is None:
+        return {}
+    sampled_BT, mask_BT = facts.rollouts.sampling_logps_BT, facts.rollouts.mask_BT
+
+    def ratios(logps_BT: Tensor | None) -> Tensor:
+        if logps_BT is None:
+            return sampled_BT.new_empty(0)
+        return (logps_BT - sampled_BT)[mask_BT & ~logps_BT.isnan()].double()
+
+    moved = ratios(facts.diagnosis.base_logps_BT)
+    return {
+        "kl_to_start": _mean(moved.expm1() - moved),  # an estimate that is never negative
+        "hint_delta_abs_mean": _mean(ratios(facts.diagnosis.hinted_logps_BT).abs()),
+        "placebo_delta_abs_mean": _mean(ratios(facts.diagnosis.placebo_logps_BT).abs()),
+    }
 
 
 def _cost(facts: StepFacts) -> dict[str, float]:
     rollouts, seconds = facts.rollouts, facts.watch.seconds
-    prompt_tokens = sum(len(prompt.student_ids) for prompt in rollouts.prompts)
+    prompt_tokens = sum(len(prompt.student.ids) for prompt in rollouts.prompts)
     return {f"{phase}_s": value for phase, value in seconds.items()} | {
         "step_s": sum(seconds.values()),
         "rollout_tokens": float(prompt_tokens + int(rollouts.mask_BT.sum())),
@@ -127,13 +156,13 @@ def _mean(values: Tensor) -> float:
 def rollout_reports(facts: StepFacts, *, policy: Policy, with_tokens: Sequence[int]) -> list[RolloutReport]:
     """One report a rollout, `[B]`; those named in `with_tokens` with the numbers of each token."""
     rollouts, kept = facts.rollouts, frozenset(with_tokens)
-    advantages, truncated = facts.advantages_B.tolist(), rollouts.truncated_B.tolist()
+    advantages, truncated = facts.experience.advantages_B.tolist(), rollouts.truncated_B.tolist()
     return [
         RolloutReport(
             row=rollouts.prompt_of(b).task.row,
             sample=b % rollouts.num_generations,
             completion=text,
-            record=facts.scored.records[b],
+            record=facts.experience.scored.records[b],
             advantage=advantages[b],
             truncated=truncated[b],
             tokens=_token_report(facts, policy=policy, sequence=b) if b in kept else None,
@@ -148,7 +177,7 @@ def _token_report(facts: StepFacts, *, policy: Policy, sequence: int) -> TokenRe
     ids: list[int] = rollouts.completion_ids_BT[row, :length].tolist()
     trained = not bool(facts.update.logps_BT[row].isnan().any())
     student_T = facts.update.logps_BT[row] if trained else rollouts.sampling_logps_BT[row]
-    teacher_T = None if facts.teacher_logps_BT is None or not trained else facts.teacher_logps_BT[row]
+    teacher_T = None if facts.signals.teacher_logps_BT is None or not trained else facts.signals.teacher_logps_BT[row]
     return TokenReport(
         ids=ids,
         text=policy.tokenizer.batch_decode([[token] for token in ids]),

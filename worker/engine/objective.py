@@ -48,7 +48,7 @@ def _ratio(logps_BT: Tensor, old_logps_BT: Tensor, mask_BT: Tensor) -> Tensor:
     return log_ratio_BT.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp()
 
 
-def token_shares(mask_BT: Tensor, *, loss: str, dtype: torch.dtype) -> Tensor:
+def token_shares(mask_BT: Tensor, *, loss: str, max_completion_tokens: int, dtype: torch.dtype) -> Tensor:
     """What each token of the whole step counts in the loss, `[B, T]`, 0 outside the mask.
 
     To be made once from the mask of every sequence, those without an advantage included; so the loss does not depend on
@@ -57,4 +57,6 @@ def token_shares(mask_BT: Tensor, *, loss: str, dtype: torch.dtype) -> Tensor:
     mask = mask_BT.to(dtype)
     if loss == Loss.TOKEN_MEAN:
         return mask / mask.sum().clamp(min=1)
+    if loss == Loss.CONSTANT:
+        return mask / (mask.shape[0] * max_completion_tokens)
     return mask / mask.sum(1, keepdim=True).clamp(min=1) / mask.shape[0]

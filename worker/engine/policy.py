@@ -19,7 +19,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from worker.engine.seeds import derive
-from worker.engine.types import Settings, TeacherWeights
+from worker.engine.settings import Settings
+from worker.engine.types import TeacherWeights
 
 LIVE_ADAPTER = "default"
 SNAPSHOT_ADAPTER = "snapshot"
@@ -80,19 +81,25 @@ def load_policy(model: str, *, settings: Settings) -> Policy:
     nothing is known to end a sequence, or when CUDA is asked for and there is none.
     """
     device = _device(settings.device)
+    base, tokenizer = _load(model, dtype=settings.dtype)
+    return build_policy(base.to(device), tokenizer=tokenizer, settings=settings)
+
+
+def _load(model: str, *, dtype: str) -> tuple[Any, Any]:
+    """A base model, on the CPU, and its tokenizer. ValueError when weights are missing."""
     gguf_file = _gguf_in(model)
     tokenizer = AutoTokenizer.from_pretrained(model, **_tokenizer_source(model, gguf_file=gguf_file))
     with _without_progress_bars():
         base, loading = AutoModelForCausalLM.from_pretrained(
             model,
-            dtype=getattr(torch, settings.dtype),
+            dtype=getattr(torch, dtype),
             trust_remote_code=False,
             output_loading_info=True,
             **({"gguf_file": gguf_file} if gguf_file else {}),
         )
     if loading["missing_keys"]:  # transformers would go on with random numbers in their place
         raise ValueError(f"the model {model} lacks weights: {', '.join(sorted(loading['missing_keys'])[:5])}")
-    return build_policy(base.to(device), tokenizer=tokenizer, settings=settings)
+    return base, tokenizer
 
 
 def build_policy(base: Any, *, tokenizer: Any, settings: Settings) -> Policy:
@@ -120,6 +127,23 @@ def build_policy(base: Any, *, tokenizer: Any, settings: Settings) -> Policy:
     policy = Policy(model=model, tokenizer=tokenizer, device=base.device, pad_id=pad_id, eos_ids=eos_ids)
     policy.sync_snapshot()
     return policy
+
+
+def load_external_teacher(settings: Settings, *, student: Policy) -> Policy:
+    """The larger model of `opd`, in its own dtype and on its own device, without adapters.
+
+    ValueError when none is named, or when its tokenizer would read the student's tokens as something else.
+    """
+    if settings.teacher_model is None:
+        raise ValueError("the method opd needs teacher_model: a hub id or folder of a model with the same tokenizer")
+    base, tokenizer = _load(settings.teacher_model, dtype=settings.teacher_dtype)
+    if tokenizer.get_vocab() != student.tokenizer.get_vocab():
+        raise ValueError(
+            f"the tokenizer of teacher_model {settings.teacher_model} is not the student's: choose a larger model of "
+            "the same family"
+        )
+    base = base.to(_device(settings.teacher_device)).eval().requires_grad_(False)
+    return Policy(base, tokenizer, base.device, student.pad_id, student.eos_ids)
 
 
 @contextmanager

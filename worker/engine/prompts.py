@@ -1,14 +1,14 @@
-"""Owns what the student and the teacher read: messages to token ids, with and without the hint.
+"""Owns what the student and its teachers read: messages to token ids, with and without a hint.
 
 The teacher's messages are the student's own with one block appended to the last user message; nothing else differs
-(RLSD.md section 2). Images are not covered: a message part that is not text is an error naming the row.
+(RLSD.md section 2).
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from worker.engine.types import Hint, Task
+from worker.engine.types import Task
 
 HINT_BLOCK = "\n\nReference:\n{hint}"
 """The block that holds the hint `r`. Models that are trained to use a hint must be trained on this form."""
@@ -26,13 +26,64 @@ class ChatTokenizer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Context:
+    """What a model reads before a completion."""
+
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
-    """A task as token ids."""
+    """A task and what the student reads of it."""
 
     task: Task
-    student_ids: tuple[int, ...]
-    teacher_ids: tuple[int, ...] | None
-    """The prompt with the hint; None where no teacher is asked."""
+    student: Context
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How long a context may be."""
+
+    max_prompt_tokens: int
+    """What the settings allow."""
+    max_context_tokens: int
+    """What the model leaves once its completion has room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Turns tasks into contexts, the same way for student and teacher."""
+
+    tokenizer: ChatTokenizer
+    room: Room
+
+    def prompt(self, task: Task) -> Prompt:
+        """What the student reads. ValueError naming the row where it is too long or malformed."""
+        return Prompt(task, self._context(text_messages(task), task=task, what="the prompt"))
+
+    def with_hint(self, task: Task, *, hint: str) -> Context:
+        """What a teacher reads. ValueError naming the row where it is too long: cutting it would change the hint."""
+        hinted = with_hint(text_messages(task), hint=hint, row=task.row)
+        return self._context(hinted, task=task, what="the prompt with its hint")
+
+    def with_hint_that_fits(self, task: Task, *, hint: str) -> Context | None:
+        """The same for a hint that is not the row's own; None where it is too long: then the teacher has no word."""
+        context = Context(encode(self.tokenizer, with_hint(text_messages(task), hint=hint, row=task.row)))
+        return context if len(context.ids) <= min(self.room.max_prompt_tokens, self.room.max_context_tokens) else None
+
+    def _context(self, messages: Sequence[Mapping[str, str]], *, task: Task, what: str) -> Context:
+        ids = encode(self.tokenizer, messages)
+        if len(ids) > self.room.max_prompt_tokens:
+            raise ValueError(
+                f"row {task.row}: {what} has {len(ids)} tokens, more than max_prompt_tokens = "
+                f"{self.room.max_prompt_tokens}"
+            )
+        if len(ids) > self.room.max_context_tokens:
+            raise ValueError(
+                f"row {task.row}: {what} has {len(ids)} tokens; the model's context leaves "
+                f"{self.room.max_context_tokens} beside the completion"
+            )
+        return Context(ids)
 
 
 def text_messages(task: Task) -> list[dict[str, str]]:
@@ -69,14 +120,6 @@ def with_hint(messages: Sequence[Mapping[str, str]], *, hint: str, row: int) -> 
     raise ValueError(f"row {row}: there is no user message to append the hint to")
 
 
-def hint_of(task: Task, *, hint: str) -> str:
-    """What the teacher is told. ValueError naming the row where it is missing: no signal is absent silently."""
-    text = task.answer if hint == Hint.ANSWER else task.solution
-    if text is None or not text.strip():
-        raise ValueError(f"row {task.row} has no {hint}, which the teacher's hint needs")
-    return text
-
-
 def encode(tokenizer: ChatTokenizer, messages: Sequence[Mapping[str, str]]) -> tuple[int, ...]:
     """Token ids of a conversation up to where the assistant begins. ValueError without a chat template."""
     if not tokenizer.chat_template:
@@ -85,38 +128,3 @@ def encode(tokenizer: ChatTokenizer, messages: Sequence[Mapping[str, str]]) -> t
     return tuple(
         tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=True, return_dict=False)
     )
-
-
-def prepare(
-    tasks: Sequence[Task],
-    *,
-    tokenizer: ChatTokenizer,
-    hint: str | None,
-    max_prompt_tokens: int,
-    max_context_tokens: int,
-) -> list[Prompt]:
-    """Every task as token ids; `hint` names what the teacher sees, None means there is no teacher.
-
-    `max_context_tokens` is what the model leaves for a prompt once its completion has room. A prompt that is too long
-    is a ValueError naming the row: cutting it would change the question.
-    """
-    prompts = []
-    for task in tasks:
-        messages = text_messages(task)
-        student_ids = encode(tokenizer, messages)
-        teacher_ids = None
-        if hint is not None:
-            hinted = with_hint(messages, hint=hint_of(task, hint=hint), row=task.row)
-            teacher_ids = encode(tokenizer, hinted)
-        for name, ids in (("the prompt", student_ids), ("the prompt with its hint", teacher_ids or ())):
-            if len(ids) > max_prompt_tokens:
-                raise ValueError(
-                    f"row {task.row}: {name} has {len(ids)} tokens, more than max_prompt_tokens = {max_prompt_tokens}"
-                )
-            if len(ids) > max_context_tokens:
-                raise ValueError(
-                    f"row {task.row}: {name} has {len(ids)} tokens; the model's context leaves {max_context_tokens} "
-                    "beside the completion"
-                )
-        prompts.append(Prompt(task, student_ids, teacher_ids))
-    return prompts

@@ -1,4 +1,3 @@
-# ruff: noqa: N815 - fields carry their tensor's shape
 """Owns the call of the reward: completions in, scores with their gaps out.
 
 A completion without a score (abstain, error, timeout) is NaN here and leaves the group statistics; an error is never
@@ -18,6 +17,10 @@ FAULTS = ("error", "timeout")
 """Statuses that tell of a broken verifier; an abstention is a verdict of a working one."""
 
 
+class VerifierFaults(Exception):  # noqa: N818 - it is how a run ends, not an error of ours
+    """Too many completions could not be scored."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scored:
     """The verdicts on the completions of a step."""
@@ -29,6 +32,15 @@ class Scored:
     def share(self, *statuses: str) -> float:
         """Share of completions with one of these statuses."""
         return sum(record.status in statuses for record in self.records) / len(self.records)
+
+    def with_groups_replaced(self, others: "Scored", *, places: Sequence[int], num_generations: int) -> "Scored":
+        """These verdicts with the groups at `places` replaced by the others', in order."""
+        records, rewards_B = list(self.records), self.rewards_B.clone()
+        for source, place in enumerate(places):
+            here = slice(place * num_generations, (place + 1) * num_generations)
+            there = slice(source * num_generations, (source + 1) * num_generations)
+            records[here], rewards_B[here] = others.records[there], others.rewards_B[there]
+        return Scored(tuple(records), rewards_B)
 
     @property
     def fault_share(self) -> float:
@@ -55,3 +67,12 @@ def _value(record: Score) -> float:
     if record.score is None or not math.isfinite(record.score):
         raise ValueError(f"the reward answered the status ok with the score {record.score}")
     return record.score
+
+
+def trust(fault_share: float, *, first_fault: str, limit: float) -> None:
+    """VerifierFaults when more than this share of completions could not be scored."""
+    if fault_share > limit:
+        raise VerifierFaults(
+            f"{fault_share:.0%} of the completions could not be scored, more than max_error_share = {limit:.0%}; "
+            f"the first: {first_fault}"
+        )

@@ -1,4 +1,3 @@
-# ruff: noqa: N802, N815 - fields carry their tensor's shape
 """Owns sampling: `G` completions a prompt from one prefill a prompt, at the temperature, from the whole vocabulary.
 
 Each token is drawn by inverting the cumulative distribution at one uniform number. The numbers of a rollout are drawn
@@ -94,6 +93,34 @@ def sample_rollouts(
     )
 
 
+def with_groups_replaced(rollouts: Rollouts, others: Rollouts, *, places: Sequence[int]) -> Rollouts:
+    """The rollouts with the groups at `places` replaced by the others' groups, in order; `T` is the longer one's."""
+    count = rollouts.num_generations
+    width = max(rollouts.mask_BT.shape[1], others.mask_BT.shape[1])
+    rows = torch.tensor([place * count + sample for place in places for sample in range(count)])
+    prompts, texts = list(rollouts.prompts), list(rollouts.texts)
+    for source, place in enumerate(places):
+        prompts[place] = others.prompts[source]
+        texts[place * count : (place + 1) * count] = others.texts[source * count : (source + 1) * count]
+
+    def replaced(here: Tensor, there: Tensor) -> Tensor:
+        if here.dim() == 2:
+            here = torch.nn.functional.pad(here, (0, width - here.shape[1]))
+            there = torch.nn.functional.pad(there, (0, width - there.shape[1]))
+        return here.index_copy(0, rows.to(here.device), there[: len(rows)])
+
+    mask_BT = replaced(rollouts.mask_BT, others.mask_BT)
+    return Rollouts(
+        prompts=tuple(prompts),
+        num_generations=count,
+        completion_ids_BT=replaced(rollouts.completion_ids_BT, others.completion_ids_BT),
+        mask_BT=mask_BT,
+        sampling_logps_BT=replaced(rollouts.sampling_logps_BT, others.sampling_logps_BT),
+        truncated_B=replaced(rollouts.truncated_B, others.truncated_B),
+        texts=tuple(texts),
+    )
+
+
 def completion_mask(completion_ids_BT: Tensor, *, eos_ids: tuple[int, ...]) -> Tensor:
     """True up to and including the first end-of-sequence token, whatever stands behind it."""
     is_eos_BT = eos_mask(completion_ids_BT, eos_ids=eos_ids)
@@ -152,9 +179,9 @@ def _sample(
 
 def _prefill(policy: Policy, prompts: Sequence[Prompt]) -> tuple[Tensor, DynamicCache, Tensor, Tensor]:
     """Run each prompt once, padded on the left: last logits `[P, V]`, cache, attention mask `[P, L]`, lengths `[P]`."""
-    lengths_P = torch.tensor([len(prompt.student_ids) for prompt in prompts], device=policy.device)
+    lengths_P = torch.tensor([len(prompt.student.ids) for prompt in prompts], device=policy.device)
     longest = int(lengths_P.max())
-    padded = [[policy.pad_id] * (longest - len(prompt.student_ids)) + list(prompt.student_ids) for prompt in prompts]
+    padded = [[policy.pad_id] * (longest - len(prompt.student.ids)) + list(prompt.student.ids) for prompt in prompts]
     columns_L = torch.arange(longest, device=policy.device)
     attention_PL = columns_L[None] >= (longest - lengths_P)[:, None]
     cache = DynamicCache(config=policy.model.config)

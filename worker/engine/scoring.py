@@ -5,13 +5,14 @@ attention mask nor position ids are needed, and padding cannot shift anything. L
 that predict some completion token of the micro-batch.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from worker.engine.policy import Policy
+from worker.engine.prompts import Context
 from worker.engine.rollout import Rollouts
 
 
@@ -48,18 +49,22 @@ def plan_micro_batches(
 
 
 def plan_for(
-    rollouts: Rollouts, *, sequences: Sequence[int], with_teacher: bool, micro_batch_tokens: int
+    rollouts: Rollouts,
+    *,
+    sequences: Sequence[int],
+    readings: Sequence[Sequence[Context | None]],
+    micro_batch_tokens: int,
 ) -> list[MicroBatch]:
-    """Micro-batches over these sequences of a step, wide enough for the teacher's prompts too where it is asked.
+    """Micro-batches over these sequences of a step, wide enough for the students' and the teachers' contexts.
 
-    Student and teacher share the plan, so that equal inputs are computed in equal shapes and agree to the last bit.
+    Student and teachers share the plan, so that equal inputs are computed in equal shapes and agree to the last bit.
+    `readings` holds what each teacher reads, `[B]` each.
     """
     lengths = rollouts.lengths_B.tolist()
     total = []
     for b, length in enumerate(lengths):
-        prompt = rollouts.prompt_of(b)
-        teacher_length = len(prompt.teacher_ids or ()) if with_teacher else 0
-        total.append(max(len(prompt.student_ids), teacher_length) + length)
+        contexts = [rollouts.prompt_of(b).student, *(reading[b] for reading in readings)]
+        total.append(max(len(context.ids) for context in contexts if context is not None) + length)
     return plan_micro_batches(
         sequences, total_lengths=total, completion_lengths=lengths, micro_batch_tokens=micro_batch_tokens
     )
@@ -67,23 +72,23 @@ def plan_for(
 
 def completion_logps(
     policy: Policy,
-    prompt_ids: Sequence[Sequence[int]],
+    contexts: Sequence[Context],
     completion_ids_BT: Tensor,
     mask_BT: Tensor,
     *,
     temperature: float,
 ) -> Tensor:
-    """log-probabilities of completion tokens after their prompts, `[B, T]`, 0 outside the mask.
+    """log-probabilities of completion tokens after their contexts, `[B, T]`, 0 outside the mask.
 
     At the temperature, by log-softmax in float32 (float64 where the model is). Carries a gradient where grad is on.
     """
     device = policy.device
-    prompt_lengths = [len(ids) for ids in prompt_ids]
+    prompt_lengths = [len(context.ids) for context in contexts]
     first, num_tokens = min(prompt_lengths) - 1, completion_ids_BT.shape[1]
     width = max(prompt_lengths) + num_tokens
-    input_ids = torch.full((len(prompt_ids), width), policy.pad_id, dtype=torch.long)
-    for row, ids in enumerate(prompt_ids):
-        input_ids[row, : len(ids)] = torch.tensor(ids)
+    input_ids = torch.full((len(contexts), width), policy.pad_id, dtype=torch.long)
+    for row, context in enumerate(contexts):
+        input_ids[row, : len(context.ids)] = torch.tensor(context.ids)
     lengths_B1 = torch.tensor(prompt_lengths, device=device)[:, None]
     columns_BT = lengths_B1 + torch.arange(num_tokens, device=device)
     input_ids = input_ids.to(device).scatter(1, columns_BT, completion_ids_BT.to(device))
@@ -110,19 +115,11 @@ def micro_batch_inputs(rollouts: Rollouts, batch: MicroBatch) -> tuple[Tensor, T
     return rollouts.completion_ids_BT[rows, span], rollouts.mask_BT[rows, span]
 
 
-def student_prompts(rollouts: Rollouts, batch: MicroBatch) -> list[tuple[int, ...]]:
-    """The prompts of a micro-batch as the student reads them."""
-    return [rollouts.prompt_of(b).student_ids for b in batch.sequences.tolist()]
+def student_contexts(rollouts: Rollouts, batch: MicroBatch) -> list[Context]:
+    """What the student read before the sequences of a micro-batch."""
+    return [rollouts.prompt_of(b).student for b in batch.sequences.tolist()]
 
 
-def teacher_prompts(rollouts: Rollouts, batch: MicroBatch) -> list[tuple[int, ...]]:
-    """The prompts of a micro-batch as the teacher reads them. ValueError naming the row where the hint is missing."""
-    return list(_teacher_prompts(rollouts, batch))
-
-
-def _teacher_prompts(rollouts: Rollouts, batch: MicroBatch) -> Iterator[tuple[int, ...]]:
-    for b in batch.sequences.tolist():
-        prompt = rollouts.prompt_of(b)
-        if prompt.teacher_ids is None:
-            raise ValueError(f"row {prompt.task.row} has no prompt for the teacher")
-        yield prompt.teacher_ids
+def padded_tokens(contexts: Sequence[Context], batch: MicroBatch) -> int:
+    """Tokens that go through the model for a micro-batch, padding included."""
+    return len(contexts) * (max(len(context.ids) for context in contexts) + batch.num_completion_tokens)

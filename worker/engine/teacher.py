@@ -1,52 +1,69 @@
-"""Owns the teacher: the same network with more to read. It scores the student's tokens and never generates."""
+"""Owns the teachers' word: networks with more to read, or more weights, score the student's tokens. None generates."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from worker.engine.briefing import Briefing, Reading
 from worker.engine.policy import Policy
+from worker.engine.prompts import Context
 from worker.engine.rollout import Rollouts
-from worker.engine.scoring import MicroBatch, completion_logps, micro_batch_inputs, student_prompts, teacher_prompts
+from worker.engine.scoring import MicroBatch, completion_logps, micro_batch_inputs
 from worker.engine.types import TeacherWeights
 
 
-def teacher_logps(
-    policy: Policy, rollouts: Rollouts, *, plan: Sequence[MicroBatch], weights: TeacherWeights, temperature: float
-) -> Tensor:
-    """log-probabilities of the sampled tokens after the hinted prompts, `[B, T]`.
+@dataclass(frozen=True, slots=True)
+class Scorer:
+    """A network with the weights, micro-batches and temperature it scores at."""
 
-    0 outside the mask; NaN for whole sequences that are not in the plan.
+    policy: Policy
+    plan: Sequence[MicroBatch]
+    weights: TeacherWeights
+    temperature: float
+
+
+def teacher_logps(scorer: Scorer, rollouts: Rollouts, reading: Reading) -> Tensor:
+    """log-probabilities of the sampled tokens after what a teacher reads, `[B, T]`.
+
+    0 outside the mask; NaN for whole sequences that are not in the plan or that there is nothing to read for.
     """
-    return _score(policy, rollouts, plan=plan, weights=weights, temperature=temperature, hinted=True)
-
-
-def unhinted_logps(
-    policy: Policy, rollouts: Rollouts, *, plan: Sequence[MicroBatch], weights: TeacherWeights, temperature: float
-) -> Tensor:
-    """The same after the student's own prompts; with the base's weights this tells how far the student has moved."""
-    return _score(policy, rollouts, plan=plan, weights=weights, temperature=temperature, hinted=False)
-
-
-def _score(
-    policy: Policy,
-    rollouts: Rollouts,
-    *,
-    plan: Sequence[MicroBatch],
-    weights: TeacherWeights,
-    temperature: float,
-    hinted: bool,
-) -> Tensor:
-    logps_BT = torch.full(rollouts.mask_BT.shape, torch.nan, device=policy.device)
+    policy = scorer.policy
+    logps_BT = torch.full(rollouts.mask_BT.shape, torch.nan, device=rollouts.mask_BT.device)
     policy.model.eval()
-    with torch.no_grad(), policy.weights(weights):
-        for batch in plan:
-            prompts = teacher_prompts(rollouts, batch) if hinted else student_prompts(rollouts, batch)
-            ids_BT, mask_BT = micro_batch_inputs(rollouts, batch)
-            scored_BT = completion_logps(policy, prompts, ids_BT, mask_BT, temperature=temperature)
+    with torch.no_grad(), policy.weights(scorer.weights):
+        for batch in (told(batch, reading) for batch in scorer.plan):
+            if len(batch.sequences) == 0:
+                continue
+            ids_bT, mask_bT = micro_batch_inputs(rollouts, batch)
+            contexts = contexts_of(reading, batch)
+            scored_bT = completion_logps(policy, contexts, ids_bT, mask_bT, temperature=scorer.temperature)
             # The model's own precision is kept: a float64 model is scored in float64.
-            logps_BT = logps_BT.to(scored_BT.dtype)
-            rows = batch.sequences.to(policy.device)
+            logps_BT = logps_BT.to(scored_bT.dtype)
+            rows = batch.sequences.to(logps_BT.device)
             logps_BT[rows] = 0.0  # also behind the longest completion of the micro-batch
-            logps_BT[rows, : batch.num_completion_tokens] = scored_BT
+            logps_BT[rows, : batch.num_completion_tokens] = scored_bT.to(logps_BT.device)
     return logps_BT
+
+
+def contrast_logps(scorer: Scorer, rollouts: Rollouts, briefing: Briefing) -> Tensor:
+    """log of the mean probability of each sampled token over the contrasting hints, `[B, T]`; NaN as above."""
+    scored_KBT = torch.stack([teacher_logps(scorer, rollouts, reading) for reading in briefing.contrasts_KB])
+    if len(scored_KBT) == 1:
+        return scored_KBT[0]
+    missing_KBT = scored_KBT.isnan()
+    count_BT = (~missing_KBT).sum(0)
+    return scored_KBT.masked_fill(missing_KBT, -torch.inf).logsumexp(0) - count_BT.to(scored_KBT.dtype).log()
+
+
+def told(batch: MicroBatch, reading: Reading) -> MicroBatch:
+    """The sequences of a micro-batch that this teacher has something to read for, in the same shape."""
+    kept = [b for b in batch.sequences.tolist() if reading[b] is not None]
+    return MicroBatch(torch.tensor(kept, dtype=torch.long), batch.num_completion_tokens)
+
+
+def contexts_of(reading: Reading, batch: MicroBatch) -> list[Context]:
+    """What this teacher reads before the sequences of a micro-batch, all of which it has something to read for."""
+    contexts = [reading[b] for b in batch.sequences.tolist()]
+    return [context for context in contexts if context is not None]

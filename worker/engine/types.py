@@ -33,12 +33,46 @@ class TeacherWeights(StrEnum):
 
 
 class Hint(StrEnum):
-    """What the teacher knows and the student does not."""
+    """What a teacher knows and the student does not, `r` (RLSD.md section 2). Chosen apart from the method."""
 
     ANSWER = "answer"
-    """The final reference answer."""
+    """The row's final reference answer."""
     SOLUTION = "solution"
-    """The worked solution."""
+    """The row's worked solution."""
+    TRAJECTORY = "trajectory"
+    """The row's recorded way to the answer, such as a stronger model's."""
+    PRIVILEGED = "privileged"
+    """What the row itself says the teacher is to be told (`teacher_prompt`, `privileged_context`)."""
+    SIBLING = "sibling"
+    """A successful completion of the same group, never the sequence's own."""
+    WRONG_SIBLING = "wrong_sibling"
+    """A failed completion of the same group, never the sequence's own."""
+    PLACEBO = "placebo"
+    """Another row's hint of the kind `placebo_of`: what a hint does by merely being there."""
+    EMPTY = "empty"
+    """The block with nothing in it: what the template does."""
+
+
+class Divergence(StrEnum):
+    """What a distilling method compares at each token: the sampled token, or the distributions over the vocabulary."""
+
+    SAMPLED = "sampled"
+    """The sampled token's log-ratio, as an advantage."""
+    FORWARD_KL = "forward_kl"
+    """`KL(P_T || P_S)`."""
+    REVERSE_KL = "reverse_kl"
+    """`KL(P_S || P_T)`."""
+    JSD = "jsd"
+    """The generalised Jensen-Shannon divergence with weight `divergence_beta`."""
+
+
+class Sharding(StrEnum):
+    """How several processes share one model."""
+
+    REPLICATED = "replicated"
+    """Each process holds the whole model (DDP)."""
+    SHARDED = "sharded"
+    """Each process holds a slice of the base's weights (FSDP)."""
 
 
 class Loss(StrEnum):
@@ -48,6 +82,8 @@ class Loss(StrEnum):
     """Mean over all completion tokens of the step."""
     SEQUENCE_MEAN = "sequence_mean"
     """Mean over sequences of the mean over each sequence's tokens."""
+    CONSTANT = "constant"
+    """Sum over all tokens, divided by sequences times `max_completion_tokens` (Dr. GRPO, arXiv 2503.20783)."""
 
 
 class Wish(StrEnum):
@@ -72,6 +108,8 @@ class Ending(StrEnum):
     """Stopped by `Wish.CANCEL`."""
     VERIFIER_FAULTS = "verifier_faults"
     """Too many completions of one step could not be scored (`max_error_share`)."""
+    NO_SIGNAL = "no_signal"
+    """Nothing could be learnt in `max_dead_steps` steps running."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +124,14 @@ class Task:
     """The final reference answer, where the row has one."""
     solution: str | None
     """A worked solution, where the row has one."""
+    trajectory: str | None
+    """A recorded way to the answer, where the row has one."""
+    privileged: str | None
+    """What the row wants the teacher to be told, where it says so."""
     item: Mapping[str, object]
     """The original row, for the verifier."""
+    images: tuple[bytes, ...] = ()
+    """The question's images in order, as encoded files (PNG, JPEG)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,121 +160,3 @@ class Score(Protocol):
 
 Reward = Callable[[Sequence[Completion]], Sequence[Score]]
 """Scores completions: one score for each, in order."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """Every number a run depends on. It has no defaults: the job's specification owns them.
-
-    A value that makes no sense is a ValueError naming the field.
-    """
-
-    method: str
-    """Name of a registered method: how token advantages are made."""
-    lam: float
-    """`lambda`: how much of the token weight is mixed in, 0 to 1."""
-    lambda_decay_steps: int
-    """`lambda` falls linearly to 0 over this many steps; 0 keeps it constant."""
-    eps_w: tuple[float, float]
-    """Token weights are clipped to `[1 - eps_w[0], 1 + eps_w[1]]`."""
-    normalise: bool
-    """Divide the weights of a sequence by their mean."""
-    first_error: bool
-    """Weight 1 after the first token that the teacher firmly rejects."""
-    teacher: str
-    """A `TeacherWeights`."""
-    teacher_sync_steps: int
-    """Optimizer steps between renewals of the snapshot."""
-    hint: str
-    """A `Hint`."""
-    num_generations: int
-    """`G`, samples a prompt."""
-    batch_size: int
-    """`P`, prompts a step."""
-    max_prompt_tokens: int
-    """Longest prompt allowed, with the hint where the teacher sees one."""
-    max_completion_tokens: int
-    """Longest completion sampled; longer ones are truncated."""
-    temperature: float
-    """Sampling temperature; all log-probabilities are taken at it."""
-    learning_rate: float
-    weight_decay: float
-    max_grad_norm: float
-    """Gradients are scaled down to this norm."""
-    eps_low: float
-    """Lower clip of the policy ratio."""
-    eps_high: float
-    """Upper clip of the policy ratio."""
-    dual_clip: float
-    """`c`: bound of the objective where the advantage is negative."""
-    loss: str
-    """A `Loss`."""
-    micro_batch_tokens: int
-    """Upper bound of padded tokens in one forward pass; a longer sequence goes alone."""
-    max_steps: int
-    """Optimizer steps of the run."""
-    lora_r: int
-    lora_alpha: float
-    lora_dropout: float
-    lora_target_modules: str | tuple[str, ...]
-    """"all-linear", or the names of the modules."""
-    eval_samples: int
-    """`k` of avg@k."""
-    eval_interval: int
-    """Steps between interim evaluations; 0 for none."""
-    checkpoint_interval: int
-    """Steps between checkpoints; 0 for only the first and the last."""
-    token_share: float
-    """Share of rollouts whose per-token numbers are reported, 0 to 1."""
-    seed: int
-    dtype: str
-    """"float32" or "bfloat16": the base model's numbers; the adapter is always float32."""
-    device: str
-    """"auto", "cpu" or "cuda"."""
-    max_error_share: float
-    """Share of a step's completions in error or timeout above which the run stops."""
-
-    def __post_init__(self) -> None:
-        at_least = {
-            "num_generations": 2,
-            "batch_size": 1,
-            "teacher_sync_steps": 1,
-            "max_prompt_tokens": 1,
-            "max_completion_tokens": 1,
-            "micro_batch_tokens": 1,
-            "max_steps": 1,
-            "lora_r": 1,
-            "eval_samples": 1,
-            "lambda_decay_steps": 0,
-            "eval_interval": 0,
-            "checkpoint_interval": 0,
-            "weight_decay": 0,
-            "eps_low": 0,
-            "eps_high": 0,
-            "dual_clip": 1,
-        }
-        for name, least in at_least.items():
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        for name in ("temperature", "learning_rate", "max_grad_norm", "lora_alpha"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
-        for name in ("lam", "token_share", "max_error_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must lie between 0 and 1, got {getattr(self, name)}")
-        if not 0 <= self.lora_dropout < 1:
-            raise ValueError(f"lora_dropout must lie in [0, 1), got {self.lora_dropout}")
-        if not 0 <= self.eps_w[0] <= 1 or self.eps_w[1] < 0:
-            raise ValueError(
-                f"eps_w must be a pair with the first in [0, 1] and the second at least 0, got {self.eps_w}"
-            )
-        choices = {
-            "teacher": tuple(TeacherWeights),
-            "hint": tuple(Hint),
-            "loss": tuple(Loss),
-            "dtype": ("float32", "bfloat16"),
-            "device": ("auto", "cpu", "cuda"),
-        }
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {getattr(self, name)!r}")

@@ -1,4 +1,3 @@
-# ruff: noqa: N815 - fields carry their tensor's shape
 """Owns one optimizer step: student forward with gradient, credit, surrogate, backward, AdamW on the live adapter.
 
 The old log-probabilities are those noted while sampling. One step is taken for each batch of rollouts, so `rho` would
@@ -14,13 +13,65 @@ import torch
 from torch import Tensor
 
 from worker.engine.credit import assign_credit
-from worker.engine.methods.base import Credit
+from worker.engine.methods.base import Credit, Evidence, Options, sequence_credit
 from worker.engine.objective import ratio_clipped, surrogate, token_shares
 from worker.engine.policy import LIVE_ADAPTER, Policy
 from worker.engine.rollout import Rollouts
-from worker.engine.scoring import MicroBatch, completion_logps, micro_batch_inputs, student_prompts
+from worker.engine.scoring import (
+    MicroBatch,
+    completion_logps,
+    micro_batch_inputs,
+    padded_tokens,
+    student_contexts,
+)
 from worker.engine.seeds import derive
-from worker.engine.types import Settings
+from worker.engine.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signals:
+    """What has been said of the sequences of a step: by the verifier, and by the teachers."""
+
+    advantages_B: Tensor
+    teacher_logps_BT: Tensor | None
+    """None where no teacher was asked."""
+    contrast_logps_BT: Tensor | None
+    heard_B: Tensor
+    """True where the teacher had every hint it needs."""
+    heard_BT: Tensor
+    """True at the tokens on which it is heard."""
+
+    def evidence(self, student_logps_bT: Tensor, mask_bT: Tensor, *, rows: Tensor | slice, span: slice) -> Evidence:
+        """What a method may look at in a micro-batch."""
+
+        def part(values_BT: Tensor | None) -> Tensor | None:
+            return None if values_BT is None else values_BT[rows, span]
+
+        return Evidence(
+            advantages_B=self.advantages_B[rows],
+            student_logps_BT=student_logps_bT,
+            teacher_logps_BT=part(self.teacher_logps_BT),
+            contrast_logps_BT=part(self.contrast_logps_BT),
+            heard_B=self.heard_B[rows],
+            heard_BT=self.heard_BT[rows, span],
+            mask_BT=mask_bT,
+        )
+
+
+def options_of(settings: Settings, *, lam: float) -> Options:
+    """The part of the settings that a method reads, at the present `lambda`."""
+    return Options(
+        lam=lam,
+        eps_low=settings.eps_w[0],
+        eps_high=settings.eps_w[1],
+        normalise=settings.normalise,
+        first_error=settings.first_error,
+        negative_only=settings.negative_only,
+        alpha=settings.alpha,
+        delta_clip=settings.delta_clip,
+        contrast_tau=settings.contrast_tau,
+        contrast_threshold=settings.contrast_threshold,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +107,7 @@ def make_optimizer(policy: Policy, *, settings: Settings) -> torch.optim.AdamW:
 def accumulate_gradients(
     policy: Policy,
     rollouts: Rollouts,
-    advantages_B: Tensor,
-    teacher_logps_BT: Tensor | None,
+    signals: Signals,
     *,
     plan: Sequence[MicroBatch],
     lam: float,
@@ -72,10 +122,12 @@ def accumulate_gradients(
         parameter.grad = torch.zeros_like(parameter)
     dtype = torch.promote_types(parameters[0].dtype, torch.float32)
     device, mask_BT = policy.device, rollouts.mask_BT
-    shares_BT = token_shares(mask_BT, loss=settings.loss, dtype=dtype)
+    shares_BT = token_shares(
+        mask_BT, loss=settings.loss, max_completion_tokens=settings.max_completion_tokens, dtype=dtype
+    )
     logps_BT = torch.full(mask_BT.shape, torch.nan, dtype=dtype, device=device)
-    advantages_B = advantages_B.to(device)
-    credit = assign_credit("grpo", advantages_B, torch.zeros_like(logps_BT), None, mask_BT, lam=0.0, eps_w=0.0)
+    options, everything = options_of(settings, lam=lam), slice(None)
+    credit = sequence_credit(signals.evidence(torch.zeros_like(logps_BT), mask_BT, rows=everything, span=everything))
     held_BT = torch.zeros_like(mask_BT)
     loss, num_tokens = 0.0, 0
     policy.model.train()
@@ -83,19 +135,10 @@ def accumulate_gradients(
         rows, span = batch.sequences.to(device), slice(0, batch.num_completion_tokens)
         ids_bT, mask_bT = micro_batch_inputs(rollouts, batch)
         old_logps_bT = rollouts.sampling_logps_BT[rows, span]
-        prompts = student_prompts(rollouts, batch)
-        logps_bT = completion_logps(policy, prompts, ids_bT, mask_bT, temperature=settings.temperature)
-        current = assign_credit(
-            settings.method,
-            advantages_B[rows],
-            logps_bT.detach(),
-            None if teacher_logps_BT is None else teacher_logps_BT[rows, span],
-            mask_bT,
-            lam=lam,
-            eps_w=settings.eps_w,
-            normalise=settings.normalise,
-            first_error=settings.first_error,
-        )
+        contexts = student_contexts(rollouts, batch)
+        logps_bT = completion_logps(policy, contexts, ids_bT, mask_bT, temperature=settings.temperature)
+        evidence = signals.evidence(logps_bT.detach(), mask_bT, rows=rows, span=span)
+        current = assign_credit(settings.method, evidence, options)
         objective_bT = surrogate(
             logps_bT,
             old_logps_bT,
@@ -109,7 +152,7 @@ def accumulate_gradients(
         torch.autograd.backward(micro_loss)
 
         loss += micro_loss.item()
-        num_tokens += len(prompts) * (max(map(len, prompts)) + batch.num_completion_tokens)
+        num_tokens += padded_tokens(contexts, batch)
         logps_BT[rows] = 0.0
         logps_BT[rows, span] = logps_bT.detach().to(dtype)
         _record(credit, current, rows=rows, span=span)
@@ -133,8 +176,7 @@ def update_policy(
     policy: Policy,
     optimizer: torch.optim.AdamW,
     rollouts: Rollouts,
-    advantages_B: Tensor,
-    teacher_logps_BT: Tensor | None,
+    signals: Signals,
     *,
     plan: Sequence[MicroBatch],
     lam: float,
@@ -147,9 +189,7 @@ def update_policy(
     """
     with torch.random.fork_rng():
         torch.manual_seed(derive(settings.seed, step=step, purpose="dropout"))
-        update = accumulate_gradients(
-            policy, rollouts, advantages_B, teacher_logps_BT, plan=plan, lam=lam, settings=settings
-        )
+        update = accumulate_gradients(policy, rollouts, signals, plan=plan, lam=lam, settings=settings)
     norm = torch.tensor(update.gradient_norm)
     if not norm.isfinite():
         raise FloatingPointError(f"step {step}: the gradient is not finite")

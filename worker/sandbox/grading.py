@@ -136,7 +136,7 @@ def _arguments(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"sample": _Sample(text), "item": row["item"], "output_text": text, "answer": row["answer"]}
 
 
-def _Sample(text: str) -> dict[str, Any]:  # noqa: N802 - builds OpenAI's object of that name
+def _Sample(text: str) -> dict[str, Any]:
     """`output_json` is the text parsed, or None where it is not JSON."""
     try:
         parsed = json.loads(text)

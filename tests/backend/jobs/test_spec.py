@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from backend.errors import AppError
-from backend.jobs.spec import PRESETS, Preset, Reinforcement, RlsdSettings, resolve_settings
-from worker.engine.types import Settings
+from backend.jobs.request import Reinforcement
+from backend.jobs.resolve import resolve_settings
+from backend.jobs.spec import PRESETS, Preset, RlsdSettings
+from worker.engine.settings import Settings
 from worker.setup import engine_settings
 
 

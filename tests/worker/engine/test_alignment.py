@@ -1,19 +1,24 @@
 """Student and teacher agree where they should: what catches a misplaced template, pad, position or adapter."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from tests.worker.engine.test_update import ragged, rollouts_of
-from tests.worker.engine.tiny import tiny_policy, tiny_settings
+from tests.worker.engine.tiny import (
+    signals_of,
+    students_own,
+    tiny_policy,
+    tiny_reader,
+    tiny_settings,
+    told_solutions,
+)
 from worker.engine.policy import LIVE_ADAPTER, load_policy
-from worker.engine.prompts import prepare
 from worker.engine.rollout import sample_rollouts
 from worker.engine.scoring import plan_for
-from worker.engine.teacher import teacher_logps, unhinted_logps
+from worker.engine.teacher import Scorer, teacher_logps
 from worker.engine.types import Task, TeacherWeights
 from worker.engine.update import accumulate_gradients
 
@@ -34,14 +39,15 @@ def naive_logps(policy, prompt_ids, completion_ids, *, temperature):
 def test_teacher_logps_are_those_of_naive_one_by_one_scoring(weights, temperature):
     policy = tiny_policy(stirred=True)
     rollouts = ragged(rollouts_of(policy))
-    plan = plan_for(rollouts, sequences=range(16), with_teacher=True, micro_batch_tokens=300)
+    told = told_solutions(policy, rollouts)
+    plan = plan_for(rollouts, sequences=range(16), readings=[told], micro_batch_tokens=300)
     assert len(plan) > 2
-    found = teacher_logps(policy, rollouts, plan=plan, weights=weights, temperature=temperature)
+    found = teacher_logps(Scorer(policy, plan, weights, temperature), rollouts, told)
     lengths = rollouts.lengths_B.tolist()
     for b in range(16):
         completion = rollouts.completion_ids_BT[b, : lengths[b]].tolist()
         with policy.weights(weights):
-            expected = naive_logps(policy, rollouts.prompt_of(b).teacher_ids, completion, temperature=temperature)
+            expected = naive_logps(policy, told[b].ids, completion, temperature=temperature)
         torch.testing.assert_close(found[b, : lengths[b]], torch.tensor(expected), rtol=0, atol=1e-5)
 
 
@@ -54,17 +60,17 @@ def test_with_the_prompt_unchanged_delta_is_exactly_zero(teacher):
             if "lora_B" in name:
                 torch.nn.init.zeros_(parameter)
     policy.sync_snapshot()
-    hinted = ragged(rollouts_of(policy))
-    rollouts = replace(hinted, prompts=tuple(replace(p, teacher_ids=p.student_ids) for p in hinted.prompts))
-    plan = plan_for(rollouts, sequences=range(16), with_teacher=True, micro_batch_tokens=300)
+    rollouts = ragged(rollouts_of(policy))
+    hinted, plain = told_solutions(policy, rollouts), students_own(rollouts)
+    plan = plan_for(rollouts, sequences=range(16), readings=[hinted], micro_batch_tokens=300)
     advantages = torch.randn(16, generator=torch.Generator().manual_seed(0))
 
-    def deltas(of):
-        scored = teacher_logps(policy, of, plan=plan, weights=teacher, temperature=settings.temperature)
-        update = accumulate_gradients(policy, of, advantages, scored, plan=plan, lam=1.0, settings=settings)
-        return update.credit
+    def deltas(reading):
+        scored = teacher_logps(Scorer(policy, plan, teacher, settings.temperature), rollouts, reading)
+        signals = signals_of(rollouts, advantages, scored)
+        return accumulate_gradients(policy, rollouts, signals, plan=plan, lam=1.0, settings=settings).credit
 
-    credit = deltas(rollouts)
+    credit = deltas(plain)
     assert torch.equal(credit.deltas_BT, torch.zeros_like(credit.deltas_BT))
     assert torch.equal(credit.advantages_BT, advantages[:, None].expand_as(rollouts.mask_BT) * rollouts.mask_BT)
     assert deltas(hinted).deltas_BT.abs().max() > 0.05, "with a hint the same path must tell a difference"
@@ -74,19 +80,21 @@ def test_dropout_reaches_the_student_and_never_the_teacher():
     settings = tiny_settings(lora_dropout=0.5)
     policy = tiny_policy(settings, stirred=True)
     rollouts = rollouts_of(policy)
-    plan = plan_for(rollouts, sequences=range(16), with_teacher=True, micro_batch_tokens=9999)
-    arguments = {"plan": plan, "weights": TeacherWeights.LIVE, "temperature": 1.0}
-    assert torch.equal(teacher_logps(policy, rollouts, **arguments), teacher_logps(policy, rollouts, **arguments))
-    plain = unhinted_logps(policy, rollouts, **arguments)
-    update = accumulate_gradients(policy, rollouts, torch.ones(16), plain, plan=plan, lam=0.5, settings=settings)
+    told = told_solutions(policy, rollouts)
+    plan = plan_for(rollouts, sequences=range(16), readings=[told], micro_batch_tokens=9999)
+    scorer = Scorer(policy, plan, TeacherWeights.LIVE, 1.0)
+    assert torch.equal(teacher_logps(scorer, rollouts, told), teacher_logps(scorer, rollouts, told))
+    plain = teacher_logps(scorer, rollouts, students_own(rollouts))
+    signals = signals_of(rollouts, torch.ones(16), plain)
+    update = accumulate_gradients(policy, rollouts, signals, plan=plan, lam=0.5, settings=settings)
     assert (update.logps_BT - plain).abs().max() > 0.01
 
 
 def test_sampling_with_the_cache_scores_tokens_as_the_full_forward_does():
     policy = tiny_policy(stirred=True)
     rollouts = ragged(rollouts_of(policy, tokens=24))
-    plan = plan_for(rollouts, sequences=range(16), with_teacher=False, micro_batch_tokens=500)
-    full = unhinted_logps(policy, rollouts, plan=plan, weights=TeacherWeights.LIVE, temperature=1.0)
+    plan = plan_for(rollouts, sequences=range(16), readings=[], micro_batch_tokens=500)
+    full = teacher_logps(Scorer(policy, plan, TeacherWeights.LIVE, 1.0), rollouts, students_own(rollouts))
     expected = rollouts.sampling_logps_BT.where(rollouts.mask_BT, 0.0)
     torch.testing.assert_close(full, expected, rtol=0, atol=1e-5)
 
@@ -99,19 +107,28 @@ def starter_update(*, dtype, temperature, eps):
     policy = load_policy(str(STARTER / "model"), settings=settings)
     lines = (STARTER / "held_out.jsonl").read_text().splitlines()[:8]
     tasks = [
-        Task(row=row, messages=tuple(json.loads(line)["messages"]), answer=None, solution=None, item={})
+        Task(
+            row=row,
+            messages=tuple(json.loads(line)["messages"]),
+            answer=None,
+            solution=None,
+            trajectory=None,
+            privileged=None,
+            item={},
+        )
         for row, line in enumerate(lines)
     ]
     rollouts = sample_rollouts(
         policy,
-        prepare(tasks, tokenizer=policy.tokenizer, hint=None, max_prompt_tokens=400, max_context_tokens=400),
+        [tiny_reader(policy).prompt(task) for task in tasks],
         num_generations=8,
         max_completion_tokens=100,
         temperature=temperature,
         generator=torch.Generator().manual_seed(0),
     )
-    plan = plan_for(rollouts, sequences=range(64), with_teacher=False, micro_batch_tokens=2048)
-    update = accumulate_gradients(policy, rollouts, torch.ones(64), None, plan=plan, lam=0.0, settings=settings)
+    plan = plan_for(rollouts, sequences=range(64), readings=[], micro_batch_tokens=2048)
+    signals = signals_of(rollouts, torch.ones(64))
+    update = accumulate_gradients(policy, rollouts, signals, plan=plan, lam=0.0, settings=settings)
     ratios = (update.logps_BT - rollouts.sampling_logps_BT)[rollouts.mask_BT].exp()
     return update, ratios
 
@@ -136,7 +153,8 @@ def test_in_bfloat16_the_policy_ratio_tells_how_far_sampling_and_training_are_ap
 def test_sequences_outside_the_plan_have_no_teacher_logps():
     policy = tiny_policy()
     rollouts = ragged(rollouts_of(policy))
-    plan = plan_for(rollouts, sequences=[2, 5], with_teacher=True, micro_batch_tokens=999)
-    found = teacher_logps(policy, rollouts, plan=plan, weights=TeacherWeights.BASE, temperature=1.0)
+    told = told_solutions(policy, rollouts)
+    plan = plan_for(rollouts, sequences=[2, 5], readings=[told], micro_batch_tokens=999)
+    found = teacher_logps(Scorer(policy, plan, TeacherWeights.BASE, 1.0), rollouts, told)
     assert (~found.isnan().any(1)).nonzero().squeeze(1).tolist() == [2, 5]
     assert (~found.isnan().all(1)).nonzero().squeeze(1).tolist() == [2, 5]

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.engine.credit import assign_credit, lambda_at, token_advantages
+from worker.engine.methods.base import Evidence, Options
 
 NAN, INF = math.nan, math.inf
 
@@ -31,6 +32,32 @@ def oracle(advantage, student, teacher, mask, *, lam, low, high, normalise, firs
         else:
             found.append(0.0)
     return found
+
+
+def credit_of(advantages, student, teacher, mask, *, low, high, normalise=False, first_error=False):
+    """The whole credit of `rlsd` at lambda 1, with a teacher that is heard everywhere."""
+    evidence = Evidence(
+        advantages_B=advantages,
+        student_logps_BT=student,
+        teacher_logps_BT=teacher,
+        contrast_logps_BT=None,
+        heard_B=torch.ones(len(mask), dtype=torch.bool),
+        heard_BT=torch.ones_like(mask),
+        mask_BT=mask,
+    )
+    options = Options(
+        lam=1.0,
+        eps_low=low,
+        eps_high=high,
+        normalise=normalise,
+        first_error=first_error,
+        negative_only=False,
+        alpha=0.3,
+        delta_clip=5.0,
+        contrast_tau=0.02,
+        contrast_threshold=0.02,
+    )
+    return assign_credit("rlsd", evidence, options)
 
 
 def random_batch(dtype, *, seed=0, sequences=6, tokens=9):
@@ -142,7 +169,7 @@ def test_an_impossible_token_is_clipped_and_a_zero_advantage_stays_zero():
 def test_a_log_probability_of_exactly_zero_is_not_missing():
     mask = torch.ones(1, 2, dtype=torch.bool)
     student, teacher = torch.tensor([[0.0, -0.1]]), torch.tensor([[-0.1, 0.0]])
-    credit = assign_credit("rlsd", torch.ones(1), student, teacher, mask, lam=1.0, eps_w=0.2)
+    credit = credit_of(torch.ones(1), student, teacher, mask, low=0.2, high=0.2)
     torch.testing.assert_close(credit.weights_BT, torch.tensor([[math.exp(-0.1), math.exp(0.1)]]))
 
 
@@ -158,20 +185,20 @@ def test_after_the_first_firm_rejection_the_teacher_is_not_heard():
     mask = torch.ones(1, 4, dtype=torch.bool)
     student = torch.full((1, 4), -1.0)
     teacher = student + torch.tensor([[0.3, -2.0, 0.9, -3.0]])
-    credit = assign_credit("rlsd", -torch.ones(1), student, teacher, mask, lam=1.0, eps_w=(0.9, 9.0), first_error=True)
+    credit = credit_of(-torch.ones(1), student, teacher, mask, low=0.9, high=9.0, first_error=True)
     torch.testing.assert_close(credit.weights_BT, torch.tensor([[math.exp(-0.3), math.exp(2.0), 1.0, 1.0]]))
 
 
 def test_normalised_weights_have_mean_one_over_each_sequence():
     advantages, student, teacher, mask = random_batch(torch.float64)
-    credit = assign_credit("rlsd", advantages, student, teacher, mask, lam=1.0, eps_w=(0.8, 4.0), normalise=True)
+    credit = credit_of(advantages, student, teacher, mask, low=0.8, high=4.0, normalise=True)
     means = credit.weights_BT.where(mask, 0.0).sum(1) / mask.sum(1)
     torch.testing.assert_close(means, torch.ones_like(means))
 
 
 def test_a_missing_teacher_an_unknown_method_and_a_lost_signal_fail_loudly():
     advantages, student, teacher, mask = random_batch(torch.float32)
-    with pytest.raises(ValueError, match="needs the teacher"):
+    with pytest.raises(ValueError, match="needs log-probabilities of its teacher"):
         token_advantages("rlsd", advantages, student, None, mask, lam=0.5, eps_w=0.2)
     with pytest.raises(ValueError, match=r"grpo, rlsd.*'grop'"):
         token_advantages("grop", advantages, student, teacher, mask, lam=0.5, eps_w=0.2)

@@ -73,7 +73,7 @@ def test_masked_places_leak_neither_into_the_value_nor_into_the_gradient(poison)
 
 def test_token_mean_counts_every_token_alike_and_sequence_mean_every_sequence():
     mask = torch.tensor([[True, True, True], [True, False, False]])
-    token = token_shares(mask, loss="token_mean", dtype=torch.float64)
-    sequence = token_shares(mask, loss="sequence_mean", dtype=torch.float64)
+    token = token_shares(mask, loss="token_mean", max_completion_tokens=9, dtype=torch.float64)
+    sequence = token_shares(mask, loss="sequence_mean", max_completion_tokens=9, dtype=torch.float64)
     torch.testing.assert_close(token, mask.double() / 4)
     torch.testing.assert_close(sequence, torch.tensor([[1 / 6] * 3, [1 / 2, 0, 0]], dtype=torch.float64))

@@ -208,7 +208,7 @@ def test_asking_for_cuda_where_there_is_none_is_an_error(tmp_path):
         ("num_generations", 1),
         ("temperature", 0.0),
         ("teacher", "frozen"),
-        ("hint", "trajectory"),
+        ("hint", "reference"),
         ("loss", "mean"),
         ("dual_clip", 0.5),
         ("lora_dropout", 1.0),

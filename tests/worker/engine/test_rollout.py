@@ -1,5 +1,7 @@
 """Sampling: the right distribution, the right mask, the same numbers every time."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from transformers import (
@@ -12,9 +14,16 @@ from transformers import (
 )
 
 from tests.worker.engine.test_update import rollouts_of
-from tests.worker.engine.tiny import tiny_model, tiny_policy, tiny_settings, tiny_tasks, tiny_tokenizer
+from tests.worker.engine.tiny import (
+    tiny_model,
+    tiny_policy,
+    tiny_prompts,
+    tiny_reader,
+    tiny_settings,
+    tiny_tokenizer,
+)
 from worker.engine.policy import build_policy
-from worker.engine.prompts import Prompt, prepare
+from worker.engine.prompts import Prompt
 from worker.engine.rollout import completion_mask, draw, sample_rollouts
 
 
@@ -130,7 +139,7 @@ def alone(policy, prompt, uniforms):
     ids, logps = [], []
     for number in uniforms:
         with torch.no_grad():
-            logits = policy.model(input_ids=torch.tensor([[*prompt.student_ids, *ids]])).logits[:, -1]
+            logits = policy.model(input_ids=torch.tensor([[*prompt.student.ids, *ids]])).logits[:, -1]
         token, logp = draw(logits, number[None], temperature=1.0)
         ids.append(token.item())
         logps.append(logp.item())
@@ -141,12 +150,9 @@ def alone(policy, prompt, uniforms):
 
 def test_the_reward_reads_the_students_words_without_markers_or_hint():
     policy = eager_policy(pad="<|pad|>")
-    prompts = prepare(
-        tiny_tasks(2), tokenizer=policy.tokenizer, hint="answer", max_prompt_tokens=300, max_context_tokens=300
-    )
     rollouts = sample_rollouts(
         policy,
-        prompts,
+        tiny_prompts(policy, 2),
         num_generations=3,
         max_completion_tokens=20,
         temperature=1.0,
@@ -163,8 +169,9 @@ def test_the_reward_reads_the_students_words_without_markers_or_hint():
 
 def test_the_hint_has_no_way_into_what_the_student_samples():
     policy = tiny_policy()
-    plain = [Prompt(task, (3, 40 + task.row, 4), None) for task in tiny_tasks(3)]
-    hinted = [Prompt(prompt.task, prompt.student_ids, (3, 77, 78, 79, 4)) for prompt in plain]
+    plain = tiny_prompts(policy, 3)
+    told = {"answer": "77", "solution": "78", "trajectory": "79", "privileged": "80"}
+    hinted = [tiny_reader(policy).prompt(replace(prompt.task, **told)) for prompt in plain]
     found = [
         sample_rollouts(
             policy,
@@ -176,4 +183,5 @@ def test_the_hint_has_no_way_into_what_the_student_samples():
         )
         for prompts in (plain, hinted)
     ]
+    assert [prompt.student for prompt in plain] == [prompt.student for prompt in hinted]
     assert torch.equal(found[0].completion_ids_BT, found[1].completion_ids_BT)

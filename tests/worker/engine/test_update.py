@@ -7,27 +7,27 @@ import torch
 from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
-from tests.worker.engine.tiny import tiny_policy, tiny_settings, tiny_tasks, tiny_tokenizer
+from tests.worker.engine.tiny import (
+    signals_of,
+    students_own,
+    tiny_policy,
+    tiny_prompts,
+    tiny_settings,
+    tiny_tokenizer,
+    told_solutions,
+)
 from worker.engine.policy import LIVE_ADAPTER
-from worker.engine.prompts import prepare
 from worker.engine.rollout import sample_rollouts
 from worker.engine.scoring import MicroBatch, plan_for
-from worker.engine.teacher import teacher_logps
+from worker.engine.teacher import Scorer, teacher_logps
 from worker.engine.types import TeacherWeights
 from worker.engine.update import accumulate_gradients, make_optimizer, update_policy
 
 
 def rollouts_of(policy, *, prompts=4, samples=4, tokens=12, temperature=1.0):
-    prepared = prepare(
-        tiny_tasks(prompts),
-        tokenizer=policy.tokenizer,
-        hint="solution",
-        max_prompt_tokens=400,
-        max_context_tokens=400,
-    )
     return sample_rollouts(
         policy,
-        prepared,
+        tiny_prompts(policy, prompts),
         num_generations=samples,
         max_completion_tokens=tokens,
         temperature=temperature,
@@ -71,16 +71,18 @@ def test_one_batch_of_16_four_of_4_and_ragged_ones_give_the_same_gradient_in_flo
     rollouts = stale(ragged(rollouts_of(policy)))
     policy.model.double()
     advantages, everything = advantages_of(rollouts).double(), list(range(16))
+    told = told_solutions(policy, rollouts)
     plans = [
         cut(everything, size=16, rollouts=rollouts),
         cut(everything, size=4, rollouts=rollouts),
         cut(everything[::-1], size=5, rollouts=rollouts),
-        plan_for(rollouts, sequences=everything, with_teacher=True, micro_batch_tokens=150),
+        plan_for(rollouts, sequences=everything, readings=[told], micro_batch_tokens=150),
     ]
     found, losses, held = [], [], []
     for plan in plans:
-        hinted = teacher_logps(policy, rollouts, plan=plan, weights=TeacherWeights.SNAPSHOT, temperature=1.0)
-        update = accumulate_gradients(policy, rollouts, advantages, hinted, plan=plan, lam=0.7, settings=settings)
+        hinted = teacher_logps(Scorer(policy, plan, TeacherWeights.SNAPSHOT, 1.0), rollouts, told)
+        signals = signals_of(rollouts, advantages, hinted)
+        update = accumulate_gradients(policy, rollouts, signals, plan=plan, lam=0.7, settings=settings)
         losses.append(update.loss)
         found.append(gradients(policy))
         held.append(update.ratio_clipped_BT)
@@ -104,10 +106,10 @@ def test_skipping_sequences_without_an_advantage_changes_no_gradient(loss):
     advantages[4:12] = 0
     live = advantages.nonzero().squeeze(1).tolist()
     whole = cut(list(range(16)), size=16, rollouts=rollouts)
-    accumulate_gradients(policy, rollouts, advantages, None, plan=whole, lam=0.0, settings=settings)
+    accumulate_gradients(policy, rollouts, signals_of(rollouts, advantages), plan=whole, lam=0.0, settings=settings)
     expected = gradients(policy)
     skipped = cut(live, size=16, rollouts=rollouts)
-    accumulate_gradients(policy, rollouts, advantages, None, plan=skipped, lam=0.0, settings=settings)
+    accumulate_gradients(policy, rollouts, signals_of(rollouts, advantages), plan=skipped, lam=0.0, settings=settings)
     for name, gradient in gradients(policy).items():
         torch.testing.assert_close(gradient, expected[name], rtol=0, atol=1e-14)
 
@@ -117,9 +119,8 @@ def test_a_step_without_any_advantage_has_gradient_zero_and_still_counts():
     policy = tiny_policy(settings)
     rollouts = rollouts_of(policy)
     optimizer = make_optimizer(policy, settings=settings)
-    update = update_policy(
-        policy, optimizer, rollouts, torch.zeros(16), None, plan=[], lam=0.5, step=1, settings=settings
-    )
+    silence = signals_of(rollouts, torch.zeros(16))
+    update = update_policy(policy, optimizer, rollouts, silence, plan=[], lam=0.5, step=1, settings=settings)
     assert update.gradient_norm == 0
     assert update.num_tokens == 0
     assert {int(state["step"]) for state in optimizer.state.values()} == {1}
@@ -136,8 +137,7 @@ def test_a_gradient_that_is_not_finite_moves_no_weight():
             policy,
             make_optimizer(policy, settings=settings),
             rollouts,
-            torch.full((16,), torch.inf),
-            None,
+            signals_of(rollouts, torch.full((16,), torch.inf)),
             plan=plan,
             lam=0.0,
             step=3,
@@ -176,7 +176,7 @@ def trl_trainer(policy, tmp_path, *, loss, temperature):
 
 def trl_inputs(rollouts, advantages, *, pad_id):
     """The same batch as TRL holds it, the log-probabilities at sampling included."""
-    prompts = [rollouts.prompt_of(b).student_ids for b in range(rollouts.num_sequences)]
+    prompts = [context.ids for context in students_own(rollouts)]
     longest = max(map(len, prompts))
     return {
         "prompt_ids": torch.tensor([[pad_id] * (longest - len(ids)) + list(ids) for ids in prompts]),
@@ -199,9 +199,11 @@ def test_at_lambda_zero_loss_gradients_and_clip_share_are_those_of_trl(tmp_path,
     advantages = advantages_of(rollouts)
     advantages[4:8] = 0  # skipped by us, not by TRL, and counted by both
     live = advantages.nonzero().squeeze(1).tolist()
-    plan = plan_for(rollouts, sequences=live, with_teacher=False, micro_batch_tokens=120)
+    plan = plan_for(rollouts, sequences=live, readings=[], micro_batch_tokens=120)
     assert len(plan) > 2
-    ours = accumulate_gradients(policy, rollouts, advantages, None, plan=plan, lam=0.0, settings=settings)
+    ours = accumulate_gradients(
+        policy, rollouts, signals_of(rollouts, advantages), plan=plan, lam=0.0, settings=settings
+    )
     found = gradients(policy)
 
     trainer = trl_trainer(policy, tmp_path, loss=loss, temperature=temperature)
@@ -224,10 +226,17 @@ def test_the_dual_clip_silences_tokens_that_have_become_far_likelier_under_a_neg
     rollouts = rollouts_of(policy)
     rollouts = replace(rollouts, sampling_logps_BT=rollouts.sampling_logps_BT - 2.0)  # rho = 7.4
     plan = cut(list(range(16)), size=16, rollouts=rollouts)
-    update = accumulate_gradients(policy, rollouts, -torch.ones(16), None, plan=plan, lam=0.0, settings=settings)
+    update = accumulate_gradients(
+        policy, rollouts, signals_of(rollouts, -torch.ones(16)), plan=plan, lam=0.0, settings=settings
+    )
     assert update.loss == pytest.approx(3.0)
     assert update.gradient_norm == 0
     accumulate_gradients(
-        policy, rollouts, -torch.ones(16), None, plan=plan, lam=0.0, settings=replace(settings, dual_clip=9.0)
+        policy,
+        rollouts,
+        signals_of(rollouts, -torch.ones(16)),
+        plan=plan,
+        lam=0.0,
+        settings=replace(settings, dual_clip=9.0),
     )
     assert max(gradient.abs().max() for gradient in gradients(policy).values()) > 1e-2

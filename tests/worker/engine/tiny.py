@@ -8,10 +8,15 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from worker.engine.briefing import Reading
 from worker.engine.checkpoint import Checkpoint
 from worker.engine.policy import Policy, build_policy
+from worker.engine.prompts import Prompt, Reader, Room
 from worker.engine.report import EvaluationReport, StepReport
-from worker.engine.types import Completion, Settings, Task, Wish
+from worker.engine.rollout import Rollouts
+from worker.engine.settings import Settings
+from worker.engine.types import Completion, Task, Wish
+from worker.engine.update import Signals
 
 torch.set_num_threads(1)
 
@@ -69,9 +74,27 @@ def tiny_settings(**changes: object) -> Settings:
         eps_w=(0.2, 0.2),
         normalise=False,
         first_error=False,
+        negative_only=False,
+        reasoning_only=False,
+        reasoning_end="</think>",
+        alpha=0.3,
+        delta_clip=5.0,
+        divergence="sampled",
+        divergence_beta=0.5,
+        divergence_top_k=0,
+        contrast_samples=2,
+        contrast_tau=0.02,
+        contrast_threshold=0.02,
+        scale_rewards=True,
+        resample_rounds=0,
         teacher="snapshot",
         teacher_sync_steps=2,
         hint="answer",
+        placebo_of="answer",
+        success_above=0.5,
+        teacher_model=None,
+        teacher_dtype="float32",
+        teacher_device="cpu",
         num_generations=4,
         batch_size=3,
         max_prompt_tokens=200,
@@ -85,6 +108,10 @@ def tiny_settings(**changes: object) -> Settings:
         dual_clip=3.0,
         loss="token_mean",
         micro_batch_tokens=256,
+        gradient_checkpointing=False,
+        rollout_sequences=64,
+        generator="transformers",
+        sharding="replicated",
         max_steps=4,
         lora_r=4,
         lora_alpha=8.0,
@@ -98,6 +125,8 @@ def tiny_settings(**changes: object) -> Settings:
         dtype="float32",
         device="cpu",
         max_error_share=0.5,
+        max_dead_steps=0,
+        diagnostic_interval=1,
     )
     return replace(settings, **changes)
 
@@ -122,10 +151,44 @@ def tiny_tasks(count: int, *, first_row: int = 1) -> list[Task]:
             messages=({"role": "system", "content": "Be brief."}, {"role": "user", "content": "q" * (row % 5 + 1)}),
             answer=f"answer {row}",
             solution=f"first this, then that, hence answer {row}",
+            trajectory=f"someone wrote: answer {row}",
+            privileged=f"for the teacher: answer {row}",
             item={"row": row},
         )
         for row in range(first_row, first_row + count)
     ]
+
+
+def tiny_reader(policy: Policy, *, room: int = 400) -> Reader:
+    """Makes contexts of up to `room` tokens."""
+    return Reader(policy.tokenizer, Room(room, room))
+
+
+def tiny_prompts(policy: Policy, count: int) -> list[Prompt]:
+    """What the student reads of the first tiny tasks."""
+    return [tiny_reader(policy).prompt(task) for task in tiny_tasks(count)]
+
+
+def students_own(rollouts: Rollouts) -> Reading:
+    """What the student itself read before each sequence."""
+    return tuple(rollouts.prompt_of(b).student for b in range(rollouts.num_sequences))
+
+
+def told_solutions(policy: Policy, rollouts: Rollouts) -> Reading:
+    """What a teacher with the solution as its hint reads before each sequence."""
+    tasks = [rollouts.prompt_of(b).task for b in range(rollouts.num_sequences)]
+    return tuple(tiny_reader(policy).with_hint(task, hint=task.solution or "") for task in tasks)
+
+
+def signals_of(rollouts: Rollouts, advantages: torch.Tensor, teacher: torch.Tensor | None = None) -> Signals:
+    """Advantages and, perhaps, a teacher that is heard everywhere."""
+    return Signals(
+        advantages_B=advantages,
+        teacher_logps_BT=teacher,
+        contrast_logps_BT=None,
+        heard_B=torch.full((rollouts.num_sequences,), teacher is not None),
+        heard_BT=torch.ones_like(rollouts.mask_BT),
+    )
 
 
 def save_tiny_model(folder: Path) -> str:

@@ -1,9 +1,11 @@
 """Ways to give credit, a file each. To add one, write its file and name it here."""
 
-from worker.engine.methods import grpo, rlsd
+from worker.engine.methods import cepo, grpo, grpo_opsd, opd, opsd, rlcsd, rlsd, rlsd_template, sdpo
 from worker.engine.methods.base import Method
 
-METHODS: dict[str, Method] = {method.name: method for method in (grpo.METHOD, rlsd.METHOD)}
+METHODS: dict[str, Method] = {
+    module.METHOD.name: module.METHOD for module in (grpo, rlsd, rlsd_template, cepo, rlcsd, opsd, grpo_opsd, sdpo, opd)
+}
 
 
 def method_named(name: str) -> Method:

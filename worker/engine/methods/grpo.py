@@ -1,6 +1,10 @@
-"""GRPO (arXiv 2402.03300): `A^_t = A`. The reward alone speaks; there is no teacher."""
+"""GRPO (arXiv 2402.03300): `A^_t = A`. The reward alone speaks; there is no teacher.
 
-from worker.engine.methods.base import Credit, Evidence, Method, Options, sequence_credit
+Its variants are settings of the run: Dr. GRPO (arXiv 2503.20783) is `scale_rewards` off with the loss `constant`; DAPO
+(arXiv 2503.14476) is `eps_high` above `eps_low`, the loss `token_mean` and `resample_rounds` above 0.
+"""
+
+from worker.engine.methods.base import Credit, Evidence, Method, Options, Teacher, sequence_credit
 
 
 def credit(evidence: Evidence, options: Options) -> Credit:
@@ -8,4 +12,4 @@ def credit(evidence: Evidence, options: Options) -> Credit:
     return sequence_credit(evidence)
 
 
-METHOD = Method(name="grpo", needs_hint=False, credit=credit)
+METHOD = Method(name="grpo", credit=credit, teacher=Teacher.NONE)

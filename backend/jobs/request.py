@@ -1,0 +1,79 @@
+"""The body of `POST /v1/fine_tuning/jobs`: OpenAI's shape, with `x_rlsd` beside its hyperparameters."""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from backend.errors import AppError
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Hyperparameters(Strict):
+    """OpenAI's hyperparameters. `auto` means: as `x_rlsd` says."""
+
+    n_epochs: int | Literal["auto"] = Field("auto", description="Passes over the training rows; sets `max_steps`.")
+    batch_size: int | Literal["auto"] = "auto"
+    learning_rate_multiplier: float | Literal["auto"] = "auto"
+    eval_interval: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
+    eval_samples: int | Literal["auto"] = "auto"
+    compute_multiplier: Literal["auto"] | None = "auto"
+    reasoning_effort: Literal["default"] | None = "default"
+
+    @field_validator("n_epochs", "batch_size", "eval_samples", "learning_rate_multiplier")
+    @classmethod
+    def _positive(cls, value: float | str) -> float | str:
+        if not isinstance(value, str) and value <= 0:
+            raise ValueError("must be greater than 0")
+        return value
+
+
+class Reinforcement(Strict):
+    grader: dict[str, Any]
+    hyperparameters: Hyperparameters = Field(default_factory=Hyperparameters)
+    x_rlsd: dict[str, Any] = Field(default_factory=dict, description="RlsdSettings; the preset gives the rest.")
+    response_format: None = None
+
+
+class MethodRequest(Strict):
+    type: Literal["reinforcement"]
+    reinforcement: Reinforcement
+
+
+class JobRequest(Strict):
+    """The body that creates a job."""
+
+    model: str = Field(min_length=1, max_length=300)
+    training_file: str
+    validation_file: str | None = None
+    seed: int | None = Field(None, ge=0, lt=2**31)
+    suffix: str | None = Field(None, min_length=1, max_length=64)
+    metadata: dict[str, str] | None = None
+    method: MethodRequest
+    integrations: None = None
+
+    @field_validator("suffix")
+    @classmethod
+    def _part_of_a_name(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", value):
+            raise ValueError("use letters, digits, '-', '_' and '.', no spaces, beginning with a letter or a digit")
+        return value
+
+    @model_validator(mode="after")
+    def _bounded_metadata(self) -> "JobRequest":
+        pairs = self.metadata or {}
+        if len(pairs) > 16 or any(len(k) > 64 or len(v) > 512 for k, v in pairs.items()):
+            raise ValueError("metadata holds at most 16 pairs, keys of 64 and values of 512 characters")
+        return self
+
+
+def first_problem(error: ValidationError, *, prefix: str = "") -> AppError:
+    """The first thing pydantic found, as one sentence with the parameter's dotted name."""
+    problem = error.errors(include_url=False)[0]
+    path = ".".join(str(part) for part in problem["loc"])
+    param = ".".join(part for part in (prefix, path) if part) or None
+    message = problem["msg"].removeprefix("Value error, ")
+    return AppError(f"{param or 'The request'}: {message}.", param=param, code="invalid_value")

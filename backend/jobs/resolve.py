@@ -1,0 +1,82 @@
+"""From what a request says to decided settings: `x_rlsd`, OpenAI's hyperparameters, presets, defaults; first come wins."""
+
+import math
+from typing import Any
+
+from pydantic import ValidationError
+
+from backend.errors import AppError
+from backend.jobs.request import Hyperparameters, Reinforcement, first_problem
+from backend.jobs.spec import AS_PUBLISHED, PRESETS, Hint, Method, Preset, RlsdSettings
+
+X_RLSD = "method.reinforcement.x_rlsd"
+HYPERPARAMETERS = "method.reinforcement.hyperparameters"
+
+
+def resolve_settings(request: Reinforcement, *, row_count: int) -> RlsdSettings:
+    """Every setting decided: what `x_rlsd` says, else OpenAI's hyperparameters, else the preset, else the default.
+
+    Raises AppError naming the parameter where a value is out of range, unknown, or said twice differently.
+    """
+    given = dict(request.x_rlsd)
+    try:
+        preset = Preset(given.get("preset", Preset.PAPER))
+    except ValueError:
+        raise AppError(
+            f"Unknown preset {given['preset']!r}: use one of {', '.join(Preset)}.", param=f"{X_RLSD}.preset"
+        ) from None
+    method = str(given.get("method", Method.RLSD))
+    values = {**AS_PUBLISHED.get(method, {}), **PRESETS[preset], **given}
+    if method == Method.SDPO:
+        values["hint"] = given.get("hint", Hint.SIBLING)  # what it is defined with, whatever the preset
+    for name, value in _from_hyperparameters(request.hyperparameters, values, row_count=row_count).items():
+        if name in given and given[name] != value:
+            raise AppError(
+                f"{name} is {given[name]!r} in x_rlsd but follows as {value!r} from hyperparameters: give it once.",
+                param=f"{X_RLSD}.{name}",
+            )
+        values[name] = value
+    try:
+        settings = RlsdSettings.model_validate(values)
+    except ValidationError as error:
+        raise first_problem(error, prefix=X_RLSD) from None
+    _require_sense(settings)
+    return settings
+
+
+def _require_sense(settings: RlsdSettings) -> None:
+    """Settings that are each in range and make no sense together. Raises AppError naming one of them."""
+    distils = settings.method in (Method.OPSD, Method.SDPO, Method.OPD, Method.GRPO_OPSD)
+    if settings.method is Method.SDPO and settings.hint is not Hint.SIBLING:
+        raise AppError(
+            f"The method sdpo is defined with the hint 'sibling', not '{settings.hint}': leave hint out, or use opsd.",
+            param=f"{X_RLSD}.hint",
+        )
+    if settings.method is Method.OPD and settings.teacher_model is None:
+        raise AppError(
+            "The method opd imitates a larger model: name it in teacher_model.", param=f"{X_RLSD}.teacher_model"
+        )
+    if settings.divergence != "sampled" and not distils:
+        raise AppError(
+            f"divergence '{settings.divergence}' is for opsd, sdpo, opd and grpo_opsd: {settings.method} weighs "
+            "sampled tokens.",
+            param=f"{X_RLSD}.divergence",
+        )
+    if settings.sharding == "sharded" and settings.devices == 1:
+        raise AppError("sharding 'sharded' needs devices of 2 or more.", param=f"{X_RLSD}.sharding")
+
+
+def _from_hyperparameters(hyper: Hyperparameters, values: dict[str, Any], *, row_count: int) -> dict[str, Any]:
+    said: dict[str, Any] = {
+        name: value
+        for name in ("batch_size", "eval_interval", "eval_samples")
+        if (value := getattr(hyper, name)) != "auto"
+    }
+    if hyper.learning_rate_multiplier != "auto":
+        said["learning_rate"] = RlsdSettings.model_fields["learning_rate"].default * hyper.learning_rate_multiplier
+    if hyper.n_epochs != "auto":
+        batch_size = said.get("batch_size", values.get("batch_size", RlsdSettings.model_fields["batch_size"].default))
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise AppError("batch_size must be a whole number from 1.", param=f"{X_RLSD}.batch_size")
+        said["max_steps"] = math.ceil(hyper.n_epochs * row_count / batch_size)
+    return said

@@ -1,0 +1,143 @@
+"""Owns which contexts the teachers of a step read: hints, put into the prompts of the sequences they belong to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from worker.engine.hints import FROM_GROUP, ROW_HINTS, placebo_hint, row_hint, sibling_hints
+from worker.engine.methods.base import Method, Teacher
+from worker.engine.prompts import Context, Reader
+from worker.engine.rollout import Rollouts
+from worker.engine.seeds import derive, torch_generator
+from worker.engine.settings import Settings
+from worker.engine.types import Hint, Task
+
+Reading = tuple[Context | None, ...]
+"""What one teacher reads before each sequence's completion, `[B]`; None where there is nothing to tell it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Briefing:
+    """What the teachers of one step read."""
+
+    teacher_B: Reading
+    contrasts_KB: tuple[Reading, ...]
+    """The second hint's readings, where the method has one; a sequence may have fewer than `K`."""
+
+    @property
+    def readings(self) -> tuple[Reading, ...]:
+        """Every reading of the step."""
+        return (self.teacher_B, *self.contrasts_KB)
+
+    @property
+    def heard_B(self) -> Tensor:
+        """True where every hint the method needs is there."""
+        told = [context is not None for context in self.teacher_B]
+        if self.contrasts_KB:
+            told = [a and b is not None for a, b in zip(told, self.contrasts_KB[0], strict=True)]
+        return torch.tensor(told)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Briefer:
+    """Makes the briefing of each step. Contexts that depend on the row alone are made, and so checked, beforehand."""
+
+    reader: Reader
+    method: Method
+    settings: Settings
+    fixed: dict[Hint, dict[int, Context]]
+    """By kind of hint and row."""
+    control: dict[int, Context | None] | None
+    """What the placebo control reads, by row; None where the data cannot give one."""
+
+    def brief(self, rollouts: Rollouts, rewards_B: Tensor, *, step: int) -> Briefing:
+        """The readings of one step's sequences."""
+        if self.method.teacher is Teacher.EXTERNAL:
+            return Briefing(
+                teacher_B=tuple(rollouts.prompt_of(b).student for b in range(rollouts.num_sequences)), contrasts_KB=()
+            )
+        hint = hint_of(self.method, self.settings)
+        (teacher_B,) = self._readings(rollouts, rewards_B, kind=hint, count=1, step=step)
+        contrasts_KB: tuple[Reading, ...] = ()
+        if self.method.contrast is not None:
+            count = self.settings.contrast_samples
+            contrasts_KB = self._readings(rollouts, rewards_B, kind=self.method.contrast, count=count, step=step)
+        return Briefing(teacher_B=teacher_B, contrasts_KB=contrasts_KB)
+
+    def placebo(self, rollouts: Rollouts) -> Reading | None:
+        """The readings of a control that is told other rows' hints; None where the data cannot give one."""
+        if self.control is None:
+            return None
+        return tuple(self.control[rollouts.prompt_of(b).task.row] for b in range(rollouts.num_sequences))
+
+    def own(self, rollouts: Rollouts) -> Reading:
+        """The readings that the control is held against: each row's own hint."""
+        fixed = self.fixed[hint_of(self.method, self.settings)]
+        return tuple(fixed[rollouts.prompt_of(b).task.row] for b in range(rollouts.num_sequences))
+
+    def _readings(
+        self, rollouts: Rollouts, rewards_B: Tensor, *, kind: Hint, count: int, step: int
+    ) -> tuple[Reading, ...]:
+        if kind not in FROM_GROUP:
+            fixed = self.fixed[kind]
+            return (tuple(fixed[rollouts.prompt_of(b).task.row] for b in range(rollouts.num_sequences)),)
+        hints_B = sibling_hints(
+            rollouts.texts,
+            rewards_B,
+            num_generations=rollouts.num_generations,
+            success_above=self.settings.success_above,
+            wanted=kind,
+            count=count,
+            generator=torch_generator(self.settings.seed, step=step, purpose=f"hint {kind}"),
+        )
+        known: dict[tuple[int, str], Context | None] = {}
+
+        def context(b: int, hint: str) -> Context | None:
+            task = rollouts.prompt_of(b).task
+            if (task.row, hint) not in known:
+                known[task.row, hint] = self.reader.with_hint_that_fits(task, hint=hint)
+            return known[task.row, hint]
+
+        contexts_B = [[c for hint in hints if (c := context(b, hint))] for b, hints in enumerate(hints_B)]
+        return tuple(tuple(found[k] if k < len(found) else None for found in contexts_B) for k in range(count))
+
+
+def hint_of(method: Method, settings: Settings) -> Hint:
+    """What a run's teacher is told. ValueError where the method is defined with another hint than was chosen."""
+    chosen = Hint(settings.hint)
+    if method.hint is not None and chosen is not method.hint:
+        raise ValueError(f"the method {method.name} is defined with the hint {method.hint}, got {chosen}")
+    return chosen
+
+
+def make_briefer(tasks: Sequence[Task], *, reader: Reader, method: Method, settings: Settings) -> Briefer:
+    """A briefer for these rows. ValueError naming the row whose hint is missing or too long."""
+    hint = hint_of(method, settings)
+    kinds = {kind for kind in (hint, method.contrast) if kind is not None and kind not in FROM_GROUP}
+    fixed = {kind: _fixed(tasks, kind=kind, reader=reader, settings=settings) for kind in kinds}
+    control = None
+    if (
+        settings.diagnostic_interval > 0
+        and hint in ROW_HINTS
+        and len({row_hint(task, kind=hint) for task in tasks}) > 1
+    ):
+        others = _placebo_hints(tasks, kind=hint, settings=settings)
+        control = {task.row: reader.with_hint_that_fits(task, hint=others[task.row]) for task in tasks}
+    return Briefer(reader=reader, method=method, settings=settings, fixed=fixed, control=control)
+
+
+def _fixed(tasks: Sequence[Task], *, kind: Hint, reader: Reader, settings: Settings) -> dict[int, Context]:
+    if kind is Hint.EMPTY:
+        texts = {task.row: "" for task in tasks}
+    elif kind is Hint.PLACEBO:
+        texts = _placebo_hints(tasks, kind=Hint(settings.placebo_of), settings=settings)
+    else:
+        texts = {task.row: row_hint(task, kind=kind) for task in tasks}
+    return {task.row: reader.with_hint(task, hint=texts[task.row]) for task in tasks}
+
+
+def _placebo_hints(tasks: Sequence[Task], *, kind: Hint, settings: Settings) -> dict[int, str]:
+    offset = 1 + derive(settings.seed, step=0, purpose="placebo") % max(1, len(tasks) - 1)
+    return {task.row: placebo_hint(tasks, index=index, kind=kind, offset=offset) for index, task in enumerate(tasks)}

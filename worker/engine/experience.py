@@ -1,0 +1,81 @@
+"""Owns what a step learns from: completions with their scores, dead groups resampled where the settings ask for it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from worker.engine.advantage import dead_groups, group_advantages
+from worker.engine.policy import Policy
+from worker.engine.prompts import Prompt
+from worker.engine.report import Stopwatch
+from worker.engine.reward import Scored, score_completions
+from worker.engine.rollout import Rollouts, sample_rollouts, with_groups_replaced
+from worker.engine.seeds import batch_indices, numpy_generator, torch_generator
+from worker.engine.settings import Settings
+from worker.engine.types import Reward
+
+
+@dataclass(frozen=True, slots=True)
+class Experience:
+    """The completions of a step and the verifier's word on them."""
+
+    rollouts: Rollouts
+    scored: Scored
+    advantages_B: Tensor
+    resampled_groups: int
+    """Groups without signal that were thrown away for fresh ones."""
+
+
+def gather(
+    policy: Policy, prompts: Sequence[Prompt], *, reward: Reward, step: int, settings: Settings, watch: Stopwatch
+) -> Experience:
+    """Sample and score the batch of a step.
+
+    Groups without signal are replaced up to `resample_rounds` times by groups of other prompts, drawn anew in each
+    round (DAPO, arXiv 2503.14476); which ones is a function of the seed, the step and the round.
+    """
+
+    def attempt(indices: Sequence[int], *, purpose: str) -> tuple[Rollouts, Scored]:
+        with watch.phase("rollout"):
+            rollouts = sample_rollouts(
+                policy,
+                [prompts[index] for index in indices],
+                num_generations=settings.num_generations,
+                max_completion_tokens=settings.max_completion_tokens,
+                temperature=settings.temperature,
+                generator=torch_generator(settings.seed, step=step, purpose=purpose),
+            )
+        with watch.phase("reward"):
+            return rollouts, score_completions(reward, rollouts.completions)
+
+    indices = batch_indices(step, seed=settings.seed, batch_size=settings.batch_size, num_rows=len(prompts))
+    rollouts, scored = attempt(indices, purpose="rollout")
+    seen, resampled = set(indices), 0
+    for turn in range(settings.resample_rounds):
+        dead = dead_groups(scored.rewards_B.view(-1, settings.num_generations)).nonzero().squeeze(1).tolist()
+        fresh = _others(seen, count=len(dead), num_rows=len(prompts), settings=settings, step=step, turn=turn)
+        if not fresh:
+            break
+        others, their_scores = attempt(fresh, purpose=f"rollout again {turn}")
+        places = dead[: len(fresh)]
+        rollouts = with_groups_replaced(rollouts, others, places=places)
+        scored = scored.with_groups_replaced(their_scores, places=places, num_generations=settings.num_generations)
+        seen |= set(fresh)
+        resampled += len(fresh)
+    advantages_B = group_advantages(
+        scored.rewards_B, num_generations=settings.num_generations, scale=settings.scale_rewards
+    )
+    return Experience(rollouts, scored, advantages_B, resampled)
+
+
+def _others(seen: set[int], *, count: int, num_rows: int, settings: Settings, step: int, turn: int) -> list[int]:
+    """Up to `count` rows that the step has not tried yet."""
+    order = numpy_generator(settings.seed, step=step, purpose=f"resampling {turn}").permutation(num_rows).tolist()
+    return [index for index in order if index not in seen][:count]
+
+
+def has_signal(experience: Experience) -> bool:
+    """Whether the verifier tells any two completions of a group apart."""
+    return bool(torch.any(experience.advantages_B != 0))

@@ -1,0 +1,23 @@
+"""CEPO (arXiv 2605.19436, equations 5 to 7): a token counts where the right hint favours it and a wrong one does not.
+
+```
+delta_t = log P_T(y_t | x, right, y_<t) - log P_T(y_t | x, wrong, y_<t)
+w_t     = exp(sign(A) * delta_t)
+A^_t    = A * ((1 - lambda) + lambda * clip(w_t, 1 - eps_w, 1 + eps_w))
+```
+
+The wrong hint is a failed sibling's completion, never the sequence's own; the authors take the final answer alone of
+the group's worst completion. Without one the sequence keeps `A`, as in their code (their text falls back to RLSD's
+weight). Several (`contrast_samples`) count with their mean probability. Options as in RLSD.
+"""
+
+from worker.engine.methods.base import Credit, Evidence, Method, Options, Teacher, contrasted_credit
+from worker.engine.types import Hint
+
+
+def credit(evidence: Evidence, options: Options) -> Credit:
+    """Token advantages. ValueError where the teacher's word is missing though `lambda` asks for it."""
+    return contrasted_credit(evidence, options)
+
+
+METHOD = Method(name="cepo", credit=credit, teacher=Teacher.HINTED, contrast=Hint.WRONG_SIBLING, fades=True)

@@ -1,0 +1,141 @@
+"""Owns one step: sample, score, ask the teachers, give credit, move the adapter, report. Reads as RLSD.md section 1."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from worker.engine.briefing import Briefer, Briefing
+from worker.engine.credit import lambda_at
+from worker.engine.diagnosis import diagnose
+from worker.engine.experience import Experience, gather
+from worker.engine.methods.base import Method
+from worker.engine.metrics import StepFacts, rollout_reports, sampled_share, step_metrics
+from worker.engine.policy import Policy
+from worker.engine.prompts import Prompt
+from worker.engine.reasoning import reasoning_mask
+from worker.engine.report import Observer, StepReport, Stopwatch
+from worker.engine.reward import trust
+from worker.engine.scoring import MicroBatch, padded_tokens, plan_for
+from worker.engine.seeds import torch_generator
+from worker.engine.settings import Settings
+from worker.engine.teacher import Scorer, contexts_of, contrast_logps, teacher_logps, told
+from worker.engine.types import Reward, TeacherWeights
+from worker.engine.update import Signals, update_policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Learner:
+    """What every step needs."""
+
+    settings: Settings
+    method: Method
+    policy: Policy
+    teacher: Policy
+    """Whose network the teacher is: the policy itself, or an external model."""
+    optimizer: torch.optim.AdamW
+    prompts: Sequence[Prompt]
+    questions: Sequence[Prompt]
+    """Held out: never trained on."""
+    briefer: Briefer | None
+    """None where no teacher is ever asked."""
+    reward: Reward
+    observer: Observer
+
+
+def take_step(learner: Learner, step: int) -> StepReport:
+    """Step `step`, counted from 1. VerifierFaults, before anything is learnt, when the scores cannot be trusted."""
+    settings, policy = learner.settings, learner.policy
+    watch = Stopwatch(policy.device)
+    lam = lambda_at(step, lam=settings.lam, decay_steps=settings.lambda_decay_steps)
+
+    experience = gather(policy, learner.prompts, reward=learner.reward, step=step, settings=settings, watch=watch)
+    rollouts, scored = experience.rollouts, experience.scored
+    trust(scored.fault_share, first_fault=scored.first_fault, limit=settings.max_error_share)
+
+    with watch.phase("teacher"):
+        briefing = None
+        if learner.briefer is not None and learner.method.speaks_at(lam):
+            briefing = learner.briefer.brief(rollouts, scored.rewards_B, step=step)
+        live = live_sequences(learner.method, experience.advantages_B, briefing)
+        plan = plan_for(
+            rollouts,
+            sequences=live,
+            readings=briefing.readings if briefing else (),
+            micro_batch_tokens=settings.micro_batch_tokens,
+        )
+        signals = _signals(learner, experience, briefing, plan=plan)
+    with watch.phase("update"):
+        update = update_policy(
+            policy, learner.optimizer, rollouts, signals, plan=plan, lam=lam, step=step, settings=settings
+        )
+        if step % settings.teacher_sync_steps == 0:
+            policy.sync_snapshot()
+
+    with watch.phase("report"):
+        generator = torch_generator(settings.seed, step=step, purpose="report")
+        sampled = sampled_share(rollouts.num_sequences, share=settings.token_share, generator=generator)
+        diagnosis = None
+        if settings.diagnostic_interval > 0 and (step - 1) % settings.diagnostic_interval == 0:
+            diagnosis = diagnose(policy, rollouts, briefer=learner.briefer, sequences=sampled, settings=settings)
+    facts = StepFacts(
+        experience=experience,
+        signals=signals,
+        live=live,
+        update=update,
+        lam=lam,
+        learning_rate=settings.learning_rate,
+        teacher_tokens=sum(
+            padded_tokens(contexts_of(reading, batch), batch)
+            for reading in (briefing.readings if briefing else ())
+            for batch in (told(batch, reading) for batch in plan)
+            if len(batch.sequences)
+        ),
+        diagnosis=diagnosis,
+        success_above=settings.success_above,
+        watch=watch,
+    )
+    reports = rollout_reports(facts, policy=policy, with_tokens=sampled)
+    return StepReport(step=step, metrics=step_metrics(facts), rollouts=reports)
+
+
+def live_sequences(method: Method, advantages_B: Tensor, briefing: Briefing | None) -> list[int]:
+    """Sequences that have any signal: the others need neither a teacher nor a backward pass."""
+    rewarded_B = advantages_B != 0
+    if briefing is None or not method.distils:
+        live_B = rewarded_B
+    else:
+        live_B = (rewarded_B | briefing.heard_B) if method.rewarded else briefing.heard_B
+    return live_B.nonzero().squeeze(1).tolist()
+
+
+def _signals(
+    learner: Learner, experience: Experience, briefing: Briefing | None, *, plan: Sequence[MicroBatch]
+) -> Signals:
+    """Ask the teachers."""
+    settings, rollouts = learner.settings, experience.rollouts
+    mask_BT, device = rollouts.mask_BT, learner.policy.device
+    teacher_BT, contrast_BT = None, None
+    heard_B, heard_BT = torch.zeros(rollouts.num_sequences, dtype=torch.bool), torch.ones_like(mask_BT)
+    if briefing is not None:
+        heard_B = briefing.heard_B
+        scorer = Scorer(
+            learner.teacher,
+            [told(batch, briefing.teacher_B) for batch in plan],
+            TeacherWeights(settings.teacher),
+            settings.temperature,
+        )
+        teacher_BT = teacher_logps(scorer, rollouts, briefing.teacher_B).to(device)
+        if briefing.contrasts_KB:
+            contrast_BT = contrast_logps(scorer, rollouts, briefing).to(device)
+        if settings.reasoning_only:
+            decoder = learner.policy.tokenizer
+            heard_BT = reasoning_mask(rollouts.completion_ids_BT, mask_BT, decoder=decoder, end=settings.reasoning_end)
+    return Signals(
+        advantages_B=experience.advantages_B.to(device),
+        teacher_logps_BT=teacher_BT,
+        contrast_logps_BT=contrast_BT,
+        heard_B=heard_B.to(device),
+        heard_BT=heard_BT,
+    )
