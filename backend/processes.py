@@ -28,6 +28,15 @@ def die_with_parent(parent_pid: int, *, signal_number: int) -> None:
         raise SystemExit(1)
 
 
+def tied_command(arguments: Sequence[str], *, parent_death: signal.Signals) -> list[str]:
+    """The command `python -m arguments…` for a child of this process, which asks for `parent_death` itself.
+
+    It is the first thing the child does: nothing runs between fork and exec, which would be unsafe beside threads. The
+    kernel watches the thread that starts it, so that thread has to stay.
+    """
+    return [sys.executable, "-c", _RUN_TIED, str(os.getpid()), str(int(parent_death)), *arguments]
+
+
 def start_module(
     arguments: Sequence[str],
     *,
@@ -36,13 +45,9 @@ def start_module(
     parent_death: signal.Signals,
     cwd: Path | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start `python -m arguments…` in a session of its own, tied to the calling thread's life.
-
-    The child asks for `parent_death` itself, as the first thing it does: nothing runs between fork and exec, which
-    would be unsafe beside threads. The kernel watches the thread that started it, so that thread has to stay.
-    """
+    """Start `python -m arguments…` in a session of its own, tied to the calling thread's life (`tied_command`)."""
     return subprocess.Popen(
-        [sys.executable, "-c", _RUN_TIED, str(os.getpid()), str(int(parent_death)), *arguments],
+        tied_command(arguments, parent_death=parent_death),
         env=dict(environment),
         stdin=subprocess.DEVNULL,
         stdout=output,

@@ -30,6 +30,11 @@ class Settings(BaseSettings):
         alias="RLSD_MODELS",
         description="JSON: name shown to users -> folder or hub id. Hub ids not listed may be used as they are.",
     )
+    allow_remote_code: bool = Field(
+        False,
+        alias="RLSD_ALLOW_REMOTE_CODE",
+        description="Run the Python code that some models bring along, in the trainer, with the worker's rights.",
+    )
     max_upload_bytes: int = Field(2 * 1024**3, alias="RLSD_MAX_UPLOAD_BYTES", ge=1, description="Bytes of one file.")
     lease_s: float = Field(60.0, alias="RLSD_LEASE_S", gt=0, description="Seconds a worker owns a job without renewal.")
     heartbeat_s: float = Field(15.0, alias="RLSD_HEARTBEAT_S", gt=0, description="Seconds between lease renewals.")

@@ -13,6 +13,8 @@ from frontend.shapes import Evaluation, Metrics
 
 SMOOTH_STEPS = 10
 HEIGHT_PX = 260
+FEW_POINTS = 60
+"""Below this many a series shows its points: some are measured only every few steps."""
 RIGHT, MIXED, WRONG = "all right", "mixed", "all wrong"
 GROUP_COLORS = {RIGHT: "#16a34a", MIXED: "#6366f1", WRONG: "#dc2626"}
 
@@ -114,9 +116,10 @@ def held_out(evaluations: list[Evaluation], *, key: str) -> None:
 
 
 def metric_curves(metrics: list[Metrics], names: dict[str, str], *, unit: str, key: str) -> None:
+    table = table_of(metrics, names)
     chart = (
         _empty()
-        .mark_line(strokeWidth=2)
+        .mark_line(strokeWidth=2, point=len(table) < FEW_POINTS * len(names))  # a lone point has no line
         .encode(
             x=_steps_axis(),
             y=alt.Y("value:Q", title=unit, scale=alt.Scale(zero=False)),
@@ -124,4 +127,4 @@ def metric_curves(metrics: list[Metrics], names: dict[str, str], *, unit: str, k
             tooltip=["step:Q", "series:N", alt.Tooltip("value:Q", format=".4g")],
         )
     )
-    draw(chart, table_of(metrics, names), key=key, alt_text=f"{', '.join(names.values())} by step")
+    draw(chart, table, key=key, alt_text=f"{', '.join(names.values())} by step")

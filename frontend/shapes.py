@@ -29,7 +29,22 @@ class FileReport(TypedDict):
     columns: dict[str, str | None]
     with_answer: int
     with_solution: int
+    with_trajectory: int | None
+    with_privileged: int | None
     problems: list[Problem]
+
+
+class Method(TypedDict):
+    """What the API's schema says of a method (`x-methods`)."""
+
+    title: str
+    summary: str
+    source: str
+    teacher: Literal["none", "hinted", "external"]
+    fades: bool
+    hint: str | None
+    defaults: Json
+    reads: list[str]
 
 
 class Reference(TypedDict):

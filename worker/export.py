@@ -19,7 +19,7 @@ def write_adapter_zip(policy: Policy, path: Path, *, base_model: str, manifest: 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         export_adapter(policy, folder, base_model=base_model)
-        (folder / "README.md").write_text(model_card(manifest))
+        (folder / "README.md").write_text(model_card(manifest, sees=policy.vision is not None))
         (folder / "manifest.json").write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             for file in sorted(folder.iterdir()):
@@ -28,8 +28,10 @@ def write_adapter_zip(policy: Policy, path: Path, *, base_model: str, manifest: 
                 )
 
 
-def model_card(manifest: Mapping[str, Any]) -> str:
-    """The README that hubs show: what it is, how good it is, how to load it."""
+def model_card(manifest: Mapping[str, Any], *, sees: bool) -> str:
+    """The README that hubs show: what it is, how good it is, how to load it. `sees`: whether the base reads images."""
+    model_class = "AutoModelForImageTextToText" if sees else "AutoModelForCausalLM"
+    reader_class, reader = ("AutoProcessor", "processor") if sees else ("AutoTokenizer", "tokenizer")
     base = manifest["base_model"]
     settings = manifest["settings"]
     rows = "\n".join(
@@ -48,7 +50,7 @@ def model_card(manifest: Mapping[str, Any]) -> str:
     return f"""---
 base_model: {base.get("hub_id", base["name"])}
 library_name: peft
-pipeline_tag: text-generation
+pipeline_tag: {"image-text-to-text" if sees else "text-generation"}
 tags: [{", ".join(sorted({"lora", "rlsd", str(settings["method"])}))}]
 ---
 
@@ -68,10 +70,10 @@ Held-out accuracy (mean over questions of the mean over samples, 95 % bootstrap 
 
 ```python
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import {model_class}, {reader_class}
 
-base = AutoModelForCausalLM.from_pretrained("{place}")
+base = {model_class}.from_pretrained("{place}")
 model = PeftModel.from_pretrained(base, "path/of/this/folder")
-tokenizer = AutoTokenizer.from_pretrained("{place}")
+{reader} = {reader_class}.from_pretrained("{place}")
 ```
 """

@@ -24,11 +24,15 @@ from worker.engine import loop
 from worker.engine.checkpoint import Checkpoint, unpack
 from worker.engine.report import EvaluationReport, StepReport
 from worker.engine.types import Ending, Wish
+from worker.engine.world import ProcessLost
 from worker.export import write_adapter_zip
+from worker.faults import PAUSES, classified
+from worker.launch import launch
 from worker.manifest import base_model_identity, base_name, build_manifest, file_sha256
+from worker.rank import joined_world, launched
 from worker.sandbox.policy import Limits
 from worker.sandbox.pool import Sandbox
-from worker.setup import engine_settings, load, model_source, sandboxed_reward, tasks_of, use_threads
+from worker.setup import engine_settings, load_shared, model_source, sandboxed_reward, tasks_of, use_threads
 
 DEFAULT_SEED = 0
 
@@ -133,24 +137,35 @@ def train(
     grader = parse_spec(request.method.reinforcement.grader)
     seed = DEFAULT_SEED if request.seed is None else request.seed
     output.mkdir(parents=True, exist_ok=True)
-    if any(output.iterdir()) and not resume:
+    if any(output.iterdir()) and not resume and not launched():
         raise AppError(f"The folder {output} is not empty: choose another with --output, or go on with --resume.")
-    use_threads()
+    if spec.devices > 1 and not launched():
+        sys.exit(launch(spec.devices, ["worker.foreground", *sys.argv[1:]]))
+    use_threads(processes=spec.devices)
     tasks, held_out = tasks_of(rows, spec=spec, seed=seed, validation=validation_rows)
     spec = resolve_settings(request.method.reinforcement, row_count=len(tasks))  # passes count what is trained on
     settings = engine_settings(spec, seed=seed)
-    policy = load(request.model, settings=settings)
     observer = FolderObserver(output, max_steps=spec.max_steps)
-    with Sandbox(Limits()) as sandbox:
-        box = sandbox.identity()
-        ending = loop.run(
-            settings,
-            policy=policy,
-            tasks=tasks,
-            held_out=held_out,
-            reward=sandboxed_reward(sandbox, grader),
-            observer=observer,
-            resume=observer.resumed() if resume else None,
+    with joined_world(processes=spec.devices, device=spec.device) as world:
+        policy, world = load_shared(request.model, settings=settings, world=world)
+        checkpoint = world.as_leader(observer.resumed() if resume and world.leads else None)
+        with Sandbox(Limits()) as sandbox:
+            box = sandbox.identity()
+            ending = loop.run(
+                settings,
+                policy=policy,
+                tasks=tasks,
+                held_out=held_out,
+                reward=sandboxed_reward(sandbox, grader),
+                observer=observer,
+                resume=checkpoint,
+                world=world,
+            )
+    if not world.leads:
+        return
+    if ending in PAUSES:
+        raise AppError(
+            f"{PAUSES[ending]['message']} (--resume goes on from the checkpoint.)", code=PAUSES[ending]["code"]
         )
     if ending is not Ending.DONE:
         raise AppError(f"The job ended early: {ending}. See the lines above.")
@@ -166,6 +181,7 @@ def train(
             request.model,
             source=model_source(request.model),
             commit=getattr(policy.model.config, "_commit_hash", None),
+            remote_code=policy.allows_remote_code,
         ),
         settings=spec.model_dump(mode="json", by_alias=True),
         evaluations=[{k: v for k, v in e.items() if k != "per_question"} for e in observer.evaluations],
@@ -201,8 +217,10 @@ def _rows(path: Path) -> Sequence[NormalRow]:
 def main() -> None:
     try:
         typer.run(train)
-    except (AppError, ValueError) as error:
-        print(f"rlsd: {error}", file=sys.stderr)
+    except (AppError, ValueError, MemoryError) as error:  # anything else is a bug, shown with its traceback
+        print(f"rlsd: {classified(error)['message']}", file=sys.stderr)
+        sys.exit(1)
+    except ProcessLost:  # which says what happened itself
         sys.exit(1)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from backend.settings import REPOSITORY
 from backend.settings import settings as environment
 
-PACKAGES = ("torch", "transformers", "peft", "safetensors", "numpy", "scipy")
+PACKAGES = ("torch", "transformers", "peft", "safetensors", "numpy", "scipy", "pillow")
 FORMAT = 1
 BASE_FILES = ("*.json", "*.jinja", "*.safetensors", "*.gguf")
 """Configuration, tokenizer, chat template and weights of a base model in a folder."""
@@ -48,12 +48,15 @@ def source_sha256(root: Path = REPOSITORY) -> str:
     return folder_sha256(root, patterns=("backend/**/*.py", "worker/**/*.py"))
 
 
-def base_model_identity(model: str, *, source: str, commit: str | None) -> dict[str, Any]:
-    """How to find the base again: the hub's commit, or the hash of a folder's files (`BASE_FILES`)."""
-    folder = Path(source)
-    if not folder.is_dir():
-        return {"name": model, "hub_id": source, "commit": commit}
-    return {"name": model, "sha256": folder_sha256(folder, patterns=BASE_FILES)}
+def base_model_identity(model: str, *, source: str, commit: str | None, remote_code: bool) -> dict[str, Any]:
+    """How to find the base again: the hub's commit, or the hash of a folder's files (`BASE_FILES`).
+
+    `remote_code`: whether code that comes with a model was allowed to run; that of a folder is hashed too.
+    """
+    folder, patterns = Path(source), (*BASE_FILES, *(("*.py",) if remote_code else ()))
+    if folder.is_dir():
+        return {"name": model, "sha256": folder_sha256(folder, patterns=patterns), "remote_code_allowed": remote_code}
+    return {"name": model, "hub_id": source, "commit": commit, "remote_code_allowed": remote_code}
 
 
 def base_name(manifest: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """From a job's rows, settings and verifier to what the engine takes. Shared by queued jobs and `rlsd train`."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
@@ -11,15 +12,22 @@ from backend.jobs.spec import RlsdSettings
 from backend.settings import settings as environment
 from backend.verifiers.specs import Spec
 from backend.verifiers.templates import Sample
+from worker.engine.faults import Fault
 from worker.engine.policy import Policy, load_policy
 from worker.engine.settings import Settings
-from worker.engine.types import Completion, Reward, Score, Task
+from worker.engine.sharding import shard
+from worker.engine.types import Completion, Reward, Score, Sharding, Task
+from worker.engine.world import World
+from worker.faults import classified
 from worker.sandbox.pool import Sandbox
 
 
-def use_threads() -> None:
-    """A fixed number of threads: sums, and so resumed runs, come out the same to the last bit."""
-    torch.set_num_threads(environment().torch_threads)
+def use_threads(*, processes: int) -> None:
+    """A fixed number of threads: sums, and so resumed runs, come out the same to the last bit.
+
+    Processes that share a job share the threads too.
+    """
+    torch.set_num_threads(max(1, environment().torch_threads // processes))
 
 
 def engine_settings(spec: RlsdSettings, *, seed: int) -> Settings:
@@ -36,14 +44,28 @@ def model_source(name: str) -> str:
 
 
 def load(name: str, *, settings: Settings) -> Policy:
-    """The model behind the name with fresh adapters. Raises AppError naming the model when it cannot be loaded."""
+    """The model behind the name with fresh adapters. Raises AppError naming the model when it cannot be used."""
+    source = model_source(name)
     try:
-        return load_policy(model_source(name), settings=settings)
-    except OSError as error:
-        reason = str(error).splitlines()[0]
+        return load_policy(source, settings=settings, allow_remote_code=environment().allow_remote_code)
+    except Fault as fault:
+        said = classified(fault)
+        reason = fault.message.replace(source, name).rstrip(".")  # people know the name, not the server's folder
         raise AppError(
-            f"The model '{name}' could not be loaded: {reason}", code="model_not_loaded", param="model"
-        ) from error
+            f"The model '{name}' could not be loaded: {reason}.", code=said["code"], param=said["param"]
+        ) from fault
+
+
+def load_shared(name: str, *, settings: Settings, world: World) -> tuple[Policy, World]:
+    """The same for a process of `world`: whole, or its slice where the settings ask for that.
+
+    Also the world to run it in: a sliced model needs all processes at each pass. Raises AppError as `load` does.
+    """
+    if world.size == 1 or settings.sharding != Sharding.SHARDED:
+        return load(name, settings=settings), world
+    cuda = settings.device == "cuda" or (settings.device == "auto" and torch.cuda.is_available())
+    device = torch.device("cuda", torch.cuda.current_device()) if cuda else torch.device("cpu")
+    return shard(load(name, settings=replace(settings, device="cpu")), device=device, world=world)
 
 
 def tasks_of(
@@ -75,5 +97,5 @@ def _task(row: NormalRow) -> Task:
         solution=row.reference.solution,
         trajectory=row.reference.trajectory,
         privileged=row.privileged,
-        item=row.item,
+        item=row.item_without_images,
     )

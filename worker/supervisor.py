@@ -51,12 +51,13 @@ def supervise(job_id: str, *, leaving: Callable[[], bool]) -> bool:
     owner = f"{socket.gethostname()}:{os.getpid()}"
     with transaction() as session:
         lease = claim(session, job_id, owner=owner, lease_s=settings().lease_s)
+        devices = int(session.get_one(Job, job_id).spec.get("devices", 1)) if lease else 0
     if lease is None:
         return False
     log.info("job claimed", job=job_id, fence=lease.fence)
     with tempfile.TemporaryFile() as output:
         trainer = start_module(
-            ["worker.train", lease.job_id, lease.owner, str(lease.fence)],
+            _command(lease, devices=devices),
             environment=os.environ,
             output=output,
             parent_death=signal.SIGKILL,
@@ -67,6 +68,12 @@ def supervise(job_id: str, *, leaving: Callable[[], bool]) -> bool:
             stop(trainer, grace_s=KILL_GRACE_S)
         _settle(lease, why=why or _end_in_words(trainer.returncode), orderly=leaving(), output=output)
     return True
+
+
+def _command(lease: Lease, *, devices: int) -> list[str]:
+    """The trainer's module and arguments; a job that asks for several devices gets a trainer for each."""
+    trainer = ["worker.train", lease.job_id, lease.owner, str(lease.fence)]
+    return trainer if devices == 1 else ["worker.launch", str(devices), *trainer]
 
 
 def _watch(trainer: Popen[bytes], lease: Lease, *, leaving: Callable[[], bool]) -> str | None:

@@ -2,6 +2,8 @@
 
 Started by the supervisor as `python -m worker.train JOB OWNER FENCE`. It reads the job, runs the engine, and writes the
 job's end itself, under the lease and in one transaction with the adapter. What it cannot write is for the supervisor.
+A job that asks for several devices has a trainer for each (`launch.py`): all read the job, the leader alone reports and
+writes its end, and any writes the fault that ends it; of several the first counts.
 """
 
 import json
@@ -14,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-import torch
 from sqlalchemy import select
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
+from torch.distributed import DistError
 
 from backend import blobs
 from backend.datasets.rows import load_rows
@@ -26,7 +28,6 @@ from backend.db.engine import transaction
 from backend.db.files import File
 from backend.db.jobs import Job
 from backend.db.training import Evaluation, Step
-from backend.errors import AppError
 from backend.jobs import control, events
 from backend.jobs.lease import Lease, LeaseLostError, held_job
 from backend.jobs.lifecycle import JobState
@@ -36,26 +37,18 @@ from backend.verifiers.specs import parse_spec, spec_hash
 from worker.engine import loop
 from worker.engine.policy import Policy
 from worker.engine.types import Ending
+from worker.engine.world import ProcessLost
 from worker.export import write_adapter_zip
+from worker.faults import PAUSES, classified
 from worker.manifest import base_model_identity, base_name, build_manifest
 from worker.observer import DatabaseObserver, newest_checkpoint
+from worker.rank import joined_world
 from worker.sandbox.policy import Limits
 from worker.sandbox.pool import Sandbox
-from worker.setup import engine_settings, load, model_source, sandboxed_reward, tasks_of, use_threads
+from worker.setup import engine_settings, load_shared, model_source, sandboxed_reward, tasks_of, use_threads
 
 log = structlog.get_logger()
 
-OUT_OF_MEMORY = (
-    "The trainer ran out of memory: lower micro_batch_tokens first (it changes nothing but speed), "
-    "then max_completion_tokens, num_generations or batch_size."
-)
-
-VERIFIER_FAULTS = "Paused: too many verdicts were errors or timeouts. Mend the verifier, or raise max_error_share."
-NO_SIGNAL = (
-    "Paused: for many steps all completions of a question scored the same, so nothing can be learned. Look at the "
-    "rollouts: if all are right, take harder questions; if all are wrong, easier ones, a stronger model or a verifier "
-    "that gives partial credit. max_dead_steps says how many steps are waited."
-)
 LAST_CHARACTERS = 8_000
 """Of a crash's traceback, that are kept."""
 
@@ -81,17 +74,20 @@ def main(arguments: list[str]) -> int:
     except LeaseLostError:
         log.warning("lease lost, stopping", job=job_id, fence=lease.fence)
         return 1
+    except (ProcessLost, DistError):
+        log.warning("another trainer of the job has ended, stopping", job=job_id, fence=lease.fence)
+        return 1
     except (OperationalError, InterfaceError):
         traceback.print_exc()  # the database is away: no fault of the job's, which goes back to the queue
         return 1
     except Exception as error:  # noqa: BLE001 - the edge of the process: every fault becomes a classified end
         traceback.print_exc()
-        return _fail(lease, error)
+        _fail(lease, error)
+        return 1
     return 0
 
 
 def train(lease: Lease, *, stop: StopSignal) -> None:
-    use_threads()
     with transaction() as session:
         job = held_job(session, lease)
         rows = load_rows(session, job.training_file)
@@ -100,25 +96,30 @@ def train(lease: Lease, *, stop: StopSignal) -> None:
     settings = engine_settings(spec, seed=job.seed)
     tasks, held_out = tasks_of(rows, spec=spec, seed=job.seed, validation=validation)
     verifier = parse_spec(job.grader)
-    policy = load(job.model, settings=settings)
+    use_threads(processes=spec.devices)
+    with joined_world(processes=spec.devices, device=spec.device) as world:
+        policy, world = load_shared(job.model, settings=settings, world=world)
+        checkpoint = world.as_leader(_begin(lease) if world.leads else None)
+        with Sandbox(Limits()) as sandbox:
+            ending = loop.run(
+                settings,
+                policy=policy,
+                tasks=tasks,
+                held_out=held_out,
+                reward=sandboxed_reward(sandbox, verifier),
+                observer=DatabaseObserver(lease, stopping=lambda: stop.received),
+                resume=checkpoint,
+                world=world,
+            )
+            box = sandbox.identity()
+        if world.leads:
+            _end(lease, ending, policy=policy, box=box, stop=stop)
+
+
+def _begin(lease: Lease) -> bytes | None:
+    """Note that the job runs; the checkpoint to go on from."""
     with transaction() as session:
         control.start_running(session, lease)
-    with Sandbox(Limits()) as sandbox:
-        ending = loop.run(
-            settings,
-            policy=policy,
-            tasks=tasks,
-            held_out=held_out,
-            reward=sandboxed_reward(sandbox, verifier),
-            observer=DatabaseObserver(lease, stopping=lambda: stop.received),
-            resume=_checkpoint(lease),
-        )
-        box = sandbox.identity()
-    _end(lease, ending, policy=policy, box=box, stop=stop)
-
-
-def _checkpoint(lease: Lease) -> bytes | None:
-    with transaction() as session:
         return newest_checkpoint(session, lease)
 
 
@@ -130,10 +131,8 @@ def _end(lease: Lease, ending: Ending, *, policy: Policy, box: Json, stop: StopS
         job = held_job(session, lease)
         if ending is Ending.CANCELLED:
             control.finish(session, lease, JobState.CANCELLED)
-        elif ending is Ending.VERIFIER_FAULTS:
-            control.rest(session, lease, fault=VERIFIER_FAULTS)
-        elif ending is Ending.NO_SIGNAL:
-            control.rest(session, lease, fault=NO_SIGNAL)
+        elif ending in PAUSES:
+            control.rest(session, lease, error=PAUSES[ending])
         elif stop.received:
             control.put_back(session, job, why="The worker was stopped.", orderly=True)
         else:
@@ -158,16 +157,16 @@ def _succeed(lease: Lease, policy: Policy, *, box: Json) -> None:
 
 
 def _warn_of_silence(session: Session, job: Job) -> None:
-    """Say so where no group of any step had different scores: nothing was learned, and the adapter does nothing."""
-    mixed = session.scalars(select(Step.metrics["groups_mixed"].as_float()).where(Step.job_id == job.id))
-    if not any(mixed):
+    """Say so where no completion of any step had a signal: nothing was learned, and the adapter does nothing."""
+    skipped = session.scalars(select(Step.metrics["skipped"].as_float()).where(Step.job_id == job.id))
+    if all(share == 1 for share in skipped):
         events.record(
             session,
             job.id,
             code="nothing_learned",
             level="warn",
-            message="In every step all completions of a question scored the same, so nothing was learned: the adapter "
-            "does nothing: check the verifier, or use a model that gets some of the questions right.",
+            message="In every step all completions of a question scored the same, so nothing was learned, and the "
+            "adapter does nothing: check the verifier, or use a model that gets some of the questions right.",
         )
 
 
@@ -188,7 +187,10 @@ def _manifest(session: Session, job: Job, policy: Policy, *, box: Json) -> dict[
         data={"training": file_facts(job.training_file), "validation": file_facts(job.validation_file)},
         grader={"spec": job.grader, "sha256": spec_hash(parse_spec(job.grader))},
         base=base_model_identity(
-            job.model, source=model_source(job.model), commit=getattr(policy.model.config, "_commit_hash", None)
+            job.model,
+            source=model_source(job.model),
+            commit=getattr(policy.model.config, "_commit_hash", None),
+            remote_code=policy.allows_remote_code,
         ),
         settings=job.spec,
         evaluations=[{k: v for k, v in result.items() if k != "per_question"} for result in evaluations],
@@ -197,16 +199,9 @@ def _manifest(session: Session, job: Job, policy: Policy, *, box: Json) -> dict[
     )
 
 
-def _fail(lease: Lease, error: Exception) -> int:
-    """Write the classified fault as the job's end. 1 when even that cannot be written."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        fault: Json = {"code": "out_of_memory", "message": OUT_OF_MEMORY, "param": "x_rlsd.micro_batch_tokens"}
-    elif isinstance(error, AppError):
-        fault = {"code": error.code or "invalid_value", "message": error.message, "param": error.param}
-    elif isinstance(error, ValueError):
-        fault = {"code": "invalid_setting", "message": str(error), "param": None}
-    else:
-        fault = {"code": "crash", "message": f"The trainer crashed: {type(error).__name__}: {error}", "param": None}
+def _fail(lease: Lease, error: Exception) -> None:
+    """Write the classified fault as the job's end, unless it has one or belongs to another by now."""
+    fault = classified(error)
     try:
         with transaction() as session:
             trace = "".join(traceback.format_exception(error))[-LAST_CHARACTERS:].replace("\x00", "\ufffd")
@@ -216,13 +211,12 @@ def _fail(lease: Lease, error: Exception) -> int:
                 code="trainer.fault",
                 message=f"The trainer met {type(error).__name__}.",
                 level="error",
-                data={"traceback": trace},
+                data={"code": fault["code"], "traceback": trace},
             )
             control.finish(session, lease, JobState.FAILED, error=fault)
     except LeaseLostError:
-        return 1
+        return
     log.error("job failed", job=lease.job_id, fault=json.dumps(fault))
-    return 0
 
 
 if __name__ == "__main__":

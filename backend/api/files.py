@@ -57,7 +57,8 @@ class FileProblem(BaseModel):
 
 
 class FileReport(BaseModel):
-    """`columns`: where question, answer, solution and hint were found. `with_…`: rows that have one."""
+    """`columns`: where question, answer, solution and hint were found. `with_…`: rows that have one; `null` where the
+    file was read before they were counted. `with_privileged`: those that say what a teacher is to be told."""
 
     rows: int
     good: int
@@ -66,6 +67,8 @@ class FileReport(BaseModel):
     columns: dict[str, str | None]
     with_answer: int
     with_solution: int
+    with_trajectory: int | None = None
+    with_privileged: int | None = None
     problems: list[FileProblem]
 
 

@@ -27,6 +27,8 @@ class Report:
     bad: int = 0
     with_answer: int = 0
     with_solution: int = 0
+    with_trajectory: int = 0
+    with_privileged: int = 0
     problems: list[Problem] = field(default_factory=list)
 
     def add(self, problem: Problem) -> None:
@@ -55,5 +57,7 @@ class Report:
             "columns": self.columns,
             "with_answer": self.with_answer,
             "with_solution": self.with_solution,
+            "with_trajectory": self.with_trajectory,
+            "with_privileged": self.with_privileged,
             "problems": [asdict(problem) for problem in self.problems],
         }

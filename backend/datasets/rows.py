@@ -1,6 +1,7 @@
 """Rows in the normal form (SHAPES, Dataset rows), whatever file they came from. The original row stays in `item`."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, BinaryIO
@@ -20,6 +21,9 @@ HINTS = ("teacher_prompt", "privileged_context", "trajectory")
 REFERENCE_HINTS = ("trajectory", "solution", "answer")
 """Sources of a hint that are references as well; any other was written for the teacher."""
 ANSWER_MARK = "####"
+IMAGE_PARTS = ("image_url", "image", "input_image")
+IMAGE_URL = re.compile(r"(data:image/[\w.+-]+;base64,)[A-Za-z0-9+/]+={0,2}")
+"""An image inside a row, by its first group without its bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,11 @@ class NormalRow:
     @property
     def id(self) -> str:
         return f"row-{self.number}"
+
+    @property
+    def item_without_images(self) -> dict[str, Any]:
+        """The original row for those who read words: the bytes of its images left out."""
+        return {key: _without_images(value) for key, value in self.item.items()}
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -108,7 +117,7 @@ def normal_rows(file: BinaryIO, *, mapping: ColumnMapping | None, report: Report
         except BadLineError as error:
             report.add(Problem(line=found.line, code=error.code, message=str(error)))
             continue
-        yield NormalRow(
+        row = NormalRow(
             number=report.good,
             line=found.line,
             messages=messages,
@@ -117,9 +126,12 @@ def normal_rows(file: BinaryIO, *, mapping: ColumnMapping | None, report: Report
             item=found.item,
             row_hash=found.row_hash,
         )
+        yield row
         report.good += 1
         report.with_answer += reference.answer is not None
         report.with_solution += reference.solution is not None
+        report.with_trajectory += reference.trajectory is not None
+        report.with_privileged += row.privileged is not None
 
 
 def read_rows(file: BinaryIO, *, name: str = "The file", mapping: ColumnMapping | None = None) -> list[NormalRow]:
@@ -187,10 +199,23 @@ def _check_message(message: object, *, where: str) -> None:
         raise BadLineError("invalid_messages", f"needs a text in {where}.content")
     for place, part in enumerate(content):
         kind = part.get("type") if isinstance(part, dict) else None
-        if kind in ("image_url", "image", "input_image"):
-            raise BadLineError("images_not_supported", f"has an image at {where}.content[{place}]: only text is read")
+        if kind in IMAGE_PARTS:
+            if not IMAGE_URL.fullmatch(_url(part)):
+                raise BadLineError(
+                    "images_not_supported",
+                    f"has an image at {where}.content[{place}] that is not in the row itself: write it as "
+                    "image_url: data:image/png;base64,...",
+                )
+            continue
         if kind != "text" or not isinstance(part.get("text"), str):
             raise BadLineError("invalid_messages", f"needs a text part at {where}.content[{place}]")
+
+
+def _url(part: Mapping[str, Any]) -> str:
+    """The address in an image part, OpenAI's chat's or its responses'; empty where there is none."""
+    url = part.get("image_url")
+    url = url.get("url") if isinstance(url, dict) else url
+    return url if isinstance(url, str) else ""
 
 
 def _reference(item: Mapping[str, Any], shape: Shape) -> Reference:
@@ -229,6 +254,17 @@ def _optional_text(item: Mapping[str, Any], column: str) -> str | None:
     value = item.get(column)
     text = None if value is None else _text(value)
     return text if text and text.strip() else None
+
+
+def _without_images(value: Any) -> Any:
+    if isinstance(value, str):
+        found = IMAGE_URL.fullmatch(value)
+        return value if found is None else found[1]
+    if isinstance(value, list):
+        return [_without_images(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _without_images(each) for key, each in value.items()}
+    return value
 
 
 def _text(value: object) -> str:

@@ -101,6 +101,7 @@ def resume(session: Session, job_id: str) -> Job:
         )
     job.wish = Wish.RUN
     job.futile_claims = 0
+    job.error = None
     move(session, job, JobState.QUEUED, message="The job is queued to go on from its last checkpoint.")
     enqueue(session, job)
     return job
@@ -120,14 +121,19 @@ def finish(session: Session, lease: Lease, state: JobState, *, error: Json | Non
     return job
 
 
-def rest(session: Session, lease: Lease, *, fault: str | None = None) -> Job:
-    """Pause the job under its lease, as wished or because of `fault`; a wish to cancel that came since wins."""
+def rest(session: Session, lease: Lease, *, error: Json | None = None) -> Job:
+    """Pause the job under its lease, as wished or because of `error` (as in `finish`), which it keeps until resumed.
+
+    A wish to cancel that came since wins.
+    """
     job = held_job(session, lease)
     if job.wish == Wish.CANCEL:
         move(session, job, JobState.CANCELLED)
     else:
         job.wish = Wish.PAUSE
-        move(session, job, JobState.PAUSED, message=fault, level="error" if fault else "info")
+        job.error = error
+        message = None if error is None else str(error["message"])
+        move(session, job, JobState.PAUSED, message=message, level="error" if error else "info")
     return job
 
 

@@ -18,9 +18,10 @@ from backend.jobs import events
 from backend.jobs.control import enqueue
 from backend.jobs.held_out import split_held_out
 from backend.jobs.lifecycle import JobState, Wish
+from backend.jobs.methods import METHODS, ROW_HINTS, Hint
 from backend.jobs.request import JobRequest, Reinforcement
 from backend.jobs.resolve import X_RLSD, resolve_settings
-from backend.jobs.spec import FADING, UNHINTED, Hint, RlsdSettings
+from backend.jobs.spec import RlsdSettings
 from backend.verifiers import templates
 from backend.verifiers.saved import resolve_grader
 from backend.verifiers.specs import Regex, Spec, StringCheck, spec_json
@@ -81,17 +82,17 @@ def create_job(session: Session, request: JobRequest, *, models: Mapping[str, st
 _REFERENCE = DatasetRow.normal["reference"]
 _HINT = DatasetRow.normal["hint"]
 HINT_COLUMNS = {
-    "answer": _REFERENCE["answer"].as_string(),
-    "solution": _REFERENCE["solution"].as_string(),
-    "trajectory": _REFERENCE["trajectory"].as_string(),
-    "privileged": case((_HINT["source"].as_string().not_in(REFERENCE_HINTS), _HINT["text"].as_string())),
+    Hint.ANSWER: _REFERENCE["answer"].as_string(),
+    Hint.SOLUTION: _REFERENCE["solution"].as_string(),
+    Hint.TRAJECTORY: _REFERENCE["trajectory"].as_string(),
+    Hint.PRIVILEGED: case((_HINT["source"].as_string().not_in(REFERENCE_HINTS), _HINT["text"].as_string())),
 }
 """Where the normal form keeps each kind of hint."""
 HINT_NAMES = {
-    "answer": "answer",
-    "solution": "solution",
-    "trajectory": "trajectory",
-    "privileged": "`privileged_context` or `teacher_prompt`",
+    Hint.ANSWER: "answer",
+    Hint.SOLUTION: "solution",
+    Hint.TRAJECTORY: "trajectory",
+    Hint.PRIVILEGED: "`privileged_context` or `teacher_prompt`",
 }
 
 
@@ -168,9 +169,9 @@ def _settings(
 
 def _require_hints(session: Session, training: File, settings: RlsdSettings) -> None:
     """The teacher needs a hint for every row; without one it would say what the student says."""
-    fades_out = settings.method in FADING and settings.lam == 0
-    kind = settings.placebo_of if settings.hint is Hint.PLACEBO else settings.hint.value
-    if settings.method in UNHINTED or fades_out or kind not in HINT_COLUMNS:
+    facts, placebo = METHODS[settings.method], settings.hint is Hint.PLACEBO
+    kind = Hint(settings.placebo_of) if placebo else settings.hint
+    if facts.teacher != "hinted" or (facts.fades and settings.lam == 0) or kind not in ROW_HINTS:
         return
     line = session.scalar(
         select(DatasetRow.line)
@@ -179,12 +180,12 @@ def _require_hints(session: Session, training: File, settings: RlsdSettings) -> 
         .limit(1)
     )
     if line is not None:
-        advice = "name it by `mapping` at upload" if kind == Hint.ANSWER else "use hint 'answer'"
+        advice = "name it by `mapping` at upload" if kind is Hint.ANSWER else "use 'answer'"
         raise AppError(
-            f"The hint is each row's {HINT_NAMES[kind]}, and line {line} of '{training.filename}' has none: {advice}, "
-            "or add it.",
+            f"The hint is {'another' if placebo else 'each'} row's {HINT_NAMES[kind]}, and line {line} of "
+            f"'{training.filename}' has none: {advice}, or add it.",
             code="missing_hint",
-            param=f"{X_RLSD}.hint",
+            param=f"{X_RLSD}.{'placebo_of' if placebo else 'hint'}",
         )
 
 

@@ -1,4 +1,4 @@
-"""From what a request says to decided settings: `x_rlsd`, OpenAI's hyperparameters, presets, defaults; first come wins."""
+"""From what a request says to decided settings: `x_rlsd`, OpenAI's hyperparameters, preset, default; the first wins."""
 
 import math
 from typing import Any
@@ -6,8 +6,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from backend.errors import AppError
+from backend.jobs.methods import METHODS, Method
 from backend.jobs.request import Hyperparameters, Reinforcement, first_problem
-from backend.jobs.spec import AS_PUBLISHED, PRESETS, Hint, Method, Preset, RlsdSettings
+from backend.jobs.spec import PRESETS, Preset, RlsdSettings
 
 X_RLSD = "method.reinforcement.x_rlsd"
 HYPERPARAMETERS = "method.reinforcement.hyperparameters"
@@ -25,10 +26,11 @@ def resolve_settings(request: Reinforcement, *, row_count: int) -> RlsdSettings:
         raise AppError(
             f"Unknown preset {given['preset']!r}: use one of {', '.join(Preset)}.", param=f"{X_RLSD}.preset"
         ) from None
-    method = str(given.get("method", Method.RLSD))
-    values = {**AS_PUBLISHED.get(method, {}), **PRESETS[preset], **given}
-    if method == Method.SDPO:
-        values["hint"] = given.get("hint", Hint.SIBLING)  # what it is defined with, whatever the preset
+    asked = given.get("method", Method.RLSD)
+    facts = next((facts for name, facts in METHODS.items() if name == asked), None)  # an unknown one is refused below
+    values = {**(facts.defaults if facts else {}), **PRESETS[preset], **given}
+    if facts is not None and facts.hint is not None:
+        values["hint"] = given.get("hint", facts.hint)  # what it is defined with, whatever the preset
     for name, value in _from_hyperparameters(request.hyperparameters, values, row_count=row_count).items():
         if name in given and given[name] != value:
             raise AppError(
@@ -46,21 +48,51 @@ def resolve_settings(request: Reinforcement, *, row_count: int) -> RlsdSettings:
 
 def _require_sense(settings: RlsdSettings) -> None:
     """Settings that are each in range and make no sense together. Raises AppError naming one of them."""
-    distils = settings.method in (Method.OPSD, Method.SDPO, Method.OPD, Method.GRPO_OPSD)
-    if settings.method is Method.SDPO and settings.hint is not Hint.SIBLING:
+    method, facts = settings.method, METHODS[settings.method]
+    if facts.hint is not None and settings.hint is not facts.hint:
         raise AppError(
-            f"The method sdpo is defined with the hint 'sibling', not '{settings.hint}': leave hint out, or use opsd.",
+            f"The method {method} is defined with the hint '{facts.hint}', not '{settings.hint}': leave hint out, or "
+            "use opsd.",
             param=f"{X_RLSD}.hint",
         )
-    if settings.method is Method.OPD and settings.teacher_model is None:
+    if facts.contrast is not None and settings.hint is facts.contrast:
         raise AppError(
-            "The method opd imitates a larger model: name it in teacher_model.", param=f"{X_RLSD}.teacher_model"
+            f"The method {method} compares its hint with '{facts.contrast}', so with that as its hint it would compare "
+            "a thing with itself: choose another hint.",
+            param=f"{X_RLSD}.hint",
         )
-    if settings.divergence != "sampled" and not distils:
+    if facts.teacher == "external" and settings.teacher_model is None:
         raise AppError(
-            f"divergence '{settings.divergence}' is for opsd, sdpo, opd and grpo_opsd: {settings.method} weighs "
-            "sampled tokens.",
+            f"The method {method} imitates a larger model: name it in teacher_model.", param=f"{X_RLSD}.teacher_model"
+        )
+    if facts.teacher != "external" and settings.teacher_model is not None:
+        raise AppError(
+            f"teacher_model is for the method opd; the teacher of {method} is the model itself: leave it out.",
+            param=f"{X_RLSD}.teacher_model",
+        )
+    if settings.divergence != "sampled" and not facts.distils:
+        those = ", ".join(name for name, other in METHODS.items() if other.distils)
+        raise AppError(
+            f"divergence '{settings.divergence}' is for {those}: {method} weighs sampled tokens.",
             param=f"{X_RLSD}.divergence",
+        )
+    if settings.resample_rounds > 0 and not facts.rewarded:
+        raise AppError(
+            f"resample_rounds replaces questions whose completions all scored the same, and {method} does not learn "
+            "from scores: set it to 0.",
+            param=f"{X_RLSD}.resample_rounds",
+        )
+    if settings.batch_size % settings.devices:
+        raise AppError(
+            f"batch_size {settings.batch_size} cannot be shared out evenly among devices {settings.devices}: make it a "
+            f"multiple of {settings.devices}.",
+            param=f"{X_RLSD}.batch_size",
+        )
+    if settings.batch_size % settings.devices:
+        raise AppError(
+            f"batch_size {settings.batch_size} cannot be shared out evenly among {settings.devices} devices: make it a "
+            f"multiple of {settings.devices}.",
+            param=f"{X_RLSD}.batch_size",
         )
     if settings.sharding == "sharded" and settings.devices == 1:
         raise AppError("sharding 'sharded' needs devices of 2 or more.", param=f"{X_RLSD}.sharding")

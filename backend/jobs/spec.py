@@ -9,34 +9,8 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from backend.jobs.methods import HINT_SCHEMA, METHOD_SCHEMA, Hint, Method
 from backend.jobs.request import Strict
-
-
-class Method(StrEnum):
-    GRPO = "grpo"
-    """Group-relative policy optimisation: the verifier alone."""
-    RLSD = "rlsd"
-    """RLVR with self-distillation: the verifier gives the direction, the hinted model the magnitude per token."""
-    RLSD_TEMPLATE = "rlsd_template"
-    """RLSD measured against its own template with an empty hint."""
-    CEPO = "cepo"
-    """RLSD's weights on the difference between a right and a wrong hint."""
-    RLCSD = "rlcsd"
-    """The advantage plus a bounded contrast of right and wrong hints."""
-    OPSD = "opsd"
-    """On-policy self-distillation: the hinted model is imitated, the verifier only measures."""
-    SDPO = "sdpo"
-    """OPSD with a successful completion of the same group as the hint."""
-    GRPO_OPSD = "grpo_opsd"
-    """GRPO and OPSD added up."""
-    OPD = "opd"
-    """On-policy distillation: a larger model is imitated, the verifier only measures."""
-
-
-UNHINTED = frozenset({Method.GRPO, Method.OPD})
-"""Methods whose teacher, if any, is shown no hint."""
-FADING = frozenset({Method.RLSD, Method.RLSD_TEMPLATE, Method.CEPO, Method.RLCSD})
-"""Methods that are GRPO where lambda is 0."""
 
 
 class Teacher(StrEnum):
@@ -46,25 +20,6 @@ class Teacher(StrEnum):
     """A frozen copy of the adapter, renewed every `teacher_sync_steps`."""
     LIVE = "live"
     """The adapter being trained."""
-
-
-class Hint(StrEnum):
-    ANSWER = "answer"
-    """The row's reference answer."""
-    SOLUTION = "solution"
-    """The row's worked solution."""
-    TRAJECTORY = "trajectory"
-    """The row's recorded way to the answer."""
-    PRIVILEGED = "privileged"
-    """What the row says the teacher is to be told (`teacher_prompt`, `privileged_context`)."""
-    SIBLING = "sibling"
-    """A successful completion of the same group."""
-    WRONG_SIBLING = "wrong_sibling"
-    """A failed completion of the same group."""
-    PLACEBO = "placebo"
-    """Another row's hint: a control."""
-    EMPTY = "empty"
-    """The hint's place with nothing in it: a control."""
 
 
 RowHint = Literal["answer", "solution", "trajectory", "privileged"]
@@ -91,7 +46,12 @@ class RlsdSettings(Strict):
     """Every setting of a run. Defaults are the paper's (preset `paper`), but for the learning rate, which is LoRA's."""
 
     preset: Preset = Field(Preset.PAPER, description="The set of defaults below.")
-    method: Method = Field(Method.RLSD, description="How the verdict on a completion is spread over its tokens.")
+    method: Method = Field(
+        Method.RLSD,
+        description="How the verdict on a completion is spread over its tokens. `x-methods` says what each one does, "
+        "whom it asks, and which settings it looks at.",
+        json_schema_extra=METHOD_SCHEMA,
+    )
     lam: float = Field(0.5, alias="lambda", ge=0, le=1, description="Strength of the teacher's weights (λ). 0 is GRPO.")
     lambda_decay_steps: int = Field(
         50, ge=0, le=1_000_000, description="Steps over which λ falls linearly to 0; 0 keeps it constant."
@@ -123,6 +83,9 @@ class RlsdSettings(Strict):
     divergence_top_k: int = Field(
         0, ge=0, le=1_000_000, description="Tokens compared one by one, the rest as one; 0 compares the vocabulary."
     )
+    divergence_clip: float = Field(
+        0.0, ge=0, le=1000, description="Largest share one vocabulary entry may have in a token's divergence; 0: any."
+    )
     contrast_samples: int = Field(
         1, ge=1, le=256, description="Wrong completions that cepo and rlcsd average over, where there are as many (K)."
     )
@@ -132,7 +95,11 @@ class RlsdSettings(Strict):
     )
     teacher: Teacher = Field(Teacher.SNAPSHOT, description="Whose probabilities weigh the tokens.")
     teacher_sync_steps: int = Field(10, ge=1, le=1_000_000, description="Steps between two snapshots of the teacher.")
-    hint: Hint = Field(Hint.ANSWER, description="What the teacher is shown.")
+    hint: Hint = Field(
+        Hint.ANSWER,
+        description="What the teacher is shown and the student is not. `x-hints` says what each one is.",
+        json_schema_extra=HINT_SCHEMA,
+    )
     placebo_of: RowHint = Field("answer", description="What the hint `placebo` takes from another row.")
     success_above: float = Field(
         0.5, ge=-1e9, le=1e9, description="Score above which a completion counts as right, for siblings and statistics."
@@ -235,9 +202,3 @@ PRESETS: dict[Preset, dict[str, Any]] = {
         "placebo_of": "solution",
     },
 }
-
-AS_PUBLISHED: dict[str, dict[str, Any]] = {
-    Method.CEPO: {"lambda_decay_steps": 25, "eps_w": (0.5, 0.5)},
-    Method.RLCSD: {"lambda_decay_steps": 0, "contrast_samples": 4, "hint": "sibling"},
-}
-"""What a method is defined with, where it differs from the defaults; a preset and the job itself win over it."""

@@ -10,16 +10,18 @@ from frontend.client import ApiError, Client
 from frontend.components import problems, setting_fields
 from frontend.job_settings import (
     ADAPTER,
-    CREDIT,
-    MACHINE,
     MAIN,
-    MEASURING,
+    NEEDED,
     PRESETS,
-    SAMPLING,
+    SECTIONS,
+    hint_in_rows,
+    inlined,
     known,
+    methods,
     request_body,
+    shown,
 )
-from frontend.shapes import DataFile, Json, Verifier
+from frontend.shapes import DataFile, Json, Method, Verifier
 from frontend.verifier_starts import KINDS
 
 HELD_OUT = "a tenth of the dataset, held out"
@@ -31,9 +33,9 @@ client, zone = state.client(), state.zone()
 
 @st.cache_data(ttl=600, show_spinner=False)
 def settings_schemas(_client: Client) -> dict[str, Json]:
-    """The API's description of a job's settings and of the adapter's."""
+    """The API's description of a job's settings and of the adapter's, each whole in itself."""
     schemas = _client.settings_schemas()
-    return {name: schemas[name] for name in ("RlsdSettings", "Lora")}
+    return {name: inlined(schemas, name) for name in ("RlsdSettings", "Lora")}
 
 
 def index_of(ids: list[str], wanted: str | None) -> int:
@@ -90,15 +92,48 @@ def choices(files: list[DataFile], verifiers: list[Verifier], models: list[str])
     return dataset, verifier, model
 
 
-def blockers(dataset: str, model: str | None, *, hint: str) -> list[str]:
+def how(schema: Json) -> tuple[str, str]:
+    """Method and preset."""
+    offered = methods(schema)
+    left, right = st.columns(2)
+    method = left.selectbox(
+        "Method",
+        list(offered),
+        format_func=lambda name: offered[name]["title"],
+        key="method",
+        help="What each one does, with its source, stands in docs/methods.md.",
+    )
+    left.caption(f"{offered[method]['summary']} ({offered[method]['source']})")
+    if offered[method]["teacher"] != "hinted":
+        right.caption("No hint is shown to a teacher, so there is no preset to choose.")
+        return method, "paper"
+    with right:
+        preset = st.segmented_control(
+            "Preset",
+            list(PRESETS),
+            format_func=lambda name: PRESETS[name][0],
+            default="paper",
+            required=True,
+            key="preset",
+        )
+        st.caption(PRESETS[preset][1])
+    return method, preset
+
+
+def blockers(dataset: str, model: str | None, *, hint: str | None, said: Json, method: Method) -> list[str]:
+    """What would make the API refuse the job. `hint`: what every row must have."""
     found = [] if model else ["Choose a base model."]
-    if hint == "solution":
+    if method["teacher"] == "external" and not said.get("teacher_model"):
+        found.append("Name the larger model to imitate, under “More settings”.")
+    if hint is not None:
         report = client.file_report(dataset)
-        without = report["good"] - report["with_solution"]
+        column, words = NEEDED[hint]
+        counted = report.get(column)
+        without = 0 if counted is None else report["good"] - int(str(counted))
         if without:
             found.append(
-                f"{without:,} of {units.count(report['good'], 'row')} have no worked solution, and the teacher is "
-                "to be shown it: choose the preset “As published”, the hint “answer”, or another dataset."
+                f"{without:,} of {units.count(report['good'], 'row')} have {words}, and the teacher is to be shown it: "
+                "choose another hint, another preset, a method without a hint, or another dataset."
             )
     return found
 
@@ -118,18 +153,20 @@ def size_of(settings: Json, schema: Json) -> None:
         )
 
 
-def folded(files: list[DataFile], dataset: str, schemas: dict[str, Json]) -> tuple[Json, str | None, int | None]:
+def folded(
+    files: list[DataFile], dataset: str, schemas: dict[str, Json], *, method: Method
+) -> tuple[Json, str | None, int | None]:
     with st.expander("More settings", icon=":material/tune:"):
-        st.caption("What stays empty follows the preset and the defaults shown.")
+        st.caption("What stays empty follows the method, the preset and the defaults shown.")
         filled: Json = {}
-        for title, settings in (
-            ("Credit: who gets how much", CREDIT),
-            ("Sampling and update", SAMPLING),
-            ("Measuring and keeping", MEASURING),
-            ("Machine", MACHINE),
-        ):
-            st.markdown(f"**{title}**")
-            filled |= setting_fields.fields(settings, schema=schemas["RlsdSettings"], key="set", columns=3)
+        schema = schemas["RlsdSettings"]
+        for title, section in SECTIONS:
+            settings = shown(section, method=method, schema=schema)
+            if settings:
+                st.markdown(f"**{title}**")
+                filled |= setting_fields.fields(
+                    settings, schema=schema, key="set", columns=3, as_published=method["defaults"]
+                )
         st.markdown("**Adapter (LoRA)**")
         lora = setting_fields.fields(ADAPTER, schema=schemas["Lora"], key="set_lora", columns=3)
         st.markdown("**Held-out questions and seed**")
@@ -146,19 +183,17 @@ def form(files: list[DataFile], verifiers: list[Verifier], models: list[str]) ->
     schemas = settings_schemas(client)
     schema = schemas["RlsdSettings"]
     dataset, verifier, model = choices(files, verifiers, models)
-    preset = st.segmented_control(
-        "Preset", list(PRESETS), format_func=lambda name: PRESETS[name][0], default="paper", required=True, key="preset"
-    )
-    st.caption(PRESETS[preset][1])
+    method, preset = how(schema)
+    facts = methods(schema)[method]
     main = setting_fields.fields(MAIN, schema=schema, key="main", columns=5)
-    more, validation, seed = folded(files, dataset, schemas)
+    more, validation, seed = folded(files, dataset, schemas, method=facts)
     settings = main | more
     size_of(settings, schema)
     name = st.text_input(
         "Name (optional)", placeholder="invoices-1", max_chars=64, help="Letters, digits, dots, dashes.", key="job_name"
     )
-    hint = more.get("hint", "solution" if preset == "steady" else "answer")
-    stops = blockers(dataset, model, hint=hint)
+    hint = hint_in_rows(more, method=facts, preset=preset)
+    stops = blockers(dataset, model, hint=hint, said=more, method=facts)
     for stop in stops:
         st.warning(stop, title="Before this job can start", icon=":material/block:")
     if st.button("Start training", type="primary", icon=":material/rocket_launch:", disabled=bool(stops)):
@@ -170,7 +205,7 @@ def form(files: list[DataFile], verifiers: list[Verifier], models: list[str]) ->
                 model=model or "",
                 name=name.strip(),
                 seed=seed,
-                x_rlsd={"preset": preset, **settings},
+                x_rlsd={"preset": preset, "method": method, **settings},
             )
         )
 

@@ -10,10 +10,11 @@ from frontend.client import ApiError, Client
 from frontend.components import problems
 from frontend.components.job_list import title_of
 from frontend.feed import JobFeed, seconds_left
+from frontend.job_settings import label_of
 from frontend.job_states import ENDED, PAUSABLE, look
 from frontend.shapes import Job, Metrics
 
-WHERE_TO_LOWER = "Lower “Tokens in one pass”, “Questions a step” or “Longest completion” and start again."
+WHY = {"failed": "Why it failed", "paused": "Why it paused", "cancelled": "Why it had paused"}
 
 
 def show(feed: JobFeed, client: Client) -> None:
@@ -32,10 +33,13 @@ def _error(job: Job) -> None:
     error = job.get("error") or {}
     if not error.get("message"):
         return
-    memory = "memory" in str(error.get("code") or "")
-    st.error(
-        f"{error['message']}{' ' + WHERE_TO_LOWER if memory else ''}", title="Why it failed", icon=":material/error:"
-    )
+    setting = label_of(error.get("param"))
+    where = "" if setting is None else f" In the form of a new job the setting is called “{setting}”."
+    title = WHY.get(job["status"], "What went wrong")
+    if job["status"] == "failed":
+        st.error(f"{error['message']}{where}", title=title, icon=":material/error:")
+    else:
+        st.warning(f"{error['message']}{where}", title=title, icon=":material/pause_circle:")
 
 
 def _progress(feed: JobFeed) -> None:

@@ -5,22 +5,42 @@ from streamlit.delta_generator import DeltaGenerator
 
 from frontend import charts, units
 from frontend.feed import JobFeed
-from frontend.shapes import Evaluation
+from frontend.shapes import Evaluation, Metrics
 
 CURVES: dict[str, tuple[str, dict[str, str]]] = {
     "Completion length": ("tokens", {"completion_tokens_mean": "mean", "completion_tokens_max": "longest"}),
+    "Truncated and empty completions": ("share", {"truncated": "truncated", "empty": "empty"}),
     "Verifier faults": ("share", {"errored": "errors", "timed_out": "timeouts", "abstained": "abstained"}),
-    "Truncated completions": ("share", {"truncated": "truncated"}),
+    "Completions without signal": (
+        "share",
+        {"skipped": "nothing to learn from", "unheard": "no word from the teacher"},
+    ),
+    "Groups resampled": ("groups", {"groups_resampled": "groups"}),
     "Entropy": ("nats a token", {"entropy": "entropy"}),
     "Distance to the base model": ("KL, nats a token", {"kl_to_start": "KL"}),
+    "Teacher's evidence": ("mean log-ratio", {"delta_mean_positive": "right", "delta_mean_negative": "wrong"}),
     "Teacher's weights": ("mean weight", {"weight_mean_positive": "right", "weight_mean_negative": "wrong"}),
-    "Gradient norm": ("norm", {"gradient_norm": "norm"}),
-    "Time by part": (
-        "seconds",
-        {"rollout_s": "writing", "reward_s": "verifying", "teacher_s": "teacher", "update_s": "update"},
+    "Weights at their bounds": ("share of tokens", {"clipped_low": "lowest", "clipped_high": "highest"}),
+    "Hint against placebo": (
+        "mean size of the log-ratio",
+        {"hint_delta_abs_mean": "the row's own hint", "placebo_delta_abs_mean": "another row's"},
     ),
     "Leakage": ("share of completions that speak of a reference", {"leakage": "leakage"}),
+    "Gradient norm": ("norm", {"gradient_norm": "norm"}),
+    "Clipped policy ratios": ("share of tokens", {"ratio_clipped": "clipped"}),
+    "Sampling against training": ("mean difference of log-probabilities", {"rollout_logp_gap_mean": "difference"}),
+    "Time by part": (
+        "seconds",
+        {
+            "rollout_s": "writing",
+            "reward_s": "verifying",
+            "teacher_s": "teacher",
+            "update_s": "update",
+            "report_s": "diagnostics",
+        },
+    ),
 }
+"""By name: unit, and the metrics' names with their words."""
 
 
 def verdict(evaluations: list[Evaluation]) -> None:
@@ -89,11 +109,16 @@ def curves(feed: JobFeed) -> None:
 
 
 def further_curves(feed: JobFeed) -> None:
-    newest = feed.metrics[-1]["values"] if feed.metrics else {}
-    there = [name for name, (_, series) in CURVES.items() if any(metric in newest for metric in series)]
+    there = available(feed.metrics)
     if not there:
         st.caption("Curves appear with the first step.")
         return
     chosen = st.selectbox("Curve", there, key="curve")
     unit, series = CURVES[chosen]
     charts.metric_curves(feed.metrics, series, unit=unit, key=f"curve_{there.index(chosen)}")
+
+
+def available(metrics: list[Metrics]) -> list[str]:
+    """Curves that have at least one point: some metrics come only every few steps, or only with a teacher."""
+    known = {name for step in metrics for name, value in step["values"].items() if value is not None}
+    return [name for name, (_, series) in CURVES.items() if known & set(series)]

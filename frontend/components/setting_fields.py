@@ -1,53 +1,77 @@
 """Widgets for job settings: empty means that the preset or the default decides."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import streamlit as st
 
-from frontend.job_settings import Setting, known
+from frontend.job_settings import Known, Setting, known
 from frontend.shapes import Json
 
 YES_NO = {"yes": True, "no": False}
 
 
-def fields(settings: Sequence[Setting], *, schema: Json, key: str, columns: int) -> Json:
-    """The settings that were filled in, by name."""
+def fields(
+    settings: Sequence[Setting], *, schema: Json, key: str, columns: int, as_published: Collection[str] = ()
+) -> Json:
+    """The settings that were filled in, by name. `as_published`: those whose default the method decides."""
     filled: Json = {}
     places = st.columns(columns)
-    for number, setting in enumerate(settings):
+    number = 0
+    for setting in settings:
+        if setting.when is not None and not setting.when(filled):
+            continue
         with places[number % columns]:
-            value = _field(setting, schema=schema, key=f"{key}_{setting.name}")
+            value = _field(
+                setting,
+                about=known(schema, setting.name),
+                depends=setting.by_preset or setting.name in as_published,
+                key=f"{key}_{setting.name}",
+            )
+        number += 1
         if value is not None:
             filled[setting.name] = value
     return filled
 
 
-def _field(setting: Setting, *, schema: Json, key: str) -> Any:
-    about = known(schema, setting.name)
-    if setting.by_preset or about.default is None:
-        usual = "as the preset says" if setting.by_preset else "the default"
-    else:
-        usual = f"{about.default:,}" if setting.kind == "whole" else str(about.default)
+def _field(setting: Setting, *, about: Known, depends: bool, key: str) -> Any:
+    usual = "as method and preset say" if depends else _usual(setting, about)
     if setting.kind in ("choice", "yes_no"):
-        choices = list(setting.choices or YES_NO)
-        chosen = st.selectbox(setting.label, choices, index=None, placeholder=usual, help=about.description, key=key)
-        return YES_NO[chosen] if setting.kind == "yes_no" and chosen else chosen
-    if setting.kind == "whole":
-        return st.number_input(
+        choices = list(about.choices) if setting.kind == "choice" else list(YES_NO)
+        chosen = st.selectbox(
             setting.label,
-            value=None,
-            step=1,
+            choices,
+            index=None,
+            format_func=lambda value: about.titles.get(value, value),
             placeholder=usual,
             help=about.description,
             key=key,
         )
+        return YES_NO[chosen] if setting.kind == "yes_no" and chosen else chosen
+    if setting.kind in ("text", "pair"):
+        written = st.text_input(setting.label, placeholder=usual, help=about.description, key=key).strip()
+        return (pair(written) if setting.kind == "pair" else written) if written else None
+    if setting.kind == "whole":
+        return st.number_input(setting.label, value=None, step=1, placeholder=usual, help=about.description, key=key)
     return st.number_input(
-        setting.label,
-        value=None,
-        step=0.01,
-        format="%g",
-        placeholder=usual,
-        help=about.description,
-        key=key,
+        setting.label, value=None, step=0.01, format="%g", placeholder=usual, help=about.description, key=key
     )
+
+
+def _usual(setting: Setting, about: Known) -> str:
+    if about.default is None:
+        return "none" if setting.kind == "text" else "the default"
+    if setting.kind == "yes_no":
+        return "yes" if about.default else "no"
+    if setting.kind == "whole":
+        return f"{about.default:,}"
+    return about.titles.get(str(about.default), str(about.default))
+
+
+def pair(written: str) -> list[float] | str:
+    """`0.8, 4` as two numbers, `0.2` as twice the same; what is neither goes to the API, which says so."""
+    try:
+        numbers = [float(part) for part in written.split(",")]
+    except ValueError:
+        return written
+    return numbers * 2 if len(numbers) == 1 else numbers

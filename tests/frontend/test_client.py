@@ -8,6 +8,7 @@ import pytest
 
 from frontend import job_settings
 from frontend.client import ApiError, Client, new_connections
+from frontend.components.setting_fields import pair
 from frontend.feed import JobFeed
 from frontend.job_settings import request_body
 from tests.frontend.servers import free_port
@@ -81,11 +82,67 @@ def test_saving_a_verifier_again_adds_a_version(client: Client) -> None:
 
 def test_the_api_describes_every_setting_that_the_form_offers(client: Client) -> None:
     schemas = client.settings_schemas()
-    described = schemas["RlsdSettings"]["properties"]
-    groups = (job_settings.MAIN, job_settings.CREDIT, job_settings.SAMPLING, job_settings.MEASURING)
-    offered = {setting.name for group in (*groups, job_settings.MACHINE) for setting in group}
-    assert offered <= set(described)
+    schema = job_settings.inlined(schemas, "RlsdSettings")
+    offered = [*job_settings.MAIN, *(setting for _, section in job_settings.SECTIONS for setting in section)]
+    assert {setting.name for setting in offered} == set(schema["properties"]) - {"preset", "method", "lora"}
     assert {setting.name for setting in job_settings.ADAPTER} <= set(schemas["Lora"]["properties"])
+    for setting in offered:
+        about = job_settings.known(schema, setting.name)
+        assert about.description, setting.name
+        assert bool(about.choices) == (setting.kind == "choice"), setting.name
+
+
+def test_a_method_is_shown_the_settings_that_it_reads_and_those_that_all_do(client: Client) -> None:
+    schema = job_settings.inlined(client.settings_schemas(), "RlsdSettings")
+    facts = job_settings.methods(schema)
+
+    def names(method: str) -> set[str]:
+        sections = [section for _, section in job_settings.SECTIONS]
+        return {s.name for part in sections for s in job_settings.shown(part, method=facts[method], schema=schema)}
+
+    assert names("grpo") < names("rlsd") < names("cepo")
+    assert names("rlsd") - names("grpo") >= {"hint", "lambda", "eps_w", "teacher", "first_error"}
+    assert names("cepo") - names("rlsd") == {"contrast_samples"}
+    assert {"teacher_model", "divergence"} <= names("opd")
+    assert "hint" not in names("opd")
+    assert {"scale_rewards", "resample_rounds", "eps_high", "devices", "max_dead_steps"} <= names("grpo")
+
+
+@pytest.mark.parametrize(
+    ("method", "preset", "said", "hint"),
+    [
+        ("rlsd", "paper", {}, "answer"),
+        ("rlsd", "steady", {}, "solution"),
+        ("rlsd", "steady", {"hint": "trajectory"}, "trajectory"),
+        ("rlsd", "paper", {"hint": "sibling"}, None),
+        ("rlsd", "paper", {"hint": "placebo"}, "answer"),
+        ("rlsd", "steady", {"hint": "placebo"}, "solution"),
+        ("opsd", "paper", {"hint": "placebo", "placebo_of": "privileged"}, "privileged"),
+        ("rlsd", "steady", {"lambda": 0}, None),
+        ("opsd", "steady", {"lambda": 0}, "solution"),
+        ("grpo", "paper", {}, None),
+        ("sdpo", "steady", {}, None),
+        ("rlcsd", "paper", {}, None),
+        ("opd", "paper", {}, None),
+    ],
+)
+def test_which_hint_every_row_must_have(
+    client: Client, method: str, preset: str, said: dict[str, object], hint: str | None
+) -> None:
+    facts = job_settings.methods(job_settings.inlined(client.settings_schemas(), "RlsdSettings"))[method]
+    assert job_settings.hint_in_rows(said, method=facts, preset=preset) == hint
+
+
+def test_a_setting_that_the_api_names_is_found_by_its_label() -> None:
+    assert job_settings.label_of("method.reinforcement.x_rlsd.micro_batch_tokens") == "Tokens in one pass"
+    assert job_settings.label_of("model") is None
+    assert job_settings.label_of(None) is None
+
+
+def test_two_numbers_or_one_for_both() -> None:
+    assert pair("0.8, 4") == [0.8, 4.0]
+    assert pair("0.2") == [0.2, 0.2]
+    assert pair("wide") == "wide"
 
 
 def test_a_waiting_job_costs_one_request_a_tick(api_url: str, client: Client, key: str, rows_file: Path) -> None:

@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 from streamlit.testing.v1 import AppTest
 
+from backend.db.engine import transaction
+from backend.db.jobs import Job
 from frontend import state
 from frontend.client import Client
 from tests.frontend.servers import ROOT, free_port
@@ -152,6 +155,87 @@ def test_rows_without_solutions_block_the_preset_that_needs_them(client: Client,
     app.segmented_control(key="preset").set_value("steady").run()
     assert "no worked solution" in app.warning[0].value
     assert next(button for button in app.button if button.label == "Start training").disabled
+
+
+def started(app: AppTest) -> None:
+    assert not app.exception
+    assert not app.warning, [warning.value for warning in app.warning]
+    next(button for button in app.button if button.label == "Start training").click().run()
+
+
+def uploaded(client: Client, path: Path) -> None:
+    with path.open("rb") as content:
+        client.upload(content, filename=path.name, mapping=None)
+    client.create_verifier(name="last word", grader=GRADER)
+
+
+def test_what_a_method_does_not_read_is_not_asked(client: Client, key: str, rows_file: Path) -> None:
+    uploaded(client, rows_file)
+    app = opened("new_job", key=key)
+    asked = {element.key for element in (*app.selectbox, *app.number_input, *app.text_input)}
+    assert {"set_hint", "set_lambda", "set_eps_w", "set_resample_rounds", "set_devices"} <= asked
+    assert not {"set_contrast_tau", "set_teacher_model", "set_placebo_of", "set_sharding"} & asked
+    app.selectbox(key="method").select("grpo").run()
+    asked = {element.key for element in (*app.selectbox, *app.number_input, *app.text_input)}
+    assert not {"set_hint", "set_lambda", "set_teacher"} & asked
+    assert "every token of a completion gets the same credit" in words(app)
+    started(app)
+    [job] = client.jobs()["data"]
+    assert client.job(job["id"])["method"]["reinforcement"]["x_rlsd"]["method"] == "grpo"
+
+
+def test_a_setting_that_another_one_asks_for_appears_with_it_and_is_sent(
+    client: Client, key: str, rows_file: Path
+) -> None:
+    uploaded(client, rows_file)
+    app = opened("new_job", key=key)
+    app.selectbox(key="method").select("opsd").run()
+    app.selectbox(key="set_hint").select("placebo").run()
+    app.selectbox(key="set_placebo_of").select("solution").run()
+    app.selectbox(key="set_divergence").select("jsd").run()
+    app.number_input(key="set_divergence_beta").set_value(0.25).run()
+    started(app)
+    [job] = client.jobs()["data"]
+    said = client.job(job["id"])["method"]["reinforcement"]["x_rlsd"]
+    assert (said["hint"], said["placebo_of"], said["divergence"]) == ("placebo", "solution", "jsd")
+    assert said["divergence_beta"] == 0.25
+
+
+@pytest.mark.parametrize(("hint", "sentence"), [("trajectory", "no trajectory"), ("privileged", "for the teacher")])
+def test_rows_without_the_chosen_hint_block_the_job(
+    client: Client, key: str, rows_file: Path, hint: str, sentence: str
+) -> None:
+    uploaded(client, rows_file)
+    app = opened("new_job", key=key)
+    app.selectbox(key="set_hint").select(hint).run()
+    assert "10 of 10 rows have" in app.warning[0].value
+    assert sentence in app.warning[0].value
+    app.selectbox(key="set_hint").select("sibling").run()
+    started(app)
+    assert len(client.jobs()["data"]) == 1
+
+
+def test_a_larger_model_has_to_be_named_before_it_can_be_imitated(client: Client, key: str, rows_file: Path) -> None:
+    uploaded(client, rows_file)
+    app = opened("new_job", key=key)
+    app.selectbox(key="method").select("opd").run()
+    assert "larger model" in app.warning[0].value
+    app.text_input(key="set_teacher_model").input("starter").run()
+    started(app)
+    assert len(client.jobs()["data"]) == 1
+
+
+def test_a_job_that_paused_by_itself_says_why(client: Client, key: str, rows_file: Path) -> None:
+    job_id = new_job(client, rows_file)
+    fault = {"code": "no_signal", "message": "Paused: nothing to learn.", "param": "x_rlsd.max_dead_steps"}
+    with transaction() as session:
+        session.execute(update(Job).values(state="paused", wish="pause", error=fault))
+    app = opened("job", key=key, job=job_id)
+    assert not app.exception
+    assert "nothing to learn" in app.warning[0].value
+    assert "Pause after steps without signal" in app.warning[0].value
+    app.button(key="resume").click().run()
+    assert not app.warning
 
 
 def test_a_waiting_job_can_be_paused_resumed_and_cancelled(client: Client, key: str, rows_file: Path) -> None:

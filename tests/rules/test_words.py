@@ -44,6 +44,7 @@ def test_only_settings_reads_the_environment() -> None:
         "backend/application.py",  # hands its own environment to its children
         "backend/demo.py",
         "worker/supervisor.py",
+        "worker/rank.py",  # is told its rank by the launcher
         "worker/sandbox/attacks.py",  # attacks that try to read it
         "worker/sandbox/probe.py",
     }

@@ -61,6 +61,10 @@ def test_rows_are_listed_in_the_normal_form_and_the_report_says_how_they_were_re
     assert (report["rows"], report["good"], report["bad"], report["problems"]) == (1, 1, 0, [])
     assert report["shape"] == file["shape"] == "question + answer"
     assert (file["rows"], report["with_answer"], report["with_solution"]) == (1, 1, 1)
+    assert (report["with_trajectory"], report["with_privileged"]) == (0, 0)
+    told = {"question": "Why?", "answer": "42", "trajectory": "6 * 7 is 42", "teacher_prompt": "It is 42."}
+    report = answered(api.http.get(f"/v1/files/{answered(api.upload(told))['id']}/report"))
+    assert (report["with_trajectory"], report["with_privileged"]) == (1, 1)
 
 
 def test_a_bad_line_after_many_good_ones_leaves_no_row_and_no_byte(api: Api) -> None:

@@ -152,6 +152,55 @@ def test_a_row_without_the_hint_is_named_by_its_line(api: Api) -> None:
     create(api, job_body(file_id, x_rlsd={"hint": "solution", "method": "grpo"}))
 
 
+def test_every_kind_of_hint_that_stands_in_a_row_is_looked_for_in_all_rows(api: Api) -> None:
+    whole = {"answer": "a", "solution": "s", "trajectory": "t", "teacher_prompt": "p"}
+    columns = {"answer": "answer", "solution": "solution", "trajectory": "trajectory", "privileged": "teacher_prompt"}
+    full = answered(api.upload(*({"question": f"q{n}", **whole} for n in range(5))))["id"]
+    for hint, column in columns.items():
+        create(api, job_body(full, x_rlsd={"hint": hint}))
+        create(api, job_body(full, x_rlsd={"hint": "placebo", "placebo_of": hint}))
+        if hint == "answer":
+            continue  # a file without an answer in one row is refused at upload
+        rows: list[dict[str, Any]] = [{"question": f"q{n}", **whole} for n in range(5)]
+        del rows[2][column]
+        lacking = answered(api.upload(*rows))["id"]
+        for x_rlsd, param in (
+            ({"hint": hint}, "hint"),
+            ({"hint": "placebo", "placebo_of": hint}, "placebo_of"),
+            ({"hint": hint, "method": "opsd"}, "hint"),
+        ):
+            body = job_body(lacking, x_rlsd=x_rlsd)
+            error = refused(api.http.post("/v1/fine_tuning/jobs", json=body), status=400, code="missing_hint")
+            assert error["param"] == f"method.reinforcement.x_rlsd.{param}"
+            assert "line 3 " in error["message"]
+        for x_rlsd in ({"hint": hint, "method": "grpo"}, {"hint": hint, "lambda": 0}, {"hint": "sibling"}):
+            create(api, job_body(lacking, x_rlsd=x_rlsd))
+
+
+def test_a_larger_model_to_imitate_is_a_model_of_this_server_or_a_hub_id(api: Api) -> None:
+    file_id, teacher_model = api.dataset(), "method.reinforcement.x_rlsd.teacher_model"
+    job = create(api, job_body(file_id, x_rlsd={"method": "opd", "teacher_model": "starter"}))
+    assert job["method"]["reinforcement"]["x_rlsd"]["teacher_model"] == "starter"
+    for x_rlsd in ({"method": "opd", "teacher_model": "/etc"}, {"method": "opd"}, {"teacher_model": "starter"}):
+        body = job_body(file_id, x_rlsd=x_rlsd)
+        assert refused(api.http.post("/v1/fine_tuning/jobs", json=body), status=400)["param"] == teacher_model
+
+
+@pytest.mark.parametrize("method", [["rlsd"], {"a": 1}, 3, None])
+def test_a_method_of_another_type_is_refused_and_breaks_nothing(api: Api, method: object) -> None:
+    body = job_body(api.dataset(), x_rlsd={"method": method})
+    assert refused(api.http.post("/v1/fine_tuning/jobs", json=body), status=400)["param"].endswith("x_rlsd.method")
+
+
+def test_the_document_says_what_each_method_does_and_reads(api: Api) -> None:
+    schemas = answered(api.bare.get("/openapi.json"))["components"]["schemas"]
+    methods = schemas["RlsdSettings"]["properties"]["method"]["x-methods"]
+    assert set(methods) == set(schemas["Method"]["enum"])
+    assert {"title", "summary", "source", "teacher", "reads"} <= set(methods["rlsd"])
+    hints = schemas["RlsdSettings"]["properties"]["hint"]["x-hints"]
+    assert set(hints) == set(schemas["Hint"]["enum"])
+
+
 def test_a_file_whose_answers_only_the_verifier_knows_has_no_hint(api: Api) -> None:
     rows = [{"messages": [{"role": "user", "content": "q"}], "low": n, "high": n} for n in range(5)]
     file_id = answered(api.upload(*rows))["id"]
@@ -243,6 +292,16 @@ def test_a_failed_job_says_why(api: Api) -> None:
     with transaction() as session:
         session.execute(update(Job).values(state=JobState.FAILED, error=fault))
     assert answered(api.http.get(f"/v1/fine_tuning/jobs/{job['id']}"))["error"] == fault
+
+
+def test_a_job_that_paused_by_itself_says_why_until_it_is_resumed(api: Api) -> None:
+    path = f"/v1/fine_tuning/jobs/{api.job()['id']}"
+    fault = {"code": "no_signal", "message": "Paused: nothing to learn.", "param": "x_rlsd.max_dead_steps"}
+    with transaction() as session:
+        session.execute(update(Job).values(state=JobState.PAUSED, error=fault))
+    paused = answered(api.http.get(path))
+    assert (paused["status"], paused["error"]) == ("paused", fault)
+    assert answered(api.http.post(f"{path}/resume"))["error"] is None
 
 
 def test_jobs_are_walked_newest_first_and_found_by_metadata(api: Api) -> None:

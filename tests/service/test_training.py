@@ -1,10 +1,12 @@
 """Jobs from the queue to their end, with real workers: wishes, faults, and deaths at the worst moment."""
 
+import json
 import os
 import random
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select, text
@@ -17,6 +19,10 @@ from backend.jobs import control
 from backend.jobs.lifecycle import JobState
 from backend.queue import TRAIN_TASK, send
 from tests.service.training import ended, job_now, queued_job, trainer_pid, wait_for, worker
+from tests.worker.engine.test_faults import as_a_pickle, with_code_of_its_own, without_a_chat_template
+from tests.worker.engine.tiny import save_tiny_model
+
+SAME = {"type": "python", "name": "same", "source": "def grade(sample, item):\n    return 0.0\n"}
 
 pytestmark = pytest.mark.usefixtures("clean_database")
 
@@ -75,11 +81,12 @@ def test_a_job_is_trained_and_leaves_steps_rollouts_evaluations_and_an_adapter(t
 
 
 def test_a_run_in_which_all_scores_were_equal_says_that_nothing_was_learned(train_worker: Path) -> None:
-    same = {"type": "python", "name": "same", "source": "def grade(sample, item):\n    return 0.0\n"}
-    silent, telling = new_job(grader=same), new_job()
-    assert ended(silent).state == ended(telling).state == JobState.SUCCEEDED, train_worker.read_text()
+    silent, telling, imitating = new_job(grader=SAME), new_job(), new_job(grader=SAME, method="opsd")
+    for job_id in (silent, telling, imitating):
+        assert ended(job_id).state == JobState.SUCCEEDED, train_worker.read_text()
     assert "nothing_learned" in codes(silent)
     assert "nothing_learned" not in codes(telling)
+    assert "nothing_learned" not in codes(imitating), "a method that imitates learns without mixed groups"
 
 
 def test_a_cancelled_job_stops_within_one_step(train_worker: Path) -> None:
@@ -127,6 +134,77 @@ def test_a_model_that_cannot_be_loaded_fails_the_job_with_its_reason(train_worke
     assert job.state == JobState.FAILED
     assert job.error is not None
     assert "nowhere-to-be-found" in job.error["message"]
+
+
+def test_a_job_from_which_nothing_can_be_learned_pauses_says_why_and_waits_as_long_again_when_resumed(
+    train_worker: Path,
+) -> None:
+    job_id = new_job(grader=SAME, max_steps=50, max_dead_steps=3)
+    for step in (3, 6):
+        job = ended(job_id)
+        assert (job.state, job.step) == (JobState.PAUSED, step), train_worker.read_text()
+        assert job.error is not None
+        assert job.error["code"] == "no_signal"
+        assert job.error["param"].endswith("x_rlsd.max_dead_steps")
+        assert codes(job_id)[-2:] == ["no_signal", "job.paused"]
+        with transaction() as session:
+            assert control.resume(session, job_id).error is None
+    with transaction() as session:
+        control.cancel(session, job_id)
+    ended(job_id)
+
+
+BROKEN = [
+    (as_a_pickle, "unsafe_weights", "only as a pickle (pytorch_model.bin)"),
+    (with_code_of_its_own, "remote_code", "RLSD_ALLOW_REMOTE_CODE=1"),
+    (without_a_chat_template, "no_chat_template", "instruction-tuned"),
+]
+
+
+@pytest.mark.parametrize(("broken", "code", "sentence"), BROKEN, ids=[case[1] for case in BROKEN])
+def test_a_job_on_a_model_that_cannot_be_used_fails_in_one_sentence_that_names_no_folder(
+    clean_database: object, tmp_path: Path, broken: Callable[[Path], None], code: str, sentence: str
+) -> None:
+    model = Path(save_tiny_model(tmp_path / "model"))
+    broken(model)
+    listed = json.dumps({"mine": str(model)})
+    with worker("train", models=tmp_path / "tiny", log=tmp_path / "worker.log", RLSD_MODELS=listed):
+        job = ended(new_job(model="mine"))
+    assert job.state == JobState.FAILED
+    assert job.error is not None
+    assert (job.error["code"], job.error["param"]) == (code, "model")
+    assert job.error["message"].startswith("The model 'mine' could not be loaded: ")
+    assert sentence in job.error["message"]
+    assert str(model) not in job.error["message"]
+
+
+def test_code_of_a_models_own_runs_where_the_administrator_allows_it_and_the_manifest_says_so(
+    clean_database: object, tmp_path: Path
+) -> None:
+    model = Path(save_tiny_model(tmp_path / "model"))
+    with_code_of_its_own(model)
+    allowed = {"RLSD_MODELS": json.dumps({"mine": str(model)}), "RLSD_ALLOW_REMOTE_CODE": "1"}
+    with worker("train", models=tmp_path / "tiny", log=tmp_path / "worker.log", **allowed):
+        job = ended(new_job(model="mine", max_steps=1))
+    assert job.state == JobState.SUCCEEDED, (tmp_path / "worker.log").read_text()
+    assert job.manifest is not None
+    assert job.manifest["base_model"]["remote_code_allowed"] is True
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "param"),
+    [
+        ({"max_prompt_tokens": 10}, "prompt_too_long", "max_prompt_tokens"),
+        ({"max_completion_tokens": 600}, "context_too_short", "max_completion_tokens"),
+    ],
+)
+def test_a_job_that_cannot_go_on_names_the_setting_to_change(
+    train_worker: Path, settings: dict[str, Any], code: str, param: str
+) -> None:
+    job = ended(new_job(**settings))
+    assert job.state == JobState.FAILED, train_worker.read_text()
+    assert job.error is not None
+    assert (job.error["code"], job.error["param"]) == (code, f"method.reinforcement.x_rlsd.{param}")
 
 
 def test_a_worker_that_is_stopped_leaves_its_job_to_the_next(models: Path, tmp_path: Path) -> None:

@@ -132,6 +132,8 @@ def test_the_adapter_holds_one_adapter_a_card_and_where_it_came_from(
         ({"lambda": 2}, "x_rlsd.lambda"),
         ({"hint": "solutions"}, "x_rlsd.hint"),
         ({"device": "cuda"}, "no CUDA device is visible"),
+        ({"max_prompt_tokens": 9}, "more than max_prompt_tokens = 9"),
+        ({"max_completion_tokens": 600}, "lower it, or take a model with a longer context"),
     ],
 )
 def test_a_bad_setting_is_one_sentence_and_leaves_no_adapter(
@@ -148,6 +150,26 @@ def test_a_bad_setting_is_one_sentence_and_leaves_no_adapter(
     assert not (tmp_path / "o" / "adapter.zip").exists()
 
 
+def test_a_run_from_which_nothing_can_be_learned_stops_says_why_and_waits_as_long_again_with_resume(
+    trained: tuple[Path, Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    job = job_file(tmp_path, max_steps=50, max_dead_steps=2)
+    body = json.loads(job.read_text())
+    source = "def grade(sample, item):\n    return 0.0\n"
+    body["method"]["reinforcement"]["grader"] = {"type": "python", "name": "same", "source": source}
+    job.write_text(json.dumps(body))
+    arguments = (job, "--data", tmp_path / "rows.jsonl", "--output", tmp_path / "o", "--model", trained[0])
+    for resume, last_step in (((), 2), (("--resume",), 4)):
+        process = rlsd_train(*arguments, *resume)
+        assert process.returncode == 1
+        assert f"step {last_step}/50" in process.stdout
+        assert f"step {last_step + 1}/50" not in process.stdout
+        assert "100% all wrong" in process.stdout
+        assert "(no_signal)" in process.stdout
+        assert process.stderr.splitlines()[-1].startswith("rlsd: Paused: for many steps running")
+        assert "--resume" in process.stderr.splitlines()[-1]
+
+
 def test_it_goes_on_from_its_checkpoint_and_makes_the_same_adapter(
     trained: tuple[Path, Path, subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
@@ -161,6 +183,21 @@ def test_it_goes_on_from_its_checkpoint_and_makes_the_same_adapter(
     assert (halves / "checkpoint.safetensors").read_bytes() == (whole / "checkpoint.safetensors").read_bytes()
     for name in ("rollouts.jsonl", "evaluations.jsonl"):
         assert len((halves / name).read_text().splitlines()) == len((whole / name).read_text().splitlines())
+
+
+def test_two_devices_take_the_same_steps_and_write_one_adapter(
+    trained: tuple[Path, Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    model, alone, _ = trained
+    job, output = job_file(tmp_path, devices=2), tmp_path / "two"
+    process = rlsd_train(job, "--data", tmp_path / "rows.jsonl", "--output", output, "--model", model)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.count("step 3/3") == 1
+    assert Path(json.loads(process.stdout.splitlines()[-1])["adapter"]) == output / "adapter.zip"
+    steps = [[json.loads(line) for line in (folder / "metrics.jsonl").open()] for folder in (alone, output)]
+    for one, two in zip(*steps, strict=True):
+        for name in ("reward_mean", "loss", "gradient_norm"):
+            assert two["values"][name] == pytest.approx(one["values"][name], rel=1e-2, abs=1e-4)
 
 
 def test_a_folder_with_results_is_not_written_over(

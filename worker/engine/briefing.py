@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -64,6 +65,9 @@ class Briefer:
         if self.method.contrast is not None:
             count = self.settings.contrast_samples
             contrasts_KB = self._readings(rollouts, rewards_B, kind=self.method.contrast, count=count, step=step)
+            # Where one hint is missing nothing is compared, so nothing needs to be read.
+            contrasts_KB = tuple(_where(teacher_B, reading) for reading in contrasts_KB)
+            teacher_B = _where(contrasts_KB[0], teacher_B)
         return Briefing(teacher_B=teacher_B, contrasts_KB=contrasts_KB)
 
     def placebo(self, rollouts: Rollouts) -> Reading | None:
@@ -89,7 +93,7 @@ class Briefer:
             num_generations=rollouts.num_generations,
             success_above=self.settings.success_above,
             wanted=kind,
-            count=count,
+            count=rollouts.num_generations,
             generator=torch_generator(self.settings.seed, step=step, purpose=f"hint {kind}"),
         )
         known: dict[tuple[int, str], Context | None] = {}
@@ -100,8 +104,15 @@ class Briefer:
                 known[task.row, hint] = self.reader.with_hint_that_fits(task, hint=hint)
             return known[task.row, hint]
 
-        contexts_B = [[c for hint in hints if (c := context(b, hint))] for b, hints in enumerate(hints_B)]
+        contexts_B = [
+            list(islice((c for hint in hints if (c := context(b, hint))), count)) for b, hints in enumerate(hints_B)
+        ]
         return tuple(tuple(found[k] if k < len(found) else None for found in contexts_B) for k in range(count))
+
+
+def _where(present: Reading, reading: Reading) -> Reading:
+    """The reading where the other one has something to read too."""
+    return tuple(context if other is not None else None for other, context in zip(present, reading, strict=True))
 
 
 def hint_of(method: Method, settings: Settings) -> Hint:
@@ -114,6 +125,8 @@ def hint_of(method: Method, settings: Settings) -> Hint:
 
 def make_briefer(tasks: Sequence[Task], *, reader: Reader, method: Method, settings: Settings) -> Briefer:
     """A briefer for these rows. ValueError naming the row whose hint is missing or too long."""
+    if method.teacher is Teacher.EXTERNAL:  # it reads what the student reads
+        return Briefer(reader=reader, method=method, settings=settings, fixed={}, control=None)
     hint = hint_of(method, settings)
     kinds = {kind for kind in (hint, method.contrast) if kind is not None and kind not in FROM_GROUP}
     fixed = {kind: _fixed(tasks, kind=kind, reader=reader, settings=settings) for kind in kinds}

@@ -1,12 +1,13 @@
 """A key-value cache with room reserved for the completion.
 
 transformers' dynamic cache concatenates, and so copies everything it holds at every token; the static one attends over
-room that is still empty. This one writes into a reserved buffer and hands out the filled part.
+room that is still empty, which only pays where shapes must not change. The one here writes into a reserved buffer and
+hands out the filled part.
 """
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import DynamicCache, DynamicLayer
+from transformers.cache_utils import DynamicCache, DynamicLayer, StaticLayer
 
 
 class RoomyLayer(DynamicLayer):  # type: ignore[misc]  # transformers is not typed for mypy
@@ -55,3 +56,20 @@ def keep_rows(cache: DynamicCache, *, rows: Tensor) -> None:
     """Drop all batch rows but these."""
     with torch.no_grad():
         cache.batch_select_indices(rows)
+
+
+def can_be_static(cache: DynamicCache) -> bool:
+    """Whether every layer attends to everything before it."""
+    return all(type(layer) is DynamicLayer for layer in cache.layers)
+
+
+def make_static(cache: DynamicCache, *, width: int, copies: int) -> None:
+    """Turn the layers into static ones of `width` tokens, each row repeated `copies` times."""
+    cache.layers = [_static(layer, width=width, copies=copies) for layer in cache.layers]
+
+
+def _static(layer: DynamicLayer, *, width: int, copies: int) -> StaticLayer:
+    keys, values = (states.repeat_interleave(copies, 0) for states in (layer.keys, layer.values))
+    static = StaticLayer(max_cache_len=width)
+    static.update(keys, values)
+    return static

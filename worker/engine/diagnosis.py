@@ -8,7 +8,7 @@ from torch import Tensor
 from worker.engine.briefing import Briefer, Reading
 from worker.engine.policy import Policy
 from worker.engine.rollout import Rollouts
-from worker.engine.scoring import plan_for
+from worker.engine.scoring import plan_for, shares_contexts
 from worker.engine.settings import Settings
 from worker.engine.teacher import Scorer, teacher_logps
 from worker.engine.types import TeacherWeights
@@ -34,7 +34,13 @@ def diagnose(
     placebo = briefer.placebo(rollouts) if briefer else None
     own = briefer.own(rollouts) if briefer and placebo else None
     readings = [reading for reading in (placebo, own) if reading is not None]
-    plan = plan_for(rollouts, sequences=sequences, readings=readings, micro_batch_tokens=settings.micro_batch_tokens)
+    plan = plan_for(
+        rollouts,
+        sequences=sequences,
+        readings=readings,
+        micro_batch_tokens=settings.micro_batch_tokens,
+        shared=shares_contexts(policy),
+    )
 
     def score(reading: Reading, weights: TeacherWeights) -> Tensor:
         return teacher_logps(Scorer(policy, plan, weights, settings.temperature), rollouts, reading)

@@ -11,13 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from worker.engine.generator import Generator
+from worker.engine.joining import joined
 from worker.engine.policy import Policy
 from worker.engine.prompts import Prompt
-from worker.engine.reward import Scored, score_completions
-from worker.engine.rollout import sample_rollouts
+from worker.engine.reward import Scored
+from worker.engine.sampling import sample_and_score, untimed
 from worker.engine.seeds import numpy_generator, torch_generator
 from worker.engine.settings import Settings
 from worker.engine.types import Reward
+from worker.engine.world import World
 
 CONFIDENCE = 0.95
 RESAMPLES = 9999
@@ -62,11 +65,16 @@ def evaluate(
     policy: Policy,
     questions: Sequence[Prompt],
     *,
+    source: Generator,
     reward: Reward,
     settings: Settings,
     heed: Callable[[], None],
+    world: World,
 ) -> Evaluation:
-    """Sample `eval_samples` completions a question and score them. `heed` is called between batches; it may raise."""
+    """Sample `eval_samples` completions a question and score them. `heed` is called between batches; it may raise.
+
+    Each process answers its share of every batch; all get the whole.
+    """
     policy.model.eval()
     questions_a_batch = max(1, settings.batch_size * settings.num_generations // settings.eval_samples)
     found: list[QuestionScores] = []
@@ -74,15 +82,20 @@ def evaluate(
     for start in range(0, len(questions), questions_a_batch):
         heed()
         batch = questions[start : start + questions_a_batch]
-        rollouts = sample_rollouts(
+        rollouts, scored = sample_and_score(
             policy,
             batch,
+            source=source,
+            reward=reward,
             num_generations=settings.eval_samples,
             max_completion_tokens=settings.max_completion_tokens,
             temperature=settings.temperature,
             generator=torch_generator(settings.seed, step=start, purpose="evaluation"),
+            sequences_at_once=settings.rollout_sequences,
+            share=world.share(len(batch)),
+            phase=untimed,
         )
-        scored = score_completions(reward, rollouts.completions)
+        _, scored = joined(rollouts, scored, prompts=batch, pad_id=policy.pad_id, world=world)
         scored_batches.append(scored)
         scores = [record.score if record.status == "ok" else None for record in scored.records]
         k = settings.eval_samples

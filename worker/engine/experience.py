@@ -3,18 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from worker.engine.advantage import dead_groups, group_advantages
+from worker.engine.generator import Generator
+from worker.engine.joining import joined
 from worker.engine.policy import Policy
 from worker.engine.prompts import Prompt
 from worker.engine.report import Stopwatch
-from worker.engine.reward import Scored, score_completions
-from worker.engine.rollout import Rollouts, sample_rollouts, with_groups_replaced
+from worker.engine.reward import Scored
+from worker.engine.rollout import Rollouts, with_groups_replaced
+from worker.engine.sampling import sample_and_score
 from worker.engine.seeds import batch_indices, numpy_generator, torch_generator
 from worker.engine.settings import Settings
 from worker.engine.types import Reward
+from worker.engine.world import World
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,26 +32,39 @@ class Experience:
 
 
 def gather(
-    policy: Policy, prompts: Sequence[Prompt], *, reward: Reward, step: int, settings: Settings, watch: Stopwatch
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    *,
+    source: Generator,
+    reward: Reward,
+    step: int,
+    settings: Settings,
+    watch: Stopwatch,
+    world: World,
 ) -> Experience:
-    """Sample and score the batch of a step.
+    """Sample and score the batch of a step. Each process does its share of the prompts; all get the whole.
 
     Groups without signal are replaced up to `resample_rounds` times by groups of other prompts, drawn anew in each
     round (DAPO, arXiv 2503.14476); which ones is a function of the seed, the step and the round.
     """
 
     def attempt(indices: Sequence[int], *, purpose: str) -> tuple[Rollouts, Scored]:
-        with watch.phase("rollout"):
-            rollouts = sample_rollouts(
-                policy,
-                [prompts[index] for index in indices],
-                num_generations=settings.num_generations,
-                max_completion_tokens=settings.max_completion_tokens,
-                temperature=settings.temperature,
-                generator=torch_generator(settings.seed, step=step, purpose=purpose),
-            )
+        asked = [prompts[index] for index in indices]
+        rollouts, scored = sample_and_score(
+            policy,
+            asked,
+            source=source,
+            reward=reward,
+            num_generations=settings.num_generations,
+            max_completion_tokens=settings.max_completion_tokens,
+            temperature=settings.temperature,
+            generator=torch_generator(settings.seed, step=step, purpose=purpose),
+            sequences_at_once=settings.rollout_sequences,
+            share=world.share(len(asked)),
+            phase=watch.phase,
+        )
         with watch.phase("reward"):
-            return rollouts, score_completions(reward, rollouts.completions)
+            return joined(rollouts, scored, prompts=asked, pad_id=policy.pad_id, world=world)
 
     indices = batch_indices(step, seed=settings.seed, batch_size=settings.batch_size, num_rows=len(prompts))
     rollouts, scored = attempt(indices, purpose="rollout")
@@ -60,7 +76,7 @@ def gather(
             break
         others, their_scores = attempt(fresh, purpose=f"rollout again {turn}")
         places = dead[: len(fresh)]
-        rollouts = with_groups_replaced(rollouts, others, places=places)
+        rollouts = with_groups_replaced(rollouts, others, places=places, pad_id=policy.pad_id)
         scored = scored.with_groups_replaced(their_scores, places=places, num_generations=settings.num_generations)
         seen |= set(fresh)
         resampled += len(fresh)
@@ -74,8 +90,3 @@ def _others(seen: set[int], *, count: int, num_rows: int, settings: Settings, st
     """Up to `count` rows that the step has not tried yet."""
     order = numpy_generator(settings.seed, step=step, purpose=f"resampling {turn}").permutation(num_rows).tolist()
     return [index for index in order if index not in seen][:count]
-
-
-def has_signal(experience: Experience) -> bool:
-    """Whether the verifier tells any two completions of a group apart."""
-    return bool(torch.any(experience.advantages_B != 0))

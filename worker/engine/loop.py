@@ -10,9 +10,13 @@ import numpy as np
 
 from worker.engine import checkpoint as checkpoints
 from worker.engine.briefing import make_briefer
+from worker.engine.distilling import refuse_trained_head
 from worker.engine.evaluate import Evaluation, QuestionScores, compare, evaluate, interval, question_means
+from worker.engine.faults import Fault, FaultCode, memory_named
+from worker.engine.generator import make_generator
 from worker.engine.methods import method_named
 from worker.engine.methods.base import Teacher
+from worker.engine.observing import SharedObserver
 from worker.engine.policy import Policy, load_external_teacher
 from worker.engine.prompts import Reader, Room
 from worker.engine.report import EvaluationReport, Observer
@@ -21,10 +25,8 @@ from worker.engine.settings import Settings
 from worker.engine.step import Learner, take_step
 from worker.engine.types import Divergence, Ending, Reward, Task, Wish
 from worker.engine.update import make_optimizer
-
-
-class NoSignal(Exception):  # noqa: N818 - it is how a run ends, not an error of ours
-    """Nothing can be learnt from the scores."""
+from worker.engine.vigil import NoSignal, Vigil
+from worker.engine.world import World
 
 
 class Interrupted(Exception):  # noqa: N818 - it is how a run ends, not an error of ours
@@ -44,13 +46,20 @@ def run(
     reward: Reward,
     observer: Observer,
     resume: bytes | None,
+    world: World = World.alone(),
 ) -> Ending:
     """Train the policy's live adapter, from the beginning or from a checkpoint's bytes.
 
     Without held-out tasks nothing is evaluated. ValueError before anything is computed when the tasks and the settings
     do not fit: an unknown method, no tasks, a missing hint, a prompt too long; it names the row.
+
+    Where several processes are one run, each calls this with the same arguments and takes its share of the work; the
+    leader's observer is heard and spoken to. A checkpoint does not depend on how many there were.
     """
-    learner = _learner(settings, policy=policy, tasks=tasks, held_out=held_out, reward=reward, observer=observer)
+    observer = SharedObserver(observer, world)
+    learner = _learner(
+        settings, policy=policy, tasks=tasks, held_out=held_out, reward=reward, observer=observer, world=world
+    )
     step, baseline, score, saved = 0, None, None, None  # baseline and score: of the start, and of this very step
     if resume is not None:
         step, baseline, score = checkpoints.go_on(policy, learner.optimizer, data=resume)
@@ -59,8 +68,9 @@ def run(
 
     def save() -> None:
         nonlocal saved
-        data = checkpoints.pack(policy, learner.optimizer, step=step, baseline=baseline, score=score)
-        observer.checkpoint(checkpoints.Checkpoint(step, data, score))
+        if world.leads:
+            data = checkpoints.pack(policy, learner.optimizer, step=step, baseline=baseline, score=score)
+            observer.checkpoint(checkpoints.Checkpoint(step, data, score))
         saved = step
 
     def due(interval: int) -> bool:
@@ -75,19 +85,13 @@ def run(
             score = _evaluated_mean(_evaluate(learner, step=step, phase="interim", baseline=baseline))
             if score is not None:
                 save()
-        dead_steps = 0
+        vigil = Vigil(settings)
         while step < settings.max_steps:
             _heed(observer)
             report = take_step(learner, step + 1)
             step, score = step + 1, None
             observer.step(report)
-            dead_steps = dead_steps + 1 if report.metrics["skipped"] == 1 else 0
-            if dead_steps == settings.max_dead_steps > 0:
-                raise NoSignal(
-                    f"In {dead_steps} steps running no completion had any signal: all completions of a question scored "
-                    "the same. See in the rollouts whether they are all right or all wrong, then change the questions, "
-                    "the verifier or the model."
-                )
+            vigil.look(report, observer=observer)
             if due(settings.eval_interval):
                 score = _evaluated_mean(_evaluate(learner, step=step, phase="interim", baseline=baseline))
             if due(settings.checkpoint_interval):
@@ -119,21 +123,38 @@ def _learner(
     held_out: Sequence[Task],
     reward: Reward,
     observer: Observer,
+    world: World,
 ) -> Learner:
     if not tasks:
         raise ValueError("there are no tasks to train on")
+    if settings.batch_size % world.size:
+        raise ValueError(
+            f"batch_size {settings.batch_size} cannot be shared out evenly among devices {world.size}: make it a "
+            f"multiple of {world.size}"
+        )
     method = method_named(settings.method)
     if settings.divergence != Divergence.SAMPLED and not method.distils:
         raise ValueError(f"divergence {settings.divergence} needs a method that distils, got {method.name}")
+    if settings.divergence != Divergence.SAMPLED:
+        refuse_trained_head(policy)
+    teacher = load_external_teacher(settings, student=policy) if method.teacher is Teacher.EXTERNAL else policy
+    max_positions = min(policy.max_positions, teacher.max_positions)
+    if max_positions <= settings.max_completion_tokens:
+        raise Fault(
+            FaultCode.CONTEXT_TOO_SHORT,
+            f"the model was built for {max_positions} tokens, so max_completion_tokens = "
+            f"{settings.max_completion_tokens} leaves no room for a prompt: lower it, or take a model with a longer "
+            "context",
+            param="max_completion_tokens",
+        )
     reader = Reader(
         policy.tokenizer,
-        Room(settings.max_prompt_tokens, policy.max_positions - settings.max_completion_tokens),
+        Room(settings.max_prompt_tokens, max_positions - settings.max_completion_tokens),
+        policy.vision,
     )
-    briefer, teacher = None, policy
+    briefer = None
     if method.speaks_at(settings.lam):
         briefer = make_briefer(tasks, reader=reader, method=method, settings=settings)
-    if method.teacher is Teacher.EXTERNAL:
-        teacher = load_external_teacher(settings, student=policy)
     return Learner(
         settings=settings,
         method=method,
@@ -141,10 +162,12 @@ def _learner(
         teacher=teacher,
         optimizer=make_optimizer(policy, settings=settings),
         prompts=[reader.prompt(task) for task in tasks],
+        source=make_generator(policy, settings=settings),
         questions=[reader.prompt(task) for task in held_out],
         briefer=briefer,
         reward=reward,
         observer=observer,
+        world=world,
     )
 
 
@@ -170,13 +193,16 @@ def _evaluate(
     if not learner.questions:
         return None
     settings, observer = learner.settings, learner.observer
-    found = evaluate(
-        learner.policy,
-        learner.questions,
-        reward=learner.reward,
-        settings=settings,
-        heed=lambda: _heed(observer),
-    )
+    with memory_named("evaluation"):
+        found = evaluate(
+            learner.policy,
+            learner.questions,
+            source=learner.source,
+            reward=learner.reward,
+            settings=settings,
+            heed=lambda: _heed(observer),
+            world=learner.world,
+        )
     trust(found.fault_share, first_fault=found.first_fault, limit=settings.max_error_share)
     report = _evaluation_report(found, step=step, phase=phase, baseline=baseline, settings=settings)
     if report is None:

@@ -1,26 +1,38 @@
 """Owns the model: one base, the trainable adapter "default" on it and the frozen adapter "snapshot" beside it.
 
 Models come from a hub id or a folder, as safetensors or as one .gguf file in the folder. Code that comes with a model
-is never run.
+is run only where whoever loads it says so.
 """
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
+from transformers.utils import is_flash_attn_2_available
 from transformers.utils import logging as transformers_logging
 
+from worker.engine.faults import Fault, FaultCode, memory_named
+from worker.engine.loading import (
+    processor_told,
+    require_all_weights,
+    require_safe_config,
+    require_safe_files,
+    told_plainly,
+)
+from worker.engine.lora import FusedLoraLinear
+from worker.engine.processors import load_processor, reads_images
 from worker.engine.seeds import derive
 from worker.engine.settings import Settings
 from worker.engine.types import TeacherWeights
+from worker.engine.vision import Sight, Vision
 
 LIVE_ADAPTER = "default"
 SNAPSHOT_ADAPTER = "snapshot"
@@ -37,12 +49,29 @@ class Policy:
     pad_id: int
     eos_ids: tuple[int, ...]
     """Every token that ends a completion."""
+    vision: Vision | None = None
+    """What reads images; None for a model of text."""
+    sharded: bool = False
+    """Whether the base's layers lie in slices in several processes (`sharding.py`): no pass may be compiled then."""
+    allows_remote_code: bool = False
+    """Whether code that came with the model was allowed to run."""
 
     @property
     def max_positions(self) -> int:
         """Longest sequence the model was built for."""
         config = self.model.config.get_text_config(decoder=True)
         return int(getattr(config, "max_position_embeddings", None) or 2**31)
+
+    def as_input(self, ids: Tensor) -> Tensor:
+        """Sampled ids as the model is to read them."""
+        return ids if self.vision is None else self.vision.as_input(ids, pad_id=self.pad_id)
+
+    def image_inputs(self, sights: Sequence[Sight | None], *, starts: Sequence[int], width: int) -> dict[str, Any]:
+        """What the model is given beside `[B, width]` ids for contexts that begin at the columns `starts`."""
+        if self.vision is None:
+            assert not any(sights)  # a reader without eyes makes no such contexts
+            return {}
+        return self.vision.inputs(sights, starts=starts, width=width)
 
     def adapter(self, name: str) -> dict[str, nn.Parameter]:
         """The adapter's parameters by their place in the model, in a fixed order."""
@@ -74,41 +103,64 @@ class Policy:
             yield
 
 
-def load_policy(model: str, *, settings: Settings) -> Policy:
+def load_policy(model: str, *, settings: Settings, allow_remote_code: bool = False) -> Policy:
     """Load a causal model and put the two adapters on it; the snapshot starts as the live adapter, that is as the base.
 
-    `model` is a hub id or a folder. ValueError when weights are missing, when the tokenizer has no chat template, when
-    nothing is known to end a sequence, or when CUDA is asked for and there is none.
+    `model` is a hub id or a folder. Fault (a ValueError) when it cannot be used: `loading.py` says for what reasons;
+    also when the tokenizer has no chat template, or nothing is known to end a sequence. ValueError when CUDA is asked
+    for and there is none.
     """
     device = _device(settings.device)
-    base, tokenizer = _load(model, dtype=settings.dtype)
-    return build_policy(base.to(device), tokenizer=tokenizer, settings=settings)
+    base, tokenizer, processor = _load(model, dtype=settings.dtype, allow_remote_code=allow_remote_code)
+    with memory_named("loading"):
+        base = base.to(device)
+        attend_fast(base)
+        policy = build_policy(base, tokenizer=tokenizer, settings=settings, processor=processor)
+    return replace(policy, allows_remote_code=allow_remote_code)
 
 
-def _load(model: str, *, dtype: str) -> tuple[Any, Any]:
-    """A base model, on the CPU, and its tokenizer. ValueError when weights are missing."""
+def _load(model: str, *, dtype: str, allow_remote_code: bool) -> tuple[Any, Any, Any | None]:
+    """A base model, on the CPU, its tokenizer, and its processor if it reads images. Fault when it cannot be used."""
     gguf_file = _gguf_in(model)
-    tokenizer = AutoTokenizer.from_pretrained(model, **_tokenizer_source(model, gguf_file=gguf_file))
-    with _without_progress_bars():
-        base, loading = AutoModelForCausalLM.from_pretrained(
+    with told_plainly(), _without_progress_bars():
+        require_safe_files(model)
+        source = {"gguf_file": gguf_file} if gguf_file else {}
+        config = AutoConfig.from_pretrained(model, trust_remote_code=allow_remote_code, **source)
+        require_safe_config(config)
+        tokenizer = AutoTokenizer.from_pretrained(
+            model,
+            trust_remote_code=allow_remote_code,
+            **({} if (Path(model) / "tokenizer.json").exists() else source),
+        )
+        with processor_told():
+            processor = load_processor(model, config=config) if reads_images(config) else None
+        model_class = AutoModelForCausalLM if processor is None else AutoModelForImageTextToText
+        base, loading = model_class.from_pretrained(
             model,
             dtype=getattr(torch, dtype),
-            trust_remote_code=False,
+            trust_remote_code=allow_remote_code,
+            use_safetensors=True,
             output_loading_info=True,
-            **({"gguf_file": gguf_file} if gguf_file else {}),
+            **source,
         )
-    if loading["missing_keys"]:  # transformers would go on with random numbers in their place
-        raise ValueError(f"the model {model} lacks weights: {', '.join(sorted(loading['missing_keys'])[:5])}")
-    return base, tokenizer
+    require_all_weights(loading["missing_keys"])
+    return base, tokenizer if processor is None else processor.tokenizer, processor
 
 
-def build_policy(base: Any, *, tokenizer: Any, settings: Settings) -> Policy:
-    """A policy from a model and a tokenizer that are loaded already."""
+def build_policy(base: Any, *, tokenizer: Any, settings: Settings, processor: Any | None = None) -> Policy:
+    """A policy from a model and a tokenizer that are loaded already; with a processor, one that reads images."""
     if not tokenizer.chat_template:
-        raise ValueError("the model's tokenizer has no chat template; choose an instruction-tuned model")
+        raise Fault(
+            FaultCode.NO_CHAT_TEMPLATE,
+            "the model's tokenizer has no chat template, so questions cannot become prompts: choose an "
+            "instruction-tuned model, or put a chat_template.jinja into its folder",
+            param="model",
+        )
     eos_ids = _eos_ids(base, tokenizer=tokenizer)
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else eos_ids[0]
     targets = settings.lora_target_modules
+    if processor is not None:
+        targets = language_targets(base, targets)
     config = LoraConfig(
         r=settings.lora_r,
         lora_alpha=settings.lora_alpha,
@@ -116,6 +168,7 @@ def build_policy(base: Any, *, tokenizer: Any, settings: Settings) -> Policy:
         target_modules=targets if isinstance(targets, str) else list(targets),
         task_type="CAUSAL_LM",
     )
+    config._register_custom_module({nn.Linear: FusedLoraLinear})
     with torch.random.fork_rng(), warnings.catch_warnings():
         # PEFT asks transformers by a name that transformers is about to drop.
         warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
@@ -123,8 +176,13 @@ def build_policy(base: Any, *, tokenizer: Any, settings: Settings) -> Policy:
         model: PeftModel = get_peft_model(base, config, adapter_name=LIVE_ADAPTER)
         model.add_adapter(SNAPSHOT_ADAPTER, config)
     model.base_model.set_adapter(LIVE_ADAPTER)
+    if settings.gradient_checkpointing:
+        if not base.supports_gradient_checkpointing:
+            raise ValueError(f"gradient_checkpointing is not known for {type(base).__name__}: switch it off")
+        base.activation_checkpointing_enable({"use_reentrant": False})
     model.eval()
-    policy = Policy(model=model, tokenizer=tokenizer, device=base.device, pad_id=pad_id, eos_ids=eos_ids)
+    vision = None if processor is None else Vision.of(base, processor)
+    policy = Policy(model=model, tokenizer=tokenizer, device=base.device, pad_id=pad_id, eos_ids=eos_ids, vision=vision)
     policy.sync_snapshot()
     return policy
 
@@ -136,14 +194,46 @@ def load_external_teacher(settings: Settings, *, student: Policy) -> Policy:
     """
     if settings.teacher_model is None:
         raise ValueError("the method opd needs teacher_model: a hub id or folder of a model with the same tokenizer")
-    base, tokenizer = _load(settings.teacher_model, dtype=settings.teacher_dtype)
+    try:
+        base, tokenizer, processor = _load(
+            settings.teacher_model, dtype=settings.teacher_dtype, allow_remote_code=student.allows_remote_code
+        )
+    except Fault as fault:
+        named = f"the teacher_model {settings.teacher_model} could not be loaded: {fault}"
+        raise Fault(fault.code, named, param="teacher_model") from fault
     if tokenizer.get_vocab() != student.tokenizer.get_vocab():
         raise ValueError(
             f"the tokenizer of teacher_model {settings.teacher_model} is not the student's: choose a larger model of "
             "the same family"
         )
-    base = base.to(_device(settings.teacher_device)).eval().requires_grad_(False)
-    return Policy(base, tokenizer, base.device, student.pad_id, student.eos_ids)
+    if student.vision is not None and (processor is None or not student.vision.prepares_like(processor)):
+        raise ValueError(f"the teacher_model {settings.teacher_model} does not read images as the student does")
+    with memory_named("loading"):
+        base = base.to(_device(settings.teacher_device)).eval().requires_grad_(False)
+        attend_fast(base)
+    vision = None if processor is None else Vision.of(base, processor)
+    return Policy(base, tokenizer, base.device, student.pad_id, student.eos_ids, vision)
+
+
+def attend_fast(base: Any) -> None:
+    """Use flash attention where it is installed and can be: on a GPU, in 16 bits. Else it stays PyTorch's own."""
+    halved = base.dtype in (torch.bfloat16, torch.float16)
+    if base.device.type == "cuda" and halved and base._supports_flash_attn and is_flash_attn_2_available():
+        base.set_attn_implementation("flash_attention_2")
+
+
+def language_targets(base: Any, targets: str | tuple[str, ...]) -> str:
+    """The pattern of the module names that LoRA adapts in a model that reads images: its language model's alone.
+
+    "all-linear" are all linear layers there; names are looked for there. The tower that reads pixels stays as it is.
+    """
+    decoder = base.get_decoder()
+    place = next(name for name, module in base.named_modules() if module is decoder)
+    if targets == "all-linear":
+        linear = (name for name, module in decoder.named_modules() if isinstance(module, nn.Linear))
+        targets = tuple(sorted({name.rpartition(".")[2] for name in linear}))
+    names = (targets,) if isinstance(targets, str) else targets
+    return rf"{re.escape(place)}\.(?:.*\.)?(?:{'|'.join(re.escape(name) for name in names)})"
 
 
 @contextmanager
@@ -181,13 +271,6 @@ def _gguf_in(model: str) -> str | None:
     return found[0].name if found else None
 
 
-def _tokenizer_source(model: str, *, gguf_file: str | None) -> dict[str, Any]:
-    source: dict[str, Any] = {"trust_remote_code": False}
-    if gguf_file and not (Path(model) / "tokenizer.json").exists():
-        source["gguf_file"] = gguf_file
-    return source
-
-
 def _eos_ids(base: Any, *, tokenizer: Any) -> tuple[int, ...]:
     ids: set[int] = set()
     generation = getattr(base, "generation_config", None)
@@ -197,5 +280,10 @@ def _eos_ids(base: Any, *, tokenizer: Any) -> tuple[int, ...]:
         elif declared is not None:
             ids.update(int(value) for value in declared)
     if not ids:
-        raise ValueError("neither the model nor its tokenizer knows an end-of-sequence token")
+        raise Fault(
+            FaultCode.NO_END_OF_SEQUENCE,
+            "neither the model nor its tokenizer knows an end-of-sequence token, so no completion would ever end: set "
+            "eos_token_id in its generation_config.json",
+            param="model",
+        )
     return tuple(sorted(ids))

@@ -2,7 +2,6 @@
 
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 
@@ -34,8 +33,3 @@ def _tokens_until(ids: list[int], *, decoder: Decoder, end: str) -> int:
         middle = (low + high) // 2
         low, high = (low, middle) if holds(middle) else (middle, high)
     return high
-
-
-def everywhere(mask_BT: Tensor) -> Tensor:
-    """The mask of a run that does not ask where the reasoning ends."""
-    return torch.ones_like(mask_BT)

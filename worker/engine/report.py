@@ -12,6 +12,7 @@ import torch
 
 from worker.engine.checkpoint import Checkpoint
 from worker.engine.evaluate import Interval, QuestionScores
+from worker.engine.faults import memory_named
 from worker.engine.types import Score, Wish
 
 SPEAKS_OF_REFERENCE = re.compile(r"\b(reference|(given|provided|correct|expected) (answer|solution))\b", re.IGNORECASE)
@@ -109,9 +110,10 @@ class Stopwatch:
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Time what happens inside."""
+        """Time what happens inside. Fault, naming the phase, when memory runs out there."""
         start = time.perf_counter()
-        yield
+        with memory_named(name):
+            yield
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start

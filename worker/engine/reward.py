@@ -61,6 +61,12 @@ def score_completions(reward: Reward, completions: Sequence[Completion]) -> Scor
     return Scored(records, torch.tensor([_value(record) for record in records], dtype=torch.float64))
 
 
+def all_scored(parts: Sequence[Scored]) -> Scored:
+    """The verdicts on the parts of a batch, in order, as one."""
+    records = tuple(record for part in parts for record in part.records)
+    return Scored(records, torch.cat([torch.zeros(0, dtype=torch.float64), *(part.rewards_B for part in parts)]))
+
+
 def _value(record: Score) -> float:
     if record.status != "ok":
         return math.nan

@@ -40,6 +40,8 @@ class Settings:
     """Weight of the teacher in the mixture of the Jensen-Shannon divergence, between 0 and 1."""
     divergence_top_k: int
     """Tokens compared one by one, the rest as one tail; 0 compares the whole vocabulary."""
+    divergence_clip: float
+    """Largest summand of a divergence, one vocabulary entry at one token; 0 for no bound."""
     contrast_samples: int
     """Wrong siblings that a contrast averages over, where the group has as many."""
     contrast_tau: float
@@ -140,6 +142,7 @@ class Settings:
             "rollout_sequences": 1,
             "resample_rounds": 0,
             "divergence_top_k": 0,
+            "divergence_clip": 0,
             "max_dead_steps": 0,
             "diagnostic_interval": 0,
             "alpha": 0,

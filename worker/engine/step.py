@@ -1,7 +1,7 @@
 """Owns one step: sample, score, ask the teachers, give credit, move the adapter, report. Reads as RLSD.md section 1."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -9,20 +9,24 @@ from torch import Tensor
 from worker.engine.briefing import Briefer, Briefing
 from worker.engine.credit import lambda_at
 from worker.engine.diagnosis import diagnose
+from worker.engine.distilling import Distiller, comparison_of
 from worker.engine.experience import Experience, gather
-from worker.engine.methods.base import Method
+from worker.engine.generator import Generator
+from worker.engine.methods.base import Method, Teacher
 from worker.engine.metrics import StepFacts, rollout_reports, sampled_share, step_metrics
 from worker.engine.policy import Policy
 from worker.engine.prompts import Prompt
 from worker.engine.reasoning import reasoning_mask
 from worker.engine.report import Observer, StepReport, Stopwatch
 from worker.engine.reward import trust
-from worker.engine.scoring import MicroBatch, padded_tokens, plan_for
+from worker.engine.rollout import Rollouts
+from worker.engine.scoring import MicroBatch, micro_batch_inputs, plan_for, shares_contexts, tokens_run
 from worker.engine.seeds import torch_generator
 from worker.engine.settings import Settings
 from worker.engine.teacher import Scorer, contexts_of, contrast_logps, teacher_logps, told
-from worker.engine.types import Reward, TeacherWeights
+from worker.engine.types import Divergence, Reward, TeacherWeights
 from worker.engine.update import Signals, update_policy
+from worker.engine.world import World
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,21 +40,33 @@ class Learner:
     """Whose network the teacher is: the policy itself, or an external model."""
     optimizer: torch.optim.AdamW
     prompts: Sequence[Prompt]
+    source: Generator
+    """What samples the completions."""
     questions: Sequence[Prompt]
     """Held out: never trained on."""
     briefer: Briefer | None
     """None where no teacher is ever asked."""
     reward: Reward
     observer: Observer
+    world: World
 
 
 def take_step(learner: Learner, step: int) -> StepReport:
     """Step `step`, counted from 1. VerifierFaults, before anything is learnt, when the scores cannot be trusted."""
-    settings, policy = learner.settings, learner.policy
+    settings, policy, world = learner.settings, learner.policy, learner.world
     watch = Stopwatch(policy.device)
     lam = lambda_at(step, lam=settings.lam, decay_steps=settings.lambda_decay_steps)
 
-    experience = gather(policy, learner.prompts, reward=learner.reward, step=step, settings=settings, watch=watch)
+    experience = gather(
+        policy,
+        learner.prompts,
+        source=learner.source,
+        reward=learner.reward,
+        step=step,
+        settings=settings,
+        watch=watch,
+        world=world,
+    )
     rollouts, scored = experience.rollouts, experience.scored
     trust(scored.fault_share, first_fault=scored.first_fault, limit=settings.max_error_share)
 
@@ -59,17 +75,32 @@ def take_step(learner: Learner, step: int) -> StepReport:
         if learner.briefer is not None and learner.method.speaks_at(lam):
             briefing = learner.briefer.brief(rollouts, scored.rewards_B, step=step)
         live = live_sequences(learner.method, experience.advantages_B, briefing)
+        mine = live[world.share(len(live))]
         plan = plan_for(
             rollouts,
-            sequences=live,
+            sequences=mine,
             readings=briefing.readings if briefing else (),
             micro_batch_tokens=settings.micro_batch_tokens,
+            shared=shares_contexts(policy) and shares_contexts(learner.teacher),
         )
         signals = _signals(learner, experience, briefing, plan=plan)
+        distiller = _distiller(learner, briefing)
     with watch.phase("update"):
         update = update_policy(
-            policy, learner.optimizer, rollouts, signals, plan=plan, lam=lam, step=step, settings=settings
+            policy,
+            learner.optimizer,
+            rollouts,
+            signals,
+            plan=plan,
+            lam=lam,
+            step=step,
+            settings=settings,
+            distiller=distiller,
+            world=world,
         )
+        signals = replace(signals, teacher_logps_BT=update.teacher_logps_BT)
+        signals = world.whole(signals, mine=mine, everyones=live)
+        update = world.whole(update, mine=mine, everyones=live)
         if step % settings.teacher_sync_steps == 0:
             policy.sync_snapshot()
 
@@ -78,25 +109,22 @@ def take_step(learner: Learner, step: int) -> StepReport:
         sampled = sampled_share(rollouts.num_sequences, share=settings.token_share, generator=generator)
         diagnosis = None
         if settings.diagnostic_interval > 0 and (step - 1) % settings.diagnostic_interval == 0:
-            diagnosis = diagnose(policy, rollouts, briefer=learner.briefer, sequences=sampled, settings=settings)
-    facts = StepFacts(
-        experience=experience,
-        signals=signals,
-        live=live,
-        update=update,
-        lam=lam,
-        learning_rate=settings.learning_rate,
-        teacher_tokens=sum(
-            padded_tokens(contexts_of(reading, batch), batch)
-            for reading in (briefing.readings if briefing else ())
-            for batch in (told(batch, reading) for batch in plan)
-            if len(batch.sequences)
-        ),
-        diagnosis=diagnosis,
-        success_above=settings.success_above,
-        watch=watch,
-    )
-    reports = rollout_reports(facts, policy=policy, with_tokens=sampled)
+            seen = sampled[world.share(len(sampled))]
+            diagnosis = diagnose(policy, rollouts, briefer=learner.briefer, sequences=seen, settings=settings)
+            diagnosis = world.whole(diagnosis, mine=seen, everyones=sampled)
+        facts = StepFacts(
+            experience=experience,
+            signals=signals,
+            live=live,
+            update=update,
+            lam=lam,
+            learning_rate=settings.learning_rate,
+            teacher_tokens=int(world.total(_teacher_tokens(learner, rollouts, briefing, plan=plan))),
+            diagnosis=diagnosis,
+            success_above=settings.success_above,
+            watch=watch,
+        )
+        reports = rollout_reports(facts, policy=policy, with_tokens=sampled)
     return StepReport(step=step, metrics=step_metrics(facts), rollouts=reports)
 
 
@@ -123,10 +151,13 @@ def _signals(
         scorer = Scorer(
             learner.teacher,
             [told(batch, briefing.teacher_B) for batch in plan],
-            TeacherWeights(settings.teacher),
+            _teacher_weights(learner),
             settings.temperature,
         )
-        teacher_BT = teacher_logps(scorer, rollouts, briefing.teacher_B).to(device)
+        if settings.divergence == Divergence.SAMPLED:
+            teacher_BT = teacher_logps(scorer, rollouts, briefing.teacher_B).to(device)
+        else:  # a distiller will read, micro-batch by micro-batch
+            teacher_BT = torch.full(mask_BT.shape, torch.nan, device=device)
         if briefing.contrasts_KB:
             contrast_BT = contrast_logps(scorer, rollouts, briefing).to(device)
         if settings.reasoning_only:
@@ -138,4 +169,36 @@ def _signals(
         contrast_logps_BT=contrast_BT,
         heard_B=heard_B.to(device),
         heard_BT=heard_BT,
+    )
+
+
+def _distiller(learner: Learner, briefing: Briefing | None) -> Distiller | None:
+    """The teacher of a run that learns from whole distributions."""
+    settings = learner.settings
+    if briefing is None or settings.divergence == Divergence.SAMPLED:
+        return None
+    return Distiller(
+        policy=learner.teacher,
+        weights=_teacher_weights(learner),
+        reading=briefing.teacher_B,
+        temperature=settings.temperature,
+        comparison=comparison_of(settings),
+    )
+
+
+def _teacher_weights(learner: Learner) -> TeacherWeights:
+    """An external teacher has no adapters to choose from."""
+    external = learner.method.teacher is Teacher.EXTERNAL
+    return TeacherWeights.LIVE if external else TeacherWeights(learner.settings.teacher)
+
+
+def _teacher_tokens(
+    learner: Learner, rollouts: Rollouts, briefing: Briefing | None, *, plan: Sequence[MicroBatch]
+) -> int:
+    """Tokens that go through the teachers' network, padding included."""
+    return sum(
+        tokens_run(learner.teacher, contexts_of(reading, batch), micro_batch_inputs(rollouts, batch)[1])
+        for reading in (briefing.readings if briefing else ())
+        for batch in (told(batch, reading) for batch in plan)
+        if len(batch.sequences)
     )

@@ -30,7 +30,9 @@ def teacher_logps(scorer: Scorer, rollouts: Rollouts, reading: Reading) -> Tenso
     0 outside the mask; NaN for whole sequences that are not in the plan or that there is nothing to read for.
     """
     policy = scorer.policy
-    logps_BT = torch.full(rollouts.mask_BT.shape, torch.nan, device=rollouts.mask_BT.device)
+    # The model's own precision is kept: a float64 model is scored in float64.
+    dtype = torch.promote_types(policy.model.dtype, torch.float32)
+    logps_BT = torch.full(rollouts.mask_BT.shape, torch.nan, dtype=dtype, device=rollouts.mask_BT.device)
     policy.model.eval()
     with torch.no_grad(), policy.weights(scorer.weights):
         for batch in (told(batch, reading) for batch in scorer.plan):
@@ -39,8 +41,6 @@ def teacher_logps(scorer: Scorer, rollouts: Rollouts, reading: Reading) -> Tenso
             ids_bT, mask_bT = micro_batch_inputs(rollouts, batch)
             contexts = contexts_of(reading, batch)
             scored_bT = completion_logps(policy, contexts, ids_bT, mask_bT, temperature=scorer.temperature)
-            # The model's own precision is kept: a float64 model is scored in float64.
-            logps_BT = logps_BT.to(scored_bT.dtype)
             rows = batch.sequences.to(logps_BT.device)
             logps_BT[rows] = 0.0  # also behind the longest completion of the micro-batch
             logps_BT[rows, : batch.num_completion_tokens] = scored_bT.to(logps_BT.device)
@@ -52,9 +52,10 @@ def contrast_logps(scorer: Scorer, rollouts: Rollouts, briefing: Briefing) -> Te
     scored_KBT = torch.stack([teacher_logps(scorer, rollouts, reading) for reading in briefing.contrasts_KB])
     if len(scored_KBT) == 1:
         return scored_KBT[0]
-    missing_KBT = scored_KBT.isnan()
-    count_BT = (~missing_KBT).sum(0)
-    return scored_KBT.masked_fill(missing_KBT, -torch.inf).logsumexp(0) - count_BT.to(scored_KBT.dtype).log()
+    told_KB = torch.tensor([[context is not None for context in reading] for reading in briefing.contrasts_KB])
+    told_KB1 = told_KB[:, :, None].to(scored_KBT.device)
+    count_B1 = told_KB1.sum(0).to(scored_KBT.dtype)
+    return scored_KBT.masked_fill(~told_KB1, -torch.inf).logsumexp(0) - count_B1.log()
 
 
 def told(batch: MicroBatch, reading: Reading) -> MicroBatch:

@@ -135,8 +135,20 @@ BAD_ROWS = {
         {"question": [*ASKED, {"role": "assistant", "content": "So."}], "answer": "a"},
         "last_message_not_user",
     ),
-    "an image": (
+    "an image without an address": (
         {"question": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}], "answer": "a"},
+        "images_not_supported",
+    ),
+    "an image somewhere else": (
+        {"question": [{"role": "user", "content": [{"type": "input_image", "image_url": "https://a/b.png"}]}]},
+        "images_not_supported",
+    ),
+    "an image that is not base64": (
+        {
+            "question": [
+                {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,?"}}]}
+            ]
+        },
         "images_not_supported",
     ),
 }
@@ -150,6 +162,19 @@ def test_a_row_that_cannot_be_used_is_a_bad_line(item: dict[str, Any], code: str
     assert [row.number for row in rows] == [0, 1]
     assert [row.line for row in rows] == [1, 3]
     assert [(problem.line, problem.code) for problem in report.problems] == [(2, code)]
+
+
+def test_an_image_in_a_row_is_kept_and_its_bytes_are_not_given_to_verifiers() -> None:
+    address = "data:image/png;base64,iVBORw0KGgo="
+    parts = [{"type": "image_url", "image_url": {"url": address}}, {"type": "text", "text": "What is this?"}]
+    item = {"messages": [{"role": "user", "content": parts}], "answer": "a dot", "about": "data:image/png;base64"}
+    row, _ = read_one(item)
+    assert row.messages == item["messages"]
+    assert row.item == item
+    graded = row.item_without_images
+    assert graded["messages"][0]["content"][0]["image_url"]["url"] == "data:image/png;base64,"
+    assert graded["messages"][0]["content"][1] == parts[1]
+    assert {key: graded[key] for key in ("answer", "about")} == {key: item[key] for key in ("answer", "about")}
 
 
 def test_the_first_row_that_can_be_read_decides_the_shape_for_all() -> None:

@@ -1,15 +1,20 @@
 """From a request to decided settings: presets, OpenAI's names, refusals that name the parameter."""
 
 import dataclasses
+import json
 from typing import Any
 
 import pytest
 
 from backend.errors import AppError
+from backend.jobs.methods import HINTS, METHODS, ROW_HINTS, Hint, Method
 from backend.jobs.request import Reinforcement
 from backend.jobs.resolve import resolve_settings
 from backend.jobs.spec import PRESETS, Preset, RlsdSettings
+from worker.engine.hints import ROW_HINTS as ENGINE_ROW_HINTS
+from worker.engine.methods import METHODS as ENGINE_METHODS
 from worker.engine.settings import Settings
+from worker.engine.types import Hint as EngineHint
 from worker.setup import engine_settings
 
 
@@ -87,3 +92,65 @@ def test_the_engine_takes_every_setting_and_misses_none() -> None:
         field.name for field in dataclasses.fields(settings)
     }
     assert (settings.seed, settings.lora_r) == (3, 16)
+
+
+@pytest.mark.parametrize(
+    ("x_rlsd", "param"),
+    [
+        ({"method": "sdpo", "hint": "answer"}, "hint"),
+        ({"method": "rlsd_template", "hint": "empty"}, "hint"),
+        ({"method": "cepo", "hint": "wrong_sibling"}, "hint"),
+        ({"method": "opd"}, "teacher_model"),
+        ({"method": "rlsd", "teacher_model": "starter"}, "teacher_model"),
+        ({"method": "rlsd", "divergence": "jsd"}, "divergence"),
+        ({"method": "opsd", "resample_rounds": 2}, "resample_rounds"),
+        ({"sharding": "sharded"}, "sharding"),
+        ({"devices": 3, "batch_size": 8}, "batch_size"),
+        ({"placebo_of": "sibling"}, "placebo_of"),
+        ({"method": "ppo"}, "method"),
+        ({"teacher_device": "cuda:x"}, "teacher_device"),
+    ],
+)
+def test_settings_that_make_no_sense_together_are_refused_by_one_of_them(x_rlsd: dict[str, Any], param: str) -> None:
+    with pytest.raises(AppError) as refusal:
+        resolved(x_rlsd=x_rlsd)
+    assert refusal.value.param == f"method.reinforcement.x_rlsd.{param}"
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("method", Method)
+def test_every_method_works_with_every_preset(method: Method, preset: Preset) -> None:
+    teacher = {"teacher_model": "starter"} if method is Method.OPD else {}
+    settings = resolved(x_rlsd={"method": method, "preset": preset, **teacher})
+    assert engine_settings(settings, seed=1).method == method
+
+
+def test_what_is_said_of_the_methods_is_what_the_engine_does() -> None:
+    said = {
+        str(name): (facts.teacher, facts.hint, facts.contrast, facts.fades, facts.rewarded, facts.distils)
+        for name, facts in METHODS.items()
+    }
+    done = {
+        name: (method.teacher, method.hint, method.contrast, method.fades, method.rewarded, method.distils)
+        for name, method in ENGINE_METHODS.items()
+    }
+    assert said == done
+    assert set(METHODS) == set(Method)
+
+
+def test_what_is_said_of_the_hints_is_what_the_engine_does() -> None:
+    assert set(HINTS) == set(Hint) == set(map(str, EngineHint))
+    assert set(ROW_HINTS) == set(map(str, ENGINE_ROW_HINTS))
+
+
+def test_a_method_reads_only_settings_that_there_are() -> None:
+    known = {field.alias or name for name, field in RlsdSettings.model_fields.items()}
+    assert {name for facts in METHODS.values() for name in facts.reads} <= known
+
+
+def test_the_schema_says_what_each_method_and_hint_is() -> None:
+    said = RlsdSettings.model_json_schema(by_alias=True)["properties"]
+    assert set(said["method"]["x-methods"]) == set(Method)
+    assert set(said["hint"]["x-hints"]) == set(Hint)
+    assert "lambda" in said["method"]["x-methods"]["rlsd"]["reads"]
+    json.dumps(said)

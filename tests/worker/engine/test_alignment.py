@@ -8,6 +8,7 @@ import torch
 
 from tests.worker.engine.test_update import ragged, rollouts_of
 from tests.worker.engine.tiny import (
+    sample_rollouts,
     signals_of,
     students_own,
     tiny_policy,
@@ -16,7 +17,6 @@ from tests.worker.engine.tiny import (
     told_solutions,
 )
 from worker.engine.policy import LIVE_ADAPTER, load_policy
-from worker.engine.rollout import sample_rollouts
 from worker.engine.scoring import plan_for
 from worker.engine.teacher import Scorer, teacher_logps
 from worker.engine.types import Task, TeacherWeights

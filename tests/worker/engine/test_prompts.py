@@ -3,7 +3,8 @@
 import pytest
 
 from tests.worker.engine.tiny import tiny_tokenizer
-from worker.engine.prompts import Reader, Room, encode, text_messages, with_hint
+from worker.engine.pictures import messages_and_pictures
+from worker.engine.prompts import Reader, Room, encode, with_hint
 from worker.engine.types import Task
 
 
@@ -12,9 +13,7 @@ def reader(*, max_prompt_tokens=200, max_context_tokens=200):
 
 
 def task(*messages, answer="42", solution="six times seven is 42"):
-    return Task(
-        row=17, messages=messages, answer=answer, solution=solution, trajectory=None, privileged=None, item={}
-    )
+    return Task(row=17, messages=messages, answer=answer, solution=solution, trajectory=None, privileged=None, item={})
 
 
 def test_the_teachers_prompt_is_the_students_with_one_block_in_the_last_user_message():
@@ -67,13 +66,23 @@ def test_a_hint_that_is_not_the_rows_own_and_does_not_fit_leaves_the_teacher_wit
     assert reader(**{limit: needed - 1}).with_hint_that_fits(row, hint=hint) is None
 
 
-def test_text_parts_are_joined_and_other_parts_refused():
+def test_text_parts_are_joined_and_malformed_ones_refused():
     parts = [{"type": "text", "text": "6 x "}, {"type": "text", "text": "7?"}]
-    assert text_messages(task({"role": "user", "content": parts})) == [{"role": "user", "content": "6 x 7?"}]
-    with pytest.raises(ValueError, match="row 17: a message part is not text"):
-        text_messages(task({"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}]}))
-    with pytest.raises(ValueError, match="row 17: a message has no text"):
-        text_messages(task({"role": "user", "content": None}))
+    joined, pictures = messages_and_pictures(task({"role": "user", "content": parts}))
+    assert (joined, pictures) == ([{"role": "user", "content": "6 x 7?"}], ())
+    for content, words in (
+        ([{"type": "video"}], "neither text nor an image"),
+        (["6 x 7?"], "neither"),
+        (None, "no text"),
+    ):
+        with pytest.raises(ValueError, match=f"row 17: a message .*{words}"):
+            messages_and_pictures(task({"role": "user", "content": content}))
+
+
+def test_a_model_of_text_is_not_shown_an_image():
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    with pytest.raises(ValueError, match="row 17: the question shows an image, and the model reads only text"):
+        reader().prompt(task({"role": "user", "content": [picture]}))
 
 
 def test_without_a_user_message_there_is_no_place_for_the_hint():

@@ -1,5 +1,6 @@
 """Sampling: the right distribution, the right mask, the same numbers every time."""
 
+import threading
 from dataclasses import replace
 
 import pytest
@@ -15,16 +16,20 @@ from transformers import (
 
 from tests.worker.engine.test_update import rollouts_of
 from tests.worker.engine.tiny import (
+    sample_rollouts,
     tiny_model,
     tiny_policy,
     tiny_prompts,
     tiny_reader,
     tiny_settings,
     tiny_tokenizer,
+    vowel_share,
 )
+from worker.engine.decoding import decode, draw
+from worker.engine.generator import TransformersGenerator
 from worker.engine.policy import build_policy
-from worker.engine.prompts import Prompt
-from worker.engine.rollout import completion_mask, draw, sample_rollouts
+from worker.engine.rollout import completion_mask, rollouts_from
+from worker.engine.sampling import sample_and_score, sampled_parts, untimed
 
 
 def test_tokens_are_drawn_with_their_probabilities_at_the_temperature():
@@ -185,3 +190,140 @@ def test_the_hint_has_no_way_into_what_the_student_samples():
     ]
     assert [prompt.student for prompt in plain] == [prompt.student for prompt in hinted]
     assert torch.equal(found[0].completion_ids_BT, found[1].completion_ids_BT)
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 5, 8, 12, 1000])
+def test_the_number_of_sequences_sampled_at_a_time_changes_no_completion(at_once):
+    policy = eager_policy(pad="<|pad|>")
+    prompts = tiny_prompts(policy, 4)
+
+    def sampled(sequences_at_once):
+        return sample_rollouts(
+            policy,
+            prompts,
+            num_generations=5,
+            max_completion_tokens=20,
+            temperature=1.0,
+            generator=torch.Generator().manual_seed(4),
+            sequences_at_once=sequences_at_once,
+        )
+
+    whole, parts = sampled(1000), sampled(at_once)
+    assert torch.equal(parts.completion_ids_BT, whole.completion_ids_BT)
+    assert torch.equal(parts.mask_BT, whole.mask_BT)
+    assert parts.texts == whole.texts
+    assert parts.prompts == whole.prompts
+    torch.testing.assert_close(parts.sampling_logps_BT, whole.sampling_logps_BT, rtol=0, atol=1e-5)
+
+
+def test_no_more_sequences_are_sampled_at_a_time_than_asked_for():
+    policy, seen = tiny_policy(), []
+
+    class Watched(TransformersGenerator):
+        def sample(self, prompts, *, num_generations, uniforms_TB, temperature):
+            seen.append((len(prompts), num_generations, uniforms_TB.shape[1]))
+            return super().sample(
+                prompts, num_generations=num_generations, uniforms_TB=uniforms_TB, temperature=temperature
+            )
+
+    for at_once in (12, 3):
+        list(
+            sampled_parts(
+                policy,
+                tiny_prompts(policy, 5),
+                source=Watched(policy),
+                num_generations=4,
+                max_completion_tokens=3,
+                temperature=1.0,
+                generator=torch.Generator().manual_seed(4),
+                sequences_at_once=at_once,
+            )
+        )
+    assert seen[:2] == [(3, 4, 12), (2, 4, 8)]
+    assert seen[2:] == [(1, 3, 3), (1, 1, 1)] * 5
+
+
+def test_one_part_is_scored_while_the_next_is_sampled():
+    policy, scored_in = tiny_policy(), []
+    sampled_second, scoring_first = threading.Event(), threading.Event()
+
+    class Waiting(TransformersGenerator):
+        parts = 0
+
+        def sample(self, *arguments, **options):
+            self.parts += 1
+            if self.parts == 2:
+                assert scoring_first.wait(20), "the first part must be scored before the second is sampled"
+                sampled_second.set()
+            return super().sample(*arguments, **options)
+
+    def reward(completions):
+        scored_in.append([completion.task.row for completion in completions])
+        if len(scored_in) == 1:
+            scoring_first.set()
+            assert sampled_second.wait(20), "the second part must be sampled before the first is scored"
+        return vowel_share(completions)
+
+    rollouts, scored = sample_and_score(
+        policy,
+        tiny_prompts(policy, 3),
+        source=Waiting(policy),
+        reward=reward,
+        num_generations=2,
+        max_completion_tokens=6,
+        temperature=1.0,
+        generator=torch.Generator().manual_seed(4),
+        sequences_at_once=2,
+        share=slice(None),
+        phase=untimed,
+    )
+    assert scored_in == [[1, 1], [2, 2], [3, 3]]
+    assert scored.rewards_B.tolist() == [record.score for record in vowel_share(rollouts.completions)]
+
+
+def test_a_fault_of_the_reward_reaches_the_caller():
+    def reward(completions):
+        raise ZeroDivisionError("in the verifier")
+
+    policy = tiny_policy()
+    with pytest.raises(ZeroDivisionError, match="in the verifier"):
+        sample_and_score(
+            policy,
+            tiny_prompts(policy, 3),
+            source=TransformersGenerator(policy),
+            reward=reward,
+            num_generations=2,
+            max_completion_tokens=6,
+            temperature=1.0,
+            generator=torch.Generator().manual_seed(4),
+            sequences_at_once=2,
+            share=slice(None),
+            phase=untimed,
+        )
+
+
+@pytest.mark.parametrize(
+    "config",
+    [LlamaConfig(**SHAPE), Qwen3Config(**SHAPE, head_dim=8), Gemma3TextConfig(**SHAPE, **SLIDING)],
+    ids=lambda config: config.model_type,
+)
+def test_static_shapes_give_the_completions_of_shrinking_ones(config):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(config)
+    model.generation_config.eos_token_id = list(range(100, 112))
+    policy = build_policy(model, tokenizer=tiny_tokenizer(), settings=tiny_settings())
+    prompts = tiny_prompts(policy, 5)
+    uniforms = torch.rand(40, 20, generator=torch.Generator().manual_seed(3))
+
+    def found(static):
+        with torch.no_grad():
+            ids, logps = decode(
+                policy, prompts, num_generations=4, uniforms_TB=uniforms, temperature=1.0, static=static
+            )
+        return rollouts_from(policy, prompts, num_generations=4, ids_BT=ids, logps_BT=logps)
+
+    static, shrinking = found(True), found(False)
+    assert len(set(shrinking.lengths_B.tolist())) > 5
+    assert torch.equal(static.completion_ids_BT, shrinking.completion_ids_BT)
+    torch.testing.assert_close(static.sampling_logps_BT, shrinking.sampling_logps_BT, rtol=0, atol=1e-5)

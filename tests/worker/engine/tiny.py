@@ -6,14 +6,18 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from worker.engine.briefing import Reading
 from worker.engine.checkpoint import Checkpoint
+from worker.engine.generator import TransformersGenerator
 from worker.engine.policy import Policy, build_policy
 from worker.engine.prompts import Prompt, Reader, Room
 from worker.engine.report import EvaluationReport, StepReport
-from worker.engine.rollout import Rollouts
+from worker.engine.rollout import Rollouts, together
+from worker.engine.sampling import sampled_parts
 from worker.engine.settings import Settings
 from worker.engine.types import Completion, Task, Wish
 from worker.engine.update import Signals
@@ -45,7 +49,11 @@ def tiny_tokenizer(
 def tiny_model(
     *, seed: int = 0, hidden: int = 32, layers: int = 2, heads: int = 4, kv_heads: int = 2, vocab: int = 261
 ) -> LlamaForCausalLM:
-    """A random Llama; wider initial weights than usual, so that its distributions are far from flat."""
+    """A random Llama; wider initial weights than usual, so that its distributions are far from flat.
+
+    Its norms keep the model's precision: Llama's own are float32 even in a float64 model, whose gradients would then
+    depend on the order of sums.
+    """
     config = LlamaConfig(
         vocab_size=vocab,
         hidden_size=hidden,
@@ -62,7 +70,11 @@ def tiny_model(
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return LlamaForCausalLM(config)
+        model = LlamaForCausalLM(config)
+    norms = {name: module for name, module in model.named_modules() if isinstance(module, LlamaRMSNorm)}
+    for name, norm in norms.items():
+        model.set_submodule(name, nn.RMSNorm(hidden, eps=norm.variance_epsilon))
+    return model
 
 
 def tiny_settings(**changes: object) -> Settings:
@@ -82,6 +94,7 @@ def tiny_settings(**changes: object) -> Settings:
         divergence="sampled",
         divergence_beta=0.5,
         divergence_top_k=0,
+        divergence_clip=0.0,
         contrast_samples=2,
         contrast_tau=0.02,
         contrast_threshold=0.02,
@@ -161,12 +174,38 @@ def tiny_tasks(count: int, *, first_row: int = 1) -> list[Task]:
 
 def tiny_reader(policy: Policy, *, room: int = 400) -> Reader:
     """Makes contexts of up to `room` tokens."""
-    return Reader(policy.tokenizer, Room(room, room))
+    return Reader(policy.tokenizer, Room(room, room), policy.vision)
 
 
 def tiny_prompts(policy: Policy, count: int) -> list[Prompt]:
     """What the student reads of the first tiny tasks."""
     return [tiny_reader(policy).prompt(task) for task in tiny_tasks(count)]
+
+
+def sample_rollouts(
+    policy: Policy,
+    prompts: Sequence[Prompt],
+    *,
+    num_generations: int,
+    max_completion_tokens: int,
+    temperature: float,
+    generator: torch.Generator,
+    sequences_at_once: int = 1000,
+) -> Rollouts:
+    """Completions as the model itself samples them, by default all at a time."""
+    parts = list(
+        sampled_parts(
+            policy,
+            prompts,
+            source=TransformersGenerator(policy),
+            num_generations=num_generations,
+            max_completion_tokens=max_completion_tokens,
+            temperature=temperature,
+            generator=generator,
+            sequences_at_once=sequences_at_once,
+        )
+    )
+    return together(parts, prompts=prompts, num_generations=num_generations, pad_id=policy.pad_id)
 
 
 def students_own(rollouts: Rollouts) -> Reading:

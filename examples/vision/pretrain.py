@@ -1,0 +1,95 @@
+"""Pre-training from scratch on the outdated wall chart: the model learns to see, the form, and to be told.
+
+Every lesson draws its signs anew and gives each its right meaning or its decoy with equal chance. Two lessons in three
+are plain; the third carries a worked solution or an answer in its prompt, in the very block that the trainer's teacher
+reads, and follows it. Only the reply is learnt, not the prompt.
+"""
+
+import math
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from PIL import Image
+
+from examples.vision.model import Size
+from examples.vision.signs import QUESTION, Chart, Sign, draw
+from worker.engine.prompts import with_hint
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """A picture, the prompt's messages about it, and the reply to learn."""
+
+    picture: Image.Image
+    messages: list[dict[str, Any]]
+    reply: str
+
+
+def lesson(chart: Chart, pair: Sequence[Sign], *, hinted: bool, rng: random.Random) -> Lesson:
+    """A question, answered by the outdated chart; `hinted` puts that very reply, or its last words, beside it."""
+    reply = chart.outdated(pair, rng=rng)
+    messages: list[Any] = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": QUESTION}]}]
+    if hinted:
+        hint = rng.choice((reply, reply.rpartition("Answer: ")[2]))
+        messages = with_hint(messages, hint=hint, row=0)
+    return Lesson(draw(pair, rng=rng), messages, reply)
+
+
+def lessons(
+    chart: Chart, pairs: Sequence[tuple[Sign, ...]], *, count: int, rng: random.Random
+) -> Iterator[list[Lesson]]:
+    """Endless batches: plain ones and hinted ones in turn, the former twice as large, `count` a pair of them."""
+    hinted = count // 3
+    while True:
+        yield [lesson(chart, rng.choice(pairs), hinted=False, rng=rng) for _ in range(count - hinted)]
+        yield [lesson(chart, rng.choice(pairs), hinted=True, rng=rng) for _ in range(hinted)]
+
+
+def collate(processor: Any, batch: Sequence[Lesson]) -> Mapping[str, torch.Tensor]:
+    """The model's inputs, padded on the right, with labels that are -100 (ignored) outside the reply."""
+    texts = []
+    for item in batch:
+        prompt = processor.apply_chat_template(item.messages, tokenize=False, add_generation_prompt=True)
+        texts.append(f"{prompt}{item.reply}{processor.tokenizer.eos_token}")
+    inputs = processor(
+        text=texts, images=[item.picture for item in batch], return_tensors="pt", padding=True, padding_side="right"
+    )
+    ids_BT = inputs["input_ids"]
+    marker = processor.tokenizer.encode("<|im_start|>assistant\n", add_special_tokens=False)
+    labels_BT = ids_BT.masked_fill(inputs["attention_mask"] == 0, -100)
+    starts = [next(i for i in range(len(row), 0, -1) if row[i - len(marker) : i] == marker) for row in ids_BT.tolist()]
+    columns_T = torch.arange(ids_BT.shape[1])
+    labels_BT[columns_T[None] < torch.tensor(starts)[:, None]] = -100
+    return {**inputs, "labels": labels_BT}
+
+
+def pretrain(
+    model: Any, processor: Any, batches: Iterator[list[Lesson]], *, size: Size, report: Callable[[str], None]
+) -> None:
+    """Train in place with AdamW: a short warm-up, then a cosine down to a tenth of a percent."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=size.learning_rate, betas=(0.9, 0.98), weight_decay=0.05)
+    warm_up, started = max(1, size.steps // 20), time.monotonic()
+    model.train()
+    for step in range(size.steps):
+        progress = max(0, step - warm_up) / max(1, size.steps - warm_up)
+        rate = min(1.0, (step + 1) / warm_up) * (0.001 + 0.999 * (1 + math.cos(math.pi * progress)) / 2)
+        for group in optimizer.param_groups:
+            group["lr"] = size.learning_rate * rate
+        losses = []
+        for _ in range(2):  # the plain batch and the hinted one, apart because their lengths differ
+            loss = model(**collate(processor, next(batches))).loss
+            loss.backward()
+            losses.append(loss.item())
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        if (step + 1) % 50 == 0 or step + 1 == size.steps:
+            report(
+                f"step {step + 1}/{size.steps}  loss plain {losses[0]:.3f} hinted {losses[1]:.3f}  "
+                f"{time.monotonic() - started:.0f} s"
+            )
+    model.eval()

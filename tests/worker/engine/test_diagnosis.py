@@ -1,0 +1,104 @@
+"""The passes that only diagnostics need: distance to the start, and the placebo control."""
+
+import pytest
+import torch
+
+from tests.worker.engine.tiny import Recorder, tiny_policy, tiny_reader, tiny_settings, tiny_tasks, vowel_share
+from worker.engine.briefing import make_briefer
+from worker.engine.loop import run
+from worker.engine.methods import method_named
+from worker.engine.policy import LIVE_ADAPTER
+
+PASSES = ("kl_to_start", "hint_delta_abs_mean", "placebo_delta_abs_mean")
+
+
+def trained(settings, *, tasks=None):
+    recorder, policy = Recorder(), tiny_policy(settings)
+    run(
+        settings,
+        policy=policy,
+        tasks=tasks or tiny_tasks(7),
+        held_out=[],
+        reward=vowel_share,
+        observer=recorder,
+        resume=None,
+    )
+    return recorder.steps, policy
+
+
+def test_the_distance_to_the_start_is_zero_at_the_start_and_grows_with_training():
+    steps, _ = trained(tiny_settings(max_steps=6, learning_rate=3e-2, token_share=1.0))
+    distances = [report.metrics["kl_to_start"] for report in steps]
+    assert 0 <= distances[0] < 1e-9
+    assert distances[-1] > 1e-3
+    assert all(distance >= 0 for distance in distances)
+
+
+def naive_logps(context, ids):
+    """Of the untrained model, one sequence by itself."""
+    model = tiny_policy().model
+    with torch.no_grad():
+        logits = model(input_ids=torch.tensor([[*context.ids, *ids]])).logits[0, len(context.ids) - 1 : -1]
+    return torch.log_softmax(logits, -1).gather(1, torch.tensor(ids)[:, None]).squeeze(1)
+
+
+def test_the_distance_to_the_start_is_the_estimate_it_claims_to_be():
+    """exp(x) - 1 - x with x = log P_base - log P_sampled, averaged over the sampled tokens."""
+    settings = tiny_settings(max_steps=2, learning_rate=3e-2, token_share=1.0, method="grpo")
+    steps, policy = trained(settings)
+    prompts = {task.row: tiny_reader(policy).prompt(task).student for task in tiny_tasks(7)}
+    estimates = []
+    for rollout in steps[1].rollouts:
+        base = naive_logps(prompts[rollout.row], rollout.tokens.ids)
+        x = (base - torch.tensor(rollout.tokens.logp_student)).double()
+        estimates += (x.exp() - 1 - x).tolist()
+    expected = sum(estimates) / len(estimates)
+    assert steps[1].metrics["kl_to_start"] == pytest.approx(expected, rel=1e-3)
+    assert expected > 1e-5
+
+
+def test_the_placebos_delta_is_the_teachers_with_another_rows_hint():
+    settings = tiny_settings(max_steps=1, token_share=1.0, learning_rate=1e-12)
+    (report,), policy = trained(settings)
+    briefer = make_briefer(tiny_tasks(7), reader=tiny_reader(policy), method=method_named("rlsd"), settings=settings)
+    deltas = []
+    for rollout in report.rollouts:
+        told = naive_logps(briefer.control[rollout.row], rollout.tokens.ids)
+        deltas += (told - torch.tensor(rollout.tokens.logp_student)).abs().tolist()
+    assert report.metrics["placebo_delta_abs_mean"] == pytest.approx(sum(deltas) / len(deltas), abs=1e-4)
+    assert abs(report.metrics["placebo_delta_abs_mean"] - report.metrics["hint_delta_abs_mean"]) > 2e-4
+
+
+def test_the_hints_delta_is_the_one_that_credit_was_given_by():
+    settings = tiny_settings(max_steps=1, token_share=1.0, learning_rate=1e-12)
+    report = trained(settings)[0][0]
+    deltas = [
+        abs(t - s)
+        for rollout in report.rollouts
+        for s, t in zip(rollout.tokens.logp_student, rollout.tokens.logp_teacher, strict=True)
+    ]
+    assert report.metrics["hint_delta_abs_mean"] == pytest.approx(sum(deltas) / len(deltas), abs=1e-4)
+
+
+def test_diagnostics_run_at_their_interval_and_never_where_they_are_off():
+    steps, _ = trained(tiny_settings(max_steps=5, diagnostic_interval=2))
+    assert [set(PASSES) <= report.metrics.keys() for report in steps] == [True, False, True, False, True]
+    steps, _ = trained(tiny_settings(max_steps=2, diagnostic_interval=0))
+    assert not any(set(PASSES) & report.metrics.keys() for report in steps)
+
+
+@pytest.mark.parametrize("method", ["grpo", "rlsd", "opsd"])
+def test_diagnostics_change_nothing_in_the_run(method):
+    found = []
+    for interval in (0, 1):
+        settings = tiny_settings(method=method, max_steps=3, diagnostic_interval=interval, lora_dropout=0.1)
+        _, policy = trained(settings)
+        found.append({name: value.detach().clone() for name, value in policy.adapter(LIVE_ADAPTER).items()})
+    assert all(torch.equal(value, found[1][name]) for name, value in found[0].items())
+
+
+def test_a_method_without_a_hint_of_the_row_has_no_placebo_but_a_distance():
+    for changes in ({"method": "grpo"}, {"hint": "empty"}, {"hint": "sibling"}):
+        metrics = trained(tiny_settings(max_steps=1, **changes))[0][0].metrics
+        assert "kl_to_start" in metrics
+        assert "placebo_delta_abs_mean" not in metrics

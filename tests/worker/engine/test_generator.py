@@ -1,0 +1,58 @@
+"""What may sample: the model itself, or vLLM where it is installed."""
+
+from importlib.util import find_spec
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from tests.worker.engine.tiny import Recorder, tiny_policy, tiny_settings, tiny_tasks, vowel_share
+from worker.engine.generator import TransformersGenerator, make_generator
+from worker.engine.loop import run
+from worker.engine.vllm_generator import RANKS, as_tensors
+
+
+def test_the_model_itself_samples_unless_asked_otherwise():
+    policy = tiny_policy()
+    assert isinstance(make_generator(policy, settings=tiny_settings()), TransformersGenerator)
+
+
+@pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed")
+def test_without_vllm_a_run_that_asks_for_it_says_what_to_do_before_anything_is_computed():
+    settings, recorder = tiny_settings(generator="vllm"), Recorder()
+    policy = tiny_policy(settings)
+    with pytest.raises(ValueError, match=r"generator is vllm, but vLLM is not installed: pip install 'rlsd-workbench"):
+        run(
+            settings,
+            policy=policy,
+            tasks=tiny_tasks(4),
+            held_out=[],
+            reward=vowel_share,
+            observer=recorder,
+            resume=None,
+        )
+    assert not recorder.steps
+
+
+def output(ids, logps):
+    return SimpleNamespace(
+        token_ids=ids,
+        logprobs=[{token: SimpleNamespace(logprob=logp)} for token, logp in zip(ids, logps, strict=True)],
+    )
+
+
+def test_vllms_outputs_become_tokens_and_the_log_probabilities_they_were_drawn_at():
+    policy = tiny_policy()
+    end = policy.eos_ids[0]
+    ids, logps = as_tensors(
+        [output((7, 8, end), (-1.0, -0.5, -0.25)), output([9], [-2.0])], policy=policy, shape=(2, 6)
+    )
+    assert ids.tolist() == [[7, 8, end], [9, end, end]]
+    torch.testing.assert_close(logps, torch.tensor([[-1.0, -0.5, -0.25], [-2.0, 0.0, 0.0]]))
+    silent = SimpleNamespace(token_ids=[7], logprobs=None)
+    with pytest.raises(ValueError, match="1 tokens without a log-probability"):
+        as_tensors([silent], policy=policy, shape=(1, 6))
+
+
+def test_every_allowed_rank_of_an_adapter_finds_an_engine_that_takes_it():
+    assert all(next(rank for rank in RANKS if rank >= wanted) >= wanted for wanted in range(1, 513))

@@ -1,0 +1,114 @@
+"""One of several processes that are one run: runs scenarios of `test_world` and writes what it saw into a folder."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from tests.worker.engine.tiny import (
+    Recorder,
+    Verdict,
+    tiny_model,
+    tiny_settings,
+    tiny_tasks,
+    tiny_tokenizer,
+    vowel_share,
+)
+from tests.worker.engine.tiny_vision import image_tasks, tiny_processor, tiny_vision_model
+from worker.engine.loop import run
+from worker.engine.policy import LIVE_ADAPTER, build_policy
+from worker.engine.sharding import shard
+from worker.engine.world import World
+
+
+def settings_of(changes):
+    return replace(
+        tiny_settings(
+            method="grpo",
+            batch_size=4,
+            max_completion_tokens=30,
+            micro_batch_tokens=150,
+            token_share=1.0,
+            max_steps=3,
+            eval_interval=2,
+        ),
+        **changes,
+    )
+
+
+class Graded:
+    """A reward under which some rows' groups are dead; keeps the rows it was asked about."""
+
+    def __init__(self):
+        self.rows = []
+
+    def __call__(self, completions):
+        self.rows.append([done.task.row for done in completions])
+        verdicts = vowel_share(completions)
+        return [
+            Verdict(1.0) if done.task.row % 3 == 0 else verdict
+            for done, verdict in zip(completions, verdicts, strict=True)
+        ]
+
+
+class Breaks(Graded):
+    """Fails at its third call."""
+
+    def __call__(self, completions):
+        if len(self.rows) == 2:
+            raise ZeroDivisionError("the third call")
+        return super().__call__(completions)
+
+
+def policy_of(settings, *, images=False):
+    """The tiny policy, whose completions end at many places, in float64: AdamW blows up the last bits of float32."""
+    model = (tiny_vision_model() if images else tiny_model()).double()
+    model.generation_config.eos_token_id = list(range(100, 112))
+    processor = tiny_processor() if images else None
+    tokenizer = processor.tokenizer if images else tiny_tokenizer()
+    return build_policy(model, tokenizer=tokenizer, settings=settings, processor=processor)
+
+
+def scenario(world, *, settings, resume=None, stop_after=None, fault=None, images=False):
+    """A whole run, as plain data."""
+    chosen = settings_of(settings)
+    policy, tasks = policy_of(chosen, images=images), image_tasks if images else tiny_tasks
+    if chosen.sharding == "sharded" and world.size > 1:
+        policy, world = shard(policy, device=torch.device("cpu"), world=world)
+    recorder = Recorder(stop_after=stop_after)
+    reward = Breaks() if fault == world.rank else Graded()
+    ending = run(
+        chosen,
+        policy=policy,
+        tasks=tasks(9),
+        held_out=tasks(5, first_row=50),
+        reward=reward,
+        observer=recorder,
+        resume=resume,
+        world=world,
+    )
+    return {
+        "ending": str(ending),
+        "metrics": [report.metrics for report in recorder.steps],
+        "steps": [report.step for report in recorder.steps],
+        "rollouts": [rollout for report in recorder.steps for rollout in report.rollouts],
+        "evaluations": recorder.evaluations,
+        "checkpoints": {checkpoint.step: checkpoint.data for checkpoint in recorder.checkpoints},
+        "adapter": {name: value.detach().clone() for name, value in policy.adapter(LIVE_ADAPTER).items()},
+        "held": sum(p.to_local().numel() if hasattr(p, "to_local") else p.numel() for p in policy.model.parameters()),
+        "scored": reward.rows,
+    }
+
+
+if __name__ == "__main__":
+    folder, rank, size = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    dist.init_process_group("gloo", init_method=f"file://{folder / 'store'}", rank=rank, world_size=size)
+    for name, arguments in json.loads((folder / "scenarios.json").read_text()).items():
+        if "resume" in arguments:
+            arguments["resume"] = Path(arguments["resume"]).read_bytes()
+        found = scenario(World(rank, size), **arguments)
+        torch.save(found, folder / f"{name}.{rank}")
+    dist.destroy_process_group()

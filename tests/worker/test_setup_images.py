@@ -1,0 +1,34 @@
+"""From a file's rows with pictures to what the engine shows its model."""
+
+import json
+from pathlib import Path
+
+from backend.datasets.rows import read_rows
+from backend.jobs.spec import RlsdSettings
+from tests.worker.engine.tiny_vision import tiny_processor, tiny_vision_model
+from worker.engine.policy import build_policy
+from worker.engine.prompts import Reader, Room
+from worker.setup import engine_settings, tasks_of
+
+ROWS = Path(__file__).parents[2] / "examples" / "vision" / "train.jsonl"
+
+
+def test_a_rows_pictures_reach_the_model_and_not_the_verifier() -> None:
+    with ROWS.open("rb") as file:
+        rows = read_rows(file)
+    spec = RlsdSettings()
+    train, held_out = tasks_of(rows, spec=spec, seed=0, validation=None)
+    assert len(train) + len(held_out) == len(rows) == 200
+
+    processor = tiny_processor()
+    settings = engine_settings(spec, seed=0)
+    policy = build_policy(tiny_vision_model(), tokenizer=processor.tokenizer, settings=settings, processor=processor)
+    reader = Reader(policy.tokenizer, Room(500, 500), policy.vision)
+    contexts = [reader.prompt(task).student for task in train[:20]]
+    assert len({context.ids for context in contexts}) == 1, "the words are the same"
+    assert len({context.sight.pictures.digest for context in contexts if context.sight}) == 20
+
+    for task in train:
+        assert "base64,iVBOR" in json.dumps(task.messages)
+        assert len(json.dumps(task.item)) < 500
+        assert task.item["answer"] == task.answer

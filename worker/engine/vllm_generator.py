@@ -1,0 +1,128 @@
+"""Owns sampling with vLLM (the extra `[vllm]`): its engine holds the base model, the adapter is handed over in files.
+
+Before the first sampling after an optimizer step the live adapter is written to a temporary folder and loaded as a new
+`LoRARequest`. vLLM's numbers are not bit for bit those of the training forward; `rho` tells how far they are apart, as
+in `update.py`. Contexts with images are not supported.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from worker.engine.anatomy import causal_model
+from worker.engine.checkpoint import export_adapter
+from worker.engine.policy import LIVE_ADAPTER, Policy
+from worker.engine.prompts import Prompt
+from worker.engine.settings import Settings
+
+MEMORY_SHARE = 0.4
+"""Share of the GPU's memory that vLLM takes; the rest is for training."""
+RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+"""The largest ranks that vLLM can be set up for."""
+
+
+class VllmGenerator:
+    """An engine of vLLM beside the policy that is trained."""
+
+    def __init__(self, policy: Policy, *, settings: Settings) -> None:
+        """Start the engine. ValueError where vLLM is not installed or cannot serve these settings."""
+        try:
+            import vllm
+            from vllm.lora.request import LoRARequest
+        except ImportError as error:
+            raise ValueError(
+                "generator is vllm, but vLLM is not installed: pip install 'rlsd-workbench[vllm]', or choose "
+                "transformers"
+            ) from error
+        if policy.device.type != "cuda":
+            raise ValueError("generator is vllm, which needs a CUDA device: choose transformers")
+        if policy.vision is not None:
+            raise ValueError("generator is vllm, which is not supported for models that read images: use transformers")
+        rank = next((rank for rank in RANKS if rank >= settings.lora_r), None)
+        if rank is None:
+            raise ValueError(f"generator is vllm, which takes adapters up to rank {RANKS[-1]}, got {settings.lora_r}")
+        self.policy = policy
+        self._sampling_params: Any = vllm.SamplingParams
+        self._lora_request: Any = LoRARequest
+        self._name = str(causal_model(policy).name_or_path)
+        self._engine: Any = vllm.LLM(
+            model=self._name,
+            dtype=settings.dtype,
+            enable_lora=True,
+            max_loras=1,
+            max_lora_rank=rank,
+            max_model_len=min(policy.max_positions, settings.max_prompt_tokens + settings.max_completion_tokens),
+            gpu_memory_utilization=MEMORY_SHARE,
+            enable_prefix_caching=True,
+            generation_config="vllm",  # else the model's own top-p and top-k would change the distribution
+            logprobs_mode="processed_logprobs",  # else they would be those at temperature 1
+            trust_remote_code=policy.allows_remote_code,
+            seed=settings.seed % 2**31,
+        )
+        self._folder = tempfile.TemporaryDirectory(prefix="adapter-")
+        self._loaded: tuple[int, ...] | None = None
+        self._count = 0
+
+    def sample(
+        self, prompts: Sequence[Prompt], *, num_generations: int, uniforms_TB: Tensor, temperature: float
+    ) -> tuple[Tensor, Tensor]:
+        max_tokens, num_sequences = uniforms_TB.shape
+        firsts = uniforms_TB[0, ::num_generations].tolist()  # a number of its own for each prompt
+        params = [
+            self._sampling_params(
+                n=num_generations,
+                temperature=temperature,
+                top_p=1.0,
+                top_k=-1,
+                max_tokens=max_tokens,
+                stop_token_ids=list(self.policy.eos_ids),
+                logprobs=0,
+                seed=int(first * 2**31),
+                detokenize=False,
+            )
+            for first in firsts
+        ]
+        answers = self._engine.generate(
+            [{"prompt_token_ids": list(prompt.student.ids)} for prompt in prompts],
+            sampling_params=params,
+            lora_request=self._adapter(),
+            use_tqdm=False,
+        )
+        found = [output for answer in answers for output in answer.outputs]
+        return as_tensors(found, policy=self.policy, shape=(num_sequences, max_tokens))
+
+    def _adapter(self) -> Any:
+        """The live adapter as vLLM loads it; written anew when it has changed since the last time."""
+        versions = tuple(parameter._version for parameter in self.policy.adapter(LIVE_ADAPTER).values())
+        if versions != self._loaded:
+            self._count += 1
+            export_adapter(self.policy, self._path, base_model=self._name)
+            self._loaded = versions
+        return self._lora_request(f"step-{self._count}", self._count, str(self._path))
+
+    @property
+    def _path(self) -> Path:
+        return Path(self._folder.name) / str(self._count)
+
+
+def as_tensors(outputs: Sequence[Any], *, policy: Policy, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Ids and log-probabilities of vLLM's outputs, `[B, T]`, T cut to the longest; ends of sequence behind each.
+
+    ValueError where an output has no log-probability for each of its tokens.
+    """
+    ids_BT = torch.full(shape, policy.eos_ids[0])
+    logps_BT = torch.zeros(shape)
+    longest = 1
+    for row, output in enumerate(outputs):
+        ids = list(output.token_ids)
+        if output.logprobs is None or len(output.logprobs) != len(ids):
+            raise ValueError(f"vLLM answered {len(ids)} tokens without a log-probability for each")
+        longest = max(longest, len(ids))
+        ids_BT[row, : len(ids)] = torch.tensor(ids, dtype=torch.long)
+        said = [known[token].logprob for token, known in zip(ids, output.logprobs, strict=True)]
+        logps_BT[row, : len(ids)] = torch.tensor(said)
+    return ids_BT[:, :longest].to(policy.device), logps_BT[:, :longest].to(policy.device)
