@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: demo up test bench lint format lock clean
+.PHONY: demo up test bench bench-learning lint format lock clean
 
 demo: $(VENV)/installed
 	$(BIN)/rlsd demo $(ARGS)
@@ -17,6 +17,9 @@ test: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-learning: $(VENV)/installed-dev
+	$(BIN)/python -m benchmarks.learning $(ARGS)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

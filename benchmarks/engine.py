@@ -1,112 +1,127 @@
-"""What a step costs: RLSD over GRPO on the same prompts, and where the time goes. One thread, the starter model.
+"""What a step costs where 40 % of the groups are dead: RLSD over GRPO, and over a GRPO that skips nothing. One thread.
 
-Both methods take turns in blocks of steps on the same rows with the same seeds. The learning rate is so small that the
-policies stay equal, so both sample the same completions and the ratio compares equal work.
+The starter model, preset `steady`, 10 prompts a step, of which exactly 4 have equal scores. The methods take turns in
+blocks of steps on the same rows with the same seeds. The learning rate is so small that the policies stay equal, so
+all sample the same completions and the ratios compare equal work.
 """
 
-import json
+import os
+import re
 import statistics
+import subprocess
+import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
-from backend.datasets.rows import read_rows
 from backend.demo import STARTER
-from backend.jobs.spec import PRESETS, Preset, RlsdSettings
-from backend.settings import STARTER_MODEL
 from backend.verifiers.specs import parse_spec
 from benchmarks.figures import Figure, figure
-from worker.engine import loop
-from worker.engine.checkpoint import Checkpoint
-from worker.engine.policy import load_policy
-from worker.engine.report import EvaluationReport, StepReport
-from worker.engine.types import Reward, Task, Wish
+from benchmarks.runs import GroupReward, settings_of, starter_tasks, steps_of, total
 from worker.sandbox.policy import Limits
 from worker.sandbox.pool import Sandbox
-from worker.setup import engine_settings, sandboxed_reward, tasks_of
+from worker.setup import sandboxed_reward
 
-BLOCKS = 7
-STEPS = 6
-WARM_UP = 1
+BLOCKS = 9
+STEPS = 5
+PROMPTS = 10
+DEAD = 4
+TREMBLE = 1e-6
+"""Far too little to matter and enough for a group not to count as dead."""
 PHASES = ("rollout", "reward", "teacher", "update", "report")
-
-
-class StepTimes:
-    """An observer that keeps the metrics of each step."""
-
-    def __init__(self) -> None:
-        self.metrics: list[dict[str, float]] = []
-
-    def wish(self) -> Wish:
-        return Wish.CONTINUE
-
-    def step(self, report: StepReport) -> None:
-        self.metrics.append(report.metrics)
-
-    def evaluation(self, report: EvaluationReport) -> None: ...
-
-    def checkpoint(self, checkpoint: Checkpoint) -> None: ...
-
-    def event(self, *, level: str, code: str, message: str) -> None:
-        print(f"{level}: {message}")
+WAYS = {"grpo": ("grpo", 0.0), "rlsd": ("rlsd", 0.0), "plain_grpo": ("grpo", TREMBLE)}
+"""Method and tremble of dead groups."""
+MEMORY_RUNS = 3
 
 
 def run() -> list[Figure]:
     torch.set_num_threads(1)
-    with (STARTER / "train.jsonl").open("rb") as file:
-        rows = read_rows(file)
-    grader = {"type": "python", "name": "starter", "source": (STARTER / "verifier.py").read_text()}
-    tasks, _ = tasks_of(rows, spec=_spec("grpo"), seed=0, validation=rows)
+    tasks = starter_tasks()
     found: dict[str, list[list[dict[str, float]]]] = defaultdict(list)
-    with Sandbox(Limits()) as sandbox:
-        reward = sandboxed_reward(sandbox, parse_spec(grader))
-        for block in range(WARM_UP + BLOCKS):
-            for method in ("grpo", "rlsd"):
-                metrics = _block(method, tasks=tasks, reward=reward, seed=block)
-                if block >= WARM_UP:
-                    found[method].append(metrics)
-    return _figures(found["grpo"], found["rlsd"])
+    for block in range(BLOCKS):
+        # Turns are taken in changing order, so that none always comes after the same other.
+        names = list(WAYS)
+        for name in names[block % 3 :] + names[: block % 3]:
+            found[name].append(_block(name, tasks=tasks, seed=block))
+    return [*_figures(found), *_memory(), _reward_share(tasks)]
 
 
-def _spec(method: str) -> RlsdSettings:
-    job = json.loads((STARTER / "job.json").read_text())["method"]["reinforcement"]["x_rlsd"]
-    values = PRESETS[Preset.STEADY] | job | {"method": method, "learning_rate": 1e-12, "max_steps": STEPS}
-    return RlsdSettings.model_validate(values)
+def _block(name: str, *, tasks: list, seed: int) -> list[dict[str, float]]:  # type: ignore[type-arg]
+    method, tremble = WAYS[name]
+    settings = settings_of(method, seed=seed, batch_size=PROMPTS, max_steps=STEPS + 1)
+    reward = GroupReward(groups=PROMPTS, dead=DEAD, num_generations=settings.num_generations, tremble=tremble)
+    steps = steps_of(settings, tasks=tasks, reward=reward)
+    skipped = 0.0 if tremble else DEAD / PROMPTS
+    assert all(abs(step["skipped"] - skipped) < 1e-9 for step in steps), "the share of dead groups is to be exact"
+    return steps
 
 
-def _block(method: str, *, tasks: Sequence[Task], reward: Reward, seed: int) -> list[dict[str, float]]:
-    settings = engine_settings(_spec(method), seed=seed)
-    observer = StepTimes()
-    policy = load_policy(str(STARTER_MODEL), settings=settings)
-    loop.run(settings, policy=policy, tasks=tasks, held_out=[], reward=reward, observer=observer, resume=None)
-    return observer.metrics
+def _figures(found: dict[str, list[list[dict[str, float]]]]) -> list[Figure]:
+    def medians(name: str) -> list[float]:
+        return [statistics.median(step["wall_s"] for step in block) for block in found[name]]
 
+    def ratios(above: str, below: str) -> list[float]:
+        return [a / b for a, b in zip(medians(above), medians(below), strict=True)]
 
-def _figures(grpo: list[list[dict[str, float]]], rlsd: list[list[dict[str, float]]]) -> list[Figure]:
-    def block_medians(blocks: list[list[dict[str, float]]], name: str) -> list[float]:
-        return [statistics.median(step.get(name, 0.0) for step in block) for block in blocks]
-
-    def ratios(name: str) -> list[float]:
-        return [a / b for a, b in zip(block_medians(rlsd, name), block_medians(grpo, name), strict=True)]
-
-    def total(block: list[dict[str, float]], name: str) -> float:
-        return sum(step.get(name, 0.0) for step in block)
-
-    sequences = _spec("rlsd").batch_size * _spec("rlsd").num_generations
-    rates = [sequences * total(block, "completion_tokens_mean") / total(block, "rollout_s") for block in rlsd]
+    rates = [
+        total(block, "completion_tokens_mean") * _sequences() / total(block, "rollout_s") for block in found["rlsd"]
+    ]
     shares = [
         figure(
-            f"rlsd_{phase}_share",
-            [total(block, f"{phase}_s") / total(block, "step_s") for block in rlsd],
+            f"{name}_{phase}_share",
+            [total(block, f"{phase}_s") / total(block, "wall_s") for block in found[name]],
             unit="share of a step",
         )
+        for name in ("grpo", "rlsd")
         for phase in PHASES
     ]
     return [
-        figure("rlsd_over_grpo_step", ratios("step_s"), unit="ratio"),
-        figure("grpo_step_s", block_medians(grpo, "step_s"), unit="s"),
-        figure("rlsd_step_s", block_medians(rlsd, "step_s"), unit="s"),
+        figure("rlsd_over_grpo_step", ratios("rlsd", "grpo"), unit="ratio"),
+        figure("rlsd_over_plain_grpo_step", ratios("rlsd", "plain_grpo"), unit="ratio"),
+        *(figure(f"{name}_step_s", medians(name), unit="s") for name in WAYS),
         figure("rollout_tokens_per_s", rates, unit="tokens/s"),
         *shares,
     ]
+
+
+def _sequences() -> int:
+    return PROMPTS * settings_of("grpo", seed=0).num_generations
+
+
+def _reward_share(tasks: list) -> Figure:  # type: ignore[type-arg]
+    """The share of a step that waits for the starter's own verifier in the sandbox."""
+    grader = {"type": "python", "name": "starter", "source": (STARTER / "verifier.py").read_text()}
+    settings = settings_of("grpo", seed=0, max_steps=STEPS + 1)
+    with Sandbox(Limits()) as sandbox:
+        steps = steps_of(settings, tasks=tasks, reward=sandboxed_reward(sandbox, parse_spec(grader)))
+    return figure("sandbox_reward_share", [step["reward_s"] / step["wall_s"] for step in steps], unit="share of a step")
+
+
+def _memory() -> list[Figure]:
+    """Peak memory of whole runs, each in a process of its own, in turns."""
+    peaks: dict[str, list[float]] = defaultdict(list)
+    for _ in range(MEMORY_RUNS):
+        for name in ("grpo", "rlsd"):
+            command = [sys.executable, "-m", "benchmarks.engine", name]
+            answer = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ})
+            peaks[name].append(float(answer.stdout.split()[-1]))
+    return [
+        figure(
+            "rlsd_over_grpo_memory", [a / b for a, b in zip(peaks["rlsd"], peaks["grpo"], strict=True)], unit="ratio"
+        ),
+        figure("grpo_peak_memory_mb", peaks["grpo"], unit="MB"),
+    ]
+
+
+def _peak_mb() -> float:
+    """Most memory this process has had resident. Unlike `getrusage` it knows nothing of the process before `exec`."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found
+    return int(found[1]) / 1024
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    _block(sys.argv[1], tasks=starter_tasks(), seed=0)
+    print(_peak_mb())

@@ -1,0 +1,93 @@
+"""What is compared: methods with their settings and hints. Everything else is the task's budget, equal for all."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from backend.jobs.spec import PRESETS, Preset, RlsdSettings
+from benchmarks.learning.task import LearningTask
+
+STEADY = PRESETS[Preset.STEADY]
+WIDE = {"lambda": 1.0, "lambda_decay_steps": 0, "eps_w": (0.8, 4.0)}
+"""`steady` without normalising and without the first-error mask."""
+ROW_HINTS = ("answer", "solution")
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """A way to give credit, and what its teacher is shown."""
+
+    name: str
+    """The method, and what sets it apart from the same method elsewhere."""
+    hint: str
+    """"none", "answer", "solution", "sibling", or the placebo of one of them."""
+    values: Mapping[str, Any] = field(hash=False)
+    """Of `RlsdSettings`; the method included."""
+    extra: bool = False
+    """Run only when it is asked for by name: belongs to RLSD.md section 6, not to the comparison."""
+
+    @property
+    def key(self) -> str:
+        """How it is called on the command line."""
+        return self.name if self.hint == "none" else f"{self.name}/{self.hint}"
+
+
+def _hinted(name: str, values: Mapping[str, Any], *, extra: bool = False) -> list[Configuration]:
+    return [Configuration(name, hint, {**values, "hint": hint}, extra) for hint in ROW_HINTS]
+
+
+BASELINE = Configuration("grpo", "none", {"method": "grpo"})
+CONFIGURATIONS = (
+    BASELINE,
+    *_hinted("rlsd paper", {"method": "rlsd", **PRESETS[Preset.PAPER]}),
+    *_hinted("rlsd steady", {"method": "rlsd", **STEADY}),
+    *(
+        Configuration(
+            "rlsd steady", f"placebo {hint}", {"method": "rlsd", **STEADY, "hint": "placebo", "placebo_of": hint}
+        )
+        for hint in ROW_HINTS
+    ),
+    *_hinted("opsd", {"method": "opsd"}),
+    *_hinted("grpo_opsd", {"method": "grpo_opsd"}),
+    Configuration("sdpo", "sibling", {"method": "sdpo", "hint": "sibling"}),
+    *_hinted("rlsd_template", {"method": "rlsd_template", **STEADY}),
+    *_hinted("cepo", {"method": "cepo", **STEADY}),
+    *_hinted("rlcsd", {"method": "rlcsd", "lambda": 0.5, "lambda_decay_steps": 0, "contrast_samples": 4}),
+    Configuration("rlsd narrow", "solution", {"method": "rlsd", **WIDE, "eps_w": (0.2, 0.2), "hint": "solution"}, True),
+    *_hinted("rlsd wide", {"method": "rlsd", **WIDE}, extra=True),
+    Configuration(
+        "rlsd wide", "placebo solution", {"method": "rlsd", **WIDE, "hint": "placebo", "placebo_of": "solution"}, True
+    ),
+    Configuration(
+        "rlsd normalised", "solution", {"method": "rlsd", **WIDE, "normalise": True, "hint": "solution"}, True
+    ),
+    Configuration("cepo wide", "solution", {"method": "cepo", **WIDE, "hint": "solution"}, True),
+    *_hinted("opsd masked", {"method": "opsd", "first_error": True}, extra=True),
+    *_hinted("grpo_opsd masked", {"method": "grpo_opsd", "first_error": True}, extra=True),
+)
+"""Those that weigh tokens by other evidence (`rlsd_template`, `cepo`) have the weights' options of `steady`, so that
+only the evidence differs; `rlcsd` has its authors' numbers; those that distil have the engine's defaults."""
+
+
+def settings_of(configuration: Configuration, *, task: LearningTask, learning_rate: float) -> RlsdSettings:
+    """A job's settings with the task's budget. Nothing is measured that only diagnostics need."""
+    budget = task.budget
+    return RlsdSettings.model_validate(
+        {
+            **configuration.values,
+            "learning_rate": learning_rate,
+            "lora": {"r": budget.lora_r, "alpha": 2 * budget.lora_r},
+            "max_steps": budget.steps,
+            "batch_size": budget.batch_size,
+            "num_generations": budget.num_generations,
+            "max_prompt_tokens": budget.max_prompt_tokens,
+            "max_completion_tokens": budget.max_completion_tokens,
+            "eval_interval": budget.eval_interval,
+            "eval_samples": budget.eval_samples,
+            "checkpoint_interval": budget.steps,
+            "token_share": 0.0,
+            "diagnostic_interval": 0,
+            "max_dead_steps": 0,
+            "device": "cpu",
+        }
+    )

@@ -1,0 +1,37 @@
+"""Carries out missing runs, several at a time, and records each as soon as it is finished."""
+
+import multiprocessing
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+from benchmarks.learning.configurations import CONFIGURATIONS
+from benchmarks.learning.runs import Run, RunKey, append_run, carry_out, missing, read_runs
+from benchmarks.learning.tasks import task_named
+
+
+def run_missing(wanted: Sequence[RunKey], *, path: Path, jobs: int, report: Callable[[str], None]) -> int:
+    """Make the runs that the file does not have. Returns how many failed; they are tried again the next time."""
+    todo = missing(wanted, done=read_runs(path))
+    report(f"{len(todo)} of {len(wanted)} runs to do")
+    failed = 0
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=jobs, mp_context=context) as pool:
+        futures = {pool.submit(run_key, key): key for key in todo}
+        for count, future in enumerate(as_completed(futures), start=1):
+            key = futures[future]
+            name = f"[{count}/{len(todo)}] {key.task} {key.method} {key.hint} {key.learning_rate:g} seed {key.seed}"
+            if (error := future.exception()) is not None:
+                failed += 1
+                report(f"{name}: {type(error).__name__}: {error}")
+                continue
+            run = future.result()
+            append_run(path, run)
+            report(f"{name}: {run.evaluations[0][1]:.3f} -> {run.final:.3f}, {run.seconds:.0f} s")
+    return failed
+
+
+def run_key(key: RunKey) -> Run:
+    """The run behind a key, in whatever process this is."""
+    (configuration,) = (c for c in CONFIGURATIONS if (c.name, c.hint) == (key.method, key.hint))
+    return carry_out(task_named(key.task), configuration, learning_rate=key.learning_rate, seed=key.seed)

@@ -1,0 +1,108 @@
+"""What the engine's benchmarks share: short runs on the starter's rows, timed from outside, with rewards that decide
+which groups of a step have a signal.
+"""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from backend.datasets.rows import read_rows
+from backend.demo import STARTER
+from backend.jobs.spec import PRESETS, Preset, RlsdSettings
+from backend.settings import STARTER_MODEL
+from worker.engine import loop
+from worker.engine.checkpoint import Checkpoint
+from worker.engine.policy import Policy, load_policy
+from worker.engine.report import EvaluationReport, StepReport
+from worker.engine.settings import Settings
+from worker.engine.types import Completion, Reward, Task, Wish
+from worker.setup import engine_settings, tasks_of
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A score record."""
+
+    score: float | None
+    status: str = "ok"
+    reason: str | None = None
+
+
+class GroupReward:
+    """In each step the first groups, `dead` of them, score all the same, and every other group half right half wrong.
+
+    `tremble` sets the scores of dead groups apart by that much, so that a trainer must run them: this is what a trainer
+    does that skips nothing. Group means are taken away, so nothing is learnt from it that matters.
+    """
+
+    def __init__(self, *, groups: int, dead: int, num_generations: int, tremble: float = 0.0) -> None:
+        self.groups, self.dead, self.num_generations, self.tremble = groups, dead, num_generations, tremble
+        self.seen = 0
+
+    def __call__(self, completions: Sequence[Completion]) -> list[Verdict]:
+        return [Verdict(self._next()) for _ in completions]
+
+    def _next(self) -> float:
+        group, sample = divmod(self.seen, self.num_generations)
+        self.seen += 1
+        if group % self.groups < self.dead:
+            return 1.0 + self.tremble * sample
+        return float(sample % 2)
+
+
+class StepTimes:
+    """An observer that keeps the metrics of each step, and the time between the ends of two steps as `wall_s`."""
+
+    def __init__(self) -> None:
+        self.metrics: list[dict[str, float]] = []
+        self.last = time.perf_counter()
+
+    def wish(self) -> Wish:
+        return Wish.CONTINUE
+
+    def step(self, report: StepReport) -> None:
+        now = time.perf_counter()
+        self.metrics.append(report.metrics | {"wall_s": now - self.last})
+        self.last = time.perf_counter()
+
+    def evaluation(self, report: EvaluationReport) -> None: ...
+
+    def checkpoint(self, checkpoint: Checkpoint) -> None: ...
+
+    def event(self, *, level: str, code: str, message: str) -> None:
+        print(f"{level}: {message}")
+
+
+def settings_of(method: str, *, seed: int, **changes: object) -> Settings:
+    """The starter's job with preset `steady`; the learning rate is so small that the policy stays what it is."""
+    job = json.loads((STARTER / "job.json").read_text())["method"]["reinforcement"]["x_rlsd"]
+    values = PRESETS[Preset.STEADY] | job | {"method": method, "learning_rate": 1e-12}
+    return replace(engine_settings(RlsdSettings.model_validate(values), seed=seed), **changes)  # type: ignore[arg-type]
+
+
+def starter_tasks() -> list[Task]:
+    with (STARTER / "train.jsonl").open("rb") as file:
+        rows = read_rows(file)
+    spec = RlsdSettings.model_validate({})
+    return tasks_of(rows, spec=spec, seed=0, validation=rows)[0]
+
+
+def steps_of(
+    settings: Settings,
+    *,
+    tasks: Sequence[Task],
+    reward: Reward,
+    model: str = str(STARTER_MODEL),
+    policy: Policy | None = None,
+) -> list[dict[str, float]]:
+    """The metrics of a run's steps; the first, which also warms up, is left out."""
+    observer = StepTimes()
+    policy = policy or load_policy(model, settings=settings)
+    loop.run(settings, policy=policy, tasks=tasks, held_out=[], reward=reward, observer=observer, resume=None)
+    return observer.metrics[1:]
+
+
+def total(steps: Sequence[dict[str, float]], name: str) -> float:
+    """A number's sum over steps."""
+    return sum(step.get(name, 0.0) for step in steps)
