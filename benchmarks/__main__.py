@@ -6,11 +6,17 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import engine, sandbox, service
+from benchmarks import engine, sandbox, service, shapes, trl
 from benchmarks.figures import Figure, table
 
 RESULTS = Path(__file__).parent / "results.json"
-GROUPS = {"sandbox": sandbox.run, "engine": engine.run, "service": service.run}
+GROUPS = {
+    "sandbox": sandbox.run,
+    "engine": engine.run,
+    "shapes": shapes.run,
+    "trl": trl.run,
+    "service": service.run,
+}
 
 
 def main(wanted: list[str]) -> None:

@@ -43,6 +43,8 @@ def convert(gguf: Path, folder: Path) -> None:
     read = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
     # Rebuilt from its configuration: a model that was read from GGUF counts as quantized and refuses to be saved.
     config = read.config
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config  # the weights are plain numbers from here on
     config.eos_token_id = tokenizer.convert_tokens_to_ids(END_OF_TURN)
     model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
     model.load_state_dict(read.state_dict())

@@ -118,7 +118,7 @@ ADAPTER = (
 PRESETS = {
     "paper": (
         "As published",
-        "The teacher shifts each token's credit by at most 20 % and fades out over 50 steps. Needs answers only.",
+        "The teacher shifts each token's credit by at most 10 % and fades out over 50 steps. Needs answers only.",
     ),
     "steady": (
         "Steady",

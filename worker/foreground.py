@@ -148,7 +148,6 @@ def train(
     observer = FolderObserver(output, max_steps=spec.max_steps)
     with joined_world(processes=spec.devices, device=spec.device) as world:
         policy, world = load_shared(request.model, settings=settings, world=world)
-        checkpoint = world.as_leader(observer.resumed() if resume and world.leads else None)
         with Sandbox(Limits()) as sandbox:
             box = sandbox.identity()
             ending = loop.run(
@@ -158,7 +157,7 @@ def train(
                 held_out=held_out,
                 reward=sandboxed_reward(sandbox, grader),
                 observer=observer,
-                resume=checkpoint,
+                resume=world.as_leader(observer.resumed() if resume and world.leads else None),
                 world=world,
             )
     if not world.leads:

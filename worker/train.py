@@ -99,7 +99,6 @@ def train(lease: Lease, *, stop: StopSignal) -> None:
     use_threads(processes=spec.devices)
     with joined_world(processes=spec.devices, device=spec.device) as world:
         policy, world = load_shared(job.model, settings=settings, world=world)
-        checkpoint = world.as_leader(_begin(lease) if world.leads else None)
         with Sandbox(Limits()) as sandbox:
             ending = loop.run(
                 settings,
@@ -108,7 +107,7 @@ def train(lease: Lease, *, stop: StopSignal) -> None:
                 held_out=held_out,
                 reward=sandboxed_reward(sandbox, verifier),
                 observer=DatabaseObserver(lease, stopping=lambda: stop.received),
-                resume=checkpoint,
+                resume=world.as_leader(_begin(lease) if world.leads else None),  # held here by nobody: it is large
                 world=world,
             )
             box = sandbox.identity()

@@ -88,14 +88,13 @@ def _require_sense(settings: RlsdSettings) -> None:
             f"multiple of {settings.devices}.",
             param=f"{X_RLSD}.batch_size",
         )
-    if settings.batch_size % settings.devices:
-        raise AppError(
-            f"batch_size {settings.batch_size} cannot be shared out evenly among {settings.devices} devices: make it a "
-            f"multiple of {settings.devices}.",
-            param=f"{X_RLSD}.batch_size",
-        )
     if settings.sharding == "sharded" and settings.devices == 1:
         raise AppError("sharding 'sharded' needs devices of 2 or more.", param=f"{X_RLSD}.sharding")
+    if settings.generator == "vllm" and settings.devices > 1:
+        raise AppError(
+            "generator 'vllm' samples on one device only: set devices to 1, or generator to 'transformers'.",
+            param=f"{X_RLSD}.generator",
+        )
 
 
 def _from_hyperparameters(hyper: Hyperparameters, values: dict[str, Any], *, row_count: int) -> dict[str, Any]:

@@ -10,8 +10,8 @@ def group_advantages(rewards_B: Tensor, *, num_generations: int, scale: bool) ->
     """`(R - mean) / (std + 1e-6)` within each group of `num_generations`, `[B]` float32; NaN marks a missing reward.
 
     The deviation is the unbiased one; without `scale` it does not divide (Dr. GRPO, arXiv 2503.20783). A group whose
-    rewards are all equal, compared by `max - min`, gives exactly 0. A
-    completion without a reward leaves mean and deviation and gets 0.
+    rewards are all equal, compared by `max - min`, gives exactly 0. A completion
+    without a reward leaves mean and deviation and gets 0.
     """
     rewards_PG = rewards_B.double().view(-1, num_generations)
     scored_PG = ~rewards_PG.isnan()

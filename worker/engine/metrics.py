@@ -1,8 +1,7 @@
 """Owns the numbers of a step (RLSD.md section 4) and the rows of its rollouts, made from what the step computed.
 
 Names end in their unit where they have one (`_s`, `_tokens`, `_bytes`); shares lie in [0, 1]. `positive` and `negative`
-speak of the sign of the sequence's advantage. Numbers about credit are counted only in
-sequences that had a signal.
+speak of the sign of the sequence's advantage. Numbers about credit are counted only in sequences that had a signal.
 """
 
 import math
@@ -177,7 +176,8 @@ def _token_report(facts: StepFacts, *, policy: Policy, sequence: int) -> TokenRe
     ids: list[int] = rollouts.completion_ids_BT[row, :length].tolist()
     trained = not bool(facts.update.logps_BT[row].isnan().any())
     student_T = facts.update.logps_BT[row] if trained else rollouts.sampling_logps_BT[row]
-    teacher_T = None if facts.signals.teacher_logps_BT is None or not trained else facts.signals.teacher_logps_BT[row]
+    heard = trained and bool(facts.signals.heard_B[row])  # what nobody was told of is NaN, which JSON has no word for
+    teacher_T = facts.signals.teacher_logps_BT[row] if heard and facts.signals.teacher_logps_BT is not None else None
     return TokenReport(
         ids=ids,
         text=policy.tokenizer.batch_decode([[token] for token in ids]),

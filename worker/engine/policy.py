@@ -199,15 +199,14 @@ def load_external_teacher(settings: Settings, *, student: Policy) -> Policy:
             settings.teacher_model, dtype=settings.teacher_dtype, allow_remote_code=student.allows_remote_code
         )
     except Fault as fault:
-        named = f"the teacher_model {settings.teacher_model} could not be loaded: {fault}"
+        named = f"the teacher_model could not be loaded: {fault}"  # people know its name, not the server's folder
         raise Fault(fault.code, named, param="teacher_model") from fault
     if tokenizer.get_vocab() != student.tokenizer.get_vocab():
         raise ValueError(
-            f"the tokenizer of teacher_model {settings.teacher_model} is not the student's: choose a larger model of "
-            "the same family"
+            "the tokenizer of teacher_model is not the student's: choose a larger model of the same family"
         )
     if student.vision is not None and (processor is None or not student.vision.prepares_like(processor)):
-        raise ValueError(f"the teacher_model {settings.teacher_model} does not read images as the student does")
+        raise ValueError("the teacher_model does not read images as the student does")
     with memory_named("loading"):
         base = base.to(_device(settings.teacher_device)).eval().requires_grad_(False)
         attend_fast(base)

@@ -28,7 +28,7 @@ class TokenReport:
     logp_student: list[float]
     """`log P_S`; for a rollout that was skipped the log-probability at sampling."""
     logp_teacher: list[float] | None
-    """`log P_T`; None where the teacher was not asked."""
+    """`log P_T`; None where the teacher was not asked or had no word."""
     weight: list[float]
     """`w^_t`."""
     advantage: list[float]

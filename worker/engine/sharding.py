@@ -16,6 +16,7 @@ import torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
+from worker.engine.anatomy import anatomy
 from worker.engine.policy import Policy
 from worker.engine.world import World, meet
 
@@ -90,9 +91,16 @@ def _agree(wanted: Pass) -> Pass:
 def shard(policy: Policy, *, device: torch.device, world: World) -> tuple[Policy, World]:
     """Share the base weights out; the policy on its device, and the world whose meetings wait for every pass.
 
-    The policy comes whole, on the CPU, and equal in every process. ValueError for a model without decoder layers.
+    The policy comes whole, on the CPU, and equal in every process. ValueError for a model without decoder layers, or
+    whose head is more than a projection: its logits are asked of the whole model (`anatomy.py`), which the others would
+    take for a pass and wait in.
     """
     decoder = _decoder(policy)
+    if not anatomy(policy).plain_head:
+        raise ValueError(
+            f"sharding 'sharded' is not known for {type(policy.model.get_base_model()).__name__}, which caps or scales "
+            "its logits: use 'replicated'"
+        )
     layers = list(decoder.layers)
     sharded = {id(weight) for layer in layers for name, weight in layer.named_parameters() if ".lora_" not in name}
     whole = {weight for weight in policy.model.parameters() if id(weight) not in sharded}

@@ -15,15 +15,16 @@ class Vigil:
     """What the steps so far have in common. It starts afresh whenever a run is resumed."""
 
     settings: Settings
-    dead: list[StepReport] = field(default_factory=list)
-    """The latest steps running in which no completion had any signal."""
+    dead: list[dict[str, float]] = field(default_factory=list)
+    """Metrics of the latest steps running in which no completion had any signal."""
     told_of_empty: bool = False
 
     def look(self, report: StepReport, *, observer: Observer) -> None:
         """NoSignal after `max_dead_steps` steps running without any signal, unless the run is at its end anyway."""
         self._look_for_empty(report, observer=observer)
-        self.dead = [*self.dead, report] if report.metrics["skipped"] == 1 else []
-        if len(self.dead) == self.settings.max_dead_steps > 0 and report.step < self.settings.max_steps:
+        limit = self.settings.max_dead_steps
+        self.dead = [*self.dead, report.metrics] if limit > 0 and report.metrics["skipped"] == 1 else []
+        if len(self.dead) == limit > 0 and report.step < self.settings.max_steps:
             raise NoSignal(self._in_words())
 
     def _look_for_empty(self, report: StepReport, *, observer: Observer) -> None:
@@ -38,7 +39,7 @@ class Vigil:
 
     def _in_words(self) -> str:
         def share(name: str) -> float:
-            return sum(report.metrics[name] for report in self.dead) / len(self.dead)
+            return sum(metrics[name] for metrics in self.dead) / len(self.dead)
 
         return (
             f"In {len(self.dead)} steps running no completion had any signal: all of a question's scored the same "

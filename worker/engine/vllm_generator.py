@@ -2,9 +2,12 @@
 
 Before the first sampling after an optimizer step the live adapter is written to a temporary folder and loaded as a new
 `LoRARequest`. vLLM's numbers are not bit for bit those of the training forward; `rho` tells how far they are apart, as
-in `update.py`. Contexts with images are not supported.
+in `update.py`. Contexts with images are not supported, nor are several processes.
+
+Written from vLLM's documentation. It has not been run: tests cover what is here without vLLM, and nothing else.
 """
 
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,9 +66,7 @@ class VllmGenerator:
             trust_remote_code=policy.allows_remote_code,
             seed=settings.seed % 2**31,
         )
-        self._folder = tempfile.TemporaryDirectory(prefix="adapter-")
-        self._loaded: tuple[int, ...] | None = None
-        self._count = 0
+        self._files = AdapterFiles(policy, base_model=self._name)
 
     def sample(
         self, prompts: Sequence[Prompt], *, num_generations: int, uniforms_TB: Tensor, temperature: float
@@ -96,17 +97,35 @@ class VllmGenerator:
         return as_tensors(found, policy=self.policy, shape=(num_sequences, max_tokens))
 
     def _adapter(self) -> Any:
-        """The live adapter as vLLM loads it; written anew when it has changed since the last time."""
-        versions = tuple(parameter._version for parameter in self.policy.adapter(LIVE_ADAPTER).values())
-        if versions != self._loaded:
-            self._count += 1
-            export_adapter(self.policy, self._path, base_model=self._name)
-            self._loaded = versions
-        return self._lora_request(f"step-{self._count}", self._count, str(self._path))
+        """The live adapter as vLLM loads it."""
+        number, folder = self._files.newest()
+        return self._lora_request(f"adapter-{number}", number, str(folder))
+
+
+class AdapterFiles:
+    """The live adapter as files, in a folder with a number of its own for each state; only the newest is kept."""
+
+    def __init__(self, policy: Policy, *, base_model: str) -> None:
+        self.policy, self.base_model = policy, base_model
+        self._place = tempfile.TemporaryDirectory(prefix="adapter-")
+        self._written: list[Tensor] = []
+        self._number = 0
+
+    def newest(self) -> tuple[int, Path]:
+        """Number and folder of the adapter as it is now; the same as the last time where it has not changed."""
+        # Compared by value: a fused optimizer changes parameters without counting up their versions.
+        present = [parameter.detach() for parameter in self.policy.adapter(LIVE_ADAPTER).values()]
+        known = bool(self._written) and all(map(torch.equal, present, self._written))
+        if not known:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._number += 1
+            export_adapter(self.policy, self._folder, base_model=self.base_model)
+            self._written = [values.clone() for values in present]
+        return self._number, self._folder
 
     @property
-    def _path(self) -> Path:
-        return Path(self._folder.name) / str(self._count)
+    def _folder(self) -> Path:
+        return Path(self._place.name) / str(self._number)
 
 
 def as_tensors(outputs: Sequence[Any], *, policy: Policy, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:

@@ -124,6 +124,8 @@ def meet(collective: Callable[[], object]) -> None:
     """A collective of torch's. ProcessLost when another process has gone away meanwhile."""
     try:
         collective()
+    except torch.OutOfMemoryError:  # a RuntimeError too, and this process' own
+        raise
     except (RuntimeError, ConnectionError) as error:
         raise ProcessLost("another process of the run has ended") from error
 

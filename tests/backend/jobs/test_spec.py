@@ -106,6 +106,7 @@ def test_the_engine_takes_every_setting_and_misses_none() -> None:
         ({"method": "opsd", "resample_rounds": 2}, "resample_rounds"),
         ({"sharding": "sharded"}, "sharding"),
         ({"devices": 3, "batch_size": 8}, "batch_size"),
+        ({"devices": 2, "generator": "vllm"}, "generator"),
         ({"placebo_of": "sibling"}, "placebo_of"),
         ({"method": "ppo"}, "method"),
         ({"teacher_device": "cuda:x"}, "teacher_device"),

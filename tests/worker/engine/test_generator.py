@@ -5,11 +5,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tests.worker.engine.tiny import Recorder, tiny_policy, tiny_settings, tiny_tasks, vowel_share
 from worker.engine.generator import TransformersGenerator, make_generator
 from worker.engine.loop import run
-from worker.engine.vllm_generator import RANKS, as_tensors
+from worker.engine.policy import LIVE_ADAPTER
+from worker.engine.update import make_optimizer
+from worker.engine.vllm_generator import RANKS, AdapterFiles, as_tensors
 
 
 def test_the_model_itself_samples_unless_asked_otherwise():
@@ -52,6 +55,21 @@ def test_vllms_outputs_become_tokens_and_the_log_probabilities_they_were_drawn_a
     silent = SimpleNamespace(token_ids=[7], logprobs=None)
     with pytest.raises(ValueError, match="1 tokens without a log-probability"):
         as_tensors([silent], policy=policy, shape=(1, 6))
+
+
+def test_vllm_is_handed_the_adapter_anew_after_an_optimizer_step_and_only_then():
+    policy = tiny_policy()
+    files, optimizer = AdapterFiles(policy, base_model="tiny"), make_optimizer(policy, settings=tiny_settings())
+    number, folder = files.newest()
+    assert files.newest() == (number, folder)
+    for parameter in policy.adapter(LIVE_ADAPTER).values():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    newer, place = files.newest()
+    assert newer > number
+    assert not folder.exists()
+    for name, values in load_file(place / "adapter_model.safetensors").items():
+        assert torch.equal(values, policy.adapter(LIVE_ADAPTER)[name])
 
 
 def test_every_allowed_rank_of_an_adapter_finds_an_engine_that_takes_it():

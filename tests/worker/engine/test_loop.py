@@ -1,6 +1,8 @@
 """Whole runs: what is reported, how they end, and that a resumed run is the same run."""
 
+import dataclasses
 import gc
+import json
 from dataclasses import replace
 
 import pytest
@@ -86,6 +88,15 @@ def test_a_step_reports_its_rollouts_and_the_numbers_of_a_share_of_their_tokens(
         mixed = rollout.advantage * (0.5 + 0.5 * weights)
         torch.testing.assert_close(torch.tensor(tokens.advantage), mixed)
         assert len(tokens.ids) == len(tokens.text)
+
+
+def test_where_the_teacher_had_no_word_its_numbers_are_left_out_so_that_every_report_can_be_stored():
+    settings = tiny_settings(method="cepo", max_steps=2, token_share=1.0, success_above=0.3)
+    _, recorder, _ = train(settings)
+    reports = [rollout.tokens for step in recorder.steps for rollout in step.rollouts]
+    assert any(tokens.logp_teacher is None for tokens in reports)
+    assert any(tokens.logp_teacher is not None for tokens in reports)
+    json.dumps([dataclasses.asdict(tokens) for tokens in reports], allow_nan=False)
 
 
 def test_the_metrics_of_a_step_are_those_of_the_specification():

@@ -232,7 +232,7 @@ def test_a_lost_signal_fails_loudly(method):
     lost = evidence.teacher_logps_BT.clone()
     lost[0, 0] = NAN
     values = {name: getattr(evidence, name) for name in Evidence.__dataclass_fields__}
-    with pytest.raises(ValueError, match="not a number"):
+    with pytest.raises(ValueError, match="not a finite number"):
         assign_credit(method, Evidence(**(values | {"teacher_logps_BT": lost})), options_of())
     with pytest.raises(ValueError, match="needs log-probabilities of its teacher"):
         assign_credit(method, Evidence(**(values | {"teacher_logps_BT": None})), options_of())

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import GraniteConfig, GraniteForCausalLM
 
-from tests.worker.engine.tiny import Recorder, tiny_tasks, vowel_share
+from tests.worker.engine.tiny import Recorder, tiny_model, tiny_tasks, tiny_tokenizer, vowel_share
 from tests.worker.engine.world_run import policy_of, scenario, settings_of
 from worker.engine.loop import run
+from worker.engine.policy import build_policy
+from worker.engine.sharding import shard
 from worker.engine.world import World
 
 ROOT = Path(__file__).parents[3]
@@ -165,6 +168,14 @@ def test_a_fault_in_one_process_ends_both(tmp_path):
     assert [process.wait(120) for process in started] == [1, 1]
     assert "ZeroDivisionError: the third call" in (tmp_path / "errors.1").read_text()
     assert "ProcessLost" in (tmp_path / "errors.0").read_text()
+
+
+def test_a_model_that_scales_its_logits_is_not_sliced():
+    settings, shape = settings_of({"sharding": "sharded"}), tiny_model().config.to_dict()
+    scaled = GraniteForCausalLM(GraniteConfig(**(shape | {"model_type": "granite", "logits_scaling": 3.0})))
+    policy = build_policy(scaled, tokenizer=tiny_tokenizer(), settings=settings)
+    with pytest.raises(ValueError, match=r"GraniteForCausalLM, which caps or scales its logits"):
+        shard(policy, device=torch.device("cpu"), world=World(0, 2))
 
 
 def test_a_batch_that_cannot_be_shared_out_evenly_is_refused_naming_both_numbers():

@@ -7,6 +7,7 @@ from enum import StrEnum
 import torch
 from torch import Tensor
 
+from worker.engine.faults import not_finite
 from worker.engine.types import Hint
 
 FIRM_REJECTION = -1.6
@@ -116,13 +117,13 @@ def sequence_credit(evidence: Evidence) -> Credit:
 
 
 def log_ratio(above_BT: Tensor | None, below_BT: Tensor | None, evidence: Evidence) -> Tensor:
-    """`above - below` where the teacher is heard, else 0, `[B, T]`. ValueError where a log-probability is missing."""
+    """`above - below` where the teacher is heard, else 0, `[B, T]`. ValueError where one is missing or NaN."""
     if above_BT is None or below_BT is None:
         raise ValueError("the method needs log-probabilities of its teacher, and there are none")
     heard_BT = evidence.mask_BT & evidence.heard_BT & evidence.heard_B[:, None]
     deltas_BT = (above_BT - below_BT).where(heard_BT, 0.0)
     if bool(deltas_BT.isnan().any()):
-        raise ValueError("a log-probability of a sampled token is not a number")
+        raise not_finite("a log-probability of a sampled token")
     return deltas_BT
 
 
