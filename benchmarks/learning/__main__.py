@@ -12,7 +12,7 @@ from benchmarks.learning.configurations import BASELINE, CONFIGURATIONS, Configu
 from benchmarks.learning.models import ensure_model
 from benchmarks.learning.pool import run_missing
 from benchmarks.learning.report import results
-from benchmarks.learning.runs import RunKey, read_runs
+from benchmarks.learning.runs import RunKey, at_budget, read_runs
 from benchmarks.learning.task import LearningTask
 from benchmarks.learning.tasks import COMPARISON, TASKS, task_named
 
@@ -41,7 +41,7 @@ def main() -> None:
     failed = 0
     for task in tasks:
         for wanted in _stages(task, arguments):
-            failed += run_missing(wanted, path=arguments.runs, jobs=arguments.jobs, report=say)
+            failed += run_missing(wanted, task=task, path=arguments.runs, jobs=arguments.jobs, report=say)
     sys.exit(1 if failed else 0)
 
 
@@ -77,7 +77,9 @@ def _stages(task: LearningTask, arguments: argparse.Namespace) -> Iterator[list[
         return
     rate = arguments.rate
     if rate is None:
-        rate = best_learning_rate(read_runs(arguments.runs), task=task.name, rates=task.learning_rates)
+        rate = best_learning_rate(
+            at_budget(read_runs(arguments.runs), task=task), task=task.name, rates=task.learning_rates
+        )
     if rate is None:
         sys.exit(f"GRPO's best learning rate for {task.name} is not known: run grpo first, or give --rate.")
     yield _keys(task, others, rates=[rate], seeds=arguments.seeds)

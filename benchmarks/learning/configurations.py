@@ -10,6 +10,8 @@ from benchmarks.learning.task import LearningTask
 STEADY = PRESETS[Preset.STEADY]
 WIDE = {"lambda": 1.0, "lambda_decay_steps": 0, "eps_w": (0.8, 4.0)}
 """`steady` without normalising and without the first-error mask."""
+RLCSD = {"method": "rlcsd", "lambda": 0.5, "lambda_decay_steps": 0, "contrast_samples": 4}
+"""Its authors' numbers."""
 ROW_HINTS = ("answer", "solution")
 
 
@@ -52,7 +54,8 @@ CONFIGURATIONS = (
     Configuration("sdpo", "sibling", {"method": "sdpo", "hint": "sibling"}),
     *_hinted("rlsd_template", {"method": "rlsd_template", **STEADY}),
     *_hinted("cepo", {"method": "cepo", **STEADY}),
-    *_hinted("rlcsd", {"method": "rlcsd", "lambda": 0.5, "lambda_decay_steps": 0, "contrast_samples": 4}),
+    *_hinted("rlcsd", RLCSD),
+    Configuration("rlcsd", "sibling", {**RLCSD, "hint": "sibling"}),
     Configuration("rlsd narrow", "solution", {"method": "rlsd", **WIDE, "eps_w": (0.2, 0.2), "hint": "solution"}, True),
     *_hinted("rlsd wide", {"method": "rlsd", **WIDE}, extra=True),
     Configuration(

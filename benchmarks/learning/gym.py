@@ -70,7 +70,7 @@ def letters(models: Path) -> LearningTask:
         steps=30,
         completion_tokens=40,
         learning_rates=(2.5e-4, 5e-4, 1e-3, 2e-3),
-        target=0.7,
+        target=0.8,
     )
 
 

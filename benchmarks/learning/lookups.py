@@ -74,14 +74,29 @@ def starter(models: Path) -> LearningTask:
 
 
 def section_6(models: Path) -> LearningTask:
-    """`starter` at the length of RLSD.md section 6, with the methods of its first lines."""
+    """`starter` at the length of RLSD.md section 6, with the methods of its table."""
     return replace(
         starter(models),
         name="section_6",
         about="The starter at the length of the first trial, 200 steps.",
         target=0.5,
         budget=SECTION_6_BUDGET,
-        only=("grpo", "rlsd paper/answer", "rlsd paper/solution", "rlsd steady/solution"),
+        only=(
+            "grpo",
+            "rlsd paper/answer",
+            "rlsd paper/solution",
+            "rlsd narrow/solution",
+            "rlsd wide/solution",
+            "rlsd normalised/solution",
+            "rlsd steady/solution",
+            "rlsd wide/answer",
+            "rlsd wide/placebo solution",
+            "cepo wide/solution",
+            "opsd/solution",
+            "opsd masked/solution",
+            "grpo_opsd/solution",
+            "grpo_opsd masked/solution",
+        ),
     )
 
 

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 
 from benchmarks.learning.baseline import best_learning_rate
 from benchmarks.learning.configurations import BASELINE, CONFIGURATIONS
-from benchmarks.learning.runs import Run
+from benchmarks.learning.runs import Run, at_budget, steps_to
 from benchmarks.learning.statistics import (
     Estimate,
-    bootstrap_interval,
     mean_interval,
     median_or_never,
     sign_flip_p,
@@ -26,14 +25,14 @@ completion, one thread each. Runs of one seed share row order, sampling numbers 
 - Learning rate: GRPO tries four; the one with the best mean final accuracy is its own and that of every other method.
   So the baseline is chosen by the very numbers it is judged by, and nobody else's rate is tuned: both favour GRPO.
 - `final`: held-out accuracy after the last step, mean over seeds with Student's 95 % interval.
-- `difference`: to GRPO, paired by seed, with a 95 % bootstrap interval over seeds; `p`: exact two-sided sign-flip test.
-  With 6 seeds p cannot fall below .031. It is not corrected for the number of rows in a table.
+- `difference`: to GRPO, paired by seed, with Student's 95 % interval; `p`: exact two-sided sign-flip test. With 6 seeds
+  p cannot fall below .031. It is not corrected for the number of rows in a table.
 - `steps`: median of the steps to the task's fixed accuracy, between evaluations by interpolation; runs that never got
   there count as later than all others and are counted behind the slash.
 - `leakage`: share of held-out completions after training that write what the student cannot know or speak of a
   reference; `in training`: share of all completions trained on.
-- `rlsd_template` and `cepo` have the weights' options of `rlsd steady`; `rlcsd` its authors' numbers; `opsd`,
-  `grpo_opsd` and `sdpo` the engine's defaults (sampled tokens).
+- `rlsd_template` and `cepo` have the weights' options of `rlsd steady`; `rlcsd` its authors' numbers, and
+  with the hint `sibling` their hint; `opsd`, `grpo_opsd` and `sdpo` have the engine's defaults (sampled tokens).
 - Rewards are plain Python functions of the task, called in process; the sandbox is measured elsewhere.
 """
 
@@ -42,7 +41,7 @@ def results(runs: Sequence[Run], *, tasks: Sequence[LearningTask]) -> str:
     """The whole report; tasks without runs are left out."""
     sections = [HEADER]
     for task in tasks:
-        of_task = [run for run in runs if run.key.task == task.name]
+        of_task = at_budget(runs, task=task)
         if of_task:
             sections.append(_section(task, of_task))
     return "\n".join(sections)
@@ -62,7 +61,7 @@ def _section(task: LearningTask, runs: Sequence[Run]) -> str:
     if best is None:
         lines.append("GRPO has not run at all four learning rates yet, so there is nothing to compare with.\n")
     else:
-        lines.append(_methods_table(runs, best=best))
+        lines.append(_methods_table(runs, best=best, target=task.target))
     return "\n".join(lines)
 
 
@@ -82,11 +81,13 @@ def _rates_table(task: LearningTask, runs: Sequence[Run], *, best: float | None)
         chosen = [run for run in runs if run.key.method == BASELINE.name and run.key.learning_rate == rate]
         if chosen:
             mark = " (best)" if rate == best else ""
-            lines.append(f"| {rate:g}{mark} | {_final(chosen)} | {_steps(chosen)} | {len(chosen)} |")
+            lines.append(
+                f"| {rate:g}{mark} | {_final(chosen)} | {_steps(chosen, target=task.target)} | {len(chosen)} |"
+            )
     return "\n".join(lines) + "\n"
 
 
-def _methods_table(runs: Sequence[Run], *, best: float) -> str:
+def _methods_table(runs: Sequence[Run], *, best: float, target: float) -> str:
     groups: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in runs:
         if run.key.learning_rate == best:
@@ -100,7 +101,7 @@ def _methods_table(runs: Sequence[Run], *, best: float) -> str:
     for method, hint in sorted(groups, key=lambda name: known.get(name, len(known))):
         chosen = groups[method, hint]
         cells = [method, "-" if hint == "none" else hint, _final(chosen), *_against(baseline, chosen)]
-        cells += [_steps(chosen), *_leakage(chosen), str(len(chosen))]
+        cells += [_steps(chosen, target=target), *_leakage(chosen), str(len(chosen))]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -116,11 +117,11 @@ def _against(baseline: dict[int, float], runs: Sequence[Run]) -> tuple[str, str]
     differences = [run.final - baseline[run.key.seed] for run in runs if run.key.seed in baseline]
     if not differences:
         return "-", "-"
-    return _estimate(bootstrap_interval(differences), sign="+"), f"{sign_flip_p(differences):.3f}"
+    return _estimate(mean_interval(differences), sign="+"), f"{sign_flip_p(differences):.3f}"
 
 
-def _steps(runs: Sequence[Run]) -> str:
-    steps = [run.steps_to_target for run in runs]
+def _steps(runs: Sequence[Run], *, target: float) -> str:
+    steps = [steps_to(target, run.evaluations) for run in runs]
     median, never = median_or_never(steps), steps.count(None)
     return ("never" if median is None else f"{median:.0f}") + (f" / {never}" if never else "")
 

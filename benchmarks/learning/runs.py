@@ -42,9 +42,6 @@ class Run:
     sequences_per_step: int
     evaluations: list[tuple[int, float]]
     """(optimizer steps taken, held-out accuracy)."""
-    target: float
-    steps_to_target: float | None
-    """Steps to the task's fixed accuracy, between evaluations by interpolation; None: never."""
     leakage: float
     """Share of the last evaluation's completions."""
     base_leakage: float
@@ -85,6 +82,13 @@ def read_runs(path: Path) -> list[Run]:
         return []
     lines = path.read_text(encoding="utf-8").split("\n")
     return [Run.from_line(line) for line in lines[:-1] if line]
+
+
+def at_budget(runs: Iterable[Run], *, task: LearningTask) -> list[Run]:
+    """The task's runs that were made with the budget it has now."""
+    budget = task.budget
+    wanted = (task.name, budget.steps, budget.batch_size * budget.num_generations)
+    return [run for run in runs if (run.key.task, run.steps, run.sequences_per_step) == wanted]
 
 
 def append_run(path: Path, run: Run) -> None:
@@ -193,8 +197,6 @@ def carry_out(task: LearningTask, configuration: Configuration, *, learning_rate
         steps=settings.max_steps,
         sequences_per_step=settings.batch_size * settings.num_generations,
         evaluations=witness.evaluations,
-        target=task.target,
-        steps_to_target=steps_to(task.target, witness.evaluations),
         leakage=witness.leakages[-1],
         base_leakage=witness.leakages[0],
         training_leakage=witness.training_leakage,

@@ -32,16 +32,6 @@ def mean_interval(values: Sequence[float]) -> Estimate:
     return Estimate(mean, mean - half, mean + half)
 
 
-def bootstrap_interval(values: Sequence[float]) -> Estimate:
-    """Mean and percentile bootstrap interval, always with the same random numbers."""
-    mean = float(np.mean(values))
-    if len(values) < 2:
-        return Estimate(mean, math.nan, math.nan)
-    drawn = np.random.default_rng(0).choice(np.asarray(values), size=(RESAMPLES, len(values)))
-    low, high = np.quantile(drawn.mean(1), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Estimate(mean, float(low), float(high))
-
-
 def sign_flip_p(differences: Sequence[float]) -> float:
     """Two-sided p of the mean difference when each pair's sign could have been either; never below `2 / 2^n`."""
     values = np.asarray(differences, dtype=np.float64)

@@ -7,7 +7,7 @@ import pytest
 from benchmarks.learning.baseline import best_learning_rate
 from benchmarks.learning.configurations import CONFIGURATIONS, settings_of
 from benchmarks.learning.report import results
-from benchmarks.learning.runs import Run, RunKey, Witness, append_run, missing, read_runs, steps_to
+from benchmarks.learning.runs import Run, RunKey, Witness, append_run, at_budget, missing, read_runs, steps_to
 from benchmarks.learning.tasks import TASKS, task_named
 from worker.engine.methods import method_named
 from worker.engine.types import Completion
@@ -19,11 +19,9 @@ RATES = (5e-4, 1e-3, 2e-3, 4e-3)
 def finished(*, method="grpo", hint="none", rate=1e-3, seed=0, final=0.6):
     return Run(
         key=RunKey("starter", method, hint, rate, seed),
-        steps=20,
+        steps=60,
         sequences_per_step=64,
-        evaluations=[(0, 0.2), (20, final)],
-        target=0.5,
-        steps_to_target=steps_to(0.5, [(0, 0.2), (20, final)]),
+        evaluations=[(0, 0.2), (60, final)],
         leakage=0.25,
         base_leakage=0.0,
         training_leakage=0.1,
@@ -58,6 +56,13 @@ def test_only_what_is_missing_is_run(tmp_path):
     assert missing(wanted, done=[finished(seed=1)]) == [wanted[0], wanted[2]]
     other_rate = replace(wanted[1], learning_rate=2e-3)
     assert missing([other_rate], done=[finished(seed=1)]) == [other_rate]
+
+
+def test_runs_of_another_budget_or_task_are_left_out():
+    task = task_named("starter")
+    run = finished()
+    other_task = replace(run, key=replace(run.key, task="unreachable"))
+    assert at_budget([run, replace(run, steps=20), replace(run, sequences_per_step=32), other_task], task=task) == [run]
 
 
 def test_steps_to_an_accuracy_are_read_between_two_evaluations():

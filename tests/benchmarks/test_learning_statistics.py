@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from benchmarks.learning.statistics import bootstrap_interval, mean_interval, median_or_never, sign_flip_p
+from benchmarks.learning.statistics import mean_interval, median_or_never, sign_flip_p
 
 
 def test_the_interval_of_a_mean_is_students():
@@ -14,19 +14,11 @@ def test_the_interval_of_a_mean_is_students():
     assert (estimate.low, estimate.high) == (pytest.approx(0.5 - half), pytest.approx(0.5 + half))
 
 
-@pytest.mark.parametrize("interval", [mean_interval, bootstrap_interval])
-def test_a_single_value_has_no_interval(interval):
-    estimate = interval([0.3])
+def test_a_single_value_has_no_interval():
+    estimate = mean_interval([0.3])
     assert estimate.mean == 0.3
     assert math.isnan(estimate.low)
     assert math.isnan(estimate.high)
-
-
-def test_the_bootstrap_interval_is_the_same_each_time_and_lies_within_the_values():
-    values = [0.1, 0.2, 0.2, 0.5]
-    estimate = bootstrap_interval(values)
-    assert estimate == bootstrap_interval(values)
-    assert 0.1 <= estimate.low < estimate.mean < estimate.high <= 0.5
 
 
 def test_equal_signs_give_the_smallest_p_that_so_many_pairs_allow():
