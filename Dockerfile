@@ -13,7 +13,8 @@ COPY examples examples
 
 # The source stays in /app (editable), where migrations and the starter are found.
 RUN pip install --no-cache-dir --constraint constraints.txt torch \
-    && pip install --no-cache-dir --constraint constraints.txt --editable .
+    && pip install --no-cache-dir --constraint constraints.txt --editable . \
+    && python -m worker.sandbox.environment
 
 USER rlsd
 ENV PYTHONUNBUFFERED=1

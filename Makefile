@@ -32,10 +32,12 @@ format: $(VENV)/installed-dev
 	$(BIN)/ruff format .
 
 # torch comes first and alone: pip finds a CPU build where one is provided, and the rest is content with it.
-$(VENV)/installed: pyproject.toml constraints.txt
+# Verifiers have libraries of their own, in a folder that nothing else imports from.
+$(VENV)/installed: pyproject.toml constraints.txt backend/verifiers/libraries.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	$(BIN)/python -m worker.sandbox.environment
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed

@@ -3,12 +3,17 @@
 One server, one batch at a time: reader and verifier hand over to each other, so a rate is that of about one core.
 """
 
+import json
+import random
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 
 from backend.verifiers.specs import parse_spec
 from backend.verifiers.templates import Sample
 from benchmarks.figures import Figure, figure
+from worker.sandbox.environment import install
 from worker.sandbox.pool import Sandbox, Spec
 
 _SOURCE = """
@@ -22,6 +27,21 @@ PYTHON = parse_spec({"type": "python", "name": "trivial", "source": _SOURCE})
 PYTHON_CALL = parse_spec({"type": "python", "name": "a process a call", "source": _SOURCE, "isolation": "call"})
 REGEX = parse_spec({"type": "regex", "name": "regex", "pattern": r"answer is (?P<answer>\d+)"})
 
+MATH = parse_spec({"type": "math", "name": "math"})
+MATH_ROWS = 256
+ROUNDS = 5
+_DIRECTLY = """
+import json, sys, time
+from math_verify import parse, verify
+for text in ("$1/2$", "{1,2}", "12.5%", "$[0,1)$"):
+    verify(parse(text, parsing_timeout=None), parse(text, parsing_timeout=None), timeout_seconds=None)
+for line in sys.stdin:
+    start = time.perf_counter()
+    right = [verify(parse(gold, parsing_timeout=None), parse(text, parsing_timeout=None), timeout_seconds=None)
+             for text, gold in json.loads(line)]
+    assert all(right)
+    print(time.perf_counter() - start, flush=True)
+"""
 
 SECONDS = 3.0
 """Of each of the figures below."""
@@ -29,10 +49,61 @@ SECONDS = 3.0
 
 def run() -> list[Figure]:
     return [
+        *mathematics(),
         figure("python_verifications_per_s", verifications_per_s(PYTHON, rows=64, seconds=SECONDS), unit="1/s"),
         figure("python_fork_a_call_per_s", verifications_per_s(PYTHON_CALL, rows=64, seconds=SECONDS), unit="1/s"),
         figure("regex_verifications_per_s", verifications_per_s(REGEX, rows=512, seconds=SECONDS), unit="1/s"),
     ]
+
+
+def mathematics() -> list[Figure]:
+    """math-verify in the sandbox and called directly in a process of its own, by turns on the same fresh rows."""
+    environment = {"PYTHONPATH": str(install()), "OPENBLAS_NUM_THREADS": "1"}
+    command = [sys.executable, "-P", "-s", "-S", "-c", _DIRECTLY]
+    rates: list[float] = []
+    ratios: list[float] = []
+    with (
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as direct,
+        Sandbox() as sandbox,
+    ):
+        assert direct.stdin is not None
+        assert direct.stdout is not None
+        for turn in range(ROUNDS + 1):
+            rows = _equalities(turn)
+            direct.stdin.write(json.dumps(rows) + "\n")
+            direct.stdin.flush()
+            directly_s = float(direct.stdout.readline())
+            samples = [Sample(text, {}, gold) for text, gold in rows]
+            start = time.perf_counter()
+            _grade(sandbox, spec=MATH, samples=samples)
+            seconds = time.perf_counter() - start
+            if turn:  # the first starts the server
+                rates.append(len(rows) / seconds)
+                ratios.append(seconds / directly_s)
+        direct.stdin.close()
+    return [
+        figure("math_verifications_per_s", rates, unit="1/s"),
+        figure("math_over_math_verify", ratios, unit="times"),
+    ]
+
+
+def _equalities(turn: int) -> list[tuple[str, str]]:
+    """(what is said, the reference): equal, written in different ways, none of them twice."""
+    rng = random.Random(turn)
+    rows: list[tuple[str, str]] = []
+    for _ in range(MATH_ROWS):
+        a, b = rng.randint(2, 999), rng.randint(2, 999)
+        gold, said = rng.choice(
+            [
+                (rf"$\frac{{{a}}}{{{b}}}$", rf"So it is \boxed{{{a}/{b}}}."),
+                (f"${a}x + {b}$", f"I get ${b} + {a} x$"),
+                (f"${a}$", f"The answer is {a}.0"),
+                (rf"$\sqrt{{{a * a * b}}}$", rf"$\boxed{{{a}\sqrt{{{b}}}}}$"),
+                (f"$(x-{a})(x+{b})$", f"$x^2 + {b}x - {a}x - {a * b}$"),
+            ]
+        )
+        rows.append((said, gold))
+    return rows
 
 
 def verifications_per_s(spec: Spec, *, rows: int, seconds: float) -> list[float]:

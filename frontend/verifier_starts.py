@@ -1,72 +1,44 @@
-"""Verifiers to start from: each a whole one that runs as it stands."""
+"""The kinds of verifier in the words of the pages. Those to start from come from the API, with their examples."""
 
-from dataclasses import dataclass
-
-from frontend.shapes import Json
-
-KINDS = {"python": "Python", "regex": "Regular expression", "string_check": "Text comparison"}
+KINDS = {
+    "python": "Python",
+    "regex": "Regular expression",
+    "string_check": "Text comparison",
+    "number": "Number",
+    "math": "Mathematics",
+    "choice": "Choice",
+    "json_schema": "JSON schema",
+    "text_similarity": "Similarity",
+    "multi": "Several",
+}
 KIND_HELP = {
     "python": "A function that gets the row and the text and returns a number, most often 0 to 1.",
     "regex": "Finds the answer in the text. The group (?P<answer>…) is compared with the row's reference answer.",
     "string_check": "Compares the text with a value of the row, without code.",
+    "number": "The last number of the text is the reference's, within `tolerance` and in any of the `units`.",
+    "math": "The text and the reference are mathematically equal, in LaTeX or plain, by math-verify.",
+    "choice": "The text settles on one of the `choices`, and it is the reference.",
+    "json_schema": "The text is JSON that the `schema` admits.",
+    "text_similarity": "How alike the text and the reference are, by the `evaluation_metric`.",
+    "multi": "Several graders by name, and `calculate_output`, a formula over their scores.",
 }
 OPERATIONS = {"eq": "is equal to", "ne": "differs from", "like": "contains", "ilike": "contains, ignoring case"}
-
-EXACT = '''def grade(item, output_text):
-    """1 when the last line is the row's answer, else 0."""
-    lines = output_text.strip().splitlines()
-    if not lines:
-        return 0.0
-    said = lines[-1].removeprefix("Answer:").strip(" .")
-    right = str(item["answer"]).strip()
-    return 1.0 if said.lower() == right.lower() else 0.0
-'''
-
-PARTIAL = '''import re
-
-
-def grade(item, output_text):
-    """1 for the right number, a half within 5 % of it."""
-    text = output_text.replace(",", "")
-    numbers = re.findall(r"-?\\d+(?:\\.\\d+)?", text)
-    if not numbers:
-        return {"score": 0.0, "reason": "the text has no number"}
-    said, right = float(numbers[-1]), float(item["answer"])
-    if said == right:
-        return 1.0
-    close = abs(said - right) <= 0.05 * abs(right)
-    score = 0.5 if close else 0.0
-    return {"score": score, "reason": f"said {said:g}"}
-'''
-
-OPENAI = '''def grade(sample, item) -> float:
-    """The signature of OpenAI's Python graders."""
-    right = str(item["answer"])
-    return 1.0 if right in sample["output_text"] else 0.0
-'''
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    name: str
-    grader: Json
-
-
-STARTS = (
-    Start("Last line is the answer", {"type": "python", "source": EXACT}),
-    Start("Right number, with partial credit", {"type": "python", "source": PARTIAL}),
-    Start("OpenAI signature", {"type": "python", "source": OPENAI}),
-    Start(
-        "“answer: …” by pattern", {"type": "regex", "pattern": r"(?im)^.*answer\s*(?:is|:|=)\s*(?P<answer>.+?)\.?\s*$"}
-    ),
-    Start("#### at the end (GSM8K)", {"type": "regex", "pattern": r"####\s*(?P<answer>[^\n]+)"}),
-    Start(
-        "Text contains the answer",
-        {
-            "type": "string_check",
-            "input": "{{sample.output_text}}",
-            "reference": "{{item.answer}}",
-            "operation": "ilike",
+BLANKS: dict[str, dict[str, object]] = {
+    "number": {"tolerance": 0, "units": {}},
+    "math": {},
+    "choice": {"choices": ["A", "B", "C", "D"]},
+    "json_schema": {"schema": {"type": "object", "required": []}},
+    "text_similarity": {
+        "input": "{{sample.output_text}}",
+        "reference": "{{item.answer}}",
+        "evaluation_metric": "fuzzy_match",
+    },
+    "multi": {
+        "graders": {
+            "form": {"type": "regex", "pattern": "(?i)answer:"},
+            "right": {"type": "regex", "pattern": r"(?i)answer:\s*(?P<answer>.+)"},
         },
-    ),
-)
+        "calculate_output": "0.1 * form + 0.9 * right",
+    },
+}
+"""What a kind that is edited as JSON begins with."""

@@ -14,7 +14,7 @@ from backend.checks import request_check, wait_for_check
 from backend.datasets.rows import answer_of
 from backend.db.engine import transaction
 from backend.settings import settings
-from backend.verifiers.record import ScoreRecord, ScoreStatus
+from backend.verifiers.record import FORMULA_FAULT, ScoreRecord, ScoreStatus
 from backend.verifiers.saved import resolve_grader
 from backend.verifiers.specs import Spec, spec_json
 from backend.verifiers.templates import Sample
@@ -136,4 +136,8 @@ def _errors(spec: Spec, record: ScoreRecord) -> RunErrors:
         return RunErrors()
     if spec.type == "python":
         return RunErrors(python_grader_runtime_error=True, python_grader_runtime_error_details=record.reason)
+    if spec.type == "multi" and (record.reason or "").startswith(FORMULA_FAULT):
+        return RunErrors(formula_parse_error=True)
+    if spec.type in ("score_model", "label_model"):
+        return RunErrors(model_grader_server_error=True, model_grader_server_error_details=record.reason)
     return RunErrors(other_error=True)

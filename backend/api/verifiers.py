@@ -1,5 +1,6 @@
 """`/v1/verifiers`: verifiers kept under a name, in versions that never change; drafts are tried without saving."""
 
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
@@ -8,11 +9,12 @@ from sqlalchemy import func, select
 
 from backend.api.deps import Auth, Database, ObjectId
 from backend.api.graders import ScoreRecordObject, grade, shown_record
-from backend.api.paging import After, ListItem, Order, Page, cut, numbers_of, place_of
+from backend.api.paging import After, ListItem, Order, Page, cut, numbers_of, page, place_of
 from backend.datasets.rows import answer_of
 from backend.db.base import unix_s
 from backend.db.engine import transaction
 from backend.db.verifiers import Verifier
+from backend.verifiers.ready_made import READY_MADE
 from backend.verifiers.saved import MAX_VERSION, find_verifier, resolve_grader, save_verifier, save_version
 from backend.verifiers.specs import parse_spec
 from backend.verifiers.templates import Sample
@@ -112,6 +114,28 @@ def list_verifiers(
     keys = (Verifier.created_at, Verifier.id)
     place = place_of(session, statement, id_column=Verifier.id, keys=keys, after=after)
     return cut(session, statement, keys=keys, after=place, limit=limit, order=order, show=_shown)
+
+
+class ReadyMadeExample(BaseModel):
+    item: dict[str, Any]
+    text: str
+    score: float
+
+
+class ReadyMadeObject(ListItem):
+    """A verifier to start from; its examples are what it was tested with."""
+
+    object: Literal["verifier.ready_made"] = "verifier.ready_made"
+    name: str
+    use: str
+    grader: dict[str, Any]
+    examples: list[ReadyMadeExample]
+
+
+@router.get("/ready-made")
+def list_ready_made(_: Auth) -> Page[ReadyMadeObject]:
+    """Verifiers to start from, all of them, in the order in which they are offered."""
+    return page([ReadyMadeObject.model_validate(asdict(verifier)) for verifier in READY_MADE])
 
 
 @router.get("/{verifier_id}")

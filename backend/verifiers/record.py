@@ -9,6 +9,9 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+FORMULA_FAULT = "calculate_output: "
+"""How the reason of a `multi` begins whose formula has no value for these scores."""
+
 
 class ScoreStatus(StrEnum):
     OK = "ok"

@@ -1,7 +1,7 @@
 """Which function of a Python verifier is called, and with what, by the names of its parameters.
 
 The source is parsed and compiled, never run. A later signature is one more entry of `SIGNATURES`, and perhaps a value
-that the sandbox knows how to make (`worker/sandbox/grading.py` lists them).
+that the sandbox knows how to make (`worker/sandbox/values.py` lists them).
 """
 
 import ast
@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 
 from backend.errors import AppError
 
@@ -20,25 +21,84 @@ PREFERRED_NAME = "grade"
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """`arguments`: parameter -> the value it receives."""
+    """`arguments`: parameter -> the value it receives, a name of worker/sandbox/values.py.
+
+    A function has it that accepts all of `least`, at least one of `arguments`, and requires none beside them.
+    """
 
     name: str
     arguments: Mapping[str, str]
+    least: frozenset[str]
+    columns: bool = False
+    """Called once for a batch, with lists; every other parameter is a column of the rows."""
+    shown: str = ""
 
-    def shown(self) -> str:
-        return f"({', '.join(self.arguments)})"
+
+def _signature(name: str, shown: str, *, least: str, columns: bool = False, **arguments: str) -> Signature:
+    return Signature(name=name, arguments=arguments, least=frozenset(least.split()), columns=columns, shown=shown)
 
 
 SIGNATURES = (
-    Signature(name="openai", arguments={"sample": "sample", "item": "item"}),
-    Signature(name="short", arguments={"item": "item", "output_text": "output_text"}),
+    _signature("short", "(item, output_text)", least="item output_text", item="item", output_text="output_text"),
+    _signature("openai", "(sample, item)", least="sample item", sample="sample", item="item"),
+    _signature(
+        *("verl", "(data_source, solution_str, ground_truth, extra_info)"),
+        least="solution_str ground_truth",
+        data_source="data_source",
+        solution_str="output_text",
+        ground_truth="ground_truth",
+        extra_info="extra_info",
+    ),
+    _signature(
+        *("trl", "(completions, **columns)"),
+        least="completions",
+        columns=True,
+        prompts="prompt",
+        completions="completion",
+    ),
+    _signature(
+        *("predibase", "(prompt, completion, example)"),
+        least="completion example",
+        prompt="prompt_text",
+        completion="output_text",
+        example="item",
+    ),
+    _signature(
+        "together", "(prediction, target)", least="prediction target", prediction="output_text", target="target"
+    ),
+    _signature(
+        *("verifiers", "any of (prompt, completion, answer, info)"),
+        least="",
+        prompt="prompt",
+        completion="completion",
+        answer="answer",
+        info="info",
+    ),
 )
+"""The first that fits is taken."""
 
 
 @dataclass(frozen=True, slots=True)
 class EntryPoint:
+    """`arguments`: parameter -> value, of those that the function accepts. `chat`: `prompt` and `completion` are lists
+    of messages, as the source reads them (it looks up "content" or "role"); else they are texts.
+    """
+
     function: str
     signature: Signature
+    arguments: Mapping[str, str]
+    required_columns: tuple[str, ...] = ()
+    optional_columns: tuple[str, ...] = ()
+    every_column: bool = False
+    chat: bool = False
+
+    @property
+    def takes_batches(self) -> bool:
+        return self.signature.columns
+
+    @property
+    def reads_prompt(self) -> bool:
+        return not {"prompt", "prompt_text"}.isdisjoint(self.arguments.values())
 
 
 def parse_source(source: str) -> ast.Module:
@@ -110,6 +170,7 @@ def _compiled_nodes(tree: ast.Module) -> int:
     return sizes[tree]
 
 
+@lru_cache(maxsize=64)
 def entry_point(source: str) -> EntryPoint:
     """The function named `grade`, else the only one at top level, with the signature its parameters spell.
 
@@ -120,7 +181,8 @@ def entry_point(source: str) -> EntryPoint:
     named = [node for node in functions if node.name == PREFERRED_NAME]
     if not functions:
         raise AppError(
-            "The source defines no function at top level: write `def grade(sample, item):`.", code="no_function"
+            "The source defines no function at top level; it starts for example with 'def grade(item, output_text)'.",
+            code="no_function",
         )
     if not named and len(functions) > 1:
         lines = ", ".join(f"{node.name} (line {node.lineno})" for node in functions[:10])
@@ -133,23 +195,48 @@ def entry_point(source: str) -> EntryPoint:
             f"Line {function.lineno}: '{function.name}' is async; a verifier is a plain function.",
             code="unknown_signature",
         )
-    return EntryPoint(function=function.name, signature=_recognise(function))
+    return _recognise(function, chat=_reads_messages(tree))
 
 
-def _recognise(function: ast.FunctionDef) -> Signature:
+def _reads_messages(tree: ast.Module) -> bool:
+    """True where something is looked up by "content" or "role": `completion[0]["content"]`, `m.get("role")`."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Subscript(slice=ast.Constant(value="content" | "role")):
+                return True
+            case ast.Call(func=ast.Attribute(attr="get"), args=[ast.Constant(value="content" | "role"), *_]):
+                return True
+    return False
+
+
+def _recognise(function: ast.FunctionDef, *, chat: bool) -> EntryPoint:
     arguments = function.args
     positional = arguments.posonlyargs + arguments.args
     optional = len(arguments.defaults)
-    required = {a.arg for a in positional[: len(positional) - optional]} | {
+    required = [a.arg for a in positional[: len(positional) - optional]] + [
         a.arg for a, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if default is None
-    }
-    accepted = {a.arg for a in arguments.args + arguments.kwonlyargs}
+    ]
+    accepted = [a.arg for a in arguments.args + arguments.kwonlyargs]
     for signature in SIGNATURES:
-        if required <= set(signature.arguments) <= accepted:
-            return signature
+        known = set(signature.arguments)
+        if not signature.least <= set(accepted) or known.isdisjoint(accepted):
+            continue
+        if not set(required) <= set(accepted) or not (signature.columns or set(required) <= known):
+            continue
+        others = [name for name in accepted if name not in known] if signature.columns else []
+        return EntryPoint(
+            function=function.name,
+            signature=signature,
+            arguments={name: value for name, value in signature.arguments.items() if name in accepted},
+            required_columns=tuple(name for name in others if name in required),
+            optional_columns=tuple(name for name in others if name not in required),
+            every_column=signature.columns and arguments.kwarg is not None,
+            chat=chat,
+        )
     found = ", ".join(a.arg for a in positional + arguments.kwonlyargs)
-    known = " or ".join(signature.shown() for signature in SIGNATURES)
+    shown = ", ".join(signature.shown for signature in SIGNATURES)
     raise AppError(
-        f"Line {function.lineno}: '{function.name}({found})' has parameters that no known signature has; use {known}.",
+        f"Line {function.lineno}: '{function.name}({found})' has parameters that no known signature has; "
+        f"there are {shown}.",
         code="unknown_signature",
     )

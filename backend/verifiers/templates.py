@@ -7,7 +7,7 @@ looked at again: a completion that writes `{{item.answer}}` stays those characte
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -23,12 +23,14 @@ _PLACEHOLDER = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 class Sample:
     """What a verifier sees of one completion: never the prompt's hint.
 
-    `output_text` is what the model wrote, `item` the original row, `answer` the normal form's `reference.answer`.
+    `output_text` is what the model wrote, `item` the original row, `answer` the normal form's `reference.answer`,
+    `messages` its prompt; without them a verifier that asks for the prompt finds what the item itself calls so.
     """
 
     output_text: str
     item: Mapping[str, object]
     answer: str | None = None
+    messages: Sequence[Mapping[str, object]] | None = None
 
 
 class OutputPathError(AppError):

@@ -6,7 +6,7 @@ from frontend import state, units
 from frontend.client import ApiError
 from frontend.components import links, problems, try_out, verifier_editor
 from frontend.shapes import Json, Verifier
-from frontend.verifier_starts import KINDS, STARTS
+from frontend.verifier_starts import KINDS
 
 NEW = "new"
 PAGE = 50
@@ -63,12 +63,14 @@ def editor(chosen: str) -> None:
 
 
 def starting_point() -> tuple[Json, str]:
-    names = [start.name for start in STARTS]
-    chosen = st.selectbox(
-        "Start from", names, key="start_from", help="Choosing another replaces what is written below."
-    )
-    place = names.index(chosen)
-    return STARTS[place].grader, f"new_{place}"
+    starts = {start["name"]: start for start in client.ready_made_verifiers()}
+    chosen = starts[
+        st.selectbox(
+            "Start from", list(starts), key="start_from", help="Choosing another replaces what is written below."
+        )
+    ]
+    st.caption(chosen["use"])
+    return chosen["grader"], f"new_{chosen['id']}"
 
 
 def versions(saved: Verifier) -> tuple[Json, str]:

@@ -1,27 +1,35 @@
 """The fields of a verifier by its kind, as one grader object."""
 
+import json
 import re
 from collections.abc import Callable
 
 import streamlit as st
 
 from frontend.shapes import Json
-from frontend.verifier_starts import KIND_HELP, KINDS, OPERATIONS
+from frontend.verifier_starts import BLANKS, KIND_HELP, KINDS, OPERATIONS
 
 FLAGS = {"i": "ignore case", "s": "dot matches line ends", "m": "^ and $ at each line"}
 
 
 def fields(grader: Json, *, key: str) -> Json:
     """Widgets filled from `grader`; returns the object as edited. `key` keeps drafts of different verifiers apart."""
+    kinds = list(dict.fromkeys([*KINDS, grader["type"]]))
     kind = (
         st.segmented_control(
-            "Kind", list(KINDS), format_func=KINDS.__getitem__, default=grader["type"], required=True, key=f"{key}_kind"
+            "Kind",
+            kinds,
+            format_func=lambda kind: KINDS.get(kind, kind),
+            default=grader["type"],
+            required=True,
+            key=f"{key}_kind",
         )
         or grader["type"]
     )
-    st.caption(KIND_HELP[kind])
+    st.caption(KIND_HELP.get(kind, ""))
     same = grader if grader["type"] == kind else {}
-    edited = FIELDS[kind](same, f"{key}_{kind}")
+    form = FIELDS.get(kind)
+    edited = form(same, f"{key}_{kind}") if form else _as_json(same or BLANKS.get(kind, {}), f"{key}_{kind}")
     zero = st.checkbox(
         "An error counts as 0",
         value=bool(same.get("error_counts_as_zero")),
@@ -102,6 +110,24 @@ def _string_check(grader: Json, key: str) -> Json:
         help="{{item.column}} stands for a column of the row.",
     )
     return {"input": text, "reference": reference, "operation": operation}
+
+
+def _as_json(grader: Json, key: str) -> Json:
+    """For kinds without a form: their fields as JSON, sent as they are; the API says what is wrong with one."""
+    own = {name: value for name, value in grader.items() if name not in ("type", "error_counts_as_zero")}
+    with st.container(key="code"):
+        text = st.text_area(
+            "Fields", value=json.dumps(own, indent=2, ensure_ascii=False), height=340, key=f"{key}_json"
+        )
+    try:
+        edited = json.loads(text)
+    except ValueError as error:
+        st.warning(f"Not JSON yet: {error}", icon=":material/warning:")
+        return own
+    if not isinstance(edited, dict):
+        st.warning("The fields are an object: { … }.", icon=":material/warning:")
+        return own
+    return edited
 
 
 FIELDS: dict[str, Callable[[Json, str], Json]] = {"python": _python, "regex": _regex, "string_check": _string_check}

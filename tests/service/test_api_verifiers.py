@@ -9,6 +9,12 @@ from tests.service.conftest import EXACT, Api, answered, refused
 
 PYTHON = {"type": "python", "source": "def grade(sample, item):\n    return sample['output_text'] == item['answer']\n"}
 
+MULTI = {
+    "type": "multi",
+    "graders": {"a": EXACT, "b": {"type": "number", "tolerance": 1.0}},
+    "calculate_output": "0.5 * a + 0.5 * b",
+}
+
 
 def save(api: Api, grader: dict[str, Any] = EXACT, name: str = "exact") -> dict[str, Any]:
     return answered(api.http.post("/v1/verifiers", json={"name": name, "grader": grader}))
@@ -58,6 +64,10 @@ def test_the_list_has_the_newest_version_of_each(api: Api) -> None:
         ({**EXACT, "input": "{{row.answer}}"}, "grader.input"),
         ({**EXACT, "threshold": 1}, "grader.threshold"),
         ({"type": "saved", "id": "ver-none"}, "grader.id"),
+        ({"type": "python", "source": "import torch\ndef grade(item, output_text): return 1"}, "grader.source"),
+        ({**MULTI, "calculate_output": "a + z"}, "grader.calculate_output"),
+        ({**MULTI, "graders": {"a": {"type": "regex", "pattern": "["}}}, "grader.graders.a.pattern"),
+        ({"type": "score_model", "model": "m", "input": [{"role": "user", "content": "x"}]}, "grader.type"),
     ],
 )
 def test_a_grader_that_is_not_sound_is_refused_by_field(api: Api, grader: dict[str, Any], param: str) -> None:
@@ -69,6 +79,15 @@ def test_a_saved_grader_is_validated_as_what_it_stands_for(api: Api) -> None:
     reference = {"type": "saved", "id": save(api)["id"]}
     body = {"grader": reference}
     assert answered(api.http.post("/v1/fine_tuning/alpha/graders/validate", json=body)) == {"grader": EXACT}
+
+
+def test_the_gallery_lists_verifiers_that_can_be_saved(api: Api) -> None:
+    page = answered(api.http.get("/v1/verifiers/ready-made"))
+    assert len(page["data"]) >= 10
+    assert (page["object"], page["has_more"]) == ("list", False)
+    for ready in page["data"]:
+        assert save(api, ready["grader"], ready["name"])["grader"] == ready["grader"]
+        assert ready["examples"]
 
 
 @pytest.mark.usefixtures("check_worker")
@@ -114,3 +133,21 @@ class TestInTheSandbox:
     def test_a_saved_verifier_can_be_run_by_its_id(self, api: Api) -> None:
         grader = {"type": "saved", "id": save(api, PYTHON)["id"]}
         assert self.run(api, grader, "42", {"answer": "42"})["reward"] == 1.0
+
+    def test_parts_of_a_score_are_openais_sub_rewards(self, api: Api) -> None:
+        run = self.run(api, MULTI, "41", {"answer": "42"})
+        assert (run["reward"], run["sub_rewards"]) == (0.5, {"a": 0.0, "b": 1.0})
+
+    def test_graders_of_every_kind_run(self, api: Api) -> None:
+        for ready in answered(api.http.get("/v1/verifiers/ready-made"))["data"]:
+            example = ready["examples"][0]
+            answer = example["item"].get("answer")
+            sample = {"output_text": example["text"], "item": example["item"], "answer": str(answer)}
+            body = {"grader": ready["grader"], "samples": [sample]}
+            record = answered(api.http.post("/v1/verifiers/test", json=body))["records"][0]
+            assert record["score"] == pytest.approx(example["score"]), (ready["id"], record)
+
+    def test_a_formula_without_a_value_is_openais_formula_error(self, api: Api) -> None:
+        run = self.run(api, {**MULTI, "calculate_output": "1 / a"}, "41", {"answer": "42"})
+        assert run["reward"] == 0.0
+        assert run["metadata"]["errors"]["formula_parse_error"] is True

@@ -20,11 +20,11 @@ import socket
 import struct
 import sys
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from worker.sandbox import confine, frames, grading, syscalls
+from worker.sandbox import confine, frames, grading, library_scorers, syscalls
 from worker.sandbox.policy import MAX_LEVEL, PRELOADED, READABLE
 
 REQUEST = struct.Struct("!I")
@@ -34,6 +34,9 @@ RESULT_FD, BATCH_FD = 3, 4
 OPEN_FILES = 64
 LEFT_AFTER_ODD_ROW = 3
 """Exit status of a child that has answered an odd row and leaves the others to a fresh process."""
+CALL_FAILED = 4
+"""Exit status of a child whose one call for several rows gave no scores."""
+_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def main() -> None:
@@ -47,14 +50,35 @@ def main() -> None:
         return
     libraries = settings["libraries"]
     sys.path[:] = [path for path in sys.path if path != settings["root"]] + ([libraries] if libraries else [])
-    for name in (*PRELOADED, *settings["preload"]):
+    for name in PRELOADED:
         importlib.import_module(name)
+    settings["memory_bytes"] += preload(settings["preload"])
     box = confine_server(max_level=settings["max_level"], libraries=libraries)
     resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))
     gc.collect()
     gc.freeze()
     control.send(json.dumps(box | {"python": platform.python_version()}).encode())
     serve(control, owner=owner, null=null, settings=settings, child_filter=child_filter(box["level"]))
+
+
+def preload(modules: Sequence[str]) -> int:
+    """Imports and warms libraries; returns by how many bytes the address space grew: a verifier's limit is its own."""
+    if not modules:
+        return 0
+    before = address_space_bytes()
+    for name in _THREADS:  # read when a library is loaded; a server with threads could not be forked
+        os.putenv(name, "1")
+    for name in modules:
+        importlib.import_module(name)
+    for name in _THREADS:
+        os.unsetenv(name)
+    if "math_verify" in modules:
+        library_scorers.warm_mathematics()
+    return max(0, address_space_bytes() - before)
+
+
+def address_space_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
 def confine_server(*, max_level: int, libraries: str | None) -> dict[str, int]:
@@ -193,15 +217,16 @@ def run_batch(batch: bytes, *, settings: Mapping[str, Any], child_filter: bytes 
     confine.limit_resources(memory_bytes=settings["memory_bytes"], cpu_s=settings["cpu_s"], open_files=OPEN_FILES)
     if child_filter is not None:
         confine.install_filter(child_filter)
-    row = grading.prepare(json.loads(program))
+    graded = grading.prepare(json.loads(program))
     write(frames.ready())
-    for line in rows:
-        try:
-            frame = row(line)
-        except grading.OddRow as odd:
-            write(odd.frame)
-            os._exit(LEFT_AFTER_ODD_ROW)
-        write(frame)
+    try:
+        for frame in graded(rows):
+            write(frame)
+    except grading.OddRow as odd:
+        write(odd.frame)
+        os._exit(LEFT_AFTER_ODD_ROW)
+    except grading.CallFailed:
+        os._exit(CALL_FAILED)
     os._exit(0)
 
 

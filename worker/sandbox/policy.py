@@ -1,12 +1,13 @@
 """What a verifier may do, within which limits, and what the sandbox does not cover.
 
 Allowed: computing; reading the standard library, the sandbox's own library folder, `/usr/lib` and time zones; its
-share of memory and time; printing (cut). Everything else is refused by the kernel: other files, writing anywhere, the
-network, unix sockets, processes, threads, signals, tracing, new descriptors from memory, raising its own limits.
+share of memory and time; printing (cut); an alarm clock for itself. Everything else is refused by the kernel: other
+files, writing anywhere, the network, unix sockets, processes, threads, signals, tracing, new descriptors from memory,
+raising its own limits.
 
-Two rows never meet: a verifier whose source is not plain (backend/verifiers/isolation.py) gets a process for every row;
-a plain one shares a process for a batch, with its module executed anew, `random` reseeded from the row, and the process
-thrown away after an odd row (memory, recursion, exit).
+Two rows never meet, unless the verifier's signature takes batches: a verifier whose source is not plain
+(backend/verifiers/isolation.py) gets a process for every row; a plain one shares a process for a batch, with its module
+executed anew, `random` reseeded from the row, and the process thrown away after an odd row (memory, recursion, exit).
 """
 
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ NOT_COVERED = (
 LEVELS = {
     2: "Python verifiers run behind Landlock, a seccomp allow-list and resource limits.",
     1: "Python verifiers run behind seccomp without any access to files: this kernel has no Landlock.",
-    0: "Python verifiers are refused: this system has no seccomp filter for the sandbox; regex and string_check work.",
+    0: "Python verifiers are refused: this system has no seccomp filter for the sandbox; the other types work.",
 }
 MAX_LEVEL = max(LEVELS)
 
@@ -39,11 +40,11 @@ class Limits:
     """A process that has lived this long is ended, and the rows it has not done go to a new one."""
     start_timeout_s: float = 30.0
     memory_bytes: int = 1024 * MIB
-    """Address space of one process."""
+    """Address space of one process, beside that of the libraries loaded for it."""
     batch_rows: int = 64
-    """Rows of a Python verifier that share a process, where its source is plain."""
+    """Rows of a Python verifier that share a process, where its source is plain, or a call, where it takes batches."""
     own_batch_rows: int = 512
-    """The same for regex and string_check."""
+    """The same for all other types."""
     batches_per_server: int = 1000
     consecutive_timeouts: int = 8
     """After so many in one call the verifier is taken to hang, and its remaining rows time out untried."""

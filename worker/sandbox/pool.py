@@ -6,26 +6,29 @@ plain and forges is graded on with one process a row. The server is replaced aft
 death, and when it has gone.
 """
 
-import json
 import os
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 
 from backend.errors import AppError
-from backend.verifiers import specs, templates
-from backend.verifiers.record import ScoreRecord, ScoreStatus, error_record
-from backend.verifiers.templates import OutputPathError, Sample
-from worker.sandbox.environment import STANDARD_LIBRARY, Libraries
-from worker.sandbox.policy import MAX_LEVEL, Limits
+from backend.verifiers import specs
+from backend.verifiers.formula import Formula, FormulaError
+from backend.verifiers.record import FORMULA_FAULT, ScoreRecord, ScoreStatus, error_record
+from backend.verifiers.specs import Spec
+from backend.verifiers.templates import Sample
+from worker.sandbox import judge, programs
+from worker.sandbox.environment import Libraries, installed_libraries, preload_of
+from worker.sandbox.policy import MAX_LEVEL, REASON_CHARS, Limits
 from worker.sandbox.server import Attempt, Box, End, Server
 
-__all__ = ["Sample", "Sandbox"]
+__all__ = ["Sample", "Sandbox", "Spec"]
 
-Spec = specs.StringCheck | specs.Regex | specs.Python
 _BLAMED = {End.ROW_TIMEOUT, End.DIED, End.FORGED}
 _LOSSES_PER_ROW = 2
+_SERVERS = 4
+"""At most so many at a time; each has other libraries warm. The plain one, without any, stays."""
 
 
 class Sandbox:
@@ -36,14 +39,16 @@ class Sandbox:
         limits: Limits | None = None,
         *,
         max_level: int = MAX_LEVEL,
-        libraries: Libraries = STANDARD_LIBRARY,
+        libraries: Libraries | None = None,
     ) -> None:
-        """`max_level` below 2 leaves layers out (policy.LEVELS): for tests and for systems that lack them anyway."""
+        """`max_level` below 2 leaves layers out (policy.LEVELS): for tests and for systems that lack them anyway.
+        `libraries`: those installed on this machine unless given.
+        """
         self.limits = limits or Limits()
         self._max_level = max_level
-        self._libraries = libraries
+        self._libraries = installed_libraries() if libraries is None else libraries
         self._lock = threading.Lock()
-        self._server: Server | None = None
+        self._servers: dict[tuple[str, ...], Server] = {}  # by what is preloaded; the last used comes last
         _sandboxes.add(self)
 
     def __enter__(self) -> "Sandbox":
@@ -56,7 +61,8 @@ class Sandbox:
 
     def close(self) -> None:
         with self._lock:
-            self._drop_server()
+            for preload in list(self._servers):
+                self._drop_server(preload)
 
     @property
     def box(self) -> Box:
@@ -88,10 +94,28 @@ class Sandbox:
         Raises AppError(503) where the sandbox itself cannot work: it does not start, or Python verifiers are refused
         at its level.
         """
+        match spec:
+            case specs.Multi():
+                records = self._combine(spec, samples)
+            case specs.ScoreModel() | specs.LabelModel():
+                records = judge.ask(spec, samples)
+            case _:
+                records = self._grade_samples(spec, samples)
+        return [record.counted_as_zero() for record in records] if spec.error_counts_as_zero else records
+
+    def _combine(self, spec: specs.Multi, samples: Sequence[Sample]) -> list[ScoreRecord]:
+        formula = spec.formula()
+        by_name = {name: self.grade(grader, samples) for name, grader in spec.graders.items()}
+        return [
+            _combined(formula, {name: records[index] for name, records in by_name.items()})
+            for index in range(len(samples))
+        ]
+
+    def _grade_samples(self, spec: programs.Programmed, samples: Sequence[Sample]) -> list[ScoreRecord]:
         results: list[ScoreRecord | None] = []
         rows: list[bytes] = []
         for sample in samples:
-            made = _row(spec, sample)
+            made = programs.row(spec, sample)
             results.append(made if isinstance(made, ScoreRecord) else None)
             rows.append(made if isinstance(made, bytes) else b"")
         waiting = [index for index, record in enumerate(results) if record is None]
@@ -100,37 +124,40 @@ class Sandbox:
                 graded = self._grade_rows(spec, [rows[index] for index in waiting])
             for index, record in zip(waiting, graded, strict=True):
                 results[index] = record
-        records = [record for record in results if record is not None]
-        return [record.counted_as_zero() for record in records] if spec.error_counts_as_zero else records
+        return [record for record in results if record is not None]
 
-    def _grade_rows(self, spec: Spec, rows: list[bytes]) -> list[ScoreRecord]:
+    def _grade_rows(self, spec: programs.Programmed, rows: list[bytes]) -> list[ScoreRecord]:
+        preload = preload_of(spec.needs) if self._libraries.folder is not None else ()
         if isinstance(spec, specs.Python) and self._ready_server().box.level == 0:
             raise AppError(self._ready_server().box.sentence, status=503, code="sandbox_level")
-        program = _program(spec)
+        program = programs.program(spec)
+        size = programs.rows_of_a_process(spec, self.limits)
+        at_once = isinstance(spec, specs.Python) and spec.entry_point.takes_batches
         alone = isinstance(spec, specs.Python) and spec.one_process_a_call
-        shared = self.limits.batch_rows if isinstance(spec, specs.Python) else self.limits.own_batch_rows
-        size = 1 if alone else shared
         records: list[ScoreRecord] = []
         losses = timeouts = 0
         while len(records) < len(rows):
             start = len(records)
             batch = rows[start : start + size]
-            attempt = self._ready_server().run(program, batch, to_the_end=alone)
+            attempt = self._ready_server(preload).run(program, batch, to_the_end=alone)
             records += attempt.records
             if attempt.end is End.SERVER_LOST:
-                self._drop_server()
+                self._drop_server(preload)
                 losses = losses + 1 if not attempt.records else 1
                 if losses >= _LOSSES_PER_ROW:
                     records.append(error_record(f"the sandbox was lost {losses} times on this row: {attempt.reason}"))
                     losses = 0
                 continue
             losses = 0
+            if attempt.end is End.CALL_FAILED or (at_once and len(batch) > 1 and attempt.end in _BLAMED):
+                size = 1  # whose fault it is shows when each is graded by itself
+                continue
             if attempt.end not in _BLAMED:
                 timeouts = 0
                 continue
             if attempt.end is End.FORGED and not alone:  # which row forged is not known
                 alone, size = True, 1
-                self._drop_server()
+                self._drop_server(preload)
                 continue
             assert len(attempt.records) < len(batch)
             records.append(self._blame(attempt))
@@ -138,7 +165,7 @@ class Sandbox:
                 timeouts = 1 if attempt.records else timeouts + 1
             else:
                 timeouts = 0
-                self._drop_server()
+                self._drop_server(preload)
             if timeouts >= self.limits.consecutive_timeouts:
                 reason = f"not tried: {timeouts} rows before it, one after the other, passed their deadline"
                 untried = ScoreRecord(score=None, status=ScoreStatus.TIMEOUT, reason=reason)
@@ -151,24 +178,50 @@ class Sandbox:
             return ScoreRecord(score=None, status=ScoreStatus.TIMEOUT, reason=attempt.reason, ms=ms)
         return error_record(attempt.reason)
 
-    def _ready_server(self) -> Server:
-        if self._server is not None and self._server.batches >= self.limits.batches_per_server:
-            self._drop_server()
-        if self._server is None:
-            self._server = Server(self.limits, max_level=self._max_level, libraries=self._libraries)
-        return self._server
+    def _ready_server(self, preload: tuple[str, ...] = ()) -> Server:
+        """One with these modules warm; the one that was used longest ago makes room."""
+        server = self._servers.pop(preload, None)
+        if server is not None and server.batches >= self.limits.batches_per_server:
+            server.close()
+            server = None
+        if server is None:
+            idle = [key for key in self._servers if key]
+            if len(idle) >= _SERVERS - 1:
+                self._drop_server(idle[0])
+            server = Server(self.limits, max_level=self._max_level, libraries=self._libraries, preload=preload)
+        self._servers[preload] = server
+        return server
 
-    def _drop_server(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+    def _drop_server(self, preload: tuple[str, ...] = ()) -> None:
+        server = self._servers.pop(preload, None)
+        if server is not None:
+            server.close()
 
     def _after_fork(self) -> None:
-        """In the fork: the server stays with the process that started it, and a lock held by a lost thread is void."""
+        """In the fork: servers stay with the process that started them, and a lock held by a lost thread is void."""
         self._lock = threading.Lock()
-        if self._server is not None:
-            self._server.abandon()
-            self._server = None
+        for server in self._servers.values():
+            server.abandon()
+        self._servers = {}
+
+
+def _combined(formula: Formula, parts: Mapping[str, ScoreRecord]) -> ScoreRecord:
+    """One record of those of the graders of a `multi`: their scores are its components."""
+    ms = sum(record.ms for record in parts.values())
+    scores = {name: record.score for name, record in parts.items() if record.score is not None}
+    reasons = [f"{name}: {record.reason}" for name, record in parts.items() if record.reason]
+    for status in (ScoreStatus.ERROR, ScoreStatus.TIMEOUT, ScoreStatus.ABSTAIN):
+        failed = [name for name, record in parts.items() if record.status is status]
+        if failed:
+            reason = f"{failed[0]}: {parts[failed[0]].reason or 'no score'}"
+            return ScoreRecord(score=None, status=status, reason=reason, components=scores, ms=ms)
+    try:
+        score = formula.value(scores)
+    except FormulaError as error:
+        reason = f"{FORMULA_FAULT}{error}"
+        return ScoreRecord(score=None, status=ScoreStatus.ERROR, reason=reason, components=scores, ms=ms)
+    told = "\n".join(reasons)[:REASON_CHARS] or None
+    return ScoreRecord(score=score, status=ScoreStatus.OK, reason=told, components=scores, ms=ms)
 
 
 _sandboxes: "weakref.WeakSet[Sandbox]" = weakref.WeakSet()
@@ -180,55 +233,3 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
-
-
-# -- what is sent -----------------------------------------------------------------------------------------------------
-
-
-def _program(spec: Spec) -> bytes:
-    """grading.py's program for a spec."""
-    match spec:
-        case specs.Python():
-            entry = spec.entry_point
-            fields: dict[str, object] = {
-                "kind": "python",
-                "source": spec.source,
-                "function": entry.function,
-                "arguments": dict(entry.signature.arguments),
-            }
-        case specs.Regex():
-            group = specs.ANSWER_GROUP if spec.compares else None
-            fields = {"kind": "regex", "pattern": spec.pattern, "flags": spec.flag_bits, "group": group}
-        case specs.StringCheck():
-            fields = {"kind": "string_check", "operation": spec.operation}
-    return json.dumps(fields).encode()
-
-
-def _row(spec: Spec, sample: Sample) -> bytes | ScoreRecord:
-    """The line of JSON for grading.py, or the record where the templates already decide it.
-
-    An item that lacks a path is an error. Output that lacks one (`sample.output_json`) is an answer that fails: 0.
-    """
-    try:
-        if isinstance(spec, specs.Python):
-            row: object = {"output_text": sample.output_text, "item": dict(sample.item), "answer": sample.answer}
-        else:
-            row = _texts(spec, sample)
-        return json.dumps(row).encode()
-    except OutputPathError as error:
-        return ScoreRecord(score=0.0, status=ScoreStatus.OK, reason=error.message)
-    except AppError as error:
-        return error_record(error.message)
-    except (TypeError, ValueError, RecursionError) as error:
-        return error_record(f"the row cannot be sent to the sandbox: {error}")
-
-
-def _texts(spec: specs.Regex | specs.StringCheck, sample: Sample) -> tuple[str, str | None]:
-    reference = sample.answer if spec.reference is None else _rendered(spec.reference, sample)
-    return _rendered(spec.input, sample), reference
-
-
-def _rendered(template: str, sample: Sample) -> str:
-    if template == specs.OUTPUT_TEXT:
-        return sample.output_text
-    return templates.render(template, item=sample.item, sample={"output_text": sample.output_text})

@@ -1,7 +1,8 @@
 """Does the box hold, here and now: the attacks of attacks.py, run in the real sandbox.
 
 `python -m worker.sandbox.probe` prints the report as JSON and one sentence; its exit status is 1 where an attack
-succeeded. A worker probes at start and takes no work where one did.
+succeeded. A worker probes at start and takes no work where one did. The first time it also installs the libraries of
+verifiers (environment.py).
 """
 
 import json
@@ -16,10 +17,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from backend.errors import AppError
 from backend.verifiers.record import ScoreRecord, ScoreStatus
 from backend.verifiers.specs import parse_spec
 from backend.verifiers.templates import Sample
 from worker.sandbox.attacks import ATTACKS
+from worker.sandbox.environment import install
 from worker.sandbox.policy import LEVELS, MAX_LEVEL, NOT_COVERED, Limits
 from worker.sandbox.pool import Sandbox
 
@@ -117,6 +120,10 @@ def _prizes() -> Iterator[dict[str, object]]:
 
 
 def main() -> None:
+    try:
+        install()
+    except AppError as error:  # verifiers that need none of them work all the same
+        print(error.message, file=sys.stderr)
     report = probe()
     print(json.dumps(report.to_json(), indent=2))
     print(report.sentence)

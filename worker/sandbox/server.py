@@ -46,6 +46,8 @@ class End(StrEnum):
     """The process ended in the middle of a row."""
     FORGED = "forged"
     """The process wrote what no honest one writes: none of its rows is believed."""
+    CALL_FAILED = "call_failed"
+    """One call for all rows gave no scores; they are to be sent one by one."""
     SERVER_LOST = "server_lost"
     """The server itself has gone; no row is to blame."""
 
@@ -75,8 +77,11 @@ class Box:
 class Server:
     """One process and the socket to it. Not for two threads at once: pool.py sees to that."""
 
-    def __init__(self, limits: Limits, *, max_level: int, libraries: Libraries) -> None:
-        """Starts and confines it. Raises AppError(503) with the server's last words where it does not come up."""
+    def __init__(self, limits: Limits, *, max_level: int, libraries: Libraries, preload: Sequence[str]) -> None:
+        """Starts and confines it, with `preload` imported before.
+
+        Raises AppError(503) with the server's last words where it does not come up.
+        """
         self._limits = limits
         self._sequence = 0
         self._awaited: int | None = None
@@ -86,7 +91,7 @@ class Server:
             "owner": os.getpid(),
             "root": str(ROOT),
             "libraries": folder,
-            "preload": libraries.preload,
+            "preload": (*libraries.preload, *preload),
             "max_level": max_level,
             "memory_bytes": limits.memory_bytes,
             "cpu_s": int(limits.batch_timeout_s) + 2,
@@ -231,6 +236,8 @@ class Server:
             return Attempt(records, End.COMPLETE)
         if not unfinished and code == host.LEFT_AFTER_ODD_ROW and records:
             return Attempt(records, End.COMPLETE if len(records) == count else End.LEFT)
+        if not unfinished and code == host.CALL_FAILED and count > 1 and not records:
+            return Attempt([], End.CALL_FAILED)
         return Attempt(records[: count - 1], End.DIED, _cause_of_death(status, peak_kib=peak_kib))
 
     def _kill(self) -> None:

@@ -43,6 +43,8 @@ COMPUTING: Numbers = {
     "gettimeofday": (96, 169),
     "time": (201, None),
     "times": (100, 153),
+    "setitimer": (38, 103),  # its own alarm clock: math-verify sets one, and so does a verifier that times model code
+    "alarm": (37, None),
     "getrusage": (98, 165),
     "futex": (202, 98),
     "set_robust_list": (273, 99),

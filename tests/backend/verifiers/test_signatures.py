@@ -14,6 +14,16 @@ from backend.verifiers.signatures import entry_point
         ("def check(item, output_text): return 1", "check", "short"),
         ("def helper(x): return x\ndef grade(item, output_text): return 1", "grade", "short"),
         ("def grade(x): return x\ndef grade(sample, item): return 1", "grade", "openai"),
+        ("def compute_score(data_source, solution_str, ground_truth, extra_info=None): pass", "compute_score", "verl"),
+        ("def compute_score(solution_str, ground_truth, method='strict', **kw): pass", "compute_score", "verl"),
+        ("def reward(completions, **kwargs): pass", "reward", "trl"),
+        ("def reward(prompts, completions, answer, level=3): pass", "reward", "trl"),
+        ("def score(prompt: str, completion: str, example: dict) -> float: pass", "score", "predibase"),
+        ("def score(prediction, target): pass", "score", "together"),
+        ("def exact(completion, answer): pass", "exact", "verifiers"),
+        ("def exact(prompt, completion, answer, info): pass", "exact", "verifiers"),
+        ("def form(completion, **kwargs): pass", "form", "verifiers"),
+        ("def level(info): pass", "level", "verifiers"),
     ],
 )
 def test_the_function_and_its_signature_are_recognised(source, function, signature):
@@ -27,7 +37,10 @@ def test_the_function_and_its_signature_are_recognised(source, function, signatu
         ("x = lambda sample, item: 1", "no function"),
         ("class A:\n    def grade(self): pass", "no function"),
         ("def a(item, output_text): pass\ndef b(item, output_text): pass", "a (line 1), b (line 2)"),
-        ("\n\ndef grade(prompt, answer): pass", "Line 3: 'grade(prompt, answer)'"),
+        ("\n\ndef grade(question, truth): pass", "Line 3: 'grade(question, truth)'"),
+        ("def grade(completion, /): pass", "no known signature"),
+        ("def grade(): pass", "no known signature"),
+        ("def grade(prompt, completion, threshold): pass", "no known signature"),
         ("def grade(sample, item, threshold): pass", "no known signature"),
         ("def grade(sample, item, /): pass", "no known signature"),
         ("def grade(**columns): pass", "no known signature"),
@@ -38,3 +51,34 @@ def test_what_is_not_recognised_is_refused_with_the_place(source, part):
     with pytest.raises(AppError) as caught:
         entry_point(source)
     assert part in caught.value.message
+
+
+def test_a_batch_function_says_which_columns_it_needs():
+    entry = entry_point("def reward(completions, answer, level=3, *, weight, **more): pass")
+    assert entry.takes_batches
+    assert dict(entry.arguments) == {"completions": "completion"}
+    assert (entry.required_columns, entry.optional_columns, entry.every_column) == (
+        ("answer", "weight"),
+        ("level",),
+        True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "chat"),
+    [
+        ("return answer in completion", False),
+        ("return completion[-1]['content'] == answer", True),
+        ("return completion[-1].get('content', '') == answer", True),
+        ("text = completion if isinstance(completion, str) else completion[0]['content']", True),
+    ],
+)
+def test_messages_are_given_to_those_who_read_messages(body, chat):
+    assert entry_point(f"def reward(completion, answer):\n    {body}\n").chat is chat
+
+
+def test_the_message_about_a_missing_function_teaches_the_short_form():
+    with pytest.raises(AppError) as caught:
+        entry_point("x = 1")
+    assert "grade(item, output_text)" in caught.value.message
+    assert ":." not in caught.value.message

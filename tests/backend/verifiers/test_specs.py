@@ -29,13 +29,6 @@ def test_neq_is_another_spelling_of_ne():
     )
 
 
-@pytest.mark.parametrize("kind", ["text_similarity", "multi", "score_model", "label_model"])
-def test_types_not_built_yet_are_refused_with_those_that_are(kind):
-    error = refused({"type": kind})
-    assert error.param == "grader.type"
-    assert "string_check, regex, python" in error.message
-
-
 @pytest.mark.parametrize("obj", [None, 3, "regex", [], {}, {"type": None}, {"type": ["regex"]}, {"type": "regexp"}])
 def test_what_is_no_grader_is_refused(obj):
     assert refused(obj).param in ("grader", "grader.type")

@@ -2,14 +2,21 @@ from collections.abc import Iterator
 
 import pytest
 
+from worker.sandbox.environment import install
 from worker.sandbox.policy import Limits
 from worker.sandbox.pool import Sandbox
 
 FAST = Limits(row_timeout_s=1.0, batch_timeout_s=20.0, memory_bytes=256 * 2**20, consecutive_timeouts=4)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def libraries() -> None:
+    """Those of verifiers, as `make` installs them."""
+    install()
+
+
 @pytest.fixture(scope="session")
-def sandbox() -> Iterator[Sandbox]:
+def sandbox(libraries: None) -> Iterator[Sandbox]:
     """One for all tests, so that each also shows that those before it left nothing behind."""
     with Sandbox(FAST) as shared:
         yield shared

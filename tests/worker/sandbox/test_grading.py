@@ -113,6 +113,13 @@ def test_components_and_reason_of_a_verifier_are_kept(sandbox):
     assert (record.components, record.reason) == ({"form": 1.0, "n": 2.0}, "fine")
 
 
+def test_a_long_reason_says_that_it_was_cut(sandbox):
+    record = one(sandbox, python(body("raise ValueError('z' * 10**5)")))
+    assert len(record.reason) <= 3000
+    assert "cut: more than" in record.reason
+    assert record.reason.splitlines()[-1].strip().startswith("line 3, in grade: raise ValueError")
+
+
 def test_both_signatures_receive_what_they_name(sandbox):
     openai = body("return float(sample['output_text'] == 'a' and sample['output_json'] is None and item['x'] == [1])")
     short = "def check(item, output_text):\n    return float(output_text == 'a' and item['x'] == [1])"
@@ -162,6 +169,7 @@ def test_what_is_printed_comes_back_cut(sandbox):
     assert record.score == 1.0
     assert record.stdout.startswith("seen 3\nyyy")
     assert len(record.stdout) == 2000
+    assert record.stdout.endswith("cut: more than 998008 characters are missing")
 
 
 def test_source_that_does_not_compile_inside_is_an_error_of_each_row(sandbox):

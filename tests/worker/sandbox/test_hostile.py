@@ -245,7 +245,7 @@ HOSTILE = {
     ),
     "site-packages by path": (
         "import sys",
-        f"sys.path.append({str(Path(pytest.__file__).parents[1])!r})\nimport pytest\nreturn 1",
+        f"sys.path.append({str(Path(pytest.__file__).parents[1])!r})\n__import__('pytest')\nreturn 1",
         "error",
         "",
     ),

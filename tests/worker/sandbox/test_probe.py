@@ -53,7 +53,7 @@ def test_a_folder_of_libraries_is_importable_and_hashed_and_named_in_the_identit
     (tmp_path / "ours.py").write_text("VALUE = 0.5\n")
     libraries = Libraries(folder=tmp_path, preload=("ours",))
     with Sandbox(libraries=libraries) as box:
-        spec = python("import ours\n" + body("return ours.VALUE"))
+        spec = python(body("return __import__('ours').VALUE"))
         assert box.grade(spec, [sample()])[0].score == 0.5
         identity = box.identity()
     before = libraries.digest()

@@ -1,0 +1,57 @@
+"""The spec that combines others: OpenAI's `multi`."""
+
+import re
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from backend.verifiers.answers import Choice, JsonSchema, Math, Number
+from backend.verifiers.formula import Formula, FormulaError, parse_formula
+from backend.verifiers.grader import FieldError, Grader
+from backend.verifiers.judged import LabelModel, ScoreModel
+from backend.verifiers.programs import Python
+from backend.verifiers.texts import Regex, StringCheck, TextSimilarity
+
+MAX_GRADERS = 20
+GRADER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+Single = StringCheck | TextSimilarity | Regex | Python | Number | Math | Choice | JsonSchema | ScoreModel | LabelModel
+
+
+class Multi(Grader):
+    """`calculate_output` is a formula over the scores of `graders` (formula.py).
+
+    It has a score where all its graders have one; the error, timeout or abstention of one is its own.
+    """
+
+    type: Literal["multi"]
+    graders: dict[str, Single] = Field(min_length=1, max_length=MAX_GRADERS)
+    calculate_output: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _formula_parses(self) -> "Multi":
+        try:
+            self.formula()
+        except FormulaError as error:
+            raise FieldError("calculate_output", str(error)) from error
+        return self
+
+    def formula(self) -> Formula:
+        return parse_formula(self.calculate_output, names=self.graders)
+
+    @property
+    def templates(self) -> dict[str, str]:
+        return {
+            f"graders.{name}.{field}": template
+            for name, grader in self.graders.items()
+            for field, template in grader.templates.items()
+        }
+
+    @property
+    def open_references(self) -> tuple[str, ...]:
+        return tuple(
+            f"graders.{name}.{field}" for name, grader in self.graders.items() for field in grader.open_references
+        )
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return frozenset[str]().union(*(grader.needs for grader in self.graders.values()))

@@ -1,0 +1,114 @@
+"""The formula of a `multi` grader: `0.8 * a + 0.2 * min(b, c)`. Parsed once, never evaluated as Python.
+
+Numbers, the names of graders, `+ - * / ^` (and `**`), parentheses, and OpenAI's functions: `min max abs floor ceil exp
+sqrt log`, beside them `pow`. Everything is computed in floats, so no formula takes long or much memory.
+"""
+
+import ast
+import math
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+
+MAX_FORMULA_CHARS = 2000
+_OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
+    ast.Add: lambda a, b: a + b,
+    ast.Sub: lambda a, b: a - b,
+    ast.Mult: lambda a, b: a * b,
+    ast.Div: lambda a, b: a / b,
+    ast.Pow: math.pow,
+}
+# name -> (function, least and most arguments; None: as many as are given)
+_FUNCTIONS: dict[str, tuple[Callable[..., float], int, int | None]] = {
+    "min": (min, 1, None),
+    "max": (max, 1, None),
+    "abs": (abs, 1, 1),
+    "floor": (math.floor, 1, 1),
+    "ceil": (math.ceil, 1, 1),
+    "exp": (math.exp, 1, 1),
+    "sqrt": (math.sqrt, 1, 1),
+    "log": (math.log, 1, 2),
+    "pow": (math.pow, 2, 2),
+}
+KNOWN = "numbers, names of graders, + - * / ^, parentheses and " + ", ".join(_FUNCTIONS)
+
+
+class FormulaError(ValueError):
+    """It cannot be parsed, or has no value for these scores."""
+
+
+@dataclass(frozen=True, slots=True)
+class Formula:
+    _tree: ast.expr
+    names: frozenset[str]
+
+    def value(self, scores: Mapping[str, float]) -> float:
+        """Raises FormulaError where it is no finite number: a division by zero, the logarithm of 0."""
+        try:
+            value = _value(self._tree, scores)
+        except ZeroDivisionError as error:
+            raise FormulaError("a division by zero") from error
+        except (ValueError, OverflowError) as error:
+            raise FormulaError(f"no finite number ({error})") from error
+        if not math.isfinite(value):
+            raise FormulaError(f"{value}, which is no finite number")
+        return value
+
+
+def parse_formula(text: str, *, names: Collection[str]) -> Formula:
+    """Raises FormulaError that says what is not understood."""
+    if len(text) > MAX_FORMULA_CHARS:
+        raise FormulaError(f"it has {len(text)} characters, the limit is {MAX_FORMULA_CHARS}")
+    try:
+        tree = ast.parse(text.strip().replace("^", "**"), mode="eval").body
+        used = _check(tree, names=names)
+    except SyntaxError as error:
+        raise FormulaError(f"'{text:.80}' is no formula: {error.msg}") from error
+    except (RecursionError, MemoryError) as error:
+        raise FormulaError("it is nested too deeply") from error
+    except ValueError as error:
+        raise FormulaError(str(error)) from error
+    return Formula(tree, used)
+
+
+def _check(tree: ast.expr, *, names: Collection[str]) -> frozenset[str]:
+    """The graders it names; raises FormulaError for whatever is not on the lists above."""
+    match tree:
+        case ast.Constant(value=int() | float() as number) if type(number) is not bool:
+            try:
+                if math.isfinite(float(number)):
+                    return frozenset()
+            except OverflowError:
+                pass
+            raise FormulaError("a number in it is too large")
+        case ast.Name(id=name):
+            if name in names:
+                return frozenset({name})
+            there = ", ".join(sorted(names))
+            raise FormulaError(f"'{name:.60}' is none of the graders: {there}")
+        case ast.UnaryOp(op=ast.UAdd() | ast.USub(), operand=operand):
+            return _check(operand, names=names)
+        case ast.BinOp(left=left, op=operator, right=right) if type(operator) in _OPERATORS:
+            return _check(left, names=names) | _check(right, names=names)
+        case ast.Call(func=ast.Name(id=function), args=arguments, keywords=[]) if function in _FUNCTIONS:
+            _, least, most = _FUNCTIONS[function]
+            if len(arguments) < least or (most is not None and len(arguments) > most):
+                raise FormulaError(f"{function}() cannot have {len(arguments)} arguments")
+            return frozenset[str]().union(*(_check(argument, names=names) for argument in arguments))
+    shown = ast.unparse(tree)
+    raise FormulaError(f"'{shown:.60}' is not allowed in a formula; there are {KNOWN}")
+
+
+def _value(tree: ast.expr, scores: Mapping[str, float]) -> float:
+    match tree:
+        case ast.Constant(value=int() | float() as number):
+            return float(number)
+        case ast.Name(id=name):
+            return scores[name]
+        case ast.UnaryOp(op=operator, operand=operand):
+            value = _value(operand, scores)
+            return -value if isinstance(operator, ast.USub) else value
+        case ast.BinOp(left=left, op=operator, right=right):
+            return _OPERATORS[type(operator)](_value(left, scores), _value(right, scores))
+        case ast.Call(func=ast.Name(id=function), args=arguments):
+            return float(_FUNCTIONS[function][0](*(_value(argument, scores) for argument in arguments)))
+    raise AssertionError(ast.dump(tree))

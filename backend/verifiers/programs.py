@@ -1,0 +1,50 @@
+"""The spec of a verifier in Python."""
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from backend.errors import AppError
+from backend.verifiers import libraries
+from backend.verifiers.grader import Grader
+from backend.verifiers.isolation import shares_process
+from backend.verifiers.signatures import EntryPoint, check_compiles, entry_point, parse_source
+
+
+class Python(Grader):
+    """A function of the user's, called in the sandbox; see signatures.py for its parameters.
+
+    It returns a number (a bool counts 1 or 0), None to abstain, or `{"score": number or None, "components": {name:
+    number}, "reason": text}` of which the last two may be left out. Everything else is an error, NaN too.
+    """
+
+    type: Literal["python"]
+    source: str = Field(min_length=1)
+    image_tag: str | None = None
+    """OpenAI's choice of libraries; kept, and without effect here."""
+    isolation: Literal["auto", "call"] = "auto"
+    """`call`: one process a call, for verifiers that execute what the model wrote. `auto`: so too, unless the source
+    is plain (isolation.py)."""
+
+    @field_validator("source")
+    @classmethod
+    def _source_has_an_entry_point(cls, source: str) -> str:
+        try:
+            entry_point(source)
+            check_compiles(source)
+            libraries.require_importable(parse_source(source))
+        except AppError as error:
+            raise ValueError(error.message) from error
+        return source
+
+    @property
+    def entry_point(self) -> EntryPoint:
+        return entry_point(self.source)
+
+    @property
+    def one_process_a_call(self) -> bool:
+        return self.isolation == "call" or not shares_process(parse_source(self.source))
+
+    @property
+    def needs(self) -> frozenset[str]:
+        return libraries.libraries_of(parse_source(self.source))

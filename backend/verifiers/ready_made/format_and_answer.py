@@ -1,0 +1,23 @@
+"""A little for the form, the rest for the answer in it."""
+
+from backend.verifiers.ready_made.kind import Example, ReadyMade
+
+VERIFIER = ReadyMade(
+    id="format-and-answer",
+    name="Format plus answer",
+    use="Teaches <think>…</think><answer>…</answer> first and the answer next, from two parts and a formula.",
+    grader={
+        "type": "multi",
+        "graders": {
+            "form": {"type": "regex", "pattern": r"(?s)\A\s*<think>.+?</think>\s*<answer>[^<]+</answer>\s*\Z"},
+            "right": {"type": "regex", "pattern": r"<answer>(?P<answer>[^<]+)</answer>\s*\Z"},
+        },
+        "calculate_output": "0.1 * form + 0.9 * right",
+    },
+    examples=(
+        Example({"answer": "42"}, "<think>6 * 7</think><answer>42</answer>", 1.0),
+        Example({"answer": "42"}, "<think>6 * 7</think>\n<answer>41</answer>", 0.1),
+        Example({"answer": "42"}, "<answer>42</answer>", 0.9),
+        Example({"answer": "42"}, "42", 0.0),
+    ),
+)

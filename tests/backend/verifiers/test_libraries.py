@@ -1,0 +1,66 @@
+import ast
+
+import pytest
+
+from backend.errors import AppError
+from backend.verifiers import libraries
+from backend.verifiers.specs import parse_spec
+
+IMPORTS_NUMPY = {"type": "python", "source": "import numpy as np\n\ndef grade(item, output_text):\n    return np.pi\n"}
+
+
+def refused(obj):
+    with pytest.raises(AppError) as caught:
+        parse_spec(obj)
+    return caught.value
+
+
+def test_what_the_libraries_offer_can_be_imported():
+    for name in libraries.MODULES:
+        libraries.require_importable(ast.parse(f"import {name}"))
+
+
+@pytest.mark.parametrize(
+    "source", ["import torch", "from transformers import pipeline", "def f():\n    import requests"]
+)
+def test_what_the_sandbox_lacks_is_refused_when_saved(source):
+    error = refused({"type": "python", "source": f"{source}\ndef grade(item, output_text): return 1\n"})
+    assert error.param == "grader.source"
+    assert "cannot be imported in the sandbox" in error.message
+    assert "numpy" in error.message
+
+
+def test_an_import_that_may_fail_is_left_to_the_verifier():
+    source = "try:\n    import torch\nexcept ImportError:\n    torch = None\ndef grade(item, output_text): return 1\n"
+    parse_spec({"type": "python", "source": source})
+
+
+@pytest.mark.parametrize(
+    ("grader", "param"),
+    [
+        (IMPORTS_NUMPY, "grader.source"),
+        ({"type": "math"}, "grader.type"),
+        ({"type": "json_schema", "schema": {}}, "grader.type"),
+        ({"type": "text_similarity", "input": "a", "reference": "b", "evaluation_metric": "bleu"}, "grader.type"),
+    ],
+)
+def test_without_the_libraries_it_is_said_when_saved(monkeypatch, tmp_path, grader, param):
+    monkeypatch.setattr(libraries, "folder", lambda: tmp_path / "none")
+    error = refused(grader)
+    assert error.param == param
+    assert "not installed" in error.message
+    assert "python -m worker.sandbox.environment" in error.message
+
+
+def test_the_folder_follows_from_the_list(monkeypatch, tmp_path):
+    before = libraries.folder()
+    changed = tmp_path / "libraries.txt"
+    changed.write_text(libraries.LIST.read_text() + "another==1.0\n")
+    monkeypatch.setattr(libraries, "LIST", changed)
+    assert libraries.folder() != before
+
+
+def test_every_line_of_the_list_is_a_version():
+    lines = libraries.LIST.read_text().split()
+    assert all(line.count("==") == 1 for line in lines)
+    assert len({line.partition("==")[0] for line in lines}) == len(lines)

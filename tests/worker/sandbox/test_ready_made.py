@@ -1,0 +1,49 @@
+"""The gallery: every example of every ready-made verifier gets its score in the real sandbox."""
+
+import pytest
+
+from backend.verifiers.ready_made import READY_MADE
+from backend.verifiers.specs import parse_spec, spec_json
+from backend.verifiers.templates import Sample
+
+pytestmark = pytest.mark.usefixtures("python_allowed")
+
+
+@pytest.mark.parametrize("verifier", READY_MADE, ids=lambda verifier: verifier.id)
+def test_its_examples_are_its_tests(sandbox, verifier):
+    spec = parse_spec(verifier.grader)
+    assert spec_json(spec) == verifier.grader
+    answers = [example.item.get("answer") for example in verifier.examples]
+    rows = [
+        Sample(output_text=e.text, item=e.item, answer=a if isinstance(a, str) else None)
+        for e, a in zip(verifier.examples, answers, strict=True)
+    ]
+    records = sandbox.grade(spec, rows)
+    assert [record.score for record in records] == pytest.approx([e.score for e in verifier.examples]), records
+    scores = [example.score for example in verifier.examples]
+    assert min(scores) == 0.0
+    assert max(scores) == 1.0
+
+
+def test_there_is_one_for_every_common_task():
+    assert len(READY_MADE) >= 10
+    assert len({verifier.id for verifier in READY_MADE}) == len({v.name for v in READY_MADE}) == len(READY_MADE)
+
+
+CHEATS = {
+    "takes the timer away": "import signal\nsignal.setitimer = lambda *a: None\ndef add(a, b):\n    while True: pass",
+    "leaves by the back door": "import os\nos._exit(0)",
+    "fills the memory": "def add(a, b):\n    return len(bytearray(2**33))",
+    "recurses": "def add(a, b):\n    return add(a, b)",
+    "opens a file": "def add(a, b):\n    return open('/etc/passwd').read()",
+}
+
+
+@pytest.mark.parametrize("code", CHEATS.values(), ids=CHEATS)
+def test_code_of_the_model_does_not_harm_the_code_of_others(sandbox, code):
+    verifier = next(verifier for verifier in READY_MADE if verifier.id == "unit-tests")
+    good, *_ = verifier.examples
+    rows = [Sample(output_text=text, item=good.item) for text in (good.text, code, good.text)]
+    first, bad, last = sandbox.grade(parse_spec(verifier.grader), rows)
+    assert first.score == last.score == 1.0
+    assert not bad.score

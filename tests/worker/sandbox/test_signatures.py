@@ -1,0 +1,116 @@
+"""Graders made for other systems run as they are: each signature receives what its own system would give it."""
+
+import pytest
+
+from tests.worker.sandbox.verifiers import outcomes, python
+from worker.sandbox.pool import Sample
+
+pytestmark = pytest.mark.usefixtures("python_allowed")
+
+MESSAGES = ({"role": "system", "content": "Be brief."}, {"role": "user", "content": "6 * 7?"})
+
+VERL = """
+def compute_score(data_source, solution_str, ground_truth, extra_info=None):
+    return solution_str == ground_truth and data_source == 'openai/gsm8k' and extra_info['index'] == 7
+"""
+
+
+def graded(sandbox, source, *samples, **options):
+    return sandbox.grade(python(source, **options), list(samples))
+
+
+def given(text="42", *, answer="42", messages=MESSAGES, **item):
+    return Sample(output_text=text, item=item, answer=answer, messages=messages)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def grade(sample, item):\n    return sample['output_text'] == item['a']",
+        "def grade(item, output_text):\n    return output_text == item['a']",
+        "def score(prompt, completion, example):\n    return prompt.endswith('6 * 7?') and completion == example['a']",
+        "def score(prediction, target):\n    return prediction == target",
+        "def exact(completion, answer):\n    return completion == answer",
+        "def exact(completion, answer):\n    return completion[-1]['content'] == answer",
+        "def exact(prompt, completion, answer, info):\n    return prompt[0]['role'] == 'system' and info['level'] == 2",
+        "def exact(prompt, completion):\n    return prompt == 'Be brief.\\n\\n6 * 7?'",
+        "def exact(info):\n    return info == {'level': 2}",
+        VERL,
+        "def reward(completions, **kwargs):\n    return [float(c == a) for c, a in zip(completions, kwargs['a'])]",
+        "def reward(prompts, completions, a):\n    return [float(p[-1]['content'] == '6 * 7?') for p in prompts]",
+        "def reward(completions, answer):\n    return [c[0]['content'] == a for c, a in zip(completions, answer)]",
+    ],
+)
+def test_each_signature_gets_what_it_names(sandbox, source):
+    row = given(
+        a="42",
+        info={"level": 2},
+        data_source="openai/gsm8k",
+        reward_model={"style": "rule", "ground_truth": "42"},
+        extra_info={"index": 7},
+    )
+    assert outcomes(graded(sandbox, source, row)) == [(1.0, "ok")]
+
+
+def test_the_prompt_is_found_in_the_item_where_it_is_not_given(sandbox):
+    source = "def exact(prompt, completion):\n    return prompt == 'why?'"
+    rows = [given(messages=None, question="why?"), given(messages=None, prompt=[{"role": "user", "content": "why?"}])]
+    assert outcomes(graded(sandbox, source, *rows, given(messages=None))) == [(1.0, "ok")] * 2 + [(None, "error")]
+
+
+def test_what_a_row_lacks_is_said(sandbox):
+    (record,) = graded(sandbox, "def f(completions, level):\n    return [1.0]", given(other=1))
+    assert record.status == "error"
+    assert "'level'" in record.reason
+    assert "other" in record.reason
+    (record,) = graded(sandbox, "def f(prediction, target):\n    return 1.0", given(answer=None))
+    assert "reference answer" in record.reason
+
+
+def test_verls_further_results_are_components(sandbox):
+    source = (
+        "def compute_score(data_source, solution_str, ground_truth, extra_info):\n"
+        "    return {'score': 0.5, 'acc': True, 'n': 3, 'pred': solution_str}"
+    )
+    (record,) = graded(sandbox, source, given())
+    assert (record.score, record.components) == (0.5, {"acc": 1.0, "n": 3.0})
+
+
+BATCH = "def reward(completions, **kwargs):\n    return [len(completions) + 0.0 for _ in completions]"
+
+
+def test_a_batch_function_is_called_once_for_many_rows(sandbox):
+    rows = sandbox.limits.batch_rows
+    records = graded(sandbox, BATCH, *[given(str(n)) for n in range(rows + 3)])
+    assert [record.score for record in records] == [float(rows)] * rows + [3.0] * 3
+    alone = graded(sandbox, BATCH, *[given(str(n)) for n in range(3)], isolation="call")
+    assert [record.score for record in alone] == [1.0] * 3
+
+
+def test_a_batch_function_that_is_not_plain_gets_batches_too(sandbox):
+    records = graded(sandbox, "import os\n" + BATCH, *[given(str(n)) for n in range(5)])
+    assert [record.score for record in records] == [5.0] * 5
+
+
+def test_scores_of_a_batch_keep_their_order_and_none_abstains(sandbox):
+    source = "def reward(completions, x):\n    return [None if c == 'none' else v for c, v in zip(completions, x)]"
+    records = graded(sandbox, source, given("a", x=0.25), given("none", x=1.0), given("c", x=0.75))
+    assert outcomes(records) == [(0.25, "ok"), (None, "abstain"), (0.75, "ok")]
+
+
+@pytest.mark.parametrize(
+    ("harm", "status", "reason"),
+    [
+        ("raise ValueError('no')", "error", "ValueError: no"),
+        ("while True: pass", "timeout", "stopped after"),
+        ("import os; os._exit(4)", "error", "ended its own process"),
+        ("return [1.0] * 9", "error", "9 scores for 1 completions"),
+        ("return 1.0", "error", "a list of scores"),
+    ],
+)
+def test_the_harm_of_one_row_is_not_the_batchs(sandbox, harm, status, reason):
+    source = f"def reward(completions, x):\n    if 1 in x:\n        {harm}\n    return [0.5 for c in completions]"
+    records = graded(sandbox, source, *[given(x=x) for x in (0, 1, 0, 0)])
+    assert [record.status.value for record in records] == ["ok", status, "ok", "ok"]
+    assert [record.score for record in records] == [0.5, None, 0.5, 0.5]
+    assert reason in records[1].reason

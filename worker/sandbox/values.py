@@ -1,0 +1,124 @@
+"""Inside: the values that the parameters of a Python verifier can ask for (backend/verifiers/signatures.py).
+
+What a row lacks is said, never made up: a verifier that compares with nothing would score everything alike.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+REFERENCE_COLUMNS = ("answer", "solution", "ground_truth")
+"""Columns that mean the reference answer where the row calls it something else."""
+_PROMPT_COLUMNS = ("messages", "prompt", "question", "problem", "input")
+
+
+class MissingValueError(Exception):
+    """The row has no value for a parameter; the text says so."""
+
+
+def value(name: str, row: Mapping[str, Any], *, chat: bool) -> Any:
+    """`row`: `output_text, item, answer`, and `messages` where the prompt is known."""
+    return _VALUES[name](row, chat)
+
+
+def column(name: str, row: Mapping[str, Any], *, required: bool) -> Any:
+    item = row["item"]
+    if name in item:
+        return item[name]
+    if name in REFERENCE_COLUMNS and row["answer"] is not None:
+        return row["answer"]
+    if required:
+        there = ", ".join(sorted(map(str, item))[:20]) or "none"
+        raise MissingValueError(f"the verifier asks for '{name}', which the row does not have (there: {there})")
+    return None
+
+
+def sample(row: Mapping[str, Any]) -> dict[str, Any]:
+    """OpenAI's. `output_json` is the text parsed, or None where it is not JSON."""
+    text = row["output_text"]
+    try:
+        parsed = json.loads(text)
+    except (ValueError, RecursionError):
+        parsed = None
+    message = {"role": "assistant", "content": text}
+    return {"output_text": text, "output_json": parsed, "choices": [{"index": 0, "message": message}]}
+
+
+def _completion(row: Mapping[str, Any], chat: bool) -> Any:
+    text = row["output_text"]
+    return [{"role": "assistant", "content": text}] if chat else text
+
+
+def _prompt(row: Mapping[str, Any], chat: bool) -> Any:
+    messages = _messages(row)
+    return messages if chat else "\n\n".join(_text(message) for message in messages)
+
+
+def _messages(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    if row.get("messages"):
+        return list(row["messages"])
+    item = row["item"]
+    for name in _PROMPT_COLUMNS:
+        found = item.get(name)
+        if isinstance(found, str):
+            return [{"role": "user", "content": found}]
+        if isinstance(found, list) and found and all(isinstance(message, dict) for message in found):
+            return [
+                dict(message) for message in found if message.get("role") != "assistant" or message is not found[-1]
+            ]
+    raise MissingValueError("the verifier asks for the prompt, and the row has none")
+
+
+def _text(message: Mapping[str, Any]) -> str:
+    content = message.get("content")
+    if isinstance(content, list):
+        return "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
+    return str(content or "")
+
+
+def _reference(row: Mapping[str, Any], *names: str) -> Any:
+    """The first of the item's own columns, else the row's reference answer."""
+    item = row["item"]
+    for name in names:
+        if name in item:
+            return item[name]
+    if row["answer"] is None:
+        raise MissingValueError("the verifier asks for the reference answer, and the row has none")
+    return row["answer"]
+
+
+def _ground_truth(row: Mapping[str, Any]) -> Any:
+    model = row["item"].get("reward_model")
+    if isinstance(model, dict) and "ground_truth" in model:
+        return model["ground_truth"]
+    return _reference(row, "ground_truth")
+
+
+def _answer(row: Mapping[str, Any]) -> Any:
+    return row["answer"] if row["answer"] is not None else _reference(row, "answer")
+
+
+def _info(row: Mapping[str, Any]) -> Any:
+    info = row["item"].get("info", {})
+    if isinstance(info, str):
+        try:
+            return json.loads(info)
+        except (ValueError, RecursionError):
+            return info
+    return info
+
+
+_VALUES: dict[str, Callable[[Mapping[str, Any], bool], Any]] = {
+    "sample": lambda row, chat: sample(row),
+    "item": lambda row, chat: row["item"],
+    "output_text": lambda row, chat: row["output_text"],
+    "completion": _completion,
+    "prompt": _prompt,
+    "prompt_text": lambda row, chat: _prompt(row, False),
+    "answer": lambda row, chat: _answer(row),
+    "info": lambda row, chat: _info(row),
+    "target": lambda row, chat: _reference(row, "target"),
+    "data_source": lambda row, chat: row["item"].get("data_source", ""),
+    "ground_truth": lambda row, chat: _ground_truth(row),
+    "extra_info": lambda row, chat: row["item"].get("extra_info") or {},
+}
