@@ -1,20 +1,22 @@
 """Content-addressed bytes in Postgres, streamed both ways in 4 MiB chunks."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-from sqlalchemy import delete, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, delete, exists, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from backend.db.base import utc_now
 from backend.db.blobs import Blob, BlobChunk
-from backend.db.files import File
+from backend.db.files import File, FileImage
 from backend.db.jobs import Job
 from backend.db.training import Checkpoint
 from backend.ids import new_id
 
 CHUNK_BYTES = 4 * 1024 * 1024
+IMAGES_LOCK = 7_215_001
+"""Number of the advisory lock between those who store and those who delete images."""
 
 
 def rechunk(pieces: Iterable[bytes], *, size_bytes: int) -> Iterator[bytes]:
@@ -56,6 +58,26 @@ def put(session: Session, pieces: Iterable[bytes]) -> Blob:
     return session.get_one(Blob, sha256)
 
 
+def put_images(session: Session, images: Iterable[tuple[str, bytes]], *, file_id: str) -> None:
+    """Store what a file's rows show, given as (SHA-256, bytes) in the order of the first.
+
+    A lock for each of thousands would be more than the server has room for. So storing holds one lock with all others
+    who store, deleting holds it alone, and the order keeps two who store the same images from waiting for each other.
+    """
+    session.execute(select(func.pg_advisory_xact_lock_shared(IMAGES_LOCK)))
+    for sha256, data in images:
+        new = session.execute(
+            upsert(Blob)
+            .values(sha256=sha256, size_bytes=len(data), created_at=utc_now())
+            .on_conflict_do_nothing()
+            .returning(Blob.sha256)
+        ).scalar()
+        if new is not None:
+            for number, chunk in enumerate(rechunk([data], size_bytes=CHUNK_BYTES)):
+                session.execute(insert(BlobChunk).values(sha256=sha256, number=number, data=chunk))
+        session.execute(insert(FileImage).values(file_id=file_id, sha256=sha256))
+
+
 def stream(session: Session, sha256: str) -> Iterator[bytes]:
     """The chunks in order, one in memory at a time."""
     number = 0
@@ -74,12 +96,25 @@ def read(session: Session, sha256: str) -> bytes:
 def drop_unused(session: Session, sha256: str) -> None:
     """Delete the blob unless a file, checkpoint or adapter still names it."""
     _alone_with(session, sha256)
-    used = or_(
-        exists().where(File.sha256 == sha256),
-        exists().where(Checkpoint.sha256 == sha256),
-        exists().where(Job.adapter_sha256 == sha256),
+    session.execute(delete(Blob).where(Blob.sha256 == sha256, ~_used()).execution_options(synchronize_session=False))
+
+
+def drop_unused_images(session: Session, images: Sequence[str]) -> None:
+    """Delete those that no file's rows show any more."""
+    if images:
+        session.execute(select(func.pg_advisory_xact_lock(IMAGES_LOCK)))
+        session.execute(
+            delete(Blob).where(Blob.sha256.in_(images), ~_used()).execution_options(synchronize_session=False)
+        )
+
+
+def _used() -> ColumnElement[bool]:
+    return or_(
+        exists().where(File.sha256 == Blob.sha256),
+        exists().where(FileImage.sha256 == Blob.sha256),
+        exists().where(Checkpoint.sha256 == Blob.sha256),
+        exists().where(Job.adapter_sha256 == Blob.sha256),
     )
-    session.execute(delete(Blob).where(Blob.sha256 == sha256, ~used).execution_options(synchronize_session=False))
 
 
 def _alone_with(session: Session, sha256: str) -> None:

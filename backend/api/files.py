@@ -1,30 +1,22 @@
-"""`/v1/files`: datasets up and down. The rows are read while the file is stored; a bad line refuses the whole."""
+"""`/v1/files`: datasets up and down. The rows are read while the file is stored."""
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Annotated, Any, BinaryIO, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import select
-from starlette.datastructures import FormData, UploadFile
 
 from backend.api.deps import Auth, Database, ObjectId, found
 from backend.api.downloads import download
 from backend.api.paging import After, ListItem, Order, Page, cut, numbers_of, place_of
+from backend.api.upload_form import UPLOAD_SCHEMA, Upload, uploaded
+from backend.datasets.overlap import overlap
 from backend.datasets.rows import NormalRow
-from backend.datasets.shapes import ColumnMapping, parse_mapping
-from backend.datasets.store import delete_file, store_dataset
+from backend.datasets.store import OnBadRows, delete_file, exported_lines, store_dataset
 from backend.db.base import unix_s
 from backend.db.files import DatasetRow, File
-from backend.errors import AppError
-from backend.settings import settings
-
-PURPOSE = "fine-tune"
-FIELDS = ("file", "purpose", "mapping")
-MAX_FIELD_BYTES = 16 * 1024
-MAX_NAME_CHARACTERS = 255
 
 router = APIRouter(prefix="/files", tags=["files"])
 
@@ -51,14 +43,23 @@ class FileDeleted(BaseModel):
 
 
 class FileProblem(BaseModel):
-    line: int
+    """`line` counts from 1; a table without lines has `row` instead."""
+
+    line: int | None = None
+    row: int | None = None
     code: str
     message: str
 
 
 class FileReport(BaseModel):
     """`columns`: where question, answer, solution and hint were found. `with_…`: rows that have one; `null` where the
-    file was read before they were counted. `with_privileged`: those that say what a teacher is to be told."""
+    file was read before they were counted. `with_privileged`: those that say what a teacher is to be told.
+
+    `problems` are of rows that were left out, `warnings` of rows that were taken: all are counted, the first thousand
+    listed. `lengths`: spread of question and answer, in characters. `answers`: how often each short one occurs.
+    `duplicates`: rows equal to an earlier one. `near_duplicates`: rows whose question is nearly that of an earlier one,
+    of as many as were `checked`. `overlap`: rows shared with the file that `against` names, by whole row and question.
+    """
 
     rows: int
     good: int
@@ -69,7 +70,20 @@ class FileReport(BaseModel):
     with_solution: int
     with_trajectory: int | None = None
     with_privileged: int | None = None
+    with_images: int | None = None
     problems: list[FileProblem]
+    warned: int = 0
+    warnings: list[FileProblem] = []
+    format: str | None = None
+    packing: str | None = None
+    encoding: str | None = None
+    on_bad_rows: OnBadRows = OnBadRows.REJECT
+    lengths: dict[str, Any] | None = None
+    answers: dict[str, Any] | None = None
+    duplicates: dict[str, Any] | None = None
+    near_duplicates: dict[str, Any] | None = None
+    images: dict[str, int] | None = None
+    overlap: dict[str, Any] | None = None
 
 
 class FileRow(ListItem):
@@ -88,49 +102,19 @@ class FileRow(ListItem):
     row_hash: str
 
 
-@dataclass(frozen=True, slots=True)
-class Upload:
-    content: BinaryIO
-    filename: str
-    mapping: ColumnMapping | None
-
-
-UPLOAD_SCHEMA = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file", "purpose"],
-                    "additionalProperties": False,
-                    "properties": {
-                        "file": {"type": "string", "format": "binary", "description": "JSON Lines, UTF-8."},
-                        "purpose": {"const": PURPOSE},
-                        "mapping": {
-                            "type": "string",
-                            "description": 'JSON: {"question": column, "answer": column, "hint"?: column}.',
-                        },
-                    },
-                }
-            }
-        },
-    }
-}
-
-
-async def uploaded(request: Request, _: Auth) -> AsyncIterator[Upload]:
-    """The form, read only once the caller is known; the file passes through a temporary file, not through memory."""
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-        raise AppError("Send the file as multipart/form-data.", code="invalid_value", param="file")
-    async with request.form(max_files=1, max_fields=len(FIELDS), max_part_size=MAX_FIELD_BYTES) as form:
-        yield _upload(form)
-
-
 @router.post("", openapi_extra=UPLOAD_SCHEMA)
 def create_file(upload: Annotated[Upload, Depends(uploaded)], _: Auth, session: Database) -> FileObject:
-    """Store a dataset. A line that cannot be used refuses the file, naming the line, and nothing is kept."""
-    return _shown(store_dataset(session, upload.content, filename=upload.filename, mapping=upload.mapping))
+    """Store a dataset. A line that cannot be used refuses the file, naming the line, and nothing is kept; with
+    `on_bad_rows=take_good` such lines are left out, and the report lists them."""
+    return _shown(
+        store_dataset(
+            session,
+            upload.content,
+            filename=upload.filename,
+            mapping=upload.mapping,
+            on_bad_rows=upload.on_bad_rows,
+        )
+    )
 
 
 @router.get("")
@@ -181,8 +165,30 @@ def get_content(file_id: ObjectId, request: Request, _: Auth, session: Database)
 
 
 @router.get("/{file_id}/report")
-def get_report(file_id: ObjectId, _: Auth, session: Database) -> FileReport:
-    return FileReport.model_validate(found(session, File, file_id, kind="file").report)
+def get_report(
+    file_id: ObjectId,
+    _: Auth,
+    session: Database,
+    against: Annotated[str | None, Query(max_length=100, description="Another file to compare with.")] = None,
+) -> FileReport:
+    report = FileReport.model_validate(found(session, File, file_id, kind="file").report)
+    if against is not None:
+        found(session, File, against, kind="file")
+        report.overlap = overlap(session, file_id, against=against)
+    return report
+
+
+@router.get(
+    "/{file_id}/export",
+    response_class=Response,
+    responses={200: {"content": {"application/jsonl": {}}}},
+)
+def export_rows(file_id: ObjectId, _: Auth, session: Database) -> Response:
+    """The rows that were taken, as their author wrote them, in JSONL whatever the format of the file was."""
+    file = found(session, File, file_id, kind="file")
+    name = f"{file.filename.rpartition('.')[0] or file.filename}.jsonl"
+    headers = {"content-disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}"}
+    return StreamingResponse(exported_lines(file_id), media_type="application/jsonl", headers=headers)
 
 
 @router.get("/{file_id}/rows")
@@ -221,40 +227,3 @@ def _shown(file: File) -> FileObject:
 def _shown_row(stored: DatasetRow) -> FileRow:
     row = NormalRow.from_json(stored.normal, number=stored.number, line=stored.line)
     return FileRow(row=row.number, line=row.line, **row.to_json())
-
-
-def _upload(form: FormData) -> Upload:
-    seen: set[str] = set()
-    for name, _ in form.multi_items():
-        if name not in FIELDS or name in seen:
-            raise AppError(
-                f"The form field '{name:.100}' is {'given twice' if name in FIELDS else 'not supported'}.",
-                code="unknown_parameter",
-                param=name[:100],
-            )
-        seen.add(name)
-    file, purpose, mapping = (form.get(name) for name in FIELDS)
-    if purpose != PURPOSE:
-        raise AppError(
-            f"purpose must be '{PURPOSE}': other files have no use here.", code="invalid_purpose", param="purpose"
-        )
-    if not isinstance(file, UploadFile):
-        raise AppError("Missing required parameter: 'file'.", code="missing_required_parameter", param="file")
-    if (file.size or 0) > settings().max_upload_bytes:
-        raise AppError(
-            f"The file is larger than {settings().max_upload_bytes} bytes.",
-            status=413,
-            code="file_too_large",
-            param="file",
-        )
-    if isinstance(mapping, UploadFile):
-        raise AppError("mapping must be a text field.", code="invalid_mapping", param="mapping")
-    return Upload(
-        content=file.file, filename=_clean_name(file.filename), mapping=parse_mapping(mapping) if mapping else None
-    )
-
-
-def _clean_name(name: str | None) -> str:
-    """The last part of a path, without what a database or a header cannot hold."""
-    last = (name or "").replace("\\", "/").rpartition("/")[2].encode(errors="replace").decode()
-    return "".join(c for c in last if c.isprintable())[:MAX_NAME_CHARACTERS] or "dataset.jsonl"

@@ -1,10 +1,10 @@
-"""Bytes to raw rows: JSON Lines, one line in memory at a time, every fault a reason with its line.
+"""Strict JSON: bytes to raw rows, one row in memory at a time, every fault a reason with its line.
 
 Stricter than `json.loads`, so that what is accepted comes back unchanged from the database, and means the same to every
-reader: no duplicate keys, no NaN, no NUL, no lone surrogates. Not covered: every other format.
+reader: no duplicate keys, no NaN, no NUL, no lone surrogates. Rows of other formats pass the same checks (`raw_row`).
+Not covered: which format a file has (`source`), and lists of JSON (`json_lists`).
 """
 
-import codecs
 import hashlib
 import json
 from collections.abc import Iterator
@@ -16,18 +16,14 @@ from backend.datasets.report import Problem
 MAX_LINE_BYTES = 4 * 1024 * 1024
 MAX_DEPTH = 64
 BLANK = " \t\r\n"
-OTHER_FORMATS = {
-    b"PK\x03\x04": "a ZIP archive",
-    b"\x1f\x8b": "gzip data",
-    b"PAR1": "a Parquet table",
-    codecs.BOM_UTF16_LE: "UTF-16 text",
-    codecs.BOM_UTF16_BE: "UTF-16 text",
-}
 
 
 @dataclass(frozen=True, slots=True)
 class RawRow:
-    """One line as its author wrote it. `row_hash`: SHA-256 of its canonical JSON, the same for the same content."""
+    """One row as its author wrote it. `line` from 1: where it begins, or its number where a table has no lines.
+
+    `row_hash`: SHA-256 of its canonical JSON, the same for the same content.
+    """
 
     line: int
     item: dict[str, Any]
@@ -42,19 +38,24 @@ class BadLineError(ValueError):
         self.code = code
 
 
-def raw_rows(file: BinaryIO) -> Iterator[RawRow | Problem]:
+def json_lines(file: BinaryIO) -> Iterator[RawRow | Problem]:
     """Every line that is not blank, in order: as a row, or as what is wrong with it."""
     for number, line in enumerate(_lines(file), start=1):
         try:
-            if number == 1:
-                line = _without_mark(line)
-            item = _parsed(line)
+            item = parsed(line)
             if item is not None:
                 yield RawRow(line=number, item=item, row_hash=row_hash(item))
         except BadLineError as error:
             yield Problem(line=number, code=error.code, message=str(error))
-            if error.code == "other_format":
-                return
+
+
+def raw_row(item: dict[str, Any], *, line: int) -> RawRow:
+    """A row that was never JSON, held to the same rules. Raises BadLineError."""
+    if not _is_shallow(item):
+        raise BadLineError("too_deep", f"is nested deeper than {MAX_DEPTH} levels")
+    if any("\0" in text for text in _texts(item)):
+        raise BadLineError("nul_character", "holds a NUL character")
+    return RawRow(line=line, item=item, row_hash=row_hash(item))
 
 
 def row_hash(item: dict[str, Any]) -> str:
@@ -78,15 +79,8 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
         yield line
 
 
-def _without_mark(line: bytes) -> bytes:
-    for magic, name in OTHER_FORMATS.items():
-        if line.startswith(magic):
-            raise BadLineError("other_format", f"starts like {name}: only JSON Lines in UTF-8 can be read")
-    return line.removeprefix(codecs.BOM_UTF8)
-
-
-def _parsed(line: bytes) -> dict[str, Any] | None:
-    """The object on the line; None for a blank line."""
+def parsed(line: bytes) -> dict[str, Any] | None:
+    """The object on the line; None for a blank line. Raises BadLineError."""
     if len(line) > MAX_LINE_BYTES:
         raise BadLineError("line_too_long", f"is longer than {MAX_LINE_BYTES // 1024**2} MiB")
     if b"\0" in line:
@@ -95,7 +89,9 @@ def _parsed(line: bytes) -> dict[str, Any] | None:
         text = line.decode().strip(BLANK)
     except UnicodeDecodeError as error:
         byte = line[error.start]
-        raise BadLineError("invalid_utf8", f"is not UTF-8: byte {error.start + 1} is 0x{byte:02x}") from None
+        raise BadLineError(
+            "invalid_utf8", f"is not UTF-8: byte {error.start + 1} is 0x{byte:02x}; save the file as UTF-8"
+        ) from None
     if not text:
         return None
     item = _decoded(text)

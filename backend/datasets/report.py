@@ -1,7 +1,7 @@
 """What was found in a file: how many rows, read by which rule, and what is wrong on which line."""
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from backend.errors import AppError
 
@@ -10,7 +10,10 @@ LISTED_PROBLEMS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with one line, counted from 1. `code` is stable; `message` goes on after "line 7 ..."."""
+    """What is wrong with one line, counted from 1. `code` is stable; `message` goes on after "line 7 ...".
+
+    A table without lines counts its rows instead.
+    """
 
     line: int
     code: str
@@ -19,32 +22,52 @@ class Problem:
 
 @dataclass(slots=True, kw_only=True)
 class Report:
-    """Filled while a file is read. `columns` says where question, answer, solution and hint were taken from."""
+    """Filled while a file is read. `columns` says where question, answer, solution and hint were taken from.
 
+    `problems` are of rows left out, `warnings` of rows that were taken; of both the first thousand are listed and all
+    counted. `about` holds what is known of the file and of the good rows together.
+    """
+
+    counted_in: Literal["line", "row"] = "line"
     shape: str | None = None
     columns: dict[str, str | None] = field(default_factory=dict)
     good: int = 0
     bad: int = 0
+    warned: int = 0
     with_answer: int = 0
     with_solution: int = 0
     with_trajectory: int = 0
     with_privileged: int = 0
+    with_images: int = 0
     problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+    about: dict[str, Any] = field(default_factory=dict)
 
     def add(self, problem: Problem) -> None:
         self.bad += 1
         if len(self.problems) < LISTED_PROBLEMS:
             self.problems.append(problem)
 
+    def warn(self, problem: Problem) -> None:
+        self.warned += 1
+        if len(self.warnings) < LISTED_PROBLEMS:
+            self.warnings.append(problem)
+
     def refuse_bad(self, filename: str) -> None:
         """Raises AppError naming the first bad line, or that there is no row at all."""
         if self.problems:
             first, *others = self.problems
-            message = f"{filename}: line {first.line} {first.message}."
+            message = f"{filename}: {self.counted_in} {first.line} {first.message}."
             if others:
                 lines = ", ".join(str(problem.line) for problem in others[:10])
-                message += f" {self.bad - 1} more bad: line {lines}{' ...' if self.bad > 11 else ''}."
+                message += f" {self.bad - 1} more bad: {self.counted_in} {lines}{' ...' if self.bad > 11 else ''}."
             raise AppError(message, code=first.code, param="file")
+        self.refuse_empty(filename)
+
+    def refuse_empty(self, filename: str) -> None:
+        """Raises AppError where no row is good."""
+        if not self.good and self.problems:
+            self.refuse_bad(filename)
         if not self.good:
             raise AppError(f"{filename} holds no rows.", code="empty_file", param="file")
 
@@ -59,5 +82,12 @@ class Report:
             "with_solution": self.with_solution,
             "with_trajectory": self.with_trajectory,
             "with_privileged": self.with_privileged,
-            "problems": [asdict(problem) for problem in self.problems],
+            "with_images": self.with_images,
+            "problems": [self._shown(problem) for problem in self.problems],
+            "warned": self.warned,
+            "warnings": [self._shown(warning) for warning in self.warnings],
+            **self.about,
         }
+
+    def _shown(self, problem: Problem) -> dict[str, Any]:
+        return {self.counted_in: problem.line, "code": problem.code, "message": problem.message}

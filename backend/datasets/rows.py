@@ -1,29 +1,28 @@
 """Rows in the normal form (SHAPES, Dataset rows), whatever file they came from. The original row stays in `item`."""
 
 import json
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, BinaryIO
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from backend.datasets.read import BadLineError, raw_rows
+from backend import blobs
+from backend.datasets.messages import messages_of, with_images
+from backend.datasets.pictures import Pictures, without_images
+from backend.datasets.read import BadLineError, RawRow
 from backend.datasets.report import Problem, Report
-from backend.datasets.shapes import REFERENCES, ColumnMapping, Shape, recognise
+from backend.datasets.shapes import REFERENCES, ColumnMapping, Shape, recognise, value_at
+from backend.datasets.source import Table, opened
 from backend.db.files import DatasetRow, File
 from backend.errors import not_found
 
-ROLES = ("system", "developer", "user", "assistant", "tool")
 HINTS = ("teacher_prompt", "privileged_context", "trajectory")
 """Columns that hold a hint for the teacher, stronger than solution and answer, in this order."""
 REFERENCE_HINTS = ("trajectory", "solution", "answer")
 """Sources of a hint that are references as well; any other was written for the teacher."""
 ANSWER_MARK = "####"
-IMAGE_PARTS = ("image_url", "image", "input_image")
-IMAGE_URL = re.compile(r"(data:image/[\w.+-]+;base64,)[A-Za-z0-9+/]+={0,2}")
-"""An image inside a row, by its first group without its bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,11 @@ class HintText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NormalRow:
-    """`number` counts the rows of the file from 0, `line` its lines from 1."""
+    """`number` counts the rows of the file from 0, `line` its lines from 1 (rows, in a table without lines).
+
+    `images`: SHA-256 of those that the image parts of `messages` show, in order. `pictures`: their encoded bytes, where
+    they were loaded.
+    """
 
     number: int
     line: int
@@ -56,6 +59,7 @@ class NormalRow:
     row_hash: str
     images: tuple[str, ...] = ()
     split: str = "train"
+    pictures: tuple[bytes, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def privileged(self) -> str | None:
@@ -69,7 +73,7 @@ class NormalRow:
     @property
     def item_without_images(self) -> dict[str, Any]:
         """The original row for those who read words: the bytes of its images left out."""
-        return {key: _without_images(value) for key, value in self.item.items()}
+        return {key: without_images(value) for key, value in self.item.items()}
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -98,13 +102,15 @@ class NormalRow:
         )
 
 
-def normal_rows(file: BinaryIO, *, mapping: ColumnMapping | None, report: Report) -> Iterator[NormalRow]:
-    """The good rows of a file, one in memory at a time; `report` is filled as they pass.
+def normal_rows(
+    table: Table, *, mapping: ColumnMapping | None, report: Report, pictures: Pictures
+) -> Iterator[NormalRow]:
+    """The good rows of a file, one in memory at a time; `report` and `pictures` are filled as they pass.
 
     Raises AppError where no shape fits the first row.
     """
     shape: Shape | None = None
-    for found in raw_rows(file):
+    for found in table.rows:
         if isinstance(found, Problem):
             report.add(found)
             continue
@@ -112,38 +118,47 @@ def normal_rows(file: BinaryIO, *, mapping: ColumnMapping | None, report: Report
             shape = recognise(found.item, mapping=mapping)
             report.shape, report.columns = shape.name, shape.columns()
         try:
-            messages = _messages(found.item, shape.question)
-            reference = _reference(found.item, shape)
+            row = _normal(found, shape=shape, number=report.good, pictures=pictures)
         except BadLineError as error:
             report.add(Problem(line=found.line, code=error.code, message=str(error)))
             continue
-        row = NormalRow(
-            number=report.good,
-            line=found.line,
-            messages=messages,
-            reference=reference,
-            hint=_hint(found.item, shape, reference),
-            item=found.item,
-            row_hash=found.row_hash,
-        )
         yield row
         report.good += 1
-        report.with_answer += reference.answer is not None
-        report.with_solution += reference.solution is not None
-        report.with_trajectory += reference.trajectory is not None
+        report.with_answer += row.reference.answer is not None
+        report.with_solution += row.reference.solution is not None
+        report.with_trajectory += row.reference.trajectory is not None
         report.with_privileged += row.privileged is not None
+        report.with_images += bool(row.images)
+
+
+def _normal(raw: RawRow, *, shape: Shape, number: int, pictures: Pictures) -> NormalRow:
+    asked = messages_of(raw.item, shape=shape)
+    reference = _reference(raw.item, shape)
+    messages, images = with_images(asked, raw.item, shape=shape, pictures=pictures)
+    return NormalRow(
+        number=number,
+        line=raw.line,
+        messages=messages,
+        reference=reference,
+        hint=_hint(raw.item, shape, reference),
+        item=raw.item,
+        row_hash=raw.row_hash,
+        images=images,
+    )
 
 
 def read_rows(file: BinaryIO, *, name: str = "The file", mapping: ColumnMapping | None = None) -> list[NormalRow]:
-    """All rows of a file. Raises AppError for the first bad line, or where there is no row."""
-    report = Report()
-    rows = list(normal_rows(file, mapping=mapping, report=report))
-    report.refuse_bad(name)
-    return rows
+    """All rows of a file, with their images. Raises AppError for the first bad line, or where there is no row."""
+    with opened(file, filename=name) as table, Pictures(table.archive) as pictures:
+        report = Report(counted_in=table.counted_in)
+        rows = list(normal_rows(table, mapping=mapping, report=report, pictures=pictures))
+        report.refuse_bad(name)
+        loaded = {sha256: pictures.read(sha256) for row in rows for sha256 in row.images}
+    return [_with_pictures(row, loaded) for row in rows]
 
 
 def load_rows(session: Session, file_id: str) -> list[NormalRow]:
-    """All rows of a stored file, in order."""
+    """All rows of a stored file, in order, with their images, of which equal ones are in memory once."""
     if session.get(File, file_id) is None:
         raise not_found("file", file_id)
     stored = session.execute(
@@ -151,71 +166,22 @@ def load_rows(session: Session, file_id: str) -> list[NormalRow]:
         .where(DatasetRow.file_id == file_id)
         .order_by(DatasetRow.number)
     )
-    return [NormalRow.from_json(normal, number=number, line=line) for number, line, normal in stored]
+    rows = [NormalRow.from_json(normal, number=number, line=line) for number, line, normal in stored]
+    loaded = {sha256: blobs.read(session, sha256) for sha256 in {name for row in rows for name in row.images}}
+    return [_with_pictures(row, loaded) for row in rows]
+
+
+def _with_pictures(row: NormalRow, loaded: Mapping[str, bytes]) -> NormalRow:
+    return replace(row, pictures=tuple(loaded[sha256] for sha256 in row.images)) if row.images else row
 
 
 def answer_of(item: Mapping[str, Any]) -> str | None:
     """The reference answer of a single row that belongs to no file: from the first column known to hold one."""
-    column = next((name for name in REFERENCES if item.get(name) is not None), None)
-    if column is None:
+    found = next((value for place in REFERENCES if (value := value_at(item, place)) is not None), None)
+    if found is None:
         return None
-    answer = _text(item[column])
+    answer = _text(found)
     return _at_mark(answer)[1] if "question" in item and ANSWER_MARK in answer else answer
-
-
-def _messages(item: Mapping[str, Any], column: str) -> list[dict[str, Any]]:
-    """The question as chat messages; a text is one message of the user's."""
-    value = item.get(column)
-    if value is None:
-        raise BadLineError("missing_question", f"has no '{column}'")
-    if isinstance(value, str):
-        if not value.strip():
-            raise BadLineError("empty_question", f"has an empty '{column}'")
-        return [{"role": "user", "content": value}]
-    if not isinstance(value, list) or not value:
-        raise BadLineError("invalid_messages", f"needs a text or a list of messages in '{column}'")
-    for place, message in enumerate(value):
-        _check_message(message, where=f"{column}[{place}]")
-    if value[-1]["role"] != "user":
-        raise BadLineError(
-            "last_message_not_user", f"ends '{column}' with a message of role '{value[-1]['role']}': it must be 'user'"
-        )
-    return value
-
-
-def _check_message(message: object, *, where: str) -> None:
-    if not isinstance(message, dict) or not isinstance(message.get("role"), str):
-        raise BadLineError("invalid_messages", f"needs an object with 'role' and 'content' at {where}")
-    if message["role"] not in ROLES:
-        raise BadLineError(
-            "invalid_messages", f"has the role '{message['role']:.40}' at {where}: use one of {', '.join(ROLES)}"
-        )
-    content = message.get("content")
-    if isinstance(content, str):
-        if not content.strip() and message["role"] == "user":
-            raise BadLineError("empty_question", f"has an empty content at {where}")
-        return
-    if not isinstance(content, list) or not content:
-        raise BadLineError("invalid_messages", f"needs a text in {where}.content")
-    for place, part in enumerate(content):
-        kind = part.get("type") if isinstance(part, dict) else None
-        if kind in IMAGE_PARTS:
-            if not IMAGE_URL.fullmatch(_url(part)):
-                raise BadLineError(
-                    "images_not_supported",
-                    f"has an image at {where}.content[{place}] that is not in the row itself: write it as "
-                    "image_url: data:image/png;base64,...",
-                )
-            continue
-        if kind != "text" or not isinstance(part.get("text"), str):
-            raise BadLineError("invalid_messages", f"needs a text part at {where}.content[{place}]")
-
-
-def _url(part: Mapping[str, Any]) -> str:
-    """The address in an image part, OpenAI's chat's or its responses'; empty where there is none."""
-    url = part.get("image_url")
-    url = url.get("url") if isinstance(url, dict) else url
-    return url if isinstance(url, str) else ""
 
 
 def _reference(item: Mapping[str, Any], shape: Shape) -> Reference:
@@ -223,9 +189,10 @@ def _reference(item: Mapping[str, Any], shape: Shape) -> Reference:
     trajectory = _optional_text(item, "trajectory")
     if shape.answer is None:
         return Reference(answer=None, solution=solution, trajectory=trajectory)
-    if item.get(shape.answer) is None:
+    given = value_at(item, shape.answer)
+    if given is None:
         raise BadLineError("missing_answer", f"has no '{shape.answer}'")
-    answer = _text(item[shape.answer])
+    answer = _text(given)
     if shape.marked and ANSWER_MARK in answer:
         worked, answer = _at_mark(answer)
         solution = solution or worked or None
@@ -251,20 +218,9 @@ def _hint(item: Mapping[str, Any], shape: Shape, reference: Reference) -> HintTe
 
 
 def _optional_text(item: Mapping[str, Any], column: str) -> str | None:
-    value = item.get(column)
+    value = value_at(item, column)
     text = None if value is None else _text(value)
     return text if text and text.strip() else None
-
-
-def _without_images(value: Any) -> Any:
-    if isinstance(value, str):
-        found = IMAGE_URL.fullmatch(value)
-        return value if found is None else found[1]
-    if isinstance(value, list):
-        return [_without_images(each) for each in value]
-    if isinstance(value, dict):
-        return {key: _without_images(each) for key, each in value.items()}
-    return value
 
 
 def _text(value: object) -> str:

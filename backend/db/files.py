@@ -40,3 +40,12 @@ class DatasetRow(Base):
     line: Mapped[int]
     row_hash: Mapped[str]
     normal: Mapped[Json] = mapped_column(JSON(none_as_null=True))
+
+
+class FileImage(Base):
+    """That the rows of a file show this image, whose bytes are a blob shared with all who show the same."""
+
+    __tablename__ = "file_images"
+
+    file_id: Mapped[str] = mapped_column(ForeignKey("files.id", ondelete="CASCADE"), primary_key=True)
+    sha256: Mapped[str] = mapped_column(ForeignKey("blobs.sha256"), primary_key=True, index=True)

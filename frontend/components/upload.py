@@ -13,6 +13,9 @@ from frontend.client import ApiError, Client
 from frontend.components import problems
 
 SHOWN_LINES = 3
+TYPES = ["jsonl", "json", "ndjson", "csv", "tsv", "parquet", "gz", "zip"]
+PACKED = (b"PK", b"\x1f\x8b")
+"""How ZIP and gzip begin, whose lines are nothing to look at."""
 NONE = "— none —"
 MAPPING_OPEN = "upload_mapping_open"
 REFUSED = "upload_refused"
@@ -36,7 +39,7 @@ def first_objects(content: bytes, *, most: int) -> list[dict[str, Any]]:
 def named_line(content: bytes, message: str) -> tuple[int, str] | None:
     """The line that a refusal speaks of (`line 17`), to be shown beside it."""
     said = re.search(r"\bline (\d+)", message)
-    if said is None:
+    if said is None or content.startswith(PACKED):
         return None
     number = int(said[1])
     line = next(itertools.islice(io.BytesIO(content), number - 1, number), None)
@@ -62,10 +65,11 @@ def card(client: Client) -> str | None:
     with st.container(border=True):
         st.subheader("Upload a dataset", anchor=False)
         st.caption(
-            "JSONL: one JSON object a line. Files made for OpenAI, TRL, verifiers or GSM8K are taken as they are; "
-            "the row keeps every column for your verifier."
+            "JSONL, JSON, CSV, TSV or Parquet, also with gzip, or a ZIP of one table and an `images` folder. Files "
+            "made for OpenAI, NeMo Gym, verl, ms-swift, TRL, verifiers or GSM8K are taken as they are; the row keeps "
+            "every column for your verifier."
         )
-        chosen = st.file_uploader("Dataset file", type=["jsonl", "json", "ndjson"], key="upload_file")
+        chosen = st.file_uploader("Dataset file", type=TYPES, key="upload_file")
         if chosen is None:
             st.session_state.pop(REFUSED, None)
             return None

@@ -1,9 +1,12 @@
 """Files over HTTP: whole or not at all, streamed both ways, and gone when deleted."""
 
 import hashlib
+import io
 import json
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
@@ -12,7 +15,7 @@ from sqlalchemy import func, select
 
 from backend.db.blobs import Blob, BlobChunk
 from backend.db.engine import transaction
-from backend.db.files import DatasetRow, File
+from backend.db.files import DatasetRow, File, FileImage
 from backend.settings import settings
 from tests.backend.datasets.test_read import json_values, storable_text
 from tests.service.conftest import Api, answered, refused
@@ -24,11 +27,11 @@ def counts() -> dict[str, int]:
     with transaction() as session:
         return {
             table.__tablename__: session.scalar(select(func.count()).select_from(table)) or 0
-            for table in (File, DatasetRow, Blob, BlobChunk)
+            for table in (File, DatasetRow, FileImage, Blob, BlobChunk)
         }
 
 
-NOTHING = {"files": 0, "dataset_rows": 0, "blobs": 0, "blob_chunks": 0}
+NOTHING = {"files": 0, "dataset_rows": 0, "file_images": 0, "blobs": 0, "blob_chunks": 0}
 
 
 def test_a_file_comes_back_byte_for_byte_and_can_be_asked_for_once(api: Api) -> None:
@@ -109,6 +112,7 @@ def test_a_mapping_says_which_columns_are_meant(api: Api) -> None:
         ({"purpose": "fine-tune", "expires_after[anchor]": "created_at"}, "expires_after[anchor]"),
         ({"purpose": ["fine-tune", "fine-tune"]}, "purpose"),
         ({"purpose": "fine-tune", "mapping": "{"}, "mapping"),
+        ({"purpose": "fine-tune", "on_bad_rows": "ignore"}, "on_bad_rows"),
         ({"purpose": "fine-tune", "mapping": '{"question": "no", "answer": "answer"}'}, "mapping"),
     ],
 )
@@ -201,3 +205,46 @@ def test_any_row_comes_back_from_the_database_as_its_author_wrote_it(api: Api, c
     file = answered(api.upload(item, mapping=mapping))
     (row,) = answered(api.http.get(f"/v1/files/{file['id']}/rows"))["data"]
     assert json.dumps(row["item"]) == json.dumps(item)  # order of keys and kinds of numbers too
+    exported = api.http.get(f"/v1/files/{file['id']}/export").content
+    assert json.dumps(json.loads(exported)) == json.dumps(item)
+    again = answered(api.upload_bytes(exported, mapping=mapping))
+    assert api.http.get(f"/v1/files/{again['id']}/export").content == exported
+    assert answered(api.http.get(f"/v1/files/{again['id']}/rows"))["data"][0]["row_hash"] == row["row_hash"]
+
+
+def test_good_rows_are_taken_where_the_form_says_so_and_can_be_exported(api: Api) -> None:
+    content = json.dumps(ROW).encode() + b"\n{oops\n" + json.dumps({**ROW, "n": 1.0}).encode()
+    refused(api.upload_bytes(content), status=400, code="invalid_json")
+    form = {"purpose": "fine-tune", "on_bad_rows": "take_good"}
+    file = answered(api.http.post("/v1/files", data=form, files={"file": ("rows.jsonl", content)}))
+    assert file["rows"] == 2
+    report = answered(api.http.get(f"/v1/files/{file['id']}/report"))
+    assert (report["good"], report["bad"], report["problems"][0]["line"]) == (2, 1, 2)
+    assert (report["format"], report["encoding"], report["lengths"]["unit"]) == ("jsonl", "utf-8", "characters")
+    exported = api.http.get(f"/v1/files/{file['id']}/export")
+    assert exported.headers["content-disposition"].endswith("rows.jsonl")
+    assert [json.loads(line) for line in exported.text.splitlines()] == [ROW, {**ROW, "n": 1.0}]
+    assert api.http.get(f"/v1/files/{file['id']}/content").content == content
+    refused(api.http.get("/v1/files/file-none/export"), status=404)
+
+
+def test_a_table_without_lines_counts_its_rows(api: Api) -> None:
+    table = io.BytesIO()
+    pq.write_table(pa.table({"question": ["q", None], "answer": [1, 2]}), table)
+    error = refused(api.upload_bytes(table.getvalue()), status=400, code="missing_question")
+    assert error["message"] == "rows.jsonl: row 2 has no 'question'."
+    form = {"purpose": "fine-tune", "on_bad_rows": "take_good"}
+    file = answered(api.http.post("/v1/files", data=form, files={"file": ("a.parquet", table.getvalue())}))
+    (problem,) = answered(api.http.get(f"/v1/files/{file['id']}/report"))["problems"]
+    assert (problem["row"], problem["line"]) == (2, None)
+    (row,) = answered(api.http.get(f"/v1/files/{file['id']}/rows"))["data"]
+    assert row["item"] == {"question": "q", "answer": 1}
+
+
+def test_the_report_says_what_two_files_share(api: Api) -> None:
+    train = answered(api.upload(ROW, {"question": "How?", "answer": "1"}))["id"]
+    held_out = answered(api.upload({"question": "How?", "answer": "2"}, ROW, {"question": "Who?", "answer": "3"}))["id"]
+    report = answered(api.http.get(f"/v1/files/{held_out}/report", params={"against": train}))
+    assert (report["overlap"]["rows"], report["overlap"]["questions"]) == (1, 2)
+    assert answered(api.http.get(f"/v1/files/{held_out}/report"))["overlap"] is None
+    refused(api.http.get(f"/v1/files/{held_out}/report", params={"against": "file-none"}), status=404)

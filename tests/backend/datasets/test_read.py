@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.datasets.read import MAX_DEPTH, MAX_LINE_BYTES, RawRow, raw_rows
+from backend.datasets.read import MAX_DEPTH, MAX_LINE_BYTES, RawRow, json_lines
 from backend.datasets.report import Problem
 
 GOOD = b'{"question": "q", "answer": "a"}\n'
@@ -51,17 +51,10 @@ BAD_LINES = {
     "nested beyond the parser": (b"[" * 100_000 + b"]" * 100_000 + b"\n", "too_deep"),
     "too long": (TOO_LONG, "line_too_long"),
 }
-OTHER_FORMATS = {
-    "gzip": b"\x1f\x8b\x08\x00rest",
-    "ZIP": b"PK\x03\x04rest",
-    "Parquet": b"PAR1rest",
-    "UTF-16 LE": '{"a": 1}\n'.encode("utf-16"),
-    "UTF-16 BE": b"\xfe\xff" + '{"a": 1}\n'.encode("utf-16-be"),
-}
 
 
 def read(content: bytes) -> list[RawRow | Problem]:
-    return list(raw_rows(io.BytesIO(content)))
+    return list(json_lines(io.BytesIO(content)))
 
 
 @pytest.mark.parametrize(("line", "code"), BAD_LINES.values(), ids=BAD_LINES)
@@ -72,13 +65,6 @@ def test_a_bad_line_is_told_with_its_number_and_those_around_it_are_read(line: b
     assert isinstance(before, RawRow)
     assert isinstance(after, RawRow)
     assert (before.line, after.line) == (1, 4)
-
-
-@pytest.mark.parametrize("content", OTHER_FORMATS.values(), ids=OTHER_FORMATS)
-def test_another_format_is_named_once_and_not_read_further(content: bytes) -> None:
-    (problem,) = read(content + b"\n" + GOOD * 3)
-    assert isinstance(problem, Problem)
-    assert (problem.line, problem.code) == (1, "other_format")
 
 
 def test_messages_read_as_sentences_and_name_the_place() -> None:
@@ -95,11 +81,6 @@ def test_blank_lines_are_skipped_but_counted() -> None:
 def test_the_last_line_needs_no_end_and_windows_line_ends_are_no_part_of_a_row() -> None:
     rows = read(b'{"a": 1}\r\n{"a": 1}')
     assert [row.item for row in rows if isinstance(row, RawRow)] == [{"a": 1}, {"a": 1}]
-
-
-def test_a_byte_order_mark_is_no_part_of_the_first_row() -> None:
-    (row,) = read(b"\xef\xbb\xbf" + GOOD)
-    assert isinstance(row, RawRow)
 
 
 def test_the_deepest_allowed_nesting_is_read() -> None:
@@ -142,7 +123,7 @@ def test_one_endless_line_takes_bounded_memory() -> None:
 
     tracemalloc.start()
     try:
-        (problem,) = raw_rows(io.BufferedReader(Endless(), buffer_size=1024 * 1024))
+        (problem,) = json_lines(io.BufferedReader(Endless(), buffer_size=1024 * 1024))
         _, peak_bytes = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

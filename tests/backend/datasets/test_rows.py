@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backend.datasets.pictures import Pictures
 from backend.datasets.report import Report
 from backend.datasets.rows import NormalRow, answer_of, normal_rows, read_rows
 from backend.datasets.shapes import ColumnMapping, parse_mapping
+from backend.datasets.source import opened
 from backend.errors import AppError
 from tests.backend.datasets.test_read import json_values, storable_text
 
@@ -21,13 +23,51 @@ def lines(*items: Any) -> io.BytesIO:
     return io.BytesIO(b"".join(json.dumps(item).encode() + b"\n" for item in items))
 
 
+def read_all(file: io.BytesIO, mapping: ColumnMapping | None = None) -> tuple[list[NormalRow], Report]:
+    with opened(file) as table, Pictures(table.archive) as pictures:
+        report = Report(counted_in=table.counted_in)
+        return list(normal_rows(table, mapping=mapping, report=report, pictures=pictures)), report
+
+
 def read_one(item: dict[str, Any], mapping: ColumnMapping | None = None) -> tuple[NormalRow, Report]:
-    report = Report()
-    (row,) = normal_rows(lines(item), mapping=mapping, report=report)
+    (row,), report = read_all(lines(item), mapping)
     return row, report
 
 
+TRUTH = {"ground_truth": "4", "style": "rule"}
 SHAPES = {
+    "NeMo Gym": (
+        {"responses_create_params": {"input": ASKED}, "expected_answer": "42", "agent_ref": {"name": "x"}},
+        "responses_create_params",
+        "42",
+        None,
+    ),
+    "NeMo Gym, a text, no reference": (
+        {"responses_create_params": {"input": "Why?", "tools": []}, "verifier_metadata": {"k": [1]}},
+        "responses_create_params",
+        None,
+        None,
+    ),
+    "verl": (
+        {"data_source": "d", "prompt": ASKED, "reward_model": TRUTH, "extra_info": {"index": 0, "answer": "w"}},
+        "reward_model.ground_truth",
+        "4",
+        None,
+    ),
+    "verl before TRL": (
+        {"prompt": ASKED, "reward_model": TRUTH, "answer": "no"},
+        "reward_model.ground_truth",
+        "4",
+        None,
+    ),
+    "ms-swift, a teacher's prompt": (
+        {"messages": ASKED, "solution": "so", "teacher_prompt": "told"},
+        "teacher_prompt",
+        "so",
+        "so",
+    ),
+    "EasyR1": ({"problem": "Why?", "answer": "a"}, "problem + answer", "a", None),
+    "RLSD's authors": ({"problem": "Why?", "answer": "a", "trajectory": "t"}, "problem + answer", "a", None),
     "AWS RFT": ({"messages": ASKED, "reference_answer": "42"}, "messages + reference_answer", "42", None),
     "OpenAI RFT, one key": ({"messages": ASKED, "compliant": "yes"}, "messages + other keys", "yes", None),
     "OpenAI RFT, several": ({"messages": ASKED, "a": "x", "b": "y"}, "messages + other keys", None, None),
@@ -137,19 +177,23 @@ BAD_ROWS = {
     ),
     "an image without an address": (
         {"question": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}], "answer": "a"},
-        "images_not_supported",
+        "image_count",
     ),
     "an image somewhere else": (
-        {"question": [{"role": "user", "content": [{"type": "input_image", "image_url": "https://a/b.png"}]}]},
+        {
+            "question": [{"role": "user", "content": [{"type": "input_image", "image_url": "https://a/b.png"}]}],
+            "answer": "a",
+        },
         "images_not_supported",
     ),
     "an image that is not base64": (
         {
             "question": [
                 {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,?"}}]}
-            ]
+            ],
+            "answer": "a",
         },
-        "images_not_supported",
+        "image_unreadable",
     ),
 }
 
@@ -157,30 +201,15 @@ BAD_ROWS = {
 @pytest.mark.parametrize(("item", "code"), BAD_ROWS.values(), ids=BAD_ROWS)
 def test_a_row_that_cannot_be_used_is_a_bad_line(item: dict[str, Any], code: str) -> None:
     good = {"question": "q", "answer": "a"}
-    report = Report()
-    rows = list(normal_rows(lines(good, item, good), mapping=None, report=report))
+    rows, report = read_all(lines(good, item, good))
     assert [row.number for row in rows] == [0, 1]
     assert [row.line for row in rows] == [1, 3]
     assert [(problem.line, problem.code) for problem in report.problems] == [(2, code)]
 
 
-def test_an_image_in_a_row_is_kept_and_its_bytes_are_not_given_to_verifiers() -> None:
-    address = "data:image/png;base64,iVBORw0KGgo="
-    parts = [{"type": "image_url", "image_url": {"url": address}}, {"type": "text", "text": "What is this?"}]
-    item = {"messages": [{"role": "user", "content": parts}], "answer": "a dot", "about": "data:image/png;base64"}
-    row, _ = read_one(item)
-    assert row.messages == item["messages"]
-    assert row.item == item
-    graded = row.item_without_images
-    assert graded["messages"][0]["content"][0]["image_url"]["url"] == "data:image/png;base64,"
-    assert graded["messages"][0]["content"][1] == parts[1]
-    assert {key: graded[key] for key in ("answer", "about")} == {key: item[key] for key in ("answer", "about")}
-
-
 def test_the_first_row_that_can_be_read_decides_the_shape_for_all() -> None:
-    report = Report()
     file = io.BytesIO(b'oops\n{"question": "q", "answer": "a"}\n{"prompt": "p", "solution": "s"}\n')
-    list(normal_rows(file, mapping=None, report=report))
+    _, report = read_all(file)
     assert [(problem.line, problem.code) for problem in report.problems] == [
         (1, "invalid_json"),
         (3, "missing_question"),
@@ -230,7 +259,7 @@ def test_the_answer_of_a_pasted_row_is_found(item: dict[str, Any], answer: str |
 def test_any_row_survives_the_normal_form_and_its_json(columns: dict[str, Any]) -> None:
     item = {**columns, "question": "Why?", "answer": "a"}
     file = io.BytesIO(json.dumps(item).encode())
-    row = next(normal_rows(file, mapping=ColumnMapping(question="question", answer="answer"), report=Report()))
+    (row,), _ = read_all(file, ColumnMapping(question="question", answer="answer"))
     assert row.item == item
     again = NormalRow.from_json(json.loads(json.dumps(row.to_json())), number=0, line=1)
     assert again == row
@@ -240,9 +269,8 @@ def test_any_row_survives_the_normal_form_and_its_json(columns: dict[str, Any]) 
     st.lists(st.dictionaries(st.sampled_from(["question", "answer", "messages", "prompt"]), json_values), max_size=4)
 )
 def test_whatever_the_columns_hold_a_row_is_good_or_told(items: list[dict[str, Any]]) -> None:
-    report = Report()
     try:
-        rows = list(normal_rows(lines(*items), mapping=None, report=report))
+        rows, report = read_all(lines(*items))
     except AppError:
         with pytest.raises(AppError, match="No known shape"):
             read_one(items[0])
