@@ -48,6 +48,12 @@ class Settings(BaseSettings):
     check_timeout_s: float = Field(
         60.0, alias="RLSD_CHECK_TIMEOUT_S", gt=0, description="Seconds the API waits for a check's result."
     )
+    judge_url: str | None = Field(
+        None,
+        alias="RLSD_JUDGE_URL",
+        description="OpenAI-compatible API (ending in /v1) that score_model and label_model graders ask.",
+    )
+    judge_key: SecretStr | None = Field(None, alias="RLSD_JUDGE_KEY", description="Key of that API, if it needs one.")
     torch_threads: int = Field(
         default_factory=lambda: max(1, (os.cpu_count() or 2) // 2),
         alias="RLSD_TORCH_THREADS",

@@ -82,6 +82,10 @@ class Client:
     def verifiers(self, *, after: str | None = None, limit: int = 100) -> Page:
         return cast("Page", self._get("/v1/verifiers", after=after, limit=limit, order="desc"))
 
+    def ready_made_verifiers(self) -> list[Json]:
+        """Those to start from: `{id, name, use, grader, examples}`."""
+        return cast("list[Json]", self._get("/v1/verifiers/ready-made")["data"])
+
     def verifier(self, verifier_id: str) -> Verifier:
         return cast("Verifier", self._get(f"/v1/verifiers/{verifier_id}"))
 

@@ -187,7 +187,8 @@ def shown(settings: Sequence[Setting], *, method: Method, schema: Json) -> list[
 
 def hint_in_rows(said: Json, *, method: Method, preset: str) -> str | None:
     """The hint that every row must have for these settings; None where there is none."""
-    if method["teacher"] != "hinted" or (method["fades"] and said.get("lambda") == 0):
+    silent = (method["fades"] and said.get("lambda") == 0) or ("alpha" in method["reads"] and said.get("alpha") == 0)
+    if method["teacher"] != "hinted" or silent:
         return None
     usual = "solution" if preset == "steady" else method["defaults"].get("hint", "answer")
     hint = method["hint"] or said.get("hint", usual)

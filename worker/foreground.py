@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,21 +18,31 @@ from backend.datasets.rows import NormalRow, read_rows
 from backend.errors import AppError
 from backend.jobs.request import JobRequest, first_problem
 from backend.jobs.resolve import resolve_settings
+from backend.jobs.spec import RlsdSettings
 from backend.verifiers.record import ScoreRecord
-from backend.verifiers.specs import parse_spec, spec_hash
+from backend.verifiers.specs import Spec, parse_spec, spec_hash
 from worker.engine import loop
 from worker.engine.checkpoint import Checkpoint, unpack
+from worker.engine.policy import Policy
 from worker.engine.report import EvaluationReport, StepReport
-from worker.engine.types import Ending, Wish
+from worker.engine.types import Ending, Task, Wish
 from worker.engine.world import ProcessLost
 from worker.export import write_adapter_zip
 from worker.faults import PAUSES, classified
 from worker.launch import launch
-from worker.manifest import base_model_identity, base_name, build_manifest, file_sha256
+from worker.manifest import base_name, build_manifest, file_sha256
 from worker.rank import joined_world, launched
 from worker.sandbox.policy import Limits
 from worker.sandbox.pool import Sandbox
-from worker.setup import engine_settings, load_shared, model_source, sandboxed_reward, tasks_of, use_threads
+from worker.setup import (
+    engine_settings,
+    identity,
+    load_shared,
+    load_teacher,
+    sandboxed_reward,
+    tasks_of,
+    use_threads,
+)
 
 DEFAULT_SEED = 0
 
@@ -126,70 +136,112 @@ def train(
 ) -> None:
     """Run one job in the foreground, without any service."""
     started = time.monotonic()
-    body = _job_body(job, verifier=verifier, model=model)
-    try:
-        request = JobRequest.model_validate(body)
-    except ValidationError as error:
-        raise first_problem(error) from None
-    rows = _rows(data)
-    validation_rows = None if validation is None else _rows(validation)
-    spec = resolve_settings(request.method.reinforcement, row_count=len(rows))
-    grader = parse_spec(request.method.reinforcement.grader)
-    seed = DEFAULT_SEED if request.seed is None else request.seed
+    errand = _read(job, data=data, verifier=verifier, validation=validation, model=model)
+    spec = errand.spec
     output.mkdir(parents=True, exist_ok=True)
     if any(output.iterdir()) and not resume and not launched():
         raise AppError(f"The folder {output} is not empty: choose another with --output, or go on with --resume.")
     if spec.devices > 1 and not launched():
         sys.exit(launch(spec.devices, ["worker.foreground", *sys.argv[1:]]))
     use_threads(processes=spec.devices)
-    tasks, held_out = tasks_of(rows, spec=spec, seed=seed, validation=validation_rows)
-    spec = resolve_settings(request.method.reinforcement, row_count=len(tasks))  # passes count what is trained on
-    settings = engine_settings(spec, seed=seed)
+    settings = engine_settings(spec, seed=errand.seed)
     observer = FolderObserver(output, max_steps=spec.max_steps)
     with joined_world(processes=spec.devices, device=spec.device) as world:
-        policy, world = load_shared(request.model, settings=settings, world=world)
+        policy, world = load_shared(errand.model, settings=settings, world=world)
+        teacher = load_teacher(spec, settings=settings, student=policy)
         with Sandbox(Limits()) as sandbox:
             box = sandbox.identity()
             ending = loop.run(
                 settings,
                 policy=policy,
-                tasks=tasks,
-                held_out=held_out,
-                reward=sandboxed_reward(sandbox, grader),
+                tasks=errand.tasks,
+                held_out=errand.held_out,
+                reward=sandboxed_reward(sandbox, errand.grader),
                 observer=observer,
                 resume=world.as_leader(observer.resumed() if resume and world.leads else None),
+                teacher=teacher,
                 world=world,
             )
     if not world.leads:
         return
-    if ending in PAUSES:
-        raise AppError(
-            f"{PAUSES[ending]['message']} (--resume goes on from the checkpoint.)", code=PAUSES[ending]["code"]
-        )
-    if ending is not Ending.DONE:
-        raise AppError(f"The job ended early: {ending}. See the lines above.")
-    manifest = build_manifest(
-        job={"id": None, "name": f"ft:{request.model}:rlsd:{request.suffix or ''}:local", "seed": seed},
+    _require_done(ending)
+    manifest = _manifest(errand, observer, policy=policy, teacher=teacher, box=box)
+    adapter = output / "adapter.zip"
+    write_adapter_zip(policy, adapter, base_model=base_name(manifest), manifest=manifest)
+    print(json.dumps({"adapter": str(adapter), "sha256": file_sha256(adapter), "seconds": time.monotonic() - started}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Errand:
+    """A job with its files, read and decided."""
+
+    model: str
+    name: str
+    """Of the adapter."""
+    seed: int
+    spec: RlsdSettings
+    grader: Spec
+    grader_as_said: dict[str, Any]
+    tasks: list[Task]
+    held_out: list[Task]
+    data: dict[str, Any]
+    """The manifest's word on the files."""
+
+
+def _read(job: Path, *, data: Path, verifier: Path | None, validation: Path | None, model: str | None) -> Errand:
+    """Read everything that was given. Raises AppError naming what is wrong."""
+    try:
+        request = JobRequest.model_validate(_job_body(job, verifier=verifier, model=model))
+    except ValidationError as error:
+        raise first_problem(error) from None
+    reinforcement = request.method.reinforcement
+    rows, validation_rows = _rows(data), None if validation is None else _rows(validation)
+    spec = resolve_settings(reinforcement, row_count=len(rows))
+    seed = DEFAULT_SEED if request.seed is None else request.seed
+    tasks, held_out = tasks_of(rows, spec=spec, seed=seed, validation=validation_rows)
+    return Errand(
+        model=request.model,
+        name=f"ft:{request.model}:rlsd:{request.suffix or ''}:local",
+        seed=seed,
+        spec=resolve_settings(reinforcement, row_count=len(tasks)),  # passes count what is trained on
+        grader=parse_spec(reinforcement.grader),
+        grader_as_said=reinforcement.grader,
+        tasks=tasks,
+        held_out=held_out,
         data={
-            "training": {"filename": data.name, "sha256": file_sha256(data), "rows": len(rows)},
-            "validation": validation
-            and {"filename": validation.name, "sha256": file_sha256(validation), "rows": len(validation_rows or [])},
+            "training": _file_facts(data, rows=rows),
+            "validation": validation and _file_facts(validation, rows=validation_rows or []),
         },
-        grader={"spec": request.method.reinforcement.grader, "sha256": spec_hash(grader)},
-        base=base_model_identity(
-            request.model,
-            source=model_source(request.model),
-            commit=getattr(policy.model.config, "_commit_hash", None),
-            remote_code=policy.allows_remote_code,
-        ),
-        settings=spec.model_dump(mode="json", by_alias=True),
+    )
+
+
+def _manifest(
+    errand: Errand, observer: FolderObserver, *, policy: Policy, teacher: Policy | None, box: dict[str, Any]
+) -> dict[str, Any]:
+    return build_manifest(
+        job={"id": None, "name": errand.name, "seed": errand.seed},
+        data=errand.data,
+        grader={"spec": errand.grader_as_said, "sha256": spec_hash(errand.grader)},
+        base=identity(errand.model, policy),
+        teacher=None if teacher is None else identity(str(errand.spec.teacher_model), teacher),
+        settings=errand.spec.model_dump(mode="json", by_alias=True),
         evaluations=[{k: v for k, v in e.items() if k != "per_question"} for e in observer.evaluations],
         steps=observer.steps,
         sandbox=box,
     )
-    adapter = output / "adapter.zip"
-    write_adapter_zip(policy, adapter, base_model=base_name(manifest), manifest=manifest)
-    print(json.dumps({"adapter": str(adapter), "sha256": file_sha256(adapter), "seconds": time.monotonic() - started}))
+
+
+def _require_done(ending: Ending) -> None:
+    """AppError, saying how to go on, where a run ended early."""
+    if ending in PAUSES:
+        pause = PAUSES[ending]
+        raise AppError(f"{pause['message']} (--resume goes on from the checkpoint.)", code=pause["code"])
+    if ending is not Ending.DONE:
+        raise AppError(f"The job ended early: {ending}. See the lines above.")
+
+
+def _file_facts(path: Path, *, rows: Sequence[NormalRow]) -> dict[str, Any]:
+    return {"filename": path.name, "sha256": file_sha256(path), "rows": len(rows)}
 
 
 def _job_body(path: Path, *, verifier: Path | None, model: str | None) -> dict[str, Any]:

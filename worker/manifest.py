@@ -1,4 +1,4 @@
-"""What an adapter was made of: hashes of data, verifier, base model and code, every setting, package versions."""
+"""What an adapter was made of: hashes of data, verifier, models and code, every setting, package versions."""
 
 import hashlib
 from collections.abc import Mapping
@@ -8,11 +8,12 @@ from typing import Any
 
 from backend.settings import REPOSITORY
 from backend.settings import settings as environment
+from worker.engine.policy import Policy
 
 PACKAGES = ("torch", "transformers", "peft", "safetensors", "numpy", "scipy", "pillow")
 FORMAT = 1
-BASE_FILES = ("*.json", "*.jinja", "*.safetensors", "*.gguf")
-"""Configuration, tokenizer, chat template and weights of a base model in a folder."""
+MODEL_FILES = ("*.json", "*.jinja", "*.safetensors", "*.gguf")
+"""Configuration, tokenizer, chat template and weights of a model in a folder."""
 
 
 def build_manifest(
@@ -21,16 +22,18 @@ def build_manifest(
     data: Mapping[str, Any],
     grader: Mapping[str, Any],
     base: Mapping[str, Any],
+    teacher: Mapping[str, Any] | None,
     settings: Mapping[str, Any],
     evaluations: list[Mapping[str, Any]],
     steps: int,
     sandbox: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The content of `manifest.json`; all values are JSON."""
+    """The content of `manifest.json`; all values are JSON. `teacher`: another model that was imitated."""
     return {
         "format": FORMAT,
         "job": dict(job),
         "base_model": dict(base),
+        "teacher_model": teacher and dict(teacher),
         "data": dict(data),
         "verifier": dict(grader),
         "settings": dict(settings),
@@ -48,15 +51,17 @@ def source_sha256(root: Path = REPOSITORY) -> str:
     return folder_sha256(root, patterns=("backend/**/*.py", "worker/**/*.py"))
 
 
-def base_model_identity(model: str, *, source: str, commit: str | None, remote_code: bool) -> dict[str, Any]:
-    """How to find the base again: the hub's commit, or the hash of a folder's files (`BASE_FILES`).
+def model_identity(name: str, *, source: str, policy: Policy) -> dict[str, Any]:
+    """How to find a model again: the hub's commit, or the hash of a folder's files (`MODEL_FILES`).
 
-    `remote_code`: whether code that comes with a model was allowed to run; that of a folder is hashed too.
+    Also whether code that comes with it was allowed to run; that of a folder is hashed too.
     """
-    folder, patterns = Path(source), (*BASE_FILES, *(("*.py",) if remote_code else ()))
+    folder, remote_code = Path(source), policy.allows_remote_code
+    patterns = (*MODEL_FILES, *(("*.py",) if remote_code else ()))
     if folder.is_dir():
-        return {"name": model, "sha256": folder_sha256(folder, patterns=patterns), "remote_code_allowed": remote_code}
-    return {"name": model, "hub_id": source, "commit": commit, "remote_code_allowed": remote_code}
+        return {"name": name, "sha256": folder_sha256(folder, patterns=patterns), "remote_code_allowed": remote_code}
+    commit = getattr(policy.model.config, "_commit_hash", None)
+    return {"name": name, "hub_id": source, "commit": commit, "remote_code_allowed": remote_code}
 
 
 def base_name(manifest: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -13,12 +14,13 @@ from backend.settings import settings as environment
 from backend.verifiers.specs import Spec
 from backend.verifiers.templates import Sample
 from worker.engine.faults import Fault
-from worker.engine.policy import Policy, load_policy
+from worker.engine.policy import Policy, load_external_teacher, load_policy
 from worker.engine.settings import Settings
 from worker.engine.sharding import shard
 from worker.engine.types import Completion, Reward, Score, Sharding, Task
 from worker.engine.world import World
 from worker.faults import classified
+from worker.manifest import model_identity
 from worker.sandbox.pool import Sandbox
 
 
@@ -56,6 +58,18 @@ def load(name: str, *, settings: Settings) -> Policy:
         ) from fault
 
 
+def load_teacher(spec: RlsdSettings, *, settings: Settings, student: Policy) -> Policy | None:
+    """The larger model that a method imitates; None where there is none. Raises AppError as `load` does."""
+    if spec.teacher_model is None:
+        return None
+    try:
+        return load_external_teacher(settings, student=student)
+    except Fault as fault:
+        said = classified(fault)
+        message = said["message"].replace(str(settings.teacher_model), spec.teacher_model)
+        raise AppError(message, code=said["code"], param=said["param"]) from fault
+
+
 def load_shared(name: str, *, settings: Settings, world: World) -> tuple[Policy, World]:
     """The same for a process of `world`: whole, or its slice where the settings ask for that.
 
@@ -66,6 +80,11 @@ def load_shared(name: str, *, settings: Settings, world: World) -> tuple[Policy,
     cuda = settings.device == "cuda" or (settings.device == "auto" and torch.cuda.is_available())
     device = torch.device("cuda", torch.cuda.current_device()) if cuda else torch.device("cpu")
     return shard(load(name, settings=replace(settings, device="cpu")), device=device, world=world)
+
+
+def identity(name: str, policy: Policy) -> dict[str, Any]:
+    """How to find again what was loaded under this name."""
+    return model_identity(name, source=model_source(name), policy=policy)
 
 
 def tasks_of(
@@ -83,7 +102,10 @@ def sandboxed_reward(sandbox: Sandbox, verifier: Spec) -> Reward:
     def reward(completions: Sequence[Completion]) -> Sequence[Score]:
         return sandbox.grade(
             verifier,
-            [Sample(output_text=c.text, item=c.task.item, answer=c.task.answer) for c in completions],
+            [
+                Sample(output_text=c.text, item=c.task.item, answer=c.task.answer, messages=c.task.messages)
+                for c in completions
+            ],
         )
 
     return reward
@@ -98,4 +120,5 @@ def _task(row: NormalRow) -> Task:
         trajectory=row.reference.trajectory,
         privileged=row.privileged,
         item=row.item_without_images,
+        images=row.pictures,
     )

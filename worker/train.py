@@ -40,12 +40,20 @@ from worker.engine.types import Ending
 from worker.engine.world import ProcessLost
 from worker.export import write_adapter_zip
 from worker.faults import PAUSES, classified
-from worker.manifest import base_model_identity, base_name, build_manifest
+from worker.manifest import base_name, build_manifest
 from worker.observer import DatabaseObserver, newest_checkpoint
 from worker.rank import joined_world
 from worker.sandbox.policy import Limits
 from worker.sandbox.pool import Sandbox
-from worker.setup import engine_settings, load_shared, model_source, sandboxed_reward, tasks_of, use_threads
+from worker.setup import (
+    engine_settings,
+    identity,
+    load_shared,
+    load_teacher,
+    sandboxed_reward,
+    tasks_of,
+    use_threads,
+)
 
 log = structlog.get_logger()
 
@@ -99,6 +107,7 @@ def train(lease: Lease, *, stop: StopSignal) -> None:
     use_threads(processes=spec.devices)
     with joined_world(processes=spec.devices, device=spec.device) as world:
         policy, world = load_shared(job.model, settings=settings, world=world)
+        teacher = load_teacher(spec, settings=settings, student=policy)
         with Sandbox(Limits()) as sandbox:
             ending = loop.run(
                 settings,
@@ -108,11 +117,12 @@ def train(lease: Lease, *, stop: StopSignal) -> None:
                 reward=sandboxed_reward(sandbox, verifier),
                 observer=DatabaseObserver(lease, stopping=lambda: stop.received),
                 resume=world.as_leader(_begin(lease) if world.leads else None),  # held here by nobody: it is large
+                teacher=teacher,
                 world=world,
             )
             box = sandbox.identity()
         if world.leads:
-            _end(lease, ending, policy=policy, box=box, stop=stop)
+            _end(lease, ending, policy=policy, teacher=teacher, box=box, stop=stop)
 
 
 def _begin(lease: Lease) -> bytes | None:
@@ -122,9 +132,9 @@ def _begin(lease: Lease) -> bytes | None:
         return newest_checkpoint(session, lease)
 
 
-def _end(lease: Lease, ending: Ending, *, policy: Policy, box: Json, stop: StopSignal) -> None:
+def _end(lease: Lease, ending: Ending, *, policy: Policy, teacher: Policy | None, box: Json, stop: StopSignal) -> None:
     if ending is Ending.DONE:
-        _succeed(lease, policy, box=box)
+        _succeed(lease, policy, teacher=teacher, box=box)
         return
     with transaction() as session:
         job = held_job(session, lease)
@@ -138,10 +148,10 @@ def _end(lease: Lease, ending: Ending, *, policy: Policy, box: Json, stop: StopS
             control.rest(session, lease)
 
 
-def _succeed(lease: Lease, policy: Policy, *, box: Json) -> None:
+def _succeed(lease: Lease, policy: Policy, *, teacher: Policy | None, box: Json) -> None:
     with transaction() as session:
         job = held_job(session, lease)
-        manifest = _manifest(session, job, policy, box=box)
+        manifest = _manifest(session, job, policy, teacher=teacher, box=box)
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "adapter.zip"
         write_adapter_zip(policy, path, base_model=base_name(manifest), manifest=manifest)
@@ -169,7 +179,7 @@ def _warn_of_silence(session: Session, job: Job) -> None:
         )
 
 
-def _manifest(session: Session, job: Job, policy: Policy, *, box: Json) -> dict[str, Any]:
+def _manifest(session: Session, job: Job, policy: Policy, *, teacher: Policy | None, box: Json) -> dict[str, Any]:
     def file_facts(file_id: str | None) -> Json | None:
         file = None if file_id is None else session.get_one(File, file_id)
         return None if file is None else {"filename": file.filename, "sha256": file.sha256, "rows": file.row_count}
@@ -185,12 +195,8 @@ def _manifest(session: Session, job: Job, policy: Policy, *, box: Json) -> dict[
         },
         data={"training": file_facts(job.training_file), "validation": file_facts(job.validation_file)},
         grader={"spec": job.grader, "sha256": spec_hash(parse_spec(job.grader))},
-        base=base_model_identity(
-            job.model,
-            source=model_source(job.model),
-            commit=getattr(policy.model.config, "_commit_hash", None),
-            remote_code=policy.allows_remote_code,
-        ),
+        base=identity(job.model, policy),
+        teacher=None if teacher is None else identity(job.spec["teacher_model"], teacher),
         settings=job.spec,
         evaluations=[{k: v for k, v in result.items() if k != "per_question"} for result in evaluations],
         steps=job.step,

@@ -24,7 +24,7 @@ from backend.jobs.resolve import X_RLSD, resolve_settings
 from backend.jobs.spec import RlsdSettings
 from backend.verifiers import templates
 from backend.verifiers.saved import resolve_grader
-from backend.verifiers.specs import Regex, Spec, StringCheck, spec_json
+from backend.verifiers.specs import Spec, spec_json
 
 GRADER = "method.reinforcement.grader"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
@@ -171,7 +171,8 @@ def _require_hints(session: Session, training: File, settings: RlsdSettings) -> 
     """The teacher needs a hint for every row; without one it would say what the student says."""
     facts, placebo = METHODS[settings.method], settings.hint is Hint.PLACEBO
     kind = Hint(settings.placebo_of) if placebo else settings.hint
-    if facts.teacher != "hinted" or (facts.fades and settings.lam == 0) or kind not in ROW_HINTS:
+    silent = (facts.fades and settings.lam == 0) or ("alpha" in facts.reads and settings.alpha == 0)
+    if facts.teacher != "hinted" or silent or kind not in ROW_HINTS:
         return
     line = session.scalar(
         select(DatasetRow.line)
@@ -193,7 +194,7 @@ def _require_grader_fits(session: Session, spec: Spec, *, file: File, param: str
     """Every `{{item...}}` of the grader has a value in the first row, and a compared answer in all."""
     first = session.get_one(DatasetRow, (file.id, 0))
     line, normal = first.line, first.normal
-    for field, template in _templates(spec).items():
+    for field, template in spec.templates.items():
         for path in templates.parse(template).paths:
             if path[0] == "item":
                 try:
@@ -204,21 +205,15 @@ def _require_grader_fits(session: Session, spec: Spec, *, file: File, param: str
                         code=error.code,
                         param=f"{GRADER}.{field}",
                     ) from None
-    if isinstance(spec, Regex) and spec.compares and spec.reference is None:
+    for field in spec.open_references:
         bare_line = _first_line_without(session, file, field="answer")
         if bare_line is not None:
             raise AppError(
-                f"The group 'answer' is compared with the row's answer, and line {bare_line} of '{file.filename}' "
-                f"({param}) has none that is known: give `reference`.",
+                f"The grader compares with the row's answer, and line {bare_line} of '{file.filename}' ({param}) has "
+                "none that is known: give `reference`.",
                 code="missing_reference",
-                param=f"{GRADER}.reference",
+                param=f"{GRADER}.{field}",
             )
-
-
-def _templates(spec: Spec) -> dict[str, str]:
-    if not isinstance(spec, StringCheck | Regex):
-        return {}
-    return {"input": spec.input} | ({} if spec.reference is None else {"reference": spec.reference})
 
 
 def _first_line_without(session: Session, file: File, *, field: str) -> int | None:

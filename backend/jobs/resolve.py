@@ -34,7 +34,8 @@ def resolve_settings(request: Reinforcement, *, row_count: int) -> RlsdSettings:
     for name, value in _from_hyperparameters(request.hyperparameters, values, row_count=row_count).items():
         if name in given and given[name] != value:
             raise AppError(
-                f"{name} is {given[name]!r} in x_rlsd but follows as {value!r} from hyperparameters: give it once.",
+                f"{name} is {given[name]!r} in x_rlsd, and {value!r} follows from hyperparameters: say it in one of "
+                "the two.",
                 param=f"{X_RLSD}.{name}",
             )
         values[name] = value
@@ -52,7 +53,7 @@ def _require_sense(settings: RlsdSettings) -> None:
     if facts.hint is not None and settings.hint is not facts.hint:
         raise AppError(
             f"The method {method} is defined with the hint '{facts.hint}', not '{settings.hint}': leave hint out, or "
-            "use opsd.",
+            "use the method opsd, which takes any.",
             param=f"{X_RLSD}.hint",
         )
     if facts.contrast is not None and settings.hint is facts.contrast:
@@ -67,13 +68,14 @@ def _require_sense(settings: RlsdSettings) -> None:
         )
     if facts.teacher != "external" and settings.teacher_model is not None:
         raise AppError(
-            f"teacher_model is for the method opd; the teacher of {method} is the model itself: leave it out.",
+            f"teacher_model is for the method opd, which imitates another model; {method} does not: leave it out.",
             param=f"{X_RLSD}.teacher_model",
         )
     if settings.divergence != "sampled" and not facts.distils:
         those = ", ".join(name for name, other in METHODS.items() if other.distils)
         raise AppError(
-            f"divergence '{settings.divergence}' is for {those}: {method} weighs sampled tokens.",
+            f"divergence '{settings.divergence}' is for methods that imitate ({those}), and {method} does not: leave "
+            "it out.",
             param=f"{X_RLSD}.divergence",
         )
     if settings.resample_rounds > 0 and not facts.rewarded:
@@ -89,7 +91,10 @@ def _require_sense(settings: RlsdSettings) -> None:
             param=f"{X_RLSD}.batch_size",
         )
     if settings.sharding == "sharded" and settings.devices == 1:
-        raise AppError("sharding 'sharded' needs devices of 2 or more.", param=f"{X_RLSD}.sharding")
+        raise AppError(
+            "sharding 'sharded' gives each device a slice of the model: set devices to 2 or more, or leave it out.",
+            param=f"{X_RLSD}.sharding",
+        )
     if settings.generator == "vllm" and settings.devices > 1:
         raise AppError(
             "generator 'vllm' samples on one device only: set devices to 1, or generator to 'transformers'.",
@@ -108,6 +113,6 @@ def _from_hyperparameters(hyper: Hyperparameters, values: dict[str, Any], *, row
     if hyper.n_epochs != "auto":
         batch_size = said.get("batch_size", values.get("batch_size", RlsdSettings.model_fields["batch_size"].default))
         if not isinstance(batch_size, int) or batch_size < 1:
-            raise AppError("batch_size must be a whole number from 1.", param=f"{X_RLSD}.batch_size")
+            raise AppError("batch_size must be a whole number, 1 or more.", param=f"{X_RLSD}.batch_size")
         said["max_steps"] = math.ceil(hyper.n_epochs * row_count / batch_size)
     return said

@@ -68,7 +68,7 @@ class RlsdSettings(Strict):
     reasoning_end: str = Field(
         "</think>", min_length=1, max_length=200, description="The text that ends the reasoning of a completion."
     )
-    alpha: float = Field(0.3, ge=0, le=100, description="Strength of the distilled part in `grpo_opsd` (α).")
+    alpha: float = Field(0.3, ge=0, le=100, description="Strength of the distilled part in `grpo_opsd` (α). 0 is GRPO.")
     delta_clip: float = Field(
         5.0,
         gt=0,
@@ -171,7 +171,11 @@ class RlsdSettings(Strict):
         20, ge=0, le=1_000_000, description="Steps running without any signal before the job pauses; 0: never."
     )
     diagnostic_interval: int = Field(
-        10, ge=0, le=1_000_000, description="Steps between measurements of distance to the start and of the placebo."
+        10,
+        ge=0,
+        le=1_000_000,
+        description="Steps between measurements of distance to the start and of the placebo, on `token_share` of the "
+        "completions and four at least; 0: never.",
     )
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="Number format of the base model.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to train.")

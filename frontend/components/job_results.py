@@ -7,6 +7,8 @@ from frontend import charts, units
 from frontend.feed import JobFeed
 from frontend.shapes import Evaluation, Metrics
 
+ABOVE, BELOW = "better than its group", "worse than its group"
+"""By the sign of the advantage."""
 CURVES: dict[str, tuple[str, dict[str, str]]] = {
     "Completion length": ("tokens", {"completion_tokens_mean": "mean", "completion_tokens_max": "longest"}),
     "Truncated and empty completions": ("share", {"truncated": "truncated", "empty": "empty"}),
@@ -18,8 +20,8 @@ CURVES: dict[str, tuple[str, dict[str, str]]] = {
     "Groups resampled": ("groups", {"groups_resampled": "groups"}),
     "Entropy": ("nats a token", {"entropy": "entropy"}),
     "Distance to the base model": ("KL, nats a token", {"kl_to_start": "KL"}),
-    "Teacher's evidence": ("mean log-ratio", {"delta_mean_positive": "right", "delta_mean_negative": "wrong"}),
-    "Teacher's weights": ("mean weight", {"weight_mean_positive": "right", "weight_mean_negative": "wrong"}),
+    "Teacher's evidence": ("mean log-ratio", {"delta_mean_positive": ABOVE, "delta_mean_negative": BELOW}),
+    "Teacher's weights": ("mean weight", {"weight_mean_positive": ABOVE, "weight_mean_negative": BELOW}),
     "Weights at their bounds": ("share of tokens", {"clipped_low": "lowest", "clipped_high": "highest"}),
     "Hint against placebo": (
         "mean size of the log-ratio",

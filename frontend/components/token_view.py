@@ -59,7 +59,10 @@ def show(tokens: Tokens, *, key: str) -> None:
     )
     values = values_of(tokens, measure)
     if values is None:
-        st.info("No teacher was asked for this completion: its group was all right or all wrong, or λ was 0.")
+        st.info(
+            "No teacher was asked for this completion: its group was all right or all wrong, there was no hint to "
+            "give, or λ or α was 0."
+        )
         return
     st.html(coloured(tokens, values))
     st.caption(f"{MEANINGS[measure]} Hover over a token for its numbers.")

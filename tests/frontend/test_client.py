@@ -120,6 +120,8 @@ def test_a_method_is_shown_the_settings_that_it_reads_and_those_that_all_do(clie
         ("opsd", "paper", {"hint": "placebo", "placebo_of": "privileged"}, "privileged"),
         ("rlsd", "steady", {"lambda": 0}, None),
         ("opsd", "steady", {"lambda": 0}, "solution"),
+        ("grpo_opsd", "paper", {"alpha": 0}, None),
+        ("opsd", "paper", {"alpha": 0}, "answer"),
         ("grpo", "paper", {}, None),
         ("sdpo", "steady", {}, None),
         ("rlcsd", "paper", {}, None),

@@ -132,6 +132,21 @@ def test_a_broken_pattern_is_told_before_it_is_sent(key: str) -> None:
     assert "Not a pattern yet" in app.warning[0].value
 
 
+def test_kinds_without_a_form_are_written_as_json(client: Client, key: str) -> None:
+    app = opened("verifiers", key=key, verifier="new")
+    app.selectbox(key="start_from").select("Format plus answer").run()
+    fields = next(area for area in app.text_area if area.label == "Fields")
+    fields.input(fields.value.replace("0.9 * right", "0.8 * right")).run()
+    app.text_input[0].input("form and answer").run()
+    app.button(key="save_verifier").click().run()
+    assert not app.exception
+    (saved,) = client.verifiers()["data"]
+    assert saved["grader"]["calculate_output"] == "0.1 * form + 0.8 * right"
+    fields = next(area for area in app.text_area if area.label == "Fields")
+    fields.input("{").run()
+    assert "Not JSON yet" in app.warning[0].value
+
+
 def test_the_form_makes_a_job_of_what_was_chosen(client: Client, key: str, rows_file: Path) -> None:
     with rows_file.open("rb") as content:
         client.upload(content, filename="rows.jsonl", mapping=None)

@@ -173,7 +173,8 @@ def test_every_kind_of_hint_that_stands_in_a_row_is_looked_for_in_all_rows(api: 
             error = refused(api.http.post("/v1/fine_tuning/jobs", json=body), status=400, code="missing_hint")
             assert error["param"] == f"method.reinforcement.x_rlsd.{param}"
             assert "line 3 " in error["message"]
-        for x_rlsd in ({"hint": hint, "method": "grpo"}, {"hint": hint, "lambda": 0}, {"hint": "sibling"}):
+        silent = {"hint": hint, "method": "grpo_opsd", "alpha": 0}
+        for x_rlsd in ({"hint": hint, "method": "grpo"}, {"hint": hint, "lambda": 0}, silent, {"hint": "sibling"}):
             create(api, job_body(lacking, x_rlsd=x_rlsd))
 
 

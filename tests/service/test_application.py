@@ -115,10 +115,10 @@ def test_it_starts_again_on_the_same_data_after_a_stop_and_after_a_kill(home: Pa
             files={"file": ("rows.jsonl", b'{"question": "1+1?", "answer": "2"}\n')},
             data={"purpose": "fine-tune"},
         ).json()
-        members = family(process, home)
+        members = [m for m in family(process, home) if "backend.cli" in " ".join(m.cmdline())]
         process.kill()
         process.wait()
-        psutil.wait_procs([m for m in members if "backend.cli" in " ".join(m.cmdline())], timeout=20)
+        psutil.wait_procs(members, timeout=20)
     with up(home, log, "--no-ui"):
         assert "Admin key" not in log.read_text()
         addresses = running_application(home)

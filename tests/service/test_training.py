@@ -18,10 +18,14 @@ from backend.db.training import Checkpoint, Evaluation, Rollout, Step
 from backend.jobs import control
 from backend.jobs.lifecycle import JobState
 from backend.queue import TRAIN_TASK, send
+from backend.settings import STARTER_MODEL
 from tests.service.training import ended, job_now, queued_job, trainer_pid, wait_for, worker
 from tests.worker.engine.test_faults import as_a_pickle, with_code_of_its_own, without_a_chat_template
+from tests.worker.engine.test_opd import save_teacher
 from tests.worker.engine.tiny import save_tiny_model
+from worker.manifest import MODEL_FILES, folder_sha256
 
+STARTER = STARTER_MODEL.parent
 SAME = {"type": "python", "name": "same", "source": "def grade(sample, item):\n    return 0.0\n"}
 
 pytestmark = pytest.mark.usefixtures("clean_database")
@@ -205,6 +209,68 @@ def test_a_job_that_cannot_go_on_names_the_setting_to_change(
     assert job.state == JobState.FAILED, train_worker.read_text()
     assert job.error is not None
     assert (job.error["code"], job.error["param"]) == (code, f"method.reinforcement.x_rlsd.{param}")
+
+
+@pytest.mark.parametrize(
+    "contrast",
+    [{"method": "cepo"}, {"method": "rlcsd", "hint": "sibling", "contrast_samples": 4}],
+    ids=lambda contrast: contrast["method"],
+)
+def test_tokens_are_stored_where_a_group_has_no_second_hint_to_give_the_teacher(
+    clean_database: object, tmp_path: Path, contrast: dict[str, Any]
+) -> None:
+    """Such a teacher has no word, and NaN is none that JSON knows."""
+    grader = {"type": "python", "name": "starter", "source": (STARTER / "verifier.py").read_text()}
+    data = b"".join((STARTER / "train.jsonl").read_bytes().splitlines(keepends=True)[:24])
+    listed = json.dumps({"starter": str(STARTER / "model")})
+    log = tmp_path / "worker.log"
+    with worker("train", models=tmp_path / "tiny", log=log, RLSD_MODELS=listed):
+        job = ended(
+            new_job(
+                model="starter",
+                grader=grader,
+                data=data,
+                **contrast,
+                max_steps=3,
+                batch_size=6,
+                max_prompt_tokens=400,
+                max_completion_tokens=64,
+                token_share=1.0,
+                lambda_decay_steps=0,
+            )
+        )
+    assert job.state == JobState.SUCCEEDED, log.read_text()
+    with transaction() as session:
+        stored = session.scalars(select(Rollout.tokens).where(Rollout.job_id == job.id)).all()
+    assert len(stored) == 3 * 6 * 4
+    assert all(tokens is not None for tokens in stored)
+    json.dumps(stored, allow_nan=False)
+    heard = [tokens for tokens in stored if tokens and tokens["logp_teacher"] is not None]
+    assert 0 < len(heard) < len(stored)
+    assert all(len(tokens["logp_teacher"]) == len(tokens["ids"]) for tokens in heard)
+
+
+def test_a_larger_teacher_is_in_the_manifest_by_name_and_hash(clean_database: object, tmp_path: Path) -> None:
+    larger = save_teacher(tmp_path / "larger")
+    tiny = save_tiny_model(tmp_path / "tiny")
+    listed = json.dumps({"tiny": tiny, "larger": larger})
+    log = tmp_path / "worker.log"
+    with worker("train", models=tmp_path / "tiny", log=log, RLSD_MODELS=listed):
+        job = ended(new_job(method="opd", teacher_model="larger", teacher_device="cpu", max_steps=1))
+        (Path(larger) / "model.safetensors").unlink()
+        broken = ended(new_job(method="opd", teacher_model="larger", teacher_device="cpu", max_steps=1))
+    assert job.state == JobState.SUCCEEDED, log.read_text()
+    assert job.manifest is not None
+    base, teacher = job.manifest["base_model"], job.manifest["teacher_model"]
+    assert (base["name"], teacher["name"]) == ("tiny", "larger")
+    assert teacher.keys() == base.keys()
+    assert teacher["sha256"] != base["sha256"] == folder_sha256(Path(tiny), patterns=MODEL_FILES)
+    assert broken.error is not None
+    assert (broken.error["code"], broken.error["param"]) == (
+        "missing_weights",
+        "method.reinforcement.x_rlsd.teacher_model",
+    )
+    assert larger not in broken.error["message"]
 
 
 def test_a_worker_that_is_stopped_leaves_its_job_to_the_next(models: Path, tmp_path: Path) -> None:

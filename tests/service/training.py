@@ -81,9 +81,15 @@ def dataset(rows: int) -> bytes:
 
 
 def queued_job(
-    session: Session, *, model: str = "tiny", grader: dict[str, Any] | None = None, rows: int = 12, **settings: Any
+    session: Session,
+    *,
+    model: str = "tiny",
+    grader: dict[str, Any] | None = None,
+    rows: int = 12,
+    data: bytes | None = None,
+    **settings: Any,
 ) -> str:
-    """A job as the API would store it, small enough to be trained in seconds."""
+    """A job as the API would store it, small enough to be trained in seconds; `data` replaces the made-up rows."""
     spec = RlsdSettings.model_validate(
         {
             "num_generations": 4,
@@ -101,7 +107,7 @@ def queued_job(
             **settings,
         }
     )
-    file = store_dataset(session, io.BytesIO(dataset(rows)), filename="rows.jsonl", mapping=None)
+    file = store_dataset(session, io.BytesIO(data or dataset(rows)), filename="rows.jsonl", mapping=None)
     job = Job(
         id=new_id("ftjob"),
         state=JobState.QUEUED,

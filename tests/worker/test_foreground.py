@@ -118,6 +118,7 @@ def test_the_adapter_holds_one_adapter_a_card_and_where_it_came_from(
     rows = (output.parent / "rows.jsonl").read_bytes()
     assert manifest["data"]["training"]["sha256"] == hashlib.sha256(rows).hexdigest()
     assert manifest["verifier"]["spec"] == VERIFIER
+    assert manifest["teacher_model"] is None
     assert {"lambda", "eps_w", "learning_rate", "lora"} <= set(manifest["settings"])
     assert [evaluation["phase"] for evaluation in manifest["evaluations"]] == ["baseline", "trained"]
     assert manifest["packages"]["torch"].startswith("2.13.0")

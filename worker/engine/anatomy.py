@@ -4,7 +4,7 @@ A causal language model is a body, which turns tokens into states, and a head, w
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -16,6 +16,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from worker.engine.packing import can_pack
 from worker.engine.policy import Policy
+from worker.engine.types import TeacherWeights
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +46,11 @@ def causal_model(policy: Policy) -> Any:
 
 
 def anatomy(policy: Policy) -> Anatomy:
-    """What the policy's model allows; found out at the first call, and kept."""
+    """What the policy's model allows, found out at the first call, and kept. The first is not to be amid a pass."""
     causal = causal_model(policy)
     if causal not in _KNOWN:
-        with _in_evaluation(causal):
+        # The answer is to be the same before a resume and after, whatever the adapter has become.
+        with _in_evaluation(causal), _without_adapters(policy):
             # A layer that is recomputed in the backward pass would meet another attention there.
             packs = not causal.is_activation_checkpointing and can_pack(causal.base_model)
             _KNOWN[causal] = Anatomy(plain_head=_has_plain_head(causal), packs=packs)
@@ -96,6 +98,11 @@ def _has_plain_head(causal: Any) -> bool:
     with torch.no_grad():
         states = causal.base_model(input_ids=ids, use_cache=False).last_hidden_state
         return torch.equal(causal.get_output_embeddings()(states), _through_own_head(causal, states))
+
+
+def _without_adapters(policy: Policy) -> AbstractContextManager[None]:
+    """The base model alone; a teacher from outside has no adapters."""
+    return policy.weights(TeacherWeights.BASE) if isinstance(policy.model, PeftModel) else nullcontext()
 
 
 @contextmanager

@@ -1,4 +1,8 @@
-"""Owns the passes that only diagnostics need, on a sampled share of the rollouts, every `diagnostic_interval` steps."""
+"""Owns the passes that only diagnostics need, every `diagnostic_interval` steps.
+
+They look at a share of the step's rollouts that is as large as `token_share`, and at a few however small that is; which
+ones does not depend on whose tokens are kept.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +16,9 @@ from worker.engine.scoring import plan_for, shares_contexts
 from worker.engine.settings import Settings
 from worker.engine.teacher import Scorer, teacher_logps
 from worker.engine.types import TeacherWeights
+
+LEAST_SEQUENCES = 4
+"""Looked at in a step, where it has as many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

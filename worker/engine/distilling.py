@@ -83,11 +83,11 @@ def comparison_of(settings: Settings) -> Comparison:
 
 
 def refuse_trained_head(policy: Policy) -> None:
-    """ValueError where the output layer is trained: teacher and student must make their logits by the same one."""
+    """ValueError where the output layer is trained: the gradient of a divergence ends at the states before it."""
     if head_learns(policy):
         raise ValueError(
-            "divergence compares distributions made by one and the same output layer: leave it out of "
-            "lora_target_modules"
+            "divergence sends no gradient into the output layer, so an adapter there would learn nothing from the "
+            "teacher: leave the output layer out of lora_target_modules, or use the divergence sampled"
         )
 
 

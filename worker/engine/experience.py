@@ -1,7 +1,7 @@
 """Owns what a step learns from: completions with their scores, dead groups resampled where the settings ask for it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -11,7 +11,7 @@ from worker.engine.joining import joined
 from worker.engine.policy import Policy
 from worker.engine.prompts import Prompt
 from worker.engine.report import Stopwatch
-from worker.engine.reward import Scored
+from worker.engine.reward import Scored, all_scored, trust
 from worker.engine.rollout import Rollouts, with_groups_replaced
 from worker.engine.sampling import sample_and_score
 from worker.engine.seeds import batch_indices, numpy_generator, torch_generator
@@ -29,6 +29,10 @@ class Experience:
     advantages_B: Tensor
     resampled_groups: int
     """Groups without signal that were thrown away for fresh ones."""
+    verdicts: Scored
+    """Everything that the verifier said, those groups included."""
+    num_tokens: int
+    """Tokens of all prompts that were read and all completions that were sampled, those groups' included."""
 
 
 def gather(
@@ -45,8 +49,10 @@ def gather(
     """Sample and score the batch of a step. Each process does its share of the prompts; all get the whole.
 
     Groups without signal are replaced up to `resample_rounds` times by groups of other prompts, drawn anew in each
-    round (DAPO, arXiv 2503.14476); which ones is a function of the seed, the step and the round.
+    round (DAPO, arXiv 2503.14476); which ones is a function of the seed, the step and the round. VerifierFaults when
+    the scores cannot be trusted, be it only those of groups that are about to be thrown away.
     """
+    ledger = _Ledger(settings.max_error_share)
 
     def attempt(indices: Sequence[int], *, purpose: str) -> tuple[Rollouts, Scored]:
         asked = [prompts[index] for index in indices]
@@ -64,7 +70,9 @@ def gather(
             phase=watch.phase,
         )
         with watch.phase("reward"):
-            return joined(rollouts, scored, prompts=asked, pad_id=policy.pad_id, world=world)
+            rollouts, scored = joined(rollouts, scored, prompts=asked, pad_id=policy.pad_id, world=world)
+        ledger.note(rollouts, scored)
+        return rollouts, scored
 
     indices = batch_indices(step, seed=settings.seed, batch_size=settings.batch_size, num_rows=len(prompts))
     rollouts, scored = attempt(indices, purpose="rollout")
@@ -78,12 +86,32 @@ def gather(
         places = dead[: len(fresh)]
         rollouts = with_groups_replaced(rollouts, others, places=places, pad_id=policy.pad_id)
         scored = scored.with_groups_replaced(their_scores, places=places, num_generations=settings.num_generations)
+        ledger.judge(scored)
         seen |= set(fresh)
         resampled += len(fresh)
     advantages_B = group_advantages(
         scored.rewards_B, num_generations=settings.num_generations, scale=settings.scale_rewards
     )
-    return Experience(rollouts, scored, advantages_B, resampled)
+    return Experience(rollouts, scored, advantages_B, resampled, ledger.verdicts, ledger.num_tokens)
+
+
+@dataclass(slots=True)
+class _Ledger:
+    """What a step has asked of the model and of the verifier so far, thrown away or not."""
+
+    max_error_share: float
+    verdicts: Scored = field(default_factory=lambda: all_scored([]))
+    num_tokens: int = 0
+
+    def note(self, rollouts: Rollouts, scored: Scored) -> None:
+        """Add an attempt. VerifierFaults when too much of all that was asked could not be scored."""
+        self.verdicts = all_scored([self.verdicts, scored])
+        self.num_tokens += sum(len(prompt.student.ids) for prompt in rollouts.prompts) + int(rollouts.mask_BT.sum())
+        self.judge(self.verdicts)
+
+    def judge(self, scored: Scored) -> None:
+        """VerifierFaults when too much of this could not be scored."""
+        trust(scored.fault_share, first_fault=scored.first_fault, limit=self.max_error_share)
 
 
 def _others(seen: set[int], *, count: int, num_rows: int, settings: Settings, step: int, turn: int) -> list[int]:

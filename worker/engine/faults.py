@@ -96,7 +96,7 @@ def memory_named(phase: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not _is_about_memory(error):
+        if not is_about_memory(error):
             raise
         param, remedy = REMEDIES.get(phase, ELSEWHERE)
         said = next(iter(str(error).strip().splitlines()), "").rstrip(".")
@@ -107,7 +107,8 @@ def memory_named(phase: str) -> Iterator[None]:
         ) from error
 
 
-def _is_about_memory(error: Exception) -> bool:
+def is_about_memory(error: Exception) -> bool:
+    """Whether this is the end of the device's or the machine's memory."""
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(sign in str(error) for sign in MEMORY_SIGNS)
 
 

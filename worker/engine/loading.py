@@ -109,6 +109,21 @@ def require_safe_files(model: str) -> None:
         )
 
 
+def gguf_in(model: str) -> str | None:
+    """The name of the .gguf file in a folder without safetensors; Fault where there are several."""
+    folder = Path(model)
+    if not folder.is_dir() or any(folder.glob("*.safetensors")):
+        return None
+    names = sorted(path.name for path in folder.glob("*.gguf"))
+    if len(names) > 1:
+        raise _fault(
+            FaultCode.MODEL_NOT_LOADED,
+            f"its folder holds {len(names)} .gguf files ({', '.join(names[:3])}), and there must be one: put each into "
+            "a folder of its own",
+        )
+    return names[0] if names else None
+
+
 def require_safe_config(config: object) -> None:
     """Fault where a model's configuration names a weights file that is not safetensors."""
     named = getattr(config, "transformers_weights", None)

@@ -4,6 +4,7 @@ Everything random is a function of the seed and the step (`seeds.py`).
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -17,7 +18,7 @@ from worker.engine.generator import make_generator
 from worker.engine.methods import method_named
 from worker.engine.methods.base import Teacher
 from worker.engine.observing import SharedObserver
-from worker.engine.policy import Policy, load_external_teacher
+from worker.engine.policy import Policy
 from worker.engine.prompts import Reader, Room
 from worker.engine.report import EvaluationReport, Observer
 from worker.engine.reward import VerifierFaults, trust
@@ -46,79 +47,113 @@ def run(
     reward: Reward,
     observer: Observer,
     resume: bytes | None,
+    teacher: Policy | None = None,
     world: World = World.alone(),
 ) -> Ending:
     """Train the policy's live adapter, from the beginning or from a checkpoint's bytes.
 
-    Without held-out tasks nothing is evaluated. ValueError before anything is computed when the tasks and the settings
-    do not fit: an unknown method, no tasks, a missing hint, a prompt too long; it names the row.
+    Without held-out tasks nothing is evaluated. `teacher` is the other model of a method that has one
+    (`load_external_teacher`). ValueError before anything is computed when the tasks and the settings do not fit: an
+    unknown method, no tasks, a missing hint, a prompt too long; it names the row.
 
     Where several processes are one run, each calls this with the same arguments and takes its share of the work; the
     leader's observer is heard and spoken to. A checkpoint does not depend on how many there were.
     """
     observer = SharedObserver(observer, world)
     learner = _learner(
-        settings, policy=policy, tasks=tasks, held_out=held_out, reward=reward, observer=observer, world=world
+        settings,
+        policy=policy,
+        teacher=teacher,
+        tasks=tasks,
+        held_out=held_out,
+        reward=reward,
+        observer=observer,
+        world=world,
     )
-    step, baseline, score, saved = 0, None, None, None  # baseline and score: of the start, and of this very step
+    course = Course(learner)
     if resume is not None:
-        step, baseline, score = checkpoints.go_on(policy, learner.optimizer, data=resume)
-        saved = step
+        course.go_on(resume)
     del resume  # it is as large as the adapters and the optimizer's moments together
-
-    def save() -> None:
-        nonlocal saved
-        if world.leads:
-            data = checkpoints.pack(policy, learner.optimizer, step=step, baseline=baseline, score=score)
-            observer.checkpoint(checkpoints.Checkpoint(step, data, score))
-        saved = step
-
-    def due(interval: int) -> bool:
-        return interval > 0 and 0 < step < settings.max_steps and step % interval == 0
-
     try:
-        if step == 0 and baseline is None:
-            found = _evaluate(learner, step=0, phase="baseline", baseline=None)
-            baseline, score = (found.per_question, found.mean) if found else (None, None)
-            save()
-        elif score is None and due(settings.eval_interval):  # the run was stopped before or during this evaluation
-            score = _evaluated_mean(_evaluate(learner, step=step, phase="interim", baseline=baseline))
-            if score is not None:
-                save()
-        vigil = Vigil(settings)
-        while step < settings.max_steps:
-            _heed(observer)
-            report = take_step(learner, step + 1)
-            step, score = step + 1, None
-            observer.step(report)
-            vigil.look(report, observer=observer)
-            if due(settings.eval_interval):
-                score = _evaluated_mean(_evaluate(learner, step=step, phase="interim", baseline=baseline))
-            if due(settings.checkpoint_interval):
-                save()
-        score = _evaluated_mean(_evaluate(learner, step=step, phase="trained", baseline=baseline))
-        save()
+        _train(course)
+        return Ending.DONE
     except Interrupted as interruption:
-        if saved != step:
-            save()
-        return interruption.ending
+        ending = interruption.ending
     except VerifierFaults as faults:
         observer.event(level="error", code="verifier_faults", message=str(faults))
-        if saved != step:
-            save()
-        return Ending.VERIFIER_FAULTS
+        ending = Ending.VERIFIER_FAULTS
     except NoSignal as silence:
         observer.event(level="error", code="no_signal", message=str(silence))
-        if saved != step:
-            save()
-        return Ending.NO_SIGNAL
-    return Ending.DONE
+        ending = Ending.NO_SIGNAL
+    if course.saved != course.step:
+        course.save()
+    return ending
+
+
+@dataclass(slots=True)
+class Course:
+    """How far a run has come, and how much of it is saved."""
+
+    learner: Learner
+    step: int = 0
+    baseline: list[QuestionScores] | None = None
+    """The held-out scores before the first step."""
+    score: float | None = None
+    """The held-out mean after this very step, where it was measured."""
+    saved: int | None = None
+    """The step of the newest checkpoint."""
+
+    def go_on(self, data: bytes) -> None:
+        """Continue from a checkpoint's bytes."""
+        self.step, self.baseline, self.score = checkpoints.go_on(self.learner.policy, self.learner.optimizer, data=data)
+        self.saved = self.step
+
+    def save(self) -> None:
+        """Hand the observer a checkpoint."""
+        learner = self.learner
+        if learner.world.leads:
+            data = checkpoints.pack(
+                learner.policy, learner.optimizer, step=self.step, baseline=self.baseline, score=self.score
+            )
+            learner.observer.checkpoint(checkpoints.Checkpoint(self.step, data, self.score))
+        self.saved = self.step
+
+    def due(self, interval: int) -> bool:
+        """Whether what happens at this interval happens now; never at the start or the end of the run."""
+        return interval > 0 and 0 < self.step < self.learner.settings.max_steps and self.step % interval == 0
+
+
+def _train(course: Course) -> None:
+    """From where the course stands to its end. Interrupted, VerifierFaults or NoSignal where that comes early."""
+    learner, settings, observer = course.learner, course.learner.settings, course.learner.observer
+    if course.step == 0 and course.baseline is None:
+        found = _evaluate(course, phase="baseline")
+        course.baseline, course.score = (found.per_question, found.mean) if found else (None, None)
+        course.save()
+    elif course.score is None and course.due(settings.eval_interval):  # stopped before or during this evaluation
+        course.score = _evaluated_mean(_evaluate(course, phase="interim"))
+        if course.score is not None:
+            course.save()
+    vigil = Vigil(settings)
+    while course.step < settings.max_steps:
+        _heed(observer)
+        report = take_step(learner, course.step + 1)
+        course.step, course.score = course.step + 1, None
+        observer.step(report)
+        vigil.look(report, observer=observer)
+        if course.due(settings.eval_interval):
+            course.score = _evaluated_mean(_evaluate(course, phase="interim"))
+        if course.due(settings.checkpoint_interval):
+            course.save()
+    course.score = _evaluated_mean(_evaluate(course, phase="trained"))
+    course.save()
 
 
 def _learner(
     settings: Settings,
     *,
     policy: Policy,
+    teacher: Policy | None,
     tasks: Sequence[Task],
     held_out: Sequence[Task],
     reward: Reward,
@@ -137,7 +172,9 @@ def _learner(
         raise ValueError(f"divergence {settings.divergence} needs a method that distils, got {method.name}")
     if settings.divergence != Divergence.SAMPLED:
         refuse_trained_head(policy)
-    teacher = load_external_teacher(settings, student=policy) if method.teacher is Teacher.EXTERNAL else policy
+    if (method.teacher is Teacher.EXTERNAL) != (teacher is not None):
+        raise ValueError(f"the method {method.name} {'has no' if teacher else 'needs a'} teacher of another model")
+    teacher = teacher or policy
     max_positions = min(policy.max_positions, teacher.max_positions)
     if max_positions <= settings.max_completion_tokens:
         raise Fault(
@@ -153,7 +190,7 @@ def _learner(
         policy.vision,
     )
     briefer = None
-    if method.speaks_at(settings.lam):
+    if method.speaks_at(settings.lam, alpha=settings.alpha):
         briefer = make_briefer(tasks, reader=reader, method=method, settings=settings)
     return Learner(
         settings=settings,
@@ -182,14 +219,9 @@ def _evaluated_mean(report: EvaluationReport | None) -> float | None:
     return report.mean if report else None
 
 
-def _evaluate(
-    learner: Learner,
-    *,
-    step: int,
-    phase: Literal["baseline", "interim", "trained"],
-    baseline: list[QuestionScores] | None,
-) -> EvaluationReport | None:
+def _evaluate(course: Course, *, phase: Literal["baseline", "interim", "trained"]) -> EvaluationReport | None:
     """Evaluate and report. None where nothing is held out or no question got a score, which is an event of its own."""
+    learner = course.learner
     if not learner.questions:
         return None
     settings, observer = learner.settings, learner.observer
@@ -204,7 +236,7 @@ def _evaluate(
             world=learner.world,
         )
     trust(found.fault_share, first_fault=found.first_fault, limit=settings.max_error_share)
-    report = _evaluation_report(found, step=step, phase=phase, baseline=baseline, settings=settings)
+    report = _evaluation_report(found, step=course.step, phase=phase, baseline=course.baseline, settings=settings)
     if report is None:
         observer.event(level="warn", code="nothing_scored", message="no held-out completion got a score")
         return None

@@ -32,8 +32,6 @@ class StepFacts:
     lam: float
     learning_rate: float
     teacher_tokens: int
-    diagnosis: Diagnosis | None
-    """None in steps without one."""
     success_above: float
     watch: Stopwatch
 
@@ -49,14 +47,16 @@ class StepFacts:
         return self.rollouts.mask_BT & live_B.to(self.rollouts.mask_BT.device)[:, None]
 
 
-def step_metrics(facts: StepFacts) -> dict[str, float]:
-    """The named numbers of a step; what is undefined in it (a mean of nothing) is left out."""
-    found = _outcome(facts) | _completions(facts) | _credit(facts) | _diagnosis(facts) | _cost(facts)
+def step_metrics(facts: StepFacts, *, diagnosis: Diagnosis | None) -> dict[str, float]:
+    """The named numbers of a step, most without a diagnosis; what is undefined (a mean of nothing) is left out."""
+    found = _outcome(facts) | _completions(facts) | _credit(facts) | _cost(facts)
+    if diagnosis is not None:
+        found |= _diagnosis(diagnosis, facts.rollouts)
     return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
 def _outcome(facts: StepFacts) -> dict[str, float]:
-    scored, rewards_B = facts.experience.scored, facts.experience.scored.rewards_B
+    verdicts, rewards_B = facts.experience.verdicts, facts.experience.scored.rewards_B
     rewards_PG = rewards_B.view(-1, facts.rollouts.num_generations)
     dead_P = dead_groups(rewards_PG)
     right_P = dead_P & (rewards_PG.nanmean(1) > facts.success_above)
@@ -69,9 +69,9 @@ def _outcome(facts: StepFacts) -> dict[str, float]:
         "groups_all_wrong": _mean(wrong_P),
         "groups_mixed": _mean(~dead_P),
         "groups_resampled": float(facts.experience.resampled_groups),
-        "abstained": scored.share("abstain"),
-        "errored": scored.share("error"),
-        "timed_out": scored.share("timeout"),
+        "abstained": verdicts.share("abstain"),
+        "errored": verdicts.share("error"),
+        "timed_out": verdicts.share("timeout"),
     }
 
 
@@ -102,7 +102,7 @@ def _credit(facts: StepFacts) -> dict[str, float]:
         "gradient_norm": facts.update.gradient_norm,
         "learning_rate": facts.learning_rate,
     }
-    if facts.signals.teacher_logps_BT is None:
+    if facts.update.teacher_logps_BT is None:
         return found
     live_B = live_BT.any(1)
     found["unheard"] = _mean(~facts.signals.heard_B[live_B])
@@ -116,31 +116,28 @@ def _credit(facts: StepFacts) -> dict[str, float]:
     return found
 
 
-def _diagnosis(facts: StepFacts) -> dict[str, float]:
+def _diagnosis(diagnosis: Diagnosis, rollouts: Rollouts) -> dict[str, float]:
     """How far the student has moved, and what a hint does by merely being there."""
-    if facts.diagnosis is None:
-        return {}
-    sampled_BT, mask_BT = facts.rollouts.sampling_logps_BT, facts.rollouts.mask_BT
+    sampled_BT, mask_BT = rollouts.sampling_logps_BT, rollouts.mask_BT
 
     def ratios(logps_BT: Tensor | None) -> Tensor:
         if logps_BT is None:
             return sampled_BT.new_empty(0)
         return (logps_BT - sampled_BT)[mask_BT & ~logps_BT.isnan()].double()
 
-    moved = ratios(facts.diagnosis.base_logps_BT)
+    moved = ratios(diagnosis.base_logps_BT)
     return {
         "kl_to_start": _mean(moved.expm1() - moved),  # an estimate that is never negative
-        "hint_delta_abs_mean": _mean(ratios(facts.diagnosis.hinted_logps_BT).abs()),
-        "placebo_delta_abs_mean": _mean(ratios(facts.diagnosis.placebo_logps_BT).abs()),
+        "hint_delta_abs_mean": _mean(ratios(diagnosis.hinted_logps_BT).abs()),
+        "placebo_delta_abs_mean": _mean(ratios(diagnosis.placebo_logps_BT).abs()),
     }
 
 
 def _cost(facts: StepFacts) -> dict[str, float]:
-    rollouts, seconds = facts.rollouts, facts.watch.seconds
-    prompt_tokens = sum(len(prompt.student.ids) for prompt in rollouts.prompts)
+    seconds = facts.watch.seconds
     return {f"{phase}_s": value for phase, value in seconds.items()} | {
         "step_s": sum(seconds.values()),
-        "rollout_tokens": float(prompt_tokens + int(rollouts.mask_BT.sum())),
+        "rollout_tokens": float(facts.experience.num_tokens),
         "teacher_tokens": float(facts.teacher_tokens),
         "update_tokens": float(facts.update.num_tokens),
         "peak_memory_bytes": peak_memory_bytes(facts.watch.device),
@@ -177,7 +174,7 @@ def _token_report(facts: StepFacts, *, policy: Policy, sequence: int) -> TokenRe
     trained = not bool(facts.update.logps_BT[row].isnan().any())
     student_T = facts.update.logps_BT[row] if trained else rollouts.sampling_logps_BT[row]
     heard = trained and bool(facts.signals.heard_B[row])  # what nobody was told of is NaN, which JSON has no word for
-    teacher_T = facts.signals.teacher_logps_BT[row] if heard and facts.signals.teacher_logps_BT is not None else None
+    teacher_T = facts.update.teacher_logps_BT[row] if heard and facts.update.teacher_logps_BT is not None else None
     return TokenReport(
         ids=ids,
         text=policy.tokenizer.batch_decode([[token] for token in ids]),
@@ -188,7 +185,7 @@ def _token_report(facts: StepFacts, *, policy: Policy, sequence: int) -> TokenRe
     )
 
 
-def sampled_share(num_sequences: int, *, share: float, generator: torch.Generator) -> list[int]:
-    """Which rollouts keep their per-token numbers: this share, rounded, and at least one unless it is 0."""
-    count = max(1, round(share * num_sequences)) if share > 0 else 0
+def sampled_share(num_sequences: int, *, share: float, least: int, generator: torch.Generator) -> list[int]:
+    """Some of the rollouts: this share of them, rounded, and at least so many where there are as many."""
+    count = max(least, round(share * num_sequences))
     return sorted(torch.randperm(num_sequences, generator=generator)[:count].tolist())

@@ -1,8 +1,9 @@
 """Owns the packed forward pass: a context that several completions share goes through the model once, padding never.
 
-All tokens of a micro-batch stand in one row: first each different context, then each completion without its last token,
-which predicts nothing. Everything but attention works token by token and does not notice. In attention a completion's
-token looks at its own context and at its own completion; it is computed here, in transformers' seam for attention.
+All tokens of a micro-batch stand in one row: first each different context, then the completions of each without their
+last token, which predicts nothing. Everything but attention works token by token and does not notice. In attention a
+completion's token looks at its own context and at its own completion; it is computed here, in transformers' seam for
+attention, block by block (`blocks.py`).
 
 Gradients of a shared context are those of all its completions together: nothing is cached or detached. Only models
 whose attention is full, causal and plain are packed (`can_pack`), and only contexts of words.
@@ -11,6 +12,7 @@ whose attention is full, causal and plain are packed (`can_pack`), and only cont
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Any
 
 import torch
@@ -18,28 +20,23 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
+from worker.engine.blocks import Block, blocks_of, bundled
+from worker.engine.faults import is_about_memory
+
 ATTENTION = "shared_context"
 """The name under which transformers finds `shared_attention`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packing:
-    """Where everything stands in the row of `N` tokens. `Q` different contexts, `L` and `T` the longest of each."""
+    """Where everything stands in the row of `N` tokens."""
 
     input_ids_1N: Tensor
     position_ids_1N: Tensor
-    context_QL: Tensor
-    """Places of the contexts' tokens; of what is padding: place 0."""
-    from_contexts: Tensor
-    """Where the tokens of the contexts stand in `context_QL`, flattened."""
-    query_BT: Tensor
-    """Places of the completions' tokens, the last one left out; padding as above."""
-    from_queries: Tensor
-    """Where the tokens of the completions stand in `query_BT`, flattened."""
-    key_BS: Tensor
-    """Places of what each completion looks at: its context, then itself."""
-    bias_B1TS: Tensor
-    """0 where a token may look, -inf where not; in the model's dtype."""
+    blocks: tuple[Block, ...]
+    """What attends to what."""
+    answer_N: Tensor
+    """Where each token's answer stands among the answers of all blocks, padding included."""
     states_BT: Tensor
     """Places of the tokens that predict each completion token."""
 
@@ -55,40 +52,46 @@ class Packing:
         """Pack completions of these lengths (from 1) after their contexts; equal contexts are one."""
         device, width = completion_ids_BT.device, completion_ids_BT.shape[1]
         place_of = {ids: place for place, ids in enumerate(dict.fromkeys(contexts))}
-        lengths_Q = torch.tensor([len(ids) for ids in place_of])
-        starts_Q = lengths_Q.cumsum(0) - lengths_Q
-        context_B = torch.tensor([place_of[ids] for ids in contexts])
-        lengths_B1, starts_B1 = lengths_Q[context_B][:, None], starts_Q[context_B][:, None]
+        context_B = [place_of[ids] for ids in contexts]
+        # Completions of one context stand together, and are read without their last token.
+        order = sorted(range(len(contexts)), key=lambda b: context_B[b])
+        spans_Q = _one_after_another([len(ids) for ids in place_of], start=0)
+        spans = _one_after_another([lengths[b] - 1 for b in order], start=spans_Q[-1].stop)
+        completions_Q: list[list[range]] = [[] for _ in place_of]
+        for b, span in zip(order, spans, strict=True):
+            completions_Q[context_B[b]].append(span)
+        bundles = [bundle for each in zip(spans_Q, completions_Q, strict=True) for bundle in bundled(*each)]
+        blocks = blocks_of(spans_Q, bundles, dtype=dtype)
 
-        written_B = torch.tensor(lengths) - 1  # tokens that are read; the last one is not
-        begins_B1 = (int(lengths_Q.sum()) + written_B.cumsum(0) - written_B)[:, None]
-        columns_L, columns_T = torch.arange(int(lengths_Q.max())), torch.arange(int(written_B.max()))
-        is_context_QL, is_query_BT = columns_L < lengths_Q[:, None], columns_T < written_B[:, None]
-        columns_S = torch.arange(int((lengths_B1[:, 0] + written_B).max()))
-        key_BS = torch.where(columns_S < lengths_B1, starts_B1 + columns_S, begins_B1 + columns_S - lengths_B1)
-        allowed_BTS = columns_S <= (lengths_B1 + columns_T)[:, :, None]
-        is_key_BS = columns_S < lengths_B1 + written_B[:, None]
-        states_BT = begins_B1 + torch.arange(width) - 1
-        states_BT[:, 0] = (starts_B1 + lengths_B1)[:, 0] - 1
-
-        read_BT = torch.arange(width) < written_B[:, None]
-        ids = [token for context in place_of for token in context]
-        input_ids_N = torch.cat([torch.tensor(ids, device=device), completion_ids_BT[read_BT.to(device)]])
-        positions_N = torch.cat(
-            [columns_L.expand_as(is_context_QL)[is_context_QL], (lengths_B1 + columns_T)[is_query_BT]]
-        )
-        bias_BTS = torch.zeros(allowed_BTS.shape, dtype=dtype).masked_fill(~allowed_BTS, -torch.inf)
+        states_BT = torch.empty(len(contexts), width, dtype=torch.long)
+        states_BT[order] = torch.tensor([span.start for span in spans])[:, None] + torch.arange(width) - 1
+        states_BT[:, 0] = torch.tensor([spans_Q[place].stop - 1 for place in context_B])
+        is_read_BT = torch.arange(width) < torch.tensor([lengths[b] - 1 for b in order])[:, None]
+        context_ids = torch.tensor([token for ids in place_of for token in ids], device=device)
+        starts = [len(contexts[b]) for b in order]
+        positions = [torch.arange(len(span)) for span in spans_Q]
+        positions += [torch.arange(start, start + len(span)) for start, span in zip(starts, spans, strict=True)]
         return cls(
-            input_ids_1N=input_ids_N[None],
-            position_ids_1N=positions_N[None].to(device),
-            context_QL=(starts_Q[:, None] + columns_L).where(is_context_QL, 0).to(device),
-            from_contexts=is_context_QL.flatten().nonzero().squeeze(1).to(device),
-            query_BT=(begins_B1 + columns_T).where(is_query_BT, 0).to(device),
-            from_queries=is_query_BT.flatten().nonzero().squeeze(1).to(device),
-            key_BS=key_BS.where(is_key_BS, 0).to(device),
-            bias_B1TS=bias_BTS[:, None].to(device),
-            states_BT=states_BT.clamp(max=len(input_ids_N) - 1).to(device),
+            input_ids_1N=torch.cat([context_ids, completion_ids_BT[order][is_read_BT.to(device)]])[None],
+            position_ids_1N=torch.cat(positions)[None].to(device),
+            blocks=tuple(block.to(device) for block in blocks),
+            answer_N=_answers(blocks, num_tokens=spans[-1].stop).to(device),
+            states_BT=states_BT.clamp(max=spans[-1].stop - 1).to(device),
         )
+
+
+def _one_after_another(lengths: Sequence[int], *, start: int) -> list[range]:
+    """Spans of these lengths that follow one another."""
+    return [range(begin, end) for begin, end in pairwise(accumulate(lengths, initial=start))]
+
+
+def _answers(blocks: Sequence[Block], *, num_tokens: int) -> Tensor:
+    """Where each token's answer stands among the blocks' answers one after another, `[N]`."""
+    is_query = torch.cat([block.is_query_RT.flatten() for block in blocks])
+    places = torch.cat([block.query_RT.flatten() for block in blocks])
+    answer_N = torch.empty(num_tokens, dtype=torch.long)
+    answer_N[places[is_query]] = is_query.nonzero().squeeze(1)
+    return answer_N
 
 
 def packed_states(body: Any, packing: Packing) -> Tensor:
@@ -98,7 +101,7 @@ def packed_states(body: Any, packing: Packing) -> Tensor:
             input_ids=packing.input_ids_1N,
             position_ids=packing.position_ids_1N,
             # A mask of four axes is taken as it is, so none is made; `shared_attention` does not read it.
-            attention_mask=packing.bias_B1TS.new_zeros(1, 1, 1, 1),
+            attention_mask=torch.zeros(1, 1, 1, 1, dtype=body.dtype, device=packing.input_ids_1N.device),
             use_cache=False,
             packing=packing,
         ).last_hidden_state
@@ -129,25 +132,27 @@ def shared_attention(
         states[0].transpose(0, 1).reshape(states.shape[2], -1) for states in (query_1HND, key_1KND, value_1KND)
     )
 
-    def heads_at(places: Tensor, flat: Tensor) -> Tensor:
-        return _rows_at(places, flat).view(*places.shape, -1, head_dim).transpose(1, 2)
+    def heads_at(places: Tensor, flat: Tensor, *, repeats: int = 1) -> Tensor:
+        heads = _rows_at(places, flat).view(*places.shape, -1, head_dim).transpose(1, 2)
+        return heads if repeats == 1 else heads.repeat_interleave(repeats, dim=1)
 
-    def attend(queries: Tensor, keys: Tensor, *, chosen: Tensor, bias: Tensor | None) -> Tensor:
+    def attend(block: Block) -> Tensor:
+        grouped = key_1KND.shape[1] != num_heads
+        # With a mask, GPUs have no kernel for grouped heads but one that keeps every weight of every head.
+        repeats = num_heads // key_1KND.shape[1] if block.bias_R1TS is not None and flat_key.is_cuda else 1
         attended = scaled_dot_product_attention(
-            heads_at(queries, flat_query),
-            heads_at(keys, flat_key),
-            heads_at(keys, flat_value),
-            attn_mask=bias,
-            is_causal=bias is None,
+            heads_at(block.query_RT, flat_query),
+            heads_at(block.key_RS, flat_key, repeats=repeats),
+            heads_at(block.key_RS, flat_value, repeats=repeats),
+            attn_mask=block.bias_R1TS,
+            is_causal=block.bias_R1TS is None,
             scale=scaling,
-            enable_gqa=key_1KND.shape[1] != num_heads,
+            enable_gqa=grouped and repeats == 1,
         )
-        return attended.transpose(1, 2).reshape(-1, num_heads * head_dim).index_select(0, chosen)
+        return attended.transpose(1, 2).reshape(-1, num_heads * head_dim)
 
-    parts = [attend(packing.context_QL, packing.context_QL, chosen=packing.from_contexts, bias=None)]
-    if packing.query_BT.shape[1] > 0:
-        parts.append(attend(packing.query_BT, packing.key_BS, chosen=packing.from_queries, bias=packing.bias_B1TS))
-    return torch.cat(parts).view(1, -1, num_heads, head_dim), None
+    answers = torch.cat([attend(block) for block in packing.blocks])
+    return answers.index_select(0, packing.answer_N).view(1, -1, num_heads, head_dim), None
 
 
 def _rows_at(places: Tensor, rows: Tensor) -> Tensor:
@@ -182,7 +187,9 @@ def can_pack(body: Any) -> bool:
     with torch.no_grad():
         try:
             packed_BTH = packed_states(body, packing)
-        except (ValueError, TypeError, RuntimeError, AttributeError):
+        except (ValueError, TypeError, RuntimeError, AttributeError) as error:
+            if is_about_memory(error):
+                raise
             return False
         for row, (context, length) in enumerate(zip(contexts, lengths, strict=True)):
             ids = torch.tensor([[*context, *completions_BT[row, :length].tolist()]], device=device)

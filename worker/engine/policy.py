@@ -21,6 +21,7 @@ from transformers.utils import logging as transformers_logging
 
 from worker.engine.faults import Fault, FaultCode, memory_named
 from worker.engine.loading import (
+    gguf_in,
     processor_told,
     require_all_weights,
     require_safe_config,
@@ -121,7 +122,7 @@ def load_policy(model: str, *, settings: Settings, allow_remote_code: bool = Fal
 
 def _load(model: str, *, dtype: str, allow_remote_code: bool) -> tuple[Any, Any, Any | None]:
     """A base model, on the CPU, its tokenizer, and its processor if it reads images. Fault when it cannot be used."""
-    gguf_file = _gguf_in(model)
+    gguf_file = gguf_in(model)
     with told_plainly(), _without_progress_bars():
         require_safe_files(model)
         source = {"gguf_file": gguf_file} if gguf_file else {}
@@ -211,7 +212,15 @@ def load_external_teacher(settings: Settings, *, student: Policy) -> Policy:
         base = base.to(_device(settings.teacher_device)).eval().requires_grad_(False)
         attend_fast(base)
     vision = None if processor is None else Vision.of(base, processor)
-    return Policy(base, tokenizer, base.device, student.pad_id, student.eos_ids, vision)
+    return Policy(
+        model=base,
+        tokenizer=tokenizer,
+        device=base.device,
+        pad_id=student.pad_id,
+        eos_ids=student.eos_ids,
+        vision=vision,
+        allows_remote_code=student.allows_remote_code,
+    )
 
 
 def attend_fast(base: Any) -> None:
@@ -258,16 +267,6 @@ def _device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise ValueError("device is cuda, but no CUDA device is visible")
     return torch.device(name)
-
-
-def _gguf_in(model: str) -> str | None:
-    folder = Path(model)
-    if not folder.is_dir() or any(folder.glob("*.safetensors")):
-        return None
-    found = sorted(folder.glob("*.gguf"))
-    if len(found) > 1:
-        raise ValueError(f"the folder {model} holds {len(found)} .gguf files; there must be one")
-    return found[0].name if found else None
 
 
 def _eos_ids(base: Any, *, tokenizer: Any) -> tuple[int, ...]:

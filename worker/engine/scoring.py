@@ -78,7 +78,8 @@ def plan_for(
 
     Student and teachers share the plan, so that equal inputs are computed in equal shapes and agree to the last bit.
     `readings` holds what each teacher reads, `[B]` each. `shared` says that every model will share contexts
-    (`shares_contexts`): then a prompt's sequences stand together, and the budget is of tokens without padding.
+    (`shares_contexts`): then a prompt's sequences stand together, and the budget is of tokens without padding; what a
+    pass keeps follows from them (`blocks.py`).
     """
     lengths = rollouts.lengths_B.tolist()
     students = [rollouts.prompt_of(b).student for b in range(len(lengths))]
@@ -133,7 +134,7 @@ def _shared_micro_batches(
 
 def shares_contexts(policy: Policy) -> bool:
     """Whether the model can run a context once for all completions that follow it; those that see images cannot."""
-    return policy.vision is None and anatomy(policy).packs
+    return anatomy(policy).packs and policy.vision is None
 
 
 def completion_states(

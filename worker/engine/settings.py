@@ -121,11 +121,14 @@ class Settings:
     device: str
     """"auto", "cpu" or "cuda"."""
     max_error_share: float
-    """Share of a step's completions in error or timeout above which the run stops."""
+    """Share of a step's completions in error or timeout above which the run stops; replaced groups count too."""
     max_dead_steps: int
     """Steps running without any signal after which the run stops; 0 for never."""
     diagnostic_interval: int
-    """Steps between the passes that only diagnostics need (distance to the start, placebo); 0 for never."""
+    """Steps between the passes that only diagnostics need (distance to the start, placebo); 0 for never.
+
+    They look at `token_share` of the step's rollouts, and at four at least.
+    """
 
     def __post_init__(self) -> None:
         at_least = {

@@ -1,14 +1,14 @@
 """Owns one step: sample, score, ask the teachers, give credit, move the adapter, report. Reads as RLSD.md section 1."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from worker.engine.briefing import Briefer, Briefing
 from worker.engine.credit import lambda_at
-from worker.engine.diagnosis import diagnose
+from worker.engine.diagnosis import LEAST_SEQUENCES, Diagnosis, diagnose
 from worker.engine.distilling import Distiller, comparison_of
 from worker.engine.experience import Experience, gather
 from worker.engine.generator import Generator
@@ -18,7 +18,6 @@ from worker.engine.policy import Policy
 from worker.engine.prompts import Prompt
 from worker.engine.reasoning import reasoning_mask
 from worker.engine.report import Observer, StepReport, Stopwatch
-from worker.engine.reward import trust
 from worker.engine.rollout import Rollouts
 from worker.engine.scoring import MicroBatch, micro_batch_inputs, plan_for, shares_contexts, tokens_run
 from worker.engine.seeds import torch_generator
@@ -67,13 +66,12 @@ def take_step(learner: Learner, step: int) -> StepReport:
         watch=watch,
         world=world,
     )
-    rollouts, scored = experience.rollouts, experience.scored
-    trust(scored.fault_share, first_fault=scored.first_fault, limit=settings.max_error_share)
+    rollouts = experience.rollouts
 
     with watch.phase("teacher"):
         briefing = None
-        if learner.briefer is not None and learner.method.speaks_at(lam):
-            briefing = learner.briefer.brief(rollouts, scored.rewards_B, step=step)
+        if learner.briefer is not None and learner.method.speaks_at(lam, alpha=settings.alpha):
+            briefing = learner.briefer.brief(rollouts, experience.scored.rewards_B, step=step)
         live = live_sequences(learner.method, experience.advantages_B, briefing)
         mine = live[world.share(len(live))]
         plan = plan_for(
@@ -98,34 +96,22 @@ def take_step(learner: Learner, step: int) -> StepReport:
             distiller=distiller,
             world=world,
         )
-        signals = replace(signals, teacher_logps_BT=update.teacher_logps_BT)
-        signals = world.whole(signals, mine=mine, everyones=live)
         update = world.whole(update, mine=mine, everyones=live)
         if step % settings.teacher_sync_steps == 0:
             policy.sync_snapshot()
 
-    with watch.phase("report"):
-        generator = torch_generator(settings.seed, step=step, purpose="report")
-        sampled = sampled_share(rollouts.num_sequences, share=settings.token_share, generator=generator)
-        diagnosis = None
-        if settings.diagnostic_interval > 0 and (step - 1) % settings.diagnostic_interval == 0:
-            seen = sampled[world.share(len(sampled))]
-            diagnosis = diagnose(policy, rollouts, briefer=learner.briefer, sequences=seen, settings=settings)
-            diagnosis = world.whole(diagnosis, mine=seen, everyones=sampled)
-        facts = StepFacts(
-            experience=experience,
-            signals=signals,
-            live=live,
-            update=update,
-            lam=lam,
-            learning_rate=settings.learning_rate,
-            teacher_tokens=int(world.total(_teacher_tokens(learner, rollouts, briefing, plan=plan))),
-            diagnosis=diagnosis,
-            success_above=settings.success_above,
-            watch=watch,
-        )
-        reports = rollout_reports(facts, policy=policy, with_tokens=sampled)
-    return StepReport(step=step, metrics=step_metrics(facts), rollouts=reports)
+    facts = StepFacts(
+        experience=experience,
+        signals=signals,
+        live=live,
+        update=update,
+        lam=lam,
+        learning_rate=settings.learning_rate,
+        teacher_tokens=int(world.total(_teacher_tokens(learner, rollouts, briefing, plan=plan))),
+        success_above=settings.success_above,
+        watch=watch,
+    )
+    return _report(learner, facts, step=step)
 
 
 def live_sequences(method: Method, advantages_B: Tensor, briefing: Briefing | None) -> list[int]:
@@ -184,6 +170,37 @@ def _distiller(learner: Learner, briefing: Briefing | None) -> Distiller | None:
         temperature=settings.temperature,
         comparison=comparison_of(settings),
     )
+
+
+def _report(learner: Learner, facts: StepFacts, *, step: int) -> StepReport:
+    """What is told of a step: its numbers, those that only diagnostics need, and the tokens of some rollouts."""
+    settings, num_sequences = learner.settings, facts.rollouts.num_sequences
+    with facts.watch.phase("report"):
+        kept = sampled_share(
+            num_sequences,
+            share=settings.token_share,
+            least=int(settings.token_share > 0),
+            generator=torch_generator(settings.seed, step=step, purpose="report"),
+        )
+        diagnosis = None
+        if settings.diagnostic_interval > 0 and (step - 1) % settings.diagnostic_interval == 0:
+            diagnosis = _diagnosis(learner, facts.rollouts, step=step)
+        reports = rollout_reports(facts, policy=learner.policy, with_tokens=kept)
+    return StepReport(step=step, metrics=step_metrics(facts, diagnosis=diagnosis), rollouts=reports)
+
+
+def _diagnosis(learner: Learner, rollouts: Rollouts, *, step: int) -> Diagnosis:
+    """Each process looks at its share of some sequences; all get the whole."""
+    settings, world = learner.settings, learner.world
+    chosen = sampled_share(
+        rollouts.num_sequences,
+        share=settings.token_share,
+        least=LEAST_SEQUENCES,
+        generator=torch_generator(settings.seed, step=step, purpose="diagnosis"),
+    )
+    mine = chosen[world.share(len(chosen))]
+    found = diagnose(learner.policy, rollouts, briefer=learner.briefer, sequences=mine, settings=settings)
+    return world.whole(found, mine=mine, everyones=chosen)
 
 
 def _teacher_weights(learner: Learner) -> TeacherWeights:

@@ -45,9 +45,7 @@ class VllmGenerator:
             raise ValueError("generator is vllm, which needs a CUDA device: choose transformers")
         if policy.vision is not None:
             raise ValueError("generator is vllm, which is not supported for models that read images: use transformers")
-        rank = next((rank for rank in RANKS if rank >= settings.lora_r), None)
-        if rank is None:
-            raise ValueError(f"generator is vllm, which takes adapters up to rank {RANKS[-1]}, got {settings.lora_r}")
+        rank = largest_rank(settings.lora_r)
         self.policy = policy
         self._sampling_params: Any = vllm.SamplingParams
         self._lora_request: Any = LoRARequest
@@ -126,6 +124,14 @@ class AdapterFiles:
     @property
     def _folder(self) -> Path:
         return Path(self._place.name) / str(self._number)
+
+
+def largest_rank(lora_r: int) -> int:
+    """What the engine is set up for so that it takes an adapter of this rank. ValueError where nothing does."""
+    rank = next((rank for rank in RANKS if rank >= lora_r), None)
+    if rank is None:
+        raise ValueError(f"generator is vllm, which takes adapters up to rank {RANKS[-1]}, got {lora_r}")
+    return rank
 
 
 def as_tensors(outputs: Sequence[Any], *, policy: Policy, shape: tuple[int, int]) -> tuple[Tensor, Tensor]:

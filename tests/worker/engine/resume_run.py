@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.worker.engine.tiny import Recorder, Verdict, tiny_policy, tiny_settings, tiny_tasks, vowel_share
+from tests.worker.engine.tiny import Recorder, Verdict, teacher_of, tiny_policy, tiny_settings, tiny_tasks, vowel_share
 from worker.engine.loop import run
 from worker.engine.types import Completion
 
@@ -22,14 +22,16 @@ def finished(changes: dict[str, object], *, resume: bytes | None) -> Recorder:
     """What is seen of the run with these settings, from the beginning or from a checkpoint, to its end."""
     settings, recorder = tiny_settings(**changes), Recorder()
     reward = mostly_vowels if settings.resample_rounds else vowel_share
+    policy = tiny_policy(settings)
     run(
         settings,
-        policy=tiny_policy(settings),
+        policy=policy,
         tasks=tiny_tasks(7),
         held_out=tiny_tasks(2, first_row=50),
         reward=reward,
         observer=recorder,
         resume=resume,
+        teacher=teacher_of(settings, policy),
     )
     return recorder
 

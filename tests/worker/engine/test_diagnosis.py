@@ -7,6 +7,7 @@ from tests.worker.engine.tiny import Recorder, tiny_policy, tiny_reader, tiny_se
 from worker.engine.briefing import make_briefer
 from worker.engine.loop import run
 from worker.engine.methods import method_named
+from worker.engine.metrics import sampled_share
 from worker.engine.policy import LIVE_ADAPTER
 
 PASSES = ("kl_to_start", "hint_delta_abs_mean", "placebo_delta_abs_mean")
@@ -85,6 +86,24 @@ def test_diagnostics_run_at_their_interval_and_never_where_they_are_off():
     assert [set(PASSES) <= report.metrics.keys() for report in steps] == [True, False, True, False, True]
     steps, _ = trained(tiny_settings(max_steps=2, diagnostic_interval=0))
     assert not any(set(PASSES) & report.metrics.keys() for report in steps)
+
+
+def test_a_few_sequences_are_looked_at_however_few_tokens_are_kept():
+    none, some, all_of_them = (trained(tiny_settings(max_steps=2, token_share=share))[0] for share in (0.0, 0.25, 1.0))
+    assert not any(rollout.tokens for report in none for rollout in report.rollouts)
+    for few, quarter, everything in zip(none, some, all_of_them, strict=True):
+        measured = [{name: report.metrics[name] for name in PASSES} for report in (few, quarter, everything)]
+        assert measured[0] == measured[1], "four of the twelve both times, whosesoever tokens are kept"
+        assert measured[0] != measured[2]
+
+
+@pytest.mark.parametrize(
+    ("share", "least", "count"), [(0.0, 4, 4), (0.25, 4, 4), (0.5, 4, 6), (1.0, 4, 12), (0.0, 0, 0), (0.01, 1, 1)]
+)
+def test_a_share_is_rounded_and_never_smaller_than_the_least(share, least, count):
+    generator = torch.Generator().manual_seed(3)
+    assert len(set(sampled_share(12, share=share, least=least, generator=generator))) == count
+    assert sampled_share(2, share=share, least=4, generator=generator) == [0, 1]
 
 
 @pytest.mark.parametrize("method", ["grpo", "rlsd", "opsd"])

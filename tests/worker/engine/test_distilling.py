@@ -11,6 +11,7 @@ from tests.worker.engine.test_update import advantages_of, cut, gradients, ragge
 from tests.worker.engine.tiny import (
     Recorder,
     signals_of,
+    teacher_of,
     tiny_model,
     tiny_policy,
     tiny_settings,
@@ -195,6 +196,7 @@ def trained(settings, *, policy=None):
         reward=vowel_share,
         observer=recorder,
         resume=None,
+        teacher=teacher_of(settings, policy),
     )
     return recorder.steps
 
@@ -246,13 +248,15 @@ def test_a_larger_teacher_with_a_longer_vocabulary_table_is_compared_on_the_shar
         torch.testing.assert_close(found.credit.advantages_BT[b, :length], -expected, rtol=1e-3, atol=1e-4)
 
 
-def test_an_output_layer_that_is_trained_is_refused():
-    settings = tiny_settings(method="opsd", divergence="jsd", lora_target_modules=("q_proj", "lm_head"))
+@pytest.mark.parametrize("method", ["opsd", "opd"])
+def test_an_output_layer_that_is_trained_is_refused_because_it_would_learn_nothing(method, tmp_path):
+    targets, teacher = ("q_proj", "lm_head"), save_teacher(tmp_path)
+    settings = tiny_settings(method=method, divergence="jsd", lora_target_modules=targets, teacher_model=teacher)
     model = tiny_model()
     model.config.tie_word_embeddings = False
     model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
     policy = build_policy(model, tokenizer=tiny_tokenizer(), settings=settings)
-    with pytest.raises(ValueError, match="leave it out of lora_target_modules"):
+    with pytest.raises(ValueError, match="no gradient into the output layer"):
         trained(settings, policy=policy)
 
 

@@ -10,7 +10,7 @@ from worker.engine.advantage import dead_groups
 from worker.engine.experience import gather
 from worker.engine.generator import TransformersGenerator
 from worker.engine.report import Stopwatch
-from worker.engine.reward import Scored
+from worker.engine.reward import Scored, VerifierFaults
 from worker.engine.rollout import with_groups_replaced
 from worker.engine.seeds import batch_indices
 from worker.engine.world import World
@@ -139,6 +139,58 @@ def test_groups_are_replaced_in_place_whichever_is_longer(longer):
             assert torch.equal(getattr(found, name)[here, :width], getattr(source, name)[there])
         assert not found.mask_BT[here, width:].any()
         assert (found.completion_ids_BT[here, width:] == policy.pad_id).all()
+
+
+def broken_for(rows, *, share=1.0):
+    """Nothing varies, and this share of the completions of these rows cannot be scored."""
+
+    def reward(completions):
+        return [
+            Verdict(None, status="error", reason="broken")
+            if done.task.row in rows and i % 4 < 4 * share
+            else Verdict(1.0)
+            for i, done in enumerate(completions)
+        ]
+
+    return reward
+
+
+def test_a_broken_verifier_is_noticed_though_all_its_groups_would_be_replaced():
+    others = set(range(1, 10)) - set(first_rows())
+    with pytest.raises(VerifierFaults, match=r"75% .* more than max_error_share = 50%; the first: broken"):
+        gathered(broken_for(first_rows(), share=0.75), resample_rounds=3)
+    with pytest.raises(VerifierFaults, match="100% of the completions"):
+        gathered(broken_for(others), resample_rounds=1)
+    late = gathered(broken_for(others), resample_rounds=1, max_error_share=1.0)
+    assert late.verdicts.fault_share == 0.5
+    assert late.scored.fault_share == 1.0
+
+
+def test_one_row_that_cannot_be_scored_does_not_end_the_run_by_coming_alone_into_a_round():
+    (kept, *dead), others = first_rows(), set(range(1, 10)) - set(first_rows())
+
+    def reward(completions):
+        asked = {done.task.row for done in completions}
+        verdict = broken_for(asked if asked <= others and len(asked) == 1 else set())(completions)
+        alive_ones = alive(set(first_rows()) - {dead[0]})(completions)
+        return alive_ones if asked & {kept} else verdict
+
+    experience = gathered(reward, resample_rounds=1)
+    assert experience.resampled_groups == 1
+    assert experience.verdicts.fault_share == 4 / 16
+
+
+def test_what_was_thrown_away_is_counted_among_verdicts_and_tokens():
+    kept = first_rows()[1]
+    plain = gathered(alive({kept}))
+    both = gathered(alive({kept}), resample_rounds=1)
+    whole = both.rollouts
+    fresh = sum(len(p.student.ids) for p in whole.prompts[::2]) + int(whole.mask_BT.view(3, 4, -1)[::2].sum())
+    assert len(both.verdicts.records) == 12 + 8
+    assert both.num_tokens == plain.num_tokens + fresh
+    assert plain.num_tokens == sum(len(p.student.ids) for p in plain.rollouts.prompts) + int(
+        plain.rollouts.mask_BT.sum()
+    )
 
 
 def test_fewer_fresh_groups_than_dead_ones_replace_the_first_of_them():

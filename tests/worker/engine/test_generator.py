@@ -7,12 +7,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from backend.jobs.spec import Lora
 from tests.worker.engine.tiny import Recorder, tiny_policy, tiny_settings, tiny_tasks, vowel_share
 from worker.engine.generator import TransformersGenerator, make_generator
 from worker.engine.loop import run
 from worker.engine.policy import LIVE_ADAPTER
 from worker.engine.update import make_optimizer
-from worker.engine.vllm_generator import RANKS, AdapterFiles, as_tensors
+from worker.engine.vllm_generator import AdapterFiles, as_tensors, largest_rank
 
 
 def test_the_model_itself_samples_unless_asked_otherwise():
@@ -72,5 +73,15 @@ def test_vllm_is_handed_the_adapter_anew_after_an_optimizer_step_and_only_then()
         assert torch.equal(values, policy.adapter(LIVE_ADAPTER)[name])
 
 
-def test_every_allowed_rank_of_an_adapter_finds_an_engine_that_takes_it():
-    assert all(next(rank for rank in RANKS if rank >= wanted) >= wanted for wanted in range(1, 513))
+@pytest.mark.parametrize(
+    ("wanted", "found"), [(1, 1), (2, 8), (8, 8), (9, 16), (65, 128), (257, 320), (321, 512), (512, 512)]
+)
+def test_vllm_is_set_up_for_the_smallest_rank_that_takes_the_adapter(wanted, found):
+    assert largest_rank(wanted) == found
+
+
+def test_vllm_takes_the_largest_rank_that_a_job_may_ask_for_and_says_where_it_ends():
+    allowed = Lora.model_json_schema()["properties"]["r"]["maximum"]
+    assert largest_rank(allowed) >= allowed
+    with pytest.raises(ValueError, match="up to rank 512, got 513"):
+        largest_rank(513)

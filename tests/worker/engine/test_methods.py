@@ -6,6 +6,7 @@ torch, because libraries differ in the last bit of these two.
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -293,6 +294,25 @@ def test_credit_that_fades_keeps_the_sign_of_the_advantage_and_its_bounds(
         assert torch.equal(found[0, behind], torch.full_like(found[0, behind], advantage))
     free = assign_credit(method, evidence, options_of(lam=0.0)).advantages_BT
     assert torch.equal(free, assign_credit("grpo", evidence, options).advantages_BT)
+
+
+def test_without_weight_a_teacher_is_not_asked():
+    asked = {
+        (lam, alpha): {name for name, method in METHODS.items() if method.speaks_at(lam, alpha=alpha)}
+        for lam, alpha in itertools.product((0.0, 0.5), repeat=2)
+    }
+    assert asked[0.5, 0.5] == set(METHODS) - {"grpo"}
+    assert asked[0.5, 0.0] == asked[0.5, 0.5] - {"grpo_opsd"}
+    assert asked[0.0, 0.5] == asked[0.5, 0.5] - set(FADING)
+    assert asked[0.0, 0.0] == {"opsd", "sdpo", "opd"}
+
+
+def test_both_objectives_added_up_are_grpo_where_alpha_is_zero_and_need_no_teacher():
+    evidence = replace(random_evidence(), teacher_logps_BT=None)
+    found, expected = (assign_credit(name, evidence, options_of(alpha=0.0)) for name in ("grpo_opsd", "grpo"))
+    assert torch.equal(found.advantages_BT, expected.advantages_BT)
+    with pytest.raises(ValueError, match="there are none"):
+        assign_credit("grpo_opsd", evidence, options_of(alpha=0.1))
 
 
 @settings(max_examples=60, deadline=None)

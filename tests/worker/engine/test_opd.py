@@ -8,12 +8,14 @@ import torch
 from tests.worker.engine.tiny import (
     Recorder,
     Verdict,
+    teacher_of,
     tiny_model,
     tiny_policy,
     tiny_reader,
     tiny_settings,
     tiny_tasks,
     tiny_tokenizer,
+    vowel_share,
 )
 from worker.engine.loop import run
 from worker.engine.policy import load_external_teacher
@@ -35,6 +37,7 @@ def trained(settings, *, tasks=None):
         reward=lambda completions: [Verdict(0.0) for _ in completions],
         observer=recorder,
         resume=None,
+        teacher=teacher_of(settings, policy),
     )
     return recorder.steps
 
@@ -109,6 +112,23 @@ def test_a_teacher_with_another_tokenizer_is_refused(tmp_path):
 def test_a_run_without_a_teachers_name_is_refused():
     with pytest.raises(ValueError, match="needs teacher_model"):
         trained(tiny_settings(method="opd"))
+
+
+@pytest.mark.parametrize(("method", "said"), [("opd", "opd needs a teacher"), ("rlsd", "rlsd has no teacher")])
+def test_a_run_with_another_models_word_too_little_or_too_much_is_refused(method, said):
+    settings = tiny_settings(method=method)
+    policy = tiny_policy(settings)
+    with pytest.raises(ValueError, match=said):
+        run(
+            settings,
+            policy=policy,
+            tasks=tiny_tasks(4),
+            held_out=[],
+            reward=vowel_share,
+            observer=Recorder(),
+            resume=None,
+            teacher=None if method == "opd" else policy,
+        )
 
 
 def test_a_teacher_stands_in_its_own_precision(tmp_path):

@@ -19,6 +19,7 @@ from tests.worker.engine.tiny import (
     tiny_tokenizer,
 )
 from worker.engine.checkpoint import export_adapter
+from worker.engine.faults import Fault, FaultCode
 from worker.engine.policy import LIVE_ADAPTER, SNAPSHOT_ADAPTER, build_policy, load_policy
 from worker.engine.types import TeacherWeights
 from worker.engine.update import make_optimizer
@@ -166,9 +167,17 @@ def test_a_folder_with_one_gguf_file_is_a_model(tmp_path):
     policy = load_policy(str(tmp_path), settings=tiny_settings())
     with torch.no_grad():
         torch.testing.assert_close(logits(policy, TeacherWeights.LIVE), expected(input_ids=IDS).logits)
-    (tmp_path / "other.gguf").touch()
-    with pytest.raises(ValueError, match=r"holds 2 \.gguf files"):
-        load_policy(str(tmp_path), settings=tiny_settings())
+
+
+def test_a_folder_with_two_gguf_files_is_refused_by_their_names_and_without_its_own(tmp_path):
+    folder = save_tiny_model(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    for name in ("one.gguf", "other.gguf"):
+        (tmp_path / name).touch()
+    with pytest.raises(Fault, match=r"holds 2 \.gguf files \(one\.gguf, other\.gguf\)") as refusal:
+        load_policy(folder, settings=tiny_settings())
+    assert (refusal.value.code, refusal.value.param) == (FaultCode.MODEL_NOT_LOADED, "model")
+    assert folder not in str(refusal.value)
 
 
 def test_a_model_that_lacks_weights_is_refused(tmp_path):

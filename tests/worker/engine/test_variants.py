@@ -58,12 +58,12 @@ def test_dr_grpos_gradient_is_grpos_with_each_token_divided_by_a_constant():
     assert max(gradient.abs().max() for gradient in found.values()) > 1e-3
 
 
-def trained(settings, *, reward, resume=None):
+def trained(settings, *, reward, resume=None, tasks=None):
     recorder = Recorder()
     ending = run(
         settings,
         policy=tiny_policy(settings),
-        tasks=tiny_tasks(7),
+        tasks=tasks or tiny_tasks(7),
         held_out=[],
         reward=reward,
         observer=recorder,
@@ -87,6 +87,22 @@ def test_a_run_without_any_signal_for_so_many_steps_running_ends_and_says_so(met
     assert [code for _, code, _ in recorder.events] == ["no_signal"]
     assert recorder.checkpoints[-1].step == 6
     assert trained(replace(settings, max_dead_steps=0), reward=lambda c: [Verdict(0.0) for _ in c])[0] is Ending.DONE
+
+
+@pytest.mark.parametrize("divergence", ["sampled", "jsd"])
+def test_both_objectives_added_up_are_grpo_bit_for_bit_where_alpha_is_zero(divergence):
+    tasks = [replace(task, answer=None) for task in tiny_tasks(7)]
+    changes = {"max_steps": 3, "alpha": 0.0, "token_share": 1.0, "diagnostic_interval": 0}
+    (_, grpo), (_, silent) = (
+        trained(tiny_settings(method=method, **changes, **more), reward=vowel_share, tasks=tasks)
+        for method, more in (("grpo", {}), ("grpo_opsd", {"divergence": divergence}))
+    )
+    assert silent.checkpoints[-1].data == grpo.checkpoints[-1].data
+    for one, two in zip(grpo.steps, silent.steps, strict=True):
+        assert two.rollouts == one.rollouts
+        assert two.metrics["teacher_tokens"] == 0
+        assert two.metrics.keys() == one.metrics.keys()
+    assert silent.checkpoints[-1].data != silent.checkpoints[0].data
 
 
 def test_a_run_that_distils_has_a_signal_though_all_score_the_same():

@@ -20,11 +20,10 @@ ROOT = Path(__file__).parents[3]
 SAME = {
     "grpo": {"method": "grpo", "resample_rounds": 2},
     "rlsd": {"method": "rlsd", "diagnostic_interval": 2},
-    "sdpo": {"method": "sdpo", "hint": "sibling"},
     "rlcsd": {"method": "rlcsd", "hint": "sibling"},
     "sharded": {"method": "rlsd", "resample_rounds": 1, "sharding": "sharded"},
     "sharded_recomputed": {"method": "grpo", "sharding": "sharded", "gradient_checkpointing": True},
-    "sharded_distributions": {"method": "opsd", "divergence": "jsd", "divergence_top_k": 8, "sharding": "sharded"},
+    "sharded_distributions": {"method": "sdpo", "hint": "sibling", "divergence": "jsd", "sharding": "sharded"},
 }
 """Runs that must not depend on how many processes they are."""
 SEEING = {
@@ -54,24 +53,33 @@ def seen(folder, name, *, rank=0):
 
 
 @pytest.fixture(scope="module")
-def alone():
-    """What one process sees, by scenario."""
-    return {name: scenario(World.alone(), settings=settings) for name, settings in SAME.items()}
-
-
-@pytest.fixture(scope="module")
-def together(alone, tmp_path_factory):
-    """The folder of what two processes saw."""
+def runs(tmp_path_factory):
+    """What one process sees, by scenario, and the folder of what two processes saw meanwhile, in one launch."""
     folder = tmp_path_factory.mktemp("world")
+    alone = {"rlsd": scenario(World.alone(), settings=SAME["rlsd"])}
     half = folder / "half"
     half.write_bytes(alone["rlsd"]["checkpoints"][2])
     scenarios = {name: {"settings": settings} for name, settings in SAME.items()}
     scenarios |= {name: {"settings": settings, "images": True} for name, settings in SEEING.items()}
     scenarios["paused"] = {"settings": SAME["rlsd"], "stop_after": 2}
     scenarios["resumed"] = {"settings": SAME["rlsd"], "resume": str(half)}
+    scenarios["broken"] = {"settings": SAME["grpo"], "fault": 1}  # the last, for it ends both processes
     started = processes(folder, scenarios)
-    assert [process.wait(280) for process in started] == [0, 0], (folder / "errors.1").read_text()
-    return folder
+    alone |= {name: scenario(World.alone(), settings=settings) for name, settings in SAME.items() if name != "rlsd"}
+    alone["images"] = scenario(World.alone(), settings=SEEING["images"], images=True)
+    assert [process.wait(280) for process in started] == [1, 1]
+    assert [(folder / f"resumed.{rank}").exists() for rank in (0, 1)] == [True, True], (folder / "errors.1").read_text()
+    return alone, folder
+
+
+@pytest.fixture(scope="module")
+def alone(runs):
+    return runs[0]
+
+
+@pytest.fixture(scope="module")
+def together(runs):
+    return runs[1]
 
 
 def assert_same_adapter(first, second):
@@ -98,9 +106,9 @@ def test_two_processes_give_the_losses_metrics_rollouts_and_adapter_of_one(name,
     for first, second in zip(one["rollouts"], two["rollouts"], strict=True):
         assert second.advantage == pytest.approx(first.advantage)
         assert second.tokens.ids == first.tokens.ids
-        for field in ("logp_student", "weight", "advantage"):
-            expected = getattr(first.tokens, field)
-            assert getattr(second.tokens, field) == pytest.approx(expected, rel=1e-6, abs=1e-6)
+        for field in ("logp_student", "logp_teacher", "weight", "advantage"):
+            expected, found = getattr(first.tokens, field), getattr(second.tokens, field)
+            assert found == (None if expected is None else pytest.approx(expected, rel=1e-6, abs=1e-6))
     assert two["evaluations"] == one["evaluations"]
     assert_same_adapter(one["adapter"], two["adapter"])
     moved = policy_of(settings_of(SAME[name])).adapter("default")
@@ -108,11 +116,11 @@ def test_two_processes_give_the_losses_metrics_rollouts_and_adapter_of_one(name,
 
 
 @pytest.mark.parametrize("name", SEEING)
-def test_two_processes_see_images_as_one_does(name, together):
-    alone = scenario(World.alone(), settings=SEEING[name], images=True)
+def test_two_processes_see_images_as_one_does(name, alone, together):
+    one = alone["images"]
     for rank in (0, 1):
-        assert_same_adapter(seen(together, name, rank=rank)["adapter"], alone["adapter"])
-    assert_same_metrics(alone["metrics"], seen(together, name)["metrics"])
+        assert_same_adapter(seen(together, name, rank=rank)["adapter"], one["adapter"])
+    assert_same_metrics(one["metrics"], seen(together, name)["metrics"])
 
 
 @pytest.mark.parametrize("name", SAME)
@@ -163,11 +171,10 @@ def test_a_run_of_one_process_goes_on_with_two_and_the_other_way_round(alone, to
     assert_same_adapter(alone["rlsd"]["adapter"], again["adapter"])
 
 
-def test_a_fault_in_one_process_ends_both(tmp_path):
-    started = processes(tmp_path, {"broken": {"settings": SAME["grpo"], "fault": 1}})
-    assert [process.wait(120) for process in started] == [1, 1]
-    assert "ZeroDivisionError: the third call" in (tmp_path / "errors.1").read_text()
-    assert "ProcessLost" in (tmp_path / "errors.0").read_text()
+def test_a_fault_in_one_process_ends_both(together):
+    assert "ZeroDivisionError: the third call" in (together / "errors.1").read_text()
+    assert "ProcessLost" in (together / "errors.0").read_text()
+    assert not [*together.glob("broken.*")]
 
 
 def test_a_model_that_scales_its_logits_is_not_sliced():

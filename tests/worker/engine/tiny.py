@@ -13,7 +13,9 @@ from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from worker.engine.briefing import Reading
 from worker.engine.checkpoint import Checkpoint
 from worker.engine.generator import TransformersGenerator
-from worker.engine.policy import Policy, build_policy
+from worker.engine.methods import method_named
+from worker.engine.methods.base import Teacher
+from worker.engine.policy import Policy, build_policy, load_external_teacher
 from worker.engine.prompts import Prompt, Reader, Room
 from worker.engine.report import EvaluationReport, StepReport
 from worker.engine.rollout import Rollouts, together
@@ -154,6 +156,12 @@ def tiny_policy(settings: Settings | None = None, *, stirred: bool = False, **mo
                 for parameter in policy.adapter(name).values():
                     parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.2)
     return policy
+
+
+def teacher_of(settings: Settings, policy: Policy) -> Policy | None:
+    """The other model that a run with these settings imitates; None where its method imitates none."""
+    external = method_named(settings.method).teacher is Teacher.EXTERNAL
+    return load_external_teacher(settings, student=policy) if external else None
 
 
 def tiny_tasks(count: int, *, first_row: int = 1) -> list[Task]:

@@ -29,8 +29,8 @@ def settings_of(changes):
         tiny_settings(
             method="grpo",
             batch_size=4,
-            max_completion_tokens=30,
-            micro_batch_tokens=150,
+            max_completion_tokens=14,
+            micro_batch_tokens=100,
             token_share=1.0,
             max_steps=3,
             eval_interval=2,
@@ -66,7 +66,7 @@ class Breaks(Graded):
 def policy_of(settings, *, images=False):
     """The tiny policy, whose completions end at many places, in float64: AdamW blows up the last bits of float32."""
     model = (tiny_vision_model() if images else tiny_model()).double()
-    model.generation_config.eos_token_id = list(range(100, 112))
+    model.generation_config.eos_token_id = list(range(100, 124))
     processor = tiny_processor() if images else None
     tokenizer = processor.tokenizer if images else tiny_tokenizer()
     return build_policy(model, tokenizer=tokenizer, settings=settings, processor=processor)

@@ -98,9 +98,11 @@ class Method:
     distils: bool = False
     """It has a signal where the advantage is 0, and `divergence` may replace its sampled form."""
 
-    def speaks_at(self, lam: float) -> bool:
-        """Whether a teacher is asked at this `lambda`."""
-        return self.teacher is not Teacher.NONE and not (self.fades and lam == 0)
+    def speaks_at(self, lam: float, *, alpha: float) -> bool:
+        """Whether a teacher is asked: not where its word would be multiplied by 0."""
+        beside_reward = self.distils and self.rewarded
+        silent = (self.fades and lam == 0) or (beside_reward and alpha == 0)
+        return self.teacher is not Teacher.NONE and not silent
 
 
 def sequence_credit(evidence: Evidence) -> Credit:

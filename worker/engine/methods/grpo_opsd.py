@@ -6,16 +6,18 @@ A^_t = A + alpha * clip(log P_T(y_t | x, r, y_<t) - log P_S(y_t | x, y_<t), -c, 
 
 The sum of the two objectives that arXiv 2604.03128 compares with. Unlike RLSD the teacher can turn a token against the
 verifier, and has its say where all completions scored the same. Option `first_error` as in OPSD. A sequence without a
-hint keeps `A`.
+hint keeps `A`; with `alpha` 0 the method is GRPO and needs no teacher.
 """
 
 from dataclasses import replace
 
-from worker.engine.methods.base import Credit, Evidence, Method, Options, Teacher, distilled_credit
+from worker.engine.methods.base import Credit, Evidence, Method, Options, Teacher, distilled_credit, sequence_credit
 
 
 def credit(evidence: Evidence, options: Options) -> Credit:
-    """Token advantages. ValueError where the teacher's word is missing."""
+    """Token advantages. ValueError where the teacher's word is missing though `alpha` asks for it."""
+    if options.alpha == 0:
+        return sequence_credit(evidence)
     distilled = distilled_credit(evidence, options)
     advantages_B1 = evidence.advantages_B.to(distilled.advantages_BT.dtype)[:, None]
     summed_BT = advantages_B1 + options.alpha * distilled.advantages_BT
