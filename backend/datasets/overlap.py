@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 LISTED = 100
 REPEATED = text(
     """
-    SELECT min(line) AS first, count(*) AS rows, (array_agg(line ORDER BY line))[2:11] AS others
-    FROM dataset_rows WHERE file_id = :file_id GROUP BY row_hash HAVING count(*) > 1 ORDER BY 1
+    SELECT min(line) AS first, count(*) AS rows, (array_agg(line ORDER BY line))[2:11] AS others,
+           CAST(sum(count(*) - 1) OVER () AS bigint) AS repeated
+    FROM dataset_rows WHERE file_id = :file_id GROUP BY row_hash HAVING count(*) > 1 ORDER BY 1 LIMIT :listed
     """
 )
 SHARED = text(
@@ -25,28 +26,29 @@ SHARED = text(
                md5((normal->>'messages') || (normal->>'images')) AS asked
         FROM dataset_rows WHERE file_id = :against GROUP BY 3
     )
-    SELECT mine.line AS line, theirs.line AS their_line, mine.row_hash = ANY(theirs.hashes) AS whole
-    FROM mine JOIN theirs USING (asked) ORDER BY 1
+    SELECT mine.line AS line, theirs.line AS their_line, mine.row_hash = ANY(theirs.hashes) AS whole,
+           count(*) OVER () AS questions,
+           count(*) FILTER (WHERE mine.row_hash = ANY(theirs.hashes)) OVER () AS rows
+    FROM mine JOIN theirs USING (asked) ORDER BY 1 LIMIT :listed
     """
 )
 
 
 def repeated_rows(session: Session, file_id: str) -> dict[str, Any]:
     """`rows`: how many are exactly like an earlier one. `groups`: the first hundred such sets, by line."""
-    found = session.execute(REPEATED, {"file_id": file_id}).all()
-    groups = [{"first": first, "rows": rows, "others": others} for first, rows, others in found[:LISTED]]
-    return {"rows": sum(group.rows - 1 for group in found), "groups": groups}
+    found = session.execute(REPEATED, {"file_id": file_id, "listed": LISTED}).all()
+    groups = [{"first": group.first, "rows": group.rows, "others": group.others} for group in found]
+    return {"rows": found[0].repeated if found else 0, "groups": groups}
 
 
 def overlap(session: Session, file_id: str, *, against: str) -> dict[str, Any]:
     """`questions`: how many rows of a file ask what a row of the other asks. `rows`: how many are equal to one."""
-    found = session.execute(SHARED, {"file_id": file_id, "against": against}).all()
+    found = session.execute(SHARED, {"file_id": file_id, "against": against, "listed": LISTED}).all()
     return {
         "against": against,
-        "rows": sum(bool(shared.whole) for shared in found),
-        "questions": len(found),
+        "rows": found[0].rows if found else 0,
+        "questions": found[0].questions if found else 0,
         "pairs": [
-            {"line": shared.line, "their_line": shared.their_line, "same_row": bool(shared.whole)}
-            for shared in found[:LISTED]
+            {"line": shared.line, "their_line": shared.their_line, "same_row": bool(shared.whole)} for shared in found
         ],
     }

@@ -90,6 +90,16 @@ def test_rows_shared_by_two_files_are_found_by_row_and_by_question() -> None:
     ]
 
 
+def test_of_many_repeated_and_shared_rows_all_are_counted_and_a_hundred_listed() -> None:
+    twice = [row(f"{n}?", str(n)) for n in range(150)]
+    train, report = stored(*twice, *twice, row("0?", "0"))
+    assert (report["duplicates"]["rows"], len(report["duplicates"]["groups"])) == (151, 100)
+    held_out, _ = stored(*(row(f"{n}?", str(n) if n % 3 else "other") for n in range(150)))
+    with transaction() as session:
+        found = overlap(session, held_out, against=train)
+    assert (found["questions"], found["rows"], len(found["pairs"])) == (150, 100, 100)
+
+
 def test_a_long_file_takes_bounded_memory() -> None:
     class Rows(io.RawIOBase):
         """About 130 MB of different rows, made as they are read."""
