@@ -8,8 +8,9 @@ reply is learnt, not the prompt.
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
@@ -126,26 +127,42 @@ def pretrain(
     size: Size,
     report: Callable[[str], None],
 ) -> None:
-    """Train in place with AdamW: a short warm-up, then a cosine down to a tenth of a percent."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=size.learning_rate, betas=(0.9, 0.98), weight_decay=0.05)
-    warm_up, started = max(1, size.steps // 20), time.monotonic()
+    """Train in place on plain and hinted lessons in turn."""
+    batches = (collate(tokenizer, lessons) for lessons in steps)
+    train_in_turn(model, batches, steps=size.steps, learning_rate=size.learning_rate, report=report)
+
+
+def train_in_turn(
+    model: Any,
+    batches: Iterator[Mapping[str, Any]],
+    *,
+    steps: int,
+    learning_rate: float,
+    report: Callable[[str], None],
+) -> None:
+    """Train in place with AdamW: a short warm-up, then a cosine down to a tenth of a percent.
+
+    `batches` are the model's own arguments, labels included; a step takes two, a plain one and a hinted one.
+    """
+    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.05)
+    warm_up, started = max(1, steps // 20), time.monotonic()
     model.train()
-    for step in range(size.steps):
-        progress = max(0, step - warm_up) / max(1, size.steps - warm_up)
+    for step in range(steps):
+        progress = max(0, step - warm_up) / max(1, steps - warm_up)
         rate = min(1.0, (step + 1) / warm_up) * (0.001 + 0.999 * (1 + math.cos(math.pi * progress)) / 2)
         for group in optimizer.param_groups:
-            group["lr"] = size.learning_rate * rate
+            group["lr"] = learning_rate * rate
         losses = []
-        for _ in range(2):  # the plain batch and the hinted one, apart because their lengths differ
-            loss = model(**collate(tokenizer, next(steps))).loss
+        for _ in range(2):  # apart because their lengths differ
+            loss = model(**next(batches)).loss
             loss.backward()
             losses.append(loss.item())
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        if (step + 1) % 50 == 0 or step + 1 == size.steps:
+        if (step + 1) % 50 == 0 or step + 1 == steps:
             report(
-                f"step {step + 1}/{size.steps}  loss plain {losses[0]:.3f} hinted {losses[1]:.3f}  "
+                f"step {step + 1}/{steps}  loss plain {losses[0]:.3f} hinted {losses[1]:.3f}  "
                 f"{time.monotonic() - started:.0f} s"
             )
     model.eval()

@@ -5,9 +5,7 @@ are plain; the third carries a worked solution or an answer in its prompt, in th
 reads, and follows it. Only the reply is learnt, not the prompt.
 """
 
-import math
 import random
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +13,7 @@ from typing import Any
 import torch
 from PIL import Image
 
+from examples.starter.pretrain import train_in_turn
 from examples.vision.model import Size
 from examples.vision.signs import QUESTION, Chart, Sign, draw
 from worker.engine.prompts import with_hint
@@ -68,28 +67,8 @@ def collate(processor: Any, batch: Sequence[Lesson]) -> Mapping[str, torch.Tenso
 
 
 def pretrain(
-    model: Any, processor: Any, batches: Iterator[list[Lesson]], *, size: Size, report: Callable[[str], None]
+    model: Any, processor: Any, steps: Iterator[list[Lesson]], *, size: Size, report: Callable[[str], None]
 ) -> None:
-    """Train in place with AdamW: a short warm-up, then a cosine down to a tenth of a percent."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=size.learning_rate, betas=(0.9, 0.98), weight_decay=0.05)
-    warm_up, started = max(1, size.steps // 20), time.monotonic()
-    model.train()
-    for step in range(size.steps):
-        progress = max(0, step - warm_up) / max(1, size.steps - warm_up)
-        rate = min(1.0, (step + 1) / warm_up) * (0.001 + 0.999 * (1 + math.cos(math.pi * progress)) / 2)
-        for group in optimizer.param_groups:
-            group["lr"] = size.learning_rate * rate
-        losses = []
-        for _ in range(2):  # the plain batch and the hinted one, apart because their lengths differ
-            loss = model(**collate(processor, next(batches))).loss
-            loss.backward()
-            losses.append(loss.item())
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        if (step + 1) % 50 == 0 or step + 1 == size.steps:
-            report(
-                f"step {step + 1}/{size.steps}  loss plain {losses[0]:.3f} hinted {losses[1]:.3f}  "
-                f"{time.monotonic() - started:.0f} s"
-            )
-    model.eval()
+    """Train in place on plain and hinted lessons in turn."""
+    batches = (collate(processor, lessons) for lessons in steps)
+    train_in_turn(model, batches, steps=size.steps, learning_rate=size.learning_rate, report=report)
