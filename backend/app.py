@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi_offline import FastAPIOffline
 
-from backend.api import files, graders, health, jobs, models, runs, stream, verifiers
+from backend.api import checks, files, graders, health, jobs, models, runs, stream, verifiers
 from backend.api.deps import storable_body
 from backend.api.errors import ErrorBody, install_error_handlers
 from backend.api.middleware import BodyLimit, RequestIds
@@ -35,7 +35,7 @@ def create_app() -> FastAPI:
     )
     app.state.job_watch = JobWatch()
     v1 = APIRouter(prefix="/v1", dependencies=[Depends(storable_body)])
-    for resource in (files, graders, verifiers, models, jobs, runs, stream):
+    for resource in (files, checks, graders, verifiers, models, jobs, runs, stream):
         v1.include_router(resource.router)
     app.include_router(health.router)
     app.include_router(v1)

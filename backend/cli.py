@@ -84,13 +84,17 @@ def api(host: Host = "127.0.0.1", port: Annotated[int, typer.Option(help="Port."
 
 @app.command()
 def worker(
-    queue: Annotated[str, typer.Option(help="`train` or `check`.")] = "train",
+    queue: Annotated[str, typer.Option(help="`train`, `check` or `sample`.")] = "train",
     processes: Annotated[int, typer.Option(help="Processes of a check worker.", min=1)] = 1,
 ) -> None:
     """Run one Celery worker beside a GPU or for checks, after the sandbox has withstood its attacks."""
-    pools = {"train": ["--pool", "threads", "--concurrency", "1"], "check": ["--concurrency", str(processes)]}
+    pools = {
+        "train": ["--pool", "threads", "--concurrency", "1"],
+        "check": ["--concurrency", str(processes)],
+        "sample": ["--concurrency", "1", "--max-tasks-per-child", "1"],  # a process each gives a model's memory back
+    }
     if queue not in pools:
-        raise AppError(f"There is no queue '{queue}': use train or check.")
+        raise AppError(f"There is no queue '{queue}': use train, check or sample.")
     from backend.processes import run_module
 
     run_module(

@@ -1,7 +1,8 @@
 """The Celery application: queues, task names, and sending after the commit.
 
 A message is only a nudge (DESIGN 4): it carries an id, may be lost or come twice, and its task finds the truth in the
-database. `train` acks early, one at a time, in a thread that only supervises; `check` acks late, prefork, seconds long.
+database. `train` acks early, one at a time, in a thread that only supervises; `check` acks late, prefork, seconds long;
+`sample` is for checks that need a model: beside the GPU, minutes long, a process each.
 """
 
 from typing import Any
@@ -16,6 +17,7 @@ from backend.settings import settings
 
 TRAIN_QUEUE = "train"
 CHECK_QUEUE = "check"
+SAMPLE_QUEUE = "sample"
 TRAIN_TASK = "worker.tasks.train_job"
 CHECK_TASK = "worker.tasks.run_check"
 
@@ -40,9 +42,12 @@ def _use_broker(sender: Celery, **_: Any) -> None:
     sender.conf.broker_url = settings().required_broker_url
 
 
-def send(task: str, object_id: str) -> None:
-    """Nudge a worker at once. Where the commit matters, use `send_after_commit`."""
-    celery_app.send_task(task, args=[object_id])
+def send(task: str, object_id: str, *, queue: str | None = None) -> None:
+    """Nudge a worker at once, of the task's own queue unless another is named.
+
+    Where the commit matters, use `send_after_commit`.
+    """
+    celery_app.send_task(task, args=[object_id], queue=queue)
 
 
 def waiting(queue: str) -> int:
@@ -51,7 +56,7 @@ def waiting(queue: str) -> int:
         return int(connection.default_channel.queue_declare(queue, passive=False).message_count)
 
 
-def send_after_commit(session: Session, task: str, object_id: str) -> None:
+def send_after_commit(session: Session, task: str, object_id: str, *, queue: str | None = None) -> None:
     """Nudge a worker when the session's transaction has been committed, so that it finds what it is told of.
 
     A job that could not be sent is stored all the same, and sent by the next sweep.
@@ -59,7 +64,7 @@ def send_after_commit(session: Session, task: str, object_id: str) -> None:
 
     def _send(_: Any) -> None:
         try:
-            send(task, object_id)
+            send(task, object_id, queue=queue)
         except OperationalError as error:
             if task != TRAIN_TASK:
                 raise

@@ -1,7 +1,12 @@
-"""What the `check` queue does for the API: each kind takes a request and returns a result, both JSON."""
+"""What workers do for the API beside training: each kind takes a request, tells how far it is, and returns a result.
+
+Requests and results are JSON. A handler that needs torch imports it when it is called: the process that calls it is
+one of its own.
+"""
 
 from functools import lru_cache
 
+from backend.checks import Handler, Progress
 from backend.db.base import Json
 from backend.verifiers.specs import parse_spec
 from backend.verifiers.templates import Sample
@@ -15,7 +20,7 @@ def sandbox() -> Sandbox:
     return Sandbox(Limits())
 
 
-def run_grader(request: Json) -> Json:
+def run_grader(request: Json, _progress: Progress) -> Json:
     """`{grader, samples: [{output_text, item, answer}]}` -> `{records: [score record]}`."""
     samples = [
         Sample(output_text=sample["output_text"], item=sample["item"], answer=sample.get("answer"))
@@ -25,4 +30,4 @@ def run_grader(request: Json) -> Json:
     return {"records": [record.to_json() for record in records]}
 
 
-HANDLERS = {"grader_run": run_grader}
+HANDLERS: dict[str, Handler] = {"grader_run": run_grader}

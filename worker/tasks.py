@@ -3,7 +3,9 @@
 import threading
 
 import structlog
-from celery.signals import worker_ready, worker_shutting_down
+from billiard.exceptions import WorkerLostError
+from celery import Task
+from celery.signals import task_failure, worker_ready, worker_shutting_down
 
 from backend import checks
 from backend.db.engine import transaction
@@ -28,6 +30,13 @@ def train_job(job_id: str) -> None:
 @celery_app.task(name=CHECK_TASK, acks_late=True)  # type: ignore[untyped-decorator]
 def run_check(check_id: str) -> None:
     checks.carry_out(check_id, handlers=HANDLERS)
+
+
+@task_failure.connect  # type: ignore[untyped-decorator]
+def tell_of_lost_check(sender: Task, exception: BaseException, args: tuple[str, ...], **_: object) -> None:
+    """A process that was killed at work, for its memory say, cannot write the end of its check itself."""
+    if sender.name == CHECK_TASK and isinstance(exception, WorkerLostError):
+        checks.give_up(args[0], why="The process that worked on it was killed; it may have run out of memory.")
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]

@@ -120,7 +120,7 @@ def grade(spec: Spec, samples: Sequence[Sample]) -> list[ScoreRecord]:
         "samples": [{"output_text": s.output_text, "item": s.item, "answer": s.answer} for s in samples],
     }
     with transaction() as session:
-        check_id = request_check(session, kind="grader_run", request=request)
+        check_id = request_check(session, kind="grader_run", request=request).id
     result = wait_for_check(check_id, timeout_s=settings().check_timeout_s)
     return [ScoreRecord.from_json(record) for record in result["records"]]
 

@@ -1,8 +1,9 @@
-"""Short work done by a worker on the API's behalf (trying a verifier): the request and, later, its result."""
+"""Work done by a worker on the API's behalf (trying a verifier, sampling): the request and, later, its result."""
 
 from datetime import datetime
 from enum import StrEnum
 
+from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.db.base import Base, Json
@@ -18,6 +19,11 @@ class CheckStatus(StrEnum):
 
 
 class Check(Base):
+    """`kind` names what is to be done and so its queue; `progress`, once begun, is `{done, total, unit}`.
+
+    One about a file or a job lives as long as that, and is found by it.
+    """
+
     __tablename__ = "checks"
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -27,3 +33,6 @@ class Check(Base):
     result: Mapped[Json | None]
     created_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
+    file_id: Mapped[str | None] = mapped_column(ForeignKey("files.id", ondelete="CASCADE"), index=True)
+    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
+    progress: Mapped[Json | None]

@@ -1,6 +1,7 @@
 """Uploaded files and the dataset rows read from them."""
 
 from datetime import datetime
+from enum import StrEnum
 
 from sqlalchemy import ForeignKey, Index
 from sqlalchemy.dialects.postgresql import JSON
@@ -9,8 +10,23 @@ from sqlalchemy.orm import Mapped, mapped_column
 from backend.db.base import Base, Json
 
 
+class FileStatus(StrEnum):
+    """OpenAI's words."""
+
+    UPLOADED = "uploaded"
+    """Its bytes are here, its rows are being read."""
+    PROCESSED = "processed"
+    """Its rows can be used."""
+    ERROR = "error"
+    """It could not be read."""
+
+
 class File(Base):
-    """An upload: `sha256` names its bytes, `report` what was found in it, `mapping` the user's own column names."""
+    """An upload: `sha256` names its bytes, `report` what was found in it, `mapping` the user's own column names.
+
+    A version made from another file names it as `parent_id`, and how in `change`. While a file is read, `progress` is
+    `{bytes_read, bytes_total, rows}`; where reading failed, `status_details` says why.
+    """
 
     __tablename__ = "files"
 
@@ -24,6 +40,11 @@ class File(Base):
     mapping: Mapped[Json | None]
     row_count: Mapped[int]
     report: Mapped[Json]
+    parent_id: Mapped[str | None] = mapped_column(ForeignKey("files.id", ondelete="SET NULL"), index=True)
+    change: Mapped[Json | None]
+    status: Mapped[str] = mapped_column(default=FileStatus.PROCESSED, server_default=FileStatus.PROCESSED)
+    status_details: Mapped[str | None]
+    progress: Mapped[Json | None]
 
 
 class DatasetRow(Base):

@@ -12,7 +12,8 @@ class Job(Base):
     """One training run.
 
     `request` is the body as it came, `spec` every setting as resolved (backend.jobs.spec), `grader` the verifier as it
-    was at creation. `fence` counts the claims: a write of a step names the fence it was made under (lease.py).
+    was at creation. `checks`: what was found before training (backend.jobs.checks). `fence` counts the claims: a write
+    of a step names the fence it was made under (lease.py).
     """
 
     __tablename__ = "jobs"
@@ -45,6 +46,7 @@ class Job(Base):
     fine_tuned_model: Mapped[str | None] = mapped_column(unique=True)
     adapter_sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"), index=True)
     manifest: Mapped[Json | None]
+    checks: Mapped[Json | None]
 
     @property
     def adapter_name(self) -> str:

@@ -7,9 +7,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -128,18 +129,30 @@ def api(api_url: str, clean_database: Services) -> Iterator[Api]:
 
 
 @pytest.fixture(scope="session")
-def check_worker(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A real worker of the `check` queue, as `rlsd worker` starts it."""
-    log = tmp_path_factory.mktemp("check-worker") / "log"
+def check_worker(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """A real worker of the `check` queue, as `rlsd worker` starts it: its process id."""
+    with running_worker("check", log=tmp_path_factory.mktemp("check-worker") / "log") as pid:
+        yield pid
+
+
+@pytest.fixture(scope="session")
+def sample_worker(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The same for the `sample` queue."""
+    with running_worker("sample", log=tmp_path_factory.mktemp("sample-worker") / "log") as pid:
+        yield pid
+
+
+@contextmanager
+def running_worker(queue: str, *, log: Path) -> Iterator[int]:
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "backend.cli", "worker", "--queue", "check"],
+            [sys.executable, "-m", "backend.cli", "worker", "--queue", queue],
             env=dict(os.environ),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-    yield
+    yield process.pid
     still_running = process.poll() is None
     process.terminate()
     try:

@@ -1,0 +1,84 @@
+"""`/v1/checks`: what a worker was asked to find out before or beside training, how far it is, what it found."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel
+from sqlalchemy import select
+
+from backend.api.deps import Auth, Database, ObjectId, found
+from backend.api.paging import After, ListItem, Order, Page, cut, place_of
+from backend.db.base import unix_s
+from backend.db.checks import Check, CheckStatus
+
+router = APIRouter(prefix="/checks", tags=["checks"])
+
+
+class CheckProgress(BaseModel):
+    done: int
+    total: int
+    unit: str
+
+
+class CheckProblem(BaseModel):
+    message: str
+    code: str | None
+    param: str | None = None
+
+
+class CheckObject(ListItem):
+    """`status` is queued, running, done or failed; `result` belongs to done, `error` to failed."""
+
+    object: Literal["check"] = "check"
+    kind: str
+    status: Literal["queued", "running", "done", "failed"]
+    created_at: int
+    finished_at: int | None
+    file_id: str | None
+    job_id: str | None
+    progress: CheckProgress | None
+    result: dict[str, Any] | None
+    error: CheckProblem | None
+
+
+@router.get("")
+def list_checks(
+    _: Auth,
+    session: Database,
+    kind: Annotated[str | None, Query(max_length=100)] = None,
+    file: Annotated[str | None, Query(max_length=100, description="About this file.")] = None,
+    job: Annotated[str | None, Query(max_length=100, description="About this job.")] = None,
+    after: After = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    order: Order = Order.DESC,
+) -> Page[CheckObject]:
+    """The newest first."""
+    statement = select(Check)
+    for column, wanted in ((Check.kind, kind), (Check.file_id, file), (Check.job_id, job)):
+        if wanted is not None:
+            statement = statement.where(column == wanted)
+    keys = (Check.created_at, Check.id)
+    place = place_of(session, statement, id_column=Check.id, keys=keys, after=after)
+    return cut(session, statement, keys=keys, after=place, limit=limit, order=order, show=shown_check)
+
+
+@router.get("/{check_id}")
+def get_check(check_id: ObjectId, _: Auth, session: Database) -> CheckObject:
+    return shown_check(found(session, Check, check_id, kind="check"))
+
+
+def shown_check(check: Check) -> CheckObject:
+    failed = check.status == CheckStatus.FAILED
+    waiting: Literal["queued", "running"] = "queued" if check.progress is None else "running"
+    return CheckObject(
+        id=check.id,
+        kind=check.kind,
+        status="failed" if failed else "done" if check.status == CheckStatus.DONE else waiting,
+        created_at=unix_s(check.created_at) or 0,
+        finished_at=unix_s(check.finished_at),
+        file_id=check.file_id,
+        job_id=check.job_id,
+        progress=None if check.progress is None else CheckProgress.model_validate(check.progress),
+        result=None if failed else check.result,
+        error=CheckProblem.model_validate(check.result) if failed else None,
+    )
