@@ -179,19 +179,33 @@ def export(
 
 
 @keys_app.command("create")
-def create(name: Annotated[str, typer.Argument(help="Whose key it is.")]) -> None:
+def create(
+    name: Annotated[str, typer.Argument(help="Whose key it is.")],
+    role: Annotated[str, typer.Option(help="`viewer`, `editor` or `admin`.")] = "admin",
+    project: Annotated[str, typer.Option(help="Id of the project, `proj-…`.")] = "proj-default",
+    days: Annotated[int | None, typer.Option(help="Days until it expires; for ever unless given.", min=1)] = None,
+) -> None:
     """Make a key and show it once."""
-    from backend.db.engine import transaction
-    from backend.db.keys import create_key
+    from datetime import timedelta
 
+    from backend.db.base import utc_now
+    from backend.db.engine import transaction
+    from backend.db.keys import Role, create_key
+    from backend.db.projects import Project
+
+    if role not in list(Role):
+        raise AppError(f"There is no role '{role}': use {', '.join(Role)}.")
     with transaction(_database_url()) as session:
-        _, secret = create_key(session, name=name)
+        if session.get(Project, project) is None:
+            raise AppError(f"There is no project '{project}'.")
+        expires_at = None if days is None else utc_now() + timedelta(days=days)
+        _, secret = create_key(session, name=name, role=Role(role), project=project, expires_at=expires_at)
     print(secret)
 
 
 @keys_app.command("list")
 def list_keys() -> None:
-    """Show all keys: id, first characters, name, state."""
+    """Show all keys: id, first characters, name, role, project, state."""
     from sqlalchemy import select
 
     from backend.db.engine import transaction
@@ -199,7 +213,7 @@ def list_keys() -> None:
 
     with transaction(_database_url()) as session:
         for key in session.scalars(select(ApiKey).order_by(ApiKey.created_at)):
-            print(f"{key.id}  {key.prefix}…  {key.name}  {'revoked' if key.revoked_at else 'valid'}")
+            print(f"{key.id}  {key.prefix}…  {key.name}  {key.role}  {key.project_id}  {key.state}")
 
 
 @keys_app.command("revoke")

@@ -20,6 +20,7 @@ CHECK_QUEUE = "check"
 SAMPLE_QUEUE = "sample"
 TRAIN_TASK = "worker.tasks.train_job"
 CHECK_TASK = "worker.tasks.run_check"
+WEBHOOK_TASK = "worker.tasks.deliver_webhook"
 
 log = structlog.get_logger()
 
@@ -28,7 +29,11 @@ celery_app.conf.update(
     task_ignore_result=True,
     task_serializer="json",
     accept_content=["json"],
-    task_routes={TRAIN_TASK: {"queue": TRAIN_QUEUE}, CHECK_TASK: {"queue": CHECK_QUEUE}},
+    task_routes={
+        TRAIN_TASK: {"queue": TRAIN_QUEUE},
+        CHECK_TASK: {"queue": CHECK_QUEUE},
+        WEBHOOK_TASK: {"queue": CHECK_QUEUE},
+    },
     worker_prefetch_multiplier=1,
     worker_hijack_root_logger=False,
     broker_connection_retry_on_startup=True,

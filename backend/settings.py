@@ -54,6 +54,17 @@ class Settings(BaseSettings):
         description="OpenAI-compatible API (ending in /v1) that score_model and label_model graders ask.",
     )
     judge_key: SecretStr | None = Field(None, alias="RLSD_JUDGE_KEY", description="Key of that API, if it needs one.")
+    oidc_issuer: str | None = Field(
+        None,
+        alias="RLSD_OIDC_ISSUER",
+        description="OpenID Connect provider (its issuer URL) whose ID tokens the API accepts; members by e-mail.",
+    )
+    oidc_audience: str | None = Field(
+        None, alias="RLSD_OIDC_AUDIENCE", description="Client id that those ID tokens must be made for."
+    )
+    requests_per_minute: int = Field(
+        12_000, alias="RLSD_REQUESTS_PER_MINUTE", ge=1, description="Requests a minute that one key may send."
+    )
     torch_threads: int = Field(
         default_factory=lambda: max(1, (os.cpu_count() or 2) // 2),
         alias="RLSD_TORCH_THREADS",

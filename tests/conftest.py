@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import delete, text
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from backend.db.engine import engine, transaction
 from backend.db.models import metadata
+from backend.db.projects import DEFAULT_PROJECT, Project
 from backend.embedded import Services, embedded_services
 from backend.queue import celery_app
 from backend.settings import settings
@@ -30,9 +31,10 @@ def services() -> Iterator[Services]:
 
 @pytest.fixture
 def clean_database(services: Services) -> Services:
-    """No row in any table, no message in any queue."""
+    """No row in any table but the first project, no message in any queue."""
     with transaction() as session:
-        session.execute(text(f"TRUNCATE {', '.join(metadata.tables)} CASCADE"))
+        session.execute(text(f"TRUNCATE {', '.join(set(metadata.tables) - {'projects'})}"))
+        session.execute(delete(Project).where(Project.id != DEFAULT_PROJECT))
     with celery_app.connection_for_write() as connection:
         connection.default_channel.client.flushdb()
     return services

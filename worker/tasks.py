@@ -1,23 +1,29 @@
 """The bodies of the Celery tasks, and what a worker process does when it starts and stops."""
 
 import threading
+from contextlib import suppress
 
 import structlog
 from billiard.exceptions import WorkerLostError
 from celery import Task
 from celery.signals import task_failure, worker_ready, worker_shutting_down
 
-from backend import checks
+from backend import checks, webhooks, workers
+from backend.db import idempotency
 from backend.db.engine import transaction
 from backend.jobs import control
 from backend.logs import configure_logs
-from backend.queue import CHECK_TASK, TRAIN_QUEUE, TRAIN_TASK, celery_app
+from backend.queue import CHECK_TASK, TRAIN_QUEUE, TRAIN_TASK, WEBHOOK_TASK, celery_app
 from backend.settings import settings
 from worker.checks import HANDLERS
+from worker.sandbox.policy import Limits
+from worker.sandbox.pool import Sandbox
 from worker.supervisor import supervise
 
 log = structlog.get_logger()
 leaving = threading.Event()
+SWEEPS = (control.sweep, control.nudge_waiting, checks.forget_old, webhooks.nudge_due, idempotency.forget_old)
+"""What is looked after at intervals, each in a transaction of its own."""
 configure_logs()
 
 
@@ -32,6 +38,11 @@ def run_check(check_id: str) -> None:
     checks.carry_out(check_id, handlers=HANDLERS)
 
 
+@celery_app.task(name=WEBHOOK_TASK, acks_late=True)  # type: ignore[untyped-decorator]
+def deliver_webhook(delivery_id: str) -> None:
+    webhooks.deliver(delivery_id)
+
+
 @task_failure.connect  # type: ignore[untyped-decorator]
 def tell_of_lost_check(sender: Task, exception: BaseException, args: tuple[str, ...], **_: object) -> None:
     """A process that was killed at work, for its memory say, cannot write the end of its check itself."""
@@ -40,9 +51,11 @@ def tell_of_lost_check(sender: Task, exception: BaseException, args: tuple[str, 
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]
-def start_sweeping(sender: object, **_: object) -> None:
-    """Workers of the train queue look for lost jobs, from their start on."""
-    if TRAIN_QUEUE in sender.app.amqp.queues.consume_from:  # type: ignore[attr-defined]
+def start_keeping_house(sender: object, **_: object) -> None:
+    """Every worker says that it is there; those of the train queue also look for lost jobs, from their start on."""
+    queues = sorted(sender.app.amqp.queues.consume_from)  # type: ignore[attr-defined]
+    threading.Thread(target=report_until_leaving, args=(queues,), name="presence", daemon=True).start()
+    if TRAIN_QUEUE in queues:
         threading.Thread(target=sweep_until_leaving, name="sweep", daemon=True).start()
 
 
@@ -52,9 +65,24 @@ def leave(**_: object) -> None:
     leaving.set()
 
 
+def report_until_leaving(queues: list[str]) -> None:
+    with Sandbox(Limits()) as sandbox:
+        facts = workers.facts(queues, sandbox_level=sandbox.box.level)
+    while True:
+        try:
+            with transaction() as session:
+                workers.report(session, facts)
+        except Exception:
+            log.exception("the worker could not say that it is there, trying again")
+        if leaving.wait(workers.REPORT_S):
+            break
+    with suppress(Exception), transaction() as session:
+        workers.leave(session, facts)
+
+
 def sweep_until_leaving() -> None:
     while True:
-        for work in (control.sweep, control.nudge_waiting, checks.forget_old):
+        for work in SWEEPS:
             try:
                 with transaction() as session:
                     work(session)

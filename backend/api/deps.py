@@ -9,11 +9,16 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Depends, Path, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.orm import Session
+from structlog.contextvars import get_contextvars
 
+from backend import oidc
+from backend.api.policy import administers, is_administrators, needed_role
+from backend.api.rates import limit_rate
+from backend.db.audit import AuditEntry
 from backend.db.base import Base, utc_now
 from backend.db.engine import engine, transaction
 from backend.db.jobs import Job
-from backend.db.keys import find_valid_key
+from backend.db.keys import Member, Role, find_valid_key
 from backend.errors import AppError, not_found
 
 LAST_USE_PRECISION = timedelta(minutes=1)
@@ -24,34 +29,101 @@ _bearer = HTTPBearer(auto_error=False, scheme_name="key", description="A key of 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, known by the key they sent."""
+    """Who asks: `id` is a key's, or the e-mail address of somebody who signed in."""
 
-    key_id: str
+    id: str
     name: str
+    role: Role
+    project: str
 
 
-def caller(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> Caller:
-    """In a transaction of its own: a long request must not hold the lock on its key's row."""
+def caller(request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> Caller:
+    """Known, and allowed to use this route. In a transaction of its own: a long request must not lock its key's row."""
     if credentials is None:
         raise _unauthorised("No API key was sent: use the header 'Authorization: Bearer YOUR_KEY'.", "missing_api_key")
     with transaction() as session:
-        key = find_valid_key(session, credentials.credentials)
-        if key is None:
-            raise _unauthorised("The API key is not known or has been revoked.", "invalid_api_key")
-        now = utc_now()
-        if key.last_used_at is None or now - key.last_used_at > LAST_USE_PRECISION:
-            key.last_used_at = now
-        return Caller(key_id=key.id, name=key.name)
+        known = _member(session, credentials.credentials) or _key_owner(session, credentials.credentials)
+    if known is None:
+        raise _unauthorised("The API key is not known, has expired or has been revoked.", "invalid_api_key")
+    _authorise(known, method=request.method, path=request.url.path)
+    limit_rate(known.id)
+    return known
 
 
-def request_session() -> Iterator[Session]:
-    """One session a request, committed before the answer is sent, rolled back where the request fails."""
-    with Session(engine(), expire_on_commit=False) as session:
-        yield session
-        session.commit()
+def _key_owner(session: Session, secret: str) -> Caller | None:
+    key = find_valid_key(session, secret)
+    if key is None:
+        return None
+    now = utc_now()
+    if key.last_used_at is None or now - key.last_used_at > LAST_USE_PRECISION:
+        key.last_used_at = now
+    return Caller(id=key.id, name=key.name, role=Role(key.role), project=key.project_id)
+
+
+def _member(session: Session, token: str) -> Caller | None:
+    """Who signed in through the identity provider; None where the token is none of its."""
+    email = oidc.verified_email(token)
+    if email is None:
+        return None
+    member = session.get(Member, email)
+    if member is None:
+        raise AppError(
+            f"'{email}' has no access to this server: ask an administrator.",
+            status=403,
+            code="no_member",
+            type="permission_error",
+        )
+    return Caller(id=email, name=email, role=Role(member.role), project=member.project_id)
+
+
+def _authorise(known: Caller, *, method: str, path: str) -> None:
+    needed = needed_role(method, path)
+    if not known.role.covers(needed):
+        raise _forbidden(f"This needs the role '{needed}', and '{known.name}' has the role '{known.role}'.")
+    if is_administrators(path) and not administers(known.role, project=known.project):
+        raise _forbidden("This is for administrators of the server: admins of its first project.")
 
 
 Auth = Annotated[Caller, Depends(caller)]
+
+
+def request_session(request: Request, who: Auth) -> Iterator[Session]:
+    """One session a request, which sees the caller's project alone; a change is committed with its audit entry.
+
+    It is committed before the answer is sent, and rolled back where the request fails.
+    """
+    with Session(engine(), expire_on_commit=False, info={"project": who.project}) as session:
+        yield session
+        if request.method not in ("GET", "HEAD"):
+            write_audit_entry(session, request, who)
+        session.commit()
+
+
+def write_audit_entry(session: Session, request: Request, who: Caller) -> None:
+    """Who did what to which objects, in the transaction that does it."""
+    session.flush()
+    objects = [*request.path_params.values(), *session.info.get("touched", ())]
+    session.add(
+        AuditEntry(
+            created_at=utc_now(),
+            actor=who.id,
+            actor_name=who.name,
+            action=f"{request.method} {_template(request)}",
+            objects=" ".join(dict.fromkeys(map(str, objects))),
+            request_id=str(get_contextvars().get("request_id", "")),
+            address=request.client.host if request.client else None,
+        )
+    )
+
+
+def _template(request: Request) -> str:
+    """The route's path, with the names of its parameters in place of their values."""
+    path = request.url.path
+    for name, value in request.path_params.items():
+        path = path.replace(f"/{value}", f"/{{{name}}}", 1)
+    return path
+
+
 Database = Annotated[Session, Depends(request_session, scope="function")]
 ObjectId = Annotated[str, Path(min_length=1, max_length=200)]
 
@@ -102,3 +174,7 @@ def _check_storable(value: Any, *, path: tuple[str, ...], depth: int) -> None:
 
 def _unauthorised(message: str, code: str) -> AppError:
     return AppError(message, status=401, code=code)
+
+
+def _forbidden(message: str) -> AppError:
+    return AppError(message, status=403, code="permission_denied", type="permission_error")

@@ -17,6 +17,7 @@ from backend.datasets.rows import NormalRow
 from backend.datasets.store import OnBadRows, delete_file, exported_lines, store_dataset
 from backend.db.base import unix_s
 from backend.db.files import DatasetRow, File
+from backend.quotas import require_storage
 
 router = APIRouter(prefix="/files", tags=["files"])
 
@@ -106,6 +107,7 @@ class FileRow(ListItem):
 def create_file(upload: Annotated[Upload, Depends(uploaded)], _: Auth, session: Database) -> FileObject:
     """Store a dataset. A line that cannot be used refuses the file, naming the line, and nothing is kept; with
     `on_bad_rows=take_good` such lines are left out, and the report lists them."""
+    require_storage(session, upload.size_bytes)
     return _shown(
         store_dataset(
             session,

@@ -94,10 +94,11 @@ def validate_grader(body: ValidateRequest, _: Auth, session: Database) -> Valida
 
 
 @router.post("/run")
-def run_grader(body: RunRequest, _: Auth) -> RunResponse:
-    with transaction() as session:
+def run_grader(body: RunRequest, who: Auth) -> RunResponse:
+    with transaction(project=who.project) as session:
         spec, _verifier = resolve_grader(session, body.grader, param="grader")
-    record = grade(spec, [Sample(output_text=body.model_sample, item=body.item, answer=answer_of(body.item))])[0]
+    sample = Sample(output_text=body.model_sample, item=body.item, answer=answer_of(body.item))
+    record = grade(spec, [sample], project=who.project)[0]
     return RunResponse(
         reward=record.score or 0.0,
         sub_rewards=record.components,
@@ -113,13 +114,13 @@ def run_grader(body: RunRequest, _: Auth) -> RunResponse:
     )
 
 
-def grade(spec: Spec, samples: Sequence[Sample]) -> list[ScoreRecord]:
+def grade(spec: Spec, samples: Sequence[Sample], *, project: str) -> list[ScoreRecord]:
     """Ask a worker and wait. The request is committed first: what is not stored cannot be found by a worker."""
     request = {
         "grader": spec_json(spec),
         "samples": [{"output_text": s.output_text, "item": s.item, "answer": s.answer} for s in samples],
     }
-    with transaction() as session:
+    with transaction(project=project) as session:
         check_id = request_check(session, kind="grader_run", request=request).id
     result = wait_for_check(check_id, timeout_s=settings().check_timeout_s)
     return [ScoreRecord.from_json(record) for record in result["records"]]

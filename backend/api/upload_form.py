@@ -22,6 +22,7 @@ MAX_NAME_CHARACTERS = 255
 @dataclass(frozen=True, slots=True)
 class Upload:
     content: BinaryIO
+    size_bytes: int
     filename: str
     mapping: ColumnMapping | None
     on_bad_rows: OnBadRows
@@ -99,6 +100,7 @@ def _upload(form: FormData) -> Upload:
         raise AppError(f"on_bad_rows must be one of {', '.join(OnBadRows)}.", code="invalid_value", param="on_bad_rows")
     return Upload(
         content=file.file,
+        size_bytes=file.size or 0,
         filename=_clean_name(file.filename),
         mapping=parse_mapping(mapping) if mapping else None,
         on_bad_rows=OnBadRows(on_bad_rows or OnBadRows.REJECT),

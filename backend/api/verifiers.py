@@ -84,15 +84,15 @@ class DraftResult(BaseModel):
 
 
 @router.post("/test")
-def run_draft(body: DraftRequest, _: Auth) -> DraftResult:
+def run_draft(body: DraftRequest, who: Auth) -> DraftResult:
     """Score texts with a grader that need not be saved; one record a sample, in order."""
-    with transaction() as session:
+    with transaction(project=who.project) as session:
         spec, _verifier = resolve_grader(session, body.grader, param="grader")
     samples = [
         Sample(output_text=s.output_text, item=s.item, answer=answer_of(s.item) if s.answer is None else s.answer)
         for s in body.samples
     ]
-    return DraftResult(records=[shown_record(record) for record in grade(spec, samples)])
+    return DraftResult(records=[shown_record(record) for record in grade(spec, samples, project=who.project)])
 
 
 @router.post("")

@@ -7,6 +7,7 @@ from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.db.base import Base, Json
+from backend.db.projects import ProjectOwned
 
 
 class CheckStatus(StrEnum):
@@ -18,7 +19,7 @@ class CheckStatus(StrEnum):
     """`result` holds `{message, code, param}`: the check itself could not be carried out."""
 
 
-class Check(Base):
+class Check(ProjectOwned, Base):
     """`kind` names what is to be done and so its queue; `progress`, once begun, is `{done, total, unit}`.
 
     One about a file or a job lives as long as that, and is found by it.

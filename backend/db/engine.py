@@ -34,7 +34,10 @@ def engine(url: str | None = None) -> Engine:
 
 
 @contextmanager
-def transaction(url: str | None = None) -> Iterator[Session]:
-    """A session that commits at the end of the block, or rolls back on an error."""
-    with Session(engine(url), expire_on_commit=False) as session, session.begin():
+def transaction(url: str | None = None, *, project: str | None = None) -> Iterator[Session]:
+    """A session that commits at the end of the block, or rolls back on an error.
+
+    With a project it sees only what belongs to that (backend.db.projects).
+    """
+    with Session(engine(url), expire_on_commit=False, info={"project": project}) as session, session.begin():
         yield session

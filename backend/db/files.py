@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql import JSON
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.db.base import Base, Json
+from backend.db.projects import ProjectOwned
 
 
 class FileStatus(StrEnum):
@@ -21,7 +22,7 @@ class FileStatus(StrEnum):
     """It could not be read."""
 
 
-class File(Base):
+class File(ProjectOwned, Base):
     """An upload: `sha256` names its bytes, `report` what was found in it, `mapping` the user's own column names.
 
     A version made from another file names it as `parent_id`, and how in `change`. While a file is read, `progress` is

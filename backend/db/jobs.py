@@ -6,9 +6,10 @@ from sqlalchemy import ForeignKey, Identity, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.db.base import Base, Json
+from backend.db.projects import ProjectOwned
 
 
-class Job(Base):
+class Job(ProjectOwned, Base):
     """One training run.
 
     `request` is the body as it came, `spec` every setting as resolved (backend.jobs.spec), `grader` the verifier as it

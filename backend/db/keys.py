@@ -3,26 +3,62 @@
 import hashlib
 import secrets
 from datetime import datetime
+from enum import StrEnum
+from typing import Literal
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from backend.db.base import Base, utc_now
+from backend.db.projects import DEFAULT_PROJECT, ProjectOwned
 from backend.ids import new_id
 
 SHOWN_CHARACTERS = 10
 
 
-class ApiKey(Base):
+class Role(StrEnum):
+    """What somebody may do in a project; each may what the ones before may."""
+
+    VIEWER = "viewer"
+    """Look at everything."""
+    EDITOR = "editor"
+    """Also upload, write verifiers, train, delete."""
+    ADMIN = "admin"
+    """Also people, keys, quotas and webhooks. An admin of the first project administers the server."""
+
+    def covers(self, needed: "Role") -> bool:
+        order = list(Role)
+        return order.index(self) >= order.index(needed)
+
+
+class ApiKey(ProjectOwned, Base):
     __tablename__ = "api_keys"
 
     id: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str]
     prefix: Mapped[str]
     sha256: Mapped[str] = mapped_column(unique=True)
+    role: Mapped[str] = mapped_column(default=Role.ADMIN, server_default=Role.ADMIN)
     created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+
+    @property
+    def state(self) -> Literal["valid", "expired", "revoked"]:
+        if self.revoked_at is not None:
+            return "revoked"
+        return "expired" if self.expires_at is not None and self.expires_at <= utc_now() else "valid"
+
+
+class Member(ProjectOwned, Base):
+    """Somebody who signs in through the organisation's identity provider, by their e-mail address in lower case."""
+
+    __tablename__ = "members"
+
+    email: Mapped[str] = mapped_column(primary_key=True)
+    role: Mapped[str]
+    created_at: Mapped[datetime]
 
 
 def hash_key(secret: str) -> str:
@@ -34,11 +70,26 @@ def new_secret() -> str:
     return f"rlsd-{secrets.token_urlsafe(32)}"
 
 
-def create_key(session: Session, *, name: str, secret: str | None = None) -> tuple[ApiKey, str]:
+def create_key(
+    session: Session,
+    *,
+    name: str,
+    secret: str | None = None,
+    role: Role = Role.ADMIN,
+    project: str = DEFAULT_PROJECT,
+    expires_at: datetime | None = None,
+) -> tuple[ApiKey, str]:
     """A new key and its secret, which is not stored and cannot be shown again."""
     secret = secret or new_secret()
     key = ApiKey(
-        id=new_id("key"), name=name, prefix=secret[:SHOWN_CHARACTERS], sha256=hash_key(secret), created_at=utc_now()
+        id=new_id("key"),
+        name=name,
+        prefix=secret[:SHOWN_CHARACTERS],
+        sha256=hash_key(secret),
+        role=role,
+        project_id=project,
+        created_at=utc_now(),
+        expires_at=expires_at,
     )
     session.add(key)
     session.flush()
@@ -46,7 +97,14 @@ def create_key(session: Session, *, name: str, secret: str | None = None) -> tup
 
 
 def find_valid_key(session: Session, secret: str) -> ApiKey | None:
-    return session.scalar(select(ApiKey).where(ApiKey.sha256 == hash_key(secret), ApiKey.revoked_at.is_(None)))
+    """The key behind a secret, unless it was revoked or has expired."""
+    return session.scalar(
+        select(ApiKey).where(
+            ApiKey.sha256 == hash_key(secret),
+            ApiKey.revoked_at.is_(None),
+            or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > utc_now()),
+        )
+    )
 
 
 def revoke_named(session: Session, name: str) -> None:

@@ -1,8 +1,35 @@
 """Imports every table, so that `Base.metadata` is whole for migrations."""
 
-from backend.db import blobs, checks, files, jobs, keys, training, verifiers
+from backend.db import (
+    audit,
+    blobs,
+    checks,
+    files,
+    idempotency,
+    jobs,
+    keys,
+    projects,
+    training,
+    verifiers,
+    webhooks,
+    workers,
+)
 from backend.db.base import Base
 
 metadata = Base.metadata
 
-__all__ = ["blobs", "checks", "files", "jobs", "keys", "metadata", "training", "verifiers"]
+__all__ = [
+    "audit",
+    "blobs",
+    "checks",
+    "files",
+    "idempotency",
+    "jobs",
+    "keys",
+    "metadata",
+    "projects",
+    "training",
+    "verifiers",
+    "webhooks",
+    "workers",
+]

@@ -5,9 +5,10 @@ from datetime import datetime
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.db.base import Base, Json
+from backend.db.projects import ProjectOwned
 
 
-class Verifier(Base):
+class Verifier(ProjectOwned, Base):
     __tablename__ = "verifiers"
 
     id: Mapped[str] = mapped_column(primary_key=True)

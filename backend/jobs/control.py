@@ -7,6 +7,7 @@ worker that holds the lease; `sweep` from any worker, at intervals.
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from backend import webhooks
 from backend.db.base import Json, utc_now
 from backend.db.jobs import Job
 from backend.errors import AppError, not_found
@@ -53,6 +54,7 @@ def move(session: Session, job: Job, target: JobState, *, message: str | None = 
         job.lease_owner = job.lease_until = None
     if target in TERMINAL:
         job.finished_at = utc_now()
+        webhooks.announce(session, job)
     events.record(session, job.id, code=f"job.{target}", message=message or MESSAGES[target], level=level)
 
 

@@ -22,6 +22,7 @@ from backend.jobs.methods import METHODS, ROW_HINTS, Hint
 from backend.jobs.request import JobRequest, Reinforcement
 from backend.jobs.resolve import X_RLSD, resolve_settings
 from backend.jobs.spec import RlsdSettings
+from backend.quotas import require_job
 from backend.verifiers import templates
 from backend.verifiers.saved import resolve_grader
 from backend.verifiers.specs import Spec, spec_json
@@ -34,6 +35,7 @@ MAX_SEED = 2**31
 
 def create_job(session: Session, request: JobRequest, *, models: Mapping[str, str]) -> Job:
     """Store the job, tell of it, and nudge a worker after the commit. Raises AppError naming the parameter."""
+    require_job(session)
     require_model(request.model, models=models, param="model")
     training = _require_file(session, request.training_file, param="training_file")
     validation = None

@@ -1,0 +1,94 @@
+"""What a project may use, what it uses, and the refusal where that would be too much."""
+
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from backend.db.base import utc_now
+from backend.db.blobs import Blob
+from backend.db.files import File
+from backend.db.jobs import Job
+from backend.db.projects import Project
+from backend.errors import AppError
+
+ENDED = ("succeeded", "failed", "cancelled")
+"""States in which a job uses nothing any more; a paused one still waits for its turn, but holds no device."""
+IDLE = (*ENDED, "paused")
+
+
+class Quotas(BaseModel):
+    """What is not said is not limited."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    storage_bytes: int | None = Field(None, ge=0, le=2**60, description="Of files and adapters together.")
+    jobs_at_once: int | None = Field(None, ge=0, le=10**6, description="Jobs that wait or run.")
+    gpu_hours: float | None = Field(
+        None, ge=0, le=10**9, allow_inf_nan=False, description="Hours of all jobs so far, times their devices."
+    )
+
+
+class Usage(BaseModel):
+    storage_bytes: int
+    jobs_at_once: int
+    gpu_hours: float
+
+
+def usage(session: Session) -> Usage:
+    """Of the project that the session is opened for."""
+    files = session.scalar(select(func.coalesce(func.sum(File.size_bytes), 0)))
+    adapters = session.scalar(
+        select(func.coalesce(func.sum(Blob.size_bytes), 0)).join(Job, Job.adapter_sha256 == Blob.sha256)
+    )
+    jobs = session.scalar(select(func.count()).select_from(Job).where(Job.state.not_in(IDLE)))
+    until = func.coalesce(Job.finished_at, Job.progress_at, utc_now())
+    seconds = func.extract("epoch", until - Job.started_at) * func.coalesce(Job.spec["devices"].as_integer(), 1)
+    hours = session.scalar(select(func.coalesce(func.sum(seconds), 0) / 3600).where(Job.started_at.is_not(None)))
+    return Usage(
+        storage_bytes=int(files or 0) + int(adapters or 0),
+        jobs_at_once=jobs or 0,
+        gpu_hours=round(float(hours or 0), 4),
+    )
+
+
+def require_storage(session: Session, size_bytes: int) -> None:
+    """Raises AppError 429 where a file of this size would be too much."""
+    limit = _quotas(session).storage_bytes
+    used = 0 if limit is None else usage(session).storage_bytes
+    if limit is not None and used + size_bytes > limit:
+        raise _exceeded(
+            f"The project may store {limit:,} bytes and stores {used:,}; this file has {size_bytes:,}. Delete files "
+            "that are not needed"
+        )
+
+
+def require_job(session: Session) -> None:
+    """Raises AppError 429 where one more job would be too much.
+
+    The project's row is locked until the job is stored, so that two requests do not both take the last place.
+    """
+    quotas = _quotas(session, locked=True)
+    if quotas.jobs_at_once is None and quotas.gpu_hours is None:
+        return
+    used = usage(session)
+    if quotas.jobs_at_once is not None and used.jobs_at_once >= quotas.jobs_at_once:
+        raise _exceeded(
+            f"The project may have {quotas.jobs_at_once} jobs that wait or run, and has {used.jobs_at_once}. Wait for "
+            "one to end, or cancel one"
+        )
+    if quotas.gpu_hours is not None and used.gpu_hours >= quotas.gpu_hours:
+        raise _exceeded(f"The project may use {quotas.gpu_hours:g} device hours, and has used {used.gpu_hours:.2f}")
+
+
+def _quotas(session: Session, *, locked: bool = False) -> Quotas:
+    project = session.get_one(Project, session.info["project"], with_for_update=True if locked else None)
+    return Quotas.model_validate(project.quotas)
+
+
+def _exceeded(message: str) -> AppError:
+    return AppError(
+        f"{message}; an administrator can raise the quota.",
+        status=429,
+        code="insufficient_quota",
+        type="insufficient_quota",
+    )

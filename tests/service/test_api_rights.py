@@ -1,0 +1,240 @@
+"""Who may what: every route against every kind of caller; what belongs to another project does not exist."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from backend.api.policy import ADMIN_RESOURCES, ADMINISTRATOR_RESOURCES
+from backend.checks import request_check
+from backend.db.base import utc_now
+from backend.db.engine import transaction
+from backend.db.keys import Role, create_key
+from backend.db.projects import Project
+from tests.service.conftest import EXACT, Api, answered, job_body, refused
+from tests.service.test_api_auth import ROUTES, VALID_BODIES
+
+WAITS_FOR_A_WORKER = {"/v1/fine_tuning/alpha/graders/run", "/v1/verifiers/test", "/v1/verifiers/check"}
+
+
+@dataclass(frozen=True, slots=True)
+class Callers:
+    """A key of each kind; `stranger` is the admin of another project."""
+
+    viewer: httpx.Client
+    editor: httpx.Client
+    admin: httpx.Client
+    stranger: httpx.Client
+    expired: httpx.Client
+    revoked: httpx.Client
+
+
+@pytest.fixture
+def callers(api: Api) -> Iterator[Callers]:
+    with transaction() as session:
+        session.add(Project(id="proj-other", name="other", created_at=utc_now(), quotas={}))
+        session.flush()
+        past = utc_now() - timedelta(seconds=1)
+        made: dict[str, tuple[Any, str]] = {
+            "viewer": create_key(session, name="viewer", role=Role.VIEWER),
+            "editor": create_key(session, name="editor", role=Role.EDITOR),
+            "admin": create_key(session, name="admin", role=Role.ADMIN),
+            "stranger": create_key(session, name="stranger", role=Role.ADMIN, project="proj-other"),
+            "expired": create_key(session, name="expired", expires_at=past),
+            "revoked": create_key(session, name="revoked"),
+        }
+        made["revoked"][0].revoked_at = past
+    clients = {
+        name: httpx.Client(base_url=api.url, headers={"authorization": f"Bearer {secret}"}, timeout=60)
+        for name, (_, secret) in made.items()
+    }
+    yield Callers(**clients)
+    for client in clients.values():
+        client.close()
+
+
+@pytest.fixture
+def objects(api: Api) -> dict[str, str]:
+    """One of each kind, in the first project: by the parameter's name in paths."""
+    job = api.job()
+    verifier = answered(api.http.post("/v1/verifiers", json={"name": "v", "grader": EXACT}))
+    with transaction() as session:
+        check = request_check(session, kind="grader_run", request={}, file_id=job["training_file"]).id
+        key, _ = create_key(session, name="of the first project")
+    return {
+        "file_id": job["training_file"],
+        "job_id": job["id"],
+        "verifier_id": verifier["id"],
+        "check_id": check,
+        "key_id": key.id,
+    }
+
+
+def asked(client: httpx.Client, method: str, path: str) -> httpx.Response:
+    """A request that is understood, so that only its caller can be the reason of a refusal."""
+    body = {} if method != "POST" else {"json": VALID_BODIES.get(path, {})}
+    return client.request(method, path, **body)
+
+
+def kind_of(method: str, path: str) -> str:
+    resource = path.split("/")[2]
+    if resource in ADMINISTRATOR_RESOURCES:
+        return "administrator"
+    if resource in ADMIN_RESOURCES:
+        return "admin"
+    return "viewer" if method == "GET" else "editor"
+
+
+def test_the_keys_that_are_no_longer_valid_open_nothing(callers: Callers) -> None:
+    for method, path in ROUTES:
+        for client in (callers.expired, callers.revoked):
+            refused(asked(client, method, path), status=401, code="invalid_api_key")
+
+
+def test_every_route_wants_the_role_that_it_needs(callers: Callers) -> None:
+    """Ids in the paths are of nothing, so that a caller who may gets 404 or 400 where an object is needed."""
+    for method, path in ROUTES:
+        if path in WAITS_FOR_A_WORKER:
+            continue
+        needed = kind_of(method, path)
+        for role in ("viewer", "editor", "admin"):
+            response = asked(getattr(callers, role), method, path)
+            allowed = role == "admin" or needed == "viewer" or (needed == "editor" and role == "editor")
+            assert (response.status_code != 403) == allowed, f"{method} {path} for {role}: {response.text}"
+            if not allowed:
+                assert "role" in refused(response, status=403, code="permission_denied")["message"]
+
+
+def test_administrators_are_the_admins_of_the_first_project_alone(callers: Callers) -> None:
+    refused(callers.stranger.get("/v1/projects"), status=403, code="permission_denied")
+    assert [project["name"] for project in answered(callers.admin.get("/v1/projects"))["data"]] == ["default", "other"]
+
+
+def test_objects_of_another_project_do_not_exist(callers: Callers, objects: dict[str, str]) -> None:
+    looked_at = 0
+    for method, path in ROUTES:
+        named = [name for name in objects if f"/{name}" in path]
+        if not named or "stream" in path:
+            continue
+        looked_at += 1
+        for name in named:
+            path = path.replace(f"/{name}", f"/{objects[name]}")
+        if method == "POST" and path.count("/") > 3:
+            response = callers.stranger.post(path, json=valid_body(method, path, objects))
+        else:
+            response = callers.stranger.request(method, path)
+        assert response.status_code == 404, f"{method} {path}: {response.text}"
+    assert looked_at >= 20
+    for name, path in (("file_id", "files"), ("job_id", "fine_tuning/jobs"), ("verifier_id", "verifiers")):
+        assert answered(callers.viewer.get(f"/v1/{path}/{objects[name]}"))["id"] == objects[name]
+
+
+def valid_body(method: str, path: str, objects: dict[str, str]) -> dict[str, Any]:
+    for template, body in VALID_BODIES.items():
+        filled = template
+        for name, value in objects.items():
+            filled = filled.replace(f"/{name}", f"/{value}")
+        if filled == path:
+            return body
+    return {}
+
+
+def test_lists_show_the_own_project_alone(callers: Callers, objects: dict[str, str]) -> None:
+    for path in ("files", "fine_tuning/jobs", "verifiers", "checks"):
+        assert answered(callers.stranger.get(f"/v1/{path}"))["data"] == [], path
+        assert len(answered(callers.viewer.get(f"/v1/{path}"))["data"]) >= 1, path
+    assert len(answered(callers.stranger.get("/v1/keys"))["data"]) == 1
+
+
+def test_a_job_cannot_be_made_from_what_belongs_to_another_project(callers: Callers, objects: dict[str, str]) -> None:
+    body = job_body(objects["file_id"])
+    refused(callers.stranger.post("/v1/fine_tuning/jobs", json=body), status=400, code="file_not_found")
+    own = answered(
+        callers.stranger.post(
+            "/v1/files",
+            data={"purpose": "fine-tune"},
+            files={"file": ("rows.jsonl", b'{"question": "1?", "answer": "1"}\n')},
+        )
+    )["id"]
+    saved = job_body(own)
+    saved["method"]["reinforcement"]["grader"] = {"type": "saved", "id": objects["verifier_id"]}
+    refused(callers.stranger.post("/v1/fine_tuning/jobs", json=saved), status=400, code="verifier_not_found")
+    refused(callers.stranger.get(f"/v1/files/{own}/report", params={"against": objects["file_id"]}), status=404)
+
+
+def test_a_new_project_begins_with_a_key_from_an_administrator(api: Api) -> None:
+    project = answered(api.http.post("/v1/projects", json={"name": "claims", "quotas": {"jobs_at_once": 1}}))
+    refused(api.http.post("/v1/projects", json={"name": "Claims"}), status=409, code="name_taken")
+    made = answered(api.http.post(f"/v1/projects/{project['id']}/keys", json={"name": "Ada", "role": "admin"}))
+    theirs = {"authorization": f"Bearer {made['secret']}"}
+    seen = answered(api.bare.get("/v1/whoami", headers=theirs))
+    assert (seen["name"], seen["role"], seen["project"]["name"]) == ("Ada", "admin", "claims")
+    assert made["secret"] not in api.bare.get("/v1/keys", headers=theirs).text
+
+
+def test_a_key_is_made_shown_once_used_and_revoked(api: Api) -> None:
+    made = answered(api.http.post("/v1/keys", json={"name": "pipeline", "role": "viewer", "expires_in_days": 30}))
+    theirs = {"authorization": f"Bearer {made['secret']}"}
+    answered(api.bare.get("/v1/models", headers=theirs))
+    shown = next(key for key in answered(api.http.get("/v1/keys"))["data"] if key["id"] == made["id"])
+    assert shown["status"] == "valid"
+    assert shown["last_used_at"] is not None
+    assert shown["expires_at"] - shown["created_at"] == 30 * 86400
+    assert answered(api.http.delete(f"/v1/keys/{made['id']}"))["status"] == "revoked"
+    refused(api.bare.get("/v1/models", headers=theirs), status=401)
+
+
+def test_nobody_revokes_the_key_they_use(api: Api) -> None:
+    own = answered(api.http.get("/v1/whoami"))["id"]
+    refused(api.http.delete(f"/v1/keys/{own}"), status=409, code="own_key")
+
+
+def test_the_audit_log_says_who_did_what_to_what(api: Api) -> None:
+    file = api.dataset(2)
+    answered(api.http.get(f"/v1/files/{file}"))
+    answered(api.http.delete(f"/v1/files/{file}"))
+    refused(api.http.delete(f"/v1/files/{file}"), status=404)
+    entries = answered(api.http.get("/v1/audit"))["data"]
+    assert [(entry["action"], file in entry["objects"]) for entry in entries] == [
+        ("DELETE /v1/files/{file_id}", True),
+        ("POST /v1/files", True),
+    ]
+    assert all(entry["actor_name"] == "test" and entry["address"] == "127.0.0.1" for entry in entries)
+    assert all(entry["request_id"].startswith("req-") for entry in entries)
+
+
+@pytest.mark.parametrize(
+    ("quotas", "code"), [({"jobs_at_once": 1}, "insufficient_quota"), ({"gpu_hours": 0}, "insufficient_quota")]
+)
+def test_a_job_beyond_the_quota_is_refused_and_not_kept(api: Api, quotas: dict[str, float], code: str) -> None:
+    file = api.dataset()
+    answered(api.http.post("/v1/projects/proj-default", json={"quotas": quotas}))
+    first = api.http.post("/v1/fine_tuning/jobs", json=job_body(file))
+    second = api.http.post("/v1/fine_tuning/jobs", json=job_body(file))
+    if "jobs_at_once" in quotas:
+        answered(first)
+    else:
+        refused(first, status=429, code=code)
+    assert "administrator" in refused(second, status=429, code=code)["message"]
+    stored = answered(api.http.get("/v1/fine_tuning/jobs"))["data"]
+    assert len(stored) == quotas.get("jobs_at_once", 0)
+    answered(api.http.post("/v1/projects/proj-default", json={"quotas": {}}))
+
+
+def test_a_file_beyond_the_quota_is_refused_and_not_kept(api: Api) -> None:
+    answered(api.http.post("/v1/projects/proj-default", json={"quotas": {"storage_bytes": 10}}))
+    refused(api.upload({"question": "1 + 1?", "answer": "2"}), status=429, code="insufficient_quota")
+    assert answered(api.http.get("/v1/files"))["data"] == []
+    answered(api.http.post("/v1/projects/proj-default", json={"quotas": {}}))
+
+
+def test_members_are_invited_changed_and_removed(api: Api) -> None:
+    invited = answered(api.http.post("/v1/members", json={"email": "Ada@Example.org", "role": "editor"}))
+    assert (invited["id"], invited["role"]) == ("ada@example.org", "editor")
+    assert answered(api.http.post("/v1/members", json={"email": "ada@example.org"}))["role"] == "viewer"
+    assert len(answered(api.http.get("/v1/members"))["data"]) == 1
+    assert answered(api.http.delete("/v1/members/ada@example.org"))["deleted"]
+    refused(api.http.post("/v1/members", json={"email": "not an address"}), status=400)

@@ -1,0 +1,107 @@
+"""Sign-in through an identity provider: a real one on a port, which signs with a key made for the test."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from backend.settings import settings
+from tests.service.conftest import Api, answered, refused
+
+AUDIENCE = "rlsd-workbench"
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    issuer: str
+    key: rsa.RSAPrivateKey
+
+    def token(self, *, key: rsa.RSAPrivateKey | None = None, algorithm: str = "RS256", **changes: Any) -> str:
+        """An ID token as the provider would sign it; `changes` replace claims, None leaves one out."""
+        now = int(time.time())
+        claims = {"iss": self.issuer, "aud": AUDIENCE, "sub": "1", "iat": now, "exp": now + 60} | {
+            "email": "Ada@example.org",
+            "email_verified": True,
+        }
+        claims = {name: value for name, value in (claims | changes).items() if value is not None}
+        return jwt.encode(claims, key or self.key, algorithm=algorithm, headers={"kid": "1"})
+
+
+@pytest.fixture
+def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key())) | {"kid": "1", "use": "sig"}
+
+    class Pages(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            issuer = f"http://127.0.0.1:{server.server_address[1]}"
+            found: dict[str, Any] = {"keys": [public]}
+            if self.path.endswith("openid-configuration"):
+                found = {"issuer": issuer, "jwks_uri": f"{issuer}/keys"}
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(found).encode())
+
+        def log_message(self, *_: object) -> None:
+            """Nothing on the console."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Pages)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    issuer = f"http://127.0.0.1:{server.server_address[1]}"
+    monkeypatch.setenv("RLSD_OIDC_ISSUER", issuer)
+    monkeypatch.setenv("RLSD_OIDC_AUDIENCE", AUDIENCE)
+    settings.cache_clear()
+    yield Provider(issuer=issuer, key=key)
+    server.shutdown()
+    monkeypatch.undo()
+    settings.cache_clear()
+
+
+def as_member(api: Api, token: str) -> httpx.Response:
+    return api.bare.get("/v1/whoami", headers={"authorization": f"Bearer {token}"})
+
+
+def test_a_member_comes_in_with_the_role_that_was_given(api: Api, provider: Provider) -> None:
+    refused(as_member(api, provider.token()), status=403, code="no_member")
+    answered(api.http.post("/v1/members", json={"email": "ada@example.org", "role": "viewer"}))
+    seen = answered(as_member(api, provider.token()))
+    assert (seen["id"], seen["role"]) == ("ada@example.org", "viewer")
+    answered(api.http.delete("/v1/members/ada@example.org"))
+    refused(as_member(api, provider.token()), status=403, code="no_member")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"exp": 1},
+        {"aud": "another application"},
+        {"iss": "http://elsewhere.example"},
+        {"email_verified": False},
+        {"email": None},
+        {"sub": None},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_a_token_that_does_not_hold_is_refused(api: Api, provider: Provider, changes: dict[str, Any]) -> None:
+    answered(api.http.post("/v1/members", json={"email": "ada@example.org"}))
+    refused(as_member(api, provider.token(**changes)), status=401, code="invalid_token")
+
+
+def test_a_token_signed_by_somebody_else_is_refused(api: Api, provider: Provider) -> None:
+    answered(api.http.post("/v1/members", json={"email": "ada@example.org"}))
+    other = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    refused(as_member(api, provider.token(key=other)), status=401, code="invalid_token")
+    unsigned = jwt.encode(jwt.decode(provider.token(), options={"verify_signature": False}), "", algorithm="none")
+    refused(as_member(api, unsigned), status=401)
+
+
+def test_keys_go_on_working_beside_a_provider(api: Api, provider: Provider) -> None:
+    answered(api.http.get("/v1/whoami"))

@@ -1,0 +1,48 @@
+"""Workers say that they are there; one that has fallen silent is not shown."""
+
+import time
+
+from sqlalchemy import update
+
+from backend.db.base import utc_now
+from backend.db.engine import transaction
+from backend.db.workers import WorkerSeen
+from backend.workers import KEPT, SEEN, facts, leave, report
+from tests.service.conftest import Api, answered
+
+
+def test_a_running_worker_is_seen_with_its_sandbox(api: Api, sample_worker: int) -> None:
+    deadline = time.monotonic() + 60
+    while not (seen := answered(api.http.get("/v1/workers"))["data"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert seen[0]["queues"] == ["sample"]
+    assert seen[0]["sandbox_level"] >= 0
+    assert seen[0]["id"].endswith(f":{sample_worker}")
+
+
+def test_a_worker_that_is_silent_or_has_left_is_not_shown(api: Api) -> None:
+    known = facts(["train"], sandbox_level=2)
+    for gone in ("silent", "left"):
+        with transaction() as session:
+            report(session, known)
+        assert known.id in shown(api)
+        with transaction() as session:
+            if gone == "silent":
+                session.execute(update(WorkerSeen).values(seen_at=utc_now() - SEEN))
+            else:
+                leave(session, known)
+        assert known.id not in shown(api)
+
+
+def test_what_was_seen_long_ago_is_forgotten(api: Api) -> None:
+    known, other = facts(["train"], sandbox_level=2), facts(["check"], sandbox_level=2)
+    with transaction() as session:
+        report(session, known)
+        session.execute(update(WorkerSeen).values(seen_at=utc_now() - KEPT, id="old"))
+        report(session, other)
+        assert session.get(WorkerSeen, "old") is None
+
+
+def shown(api: Api) -> list[str]:
+    return [worker["id"] for worker in answered(api.http.get("/v1/workers"))["data"]]
