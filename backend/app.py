@@ -9,10 +9,25 @@ from fastapi import APIRouter, Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi_offline import FastAPIOffline
 
-from backend.api import checks, files, graders, health, jobs, models, people, runs, seen, stream, verifiers, webhooks
+from backend.api import (
+    checks,
+    files,
+    graders,
+    health,
+    jobs,
+    metrics,
+    models,
+    people,
+    runs,
+    seen,
+    stream,
+    verifiers,
+    webhooks,
+)
 from backend.api.deps import storable_body
 from backend.api.errors import ErrorBody, install_error_handlers
 from backend.api.idempotency import Idempotency
+from backend.api.metrics import CountRequests
 from backend.api.middleware import BodyLimit, RequestIds
 from backend.api.watch import JobWatch
 from backend.jobs.spec import RlsdSettings
@@ -39,10 +54,12 @@ def create_app() -> FastAPI:
     for resource in (files, checks, graders, verifiers, models, jobs, runs, stream, people, webhooks, seen):
         v1.include_router(resource.router)
     app.include_router(health.router)
+    app.include_router(metrics.router)
     app.include_router(v1)
     install_error_handlers(app)
     app.add_middleware(Idempotency)
     app.add_middleware(BodyLimit)
+    app.add_middleware(CountRequests)
     app.add_middleware(RequestIds)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Depends, Path, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.orm import Session
+from starlette.types import Scope
 from structlog.contextvars import get_contextvars
 
 from backend import oidc
@@ -108,7 +109,7 @@ def write_audit_entry(session: Session, request: Request, who: Caller) -> None:
             created_at=utc_now(),
             actor=who.id,
             actor_name=who.name,
-            action=f"{request.method} {_template(request)}",
+            action=f"{request.method} {route_template(request.scope)}",
             objects=" ".join(dict.fromkeys(map(str, objects))),
             request_id=str(get_contextvars().get("request_id", "")),
             address=request.client.host if request.client else None,
@@ -116,10 +117,10 @@ def write_audit_entry(session: Session, request: Request, who: Caller) -> None:
     )
 
 
-def _template(request: Request) -> str:
-    """The route's path, with the names of its parameters in place of their values."""
-    path = request.url.path
-    for name, value in request.path_params.items():
+def route_template(scope: Scope) -> str:
+    """The path of a request, with the names of its route's parameters in place of their values."""
+    path: str = scope["path"]
+    for name, value in scope.get("path_params", {}).items():
         path = path.replace(f"/{value}", f"/{{{name}}}", 1)
     return path
 

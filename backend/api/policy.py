@@ -3,23 +3,28 @@
 from backend.db.keys import Role
 from backend.db.projects import DEFAULT_PROJECT
 
-ADMIN_RESOURCES = ("keys", "members", "audit", "webhooks", "projects")
+ADMIN_RESOURCES = ("keys", "members", "audit", "webhooks")
 """First parts of the paths under `/v1` that only admins may see or change."""
-ADMINISTRATOR_RESOURCES = ("projects",)
+ADMINISTRATOR_RESOURCES = ("projects", "metrics")
 """Those that only admins of the first project may: they reach beyond the caller's own project."""
 
 
 def needed_role(method: str, path: str) -> Role:
     """The least role for a request."""
-    if path.split("/")[2] in ADMIN_RESOURCES:
+    if resource_of(path) in (*ADMIN_RESOURCES, *ADMINISTRATOR_RESOURCES):
         return Role.ADMIN
     return Role.VIEWER if method in ("GET", "HEAD") else Role.EDITOR
 
 
 def is_administrators(path: str) -> bool:
-    return path.split("/")[2] in ADMINISTRATOR_RESOURCES
+    return resource_of(path) in ADMINISTRATOR_RESOURCES
 
 
 def administers(role: Role, *, project: str) -> bool:
     """Whether this is an administrator of the server."""
     return role is Role.ADMIN and project == DEFAULT_PROJECT
+
+
+def resource_of(path: str) -> str:
+    """What a path is about: `files` of `/v1/files/file-1`."""
+    return path.removeprefix("/v1").strip("/").partition("/")[0]

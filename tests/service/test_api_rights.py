@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from backend.api.policy import ADMIN_RESOURCES, ADMINISTRATOR_RESOURCES
+from backend.api.policy import ADMIN_RESOURCES, ADMINISTRATOR_RESOURCES, resource_of
 from backend.checks import request_check
 from backend.db.base import utc_now
 from backend.db.engine import transaction
@@ -80,7 +80,7 @@ def asked(client: httpx.Client, method: str, path: str) -> httpx.Response:
 
 
 def kind_of(method: str, path: str) -> str:
-    resource = path.split("/")[2]
+    resource = resource_of(path)
     if resource in ADMINISTRATOR_RESOURCES:
         return "administrator"
     if resource in ADMIN_RESOURCES:

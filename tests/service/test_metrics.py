@@ -1,0 +1,47 @@
+"""`/metrics`: what Prometheus reads, for administrators alone."""
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from backend.db.engine import transaction
+from backend.db.keys import Role, create_key
+from backend.workers import facts, report
+from tests.service.conftest import Api, refused
+
+
+def value(api: Api, sample: str, **labels: str) -> float | None:
+    response = api.http.get("/metrics")
+    assert response.status_code == 200
+    for family in text_string_to_metric_families(response.text):
+        for found in family.samples:
+            if found.name == sample and labels.items() <= found.labels.items():
+                return found.value
+    return None
+
+
+def test_requests_are_counted_by_route_and_not_by_object(api: Api) -> None:
+    route = {"method": "GET", "route": "/v1/files/{file_id}", "status": "404"}
+    before = value(api, "rlsd_requests_total", **route) or 0
+    for n in range(3):
+        refused(api.http.get(f"/v1/files/file-{n}"), status=404)
+    refused(api.http.get("/v1/nothing"), status=404)
+    assert value(api, "rlsd_requests_total", **route) == before + 3
+    assert value(api, "rlsd_requests_total", route="unknown", status="404")
+    assert "file-1" not in api.http.get("/metrics").text
+
+
+def test_jobs_queues_and_workers_are_counted(api: Api) -> None:
+    api.job()
+    with transaction() as session:
+        report(session, facts(["train"], sandbox_level=2))
+    assert value(api, "rlsd_jobs", state="queued") == 1
+    assert value(api, "rlsd_jobs", state="running") == 0
+    assert value(api, "rlsd_queue_messages", queue="train") == 1
+    assert value(api, "rlsd_workers", queue="train") == 1
+    assert (value(api, "rlsd_oldest_waiting_seconds", kind="job") or 0) > 0
+
+
+def test_only_administrators_read_them(api: Api) -> None:
+    with transaction() as session:
+        _, secret = create_key(session, name="viewer", role=Role.EDITOR)
+    refused(api.bare.get("/metrics", headers={"authorization": f"Bearer {secret}"}), status=403)
+    refused(api.bare.get("/metrics"), status=401)
