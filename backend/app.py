@@ -11,6 +11,8 @@ from fastapi_offline import FastAPIOffline
 
 from backend.api import (
     checks,
+    comparisons,
+    estimate,
     files,
     graders,
     health,
@@ -36,6 +38,22 @@ from backend.logs import configure_logs
 THREADS = 100
 """Requests at work at once. Most are short; one that waits for a worker holds its thread, but no connection."""
 
+RESOURCES = (
+    files,
+    checks,
+    graders,
+    verifiers,
+    models,
+    estimate,
+    jobs,
+    runs,
+    stream,
+    comparisons,
+    people,
+    webhooks,
+    seen,
+)
+
 DESCRIPTION = """Files, graders, jobs and models in the shapes of OpenAI's API, so that its official client works with
 `base_url` and `api_key` changed. Every route under `/v1` wants a key. Errors are `{"error": {...}}` throughout."""
 
@@ -51,7 +69,7 @@ def create_app() -> FastAPI:
     )
     app.state.job_watch = JobWatch()
     v1 = APIRouter(prefix="/v1", dependencies=[Depends(storable_body)])
-    for resource in (files, checks, graders, verifiers, models, jobs, runs, stream, people, webhooks, seen):
+    for resource in RESOURCES:
         v1.include_router(resource.router)
     app.include_router(health.router)
     app.include_router(metrics.router)

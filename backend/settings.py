@@ -65,6 +65,10 @@ class Settings(BaseSettings):
     requests_per_minute: int = Field(
         12_000, alias="RLSD_REQUESTS_PER_MINUTE", ge=1, description="Requests a minute that one key may send."
     )
+    gpu_hour_price: float | None = Field(
+        None, alias="RLSD_GPU_HOUR_PRICE", ge=0, description="Price of a device for an hour, for estimates."
+    )
+    currency: str = Field("USD", alias="RLSD_CURRENCY", max_length=10, description="Of that price.")
     torch_threads: int = Field(
         default_factory=lambda: max(1, (os.cpu_count() or 2) // 2),
         alias="RLSD_TORCH_THREADS",

@@ -90,6 +90,9 @@ def invalid_request(problems: Sequence[Any]) -> AppError:
             f"The body is not JSON: {problem['ctx']['error']} at character {path[0] + 1}.", code="invalid_json"
         )
     param = ".".join(map(str, path)) or None
+    if param is None and problem["type"] == "value_error":
+        sentence = problem["msg"].removeprefix("Value error, ")
+        return AppError(f"{sentence[:1].upper()}{sentence[1:]}.", code="invalid_value")
     if param is None:
         return AppError(
             f"The {place} must be a JSON object, sent as application/json.", code="invalid_value", param=None

@@ -3,6 +3,7 @@
 import re
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session, aliased
@@ -33,9 +34,53 @@ LEAST_HELD_OUT = 2
 MAX_SEED = 2**31
 
 
+@dataclass(frozen=True, slots=True)
+class CheckedJob:
+    """What a request for a job comes to, once all that can be known to fail has been refused."""
+
+    training: File
+    validation: File | None
+    grader: Spec
+    verifier: Verifier | None
+    seed: int
+    settings: RlsdSettings
+
+    @property
+    def held_out_rows(self) -> int:
+        """Questions of an evaluation."""
+        rows = self.training.row_count * self.settings.held_out_share
+        return min(self.settings.eval_rows, round(rows) if self.validation is None else self.validation.row_count)
+
+
 def create_job(session: Session, request: JobRequest, *, models: Mapping[str, str]) -> Job:
     """Store the job, tell of it, and nudge a worker after the commit. Raises AppError naming the parameter."""
     require_job(session)
+    checked = checked_job(session, request, models=models)
+    job = Job(
+        id=new_id("ftjob"),
+        state=JobState.QUEUED,
+        wish=Wish.RUN,
+        model=request.model,
+        training_file=checked.training.id,
+        validation_file=None if checked.validation is None else checked.validation.id,
+        seed=checked.seed,
+        suffix=request.suffix,
+        job_metadata=request.metadata,
+        request=_as_asked(request, verifier=checked.verifier),
+        spec=checked.settings.model_dump(mode="json", by_alias=True),
+        grader=spec_json(checked.grader),
+        created_at=utc_now(),
+        max_steps=checked.settings.max_steps,
+    )
+    session.add(job)
+    session.flush()
+    events.record(session, job.id, code="job.created", message="The job was created and waits for a worker.")
+    enqueue(session, job)
+    return job
+
+
+def checked_job(session: Session, request: JobRequest, *, models: Mapping[str, str]) -> CheckedJob:
+    """The same checks without a job. Raises AppError naming the parameter."""
     require_model(request.model, models=models, param="model")
     training = _require_file(session, request.training_file, param="training_file")
     validation = None
@@ -58,27 +103,7 @@ def create_job(session: Session, request: JobRequest, *, models: Mapping[str, st
     for file, param in ((training, "training_file"), (validation, "validation_file")):
         if file is not None:
             _require_grader_fits(session, spec, file=file, param=param)
-    job = Job(
-        id=new_id("ftjob"),
-        state=JobState.QUEUED,
-        wish=Wish.RUN,
-        model=request.model,
-        training_file=training.id,
-        validation_file=None if validation is None else validation.id,
-        seed=seed,
-        suffix=request.suffix,
-        job_metadata=request.metadata,
-        request=_as_asked(request, verifier=verifier),
-        spec=settings.model_dump(mode="json", by_alias=True),
-        grader=spec_json(spec),
-        created_at=utc_now(),
-        max_steps=settings.max_steps,
-    )
-    session.add(job)
-    session.flush()
-    events.record(session, job.id, code="job.created", message="The job was created and waits for a worker.")
-    enqueue(session, job)
-    return job
+    return CheckedJob(training, validation, spec, verifier, seed, settings)
 
 
 _REFERENCE = DatasetRow.normal["reference"]

@@ -1,4 +1,4 @@
-"""projects, roles, members, audit log, idempotent requests, webhooks, workers seen"""
+"""projects, roles, members, audit log, idempotent requests, webhooks, workers seen, comparisons"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -103,6 +103,32 @@ def upgrade() -> None:
         sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_workers")),
     )
+    op.create_table(
+        "comparisons",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("plan", JSONB(none_as_null=True), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("project_id", sa.Text(), nullable=False, server_default=FIRST),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_comparisons")),
+    )
+    _belong("comparisons")
+    op.create_table(
+        "compared_jobs",
+        sa.Column("comparison_id", sa.Text(), nullable=False),
+        sa.Column("job_id", sa.Text(), nullable=False),
+        sa.Column("arm", sa.Text(), nullable=False),
+        sa.Column("seed", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["comparison_id"],
+            ["comparisons.id"],
+            name=op.f("fk_compared_jobs_comparison_id_comparisons"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name=op.f("fk_compared_jobs_job_id_jobs"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("comparison_id", "job_id", name=op.f("pk_compared_jobs")),
+    )
+    op.create_index(op.f("ix_compared_jobs_job_id"), "compared_jobs", ["job_id"])
 
 
 def _belong(table: str) -> None:
@@ -111,7 +137,15 @@ def _belong(table: str) -> None:
 
 
 def downgrade() -> None:
-    for table in ("workers", "webhook_deliveries", "webhooks", "idempotent_requests", "audit_entries"):
+    for table in (
+        "compared_jobs",
+        "comparisons",
+        "workers",
+        "webhook_deliveries",
+        "webhooks",
+        "idempotent_requests",
+        "audit_entries",
+    ):
         op.drop_table(table)
     op.drop_table("members")
     for column in ("expires_at", "role"):

@@ -64,12 +64,17 @@ def objects(api: Api) -> dict[str, str]:
     with transaction() as session:
         check = request_check(session, kind="grader_run", request={}, file_id=job["training_file"]).id
         key, _ = create_key(session, name="of the first project")
+    body = {"name": "c", "job": job_body(job["training_file"]), "arms": [{"name": "a"}, {"name": "b"}], "seeds": [0]}
+    comparison = answered(api.http.post("/v1/comparisons", json=body))
+    hook = answered(api.http.post("/v1/webhooks", json={"url": "https://example.org"}))
     return {
         "file_id": job["training_file"],
         "job_id": job["id"],
         "verifier_id": verifier["id"],
         "check_id": check,
         "key_id": key.id,
+        "comparison_id": comparison["id"],
+        "webhook_id": hook["id"],
     }
 
 
@@ -143,7 +148,7 @@ def valid_body(method: str, path: str, objects: dict[str, str]) -> dict[str, Any
 
 
 def test_lists_show_the_own_project_alone(callers: Callers, objects: dict[str, str]) -> None:
-    for path in ("files", "fine_tuning/jobs", "verifiers", "checks"):
+    for path in ("files", "fine_tuning/jobs", "verifiers", "checks", "comparisons"):
         assert answered(callers.stranger.get(f"/v1/{path}"))["data"] == [], path
         assert len(answered(callers.viewer.get(f"/v1/{path}"))["data"]) >= 1, path
     assert len(answered(callers.stranger.get("/v1/keys"))["data"]) == 1

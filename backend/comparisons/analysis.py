@@ -1,0 +1,229 @@
+"""From the evaluations of finished runs to what a comparison says. Pure.
+
+An arm is one way of training, run with several seeds. Everything is paired by question: each question's score is the
+mean over an arm's seeds and samples, and arms are compared on the questions that all of them answered.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.comparisons.statistics import Interval, holm, mean_interval, pass_at, sign_flip_p
+
+Budget = Literal["steps", "tokens", "seconds"]
+ALPHA = 0.05
+HOUR_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One evaluation of a run: `scores` by row of the dataset, None where the verifier gave none."""
+
+    step: int
+    scores: Mapping[int, Sequence[float | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """`tokens` and `seconds` are what the steps up to each step have used, by step."""
+
+    arm: str
+    seed: int
+    evaluations: Sequence[Measured]
+    tokens: Mapping[int, float]
+    seconds: Mapping[int, float]
+
+    def used(self, step: int, budget: Budget) -> float:
+        if budget == "steps":
+            return float(step)
+        return (self.tokens if budget == "tokens" else self.seconds).get(step, 0.0)
+
+    def at(self, limit: float | None, budget: Budget) -> Measured | None:
+        """The last evaluation within the budget."""
+        within = [e for e in self.evaluations if limit is None or self.used(e.step, budget) <= limit]
+        return max(within, key=lambda measured: measured.step, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    step: int
+    score: Interval
+    tokens: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ArmResult:
+    """`difference` and its p-values are against the first arm; None for that itself and where nothing can be paired."""
+
+    name: str
+    seeds: int
+    steps: list[int]
+    score: Interval | None
+    baseline: Interval | None
+    pass_at_k: dict[int, float]
+    curve: list[Point]
+    seconds: float
+    cost_per_point_s: float | None
+    difference: Interval | None = None
+    by_seed: list[float] = field(default_factory=list)
+    p_value: float | None = None
+    p_adjusted: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    questions: int
+    arms: list[ArmResult]
+    verdict: str
+
+
+def analyse(
+    arms: Sequence[str], runs: Sequence[Run], *, budget: Budget, limit: float | None, success_above: float
+) -> Analysis:
+    """Arms in their order, the first being what the others are compared with."""
+    of_arm = {arm: [run for run in runs if run.arm == arm] for arm in arms}
+    reached = {arm: [(run, at) for run in of_arm[arm] if (at := run.at(limit, budget)) is not None] for arm in arms}
+    rows = _common_rows([measured for arm in arms for _, measured in reached[arm]])
+    results = [_arm(arm, of_arm[arm], reached[arm], rows=rows, success_above=success_above) for arm in arms]
+    first, *others = arms
+    compared = [arm for arm in others if rows and reached[first] and reached[arm]]
+    differences = {arm: _question_means(reached[arm], rows) - _question_means(reached[first], rows) for arm in compared}
+    p_values = {arm: sign_flip_p(differences[arm]) for arm in compared}
+    adjusted = dict(zip(compared, holm(list(p_values.values())), strict=True))
+    results = [
+        result
+        if result.name not in differences
+        else replace(
+            result,
+            difference=mean_interval(differences[result.name]),
+            by_seed=_by_seed(reached[result.name], reached[first], rows),
+            p_value=p_values[result.name],
+            p_adjusted=adjusted[result.name],
+        )
+        for result in results
+    ]
+    return Analysis(len(rows), results, _verdict(results, questions=len(rows)))
+
+
+def _common_rows(measured: Sequence[Measured]) -> list[int]:
+    """Rows that every evaluation scored at least once."""
+    scored = [{row for row, scores in each.scores.items() if any(s is not None for s in scores)} for each in measured]
+    return sorted(set.intersection(*scored)) if scored else []
+
+
+def _question_means(reached: Sequence[tuple[Run, Measured]], rows: Sequence[int]) -> NDArray[np.float64]:
+    """[Q], the mean over seeds of the means over samples."""
+    means_SQ = np.array([[_mean(measured.scores[row]) for row in rows] for _, measured in reached], dtype=np.float64)
+    found: NDArray[np.float64] = means_SQ.mean(axis=0)
+    return found
+
+
+def _mean(scores: Sequence[float | None]) -> float:
+    known = [score for score in scores if score is not None]
+    return sum(known) / len(known)
+
+
+def _arm(
+    name: str,
+    runs: Sequence[Run],
+    reached: Sequence[tuple[Run, Measured]],
+    *,
+    rows: Sequence[int],
+    success_above: float,
+) -> ArmResult:
+    score = mean_interval(_question_means(reached, rows)) if reached and rows else None
+    curve = _curve(runs)
+    baseline = next((point.score for point in curve if point.step == 0), None)
+    seconds = float(np.mean([run.used(at.step, "seconds") for run, at in reached])) if reached else 0.0
+    gained = score.mean - baseline.mean if score and baseline else 0.0
+    return ArmResult(
+        name=name,
+        seeds=len(reached),
+        steps=[at.step for _, at in reached],
+        score=score,
+        baseline=baseline,
+        pass_at_k=_pass_at_k(reached, rows, success_above=success_above),
+        curve=curve,
+        seconds=seconds,
+        cost_per_point_s=seconds / (100 * gained) if gained > 0 else None,
+    )
+
+
+def _curve(runs: Sequence[Run]) -> list[Point]:
+    """At each step that all seeds were measured at."""
+    if not runs:
+        return []
+    steps = set.intersection(*({measured.step for measured in run.evaluations} for run in runs))
+    points = []
+    for step in sorted(steps):
+        at = [(run, next(m for m in run.evaluations if m.step == step)) for run in runs]
+        rows = _common_rows([measured for _, measured in at])
+        if rows:
+            points.append(
+                Point(
+                    step,
+                    mean_interval(_question_means(at, rows)),
+                    tokens=float(np.mean([run.used(step, "tokens") for run in runs])),
+                    seconds=float(np.mean([run.used(step, "seconds") for run in runs])),
+                )
+            )
+    return points
+
+
+def _pass_at_k(
+    reached: Sequence[tuple[Run, Measured]], rows: Sequence[int], *, success_above: float
+) -> dict[int, float]:
+    """For 1, 2, 4 ... as far as every question has samples."""
+    counted = [
+        (sum(s > success_above for s in known), len(known))
+        for _, measured in reached
+        for row in rows
+        for known in [[s for s in measured.scores[row] if s is not None]]
+    ]
+    if not counted:
+        return {}
+    fewest = min(samples for _, samples in counted)
+    ks = [2**power for power in range(fewest.bit_length())]
+    return {k: float(np.mean([pass_at(k, right=right, samples=n) for right, n in counted])) for k in ks}
+
+
+def _by_seed(
+    reached: Sequence[tuple[Run, Measured]], first: Sequence[tuple[Run, Measured]], rows: Sequence[int]
+) -> list[float]:
+    """The difference of each seed that both arms have."""
+    theirs = {run.seed: measured for run, measured in first}
+    return [
+        float(np.mean([_mean(measured.scores[row]) - _mean(theirs[run.seed].scores[row]) for row in rows]))
+        for run, measured in reached
+        if run.seed in theirs
+    ]
+
+
+def _verdict(results: Sequence[ArmResult], *, questions: int) -> str:
+    """What may be said, in one sentence an arm, with the number of questions and the interval in points of 100."""
+    first, *others = results
+    said = [_sentence(other, first, questions=questions) for other in others if other.difference is not None]
+    if not said:
+        return "Nothing can be compared yet: at least two arms need an evaluation on the same questions."
+    seeds = min(result.seeds for result in results)
+    if seeds < 3:
+        counted = f"{seeds} seed" if seeds == 1 else f"{seeds} seeds"
+        said.append(f"With {counted}, luck of a single run is not ruled out: run three or more to tell methods apart.")
+    return " ".join(said)
+
+
+def _sentence(other: ArmResult, first: ArmResult, *, questions: int) -> str:
+    difference, p = other.difference, other.p_adjusted
+    assert difference is not None
+    assert p is not None
+    if difference.low is None or difference.high is None:
+        return f"{other.name}: one question is not enough to compare."
+    facts = f"n = {questions}, interval {100 * difference.low:+.1f} to {100 * difference.high:+.1f} points"
+    if p >= ALPHA:
+        return f"{other.name}: no difference to {first.name} shown ({facts}, p = {p:.2g})."
+    better = "better" if difference.mean > 0 else "worse"
+    return f"{other.name} is {100 * abs(difference.mean):.1f} points {better} than {first.name} ({facts}, p = {p:.2g})."

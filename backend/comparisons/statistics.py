@@ -1,0 +1,73 @@
+"""Intervals and tests over questions. Pure; no run, job or table is known here.
+
+Sources: bootstrap of the mean, BCa (Efron 1987); sign-flip permutation test (Fisher 1935); Holm (1979); pass@k
+without bias (Chen et al. 2021, equation 1).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import comb
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+CONFIDENCE = 0.95
+RESAMPLES = 9999
+SEED = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean with its 95 % interval over questions; None where there are too few to say."""
+
+    mean: float
+    low: float | None
+    high: float | None
+
+
+def mean_interval(values: NDArray[np.float64]) -> Interval:
+    """`values` [Q], one a question."""
+    mean = float(values.mean())
+    if len(values) < 2:
+        return Interval(mean, None, None)
+    if np.ptp(values) == 0:
+        return Interval(mean, mean, mean)
+    found = stats.bootstrap(
+        (values,), np.mean, n_resamples=RESAMPLES, confidence_level=CONFIDENCE, rng=np.random.default_rng(SEED)
+    ).confidence_interval
+    return Interval(mean, float(found.low), float(found.high))
+
+
+def sign_flip_p(differences: NDArray[np.float64]) -> float:
+    """Two-sided p of a mean difference of pairs whose signs could have been either."""
+    if not np.any(differences):
+        return 1.0
+    return float(
+        stats.permutation_test(
+            (differences, np.zeros_like(differences)),
+            lambda a, b, axis: np.mean(a - b, axis=axis),
+            permutation_type="samples",
+            vectorized=True,
+            n_resamples=RESAMPLES,
+            rng=np.random.default_rng(SEED),
+        ).pvalue
+    )
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Adjusted so that the chance of a single false alarm among all stays below any level one tests at."""
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    adjusted = [0.0] * len(p_values)
+    highest = 0.0
+    for rank, place in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = highest
+    return adjusted
+
+
+def pass_at(k: int, *, right: int, samples: int) -> float:
+    """The chance that one of `k` samples is right, where `right` of `samples` were."""
+    if samples < k:
+        raise ValueError(f"pass@{k} needs {k} samples, there are {samples}")
+    return 1.0 - comb(samples - right, k) / comb(samples, k)

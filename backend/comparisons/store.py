@@ -1,0 +1,88 @@
+"""A comparison into the database, and its runs out of it."""
+
+from collections.abc import Mapping
+from itertools import accumulate
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from backend.comparisons.analysis import Measured, Run
+from backend.comparisons.plan import ComparisonRequest, planned_jobs
+from backend.db.base import utc_now
+from backend.db.comparisons import ComparedJob, Comparison
+from backend.db.jobs import Job
+from backend.db.training import Evaluation, Step
+from backend.errors import AppError
+from backend.ids import new_id
+from backend.jobs import control
+from backend.jobs.create import create_job
+from backend.jobs.lifecycle import TERMINAL
+
+TOKENS = ("rollout_tokens", "teacher_tokens", "update_tokens")
+
+
+def start(session: Session, request: ComparisonRequest, *, models: Mapping[str, str]) -> Comparison:
+    """Store the comparison and all its jobs, or nothing. Raises AppError naming the arm that cannot be run."""
+    plan = request.model_dump(mode="json", exclude_unset=True)
+    comparison = Comparison(id=new_id("cmp"), name=request.name, plan=plan, created_at=utc_now())
+    session.add(comparison)
+    session.flush()
+    for arm, seed, asked in planned_jobs(request):
+        try:
+            job = create_job(session, asked, models=models)
+        except AppError as error:
+            raise AppError(
+                f"Arm '{arm.name}': {error.message}",
+                status=error.status,
+                code=error.code,
+                param=error.param and f"job.{error.param}",
+                type=error.type,
+            ) from None
+        session.add(ComparedJob(comparison_id=comparison.id, job_id=job.id, arm=arm.name, seed=seed))
+    session.flush()
+    return comparison
+
+
+def compared_jobs(session: Session, comparison_id: str) -> list[tuple[ComparedJob, Job]]:
+    """In the order in which they were made."""
+    rows = session.execute(
+        select(ComparedJob, Job)
+        .join(Job, Job.id == ComparedJob.job_id)
+        .where(ComparedJob.comparison_id == comparison_id)
+        .order_by(Job.created_at, Job.id)
+    )
+    return [(compared, job) for compared, job in rows.tuples()]
+
+
+def cancel(session: Session, comparison_id: str) -> None:
+    """All its jobs that have not ended."""
+    for _, job in compared_jobs(session, comparison_id):
+        if job.state not in TERMINAL:
+            control.cancel(session, job.id)
+
+
+def load_run(session: Session, compared: ComparedJob) -> Run:
+    """What the analysis needs of one job."""
+    evaluations = session.execute(
+        select(Evaluation.step, Evaluation.result)
+        .where(Evaluation.job_id == compared.job_id)
+        .order_by(Evaluation.step, Evaluation.created_at)
+    )
+    by_step = {
+        step: Measured(step, {question["row"]: question["scores"] for question in result["per_question"]})
+        for step, result in evaluations.tuples()
+    }
+    steps = session.execute(
+        select(Step.step, Step.metrics).where(Step.job_id == compared.job_id).order_by(Step.step)
+    ).tuples()
+    known = list(steps)
+    tokens = accumulate(sum(metrics.get(name) or 0.0 for name in TOKENS) for _, metrics in known)
+    seconds = accumulate(metrics.get("step_s") or 0.0 for _, metrics in known)
+    numbers = [step for step, _ in known]
+    return Run(
+        arm=compared.arm,
+        seed=compared.seed,
+        evaluations=list(by_step.values()),
+        tokens=dict(zip(numbers, tokens, strict=True)),
+        seconds=dict(zip(numbers, seconds, strict=True)),
+    )

@@ -1,0 +1,130 @@
+"""How long a job will take and what it will cost, from what steps of the same model have taken. Pure.
+
+A step's time is taken apart into what grows with sampled, taught and updated tokens and what does not. Each known step
+gives one prediction for the new job; their spread is the uncertainty.
+"""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from backend.jobs.methods import METHODS
+from backend.jobs.spec import RlsdSettings
+
+HOUR_S = 3600.0
+LOW, HIGH = 0.1, 0.9
+FORWARD_SHARE = 1 / 3
+"""Of an update, which goes forward once and back at twice the cost: what a teacher takes that was never measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownStep:
+    """One step of an earlier job: its settings and the metrics it left (RLSD section 4, cost)."""
+
+    job_id: str
+    settings: RlsdSettings
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The middle of what is expected, and where eight in ten of the known steps lie."""
+
+    low: float
+    median: float
+    high: float
+
+    def times(self, factor: float) -> "Range":
+        return Range(self.low * factor, self.median * factor, self.high * factor)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Seconds a step and in all, evaluations included; sampled tokens in all; bytes of the largest known step."""
+
+    step_s: Range
+    total_s: Range
+    total_tokens: Range
+    peak_memory_bytes: float | None
+    jobs: int
+    steps: int
+
+
+def estimate(settings: RlsdSettings, *, known: Sequence[KnownStep], held_out_rows: int) -> Estimate | None:
+    """None where nothing is known that could say it."""
+    usable = [step for step in known if _usable(step)]
+    if not usable:
+        return None
+    tokens = [_tokens_each(step, settings) for step in usable]
+    seconds = [_step_s(step, settings, tokens_each=each) for step, each in zip(usable, tokens, strict=True)]
+    evaluation = [
+        _evaluations(settings) * held_out_rows * settings.eval_samples * each * _sampled_token_s(step)
+        for step, each in zip(usable, tokens, strict=True)
+    ]
+    totals = [a * settings.max_steps + b for a, b in zip(seconds, evaluation, strict=True)]
+    sampled = [each * _sequences(settings) * settings.max_steps for each in tokens]
+    memory = [step.metrics["peak_memory_bytes"] for step in usable if _as_large(step.settings, settings)]
+    return Estimate(
+        step_s=_range(seconds),
+        total_s=_range(totals),
+        total_tokens=_range(sampled),
+        peak_memory_bytes=max(memory, default=None),
+        jobs=len({step.job_id for step in usable}),
+        steps=len(usable),
+    )
+
+
+def cost_of(total_s: Range, *, devices: int, price_an_hour: float) -> Range:
+    """In the currency of the price."""
+    return total_s.times(devices * price_an_hour / HOUR_S)
+
+
+def _usable(step: KnownStep) -> bool:
+    wanted = ("step_s", "rollout_s", "rollout_tokens", "peak_memory_bytes")
+    return all((step.metrics.get(name) or 0.0) > 0 for name in wanted)
+
+
+def _sequences(settings: RlsdSettings) -> int:
+    return settings.batch_size * settings.num_generations
+
+
+def _tokens_each(step: KnownStep, settings: RlsdSettings) -> float:
+    """Tokens of a completion; what was cut at a lower limit may grow no further than it did."""
+    return min(step.metrics["rollout_tokens"] / _sequences(step.settings), float(settings.max_completion_tokens))
+
+
+def _sampled_token_s(step: KnownStep) -> float:
+    return step.metrics["rollout_s"] / step.metrics["rollout_tokens"]
+
+
+def _step_s(step: KnownStep, settings: RlsdSettings, *, tokens_each: float) -> float:
+    """Seconds of one step of the new job, at the pace of this known one."""
+    phase_s = {phase: step.metrics.get(f"{phase}_s") or 0.0 for phase in ("rollout", "update", "teacher")}
+    rest_s = max(0.0, step.metrics["step_s"] - sum(phase_s.values()))
+    teaches = METHODS[settings.method].teacher != "none"
+    if not teaches:
+        phase_s["teacher"] = 0.0
+    elif METHODS[step.settings.method].teacher == "none":
+        phase_s["teacher"] = phase_s["update"] * FORWARD_SHARE
+    more_tokens = tokens_each * _sequences(settings) / step.metrics["rollout_tokens"]
+    more_sequences = _sequences(settings) / _sequences(step.settings)
+    return sum(phase_s.values()) * more_tokens + rest_s * more_sequences
+
+
+def _evaluations(settings: RlsdSettings) -> int:
+    """Before, after, and in between."""
+    between = (settings.max_steps - 1) // settings.eval_interval if settings.eval_interval else 0
+    return 2 + between
+
+
+def _as_large(known: RlsdSettings, settings: RlsdSettings) -> bool:
+    """Whether a step of `known` held at least as much at a time."""
+    names = ("micro_batch_tokens", "rollout_sequences", "max_completion_tokens", "max_prompt_tokens")
+    return all(getattr(known, name) >= getattr(settings, name) for name in names)
+
+
+def _range(values: Sequence[float]) -> Range:
+    ordered = sorted(values)
+    last = len(ordered) - 1
+    return Range(ordered[math.floor(LOW * last)], statistics.median(ordered), ordered[math.ceil(HIGH * last)])

@@ -1,0 +1,103 @@
+"""What a comparison says of runs whose truth is known."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from backend.comparisons.analysis import Analysis, Measured, Run, analyse
+
+QUESTIONS = 60
+
+
+def run(arm: str, seed: int, final: float, *, steps: tuple[int, ...] = (0, 50, 100), step_s: float = 1.0) -> Run:
+    """From a share of right samples of .2 at the start to `final` at the end, four samples a question."""
+    rng = np.random.default_rng([seed, *map(ord, arm)])
+
+    def measured(step: int) -> Measured:
+        share = 0.2 + (final - 0.2) * step / max(steps)
+        return Measured(step, {row: [float(rng.random() < share) for _ in range(4)] for row in range(QUESTIONS)})
+
+    used = {step: step * 640.0 for step in steps}
+    return Run(arm, seed, [measured(step) for step in steps], used, {step: step * step_s for step in steps})
+
+
+def analysed(*runs: Run, **changes: object) -> Analysis:
+    arms = list(dict.fromkeys(run.arm for run in runs))
+    settings = {"budget": "steps", "limit": None, "success_above": 0.5} | changes
+    return analyse(arms, runs, **settings)  # type: ignore[arg-type]
+
+
+def several(arm: str, final: float, **changes: object) -> list[Run]:
+    return [run(arm, seed, final, **changes) for seed in range(3)]  # type: ignore[arg-type]
+
+
+def test_a_real_difference_is_said_with_its_numbers() -> None:
+    found = analysed(*several("grpo", 0.4), *several("rlsd", 0.8))
+    better = found.arms[1]
+    assert better.difference is not None
+    assert better.difference.mean == pytest.approx(0.4, abs=0.08)
+    assert better.p_adjusted is not None
+    assert better.p_adjusted < 0.01
+    assert "rlsd is 4" in found.verdict
+    assert "points better than grpo (n = 60" in found.verdict
+
+
+def test_no_difference_is_no_equality() -> None:
+    found = analysed(*several("grpo", 0.5), *several("rlsd", 0.5))
+    assert "no difference to grpo shown (n = 60, interval" in found.verdict
+
+
+def test_a_worse_arm_is_called_worse() -> None:
+    assert "points worse than grpo" in analysed(*several("grpo", 0.8), *several("rlsd", 0.4)).verdict
+
+
+def test_few_seeds_are_named() -> None:
+    assert "With 1 seed" in analysed(run("grpo", 0, 0.4), run("rlsd", 0, 0.8)).verdict
+    assert "seed" not in analysed(*several("grpo", 0.4), *several("rlsd", 0.8)).verdict
+
+
+def test_more_arms_make_the_same_difference_less_sure() -> None:
+    pair = analysed(*several("grpo", 0.5), *several("rlsd", 0.56))
+    more = analysed(*several("grpo", 0.5), *several("rlsd", 0.56), *several("opsd", 0.5), *several("sdpo", 0.5))
+    assert pair.arms[1].p_value == more.arms[1].p_value
+    assert (more.arms[1].p_adjusted or 0) >= (pair.arms[1].p_adjusted or 1)
+
+
+@pytest.mark.parametrize(
+    ("budget", "limit", "slow_steps"),
+    [("steps", None, [100] * 3), ("seconds", 100.0, [50] * 3), ("tokens", 32_000.0, [50] * 3)],
+)
+def test_a_budget_is_held_by_the_last_evaluation_within_it(
+    budget: str, limit: float | None, slow_steps: list[int]
+) -> None:
+    found = analysed(*several("fast", 0.5), *several("slow", 0.5, step_s=2.0), budget=budget, limit=limit)
+    assert found.arms[1].steps == slow_steps
+
+
+def test_only_questions_that_all_answered_count() -> None:
+    whole, part = run("grpo", 0, 0.5), run("rlsd", 0, 0.5)
+    silent = [Measured(m.step, {**m.scores, 0: [None] * 4}) for m in part.evaluations]
+    found = analysed(whole, Run("rlsd", 0, silent, part.tokens, part.seconds))
+    assert found.questions == QUESTIONS - 1
+
+
+def test_curves_pass_at_k_and_cost_are_there() -> None:
+    arm = analysed(*several("grpo", 0.5), *several("rlsd", 0.8)).arms[1]
+    assert [point.step for point in arm.curve] == [0, 50, 100]
+    assert list(arm.pass_at_k) == [1, 2, 4]
+    assert arm.pass_at_k[1] < arm.pass_at_k[2] < arm.pass_at_k[4]
+    assert arm.score is not None
+    assert arm.pass_at_k[1] == pytest.approx(arm.score.mean)
+    assert arm.cost_per_point_s == pytest.approx(100 / 60, rel=0.2)
+    assert len(arm.by_seed) == 3
+
+
+@pytest.mark.parametrize(
+    "runs",
+    [list, lambda: [run("grpo", 0, 0.5)], lambda: [Run("rlsd", 0, [], {}, {})]],
+    ids=["no run", "one arm", "not measured yet"],
+)
+def test_where_nothing_can_be_compared_that_is_said(runs: Callable[[], list[Run]]) -> None:
+    found = analyse(["grpo", "rlsd"], runs(), budget="steps", limit=None, success_above=0.5)
+    assert found.verdict.startswith("Nothing can be compared yet")

@@ -1,0 +1,92 @@
+"""The estimate of a job from what earlier steps took."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.jobs.estimate import KnownStep, cost_of, estimate
+from backend.jobs.spec import RlsdSettings
+
+METRICS = {
+    "step_s": 10.0,
+    "rollout_s": 4.0,
+    "update_s": 3.0,
+    "teacher_s": 1.0,
+    "rollout_tokens": 6400.0,
+    "peak_memory_bytes": 1e9,
+}
+
+
+def settings(**values: object) -> RlsdSettings:
+    return RlsdSettings.model_validate({"batch_size": 8, "num_generations": 8, "max_steps": 100, **values})
+
+
+def known(count: int = 1, *, scale: float = 1.0, spec: RlsdSettings | None = None, **changes: float) -> list[KnownStep]:
+    metrics = {name: value * scale if name.endswith("_s") else value for name, value in METRICS.items()} | changes
+    return [KnownStep(job_id=f"job-{n}", settings=spec or settings(), metrics=metrics) for n in range(count)]
+
+
+def test_the_same_job_again_takes_the_same_time() -> None:
+    found = estimate(settings(), known=known(), held_out_rows=0)
+    assert found is not None
+    assert found.step_s.median == pytest.approx(10.0)
+    assert found.total_s.median == pytest.approx(1000.0)
+    assert found.total_tokens.median == pytest.approx(640_000)
+    assert found.peak_memory_bytes == 1e9
+
+
+def test_twice_the_completions_take_twice_the_time() -> None:
+    found = estimate(settings(batch_size=16), known=known(), held_out_rows=0)
+    assert found is not None
+    assert found.step_s.median == pytest.approx(20.0)
+
+
+def test_a_method_without_a_teacher_saves_its_time_and_one_with_adds_it() -> None:
+    without = estimate(settings(method="grpo"), known=known(), held_out_rows=0)
+    added = estimate(settings(), known=known(spec=settings(method="grpo"), teacher_s=0.0, step_s=9.0), held_out_rows=0)
+    assert without is not None
+    assert added is not None
+    assert without.step_s.median == pytest.approx(9.0)
+    assert added.step_s.median == pytest.approx(9.0 + 3.0 / 3)
+
+
+def test_evaluations_count() -> None:
+    plain = estimate(settings(), known=known(), held_out_rows=0)
+    more = estimate(settings(eval_interval=25, eval_samples=4), known=known(), held_out_rows=50)
+    assert plain is not None
+    assert more is not None
+    sampled = 5 * 50 * 4 * 100 * (4.0 / 6400)  # before, at 25, 50, 75, and after; 100 tokens a completion
+    assert more.total_s.median - plain.total_s.median == pytest.approx(sampled)
+
+
+def test_completions_do_not_grow_beyond_their_limit() -> None:
+    found = estimate(settings(max_completion_tokens=50), known=known(), held_out_rows=0)
+    assert found is not None
+    assert found.total_tokens.median == pytest.approx(50 * 64 * 100)
+
+
+def test_memory_is_only_said_where_as_much_was_held_at_a_time() -> None:
+    found = estimate(settings(micro_batch_tokens=100_000), known=known(), held_out_rows=0)
+    assert found is not None
+    assert found.peak_memory_bytes is None
+
+
+@pytest.mark.parametrize("changes", [{"rollout_tokens": 0.0}, {"step_s": 0.0}], ids=["no tokens", "no time"])
+def test_nothing_is_said_where_nothing_is_known(changes: dict[str, float]) -> None:
+    assert estimate(settings(), known=[], held_out_rows=10) is None
+    assert estimate(settings(), known=known(**changes), held_out_rows=10) is None
+
+
+def test_the_price_is_of_all_devices() -> None:
+    found = estimate(settings(), known=known(), held_out_rows=0)
+    assert found is not None
+    assert cost_of(found.total_s, devices=4, price_an_hour=3.6).median == pytest.approx(4.0)
+
+
+@given(st.lists(st.floats(0.1, 10), min_size=1, max_size=30))
+def test_the_range_holds_the_middle_and_lies_within_what_was_seen(scales: list[float]) -> None:
+    steps = [step for scale in scales for step in known(scale=scale)]
+    found = estimate(settings(), known=steps, held_out_rows=0)
+    assert found is not None
+    within = found.step_s
+    assert min(scales) * 10 - 1e-6 <= within.low <= within.median <= within.high <= max(scales) * 10 + 1e-6

@@ -1,0 +1,99 @@
+"""Comparisons over HTTP: jobs for every arm and seed, and what their evaluations say."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from backend.db.base import utc_now
+from backend.db.engine import transaction
+from backend.db.training import Evaluation, Step
+from tests.service.conftest import Api, answered, job_body, refused
+
+ARMS = [{"name": "grpo", "x_rlsd": {"method": "grpo"}}, {"name": "rlsd", "x_rlsd": {"method": "rlsd"}}]
+
+
+def body(api: Api, **changes: Any) -> dict[str, Any]:
+    return {"name": "which one", "job": job_body(api.dataset()), "arms": ARMS, "seeds": [0, 1, 2], **changes}
+
+
+def evaluate(job_id: str, *, step: int, share: float, seed: int) -> None:
+    """As a trainer would leave it: 40 questions, 4 samples each."""
+    rng = np.random.default_rng([seed, step])
+    questions = [{"row": row, "scores": [float(rng.random() < share) for _ in range(4)]} for row in range(40)]
+    with transaction() as session:
+        session.add(
+            Evaluation(
+                job_id=job_id,
+                step=step,
+                phase="baseline" if step == 0 else "trained",
+                created_at=utc_now(),
+                result={"per_question": questions},
+            )
+        )
+        if step:
+            metrics = {"step_s": 2.0, "rollout_tokens": 100.0}
+            session.add(Step(job_id=job_id, step=step, created_at=utc_now(), metrics=metrics))
+
+
+def test_every_arm_gets_a_job_for_every_seed_and_nothing_else_differs(api: Api) -> None:
+    made = answered(api.http.post("/v1/comparisons", json=body(api)))
+    assert [(run["arm"], run["seed"]) for run in made["runs"]] == [
+        (arm, seed) for seed in (0, 1, 2) for arm in ("grpo", "rlsd")
+    ]
+    jobs = [answered(api.http.get(f"/v1/fine_tuning/jobs/{run['job']}")) for run in made["runs"]]
+    specs = [job["method"]["reinforcement"]["x_rlsd"] for job in jobs]
+    assert [spec.pop("method") for spec in specs] == ["grpo", "rlsd"] * 3
+    assert all(spec == specs[0] for spec in specs)
+    assert [job["seed"] for job in jobs] == [0, 0, 1, 1, 2, 2]
+    assert made["status"] == "running"
+    assert answered(api.http.get("/v1/comparisons"))["data"][0]["id"] == made["id"]
+
+
+def test_the_result_says_which_is_better(api: Api) -> None:
+    made = answered(api.http.post("/v1/comparisons", json=body(api)))
+    path = f"/v1/comparisons/{made['id']}/result"
+    assert answered(api.http.get(path))["verdict"].startswith("Nothing can be compared yet")
+    for run in made["runs"]:
+        evaluate(run["job"], step=0, share=0.2, seed=run["seed"])
+        evaluate(run["job"], step=3, share=0.4 if run["arm"] == "grpo" else 0.8, seed=run["seed"])
+    found = answered(api.http.get(path))
+    assert "points better than grpo (n = 40" in found["verdict"]
+    first, better = found["arms"]
+    assert first["difference"] is None
+    assert better["p_adjusted"] < 0.01
+    assert better["difference"]["low"] > 0
+    assert [point["step"] for point in better["curve"]] == [0, 3]
+    assert list(better["pass_at_k"]) == ["1", "2", "4"]
+    assert better["seconds"] == 2.0
+
+
+def test_cancelling_ends_all_of_them(api: Api) -> None:
+    made = answered(api.http.post("/v1/comparisons", json=body(api)))
+    ended = answered(api.http.post(f"/v1/comparisons/{made['id']}/cancel"))
+    assert ended["status"] == "ended"
+    assert {run["status"] for run in ended["runs"]} == {"cancelled"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"arms": ARMS[:1]}, "at least 2"),
+        ({"arms": [ARMS[0], ARMS[0]]}, "need different names"),
+        ({"seeds": [1, 1]}, "Seeds must differ"),
+        ({"budget": {"unit": "tokens", "limit": 0}}, "greater than 0"),
+        ({"arms": [ARMS[0], {"name": "odd", "x_rlsd": {"method": "ppo"}}]}, "Arm 'odd'"),
+        ({"arms": [ARMS[0], {"name": "odd", "x_rlsd": {"max_steps": -1}}]}, "Arm 'odd'"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_and_nothing_is_kept(api: Api, changes: dict[str, Any], said: str) -> None:
+    response = api.http.post("/v1/comparisons", json=body(api, **changes))
+    assert said in refused(response, status=400)["message"]
+    assert answered(api.http.get("/v1/comparisons"))["data"] == []
+    assert answered(api.http.get("/v1/fine_tuning/jobs"))["data"] == []
+
+
+def test_a_seed_of_the_job_itself_is_refused(api: Api) -> None:
+    asked = body(api)
+    asked["job"]["seed"] = 3
+    assert "`seeds` says" in refused(api.http.post("/v1/comparisons", json=asked), status=400)["message"]
