@@ -9,11 +9,27 @@ from fastapi import APIRouter, Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi_offline import FastAPIOffline
 
-from backend.api import checks, files, graders, health, jobs, models, runs, stream, verifiers
+from backend.api import (
+    checks,
+    file_reports,
+    file_versions,
+    files,
+    graders,
+    health,
+    jobs,
+    models,
+    preflight,
+    rescore,
+    runs,
+    selfcheck,
+    stream,
+    verifiers,
+)
 from backend.api.deps import storable_body
 from backend.api.errors import ErrorBody, install_error_handlers
 from backend.api.middleware import BodyLimit, RequestIds
 from backend.api.watch import JobWatch
+from backend.datasets import reading
 from backend.jobs.spec import RlsdSettings
 from backend.logs import configure_logs
 
@@ -35,7 +51,21 @@ def create_app() -> FastAPI:
     )
     app.state.job_watch = JobWatch()
     v1 = APIRouter(prefix="/v1", dependencies=[Depends(storable_body)])
-    for resource in (files, checks, graders, verifiers, models, jobs, runs, stream):
+    for resource in (
+        files,
+        file_reports,
+        file_versions,
+        checks,
+        graders,
+        verifiers,
+        selfcheck,
+        models,
+        preflight,
+        jobs,
+        runs,
+        rescore,
+        stream,
+    ):
         v1.include_router(resource.router)
     app.include_router(health.router)
     app.include_router(v1)
@@ -50,6 +80,7 @@ def create_app() -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     configure_logs()
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+    reading.warm()
     yield
     await app.state.job_watch.close()
 
@@ -62,7 +93,8 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         settings = RlsdSettings.model_json_schema(by_alias=True, ref_template="#/components/schemas/{model}")
         components.update(settings.pop("$defs", {}))
         components["RlsdSettings"] = settings
-        components["Reinforcement"]["properties"]["x_rlsd"] = {"$ref": "#/components/schemas/RlsdSettings"}
+        for name in ("Reinforcement", "PreflightRequest", "TeacherPreviewRequest"):
+            components[name]["properties"]["x_rlsd"] = {"$ref": "#/components/schemas/RlsdSettings"}
         app.openapi_schema = schema
     return app.openapi_schema
 

@@ -8,6 +8,7 @@ from celery import Task
 from celery.signals import task_failure, worker_ready, worker_shutting_down
 
 from backend import checks
+from backend.datasets import reading
 from backend.db.engine import transaction
 from backend.jobs import control
 from backend.logs import configure_logs
@@ -54,7 +55,7 @@ def leave(**_: object) -> None:
 
 def sweep_until_leaving() -> None:
     while True:
-        for work in (control.sweep, control.nudge_waiting, checks.forget_old):
+        for work in (control.sweep, control.nudge_waiting, checks.forget_old, reading.give_up_lost):
             try:
                 with transaction() as session:
                     work(session)
