@@ -13,6 +13,8 @@ from backend.api import (
     checks,
     comparisons,
     estimate,
+    file_reports,
+    file_versions,
     files,
     graders,
     health,
@@ -20,8 +22,11 @@ from backend.api import (
     metrics,
     models,
     people,
+    preflight,
+    rescore,
     runs,
     seen,
+    selfcheck,
     stream,
     verifiers,
     webhooks,
@@ -32,6 +37,7 @@ from backend.api.idempotency import Idempotency
 from backend.api.metrics import CountRequests
 from backend.api.middleware import BodyLimit, RequestIds
 from backend.api.watch import JobWatch
+from backend.datasets import reading
 from backend.jobs.spec import RlsdSettings
 from backend.logs import configure_logs
 
@@ -40,13 +46,18 @@ THREADS = 100
 
 RESOURCES = (
     files,
+    file_reports,
+    file_versions,
     checks,
     graders,
     verifiers,
+    selfcheck,
     models,
+    preflight,
     estimate,
     jobs,
     runs,
+    rescore,
     stream,
     comparisons,
     people,
@@ -87,6 +98,7 @@ def create_app() -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     configure_logs()
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+    reading.warm()
     yield
     await app.state.job_watch.close()
 
@@ -99,7 +111,8 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         settings = RlsdSettings.model_json_schema(by_alias=True, ref_template="#/components/schemas/{model}")
         components.update(settings.pop("$defs", {}))
         components["RlsdSettings"] = settings
-        components["Reinforcement"]["properties"]["x_rlsd"] = {"$ref": "#/components/schemas/RlsdSettings"}
+        for name in ("Reinforcement", "PreflightRequest", "TeacherPreviewRequest"):
+            components[name]["properties"]["x_rlsd"] = {"$ref": "#/components/schemas/RlsdSettings"}
         app.openapi_schema = schema
     return app.openapi_schema
 

@@ -145,6 +145,18 @@ def train(context: typer.Context) -> None:
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
+def preflight(context: typer.Context) -> None:
+    """Sample from a job's model before it is trained, and say what to expect: `rlsd preflight --help`."""
+    _replace_process(["-m", "worker.preflight_command", *context.args])
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
+def check(context: typer.Context) -> None:
+    """Try a verifier on rows of a file, without any service: `rlsd check --help`."""
+    _replace_process(["-m", "worker.check", *context.args])
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
 def demo(context: typer.Context) -> None:
     """From a file to a better model on the starter: `rlsd demo --help`."""
     _replace_process(["-m", "backend.demo", *context.args])

@@ -36,6 +36,12 @@ class Settings(BaseSettings):
         description="Run the Python code that some models bring along, in the trainer, with the worker's rights.",
     )
     max_upload_bytes: int = Field(2 * 1024**3, alias="RLSD_MAX_UPLOAD_BYTES", ge=1, description="Bytes of one file.")
+    reader_memory_bytes: int = Field(
+        1024**3,
+        alias="RLSD_READER_MEMORY_BYTES",
+        ge=256 * 1024**2,
+        description="Bytes of memory that reading one file may take; it is refused where it wants more.",
+    )
     lease_s: float = Field(60.0, alias="RLSD_LEASE_S", gt=0, description="Seconds a worker owns a job without renewal.")
     heartbeat_s: float = Field(15.0, alias="RLSD_HEARTBEAT_S", gt=0, description="Seconds between lease renewals.")
     sweep_s: float = Field(30.0, alias="RLSD_SWEEP_S", gt=0, description="Seconds between sweeps for lost jobs.")
@@ -47,6 +53,29 @@ class Settings(BaseSettings):
     )
     check_timeout_s: float = Field(
         60.0, alias="RLSD_CHECK_TIMEOUT_S", gt=0, description="Seconds the API waits for a check's result."
+    )
+    verifier_timeout_s: float = Field(
+        5.0,
+        alias="RLSD_VERIFIER_TIMEOUT_S",
+        gt=0,
+        le=3600,
+        description="Seconds one call of a verifier may take; a process of the sandbox lives twelve times as long.",
+    )
+    verifier_memory_bytes: int = Field(
+        1024**3,
+        alias="RLSD_VERIFIER_MEMORY_BYTES",
+        ge=128 * 1024**2,
+        description="Bytes of address space of one process of a verifier, beside the libraries loaded for it.",
+    )
+    verifier_batch_rows: int = Field(
+        64,
+        alias="RLSD_VERIFIER_BATCH_ROWS",
+        ge=1,
+        le=100_000,
+        description="Rows of a Python verifier that share a process, where its source allows that.",
+    )
+    verifier_start_s: float = Field(
+        30.0, alias="RLSD_VERIFIER_START_S", gt=0, description="Seconds the sandbox may take to start."
     )
     judge_url: str | None = Field(
         None,

@@ -6,7 +6,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import engine, sandbox, service, shapes, trl
+from benchmarks import engine, sandbox, service, shapes, trl, upload
 from benchmarks.figures import Figure, table
 
 RESULTS = Path(__file__).parent / "results.json"
@@ -16,6 +16,7 @@ GROUPS = {
     "shapes": shapes.run,
     "trl": trl.run,
     "service": service.run,
+    "upload": upload.run,
 }
 
 

@@ -24,7 +24,6 @@ from backend.verifiers.specs import parse_spec
 from benchmarks.figures import Figure, figure
 from benchmarks.runs import GroupReward, settings_of, starter_tasks, steps_of, total
 from worker.engine.policy import Policy, load_policy
-from worker.sandbox.policy import Limits
 from worker.sandbox.pool import Sandbox
 from worker.setup import sandboxed_reward
 
@@ -103,7 +102,7 @@ def _reward_share(tasks: list) -> Figure:  # type: ignore[type-arg]
     """The share of a step that waits for the starter's own verifier in the sandbox."""
     grader = {"type": "python", "name": "starter", "source": (STARTER / "verifier.py").read_text()}
     settings = settings_of("grpo", seed=0, max_steps=STEPS + 1)
-    with Sandbox(Limits()) as sandbox:
+    with Sandbox() as sandbox:
         steps = steps_of(settings, tasks=tasks, reward=sandboxed_reward(sandbox, parse_spec(grader)))
     return figure("sandbox_reward_share", [step["reward_s"] / step["wall_s"] for step in steps], unit="share of a step")
 

@@ -4,7 +4,9 @@ One server, one batch at a time: reader and verifier hand over to each other, so
 """
 
 import json
+import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -25,6 +27,16 @@ def grade(sample, item):
 """
 PYTHON = parse_spec({"type": "python", "name": "trivial", "source": _SOURCE})
 PYTHON_CALL = parse_spec({"type": "python", "name": "a process a call", "source": _SOURCE, "isolation": "call"})
+_WITH_LIBRARY = """
+import {library}
+
+def grade(sample, item):
+    return float({library}.__name__ != "" and item["answer"] in sample["output_text"])
+"""
+WITH_LIBRARIES = {
+    name: parse_spec({"type": "python", "name": name, "source": _WITH_LIBRARY.format(library=name)})
+    for name in ("numpy", "sympy")
+}
 REGEX = parse_spec({"type": "regex", "name": "regex", "pattern": r"answer is (?P<answer>\d+)"})
 
 MATH = parse_spec({"type": "math", "name": "math"})
@@ -47,9 +59,19 @@ SECONDS = 3.0
 """Of each of the figures below."""
 
 
+LATENCY_BLOCKS, LATENCY_CALLS = 5, 200
+RECOVERIES = 5
+
+
 def run() -> list[Figure]:
     return [
         *mathematics(),
+        *latencies(),
+        *recoveries(),
+        *(
+            figure(f"{name}_fork_a_call_per_s", verifications_per_s(spec, rows=64, seconds=SECONDS), unit="1/s")
+            for name, spec in WITH_LIBRARIES.items()
+        ),
         figure("python_verifications_per_s", verifications_per_s(PYTHON, rows=64, seconds=SECONDS), unit="1/s"),
         figure("python_fork_a_call_per_s", verifications_per_s(PYTHON_CALL, rows=64, seconds=SECONDS), unit="1/s"),
         figure("regex_verifications_per_s", verifications_per_s(REGEX, rows=512, seconds=SECONDS), unit="1/s"),
@@ -118,6 +140,49 @@ def verifications_per_s(spec: Spec, *, rows: int, seconds: float) -> list[float]
             _grade(sandbox, spec=spec, samples=samples)
             rates.append(rows / (time.perf_counter() - start))
     return rates
+
+
+def latencies() -> list[Figure]:
+    """One row asked for and waited for, as trying a verifier in the browser does, once its server is warm."""
+    found: list[Figure] = []
+    with Sandbox() as sandbox:
+        for name, spec in (("python", PYTHON), ("python_fork", PYTHON_CALL), ("regex", REGEX)):
+            blocks = [_call_ms(sandbox, spec) for _ in range(LATENCY_BLOCKS + 1)][1:]  # the first starts the server
+            for percent in (50, 99):
+                runs = [block[len(block) * percent // 100] for block in blocks]
+                found.append(figure(f"{name}_call_p{percent}_ms", runs, unit="ms"))
+    return found
+
+
+def _call_ms(sandbox: Sandbox, spec: Spec) -> list[float]:
+    """In ascending order."""
+    taken: list[float] = []
+    for sample in _samples(LATENCY_CALLS):
+        start = time.perf_counter()
+        _grade(sandbox, spec=spec, samples=[sample])
+        taken.append((time.perf_counter() - start) * 1000)
+    return sorted(taken)
+
+
+def recoveries() -> list[Figure]:
+    """From the SIGKILL of a server to the next score, the plain server and the one that has math-verify warm."""
+    with Sandbox() as sandbox:
+        return [
+            figure("sandbox_recovery_s", _recovery_s(sandbox, PYTHON, _samples(1)), unit="s"),
+            figure("sandbox_recovery_math_s", _recovery_s(sandbox, MATH, [Sample("$1/2$", {}, "0.5")]), unit="s"),
+        ]
+
+
+def _recovery_s(sandbox: Sandbox, spec: Spec, samples: Sequence[Sample]) -> list[float]:
+    taken: list[float] = []
+    _grade(sandbox, spec=spec, samples=samples)
+    for _ in range(RECOVERIES):
+        for pid in sandbox.server_pids:
+            os.kill(pid, signal.SIGKILL)
+        start = time.perf_counter()
+        _grade(sandbox, spec=spec, samples=samples)
+        taken.append(time.perf_counter() - start)
+    return taken
 
 
 def _samples(rows: int) -> list[Sample]:

@@ -1,41 +1,22 @@
 """How long a user waits: from the job's creation to its first step, through API, queue, worker and trainer."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import tempfile
 import time
-from pathlib import Path
 
-from backend.application import Addresses, running_application
 from backend.client import Client
-from backend.demo import STARTER, free_port
+from backend.demo import STARTER
+from benchmarks.application import KEY, running
 from benchmarks.figures import Figure, figure
 
 RUNS = 3
-START_TIMEOUT_S = 120.0
-KEY = "rlsd-benchmark-key"
 
 
 def run() -> list[Figure]:
-    with tempfile.TemporaryDirectory(prefix="rlsd-") as home:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "backend.cli", "up", "--no-ui", "--api-port", str(free_port(8000))],
-            env=os.environ | {"RLSD_HOME": home, "RLSD_ADMIN_KEY": KEY},
-            stdout=subprocess.DEVNULL,
-        )
-        try:
-            started = time.monotonic()
-            addresses = _wait_for(Path(home), process)
-            start_s = time.monotonic() - started
-            with Client(addresses.api_url, KEY) as client:
-                waits = [_submit_to_first_step_s(client) for _ in range(RUNS)]
-                gets = [_get_ms(client) for _ in range(200)]
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait()
+    started = time.monotonic()
+    with running() as (addresses, _home), Client(addresses.api_url, KEY) as client:
+        start_s = time.monotonic() - started
+        waits = [_submit_to_first_step_s(client) for _ in range(RUNS)]
+        gets = [_get_ms(client) for _ in range(200)]
     gets.sort()
     return [
         figure("submit_to_first_step_s", waits, unit="s"),
@@ -43,15 +24,6 @@ def run() -> list[Figure]:
         Figure("api_p50_ms", gets[len(gets) // 2], "ms", len(gets), gets[0], gets[-1]),
         Figure("api_p99_ms", gets[int(len(gets) * 0.99)], "ms", len(gets), gets[0], gets[-1]),
     ]
-
-
-def _wait_for(home: Path, process: subprocess.Popen[bytes]) -> Addresses:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while (running := running_application(home)) is None:
-        if process.poll() is not None or time.monotonic() > deadline:
-            sys.exit("The application did not start.")
-        time.sleep(0.05)
-    return running
 
 
 def _submit_to_first_step_s(client: Client) -> float:

@@ -10,7 +10,20 @@ from typing import IO, Any, Literal, cast
 
 import httpx
 
-from frontend.shapes import DataFile, Evaluation, Event, FileReport, Job, Json, Page, ScoreRecord, Tokens, Verifier
+from frontend.shapes import (
+    Check,
+    DataFile,
+    Evaluation,
+    Event,
+    FileDifference,
+    FileReport,
+    Job,
+    Json,
+    Page,
+    ScoreRecord,
+    Tokens,
+    Verifier,
+)
 
 DEFAULT_API_URL = "http://127.0.0.1:8000"
 TIMEOUT = httpx.Timeout(120.0, connect=5.0)
@@ -57,13 +70,31 @@ class Client:
     def files(self, *, after: str | None = None, limit: int = 100) -> Page:
         return cast("Page", self._get("/v1/files", after=after, limit=limit, order="desc"))
 
+    def datasets(self) -> list[DataFile]:
+        """The newest files whose rows can be used."""
+        return [file for file in self.files()["data"] if file["status"] == "processed"]
+
     def file(self, file_id: str) -> DataFile:
         return cast("DataFile", self._get(f"/v1/files/{file_id}"))
 
-    def upload(self, content: IO[bytes], *, filename: str, mapping: str | None) -> DataFile:
-        """Store a dataset. `mapping` is JSON: {"question": column, "answer": column, "hint"?: column}."""
+    def upload(
+        self,
+        content: IO[bytes],
+        *,
+        filename: str,
+        mapping: str | None,
+        leave_out_bad: bool = False,
+        wait: bool = True,
+    ) -> DataFile:
+        """Store a dataset. `mapping` is JSON: {"question": column, "answer": column, "hint"?: column}.
+
+        Without `wait` its `status` may be `uploaded`: ask again until it is not.
+        """
         form = {"purpose": "fine-tune"} | ({"mapping": mapping} if mapping else {})
-        return cast("DataFile", self._call("POST", "/v1/files", data=form, files={"file": (filename, content)}))
+        form |= {"on_bad_rows": "take_good"} if leave_out_bad else {}
+        prefer = {} if wait else {"Prefer": "respond-async"}
+        files = {"file": (filename, content)}
+        return cast("DataFile", self._call("POST", "/v1/files", data=form, files=files, headers=prefer))
 
     def delete_file(self, file_id: str) -> None:
         self._call("DELETE", f"/v1/files/{file_id}")
@@ -71,11 +102,41 @@ class Client:
     def file_content(self, file_id: str) -> bytes:
         return self._bytes(f"/v1/files/{file_id}/content")
 
-    def file_report(self, file_id: str) -> FileReport:
-        return cast("FileReport", self._get(f"/v1/files/{file_id}/report"))
+    def file_report(self, file_id: str, *, against: str | None = None) -> FileReport:
+        """`against`: another file, whose overlap with this one is then told."""
+        return cast("FileReport", self._get(f"/v1/files/{file_id}/report", against=against))
+
+    def file_image(self, file_id: str, sha256: str) -> bytes:
+        return self._bytes(f"/v1/files/{file_id}/images/{sha256}")
+
+    def count_tokens(self, file_id: str, *, model: str, max_prompt_tokens: int, max_completion_tokens: int) -> Check:
+        """Have a worker count the tokens of a file's rows; the report holds the result once the check is done."""
+        body = {"model": model, "max_prompt_tokens": max_prompt_tokens, "max_completion_tokens": max_completion_tokens}
+        return cast("Check", self._call("POST", f"/v1/files/{file_id}/tokens", json=body))
 
     def file_rows(self, file_id: str, *, after: str | None = None, limit: int) -> Page:
         return cast("Page", self._get(f"/v1/files/{file_id}/rows", after=after, limit=limit))
+
+    def create_version(self, file_id: str, *, edits: list[Json], filters: list[Json], filename: str | None) -> DataFile:
+        """A new file: this one with these edits, without the rows that the filters leave out."""
+        body: Json = {"edits": edits, "filters": filters} | ({"filename": filename} if filename else {})
+        return cast("DataFile", self._call("POST", f"/v1/files/{file_id}/versions", json=body))
+
+    def split_file(self, file_id: str, *, share: float, seed: int, stratify_by: str | None) -> dict[str, DataFile]:
+        """Two new files, `train` and `validation`."""
+        body: Json = {"share": share, "seed": seed, "stratify_by": stratify_by}
+        return cast("dict[str, DataFile]", self._call("POST", f"/v1/files/{file_id}/split", json=body))
+
+    def file_versions(self, file_id: str) -> list[DataFile]:
+        """The file's whole family, the oldest first."""
+        return cast("list[DataFile]", self._get(f"/v1/files/{file_id}/versions")["data"])
+
+    def file_difference(self, file_id: str, *, to: str, limit: int) -> FileDifference:
+        return cast("FileDifference", self._get(f"/v1/files/{file_id}/difference", to=to, limit=limit))
+
+    def file_history(self, file_id: str, *, after: str | None, limit: int) -> Page:
+        """Rows with what each job did with them."""
+        return cast("Page", self._get(f"/v1/files/{file_id}/history", after=after, limit=limit))
 
     # -- verifiers ---------------------------------------------------------------------------------------------------
 
@@ -99,11 +160,20 @@ class Client:
         path = f"/v1/verifiers/{verifier_id}/versions"
         return cast("Verifier", self._call("POST", path, json={"name": name, "grader": grader}))
 
+    def validate_grader(self, grader: Json) -> Json:
+        """`{grader, x_signature?}`; an ApiError names the field that is at fault."""
+        return self._call("POST", "/v1/fine_tuning/alpha/graders/validate", json={"grader": grader})
+
     def try_verifier(self, grader: Json, *, item: Json, answer: str | None, output_text: str) -> ScoreRecord:
         """Score one text with a verifier that need not be saved, in the sandbox of a worker."""
         sample = {"item": item, "answer": answer, "output_text": output_text}
         body = {"grader": grader, "samples": [sample]}
         return cast("ScoreRecord", self._call("POST", "/v1/verifiers/test", json=body)["records"][0])
+
+    def self_check(self, grader: Json, *, file: str, rows: int) -> Check:
+        """Try a verifier on rows of a file; the check tells the rest."""
+        body = {"grader": grader, "file": file, "rows": rows}
+        return cast("Check", self._call("POST", "/v1/verifiers/check", json=body))
 
     # -- jobs --------------------------------------------------------------------------------------------------------
 
@@ -119,12 +189,24 @@ class Client:
     def create_job(self, body: Json) -> Job:
         return cast("Job", self._call("POST", "/v1/fine_tuning/jobs", json=body))
 
+    def preflight(self, trial: Json) -> Check:
+        """Sample from the base model: `{model, training_file, grader, x_rlsd, rows, samples}`; poll the check."""
+        return cast("Check", self._call("POST", "/v1/fine_tuning/preflight", json=trial))
+
+    def teacher_preview(self, trial: Json) -> Check:
+        """The prompts of a row: `{model, training_file, x_rlsd, row}`; done, unless the worker is busy."""
+        return cast("Check", self._call("POST", "/v1/fine_tuning/teacher-preview", json=trial))
+
     def ask_job(self, job_id: str, wish: Literal["cancel", "pause", "resume"]) -> Job:
         return cast("Job", self._call("POST", f"/v1/fine_tuning/jobs/{job_id}/{wish}"))
 
     def events(self, job_id: str, *, limit: int = 50) -> list[Event]:
         """The newest first."""
         return cast("list[Event]", self._get(f"/v1/fine_tuning/jobs/{job_id}/events", limit=limit)["data"])
+
+    def job_checks(self, job_id: str) -> Json:
+        """What was found before training, with every detail."""
+        return self._get(f"/v1/fine_tuning/jobs/{job_id}/checks")
 
     def metrics(self, job_id: str, *, after: str | None, limit: int = 1000) -> Page:
         """Steps in order, those after step `after`."""
@@ -140,6 +222,12 @@ class Client:
     def tokens(self, job_id: str, rollout_id: str) -> Tokens:
         return cast("Tokens", self._get(f"/v1/fine_tuning/jobs/{job_id}/rollouts/{rollout_id}/tokens"))
 
+    def rescore(self, job_id: str, *, grader: Json, first: int | None, last: int | None, limit: int) -> Check:
+        """Score the newest completions of these steps again, None for an open end; the check tells the rest."""
+        steps = {name: step for name, step in (("from", first), ("to", last)) if step is not None}
+        body = {"grader": grader, "steps": steps, "limit": limit}
+        return cast("Check", self._call("POST", f"/v1/fine_tuning/jobs/{job_id}/rescore", json=body))
+
     def adapter(self, job_id: str) -> bytes:
         """The trained adapter as a ZIP."""
         return self._bytes(f"/v1/fine_tuning/jobs/{job_id}/adapter")
@@ -147,6 +235,15 @@ class Client:
     def settings_schemas(self) -> dict[str, Json]:
         """JSON schemas by name, `RlsdSettings` and `Lora` among them, from the API's description of itself."""
         return cast("dict[str, Json]", self._get("/openapi.json")["components"]["schemas"])
+
+    # -- checks ------------------------------------------------------------------------------------------------------
+
+    def check(self, check_id: str) -> Check:
+        return cast("Check", self._get(f"/v1/checks/{check_id}"))
+
+    def checks(self, *, kind: str, job: str | None = None, file: str | None = None, limit: int = 1) -> list[Check]:
+        """The newest first."""
+        return cast("list[Check]", self._get("/v1/checks", kind=kind, job=job, file=file, limit=limit)["data"])
 
     # -- the wire ----------------------------------------------------------------------------------------------------
 
@@ -159,9 +256,11 @@ class Client:
     def _bytes(self, path: str) -> bytes:
         return self._send("GET", path).content
 
-    def _send(self, method: str, path: str, **content: Any) -> httpx.Response:
+    def _send(
+        self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **content: Any
+    ) -> httpx.Response:
         try:
-            response = self._connections.request(method, path, headers=self._headers, **content)
+            response = self._connections.request(method, path, headers={**self._headers, **(headers or {})}, **content)
         except httpx.TransportError as error:
             raise _no_answer(error) from error
         except httpx.InvalidURL as error:

@@ -91,6 +91,14 @@ MEASURING = (
     Setting("max_error_share", "Pause above this share of verifier errors", "number"),
     Setting("max_dead_steps", "Pause after steps without signal (0: never)", "whole"),
 )
+CHECKING = (
+    Setting("self_check_rows", "Rows to try the verifier on (0: none)", "whole"),
+    Setting("preflight_rows", "Rows that the base model answers first (0: none)", "whole"),
+    Setting(
+        "preflight_samples", "Completions of each of them", "whole", when=lambda said: bool(said.get("preflight_rows"))
+    ),
+    Setting("on_failed_check", "Where a check fails", "choice"),
+)
 MACHINE = (
     Setting("dtype", "Number format", "choice"),
     Setting("device", "Where to train", "choice"),
@@ -107,6 +115,7 @@ SECTIONS: tuple[tuple[str, tuple[Setting, ...]], ...] = (
     ("Update", UPDATE),
     ("Writing completions", SAMPLING),
     ("Measuring and keeping", MEASURING),
+    ("Checks before training", CHECKING),
     ("Machine and memory", MACHINE),
 )
 """All that is folded, in this order."""

@@ -5,6 +5,12 @@ from typing import Any, Literal, NotRequired, TypedDict
 Json = dict[str, Any]
 
 
+class FileProgress(TypedDict):
+    bytes_read: int
+    bytes_total: int
+    rows: int
+
+
 class DataFile(TypedDict):
     id: str
     bytes: int
@@ -13,10 +19,18 @@ class DataFile(TypedDict):
     purpose: str
     rows: int
     shape: str | None
+    status: Literal["uploaded", "processed", "error"]
+    status_details: str | None
+    progress: FileProgress | None
+    parent_id: NotRequired[str | None]
+    change: NotRequired[Json | None]
 
 
 class Problem(TypedDict):
-    line: int
+    """Tables without lines have `row` instead."""
+
+    line: int | None
+    row: NotRequired[int | None]
     code: str
     message: str
 
@@ -32,6 +46,36 @@ class FileReport(TypedDict):
     with_trajectory: int | None
     with_privileged: int | None
     problems: list[Problem]
+    warned: int
+    warnings: list[Problem]
+    lengths: Json | None
+    answers: Json | None
+    languages: Json | None
+    duplicates: Json | None
+    near_duplicates: Json | None
+    overlap: Json | None
+    tokens: list[Json]
+
+
+class DifferingRow(TypedDict):
+    """`row` and `item` in the one file, `to_row` and `to_item` in the other; None where it is not there."""
+
+    change: Literal["added", "removed", "changed"]
+    row: int | None
+    to_row: int | None
+    item: Json | None
+    to_item: Json | None
+
+
+class FileDifference(TypedDict):
+    """All rows are counted, `data` lists the first that differ."""
+
+    same: int
+    added: int
+    removed: int
+    changed: int
+    data: list[DifferingRow]
+    has_more: bool
 
 
 class Method(TypedDict):
@@ -57,6 +101,7 @@ class Row(TypedDict):
 
     id: str
     messages: list[Json]
+    images: list[str]
     reference: Reference
     hint: Json | None
     item: Json
@@ -87,6 +132,26 @@ class Progress(TypedDict):
     started_at: int | None
 
 
+class Finding(TypedDict):
+    code: str
+    level: Literal["pass", "warn", "fail"]
+    message: str
+
+
+class CheckVerdict(TypedDict):
+    """What every check before training answers; some add to it."""
+
+    verdict: Literal["pass", "warn", "fail"]
+    summary: str
+    findings: list[Finding]
+
+
+class JobChecks(TypedDict):
+    self_check: CheckVerdict | None
+    preflight: CheckVerdict | None
+    overridden_at: int | None
+
+
 class Job(TypedDict):
     id: str
     status: str
@@ -102,6 +167,7 @@ class Job(TypedDict):
     method: Json
     user_provided_suffix: str | None
     x_progress: Progress
+    x_checks: JobChecks
 
 
 class Event(TypedDict):
@@ -148,6 +214,25 @@ class Tokens(TypedDict):
     logp_teacher: list[float] | None
     weight: list[float]
     advantage: list[float]
+
+
+class CheckProgress(TypedDict):
+    done: int
+    total: int
+    unit: str
+
+
+class Check(TypedDict):
+    """Work of a worker beside training: `result` belongs to done, `error` to failed."""
+
+    id: str
+    kind: str
+    status: Literal["queued", "running", "done", "failed"]
+    created_at: int
+    finished_at: int | None
+    progress: CheckProgress | None
+    result: Json | None
+    error: Json | None
 
 
 class Page(TypedDict):

@@ -1,5 +1,7 @@
 """The kinds of verifier in the words of the pages. Those to start from come from the API, with their examples."""
 
+from typing import Any
+
 KINDS = {
     "python": "Python",
     "regex": "Regular expression",
@@ -9,6 +11,8 @@ KINDS = {
     "choice": "Choice",
     "json_schema": "JSON schema",
     "text_similarity": "Similarity",
+    "score_model": "Judge's score",
+    "label_model": "Judge's label",
     "multi": "Several",
 }
 KIND_HELP = {
@@ -20,25 +24,28 @@ KIND_HELP = {
     "choice": "The text settles on one of the `choices`, and it is the reference.",
     "json_schema": "The text is JSON that the `schema` admits.",
     "text_similarity": "How alike the text and the reference are, by the `evaluation_metric`.",
+    "score_model": "Another model, the judge that an administrator has set, answers with a number.",
+    "label_model": "Another model, the judge that an administrator has set, answers with one of the labels.",
     "multi": "Several graders by name, and `calculate_output`, a formula over their scores.",
 }
 OPERATIONS = {"eq": "is equal to", "ne": "differs from", "like": "contains", "ilike": "contains, ignoring case"}
-BLANKS: dict[str, dict[str, object]] = {
-    "number": {"tolerance": 0, "units": {}},
-    "math": {},
-    "choice": {"choices": ["A", "B", "C", "D"]},
-    "json_schema": {"schema": {"type": "object", "required": []}},
-    "text_similarity": {
-        "input": "{{sample.output_text}}",
-        "reference": "{{item.answer}}",
-        "evaluation_metric": "fuzzy_match",
-    },
-    "multi": {
-        "graders": {
-            "form": {"type": "regex", "pattern": "(?i)answer:"},
-            "right": {"type": "regex", "pattern": r"(?i)answer:\s*(?P<answer>.+)"},
-        },
-        "calculate_output": "0.1 * form + 0.9 * right",
-    },
+METRICS = {
+    "fuzzy_match": "share of equal characters (fuzzy_match)",
+    "bleu": "BLEU",
+    "gleu": "GLEU",
+    "meteor": "METEOR",
+    "rouge_1": "ROUGE-1",
+    "rouge_2": "ROUGE-2",
+    "rouge_3": "ROUGE-3",
+    "rouge_4": "ROUGE-4",
+    "rouge_5": "ROUGE-5",
+    "rouge_l": "ROUGE-L",
 }
-"""What a kind that is edited as JSON begins with."""
+SEVERAL: dict[str, Any] = {
+    "graders": {
+        "form": {"type": "regex", "pattern": "(?i)answer:"},
+        "right": {"type": "regex", "pattern": r"(?i)answer:\s*(?P<answer>.+)"},
+    },
+    "calculate_output": "0.1 * form + 0.9 * right",
+}
+"""What a verifier of several begins with."""

@@ -10,14 +10,16 @@ from backend.checks import Handler, Progress
 from backend.db.base import Json
 from backend.verifiers.specs import parse_spec
 from backend.verifiers.templates import Sample
-from worker.sandbox.policy import Limits
+from worker.rescore import rescore
 from worker.sandbox.pool import Sandbox
+from worker.selfcheck import run_self_check
+from worker.token_lengths import token_lengths
 
 
 @lru_cache(maxsize=1)
 def sandbox() -> Sandbox:
     """One warmed sandbox a worker process; it dies with the process."""
-    return Sandbox(Limits())
+    return Sandbox()
 
 
 def run_grader(request: Json, _progress: Progress) -> Json:
@@ -30,4 +32,31 @@ def run_grader(request: Json, _progress: Progress) -> Json:
     return {"records": [record.to_json() for record in records]}
 
 
-HANDLERS: dict[str, Handler] = {"grader_run": run_grader}
+def self_check(request: Json, progress: Progress) -> Json:
+    return run_self_check(request, progress, sandbox=sandbox())
+
+
+def rescore_job(request: Json, progress: Progress) -> Json:
+    return rescore(request, progress, sandbox=sandbox())
+
+
+def preflight(request: Json, progress: Progress) -> Json:
+    from worker.preflight import run_preflight
+
+    return run_preflight(request, progress, sandbox=sandbox())
+
+
+def teacher_preview(request: Json, progress: Progress) -> Json:
+    from worker.preflight import run_teacher_preview
+
+    return run_teacher_preview(request, progress)
+
+
+HANDLERS: dict[str, Handler] = {
+    "grader_run": run_grader,
+    "self_check": self_check,
+    "rescore": rescore_job,
+    "preflight": preflight,
+    "teacher_preview": teacher_preview,
+    "token_lengths": token_lengths,
+}

@@ -15,12 +15,15 @@ import typer
 from pydantic import ValidationError
 
 from backend.datasets.rows import NormalRow, read_rows
+from backend.db.base import Json
 from backend.errors import AppError
+from backend.jobs.checks import all_in_short
 from backend.jobs.request import JobRequest, first_problem
 from backend.jobs.resolve import resolve_settings
 from backend.jobs.spec import RlsdSettings
 from backend.verifiers.record import ScoreRecord
 from backend.verifiers.specs import Spec, parse_spec, spec_hash
+from worker.before import run_checks_in, self_check
 from worker.engine import loop
 from worker.engine.checkpoint import Checkpoint, unpack
 from worker.engine.policy import Policy
@@ -31,9 +34,10 @@ from worker.export import write_adapter_zip
 from worker.faults import PAUSES, classified
 from worker.launch import launch
 from worker.manifest import base_name, build_manifest, file_sha256
+from worker.preflight import preflight_step
 from worker.rank import joined_world, launched
-from worker.sandbox.policy import Limits
 from worker.sandbox.pool import Sandbox
+from worker.selfcheck import grader_in
 from worker.setup import (
     engine_settings,
     identity,
@@ -133,10 +137,13 @@ def train(
     validation: Annotated[Path | None, typer.Option(help="Held-out rows.", exists=True)] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in the output folder.")] = False,
     model: Annotated[str | None, typer.Option(help="Name, hub id or folder; replaces the job's model.")] = None,
+    ignore_checks: Annotated[
+        bool, typer.Option("--ignore-checks", help="Train even where a check before training fails.")
+    ] = False,
 ) -> None:
     """Run one job in the foreground, without any service."""
     started = time.monotonic()
-    errand = _read(job, data=data, verifier=verifier, validation=validation, model=model)
+    errand = read_errand(job, data=data, verifier=verifier, validation=validation, model=model)
     spec = errand.spec
     output.mkdir(parents=True, exist_ok=True)
     if any(output.iterdir()) and not resume and not launched():
@@ -146,26 +153,32 @@ def train(
     use_threads(processes=spec.devices)
     settings = engine_settings(spec, seed=errand.seed)
     observer = FolderObserver(output, max_steps=spec.max_steps)
-    with joined_world(processes=spec.devices, device=spec.device) as world:
+    with joined_world(processes=spec.devices, device=spec.device) as world, Sandbox() as sandbox:
+        of_verifier = self_check(errand.tasks, spec=spec, verifier=errand.grader, sandbox=sandbox)
+        run_checks_in(output, [of_verifier], spec=spec, world=world, ignore=ignore_checks, resume=resume)
         policy, world = load_shared(errand.model, settings=settings, world=world)
+        reward = sandboxed_reward(sandbox, errand.grader)
+        of_model = preflight_step(
+            settings, spec=spec, policy=policy, tasks=errand.tasks, reward=reward, progress=_say, world=world
+        )
+        found = run_checks_in(output, [of_model], spec=spec, world=world, ignore=ignore_checks, resume=resume)
         teacher = load_teacher(spec, settings=settings, student=policy)
-        with Sandbox(Limits()) as sandbox:
-            box = sandbox.identity()
-            ending = loop.run(
-                settings,
-                policy=policy,
-                tasks=errand.tasks,
-                held_out=errand.held_out,
-                reward=sandboxed_reward(sandbox, errand.grader),
-                observer=observer,
-                resume=world.as_leader(observer.resumed() if resume and world.leads else None),
-                teacher=teacher,
-                world=world,
-            )
+        box = sandbox.identity()
+        ending = loop.run(
+            settings,
+            policy=policy,
+            tasks=errand.tasks,
+            held_out=errand.held_out,
+            reward=reward,
+            observer=observer,
+            resume=world.as_leader(observer.resumed() if resume and world.leads else None),
+            teacher=teacher,
+            world=world,
+        )
     if not world.leads:
         return
     _require_done(ending)
-    manifest = _manifest(errand, observer, policy=policy, teacher=teacher, box=box)
+    manifest = _manifest(errand, observer, checks=found, policy=policy, teacher=teacher, box=box)
     adapter = output / "adapter.zip"
     write_adapter_zip(policy, adapter, base_model=base_name(manifest), manifest=manifest)
     print(json.dumps({"adapter": str(adapter), "sha256": file_sha256(adapter), "seconds": time.monotonic() - started}))
@@ -188,7 +201,7 @@ class Errand:
     """The manifest's word on the files."""
 
 
-def _read(job: Path, *, data: Path, verifier: Path | None, validation: Path | None, model: str | None) -> Errand:
+def read_errand(job: Path, *, data: Path, verifier: Path | None, validation: Path | None, model: str | None) -> Errand:
     """Read everything that was given. Raises AppError naming what is wrong."""
     try:
         request = JobRequest.model_validate(_job_body(job, verifier=verifier, model=model))
@@ -216,8 +229,14 @@ def _read(job: Path, *, data: Path, verifier: Path | None, validation: Path | No
 
 
 def _manifest(
-    errand: Errand, observer: FolderObserver, *, policy: Policy, teacher: Policy | None, box: dict[str, Any]
-) -> dict[str, Any]:
+    errand: Errand,
+    observer: FolderObserver,
+    *,
+    checks: Json,
+    policy: Policy,
+    teacher: Policy | None,
+    box: Json,
+) -> Json:
     return build_manifest(
         job={"id": None, "name": errand.name, "seed": errand.seed},
         data=errand.data,
@@ -225,10 +244,15 @@ def _manifest(
         base=identity(errand.model, policy),
         teacher=None if teacher is None else identity(str(errand.spec.teacher_model), teacher),
         settings=errand.spec.model_dump(mode="json", by_alias=True),
+        checks=all_in_short(checks),
         evaluations=[{k: v for k, v in e.items() if k != "per_question"} for e in observer.evaluations],
         steps=observer.steps,
         sandbox=box,
     )
+
+
+def _say(done: int, total: int, unit: str) -> None:
+    print(f"pre-flight: {done}/{total} {unit}", flush=True)
 
 
 def _require_done(ending: Ending) -> None:
@@ -251,12 +275,7 @@ def _job_body(path: Path, *, verifier: Path | None, model: str | None) -> dict[s
     except (ValueError, KeyError, TypeError) as error:
         raise AppError(f"{path} is not a job: {type(error).__name__}: {error}.") from None
     if verifier is not None:
-        source = verifier.read_text()
-        reinforcement["grader"] = (
-            {"type": "python", "name": verifier.stem, "source": source}
-            if verifier.suffix == ".py"
-            else json.loads(source)
-        )
+        reinforcement["grader"] = grader_in(verifier)
     return body | {"training_file": "local"} | ({"model": model} if model else {})
 
 

@@ -24,11 +24,14 @@ def build_manifest(
     base: Mapping[str, Any],
     teacher: Mapping[str, Any] | None,
     settings: Mapping[str, Any],
+    checks: Mapping[str, Any],
     evaluations: list[Mapping[str, Any]],
     steps: int,
     sandbox: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The content of `manifest.json`; all values are JSON. `teacher`: another model that was imitated."""
+    """The content of `manifest.json`; all values are JSON. `teacher`: another model that was imitated.
+    `checks`: what was found before training, and when someone went on regardless.
+    """
     return {
         "format": FORMAT,
         "job": dict(job),
@@ -37,6 +40,7 @@ def build_manifest(
         "data": dict(data),
         "verifier": dict(grader),
         "settings": dict(settings),
+        "checks": dict(checks),
         "steps": steps,
         "evaluations": [dict(evaluation) for evaluation in evaluations],
         "sandbox": dict(sandbox),

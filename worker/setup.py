@@ -1,6 +1,7 @@
 """From a job's rows, settings and verifier to what the engine takes. Shared by queued jobs and `rlsd train`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ from backend.settings import settings as environment
 from backend.verifiers.specs import Spec
 from backend.verifiers.templates import Sample
 from worker.engine.faults import Fault
+from worker.engine.kit import Kit, load_kit, require_chat_template
 from worker.engine.policy import Policy, load_external_teacher, load_policy
 from worker.engine.settings import Settings
 from worker.engine.sharding import shard
@@ -22,6 +24,12 @@ from worker.engine.world import World
 from worker.faults import classified
 from worker.manifest import model_identity
 from worker.sandbox.pool import Sandbox
+
+OURS = {
+    *("preset", "lora", "eval_rows", "held_out_share", "devices"),
+    *("self_check_rows", "preflight_rows", "preflight_samples", "on_failed_check"),
+}
+"""Settings of the service that the engine does not know, or knows in another form."""
 
 
 def use_threads(*, processes: int) -> None:
@@ -34,7 +42,7 @@ def use_threads(*, processes: int) -> None:
 
 def engine_settings(spec: RlsdSettings, *, seed: int) -> Settings:
     """The engine's view of a job's settings: the same names, LoRA's flattened."""
-    values = spec.model_dump(exclude={"preset", "lora", "eval_rows", "held_out_share", "devices"})
+    values = spec.model_dump(exclude=OURS)
     values |= {f"lora_{name}": value for name, value in spec.lora.model_dump().items()}
     values["teacher_model"] = None if spec.teacher_model is None else model_source(spec.teacher_model)
     return Settings(**values, seed=seed)
@@ -47,9 +55,24 @@ def model_source(name: str) -> str:
 
 def load(name: str, *, settings: Settings) -> Policy:
     """The model behind the name with fresh adapters. Raises AppError naming the model when it cannot be used."""
+    with _named(name) as source:
+        return load_policy(source, settings=settings, allow_remote_code=environment().allow_remote_code)
+
+
+def load_words(name: str) -> Kit:
+    """What comes with the model beside its weights: enough to make prompts. Raises AppError as `load` does."""
+    with _named(name) as source:
+        kit = load_kit(source, allow_remote_code=environment().allow_remote_code)
+        require_chat_template(kit.tokenizer)
+        return kit
+
+
+@contextmanager
+def _named(name: str) -> Iterator[str]:
+    """The source of a model; a fault inside the block is an AppError that names the model as people know it."""
     source = model_source(name)
     try:
-        return load_policy(source, settings=settings, allow_remote_code=environment().allow_remote_code)
+        yield source
     except Fault as fault:
         said = classified(fault)
         reason = fault.message.replace(source, name).rstrip(".")  # people know the name, not the server's folder

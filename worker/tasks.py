@@ -9,6 +9,7 @@ from celery import Task
 from celery.signals import task_failure, worker_ready, worker_shutting_down
 
 from backend import checks, webhooks, workers
+from backend.datasets import reading
 from backend.db import idempotency
 from backend.db.engine import transaction
 from backend.jobs import control
@@ -22,7 +23,14 @@ from worker.supervisor import supervise
 
 log = structlog.get_logger()
 leaving = threading.Event()
-SWEEPS = (control.sweep, control.nudge_waiting, checks.forget_old, webhooks.nudge_due, idempotency.forget_old)
+SWEEPS = (
+    control.sweep,
+    control.nudge_waiting,
+    checks.forget_old,
+    reading.give_up_lost,
+    webhooks.nudge_due,
+    idempotency.forget_old,
+)
 """What is looked after at intervals, each in a transaction of its own."""
 configure_logs()
 

@@ -29,11 +29,13 @@ from backend.db.files import File
 from backend.db.jobs import Job
 from backend.db.training import Evaluation, Step
 from backend.jobs import control, events
+from backend.jobs.checks import all_in_short, checks_of
 from backend.jobs.lease import Lease, LeaseLostError, held_job
 from backend.jobs.lifecycle import JobState
 from backend.jobs.spec import RlsdSettings
 from backend.logs import configure_logs
 from backend.verifiers.specs import parse_spec, spec_hash
+from worker.before import run_checks, self_check
 from worker.engine import loop
 from worker.engine.policy import Policy
 from worker.engine.types import Ending
@@ -42,8 +44,8 @@ from worker.export import write_adapter_zip
 from worker.faults import PAUSES, classified
 from worker.manifest import base_name, build_manifest
 from worker.observer import DatabaseObserver, newest_checkpoint
+from worker.preflight import keeping, preflight_step
 from worker.rank import joined_world
-from worker.sandbox.policy import Limits
 from worker.sandbox.pool import Sandbox
 from worker.setup import (
     engine_settings,
@@ -105,22 +107,30 @@ def train(lease: Lease, *, stop: StopSignal) -> None:
     tasks, held_out = tasks_of(rows, spec=spec, seed=job.seed, validation=validation)
     verifier = parse_spec(job.grader)
     use_threads(processes=spec.devices)
-    with joined_world(processes=spec.devices, device=spec.device) as world:
+    with joined_world(processes=spec.devices, device=spec.device) as world, Sandbox() as sandbox:
+        of_verifier = self_check(tasks, spec=spec, verifier=verifier, sandbox=sandbox)
+        if not run_checks(lease, [of_verifier], spec=spec, world=world):  # before the model, which may take minutes
+            return
         policy, world = load_shared(job.model, settings=settings, world=world)
+        reward = sandboxed_reward(sandbox, verifier)
+        of_model = preflight_step(
+            settings, spec=spec, policy=policy, tasks=tasks, reward=reward, progress=keeping(lease), world=world
+        )
+        if not run_checks(lease, [of_model], spec=spec, world=world):
+            return
         teacher = load_teacher(spec, settings=settings, student=policy)
-        with Sandbox(Limits()) as sandbox:
-            ending = loop.run(
-                settings,
-                policy=policy,
-                tasks=tasks,
-                held_out=held_out,
-                reward=sandboxed_reward(sandbox, verifier),
-                observer=DatabaseObserver(lease, stopping=lambda: stop.received),
-                resume=world.as_leader(_begin(lease) if world.leads else None),  # held here by nobody: it is large
-                teacher=teacher,
-                world=world,
-            )
-            box = sandbox.identity()
+        ending = loop.run(
+            settings,
+            policy=policy,
+            tasks=tasks,
+            held_out=held_out,
+            reward=reward,
+            observer=DatabaseObserver(lease, stopping=lambda: stop.received),
+            resume=world.as_leader(_begin(lease) if world.leads else None),  # held here by nobody: it is large
+            teacher=teacher,
+            world=world,
+        )
+        box = sandbox.identity()
         if world.leads:
             _end(lease, ending, policy=policy, teacher=teacher, box=box, stop=stop)
 
@@ -198,6 +208,7 @@ def _manifest(session: Session, job: Job, policy: Policy, *, teacher: Policy | N
         base=identity(job.model, policy),
         teacher=None if teacher is None else identity(job.spec["teacher_model"], teacher),
         settings=job.spec,
+        checks=all_in_short(checks_of(job)),
         evaluations=[{k: v for k, v in result.items() if k != "per_question"} for result in evaluations],
         steps=job.step,
         sandbox=box,

@@ -1,7 +1,7 @@
 """What a route may ask for in its signature: the caller, a session, an id. Whoever forgets `Auth` fails a test."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any, TypeVar
@@ -100,10 +100,10 @@ def request_session(request: Request, who: Auth) -> Iterator[Session]:
         session.commit()
 
 
-def write_audit_entry(session: Session, request: Request, who: Caller) -> None:
-    """Who did what to which objects, in the transaction that does it."""
+def write_audit_entry(session: Session, request: Request, who: Caller, *, objects: Sequence[str] = ()) -> None:
+    """Who did what to which objects, in the transaction that does it; `objects` are those it does not know of."""
     session.flush()
-    objects = [*request.path_params.values(), *session.info.get("touched", ())]
+    objects = [*request.path_params.values(), *session.info.get("touched", ()), *objects]
     session.add(
         AuditEntry(
             created_at=utc_now(),

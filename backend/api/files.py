@@ -1,90 +1,68 @@
-"""`/v1/files`: datasets up and down. The rows are read while the file is stored."""
+"""`/v1/files`: datasets up and down. Their rows are read by other processes (`backend.datasets.reading`)."""
 
+import re
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import select
 
-from backend.api.deps import Auth, Database, ObjectId, found
-from backend.api.downloads import download
+from backend import blobs
+from backend.api.deps import Auth, Database, ObjectId, found, write_audit_entry
+from backend.api.downloads import download, shown_image
 from backend.api.paging import After, ListItem, Order, Page, cut, numbers_of, place_of
 from backend.api.upload_form import UPLOAD_SCHEMA, Upload, uploaded
-from backend.datasets.overlap import overlap
+from backend.datasets.reading import read_in_background, read_now
 from backend.datasets.rows import NormalRow
-from backend.datasets.store import OnBadRows, delete_file, exported_lines, store_dataset
+from backend.datasets.store import delete_file, exported_lines, processed_file, store_bytes
 from backend.db.base import unix_s
-from backend.db.files import DatasetRow, File
+from backend.db.engine import transaction
+from backend.db.files import DatasetRow, File, FileImage, FileStatus
+from backend.errors import not_found
 from backend.quotas import require_storage
 
 router = APIRouter(prefix="/files", tags=["files"])
 
+RESPOND_ASYNC = re.compile(r"(?:^|[,\s])respond-async(?:$|[,;\s])", re.IGNORECASE)
+"""The preference of RFC 7240."""
+
+
+class FileProgress(BaseModel):
+    """How far a file is read; the bytes are of the table, unpacked."""
+
+    bytes_read: int
+    bytes_total: int
+    rows: int
+
 
 class FileObject(ListItem):
-    """OpenAI's file object; `rows` and `shape` (the rule by which it was read) are ours."""
+    """OpenAI's file object; `rows` and `shape` (the rule by which it was read) are ours, as is `progress`.
+
+    A version made from another file names it in `parent_id`, and what was done, in words and figures, in `change`.
+    `status` is `uploaded` while the rows are read, then `processed`, or `error`, of which `status_details` tell.
+    """
 
     object: Literal["file"] = "file"
     bytes: int
     created_at: int
     filename: str
     purpose: str
-    status: Literal["processed"] = "processed"
+    status: FileStatus
     status_details: str | None = None
+    progress: FileProgress | None = None
     expires_at: int | None = None
     rows: int
     shape: str | None
+    parent_id: str | None = None
+    change: dict[str, Any] | None = None
 
 
 class FileDeleted(BaseModel):
     id: str
     object: Literal["file"] = "file"
     deleted: bool = True
-
-
-class FileProblem(BaseModel):
-    """`line` counts from 1; a table without lines has `row` instead."""
-
-    line: int | None = None
-    row: int | None = None
-    code: str
-    message: str
-
-
-class FileReport(BaseModel):
-    """`columns`: where question, answer, solution and hint were found. `with_…`: rows that have one; `null` where the
-    file was read before they were counted. `with_privileged`: those that say what a teacher is to be told.
-
-    `problems` are of rows that were left out, `warnings` of rows that were taken: all are counted, the first thousand
-    listed. `lengths`: spread of question and answer, in characters. `answers`: how often each short one occurs.
-    `duplicates`: rows equal to an earlier one. `near_duplicates`: rows whose question is nearly that of an earlier one,
-    of as many as were `checked`. `overlap`: rows shared with the file that `against` names, by whole row and question.
-    """
-
-    rows: int
-    good: int
-    bad: int
-    shape: str | None
-    columns: dict[str, str | None]
-    with_answer: int
-    with_solution: int
-    with_trajectory: int | None = None
-    with_privileged: int | None = None
-    with_images: int | None = None
-    problems: list[FileProblem]
-    warned: int = 0
-    warnings: list[FileProblem] = []
-    format: str | None = None
-    packing: str | None = None
-    encoding: str | None = None
-    on_bad_rows: OnBadRows = OnBadRows.REJECT
-    lengths: dict[str, Any] | None = None
-    answers: dict[str, Any] | None = None
-    duplicates: dict[str, Any] | None = None
-    near_duplicates: dict[str, Any] | None = None
-    images: dict[str, int] | None = None
-    overlap: dict[str, Any] | None = None
 
 
 class FileRow(ListItem):
@@ -103,20 +81,37 @@ class FileRow(ListItem):
     row_hash: str
 
 
-@router.post("", openapi_extra=UPLOAD_SCHEMA)
-def create_file(upload: Annotated[Upload, Depends(uploaded)], _: Auth, session: Database) -> FileObject:
+@router.post(
+    "",
+    openapi_extra=UPLOAD_SCHEMA,
+    responses={202: {"model": FileObject, "description": "Stored; its rows are being read."}},
+)
+def create_file(
+    upload: Annotated[Upload, Depends(uploaded)],
+    request: Request,
+    response: Response,
+    who: Auth,
+    prefer: Annotated[str, Header(max_length=1000, description="`respond-async`: see below.")] = "",
+) -> FileObject:
     """Store a dataset. A line that cannot be used refuses the file, naming the line, and nothing is kept; with
-    `on_bad_rows=take_good` such lines are left out, and the report lists them."""
-    require_storage(session, upload.size_bytes)
-    return _shown(
-        store_dataset(
-            session,
-            upload.content,
-            filename=upload.filename,
-            mapping=upload.mapping,
-            on_bad_rows=upload.on_bad_rows,
-        )
-    )
+    `on_bad_rows=take_good` such lines are left out, and the report lists them.
+
+    The answer comes when all rows were read. With the header `Prefer: respond-async` it comes once the bytes are
+    stored: ask for the file until its `status` is no longer `uploaded`. One that cannot be used is then kept for a day,
+    with the status `error`.
+    """
+    with transaction(project=who.project) as session:
+        require_storage(session, upload.size_bytes)
+        file = store_bytes(session, upload.content, filename=upload.filename, mapping=upload.mapping)
+    if RESPOND_ASYNC.search(prefer):
+        read_in_background(file, on_bad_rows=upload.on_bad_rows)
+        response.status_code = 202
+        response.headers["preference-applied"] = "respond-async"
+    else:
+        read_now(file, on_bad_rows=upload.on_bad_rows)
+    with transaction(project=who.project) as session:
+        write_audit_entry(session, request, who, objects=[file.id])
+        return shown_file(found(session, File, file.id, kind="file"))
 
 
 @router.get("")
@@ -133,17 +128,17 @@ def list_files(
         statement = statement.where(File.purpose == purpose)
     keys = (File.created_at, File.id)
     place = place_of(session, statement, id_column=File.id, keys=keys, after=after)
-    return cut(session, statement, keys=keys, after=place, limit=limit, order=order, show=_shown)
+    return cut(session, statement, keys=keys, after=place, limit=limit, order=order, show=shown_file)
 
 
 @router.get("/{file_id}")
 def get_file(file_id: ObjectId, _: Auth, session: Database) -> FileObject:
-    return _shown(found(session, File, file_id, kind="file"))
+    return shown_file(found(session, File, file_id, kind="file"))
 
 
 @router.delete("/{file_id}")
 def remove_file(file_id: ObjectId, _: Auth, session: Database) -> FileDeleted:
-    """409 where a job was made from it."""
+    """409 where a job was made from it, or its rows are being read."""
     found(session, File, file_id, kind="file")
     delete_file(session, file_id)
     return FileDeleted(id=file_id)
@@ -166,20 +161,6 @@ def get_content(file_id: ObjectId, request: Request, _: Auth, session: Database)
     )
 
 
-@router.get("/{file_id}/report")
-def get_report(
-    file_id: ObjectId,
-    _: Auth,
-    session: Database,
-    against: Annotated[str | None, Query(max_length=100, description="Another file to compare with.")] = None,
-) -> FileReport:
-    report = FileReport.model_validate(found(session, File, file_id, kind="file").report)
-    if against is not None:
-        found(session, File, against, kind="file")
-        report.overlap = overlap(session, file_id, against=against)
-    return report
-
-
 @router.get(
     "/{file_id}/export",
     response_class=Response,
@@ -187,10 +168,29 @@ def get_report(
 )
 def export_rows(file_id: ObjectId, _: Auth, session: Database) -> Response:
     """The rows that were taken, as their author wrote them, in JSONL whatever the format of the file was."""
-    file = found(session, File, file_id, kind="file")
+    file = processed_file(session, file_id)
     name = f"{file.filename.rpartition('.')[0] or file.filename}.jsonl"
     headers = {"content-disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}"}
     return StreamingResponse(exported_lines(file_id), media_type="application/jsonl", headers=headers)
+
+
+@router.get(
+    "/{file_id}/images/{sha256}",
+    response_class=Response,
+    responses={200: {"content": {"image/*": {}}}, 304: {"description": "The caller has it."}},
+)
+def get_image(
+    file_id: ObjectId,
+    sha256: Annotated[str, Path(pattern="^[0-9a-f]{64}$")],
+    request: Request,
+    _: Auth,
+    session: Database,
+) -> Response:
+    """An image that the file's rows show, named by the SHA-256 under which a row lists it."""
+    processed_file(session, file_id)
+    if session.get(FileImage, (file_id, sha256)) is None:
+        raise not_found("image of this file", sha256)
+    return shown_image(request, blobs.read(session, sha256), sha256=sha256)
 
 
 @router.get("/{file_id}/rows")
@@ -202,7 +202,7 @@ def list_rows(
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
     order: Order = Order.ASC,
 ) -> Page[FileRow]:
-    found(session, File, file_id, kind="file")
+    processed_file(session, file_id)
     return cut(
         session,
         select(DatasetRow).where(DatasetRow.file_id == file_id),
@@ -214,15 +214,20 @@ def list_rows(
     )
 
 
-def _shown(file: File) -> FileObject:
+def shown_file(file: File) -> FileObject:
     return FileObject(
         id=file.id,
         bytes=file.size_bytes,
         created_at=unix_s(file.created_at) or 0,
         filename=file.filename,
         purpose=file.purpose,
+        status=FileStatus(file.status),
+        status_details=file.status_details,
+        progress=None if file.progress is None else FileProgress.model_validate(file.progress),
         rows=file.row_count,
         shape=file.shape,
+        parent_id=file.parent_id,
+        change=file.change,
     )
 
 

@@ -16,7 +16,7 @@ from backend.db.engine import transaction
 from backend.settings import settings
 from backend.verifiers.record import FORMULA_FAULT, ScoreRecord, ScoreStatus
 from backend.verifiers.saved import resolve_grader
-from backend.verifiers.specs import Spec, spec_json
+from backend.verifiers.specs import Python, Spec, spec_json
 from backend.verifiers.templates import Sample
 
 router = APIRouter(prefix="/fine_tuning/alpha/graders", tags=["graders"])
@@ -28,8 +28,21 @@ class ValidateRequest(BaseModel):
     grader: dict[str, Any] = Field(description='OpenAI\'s grader object, one of our types, or {"type": "saved", "id"}.')
 
 
+class SignatureObject(BaseModel):
+    """Which function of a Python verifier is called, and by which of the known signatures."""
+
+    function: str
+    line: int
+    signature: str
+    title: str
+    shown: str
+
+
 class ValidateResponse(BaseModel):
+    """OpenAI's answer; `x_signature` is there for Python verifiers."""
+
     grader: dict[str, Any]
+    x_signature: SignatureObject | None = None
 
 
 class RunRequest(ValidateRequest):
@@ -90,7 +103,20 @@ class RunResponse(BaseModel):
 @router.post("/validate")
 def validate_grader(body: ValidateRequest, _: Auth, session: Database) -> ValidateResponse:
     spec, _verifier = resolve_grader(session, body.grader, param="grader")
-    return ValidateResponse(grader=spec_json(spec))
+    return ValidateResponse(grader=spec_json(spec), x_signature=_signature(spec))
+
+
+def _signature(spec: Spec) -> SignatureObject | None:
+    if not isinstance(spec, Python):
+        return None
+    entry = spec.entry_point
+    return SignatureObject(
+        function=entry.function,
+        line=entry.line,
+        signature=entry.signature.name,
+        title=entry.signature.title,
+        shown=entry.signature.shown,
+    )
 
 
 @router.post("/run")

@@ -13,7 +13,9 @@ from backend.api.paging import ListItem
 from backend.db.base import unix_s, utc_now
 from backend.db.jobs import Job
 from backend.db.training import Step
+from backend.jobs.checks import all_in_short, checks_of
 from backend.jobs.lifecycle import JobState
+from backend.verdict import Finding, Level
 
 PACE_STEPS = 20
 """Steps over which the pace is measured: the median of the times between them, so that a pause does not count."""
@@ -33,6 +35,22 @@ class Progress(BaseModel):
     eta_s: float | None
     started_at: int | None
     progress_at: int | None
+
+
+class CheckVerdict(BaseModel):
+    """What a check before training found; its details are under `/checks` of the job."""
+
+    verdict: Level
+    summary: str
+    findings: list[Finding]
+
+
+class JobChecks(BaseModel):
+    """None: not carried out. `overridden_at`: when someone went on although one had failed, in Unix seconds."""
+
+    self_check: CheckVerdict | None
+    preflight: CheckVerdict | None
+    overridden_at: int | None
 
 
 class JobHyperparameters(BaseModel):
@@ -64,6 +82,7 @@ class JobObject(ListItem):
     method: dict[str, Any]
     user_provided_suffix: str | None
     x_progress: Progress
+    x_checks: JobChecks
 
 
 def shown_job(session: Session, job: Job) -> JobObject:
@@ -99,6 +118,7 @@ def shown_job(session: Session, job: Job) -> JobObject:
             started_at=unix_s(job.started_at),
             progress_at=unix_s(job.progress_at),
         ),
+        x_checks=JobChecks.model_validate(all_in_short(checks_of(job))),
     )
 
 

@@ -15,6 +15,7 @@ from backend.db.jobs import Job, JobEvent
 from backend.db.training import Checkpoint
 from backend.errors import AppError
 from backend.jobs import control
+from backend.jobs.checks import checks_of
 from backend.jobs.create import create_job
 from backend.jobs.request import JobRequest
 from backend.settings import settings
@@ -50,6 +51,15 @@ class CheckpointObject(ListItem):
     fine_tuning_job_id: str
     step_number: int
     metrics: CheckpointMetrics
+
+
+class JobChecksInFull(BaseModel):
+    """`{verdict, summary, findings, ...}` each, None where it was not carried out; see the job's `x_checks`."""
+
+    object: Literal["fine_tuning.job.checks"] = "fine_tuning.job.checks"
+    self_check: dict[str, Any] | None
+    preflight: dict[str, Any] | None
+    overridden_at: int | None
 
 
 @router.post("")
@@ -128,6 +138,12 @@ def list_checkpoints(
         order=order,
         show=lambda checkpoint: _shown_checkpoint(checkpoint, job),
     )
+
+
+@router.get("/{job_id}/checks")
+def get_checks(job: JobOfPath) -> JobChecksInFull:
+    """What was found before training, with every detail."""
+    return JobChecksInFull.model_validate(checks_of(job))
 
 
 def shown_event(event: JobEvent) -> EventObject:

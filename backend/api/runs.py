@@ -60,12 +60,15 @@ class TokensObject(BaseModel):
 
 
 class RowHistory(ListItem):
-    """How a row has fared: `graded` completions have a score, `solved` of them one of at least 1."""
+    """How a row has fared: `graded` completions have a score, `solved` of them one of at least 1.
+
+    `solve_rate`: the solved share of the graded ones; `null` where none is graded."""
 
     row: int
     completions: int
     graded: int
     solved: int
+    solve_rate: float | None
     mean_score: float | None
     best_score: float | None
     last_step: int
@@ -201,6 +204,7 @@ def list_row_histories(
             completions=completions,
             graded=graded,
             solved=solved,
+            solve_rate=solved / graded if graded else None,
             mean_score=mean,
             best_score=best,
             last_step=last_step,

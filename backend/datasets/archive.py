@@ -49,6 +49,10 @@ class Archive:
     def folder(self) -> PurePosixPath:
         return PurePosixPath(self.table).parent
 
+    @property
+    def lacks(self) -> str:
+        return "which the ZIP does not hold"
+
     def open_table(self, *, max_bytes: int) -> BinaryIO:
         try:
             with self.zip.open(self.table) as packed:

@@ -1,19 +1,19 @@
 """What a file's good rows are like together: lengths, repeated and nearly repeated questions, answers, odd texts.
 
-Gathered while rows pass, in memory that a long file does not exceed: a few numbers a row, and a sketch for each of the
+Gathered while rows pass, in memory that a long file does not exceed: counts, a sample, and a sketch for each of the
 first `SKETCHED_ROWS`. Lengths are in characters; what they are in tokens only a model's tokenizer can say, which does
-not belong into the service.
+not belong into the service (`worker.token_lengths`).
 """
 
 import re
-from array import array
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from datasketch import MinHash, MinHashLSH
 
+from backend.datasets.languages import Languages
+from backend.datasets.lengths import Lengths
 from backend.datasets.report import Problem, Report
 from backend.datasets.rows import NormalRow
 
@@ -42,8 +42,11 @@ class Findings:
     """Fed with each good row; `finish` writes what was found into the report."""
 
     report: Report
-    questions: "array[int]" = field(default_factory=lambda: array("I"))
-    answers: "array[int]" = field(default_factory=lambda: array("I"))
+    questions: Lengths = field(default_factory=Lengths)
+    answers: Lengths = field(default_factory=Lengths)
+    solutions: Lengths = field(default_factory=Lengths)
+    languages: Languages = field(default_factory=Languages)
+    answered: int = 0
     classes: Counter[str] = field(default_factory=Counter)
     short: int = 0
     numbers: int = 0
@@ -52,20 +55,29 @@ class Findings:
 
     def see(self, row: NormalRow) -> None:
         text = text_of(row)
-        self.questions.append(len(text))
+        self.questions.add(len(text))
+        self.languages.see(text)
         self._see_oddities(row, text)
+        if row.reference.solution is not None:
+            self.solutions.add(len(row.reference.solution))
         if row.reference.answer is not None:
             self._see_answer(row.reference.answer.strip(), line=row.line)
         if not row.images:  # the same words about another image ask something else
             self.sketches.see(text, row_hash=row.row_hash, line=row.line)
 
     def finish(self) -> None:
-        if self.numbers >= MOSTLY * len(self.answers):
+        if self.numbers >= MOSTLY * self.answered:
             for line, answer in self.odd:
                 message = f"has the answer {answer!r:.60}, where nearly all others are numbers"
                 self.report.warn(Problem(line=line, code="odd_reference", message=message))
         self.report.about |= {
-            "lengths": {"unit": "characters", "question": _spread(self.questions), "answer": _spread(self.answers)},
+            "lengths": {
+                "unit": "characters",
+                "question": self.questions.to_json(),
+                "answer": self.answers.to_json(),
+                "solution": self.solutions.to_json(),
+            },
+            "languages": self.languages.to_json(),
             "answers": self._balance(),
             "near_duplicates": self.sketches.to_json(),
         }
@@ -83,7 +95,8 @@ class Findings:
                 self.report.warn(Problem(line=row.line, code=code, message=what))
 
     def _see_answer(self, answer: str, *, line: int) -> None:
-        self.answers.append(len(answer))
+        self.answered += 1
+        self.answers.add(len(answer))
         if NUMBER.fullmatch(answer):
             self.numbers += 1
         elif len(self.odd) < LISTED_ODD:
@@ -154,17 +167,3 @@ def text_of(row: NormalRow) -> str:
         parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
         found += [part["text"] for part in parts if isinstance(part.get("text"), str)]
     return "\n".join(found)
-
-
-def _spread(lengths: "array[int]") -> dict[str, float] | None:
-    if not lengths:
-        return None
-    values = np.frombuffer(lengths, dtype=np.uint32)
-    median, high = np.percentile(values, [50, 95])
-    return {
-        "min": int(values.min()),
-        "median": float(median),
-        "mean": round(float(values.mean()), 1),
-        "p95": float(high),
-        "max": int(values.max()),
-    }

@@ -7,9 +7,8 @@ parts without an address, or the word `<image>`, give them their places, and wit
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
-from backend.datasets.pictures import Pictures
 from backend.datasets.read import BadLineError
 from backend.datasets.shapes import IMAGE_COLUMNS, Shape, value_at
 
@@ -23,6 +22,12 @@ INSTRUCTIONS = "responses_create_params.instructions"
 Message = dict[str, Any]
 
 
+class Keeper(Protocol):
+    """Keeps an image that a row holds or names, and tells what it is known by."""
+
+    def keep(self, value: Any, *, where: str) -> str: ...
+
+
 def messages_of(item: Mapping[str, Any], *, shape: Shape) -> list[Message]:
     """The question as the row has it; a text is one message of the user's. Raises BadLineError."""
     messages = _messages(value_at(item, shape.question), column=shape.question)
@@ -33,7 +38,7 @@ def messages_of(item: Mapping[str, Any], *, shape: Shape) -> list[Message]:
 
 
 def with_images(
-    messages: list[Message], item: Mapping[str, Any], *, shape: Shape, pictures: Pictures
+    messages: list[Message], item: Mapping[str, Any], *, shape: Shape, pictures: Keeper
 ) -> tuple[list[Message], tuple[str, ...]]:
     """(messages with places for the row's images, SHA-256 of these in order). Raises BadLineError."""
     column, beside = _beside(item, shape)
@@ -92,7 +97,7 @@ def _beside(item: Mapping[str, Any], shape: Shape) -> tuple[str, list[Any]]:
 class _Placing:
     """Gives each image of one row its place, and counts that none is left or lacking."""
 
-    def __init__(self, beside: list[Any], *, column: str, pictures: Pictures) -> None:
+    def __init__(self, beside: list[Any], *, column: str, pictures: Keeper) -> None:
         self.beside = [pictures.keep(value, where=f"in {column}[{n}]") for n, value in enumerate(beside)]
         self.column = column
         self.pictures = pictures

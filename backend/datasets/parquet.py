@@ -26,6 +26,8 @@ BATCH_BYTES = 64 * 1024 * 1024
 """A batch has at most so many rows that they cannot be larger than this, were all as large as their row group."""
 MAX_ITEM_BYTES = 32 * 1024 * 1024
 
+pa.set_memory_pool(pa.system_memory_pool())  # the others reserve gigabytes, which a reader with a limit does not have
+
 
 def parquet_rows(file: BinaryIO, *, max_bytes: int) -> Iterator[RawRow | Problem]:
     """`max_bytes`: the most that all rows may unpack to. Raises AppError where it is no table, or too large."""
@@ -40,6 +42,14 @@ def parquet_rows(file: BinaryIO, *, max_bytes: int) -> Iterator[RawRow | Problem
             for number in range(batch.num_rows):
                 yield _row(batch.slice(number, 1), line=first + number + 1)
             first += batch.num_rows
+    except MemoryError:
+        raise AppError(
+            "The Parquet table cannot be read: its values take more memory than a reader has (the administrator's "
+            "RLSD_READER_MEMORY_BYTES). Split it, or its longest values.",
+            status=413,
+            code="too_much_memory",
+            param="file",
+        ) from None
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         reason = " ".join(str(error).split())[:200]
         raise AppError(f"The Parquet table cannot be read: {reason}.", code="invalid_parquet", param="file") from None

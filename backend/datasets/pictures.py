@@ -11,11 +11,10 @@ import io
 import re
 import tempfile
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from PIL import Image
 
-from backend.datasets.archive import Archive
 from backend.datasets.read import BadLineError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
@@ -27,12 +26,22 @@ BASE64 = re.compile(r"[A-Za-z0-9+/\s]{32,}={0,2}\s*")
 ENCODED_IMAGE = re.compile(r"(?:iVBORw0KGgo|/9j/|R0lGOD|UklGR|Qk)[A-Za-z0-9+/\s]{21,}={0,2}\s*")
 """Base64 of bytes that begin as images of `FORMATS` do."""
 ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+NO_ALBUM = "which cannot be found: send a ZIP with the table and its images"
+
+
+class Album(Protocol):
+    """Where paths lead. `lacks` goes on after the path that leads nowhere."""
+
+    @property
+    def lacks(self) -> str: ...
+
+    def picture(self, path: str, *, max_bytes: int) -> bytes | None: ...
 
 
 class Pictures:
     """Keeps each image once, in a temporary file without a name."""
 
-    def __init__(self, archive: Archive | None = None) -> None:
+    def __init__(self, archive: Album | None = None) -> None:
         self._archive = archive
         self._spool = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
         self._places: dict[str, tuple[int, int]] = {}
@@ -77,7 +86,7 @@ class Pictures:
 
     def _encoded(self, value: Any, *, where: str) -> bytes:
         if isinstance(value, dict):
-            held = next((value[key] for key in ("bytes", "url", "image_url", "image", "path") if value.get(key)), None)
+            held = held_image(value)
             if held is None or isinstance(held, dict):
                 raise BadLineError("image_missing", f"has an image without bytes, address or path {where}")
             return self._encoded(held, where=where)
@@ -102,8 +111,15 @@ class Pictures:
             return encoded
         if BASE64.fullmatch(value) and (self._archive is None or ENCODED_IMAGE.match(value)):
             return _decoded(value, where=where)
-        why = "the ZIP does not hold" if self._archive else "cannot be found: send a ZIP with the table and its images"
-        raise BadLineError("image_missing", f"names the image {value[:60]!r} {where}, which {why}")
+        why = self._archive.lacks if self._archive else NO_ALBUM
+        raise BadLineError("image_missing", f"names the image {value[:60]!r} {where}, {why}")
+
+
+def held_image(value: Any) -> Any:
+    """What stands for the image: the value itself, or what its object says of it; None where it says nothing."""
+    if not isinstance(value, dict):
+        return value
+    return next((value[key] for key in ("bytes", "url", "image_url", "image", "path") if value.get(key)), None)
 
 
 def without_images(value: Any) -> Any:

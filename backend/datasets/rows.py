@@ -118,20 +118,26 @@ def normal_rows(
             shape = recognise(found.item, mapping=mapping)
             report.shape, report.columns = shape.name, shape.columns()
         try:
-            row = _normal(found, shape=shape, number=report.good, pictures=pictures)
+            row = normal_row(found, shape=shape, number=report.good, pictures=pictures)
         except BadLineError as error:
             report.add(Problem(line=found.line, code=error.code, message=str(error)))
             continue
         yield row
-        report.good += 1
-        report.with_answer += row.reference.answer is not None
-        report.with_solution += row.reference.solution is not None
-        report.with_trajectory += row.reference.trajectory is not None
-        report.with_privileged += row.privileged is not None
-        report.with_images += bool(row.images)
+        count_good(row, report=report)
 
 
-def _normal(raw: RawRow, *, shape: Shape, number: int, pictures: Pictures) -> NormalRow:
+def count_good(row: NormalRow, *, report: Report) -> None:
+    """Count a row that was taken, and what it has."""
+    report.good += 1
+    report.with_answer += row.reference.answer is not None
+    report.with_solution += row.reference.solution is not None
+    report.with_trajectory += row.reference.trajectory is not None
+    report.with_privileged += row.privileged is not None
+    report.with_images += bool(row.images)
+
+
+def normal_row(raw: RawRow, *, shape: Shape, number: int, pictures: Pictures) -> NormalRow:
+    """A row as its file's shape has it. Raises BadLineError saying what it lacks."""
     asked = messages_of(raw.item, shape=shape)
     reference = _reference(raw.item, shape)
     messages, images = with_images(asked, raw.item, shape=shape, pictures=pictures)

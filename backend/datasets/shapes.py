@@ -148,6 +148,20 @@ class ColumnMapping(BaseModel):
         )
 
 
+def shape_again(name: str, columns: Mapping[str, str | None]) -> Shape:
+    """The shape by which a stored file was read, from its name and `Shape.columns`."""
+    rule = next((rule for rule in RULES if rule.name == name), None)
+    return Shape(
+        name=name,
+        question=columns["question"] or "",
+        answer=columns["answer"],
+        solution=columns["solution"] or SOLUTION,
+        hint=columns["hint"],
+        images=columns.get("images"),
+        marked=rule is not None and rule.marked,
+    )
+
+
 def parse_mapping(text: str) -> ColumnMapping:
     """Raises AppError naming what is wrong with it."""
     try:

@@ -54,13 +54,17 @@ class Format(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A file that is being read. `counted_in`: what `line` of a row means. `archive`: where paths of images lead."""
+    """A file that is being read. `counted_in`: what `line` of a row means. `archive`: where paths of images lead.
+
+    `file`: its bytes, unpacked, whose position says how far the rows have been read.
+    """
 
     format: Format
     rows: Iterator[RawRow | Problem]
     encoding: str | None = "utf-8"
     packing: Literal["gzip", "zip"] | None = None
     archive: Archive | None = None
+    file: BinaryIO | None = None
 
     @property
     def counted_in(self) -> Literal["line", "row"]:
@@ -88,7 +92,8 @@ def opened(file: BinaryIO, *, filename: str = "") -> Iterator[Table]:
             packing = packing or "gzip"
             file = stack.enter_context(unpacked_gzip(file, max_bytes=max_bytes))
             filename = filename.removesuffix(".gz")
-        yield _table(file, filename=filename, packing=packing, archive=archive, max_bytes=max_bytes)
+        table = _table(file, filename=filename, packing=packing, archive=archive, max_bytes=max_bytes)
+        yield replace(table, file=file)
 
 
 def _table(

@@ -11,7 +11,7 @@ from backend import webhooks
 from backend.db.base import Json, utc_now
 from backend.db.jobs import Job
 from backend.errors import AppError, not_found
-from backend.jobs import events
+from backend.jobs import checks, events
 from backend.jobs.lease import Lease, held_job
 from backend.jobs.lifecycle import OWNED, TERMINAL, JobState, Wish, can_become
 from backend.queue import TRAIN_QUEUE, TRAIN_TASK, send_after_commit, waiting
@@ -101,6 +101,8 @@ def resume(session: Session, job_id: str) -> Job:
             code="job_not_paused",
             type="conflict_error",
         )
+    if job.error is not None and job.error["code"] == checks.CHECK_FAILED:
+        checks.override(session, job)
     job.wish = Wish.RUN
     job.futile_claims = 0
     job.error = None

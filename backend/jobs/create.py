@@ -9,6 +9,7 @@ from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session, aliased
 
 from backend.datasets.rows import REFERENCE_HINTS
+from backend.datasets.store import require_processed
 from backend.db.base import utc_now
 from backend.db.files import DatasetRow, File
 from backend.db.jobs import Job
@@ -82,7 +83,7 @@ def create_job(session: Session, request: JobRequest, *, models: Mapping[str, st
 def checked_job(session: Session, request: JobRequest, *, models: Mapping[str, str]) -> CheckedJob:
     """The same checks without a job. Raises AppError naming the parameter."""
     require_model(request.model, models=models, param="model")
-    training = _require_file(session, request.training_file, param="training_file")
+    training = require_file(session, request.training_file, param="training_file")
     validation = None
     if request.validation_file is not None:
         if request.validation_file == request.training_file:
@@ -91,7 +92,7 @@ def checked_job(session: Session, request: JobRequest, *, models: Mapping[str, s
                 code="same_file",
                 param="validation_file",
             )
-        validation = _require_file(session, request.validation_file, param="validation_file")
+        validation = require_file(session, request.validation_file, param="validation_file")
         _require_disjoint(session, training, validation)
     reinforcement = request.method.reinforcement
     spec, verifier = resolve_grader(session, reinforcement.grader, param=GRADER)
@@ -99,10 +100,10 @@ def checked_job(session: Session, request: JobRequest, *, models: Mapping[str, s
     settings = _settings(session, reinforcement, training=training, validation=validation, seed=seed)
     if settings.teacher_model is not None:
         require_model(settings.teacher_model, models=models, param=f"{X_RLSD}.teacher_model")
-    _require_hints(session, training, settings)
+    require_hints(session, training, settings)
     for file, param in ((training, "training_file"), (validation, "validation_file")):
         if file is not None:
-            _require_grader_fits(session, spec, file=file, param=param)
+            require_grader_fits(session, spec, file=file, param=param, grader_param=GRADER)
     return CheckedJob(training, validation, spec, verifier, seed, settings)
 
 
@@ -146,12 +147,12 @@ def require_model(model: str, *, models: Mapping[str, str], param: str) -> None:
         )
 
 
-def _require_file(session: Session, file_id: str, *, param: str) -> File:
-    """The file, kept from being deleted until the job that needs it is stored."""
+def require_file(session: Session, file_id: str, *, param: str) -> File:
+    """The file, kept from being deleted until what needs it is stored. Raises AppError naming the parameter."""
     file = session.scalar(select(File).where(File.id == file_id).with_for_update(read=True, key_share=True))
     if file is None:
         raise AppError(f"No such file: '{file_id:.100}'.", code="file_not_found", param=param)
-    return file
+    return require_processed(file, param=param)
 
 
 def _require_disjoint(session: Session, training: File, validation: File) -> None:
@@ -194,7 +195,7 @@ def _settings(
     return resolve_settings(request, row_count=len(train))
 
 
-def _require_hints(session: Session, training: File, settings: RlsdSettings) -> None:
+def require_hints(session: Session, training: File, settings: RlsdSettings) -> None:
     """The teacher needs a hint for every row; without one it would say what the student says."""
     facts, placebo = METHODS[settings.method], settings.hint is Hint.PLACEBO
     kind = Hint(settings.placebo_of) if placebo else settings.hint
@@ -217,8 +218,11 @@ def _require_hints(session: Session, training: File, settings: RlsdSettings) -> 
         )
 
 
-def _require_grader_fits(session: Session, spec: Spec, *, file: File, param: str) -> None:
-    """Every `{{item...}}` of the grader has a value in the first row, and a compared answer in all."""
+def require_grader_fits(session: Session, spec: Spec, *, file: File, param: str, grader_param: str) -> None:
+    """Every `{{item...}}` of the grader has a value in the first row, and a compared answer in all.
+
+    Raises AppError(400): `param` says what the file is, `grader_param` where the grader stands in the request.
+    """
     first = session.get_one(DatasetRow, (file.id, 0))
     line, normal = first.line, first.normal
     for field, template in spec.templates.items():
@@ -230,7 +234,7 @@ def _require_grader_fits(session: Session, spec: Spec, *, file: File, param: str
                     raise AppError(
                         f"{error.message.rstrip('.')}, in line {line} of '{file.filename}' ({param}).",
                         code=error.code,
-                        param=f"{GRADER}.{field}",
+                        param=f"{grader_param}.{field}",
                     ) from None
     for field in spec.open_references:
         bare_line = _first_line_without(session, file, field="answer")
@@ -239,7 +243,7 @@ def _require_grader_fits(session: Session, spec: Spec, *, file: File, param: str
                 f"The grader compares with the row's answer, and line {bare_line} of '{file.filename}' ({param}) has "
                 "none that is known: give `reference`.",
                 code="missing_reference",
-                param=f"{GRADER}.{field}",
+                param=f"{grader_param}.{field}",
             )
 
 

@@ -1,21 +1,8 @@
 """Which rows are trained on and which are held out: pure, and the same for the same seed and rows."""
 
-import hashlib
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
 
-
-class Hashed(Protocol):
-    @property
-    def row_hash(self) -> str: ...
-
-
-Row = TypeVar("Row", bound=Hashed)
-
-
-def seeded_order(rows: Sequence[Row], *, seed: int) -> list[Row]:
-    """The rows in an order that depends on their contents and the seed alone; equal rows stand together."""
-    return sorted(rows, key=lambda row: hashlib.sha256(f"{seed}:{row.row_hash}".encode()).digest())
+from backend.datasets.splits import Row, seeded_order
 
 
 def split_held_out(rows: Sequence[Row], *, share: float, seed: int, limit: int) -> tuple[list[Row], list[Row]]:

@@ -170,6 +170,22 @@ class RlsdSettings(Strict):
     max_dead_steps: int = Field(
         20, ge=0, le=1_000_000, description="Steps running without any signal before the job pauses; 0: never."
     )
+    self_check_rows: int = Field(
+        8,
+        ge=0,
+        le=64,
+        description="Training rows on which the verifier is tried before the first step; 0: not at all.",
+    )
+    preflight_rows: int = Field(
+        0, ge=0, le=256, description="Training rows that the base model answers before the first step; 0: none."
+    )
+    preflight_samples: int = Field(
+        8, ge=1, le=64, description="Completions of each of these rows, and as many with the hint."
+    )
+    on_failed_check: Literal["pause", "go_on"] = Field(
+        "pause",
+        description="What a job does whose check before training fails: pause until it is resumed, or go on.",
+    )
     diagnostic_interval: int = Field(
         10,
         ge=0,

@@ -33,9 +33,25 @@ class Signature:
     """Called once for a batch, with lists; every other parameter is a column of the rows."""
     shown: str = ""
 
+    @property
+    def title(self) -> str:
+        """Whose it is, in words."""
+        return _TITLES[self.name]
+
 
 def _signature(name: str, shown: str, *, least: str, columns: bool = False, **arguments: str) -> Signature:
     return Signature(name=name, arguments=arguments, least=frozenset(least.split()), columns=columns, shown=shown)
+
+
+_TITLES = {
+    "short": "the short signature",
+    "openai": "OpenAI's signature",
+    "verl": "verl's signature",
+    "trl": "TRL's signature, lists for a whole batch",
+    "predibase": "Predibase's signature",
+    "together": "Together's signature",
+    "verifiers": "the signature of the verifiers library",
+}
 
 
 SIGNATURES = (
@@ -85,6 +101,7 @@ class EntryPoint:
     """
 
     function: str
+    line: int
     signature: Signature
     arguments: Mapping[str, str]
     required_columns: tuple[str, ...] = ()
@@ -226,6 +243,7 @@ def _recognise(function: ast.FunctionDef, *, chat: bool) -> EntryPoint:
         others = [name for name in accepted if name not in known] if signature.columns else []
         return EntryPoint(
             function=function.name,
+            line=function.lineno,
             signature=signature,
             arguments={name: value for name, value in signature.arguments.items() if name in accepted},
             required_columns=tuple(name for name in others if name in required),

@@ -4,7 +4,7 @@ import streamlit as st
 
 from frontend import state, units
 from frontend.client import ApiError
-from frontend.components import links, problems, row_view, upload
+from frontend.components import dataset_versions, links, problems, reading, report_view, row_editor, row_view, upload
 from frontend.shapes import DataFile, FileReport, Row
 
 PAGE = 20
@@ -36,7 +36,8 @@ def listing() -> None:
                     dataset=file["id"],
                 )
                 st.caption(f"uploaded {units.moment(file['created_at'], zone)}")
-            st.caption(units.count(file["rows"], "row"), width="content")
+            words = {"uploaded": "being read…", "error": "could not be read"}
+            st.caption(words.get(file["status"], units.count(file["rows"], "row")), width="content")
             st.caption(units.size(file["bytes"]), width="content")
     if page["has_more"]:
         older = page["data"][-1]["id"]
@@ -46,15 +47,19 @@ def listing() -> None:
 def one(file_id: str) -> None:
     links.within("app_pages/datasets.py", "All datasets", icon=":material/arrow_back:", key="all_datasets")
     file = client.file(file_id)
-    report = client.file_report(file_id)
     st.title(file["filename"], anchor=False)
     st.caption(f"Uploaded {units.moment(file['created_at'], zone)}.")
+    if reading.unfinished(client, file):
+        if file["status"] == "error" and st.button("Delete", icon=":material/delete:", key="delete_unread"):
+            delete(file_id)
+        return
+    report = client.file_report(file_id)
+    dataset_versions.came_from(file)
     actions(file)
     figures(file, report)
-    if report["problems"]:
-        st.subheader("Rows that could not be read", anchor=False)
-        st.dataframe(list(report["problems"]), hide_index=True, alt="Problems by line")
-    rows_of(file_id, total=report["good"])
+    report_view.panel(client, file, report)
+    rows_of(file, total=report["good"])
+    dataset_versions.panel(client, file, zone=zone)
 
 
 def actions(file: DataFile) -> None:
@@ -105,10 +110,10 @@ def came_from(report: FileReport) -> str:
     return f"Read: {', '.join(parts)}." if parts else ""
 
 
-def rows_of(file_id: str, *, total: int) -> None:
+def rows_of(file: DataFile, *, total: int) -> None:
     st.subheader("Rows", anchor=False)
     shown = st.session_state.get("rows_shown", PAGE)
-    page = client.file_rows(file_id, limit=min(shown, 100))
+    page = client.file_rows(file["id"], limit=min(shown, 100))
     rows: list[Row] = page["data"]
     if not rows:
         st.info("This dataset has no rows.", icon=":material/inbox:")
@@ -124,11 +129,19 @@ def rows_of(file_id: str, *, total: int) -> None:
         height=min(ROW_PX * (len(rows) + 1) + 3, 280),
     )
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        number = st.number_input("Look at row", min_value=0, max_value=len(rows) - 1, value=0, key="row_number")
+        number = st.number_input("Look at row", min_value=0, max_value=total - 1, value=0, key="row_number")
         st.caption(f"The first {len(rows):,} of {units.count(total, 'row')}; rows count from 0.")
         if page["has_more"] and shown < 100:
             st.button("Show more", key="more_rows", on_click=lambda: st.session_state.update(rows_shown=100))
-    row_view.both_forms(rows[int(number)])
+    number = int(number)
+    row = rows[number] if number < len(rows) else row_at(file["id"], number)
+    row_view.both_forms(row, picture=lambda sha256: client.file_image(file["id"], sha256))
+    row_editor.panel(client, file, row, number=number)
+
+
+def row_at(file_id: str, number: int) -> Row:
+    found: list[Row] = client.file_rows(file_id, after=f"row-{number - 1}", limit=1)["data"]
+    return found[0]
 
 
 chosen = state.address("dataset")

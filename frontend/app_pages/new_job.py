@@ -7,7 +7,7 @@ import streamlit as st
 
 from frontend import state, units
 from frontend.client import ApiError, Client
-from frontend.components import problems, setting_fields
+from frontend.components import preflight, problems, setting_fields
 from frontend.job_settings import (
     ADAPTER,
     MAIN,
@@ -196,18 +196,19 @@ def form(files: list[DataFile], verifiers: list[Verifier], models: list[str]) ->
     stops = blockers(dataset, model, hint=hint, said=more, method=facts)
     for stop in stops:
         st.warning(stop, title="Before this job can start", icon=":material/block:")
+    body = request_body(
+        dataset=dataset,
+        validation=validation,
+        verifier=verifier,
+        model=model or "",
+        name=name.strip(),
+        seed=seed,
+        x_rlsd={"preset": preset, "method": method, **preflight.wanted_before_training(settings)},
+    )
+    num_rows = next(file["rows"] for file in files if file["id"] == dataset)
+    preflight.panel(client, body, num_rows=num_rows, ready=not stops)
     if st.button("Start training", type="primary", icon=":material/rocket_launch:", disabled=bool(stops)):
-        start(
-            request_body(
-                dataset=dataset,
-                validation=validation,
-                verifier=verifier,
-                model=model or "",
-                name=name.strip(),
-                seed=seed,
-                x_rlsd={"preset": preset, "method": method, **settings},
-            )
-        )
+        start(body)
 
 
 def start(body: Json) -> None:
@@ -226,6 +227,6 @@ def start(body: Json) -> None:
 
 st.title("New job", anchor=False)
 st.write("Choose data, a verifier and a model. Everything else has a sensible default.")
-all_files, all_verifiers = client.files()["data"], client.verifiers()["data"]
+all_files, all_verifiers = client.datasets(), client.verifiers()["data"]
 if not missing_first(all_files, all_verifiers):
     form(all_files, all_verifiers, [model["id"] for model in client.models() if model["owned_by"] == "base"])

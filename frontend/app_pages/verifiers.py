@@ -4,7 +4,7 @@ import streamlit as st
 
 from frontend import state, units
 from frontend.client import ApiError
-from frontend.components import links, problems, try_out, verifier_editor
+from frontend.components import links, problems, self_check, try_out, verifier_editor
 from frontend.shapes import Json, Verifier
 from frontend.verifier_starts import KINDS
 
@@ -56,10 +56,11 @@ def editor(chosen: str) -> None:
         name = st.text_input(
             "Name", value=saved["name"] if saved else "", placeholder="invoice total", key=f"{chosen}_name"
         )
-        edited = verifier_editor.fields(grader, key=key)
+        edited = verifier_editor.fields(client, grader, key=key)
         save(saved, name=name.strip(), grader=edited)
     with try_it:
         try_out.panel(client, edited)
+    self_check.panel(client, edited)
 
 
 def starting_point() -> tuple[Json, str]:

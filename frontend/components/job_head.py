@@ -7,7 +7,7 @@ import streamlit as st
 
 from frontend import state, units
 from frontend.client import ApiError, Client
-from frontend.components import problems
+from frontend.components import job_checks, problems
 from frontend.components.job_list import title_of
 from frontend.feed import JobFeed, seconds_left
 from frontend.job_settings import label_of
@@ -25,6 +25,7 @@ def show(feed: JobFeed, client: Client) -> None:
         st.badge(state_now.label, icon=state_now.icon, color=state_now.color)
     st.caption(f"{state_now.sentence} Started {units.moment(job['created_at'], state.zone())}, model {job['model']}.")
     _error(job)
+    job_checks.show(job, client)
     _progress(feed)
     _buttons(feed, client)
 

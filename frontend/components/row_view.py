@@ -1,10 +1,13 @@
 """Dataset rows as people read them: what the model is asked, what is right, what it came from."""
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import streamlit as st
 
 from frontend.shapes import Row
+
+IMAGE_PX = 240
 
 
 def text_of(content: Any) -> str:
@@ -34,15 +37,19 @@ def table(rows: list[Row]) -> list[dict[str, Any]]:
     ]
 
 
-def both_forms(row: Row) -> None:
-    """One row side by side: the normal form as a conversation, and the original."""
+def both_forms(row: Row, *, picture: Callable[[str], bytes]) -> None:
+    """One row side by side: the normal form as a conversation, and the original.
+
+    `picture` gives the bytes of an image by its SHA-256.
+    """
+    images = iter(row["images"])
     left, right = st.columns(2)
     with left.container(border=True, height="stretch"):
         st.markdown("**As the model sees it**")
         for message in row["messages"]:
             with st.chat_message("user" if message.get("role") == "user" else "assistant"):
                 st.caption(str(message.get("role")))
-                st.text(text_of(message.get("content")))
+                _content(message.get("content"), images=images, picture=picture)
         st.markdown("**What is right**")
         st.code(row["reference"]["answer"] or "no reference answer", language=None, wrap_lines=True)
         solution = row["reference"].get("solution")
@@ -52,3 +59,13 @@ def both_forms(row: Row) -> None:
     with right.container(border=True, height="stretch"):
         st.markdown("**As uploaded**")
         st.json(row["item"])
+
+
+def _content(content: Any, *, images: Iterator[str], picture: Callable[[str], bytes]) -> None:
+    """Words and images in their order; the n-th image part of a row shows the n-th of its images."""
+    for part in content if isinstance(content, list) else [content]:
+        shown = next(images, None) if isinstance(part, dict) and part.get("type") == "image" else None
+        if shown is None:
+            st.text(text_of([part] if isinstance(part, dict) else part))
+        else:
+            st.image(picture(shown), width=IMAGE_PX)

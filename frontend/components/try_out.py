@@ -67,7 +67,7 @@ def _pasted_item() -> tuple[Json | None, str | None, str | None]:
 
 
 def _row_item(client: Client) -> tuple[Json | None, str | None, str | None]:
-    files = client.files()["data"]
+    files = client.datasets()
     if not files:
         st.info("There is no dataset yet: paste a row instead, or upload one.", icon=":material/inbox:")
         return None, None, None

@@ -19,6 +19,8 @@ PACKED = (b"PK", b"\x1f\x8b")
 NONE = "— none —"
 MAPPING_OPEN = "upload_mapping_open"
 REFUSED = "upload_refused"
+LONG_BYTES = 8_000_000
+"""A larger file is not waited for: its page shows how far it is read."""
 
 
 def first_objects(content: bytes, *, most: int) -> list[dict[str, Any]]:
@@ -61,7 +63,7 @@ def _columns_menus(columns: list[str]) -> dict[str, str] | None:
 
 
 def card(client: Client) -> str | None:
-    """The upload form. Returns the id of a file that was stored in this run."""
+    """The upload form. Returns the id of a file that was stored in this run, its rows perhaps still to be read."""
     with st.container(border=True):
         st.subheader("Upload a dataset", anchor=False)
         st.caption(
@@ -89,6 +91,11 @@ def card(client: Client) -> str | None:
             disabled=not columns,
         )
         mapping = _columns_menus(columns) if by_hand and columns else None
+        leave_out = st.checkbox(
+            "Leave out bad rows",
+            key="upload_leave_out",
+            help="Rows that cannot be used are then listed in the report; otherwise the first one refuses the file.",
+        )
         asked = st.button(
             "Upload", type="primary", icon=":material/upload:", disabled=by_hand and mapping is None, key="upload_go"
         )
@@ -99,7 +106,11 @@ def card(client: Client) -> str | None:
         try:
             with st.spinner("Uploading and checking every row…"):
                 stored = client.upload(
-                    io.BytesIO(content), filename=chosen.name, mapping=json.dumps(mapping) if mapping else None
+                    io.BytesIO(content),
+                    filename=chosen.name,
+                    mapping=json.dumps(mapping) if mapping else None,
+                    leave_out_bad=leave_out,
+                    wait=len(content) <= LONG_BYTES,
                 )
         except ApiError as error:
             st.session_state[REFUSED] = error

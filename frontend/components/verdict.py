@@ -23,8 +23,8 @@ def badge(record: ScoreRecord) -> None:
     st.badge(label, color=color, icon=icon)  # type: ignore[arg-type]
 
 
-def show(record: ScoreRecord) -> None:
-    with st.container(border=True, key="verdict"):
+def show(record: ScoreRecord, *, key: str = "verdict") -> None:
+    with st.container(border=True, key=key):
         with st.container(horizontal=True, vertical_alignment="center"):
             score = record["score"]
             st.metric("Score", "none" if score is None else f"{score:g}", width=130)

@@ -1,133 +1,86 @@
-"""The fields of a verifier by its kind, as one grader object."""
+"""A verifier as a form by its kind, or as JSON, with what the API says of it while one writes."""
 
 import json
-import re
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import streamlit as st
 
+from frontend.client import Client
+from frontend.components import matches, validation
+from frontend.components.graders.forms import FORMS
+from frontend.components.graders.texts import pattern_problem
 from frontend.shapes import Json
-from frontend.verifier_starts import BLANKS, KIND_HELP, KINDS, OPERATIONS
+from frontend.verifier_starts import KIND_HELP, KINDS
 
-FLAGS = {"i": "ignore case", "s": "dot matches line ends", "m": "^ and $ at each line"}
+AS_JSON = "Edit as JSON"
 
 
-def fields(grader: Json, *, key: str) -> Json:
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """What the widgets start from. `turn` counts how often form and JSON changed places: each time with new widgets."""
+
+    grader: Json
+    turn: int = 0
+    as_json: bool = False
+
+
+def fields(client: Client, grader: Json, *, key: str) -> Json:
     """Widgets filled from `grader`; returns the object as edited. `key` keeps drafts of different verifiers apart."""
-    kinds = list(dict.fromkeys([*KINDS, grader["type"]]))
-    kind = (
-        st.segmented_control(
-            "Kind",
-            kinds,
-            format_func=lambda kind: KINDS.get(kind, kind),
-            default=grader["type"],
-            required=True,
-            key=f"{key}_kind",
-        )
-        or grader["type"]
+    kept, toggle = f"{key}_draft", f"{key}_as_json"
+    if toggle not in st.session_state or kept not in st.session_state:  # the page was opened
+        st.session_state[kept] = _Draft(grader)
+    draft: _Draft = st.session_state[kept]
+    show = _as_json if draft.as_json else _as_form
+    edited = show(draft.grader, f"{key}_{draft.turn}")
+    as_json = st.toggle(AS_JSON, key=toggle, help="For what the form does not show.")
+    if as_json != draft.as_json:
+        st.session_state[kept] = _Draft(edited, draft.turn + 1, as_json)
+        st.rerun()
+    _judge(client, edited)
+    return edited
+
+
+def _as_form(grader: Json, key: str) -> Json:
+    given = str(grader.get("type"))
+    kinds = list(dict.fromkeys([*KINDS, *([given] if given in FORMS else [])]))
+    kind = st.selectbox(
+        "Kind",
+        kinds,
+        index=kinds.index(given) if given in kinds else 0,
+        format_func=lambda kind: KINDS.get(kind, kind),
+        key=f"{key}_kind",
     )
     st.caption(KIND_HELP.get(kind, ""))
-    same = grader if grader["type"] == kind else {}
-    form = FIELDS.get(kind)
-    edited = form(same, f"{key}_{kind}") if form else _as_json(same or BLANKS.get(kind, {}), f"{key}_{kind}")
+    same = {name: value for name, value in grader.items() if name != "error_counts_as_zero"} if given == kind else {}
+    edited = FORMS[kind].edited(same, f"{key}_{kind}")
     zero = st.checkbox(
         "An error counts as 0",
-        value=bool(same.get("error_counts_as_zero")),
+        value=bool(grader.get("error_counts_as_zero")),
         key=f"{key}_{kind}_zero",
         help="OpenAI's meaning. Off: completions that the verifier fails on are left out and counted as errors.",
     )
     return {"type": kind, **edited} | ({"error_counts_as_zero": True} if zero else {})
 
 
-def _python(grader: Json, key: str) -> Json:
-    with st.container(key="code"):
-        source = st.text_area(
-            "Python source",
-            value=grader.get(
-                "source", 'def grade(item, output_text):\n    return 1.0 if item["answer"] in output_text else 0.0\n'
-            ),
-            height=340,
-            key=f"{key}_source",
-            help="`item` is the row as uploaded, `output_text` what the model wrote. Also accepted: the signatures of "
-            "OpenAI (sample, item), TRL, verl and others. Return a number, None to abstain, or "
-            '{"score": …, "reason": …, "components": {…}}.',
-        )
-    return {"source": source}
-
-
-def _regex(grader: Json, key: str) -> Json:
-    with st.container(key="code"):
-        pattern = st.text_area(
-            "Pattern",
-            value=grader.get("pattern", r"answer:\s*(?P<answer>.+)"),
-            height=100,
-            key=f"{key}_pattern",
-            help="Python's syntax. Without a group named answer, any match scores 1.",
-        )
-    problem = pattern_problem(pattern)
-    if problem:
-        st.warning(problem, icon=":material/warning:")
-    elif "(?P<answer>" in pattern:
-        st.caption("The group `answer` is compared with the row's reference answer.")
-    else:
-        st.caption("There is no group `answer`: any match scores 1.")
-    flags = st.pills(
-        "Flags",
-        list(FLAGS),
-        format_func=FLAGS.__getitem__,
-        selection_mode="multi",
-        default=[flag for flag in FLAGS if flag in grader.get("flags", "")],
-        key=f"{key}_flags",
-    )
-    kept: Json = {name: grader[name] for name in ("input", "reference") if name in grader}
-    return {"pattern": pattern, **kept, **({"flags": "".join(flags)} if flags else {})}
-
-
-def pattern_problem(pattern: str) -> str | None:
-    """What is wrong with the pattern and where, before it is sent. It is only compiled here, never run."""
-    try:
-        re.compile(pattern)
-    except (re.error, RecursionError, OverflowError) as error:
-        place = getattr(error, "pos", None)
-        return f"Not a pattern yet: {error}" + (f": `{pattern[place : place + 20]}`" if place is not None else "")
-    return None
-
-
-def _string_check(grader: Json, key: str) -> Json:
-    text = st.text_input("Text", value=grader.get("input", "{{sample.output_text}}"), key=f"{key}_input")
-    operations = list(OPERATIONS)
-    operation = st.selectbox(
-        "Comparison",
-        operations,
-        index=operations.index(grader.get("operation", "ilike")),
-        format_func=OPERATIONS.__getitem__,
-        key=f"{key}_operation",
-    )
-    reference = st.text_input(
-        "Reference",
-        value=grader.get("reference", "{{item.answer}}"),
-        key=f"{key}_reference",
-        help="{{item.column}} stands for a column of the row.",
-    )
-    return {"input": text, "reference": reference, "operation": operation}
-
-
 def _as_json(grader: Json, key: str) -> Json:
-    """For kinds without a form: their fields as JSON, sent as they are; the API says what is wrong with one."""
-    own = {name: value for name, value in grader.items() if name not in ("type", "error_counts_as_zero")}
-    with st.container(key="code"):
+    """The whole object, sent as it is; the API says what is wrong with it."""
+    with st.container(key=f"code_{key}"):
         text = st.text_area(
-            "Fields", value=json.dumps(own, indent=2, ensure_ascii=False), height=340, key=f"{key}_json"
+            "Fields", value=json.dumps(grader, indent=2, ensure_ascii=False), height=420, key=f"{key}_json"
         )
     try:
         edited = json.loads(text)
     except ValueError as error:
         st.warning(f"Not JSON yet: {error}", icon=":material/warning:")
-        return own
+        return grader
     if not isinstance(edited, dict):
-        st.warning("The fields are an object: { … }.", icon=":material/warning:")
-        return own
+        st.warning("A verifier is an object: { … }.", icon=":material/warning:")
+        return grader
     return edited
 
 
-FIELDS: dict[str, Callable[[Json, str], Json]] = {"python": _python, "regex": _regex, "string_check": _string_check}
+def _judge(client: Client, grader: Json) -> None:
+    if grader.get("type") == "regex" and pattern_problem(str(grader.get("pattern"))):
+        return  # said beside the pattern
+    if validation.show(client, grader) and grader.get("type") == "regex":
+        matches.show(client, grader, text=str(st.session_state.get("try_text", "")))

@@ -132,18 +132,22 @@ def test_a_broken_pattern_is_told_before_it_is_sent(key: str) -> None:
     assert "Not a pattern yet" in app.warning[0].value
 
 
-def test_kinds_without_a_form_are_written_as_json(client: Client, key: str) -> None:
+def test_a_verifier_can_be_written_as_json_and_shown_as_a_form_again(client: Client, key: str) -> None:
     app = opened("verifiers", key=key, verifier="new")
     app.selectbox(key="start_from").select("Format plus answer").run()
+    app.toggle[0].set_value(True).run()
     fields = next(area for area in app.text_area if area.label == "Fields")
     fields.input(fields.value.replace("0.9 * right", "0.8 * right")).run()
+    app.toggle[0].set_value(False).run()
+    formula = next(field for field in app.text_input if field.label == "Formula")
+    assert formula.value == "0.1 * form + 0.8 * right"
     app.text_input[0].input("form and answer").run()
     app.button(key="save_verifier").click().run()
     assert not app.exception
     (saved,) = client.verifiers()["data"]
     assert saved["grader"]["calculate_output"] == "0.1 * form + 0.8 * right"
-    fields = next(area for area in app.text_area if area.label == "Fields")
-    fields.input("{").run()
+    app.toggle[0].set_value(True).run()
+    next(area for area in app.text_area if area.label == "Fields").input("{").run()
     assert "Not JSON yet" in app.warning[0].value
 
 

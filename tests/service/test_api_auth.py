@@ -61,6 +61,7 @@ VALID_BODIES = {
     "/v1/fine_tuning/alpha/graders/run": {"grader": {}, "model_sample": ""},
     "/v1/verifiers": {"name": "x", "grader": {}},
     "/v1/verifiers/verifier_id/versions": {"grader": {}},
+    "/v1/verifiers/check": {"grader": {}, "file": "file-x"},
     "/v1/verifiers/test": {"grader": {}, "samples": [{"output_text": ""}]},
 }
 

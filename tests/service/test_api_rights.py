@@ -14,10 +14,16 @@ from backend.db.base import utc_now
 from backend.db.engine import transaction
 from backend.db.keys import Role, create_key
 from backend.db.projects import Project
+from backend.db.training import Rollout
 from tests.service.conftest import EXACT, Api, answered, job_body, refused
 from tests.service.test_api_auth import ROUTES, VALID_BODIES
 
-WAITS_FOR_A_WORKER = {"/v1/fine_tuning/alpha/graders/run", "/v1/verifiers/test", "/v1/verifiers/check"}
+WAITS_FOR_A_WORKER = {
+    "/v1/fine_tuning/alpha/graders/run",
+    "/v1/verifiers/test",
+    "/v1/verifiers/check",
+    "/v1/fine_tuning/teacher-preview",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +158,38 @@ def test_lists_show_the_own_project_alone(callers: Callers, objects: dict[str, s
         assert answered(callers.stranger.get(f"/v1/{path}"))["data"] == [], path
         assert len(answered(callers.viewer.get(f"/v1/{path}"))["data"]) >= 1, path
     assert len(answered(callers.stranger.get("/v1/keys"))["data"]) == 1
+
+
+def test_the_history_of_equal_rows_stays_in_its_project(callers: Callers, objects: dict[str, str], api: Api) -> None:
+    with transaction() as session:
+        session.add(
+            Rollout(
+                job_id=objects["job_id"],
+                step=1,
+                number=0,
+                row=0,
+                sample=0,
+                completion="0",
+                record={"score": 1.0, "status": "ok"},
+                advantage=0.0,
+                truncated=False,
+                has_tokens=False,
+            )
+        )
+    content = callers.viewer.get(f"/v1/files/{objects['file_id']}/content").content
+    form = {"data": {"purpose": "fine-tune"}, "files": {"file": ("rows.jsonl", content)}}
+    copy = answered(callers.stranger.post("/v1/files", **form))["id"]
+    seen = answered(callers.viewer.get(f"/v1/files/{objects['file_id']}/history"))["data"]
+    assert [job["job"] for job in seen[0]["jobs"]] == [objects["job_id"]]
+    assert all(not row["jobs"] for row in answered(callers.stranger.get(f"/v1/files/{copy}/history"))["data"])
+
+
+def test_versions_belong_to_the_project_and_are_in_its_log(callers: Callers, objects: dict[str, str]) -> None:
+    made = answered(callers.editor.post(f"/v1/files/{objects['file_id']}/split", json={"share": 0.5, "seed": 1}))
+    refused(callers.stranger.get(f"/v1/files/{made['train']['id']}"), status=404)
+    entry = answered(callers.admin.get("/v1/audit"))["data"][0]
+    assert entry["action"] == "POST /v1/files/{file_id}/split"
+    assert {made["train"]["id"], made["validation"]["id"], objects["file_id"]} == set(entry["objects"])
 
 
 def test_a_job_cannot_be_made_from_what_belongs_to_another_project(callers: Callers, objects: dict[str, str]) -> None:

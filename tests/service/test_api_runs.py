@@ -151,6 +151,7 @@ def test_the_history_of_rows_leaves_errors_out_of_the_mean(api: Api, job_path: s
         "completions": 6,
         "graded": 6,
         "solved": 3,
+        "solve_rate": 0.5,
         "mean_score": 0.5,
         "best_score": 1.0,
         "last_step": 3,

@@ -78,7 +78,16 @@ def test_a_grader_that_is_not_sound_is_refused_by_field(api: Api, grader: dict[s
 def test_a_saved_grader_is_validated_as_what_it_stands_for(api: Api) -> None:
     reference = {"type": "saved", "id": save(api)["id"]}
     body = {"grader": reference}
-    assert answered(api.http.post("/v1/fine_tuning/alpha/graders/validate", json=body)) == {"grader": EXACT}
+    validated = answered(api.http.post("/v1/fine_tuning/alpha/graders/validate", json=body))
+    assert validated == {"grader": EXACT, "x_signature": None}
+
+
+def test_validating_python_tells_which_signature_was_recognised(api: Api) -> None:
+    source = "import math\n\ndef reward(completions, answer, **kwargs):\n    return [0.0 for _ in completions]\n"
+    body = {"grader": {"type": "python", "name": "r", "source": source}}
+    signature = answered(api.http.post("/v1/fine_tuning/alpha/graders/validate", json=body))["x_signature"]
+    assert (signature["function"], signature["line"], signature["signature"]) == ("reward", 3, "trl")
+    assert signature["shown"] == "(completions, **columns)"
 
 
 def test_the_gallery_lists_verifiers_that_can_be_saved(api: Api) -> None:

@@ -104,6 +104,7 @@ def queued_job(
             "checkpoint_interval": 2,
             "lora": {"r": 4, "alpha": 8},
             "device": "cpu",
+            "on_failed_check": "go_on",
             **settings,
         }
     )

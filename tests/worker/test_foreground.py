@@ -30,6 +30,7 @@ X_RLSD = {
     "eval_samples": 1,
     "lora": {"r": 4, "alpha": 8},
     "device": "cpu",
+    "on_failed_check": "go_on",
 }
 
 
@@ -119,6 +120,8 @@ def test_the_adapter_holds_one_adapter_a_card_and_where_it_came_from(
     assert manifest["data"]["training"]["sha256"] == hashlib.sha256(rows).hexdigest()
     assert manifest["verifier"]["spec"] == VERIFIER
     assert manifest["teacher_model"] is None
+    assert manifest["checks"]["self_check"]["verdict"] == "fail", "it scores letters, whatever the answer"
+    assert manifest["checks"]["overridden_at"] is None
     assert {"lambda", "eps_w", "learning_rate", "lora"} <= set(manifest["settings"])
     assert [evaluation["phase"] for evaluation in manifest["evaluations"]] == ["baseline", "trained"]
     assert manifest["packages"]["torch"].startswith("2.13.0")
@@ -199,6 +202,27 @@ def test_two_devices_take_the_same_steps_and_write_one_adapter(
     for one, two in zip(*steps, strict=True):
         for name in ("reward_mean", "loss", "gradient_norm"):
             assert two["values"][name] == pytest.approx(one["values"][name], rel=1e-2, abs=1e-4)
+
+
+def test_a_failing_check_refuses_unless_it_is_ignored_and_the_manifest_says_so(
+    trained: tuple[Path, Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    job, output = job_file(tmp_path, max_steps=2, on_failed_check="pause"), tmp_path / "o"
+    arguments = (job, "--data", tmp_path / "rows.jsonl", "--output", output, "--model", trained[0])
+    refused = rlsd_train(*arguments)
+    assert refused.returncode == 1
+    assert "self-check of the verifier:\nfail: " in refused.stdout
+    assert "step 1/2" not in refused.stdout
+    assert "--ignore-checks" in refused.stderr.splitlines()[-1]
+    ignored = rlsd_train(*arguments, "--ignore-checks")
+    assert ignored.returncode == 0, ignored.stderr
+    longer = rlsd_train(job_file(tmp_path, on_failed_check="pause"), *arguments[1:], "--resume")
+    assert longer.returncode == 0, longer.stderr
+    assert "self-check" not in longer.stdout
+    with zipfile.ZipFile(output / "adapter.zip") as archive:
+        checks = json.loads(archive.read("manifest.json"))["checks"]
+    assert checks["self_check"]["verdict"] == "fail"
+    assert checks["overridden_at"] > 0
 
 
 def test_a_folder_with_results_is_not_written_over(

@@ -142,13 +142,17 @@ def make_briefer(tasks: Sequence[Task], *, reader: Reader, method: Method, setti
 
 
 def _fixed(tasks: Sequence[Task], *, kind: Hint, reader: Reader, settings: Settings) -> dict[int, Context]:
-    if kind is Hint.EMPTY:
-        texts = {task.row: "" for task in tasks}
-    elif kind is Hint.PLACEBO:
-        texts = _placebo_hints(tasks, kind=Hint(settings.placebo_of), settings=settings)
-    else:
-        texts = {task.row: row_hint(task, kind=kind) for task in tasks}
+    texts = hint_texts(tasks, kind=kind, settings=settings)
     return {task.row: reader.with_hint(task, hint=texts[task.row]) for task in tasks}
+
+
+def hint_texts(tasks: Sequence[Task], *, kind: Hint, settings: Settings) -> dict[int, str]:
+    """By row, a hint that needs no group. ValueError naming the row that has none."""
+    if kind is Hint.EMPTY:
+        return {task.row: "" for task in tasks}
+    if kind is Hint.PLACEBO:
+        return _placebo_hints(tasks, kind=Hint(settings.placebo_of), settings=settings)
+    return {task.row: row_hint(task, kind=kind) for task in tasks}
 
 
 def _placebo_hints(tasks: Sequence[Task], *, kind: Hint, settings: Settings) -> dict[int, str]:

@@ -58,6 +58,48 @@ def keep_rows(cache: DynamicCache, *, rows: Tensor) -> None:
         cache.batch_select_indices(rows)
 
 
+def can_be_joined(cache: DynamicCache) -> bool:
+    """Whether rows of another cache may stand beside its own, and columns be cut: every layer keeps all it has read."""
+    return all(type(layer) in (DynamicLayer, RoomyLayer) and layer.is_initialized for layer in cache.layers)
+
+
+def make_room(cache: DynamicCache, *, room: int) -> None:
+    """Give every full-attention layer room for `room` more tokens, whatever it had left."""
+    cache.layers = [
+        RoomyLayer(layer, room=room) if type(layer) in (DynamicLayer, RoomyLayer) else layer for layer in cache.layers
+    ]
+
+
+def join(cache: DynamicCache, other: DynamicCache) -> None:
+    """Put the rows of `other` under those of `cache`; the shorter of the two is padded on the left. No room is left."""
+    width = max(cache.get_seq_length(), other.get_seq_length())
+    cache.layers = [
+        _full(
+            torch.cat([_from_left(layer.keys, width=width) for layer in both]),
+            torch.cat([_from_left(layer.values, width=width) for layer in both]),
+        )
+        for both in zip(cache.layers, other.layers, strict=True)
+    ]
+
+
+def cut_left(cache: DynamicCache, *, columns: int) -> None:
+    """Forget what stands in the first columns. No room is left."""
+    cache.layers = [
+        _full(layer.keys[:, :, columns:].clone(), layer.values[:, :, columns:].clone()) for layer in cache.layers
+    ]
+
+
+def _full(keys: Tensor, values: Tensor) -> DynamicLayer:
+    layer = DynamicLayer()
+    layer.dtype, layer.device, layer.is_initialized = keys.dtype, keys.device, True
+    layer.keys, layer.values = keys, values
+    return layer
+
+
+def _from_left(states: Tensor, *, width: int) -> Tensor:
+    return torch.nn.functional.pad(states, (0, 0, width - states.shape[-2], 0))
+
+
 def can_be_static(cache: DynamicCache) -> bool:
     """Whether every layer attends to everything before it."""
     return all(type(layer) is DynamicLayer for layer in cache.layers)

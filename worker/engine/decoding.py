@@ -19,7 +19,7 @@ from transformers.cache_utils import DynamicCache
 from worker.engine.cache import can_be_static, keep_rows, make_static, reserve
 from worker.engine.faults import not_a_probability
 from worker.engine.policy import Policy
-from worker.engine.prompts import Prompt
+from worker.engine.prompts import Context, Prompt
 
 COMPACT_BELOW = 0.75
 """Ended sequences leave the batch once the share of running ones falls below this."""
@@ -51,7 +51,7 @@ def decode(
     uniforms_TB = uniforms_TB.to(device)
     eos = torch.tensor(policy.eos_ids, device=device)
 
-    logits_PV, cache, attention_PL, positions_P = _prefill(policy, prompts)
+    logits_PV, cache, attention_PL, positions_P = prefill(policy, [prompt.student for prompt in prompts])
     if bool(logits_PV.isnan().any()):
         raise not_a_probability()
     prompt_length = attention_PL.shape[1]
@@ -115,18 +115,17 @@ def _forward(policy: Policy, *, static: bool) -> Callable[..., Any]:
     return one_token
 
 
-def _prefill(policy: Policy, prompts: Sequence[Prompt]) -> tuple[Tensor, DynamicCache, Tensor, Tensor]:
-    """Run each prompt once, padded on the left.
+def prefill(policy: Policy, contexts: Sequence[Context]) -> tuple[Tensor, DynamicCache, Tensor, Tensor]:
+    """Run each context once, padded on the left.
 
     Returns last logits `[P, V]`, cache, attention mask `[P, L]` and the position of the first completion token `[P]`.
     """
-    lengths_P = torch.tensor([len(prompt.student.ids) for prompt in prompts], device=policy.device)
+    lengths_P = torch.tensor([len(context.ids) for context in contexts], device=policy.device)
     longest = int(lengths_P.max())
-    padded = [[policy.pad_id] * (longest - len(prompt.student.ids)) + list(prompt.student.ids) for prompt in prompts]
+    padded = [[policy.pad_id] * (longest - len(context.ids)) + list(context.ids) for context in contexts]
     columns_L = torch.arange(longest, device=policy.device)
     attention_PL = columns_L[None] >= (longest - lengths_P)[:, None]
     cache = DynamicCache(config=policy.model.config)
-    contexts = [prompt.student for prompt in prompts]
     inputs = {"position_ids": (columns_L[None] - (longest - lengths_P)[:, None]).clamp(min=0)}
     sights = [context.sight for context in contexts]
     inputs |= policy.image_inputs(sights, starts=(longest - lengths_P).tolist(), width=longest)

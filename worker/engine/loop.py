@@ -13,7 +13,7 @@ from worker.engine import checkpoint as checkpoints
 from worker.engine.briefing import make_briefer
 from worker.engine.distilling import refuse_trained_head
 from worker.engine.evaluate import Evaluation, QuestionScores, compare, evaluate, interval, question_means
-from worker.engine.faults import Fault, FaultCode, memory_named
+from worker.engine.faults import memory_named
 from worker.engine.generator import make_generator
 from worker.engine.methods import method_named
 from worker.engine.methods.base import Teacher
@@ -60,7 +60,7 @@ def run(
     leader's observer is heard and spoken to. A checkpoint does not depend on how many there were.
     """
     observer = SharedObserver(observer, world)
-    learner = _learner(
+    learner = make_learner(
         settings,
         policy=policy,
         teacher=teacher,
@@ -149,7 +149,7 @@ def _train(course: Course) -> None:
     course.save()
 
 
-def _learner(
+def make_learner(
     settings: Settings,
     *,
     policy: Policy,
@@ -160,6 +160,7 @@ def _learner(
     observer: Observer,
     world: World,
 ) -> Learner:
+    """What every step needs. ValueError, as `run`, where tasks and settings do not fit."""
     if not tasks:
         raise ValueError("there are no tasks to train on")
     if settings.batch_size % world.size:
@@ -176,19 +177,7 @@ def _learner(
         raise ValueError(f"the method {method.name} {'has no' if teacher else 'needs a'} teacher of another model")
     teacher = teacher or policy
     max_positions = min(policy.max_positions, teacher.max_positions)
-    if max_positions <= settings.max_completion_tokens:
-        raise Fault(
-            FaultCode.CONTEXT_TOO_SHORT,
-            f"the model was built for {max_positions} tokens, so max_completion_tokens = "
-            f"{settings.max_completion_tokens} leaves no room for a prompt: lower it, or take a model with a longer "
-            "context",
-            param="max_completion_tokens",
-        )
-    reader = Reader(
-        policy.tokenizer,
-        Room(settings.max_prompt_tokens, max_positions - settings.max_completion_tokens),
-        policy.vision,
-    )
+    reader = Reader(policy.tokenizer, Room.of(settings, max_positions=max_positions), policy.vision)
     briefer = None
     if method.speaks_at(settings.lam, alpha=settings.alpha):
         briefer = make_briefer(tasks, reader=reader, method=method, settings=settings)

@@ -39,6 +39,21 @@ class FusedLoraLinear(LoraLinear):  # type: ignore[misc]  # PEFT is not typed fo
             return product
         return _low_rank_sum(x, base.weight, base.bias, down, up, scale)[0]
 
+    def _mixed_batch_forward(self, x: Tensor, *args: Any, adapter_names: list[str], **kwargs: Any) -> Tensor:
+        """Each row of `x` with the adapter named for it; a row comes out as if the whole batch had its adapter."""
+        base, names = self.base_layer, set(adapter_names) & set(self.lora_A)
+        plain = type(base) is nn.Linear and not args and all(value is None for value in kwargs.values())
+        if not plain or any(name in self.lora_variant for name in names):
+            mixed: Tensor = super()._mixed_batch_forward(x, *args, adapter_names=adapter_names, **kwargs)
+            return mixed
+        out = nn.functional.linear(x, base.weight, base.bias)
+        for adapter in sorted(names):
+            rows = torch.tensor([row for row, name in enumerate(adapter_names) if name == adapter], device=x.device)
+            down, up = self.lora_A[adapter].weight, self.lora_B[adapter].weight
+            low = (x[rows].to(down.dtype) @ down.t()) @ up.t()
+            out[rows] = (out[rows].to(down.dtype) + self.scaling[adapter] * low).to(out.dtype)
+        return out
+
 
 def _low_rank_sum(
     x: Tensor, weight: Tensor, bias: Tensor | None, down: Tensor, up: Tensor, scale: float

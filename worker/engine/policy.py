@@ -9,27 +9,17 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
 from transformers.utils import is_flash_attn_2_available
-from transformers.utils import logging as transformers_logging
 
 from worker.engine.faults import Fault, FaultCode, memory_named
-from worker.engine.loading import (
-    gguf_in,
-    processor_told,
-    require_all_weights,
-    require_safe_config,
-    require_safe_files,
-    told_plainly,
-)
+from worker.engine.kit import load_kit, max_positions_of, require_chat_template, without_progress_bars
+from worker.engine.loading import require_all_weights, told_plainly
 from worker.engine.lora import FusedLoraLinear
-from worker.engine.processors import load_processor, reads_images
 from worker.engine.seeds import derive
 from worker.engine.settings import Settings
 from worker.engine.types import TeacherWeights
@@ -60,8 +50,7 @@ class Policy:
     @property
     def max_positions(self) -> int:
         """Longest sequence the model was built for."""
-        config = self.model.config.get_text_config(decoder=True)
-        return int(getattr(config, "max_position_embeddings", None) or 2**31)
+        return max_positions_of(self.model.config)
 
     def as_input(self, ids: Tensor) -> Tensor:
         """Sampled ids as the model is to read them."""
@@ -122,41 +111,23 @@ def load_policy(model: str, *, settings: Settings, allow_remote_code: bool = Fal
 
 def _load(model: str, *, dtype: str, allow_remote_code: bool) -> tuple[Any, Any, Any | None]:
     """A base model, on the CPU, its tokenizer, and its processor if it reads images. Fault when it cannot be used."""
-    gguf_file = gguf_in(model)
-    with told_plainly(), _without_progress_bars():
-        require_safe_files(model)
-        source = {"gguf_file": gguf_file} if gguf_file else {}
-        config = AutoConfig.from_pretrained(model, trust_remote_code=allow_remote_code, **source)
-        require_safe_config(config)
-        tokenizer = AutoTokenizer.from_pretrained(
-            model,
-            trust_remote_code=allow_remote_code,
-            **({} if (Path(model) / "tokenizer.json").exists() else source),
-        )
-        with processor_told():
-            processor = load_processor(model, config=config) if reads_images(config) else None
-        model_class = AutoModelForCausalLM if processor is None else AutoModelForImageTextToText
-        base, loading = model_class.from_pretrained(
+    kit = load_kit(model, allow_remote_code=allow_remote_code)
+    with told_plainly(), without_progress_bars():
+        base, loading = kit.model_class.from_pretrained(
             model,
             dtype=getattr(torch, dtype),
             trust_remote_code=allow_remote_code,
             use_safetensors=True,
             output_loading_info=True,
-            **source,
+            **kit.source,
         )
     require_all_weights(loading["missing_keys"])
-    return base, tokenizer if processor is None else processor.tokenizer, processor
+    return base, kit.tokenizer, kit.processor
 
 
 def build_policy(base: Any, *, tokenizer: Any, settings: Settings, processor: Any | None = None) -> Policy:
     """A policy from a model and a tokenizer that are loaded already; with a processor, one that reads images."""
-    if not tokenizer.chat_template:
-        raise Fault(
-            FaultCode.NO_CHAT_TEMPLATE,
-            "the model's tokenizer has no chat template, so questions cannot become prompts: choose an "
-            "instruction-tuned model, or put a chat_template.jinja into its folder",
-            param="model",
-        )
+    require_chat_template(tokenizer)
     eos_ids = _eos_ids(base, tokenizer=tokenizer)
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else eos_ids[0]
     targets = settings.lora_target_modules
@@ -223,6 +194,26 @@ def load_external_teacher(settings: Settings, *, student: Policy) -> Policy:
     )
 
 
+def load_untrained(model: str, *, dtype: str, device: str, allow_remote_code: bool) -> Policy:
+    """The model as it is, to answer with: nothing can be trained, and no adapter is on it. Fault as `load_policy`."""
+    place = _device(device)
+    base, tokenizer, processor = _load(model, dtype=dtype, allow_remote_code=allow_remote_code)
+    require_chat_template(tokenizer)
+    eos_ids = _eos_ids(base, tokenizer=tokenizer)
+    with memory_named("loading"):
+        base = base.to(place).eval().requires_grad_(False)
+        attend_fast(base)
+    return Policy(
+        model=base,
+        tokenizer=tokenizer,
+        device=base.device,
+        pad_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else eos_ids[0],
+        eos_ids=eos_ids,
+        vision=None if processor is None else Vision.of(base, processor),
+        allows_remote_code=allow_remote_code,
+    )
+
+
 def attend_fast(base: Any) -> None:
     """Use flash attention where it is installed and can be: on a GPU, in 16 bits. Else it stays PyTorch's own."""
     halved = base.dtype in (torch.bfloat16, torch.float16)
@@ -242,18 +233,6 @@ def language_targets(base: Any, targets: str | tuple[str, ...]) -> str:
         targets = tuple(sorted({name.rpartition(".")[2] for name in linear}))
     names = (targets,) if isinstance(targets, str) else targets
     return rf"{re.escape(place)}\.(?:.*\.)?(?:{'|'.join(re.escape(name) for name in names)})"
-
-
-@contextmanager
-def _without_progress_bars() -> Iterator[None]:
-    """A run speaks through its observer; bars only fill the logs."""
-    shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            transformers_logging.enable_progress_bar()
 
 
 def eos_mask(completion_ids_BT: Tensor, *, eos_ids: tuple[int, ...]) -> Tensor:

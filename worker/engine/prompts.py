@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 
 from worker.engine.faults import Fault, FaultCode
 from worker.engine.pictures import Message, messages_and_pictures
+from worker.engine.settings import Settings
 from worker.engine.types import Task
 from worker.engine.vision import Sight, Vision
 
@@ -29,6 +30,9 @@ class ChatTokenizer(Protocol):
 
     def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
         """Token ids of a text."""
+
+    def decode(self, ids: list[int], *, skip_special_tokens: bool) -> str:
+        """The text of token ids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,24 @@ class Room:
     max_context_tokens: int
     """What the model leaves once its completion has room."""
 
+    @classmethod
+    def of(cls, settings: Settings, *, max_positions: int) -> "Room":
+        """The room in a model built for so many tokens. Fault where a completion leaves none for its prompt."""
+        if max_positions <= settings.max_completion_tokens:
+            raise Fault(
+                FaultCode.CONTEXT_TOO_SHORT,
+                f"the model was built for {max_positions} tokens, so max_completion_tokens = "
+                f"{settings.max_completion_tokens} leaves no room for a prompt: lower it, or take a model with a "
+                "longer context",
+                param="max_completion_tokens",
+            )
+        return cls(settings.max_prompt_tokens, max_positions - settings.max_completion_tokens)
+
+    @property
+    def tokens(self) -> int:
+        """The longest context that both allow."""
+        return min(self.max_prompt_tokens, self.max_context_tokens)
+
 
 @dataclass(frozen=True, slots=True)
 class Reader:
@@ -85,7 +107,7 @@ class Reader:
         if self.vision is not None and self.vision.is_marked(hint):
             return None
         context = self._context(task, hint=hint)
-        return context if len(context.ids) <= min(self.room.max_prompt_tokens, self.room.max_context_tokens) else None
+        return context if len(context.ids) <= self.room.tokens else None
 
     def _context(self, task: Task, *, hint: str | None = None) -> Context:
         """The task's messages and images, the hint appended where there is one.

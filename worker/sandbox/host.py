@@ -48,6 +48,7 @@ def main() -> None:
     owner = os.pidfd_open(settings["owner"])
     if os.getppid() != settings["owner"]:
         return
+    gc.disable()  # nothing of what is loaded here is ever freed, so looking for it only takes time
     libraries = settings["libraries"]
     sys.path[:] = [path for path in sys.path if path != settings["root"]] + ([libraries] if libraries else [])
     for name in PRELOADED:
@@ -57,6 +58,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))
     gc.collect()
     gc.freeze()
+    gc.enable()
     control.send(json.dumps(box | {"python": platform.python_version()}).encode())
     serve(control, owner=owner, null=null, settings=settings, child_filter=child_filter(box["level"]))
 
@@ -72,8 +74,8 @@ def preload(modules: Sequence[str]) -> int:
         importlib.import_module(name)
     for name in _THREADS:
         os.unsetenv(name)
-    if "math_verify" in modules:
-        library_scorers.warm_mathematics()
+    for name in set(modules) & set(library_scorers.WARM):
+        library_scorers.WARM[name]()
     return max(0, address_space_bytes() - before)
 
 

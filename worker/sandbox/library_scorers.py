@@ -40,6 +40,21 @@ def warm_mathematics() -> None:
         score(text, text)
 
 
+def warm_sympy() -> None:
+    """It imports much of itself only when it is first asked, which a process a call would do each time."""
+    import sympy
+
+    x = sympy.Symbol("x")
+    sympy.simplify(sympy.sympify("(x**2 - 1)/(x - 1)") - (x + 1))
+    sympy.simplify(sympy.sin(x) ** 2 + sympy.cos(x) ** 2)
+    sympy.solve(x**2 - 2, x)
+    sympy.Eq(sympy.Rational(1, 2), sympy.nsimplify("0.5"))
+
+
+WARM: Mapping[str, Callable[[], None]] = {"math_verify": warm_mathematics, "sympy": warm_sympy}
+"""What a server does once, by the module that it has imported, before its verifiers come."""
+
+
 def json_schema(program: Mapping[str, Any]) -> Scorer:
     import jsonschema
 

@@ -20,7 +20,7 @@ NOT_COVERED = (
     "metadata of files (whether a path exists, its size) at level 2",
     "names that a verifier can look up without a system call, such as the version of Python",
     "a verifier that lies to its author: it decides the scores of its own rows",
-    "clock and os.urandom: a verifier that reads them is not repeatable",
+    "clock, os.urandom and addresses (`id`): a verifier that reads them is not repeatable (docs/verifiers.md)",
 )
 
 LEVELS = {

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 
 from backend.errors import AppError
+from backend.settings import settings
 from backend.verifiers import specs
 from backend.verifiers.formula import Formula, FormulaError
 from backend.verifiers.record import FORMULA_FAULT, ScoreRecord, ScoreStatus, error_record
@@ -28,7 +29,23 @@ __all__ = ["Sample", "Sandbox", "Spec"]
 _BLAMED = {End.ROW_TIMEOUT, End.DIED, End.FORGED}
 _LOSSES_PER_ROW = 2
 _SERVERS = 4
-"""At most so many at a time; each has other libraries warm. The plain one, without any, stays."""
+"""At most so many at a time, each with other libraries warm. The plain one, without any, stays."""
+
+
+BATCH_LIVES = 12
+"""Times the deadline of a row that a process may live."""
+
+
+def deployed_limits() -> Limits:
+    """As this deployment has them (backend/settings.py)."""
+    own = settings()
+    return Limits(
+        row_timeout_s=own.verifier_timeout_s,
+        batch_timeout_s=own.verifier_timeout_s * BATCH_LIVES,
+        start_timeout_s=own.verifier_start_s,
+        memory_bytes=own.verifier_memory_bytes,
+        batch_rows=own.verifier_batch_rows,
+    )
 
 
 class Sandbox:
@@ -41,10 +58,11 @@ class Sandbox:
         max_level: int = MAX_LEVEL,
         libraries: Libraries | None = None,
     ) -> None:
-        """`max_level` below 2 leaves layers out (policy.LEVELS): for tests and for systems that lack them anyway.
-        `libraries`: those installed on this machine unless given.
+        """`limits`: those of this deployment unless given. `libraries`: those installed on this machine unless given.
+
+        `max_level` below 2 leaves layers out (policy.LEVELS): for tests and for systems that lack them anyway.
         """
-        self.limits = limits or Limits()
+        self.limits = limits or deployed_limits()
         self._max_level = max_level
         self._libraries = installed_libraries() if libraries is None else libraries
         self._lock = threading.Lock()
@@ -87,6 +105,12 @@ class Sandbox:
     def server_pid(self) -> int:
         with self._lock:
             return self._ready_server().pid
+
+    @property
+    def server_pids(self) -> list[int]:
+        """Of all servers that are up, the one used last at the end."""
+        with self._lock:
+            return [server.pid for server in self._servers.values()]
 
     def grade(self, spec: Spec, samples: Sequence[Sample]) -> list[ScoreRecord]:
         """One record a sample, in order; what goes wrong with a row or the verifier is in its record.
@@ -157,7 +181,7 @@ class Sandbox:
                 continue
             if attempt.end is End.FORGED and not alone:  # which row forged is not known
                 alone, size = True, 1
-                self._drop_server(preload)
+                self._replace_server(preload)
                 continue
             assert len(attempt.records) < len(batch)
             records.append(self._blame(attempt))
@@ -165,7 +189,7 @@ class Sandbox:
                 timeouts = 1 if attempt.records else timeouts + 1
             else:
                 timeouts = 0
-                self._drop_server(preload)
+                self._replace_server(preload)
             if timeouts >= self.limits.consecutive_timeouts:
                 reason = f"not tried: {timeouts} rows before it, one after the other, passed their deadline"
                 untried = ScoreRecord(score=None, status=ScoreStatus.TIMEOUT, reason=reason)
@@ -188,14 +212,23 @@ class Sandbox:
             idle = [key for key in self._servers if key]
             if len(idle) >= _SERVERS - 1:
                 self._drop_server(idle[0])
-            server = Server(self.limits, max_level=self._max_level, libraries=self._libraries, preload=preload)
+            server = self._started(preload)
+        _ = server.box  # waits until it is up
         self._servers[preload] = server
         return server
+
+    def _started(self, preload: tuple[str, ...]) -> Server:
+        return Server(self.limits, max_level=self._max_level, libraries=self._libraries, preload=preload)
 
     def _drop_server(self, preload: tuple[str, ...] = ()) -> None:
         server = self._servers.pop(preload, None)
         if server is not None:
             server.close()
+
+    def _replace_server(self, preload: tuple[str, ...]) -> None:
+        """The next one starts at once and by itself, so that a later call need not wait for it."""
+        self._drop_server(preload)
+        self._servers[preload] = self._started(preload)
 
     def _after_fork(self) -> None:
         """In the fork: servers stay with the process that started them, and a lock held by a lost thread is void."""

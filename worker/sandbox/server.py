@@ -78,9 +78,9 @@ class Server:
     """One process and the socket to it. Not for two threads at once: pool.py sees to that."""
 
     def __init__(self, limits: Limits, *, max_level: int, libraries: Libraries, preload: Sequence[str]) -> None:
-        """Starts and confines it, with `preload` imported before.
+        """Starts it, to confine itself with `preload` imported before; it is up once `box` has been asked for.
 
-        Raises AppError(503) with the server's last words where it does not come up.
+        Raises AppError(503) where it cannot be started.
         """
         self._limits = limits
         self._sequence = 0
@@ -112,10 +112,17 @@ class Server:
         except OSError as error:
             self._control.close()
             raise _unavailable(str(error)) from error
-        self._control.settimeout(limits.start_timeout_s)
-        self.box = self._greeting()
+        self._box: Box | None = None
+
+    @property
+    def box(self) -> Box:
+        """What it reached, waited for. Raises AppError(503) with its last words where it does not come up."""
+        if self._box is None:
+            self._box = self._greeting()
+        return self._box
 
     def _greeting(self) -> Box:
+        self._control.settimeout(self._limits.start_timeout_s)
         try:
             hello = self._control.recv(4096)
         except (TimeoutError, ConnectionError):

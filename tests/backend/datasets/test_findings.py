@@ -48,9 +48,24 @@ def test_all_problems_are_counted_and_a_thousand_listed() -> None:
 
 def test_lengths_and_short_answers_are_spread_out() -> None:
     _, report = stored(*(row("x" * n, "yes" if n % 4 else "no") for n in range(1, 101)))
+    histogram = report["lengths"]["question"].pop("histogram")
     assert report["lengths"]["question"] == {"min": 1, "median": 50.5, "mean": 50.5, "p95": 95.05, "max": 100}
+    assert (histogram[0], histogram[-1]["high"]) == ({"low": 1, "high": 5, "rows": 5}, 100)
+    assert report["lengths"]["solution"] is None
     assert report["answers"]["most"] == [{"answer": "yes", "rows": 75}, {"answer": "no", "rows": 25}]
     assert (report["answers"]["short"], report["answers"]["distinct"]) == (100, 2)
+
+
+def test_the_languages_of_the_questions_are_told() -> None:
+    english, german = (
+        "Which approval does a laser of twelve thousand euros need?",
+        "Wer genehmigt den Kauf dieses Ventils?",
+    )
+    _, report = stored(row(english), row(german), row(f"{english} Why?"), row("3 * 4 = ?"))
+    assert report["languages"] == {
+        "checked": 4,
+        "found": [{"language": "en", "rows": 2}, {"language": "de", "rows": 1}, {"language": "und", "rows": 1}],
+    }
 
 
 def test_equal_rows_and_nearly_equal_questions_are_told_apart() -> None:

@@ -262,6 +262,25 @@ def test_the_order_of_sets_is_the_same_in_every_process(sandbox):
     assert one(sandbox, spec).score == first
 
 
+REPEATED = {
+    "plain": "import random\n" + body("return random.random() + len({*item['x'], 'a'})"),
+    "a process a call": "import os, random\n" + body("return random.random() + hash('a') % 7"),
+    "for a batch": "import random\n\ndef reward(completions, x, **others):\n    return [random.random() for _ in x]\n",
+    "numpy": "import numpy\n" + body("return numpy.random.rand() + numpy.linalg.norm([1.0, 2.0, 3.0]) / 7"),
+    "sympy": "import sympy\n" + body("return float(sympy.sqrt(2).evalf(30)) + len(str(sympy.factor('x**4 - 1')))"),
+}
+
+
+@pytest.mark.parametrize("kind", REPEATED)
+def test_the_same_rows_get_the_same_scores_again_and_from_another_server(sandbox, kind):
+    spec, rows = python(REPEATED[kind]), [sample(str(n), x=[str(n), "a", "b"]) for n in range(70)]
+    first = sandbox.grade(spec, rows)
+    assert {record.status.value for record in first} == {"ok"}
+    assert outcomes(sandbox.grade(spec, rows)) == outcomes(first)
+    sandbox.close()
+    assert outcomes(sandbox.grade(spec, rows)) == outcomes(first)
+
+
 def test_an_item_that_is_not_json_is_that_rows_error(sandbox):
     records = sandbox.grade(python(body("return 1")), [sample(x={1, 2}), sample(x=1)])
     assert outcomes(records) == [(None, "error"), (1.0, "ok")]

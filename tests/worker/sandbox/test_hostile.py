@@ -257,6 +257,165 @@ HOSTILE = {
         "timeout",
         "stopped after",
     ),
+    "an endless loop in a C library": (
+        "import itertools",
+        "return sum(itertools.count())",
+        "timeout",
+        "stopped after",
+    ),
+    "an endless search in C": ("", "return any(iter(int, 1))", "timeout", "stopped after"),
+    "a regex bomb over many lines": (
+        "import re",
+        "return len(re.findall(r'(.*)*\\d$', ('x' * 40 + '\\n') * 3, re.M))",
+        "timeout",
+        "stopped after",
+    ),
+    "a number with too many digits to print": ("", "return len(str(10 ** 10 ** 5))", "error", "ValueError"),
+    "a compressed bomb": (
+        "import zlib",
+        "return len(zlib.decompress(zlib.compress(bytes(2**26)) * 1 , bufsize=2**31))",
+        "error",
+        "MemoryError",
+    ),
+    "reading its own environment block": (
+        "import os",
+        "return len(open('/proc/self/environ', 'rb').read()) + len(os.environ.get('PATH', ''))",
+        "error",
+        "/proc/self/environ",
+    ),
+    "reading the parent's environment": (
+        "import os",
+        "return len(open(f'/proc/{os.getppid()}/environ', 'rb').read())",
+        "error",
+        "/environ",
+    ),
+    "reading the parent's memory": (
+        "import os",
+        "return len(open(f'/proc/{os.getppid()}/mem', 'rb').read(1))",
+        "error",
+        "/mem",
+    ),
+    "listing the parent's descriptors": (
+        "import os",
+        "return len(os.listdir(f'/proc/{os.getppid()}/fd'))",
+        "error",
+        "/fd",
+    ),
+    "listing processes": ("import os", "return len(os.listdir('/proc'))", "error", "/proc"),
+    "opening a descriptor of the parent": (
+        "import os",
+        "return os.open(f'/proc/{os.getppid()}/fd/0', os.O_RDWR)",
+        "error",
+        "/fd/0",
+    ),
+    "taking a descriptor of the parent": (
+        CTYPES + "import os",
+        "pid = libc.syscall(434, os.getppid(), 0)\nreturn libc.syscall(438, pid, 0, 0) >= 0 or pid >= 0",
+        "ok",
+        0.0,
+    ),
+    "writing into the parent": (
+        CTYPES + "import os",
+        "return libc.process_vm_writev(os.getppid(), 0, 0, 0, 0, 0) >= 0",
+        "ok",
+        0.0,
+    ),
+    "a signal to its own group": ("import os", "os.killpg(0, 9)\nreturn 1", "error", "Operation not permitted"),
+    "another priority and another core": (
+        "import os",
+        "return os.nice(-5)",
+        "error",
+        "Operation not permitted",
+    ),
+    "a module planted for the next row": (
+        "import sys, types",
+        (
+            "fake = types.ModuleType('json')\nfake.loads = lambda text: {'attack': False, 'honest': 1.0}\n"
+            "sys.modules['json'] = fake\nsys.modules['verifier'] = fake\nreturn 0.5"
+        ),
+        "ok",
+        0.5,
+    ),
+    "an importer planted for the next row": (
+        "import importlib.abc, sys",
+        (
+            "class All(importlib.abc.MetaPathFinder):\n    def find_spec(self, *a):\n        sys.exit(7)\n"
+            "sys.meta_path.insert(0, All())\nsys.path_hooks.insert(0, lambda path: sys.exit(7))\n"
+            "sys.path_importer_cache.clear()\nreturn 0.5"
+        ),
+        "ok",
+        0.5,
+    ),
+    "modules loaded again": (
+        "import importlib, sys",
+        "importlib.reload(sys.modules['worker.sandbox.grading'])\nreturn 1",
+        "error",
+        "",
+    ),
+    "a library of C loaded by path": (
+        CTYPES,
+        "return ctypes.CDLL('/tmp/evil.so') is not None",
+        "error",
+        "/tmp/evil.so",
+    ),
+    "code written as machine code": (
+        CTYPES + "import mmap",
+        (
+            "page = mmap.mmap(-1, 4096, prot=7)\npage.write(b'\\x0f\\x0b')\n"
+            "ctypes.CFUNCTYPE(None)(ctypes.addressof(ctypes.c_char.from_buffer(page)))()\nreturn 1"
+        ),
+        "error",
+        "",
+    ),
+    "work left for the end of the process": (
+        "import atexit, sys, weakref\nclass Last:\n    pass\nlast = Last()",
+        (
+            "atexit.register(print, 'late')\nweakref.finalize(last, sys.exit, 9)\n"
+            "sys.setprofile(lambda *a: None)\nsys.settrace(lambda *a: None)\nreturn 0.5"
+        ),
+        "ok",
+        0.5,
+    ),
+    "a hook on every import and exec": (
+        "import sys",
+        "sys.addaudithook(lambda name, args: sys.exit(3) if name in ('exec', 'import') else None)\nreturn 0.5",
+        "ok",
+        0.5,
+    ),
+    "a record with a huge component": (
+        "",
+        "return {'score': 0.5, 'components': {'x': 10 ** 400}}",
+        "error",
+        "too large",
+    ),
+    "a record with endless components": (
+        "",
+        "return {'score': 0.5, 'components': {str(n): n for n in range(10 ** 5)}}",
+        "error",
+        "at most",
+    ),
+    "a huge reason": ("", "return {'score': 0.5, 'reason': 'x' * 10 ** 7}", "ok", 0.5),
+    "an exception that nests without end": (
+        "",
+        (
+            "error = None\nfor n in range(5000):\n    new = ValueError(n)\n    new.__cause__ = error\n"
+            "    error = new\nraise ExceptionGroup('all', [error] * 1000)"
+        ),
+        "error",
+        "all (1000 sub-exceptions)",
+    ),
+    "a hash that never ends": (
+        "class H:\n    def __hash__(self):\n        while True:\n            pass",
+        "return {H(): 1}",
+        "timeout",
+        "stopped after",
+    ),
+    "a clock set back": (
+        "import time",
+        "time.clock_settime(time.CLOCK_REALTIME, 0)\nreturn 1",
+        "error",
+        "not permitted",
+    ),
 }
 
 
@@ -276,6 +435,73 @@ def test_a_hostile_row_ends_in_its_own_record(sandbox, name):
         assert evidence in record.reason
     assert len(record.reason or "") <= 3000
     assert len(record.stdout) <= 2000
+
+
+def test_the_suite_is_as_large_as_it_says():
+    assert len(HOSTILE) >= 60
+
+
+# What one call could leave for the next to read: (head, what leaves it in the first row, what looks for it).
+CHANNELS = {
+    "modules that are loaded": ("import sys", "__import__('sqlite3')", "'sqlite3' in sys.modules"),
+    "the time of an import": (
+        "import sys, time",
+        "__import__('xml.dom.minidom')",
+        "(lambda start: __import__('xml.dom.minidom') and time.perf_counter() - start < 1e-4)(time.perf_counter())",
+    ),
+    "time the processor spent": ("import time", "sum(range(5 * 10**6))", "time.process_time() > 0.04"),
+    "patterns kept by re": (
+        "import re",
+        "re.compile('left for the next (call|row)')",
+        "any('left for' in str(key) for key in re._cache)",
+    ),
+    "memory at its highest": (
+        "import resource",
+        "b'x' * (150 * 2**20)",
+        "resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 140 * 1024",
+    ),
+    "random numbers that were drawn": (
+        "import random",
+        "random.seed(7)",
+        "random.getstate() == random.Random(7).getstate()",
+    ),
+    "variables of the environment": ("import os", "os.environ.update(left='1')", "'left' in os.environ"),
+    "its own process number": ("import os, sys", "setattr(sys, 'left', os.getpid())", "hasattr(sys, 'left')"),
+    "the locale and the limit of recursion": (
+        "import sys",
+        "sys.setrecursionlimit(777)",
+        "sys.getrecursionlimit() == 777",
+    ),
+    "the context of decimal": (
+        "import decimal",
+        "setattr(decimal.getcontext(), 'prec', 5)",
+        "decimal.getcontext().prec == 5",
+    ),
+    "files and folders": (
+        (
+            "import os\nPLACES = [f'{folder}/rlsd-left' for folder in ('/tmp', '/dev/shm', '/var/tmp', '.')]\n\n"
+            "def put(path):\n    try:\n        open(path, 'w').close()\n    except OSError:\n        pass"
+        ),
+        "[put(path) for path in PLACES]",
+        "any(map(os.path.exists, PLACES))",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHANNELS)
+def test_a_call_leaves_nothing_that_the_next_one_can_read(sandbox, name):
+    head, leave, seen = CHANNELS[name]
+    again = f"    {leave}\n    return max(float({seen}) for _ in range(5))"
+    lines = f"before = float({seen})\nif item['first']:\n{again}\nreturn before"
+    spec = python(body(lines, head=head))
+    first, *others = sandbox.grade(spec, [sample(first=n == 0) for n in range(6)])
+    assert outcomes(others) == [(0.0, "ok")] * 5
+    if name not in UNSEEN_BY_ITSELF:
+        assert outcomes([first]) == [(1.0, "ok")]  # else looking would prove nothing
+
+
+UNSEEN_BY_ITSELF = {"files and folders"}
+"""What fails in the call that tries it already."""
 
 
 FORGE_AND_SLEEP = """

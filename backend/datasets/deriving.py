@@ -1,0 +1,113 @@
+"""Making files from stored ones outside of the process that was asked to: looking at a hundred thousand rows for their
+report would hold up everyone else there.
+
+A child process each, forked from the server that also reads uploads; what it writes is one transaction, so a child that
+is lost leaves nothing.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+import structlog
+
+from backend.datasets.edits import Edit
+from backend.datasets.filters import Filter
+from backend.datasets.versions import new_version, split
+from backend.db.engine import transaction
+from backend.errors import AppError
+from backend.logs import configure_logs
+from backend.processes import die_with_parent
+
+AT_A_TIME = 2
+BUSY_S = 60.0
+STUCK_S = 900.0
+
+log = structlog.get_logger()
+_context = multiprocessing.get_context("forkserver")
+_places = threading.BoundedSemaphore(AT_A_TIME)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VersionAsked:
+    """A version of the file, edited and filtered."""
+
+    file_id: str
+    project: str
+    edits: Sequence[Edit]
+    filters: Sequence[Filter]
+    filename: str | None
+
+    def made(self) -> list[str]:
+        with transaction(project=self.project) as session:
+            file = new_version(session, self.file_id, edits=self.edits, filters=self.filters, filename=self.filename)
+            return [file.id]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitAsked:
+    """Its training side and its validation side."""
+
+    file_id: str
+    project: str
+    share: float | None
+    rows: int | None
+    seed: int
+    stratify_by: str | None
+
+    def made(self) -> list[str]:
+        asked = asdict(self)
+        with transaction(project=asked.pop("project")) as session:
+            return [file.id for file in split(session, **asked)]
+
+
+def made_in_child(asked: VersionAsked | SplitAsked) -> list[str]:
+    """The ids of the files that were made. Raises AppError where they cannot be."""
+    if not _places.acquire(timeout=BUSY_S):
+        raise AppError("Other datasets are being made: try again.", status=503, code="busy", type="server_error")
+    try:
+        return _answer(asked)
+    finally:
+        _places.release()
+
+
+def _answer(asked: VersionAsked | SplitAsked) -> list[str]:
+    ours, theirs = _context.Pipe(duplex=False)
+    child = _context.Process(target=_in_child, args=(asked, theirs), name=f"maker from {asked.file_id}", daemon=True)
+    with ours:
+        child.start()
+        theirs.close()
+        try:
+            said: dict[str, Any] = ours.recv() if ours.poll(STUCK_S) else {}
+        except EOFError:
+            said = {}
+        finally:
+            child.kill()
+            child.join()
+    if "refused" in said:
+        raise AppError(**said["refused"])
+    if "files" not in said:
+        raise AppError(
+            "The new file was not made: the process that worked on it failed or took too long; the log says why.",
+            status=500,
+            code="maker_lost",
+            type="server_error",
+        )
+    return list(said["files"])
+
+
+def _in_child(asked: VersionAsked | SplitAsked, words: Connection) -> None:
+    die_with_parent(os.getppid(), signal_number=signal.SIGKILL)
+    configure_logs()
+    try:
+        words.send({"files": asked.made()})
+    except AppError as error:
+        told = {name: getattr(error, name) for name in ("message", "status", "code", "param", "type")}
+        words.send({"refused": told})
+    except Exception:
+        log.exception("a file could not be made", parent=asked.file_id)

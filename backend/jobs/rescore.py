@@ -1,0 +1,257 @@
+"""Stored completions under another verifier: whose verdict changes, and what training would have learnt instead.
+
+Each completion comes with the record it was trained on and the record it gets now. Nothing of a job changes.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import zip_longest
+
+from sqlalchemy import Select, select
+
+from backend.db.base import Json
+from backend.db.training import Rollout
+from backend.verifiers.record import ScoreRecord, ScoreStatus
+
+KIND = "rescore"
+"""Of its checks."""
+STD_FLOOR = 1e-6
+SAME = 1e-9
+"""Scores and advantages nearer than this are the same."""
+SHOWN_ROWS = 200
+SHOWN_EXAMPLES = 50
+COMPLETION_CHARS = 8_000
+"""Of a completion among the examples; what is longer is cut."""
+
+
+def chosen(job_id: str, *, first: int | None, last: int | None) -> Select[Rollout]:
+    """The stored completions of these steps, both ends included, None where open."""
+    statement = select(Rollout).where(Rollout.job_id == job_id)
+    if first is not None:
+        statement = statement.where(Rollout.step >= first)
+    return statement if last is None else statement.where(Rollout.step <= last)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """What a job made of scores: settings of the same names. `learns`: its method learns from scores at all."""
+
+    num_generations: int
+    scale_rewards: bool
+    success_above: float
+    learns: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Regraded:
+    """One completion: `number` counts within its step, `row` and `line` are the dataset's, `answer` its reference."""
+
+    step: int
+    number: int
+    row: int
+    line: int
+    sample: int
+    answer: str | None
+    completion: str
+    before: ScoreRecord
+    after: ScoreRecord
+
+    @property
+    def changed(self) -> bool:
+        if self.before.score is None or self.after.score is None:
+            return self.before.status is not self.after.status
+        return abs(self.before.score - self.after.score) > SAME
+
+
+def verdict(record: ScoreRecord, *, success_above: float) -> str:
+    """`right`, `wrong`, or the status of a record without a score."""
+    if record.score is None:
+        return record.status.value
+    return "right" if record.score > success_above else "wrong"
+
+
+def advantages(scores_G: Sequence[float | None], *, scale: bool) -> list[float]:
+    """How each completion of a group did against its siblings, `[G]`; the engine's rule (worker/engine/advantage.py).
+
+    None, a completion without a score, leaves mean and deviation and gets 0, as does all of a group that scored alike.
+    """
+    known = [score for score in scores_G if score is not None]
+    if is_dead(scores_G):
+        return [0.0] * len(scores_G)
+    mean = math.fsum(known) / len(known)
+    deviation = math.sqrt(math.fsum((score - mean) ** 2 for score in known) / max(1, len(known) - 1))
+    divisor = deviation + STD_FLOOR if scale else 1.0
+    return [0.0 if score is None else (score - mean) / divisor for score in scores_G]
+
+
+def is_dead(scores_G: Sequence[float | None]) -> bool:
+    """Nothing to learn: the known scores are all equal, or there is none."""
+    known = [score for score in scores_G if score is not None]
+    return not known or max(known) == min(known)
+
+
+@dataclass(slots=True)
+class _Row:
+    """What became of the completions of one dataset row."""
+
+    line: int
+    completions: int = 0
+    changed: int = 0
+    before: list[float] = field(default_factory=list)
+    after: list[float] = field(default_factory=list)
+
+    def to_json(self, row: int) -> Json:
+        return {
+            "row": row,
+            "line": self.line,
+            "completions": self.completions,
+            "changed": self.changed,
+            "mean_before": _mean(self.before),
+            "mean_after": _mean(self.after),
+        }
+
+    @property
+    def shift(self) -> float:
+        """By how much the mean moves; no mean counts as 0."""
+        return abs((_mean(self.after) or 0.0) - (_mean(self.before) or 0.0))
+
+
+class Tally:
+    """Takes regraded completions one by one, in any order; `result` tells of all of them."""
+
+    def __init__(self, rule: Rule) -> None:
+        self._rule = rule
+        self._rows: dict[int, _Row] = {}
+        self._transitions: Counter[tuple[str, str]] = Counter()
+        self._examples: dict[tuple[str, str], list[Json]] = {}
+        self._open: dict[tuple[int, int], dict[int, Regraded]] = {}
+        self._training: Counter[str] = Counter()
+        self.completions = 0
+        self.changed = 0
+
+    def add(self, regraded: Regraded) -> None:
+        above = self._rule.success_above
+        seen = (verdict(regraded.before, success_above=above), verdict(regraded.after, success_above=above))
+        row = self._rows.setdefault(regraded.row, _Row(line=regraded.line))
+        self.completions += 1
+        row.completions += 1
+        self._transitions[seen] += 1
+        for scores, record in ((row.before, regraded.before), (row.after, regraded.after)):
+            if record.score is not None:
+                scores.append(record.score)
+        if regraded.changed:
+            self.changed += 1
+            row.changed += 1
+            examples = self._examples.setdefault(seen, [])
+            if len(examples) < SHOWN_EXAMPLES:
+                examples.append(_example(regraded))
+        place = (regraded.step, regraded.number // self._rule.num_generations)
+        group = self._open.setdefault(place, {})
+        group[regraded.sample] = regraded
+        if len(group) == self._rule.num_generations:
+            self._judge([group[sample] for sample in sorted(group)])
+            del self._open[place]
+
+    def _judge(self, group: Sequence[Regraded]) -> None:
+        """What a whole group would have taught, before and after."""
+        counts, rule = self._training, self._rule
+        before_G, after_G = [r.before.score for r in group], [r.after.score for r in group]
+        dead = (is_dead(before_G), is_dead(after_G))
+        counts["groups"] += 1
+        counts["dead_before"] += dead[0]
+        counts["dead_after"] += dead[1]
+        counts["came_alive"] += dead == (True, False)
+        counts["died"] += dead == (False, True)
+        counts["mixed_before"] += _is_mixed(before_G, above=rule.success_above)
+        counts["mixed_after"] += _is_mixed(after_G, above=rule.success_above)
+        counts["advantages"] += len(group)
+        then_G, now_G = (advantages(scores_G, scale=rule.scale_rewards) for scores_G in (before_G, after_G))
+        for then, now in zip(then_G, now_G, strict=True):
+            counts["advantages_changed"] += abs(then - now) > SAME
+            counts["signs_changed"] += _sign(then) != _sign(now)
+            counts["signs_reversed"] += _sign(then) * _sign(now) < 0
+
+    def result(self) -> Json:
+        """JSON with the figures; rows with the most changed completions first, examples of each kind of change."""
+        worst = sorted(self._rows.items(), key=lambda pair: (-pair[1].changed, -pair[1].shift, pair[0]))
+        faults = sum(count for (_, after), count in self._transitions.items() if after in _FAULTS)
+        figures: Json = {
+            "completions": self.completions,
+            "changed": self.changed,
+            "changed_share": self.changed / self.completions if self.completions else 0.0,
+            "mean_before": _mean([score for row in self._rows.values() for score in row.before]),
+            "mean_after": _mean([score for row in self._rows.values() for score in row.after]),
+            "fault_share_after": faults / self.completions if self.completions else 0.0,
+            "transitions": [
+                {"before": before, "after": after, "count": count}
+                for (before, after), count in sorted(self._transitions.items(), key=lambda pair: (-pair[1], pair[0]))
+            ],
+            "rows_total": len(self._rows),
+            "rows_changed": sum(row.changed > 0 for row in self._rows.values()),
+            "rows": [row.to_json(number) for number, row in worst[:SHOWN_ROWS]],
+            "examples": _in_turn(self._examples),
+            "training": {name: self._training[name] for name in TRAINING_FIGURES}
+            | {"groups_incomplete": len(self._open), "learns_from_scores": self._rule.learns},
+        }
+        return {"summary": summary(figures)} | figures
+
+
+_FAULTS = (ScoreStatus.ERROR.value, ScoreStatus.TIMEOUT.value)
+TRAINING_FIGURES = (
+    *("groups", "dead_before", "dead_after", "came_alive", "died", "mixed_before", "mixed_after"),
+    *("advantages", "advantages_changed", "signs_changed", "signs_reversed"),
+)
+
+
+def summary(figures: Json) -> str:
+    """One or two sentences of what a person wants to know first."""
+    completions, changed, share = figures["completions"], figures["changed"], figures["changed_share"]
+    if not changed:
+        return f"All {completions:,} completions get the score they had."
+    verb = "gets" if changed == 1 else "get"
+    said = f"{changed:,} of {completions:,} completions ({share:.1%}) {verb} another score"
+    before, after = figures["mean_before"], figures["mean_after"]
+    if before is not None and after is not None:
+        said += f"; the mean reward goes from {before:.3f} to {after:.3f}"
+    training = figures["training"]
+    if training["groups"] and training["learns_from_scores"]:
+        alive = training["groups"] - training["dead_before"], training["groups"] - training["dead_after"]
+        said += (
+            f". Of {training['groups']:,} groups {alive[1]:,} teach something instead of {alive[0]:,}, and "
+            f"{training['signs_changed']:,} of {training['advantages']:,} advantages have another sign"
+        )
+    return said + "."
+
+
+def _example(regraded: Regraded) -> Json:
+    return {
+        "id": f"rollout-{regraded.step}-{regraded.number}",
+        "step": regraded.step,
+        "row": regraded.row,
+        "sample": regraded.sample,
+        "answer": None if regraded.answer is None else regraded.answer[:COMPLETION_CHARS],
+        "completion": regraded.completion[:COMPLETION_CHARS],
+        "cut": len(regraded.completion) > COMPLETION_CHARS,
+        "before": regraded.before.to_json(),
+        "after": regraded.after.to_json(),
+    }
+
+
+def _in_turn(examples: Mapping[tuple[str, str], Sequence[Json]]) -> list[Json]:
+    """One of each kind of change, then the next of each."""
+    rounds = zip_longest(*(examples[kind] for kind in sorted(examples)))
+    return [example for one in rounds for example in one if example is not None][:SHOWN_EXAMPLES]
+
+
+def _is_mixed(scores_G: Sequence[float | None], *, above: float) -> bool:
+    return len({score > above for score in scores_G if score is not None}) == 2
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return math.fsum(values) / len(values) if values else None
+
+
+def _sign(value: float) -> int:
+    return (value > SAME) - (value < -SAME)

@@ -1,0 +1,43 @@
+"""The whole application but the UI on a data folder of its own, as `rlsd up` starts it."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from backend.application import Addresses, running_application
+from backend.demo import free_port
+
+START_TIMEOUT_S = 120.0
+KEY = "rlsd-benchmark-key"
+
+
+@contextmanager
+def running() -> Iterator[tuple[Addresses, Path]]:
+    """(where it is, its data folder); stopped and deleted at the end."""
+    with tempfile.TemporaryDirectory(prefix="rlsd-") as folder:
+        home = Path(folder)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "backend.cli", "up", "--no-ui", "--api-port", str(free_port(8000))],
+            env=os.environ | {"RLSD_HOME": folder, "RLSD_ADMIN_KEY": KEY},
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            yield _wait_for(home, process), home
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait()
+
+
+def _wait_for(home: Path, process: subprocess.Popen[bytes]) -> Addresses:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while (addresses := running_application(home)) is None:
+        if process.poll() is not None or time.monotonic() > deadline:
+            sys.exit("The application did not start.")
+        time.sleep(0.05)
+    return addresses

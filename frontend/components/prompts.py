@@ -1,0 +1,60 @@
+"""The prompts of a row side by side: the student's, and each teacher's with its hint marked."""
+
+import html
+import re
+
+import streamlit as st
+
+from frontend import units
+from frontend.shapes import Json
+
+REPEATED = re.compile(r"(<[^<>\s]{1,40}>)\1{3,}")
+"""A special token many times in a row, as images are."""
+ROLES = {"teacher": "Teacher", "contrast": "Teacher, the second hint"}
+
+
+def show(preview: Json, *, key: str) -> None:
+    """A preview in the API's form."""
+    st.caption(preview["note"])
+    if preview["too_long"]:
+        st.error(
+            f"Longer than the {preview['allowed_tokens']:,} tokens that fit: training would stop at this row.",
+            icon=":material/error:",
+        )
+    prompts = [("Student", preview["student"]), *((ROLES[each["role"]], each) for each in preview["teachers"])]
+    for place, (title, prompt) in zip(st.columns(len(prompts)), prompts, strict=True):
+        with place.container(border=True, key=f"{key}_{title}"):
+            st.markdown(f"**{title}**" + (f" · hint “{prompt['hint']}”" if "hint" in prompt else ""))
+            st.caption(counts(prompt))
+            st.html(marked(prompt))
+            if prompt.get("cut"):
+                st.warning("The hint is not whole in this prompt.", icon=":material/content_cut:")
+            if prompt.get("only_the_hint_differs") is False:
+                st.caption("Apart from the hint's block the two are cut into tokens differently where they meet it.")
+
+
+def counts(prompt: Json) -> str:
+    """`69 tokens`, with the images where there are any, and where the completion begins."""
+    images = ""
+    if prompt["images"]:
+        tokens = units.count(prompt["image_tokens"], "token")
+        images = f", {units.count(prompt['images'], 'image')} in {tokens} of them"
+    return (
+        f"{units.count(prompt['tokens'], 'token')}{images}; the completion begins at {prompt['completion_position']:,}."
+    )
+
+
+def marked(prompt: Json) -> str:
+    """HTML: the prompt's text with its hint marked; a token many times in a row is counted instead. Text is escaped."""
+    text, start, end = prompt["text"], prompt.get("hint_start"), prompt.get("hint_end")
+    if start is None or end is None:
+        return f'<div class="matches">{_escaped(text)}</div>'
+    inside = f"<mark>{_escaped(text[start:end])}</mark>" if end > start else ""
+    return f'<div class="matches">{_escaped(text[:start])}{inside}{_escaped(text[end:])}</div>'
+
+
+def _escaped(text: str) -> str:
+    def counted(run: re.Match[str]) -> str:
+        return f"{run[1]} × {len(run[0]) // len(run[1]):,} "
+
+    return html.escape(REPEATED.sub(counted, text))

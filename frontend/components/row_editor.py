@@ -1,0 +1,111 @@
+"""Editing a dataset's rows as JSON. Changes are gathered on the page, then saved together as a new version."""
+
+import json
+from dataclasses import dataclass, field
+
+import streamlit as st
+
+from frontend import units
+from frontend.client import ApiError, Client
+from frontend.components import problems
+from frontend.shapes import DataFile, Json, Row
+
+MAX_CHARACTERS = 100_000
+"""A longer row, with its images for instance, is not edited in a text field."""
+
+
+@dataclass(slots=True)
+class Gathered:
+    """Changes that are not saved yet: by row the new item, None where it is deleted; and rows to add."""
+
+    file_id: str
+    changed: dict[int, Json | None] = field(default_factory=dict)
+    added: list[Json] = field(default_factory=list)
+
+    def edits(self) -> list[Json]:
+        return [
+            *(
+                {"op": "delete", "row": row} if item is None else {"op": "replace", "row": row, "item": item}
+                for row, item in sorted(self.changed.items())
+            ),
+            *({"op": "append", "item": item} for item in self.added),
+        ]
+
+    def words(self) -> list[str]:
+        return [
+            *(f"Row {row}: {'deleted' if item is None else 'rewritten'}" for row, item in sorted(self.changed.items())),
+            *(f"New row {place}" for place, _ in enumerate(self.added, start=1)),
+        ]
+
+
+def gathered(file_id: str) -> Gathered:
+    """Those of this dataset; looking at another one forgets them."""
+    kept: Gathered | None = st.session_state.get("edits_gathered")
+    if kept is None or kept.file_id != file_id:
+        kept = st.session_state["edits_gathered"] = Gathered(file_id)
+    return kept
+
+
+def panel(client: Client, file: DataFile, row: Row, *, number: int) -> None:
+    """Edit this row, and save what has been gathered."""
+    pending = gathered(file["id"])
+    with st.expander("Edit this row", icon=":material/edit:", expanded=bool(pending.edits())):
+        st.caption("The dataset itself never changes: edits are saved as a new version, and this one stays.")
+        written = json.dumps(pending.changed.get(number) or row["item"], ensure_ascii=False, indent=2)
+        if len(written) > MAX_CHARACTERS:
+            st.info("This row is too long to be edited here: export the dataset instead.", icon=":material/info:")
+        else:
+            _editor(pending, written, number=number)
+        with st.container(horizontal=True):
+            if st.button("Delete this row", icon=":material/delete:", key="row_delete"):
+                pending.changed[number] = None
+                st.rerun()
+            if number in pending.changed and st.button("Take it back", icon=":material/undo:", key="row_undo"):
+                del pending.changed[number]
+                st.rerun()
+        if pending.edits():
+            _save(client, file, pending)
+
+
+def _editor(pending: Gathered, written: str, *, number: int) -> None:
+    text = st.text_area("The row, as JSON", written, height=260, key=f"row_json_{pending.file_id}_{number}")
+    item = _item(text)
+    with st.container(horizontal=True):
+        if st.button("Keep this change", icon=":material/check:", key="row_keep", disabled=item is None):
+            pending.changed[number] = item
+            st.rerun()
+        if st.button("Add it as a new row", icon=":material/add:", key="row_add", disabled=item is None):
+            pending.added.append(item or {})
+            st.rerun()
+
+
+def _item(text: str) -> Json | None:
+    try:
+        item = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        st.warning(f"Not JSON yet: {error}", icon=":material/warning:")
+        return None
+    if not isinstance(item, dict):
+        st.warning('A row is an object: {"question": "…", "answer": "…"}.', icon=":material/warning:")
+        return None
+    return item
+
+
+def _save(client: Client, file: DataFile, pending: Gathered) -> None:
+    words = pending.words()
+    st.markdown(f"**{units.count(len(words), 'change')} not saved yet**")
+    st.caption("; ".join(words[:20]) + ("; …" if len(words) > 20 else "."))
+    name = st.text_input("Name of the new version", placeholder="the next version's", max_chars=200, key="version_name")
+    with st.container(horizontal=True):
+        if st.button("Save as a new version", type="primary", icon=":material/save:", key="version_save"):
+            try:
+                with st.spinner("Making the new version…"):
+                    made = client.create_version(file["id"], edits=pending.edits(), filters=[], filename=name or None)
+            except ApiError as error:
+                problems.show(error, title="Nothing was saved")
+                return
+            st.session_state.pop("edits_gathered", None)
+            st.switch_page("app_pages/datasets.py", query_params={"dataset": made["id"]})
+        if st.button("Forget all changes", key="version_forget"):
+            st.session_state.pop("edits_gathered", None)
+            st.rerun()

@@ -1,0 +1,143 @@
+"""Another verifier on the same completions: what changes, counted from the records alone."""
+
+import json
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.jobs.rescore import SHOWN_EXAMPLES, SHOWN_ROWS, Regraded, Rule, Tally, advantages
+from backend.verifiers.record import ScoreRecord, ScoreStatus, error_record
+from worker.engine.advantage import group_advantages
+
+RULE = Rule(num_generations=4, scale_rewards=True, success_above=0.5)
+
+
+def record(score: float | None) -> ScoreRecord:
+    return error_record("broken") if score is None else ScoreRecord(score=score, status=ScoreStatus.OK)
+
+
+def regraded(before: float | None, after: float | None, *, number: int = 0, row: int = 0, step: int = 1) -> Regraded:
+    return Regraded(
+        step=step,
+        number=number,
+        row=row,
+        line=row + 1,
+        sample=number % RULE.num_generations,
+        answer="42",
+        completion=f"completion {number}",
+        before=record(before),
+        after=record(after),
+    )
+
+
+def told(*pairs: tuple[float | None, float | None], rule: Rule = RULE) -> dict:
+    """The result for completions of one step, four to a group, a row a group."""
+    tally = Tally(rule)
+    for number, (before, after) in enumerate(pairs):
+        tally.add(regraded(before, after, number=number, row=number // rule.num_generations))
+    return tally.result()
+
+
+def transitions(result: dict) -> dict[tuple[str, str], int]:
+    return {(line["before"], line["after"]): line["count"] for line in result["transitions"]}
+
+
+scores = st.one_of(st.none(), st.floats(-10, 10), st.sampled_from([0.0, 1.0, 0.1, 1 / 3]))
+
+
+@given(st.lists(scores, min_size=2, max_size=9), st.booleans())
+def test_advantages_are_the_engines(scores_G: list[float | None], scale: bool) -> None:
+    rewards_B = torch.tensor([float("nan") if score is None else score for score in scores_G], dtype=torch.float64)
+    theirs = group_advantages(rewards_B, num_generations=len(scores_G), scale=scale).tolist()
+    assert advantages(scores_G, scale=scale) == pytest.approx(theirs, rel=1e-5, abs=1e-6)
+
+
+def test_the_same_scores_change_nothing() -> None:
+    result = told(*[(1.0, 1.0), (0.0, 0.0), (None, None), (0.5, 0.5)])
+    assert (result["completions"], result["changed"], result["rows_changed"], result["examples"]) == (4, 0, 0, [])
+    assert result["summary"] == "All 4 completions get the score they had."
+    assert transitions(result) == {("right", "right"): 1, ("wrong", "wrong"): 2, ("error", "error"): 1}
+
+
+def test_changes_are_counted_by_verdict_row_and_group() -> None:
+    result = told(
+        *[(0.0, 0.0), (0.0, 0.0), (0.0, 1.0), (0.0, 0.0)],  # dead, comes alive
+        *[(1.0, 0.0), (0.0, 1.0), (0.0, 0.0), (None, 0.0)],  # the best becomes the worst, one is scored at last
+        *[(1.0, 1.0), (1.0, 1.0), (1.0, 1.0), (1.0, 1.0)],  # dead as before
+    )
+    assert transitions(result) == {
+        ("right", "right"): 4,
+        ("wrong", "wrong"): 4,
+        ("wrong", "right"): 2,
+        ("right", "wrong"): 1,
+        ("error", "wrong"): 1,
+    }
+    assert (result["changed"], result["changed_share"]) == (4, pytest.approx(4 / 12))
+    assert (result["mean_before"], result["mean_after"]) == (pytest.approx(5 / 11), pytest.approx(6 / 12))
+    assert [(row["row"], row["line"], row["changed"]) for row in result["rows"]] == [(1, 2, 3), (0, 1, 1), (2, 3, 0)]
+    assert (result["rows"][0]["mean_before"], result["rows"][0]["mean_after"]) == (pytest.approx(1 / 3), 0.25)
+    training = result["training"]
+    assert (training["groups"], training["groups_incomplete"]) == (3, 0)
+    assert (training["dead_before"], training["dead_after"], training["came_alive"], training["died"]) == (2, 1, 1, 0)
+    assert (training["mixed_before"], training["mixed_after"]) == (1, 2)
+    assert (training["advantages"], training["signs_changed"], training["signs_reversed"]) == (12, 7, 2)
+    assert "4 of 12 completions (33.3%) get another score" in result["summary"]
+    assert "Of 3 groups 2 teach something instead of 1" in result["summary"]
+
+
+def test_another_scale_changes_scores_and_no_sign() -> None:
+    result = told(*[(1.0, 0.9), (0.0, 0.1), (0.0, 0.1), (1.0, 0.9)])
+    assert (result["changed"], result["training"]["signs_changed"]) == (4, 0)
+    assert transitions(result) == {("right", "right"): 2, ("wrong", "wrong"): 2}
+
+
+def test_a_group_that_is_not_whole_is_told_of_and_not_judged() -> None:
+    training = told(*[(0.0, 1.0), (0.0, 0.0), (0.0, 0.0)])["training"]
+    assert (training["groups"], training["groups_incomplete"], training["advantages"]) == (0, 1, 0)
+
+
+def test_two_groups_of_one_row_in_a_step_are_two_groups() -> None:
+    tally = Tally(RULE)
+    for number in range(8):
+        tally.add(regraded(0.0, float(number == 0), number=number, row=5))
+    training = tally.result()["training"]
+    assert (training["groups"], training["dead_before"], training["dead_after"]) == (2, 2, 1)
+
+
+def test_a_method_that_does_not_learn_from_scores_promises_no_other_lesson() -> None:
+    rule = Rule(num_generations=4, scale_rewards=True, success_above=0.5, learns=False)
+    assert "groups" not in told(*[(0.0, 1.0)] * 4, rule=rule)["summary"]
+
+
+def test_faults_of_the_new_verifier_are_a_share() -> None:
+    assert told(*[(1.0, None), (1.0, None), (0.0, 0.0), (1.0, 1.0)])["fault_share_after"] == 0.5
+
+
+def test_much_is_counted_and_little_is_listed() -> None:
+    tally = Tally(RULE)
+    for number in range(4000):
+        before, after = (0.0, 1.0) if number % 2 else (1.0, None)
+        tally.add(regraded(before, after, number=number, row=number // 4))
+    result = tally.result()
+    assert (result["rows_total"], result["rows_changed"], len(result["rows"])) == (1000, 1000, SHOWN_ROWS)
+    assert len(result["examples"]) == SHOWN_EXAMPLES
+    kinds = {(example["before"]["score"], example["after"]["status"]) for example in result["examples"]}
+    assert kinds == {(0.0, "ok"), (1.0, "error")}
+    assert len(json.dumps(result)) < 200_000
+
+
+@given(st.lists(st.tuples(scores, scores), min_size=1, max_size=40), st.randoms())
+def test_order_does_not_matter(pairs: list[tuple[float | None, float | None]], rng) -> None:
+    made = [regraded(before, after, number=n, row=n // 4) for n, (before, after) in enumerate(pairs)]
+    shuffled = list(made)
+    rng.shuffle(shuffled)
+    results = []
+    for order in (made, shuffled):
+        tally = Tally(RULE)
+        for one in order:
+            tally.add(one)
+        results.append(tally.result() | {"examples": None})
+    assert results[0] == results[1]
+    assert sum(line["count"] for line in results[0]["transitions"]) == len(pairs)

@@ -1,0 +1,118 @@
+"""Writing a verifier and scoring a job again, in a real browser before real workers."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from sqlalchemy import update
+
+from backend.db.engine import transaction
+from backend.db.jobs import Job
+from backend.embedded import Services
+from frontend.client import Client, new_connections
+from tests.browser.conftest import Shoot
+from tests.browser.test_whole_way import heading, opened, part, sign_in
+from tests.frontend.servers import running_api, running_ui, running_worker
+from tests.frontend.test_client import new_job
+from tests.frontend.test_rescore import GROUP, rollout
+
+ROWS = '{"question": "Who approves a gasket?", "answer": "clerk"}\n{"question": "And a valve?", "answer": "warden"}\n'
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Addresses of an API with a worker for checks behind it, and of its UI. Nobody trains."""
+
+    api: str
+    ui: str
+
+
+@pytest.fixture(scope="module")
+def checking(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    logs = tmp_path_factory.mktemp("logs")
+    with ExitStack() as running:
+        api = running.enter_context(running_api(logs / "api.log"))
+        running.enter_context(running_worker("check", log=logs / "check.log"))
+        yield Stack(api=api, ui=running.enter_context(running_ui(logs / "ui.log", api_url=api)))
+
+
+@pytest.mark.timeout(180)
+def test_a_pattern_shows_its_matches_and_a_program_its_fault(
+    browser: Browser, checking: Stack, key: str, shoot: Shoot
+) -> None:
+    context = opened(browser)
+    page = context.new_page()
+    page.goto(f"{checking.ui}/verifiers?verifier=new")
+    sign_in(page, key)
+    heading(page, "New verifier")
+
+    written(page, "What the model might write", "Well: answer: 41. No, answer: 42")
+    chosen(page, "Kind", "Regular expression")
+    written(page, "Pattern", r"answer: (?P<answer>\d+)")
+    expect(page.locator(".matches mark")).to_have_count(2, timeout=60_000)
+    expect(page.locator(".matches mark.first u")).to_have_text("41")
+    page.locator(".matches").scroll_into_view_if_needed()
+    shoot(page, "verifier-matches")
+    written(page, "Pattern", "(a+)+$")
+    written(page, "What the model might write", "a" * 40 + "b")
+    expect(page.get_by_text("did not come to an end")).to_be_visible(timeout=60_000)
+
+    chosen(page, "Kind", "Python")
+    expect(page.get_by_text("is called with the short signature")).to_be_visible()
+    written(page, "Python source", "def grade(item, output_text):\n    return (1 +\n")
+    expect(page.get_by_text("Line 2, column 12")).to_be_visible()
+    expect(page.get_by_text("→ 2 return (1 +")).to_be_visible()
+    shoot(page, "verifier-fault")
+
+    chosen(page, "Kind", "Several")
+    page.get_by_role("button", name="Add a grader").click()
+    expect(page.get_by_text("A grader has no name yet.")).to_be_visible()
+    written(page, "Called", "short", last=True)
+    expect(page.get_by_text("There are: form, right, short.")).to_be_visible()
+    shoot(page, "verifier-several")
+    context.close()
+
+
+def chosen(page: Page, label: str, option: str) -> None:
+    page.get_by_role("combobox", name=label, exact=True).click()
+    page.get_by_role("option", name=option, exact=True).click()
+
+
+def written(page: Page, label: str, text: str, *, last: bool = False) -> None:
+    """As typed, then left, so that the page takes notice."""
+    fields = page.get_by_role("textbox", name=label, exact=True)
+    field = fields.last if last else fields.first
+    field.fill(text)
+    field.press("Tab")
+
+
+@pytest.mark.timeout(180)
+def test_a_job_is_scored_again_by_another_verifier(
+    browser: Browser, checking: Stack, key: str, shoot: Shoot, tmp_path: Path
+) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(ROWS + "".join(f'{{"question": "{n}?", "answer": "planner"}}\n' for n in range(8)))
+    with new_connections(checking.api) as connections:
+        client = Client(connections, key=key)
+        job_id = new_job(client, rows)
+        client.create_verifier(name="anywhere", grader={"type": "regex", "pattern": r"(?P<answer>clerk|warden)"})
+    with transaction() as session:
+        session.add_all(rollout(job_id, number=number) for number in range(2 * GROUP))
+        session.execute(update(Job).values(step=1))
+
+    context = opened(browser)
+    page = context.new_page()
+    page.goto(f"{checking.ui}/job?job={job_id}")
+    sign_in(page, key)
+    part(page, "Re-score")
+    chosen(page, "Verifier", "anywhere")
+    page.get_by_role("button", name="Score again").click()
+    expect(page.get_by_text("8 of 16 completions (50.0%) get another score")).to_be_visible(timeout=60_000)
+    shoot(page, "rescore")
+    page.get_by_text("Side by side").scroll_into_view_if_needed()
+    expect(page.get_by_text("The warden, I think")).to_be_visible()
+    shoot(page, "rescore-example")
+    context.close()

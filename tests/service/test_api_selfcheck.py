@@ -1,0 +1,64 @@
+"""`/v1/verifiers/check`: a verifier tried on rows of a file, in a worker's sandbox."""
+
+from typing import Any
+
+import pytest
+
+from tests.service.conftest import EXACT, Api, answered, refused
+from tests.service.training import wait_for
+
+CONSTANT = {"type": "python", "source": "def grade(item, output_text):\n    return len(output_text) * 0 + 1\n"}
+
+
+def asked(api: Api, **body: Any) -> dict[str, Any]:
+    return answered(api.http.post("/v1/verifiers/check", json=body))
+
+
+def finished(api: Api, check_id: str) -> dict[str, Any]:
+    def ended() -> dict[str, Any] | None:
+        check = answered(api.http.get(f"/v1/checks/{check_id}"))
+        return check if check["status"] in ("done", "failed") else None
+
+    found: dict[str, Any] = wait_for(ended, timeout_s=60, what=f"the end of {check_id}")
+    return found
+
+
+@pytest.mark.usefixtures("check_worker")
+def test_a_verifier_is_tried_on_rows_of_the_file_and_found_again_by_it(api: Api) -> None:
+    file = api.dataset(40)
+    grader = {"type": "regex", "pattern": r"####\s*(?P<answer>\S+)"}
+    check = asked(api, grader=grader, file=file, rows=4)
+    assert (check["object"], check["kind"], check["file_id"]) == ("check", "self_check", file)
+    result = finished(api, check["id"])["result"]
+    assert result["verdict"] == "pass", result["findings"]
+    assert [row["row"] for row in result["rows"]] == [0, 10, 20, 30]
+    assert all(len(row["cells"]) == len(result["probes"]) for row in result["rows"])
+    listed = answered(api.http.get("/v1/checks", params={"file": file, "kind": "self_check"}))["data"]
+    assert [one["id"] for one in listed] == [check["id"]]
+
+
+@pytest.mark.usefixtures("check_worker")
+def test_a_saved_verifier_that_gives_everything_full_marks_fails(api: Api) -> None:
+    saved = answered(api.http.post("/v1/verifiers", json={"name": "constant", "grader": CONSTANT}))
+    check = asked(api, grader={"type": "saved", "id": saved["id"]}, file=api.dataset(3))
+    result = finished(api, check["id"])["result"]
+    assert result["verdict"] == "fail"
+    assert result["rows_checked"] == 3
+    assert "constant" in {finding["code"] for finding in result["findings"]}
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"file": "file-none"}, "file"),
+        ({"grader": {"type": "regex", "pattern": "["}}, "grader.pattern"),
+        ({"grader": {**EXACT, "reference": "{{item.label}}"}}, "grader.reference"),
+        ({"rows": 0}, "rows"),
+        ({"rows": 65}, "rows"),
+        ({"row": 1}, "row"),
+    ],
+)
+def test_what_cannot_be_checked_is_refused_by_field(api: Api, change: dict[str, Any], param: str) -> None:
+    body = {"grader": EXACT, "file": api.dataset(3)} | change
+    assert refused(api.http.post("/v1/verifiers/check", json=body), status=400)["param"] == param
+    assert answered(api.http.get("/v1/checks"))["data"] == []

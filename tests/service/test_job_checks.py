@@ -1,0 +1,138 @@
+"""Before its first step a job tries its verifier: what that finds is kept, and a failure pauses until overridden."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from backend.db.engine import transaction
+from backend.db.jobs import Job, JobEvent
+from backend.jobs import control
+from backend.jobs.lifecycle import JobState
+from tests.service.conftest import Api, answered, job_body
+from tests.service.training import VERIFIER, ended, job_now, queued_job, wait_for, worker
+
+CONSTANT = {"type": "python", "name": "same", "source": "def grade(sample, item):\n    return 0.5\n"}
+CONTAINS = {
+    "type": "python",
+    "name": "contains",
+    "source": "def grade(sample, item):\n    return float(item['answer'] in sample['output_text'])\n",
+}
+
+pytestmark = pytest.mark.usefixtures("clean_database")
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("tiny")
+
+
+@pytest.fixture
+def train_worker(clean_database: object, models: Path, tmp_path: Path) -> Iterator[Path]:
+    log = tmp_path / "worker.log"
+    with worker("train", models=models, log=log):
+        yield log
+
+
+def new_job(**settings: Any) -> str:
+    with transaction() as session:
+        return queued_job(session, **settings)
+
+
+def told(job_id: str) -> list[JobEvent]:
+    with transaction() as session:
+        return list(session.scalars(select(JobEvent).where(JobEvent.job_id == job_id).order_by(JobEvent.number)))
+
+
+def codes(job_id: str) -> list[str]:
+    return [event.code for event in told(job_id)]
+
+
+def test_a_failing_check_pauses_the_job_until_someone_overrides_it(train_worker: Path, api: Api) -> None:
+    job_id = new_job(grader=CONSTANT, on_failed_check="pause")
+    job = ended(job_id)
+    assert (job.state, job.step) == (JobState.PAUSED, 0), train_worker.read_text()
+    assert job.error is not None
+    assert (job.error["code"], job.error["param"]) == ("check_failed", "method.reinforcement.grader")
+    assert "never looks at what the model wrote" in job.error["message"]
+    assert "resume" in job.error["message"]
+    assert codes(job_id)[-2:] == ["check.failed", "job.paused"]
+    assert job.checks is not None
+    assert job.checks["overridden_at"] is None
+    with transaction() as session:
+        control.resume(session, job_id)
+    job = ended(job_id)
+    assert (job.state, job.step) == (JobState.SUCCEEDED, 4), train_worker.read_text()
+    assert job.checks["self_check"]["verdict"] == "fail"
+    assert job.checks["overridden_at"] > 0
+    assert codes(job_id).count("check.failed") == 1, "what is on record is not tried again"
+    overridden = next(event for event in told(job_id) if event.code == "check.overridden")
+    assert overridden.data == {"checks": ["self_check"]}
+    assert job.manifest is not None
+    assert job.manifest["checks"]["overridden_at"] == job.checks["overridden_at"]
+    assert job.manifest["checks"]["self_check"]["verdict"] == "fail"
+    assert "rows" not in job.manifest["checks"]["self_check"]
+
+
+def test_a_job_that_was_told_to_goes_on_and_the_failure_is_on_record(train_worker: Path) -> None:
+    job_id = new_job(grader=CONSTANT, on_failed_check="go_on", max_steps=1, self_check_rows=3)
+    job = ended(job_id)
+    assert job.state == JobState.SUCCEEDED, train_worker.read_text()
+    assert job.checks is not None
+    assert job.checks["self_check"]["verdict"] == "fail"
+    assert (job.checks["self_check"]["rows_checked"], job.checks["overridden_at"]) == (3, None)
+    assert "check.failed" in codes(job_id)
+    assert "check.overridden" not in codes(job_id)
+
+
+def test_a_verifier_that_is_only_warned_of_trains_and_none_is_tried_where_none_is_wanted(train_worker: Path) -> None:
+    warned = new_job(grader=CONTAINS, max_steps=1, on_failed_check="pause")
+    unchecked = new_job(grader=CONSTANT, max_steps=1, on_failed_check="pause", self_check_rows=0)
+    assert ended(warned).state == ended(unchecked).state == JobState.SUCCEEDED, train_worker.read_text()
+    assert "check.warned" in codes(warned)
+    assert [code for code in codes(unchecked) if code.startswith("check.")] == []
+    assert job_now(unchecked).checks is None
+
+
+def test_a_job_that_goes_on_from_a_checkpoint_is_past_its_checks(train_worker: Path) -> None:
+    job_id = new_job(max_steps=100_000, checkpoint_interval=1, self_check_rows=0)
+    wait_for(lambda: job_now(job_id).step >= 2, timeout_s=60, what="two steps")
+    with transaction() as session:
+        control.pause(session, job_id)
+    stood = ended(job_id).step
+    with transaction() as session:
+        job = session.get_one(Job, job_id)
+        job.spec = job.spec | {"self_check_rows": 8, "on_failed_check": "pause"}
+        job.grader = CONSTANT
+        control.resume(session, job_id)
+    wait_for(lambda: job_now(job_id).step > stood, timeout_s=60, what="a step after the pause")
+    with transaction() as session:
+        control.cancel(session, job_id)
+    ended(job_id)
+    assert job_now(job_id).checks is None
+
+
+def test_two_devices_check_once_and_both_stop(train_worker: Path) -> None:
+    job_id = new_job(grader=CONSTANT, on_failed_check="pause", devices=2)
+    job = ended(job_id)
+    assert job.state == JobState.PAUSED, train_worker.read_text()
+    assert codes(job_id).count("check.failed") == 1
+    assert "trainer.lost" not in codes(job_id)
+
+
+def test_a_job_of_the_api_shows_its_checks(api: Api) -> None:
+    body = job_body(api.dataset(), grader=VERIFIER, x_rlsd={"self_check_rows": 4, "on_failed_check": "go_on"})
+    job = answered(api.http.post("/v1/fine_tuning/jobs", json=body))
+    nothing = {"self_check": None, "preflight": None, "overridden_at": None}
+    assert job["x_checks"] == nothing
+    assert job["method"]["reinforcement"]["x_rlsd"]["self_check_rows"] == 4
+    found = {"verdict": "warn", "summary": "So so.", "findings": [], "rows": [{"row": 0}], "probes": []}
+    with transaction() as session:
+        session.get_one(Job, job["id"]).checks = nothing | {"self_check": found}
+    shown = answered(api.http.get(f"/v1/fine_tuning/jobs/{job['id']}"))["x_checks"]
+    assert shown["self_check"] == {"verdict": "warn", "summary": "So so.", "findings": []}
+    full = answered(api.http.get(f"/v1/fine_tuning/jobs/{job['id']}/checks"))
+    assert full["self_check"] == found
+    assert full["preflight"] is None

@@ -1,0 +1,197 @@
+"""The battery in the real sandbox: verifiers that are fine pass, each kind of bad one is caught and says how."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from backend.datasets.rows import answer_of, read_rows
+from backend.verifiers.ready_made import READY_MADE
+from backend.verifiers.selfcheck import Row, self_check
+from backend.verifiers.specs import parse_spec
+from worker.selfcheck import evenly
+
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
+WORDS = ("orange", "quince", "medlar", "cherry", "damson", "bilberry")
+ROWS = [
+    Row(
+        number=number,
+        item={"question": f"Which fruit is number {number}?", "answer": word},
+        answer=word,
+        solution=f"I look it up in the list of fruit.\nAnswer: {word}",
+        messages=({"role": "user", "content": f"Which fruit is number {number}?"},),
+    )
+    for number, word in enumerate(WORDS)
+]
+
+
+def checked(sandbox, grader, rows=ROWS, **options):
+    spec = parse_spec(grader)
+    return self_check(rows, spec=spec, grade=lambda samples: sandbox.grade(spec, samples), **options)
+
+
+def python(body, head=""):
+    lines = "".join(f"    {line}\n" for line in body.splitlines())
+    return {"type": "python", "source": f"{head}\ndef grade(item, output_text):\n{lines}"}
+
+
+def codes(result, level):
+    return {finding["code"] for finding in result["findings"] if finding["level"] == level}
+
+
+@pytest.mark.parametrize("verifier", READY_MADE, ids=[verifier.id for verifier in READY_MADE])
+def test_every_ready_made_verifier_passes_on_its_own_rows(sandbox, verifier):
+    items = [item for n, item in enumerate(e.item for e in verifier.examples)]
+    items = [item for n, item in enumerate(items) if item not in items[:n]]
+    rows = [Row(number=number, item=item, answer=answer_of(item)) for number, item in enumerate(items)]
+    result = checked(sandbox, verifier.grader, rows)
+    assert result["verdict"] == "pass", result["findings"]
+    assert result["rows_checked"] == len(rows)
+
+
+@pytest.mark.parametrize("example", ["starter", "reasoning_gym", "vision"])
+def test_the_verifiers_of_the_examples_pass_on_their_data(sandbox, example):
+    folder = EXAMPLES / example
+    with (folder / "train.jsonl").open("rb") as file:
+        rows = evenly(read_rows(file), count=8)
+    grader = {"type": "python", "source": (folder / "verifier.py").read_text()}
+    assert checked(sandbox, grader, rows)["verdict"] == "pass"
+
+
+RIGHT = "right = item['answer'] == output_text.strip()\n"
+FINE = {
+    "0 to 5": python(RIGHT + "return 5 * right"),
+    "-1 to 1": python(RIGHT + "return 1 if right else -1"),
+    "-1 to 0": python(RIGHT + "return 0 if right else -1"),
+    "a little more for short texts": python(
+        RIGHT + "return right + 0.05 / (1 + len(output_text)) if output_text.strip() else 0"
+    ),
+    "half for the form": {
+        "type": "multi",
+        "graders": {
+            "form": {"type": "regex", "pattern": r"\A<answer>[^<]*</answer>\Z"},
+            "right": {"type": "regex", "pattern": r"\A<answer>(?P<answer>[^<]*)</answer>\Z"},
+        },
+        "calculate_output": "0.5 * form + 0.5 * right",
+    },
+    "another column": {
+        "type": "string_check",
+        "input": "{{sample.output_text}}",
+        "reference": "{{item.answer}}!",
+        "operation": "eq",
+    },
+    "nested JSON": {
+        "type": "string_check",
+        "input": "{{sample.output_json.found.fruit}}",
+        "reference": "{{item.answer}}",
+        "operation": "eq",
+    },
+}
+
+
+@pytest.mark.parametrize("grader", FINE.values(), ids=FINE)
+def test_scores_of_any_range_and_form_are_understood(sandbox, grader):
+    result = checked(sandbox, grader)
+    assert result["verdict"] == "pass", result["findings"]
+
+
+FAILING = {
+    "always 1": (python("return 1.0"), "constant"),
+    "always 1, though it reads": (python("return float(len(item) + len(output_text) >= 0)"), "constant"),
+    "always 0": (python("return 0.0"), "ignores_text"),
+    "always 0, though it reads": (python("return 0.0 * len(item['answer']) * len(output_text)"), "constant"),
+    "anything that is there": (python("return float(len(output_text.strip()) > 0)"), "noise_full"),
+    "any text of the right kind": (
+        python("words = output_text.split()\nreturn float(bool(words) and len(words[-1]) > 4 < len(item['answer']))"),
+        "other_answer_full",
+    ),
+    "empty text": (python("return float(output_text.strip() in item['answer'])"), "empty_full"),
+    "the wrong way round": (python("return float(item['answer'] not in output_text)"), "right_not_full"),
+    "crashes": (python("return item['absent']"), "errors"),
+    "crashes on anything but JSON": (
+        python("return float(json.loads(output_text) == item['answer'])", head="import json"),
+        "errors",
+    ),
+    "abstains": (python("len(output_text), item['answer']\nreturn None"), "no_scores"),
+    "a pattern that never matches": ({"type": "regex", "pattern": r"RESULT=(?P<answer>\d+)"}, "constant"),
+}
+
+
+@pytest.mark.parametrize(("grader", "code"), FAILING.values(), ids=FAILING)
+def test_a_verifier_that_would_waste_the_training_fails_and_says_why(sandbox, grader, code):
+    result = checked(sandbox, grader)
+    assert result["verdict"] == "fail"
+    assert code in codes(result, "fail")
+    assert result["summary"]
+
+
+LISTS = {"options_full", "options_as_answers_full", "denied_full"}
+WARNING = {
+    "contains": (python("return float(item['answer'] in output_text)"), LISTS),
+    "ilike": (next(v.grader for v in READY_MADE if v.id == "contains"), LISTS),
+    "the form alone": ({"type": "regex", "pattern": r"\A<answer>\w+</answer>\Z"}, {"form_only"}),
+    "a form that was not tried": ({"type": "regex", "pattern": r"<summary>.+</summary>"}, {"form_only", "constant"}),
+    "no two calls alike": (
+        python("return os.urandom(1)[0] / 255 if item['answer'] in output_text else 0", head="import os"),
+        {"not_repeatable"},
+    ),
+    "never more than a tenth": (python(RIGHT + "return right / 10"), {"below_one"}),
+    "fails on long texts": (python(RIGHT + "assert len(output_text) < 9999\nreturn right"), {"errors"}),
+}
+
+
+@pytest.mark.parametrize(("grader", "expected"), WARNING.values(), ids=WARNING)
+def test_a_verifier_that_can_be_fooled_is_warned_of(sandbox, grader, expected):
+    result = checked(sandbox, grader)
+    assert result["verdict"] == "warn", result["findings"]
+    assert expected <= codes(result, "warn")
+
+
+def test_without_a_reference_only_what_must_not_score_is_tried(sandbox):
+    rows = [Row(number=n, item={"task": f"write poem {n}"}, answer=None) for n in range(3)]
+    result = checked(sandbox, python("return float('rose' in output_text and 'poem' in item['task'])"), rows[:1])
+    assert result["verdict"] == "warn"
+    assert "no_reference" in codes(result, "warn")
+    fooled = checked(sandbox, python("return float('e' in output_text or 'verse' in item['task'])"), rows)
+    assert "noise_full" in codes(fooled, "fail")
+    judged = python("return float(item['task'][:5] in output_text)")
+    assert "no_reference" not in codes(checked(sandbox, judged, rows), "warn"), "the column that it reads may be it"
+
+
+def test_a_reference_that_only_the_source_names_is_found(sandbox):
+    rows = [Row(number=n, item={"question": "?", "label": word}, answer=None) for n, word in enumerate(WORDS)]
+    result = checked(sandbox, python("return float(output_text.strip() == item['label'])"), rows)
+    assert result["verdict"] == "pass"
+
+
+def test_a_verifier_that_hangs_is_given_up_after_one_row(sandbox):
+    result = checked(sandbox, python("while output_text is not item: pass"))
+    assert result["verdict"] == "fail"
+    assert "timeouts" in codes(result, "fail")
+    assert result["rows_checked"] == 1
+
+
+def test_a_slow_verifier_is_tried_on_fewer_rows_and_says_so(sandbox):
+    result = checked(sandbox, python(RIGHT + "return right"), budget_s=0.0)
+    assert (result["rows_checked"], result["rows_asked"]) == (1, len(ROWS))
+    assert "cut_short" in codes(result, "warn")
+
+
+def test_the_matrix_has_a_cell_for_each_row_and_text(sandbox):
+    told = []
+    result = checked(sandbox, python(RIGHT + "return right"), progress=lambda done, total: told.append((done, total)))
+    assert told == [(n + 1, len(ROWS)) for n in range(len(ROWS))]
+    names = [probe["name"] for probe in result["probes"]]
+    assert [row["row"] for row in result["rows"]] == list(range(len(ROWS)))
+    for row, word in zip(result["rows"], WORDS, strict=True):
+        cells = dict(zip(names, row["cells"], strict=True))
+        assert (cells["bare"]["score"], cells["bare"]["full"], cells["bare"]["text"]) == (1.0, True, word)
+        assert (cells["empty"]["score"], cells["empty"]["full"], cells["empty"]["text"]) == (0.0, False, "")
+        assert cells["other_answer"]["text"] in set(WORDS) - {word}
+        assert cells["long"]["text"].endswith("…")
+    assert len(json.dumps(result)) < 40_000
+
+
+def test_the_same_verifier_on_the_same_rows_gets_the_same_matrix(sandbox):
+    first, second = (checked(sandbox, python(RIGHT + "return right")) for _ in range(2))
+    assert first["rows"] == second["rows"]

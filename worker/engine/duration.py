@@ -1,0 +1,52 @@
+"""Owns how long a run is expected to take, from what a pre-flight sampled and the step that it rehearsed."""
+
+from typing import Any
+
+import numpy as np
+
+from worker.engine.evaluate import Interval
+from worker.engine.preflight import Answers
+from worker.engine.prospects import over_rows
+from worker.engine.rehearsal import Rehearsal
+from worker.engine.settings import Settings
+
+LEAVES_OUT = "loading the model, evaluations and checkpoints, and that completions change their length in training"
+LEAVES_OUT_UPDATE = f"the verifier, the teacher and the update, {LEAVES_OUT}"
+
+
+def expected_time(plain: Answers, *, mixed: float, rehearsal: Rehearsal | None, settings: Settings) -> dict[str, Any]:
+    """Seconds of a step and of the run, with the 95 % interval that comes from how long the rows' completions are.
+
+    The share of mixed groups matters where the others are replaced (`resample_rounds`).
+    """
+    lengths = np.array(plain.lengths, dtype=np.float64).reshape(-1, plain.samples).mean(1)
+    tokens = over_rows(lengths.tolist(), seed=settings.seed, purpose="completion tokens")
+    assert tokens is not None
+    per_token_s = plain.sampling_s / plain.timed_tokens
+    measured = rehearsal is not None and rehearsal.fault is None
+    if rehearsal is not None and measured:  # at the very shape of a step
+        rollout_s = _scaled(tokens, rehearsal.seconds["rollout"] / rehearsal.completion_tokens_mean)
+        beside_s = sum(seconds for phase, seconds in rehearsal.seconds.items() if phase != "rollout")
+    else:
+        completions = settings.batch_size * settings.num_generations
+        attempts = sum((1 - mixed) ** turn for turn in range(settings.resample_rounds + 1))
+        rollout_s, beside_s = _scaled(tokens, per_token_s * completions * attempts), 0.0
+    step_s = Interval(
+        mean=rollout_s["mean"] + beside_s, low=rollout_s["low"] + beside_s, high=rollout_s["high"] + beside_s
+    )
+    return {
+        "seconds_per_token": per_token_s,
+        "tokens_per_second": 1 / per_token_s,
+        "rollout_s": rollout_s,
+        "step_s": step_s,
+        "total_s": _scaled(step_s, settings.max_steps),
+        "steps": settings.max_steps,
+        "step_measured": measured,
+        "phases_s": rehearsal.seconds if rehearsal is not None else {},
+        "peak_memory_bytes": rehearsal.peak_memory_bytes if rehearsal is not None and measured else None,
+        "leaves_out": LEAVES_OUT if measured else LEAVES_OUT_UPDATE,
+    }
+
+
+def _scaled(interval: Interval, factor: float) -> Interval:
+    return Interval(mean=interval["mean"] * factor, low=interval["low"] * factor, high=interval["high"] * factor)
