@@ -30,7 +30,7 @@ FARED = text(
     WITH twins AS MATERIALIZED (
         SELECT row_hash, jobs.id AS job_id, jobs.created_at, file_id, number
         FROM dataset_rows JOIN jobs ON jobs.training_file = file_id
-        WHERE row_hash = ANY(:hashes)
+        WHERE row_hash = ANY(:hashes) AND jobs.project_id = :project
     )
     SELECT row_hash, twins.job_id, min(file_id) AS file_id, count(*) AS completions,
            count(record->>'score') AS graded,
@@ -61,9 +61,10 @@ class Fared:
 
 
 def fared(session: Session, hashes: Sequence[str]) -> dict[str, list[Fared]]:
-    """By row hash, what each job did with such rows, the oldest job first."""
+    """By row hash, what each job of the session's project did with such rows, the oldest job first."""
+    project = session.info["project"]
     histories: dict[str, list[Fared]] = {}
-    for row_hash, *figures in session.execute(FARED, {"hashes": list(hashes)}):
+    for row_hash, *figures in session.execute(FARED, {"hashes": list(hashes), "project": project}):
         job_id, file_id, completions, graded, solved, mean_score, last_step = figures
         histories.setdefault(row_hash, []).append(
             Fared(

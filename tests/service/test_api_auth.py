@@ -61,6 +61,9 @@ VALID_BODIES = {
     "/v1/fine_tuning/alpha/graders/run": {"grader": {}, "model_sample": ""},
     "/v1/verifiers": {"name": "x", "grader": {}},
     "/v1/verifiers/verifier_id/versions": {"grader": {}},
+    "/v1/files/file_id/tokens": {"model": "starter"},
+    "/v1/files/file_id/split": {"share": 0.5, "seed": 1},
+    "/v1/fine_tuning/jobs/job_id/rescore": {"grader": {"type": "regex", "pattern": "x"}},
     "/v1/verifiers/check": {"grader": {}, "file": "file-x"},
     "/v1/verifiers/test": {"grader": {}, "samples": [{"output_text": ""}]},
 }
