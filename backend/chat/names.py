@@ -1,0 +1,68 @@
+"""From the name of a model to what answers under it: a base, and an adapter where one was trained."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from backend.chat.protocol import AdapterRef
+from backend.db.jobs import Job
+from backend.db.training import Checkpoint
+from backend.errors import AppError
+from backend.jobs.create import HUB_ID
+
+TRAINED = "ft:"
+CHECKPOINT = re.compile(r"(?P<adapter>ft:.+):ckpt-step-(?P<step>\d{1,9})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What answers, and the job that trained it."""
+
+    base: str
+    adapter: AdapterRef | None = None
+    job: Job | None = None
+
+
+def served(session: Session, name: str, *, models: Mapping[str, str]) -> Served:
+    """Listed names, `ft:…` of finished jobs, `ft:…:ckpt-step-N` of kept checkpoints, hub ids. Raises AppError 404."""
+    if name in models:
+        return Served(name)
+    if name.startswith(TRAINED):
+        return _trained(session, name)
+    if ".." in name or HUB_ID.fullmatch(name) is None:
+        raise no_such_model(name)
+    return Served(name)
+
+
+def no_such_model(name: str) -> AppError:
+    return AppError(
+        f"The model '{name:.200}' does not exist, or it is not yours: GET /v1/models lists those that can be asked.",
+        status=404,
+        code="model_not_found",
+        param="model",
+    )
+
+
+def _trained(session: Session, name: str) -> Served:
+    checkpoint = CHECKPOINT.fullmatch(name)
+    if checkpoint is not None:
+        return _checkpoint(session, name, adapter_name=checkpoint["adapter"], step=int(checkpoint["step"]))
+    job = session.scalar(select(Job).where(Job.fine_tuned_model == name, Job.adapter_sha256.is_not(None)))
+    if job is None or job.adapter_sha256 is None:
+        raise no_such_model(name)
+    return Served(job.model, AdapterRef(job.adapter_sha256, "archive"), job)
+
+
+def _checkpoint(session: Session, name: str, *, adapter_name: str, step: int) -> Served:
+    """Of a job in any state: a checkpoint can be asked as soon as it is written."""
+    job = session.scalar(select(Job).where(Job.id == f"ftjob-{adapter_name.rpartition(':')[2]}"))
+    if job is None or job.adapter_name != adapter_name:
+        raise no_such_model(name)
+    sha256 = session.scalar(select(Checkpoint.sha256).where(Checkpoint.job_id == job.id, Checkpoint.step == step))
+    if sha256 is None:
+        raise no_such_model(name)
+    lora = job.spec["lora"]
+    return Served(job.model, AdapterRef(sha256, "checkpoint", r=lora["r"], alpha=lora["alpha"]), job)

@@ -1,0 +1,209 @@
+"""OpenAI's chat objects, and how they are made of the pieces of an answer."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pydantic import BaseModel
+
+from backend.chat.protocol import Begun, Done, Piece, Text, TokenLogprob
+
+Reason = Literal["stop", "length"]
+UNDECODED = "�"
+"""What stands for bytes that are no character alone."""
+
+
+class Alternative(BaseModel):
+    """`bytes` is null where the token is a part of a character."""
+
+    token: str
+    logprob: float
+    bytes: list[int] | None
+
+
+class LogprobToken(Alternative):
+    top_logprobs: list[Alternative]
+
+
+class Logprobs(BaseModel):
+    content: list[LogprobToken] | None
+    refusal: None = None
+
+
+class Usage(BaseModel):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class AnswerMessage(BaseModel):
+    role: Literal["assistant"] = "assistant"
+    content: str
+    refusal: None = None
+
+
+class Choice(BaseModel):
+    index: int
+    message: AnswerMessage
+    logprobs: Logprobs | None
+    finish_reason: Reason
+
+
+class ChatCompletion(BaseModel):
+    """`created` is in Unix seconds. Every token that was sampled counts, also one that ends the answer."""
+
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str
+    choices: list[Choice]
+    usage: Usage
+    system_fingerprint: None = None
+
+
+class Delta(BaseModel):
+    role: Literal["assistant"] | None = None
+    content: str | None = None
+
+
+class ChunkChoice(BaseModel):
+    index: int
+    delta: Delta
+    logprobs: Logprobs | None = None
+    finish_reason: Reason | None = None
+
+
+class Chunk(BaseModel):
+    id: str
+    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
+    created: int
+    model: str
+    choices: list[ChunkChoice]
+    system_fingerprint: None = None
+    usage: Usage | None = None
+
+    def as_data(self, *, with_usage: bool) -> str:
+        """JSON in which a delta says only what is new, and `usage` stands, if null, where usage was asked for."""
+        values = self.model_dump(mode="json")
+        for choice in values["choices"]:
+            choice["delta"] = {name: value for name, value in choice["delta"].items() if value is not None}
+        if not with_usage:
+            del values["usage"]
+        return json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """What all objects of one answer share."""
+
+    id: str
+    created: int
+    model: str
+    n: int
+
+
+@dataclass(slots=True)
+class Gathered:
+    """A whole answer in the making."""
+
+    heading: Heading
+    prompt_tokens: int = 0
+    texts: dict[int, str] = field(default_factory=dict)
+    logprobs: dict[int, list[TokenLogprob]] = field(default_factory=dict)
+    reasons: dict[int, Reason] = field(default_factory=dict)
+
+    def add(self, piece: Piece) -> ChatCompletion | None:
+        """The answer, with its last piece."""
+        match piece:
+            case Begun(prompt_tokens):
+                self.prompt_tokens = prompt_tokens
+            case Text(choice, text, logprobs, reason):
+                self.texts[choice] = self.texts.get(choice, "") + text
+                if logprobs is not None:
+                    self.logprobs.setdefault(choice, []).extend(logprobs)
+                if reason is not None:
+                    self.reasons[choice] = _reason(reason)
+            case Done(completion_tokens):
+                return self._whole(completion_tokens)
+        return None
+
+    def _whole(self, completion_tokens: int) -> ChatCompletion:
+        heading = self.heading
+        return ChatCompletion(
+            id=heading.id,
+            created=heading.created,
+            model=heading.model,
+            choices=[
+                Choice(
+                    index=choice,
+                    message=AnswerMessage(content=self.texts.get(choice, "")),
+                    logprobs=shown_logprobs(self.logprobs.get(choice)),
+                    finish_reason=self.reasons[choice],
+                )
+                for choice in range(heading.n)
+            ],
+            usage=_usage(self.prompt_tokens, completion_tokens),
+        )
+
+
+@dataclass(slots=True)
+class Streamed:
+    """An answer as chunks: a role for each choice, what is said, how it ended, and the usage where it is wanted."""
+
+    heading: Heading
+    with_usage: bool
+    prompt_tokens: int = 0
+
+    def chunks(self, piece: Piece) -> Iterator[Chunk]:
+        match piece:
+            case Begun(prompt_tokens):
+                self.prompt_tokens = prompt_tokens
+                for choice in range(self.heading.n):
+                    yield self._chunk(ChunkChoice(index=choice, delta=Delta(role="assistant", content="")))
+            case Text(choice, text, logprobs, reason):
+                if text or logprobs:
+                    delta = Delta(content=text)
+                    yield self._chunk(ChunkChoice(index=choice, delta=delta, logprobs=shown_logprobs(logprobs)))
+                if reason is not None:
+                    yield self._chunk(ChunkChoice(index=choice, delta=Delta(), finish_reason=_reason(reason)))
+            case Done(completion_tokens) if self.with_usage:
+                yield self._chunk(usage=_usage(self.prompt_tokens, completion_tokens))
+
+    def _chunk(self, *choices: ChunkChoice, usage: Usage | None = None) -> Chunk:
+        heading = self.heading
+        return Chunk(id=heading.id, created=heading.created, model=heading.model, choices=list(choices), usage=usage)
+
+
+def shown_logprobs(tokens: Sequence[TokenLogprob] | None) -> Logprobs | None:
+    if tokens is None:
+        return None
+    return Logprobs(
+        content=[
+            LogprobToken(
+                token=each.token,
+                logprob=each.logprob,
+                bytes=_bytes(each.token),
+                top_logprobs=[
+                    Alternative(token=token, logprob=logprob, bytes=_bytes(token)) for token, logprob in each.top
+                ],
+            )
+            for each in tokens
+        ]
+    )
+
+
+def _bytes(token: str) -> list[int] | None:
+    return None if UNDECODED in token else list(token.encode())
+
+
+def _usage(prompt_tokens: int, completion_tokens: int) -> Usage:
+    return Usage(
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
+        total_tokens=prompt_tokens + completion_tokens,
+    )
+
+
+def _reason(reason: str) -> Reason:
+    return "length" if reason == "length" else "stop"

@@ -1,0 +1,125 @@
+"""What API and chat servers say to each other: a request, and the pieces of its answer. Plain data, JSON on the way."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from backend.errors import AppError
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterRef:
+    """An adapter in the blobs: the archive of a finished job, or a checkpoint with its rank and alpha."""
+
+    sha256: str
+    kind: str
+    """"archive" or "checkpoint"."""
+    r: int = 0
+    alpha: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request, checked as far as it can be without the model."""
+
+    id: str
+    project: str
+    model: str
+    """As it was asked for: the name that usage is counted under."""
+    base: str
+    adapter: AdapterRef | None
+    messages: list[dict[str, Any]]
+    max_tokens: int | None
+    temperature: float
+    top_p: float
+    n: int
+    stop: list[str]
+    seed: int | None
+    top_logprobs: int | None
+    """None: no log-probabilities are wanted."""
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Asked":
+        values = json.loads(text)
+        adapter = values.pop("adapter")
+        return cls(**values, adapter=None if adapter is None else AdapterRef(**adapter))
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """A token as text, with its log-probability; `top` are the likeliest in its place."""
+
+    token: str
+    logprob: float
+    top: list[tuple[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A server has the request: until it has begun, the model may have to be loaded."""
+
+    server: str
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The prompt has been read; nothing but the server's end can go wrong from here on."""
+
+    prompt_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """More of a choice: whole characters, and the tokens that they were made of where those are wanted."""
+
+    choice: int
+    text: str
+    logprobs: list[TokenLogprob] | None = None
+    finish_reason: str | None = None
+    """"stop" or "length" with the last of a choice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """All choices have ended."""
+
+    completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """There is no answer, or no more of it."""
+
+    message: str
+    status: int
+    code: str | None
+    param: str | None
+
+    def as_error(self) -> AppError:
+        kind = "invalid_request_error" if self.status < 500 else "server_error"
+        return AppError(self.message, status=self.status, code=self.code, param=self.param, type=kind)
+
+
+Piece = Taken | Begun | Text | Done | Refused
+KINDS: dict[str, type[Piece]] = {"taken": Taken, "begun": Begun, "text": Text, "done": Done, "refused": Refused}
+NAMES = {kind: name for name, kind in KINDS.items()}
+LAST = (Done, Refused)
+"""After these nothing comes."""
+
+
+def piece_to_json(piece: Piece) -> str:
+    return json.dumps({"kind": NAMES[type(piece)], **asdict(piece)})
+
+
+def piece_from_json(text: str | bytes) -> Piece:
+    values = json.loads(text)
+    kind = KINDS[values.pop("kind")]
+    if kind is Text and values["logprobs"] is not None:
+        values["logprobs"] = [
+            TokenLogprob(each["token"], each["logprob"], [(token, logprob) for token, logprob in each["top"]])
+            for each in values["logprobs"]
+        ]
+    return kind(**values)

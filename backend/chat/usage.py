@@ -1,0 +1,39 @@
+"""Counting what was used, and telling it by day and model."""
+
+from datetime import date
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from backend.db.base import utc_now
+from backend.db.chat import ChatUsage
+
+
+def count(session: Session, *, project: str, model: str, prompt_tokens: int, completion_tokens: int) -> None:
+    """One more request, today. Every server adds to the same row."""
+    statement = insert(ChatUsage).values(
+        project_id=project,
+        day=utc_now().date(),
+        model=model,
+        requests=1,
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
+    )
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[ChatUsage.project_id, ChatUsage.day, ChatUsage.model],
+            set_={
+                "requests": ChatUsage.requests + 1,
+                "prompt_tokens": ChatUsage.prompt_tokens + prompt_tokens,
+                "completion_tokens": ChatUsage.completion_tokens + completion_tokens,
+            },
+        )
+    )
+
+
+def used_since(session: Session, day: date) -> list[ChatUsage]:
+    """Of the project that the session is opened for, the newest day first, then by model."""
+    return list(
+        session.scalars(select(ChatUsage).where(ChatUsage.day >= day).order_by(ChatUsage.day.desc(), ChatUsage.model))
+    )

@@ -1,0 +1,41 @@
+"""Adapters of the starter as a training run leaves them, made without one."""
+
+import tempfile
+from pathlib import Path
+
+import torch
+
+from backend.settings import STARTER_MODEL
+from tests.worker.engine.tiny import tiny_settings
+from worker.engine.checkpoint import pack
+from worker.engine.policy import LIVE_ADAPTER, Policy, load_policy
+from worker.engine.update import make_optimizer
+from worker.export import write_adapter_zip
+
+MANIFEST = {
+    "base_model": {"name": "starter", "sha256": "0"},
+    "settings": {"method": "rlsd", "lora": {"r": 4}},
+    "evaluations": [],
+    "job": {"name": "n"},
+    "steps": 1,
+    "code": {"version": "1"},
+}
+
+
+def random_adapter(seed: int, *, strength: float = 0.2) -> tuple[bytes, bytes]:
+    """The archive of a finished job, and a checkpoint that holds other numbers; rank 4, alpha 8."""
+    settings = tiny_settings(lora_r=4, lora_alpha=8.0)
+    policy = load_policy(str(STARTER_MODEL), settings=settings)
+    with tempfile.TemporaryDirectory() as folder:
+        _stir(policy, seed, strength=strength)
+        write_adapter_zip(policy, Path(folder) / "adapter.zip", base_model="starter", manifest=MANIFEST)
+        archive = (Path(folder) / "adapter.zip").read_bytes()
+    _stir(policy, seed + 1000, strength=strength)
+    return archive, pack(policy, make_optimizer(policy, settings=settings), step=1, baseline=None, score=None)
+
+
+def _stir(policy: Policy, seed: int, *, strength: float) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in policy.adapter(LIVE_ADAPTER).values():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * strength)

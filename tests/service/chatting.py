@@ -1,0 +1,86 @@
+"""Chat servers, models that were trained as if, and one question to ask them."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+
+from backend import blobs
+from backend.chat.line import SERVERS, redis_url
+from backend.db.base import utc_now
+from backend.db.engine import transaction
+from backend.db.jobs import Job
+from backend.db.training import Checkpoint
+from backend.ids import new_id
+from backend.jobs.lifecycle import JobState
+from tests.service.adapters import random_adapter
+from tests.service.conftest import Api
+from tests.service.records import stored_job
+from tests.service.training import wait_for
+
+QUESTION: Any = [{"role": "user", "content": "What is 17 + 25?"}]
+
+
+@contextmanager
+def chat_server(log: Path, *, mortal: bool = False, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A chat server, as `rlsd worker` starts it, once it is there; it ends in order unless it is `mortal`."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "backend.cli", "worker", "--queue", "chat"],
+            env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        wait_for(
+            lambda: any(name.endswith(f":{process.pid}") for name in servers()), timeout_s=30, what="the chat server"
+        )
+        yield process
+    finally:
+        process.terminate()
+        try:
+            assert process.wait(30) == 0 or mortal, log.read_text()
+        finally:
+            process.kill()
+            process.wait()
+
+
+def broker() -> Redis:
+    return Redis.from_url(redis_url(os.environ["BROKER_URL"]), decode_responses=True)
+
+
+def servers() -> list[str]:
+    with broker() as redis:
+        return redis.zrange(SERVERS, 0, -1)  # type: ignore[return-value]
+
+
+def trained(*, seed: int, checkpoint: int | None = None) -> Job:
+    """A finished job of the starter whose adapter holds random numbers; with a checkpoint of others."""
+    archive, state = random_adapter(seed)
+    with transaction() as session:
+        job = stored_job(session, state=JobState.SUCCEEDED, spec={"lora": {"r": 4, "alpha": 8}})
+        job.adapter_sha256 = blobs.put(session, [archive]).sha256
+        job.fine_tuned_model, job.finished_at = job.adapter_name, utc_now()
+        if checkpoint is not None:
+            session.add(
+                Checkpoint(
+                    id=new_id("ftckpt"),
+                    job_id=job.id,
+                    step=checkpoint,
+                    created_at=utc_now(),
+                    sha256=blobs.put(session, [state]).sha256,
+                    score=None,
+                )
+            )
+        return job
+
+
+def greedy(api: Api, model: str = "starter", **more: Any) -> str:
+    answer = api.openai.chat.completions.create(model=model, messages=QUESTION, temperature=0, max_tokens=40, **more)
+    return str(answer.choices[0].message.content)

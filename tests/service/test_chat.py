@@ -1,0 +1,330 @@
+"""Chat with the official client against a real chat server: base models and what was trained, whole, streamed, left."""
+
+import asyncio
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import openai
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase
+from hypothesis import settings as examples
+
+from backend.app import create_app
+from backend.chat.line import WAITING
+from backend.chat.request import NEUTRAL
+from backend.db.base import utc_now
+from backend.db.blobs import Blob
+from backend.db.engine import transaction
+from backend.db.jobs import Job
+from backend.embedded import Services
+from backend.jobs.lifecycle import JobState
+from tests.service.chatting import QUESTION, broker, chat_server, greedy, servers, trained
+from tests.service.conftest import Api, answered, refused
+from tests.service.test_api_schema import CHECKS
+from tests.service.training import wait_for
+
+schema = schemathesis.openapi.from_dict(create_app().openapi()).include(path="/v1/chat/completions")
+
+
+@pytest.fixture(scope="module")
+def running_server(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[bytes]]:
+    with chat_server(tmp_path_factory.mktemp("chat") / "log") as process:
+        yield process
+
+
+@pytest.fixture
+def server(running_server: subprocess.Popen[bytes], clean_database: Services) -> subprocess.Popen[bytes]:
+    """The broker has been emptied: wait until the server has said again that it is there."""
+    wait_for(lambda: servers(), timeout_s=30, what="the chat server's next word")
+    return running_server
+
+
+def usage_of(api: Api, model: str) -> dict[str, Any] | None:
+    return next((row for row in answered(api.http.get("/v1/usage"))["data"] if row["model"] == model), None)
+
+
+@pytest.mark.usefixtures("server")
+def test_an_answer_comes_whole(api: Api) -> None:
+    answer = api.openai.chat.completions.create(
+        model="starter", messages=QUESTION, temperature=0, max_completion_tokens=60, user="somebody"
+    )
+    assert (answer.object, answer.model, len(answer.choices)) == ("chat.completion", "starter", 1)
+    assert answer.choices[0].message.role == "assistant"
+    assert answer.choices[0].message.content
+    assert answer.choices[0].finish_reason in ("stop", "length")
+    assert answer.usage is not None
+    assert 0 < answer.usage.completion_tokens <= 60
+    assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
+    assert answer.choices[0].logprobs is None
+    assert greedy(api)[:30] == answer.choices[0].message.content[:30]
+
+
+@pytest.mark.usefixtures("server")
+def test_a_streamed_answer_is_the_whole_one_in_pieces(api: Api) -> None:
+    stream = api.openai.chat.completions.create(
+        model="starter",
+        messages=QUESTION,
+        temperature=0,
+        max_tokens=40,
+        stream=True,
+        stream_options={"include_usage": True},
+    )
+    chunks = list(stream)
+    assert {chunk.object for chunk in chunks} == {"chat.completion.chunk"}
+    assert len({(chunk.id, chunk.created, chunk.model) for chunk in chunks}) == 1
+    assert chunks[0].choices[0].delta.role == "assistant"
+    said = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    assert said == greedy(api)
+    reasons = [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices]
+    assert reasons[-1] in ("stop", "length")
+    assert set(reasons[:-1]) == {None}
+    assert chunks[-1].choices == []
+    assert chunks[-1].usage is not None
+    assert chunks[-1].usage.completion_tokens > 0
+    body = {"model": "starter", "messages": QUESTION, "max_tokens": 3, "stream": True}
+    raw = api.http.post("/v1/chat/completions", json=body)
+    assert raw.headers["content-type"].startswith("text/event-stream")
+    assert raw.text.endswith("data: [DONE]\n\n")
+    assert "usage" not in raw.text
+
+
+@pytest.mark.usefixtures("server")
+def test_several_choices_stop_sequences_seeds_and_log_probabilities(api: Api) -> None:
+    ask = api.openai.chat.completions.create
+    several = ask(model="starter", messages=QUESTION, n=3, seed=5, max_tokens=30, temperature=1.5)
+    again = ask(model="starter", messages=QUESTION, n=3, seed=5, max_tokens=30, temperature=1.5)
+    texts = [choice.message.content for choice in several.choices]
+    assert [choice.index for choice in several.choices] == [0, 1, 2]
+    assert texts == [choice.message.content for choice in again.choices]
+    assert len(set(texts)) > 1
+    whole = greedy(api)
+    stop = whole[5:8]
+    cut = ask(model="starter", messages=QUESTION, temperature=0, max_tokens=40, stop=[stop, "never said"])
+    assert cut.choices[0].message.content == whole[: whole.index(stop)]
+    assert cut.choices[0].finish_reason == "stop"
+    told = ask(model="starter", messages=QUESTION, temperature=0, max_tokens=5, logprobs=True, top_logprobs=2)
+    assert told.choices[0].logprobs is not None
+    tokens = told.choices[0].logprobs.content
+    assert tokens
+    assert "".join(token.token for token in tokens) == told.choices[0].message.content
+    for token in tokens:
+        assert token.top_logprobs[0].token == token.token
+        assert token.logprob == pytest.approx(token.top_logprobs[0].logprob)
+        assert bytes(token.bytes or b"").decode() == token.token
+
+
+@pytest.mark.usefixtures("server")
+def test_what_was_trained_answers_under_its_name_beside_its_base_until_it_is_deleted(api: Api) -> None:
+    job, other = trained(seed=1, checkpoint=7), trained(seed=2)
+    names = ["starter", str(job.fine_tuned_model), f"{job.adapter_name}:ckpt-step-7", str(other.fine_tuned_model)]
+    alone = [greedy(api, name) for name in names]
+    assert len(set(alone)) == 4
+    with ThreadPoolExecutor(8) as threads:
+        together = list(threads.map(lambda name: greedy(api, name), [*names, *names]))
+    assert together == [*alone, *alone]
+    assert [model.id for model in api.openai.models.list()][:1] == ["starter"]
+    deleted = api.openai.models.delete(names[1])
+    assert (deleted.id, deleted.deleted) == (names[1], True)
+    with pytest.raises(openai.NotFoundError) as gone:
+        greedy(api, names[1])
+    assert (gone.value.code, gone.value.param) == ("model_not_found", "model")
+    with pytest.raises(openai.NotFoundError):
+        api.openai.models.delete(names[1])
+    with pytest.raises(openai.BadRequestError, match="base model"):
+        api.openai.models.delete("starter")
+    assert greedy(api, names[2]) == alone[2]
+    with transaction() as session:
+        kept = session.get_one(Job, job.id)
+        assert (kept.state, kept.fine_tuned_model) == (JobState.SUCCEEDED, None)
+        assert session.get(Blob, job.adapter_sha256) is None
+    refused(api.http.get(f"/v1/fine_tuning/jobs/{job.id}/adapter"), status=404, code="deleted")
+
+
+@pytest.mark.usefixtures("server")
+def test_use_is_counted_by_day_and_model(api: Api) -> None:
+    spent = [
+        api.openai.chat.completions.create(model="starter", messages=QUESTION, n=n, max_tokens=5).usage for n in (1, 2)
+    ]
+    wait_for(lambda: (usage_of(api, "starter") or {}).get("requests") == 2, timeout_s=10, what="the count")
+    row = usage_of(api, "starter")
+    assert row is not None
+    assert row["day"] == utc_now().date().isoformat()
+    assert row["prompt_tokens"] == sum(each.prompt_tokens for each in spent if each)
+    assert row["completion_tokens"] == sum(each.completion_tokens for each in spent if each)
+
+
+def test_a_caller_that_hangs_up_is_not_answered_any_more(api: Api, server: subprocess.Popen[bytes]) -> None:
+    long: Any = {"model": "starter", "messages": QUESTION, "temperature": 1.9, "max_tokens": 900, "n": 32}
+
+    def tokens_counted() -> int:
+        return int((usage_of(api, "starter") or {}).get("completion_tokens", 0))
+
+    with api.openai.chat.completions.create(**long, stream=True) as stream:
+        next(iter(stream))
+    wait_for(tokens_counted, timeout_s=20, what="the end of a stream that was left")
+    left = tokens_counted()
+    with pytest.raises(openai.APITimeoutError):
+        api.openai.with_options(timeout=1.5).chat.completions.create(**long)
+    wait_for(lambda: tokens_counted() > left, timeout_s=20, what="the end of an answer that nobody waits for")
+
+    async def cancelled() -> None:
+        async with openai.AsyncOpenAI(base_url=f"{api.url}/v1", api_key=api.key, max_retries=0) as client:
+            task = asyncio.create_task(client.chat.completions.create(**long))
+            await asyncio.sleep(1.5)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    left = tokens_counted()
+    asyncio.run(cancelled())
+    wait_for(lambda: tokens_counted() > left, timeout_s=20, what="the end of an answer that was cancelled")
+    assert server.poll() is None
+    with broker() as redis:
+        assert redis.zcard(WAITING) == 0
+        wait_for(lambda: not redis.keys("rlsd:chat:request:*"), timeout_s=20, what="the last request")
+
+
+UNSUPPORTED: dict[str, Any] = {
+    "tools": [{"type": "function", "function": {"name": "f"}}],
+    "functions": [{"name": "f"}],
+    "tool_choice": "auto",
+    "response_format": {"type": "json_object"},
+    "audio": {"voice": "alloy", "format": "wav"},
+    "modalities": ["text", "audio"],
+    "frequency_penalty": 0.5,
+    "presence_penalty": -1,
+    "logit_bias": {"5": 3},
+    "store": True,
+    "service_tier": "flex",
+    "reasoning_effort": "low",
+    "parallel_tool_calls": True,
+    "prediction": {"type": "content", "content": "x"},
+    "web_search_options": {},
+}
+
+
+@pytest.mark.parametrize("name", UNSUPPORTED)
+def test_what_cannot_be_honoured_is_refused_by_its_name(api: Api, name: str) -> None:
+    body = {"model": "starter", "messages": QUESTION, name: UNSUPPORTED[name]}
+    error = refused(api.http.post("/v1/chat/completions", json=body), status=400, code="unsupported_parameter")
+    assert error["param"] == name
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"messages": []}, "messages"),
+        ({"messages": None}, "messages"),
+        ({"messages": [{"role": "tool", "content": "x", "tool_call_id": "1"}]}, "messages.0.role"),
+        ({"messages": [{"role": "user", "content": 5}]}, "messages.0.content"),
+        ({"messages": [{"role": "user", "content": []}]}, "messages.0.content"),
+        ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages.0.content.0"),
+        ({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}, "messages.0.content.0.type"),
+        (
+            {
+                "messages": [
+                    {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://a/b.png"}}]}
+                ]
+            },
+            "messages.0.content.0.image_url.url",
+        ),
+        ({"messages": [{"role": "user", "content": "x", "name": "me"}]}, "messages.0.name"),
+        ({"messages": [{"role": "assistant", "content": "x", "tool_calls": [{}]}]}, "messages.0.tool_calls"),
+        ({"temperature": 2.5}, "temperature"),
+        ({"temperature": -0.1}, "temperature"),
+        ({"top_p": 1.1}, "top_p"),
+        ({"n": 0}, "n"),
+        ({"n": 129}, "n"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"max_tokens": 3, "max_completion_tokens": 4}, "max_tokens"),
+        ({"stop": ["a", "b", "c", "d", "e"]}, "stop"),
+        ({"stop": [""]}, "stop.0"),
+        ({"seed": "x"}, "seed"),
+        ({"top_logprobs": 2}, "top_logprobs"),
+        ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
+        ({"stream_options": {"include_usage": True}}, "stream_options"),
+        ({"stream": True, "stream_options": {"include_obfuscation": True}}, "stream_options.include_obfuscation"),
+        ({"model": ""}, "model"),
+        ({"tempreture": 1}, "tempreture"),
+    ],
+)
+def test_bad_input_names_what_is_bad(api: Api, change: dict[str, Any], param: str) -> None:
+    body = {"model": "starter", "messages": QUESTION, **change}
+    assert refused(api.http.post("/v1/chat/completions", json=body), status=400)["param"] == param
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["none", "Starter", "../starter", "/etc", "ft:", "ft:starter:rlsd::x", "ft:starter:rlsd::x:ckpt-step-1", "a/b/c"],
+)
+def test_an_unknown_model_is_told_at_once(api: Api, name: str) -> None:
+    error = refused(
+        api.http.post("/v1/chat/completions", json={"model": name, "messages": QUESTION}),
+        status=404,
+        code="model_not_found",
+    )
+    assert error["param"] == "model"
+
+
+@pytest.mark.usefixtures("server")
+def test_what_only_the_model_can_tell_is_an_answer_of_its_own_also_for_a_stream(api: Api) -> None:
+    long: Any = [{"role": "user", "content": "why " * 2000}]
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    for stream in (False, True):
+        with pytest.raises(
+            openai.BadRequestError, match="have 6009 tokens, and the model's context has 1024"
+        ) as too_long:
+            api.openai.chat.completions.create(model="starter", messages=long, stream=stream)
+        assert (too_long.value.code, too_long.value.param) == ("context_length_exceeded", "messages")
+        with pytest.raises(openai.BadRequestError, match="are to be written"):
+            api.openai.chat.completions.create(model="starter", messages=QUESTION, max_tokens=5000, stream=stream)
+        with pytest.raises(openai.BadRequestError, match="reads only text") as seeing:
+            api.openai.chat.completions.create(
+                model="starter",
+                messages=[{"role": "user", "content": [image]}],
+                stream=stream,  # type: ignore[list-item,misc]
+            )
+        assert (seeing.value.code, seeing.value.param) == ("invalid_messages", "messages")
+        with pytest.raises(openai.BadRequestError) as many:
+            api.openai.chat.completions.create(model="starter", messages=QUESTION, n=33, max_tokens=3, stream=stream)
+        assert many.value.param == "n"
+    with pytest.raises(openai.APIStatusError) as unreachable:
+        api.openai.chat.completions.create(model="nobody/nothing-here", messages=QUESTION)
+    assert unreachable.value.param == "model"
+    assert unreachable.value.status_code in (400, 404)
+    assert greedy(api)
+
+
+def test_without_a_server_it_is_said_soon(api: Api) -> None:
+    with broker() as redis:
+        redis.delete("rlsd:chat:servers")
+    started = time.monotonic()
+    body = {"model": "starter", "messages": QUESTION}
+    error = refused(api.http.post("/v1/chat/completions", json=body), status=503, code="no_worker")
+    assert "rlsd worker --queue chat" in error["message"]
+    assert time.monotonic() - started < 3
+    with broker() as redis:
+        assert redis.zcard(WAITING) == 0
+
+
+@schema.parametrize()
+@examples(
+    max_examples=40,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+    derandomize=True,
+)
+@pytest.mark.usefixtures("server")
+def test_whatever_is_sent_the_answer_is_as_described(case: schemathesis.Case, api: Api) -> None:
+    if isinstance(case.body, dict):  # what can be answered is, and soon
+        case.body.update(model="starter", max_tokens=3, max_completion_tokens=3)
+        for name in NEUTRAL:
+            if name in case.body and len(str(case.body[name])) % 2:
+                del case.body[name]
+    response = case.call(base_url=api.url, headers={"authorization": f"Bearer {api.key}"}, timeout=30)
+    case.validate_response(response, checks=CHECKS)
