@@ -1,0 +1,26 @@
+"""Exports: an adapter made into a model of its own, as a ZIP that can be downloaded once it has been compared."""
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from backend.db.base import Base
+
+
+class Export(Base):
+    """One for each adapter and format. The check holds progress, figures and errors.
+
+    `checkpoint_id` is None for the adapter of a job that has succeeded; `sha256` names the ZIP, once it is offered.
+    """
+
+    __tablename__ = "exports"
+    __table_args__ = (UniqueConstraint("job_id", "checkpoint_id", "format", postgresql_nulls_not_distinct=True),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    checkpoint_id: Mapped[str | None] = mapped_column(ForeignKey("checkpoints.id", ondelete="CASCADE"), index=True)
+    format: Mapped[str]
+    created_at: Mapped[datetime]
+    check_id: Mapped[str] = mapped_column(ForeignKey("checks.id"), index=True)
+    sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"), index=True)

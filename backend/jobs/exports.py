@@ -1,0 +1,94 @@
+"""Exports of a job: asked for once, made by a worker, offered when they agree with the adapter, then deleted whole."""
+
+from enum import StrEnum
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from backend import blobs
+from backend.checks import request_check
+from backend.db.base import utc_now
+from backend.db.blobs import Blob
+from backend.db.checks import Check
+from backend.db.exports import Export
+from backend.db.jobs import Job
+from backend.db.training import Checkpoint
+from backend.errors import AppError
+from backend.ids import new_id
+from backend.jobs.lifecycle import TERMINAL, JobState
+from backend.quotas import require_storage
+
+KIND = "export"
+"""Of its checks."""
+
+
+class ExportFormat(StrEnum):
+    """The adapter alone is no export: a job that has succeeded has it already."""
+
+    MERGED = "merged"
+    """Base and adapter as one model in Hugging Face layout."""
+    GGUF = "gguf"
+    """The same as one file for llama.cpp, Ollama and others."""
+
+
+def request_export(session: Session, job: Job, *, format: ExportFormat, checkpoint_id: str | None) -> Export:
+    """The export of this adapter in this format; the worker is told of it where it is new. Raises AppError."""
+    session.get_one(Job, job.id, with_for_update=True)  # two who ask at once get the same one
+    adapter_sha256 = _adapter(session, job, checkpoint_id=checkpoint_id)
+    found = session.scalar(
+        select(Export).where(
+            Export.job_id == job.id, Export.format == format, Export.checkpoint_id.is_not_distinct_from(checkpoint_id)
+        )
+    )
+    if found is not None:
+        return found
+    require_storage(session, session.get_one(Blob, adapter_sha256).size_bytes)  # it will be larger, nobody knows yet
+    export_id = new_id("export")
+    check = request_check(session, kind=KIND, request={"export_id": export_id}, job_id=job.id)
+    export = Export(
+        id=export_id,
+        job_id=job.id,
+        checkpoint_id=checkpoint_id,
+        format=format,
+        created_at=utc_now(),
+        check_id=check.id,
+    )
+    session.add(export)
+    session.flush()
+    return export
+
+
+def delete_export(session: Session, export: Export) -> None:
+    """Forget it, and its bytes where nothing else holds them; a worker that is at it stores nothing."""
+    check = session.get_one(Check, export.check_id)
+    session.delete(export)
+    session.flush()
+    session.delete(check)
+    if export.sha256 is not None:
+        blobs.drop_unused(session, export.sha256)
+
+
+def _adapter(session: Session, job: Job, *, checkpoint_id: str | None) -> str:
+    """Where it lies. Raises AppError where there is none yet."""
+    if checkpoint_id is None:
+        if job.adapter_sha256 is None:
+            raise AppError(
+                f"Job '{job.id}' is {job.state}: its adapter is there once it has succeeded; of a job that has ended "
+                "otherwise a checkpoint can be exported.",
+                status=409,
+                code="not_ready",
+                param="checkpoint" if JobState(job.state) in TERMINAL else None,
+            )
+        return job.adapter_sha256
+    checkpoint = None if "\0" in checkpoint_id else session.get(Checkpoint, checkpoint_id)
+    if checkpoint is None or checkpoint.job_id != job.id:
+        raise AppError(
+            f"Job '{job.id}' has no checkpoint '{checkpoint_id}'.", status=404, code="not_found", param="checkpoint"
+        )
+    if JobState(job.state) not in TERMINAL:
+        raise AppError(
+            f"Job '{job.id}' is {job.state}: its checkpoints can be exported once it has ended.",
+            status=409,
+            code="not_ready",
+        )
+    return checkpoint.sha256

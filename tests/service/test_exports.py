@@ -1,0 +1,341 @@
+"""Exports as their users ask for them: made by a worker of `sample`, compared, downloaded, deleted."""
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, update
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from typer.testing import CliRunner
+
+from backend import blobs, checks
+from backend.cli import app
+from backend.db.base import utc_now
+from backend.db.blobs import Blob
+from backend.db.checks import Check
+from backend.db.engine import transaction
+from backend.db.jobs import Job
+from backend.db.projects import Project
+from backend.db.training import Checkpoint
+from backend.errors import AppError
+from backend.jobs.lifecycle import JobState
+from backend.settings import STARTER_MODEL, settings
+from tests.service.adapters import MANIFEST, random_adapter
+from tests.service.conftest import Api, answered, refused
+from tests.service.training import ended, queued_job, tiny_model, wait_for, worker
+from worker.checks import HANDLERS
+
+STARTER = STARTER_MODEL.parent
+ROWS = b"".join((STARTER / "train.jsonl").read_bytes().splitlines(keepends=True)[:24])
+TELL_SECRETS = "import os; raise SystemExit(sorted({'DATABASE_URL', 'BROKER_URL'} & set(os.environ)))"
+BROKEN = Path(__file__).with_name("broken_converter.py")
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return {"tiny": tiny_model(tmp_path_factory.mktemp("models") / "tiny"), "starter": str(STARTER_MODEL)}
+
+
+@pytest.fixture
+def sampling(api: Api, models: dict[str, str], tmp_path: Path) -> Iterator[None]:
+    with worker("sample", models=Path(models["tiny"]), log=tmp_path / "sample.log", RLSD_MODELS=json.dumps(models)):
+        yield
+
+
+def trained(models: dict[str, str], tmp_path: Path, *, model: str = "starter", **settings: Any) -> str:
+    """A job that has succeeded; the starter's few steps are steep, so that it has something to export."""
+    room = {"max_prompt_tokens": 256, "max_completion_tokens": 24, "learning_rate": 0.02, "temperature": 1.5}
+    with worker("train", models=Path(models["tiny"]), log=tmp_path / "train.log", RLSD_MODELS=json.dumps(models)):
+        with transaction() as session:
+            data = ROWS if model == "starter" else None
+            job_id = queued_job(session, model=model, data=data, **(room if model == "starter" else {}) | settings)
+        job = ended(job_id)
+    assert job.state == JobState.SUCCEEDED, job.error
+    return job_id
+
+
+def exports(job_id: str) -> str:
+    return f"/v1/fine_tuning/jobs/{job_id}/exports"
+
+
+def done(api: Api, job_id: str, *, timeout_s: float = 120, **body: Any) -> dict[str, Any]:
+    export = answered(api.http.post(exports(job_id), json=body))
+    at = f"{exports(job_id)}/{export['id']}"
+
+    def over() -> Any:
+        shown = answered(api.http.get(at))
+        return shown if shown["status"] in ("succeeded", "failed") else None
+
+    found: dict[str, Any] = wait_for(over, timeout_s=timeout_s, what=f"the export {export['id']}")
+    return found
+
+
+def content(api: Api, export: dict[str, Any]) -> bytes:
+    response = api.http.get(f"{exports(export['job_id'])}/{export['id']}/content")
+    assert response.status_code == 200, response.text
+    assert response.headers["etag"] == f'"{export["sha256"]}"'
+    assert len(response.content) == export["size_bytes"]
+    return response.content
+
+
+def unpacked(data: bytes, folder: Path) -> Path:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        archive.extractall(folder)
+    return folder
+
+
+def blobs_stored() -> int:
+    with transaction() as session:
+        return session.scalar(select(func.count()).select_from(Blob)) or 0
+
+
+def test_a_trained_starter_goes_home_merged_and_as_gguf(
+    api: Api, sampling: None, models: dict[str, str], tmp_path: Path
+) -> None:
+    job_id = trained(models, tmp_path)
+    merged, gguf = done(api, job_id, format="merged"), done(api, job_id, format="gguf")
+    for export in (merged, gguf):
+        assert export["status"] == "succeeded", (export["error"], export["comparison"])
+        compared = export["comparison"]
+        assert compared["agrees"]
+        assert compared["dtype"] == "bfloat16"
+        assert compared["mean_difference"] < compared["tolerance"]["mean"] < compared["effect"]
+        assert compared["read_alike"] == compared["prompts"] == 8
+    assert gguf["comparison"] == merged["comparison"]  # the same numbers in another file
+
+    listed = answered(api.http.get(exports(job_id)))["data"]
+    assert [export["id"] for export in listed] == [gguf["id"], merged["id"]]
+    assert answered(api.http.post(exports(job_id), json={"format": "merged"})) == merged
+
+    data = content(api, merged)
+    folder = unpacked(data, tmp_path / "merged")
+    assert {"config.json", "model.safetensors", "tokenizer.json", "chat_template.jinja", "generation_config.json"} < {
+        path.name for path in folder.iterdir()
+    }
+    card = (folder / "README.md").read_text()
+    assert "vllm serve" in card
+    assert "Compared with the adapter" in card
+    assert json.loads((folder / "manifest.json").read_text())["export"]["comparison"] == merged["comparison"]
+    plain = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
+    assert str(plain.dtype) == "torch.bfloat16"
+
+    packed = unpacked(content(api, gguf), tmp_path / "gguf")
+    assert {path.name for path in packed.iterdir()} == {"README.md", "manifest.json", "model.gguf"}
+    assert "ollama create" in (packed / "README.md").read_text()
+    words = AutoTokenizer.from_pretrained(packed, gguf_file="model.gguf")
+    assert words.chat_template == AutoTokenizer.from_pretrained(STARTER_MODEL).chat_template
+
+    known = {"if-none-match": f'"{merged["sha256"]}"'}
+    assert api.http.get(f"{exports(job_id)}/{merged['id']}/content", headers=known).status_code == 304
+
+    before = blobs_stored()
+    assert answered(api.http.delete(f"{exports(job_id)}/{merged['id']}"))["deleted"]
+    refused(api.http.get(f"{exports(job_id)}/{merged['id']}"), status=404)
+    assert blobs_stored() == before - 1
+    again = done(api, job_id, format="merged")
+    assert again["id"] != merged["id"]
+    assert content(api, again) == data
+
+
+def test_checkpoints_are_exported_apart_and_what_cannot_be_is_told(
+    api: Api, sampling: None, models: dict[str, str], tmp_path: Path
+) -> None:
+    job_id = trained(models, tmp_path, model="tiny")
+    with transaction() as session:
+        first = session.scalar(select(Checkpoint.id).where(Checkpoint.job_id == job_id, Checkpoint.step == 2))
+    final, early = done(api, job_id, format="merged"), done(api, job_id, format="merged", checkpoint=first)
+    assert (final["status"], early["status"]) == ("succeeded", "succeeded")
+    assert final["sha256"] != early["sha256"]
+    assert early["checkpoint"] == first
+    folder = unpacked(content(api, early), tmp_path / "early")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["steps"] == 2
+    assert [found["phase"] for found in manifest["evaluations"]] == ["baseline"]
+
+    told = done(api, job_id, format="gguf")  # one token a byte, nothing merged: no tokenizer of llama.cpp
+    assert told["status"] == "failed"
+    assert told["error"]["code"] == "gguf_not_known"
+    assert "RLSD_GGUF_CONVERTER" in told["error"]["message"]
+    assert told["comparison"] is None
+    refused(api.http.get(f"{exports(job_id)}/{told['id']}/content"), status=404, code="not_ready")
+
+
+def finish(job_id: str) -> str:
+    """As if it had been trained: a random adapter, and a checkpoint with another."""
+    archive, checkpoint = random_adapter(3)
+    with transaction() as session:
+        job = session.get_one(Job, job_id)
+        job.state, job.step, job.adapter_sha256 = JobState.SUCCEEDED, 4, blobs.put(session, [archive]).sha256
+        job.spec = job.spec | {"lora": job.spec["lora"] | {"r": 4, "alpha": 8.0}}
+        saved = blobs.put(session, [checkpoint]).sha256
+        session.add(
+            Checkpoint(id=f"ftckpt-{job_id}", job_id=job_id, step=2, created_at=utc_now(), sha256=saved, score=None)
+        )
+    return job_id
+
+
+def finished_job() -> str:
+    """A job of the starter that has ended so."""
+    with transaction() as session:
+        job_id = queued_job(session, model="starter", data=ROWS, max_completion_tokens=24)
+    return finish(job_id)
+
+
+def carry_out_exports(api: Api) -> None:
+    """What a worker would do, here."""
+    for check in answered(api.http.get("/v1/checks", params={"kind": "export"}))["data"]:
+        checks.carry_out(check["id"], handlers=HANDLERS)
+
+
+@contextmanager
+def converter(path: Path) -> Iterator[None]:
+    """What an administrator names as the converter, within the block."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RLSD_GGUF_CONVERTER", str(path))
+        settings.cache_clear()
+        yield
+    settings.cache_clear()
+
+
+def test_a_model_that_does_not_say_what_the_adapter_says_is_not_offered(api: Api) -> None:
+    before = blobs_stored()
+    job_id = finished_job()
+    answered(api.http.post(exports(job_id), json={"format": "gguf"}))
+    with converter(BROKEN):
+        carry_out_exports(api)
+    [export] = answered(api.http.get(exports(job_id)))["data"]
+    assert export["status"] == "failed", export["comparison"]
+    assert export["error"]["code"] == "export_disagrees"
+    assert "does not agree with the adapter" in export["error"]["message"]
+    compared = export["comparison"]
+    assert not compared["agrees"]
+    assert compared["mean_difference"] > compared["tolerance"]["mean"]
+    assert compared["greedy_equal"] < compared["tolerance"]["greedy"]
+    assert export["sha256"] is None
+    assert blobs_stored() == before + 3  # the job's file, adapter and checkpoint
+    refused(api.http.get(f"{exports(job_id)}/{export['id']}/content"), status=404, code="not_ready")
+
+
+@pytest.mark.parametrize(
+    ("source", "code", "said"),
+    [
+        (None, "converter_missing", "which is not there"),
+        ("raise SystemExit('this architecture is new')", "converter_failed", "this architecture is new"),
+        ("import sys; open(sys.argv[3], 'w').write('GGUF')", "not_comparable", "cannot be loaded"),
+        (TELL_SECRETS, "converter_failed", "[]"),
+    ],
+)
+def test_a_converter_that_fails_is_quoted_and_knows_no_secrets(
+    api: Api, source: str | None, code: str, said: str, tmp_path: Path
+) -> None:
+    job_id, path = finished_job(), tmp_path / "convert_hf_to_gguf.py"
+    if source is not None:
+        path.write_text(source)
+    answered(api.http.post(exports(job_id), json={"format": "gguf"}))
+    with converter(path):
+        carry_out_exports(api)
+    [export] = answered(api.http.get(exports(job_id)))["data"]
+    assert (export["status"], export["error"]["code"]) == ("failed", code), export["error"]
+    assert said in export["error"]["message"]
+    assert str(tmp_path) not in export["error"]["message"]
+
+
+def test_the_same_request_gives_the_same_export_and_deleting_it_stops_it(api: Api) -> None:
+    job_id = finished_job()
+    asked = [{"format": "merged"}, {"format": "gguf"}, {"format": "gguf", "checkpoint": f"ftckpt-{job_id}"}]
+    with ThreadPoolExecutor(6) as threads:
+        given = list(threads.map(lambda body: api.http.post(exports(job_id), json=body), asked * 3))
+    ids = {answered(response)["id"] for response in given}
+    assert len(ids) == 3
+    before = blobs_stored()
+    [check] = [found for found in _checks() if found.request["export_id"] == min(ids)]
+    answered(api.http.delete(f"{exports(job_id)}/{min(ids)}"))
+    with pytest.raises(AppError, match="was deleted before it was made"):
+        HANDLERS["export"](check.request, lambda _done, _total, _unit: None)
+    assert blobs_stored() == before
+    assert len(answered(api.http.get(exports(job_id)))["data"]) == len(_checks()) == 2
+
+
+def test_a_base_that_has_changed_since_is_told(api: Api) -> None:
+    job_id = finished_job()
+    with transaction() as session:
+        session.get_one(Job, job_id).manifest = MANIFEST
+    answered(api.http.post(exports(job_id), json={"format": "merged"}))
+    carry_out_exports(api)
+    [export] = answered(api.http.get(exports(job_id)))["data"]
+    assert (export["status"], export["error"]["code"]) == ("failed", "base_changed")
+
+
+def test_a_storage_that_is_full_takes_no_export(api: Api) -> None:
+    job_id = finished_job()
+    _limit({"storage_bytes": 1})
+    try:
+        refused(api.http.post(exports(job_id), json={"format": "merged"}), status=429)
+    finally:
+        _limit({})
+    assert _checks() == []
+
+
+@pytest.mark.parametrize("outcome", ["made", "refused"])
+def test_the_command_line_waits_for_an_export_and_writes_it(
+    api: Api, outcome: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = finished_job()
+    answered(api.http.post(exports(job_id), json={"format": "gguf"}))
+    with converter(BROKEN) if outcome == "refused" else nullcontext():
+        carry_out_exports(api)
+    monkeypatch.setenv("RLSD_API_URL", api.url)
+    monkeypatch.setenv("RLSD_API_KEY", api.key)
+    if outcome == "made":
+        path = tmp_path / "model.zip"
+        done = CliRunner().invoke(app, ["export", job_id, "--format", "gguf", "--output", str(path)])
+        assert done.exit_code == 0, done.output
+        told = json.loads(done.output.splitlines()[-1])
+        assert told["comparison"]["agrees"]
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == told["sha256"]
+    else:
+        with ThreadPoolExecutor(1) as threads:  # it has the export made again
+            arguments = ["export", job_id, "--format", "gguf", "--output", str(tmp_path / "model.zip")]
+            again = threads.submit(lambda: CliRunner().invoke(app, arguments))
+            wait_for(lambda: [c for c in _checks() if c.status == "queued"], timeout_s=20, what="the second try")
+            with converter(BROKEN):
+                carry_out_exports(api)
+            assert "does not agree with the adapter" in str(again.result().exception)
+        assert not (tmp_path / "model.zip").exists()
+
+
+def test_the_command_line_names_the_formats() -> None:
+    done = CliRunner().invoke(app, ["export", "ftjob-1", "--format", "onnx"])
+    assert "adapter, merged or gguf" in str(done.exception)
+
+
+def _limit(quotas: dict[str, int]) -> None:
+    with transaction() as session:
+        session.execute(update(Project).values(quotas=quotas))
+
+
+def _checks() -> list[Check]:
+    with transaction() as session:
+        return list(session.scalars(select(Check).where(Check.kind == "export")))
+
+
+def test_bad_requests_leave_nothing_behind(api: Api) -> None:
+    with transaction() as session:
+        job_id, other = queued_job(session), queued_job(session)
+    refused(api.http.post(exports(job_id), json={"format": "merged"}), status=409, code="not_ready")
+    refused(api.http.post(exports(job_id), json={"format": "onnx"}), status=400)
+    refused(api.http.post(exports(job_id), json={"format": "gguf", "quantise": "q4"}), status=400)
+    error = refused(api.http.post(exports(job_id), json={"format": "gguf", "checkpoint": "ftckpt-none"}), status=404)
+    assert error["param"] == "checkpoint"
+    refused(api.http.post(exports("ftjob-none"), json={"format": "gguf"}), status=404)
+    refused(api.http.get(f"{exports(other)}/export-none"), status=404)
+    refused(api.http.delete(f"{exports(other)}/export-none"), status=404)
+    assert answered(api.http.get(exports(job_id)))["data"] == []
+    assert answered(api.http.get("/v1/checks", params={"kind": "export"}))["data"] == []
