@@ -10,9 +10,11 @@ from fastapi.openapi.utils import get_openapi
 from fastapi_offline import FastAPIOffline
 
 from backend.api import (
+    chat,
     checks,
     comparisons,
     estimate,
+    exports,
     file_reports,
     file_versions,
     files,
@@ -28,15 +30,18 @@ from backend.api import (
     seen,
     selfcheck,
     stream,
+    uploads,
+    usage,
     verifiers,
     webhooks,
 )
 from backend.api.deps import storable_body
 from backend.api.errors import ErrorBody, install_error_handlers
+from backend.api.feeds import Feeds
 from backend.api.idempotency import Idempotency
 from backend.api.metrics import CountRequests
 from backend.api.middleware import BodyLimit, RequestIds
-from backend.api.watch import JobWatch
+from backend.chat.caller import Caller
 from backend.datasets import reading
 from backend.jobs.spec import RlsdSettings
 from backend.logs import configure_logs
@@ -46,6 +51,7 @@ THREADS = 100
 
 RESOURCES = (
     files,
+    uploads,
     file_reports,
     file_versions,
     checks,
@@ -53,10 +59,13 @@ RESOURCES = (
     verifiers,
     selfcheck,
     models,
+    chat,
+    usage,
     preflight,
     estimate,
     jobs,
     runs,
+    exports,
     rescore,
     stream,
     comparisons,
@@ -78,7 +87,8 @@ def create_app() -> FastAPI:
         responses={"4XX": {"model": ErrorBody}, "5XX": {"model": ErrorBody}},
         redirect_slashes=False,
     )
-    app.state.job_watch = JobWatch()
+    app.state.feeds = Feeds()
+    app.state.chat_caller = Caller()
     v1 = APIRouter(prefix="/v1", dependencies=[Depends(storable_body)])
     for resource in RESOURCES:
         v1.include_router(resource.router)
@@ -100,7 +110,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
     reading.warm()
     yield
-    await app.state.job_watch.close()
+    await app.state.feeds.close()
+    await app.state.chat_caller.close()
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

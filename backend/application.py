@@ -1,8 +1,8 @@
 """`rlsd up`: the embedded services and the processes of the application, started, watched and stopped together.
 
-API, UI and three Celery workers (training, checks, sampling) are children that die with this process. One that ends by
-itself is started again; one that keeps ending brings the whole application down with its last lines, so that nothing
-half works.
+API, UI, three Celery workers (training, checks, sampling) and the chat server are children that die with this process.
+One that ends by itself is started again; one that keeps ending brings the whole application down with its last lines,
+so that nothing half works.
 """
 
 import json
@@ -135,6 +135,7 @@ def _children(
         Child("worker-train", ["backend.cli", "worker", "--queue", "train"], inside),
         Child("worker-check", ["backend.cli", "worker", "--queue", "check"], inside),
         Child("worker-sample", ["backend.cli", "worker", "--queue", "sample"], inside),
+        Child("worker-chat", ["backend.cli", "worker", "--queue", "chat"], inside),
     ]
     if ui_port is not None:
         children.append(Child("ui", ["backend.cli", "ui", "--host", host, "--port", str(ui_port)], outside))

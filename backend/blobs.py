@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from sqlalchemy import ColumnElement, delete, exists, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -9,14 +10,18 @@ from sqlalchemy.orm import Session
 
 from backend.db.base import utc_now
 from backend.db.blobs import Blob, BlobChunk
+from backend.db.exports import Export
 from backend.db.files import File, FileImage
 from backend.db.jobs import Job
+from backend.db.projects import OF_ALL
 from backend.db.training import Checkpoint
 from backend.ids import new_id
 
 CHUNK_BYTES = 4 * 1024 * 1024
 IMAGES_LOCK = 7_215_001
 """Number of the advisory lock between those who store and those who delete images."""
+EVERYBODYS: dict[str, Any] = {"synchronize_session": False, OF_ALL: True}
+"""Options of statements on blobs, which projects share: one may use what another has no more need of."""
 
 
 def rechunk(pieces: Iterable[bytes], *, size_bytes: int) -> Iterator[bytes]:
@@ -94,18 +99,16 @@ def read(session: Session, sha256: str) -> bytes:
 
 
 def drop_unused(session: Session, sha256: str) -> None:
-    """Delete the blob unless a file, checkpoint or adapter still names it."""
+    """Delete the blob unless a file, checkpoint, adapter or export still names it."""
     _alone_with(session, sha256)
-    session.execute(delete(Blob).where(Blob.sha256 == sha256, ~_used()).execution_options(synchronize_session=False))
+    session.execute(delete(Blob).where(Blob.sha256 == sha256, ~_used()).execution_options(**EVERYBODYS))
 
 
 def drop_unused_images(session: Session, images: Sequence[str]) -> None:
     """Delete those that no file's rows show any more."""
     if images:
         session.execute(select(func.pg_advisory_xact_lock(IMAGES_LOCK)))
-        session.execute(
-            delete(Blob).where(Blob.sha256.in_(images), ~_used()).execution_options(synchronize_session=False)
-        )
+        session.execute(delete(Blob).where(Blob.sha256.in_(images), ~_used()).execution_options(**EVERYBODYS))
 
 
 def _used() -> ColumnElement[bool]:
@@ -114,6 +117,7 @@ def _used() -> ColumnElement[bool]:
         exists().where(FileImage.sha256 == Blob.sha256),
         exists().where(Checkpoint.sha256 == Blob.sha256),
         exists().where(Job.adapter_sha256 == Blob.sha256),
+        exists().where(Export.sha256 == Blob.sha256),
     )
 
 

@@ -11,11 +11,15 @@ from typing import Annotated, NoReturn
 import typer
 
 from backend.errors import AppError
+from backend.remote import files_app, jobs_app
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="RLSD Workbench.", pretty_exceptions_enable=False)
 keys_app = typer.Typer(no_args_is_help=True, help="API keys.")
 app.add_typer(keys_app, name="keys")
+app.add_typer(files_app, name="files")
+app.add_typer(jobs_app, name="jobs")
 
+EXPORTS = ("adapter", "merged", "gguf")
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
 
 
@@ -84,17 +88,19 @@ def api(host: Host = "127.0.0.1", port: Annotated[int, typer.Option(help="Port."
 
 @app.command()
 def worker(
-    queue: Annotated[str, typer.Option(help="`train`, `check` or `sample`.")] = "train",
+    queue: Annotated[str, typer.Option(help="`train`, `check`, `sample` or `chat`.")] = "train",
     processes: Annotated[int, typer.Option(help="Processes of a check worker.", min=1)] = 1,
 ) -> None:
-    """Run one Celery worker beside a GPU or for checks, after the sandbox has withstood its attacks."""
+    """Run one worker: Celery's, after the sandbox has withstood its attacks, or the chat server."""
+    if queue == "chat":
+        _replace_process(["-m", "worker.serve"])
     pools = {
         "train": ["--pool", "threads", "--concurrency", "1"],
         "check": ["--concurrency", str(processes)],
         "sample": ["--concurrency", "1", "--max-tasks-per-child", "1"],  # a process each gives a model's memory back
     }
     if queue not in pools:
-        raise AppError(f"There is no queue '{queue}': use train, check or sample.")
+        raise AppError(f"There is no queue '{queue}': use train, check, sample or chat.")
     from backend.processes import run_module
 
     run_module(
@@ -165,29 +171,42 @@ def demo(context: typer.Context) -> None:
 @app.command()
 def export(
     job: Annotated[str, typer.Argument(help="Id of a finished job, `ftjob-…`.")],
-    output: Annotated[Path, typer.Option(help="Where the ZIP goes.")] = Path("adapter.zip"),
+    output: Annotated[Path | None, typer.Option(help="Where the ZIP goes; by default FORMAT.zip.")] = None,
+    format: Annotated[str, typer.Option(help="`adapter`, `merged` or `gguf`.")] = "adapter",
+    checkpoint: Annotated[
+        str | None, typer.Option(help="Of this checkpoint, `ftckpt-…`; merged and gguf only.")
+    ] = None,
     api_url: Annotated[
         str | None, typer.Option(envvar="RLSD_API_URL", help="By default the application running on RLSD_HOME.")
     ] = None,
     api_key: Annotated[str, typer.Option(envvar="RLSD_API_KEY", help="A key of the API.")] = "",
 ) -> None:
-    """Download a job's adapter."""
+    """Download what a job has trained: the adapter, or a model made of it, which is compared with it first."""
     import httpx
 
     from backend.application import running_application
     from backend.client import Client
     from backend.settings import settings
 
+    if format not in EXPORTS or (format == "adapter" and checkpoint is not None):
+        raise AppError("--format is adapter, merged or gguf, and --checkpoint goes with the last two.", param="format")
+    output = output or Path(f"{format}.zip")
     running = running_application(settings().home)
     url = api_url or (running.api_url if running else settings().api_url)
     try:
         with Client(url, api_key) as client:
-            sha256 = client.download_adapter(job, output)
+            if format == "adapter":
+                print(json.dumps({"adapter": str(output), "sha256": client.download_adapter(job, output)}))
+                return
+            export = client.download_export(
+                job, output, format=format, checkpoint=checkpoint, say=lambda line: print(line, file=sys.stderr)
+            )
     except httpx.HTTPError as error:
         raise AppError(f"The API at {url} does not answer ({error}): name it with --api-url.") from None
     except OSError as error:
         raise AppError(f"{output} cannot be written ({error.strerror}): choose another place with --output.") from None
-    print(json.dumps({"adapter": str(output), "sha256": sha256}))
+    compared = {"sha256": export["sha256"], "comparison": export["comparison"]}
+    print(json.dumps({"export": str(output), "format": format} | compared))
 
 
 @keys_app.command("create")

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -9,6 +11,8 @@ from typing import Any
 import httpx
 
 from backend.errors import AppError
+
+POLL_S = 0.5
 
 
 class Client:
@@ -37,6 +41,9 @@ class Client:
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         return self._answer(self._http.post(path, json=body))
 
+    def delete(self, path: str) -> dict[str, Any]:
+        return self._answer(self._http.delete(path))
+
     def upload(self, path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             return self._answer(
@@ -45,8 +52,39 @@ class Client:
 
     def download_adapter(self, job_id: str, path: Path) -> str:
         """Stream the adapter's ZIP into `path`; returns its SHA-256."""
+        return self._download(f"/v1/fine_tuning/jobs/{job_id}/adapter", path)
+
+    def download_export(
+        self, job_id: str, path: Path, *, format: str, checkpoint: str | None, say: Callable[[str], None]
+    ) -> dict[str, Any]:
+        """Have it made, or made again where it failed, wait for it, and stream its ZIP into `path`; the export.
+
+        `say` is told what is being done. Raises AppError where it fails or does not agree with the adapter.
+        """
+        exports, wanted = f"/v1/fine_tuning/jobs/{job_id}/exports", {"format": format, "checkpoint": checkpoint}
+        export = self.post(exports, wanted)
+        if export["status"] == "failed":
+            self.delete(f"{exports}/{export['id']}")
+            export = self.post(exports, wanted)
+        said = None
+        while export["status"] in ("queued", "running"):
+            now = (export["progress"] or {}).get("unit", "waiting for a worker of the `sample` queue")
+            if now != said:
+                say(now)
+            said = now
+            time.sleep(POLL_S)
+            export = self.get(f"{exports}/{export['id']}")
+        if export["status"] == "failed":
+            raise AppError(export["error"]["message"], code=export["error"]["code"])
+        self._download(f"{exports}/{export['id']}/content", path)
+        return export
+
+    def delete(self, path: str) -> dict[str, Any]:
+        return self._answer(self._http.delete(path))
+
+    def _download(self, source: str, path: Path) -> str:
         digest = hashlib.sha256()
-        with self._http.stream("GET", f"/v1/fine_tuning/jobs/{job_id}/adapter") as response:
+        with self._http.stream("GET", source) as response:
             if response.is_error:
                 response.read()
                 self._answer(response)

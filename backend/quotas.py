@@ -1,14 +1,16 @@
 """What a project may use, what it uses, and the refusal where that would be too much."""
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
 from backend.db.base import utc_now
 from backend.db.blobs import Blob
+from backend.db.exports import Export
 from backend.db.files import File
 from backend.db.jobs import Job
 from backend.db.projects import Project
+from backend.db.uploads import Upload, UploadStatus
 from backend.errors import AppError
 
 ENDED = ("succeeded", "failed", "cancelled")
@@ -21,7 +23,9 @@ class Quotas(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    storage_bytes: int | None = Field(None, ge=0, le=2**60, description="Of files and adapters together.")
+    storage_bytes: int | None = Field(
+        None, ge=0, le=2**60, description="Of files, adapters, exports, and uploads as announced."
+    )
     jobs_at_once: int | None = Field(None, ge=0, le=10**6, description="Jobs that wait or run.")
     gpu_hours: float | None = Field(
         None, ge=0, le=10**9, allow_inf_nan=False, description="Hours of all jobs so far, times their devices."
@@ -37,18 +41,47 @@ class Usage(BaseModel):
 def usage(session: Session) -> Usage:
     """Of the project that the session is opened for."""
     files = session.scalar(select(func.coalesce(func.sum(File.size_bytes), 0)))
+    coming = session.scalar(
+        select(func.coalesce(func.sum(Upload.size_bytes), 0)).where(
+            Upload.status == UploadStatus.PENDING, Upload.expires_at > utc_now()
+        )
+    )
     adapters = session.scalar(
         select(func.coalesce(func.sum(Blob.size_bytes), 0)).join(Job, Job.adapter_sha256 == Blob.sha256)
     )
+    exports = session.scalar(
+        select(func.coalesce(func.sum(Blob.size_bytes), 0))
+        .join(Export, Export.sha256 == Blob.sha256)
+        .join(Job, Job.id == Export.job_id)
+    )
     jobs = session.scalar(select(func.count()).select_from(Job).where(Job.state.not_in(IDLE)))
+    past = session.scalar(select(Project.past_gpu_hours).where(Project.id == session.info["project"]))
+    return Usage(
+        storage_bytes=int(files or 0) + int(coming or 0) + int(adapters or 0) + int(exports or 0),
+        jobs_at_once=jobs or 0,
+        gpu_hours=round((past or 0.0) + _gpu_hours(session), 4),
+    )
+
+
+def remember_gpu_hours(session: Session, job: Job) -> None:
+    """Add what a job has used to its project's past, before the job is deleted."""
+    used = _gpu_hours(session, Job.id == job.id)
+    session.execute(
+        update(Project)
+        .where(Project.id == job.project_id)
+        .values(past_gpu_hours=Project.past_gpu_hours + used)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _gpu_hours(session: Session, *which: ColumnElement[bool]) -> float:
+    """Of the jobs that the session sees, or of those."""
     until = func.coalesce(Job.finished_at, Job.progress_at, utc_now())
     seconds = func.extract("epoch", until - Job.started_at) * func.coalesce(Job.spec["devices"].as_integer(), 1)
-    hours = session.scalar(select(func.coalesce(func.sum(seconds), 0) / 3600).where(Job.started_at.is_not(None)))
-    return Usage(
-        storage_bytes=int(files or 0) + int(adapters or 0),
-        jobs_at_once=jobs or 0,
-        gpu_hours=round(float(hours or 0), 4),
+    hours = session.scalar(
+        select(func.coalesce(func.sum(seconds), 0) / 3600).where(Job.started_at.is_not(None), *which)
     )
+    return float(hours or 0)
 
 
 def require_storage(session: Session, size_bytes: int) -> None:

@@ -3,6 +3,7 @@
 import os
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -40,7 +41,7 @@ class Settings(BaseSettings):
         1024**3,
         alias="RLSD_READER_MEMORY_BYTES",
         ge=256 * 1024**2,
-        description="Bytes of memory that reading one file may take; it is refused where it wants more.",
+        description="Bytes of memory that reading a file, or making one from it, may take; more is refused.",
     )
     lease_s: float = Field(60.0, alias="RLSD_LEASE_S", gt=0, description="Seconds a worker owns a job without renewal.")
     heartbeat_s: float = Field(15.0, alias="RLSD_HEARTBEAT_S", gt=0, description="Seconds between lease renewals.")
@@ -77,6 +78,9 @@ class Settings(BaseSettings):
     verifier_start_s: float = Field(
         30.0, alias="RLSD_VERIFIER_START_S", gt=0, description="Seconds the sandbox may take to start."
     )
+    check_budget_s: float = Field(
+        3600.0, alias="RLSD_CHECK_BUDGET_S", gt=0, description="Seconds a worker spends on one check before it stops."
+    )
     judge_url: str | None = Field(
         None,
         alias="RLSD_JUDGE_URL",
@@ -98,6 +102,44 @@ class Settings(BaseSettings):
         None, alias="RLSD_GPU_HOUR_PRICE", ge=0, description="Price of a device for an hour, for estimates."
     )
     currency: str = Field("USD", alias="RLSD_CURRENCY", max_length=10, description="Of that price.")
+    gguf_converter: Path | None = Field(
+        None,
+        alias="RLSD_GGUF_CONVERTER",
+        description="llama.cpp's convert_hf_to_gguf.py, for GGUF exports of architectures beyond the built-in ones.",
+    )
+    chat_wait_s: float = Field(
+        600.0,
+        alias="RLSD_CHAT_WAIT_S",
+        gt=0,
+        description="Seconds a chat request may wait for its first token: for its turn, and for a model to be loaded.",
+    )
+    serve_models: int = Field(
+        1, alias="RLSD_SERVE_MODELS", ge=1, description="Base models that a chat server holds at once."
+    )
+    serve_adapters: int = Field(
+        8, alias="RLSD_SERVE_ADAPTERS", ge=1, description="Adapters kept on each base model of a chat server."
+    )
+    serve_idle_s: float = Field(
+        600.0, alias="RLSD_SERVE_IDLE_S", gt=0, description="Seconds after which an unused model is let go."
+    )
+    serve_sequences: int = Field(
+        32, alias="RLSD_SERVE_SEQUENCES", ge=1, description="Completions that a chat server writes at once on a base."
+    )
+    serve_tokens: int = Field(
+        65536,
+        alias="RLSD_SERVE_TOKENS",
+        ge=256,
+        description="Tokens of all completions at once, with their prompts and what they may yet write: bounds memory.",
+    )
+    serve_max_tokens: int = Field(
+        4096,
+        alias="RLSD_SERVE_MAX_TOKENS",
+        ge=1,
+        description="Tokens of a completion whose request does not say how many.",
+    )
+    serve_dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", alias="RLSD_SERVE_DTYPE", description="Numbers of served models; auto: bfloat16 on a GPU, else float32."
+    )
     torch_threads: int = Field(
         default_factory=lambda: max(1, (os.cpu_count() or 2) // 2),
         alias="RLSD_TORCH_THREADS",

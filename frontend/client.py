@@ -15,6 +15,7 @@ from frontend.shapes import (
     DataFile,
     Evaluation,
     Event,
+    Export,
     FileDifference,
     FileReport,
     Job,
@@ -231,6 +232,26 @@ class Client:
     def adapter(self, job_id: str) -> bytes:
         """The trained adapter as a ZIP."""
         return self._bytes(f"/v1/fine_tuning/jobs/{job_id}/adapter")
+
+    def checkpoints(self, job_id: str) -> list[Json]:
+        """Those that are kept, the newest first."""
+        return cast("list[Json]", self._get(f"/v1/fine_tuning/jobs/{job_id}/checkpoints", limit=100)["data"])
+
+    def exports(self, job_id: str) -> list[Export]:
+        """The newest first."""
+        return cast("list[Export]", self._get(f"/v1/fine_tuning/jobs/{job_id}/exports")["data"])
+
+    def create_export(self, job_id: str, *, format: str, checkpoint: str | None) -> Export:
+        """Have a model made of the adapter; the same request gives the same export."""
+        body: Json = {"format": format, "checkpoint": checkpoint}
+        return cast("Export", self._call("POST", f"/v1/fine_tuning/jobs/{job_id}/exports", json=body))
+
+    def delete_export(self, export: Export) -> None:
+        self._call("DELETE", f"/v1/fine_tuning/jobs/{export['job_id']}/exports/{export['id']}")
+
+    def export_content(self, export: Export) -> bytes:
+        """The ZIP."""
+        return self._bytes(f"/v1/fine_tuning/jobs/{export['job_id']}/exports/{export['id']}/content")
 
     def settings_schemas(self) -> dict[str, Json]:
         """JSON schemas by name, `RlsdSettings` and `Lora` among them, from the API's description of itself."""

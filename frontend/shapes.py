@@ -235,6 +235,21 @@ class Check(TypedDict):
     error: Json | None
 
 
+class Export(TypedDict):
+    """A model made of an adapter; `comparison` once it was compared, `sha256` once it is offered."""
+
+    id: str
+    job_id: str
+    checkpoint: str | None
+    format: Literal["merged", "gguf"]
+    status: Literal["queued", "running", "succeeded", "failed"]
+    progress: CheckProgress | None
+    comparison: Json | None
+    size_bytes: int | None
+    sha256: str | None
+    error: Json | None
+
+
 class Page(TypedDict):
     """One piece of a list; ask again with `after` = `last_id` while `has_more`."""
 

@@ -52,6 +52,12 @@ def teacher_preview(request: Json, progress: Progress) -> Json:
     return run_teacher_preview(request, progress)
 
 
+def export(request: Json, progress: Progress) -> Json:
+    from worker.exporting import run_export
+
+    return run_export(request, progress)
+
+
 HANDLERS: dict[str, Handler] = {
     "grader_run": run_grader,
     "self_check": self_check,
@@ -59,4 +65,5 @@ HANDLERS: dict[str, Handler] = {
     "preflight": preflight,
     "teacher_preview": teacher_preview,
     "token_lengths": token_lengths,
+    "export": export,
 }

@@ -34,11 +34,6 @@ def model_card(manifest: Mapping[str, Any], *, sees: bool) -> str:
     reader_class, reader = ("AutoProcessor", "processor") if sees else ("AutoTokenizer", "tokenizer")
     base = manifest["base_model"]
     settings = manifest["settings"]
-    rows = "\n".join(
-        f"| {evaluation['phase']} | {evaluation['mean']:.3f} | [{evaluation['low']:.3f}, {evaluation['high']:.3f}] "
-        f"| {evaluation['n']} | {evaluation['k']} |"
-        for evaluation in manifest["evaluations"]
-    )
     hub_id = base.get("hub_id")
     place = hub_id or f"path/of/{base['name']}"
     whereabouts = (
@@ -62,11 +57,9 @@ code.
 
 {whereabouts}
 
-Held-out accuracy (mean over questions of the mean over samples, 95 % bootstrap interval):
+{held_out_table(manifest)}
 
-| when | mean | interval | questions | samples each |
-|---|---|---|---|---|
-{rows}
+With transformers and PEFT:
 
 ```python
 from peft import PeftModel
@@ -76,4 +69,26 @@ base = {model_class}.from_pretrained("{place}")
 model = PeftModel.from_pretrained(base, "path/of/this/folder")
 {reader} = {reader_class}.from_pretrained("{place}")
 ```
+
+With vLLM, beside its base:
+
+```sh
+vllm serve {place} --enable-lora --max-lora-rank {settings["lora"]["r"]} --lora-modules trained=path/of/this/folder
+```
 """
+
+
+def held_out_table(manifest: Mapping[str, Any]) -> str:
+    """The evaluations as a table in Markdown; empty where there was none."""
+    rows = "\n".join(
+        f"| {evaluation['phase']} | {evaluation['mean']:.3f} | [{evaluation['low']:.3f}, {evaluation['high']:.3f}] "
+        f"| {evaluation['n']} | {evaluation['k']} |"
+        for evaluation in manifest["evaluations"]
+    )
+    if not rows:
+        return ""
+    return f"""Held-out accuracy (mean over questions of the mean over samples, 95 % bootstrap interval):
+
+| when | mean | interval | questions | samples each |
+|---|---|---|---|---|
+{rows}"""

@@ -16,7 +16,7 @@ from backend.verifiers.specs import Spec
 from backend.verifiers.templates import Sample
 from worker.engine.faults import Fault
 from worker.engine.kit import Kit, load_kit, require_chat_template
-from worker.engine.policy import Policy, load_external_teacher, load_policy
+from worker.engine.policy import Policy, load_external_teacher, load_policy, load_untrained
 from worker.engine.settings import Settings
 from worker.engine.sharding import shard
 from worker.engine.types import Completion, Reward, Score, Sharding, Task
@@ -57,6 +57,15 @@ def load(name: str, *, settings: Settings) -> Policy:
     """The model behind the name with fresh adapters. Raises AppError naming the model when it cannot be used."""
     with _named(name) as source:
         return load_policy(source, settings=settings, allow_remote_code=environment().allow_remote_code)
+
+
+def load_to_serve(name: str, *, dtype: str) -> Policy:
+    """The model behind the name, to answer with; `dtype` "auto" is bfloat16 on a GPU. Raises AppError as `load`."""
+    if dtype == "auto":
+        dtype = "bfloat16" if torch.cuda.is_available() else "float32"
+    with _named(name) as source:
+        remote = environment().allow_remote_code
+        return load_untrained(source, dtype=dtype, device="auto", allow_remote_code=remote)
 
 
 def load_words(name: str) -> Kit:

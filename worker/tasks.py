@@ -9,7 +9,7 @@ from celery import Task
 from celery.signals import task_failure, worker_ready, worker_shutting_down
 
 from backend import checks, webhooks, workers
-from backend.datasets import reading
+from backend.datasets import reading, uploads
 from backend.db import idempotency
 from backend.db.engine import transaction
 from backend.jobs import control
@@ -27,7 +27,9 @@ SWEEPS = (
     control.sweep,
     control.nudge_waiting,
     checks.forget_old,
+    checks.nudge_lost,
     reading.give_up_lost,
+    uploads.forget_expired,
     webhooks.nudge_due,
     idempotency.forget_old,
 )

@@ -13,7 +13,6 @@ import tempfile
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import structlog
 from sqlalchemy import select
@@ -25,16 +24,14 @@ from backend import blobs
 from backend.datasets.rows import load_rows
 from backend.db.base import Json
 from backend.db.engine import transaction
-from backend.db.files import File
 from backend.db.jobs import Job
-from backend.db.training import Evaluation, Step
+from backend.db.training import Step
 from backend.jobs import control, events
-from backend.jobs.checks import all_in_short, checks_of
 from backend.jobs.lease import Lease, LeaseLostError, held_job
 from backend.jobs.lifecycle import JobState
 from backend.jobs.spec import RlsdSettings
 from backend.logs import configure_logs
-from backend.verifiers.specs import parse_spec, spec_hash
+from backend.verifiers.specs import parse_spec
 from worker.before import run_checks, self_check
 from worker.engine import loop
 from worker.engine.policy import Policy
@@ -42,7 +39,8 @@ from worker.engine.types import Ending
 from worker.engine.world import ProcessLost
 from worker.export import write_adapter_zip
 from worker.faults import PAUSES, classified
-from worker.manifest import base_name, build_manifest
+from worker.job_manifest import job_manifest
+from worker.manifest import base_name
 from worker.observer import DatabaseObserver, newest_checkpoint
 from worker.preflight import keeping, preflight_step
 from worker.rank import joined_world
@@ -161,7 +159,14 @@ def _end(lease: Lease, ending: Ending, *, policy: Policy, teacher: Policy | None
 def _succeed(lease: Lease, policy: Policy, *, teacher: Policy | None, box: Json) -> None:
     with transaction() as session:
         job = held_job(session, lease)
-        manifest = _manifest(session, job, policy, teacher=teacher, box=box)
+        manifest = job_manifest(
+            session,
+            job,
+            step=job.step,
+            base=identity(job.model, policy),
+            teacher=None if teacher is None else identity(job.spec["teacher_model"], teacher),
+            sandbox=box,
+        )
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "adapter.zip"
         write_adapter_zip(policy, path, base_model=base_name(manifest), manifest=manifest)
@@ -187,32 +192,6 @@ def _warn_of_silence(session: Session, job: Job) -> None:
             message="In every step all completions of a question scored the same, so nothing was learned, and the "
             "adapter does nothing: check the verifier, or use a model that gets some of the questions right.",
         )
-
-
-def _manifest(session: Session, job: Job, policy: Policy, *, teacher: Policy | None, box: Json) -> dict[str, Any]:
-    def file_facts(file_id: str | None) -> Json | None:
-        file = None if file_id is None else session.get_one(File, file_id)
-        return None if file is None else {"filename": file.filename, "sha256": file.sha256, "rows": file.row_count}
-
-    evaluations = session.scalars(
-        select(Evaluation.result).where(Evaluation.job_id == job.id).order_by(Evaluation.step, Evaluation.phase)
-    )
-    return build_manifest(
-        job={
-            "id": job.id,
-            "name": job.adapter_name,
-            "seed": job.seed,
-        },
-        data={"training": file_facts(job.training_file), "validation": file_facts(job.validation_file)},
-        grader={"spec": job.grader, "sha256": spec_hash(parse_spec(job.grader))},
-        base=identity(job.model, policy),
-        teacher=None if teacher is None else identity(job.spec["teacher_model"], teacher),
-        settings=job.spec,
-        checks=all_in_short(checks_of(job)),
-        evaluations=[{k: v for k, v in result.items() if k != "per_question"} for result in evaluations],
-        steps=job.step,
-        sandbox=box,
-    )
 
 
 def _fail(lease: Lease, error: Exception) -> None:

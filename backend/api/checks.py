@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from backend.api.deps import Auth, Database, ObjectId, found
 from backend.api.paging import After, ListItem, Order, Page, cut, place_of
+from backend.checks import cancel
 from backend.db.base import unix_s
 from backend.db.checks import Check, CheckStatus
 
@@ -52,19 +53,31 @@ def list_checks(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     order: Order = Order.DESC,
 ) -> Page[CheckObject]:
-    """The newest first."""
+    """The newest first, without their results: those are found by id."""
     statement = select(Check)
     for column, wanted in ((Check.kind, kind), (Check.file_id, file), (Check.job_id, job)):
         if wanted is not None:
             statement = statement.where(column == wanted)
     keys = (Check.created_at, Check.id)
     place = place_of(session, statement, id_column=Check.id, keys=keys, after=after)
-    return cut(session, statement, keys=keys, after=place, limit=limit, order=order, show=shown_check)
+    return cut(session, statement, keys=keys, after=place, limit=limit, order=order, show=_in_short)
+
+
+@router.post("/{check_id}/cancel")
+def cancel_check(check_id: ObjectId, _: Auth, session: Database) -> CheckObject:
+    """409 where it has ended. A worker stops at its next sign of progress."""
+    check = found(session, Check, check_id, kind="check")
+    cancel(session, check)
+    return shown_check(check)
 
 
 @router.get("/{check_id}")
 def get_check(check_id: ObjectId, _: Auth, session: Database) -> CheckObject:
     return shown_check(found(session, Check, check_id, kind="check"))
+
+
+def _in_short(check: Check) -> CheckObject:
+    return shown_check(check).model_copy(update={"result": None})
 
 
 def shown_check(check: Check) -> CheckObject:
@@ -78,7 +91,7 @@ def shown_check(check: Check) -> CheckObject:
         finished_at=unix_s(check.finished_at),
         file_id=check.file_id,
         job_id=check.job_id,
-        progress=None if check.progress is None else CheckProgress.model_validate(check.progress),
+        progress=CheckProgress.model_validate(check.progress) if check.progress and check.progress["total"] else None,
         result=None if failed else check.result,
         error=CheckProblem.model_validate(check.result) if failed else None,
     )

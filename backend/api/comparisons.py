@@ -87,6 +87,12 @@ class ComparisonResult(BaseModel):
     arms: list[ArmObject]
 
 
+class ComparisonDeleted(BaseModel):
+    id: str
+    object: Literal["comparison"] = "comparison"
+    deleted: bool = True
+
+
 @router.post("")
 def create_comparison(body: ComparisonRequest, _: Auth, session: Database) -> ComparisonObject:
     """Queues a job for each arm and seed."""
@@ -119,6 +125,13 @@ def cancel_comparison(comparison_id: ObjectId, _: Auth, session: Database) -> Co
     comparison = found(session, Comparison, comparison_id, kind="comparison")
     cancel(session, comparison.id)
     return _shown(session, comparison)
+
+
+@router.delete("/{comparison_id}")
+def remove_comparison(comparison_id: ObjectId, _: Auth, session: Database) -> ComparisonDeleted:
+    """Its jobs stay."""
+    session.delete(found(session, Comparison, comparison_id, kind="comparison"))
+    return ComparisonDeleted(id=comparison_id)
 
 
 @router.get("/{comparison_id}/result")

@@ -24,10 +24,11 @@ router = APIRouter(prefix="/files", tags=["files"])
 
 
 class FileProblem(BaseModel):
-    """`line` counts from 1; a table without lines has `row` instead."""
+    """`line` counts from 1; a table without lines has `row` instead. `number`: of a row that was taken, from 0."""
 
     line: int | None = None
     row: int | None = None
+    number: int | None = None
     code: str
     message: str
 

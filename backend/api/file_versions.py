@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy import select
+from sqlalchemy.orm import load_only
 
 from backend.api.deps import Auth, Caller, Database, ObjectId, found, write_audit_entry
 from backend.api.files import FileObject, shown_file
@@ -87,7 +88,8 @@ class DifferencePage(Page[DifferingRow]):
 
 
 class RowInJob(BaseModel):
-    """`file`: what the job was trained on; `graded` completions have a score, `solved` of them one of at least 1."""
+    """`file`: what the job was trained on; `graded` completions have a score, `solved` of them one above
+    the job's `success_above`."""
 
     job: str
     file: str
@@ -178,7 +180,9 @@ def list_history(
     processed_file(session, file_id)
     rows = cut(
         session,
-        select(DatasetRow).where(DatasetRow.file_id == file_id),
+        select(DatasetRow)
+        .where(DatasetRow.file_id == file_id)
+        .options(load_only(DatasetRow.row_hash, raiseload=True)),  # not the rows themselves, which may be megabytes
         keys=(DatasetRow.number,),
         after=numbers_of(after, pattern=r"row-(\d+)"),
         limit=limit,

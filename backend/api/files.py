@@ -16,7 +16,7 @@ from backend.api.paging import After, ListItem, Order, Page, cut, numbers_of, pl
 from backend.api.upload_form import UPLOAD_SCHEMA, Upload, uploaded
 from backend.datasets.reading import read_in_background, read_now
 from backend.datasets.rows import NormalRow
-from backend.datasets.store import delete_file, exported_lines, processed_file, store_bytes
+from backend.datasets.store import OnBadRows, delete_file, exported_lines, processed_file, store_bytes
 from backend.db.base import unix_s
 from backend.db.engine import transaction
 from backend.db.files import DatasetRow, File, FileImage, FileStatus
@@ -27,6 +27,7 @@ router = APIRouter(prefix="/files", tags=["files"])
 
 RESPOND_ASYNC = re.compile(r"(?:^|[,\s])respond-async(?:$|[,;\s])", re.IGNORECASE)
 """The preference of RFC 7240."""
+Prefer = Annotated[str, Header(max_length=1000, description="`respond-async`: see below.")]
 
 
 class FileProgress(BaseModel):
@@ -91,7 +92,7 @@ def create_file(
     request: Request,
     response: Response,
     who: Auth,
-    prefer: Annotated[str, Header(max_length=1000, description="`respond-async`: see below.")] = "",
+    prefer: Prefer = "",
 ) -> FileObject:
     """Store a dataset. A line that cannot be used refuses the file, naming the line, and nothing is kept; with
     `on_bad_rows=take_good` such lines are left out, and the report lists them.
@@ -103,12 +104,7 @@ def create_file(
     with transaction(project=who.project) as session:
         require_storage(session, upload.size_bytes)
         file = store_bytes(session, upload.content, filename=upload.filename, mapping=upload.mapping)
-    if RESPOND_ASYNC.search(prefer):
-        read_in_background(file, on_bad_rows=upload.on_bad_rows)
-        response.status_code = 202
-        response.headers["preference-applied"] = "respond-async"
-    else:
-        read_now(file, on_bad_rows=upload.on_bad_rows)
+    read_as_preferred(file, prefer, response, on_bad_rows=upload.on_bad_rows)
     with transaction(project=who.project) as session:
         write_audit_entry(session, request, who, objects=[file.id])
         return shown_file(found(session, File, file.id, kind="file"))
@@ -212,6 +208,16 @@ def list_rows(
         order=order,
         show=_shown_row,
     )
+
+
+def read_as_preferred(file: File, prefer: str, response: Response, *, on_bad_rows: OnBadRows) -> None:
+    """Read the rows of a stored file before the answer, or after it where the caller prefers that."""
+    if RESPOND_ASYNC.search(prefer):
+        read_in_background(file, on_bad_rows=on_bad_rows)
+        response.status_code = 202
+        response.headers["preference-applied"] = "respond-async"
+    else:
+        read_now(file, on_bad_rows=on_bad_rows)
 
 
 def shown_file(file: File) -> FileObject:

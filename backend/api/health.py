@@ -1,15 +1,17 @@
 """Is the process alive (`/healthz`), and can it do its work (`/readyz`)? Open to all, telling nothing else."""
 
+from collections import Counter
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Response
 from kombu.exceptions import KombuError, OperationalError
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from backend.db.engine import transaction
 from backend.queue import celery_app
+from backend.workers import seen_now
 
 BROKER_TIMEOUT_S = 2.0
 router = APIRouter(tags=["health"])
@@ -25,6 +27,7 @@ class Readiness(BaseModel):
     status: Literal["ok", "unavailable"]
     database: str
     broker: str
+    workers: dict[str, int] = Field(description="Workers seen lately, by queue; a service without any still answers.")
 
 
 @router.get("/healthz")
@@ -57,4 +60,14 @@ def readyz(
     ready = database == broker == "ok"
     if not ready:
         response.status_code = 503
-    return Readiness(status="ok" if ready else "unavailable", database=database, broker=broker)
+    return Readiness(
+        status="ok" if ready else "unavailable",
+        database=database,
+        broker=broker,
+        workers=_workers() if database == "ok" else {},
+    )
+
+
+def _workers() -> dict[str, int]:
+    with transaction() as session:
+        return dict(sorted(Counter(queue for worker in seen_now(session) for queue in worker.queues).items()))

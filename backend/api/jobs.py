@@ -17,6 +17,7 @@ from backend.errors import AppError
 from backend.jobs import control
 from backend.jobs.checks import checks_of
 from backend.jobs.create import create_job
+from backend.jobs.delete import delete_job
 from backend.jobs.request import JobRequest
 from backend.settings import settings
 
@@ -51,6 +52,12 @@ class CheckpointObject(ListItem):
     fine_tuning_job_id: str
     step_number: int
     metrics: CheckpointMetrics
+
+
+class JobDeleted(BaseModel):
+    id: str
+    object: Literal["fine_tuning.job"] = "fine_tuning.job"
+    deleted: bool = True
 
 
 class JobChecksInFull(BaseModel):
@@ -90,6 +97,13 @@ def list_jobs(
 @router.get("/{job_id}")
 def get_job(job: JobOfPath, _: Auth, session: Database) -> JobObject:
     return shown_job(session, job)
+
+
+@router.delete("/{job_id}")
+def remove_job(job_id: ObjectId, _: Auth, session: Database) -> JobDeleted:
+    """With all it has left behind, its adapter too. 409 where it has not ended, or is a run of a comparison."""
+    delete_job(session, job_id)
+    return JobDeleted(id=job_id)
 
 
 @router.post("/{job_id}/cancel")

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.api.deps import Auth, route_template
+from backend.chat.line import QUEUE as CHAT
 from backend.db.base import utc_now
 from backend.db.checks import Check, CheckStatus
 from backend.db.engine import transaction
@@ -70,7 +71,7 @@ class Installation(Collector):
             yield from _training(session)
             seen = seen_now(session)
         workers = GaugeMetricFamily("rlsd_workers", "Workers that are there.", labels=["queue"])
-        for queue in QUEUES:
+        for queue in (*QUEUES, CHAT):
             workers.add_metric([queue], sum(queue in worker.queues for worker in seen))
         yield workers
 

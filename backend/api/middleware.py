@@ -1,5 +1,6 @@
 """What surrounds every request: its id, its largest body, and the last net under it."""
 
+import re
 from collections.abc import MutableMapping
 from traceback import format_exc
 from typing import Any
@@ -10,6 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.api.errors import error_response, internal_error
+from backend.datasets.uploads import MAX_PART_BYTES
 from backend.errors import AppError
 from backend.ids import new_id
 from backend.settings import settings
@@ -18,6 +20,7 @@ JSON_LIMIT_BYTES = 8 * 1024 * 1024
 FORM_EXTRA_BYTES = 64 * 1024
 """What a multipart body may have beside the file."""
 UPLOAD_PATH = "/v1/files"
+PART_PATH = re.compile(r"/v1/uploads/[^/]+/parts")
 
 log = structlog.get_logger()
 
@@ -84,6 +87,8 @@ class BodyLimit:
 def _limit_bytes(scope: MutableMapping[str, Any]) -> int:
     if scope["method"] == "POST" and scope["path"] == UPLOAD_PATH:
         return settings().max_upload_bytes + FORM_EXTRA_BYTES
+    if scope["method"] == "POST" and PART_PATH.fullmatch(scope["path"]):
+        return MAX_PART_BYTES + FORM_EXTRA_BYTES
     return JSON_LIMIT_BYTES
 
 

@@ -3,14 +3,16 @@
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path
+from pydantic import BaseModel
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from backend import blobs
 from backend.api.deps import Auth, Database
 from backend.api.paging import ListItem, Page, page
 from backend.db.base import unix_s
 from backend.db.jobs import Job
-from backend.errors import not_found
+from backend.errors import AppError, not_found
 from backend.settings import settings
 
 router = APIRouter(prefix="/models", tags=["models"])
@@ -27,6 +29,12 @@ class ModelObject(ListItem):
     x_job: str | None = None
 
 
+class DeletedModel(BaseModel):
+    id: str
+    object: Literal["model"] = "model"
+    deleted: bool = True
+
+
 @router.get("")
 def list_models(_: Auth, session: Database) -> Page[ModelObject]:
     return page(_models(session))
@@ -38,6 +46,25 @@ def get_model(model: ModelName, _: Auth, session: Database) -> ModelObject:
     if shown is None:
         raise not_found("model", model)
     return shown
+
+
+@router.delete("/{model:path}")
+def delete_model(model: ModelName, _: Auth, session: Database) -> DeletedModel:
+    """Delete the adapter that a job trained. The job and its checkpoints stay."""
+    if model in settings().models:
+        raise AppError(
+            f"'{model}' is a base model of this server: only what was trained here ('ft:…') can be deleted.",
+            code="model_not_deletable",
+            param="model",
+        )
+    job = None if "\0" in model else session.scalar(select(Job).where(Job.fine_tuned_model == model).with_for_update())
+    if job is None:
+        raise not_found("model", model)
+    sha256, job.fine_tuned_model, job.adapter_sha256 = job.adapter_sha256, None, None
+    session.flush()
+    if sha256 is not None:
+        blobs.drop_unused(session, sha256)
+    return DeletedModel(id=model)
 
 
 def _models(session: Session) -> list[ModelObject]:

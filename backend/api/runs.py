@@ -16,6 +16,7 @@ from backend.db.base import unix_s
 from backend.db.blobs import Blob
 from backend.db.training import Evaluation, Rollout, Step
 from backend.errors import AppError, not_found
+from backend.jobs.lifecycle import JobState
 from backend.verifiers.record import ScoreStatus
 
 MAX_NUMBER = 10**12
@@ -60,7 +61,7 @@ class TokensObject(BaseModel):
 
 
 class RowHistory(ListItem):
-    """How a row has fared: `graded` completions have a score, `solved` of them one of at least 1.
+    """How a row has fared: `graded` completions have a score, `solved` of them one above `success_above`.
 
     `solve_rate`: the solved share of the graded ones; `null` where none is graded."""
 
@@ -185,7 +186,7 @@ def list_row_histories(
             Rollout.row,
             func.count(),
             func.count(score),
-            func.count(case((score >= 1, 1))),
+            func.count(case((score > job.spec["success_above"], 1))),
             func.avg(score),
             func.max(score),
             func.max(Rollout.step),
@@ -279,6 +280,8 @@ def _shown_rollout(rollout: Rollout) -> RolloutObject:
 
 
 def _not_ready(job_id: str, state: str) -> AppError:
+    if state == JobState.SUCCEEDED:
+        return AppError(f"The adapter of job '{job_id}' was deleted.", status=404, code="deleted")
     return AppError(
         f"Job '{job_id}' is {state}: its adapter is there once it has succeeded.", status=404, code="not_ready"
     )

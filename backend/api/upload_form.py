@@ -81,19 +81,10 @@ def _upload(form: FormData) -> Upload:
             )
         seen.add(name)
     file, purpose, mapping, on_bad_rows = (form.get(name) for name in FIELDS)
-    if purpose != PURPOSE:
-        raise AppError(
-            f"purpose must be '{PURPOSE}': other files have no use here.", code="invalid_purpose", param="purpose"
-        )
+    require_purpose(purpose)
     if not isinstance(file, UploadFile):
         raise AppError("Missing required parameter: 'file'.", code="missing_required_parameter", param="file")
-    if (file.size or 0) > settings().max_upload_bytes:
-        raise AppError(
-            f"The file is larger than {settings().max_upload_bytes} bytes.",
-            status=413,
-            code="file_too_large",
-            param="file",
-        )
+    require_size(file.size or 0, param="file")
     if isinstance(mapping, UploadFile):
         raise AppError("mapping must be a text field.", code="invalid_mapping", param="mapping")
     if isinstance(on_bad_rows, UploadFile) or on_bad_rows not in (None, *OnBadRows):
@@ -101,13 +92,31 @@ def _upload(form: FormData) -> Upload:
     return Upload(
         content=file.file,
         size_bytes=file.size or 0,
-        filename=_clean_name(file.filename),
+        filename=clean_name(file.filename),
         mapping=parse_mapping(mapping) if mapping else None,
         on_bad_rows=OnBadRows(on_bad_rows or OnBadRows.REJECT),
     )
 
 
-def _clean_name(name: str | None) -> str:
+def require_purpose(purpose: object) -> None:
+    if purpose != PURPOSE:
+        raise AppError(
+            f"purpose must be '{PURPOSE}': other files have no use here.", code="invalid_purpose", param="purpose"
+        )
+
+
+def require_size(size_bytes: int, *, param: str) -> None:
+    """Raises AppError 413 where a file would be larger than the server takes."""
+    if size_bytes > settings().max_upload_bytes:
+        raise AppError(
+            f"The file is larger than {settings().max_upload_bytes} bytes.",
+            status=413,
+            code="file_too_large",
+            param=param,
+        )
+
+
+def clean_name(name: str | None) -> str:
     """The last part of a path, without what a database or a header cannot hold."""
     last = (name or "").replace("\\", "/").rpartition("/")[2].encode(errors="replace").decode()
     return "".join(c for c in last if c.isprintable())[:MAX_NAME_CHARACTERS] or "dataset.jsonl"

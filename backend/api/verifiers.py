@@ -15,7 +15,14 @@ from backend.db.base import unix_s
 from backend.db.engine import transaction
 from backend.db.verifiers import Verifier
 from backend.verifiers.ready_made import READY_MADE
-from backend.verifiers.saved import MAX_VERSION, find_verifier, resolve_grader, save_verifier, save_version
+from backend.verifiers.saved import (
+    MAX_VERSION,
+    delete_verifier,
+    find_verifier,
+    resolve_grader,
+    save_verifier,
+    save_version,
+)
 from backend.verifiers.specs import parse_spec
 from backend.verifiers.templates import Sample
 
@@ -59,6 +66,12 @@ class VersionObject(ListItem):
     created_at: int
     grader: dict[str, Any]
     spec_hash: str
+
+
+class VerifierDeleted(BaseModel):
+    id: str
+    object: Literal["verifier"] = "verifier"
+    deleted: bool = True
 
 
 class SampleRequest(BaseModel):
@@ -141,6 +154,13 @@ def list_ready_made(_: Auth) -> Page[ReadyMadeObject]:
 @router.get("/{verifier_id}")
 def get_verifier(verifier_id: ObjectId, _: Auth, session: Database, version: Version = None) -> VerifierObject:
     return _shown(find_verifier(session, verifier_id, version=version))
+
+
+@router.delete("/{verifier_id}")
+def remove_verifier(verifier_id: ObjectId, _: Auth, session: Database) -> VerifierDeleted:
+    """With all its versions. Jobs made with it keep their copy."""
+    delete_verifier(session, verifier_id)
+    return VerifierDeleted(id=verifier_id)
 
 
 @router.get("/{verifier_id}/versions")

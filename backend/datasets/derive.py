@@ -20,10 +20,9 @@ from backend.datasets.rows import NormalRow, count_good
 from backend.datasets.store import COPY, OnBadRows
 from backend.db.base import Json, utc_now
 from backend.db.blobs import Blob
-from backend.db.files import DatasetRow, File, FileImage
+from backend.db.files import ROWS_TOGETHER, DatasetRow, File, FileImage
 from backend.ids import new_id
 
-READ_TOGETHER = 200
 COPY_KEPT = text(
     r"""
     INSERT INTO dataset_rows (file_id, number, line, row_hash, normal)
@@ -59,8 +58,8 @@ class Content:
 
     def copied(self) -> tuple[list[int], list[int]]:
         """(numbers in the parent, numbers in the file) of the rows that stay as they are."""
-        pairs = [(number, place) for place, number in enumerate(self.kept) if number not in self.rewritten]
-        return [number for number, _ in pairs], [place for _, place in pairs]
+        numbers = [number for number in self.kept if number not in self.rewritten]
+        return numbers, [place for place, number in enumerate(self.kept) if number not in self.rewritten]
 
     def written(self) -> Iterator[NormalRow]:
         """The rows that are not the parent's, under their new numbers."""
@@ -125,7 +124,7 @@ def _rows(session: Session, parent: File, *, content: Content) -> Iterator[Norma
         select(DatasetRow.number, DatasetRow.normal)
         .where(DatasetRow.file_id == parent.id, DatasetRow.number == any_(literal(content.kept, ARRAY(BigInteger))))
         .order_by(DatasetRow.number)
-        .execution_options(yield_per=READ_TOGETHER)
+        .execution_options(yield_per=ROWS_TOGETHER)
     )
     for place, (number, normal) in enumerate(stored):
         rewritten = content.rewritten.get(number)

@@ -1,8 +1,8 @@
 """Making files from stored ones outside of the process that was asked to: looking at a hundred thousand rows for their
 report would hold up everyone else there.
 
-A child process each, forked from the server that also reads uploads; what it writes is one transaction, so a child that
-is lost leaves nothing.
+A child process each, forked from the server that also reads uploads and within the same bounds of memory; what it
+writes is one transaction, so a child that is lost leaves nothing.
 """
 
 import multiprocessing
@@ -23,6 +23,7 @@ from backend.db.engine import transaction
 from backend.errors import AppError
 from backend.logs import configure_logs
 from backend.processes import die_with_parent
+from backend.settings import settings
 
 AT_A_TIME = 2
 BUSY_S = 60.0
@@ -78,7 +79,12 @@ def made_in_child(asked: VersionAsked | SplitAsked) -> list[str]:
 
 def _answer(asked: VersionAsked | SplitAsked) -> list[str]:
     ours, theirs = _context.Pipe(duplex=False)
-    child = _context.Process(target=_in_child, args=(asked, theirs), name=f"maker from {asked.file_id}", daemon=True)
+    child = _context.Process(
+        target=_in_child,
+        args=(asked, settings().reader_memory_bytes, theirs),
+        name=f"maker from {asked.file_id}",
+        daemon=True,
+    )
     with ours:
         child.start()
         theirs.close()
@@ -101,13 +107,18 @@ def _answer(asked: VersionAsked | SplitAsked) -> list[str]:
     return list(said["files"])
 
 
-def _in_child(asked: VersionAsked | SplitAsked, words: Connection) -> None:
+def _in_child(asked: VersionAsked | SplitAsked, memory_bytes: int, words: Connection) -> None:
+    from backend.datasets import reader  # loaded by the server already; the process that asks has no need of it
+
     die_with_parent(os.getppid(), signal_number=signal.SIGKILL)
     configure_logs()
     try:
+        reader.limit_memory(memory_bytes)
         words.send({"files": asked.made()})
     except AppError as error:
-        told = {name: getattr(error, name) for name in ("message", "status", "code", "param", "type")}
-        words.send({"refused": told})
-    except Exception:
-        log.exception("a file could not be made", parent=asked.file_id)
+        words.send(reader.refused(error))
+    except Exception as error:
+        if isinstance(error, MemoryError) or "out of memory" in str(getattr(error, "orig", "")):  # libpq's own words
+            words.send(reader.refused(reader.too_large("The new file was not made", memory_bytes=memory_bytes)))
+        else:
+            log.exception("a file could not be made", parent=asked.file_id)

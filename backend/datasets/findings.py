@@ -50,7 +50,7 @@ class Findings:
     classes: Counter[str] = field(default_factory=Counter)
     short: int = 0
     numbers: int = 0
-    odd: list[tuple[int, str]] = field(default_factory=list)
+    odd: list[Problem] = field(default_factory=list)
     sketches: "Sketches" = field(default_factory=lambda: Sketches())
 
     def see(self, row: NormalRow) -> None:
@@ -61,15 +61,14 @@ class Findings:
         if row.reference.solution is not None:
             self.solutions.add(len(row.reference.solution))
         if row.reference.answer is not None:
-            self._see_answer(row.reference.answer.strip(), line=row.line)
+            self._see_answer(row.reference.answer.strip(), row=row)
         if not row.images:  # the same words about another image ask something else
-            self.sketches.see(text, row_hash=row.row_hash, line=row.line)
+            self.sketches.see(text, row=row)
 
     def finish(self) -> None:
         if self.numbers >= MOSTLY * self.answered:
-            for line, answer in self.odd:
-                message = f"has the answer {answer!r:.60}, where nearly all others are numbers"
-                self.report.warn(Problem(line=line, code="odd_reference", message=message))
+            for odd in self.odd:
+                self.report.warn(odd)
         self.report.about |= {
             "lengths": {
                 "unit": "characters",
@@ -92,15 +91,16 @@ class Findings:
             ("control_character", CONTROL.search(text), "holds control characters"),
         ):
             if found:
-                self.report.warn(Problem(line=row.line, code=code, message=what))
+                self.report.warn(Problem(line=row.line, code=code, message=what, number=row.number))
 
-    def _see_answer(self, answer: str, *, line: int) -> None:
+    def _see_answer(self, answer: str, *, row: NormalRow) -> None:
         self.answered += 1
         self.answers.add(len(answer))
         if NUMBER.fullmatch(answer):
             self.numbers += 1
         elif len(self.odd) < LISTED_ODD:
-            self.odd.append((line, answer))
+            message = f"has the answer {answer!r:.60}, where nearly all others are numbers"
+            self.odd.append(Problem(line=row.line, code="odd_reference", message=message, number=row.number))
         if len(answer) <= SHORT_ANSWER:
             self.short += 1
             if answer in self.classes or len(self.classes) < MAX_ANSWERS:
@@ -116,25 +116,28 @@ class Findings:
 
 
 class Sketches:
-    """MinHash sketches of questions, and which of them are nearly the same. Equal rows are counted elsewhere."""
+    """MinHash sketches of questions, and which of them are nearly the same. Equal rows are counted elsewhere.
+
+    `kept`: by row number (a line may hold many rows) its sketch, hash and line.
+    """
 
     def __init__(self) -> None:
         self.model = MinHash(num_perm=PERMUTATIONS)
         self.index = MinHashLSH(threshold=NEAR, num_perm=PERMUTATIONS)
-        self.kept: dict[int, tuple[Any, str]] = {}
+        self.kept: dict[int, tuple[Any, str, int]] = {}
         self.checked = 0
         self.near = 0
         self.pairs: list[dict[str, Any]] = []
 
-    def see(self, text: str, *, row_hash: str, line: int) -> None:
+    def see(self, text: str, *, row: NormalRow) -> None:
         if self.checked >= SKETCHED_ROWS:
             return
         self.checked += 1
         sketch = self._sketch(text)
         best, twin = 0.0, None
         for other in sorted(self.index.query(sketch))[:LISTED_PAIRS]:
-            theirs, their_hash = self.kept[other]
-            if their_hash == row_hash:
+            theirs, their_hash, _line = self.kept[other]
+            if their_hash == row.row_hash:
                 return
             likeness = sketch.jaccard(theirs)
             if likeness > best:
@@ -142,13 +145,15 @@ class Sketches:
         if twin is not None and best >= NEAR:
             self.near += 1
             if len(self.pairs) < LISTED_PAIRS:
-                self.pairs.append({"line": line, "like": twin, "similarity": round(best, 2)})
+                like = self.kept[twin][2]
+                pair = {"line": row.line, "like": like, "similarity": round(best, 2), "number": row.number}
+                self.pairs.append(pair)
             return  # its first like stands for all, so that a thousand alike are not compared each with each
-        self.index.insert(line, sketch, check_duplication=False)
-        self.kept[line] = (sketch, row_hash)
+        self.index.insert(row.number, sketch, check_duplication=False)
+        self.kept[row.number] = (sketch, row.row_hash, row.line)
 
     def to_json(self) -> dict[str, Any]:
-        """`rows` of the `checked` ones are nearly like an earlier row; `pairs` lists the first, by line."""
+        """`rows` of the `checked` ones are nearly like an earlier row; `pairs` lists the first, by line and number."""
         return {"checked": self.checked, "rows": self.near, "threshold": NEAR, "pairs": self.pairs}
 
     def _sketch(self, text: str) -> Any:

@@ -1,6 +1,7 @@
 """How rows have fared in jobs, found by their hash: a row's history is that of every equal row, in whatever version.
 
-Counted by the database. A completion is graded when it has a score, and solves its row with a score of at least 1.
+Counted by the database. A completion is graded when it has a score, and solves its row
+with a score above its job's `success_above`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,9 +13,10 @@ from sqlalchemy.orm import Session
 RATES = text(
     """
     WITH answered AS (
-        SELECT row, count(record->>'score') AS graded,
-               count(*) FILTER (WHERE CAST(record->>'score' AS float) >= 1) AS solved
-        FROM rollouts WHERE job_id = :job_id GROUP BY row
+        SELECT row, count(record->>'score') AS graded, count(*) FILTER (
+            WHERE CAST(record->>'score' AS float) > CAST(jobs.spec->>'success_above' AS float)
+        ) AS solved
+        FROM rollouts JOIN jobs ON jobs.id = job_id WHERE job_id = :job_id GROUP BY row
     ), known AS (
         SELECT row_hash, sum(graded) AS graded, sum(solved) AS solved
         FROM answered JOIN jobs ON jobs.id = :job_id
@@ -28,13 +30,14 @@ RATES = text(
 FARED = text(
     """
     WITH twins AS MATERIALIZED (
-        SELECT row_hash, jobs.id AS job_id, jobs.created_at, file_id, number
+        SELECT row_hash, jobs.id AS job_id, jobs.created_at, file_id, number,
+               CAST(jobs.spec->>'success_above' AS float) AS success_above
         FROM dataset_rows JOIN jobs ON jobs.training_file = file_id
         WHERE row_hash = ANY(:hashes) AND jobs.project_id = :project
     )
     SELECT row_hash, twins.job_id, min(file_id) AS file_id, count(*) AS completions,
            count(record->>'score') AS graded,
-           count(*) FILTER (WHERE CAST(record->>'score' AS float) >= 1) AS solved,
+           count(*) FILTER (WHERE CAST(record->>'score' AS float) > success_above) AS solved,
            avg(CAST(record->>'score' AS float)) AS mean_score, max(step) AS last_step
     FROM twins JOIN rollouts ON rollouts.job_id = twins.job_id AND rollouts.row = twins.number
     GROUP BY row_hash, twins.job_id, twins.created_at ORDER BY twins.created_at, twins.job_id

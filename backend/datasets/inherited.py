@@ -11,9 +11,7 @@ from backend.datasets.messages import messages_of, with_images
 from backend.datasets.pictures import held_image
 from backend.datasets.rows import NormalRow
 from backend.datasets.shapes import Shape
-from backend.db.files import DatasetRow, File
-
-READ_TOGETHER = 200
+from backend.db.files import ROWS_TOGETHER, DatasetRow, File
 
 
 class InheritedImages:
@@ -40,7 +38,7 @@ class InheritedImages:
             select(DatasetRow.normal)
             .where(DatasetRow.file_id == self._file.id)
             .order_by(DatasetRow.number)
-            .execution_options(yield_per=READ_TOGETHER)
+            .execution_options(yield_per=ROWS_TOGETHER)
         ):
             row = NormalRow.from_json(normal, number=0, line=1)
             if row.images:

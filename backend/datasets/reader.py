@@ -41,15 +41,15 @@ def read_file(file_id: str, *, on_bad_rows: OnBadRows, memory_bytes: int, send: 
     die_with_parent(os.getppid(), signal_number=signal.SIGKILL)
     configure_logs()
     try:
-        _limit_memory(memory_bytes)
+        limit_memory(memory_bytes)
         _read(file_id, on_bad_rows=on_bad_rows, send=send)
     except AppError as error:
-        send(_refused(error))
+        send(refused(error))
     except MemoryError:
-        send(_refused(_too_large(memory_bytes)))
+        send(refused(too_large("The file could not be read", memory_bytes=memory_bytes)))
     except Exception:
         log.exception("a file could not be read", file=file_id)
-        send(_refused(_crashed()))
+        send(refused(_crashed()))
     else:
         send({"done": True})
 
@@ -65,7 +65,7 @@ def _read(file_id: str, *, on_bad_rows: OnBadRows, send: Callable[[Json], None])
         take_rows(session, file, content, on_bad_rows=on_bad_rows, tell=tell)
 
 
-def _limit_memory(memory_bytes: int) -> None:
+def limit_memory(memory_bytes: int) -> None:
     """So much beyond what the process has now. Counted are private pages that can be written, not mapped files."""
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     limit = int(status["VmData"].split()[0]) * 1024 + memory_bytes
@@ -73,7 +73,7 @@ def _limit_memory(memory_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _refused(error: AppError) -> Json:
+def refused(error: AppError) -> Json:
     return {
         "refused": {
             "message": error.message,
@@ -85,10 +85,10 @@ def _refused(error: AppError) -> Json:
     }
 
 
-def _too_large(memory_bytes: int) -> AppError:
+def too_large(what: str, *, memory_bytes: int) -> AppError:
     return AppError(
-        f"The file could not be read: that takes more than {memory_bytes // 1024**2} MiB of memory. Split it, or have "
-        "the administrator raise RLSD_READER_MEMORY_BYTES.",
+        f"{what}: that takes more than {memory_bytes // 1024**2} MiB of memory. Split it, or have the administrator "
+        "raise RLSD_READER_MEMORY_BYTES.",
         status=413,
         code="too_much_memory",
         param="file",

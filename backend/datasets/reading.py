@@ -42,12 +42,15 @@ STUCK_S = 900.0
 end."""
 END_S = 2.0
 """Seconds for a child to end by itself."""
+ADMITTED = 32
+"""Files that are read or wait for it at a time; beyond, the API would have no thread left for anything else."""
 KEPT = timedelta(days=1)
 """How long a file that could not be read is kept, for its owner to see why."""
 MAX_MESSAGE_BYTES = 64 * 1024
 
 log = structlog.get_logger()
 _context = multiprocessing.get_context("forkserver")
+_admitted = threading.BoundedSemaphore(ADMITTED)
 _places = {is_long: threading.BoundedSemaphore(AT_A_TIME) for is_long in (False, True)}
 
 
@@ -120,14 +123,21 @@ def _read(file: File, *, on_bad_rows: OnBadRows) -> None:
 
 @contextmanager
 def _place(file: File, progress: Json) -> Iterator[None]:
-    """One of the few places for readers, once there is one."""
+    """One of the few places for readers, once there is one. Raises AppError where too many wait already."""
+    if not _admitted.acquire(blocking=False):
+        raise AppError(
+            "Too many files are waiting to be read: try again.", status=503, code="busy", type="server_error"
+        )
     places = _places[file.size_bytes > LONG_BYTES]
-    while not places.acquire(timeout=WAITING_BEAT_S):
-        _beat(file, progress)
     try:
-        yield
+        while not places.acquire(timeout=WAITING_BEAT_S):
+            _beat(file, progress)
+        try:
+            yield
+        finally:
+            places.release()
     finally:
-        places.release()
+        _admitted.release()
 
 
 def _follow(child: ForkServerProcess, words: Connection, *, file: File, progress: Json) -> None:

@@ -12,12 +12,14 @@ LISTED_PROBLEMS = 1000
 class Problem:
     """What is wrong with one line, counted from 1. `code` is stable; `message` goes on after "line 7 ...".
 
-    A table without lines counts its rows instead.
+    A table without lines counts its rows instead. `number` is that of a row that was taken, from 0: a line of JSON may
+    hold many.
     """
 
     line: int
     code: str
     message: str
+    number: int | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -90,4 +92,5 @@ class Report:
         }
 
     def _shown(self, problem: Problem) -> dict[str, Any]:
-        return {self.counted_in: problem.line, "code": problem.code, "message": problem.message}
+        shown = {self.counted_in: problem.line, "code": problem.code, "message": problem.message}
+        return shown if problem.number is None else shown | {"number": problem.number}

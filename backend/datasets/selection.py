@@ -22,11 +22,9 @@ from backend.datasets.filters import (
 )
 from backend.datasets.history import rates
 from backend.datasets.rows import NormalRow
-from backend.db.files import DatasetRow, File
+from backend.db.files import ROWS_TOGETHER, DatasetRow, File
 from backend.db.jobs import Job
 from backend.errors import AppError
-
-READ_TOGETHER = 200
 
 
 def left_out(session: Session, file: File, filters: Sequence[Filter], *, edited: Collection[int]) -> list[set[int]]:
@@ -63,7 +61,7 @@ def _by_words(session: Session, file: File, rules: Sequence[QuestionLength | Tex
         for number, normal in session.execute(
             select(DatasetRow.number, DatasetRow.normal)
             .where(DatasetRow.file_id == file.id)
-            .execution_options(yield_per=READ_TOGETHER)
+            .execution_options(yield_per=ROWS_TOGETHER)
         ):
             row = NormalRow.from_json(normal, number=number, line=number + 1)
             for rule, out in zip(rules, found, strict=True):
@@ -102,10 +100,12 @@ def _by_number(rule: RowNumbers, *, rows: int, param: str) -> set[int]:
 
 
 def _listed(session: Session, file: File, listed: Sequence[dict[str, Any]]) -> set[int]:
-    """The rows that stand on lines which the report lists."""
-    lines = sorted({int(entry.get("line") or entry["row"]) for entry in listed})
-    wanted = DatasetRow.line == any_(literal(lines, ARRAY(BigInteger)))
-    return set(session.scalars(select(DatasetRow.number).where(DatasetRow.file_id == file.id, wanted)))
+    """The rows that the report lists; by their lines where the file was read before their numbers were kept."""
+    found = {entry["number"] for entry in listed if "number" in entry}
+    if lines := sorted({int(entry.get("line") or entry["row"]) for entry in listed if "number" not in entry}):
+        wanted = DatasetRow.line == any_(literal(lines, ARRAY(BigInteger)))
+        found |= set(session.scalars(select(DatasetRow.number).where(DatasetRow.file_id == file.id, wanted)))
+    return found
 
 
 def _repeated(session: Session, file: File, *, gone: Collection[int]) -> set[int]:
@@ -116,7 +116,7 @@ def _repeated(session: Session, file: File, *, gone: Collection[int]) -> set[int
         select(DatasetRow.number, DatasetRow.row_hash)
         .where(DatasetRow.file_id == file.id)
         .order_by(DatasetRow.number)
-        .execution_options(yield_per=READ_TOGETHER)
+        .execution_options(yield_per=ROWS_TOGETHER)
     ):
         if number in gone:
             continue

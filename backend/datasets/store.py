@@ -20,12 +20,11 @@ from backend.datasets.shapes import ColumnMapping
 from backend.datasets.source import Table, opened
 from backend.db.base import utc_now
 from backend.db.engine import transaction
-from backend.db.files import DatasetRow, File, FileImage, FileStatus
+from backend.db.files import ROWS_TOGETHER, DatasetRow, File, FileImage, FileStatus
 from backend.db.jobs import Job
 from backend.errors import AppError, not_found
 from backend.ids import new_id
 
-EXPORTED_TOGETHER = 200
 TELL_S = 1.0
 Progress = Callable[[int, int, int], None]
 """Told (bytes read, bytes in all, rows read); the bytes are of the table, unpacked."""
@@ -57,7 +56,12 @@ def store_dataset(
 
 def store_bytes(session: Session, file: BinaryIO, *, filename: str, mapping: ColumnMapping | None) -> File:
     """A file of which no rows are known yet."""
-    blob = blobs.put(session, _pieces(file))
+    return store_pieces(session, _pieces(file), filename=filename, mapping=mapping)
+
+
+def store_pieces(session: Session, pieces: Iterable[bytes], *, filename: str, mapping: ColumnMapping | None) -> File:
+    """The same of bytes that come in pieces."""
+    blob = blobs.put(session, pieces)
     stored = File(
         id=new_id("file"),
         filename=filename,
@@ -127,13 +131,13 @@ def require_processed(file: File, *, param: str = "file") -> File:
 
 
 def exported_lines(file_id: str) -> Iterator[bytes]:
-    """The original rows as JSONL, in order, some hundreds in memory at a time, in a transaction of their own."""
+    """The original rows as JSONL, in order, few in memory at a time, in a transaction of their own."""
     with transaction() as session:
         stored = session.scalars(
             select(DatasetRow.normal["item"])
             .where(DatasetRow.file_id == file_id)
             .order_by(DatasetRow.number)
-            .execution_options(yield_per=EXPORTED_TOGETHER)
+            .execution_options(yield_per=ROWS_TOGETHER)
         )
         for item in stored:
             yield json.dumps(item, ensure_ascii=False).encode() + b"\n"

@@ -23,10 +23,8 @@ from backend.datasets.shapes import Shape, shape_again
 from backend.datasets.splits import BY_ANSWER, Placed, stratum_of, validation_count, validation_side
 from backend.datasets.store import require_processed
 from backend.db.base import Json
-from backend.db.files import DatasetRow, File
+from backend.db.files import ROWS_TOGETHER, DatasetRow, File
 from backend.errors import AppError, not_found
-
-READ_TOGETHER = 200
 
 
 def new_version(
@@ -180,7 +178,7 @@ def _placed(session: Session, parent: File, *, stratify_by: str | None) -> list[
         select(DatasetRow.number, DatasetRow.normal)
         .where(DatasetRow.file_id == parent.id)
         .order_by(DatasetRow.number)
-        .execution_options(yield_per=READ_TOGETHER)
+        .execution_options(yield_per=ROWS_TOGETHER)
     )
     rows = [
         Placed(number, normal["row_hash"], "" if stratify_by is None else stratum_of(normal, by=stratify_by))

@@ -26,11 +26,14 @@ def driver_url(url: str) -> str:
     return url.replace("postgresql+psycopg://", "postgresql://", 1)
 
 
-@lru_cache(maxsize=4)
 def engine(url: str | None = None) -> Engine:
-    return create_engine(
-        sqlalchemy_url(url or settings().required_database_url), pool_pre_ping=True, pool_size=10, max_overflow=30
-    )
+    """The one pool of connections of this process to a database, that of the settings unless another is named."""
+    return _engine(sqlalchemy_url(url or settings().required_database_url))
+
+
+@lru_cache(maxsize=4)
+def _engine(url: str) -> Engine:
+    return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=30)
 
 
 @contextmanager

@@ -10,6 +10,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 from backend.db.base import Base, Json
 from backend.db.projects import ProjectOwned
 
+ROWS_TOGETHER = 16
+"""Rows in memory at a time, where all of a file pass: one may take megabytes, with its images."""
+
 
 class FileStatus(StrEnum):
     """OpenAI's words."""

@@ -17,6 +17,7 @@ from backend.db.verifiers import Verifier
 from backend.errors import AppError
 from backend.ids import new_id
 from backend.jobs import events
+from backend.jobs.context import require_fits
 from backend.jobs.control import enqueue
 from backend.jobs.held_out import split_held_out
 from backend.jobs.lifecycle import JobState, Wish
@@ -100,6 +101,12 @@ def checked_job(session: Session, request: JobRequest, *, models: Mapping[str, s
     settings = _settings(session, reinforcement, training=training, validation=validation, seed=seed)
     if settings.teacher_model is not None:
         require_model(settings.teacher_model, models=models, param=f"{X_RLSD}.teacher_model")
+    require_fits(
+        request.model,
+        models=models,
+        max_completion_tokens=settings.max_completion_tokens,
+        param=f"{X_RLSD}.max_completion_tokens",
+    )
     require_hints(session, training, settings)
     for file, param in ((training, "training_file"), (validation, "validation_file")):
         if file is not None:

@@ -1,15 +1,39 @@
 """The body of `POST /v1/fine_tuning/jobs`: OpenAI's shape, with `x_rlsd` beside its hyperparameters."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from backend.errors import AppError
 
 
 class Strict(BaseModel):
+    """No unknown names, no infinite numbers, and no `true` where a number is meant."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: object, info: ValidationInfo) -> object:
+        annotation = cls.model_fields[info.field_name or ""].annotation
+        given = value if isinstance(value, list | tuple) else (value,)
+        if _is_numeric(annotation) and any(isinstance(each, bool) for each in given):
+            raise ValueError("must be a number, not true or false")
+        return value
+
+
+def _is_numeric(annotation: Any) -> bool:
+    """Whether it is, or has in it, a number."""
+    return annotation in (int, float) or any(_is_numeric(part) for part in get_args(annotation))
 
 
 class Hyperparameters(Strict):
@@ -75,5 +99,7 @@ def first_problem(error: ValidationError, *, prefix: str = "") -> AppError:
     problem = error.errors(include_url=False)[0]
     path = ".".join(str(part) for part in problem["loc"])
     param = ".".join(part for part in (prefix, path) if part) or None
+    if problem["type"] == "extra_forbidden":
+        return AppError(f"Unknown parameter: '{param}'.", code="unknown_parameter", param=param)
     message = problem["msg"].removeprefix("Value error, ")
     return AppError(f"{param or 'The request'}: {message}.", param=param, code="invalid_value")

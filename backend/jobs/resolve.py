@@ -31,6 +31,8 @@ def resolve_settings(request: Reinforcement, *, row_count: int) -> RlsdSettings:
     values = {**(facts.defaults if facts else {}), **PRESETS[preset], **given}
     if facts is not None and facts.hint is not None:
         values["hint"] = given.get("hint", facts.hint)  # what it is defined with, whatever the preset
+    if "batch_size" not in given and request.hyperparameters.batch_size == "auto":
+        values["batch_size"] = _fitting_batch(values, row_count=row_count)
     for name, value in _from_hyperparameters(request.hyperparameters, values, row_count=row_count).items():
         if name in given and given[name] != value:
             raise AppError(
@@ -44,7 +46,27 @@ def resolve_settings(request: Reinforcement, *, row_count: int) -> RlsdSettings:
     except ValidationError as error:
         raise first_problem(error, prefix=X_RLSD) from None
     _require_sense(settings)
+    if settings.batch_size > row_count:
+        raise AppError(
+            f"batch_size {settings.batch_size} is more than the {row_count} rows to train on: make it {row_count} or "
+            "less.",
+            code="invalid_value",
+            param=_said_by(request, "batch_size"),
+        )
     return settings
+
+
+def _fitting_batch(values: dict[str, Any], *, row_count: int) -> int:
+    """The default, or as many as there are rows to train on, shared out evenly among the devices."""
+    batch_size: int = values.get("batch_size", RlsdSettings.model_fields["batch_size"].default)
+    devices = values.get("devices", 1)
+    if row_count >= batch_size or type(devices) is not int or devices < 1:
+        return batch_size
+    return max(1, row_count - row_count % devices)
+
+
+def _said_by(request: Reinforcement, name: str) -> str:
+    return f"{X_RLSD if name in request.x_rlsd else HYPERPARAMETERS}.{name}"
 
 
 def _require_sense(settings: RlsdSettings) -> None:

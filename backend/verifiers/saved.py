@@ -37,6 +37,13 @@ def find_verifier(session: Session, verifier_id: str, *, version: int | None) ->
     return found
 
 
+def delete_verifier(session: Session, verifier_id: str) -> None:
+    """All its versions; jobs keep the copy they were made with. Raises AppError 404."""
+    find_verifier(session, verifier_id, version=None)
+    for version in session.scalars(select(Verifier).where(Verifier.id == verifier_id)):
+        session.delete(version)
+
+
 def resolve_grader(session: Session, grader: object, *, param: str) -> tuple[Spec, Verifier | None]:
     """The spec that a request means, and the saved verifier where it names one. Raises AppError with `param`."""
     if not isinstance(grader, dict) or grader.get("type") != "saved":

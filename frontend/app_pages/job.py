@@ -6,12 +6,12 @@ import streamlit as st
 
 from frontend import state, units
 from frontend.client import ApiError
-from frontend.components import job_head, job_results, problems, rescore, rollouts
+from frontend.components import downloads, job_head, job_results, problems, rescore, rollouts
 from frontend.feed import TICK_S, JobFeed
 
 FEED = "job_feed"
 LEARNING, COMPLETIONS, CURVES, RESCORE = "Learning", "Completions", "More curves", "Re-score"
-EVENTS, SETTINGS = "Events", "Settings"
+DOWNLOADS, EVENTS, SETTINGS = "Downloads", "Events", "Settings"
 
 client, zone = state.client(), state.zone()
 
@@ -37,7 +37,7 @@ def live(job_id: str) -> None:
     job_head.show(feed, client)
     part = st.segmented_control(
         "Show",
-        [LEARNING, COMPLETIONS, CURVES, RESCORE, EVENTS, SETTINGS],
+        [LEARNING, COMPLETIONS, CURVES, RESCORE, DOWNLOADS, EVENTS, SETTINGS],
         default=LEARNING,
         required=True,
         label_visibility="collapsed",
@@ -54,6 +54,8 @@ def live(job_id: str) -> None:
             job_results.further_curves(feed)
         elif part == RESCORE:
             rescore.panel(feed, client, zone=zone)
+        elif part == DOWNLOADS:
+            downloads.panel(feed, client)
         elif part == EVENTS:
             events(feed)
         else:

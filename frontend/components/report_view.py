@@ -102,6 +102,7 @@ def _repeated(report: FileReport) -> None:
             near["pairs"],
             hide_index=True,
             alt="Nearly equal questions, by line",
+            column_order=["line", "like", "similarity"],
             column_config={"similarity": st.column_config.ProgressColumn(format="%.2f", min_value=0, max_value=1)},
         )
     st.caption(f"Nearness was looked for in the first {units.count(near['checked'], 'question')}.")

@@ -56,7 +56,8 @@ def panel(feed: JobFeed, client: Client, *, zone: ZoneInfo) -> None:
 def _kept(job_id: str, client: Client) -> Kept:
     kept: Kept | None = st.session_state.get(KEPT)
     if kept is None or kept.job_id != job_id:
-        kept = Kept(job_id, next(iter(client.checks(kind="rescore", job=job_id)), None))
+        newest = next(iter(client.checks(kind="rescore", job=job_id)), None)
+        kept = Kept(job_id, newest and client.check(newest["id"]))
         st.session_state[KEPT] = kept
     return kept
 

@@ -15,7 +15,7 @@ OURS = {name: service for name, service in COMPOSE["services"].items() if servic
 
 
 def test_every_process_of_the_application_has_a_container() -> None:
-    assert set(OURS) == {"migrate", "api", "worker-train", "worker-check", "worker-sample", "ui"}
+    assert set(OURS) == {"migrate", "api", "worker-train", "worker-check", "worker-sample", "worker-chat", "ui"}
 
 
 def test_every_command_is_one_of_rlsd_and_takes_its_options() -> None:

@@ -57,7 +57,8 @@ FORBIDDEN = [
     ("backend.db", ("backend.api", "backend.jobs", "backend.datasets", "backend.verifiers"), "tables that know rules"),
     ("backend.verifiers", ("backend.jobs", "backend.datasets", "backend.api"), "a circle: jobs need verifiers"),
     ("backend.datasets", ("backend.jobs", "backend.verifiers", "backend.api"), "a circle: verifiers need datasets"),
-    ("backend.jobs", ("backend.api",), "rules that only hold for HTTP callers"),
+    ("backend.jobs", ("backend.api", "backend.chat"), "rules that only hold for HTTP callers"),
+    ("backend.chat", ("backend.api",), "a chat server that loads the API"),
     (
         "worker.sandbox",
         ("worker.engine", "worker.train", "torch", "backend.db", "backend.api"),
@@ -104,6 +105,7 @@ def test_every_module_says_what_it_owns() -> None:
         ("backend.app", ("torch", "transformers", "streamlit")),
         ("worker.engine.loop", ("sqlalchemy", "celery", "fastapi")),
         ("worker.tasks", ("torch", "transformers", "fastapi")),
+        ("worker.serve", ("torch", "transformers", "peft", "celery", "fastapi")),
     ],
 )
 def test_importing_loads_no_more_than_is_needed(module: str, absent: tuple[str, ...]) -> None:

@@ -52,6 +52,7 @@ def test_no_route_answers_without_a_valid_key(api: Api, key: str | None) -> None
 
 
 VALID_BODIES = {
+    "/v1/chat/completions": {"model": "starter", "messages": [{"role": "user", "content": "x"}]},
     "/v1/fine_tuning/jobs": {
         "model": "starter",
         "training_file": "file-x",
@@ -65,6 +66,7 @@ VALID_BODIES = {
     "/v1/files/file_id/split": {"share": 0.5, "seed": 1},
     "/v1/fine_tuning/jobs/job_id/rescore": {"grader": {"type": "regex", "pattern": "x"}},
     "/v1/verifiers/check": {"grader": {}, "file": "file-x"},
+    "/v1/uploads/upload_id/complete": {"part_ids": ["part-x"]},
     "/v1/verifiers/test": {"grader": {}, "samples": [{"output_text": ""}]},
 }
 

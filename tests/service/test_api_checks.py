@@ -1,16 +1,22 @@
 """What workers find out beside training is found again by its id, with its progress, its result or its problem."""
 
+import base64
+import json
 import os
 import signal
 import subprocess
 import time
 
 import pytest
+from sqlalchemy import update
 
 from backend import checks
-from backend.db.base import Json
+from backend.db.base import Json, utc_now
+from backend.db.checks import Check
 from backend.db.engine import transaction
 from backend.errors import AppError
+from backend.queue import celery_app
+from backend.settings import settings
 from tests.service.conftest import EXACT, Api, answered, refused
 
 SAMPLES = [{"output_text": "42", "item": {"answer": "42"}, "answer": "42"}]
@@ -31,6 +37,50 @@ def test_a_check_is_queued_until_a_worker_tells_of_it(api: Api) -> None:
     assert shown["status"] == "done"
     assert shown["progress"] == {"done": 1, "total": 2, "unit": "samples"}
     assert shown["result"] == {"seen": "exact"}
+
+
+def test_a_cancelled_check_stops_at_its_next_sign_of_progress(api: Api) -> None:
+    check, went_on = asked(), []
+
+    def cancelled_midway(_: Json, progress: checks.Progress) -> Json:
+        answered(api.http.post(f"/v1/checks/{check}/cancel"))
+        progress(1, 1, "samples")
+        went_on.append(True)
+        return {}
+
+    checks.carry_out(check, handlers={"grader_run": cancelled_midway})
+    shown = answered(api.http.get(f"/v1/checks/{check}"))
+    assert (shown["status"], shown["error"]["code"]) == ("failed", "cancelled")
+    assert not went_on
+    refused(api.http.post(f"/v1/checks/{check}/cancel"), status=409, code="check_ended")
+
+
+def test_a_check_at_work_is_running_before_it_tells_how_far_it_is(api: Api) -> None:
+    check, seen = asked(), []
+
+    def look(_: Json, __: checks.Progress) -> Json:
+        seen.append(answered(api.http.get(f"/v1/checks/{check}")))
+        return {}
+
+    checks.carry_out(check, handlers={"grader_run": look})
+    assert (seen[0]["status"], seen[0]["progress"]) == ("running", None)
+
+
+def test_a_check_that_takes_too_long_is_stopped(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RLSD_CHECK_BUDGET_S", "0.01")
+    settings.cache_clear()
+    check = asked()
+
+    def slow(_: Json, progress: checks.Progress) -> Json:
+        time.sleep(0.05)
+        progress(1, 2, "samples")
+        progress(2, 2, "samples")
+        return {}
+
+    checks.carry_out(check, handlers={"grader_run": slow})
+    monkeypatch.undo()
+    settings.cache_clear()
+    assert answered(api.http.get(f"/v1/checks/{check}"))["error"]["code"] == "too_much_work"
 
 
 def told_half(request: Json, progress: checks.Progress) -> Json:
@@ -73,3 +123,51 @@ def process_at_work(worker: int) -> int:
 def children(pid: int) -> list[int]:
     found = subprocess.run(["ps", "--ppid", str(pid), "-o", "pid="], capture_output=True, text=True, check=False)
     return [int(line) for line in found.stdout.split()]
+
+
+@pytest.fixture
+def unattended(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A queue for checks of which no worker takes anything."""
+    monkeypatch.setattr(checks, "CHECK_QUEUE", "unattended")
+    return "unattended"
+
+
+def nudged(queue: str) -> list[str]:
+    """The checks whose nudges wait in a queue, taken out of it."""
+    with celery_app.connection_for_write() as connection:
+        client = connection.default_channel.client
+        found = [json.loads(message) for message in client.lrange(queue, 0, -1)]
+        client.delete(queue)
+    return [json.loads(base64.b64decode(message["body"]))[0][0] for message in found]
+
+
+def swept(queue: str) -> list[str]:
+    with transaction() as session:
+        checks.nudge_lost(session)
+    return nudged(queue)
+
+
+def test_a_check_whose_message_was_lost_is_nudged_again_unless_somebody_works_on_it(api: Api, unattended: str) -> None:
+    check, fresh = asked(), asked()
+    assert sorted(nudged(unattended)) == sorted([fresh, check])
+    with transaction() as session:
+        session.execute(update(Check).where(Check.id == check).values(created_at=utc_now() - 2 * checks.LATE))
+    assert swept(unattended) == [check]
+    seen: list[list[str]] = []
+
+    def sweep_meanwhile(_: Json, __: checks.Progress) -> Json:
+        seen.append(swept(unattended))
+        checks.carry_out(check, handlers={"grader_run": lambda *_: seen.append(["twice"]) or {}})
+        return {}
+
+    checks.carry_out(check, handlers={"grader_run": sweep_meanwhile})
+    assert seen == [[]]
+    assert swept(unattended) == []
+    assert answered(api.http.get(f"/v1/checks/{check}"))["status"] == "done"
+
+
+def test_checks_whose_messages_wait_are_not_nudged(api: Api, unattended: str) -> None:
+    check = asked()
+    with transaction() as session:
+        session.execute(update(Check).values(created_at=utc_now() - 2 * checks.LATE))
+    assert swept(unattended) == [check]  # the first message; a nudge would be a second

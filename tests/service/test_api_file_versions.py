@@ -1,6 +1,7 @@
 """Versions of files over HTTP: edits, filters, splits, the family, differences, and the history that goes along."""
 
 import base64
+import gzip
 import io
 import json
 import zipfile
@@ -15,6 +16,7 @@ from backend.db.blobs import Blob
 from backend.db.engine import transaction
 from backend.db.files import DatasetRow, File, FileImage, FileStatus
 from backend.db.training import Rollout
+from backend.settings import settings
 from tests.service.conftest import Api, answered, job_body, refused
 
 ROWS = [
@@ -223,6 +225,36 @@ def test_rows_nearly_like_another_are_left_out_as_the_report_lists_them(api: Api
     )
     file = filtered(api, parent, {"type": "near_duplicates"})
     assert (file["rows"], questions(api, file)) == (9, "abcdefghw")
+
+
+def test_rows_that_share_a_line_are_left_out_one_by_one(api: Api) -> None:
+    words = " ".join(f"word{n}" for n in range(60))
+    asked = ["one?", f"{words} begin", "caf\ufffd?", f"{words} end", "last?"]
+    content = json.dumps([{"question": question, "answer": "1"} for question in asked]).encode()
+    assert b"\n" not in content
+    parent = str(answered(api.upload_bytes(content))["id"])
+    near = answered(api.http.get(f"/v1/files/{parent}/report"))["near_duplicates"]
+    assert (near["rows"], [pair["number"] for pair in near["pairs"]]) == (1, [3])
+    assert questions(api, filtered(api, parent, {"type": "near_duplicates"})) == "owcl"
+    assert questions(api, filtered(api, parent, {"type": "warnings"})) == "owwl"
+
+
+def test_a_version_that_takes_too_much_memory_is_refused_and_leaves_nothing(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = "\n".join(json.dumps({"question": "q", "answer": "a", "x": f"{n}" + "x" * 3_900_000}) for n in range(50))
+    parent = str(answered(api.upload_bytes(gzip.compress(rows.encode(), 1)))["id"])
+    before = files()
+    monkeypatch.setenv("RLSD_READER_MEMORY_BYTES", str(256 * 1024**2))
+    settings.cache_clear()
+    try:
+        response = api.http.post(f"/v1/files/{parent}/split", json={"share": 0.5, "stratify_by": "x"})
+    finally:
+        monkeypatch.undo()
+        settings.cache_clear()
+    assert "RLSD_READER_MEMORY_BYTES" in refused(response, status=413, code="too_much_memory")["message"]
+    assert files() == before
+    assert filtered(api, parent, {"type": "rows", "keep": [0]})["rows"] == 1
 
 
 def test_history_goes_along_by_row_hash_and_filters_read_it(api: Api) -> None:

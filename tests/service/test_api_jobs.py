@@ -7,17 +7,25 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 from sqlalchemy import select, update
 
+from backend import blobs
 from backend.datasets.rows import load_rows
+from backend.db.base import utc_now
+from backend.db.blobs import Blob
 from backend.db.engine import transaction
 from backend.db.jobs import Job
+from backend.db.projects import Project
+from backend.db.training import Checkpoint, Step
+from backend.ids import new_id
 from backend.jobs.held_out import split_held_out
 from backend.jobs.lifecycle import JobState
+from backend.jobs.resolve import X_RLSD
 from backend.jobs.spec import PRESETS, Preset, RlsdSettings
 from backend.queue import TRAIN_QUEUE, waiting
 from backend.settings import settings
@@ -251,6 +259,14 @@ def test_a_grader_that_cannot_work_on_these_rows_is_refused(api: Api, grader: di
         ({"suffix": "a" * 65}, "suffix"),
         ({"seed": -1}, "seed"),
         ({"metadata": {"k": 1}}, "metadata.k"),
+        ({"x_rlsd": {"max_steps": True}}, "method.reinforcement.x_rlsd.max_steps"),
+        ({"x_rlsd": {"eps_w": [True, 0.2]}}, "method.reinforcement.x_rlsd.eps_w"),
+        ({"x_rlsd": {"lora": {"r": True}}}, "method.reinforcement.x_rlsd.lora.r"),
+        ({"hyperparameters": {"n_epochs": True}}, "method.reinforcement.hyperparameters.n_epochs"),
+        ({"seed": True}, "seed"),
+        ({"x_rlsd": {"batch_size": 19}}, "method.reinforcement.x_rlsd.batch_size"),
+        ({"hyperparameters": {"batch_size": 19}}, "method.reinforcement.hyperparameters.batch_size"),
+        ({"x_rlsd": {"max_completion_tokens": 1024}}, "method.reinforcement.x_rlsd.max_completion_tokens"),
     ],
 )
 def test_what_cannot_be_honoured_is_refused_by_name(api: Api, changes: dict[str, Any], param: str) -> None:
@@ -374,3 +390,67 @@ def test_the_models_are_those_of_the_settings_and_those_that_were_trained(api: A
     assert [model["id"] for model in listed] == [*settings().models, name]
     assert answered(api.http.get(f"/v1/models/{name}"))["x_job"] == job["id"]
     assert answered(api.http.get("/v1/models/starter"))["owned_by"] == "base"
+
+
+def test_an_unknown_parameter_is_refused_in_one_way_wherever_it_stands(api: Api) -> None:
+    file = api.dataset()
+    for where, changes in (("hyperparameter", {"hyperparameter": 1}), (f"{X_RLSD}.lamda", {"x_rlsd": {"lamda": 1}})):
+        response = api.http.post("/v1/fine_tuning/jobs", json=job_body(file, **changes))
+        error = refused(response, status=400, code="unknown_parameter")
+        assert (error["param"], error["message"]) == (where, f"Unknown parameter: '{where}'.")
+
+
+def test_a_batch_that_nobody_named_is_no_larger_than_the_rows(api: Api) -> None:
+    assert create(api, job_body(api.dataset(4), x_rlsd={"held_out_share": 0.5}))["hyperparameters"]["batch_size"] == 2
+    assert create(api, job_body(api.dataset(40)))["hyperparameters"]["batch_size"] == 8
+
+
+def left_behind(job_id: str) -> list[str]:
+    """Hashes of a checkpoint and an adapter, the adapter with bytes that another job has too."""
+    with transaction() as session:
+        hashes = [blobs.put(session, [content]).sha256 for content in (b"checkpoint", b"shared")]
+        session.add(
+            Checkpoint(id=new_id("ftckpt"), job_id=job_id, step=1, created_at=utc_now(), sha256=hashes[0], score=None)
+        )
+        session.execute(update(Job).where(Job.id == job_id).values(adapter_sha256=hashes[1]))
+    return hashes
+
+
+def stored_blobs() -> set[str]:
+    with transaction() as session:
+        return set(session.scalars(select(Blob.sha256)))
+
+
+def test_a_job_that_has_ended_is_deleted_with_what_nobody_else_needs(api: Api) -> None:
+    job, other = api.job(), api.job()
+    path = f"/v1/fine_tuning/jobs/{job['id']}"
+    checkpoint, adapter = left_behind(job["id"])
+    with transaction() as session:
+        session.execute(update(Job).where(Job.id == other["id"]).values(adapter_sha256=adapter))
+        session.add(Step(job_id=job["id"], step=1, created_at=utc_now(), metrics={}))
+    refused(api.http.delete(path), status=409, code="job_not_ended")
+    answered(api.http.post(f"{path}/cancel"))
+    with transaction() as session:
+        spent = {"started_at": utc_now() - timedelta(hours=2), "finished_at": utc_now()}
+        session.execute(update(Job).where(Job.id == job["id"]).values(**spent))
+    used = answered(api.http.get("/v1/whoami"))["project"]["usage"]["gpu_hours"]
+    assert used >= 2
+    assert answered(api.http.delete(path)) == {"id": job["id"], "object": "fine_tuning.job", "deleted": True}
+    refused(api.http.get(path), status=404)
+    assert checkpoint not in stored_blobs()
+    assert adapter in stored_blobs()
+    assert answered(api.http.get("/v1/whoami"))["project"]["usage"]["gpu_hours"] == pytest.approx(used, abs=0.01)
+    answered(api.http.delete(f"/v1/files/{job['training_file']}"))
+    with transaction() as session:
+        session.execute(update(Project).values(past_gpu_hours=0))
+
+
+def test_a_run_of_a_comparison_is_kept_as_long_as_that_is(api: Api) -> None:
+    body = {"name": "c", "job": job_body(api.dataset()), "arms": [{"name": "a"}, {"name": "b"}], "seeds": [0]}
+    comparison = answered(api.http.post("/v1/comparisons", json=body))
+    answered(api.http.post(f"/v1/comparisons/{comparison['id']}/cancel"))
+    run = f"/v1/fine_tuning/jobs/{comparison['runs'][0]['job']}"
+    assert comparison["id"] in refused(api.http.delete(run), status=409, code="job_in_use")["message"]
+    assert answered(api.http.delete(f"/v1/comparisons/{comparison['id']}"))["deleted"]
+    refused(api.http.get(f"/v1/comparisons/{comparison['id']}"), status=404)
+    answered(api.http.delete(run))

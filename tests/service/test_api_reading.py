@@ -152,6 +152,7 @@ def test_a_reader_that_is_killed_is_a_refusal_and_the_next_file_is_read(api: Api
 def test_the_server_of_readers_may_die_too(api: Api, long_file: bytes) -> None:
     file_id = begun(api.http, long_file)
     child = reader(os.getpid())
+    child.suspend()  # or it may be done before its server is killed
     fork_server(os.getpid()).kill()
     assert ended(api.http, file_id)["status"] == "error"
     until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
@@ -246,3 +247,11 @@ def test_what_could_not_be_read_is_deleted_after_a_day(api: Api) -> None:
         session.execute(update(File).values(created_at=utc_now() - timedelta(days=2)))
         reading.give_up_lost(session)
     assert [file["id"] for file in answered(api.http.get("/v1/files"))["data"]] == ids[2:]
+
+
+def test_of_too_many_files_at_once_some_are_sent_away_and_not_kept(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "_admitted", threading.BoundedSemaphore(1))
+    with reading._admitted:
+        refused(api.upload(ROW), status=503, code="busy")
+    assert counts() == NOTHING
+    answered(api.upload(ROW))

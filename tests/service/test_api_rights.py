@@ -7,10 +7,12 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import func, select
 
 from backend.api.policy import ADMIN_RESOURCES, ADMINISTRATOR_RESOURCES, resource_of
 from backend.checks import request_check
 from backend.db.base import utc_now
+from backend.db.blobs import Blob
 from backend.db.engine import transaction
 from backend.db.keys import Role, create_key
 from backend.db.projects import Project
@@ -19,6 +21,7 @@ from tests.service.conftest import EXACT, Api, answered, job_body, refused
 from tests.service.test_api_auth import ROUTES, VALID_BODIES
 
 WAITS_FOR_A_WORKER = {
+    "/v1/chat/completions",
     "/v1/fine_tuning/alpha/graders/run",
     "/v1/verifiers/test",
     "/v1/verifiers/check",
@@ -73,8 +76,11 @@ def objects(api: Api) -> dict[str, str]:
     body = {"name": "c", "job": job_body(job["training_file"]), "arms": [{"name": "a"}, {"name": "b"}], "seeds": [0]}
     comparison = answered(api.http.post("/v1/comparisons", json=body))
     hook = answered(api.http.post("/v1/webhooks", json={"url": "https://example.org"}))
+    announced = {"filename": "rows.jsonl", "bytes": 1, "mime_type": "application/jsonl", "purpose": "fine-tune"}
+    upload = answered(api.http.post("/v1/uploads", json=announced))
     return {
         "file_id": job["training_file"],
+        "upload_id": upload["id"],
         "job_id": job["id"],
         "verifier_id": verifier["id"],
         "check_id": check,
@@ -152,6 +158,16 @@ def valid_body(method: str, path: str, objects: dict[str, str]) -> dict[str, Any
         if filled == path:
             return body
     return {}
+
+
+def test_bytes_that_two_projects_hold_stay_for_the_other(callers: Callers) -> None:
+    form = {"data": {"purpose": "fine-tune"}, "files": {"file": ("rows.jsonl", b'{"question": "1?", "answer": "1"}\n')}}
+    ours, theirs = (answered(client.post("/v1/files", **form))["id"] for client in (callers.editor, callers.stranger))
+    answered(callers.editor.delete(f"/v1/files/{ours}"))
+    assert callers.stranger.get(f"/v1/files/{theirs}/content").status_code == 200
+    answered(callers.stranger.delete(f"/v1/files/{theirs}"))
+    with transaction() as session:
+        assert session.scalar(select(func.count()).select_from(Blob)) == 0
 
 
 def test_lists_show_the_own_project_alone(callers: Callers, objects: dict[str, str]) -> None:

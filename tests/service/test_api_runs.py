@@ -295,7 +295,9 @@ def test_a_watcher_who_was_away_gets_what_was_missed_and_nothing_twice(api: Api,
     answered(api.http.post(f"{job_path}/cancel"))
     everything = Watcher(api, job_path).wait("end")
     lists = [message for message in everything if message["event"] not in ("state", "end")]
-    assert len(lists) == 2 + 5 + 1
+    assert len(lists) == 2 + 2 * 5 + 1
+    told = [message["data"] for message in lists if message["event"] == "rollouts"]
+    assert told == [{"step": step, "count": 4} for step in range(1, 6)]
     for cut in range(len(lists)):
         rest = Watcher(api, job_path, last_event_id=lists[cut]["id"]).wait("end")
         assert [message for message in rest if message["event"] not in ("state", "end")] == lists[cut + 1 :]

@@ -160,3 +160,16 @@ class TestInTheSandbox:
         run = self.run(api, {**MULTI, "calculate_output": "1 / a"}, "41", {"answer": "42"})
         assert run["reward"] == 0.0
         assert run["metadata"]["errors"]["formula_parse_error"] is True
+
+
+def test_a_deleted_verifier_is_gone_in_all_versions_and_jobs_keep_theirs(api: Api) -> None:
+    saved = answered(api.http.post("/v1/verifiers", json={"name": "v", "grader": EXACT}))
+    path = f"/v1/verifiers/{saved['id']}"
+    answered(api.http.post(f"{path}/versions", json={"grader": EXACT | {"operation": "ne"}}))
+    job = api.job(grader={"type": "saved", "id": saved["id"]})
+    assert answered(api.http.delete(path)) == {"id": saved["id"], "object": "verifier", "deleted": True}
+    for gone in (path, f"{path}?version=1", f"{path}/versions"):
+        refused(api.http.get(gone), status=404)
+    refused(api.http.delete(path), status=404)
+    kept = answered(api.http.get(f"/v1/fine_tuning/jobs/{job['id']}"))
+    assert kept["method"]["reinforcement"]["grader"]["operation"] == "ne"

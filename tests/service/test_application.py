@@ -71,10 +71,18 @@ def refused(home: Path, *options: str, **variables: str) -> str:
     return lines[0]
 
 
+def command_of(process: psutil.Process) -> str:
+    """Empty for one that has just ended: processes of other tests come and go."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.Error:
+        return ""
+
+
 def family(process: subprocess.Popen[bytes], home: Path) -> list[psutil.Process]:
     """All that the application started, its services included."""
     children = psutil.Process(process.pid).children(recursive=True)
-    services = [p for p in psutil.process_iter() if str(home) in " ".join(p.cmdline())]
+    services = [p for p in psutil.process_iter() if str(home) in command_of(p)]
     return [*children, *(p for p in services if p.pid != process.pid)]
 
 
@@ -95,12 +103,12 @@ def test_it_starts_whole_and_stops_without_leaving_anyone_behind(
         assert httpx.get(f"http://127.0.0.1:{ui_port}/_stcore/health").text == "ok"
         members = family(process, home)
         assert len(members) >= 6
-        ui = next(member for member in members if "streamlit" in " ".join(member.cmdline()))
+        ui = next(member for member in members if "streamlit" in command_of(member))
         assert not {"DATABASE_URL", "BROKER_URL"} & set(ui.environ())
         process.send_signal(goodbye)
         assert process.wait(60) == 0
     _, alive = psutil.wait_procs(members, timeout=5)
-    assert [" ".join(member.cmdline()) for member in alive] == []
+    assert [command_of(member) for member in alive] == []
     assert not (home / "running.json").exists()
 
 
@@ -115,7 +123,7 @@ def test_it_starts_again_on_the_same_data_after_a_stop_and_after_a_kill(home: Pa
             files={"file": ("rows.jsonl", b'{"question": "1+1?", "answer": "2"}\n')},
             data={"purpose": "fine-tune"},
         ).json()
-        members = [m for m in family(process, home) if "backend.cli" in " ".join(m.cmdline())]
+        members = [m for m in family(process, home) if "backend.cli" in command_of(m)]
         process.kill()
         process.wait()
         psutil.wait_procs(members, timeout=20)
@@ -131,7 +139,7 @@ def test_a_child_that_dies_is_started_again(home: Path, tmp_path: Path) -> None:
     with up(home, tmp_path / "up.log", "--no-ui") as process:
         addresses = running_application(home)
         assert addresses is not None
-        api = next(p for p in psutil.Process(process.pid).children() if "uvicorn" in " ".join(p.cmdline()))
+        api = next(p for p in psutil.Process(process.pid).children() if "uvicorn" in command_of(p))
         api.kill()
         api.wait(10)
         deadline = time.monotonic() + 60

@@ -1,6 +1,8 @@
 """Workers say that they are there; one that has fallen silent is not shown."""
 
 import time
+from dataclasses import replace
+from typing import Any
 
 from sqlalchemy import update
 
@@ -12,13 +14,16 @@ from tests.service.conftest import Api, answered
 
 
 def test_a_running_worker_is_seen_with_its_sandbox(api: Api, sample_worker: int) -> None:
+    def seen() -> dict[str, Any] | None:
+        workers = answered(api.http.get("/v1/workers"))["data"]
+        return next((worker for worker in workers if worker["id"].endswith(f":{sample_worker}")), None)
+
     deadline = time.monotonic() + 60
-    while not (seen := answered(api.http.get("/v1/workers"))["data"]):
+    while not (found := seen()):
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    assert seen[0]["queues"] == ["sample"]
-    assert seen[0]["sandbox_level"] >= 0
-    assert seen[0]["id"].endswith(f":{sample_worker}")
+    assert found["queues"] == ["sample"]
+    assert found["sandbox_level"] >= 0
 
 
 def test_a_worker_that_is_silent_or_has_left_is_not_shown(api: Api) -> None:
@@ -46,3 +51,12 @@ def test_what_was_seen_long_ago_is_forgotten(api: Api) -> None:
 
 def shown(api: Api) -> list[str]:
     return [worker["id"] for worker in answered(api.http.get("/v1/workers"))["data"]]
+
+
+def test_readiness_counts_the_workers_of_each_queue_and_needs_none(api: Api) -> None:
+    assert answered(api.bare.get("/readyz"))["workers"] == {}
+    with transaction() as session:
+        for queues in (["train"], ["check", "sample"]):
+            known = replace(facts(queues, sandbox_level=2), id=queues[0])
+            report(session, known)
+    assert answered(api.bare.get("/readyz"))["workers"] == {"check": 1, "sample": 1, "train": 1}

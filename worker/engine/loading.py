@@ -4,11 +4,15 @@ Weights are read from safetensors, or from one .gguf file in a folder. A pickle 
 code. Code that comes with a model is run only where whoever starts the run allows it.
 """
 
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import httpx2
+from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.errors import (
+    EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
@@ -21,6 +25,13 @@ from transformers.utils.peft_utils import find_adapter_config_file
 
 from worker.engine.faults import Fault, FaultCode, memory_named
 
+HUB_TRIES = 3
+HUB_TIMEOUT_S = 5.0
+HUB_PAUSE_S = 1.0
+UNREACHABLE = (
+    "the model hub could not be reached, and the model is not in this machine's cache: try again later, or have the "
+    "administrator put it into a folder and list it in RLSD_MODELS"
+)
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 SAFE = ("*.safetensors", "*.gguf")
 INSTEAD = (
@@ -103,10 +114,26 @@ def require_safe_files(model: str) -> None:
                 f"its weights come only as a pickle ({', '.join(pickles[:3])}), which can run code when it is opened, "
                 f"and is not: {INSTEAD}",
             )
+    _require_reachable(model)
     if find_adapter_config_file(model) is not None:
         raise _fault(
             FaultCode.MODEL_NOT_LOADED, "it is an adapter, or holds one: name the base model that it was made for"
         )
+
+
+def _require_reachable(model: str) -> None:
+    """Fault where a hub id is neither in the cache nor to be had: transformers would find out in a minute a file."""
+    if Path(model).is_dir() or constants.HF_HUB_OFFLINE or try_to_load_from_cache(model, "config.json") is not None:
+        return
+    for left in reversed(range(HUB_TRIES)):
+        try:
+            with suppress(EntryNotFoundError):
+                get_hf_file_metadata(hf_hub_url(model, "config.json"), timeout=HUB_TIMEOUT_S)
+            return
+        except httpx2.TransportError as error:
+            if left == 0:
+                raise _fault(FaultCode.HUB_UNREACHABLE, UNREACHABLE) from error
+            time.sleep(HUB_PAUSE_S)
 
 
 def gguf_in(model: str) -> str | None:
@@ -171,10 +198,6 @@ def _hub_fault(error: BaseException) -> Fault | None:
                 "there is no such folder here and no such model on the hub; a private one needs an HF_TOKEN",
             )
         if isinstance(cause, LocalEntryNotFoundError | OfflineModeIsEnabled | HfHubHTTPError | ConnectionError):
-            return _fault(
-                FaultCode.HUB_UNREACHABLE,
-                "the model hub could not be reached, and the model is not in this machine's cache: try again later, "
-                "or have the administrator put it into a folder and list it in RLSD_MODELS",
-            )
+            return _fault(FaultCode.HUB_UNREACHABLE, UNREACHABLE)
         cause = cause.__cause__ or cause.__context__
     return None

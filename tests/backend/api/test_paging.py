@@ -2,8 +2,8 @@
 
 import pytest
 
+from backend.api.news import Place
 from backend.api.paging import numbers_of
-from backend.api.stream import Place
 from backend.errors import AppError
 
 
@@ -20,11 +20,13 @@ def test_what_is_no_id_of_the_list_is_refused(after: str) -> None:
 
 
 def test_a_place_in_a_stream_survives_its_spelling() -> None:
-    place = Place(event=7, step=120, evaluation_us=1_790_000_000_000_000)
+    place = Place(event=7, step=120, evaluation_us=1_790_000_000_000_000, rollouts=119)
     assert Place.parse(str(place)) == place
 
 
-@pytest.mark.parametrize("text", ["", "1", "1-2", "1-2-3-4", "a-b-c", "-1-2-3", "1-2-" + "9" * 40, "1-2-3\n"])
+@pytest.mark.parametrize(
+    "text", ["", "1", "1-2", "1-2-3", "1-2-3-4-5", "a-b-c-d", "-1-2-3-4", "1-2-3-" + "9" * 40, "1-2-3-4\n"]
+)
 def test_what_is_no_place_in_a_stream_is_refused(text: str) -> None:
     with pytest.raises(AppError):
         Place.parse(text)

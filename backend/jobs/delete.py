@@ -1,0 +1,35 @@
+"""Deleting a job that has ended: with it go its steps, rollouts, checkpoints and adapter; its files stay."""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from backend import blobs
+from backend.db.comparisons import ComparedJob
+from backend.db.exports import Export
+from backend.db.training import Checkpoint
+from backend.errors import AppError
+from backend.jobs.control import locked_job
+from backend.jobs.lifecycle import TERMINAL
+from backend.quotas import remember_gpu_hours
+
+
+def delete_job(session: Session, job_id: str) -> None:
+    """Raises AppError: 404 where there is none, 409 where it has not ended or a comparison rests on it."""
+    job = locked_job(session, job_id)
+    if job.state not in TERMINAL:
+        raise _conflict(f"Job '{job_id}' is {job.state}: cancel it before you delete it.", code="job_not_ended")
+    comparison = session.scalar(select(ComparedJob.comparison_id).where(ComparedJob.job_id == job_id).limit(1))
+    if comparison is not None:
+        raise _conflict(f"Job '{job_id}' is a run of comparison '{comparison}': delete that first.", code="job_in_use")
+    stored = [job.adapter_sha256]
+    stored += session.scalars(select(Checkpoint.sha256).where(Checkpoint.job_id == job_id))
+    stored += session.scalars(select(Export.sha256).where(Export.job_id == job_id))
+    remember_gpu_hours(session, job)
+    session.delete(job)
+    session.flush()
+    for sha256 in sorted({sha256 for sha256 in stored if sha256 is not None}):
+        blobs.drop_unused(session, sha256)
+
+
+def _conflict(message: str, *, code: str) -> AppError:
+    return AppError(message, status=409, code=code, type="conflict_error")

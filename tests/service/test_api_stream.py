@@ -1,0 +1,193 @@
+"""Many who watch one job: one reader for all of them, none in the way of another, nothing missed and nothing twice."""
+
+import asyncio
+import json
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import event, update
+
+from backend.api.feeds import KEPT_MESSAGES
+from backend.api.news import BATCH
+from backend.db.base import utc_now
+from backend.db.engine import engine, transaction
+from backend.db.jobs import Job
+from backend.db.training import Step
+from backend.jobs import events
+from tests.service.conftest import Api, answered
+from tests.service.test_api_runs import Watcher, take_steps
+
+WATCHERS = 60
+
+
+@contextmanager
+def statements() -> Iterator[list[str]]:
+    """What this process, the API's too, asks of the database."""
+    seen: list[str] = []
+
+    def see(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        seen.append(statement)
+
+    event.listen(engine(), "before_cursor_execute", see)
+    try:
+        yield seen
+    finally:
+        event.remove(engine(), "before_cursor_execute", see)
+
+
+async def messages(client: httpx.AsyncClient, path: str) -> AsyncIterator[tuple[str, Any]]:
+    async with client.stream("GET", path) as response:
+        assert response.status_code == 200
+        name = ""
+        async for line in response.aiter_lines():
+            field, _, value = line.partition(": ")
+            if field == "event":
+                name = value
+            elif field == "data":
+                yield name, json.loads(value)
+
+
+def long_steps(job_id: str, *, first: int, last: int) -> None:
+    """Steps of some kilobytes each, announced together."""
+    metrics = {f"a_figure_with_a_long_name_number_{number}": float(number) for number in range(100)}
+    with transaction() as session:
+        for step in range(first, last + 1):
+            session.add(Step(job_id=job_id, step=step, created_at=utc_now(), metrics=metrics))
+        session.execute(update(Job).where(Job.id == job_id).values(step=last))
+        events.announce(session, job_id)
+
+
+@pytest.fixture
+def job_id(api: Api) -> str:
+    return str(api.job()["id"])
+
+
+def test_what_is_new_is_read_once_however_many_watch(api: Api, job_id: str) -> None:
+    path = f"/v1/fine_tuning/jobs/{job_id}/stream"
+
+    async def watch(client: httpx.AsyncClient, caught_up: asyncio.Semaphore) -> list[int]:
+        steps = []
+        async for name, data in messages(client, path):
+            if name == "state" and data["status"] == "queued" and not steps:
+                caught_up.release()
+            elif name == "metrics":
+                steps.append(data["step"])
+        return steps
+
+    async def all_watch() -> tuple[list[list[int]], list[str]]:
+        caught_up = asyncio.Semaphore(0)
+        headers = {"authorization": f"Bearer {api.key}"}
+        limits = httpx.Limits(max_connections=None)
+        async with httpx.AsyncClient(base_url=api.url, headers=headers, timeout=60, limits=limits) as client:
+            watching = [asyncio.create_task(watch(client, caught_up)) for _ in range(WATCHERS)]
+            for _ in watching:
+                await asyncio.wait_for(caught_up.acquire(), 30)
+            with statements() as seen:
+                for step in range(1, 6):
+                    await asyncio.to_thread(take_steps, job_id, first=step, last=step)
+                    await asyncio.sleep(0.1)
+                read = list(seen)
+            await asyncio.to_thread(api.http.post, f"/v1/fine_tuning/jobs/{job_id}/cancel")
+            return await asyncio.wait_for(asyncio.gather(*watching), 30), read
+
+    seen_by_each, asked = asyncio.run(all_watch())
+    assert seen_by_each == [[1, 2, 3, 4, 5]] * WATCHERS
+    news = [statement for statement in asked if "FROM job_events" in statement and "LIMIT" in statement]
+    assert 1 <= len(news) <= 10  # a wake or two for each of five steps, not one for each watcher
+    assert len([statement for statement in asked if statement.startswith("SELECT")]) <= 10 * len(news)
+
+
+def test_who_reads_slowly_holds_nobody_up_and_misses_nothing(api: Api, job_id: str) -> None:
+    path = f"/v1/fine_tuning/jobs/{job_id}/stream"
+    total = 3 * KEPT_MESSAGES
+    with socket.socket() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        host, _, port = api.url.removeprefix("http://").partition(":")
+        slow.connect((host, int(port)))
+        request = f"GET {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {api.key}\r\nconnection: close\r\n\r\n"
+        slow.sendall(request.encode())
+        beginning = slow.recv(200)
+        quick = Watcher(api, f"/v1/fine_tuning/jobs/{job_id}")
+        quick.wait("state")
+        for first in range(1, total, 300):
+            long_steps(job_id, first=first, last=first + 299)
+        quick.wait("metrics", total)
+        answered(api.http.post(f"/v1/fine_tuning/jobs/{job_id}/cancel"))
+        quick.wait("end")
+        slow.settimeout(30)
+        rest = b"".join(iter(lambda: slow.recv(1 << 16), b""))
+    said = (beginning + rest).decode()
+    steps = [
+        json.loads(line[6:])["step"]
+        for line in said.splitlines()
+        if line.startswith('data: {"id":"') and "values" in line
+    ]
+    assert steps == list(range(1, total + 1))
+    assert said.count("event: end") == 1
+
+
+def test_who_comes_late_gets_the_past_and_then_what_is_new(api: Api, job_id: str) -> None:
+    path = f"/v1/fine_tuning/jobs/{job_id}"
+    first = Watcher(api, path)
+    first.wait("state")
+    take_steps(job_id, last=2 * BATCH + 5)
+    first.wait("metrics", 2 * BATCH + 5)
+    late = Watcher(api, path)
+    take_steps(job_id, first=2 * BATCH + 6, last=2 * BATCH + 8)
+    for watcher in (first, late):
+        watcher.wait("metrics", 2 * BATCH + 8)
+    answered(api.http.post(f"{path}/cancel"))
+    lists = [
+        [message for message in watcher.wait("end") if message["event"] not in ("state", "end")]
+        for watcher in (first, late)
+    ]
+    assert [m["data"] for m in lists[0]] == [m["data"] for m in lists[1]]
+    steps = [message["data"]["step"] for message in lists[1] if message["event"] == "metrics"]
+    assert steps == list(range(1, 2 * BATCH + 9))
+
+
+def test_steps_taken_again_after_a_lost_worker_are_told_to_those_who_come_later(api: Api, job_id: str) -> None:
+    path = f"/v1/fine_tuning/jobs/{job_id}"
+    first = Watcher(api, path)
+    take_steps(job_id, last=4)
+    first.wait("metrics", 4)
+    with transaction() as session:
+        session.query(Step).where(Step.job_id == job_id, Step.step > 2).delete()
+        session.execute(update(Job).where(Job.id == job_id).values(step=2))
+        events.record(session, job_id, code="job.resumed", message="Going on from the checkpoint of step 2.")
+    first.wait("event", 2)
+    late = Watcher(api, path)
+    late.wait("metrics", 2)
+    with transaction() as session:
+        session.add(Step(job_id=job_id, step=3, created_at=utc_now(), metrics={"again": 1.0}))
+        session.execute(update(Job).where(Job.id == job_id).values(step=3))
+        events.announce(session, job_id)
+    again = [message["data"] for message in late.wait("metrics", 3) if message["event"] == "metrics"]
+    assert [step["step"] for step in again] == [1, 2, 3]
+    assert again[-1]["values"] == {"again": 1.0}
+    states = [message["data"]["x_progress"]["step"] for message in first.messages if message["event"] == "state"]
+    assert 4 in states
+    answered(api.http.post(f"{path}/cancel"))
+    for watcher in (first, late):
+        watcher.wait("end")
+
+
+def test_a_feed_ends_with_its_last_watcher(api: Api, job_id: str) -> None:
+    path = f"/v1/fine_tuning/jobs/{job_id}/stream"
+    for _ in range(3):
+        with api.http.stream("GET", path) as response:
+            assert next(response.iter_lines()).startswith("id: ")
+    deadline = time.monotonic() + 10
+    step, asked = 0, ["that it is gone is not known at once"]
+    while asked:
+        assert time.monotonic() < deadline
+        step += 1
+        with statements() as seen:
+            take_steps(job_id, first=step, last=step)
+            time.sleep(0.3)
+        asked = [statement for statement in seen if "FROM job_events" in statement]

@@ -1,0 +1,62 @@
+"""The official `openai` client for JavaScript, from npm, with only `baseURL` and `apiKey` changed."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.service.conftest import Api, answered
+
+HERE = Path(__file__).resolve().parents[1] / "javascript"
+LEAST_NODE = 20
+
+
+def node_version() -> int:
+    """0 where there is none."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        return 0
+    said = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
+    return int(said.strip().removeprefix("v").partition(".")[0])
+
+
+pytestmark = pytest.mark.skipif(
+    node_version() < LEAST_NODE, reason=f"needs node {LEAST_NODE} or newer, and npm, in the PATH"
+)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The script with what it needs, installed as the lock file says."""
+    folder = tmp_path_factory.mktemp("javascript")
+    for name in ("package.json", "package-lock.json", "client.mjs"):
+        shutil.copy(HERE / name, folder)
+    installed = subprocess.run(
+        ["npm", "ci", "--no-audit", "--no-fund"], cwd=folder, capture_output=True, text=True, timeout=240
+    )
+    assert installed.returncode == 0, installed.stderr
+    return folder
+
+
+def test_files_jobs_lists_uploads_and_errors(api: Api, project: Path, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join(json.dumps({"question": f"{n}?", "answer": str(n)}) + "\n" for n in range(12)))
+    ran = subprocess.run(
+        ["node", "client.mjs", api.url, api.key, str(rows)], cwd=project, capture_output=True, text=True, timeout=120
+    )
+    assert ran.returncode == 0, ran.stderr
+    seen = json.loads(ran.stdout)
+    assert {name: (error["type"], error["status"]) for name, error in seen["errors"].items()} == {
+        "missing": ("NotFoundError", 404),
+        "ended": ("ConflictError", 409),
+        "wrong": ("BadRequestError", 400),
+        "stranger": ("AuthenticationError", 401),
+    }
+    assert (seen["errors"]["wrong"]["code"], seen["errors"]["wrong"]["param"]) == (
+        "missing_required_parameter",
+        "method",
+    )
+    stored = answered(api.http.get("/v1/fine_tuning/jobs"))["data"]
+    assert [job["id"] for job in stored] == seen["jobs"][::-1]
+    assert {file["id"] for file in answered(api.http.get("/v1/files"))["data"]} == {seen["file"], seen["whole"]}
