@@ -41,9 +41,6 @@ class Client:
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         return self._answer(self._http.post(path, json=body))
 
-    def delete(self, path: str) -> dict[str, Any]:
-        return self._answer(self._http.delete(path))
-
     def upload(self, path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             return self._answer(

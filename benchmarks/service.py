@@ -1,10 +1,11 @@
-"""How long a user waits: from the job's creation to its first step, through API, queue, worker and trainer."""
+"""How long a user waits: from the job's creation to its first step, and for answers while many ask (`load`)."""
 
 import json
 import time
 
 from backend.client import Client
 from backend.demo import STARTER
+from benchmarks import load
 from benchmarks.application import KEY, running
 from benchmarks.figures import Figure, figure
 
@@ -16,13 +17,11 @@ def run() -> list[Figure]:
     with running() as (addresses, _home), Client(addresses.api_url, KEY) as client:
         start_s = time.monotonic() - started
         waits = [_submit_to_first_step_s(client) for _ in range(RUNS)]
-        gets = [_get_ms(client) for _ in range(200)]
-    gets.sort()
+        loaded = load.run(client, api_url=addresses.api_url, database_url=addresses.database_url)
     return [
         figure("submit_to_first_step_s", waits, unit="s"),
         figure("application_start_s", [start_s], unit="s"),
-        Figure("api_p50_ms", gets[len(gets) // 2], "ms", len(gets), gets[0], gets[-1]),
-        Figure("api_p99_ms", gets[int(len(gets) * 0.99)], "ms", len(gets), gets[0], gets[-1]),
+        *loaded,
     ]
 
 
@@ -43,9 +42,3 @@ def _submit_to_first_step_s(client: Client) -> float:
     while client.get(f"/v1/fine_tuning/jobs/{job['id']}")["status"] != "succeeded":
         time.sleep(0.2)
     return waited
-
-
-def _get_ms(client: Client) -> float:
-    started = time.perf_counter()
-    client.get("/v1/fine_tuning/jobs", limit=20)
-    return (time.perf_counter() - started) * 1000

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import psutil
@@ -81,8 +81,14 @@ def fork_server(pid: int) -> psutil.Process:
 
 def reader(pid: int) -> psutil.Process:
     """The child that reads, once there is one and it is at work."""
-    until(lambda: [p for p in fork_server(pid).children() if p.cpu_times().user > 0.1])
-    return fork_server(pid).children()[0]
+    at_work = until(lambda: [p for p in fork_server(pid).children() if p.cpu_times().user > 0.1])
+    return cast("psutil.Process", at_work[0])
+
+
+@pytest.fixture(autouse=True)
+def no_reader_left(api: Api) -> None:
+    """Of the file of an earlier test."""
+    until(lambda: not fork_server(os.getpid()).children())
 
 
 def test_the_official_client_may_wait_for_a_file_to_be_read(api: Api) -> None:
@@ -99,14 +105,12 @@ def test_progress_is_told_while_a_long_file_is_read(api: Api, long_file: bytes) 
     seen: list[dict[str, int]] = []
     while (file := answered(api.http.get(f"/v1/files/{file_id}")))["status"] == "uploaded":
         seen.append(file["progress"])
-        refused(api.http.get(f"/v1/files/{file_id}/rows"), status=409, code="file_not_processed")
         time.sleep(0.1)
     assert (file["status"], file["rows"], file["progress"]) == ("processed", LONG_ROWS, None)
     assert {each["bytes_total"] for each in seen} == {len(long_file)}
     reached = [each["bytes_read"] for each in seen]
     assert reached == sorted(reached)
-    assert len(set(reached)) > 2
-    assert 0 < seen[-1]["rows"] < LONG_ROWS
+    assert any(0 < each["rows"] < LONG_ROWS for each in seen)
 
 
 def test_a_file_that_is_not_read_yet_is_good_for_nothing_but_waiting(api: Api, long_file: bytes) -> None:

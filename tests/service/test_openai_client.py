@@ -16,9 +16,10 @@ from openai.types.graders import MultiGrader, PythonGrader, StringCheckGrader
 from backend import blobs
 from backend.db.base import utc_now
 from backend.db.engine import transaction
+from backend.db.keys import Role, create_key
 from backend.db.training import Checkpoint
 from backend.ids import new_id
-from tests.service.conftest import EXACT, Api
+from tests.service.conftest import EXACT, Api, answered
 
 ROWS = b"".join(
     json.dumps({"messages": [{"role": "user", "content": f"{n}?"}], "reference_answer": str(n)}).encode() + b"\n"
@@ -191,3 +192,39 @@ def test_the_sdks_single_multi_grader_is_taken(api: Api) -> None:
     answer = api.openai.fine_tuning.alpha.graders.validate(grader=SDK_MULTI)
     assert answer.grader is not None
     assert answer.grader.type == "multi"
+
+
+def test_roles_and_quotas_are_exceptions_of_their_own(api: Api) -> None:
+    with transaction() as session:
+        _, viewer = create_key(session, name="viewer", role=Role.VIEWER)
+    reader = api.openai.with_options(api_key=viewer)
+    assert [model.id for model in reader.models.list()] == ["starter"]
+    with pytest.raises(openai.PermissionDeniedError) as forbidden:
+        uploaded(reader)
+    assert (forbidden.value.code, forbidden.value.status_code) == ("permission_denied", 403)
+    file_id = uploaded(api.openai).id
+    allow = "/v1/projects/proj-default"
+    answered(api.http.post(allow, json={"quotas": {"jobs_at_once": 0}}))
+    try:
+        with pytest.raises(openai.RateLimitError) as exceeded:
+            api.openai.fine_tuning.jobs.create(model="starter", training_file=file_id, method=METHOD)
+    finally:
+        answered(api.http.post(allow, json={"quotas": {}}))
+    assert exceeded.value.code == "insufficient_quota"
+    assert exceeded.value.response.headers["retry-after"]
+
+
+def test_uploads_in_parts_have_the_clients_objects_and_exceptions(api: Api) -> None:
+    client = api.openai
+    upload = client.uploads.create(
+        filename="rows.jsonl", bytes=len(ROWS), mime_type="application/jsonl", purpose="fine-tune"
+    )
+    parts = [client.uploads.parts.create(upload.id, data=piece) for piece in (ROWS[:99], ROWS[99:])]
+    with pytest.raises(openai.BadRequestError) as missing:
+        client.uploads.complete(upload.id, part_ids=[parts[0].id])
+    assert (missing.value.code, missing.value.param) == ("wrong_size", "part_ids")
+    done = client.uploads.complete(upload.id, part_ids=[part.id for part in parts])
+    assert isinstance(done.file, FileObject)
+    assert client.files.retrieve(done.file.id) == done.file
+    with pytest.raises(openai.ConflictError):
+        client.uploads.cancel(upload.id)
