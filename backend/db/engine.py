@@ -1,8 +1,9 @@
 """Connections: one engine a process, one session (and one commit) a request or task."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.orm import Session
@@ -33,7 +34,10 @@ def engine(url: str | None = None) -> Engine:
 
 @lru_cache(maxsize=4)
 def _engine(url: str) -> Engine:
-    return create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=30)
+    created = create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=30)
+    # A forked child, a Celery worker's above all, would speak over the sockets of its parent.
+    os.register_at_fork(after_in_child=partial(created.dispose, close=False))
+    return created
 
 
 @contextmanager

@@ -53,6 +53,12 @@ def finished(api: Api, check: dict[str, Any]) -> dict[str, Any]:
     return check
 
 
+def result_of(check: dict[str, Any]) -> dict[str, Any]:
+    assert check["status"] == "done", check["error"]
+    result: dict[str, Any] = check["result"]
+    return result
+
+
 def rescored(api: Api, job_id: str, **body: Any) -> dict[str, Any]:
     check = answered(api.http.post(f"/v1/fine_tuning/jobs/{job_id}/rescore", json=body))
     assert (check["kind"], check["job_id"]) == ("rescore", job_id)
@@ -62,7 +68,7 @@ def rescored(api: Api, job_id: str, **body: Any) -> dict[str, Any]:
 @pytest.mark.usefixtures("check_worker")
 def test_a_more_lenient_verifier_is_compared_row_by_row(api: Api) -> None:
     job_id = with_completions(api, steps=2)
-    result = rescored(api, job_id, grader=LENIENT)["result"]
+    result = result_of(rescored(api, job_id, grader=LENIENT))
     assert (result["completions"], result["changed"], result["same_verifier"]) == (32, 8, False)
     assert (result["mean_before"], result["mean_after"]) == (0.25, 0.5)
     changes = {(line["before"], line["after"]): line["count"] for line in result["transitions"]}
@@ -102,7 +108,7 @@ def test_steps_and_limit_choose_the_newest(
     api: Api, body: dict[str, Any], completions: int, groups: int, incomplete: int
 ) -> None:
     job_id = with_completions(api, steps=3)
-    result = rescored(api, job_id, grader=LENIENT, **body)["result"]
+    result = result_of(rescored(api, job_id, grader=LENIENT, **body))
     assert result["completions"] == completions
     assert (result["training"]["groups"], result["training"]["groups_incomplete"]) == (groups, incomplete)
 
@@ -110,7 +116,7 @@ def test_steps_and_limit_choose_the_newest(
 @pytest.mark.usefixtures("check_worker")
 def test_more_than_a_chunk_is_graded_once_each(api: Api) -> None:
     job_id = with_completions(api, steps=40)
-    result = rescored(api, job_id, grader=LENIENT, limit=20_000)["result"]
+    result = result_of(rescored(api, job_id, grader=LENIENT, limit=20_000))
     assert (result["completions"], result["training"]["groups"], result["training"]["groups_incomplete"]) == (
         640,
         160,
