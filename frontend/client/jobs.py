@@ -1,0 +1,62 @@
+"""`/v1/fine_tuning/jobs` and what is asked before one starts."""
+
+from typing import Literal, cast
+
+from frontend.client.wire import Wire
+from frontend.shapes import Check, Evaluation, Event, Job, Json, Page, Tokens
+
+
+class Jobs(Wire):
+    """Training: from the trial to its figures."""
+
+    def jobs(self, *, after: str | None = None, limit: int = 20) -> Page:
+        return cast("Page", self.get_json("/v1/fine_tuning/jobs", after=after, limit=limit))
+
+    def job(self, job_id: str) -> Job:
+        return cast("Job", self.get_json(f"/v1/fine_tuning/jobs/{job_id}"))
+
+    def create_job(self, body: Json) -> Job:
+        return cast("Job", self.call("POST", "/v1/fine_tuning/jobs", json=body))
+
+    def preflight(self, trial: Json) -> Check:
+        """Sample from the base model: `{model, training_file, grader, x_rlsd, rows, samples}`; poll the check."""
+        return cast("Check", self.call("POST", "/v1/fine_tuning/preflight", json=trial))
+
+    def teacher_preview(self, trial: Json) -> Check:
+        """The prompts of a row: `{model, training_file, x_rlsd, row}`; done, unless the worker is busy."""
+        return cast("Check", self.call("POST", "/v1/fine_tuning/teacher-preview", json=trial))
+
+    def ask_job(self, job_id: str, wish: Literal["cancel", "pause", "resume"]) -> Job:
+        return cast("Job", self.call("POST", f"/v1/fine_tuning/jobs/{job_id}/{wish}"))
+
+    def events(self, job_id: str, *, limit: int = 50) -> list[Event]:
+        """The newest first."""
+        return cast("list[Event]", self.get_json(f"/v1/fine_tuning/jobs/{job_id}/events", limit=limit)["data"])
+
+    def job_checks(self, job_id: str) -> Json:
+        """What was found before training, with every detail."""
+        return self.get_json(f"/v1/fine_tuning/jobs/{job_id}/checks")
+
+    def metrics(self, job_id: str, *, after: str | None, limit: int = 1000) -> Page:
+        """Steps in order, those after step `after`."""
+        return cast("Page", self.get_json(f"/v1/fine_tuning/jobs/{job_id}/metrics", after=after, limit=limit))
+
+    def evaluations(self, job_id: str) -> list[Evaluation]:
+        return cast("list[Evaluation]", self.get_json(f"/v1/fine_tuning/jobs/{job_id}/evaluations")["data"])
+
+    def rollouts(self, job_id: str, *, step: int | None, row: int | None, after: str | None, limit: int) -> Page:
+        path = f"/v1/fine_tuning/jobs/{job_id}/rollouts"
+        return cast("Page", self.get_json(path, step=step, row=row, after=after, limit=limit))
+
+    def tokens(self, job_id: str, rollout_id: str) -> Tokens:
+        return cast("Tokens", self.get_json(f"/v1/fine_tuning/jobs/{job_id}/rollouts/{rollout_id}/tokens"))
+
+    def rescore(self, job_id: str, *, grader: Json, first: int | None, last: int | None, limit: int) -> Check:
+        """Score the newest completions of these steps again, None for an open end; the check tells the rest."""
+        steps = {name: step for name, step in (("from", first), ("to", last)) if step is not None}
+        body = {"grader": grader, "steps": steps, "limit": limit}
+        return cast("Check", self.call("POST", f"/v1/fine_tuning/jobs/{job_id}/rescore", json=body))
+
+    def settings_schemas(self) -> dict[str, Json]:
+        """JSON schemas by name, `RlsdSettings` and `Lora` among them, from the API's description of itself."""
+        return cast("dict[str, Json]", self.get_json("/openapi.json")["components"]["schemas"])
