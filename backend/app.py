@@ -10,11 +10,14 @@ from fastapi.openapi.utils import get_openapi
 from fastapi_offline import FastAPIOffline
 
 from backend.api import (
+    audit,
     chat,
     checks,
+    compared,
     comparisons,
     estimate,
     exports,
+    file_preview,
     file_reports,
     file_versions,
     files,
@@ -26,6 +29,7 @@ from backend.api import (
     people,
     preflight,
     rescore,
+    rollouts,
     runs,
     seen,
     selfcheck,
@@ -52,6 +56,7 @@ THREADS = 100
 RESOURCES = (
     files,
     uploads,
+    file_preview,
     file_reports,
     file_versions,
     checks,
@@ -65,11 +70,14 @@ RESOURCES = (
     estimate,
     jobs,
     runs,
+    rollouts,
     exports,
     rescore,
     stream,
     comparisons,
+    compared,
     people,
+    audit,
     webhooks,
     seen,
 )

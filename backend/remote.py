@@ -138,6 +138,27 @@ def delete_job(job: JobId, api_url: ApiUrl = None, api_key: ApiKey = "") -> None
         show(client.delete(f"/v1/fine_tuning/jobs/{job}"))
 
 
+@jobs_app.command("export-run")
+def export_run(
+    job: JobId,
+    to: Annotated[str, typer.Option(help="`tensorboard`, `mlflow` or `wandb`; its settings are as for a worker.")],
+    api_url: ApiUrl = None,
+    api_key: ApiKey = "",
+) -> None:
+    """Tell a job's metrics and evaluations to an experiment tracker; steps that it has already are not told twice."""
+    from backend.settings import settings
+    from backend.tracking.choice import maker
+    from backend.tracking.whole import figures_of, run_of, tell_whole
+
+    tracker, path = maker(to, settings())(), f"/v1/fine_tuning/jobs/{job}"
+    with connected(api_url, api_key) as client:
+        seen = client.get(path)
+        figures = figures_of(everything(client, f"{path}/metrics"), everything(client, f"{path}/evaluations"))
+    tell_whole(tracker, run_of(seen), figures, finished=seen["status"] == "succeeded")
+    told = {"steps": sum(not each.of_evaluation for each in figures)}
+    show({"job": job, "to": to} | told | {"evaluations": len(figures) - told["steps"]})
+
+
 @contextmanager
 def connected(api_url: str | None, api_key: str) -> Iterator[Client]:
     """A client of the named server, else of the application that runs on RLSD_HOME."""

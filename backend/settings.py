@@ -95,6 +95,16 @@ class Settings(BaseSettings):
     oidc_audience: str | None = Field(
         None, alias="RLSD_OIDC_AUDIENCE", description="Client id that those ID tokens must be made for."
     )
+    oidc_client_secret: SecretStr | None = Field(
+        None,
+        alias="RLSD_OIDC_CLIENT_SECRET",
+        description="Secret of that client, for the UI alone: with it, people sign in to the UI through the provider.",
+    )
+    ui_url: str | None = Field(
+        None,
+        alias="RLSD_UI_URL",
+        description="Address of the UI in a browser; the provider sends people back to its path /oauth2callback.",
+    )
     requests_per_minute: int = Field(
         12_000, alias="RLSD_REQUESTS_PER_MINUTE", ge=1, description="Requests a minute that one key may send."
     )
@@ -139,6 +149,20 @@ class Settings(BaseSettings):
     )
     serve_dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", alias="RLSD_SERVE_DTYPE", description="Numbers of served models; auto: bfloat16 on a GPU, else float32."
+    )
+    tensorboard_dir: Path | None = Field(
+        None, alias="RLSD_TENSORBOARD_DIR", description="Folder to which trainers write files for TensorBoard."
+    )
+    mlflow_experiment: str | None = Field(
+        None, alias="RLSD_MLFLOW_EXPERIMENT", description="Experiment that runs are told to, at MLFLOW_TRACKING_URI."
+    )
+    mlflow_tracking_uri: SecretStr | None = Field(
+        None, alias="MLFLOW_TRACKING_URI", description="MLflow's server or database; it may hold a password."
+    )
+    wandb_project: str | None = Field(
+        None,
+        alias="RLSD_WANDB_PROJECT",
+        description="Project at Weights & Biases that runs are told to; its library reads WANDB_API_KEY, WANDB_MODE.",
     )
     torch_threads: int = Field(
         default_factory=lambda: max(1, (os.cpu_count() or 2) // 2),

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from sqlalchemy import select
 
 from backend.api.deps import Auth, Database, ObjectId, found
-from backend.api.paging import After, ListItem, Order, Page, cut, place_of
+from backend.api.paging import ListItem, Page, PageAsked, listed
 from backend.checks import cancel
 from backend.db.base import unix_s
 from backend.db.checks import Check, CheckStatus
@@ -46,21 +46,17 @@ class CheckObject(ListItem):
 def list_checks(
     _: Auth,
     session: Database,
+    asked: PageAsked,
     kind: Annotated[str | None, Query(max_length=100)] = None,
     file: Annotated[str | None, Query(max_length=100, description="About this file.")] = None,
     job: Annotated[str | None, Query(max_length=100, description="About this job.")] = None,
-    after: After = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    order: Order = Order.DESC,
 ) -> Page[CheckObject]:
     """The newest first, without their results: those are found by id."""
     statement = select(Check)
     for column, wanted in ((Check.kind, kind), (Check.file_id, file), (Check.job_id, job)):
         if wanted is not None:
             statement = statement.where(column == wanted)
-    keys = (Check.created_at, Check.id)
-    place = place_of(session, statement, id_column=Check.id, keys=keys, after=after)
-    return cut(session, statement, keys=keys, after=place, limit=limit, order=order, show=_in_short)
+    return listed(session, statement, keys=(Check.created_at, Check.id), asked=asked, show=_in_short)
 
 
 @router.post("/{check_id}/cancel")

@@ -1,16 +1,16 @@
 """`/v1/comparisons`: several ways of training on the same data, verifier, seeds and budget, and what came out."""
 
 from dataclasses import asdict
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from pydantic import BaseModel
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.api.deps import Auth, Database, ObjectId, found
-from backend.api.paging import After, ListItem, Order, Page, cut, place_of
-from backend.comparisons.analysis import ArmResult, analyse
+from backend.api.paging import ListItem, Page, PageAsked, listed
+from backend.comparisons.analysis import Analysis, ArmResult, analyse
 from backend.comparisons.plan import BudgetRequest, ComparisonRequest
 from backend.comparisons.store import cancel, compared_jobs, load_run, start
 from backend.db.base import unix_s
@@ -28,6 +28,9 @@ class RunObject(BaseModel):
     arm: str
     seed: int
     status: JobState
+    step: int
+    max_steps: int
+    fine_tuned_model: str | None
 
 
 class ComparisonObject(ListItem):
@@ -50,10 +53,11 @@ class IntervalObject(BaseModel):
 
 
 class PointObject(BaseModel):
-    """The mean over seeds at a step, with what it took until then."""
+    """The mean over seeds at a step, that of each seed, and what it took until then."""
 
     step: int
     score: IntervalObject
+    by_seed: list[float]
     tokens: float
     seconds: float
 
@@ -103,14 +107,14 @@ def create_comparison(body: ComparisonRequest, _: Auth, session: Database) -> Co
 def list_comparisons(
     _: Auth,
     session: Database,
-    after: After = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    order: Order = Order.DESC,
+    asked: PageAsked,
 ) -> Page[ComparisonObject]:
-    statement, keys = select(Comparison), (Comparison.created_at, Comparison.id)
-    place = place_of(session, statement, id_column=Comparison.id, keys=keys, after=after)
-    return cut(
-        session, statement, keys=keys, after=place, limit=limit, order=order, show=lambda row: _shown(session, row)
+    return listed(
+        session,
+        select(Comparison),
+        keys=(Comparison.created_at, Comparison.id),
+        asked=asked,
+        show=lambda row: _shown(session, row),
     )
 
 
@@ -142,11 +146,15 @@ def get_result(comparison_id: ObjectId, _: Auth, session: Database) -> Compariso
     budget = BudgetRequest.model_validate(comparison.plan.get("budget", {}))
     found_now = analyse(
         [arm["name"] for arm in comparison.plan["arms"]],
-        [load_run(session, run) for run, _ in compared],
+        [load_run(session, run.job_id, arm=run.arm, seed=run.seed) for run, _ in compared],
         budget=budget.unit,
         limit=budget.limit,
         success_above=compared[0][1].spec["success_above"] if compared else 0.5,
     )
+    return shown_result(found_now)
+
+
+def shown_result(found_now: Analysis) -> ComparisonResult:
     price = settings().gpu_hour_price
     return ComparisonResult(
         questions=found_now.questions,
@@ -169,7 +177,15 @@ def _shown(session: Session, comparison: Comparison) -> ComparisonObject:
 
 
 def _run(run: ComparedJob, job: Job) -> RunObject:
-    return RunObject(job=job.id, arm=run.arm, seed=run.seed, status=JobState(job.state))
+    return RunObject(
+        job=job.id,
+        arm=run.arm,
+        seed=run.seed,
+        status=JobState(job.state),
+        step=job.step,
+        max_steps=job.max_steps,
+        fine_tuned_model=job.fine_tuned_model,
+    )
 
 
 def _arm(arm: ArmResult, *, price: float | None) -> ArmObject:

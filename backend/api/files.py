@@ -12,7 +12,7 @@ from sqlalchemy import select
 from backend import blobs
 from backend.api.deps import Auth, Database, ObjectId, found, write_audit_entry
 from backend.api.downloads import download, shown_image
-from backend.api.paging import After, ListItem, Order, Page, cut, numbers_of, place_of
+from backend.api.paging import After, Asked, ListItem, Order, Page, cut, listed, numbers_of
 from backend.api.upload_form import UPLOAD_SCHEMA, Upload, uploaded
 from backend.datasets.reading import read_in_background, read_now
 from backend.datasets.rows import NormalRow
@@ -122,9 +122,9 @@ def list_files(
     statement = select(File)
     if purpose is not None:
         statement = statement.where(File.purpose == purpose)
-    keys = (File.created_at, File.id)
-    place = place_of(session, statement, id_column=File.id, keys=keys, after=after)
-    return cut(session, statement, keys=keys, after=place, limit=limit, order=order, show=shown_file)
+    return listed(
+        session, statement, keys=(File.created_at, File.id), asked=Asked(after, limit, order), show=shown_file
+    )
 
 
 @router.get("/{file_id}")

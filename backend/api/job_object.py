@@ -60,7 +60,8 @@ class JobHyperparameters(BaseModel):
 
 
 class JobObject(ListItem):
-    """`method.reinforcement` holds the grader as it was at creation, and in `x_rlsd` every setting as resolved."""
+    """`method.reinforcement` holds the grader as it was at creation, and in `x_rlsd` every setting as resolved,
+    in `x_asked` those that the request itself said."""
 
     object: Literal["fine_tuning.job"] = "fine_tuning.job"
     created_at: int
@@ -142,6 +143,7 @@ def _method(job: Job, hyperparameters: JobHyperparameters) -> dict[str, Any]:
         "hyperparameters": hyperparameters.model_dump()
         | {"eval_interval": job.spec["eval_interval"], "eval_samples": job.spec["eval_samples"]},
         "x_rlsd": job.spec,
+        "x_asked": asked.get("x_rlsd", {}),
     }
     if asked["grader"].get("type") == "saved":
         shown["x_verifier"] = {"id": asked["grader"]["id"], "version": asked["grader"]["version"]}

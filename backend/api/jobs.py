@@ -1,15 +1,15 @@
 """`/v1/fine_tuning/jobs`: create, look at, cancel, pause, resume; events and checkpoints. In OpenAI's shapes."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 from pydantic import BaseModel
 from sqlalchemy import Select, select
 
 from backend.api.deps import Auth, Database, JobOfPath, ObjectId
 from backend.api.job_object import JobObject, shown_job
-from backend.api.paging import After, ListItem, Order, Page, cut, place_of
+from backend.api.paging import After, Asked, Limit, ListItem, Order, Page, PageAsked, listed
 from backend.db.base import unix_s
 from backend.db.jobs import Job, JobEvent
 from backend.db.training import Checkpoint
@@ -22,8 +22,6 @@ from backend.jobs.request import JobRequest
 from backend.settings import settings
 
 router = APIRouter(prefix="/fine_tuning/jobs", tags=["jobs"])
-
-Limit = Annotated[int, Query(ge=1, le=100)]
 
 
 class EventObject(ListItem):
@@ -76,21 +74,11 @@ def create(body: JobRequest, _: Auth, session: Database) -> JobObject:
 
 
 @router.get("")
-def list_jobs(
-    request: Request, _: Auth, session: Database, after: After = None, limit: Limit = 20, order: Order = Order.DESC
-) -> Page[JobObject]:
+def list_jobs(request: Request, _: Auth, session: Database, asked: PageAsked) -> Page[JobObject]:
     """The newest first. `metadata[key]=value` and `metadata=null` leave out all others."""
     statement = _with_metadata(select(Job), request)
-    keys = (Job.created_at, Job.id)
-    place = place_of(session, select(Job), id_column=Job.id, keys=keys, after=after)
-    return cut(
-        session,
-        statement,
-        keys=keys,
-        after=place,
-        limit=limit,
-        order=order,
-        show=lambda job: shown_job(session, job),
+    return listed(
+        session, statement, keys=(Job.created_at, Job.id), asked=asked, show=lambda job: shown_job(session, job)
     )
 
 
@@ -125,14 +113,10 @@ def resume_job(job_id: ObjectId, _: Auth, session: Database) -> JobObject:
 
 
 @router.get("/{job_id}/events")
-def list_events(
-    job: JobOfPath, _: Auth, session: Database, after: After = None, limit: Limit = 20, order: Order = Order.DESC
-) -> Page[EventObject]:
+def list_events(job: JobOfPath, _: Auth, session: Database, asked: PageAsked) -> Page[EventObject]:
     """The newest first."""
     statement = select(JobEvent).where(JobEvent.job_id == job.id)
-    keys = (JobEvent.number,)
-    place = place_of(session, statement, id_column=JobEvent.id, keys=keys, after=after)
-    return cut(session, statement, keys=keys, after=place, limit=limit, order=order, show=shown_event)
+    return listed(session, statement, keys=(JobEvent.number, JobEvent.id), asked=asked, show=shown_event)
 
 
 @router.get("/{job_id}/checkpoints")
@@ -141,15 +125,11 @@ def list_checkpoints(
 ) -> Page[CheckpointObject]:
     """Those that are kept: the last ones and the best."""
     statement = select(Checkpoint).where(Checkpoint.job_id == job.id)
-    keys = (Checkpoint.step, Checkpoint.id)
-    place = place_of(session, statement, id_column=Checkpoint.id, keys=keys, after=after)
-    return cut(
+    return listed(
         session,
         statement,
-        keys=keys,
-        after=place,
-        limit=limit,
-        order=order,
+        keys=(Checkpoint.step, Checkpoint.id),
+        asked=Asked(after, limit, order),
         show=lambda checkpoint: _shown_checkpoint(checkpoint, job),
     )
 

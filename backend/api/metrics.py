@@ -12,12 +12,14 @@ from kombu.exceptions import OperationalError
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from redis.exceptions import RedisError
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.api.deps import Auth, route_template
 from backend.chat.line import QUEUE as CHAT
+from backend.chat.line import waiting_requests
 from backend.db.base import utc_now
 from backend.db.checks import Check, CheckStatus
 from backend.db.engine import transaction
@@ -25,6 +27,7 @@ from backend.db.jobs import Job
 from backend.db.training import Step
 from backend.jobs.lifecycle import OWNED, JobState
 from backend.queue import CHECK_QUEUE, SAMPLE_QUEUE, TRAIN_QUEUE, waiting
+from backend.settings import settings
 from backend.workers import seen_now
 
 QUEUES = (TRAIN_QUEUE, CHECK_QUEUE, SAMPLE_QUEUE)
@@ -99,6 +102,8 @@ def _queues(session: Session) -> Iterator[Metric]:
             depth.add_metric([queue], waiting(queue))
         except (OperationalError, OSError):
             depth.add_metric([queue], float("nan"))
+    chat, chat_age_s = _chat_line()
+    depth.add_metric([CHAT], chat)
     yield depth
     age = GaugeMetricFamily("rlsd_oldest_waiting_seconds", "Age of what has waited longest.", labels=["kind"])
     oldest = {
@@ -107,7 +112,16 @@ def _queues(session: Session) -> Iterator[Metric]:
     }
     for kind, since in oldest.items():
         age.add_metric([kind], 0 if since is None else (utc_now() - since).total_seconds())
+    age.add_metric(["chat"], chat_age_s)
     yield age
+
+
+def _chat_line() -> tuple[float, float]:
+    """Requests that no chat server has taken, and seconds that the oldest has waited; NaN where nobody can say."""
+    try:
+        return waiting_requests(settings().required_broker_url)
+    except RedisError:
+        return float("nan"), float("nan")
 
 
 def _training(session: Session) -> Iterator[Metric]:

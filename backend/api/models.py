@@ -1,5 +1,6 @@
 """`/v1/models`: the base models of this server, and what was trained on it (`ft:…`)."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path
@@ -12,6 +13,7 @@ from backend.api.deps import Auth, Database
 from backend.api.paging import ListItem, Page, page
 from backend.db.base import unix_s
 from backend.db.jobs import Job
+from backend.db.training import Evaluation
 from backend.errors import AppError, not_found
 from backend.settings import settings
 
@@ -20,13 +22,24 @@ router = APIRouter(prefix="/models", tags=["models"])
 ModelName = Annotated[str, Path(min_length=1, max_length=400)]
 
 
+class HeldOut(BaseModel):
+    """The mean score on held-out questions before and after training, where it was measured."""
+
+    before: float | None
+    after: float | None
+
+
 class ModelObject(ListItem):
-    """OpenAI's model object. `x_job` is the job that made it, None for a base model."""
+    """OpenAI's model object. `x_job` is the job that made it of `x_base`, by `x_method`; None for a base model."""
 
     object: Literal["model"] = "model"
     created: int
     owned_by: str
     x_job: str | None = None
+    x_base: str | None = None
+    x_method: str | None = None
+    x_seed: int | None = None
+    x_held_out: HeldOut | None = None
 
 
 class DeletedModel(BaseModel):
@@ -69,13 +82,31 @@ def delete_model(model: ModelName, _: Auth, session: Database) -> DeletedModel:
 
 def _models(session: Session) -> list[ModelObject]:
     bases = [ModelObject(id=name, created=0, owned_by="base") for name in settings().models]
-    trained = session.execute(
-        select(Job.fine_tuned_model, Job.finished_at, Job.id)
-        .where(Job.fine_tuned_model.is_not(None))
-        .order_by(Job.finished_at.desc())
-    )
+    trained = session.scalars(
+        select(Job).where(Job.fine_tuned_model.is_not(None)).order_by(Job.finished_at.desc())
+    ).all()
+    means = _held_out_means(session, [job.id for job in trained])
     return bases + [
-        ModelObject(id=name, created=unix_s(finished_at) or 0, owned_by="trained", x_job=job_id)
-        for name, finished_at, job_id in trained
-        if name is not None
+        ModelObject(
+            id=job.fine_tuned_model,
+            created=unix_s(job.finished_at) or 0,
+            owned_by="trained",
+            x_job=job.id,
+            x_base=job.model,
+            x_method=job.spec.get("method"),
+            x_seed=job.seed,
+            x_held_out=HeldOut(before=means.get((job.id, "baseline")), after=means.get((job.id, "trained"))),
+        )
+        for job in trained
+        if job.fine_tuned_model is not None
     ]
+
+
+def _held_out_means(session: Session, job_ids: Sequence[str]) -> dict[tuple[str, str], float]:
+    """By job and phase."""
+    found = session.execute(
+        select(Evaluation.job_id, Evaluation.phase, Evaluation.result["mean"].as_float()).where(
+            Evaluation.job_id.in_(job_ids), Evaluation.phase.in_(("baseline", "trained"))
+        )
+    )
+    return {(job_id, phase): mean for job_id, phase, mean in found}

@@ -5,10 +5,11 @@ Pages are cut by key, not by counting, so rows that come or go while someone wal
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from fastapi import Query
+from fastapi import Depends, Query
 from pydantic import BaseModel
 from sqlalchemy import Select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
@@ -44,6 +45,19 @@ class Page(BaseModel, Generic[Item]):
 
 
 After = Annotated[str | None, Query(max_length=200, description="The id after which the page begins.")]
+Limit = Annotated[int, Query(ge=1, le=100)]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which page of a list, where the list has no limits of its own."""
+
+    after: After = None
+    limit: Limit = 20
+    order: Order = Order.DESC
+
+
+PageAsked = Annotated[Asked, Depends()]
 
 
 def page(data: list[Item], *, has_more: bool = False) -> Page[Item]:
@@ -53,6 +67,19 @@ def page(data: list[Item], *, has_more: bool = False) -> Page[Item]:
         last_id=data[-1].id if data else None,
         has_more=has_more,
     )
+
+
+def listed(
+    session: Session,
+    statement: Select[Found],
+    *,
+    keys: Sequence[InstrumentedAttribute[Any]],
+    asked: Asked,
+    show: Callable[[Found], Item],
+) -> Page[Item]:
+    """The page asked for, of objects known by id, which is the last of `keys`. Raises AppError 400."""
+    place = place_of(session, statement, id_column=keys[-1], keys=keys, after=asked.after)
+    return cut(session, statement, keys=keys, after=place, limit=asked.limit, order=asked.order, show=show)
 
 
 def cut(

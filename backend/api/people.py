@@ -1,27 +1,27 @@
-"""`/v1/keys`, `/v1/members`, `/v1/projects`, `/v1/audit`, `/v1/whoami`: who may come in, and who did what."""
+"""`/v1/keys`, `/v1/members`, `/v1/projects`, `/v1/whoami`: who may come in, and to what."""
 
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from backend.api.deps import Auth, Database, ObjectId, found
-from backend.api.paging import After, ListItem, Order, Page, cut, numbers_of, place_of
-from backend.db.audit import AuditEntry
+from backend.api.paging import After, Asked, Limit, ListItem, Order, Page, PageAsked, cut, listed
 from backend.db.base import unix_s, utc_now
+from backend.db.engine import transaction
 from backend.db.keys import ApiKey, Member, Role, create_key
 from backend.db.projects import Project
 from backend.errors import AppError
 from backend.ids import new_id
 from backend.quotas import Quotas, Usage, usage
+from backend.settings import settings
 
 router = APIRouter(tags=["people"])
 EMAIL = r"^[^@\s]{1,100}@[^@\s]{1,100}$"
-Limit = Annotated[int, Query(ge=1, le=100)]
 
 
 class Body(BaseModel):
@@ -44,6 +44,9 @@ class Whoami(BaseModel):
     name: str
     role: Role
     project: ProjectObject
+    identity_provider: str | None = Field(
+        description="Issuer whose ID tokens let members in; null where this server accepts keys alone."
+    )
 
 
 class ProjectRequest(Body):
@@ -101,21 +104,16 @@ class Removed(BaseModel):
     deleted: bool = True
 
 
-class AuditObject(ListItem):
-    object: Literal["audit.entry"] = "audit.entry"
-    created_at: int
-    actor: str
-    actor_name: str
-    action: str
-    objects: list[str]
-    request_id: str
-    address: str | None
-
-
 @router.get("/whoami")
 def whoami(who: Auth, session: Database) -> Whoami:
     project = session.get_one(Project, who.project)
-    return Whoami(id=who.id, name=who.name, role=who.role, project=_project(project, usage=usage(session)))
+    return Whoami(
+        id=who.id,
+        name=who.name,
+        role=who.role,
+        project=_project(project, usage=usage(session)),
+        identity_provider=settings().oidc_issuer if settings().oidc_audience else None,
+    )
 
 
 @router.post("/keys")
@@ -124,12 +122,8 @@ def make_key(body: KeyRequest, who: Auth, session: Database) -> NewKey:
 
 
 @router.get("/keys")
-def list_keys(
-    _: Auth, session: Database, after: After = None, limit: Limit = 20, order: Order = Order.DESC
-) -> Page[KeyObject]:
-    statement, keys = select(ApiKey), (ApiKey.created_at, ApiKey.id)
-    place = place_of(session, statement, id_column=ApiKey.id, keys=keys, after=after)
-    return cut(session, statement, keys=keys, after=place, limit=limit, order=order, show=_key)
+def list_keys(_: Auth, session: Database, asked: PageAsked) -> Page[KeyObject]:
+    return listed(session, select(ApiKey), keys=(ApiKey.created_at, ApiKey.id), asked=asked, show=_key)
 
 
 @router.delete("/keys/{key_id}")
@@ -195,9 +189,14 @@ def create_project(body: ProjectRequest, _: Auth, session: Database) -> ProjectO
 def list_projects(
     _: Auth, session: Database, after: After = None, limit: Limit = 20, order: Order = Order.ASC
 ) -> Page[ProjectObject]:
-    statement, keys = select(Project), (Project.created_at, Project.id)
-    place = place_of(session, statement, id_column=Project.id, keys=keys, after=after)
-    return cut(session, statement, keys=keys, after=place, limit=limit, order=order, show=_project)
+    """With what each uses, the oldest first."""
+    return listed(
+        session,
+        select(Project),
+        keys=(Project.created_at, Project.id),
+        asked=Asked(after, limit, order),
+        show=_used_project,
+    )
 
 
 @router.post("/projects/{project_id}")
@@ -213,26 +212,6 @@ def make_project_key(project_id: ObjectId, body: KeyRequest, _: Auth, session: D
     """A key for another project: how its first admin comes in."""
     project = found(session, Project, project_id, kind="project")
     return _new_key(session, body, project=project.id)
-
-
-@router.get("/audit")
-def list_audit(
-    _: Auth,
-    session: Database,
-    after: After = None,
-    limit: Limit = 50,
-    order: Order = Order.DESC,
-) -> Page[AuditObject]:
-    """Every change in the project, the newest first."""
-    return cut(
-        session,
-        select(AuditEntry),
-        keys=(AuditEntry.number,),
-        after=numbers_of(after, pattern=r"audit-(\d+)"),
-        limit=limit,
-        order=order,
-        show=_audit,
-    )
 
 
 def _new_key(session: Session, body: KeyRequest, *, project: str) -> NewKey:
@@ -271,6 +250,12 @@ def _project(project: Project, *, usage: Usage | None = None) -> ProjectObject:
     )
 
 
+def _used_project(project: Project) -> ProjectObject:
+    """Another project's use is seen by a session of that project alone."""
+    with transaction(project=project.id) as session:
+        return _project(project, usage=usage(session))
+
+
 def _key(key: ApiKey) -> KeyObject:
     return KeyObject(
         id=key.id,
@@ -288,16 +273,3 @@ def _key(key: ApiKey) -> KeyObject:
 
 def _member(member: Member) -> MemberObject:
     return MemberObject(id=member.email, role=Role(member.role), created_at=unix_s(member.created_at) or 0)
-
-
-def _audit(entry: AuditEntry) -> AuditObject:
-    return AuditObject(
-        id=f"audit-{entry.number}",
-        created_at=unix_s(entry.created_at) or 0,
-        actor=entry.actor,
-        actor_name=entry.actor_name,
-        action=entry.action,
-        objects=entry.objects.split(),
-        request_id=entry.request_id,
-        address=entry.address,
-    )

@@ -8,12 +8,15 @@ ADMIN_RESOURCES = ("keys", "members", "audit", "webhooks")
 ADMINISTRATOR_RESOURCES = ("projects", "metrics")
 """Those that only admins of the first project may: they reach beyond the caller's own project."""
 
+OPEN_TO_VIEWERS = ("/v1/chat/completions",)
+"""Paths of POST requests that change nothing."""
+
 
 def needed_role(method: str, path: str) -> Role:
     """The least role for a request."""
     if resource_of(path) in (*ADMIN_RESOURCES, *ADMINISTRATOR_RESOURCES):
         return Role.ADMIN
-    return Role.VIEWER if method in ("GET", "HEAD") else Role.EDITOR
+    return Role.VIEWER if method in ("GET", "HEAD") or path in OPEN_TO_VIEWERS else Role.EDITOR
 
 
 def is_administrators(path: str) -> bool:

@@ -1,31 +1,32 @@
-"""What a run leaves behind, under `/v1/fine_tuning/jobs/{id}`: metrics, rollouts, rows, evaluations, the adapter."""
+"""What a run leaves behind, under `/v1/fine_tuning/jobs/{id}`: metrics, rows, evaluations, the adapter."""
 
+from enum import StrEnum
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict
-from sqlalchemy import Float, case, func, select, type_coerce
-from sqlalchemy.orm import undefer
+from pydantic import ConfigDict
+from sqlalchemy import ColumnElement, Float, Select, Subquery, and_, case, func, select, type_coerce
 
-from backend.api.deps import Auth, Database, JobOfPath, ObjectId
+from backend.api.deps import Auth, Database, JobOfPath
 from backend.api.downloads import download
-from backend.api.graders import ScoreRecordObject
 from backend.api.paging import After, ListItem, Order, Page, cut, numbers_of, page
 from backend.db.base import unix_s
 from backend.db.blobs import Blob
+from backend.db.jobs import Job
 from backend.db.training import Evaluation, Rollout, Step
-from backend.errors import AppError, not_found
+from backend.errors import AppError
 from backend.jobs.lifecycle import JobState
-from backend.verifiers.record import ScoreStatus
-
-MAX_NUMBER = 10**12
-ROLLOUT_ID = r"rollout-(\d+)-(\d+)"
 
 router = APIRouter(prefix="/fine_tuning/jobs/{job_id}", tags=["runs"])
 
-Number = Annotated[int | None, Query(ge=0, le=MAX_NUMBER)]
-ScoreBound = Annotated[float | None, Query(allow_inf_nan=False)]
+
+class Solved(StrEnum):
+    """How often a row's graded completions were right."""
+
+    NEVER = "never"
+    SOMETIMES = "sometimes"
+    ALWAYS = "always"
 
 
 class StepMetrics(ListItem):
@@ -34,30 +35,6 @@ class StepMetrics(ListItem):
     step: int
     created_at: int
     values: dict[str, float | None]
-
-
-class RolloutObject(ListItem):
-    """One completion and what became of it; `tokens` can be had where `has_tokens`."""
-
-    step: int
-    row: int
-    sample: int
-    completion: str
-    record: ScoreRecordObject
-    advantage: float
-    truncated: bool
-    has_tokens: bool
-
-
-class TokensObject(BaseModel):
-    """Equally long lists, one entry a token; `logp_teacher` is None where no teacher was asked."""
-
-    ids: list[int]
-    text: list[str]
-    logp_student: list[float]
-    logp_teacher: list[float] | None
-    weight: list[float]
-    advantage: list[float]
 
 
 class RowHistory(ListItem):
@@ -73,6 +50,14 @@ class RowHistory(ListItem):
     mean_score: float | None
     best_score: float | None
     last_step: int
+
+
+class RowsPage(Page[RowHistory]):
+    """`never`, `sometimes`, `always`: how many rows were solved that often, of those with a graded completion."""
+
+    never: int
+    sometimes: int
+    always: int
 
 
 class EvaluationObject(ListItem):
@@ -113,106 +98,68 @@ def list_metrics(
     )
 
 
-@router.get("/rollouts")
-def list_rollouts(
-    job: JobOfPath,
-    _: Auth,
-    session: Database,
-    step: Number = None,
-    row: Number = None,
-    status: ScoreStatus | None = None,
-    min_score: ScoreBound = None,
-    max_score: ScoreBound = None,
-    after: After = None,
-    limit: Annotated[int, Query(ge=1, le=500)] = 100,
-    order: Order = Order.ASC,
-) -> Page[RolloutObject]:
-    """Completions, by step. A bound on the score leaves out those without one."""
-    statement = select(Rollout).where(Rollout.job_id == job.id)
-    if step is not None:
-        statement = statement.where(Rollout.step == step)
-    if row is not None:
-        statement = statement.where(Rollout.row == row)
-    if status is not None:
-        statement = statement.where(Rollout.record["status"].as_string() == status)
-    score = Rollout.record["score"].as_float()
-    if min_score is not None:
-        statement = statement.where(score >= min_score)
-    if max_score is not None:
-        statement = statement.where(score <= max_score)
-    return cut(
-        session,
-        statement,
-        keys=(Rollout.step, Rollout.number),
-        after=numbers_of(after, pattern=ROLLOUT_ID),
-        limit=limit,
-        order=order,
-        show=_shown_rollout,
-    )
-
-
-@router.get("/rollouts/{rollout_id}/tokens")
-def get_tokens(job: JobOfPath, rollout_id: ObjectId, _: Auth, session: Database) -> TokensObject:
-    """Which tokens got the credit. 404 where they were not kept."""
-    try:
-        numbers = numbers_of(rollout_id, pattern=ROLLOUT_ID) or [0, 0]
-    except AppError:
-        raise not_found("rollout", rollout_id) from None
-    rollout = session.get(Rollout, (job.id, *numbers), options=[undefer(Rollout.tokens)])
-    if rollout is None:
-        raise not_found("rollout", rollout_id)
-    if rollout.tokens is None:
-        raise AppError(
-            f"The tokens of '{rollout_id}' were not kept: raise token_share to keep more.",
-            status=404,
-            code="tokens_not_kept",
-        )
-    return TokensObject.model_validate(rollout.tokens)
-
-
 @router.get("/rows")
 def list_row_histories(
     job: JobOfPath,
     _: Auth,
     session: Database,
+    solved: Annotated[
+        Solved | None, Query(description="Only these rows; those without a graded completion: none.")
+    ] = None,
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-) -> Page[RowHistory]:
-    """The rows that have been trained on so far, by number."""
-    score = type_coerce(Rollout.record["score"].as_float(), Float)
+) -> RowsPage:
+    """The rows that have been trained on so far, by number; the counts are of all of them."""
+    fared = _fared(job).subquery()
     place = numbers_of(after, pattern=r"row-(\d+)")
-    statement = (
-        select(
-            Rollout.row,
-            func.count(),
-            func.count(score),
-            func.count(case((score > job.spec["success_above"], 1))),
-            func.avg(score),
-            func.max(score),
-            func.max(Rollout.step),
-        )
-        .where(Rollout.job_id == job.id)
-        .group_by(Rollout.row)
-        .order_by(Rollout.row)
-        .limit(limit + 1)
-    )
+    statement = select(fared).order_by(fared.c.row).limit(limit + 1)
+    if solved is not None:
+        statement = statement.where(_is(solved, fared))
     if place is not None:
-        statement = statement.where(Rollout.row > place[0])
+        statement = statement.where(fared.c.row > place[0])
     rows = [
         RowHistory(
             id=f"row-{row}",
             row=row,
             completions=completions,
             graded=graded,
-            solved=solved,
-            solve_rate=solved / graded if graded else None,
+            solved=right,
+            solve_rate=right / graded if graded else None,
             mean_score=mean,
             best_score=best,
             last_step=last_step,
         )
-        for row, completions, graded, solved, mean, best, last_step in session.execute(statement)
+        for row, completions, graded, right, mean, best, last_step in session.execute(statement)
     ]
-    return page(rows[:limit], has_more=len(rows) > limit)
+    counted = [func.count().filter(_is(each, fared)).label(each.value) for each in Solved]
+    counts = session.execute(select(*counted).select_from(fared)).mappings().one()
+    return RowsPage(**dict(page(rows[:limit], has_more=len(rows) > limit)), **counts)
+
+
+def _fared(job: Job) -> Select[Any]:
+    """A line a row: row, completions, graded, solved, mean score, best score, last step."""
+    score = type_coerce(Rollout.record["score"].as_float(), Float)
+    return (
+        select(
+            Rollout.row,
+            func.count().label("completions"),
+            func.count(score).label("graded"),
+            func.count(case((score > job.spec["success_above"], 1))).label("solved"),
+            func.avg(score).label("mean_score"),
+            func.max(score).label("best_score"),
+            func.max(Rollout.step).label("last_step"),
+        )
+        .where(Rollout.job_id == job.id)
+        .group_by(Rollout.row)
+    )
+
+
+def _is(solved: Solved, fared: Subquery) -> ColumnElement[bool]:
+    if solved is Solved.NEVER:
+        return and_(fared.c.graded > 0, fared.c.solved == 0)
+    if solved is Solved.ALWAYS:
+        return and_(fared.c.graded > 0, fared.c.solved == fared.c.graded)
+    return and_(fared.c.solved > 0, fared.c.solved < fared.c.graded)
 
 
 @router.get("/evaluations")
@@ -263,20 +210,6 @@ def shown_evaluation(evaluation: Evaluation) -> EvaluationObject:
         "created_at": unix_s(evaluation.created_at),
     }
     return EvaluationObject.model_validate({**evaluation.result, **place})
-
-
-def _shown_rollout(rollout: Rollout) -> RolloutObject:
-    return RolloutObject(
-        id=f"rollout-{rollout.step}-{rollout.number}",
-        step=rollout.step,
-        row=rollout.row,
-        sample=rollout.sample,
-        completion=rollout.completion,
-        record=ScoreRecordObject.model_validate(rollout.record),
-        advantage=rollout.advantage,
-        truncated=rollout.truncated,
-        has_tokens=rollout.has_tokens,
-    )
 
 
 def _not_ready(job_id: str, state: str) -> AppError:

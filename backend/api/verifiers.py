@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from backend.api.deps import Auth, Database, ObjectId
 from backend.api.graders import ScoreRecordObject, grade, shown_record
-from backend.api.paging import After, ListItem, Order, Page, cut, numbers_of, page, place_of
+from backend.api.paging import ListItem, Page, PageAsked, cut, listed, numbers_of, page
 from backend.datasets.rows import answer_of
 from backend.db.base import unix_s
 from backend.db.engine import transaction
@@ -117,16 +117,12 @@ def create_verifier(body: VerifierRequest, _: Auth, session: Database) -> Verifi
 def list_verifiers(
     _: Auth,
     session: Database,
-    after: After = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    order: Order = Order.DESC,
+    asked: PageAsked,
 ) -> Page[VerifierObject]:
     """The newest version of each, the verifier made last first."""
     newest = select(Verifier.id, func.max(Verifier.version).label("version")).group_by(Verifier.id).subquery()
     statement = select(Verifier).join(newest, (newest.c.id == Verifier.id) & (newest.c.version == Verifier.version))
-    keys = (Verifier.created_at, Verifier.id)
-    place = place_of(session, statement, id_column=Verifier.id, keys=keys, after=after)
-    return cut(session, statement, keys=keys, after=place, limit=limit, order=order, show=_shown)
+    return listed(session, statement, keys=(Verifier.created_at, Verifier.id), asked=asked, show=_shown)
 
 
 class ReadyMadeExample(BaseModel):
@@ -168,18 +164,16 @@ def list_versions(
     verifier_id: ObjectId,
     _: Auth,
     session: Database,
-    after: After = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    order: Order = Order.DESC,
+    asked: PageAsked,
 ) -> Page[VersionObject]:
     find_verifier(session, verifier_id, version=None)
     return cut(
         session,
         select(Verifier).where(Verifier.id == verifier_id),
         keys=(Verifier.version,),
-        after=numbers_of(after, pattern=r"version-(\d+)"),
-        limit=limit,
-        order=order,
+        after=numbers_of(asked.after, pattern=r"version-(\d+)"),
+        limit=asked.limit,
+        order=asked.order,
         show=_shown_version,
     )
 

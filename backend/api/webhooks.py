@@ -1,13 +1,13 @@
 """`/v1/webhooks`: addresses that are told when a job has ended, with a log of what they answered."""
 
-from typing import Annotated, Literal, get_args
+from typing import Literal, get_args
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 
 from backend.api.deps import Auth, Database, ObjectId, found
-from backend.api.paging import After, ListItem, Order, Page, cut, place_of
+from backend.api.paging import ListItem, Page, PageAsked, listed
 from backend.db.base import unix_s, utc_now
 from backend.db.webhooks import DeliveryStatus, Webhook, WebhookDelivery
 from backend.ids import new_id
@@ -71,13 +71,9 @@ def create_webhook(body: WebhookRequest, _: Auth, session: Database) -> NewWebho
 def list_webhooks(
     _: Auth,
     session: Database,
-    after: After = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    order: Order = Order.DESC,
+    asked: PageAsked,
 ) -> Page[WebhookObject]:
-    statement, keys = select(Webhook), (Webhook.created_at, Webhook.id)
-    place = place_of(session, statement, id_column=Webhook.id, keys=keys, after=after)
-    return cut(session, statement, keys=keys, after=place, limit=limit, order=order, show=_shown)
+    return listed(session, select(Webhook), keys=(Webhook.created_at, Webhook.id), asked=asked, show=_shown)
 
 
 @router.delete("/{webhook_id}")
@@ -98,15 +94,13 @@ def list_deliveries(
     webhook_id: ObjectId,
     _: Auth,
     session: Database,
-    after: After = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    order: Order = Order.DESC,
+    asked: PageAsked,
 ) -> Page[DeliveryObject]:
     found(session, Webhook, webhook_id, kind="webhook")
     statement = select(WebhookDelivery).where(WebhookDelivery.webhook_id == webhook_id)
-    keys = (WebhookDelivery.created_at, WebhookDelivery.id)
-    place = place_of(session, statement, id_column=WebhookDelivery.id, keys=keys, after=after)
-    return cut(session, statement, keys=keys, after=place, limit=limit, order=order, show=_shown_delivery)
+    return listed(
+        session, statement, keys=(WebhookDelivery.created_at, WebhookDelivery.id), asked=asked, show=_shown_delivery
+    )
 
 
 def _shown(hook: Webhook) -> WebhookObject:

@@ -9,6 +9,7 @@ from backend.chat.line import (
     ANSWER_S,
     BELL,
     CONNECT_S,
+    LOOKED_AT,
     SERVERS,
     WAITING,
     answer_key,
@@ -18,8 +19,6 @@ from backend.chat.line import (
 )
 from backend.chat.protocol import Asked, Piece, piece_to_json
 
-LOOKED_AT = 256
-"""Most requests looked at: those that have waited longest."""
 FORGOTTEN_S = 3600
 REPLY_S = 10.0
 

@@ -7,6 +7,8 @@ of the answer go to a list that its caller empties. The bell wakes servers that 
 
 from urllib.parse import parse_qs, urlsplit
 
+from redis import Redis
+
 from backend.errors import AppError
 
 QUEUE = "chat"
@@ -23,6 +25,8 @@ SEEN_S = 10.0
 ANSWER_S = 120
 """Pieces that nobody fetches are kept for so long."""
 CONNECT_S = 3.0
+LOOKED_AT = 256
+"""Most requests looked at: those that have waited longest."""
 
 
 def request_key(request_id: str) -> str:
@@ -45,6 +49,23 @@ def redis_url(broker_url: str) -> str:
     parts = urlsplit(broker_url)
     number = parse_qs(parts.query).get("virtual_host", ["0"])[0]
     return f"unix://{parts.path}?db={number}"
+
+
+def waiting_requests(broker_url: str) -> tuple[int, float]:
+    """How many requests no server has taken, and seconds that the oldest has waited. Raises RedisError.
+
+    Those whose callers have gone do not count; it is looked at the oldest `LOOKED_AT` for that.
+    """
+    with Redis.from_url(redis_url(broker_url), socket_connect_timeout=CONNECT_S, socket_timeout=CONNECT_S) as broker:
+        with broker.pipeline() as pipeline:
+            pipeline.time().zcard(WAITING).zrange(WAITING, 0, LOOKED_AT - 1, withscores=True)
+            (seconds, microseconds), count, oldest = pipeline.execute()
+        with broker.pipeline(transaction=False) as pipeline:
+            for member, _ in oldest:
+                pipeline.exists(request_key(member.decode().partition(" ")[0]))
+            there = pipeline.execute()
+    waited = [seconds + microseconds / 1e6 - since for (_, since), alive in zip(oldest, there, strict=True) if alive]
+    return count - there.count(0), max(waited, default=0.0)
 
 
 def no_broker() -> AppError:

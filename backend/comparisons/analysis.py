@@ -1,10 +1,11 @@
 """From the evaluations of finished runs to what a comparison says. Pure.
 
 An arm is one way of training, run with several seeds. Everything is paired by question: each question's score is the
-mean over an arm's seeds and samples, and arms are compared on the questions that all of them answered.
+mean over an arm's seeds and samples, and arms are compared on the questions that all of them answered. Where each seed
+holds out rows of its own, a question counts with the seeds that asked it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -48,9 +49,20 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Paired:
+    """The questions to compare on, and by seed the rows that every evaluation with it scored at least once."""
+
+    rows: list[int]
+    of_seed: Mapping[int, set[int]]
+
+
+@dataclass(frozen=True, slots=True)
 class Point:
+    """`by_seed`: the mean of each seed on what it was asked, in the order of the runs."""
+
     step: int
     score: Interval
+    by_seed: list[float]
     tokens: float
     seconds: float
 
@@ -87,11 +99,12 @@ def analyse(
     """Arms in their order, the first being what the others are compared with."""
     of_arm = {arm: [run for run in runs if run.arm == arm] for arm in arms}
     reached = {arm: [(run, at) for run in of_arm[arm] if (at := run.at(limit, budget)) is not None] for arm in arms}
-    rows = _common_rows([measured for arm in arms for _, measured in reached[arm]])
-    results = [_arm(arm, of_arm[arm], reached[arm], rows=rows, success_above=success_above) for arm in arms]
+    paired = _paired([reached[arm] for arm in arms])
+    results = [_arm(arm, of_arm[arm], reached[arm], paired=paired, success_above=success_above) for arm in arms]
     first, *others = arms
-    compared = [arm for arm in others if rows and reached[first] and reached[arm]]
-    differences = {arm: _question_means(reached[arm], rows) - _question_means(reached[first], rows) for arm in compared}
+    compared = [arm for arm in others if paired.rows and reached[first] and reached[arm]]
+    means = {arm: _question_means(reached[arm], paired) for arm in (first, *compared)} if compared else {}
+    differences = {arm: means[arm] - means[first] for arm in compared}
     p_values = {arm: sign_flip_p(differences[arm]) for arm in compared}
     adjusted = dict(zip(compared, holm(list(p_values.values())), strict=True))
     results = [
@@ -100,26 +113,34 @@ def analyse(
         else replace(
             result,
             difference=mean_interval(differences[result.name]),
-            by_seed=_by_seed(reached[result.name], reached[first], rows),
+            by_seed=_by_seed(reached[result.name], reached[first], paired),
             p_value=p_values[result.name],
             p_adjusted=adjusted[result.name],
         )
         for result in results
     ]
-    return Analysis(len(rows), results, _verdict(results, questions=len(rows)))
+    return Analysis(len(paired.rows), results, _verdict(results, questions=len(paired.rows)))
 
 
-def _common_rows(measured: Sequence[Measured]) -> list[int]:
-    """Rows that every evaluation scored at least once."""
-    scored = [{row for row, scores in each.scores.items() if any(s is not None for s in scores)} for each in measured]
-    return sorted(set.intersection(*scored)) if scored else []
+def _paired(reached: Sequence[Sequence[tuple[Run, Measured]]]) -> Paired:
+    """Of arms, the questions that each one that was measured answered, whatever the seed."""
+    of_seed: dict[int, set[int]] = {}
+    for run, measured in (pair for arm in reached for pair in arm):
+        scored = {row for row, scores in measured.scores.items() if any(s is not None for s in scores)}
+        of_seed[run.seed] = of_seed.get(run.seed, scored) & scored
+    answered = [set().union(*(of_seed[run.seed] for run, _ in arm)) for arm in reached if arm]
+    return Paired(sorted(set.intersection(*answered)) if answered else [], of_seed)
 
 
-def _question_means(reached: Sequence[tuple[Run, Measured]], rows: Sequence[int]) -> NDArray[np.float64]:
-    """[Q], the mean over seeds of the means over samples."""
-    means_SQ = np.array([[_mean(measured.scores[row]) for row in rows] for _, measured in reached], dtype=np.float64)
-    found: NDArray[np.float64] = means_SQ.mean(axis=0)
-    return found
+def _question_means(reached: Sequence[tuple[Run, Measured]], paired: Paired) -> NDArray[np.float64]:
+    """[Q], the mean over the seeds that asked a question of the means over samples."""
+    return np.array(
+        [
+            np.mean([_mean(measured.scores[row]) for run, measured in reached if row in paired.of_seed[run.seed]])
+            for row in paired.rows
+        ],
+        dtype=np.float64,
+    )
 
 
 def _mean(scores: Sequence[float | None]) -> float:
@@ -132,10 +153,10 @@ def _arm(
     runs: Sequence[Run],
     reached: Sequence[tuple[Run, Measured]],
     *,
-    rows: Sequence[int],
+    paired: Paired,
     success_above: float,
 ) -> ArmResult:
-    score = mean_interval(_question_means(reached, rows)) if reached and rows else None
+    score = mean_interval(_question_means(reached, paired)) if reached and paired.rows else None
     curve = _curve(runs)
     baseline = next((point.score for point in curve if point.step == 0), None)
     seconds = float(np.mean([run.used(at.step, "seconds") for run, at in reached])) if reached else 0.0
@@ -146,7 +167,7 @@ def _arm(
         steps=[at.step for _, at in reached],
         score=score,
         baseline=baseline,
-        pass_at_k=_pass_at_k(reached, rows, success_above=success_above),
+        pass_at_k=_pass_at_k(reached, paired, success_above=success_above),
         curve=curve,
         seconds=seconds,
         cost_per_point_s=seconds / (100 * gained) if gained > 0 else None,
@@ -161,12 +182,13 @@ def _curve(runs: Sequence[Run]) -> list[Point]:
     points = []
     for step in sorted(steps):
         at = [(run, next(m for m in run.evaluations if m.step == step)) for run in runs]
-        rows = _common_rows([measured for _, measured in at])
-        if rows:
+        paired = _paired([at])
+        if paired.rows:
             points.append(
                 Point(
                     step,
-                    mean_interval(_question_means(at, rows)),
+                    mean_interval(_question_means(at, paired)),
+                    by_seed=[_mean_score(measured, rows) for run, measured in at if (rows := paired.of_seed[run.seed])],
                     tokens=float(np.mean([run.used(step, "tokens") for run in runs])),
                     seconds=float(np.mean([run.used(step, "seconds") for run in runs])),
                 )
@@ -174,14 +196,13 @@ def _curve(runs: Sequence[Run]) -> list[Point]:
     return points
 
 
-def _pass_at_k(
-    reached: Sequence[tuple[Run, Measured]], rows: Sequence[int], *, success_above: float
-) -> dict[int, float]:
+def _pass_at_k(reached: Sequence[tuple[Run, Measured]], paired: Paired, *, success_above: float) -> dict[int, float]:
     """For 1, 2, 4 ... as far as every question has samples."""
     counted = [
         (sum(s > success_above for s in known), len(known))
-        for _, measured in reached
-        for row in rows
+        for run, measured in reached
+        for row in paired.rows
+        if row in paired.of_seed[run.seed]
         for known in [[s for s in measured.scores[row] if s is not None]]
     ]
     if not counted:
@@ -192,15 +213,19 @@ def _pass_at_k(
 
 
 def _by_seed(
-    reached: Sequence[tuple[Run, Measured]], first: Sequence[tuple[Run, Measured]], rows: Sequence[int]
+    reached: Sequence[tuple[Run, Measured]], first: Sequence[tuple[Run, Measured]], paired: Paired
 ) -> list[float]:
     """The difference of each seed that both arms have."""
     theirs = {run.seed: measured for run, measured in first}
     return [
-        float(np.mean([_mean(measured.scores[row]) - _mean(theirs[run.seed].scores[row]) for row in rows]))
+        _mean_score(measured, rows) - _mean_score(theirs[run.seed], rows)
         for run, measured in reached
-        if run.seed in theirs
+        if run.seed in theirs and (rows := paired.of_seed[run.seed] & set(paired.rows))
     ]
+
+
+def _mean_score(measured: Measured, rows: Set[int]) -> float:
+    return float(np.mean([_mean(measured.scores[row]) for row in sorted(rows)]))
 
 
 def _verdict(results: Sequence[ArmResult], *, questions: int) -> str:

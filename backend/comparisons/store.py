@@ -61,27 +61,25 @@ def cancel(session: Session, comparison_id: str) -> None:
             control.cancel(session, job.id)
 
 
-def load_run(session: Session, compared: ComparedJob) -> Run:
+def load_run(session: Session, job_id: str, *, arm: str, seed: int) -> Run:
     """What the analysis needs of one job."""
     evaluations = session.execute(
         select(Evaluation.step, Evaluation.result)
-        .where(Evaluation.job_id == compared.job_id)
+        .where(Evaluation.job_id == job_id)
         .order_by(Evaluation.step, Evaluation.created_at)
     )
     by_step = {
         step: Measured(step, {question["row"]: question["scores"] for question in result["per_question"]})
         for step, result in evaluations.tuples()
     }
-    steps = session.execute(
-        select(Step.step, Step.metrics).where(Step.job_id == compared.job_id).order_by(Step.step)
-    ).tuples()
+    steps = session.execute(select(Step.step, Step.metrics).where(Step.job_id == job_id).order_by(Step.step)).tuples()
     known = list(steps)
     tokens = accumulate(sum(metrics.get(name) or 0.0 for name in TOKENS) for _, metrics in known)
     seconds = accumulate(metrics.get("step_s") or 0.0 for _, metrics in known)
     numbers = [step for step, _ in known]
     return Run(
-        arm=compared.arm,
-        seed=compared.seed,
+        arm=arm,
+        seed=seed,
         evaluations=list(by_step.values()),
         tokens=dict(zip(numbers, tokens, strict=True)),
         seconds=dict(zip(numbers, seconds, strict=True)),

@@ -60,6 +60,11 @@ class Member(ProjectOwned, Base):
     role: Mapped[str]
     created_at: Mapped[datetime]
 
+    @property
+    def id(self) -> str:
+        """As the audit log names it."""
+        return self.email
+
 
 def hash_key(secret: str) -> str:
     """SHA-256 is enough: a key is 256 random bits, not a password that could be guessed."""

@@ -1,6 +1,7 @@
 """A real API for the pages and the client, and a key for it."""
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,12 @@ from backend.db.keys import create_key
 from backend.embedded import Services
 from frontend.client import Client, new_connections
 from tests.frontend.servers import running_api
+
+
+@pytest.fixture(autouse=True)
+def own_main_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`AppTest` leaves its page behind as `__main__`, which every later child of `multiprocessing` would run."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ from backend.app import create_app
 from backend.db.engine import transaction
 from backend.db.keys import create_key
 from backend.embedded import Services
+from tests.service.training import worker
 
 EXACT = {
     "type": "string_check",
@@ -140,6 +141,20 @@ def sample_worker(services: Services, tmp_path_factory: pytest.TempPathFactory) 
     """The same for the `sample` queue."""
     with running_worker("sample", log=tmp_path_factory.mktemp("sample-worker") / "log") as pid:
         yield pid
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for a tiny model."""
+    return tmp_path_factory.mktemp("tiny")
+
+
+@pytest.fixture
+def train_worker(clean_database: Services, models: Path, tmp_path: Path) -> Iterator[Path]:
+    """A worker of the `train` queue, for this test alone; gives its log."""
+    log = tmp_path / "worker.log"
+    with worker("train", models=models, log=log):
+        yield log
 
 
 @contextmanager

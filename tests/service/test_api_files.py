@@ -10,14 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
-from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from backend.db.blobs import Blob, BlobChunk
 from backend.db.engine import transaction
 from backend.db.files import DatasetRow, File, FileImage
 from backend.settings import settings
-from tests.backend.datasets.test_read import json_values, storable_text
+from tests.backend.datasets.test_read import free_columns
 from tests.service.conftest import Api, answered, refused
 
 ROW = {"question": "Why?", "answer": "42"}
@@ -198,7 +197,7 @@ def test_rows_are_walked_by_their_ids(api: Api) -> None:
 
 
 @examples(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(columns=st.dictionaries(storable_text, json_values, max_size=5))
+@given(columns=free_columns)
 def test_any_row_comes_back_from_the_database_as_its_author_wrote_it(api: Api, columns: dict[str, Any]) -> None:
     item = {**columns, "question": "Why?", "answer": "42"}
     mapping = json.dumps({"question": "question", "answer": "answer"})

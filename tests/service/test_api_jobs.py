@@ -288,6 +288,14 @@ def test_a_job_keeps_the_version_of_the_verifier_it_was_made_with(api: Api) -> N
     assert asked["method"]["reinforcement"]["grader"] == EXACT
 
 
+def test_a_job_tells_what_was_said_apart_from_what_followed(api: Api) -> None:
+    said = {"preset": "steady", "max_steps": 3}
+    shown = api.job(x_rlsd=said)["method"]["reinforcement"]
+    assert shown["x_asked"] == said
+    assert shown["x_rlsd"]["max_steps"] == 3
+    assert len(shown["x_rlsd"]) > 50
+
+
 def test_pause_resume_and_cancel_of_a_job_that_waits(api: Api) -> None:
     path = f"/v1/fine_tuning/jobs/{api.job()['id']}"
     refused(api.http.post(f"{path}/resume"), status=409, code="job_not_paused")

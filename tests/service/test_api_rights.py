@@ -21,7 +21,6 @@ from tests.service.conftest import EXACT, Api, answered, job_body, refused
 from tests.service.test_api_auth import ROUTES, VALID_BODIES
 
 WAITS_FOR_A_WORKER = {
-    "/v1/chat/completions",
     "/v1/fine_tuning/alpha/graders/run",
     "/v1/verifiers/test",
     "/v1/verifiers/check",
@@ -102,7 +101,7 @@ def kind_of(method: str, path: str) -> str:
         return "administrator"
     if resource in ADMIN_RESOURCES:
         return "admin"
-    return "viewer" if method == "GET" else "editor"
+    return "viewer" if method == "GET" or path == "/v1/chat/completions" else "editor"
 
 
 def test_the_keys_that_are_no_longer_valid_open_nothing(callers: Callers) -> None:
@@ -266,6 +265,30 @@ def test_the_audit_log_says_who_did_what_to_what(api: Api) -> None:
     assert all(entry["request_id"].startswith("req-") for entry in entries)
 
 
+def test_the_audit_log_is_searched_by_who_what_which_and_when(api: Api) -> None:
+    file = api.dataset(2)
+    answered(api.http.delete(f"/v1/files/{file}"))
+    newest = answered(api.http.get("/v1/audit"))["data"][0]
+
+    def found(**wanted: str | int) -> list[str]:
+        return [entry["action"] for entry in answered(api.http.get("/v1/audit", params=wanted))["data"]]
+
+    both = ["DELETE /v1/files/{file_id}", "POST /v1/files"]
+    assert found(actor="TES") == found(about=file) == found(since=newest["created_at"] - 600) == both
+    assert found(actor=newest["actor"], action="delete /v1") == both[:1]
+    assert found(actor="t_st") == found(about="file-none") == found(since=newest["created_at"] + 600) == []
+    assert found(until=newest["created_at"] - 600) == []
+    refused(api.http.get("/v1/audit", params={"actor": "\0"}), status=400)
+
+
+def test_administrators_see_what_each_project_uses(api: Api) -> None:
+    api.dataset(2)
+    other = answered(api.http.post("/v1/projects", json={"name": "empty"}))["id"]
+    used = {project["id"]: project["usage"] for project in answered(api.http.get("/v1/projects"))["data"]}
+    assert used["proj-default"]["storage_bytes"] > 0
+    assert used[other] == {"storage_bytes": 0, "jobs_at_once": 0, "gpu_hours": 0}
+
+
 @pytest.mark.parametrize(
     ("quotas", "code"), [({"jobs_at_once": 1}, "insufficient_quota"), ({"gpu_hours": 0}, "insufficient_quota")]
 )
@@ -296,5 +319,7 @@ def test_members_are_invited_changed_and_removed(api: Api) -> None:
     assert (invited["id"], invited["role"]) == ("ada@example.org", "editor")
     assert answered(api.http.post("/v1/members", json={"email": "ada@example.org"}))["role"] == "viewer"
     assert len(answered(api.http.get("/v1/members"))["data"]) == 1
+    entries = answered(api.http.get("/v1/audit", params={"about": "ada@example.org"}))["data"]
+    assert [entry["action"] for entry in entries] == ["POST /v1/members"] * 2
     assert answered(api.http.delete("/v1/members/ada@example.org"))["deleted"]
     refused(api.http.post("/v1/members", json={"email": "not an address"}), status=400)

@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import text, update
 
 from backend import blobs
+from backend.api import rollouts
 from backend.db.base import utc_now
 from backend.db.engine import transaction
 from backend.db.jobs import Job
@@ -108,6 +109,15 @@ def test_metrics_are_listed_by_step_and_asked_for_from_the_last_one_seen(api: Ap
         ({"max_score": 0.5}, 6),
         ({"min_score": 0.1, "max_score": 0.9}, 3),
         ({"step": 9}, 0),
+        ({"outcome": "right"}, 3),
+        ({"outcome": ["right", "fault"]}, 6),
+        ({"outcome": "wrong", "step": 2}, 2),
+        ({"outcome": "abstain"}, 0),
+        ({"mixed": True}, 6),
+        ({"mixed": True, "outcome": "wrong", "row": 0}, 3),
+        ({"with_tokens": True}, 3),
+        ({"search": "B"}, 12),
+        ({"search": "%"}, 0),
     ],
 )
 def test_rollouts_are_found_by_step_row_status_and_score(
@@ -124,10 +134,13 @@ def test_rollouts_are_found_by_step_row_status_and_score(
 
 
 @pytest.mark.parametrize(
-    "query", ["status=maybe", "min_score=nan", "min_score=inf", "step=-1", "row=x", "after=rollout-1", "limit=501"]
+    "query",
+    ["status=maybe", "min_score=nan", "min_score=inf", "step=-1", "row=x", "after=rollout-1", "limit=501"]
+    + ["outcome=good", "mixed=perhaps", "search=", "search=%00"],
 )
 def test_a_filter_that_means_nothing_is_refused(api: Api, job_path: str, query: str) -> None:
-    assert refused(api.http.get(f"{job_path}/rollouts?{query}"), status=400)["param"] == query.partition("=")[0]
+    error = refused(api.http.get(f"{job_path}/rollouts?{query}"), status=400)
+    assert error["param"].partition(".")[0] == query.partition("=")[0]
 
 
 def test_tokens_are_had_where_they_were_kept(api: Api, job_path: str) -> None:
@@ -140,6 +153,40 @@ def test_tokens_are_had_where_they_were_kept(api: Api, job_path: str) -> None:
     refused(api.http.get(f"{job_path}/rollouts/{not_kept['id']}/tokens"), status=404, code="tokens_not_kept")
     for absent in ("rollout-9-9", "rollout-x", "other"):
         refused(api.http.get(f"{job_path}/rollouts/{absent}/tokens"), status=404, code="not_found")
+
+
+def test_one_completion_is_found_by_its_id(api: Api, job_path: str) -> None:
+    take_steps(id_in(job_path), last=2)
+    listed = answered(api.http.get(f"{job_path}/rollouts", params={"order": "desc"}))["data"]
+    assert answered(api.http.get(f"{job_path}/rollouts/{listed[0]['id']}")) == listed[0]
+    for absent in ("rollout-9-9", "other"):
+        refused(api.http.get(f"{job_path}/rollouts/{absent}"), status=404, code="not_found")
+
+
+def test_a_search_that_takes_too_long_is_stopped_and_says_how_to_narrow_it(
+    api: Api, job_path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with transaction() as session:
+        session.execute(
+            text(
+                "INSERT INTO rollouts SELECT :job, 1, n, 0, n, repeat('word ', 400),"
+                """ '{"score": 1, "status": "ok"}', 0, false, false, NULL FROM generate_series(0, :most) AS n"""
+            ),
+            {"job": id_in(job_path), "most": 20_000},
+        )
+    monkeypatch.setattr(rollouts, "SEARCH_S", 0.01)
+    told = refused(api.http.get(f"{job_path}/rollouts?search=none+such"), status=400, code="search_too_wide")
+    assert "narrow it" in told["message"]
+
+
+@pytest.mark.parametrize(("solved", "expected"), [("sometimes", [0]), ("never", [1]), ("always", [])])
+def test_rows_are_found_by_how_often_they_were_solved_and_counted(
+    api: Api, job_path: str, solved: str, expected: list[int]
+) -> None:
+    take_steps(id_in(job_path), last=3)
+    found = answered(api.http.get(f"{job_path}/rows", params={"solved": solved}))
+    assert [row["row"] for row in found["data"]] == expected
+    assert (found["never"], found["sometimes"], found["always"]) == (1, 1, 0)
 
 
 def test_the_history_of_rows_leaves_errors_out_of_the_mean(api: Api, job_path: str) -> None:

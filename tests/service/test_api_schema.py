@@ -1,4 +1,15 @@
-"""The OpenAPI document against the server: whatever is sent, no 5xx, and nothing that the document does not say."""
+"""The OpenAPI document against the server: whatever is sent, no 5xx, and nothing that the document does not say.
+
+Each route for itself, and in courses in which one answer's ids go into the next request. `SCHEMA_CASES` multiplies the
+cases: 1, the default, makes some thousands.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import schemathesis
@@ -9,11 +20,15 @@ from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
     status_code_conformance,
+    use_after_free,
 )
 
 from backend.app import create_app
 from tests.service.conftest import Api
 
+CASES = float(os.environ.get("SCHEMA_CASES", "1"))
+SEEDS, COURSES = 6, 100
+"""Runs, and the most courses of each."""
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 WAITS_FOR_A_WORKER = ["/v1/fine_tuning/alpha/graders/run", "/v1/verifiers/test", "/v1/chat/completions"]
 
@@ -41,7 +56,7 @@ def make_plausible(body: object, ids: dict[str, str]) -> None:
 
 @answering.parametrize()
 @examples(
-    max_examples=25,
+    max_examples=max(1, round(25 * CASES)),
     deadline=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
@@ -57,3 +72,33 @@ def test_the_server_does_what_its_document_says(case: schemathesis.Case, api: Ap
         api.http.post(f"/v1/fine_tuning/jobs/{ids['job_id']}/cancel")  # so that the stream ends
     response = case.call(base_url=api.url, headers={"authorization": f"Bearer {api.key}"}, timeout=20)
     case.validate_response(response, checks=CHECKS)
+
+
+@pytest.mark.timeout(3600)
+def test_whatever_course_the_requests_take_the_server_does_what_its_document_says(
+    api: Api, ids: dict[str, str], tmp_path: Path
+) -> None:
+    """One answer's ids go into the next request; what is deleted stays so. By schemathesis' own runner, which bears
+    that what a server answers depends on what it was asked before."""
+    document = tmp_path / "openapi.json"
+    document.write_text(json.dumps(create_app().openapi()))
+    made = 0
+    for seed in range(SEEDS):
+        ran = subprocess.run(
+            [Path(sys.executable).parent / "schemathesis", "run", document, "--url", api.url]
+            + ["--header", f"Authorization: Bearer {api.key}", "--phases", "stateful", "--mode", "positive"]
+            + ["--max-examples", str(max(1, round(COURSES * CASES))), "--seed", str(seed), "--no-shrink"]
+            + ["--checks", ",".join(check.__name__ for check in [*CHECKS, use_after_free]), "--request-timeout", "30"]
+            + ["--exclude-path-regex", f"^({'|'.join(WAITS_FOR_A_WORKER)}|/(healthz|readyz))$|/stream$"]
+            + ["--suppress-health-check", "all", "--generation-database", "none", "--no-color"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=1000,
+        )
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        counted = re.search(r"(\d+) generated", ran.stdout)
+        assert counted, ran.stdout
+        made += int(counted.group(1))
+    print(made, "requests")
+    assert made >= SEEDS * COURSES * CASES

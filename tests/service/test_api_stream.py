@@ -151,7 +151,7 @@ def test_who_comes_late_gets_the_past_and_then_what_is_new(api: Api, job_id: str
     assert steps == list(range(1, 2 * BATCH + 9))
 
 
-def test_steps_taken_again_after_a_lost_worker_are_told_to_those_who_come_later(api: Api, job_id: str) -> None:
+def test_steps_taken_again_after_a_lost_worker_are_told_to_all_once_more(api: Api, job_id: str) -> None:
     path = f"/v1/fine_tuning/jobs/{job_id}"
     first = Watcher(api, path)
     take_steps(job_id, last=4)
@@ -159,7 +159,8 @@ def test_steps_taken_again_after_a_lost_worker_are_told_to_those_who_come_later(
     with transaction() as session:
         session.query(Step).where(Step.job_id == job_id, Step.step > 2).delete()
         session.execute(update(Job).where(Job.id == job_id).values(step=2))
-        events.record(session, job_id, code="job.resumed", message="Going on from the checkpoint of step 2.")
+        message = "Going on from the checkpoint of step 2."
+        events.record(session, job_id, code=events.RESUMED, message=message, data={"step": 2})
     first.wait("event", 2)
     late = Watcher(api, path)
     late.wait("metrics", 2)
@@ -167,14 +168,18 @@ def test_steps_taken_again_after_a_lost_worker_are_told_to_those_who_come_later(
         session.add(Step(job_id=job_id, step=3, created_at=utc_now(), metrics={"again": 1.0}))
         session.execute(update(Job).where(Job.id == job_id).values(step=3))
         events.announce(session, job_id)
-    again = [message["data"] for message in late.wait("metrics", 3) if message["event"] == "metrics"]
-    assert [step["step"] for step in again] == [1, 2, 3]
-    assert again[-1]["values"] == {"again": 1.0}
+    for watcher, steps in ((late, [1, 2, 3]), (first, [1, 2, 3, 4, 3])):
+        told = [message for message in watcher.wait("metrics", len(steps)) if message["event"] == "metrics"]
+        assert [message["data"]["step"] for message in told] == steps
+        assert told[-1]["data"]["values"] == {"again": 1.0}
+    after = Watcher(api, path, last_event_id=told[-2]["id"])  # of the step that was taken back
+    assert [m["data"]["step"] for m in after.wait("metrics") if m["event"] == "metrics"] == [3]
     states = [message["data"]["x_progress"]["step"] for message in first.messages if message["event"] == "state"]
     assert 4 in states
     answered(api.http.post(f"{path}/cancel"))
-    for watcher in (first, late):
-        watcher.wait("end")
+    for watcher in (first, late, after):
+        told = [m["data"]["step"] for m in watcher.wait("end") if m["event"] == "metrics"]
+        assert told.count(3) == (2 if watcher is first else 1)
 
 
 def test_a_feed_ends_with_its_last_watcher(api: Api, job_id: str) -> None:

@@ -1,6 +1,7 @@
-"""The scripts of `examples/api`, as a reader would run them, against a server and a worker."""
+"""The scripts of `examples/api` and the page `docs/api.md`, as a reader would run them, against server and workers."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,9 @@ import pytest
 
 from tests.service.conftest import Api, answered, running_worker
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "api"
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "examples" / "api"
+COMMANDS = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +29,7 @@ def train_worker(services: object, tmp_path_factory: pytest.TempPathFactory) -> 
 def test_a_script_takes_a_file_to_an_adapter(api: Api, script: str, tmp_path: Path) -> None:
     if script == "curl.sh" and shutil.which("curl") is None:
         pytest.skip("needs curl in the PATH")
-    commands = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = os.environ | {"RLSD_API_URL": api.url, "RLSD_API_KEY": api.key, "PATH": commands}
+    environment = os.environ | {"RLSD_API_URL": api.url, "RLSD_API_KEY": api.key, "PATH": COMMANDS}
     start = [sys.executable] if script.endswith(".py") else []
     adapter = tmp_path / "adapter.zip"
     ran = subprocess.run(
@@ -38,3 +40,27 @@ def test_a_script_takes_a_file_to_an_adapter(api: Api, script: str, tmp_path: Pa
     assert (job["status"], job["x_progress"]["step"]) == ("succeeded", 2)
     assert job["id"] in ran.stdout
     assert "adapter_config.json" in "".join(zipfile.ZipFile(adapter).namelist())
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl in the PATH")
+@pytest.mark.usefixtures("train_worker", "check_worker", "sample_worker")
+def test_the_page_on_the_api_can_be_followed_from_its_first_block_to_its_last(api: Api, tmp_path: Path) -> None:
+    blocks = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert len(blocks) >= 9
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    environment = os.environ | {"RLSD_API_URL": api.url, "RLSD_API_KEY": api.key, "PATH": COMMANDS}
+    ran = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", "\n".join(blocks)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    [job] = answered(api.http.get("/v1/fine_tuning/jobs"))["data"]
+    assert job["status"] == "succeeded"
+    files = {file["filename"]: file["rows"] for file in answered(api.http.get("/v1/files"))["data"]}
+    assert files == {"train.jsonl": 400, "held_out.jsonl": 200}
+    assert len(answered(api.http.get("/v1/verifiers"))["data"]) == 1
+    assert zipfile.is_zipfile(tmp_path / "merged.zip")

@@ -1,18 +1,15 @@
 """Before its first step a job tries its verifier: what that finds is kept, and a failure pauses until overridden."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlalchemy import select
 
 from backend.db.engine import transaction
-from backend.db.jobs import Job, JobEvent
+from backend.db.jobs import Job
 from backend.jobs import control
 from backend.jobs.lifecycle import JobState
 from tests.service.conftest import Api, answered, job_body
-from tests.service.training import VERIFIER, ended, job_now, queued_job, wait_for, worker
+from tests.service.training import VERIFIER, codes, ended, job_now, new_job, told, wait_for
 
 CONSTANT = {"type": "python", "name": "same", "source": "def grade(sample, item):\n    return 0.5\n"}
 CONTAINS = {
@@ -22,32 +19,6 @@ CONTAINS = {
 }
 
 pytestmark = pytest.mark.usefixtures("clean_database")
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("tiny")
-
-
-@pytest.fixture
-def train_worker(clean_database: object, models: Path, tmp_path: Path) -> Iterator[Path]:
-    log = tmp_path / "worker.log"
-    with worker("train", models=models, log=log):
-        yield log
-
-
-def new_job(**settings: Any) -> str:
-    with transaction() as session:
-        return queued_job(session, **settings)
-
-
-def told(job_id: str) -> list[JobEvent]:
-    with transaction() as session:
-        return list(session.scalars(select(JobEvent).where(JobEvent.job_id == job_id).order_by(JobEvent.number)))
-
-
-def codes(job_id: str) -> list[str]:
-    return [event.code for event in told(job_id)]
 
 
 def test_a_failing_check_pauses_the_job_until_someone_overrides_it(train_worker: Path, api: Api) -> None:

@@ -1,9 +1,12 @@
 """`/metrics`: what Prometheus reads, for administrators alone."""
 
 from prometheus_client.parser import text_string_to_metric_families
+from redis import Redis
 
+from backend.chat.line import WAITING, place_in_line, redis_url, request_key
 from backend.db.engine import transaction
 from backend.db.keys import Role, create_key
+from backend.settings import settings
 from backend.workers import facts, report
 from tests.service.conftest import Api, refused
 
@@ -38,6 +41,19 @@ def test_jobs_queues_and_workers_are_counted(api: Api) -> None:
     assert value(api, "rlsd_queue_messages", queue="train") == 1
     assert value(api, "rlsd_workers", queue="train") == 1
     assert (value(api, "rlsd_oldest_waiting_seconds", kind="job") or 0) > 0
+
+
+def test_chat_requests_that_wait_are_counted_unless_their_callers_have_gone(api: Api) -> None:
+    assert value(api, "rlsd_queue_messages", queue="chat") == 0
+    assert value(api, "rlsd_oldest_waiting_seconds", kind="chat") == 0
+    with Redis.from_url(redis_url(settings().required_broker_url)) as broker:
+        now, _ = broker.time()
+        for name, waited_s in (("gone", 500), ("here", 100), ("too", 10)):
+            broker.zadd(WAITING, {place_in_line(name, "starter"): now - waited_s})
+            if name != "gone":
+                broker.set(request_key(name), "{}", ex=60)
+    assert value(api, "rlsd_queue_messages", queue="chat") == 2
+    assert 100 <= (value(api, "rlsd_oldest_waiting_seconds", kind="chat") or 0) < 130
 
 
 def test_only_administrators_read_them(api: Api) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
 import jwt
@@ -42,24 +43,44 @@ def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
 
     class Pages(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            issuer = f"http://127.0.0.1:{server.server_address[1]}"
-            found: dict[str, Any] = {"keys": [public]}
-            if self.path.endswith("openid-configuration"):
-                found = {"issuer": issuer, "jwks_uri": f"{issuer}/keys"}
-            self.send_response(200)
+            if self.path.startswith("/authorize"):
+                self.send_back(parse_qs(urlsplit(self.path).query))
+            elif self.path.endswith("openid-configuration"):
+                pages = {"jwks_uri": "keys", "authorization_endpoint": "authorize", "token_endpoint": "token"}
+                said = {name: f"{issuer}/{page}" for name, page in pages.items()}
+                self.answer({"issuer": issuer, "id_token_signing_alg_values_supported": ["RS256"]} | said)
+            else:
+                self.answer({"keys": [public]})
+
+        def send_back(self, asked: dict[str, list[str]]) -> None:
+            """Whoever comes is Ada, and goes back at once; the code to fetch the token with is the nonce."""
+            query = urlencode({"code": asked["nonce"][0], "state": asked["state"][0]})
+            self.send_response(302)
+            self.send_header("location", f"{asked['redirect_uri'][0]}?{query}")
             self.end_headers()
-            self.wfile.write(json.dumps(found).encode())
+
+        def do_POST(self) -> None:
+            form = parse_qs(self.rfile.read(int(self.headers["content-length"])).decode())
+            token = made.token(nonce=form["code"][0])
+            self.answer({"id_token": token, "access_token": "none", "token_type": "Bearer"})
+
+        def answer(self, said: dict[str, Any]) -> None:
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.end_headers()
+            self.wfile.write(json.dumps(said).encode())
 
         def log_message(self, *_: object) -> None:
             """Nothing on the console."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Pages)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     issuer = f"http://127.0.0.1:{server.server_address[1]}"
+    made = Provider(issuer=issuer, key=key)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("RLSD_OIDC_ISSUER", issuer)
     monkeypatch.setenv("RLSD_OIDC_AUDIENCE", AUDIENCE)
     settings.cache_clear()
-    yield Provider(issuer=issuer, key=key)
+    yield made
     server.shutdown()
     monkeypatch.undo()
     settings.cache_clear()
@@ -104,4 +125,9 @@ def test_a_token_signed_by_somebody_else_is_refused(api: Api, provider: Provider
 
 
 def test_keys_go_on_working_beside_a_provider(api: Api, provider: Provider) -> None:
-    answered(api.http.get("/v1/whoami"))
+    seen = answered(api.http.get("/v1/whoami"))
+    assert seen["identity_provider"] == provider.issuer
+
+
+def test_without_a_provider_that_is_told(api: Api) -> None:
+    assert answered(api.http.get("/v1/whoami"))["identity_provider"] is None

@@ -4,7 +4,7 @@ import json
 import os
 import random
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from backend.jobs import control
 from backend.jobs.lifecycle import JobState
 from backend.queue import TRAIN_TASK, send
 from backend.settings import STARTER_MODEL
-from tests.service.training import ended, job_now, queued_job, trainer_pid, wait_for, worker
+from tests.service.training import codes, ended, job_now, new_job, trainer_pid, wait_for, worker
 from tests.worker.engine.test_faults import as_a_pickle, with_code_of_its_own, without_a_chat_template
 from tests.worker.engine.test_opd import save_teacher
 from tests.worker.engine.tiny import save_tiny_model
@@ -31,35 +31,12 @@ SAME = {"type": "python", "name": "same", "source": "def grade(sample, item):\n 
 pytestmark = pytest.mark.usefixtures("clean_database")
 
 
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("tiny")
-
-
-@pytest.fixture
-def train_worker(clean_database: object, models: Path, tmp_path: Path) -> Iterator[Path]:
-    """One worker of the train queue; gives its log."""
-    log = tmp_path / "worker.log"
-    with worker("train", models=models, log=log):
-        yield log
-
-
-def new_job(**settings: object) -> str:
-    with transaction() as session:
-        return queued_job(session, **settings)  # type: ignore[arg-type]
-
-
 def counts(job_id: str) -> tuple[int, int]:
     with transaction() as session:
         return tuple(  # type: ignore[return-value]
             session.scalar(select(func.count()).select_from(table).where(table.job_id == job_id))
             for table in (Step, Rollout)
         )
-
-
-def codes(job_id: str) -> list[str]:
-    with transaction() as session:
-        return list(session.scalars(select(JobEvent.code).where(JobEvent.job_id == job_id).order_by(JobEvent.number)))
 
 
 def last_checkpoint(job_id: str) -> bytes:

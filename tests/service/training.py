@@ -11,12 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.datasets.store import store_dataset
 from backend.db.base import utc_now
 from backend.db.engine import transaction
-from backend.db.jobs import Job
+from backend.db.jobs import Job, JobEvent
 from backend.ids import new_id
 from backend.jobs import control
 from backend.jobs.lifecycle import JobState, Wish
@@ -45,6 +46,22 @@ def wait_for(condition: Callable[[], Any], *, timeout_s: float, what: str) -> An
         assert time.monotonic() < deadline, f"waited {timeout_s:g} s for {what}"
         time.sleep(0.05)
     return found
+
+
+def new_job(**settings: Any) -> str:
+    """The id of a job that waits for a worker (`queued_job`)."""
+    with transaction() as session:
+        return queued_job(session, **settings)
+
+
+def told(job_id: str) -> list[JobEvent]:
+    """Its events, the oldest first."""
+    with transaction() as session:
+        return list(session.scalars(select(JobEvent).where(JobEvent.job_id == job_id).order_by(JobEvent.number)))
+
+
+def codes(job_id: str) -> list[str]:
+    return [event.code for event in told(job_id)]
 
 
 @contextmanager

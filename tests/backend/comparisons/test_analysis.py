@@ -1,6 +1,7 @@
 """What a comparison says of runs whose truth is known."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -101,3 +102,34 @@ def test_curves_pass_at_k_and_cost_are_there() -> None:
 def test_where_nothing_can_be_compared_that_is_said(runs: Callable[[], list[Run]]) -> None:
     found = analyse(["grpo", "rlsd"], runs(), budget="steps", limit=None, success_above=0.5)
     assert found.verdict.startswith("Nothing can be compared yet")
+
+
+def held_out_by_seed(arm: str, final: float) -> list[Run]:
+    """Each seed asks 20 questions of its own."""
+    return [
+        replace(
+            whole,
+            evaluations=[
+                Measured(m.step, {row: s for row, s in m.scores.items() if row // 20 == whole.seed})
+                for m in whole.evaluations
+            ],
+        )
+        for whole in several(arm, final)
+    ]
+
+
+def test_where_each_seed_holds_out_its_own_rows_every_question_counts_with_the_seed_that_asked_it() -> None:
+    found = analysed(*held_out_by_seed("grpo", 0.4), *held_out_by_seed("rlsd", 0.8))
+    assert found.questions == QUESTIONS
+    better = found.arms[1]
+    assert better.difference is not None
+    assert better.difference.mean == pytest.approx(0.4, abs=0.12)
+    assert len(better.by_seed) == 3
+    assert [len(point.by_seed) for point in better.curve] == [3, 3, 3]
+    assert better.pass_at_k[1] == pytest.approx(better.score.mean)  # type: ignore[union-attr]
+
+
+def test_a_question_that_only_one_arm_was_asked_does_not_count() -> None:
+    found = analysed(*held_out_by_seed("grpo", 0.4)[:2], *held_out_by_seed("rlsd", 0.8))
+    assert found.questions == 40
+    assert len(found.arms[1].by_seed) == 2

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from backend.datasets.read import MAX_DEPTH, MAX_LINE_BYTES, RawRow, json_lines
 from backend.datasets.report import Problem
+from backend.datasets.shapes import IMAGE_COLUMNS
 
 GOOD = b'{"question": "q", "answer": "a"}\n'
 TOO_LONG = b'{"question": "' + b"x" * MAX_LINE_BYTES + b'"}\n'
@@ -150,6 +151,8 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(storable_text, inner, max_size=4),
     max_leaves=20,
 )
+free_columns = st.dictionaries(storable_text.filter(lambda name: name not in IMAGE_COLUMNS), json_values, max_size=5)
+"""Columns that may hold anything: one that is called `image` has to hold one."""
 
 
 @given(st.lists(st.dictionaries(storable_text, json_values, max_size=5), max_size=5), st.booleans())

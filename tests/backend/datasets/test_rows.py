@@ -14,7 +14,7 @@ from backend.datasets.rows import NormalRow, answer_of, normal_rows, read_rows
 from backend.datasets.shapes import ColumnMapping, parse_mapping
 from backend.datasets.source import opened
 from backend.errors import AppError
-from tests.backend.datasets.test_read import json_values, storable_text
+from tests.backend.datasets.test_read import free_columns, json_values
 
 ASKED = [{"role": "user", "content": "Why?"}]
 
@@ -255,7 +255,7 @@ def test_the_answer_of_a_pasted_row_is_found(item: dict[str, Any], answer: str |
     assert answer_of(item) == answer
 
 
-@given(st.dictionaries(storable_text, json_values, max_size=6))
+@given(free_columns)
 def test_any_row_survives_the_normal_form_and_its_json(columns: dict[str, Any]) -> None:
     item = {**columns, "question": "Why?", "answer": "a"}
     file = io.BytesIO(json.dumps(item).encode())
