@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,17 +21,18 @@ from backend.jobs.checks import all_in_short
 from backend.jobs.request import JobRequest, first_problem
 from backend.jobs.resolve import resolve_settings
 from backend.jobs.spec import RlsdSettings
-from backend.verifiers.record import ScoreRecord
+from backend.settings import settings as environment
+from backend.tracking.choice import wanted
+from backend.tracking.run import TrackedRun, flat
 from backend.verifiers.specs import Spec, parse_spec, spec_hash
 from worker.before import run_checks_in, self_check
 from worker.engine import loop
-from worker.engine.checkpoint import Checkpoint, unpack
 from worker.engine.policy import Policy
-from worker.engine.report import EvaluationReport, StepReport
-from worker.engine.types import Ending, Task, Wish
+from worker.engine.types import Ending, Task
 from worker.engine.world import ProcessLost
 from worker.export import write_adapter_zip
 from worker.faults import PAUSES, classified
+from worker.folder_observer import FolderObserver
 from worker.launch import launch
 from worker.manifest import base_name, build_manifest, file_sha256
 from worker.preflight import preflight_step
@@ -47,84 +48,9 @@ from worker.setup import (
     tasks_of,
     use_threads,
 )
+from worker.tracking import tracked
 
 DEFAULT_SEED = 0
-
-
-class FolderObserver:
-    """Prints a line a step and appends reports to JSONL files; keeps the newest checkpoint to resume from."""
-
-    def __init__(self, folder: Path, *, max_steps: int) -> None:
-        self.folder = folder
-        self.max_steps = max_steps
-        self.evaluations: list[dict[str, Any]] = []
-        self.steps = 0
-
-    @property
-    def checkpoint_path(self) -> Path:
-        return self.folder / "checkpoint.safetensors"
-
-    def resumed(self) -> bytes:
-        """The newest checkpoint; lines that were written beyond it are forgotten. AppError when there is none."""
-        if not self.checkpoint_path.exists():
-            raise AppError(f"There is no checkpoint in {self.folder} to go on from: leave out --resume.")
-        data = self.checkpoint_path.read_bytes()
-        self.steps = unpack(data).step
-        for name in ("metrics.jsonl", "rollouts.jsonl", "evaluations.jsonl"):
-            kept = [line for line in self._lines(name) if line["step"] <= self.steps and line.get("phase") != "trained"]
-            (self.folder / name).write_text("".join(json.dumps(line) + "\n" for line in kept))
-        self.evaluations = self._lines("evaluations.jsonl")
-        print(f"going on from the checkpoint of step {self.steps}", flush=True)
-        return data
-
-    def wish(self) -> Wish:
-        return Wish.CONTINUE
-
-    def step(self, report: StepReport) -> None:
-        self.steps = report.step
-        self._append("metrics.jsonl", {"step": report.step, "values": report.metrics})
-        for rollout in report.rollouts:
-            record = rollout.record
-            assert isinstance(record, ScoreRecord)
-            self._append(
-                "rollouts.jsonl",
-                {
-                    "step": report.step,
-                    "row": rollout.row,
-                    "sample": rollout.sample,
-                    "completion": rollout.completion,
-                    "record": record.to_json(),
-                    "advantage": rollout.advantage,
-                },
-            )
-        reward = report.metrics.get("reward_mean")
-        shown = "none scored" if reward is None else f"{reward:.3f}"
-        print(f"step {report.step}/{self.max_steps}  reward {shown}", flush=True)
-
-    def evaluation(self, report: EvaluationReport) -> None:
-        self.evaluations.append(asdict(report))
-        self._append("evaluations.jsonl", asdict(report))
-        print(
-            f"{report.phase}: {report.mean:.3f} [{report.low:.3f}, {report.high:.3f}] "
-            f"on {report.n} held-out questions, {report.k} samples each",
-            flush=True,
-        )
-
-    def checkpoint(self, checkpoint: Checkpoint) -> None:
-        scratch = self.checkpoint_path.with_suffix(".new")
-        scratch.write_bytes(checkpoint.data)
-        scratch.replace(self.checkpoint_path)
-
-    def event(self, *, level: str, code: str, message: str) -> None:
-        print(f"{level}: {message} ({code})", flush=True)
-
-    def _lines(self, name: str) -> list[dict[str, Any]]:
-        path = self.folder / name
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-    def _append(self, name: str, line: dict[str, Any]) -> None:
-        with (self.folder / name).open("a") as file:
-            file.write(json.dumps(line) + "\n")
 
 
 def train(
@@ -164,17 +90,19 @@ def train(
         found = run_checks_in(output, [of_model], spec=spec, world=world, ignore=ignore_checks, resume=resume)
         teacher = load_teacher(spec, settings=settings, student=policy)
         box = sandbox.identity()
-        ending = loop.run(
-            settings,
-            policy=policy,
-            tasks=errand.tasks,
-            held_out=errand.held_out,
-            reward=reward,
-            observer=observer,
-            resume=world.as_leader(observer.resumed() if resume and world.leads else None),
-            teacher=teacher,
-            world=world,
-        )
+        with tracked(observer, wanted(environment()) if world.leads else {}, run=_tracked_run(errand, output)) as told:
+            ending = loop.run(
+                settings,
+                policy=policy,
+                tasks=errand.tasks,
+                held_out=errand.held_out,
+                reward=reward,
+                observer=told,
+                resume=world.as_leader(observer.resumed() if resume and world.leads else None),
+                teacher=teacher,
+                world=world,
+            )
+            told.close(ending)
     if not world.leads:
         return
     _require_done(ending)
@@ -253,6 +181,13 @@ def _manifest(
 
 def _say(done: int, total: int, unit: str) -> None:
     print(f"pre-flight: {done}/{total} {unit}", flush=True)
+
+
+def _tracked_run(errand: Errand, output: Path) -> TrackedRun:
+    """The folder stands for the job's id: a run that goes on there is the same."""
+    about = {"model": errand.model, "seed": errand.seed}
+    settings = flat(about | errand.spec.model_dump(mode="json", by_alias=True))
+    return TrackedRun(id=output.resolve().name, name=output.resolve().name, settings=settings)
 
 
 def _require_done(ending: Ending) -> None:

@@ -15,6 +15,8 @@ from backend.ids import new_id
 from backend.jobs import events
 from backend.jobs.lease import Lease, held_job
 from backend.jobs.lifecycle import Wish as JobWish
+from backend.tracking.run import Figures
+from backend.tracking.whole import figures_of
 from backend.verifiers.record import ScoreRecord
 from worker.engine import report as engine
 from worker.engine.checkpoint import Checkpoint as EngineCheckpoint
@@ -91,6 +93,16 @@ class DatabaseObserver:
             _prune(session, job.id)
             events.announce(session, job.id)
 
+    def figures(self) -> list[Figures]:
+        """What has been reported of the job so far, by this trainer and those before it."""
+        with transaction() as session:
+            steps = session.scalars(select(Step).where(Step.job_id == self.lease.job_id)).all()
+            evaluations = session.scalars(select(Evaluation).where(Evaluation.job_id == self.lease.job_id)).all()
+        return figures_of(
+            [{"step": s.step, "values": s.metrics, "created_at": s.created_at.timestamp()} for s in steps],
+            [e.result | {"created_at": e.created_at.timestamp()} for e in evaluations],
+        )
+
     def event(self, *, level: str, code: str, message: str) -> None:
         with transaction() as session:
             held_job(session, self.lease)
@@ -117,7 +129,13 @@ def newest_checkpoint(session: Session, lease: Lease) -> bytes | None:
     )
     if checkpoint is None:
         return None
-    events.record(session, job.id, code="job.resumed", message=f"Going on from the checkpoint of step {step}.")
+    events.record(
+        session,
+        job.id,
+        code=events.RESUMED,
+        message=f"Going on from the checkpoint of step {step}.",
+        data={"step": step},
+    )
     return blobs.read(session, checkpoint.sha256)
 
 

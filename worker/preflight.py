@@ -21,7 +21,7 @@ from backend.verifiers.specs import Spec, parse_spec
 from worker.before import CheckStep
 from worker.engine.outlook import outlook
 from worker.engine.policy import Policy
-from worker.engine.preflight import UNBOUNDED, chosen_tasks, probe
+from worker.engine.preflight import UNBOUNDED, Trial, chosen_tasks, probe
 from worker.engine.preview import preview
 from worker.engine.prompts import Reader, Room
 from worker.engine.rehearsal import rehearse
@@ -36,29 +36,10 @@ ALIVE_S = 5.0
 """Seconds between two words that a job is alive."""
 
 
-def judged(
-    settings: Settings,
-    *,
-    policy: Policy,
-    tasks: Sequence[Task],
-    reward: Reward,
-    rows: int,
-    samples: int,
-    progress: Progress,
-    world: World = World.alone(),
-) -> Json:
+def judged(settings: Settings, *, trial: Trial) -> Json:
     """The pre-flight on a policy that will be trained: it stays as it is, so no step is rehearsed."""
-    found = probe(
-        settings,
-        policy=policy,
-        tasks=tasks,
-        reward=reward,
-        rows=rows,
-        samples=samples,
-        progress=progress,
-        world=world,
-    )
-    return _verdict(outlook(found, settings=settings, samples=samples, tasks=len(tasks), rehearsal=None))
+    found = probe(settings, trial=trial)
+    return _verdict(outlook(found, settings=settings, samples=trial.samples, tasks=len(trial.tasks), rehearsal=None))
 
 
 def preflight_step(
@@ -72,19 +53,19 @@ def preflight_step(
     world: World,
 ) -> CheckStep:
     """The pre-flight as a step before training, on the policy to be trained. The leader tells progress."""
+    trial = Trial(
+        policy=policy,
+        tasks=tasks,
+        reward=reward,
+        rows=spec.preflight_rows,
+        samples=spec.preflight_samples,
+        progress=progress if world.leads else (lambda _done, _total, _unit: None),
+        world=world,
+    )
     return CheckStep(
         check="preflight",
         wanted=spec.preflight_rows > 0,
-        carry_out=lambda: judged(
-            settings,
-            policy=policy,
-            tasks=tasks,
-            reward=reward,
-            rows=spec.preflight_rows,
-            samples=spec.preflight_samples,
-            progress=progress if world.leads else (lambda _done, _total, _unit: None),
-            world=world,
-        ),
+        carry_out=lambda: judged(settings, trial=trial),
         together=True,
     )
 
@@ -121,9 +102,8 @@ def judged_and_rehearsed(
     with in_our_words():
         use_threads(processes=1)
         policy = load(model, settings=settings)
-        found = probe(
-            settings, policy=policy, tasks=tasks, reward=reward, rows=rows, samples=samples, progress=progress
-        )
+        trial = Trial(policy=policy, tasks=tasks, reward=reward, rows=rows, samples=samples, progress=progress)
+        found = probe(settings, trial=trial)
         rehearsal = None
         if found.plain is not None and not found.lengths.too_long:
             # A placebo may not be found among few rows.

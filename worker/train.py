@@ -31,6 +31,9 @@ from backend.jobs.lease import Lease, LeaseLostError, held_job
 from backend.jobs.lifecycle import JobState
 from backend.jobs.spec import RlsdSettings
 from backend.logs import configure_logs
+from backend.settings import settings as environment
+from backend.tracking.choice import wanted
+from backend.tracking.run import TrackedRun, flat
 from backend.verifiers.specs import parse_spec
 from worker.before import run_checks, self_check
 from worker.engine import loop
@@ -54,6 +57,7 @@ from worker.setup import (
     tasks_of,
     use_threads,
 )
+from worker.tracking import tracked
 
 log = structlog.get_logger()
 
@@ -117,20 +121,28 @@ def train(lease: Lease, *, stop: StopSignal) -> None:
         if not run_checks(lease, [of_model], spec=spec, world=world):
             return
         teacher = load_teacher(spec, settings=settings, student=policy)
-        ending = loop.run(
-            settings,
-            policy=policy,
-            tasks=tasks,
-            held_out=held_out,
-            reward=reward,
-            observer=DatabaseObserver(lease, stopping=lambda: stop.received),
-            resume=world.as_leader(_begin(lease) if world.leads else None),  # held here by nobody: it is large
-            teacher=teacher,
-            world=world,
-        )
+        observer = DatabaseObserver(lease, stopping=lambda: stop.received)
+        with tracked(observer, wanted(environment()) if world.leads else {}, run=_tracked_run(job)) as told:
+            ending = loop.run(
+                settings,
+                policy=policy,
+                tasks=tasks,
+                held_out=held_out,
+                reward=reward,
+                observer=told,
+                resume=world.as_leader(_begin(lease) if world.leads else None),  # held here by nobody: it is large
+                teacher=teacher,
+                world=world,
+            )
+            told.close(ending)
         box = sandbox.identity()
         if world.leads:
             _end(lease, ending, policy=policy, teacher=teacher, box=box, stop=stop)
+
+
+def _tracked_run(job: Job) -> TrackedRun:
+    about = {"model": job.model, "seed": job.seed, "training_file": job.training_file}
+    return TrackedRun(id=job.id, name=job.suffix or job.id, settings=flat(about | job.spec))
 
 
 def _begin(lease: Lease) -> bytes | None:

@@ -6,6 +6,7 @@ it holds over restarts and in every process.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -20,6 +21,7 @@ from backend.db.engine import transaction
 from backend.db.jobs import Job, JobEvent
 from backend.db.training import Evaluation, Rollout, Step
 from backend.errors import AppError
+from backend.jobs.events import RESUMED
 from backend.jobs.lifecycle import TERMINAL, JobState
 
 BATCH = 100
@@ -69,18 +71,24 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One of a list: `counter` is that of the list in `Place`, `number` its value once this was read."""
+    """One of a list: `counter` is that of the list in `Place`, `number` its value once this was read.
+
+    `back_to`: with this event the job went back to this step, and takes those after it again.
+    """
 
     event: str
     data: str
     counter: str
     number: int
+    back_to: int | None = None
 
     def is_new_at(self, place: Place) -> bool:
         return self.number > int(getattr(place, self.counter))
 
     def after(self, place: Place) -> Place:
         reached = replace(place, **{self.counter: self.number})
+        if self.back_to is not None:
+            reached = replace(reached, step=min(place.step, self.back_to), rollouts=min(place.rollouts, self.back_to))
         return replace(reached, rollouts=max(reached.rollouts, reached.step))
 
 
@@ -121,9 +129,11 @@ def read_news(job_id: str, place: Place) -> News:
     with transaction() as session:
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
         job = session.get_one(Job, job_id)
-        if job.step < place.step:  # it went on from an earlier checkpoint, and takes those steps again
-            place = replace(place, step=job.step, rollouts=min(place.rollouts, job.step))
-        found, more = _found(session, job_id, place)
+        events = _events(session, job_id, place)
+        back_to = min([job.step, *(step for event in events if (step := _back_to(event)) is not None)])
+        if back_to < place.step:  # it went on from an earlier checkpoint, and takes those steps again
+            place = replace(place, step=back_to, rollouts=min(place.rollouts, back_to))
+        found, more = _found(session, job_id, place, events=events)
         messages = [message for _, message in sorted(found, key=lambda each: each[0])]
         for message in messages:
             place = message.after(place)
@@ -148,13 +158,19 @@ def newest_place(job_id: str) -> Place:
     )
 
 
-def _found(session: Session, job_id: str, place: Place) -> tuple[list[tuple[datetime, Message]], bool]:
-    events = session.scalars(
-        select(JobEvent)
-        .where(JobEvent.job_id == job_id, JobEvent.number > place.event)
-        .order_by(JobEvent.number)
-        .limit(BATCH)
-    ).all()
+def _events(session: Session, job_id: str, place: Place) -> Sequence[JobEvent]:
+    new = select(JobEvent).where(JobEvent.job_id == job_id, JobEvent.number > place.event)
+    return session.scalars(new.order_by(JobEvent.number).limit(BATCH)).all()
+
+
+def _back_to(event: JobEvent) -> int | None:
+    """The step of the checkpoint from which the job went on with this event."""
+    return event.data["step"] if event.code == RESUMED and event.data else None
+
+
+def _found(
+    session: Session, job_id: str, place: Place, *, events: Sequence[JobEvent]
+) -> tuple[list[tuple[datetime, Message]], bool]:
     count = select(func.count()).where(Rollout.job_id == Step.job_id, Rollout.step == Step.step).scalar_subquery()
     steps = session.execute(
         select(Step, count).where(Step.job_id == job_id, Step.step > place.step).order_by(Step.step).limit(BATCH)
@@ -165,7 +181,10 @@ def _found(session: Session, job_id: str, place: Place) -> tuple[list[tuple[date
         .where(Evaluation.job_id == job_id, Evaluation.created_at > seen_until)
         .order_by(Evaluation.created_at)
     ).all()
-    found = [(e.created_at, _message("event", shown_event(e), "event", e.number)) for e in events]
+    found = [
+        (e.created_at, replace(_message("event", shown_event(e), "event", e.number), back_to=_back_to(e)))
+        for e in events
+    ]
     for step, rollouts in steps:
         if rollouts:
             told = StepRollouts(step=step.step, count=rollouts)

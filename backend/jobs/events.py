@@ -10,6 +10,8 @@ from backend.db.jobs import JobEvent
 from backend.ids import new_id
 
 CHANNEL = "rlsd_job"
+RESUMED = "job.resumed"
+"""The job goes on from the checkpoint of `data["step"]`: what was said of later steps is taken back."""
 
 
 def announce(session: Session, job_id: str) -> None:

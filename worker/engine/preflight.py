@@ -7,7 +7,7 @@ numbers are used again, so what differs is the hint's doing. Completions are alw
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -89,28 +89,32 @@ class Probe:
     lengths: Lengths
 
 
-def probe(
-    settings: Settings,
-    *,
-    policy: Policy,
-    tasks: Sequence[Task],
-    reward: Reward,
-    rows: int,
-    samples: int,
-    progress: Progress,
-    world: World = World.alone(),
-) -> Probe:
-    """Sample and score `samples` completions a row from the base model, on `rows` rows, plain and with the hint.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What is tried: `samples` completions for each of `rows` of the tasks, by this policy and this reward."""
+
+    policy: Policy
+    tasks: Sequence[Task]
+    reward: Reward
+    rows: int
+    samples: int
+    progress: Progress
+    world: World = field(default_factory=World.alone)
+
+
+def probe(settings: Settings, *, trial: Trial) -> Probe:
+    """Sample and score completions of the base model, plain and with the hint.
 
     The policy and every random number of a run stay as they are. Fault or ValueError naming the row where a run could
     not begin either: no tasks, a hint that is missing, a context that leaves no room. Each process of a world calls
     this with the same arguments, does its share and gets the whole.
     """
+    policy, tasks = trial.policy, trial.tasks
     if not tasks:
         raise ValueError("there are no tasks to train on")
     method = method_named(settings.method)
     hint = shown_hint(method, settings)
-    chosen = chosen_tasks(tasks, rows=rows, seed=settings.seed)
+    chosen = chosen_tasks(tasks, rows=trial.rows, seed=settings.seed)
     reader = Reader(policy.tokenizer, UNBOUNDED, policy.vision)
     # Pictures are large: where there are any, only the chosen rows are looked at.
     looked_at = list(tasks) if policy.vision is None else chosen
@@ -124,11 +128,11 @@ def probe(
     prompts = [reader.prompt(task) for task in chosen if task.row not in unfit]
     asked = Asking(
         policy=policy,
-        reward=reward,
+        reward=trial.reward,
         settings=settings,
-        samples=samples,
-        tally=Tally(progress, total=len(prompts) * samples * (1 if hint is None else 2)),
-        world=world,
+        samples=trial.samples,
+        tally=Tally(trial.progress, total=len(prompts) * trial.samples * (1 if hint is None else 2)),
+        world=trial.world,
     )
     if not prompts:
         return Probe(prompts=(), plain=None, hint=hint, hinted_prompts=(), hinted=None, lengths=lengths)

@@ -21,7 +21,7 @@ from worker.engine import loop
 from worker.engine.faults import Fault
 from worker.engine.outlook import outlook
 from worker.engine.policy import LIVE_ADAPTER, build_policy
-from worker.engine.preflight import chosen_tasks, probe
+from worker.engine.preflight import Trial, chosen_tasks, probe
 from worker.engine.rehearsal import rehearse
 from worker.engine.types import Completion, Hint
 
@@ -34,8 +34,7 @@ def heard(done: list) -> object:
 
 def probed(settings=None, *, policy=None, tasks=TASKS, reward=vowel_share, rows=6, samples=4, progress=None):
     settings = settings or tiny_settings()
-    return probe(
-        settings,
+    trial = Trial(
         policy=policy or tiny_policy(settings),
         tasks=tasks,
         reward=reward,
@@ -43,6 +42,7 @@ def probed(settings=None, *, policy=None, tasks=TASKS, reward=vowel_share, rows=
         samples=samples,
         progress=progress or (lambda *_: None),
     )
+    return probe(settings, trial=trial)
 
 
 def report(settings=None, *, samples=4, rehearsal=None, **how):

@@ -1,0 +1,77 @@
+"""What trackers keep, read back with their own libraries: name -> [(step, value)]."""
+
+import json
+import struct
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from wandb.proto.wandb_internal_pb2 import Record
+
+Curves = dict[str, list[tuple[int, float]]]
+
+
+def tensorboard_curves(folder: Path) -> Curves:
+    """As TensorBoard would draw them: what a resumed run has taken again is void."""
+    events = EventAccumulator(str(folder)).Reload()
+    return {
+        tag: [(scalar.step, round(scalar.value, 6)) for scalar in events.Scalars(tag)]
+        for tag in events.Tags()["scalars"]
+    }
+
+
+def mlflow_run(uri: str, experiment: str) -> tuple[Run, Curves]:
+    """The only run of the experiment."""
+    client = MlflowClient(tracking_uri=uri)
+    found = client.get_experiment_by_name(experiment)
+    assert found is not None
+    [run] = client.search_runs([found.experiment_id])
+    names = run.data.metrics
+    return run, {
+        name: [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, name)]
+        for name in names
+    }
+
+
+BLOCK_BYTES, FILE_HEADER_BYTES = 32768, 7
+CHUNK_HEADER = struct.Struct("<IHB")
+"""Checksum, length, kind."""
+WHOLE, LAST = 1, 4
+
+
+def wandb_records(folder: Path) -> list[Record]:
+    """All records of all offline runs in the folder, in the order of time."""
+    paths = sorted(folder.glob("wandb/offline-run-*/*.wandb"), key=lambda path: path.stat().st_mtime_ns)
+    return [Record.FromString(data) for path in paths for data in _logged(path.read_bytes())]
+
+
+def _logged(data: bytes) -> Iterator[bytes]:
+    """The entries of a log in LevelDB's format: chunks that do not cross the borders of blocks."""
+    place, entry = FILE_HEADER_BYTES, b""
+    while place + CHUNK_HEADER.size <= len(data):
+        left = BLOCK_BYTES - place % BLOCK_BYTES
+        if left < CHUNK_HEADER.size:
+            place += left
+            continue
+        _, length, kind = CHUNK_HEADER.unpack_from(data, place)
+        entry += data[place + CHUNK_HEADER.size : place + CHUNK_HEADER.size + length]
+        place += CHUNK_HEADER.size + length
+        if kind in (WHOLE, LAST):
+            yield entry
+            entry = b""
+
+
+def wandb_curves(folder: Path) -> Curves:
+    curves: Curves = defaultdict(list)
+    for record in wandb_records(folder):
+        if record.HasField("history"):
+            values = {
+                item.key or ".".join(item.nested_key): json.loads(item.value_json) for item in record.history.item
+            }
+            for name, value in values.items():
+                if not name.startswith("_"):
+                    curves[name].append((values["_step"], value))
+    return dict(curves)
