@@ -1,7 +1,8 @@
 """What the Job page shows, kept up to date by at most one request a tick.
 
 Opening a page reads everything once. After that each tick asks for the thing most likely to have changed: new steps
-while the job runs, now and then its state, events and evaluations. A state that changed is followed by all the rest.
+while the job runs, now and then its state, events and evaluations. A state that changed is followed by all the rest;
+the end by all of it at once, so that nothing is missing beside the word "Done".
 """
 
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ class JobFeed:
     evaluations: list[Evaluation] = field(default_factory=list)
     ticks: int = 0
     left_to_ask: list[str] = field(default_factory=list)
+    owed: int = 0
+    """Requests that a part of the page made by itself; as many ticks make none."""
 
     @classmethod
     def open(cls, client: Client, job_id: str) -> "JobFeed":
@@ -50,8 +53,12 @@ class JobFeed:
         return self.ended and not self.left_to_ask
 
     @property
+    def last_step_read(self) -> int:
+        return self.metrics[-1]["step"] if self.metrics else 0
+
+    @property
     def step(self) -> int:
-        return max(self.metrics[-1]["step"] if self.metrics else 0, self.job["x_progress"]["step"])
+        return max(self.last_step_read, self.job["x_progress"]["step"])
 
     @property
     def max_steps(self) -> int:
@@ -61,8 +68,13 @@ class JobFeed:
         """Make one request, or none once everything is settled."""
         if self.settled:
             return
+        if self.owed:
+            self.owed -= 1
+            return
         self.ticks += 1
         self._ask(client, self._due())
+        while self.ended and self.left_to_ask:
+            self._ask(client, self.left_to_ask.pop())
 
     def refresh_state(self, client: Client) -> None:
         self._ask(client, "job")
@@ -79,7 +91,7 @@ class JobFeed:
             return self.left_to_ask.pop()
         if self.job["status"] not in ("running", "pausing") or self.ticks % STATE_EVERY == 0:
             return "job"
-        if self.max_steps and self.step >= self.max_steps:
+        if self.last_step_read >= self.max_steps:
             return "job"
         return "events" if self.ticks % EVENTS_EVERY == 0 else "metrics"
 
@@ -88,7 +100,7 @@ class JobFeed:
             before = self.job["status"]
             self.job = client.job(self.job_id)
             if self.job["status"] != before:
-                self.left_to_ask = ["metrics", "evaluations", "events"]
+                self.left_to_ask = ["events", "evaluations", "metrics"]
         elif what == "events":
             known = self.events[0]["id"] if self.events else None
             self.events = client.events(self.job_id)

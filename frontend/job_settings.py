@@ -221,14 +221,13 @@ def request_body(
     *,
     dataset: str,
     validation: str | None,
-    verifier: str,
+    grader: Json,
     model: str,
     name: str,
     seed: int | None,
     x_rlsd: Json,
 ) -> Json:
     """The body that creates the job."""
-    grader = {"type": "saved", "id": verifier}
     body: Json = {
         "model": model,
         "training_file": dataset,

@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from frontend import state
-from frontend.components import problems, sign_in
+from frontend.components import menu, problems, sign_in
 
 HERE = Path(__file__).parent
 
@@ -18,10 +18,20 @@ verifiers = st.Page("app_pages/verifiers.py", title="Verifiers", icon=":material
 new_job = st.Page("app_pages/new_job.py", title="New job", icon=":material/add_circle:")
 jobs = st.Page("app_pages/jobs.py", title="Jobs", icon=":material/list_alt:")
 job = st.Page("app_pages/job.py", title="Job", icon=":material/show_chart:", visibility="hidden")
+compare = st.Page("app_pages/compare.py", title="Compare", icon=":material/compare_arrows:")
+models = st.Page("app_pages/models.py", title="Models", icon=":material/deployed_code:")
+playground = st.Page("app_pages/playground.py", title="Playground", icon=":material/forum:")
+settings = st.Page("app_pages/settings.py", title="Settings", icon=":material/settings:")
 
 is_signed_in = state.signed_in()
 page = st.navigation(
-    {"": [home], "Prepare": [datasets, verifiers], "Train": [new_job, jobs, job]},
+    {
+        "": [home],
+        "Prepare": [datasets, verifiers],
+        "Train": [new_job, jobs, job, compare],
+        "Use": [models, playground],
+        "Manage": [settings],
+    },
     position="sidebar" if is_signed_in else "hidden",
 )
 
@@ -29,6 +39,7 @@ if is_signed_in:
     st.logo(HERE / "logo.svg", size="large", icon_image=HERE / "logo_small.svg")
     with st.sidebar:
         st.button("Sign out", icon=":material/logout:", type="tertiary", key="sign_out", on_click=state.sign_out)
+        menu.enter_anew(page)
     with problems.page_guard():
         page.run()
     sign_in.keep_signed_in()

@@ -166,6 +166,7 @@ class Job(TypedDict):
     error: Json | None
     method: Json
     user_provided_suffix: str | None
+    metadata: dict[str, str] | None
     x_progress: Progress
     x_checks: JobChecks
 

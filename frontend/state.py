@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import httpx
 import streamlit as st
 
+from frontend import identity
 from frontend.client import Client, api_url, new_connections
 from frontend.sessions import COOKIE, sessions
 
@@ -50,13 +51,15 @@ def sign_in(key: str) -> None:
 
 
 def sign_out(note: str | None = None) -> None:
-    """Forget the key here and for this browser; `note` tells the sign-in form why."""
+    """Forget the key here and for this browser; `note` tells the sign-in form why it was not the viewer's wish."""
     session_id = st.session_state.get(SESSION)
     if session_id:
         sessions.close(session_id)
     st.session_state.clear()
     if note:
         st.session_state[NOTE] = note
+    elif identity.known():
+        st.logout()
 
 
 def client() -> Client:

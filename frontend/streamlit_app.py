@@ -1,4 +1,4 @@
-"""The UI's server: Streamlit with one route of our own, which sets the sign-in cookie.
+"""The UI's server: Streamlit with routes of our own, for the sign-in cookie and for scripts too large for a message.
 
 Start it with `streamlit run frontend/streamlit_app.py`; `RLSD_API_URL` says where the API is. What a browser sees
 begins in `navigation.py`.
@@ -9,8 +9,10 @@ from pathlib import Path
 import streamlit as st
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
 
+from frontend import identity
 from frontend.sessions import COOKIE, IDLE_S, sessions
 
 MAX_TICKET_BYTES = 200
@@ -34,4 +36,9 @@ async def keep_signed_in(request: Request) -> Response:
     return response
 
 
-app = st.App(Path(__file__).with_name("navigation.py"), routes=[Route("/session", keep_signed_in, methods=["POST"])])
+HERE = Path(__file__).parent
+ROUTES = [
+    Route("/session", keep_signed_in, methods=["POST"]),
+    Mount("/assets", StaticFiles(directory=HERE / "assets")),
+]
+app = st.App(HERE / "navigation.py", routes=ROUTES, secrets=identity.streamlit_secrets() or None)

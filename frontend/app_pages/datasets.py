@@ -4,10 +4,21 @@ import streamlit as st
 
 from frontend import state, units
 from frontend.client import ApiError
-from frontend.components import dataset_versions, links, problems, reading, report_view, row_editor, row_view, upload
+from frontend.components import (
+    dataset_versions,
+    links,
+    pager,
+    problems,
+    reading,
+    report_view,
+    row_editor,
+    row_view,
+    upload,
+)
 from frontend.shapes import DataFile, FileReport, Row
 
 PAGE = 20
+ROWS_AT_ONCE = 50
 ROW_PX = 35
 
 client, zone = state.client(), state.zone()
@@ -15,13 +26,17 @@ client, zone = state.client(), state.zone()
 
 def listing() -> None:
     st.title("Datasets", anchor=False)
+    st.write(
+        "A dataset is a table of tasks: what the model is asked, and what is right. Training learns from its rows."
+    )
     stored = upload.card(client)
     if stored:
         st.switch_page("app_pages/datasets.py", query_params={"dataset": stored})
     page = client.files(after=state.address("after"), limit=PAGE)
     if not page["data"]:
         st.info(
-            "No dataset yet. Upload one above, for instance `examples/starter/train.jsonl`.", icon=":material/inbox:"
+            "No dataset yet. Add one above, for instance the file `examples/starter/train.jsonl`.",
+            icon=":material/inbox:",
         )
         return
     st.subheader("Your datasets", anchor=False)
@@ -39,6 +54,8 @@ def listing() -> None:
             words = {"uploaded": "being read…", "error": "could not be read"}
             st.caption(words.get(file["status"], units.count(file["rows"], "row")), width="content")
             st.caption(units.size(file["bytes"]), width="content")
+    if state.address("after"):
+        links.within("app_pages/datasets.py", "Newest", icon=":material/first_page:", key="newest")
     if page["has_more"]:
         older = page["data"][-1]["id"]
         links.within("app_pages/datasets.py", "Older", icon=":material/chevron_right:", key="older", after=older)
@@ -98,49 +115,71 @@ def figures(file: DataFile, report: FileReport) -> None:
         st.warning(f"{units.count(report['bad'], 'row')} could not be read; see below.", icon=":material/warning:")
     else:
         st.success(
-            f"Every row was read. {report['with_answer']:,} have a reference answer, "
-            f"{report['with_solution']:,} a worked solution. {came_from(report)}",
+            f"Every row was read. With a reference answer: {report['with_answer']:,}, with a worked solution: "
+            f"{report['with_solution']:,}. {came_from(report)}",
             icon=":material/check_circle:",
         )
 
 
 def came_from(report: FileReport) -> str:
     """Which column each part was read from."""
-    parts = [f"{part} from `{column}`" for part, column in report["columns"].items() if column]
+    found = {
+        part: column for part, column in report["columns"].items() if part != "solution" or report["with_solution"]
+    }
+    parts = [f"{part} from `{column}`" for part, column in found.items() if column]
     return f"Read: {', '.join(parts)}." if parts else ""
 
 
 def rows_of(file: DataFile, *, total: int) -> None:
     st.subheader("Rows", anchor=False)
-    shown = st.session_state.get("rows_shown", PAGE)
-    page = client.file_rows(file["id"], limit=min(shown, 100))
-    rows: list[Row] = page["data"]
+    key = f"rows_from_{file['id']}"
+    start = pager.first_of(key, total=total, size=ROWS_AT_ONCE)
+    rows: list[Row] = client.file_rows(file["id"], after=f"row-{start - 1}" if start else None, limit=ROWS_AT_ONCE)[
+        "data"
+    ]
     if not rows:
         st.info("This dataset has no rows.", icon=":material/inbox:")
         return
     st.dataframe(
-        row_view.table(rows),
+        row_view.table(rows, start=start),
         alt="Questions with their references",
+        hide_index=True,
+        on_select=lambda: pick(start),
+        selection_mode="single-row",
+        key="rows_table",
         column_config={
+            "row": st.column_config.NumberColumn(width="small"),
             "question": st.column_config.TextColumn(width="large"),
             "answer": st.column_config.TextColumn(width="small"),
             "solution": st.column_config.TextColumn(width="medium"),
         },
         height=min(ROW_PX * (len(rows) + 1) + 3, 280),
     )
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        number = st.number_input("Look at row", min_value=0, max_value=total - 1, value=0, key="row_number")
-        st.caption(f"The first {len(rows):,} of {units.count(total, 'row')}; rows count from 0.")
-        if page["has_more"] and shown < 100:
-            st.button("Show more", key="more_rows", on_click=lambda: st.session_state.update(rows_shown=100))
+    pager.show(key, total=total, size=ROWS_AT_ONCE, noun="row")
+    number = st.number_input(
+        "Look at row",
+        min_value=0,
+        max_value=total - 1,
+        value=0,
+        key="row_number",
+        width=220,
+        help="Rows count from 0. A click on the left of a line of the table chooses it, too.",
+    )
     number = int(number)
-    row = rows[number] if number < len(rows) else row_at(file["id"], number)
+    row = rows[number - start] if 0 <= number - start < len(rows) else row_at(file["id"], number)
     row_view.both_forms(row, picture=lambda sha256: client.file_image(file["id"], sha256))
     row_editor.panel(client, file, row, number=number)
 
 
+def pick(start: int) -> None:
+    """Look at the row that was clicked."""
+    lines = st.session_state["rows_table"].selection.rows
+    if lines:
+        st.session_state["row_number"] = start + lines[0]
+
+
 def row_at(file_id: str, number: int) -> Row:
-    found: list[Row] = client.file_rows(file_id, after=f"row-{number - 1}", limit=1)["data"]
+    found: list[Row] = client.file_rows(file_id, after=f"row-{number - 1}" if number else None, limit=1)["data"]
     return found[0]
 
 

@@ -1,16 +1,20 @@
-"""Home: what runs, what comes next."""
+"""Home: what wants you, what runs, what comes next."""
 
+import time
 from collections.abc import Sequence
 
 import streamlit as st
 
 from frontend import state
-from frontend.components import job_list, problems
+from frontend.attention import Want, wants
+from frontend.components import job_list, problems, tour
 from frontend.job_states import MOVING
 from frontend.shapes import DataFile, Job, Verifier
+from frontend.starter import is_tour
 
 REFRESH_S = 4.0
-NEWEST_JOBS = 20
+NEWEST_JOBS = 50
+ENDED_SHOWN = 3
 
 client, zone = state.client(), state.zone()
 
@@ -18,7 +22,7 @@ client, zone = state.client(), state.zone()
 def way(files: Sequence[DataFile], verifiers: Sequence[Verifier], jobs: Sequence[Job]) -> None:
     """The four steps to a trained adapter; the first one not done yet stands out."""
     steps = [
-        ("Upload data", "Questions with their answers, one JSON object a line.", bool(files), "datasets"),
+        ("Upload data", "Questions with their answers: a spreadsheet or JSON lines.", bool(files), "datasets"),
         ("Write a verifier", "The rule that says whether an answer is right.", bool(verifiers), "verifiers"),
         ("Train", "Choose data, verifier and model; watch it learn.", bool(jobs), "new_job"),
         (
@@ -42,12 +46,34 @@ def way(files: Sequence[DataFile], verifiers: Sequence[Verifier], jobs: Sequence
             st.page_link(f"app_pages/{page}.py", label="Open", icon=":material/arrow_forward:")
 
 
+def wanting(found: Sequence[Want]) -> None:
+    """What a person has to do, each with the way there."""
+    st.subheader("Wants you", anchor=False)
+    for place, want in enumerate(found):
+        icon, color = (":material/error:", "red") if want.level == "bad" else (":material/info:", "orange")
+        with st.container(border=True, key=f"want_{place}"):
+            if want.job is None:
+                st.markdown(f":{color}[{icon}] **{want.title}**")
+                st.markdown(want.text)
+            else:
+                link = {"job": want.job["id"]}
+                title = f"**{job_list.title_of(want.job)}** {want.title}"
+                st.page_link("app_pages/job.py", label=title, icon=icon, query_params=link)
+                st.text(want.text)
+
+
 @st.fragment(run_every=REFRESH_S)
-def newest_jobs() -> None:
+def now() -> None:
+    """What wants someone, what runs, what has ended: two requests every four seconds."""
     with problems.shown():
-        jobs = client.jobs(limit=NEWEST_JOBS)["data"]
+        jobs: list[Job] = client.jobs(limit=NEWEST_JOBS)["data"]
+        found = wants(jobs, client.workers(), now=time.time())
+        if found:
+            wanting(found)
+        if not jobs:
+            return
         moving = [job for job in jobs if job["status"] in MOVING]
-        recent = [job for job in jobs if job["status"] not in MOVING][:3]
+        recent = [job for job in jobs if job["status"] not in (*MOVING, "paused")][:ENDED_SHOWN]
         st.subheader("Running now", anchor=False)
         if moving:
             job_list.rows(moving, zone=zone)
@@ -61,14 +87,9 @@ def newest_jobs() -> None:
 st.title("Home", anchor=False)
 st.write("From your rows and your rule to a better model: four steps, all of them on your own machine.")
 files, verifiers = client.files(limit=1)["data"], client.verifiers(limit=1)["data"]
-jobs = client.jobs(limit=NEWEST_JOBS)["data"]
-way(files, verifiers, jobs)
-if not files:
-    st.info(
-        "The file `examples/starter/train.jsonl` of the Workbench and the model `starter` go together: "
-        "a chain of look-ups in an invented company's rule book. Training takes about a minute on a laptop.",
-        title="New here? Begin with the starter",
-        icon=":material/lightbulb:",
-    )
-if jobs:
-    newest_jobs()
+newest = client.jobs(limit=NEWEST_JOBS)["data"]
+way(files, verifiers, newest)
+toured = next((job for job in newest if is_tour(job) and job["status"] not in ("failed", "cancelled")), None)
+if toured is None and not any(job["status"] == "succeeded" for job in newest):
+    tour.offer(client)
+now()

@@ -6,12 +6,22 @@ import streamlit as st
 
 from frontend import state, units
 from frontend.client import ApiError
-from frontend.components import downloads, job_head, job_results, problems, rescore, rollouts
+from frontend.components import (
+    downloads,
+    job_head,
+    job_results,
+    leakage_panel,
+    learned_rows,
+    problems,
+    rescore,
+    rollouts,
+    tour,
+)
 from frontend.feed import TICK_S, JobFeed
 
 FEED = "job_feed"
-LEARNING, COMPLETIONS, CURVES, RESCORE = "Learning", "Completions", "More curves", "Re-score"
-DOWNLOADS, EVENTS, SETTINGS = "Downloads", "Events", "Settings"
+LEARNING, COMPLETIONS, ROWS, LEAKAGE = "Learning", "Completions", "Rows", "Leakage"
+CURVES, RESCORE, DOWNLOADS, EVENTS, SETTINGS = "More curves", "Re-score", "Downloads", "Events", "Settings"
 
 client, zone = state.client(), state.zone()
 
@@ -35,9 +45,10 @@ def live(job_id: str) -> None:
         problems.show(error)
         st.caption("What is shown below is the last that was known; the page goes on trying.")
     job_head.show(feed, client)
+    tour.guide(feed)
     part = st.segmented_control(
         "Show",
-        [LEARNING, COMPLETIONS, CURVES, RESCORE, DOWNLOADS, EVENTS, SETTINGS],
+        [LEARNING, COMPLETIONS, ROWS, LEAKAGE, CURVES, RESCORE, DOWNLOADS, EVENTS, SETTINGS],
         default=LEARNING,
         required=True,
         label_visibility="collapsed",
@@ -50,6 +61,10 @@ def live(job_id: str) -> None:
             job_results.verdict(feed.evaluations)
         elif part == COMPLETIONS:
             rollouts.panel(feed, client)
+        elif part == ROWS:
+            learned_rows.panel(feed, client)
+        elif part == LEAKAGE:
+            leakage_panel.panel(feed)
         elif part == CURVES:
             job_results.further_curves(feed)
         elif part == RESCORE:

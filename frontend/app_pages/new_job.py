@@ -1,32 +1,22 @@
-"""New job: three choices, a preset, the main settings; everything else folded."""
+"""New job: three choices, how thorough, and everything else folded. `?from=ftjob-…` fills the form from a job."""
 
 import json
 import time
+from typing import Any
 
 import streamlit as st
 
-from frontend import state, units
+from frontend import cloning, state, units
 from frontend.client import ApiError, Client
-from frontend.components import preflight, problems, setting_fields
-from frontend.job_settings import (
-    ADAPTER,
-    MAIN,
-    NEEDED,
-    PRESETS,
-    SECTIONS,
-    hint_in_rows,
-    inlined,
-    known,
-    methods,
-    request_body,
-    shown,
-)
-from frontend.shapes import DataFile, Json, Method, Verifier
-from frontend.verifier_starts import KINDS
+from frontend.components import estimate, job_choices, job_method, preflight, problems
+from frontend.components.job_list import title_of
+from frontend.job_settings import NEEDED, hint_in_rows, inlined, methods, request_body
+from frontend.plans import comparison_body
+from frontend.shapes import FileReport, Job, Json, Method
 
-HELD_OUT = "a tenth of the dataset, held out"
 MADE = "job_just_made"
 SAME_WISH_S = 10.0
+FILLED = "job_form_filled_from"
 
 client, zone = state.client(), state.zone()
 
@@ -38,11 +28,7 @@ def settings_schemas(_client: Client) -> dict[str, Json]:
     return {name: inlined(schemas, name) for name in ("RlsdSettings", "Lora")}
 
 
-def index_of(ids: list[str], wanted: str | None) -> int:
-    return ids.index(wanted) if wanted in ids else 0
-
-
-def missing_first(files: list[DataFile], verifiers: list[Verifier]) -> bool:
+def missing_first(*, files: bool, verifiers: bool) -> bool:
     """Say what has to be there before a job can be made."""
     if files and verifiers:
         return False
@@ -55,78 +41,38 @@ def missing_first(files: list[DataFile], verifiers: list[Verifier]) -> bool:
     return True
 
 
-def choices(files: list[DataFile], verifiers: list[Verifier], models: list[str]) -> tuple[str, str, str | None]:
-    data_column, verifier_column, model_column = st.columns(3)
-    with data_column.container(border=True, height="stretch"):
-        names = {file["id"]: file["filename"] for file in files}
-        dataset = st.selectbox(
-            "Dataset",
-            list(names),
-            index=index_of(list(names), state.address("dataset")),
-            format_func=names.__getitem__,
-            key="job_dataset",
-        )
-        chosen = next(file for file in files if file["id"] == dataset)
-        st.caption(f"{units.count(chosen['rows'], 'row')}, uploaded {units.moment(chosen['created_at'], zone)}")
-    with verifier_column.container(border=True, height="stretch"):
-        labels = {verifier["id"]: verifier["name"] for verifier in verifiers}
-        verifier = st.selectbox(
-            "Verifier",
-            list(labels),
-            index=index_of(list(labels), state.address("verifier")),
-            format_func=labels.__getitem__,
-            key="job_verifier",
-        )
-        spec = next(found for found in verifiers if found["id"] == verifier)
-        st.caption(f"{KINDS.get(spec['grader']['type'], spec['grader']['type'])}, version {spec['version']}")
-    with model_column.container(border=True, height="stretch"):
-        model = st.selectbox(
-            "Base model",
-            models,
-            accept_new_options=True,
-            placeholder="name, hub id or folder",
-            key="job_model",
-            help="One of the list, or any causal language model by its Hugging Face id.",
-        )
-        st.caption("Its weights stay as they are; what is trained is an adapter.")
-    return dataset, verifier, model
+def fill_from(source: Job, schema: Json, *, files: set[str], verifiers: set[str]) -> Json:
+    """Fill the form once from a job. Returns what it said that has no field."""
+    defaults = {name: about.get("default") for name, about in schema["properties"].items()}
+    asked = cloning.asked_of(source, defaults=defaults)
+    filled = st.session_state.get(FILLED) == source["id"] and "job_dataset" in st.session_state
+    if not filled:
+        dataset = state.address("dataset") or source["training_file"]
+        verifier = job_choices.verifier_of(source)
+        said: dict[str, Any] = cloning.widget_states(asked) | {
+            "plan": "as_before",
+            "method": asked.get("method", "rlsd"),
+            "preset": asked.get("preset", "paper"),
+            job_method.PRESET_OF: dataset,
+            "job_model": source["model"],
+            "job_verifier": verifier if verifier in verifiers else job_choices.OF_JOB,
+            "job_seed": source["seed"],
+            "job_name": cloning.next_name(source["user_provided_suffix"]),
+        }
+        said |= {"job_dataset": dataset} if dataset in files else {}
+        validation = source["validation_file"]
+        said |= {"job_validation": validation} if validation in files and validation != dataset else {}
+        st.session_state.update(said)
+        st.session_state[FILLED] = source["id"]
+    return cloning.not_offered(asked)
 
 
-def how(schema: Json) -> tuple[str, str]:
-    """Method and preset."""
-    offered = methods(schema)
-    left, right = st.columns(2)
-    method = left.selectbox(
-        "Method",
-        list(offered),
-        format_func=lambda name: offered[name]["title"],
-        key="method",
-        help="What each one does, with its source, stands in docs/methods.md.",
-    )
-    left.caption(f"{offered[method]['summary']} ({offered[method]['source']})")
-    if offered[method]["teacher"] != "hinted":
-        right.caption("No hint is shown to a teacher, so there is no preset to choose.")
-        return method, "paper"
-    with right:
-        preset = st.segmented_control(
-            "Preset",
-            list(PRESETS),
-            format_func=lambda name: PRESETS[name][0],
-            default="paper",
-            required=True,
-            key="preset",
-        )
-        st.caption(PRESETS[preset][1])
-    return method, preset
-
-
-def blockers(dataset: str, model: str | None, *, hint: str | None, said: Json, method: Method) -> list[str]:
+def blockers(report: FileReport, model: str | None, *, hint: str | None, said: Json, method: Method) -> list[str]:
     """What would make the API refuse the job. `hint`: what every row must have."""
     found = [] if model else ["Choose a base model."]
     if method["teacher"] == "external" and not said.get("teacher_model"):
         found.append("Name the larger model to imitate, under “More settings”.")
     if hint is not None:
-        report = client.file_report(dataset)
         column, words = NEEDED[hint]
         counted = report.get(column)
         without = 0 if counted is None else report["good"] - int(str(counted))
@@ -138,95 +84,97 @@ def blockers(dataset: str, model: str | None, *, hint: str | None, said: Json, m
     return found
 
 
-def size_of(settings: Json, schema: Json) -> None:
-    """What the numbers come to."""
-
-    def value(name: str) -> float | None:
-        said = settings.get(name, known(schema, name).default)
-        return said if isinstance(said, int | float) else None
-
-    steps, batch, group = value("max_steps"), value("batch_size"), value("num_generations")
-    if steps and batch and group:
-        st.caption(
-            f"{steps:,.0f} steps × {batch:,.0f} questions × {group:,.0f} completions = "
-            f"{steps * batch * group:,.0f} completions to write and verify."
-        )
-
-
-def folded(
-    files: list[DataFile], dataset: str, schemas: dict[str, Json], *, method: Method
-) -> tuple[Json, str | None, int | None]:
-    with st.expander("More settings", icon=":material/tune:"):
-        st.caption("What stays empty follows the method, the preset and the defaults shown.")
-        filled: Json = {}
-        schema = schemas["RlsdSettings"]
-        for title, section in SECTIONS:
-            settings = shown(section, method=method, schema=schema)
-            if settings:
-                st.markdown(f"**{title}**")
-                filled |= setting_fields.fields(
-                    settings, schema=schema, key="set", columns=3, as_published=method["defaults"]
-                )
-        st.markdown("**Adapter (LoRA)**")
-        lora = setting_fields.fields(ADAPTER, schema=schemas["Lora"], key="set_lora", columns=3)
-        st.markdown("**Held-out questions and seed**")
-        left, right = st.columns(2)
-        others = {file["id"]: file["filename"] for file in files if file["id"] != dataset}
-        validation = left.selectbox(
-            "Held-out dataset", list(others), index=None, format_func=others.__getitem__, placeholder=HELD_OUT
-        )
-        seed = right.number_input("Seed", min_value=0, value=None, step=1, placeholder="chosen by the service")
-    return filled | ({"lora": lora} if lora else {}), validation, None if seed is None else int(seed)
-
-
-def form(files: list[DataFile], verifiers: list[Verifier], models: list[str]) -> None:
+def form(source: Job | None) -> None:
+    files, verifiers = client.datasets(), client.all_verifiers()
+    if missing_first(files=bool(files), verifiers=bool(verifiers) or source is not None):
+        return
     schemas = settings_schemas(client)
     schema = schemas["RlsdSettings"]
-    dataset, verifier, model = choices(files, verifiers, models)
-    method, preset = how(schema)
+    left: Json = {}
+    if source is not None:
+        ids = {file["id"] for file in files}, {verifier["id"] for verifier in verifiers}
+        left = fill_from(source, schema, files=ids[0], verifiers=ids[1])
+        st.caption(f"Filled with the settings of **{title_of(source)}**; change what you like.")
+    models = [model["id"] for model in client.models() if model["owned_by"] == "base"]
+    chosen = job_choices.show(files, verifiers, models, source=source, zone=zone)
+    dataset = chosen.dataset
+    report = client.file_report(dataset["id"])
+    job_method.preset_by_data(dataset["id"], report)
+    plan_name, plan = job_method.plan(cloning=source is not None)
+    compared = plan_name == "compare"
+    arms, seeds = job_method.arms(schema) if compared else ({}, 1)
+    method, preset, main = job_method.method_and_numbers(schema, planned=plan.values, compared=compared)
     facts = methods(schema)[method]
-    main = setting_fields.fields(MAIN, schema=schema, key="main", columns=5)
-    more, validation, seed = folded(files, dataset, schemas, method=facts)
-    settings = main | more
-    size_of(settings, schema)
+    more, validation, seed = job_method.more(
+        files, dataset["id"], schemas, method=facts, planned=plan.values, compared=compared
+    )
+    settings = cloning.with_left({**plan.values, **main, **more}, left)
+    st.caption(job_method.in_words(settings, schema, method=method, preset=preset))
     name = st.text_input(
         "Name (optional)", placeholder="invoices-1", max_chars=64, help="Letters, digits, dots, dashes.", key="job_name"
     )
-    hint = hint_in_rows(more, method=facts, preset=preset)
-    stops = blockers(dataset, model, hint=hint, said=more, method=facts)
-    for stop in stops:
-        st.warning(stop, title="Before this job can start", icon=":material/block:")
-    body = request_body(
-        dataset=dataset,
-        validation=validation,
-        verifier=verifier,
-        model=model or "",
-        name=name.strip(),
-        seed=seed,
-        x_rlsd={"preset": preset, "method": method, **preflight.wanted_before_training(settings)},
+    stops = blockers(
+        report, chosen.model, hint=hint_in_rows(more, method=facts, preset=preset), said=more, method=facts
     )
-    num_rows = next(file["rows"] for file in files if file["id"] == dataset)
-    preflight.panel(client, body, num_rows=num_rows, ready=not stops)
-    if st.button("Start training", type="primary", icon=":material/rocket_launch:", disabled=bool(stops)):
-        start(body)
+    if compared and len(arms) < 2:
+        stops.append("Choose two methods or more to compare.")
+    if "preflight_rows" not in settings:
+        settings = preflight.wanted_before_training(settings)
+    body = request_body(
+        dataset=dataset["id"],
+        validation=validation,
+        grader=chosen.grader,
+        model=chosen.model or "",
+        name="" if compared else name.strip(),
+        seed=seed,
+        x_rlsd={"preset": preset, "method": method, **settings},
+    )
+    titled = [("Before this job can start", stop) for stop in stops]
+    told = None if stops else estimate.ask(client, body)
+    if isinstance(told, ApiError):
+        titled.append(estimate.refusal(told))
+    for title, stop in titled:
+        st.warning(stop, title=title, icon=":material/block:")
+    preflight.panel(client, body, num_rows=dataset["rows"], ready=not titled)
+    if told is not None and not isinstance(told, ApiError):
+        estimate.show(told, runs=max(1, len(arms) * seeds))
+    label = "Start comparing" if compared else "Start training"
+    if st.button(label, type="primary", icon=":material/rocket_launch:", disabled=bool(titled)):
+        if compared:
+            named = name.strip() or f"{' against '.join(arms.values())} on {dataset['filename']}"
+            compare(comparison_body(body, name=named[:200], methods=arms, seeds=seeds))
+        else:
+            start(body)
 
 
 def start(body: Json) -> None:
     """Create the job. A second press within seconds is the same wish, not a second job."""
+    job = once(body, lambda: client.create_job(body)["id"], refused="The job was not created")
+    if job is not None:
+        st.switch_page("app_pages/job.py", query_params={"job": job})
+
+
+def compare(body: Json) -> None:
+    comparison = once(body, lambda: client.create_comparison(body)["id"], refused="The comparison was not started")
+    if comparison is not None:
+        st.switch_page("app_pages/compare.py", query_params={"comparison": comparison})
+
+
+def once(body: Json, make: Any, *, refused: str) -> str | None:
+    """The id of what was made of this body, just now or a moment ago; None where it was refused."""
     wanted = json.dumps(body, sort_keys=True)
     made: tuple[str, str, float] | None = st.session_state.get(MADE)
     if made is None or made[0] != wanted or time.monotonic() - made[2] > SAME_WISH_S:
         try:
-            made = (wanted, client.create_job(body)["id"], time.monotonic())
+            made = (wanted, make(), time.monotonic())
         except ApiError as error:
-            problems.show(error, title="The job was not created")
-            return
+            problems.show(error, title=refused)
+            return None
         st.session_state[MADE] = made
-    st.switch_page("app_pages/job.py", query_params={"job": made[1]})
+    return made[1]
 
 
 st.title("New job", anchor=False)
-st.write("Choose data, a verifier and a model. Everything else has a sensible default.")
-all_files, all_verifiers = client.datasets(), client.verifiers()["data"]
-if not missing_first(all_files, all_verifiers):
-    form(all_files, all_verifiers, [model["id"] for model in client.models() if model["owned_by"] == "base"])
+st.write("Choose data, a verifier and a model, and how thorough it is to be. Everything else has a sensible default.")
+of = state.address("from")
+form(client.job(of) if of else None)

@@ -4,7 +4,16 @@ import streamlit as st
 
 from frontend import state, units
 from frontend.client import ApiError
-from frontend.components import links, problems, self_check, try_out, verifier_editor
+from frontend.components import (
+    gallery,
+    links,
+    on_data,
+    problems,
+    self_check,
+    try_out,
+    verifier_difference,
+    verifier_editor,
+)
 from frontend.shapes import Json, Verifier
 from frontend.verifier_starts import KINDS
 
@@ -21,10 +30,10 @@ def listing() -> None:
         if st.button("New verifier", type="primary", icon=":material/add:"):
             st.switch_page("app_pages/verifiers.py", query_params={"verifier": NEW})
     st.write("A verifier says whether what the model wrote is right. It is the rule that training follows.")
-    saved: list[Verifier] = client.verifiers(limit=PAGE)["data"]
+    page = client.verifiers(after=state.address("after"), limit=PAGE)
+    saved: list[Verifier] = page["data"]
     if not saved:
         st.info("No verifier yet. Start from a ready one and try it on a row of your data.", icon=":material/inbox:")
-        return
     for verifier in saved:
         with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"row_{verifier['id']}"):
             with st.container(width="stretch", gap=None):
@@ -39,6 +48,12 @@ def listing() -> None:
             kind = str(verifier["grader"]["type"])
             st.badge(KINDS.get(kind, kind), color="gray")
             st.caption(f"version {verifier['version']}", width="content")
+    if state.address("after"):
+        links.within("app_pages/verifiers.py", "Newest", icon=":material/first_page:", key="newest")
+    if page["has_more"]:
+        older = saved[-1]["id"]
+        links.within("app_pages/verifiers.py", "Older", icon=":material/chevron_right:", key="older", after=older)
+    gallery.show(client.ready_made_verifiers())
 
 
 def editor(chosen: str) -> None:
@@ -60,14 +75,20 @@ def editor(chosen: str) -> None:
         save(saved, name=name.strip(), grader=edited)
     with try_it:
         try_out.panel(client, edited)
+    on_data.panel(client, edited)
     self_check.panel(client, edited)
 
 
 def starting_point() -> tuple[Json, str]:
     starts = {start["name"]: start for start in client.ready_made_verifiers()}
+    asked = next((name for name, start in starts.items() if start["id"] == state.address("start")), None)
     chosen = starts[
         st.selectbox(
-            "Start from", list(starts), key="start_from", help="Choosing another replaces what is written below."
+            "Start from",
+            list(starts),
+            index=list(starts).index(asked) if asked else 0,
+            key="start_from",
+            help="Choosing another replaces what is written below.",
         )
     ]
     st.caption(chosen["use"])
@@ -88,6 +109,7 @@ def versions(saved: Verifier) -> tuple[Json, str]:
     number = st.selectbox(
         "Version", list(labels), format_func=labels.__getitem__, key=f"version_{saved['id']}_{len(every)}"
     )
+    verifier_difference.panel(every, number=number)
     spec = next(version["grader"] for version in every if version["version"] == number)
     return spec, f"edit_{saved['id']}_{number}"
 

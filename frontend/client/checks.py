@@ -12,6 +12,10 @@ class Checks(Wire):
     def check(self, check_id: str) -> Check:
         return cast("Check", self.get_json(f"/v1/checks/{check_id}"))
 
+    def cancel_check(self, check_id: str) -> Check:
+        """409 where it has ended."""
+        return cast("Check", self.call("POST", f"/v1/checks/{check_id}/cancel"))
+
     def checks(self, *, kind: str, job: str | None = None, file: str | None = None, limit: int = 1) -> list[Check]:
         """The newest first."""
         return cast("list[Check]", self.get_json("/v1/checks", kind=kind, job=job, file=file, limit=limit)["data"])

@@ -4,6 +4,13 @@ from typing import IO, cast
 
 from frontend.client.wire import Wire
 from frontend.shapes import Check, DataFile, FileDifference, FileReport, Json, Page
+from frontend.shapes_files import FilePreview
+
+MOST_DATASETS = 1000
+"""Offered in a menu."""
+
+MOST_CHOICES = 2000
+"""Files that a menu offers."""
 
 
 class Files(Wire):
@@ -14,7 +21,7 @@ class Files(Wire):
 
     def datasets(self) -> list[DataFile]:
         """The newest files whose rows can be used."""
-        return [file for file in self.files()["data"] if file["status"] == "processed"]
+        return [file for file in self.files(limit=MOST_DATASETS)["data"] if file["status"] == "processed"]
 
     def file(self, file_id: str) -> DataFile:
         return cast("DataFile", self.get_json(f"/v1/files/{file_id}"))
@@ -37,6 +44,12 @@ class Files(Wire):
         prefer = {} if wait else {"Prefer": "respond-async"}
         files = {"file": (filename, content)}
         return cast("DataFile", self.call("POST", "/v1/files", data=form, files=files, headers=prefer))
+
+    def preview(self, content: bytes, *, filename: str, mapping: str | None) -> FilePreview:
+        """How the first rows would be read; nothing is stored. `mapping` as for `upload`."""
+        form = {"purpose": "fine-tune"} | ({"mapping": mapping} if mapping else {})
+        files = {"file": (filename, content)}
+        return cast("FilePreview", self.call("POST", "/v1/files/preview", data=form, files=files))
 
     def delete_file(self, file_id: str) -> None:
         self.call("DELETE", f"/v1/files/{file_id}")

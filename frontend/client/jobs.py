@@ -3,7 +3,8 @@
 from typing import Literal, cast
 
 from frontend.client.wire import Wire
-from frontend.shapes import Check, Evaluation, Event, Job, Json, Page, Tokens
+from frontend.shapes import Check, Evaluation, Event, Job, Json, Page, Rollout, Tokens
+from frontend.shapes_runs import Estimate, RolloutFilters, RowsFared
 
 
 class Jobs(Wire):
@@ -44,12 +45,34 @@ class Jobs(Wire):
     def evaluations(self, job_id: str) -> list[Evaluation]:
         return cast("list[Evaluation]", self.get_json(f"/v1/fine_tuning/jobs/{job_id}/evaluations")["data"])
 
-    def rollouts(self, job_id: str, *, step: int | None, row: int | None, after: str | None, limit: int) -> Page:
-        path = f"/v1/fine_tuning/jobs/{job_id}/rollouts"
-        return cast("Page", self.get_json(path, step=step, row=row, after=after, limit=limit))
+    def rollouts(
+        self,
+        job_id: str,
+        *,
+        filters: RolloutFilters,
+        after: str | None,
+        limit: int,
+        order: Literal["asc", "desc"] = "asc",
+    ) -> Page:
+        """What the model wrote, by step."""
+        asked = {**filters, "after": after, "limit": limit, "order": order}
+        query = {name: value for name, value in asked.items() if value is not None}
+        return cast("Page", self.call("GET", f"/v1/fine_tuning/jobs/{job_id}/rollouts", params=query))
+
+    def rollout(self, job_id: str, rollout_id: str) -> Rollout:
+        return cast("Rollout", self.get_json(f"/v1/fine_tuning/jobs/{job_id}/rollouts/{rollout_id}"))
 
     def tokens(self, job_id: str, rollout_id: str) -> Tokens:
         return cast("Tokens", self.get_json(f"/v1/fine_tuning/jobs/{job_id}/rollouts/{rollout_id}/tokens"))
+
+    def rows_fared(self, job_id: str, *, solved: str | None, after: str | None, limit: int) -> RowsFared:
+        """How the rows that were trained on fared; `solved`: never, sometimes, always."""
+        path = f"/v1/fine_tuning/jobs/{job_id}/rows"
+        return cast("RowsFared", self.get_json(path, solved=solved, after=after, limit=limit))
+
+    def estimate(self, body: Json) -> Estimate:
+        """What the job of this body would take. A body that could not be a job is refused as it would be then."""
+        return cast("Estimate", self.call("POST", "/v1/fine_tuning/jobs/estimate", json=body))
 
     def rescore(self, job_id: str, *, grader: Json, first: int | None, last: int | None, limit: int) -> Check:
         """Score the newest completions of these steps again, None for an open end; the check tells the rest."""

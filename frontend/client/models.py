@@ -1,6 +1,7 @@
 """`/v1/models`, and what a job leaves behind to take away."""
 
 from typing import cast
+from urllib.parse import quote
 
 from frontend.client.wire import Wire
 from frontend.shapes import Export, Json
@@ -11,6 +12,17 @@ class Models(Wire):
 
     def models(self) -> list[Json]:
         return cast("list[Json]", self.get_json("/v1/models")["data"])
+
+    def model(self, name: str) -> Json:
+        return self.get_json(f"/v1/models/{quote(name, safe=':/')}")
+
+    def delete_model(self, name: str) -> None:
+        """The adapter; its job stays."""
+        self.call("DELETE", f"/v1/models/{quote(name, safe=':/')}")
+
+    def manifest(self, job_id: str) -> Json:
+        """What the adapter was made of."""
+        return self.get_json(f"/v1/fine_tuning/jobs/{job_id}/manifest")
 
     def adapter(self, job_id: str) -> bytes:
         """The trained adapter as a ZIP."""

@@ -5,12 +5,27 @@ from typing import cast
 from frontend.client.wire import Wire
 from frontend.shapes import Check, Json, Page, ScoreRecord, Verifier
 
+MOST_CHOICES = 2000
+"""Verifiers that a menu offers."""
+
 
 class Verifiers(Wire):
     """Rules, saved and drafted."""
 
     def verifiers(self, *, after: str | None = None, limit: int = 100) -> Page:
         return cast("Page", self.get_json("/v1/verifiers", after=after, limit=limit, order="desc"))
+
+    def all_verifiers(self) -> list[Verifier]:
+        """The newest first."""
+        found: list[Verifier] = []
+        after: str | None = None
+        while len(found) < MOST_CHOICES:
+            page = self.verifiers(after=after)
+            found += page["data"]
+            if not page["has_more"]:
+                break
+            after = found[-1]["id"]
+        return found
 
     def ready_made_verifiers(self) -> list[Json]:
         """Those to start from: `{id, name, use, grader, examples}`."""
@@ -38,6 +53,17 @@ class Verifiers(Wire):
         sample = {"item": item, "answer": answer, "output_text": output_text}
         body = {"grader": grader, "samples": [sample]}
         return cast("ScoreRecord", self.call("POST", "/v1/verifiers/test", json=body)["records"][0])
+
+    def score_all(self, grader: Json, samples: list[Json]) -> list[ScoreRecord]:
+        """The verdict on each `{item, answer, output_text}`, in order, by a verifier that need not be saved."""
+        body = {"grader": grader, "samples": samples}
+        return cast("list[ScoreRecord]", self.call("POST", "/v1/verifiers/test", json=body)["records"])
+
+    def written_by(self, model: str, messages: list[Json], *, count: int, max_tokens: int) -> list[str]:
+        """Fresh answers of a model, as it would give them at the start of training."""
+        body = {"model": model, "messages": messages, "n": count, "max_tokens": max_tokens, "temperature": 1.0}
+        choices = self.call("POST", "/v1/chat/completions", json=body)["choices"]
+        return [str(choice["message"]["content"] or "") for choice in choices]
 
     def self_check(self, grader: Json, *, file: str, rows: int) -> Check:
         """Try a verifier on rows of a file; the check tells the rest."""

@@ -1,7 +1,8 @@
 """The wire: one connection pool, one key, and one error for every failure."""
 
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from typing import Any, cast
 
 import httpx
@@ -11,6 +12,8 @@ from frontend.shapes import Json
 DEFAULT_API_URL = "http://127.0.0.1:8000"
 TIMEOUT = httpx.Timeout(120.0, connect=5.0)
 """Long for reading: trying a verifier waits for a worker."""
+STREAM = httpx.Timeout(660.0, connect=5.0)
+"""Longer than a chat request may wait for its first word (`RLSD_CHAT_WAIT_S`): a model may have to be loaded."""
 
 
 class ApiError(Exception):
@@ -57,6 +60,22 @@ class Wire:
     def get_bytes(self, path: str) -> bytes:
         return self._send("GET", path).content
 
+    def stream_events(self, method: str, path: str, **content: Any) -> Generator[str]:
+        """The data of server-sent events as they come; one that holds an error is raised."""
+        try:
+            with self._connections.stream(method, path, headers=self._headers, timeout=STREAM, **content) as response:
+                if response.is_error:
+                    response.read()
+                    raise _refusal(response)
+                for line in response.iter_lines():
+                    if line.startswith("data: "):
+                        data = line.removeprefix("data: ")
+                        if data.startswith('{"error"'):
+                            raise _failed_half_way(data)
+                        yield data
+        except httpx.TransportError as error:
+            raise _no_answer(error) from error
+
     def _send(
         self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **content: Any
     ) -> httpx.Response:
@@ -76,6 +95,11 @@ def _no_answer(error: httpx.TransportError) -> ApiError:
     what = "took too long" if isinstance(error, httpx.TimeoutException) else "does not answer"
     message = f"The service at {api_url()} {what}. See that it is running (`rlsd up`), then try again."
     return ApiError(message, status=0, code="no_answer", param=None, request_id=None)
+
+
+def _failed_half_way(data: str) -> ApiError:
+    body: Mapping[str, Any] = json.loads(data)["error"]
+    return ApiError(str(body["message"]), status=503, code=body.get("code"), param=body.get("param"), request_id=None)
 
 
 def _refusal(response: httpx.Response) -> ApiError:

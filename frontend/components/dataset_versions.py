@@ -8,7 +8,7 @@ import streamlit as st
 
 from frontend import units
 from frontend.client import Client
-from frontend.components import dataset_split, links, problems, row_filters
+from frontend.components import dataset_split, links, pager, problems, row_filters
 from frontend.shapes import DataFile, FileDifference, Json
 
 PAGE = "app_pages/datasets.py"
@@ -136,10 +136,13 @@ def _cell(item: Json | None) -> str:
 
 def history(client: Client, file: DataFile) -> None:
     """The share of right completions by row and job, jobs on other versions included."""
-    page = client.file_history(file["id"], after=None, limit=SHOWN_ROWS)
+    key = f"history_from_{file['id']}"
+    start = pager.first_of(key, total=file["rows"], size=SHOWN_ROWS)
+    page = client.file_history(file["id"], after=f"row-{start - 1}" if start else None, limit=SHOWN_ROWS)
     jobs = list(dict.fromkeys(found["job"] for row in page["data"] for found in row["jobs"]))
     if not jobs:
         st.caption("No job has been trained on these rows yet, nor on the same rows of another version.")
+        pager.show(key, total=file["rows"], size=SHOWN_ROWS, noun="row")
         return
     st.dataframe(
         [{"row": row["row"]} | {found["job"]: found["solve_rate"] for found in row["jobs"]} for row in page["data"]],
@@ -147,7 +150,7 @@ def history(client: Client, file: DataFile) -> None:
         column_config={job: st.column_config.NumberColumn(format="percent") for job in jobs},
         alt="Solve rate by row and job",
     )
+    pager.show(key, total=file["rows"], size=SHOWN_ROWS, noun="row")
     st.caption(
-        f"Solve rates of the first {len(page['data']):,} of {units.count(file['rows'], 'row')}. A row keeps its "
-        "history in every version that has it unchanged."
+        "The share of completions that were right. A row keeps its history in every version that has it unchanged."
     )

@@ -6,12 +6,11 @@ import streamlit as st
 
 from frontend import units
 from frontend.client import ApiError, Client
-from frontend.components import problems
+from frontend.components import problems, waiting
 from frontend.feed import JobFeed
 from frontend.job_states import ENDED
 from frontend.shapes import Export, Job
 
-POLL_S = 1.0
 LARGEST = 1_000_000_000
 """Bytes of a ZIP that is sent through this page; larger ones are for the command line."""
 FORMATS = {
@@ -38,7 +37,7 @@ def panel(feed: JobFeed, client: Client) -> None:
         with st.container(border=True, key=f"export_{format}"):
             _export(job, client, format=format, checkpoint=checkpoint, export=export)
     if any(export["status"] in ("queued", "running") for export in found):
-        st.fragment(_wait, run_every=POLL_S)(job["id"], client)
+        waiting.poll(lambda: _unchanged(job["id"], client))
 
 
 def _chosen(job: Job, client: Client) -> str | None:
@@ -155,10 +154,8 @@ def _do(ask: Any) -> None:
     st.rerun()
 
 
-def _wait(job_id: str, client: Client) -> None:
-    """Look again until something has changed."""
-    with problems.shown():
-        seen = [(export["id"], export["status"], export["progress"]) for export in client.exports(job_id)]
-        if st.session_state.get("exports_seen") != seen:
-            st.session_state["exports_seen"] = seen
-            st.rerun()
+def _unchanged(job_id: str, client: Client) -> bool:
+    seen = [(export["id"], export["status"], export["progress"]) for export in client.exports(job_id)]
+    known = st.session_state.get("exports_seen")
+    st.session_state["exports_seen"] = seen
+    return bool(seen == known)

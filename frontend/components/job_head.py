@@ -77,7 +77,7 @@ def _figures(job: Job, metrics: list[Metrics]) -> None:
 
 def _buttons(feed: JobFeed, client: Client) -> None:
     job = feed.job
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center"):
         if job["status"] in PAUSABLE and st.button("Pause", icon=":material/pause:", key="pause"):
             _ask(feed, client, "pause")
         if job["status"] == "paused" and st.button(
@@ -101,6 +101,13 @@ def _buttons(feed: JobFeed, client: Client) -> None:
                 key="adapter",
                 help="ZIP: adapter weights, configuration, model card and manifest.",
             )
+        st.page_link(
+            "app_pages/new_job.py",
+            label="Train again with changes",
+            icon=":material/content_copy:",
+            query_params={"from": job["id"]},
+            help="A new job whose form is filled with the settings of this one.",
+        )
 
 
 def _ask(feed: JobFeed, client: Client, wish: Literal["cancel", "pause", "resume"]) -> None:

@@ -27,7 +27,7 @@ CURVES: dict[str, tuple[str, dict[str, str]]] = {
         "mean size of the log-ratio",
         {"hint_delta_abs_mean": "the row's own hint", "placebo_delta_abs_mean": "another row's"},
     ),
-    "Leakage": ("share of completions that speak of a reference", {"leakage": "leakage"}),
+    "Leakage": ("share of completions", {"leakage": "leakage"}),
     "Gradient norm": ("norm", {"gradient_norm": "norm"}),
     "Clipped policy ratios": ("share of tokens", {"ratio_clipped": "clipped"}),
     "Sampling against training": ("mean difference of log-probabilities", {"rollout_logp_gap_mean": "difference"}),

@@ -6,13 +6,9 @@ import altair as alt
 import streamlit as st
 
 from frontend import charts, units
+from frontend.components import check_verdict, row_view
 from frontend.shapes import Json
 
-LOOKS: dict[str, tuple[str, str]] = {
-    "pass": (":material/check_circle:", "green"),
-    "warn": (":material/warning:", "orange"),
-    "fail": (":material/error:", "red"),
-}
 TITLES = {"pass": "Ready to train", "warn": "Worth a look", "fail": "Training would be wasted"}
 HELPS = {"yes": "helps", "no": "does not help", "unclear": "unclear", "not_needed": "not needed", None: "not tried"}
 ROW_HEIGHT_PX, TABLE_HEIGHT_PX = 35, 320
@@ -22,10 +18,10 @@ def show(report: Json, *, key: str) -> None:
     """A report in the API's form; one that no row fitted holds the verdict alone."""
     level = report["verdict"]
     banner = {"pass": st.success, "warn": st.warning, "fail": st.error}[level]
-    banner(report["summary"], icon=LOOKS[level][0], title=TITLES[level])
+    banner(report["summary"], icon=check_verdict.LOOKS[level][2], title=TITLES[level])
     for found in (found for found in report["findings"] if not report["summary"].startswith(found["message"])):
-        icon, color = LOOKS[found["level"]]
-        st.markdown(f":{color}[{icon}] {plain(found['message'])}")
+        _, color, icon = check_verdict.LOOKS[found["level"]]
+        st.markdown(f":{color}[{icon}] {row_view.plain(found['message'])}")
     if "histogram" not in report:
         return
     _figures(report)
@@ -39,11 +35,6 @@ def show(report: Json, *, key: str) -> None:
         f"Mixed groups: {report['mixed']['how']}. Time: from {_seconds(report['time'])}, without "
         f"{report['time']['leaves_out']}."
     )
-
-
-def plain(text: str) -> str:
-    """A sentence without what Markdown would take for markup."""
-    return "".join(f"\\{character}" if character in "\\`*_[]<>$#:~" else character for character in text)
 
 
 def _figures(report: Json) -> None:

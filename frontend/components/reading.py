@@ -4,10 +4,8 @@ import streamlit as st
 
 from frontend import units
 from frontend.client import Client
-from frontend.components import problems
+from frontend.components import waiting
 from frontend.shapes import DataFile
-
-POLL_S = 1.0
 
 
 def unfinished(client: Client, file: DataFile) -> bool:
@@ -17,16 +15,13 @@ def unfinished(client: Client, file: DataFile) -> bool:
         st.caption("It is deleted after a day.")
     elif file["status"] == "uploaded":
         st.info("Its rows are being read. You can leave this page meanwhile.", icon=":material/hourglass_top:")
-        st.fragment(_wait, run_every=POLL_S)(client, file["id"])
+        waiting.poll(lambda: _look(client, file["id"]))
     return file["status"] != "processed"
 
 
-def _wait(client: Client, file_id: str) -> None:
-    with problems.shown():
-        file = client.file(file_id)
-        if file["status"] != "uploaded":
-            st.rerun()
-        progress = file["progress"] or {"bytes_read": 0, "bytes_total": file["bytes"], "rows": 0}
-        read, total = progress["bytes_read"], max(1, progress["bytes_total"])
-        so_far = f"{units.count(progress['rows'], 'row')}, {units.size(read)} of {units.size(total)}"
-        st.progress(min(1.0, read / total), text=so_far)
+def _look(client: Client, file_id: str) -> bool:
+    file = client.file(file_id)
+    progress = file["progress"] or {"bytes_read": 0, "bytes_total": file["bytes"], "rows": 0}
+    read, total = progress["bytes_read"], progress["bytes_total"]
+    waiting.bar(read, total, f"{units.count(progress['rows'], 'row')}, {units.size(read)} of {units.size(total)}")
+    return file["status"] == "uploaded"

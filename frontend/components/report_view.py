@@ -88,6 +88,7 @@ def _repeated(report: FileReport) -> None:
     if equal is None or near is None:
         _not_known()
         return
+    _pictured(report["good"], equal=equal["rows"], near=near["rows"])
     exact, alike = st.columns(2)
     exact.metric("Rows equal to an earlier one", f"{equal['rows']:,}", border=True)
     alike.metric("Questions nearly those of an earlier row", f"{near['rows']:,}", border=True)
@@ -105,7 +106,23 @@ def _repeated(report: FileReport) -> None:
             column_order=["line", "like", "similarity"],
             column_config={"similarity": st.column_config.ProgressColumn(format="%.2f", min_value=0, max_value=1)},
         )
-    st.caption(f"Nearness was looked for in the first {units.count(near['checked'], 'question')}.")
+    if near["checked"]:
+        st.caption(f"Nearness was looked for in the first {units.count(near['checked'], 'question')}.")
+    else:
+        st.caption("Nearness is looked for in longer questions of words alone; there are none here.")
+
+
+def _pictured(rows: int, *, equal: int, near: int) -> None:
+    table = [
+        {"kind": "new in the file", "rows": max(0, rows - equal - near)},
+        {"kind": "nearly an earlier one", "rows": near},
+        {"kind": "equal to an earlier one", "rows": equal},
+    ]
+    report_charts.frequencies(
+        table, name="kind", key="repeated", alt_text="How many rows are new, nearly so, or repeated"
+    )
+    if equal + near:
+        st.caption("What is repeated is learnt more often than the rest: leave it out under “Versions”.")
 
 
 def _overlap(client: Client, file: DataFile) -> None:
@@ -128,7 +145,19 @@ def _overlap(client: Client, file: DataFile) -> None:
 
 
 def _problems(problems: list[Problem], *, count: int, name: str) -> None:
-    st.dataframe(list(problems), hide_index=True, alt="Lines and what is wrong with them")
+    counted_in = "row" if any(problem.get("row") is not None for problem in problems) else "line"
+    st.dataframe(
+        list(problems),
+        hide_index=True,
+        alt="Lines and what is wrong with them",
+        column_order=[counted_in, "message", "code"],
+        column_config={
+            counted_in: st.column_config.NumberColumn(width="small", format="%d"),
+            "message": st.column_config.TextColumn("what is wrong", width="large"),
+            "code": st.column_config.TextColumn("kind", width="small"),
+        },
+        height=min(38 + 35 * max(1, len(problems)), 320),
+    )
     with st.container(horizontal=True, vertical_alignment="center"):
         st.download_button(
             "Download as CSV",

@@ -1,34 +1,19 @@
 """A job's completions under another verifier: choose it, wait, read what changes."""
 
-from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import streamlit as st
 
 from frontend import units
-from frontend.client import ApiError, Client
-from frontend.components import problems, verdict
+from frontend.client import Client
+from frontend.components import verdict, waiting
 from frontend.feed import JobFeed
-from frontend.shapes import Check, Json, Verifier
+from frontend.shapes import Json, Verifier
 
-KEPT = "rescore_kept"
-POLL_S = 1.0
 MOST, USUAL = 20_000, 2000
 OWN = "This job's own"
 VERDICTS = ("right", "wrong", "abstain", "error", "timeout")
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """The newest check of a job as last read; a finished one does not change."""
-
-    job_id: str
-    check: Check | None
-
-    @property
-    def waiting(self) -> bool:
-        return self.check is not None and self.check["status"] in ("queued", "running")
 
 
 def panel(feed: JobFeed, client: Client, *, zone: ZoneInfo) -> None:
@@ -39,30 +24,27 @@ def panel(feed: JobFeed, client: Client, *, zone: ZoneInfo) -> None:
     if feed.step == 0:
         st.info("Completions appear with the first step.", icon=":material/hourglass_empty:")
         return
-    kept = _kept(feed.job_id, client)
-    _form(feed, client, waiting=kept.waiting)
-    kept = _kept(feed.job_id, client)
-    if kept.check is None:
-        return
-    if kept.waiting:
-        st.fragment(_wait, run_every=POLL_S)(feed.job_id, client)
-    elif kept.check["status"] == "failed":
-        st.error((kept.check["error"] or {}).get("message", "It failed."), icon=":material/error:", title="Not scored")
-    else:
+    key = f"rescore_kept_{feed.job_id}"
+    _newest(client, key, job_id=feed.job_id)
+    _form(feed, client, key=key)
+    found = waiting.result(client, key, of=feed.job_id, failed="Not scored", stale="")
+    if found:
+        kept = waiting.kept(key)
+        assert kept is not None
         st.caption(f"Scored {units.moment(kept.check['finished_at'] or kept.check['created_at'], zone)}.")
-        _result(kept.check["result"] or {})
+        _result(found)
 
 
-def _kept(job_id: str, client: Client) -> Kept:
-    kept: Kept | None = st.session_state.get(KEPT)
-    if kept is None or kept.job_id != job_id:
+def _newest(client: Client, key: str, *, job_id: str) -> None:
+    """What was asked for last, by anybody."""
+    if key not in st.session_state:
         newest = next(iter(client.checks(kind="rescore", job=job_id)), None)
-        kept = Kept(job_id, newest and client.check(newest["id"]))
-        st.session_state[KEPT] = kept
-    return kept
+        st.session_state[key] = None
+        if newest is not None:
+            waiting.keep(key, client.check(newest["id"]), of=job_id)
 
 
-def _form(feed: JobFeed, client: Client, *, waiting: bool) -> None:
+def _form(feed: JobFeed, client: Client, *, key: str) -> None:
     grader = _chosen(feed, client)
     first, last, most = st.columns(3)
     start = first.number_input("From step", 1, feed.step, value=None, placeholder="the first", key="rescore_from")
@@ -70,14 +52,13 @@ def _form(feed: JobFeed, client: Client, *, waiting: bool) -> None:
     limit = most.number_input(
         "Completions at most", 1, MOST, USUAL, step=500, key="rescore_limit", help="The newest of these steps."
     )
-    if not st.button("Score again", icon=":material/published_with_changes:", key="rescore_go", disabled=waiting):
-        return
-    try:
-        check = client.rescore(feed.job_id, grader=grader, first=start, last=end, limit=limit)
-    except ApiError as error:
-        problems.show(error, title="Not scored")
-        return
-    st.session_state[KEPT] = Kept(feed.job_id, check)
+    if st.button("Score again", icon=":material/published_with_changes:", key="rescore_go", disabled=waiting.busy(key)):
+        waiting.ask(
+            key,
+            lambda: client.rescore(feed.job_id, grader=grader, first=start, last=end, limit=int(limit)),
+            of=feed.job_id,
+            refused="Not scored",
+        )
 
 
 def _chosen(feed: JobFeed, client: Client) -> Json:
@@ -112,24 +93,6 @@ def _chosen(feed: JobFeed, client: Client) -> Json:
         key=f"rescore_version_{chosen}_{newest}",
     )
     return {"type": "saved", "id": chosen, "version": version}
-
-
-def _wait(job_id: str, client: Client) -> None:
-    kept: Kept = st.session_state[KEPT]
-    if kept.job_id != job_id or kept.check is None:
-        return
-    with problems.shown():
-        kept = Kept(job_id, client.check(kept.check["id"]))
-        st.session_state[KEPT] = kept
-    if not kept.waiting:
-        st.rerun()
-    assert kept.check is not None
-    progress = kept.check["progress"]
-    if progress is None:
-        st.progress(0.0, text="Waiting for a worker…")
-    else:
-        done, total = progress["done"], max(1, progress["total"])
-        st.progress(min(1.0, done / total), text=f"{done:,} of {total:,} {progress['unit']}")
 
 
 # -- the result -------------------------------------------------------------------------------------------------------

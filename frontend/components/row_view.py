@@ -10,6 +10,11 @@ from frontend.shapes import Row
 IMAGE_PX = 240
 
 
+def plain(text: str) -> str:
+    """A sentence without what Markdown would take for markup."""
+    return "".join(f"\\{character}" if character in "\\`*_[]<>$#:~" else character for character in text)
+
+
 def text_of(content: Any) -> str:
     """The text of a message; parts that are no text are named."""
     if isinstance(content, str):
@@ -25,15 +30,17 @@ def question(row: Row) -> str:
     return text_of(asked[-1].get("content")) if asked else ""
 
 
-def table(rows: list[Row]) -> list[dict[str, Any]]:
+def table(rows: list[Row], *, start: int) -> list[dict[str, Any]]:
+    """A line a row; the first one has the number `start`."""
     return [
         {
+            "row": number,
             "question": question(row),
             "answer": row["reference"].get("answer"),
             "solution": row["reference"].get("solution"),
             "hint from": (row["hint"] or {}).get("source"),
         }
-        for row in rows
+        for number, row in enumerate(rows, start=start)
     ]
 
 

@@ -1,6 +1,6 @@
 """Widgets for job settings: empty means that the preset or the default decides."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -12,9 +12,20 @@ YES_NO = {"yes": True, "no": False}
 
 
 def fields(
-    settings: Sequence[Setting], *, schema: Json, key: str, columns: int, as_published: Collection[str] = ()
+    settings: Sequence[Setting],
+    *,
+    schema: Json,
+    key: str,
+    columns: int,
+    reasons: Mapping[str, str],
+    planned: Mapping[str, int],
+    as_published: Collection[str] = (),
 ) -> Json:
-    """The settings that were filled in, by name. `as_published`: those whose default the method decides."""
+    """The settings that were filled in, by name.
+
+    `reasons`: why each default is what it is; `planned`: defaults that were chosen instead of the API's;
+    `as_published`: those whose default the method decides.
+    """
     filled: Json = {}
     places = st.columns(columns)
     number = 0
@@ -25,7 +36,9 @@ def fields(
             value = _field(
                 setting,
                 about=known(schema, setting.name),
+                usual=f"{planned[setting.name]:,}" if setting.name in planned else None,
                 depends=setting.by_preset or setting.name in as_published,
+                reason=reasons.get(setting.name),
                 key=f"{key}_{setting.name}",
             )
         number += 1
@@ -34,8 +47,11 @@ def fields(
     return filled
 
 
-def _field(setting: Setting, *, about: Known, depends: bool, key: str) -> Any:
-    usual = "as method and preset say" if depends else _usual(setting, about)
+def _field(setting: Setting, *, about: Known, usual: str | None, depends: bool, reason: str | None, key: str) -> Any:
+    """`usual`: what holds where it stays empty, if not the API's default."""
+    if usual is None:
+        usual = "as method and preset say" if depends else _usual(setting, about)
+    about_it = "\n\n".join(filter(None, (about.description, f"**Why {usual}:** {reason}" if reason else None)))
     if setting.kind in ("choice", "yes_no"):
         choices = list(about.choices) if setting.kind == "choice" else list(YES_NO)
         chosen = st.selectbox(
@@ -44,18 +60,16 @@ def _field(setting: Setting, *, about: Known, depends: bool, key: str) -> Any:
             index=None,
             format_func=lambda value: about.titles.get(value, value),
             placeholder=usual,
-            help=about.description,
+            help=about_it,
             key=key,
         )
         return YES_NO[chosen] if setting.kind == "yes_no" and chosen else chosen
     if setting.kind in ("text", "pair"):
-        written = st.text_input(setting.label, placeholder=usual, help=about.description, key=key).strip()
+        written = st.text_input(setting.label, placeholder=usual, help=about_it, key=key).strip()
         return (pair(written) if setting.kind == "pair" else written) if written else None
     if setting.kind == "whole":
-        return st.number_input(setting.label, value=None, step=1, placeholder=usual, help=about.description, key=key)
-    return st.number_input(
-        setting.label, value=None, step=0.01, format="%g", placeholder=usual, help=about.description, key=key
-    )
+        return st.number_input(setting.label, value=None, step=1, placeholder=usual, help=about_it, key=key)
+    return st.number_input(setting.label, value=None, step=0.01, format="%g", placeholder=usual, help=about_it, key=key)
 
 
 def _usual(setting: Setting, about: Known) -> str:

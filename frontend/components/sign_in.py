@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from frontend import state
+from frontend import identity, state
 from frontend.client import ApiError, Client
 
 FETCH_COOKIE = """
@@ -35,6 +35,8 @@ def form() -> None:
         note = st.session_state.get(state.NOTE)
         if note:
             st.warning(note, icon=":material/key_off:")
+        if identity.offered():
+            _through_provider()
         with st.form("sign_in", border=True):
             key = st.text_input(
                 "API key",
@@ -48,6 +50,23 @@ def form() -> None:
             _try_key(key.strip())
 
 
+def _through_provider() -> None:
+    """The way to the organisation's sign-in, and back from it."""
+    token = identity.id_token()
+    if token is not None:
+        _try_key(token)
+        st.button("Use another account", icon=":material/switch_account:", on_click=st.logout)
+    else:
+        st.button(
+            "Sign in with your organisation",
+            type="primary",
+            icon=":material/login:",
+            width="stretch",
+            on_click=st.login,
+        )
+    st.caption("Or with a key:")
+
+
 def _try_key(key: str) -> None:
     if not key or not key.isascii() or not key.isprintable():
         st.error("Paste your API key first." if not key else "A key has no such characters: paste it once more.")
@@ -55,7 +74,8 @@ def _try_key(key: str) -> None:
     try:
         Client(state.connections(), key=key).models()
     except ApiError as error:
-        message = "This key is not known. Check that it is whole." if error.signed_out else error.message
+        unknown = error.code == "invalid_api_key"
+        message = "This key is not known. Check that it is whole." if unknown else error.message
         st.error(message, icon=":material/error:")
         return
     state.sign_in(key)

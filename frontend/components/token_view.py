@@ -3,7 +3,7 @@
 import html
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -16,11 +16,18 @@ MEASURES: dict[Measure, str] = {
     "evidence": "Teacher's evidence",
 }
 MEANINGS: dict[Measure, str] = {
-    "weight": "How far the teacher raises (green) or lowers (red) this token's share of the verdict. 1 is neutral.",
-    "advantage": "What the update pushes: green makes the token likelier, red less likely.",
-    "evidence": "How much likelier (green) or less likely (red) the token becomes once the hint is known.",
+    "weight": "How far the teacher raises (green) or lowers (red, dotted) this token's share of the verdict. "
+    "1 is neutral.",
+    "advantage": "What the update pushes: green makes the token likelier, red (dotted) less likely.",
+    "evidence": "How much likelier (green) or less likely (red, dotted) the token becomes once the hint is known.",
 }
 MORE, LESS = "22, 163, 74", "220, 38, 38"
+STRONGEST = 0.75
+"""Opacity of the strongest colour, on which text can still be read."""
+UNHEARD = (
+    "No teacher was asked for this completion: its group was all right or all wrong, there was no hint to give, or λ "
+    "or α was 0."
+)
 
 
 def values_of(tokens: Tokens, measure: Measure) -> list[float] | None:
@@ -35,34 +42,89 @@ def values_of(tokens: Tokens, measure: Measure) -> list[float] | None:
     return [with_hint - alone for with_hint, alone in zip(teacher, tokens["logp_student"], strict=True)]
 
 
-def coloured(tokens: Tokens, values: Sequence[float]) -> str:
-    """HTML: one span a token, its numbers in the tooltip. Text is escaped."""
-    largest = max((abs(value) for value in values), default=0.0)
+def coloured(tokens: Tokens, values: Sequence[float], *, evenly_to: float | None = None) -> str:
+    """HTML: one span a token, its numbers in the tooltip. Text is escaped.
+
+    The largest value has the strongest colour, and small ones are raised to be seen. With `evenly_to`, to compare
+    texts, the strength is the share of that value instead. What is lowered is dotted as well, for those who do not tell
+    the colours apart.
+    """
+    largest = max((abs(value) for value in values), default=0.0) if evenly_to is None else evenly_to
     spans = []
     for place, (text, value) in enumerate(zip(tokens["text"], values, strict=True)):
-        strength = 0.0 if largest == 0 else 0.75 * math.sqrt(abs(value) / largest)
-        color = f"rgba({MORE if value > 0 else LESS}, {strength:.2f})"
-        numbers = f"token {place + 1}: weight {tokens['weight'][place]:.3g}, credit {tokens['advantage'][place]:+.3g}"
-        numbers += f", log-probability {tokens['logp_student'][place]:.3g}"
-        if tokens["logp_teacher"] is not None:
-            numbers += f", with hint {tokens['logp_teacher'][place]:.3g}"
-        spans.append(f'<span style="background:{color}" title="{html.escape(numbers)}">{html.escape(text)}</span>')
+        share = 0.0 if largest == 0 else min(1.0, abs(value) / largest)
+        strength = STRONGEST * (math.sqrt(share) if evenly_to is None else share)
+        style = f"background:rgba({MORE if value > 0 else LESS}, {strength:.2f})"
+        lowered = ' class="lowered"' if value < 0 and strength >= 0.1 else ""
+        title = html.escape(numbers_of(tokens, place))
+        spans.append(f'<span{lowered} style="{style}" title="{title}">{html.escape(text)}</span>')
     return f'<div class="tokens">{"".join(spans)}</div>'
 
 
-def show(tokens: Tokens, *, key: str) -> None:
-    measure: Measure = (
-        st.segmented_control(
-            "Colour by", list(MEASURES), format_func=MEASURES.__getitem__, default="weight", key=f"{key}_measure"
-        )
-        or "weight"
+def numbers_of(tokens: Tokens, place: int) -> str:
+    """All numbers of a token in one line."""
+    numbers = f"token {place + 1}: weight {tokens['weight'][place]:.3g}, credit {tokens['advantage'][place]:+.3g}"
+    numbers += f", log-probability {tokens['logp_student'][place]:.3g}"
+    teacher = tokens["logp_teacher"]
+    if teacher is not None:
+        numbers += f", with hint {teacher[place]:.3g}, evidence {teacher[place] - tokens['logp_student'][place]:+.3g}"
+    return numbers
+
+
+def table(tokens: Tokens) -> list[dict[str, Any]]:
+    """A line a token, for those who would rather read than hover."""
+    evidence = values_of(tokens, "evidence")
+    return [
+        {
+            "token": place + 1,
+            "text": tokens["text"][place],
+            "evidence": None if evidence is None else evidence[place],
+            "weight": tokens["weight"][place],
+            "applied credit": tokens["advantage"][place],
+            "log-probability": tokens["logp_student"][place],
+            "with hint": tokens["logp_teacher"][place] if tokens["logp_teacher"] is not None else None,
+        }
+        for place in range(len(tokens["ids"]))
+    ]
+
+
+def measure_choice(*, key: str, disabled: bool) -> Measure:
+    return st.segmented_control(
+        "Colour by",
+        list(MEASURES),
+        format_func=MEASURES.__getitem__,
+        default="weight",
+        required=True,
+        disabled=disabled,
+        key=f"{key}_measure",
     )
+
+
+def show(tokens: Tokens, *, measure: Measure) -> None:
     values = values_of(tokens, measure)
     if values is None:
-        st.info(
-            "No teacher was asked for this completion: its group was all right or all wrong, there was no hint to "
-            "give, or λ or α was 0."
-        )
+        st.info(UNHEARD)
         return
     st.html(coloured(tokens, values))
     st.caption(f"{MEANINGS[measure]} Hover over a token for its numbers.")
+
+
+def beside_grpo(tokens: Tokens, *, advantage: float, method: str) -> None:
+    """The same text twice: the verdict spread evenly, and as this method spread it; the colours on one scale.
+
+    `advantage`: of the completion, which is every token's under GRPO.
+    """
+    even = [advantage] * len(tokens["ids"])
+    largest = max((abs(value) for value in (*even, *tokens["advantage"])), default=0.0)
+    left, right = st.columns(2)
+    with left.container(border=True, height="stretch"):
+        st.markdown(f"**GRPO**: every token gets {advantage:+.2f}")
+        st.html(coloured(tokens, even, evenly_to=largest))
+    with right.container(border=True, height="stretch"):
+        low, high = min(tokens["advantage"], default=0.0), max(tokens["advantage"], default=0.0)
+        st.markdown(f"**{method}**: tokens get {low:+.2f} to {high:+.2f}")
+        st.html(coloured(tokens, tokens["advantage"], evenly_to=largest))
+    st.caption(
+        "The verifier's verdict on the whole text is the same on both sides. GRPO cannot tell the step that decided it "
+        "from the rest; a teacher who knows the hint gives the larger share to the tokens that did."
+    )

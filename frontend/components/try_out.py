@@ -47,6 +47,7 @@ def _run(client: Client, grader: Json, *, item: Json, answer: str | None, text: 
     try:
         with st.spinner("Running…"):
             st.session_state["try_verdict"] = client.try_verifier(grader, item=item, answer=answer, output_text=text)
+        st.session_state["try_verdict_source"] = grader.get("source")
         st.session_state["try_verdict_of"] = _fingerprint(grader, item, text)
     except ApiError as error:
         problems.show(error, title="The verifier could not be run")

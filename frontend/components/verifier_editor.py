@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from frontend.client import Client
-from frontend.components import matches, validation
+from frontend.components import code_field, matches, validation
 from frontend.components.graders.forms import FORMS
 from frontend.components.graders.texts import pattern_problem
 from frontend.shapes import Json
@@ -64,10 +64,9 @@ def _as_form(grader: Json, key: str) -> Json:
 
 def _as_json(grader: Json, key: str) -> Json:
     """The whole object, sent as it is; the API says what is wrong with it."""
-    with st.container(key=f"code_{key}"):
-        text = st.text_area(
-            "Fields", value=json.dumps(grader, indent=2, ensure_ascii=False), height=420, key=f"{key}_json"
-        )
+    text = code_field.field(
+        "Fields", json.dumps(grader, indent=2, ensure_ascii=False), language="json", key=f"{key}_json", height_px=420
+    )
     try:
         edited = json.loads(text)
     except ValueError as error:

@@ -46,7 +46,6 @@ def test_a_pre_flight_shows_its_progress_and_its_report(
     page.goto(ui_url)
     sign_in(page, key)
     go_to(page, "New job")
-    page.get_by_role("radio", name="Steady", exact=True).click()
     at_rest(page)
     page.get_by_text("Try before training").click()
     page.locator(".st-key-preflight_go button").click()

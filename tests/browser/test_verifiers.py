@@ -1,5 +1,6 @@
 """Writing a verifier and scoring a job again, in a real browser before real workers."""
 
+import io
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -51,19 +52,20 @@ def test_a_pattern_shows_its_matches_and_a_program_its_fault(
 
     written(page, "What the model might write", "Well: answer: 41. No, answer: 42")
     chosen(page, "Kind", "Regular expression")
-    written(page, "Pattern", r"answer: (?P<answer>\d+)")
+    coded(page, "Pattern", r"answer: (?P<answer>\d+)")
     expect(page.locator(".matches mark")).to_have_count(2, timeout=60_000)
     expect(page.locator(".matches mark.first u")).to_have_text("41")
     page.locator(".matches").scroll_into_view_if_needed()
     shoot(page, "verifier-matches")
-    written(page, "Pattern", "(a+)+$")
+    coded(page, "Pattern", "(a+)+$")
     written(page, "What the model might write", "a" * 40 + "b")
     expect(page.get_by_text("did not come to an end")).to_be_visible(timeout=60_000)
 
     chosen(page, "Kind", "Python")
     expect(page.get_by_text("is called with the short signature")).to_be_visible()
-    written(page, "Python source", "def grade(item, output_text):\n    return (1 +\n")
-    expect(page.get_by_text("Line 2, column 12")).to_be_visible()
+    coded(page, "Python source", "def grade(item, output_text):\n    return (1 +\n")
+    expect(page.get_by_text("Line 2, column 12").first).to_be_visible()
+    expect(page.locator(".cm-lint-marker-error")).to_be_visible()
     expect(page.get_by_text("→ 2 return (1 +")).to_be_visible()
     shoot(page, "verifier-fault")
 
@@ -77,7 +79,11 @@ def test_a_pattern_shows_its_matches_and_a_program_its_fault(
 
 
 def chosen(page: Page, label: str, option: str) -> None:
-    page.get_by_role("combobox", name=label, exact=True).click()
+    expect(page.locator('[data-test-script-state="notRunning"]').first).to_be_visible()
+    menu = page.get_by_role("combobox", name=label, exact=True)
+    menu.scroll_into_view_if_needed()
+    page.wait_for_timeout(500)  # a list closes when the page moves below it
+    menu.click()
     page.get_by_role("option", name=option, exact=True).click()
 
 
@@ -87,6 +93,56 @@ def written(page: Page, label: str, text: str, *, last: bool = False) -> None:
     field = fields.last if last else fields.first
     field.fill(text)
     field.press("Tab")
+
+
+def coded(page: Page, label: str, text: str) -> None:
+    """As a person types into the editor, which takes notice a moment after the last key."""
+    field = page.get_by_role("textbox", name=label, exact=True)
+    field.click()
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.insert_text(text)
+
+
+@pytest.mark.timeout(180)
+def test_a_verifier_begins_in_the_gallery_and_is_seen_on_data(
+    browser: Browser, checking: Stack, key: str, shoot: Shoot, tmp_path: Path
+) -> None:
+    with new_connections(checking.api) as connections:
+        client = Client(connections, key=key)
+        client.upload(io.BytesIO(ROWS.encode()), filename="approvals.jsonl", mapping=None)
+    context = opened(browser)
+    page = context.new_page()
+    page.goto(f"{checking.ui}/verifiers")
+    sign_in(page, key)
+    heading(page, "Start from a ready one")
+    shoot(page, "verifier-gallery")
+    page.locator(".st-key-start_contains, [class*=st-key-start_from_]").get_by_role("button").first.click()
+    heading(page, "New verifier")
+    chosen(page, "Kind", "Python")
+    editor = page.get_by_role("textbox", name="Python source", exact=True)
+    editor.click()
+    page.keyboard.press("ControlOrMeta+End")
+    page.keyboard.type("\nx = 1", delay=30)
+    expect(page.get_by_text("is called with the short signature")).to_be_visible()
+    expect(editor).to_contain_text("x = 1")
+    shoot(page, "verifier-editor")
+    page.get_by_role("button", name="Score the right answers").click()
+    expect(page.get_by_text("mean score 1 over 2 texts")).to_be_visible(timeout=60_000)
+    page.get_by_text("mean score 1 over 2 texts").scroll_into_view_if_needed()
+    shoot(page, "verifier-on-data")
+    page.get_by_role("textbox", name="Name", exact=True).fill("who approves")
+    page.get_by_role("button", name="Save", exact=True).click()
+    heading(page, "who approves")
+    expect(editor).to_contain_text("x = 1")
+    coded(page, "Python source", "def grade(item, output_text):\n    return float(item['answer'] == output_text)\n")
+    page.get_by_role("button", name="Save as version 2").click()
+    expect(page.get_by_role("button", name="Save as version 3")).to_be_visible()
+    page.get_by_text("What changed").click()
+    expect(page.locator(".difference .added").first).to_be_visible()
+    page.reload()
+    expect(editor).to_contain_text("item['answer'] == output_text")
+    shoot(page, "verifier-versions")
+    context.close()
 
 
 @pytest.mark.timeout(180)

@@ -165,7 +165,7 @@ def a_live_chart_grows_in_place(page: Page) -> None:
 def upload(page: Page, shoot: Shoot) -> None:
     go_to(page, "Datasets")
     choose_file(page, DATA)
-    expect(page.get_by_text("First lines of train.jsonl")).to_be_visible()
+    expect(page.get_by_text("How it will be read")).to_be_visible()
     shoot(page, "dataset-upload")
     page.locator(".st-key-upload_go").get_by_role("button").click()
     heading(page, "Rows")
@@ -196,7 +196,7 @@ def write_verifier(page: Page, shoot: Shoot) -> None:
     heading(page, "handbook answer")
     expect(page.get_by_role("button", name="Save as version 2")).to_be_visible()
     page.reload()
-    expect(page.get_by_role("textbox", name="Python source")).to_have_value(VERIFIER)
+    expect(page.get_by_role("textbox", name="Python source")).to_contain_text("said = lines[-1]")
 
 
 def verdict(page: Page, *, score: str) -> None:
@@ -209,7 +209,8 @@ def verdict(page: Page, *, score: str) -> None:
 def start_job(page: Page, shoot: Shoot) -> str:
     """Returns the address of the job's page."""
     go_to(page, "New job")
-    page.get_by_role("radio", name="Steady").click()
+    page.get_by_text("Method and numbers").click()
+    expect(page.get_by_role("radio", name="Steady")).to_be_checked()
     for label, value in (
         ("Training steps", str(STEPS)),
         ("Longest completion (tokens)", "64"),
@@ -230,8 +231,8 @@ def start_job(page: Page, shoot: Shoot) -> str:
 
 def completions(page: Page, shoot: Shoot) -> None:
     part(page, "Completions")
-    expect(page.get_by_text(f"Step {STEPS}: 64 completions of 64.")).to_be_visible()
-    page.get_by_role("switch", name="With token view").or_(page.get_by_label("With token view")).first.check(force=True)
+    expect(page.get_by_text(f"Step {STEPS}: 64 completions.")).to_be_visible()
+    page.get_by_role("button", name="Token credit", exact=True).first.click()
     expect(page.locator(".tokens span").first).to_be_visible()
     assert page.locator(".tokens span").first.get_attribute("title").startswith("token 1: weight ")
     page.locator(".tokens").scroll_into_view_if_needed()
@@ -268,10 +269,8 @@ def test_a_bad_line_and_unknown_columns_are_explained_and_mapped(
     page.reload()
     heading(page, "Datasets")
     choose_file(page, odd)
-    page.locator(".st-key-upload_go").get_by_role("button").click()
-    expect(page.get_by_text("Nothing was stored")).to_be_visible()
-    page.get_by_text("Choose the columns myself", exact=True).first.click()
-    for label, column in (("Question", "asked"), ("Answer", "right")):
+    expect(page.get_by_text("not recognised")).to_be_visible()
+    for label, column in (("Question", "asked"), ("Right answer", "right")):
         page.get_by_role("combobox", name=label).click()
         page.get_by_role("option", name=column, exact=True).click()
     shoot(page, "dataset-mapping")

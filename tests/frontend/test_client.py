@@ -23,7 +23,7 @@ def new_job(client: Client, rows_file: Path) -> str:
     body = request_body(
         dataset=file["id"],
         validation=None,
-        verifier=verifier["id"],
+        grader={"type": "saved", "id": verifier["id"]},
         model="starter",
         name="first-1",
         seed=7,

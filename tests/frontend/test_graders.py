@@ -14,6 +14,7 @@ from frontend.components.graders.judged import text_of
 from frontend.components.matches import marked
 from frontend.components.validation import marked_lines, value_at
 from frontend.verifier_starts import KIND_HELP, KINDS
+from tests.frontend.code_fields import code_field, typed
 from tests.frontend.test_pages import opened, words
 
 TEXTS = {"input": "{{item.said}}", "reference": "{{item.answer}}"}
@@ -147,15 +148,15 @@ def test_a_program_is_checked_when_it_changes_and_its_line_is_marked(key: str) -
     kind_of(app).select("python").run()
     assert "`grade` is called with the short signature: `(item, output_text)`" in words(app)
 
-    def source() -> Any:
-        return next(area for area in app.text_area if area.label == "Python source")
-
-    source().input("def reward(completions, answer, **kwargs):\n    return [1.0 for _ in completions]\n").run()
+    typed(app, "Python source", "def reward(completions, answer, **kwargs):\n    return [1.0 for _ in completions]\n")
     assert "`reward` is called with TRL's signature" in words(app)
-    source().input("def grade(sample, item):\n    x = 1\n    return (x +\n").run()
+    assert code_field(app, "Python source")["faults"] == []
+    typed(app, "Python source", "def grade(sample, item):\n    x = 1\n    return (x +\n")
     assert "Line 3" in app.warning[0].value
     assert any(code.value.splitlines()[2].startswith("→ 3     return (x +") for code in app.code)
-    source().input("def grade(a, b):\n    return 1\n").run()
+    [fault] = code_field(app, "Python source")["faults"]
+    assert (fault["line"], fault["column"]) == (3, 12)
+    typed(app, "Python source", "def grade(a, b):\n    return 1\n")
     assert "no known signature" in app.warning[0].value
     assert any("→ 1 def grade(a, b):" in code.value for code in app.code)
 

@@ -10,12 +10,13 @@ from backend.db.engine import transaction
 from backend.db.jobs import Job
 from frontend import state
 from frontend.client import Client
+from tests.frontend.code_fields import code_field, typed
 from tests.frontend.servers import ROOT, free_port
 from tests.frontend.test_client import GRADER, new_job
 
 SCRIPT = ROOT / "frontend" / "navigation.py"
-PAGES = ("home", "datasets", "verifiers", "new_job", "jobs", "job")
-IDS = {"datasets": "dataset", "verifiers": "verifier", "job": "job"}
+PAGES = ("home", "datasets", "verifiers", "new_job", "jobs", "job", "compare", "models", "playground", "settings")
+IDS = {"datasets": "dataset", "verifiers": "verifier", "job": "job", "compare": "comparison", "models": "model"}
 
 
 def opened(page: str, *, key: str | None, **address: str) -> AppTest:
@@ -82,7 +83,7 @@ def test_a_wrong_key_is_refused_and_a_right_one_lets_in(key: str) -> None:
 @pytest.mark.parametrize(
     ("page", "sentence"),
     [
-        ("home", "examples/starter/train.jsonl"),
+        ("home", "See it work once"),
         ("datasets", "No dataset yet"),
         ("verifiers", "No verifier yet"),
         ("new_job", "needs a dataset and a verifier"),
@@ -118,9 +119,8 @@ def test_editing_a_verifier_starts_from_the_saved_one_and_saves_a_version(client
     saved = client.create_verifier(name="last word", grader=GRADER)
     app = opened("verifiers", key=key, verifier=saved["id"])
     assert not app.exception
-    pattern = next(area for area in app.text_area if area.label == "Pattern")
-    assert pattern.value == GRADER["pattern"]
-    pattern.input(r"(?P<answer>\w+)$").run()
+    assert code_field(app, "Pattern")["text"] == GRADER["pattern"]
+    typed(app, "Pattern", r"(?P<answer>\w+)$")
     app.button(key="save_verifier").click().run()
     assert client.verifier(saved["id"])["grader"]["pattern"] == r"(?P<answer>\w+)$"
 
@@ -128,7 +128,7 @@ def test_editing_a_verifier_starts_from_the_saved_one_and_saves_a_version(client
 def test_a_broken_pattern_is_told_before_it_is_sent(key: str) -> None:
     app = opened("verifiers", key=key, verifier="new")
     app.selectbox(key="start_from").select("#### at the end (GSM8K)").run()
-    next(area for area in app.text_area if area.label == "Pattern").input("(").run()
+    typed(app, "Pattern", "(")
     assert "Not a pattern yet" in app.warning[0].value
 
 
@@ -136,8 +136,7 @@ def test_a_verifier_can_be_written_as_json_and_shown_as_a_form_again(client: Cli
     app = opened("verifiers", key=key, verifier="new")
     app.selectbox(key="start_from").select("Format plus answer").run()
     app.toggle[0].set_value(True).run()
-    fields = next(area for area in app.text_area if area.label == "Fields")
-    fields.input(fields.value.replace("0.9 * right", "0.8 * right")).run()
+    typed(app, "Fields", code_field(app, "Fields")["text"].replace("0.9 * right", "0.8 * right"))
     app.toggle[0].set_value(False).run()
     formula = next(field for field in app.text_input if field.label == "Formula")
     assert formula.value == "0.1 * form + 0.8 * right"
@@ -147,7 +146,7 @@ def test_a_verifier_can_be_written_as_json_and_shown_as_a_form_again(client: Cli
     (saved,) = client.verifiers()["data"]
     assert saved["grader"]["calculate_output"] == "0.1 * form + 0.8 * right"
     app.toggle[0].set_value(True).run()
-    next(area for area in app.text_area if area.label == "Fields").input("{").run()
+    typed(app, "Fields", "{")
     assert "Not JSON yet" in app.warning[0].value
 
 
@@ -165,12 +164,13 @@ def test_the_form_makes_a_job_of_what_was_chosen(client: Client, key: str, rows_
 
 def test_rows_without_solutions_block_the_preset_that_needs_them(client: Client, key: str, tmp_path: Path) -> None:
     path = tmp_path / "bare.jsonl"
-    path.write_text('{"question": "a?", "answer": "b"}\n')
+    path.write_text("".join(f'{{"question": "a{n}?", "answer": "b"}}\n' for n in range(20)))
     with path.open("rb") as content:
         client.upload(content, filename="bare.jsonl", mapping=None)
     client.create_verifier(name="last word", grader=GRADER)
     app = opened("new_job", key=key)
     assert not app.warning
+    assert app.segmented_control(key="preset").value == "paper"
     app.segmented_control(key="preset").set_value("steady").run()
     assert "no worked solution" in app.warning[0].value
     assert next(button for button in app.button if button.label == "Start training").disabled

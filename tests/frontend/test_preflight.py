@@ -9,8 +9,9 @@ from streamlit.testing.v1 import AppTest
 
 from backend.embedded import Services
 from frontend.client import Client
-from frontend.components.preflight_report import histogram_table, plain
+from frontend.components.preflight_report import histogram_table
 from frontend.components.prompts import counts, marked
+from frontend.components.row_view import plain
 from tests.frontend.servers import ROOT, running_worker
 from tests.frontend.test_pages import opened, words
 
@@ -95,7 +96,7 @@ def test_a_job_may_begin_with_a_pre_flight(at_new_job: AppTest, client: Client) 
     app = at_new_job
     app.checkbox(key="preflight_first").check().run()
     next(button for button in app.button if button.label == "Start training").click().run()
-    [job] = client._get("/v1/fine_tuning/jobs")["data"]
+    [job] = client.get_json("/v1/fine_tuning/jobs")["data"]
     assert job["method"]["reinforcement"]["x_rlsd"]["preflight_rows"] == 16
 
 

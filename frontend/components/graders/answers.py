@@ -4,6 +4,7 @@ import json
 
 import streamlit as st
 
+from frontend.components import code_field
 from frontend.components.graders.form import form, which_texts, words
 from frontend.shapes import Json
 
@@ -77,10 +78,13 @@ def _choice(grader: Json, key: str) -> Json:
 
 def _json_schema(grader: Json, key: str) -> Json:
     given = grader.get("schema", {"type": "object", "required": []})
-    with st.container(key=f"code_{key}"):
-        written = st.text_area(
-            "JSON schema", json.dumps(given, indent=2, ensure_ascii=False), height=300, key=f"{key}_schema"
-        )
+    written = code_field.field(
+        "JSON schema",
+        json.dumps(given, indent=2, ensure_ascii=False),
+        language="json",
+        key=f"{key}_schema",
+        height_px=300,
+    )
     try:
         schema = json.loads(written)
     except ValueError as error:

@@ -2,20 +2,36 @@
 
 import streamlit as st
 
+from frontend.components import code_field
 from frontend.components.graders.form import form
-from frontend.shapes import Json
+from frontend.shapes import Json, ScoreRecord
 
 START = 'def grade(item, output_text):\n    return 1.0 if item["answer"] in output_text else 0.0\n'
 HELP = (
     "`item` is the row as uploaded, `output_text` what the model wrote. Also accepted: the signatures of OpenAI "
     "(sample, item), TRL, verl and others. Return a number, None to abstain, or "
-    '{"score": …, "reason": …, "components": {…}}. It is checked whenever you leave the field or press Ctrl+Enter.'
+    '{"score": …, "reason": …, "components": {…}}.'
 )
 
 
+def faults_of(source: str) -> list[code_field.Fault]:
+    """Where this very source failed when it was last tried."""
+    record: ScoreRecord | None = st.session_state.get("try_verdict")
+    if record is None or st.session_state.get("try_verdict_source") != source:
+        return []
+    return code_field.faults_of_run(record["reason"], status=record["status"])
+
+
 def _python(grader: Json, key: str) -> Json:
-    with st.container(key=f"code_{key}"):
-        source = st.text_area("Python source", grader.get("source", START), height=340, key=f"{key}_source", help=HELP)
+    source = code_field.field(
+        "Python source",
+        grader.get("source", START),
+        language="python",
+        key=f"{key}_source",
+        height_px=340,
+        faults=faults_of(str(st.session_state.get(code_field.text_key(f"{key}_source"), ""))),
+    )
+    st.caption(HELP)
     alone = st.checkbox(
         "A process for every call",
         grader.get("isolation") == "call",

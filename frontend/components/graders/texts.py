@@ -4,6 +4,7 @@ import re
 
 import streamlit as st
 
+from frontend.components import code_field
 from frontend.components.graders.form import ANSWER, OUTPUT_TEXT, PLACEHOLDERS, form, which_texts
 from frontend.shapes import Json
 from frontend.verifier_starts import METRICS, OPERATIONS
@@ -31,14 +32,13 @@ def _string_check(grader: Json, key: str) -> Json:
 
 
 def _regex(grader: Json, key: str) -> Json:
-    with st.container(key=f"code_{key}"):
-        pattern = st.text_area(
-            "Pattern",
-            grader.get("pattern", r"answer:\s*(?P<answer>.+)"),
-            height=100,
-            key=f"{key}_pattern",
-            help="Python's syntax. Without a group named answer, any match scores 1.",
-        )
+    pattern = code_field.field(
+        "Pattern",
+        grader.get("pattern", r"answer:\s*(?P<answer>.+)"),
+        language="regex",
+        key=f"{key}_pattern",
+        height_px=90,
+    )
     problem = pattern_problem(pattern)
     compares = "(?P<answer>" in pattern
     if problem:

@@ -1,0 +1,82 @@
+"""One question to several models at once: each answers in a thread of its own, so that they write side by side.
+
+Pure of any page. Who no longer wants the answers says `stop`, and the questions are withdrawn.
+"""
+
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+
+from frontend.client import ApiError, Client
+from frontend.shapes import Json
+
+JOIN_S = 0.1
+
+
+@dataclass(slots=True)
+class Answer:
+    """What a model has said so far. `tokens` and `seconds` are known at the end."""
+
+    model: str
+    text: str = ""
+    finish_reason: str | None = None
+    tokens: int | None = None
+    seconds: float | None = None
+    error: ApiError | None = None
+    over: bool = False
+
+
+@dataclass(slots=True)
+class Asking:
+    """`answers` stand in the order of the models and grow by themselves after `start`."""
+
+    answers: list[Answer]
+    _threads: list[threading.Thread] = field(default_factory=list)
+    _stopped: threading.Event = field(default_factory=threading.Event)
+
+    @classmethod
+    def start(cls, client: Client, models: Sequence[str], *, question: Json) -> "Asking":
+        """`question` is the body of a chat request without its model."""
+        asking = cls([Answer(model) for model in models])
+        for answer in asking.answers:
+            body = {**question, "model": answer.model}
+            thread = threading.Thread(target=asking._listen, args=(client, body, answer), daemon=True)
+            asking._threads.append(thread)
+            thread.start()
+        return asking
+
+    @property
+    def over(self) -> bool:
+        return all(answer.over for answer in self.answers)
+
+    @property
+    def stopped(self) -> bool:
+        return self._stopped.is_set()
+
+    def wait(self, timeout_s: float) -> None:
+        """A moment, less where all have ended."""
+        deadline = time.monotonic() + timeout_s
+        while not self.over and (left := deadline - time.monotonic()) > 0:
+            self._stopped.wait(min(left, JOIN_S))
+
+    def stop(self) -> None:
+        """Listen no more: what has been said stays."""
+        self._stopped.set()
+
+    def _listen(self, client: Client, body: Json, answer: Answer) -> None:
+        begun = time.monotonic()
+        try:
+            with closing(client.answer(body)) as pieces:
+                for piece in pieces:
+                    answer.text += piece["text"]
+                    answer.finish_reason = piece["finish_reason"] or answer.finish_reason
+                    answer.tokens = piece["tokens"] or answer.tokens
+                    if self._stopped.is_set():
+                        return
+        except ApiError as error:
+            answer.error = error
+        finally:
+            answer.seconds = time.monotonic() - begun
+            answer.over = True

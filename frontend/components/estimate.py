@@ -1,0 +1,82 @@
+"""What a job will take, before it is started: time, tokens and price, each with how far it may be off."""
+
+import json
+import time
+from dataclasses import dataclass
+
+import streamlit as st
+
+from frontend import units
+from frontend.client import ApiError, Client
+from frontend.job_settings import label_of
+from frontend.shapes import Json
+from frontend.shapes_runs import Estimate, Range
+
+KEPT = "estimate_kept"
+FRESH_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    asked: str
+    read_at: float
+    found: Estimate | ApiError
+
+
+def ask(client: Client, body: Json) -> Estimate | ApiError:
+    """The estimate of a job of this body, or why it could not be one; asked again only where something changed."""
+    asked = json.dumps(body, sort_keys=True)
+    kept: Kept | None = st.session_state.get(KEPT)
+    if kept is None or kept.asked != asked or time.monotonic() - kept.read_at > FRESH_S:
+        try:
+            kept = Kept(asked, time.monotonic(), client.estimate(body))
+        except ApiError as error:
+            if error.signed_out or error.status == 0:
+                raise
+            kept = Kept(asked, time.monotonic(), error)
+        st.session_state[KEPT] = kept
+    return kept.found
+
+
+def refusal(error: ApiError) -> tuple[str, str]:
+    """(title, sentence) of a job that would not be taken."""
+    if error.status == 403:
+        return "You may look, but not start", error.message
+    setting = label_of(error.param)
+    where = "" if setting is None else f" The setting is called “{setting}” here."
+    return "Before this job can start", f"{error.message}{where}"
+
+
+def show(found: Estimate, *, runs: int) -> None:
+    """`runs`: how many jobs like it there will be, one after the other."""
+    each = found["total_s"]
+    if each is None:
+        st.caption(
+            ":material/timer: How long it takes is not known yet: no job of this model has run on this server. The "
+            "pre-flight or a quick look tells."
+        )
+        return
+    many = "" if runs == 1 else f" for {runs} jobs one after the other"
+    told = f":material/timer: About **{units.duration(each['median'] * runs)}**{many} ({_spread(each, runs)})"
+    if found["total_tokens"] is not None:
+        told += f", {_tokens(found['total_tokens']['median'] * runs)} written"
+    if found["cost"] is not None and found["currency"] is not None:
+        cost = found["cost"]
+        told += f", about **{cost['median'] * runs:,.2f} {found['currency']}**"
+        told += f" ({cost['low'] * runs:,.2f} to {cost['high'] * runs:,.2f})"
+    st.markdown(f"{told}.")
+    st.caption(
+        f"From {units.count(found['steps'], 'step')} of {units.count(found['jobs'], 'earlier job')} with this model on "
+        "this server; eight in ten of them lie within the range. A queue before it is not counted."
+    )
+
+
+def _spread(each: Range, runs: int) -> str:
+    low, high = units.duration(each["low"] * runs), units.duration(each["high"] * runs)
+    return low if low == high else f"{low} to {high}"
+
+
+def _tokens(number: float) -> str:
+    if number >= 1e6:
+        return f"{number / 1e6:.1f} million tokens"
+    return f"{round(number, -3) if number >= 10_000 else round(number, -2):,.0f} tokens"

@@ -1,0 +1,33 @@
+"""A long list piece by piece: where one is, one piece back, one on."""
+
+import streamlit as st
+
+from frontend import units
+
+
+def first_of(key: str, *, total: int, size: int) -> int:
+    """The number, from 0, of the first one shown."""
+    first = int(st.session_state.get(key, 0))
+    return first if 0 <= first < total else 0
+
+
+def show(key: str, *, total: int, size: int, noun: str) -> None:
+    """Nothing where all fit on one piece."""
+    if total <= size:
+        return
+    first = first_of(key, total=total, size=size)
+    last = min(total, first + size)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        _turn("Back", ":material/chevron_left:", key, first - size, disabled=first == 0)
+        _turn("On", ":material/chevron_right:", key, first + size, disabled=last == total)
+        st.caption(f"{first:,} to {last - 1:,} of {units.count(total, noun)}, counted from 0", width="content")
+
+
+def _turn(label: str, icon: str, key: str, to: int, *, disabled: bool) -> None:
+    st.button(
+        label,
+        icon=icon,
+        key=f"{key}_{label.lower()}",
+        disabled=disabled,
+        on_click=lambda: st.session_state.update({key: max(0, to)}),
+    )

@@ -1,0 +1,211 @@
+"""The same question to several models, their answers as they are written, and the verifier's score under each."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from frontend import units
+from frontend.asking import Answer, Asking
+from frontend.client import ApiError, Client
+from frontend.components import problems, question_form, verdict
+from frontend.components.job_choices import told_apart
+from frontend.questions import Question
+from frontend.shapes import Job, Json, ScoreRecord, Verifier
+
+DRAW_S = 0.1
+IN_A_ROW = 4
+RIGHT_ABOVE = 0.5
+NO_VERIFIER, OF_JOB = "", "job"
+USUAL_TOKENS = 256
+NO_SERVER = (
+    "Answers are written by a chat worker, and none is running. Start one with `rlsd worker --queue chat` on a machine "
+    "that reaches the same database, best with a GPU; `rlsd up` starts one by itself."
+)
+ENDS = {"stop": "ended by itself", "length": "cut off at the longest answer"}
+
+
+@dataclass(slots=True)
+class Exchange:
+    """A question that was asked, and what came of it; `scored_by` is the verifier of `records`."""
+
+    question: Question
+    titles: list[str]
+    asking: Asking
+    records: list[ScoreRecord] = field(default_factory=list)
+    scored_by: str | None = None
+
+
+def panel(client: Client, models: Mapping[str, str], *, job: Job | None, key: str) -> None:
+    """`models`: what to ask, name by title. `job`: whose dataset and verifier are offered first."""
+    can_ask = _servers(client)
+    question = question_form.show(client, dataset=None if job is None else job["training_file"])
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        grader = _verifier(client, job)
+        temperature, most = _sampling(job)
+    with st.container(horizontal=True):
+        if st.button(
+            "Ask" if len(models) == 1 else "Ask both" if len(models) == 2 else f"Ask all {len(models)}",
+            type="primary",
+            icon=":material/send:",
+            disabled=question is None or not can_ask or not models,
+            key=f"{key}_go",
+        ):
+            assert question is not None
+            body: Json = {"messages": question.messages, "temperature": temperature, "max_tokens": most}
+            asking = Asking.start(client, list(models.values()), question=body)
+            st.session_state[key] = Exchange(question, list(models), asking)
+        exchange: Exchange | None = st.session_state.get(key)
+        if exchange is not None and not exchange.asking.over and not exchange.asking.stopped:
+            st.button("Stop", icon=":material/stop:", key=f"{key}_stop")
+    if exchange is not None:
+        _show(client, exchange, grader=grader, key=key)
+
+
+def _servers(client: Client) -> bool:
+    if any("chat" in worker["queues"] for worker in client.workers()):
+        return True
+    st.warning(NO_SERVER, title="No model can be asked now", icon=":material/cloud_off:")
+    st.button("Look again", icon=":material/refresh:", key="look_for_servers")
+    return False
+
+
+def _verifier(client: Client, job: Job | None) -> Json | None:
+    saved: list[Verifier] = client.all_verifiers()
+    names = {NO_VERIFIER: "none"} | ({} if job is None else {OF_JOB: "the one it was trained with"})
+    names |= {verifier["id"]: verifier["name"] for verifier in saved}
+    chosen = st.selectbox(
+        "Score with",
+        list(names),
+        index=0 if job is None else 1,
+        format_func=told_apart(names, more=lambda verifier_id: verifier_id[-6:]),
+        key="ask_verifier",
+        help="A verifier that says under each answer whether it is right, and why.",
+    )
+    if chosen == OF_JOB and job is not None:
+        grader: Json = job["method"]["reinforcement"]["grader"]
+        return grader
+    return next((verifier["grader"] for verifier in saved if verifier["id"] == chosen), None)
+
+
+def _sampling(job: Job | None) -> tuple[float, int]:
+    usual = USUAL_TOKENS if job is None else job["method"]["reinforcement"]["x_rlsd"]["max_completion_tokens"]
+    temperature = st.number_input(
+        "Temperature",
+        0.0,
+        2.0,
+        0.0,
+        step=0.1,
+        key="ask_temperature",
+        width=140,
+        help="0: the likeliest answer, the same each time. 1: as in training, another one each time.",
+    )
+    most = st.number_input(
+        "Longest answer (tokens)",
+        1,
+        100_000,
+        int(usual),
+        key="ask_tokens",
+        width=190,
+        help="A token is about three quarters of an English word. Longer answers are cut off here.",
+    )
+    return float(temperature), int(most)
+
+
+def _show(client: Client, exchange: Exchange, *, grader: Json | None, key: str) -> None:
+    asking = exchange.asking
+    places = _places(exchange, key=key)
+    if not asking.over and not asking.stopped:
+        _follow(asking, places)
+        st.rerun()
+    _score(client, exchange, grader=grader)
+    for number, (place, answer) in enumerate(zip(places, asking.answers, strict=True)):
+        with place.container():
+            _ended(answer, exchange.records[number] if exchange.records else None)
+
+
+def _follow(asking: Asking, places: Sequence[DeltaGenerator]) -> None:
+    """Draw what has been said until all have ended. A click meanwhile ends this run, and with it the answers."""
+    try:
+        while not asking.over:
+            for place, answer in zip(places, asking.answers, strict=True):
+                _say(place, answer)
+            asking.wait(DRAW_S)
+    finally:
+        asking.stop()
+
+
+def _places(exchange: Exchange, *, key: str) -> list[DeltaGenerator]:
+    places = []
+    pairs = list(zip(exchange.titles, exchange.asking.answers, strict=True))
+    for some in _rows(pairs):
+        for column, (number, (title, answer)) in zip(st.columns(len(some)), some, strict=True):
+            with column.container(border=True, height="stretch", key=f"{key}_answer_{number}"):
+                st.markdown(f"**{title}**")
+                if answer.model != title:
+                    st.caption(answer.model)
+                places.append(st.empty())
+    return places
+
+
+def _rows(pairs: Sequence[tuple[str, Answer]]) -> list[list[tuple[int, tuple[str, Answer]]]]:
+    numbered = list(enumerate(pairs))
+    return [numbered[first : first + IN_A_ROW] for first in range(0, len(numbered), IN_A_ROW)]
+
+
+def _say(place: DeltaGenerator, answer: Answer) -> None:
+    if answer.text or answer.over:
+        place.text(answer.text + ("" if answer.over else " ▌"))
+    else:
+        place.caption(":material/hourglass_top: Waiting for the first word. A model that rests is loaded first.")
+
+
+def _ended(answer: Answer, record: ScoreRecord | None) -> None:
+    if answer.text:
+        st.text(answer.text)
+    if answer.error is not None:
+        problems.show(answer.error, title="No answer" if not answer.text else "The answer broke off")
+        return
+    if not answer.text:
+        st.caption("It ended without a word." if answer.over else "Stopped before the first word.")
+    how = ENDS.get(answer.finish_reason or "", "stopped")
+    counted = "" if answer.tokens is None else units.count(answer.tokens, "token") + ", "
+    took = "" if answer.seconds is None else f" after {answer.seconds:.1f} s"
+    st.caption(f"{counted}{how}{took}")
+    if record is not None:
+        _scored(record)
+
+
+def _scored(record: ScoreRecord) -> None:
+    st.divider()
+    score = record["score"]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if score is None:
+            verdict.badge(record)
+            st.caption(verdict.NO_SCORE[record["status"]])
+        else:
+            right = score > RIGHT_ABOVE
+            color, icon = ("green", ":material/check:") if right else ("red", ":material/close:")
+            st.badge(f"score {score:g}", color=color, icon=icon)  # type: ignore[arg-type]
+            st.caption(record["reason"] or "The verifier gave no reason.", width="stretch")
+    if score is None and record["reason"]:
+        st.caption(record["reason"])
+
+
+def _score(client: Client, exchange: Exchange, *, grader: Json | None) -> None:
+    """With the verifier that is chosen now; once."""
+    by = None if grader is None else json.dumps(grader, sort_keys=True)
+    if by == exchange.scored_by or any(answer.error for answer in exchange.asking.answers):
+        return
+    exchange.records, exchange.scored_by = [], by
+    if grader is None:
+        return
+    question, texts = exchange.question, [answer.text for answer in exchange.asking.answers]
+    try:
+        with st.spinner("The verifier reads the answers…"):
+            exchange.records = client.score_texts(grader, item=question.item, answer=question.answer, texts=texts)
+    except ApiError as error:
+        exchange.scored_by = None
+        problems.show(error, title="The answers could not be scored")

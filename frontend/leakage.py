@@ -1,0 +1,109 @@
+"""What the teacher's hint does to a job, judged from its metrics, in plain words. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from frontend import units
+from frontend.shapes import Metrics
+
+MEASURED = 5
+"""The newest measurements that are averaged: each is of few completions."""
+SPEAKS = 20
+"""The newest steps over which talk of a reference is counted."""
+MUCH_MORE, MORE = 2.0, 1.25
+"""By what factor hint and placebo have to differ, either way, for the hint's words to count; to count at all.
+
+Both are alike where only a hint's presence matters. A placebo that a teacher reads contradicts the text, and may move
+it more than the hint that fits.
+"""
+TALKS, GREW = 0.05, 0.02
+
+Level = Literal["good", "look", "bad", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    level: Level
+    title: str
+    text: str
+
+
+def _newest(metrics: Sequence[Metrics], name: str, *, most: int) -> float | None:
+    known = [value for m in metrics if (value := m["values"].get(name)) is not None][-most:]
+    return sum(known) / len(known) if known else None
+
+
+def placebo(metrics: Sequence[Metrics]) -> Finding:
+    """Does what the hint says matter, or only that there is one?"""
+    own = _newest(metrics, "hint_delta_abs_mean", most=MEASURED)
+    other = _newest(metrics, "placebo_delta_abs_mean", most=MEASURED)
+    title = "Does the hint itself count?"
+    if own is None or other is None:
+        return Finding(
+            "unknown",
+            title,
+            "Not measured yet, or not for this job: it takes a method with a teacher, a hint from the row, and rows "
+            "that say different things.",
+        )
+    shown = (
+        f"Shown the row's own hint, the teacher changes its mind about a token by {own:.3f} on average; shown another "
+        f"row's, which is the placebo, by {other:.3f}."
+    )
+    if own == other == 0:
+        return Finding("bad", title, f"{shown} The teacher does not react to hints: they add nothing to GRPO.")
+    low, high = sorted((own, other))
+    times = high / low if low > 0 else float("inf")
+    much = f"{times:.1f} times as much" if low > 0 else "of the two that alone"
+    if times >= MUCH_MORE:
+        reads = (
+            f"Its own hint moves it {much}: it listens to what the hint says."
+            if own > other
+            else f"The strange one, which does not fit the text, moves it {much}: it reads what a hint says."
+        )
+        return Finding("good", title, f"{shown} {reads}")
+    if times >= MORE:
+        return Finding(
+            "look",
+            title,
+            f"{shown} The two differ by a factor of {times:.1f} only: a good part of what the teacher says comes from "
+            "there being a hint at all. A fuller hint (a worked solution), or a method that takes this part out (RLSD "
+            "against its template), may help.",
+        )
+    return Finding(
+        "bad",
+        title,
+        f"{shown} About the same: the teacher reacts to there being a hint, not to what it says. Expect no more than "
+        "from GRPO; try a fuller hint, or see that the hint column holds what it should.",
+    )
+
+
+def talk(metrics: Sequence[Metrics]) -> Finding:
+    """Does the model speak of something it was never shown?"""
+    title = "Does the model speak of a hint?"
+    known = [value for m in metrics if (value := m["values"].get("leakage")) is not None]
+    if not known:
+        return Finding("unknown", title, "Not measured yet.")
+    first, last = sum(known[:SPEAKS]) / len(known[:SPEAKS]), sum(known[-SPEAKS:]) / len(known[-SPEAKS:])
+    now = units.percent(last, decimals=1)
+    words = "“the reference solution”, “the given answer” and the like, which only the teacher sees"
+    if last >= TALKS and last - first >= GREW:
+        return Finding(
+            "bad",
+            title,
+            f"{now} of the newest completions mention {words}; at first it was {units.percent(first, decimals=1)}. The "
+            "model learns to pretend that it has seen a hint. Lower λ, or use a method that does not imitate the "
+            "hinted teacher.",
+        )
+    if last >= TALKS:
+        return Finding(
+            "look",
+            title,
+            f"{now} of the newest completions mention {words}, about as many as at first. It may be how your questions "
+            "are worded: read some of them.",
+        )
+    return Finding("good", title, f"{now} of the newest completions mention {words}.")
+
+
+def findings(metrics: Sequence[Metrics]) -> list[Finding]:
+    return [placebo(metrics), talk(metrics)]

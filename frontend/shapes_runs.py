@@ -1,0 +1,63 @@
+"""The API's objects of runs: what is written, how rows fare, what a job will take."""
+
+from typing import TypedDict
+
+from frontend.shapes import Json
+
+
+class RowFared(TypedDict):
+    """`solve_rate`: the right share of the graded completions; None where none is graded."""
+
+    id: str
+    row: int
+    completions: int
+    graded: int
+    solved: int
+    solve_rate: float | None
+    mean_score: float | None
+    last_step: int
+
+
+class RowsFared(TypedDict):
+    """A page of rows; `never`, `sometimes`, `always` count all rows of the job."""
+
+    data: list[RowFared]
+    has_more: bool
+    never: int
+    sometimes: int
+    always: int
+
+
+class Range(TypedDict):
+    low: float
+    median: float
+    high: float
+
+
+class Estimate(TypedDict):
+    """All is None where the server has not trained this model yet; `cost` also where it knows no price."""
+
+    max_steps: int
+    jobs: int
+    steps: int
+    step_s: Range | None
+    total_s: Range | None
+    total_tokens: Range | None
+    peak_memory_bytes: float | None
+    cost: Range | None
+    currency: str | None
+
+
+class RolloutFilters(TypedDict, total=False):
+    """What `GET …/rollouts` can be narrowed to."""
+
+    step: int
+    row: int
+    outcome: list[str]
+    mixed: bool
+    with_tokens: bool
+    search: str
+
+
+Arms = list[Json]
+"""Ways of training that are compared: `{name, x_rlsd}`."""

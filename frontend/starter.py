@@ -1,0 +1,56 @@
+"""The starter as the tour uploads it: the rows, the verifier and the job that stand in `examples/starter`.
+
+Nothing is there where only the UI was installed; the tour is then not offered.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from frontend.shapes import Job, Json
+
+FOLDER = Path(__file__).resolve().parents[1] / "examples" / "starter"
+MODEL = "starter"
+TRAINING, HELD_OUT = "starter-train.jsonl", "starter-held-out.jsonl"
+VERIFIER = "Starter: the answer on the last line"
+STEPS = 60
+"""Half of `job.json`'s: the difference is plain by then, and a slow laptop is done in a few minutes."""
+MARK = {"tour": "starter"}
+"""A job's metadata by which the tour knows its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Starter:
+    """What is uploaded, as bytes and JSON."""
+
+    training: bytes
+    held_out: bytes
+    grader: Json
+    job: Json
+
+
+def read(folder: Path = FOLDER) -> Starter | None:
+    """The starter; None where it was not installed with the UI."""
+    try:
+        return Starter(
+            training=(folder / "train.jsonl").read_bytes(),
+            held_out=(folder / "held_out.jsonl").read_bytes(),
+            grader=json.loads((folder / "verifier_regex.json").read_text()),
+            job=json.loads((folder / "job.json").read_text()),
+        )
+    except FileNotFoundError:
+        return None
+
+
+def job_body(starter: Starter, *, training: str, held_out: str, verifier: str) -> Json:
+    """The body that creates the tour's job, of what was uploaded and saved under these ids."""
+    body = cast("Json", json.loads(json.dumps(starter.job)))
+    reinforcement = body["method"]["reinforcement"]
+    reinforcement["grader"] = {"type": "saved", "id": verifier}
+    reinforcement["x_rlsd"]["max_steps"] = STEPS
+    return body | {"training_file": training, "validation_file": held_out, "suffix": "starter-tour", "metadata": MARK}
+
+
+def is_tour(job: Job) -> bool:
+    return (job["metadata"] or {}).get("tour") == MARK["tour"]

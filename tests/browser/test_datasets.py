@@ -1,0 +1,136 @@
+"""Adding datasets in a real browser: a file, a pasted table, rows by hand; then what was found in them."""
+
+import base64
+import io
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, expect
+
+from backend.embedded import Services
+from tests.browser.conftest import Shoot
+from tests.browser.test_whole_way import choose_file, heading, opened, part, sign_in
+from tests.frontend.servers import running_api, running_ui
+
+PASTED = "Frage\tRichtig\tWeg\n" + "".join(
+    f"Wer genehmigt Ventil {n}?\t{who}\tVentile über 10 t: {who}\n" for n, who in enumerate(["Büro", "Leitung"] * 3)
+)
+
+
+@pytest.fixture(scope="module")
+def ui(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    logs = tmp_path_factory.mktemp("logs")
+    with ExitStack() as running:
+        api = running.enter_context(running_api(logs / "api.log"))
+        yield running.enter_context(running_ui(logs / "ui.log", api_url=api))
+
+
+@pytest.mark.timeout(180)
+def test_a_pasted_table_is_mapped_by_menus_before_it_is_stored(
+    browser: Browser, ui: str, key: str, shoot: Shoot
+) -> None:
+    context = opened(browser)
+    page = context.new_page()
+    page.goto(f"{ui}/datasets")
+    sign_in(page, key)
+    shoot(page, "datasets-first")
+    part(page, "Paste a table")
+    field = page.get_by_role("textbox", name="Table", exact=True)
+    field.fill(PASTED)
+    field.press("Control+Enter")
+    expect(page.get_by_text("not recognised")).to_be_visible()
+    for label, column in (("Question", "Frage"), ("Right answer", "Richtig"), ("Worked solution or hint", "Weg")):
+        page.get_by_role("combobox", name=label).click()
+        page.get_by_role("option", name=column, exact=True).click()
+    expect(page.locator(".terms dd", has_text="Ventile über 10 t: Büro").nth(1)).to_be_visible()
+    shoot(page, "dataset-pasted")
+    page.locator(".st-key-upload_go").get_by_role("button").click()
+    heading(page, "pasted rows.tsv")
+    expect(page.get_by_test_id("stMetric").filter(has_text="Rows").first).to_contain_text("6")
+    context.close()
+
+
+@pytest.mark.timeout(180)
+def test_rows_written_by_hand_become_a_dataset(browser: Browser, ui: str, key: str, shoot: Shoot) -> None:
+    context = opened(browser)
+    page = context.new_page()
+    page.goto(f"{ui}/datasets")
+    sign_in(page, key)
+    part(page, "Write rows")
+    grid = page.get_by_test_id("stDataFrame")
+    expect(grid).to_be_visible()
+    page.wait_for_timeout(1000)  # until it is drawn: the canvas tells nobody
+    box = grid.bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + 250, box["y"] + 52)  # the first cell of the grid, which is a canvas
+    page.keyboard.type("Who approves a gasket?", delay=30)
+    page.keyboard.press("Tab")
+    expect(page.locator(".terms dd", has_text="Who approves a gasket?").first).to_be_visible()
+    expect(page.locator('[data-test-script-state="notRunning"]').first).to_be_visible()
+    page.keyboard.type("the clerk", delay=30)
+    page.keyboard.press("Enter")
+    expect(page.locator(".terms dd", has_text="the clerk").first).to_be_visible()
+    shoot(page, "dataset-written")
+    page.locator(".st-key-upload_go").get_by_role("button").click()
+    heading(page, "written rows.jsonl")
+    expect(page.locator("code", has_text="the clerk")).to_be_visible()
+    context.close()
+
+
+@pytest.mark.timeout(180)
+def test_a_file_with_images_and_bad_rows_is_seen_taken_and_reported(
+    browser: Browser, ui: str, key: str, shoot: Shoot, tmp_path: Path
+) -> None:
+    path = tmp_path / "parts.jsonl"
+    path.write_bytes(b"".join(lines()))
+    context = opened(browser)
+    page = context.new_page()
+    page.goto(f"{ui}/datasets")
+    sign_in(page, key)
+    choose_file(page, path)
+    expect(page.get_by_text("How it will be read")).to_be_visible()
+    expect(page.get_by_text("cannot be used: line 4 is not JSON")).to_be_visible()
+    expect(page.get_by_test_id("stImage").locator("img").first).to_be_visible()
+    shoot(page, "dataset-preview")
+    page.get_by_text("Leave out bad rows", exact=True).click()
+    page.locator(".st-key-upload_go").get_by_role("button").click()
+    heading(page, "parts.jsonl")
+    shoot(page, "dataset-page")
+    expect(page.get_by_test_id("stVegaLiteChart").first).to_be_visible()
+    page.get_by_text("What is in it").scroll_into_view_if_needed()
+    shoot(page, "dataset-lengths")
+    for name in ("Answers", "Repeated", "Bad rows"):
+        part(page, name)
+        page.get_by_text("What is in it").scroll_into_view_if_needed()
+        shoot(page, f"dataset-{name.lower().replace(' ', '-')}")
+    with page.expect_download() as started:
+        page.get_by_role("button", name="Download as CSV", exact=True).click()
+    bad = Path(started.value.path()).read_text()
+    assert bad.splitlines()[1].startswith("4,invalid_json,")
+    page.reload()
+    heading(page, "parts.jsonl")
+    page.get_by_role("button", name="On", exact=True).click()
+    expect(page.get_by_text("50 to 60 of 61 rows")).to_be_visible()
+    page.get_by_text("Look at row").scroll_into_view_if_needed()
+    shoot(page, "dataset-rows")
+    context.close()
+
+
+def lines() -> list[bytes]:
+    rows = []
+    for number in range(62):
+        picture = io.BytesIO()
+        Image.new("RGB", (48, 32), ((number * 37) % 256, 90, 160)).save(picture, "PNG")
+        url = f"data:image/png;base64,{base64.b64encode(picture.getvalue()).decode()}"
+        content = [
+            {"type": "text", "text": f"Which bin does part {number // 2} go to, given its colour?"},
+            {"type": "image_url", "image_url": {"url": url}},
+        ]
+        row = {"messages": [{"role": "user", "content": content}], "reference_answer": f"bin {number % 5}"}
+        rows.append(json.dumps(row).encode() + b"\n")
+    rows[3] = b'{"messages": \n'
+    return rows

@@ -1,0 +1,168 @@
+"""Comparing, models and the playground in a real browser: two methods trained, their verdict, what they answer."""
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from frontend.client import Client, new_connections
+from tests.browser.conftest import FOR_DOCS, Shoot
+from tests.browser.test_preflight import STARTER, at_rest
+from tests.browser.test_whole_way import go_to, heading, opened, part, sign_in
+from tests.frontend.servers import running_api, running_ui, running_worker
+
+STEPS, SEEDS = (60, 2) if FOR_DOCS else (6, 1)
+NUMBERS = {
+    "Training steps": STEPS,
+    "Longest completion (tokens)": 64,
+    "Learning rate": 0.001,
+    "Seeds each": SEEDS,
+    "Steps between measurements": STEPS // 3,
+}
+SCORE = re.compile(r"(check|close) score [\d.]+$")
+TRAINING_MS = 480_000
+
+
+@pytest.fixture(scope="module")
+def addresses(services: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """(API, UI) with workers that train, grade and answer."""
+    logs = tmp_path_factory.mktemp("logs")
+    with ExitStack() as running:
+        api_url = running.enter_context(running_api(logs / "api.log"))
+        for queue in ("train", "check", "chat"):
+            running.enter_context(running_worker(queue, log=logs / f"{queue}.log"))
+        yield api_url, running.enter_context(running_ui(logs / "ui.log", api_url=api_url))
+
+
+@pytest.mark.timeout(1200)
+def test_two_methods_are_compared_and_what_came_of_them_answers(
+    browser: Browser, addresses: tuple[str, str], key: str, shoot: Shoot, tmp_path: Path
+) -> None:
+    api_url, ui_url = addresses
+    with new_connections(api_url) as connections, (STARTER / "train.jsonl").open("rb") as content:
+        client = Client(connections, key=key)
+        client.upload(content, filename="handbook.jsonl", mapping=None)
+        grader = {"type": "python", "name": "handbook answer", "source": (STARTER / "verifier.py").read_text()}
+        client.create_verifier(name="handbook answer", grader=grader)
+    context = opened(browser)
+    page = context.new_page()
+    page.goto(ui_url)
+    sign_in(page, key)
+    heading(page, "Home")
+    at_rest(page)
+    address = start_comparison(page, shoot)
+    page.reload()
+    expect(page.get_by_text(re.compile("runs? ended ·")).first).to_be_visible()
+    assert page.url == address
+    expect(page.locator(".st-key-comparison_state")).to_contain_text("Ended", timeout=TRAINING_MS)
+    result(page, shoot)
+    ask_each(page, shoot)
+    model(page, shoot)
+    playground(page, shoot)
+    narrow(browser, address, key, shoot)
+    context.close()
+
+
+def start_comparison(page: Page, shoot: Shoot) -> str:
+    """Returns the address of the comparison."""
+    go_to(page, "Compare")
+    expect(page.get_by_text("No comparison yet.")).to_be_visible()
+    page.get_by_role("button", name="New comparison").click()
+    heading(page, "What is compared")
+    for label, value in NUMBERS.items():
+        field = page.get_by_role("spinbutton", name=label)
+        field.fill(str(value))
+        field.press("Tab")
+        at_rest(page)
+    expect(page.get_by_text(re.compile(f"2 methods × {SEEDS} seeds?: {2 * SEEDS} jobs"))).to_be_visible()
+    page.get_by_text("What is compared", exact=True).scroll_into_view_if_needed()
+    shoot(page, "compare-new")
+    page.get_by_role("button", name="Start comparing").click()
+    heading(page, "RLSD against GRPO on handbook.jsonl")
+    page.wait_for_url(re.compile(r"/compare\?comparison=cmp-\w+$"))
+    shoot(page, "compare-running")
+    return page.url
+
+
+def result(page: Page, shoot: Shoot) -> None:
+    expect(page.get_by_text(re.compile(r"n = \d+, interval"))).to_be_visible()
+    expect(page.get_by_test_id("stVegaLiteChart")).to_have_count(2)
+    shoot(page, "compare")
+    part(page, "Curves")
+    expect(page.get_by_test_id("stVegaLiteChart")).to_have_count(1)
+    shoot(page, "compare-curves")
+    part(page, "What differs")
+    expect(page.get_by_text("All other settings are the same in all of them.")).to_be_visible()
+    part(page, "Runs")
+    expect(page.get_by_role("link", name="seed 0: done")).to_have_count(2)
+    shoot(page, "compare-runs")
+
+
+def choose_row(page: Page) -> None:
+    page.get_by_role("radio", name="A row of a dataset", exact=True).click()
+    expect(page.get_by_text("The right answer, which the models do not see")).to_be_visible()
+    at_rest(page)
+
+
+def ask_each(page: Page, shoot: Shoot) -> None:
+    part(page, "Ask each")
+    choose_row(page)
+    page.get_by_role("button", name="Ask all 3").click()
+    answered(page, 3)
+    page.get_by_text(SCORE).first.scroll_into_view_if_needed()
+    shoot(page, "compare-ask-each")
+
+
+def answered(page: Page, count: int) -> None:
+    """All have ended, and each has a score."""
+    expect(page.get_by_text(re.compile(r"tokens?, (ended by itself|cut off)"))).to_have_count(count, timeout=120_000)
+    expect(page.get_by_text(SCORE)).to_have_count(count, timeout=60_000)
+
+
+def model(page: Page, shoot: Shoot) -> None:
+    go_to(page, "Models")
+    expect(page.get_by_text(re.compile("held-out score"))).to_have_count(2 * SEEDS)
+    shoot(page, "models")
+    page.get_by_role("button", name=re.compile("^starter · ")).first.click()
+    expect(page.get_by_text("An adapter: a small set of weights", exact=False)).to_be_visible()
+    assert re.search(r"\?model=ft%3Astarter|\?model=ft:starter", page.url)
+    shoot(page, "model")
+    part(page, "Use it")
+    expect(page.get_by_text("As a server of your own, with vLLM")).to_be_visible()
+    shoot(page, "model-use")
+    part(page, "Downloads")
+    with page.expect_download() as started:
+        page.get_by_role("button", name="Download", exact=True).click()
+    assert started.value.suggested_filename.endswith("-adapter.zip")
+
+
+def playground(page: Page, shoot: Shoot) -> None:
+    page.get_by_role("button", name="Try it beside its base").click()
+    heading(page, "Playground")
+    choose_row(page)
+    page.get_by_role("button", name="Ask both").click()
+    answered(page, 2)
+    page.get_by_text(SCORE).first.scroll_into_view_if_needed()
+    shoot(page, "playground")
+    address = page.url
+    page.reload()
+    heading(page, "Playground")
+    expect(page.get_by_role("combobox", name="Left: the base")).to_have_value("starter")
+    assert page.url == address
+
+
+def narrow(browser: Browser, address: str, key: str, shoot: Shoot) -> None:
+    """The verdict on a phone."""
+    context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme="light")
+    page = context.new_page()
+    page.goto(address)
+    page.get_by_label("API key", exact=True).fill(key)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_text(re.compile(r"n = \d+, interval"))).to_be_visible(timeout=30_000)
+    shoot(page, "compare-narrow")
+    wide = page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth")
+    assert wide <= 390
+    context.close()

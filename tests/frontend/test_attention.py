@@ -1,0 +1,57 @@
+"""Who wants a person: jobs and workers as the API tells them, in all their states."""
+
+from typing import Any, cast
+
+import pytest
+
+from frontend.attention import RECENT_S, wants
+from frontend.client.people import Worker
+from frontend.shapes import Job
+
+NOW = 1_800_000_000.0
+ALL_THERE = cast("list[Worker]", [{"queues": ["train", "check"]}])
+FAILED_CHECK = {"verdict": "fail", "summary": "An empty text gets full marks.", "findings": []}
+
+
+def job(status: str, **more: Any) -> Job:
+    checks = {"self_check": None, "preflight": None, "overridden_at": None} | more.pop("x_checks", {})
+    return cast("Job", {"id": "j", "status": status, "error": None, "finished_at": None, "x_checks": checks, **more})
+
+
+def titles(*jobs: Job, workers: list[Worker] = ALL_THERE) -> list[str]:
+    return [want.title for want in wants(jobs, workers, now=NOW)]
+
+
+def test_where_all_is_well_nothing_is_wanted() -> None:
+    assert titles(job("running"), job("succeeded"), job("cancelled"), job("queued")) == []
+
+
+def test_a_failed_job_wants_someone_for_some_days() -> None:
+    fault = {"message": "Out of memory: lower micro_batch_tokens."}
+    [want] = wants([job("failed", error=fault, finished_at=NOW - 60)], ALL_THERE, now=NOW)
+    assert (want.level, want.text) == ("bad", fault["message"])
+    assert titles(job("failed", finished_at=NOW - RECENT_S - 1)) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "overridden_at", "expected"),
+    [
+        ("paused", None, ["waits for you: a check failed"]),
+        ("running", None, ["goes on although a check failed"]),
+        ("running", 5, []),
+        ("succeeded", None, []),
+    ],
+)
+def test_a_failed_check_is_told_until_someone_went_on_regardless(
+    status: str, overridden_at: int | None, expected: list[str]
+) -> None:
+    checks = {"self_check": FAILED_CHECK, "overridden_at": overridden_at}
+    assert titles(job(status, x_checks=checks)) == expected
+
+
+def test_a_queue_without_a_worker_is_told_and_how_many_wait() -> None:
+    [first, second] = wants([job("paused"), job("queued")], cast("list[Worker]", [{"queues": ["check"]}]), now=NOW)
+    assert "1 job waits" in first.text
+    assert "rlsd worker --queue train" in first.text
+    assert (first.level, second.title) == ("bad", "is paused")
+    assert len(titles(workers=[])) == 2

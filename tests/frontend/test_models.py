@@ -1,0 +1,141 @@
+"""Models and playground: what was trained, what it was made of, and what it answers beside its base."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from frontend.client import ApiError, Client
+from frontend.model_names import title_of
+from tests.frontend.test_client import GRADER, new_job
+from tests.frontend.test_pages import opened, words
+from tests.frontend.trained import trained
+from tests.service.chatting import chat_server
+from tests.service.conftest import running_worker
+
+
+@pytest.fixture(autouse=True)
+def api_address(monkeypatch: pytest.MonkeyPatch, api_url: str) -> None:
+    monkeypatch.setenv("RLSD_API_URL", api_url)
+
+
+@pytest.fixture
+def adapter(client: Client, rows_file: Path) -> str:
+    """The name of one that a finished job has left."""
+    return trained(new_job(client, rows_file))
+
+
+@pytest.fixture
+def chatting(client: Client, tmp_path: Path) -> Iterator[None]:
+    with chat_server(tmp_path / "chat.log"):
+        yield
+
+
+def test_names_are_what_people_gave() -> None:
+    assert title_of("starter") == "starter"
+    assert title_of("ft:what is this") == "ft:what is this"
+    assert title_of("ft:org/base:rlsd:invoices:abcdef123") == "invoices"
+    assert title_of("ft:org/base:rlsd::abcdef123456") == "base · 123456"
+    assert title_of("ft:base:rlsd:invoices:abc:ckpt-step-20") == "invoices, step 20"
+
+
+def test_bases_stand_alone_until_something_is_trained(client: Client, key: str) -> None:
+    app = opened("models", key=key)
+    assert not app.exception
+    assert "Nothing has been trained yet" in words(app)
+    assert app.button(key="open_starter").label == "**starter**"
+    app = opened("models", key=key, model="starter")
+    assert not app.exception
+    assert "A base model of this server" in words(app)
+    assert 'model="starter"' in app.code[0].value
+
+
+def test_what_was_trained_is_listed_with_its_base(client: Client, key: str, adapter: str) -> None:
+    app = opened("models", key=key)
+    assert not app.exception
+    assert app.button(key=f"open_{adapter}").label == "**first-1**"
+    assert "of starter with RLSD, seed 7" in words(app)
+    assert "held-out score 0.14 → 0.74" in words(app)
+
+
+@pytest.mark.parametrize(
+    ("view", "sentence"),
+    [
+        ("Card", "An adapter: a small set of weights"),
+        ("Use it", "with the official OpenAI client"),
+        ("Downloads", "The LoRA weights alone"),
+        ("Manifest", "Everything the adapter was made of"),
+    ],
+)
+def test_each_part_of_a_model_is_there(client: Client, key: str, adapter: str, view: str, sentence: str) -> None:
+    app = opened("models", key=key, model=adapter, view=view)
+    assert not app.exception
+    assert not app.error
+    assert app.title[0].value == "first-1"
+    assert sentence in words(app)
+    if view == "Use it":
+        assert f'model="{adapter}"' in app.code[0].value
+        assert "PeftModel.from_pretrained" in app.code[1].value
+        assert "--max-lora-rank 4" in app.code[2].value
+
+
+def test_deleting_is_confirmed_and_leads_back_to_the_list(client: Client, key: str, adapter: str) -> None:
+    app = opened("models", key=key, model=adapter)
+    app.button(key="delete_model").click().run()
+    assert not app.exception
+    assert app.title[0].value == "Models"
+    with pytest.raises(ApiError, match="first-1"):
+        client.model(adapter)
+
+
+def test_without_a_chat_worker_the_playground_says_what_to_start(client: Client, key: str) -> None:
+    app = opened("playground", key=key)
+    assert not app.exception
+    assert "rlsd worker --queue chat" in app.warning[0].value
+    app.text_area(key="ask_text").input("Who approves a valve?").run()
+    assert app.button(key="playground_go").disabled
+
+
+@pytest.mark.usefixtures("chatting")
+def test_both_answer_the_row_and_the_verifier_says_what_it_thinks(
+    client: Client, key: str, adapter: str, tmp_path: Path
+) -> None:
+    with running_worker("check", log=tmp_path / "check.log"):
+        app = opened("playground", key=key, left="starter", right=adapter)
+        assert not app.exception
+        assert not app.warning
+        assert app.selectbox(key="ask_verifier").value == "job"
+        app.segmented_control(key="ask_from").set_value("A row of a dataset").run()
+        assert "Who approves a gasket?" in [text.value for text in app.text]
+        app.number_input(key="ask_tokens").set_value(12).run()
+        app.button(key="playground_go").click().run(timeout=120)
+        assert not app.exception
+        assert not app.error
+    said = words(app)
+    assert said.count("tokens, ") == 2
+    assert said.count(":red-badge[:material/close: score 0]") + said.count("-badge[:material/check: score 1]") == 2
+    exchange = app.session_state["playground"]
+    assert [answer.model for answer in exchange.asking.answers] == ["starter", adapter]
+    assert all(answer.text for answer in exchange.asking.answers)
+
+
+@pytest.mark.usefixtures("chatting")
+def test_a_model_that_is_not_there_says_so_beside_one_that_answers(client: Client, key: str) -> None:
+    app = opened("playground", key=key, left="starter", right="ft:starter:rlsd::none")
+    app.text_area(key="ask_text").input("Who approves a valve?").run()
+    app.number_input(key="ask_tokens").set_value(5).run()
+    app.button(key="playground_go").click().run(timeout=120)
+    assert not app.exception
+    [error] = app.error
+    assert "does not exist" in error.value
+    assert app.session_state["playground"].asking.answers[0].text
+
+
+@pytest.mark.usefixtures("chatting")
+def test_a_saved_verifier_scores_own_words_against_the_given_answer(client: Client, key: str) -> None:
+    client.create_verifier(name="last word", grader=GRADER)
+    app = opened("playground", key=key, left="starter")
+    app.text_input(key="ask_answer").input("clerk")
+    app.text_area(key="ask_text").input("Who approves a valve?").run()
+    assert app.selectbox(key="ask_verifier").options == ["none", "last word"]
+    assert app.button(key="playground_go").label == "Ask"

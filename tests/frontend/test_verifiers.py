@@ -1,0 +1,132 @@
+"""The verifier page: a gallery to start from, scores beside the data, what changed between versions."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backend.embedded import Services
+from frontend.client import Client
+from frontend.components import on_data, verifier_difference
+from frontend.components.code_field import Fault, faults_of_run
+from tests.frontend.code_fields import code_field, typed
+from tests.frontend.servers import running_worker
+from tests.frontend.test_pages import api_address, opened, words
+from tests.service.chatting import chat_server, servers
+from tests.service.training import wait_for
+
+__all__ = ["api_address"]
+
+CONTAINS = {
+    "type": "string_check",
+    "input": "{{sample.output_text}}",
+    "reference": "{{item.answer}}",
+    "operation": "ilike",
+}
+FAILING = (
+    "def grade(item, output_text):\n    found = output_text.split()\n    return float(found[99] == item['answer'])\n"
+)
+
+
+@pytest.fixture(scope="module")
+def workers(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    logs = tmp_path_factory.mktemp("logs")
+    with running_worker("check", log=logs / "check"), chat_server(logs / "chat"):
+        yield
+
+
+def uploaded(client: Client, path: Path) -> None:
+    with path.open("rb") as content:
+        client.upload(content, filename="rows.jsonl", mapping=None)
+
+
+def test_without_a_chat_server_the_sentence_of_the_service_is_shown(client: Client, key: str, rows_file: Path) -> None:
+    """First of all here, before the workers are started for the others."""
+    uploaded(client, rows_file)
+    saved = client.create_verifier(name="contains", grader=CONTAINS)
+    app = opened("verifiers", key=key, verifier=saved["id"])
+    app.button(key="beside_write").click().run()
+    assert not app.exception
+    assert "chat" in app.error[0].value
+
+
+def test_a_card_of_the_gallery_opens_as_a_draft(client: Client, key: str) -> None:
+    app = opened("verifiers", key=key)
+    starts = client.ready_made_verifiers()
+    assert len([button for button in app.button if button.label == "Start from this"]) == len(starts)
+    app.button(key=f"start_from_{starts[2]['id']}").click().run()
+    assert not app.exception
+    assert app.title[0].value == "New verifier"
+    assert app.selectbox(key="start_from").value == starts[2]["name"]
+
+
+def test_right_answers_and_fresh_ones_are_scored_beside_each_other(
+    client: Client, key: str, rows_file: Path, workers: None
+) -> None:
+    wait_for(lambda: servers(), timeout_s=30, what="the chat server's next word")
+    uploaded(client, rows_file)
+    saved = client.create_verifier(name="contains", grader=CONTAINS)
+    app = opened("verifiers", key=key, verifier=saved["id"])
+    app.number_input(key="beside_rows").set_value(2).run()
+    app.button(key="beside_score").click().run()
+    assert not app.exception
+    assert "**Right answers**: mean score 1 over 2 texts" in words(app)
+    app.number_input(key="beside_tokens").set_value(16).run()
+    app.button(key="beside_write").click().run()
+    assert not app.exception
+    assert not app.error, app.error[0].value
+    assert "**The model's answers**: mean score" in words(app)
+    assert words(app).count("**The model writes**") == 4
+    next(box for box in app.selectbox if box.label == "Comparison").select("ne").run()
+    assert "an earlier version of the verifier" in words(app)
+    app.button(key="beside_again").click().run()
+    assert "an earlier version of the verifier" not in words(app)
+
+
+def test_a_program_that_stops_is_marked_at_the_line_that_stopped(client: Client, key: str, workers: None) -> None:
+    saved = client.create_verifier(name="failing", grader={"type": "python", "source": FAILING})
+    app = opened("verifiers", key=key, verifier=saved["id"])
+    app.segmented_control(key="try_from").set_value("Pasted row").run()
+    app.text_area(key="try_text").input("too short").run()
+    app.button(key="try_go").click().run()
+    app.run()
+    [fault] = code_field(app, "Python source")["faults"]
+    assert fault["line"] == 3
+    assert "IndexError" in fault["message"]
+    typed(app, "Python source", FAILING.replace("99", "0"))
+    assert code_field(app, "Python source")["faults"] == []
+
+
+def test_versions_tell_what_changed(client: Client, key: str) -> None:
+    saved = client.create_verifier(name="v", grader={"type": "python", "source": FAILING})
+    client.add_verifier_version(saved["id"], name="v", grader={"type": "python", "source": FAILING.replace("99", "0")})
+    app = opened("verifiers", key=key, verifier=saved["id"])
+    assert not app.exception
+    [shown] = [element.proto.body for element in app.get("html") if 'class="difference"' in element.proto.body]
+    assert '<div class="removed">-    return float(found[99] == item[&#x27;answer&#x27;])</div>' in shown
+    assert '<div class="added">+    return float(found[0]' in shown
+
+
+def test_what_did_not_change_has_no_difference_and_text_is_escaped() -> None:
+    grader = {"type": "regex", "pattern": "<b>"}
+    assert list(verifier_difference.differing(grader, grader)) == []
+    lines = list(verifier_difference.differing(grader, {**grader, "flags": "i"}))
+    assert "&lt;b&gt;" in verifier_difference.marked(lines)
+
+
+def test_the_last_line_of_the_author_is_where_a_run_stopped() -> None:
+    reason = "KeyError: 'x'\n  line 9, in grade: return f(item)\n  line 2, in f: return item['x']"
+    assert faults_of_run(reason, status="error") == [Fault(2, "Stopped here: KeyError: 'x'")]
+    assert faults_of_run(reason, status="ok") == []
+    assert faults_of_run(None, status="timeout") == []
+
+
+def test_a_row_with_an_image_is_asked_with_it() -> None:
+    row: Any = {
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "What?"}, {"type": "image"}]}],
+        "images": ["ab"],
+    }
+    [message] = on_data.chat_messages(row, {"ab": b"\xff\xd8jpeg"}.__getitem__)
+    assert message["content"][0] == {"type": "text", "text": "What?"}
+    assert message["content"][1]["image_url"]["url"].startswith("data:image/jpeg;base64,")
