@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: demo up test bench bench-learning lint format lock clean
+.PHONY: demo up test bench bench-learning lint format lock code-editor clean
 
 demo: $(VENV)/installed
 	$(BIN)/rlsd demo $(ARGS)
@@ -48,6 +48,11 @@ $(VENV)/installed-dev: $(VENV)/installed
 # torch build brings along (CUDA libraries, a local version label) stays out, so that the file fits every machine.
 lock: $(VENV)/installed-dev
 	$(BIN)/pip freeze --exclude-editable | sed 's/+.*//' | grep -vE '^(nvidia-|triton|cuda-)' > constraints.txt
+
+# The page's code editor is checked in, so that nobody else needs npm.
+code-editor:
+	npm --prefix frontend/code_editor ci
+	npm --prefix frontend/code_editor run build
 
 clean:
 	rm -rf $(VENV)
