@@ -25,7 +25,8 @@ class ComparisonFeed:
     metric: str = REWARD
     names: dict[str, str] = field(default_factory=dict)
     ticks: int = 0
-    last_look: bool = False
+    left_to_ask: list[str] = field(default_factory=list)
+    """Once the last run has ended: what is still to be read anew, the next one last."""
 
     @classmethod
     def of_comparison(cls, client: Client, comparison_id: str) -> "ComparisonFeed":
@@ -62,7 +63,7 @@ class ComparisonFeed:
     @property
     def settled(self) -> bool:
         """Nothing more will change, and all of it has been read."""
-        return not self.moving and not self.last_look
+        return not self.moving and not self.left_to_ask
 
     @property
     def arms(self) -> list[str]:
@@ -82,8 +83,10 @@ class ComparisonFeed:
             return
         self.ticks += 1
         if not self.moving:
-            self._read_result(client)
-            self.last_look = False
+            if self.left_to_ask.pop() == "result":
+                self._read_result(client)
+            else:
+                self._read_curves(client)
         elif self.ticks % RESULT_EVERY == 0:
             self._read_result(client)
         elif self.ticks % CURVES_EVERY == 0:
@@ -92,8 +95,7 @@ class ComparisonFeed:
             self._read_runs(client)
 
     def refresh_runs(self, client: Client) -> None:
-        if self.comparison is not None:
-            self._read_runs(client)
+        self._read_runs(client)
 
     def _read_runs(self, client: Client) -> None:
         moving = [place for place, run in enumerate(self.runs) if run["status"] not in ENDED]
@@ -103,7 +105,8 @@ class ComparisonFeed:
         else:
             place = moving[self.ticks % len(moving)]
             self.runs[place] = _run(client.job(self.runs[place]["job"]), arm=self.runs[place]["arm"])
-        self.last_look = not self.moving
+        if not self.moving:
+            self.left_to_ask = ["curves", "result"]
 
     def _read_result(self, client: Client) -> None:
         if self.comparison is not None:

@@ -59,11 +59,10 @@ def row(comparison: Comparison) -> None:
             arms = ", ".join(arm["name"] for arm in comparison["plan"]["arms"])
             st.caption(f"{arms} · started {units.moment(comparison['created_at'], zone)}")
         st.caption(f"{ended} of {units.count(len(comparison['runs']), 'run')} ended", width="content")
-        badge(comparison)
+        badge(running=comparison["status"] == "running")
 
 
-def badge(comparison: Comparison) -> None:
-    running = comparison["status"] == "running"
+def badge(*, running: bool) -> None:
     st.badge(
         "Running" if running else "Ended",
         color="blue" if running else "green",
@@ -160,7 +159,7 @@ def head(feed: ComparisonFeed) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center", key="comparison_state"):
         st.title(comparison["name"], anchor=False, width="content")
-        badge(comparison)
+        badge(running=not feed.settled)
     steps, most = (sum(run[name] for run in feed.runs) for name in ("step", "max_steps"))
     ended = sum(run["status"] in ENDED for run in feed.runs)
     st.caption(f"Started {units.moment(comparison['created_at'], zone)}. {budget(comparison)}")

@@ -14,8 +14,9 @@ LOOKS = {
     "better": (st.success, "A difference was shown", ":material/trending_up:"),
     "worse": (st.warning, "A difference was shown", ":material/trending_down:"),
     "both": (st.info, "Differences were shown", ":material/swap_vert:"),
-    "open": (st.info, "No difference was shown so far", ":material/help:"),
+    "open": (st.info, "No difference was shown", ":material/help:"),
 }
+SO_FAR = (st.info, "So far, from runs that are not at their end", ":material/hourglass_top:")
 MEANING = """
 - **Score**: the mean on held-out questions, before and after training, with its 95 % interval.
 - **Difference**: to the way that all are compared with, question by question, in points of 100. Where 0 lies inside its
@@ -31,10 +32,10 @@ MEANING = """
 
 def result(feed: ComparisonFeed) -> None:
     found = feed.result
-    say, title, icon = LOOKS[comparing.tone(found)]
+    say, title, icon = LOOKS[comparing.tone(found)] if feed.settled else SO_FAR
     if not found["questions"]:
-        title = "No verdict yet" if feed.moving else "No verdict"
-        say, icon = st.info, ":material/hourglass_top:" if feed.moving else ":material/help:"
+        title = "No verdict" if feed.settled else "No verdict yet"
+        say, icon = st.info, ":material/help:" if feed.settled else ":material/hourglass_top:"
     say(found["verdict"], title=title, icon=icon)
     scores = comparing.score_table(found)
     left, right = st.columns(2)

@@ -179,7 +179,6 @@ def _ended(answer: Answer, record: ScoreRecord | None) -> None:
 
 
 def _scored(record: ScoreRecord) -> None:
-    st.divider()
     score = record["score"]
     with st.container(horizontal=True, vertical_alignment="center"):
         if score is None:

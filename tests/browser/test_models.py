@@ -90,7 +90,11 @@ def start_comparison(page: Page, shoot: Shoot) -> str:
 def result(page: Page, shoot: Shoot) -> None:
     expect(page.get_by_text(re.compile(r"n = \d+, interval"))).to_be_visible()
     expect(page.get_by_test_id("stVegaLiteChart")).to_have_count(2)
+    verdict = page.get_by_test_id("stAlert").inner_text()
     shoot(page, "compare")
+    page.reload()
+    expect(page.get_by_test_id("stVegaLiteChart")).to_have_count(2)
+    assert page.get_by_test_id("stAlert").inner_text() == verdict
     part(page, "Curves")
     expect(page.get_by_test_id("stVegaLiteChart")).to_have_count(1)
     shoot(page, "compare-curves")

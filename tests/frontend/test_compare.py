@@ -236,10 +236,15 @@ def test_a_running_comparison_costs_one_request_a_tick_and_none_once_it_is_over(
         assert len(sent) == 8
         assert len(set(sent)) == 3
         finished(made)
-        for _ in range(4):
+        while feed.moving:
             feed.tick(watching)
-        assert feed.settled
+        assert not feed.settled  # the figures are those before the end
+        sent.clear()
+        while not feed.settled:
+            feed.tick(watching)
+        assert sorted(path.rsplit("/", 1)[1] for path in sent) == ["curves", "result"]
         assert "better than GRPO" in feed.result["verdict"]
+        assert len(feed.curves[0]["points"]) == 20
         sent.clear()
         feed.tick(watching)
         assert sent == []
