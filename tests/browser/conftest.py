@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from backend.db.engine import transaction
 from backend.db.keys import create_key
@@ -63,6 +63,7 @@ def shoot(tmp_path: Path) -> Shoot:
     folder.mkdir(parents=True, exist_ok=True)
 
     def keep(page: Page, name: str) -> None:
+        expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
         page.wait_for_timeout(700)  # charts and fonts settle
         page.screenshot(path=folder / f"{name}.png", full_page=False)
 
