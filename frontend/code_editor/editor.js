@@ -59,7 +59,7 @@ function mounted(host, root, { data, tell }) {
         syntaxHighlighting(colors), look, EditorState.tabSize.of(4),
         data.wraps ? EditorView.lineWrapping : [],
         (languages[data.language] ?? (() => []))(),
-        EditorView.contentAttributes.of({ "aria-label": data.label, spellcheck: "false", autocorrect: "off" }),
+        EditorView.contentAttributes.of({ "aria-label": data.label, tabindex: "0", spellcheck: "false", autocorrect: "off" }),
         keymap.of([
           { key: "Mod-Enter", run: () => (tell(true), true) },
           ...closeBracketsKeymap, ...defaultKeymap, ...searchKeymap, ...historyKeymap,

@@ -1,41 +1,24 @@
 """The official `openai` client for JavaScript, from npm, with only `baseURL` and `apiKey` changed."""
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from tests.node import install, needs_node
 from tests.service.conftest import Api, answered
 
 HERE = Path(__file__).resolve().parents[1] / "javascript"
-LEAST_NODE = 20
 
-
-def node_version() -> int:
-    """0 where there is none."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        return 0
-    said = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
-    return int(said.strip().removeprefix("v").partition(".")[0])
-
-
-pytestmark = pytest.mark.skipif(
-    node_version() < LEAST_NODE, reason=f"needs node {LEAST_NODE} or newer, and npm, in the PATH"
-)
+pytestmark = needs_node
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The script with what it needs, installed as the lock file says."""
     folder = tmp_path_factory.mktemp("javascript")
-    for name in ("package.json", "package-lock.json", "client.mjs"):
-        shutil.copy(HERE / name, folder)
-    installed = subprocess.run(
-        ["npm", "ci", "--no-audit", "--no-fund"], cwd=folder, capture_output=True, text=True, timeout=240
-    )
-    assert installed.returncode == 0, installed.stderr
+    install(HERE, folder)
     return folder
 
 

@@ -1,0 +1,93 @@
+"""axe, from npm, finds no serious fault on any page, light or dark."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from frontend.client import Client, new_connections
+from tests.browser.test_whole_way import opened, sign_in
+from tests.frontend.servers import running_api, running_ui
+from tests.node import install, needs_node
+from tests.service.conftest import EXACT, job_body
+
+pytestmark = needs_node
+
+PACKAGE = Path(__file__).parent / "axe"
+ROWS = b"".join(b'{"question": "%d + 1?", "answer": "%d"}\n' % (n, n + 1) for n in range(12))
+SERIOUS = ("serious", "critical")
+NOT_OURS = {"list": {"enabled": False}, "listitem": {"enabled": False}}
+"""Streamlit's menu has its sections' `div`s in a `ul`."""
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Its source, which a page runs."""
+    folder = tmp_path_factory.mktemp("axe")
+    install(PACKAGE, folder)
+    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
+
+
+def settled(page: Page) -> None:
+    expect(page.locator('[data-test-script-state="notRunning"]').first).to_be_visible()
+    expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
+    page.wait_for_timeout(500)  # what fades in is pale until it has
+
+
+def faults(page: Page, axe: str) -> list[str]:
+    page.evaluate(axe)
+    found: dict[str, Any] = page.evaluate("rules => axe.run(document, {resultTypes: ['violations'], rules})", NOT_OURS)
+    return [
+        f"{page.url}: {fault['id']} ({fault['help']}): {node['html'][:200]} | {node.get('failureSummary', '')[:300]}"
+        for fault in found["violations"]
+        if fault["impact"] in SERIOUS
+        for node in fault["nodes"]
+    ]
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_no_page_has_a_serious_fault(
+    browser: Browser, services: object, key: str, tmp_path: Path, axe: str, *, dark: bool
+) -> None:
+    with (
+        running_api(tmp_path / "api.log") as api_url,
+        running_ui(tmp_path / "ui.log", api_url=api_url) as ui,
+        new_connections(api_url) as connections,
+    ):
+        client = Client(connections, key=key)
+        dataset = client.upload(io.BytesIO(ROWS), filename="rows.jsonl", mapping=None)["id"]
+        verifier = client.create_verifier(name="exact", grader=EXACT)["id"]
+        job = client.create_job(job_body(dataset))["id"]
+        page = opened(browser, dark=dark).new_page()
+        page.goto(ui)
+        settled(page)
+        found = faults(page, axe)
+        sign_in(page, key)
+        page.wait_for_function("() => performance.getEntriesByType('resource').some(e => e.name.endsWith('/session'))")
+        for place in (
+            "",
+            "datasets",
+            f"datasets?dataset={dataset}",
+            "verifiers",
+            "verifiers?verifier=new",
+            f"verifiers?verifier={verifier}",
+            f"new_job?dataset={dataset}",
+            "jobs",
+            f"job?job={job}",
+            f"job?job={job}&view=Settings",
+            "compare",
+            "compare?comparison=new",
+            "models",
+            "models?model=starter",
+            "playground",
+            *(f"settings?section={name}" for name in ("You", "Keys", "People", "Audit", "Webhooks", "Workers")),
+        ):
+            page.goto(f"{ui}/{place}")
+            expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+            settled(page)
+            found += faults(page, axe)
+        page.context.close()
+    assert not found, "\n".join(sorted(set(found)))
