@@ -100,11 +100,12 @@ def test_a_job_may_begin_with_a_pre_flight(at_new_job: AppTest, client: Client) 
     assert job["method"]["reinforcement"]["x_rlsd"]["preflight_rows"] == 16
 
 
-def test_a_refusal_is_told_where_the_click_was(at_new_job: AppTest) -> None:
+def test_what_would_be_refused_is_told_before_a_click(at_new_job: AppTest) -> None:
     app = at_new_job
+    assert not app.button(key="preflight_go").disabled
     app.number_input(key="main_batch_size").set_value(0).run()
-    app.button(key="preflight_go").click().run()
-    assert "batch_size" in app.error[0].value
+    assert app.button(key="preflight_go").disabled
+    assert "batch_size" in app.warning[0].value
 
 
 def test_bars_are_named_by_their_rates_and_coloured_by_what_they_teach() -> None:
