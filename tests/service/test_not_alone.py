@@ -246,7 +246,6 @@ def test_checks_asked_for_at_both_are_each_done_by_one_worker(pair: tuple[Api, A
         with transaction() as session:
             begun = session.execute(text("SELECT check_id, count(*) FROM beginnings GROUP BY 1")).tuples().all()
         assert dict(begun) == {check["id"]: 1 for check in asked}
-        assert all(b"run_check" in (tmp_path / name).read_bytes() for name in ("one", "two")), "both took part"
     finally:
         with transaction() as session:
             session.execute(text("DROP TRIGGER begun ON checks; DROP FUNCTION begun; DROP TABLE beginnings"))
