@@ -136,9 +136,9 @@ def check_worker(services: Services, tmp_path_factory: pytest.TempPathFactory) -
         yield pid
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def sample_worker(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The same for the `sample` queue."""
+    """The same for the `sample` queue. It is gone where other modules start workers with models that it knows not."""
     with running_worker("sample", log=tmp_path_factory.mktemp("sample-worker") / "log") as pid:
         yield pid
 
