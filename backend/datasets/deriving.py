@@ -5,32 +5,21 @@ A child process each, forked from the server that also reads uploads and within 
 writes is one transaction, so a child that is lost leaves nothing.
 """
 
-import multiprocessing
-import os
-import signal
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from multiprocessing.connection import Connection
-from typing import Any
 
-import structlog
-
+from backend.datasets.apart import answered_apart
 from backend.datasets.edits import Edit
 from backend.datasets.filters import Filter
 from backend.datasets.versions import new_version, split
 from backend.db.engine import transaction
 from backend.errors import AppError
-from backend.logs import configure_logs
-from backend.processes import die_with_parent
-from backend.settings import settings
 
 AT_A_TIME = 2
 BUSY_S = 60.0
 STUCK_S = 900.0
 
-log = structlog.get_logger()
-_context = multiprocessing.get_context("forkserver")
 _places = threading.BoundedSemaphore(AT_A_TIME)
 
 
@@ -78,47 +67,12 @@ def made_in_child(asked: VersionAsked | SplitAsked) -> list[str]:
 
 
 def _answer(asked: VersionAsked | SplitAsked) -> list[str]:
-    ours, theirs = _context.Pipe(duplex=False)
-    child = _context.Process(
-        target=_in_child,
-        args=(asked, settings().reader_memory_bytes, theirs),
-        name=f"maker from {asked.file_id}",
-        daemon=True,
-    )
-    with ours:
-        child.start()
-        theirs.close()
-        try:
-            said: dict[str, Any] = ours.recv() if ours.poll(STUCK_S) else {}
-        except EOFError:
-            said = {}
-        finally:
-            child.kill()
-            child.join()
-    if "refused" in said:
-        raise AppError(**said["refused"])
-    if "files" not in said:
+    files = answered_apart(asked.made, what_failed="The new file was not made", deadline_s=STUCK_S)
+    if files is None:
         raise AppError(
             "The new file was not made: the process that worked on it failed or took too long; the log says why.",
             status=500,
             code="maker_lost",
             type="server_error",
         )
-    return list(said["files"])
-
-
-def _in_child(asked: VersionAsked | SplitAsked, memory_bytes: int, words: Connection) -> None:
-    from backend.datasets import reader  # loaded by the server already; the process that asks has no need of it
-
-    die_with_parent(os.getppid(), signal_number=signal.SIGKILL)
-    configure_logs()
-    try:
-        reader.limit_memory(memory_bytes)
-        words.send({"files": asked.made()})
-    except AppError as error:
-        words.send(reader.refused(error))
-    except Exception as error:
-        if isinstance(error, MemoryError) or "out of memory" in str(getattr(error, "orig", "")):  # libpq's own words
-            words.send(reader.refused(reader.too_large("The new file was not made", memory_bytes=memory_bytes)))
-        else:
-            log.exception("a file could not be made", parent=asked.file_id)
+    return list(files)

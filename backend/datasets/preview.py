@@ -4,17 +4,14 @@ Read in a child process, as stored files are (`reading`); the file reaches it by
 """
 
 import base64
-import json
-import multiprocessing
-import os
-import signal
 import threading
 from collections.abc import Iterator, Mapping
+from functools import partial
 from itertools import islice
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from backend.datasets.apart import answered_apart
 from backend.datasets.pictures import Pictures
 from backend.datasets.read import RawRow
 from backend.datasets.report import Problem, Report
@@ -23,7 +20,6 @@ from backend.datasets.shapes import RULES, ColumnMapping
 from backend.datasets.source import Table, opened
 from backend.db.base import Json
 from backend.errors import AppError
-from backend.settings import settings
 
 SHOWN_ROWS = 3
 LOOKED_AT = 200
@@ -35,9 +31,7 @@ MOST_PICTURES, MOST_PICTURE_BYTES = 4, 1024**2
 """Images of a row that are sent along, of at most so many bytes each."""
 AT_A_TIME = 2
 WAIT_S, DEADLINE_S = 20.0, 60.0
-MAX_ANSWER_BYTES = 64 * 1024**2
 
-_context = multiprocessing.get_context("forkserver")
 _places = threading.BoundedSemaphore(AT_A_TIME)
 
 
@@ -80,53 +74,25 @@ def preview_apart(path: Path, *, filename: str, mapping: ColumnMapping | None) -
     if not _places.acquire(timeout=WAIT_S):
         raise AppError("Too many files are looked at: try again.", status=503, code="busy", type="server_error")
     try:
-        ours, theirs = _context.Pipe(duplex=False)
-        child = _context.Process(
-            target=_in_child,
-            args=(str(path), filename, mapping, settings().reader_memory_bytes, theirs),
-            name="preview",
-            daemon=True,
+        shown: Json | None = answered_apart(
+            partial(_preview_at, path, filename=filename, mapping=mapping),
+            what_failed="The file could not be read",
+            deadline_s=DEADLINE_S,
         )
-        with ours:
-            child.start()
-            theirs.close()
-            try:
-                said = json.loads(ours.recv_bytes(MAX_ANSWER_BYTES)) if ours.poll(DEADLINE_S) else None
-            except (EOFError, OSError, ValueError):
-                said = None
-            finally:
-                child.kill()
-                child.join()
     finally:
         _places.release()
-    if said is None:
+    if shown is None:
         raise AppError(
             "The file could not be read: it is damaged, or takes too much memory or time.",
             code="unreadable_file",
             param="file",
         )
-    if "refused" in said:
-        raise AppError(**said["refused"])
-    shown: Json = said["preview"]
     return shown
 
 
-def _in_child(path: str, filename: str, mapping: ColumnMapping | None, memory_bytes: int, words: Connection) -> None:
-    from backend.datasets.reader import limit_memory, refused, too_large
-    from backend.processes import die_with_parent
-
-    die_with_parent(os.getppid(), signal_number=signal.SIGKILL)
-    try:
-        limit_memory(memory_bytes)
-        with Path(path).open("rb") as file:
-            said = {"preview": preview_of(file, filename=filename, mapping=mapping)}
-    except AppError as error:
-        said = refused(error)
-    except MemoryError:
-        said = refused(too_large("The file could not be read", memory_bytes=memory_bytes))
-    words.send_bytes(json.dumps(said).encode())
-    words.close()
-    os._exit(0)
+def _preview_at(path: Path, *, filename: str, mapping: ColumnMapping | None) -> Json:
+    with path.open("rb") as file:
+        return preview_of(file, filename=filename, mapping=mapping)
 
 
 def _again(table: Table, first: list[RawRow | Problem]) -> Table:
