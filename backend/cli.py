@@ -1,4 +1,4 @@
-"""The `rlsd` command: starts the application and its parts, manages keys, trains without services."""
+"""The `rlsd` command: starts the application and its parts, trains without services, asks a server."""
 
 import json
 import os
@@ -10,14 +10,18 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from backend.commands.ask import add_commands
+from backend.commands.chat import chat
+from backend.commands.keys import keys_app
 from backend.errors import AppError
-from backend.remote import files_app, jobs_app
+from backend.remote import checks_app, files_app, jobs_app
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="RLSD Workbench.", pretty_exceptions_enable=False)
-keys_app = typer.Typer(no_args_is_help=True, help="API keys.")
-app.add_typer(keys_app, name="keys")
-app.add_typer(files_app, name="files")
-app.add_typer(jobs_app, name="jobs")
+families = {"keys": keys_app, "files": files_app, "jobs": jobs_app, "checks": checks_app}
+for family, commands in families.items():
+    app.add_typer(commands, name=family)
+add_commands(app, families)
+app.command("chat")(chat)
 
 EXPORTS = ("adapter", "merged", "gguf")
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
@@ -80,9 +84,15 @@ def down(timeout_s: Annotated[float, typer.Option(help="Seconds to wait for its 
 @app.command()
 def api(host: Host = "127.0.0.1", port: Annotated[int, typer.Option(help="Port.")] = 8000) -> None:
     """Run the API alone (DATABASE_URL and BROKER_URL must be set)."""
+    # uvicorn's own lines count from where `configure_logs` has given them their form.
     _replace_process(
         ["-m", "uvicorn", "backend.app:app", "--host", host, "--port", str(port), "--no-access-log"]
-        + ["--timeout-graceful-shutdown", "5"]
+        + [
+            "--timeout-graceful-shutdown",
+            "5",
+            "--log-level",
+            "warning",
+        ]
     )
 
 
@@ -207,73 +217,6 @@ def export(
         raise AppError(f"{output} cannot be written ({error.strerror}): choose another place with --output.") from None
     compared = {"sha256": export["sha256"], "comparison": export["comparison"]}
     print(json.dumps({"export": str(output), "format": format} | compared))
-
-
-@keys_app.command("create")
-def create(
-    name: Annotated[str, typer.Argument(help="Whose key it is.")],
-    role: Annotated[str, typer.Option(help="`viewer`, `editor` or `admin`.")] = "admin",
-    project: Annotated[str, typer.Option(help="Id of the project, `proj-…`.")] = "proj-default",
-    days: Annotated[int | None, typer.Option(help="Days until it expires; for ever unless given.", min=1)] = None,
-) -> None:
-    """Make a key and show it once."""
-    from datetime import timedelta
-
-    from backend.db.base import utc_now
-    from backend.db.engine import transaction
-    from backend.db.keys import Role, create_key
-    from backend.db.projects import Project
-
-    if role not in list(Role):
-        raise AppError(f"There is no role '{role}': use {', '.join(Role)}.")
-    with transaction(_database_url()) as session:
-        if session.get(Project, project) is None:
-            raise AppError(f"There is no project '{project}'.")
-        expires_at = None if days is None else utc_now() + timedelta(days=days)
-        _, secret = create_key(session, name=name, role=Role(role), project=project, expires_at=expires_at)
-    print(secret)
-
-
-@keys_app.command("list")
-def list_keys() -> None:
-    """Show all keys: id, first characters, name, role, project, state."""
-    from sqlalchemy import select
-
-    from backend.db.engine import transaction
-    from backend.db.keys import ApiKey
-
-    with transaction(_database_url()) as session:
-        for key in session.scalars(select(ApiKey).order_by(ApiKey.created_at)):
-            print(f"{key.id}  {key.prefix}…  {key.name}  {key.role}  {key.project_id}  {key.state}")
-
-
-@keys_app.command("revoke")
-def revoke(key_id: Annotated[str, typer.Argument(help="`key-…`, see `rlsd keys list`.")]) -> None:
-    """Make a key invalid at once."""
-    from backend.db.base import utc_now
-    from backend.db.engine import transaction
-    from backend.db.keys import ApiKey
-    from backend.errors import not_found
-
-    with transaction(_database_url()) as session:
-        key = session.get(ApiKey, key_id)
-        if key is None:
-            raise not_found("key", key_id)
-        key.revoked_at = key.revoked_at or utc_now()
-    print("Revoked.")
-
-
-def _database_url() -> str:
-    """The database that is configured, else that of the application running on RLSD_HOME."""
-    from backend.application import running_application
-    from backend.settings import settings
-
-    if settings().database_url is not None:
-        return settings().required_database_url
-    running = running_application(settings().home)
-    if running is None:
-        raise AppError("No application is running on this data folder: start it with `rlsd up`, or set DATABASE_URL.")
-    return running.database_url
 
 
 def main() -> None:

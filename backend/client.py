@@ -3,7 +3,8 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -41,10 +42,10 @@ class Client:
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         return self._answer(self._http.post(path, json=body))
 
-    def upload(self, path: Path) -> dict[str, Any]:
+    def upload(self, path: Path, *, to: str = "/v1/files", **form: str) -> dict[str, Any]:
         with path.open("rb") as file:
             return self._answer(
-                self._http.post("/v1/files", files={"file": (path.name, file)}, data={"purpose": "fine-tune"})
+                self._http.post(to, files={"file": (path.name, file)}, data={"purpose": "fine-tune"} | form)
             )
 
     def download_adapter(self, job_id: str, path: Path) -> str:
@@ -79,16 +80,21 @@ class Client:
     def delete(self, path: str) -> dict[str, Any]:
         return self._answer(self._http.delete(path))
 
-    def _download(self, source: str, path: Path) -> str:
-        digest = hashlib.sha256()
-        with self._http.stream("GET", source) as response:
+    @contextmanager
+    def stream(self, method: str, path: str, **sent: Any) -> Iterator[httpx.Response]:
+        """The answer while it comes; `sent` is as httpx takes it."""
+        with self._http.stream(method, path, **sent) as response:
             if response.is_error:
                 response.read()
                 self._answer(response)
-            with path.open("wb") as file:
-                for piece in response.iter_bytes():
-                    digest.update(piece)
-                    file.write(piece)
+            yield response
+
+    def _download(self, source: str, path: Path) -> str:
+        digest = hashlib.sha256()
+        with self.stream("GET", source) as response, path.open("wb") as file:
+            for piece in response.iter_bytes():
+                digest.update(piece)
+                file.write(piece)
         return digest.hexdigest()
 
     def _answer(self, response: httpx.Response) -> dict[str, Any]:

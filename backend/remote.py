@@ -1,6 +1,6 @@
-"""`rlsd files …` and `rlsd jobs …`: what the API can do, from the command line, against any server.
+"""`rlsd files`, `rlsd jobs`, `rlsd checks`: what does more than ask one route; `backend.commands` has the rest.
 
-Each command prints what the API answered as one JSON object a line, so that scripts can go on from it.
+Each prints what the API answered as one JSON object a line, so that scripts can go on from it.
 """
 
 import json
@@ -14,10 +14,12 @@ from typing import Annotated, Any
 import typer
 
 from backend.client import Client
+from backend.commands.fields import existing, read_object, read_text
 from backend.errors import AppError
 
 files_app = typer.Typer(no_args_is_help=True, help="Datasets on a server.")
 jobs_app = typer.Typer(no_args_is_help=True, help="Training runs on a server.")
+checks_app = typer.Typer(no_args_is_help=True, help="What a worker finds out before or beside training.")
 
 ENDED = ("succeeded", "failed", "cancelled")
 LOOK_S = 1.0
@@ -27,78 +29,65 @@ ApiUrl = Annotated[
 ]
 ApiKey = Annotated[str, typer.Option(envvar="RLSD_API_KEY", help="A key of the API.")]
 JobId = Annotated[str, typer.Argument(help="`ftjob-…`")]
-FileId = Annotated[str, typer.Argument(help="`file-…`")]
+Dataset = Annotated[Path, typer.Argument(help="JSONL, JSON, CSV, TSV, Parquet, or a ZIP with images/.")]
+Mapping = Annotated[
+    str | None, typer.Option(help='JSON: {"question": column, "answer": column, "hint"?: column, "images"?: column}.')
+]
 
 
 @files_app.command("upload")
 def upload(
-    path: Annotated[Path, typer.Argument(help="JSONL, JSON, CSV, TSV, Parquet, or a ZIP with images/.")],
+    path: Dataset,
+    mapping: Mapping = None,
+    on_bad_rows: Annotated[
+        str, typer.Option(help="`reject`: a row that cannot be used refuses the file; `take_good`: it is left out.")
+    ] = "reject",
     api_url: ApiUrl = None,
     api_key: ApiKey = "",
 ) -> None:
     """Send a dataset; the answer comes when its rows were read."""
-    if not path.is_file():
-        raise AppError(f"There is no file {path}.")
     with connected(api_url, api_key) as client:
-        show(client.upload(path))
+        show(client.upload(existing(path), on_bad_rows=on_bad_rows, **_form(mapping)))
 
 
-@files_app.command("list")
-def list_files(api_url: ApiUrl = None, api_key: ApiKey = "") -> None:
-    """Show all files, the newest first."""
+@files_app.command("preview")
+def preview(path: Dataset, mapping: Mapping = None, api_url: ApiUrl = None, api_key: ApiKey = "") -> None:
+    """How a file (of at most 8 MiB) would be read, before it is stored."""
     with connected(api_url, api_key) as client:
-        for file in everything(client, "/v1/files"):
-            show(file)
+        show(client.upload(existing(path), to="/v1/files/preview", **_form(mapping)))
 
 
-@files_app.command("delete")
-def delete_file(file: FileId, api_url: ApiUrl = None, api_key: ApiKey = "") -> None:
-    """Delete a file that no job was made from."""
-    with connected(api_url, api_key) as client:
-        show(client.delete(f"/v1/files/{file}"))
+def _form(mapping: str | None) -> dict[str, str]:
+    return {} if mapping is None else {"mapping": mapping}
 
 
-@jobs_app.command("create")
-def create(
-    request: Annotated[Path, typer.Argument(help="JSON: the body of POST /v1/fine_tuning/jobs.")],
-    training_file: Annotated[str | None, typer.Option(help="`file-…`; replaces the request's.")] = None,
-    validation_file: Annotated[str | None, typer.Option(help="`file-…`; replaces the request's.")] = None,
-    verifier: Annotated[
-        Path | None, typer.Option(help="A Python file with the grader; replaces the request's.")
-    ] = None,
-    api_url: ApiUrl = None,
-    api_key: ApiKey = "",
-) -> None:
-    """Queue a training run."""
-    try:
-        body = json.loads(request.read_text())
-        source = None if verifier is None else verifier.read_text()
-    except (OSError, ValueError) as error:
-        raise AppError(f"{request} or the verifier cannot be read: {error}.") from None
-    if training_file is not None:
-        body["training_file"] = training_file
-    if validation_file is not None:
-        body["validation_file"] = validation_file
-    if source is not None:
-        grader = {"type": "python", "name": "verifier", "source": source}
-        body.setdefault("method", {"type": "reinforcement"}).setdefault("reinforcement", {})["grader"] = grader
-    with connected(api_url, api_key) as client:
-        show(client.post("/v1/fine_tuning/jobs", body))
+def _asking(name: str, path: str, about: str) -> None:
+    """A command that sends a job's request, put together from files."""
+
+    def send(
+        request: Annotated[Path, typer.Argument(help="JSON: the body of POST /v1/fine_tuning/jobs.")],
+        training_file: Annotated[str | None, typer.Option(help="`file-…`; replaces the request's.")] = None,
+        validation_file: Annotated[str | None, typer.Option(help="`file-…`; replaces the request's.")] = None,
+        verifier: Annotated[
+            Path | None, typer.Option(help="A Python file with the grader; replaces the request's.")
+        ] = None,
+        api_url: ApiUrl = None,
+        api_key: ApiKey = "",
+    ) -> None:
+        body = read_object(request)
+        files = {"training_file": training_file, "validation_file": validation_file}
+        body |= {each: file for each, file in files.items() if file is not None}
+        if verifier is not None:
+            grader = {"type": "python", "name": "verifier", "source": read_text(verifier)}
+            body.setdefault("method", {"type": "reinforcement"}).setdefault("reinforcement", {})["grader"] = grader
+        with connected(api_url, api_key) as client:
+            show(client.post(path, body))
+
+    jobs_app.command(name, help=about)(send)
 
 
-@jobs_app.command("list")
-def list_jobs(api_url: ApiUrl = None, api_key: ApiKey = "") -> None:
-    """Show all jobs, the newest first."""
-    with connected(api_url, api_key) as client:
-        for job in everything(client, "/v1/fine_tuning/jobs"):
-            show(job)
-
-
-@jobs_app.command("show")
-def show_job(job: JobId, api_url: ApiUrl = None, api_key: ApiKey = "") -> None:
-    """Show a job."""
-    with connected(api_url, api_key) as client:
-        show(client.get(f"/v1/fine_tuning/jobs/{job}"))
+_asking("create", "/v1/fine_tuning/jobs", "Queue a training run.")
+_asking("estimate", "/v1/fine_tuning/jobs/estimate", "Time, memory and price of a training run, before it is made.")
 
 
 @jobs_app.command("wait")
@@ -118,24 +107,16 @@ def wait(job: JobId, api_url: ApiUrl = None, api_key: ApiKey = "") -> None:
             time.sleep(LOOK_S)
 
 
-def _changing(action: str, help_text: str) -> None:
-    def change(job: JobId, api_url: ApiUrl = None, api_key: ApiKey = "") -> None:
-        with connected(api_url, api_key) as client:
-            show(client.post(f"/v1/fine_tuning/jobs/{job}/{action}", {}))
-
-    jobs_app.command(action, help=help_text)(change)
-
-
-_changing("cancel", "Stop a job at its next step.")
-_changing("pause", "Pause a job at its next step, with a checkpoint.")
-_changing("resume", "Let a paused job go on from its last checkpoint.")
-
-
-@jobs_app.command("delete")
-def delete_job(job: JobId, api_url: ApiUrl = None, api_key: ApiKey = "") -> None:
-    """Delete a job that has ended, with its adapter."""
+@checks_app.command("wait")
+def wait_for_check(
+    check: Annotated[str, typer.Argument(help="`check-…`")], api_url: ApiUrl = None, api_key: ApiKey = ""
+) -> None:
+    """Wait for a check's end; the exit code is 1 where it failed."""
     with connected(api_url, api_key) as client:
-        show(client.delete(f"/v1/fine_tuning/jobs/{job}"))
+        while (seen := client.get(f"/v1/checks/{check}"))["status"] not in ("done", "failed"):
+            time.sleep(LOOK_S)
+    show(seen)
+    raise typer.Exit(0 if seen["status"] == "done" else 1)
 
 
 @jobs_app.command("export-run")

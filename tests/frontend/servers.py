@@ -58,8 +58,8 @@ def _wait_for(address: str, *, process: subprocess.Popen[bytes], log: Path) -> N
 
 
 @contextmanager
-def running_api(log: Path, *, environment: Mapping[str, str] | None = None) -> Iterator[str]:
-    port = free_port()
+def running_api(log: Path, *, environment: Mapping[str, str] | None = None, port: int | None = None) -> Iterator[str]:
+    port = port or free_port()
     arguments = ["-m", "uvicorn", "backend.app:app", "--host", "127.0.0.1", "--port", str(port)]
     url = f"http://127.0.0.1:{port}"
     with running(arguments, url=url, health="/healthz", log=log, **(environment or {})) as address:

@@ -1,10 +1,130 @@
-"""`rlsd files` and `rlsd jobs` against a server, as a shell script uses them."""
+"""The commands of `rlsd` that ask a server, as a shell script uses them."""
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-from tests.service.conftest import Api
+import pytest
+from typer.testing import CliRunner, Result
+
+from backend.cli import app
+from tests.service.conftest import EXACT, Api, job_body
+
+Rlsd = Callable[..., Result]
+
+
+@pytest.fixture
+def rlsd(api: Api) -> Rlsd:
+    """The command within this process; its refusal is the result's exception."""
+
+    def run(*arguments: str, key: str = api.key) -> Result:
+        return CliRunner().invoke(app, arguments, env={"RLSD_API_URL": api.url, "RLSD_API_KEY": key})
+
+    return run
+
+
+def answers(result: Result) -> list[dict[str, Any]]:
+    """What was printed, an object a line."""
+    assert result.exit_code == 0, result.exception
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def refusal(result: Result) -> str:
+    assert result.exit_code != 0
+    return str(result.exception)
+
+
+def test_files_are_looked_at_sent_and_read(api: Api, rlsd: Rlsd, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps({"asked": f"{n}?", "right": str(n)}) + "\n" for n in range(120)) + "oops\n")
+    mapping = '{"question": "asked", "answer": "right"}'
+    [seen] = answers(rlsd("files", "preview", str(path), "--mapping", mapping))
+    assert (seen["shape"], answers(rlsd("files", "list"))) == ("mapping", [])
+    assert "line 121" in refusal(rlsd("files", "upload", str(path), "--mapping", mapping))
+    [file] = answers(rlsd("files", "upload", str(path), "--mapping", mapping, "--on-bad-rows", "take_good"))
+    assert file["rows"] == 120
+    assert len(answers(rlsd("files", "rows", file["id"]))) == 120
+    assert len(answers(rlsd("files", "rows", file["id"], "limit=7", "order=desc"))) == 7
+    assert rlsd("files", "content", file["id"]).stdout == path.read_text()
+    copy = tmp_path / "copy.jsonl"
+    assert rlsd("files", "export", file["id"], "--output", str(copy)).exit_code == 0
+    assert len(copy.read_text().splitlines()) == 120
+    assert "cannot be written" in refusal(rlsd("files", "export", file["id"], "--output", str(tmp_path)))
+
+
+def test_a_file_goes_in_parts(rlsd: Rlsd, tmp_path: Path) -> None:
+    piece = tmp_path / "piece"
+    piece.write_text("".join(json.dumps({"question": f"{n}?", "answer": str(n)}) + "\n" for n in range(12)))
+    said = ("filename=rows.jsonl", "purpose=fine-tune", "mime_type=application/jsonl")
+    [upload] = answers(rlsd("uploads", "create", *said, f"bytes:={piece.stat().st_size}"))
+    [part] = answers(rlsd("uploads", "add-part", upload["id"], f"data@{piece}"))
+    [whole] = answers(rlsd("uploads", "complete", upload["id"], f'part_ids:=["{part["id"]}"]'))
+    assert whole["file"]["rows"] == 12
+
+
+def test_a_job_is_estimated_made_and_followed(api: Api, rlsd: Rlsd, tmp_path: Path) -> None:
+    request = tmp_path / "job.json"
+    request.write_text(json.dumps(job_body("file-none", metadata={"team": "a"})))
+    options = (str(request), "--training-file", api.dataset())
+    assert answers(rlsd("jobs", "estimate", *options))[0]["object"] == "fine_tuning.estimate"
+    [job] = answers(rlsd("jobs", "create", *options))
+    assert [found["id"] for found in answers(rlsd("jobs", "list", "metadata[team]=a"))] == [job["id"]]
+    assert answers(rlsd("jobs", "list", "metadata[team]=b")) == []
+    assert answers(rlsd("jobs", "cancel", job["id"]))[0]["status"] == "cancelled"
+    assert answers(rlsd("jobs", "events", job["id"]))[-1]["message"].startswith("The job was created")
+    told = rlsd("jobs", "stream", job["id"])
+    assert (told.exit_code, told.stdout.count("event: end")) == (0, 1)
+    assert "adapter" in refusal(rlsd("jobs", "adapter", job["id"]))
+
+
+def test_people_projects_and_what_they_did(api: Api, rlsd: Rlsd) -> None:
+    assert answers(rlsd("members", "add", "email=ada@example.org", "role=editor"))[0]["role"] == "editor"
+    assert answers(rlsd("members", "remove", "ada@example.org"))[0]["deleted"]
+    [project] = answers(rlsd("projects", "create", "name=claims", 'quotas:={"jobs_at_once": 1}'))
+    secret = rlsd("keys", "create", "Ada", "--project", project["id"], "--days", "3").stdout.strip()
+    [me] = answers(rlsd("server", "whoami", key=secret))
+    assert (me["role"], me["project"]["id"]) == ("admin", project["id"])
+    ours = rlsd("keys", "create", "pipeline", "--role", "viewer").stdout.strip()
+    shown = next(line for line in rlsd("keys", "list").stdout.splitlines() if "pipeline" in line)
+    assert shown.split()[2:] == ["pipeline", "viewer", "proj-default", "valid"]
+    assert rlsd("keys", "revoke", shown.split()[0]).stdout == "Revoked.\n"
+    assert "API key" in refusal(rlsd("models", "list", key=ours))
+    changes = answers(rlsd("audit", "list", "action=members"))
+    assert [change["action"] for change in changes] == ["DELETE /v1/members/{email}", "POST /v1/members"]
+
+
+def test_webhooks_verifiers_and_the_server(api: Api, rlsd: Rlsd, tmp_path: Path) -> None:
+    [hook] = answers(rlsd("webhooks", "create", "url=https://example.org/x", 'events:=["fine_tuning.job.failed"]'))
+    assert answers(rlsd("webhooks", "deliveries", hook["id"])) == []
+    spec, body = tmp_path / "spec.json", tmp_path / "body.json"
+    spec.write_text(json.dumps(EXACT))
+    body.write_text(json.dumps({"name": "replaced", "grader": EXACT}))
+    [verifier] = answers(rlsd("verifiers", "create", "name=one", f"grader:=@{spec}"))
+    [again] = answers(rlsd("verifiers", "change", verifier["id"], "name=two", "--body", str(body)))
+    assert (again["name"], again["version"]) == ("two", 2)
+    assert answers(rlsd("graders", "validate", f"grader:=@{spec}"))[0]["grader"]["name"] == "exact"
+    assert [model["id"] for model in answers(rlsd("models", "list"))] == ["starter"]
+    assert answers(rlsd("server", "ready"))[0]["status"] == "ok"
+    assert "rlsd_jobs" in rlsd("server", "metrics").stdout
+    assert answers(rlsd("call", "get", "/v1/models/starter"))[0]["id"] == "starter"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("jobs", "show"), "Missing: JOB."),
+        (("files", "rows", "file-x", "limt=3"), "no field 'limt' here: it takes after, limit, order"),
+        (("jobs", "pause", "ftjob-x", "now=1"), "it takes none"),
+        (("verifiers", "create", "name=x"), "Missing required parameter: 'grader'"),
+        (("models", "show", "organisation/none"), "organisation/none"),
+    ],
+)
+def test_a_refusal_says_what_is_wrong(rlsd: Rlsd, arguments: tuple[str, ...], said: str) -> None:
+    assert said in refusal(rlsd(*arguments))
 
 
 def test_the_command_line_lists_changes_and_deletes(api: Api) -> None:
