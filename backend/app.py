@@ -1,5 +1,6 @@
 """The ASGI application: `backend.app:app`. It reads and answers; training and users' code run in workers."""
 
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -53,7 +54,11 @@ from backend.logs import configure_logs
 THREADS = 100
 """Requests at work at once. Most are short; one that waits for a worker holds its thread, but no connection."""
 
+# A request is compared with one route after another: what is asked most stands first.
 RESOURCES = (
+    jobs,
+    runs,
+    rollouts,
     files,
     uploads,
     file_preview,
@@ -68,9 +73,6 @@ RESOURCES = (
     usage,
     preflight,
     estimate,
-    jobs,
-    runs,
-    rollouts,
     exports,
     rescore,
     stream,
@@ -117,6 +119,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     configure_logs()
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
     reading.warm()
+    gc.freeze()  # what is loaded by now stays: not to be looked through again and again
     yield
     await app.state.feeds.close()
     await app.state.chat_caller.close()

@@ -9,7 +9,7 @@ from backend.db.base import Json
 from backend.db.files import File
 from backend.db.jobs import Job
 from backend.db.training import Evaluation
-from backend.jobs.checks import all_in_short, checks_of
+from backend.jobs.checks import checks_of
 from backend.verifiers.specs import parse_spec, spec_hash
 from worker.manifest import build_manifest
 
@@ -35,7 +35,7 @@ def job_manifest(
         base=base,
         teacher=teacher,
         settings=job.spec,
-        checks=all_in_short(checks_of(job)),
+        checks=checks_of(job),
         evaluations=[{k: v for k, v in result.items() if k != "per_question"} for result in evaluations],
         steps=step,
         sandbox=sandbox,

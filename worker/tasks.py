@@ -6,7 +6,7 @@ from contextlib import suppress
 import structlog
 from billiard.exceptions import WorkerLostError
 from celery import Task
-from celery.signals import task_failure, worker_ready, worker_shutting_down
+from celery.signals import setup_logging, task_failure, worker_ready, worker_shutting_down
 
 from backend import checks, webhooks, workers
 from backend.datasets import reading, uploads
@@ -35,6 +35,11 @@ SWEEPS = (
 )
 """What is looked after at intervals, each in a transaction of its own."""
 configure_logs()
+
+
+@setup_logging.connect  # type: ignore[untyped-decorator]
+def leave_logs_as_they_are(**_: object) -> None:
+    """Celery sets up lines of its own form unless somebody answers this signal."""
 
 
 @celery_app.task(name=TRAIN_TASK, acks_late=False)  # type: ignore[untyped-decorator]

@@ -1,11 +1,12 @@
 """What a route may ask for in its signature: the caller, a session, an id. Whoever forgets `Auth` fails a test."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any, TypeVar
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Path, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.orm import Session
@@ -17,11 +18,12 @@ from backend.api.policy import administers, is_administrators, needed_role
 from backend.api.rates import limit_rate
 from backend.db.audit import AuditEntry
 from backend.db.base import Base, utc_now
-from backend.db.engine import engine, transaction
+from backend.db.engine import engine, engine_for_reading
 from backend.db.jobs import Job
-from backend.db.keys import Member, Role, find_valid_key
+from backend.db.keys import Member, Role, find_valid_key, note_use
 from backend.errors import AppError, not_found
 
+READING = ("GET", "HEAD")
 LAST_USE_PRECISION = timedelta(minutes=1)
 MAX_DEPTH = 64
 
@@ -39,10 +41,10 @@ class Caller:
 
 
 def caller(request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> Caller:
-    """Known, and allowed to use this route. In a transaction of its own: a long request must not lock its key's row."""
+    """Known, and allowed to use this route. Not in the request's session: a long one must not lock its key's row."""
     if credentials is None:
         raise _unauthorised("No API key was sent: use the header 'Authorization: Bearer YOUR_KEY'.", "missing_api_key")
-    with transaction() as session:
+    with Session(engine_for_reading()) as session:
         known = _member(session, credentials.credentials) or _key_owner(session, credentials.credentials)
     if known is None:
         raise _unauthorised("The API key is not known, has expired or has been revoked.", "invalid_api_key")
@@ -55,9 +57,8 @@ def _key_owner(session: Session, secret: str) -> Caller | None:
     key = find_valid_key(session, secret)
     if key is None:
         return None
-    now = utc_now()
-    if key.last_used_at is None or now - key.last_used_at > LAST_USE_PRECISION:
-        key.last_used_at = now
+    if key.last_used_at is None or utc_now() - key.last_used_at > LAST_USE_PRECISION:
+        note_use(session, key.id)
     return Caller(id=key.id, name=key.name, role=Role(key.role), project=key.project_id)
 
 
@@ -88,16 +89,26 @@ def _authorise(known: Caller, *, method: str, path: str) -> None:
 Auth = Annotated[Caller, Depends(caller)]
 
 
-def request_session(request: Request, who: Auth) -> Iterator[Session]:
+async def request_session(request: Request, who: Auth) -> AsyncIterator[Session]:
     """One session a request, which sees the caller's project alone; a change is committed with its audit entry.
 
-    It is committed before the answer is sent, and rolled back where the request fails.
+    It is committed before the answer is sent, and rolled back where the request fails. Both take a thread beyond the
+    usual number: those may all be waiting for the connection that is given back here.
     """
-    with Session(engine(), expire_on_commit=False, info={"project": who.project}) as session:
+    bind = engine_for_reading() if request.method in READING else engine()
+    session = Session(bind, expire_on_commit=False, info={"project": who.project})
+    try:
         yield session
-        if request.method not in ("GET", "HEAD"):
-            write_audit_entry(session, request, who)
-        session.commit()
+        await to_thread.run_sync(_commit, session, request, who, limiter=CapacityLimiter(1))
+    finally:
+        if session.in_transaction():
+            await to_thread.run_sync(session.close, limiter=CapacityLimiter(1))
+
+
+def _commit(session: Session, request: Request, who: Caller) -> None:
+    if request.method not in READING:
+        write_audit_entry(session, request, who)
+    session.commit()
 
 
 def write_audit_entry(session: Session, request: Request, who: Caller, *, objects: Sequence[str] = ()) -> None:
@@ -140,7 +151,9 @@ def found(session: Session, table: type[Row], object_id: str, *, kind: str) -> R
 
 
 def job_of_path(job_id: ObjectId, _: Auth, session: Database) -> Job:
-    return found(session, Job, job_id, kind="fine-tuning job")
+    job = found(session, Job, job_id, kind="fine-tuning job")
+    session.commit()  # gives the connection back: none is held while a request waits for its next thread
+    return job
 
 
 JobOfPath = Annotated[Job, Depends(job_of_path)]

@@ -13,7 +13,7 @@ from backend.api.paging import ListItem
 from backend.db.base import unix_s, utc_now
 from backend.db.jobs import Job
 from backend.db.training import Step
-from backend.jobs.checks import all_in_short, checks_of
+from backend.jobs.checks import checks_of
 from backend.jobs.lifecycle import JobState
 from backend.verdict import Finding, Level
 
@@ -119,7 +119,7 @@ def shown_job(session: Session, job: Job) -> JobObject:
             started_at=unix_s(job.started_at),
             progress_at=unix_s(job.progress_at),
         ),
-        x_checks=JobChecks.model_validate(all_in_short(checks_of(job))),
+        x_checks=JobChecks.model_validate(checks_of(job)),
     )
 
 

@@ -15,7 +15,7 @@ from backend.db.jobs import Job, JobEvent
 from backend.db.training import Checkpoint
 from backend.errors import AppError
 from backend.jobs import control
-from backend.jobs.checks import checks_of
+from backend.jobs.checks import checks_in_full
 from backend.jobs.create import create_job
 from backend.jobs.delete import delete_job
 from backend.jobs.request import JobRequest
@@ -137,7 +137,7 @@ def list_checkpoints(
 @router.get("/{job_id}/checks")
 def get_checks(job: JobOfPath) -> JobChecksInFull:
     """What was found before training, with every detail."""
-    return JobChecksInFull.model_validate(checks_of(job))
+    return JobChecksInFull.model_validate(checks_in_full(job))
 
 
 def shown_event(event: JobEvent) -> EventObject:

@@ -1,6 +1,7 @@
 """What surrounds every request: its id, its largest body, and the last net under it."""
 
 import re
+import time
 from collections.abc import MutableMapping
 from traceback import format_exc
 from typing import Any
@@ -20,6 +21,8 @@ JSON_LIMIT_BYTES = 8 * 1024 * 1024
 FORM_EXTRA_BYTES = 64 * 1024
 """What a multipart body may have beside the file."""
 UPLOAD_PATH = "/v1/files"
+PROBES = ("/healthz", "/readyz", "/metrics")
+"""Asked every few seconds; a line each would hide the others."""
 PART_PATH = re.compile(r"/v1/uploads/[^/]+/parts")
 
 log = structlog.get_logger()
@@ -37,11 +40,13 @@ class RequestIds:
             return
         request_id = new_id("req")
         started = False
+        begun = time.perf_counter()
 
         async def send_with_id(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
+                _tell(scope, message["status"], seconds=time.perf_counter() - begun)
                 MutableHeaders(scope=message)["x-request-id"] = request_id
             await send(message)
 
@@ -54,6 +59,14 @@ class RequestIds:
                 if started:
                     raise
                 await error_response(internal_error())(scope, receive, send_with_id)
+
+
+def _tell(scope: Scope, status: int, *, seconds: float) -> None:
+    """The path alone: a query may hold what somebody searched for."""
+    if scope["path"] not in PROBES:
+        job = scope.get("path_params", {}).get("job_id")
+        ids = {} if job is None else {"job": job}
+        log.info("request", method=scope["method"], path=scope["path"], status=status, seconds=round(seconds, 4), **ids)
 
 
 class BodyLimit:

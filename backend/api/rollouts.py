@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session, aliased, undefer
 from backend.api.deps import Auth, Database, JobOfPath, ObjectId
 from backend.api.graders import ScoreRecordObject
 from backend.api.paging import After, ListItem, Order, Page, cut, numbers_of
+from backend.db.engine import transaction
 from backend.db.jobs import Job
 from backend.db.training import Rollout
 from backend.errors import AppError, not_found
@@ -70,8 +71,7 @@ class TokensObject(BaseModel):
 @router.get("/rollouts")
 def list_rollouts(
     job: JobOfPath,
-    _: Auth,
-    session: Database,
+    who: Auth,
     step: Number = None,
     row: Number = None,
     status: ScoreStatus | None = None,
@@ -114,17 +114,11 @@ def list_rollouts(
     if search is not None:
         statement = statement.where(Rollout.completion.icontains(_searchable(search), autoescape=True))
     place = numbers_of(after, pattern=ROLLOUT_ID)
-    _bound_time(session)
+    keys = (Rollout.step, Rollout.number)
     try:
-        return cut(
-            session,
-            statement,
-            keys=(Rollout.step, Rollout.number),
-            after=place,
-            limit=limit,
-            order=order,
-            show=_shown_rollout,
-        )
+        with transaction(project=who.project) as session:
+            _bound_time(session)
+            return cut(session, statement, keys=keys, after=place, limit=limit, order=order, show=_shown_rollout)
     except OperationalError as error:
         if getattr(error.orig, "sqlstate", None) != "57014":
             raise
@@ -200,6 +194,7 @@ def _searchable(search: str) -> str:
 
 
 def _bound_time(session: Session) -> None:
+    """Until the end of the transaction."""
     session.execute(text(f"SET LOCAL statement_timeout = {max(1, round(SEARCH_S * 1000))}"))
 
 

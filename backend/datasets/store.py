@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from enum import StrEnum
 from typing import BinaryIO
 
@@ -130,7 +130,7 @@ def require_processed(file: File, *, param: str = "file") -> File:
     )
 
 
-def exported_lines(file_id: str) -> Iterator[bytes]:
+def exported_lines(file_id: str) -> Generator[bytes]:
     """The original rows as JSONL, in order, few in memory at a time, in a transaction of their own."""
     with transaction() as session:
         stored = session.scalars(

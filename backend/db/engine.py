@@ -1,17 +1,27 @@
 """Connections: one engine a process, one session (and one commit) a request or task."""
 
 import os
+import select
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache, partial
+from time import monotonic
+from typing import Any
 
-from sqlalchemy import Engine, create_engine
+from psycopg import Error
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from backend.db import models
 from backend.settings import settings
 
 assert models.metadata.tables  # every process knows every table, or foreign keys would lead nowhere
+
+
+REST_S = 1.0
+"""A connection that has rested for longer is tried before it is used: the database may have been restarted."""
 
 
 def sqlalchemy_url(url: str) -> str:
@@ -32,12 +42,41 @@ def engine(url: str | None = None) -> Engine:
     return _engine(sqlalchemy_url(url or settings().required_database_url))
 
 
+def engine_for_reading() -> Engine:
+    """The same pool, where each statement stands for itself: it sees no less, and needs neither BEGIN nor COMMIT."""
+    return engine().execution_options(isolation_level="AUTOCOMMIT")
+
+
 @lru_cache(maxsize=4)
 def _engine(url: str) -> Engine:
-    created = create_engine(url, pool_pre_ping=True, pool_size=10, max_overflow=30)
+    created = create_engine(url, pool_size=20, max_overflow=20)
+    _look_after_rest(created)
     # A forked child, a Celery worker's above all, would speak over the sockets of its parent.
     os.register_at_fork(after_in_child=partial(created.dispose, close=False))
     return created
+
+
+def _look_after_rest(created: Engine) -> None:
+    """What `pool_pre_ping` does, without asking before each of many requests in a row."""
+
+    @event.listens_for(created, "checkin")
+    def note(_connection: Any, record: ConnectionPoolEntry) -> None:
+        record.info["rests_since"] = monotonic()
+
+    @event.listens_for(created, "checkout")
+    def look(connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
+        try:
+            if monotonic() - record.info.get("rests_since", monotonic()) > REST_S or _was_told_something(connection):
+                created.dialect.do_ping(connection)
+        except Error as error:
+            raise DisconnectionError from error  # the pool opens another
+
+
+def _was_told_something(connection: Any) -> bool:
+    """Whether bytes or an end lie at a connection that asked for nothing: a database that ends says so."""
+    waiting = select.poll()
+    waiting.register(connection.fileno(), select.POLLIN)
+    return bool(waiting.poll(0))
 
 
 @contextmanager

@@ -13,8 +13,9 @@ class Job(ProjectOwned, Base):
     """One training run.
 
     `request` is the body as it came, `spec` every setting as resolved (backend.jobs.spec), `grader` the verifier as it
-    was at creation. `checks`: what was found before training (backend.jobs.checks). `fence` counts the claims: a write
-    of a step names the fence it was made under (lease.py).
+    was at creation. `checks`: what was found before training, `check_details` the whole of it (backend.jobs.checks);
+    that and the manifest are long, and read only when asked for. `fence` counts the claims: a write of a step names the
+    fence it was made under (lease.py).
     """
 
     __tablename__ = "jobs"
@@ -46,8 +47,9 @@ class Job(ProjectOwned, Base):
     error: Mapped[Json | None]
     fine_tuned_model: Mapped[str | None] = mapped_column(unique=True)
     adapter_sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"), index=True)
-    manifest: Mapped[Json | None]
+    manifest: Mapped[Json | None] = mapped_column(deferred=True)
     checks: Mapped[Json | None]
+    check_details: Mapped[Json | None] = mapped_column(deferred=True)
 
     @property
     def adapter_name(self) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal
@@ -49,6 +50,17 @@ class ApiKey(ProjectOwned, Base):
         if self.revoked_at is not None:
             return "revoked"
         return "expired" if self.expires_at is not None and self.expires_at <= utc_now() else "valid"
+
+
+@dataclass(frozen=True, slots=True)
+class ValidKey:
+    """What every request asks of its key."""
+
+    id: str
+    name: str
+    role: str
+    project_id: str
+    last_used_at: datetime | None
 
 
 class Member(ProjectOwned, Base):
@@ -101,15 +113,20 @@ def create_key(
     return key, secret
 
 
-def find_valid_key(session: Session, secret: str) -> ApiKey | None:
+def find_valid_key(session: Session, secret: str) -> ValidKey | None:
     """The key behind a secret, unless it was revoked or has expired."""
-    return session.scalar(
-        select(ApiKey).where(
+    found = session.execute(
+        select(ApiKey.id, ApiKey.name, ApiKey.role, ApiKey.project_id, ApiKey.last_used_at).where(
             ApiKey.sha256 == hash_key(secret),
             ApiKey.revoked_at.is_(None),
             or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > utc_now()),
         )
-    )
+    ).first()
+    return None if found is None else ValidKey(*found)
+
+
+def note_use(session: Session, key_id: str) -> None:
+    session.execute(update(ApiKey).where(ApiKey.id == key_id).values(last_used_at=utc_now()))
 
 
 def revoke_named(session: Session, name: str) -> None:

@@ -6,10 +6,19 @@ its `info["touched"]`. Sessions without one, the workers', see all.
 """
 
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ForeignKey, event
-from sqlalchemy.orm import Mapped, ORMExecuteState, Session, UOWTransaction, mapped_column, with_loader_criteria
+from sqlalchemy.orm import (
+    LoaderCriteriaOption,
+    Mapped,
+    ORMExecuteState,
+    Session,
+    UOWTransaction,
+    mapped_column,
+    with_loader_criteria,
+)
 
 from backend.db.base import Base, Json
 
@@ -50,9 +59,13 @@ def _see_own_rows_only(state: ORMExecuteState) -> None:
     if state.execution_options.get(OF_ALL):
         return
     if project is not None and (state.is_select or state.is_update or state.is_delete):
-        state.statement = state.statement.options(
-            with_loader_criteria(ProjectOwned, lambda owned: owned.project_id == project, include_aliases=True)
-        )
+        state.statement = state.statement.options(_owned_by(project))
+
+
+@lru_cache(maxsize=1000)
+def _owned_by(project: str) -> LoaderCriteriaOption:
+    """Kept, since SQLAlchemy looks closely at each new one."""
+    return with_loader_criteria(ProjectOwned, lambda owned: owned.project_id == project, include_aliases=True)
 
 
 @event.listens_for(Session, "before_flush")

@@ -1,4 +1,6 @@
-"""What was found of a job before its first step, and that someone trained regardless: kept in `jobs.checks`.
+"""What was found of a job before its first step, and that someone trained regardless.
+
+`jobs.checks` keeps the common form of each result, `jobs.check_details` all of it.
 
 Each result has the common form (backend/verdict.py). A check whose result is recorded is not run again.
 """
@@ -26,8 +28,13 @@ _EVENTS = {Level.PASS: ("passed", "info"), Level.WARN: ("warned", "warn"), Level
 
 
 def checks_of(job: Job) -> Json:
-    """`{self_check, preflight, overridden_at}`, each None while there is nothing."""
+    """`{self_check, preflight, overridden_at}` in short, each None while there is nothing."""
     return nothing() | (job.checks or {})
+
+
+def checks_in_full(job: Job) -> Json:
+    """What `checks_of` gives, with the details of every check."""
+    return checks_of(job) | (job.check_details or {})
 
 
 def nothing() -> Json:
@@ -37,7 +44,8 @@ def nothing() -> Json:
 
 def record(session: Session, job: Job, *, check: CheckName, result: Mapping[str, Any]) -> None:
     """Keep a check's result and tell of it."""
-    job.checks = checks_of(job) | {check: dict(result)}
+    job.checks = checks_of(job) | {check: in_short(result)}
+    job.check_details = (job.check_details or {}) | {check: dict(result)}
     word, level = _EVENTS[Level(result["verdict"])]
     events.record(
         session,
@@ -84,6 +92,6 @@ def in_short(result: Mapping[str, Any]) -> Json:
 
 
 def all_in_short(checks: Mapping[str, Any]) -> Json:
-    """What `checks_of` gives, without the details of any check."""
+    """What `checks_in_full` gives, without the details of any check."""
     short = {check: None if checks[check] is None else in_short(checks[check]) for check in TITLES}
     return short | {"overridden_at": checks["overridden_at"]}

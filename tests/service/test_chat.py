@@ -12,10 +12,12 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase
 from hypothesis import settings as examples
+from typer.testing import CliRunner, Result
 
 from backend.app import create_app
 from backend.chat.line import WAITING
 from backend.chat.request import NEUTRAL
+from backend.cli import app
 from backend.db.base import utc_now
 from backend.db.blobs import Blob
 from backend.db.engine import transaction
@@ -90,6 +92,19 @@ def test_a_streamed_answer_is_the_whole_one_in_pieces(api: Api) -> None:
     assert raw.headers["content-type"].startswith("text/event-stream")
     assert raw.text.endswith("data: [DONE]\n\n")
     assert "usage" not in raw.text
+
+
+@pytest.mark.usefixtures("server")
+def test_the_command_line_prints_the_words_of_the_answer(api: Api) -> None:
+    def rlsd(*arguments: str) -> Result:
+        return CliRunner().invoke(app, ["chat", *arguments], env={"RLSD_API_URL": api.url, "RLSD_API_KEY": api.key})
+
+    [question] = QUESTION
+    said = rlsd("starter", str(question["content"]), "temperature:=0", "max_completion_tokens:=60")
+    assert said.exit_code == 0, said.exception
+    assert said.stdout.strip()
+    assert greedy(api)[:30] == said.stdout[:30]
+    assert "ft:none" in str(rlsd("ft:none", "x").exception)
 
 
 @pytest.mark.usefixtures("server")

@@ -163,9 +163,9 @@ def test_a_job_with_a_pre_flight_records_it_and_is_trained_to_the_same_bits(trai
     one, two = ended(plain), ended(looked)
     assert (one.state, two.state) == (JobState.SUCCEEDED, JobState.SUCCEEDED), train_worker.read_text()
     assert one.checks is None or one.checks["preflight"] is None
-    assert two.checks is not None
-    assert two.checks["preflight"]["rows"] == 4
-    assert not two.checks["preflight"]["time"]["step_measured"]
+    assert two.check_details is not None
+    assert two.check_details["preflight"]["rows"] == 4
+    assert not two.check_details["preflight"]["time"]["step_measured"]
     assert last_checkpoint(plain) == last_checkpoint(looked)
 
 

@@ -268,7 +268,7 @@ def test_a_job_outlives_the_loss_of_every_database_connection(train_worker: Path
     for step in (2, 10, 20):
         wait_for(lambda at=step: job_now(job_id).step >= at, timeout_s=60, what=f"step {step}")
         with transaction() as session:
-            others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+            others = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
             session.execute(text(others + " AND backend_type = 'client backend'"))
     assert ended(job_id).state == JobState.SUCCEEDED, train_worker.read_text()
     assert counts(job_id)[0] == 60

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, undefer
 
 from backend.datasets.store import store_dataset
 from backend.db.base import utc_now
@@ -149,7 +149,7 @@ def queued_job(
 
 def job_now(job_id: str) -> Job:
     with transaction() as session:
-        return session.get_one(Job, job_id)
+        return session.get_one(Job, job_id, options=[undefer("*")])
 
 
 def ended(job_id: str, *, timeout_s: float = 120) -> Job:
