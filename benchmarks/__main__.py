@@ -6,7 +6,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import engine, sandbox, service, shapes, trl, upload
+from benchmarks import engine, pages, sandbox, service, shapes, trl, upload
 from benchmarks.figures import Figure, table
 
 RESULTS = Path(__file__).parent / "results.json"
@@ -17,6 +17,7 @@ GROUPS = {
     "trl": trl.run,
     "service": service.run,
     "upload": upload.run,
+    "pages": pages.run,
 }
 
 

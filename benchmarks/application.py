@@ -1,4 +1,4 @@
-"""The whole application but the UI on a data folder of its own, as `rlsd up` starts it."""
+"""The whole application on a data folder of its own, as `rlsd up` starts it."""
 
 import os
 import signal
@@ -18,12 +18,13 @@ KEY = "rlsd-benchmark-key"
 
 
 @contextmanager
-def running() -> Iterator[tuple[Addresses, Path]]:
+def running(*, ui: bool = False) -> Iterator[tuple[Addresses, Path]]:
     """(where it is, its data folder); stopped and deleted at the end."""
     with tempfile.TemporaryDirectory(prefix="rlsd-") as folder:
         home = Path(folder)
+        page = ["--ui-port", str(free_port(8501))] if ui else ["--no-ui"]
         process = subprocess.Popen(
-            [sys.executable, "-m", "backend.cli", "up", "--no-ui", "--api-port", str(free_port(8000))],
+            [sys.executable, "-m", "backend.cli", "up", "--api-port", str(free_port(8000)), *page],
             env=os.environ | {"RLSD_HOME": folder, "RLSD_ADMIN_KEY": KEY},
             stdout=subprocess.DEVNULL,
         )

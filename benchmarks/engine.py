@@ -4,6 +4,8 @@ The starter model, preset `steady`, 10 prompts a step, of which exactly 4 have e
 blocks of steps on the same rows with the same seeds. The learning rate is so small that the policies stay equal, so
 all sample the same completions and the ratios compare equal work. A block counts by its fastest step: whatever else a
 machine does only adds to a step.
+
+`steady` asks its teacher in every step, `paper` only while `lambda` lasts: what that costs is measured over whole runs.
 """
 
 import ctypes
@@ -19,6 +21,7 @@ from pathlib import Path
 import torch
 
 from backend.demo import STARTER
+from backend.jobs.spec import Preset
 from backend.settings import STARTER_MODEL
 from backend.verifiers.specs import parse_spec
 from benchmarks.figures import Figure, figure
@@ -36,6 +39,8 @@ TREMBLE = 1e-6
 PHASES = ("rollout", "reward", "teacher", "update", "report")
 WAYS = {"grpo": ("grpo", 0.0), "rlsd": ("rlsd", 0.0), "plain_grpo": ("grpo", TREMBLE)}
 """Method and tremble of dead groups."""
+RUNS = 3
+RUN_STEPS = 200
 MEMORY_RUNS = 3
 PROMPT_FREEING = {"MALLOC_MMAP_THRESHOLD_": "65536"}
 """Tensors go back to the system when they are freed, so that a peak is of what is alive at once. What the allocator
@@ -51,7 +56,7 @@ def run() -> list[Figure]:
         names = list(WAYS)
         for name in names[block % 3 :] + names[: block % 3]:
             found[name].append(_block(name, tasks=tasks, seed=block))
-    return [*_figures(found), *_memory(), _reward_share(tasks)]
+    return [*_figures(found), _whole_runs(tasks), *_memory(), _reward_share(tasks)]
 
 
 def _block(  # type: ignore[type-arg]
@@ -92,6 +97,22 @@ def _figures(found: dict[str, list[list[dict[str, float]]]]) -> list[Figure]:
         figure("rollout_tokens_per_s", rates, unit="tokens/s"),
         *shares,
     ]
+
+
+def _whole_runs(tasks: list) -> Figure:  # type: ignore[type-arg]
+    """RLSD over GRPO in whole runs with the preset `paper`, in which the teacher falls silent after 50 steps."""
+
+    def seconds(method: str, seed: int) -> float:
+        settings = settings_of(method, seed=seed, preset=Preset.PAPER, batch_size=PROMPTS, max_steps=RUN_STEPS)
+        reward = GroupReward(groups=PROMPTS, dead=DEAD, num_generations=settings.num_generations)
+        return total(steps_of(settings, tasks=tasks, reward=reward), "wall_s")
+
+    ratios = []
+    for seed in range(RUNS):
+        methods = ("grpo", "rlsd") if seed % 2 else ("rlsd", "grpo")
+        taken = {method: seconds(method, seed) for method in methods}
+        ratios.append(taken["rlsd"] / taken["grpo"])
+    return figure(f"rlsd_paper_over_grpo_{RUN_STEPS}_steps", ratios, unit="ratio")
 
 
 def _sequences() -> int:

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+import aiohttp
 import httpx
 import psycopg
 
@@ -22,6 +23,7 @@ from backend.demo import STARTER
 from backend.jobs.events import CHANNEL
 from benchmarks.application import KEY
 from benchmarks.figures import Figure
+from benchmarks.filling import copy_rows
 
 JOBS = 300
 STEPS = 200
@@ -39,6 +41,8 @@ class Known:
     api_url: str
     database_url: str
     job_id: str
+    step: int
+    """The last it took."""
 
 
 def run(client: Client, *, api_url: str, database_url: str) -> list[Figure]:
@@ -57,29 +61,21 @@ def _filled(client: Client, *, api_url: str, database_url: str) -> Known:
     with psycopg.connect(database_url, autocommit=True) as database:
         training = client.upload(STARTER / "train.jsonl")["id"]
         job_id: str = client.post("/v1/fine_tuning/jobs", body | {"training_file": training})["id"]
-        state = client.post(f"/v1/fine_tuning/jobs/{job_id}/pause", {})["status"]
-        while state != "paused":  # a worker may have taken it first
+        job = client.post(f"/v1/fine_tuning/jobs/{job_id}/pause", {})
+        while job["status"] != "paused":  # a worker may have taken it first
             time.sleep(0.2)
-            state = client.get(f"/v1/fine_tuning/jobs/{job_id}")["status"]
-        names = [
-            row[0]
-            for row in database.execute("SELECT column_name FROM information_schema.columns WHERE table_name = 'jobs'")
-        ]
+            job = client.get(f"/v1/fine_tuning/jobs/{job_id}")
         changed = {"id": "'ftjob-copy' || n", "state": "'succeeded'", "fine_tuned_model": "NULL"}
-        values = ", ".join(changed.get(name, f'"{name}"') for name in names)
-        columns = ", ".join(f'"{name}"' for name in names)
-        database.execute(
-            f"INSERT INTO jobs ({columns}) SELECT {values} FROM jobs, generate_series(1, {JOBS}) n WHERE id = %s",  # noqa: S608
-            (job_id,),
-        )
+        source = f"generate_series(1, {JOBS}) n WHERE old.id = %(job)s"
+        copy_rows(database, "jobs", changed=changed, source=source, values={"job": job_id})
         database.execute(
             "INSERT INTO steps (job_id, step, created_at, metrics) "
             "SELECT id, n, now(), jsonb_build_object('reward_mean', random(), 'loss', random(), 'step_s', 1.0) "
-            "FROM jobs, generate_series(1, %s) n WHERE id <> %s",
-            (STEPS, job_id),
+            "FROM jobs, generate_series(1, %s) n WHERE id LIKE 'ftjob-copy%%'",
+            (STEPS,),
         )
         database.execute("ANALYZE")
-    return Known(api_url, database_url, job_id)
+    return Known(api_url, database_url, job_id, job["x_progress"]["step"])
 
 
 async def _requests(known: Known) -> list[Figure]:
@@ -87,12 +83,12 @@ async def _requests(known: Known) -> list[Figure]:
     copy = "/v1/fine_tuning/jobs/ftjob-copy1"
     paths = {"get": copy, "list": "/v1/fine_tuning/jobs?limit=20", "metrics": f"{copy}/metrics?limit=100"}
     taken: dict[str, list[float]] = {name: [] for name in paths}
-    limits = httpx.Limits(max_connections=100, keepalive_expiry=2)  # before the server closes them
-    async with httpx.AsyncClient(base_url=known.api_url, headers=HEADERS, limits=limits, timeout=60) as http:
+    pool = aiohttp.TCPConnector(limit=100, keepalive_timeout=2)  # before the server closes them
+    async with aiohttp.ClientSession(known.api_url, headers=HEADERS, connector=pool, raise_for_status=True) as http:
 
         async def ask(name: str, due: float, *, counts: bool) -> None:
-            response = await http.get(paths[name])
-            response.raise_for_status()
+            async with http.get(paths[name]) as response:
+                await response.read()
             if counts:
                 taken[name].append((time.perf_counter() - due) * 1000)
 
@@ -130,11 +126,12 @@ async def _streams(known: Known) -> list[Figure]:
         )
         began = time.perf_counter()
         path = f"/v1/fine_tuning/jobs/{known.job_id}/stream"
-        streams = [aiter(_steps(http, path)) for _ in range(WATCHERS)]
+        streams = [aiter(_steps(http, path, known.step)) for _ in range(WATCHERS)]
         await asyncio.gather(*map(anext, streams))
         joined_s = time.perf_counter() - began
         before = await _transactions(database)
-        waits = [await _announce(database, known.job_id, step, streams) for step in range(1, ANNOUNCED_STEPS + 1)]
+        steps = range(known.step + 1, known.step + 1 + ANNOUNCED_STEPS)
+        waits = [await _announce(database, known.job_id, step, streams) for step in steps]
         await asyncio.sleep(1.5)  # the statistics are written once a second
         asked = (await _transactions(database) - before) / ANNOUNCED_STEPS
         for stream in streams:
@@ -146,18 +143,18 @@ async def _streams(known: Known) -> list[Figure]:
     ]
 
 
-async def _steps(http: httpx.AsyncClient, path: str) -> AsyncIterator[int]:
-    """0 once the watcher has caught up, then the numbers of steps."""
+async def _steps(http: httpx.AsyncClient, path: str, last: int) -> AsyncIterator[int]:
+    """The last step once the watcher has caught up with it, then the numbers of those that follow."""
     async with http.stream("GET", path) as response:
         response.raise_for_status()
         event = ""
         async for line in response.aiter_lines():
             if line.startswith("event: "):
                 event = line[7:]
-            elif line.startswith("data: ") and event == "metrics":
-                yield int(json.loads(line[6:])["step"])
-            elif line.startswith("data: ") and event == "state" and json.loads(line[6:])["x_progress"]["step"] == 0:
-                yield 0
+            elif line.startswith("data: ") and event == "metrics" and (step := json.loads(line[6:])["step"]) > last:
+                yield int(step)
+            elif line.startswith("data: ") and event == "state" and json.loads(line[6:])["x_progress"]["step"] == last:
+                yield last
 
 
 async def _announce(

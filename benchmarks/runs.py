@@ -74,10 +74,10 @@ class StepTimes:
         print(f"{level}: {message}")
 
 
-def settings_of(method: str, *, seed: int, **changes: object) -> Settings:
-    """The starter's job with preset `steady`; the learning rate is so small that the policy stays what it is."""
+def settings_of(method: str, *, seed: int, preset: Preset = Preset.STEADY, **changes: object) -> Settings:
+    """The starter's job with a preset; the learning rate is so small that the policy stays what it is."""
     job = json.loads((STARTER / "job.json").read_text())["method"]["reinforcement"]["x_rlsd"]
-    values = PRESETS[Preset.STEADY] | job | {"method": method, "learning_rate": 1e-12}
+    values = PRESETS[preset] | job | {"method": method, "learning_rate": 1e-12}
     return replace(engine_settings(RlsdSettings.model_validate(values), seed=seed), **changes)  # type: ignore[arg-type]
 
 
