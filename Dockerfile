@@ -13,7 +13,7 @@ COPY examples examples
 
 # The source stays in /app (editable), where migrations and the starter are found.
 RUN pip install --no-cache-dir --constraint constraints.txt torch \
-    && pip install --no-cache-dir --constraint constraints.txt --editable . \
+    && pip install --no-cache-dir --constraint constraints.txt --editable '.[oidc]' \
     && python -m worker.sandbox.environment
 
 USER rlsd

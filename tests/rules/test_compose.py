@@ -1,5 +1,7 @@
 """The compose file says what the code does: commands exist, variables are settings, services are watched."""
 
+import re
+import tomllib
 from pathlib import Path
 
 import typer
@@ -8,6 +10,7 @@ from typer.testing import CliRunner
 
 from backend.cli import app
 from backend.settings import Settings
+from frontend import identity
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -30,6 +33,31 @@ def test_every_command_is_one_of_rlsd_and_takes_its_options() -> None:
 def test_every_variable_is_a_setting() -> None:
     known = {field.alias for field in Settings.model_fields.values()}
     assert {variable for service in OURS.values() for variable in service["environment"]} <= known
+
+
+def test_sign_in_through_a_provider_reaches_who_checks_it_and_who_offers_it() -> None:
+    assert set(identity.NEEDED) <= set(OURS["ui"]["environment"])
+    assert {"RLSD_OIDC_ISSUER", "RLSD_OIDC_AUDIENCE"} <= set(OURS["api"]["environment"])
+    assert "RLSD_OIDC_CLIENT_SECRET" not in OURS["api"]["environment"]
+    assert extras_of_the_image() == {"oidc"}
+
+
+def test_the_ui_gets_no_settings_of_api_and_workers() -> None:
+    assert OURS["ui"]["env_file"] == []
+    assert set(OURS["ui"]["environment"]) == {"RLSD_API_URL", *identity.NEEDED}
+    assert all(service["env_file"] for name, service in OURS.items() if name != "ui")
+
+
+def test_the_extras_of_the_image_and_of_the_documents_exist() -> None:
+    known = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
+    named = extras_of_the_image()
+    for page in (ROOT / "docs").glob("*.md"):
+        named |= set(re.findall(r"pip install '\.\[(\w+)\]'", page.read_text()))
+    assert named <= known
+
+
+def extras_of_the_image() -> set[str]:
+    return set(re.findall(r"--editable '\.\[(\w+)\]'", (ROOT / "Dockerfile").read_text()))
 
 
 def test_services_that_others_wait_for_have_healthchecks_and_data_lives_in_volumes() -> None:
