@@ -147,6 +147,7 @@ def rows_of(file: DataFile, *, total: int) -> None:
         on_select=lambda: pick(start),
         selection_mode="single-row",
         key="rows_table",
+        placeholder="",
         column_config={
             "row": st.column_config.NumberColumn(width="small"),
             "question": st.column_config.TextColumn(width="large"),

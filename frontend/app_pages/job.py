@@ -15,6 +15,7 @@ from frontend.components import (
     problems,
     rescore,
     rollouts,
+    row_view,
     tour,
 )
 from frontend.feed import TICK_S, JobFeed
@@ -88,16 +89,11 @@ def events(feed: JobFeed) -> None:
         {
             "when": units.moment(e["created_at"], zone) + units.clock(e["created_at"], zone)[5:],
             "level": e["level"],
-            "what": e["message"],
+            "what": row_view.plain(e["message"]),
         }
         for e in feed.events
     ]
-    st.dataframe(
-        table,
-        hide_index=True,
-        alt="Events of the job, the newest first",
-        column_config={"what": st.column_config.TextColumn(width="large")},
-    )
+    st.table(table, hide_index=True, border="horizontal", alt="Events of the job, the newest first")
 
 
 def settings(feed: JobFeed) -> None:

@@ -26,6 +26,23 @@ CHROMIUM_ARGUMENTS = [
 FOR_DOCS = os.environ.get("RLSD_SCREENSHOTS") == "1"
 """Pictures go to docs/screenshots, of a run long enough to show something."""
 
+IN_DARK_TOO = (
+    "sign-in",
+    "home-after",
+    "dataset",
+    "verifier",
+    "new-job",
+    "jobs",
+    "completions",
+    "credit",
+    "leakage",
+    "compare",
+    "model",
+    "playground",
+    "settings-people",
+)
+"""A picture of each page."""
+
 Shoot = Callable[[Page, str], None]
 
 
@@ -63,8 +80,14 @@ def shoot(tmp_path: Path) -> Shoot:
     folder.mkdir(parents=True, exist_ok=True)
 
     def keep(page: Page, name: str) -> None:
+        expect(page.locator('[data-test-script-state="notRunning"]').first).to_be_visible()
         expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
         page.wait_for_timeout(700)  # charts and fonts settle
         page.screenshot(path=folder / f"{name}.png", full_page=False)
+        if FOR_DOCS and name in IN_DARK_TOO:
+            page.emulate_media(color_scheme="dark")
+            page.wait_for_timeout(1500)  # charts are drawn anew
+            page.screenshot(path=folder / f"{name}-dark.png", full_page=False)
+            page.emulate_media(color_scheme="light")
 
     return keep

@@ -1,0 +1,121 @@
+"""Two people at one job, and a server that goes away under an open page and comes back."""
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from backend.db.engine import transaction
+from backend.db.keys import Role, create_key
+from backend.embedded import Services
+from frontend.client import Client, new_connections
+from tests.browser.test_whole_way import opened, sign_in
+from tests.frontend.servers import free_port, running_api, running_ui
+from tests.service.conftest import EXACT, job_body
+
+ROWS = b"".join(b'{"question": "%d + 1?", "answer": "%d"}\n' % (n, n + 1) for n in range(12))
+PLACES = {
+    "": re.compile("."),
+    "datasets": "Datasets",
+    "datasets?dataset={dataset}": "rows.jsonl",
+    "verifiers": "Verifiers",
+    "verifiers?verifier={verifier}": "exact",
+    "new_job?dataset={dataset}": "New job",
+    "jobs": "Jobs",
+    "job?job={job}": re.compile("."),
+    "compare?comparison=new": "Compare",
+    "models": "Models",
+    "models?model=starter": "starter",
+    "playground": "Playground",
+    "settings": "Settings",
+}
+"""Addresses, and the heading of each."""
+LIVE = ("", "jobs", "job?job={job}")
+"""Look again by themselves; the others when somebody asks."""
+AWAY = re.compile(r"^The service at .* does not answer\. See that it is running")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A UI, the port of the API it asks, and where that writes its log."""
+
+    ui: str
+    port: int
+    log: Path
+
+
+@pytest.fixture(scope="module")
+def place(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    logs, port = tmp_path_factory.mktemp("logs"), free_port()
+    with running_ui(logs / "ui.log", api_url=f"http://127.0.0.1:{port}") as ui:
+        yield Place(ui, port, logs / "api.log")
+
+
+def content(page: Page, name: str | re.Pattern[str]) -> None:
+    expect(page.get_by_role("heading", name=name).first).to_be_visible()
+    expect(page.get_by_text(AWAY)).to_have_count(0)
+
+
+@pytest.mark.timeout(300)
+def test_every_page_says_that_the_server_is_away_and_shows_all_again_when_it_is_back(
+    browser: Browser, place: Place, key: str
+) -> None:
+    with ExitStack() as api:
+        url = api.enter_context(running_api(place.log, port=place.port))
+        with new_connections(url) as connections:
+            client = Client(connections, key=key)
+            dataset = client.upload(io.BytesIO(ROWS), filename="rows.jsonl", mapping=None)["id"]
+            verifier = client.create_verifier(name="exact", grader=EXACT)["id"]
+            job = client.create_job(job_body(dataset))["id"]
+        context = opened(browser)
+        page = context.new_page()
+        page.goto(place.ui)
+        sign_in(page, key)
+        page.wait_for_function("() => performance.getEntriesByType('resource').some(e => e.name.endsWith('/session'))")
+        pages = {}
+        for address, heading in PLACES.items():
+            pages[address] = context.new_page()
+            pages[address].goto(f"{place.ui}/{address.format(dataset=dataset, verifier=verifier, job=job)}")
+            content(pages[address], heading)
+        api.close()
+        for address, page in pages.items():
+            if address not in LIVE:
+                page.reload()
+            expect(page.get_by_text(AWAY).first).to_be_visible()
+            expect(page.get_by_test_id("stException")).to_have_count(0)
+        api.enter_context(running_api(place.log, port=place.port))
+        for address, heading in PLACES.items():
+            if address not in LIVE:
+                pages[address].reload()
+            content(pages[address], heading)
+
+
+@pytest.mark.timeout(200)
+def test_what_one_does_the_other_sees_and_who_may_only_look_is_told_so(
+    browser: Browser, place: Place, key: str
+) -> None:
+    with transaction() as session:
+        looking = create_key(session, name="looks on", role=Role.VIEWER)[1]
+    with running_api(place.log, port=place.port) as url, new_connections(url) as connections:
+        client = Client(connections, key=key)
+        dataset = client.upload(io.BytesIO(ROWS), filename="rows.jsonl", mapping=None)["id"]
+        job = client.create_job(job_body(dataset))["id"]
+        people = []
+        for secret in (key, looking):
+            page = opened(browser).new_page()
+            page.goto(f"{place.ui}/job?job={job}")
+            sign_in(page, secret)
+            expect(page.locator(".st-key-job_state")).to_contain_text("Waiting")
+            people.append(page)
+        editor, viewer = people
+        viewer.get_by_role("button", name="Pause").click()
+        expect(viewer.get_by_text("This needs the role 'editor'")).to_be_visible()
+        expect(editor.locator(".st-key-job_state")).to_contain_text("Waiting")
+        editor.get_by_role("button", name="Pause").click()
+        for page in people:
+            expect(page.locator(".st-key-job_state")).to_contain_text("Paused")
