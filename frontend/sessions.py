@@ -46,6 +46,12 @@ class Sessions:
             session_id, issued_at = self._tickets.pop(ticket, (None, 0.0))
         return session_id if time.monotonic() - issued_at < TICKET_S else None
 
+    def awaits(self, ticket: str) -> bool:
+        """Whether the ticket can still be redeemed."""
+        with self._lock:
+            _, issued_at = self._tickets.get(ticket, ("", float("-inf")))
+        return time.monotonic() - issued_at < TICKET_S
+
     def key_of(self, session_id: str) -> str | None:
         now = time.monotonic()
         with self._lock:

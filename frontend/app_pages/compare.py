@@ -8,7 +8,7 @@ from frontend import state, units
 from frontend.client import ApiError
 from frontend.client.comparisons import Comparison
 from frontend.comparison_feed import TICK_S, ComparisonFeed
-from frontend.components import comparison_form, comparison_view, links, problems
+from frontend.components import comparison_form, comparison_view, links, parts, problems
 from frontend.components.job_choices import told_apart
 from frontend.components.job_list import title_of
 from frontend.job_states import ENDED
@@ -133,15 +133,7 @@ def view(wanted: str, jobs: list[str]) -> None:
     asking = st.query_params.get("view") == ASK  # a redrawn page would cut the answers off
     tick_s = None if feed.settled or asking else TICK_S
     st.fragment(live_head, run_every=tick_s)(wanted, jobs)
-    part = st.segmented_control(
-        "Show",
-        [RESULT, CURVES, SETTINGS, RUNS, ASK],
-        default=RESULT,
-        required=True,
-        label_visibility="collapsed",
-        key="view",
-        bind="query-params",
-    )
+    part = parts.choice("Show", [RESULT, CURVES, SETTINGS, RUNS, ASK])
     with problems.shown():
         if part == ASK:
             comparison_view.ask_each(feed, client)

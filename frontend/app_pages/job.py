@@ -12,6 +12,7 @@ from frontend.components import (
     job_results,
     leakage_panel,
     learned_rows,
+    parts,
     problems,
     rescore,
     rollouts,
@@ -47,15 +48,7 @@ def live(job_id: str) -> None:
         st.caption("What is shown below is the last that was known; the page goes on trying.")
     job_head.show(feed, client)
     tour.guide(feed)
-    part = st.segmented_control(
-        "Show",
-        [LEARNING, COMPLETIONS, ROWS, LEAKAGE, CURVES, RESCORE, DOWNLOADS, EVENTS, SETTINGS],
-        default=LEARNING,
-        required=True,
-        label_visibility="collapsed",
-        key="view",
-        bind="query-params",
-    )
+    part = parts.choice("Show", [LEARNING, COMPLETIONS, ROWS, LEAKAGE, CURVES, RESCORE, DOWNLOADS, EVENTS, SETTINGS])
     with problems.shown():
         if part == LEARNING:
             job_results.curves(feed)

@@ -4,7 +4,7 @@ import streamlit as st
 
 from frontend import state, units, use_code
 from frontend.client import ApiError, api_url
-from frontend.components import downloads, links, model_card, problems
+from frontend.components import downloads, links, model_card, parts, problems
 from frontend.feed import JobFeed
 from frontend.model_names import is_trained, title_of
 from frontend.shapes import Json
@@ -121,15 +121,7 @@ def trained_page(model: Json) -> None:
             )
             if st.button("Delete the adapter", type="primary", icon=":material/delete:", key="delete_model"):
                 delete(model)
-    part = st.segmented_control(
-        "Show",
-        [CARD, USE, DOWNLOADS, MANIFEST],
-        default=CARD,
-        required=True,
-        label_visibility="collapsed",
-        key="view",
-        bind="query-params",
-    )
+    part = parts.choice("Show", [CARD, USE, DOWNLOADS, MANIFEST])
     with problems.shown():
         if part == CARD:
             model_card.card(client, job, manifest)

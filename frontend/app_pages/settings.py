@@ -4,6 +4,7 @@ import streamlit as st
 
 from frontend import state
 from frontend.client import ApiError
+from frontend.components import parts
 from frontend.components.settings import acts, audit, keys, members, paging, projects, webhooks, workers, you
 from frontend.settings_words import plain
 
@@ -59,16 +60,7 @@ def denied(section: str) -> None:
 
 st.title("Settings", anchor=False)
 who = client.whoami()
-chosen = st.segmented_control(
-    "Section",
-    list(WHAT_IT_IS),
-    default=YOU,
-    required=True,
-    label_visibility="collapsed",
-    key="section",
-    bind="query-params",
-    on_change=paging.to_first,
-)
+chosen = parts.choice("Section", list(WHAT_IT_IS), key="section", on_change=paging.to_first)
 st.write(WHAT_IT_IS[chosen])
 acts.announce()
 try:

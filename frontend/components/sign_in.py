@@ -4,11 +4,13 @@ import streamlit as st
 
 from frontend import identity, state
 from frontend.client import ApiError, Client
+from frontend.sessions import sessions
 
 FETCH_COOKIE = """
-export default function ({ data, setTriggerValue }) {
-  fetch(new URL("session", document.baseURI), { method: "POST", body: data.ticket, credentials: "same-origin" })
-    .finally(() => setTriggerValue("fetched", true));
+export default function ({ data }) {
+  if (window.rlsdTicket === data.ticket) return;
+  window.rlsdTicket = data.ticket;
+  fetch(new URL("session", document.baseURI), { method: "POST", body: data.ticket, credentials: "same-origin" });
 }
 """
 
@@ -16,14 +18,14 @@ _fetch_cookie = st.components.v2.component("rlsd_fetch_cookie", js=FETCH_COOKIE)
 
 
 def keep_signed_in() -> None:
-    """After sign-in, let the browser turn its ticket into the cookie; does nothing otherwise."""
+    """After sign-in, let the browser turn its ticket into the cookie; does nothing otherwise.
+
+    The browser does not tell when it has done so: that would run the page anew, for the page that was open when it
+    was asked, and a menu entry pressed meanwhile would lead nowhere.
+    """
     ticket = st.session_state.get(state.TICKET)
-    if ticket is not None:
-        _fetch_cookie(
-            key="fetch_cookie",
-            data={"ticket": ticket},
-            on_fetched_change=lambda: st.session_state.pop(state.TICKET, None),
-        )
+    if ticket is not None and sessions.awaits(ticket):
+        _fetch_cookie(key="fetch_cookie", data={"ticket": ticket})
 
 
 def form() -> None:

@@ -34,3 +34,15 @@ def test_idle_sessions_and_old_tickets_end(monkeypatch) -> None:
     monkeypatch.setattr(module, "TICKET_S", 0.0)
     assert sessions.key_of(session_id) is None
     assert sessions.redeem(ticket) is None
+
+
+def test_a_ticket_is_awaited_until_it_is_used_or_too_old(monkeypatch) -> None:
+    sessions = Sessions()
+    _, ticket = sessions.open("rlsd-one")
+    assert sessions.awaits(ticket)
+    sessions.redeem(ticket)
+    assert not sessions.awaits(ticket)
+    assert not sessions.awaits("unknown")
+    _, later = sessions.open("rlsd-one")
+    monkeypatch.setattr(module, "TICKET_S", 0.0)
+    assert not sessions.awaits(later)

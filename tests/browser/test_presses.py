@@ -1,0 +1,95 @@
+"""A press counts, also where something else happens in the same moment."""
+
+import io
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from backend.embedded import Services
+from frontend.client import Client, new_connections
+from frontend.feed import TICK_S
+from tests.browser.test_whole_way import heading, opened, part, sign_in, signed_in_after_reload
+from tests.frontend.servers import running_api, running_ui
+from tests.service.conftest import EXACT, job_body
+
+ROWS = b"".join(b'{"question": "%d + 1?", "answer": "%d"}\n' % (n, n + 1) for n in range(12))
+HOLD_SESSION = """() => {
+  const real = window.fetch;
+  window.fetch = async (...asked) => {
+    const answer = await real(...asked);
+    if (String(asked[0]).endsWith("/session")) await new Promise((go) => window.release = go);
+    return answer;
+  };
+}"""
+KEEP_SOCKETS = """
+window.sockets = [];
+window.WebSocket = class extends window.WebSocket {
+  constructor(...asked) { super(...asked); window.sockets.push(this); }
+};
+"""
+PRESS_THEN_BREAK = """([name, after]) => {
+  for (const button of document.querySelectorAll('[role="radio"]')) if (button.textContent === name) button.click();
+  setTimeout(() => window.sockets.at(-1).close(), after);
+}"""
+BREAKS_AFTER_MS = (0, 10, 20, 30, 45, 60, 80, 120)
+
+
+@pytest.fixture(scope="module")
+def addresses(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """(API, UI)."""
+    logs = tmp_path_factory.mktemp("logs")
+    with running_api(logs / "api.log") as api, running_ui(logs / "ui.log", api_url=api) as ui:
+        yield api, ui
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    with opened(browser) as context:
+        yield context.new_page()
+
+
+def test_a_menu_entry_pressed_right_after_signing_in_opens_its_page(
+    page: Page, addresses: tuple[str, str], key: str
+) -> None:
+    page.goto(addresses[1])
+    expect(page.get_by_label("API key", exact=True)).to_be_visible()
+    page.evaluate(HOLD_SESSION)
+    sign_in(page, key)
+    page.wait_for_function("() => window.release")
+    page.evaluate(
+        """() => { [...document.querySelectorAll('[data-testid="stSidebarNavLink"]')]
+        .find((link) => link.textContent.includes("New job")).click(); window.release(); }"""
+    )
+    heading(page, "New job")
+    page.wait_for_timeout(1000)
+    heading(page, "New job")
+    signed_in_after_reload(page)
+
+
+@pytest.mark.timeout(300)
+def test_the_part_that_was_chosen_stays_when_the_connection_breaks(
+    page: Page, addresses: tuple[str, str], key: str
+) -> None:
+    api, ui = addresses
+    with new_connections(api) as connections:
+        client = Client(connections, key=key)
+        dataset = client.upload(io.BytesIO(ROWS), filename="rows.jsonl", mapping=None)["id"]
+        client.create_verifier(name="exact", grader=EXACT)
+        job = client.create_job(job_body(dataset))["id"]
+    page.add_init_script(KEEP_SOCKETS)
+    page.goto(ui)
+    sign_in(page, key)
+    signed_in_after_reload(page)
+    for after in BREAKS_AFTER_MS:
+        page.goto(f"{ui}/job?job={job}")
+        expect(page.get_by_role("radio", name="Learning", exact=True)).to_be_checked()
+        sockets = page.evaluate("() => window.sockets.length")
+        page.evaluate(PRESS_THEN_BREAK, ["Settings", after])
+        page.wait_for_function("(before) => window.sockets.length > before", arg=sockets)
+        page.wait_for_timeout(2.5 * TICK_S * 1000)
+        assert page.get_by_role("radio", name="Settings", exact=True).is_checked(), f"lost after {after} ms"
+        expect(page.get_by_text("What this job was told.")).to_be_visible()
+        assert "view=Settings" in page.url
+        part(page, "Events")
+        part(page, "Learning")
