@@ -5,7 +5,9 @@ blocks of steps on the same rows with the same seeds. The learning rate is so sm
 all sample the same completions and the ratios compare equal work. A block counts by its fastest step: whatever else a
 machine does only adds to a step.
 
-`steady` asks its teacher in every step, `paper` only while `lambda` lasts: what that costs is measured over whole runs.
+`steady` asks its teacher in every step, `paper`, which a job starts with, only while `lambda` lasts: what that costs is
+measured over whole runs. There the methods take turns in stretches from checkpoint to checkpoint, and a stretch counts
+by its median step.
 """
 
 import ctypes
@@ -17,6 +19,7 @@ import sys
 from collections import defaultdict
 from contextlib import suppress
 from pathlib import Path
+from statistics import median
 
 import torch
 
@@ -25,7 +28,7 @@ from backend.jobs.spec import Preset
 from backend.settings import STARTER_MODEL
 from backend.verifiers.specs import parse_spec
 from benchmarks.figures import Figure, figure
-from benchmarks.runs import GroupReward, settings_of, starter_tasks, steps_of, total
+from benchmarks.runs import GroupReward, settings_of, starter_tasks, steps_of, stretch_of, total
 from worker.engine.policy import Policy, load_policy
 from worker.sandbox.pool import Sandbox
 from worker.setup import sandboxed_reward
@@ -41,6 +44,8 @@ WAYS = {"grpo": ("grpo", 0.0), "rlsd": ("rlsd", 0.0), "plain_grpo": ("grpo", TRE
 """Method and tremble of dead groups."""
 RUNS = 3
 RUN_STEPS = 200
+STRETCH = 10
+"""Steps of a whole run that one method takes before the other has its turn."""
 MEMORY_RUNS = 3
 PROMPT_FREEING = {"MALLOC_MMAP_THRESHOLD_": "65536"}
 """Tensors go back to the system when they are freed, so that a peak is of what is alive at once. What the allocator
@@ -101,16 +106,16 @@ def _figures(found: dict[str, list[list[dict[str, float]]]]) -> list[Figure]:
 
 def _whole_runs(tasks: list) -> Figure:  # type: ignore[type-arg]
     """RLSD over GRPO in whole runs with the preset `paper`, in which the teacher falls silent after 50 steps."""
-
-    def seconds(method: str, seed: int) -> float:
-        settings = settings_of(method, seed=seed, preset=Preset.PAPER, batch_size=PROMPTS, max_steps=RUN_STEPS)
-        reward = GroupReward(groups=PROMPTS, dead=DEAD, num_generations=settings.num_generations)
-        return total(steps_of(settings, tasks=tasks, reward=reward), "wall_s")
-
     ratios = []
     for seed in range(RUNS):
-        methods = ("grpo", "rlsd") if seed % 2 else ("rlsd", "grpo")
-        taken = {method: seconds(method, seed) for method in methods}
+        taken = {"grpo": 0.0, "rlsd": 0.0}
+        reached: dict[str, bytes | None] = {"grpo": None, "rlsd": None}
+        for until in range(STRETCH, RUN_STEPS + 1, STRETCH):
+            for method in reached:
+                settings = settings_of(method, seed=seed, preset=Preset.PAPER, batch_size=PROMPTS, max_steps=until)
+                reward = GroupReward(groups=PROMPTS, dead=DEAD, num_generations=settings.num_generations)
+                steps, reached[method] = stretch_of(settings, tasks=tasks, reward=reward, resume=reached[method])
+                taken[method] += median(step["wall_s"] for step in steps)
         ratios.append(taken["rlsd"] / taken["grpo"])
     return figure(f"rlsd_paper_over_grpo_{RUN_STEPS}_steps", ratios, unit="ratio")
 

@@ -52,10 +52,13 @@ class GroupReward:
 
 
 class StepTimes:
-    """An observer that keeps the metrics of each step, and the time between the ends of two steps as `wall_s`."""
+    """An observer that keeps the metrics of each step, with the time since the one before as `wall_s`, and the newest
+    checkpoint.
+    """
 
     def __init__(self) -> None:
         self.metrics: list[dict[str, float]] = []
+        self.reached: bytes | None = None
         self.last = time.perf_counter()
 
     def wish(self) -> Wish:
@@ -68,7 +71,8 @@ class StepTimes:
 
     def evaluation(self, report: EvaluationReport) -> None: ...
 
-    def checkpoint(self, checkpoint: Checkpoint) -> None: ...
+    def checkpoint(self, checkpoint: Checkpoint) -> None:
+        self.reached = checkpoint.data
 
     def event(self, *, level: str, code: str, message: str) -> None:
         print(f"{level}: {message}")
@@ -97,10 +101,23 @@ def steps_of(
     policy: Policy | None = None,
 ) -> list[dict[str, float]]:
     """The metrics of a run's steps; the first, which also warms up, is left out."""
+    return stretch_of(settings, tasks=tasks, reward=reward, model=model, policy=policy)[0]
+
+
+def stretch_of(
+    settings: Settings,
+    *,
+    tasks: Sequence[Task],
+    reward: Reward,
+    model: str = str(STARTER_MODEL),
+    policy: Policy | None = None,
+    resume: bytes | None = None,
+) -> tuple[list[dict[str, float]], bytes | None]:
+    """The same from a checkpoint to `max_steps`, and the checkpoint made there."""
     observer = StepTimes()
     policy = policy or load_policy(model, settings=settings)
-    loop.run(settings, policy=policy, tasks=tasks, held_out=[], reward=reward, observer=observer, resume=None)
-    return observer.metrics[1:]
+    loop.run(settings, policy=policy, tasks=tasks, held_out=[], reward=reward, observer=observer, resume=resume)
+    return observer.metrics[1:], observer.reached
 
 
 def total(steps: Sequence[dict[str, float]], name: str) -> float:
