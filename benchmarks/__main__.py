@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchmarks import engine, pages, sandbox, service, shapes, trl, upload
 from benchmarks.figures import Figure, table
+from benchmarks.learning import figures as learning
 
 RESULTS = Path(__file__).parent / "results.json"
 GROUPS = {
@@ -18,6 +19,7 @@ GROUPS = {
     "service": service.run,
     "upload": upload.run,
     "pages": pages.run,
+    "learning": learning.run,
 }
 
 

@@ -38,6 +38,8 @@ class Case:
     """A model and the shape of its steps."""
 
     name: str
+    ratio: str
+    """What its figure is called."""
     prompts: int
     tokens: int
     blocks: int
@@ -45,8 +47,8 @@ class Case:
 
 
 CASES = (
-    Case("starter", prompts=8, tokens=64, blocks=5, steps=4),
-    Case("smollm2", prompts=2, tokens=32, blocks=3, steps=1),
+    Case("starter", "grpo_over_trl_step", prompts=8, tokens=64, blocks=5, steps=4),
+    Case("smollm2", "grpo_over_trl_step_smollm2", prompts=2, tokens=32, blocks=3, steps=1),
 )
 
 
@@ -91,7 +93,7 @@ def _compare(case: Case, *, tasks: list[Task], model: str) -> list[Figure]:
 
     return [
         figure(
-            f"grpo_over_trl_step_{case.name}",
+            case.ratio,
             [a / b for a, b in zip(fastest(ours), fastest(theirs), strict=True)],
             unit="ratio",
         ),

@@ -12,13 +12,11 @@ from benchmarks.learning.configurations import BASELINE, CONFIGURATIONS, Configu
 from benchmarks.learning.models import ensure_model
 from benchmarks.learning.pool import run_missing
 from benchmarks.learning.report import results
-from benchmarks.learning.runs import RunKey, at_budget, read_runs
+from benchmarks.learning.runs import RUNS, RunKey, read_runs, valid_runs
 from benchmarks.learning.task import LearningTask
 from benchmarks.learning.tasks import COMPARISON, TASKS, task_named
 
-HERE = Path(__file__).parent
-RUNS = HERE / "runs.jsonl"
-RESULTS = HERE / "RESULTS.md"
+RESULTS = RUNS.with_name("RESULTS.md")
 SEEDS = tuple(range(6))
 
 say = partial(print, flush=True)
@@ -78,7 +76,7 @@ def _stages(task: LearningTask, arguments: argparse.Namespace) -> Iterator[list[
     rate = arguments.rate
     if rate is None:
         rate = best_learning_rate(
-            at_budget(read_runs(arguments.runs), task=task), task=task.name, rates=task.learning_rates
+            valid_runs(read_runs(arguments.runs), task=task), task=task.name, rates=task.learning_rates
         )
     if rate is None:
         sys.exit(f"GRPO's best learning rate for {task.name} is not known: run grpo first, or give --rate.")

@@ -1,9 +1,9 @@
-"""The rule for learning rates: GRPO tries four, and its best one is everyone's."""
+"""What everything is compared with: GRPO at the best of its four learning rates, which is everyone's."""
 
 import statistics
 from collections.abc import Iterable, Sequence
 
-from benchmarks.learning.configurations import BASELINE
+from benchmarks.learning.configurations import BASELINE, CONFIGURATIONS
 from benchmarks.learning.runs import Run
 
 
@@ -20,3 +20,18 @@ def best_learning_rate(runs: Iterable[Run], *, task: str, rates: Sequence[float]
     if not seeds:
         return None
     return max(sorted(rates), key=lambda rate: statistics.mean(finals[rate][seed] for seed in sorted(seeds)))
+
+
+def by_way(runs: Iterable[Run], *, rate: float) -> dict[tuple[str, str], list[Run]]:
+    """The runs at a learning rate by method and hint, in the order of `CONFIGURATIONS`."""
+    groups: dict[tuple[str, str], list[Run]] = {(c.name, c.hint): [] for c in CONFIGURATIONS}
+    for run in runs:
+        if run.key.learning_rate == rate:
+            groups[run.key.method, run.key.hint].append(run)
+    return {way: chosen for way, chosen in groups.items() if chosen}
+
+
+def differences(runs: Iterable[Run], *, baseline: Iterable[Run]) -> list[float]:
+    """Final accuracies less the baseline's, over the seeds that both have."""
+    finals = {run.key.seed: run.final for run in baseline}
+    return [run.final - finals[run.key.seed] for run in runs if run.key.seed in finals]

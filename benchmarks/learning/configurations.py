@@ -12,6 +12,11 @@ WIDE = {"lambda": 1.0, "lambda_decay_steps": 0, "eps_w": (0.8, 4.0)}
 """`steady` without normalising and without the first-error mask."""
 RLCSD = {"method": "rlcsd", "lambda": 0.5, "lambda_decay_steps": 0, "contrast_samples": 4}
 """Its authors' numbers."""
+FIXED = {"teacher": "base"}
+"""A teacher that does not move with its student."""
+PUBLISHED_OPSD = {"method": "opsd", **FIXED, "divergence": "forward_kl", "divergence_clip": 0.05}
+PUBLISHED_SDPO = {"method": "sdpo", "divergence": "jsd", "divergence_top_k": 100}
+"""Over the vocabulary, as their papers have it."""
 ROW_HINTS = ("answer", "solution")
 
 
@@ -67,6 +72,12 @@ CONFIGURATIONS = (
     Configuration("cepo wide", "solution", {"method": "cepo", **WIDE, "hint": "solution"}, True),
     *_hinted("opsd masked", {"method": "opsd", "first_error": True}, extra=True),
     *_hinted("grpo_opsd masked", {"method": "grpo_opsd", "first_error": True}, extra=True),
+    Configuration("opsd fixed", "solution", {"method": "opsd", **FIXED, "hint": "solution"}, True),
+    Configuration(
+        "opsd fixed masked", "solution", {"method": "opsd", **FIXED, "first_error": True, "hint": "solution"}, True
+    ),
+    Configuration("opsd published", "solution", {**PUBLISHED_OPSD, "hint": "solution"}, True),
+    Configuration("sdpo published", "sibling", {**PUBLISHED_SDPO, "hint": "sibling"}, True),
 )
 """Those that weigh tokens by other evidence (`rlsd_template`, `cepo`) have the weights' options of `steady`, so that
 only the evidence differs; `rlcsd` has its authors' numbers; those that distil have the engine's defaults."""

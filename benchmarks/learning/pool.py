@@ -6,7 +6,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 from benchmarks.learning.configurations import CONFIGURATIONS
-from benchmarks.learning.runs import Run, RunKey, append_run, at_budget, carry_out, missing, read_runs
+from benchmarks.learning.runs import Run, RunKey, append_run, carry_out, missing, read_runs, valid_runs
 from benchmarks.learning.task import LearningTask
 from benchmarks.learning.tasks import task_named
 
@@ -15,7 +15,7 @@ def run_missing(
     wanted: Sequence[RunKey], *, task: LearningTask, path: Path, jobs: int, report: Callable[[str], None]
 ) -> int:
     """Make the runs that the file does not have. Returns how many failed; they are tried again the next time."""
-    todo = missing(wanted, done=at_budget(read_runs(path), task=task))
+    todo = missing(wanted, done=valid_runs(read_runs(path), task=task))
     report(f"{len(todo)} of {len(wanted)} runs to do")
     failed = 0
     context = multiprocessing.get_context("spawn")

@@ -2,12 +2,11 @@
 
 import math
 import statistics
-from collections import defaultdict
 from collections.abc import Sequence
 
-from benchmarks.learning.baseline import best_learning_rate
-from benchmarks.learning.configurations import BASELINE, CONFIGURATIONS
-from benchmarks.learning.runs import Run, at_budget, steps_to
+from benchmarks.learning.baseline import best_learning_rate, by_way, differences
+from benchmarks.learning.configurations import BASELINE
+from benchmarks.learning.runs import Run, steps_to, valid_runs
 from benchmarks.learning.statistics import (
     Estimate,
     mean_interval,
@@ -27,12 +26,16 @@ completion, one thread each. Runs of one seed share row order, sampling numbers 
 - `final`: held-out accuracy after the last step, mean over seeds with Student's 95 % interval.
 - `difference`: to GRPO, paired by seed, with Student's 95 % interval; `p`: exact two-sided sign-flip test. With 6 seeds
   p cannot fall below .031. It is not corrected for the number of rows in a table.
+- `peak`: the highest held-out accuracy of any evaluation, mean over seeds. It is chosen by the numbers it is judged by:
+  where it lies far above `final`, a method learnt and then fell apart.
 - `steps`: median of the steps to the task's fixed accuracy, between evaluations by interpolation; runs that never got
   there count as later than all others and are counted behind the slash.
 - `leakage`: share of held-out completions after training that write what the student cannot know or speak of a
   reference; `in training`: share of all completions trained on.
 - `rlsd_template` and `cepo` have the weights' options of `rlsd steady`; `rlcsd` its authors' numbers, and
-  with the hint `sibling` their hint; `opsd`, `grpo_opsd` and `sdpo` have the engine's defaults (sampled tokens).
+  with the hint `sibling` their hint; `opsd`, `grpo_opsd` and `sdpo` have the engine's defaults (sampled tokens, a
+  snapshot of the student as teacher). `fixed`: the base as teacher. `published`: over the vocabulary, as OPSD's paper
+  (`forward_kl`, clipped, the base as teacher) and SDPO's (`jsd`, 100 tokens one by one) have it.
 - Rewards are plain Python functions of the task, called in process; the sandbox is measured elsewhere.
 """
 
@@ -41,7 +44,7 @@ def results(runs: Sequence[Run], *, tasks: Sequence[LearningTask]) -> str:
     """The whole report; tasks without runs are left out."""
     sections = [HEADER]
     for task in tasks:
-        of_task = at_budget(runs, task=task)
+        of_task = valid_runs(runs, task=task)
         if of_task:
             sections.append(_section(task, of_task))
     return "\n".join(sections)
@@ -88,20 +91,16 @@ def _rates_table(task: LearningTask, runs: Sequence[Run], *, best: float | None)
 
 
 def _methods_table(runs: Sequence[Run], *, best: float, target: float) -> str:
-    groups: dict[tuple[str, str], list[Run]] = defaultdict(list)
-    for run in runs:
-        if run.key.learning_rate == best:
-            groups[run.key.method, run.key.hint].append(run)
-    known = {(c.name, c.hint): place for place, c in enumerate(CONFIGURATIONS)}
-    baseline = {run.key.seed: run.final for run in groups[BASELINE.name, BASELINE.hint]}
+    groups = by_way(runs, rate=best)
+    baseline = groups[BASELINE.name, BASELINE.hint]
     lines = [
-        "| method | hint | final | difference | p | steps | leakage | in training | n |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| method | hint | final | difference | p | peak | steps | leakage | in training | n |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for method, hint in sorted(groups, key=lambda name: known.get(name, len(known))):
-        chosen = groups[method, hint]
+    for (method, hint), chosen in groups.items():
         cells = [method, "-" if hint == "none" else hint, _final(chosen), *_against(baseline, chosen)]
-        cells += [_steps(chosen, target=target), *_leakage(chosen), str(len(chosen))]
+        peak = statistics.mean(run.peak for run in chosen)
+        cells += [f"{peak:.3f}", _steps(chosen, target=target), *_leakage(chosen), str(len(chosen))]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -110,14 +109,12 @@ def _final(runs: Sequence[Run]) -> str:
     return _estimate(mean_interval([run.final for run in runs]))
 
 
-def _against(baseline: dict[int, float], runs: Sequence[Run]) -> tuple[str, str]:
+def _against(baseline: Sequence[Run], runs: Sequence[Run]) -> tuple[str, str]:
     """Difference and p, over the seeds that both have."""
-    if runs[0].key.method == BASELINE.name:
+    apart = differences(runs, baseline=baseline)
+    if runs[0].key.method == BASELINE.name or not apart:
         return "-", "-"
-    differences = [run.final - baseline[run.key.seed] for run in runs if run.key.seed in baseline]
-    if not differences:
-        return "-", "-"
-    return _estimate(mean_interval(differences), sign="+"), f"{sign_flip_p(differences):.3f}"
+    return _estimate(mean_interval(apart), sign="+"), f"{sign_flip_p(apart):.3f}"
 
 
 def _steps(runs: Sequence[Run], *, target: float) -> str:

@@ -2,14 +2,14 @@
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.learning.configurations import Configuration, settings_of
+from benchmarks.learning.configurations import CONFIGURATIONS, Configuration, settings_of
 from benchmarks.learning.task import HELD_OUT_FROM, LearningTask
 from worker.engine import loop
 from worker.engine.checkpoint import Checkpoint
@@ -18,6 +18,7 @@ from worker.engine.report import EvaluationReport, StepReport
 from worker.engine.types import Completion, Ending, Wish
 from worker.setup import engine_settings
 
+RUNS = Path(__file__).parent / "runs.jsonl"
 SHOWN = 4
 """Completions kept of the first and of the last evaluation."""
 
@@ -61,6 +62,11 @@ class Run:
         """Held-out accuracy after the last step."""
         return self.evaluations[-1][1]
 
+    @property
+    def peak(self) -> float:
+        """The highest held-out accuracy on the way."""
+        return max(accuracy for _, accuracy in self.evaluations)
+
     def as_line(self) -> str:
         """One line of JSON, the key's fields first."""
         fields = asdict(self)
@@ -84,11 +90,21 @@ def read_runs(path: Path) -> list[Run]:
     return [Run.from_line(line) for line in lines[:-1] if line]
 
 
-def at_budget(runs: Iterable[Run], *, task: LearningTask) -> list[Run]:
-    """The task's runs that were made with the budget it has now."""
+def valid_runs(runs: Iterable[Run], *, task: LearningTask) -> list[Run]:
+    """The task's runs that were made with the budget and the configurations there are now."""
     budget = task.budget
     wanted = (task.name, budget.steps, budget.batch_size * budget.num_generations)
-    return [run for run in runs if (run.key.task, run.steps, run.sequences_per_step) == wanted]
+    values = {(c.name, c.hint): _as_stored(c.values) for c in CONFIGURATIONS}
+    return [
+        run
+        for run in runs
+        if (run.key.task, run.steps, run.sequences_per_step) == wanted
+        and _as_stored(run.values) == values.get((run.key.method, run.key.hint))
+    ]
+
+
+def _as_stored(values: Mapping[str, Any]) -> object:
+    return json.loads(json.dumps(dict(values)))
 
 
 def append_run(path: Path, run: Run) -> None:

@@ -6,8 +6,9 @@ import pytest
 
 from benchmarks.learning.baseline import best_learning_rate
 from benchmarks.learning.configurations import CONFIGURATIONS, settings_of
+from benchmarks.learning.figures import of_task
 from benchmarks.learning.report import results
-from benchmarks.learning.runs import Run, RunKey, Witness, append_run, at_budget, missing, read_runs, steps_to
+from benchmarks.learning.runs import Run, RunKey, Witness, append_run, missing, read_runs, steps_to, valid_runs
 from benchmarks.learning.tasks import TASKS, task_named
 from worker.engine.methods import method_named
 from worker.engine.types import Completion
@@ -28,7 +29,7 @@ def finished(*, method="grpo", hint="none", rate=1e-3, seed=0, final=0.6):
         rewards=[0.2, 0.3],
         seconds=1.5,
         samples={"after": ["Answer: ä\n"]},
-        values={"method": method, "eps_w": [0.2, 0.2]},
+        values=dict(next(c for c in CONFIGURATIONS if (c.name, c.hint) == (method, hint)).values),
     )
 
 
@@ -62,7 +63,18 @@ def test_runs_of_another_budget_or_task_are_left_out():
     task = task_named("starter")
     run = finished()
     other_task = replace(run, key=replace(run.key, task="unreachable"))
-    assert at_budget([run, replace(run, steps=20), replace(run, sequences_per_step=32), other_task], task=task) == [run]
+    assert valid_runs([run, replace(run, steps=20), replace(run, sequences_per_step=32), other_task], task=task) == [
+        run
+    ]
+
+
+def test_runs_with_settings_that_the_configuration_no_longer_has_are_left_out(tmp_path):
+    run = finished(method="rlsd steady", hint="solution")
+    append_run(tmp_path / "runs.jsonl", run)
+    stored = read_runs(tmp_path / "runs.jsonl")
+    assert valid_runs(stored, task=task_named("starter")) == stored
+    assert valid_runs([replace(run, values={**run.values, "lambda": 0.5})], task=task_named("starter")) == []
+    assert valid_runs([replace(run, key=replace(run.key, method="forgotten"))], task=task_named("starter")) == []
 
 
 def test_steps_to_an_accuracy_are_read_between_two_evaluations():
@@ -70,6 +82,19 @@ def test_steps_to_an_accuracy_are_read_between_two_evaluations():
     assert steps_to(0.5, evaluations) == pytest.approx(30)
     assert steps_to(0.1, evaluations) == 0
     assert steps_to(0.7, evaluations) is None
+
+
+def test_the_figures_are_paired_by_seed():
+    grpo = [finished(rate=rate, seed=seed, final=0.4 + 0.1 * seed) for rate in RATES for seed in range(3)]
+    steady = [
+        finished(method="rlsd steady", hint="solution", rate=RATES[0], seed=seed, final=0.45 + 0.1 * seed)
+        for seed in (1, 2, 7)
+    ]
+    of_grpo, difference = of_task(task_named("starter"), [*grpo, *steady])
+    assert (of_grpo.name, of_grpo.value, of_grpo.n) == ("learning_starter_grpo", 0.5, 3)
+    assert (difference.name, difference.n) == ("learning_starter_rlsd_steady_solution_minus_grpo", 2)
+    assert difference.value == pytest.approx(0.05)
+    assert of_task(task_named("starter"), steady) == []
 
 
 def test_the_best_rate_is_chosen_on_the_seeds_that_all_rates_have():
