@@ -26,6 +26,11 @@ class Settings(BaseSettings):
         None, alias="RLSD_ADMIN_KEY", description="The first admin key, used when no key exists yet."
     )
     api_url: str = Field("http://127.0.0.1:8000", alias="RLSD_API_URL", description="Where the UI finds the API.")
+    public_api_url: str | None = Field(
+        None,
+        alias="RLSD_PUBLIC_API_URL",
+        description="Where people's programs find the API, for the code that the UI shows; `RLSD_API_URL` if not set.",
+    )
     models: dict[str, str] = Field(
         {"starter": str(STARTER_MODEL)},
         alias="RLSD_MODELS",

@@ -13,6 +13,7 @@ from frontend.shapes import Job, Json
 FOLDER = Path(__file__).resolve().parents[1] / "examples" / "starter"
 MODEL = "starter"
 TRAINING, HELD_OUT = "starter-train.jsonl", "starter-held-out.jsonl"
+FILES = (TRAINING, HELD_OUT)
 VERIFIER = "Starter: the answer on the last line"
 STEPS = 60
 """Half of `job.json`'s: the difference is plain by then, and a slow laptop is done in a few minutes."""
@@ -50,6 +51,11 @@ def job_body(starter: Starter, *, training: str, held_out: str, verifier: str) -
     reinforcement["grader"] = {"type": "saved", "id": verifier}
     reinforcement["x_rlsd"]["max_steps"] = STEPS
     return body | {"training_file": training, "validation_file": held_out, "suffix": "starter-tour", "metadata": MARK}
+
+
+def is_its_own(filename: str) -> bool:
+    """Whether a dataset of this name is taken for the starter's: as the tour or a person uploaded it."""
+    return filename in (*FILES, "train.jsonl", "held_out.jsonl")
 
 
 def is_tour(job: Job) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from frontend import state
+from frontend import starter, state
 from frontend.attention import Want, wants
 from frontend.components import job_list, problems, tour
 from frontend.job_states import MOVING
@@ -15,22 +15,20 @@ from frontend.starter import is_tour
 REFRESH_S = 4.0
 NEWEST_JOBS = 50
 ENDED_SHOWN = 3
+MORE_THAN_TOUR = 3
+"""Files or verifiers of which the tour cannot have left all."""
 
 client, zone = state.client(), state.zone()
 
 
 def way(files: Sequence[DataFile], verifiers: Sequence[Verifier], jobs: Sequence[Job]) -> None:
-    """The four steps to a trained adapter; the first one not done yet stands out."""
+    """The four steps to an adapter of one's own; the first one not done yet stands out."""
+    trained = any(job["status"] == "succeeded" for job in jobs)
     steps = [
         ("Upload data", "Questions with their answers: a spreadsheet or JSON lines.", bool(files), "datasets"),
         ("Write a verifier", "The rule that says whether an answer is right.", bool(verifiers), "verifiers"),
-        ("Train", "Choose data, verifier and model; watch it learn.", bool(jobs), "new_job"),
-        (
-            "Take the adapter home",
-            "Compare before and after, then download.",
-            any(job["status"] == "succeeded" for job in jobs),
-            "jobs",
-        ),
+        ("Train", "Choose data, verifier and model; watch it learn.", trained, "new_job"),
+        ("Use it", "Ask it beside its base, then take the adapter home.", False, "models"),
     ]
     following = next((place for place, step in enumerate(steps) if not step[2]), None)
     for place, (column, (title, text, done, page)) in enumerate(zip(st.columns(4), steps, strict=True)):
@@ -86,9 +84,13 @@ def now() -> None:
 
 st.title("Home", anchor=False)
 st.write("From your rows and your rule to a better model: four steps, all of them on your own machine.")
-files, verifiers = client.files(limit=1)["data"], client.verifiers(limit=1)["data"]
+files, verifiers = client.files(limit=MORE_THAN_TOUR)["data"], client.verifiers(limit=MORE_THAN_TOUR)["data"]
 newest = client.jobs(limit=NEWEST_JOBS)["data"]
-way(files, verifiers, newest)
+way(
+    [file for file in files if file["filename"] not in starter.FILES],
+    [verifier for verifier in verifiers if verifier["name"] != starter.VERIFIER],
+    [job for job in newest if not is_tour(job)],
+)
 toured = next((job for job in newest if is_tour(job) and job["status"] not in ("failed", "cancelled")), None)
 if toured is None and not any(job["status"] == "succeeded" for job in newest):
     tour.offer(client)

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from frontend import state, units, use_code
-from frontend.client import ApiError, api_url
+from frontend.client import ApiError, public_api_url
 from frontend.components import downloads, links, model_card, parts, problems
 from frontend.feed import JobFeed
 from frontend.model_names import is_trained, title_of
@@ -101,7 +101,7 @@ def base_page(model: Json) -> None:
     else:
         st.caption("Nothing yet.")
     st.subheader("Ask it from a program", anchor=False)
-    st.code(use_code.openai(name, api_url=api_url()), language="python")
+    st.code(use_code.openai(name, api_url=public_api_url()), language="python")
 
 
 def trained_page(model: Json) -> None:

@@ -19,7 +19,7 @@ def chooser(label: str, names: list[str], *, usual: str, place: str, help: str) 
     if wanted and wanted not in names:
         names = [*names, wanted]
     labels = told_apart({name: TITLES.get(name) or title_of(name) for name in names}, more=lambda name: name[-6:])
-    chosen = st.selectbox(
+    return st.selectbox(
         label,
         names,
         index=names.index(wanted or usual),
@@ -28,9 +28,6 @@ def chooser(label: str, names: list[str], *, usual: str, place: str, help: str) 
         key=f"choose_{place}_{wanted or usual}",
         help=help,
     )
-    if chosen != (wanted or usual):
-        st.query_params[place] = chosen
-    return chosen
 
 
 def job_of(models: list[Json], names: list[str]) -> Job | None:
@@ -46,12 +43,14 @@ models = client.models()
 bases = [model["id"] for model in models if not is_trained(model)]
 trained = [model for model in models if is_trained(model)]
 names = [*bases, *(model["id"] for model in trained)]
+usual_left = str(trained[0]["x_base"]) if trained and trained[0]["x_base"] in names else names[0]
+usual_right = trained[0]["id"] if trained and state.address("left") is None else NOBODY
 left_place, right_place = st.columns(2)
 with left_place:
     left = chooser(
         "Left: the base",
         names,
-        usual=str(trained[0]["x_base"]) if trained and trained[0]["x_base"] in names else names[0],
+        usual=usual_left,
         place="left",
         help="What answered before training. Any Hugging Face id that this server may use can be written too.",
     )
@@ -59,10 +58,13 @@ with right_place:
     right = chooser(
         "Right: the trained one",
         [NOBODY, *names],
-        usual=trained[0]["id"] if trained and state.address("left") is None else NOBODY,
+        usual=usual_right,
         place="right",
         help="An adapter; a checkpoint by its name, such as `ft:…:ckpt-step-20`, can be written too.",
     )
+if (left, right) != (state.address("left") or usual_left, state.address("right") or usual_right):
+    st.query_params.update(left=left, right=right)  # both: what is usual on one side hangs on the address of the other
+    st.rerun()  # the fields are named after the address: without this the next choice would be lost
 asked = {title_of(left): left}
 if right not in (NOBODY, left):
     asked[title_of(right) if title_of(right) not in asked else right] = right

@@ -12,9 +12,9 @@ from frontend.client.jobs import Jobs
 from frontend.client.models import Models
 from frontend.client.people import People
 from frontend.client.verifiers import Verifiers
-from frontend.client.wire import ApiError, api_url, new_connections
+from frontend.client.wire import ApiError, api_url, new_connections, public_api_url
 
-__all__ = ["ApiError", "Client", "api_url", "new_connections"]
+__all__ = ["ApiError", "Client", "api_url", "new_connections", "public_api_url"]
 
 
 class Client(Files, Verifiers, Jobs, Models, Checks, People, Chat, Comparisons):

@@ -39,6 +39,11 @@ def api_url() -> str:
     return os.environ.get("RLSD_API_URL", DEFAULT_API_URL).rstrip("/")
 
 
+def public_api_url() -> str:
+    """Where people's programs find the API, which may be elsewhere than where this UI does."""
+    return os.environ.get("RLSD_PUBLIC_API_URL", "").rstrip("/") or api_url()
+
+
 def new_connections(url: str) -> httpx.Client:
     """A pool of connections to the API at `url`, shared by everyone who looks at this UI; it holds no key."""
     return httpx.Client(base_url=url, timeout=TIMEOUT)

@@ -7,11 +7,12 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from frontend import state, units
+from frontend import starter, state, units
 from frontend.components.job_list import title_of
 from frontend.shapes import DataFile, Job, Json, Verifier
 from frontend.verifier_starts import KINDS
 
+ANY_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 OF_JOB = "of the job"
 """In place of a verifier's id: the grader of the job that the form is filled from."""
 
@@ -49,6 +50,12 @@ def show(
             help="One of the list, or any causal language model by its Hugging Face id.",
         )
         st.caption("Its weights stay as they are; what is trained is an adapter.")
+        if model == starter.MODEL and not starter.is_its_own(dataset["filename"]):
+            st.warning(
+                "The starter knows the rule book of its own example and nothing else, so it cannot learn other "
+                f"questions. For these choose a language model, such as `{ANY_MODEL}`: write its name in the field.",
+                icon=":material/help:",
+            )
     return Chosen(dataset, grader, model)
 
 

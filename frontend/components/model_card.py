@@ -5,7 +5,7 @@ import json
 import streamlit as st
 
 from frontend import units, use_code
-from frontend.client import Client, api_url
+from frontend.client import Client, public_api_url
 from frontend.components import job_results
 from frontend.shapes import Job, Json
 from frontend.verifier_starts import KINDS
@@ -62,7 +62,7 @@ def how_to_use(name: str, manifest: Json) -> None:
             icon=":material/folder:",
         )
     st.markdown("**Over this server, with the official OpenAI client**")
-    st.code(use_code.openai(name, api_url=api_url()), language="python")
+    st.code(use_code.openai(name, api_url=public_api_url()), language="python")
     st.markdown("**In Python, with transformers and PEFT**")
     st.code(use_code.peft(manifest), language="python")
     st.markdown("**As a server of your own, with vLLM**")

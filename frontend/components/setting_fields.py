@@ -1,5 +1,6 @@
 """Widgets for job settings: empty means that the preset or the default decides."""
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -67,9 +68,15 @@ def _field(setting: Setting, *, about: Known, usual: str | None, depends: bool, 
     if setting.kind in ("text", "pair"):
         written = st.text_input(setting.label, placeholder=usual, help=about_it, key=key).strip()
         return (pair(written) if setting.kind == "pair" else written) if written else None
-    if setting.kind == "whole":
-        return st.number_input(setting.label, value=None, step=1, placeholder=usual, help=about_it, key=key)
-    return st.number_input(setting.label, value=None, step=0.01, format="%g", placeholder=usual, help=about_it, key=key)
+    return st.number_input(
+        setting.label,
+        value=None,
+        step=1 if setting.kind == "whole" else step_of(about.default),
+        format="%d" if setting.kind == "whole" else "%g",
+        placeholder=usual,
+        help=about_it,
+        key=key,
+    )
 
 
 def _usual(setting: Setting, about: Known) -> str:
@@ -80,6 +87,12 @@ def _usual(setting: Setting, about: Known) -> str:
     if setting.kind == "whole":
         return f"{about.default:,}"
     return about.titles.get(str(about.default), str(about.default))
+
+
+def step_of(default: object) -> float:
+    """What a press on + adds to a number: a tenth of the magnitude of its default, 0.01 where that is not known."""
+    known = isinstance(default, int | float) and default > 0
+    return 10.0 ** (math.floor(math.log10(float(default))) - 1) if known else 0.01  # type: ignore[arg-type]
 
 
 def pair(written: str) -> list[float] | str:

@@ -139,19 +139,16 @@ def _follow(asking: Asking, places: Sequence[DeltaGenerator]) -> None:
 
 def _places(exchange: Exchange, *, key: str) -> list[DeltaGenerator]:
     places = []
-    pairs = list(zip(exchange.titles, exchange.asking.answers, strict=True))
-    for some in _rows(pairs):
-        for column, (number, (title, answer)) in zip(st.columns(len(some)), some, strict=True):
+    for some in _rows(exchange.titles):
+        for column, (number, title) in zip(st.columns(len(some)), some, strict=True):
             with column.container(border=True, height="stretch", key=f"{key}_answer_{number}"):
                 st.markdown(f"**{title}**")
-                if answer.model != title:
-                    st.caption(answer.model)
                 places.append(st.empty())
     return places
 
 
-def _rows(pairs: Sequence[tuple[str, Answer]]) -> list[list[tuple[int, tuple[str, Answer]]]]:
-    numbered = list(enumerate(pairs))
+def _rows(titles: Sequence[str]) -> list[list[tuple[int, str]]]:
+    numbered = list(enumerate(titles))
     return [numbered[first : first + IN_A_ROW] for first in range(0, len(numbered), IN_A_ROW)]
 
 
@@ -188,7 +185,8 @@ def _scored(record: ScoreRecord) -> None:
             right = score > RIGHT_ABOVE
             color, icon = ("green", ":material/check:") if right else ("red", ":material/close:")
             st.badge(f"score {score:g}", color=color, icon=icon)  # type: ignore[arg-type]
-            st.caption(record["reason"] or "The verifier gave no reason.", width="stretch")
+            if record["reason"]:
+                st.caption(record["reason"], width="stretch")
     if score is None and record["reason"]:
         st.caption(record["reason"])
 

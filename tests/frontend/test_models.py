@@ -96,6 +96,26 @@ def test_without_a_chat_worker_the_playground_says_what_to_start(client: Client,
     assert app.button(key="playground_go").disabled
 
 
+def test_another_model_on_one_side_leaves_the_other_side_as_it_is(client: Client, key: str, adapter: str) -> None:
+    app = opened("playground", key=key)
+    left, right = app.selectbox[:2]
+    assert (left.value, right.value) == ("starter", adapter)
+    left.set_value(adapter).run()
+    assert [box.value for box in app.selectbox[:2]] == [adapter, adapter]
+    app.selectbox[0].set_value("starter").run()
+    app.selectbox[1].set_value("nobody").run()
+    assert [box.value for box in app.selectbox[:2]] == ["starter", "nobody"]
+    assert not app.exception
+
+
+def test_the_code_to_take_away_names_the_address_that_programs_reach(
+    client: Client, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RLSD_PUBLIC_API_URL", "https://rlsd.example/")
+    app = opened("models", key=key, model="starter")
+    assert 'base_url="https://rlsd.example/v1"' in app.code[0].value
+
+
 @pytest.mark.usefixtures("chatting")
 def test_both_answer_the_row_and_the_verifier_says_what_it_thinks(
     client: Client, key: str, adapter: str, tmp_path: Path

@@ -44,7 +44,7 @@ def test_sign_in_through_a_provider_reaches_who_checks_it_and_who_offers_it() ->
 
 def test_the_ui_gets_no_settings_of_api_and_workers() -> None:
     assert OURS["ui"]["env_file"] == []
-    assert set(OURS["ui"]["environment"]) == {"RLSD_API_URL", *identity.NEEDED}
+    assert set(OURS["ui"]["environment"]) == {"RLSD_API_URL", "RLSD_PUBLIC_API_URL", *identity.NEEDED}
     assert all(service["env_file"] for name, service in OURS.items() if name != "ui")
 
 
