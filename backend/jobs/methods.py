@@ -115,6 +115,7 @@ METHODS: Mapping[Method, MethodFacts] = {
         teacher="hinted",
         rewarded=False,
         distils=True,
+        defaults={"teacher": "base"},
         reads=(*_TEACHER, *_IMITATING),
     ),
     Method.SDPO: MethodFacts(

@@ -12,9 +12,10 @@ WIDE = {"lambda": 1.0, "lambda_decay_steps": 0, "eps_w": (0.8, 4.0)}
 """`steady` without normalising and without the first-error mask."""
 RLCSD = {"method": "rlcsd", "lambda": 0.5, "lambda_decay_steps": 0, "contrast_samples": 4}
 """Its authors' numbers."""
-FIXED = {"teacher": "base"}
-"""A teacher that does not move with its student."""
-PUBLISHED_OPSD = {"method": "opsd", **FIXED, "divergence": "forward_kl", "divergence_clip": 0.05}
+OPSD = {"method": "opsd", "teacher": "base"}
+MOVING = {"method": "opsd", "teacher": "snapshot"}
+"""The same with a teacher that is renewed from its student, as that of all others is."""
+PUBLISHED_OPSD = {**OPSD, "divergence": "forward_kl", "divergence_clip": 0.05}
 PUBLISHED_SDPO = {"method": "sdpo", "divergence": "jsd", "divergence_top_k": 100}
 """Over the vocabulary, as their papers have it."""
 ROW_HINTS = ("answer", "solution")
@@ -54,7 +55,7 @@ CONFIGURATIONS = (
         )
         for hint in ROW_HINTS
     ),
-    *_hinted("opsd", {"method": "opsd"}),
+    *_hinted("opsd", OPSD),
     *_hinted("grpo_opsd", {"method": "grpo_opsd"}),
     Configuration("sdpo", "sibling", {"method": "sdpo", "hint": "sibling"}),
     *_hinted("rlsd_template", {"method": "rlsd_template", **STEADY}),
@@ -70,12 +71,10 @@ CONFIGURATIONS = (
         "rlsd normalised", "solution", {"method": "rlsd", **WIDE, "normalise": True, "hint": "solution"}, True
     ),
     Configuration("cepo wide", "solution", {"method": "cepo", **WIDE, "hint": "solution"}, True),
-    *_hinted("opsd masked", {"method": "opsd", "first_error": True}, extra=True),
+    *_hinted("opsd masked", {**OPSD, "first_error": True}, extra=True),
     *_hinted("grpo_opsd masked", {"method": "grpo_opsd", "first_error": True}, extra=True),
-    Configuration("opsd fixed", "solution", {"method": "opsd", **FIXED, "hint": "solution"}, True),
-    Configuration(
-        "opsd fixed masked", "solution", {"method": "opsd", **FIXED, "first_error": True, "hint": "solution"}, True
-    ),
+    *_hinted("opsd moving", MOVING, extra=True),
+    *_hinted("opsd moving masked", {**MOVING, "first_error": True}, extra=True),
     Configuration("opsd published", "solution", {**PUBLISHED_OPSD, "hint": "solution"}, True),
     Configuration("sdpo published", "sibling", {**PUBLISHED_SDPO, "hint": "sibling"}, True),
 )

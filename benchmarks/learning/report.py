@@ -33,9 +33,10 @@ completion, one thread each. Runs of one seed share row order, sampling numbers 
 - `leakage`: share of held-out completions after training that write what the student cannot know or speak of a
   reference; `in training`: share of all completions trained on.
 - `rlsd_template` and `cepo` have the weights' options of `rlsd steady`; `rlcsd` its authors' numbers, and
-  with the hint `sibling` their hint; `opsd`, `grpo_opsd` and `sdpo` have the engine's defaults (sampled tokens, a
-  snapshot of the student as teacher). `fixed`: the base as teacher. `published`: over the vocabulary, as OPSD's paper
-  (`forward_kl`, clipped, the base as teacher) and SDPO's (`jsd`, 100 tokens one by one) have it.
+  with the hint `sibling` their hint; `opsd`, `grpo_opsd` and `sdpo` have the defaults of a job (sampled tokens; the
+  base as `opsd`'s teacher, snapshots of the student as that of the others). `moving`: `opsd` with snapshots too.
+  `published`: over the vocabulary, as OPSD's paper (`forward_kl`, clipped) and SDPO's (`jsd`, 100 tokens one by one)
+  have it.
 - Rewards are plain Python functions of the task, called in process; the sandbox is measured elsewhere.
 """
 
