@@ -5,7 +5,8 @@ A^_t = clip(log P_T(y_t | x, r, y_<t) - log P_S(y_t | x, y_<t), -c, c)
 ```
 
 The paper's main results use the whole vocabulary and a teacher with the initial weights: `divergence` `forward_kl`
-(see `divergence.py`) and `teacher` `base`, a job's default too. The paper does not clip; `c` keeps one token from ruling a step.
+(see `divergence.py`) and `teacher` `base`, which is a job's default too. The paper does not clip; `c` keeps one token
+from ruling a step.
 Option `first_error`: 0 behind the first token with `delta_t < -1.6`. A sequence without a hint gets no signal.
 """
 
