@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import streamlit as st
 
-from frontend import state
+from frontend import kept_fields, state
 from frontend.client import ApiError
 
 SIGNED_OUT = "Your key is not accepted any more. Sign in with a valid one."
@@ -37,6 +37,7 @@ def shown() -> Iterator[None]:
 @contextmanager
 def page_guard() -> Iterator[None]:
     """A page that cannot get what it needs says so and offers to try again."""
+    kept_fields.fill()
     try:
         yield
     except ApiError as error:
@@ -45,3 +46,4 @@ def page_guard() -> Iterator[None]:
             if st.button("Try again", icon=":material/refresh:", key="try_again"):
                 st.rerun()
             st.page_link("app_pages/home.py", label="Home", icon=":material/home:")
+        kept_fields.keep()

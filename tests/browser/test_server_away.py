@@ -14,6 +14,7 @@ from backend.db.engine import transaction
 from backend.db.keys import Role, create_key
 from backend.embedded import Services
 from frontend.client import Client, new_connections
+from tests.browser.test_verifiers import chosen, coded, written
 from tests.browser.test_whole_way import opened, sign_in
 from tests.frontend.servers import free_port, running_api, running_ui
 from tests.service.conftest import EXACT, job_body
@@ -93,6 +94,48 @@ def test_every_page_says_that_the_server_is_away_and_shows_all_again_when_it_is_
             if address not in LIVE:
                 pages[address].reload()
             content(pages[address], heading)
+
+
+@pytest.mark.timeout(200)
+def test_what_was_being_written_is_there_again_when_the_server_is_back(
+    browser: Browser, place: Place, key: str
+) -> None:
+    with ExitStack() as api:
+        url = api.enter_context(running_api(place.log, port=place.port))
+        with new_connections(url) as connections:
+            client = Client(connections, key=key)
+            dataset = client.upload(io.BytesIO(ROWS), filename="rows.jsonl", mapping=None)["id"]
+            client.create_verifier(name="exact", grader=EXACT)
+        page = opened(browser).new_page()
+        page.goto(f"{place.ui}/verifiers?verifier=new")
+        sign_in(page, key)
+        chosen(page, "Kind", "Python")
+        coded(page, "Python source", "def grade(item, output_text):\n    return 0.25\n")
+        page.get_by_text("An error counts as 0").click()
+        written(page, "Name", "a quarter")
+        other = page.context.new_page()
+        other.goto(f"{place.ui}/new_job?dataset={dataset}")
+        written(other, "Name (optional)", "first-try")
+        other.get_by_text("Method and numbers").click()
+        other.get_by_label("Training steps", exact=True).fill("33")
+        other.get_by_label("Training steps", exact=True).press("Tab")
+        expect(other.get_by_text("33 steps")).to_be_visible()
+        api.close()
+        written(page, "Name", "a quarter of it")
+        written(other, "Name (optional)", "second-try")
+        for each in (page, other):
+            expect(each.get_by_text(AWAY).first).to_be_visible()
+            each.get_by_role("button", name="Try again").click()  # still away
+            expect(each.get_by_text(AWAY).first).to_be_visible()
+        api.enter_context(running_api(place.log, port=place.port))
+        for each in (page, other):
+            each.get_by_role("button", name="Try again").click()
+        expect(page.get_by_label("Name", exact=True)).to_have_value("a quarter of it")
+        expect(page.locator(".cm-content").last).to_contain_text("return 0.25")
+        expect(page.get_by_label("An error counts as 0", exact=True)).to_be_checked()
+        expect(other.get_by_label("Name (optional)", exact=True)).to_have_value("second-try")
+        expect(other.get_by_label("Training steps", exact=True)).to_have_value("33")
+        expect(other.get_by_text("33 steps")).to_be_visible()
 
 
 @pytest.mark.timeout(200)
