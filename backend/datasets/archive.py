@@ -24,6 +24,7 @@ MAX_DIRECTORY_BYTES = 4 * 1024 * 1024
 TABLE_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".gz")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
 IMAGES = "images"
+WORKBOOK = "xl/workbook.xml"
 LEFT_OUT = ("__MACOSX", ".DS_Store", "Thumbs.db")
 END = b"PK\x05\x06"
 END64 = b"PK\x06\x06"
@@ -44,6 +45,10 @@ class Archive:
 
     zip: zipfile.ZipFile
     table: str
+
+    @property
+    def is_workbook(self) -> bool:
+        return self.table == WORKBOOK
 
     @property
     def folder(self) -> PurePosixPath:
@@ -77,7 +82,7 @@ class Archive:
 
 
 def opened_zip(file: BinaryIO, *, max_bytes: int) -> Archive:
-    """Raises AppError where it is no ZIP of one table and images, or tries something else."""
+    """Raises AppError where it is no ZIP of one table and images, no Excel workbook, or tries something else."""
     _check_directory(file)
     try:
         archive = zipfile.ZipFile(file)
@@ -93,9 +98,8 @@ def opened_zip(file: BinaryIO, *, max_bytes: int) -> Archive:
         raise AppError(
             f"The ZIP archive unpacks to more than {max_bytes} bytes.", status=413, code="file_too_large", param="file"
         )
-    if {"[Content_Types].xml", "xl/workbook.xml"} <= names:
-        raise AppError("The file is an Excel workbook: save the sheet as CSV.", code="other_format", param="file")
-    return Archive(archive, _the_table(names))
+    is_workbook = {"[Content_Types].xml", WORKBOOK} <= names
+    return Archive(archive, WORKBOOK if is_workbook else _the_table(names))
 
 
 def _check_directory(file: BinaryIO) -> None:

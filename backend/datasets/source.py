@@ -50,6 +50,7 @@ class Format(StrEnum):
     CSV = "csv"
     TSV = "tsv"
     PARQUET = "parquet"
+    EXCEL = "xlsx"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +69,7 @@ class Table:
 
     @property
     def counted_in(self) -> Literal["line", "row"]:
-        return "row" if self.format == Format.PARQUET else "line"
+        return "row" if self.format in (Format.PARQUET, Format.EXCEL) else "line"
 
 
 @contextmanager
@@ -84,6 +85,11 @@ def opened(file: BinaryIO, *, filename: str = "") -> Iterator[Table]:
         if start.startswith(ZIP) and start[2:] in (b"\x03\x04", b"\x05\x06", b"\x07\x08"):
             packing, archive = "zip", opened_zip(file, max_bytes=max_bytes)
             stack.enter_context(archive.zip)
+            if archive.is_workbook:
+                from backend.datasets.workbook import workbook_rows
+
+                yield Table(format=Format.EXCEL, rows=workbook_rows(file), encoding=None, file=file)
+                return
             filename = archive.table
             file = stack.enter_context(archive.open_table(max_bytes=max_bytes))
             start = file.read(4)
@@ -171,7 +177,8 @@ class _Text:
 
 def _other_format(name: str) -> AppError:
     return AppError(
-        f"The file is {name}: send JSONL, JSON, CSV, TSV or Parquet, packed with gzip or in a ZIP if you like.",
+        f"The file is {name}: send JSONL, JSON, CSV, TSV, Excel (.xlsx) or Parquet, packed with gzip or in a ZIP if "
+        "you like.",
         code="other_format",
         param="file",
     )

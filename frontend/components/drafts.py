@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-TYPES = ["jsonl", "json", "ndjson", "csv", "tsv", "parquet", "gz", "zip"]
+TYPES = ["jsonl", "json", "ndjson", "csv", "tsv", "xlsx", "parquet", "gz", "zip"]
 PASTE_EXAMPLE = "question\tanswer\nWho approves a gasket?\tclerk\nWho approves a valve?\twarden"
 COLUMNS = ("question", "answer", "solution")
 EMPTY_ROWS = 4
@@ -40,7 +40,7 @@ def from_disk() -> Draft | None:
         "Dataset file",
         type=TYPES,
         key="upload_file",
-        help="JSONL, JSON, CSV, TSV or Parquet, also with gzip, or a ZIP of one table and a folder `images`. Files "
+        help="CSV, Excel (.xlsx, its first sheet), JSONL, JSON, TSV or Parquet, also with gzip, or a ZIP of one table and a folder `images`. Files "
         "made for OpenAI, NeMo Gym, verl, ms-swift, TRL, verifiers or GSM8K are taken as they are; every column stays "
         "there for your verifier.",
     )

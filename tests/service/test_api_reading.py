@@ -23,6 +23,7 @@ from backend.db.base import utc_now
 from backend.db.engine import transaction
 from backend.db.files import File, FileStatus
 from backend.settings import settings
+from tests.backend.datasets.workbooks import workbook
 from tests.frontend.servers import running_api
 from tests.service.conftest import Api, answered, job_body, refused
 from tests.service.test_api_files import NOTHING, ROW, counts
@@ -200,6 +201,18 @@ def test_a_row_that_grows_in_memory_is_refused(api: Api, little_memory: None) ->
     error = refused(api.upload_bytes(bomb.getvalue()), status=413, code="too_much_memory")
     assert "RLSD_READER_MEMORY_BYTES" in error["message"]
     assert counts() == NOTHING
+
+
+def test_a_workbook_with_one_cell_far_out_takes_down_its_reader_alone(api: Api, little_memory: None) -> None:
+    files = {"file": ("rows.xlsx", workbook([["question", "answer"], ["q", "a"]], far_out=True))}
+    response = api.http.post("/v1/files", data={"purpose": "fine-tune"}, files=files)
+    assert response.status_code in (400, 413)
+    assert response.json()["error"]["code"] in ("unreadable_file", "too_much_memory", "too_many_cells")
+    assert counts() == NOTHING
+    near = {"file": ("rows.xlsx", workbook([["question", "answer"], ["q", 42]]))}
+    stored = answered(api.http.post("/v1/files", data={"purpose": "fine-tune"}, files=near))
+    (row,) = answered(api.http.get(f"/v1/files/{stored['id']}/rows"))["data"]
+    assert (row["item"], row["reference"]["answer"]) == ({"question": "q", "answer": 42}, "42")
 
 
 def test_a_short_file_does_not_wait_for_long_ones(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

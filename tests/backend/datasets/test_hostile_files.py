@@ -29,6 +29,7 @@ from backend.db.files import DatasetRow, File, FileImage
 from backend.embedded import Services
 from backend.errors import AppError
 from backend.settings import settings
+from tests.backend.datasets.workbooks import workbook
 
 MIB = 1024 * 1024
 GOOD = b'{"question": "q", "answer": "a"}\n'
@@ -299,11 +300,12 @@ CASES: dict[str, tuple[str, Callable[[], bytes], str]] = {
     ),
     "ZIP in ZIP": ("a.zip", lambda: zipped(("t.jsonl", zipped(("t.jsonl", GOOD)))), "other_format"),
     "ZIP with too many members": ("a.zip", many_members, "invalid_zip"),
-    "an Excel workbook": (
+    "an Excel workbook of nothing": (
         "a.xlsx",
         lambda: zipped(("[Content_Types].xml", b"<x/>"), ("xl/workbook.xml", b"<x/>")),
-        "other_format",
+        "invalid_workbook",
     ),
+    "an Excel workbook bomb": ("a.xlsx", lambda: workbook([["question", "x" * 100 * MIB]]), "file_too_large"),
     # Images
     "a picture's path without a ZIP": ("a.jsonl", lambda: row(image="images/a.png"), "image_missing"),
     "a picture that the ZIP lacks": ("a.zip", lambda: zipped(("t.jsonl", row(image="images/a.png"))), "image_missing"),
