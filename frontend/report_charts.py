@@ -6,6 +6,9 @@ import streamlit as st
 from frontend.charts import Table, draw
 from frontend.shapes import Json
 
+FEW_BARS = 8
+"""So many have room for their labels side by side."""
+
 
 def histogram(bars: Table, *, unit: str, of: str, key: str) -> None:
     """`bars`: `{low, high, rows}`, both ends included; the last one may be wide and is drawn like the others."""
@@ -13,12 +16,13 @@ def histogram(bars: Table, *, unit: str, of: str, key: str) -> None:
         {"length": f"{bar['low']:,}" if bar["low"] == bar["high"] else f"{bar['low']:,} to {bar['high']:,}", **bar}
         for bar in bars
     ]
+    angle = 0 if len(shown) <= FEW_BARS else -45
     chart = (
         alt.Chart(alt.NamedData("rows"))
         .mark_bar()
         .encode(
             x=alt.X(
-                "length:O", sort=None, title=f"{unit} of the {of}", axis=alt.Axis(labelAngle=-45, labelOverlap=True)
+                "length:O", sort=None, title=f"{unit} of the {of}", axis=alt.Axis(labelAngle=angle, labelOverlap=True)
             ),
             y=alt.Y("rows:Q", title="rows", axis=alt.Axis(tickMinStep=1)),
             tooltip=[alt.Tooltip("length:O", title=unit), alt.Tooltip("rows:Q", format=",d")],
@@ -45,6 +49,9 @@ def spread(found: Json, *, of: str, unit: str, key: str) -> None:
     """One kind of text: its histogram and the numbers under it."""
     if found.get("histogram"):
         histogram(found["histogram"], unit=unit, of=of, key=key)
+    if found["min"] == found["max"]:
+        st.caption(f"Every {of} has {found['min']:,} {unit}.")
+        return
     st.caption(
         f"{of.capitalize()}s have {found['min']:,} to {found['max']:,} {unit}: half of them at most "
         f"{found['median']:,.0f}, nineteen in twenty at most {found['p95']:,.0f}."

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from sqlalchemy import delete, text
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -16,6 +18,9 @@ from backend.db.projects import DEFAULT_PROJECT, Project
 from backend.embedded import Services, embedded_services
 from backend.queue import celery_app
 from backend.settings import settings
+
+hypothesis_settings.register_profile("shared_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("shared_machine")
 
 
 @pytest.fixture(scope="session")

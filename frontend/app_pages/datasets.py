@@ -35,8 +35,7 @@ def listing() -> None:
     page = client.files(after=state.address("after"), limit=PAGE)
     if not page["data"]:
         st.info(
-            "No dataset yet. Add one above, for instance the file `examples/starter/train.jsonl`.",
-            icon=":material/inbox:",
+            "No dataset yet. Add one above, or let the tour on Home store the starter's rows.", icon=":material/inbox:"
         )
         return
     st.subheader("Your datasets", anchor=False)
@@ -75,7 +74,7 @@ def one(file_id: str) -> None:
     actions(file)
     figures(file, report)
     report_view.panel(client, file, report)
-    rows_of(file, total=report["good"])
+    rows_of(file, report)
     dataset_versions.panel(client, file, zone=zone)
 
 
@@ -87,7 +86,6 @@ def actions(file: DataFile) -> None:
             "Download the original",
             data=lambda: client.file_content(file["id"]),
             file_name=file["filename"],
-            mime="application/jsonl",
             icon=":material/download:",
             on_click="ignore",
         )
@@ -130,7 +128,8 @@ def came_from(report: FileReport) -> str:
     return f"Read: {', '.join(parts)}." if parts else ""
 
 
-def rows_of(file: DataFile, *, total: int) -> None:
+def rows_of(file: DataFile, report: FileReport) -> None:
+    total = report["good"]
     st.subheader("Rows", anchor=False)
     key = f"rows_from_{file['id']}"
     start = pager.first_of(key, total=total, size=ROWS_AT_ONCE)
@@ -169,7 +168,7 @@ def rows_of(file: DataFile, *, total: int) -> None:
     number = int(number)
     row = rows[number - start] if 0 <= number - start < len(rows) else row_at(file["id"], number)
     row_view.both_forms(row, picture=lambda sha256: client.file_image(file["id"], sha256))
-    row_editor.panel(client, file, row, number=number)
+    row_editor.panel(client, file, row, number=number, columns=report["columns"])
 
 
 def pick(start: int) -> None:

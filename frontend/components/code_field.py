@@ -62,7 +62,7 @@ def field(label: str, given: str, *, language: Language, key: str, height_px: in
         "text": text,
         "language": language,
         "height": height_px,
-        "wraps": language == "regex",
+        "wraps": language != "json",
         "tabs": language == "python",
         "faults": [asdict(fault) for fault in found],
     }

@@ -40,9 +40,9 @@ def from_disk() -> Draft | None:
         "Dataset file",
         type=TYPES,
         key="upload_file",
-        help="CSV, Excel (.xlsx, its first sheet), JSONL, JSON, TSV or Parquet, also with gzip, or a ZIP of one table and a folder `images`. Files "
-        "made for OpenAI, NeMo Gym, verl, ms-swift, TRL, verifiers or GSM8K are taken as they are; every column stays "
-        "there for your verifier.",
+        help="CSV, Excel (.xlsx, its first sheet), JSONL, JSON, TSV or Parquet, also with gzip, or a ZIP of one table "
+        "and a folder `images`. Files made for OpenAI, NeMo Gym, verl, ms-swift, TRL, verifiers or GSM8K are taken as "
+        "they are; every column stays there for your verifier.",
     )
     return None if chosen is None else Draft(chosen.getvalue(), chosen.name, chosen.file_id)
 

@@ -1,5 +1,7 @@
 """Verifiers to start from, as cards: what each is for, and what it says of an example."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from frontend.components import links, row_view
@@ -21,11 +23,12 @@ def show(starts: list[Json]) -> None:
 
 def _card(start: Json) -> None:
     kind = KINDS.get(start["grader"]["type"], start["grader"]["type"])
-    st.markdown(f"**{row_view.plain(start['name'])}** :gray-badge[{kind}]")
+    badge = "" if kind == start["name"] else f" :gray-badge[{kind}]"
+    st.markdown(f"**{row_view.plain(start['name'])}**{badge}")
     st.caption(row_view.plain(start["use"]))
-    for example in start["examples"][:2]:
+    for example in telling(start["examples"]):
         text = row_view.plain(" ".join(example["text"].split())[:EXAMPLE_CHARACTERS]) or "(nothing)"
-        st.markdown(f":{'green' if example['score'] > 0 else 'red'}-badge[{example['score']:g}] {text}")
+        st.markdown(f":{color_of(example['score'])}-badge[{example['score']:g}] {text}")
     links.within(
         "app_pages/verifiers.py",
         "Start from this",
@@ -34,3 +37,13 @@ def _card(start: Json) -> None:
         verifier="new",
         start=start["id"],
     )
+
+
+def telling(examples: Sequence[Json]) -> list[Json]:
+    """The best and the worst of the examples, so that a card shows both what it lets pass and what it does not."""
+    ordered = sorted(examples, key=lambda example: -float(example["score"]))
+    return ordered[:1] + ordered[1:][-1:]
+
+
+def color_of(score: float) -> str:
+    return "green" if score >= 1 else "orange" if score > 0 else "red"

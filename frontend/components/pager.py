@@ -2,8 +2,6 @@
 
 import streamlit as st
 
-from frontend import units
-
 
 def first_of(key: str, *, total: int, size: int) -> int:
     """The number, from 0, of the first one shown."""
@@ -19,8 +17,10 @@ def show(key: str, *, total: int, size: int, noun: str) -> None:
     last = min(total, first + size)
     with st.container(horizontal=True, vertical_alignment="center"):
         _turn("Back", ":material/chevron_left:", key, first - size, disabled=first == 0)
-        _turn("On", ":material/chevron_right:", key, first + size, disabled=last == total)
-        st.caption(f"{first:,} to {last - 1:,} of {units.count(total, noun)}, counted from 0", width="content")
+        _turn("Next", ":material/chevron_right:", key, first + size, disabled=last == total)
+        st.caption(
+            f"{noun}s {first:,} to {last - 1:,} of {total:,}; the first is {noun} 0".capitalize(), width="content"
+        )
 
 
 def _turn(label: str, icon: str, key: str, to: int, *, disabled: bool) -> None:

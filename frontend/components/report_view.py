@@ -61,9 +61,10 @@ def _answers(report: FileReport) -> None:
         st.info("No answer is short enough to be one of a few.", icon=":material/short_text:")
         return
     report_charts.frequencies(answers["most"], name="answer", key="answers", alt_text="The most frequent short answers")
+    lucky = answers["most"][0]["rows"] / answers["short"]
     st.caption(
         f"{units.count(answers['short'], 'short answer')}, {answers['distinct']:,} of them different. A model that "
-        "always says the most frequent one would be right that often."
+        f"always says the most frequent one would be right in {units.percent(lucky)} of them."
     )
 
 

@@ -1,6 +1,10 @@
-"""Editing a dataset's rows as JSON. Changes are gathered on the page, then saved together as a new version."""
+"""Editing a dataset's rows: by the columns that are read, or as JSON.
+
+Changes are gathered on the page, then saved together as a new version.
+"""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import streamlit as st
@@ -46,16 +50,16 @@ def gathered(file_id: str) -> Gathered:
     return kept
 
 
-def panel(client: Client, file: DataFile, row: Row, *, number: int) -> None:
-    """Edit this row, and save what has been gathered."""
+def panel(client: Client, file: DataFile, row: Row, *, number: int, columns: Mapping[str, str | None]) -> None:
+    """Edit this row, and save what has been gathered. `columns`: where question, answer and so on are read from."""
     pending = gathered(file["id"])
     with st.expander("Edit this row", icon=":material/edit:", expanded=bool(pending.edits())):
         st.caption("The dataset itself never changes: edits are saved as a new version, and this one stays.")
-        written = json.dumps(pending.changed.get(number) or row["item"], ensure_ascii=False, indent=2)
-        if len(written) > MAX_CHARACTERS:
+        item = pending.changed.get(number) or row["item"]
+        if len(json.dumps(item, ensure_ascii=False)) > MAX_CHARACTERS:
             st.info("This row is too long to be edited here: export the dataset instead.", icon=":material/info:")
         else:
-            _editor(pending, written, number=number)
+            _editor(pending, item, number=number, columns=columns)
         with st.container(horizontal=True):
             if st.button("Delete this row", icon=":material/delete:", key="row_delete"):
                 pending.changed[number] = None
@@ -67,9 +71,20 @@ def panel(client: Client, file: DataFile, row: Row, *, number: int) -> None:
             _save(client, file, pending)
 
 
-def _editor(pending: Gathered, written: str, *, number: int) -> None:
-    text = st.text_area("The row, as JSON", written, height=260, key=f"row_json_{pending.file_id}_{number}")
-    item = _item(text)
+def _editor(pending: Gathered, given: Json, *, number: int, columns: Mapping[str, str | None]) -> None:
+    key = f"{pending.file_id}_{number}"
+    texts: dict[str, str] = {}
+    for part, column in columns.items():
+        if column and column not in texts.values() and isinstance(given.get(column), str):
+            texts[part] = column
+    if texts and not st.toggle("As JSON", key=f"row_as_json_{key}", help="With every column of the row."):
+        item: Json | None = given | {
+            column: st.text_area(part.capitalize(), given[column], key=f"row_{part}_{key}")
+            for part, column in texts.items()
+        }
+    else:
+        written = json.dumps(given, ensure_ascii=False, indent=2)
+        item = _item(st.text_area("The row, as JSON", written, height=260, key=f"row_json_{key}"))
     with st.container(horizontal=True):
         if st.button("Keep this change", icon=":material/check:", key="row_keep", disabled=item is None):
             pending.changed[number] = item

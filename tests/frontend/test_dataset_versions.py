@@ -38,6 +38,7 @@ def view(app: AppTest, file: DataFile, name: str) -> AppTest:
 def test_rows_are_edited_as_json_and_saved_together_as_a_new_version(client: Client, key: str, file: DataFile) -> None:
     app = opened("datasets", key=key, dataset=file["id"])
     assert not app.exception
+    app.toggle(key=f"row_as_json_{file['id']}_0").set_value(True).run()
     area = app.text_area(key=f"row_json_{file['id']}_0")
     item = json.loads(area.value)
     area.input("{").run()
@@ -61,8 +62,22 @@ def test_rows_are_edited_as_json_and_saved_together_as_a_new_version(client: Cli
     assert (rows[0]["item"]["answer"], rows[9]["item"]["answer"]) == ("warden", "warden")
 
 
+def test_a_row_is_edited_by_what_is_read_of_it(client: Client, key: str, file: DataFile) -> None:
+    app = opened("datasets", key=key, dataset=file["id"])
+    before = client.file_rows(file["id"], limit=1)["data"][0]["item"]
+    question, answer = (app.text_area(key=f"row_{part}_{file['id']}_0") for part in ("question", "answer"))
+    assert (question.value, answer.value) == (before["question"], before["answer"])
+    answer.input("warden of all").run()
+    app.button(key="row_keep").click().run()
+    app.button(key="version_save").click().run()
+    assert not app.exception
+    after = client.file_rows(newest(client)["id"], limit=1)["data"][0]["item"]
+    assert after == before | {"answer": "warden of all"}
+
+
 def test_an_edit_that_makes_a_bad_row_is_told_and_kept_for_mending(client: Client, key: str, file: DataFile) -> None:
     app = opened("datasets", key=key, dataset=file["id"])
+    app.toggle(key=f"row_as_json_{file['id']}_0").set_value(True).run()
     app.text_area(key=f"row_json_{file['id']}_0").input('{"question": "?"}').run()
     app.button(key="row_keep").click().run()
     app.button(key="version_save").click().run()

@@ -124,12 +124,12 @@ def test_more_rows_than_a_page_are_turned(client: Client, key: str) -> None:
     app = opened("datasets", key=key, dataset=file["id"])
     table = app.dataframe[0].value
     assert (table["row"].iloc[0], len(table)) == (0, 50)
-    app.button(key=f"rows_from_{file['id']}_on").click().run()
-    app.button(key=f"rows_from_{file['id']}_on").click().run()
+    app.button(key=f"rows_from_{file['id']}_next").click().run()
+    app.button(key=f"rows_from_{file['id']}_next").click().run()
     assert not app.exception
     assert list(app.dataframe[0].value["answer"]) == [str(n) for n in range(100, 120)]
-    assert "100 to 119 of 120 rows" in words(app)
-    assert app.button(key=f"rows_from_{file['id']}_on").disabled
+    assert "Rows 100 to 119 of 120" in words(app)
+    assert app.button(key=f"rows_from_{file['id']}_next").disabled
     app.number_input(key="row_number").set_value(119).run()
     assert "119" in [code.value for code in app.code]
 
