@@ -93,7 +93,7 @@ class Batch:
 
     @torch.inference_mode()
     def join(self, newcomers: Sequence[Turn]) -> None:
-        """Read the newcomers' contexts. Fault where the model answers what is no number."""
+        """Read the newcomers' contexts."""
         assert self.is_open
         for part in _parts(newcomers):
             read = self._read(part)
@@ -106,10 +106,14 @@ class Batch:
 
     @torch.inference_mode()
     def draw(self) -> list[Drawn]:
-        """The next token of every turn, in order."""
+        """The next token of every turn, in order. Fault where the model answers what is no number."""
         rows = self._rows
         if rows is None:
             return []
+        sound_B = rows.logits_BV.float().logsumexp(-1).isfinite().tolist()
+        if not all(sound_B):
+            broken = [turn for turn, sound in zip(rows.turns, sound_B, strict=True) if not sound]
+            raise not_a_probability(trained=all(turn.adapter for turn in broken))
         rows.tokens_B = choose(rows.logits_BV, rows.turns)
         told = _told(rows)
         eos = self.base.policy.eos_ids
@@ -164,8 +168,6 @@ class Batch:
         place = {(turn.context, turn.adapter): index for index, turn in enumerate(shared)}
         self.base.use([turn.adapter for turn in shared])
         logits_PV, cache, attention_PL, positions_P = prefill(self.base.policy, [turn.context for turn in shared])
-        if bool(logits_PV.isnan().any()):
-            raise not_a_probability()
         rows = _Rows(list(shared), cache, attention_PL, positions_P, logits_PV)
         if len(turns) > len(shared):
             _select(rows, torch.tensor([place[turn.context, turn.adapter] for turn in turns], device=logits_PV.device))

@@ -26,7 +26,7 @@ COMPACT_BELOW = 0.75
 STATIC_MULTIPLE = 128
 """Widths of static caches are multiples of this, so that few of them, and so few compilations, come up."""
 LOOK_EVERY = 16
-"""Tokens between two looks at a GPU for whether all sequences have ended; each look waits for it."""
+"""Tokens between two looks at a GPU for whether all sequences have ended, or one is broken; each look waits for it."""
 
 _COMPILED: WeakKeyDictionary[Any, Callable[..., Any]] = WeakKeyDictionary()
 
@@ -52,8 +52,6 @@ def decode(
     eos = torch.tensor(policy.eos_ids, device=device)
 
     logits_PV, cache, attention_PL, positions_P = prefill(policy, [prompt.student for prompt in prompts])
-    if bool(logits_PV.isnan().any()):
-        raise not_a_probability()
     prompt_length = attention_PL.shape[1]
     width = prompt_length + max_tokens
     # Flash attention knows no static caches.
@@ -71,15 +69,18 @@ def decode(
     positions_B = positions_P.repeat_interleave(num_generations)
     running_B = torch.ones(num_sequences, dtype=torch.bool, device=device)
     rows = torch.arange(num_sequences, device=device)  # the sequences that are still in the batch
+    broken = torch.zeros((), dtype=torch.bool, device=device)  # whether a token was drawn from what is no number
 
     for t in range(max_tokens):
         tokens_B, token_logps_B = draw(logits_BV, uniforms_TB[t, rows], temperature=temperature)
         ids_BT[rows, t] = tokens_B
         logps_BT[rows, t] = token_logps_B
+        broken |= (running_B & token_logps_B.isnan()).any()
         running_B &= ~torch.isin(tokens_B, eos)
         if t + 1 == max_tokens:
             break
         if device.type == "cpu" or (t + 1) % LOOK_EVERY == 0:
+            _require_numbers(policy, broken)
             num_running = int(running_B.sum())
             if num_running == 0:
                 return ids_BT[:, : t + 1], logps_BT[:, : t + 1]
@@ -95,7 +96,14 @@ def decode(
             past_key_values=cache,
             use_cache=True,
         ).logits[:, -1]
+    _require_numbers(policy, broken)
     return ids_BT, logps_BT
+
+
+def _require_numbers(policy: Policy, broken: Tensor) -> None:
+    """Fault where a token was drawn from what is no distribution."""
+    if bool(broken):
+        raise not_a_probability(trained=policy.is_trained)
 
 
 def _forward(policy: Policy, *, static: bool) -> Callable[..., Any]:
@@ -142,11 +150,15 @@ def prefill(policy: Policy, contexts: Sequence[Context]) -> tuple[Tensor, Dynami
 
 
 def draw(logits_BV: Tensor, uniforms_B: Tensor, *, temperature: float) -> tuple[Tensor, Tensor]:
-    """One token a row, by inverting its cumulative distribution at a uniform number in [0, 1), and its log-prob."""
+    """One token a row, by inverting its cumulative distribution at a uniform number in [0, 1), and its log-prob.
+
+    Where the logits make no distribution (NaN, infinity) it is some token, and its log-prob NaN.
+    """
     probabilities_BV = torch.softmax(logits_BV.float() / temperature, -1)
     cumulative_BV = probabilities_BV.cumsum(-1)
     total_B = cumulative_BV[:, -1]
     # Rounding may lift the product to the total itself, behind which there is no token.
     target_B = torch.minimum(uniforms_B * total_B, torch.nextafter(total_B, torch.zeros_like(total_B)))
     tokens_B = torch.searchsorted(cumulative_BV, target_B[:, None], right=True).squeeze(1)
+    tokens_B = tokens_B.clamp(max=logits_BV.shape[1] - 1)  # what is no number lies behind all: no index for a GPU
     return tokens_B, probabilities_BV.gather(1, tokens_B[:, None]).squeeze(1).log()

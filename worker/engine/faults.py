@@ -122,8 +122,15 @@ def not_finite(where: str) -> Fault:
     )
 
 
-def not_a_probability() -> Fault:
-    """The fault of a model that answers NaN."""
+def not_a_probability(*, trained: bool) -> Fault:
+    """The fault of a model whose answers are not numbers: what training made of it, or what it came as."""
+    if trained:
+        return Fault(
+            FaultCode.NOT_FINITE,
+            "the model's probabilities are not numbers any more since training moved its weights: lower learning_rate "
+            "or max_grad_norm; with dtype bfloat16 try float32",
+            param="learning_rate",
+        )
     return Fault(
         FaultCode.NOT_FINITE,
         "the model's probabilities are not numbers: with dtype bfloat16 try float32; in float32 its weights are "

@@ -27,6 +27,8 @@ from worker.engine.vision import Sight, Vision
 
 LIVE_ADAPTER = "default"
 SNAPSHOT_ADAPTER = "snapshot"
+ZERO_AT_FIRST = re.compile(r"\.lora_(B|embedding_A)(?=\.|$)")
+"""Adapter parameters that PEFT begins with zeros."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,12 @@ class Policy:
         part = re.compile(rf"(\.lora_\w+)\.{re.escape(name)}(?=\.|$)")
         named = ((key, value) for key, value in self.model.named_parameters() if part.search(key))
         return {part.sub(r"\1", key): value for key, value in sorted(named)}
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the live adapter changes anything: one factor of each pair is 0 until a step moves it."""
+        adapter = self.adapter(LIVE_ADAPTER)
+        return any(bool(values.any()) for name, values in adapter.items() if ZERO_AT_FIRST.search(name))
 
     def sync_snapshot(self) -> None:
         """Copy the live adapter into the snapshot."""

@@ -17,6 +17,7 @@ from tests.worker.engine.tiny_vision import save_tiny_vision_model
 from worker.engine.adapters import AdaptedBase, Adapter, adapter_from_archive, adapter_from_checkpoint
 from worker.engine.chat import Batch, Turn, choose
 from worker.engine.checkpoint import pack
+from worker.engine.faults import Fault
 from worker.engine.policy import LIVE_ADAPTER, Policy, load_untrained
 from worker.engine.prompts import Context, Reader, Room
 from worker.engine.types import Task
@@ -203,6 +204,19 @@ def test_log_probabilities_are_the_models_at_temperature_one() -> None:
     assert full.logprob == pytest.approx(logps[full.token].item(), abs=1e-4)
     assert [token for token, _ in full.alternatives] == logps.topk(3).indices.tolist()
     assert [logp for _, logp in full.alternatives] == pytest.approx(logps.topk(3).values.tolist(), abs=1e-4)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_model_that_answers_no_number_amid_an_answer_is_a_fault(temperature: float) -> None:
+    adapted = base()
+    batch = Batch(adapted)
+    batch.join([turn(adapted.policy, temperature=temperature)])
+    batch.draw()
+    with torch.no_grad():
+        adapted.policy.model.model.norm.weight.fill_(torch.nan)
+    batch.advance()
+    with pytest.raises(Fault, match="probabilities are not numbers"):
+        batch.draw()
 
 
 def test_padding_that_nobody_needs_any_more_is_cut_away() -> None:

@@ -281,6 +281,52 @@ def test_a_model_that_answers_nan_ends_the_run_before_it_learns_anything():
     assert (refusal.value.code, refusal.value.param) == (FaultCode.NOT_FINITE, "dtype")
 
 
+def broken_after(policy, *, tokens, number=math.nan):
+    """The policy, its model answering the number for the first sequence once so many tokens have been sampled."""
+    sampled = []
+
+    def breaks(module, inputs, kwargs, output):
+        sampled.append(1) if kwargs["input_ids"].shape[1] == 1 else sampled.clear()
+        if len(sampled) >= tokens:
+            output.logits[0] = number
+        return output
+
+    policy.model.get_base_model().register_forward_hook(breaks, with_kwargs=True)
+    return policy
+
+
+@pytest.mark.parametrize(("length", "number"), [(8, math.nan), (8, math.inf), (3, math.nan)])
+def test_a_model_that_answers_no_number_later_in_a_completion_is_the_same_fault(length, number):
+    """With a length of 3 the last token is the first that is drawn from what is no number."""
+    with pytest.raises(Fault, match="take a fresh copy") as refusal:
+        run(tiny_settings(max_completion_tokens=length), policy=broken_after(tiny_policy(), tokens=2, number=number))
+    assert (refusal.value.code, refusal.value.param) == (FaultCode.NOT_FINITE, "dtype")
+
+
+def test_once_a_step_has_been_taken_the_learning_rate_is_named_in_place_of_damaged_weights():
+    policy = tiny_policy()
+
+    class Breaks(Recorder):
+        def step(self, report):
+            super().step(report)
+            broken_after(policy, tokens=2)
+
+    observer = Breaks()
+    with pytest.raises(Fault, match="any more since training moved its weights: lower learning_rate") as refusal:
+        run(tiny_settings(), policy=policy, observer=observer)
+    assert (refusal.value.code, refusal.value.param) == (FaultCode.NOT_FINITE, "learning_rate")
+    assert len(observer.steps) == 1
+
+
+@pytest.mark.parametrize("targets", ["all-linear", ("embed_tokens",)])
+def test_a_policy_knows_whether_a_step_has_moved_it(targets):
+    settings = tiny_settings(max_steps=1, lora_target_modules=targets)
+    policy = tiny_policy(settings)
+    assert not policy.is_trained
+    run(settings, policy=policy)
+    assert policy.is_trained
+
+
 def test_a_learning_rate_far_too_high_ends_as_a_number_that_is_not_finite():
     with pytest.raises(Fault, match="not") as refusal:
         run(tiny_settings(learning_rate=1e37, max_steps=50, weight_decay=0.0, diagnostic_interval=0))

@@ -327,3 +327,24 @@ def test_static_shapes_give_the_completions_of_shrinking_ones(config):
     assert len(set(shrinking.lengths_B.tolist())) > 5
     assert torch.equal(static.completion_ids_BT, shrinking.completion_ids_BT)
     torch.testing.assert_close(static.sampling_logps_BT, shrinking.sampling_logps_BT, rtol=0, atol=1e-5)
+
+
+def test_what_a_model_answers_behind_an_end_of_sequence_may_be_no_number():
+    policy = eager_policy(pad="<|pad|>")
+    prompts = tiny_prompts(policy, 5)
+    uniforms = torch.rand(40, 20, generator=torch.Generator().manual_seed(3))
+
+    def found():
+        with torch.no_grad():
+            ids, logps = decode(policy, prompts, num_generations=4, uniforms_TB=uniforms, temperature=1.0, static=True)
+        return rollouts_from(policy, prompts, num_generations=4, ids_BT=ids, logps_BT=logps)
+
+    def breaks(module, inputs, kwargs, output):
+        output.logits[torch.isin(kwargs["input_ids"][:, -1], torch.tensor(policy.eos_ids))] = torch.nan
+        return output
+
+    sound = found()
+    policy.model.get_base_model().register_forward_hook(breaks, with_kwargs=True)
+    broken = found()
+    assert torch.equal(broken.completion_ids_BT, sound.completion_ids_BT)
+    assert torch.equal(broken.sampling_logps_BT, sound.sampling_logps_BT)
