@@ -2,9 +2,11 @@
 
 Before the first sampling after an optimizer step the live adapter is written to a temporary folder and loaded as a new
 `LoRARequest`. vLLM's numbers are not bit for bit those of the training forward; `rho` tells how far they are apart, as
-in `update.py`. Contexts with images are not supported, nor are several processes.
+in `update.py`. Not supported are contexts with images, several processes, bases that come as .gguf, and adapters on
+embeddings.
 
-Written from vLLM's documentation. It has not been run: tests cover what is here without vLLM, and nothing else.
+Written for vLLM 0.30, the newest that takes the torch and the transformers of this project, from its documentation. It
+has not been run: tests cover what is here without vLLM, and nothing else.
 """
 
 import shutil
@@ -18,6 +20,7 @@ from torch import Tensor
 
 from worker.engine.anatomy import causal_model
 from worker.engine.checkpoint import export_adapter
+from worker.engine.loading import gguf_in
 from worker.engine.policy import LIVE_ADAPTER, Policy
 from worker.engine.prompts import Prompt
 from worker.engine.settings import Settings
@@ -43,8 +46,7 @@ class VllmGenerator:
             ) from error
         if policy.device.type != "cuda":
             raise ValueError("generator is vllm, which needs a CUDA device: choose transformers")
-        if policy.vision is not None:
-            raise ValueError("generator is vllm, which is not supported for models that read images: use transformers")
+        require_servable(policy)
         rank = largest_rank(settings.lora_r)
         self.policy = policy
         self._sampling_params: Any = vllm.SamplingParams
@@ -52,6 +54,7 @@ class VllmGenerator:
         self._name = str(causal_model(policy).name_or_path)
         self._engine: Any = vllm.LLM(
             model=self._name,
+            load_format="safetensors",  # else a pickle would do where there are none, and opening one can run code
             dtype=settings.dtype,
             enable_lora=True,
             max_loras=1,
@@ -124,6 +127,20 @@ class AdapterFiles:
     @property
     def _folder(self) -> Path:
         return Path(self._place.name) / str(self._number)
+
+
+def require_servable(policy: Policy) -> None:
+    """ValueError where the engine cannot hold this base, or cannot be handed its adapter."""
+    unfit = {
+        "models that read images": policy.vision is not None,
+        "a base that comes as .gguf": gguf_in(str(causal_model(policy).name_or_path)) is not None,
+        "lora.target_modules that name embeddings": any(
+            ".lora_embedding_" in name for name in policy.adapter(LIVE_ADAPTER)
+        ),
+    }
+    for what, found in unfit.items():
+        if found:
+            raise ValueError(f"generator is vllm, which is not supported for {what}: use transformers")
 
 
 def largest_rank(lora_r: int) -> int:

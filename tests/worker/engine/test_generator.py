@@ -1,5 +1,6 @@
 """What may sample: the model itself, or vLLM where it is installed."""
 
+from dataclasses import replace
 from importlib.util import find_spec
 from types import SimpleNamespace
 
@@ -13,7 +14,7 @@ from worker.engine.generator import TransformersGenerator, make_generator
 from worker.engine.loop import run
 from worker.engine.policy import LIVE_ADAPTER
 from worker.engine.update import make_optimizer
-from worker.engine.vllm_generator import AdapterFiles, as_tensors, largest_rank
+from worker.engine.vllm_generator import AdapterFiles, as_tensors, largest_rank, require_servable
 
 
 def test_the_model_itself_samples_unless_asked_otherwise():
@@ -71,6 +72,24 @@ def test_vllm_is_handed_the_adapter_anew_after_an_optimizer_step_and_only_then()
     assert not folder.exists()
     for name, values in load_file(place / "adapter_model.safetensors").items():
         assert torch.equal(values, policy.adapter(LIVE_ADAPTER)[name])
+
+
+def test_vllm_is_not_asked_for_what_it_cannot_serve(tmp_path):
+    require_servable(tiny_policy())
+    embedded = tiny_policy(tiny_settings(lora_target_modules=("q_proj", "embed_tokens")))
+    with pytest.raises(
+        ValueError, match=r"generator is vllm, which is not supported for lora.target_modules that name em"
+    ):
+        require_servable(embedded)
+    (tmp_path / "model.gguf").touch()
+    quantised = tiny_policy()
+    quantised.model.get_base_model().name_or_path = str(tmp_path)
+    with pytest.raises(ValueError, match=r"not supported for a base that comes as \.gguf: use transformers"):
+        require_servable(quantised)
+    (tmp_path / "model.safetensors").touch()
+    require_servable(quantised)
+    with pytest.raises(ValueError, match="not supported for models that read images"):
+        require_servable(replace(tiny_policy(), vision=object()))
 
 
 @pytest.mark.parametrize(
