@@ -108,7 +108,7 @@ def load_policy(model: str, *, settings: Settings, allow_remote_code: bool = Fal
     also when the tokenizer has no chat template, or nothing is known to end a sequence. ValueError when CUDA is asked
     for and there is none.
     """
-    device = _device(settings.device)
+    device = _device(settings.device, setting="device")
     base, tokenizer, processor = _load(model, dtype=settings.dtype, allow_remote_code=allow_remote_code)
     with memory_named("loading"):
         base = base.to(device)
@@ -170,10 +170,12 @@ def build_policy(base: Any, *, tokenizer: Any, settings: Settings, processor: An
 def load_external_teacher(settings: Settings, *, student: Policy) -> Policy:
     """The larger model of `opd`, in its own dtype and on its own device, without adapters.
 
-    ValueError when none is named, or when its tokenizer would read the student's tokens as something else.
+    ValueError when none is named, when its device is not there, or when its tokenizer would read the student's tokens
+    as something else.
     """
     if settings.teacher_model is None:
         raise ValueError("the method opd needs teacher_model: a hub id or folder of a model with the same tokenizer")
+    device = _device(settings.teacher_device, setting="teacher_device")
     try:
         base, tokenizer, processor = _load(
             settings.teacher_model, dtype=settings.teacher_dtype, allow_remote_code=student.allows_remote_code
@@ -188,7 +190,7 @@ def load_external_teacher(settings: Settings, *, student: Policy) -> Policy:
     if student.vision is not None and (processor is None or not student.vision.prepares_like(processor)):
         raise ValueError("the teacher_model does not read images as the student does")
     with memory_named("loading"):
-        base = base.to(_device(settings.teacher_device)).eval().requires_grad_(False)
+        base = base.to(device).eval().requires_grad_(False)
         attend_fast(base)
     vision = None if processor is None else Vision.of(base, processor)
     return Policy(
@@ -204,7 +206,7 @@ def load_external_teacher(settings: Settings, *, student: Policy) -> Policy:
 
 def load_untrained(model: str, *, dtype: str, device: str, allow_remote_code: bool) -> Policy:
     """The model as it is, to answer with: nothing can be trained, and no adapter is on it. Fault as `load_policy`."""
-    place = _device(device)
+    place = _device(device, setting="device")
     base, tokenizer, processor = _load(model, dtype=dtype, allow_remote_code=allow_remote_code)
     require_chat_template(tokenizer)
     eos_ids = _eos_ids(base, tokenizer=tokenizer)
@@ -248,12 +250,15 @@ def eos_mask(completion_ids_BT: Tensor, *, eos_ids: tuple[int, ...]) -> Tensor:
     return torch.isin(completion_ids_BT, torch.tensor(eos_ids, device=completion_ids_BT.device))
 
 
-def _device(name: str) -> torch.device:
+def _device(name: str, *, setting: str) -> torch.device:
+    """The device of that name, "auto" being the best there is. ValueError naming the setting where there is none."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device is cuda, but no CUDA device is visible")
-    return torch.device(name)
+    device, visible = torch.device(name), torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= visible:
+        there = f"the {visible} visible ones end with cuda:{visible - 1}" if visible else "no CUDA device is visible"
+        raise ValueError(f"{setting} is {name}, but {there}")
+    return device
 
 
 def _eos_ids(base: Any, *, tokenizer: Any) -> tuple[int, ...]:

@@ -109,6 +109,15 @@ def test_a_teacher_with_another_tokenizer_is_refused(tmp_path):
         load_external_teacher(settings, student=tiny_policy(settings))
 
 
+@pytest.mark.skipif(torch.cuda.device_count() > 3, reason="the device is there")
+def test_a_device_that_is_not_there_is_refused_by_the_settings_name(tmp_path):
+    settings = tiny_settings(method="opd", teacher_model=save_teacher(tmp_path), teacher_device="cuda:3")
+    with pytest.raises(
+        ValueError, match=r"teacher_device is cuda:3, but (no CUDA device is visible|the . visible ones)"
+    ):
+        load_external_teacher(settings, student=tiny_policy(settings))
+
+
 def test_a_run_without_a_teachers_name_is_refused():
     with pytest.raises(ValueError, match="needs teacher_model"):
         trained(tiny_settings(method="opd"))
