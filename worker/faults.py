@@ -23,8 +23,8 @@ PAUSES: dict[Ending, Json] = {
     },
     Ending.NO_SIGNAL: {
         "code": "no_signal",
-        "message": "Paused: for many steps running all completions of a question scored the same, so nothing could be "
-        "learned. The event before says whether they were right or wrong. Resume to wait for as many steps again.",
+        "message": "Paused: for many steps running the scores held nothing to learn from. The event before says why. "
+        "Resume to wait for as many steps again.",
         "param": f"{X_RLSD}.max_dead_steps",
     },
 }

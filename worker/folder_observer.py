@@ -23,21 +23,22 @@ class FolderObserver:
         self.max_steps = max_steps
         self.evaluations: list[dict[str, Any]] = []
         self.steps = 0
+        self._forgets_after: int | None = None
 
     @property
     def checkpoint_path(self) -> Path:
         return self.folder / "checkpoint.safetensors"
 
     def resumed(self) -> bytes:
-        """The newest checkpoint; lines that were written beyond it are forgotten. AppError when there is none."""
+        """The newest checkpoint. AppError when there is none.
+
+        Lines that were written beyond it are forgotten with the first new one: another run would be refused before.
+        """
         if not self.checkpoint_path.exists():
             raise AppError(f"There is no checkpoint in {self.folder} to go on from: leave out --resume.")
         data = self.checkpoint_path.read_bytes()
-        self.steps = unpack(data).step
-        for name in ("metrics.jsonl", "rollouts.jsonl", "evaluations.jsonl"):
-            kept = [line for line in self._lines(name) if line["step"] <= self.steps and line.get("phase") != "trained"]
-            (self.folder / name).write_text("".join(json.dumps(line) + "\n" for line in kept))
-        self.evaluations = self._lines("evaluations.jsonl")
+        self.steps = self._forgets_after = unpack(data).standing.step
+        self.evaluations = self._kept("evaluations.jsonl", step=self.steps)
         print(f"going on from the checkpoint of step {self.steps}", flush=True)
         return data
 
@@ -93,6 +94,15 @@ class FolderObserver:
         path = self.folder / name
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
+    def _kept(self, name: str, *, step: int) -> list[dict[str, Any]]:
+        """What a run that goes on from this step has written so far."""
+        return [line for line in self._lines(name) if line["step"] <= step and line.get("phase") != "trained"]
+
     def _append(self, name: str, line: dict[str, Any]) -> None:
+        if self._forgets_after is not None:
+            for other in ("metrics.jsonl", "rollouts.jsonl", "evaluations.jsonl"):
+                kept = self._kept(other, step=self._forgets_after)
+                (self.folder / other).write_text("".join(json.dumps(line) + "\n" for line in kept))
+            self._forgets_after = None
         with (self.folder / name).open("a") as file:
             file.write(json.dumps(line) + "\n")

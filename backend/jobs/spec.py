@@ -168,7 +168,10 @@ class RlsdSettings(Strict):
         0.5, ge=0, le=1, description="Share of a step's verdicts that may be errors or timeouts before the job pauses."
     )
     max_dead_steps: int = Field(
-        20, ge=0, le=1_000_000, description="Steps running without any signal before the job pauses; 0: never."
+        20,
+        ge=0,
+        le=1_000_000,
+        description="Steps running without any signal in the scores before the job pauses; 0: never.",
     )
     self_check_rows: int = Field(
         8,

@@ -7,7 +7,7 @@ import torch
 
 from backend.settings import STARTER_MODEL
 from tests.worker.engine.tiny import tiny_settings
-from worker.engine.checkpoint import pack
+from worker.engine.checkpoint import Standing, pack
 from worker.engine.policy import LIVE_ADAPTER, Policy, load_policy
 from worker.engine.update import make_optimizer
 from worker.export import write_adapter_zip
@@ -31,7 +31,8 @@ def random_adapter(seed: int, *, strength: float = 0.2) -> tuple[bytes, bytes]:
         write_adapter_zip(policy, Path(folder) / "adapter.zip", base_model="starter", manifest=MANIFEST)
         archive = (Path(folder) / "adapter.zip").read_bytes()
     _stir(policy, seed + 1000, strength=strength)
-    return archive, pack(policy, make_optimizer(policy, settings=settings), step=1, baseline=None, score=None)
+    standing = Standing(step=1, baseline=None, score=None)
+    return archive, pack(policy, make_optimizer(policy, settings=settings), standing=standing)
 
 
 def _stir(policy: Policy, seed: int, *, strength: float) -> None:

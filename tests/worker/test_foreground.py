@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -187,6 +188,20 @@ def test_it_goes_on_from_its_checkpoint_and_makes_the_same_adapter(
     assert (halves / "checkpoint.safetensors").read_bytes() == (whole / "checkpoint.safetensors").read_bytes()
     for name in ("rollouts.jsonl", "evaluations.jsonl"):
         assert len((halves / name).read_text().splitlines()) == len((whole / name).read_text().splitlines())
+
+
+def test_a_run_with_other_settings_is_refused_and_leaves_the_folder_as_it_was(
+    trained: tuple[Path, Path, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    model, whole, _ = trained
+    output = tmp_path / "output"
+    shutil.copytree(whole, output)
+    before = {path.name: path.read_bytes() for path in output.iterdir()}
+    job = job_file(tmp_path, learning_rate=0.02)
+    process = rlsd_train(job, "--data", tmp_path / "rows.jsonl", "--output", output, "--model", model, "--resume")
+    assert process.returncode == 1
+    assert "another run: learning_rate was 0.01 and is 0.02 now" in process.stderr.splitlines()[-1]
+    assert {path.name: path.read_bytes() for path in output.iterdir()} == before
 
 
 def test_two_devices_take_the_same_steps_and_write_one_adapter(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
+from operator import or_
 
 import torch
 from torch import Tensor
@@ -26,6 +27,8 @@ class Briefing:
     teacher_B: Reading
     contrasts_KB: tuple[Reading, ...]
     """The second hint's readings, where the method has one; a sequence may have fewer than `K`."""
+    absent_B: tuple[bool, ...]
+    """True where the group holds no completion that could be a hint the method needs."""
 
     @property
     def readings(self) -> tuple[Reading, ...]:
@@ -39,6 +42,11 @@ class Briefing:
         if self.contrasts_KB:
             told = [a and b is not None for a, b in zip(told, self.contrasts_KB[0], strict=True)]
         return torch.tensor(told)
+
+    @property
+    def too_long_B(self) -> Tensor:
+        """True where there were hints, and none left room for the rest of what a teacher reads."""
+        return ~self.heard_B & ~torch.tensor(self.absent_B)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,19 +64,20 @@ class Briefer:
     def brief(self, rollouts: Rollouts, rewards_B: Tensor, *, step: int) -> Briefing:
         """The readings of one step's sequences."""
         if self.method.teacher is Teacher.EXTERNAL:
-            return Briefing(
-                teacher_B=tuple(rollouts.prompt_of(b).student for b in range(rollouts.num_sequences)), contrasts_KB=()
-            )
+            students_B = tuple(rollouts.prompt_of(b).student for b in range(rollouts.num_sequences))
+            return Briefing(teacher_B=students_B, contrasts_KB=(), absent_B=(False,) * rollouts.num_sequences)
         hint = hint_of(self.method, self.settings)
-        (teacher_B,) = self._readings(rollouts, rewards_B, kind=hint, count=1, step=step)
+        (teacher_B,), absent_B = self._readings(rollouts, rewards_B, kind=hint, count=1, step=step)
         contrasts_KB: tuple[Reading, ...] = ()
         if self.method.contrast is not None:
-            count = self.settings.contrast_samples
-            contrasts_KB = self._readings(rollouts, rewards_B, kind=self.method.contrast, count=count, step=step)
+            contrasts_KB, absent_too_B = self._readings(
+                rollouts, rewards_B, kind=self.method.contrast, count=self.settings.contrast_samples, step=step
+            )
             # Where one hint is missing nothing is compared, so nothing needs to be read.
             contrasts_KB = tuple(_where(teacher_B, reading) for reading in contrasts_KB)
             teacher_B = _where(contrasts_KB[0], teacher_B)
-        return Briefing(teacher_B=teacher_B, contrasts_KB=contrasts_KB)
+            absent_B = tuple(map(or_, absent_B, absent_too_B))
+        return Briefing(teacher_B=teacher_B, contrasts_KB=contrasts_KB, absent_B=absent_B)
 
     def placebo(self, rollouts: Rollouts) -> Reading | None:
         """The readings of a control that is told other rows' hints; None where the data cannot give one."""
@@ -83,10 +92,12 @@ class Briefer:
 
     def _readings(
         self, rollouts: Rollouts, rewards_B: Tensor, *, kind: Hint, count: int, step: int
-    ) -> tuple[Reading, ...]:
+    ) -> tuple[tuple[Reading, ...], tuple[bool, ...]]:
+        """Up to `count` readings, and where there was no hint at all."""
         if kind not in FROM_GROUP:
             fixed = self.fixed[kind]
-            return (tuple(fixed[rollouts.prompt_of(b).task.row] for b in range(rollouts.num_sequences)),)
+            reading = tuple(fixed[rollouts.prompt_of(b).task.row] for b in range(rollouts.num_sequences))
+            return (reading,), (False,) * rollouts.num_sequences
         hints_B = sibling_hints(
             rollouts.texts,
             rewards_B,
@@ -107,7 +118,8 @@ class Briefer:
         contexts_B = [
             list(islice((c for hint in hints if (c := context(b, hint))), count)) for b, hints in enumerate(hints_B)
         ]
-        return tuple(tuple(found[k] if k < len(found) else None for found in contexts_B) for k in range(count))
+        readings = tuple(tuple(found[k] if k < len(found) else None for found in contexts_B) for k in range(count))
+        return readings, tuple(not hints for hints in hints_B)
 
 
 def _where(present: Reading, reading: Reading) -> Reading:

@@ -1,4 +1,4 @@
-"""Owns what a run needs to go on elsewhere: adapter, snapshot, optimizer moments, step and baseline, as one blob.
+"""Owns what a run needs to go on elsewhere: adapter, snapshot, optimizer moments and where it stands, as one blob.
 
 The blob is a safetensors file. Data order, sampling and dropout are functions of the seed and the step, so no generator
 state is in it.
@@ -6,14 +6,16 @@ state is in it.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load, save, save_file
 from torch import Tensor
 
 from worker.engine.evaluate import QuestionScores
+from worker.engine.fingerprint import Fingerprint
 from worker.engine.policy import LIVE_ADAPTER, SNAPSHOT_ADAPTER, Policy
 
 FORMAT = 1
@@ -31,27 +33,32 @@ class Checkpoint:
     """Mean of the held-out evaluation at this step, if there was one."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where a run stands, beside its tensors."""
+
+    step: int
+    """Optimizer steps taken."""
+    baseline: list[QuestionScores] | None
+    """The evaluation before training."""
+    score: float | None
+    """Mean of the held-out evaluation at this step; None where there was none yet."""
+    watched: dict[str, Any] = field(default_factory=dict)
+    """What the latest steps have in common (`vigil.py`)."""
+    fingerprint: Fingerprint | None = None
+    """Which run it is. None in a checkpoint of before there were any, from which any run that fits may go on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Unpacked:
     """A checkpoint read back."""
 
-    step: int
-    baseline: list[QuestionScores] | None
-    """The evaluation before training, as it was packed."""
-    score: float | None
-    """Mean of the held-out evaluation at this step; None where there was none yet."""
+    standing: Standing
     tensors: Mapping[str, Tensor]
 
 
-def pack(
-    policy: Policy,
-    optimizer: torch.optim.AdamW,
-    *,
-    step: int,
-    baseline: list[QuestionScores] | None,
-    score: float | None,
-) -> bytes:
-    """The state after `step` optimizer steps."""
+def pack(policy: Policy, optimizer: torch.optim.AdamW, *, standing: Standing) -> bytes:
+    """The state of a run that stands there."""
     tensors = {}
     for name, parameter in policy.adapter(LIVE_ADAPTER).items():
         tensors[f"adapter.{name}"] = parameter.detach()
@@ -60,7 +67,7 @@ def pack(
     for name, parameter in policy.adapter(SNAPSHOT_ADAPTER).items():
         tensors[f"snapshot.{name}"] = parameter.detach()
     # One entry: safetensors writes several in random order, and equal states are to be equal blobs.
-    metadata = {"rlsd": json.dumps({"format": FORMAT, "step": step, "baseline": baseline, "score": score})}
+    metadata = {"rlsd": json.dumps({"format": FORMAT} | asdict(standing))}
     blob: bytes = save({key: value.cpu().contiguous() for key, value in tensors.items()}, metadata=metadata)
     return blob
 
@@ -70,9 +77,9 @@ def unpack(data: bytes) -> Unpacked:
     header_size = int.from_bytes(data[:8], "little")
     metadata = json.loads(data[8 : 8 + header_size]).get("__metadata__", {})
     state = json.loads(metadata.get("rlsd", "{}"))
-    if state.get("format") != FORMAT:
+    if state.pop("format", None) != FORMAT:
         raise ValueError("this is not a checkpoint of a training run")
-    return Unpacked(state["step"], state["baseline"], state["score"], load(data))
+    return Unpacked(Standing(**state), load(data))
 
 
 def restore(policy: Policy, optimizer: torch.optim.AdamW, *, checkpoint: Unpacked) -> None:
@@ -97,15 +104,6 @@ def restore(policy: Policy, optimizer: torch.optim.AdamW, *, checkpoint: Unpacke
                 state[key] = moment.to(parameter.device)
         if state:
             optimizer.state[parameter] = state
-
-
-def go_on(
-    policy: Policy, optimizer: torch.optim.AdamW, *, data: bytes
-) -> tuple[int, list[QuestionScores] | None, float | None]:
-    """Unpack and restore; step, baseline and score. The tensors read are let go of."""
-    state = unpack(data)
-    restore(policy, optimizer, checkpoint=state)
-    return state.step, state.baseline, state.score
 
 
 def export_adapter(policy: Policy, folder: Path, *, base_model: str) -> None:

@@ -14,6 +14,7 @@ from worker.engine.briefing import make_briefer
 from worker.engine.distilling import refuse_trained_head
 from worker.engine.evaluate import Evaluation, QuestionScores, compare, evaluate, interval, question_means
 from worker.engine.faults import memory_named
+from worker.engine.fingerprint import Fingerprint, fingerprint, require_same_run
 from worker.engine.generator import make_generator
 from worker.engine.methods import method_named
 from worker.engine.methods.base import Teacher
@@ -54,7 +55,8 @@ def run(
 
     Without held-out tasks nothing is evaluated. `teacher` is the other model of a method that has one
     (`load_external_teacher`). ValueError before anything is computed when the tasks and the settings do not fit: an
-    unknown method, no tasks, a missing hint, a prompt too long; it names the row.
+    unknown method, no tasks, a missing hint, a prompt too long; it names the row. So too when the checkpoint is another
+    run's: it names the setting.
 
     Where several processes are one run, each calls this with the same arguments and takes its share of the work; the
     leader's observer is heard and spoken to. A checkpoint does not depend on how many there were.
@@ -70,9 +72,15 @@ def run(
         observer=observer,
         world=world,
     )
-    course = Course(learner)
+    course = Course(learner, Vigil(settings, learner.method), fingerprint(settings, tasks=tasks, held_out=held_out))
     if resume is not None:
         course.go_on(resume)
+    elif policy.tokenizer.pad_token_id is None:
+        observer.event(
+            level="info",
+            code="no_pad_token",
+            message=f"The tokenizer has no pad token, so the end of sequence {policy.pad_id} pads; padding is masked.",
+        )
     del resume  # it is as large as the adapters and the optimizer's moments together
     try:
         _train(course)
@@ -95,6 +103,8 @@ class Course:
     """How far a run has come, and how much of it is saved."""
 
     learner: Learner
+    vigil: Vigil
+    fingerprint: Fingerprint
     step: int = 0
     baseline: list[QuestionScores] | None = None
     """The held-out scores before the first step."""
@@ -104,17 +114,26 @@ class Course:
     """The step of the newest checkpoint."""
 
     def go_on(self, data: bytes) -> None:
-        """Continue from a checkpoint's bytes."""
-        self.step, self.baseline, self.score = checkpoints.go_on(self.learner.policy, self.learner.optimizer, data=data)
+        """Continue from a checkpoint's bytes. ValueError, naming what differs, where it is another run's."""
+        found = checkpoints.unpack(data)
+        require_same_run(found.standing.fingerprint, self.fingerprint)
+        checkpoints.restore(self.learner.policy, self.learner.optimizer, checkpoint=found)
+        self.step, self.baseline, self.score = found.standing.step, found.standing.baseline, found.standing.score
+        self.vigil.recall(found.standing.watched)
         self.saved = self.step
 
     def save(self) -> None:
         """Hand the observer a checkpoint."""
         learner = self.learner
         if learner.world.leads:
-            data = checkpoints.pack(
-                learner.policy, learner.optimizer, step=self.step, baseline=self.baseline, score=self.score
+            standing = checkpoints.Standing(
+                step=self.step,
+                baseline=self.baseline,
+                score=self.score,
+                watched=self.vigil.kept(),
+                fingerprint=self.fingerprint,
             )
+            data = checkpoints.pack(learner.policy, learner.optimizer, standing=standing)
             learner.observer.checkpoint(checkpoints.Checkpoint(self.step, data, self.score))
         self.saved = self.step
 
@@ -134,13 +153,12 @@ def _train(course: Course) -> None:
         course.score = _evaluated_mean(_evaluate(course, phase="interim"))
         if course.score is not None:
             course.save()
-    vigil = Vigil(settings)
     while course.step < settings.max_steps:
         _heed(observer)
         report = take_step(learner, course.step + 1)
         course.step, course.score = course.step + 1, None
         observer.step(report)
-        vigil.look(report, observer=observer)
+        course.vigil.look(report, observer=observer)
         if course.due(settings.eval_interval):
             course.score = _evaluated_mean(_evaluate(course, phase="interim"))
         if course.due(settings.checkpoint_interval):

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from worker.engine.advantage import dead_groups
+from worker.engine.briefing import Briefing
 from worker.engine.diagnosis import Diagnosis
 from worker.engine.experience import Experience
+from worker.engine.methods.base import Method
 from worker.engine.policy import Policy
 from worker.engine.report import SPEAKS_OF_REFERENCE, RolloutReport, Stopwatch, TokenReport, peak_memory_bytes
 from worker.engine.rollout import Rollouts
@@ -25,6 +27,9 @@ class StepFacts:
     """Everything a step computed that its report is made of."""
 
     experience: Experience
+    method: Method
+    briefing: Briefing | None
+    """None where no teacher was asked."""
     signals: Signals
     live: Sequence[int]
     """Sequences that had a signal and were trained on."""
@@ -102,10 +107,12 @@ def _credit(facts: StepFacts) -> dict[str, float]:
         "gradient_norm": facts.update.gradient_norm,
         "learning_rate": facts.learning_rate,
     }
-    if facts.update.teacher_logps_BT is None:
+    briefing, live_B = facts.briefing, live_BT.any(1)
+    if briefing is None:
         return found
-    live_B = live_BT.any(1)
-    found["unheard"] = _mean(~facts.signals.heard_B[live_B])
+    asked = list(facts.live) if facts.method.rewarded else slice(None)
+    found["unheard"] = _mean(~briefing.heard_B[asked])
+    found["hint_too_long"] = _mean(briefing.too_long_B[asked])
     found["clipped_low"] = _mean(credit.clipped_BT[live_BT] < 0)
     found["clipped_high"] = _mean(credit.clipped_BT[live_BT] > 0)
     for name, chosen_B in (("positive", advantages_B > 0), ("negative", advantages_B < 0)):

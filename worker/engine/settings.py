@@ -123,7 +123,7 @@ class Settings:
     max_error_share: float
     """Share of a step's completions in error or timeout above which the run stops; replaced groups count too."""
     max_dead_steps: int
-    """Steps running without any signal after which the run stops; 0 for never."""
+    """Steps running without any signal in the scores after which the run stops; 0 for never."""
     diagnostic_interval: int
     """Steps between the passes that only diagnostics need (distance to the start, placebo); 0 for never.
 

@@ -102,6 +102,8 @@ def take_step(learner: Learner, step: int) -> StepReport:
 
     facts = StepFacts(
         experience=experience,
+        method=learner.method,
+        briefing=briefing,
         signals=signals,
         live=live,
         update=update,

@@ -109,7 +109,7 @@ class Ending(StrEnum):
     VERIFIER_FAULTS = "verifier_faults"
     """Too many completions of one step could not be scored (`max_error_share`)."""
     NO_SIGNAL = "no_signal"
-    """Nothing could be learnt in `max_dead_steps` steps running."""
+    """The scores held nothing to learn from in `max_dead_steps` steps running."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,11 @@ def test_which_sibling_is_told_depends_on_seed_and_step_alone():
 def test_a_sibling_that_does_not_fit_leaves_the_teacher_without_a_word():
     _, rollouts, _ = brief("sdpo")
     longest = max(len(context.ids) for context in students_own(rollouts))
-    assert not brief("sdpo", room=longest + 1)[2].heard_B.any()
+    briefing = brief("sdpo", room=longest + 1)[2]
+    assert not briefing.heard_B.any()
+    absent = [False] * 4 + [True] * 4 + [False] * 4 + [True, False, False, False]
+    assert list(briefing.absent_B) == absent
+    assert briefing.too_long_B.tolist() == [not there for there in absent], "where a hint exists it is told apart"
 
 
 def test_a_contrast_has_up_to_k_wrong_siblings_and_needs_both_hints():
@@ -91,6 +95,8 @@ def test_a_contrast_has_up_to_k_wrong_siblings_and_needs_both_hints():
     counts = [sum(reading[b] is not None for reading in briefing.contrasts_KB) for b in range(16)]
     assert counts == [2, 1, 2, 1, 3, 3, 3, 3, 0, 0, 0, 0, 2, 1, 2, 1]
     assert briefing.heard_B.tolist() == [count > 0 for count in counts]
+    assert list(briefing.absent_B) == [count == 0 for count in counts]
+    assert not briefing.too_long_B.any()
     unheard = [b for b in range(16) if not briefing.heard_B[b]]
     assert all(reading[b] is None for reading in briefing.readings for b in unheard), "and nothing is read in vain"
     for b in range(16):
@@ -166,7 +172,7 @@ def test_the_control_is_told_another_rows_hint_of_the_same_kind():
 def test_only_sequences_with_a_signal_are_run(methods, expected):
     advantages = torch.tensor([0.0, 1.0, -1.0, 0.0])
     told = Context((1, 2, 3))
-    briefing = Briefing(teacher_B=(told, told, None, None), contrasts_KB=())
+    briefing = Briefing(teacher_B=(told, told, None, None), contrasts_KB=(), absent_B=(False, False, True, True))
     for method in methods:
         assert live_sequences(METHODS[method], advantages, briefing) == expected
     covered = {"grpo", "rlsd", "rlsd_template", "cepo", "rlcsd", "opsd", "sdpo", "opd", "grpo_opsd"}

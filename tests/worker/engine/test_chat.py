@@ -16,7 +16,7 @@ from tests.worker.engine.tiny_vision import drawn as picture
 from tests.worker.engine.tiny_vision import save_tiny_vision_model
 from worker.engine.adapters import AdaptedBase, Adapter, adapter_from_archive, adapter_from_checkpoint
 from worker.engine.chat import Batch, Turn, choose
-from worker.engine.checkpoint import pack
+from worker.engine.checkpoint import Standing, pack
 from worker.engine.faults import Fault
 from worker.engine.policy import LIVE_ADAPTER, Policy, load_untrained
 from worker.engine.prompts import Context, Reader, Room
@@ -160,7 +160,11 @@ def test_an_adapter_answers_as_the_policy_that_was_trained(tmp_path: Path) -> No
         "code": {"version": "1"},
     }
     write_adapter_zip(trained, tmp_path / "a.zip", base_model="tiny", manifest=manifest)
-    checkpoint = pack(trained, make_optimizer(trained, settings=tiny_settings()), step=1, baseline=None, score=None)
+    checkpoint = pack(
+        trained,
+        make_optimizer(trained, settings=tiny_settings()),
+        standing=Standing(step=1, baseline=None, score=None),
+    )
     adapted.put("archive", adapter_from_archive((tmp_path / "a.zip").read_bytes()), in_use=set())
     adapted.put("checkpoint", adapter_from_checkpoint(checkpoint, r=4, alpha=8.0), in_use=set())
     context = asked(adapted.policy, QUESTIONS[1])

@@ -193,6 +193,20 @@ def test_without_a_pad_token_the_end_of_sequence_pads_and_is_masked_where_it_doe
     assert torch.equal(padded.sampling_logps_BT, bare.sampling_logps_BT)
 
 
+def test_that_the_end_of_sequence_pads_is_told():
+    settings, observer, silent = tiny_settings(max_steps=1), Recorder(), Recorder()
+    run(
+        settings,
+        policy=build_policy(tiny_model(), tokenizer=tiny_tokenizer(pad=None), settings=settings),
+        observer=observer,
+    )
+    [(level, code, message)] = observer.events
+    assert (level, code) == ("info", "no_pad_token")
+    assert "the end of sequence 0 pads" in message
+    run(settings, observer=silent)
+    assert not silent.events
+
+
 def run(settings, *, policy=None, reward=vowel_share, held_out=0, observer=None):
     return loop.run(
         settings,

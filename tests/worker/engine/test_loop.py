@@ -4,10 +4,12 @@ import dataclasses
 import gc
 import json
 from dataclasses import replace
+from datetime import date
+from decimal import Decimal
 
 import pytest
 import torch
-from safetensors.torch import load
+from safetensors.torch import load, save
 
 from tests.worker.engine.tiny import (
     Recorder,
@@ -19,6 +21,7 @@ from tests.worker.engine.tiny import (
     tiny_tokenizer,
     vowel_share,
 )
+from worker.engine.fingerprint import fingerprint
 from worker.engine.loop import run
 from worker.engine.policy import LIVE_ADAPTER, SNAPSHOT_ADAPTER, build_policy
 from worker.engine.seeds import batch_indices
@@ -210,7 +213,7 @@ def test_a_resumed_run_lets_go_of_the_checkpoint_it_came_from():
     del policy
     data = next(checkpoint.data for checkpoint in straight.checkpoints if checkpoint.step == 2)
     policy = tiny_policy(settings)
-    run(settings, policy=policy, tasks=TASKS, held_out=[], reward=vowel_share, observer=again, resume=Blob(data))
+    run(settings, policy=policy, tasks=TASKS, held_out=HELD_OUT, reward=vowel_share, observer=again, resume=Blob(data))
     assert freed == [len(data)]
     assert again.held.keys() == {3, 4}
     assert abs(again.held[3] - straight.held[3]) < 0.1 * adapter_bytes
@@ -362,9 +365,102 @@ def test_no_tasks_an_unknown_method_and_a_foreign_checkpoint_are_refused():
         train(tiny_settings(), tasks=[])
     with pytest.raises(ValueError, match="method must be one of"):
         train(tiny_settings(method="dpo"))
-    _, recorder, _ = train(tiny_settings(max_steps=1, lora_target_modules=("q_proj",)))
+    _, recorder, _ = train(tiny_settings(max_steps=1), policy=tiny_policy(tiny_settings(), layers=3))
     with pytest.raises(ValueError, match="another model"):
         train(tiny_settings(), resume=recorder.checkpoints[-1].data)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("method", "grpo"),
+        ("seed", 8),
+        ("batch_size", 2),
+        ("learning_rate", 2e-2),
+        ("eps_w", (0.2, 0.3)),
+        ("lora_target_modules", ("q_proj",)),
+        ("hint", "solution"),
+    ],
+)
+def test_a_checkpoint_of_a_run_with_another_setting_is_refused_by_its_name(half, name, value):
+    with pytest.raises(ValueError, match=rf"another run: {name} was .* and is .* now"):
+        train(tiny_settings(**{name: value}), resume=half)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"tasks": [*TASKS[:-1], replace(TASKS[-1], answer="another")]}, "the training rows are others .*in answer"),
+        ({"tasks": [*TASKS[:-1], replace(TASKS[-1], item={"row": 0})]}, "the training rows are others .*in item"),
+        ({"tasks": TASKS[:-1]}, "the training rows are others now"),
+        ({"tasks": TASKS[::-1]}, "the training rows are others now"),
+        ({"held_out": HELD_OUT[1:]}, "the held-out rows are others now"),
+    ],
+)
+def test_a_checkpoint_of_a_run_on_other_rows_is_refused(half, changes, said):
+    with pytest.raises(ValueError, match=said):
+        train(tiny_settings(), resume=half, **changes)
+
+
+def test_pictures_and_what_a_table_holds_beside_json_are_part_of_what_a_run_is():
+    def known(images, day):
+        tasks = [replace(TASKS[0], images=images, item={"day": day, "parts": {"size": Decimal("1.5")}})]
+        return fingerprint(tiny_settings(), tasks=tasks, held_out=[])
+
+    same = known((b"png",), date(2026, 1, 1))
+    assert known((b"png",), date(2026, 1, 1)) == same
+    assert known((b"gif",), date(2026, 1, 1)) != same
+    assert known((b"png",), date(2026, 1, 2)) != same
+
+
+def test_a_run_goes_on_longer_elsewhere_and_in_other_pieces():
+    settings = tiny_settings(max_steps=2)
+    _, short, _ = train(settings)
+    changes = {
+        "max_steps": 3,
+        "micro_batch_tokens": 100,
+        "rollout_sequences": 5,
+        "eval_interval": 1,
+        "token_share": 1.0,
+    }
+    ending, longer, _ = train(replace(settings, **changes), resume=short.checkpoints[-1].data)
+    assert ending is Ending.DONE
+    assert [report.step for report in longer.steps] == [3]
+
+
+def test_a_checkpoint_from_before_there_were_fingerprints_is_accepted(half):
+    data = with_state_changed(
+        half, lambda state: {name: state[name] for name in ("format", "step", "baseline", "score")}
+    )
+    ending, recorder, _ = train(tiny_settings(learning_rate=2e-2), resume=data)
+    assert ending is Ending.DONE
+    assert [report.step for report in recorder.steps] == [3, 4]
+
+
+def test_a_checkpoint_that_does_not_know_a_setting_yet_is_accepted_and_still_compared(half):
+    def earlier(state):
+        del state["fingerprint"]["settings"]["dual_clip"]
+        del state["fingerprint"]["training rows"]["privileged"]
+        return state
+
+    data = with_state_changed(half, earlier)
+    assert train(tiny_settings(dual_clip=2.0), resume=data)[0] is Ending.DONE
+    with pytest.raises(ValueError, match="seed was 7 and is 8 now"):
+        train(tiny_settings(seed=8), resume=data)
+
+
+@pytest.fixture(scope="module")
+def half():
+    """The checkpoint after two of four steps."""
+    _, recorder, _ = train(tiny_settings())
+    return next(checkpoint.data for checkpoint in recorder.checkpoints if checkpoint.step == 2)
+
+
+def with_state_changed(data, change):
+    """The checkpoint with another state beside its tensors."""
+    size = int.from_bytes(data[:8], "little")
+    state = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["rlsd"])
+    return save(load(data), metadata={"rlsd": json.dumps(change(state))})
 
 
 def test_every_row_is_trained_on_once_an_epoch_in_an_order_of_its_own():
