@@ -1,12 +1,31 @@
-"""A small model really gets better at something, by every method and preset there is."""
+"""A small model really gets better at something, by every method there is and both presets of `rlsd`.
+
+Where the verifier is read, at what it rewards; where a teacher alone is imitated, at speaking like that teacher.
+"""
 
 import pytest
 
-from tests.worker.engine.tiny import Recorder, Verdict, tiny_policy, tiny_settings, tiny_tasks
+from tests.worker.engine.test_opd import save_teacher
+from tests.worker.engine.tiny import Recorder, Verdict, teacher_of, tiny_policy, tiny_settings, tiny_tasks
 from worker.engine.loop import run
+from worker.engine.methods import METHODS
 
 PAPER = {"lam": 0.5, "lambda_decay_steps": 25, "eps_w": (0.2, 0.2)}
 STEADY = {"lam": 1.0, "eps_w": (0.8, 4.0), "normalise": True, "first_error": True, "hint": "solution"}
+REWARDED = {
+    "grpo": {"method": "grpo"},
+    "rlsd paper": {"method": "rlsd", **PAPER},
+    "rlsd steady": {"method": "rlsd", **STEADY},
+    "rlsd_template": {"method": "rlsd_template", **PAPER},
+    "cepo": {"method": "cepo", "success_above": 0.2, **PAPER},
+    "rlcsd": {"method": "rlcsd", "hint": "sibling", "success_above": 0.2},
+    "grpo_opsd": {"method": "grpo_opsd", "alpha": 0.1},
+}
+IMITATING = {
+    "opsd": {"method": "opsd", "teacher": "base", "hint": "solution"},
+    "sdpo": {"method": "sdpo", "teacher": "base", "hint": "sibling", "success_above": 0.0},
+    "opd": {"method": "opd"},
+}
 
 
 def share_of_digits(completions):
@@ -14,27 +33,59 @@ def share_of_digits(completions):
     return [Verdict(sum(c.isdigit() for c in done.text) / (len(done.text) + 1)) for done in completions]
 
 
-@pytest.mark.parametrize(
-    "method",
-    [{"method": "grpo"}, {"method": "rlsd", **PAPER}, {"method": "rlsd", **STEADY}],
-    ids=["grpo", "rlsd paper", "rlsd steady"],
-)
-def test_the_reward_goes_up_and_the_evaluation_says_so(method):
+def learned(folder, **changes):
+    """What is seen of a run of 30 steps on the digits."""
+    if changes["method"] == "opd":
+        changes["teacher_model"] = save_teacher(folder)
     settings = tiny_settings(
-        **method, max_steps=30, batch_size=8, num_generations=8, eval_samples=8, learning_rate=1e-2, lora_r=8
+        max_steps=30,
+        batch_size=8,
+        num_generations=8,
+        eval_samples=8,
+        learning_rate=1e-2,
+        lora_r=8,
+        token_share=1.0,
+        diagnostic_interval=0,
+        **changes,
     )
-    recorder = Recorder()
+    policy, recorder = tiny_policy(settings, hidden=64), Recorder()
     run(
         settings,
-        policy=tiny_policy(settings, hidden=64),
+        policy=policy,
         tasks=tiny_tasks(16),
         held_out=tiny_tasks(16, first_row=100),
         reward=share_of_digits,
         observer=recorder,
         resume=None,
+        teacher=teacher_of(settings, policy),
     )
+    return recorder
+
+
+def distance(steps):
+    """How much likelier the student finds its own tokens than its teacher does: an estimate of the divergence."""
+    tokens = [rollout.tokens for step in steps for rollout in step.rollouts if rollout.tokens.logp_teacher]
+    apart = [s - t for kept in tokens for s, t in zip(kept.logp_student, kept.logp_teacher, strict=True)]
+    return sum(apart) / len(apart)
+
+
+@pytest.mark.parametrize("name", REWARDED)
+def test_the_reward_goes_up_and_the_evaluation_says_so(tmp_path, name):
+    recorder = learned(tmp_path, **REWARDED[name])
     baseline, trained = recorder.evaluations
     rewards = [report.metrics["reward_mean"] for report in recorder.steps]
     assert sum(rewards[-5:]) / 5 > 0.5 > 0.2 > sum(rewards[:5]) / 5
     assert trained.low > baseline.high
     assert trained.p_value < 0.001
+    heard = [report.metrics.get("unheard", 1.0) < 1 for report in recorder.steps]
+    assert any(heard) == (name != "grpo")
+
+
+@pytest.mark.parametrize("name", IMITATING)
+def test_the_student_comes_closer_to_the_teacher_that_it_imitates(tmp_path, name):
+    steps = learned(tmp_path, **IMITATING[name]).steps
+    assert distance(steps[-3:]) < 0.8 * distance(steps[:3])
+
+
+def test_every_method_is_tried():
+    assert {case["method"] for case in (REWARDED | IMITATING).values()} == METHODS.keys()
