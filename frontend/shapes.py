@@ -213,6 +213,8 @@ class Tokens(TypedDict):
     text: list[str]
     logp_student: list[float]
     logp_teacher: list[float] | None
+    logp_contrast: list[float] | None
+    delta: list[float] | None
     weight: list[float]
     advantage: list[float]
 

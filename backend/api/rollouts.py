@@ -58,12 +58,18 @@ class RolloutObject(ListItem):
 
 
 class TokensObject(BaseModel):
-    """Equally long lists, one entry a token; `logp_teacher` is None where no teacher was asked."""
+    """Equally long lists, one entry a token.
+
+    `logp_teacher` and `delta`, the log-ratio that the method weighs, are None where no teacher was asked;
+    `logp_contrast` is None where the method has no second hint. Jobs of earlier releases have neither of the last two.
+    """
 
     ids: list[int]
     text: list[str]
     logp_student: list[float]
     logp_teacher: list[float] | None
+    logp_contrast: list[float] | None = None
+    delta: list[float] | None = None
     weight: list[float]
     advantage: list[float]
 

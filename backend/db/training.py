@@ -23,7 +23,8 @@ class Rollout(Base):
     """One completion: `number` counts within the step, `row` is the dataset row, `sample` the place in its group.
 
     `tokens`, kept for a sampled share, holds equally long lists:
-    ids, text, logp_student, logp_teacher, weight, advantage.
+    ids, text, logp_student, logp_teacher, logp_contrast, delta, weight, advantage. The contrast and delta are missing
+    where an earlier release kept them.
     """
 
     __tablename__ = "rollouts"

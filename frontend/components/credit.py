@@ -82,6 +82,7 @@ def heatmap(feed: JobFeed, rollout: Rollout, tokens: Tokens) -> None:
                 "applied credit": numbers,
                 "log-probability": numbers,
                 "with hint": numbers,
+                "with the other hint": numbers,
             },
         )
 

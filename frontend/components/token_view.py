@@ -21,6 +21,11 @@ MEANINGS: dict[Measure, str] = {
     "advantage": "What the update pushes: green makes the token likelier, red (dotted) less likely.",
     "evidence": "How much likelier (green) or less likely (red, dotted) the token becomes once the hint is known.",
 }
+CONTRASTED = (
+    "How much likelier (green) or less likely (red, dotted) the token is under the hint than under the one that this "
+    "method holds against it."
+)
+"""The same where the method has a second hint."""
 MORE, LESS = "22, 163, 74", "220, 38, 38"
 STRONGEST = 0.75
 """Opacity of the strongest colour, on which text can still be read."""
@@ -28,18 +33,16 @@ UNHEARD = (
     "No teacher was asked for this completion: its group was all right or all wrong, there was no hint to give, or λ "
     "or α was 0."
 )
+NOT_KEPT = "An earlier release trained this job: it did not keep the teacher's evidence as the method weighed it."
 
 
 def values_of(tokens: Tokens, measure: Measure) -> list[float] | None:
-    """The measure per token; None where the teacher was not asked. Weights are shown as their logarithm."""
+    """The measure per token; None where there is none. Weights are shown as their logarithm."""
     if measure == "advantage":
         return tokens["advantage"]
     if measure == "weight":
         return [math.log(max(weight, 1e-6)) for weight in tokens["weight"]]
-    teacher = tokens["logp_teacher"]
-    if teacher is None:
-        return None
-    return [with_hint - alone for with_hint, alone in zip(teacher, tokens["logp_student"], strict=True)]
+    return tokens["delta"]
 
 
 def coloured(tokens: Tokens, values: Sequence[float], *, evenly_to: float | None = None) -> str:
@@ -65,24 +68,30 @@ def numbers_of(tokens: Tokens, place: int) -> str:
     """All numbers of a token in one line."""
     numbers = f"token {place + 1}: weight {tokens['weight'][place]:.3g}, credit {tokens['advantage'][place]:+.3g}"
     numbers += f", log-probability {tokens['logp_student'][place]:.3g}"
-    teacher = tokens["logp_teacher"]
-    if teacher is not None:
-        numbers += f", with hint {teacher[place]:.3g}, evidence {teacher[place] - tokens['logp_student'][place]:+.3g}"
+    for name, values in (("with hint", tokens["logp_teacher"]), ("with the other hint", tokens["logp_contrast"])):
+        if values is not None:
+            numbers += f", {name} {values[place]:.3g}"
+    if tokens["delta"] is not None:
+        numbers += f", evidence {tokens['delta'][place]:+.3g}"
     return numbers
 
 
 def table(tokens: Tokens) -> list[dict[str, Any]]:
     """A line a token, for those who would rather read than hover."""
-    evidence = values_of(tokens, "evidence")
+
+    def at(place: int, values: list[float] | None) -> float | None:
+        return None if values is None else values[place]
+
     return [
         {
             "token": place + 1,
             "text": tokens["text"][place],
-            "evidence": None if evidence is None else evidence[place],
+            "evidence": at(place, tokens["delta"]),
             "weight": tokens["weight"][place],
             "applied credit": tokens["advantage"][place],
             "log-probability": tokens["logp_student"][place],
-            "with hint": tokens["logp_teacher"][place] if tokens["logp_teacher"] is not None else None,
+            "with hint": at(place, tokens["logp_teacher"]),
+            "with the other hint": at(place, tokens["logp_contrast"]),
         }
         for place in range(len(tokens["ids"]))
     ]
@@ -103,10 +112,11 @@ def measure_choice(*, key: str, disabled: bool) -> Measure:
 def show(tokens: Tokens, *, measure: Measure) -> None:
     values = values_of(tokens, measure)
     if values is None:
-        st.info(UNHEARD)
+        st.info(UNHEARD if tokens["logp_teacher"] is None else NOT_KEPT)
         return
     st.html(coloured(tokens, values))
-    st.caption(f"{MEANINGS[measure]} Hover over a token for its numbers.")
+    contrasted = measure == "evidence" and tokens["logp_contrast"] is not None
+    st.caption(f"{CONTRASTED if contrasted else MEANINGS[measure]} Hover over a token for its numbers.")
 
 
 def beside_grpo(tokens: Tokens, *, advantage: float, method: str) -> None:

@@ -24,6 +24,9 @@ from tests.frontend.test_pages import opened, words
 
 SCORES = {0: (1.0, 0.0), 1: (0.0, 0.0), 2: (1.0, 1.0), 3: (None, 0.0)}
 """By dataset row, of each of two samples."""
+HEARD: dict[str, Any] = {"delta": [0.0, 1.5], "logp_contrast": None}
+EVIDENCE: dict[int, dict[str, Any]] = {0: HEARD, 1: {}, 2: HEARD | {"logp_contrast": [-1.0, -2.0]}, 3: HEARD}
+"""By dataset row: what an earlier release did not keep."""
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +61,7 @@ def rollouts(job_id: str, step: int) -> Iterator[Rollout]:
                 "text": ["The ", "clerk"],
                 "logp_student": [-1.0, -2.0],
                 "logp_teacher": [-1.0, -0.5],
+                **EVIDENCE[row],
                 "weight": [1.0, 4.0],
                 "advantage": [0.5, 2.0],
             }
@@ -120,10 +124,20 @@ def test_the_credit_of_tokens_is_shown_by_each_measure_and_beside_grpo(key: str,
     app.toggle(key="credit_grpo").set_value(True).run()
     assert "every token gets +0.50" in words(app)
     assert "tokens get +0.50 to +2.00" in words(app)
+    contrasted = part(key, job_id, "Completions", rollout="rollout-1-4")
+    contrasted.segmented_control(key="credit_measure").set_value("evidence").run()
+    assert "than under the one that this method holds against it" in words(contrasted)
     without = part(key, job_id, "Completions", rollout="rollout-1-1")
     assert "was not kept" in words(without)
     absent = part(key, job_id, "Completions", rollout="rollout-9-9")
     assert "rollout-9-9" in absent.error[0].value
+
+
+def test_credit_that_an_earlier_release_kept_is_shown_without_the_evidence(key: str, job_id: str) -> None:
+    app = part(key, job_id, "Completions", rollout="rollout-1-2")
+    assert "1 is neutral" in words(app)
+    app.segmented_control(key="credit_measure").set_value("evidence").run()
+    assert "An earlier release trained this job" in app.info[0].value
 
 
 def test_rows_that_teach_nothing_are_left_out_of_a_new_version(client: Client, key: str, job_id: str) -> None:

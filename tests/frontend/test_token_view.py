@@ -2,12 +2,16 @@ from frontend.components import token_view
 from frontend.shapes import Tokens
 
 
-def tokens(teacher: list[float] | None) -> Tokens:
+def tokens(
+    teacher: list[float] | None, *, delta: list[float] | None = None, contrast: list[float] | None = None
+) -> Tokens:
     return {
         "ids": [1, 2],
         "text": ["<b>", " ok"],
         "logp_student": [-1.0, -2.0],
         "logp_teacher": teacher,
+        "logp_contrast": contrast,
+        "delta": delta,
         "weight": [2.0, 0.5],
         "advantage": [1.0, 0.25],
     }
@@ -31,6 +35,15 @@ def test_a_weight_of_one_is_neutral() -> None:
     assert token_view.values_of(neutral, "weight") == [0.0, 0.0]
 
 
-def test_evidence_is_teacher_minus_student_and_missing_without_a_teacher() -> None:
-    assert token_view.values_of(tokens([-0.5, -3.0]), "evidence") == [0.5, -1.0]
+def test_evidence_is_what_the_method_weighed_and_missing_where_that_is() -> None:
+    heard = tokens([-0.5, -3.0], delta=[0.25, -0.75], contrast=[-0.75, -2.25])
+    assert token_view.values_of(heard, "evidence") == [0.25, -0.75]
     assert token_view.values_of(tokens(None), "evidence") is None
+
+
+def test_both_hints_and_the_evidence_stand_in_a_tokens_numbers() -> None:
+    heard = tokens([-0.5, -3.0], delta=[0.25, -0.75], contrast=[-0.75, -2.25])
+    assert "with hint -3, with the other hint -2.25, evidence -0.75" in token_view.numbers_of(heard, 1)
+    assert [line["with the other hint"] for line in token_view.table(heard)] == [-0.75, -2.25]
+    assert "hint" not in token_view.numbers_of(tokens(None), 0)
+    assert token_view.table(tokens(None))[0]["evidence"] is None

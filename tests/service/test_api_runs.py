@@ -50,7 +50,8 @@ def rollout(job_id: str, *, step: int, number: int) -> Rollout:
         "ids": [1, 2],
         "text": ["a", "b"],
         "logp_student": [-1.0, -2.0],
-        "logp_teacher": None,
+        "logp_teacher": None if step == 2 else [-0.5, -2.5],
+        **({} if step == 2 else {"logp_contrast": None, "delta": [0.5, -0.5]}),
         "weight": [1.0, 1.0],
         "advantage": [0.5, 0.5],
     }
@@ -147,12 +148,21 @@ def test_tokens_are_had_where_they_were_kept(api: Api, job_path: str) -> None:
     take_steps(id_in(job_path), last=1)
     kept, not_kept, *_ = answered(api.http.get(f"{job_path}/rollouts"))["data"]
     tokens = answered(api.http.get(f"{job_path}/rollouts/{kept['id']}/tokens"))
-    assert sorted(tokens) == ["advantage", "ids", "logp_student", "logp_teacher", "text", "weight"]
+    expected = "advantage delta ids logp_contrast logp_student logp_teacher text weight"
+    assert sorted(tokens) == expected.split()
     assert tokens["text"] == ["a", "b"]
+    assert tokens["delta"] == [0.5, -0.5]
     assert (kept["has_tokens"], not_kept["has_tokens"]) == (True, False)
     refused(api.http.get(f"{job_path}/rollouts/{not_kept['id']}/tokens"), status=404, code="tokens_not_kept")
     for absent in ("rollout-9-9", "rollout-x", "other"):
         refused(api.http.get(f"{job_path}/rollouts/{absent}/tokens"), status=404, code="not_found")
+
+
+def test_tokens_of_an_earlier_release_are_had_without_what_it_did_not_keep(api: Api, job_path: str) -> None:
+    take_steps(id_in(job_path), last=2)
+    tokens = answered(api.http.get(f"{job_path}/rollouts/rollout-2-0/tokens"))
+    assert (tokens["delta"], tokens["logp_contrast"]) == (None, None)
+    assert tokens["weight"] == [1.0, 1.0]
 
 
 def test_one_completion_is_found_by_its_id(api: Api, job_path: str) -> None:

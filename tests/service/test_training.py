@@ -224,7 +224,10 @@ def test_tokens_are_stored_where_a_group_has_no_second_hint_to_give_the_teacher(
     json.dumps(stored, allow_nan=False)
     heard = [tokens for tokens in stored if tokens and tokens["logp_teacher"] is not None]
     assert 0 < len(heard) < len(stored)
-    assert all(len(tokens["logp_teacher"]) == len(tokens["ids"]) for tokens in heard)
+    for tokens in heard:
+        right, wrong, delta = tokens["logp_teacher"], tokens["logp_contrast"], tokens["delta"]
+        assert len(right) == len(tokens["ids"])
+        assert delta == pytest.approx([r - w for r, w in zip(right, wrong, strict=True)], abs=1e-5)
 
 
 def test_a_larger_teacher_is_in_the_manifest_by_name_and_hash(clean_database: object, tmp_path: Path) -> None:

@@ -181,12 +181,17 @@ def _token_report(facts: StepFacts, *, policy: Policy, sequence: int) -> TokenRe
     trained = not bool(facts.update.logps_BT[row].isnan().any())
     student_T = facts.update.logps_BT[row] if trained else rollouts.sampling_logps_BT[row]
     heard = trained and bool(facts.signals.heard_B[row])  # what nobody was told of is NaN, which JSON has no word for
-    teacher_T = facts.update.teacher_logps_BT[row] if heard and facts.update.teacher_logps_BT is not None else None
+
+    def told(values_BT: Tensor | None) -> list[float] | None:
+        return values_BT[row, :length].tolist() if heard and values_BT is not None else None
+
     return TokenReport(
         ids=ids,
         text=policy.tokenizer.batch_decode([[token] for token in ids]),
         logp_student=student_T[:length].tolist(),
-        logp_teacher=None if teacher_T is None else teacher_T[:length].tolist(),
+        logp_teacher=told(facts.update.teacher_logps_BT),
+        logp_contrast=told(facts.update.contrast_logps_BT),
+        delta=told(credit.deltas_BT),
         weight=credit.weights_BT[row, :length].tolist(),
         advantage=credit.advantages_BT[row, :length].tolist(),
     )

@@ -29,6 +29,10 @@ class TokenReport:
     """`log P_S`; for a rollout that was skipped the log-probability at sampling."""
     logp_teacher: list[float] | None
     """`log P_T`; None where the teacher was not asked or had no word."""
+    logp_contrast: list[float] | None
+    """The same under the method's second hint, their mean probability where there are several; None without one."""
+    delta: list[float] | None
+    """The method's own `delta_t`; None where `logp_teacher` is."""
     weight: list[float]
     """`w^_t`."""
     advantage: list[float]

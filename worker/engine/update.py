@@ -91,6 +91,8 @@ class Update:
     """`log P_S`; 0 outside the mask."""
     teacher_logps_BT: Tensor | None
     """`log P_T`: as signalled, and as a distiller read it."""
+    contrast_logps_BT: Tensor | None
+    """The same under the second hint, as signalled."""
     credit: Credit
     ratio_clipped_BT: Tensor
     """True where the clip held `rho`; False in rows of skipped sequences."""
@@ -164,6 +166,7 @@ def accumulate_gradients(
         gradient_norm=float(torch.nn.utils.get_total_norm(gradients)),
         logps_BT=logps_BT,
         teacher_logps_BT=teacher_BT,
+        contrast_logps_BT=signals.contrast_logps_BT,
         credit=credit,
         ratio_clipped_BT=held_BT,
         num_tokens=num_tokens,

@@ -3,6 +3,7 @@
 import dataclasses
 import gc
 import json
+import math
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -100,6 +101,25 @@ def test_where_the_teacher_had_no_word_its_numbers_are_left_out_so_that_every_re
     assert any(tokens.logp_teacher is None for tokens in reports)
     assert any(tokens.logp_teacher is not None for tokens in reports)
     json.dumps([dataclasses.asdict(tokens) for tokens in reports], allow_nan=False)
+
+
+@pytest.mark.parametrize("changes", [{"method": "cepo"}, {"method": "rlsd_template"}, {"method": "rlsd"}])
+def test_the_weights_of_a_report_follow_from_its_deltas(changes):
+    """`delta_t` is what the method itself weighed: the contrast's, where it has one."""
+    settings = tiny_settings(**changes, max_steps=2, token_share=1.0, success_above=0.3, micro_batch_tokens=60)
+    _, recorder, _ = train(settings, held_out=[])
+    heard = 0
+    for rollout in (rollout for step in recorder.steps for rollout in step.rollouts):
+        tokens = rollout.tokens
+        assert (tokens.delta is None) == (tokens.logp_teacher is None)
+        if tokens.delta is not None:
+            heard += 1
+            below = tokens.logp_student if settings.method == "rlsd" else tokens.logp_contrast
+            assert tokens.delta == pytest.approx([a - b for a, b in zip(tokens.logp_teacher, below, strict=True)])
+            sign = (rollout.advantage > 0) - (rollout.advantage < 0)
+            assert tokens.weight == pytest.approx([min(max(math.exp(sign * d), 0.8), 1.2) for d in tokens.delta])
+    assert heard > 4
+    assert len({weight for r in recorder.steps[0].rollouts for weight in r.tokens.weight}) > 4
 
 
 def test_the_metrics_of_a_step_are_those_of_the_specification():

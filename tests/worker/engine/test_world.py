@@ -106,7 +106,7 @@ def test_two_processes_give_the_losses_metrics_rollouts_and_adapter_of_one(name,
     for first, second in zip(one["rollouts"], two["rollouts"], strict=True):
         assert second.advantage == pytest.approx(first.advantage)
         assert second.tokens.ids == first.tokens.ids
-        for field in ("logp_student", "logp_teacher", "weight", "advantage"):
+        for field in ("logp_student", "logp_teacher", "logp_contrast", "delta", "weight", "advantage"):
             expected, found = getattr(first.tokens, field), getattr(second.tokens, field)
             assert found == (None if expected is None else pytest.approx(expected, rel=1e-6, abs=1e-6))
     assert two["evaluations"] == one["evaluations"]
