@@ -86,7 +86,7 @@ def talk(metrics: Sequence[Metrics]) -> Finding:
         return Finding("unknown", title, "Not measured yet.")
     first, last = sum(known[:SPEAKS]) / len(known[:SPEAKS]), sum(known[-SPEAKS:]) / len(known[-SPEAKS:])
     now = units.percent(last, decimals=1)
-    words = "“the reference solution”, “the given answer” and the like, which only the teacher sees"
+    words = "“the hint”, “the answer key”, “the reference solution” and the like, which only the teacher sees"
     if last >= TALKS and last - first >= GREW:
         return Finding(
             "bad",

@@ -15,8 +15,12 @@ from worker.engine.evaluate import Interval, QuestionScores
 from worker.engine.faults import memory_named
 from worker.engine.types import Score, Wish
 
-SPEAKS_OF_REFERENCE = re.compile(r"\b(reference|(given|provided|correct|expected) (answer|solution))\b", re.IGNORECASE)
-"""Wording of a student that speaks of a reference it cannot see."""
+SPEAKS_OF_REFERENCE = re.compile(
+    r"\bhint\b|\banswer[ -]key\b|\b(reference|given|provided) (answer|solution)\b"
+    r"|\baccording to the reference\b|\bthe reference( (says|states|gives|shows|tells)\b| *([.,:;]|$))|^ *reference *:",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""Wording of a student that speaks of a reference it cannot see; not what it may well say unseen: a correct answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
