@@ -21,6 +21,10 @@ CURVES: dict[str, tuple[str, dict[str, str]]] = {
     "Entropy": ("nats a token", {"entropy": "entropy"}),
     "Distance to the base model": ("KL, nats a token", {"kl_to_start": "KL"}),
     "Teacher's evidence": ("mean log-ratio", {"delta_mean_positive": ABOVE, "delta_mean_negative": BELOW}),
+    "Teacher's evidence of a completion": (
+        "sum of log-ratios",
+        {"delta_sum_right": "right", "delta_sum_wrong": "wrong"},
+    ),
     "Teacher's weights": ("mean weight", {"weight_mean_positive": ABOVE, "weight_mean_negative": BELOW}),
     "Weights at their bounds": ("share of tokens", {"clipped_low": "lowest", "clipped_high": "highest"}),
     "Hint against placebo": (

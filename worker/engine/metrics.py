@@ -1,7 +1,8 @@
 """Owns the numbers of a step (RLSD.md section 4) and the rows of its rollouts, made from what the step computed.
 
 Names end in their unit where they have one (`_s`, `_tokens`, `_bytes`); shares lie in [0, 1]. `positive` and `negative`
-speak of the sign of the sequence's advantage. Numbers about credit are counted only in sequences that had a signal.
+speak of the sign of the sequence's advantage, `right` and `wrong` of its score. Numbers about credit are counted only
+in sequences that had a signal, and deltas only where the teacher was heard.
 """
 
 import math
@@ -51,10 +52,18 @@ class StepFacts:
         live_B[list(self.live)] = True
         return self.rollouts.mask_BT & live_B.to(self.rollouts.mask_BT.device)[:, None]
 
+    @property
+    def heard_BT(self) -> Tensor:
+        """Those of them on which the teacher was heard."""
+        return self.live_BT & self.signals.heard_B[:, None] & self.signals.heard_BT
+
 
 def step_metrics(facts: StepFacts, *, diagnosis: Diagnosis | None) -> dict[str, float]:
-    """The named numbers of a step, most without a diagnosis; what is undefined (a mean of nothing) is left out."""
-    found = _outcome(facts) | _completions(facts) | _credit(facts) | _cost(facts)
+    """The named numbers of a step, most without a diagnosis; what is undefined (a mean of nothing) is left out.
+
+    What the step cost is known only when it is over: see `step_costs`.
+    """
+    found = _outcome(facts) | _completions(facts) | _credit(facts)
     if diagnosis is not None:
         found |= _diagnosis(diagnosis, facts.rollouts)
     return {name: value for name, value in found.items() if math.isfinite(value)}
@@ -97,8 +106,8 @@ def _completions(facts: StepFacts) -> dict[str, float]:
 
 
 def _credit(facts: StepFacts) -> dict[str, float]:
-    credit = facts.update.credit
-    advantages_B, live_BT = facts.signals.advantages_B, facts.live_BT
+    credit, live_BT, heard_BT = facts.update.credit, facts.live_BT, facts.heard_BT
+    advantages_B, rewards_B = facts.signals.advantages_B, facts.experience.scored.rewards_B.to(live_BT.device)
     found = {
         "lambda": facts.lam,
         "skipped": 1 - len(facts.live) / facts.rollouts.num_sequences,
@@ -116,10 +125,11 @@ def _credit(facts: StepFacts) -> dict[str, float]:
     found["clipped_low"] = _mean(credit.clipped_BT[live_BT] < 0)
     found["clipped_high"] = _mean(credit.clipped_BT[live_BT] > 0)
     for name, chosen_B in (("positive", advantages_B > 0), ("negative", advantages_B < 0)):
-        chosen_BT = live_BT & chosen_B[:, None]
-        found[f"delta_mean_{name}"] = _mean(credit.deltas_BT[chosen_BT])
-        found[f"weight_mean_{name}"] = _mean(credit.weights_BT[chosen_BT])
-        found[f"delta_sum_{name}"] = _mean(credit.deltas_BT.sum(1)[chosen_B & live_B])
+        found[f"delta_mean_{name}"] = _mean(credit.deltas_BT[heard_BT & chosen_B[:, None]])
+        found[f"weight_mean_{name}"] = _mean(credit.weights_BT[live_BT & chosen_B[:, None]])
+    right_B, wrong_B = rewards_B > facts.success_above, rewards_B <= facts.success_above  # NaN is neither
+    for name, chosen_B in (("right", right_B), ("wrong", wrong_B)):
+        found[f"delta_sum_{name}"] = _mean(credit.deltas_BT.sum(1)[heard_BT.any(1) & chosen_B])
     return found
 
 
@@ -140,7 +150,8 @@ def _diagnosis(diagnosis: Diagnosis, rollouts: Rollouts) -> dict[str, float]:
     }
 
 
-def _cost(facts: StepFacts) -> dict[str, float]:
+def step_costs(facts: StepFacts) -> dict[str, float]:
+    """Seconds, tokens and memory of a step that is over."""
     seconds = facts.watch.seconds
     return {f"{phase}_s": value for phase, value in seconds.items()} | {
         "step_s": sum(seconds.values()),

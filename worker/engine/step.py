@@ -13,7 +13,7 @@ from worker.engine.distilling import Distiller, comparison_of
 from worker.engine.experience import Experience, gather
 from worker.engine.generator import Generator
 from worker.engine.methods.base import Method, Teacher
-from worker.engine.metrics import StepFacts, rollout_reports, sampled_share, step_metrics
+from worker.engine.metrics import StepFacts, rollout_reports, sampled_share, step_costs, step_metrics
 from worker.engine.policy import Policy
 from worker.engine.prompts import Prompt
 from worker.engine.reasoning import reasoning_mask
@@ -187,8 +187,9 @@ def _report(learner: Learner, facts: StepFacts, *, step: int) -> StepReport:
         diagnosis = None
         if settings.diagnostic_interval > 0 and (step - 1) % settings.diagnostic_interval == 0:
             diagnosis = _diagnosis(learner, facts.rollouts, step=step)
+        metrics = step_metrics(facts, diagnosis=diagnosis)
         reports = rollout_reports(facts, policy=learner.policy, with_tokens=kept)
-    return StepReport(step=step, metrics=step_metrics(facts, diagnosis=diagnosis), rollouts=reports)
+    return StepReport(step=step, metrics=metrics | step_costs(facts), rollouts=reports)
 
 
 def _diagnosis(learner: Learner, rollouts: Rollouts, *, step: int) -> Diagnosis:

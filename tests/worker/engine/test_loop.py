@@ -132,7 +132,7 @@ def test_the_metrics_of_a_step_are_those_of_the_specification():
         "reward_std", "groups_all_right", "groups_all_wrong", "groups_mixed", "abstained", "errored", "timed_out",
         "truncated", "completion_tokens_mean", "entropy", "kl_to_start", "lambda", "delta_mean_positive",
         "delta_mean_negative", "weight_mean_positive", "weight_mean_negative", "clipped_low", "clipped_high",
-        "delta_sum_positive", "delta_sum_negative", "gradient_norm", "learning_rate", "ratio_clipped", "rollout_s",
+        "delta_sum_right", "delta_sum_wrong", "gradient_norm", "learning_rate", "ratio_clipped", "rollout_s",
         "reward_s", "teacher_s", "update_s", "rollout_tokens", "teacher_tokens", "update_tokens", "peak_memory_bytes",
     }  # fmt: skip
     assert metrics["rollout_logp_gap_mean"] < 1e-5
