@@ -7,7 +7,7 @@ machine does only adds to a step.
 
 `steady` asks its teacher in every step, `paper`, which a job starts with, only while `lambda` lasts: what that costs is
 measured over whole runs. There the methods take turns in stretches from checkpoint to checkpoint, and a stretch counts
-by its median step.
+by its median step and all its diagnostics.
 """
 
 import ctypes
@@ -18,8 +18,8 @@ import subprocess
 import sys
 from collections import defaultdict
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from statistics import median
 
 import torch
 
@@ -28,7 +28,7 @@ from backend.jobs.spec import Preset
 from backend.settings import STARTER_MODEL
 from backend.verifiers.specs import parse_spec
 from benchmarks.figures import Figure, figure
-from benchmarks.runs import GroupReward, settings_of, starter_tasks, steps_of, stretch_of, total
+from benchmarks.runs import GroupReward, seconds_of, settings_of, starter_tasks, steps_of, stretch_of, total
 from worker.engine.policy import Policy, load_policy
 from worker.sandbox.pool import Sandbox
 from worker.setup import sandboxed_reward
@@ -46,6 +46,7 @@ RUNS = 3
 RUN_STEPS = 200
 STRETCH = 10
 """Steps of a whole run that one method takes before the other has its turn."""
+DIAGNOSED_STEPS = 40
 MEMORY_RUNS = 3
 PROMPT_FREEING = {"MALLOC_MMAP_THRESHOLD_": "65536"}
 """Tensors go back to the system when they are freed, so that a peak is of what is alive at once. What the allocator
@@ -61,7 +62,7 @@ def run() -> list[Figure]:
         names = list(WAYS)
         for name in names[block % 3 :] + names[: block % 3]:
             found[name].append(_block(name, tasks=tasks, seed=block))
-    return [*_figures(found), _whole_runs(tasks), *_memory(), _reward_share(tasks)]
+    return [*_figures(found), _whole_runs(tasks), _diagnostics_share(tasks), *_memory(), _reward_share(tasks)]
 
 
 def _block(  # type: ignore[type-arg]
@@ -115,9 +116,23 @@ def _whole_runs(tasks: list) -> Figure:  # type: ignore[type-arg]
                 settings = settings_of(method, seed=seed, preset=Preset.PAPER, batch_size=PROMPTS, max_steps=until)
                 reward = GroupReward(groups=PROMPTS, dead=DEAD, num_generations=settings.num_generations)
                 steps, reached[method] = stretch_of(settings, tasks=tasks, reward=reward, resume=reached[method])
-                taken[method] += median(step["wall_s"] for step in steps)
+                taken[method] += seconds_of(steps)
         ratios.append(taken["rlsd"] / taken["grpo"])
     return figure(f"rlsd_paper_over_grpo_{RUN_STEPS}_steps", ratios, unit="ratio")
+
+
+def _diagnostics_share(tasks: list, *, steps: int = DIAGNOSED_STEPS) -> Figure:  # type: ignore[type-arg]
+    """What RLSD's diagnostics at their usual interval add to the reports of its steps, as a share of the steps."""
+    shares = []
+    for seed in range(RUNS):
+        usual = settings_of("rlsd", seed=seed, batch_size=PROMPTS, max_steps=steps)
+        taken = []
+        for settings in (usual, replace(usual, diagnostic_interval=0)):
+            reward = GroupReward(groups=PROMPTS, dead=DEAD, num_generations=settings.num_generations)
+            taken.append(stretch_of(settings, tasks=tasks, reward=reward)[0])
+        more = total(taken[0], "report_s") - total(taken[1], "report_s")
+        shares.append(more / seconds_of(taken[0]))
+    return figure("diagnostics_share", shares, unit="share of a step")
 
 
 def _sequences() -> int:

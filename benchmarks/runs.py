@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 
 from backend.datasets.rows import read_rows
 from backend.demo import STARTER
@@ -101,7 +102,7 @@ def steps_of(
     policy: Policy | None = None,
 ) -> list[dict[str, float]]:
     """The metrics of a run's steps; the first, which also warms up, is left out."""
-    return stretch_of(settings, tasks=tasks, reward=reward, model=model, policy=policy)[0]
+    return stretch_of(settings, tasks=tasks, reward=reward, model=model, policy=policy)[0][1:]
 
 
 def stretch_of(
@@ -113,11 +114,22 @@ def stretch_of(
     policy: Policy | None = None,
     resume: bytes | None = None,
 ) -> tuple[list[dict[str, float]], bytes | None]:
-    """The same from a checkpoint to `max_steps`, and the checkpoint made there."""
+    """The metrics of all steps from a checkpoint to `max_steps`, and the checkpoint made there.
+
+    The first step's `wall_s` holds the loading too.
+    """
     observer = StepTimes()
     policy = policy or load_policy(model, settings=settings)
     loop.run(settings, policy=policy, tasks=tasks, held_out=[], reward=reward, observer=observer, resume=resume)
-    return observer.metrics[1:], observer.reached
+    return observer.metrics, observer.reached
+
+
+def seconds_of(steps: Sequence[dict[str, float]]) -> float:
+    """What the steps of a stretch took: a median step for each, and the reports as they were.
+
+    A median alone would not see the diagnostics, which only few steps have.
+    """
+    return len(steps) * median(step["wall_s"] - step["report_s"] for step in steps) + total(steps, "report_s")
 
 
 def total(steps: Sequence[dict[str, float]], name: str) -> float:
