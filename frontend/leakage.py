@@ -43,8 +43,8 @@ def placebo(metrics: Sequence[Metrics]) -> Finding:
         return Finding(
             "unknown",
             title,
-            "Not measured yet, or not for this job: it takes a method with a teacher, a hint from the row, and rows "
-            "that say different things.",
+            "Not measured yet, or not for this job: it takes a method with a teacher, a hint from the row or a right "
+            "completion of its group, and rows that say different things.",
         )
     shown = (
         f"Shown the row's own hint, the teacher changes its mind about a token by {own:.3f} on average; shown another "

@@ -193,8 +193,8 @@ class RlsdSettings(Strict):
         10,
         ge=0,
         le=1_000_000,
-        description="Steps between measurements of distance to the start and of the placebo, on `token_share` of the "
-        "completions and four at least; 0: never.",
+        description="Steps between measurements of distance to the start and of the placebo, on eight completions; "
+        "0: never.",
     )
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="Number format of the base model.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where to train.")

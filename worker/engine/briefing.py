@@ -8,7 +8,7 @@ from operator import or_
 import torch
 from torch import Tensor
 
-from worker.engine.hints import FROM_GROUP, ROW_HINTS, placebo_hint, row_hint, sibling_hints
+from worker.engine.hints import FROM_GROUP, ROW_HINTS, placebo_hint, row_hint, sibling_hints, strangers_hints
 from worker.engine.methods.base import Method, Teacher
 from worker.engine.prompts import Context, Reader
 from worker.engine.rollout import Rollouts
@@ -50,6 +50,16 @@ class Briefing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Control:
+    """What a teacher reads to tell what its hint says from its being there; a sequence has both readings or neither."""
+
+    own_B: Reading
+    """The hint that is meant for it."""
+    placebo_B: Reading
+    """Another row's hint of the same kind."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Briefer:
     """Makes the briefing of each step. Contexts that depend on the row alone are made, and so checked, beforehand."""
 
@@ -58,8 +68,8 @@ class Briefer:
     settings: Settings
     fixed: dict[Hint, dict[int, Context]]
     """By kind of hint and row."""
-    control: dict[int, Context | None] | None
-    """What the placebo control reads, by row; None where the data cannot give one."""
+    placebos: dict[int, Context | None] | None
+    """What the placebo control reads, by row; None where the rows cannot give one."""
 
     def brief(self, rollouts: Rollouts, rewards_B: Tensor, *, step: int) -> Briefing:
         """The readings of one step's sequences."""
@@ -79,16 +89,22 @@ class Briefer:
             absent_B = tuple(map(or_, absent_B, absent_too_B))
         return Briefing(teacher_B=teacher_B, contrasts_KB=contrasts_KB, absent_B=absent_B)
 
-    def placebo(self, rollouts: Rollouts) -> Reading | None:
-        """The readings of a control that is told other rows' hints; None where the data cannot give one."""
-        if self.control is None:
+    def control(self, rollouts: Rollouts, rewards_B: Tensor, *, step: int) -> Control | None:
+        """The readings of the placebo control; None where hint or data cannot give one."""
+        if self.method.teacher is Teacher.EXTERNAL:
             return None
-        return tuple(self.control[rollouts.prompt_of(b).task.row] for b in range(rollouts.num_sequences))
-
-    def own(self, rollouts: Rollouts) -> Reading:
-        """The readings that the control is held against: each row's own hint."""
-        fixed = self.fixed[hint_of(self.method, self.settings)]
-        return tuple(fixed[rollouts.prompt_of(b).task.row] for b in range(rollouts.num_sequences))
+        rows_B = [rollouts.prompt_of(b).task.row for b in range(rollouts.num_sequences)]
+        hint = hint_of(self.method, self.settings)
+        if hint is Hint.SIBLING:
+            hints_B = self._from_group(rollouts, rewards_B, kind=hint, step=step)
+            strange_B = strangers_hints(hints_B, rows_B=rows_B, num_generations=rollouts.num_generations)
+            (own_B,), (placebo_B,) = (self._told(rollouts, hints, count=1) for hints in (hints_B, strange_B))
+        elif self.placebos is not None:
+            own_B = tuple(self.fixed[hint][row] for row in rows_B)
+            placebo_B = tuple(self.placebos[row] for row in rows_B)
+        else:
+            return None
+        return Control(own_B=_where(placebo_B, own_B), placebo_B=_where(own_B, placebo_B))
 
     def _readings(
         self, rollouts: Rollouts, rewards_B: Tensor, *, kind: Hint, count: int, step: int
@@ -98,7 +114,12 @@ class Briefer:
             fixed = self.fixed[kind]
             reading = tuple(fixed[rollouts.prompt_of(b).task.row] for b in range(rollouts.num_sequences))
             return (reading,), (False,) * rollouts.num_sequences
-        hints_B = sibling_hints(
+        hints_B = self._from_group(rollouts, rewards_B, kind=kind, step=step)
+        return self._told(rollouts, hints_B, count=count), tuple(not hints for hints in hints_B)
+
+    def _from_group(self, rollouts: Rollouts, rewards_B: Tensor, *, kind: Hint, step: int) -> list[tuple[str, ...]]:
+        """All hints of a kind that their groups offer the sequences."""
+        return sibling_hints(
             rollouts.texts,
             rewards_B,
             num_generations=rollouts.num_generations,
@@ -107,6 +128,9 @@ class Briefer:
             count=rollouts.num_generations,
             generator=torch_generator(self.settings.seed, step=step, purpose=f"hint {kind}"),
         )
+
+    def _told(self, rollouts: Rollouts, hints_B: Sequence[tuple[str, ...]], *, count: int) -> tuple[Reading, ...]:
+        """Readings with the first `count` hints of each sequence that fit."""
         known: dict[tuple[int, str], Context | None] = {}
 
         def context(b: int, hint: str) -> Context | None:
@@ -118,8 +142,7 @@ class Briefer:
         contexts_B = [
             list(islice((c for hint in hints if (c := context(b, hint))), count)) for b, hints in enumerate(hints_B)
         ]
-        readings = tuple(tuple(found[k] if k < len(found) else None for found in contexts_B) for k in range(count))
-        return readings, tuple(not hints for hints in hints_B)
+        return tuple(tuple(found[k] if k < len(found) else None for found in contexts_B) for k in range(count))
 
 
 def _where(present: Reading, reading: Reading) -> Reading:
@@ -138,19 +161,19 @@ def hint_of(method: Method, settings: Settings) -> Hint:
 def make_briefer(tasks: Sequence[Task], *, reader: Reader, method: Method, settings: Settings) -> Briefer:
     """A briefer for these rows. ValueError naming the row whose hint is missing or too long."""
     if method.teacher is Teacher.EXTERNAL:  # it reads what the student reads
-        return Briefer(reader=reader, method=method, settings=settings, fixed={}, control=None)
+        return Briefer(reader=reader, method=method, settings=settings, fixed={}, placebos=None)
     hint = hint_of(method, settings)
     kinds = {kind for kind in (hint, method.contrast) if kind is not None and kind not in FROM_GROUP}
     fixed = {kind: _fixed(tasks, kind=kind, reader=reader, settings=settings) for kind in kinds}
-    control = None
+    placebos = None
     if (
         settings.diagnostic_interval > 0
         and hint in ROW_HINTS
         and len({row_hint(task, kind=hint) for task in tasks}) > 1
     ):
         others = _placebo_hints(tasks, kind=hint, settings=settings)
-        control = {task.row: reader.with_hint_that_fits(task, hint=others[task.row]) for task in tasks}
-    return Briefer(reader=reader, method=method, settings=settings, fixed=fixed, control=control)
+        placebos = {task.row: reader.with_hint_that_fits(task, hint=others[task.row]) for task in tasks}
+    return Briefer(reader=reader, method=method, settings=settings, fixed=fixed, placebos=placebos)
 
 
 def _fixed(tasks: Sequence[Task], *, kind: Hint, reader: Reader, settings: Settings) -> dict[int, Context]:

@@ -1,15 +1,16 @@
 """Owns the passes that only diagnostics need, every `diagnostic_interval` steps.
 
-They look at a share of the step's rollouts that is as large as `token_share`, and at a few however small that is; which
-ones does not depend on whose tokens are kept.
+They look at a few of the step's rollouts; which ones does not depend on whose tokens are kept. A group stands together,
+because its completions share what is read before them.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
-from worker.engine.briefing import Briefer, Reading
+from worker.engine.briefing import Control, Reading
 from worker.engine.policy import Policy
 from worker.engine.rollout import Rollouts
 from worker.engine.scoring import plan_for, shares_contexts
@@ -17,7 +18,7 @@ from worker.engine.settings import Settings
 from worker.engine.teacher import Scorer, teacher_logps
 from worker.engine.types import TeacherWeights
 
-LEAST_SEQUENCES = 4
+SEQUENCES = 8
 """Looked at in a step, where it has as many."""
 
 
@@ -28,23 +29,27 @@ class Diagnosis:
     base_logps_BT: Tensor
     """Under the base model: how far the student has moved."""
     hinted_logps_BT: Tensor | None
-    """Under the teacher's weights with the row's own hint; None where no control can be given."""
+    """Under the teacher's weights with the hint meant for it; None where no control can be given."""
     placebo_logps_BT: Tensor | None
     """Under the same weights with another row's hint: what a hint does by merely being there."""
 
 
+def looked_at(rollouts: Rollouts, *, generator: torch.Generator) -> list[int]:
+    """`SEQUENCES` of the step: whole groups, and of the last one as many as are needed."""
+    count = rollouts.num_generations
+    groups = torch.randperm(len(rollouts.prompts), generator=generator).tolist()
+    return sorted([group * count + sample for group in groups for sample in range(count)][:SEQUENCES])
+
+
 def diagnose(
-    policy: Policy, rollouts: Rollouts, *, briefer: Briefer | None, sequences: Sequence[int], settings: Settings
+    policy: Policy, rollouts: Rollouts, *, control: Control | None, sequences: Sequence[int], settings: Settings
 ) -> Diagnosis:
     """Look at these sequences, with the weights as they are after the update."""
     student = tuple(rollouts.prompt_of(b).student for b in range(rollouts.num_sequences))
-    placebo = briefer.placebo(rollouts) if briefer else None
-    own = briefer.own(rollouts) if briefer and placebo else None
-    readings = [reading for reading in (placebo, own) if reading is not None]
     plan = plan_for(
         rollouts,
         sequences=sequences,
-        readings=readings,
+        readings=[control.own_B, control.placebo_B] if control else [],
         micro_batch_tokens=settings.micro_batch_tokens,
         shared=shares_contexts(policy),
     )
@@ -55,6 +60,6 @@ def diagnose(
     weights = TeacherWeights(settings.teacher)
     return Diagnosis(
         base_logps_BT=score(student, TeacherWeights.BASE),
-        hinted_logps_BT=score(own, weights) if own else None,
-        placebo_logps_BT=score(placebo, weights) if placebo else None,
+        hinted_logps_BT=score(control.own_B, weights) if control else None,
+        placebo_logps_BT=score(control.placebo_B, weights) if control else None,
     )

@@ -76,3 +76,18 @@ def sibling_hints(
         )
         found.append(tuple(siblings)[:count])
     return found
+
+
+def strangers_hints(
+    hints_B: Sequence[tuple[str, ...]], *, rows_B: Sequence[int], num_generations: int
+) -> list[tuple[str, ...]]:
+    """For each sequence what those at its place in other rows' groups are told, `[B]`: a placebo from the same step.
+
+    Groups are counted on from its own. What it is told itself is no placebo; nor has it one where it is told nothing.
+    """
+    found: list[tuple[str, ...]] = []
+    for b, own in enumerate(hints_B):
+        others = [(b + distance) % len(hints_B) for distance in range(num_generations, len(hints_B), num_generations)]
+        strange = dict.fromkeys(hint for other in others if rows_B[other] != rows_B[b] for hint in hints_B[other])
+        found.append(tuple(hint for hint in strange if hint not in own) if own else ())
+    return found

@@ -127,7 +127,7 @@ class Settings:
     diagnostic_interval: int
     """Steps between the passes that only diagnostics need (distance to the start, placebo); 0 for never.
 
-    They look at `token_share` of the step's rollouts, and at four at least.
+    They look at a few of the step's rollouts (`diagnosis.py`).
     """
 
     def __post_init__(self) -> None:

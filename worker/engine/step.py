@@ -8,7 +8,7 @@ from torch import Tensor
 
 from worker.engine.briefing import Briefer, Briefing
 from worker.engine.credit import lambda_at
-from worker.engine.diagnosis import LEAST_SEQUENCES, Diagnosis, diagnose
+from worker.engine.diagnosis import Diagnosis, diagnose, looked_at
 from worker.engine.distilling import Distiller, comparison_of
 from worker.engine.experience import Experience, gather
 from worker.engine.generator import Generator
@@ -186,23 +186,21 @@ def _report(learner: Learner, facts: StepFacts, *, step: int) -> StepReport:
         )
         diagnosis = None
         if settings.diagnostic_interval > 0 and (step - 1) % settings.diagnostic_interval == 0:
-            diagnosis = _diagnosis(learner, facts.rollouts, step=step)
+            diagnosis = _diagnosis(learner, facts, step=step)
         metrics = step_metrics(facts, diagnosis=diagnosis)
         reports = rollout_reports(facts, policy=learner.policy, with_tokens=kept)
     return StepReport(step=step, metrics=metrics | step_costs(facts), rollouts=reports)
 
 
-def _diagnosis(learner: Learner, rollouts: Rollouts, *, step: int) -> Diagnosis:
-    """Each process looks at its share of some sequences; all get the whole."""
-    settings, world = learner.settings, learner.world
-    chosen = sampled_share(
-        rollouts.num_sequences,
-        share=settings.token_share,
-        least=LEAST_SEQUENCES,
-        generator=torch_generator(settings.seed, step=step, purpose="diagnosis"),
-    )
+def _diagnosis(learner: Learner, facts: StepFacts, *, step: int) -> Diagnosis:
+    """Each process looks at its share of some sequences; all get the whole. A silent teacher needs no control."""
+    settings, rollouts, world = learner.settings, facts.rollouts, learner.world
+    control = None
+    if learner.briefer is not None and learner.method.speaks_at(facts.lam, alpha=settings.alpha):
+        control = learner.briefer.control(rollouts, facts.experience.scored.rewards_B, step=step)
+    chosen = looked_at(rollouts, generator=torch_generator(settings.seed, step=step, purpose="diagnosis"))
     mine = chosen[world.share(len(chosen))]
-    found = diagnose(learner.policy, rollouts, briefer=learner.briefer, sequences=mine, settings=settings)
+    found = diagnose(learner.policy, rollouts, control=control, sequences=mine, settings=settings)
     return world.whole(found, mine=mine, everyones=chosen)
 
 

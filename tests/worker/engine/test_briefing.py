@@ -133,7 +133,7 @@ def test_a_missing_hint_is_an_error_naming_the_row(hint):
         briefer_of(policy, "rlsd", tasks=tasks, hint=hint)
     with pytest.raises(ValueError, match=f"row 3 has no {hint}"):
         briefer_of(policy, "rlsd", tasks=tasks, hint="placebo", placebo_of=hint)
-    assert briefer_of(policy, "rlsd", tasks=tasks, hint="empty").control is None
+    assert briefer_of(policy, "rlsd", tasks=tasks, hint="empty").placebos is None
 
 
 def test_a_rows_own_hint_that_is_too_long_is_an_error_naming_the_row():
@@ -150,15 +150,48 @@ def test_sdpo_is_defined_with_a_sibling():
 def test_the_control_is_told_another_rows_hint_of_the_same_kind():
     policy = tiny_policy()
     rollouts = rollouts_of(policy)
-    briefer = briefer_of(policy, "rlsd", hint="solution")
-    own, placebo = briefer.own(rollouts), briefer.placebo(rollouts)
+
+    def control(*, tasks=TASKS, **changes):
+        return briefer_of(policy, "rlsd", tasks=tasks, **changes).control(rollouts, REWARDS, step=1)
+
+    readings = control(hint="solution")
     for b in range(16):
-        assert said(policy, own[b]) == rollouts.prompt_of(b).task.solution
-        assert said(policy, placebo[b]) in {task.solution for task in TASKS} - {said(policy, own[b])}
+        own, placebo = said(policy, readings.own_B[b]), said(policy, readings.placebo_B[b])
+        assert own == rollouts.prompt_of(b).task.solution
+        assert placebo in {task.solution for task in TASKS} - {own}
     alike = [replace(task, solution="as always") for task in TASKS]
-    assert briefer_of(policy, "rlsd", tasks=alike, hint="solution").placebo(rollouts) is None
-    assert briefer_of(policy, "rlsd", hint="sibling").placebo(rollouts) is None
-    assert briefer_of(policy, "rlsd", hint="solution", diagnostic_interval=0).placebo(rollouts) is None
+    assert control(hint="solution", tasks=alike) is None
+    assert control(hint="solution", diagnostic_interval=0) is None
+    assert all(control(hint=hint) is None for hint in ("empty", "placebo", "wrong_sibling"))
+
+
+@pytest.mark.parametrize("method", ["sdpo", "rlsd"])
+def test_the_control_of_a_sibling_is_told_another_rows_success_of_the_same_step(method):
+    policy = tiny_policy()
+    rollouts = rollouts_of(policy)
+    briefer = briefer_of(policy, method, hint="sibling")
+    control = briefer.control(rollouts, REWARDS, step=3)
+    assert control.own_B == briefer.brief(rollouts, REWARDS, step=3).teacher_B, "what credit was given by"
+    for b, (own, placebo) in enumerate(zip(control.own_B, control.placebo_B, strict=True)):
+        assert (own is None) == (placebo is None)
+        if placebo is not None:
+            group = range(b - b % 4, b - b % 4 + 4)
+            strangers = {rollouts.texts[i].strip() for i in range(16) if i not in group and REWARDS[i] == 1}
+            assert said(policy, placebo) in strangers - {said(policy, own)}
+            assert rollouts.prompt_of(b).task.messages[-1]["content"] in policy.tokenizer.decode(placebo.ids)
+
+
+def test_a_sibling_has_no_control_where_no_other_row_succeeded():
+    policy = tiny_policy()
+    rewards = REWARDS.where(torch.arange(16) < 4, 0.0)
+    control = briefer_of(policy, "sdpo").control(rollouts_of(policy), rewards, step=1)
+    assert set(control.own_B) == set(control.placebo_B) == {None}
+
+
+def test_a_teacher_that_reads_no_hint_has_no_control():
+    policy = tiny_policy()
+    briefer = briefer_of(policy, "opd", hint="sibling")
+    assert briefer.control(rollouts_of(policy), REWARDS, step=1) is None
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,10 @@
 import pytest
 import torch
 
+from tests.worker.engine.test_update import rollouts_of
 from tests.worker.engine.tiny import Recorder, tiny_policy, tiny_reader, tiny_settings, tiny_tasks, vowel_share
 from worker.engine.briefing import make_briefer
+from worker.engine.diagnosis import looked_at
 from worker.engine.loop import run
 from worker.engine.methods import method_named
 from worker.engine.metrics import sampled_share
@@ -45,7 +47,7 @@ def naive_logps(context, ids):
 
 def test_the_distance_to_the_start_is_the_estimate_it_claims_to_be():
     """exp(x) - 1 - x with x = log P_base - log P_sampled, averaged over the sampled tokens."""
-    settings = tiny_settings(max_steps=2, learning_rate=3e-2, token_share=1.0, method="grpo")
+    settings = tiny_settings(max_steps=2, learning_rate=3e-2, token_share=1.0, method="grpo", batch_size=2)
     steps, policy = trained(settings)
     prompts = {task.row: tiny_reader(policy).prompt(task).student for task in tiny_tasks(7)}
     estimates = []
@@ -59,19 +61,19 @@ def test_the_distance_to_the_start_is_the_estimate_it_claims_to_be():
 
 
 def test_the_placebos_delta_is_the_teachers_with_another_rows_hint():
-    settings = tiny_settings(max_steps=1, token_share=1.0, learning_rate=1e-12)
+    settings = tiny_settings(max_steps=1, token_share=1.0, learning_rate=1e-12, batch_size=2)
     (report,), policy = trained(settings)
     briefer = make_briefer(tiny_tasks(7), reader=tiny_reader(policy), method=method_named("rlsd"), settings=settings)
     deltas = []
     for rollout in report.rollouts:
-        told = naive_logps(briefer.control[rollout.row], rollout.tokens.ids)
+        told = naive_logps(briefer.placebos[rollout.row], rollout.tokens.ids)
         deltas += (told - torch.tensor(rollout.tokens.logp_student)).abs().tolist()
     assert report.metrics["placebo_delta_abs_mean"] == pytest.approx(sum(deltas) / len(deltas), abs=1e-4)
     assert abs(report.metrics["placebo_delta_abs_mean"] - report.metrics["hint_delta_abs_mean"]) > 2e-4
 
 
 def test_the_hints_delta_is_the_one_that_credit_was_given_by():
-    settings = tiny_settings(max_steps=1, token_share=1.0, learning_rate=1e-12)
+    settings = tiny_settings(max_steps=1, token_share=1.0, learning_rate=1e-12, batch_size=2)
     report = trained(settings)[0][0]
     deltas = [
         abs(t - s)
@@ -88,13 +90,31 @@ def test_diagnostics_run_at_their_interval_and_never_where_they_are_off():
     assert not any(set(PASSES) & report.metrics.keys() for report in steps)
 
 
-def test_a_few_sequences_are_looked_at_however_few_tokens_are_kept():
+def test_whose_tokens_are_kept_does_not_change_what_is_measured():
     none, some, all_of_them = (trained(tiny_settings(max_steps=2, token_share=share))[0] for share in (0.0, 0.25, 1.0))
     assert not any(rollout.tokens for report in none for rollout in report.rollouts)
     for few, quarter, everything in zip(none, some, all_of_them, strict=True):
-        measured = [{name: report.metrics[name] for name in PASSES} for report in (few, quarter, everything)]
-        assert measured[0] == measured[1], "four of the twelve both times, whosesoever tokens are kept"
-        assert measured[0] != measured[2]
+        first, *others = ({name: report.metrics[name] for name in PASSES} for report in (few, quarter, everything))
+        assert others == [first, first]
+
+
+@pytest.mark.parametrize(("prompts", "samples", "whole"), [(5, 4, 2), (5, 8, 1), (3, 16, 0), (10, 2, 4), (1, 4, 1)])
+def test_eight_sequences_in_whole_groups_are_looked_at_where_the_step_has_as_many(prompts, samples, whole):
+    rollouts = rollouts_of(tiny_policy(), prompts=prompts, samples=samples, tokens=2)
+    seen = set()
+    for seed in range(20):
+        chosen = looked_at(rollouts, generator=torch.Generator().manual_seed(seed))
+        assert len(set(chosen)) == len(chosen) == min(8, prompts * samples)
+        groups = [sum(b // samples == group for b in chosen) for group in range(prompts)]
+        assert groups.count(samples) == whole
+        seen |= set(chosen)
+    assert {b // samples for b in seen} == set(range(prompts)), "chosen at random"
+
+
+def test_a_teacher_that_has_fallen_silent_is_held_against_no_placebo():
+    steps, _ = trained(tiny_settings(max_steps=4, lambda_decay_steps=2))
+    assert ["placebo_delta_abs_mean" in report.metrics for report in steps] == [True, True, False, False]
+    assert all("kl_to_start" in report.metrics for report in steps)
 
 
 @pytest.mark.parametrize(
@@ -116,8 +136,17 @@ def test_diagnostics_change_nothing_in_the_run(method):
     assert all(torch.equal(value, found[1][name]) for name, value in found[0].items())
 
 
-def test_a_method_without_a_hint_of_the_row_has_no_placebo_but_a_distance():
-    for changes in ({"method": "grpo"}, {"hint": "empty"}, {"hint": "sibling"}):
+def test_a_method_without_a_hint_has_no_placebo_but_a_distance():
+    for changes in ({"method": "grpo"}, {"hint": "empty"}):
         metrics = trained(tiny_settings(max_steps=1, **changes))[0][0].metrics
         assert "kl_to_start" in metrics
         assert "placebo_delta_abs_mean" not in metrics
+
+
+@pytest.mark.parametrize("method", ["sdpo", "rlcsd"])
+def test_a_sibling_is_held_against_another_rows_sibling(method):
+    settings = tiny_settings(method=method, hint="sibling", max_steps=1, success_above=0.2)
+    metrics = trained(settings)[0][0].metrics
+    assert metrics["hint_delta_abs_mean"] > 0
+    assert metrics["placebo_delta_abs_mean"] > 0
+    assert metrics["hint_delta_abs_mean"] != metrics["placebo_delta_abs_mean"]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.worker.engine.tiny import tiny_tasks
-from worker.engine.hints import placebo_hint, row_hint, sibling_hints
+from worker.engine.hints import placebo_hint, row_hint, sibling_hints, strangers_hints
 from worker.engine.types import Hint
 
 NAN = math.nan
@@ -117,3 +117,20 @@ def test_where_all_rows_say_the_same_there_is_no_placebo():
     tasks = [replace(task, answer="42") for task in tiny_tasks(3)]
     with pytest.raises(ValueError, match="all rows have the same answer"):
         placebo_hint(tasks, index=1, kind=Hint.ANSWER, offset=1)
+
+
+def test_a_sequence_is_told_what_those_at_its_place_are_told_in_other_rows_groups_the_nearest_first():
+    told = [("a",), ("b",), ("c", "a"), ("d",), ("e",), ("e", "f")]
+    assert strangers_hints(told, rows_B=[1, 1, 2, 2, 3, 3], num_generations=2) == [
+        ("c", "e"),
+        ("d", "e", "f"),
+        ("e",),
+        ("e", "f", "b"),
+        ("a", "c"),
+        ("b", "d"),
+    ]
+
+
+def test_neither_the_same_row_elsewhere_in_the_step_nor_a_sequence_that_is_told_nothing_has_a_stranger():
+    assert strangers_hints([("a",), ("b",), (), ("c",)], rows_B=[1, 1, 1, 1], num_generations=2) == [()] * 4
+    assert strangers_hints([("a",), (), ("b",), ("c",)], rows_B=[1, 1, 2, 2], num_generations=2)[1] == ()
