@@ -116,7 +116,7 @@ def _credit(facts: StepFacts) -> dict[str, float]:
         "gradient_norm": facts.update.gradient_norm,
         "learning_rate": facts.learning_rate,
     }
-    briefing, live_B = facts.briefing, live_BT.any(1)
+    briefing = facts.briefing
     if briefing is None:
         return found
     asked = list(facts.live) if facts.method.rewarded else slice(None)
