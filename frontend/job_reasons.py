@@ -42,6 +42,8 @@ REASONS = {
     "temperature": "1 samples as the model is; lower hides what it might also say.",
     "max_prompt_tokens": "Long enough for most questions with their hint; the dataset's page counts yours.",
     "success_above": "Half marks or less is not right.",
+    "budget": "Off: the training steps say when it ends. A comparison sets it, so that all ways may use as much.",
+    "budget_unit": "Steps are what most people count.",
     "eval_samples": "Four answers a question average out luck at little cost.",
     "eval_interval": "Before and after is what the verdict needs; in between costs time.",
     "eval_rows": "200 questions tell apart changes of about 5 points.",

@@ -81,6 +81,8 @@ SAMPLING = (
     Setting("success_above", "A completion is right above this score", "number"),
 )
 MEASURING = (
+    Setting("budget", "End when so much is used up (0: never)", "number"),
+    Setting("budget_unit", "Counted in", "choice", when=lambda said: bool(said.get("budget"))),
     Setting("eval_samples", "Completions a held-out question", "whole"),
     Setting("eval_interval", "Steps between evaluations (0: ends only)", "whole"),
     Setting("eval_rows", "Most held-out questions", "whole"),

@@ -22,6 +22,7 @@ class Teacher(StrEnum):
     """The adapter being trained."""
 
 
+BudgetUnit = Literal["steps", "tokens", "seconds"]
 RowHint = Literal["answer", "solution", "trajectory", "privileged"]
 """Hints that stand in the row itself."""
 
@@ -153,6 +154,18 @@ class RlsdSettings(Strict):
         "replicated", description="Whether each process holds the whole base model or a slice of it (FSDP)."
     )
     max_steps: int = Field(200, ge=1, le=1_000_000, description="Optimiser steps.")
+    budget: float = Field(
+        0,
+        ge=0,
+        le=1e15,
+        description="What the run may use: it ends, evaluated, with the step that uses it up, before `max_steps` where "
+        "that comes first; 0: as much as its steps take.",
+    )
+    budget_unit: BudgetUnit = Field(
+        "steps",
+        description="What it is counted in: steps, tokens (written, read by the teacher and trained on), or seconds of "
+        "the steps times `devices`.",
+    )
     lora: Lora = Field(default_factory=Lora)
     eval_samples: int = Field(4, ge=1, le=256, description="Completions a held-out question (k of avg@k).")
     eval_interval: int = Field(

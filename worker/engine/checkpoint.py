@@ -43,6 +43,8 @@ class Standing:
     """The evaluation before training."""
     score: float | None
     """Mean of the held-out evaluation at this step; None where there was none yet."""
+    used: float = 0.0
+    """Of the run's budget, by the steps until here."""
     watched: dict[str, Any] = field(default_factory=dict)
     """What the latest steps have in common (`vigil.py`)."""
     fingerprint: Fingerprint | None = None

@@ -20,7 +20,8 @@ Fingerprint = dict[str, dict[str, Any]]
 
 MAY_CHANGE = frozenset(
     {
-        *("max_steps", "eval_interval", "checkpoint_interval", "diagnostic_interval", "token_share"),
+        *("max_steps", "budget", "budget_unit"),
+        *("eval_interval", "checkpoint_interval", "diagnostic_interval", "token_share"),
         *("device", "teacher_device", "teacher_model", "generator", "sharding"),
         *("micro_batch_tokens", "rollout_sequences", "gradient_checkpointing"),
         *("max_error_share", "max_dead_steps"),

@@ -11,6 +11,7 @@ import numpy as np
 
 from worker.engine import checkpoint as checkpoints
 from worker.engine.briefing import make_briefer
+from worker.engine.budget import is_used_up, used_by
 from worker.engine.distilling import refuse_trained_head
 from worker.engine.evaluate import Evaluation, QuestionScores, compare, evaluate, interval, question_means
 from worker.engine.faults import memory_named
@@ -21,7 +22,7 @@ from worker.engine.methods.base import Teacher
 from worker.engine.observing import SharedObserver
 from worker.engine.policy import Policy
 from worker.engine.prompts import Reader, Room
-from worker.engine.report import EvaluationReport, Observer
+from worker.engine.report import EvaluationReport, Observer, StepReport
 from worker.engine.reward import VerifierFaults, trust
 from worker.engine.settings import Settings
 from worker.engine.step import Learner, take_step
@@ -112,14 +113,18 @@ class Course:
     """The held-out mean after this very step, where it was measured."""
     saved: int | None = None
     """The step of the newest checkpoint."""
+    used: float = 0.0
+    """Of the budget; 0 where there is none."""
 
     def go_on(self, data: bytes) -> None:
         """Continue from a checkpoint's bytes. ValueError, naming what differs, where it is another run's."""
         found = checkpoints.unpack(data)
         require_same_run(found.standing.fingerprint, self.fingerprint)
         checkpoints.restore(self.learner.policy, self.learner.optimizer, checkpoint=found)
-        self.step, self.baseline, self.score = found.standing.step, found.standing.baseline, found.standing.score
-        self.vigil.recall(found.standing.watched)
+        standing = found.standing
+        self.step, self.baseline = standing.step, standing.baseline
+        self.score, self.used = standing.score, standing.used
+        self.vigil.recall(standing.watched)
         self.saved = self.step
 
     def save(self) -> None:
@@ -130,6 +135,7 @@ class Course:
                 step=self.step,
                 baseline=self.baseline,
                 score=self.score,
+                used=self.used,
                 watched=self.vigil.kept(),
                 fingerprint=self.fingerprint,
             )
@@ -137,9 +143,23 @@ class Course:
             learner.observer.checkpoint(checkpoints.Checkpoint(self.step, data, self.score))
         self.saved = self.step
 
+    def take(self, report: StepReport) -> None:
+        """A step was taken. Of the time it took the leader's clock counts, so that all end at the same step."""
+        settings, world = self.learner.settings, self.learner.world
+        self.step, self.score = self.step + 1, None
+        if settings.budget > 0:
+            mine = used_by(report.metrics, unit=settings.budget_unit, devices=world.size)
+            self.used += world.as_leader(mine)
+
+    @property
+    def ended(self) -> bool:
+        """Whether no step is left to take."""
+        settings = self.learner.settings
+        return self.step >= settings.max_steps or is_used_up(self.used, settings=settings)
+
     def due(self, interval: int) -> bool:
         """Whether what happens at this interval happens now; never at the start or the end of the run."""
-        return interval > 0 and 0 < self.step < self.learner.settings.max_steps and self.step % interval == 0
+        return interval > 0 and self.step > 0 and not self.ended and self.step % interval == 0
 
 
 def _train(course: Course) -> None:
@@ -153,16 +173,18 @@ def _train(course: Course) -> None:
         course.score = _evaluated_mean(_evaluate(course, phase="interim"))
         if course.score is not None:
             course.save()
-    while course.step < settings.max_steps:
+    while not course.ended:
         _heed(observer)
         report = take_step(learner, course.step + 1)
-        course.step, course.score = course.step + 1, None
+        course.take(report)
         observer.step(report)
         course.vigil.look(report, observer=observer)
         if course.due(settings.eval_interval):
             course.score = _evaluated_mean(_evaluate(course, phase="interim"))
         if course.due(settings.checkpoint_interval):
             course.save()
+    if course.step < settings.max_steps:
+        observer.event(level="info", code="budget_used_up", message=_used_up(course))
     course.score = _evaluated_mean(_evaluate(course, phase="trained"))
     course.save()
 
@@ -212,6 +234,14 @@ def make_learner(
         reward=reward,
         observer=observer,
         world=world,
+    )
+
+
+def _used_up(course: Course) -> str:
+    settings = course.learner.settings
+    return (
+        f"The budget of {settings.budget:,.0f} {settings.budget_unit} is used up after {course.step} of "
+        f"{settings.max_steps} steps."
     )
 
 

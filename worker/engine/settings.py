@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from worker.engine.types import Divergence, Hint, Loss, Sharding, TeacherWeights
+from worker.engine.types import Budget, Divergence, Hint, Loss, Sharding, TeacherWeights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +102,10 @@ class Settings:
     """A `Sharding`, for runs of several processes."""
     max_steps: int
     """Optimizer steps of the run."""
+    budget: float
+    """What the run may use: it ends with the step that uses it up; 0 for as much as its steps take."""
+    budget_unit: str
+    """A `Budget`."""
     lora_r: int
     lora_alpha: float
     lora_dropout: float
@@ -139,6 +143,7 @@ class Settings:
             "max_completion_tokens": 1,
             "micro_batch_tokens": 1,
             "max_steps": 1,
+            "budget": 0,
             "lora_r": 1,
             "eval_samples": 1,
             "contrast_samples": 1,
@@ -179,6 +184,7 @@ class Settings:
             "placebo_of": (Hint.ANSWER, Hint.SOLUTION, Hint.TRAJECTORY, Hint.PRIVILEGED),
             "divergence": tuple(Divergence),
             "sharding": tuple(Sharding),
+            "budget_unit": tuple(Budget),
             "generator": ("transformers", "vllm"),
             "teacher_dtype": ("float32", "bfloat16"),
             "loss": tuple(Loss),

@@ -86,6 +86,17 @@ class Loss(StrEnum):
     """Sum over all tokens, divided by sequences times `max_completion_tokens` (Dr. GRPO, arXiv 2503.20783)."""
 
 
+class Budget(StrEnum):
+    """What the budget of a run is counted in."""
+
+    STEPS = "steps"
+    """Optimizer steps."""
+    TOKENS = "tokens"
+    """Tokens written, read by the teacher and trained on."""
+    SECONDS = "seconds"
+    """Seconds of the steps, times the devices that took them."""
+
+
 class Wish(StrEnum):
     """What the outside wants of a run, asked between steps."""
 
@@ -101,7 +112,7 @@ class Ending(StrEnum):
     """How a run came to its end."""
 
     DONE = "done"
-    """All steps were taken and the final evaluation is recorded."""
+    """All steps were taken, or the budget is used up, and the final evaluation is recorded."""
     PAUSED = "paused"
     """Stopped by `Wish.PAUSE`."""
     CANCELLED = "cancelled"

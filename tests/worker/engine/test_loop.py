@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
+from backend.comparisons import store as compared
 from tests.worker.engine.tiny import (
     Recorder,
     Verdict,
@@ -22,6 +23,7 @@ from tests.worker.engine.tiny import (
     tiny_tokenizer,
     vowel_share,
 )
+from worker.engine.budget import TOKENS, used_by
 from worker.engine.fingerprint import fingerprint
 from worker.engine.loop import run
 from worker.engine.policy import LIVE_ADAPTER, SNAPSHOT_ADAPTER, build_policy
@@ -237,6 +239,41 @@ def test_a_resumed_run_lets_go_of_the_checkpoint_it_came_from():
     assert freed == [len(data)]
     assert again.held.keys() == {3, 4}
     assert abs(again.held[3] - straight.held[3]) < 0.1 * adapter_bytes
+
+
+@pytest.mark.parametrize(("unit", "steps"), [("steps", 3), ("tokens", 3), ("seconds", 1)])
+def test_a_run_ends_evaluated_with_the_step_that_uses_its_budget_up(unit, steps):
+    settings = tiny_settings(max_steps=9, eval_interval=1, checkpoint_interval=1)
+    _, whole, _ = train(replace(settings, max_steps=3))
+    used = [sum(report.metrics[name] for name in TOKENS) for report in whole.steps]
+    limits = {"steps": 3.0, "tokens": sum(used[:2]) + 1, "seconds": 1e-9}
+    ending, recorder, _ = train(replace(settings, budget=limits[unit], budget_unit=unit))
+    assert ending is Ending.DONE
+    assert len(recorder.steps) == steps
+    assert [(e.step, e.phase) for e in recorder.evaluations[-1:]] == [(steps, "trained")]
+    assert [e.step for e in recorder.evaluations] == list(range(steps + 1))
+    assert [checkpoint.step for checkpoint in recorder.checkpoints] == list(range(steps + 1))
+    [(level, code, message)] = recorder.events
+    assert (level, code) == ("info", "budget_used_up")
+    assert f"{unit} is used up after {steps} of 9 steps." in message
+
+
+def test_what_a_run_has_used_of_its_budget_outlives_a_pause():
+    settings = tiny_settings(max_steps=9, checkpoint_interval=0)
+    _, whole, _ = train(replace(settings, max_steps=4))
+    used = [sum(report.metrics[name] for name in TOKENS) for report in whole.steps]
+    bounded = replace(settings, budget=sum(used[:3]) + 1, budget_unit="tokens")
+    _, first, _ = train(bounded, recorder=Recorder(stop_after=2))
+    ending, second, _ = train(bounded, resume=first.checkpoints[-1].data)
+    assert ending is Ending.DONE
+    assert [report.step for report in second.steps] == [3, 4]
+    _, third, _ = train(bounded, resume=second.checkpoints[-1].data)
+    assert third.steps == []
+
+
+def test_a_step_counts_alike_in_a_budget_and_in_a_comparison():
+    assert TOKENS == compared.TOKENS
+    assert used_by({"step_s": 2.0}, unit="seconds", devices=4) == 8.0
 
 
 def test_a_cancelled_run_stops_before_the_next_step_with_a_checkpoint():

@@ -128,6 +128,8 @@ def tiny_settings(**changes: object) -> Settings:
         generator="transformers",
         sharding="replicated",
         max_steps=4,
+        budget=0.0,
+        budget_unit="steps",
         lora_r=4,
         lora_alpha=8.0,
         lora_dropout=0.0,

@@ -9,8 +9,8 @@ A^_t    = A * ((1 - lambda) + lambda * clip(w_t, 1 - eps_w, 1 + eps_w))
 The wrong hint is a failed sibling's whole completion, never the sequence's own, whatever the right hint is. The authors
 take the final answer alone of the group's worst completion. So with the hint `answer` the two differ in form too: a
 short right answer stands against a full transcript, which raises the tokens that it shares with the student's text, and
-`delta` counts them as rejected, true or not. With `solution` or `sibling` both hints are texts of one kind. Without one the sequence keeps `A`, as in their code (their text falls back to RLSD's
-weight). Several (`contrast_samples`) count with their mean probability. Options as in RLSD.
+`delta` counts them as rejected, true or not. With `solution` or `sibling` both hints are texts of one kind. Without a
+wrong hint the sequence keeps `A`, as in their code (their text falls back to RLSD's weight). Several (`contrast_samples`) count with their mean probability. Options as in RLSD.
 """
 
 from worker.engine.methods.base import Credit, Evidence, Method, Options, Teacher, contrasted_credit
