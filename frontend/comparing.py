@@ -18,6 +18,8 @@ METRICS = {
     "step_s": ("Time a step", "seconds"),
 }
 """By the API's name: title and unit."""
+FEW_SEEDS = 3
+"""With fewer, luck of a single run is not ruled out."""
 
 
 def score_table(result: ComparisonResult) -> Table:
@@ -66,7 +68,7 @@ def figures(result: ComparisonResult) -> Table:
         "One of k answers right": lambda arm: (
             ", ".join(f"{share:.2f} of {k}" for k, share in arm["pass_at_k"].items()) or "–"
         ),
-        "Time a run": lambda arm: units.duration(arm["seconds"]) if arm["seconds"] else "–",
+        "Device time a run": lambda arm: units.duration(arm["seconds"]) if arm["seconds"] else "–",
         "Tokens a run": _tokens,
         "Cost of a point": lambda arm: _cost(arm, result["currency"]),
     }
@@ -82,6 +84,15 @@ def tone(result: ComparisonResult) -> str:
     if not signs:
         return "open"
     return "both" if len(signs) > 1 else "better" if signs == {True} else "worse"
+
+
+def title(result: ComparisonResult) -> str:
+    """What is said above the verdict: a difference that few runs have shown is not called more than that."""
+    said = {"open": "No difference was shown", "both": "Differences were shown"}
+    shown = tone(result)
+    fewest = min((arm["seeds"] for arm in result["arms"] if arm["seeds"]), default=0)
+    by_few = "" if shown == "open" or fewest >= FEW_SEEDS else f" by {units.count(fewest, 'seed')} only"
+    return said.get(shown, "A difference was shown") + by_few
 
 
 def differing(jobs: Mapping[str, Job], *, names: Mapping[str, str], apart: bool) -> Table:

@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 
 from backend.api.deps import Auth, Database, ObjectId, found
 from backend.api.paging import ListItem, Page, PageAsked, listed
-from backend.comparisons.analysis import Analysis, ArmResult, analyse
-from backend.comparisons.plan import BudgetRequest, ComparisonRequest
-from backend.comparisons.store import cancel, compared_jobs, load_run, start
+from backend.comparisons.analysis import Analysis, ArmResult
+from backend.comparisons.plan import ComparisonRequest
+from backend.comparisons.store import analysis_of, cancel, compared_jobs, start
 from backend.db.base import unix_s
 from backend.db.comparisons import ComparedJob, Comparison
 from backend.db.jobs import Job
@@ -45,7 +45,7 @@ class ComparisonObject(ListItem):
 
 
 class IntervalObject(BaseModel):
-    """95 %, by bootstrap over questions."""
+    """95 % over questions: by bootstrap; on curves from the spread of the questions."""
 
     mean: float
     low: float | None
@@ -53,7 +53,7 @@ class IntervalObject(BaseModel):
 
 
 class PointObject(BaseModel):
-    """The mean over seeds at a step, that of each seed, and what it took until then."""
+    """The mean over seeds at a step, that of each seed, and what it took until then; seconds as in `ArmObject`."""
 
     step: int
     score: IntervalObject
@@ -63,9 +63,11 @@ class PointObject(BaseModel):
 
 
 class ArmObject(BaseModel):
-    """`score` is avg@k at `steps`, where each seed was compared. `difference`, `p_value` and `p_adjusted` (Holm) are
-    against the first arm, paired by question; `by_seed` is the difference of each seed. `cost_per_point` is the price
-    of a gain of one point of 100: in seconds, and in money where the server has a price."""
+    """`score` is avg@k at `steps`, where each seed was compared: at its last evaluation after a step that was begun
+    within the budget; None where there is none. `difference`, `p_value` and `p_adjusted` (Holm) are against the first
+    arm, paired by question; `by_seed` is the difference of each seed. `seconds` are those of the steps times the
+    devices, `cost_per_point` is the price of a gain of one point of 100: in such seconds, and in money where the server
+    has a price."""
 
     name: str
     seeds: int
@@ -142,16 +144,7 @@ def remove_comparison(comparison_id: ObjectId, _: Auth, session: Database) -> Co
 def get_result(comparison_id: ObjectId, _: Auth, session: Database) -> ComparisonResult:
     """What can be said now; while jobs run, of what they have shown so far."""
     comparison = found(session, Comparison, comparison_id, kind="comparison")
-    compared = compared_jobs(session, comparison.id)
-    budget = BudgetRequest.model_validate(comparison.plan.get("budget", {}))
-    found_now = analyse(
-        [arm["name"] for arm in comparison.plan["arms"]],
-        [load_run(session, run.job_id, arm=run.arm, seed=run.seed) for run, _ in compared],
-        budget=budget.unit,
-        limit=budget.limit,
-        success_above=compared[0][1].spec["success_above"] if compared else 0.5,
-    )
-    return shown_result(found_now)
+    return shown_result(analysis_of(session, comparison))
 
 
 def shown_result(found_now: Analysis) -> ComparisonResult:

@@ -1,4 +1,4 @@
-"""From the evaluations of finished runs to what a comparison says. Pure.
+"""From the evaluations of runs to what a comparison says. Pure.
 
 An arm is one way of training, run with several seeds. Everything is paired by question: each question's score is the
 mean over an arm's seeds and samples, and arms are compared on the questions that all of them answered. Where each seed
@@ -7,29 +7,36 @@ holds out rows of its own, a question counts with the seeds that asked it.
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.comparisons.statistics import Interval, holm, mean_interval, pass_at, sign_flip_p
+from backend.comparisons.statistics import Interval, holm, mean_interval, pass_at, quick_interval, sign_flip_p
+from backend.jobs.spec import BudgetUnit
 
-Budget = Literal["steps", "tokens", "seconds"]
 ALPHA = 0.05
-HOUR_S = 3600.0
+FEW_SEEDS = 3
+"""With fewer, one lucky run may be all there is to a difference."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Measured:
     """One evaluation of a run: `scores` by row of the dataset, None where the verifier gave none."""
 
     step: int
     scores: Mapping[int, Sequence[float | None]]
 
+    @cached_property
+    def means(self) -> dict[int, float]:
+        """Of the samples of each row that has a score."""
+        known = {row: [score for score in scores if score is not None] for row, scores in self.scores.items()}
+        return {row: _mean(scores) for row, scores in known.items() if scores}
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """`tokens` and `seconds` are what the steps up to each step have used, by step."""
+    """`tokens` and `seconds` (of all its devices) are what the steps up to each step have used, by step."""
 
     arm: str
     seed: int
@@ -37,14 +44,19 @@ class Run:
     tokens: Mapping[int, float]
     seconds: Mapping[int, float]
 
-    def used(self, step: int, budget: Budget) -> float:
+    def used(self, step: int, budget: BudgetUnit) -> float:
         if budget == "steps":
             return float(step)
         return (self.tokens if budget == "tokens" else self.seconds).get(step, 0.0)
 
-    def at(self, limit: float | None, budget: Budget) -> Measured | None:
-        """The last evaluation within the budget."""
-        within = [e for e in self.evaluations if limit is None or self.used(e.step, budget) <= limit]
+    @property
+    def trained(self) -> list[Measured]:
+        """The evaluations after a step: what was measured before training says nothing of a way to train."""
+        return [measured for measured in self.evaluations if measured.step > 0]
+
+    def at(self, limit: float | None, budget: BudgetUnit) -> Measured | None:
+        """The last evaluation after a step that was begun within the budget."""
+        within = [e for e in self.trained if limit is None or self.used(e.step - 1, budget) < limit]
         return max(within, key=lambda measured: measured.step, default=None)
 
 
@@ -53,7 +65,7 @@ class Paired:
     """The questions to compare on, and by seed the rows that every evaluation with it scored at least once."""
 
     rows: list[int]
-    of_seed: Mapping[int, set[int]]
+    of_seed: Mapping[int, Set[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +106,7 @@ class Analysis:
 
 
 def analyse(
-    arms: Sequence[str], runs: Sequence[Run], *, budget: Budget, limit: float | None, success_above: float
+    arms: Sequence[str], runs: Sequence[Run], *, budget: BudgetUnit, limit: float | None, success_above: float
 ) -> Analysis:
     """Arms in their order, the first being what the others are compared with."""
     of_arm = {arm: [run for run in runs if run.arm == arm] for arm in arms}
@@ -119,16 +131,16 @@ def analyse(
         )
         for result in results
     ]
-    return Analysis(len(paired.rows), results, _verdict(results, questions=len(paired.rows)))
+    late = [arm for arm in arms if not reached[arm] and any(run.trained for run in of_arm[arm])]
+    return Analysis(len(paired.rows), results, _verdict(results, late=late, questions=len(paired.rows)))
 
 
 def _paired(reached: Sequence[Sequence[tuple[Run, Measured]]]) -> Paired:
     """Of arms, the questions that each one that was measured answered, whatever the seed."""
-    of_seed: dict[int, set[int]] = {}
+    of_seed: dict[int, Set[int]] = {}
     for run, measured in (pair for arm in reached for pair in arm):
-        scored = {row for row, scores in measured.scores.items() if any(s is not None for s in scores)}
-        of_seed[run.seed] = of_seed.get(run.seed, scored) & scored
-    answered = [set().union(*(of_seed[run.seed] for run, _ in arm)) for arm in reached if arm]
+        of_seed[run.seed] = of_seed.get(run.seed, measured.means.keys()) & measured.means.keys()
+    answered = [set[int]().union(*(of_seed[run.seed] for run, _ in arm)) for arm in reached if arm]
     return Paired(sorted(set.intersection(*answered)) if answered else [], of_seed)
 
 
@@ -136,16 +148,15 @@ def _question_means(reached: Sequence[tuple[Run, Measured]], paired: Paired) -> 
     """[Q], the mean over the seeds that asked a question of the means over samples."""
     return np.array(
         [
-            np.mean([_mean(measured.scores[row]) for run, measured in reached if row in paired.of_seed[run.seed]])
+            _mean([measured.means[row] for run, measured in reached if row in paired.of_seed[run.seed]])
             for row in paired.rows
         ],
         dtype=np.float64,
     )
 
 
-def _mean(scores: Sequence[float | None]) -> float:
-    known = [score for score in scores if score is not None]
-    return sum(known) / len(known)
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
 
 
 def _arm(
@@ -157,8 +168,7 @@ def _arm(
     success_above: float,
 ) -> ArmResult:
     score = mean_interval(_question_means(reached, paired)) if reached and paired.rows else None
-    curve = _curve(runs)
-    baseline = next((point.score for point in curve if point.step == 0), None)
+    baseline = _baseline(runs)
     seconds = float(np.mean([run.used(at.step, "seconds") for run, at in reached])) if reached else 0.0
     gained = score.mean - baseline.mean if score and baseline else 0.0
     return ArmResult(
@@ -168,26 +178,33 @@ def _arm(
         score=score,
         baseline=baseline,
         pass_at_k=_pass_at_k(reached, paired, success_above=success_above),
-        curve=curve,
+        curve=_curve(runs),
         seconds=seconds,
         cost_per_point_s=seconds / (100 * gained) if gained > 0 else None,
     )
+
+
+def _baseline(runs: Sequence[Run]) -> Interval | None:
+    """The score before training, once all seeds were measured then."""
+    at = [(run, measured) for run in runs for measured in run.evaluations if measured.step == 0]
+    paired = _paired([at])
+    return mean_interval(_question_means(at, paired)) if len(at) == len(runs) and paired.rows else None
 
 
 def _curve(runs: Sequence[Run]) -> list[Point]:
     """At each step that all seeds were measured at."""
     if not runs:
         return []
-    steps = set.intersection(*({measured.step for measured in run.evaluations} for run in runs))
+    of_step = [{measured.step: measured for measured in run.evaluations} for run in runs]
     points = []
-    for step in sorted(steps):
-        at = [(run, next(m for m in run.evaluations if m.step == step)) for run in runs]
+    for step in sorted(set.intersection(*(set(measured) for measured in of_step))):
+        at = [(run, measured[step]) for run, measured in zip(runs, of_step, strict=True)]
         paired = _paired([at])
         if paired.rows:
             points.append(
                 Point(
                     step,
-                    mean_interval(_question_means(at, paired)),
+                    quick_interval(_question_means(at, paired)),
                     by_seed=[_mean_score(measured, rows) for run, measured in at if (rows := paired.of_seed[run.seed])],
                     tokens=float(np.mean([run.used(step, "tokens") for run in runs])),
                     seconds=float(np.mean([run.used(step, "seconds") for run in runs])),
@@ -225,20 +242,30 @@ def _by_seed(
 
 
 def _mean_score(measured: Measured, rows: Set[int]) -> float:
-    return float(np.mean([_mean(measured.scores[row]) for row in sorted(rows)]))
+    return _mean([measured.means[row] for row in sorted(rows)])
 
 
-def _verdict(results: Sequence[ArmResult], *, questions: int) -> str:
-    """What may be said, in one sentence an arm, with the number of questions and the interval in points of 100."""
+def _verdict(results: Sequence[ArmResult], *, late: Sequence[str], questions: int) -> str:
+    """What may be said, in one sentence an arm, with the number of questions and the interval in points of 100.
+
+    `late`: arms that were first measured when their budget was used up.
+    """
     first, *others = results
-    said = [_sentence(other, first, questions=questions) for other in others if other.difference is not None]
-    if not said:
-        return "Nothing can be compared yet: at least two arms need an evaluation on the same questions."
-    seeds = min(result.seeds for result in results)
-    if seeds < 3:
-        counted = f"{seeds} seed" if seeds == 1 else f"{seeds} seeds"
-        said.append(f"With {counted}, luck of a single run is not ruled out: run three or more to tell methods apart.")
+    compared = [other for other in others if other.difference is not None]
+    said = [_sentence(other, first, questions=questions) for other in compared]
+    if not compared:
+        said = ["Nothing can be compared yet: two methods have to be measured first, on the same questions."]
+    said += [f"{name} has no result within the budget: it was first measured beyond it." for name in late]
+    seeds = min(result.seeds for result in (first, *compared))
+    if compared and seeds < FEW_SEEDS:
+        said.append(
+            f"With {_seeds(seeds)}, luck of a single run is not ruled out: run three or more to tell methods apart."
+        )
     return " ".join(said)
+
+
+def _seeds(count: int) -> str:
+    return "1 seed" if count == 1 else f"{count} seeds"
 
 
 def _sentence(other: ArmResult, first: ArmResult, *, questions: int) -> str:
@@ -247,7 +274,9 @@ def _sentence(other: ArmResult, first: ArmResult, *, questions: int) -> str:
     assert p is not None
     if difference.low is None or difference.high is None:
         return f"{other.name}: one question is not enough to compare."
-    facts = f"n = {questions}, interval {100 * difference.low:+.1f} to {100 * difference.high:+.1f} points"
+    seeds = min(first.seeds, other.seeds)
+    few = f"only {_seeds(seeds)}, " if seeds < FEW_SEEDS else ""
+    facts = f"{few}n = {questions}, interval {100 * difference.low:+.1f} to {100 * difference.high:+.1f} points"
     if p >= ALPHA:
         return f"{other.name}: no difference to {first.name} shown ({facts}, p = {p:.2g})."
     better = "better" if difference.mean > 0 else "worse"

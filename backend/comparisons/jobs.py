@@ -6,14 +6,19 @@ from collections.abc import Sequence
 from sqlalchemy.orm import Session
 
 from backend.comparisons.analysis import Analysis, analyse
-from backend.comparisons.store import load_run
+from backend.comparisons.kept import kept
+from backend.comparisons.store import load_run, measured_so_far
 from backend.db.jobs import Job
 
 
 def compare_jobs(session: Session, jobs: Sequence[Job]) -> Analysis:
     """Each job is an arm of its own, in this order, at its end; the others are compared with the first."""
+    return kept.get(measured_so_far(session, [job.id for job in jobs]), lambda: _compared(session, jobs))
+
+
+def _compared(session: Session, jobs: Sequence[Job]) -> Analysis:
     names = _names(jobs)
-    runs = [load_run(session, job.id, arm=name, seed=job.seed) for job, name in zip(jobs, names, strict=True)]
+    runs = [load_run(session, job, arm=name) for job, name in zip(jobs, names, strict=True)]
     success_above = jobs[0].spec["success_above"]
     why = why_not_paired(jobs)
     if why is None:

@@ -1,7 +1,7 @@
 """Intervals and tests over questions. Pure; no run, job or table is known here.
 
-Sources: bootstrap of the mean, BCa (Efron 1987); sign-flip permutation test (Fisher 1935); Holm (1979); pass@k
-without bias (Chen et al. 2021, equation 1).
+Sources: bootstrap of the mean, BCa (Efron 1987); t interval (Student 1908); sign-flip permutation test (Fisher 1935);
+Holm (1979); pass@k without bias (Chen et al. 2021, equation 1).
 """
 
 from collections.abc import Sequence
@@ -39,14 +39,23 @@ def mean_interval(values: NDArray[np.float64]) -> Interval:
     return Interval(mean, float(found.low), float(found.high))
 
 
+def quick_interval(values: NDArray[np.float64]) -> Interval:
+    """The same from the spread of the values alone, ten thousand times cheaper: for the many points of a curve."""
+    mean = float(values.mean())
+    if len(values) < 2:
+        return Interval(mean, None, None)
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
+    return Interval(mean, mean - half, mean + half)
+
+
 def sign_flip_p(differences: NDArray[np.float64]) -> float:
     """Two-sided p of a mean difference of pairs whose signs could have been either."""
     if not np.any(differences):
         return 1.0
     return float(
         stats.permutation_test(
-            (differences, np.zeros_like(differences)),
-            lambda a, b, axis: np.mean(a - b, axis=axis),
+            (differences,),
+            lambda flipped, axis: np.mean(flipped, axis=axis),
             permutation_type="samples",
             vectorized=True,
             n_resamples=RESAMPLES,

@@ -1,13 +1,14 @@
 """A comparison into the database, and its runs out of it."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from itertools import accumulate
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from backend.comparisons.analysis import Measured, Run
-from backend.comparisons.plan import ComparisonRequest, planned_jobs
+from backend.comparisons.analysis import Analysis, Measured, Run, analyse
+from backend.comparisons.kept import kept
+from backend.comparisons.plan import BudgetRequest, ComparisonRequest, planned_jobs, require_equal_terms
 from backend.db.base import utc_now
 from backend.db.comparisons import ComparedJob, Comparison
 from backend.db.jobs import Job
@@ -23,6 +24,7 @@ TOKENS = ("rollout_tokens", "teacher_tokens", "update_tokens")
 
 def start(session: Session, request: ComparisonRequest, *, models: Mapping[str, str]) -> Comparison:
     """Store the comparison and all its jobs, or nothing. Raises AppError naming the arm that cannot be run."""
+    require_equal_terms(request)
     plan = request.model_dump(mode="json", exclude_unset=True)
     comparison = Comparison(id=new_id("cmp"), name=request.name, plan=plan, created_at=utc_now())
     session.add(comparison)
@@ -61,25 +63,52 @@ def cancel(session: Session, comparison_id: str) -> None:
             control.cancel(session, job.id)
 
 
-def load_run(session: Session, job_id: str, *, arm: str, seed: int) -> Run:
+def analysis_of(session: Session, comparison: Comparison) -> Analysis:
+    """What can be said now. It is made anew only where something was measured since."""
+    compared = compared_jobs(session, comparison.id)
+    budget = BudgetRequest.model_validate(comparison.plan.get("budget", {}))
+
+    def made() -> Analysis:
+        return analyse(
+            [arm["name"] for arm in comparison.plan["arms"]],
+            [load_run(session, job, arm=run.arm) for run, job in compared],
+            budget=budget.unit,
+            limit=budget.limit,
+            success_above=compared[0][1].spec["success_above"] if compared else 0.5,
+        )
+
+    return kept.get((comparison.id, *measured_so_far(session, [job.id for _, job in compared])), made)
+
+
+def measured_so_far(session: Session, job_ids: Sequence[str]) -> tuple[Hashable, ...]:
+    """The jobs and when each was measured: another one whenever an evaluation has come, gone or been repeated."""
+    evaluations = session.execute(
+        select(Evaluation.job_id, Evaluation.step, Evaluation.phase, Evaluation.created_at)
+        .where(Evaluation.job_id.in_(job_ids))
+        .order_by(Evaluation.job_id, Evaluation.step, Evaluation.phase)
+    )
+    return (*job_ids, *evaluations.tuples())
+
+
+def load_run(session: Session, job: Job, *, arm: str) -> Run:
     """What the analysis needs of one job."""
     evaluations = session.execute(
         select(Evaluation.step, Evaluation.result)
-        .where(Evaluation.job_id == job_id)
+        .where(Evaluation.job_id == job.id)
         .order_by(Evaluation.step, Evaluation.created_at)
     )
     by_step = {
         step: Measured(step, {question["row"]: question["scores"] for question in result["per_question"]})
         for step, result in evaluations.tuples()
     }
-    steps = session.execute(select(Step.step, Step.metrics).where(Step.job_id == job_id).order_by(Step.step)).tuples()
+    steps = session.execute(select(Step.step, Step.metrics).where(Step.job_id == job.id).order_by(Step.step)).tuples()
     known = list(steps)
     tokens = accumulate(sum(metrics.get(name) or 0.0 for name in TOKENS) for _, metrics in known)
-    seconds = accumulate(metrics.get("step_s") or 0.0 for _, metrics in known)
+    seconds = accumulate((metrics.get("step_s") or 0.0) * job.spec["devices"] for _, metrics in known)
     numbers = [step for step, _ in known]
     return Run(
         arm=arm,
-        seed=seed,
+        seed=job.seed,
         evaluations=list(by_step.values()),
         tokens=dict(zip(numbers, tokens, strict=True)),
         seconds=dict(zip(numbers, seconds, strict=True)),

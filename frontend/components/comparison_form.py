@@ -18,7 +18,7 @@ MEASURED = (Setting("eval_interval", "Steps between measurements", "whole"),)
 REASONS = {
     "max_steps": "The same for all. Enough that each has had time to learn.",
     "learning_rate": "The same for all. A fair comparison tries the baseline at its own best rate too.",
-    "eval_interval": "Each measurement is a point of the held-out curve; a budget in tokens or time is read at one.",
+    "eval_interval": "Each measurement is a point of the held-out curve, and takes time of its own.",
 }
 
 
@@ -82,8 +82,6 @@ def show(client: Client) -> None:
         stops.append("Tick two methods or more.")
     if any(facts[name]["teacher"] == "external" for name in ways.names) and not ways.teacher_model:
         stops.append("Name the larger model to imitate.")
-    if unit != "steps" and limit is not None and not settings.get("eval_interval"):
-        stops.append("A budget in tokens or time is read at measurements: say how many steps lie between them.")
     stops += lacking(ways.names, facts=facts, preset=preset, report=report)
     _start(client, body, stops, runs=len(ways.names) * ways.seeds)
 
@@ -166,8 +164,8 @@ def _budget() -> tuple[str, float | None]:
             default="steps",
             required=True,
             key="cmp_unit",
-            help="Methods cost differently: one with a teacher reads every answer once more. Runs are compared at "
-            "their last measurement within the budget.",
+            help="Methods cost differently: one with a teacher reads every answer once more. A run ends, measured, "
+            "with the step that uses up its limit; measurements do not count. Time is that of all devices of a run.",
         )
         labels = {"steps": "Limit (steps)", "tokens": "Limit (tokens a run)", "seconds": "Limit (minutes a run)"}
         limit = st.number_input(

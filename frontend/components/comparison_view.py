@@ -11,12 +11,12 @@ from frontend.job_states import look
 from frontend.shapes import Job
 
 LOOKS = {
-    "better": (st.success, "A difference was shown", ":material/trending_up:"),
-    "worse": (st.warning, "A difference was shown", ":material/trending_down:"),
-    "both": (st.info, "Differences were shown", ":material/swap_vert:"),
-    "open": (st.info, "No difference was shown", ":material/help:"),
+    "better": (st.success, ":material/trending_up:"),
+    "worse": (st.warning, ":material/trending_down:"),
+    "both": (st.info, ":material/swap_vert:"),
+    "open": (st.info, ":material/help:"),
 }
-SO_FAR = (st.info, "So far, from runs that are not at their end", ":material/hourglass_top:")
+SO_FAR = "So far, from runs that are not at their end"
 MEANING = """
 - **Score**: the mean on held-out questions, before and after training, with its 95 % interval.
 - **Difference**: to the way that all are compared with, question by question, in points of 100. Where 0 lies inside its
@@ -24,18 +24,20 @@ MEANING = """
 - **Chance of it by luck, p**: how often luck alone would make such a difference, counted for all ways together (Holm).
   Below 0.05 a difference counts as shown.
 - **One of k answers right**: the chance that at least one of k answers to a question is right.
-- **Time, tokens**: of a run until it was compared, on average; tokens are those written, read by the teacher and
-  trained on.
-- **Cost of a point**: time, and money where the server has a price, for each point of 100 gained over the base.
+- **Device time, tokens**: of a run until it was compared, on average, measurements left out; the time is that of all
+  its devices, tokens are those written, read by the teacher and trained on.
+- **Cost of a point**: device time, and money where the server has a price, for each point of 100 gained over the base.
 """
 
 
 def result(feed: ComparisonFeed) -> None:
     found = feed.result
-    say, title, icon = LOOKS[comparing.tone(found)] if feed.settled else SO_FAR
-    if not found["questions"]:
-        title = "No verdict" if feed.settled else "No verdict yet"
-        say, icon = st.info, ":material/help:" if feed.settled else ":material/hourglass_top:"
+    if feed.settled:
+        title = comparing.title(found) if found["questions"] else "No verdict"
+        say, icon = LOOKS[comparing.tone(found)]
+    else:
+        title = SO_FAR if found["questions"] else "No verdict yet"
+        say, icon = st.info, ":material/hourglass_top:"
     say(found["verdict"], title=title, icon=icon)
     scores = comparing.score_table(found)
     left, right = st.columns(2)

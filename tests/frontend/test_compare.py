@@ -108,6 +108,20 @@ def test_only_what_was_shown_sets_the_tone(differences: list[tuple[float, float]
     assert comparing.tone(result(arm("first"), *arms)) == tone
 
 
+@pytest.mark.parametrize(
+    ("seeds", "p", "said"),
+    [
+        (3, 0.01, "A difference was shown"),
+        (2, 0.01, "A difference was shown by 2 seeds only"),
+        (1, 0.01, "A difference was shown by 1 seed only"),
+        (1, 0.3, "No difference was shown"),
+    ],
+)
+def test_a_difference_that_few_runs_have_shown_is_called_that(seeds: int, p: float, said: str) -> None:
+    other = arm("RLSD", difference=interval(0.2), p_adjusted=p, seeds=seeds)
+    assert comparing.title(result(arm("GRPO", seeds=3), other, arm("not measured yet", seeds=0))) == said
+
+
 def test_an_empty_page_leads_to_a_first_comparison(key: str) -> None:
     app = opened("compare", key=key)
     assert not app.exception
@@ -169,7 +183,7 @@ def test_a_finished_one_gives_its_verdict_figures_and_differences(client: Client
     assert "points better than GRPO (n = 40" in app.success[0].value
     figures = app.dataframe[0].value
     assert list(figures.columns) == ["figure", "GRPO", "RLSD"]
-    assert list(figures["RLSD"][figures["figure"] == "Time a run"]) == ["40 s"]
+    assert list(figures["RLSD"][figures["figure"] == "Device time a run"]) == ["40 s"]
     assert len(app.get("vega_lite_chart")) == 2
     app = opened("compare", key=key, comparison=made["id"], view="What differs")
     assert not app.exception

@@ -48,7 +48,7 @@ def test_jobs_made_apart_get_a_verdict_where_they_answered_the_same_questions(ap
     found = answered(api.http.get(RESULT, params={"job": [first, second]}))
     assert [arm["name"] for arm in found["arms"]] == ["before", "after"]
     assert "after is" in found["verdict"]
-    assert "points better than before (n = 40" in found["verdict"]
+    assert "points better than before (only 1 seed, n = 40" in found["verdict"]
     assert "With 1 seed" in found["verdict"]
     assert [len(point["by_seed"]) for point in found["arms"][1]["curve"]] == [1, 1]
 
@@ -65,7 +65,7 @@ def test_scores_that_speak_of_different_things_get_none(api: Api) -> None:
         )
     )["id"]
     for job_id in (first, second, other):
-        evaluate(job_id, step=0, share=0.2, seed=1)
+        evaluate(job_id, step=3, share=0.2, seed=1)
     for pair, said in (((first, second), "different held-out data"), ((first, other), "different verifiers")):
         found = answered(api.http.get(RESULT, params={"job": pair}))
         assert said in found["verdict"]

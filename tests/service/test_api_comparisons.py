@@ -4,10 +4,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import update
 
 from backend.db.base import utc_now
 from backend.db.engine import transaction
 from backend.db.training import Evaluation, Step
+from backend.settings import settings
 from tests.service.conftest import Api, answered, job_body, refused
 
 ARMS = [{"name": "grpo", "x_rlsd": {"method": "grpo"}}, {"name": "rlsd", "x_rlsd": {"method": "rlsd"}}]
@@ -83,7 +85,8 @@ def test_cancelling_ends_all_of_them(api: Api) -> None:
         ({"seeds": [1, 1]}, "Seeds must differ"),
         ({"budget": {"unit": "tokens", "limit": 0}}, "greater than 0"),
         ({"arms": [ARMS[0], {"name": "odd", "x_rlsd": {"method": "ppo"}}]}, "Arm 'odd'"),
-        ({"arms": [ARMS[0], {"name": "odd", "x_rlsd": {"max_steps": -1}}]}, "Arm 'odd'"),
+        ({"arms": [ARMS[0], {"name": "odd", "x_rlsd": {"batch_size": -1}}]}, "Arm 'odd'"),
+        ({"budget": {"unit": "hours", "limit": 1}}, "'steps', 'tokens' or 'seconds'"),
     ],
 )
 def test_what_cannot_be_compared_is_refused_and_nothing_is_kept(api: Api, changes: dict[str, Any], said: str) -> None:
@@ -91,6 +94,59 @@ def test_what_cannot_be_compared_is_refused_and_nothing_is_kept(api: Api, change
     assert said in refused(response, status=400)["message"]
     assert answered(api.http.get("/v1/comparisons"))["data"] == []
     assert answered(api.http.get("/v1/fine_tuning/jobs"))["data"] == []
+
+
+@pytest.mark.parametrize(
+    "name", ["max_steps", "eval_interval", "eval_samples", "eval_rows", "held_out_share", "success_above", "budget"]
+)
+def test_an_arm_that_would_learn_longer_or_be_measured_otherwise_is_refused_by_name(api: Api, name: str) -> None:
+    arms = [ARMS[0], {"name": "odd", "x_rlsd": {name: 0.5}}]
+    error = refused(api.http.post("/v1/comparisons", json=body(api, arms=arms)), status=400, code="not_equal")
+    assert error["param"] == f"arms.1.x_rlsd.{name}"
+    assert f"Arm 'odd': {name} must be equal for all arms" in error["message"]
+
+
+def test_the_budget_of_a_comparison_ends_its_runs_and_is_said_once(api: Api) -> None:
+    limited = body(api, budget={"unit": "tokens", "limit": 5000})
+    made = answered(api.http.post("/v1/comparisons", json=limited))
+    for run in made["runs"]:
+        spec = answered(api.http.get(f"/v1/fine_tuning/jobs/{run['job']}"))["method"]["reinforcement"]["x_rlsd"]
+        assert (spec["budget"], spec["budget_unit"]) == (5000, "tokens")
+    limited["job"]["method"]["reinforcement"]["x_rlsd"]["budget"] = 10
+    error = refused(api.http.post("/v1/comparisons", json=limited), status=400, code="not_equal")
+    assert error["param"] == "job.method.reinforcement.x_rlsd.budget"
+
+
+def test_seconds_are_those_of_all_devices_and_so_is_the_price(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RLSD_GPU_HOUR_PRICE", "3.6")
+    settings.cache_clear()
+    asked = body(api, seeds=[0])
+    asked["arms"][1] = {"name": "wide", "x_rlsd": {"devices": 2}}
+    made = answered(api.http.post("/v1/comparisons", json=asked))
+    for run in made["runs"]:
+        evaluate(run["job"], step=0, share=0.2, seed=0)
+        evaluate(run["job"], step=1, share=0.8, seed=0)
+    single, wide = answered(api.http.get(f"/v1/comparisons/{made['id']}/result"))["arms"]
+    monkeypatch.undo()
+    settings.cache_clear()
+    assert (single["seconds"], wide["seconds"]) == (2.0, 4.0)
+    assert wide["curve"][-1]["seconds"] == 4.0
+    assert wide["cost_per_point_s"] == pytest.approx(2 * single["cost_per_point_s"])
+    assert wide["cost_per_point"] == pytest.approx(wide["cost_per_point_s"] / 1000)
+
+
+def test_a_result_is_worked_out_once_until_something_is_measured(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = answered(api.http.post("/v1/comparisons", json=body(api, seeds=[0])))
+    first, second = made["runs"]
+    path = f"/v1/comparisons/{made['id']}/result"
+    evaluate(first["job"], step=3, share=0.2, seed=0)
+    evaluate(second["job"], step=3, share=0.8, seed=0)
+    found = answered(api.http.get(path))
+    with transaction() as session:
+        session.execute(update(Evaluation).values(result={"per_question": []}))
+    assert answered(api.http.get(path)) == found
+    evaluate(second["job"], step=5, share=0.8, seed=0)
+    assert answered(api.http.get(path))["questions"] == 0
 
 
 def test_a_seed_of_the_job_itself_is_refused(api: Api) -> None:

@@ -16,11 +16,12 @@ def run(arm: str, seed: int, final: float, *, steps: tuple[int, ...] = (0, 50, 1
     rng = np.random.default_rng([seed, *map(ord, arm)])
 
     def measured(step: int) -> Measured:
-        share = 0.2 + (final - 0.2) * step / max(steps)
+        share = 0.2 + (final - 0.2) * step / max(*steps, 1)
         return Measured(step, {row: [float(rng.random() < share) for _ in range(4)] for row in range(QUESTIONS)})
 
-    used = {step: step * 640.0 for step in steps}
-    return Run(arm, seed, [measured(step) for step in steps], used, {step: step * step_s for step in steps})
+    taken = range(1, max(steps) + 1)
+    tokens, seconds = ({step: step * each for step in taken} for each in (640.0, step_s))
+    return Run(arm, seed, [measured(step) for step in steps], tokens, seconds)
 
 
 def analysed(*runs: Run, **changes: object) -> Analysis:
@@ -54,7 +55,9 @@ def test_a_worse_arm_is_called_worse() -> None:
 
 
 def test_few_seeds_are_named() -> None:
-    assert "With 1 seed" in analysed(run("grpo", 0, 0.4), run("rlsd", 0, 0.8)).verdict
+    single = analysed(run("grpo", 0, 0.4), run("rlsd", 0, 0.8)).verdict
+    assert "points better than grpo (only 1 seed, n = 60" in single
+    assert "With 1 seed" in single
     assert "seed" not in analysed(*several("grpo", 0.4), *several("rlsd", 0.8)).verdict
 
 
@@ -74,6 +77,26 @@ def test_a_budget_is_held_by_the_last_evaluation_within_it(
 ) -> None:
     found = analysed(*several("fast", 0.5), *several("slow", 0.5, step_s=2.0), budget=budget, limit=limit)
     assert found.arms[1].steps == slow_steps
+
+
+def test_what_was_measured_before_training_is_no_result_and_an_arm_that_has_no_other_is_named() -> None:
+    quick, slow = several("quick", 0.5), several("slow", 0.5, steps=(0, 100))
+    found = analysed(*quick, *slow, budget="steps", limit=60)
+    assert found.arms[1].score is None
+    assert found.arms[1].baseline is not None
+    assert found.arms[1].difference is None
+    assert "slow has no result within the budget" in found.verdict
+    assert "no difference" not in found.verdict
+    untrained = analysed(run("grpo", 0, 0.5, steps=(0,)), run("rlsd", 0, 0.5, steps=(0,)))
+    assert [arm.score for arm in untrained.arms] == [None, None]
+    assert untrained.verdict.startswith("Nothing can be compared yet: two methods have to be measured first")
+
+
+def test_a_step_that_was_begun_within_the_budget_counts() -> None:
+    whole = [run(arm, 0, 0.5, steps=(0, 50)) for arm in ("grpo", "rlsd")]
+    last_s = 49.0
+    assert analysed(*whole, budget="seconds", limit=last_s + 0.5).arms[1].steps == [50]
+    assert analysed(*whole, budget="seconds", limit=last_s).arms[1].steps == []
 
 
 def test_only_questions_that_all_answered_count() -> None:

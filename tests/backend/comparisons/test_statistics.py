@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.comparisons.statistics import holm, mean_interval, pass_at, sign_flip_p
+from backend.comparisons.statistics import holm, mean_interval, pass_at, quick_interval, sign_flip_p
 
 
 @given(st.integers(1, 7), st.data())
@@ -60,6 +60,15 @@ def test_the_interval_holds_the_mean_and_covers_the_truth() -> None:
     assert covered >= 87
 
 
+def test_the_quick_interval_is_close_to_the_bootstrap() -> None:
+    values = np.random.default_rng(3).random(200)
+    quick, slow = quick_interval(values), mean_interval(values)
+    assert quick.mean == slow.mean
+    assert (quick.low, quick.high) == (pytest.approx(slow.low, abs=0.005), pytest.approx(slow.high, abs=0.005))
+
+
 def test_equal_or_single_values_have_no_spread() -> None:
+    assert quick_interval(np.array([0.5, 0.5])).low == 0.5
+    assert quick_interval(np.array([0.5])).low is None
     assert mean_interval(np.array([0.5, 0.5])).low == 0.5
     assert mean_interval(np.array([0.5])).low is None

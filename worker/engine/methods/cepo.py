@@ -10,7 +10,8 @@ The wrong hint is a failed sibling's whole completion, never the sequence's own,
 take the final answer alone of the group's worst completion. So with the hint `answer` the two differ in form too: a
 short right answer stands against a full transcript, which raises the tokens that it shares with the student's text, and
 `delta` counts them as rejected, true or not. With `solution` or `sibling` both hints are texts of one kind. Without a
-wrong hint the sequence keeps `A`, as in their code (their text falls back to RLSD's weight). Several (`contrast_samples`) count with their mean probability. Options as in RLSD.
+wrong hint the sequence keeps `A`, as in their code (their text falls back to RLSD's weight). Several
+(`contrast_samples`) count with their mean probability. Options as in RLSD.
 """
 
 from worker.engine.methods.base import Credit, Evidence, Method, Options, Teacher, contrasted_credit
