@@ -54,8 +54,9 @@ def comparison_body(
 def job_of_arm(body: Json, arm: Json) -> Json:
     """The body of one run of this arm, as the service makes it, to be estimated."""
     job: Json = body["job"]
-    reinforcement = job["method"]["reinforcement"]
-    said = {**reinforcement["x_rlsd"], **arm["x_rlsd"]}
+    reinforcement, budget = job["method"]["reinforcement"], body["budget"]
+    bounds = {"budget": budget["limit"], "budget_unit": budget["unit"]} if "limit" in budget else {}
+    said = {**reinforcement["x_rlsd"], **arm["x_rlsd"], **bounds}
     method = {**job["method"], "reinforcement": {**reinforcement, "x_rlsd": said}}
     return {**job, "method": method, "seed": body["seeds"][0]}
 

@@ -35,15 +35,18 @@ class Range(TypedDict):
 
 
 class Estimate(TypedDict):
-    """All is None where the server has not trained this model yet; `cost` also where it knows no price."""
+    """From steps of earlier jobs, or of the pre-flight with this id. All is None where nothing is known yet, `cost`
+    also where the server knows no price, memory where no known step was as large."""
 
     max_steps: int
     jobs: int
     steps: int
+    preflight: str | None
+    device_name: str | None
     step_s: Range | None
     total_s: Range | None
     total_tokens: Range | None
-    peak_memory_bytes: float | None
+    peak_memory_bytes: Range | None
     cost: Range | None
     currency: str | None
 

@@ -38,6 +38,7 @@ from backend.verifiers.specs import parse_spec
 from worker.before import run_checks, self_check
 from worker.engine import loop
 from worker.engine.policy import Policy
+from worker.engine.report import device_name
 from worker.engine.types import Ending
 from worker.engine.world import ProcessLost
 from worker.export import write_adapter_zip
@@ -130,7 +131,9 @@ def train(lease: Lease, *, stop: StopSignal) -> None:
                 held_out=held_out,
                 reward=reward,
                 observer=told,
-                resume=world.as_leader(_begin(lease) if world.leads else None),  # held here by nobody: it is large
+                resume=world.as_leader(
+                    _begin(lease, policy) if world.leads else None
+                ),  # held here by nobody: it is large
                 teacher=teacher,
                 world=world,
             )
@@ -145,10 +148,11 @@ def _tracked_run(job: Job) -> TrackedRun:
     return TrackedRun(id=job.id, name=job.suffix or job.id, settings=flat(about | job.spec))
 
 
-def _begin(lease: Lease) -> bytes | None:
-    """Note that the job runs; the checkpoint to go on from."""
+def _begin(lease: Lease, policy: Policy) -> bytes | None:
+    """Note that the job runs, and on what; the checkpoint to go on from."""
     with transaction() as session:
         control.start_running(session, lease)
+        held_job(session, lease).device_name = device_name(policy.device)
         return newest_checkpoint(session, lease)
 
 

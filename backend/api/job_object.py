@@ -1,24 +1,18 @@
 """A job as OpenAI's `fine_tuning.job`; what that object has no place for stands in `x_…`."""
 
 from datetime import timedelta
-from itertools import pairwise
-from statistics import median
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.api.paging import ListItem
 from backend.db.base import unix_s, utc_now
 from backend.db.jobs import Job
-from backend.db.training import Step
 from backend.jobs.checks import checks_of
 from backend.jobs.lifecycle import JobState
+from backend.jobs.time_left import seconds_left
 from backend.verdict import Finding, Level
-
-PACE_STEPS = 20
-"""Steps over which the pace is measured: the median of the times between them, so that a pause does not count."""
 
 
 class JobError(BaseModel):
@@ -28,7 +22,8 @@ class JobError(BaseModel):
 
 
 class Progress(BaseModel):
-    """`eta_s`: seconds to the last step at the present pace; None while unknown. Times are Unix seconds."""
+    """`eta_s`: seconds to the last step at the present pace, evaluations included; None while unknown. Times are Unix
+    seconds."""
 
     step: int
     max_steps: int
@@ -121,19 +116,6 @@ def shown_job(session: Session, job: Job) -> JobObject:
         ),
         x_checks=JobChecks.model_validate(checks_of(job)),
     )
-
-
-def seconds_left(session: Session, job: Job) -> float | None:
-    """From the last steps' pace; None where the job does not run, or has taken fewer than two steps."""
-    if job.state != JobState.RUNNING:
-        return None
-    times = session.scalars(
-        select(Step.created_at).where(Step.job_id == job.id).order_by(Step.step.desc()).limit(PACE_STEPS + 1)
-    ).all()
-    if len(times) < 2:
-        return None
-    pace_s = median((later - earlier).total_seconds() for later, earlier in pairwise(times))
-    return round(pace_s * (job.max_steps - job.step), 1)
 
 
 def _method(job: Job, hyperparameters: JobHyperparameters) -> dict[str, Any]:

@@ -61,7 +61,8 @@ class RowsPage(Page[RowHistory]):
 
 
 class EvaluationObject(ListItem):
-    """`n` questions, `k` answers each: mean score with its interval; `p_value` and `difference` against the base."""
+    """`n` questions, `k` answers each: mean score with its interval; `p_value` and `difference` against the base.
+    `seconds` is what it took."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -75,6 +76,7 @@ class EvaluationObject(ListItem):
     k: int
     p_value: float | None = None
     difference: dict[str, float] | None = None
+    seconds: float | None = None
 
 
 @router.get("/metrics")

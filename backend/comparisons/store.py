@@ -17,9 +17,8 @@ from backend.errors import AppError
 from backend.ids import new_id
 from backend.jobs import control
 from backend.jobs.create import create_job
+from backend.jobs.estimate import TOKENS
 from backend.jobs.lifecycle import TERMINAL
-
-TOKENS = ("rollout_tokens", "teacher_tokens", "update_tokens")
 
 
 def start(session: Session, request: ComparisonRequest, *, models: Mapping[str, str]) -> Comparison:

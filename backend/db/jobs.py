@@ -14,7 +14,8 @@ class Job(ProjectOwned, Base):
 
     `request` is the body as it came, `spec` every setting as resolved (backend.jobs.spec), `grader` the verifier as it
     was at creation. `checks`: what was found before training, `check_details` the whole of it (backend.jobs.checks);
-    that and the manifest are long, and read only when asked for. `fence` counts the claims: a write of a step names the
+    that and the manifest are long, and read only when asked for. `device_name` is that of the GPU it last ran on, or
+    "cpu". `fence` counts the claims: a write of a step names the
     fence it was made under (lease.py).
     """
 
@@ -44,6 +45,7 @@ class Job(ProjectOwned, Base):
     lease_until: Mapped[datetime | None]
     fence: Mapped[int] = mapped_column(default=0)
     futile_claims: Mapped[int] = mapped_column(default=0)
+    device_name: Mapped[str | None]
     error: Mapped[Json | None]
     fine_tuned_model: Mapped[str | None] = mapped_column(unique=True)
     adapter_sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"), index=True)

@@ -14,13 +14,17 @@ from backend.jobs.spec import RlsdSettings
 
 HOUR_S = 3600.0
 LOW, HIGH = 0.1, 0.9
+TOKENS = ("rollout_tokens", "teacher_tokens", "update_tokens")
+"""Metrics by which a step counts in a budget of tokens."""
+PACE = ("devices", "sharding", "dtype", "gradient_checkpointing", "generator")
+"""Settings without which one job's pace and memory say nothing of another's."""
 FORWARD_SHARE = 1 / 3
 """Of an update, which goes forward once and back at twice the cost: what a teacher takes that was never measured."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownStep:
-    """One step of an earlier job: its settings and the metrics it left (RLSD section 4, cost)."""
+    """One step of an earlier job, or of a pre-flight: its settings and the metrics it left (RLSD section 4, cost)."""
 
     job_id: str
     settings: RlsdSettings
@@ -41,12 +45,12 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Seconds a step and in all, evaluations included; sampled tokens in all; bytes of the largest known step."""
+    """Seconds a step and in all, evaluations included; sampled tokens in all; bytes of the known steps as large."""
 
     step_s: Range
     total_s: Range
     total_tokens: Range
-    peak_memory_bytes: float | None
+    peak_memory_bytes: Range | None
     jobs: int
     steps: int
 
@@ -56,20 +60,13 @@ def estimate(settings: RlsdSettings, *, known: Sequence[KnownStep], held_out_row
     usable = [step for step in known if _usable(step)]
     if not usable:
         return None
-    tokens = [_tokens_each(step, settings) for step in usable]
-    seconds = [_step_s(step, settings, tokens_each=each) for step, each in zip(usable, tokens, strict=True)]
-    evaluation = [
-        _evaluations(settings) * held_out_rows * settings.eval_samples * each * _sampled_token_s(step)
-        for step, each in zip(usable, tokens, strict=True)
-    ]
-    totals = [a * settings.max_steps + b for a, b in zip(seconds, evaluation, strict=True)]
-    sampled = [each * _sequences(settings) * settings.max_steps for each in tokens]
+    foreseen = [_foreseen(step, settings, held_out_rows=held_out_rows) for step in usable]
     memory = [step.metrics["peak_memory_bytes"] for step in usable if _as_large(step.settings, settings)]
     return Estimate(
-        step_s=_range(seconds),
-        total_s=_range(totals),
-        total_tokens=_range(sampled),
-        peak_memory_bytes=max(memory, default=None),
+        step_s=_range([each.step_s for each in foreseen]),
+        total_s=_range([each.total_s for each in foreseen]),
+        total_tokens=_range([each.total_tokens for each in foreseen]),
+        peak_memory_bytes=_range(memory) if memory else None,
         jobs=len({step.job_id for step in usable}),
         steps=len(usable),
     )
@@ -78,6 +75,47 @@ def estimate(settings: RlsdSettings, *, known: Sequence[KnownStep], held_out_row
 def cost_of(total_s: Range, *, devices: int, price_an_hour: float) -> Range:
     """In the currency of the price."""
     return total_s.times(devices * price_an_hour / HOUR_S)
+
+
+def last_step(settings: RlsdSettings, *, used_a_step: float) -> int:
+    """The step at which the job ends: its budget, of which each step uses so much, may be used up before the others."""
+    if settings.budget == 0 or used_a_step <= 0:
+        return settings.max_steps
+    return max(1, min(settings.max_steps, math.ceil(settings.budget / used_a_step)))
+
+
+def evaluations_to_come(settings: RlsdSettings, *, measured: int, last: int) -> int:
+    """Until the last step, that after it included, where the newest one was after the step `measured`."""
+    interval = settings.eval_interval
+    return 1 + (max(0, (last - 1) // interval - measured // interval) if interval else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Foreseen:
+    """The new job, at the pace of one known step."""
+
+    step_s: float
+    total_s: float
+    total_tokens: float
+
+
+def _foreseen(step: KnownStep, settings: RlsdSettings, *, held_out_rows: int) -> _Foreseen:
+    each = _tokens_each(step, settings)
+    step_s = _step_s(step, settings, tokens_each=each)
+    steps = last_step(settings, used_a_step=_used_a_step(step, settings, step_s=step_s, tokens_each=each))
+    evaluations = 1 + evaluations_to_come(settings, measured=0, last=steps)
+    evaluation_s = held_out_rows * settings.eval_samples * each * _sampled_token_s(step)
+    return _Foreseen(step_s, step_s * steps + evaluation_s * evaluations, each * _sequences(settings) * steps)
+
+
+def _used_a_step(step: KnownStep, settings: RlsdSettings, *, step_s: float, tokens_each: float) -> float:
+    """Of a budget."""
+    if settings.budget_unit == "steps":
+        return 1.0
+    if settings.budget_unit == "seconds":
+        return step_s * settings.devices
+    known = sum(step.metrics.get(name) or 0.0 for name in TOKENS)
+    return known * tokens_each * _sequences(settings) / step.metrics["rollout_tokens"]
 
 
 def _usable(step: KnownStep) -> bool:
@@ -110,12 +148,6 @@ def _step_s(step: KnownStep, settings: RlsdSettings, *, tokens_each: float) -> f
     more_tokens = tokens_each * _sequences(settings) / step.metrics["rollout_tokens"]
     more_sequences = _sequences(settings) / _sequences(step.settings)
     return sum(phase_s.values()) * more_tokens + rest_s * more_sequences
-
-
-def _evaluations(settings: RlsdSettings) -> int:
-    """Before, after, and in between."""
-    between = (settings.max_steps - 1) // settings.eval_interval if settings.eval_interval else 0
-    return 2 + between
 
 
 def _as_large(known: RlsdSettings, settings: RlsdSettings) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import streamlit as st
@@ -52,27 +53,38 @@ def show(found: Estimate, *, runs: int) -> None:
     each = found["total_s"]
     if each is None:
         st.caption(
-            ":material/timer: How long it takes is not known yet: no job of this model has run on this server. The "
-            "pre-flight or a quick look tells."
+            ":material/timer: How long it takes is not known yet: no job of this model has run here on such a device "
+            "with such settings. The pre-flight or a quick look tells."
         )
         return
     many = "" if runs == 1 else f" for {runs} jobs one after the other"
-    told = f":material/timer: About **{units.duration(each['median'] * runs)}**{many} ({_spread(each, runs)})"
+    spread = _spread(each, lambda seconds: units.duration(seconds * runs))
+    told = f":material/timer: About **{units.duration(each['median'] * runs)}**{many} ({spread})"
     if found["total_tokens"] is not None:
         told += f", {_tokens(found['total_tokens']['median'] * runs)} written"
     if found["cost"] is not None and found["currency"] is not None:
         cost = found["cost"]
         told += f", about **{cost['median'] * runs:,.2f} {found['currency']}**"
         told += f" ({cost['low'] * runs:,.2f} to {cost['high'] * runs:,.2f})"
+    memory = found["peak_memory_bytes"]
+    if memory is not None:
+        told += f". A device holds **{units.size(memory['median'])}** ({_spread(memory, units.size)})"
     st.markdown(f"{told}.")
-    st.caption(
-        f"From {units.count(found['steps'], 'step')} of {units.count(found['jobs'], 'earlier job')} with this model on "
-        "this server; eight in ten of them lie within the range. A queue before it is not counted."
+    st.caption(f"{_source(found)} A queue before it is not counted.")
+
+
+def _source(found: Estimate) -> str:
+    steps, device = units.count(found["steps"], "step"), found["device_name"]
+    if found["preflight"] is not None:
+        return f"From {steps} that the pre-flight tried on {device}; the range is theirs."
+    return (
+        f"From {steps} of {units.count(found['jobs'], 'earlier job')} with this model on {device}; eight in ten of "
+        "them lie within the range."
     )
 
 
-def _spread(each: Range, runs: int) -> str:
-    low, high = units.duration(each["low"] * runs), units.duration(each["high"] * runs)
+def _spread(each: Range, said: Callable[[float], str]) -> str:
+    low, high = said(each["low"]), said(each["high"])
     return low if low == high else f"{low} to {high}"
 
 

@@ -163,4 +163,4 @@ def _signed(share: float) -> str:
 
 
 def _seconds(time: Json) -> str:
-    return "a step that was tried" if time["step_measured"] else "sampling alone"
+    return "steps that were tried" if time["step_measured"] else "sampling alone"

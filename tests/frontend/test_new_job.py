@@ -40,7 +40,7 @@ def test_a_quick_look_is_proposed_and_steady_where_there_are_solutions(
     assert not app.exception
     assert app.radio(key="plan").value == "quick"
     assert app.segmented_control(key="preset").value == "steady"
-    assert "no job of this model has run" in words(app)
+    assert "no job of this model has run here" in words(app)
     press(app, "Start training")
     [job] = client.jobs()["data"]
     said = client.job(job["id"])["method"]["reinforcement"]["x_asked"]
@@ -101,12 +101,13 @@ def test_earlier_steps_say_how_long_it_takes_and_how_sure_that_is(client: Client
         for step in (1, 2, 3):
             slower = {**metrics, "step_s": 5.0 * step, "rollout_s": 3.0 * step}
             session.add(Step(job_id=job_id, step=step, created_at=utc_now(), metrics=slower))
-        session.execute(update(Job).values(step=3))
+        session.execute(update(Job).values(step=3, device_name="NVIDIA T4"))
     app = opened("new_job", key=key)
     told = words(app)
     assert "About **" in told
     assert " to " in told
-    assert "2 steps of 1 earlier job" in told
+    assert "2 steps of 1 earlier job with this model on NVIDIA T4" in told
+    assert "A device holds **1.0 GB**" in told
 
 
 def test_a_job_is_run_again_with_its_own_settings_and_a_change(client: Client, key: str, rows_file: Path) -> None:

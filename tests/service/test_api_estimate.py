@@ -1,12 +1,19 @@
 """The estimate over HTTP: nothing where nothing is known, and from earlier steps where there are some."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 from sqlalchemy import update
 
+from backend import workers
+from backend.checks import request_check
 from backend.db.base import utc_now
+from backend.db.checks import CheckStatus
 from backend.db.engine import transaction
 from backend.db.jobs import Job
 from backend.db.training import Step
+from backend.jobs.spec import RlsdSettings
 from backend.settings import settings
 from tests.service.conftest import Api, answered, job_body, refused
 
@@ -20,26 +27,98 @@ def test_nothing_is_made_up(api: Api) -> None:
     assert answered(api.http.get("/v1/fine_tuning/jobs"))["data"] == []
 
 
-def test_earlier_steps_of_the_model_say_it(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RLSD_GPU_HOUR_PRICE", "3.6")
-    settings.cache_clear()
-    job = api.job()
-    spec = job["method"]["reinforcement"]["x_rlsd"]
-    tokens = spec["batch_size"] * spec["num_generations"] * 10.0
-    metrics = {"step_s": 5.0, "rollout_s": 3.0, "update_s": 1.0, "rollout_tokens": tokens, "peak_memory_bytes": 1e9}
+METRICS = {"step_s": 5.0, "rollout_s": 3.0, "update_s": 1.0, "peak_memory_bytes": 1e9}
+
+
+def trained_on(job: dict[str, Any], device: str, *, step_s: float = 5.0, **spec: Any) -> None:
+    """As a trainer would leave the job after three steps on such a device."""
+    settings_then = job["method"]["reinforcement"]["x_rlsd"] | spec
+    tokens = settings_then["batch_size"] * settings_then["num_generations"] * 10.0
+    metrics = METRICS | {"step_s": step_s, "rollout_tokens": tokens}
     with transaction() as session:
         for step in (1, 2, 3):
             session.add(Step(job_id=job["id"], step=step, created_at=utc_now(), metrics=metrics))
-        session.execute(update(Job).where(Job.id == job["id"]).values(step=3))
-    body = job_body(job["training_file"])
-    body["method"]["reinforcement"]["x_rlsd"]["max_steps"] = 100
-    found = answered(api.http.post(ESTIMATE, json=body))
+        now = {"step": 3, "device_name": device, "spec": settings_then}
+        session.execute(update(Job).where(Job.id == job["id"]).values(now))
+
+
+def asked(file: str, **x_rlsd: Any) -> dict[str, Any]:
+    return job_body(file, x_rlsd=x_rlsd)
+
+
+@pytest.fixture
+def priced(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("RLSD_GPU_HOUR_PRICE", "3.6")
+    settings.cache_clear()
+    yield
     monkeypatch.undo()
     settings.cache_clear()
+
+
+def test_earlier_steps_of_the_model_say_it(api: Api, priced: None) -> None:
+    job = api.job()
+    trained_on(job, "NVIDIA T4")
+    found = answered(api.http.post(ESTIMATE, json=asked(job["training_file"], max_steps=100)))
     assert (found["jobs"], found["steps"], found["max_steps"]) == (1, 2, 100)
+    assert (found["device_name"], found["preflight"]) == ("NVIDIA T4", None)
     assert found["total_s"]["median"] >= 100 * found["step_s"]["median"] > 400
+    assert found["peak_memory_bytes"] == {"low": 1e9, "median": 1e9, "high": 1e9}
     assert found["cost"]["median"] == pytest.approx(found["total_s"]["median"] / 1000)
     assert found["currency"] == "USD"
+
+
+def test_steps_on_another_kind_of_device_do_not_count(api: Api) -> None:
+    slow, fast = api.job(), api.job()
+    trained_on(slow, "NVIDIA T4", step_s=50.0)
+    trained_on(fast, "NVIDIA H100 80GB HBM3")
+    body = asked(slow["training_file"])
+    found = answered(api.http.post(ESTIMATE, json=body))
+    assert (found["jobs"], found["device_name"]) == (1, "NVIDIA H100 80GB HBM3")
+    with transaction() as session:
+        devices = [{"name": "NVIDIA T4", "memory_bytes": 16 * 2**30}]
+        workers.report(session, workers.WorkerFacts("w", "host", ["train"], devices, sandbox_level=2, version="1"))
+    found = answered(api.http.post(ESTIMATE, json=body))
+    assert (found["jobs"], found["device_name"]) == (1, "NVIDIA T4"), "only such a device is here to train on"
+    assert found["step_s"]["median"] > 40
+    found = answered(api.http.post(ESTIMATE, json=asked(slow["training_file"], device="cpu")))
+    assert found["steps"] == 0
+
+
+@pytest.mark.parametrize(
+    "other", [{"devices": 2}, {"dtype": "bfloat16"}, {"gradient_checkpointing": True}, {"generator": "vllm"}]
+)
+def test_steps_with_other_settings_of_pace_do_not_count(api: Api, other: dict[str, Any]) -> None:
+    job = api.job()
+    trained_on(job, "cpu", **other)
+    assert answered(api.http.post(ESTIMATE, json=asked(job["training_file"])))["steps"] == 0
+    found = answered(api.http.post(ESTIMATE, json=asked(job["training_file"], **other)))
+    assert found["steps"] == 2
+
+
+def test_where_no_job_has_run_the_newest_pre_flight_of_the_file_says_it(api: Api, priced: None) -> None:
+    file, other = api.dataset(), api.dataset()
+    body = asked(file, max_steps=100)
+    spec = RlsdSettings.model_validate(body["method"]["reinforcement"]["x_rlsd"])
+    tokens = spec.batch_size * spec.num_generations * 10.0
+    flown = {}
+    for step_s, of_file in ((9.0, file), (5.0, file), (1.0, other)):
+        request = {"model": body["model"], "settings": spec.model_dump(mode="json", by_alias=True)}
+        steps = [
+            METRICS | {"step_s": step_s, "rollout_tokens": tokens, "peak_memory_bytes": held} for held in (1e9, 2e9)
+        ]
+        with transaction(project="proj-default") as session:
+            check = request_check(session, kind="preflight", request=request, file_id=of_file)
+            check.status, check.result = CheckStatus.DONE, {"time": {"rehearsed": steps, "device_name": "cpu"}}
+            flown[step_s] = check.id
+    found = answered(api.http.post(ESTIMATE, json=body))
+    assert (found["jobs"], found["steps"]) == (0, 2)
+    assert (found["preflight"], found["device_name"]) == (flown[5.0], "cpu")
+    assert found["step_s"]["median"] == pytest.approx(5.0)
+    assert found["total_tokens"]["median"] == pytest.approx(100 * tokens)
+    assert found["peak_memory_bytes"] == {"low": 1e9, "median": 1.5e9, "high": 2e9}
+    assert found["cost"]["median"] == pytest.approx(found["total_s"]["median"] / 1000)
+    for changed in (asked(file, dtype="bfloat16"), asked(file, devices=2), asked(file) | {"model": "org/other"}):
+        assert answered(api.http.post(ESTIMATE, json=changed))["steps"] == 0
 
 
 def test_a_body_that_is_no_job_is_refused(api: Api) -> None:

@@ -31,7 +31,8 @@ def take_steps(job_id: str, *, first: int = 1, last: int, begun: datetime | None
     with transaction() as session:
         for step in range(first, last + 1):
             at = begun + timedelta(seconds=2 * step)
-            session.add(Step(job_id=job_id, step=step, created_at=at, metrics={"reward_mean": step / 10, "loss": None}))
+            metrics = {"reward_mean": step / 10, "loss": None, "step_s": 2.0}
+            session.add(Step(job_id=job_id, step=step, created_at=at, metrics=metrics))
             session.add_all(rollout(job_id, step=step, number=number) for number in range(4))
         session.execute(update(Job).where(Job.id == job_id).values(step=last, progress_at=utc_now()))
         events.announce(session, job_id)
@@ -91,7 +92,7 @@ def test_metrics_are_listed_by_step_and_asked_for_from_the_last_one_seen(api: Ap
     take_steps(id_in(job_path), last=25)
     steps = answered(api.http.get(f"{job_path}/metrics"))["data"]
     assert [step["step"] for step in steps] == list(range(1, 26))
-    assert steps[3]["values"] == {"reward_mean": 0.4, "loss": None}
+    assert steps[3]["values"] == {"reward_mean": 0.4, "loss": None, "step_s": 2.0}
     page = answered(api.http.get(f"{job_path}/metrics", params={"after": "20", "limit": 3}))
     assert ([step["step"] for step in page["data"]], page["has_more"], page["last_id"]) == ([21, 22, 23], True, "23")
     assert answered(api.http.get(f"{job_path}/metrics", params={"after": "0"}))["data"] == steps
@@ -263,6 +264,33 @@ def test_the_time_left_follows_from_the_pace_and_a_pause_does_not_count(api: Api
     job = answered(api.http.get(job_path))
     assert job["x_progress"]["eta_s"] == pytest.approx(2 * (200 - 10))
     assert job["estimated_finish"] == pytest.approx(utc_now().timestamp() + 380, abs=10)
+
+
+def test_the_time_left_counts_the_evaluations_to_come_and_a_budget(api: Api, job_path: str) -> None:
+    job_id = id_in(job_path)
+    take_steps(job_id, last=10)
+    evaluated(job_id, step=0, phase="baseline", seconds=30.0)
+    evaluated(job_id, step=5, phase="interim", seconds=50.0)
+    with transaction() as session:
+        spec = session.get_one(Job, job_id).spec | {"eval_interval": 50}
+        session.execute(update(Job).values(state=JobState.RUNNING, spec=spec))
+    left = answered(api.http.get(job_path))["x_progress"]["eta_s"]
+    assert left == pytest.approx(2 * (200 - 10) + 4 * 50), "at 50, 100 and 150, and at the end"
+    with transaction() as session:
+        session.execute(update(Job).values(spec=spec | {"budget": 39.0, "budget_unit": "seconds"}))
+    assert answered(api.http.get(job_path))["x_progress"]["eta_s"] == pytest.approx(2 * (20 - 10) + 50)
+
+
+def test_time_between_steps_that_went_to_an_evaluation_is_no_time_of_steps(api: Api, job_path: str) -> None:
+    job_id = id_in(job_path)
+    take_steps(job_id, last=10)
+    for step in range(1, 11):
+        evaluated(job_id, step=step, phase="interim", seconds=1.5)
+    with transaction() as session:
+        spec = session.get_one(Job, job_id).spec | {"eval_interval": 1}
+        session.execute(update(Job).values(state=JobState.RUNNING, spec=spec))
+    left = answered(api.http.get(job_path))["x_progress"]["eta_s"]
+    assert left == pytest.approx(0.5 * 190 + 1.5 * 190)
 
 
 def test_the_adapter_is_there_once_the_job_has_succeeded(api: Api, job_path: str) -> None:

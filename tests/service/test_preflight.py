@@ -59,6 +59,12 @@ def test_the_starter_is_ready_to_be_trained_and_its_hint_helps(api: Api, sample_
     assert report["hint"]["kind"] == "solution"
     assert report["hint"]["difference"]["low"] > 0.3
     assert report["time"]["step_measured"]
+    assert report["time"]["total_tokens"]["mean"] > 0
+    job = {"type": "reinforcement", "reinforcement": {"grader": GRADER, "x_rlsd": SETTINGS}}
+    estimate = {"model": "starter", "training_file": starter_rows, "method": job}
+    told = answered(api.http.post("/v1/fine_tuning/jobs/estimate", json=estimate))
+    assert (told["preflight"], told["steps"], told["device_name"]) == (check["id"], 2, "cpu")
+    assert told["total_s"]["median"] > told["step_s"]["median"] * 200
     assert report["time"]["total_s"]["mean"] == pytest.approx(200 * report["time"]["step_s"]["mean"])
     assert all(row["question"].startswith("Start at") for row in report["per_row"])
 

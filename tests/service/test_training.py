@@ -57,8 +57,21 @@ def test_a_job_is_trained_and_leaves_steps_rollouts_evaluations_and_an_adapter(t
         phases = session.scalars(select(Evaluation.phase).where(Evaluation.job_id == job_id)).all()
         records = session.scalars(select(Rollout.record).where(Rollout.job_id == job_id)).all()
     assert sorted(phases) == ["baseline", "trained"]
+    assert job.device_name == "cpu"
     assert {record["status"] for record in records} == {"ok"}
     assert codes(job_id)[-1] == "job.succeeded"
+
+
+def test_a_job_ends_well_with_the_step_that_uses_its_budget_up(train_worker: Path) -> None:
+    job_id = new_job(max_steps=50, budget=2)
+    job = ended(job_id)
+    assert (job.state, job.step) == (JobState.SUCCEEDED, 2), train_worker.read_text()
+    assert "budget_used_up" in codes(job_id)
+    with transaction() as session:
+        query = select(Evaluation).where(Evaluation.job_id == job_id).order_by(Evaluation.step)
+        evaluations = session.scalars(query).all()
+    assert [(each.step, each.phase) for each in evaluations] == [(0, "baseline"), (2, "trained")]
+    assert all(each.result["seconds"] > 0 for each in evaluations)
 
 
 def test_a_run_in_which_all_scores_were_equal_says_that_nothing_was_learned(train_worker: Path) -> None:

@@ -21,3 +21,11 @@ def used_by(metrics: Mapping[str, float], *, unit: str, devices: int) -> float:
 def is_used_up(used: float, *, settings: Settings) -> bool:
     """Whether no further step is begun."""
     return 0 < settings.budget <= used
+
+
+def in_words(settings: Settings, *, step: int) -> str:
+    """What ends a run before its last step."""
+    return (
+        f"The budget of {settings.budget:,.0f} {settings.budget_unit} is used up after {step} of {settings.max_steps} "
+        "steps."
+    )

@@ -1,4 +1,4 @@
-"""Owns how long a run is expected to take, from what a pre-flight sampled and the step that it rehearsed."""
+"""Owns how long a run is expected to take, from what a pre-flight sampled and the steps that it rehearsed."""
 
 from typing import Any
 
@@ -15,7 +15,8 @@ LEAVES_OUT_UPDATE = f"the verifier, the teacher and the update, {LEAVES_OUT}"
 
 
 def expected_time(plain: Answers, *, mixed: float, rehearsal: Rehearsal | None, settings: Settings) -> dict[str, Any]:
-    """Seconds of a step and of the run, with the 95 % interval that comes from how long the rows' completions are.
+    """Seconds of a step and of the run and tokens written in it, with the 95 % interval that comes from how long the
+    rows' completions are; memory as the steps rehearsed took it, from the least to the most.
 
     The share of mixed groups matters where the others are replaced (`resample_rounds`).
     """
@@ -25,12 +26,15 @@ def expected_time(plain: Answers, *, mixed: float, rehearsal: Rehearsal | None, 
     per_token_s = plain.sampling_s / plain.timed_tokens
     measured = rehearsal is not None and rehearsal.fault is None
     if rehearsal is not None and measured:  # at the very shape of a step
-        rollout_s = _scaled(tokens, rehearsal.seconds["rollout"] / rehearsal.completion_tokens_mean)
+        written = rehearsal.mean("rollout_tokens") / rehearsal.mean("completion_tokens_mean")
+        rollout_s = _scaled(tokens, rehearsal.seconds["rollout"] / rehearsal.mean("completion_tokens_mean"))
         beside_s = sum(seconds for phase, seconds in rehearsal.seconds.items() if phase != "rollout")
+        held = [step["peak_memory_bytes"] for step in rehearsal.steps]
+        memory = Interval(mean=rehearsal.mean("peak_memory_bytes"), low=min(held), high=max(held))
     else:
-        completions = settings.batch_size * settings.num_generations
         attempts = sum((1 - mixed) ** turn for turn in range(settings.resample_rounds + 1))
-        rollout_s, beside_s = _scaled(tokens, per_token_s * completions * attempts), 0.0
+        written = settings.batch_size * settings.num_generations * attempts
+        rollout_s, beside_s, memory = _scaled(tokens, per_token_s * written), 0.0, None
     step_s = Interval(
         mean=rollout_s["mean"] + beside_s, low=rollout_s["low"] + beside_s, high=rollout_s["high"] + beside_s
     )
@@ -40,10 +44,13 @@ def expected_time(plain: Answers, *, mixed: float, rehearsal: Rehearsal | None, 
         "rollout_s": rollout_s,
         "step_s": step_s,
         "total_s": _scaled(step_s, settings.max_steps),
+        "total_tokens": _scaled(tokens, written * settings.max_steps),
         "steps": settings.max_steps,
         "step_measured": measured,
-        "phases_s": rehearsal.seconds if rehearsal is not None else {},
-        "peak_memory_bytes": rehearsal.peak_memory_bytes if rehearsal is not None and measured else None,
+        "phases_s": rehearsal.seconds if rehearsal is not None and measured else {},
+        "peak_memory_bytes": memory,
+        "device_name": rehearsal.device_name if rehearsal is not None else None,
+        "rehearsed": list(rehearsal.steps) if rehearsal is not None else [],
         "leaves_out": LEAVES_OUT if measured else LEAVES_OUT_UPDATE,
     }
 

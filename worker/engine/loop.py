@@ -3,6 +3,7 @@
 Everything random is a function of the seed and the step (`seeds.py`).
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -11,7 +12,7 @@ import numpy as np
 
 from worker.engine import checkpoint as checkpoints
 from worker.engine.briefing import make_briefer
-from worker.engine.budget import is_used_up, used_by
+from worker.engine.budget import in_words, is_used_up, used_by
 from worker.engine.distilling import refuse_trained_head
 from worker.engine.evaluate import Evaluation, QuestionScores, compare, evaluate, interval, question_means
 from worker.engine.faults import memory_named
@@ -184,7 +185,7 @@ def _train(course: Course) -> None:
         if course.due(settings.checkpoint_interval):
             course.save()
     if course.step < settings.max_steps:
-        observer.event(level="info", code="budget_used_up", message=_used_up(course))
+        observer.event(level="info", code="budget_used_up", message=in_words(settings, step=course.step))
     course.score = _evaluated_mean(_evaluate(course, phase="trained"))
     course.save()
 
@@ -237,14 +238,6 @@ def make_learner(
     )
 
 
-def _used_up(course: Course) -> str:
-    settings = course.learner.settings
-    return (
-        f"The budget of {settings.budget:,.0f} {settings.budget_unit} is used up after {course.step} of "
-        f"{settings.max_steps} steps."
-    )
-
-
 def _heed(observer: Observer) -> None:
     """Interrupted when the observer wishes to stop."""
     wish = observer.wish()
@@ -261,7 +254,7 @@ def _evaluate(course: Course, *, phase: Literal["baseline", "interim", "trained"
     learner = course.learner
     if not learner.questions:
         return None
-    settings, observer = learner.settings, learner.observer
+    settings, observer, begun = learner.settings, learner.observer, time.perf_counter()
     with memory_named("evaluation"):
         found = evaluate(
             learner.policy,
@@ -273,7 +266,14 @@ def _evaluate(course: Course, *, phase: Literal["baseline", "interim", "trained"
             world=learner.world,
         )
     trust(found.fault_share, first_fault=found.first_fault, limit=settings.max_error_share)
-    report = _evaluation_report(found, step=course.step, phase=phase, baseline=course.baseline, settings=settings)
+    report = _evaluation_report(
+        found,
+        step=course.step,
+        phase=phase,
+        baseline=course.baseline,
+        settings=settings,
+        seconds=time.perf_counter() - begun,
+    )
     if report is None:
         observer.event(level="warn", code="nothing_scored", message="no held-out completion got a score")
         return None
@@ -288,6 +288,7 @@ def _evaluation_report(
     phase: Literal["baseline", "interim", "trained"],
     baseline: list[QuestionScores] | None,
     settings: Settings,
+    seconds: float,
 ) -> EvaluationReport | None:
     means = question_means(found.questions)
     means = means[~np.isnan(means)]
@@ -306,4 +307,5 @@ def _evaluation_report(
         per_question=found.questions,
         p_value=comparison.p_value if comparison else None,
         difference=comparison.difference if comparison else None,
+        seconds=seconds,
     )

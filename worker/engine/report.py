@@ -88,6 +88,8 @@ class EvaluationReport:
     """Against the baseline; None for the baseline itself."""
     difference: Interval | None
     """Against the baseline; None for the baseline itself."""
+    seconds: float = field(compare=False)
+    """What it took; no two runs agree on it."""
 
 
 class Observer(Protocol):
@@ -125,6 +127,11 @@ class Stopwatch:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+def device_name(device: torch.device) -> str:
+    """What people call the kind of device: the GPU's name, or "cpu"."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def peak_memory_bytes(device: torch.device) -> float:

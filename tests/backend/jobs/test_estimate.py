@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.jobs.estimate import KnownStep, cost_of, estimate
+from backend.jobs.estimate import KnownStep, Range, cost_of, estimate, evaluations_to_come
 from backend.jobs.spec import RlsdSettings
 
 METRICS = {
@@ -32,7 +32,7 @@ def test_the_same_job_again_takes_the_same_time() -> None:
     assert found.step_s.median == pytest.approx(10.0)
     assert found.total_s.median == pytest.approx(1000.0)
     assert found.total_tokens.median == pytest.approx(640_000)
-    assert found.peak_memory_bytes == 1e9
+    assert found.peak_memory_bytes == Range(1e9, 1e9, 1e9)
 
 
 def test_twice_the_completions_take_twice_the_time() -> None:
@@ -69,6 +69,33 @@ def test_memory_is_only_said_where_as_much_was_held_at_a_time() -> None:
     found = estimate(settings(micro_batch_tokens=100_000), known=known(), held_out_rows=0)
     assert found is not None
     assert found.peak_memory_bytes is None
+
+
+def test_memory_has_a_range_too() -> None:
+    steps = [step for held in (1e9, 2e9, 4e9) for step in known(peak_memory_bytes=held)]
+    found = estimate(settings(), known=steps, held_out_rows=0)
+    assert found is not None
+    assert found.peak_memory_bytes == Range(1e9, 2e9, 4e9)
+
+
+@pytest.mark.parametrize(
+    ("unit", "budget"), [("steps", 31), ("seconds", 30 * 10.0 * 2), ("tokens", 30 * (6400.0 + 2000.0 + 6400.0))]
+)
+def test_a_job_with_a_budget_ends_with_the_step_that_uses_it_up(unit: str, budget: float) -> None:
+    steps = known(teacher_tokens=2000.0, update_tokens=6400.0)
+    bounded = settings(budget=budget - 1, budget_unit=unit, devices=2 if unit == "seconds" else 1)
+    found = estimate(bounded, known=steps, held_out_rows=0)
+    assert found is not None
+    assert found.total_s.median == pytest.approx(300.0)
+    whole = estimate(settings(budget=1e9, budget_unit=unit), known=steps, held_out_rows=0)
+    assert whole is not None
+    assert whole.total_s.median == pytest.approx(1000.0)
+
+
+@pytest.mark.parametrize(("measured", "expected"), [(0, 4), (25, 3), (75, 1)])
+def test_evaluations_still_to_come_are_counted_from_the_newest(measured: int, expected: int) -> None:
+    assert evaluations_to_come(settings(eval_interval=25), measured=measured, last=100) == expected
+    assert evaluations_to_come(settings(eval_interval=0), measured=measured, last=100) == 1
 
 
 @pytest.mark.parametrize("changes", [{"rollout_tokens": 0.0}, {"step_s": 0.0}], ids=["no tokens", "no time"])

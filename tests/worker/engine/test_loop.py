@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
-from backend.comparisons import store as compared
+from backend.jobs import estimate
 from tests.worker.engine.tiny import (
     Recorder,
     Verdict,
@@ -272,7 +272,7 @@ def test_what_a_run_has_used_of_its_budget_outlives_a_pause():
 
 
 def test_a_step_counts_alike_in_a_budget_and_in_a_comparison():
-    assert TOKENS == compared.TOKENS
+    assert TOKENS == estimate.TOKENS
     assert used_by({"step_s": 2.0}, unit="seconds", devices=4) == 8.0
 
 

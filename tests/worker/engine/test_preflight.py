@@ -234,11 +234,18 @@ def test_a_run_after_a_pre_flight_is_the_same_to_the_last_bit(dropout):
     assert [step.rollouts for step in one.steps] == [step.rollouts for step in two.steps]
 
 
-def test_a_rehearsed_step_gives_the_time_and_its_phases_add_up():
+def test_two_rehearsed_steps_give_time_tokens_and_memory_and_their_phases_add_up():
     settings = tiny_settings()
     rehearsal = rehearse(settings, policy=tiny_policy(settings), teacher=None, tasks=TASKS[:4], reward=vowel_share)
     time = report(settings, rehearsal=rehearsal)["time"]
     assert time["step_measured"]
+    assert len(time["rehearsed"]) == 2
+    assert time["device_name"] == "cpu"
+    held = time["peak_memory_bytes"]
+    assert 0 < held["low"] <= held["mean"] <= held["high"]
+    written = [step["rollout_tokens"] for step in time["rehearsed"]]
+    per_step = time["total_tokens"]["mean"] / settings.max_steps
+    assert per_step == pytest.approx(sum(written) / 2, rel=0.5)
     assert set(time["phases_s"]) == {"rollout", "reward", "teacher", "update", "report"}
     assert time["step_s"]["mean"] == pytest.approx(sum(time["phases_s"].values()), rel=0.5)
     assert time["total_s"]["mean"] == pytest.approx(settings.max_steps * time["step_s"]["mean"])
