@@ -54,8 +54,9 @@ def _address(claims: dict[str, Any]) -> str:
     email = claims.get("email")
     if not isinstance(email, str) or not email:
         raise _refused("it holds no e-mail address; ask for the scope 'email'")
-    if claims.get("email_verified") is False:
-        raise _refused("its e-mail address is not verified")
+    verified = claims.get("email_verified", settings().oidc_trust_email)
+    if verified is not True and verified != "true":  # some providers send the word
+        raise _refused("it does not say that its e-mail address is verified")
     return email.lower()
 
 

@@ -100,6 +100,11 @@ class Settings(BaseSettings):
     oidc_audience: str | None = Field(
         None, alias="RLSD_OIDC_AUDIENCE", description="Client id that those ID tokens must be made for."
     )
+    oidc_trust_email: bool = Field(
+        False,
+        alias="RLSD_OIDC_TRUST_EMAIL",
+        description="Take the addresses of a provider that never sends email_verified as verified.",
+    )
     oidc_client_secret: SecretStr | None = Field(
         None,
         alias="RLSD_OIDC_CLIENT_SECRET",

@@ -106,14 +106,32 @@ def test_a_member_comes_in_with_the_role_that_was_given(api: Api, provider: Prov
         {"aud": "another application"},
         {"iss": "http://elsewhere.example"},
         {"email_verified": False},
+        {"email_verified": "false"},
+        {"email_verified": None},
         {"email": None},
         {"sub": None},
     ],
-    ids=lambda changes: next(iter(changes)),
+    ids=lambda changes: "=".join(map(str, *changes.items())),
 )
 def test_a_token_that_does_not_hold_is_refused(api: Api, provider: Provider, changes: dict[str, Any]) -> None:
     answered(api.http.post("/v1/members", json={"email": "ada@example.org"}))
     refused(as_member(api, provider.token(**changes)), status=401, code="invalid_token")
+
+
+def test_an_address_is_verified_where_a_word_says_so(api: Api, provider: Provider) -> None:
+    answered(api.http.post("/v1/members", json={"email": "ada@example.org"}))
+    answered(as_member(api, provider.token(email_verified="true")))
+
+
+def test_a_provider_that_never_says_whether_addresses_are_verified_can_be_trusted(
+    api: Api, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RLSD_OIDC_TRUST_EMAIL", "true")
+    settings.cache_clear()
+    answered(api.http.post("/v1/members", json={"email": "ada@example.org"}))
+    answered(as_member(api, provider.token(email_verified=None)))
+    for unverified in (False, "false"):
+        refused(as_member(api, provider.token(email_verified=unverified)), status=401, code="invalid_token")
 
 
 def test_a_token_signed_by_somebody_else_is_refused(api: Api, provider: Provider) -> None:
