@@ -8,8 +8,9 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from kombu.exceptions import OperationalError as BrokerError
+from psycopg import Error as DriverError
 from pydantic import BaseModel
-from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError, TimeoutError
 from starlette.exceptions import HTTPException
 
 from backend.errors import AppError
@@ -63,8 +64,28 @@ def install_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(DataError)
     def unstorable(request: Request, error: DataError) -> JSONResponse:
-        log.warning("a value the database cannot hold", error=str(error.orig))
+        log.warning("a value the database cannot hold", kind=type(error.orig).__name__)  # its text may hold the value
         return error_response(AppError("A value is outside of what can be stored.", code="invalid_value"))
+
+    @app.exception_handler(IntegrityError)
+    def overtaken(request: Request, error: IntegrityError) -> JSONResponse:
+        constraint = error.orig.diag.constraint_name if isinstance(error.orig, DriverError) else None
+        log.warning("a change that another one excludes", constraint=constraint)  # its text holds values
+        return error_response(
+            AppError(
+                "Another request changed the same thing at this moment: try again.",
+                status=409,
+                code="conflict",
+                type="conflict_error",
+            )
+        )
+
+    @app.exception_handler(TimeoutError)
+    def no_connection(request: Request, error: TimeoutError) -> JSONResponse:
+        log.error("no connection to the database came free", error=str(error))
+        return error_response(
+            AppError("The server has too much to do; try again.", status=503, code="busy", type="server_error")
+        )
 
     @app.exception_handler(BrokerError)
     def no_broker(request: Request, error: BrokerError) -> JSONResponse:

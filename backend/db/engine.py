@@ -49,7 +49,7 @@ def engine_for_reading() -> Engine:
 
 @lru_cache(maxsize=4)
 def _engine(url: str) -> Engine:
-    created = create_engine(url, pool_size=20, max_overflow=20)
+    created = create_engine(url, pool_size=20, max_overflow=20, hide_parameters=True)  # they end up in tracebacks
     _look_after_rest(created)
     # A forked child, a Celery worker's above all, would speak over the sockets of its parent.
     os.register_at_fork(after_in_child=partial(created.dispose, close=False))

@@ -26,7 +26,7 @@ def upgrade(database_url: str) -> None:
 
     Raises AppError when the database was made by a newer version.
     """
-    engine = create_engine(sqlalchemy_url(database_url))
+    engine = create_engine(sqlalchemy_url(database_url), hide_parameters=True)
     config = alembic_config()
     try:
         with engine.begin() as connection:

@@ -17,6 +17,7 @@ import httpx
 import pytest
 import uvicorn
 from openai import OpenAI
+from sqlalchemy import text
 
 from backend.app import create_app
 from backend.db.engine import transaction
@@ -88,6 +89,18 @@ def status_without_body(api: Api, path: str, *, headers: dict[str, str]) -> int:
             connection.putheader(name, value)
         connection.endheaders()
         return connection.getresponse().status
+
+
+def until_somebody_waits_for_a_lock() -> None:
+    """Holds on until another session of the database can go no further before the one that asks ends."""
+    deadline = time.monotonic() + 20
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    while True:
+        with transaction() as session:
+            if session.scalar(waiting):
+                return
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def job_body(training_file: str, *, x_rlsd: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:

@@ -7,10 +7,12 @@ import sys
 from contextlib import ExitStack
 
 import httpx
+import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
 
 from backend.app import THREADS
-from backend.db.engine import engine
+from backend.db.engine import engine, transaction
 from backend.embedded import Services
 from tests.service.conftest import Api
 
@@ -56,6 +58,12 @@ def test_more_requests_at_once_than_there_are_threads_and_connections_are_all_an
             return await asyncio.gather(*(begun(http) for _ in range(5 * THREADS)))
 
     assert set(asyncio.run(all_begun())) == {200}
+
+
+def test_what_a_failed_statement_was_given_is_not_told(services: Services) -> None:
+    with pytest.raises(ProgrammingError) as told, transaction() as session:
+        session.execute(text("SELECT :secret FROM nothing"), {"secret": "whsec_1"})
+    assert "whsec_1" not in str(told.value)
 
 
 def test_connections_that_the_database_ended_just_now_are_replaced_before_they_are_used(services: Services) -> None:
