@@ -17,6 +17,7 @@ from pathlib import Path
 from subprocess import Popen
 
 import httpx
+from sqlalchemy import func, select
 
 from backend.db.engine import transaction
 from backend.db.keys import count_keys, create_key
@@ -31,6 +32,10 @@ RESTART_LIMIT = 5
 """Restarts of one child within `RESTART_WINDOW_S` after which the application gives up."""
 RESTART_WINDOW_S = 60.0
 LOOK_S = 0.3
+CHOSEN_KEY_CHARACTERS = 32
+"""The least of a key that somebody chose: only its hash is kept, which is quick to try."""
+FIRST_KEY_LOCK = 7_215_003
+"""Number of the advisory lock under which one process looks for the first key and makes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +107,20 @@ def running_application(home: Path) -> Addresses | None:
 
 
 def ensure_key(database_url: str, settings: Settings) -> str | None:
-    """Make the first admin key, from RLSD_ADMIN_KEY or at random. Returns a key that has to be shown now."""
+    """Make the first admin key, from RLSD_ADMIN_KEY or at random. Returns a key that has to be shown now.
+
+    Raises AppError where the chosen one could be guessed.
+    """
     chosen = settings.admin_key.get_secret_value() if settings.admin_key else None
     with transaction(database_url) as session:
+        session.execute(select(func.pg_advisory_xact_lock(FIRST_KEY_LOCK)))
         if count_keys(session):
             return None
+        if chosen is not None and len(chosen) < CHOSEN_KEY_CHARACTERS:
+            raise AppError(
+                f"RLSD_ADMIN_KEY has {len(chosen)} characters and needs at least {CHOSEN_KEY_CHARACTERS}: "
+                "take what `openssl rand -hex 32` prints."
+            )
         _, secret = create_key(session, name="admin", secret=chosen)
     return secret if chosen is None else None
 

@@ -23,7 +23,9 @@ class Settings(BaseSettings):
     )
     broker_url: str | None = Field(None, alias="BROKER_URL", description="Redis URL; replaces the embedded server.")
     admin_key: SecretStr | None = Field(
-        None, alias="RLSD_ADMIN_KEY", description="The first admin key, used when no key exists yet."
+        None,
+        alias="RLSD_ADMIN_KEY",
+        description="The first admin key, used while no key exists; 32 characters at least.",
     )
     api_url: str = Field("http://127.0.0.1:8000", alias="RLSD_API_URL", description="Where the UI finds the API.")
     public_api_url: str | None = Field(

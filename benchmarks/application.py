@@ -14,7 +14,7 @@ from backend.application import Addresses, running_application
 from backend.demo import free_port
 
 START_TIMEOUT_S = 120.0
-KEY = "rlsd-benchmark-key"
+KEY = "rlsd-key-of-the-benchmarks-and-nothing-else"
 
 
 @contextmanager

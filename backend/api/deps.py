@@ -45,7 +45,7 @@ def caller(request: Request, credentials: Annotated[HTTPAuthorizationCredentials
     if credentials is None:
         raise _unauthorised("No API key was sent: use the header 'Authorization: Bearer YOUR_KEY'.", "missing_api_key")
     with Session(engine_for_reading()) as session:
-        known = _member(session, credentials.credentials) or _key_owner(session, credentials.credentials)
+        known = _key_owner(session, credentials.credentials) or _member(session, credentials.credentials)
     if known is None:
         raise _unauthorised("The API key is not known, has expired or has been revoked.", "invalid_api_key")
     _authorise(known, method=request.method, path=request.url.path)

@@ -15,6 +15,8 @@ from backend.db.projects import DEFAULT_PROJECT, ProjectOwned
 from backend.ids import new_id
 
 SHOWN_CHARACTERS = 10
+SHOWN_SHARE = 4
+"""At most one of so many characters of a key is shown: a chosen one may be short."""
 
 
 class Role(StrEnum):
@@ -101,7 +103,7 @@ def create_key(
     key = ApiKey(
         id=new_id("key"),
         name=name,
-        prefix=secret[:SHOWN_CHARACTERS],
+        prefix=secret[: min(SHOWN_CHARACTERS, len(secret) // SHOWN_SHARE)],
         sha256=hash_key(secret),
         role=role,
         project_id=project,

@@ -91,13 +91,13 @@ def status_without_body(api: Api, path: str, *, headers: dict[str, str]) -> int:
         return connection.getresponse().status
 
 
-def until_somebody_waits_for_a_lock() -> None:
-    """Holds on until another session of the database can go no further before the one that asks ends."""
+def until_locked_out(sessions: int = 1) -> None:
+    """Holds on until so many sessions of the database wait for what another one has locked."""
     deadline = time.monotonic() + 20
     waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
     while True:
         with transaction() as session:
-            if session.scalar(waiting):
+            if session.scalar(waiting) == sessions:
                 return
         assert time.monotonic() < deadline
         time.sleep(0.01)

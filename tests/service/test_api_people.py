@@ -7,7 +7,7 @@ import httpx
 from backend.db.base import utc_now
 from backend.db.engine import transaction
 from backend.db.projects import Project
-from tests.service.conftest import Api, answered, refused, until_somebody_waits_for_a_lock
+from tests.service.conftest import Api, answered, refused, until_locked_out
 
 
 def test_a_new_project_begins_with_a_key_from_an_administrator(api: Api) -> None:
@@ -27,7 +27,7 @@ def test_a_name_that_another_request_takes_at_the_same_moment_is_a_conflict(api:
         session.add(Project(id="proj-first", name="claims", created_at=utc_now(), quotas={}))
         session.flush()
         asking.start()
-        until_somebody_waits_for_a_lock()
+        until_locked_out()
     asking.join()
     error = refused(answers[0], status=409, code="conflict")
     assert error["type"] == "conflict_error"

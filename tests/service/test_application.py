@@ -20,6 +20,8 @@ import pytest
 from backend.application import running_application
 from backend.demo import free_port
 
+CHOSEN_KEY = "chosen-by-me-and-by-nobody-else-at-all"
+
 
 @pytest.fixture
 def home() -> Iterator[Path]:
@@ -114,14 +116,15 @@ def test_it_starts_whole_and_stops_without_leaving_anyone_behind(
 
 def test_it_starts_again_on_the_same_data_after_a_stop_and_after_a_kill(home: Path, tmp_path: Path) -> None:
     log = tmp_path / "up.log"
-    with up(home, log, "--no-ui", RLSD_ADMIN_KEY="chosen-by-me") as process:
+    with up(home, log, "--no-ui", RLSD_ADMIN_KEY=CHOSEN_KEY) as process:
         addresses = running_application(home)
         assert addresses is not None
         upload = httpx.post(
             f"{addresses.api_url}/v1/files",
-            headers={"authorization": "Bearer chosen-by-me"},
+            headers={"authorization": f"Bearer {CHOSEN_KEY}"},
             files={"file": ("rows.jsonl", b'{"question": "1+1?", "answer": "2"}\n')},
             data={"purpose": "fine-tune"},
+            timeout=60,
         ).json()
         members = [m for m in family(process, home) if "backend.cli" in command_of(m)]
         process.kill()
@@ -131,7 +134,7 @@ def test_it_starts_again_on_the_same_data_after_a_stop_and_after_a_kill(home: Pa
         assert "Admin key" not in log.read_text()
         addresses = running_application(home)
         assert addresses is not None
-        headers = {"authorization": "Bearer chosen-by-me"}
+        headers = {"authorization": f"Bearer {CHOSEN_KEY}"}
         assert httpx.get(f"{addresses.api_url}/v1/files/{upload['id']}", headers=headers).json() == upload
 
 

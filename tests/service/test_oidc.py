@@ -14,6 +14,8 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from backend.db.engine import transaction
+from backend.db.keys import create_key
 from backend.settings import settings
 from tests.service.conftest import Api, answered, refused
 
@@ -145,6 +147,12 @@ def test_a_token_signed_by_somebody_else_is_refused(api: Api, provider: Provider
 def test_keys_go_on_working_beside_a_provider(api: Api, provider: Provider) -> None:
     seen = answered(api.http.get("/v1/whoami"))
     assert seen["identity_provider"] == provider.issuer
+
+
+def test_a_key_may_look_like_a_token(api: Api, provider: Provider) -> None:
+    with transaction() as session:
+        create_key(session, name="dotted", secret="a.key.with-two-dots-and-enough-letters")
+    assert answered(as_member(api, "a.key.with-two-dots-and-enough-letters"))["name"] == "dotted"
 
 
 def test_without_a_provider_that_is_told(api: Api) -> None:
