@@ -8,7 +8,7 @@ from backend.db.base import utc_now
 from backend.db.blobs import Blob
 from backend.db.exports import Export
 from backend.db.files import File
-from backend.db.jobs import Job
+from backend.db.jobs import Job, seconds_held
 from backend.db.projects import Project
 from backend.db.uploads import Upload, UploadStatus
 from backend.errors import AppError
@@ -16,6 +16,8 @@ from backend.errors import AppError
 ENDED = ("succeeded", "failed", "cancelled")
 """States in which a job uses nothing any more; a paused one still waits for its turn, but holds no device."""
 IDLE = (*ENDED, "paused")
+INSUFFICIENT_QUOTA = "insufficient_quota"
+"""Code and type of the refusals."""
 
 
 class Quotas(BaseModel):
@@ -76,22 +78,22 @@ def remember_gpu_hours(session: Session, job: Job) -> None:
 
 def _gpu_hours(session: Session, *which: ColumnElement[bool]) -> float:
     """Of the jobs that the session sees, or of those."""
-    until = func.coalesce(Job.finished_at, Job.progress_at, utc_now())
-    seconds = func.extract("epoch", until - Job.started_at) * func.coalesce(Job.spec["devices"].as_integer(), 1)
-    hours = session.scalar(
-        select(func.coalesce(func.sum(seconds), 0) / 3600).where(Job.started_at.is_not(None), *which)
-    )
-    return float(hours or 0)
+    seconds = seconds_held() * func.coalesce(Job.spec["devices"].as_integer(), 1)
+    return float(session.scalar(select(func.sum(seconds) / 3600).where(*which)) or 0)
 
 
-def require_storage(session: Session, size_bytes: int) -> None:
-    """Raises AppError 429 where a file of this size would be too much."""
-    limit = _quotas(session).storage_bytes
-    used = 0 if limit is None else usage(session).storage_bytes
-    if limit is not None and used + size_bytes > limit:
+def require_storage(session: Session, coming_bytes: int = 0) -> None:
+    """Raises AppError 429 where what the project stores, this session's additions too, is too much with so much more.
+
+    The project's row is locked until the transaction ends, so that two requests do not both take the last room.
+    """
+    if _quotas(session).storage_bytes is None:
+        return
+    limit = _quotas(session, locked=True).storage_bytes
+    stored = usage(session).storage_bytes + coming_bytes
+    if limit is not None and stored > limit:
         raise _exceeded(
-            f"The project may store {limit:,} bytes and stores {used:,}; this file has {size_bytes:,}. Delete files "
-            "that are not needed"
+            f"The project may store {limit:,} bytes and would store {stored:,}. Delete files that are not needed"
         )
 
 
@@ -114,7 +116,9 @@ def require_job(session: Session) -> None:
 
 
 def _quotas(session: Session, *, locked: bool = False) -> Quotas:
-    project = session.get_one(Project, session.info["project"], with_for_update=True if locked else None)
+    # Whatever is added to a project looks whether that is there, and need not wait for this.
+    lock = {"key_share": True} if locked else None
+    project = session.get_one(Project, session.info["project"], with_for_update=lock)
     return Quotas.model_validate(project.quotas)
 
 
@@ -122,6 +126,6 @@ def _exceeded(message: str) -> AppError:
     return AppError(
         f"{message}; an administrator can raise the quota.",
         status=429,
-        code="insufficient_quota",
-        type="insufficient_quota",
+        code=INSUFFICIENT_QUOTA,
+        type=INSUFFICIENT_QUOTA,
     )

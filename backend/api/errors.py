@@ -14,8 +14,13 @@ from sqlalchemy.exc import DataError, IntegrityError, OperationalError, TimeoutE
 from starlette.exceptions import HTTPException
 
 from backend.errors import AppError
+from backend.quotas import INSUFFICIENT_QUOTA
 
 RETRY_AFTER_S = 5
+CONFLICT = "conflict"
+PASSING_CONFLICTS = (CONFLICT, "idempotency_key_in_use")
+"""Codes of what may have passed in a moment. Official clients try any 409 and 429 again unless `x-should-retry` says
+that it is of no use."""
 log = structlog.get_logger()
 
 
@@ -33,6 +38,8 @@ class ErrorBody(BaseModel):
 def error_response(error: AppError, *, headers: dict[str, str] | None = None) -> JSONResponse:
     detail = ErrorDetail(message=error.message, type=error.type, param=error.param, code=error.code)
     retry = {"retry-after": str(RETRY_AFTER_S)} if error.status in (429, 503) else {}
+    if error.status == 409 or error.code == INSUFFICIENT_QUOTA:
+        retry["x-should-retry"] = "true" if error.code in PASSING_CONFLICTS else "false"
     return JSONResponse(
         ErrorBody(error=detail).model_dump(), status_code=error.status, headers={**retry, **(headers or {})}
     )
@@ -75,7 +82,7 @@ def install_error_handlers(app: FastAPI) -> None:
             AppError(
                 "Another request changed the same thing at this moment: try again.",
                 status=409,
-                code="conflict",
+                code=CONFLICT,
                 type="conflict_error",
             )
         )

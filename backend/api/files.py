@@ -103,7 +103,9 @@ def create_file(
     """
     with transaction(project=who.project) as session:
         require_storage(session, upload.size_bytes)
+    with transaction(project=who.project) as session:
         file = store_bytes(session, upload.content, filename=upload.filename, mapping=upload.mapping)
+        require_storage(session)  # others may have come first meanwhile
     read_as_preferred(file, prefer, response, on_bad_rows=upload.on_bad_rows)
     with transaction(project=who.project) as session:
         write_audit_entry(session, request, who, objects=[file.id])

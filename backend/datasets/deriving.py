@@ -15,6 +15,7 @@ from backend.datasets.filters import Filter
 from backend.datasets.versions import new_version, split
 from backend.db.engine import transaction
 from backend.errors import AppError
+from backend.quotas import require_storage
 
 AT_A_TIME = 2
 BUSY_S = 60.0
@@ -36,6 +37,7 @@ class VersionAsked:
     def made(self) -> list[str]:
         with transaction(project=self.project) as session:
             file = new_version(session, self.file_id, edits=self.edits, filters=self.filters, filename=self.filename)
+            require_storage(session)
             return [file.id]
 
 
@@ -53,7 +55,9 @@ class SplitAsked:
     def made(self) -> list[str]:
         asked = asdict(self)
         with transaction(project=asked.pop("project")) as session:
-            return [file.id for file in split(session, **asked)]
+            sides = split(session, **asked)
+            require_storage(session)
+            return [file.id for file in sides]
 
 
 def made_in_child(asked: VersionAsked | SplitAsked) -> list[str]:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Identity, Index
+from sqlalchemy import ColumnElement, Float, ForeignKey, Identity, Index, func, type_coerce
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.db.base import Base, Json
@@ -15,8 +15,8 @@ class Job(ProjectOwned, Base):
     `request` is the body as it came, `spec` every setting as resolved (backend.jobs.spec), `grader` the verifier as it
     was at creation. `checks`: what was found before training, `check_details` the whole of it (backend.jobs.checks);
     that and the manifest are long, and read only when asked for. `device_name` is that of the GPU it last ran on, or
-    "cpu". `fence` counts the claims: a write of a step names the
-    fence it was made under (lease.py).
+    "cpu". `fence` counts the claims: a write of a step names the fence it was made under (lease.py). `held_s`: how long
+    workers held it, until `held_since` where one does now.
     """
 
     __tablename__ = "jobs"
@@ -43,6 +43,8 @@ class Job(ProjectOwned, Base):
     trained_tokens: Mapped[int] = mapped_column(default=0)
     lease_owner: Mapped[str | None]
     lease_until: Mapped[datetime | None]
+    held_since: Mapped[datetime | None]
+    held_s: Mapped[float] = mapped_column(default=0.0, server_default="0")
     fence: Mapped[int] = mapped_column(default=0)
     futile_claims: Mapped[int] = mapped_column(default=0)
     device_name: Mapped[str | None]
@@ -57,6 +59,12 @@ class Job(ProjectOwned, Base):
     def adapter_name(self) -> str:
         """The name of what it trains, as OpenAI writes it: `ft:BASE:OWNER:SUFFIX:ID`."""
         return f"ft:{self.model}:rlsd:{self.suffix or ''}:{self.id.removeprefix('ftjob-')}"
+
+
+def seconds_held() -> ColumnElement[float]:
+    """How long workers have held a job by now; a worker that was lost until its lease ran out."""
+    now_s = func.extract("epoch", func.least(func.now(), Job.lease_until) - Job.held_since)
+    return type_coerce(Job.held_s + func.coalesce(now_s, 0), Float)
 
 
 class JobEvent(Base):

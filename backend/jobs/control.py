@@ -9,12 +9,13 @@ from sqlalchemy.orm import Session
 
 from backend import webhooks
 from backend.db.base import Json, utc_now
-from backend.db.jobs import Job
+from backend.db.jobs import Job, seconds_held
 from backend.errors import AppError, not_found
 from backend.jobs import checks, events
 from backend.jobs.lease import Lease, held_job
 from backend.jobs.lifecycle import OWNED, TERMINAL, JobState, Wish, can_become
 from backend.queue import TRAIN_QUEUE, TRAIN_TASK, send_after_commit, waiting
+from backend.quotas import require_job
 
 FUTILE_CLAIMS_LIMIT = 5
 """Claims in a row without a new checkpoint after which a job that keeps dying is given up."""
@@ -51,7 +52,8 @@ def move(session: Session, job: Job, target: JobState, *, message: str | None = 
     assert can_become(JobState(job.state), target), (job.state, target)
     job.state = target
     if target not in OWNED:
-        job.lease_owner = job.lease_until = None
+        job.held_s = seconds_held()
+        job.lease_owner = job.lease_until = job.held_since = None
     if target in TERMINAL:
         job.finished_at = utc_now()
         webhooks.announce(session, job)
@@ -93,6 +95,7 @@ def pause(session: Session, job_id: str) -> Job:
 
 
 def resume(session: Session, job_id: str) -> Job:
+    """As a new job it needs room in the quotas of its project."""
     job = locked_job(session, job_id)
     if job.state != JobState.PAUSED:
         raise AppError(
@@ -101,6 +104,7 @@ def resume(session: Session, job_id: str) -> Job:
             code="job_not_paused",
             type="conflict_error",
         )
+    require_job(session)
     if job.error is not None and job.error["code"] == checks.CHECK_FAILED:
         checks.override(session, job)
     job.wish = Wish.RUN

@@ -11,7 +11,7 @@ from datetime import timedelta
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
-from backend.db.jobs import Job
+from backend.db.jobs import Job, seconds_held
 from backend.jobs.lifecycle import OWNED, JobState, Wish
 
 
@@ -36,6 +36,8 @@ def claim(session: Session, job_id: str, *, owner: str, lease_s: float) -> Lease
             state=JobState.VALIDATING,
             lease_owner=owner,
             lease_until=func.now() + timedelta(seconds=lease_s),
+            held_s=seconds_held(),
+            held_since=func.now(),
             fence=Job.fence + 1,
             futile_claims=Job.futile_claims + 1,
             started_at=func.coalesce(Job.started_at, func.now()),

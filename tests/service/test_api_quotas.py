@@ -1,8 +1,33 @@
 """Quotas: what a project may not pass, whichever way is tried."""
 
-import pytest
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
-from tests.service.conftest import Api, answered, job_body, refused
+import pytest
+from sqlalchemy import text, update
+
+from backend.db.base import utc_now
+from backend.db.engine import transaction
+from backend.db.jobs import Job
+from backend.db.projects import DEFAULT_PROJECT
+from backend.jobs import control
+from backend.jobs.lease import Lease, claim
+from backend.quotas import usage
+from tests.service.conftest import Api, answered, job_body, refused, until_locked_out
+
+Allow = Callable[..., None]
+
+
+@pytest.fixture
+def allow(api: Api) -> Iterator[Allow]:
+    """Sets the quotas of the project, until the end of the test."""
+
+    def set_quotas(**quotas: float) -> None:
+        answered(api.http.post(f"/v1/projects/{DEFAULT_PROJECT}", json={"quotas": quotas}))
+
+    yield set_quotas
+    set_quotas()
 
 
 def test_administrators_see_what_each_project_uses(api: Api) -> None:
@@ -13,26 +38,101 @@ def test_administrators_see_what_each_project_uses(api: Api) -> None:
     assert used[other] == {"storage_bytes": 0, "jobs_at_once": 0, "gpu_hours": 0}
 
 
-@pytest.mark.parametrize(
-    ("quotas", "code"), [({"jobs_at_once": 1}, "insufficient_quota"), ({"gpu_hours": 0}, "insufficient_quota")]
-)
-def test_a_job_beyond_the_quota_is_refused_and_not_kept(api: Api, quotas: dict[str, float], code: str) -> None:
+@pytest.mark.parametrize("quotas", [{"jobs_at_once": 1}, {"gpu_hours": 0}], ids=lambda quotas: next(iter(quotas)))
+def test_a_job_beyond_the_quota_is_refused_and_not_kept(api: Api, allow: Allow, quotas: dict[str, float]) -> None:
     file = api.dataset()
-    answered(api.http.post("/v1/projects/proj-default", json={"quotas": quotas}))
+    allow(**quotas)
     first = api.http.post("/v1/fine_tuning/jobs", json=job_body(file))
     second = api.http.post("/v1/fine_tuning/jobs", json=job_body(file))
     if "jobs_at_once" in quotas:
         answered(first)
     else:
-        refused(first, status=429, code=code)
-    assert "administrator" in refused(second, status=429, code=code)["message"]
+        refused(first, status=429, code="insufficient_quota")
+    assert "administrator" in refused(second, status=429, code="insufficient_quota")["message"]
     stored = answered(api.http.get("/v1/fine_tuning/jobs"))["data"]
     assert len(stored) == quotas.get("jobs_at_once", 0)
-    answered(api.http.post("/v1/projects/proj-default", json={"quotas": {}}))
 
 
-def test_a_file_beyond_the_quota_is_refused_and_not_kept(api: Api) -> None:
-    answered(api.http.post("/v1/projects/proj-default", json={"quotas": {"storage_bytes": 10}}))
+def test_a_paused_job_takes_a_place_again_when_it_is_resumed(api: Api, allow: Allow) -> None:
+    allow(jobs_at_once=1)
+    paused = f"/v1/fine_tuning/jobs/{api.job()['id']}"
+    answered(api.http.post(f"{paused}/pause"))
+    second = f"/v1/fine_tuning/jobs/{api.job()['id']}"
+    refused(api.http.post(f"{paused}/resume"), status=429, code="insufficient_quota")
+    assert answered(api.http.get(paused))["status"] == "paused"
+    answered(api.http.post(f"{second}/cancel"))
+    answered(api.http.post(f"{paused}/resume"))
+
+
+def test_a_file_beyond_the_quota_is_refused_and_not_kept(api: Api, allow: Allow) -> None:
+    allow(storage_bytes=10)
     refused(api.upload({"question": "1 + 1?", "answer": "2"}), status=429, code="insufficient_quota")
     assert answered(api.http.get("/v1/files"))["data"] == []
-    answered(api.http.post("/v1/projects/proj-default", json={"quotas": {}}))
+
+
+def test_two_files_at_once_do_not_both_take_the_last_room(api: Api, allow: Allow) -> None:
+    allow(storage_bytes=60)
+    with ThreadPoolExecutor(2) as both:
+        with transaction() as session:
+            session.execute(text("LOCK TABLE files IN SHARE MODE"))  # each finds that there is room, and has to wait
+            sent = [both.submit(api.upload, {"question": f"1 + {n}?", "answer": f"{1 + n}"}) for n in (1, 2)]
+            until_locked_out(2)
+        statuses = sorted(each.result().status_code for each in sent)
+    assert statuses == [200, 429]
+    assert len(answered(api.http.get("/v1/files"))["data"]) == 1
+
+
+def test_a_version_that_grows_beyond_the_quota_is_refused_and_not_kept(api: Api, allow: Allow) -> None:
+    file = answered(api.upload({"question": "1 + 1?", "answer": "2"}))
+    allow(storage_bytes=2 * file["bytes"])
+    edits = [{"op": "append", "item": {"question": "1 + 2?", "answer": "3"}}]
+    answer = api.http.post(f"/v1/files/{file['id']}/versions", json={"edits": edits})
+    refused(answer, status=429, code="insufficient_quota")
+    assert len(answered(api.http.get("/v1/files"))["data"]) == 1
+
+
+def claimed(job_id: str) -> Lease:
+    with transaction() as session:
+        lease = claim(session, job_id, owner="worker", lease_s=60)
+    assert lease is not None
+    return lease
+
+
+def set_back(job_id: str, **hours: float) -> None:
+    """These moments of the job are now so many hours ago."""
+    moments = {name: utc_now() - timedelta(hours=count) for name, count in hours.items()}
+    with transaction() as session:
+        session.execute(update(Job).where(Job.id == job_id).values(**moments))
+
+
+def hours_used() -> float:
+    with transaction(project=DEFAULT_PROJECT) as session:
+        return usage(session).gpu_hours
+
+
+def test_a_pause_uses_no_device_hours(api: Api) -> None:
+    job_id = api.job()["id"]
+    lease = claimed(job_id)
+    set_back(job_id, started_at=10, held_since=1)
+    assert hours_used() == pytest.approx(1, abs=0.01)
+    with transaction(project=DEFAULT_PROJECT) as session:
+        control.rest(session, lease)
+    with transaction(project=DEFAULT_PROJECT) as session:
+        control.resume(session, job_id)
+    claimed(job_id)
+    set_back(job_id, held_since=2)
+    assert hours_used() == pytest.approx(3, abs=0.01)
+    set_back(job_id, lease_until=1)
+    assert hours_used() == pytest.approx(2, abs=0.01)
+    with transaction() as session:
+        assert control.sweep(session) == 1
+        control.cancel(session, job_id)
+    assert hours_used() == pytest.approx(2, abs=0.01)
+
+
+def test_a_worker_that_was_lost_used_the_device_until_its_lease_ran_out(api: Api) -> None:
+    job_id = api.job()["id"]
+    claimed(job_id)
+    set_back(job_id, started_at=10, held_since=10, lease_until=8)
+    claimed(job_id)
+    assert hours_used() == pytest.approx(2, abs=0.01)

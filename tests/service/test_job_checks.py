@@ -6,6 +6,7 @@ import pytest
 
 from backend.db.engine import transaction
 from backend.db.jobs import Job
+from backend.db.projects import DEFAULT_PROJECT
 from backend.jobs import control
 from backend.jobs.lifecycle import JobState
 from tests.service.conftest import Api, answered, job_body
@@ -32,7 +33,7 @@ def test_a_failing_check_pauses_the_job_until_someone_overrides_it(train_worker:
     assert codes(job_id)[-2:] == ["check.failed", "job.paused"]
     assert job.checks is not None
     assert job.checks["overridden_at"] is None
-    with transaction() as session:
+    with transaction(project=DEFAULT_PROJECT) as session:
         control.resume(session, job_id)
     job = ended(job_id)
     assert (job.state, job.step) == (JobState.SUCCEEDED, 4), train_worker.read_text()
@@ -76,7 +77,7 @@ def test_a_job_that_goes_on_from_a_checkpoint_is_past_its_checks(train_worker: P
     with transaction() as session:
         control.pause(session, job_id)
     stood = ended(job_id).step
-    with transaction() as session:
+    with transaction(project=DEFAULT_PROJECT) as session:
         job = session.get_one(Job, job_id)
         job.spec = job.spec | {"self_check_rows": 8, "on_failed_check": "pause"}
         job.grader = CONSTANT

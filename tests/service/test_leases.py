@@ -8,6 +8,7 @@ from sqlalchemy import func, select, update
 
 from backend.db.engine import transaction
 from backend.db.jobs import Job, JobEvent
+from backend.db.projects import DEFAULT_PROJECT
 from backend.embedded import Services
 from backend.errors import AppError
 from backend.jobs import control
@@ -177,7 +178,7 @@ def test_a_queued_job_is_cancelled_or_paused_at_once_and_a_paused_one_goes_on() 
     with transaction() as session:
         assert control.cancel(session, cancelled).state == JobState.CANCELLED
         assert control.pause(session, paused).state == JobState.PAUSED
-    with transaction() as session:
+    with transaction(project=DEFAULT_PROJECT) as session:
         assert control.resume(session, paused).state == JobState.QUEUED
     assert waiting(TRAIN_QUEUE) == 1
 

@@ -203,15 +203,22 @@ def test_roles_and_quotas_are_exceptions_of_their_own(api: Api) -> None:
         uploaded(reader)
     assert (forbidden.value.code, forbidden.value.status_code) == ("permission_denied", 403)
     file_id = uploaded(api.openai).id
+    patient = api.openai.with_options(max_retries=2)
     allow = "/v1/projects/proj-default"
     answered(api.http.post(allow, json={"quotas": {"jobs_at_once": 0}}))
     try:
         with pytest.raises(openai.RateLimitError) as exceeded:
-            api.openai.fine_tuning.jobs.create(model="starter", training_file=file_id, method=METHOD)
+            patient.fine_tuning.jobs.create(model="starter", training_file=file_id, method=METHOD)
     finally:
         answered(api.http.post(allow, json={"quotas": {}}))
     assert exceeded.value.code == "insufficient_quota"
     assert exceeded.value.response.headers["retry-after"]
+    assert exceeded.value.request.headers["x-stainless-retry-count"] == "0"
+    job = patient.fine_tuning.jobs.create(model="starter", training_file=file_id, method=METHOD)
+    patient.fine_tuning.jobs.cancel(job.id)
+    with pytest.raises(openai.ConflictError) as ended:
+        patient.fine_tuning.jobs.cancel(job.id)
+    assert ended.value.request.headers["x-stainless-retry-count"] == "0"
 
 
 def test_uploads_in_parts_have_the_clients_objects_and_exceptions(api: Api) -> None:

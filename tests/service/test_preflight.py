@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from backend import blobs
 from backend.db.engine import transaction
+from backend.db.projects import DEFAULT_PROJECT
 from backend.db.training import Checkpoint
 from backend.jobs import control
 from backend.jobs.lifecycle import JobState
@@ -187,7 +188,7 @@ def test_a_job_that_nothing_can_be_learned_from_waits_before_its_first_step_unti
     assert paused.error is not None
     assert paused.error["code"] == "check_failed"
     assert "nothing to learn" in paused.error["message"]
-    with transaction() as session:
+    with transaction(project=DEFAULT_PROJECT) as session:
         control.resume(session, job_id)
     insisted = ended(job_id)
     assert insisted.state == JobState.SUCCEEDED, train_worker.read_text()

@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 
 from backend.db.engine import transaction
 from backend.db.jobs import JobEvent
+from backend.db.projects import DEFAULT_PROJECT
 from backend.db.training import Rollout, Step
 from backend.jobs import control
 from backend.jobs.lifecycle import JobState
@@ -93,7 +94,7 @@ def test_it_pauses_goes_on_and_survives_the_death_of_one_of_its_trainers(train_w
     paused = ended(job_id)
     assert paused.state == JobState.PAUSED, train_worker.read_text()
     wait_for(lambda: not trainers(job_id), timeout_s=10, what="the end of both trainers")
-    with transaction() as session:
+    with transaction(project=DEFAULT_PROJECT) as session:
         control.resume(session, job_id)
     wait_for(lambda: job_now(job_id).step > paused.step, timeout_s=90, what="a step after the pause")
 

@@ -14,6 +14,7 @@ from sqlalchemy import func, select, text
 from backend import blobs
 from backend.db.engine import transaction
 from backend.db.jobs import JobEvent
+from backend.db.projects import DEFAULT_PROJECT
 from backend.db.training import Checkpoint, Evaluation, Rollout, Step
 from backend.jobs import control
 from backend.jobs.lifecycle import JobState
@@ -100,7 +101,7 @@ def test_a_paused_job_goes_on_where_it_stood(train_worker: Path) -> None:
         control.pause(session, job_id)
     paused = ended(job_id)
     assert paused.state == JobState.PAUSED
-    with transaction() as session:
+    with transaction(project=DEFAULT_PROJECT) as session:
         control.resume(session, job_id)
     wait_for(lambda: job_now(job_id).step > paused.step, timeout_s=60, what="a step after the pause")
     with transaction() as session:
@@ -141,7 +142,7 @@ def test_a_job_from_which_nothing_can_be_learned_pauses_says_why_and_waits_as_lo
         assert job.error["code"] == "no_signal"
         assert job.error["param"].endswith("x_rlsd.max_dead_steps")
         assert codes(job_id)[-2:] == ["no_signal", "job.paused"]
-        with transaction() as session:
+        with transaction(project=DEFAULT_PROJECT) as session:
             assert control.resume(session, job_id).error is None
     with transaction() as session:
         control.cancel(session, job_id)
