@@ -1,7 +1,7 @@
 """What a route may ask for in its signature: the caller, a session, an id. Whoever forgets `Auth` fails a test."""
 
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any, TypeVar
@@ -16,7 +16,7 @@ from structlog.contextvars import get_contextvars
 from backend import oidc
 from backend.api.policy import administers, is_administrators, needed_role
 from backend.api.rates import limit_rate
-from backend.db.audit import AuditEntry
+from backend.db.audit import Act
 from backend.db.base import Base, utc_now
 from backend.db.engine import engine, engine_for_reading
 from backend.db.jobs import Job
@@ -111,20 +111,21 @@ def _commit(session: Session, request: Request, who: Caller) -> None:
     session.commit()
 
 
-def write_audit_entry(session: Session, request: Request, who: Caller, *, objects: Sequence[str] = ()) -> None:
-    """Who did what to which objects, in the transaction that does it; `objects` are those it does not know of."""
+def write_audit_entry(session: Session, request: Request, who: Caller, *, project: str | None = None) -> None:
+    """Who did what to which objects, in the transaction that does it; for the log of `project`, or of the caller's."""
     session.flush()
-    objects = [*request.path_params.values(), *session.info.get("touched", ()), *objects]
-    session.add(
-        AuditEntry(
-            created_at=utc_now(),
-            actor=who.id,
-            actor_name=who.name,
-            action=f"{request.method} {route_template(request.scope)}",
-            objects=" ".join(dict.fromkeys(map(str, objects))),
-            request_id=str(get_contextvars().get("request_id", "")),
-            address=request.client.host if request.client else None,
-        )
+    objects = [*request.path_params.values(), *session.info.get("touched", ())]
+    act_of(request, who).note(session, objects=map(str, objects), project=project)
+
+
+def act_of(request: Request, who: Caller) -> Act:
+    """What the request does, for its entry in the audit log."""
+    return Act(
+        actor=who.id,
+        actor_name=who.name,
+        action=f"{request.method} {route_template(request.scope)}",
+        request_id=str(get_contextvars().get("request_id", "")),
+        address=request.client.host if request.client else None,
     )
 
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy import select
 from sqlalchemy.orm import load_only
 
-from backend.api.deps import Auth, Caller, Database, ObjectId, found, write_audit_entry
+from backend.api.deps import Auth, Caller, Database, ObjectId, act_of, found
 from backend.api.files import FileObject, shown_file
 from backend.api.paging import After, ListItem, Order, Page, cut, numbers_of, page
 from backend.datasets.change import MAX_NAME_CHARACTERS
@@ -115,11 +115,12 @@ def create_version(file_id: ObjectId, body: VersionRequest, request: Request, wh
     asked = VersionAsked(
         file_id=_stored(file_id, who=who),
         project=who.project,
+        act=act_of(request, who),
         edits=body.edits,
         filters=body.filters,
         filename=body.filename,
     )
-    (made,) = _made(asked, request=request, who=who)
+    (made,) = _made(asked, who=who)
     return made
 
 
@@ -131,12 +132,13 @@ def split_file(file_id: ObjectId, body: SplitRequest, request: Request, who: Aut
     asked = SplitAsked(
         file_id=_stored(file_id, who=who),
         project=who.project,
+        act=act_of(request, who),
         share=body.share,
         rows=body.rows,
         seed=body.seed,
         stratify_by=body.stratify_by,
     )
-    train, validation = _made(asked, request=request, who=who)
+    train, validation = _made(asked, who=who)
     return SplitObject(train=train, validation=validation)
 
 
@@ -203,10 +205,9 @@ def _stored(file_id: str, *, who: Caller) -> str:
         return file.id
 
 
-def _made(asked: VersionAsked | SplitAsked, *, request: Request, who: Caller) -> list[FileObject]:
+def _made(asked: VersionAsked | SplitAsked, *, who: Caller) -> list[FileObject]:
     made = made_in_child(asked)
     with transaction(project=who.project) as session:
-        write_audit_entry(session, request, who, objects=made)
         return [shown_file(found(session, File, file_id, kind="file")) for file_id in made]
 
 

@@ -106,9 +106,9 @@ def create_file(
     with transaction(project=who.project) as session:
         file = store_bytes(session, upload.content, filename=upload.filename, mapping=upload.mapping)
         require_storage(session)  # others may have come first meanwhile
+        write_audit_entry(session, request, who)
     read_as_preferred(file, prefer, response, on_bad_rows=upload.on_bad_rows)
     with transaction(project=who.project) as session:
-        write_audit_entry(session, request, who, objects=[file.id])
         return shown_file(found(session, File, file.id, kind="file"))
 
 

@@ -3,13 +3,13 @@
 from datetime import timedelta
 from typing import Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from backend.api.deps import Auth, Database, ObjectId, found
+from backend.api.deps import Auth, Database, ObjectId, found, write_audit_entry
 from backend.api.paging import After, Asked, Limit, ListItem, Order, Page, PageAsked, cut, listed
 from backend.db.base import unix_s, utc_now
 from backend.db.engine import transaction
@@ -208,10 +208,13 @@ def change_project(project_id: ObjectId, body: ProjectChange, _: Auth, session: 
 
 
 @router.post("/projects/{project_id}/keys")
-def make_project_key(project_id: ObjectId, body: KeyRequest, _: Auth, session: Database) -> NewKey:
-    """A key for another project: how its first admin comes in."""
+def make_project_key(project_id: ObjectId, body: KeyRequest, request: Request, who: Auth, session: Database) -> NewKey:
+    """A key for another project: how its first admin comes in. The audit logs of both projects tell of it."""
     project = found(session, Project, project_id, kind="project")
-    return _new_key(session, body, project=project.id)
+    key = _new_key(session, body, project=project.id)
+    if project.id != who.project:
+        write_audit_entry(session, request, who, project=project.id)
+    return key
 
 
 def _new_key(session: Session, body: KeyRequest, *, project: str) -> NewKey:

@@ -174,6 +174,7 @@ def complete_upload(
     """
     with transaction(project=who.project) as session:
         upload, file = uploads.join(session, upload_id, part_ids=body.part_ids, md5=body.md5)
+        write_audit_entry(session, request, who)
     try:
         read_as_preferred(file, prefer, response, on_bad_rows=OnBadRows(upload.on_bad_rows))
     except AppError:
@@ -182,7 +183,6 @@ def complete_upload(
         raise
     with transaction(project=who.project) as session:
         uploads.forget_parts(session, upload_id)
-        write_audit_entry(session, request, who, objects=[file.id])
         return shown_upload(upload, file=found(session, File, file.id, kind="file"))
 
 

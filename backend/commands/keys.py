@@ -35,6 +35,7 @@ def create(
         return
     from datetime import timedelta
 
+    from backend.db.audit import at_the_server
     from backend.db.base import utc_now
     from backend.db.engine import transaction
     from backend.db.keys import Role, create_key
@@ -47,7 +48,8 @@ def create(
         if session.get(Project, project) is None:
             raise AppError(f"There is no project '{project}'.")
         expires_at = None if days is None else utc_now() + timedelta(days=days)
-        _, secret = create_key(session, name=name, role=Role(role), project=project, expires_at=expires_at)
+        key, secret = create_key(session, name=name, role=Role(role), project=project, expires_at=expires_at)
+        at_the_server("rlsd keys create").note(session, objects=[key.id], project=project)
     print(secret)
 
 
@@ -81,6 +83,7 @@ def revoke(
             client.delete(f"/v1/keys/{key_id}")
         print("Revoked.")
         return
+    from backend.db.audit import at_the_server
     from backend.db.base import utc_now
     from backend.db.engine import transaction
     from backend.db.keys import ApiKey as Key
@@ -91,6 +94,7 @@ def revoke(
         if key is None:
             raise not_found("key", key_id)
         key.revoked_at = key.revoked_at or utc_now()
+        at_the_server("rlsd keys revoke").note(session, objects=[key.id], project=key.project_id)
     print("Revoked.")
 
 

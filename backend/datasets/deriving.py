@@ -7,12 +7,15 @@ writes is one transaction, so a child that is lost leaves nothing.
 
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
 
 from backend.datasets.apart import answered_apart
 from backend.datasets.edits import Edit
 from backend.datasets.filters import Filter
 from backend.datasets.versions import new_version, split
+from backend.db.audit import Act
 from backend.db.engine import transaction
 from backend.errors import AppError
 from backend.quotas import require_storage
@@ -30,6 +33,7 @@ class VersionAsked:
 
     file_id: str
     project: str
+    act: Act
     edits: Sequence[Edit]
     filters: Sequence[Filter]
     filename: str | None
@@ -37,8 +41,7 @@ class VersionAsked:
     def made(self) -> list[str]:
         with transaction(project=self.project) as session:
             file = new_version(session, self.file_id, edits=self.edits, filters=self.filters, filename=self.filename)
-            require_storage(session)
-            return [file.id]
+            return _noted(session, self, made=[file.id])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,17 +50,25 @@ class SplitAsked:
 
     file_id: str
     project: str
+    act: Act
     share: float | None
     rows: int | None
     seed: int
     stratify_by: str | None
 
     def made(self) -> list[str]:
-        asked = asdict(self)
-        with transaction(project=asked.pop("project")) as session:
-            sides = split(session, **asked)
-            require_storage(session)
-            return [file.id for file in sides]
+        with transaction(project=self.project) as session:
+            sides = split(
+                session, self.file_id, share=self.share, rows=self.rows, seed=self.seed, stratify_by=self.stratify_by
+            )
+            return _noted(session, self, made=[file.id for file in sides])
+
+
+def _noted(session: Session, asked: VersionAsked | SplitAsked, *, made: list[str]) -> list[str]:
+    """What was made, once there is room for it and the audit log tells of it."""
+    require_storage(session)
+    asked.act.note(session, objects=[asked.file_id, *made])
+    return made
 
 
 def made_in_child(asked: VersionAsked | SplitAsked) -> list[str]:

@@ -18,6 +18,10 @@ def test_a_new_project_begins_with_a_key_from_an_administrator(api: Api) -> None
     seen = answered(api.bare.get("/v1/whoami", headers=theirs))
     assert (seen["name"], seen["role"], seen["project"]["name"]) == ("Ada", "admin", "claims")
     assert made["secret"] not in api.bare.get("/v1/keys", headers=theirs).text
+    for log in (api.http.get("/v1/audit"), api.bare.get("/v1/audit", headers=theirs)):
+        entry = answered(log)["data"][0]
+        assert (entry["action"], entry["actor_name"]) == ("POST /v1/projects/{project_id}/keys", "test")
+        assert {project["id"], made["id"]} == set(entry["objects"])
 
 
 def test_a_name_that_another_request_takes_at_the_same_moment_is_a_conflict(api: Api) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from backend.api.policy import ADMIN_RESOURCES, ADMINISTRATOR_RESOURCES, resource_of
 from backend.checks import request_check
@@ -236,6 +236,31 @@ def test_the_audit_log_says_who_did_what_to_what(api: Api) -> None:
     ]
     assert all(entry["actor_name"] == "test" and entry["address"] == "127.0.0.1" for entry in entries)
     assert all(entry["request_id"].startswith("req-") for entry in entries)
+
+
+def test_the_audit_log_tells_whom_a_trusted_proxy_speaks_for(api: Api) -> None:
+    body = {"name": "v", "grader": EXACT}
+    answered(api.http.post("/v1/verifiers", json=body, headers={"x-forwarded-for": "10.0.0.9, 203.0.113.7"}))
+    assert answered(api.http.get("/v1/audit"))["data"][0]["address"] == "203.0.113.7"
+
+
+def test_a_change_is_in_the_audit_log_or_does_not_happen(api: Api) -> None:
+    """Where its entry cannot be written, neither a file nor a version of one is kept."""
+    file = api.dataset()
+    announced = {"filename": "rows.jsonl", "bytes": 2, "mime_type": "application/jsonl", "purpose": "fine-tune"}
+    upload = f"/v1/uploads/{answered(api.http.post('/v1/uploads', json=announced))['id']}"
+    part = answered(api.http.post(f"{upload}/parts", files={"data": b"{}"}))["id"]
+    with transaction() as session:
+        session.execute(text("ALTER TABLE audit_entries ADD CONSTRAINT full_up CHECK (false) NOT VALID"))
+    try:
+        refused(api.upload({"question": "1 + 1?", "answer": "2"}), status=409)
+        refused(api.http.post(f"{upload}/complete", json={"part_ids": [part]}), status=409)
+        assert api.http.post(f"/v1/files/{file}/split", json={"share": 0.5}).is_error
+    finally:
+        with transaction() as session:
+            session.execute(text("ALTER TABLE audit_entries DROP CONSTRAINT full_up"))
+    assert [kept["id"] for kept in answered(api.http.get("/v1/files"))["data"]] == [file]
+    assert answered(api.http.get(upload))["status"] == "pending"
 
 
 def test_the_audit_log_is_searched_by_who_what_which_and_when(api: Api) -> None:

@@ -97,6 +97,18 @@ def test_people_projects_and_what_they_did(api: Api, rlsd: Rlsd) -> None:
     assert [change["action"] for change in changes] == ["DELETE /v1/members/{email}", "POST /v1/members"]
 
 
+def test_keys_that_are_made_and_revoked_on_the_server_are_in_the_log_of_their_project(api: Api, rlsd: Rlsd) -> None:
+    [project] = answers(rlsd("projects", "create", "name=claims"))
+    secret = rlsd("keys", "create", "Ada", "--project", project["id"], key="").stdout.strip()
+    key = rlsd("keys", "create", "Grace", "--project", project["id"], key="").stdout.strip()
+    [made] = [line.split()[0] for line in rlsd("keys", "list", key="").stdout.splitlines() if "Grace" in line]
+    assert rlsd("keys", "revoke", made, key="").stdout == "Revoked.\n"
+    assert "API key" in refusal(rlsd("models", "list", key=key))
+    revoked, created, *_ = answers(rlsd("audit", "list", "actor=server", key=secret))
+    assert (revoked["action"], created["action"]) == ("rlsd keys revoke", "rlsd keys create")
+    assert revoked["objects"] == created["objects"] == [made]
+
+
 def test_webhooks_verifiers_and_the_server(api: Api, rlsd: Rlsd, tmp_path: Path) -> None:
     [hook] = answers(rlsd("webhooks", "create", "url=https://example.org/x", 'events:=["fine_tuning.job.failed"]'))
     assert answers(rlsd("webhooks", "deliveries", hook["id"])) == []
