@@ -86,12 +86,14 @@ def put_images(session: Session, images: Iterable[tuple[str, bytes]], *, file_id
 def stream(session: Session, sha256: str) -> Iterator[bytes]:
     """The chunks in order, one in memory at a time."""
     number = 0
-    while True:
-        chunk = session.scalar(select(BlobChunk.data).where(BlobChunk.sha256 == sha256, BlobChunk.number == number))
-        if chunk is None:
-            return
-        yield chunk
+    while (piece := chunk(session, sha256, number=number)) is not None:
+        yield piece
         number += 1
+
+
+def chunk(session: Session, sha256: str, *, number: int) -> bytes | None:
+    """The chunk with this number from 0; None behind the last one."""
+    return session.scalar(select(BlobChunk.data).where(BlobChunk.sha256 == sha256, BlobChunk.number == number))
 
 
 def read(session: Session, sha256: str) -> bytes:

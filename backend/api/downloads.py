@@ -1,14 +1,11 @@
 """Stored bytes as a response: streamed, named, and known by their hash."""
 
-from collections.abc import Generator
-from typing import Any
+from collections.abc import Iterator
+from itertools import count
 from urllib.parse import quote
 
-from anyio import CancelScope
 from fastapi import Request
 from fastapi.responses import Response, StreamingResponse
-from starlette.concurrency import run_in_threadpool
-from starlette.types import Receive, Scope, Send
 
 from backend import blobs
 from backend.db.engine import transaction
@@ -23,24 +20,6 @@ IMAGE_TYPES = {
 """By how their bytes begin; other images are not stored."""
 
 
-class ClosedStream(StreamingResponse):
-    """Pieces that are closed with the answer, also where the caller hangs up halfway.
-
-    Otherwise the transaction in which they are read would stay open until the garbage collector comes by.
-    """
-
-    def __init__(self, pieces: Generator[bytes], **more: Any) -> None:
-        super().__init__(pieces, **more)
-        self._pieces = pieces
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            with CancelScope(shield=True):
-                await run_in_threadpool(self._pieces.close)
-
-
 def download(request: Request, *, sha256: str, size_bytes: int, filename: str, media_type: str) -> Response:
     """The whole blob; 304 where the caller has it already."""
     headers = {
@@ -50,7 +29,9 @@ def download(request: Request, *, sha256: str, size_bytes: int, filename: str, m
     }
     if headers["etag"] in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    return ClosedStream(_chunks(sha256), media_type=media_type, headers=headers | {"content-length": str(size_bytes)})
+    return StreamingResponse(
+        _chunks(sha256), media_type=media_type, headers=headers | {"content-length": str(size_bytes)}
+    )
 
 
 def shown_image(request: Request, data: bytes, *, sha256: str) -> Response:
@@ -67,8 +48,14 @@ def shown_image(request: Request, data: bytes, *, sha256: str) -> Response:
     return Response(data, media_type=kind, headers=headers)
 
 
-def _chunks(sha256: str) -> Generator[bytes]:
-    """One snapshot for all chunks, so that a blob deleted meanwhile is still sent whole."""
-    with transaction() as session:
-        session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-        yield from blobs.stream(session, sha256)
+def _chunks(sha256: str) -> Iterator[bytes]:
+    """Each in a transaction of its own: whoever reads slowly holds no connection meanwhile, and blobs do not change.
+
+    Of one that is deleted meanwhile less comes than was announced, which breaks the answer off.
+    """
+    for number in count():
+        with transaction() as session:
+            chunk = blobs.chunk(session, sha256, number=number)
+        if chunk is None:
+            return
+        yield chunk

@@ -5,13 +5,13 @@ from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import select
 
 from backend import blobs
 from backend.api.deps import Auth, Database, ObjectId, found, write_audit_entry
-from backend.api.downloads import ClosedStream, download, shown_image
+from backend.api.downloads import download, shown_image
 from backend.api.paging import After, Asked, ListItem, Order, Page, cut, listed, numbers_of
 from backend.api.upload_form import UPLOAD_SCHEMA, Upload, uploaded
 from backend.datasets.reading import read_in_background, read_now
@@ -169,7 +169,7 @@ def export_rows(file_id: ObjectId, _: Auth, session: Database) -> Response:
     file = processed_file(session, file_id)
     name = f"{file.filename.rpartition('.')[0] or file.filename}.jsonl"
     headers = {"content-disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}"}
-    return ClosedStream(exported_lines(file_id), media_type="application/jsonl", headers=headers)
+    return StreamingResponse(exported_lines(file), media_type="application/jsonl", headers=headers)
 
 
 @router.get(
