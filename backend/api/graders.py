@@ -14,6 +14,7 @@ from backend.checks import request_check, wait_for_check
 from backend.datasets.rows import answer_of
 from backend.db.engine import transaction
 from backend.settings import settings
+from backend.verifiers.reading import remarks
 from backend.verifiers.record import FORMULA_FAULT, ScoreRecord, ScoreStatus
 from backend.verifiers.saved import resolve_grader
 from backend.verifiers.specs import Python, Spec, spec_json
@@ -39,9 +40,10 @@ class SignatureObject(BaseModel):
 
 
 class ValidateResponse(BaseModel):
-    """OpenAI's answer; `x_signature` is there for Python verifiers."""
+    """OpenAI's answer; `x_signature` is there for Python verifiers. `x_remarks`: what it says that changes nothing."""
 
     grader: dict[str, Any]
+    x_remarks: list[str]
     x_signature: SignatureObject | None = None
 
 
@@ -103,7 +105,7 @@ class RunResponse(BaseModel):
 @router.post("/validate")
 def validate_grader(body: ValidateRequest, _: Auth, session: Database) -> ValidateResponse:
     spec, _verifier = resolve_grader(session, body.grader, param="grader")
-    return ValidateResponse(grader=spec_json(spec), x_signature=_signature(spec))
+    return ValidateResponse(grader=spec_json(spec), x_remarks=remarks(spec), x_signature=_signature(spec))
 
 
 def _signature(spec: Spec) -> SignatureObject | None:

@@ -4,9 +4,9 @@ They need a judge that speaks OpenAI's chat API, set by an administrator; withou
 """
 
 import math
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Strict, Tag, field_validator, model_validator
 
 from backend.settings import settings
 from backend.verifiers.grader import FieldError, Grader, TemplateText
@@ -20,10 +20,31 @@ NO_JUDGE = (
 class _Part(BaseModel):
     """A piece of text of a message."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     type: Literal["input_text", "output_text", "text"]
     text: TemplateText
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_a_text(cls, given: object) -> object:
+        kind = given.get("type") if isinstance(given, dict) else None
+        if kind in ("input_image", "input_audio"):
+            raise FieldError("type", f"'{kind}' cannot be shown to the judge, which is sent texts only: leave it out")
+        return given
+
+
+def _piece(content: object) -> str:
+    """The tag of what it is meant to be, so that a fault is told of that branch alone."""
+    return "str" if isinstance(content, str) else "_Part"
+
+
+def _content(content: object) -> str:
+    """The same where there may be several pieces."""
+    return _piece(content) if isinstance(content, str | dict | _Part) else "tuple[_Part]"
+
+
+_Piece = Annotated[Annotated[TemplateText, Tag("str")] | Annotated[_Part, Tag("_Part")], Discriminator(_piece)]
 
 
 class JudgeMessage(BaseModel):
@@ -31,26 +52,46 @@ class JudgeMessage(BaseModel):
 
     type: Literal["message"] = "message"
     role: Literal["system", "developer", "user", "assistant"]
-    content: TemplateText | _Part | tuple[_Part, ...]
+    content: Annotated[
+        Annotated[TemplateText, Tag("str")]
+        | Annotated[_Part, Tag("_Part")]
+        | Annotated[tuple[_Piece, ...], Tag("tuple[_Part]")],
+        Discriminator(_content),
+    ]
 
     @property
     def texts(self) -> tuple[str, ...]:
-        if isinstance(self.content, str):
-            return (self.content,)
-        parts = self.content if isinstance(self.content, tuple) else (self.content,)
-        return tuple(part.text for part in parts)
+        pieces = self.content if isinstance(self.content, tuple) else (self.content,)
+        return tuple(piece if isinstance(piece, str) else piece.text for piece in pieces)
 
     @property
     def template(self) -> str:
         return "\n".join(self.texts)
 
 
+class SamplingParams(BaseModel):
+    """How the judge writes, in the words of OpenAI's graders. What is left out is the judge's own default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    max_completions_tokens: Annotated[int, Strict()] | None = Field(None, ge=1)
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    seed: Annotated[int, Strict()] | None = None
+    temperature: Annotated[float, Strict()] | None = Field(None, ge=0, le=2)
+    top_p: Annotated[float, Strict()] | None = Field(None, ge=0, le=1)
+
+    def of_chat(self) -> dict[str, Any]:
+        """What was said, in the words of OpenAI's chat API, which calls one of them otherwise."""
+        said = self.model_dump(exclude_none=True)
+        return {"max_completion_tokens" if name == "max_completions_tokens" else name: said[name] for name in said}
+
+
 class ModelGrader(Grader):
-    """`model` is a name that the judge's API knows; `sampling_params` are passed on."""
+    """`model` is a name that the judge's API knows."""
 
     model: str = Field(min_length=1, max_length=200)
     input: tuple[JudgeMessage, ...] = Field(min_length=1, max_length=50)
-    sampling_params: dict[str, Any] | None = None
+    sampling_params: SamplingParams | None = None
 
     @property
     def templates(self) -> dict[str, str]:

@@ -20,8 +20,8 @@ class Python(Grader):
 
     type: Literal["python"]
     source: str = Field(min_length=1)
-    image_tag: str | None = None
-    """OpenAI's choice of libraries; kept, and without effect here."""
+    image_tag: Literal["2025-05-08"] | None = None
+    """OpenAI's images of libraries. Here the libraries are the server's whichever is named (`reading.remarks`)."""
     isolation: Literal["auto", "call"] = "auto"
     """`call`: one process a call, for verifiers that execute what the model wrote. `auto`: so too, unless the source
     is plain (isolation.py)."""

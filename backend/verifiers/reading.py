@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from backend.errors import AppError
 from backend.verifiers import specs, templates
+from backend.verifiers.libraries import MODULES
 from backend.verifiers.signatures import parse_source
 from backend.verifiers.specs import Single, Spec, TextGrader
 
@@ -58,6 +59,17 @@ def known_references(spec: Spec, *, item: Mapping[str, object], answer: str | No
     """Those that the spec or the row itself says to be right."""
     named = [text for part in parts(spec) if (text := _named_reference(part, item=item)) is not None]
     return _distinct(named if answer is None else [*named, answer])
+
+
+def remarks(spec: Spec) -> list[str]:
+    """What the spec says that changes nothing here, a sentence each."""
+    tags = {part.image_tag for part in parts(spec) if isinstance(part, specs.Python) and part.image_tag is not None}
+    libraries = ", ".join(MODULES[:6])
+    return [
+        f"The image_tag '{tag}' names OpenAI's image of libraries; here a Python grader runs with this server's: the "
+        f"standard library, {libraries}."
+        for tag in sorted(tags)
+    ]
 
 
 def rendered(template: str, *, item: Mapping[str, object]) -> str | None:

@@ -23,7 +23,11 @@ ASKED = {
     "input": [{"role": "system", "content": "Be fair."}, {"role": "user", "content": "{{item.q}}"}],
 }
 FULL: dict[str, dict[str, Any]] = {
-    "python": {"source": "def grade(item, output_text):\n    return 1\n", "isolation": "call", "image_tag": "x"},
+    "python": {
+        "source": "def grade(item, output_text):\n    return 1\n",
+        "isolation": "call",
+        "image_tag": "2025-05-08",
+    },
     "regex": {"pattern": "(?P<answer>a+)", "flags": "im", **TEXTS},
     "string_check": {"operation": "ne", **TEXTS},
     "number": {"tolerance": "2%", "units": {"km": 1000.0, "m": 1.0}, **TEXTS},

@@ -69,7 +69,8 @@ def _answer(client: httpx.Client, spec: Judged, messages: list[dict[str, str]]) 
         order = f"Answer with one number from {low:g} to {high:g} and nothing else."
     else:
         order = f"Answer with one of these labels and nothing else: {json.dumps(spec.labels, ensure_ascii=False)}"
-    body: Mapping[str, Any] = {"temperature": 0, **(spec.sampling_params or {})} | {
+    body: Mapping[str, Any] = {
+        **({} if spec.sampling_params is None else spec.sampling_params.of_chat()),
         "model": spec.model,
         "messages": [*messages, {"role": "user", "content": order}],
     }

@@ -21,6 +21,8 @@ SCORE_MODEL = {
     "model": "m",
     "input": [{"role": "user", "content": "Rate: {{sample.output_text}}"}],
 }
+PICTURE = {"type": "input_image", "image_url": "data:image/png;base64,", "detail": "low"}
+WORDS = {"type": "input_text", "text": "x"}
 LABEL_MODEL = SCORE_MODEL | {"type": "label_model", "labels": ["good", "bad"], "passing_labels": ["good"]}
 
 
@@ -108,8 +110,33 @@ def test_with_a_judge_model_graders_are_accepted_and_checked():
     assert parse_spec(LABEL_MODEL).type == "label_model"
     assert refused(LABEL_MODEL | {"passing_labels": ["fine"]}).param == "grader.passing_labels"
     assert refused(SCORE_MODEL | {"range": [1, 0]}).param == "grader.range"
-    part = [{"type": "input_text", "text": "{{row}}"}]
-    assert refused(SCORE_MODEL | {"input": [{"role": "user", "content": part}]}).param.startswith("grader.input")
+    part = [WORDS | {"text": "{{row}}"}]
+    assert (
+        refused(SCORE_MODEL | {"input": [{"role": "user", "content": part}]}).param == "grader.input.0.content.0.text"
+    )
+
+
+@pytest.mark.usefixtures("judge")
+@pytest.mark.parametrize(
+    ("changes", "param", "part"),
+    [
+        ({"sampling_params": {"stream": True}}, "sampling_params.stream", "not a field"),
+        ({"sampling_params": {"max_completion_tokens": 3}}, "sampling_params.max_completion_tokens", "not a field"),
+        ({"sampling_params": {"temperature": True}}, "sampling_params.temperature", "number"),
+        (
+            {"input": [{"role": "user", "content": [PICTURE]}]},
+            "input.0.content.0.type",
+            "'input_image' cannot",
+        ),
+        ({"input": [{"role": "user", "content": PICTURE}]}, "input.0.content.type", "'input_image' cannot"),
+        ({"input": [{"role": "user", "content": {**WORDS, "n": 1}}]}, "input.0.content.n", "not a field"),
+        ({"input": [{"role": "user", "content": ["a", {**WORDS, "n": 1}]}]}, "input.0.content.1.n", "not a field"),
+    ],
+)
+def test_what_a_judge_cannot_be_asked_for_is_refused_by_its_name(changes, param, part):
+    error = refused(SCORE_MODEL | changes)
+    assert error.param == f"grader.{param}"
+    assert part in error.message
 
 
 def test_every_type_of_the_shapes_is_there():

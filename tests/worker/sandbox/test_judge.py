@@ -73,6 +73,21 @@ def test_a_number_within_the_range_is_the_score(sandbox, judge):
     assert "from 0 to 10" in body["messages"][-1]["content"]
 
 
+def test_the_judge_is_told_how_to_write_as_the_grader_says_and_nothing_else(sandbox, judge):
+    told = {"max_completions_tokens": 20, "reasoning_effort": "low", "seed": 3, "temperature": 0.5, "top_p": None}
+    bare = SCORE | {"input": [{"role": "user", "content": "Rate {{sample.output_text}} ."}]}
+    for spec in (bare, bare | {"sampling_params": told}):
+        said(sandbox, spec, "7")
+    plain, sampled = (body for _, _, body in judge.asked)
+    assert set(plain) == {"model", "messages"}
+    assert {name: value for name, value in sampled.items() if name not in plain} == {
+        "max_completion_tokens": 20,
+        "reasoning_effort": "low",
+        "seed": 3,
+        "temperature": 0.5,
+    }
+
+
 def test_a_passing_label_scores_one(sandbox, judge):
     spec = LABEL | {
         "input": [{"role": "user", "content": [{"type": "input_text", "text": "Rate {{sample.output_text}}"}]}]
