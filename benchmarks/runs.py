@@ -90,7 +90,7 @@ def starter_tasks() -> list[Task]:
     with (STARTER / "train.jsonl").open("rb") as file:
         rows = read_rows(file)
     spec = RlsdSettings.model_validate({})
-    return tasks_of(rows, spec=spec, seed=0, validation=rows)[0]
+    return tasks_of(rows, spec=spec, verifier=None, seed=0, validation=rows)[0]
 
 
 def steps_of(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from frontend.job_settings import NEEDED, hint_in_rows, request_body
+from frontend.job_settings import NEEDED, hint_in_rows, request_body, rows_without
 from frontend.shapes import FileReport, Json, Method
 
 BUDGETS = {"steps": "steps", "tokens": "tokens", "seconds": "time"}
@@ -66,14 +66,10 @@ def lacking(methods: Sequence[str], *, facts: Mapping[str, Method], preset: str,
     found = []
     for name in methods:
         hint = hint_in_rows({}, method=facts[name], preset=preset)
-        if hint is None:
-            continue
-        column, words = NEEDED[hint]
-        counted = report.get(column)
-        without = 0 if counted is None else report["good"] - int(str(counted))
-        if without:
+        without = rows_without(hint, report, said={})
+        if hint is not None and without:
             found.append(
                 f"{facts[name]['title']} shows its teacher what {without:,} of {report['good']:,} rows lack: they have "
-                f"{words}. Leave the method out, or take the other preset or another dataset."
+                f"{NEEDED[hint][1]}. Leave the method out, or take the other preset or another dataset."
             )
     return found

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from frontend.shapes import Json, Method
+from frontend.shapes import FileReport, Json, Method
 
 Kind = Literal["whole", "number", "pair", "choice", "yes_no", "text"]
 
@@ -206,6 +206,16 @@ def hint_in_rows(said: Json, *, method: Method, preset: str) -> str | None:
     if hint == "placebo":
         hint = said.get("placebo_of", "solution" if preset == "steady" else "answer")
     return hint if hint in NEEDED else None
+
+
+def rows_without(hint: str | None, report: FileReport, *, said: Json) -> int:
+    """How many rows lack the hint that every row must have. Where no row has an answer, and the job does not say which
+    hint it wants, the API finds one: that is none.
+    """
+    if hint is None or ("hint" not in said and not report["with_answer"]):
+        return 0
+    counted = report.get(NEEDED[hint][0])
+    return 0 if counted is None else report["good"] - int(str(counted))
 
 
 def label_of(param: str | None) -> str | None:

@@ -35,9 +35,13 @@ class Range(TypedDict):
 
 
 class Estimate(TypedDict):
-    """From steps of earlier jobs, or of the pre-flight with this id. All is None where nothing is known yet, `cost`
-    also where the server knows no price, memory where no known step was as large."""
+    """From steps of earlier jobs, or of the pre-flight with this id. Times and sizes are None where nothing is known yet,
+    `cost` also where the server knows no price, memory where no known step was as large.
 
+    `notices`: how the API understands the job where that is not plain from the request.
+    """
+
+    notices: list[str]
     max_steps: int
     jobs: int
     steps: int

@@ -127,7 +127,7 @@ def _order(export_id: str) -> Order:
             adapter, step = adapter_from_checkpoint(data, r=spec.lora.r, alpha=spec.lora.alpha), checkpoint.step
         rows = load_rows(session, job.training_file)
         validation = None if job.validation_file is None else load_rows(session, job.validation_file)
-        training, held_out = tasks_of(rows, spec=spec, seed=job.seed, validation=validation)
+        training, held_out = tasks_of(rows, spec=spec, verifier=None, seed=job.seed, validation=validation)
         return Order(
             export_id=export_id,
             format=ExportFormat(export.format),

@@ -18,6 +18,8 @@ from backend.datasets.rows import NormalRow, read_rows
 from backend.db.base import Json
 from backend.errors import AppError
 from backend.jobs.checks import all_in_short
+from backend.jobs.hints import in_rows, settle_hint
+from backend.jobs.notices import Notice, of_grader
 from backend.jobs.request import JobRequest, first_problem
 from backend.jobs.resolve import resolve_settings
 from backend.jobs.spec import RlsdSettings
@@ -74,6 +76,8 @@ def train(
     output.mkdir(parents=True, exist_ok=True)
     if any(output.iterdir()) and not resume and not launched():
         raise AppError(f"The folder {output} is not empty: choose another with --output, or go on with --resume.")
+    for notice in () if launched() else errand.notices:
+        print(f"{notice.level}: {notice.message}", flush=True)
     if spec.devices > 1 and not launched():
         sys.exit(launch(spec.devices, ["worker.foreground", *sys.argv[1:]]))
     use_threads(processes=spec.devices)
@@ -125,6 +129,7 @@ class Errand:
     grader_as_said: dict[str, Any]
     tasks: list[Task]
     held_out: list[Task]
+    notices: tuple[Notice, ...]
     data: dict[str, Any]
     """The manifest's word on the files."""
 
@@ -137,18 +142,26 @@ def read_errand(job: Path, *, data: Path, verifier: Path | None, validation: Pat
         raise first_problem(error) from None
     reinforcement = request.method.reinforcement
     rows, validation_rows = _rows(data), None if validation is None else _rows(validation)
-    spec = resolve_settings(reinforcement, row_count=len(rows))
+    grader = parse_spec(reinforcement.grader)
     seed = DEFAULT_SEED if request.seed is None else request.seed
-    tasks, held_out = tasks_of(rows, spec=spec, seed=seed, validation=validation_rows)
+    first = resolve_settings(reinforcement, row_count=len(rows))
+    tasks, held_out = tasks_of(rows, spec=first, verifier=grader, seed=seed, validation=validation_rows)
+    spec, notices = settle_hint(
+        resolve_settings(reinforcement, row_count=len(tasks)),  # passes count what is trained on
+        said=reinforcement.x_rlsd,
+        first_without=in_rows(rows, spec=grader),
+        filename=data.name,
+    )
     return Errand(
         model=request.model,
         name=f"ft:{request.model}:rlsd:{request.suffix or ''}:local",
         seed=seed,
-        spec=resolve_settings(reinforcement, row_count=len(tasks)),  # passes count what is trained on
-        grader=parse_spec(reinforcement.grader),
+        spec=spec,
+        grader=grader,
         grader_as_said=reinforcement.grader,
         tasks=tasks,
         held_out=held_out,
+        notices=(*notices, *of_grader(grader)),
         data={
             "training": _file_facts(data, rows=rows),
             "validation": validation and _file_facts(validation, rows=validation_rows or []),

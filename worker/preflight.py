@@ -115,12 +115,12 @@ def judged_and_rehearsed(
 
 def run_preflight(request: Json, progress: Progress, *, sandbox: Sandbox) -> Json:
     """`{model, training_file, grader, settings, seed, rows, samples}` -> the report."""
-    spec = RlsdSettings.model_validate(request["settings"])
+    spec, verifier = RlsdSettings.model_validate(request["settings"]), parse_spec(request["grader"])
     return judged_and_rehearsed(
         spec,
         model=request["model"],
-        tasks=_stored_tasks(request["training_file"], spec=spec, seed=request["seed"]),
-        verifier=parse_spec(request["grader"]),
+        tasks=_stored_tasks(request["training_file"], spec=spec, verifier=verifier, seed=request["seed"]),
+        verifier=verifier,
         seed=request["seed"],
         rows=request["rows"],
         samples=request["samples"],
@@ -130,10 +130,11 @@ def run_preflight(request: Json, progress: Progress, *, sandbox: Sandbox) -> Jso
 
 
 def run_teacher_preview(request: Json, _progress: Progress) -> Json:
-    """`{model, training_file, settings, seed, row}` -> the prompts of that row. Reads no weights."""
+    """`{model, training_file, grader, settings, seed, row}` -> the prompts of that row. Reads no weights."""
     spec = RlsdSettings.model_validate(request["settings"])
     settings = engine_settings(spec, seed=request["seed"])
-    tasks = _stored_tasks(request["training_file"], spec=spec, seed=request["seed"])
+    verifier = None if request["grader"] is None else parse_spec(request["grader"])
+    tasks = _stored_tasks(request["training_file"], spec=spec, verifier=verifier, seed=request["seed"])
     task = next(task for task in tasks if task.row == request["row"])
     with in_our_words():
         words = load_words(request["model"])
@@ -153,11 +154,11 @@ def in_our_words() -> Iterator[None]:
         raise AppError(said["message"], code=said["code"], param=param) from error
 
 
-def _stored_tasks(file_id: str, *, spec: RlsdSettings, seed: int) -> list[Task]:
+def _stored_tasks(file_id: str, *, spec: RlsdSettings, verifier: Spec | None, seed: int) -> list[Task]:
     """Every row of the file: nothing is trained here, so nothing is held out."""
     with transaction() as session:
         rows = load_rows(session, file_id)
-    return tasks_of(rows, spec=spec, seed=seed, validation=[])[0]
+    return tasks_of(rows, spec=spec, verifier=verifier, seed=seed, validation=[])[0]
 
 
 def _verdict(report: dict[str, Any]) -> Json:

@@ -10,6 +10,7 @@ import torch
 from backend.datasets.rows import NormalRow
 from backend.errors import AppError
 from backend.jobs.held_out import choose, split_held_out
+from backend.jobs.hints import grader_hint
 from backend.jobs.spec import RlsdSettings
 from backend.settings import settings as environment
 from backend.verifiers.specs import Spec
@@ -120,14 +121,19 @@ def identity(name: str, policy: Policy) -> dict[str, Any]:
 
 
 def tasks_of(
-    rows: Sequence[NormalRow], *, spec: RlsdSettings, seed: int, validation: Sequence[NormalRow] | None
+    rows: Sequence[NormalRow],
+    *,
+    spec: RlsdSettings,
+    verifier: Spec | None,
+    seed: int,
+    validation: Sequence[NormalRow] | None,
 ) -> tuple[list[Task], list[Task]]:
     """(tasks to train on, tasks held out)."""
     if validation is None:
         train, held_out = split_held_out(rows, share=spec.held_out_share, seed=seed, limit=spec.eval_rows)
     else:
         train, held_out = list(rows), choose(validation, seed=seed, limit=spec.eval_rows)
-    return [_task(row) for row in train], [_task(row) for row in held_out]
+    return [_task(row, verifier) for row in train], [_task(row, verifier) for row in held_out]
 
 
 def sandboxed_reward(sandbox: Sandbox, verifier: Spec) -> Reward:
@@ -143,7 +149,7 @@ def sandboxed_reward(sandbox: Sandbox, verifier: Spec) -> Reward:
     return reward
 
 
-def _task(row: NormalRow) -> Task:
+def _task(row: NormalRow, verifier: Spec | None) -> Task:
     return Task(
         row=row.number,
         messages=tuple(row.messages),
@@ -152,5 +158,6 @@ def _task(row: NormalRow) -> Task:
         trajectory=row.reference.trajectory,
         privileged=row.privileged,
         item=row.item_without_images,
+        looked_up=None if verifier is None else grader_hint(verifier, row),
         images=row.pictures,
     )

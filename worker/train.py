@@ -107,8 +107,8 @@ def train(lease: Lease, *, stop: StopSignal) -> None:
         validation = None if job.validation_file is None else load_rows(session, job.validation_file)
     spec = RlsdSettings.model_validate(job.spec)
     settings = engine_settings(spec, seed=job.seed)
-    tasks, held_out = tasks_of(rows, spec=spec, seed=job.seed, validation=validation)
     verifier = parse_spec(job.grader)
+    tasks, held_out = tasks_of(rows, spec=spec, verifier=verifier, seed=job.seed, validation=validation)
     use_threads(processes=spec.devices)
     with joined_world(processes=spec.devices, device=spec.device) as world, Sandbox() as sandbox:
         of_verifier = self_check(tasks, spec=spec, verifier=verifier, sandbox=sandbox)

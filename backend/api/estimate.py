@@ -6,11 +6,11 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from backend.api.deps import Auth, Database
-from backend.jobs.create import checked_job
+from backend.jobs.create import CheckedJob, checked_job
 from backend.jobs.estimate import Estimate, Range, cost_of, estimate
 from backend.jobs.known_steps import Known, known_steps
+from backend.jobs.methods import METHODS, Hint, Method
 from backend.jobs.request import JobRequest
-from backend.jobs.spec import RlsdSettings
 from backend.settings import settings
 
 router = APIRouter(prefix="/fine_tuning/jobs", tags=["jobs"])
@@ -26,11 +26,15 @@ class RangeObject(BaseModel):
 
 class EstimateObject(BaseModel):
     """From the last steps of `jobs` earlier jobs, or from the two that the pre-flight with the id `preflight` tried, on
-    a device of this name. All is `null` where nothing is known yet: the pre-flight would tell. `peak_memory_bytes` is
-    what a device held in steps that were as large or larger.
+    a device of this name. Times and sizes are `null` where nothing is known yet: the pre-flight would tell.
+    `peak_memory_bytes` is what a device held in steps that were as large or larger. `method` and `hint` are those that
+    the job will be trained with; `notices` are its first events.
     """
 
     object: Literal["fine_tuning.estimate"] = "fine_tuning.estimate"
+    method: Method
+    hint: Hint | None
+    notices: list[str]
     max_steps: int
     jobs: int
     steps: int
@@ -53,26 +57,36 @@ def estimate_job(body: JobRequest, _: Auth, session: Database) -> EstimateObject
     checked = checked_job(session, body, models=settings().models)
     known = known_steps(session, checked.settings, model=body.model, training_file=checked.training.id)
     found = estimate(checked.settings, known=known.steps, held_out_rows=checked.held_out_rows)
+    return _shown(found, checked, known=known)
+
+
+def _shown(found: Estimate | None, checked: CheckedJob, *, known: Known) -> EstimateObject:
+    spec = checked.settings
+    shown = EstimateObject(
+        method=spec.method,
+        hint=spec.hint if METHODS[spec.method].teacher == "hinted" else None,
+        notices=[notice.message for notice in checked.notices],
+        max_steps=spec.max_steps,
+        jobs=0,
+        steps=0,
+    )
     if found is None:
-        return EstimateObject(max_steps=checked.settings.max_steps, jobs=0, steps=0)
-    return _shown(found, checked.settings, known=known)
-
-
-def _shown(found: Estimate, spec: RlsdSettings, *, known: Known) -> EstimateObject:
+        return shown
     price = settings().gpu_hour_price
     cost = None if price is None else cost_of(found.total_s, devices=spec.devices, price_an_hour=price)
-    return EstimateObject(
-        max_steps=spec.max_steps,
-        jobs=0 if known.preflight else found.jobs,
-        steps=found.steps,
-        preflight=known.preflight,
-        device_name=known.device_name,
-        step_s=_range(found.step_s),
-        total_s=_range(found.total_s),
-        total_tokens=_range(found.total_tokens),
-        peak_memory_bytes=None if found.peak_memory_bytes is None else _range(found.peak_memory_bytes),
-        cost=None if cost is None else _range(cost),
-        currency=None if cost is None else settings().currency,
+    return shown.model_copy(
+        update={
+            "jobs": 0 if known.preflight else found.jobs,
+            "steps": found.steps,
+            "preflight": known.preflight,
+            "device_name": known.device_name,
+            "step_s": _range(found.step_s),
+            "total_s": _range(found.total_s),
+            "total_tokens": _range(found.total_tokens),
+            "peak_memory_bytes": None if found.peak_memory_bytes is None else _range(found.peak_memory_bytes),
+            "cost": None if cost is None else _range(cost),
+            "currency": None if cost is None else settings().currency,
+        }
     )
 
 

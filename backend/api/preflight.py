@@ -41,6 +41,7 @@ class PreflightRequest(Trial):
 
 
 class TeacherPreviewRequest(Trial):
+    grader: dict[str, Any] | None = Field(None, description="Needed where the hint is what the grader looks up.")
     row: int = Field(ge=0, lt=2**31, description="Row of the file, from 0.")
 
 
@@ -71,6 +72,7 @@ def teacher_preview(body: TeacherPreviewRequest, who: Auth) -> CheckObject:
             session,
             model=body.model,
             training_file=body.training_file,
+            grader=body.grader,
             x_rlsd=body.x_rlsd,
             seed=body.seed,
             row=body.row,

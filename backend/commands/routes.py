@@ -118,7 +118,7 @@ ROUTES: dict[str, tuple[Command, ...]] = {
             "POST",
             "/v1/fine_tuning/teacher-preview",
             "What student and teacher are asked about a row.",
-            "model training_file x_rlsd seed row",
+            "model training_file grader x_rlsd seed row",
         ),
     ),
     "graders": (

@@ -5,10 +5,9 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import case, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
-from backend.datasets.rows import REFERENCE_HINTS
 from backend.datasets.store import require_processed
 from backend.db.base import utc_now
 from backend.db.files import DatasetRow, File
@@ -20,8 +19,9 @@ from backend.jobs import events
 from backend.jobs.context import require_fits
 from backend.jobs.control import enqueue
 from backend.jobs.held_out import split_held_out
+from backend.jobs.hints import in_file, settle_hint
 from backend.jobs.lifecycle import JobState, Wish
-from backend.jobs.methods import METHODS, ROW_HINTS, Hint
+from backend.jobs.notices import Notice, of_grader
 from backend.jobs.request import JobRequest, Reinforcement
 from backend.jobs.resolve import X_RLSD, resolve_settings
 from backend.jobs.spec import RlsdSettings
@@ -46,6 +46,7 @@ class CheckedJob:
     verifier: Verifier | None
     seed: int
     settings: RlsdSettings
+    notices: tuple[Notice, ...]
 
     @property
     def held_out_rows(self) -> int:
@@ -77,6 +78,8 @@ def create_job(session: Session, request: JobRequest, *, models: Mapping[str, st
     session.add(job)
     session.flush()
     events.record(session, job.id, code="job.created", message="The job was created and waits for a worker.")
+    for notice in checked.notices:
+        events.record(session, job.id, code=notice.code, message=notice.message, level=notice.level)
     enqueue(session, job)
     return job
 
@@ -107,28 +110,16 @@ def checked_job(session: Session, request: JobRequest, *, models: Mapping[str, s
         max_completion_tokens=settings.max_completion_tokens,
         param=f"{X_RLSD}.max_completion_tokens",
     )
-    require_hints(session, training, settings)
     for file, param in ((training, "training_file"), (validation, "validation_file")):
         if file is not None:
             require_grader_fits(session, spec, file=file, param=param, grader_param=GRADER)
-    return CheckedJob(training, validation, spec, verifier, seed, settings)
-
-
-_REFERENCE = DatasetRow.normal["reference"]
-_HINT = DatasetRow.normal["hint"]
-HINT_COLUMNS = {
-    Hint.ANSWER: _REFERENCE["answer"].as_string(),
-    Hint.SOLUTION: _REFERENCE["solution"].as_string(),
-    Hint.TRAJECTORY: _REFERENCE["trajectory"].as_string(),
-    Hint.PRIVILEGED: case((_HINT["source"].as_string().not_in(REFERENCE_HINTS), _HINT["text"].as_string())),
-}
-"""Where the normal form keeps each kind of hint."""
-HINT_NAMES = {
-    Hint.ANSWER: "answer",
-    Hint.SOLUTION: "solution",
-    Hint.TRAJECTORY: "trajectory",
-    Hint.PRIVILEGED: "`privileged_context` or `teacher_prompt`",
-}
+    settings, notices = settle_hint(
+        settings,
+        said=reinforcement.x_rlsd,
+        first_without=in_file(session, training, spec=spec),
+        filename=training.filename,
+    )
+    return CheckedJob(training, validation, spec, verifier, seed, settings, (*notices, *of_grader(spec)))
 
 
 def require_model(model: str, *, models: Mapping[str, str], param: str) -> None:
@@ -200,29 +191,6 @@ def _settings(
     except ValueError as error:
         raise AppError(f"training_file: {error}.", code="too_few_rows", param="training_file") from None
     return resolve_settings(request, row_count=len(train))
-
-
-def require_hints(session: Session, training: File, settings: RlsdSettings) -> None:
-    """The teacher needs a hint for every row; without one it would say what the student says."""
-    facts, placebo = METHODS[settings.method], settings.hint is Hint.PLACEBO
-    kind = Hint(settings.placebo_of) if placebo else settings.hint
-    silent = (facts.fades and settings.lam == 0) or ("alpha" in facts.reads and settings.alpha == 0)
-    if facts.teacher != "hinted" or silent or kind not in ROW_HINTS:
-        return
-    line = session.scalar(
-        select(DatasetRow.line)
-        .where(DatasetRow.file_id == training.id, HINT_COLUMNS[kind].is_(None))
-        .order_by(DatasetRow.number)
-        .limit(1)
-    )
-    if line is not None:
-        advice = "name it by `mapping` at upload" if kind is Hint.ANSWER else "use 'answer'"
-        raise AppError(
-            f"The hint is {'another' if placebo else 'each'} row's {HINT_NAMES[kind]}, and line {line} of "
-            f"'{training.filename}' has none: {advice}, or add it.",
-            code="missing_hint",
-            param=f"{X_RLSD}.{'placebo_of' if placebo else 'hint'}",
-        )
 
 
 def require_grader_fits(session: Session, spec: Spec, *, file: File, param: str, grader_param: str) -> None:

@@ -26,6 +26,7 @@ class Hint(StrEnum):
     SOLUTION = "solution"
     TRAJECTORY = "trajectory"
     PRIVILEGED = "privileged"
+    GRADER = "grader"
     SIBLING = "sibling"
     WRONG_SIBLING = "wrong_sibling"
     PLACEBO = "placebo"
@@ -177,6 +178,12 @@ HINTS: Mapping[Hint, HintFacts] = {
         title="Written for the teacher",
         summary="What the row itself says the teacher is to be told: `teacher_prompt`, `privileged_context`, or the "
         "column that was mapped as the hint.",
+        in_row=True,
+    ),
+    Hint.GRADER: HintFacts(
+        title="What the verifier looks up",
+        summary="The values of the row that the verifier's `{{item...}}` name; for one in Python, the row without its "
+        "question.",
         in_row=True,
     ),
     Hint.SIBLING: HintFacts(

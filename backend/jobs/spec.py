@@ -23,7 +23,7 @@ class Teacher(StrEnum):
 
 
 BudgetUnit = Literal["steps", "tokens", "seconds"]
-RowHint = Literal["answer", "solution", "trajectory", "privileged"]
+RowHint = Literal["answer", "solution", "trajectory", "privileged", "grader"]
 """Hints that stand in the row itself."""
 
 

@@ -10,7 +10,7 @@ from frontend import cloning, state, units
 from frontend.client import ApiError, Client
 from frontend.components import estimate, job_choices, job_method, preflight, problems
 from frontend.components.job_list import title_of
-from frontend.job_settings import NEEDED, hint_in_rows, inlined, methods, request_body
+from frontend.job_settings import NEEDED, hint_in_rows, inlined, methods, request_body, rows_without
 from frontend.plans import comparison_body
 from frontend.shapes import FileReport, Job, Json, Method
 
@@ -72,15 +72,12 @@ def blockers(report: FileReport, model: str | None, *, hint: str | None, said: J
     found = [] if model else ["Choose a base model."]
     if method["teacher"] == "external" and not said.get("teacher_model"):
         found.append("Name the larger model to imitate, under “More settings”.")
-    if hint is not None:
-        column, words = NEEDED[hint]
-        counted = report.get(column)
-        without = 0 if counted is None else report["good"] - int(str(counted))
-        if without:
-            found.append(
-                f"{without:,} of {units.count(report['good'], 'row')} have {words}, and the teacher is to be shown it: "
-                "choose another hint, another preset, a method without a hint, or another dataset."
-            )
+    without = rows_without(hint, report, said=said)
+    if hint is not None and without:
+        found.append(
+            f"{without:,} of {units.count(report['good'], 'row')} have {NEEDED[hint][1]}, and the teacher is to "
+            "be shown it: choose another hint, another preset, a method without a hint, or another dataset."
+        )
     return found
 
 

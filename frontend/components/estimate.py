@@ -50,6 +50,8 @@ def refusal(error: ApiError) -> tuple[str, str]:
 
 def show(found: Estimate, *, runs: int) -> None:
     """`runs`: how many jobs like it there will be, one after the other."""
+    for notice in found["notices"]:
+        st.info(notice, icon=":material/info:")
     each = found["total_s"]
     if each is None:
         st.caption(

@@ -29,14 +29,14 @@ def panel(client: Client, job: Json, *, num_rows: int, ready: bool) -> None:
     """`job`: the body that would create it. `num_rows`: how many rows its dataset has."""
     said: Json = job["method"]["reinforcement"]
     settings = {name: value for name, value in said["x_rlsd"].items() if name not in OF_THE_JOB}
-    trial = {"model": job["model"], "training_file": job["training_file"], "x_rlsd": settings}
+    trial = {name: job[name] for name in ("model", "training_file")} | {"grader": said["grader"], "x_rlsd": settings}
     trial |= {"seed": job["seed"]} if "seed" in job else {}
     with st.expander(
         "Try before training", icon=":material/flight_takeoff:", expanded=bool({KEPT, SHOWN} & set(st.session_state))
     ):
         flight, preview = st.tabs(["Pre-flight", "Teacher preview"])
         with flight:
-            _flight(client, trial | {"grader": said["grader"]}, ready=ready)
+            _flight(client, trial, ready=ready)
         with preview:
             _preview(client, trial, num_rows=num_rows, ready=ready)
 

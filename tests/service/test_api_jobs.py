@@ -209,13 +209,14 @@ def test_the_document_says_what_each_method_does_and_reads(api: Api) -> None:
     assert set(hints) == set(schemas["Hint"]["enum"])
 
 
-def test_a_file_whose_answers_only_the_verifier_knows_has_no_hint(api: Api) -> None:
+def test_a_hint_that_is_asked_for_by_name_is_not_replaced_where_only_the_verifier_knows_the_answers(api: Api) -> None:
     rows = [{"messages": [{"role": "user", "content": "q"}], "low": n, "high": n} for n in range(5)]
     file_id = answered(api.upload(*rows))["id"]
     grader = {**EXACT, "reference": "{{item.low}}"}
-    error = refused(api.http.post("/v1/fine_tuning/jobs", json=job_body(file_id, grader=grader)), status=400)
-    assert error["param"] == HINT
-    create(api, job_body(file_id, grader=grader, x_rlsd={"method": "grpo"}))
+    body = job_body(file_id, grader=grader, x_rlsd={"hint": "answer"})
+    assert refused(api.http.post("/v1/fine_tuning/jobs", json=body), status=400)["param"] == HINT
+    for x_rlsd in ({"method": "grpo"}, {"hint": "grader"}, {"hint": "placebo", "placebo_of": "grader"}):
+        create(api, job_body(file_id, grader=grader, x_rlsd=x_rlsd))
     body = job_body(file_id, grader=REGEX, x_rlsd={"method": "grpo"})
     error = refused(api.http.post("/v1/fine_tuning/jobs", json=body), status=400, code="missing_reference")
     assert error["param"] == "method.reinforcement.grader.reference"

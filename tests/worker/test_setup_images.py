@@ -17,7 +17,7 @@ def test_a_rows_pictures_reach_the_model_and_not_the_verifier() -> None:
     with ROWS.open("rb") as file:
         rows = read_rows(file)
     spec = RlsdSettings()
-    train, held_out = tasks_of(rows, spec=spec, seed=0, validation=None)
+    train, held_out = tasks_of(rows, spec=spec, verifier=None, seed=0, validation=None)
     assert len(train) + len(held_out) == len(rows) == 200
 
     processor = tiny_processor()

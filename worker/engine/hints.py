@@ -11,7 +11,7 @@ from torch import Tensor
 
 from worker.engine.types import Hint, Task
 
-ROW_HINTS = frozenset({Hint.ANSWER, Hint.SOLUTION, Hint.TRAJECTORY, Hint.PRIVILEGED})
+ROW_HINTS = frozenset({Hint.ANSWER, Hint.SOLUTION, Hint.TRAJECTORY, Hint.PRIVILEGED, Hint.GRADER})
 """Hints that stand in the row itself."""
 FROM_GROUP = frozenset({Hint.SIBLING, Hint.WRONG_SIBLING})
 """Hints that exist only once a group has been sampled and scored."""
@@ -24,6 +24,7 @@ def row_hint(task: Task, *, kind: Hint) -> str:
         Hint.SOLUTION: task.solution,
         Hint.TRAJECTORY: task.trajectory,
         Hint.PRIVILEGED: task.privileged,
+        Hint.GRADER: task.looked_up,
     }
     text = texts[kind]
     if text is None or not text.strip():

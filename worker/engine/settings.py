@@ -181,7 +181,7 @@ class Settings:
         choices = {
             "teacher": tuple(TeacherWeights),
             "hint": tuple(Hint),
-            "placebo_of": (Hint.ANSWER, Hint.SOLUTION, Hint.TRAJECTORY, Hint.PRIVILEGED),
+            "placebo_of": (Hint.ANSWER, Hint.SOLUTION, Hint.TRAJECTORY, Hint.PRIVILEGED, Hint.GRADER),
             "divergence": tuple(Divergence),
             "sharding": tuple(Sharding),
             "budget_unit": tuple(Budget),

@@ -43,6 +43,8 @@ class Hint(StrEnum):
     """The row's recorded way to the answer, such as a stronger model's."""
     PRIVILEGED = "privileged"
     """What the row itself says the teacher is to be told (`teacher_prompt`, `privileged_context`)."""
+    GRADER = "grader"
+    """What the verifier looks up in the row."""
     SIBLING = "sibling"
     """A successful completion of the same group, never the sequence's own."""
     WRONG_SIBLING = "wrong_sibling"
@@ -141,6 +143,8 @@ class Task:
     """What the row wants the teacher to be told, where it says so."""
     item: Mapping[str, object]
     """The original row, for the verifier."""
+    looked_up: str | None = None
+    """What the verifier looks up in the row, in words."""
     images: tuple[bytes, ...] = ()
     """The question's images in order, as encoded files (PNG, JPEG)."""
 

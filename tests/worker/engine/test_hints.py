@@ -34,6 +34,7 @@ def siblings(texts, rewards, *, wanted=Hint.SIBLING, generations=4, count=9, see
         (Hint.SOLUTION, "solution"),
         (Hint.TRAJECTORY, "trajectory"),
         (Hint.PRIVILEGED, "privileged"),
+        (Hint.GRADER, "looked_up"),
     ],
 )
 def test_a_rows_hint_is_its_own_text_and_a_missing_one_names_the_row(kind, field):

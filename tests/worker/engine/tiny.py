@@ -177,6 +177,7 @@ def tiny_tasks(count: int, *, first_row: int = 1) -> list[Task]:
             trajectory=f"someone wrote: answer {row}",
             privileged=f"for the teacher: answer {row}",
             item={"row": row},
+            looked_up=f"the verifier reads: answer {row}",
         )
         for row in range(first_row, first_row + count)
     ]
