@@ -4,6 +4,7 @@ import re
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -36,6 +37,17 @@ def _is_numeric(annotation: Any) -> bool:
     return annotation in (int, float) or any(_is_numeric(part) for part in get_args(annotation))
 
 
+def unsupported(*harmless: object, instead: str = "leave it out") -> AfterValidator:
+    """For a parameter of OpenAI's that is not honoured here: only null and values that ask for nothing are taken."""
+
+    def asks_for_nothing(value: object) -> object:
+        if not any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in (None, *harmless)):
+            raise ValueError(f"not supported by this server: {instead}")
+        return value
+
+    return AfterValidator(asks_for_nothing)
+
+
 class Hyperparameters(Strict):
     """OpenAI's hyperparameters. `auto` means: as `x_rlsd` says."""
 
@@ -44,8 +56,8 @@ class Hyperparameters(Strict):
     learning_rate_multiplier: float | Literal["auto"] = "auto"
     eval_interval: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
     eval_samples: int | Literal["auto"] = "auto"
-    compute_multiplier: Literal["auto"] | None = "auto"
-    reasoning_effort: Literal["default"] | None = "default"
+    compute_multiplier: Annotated[Any, unsupported("auto", 1)] = "auto"
+    reasoning_effort: Annotated[Any, unsupported("default")] = "default"
 
     @field_validator("n_epochs", "batch_size", "eval_samples", "learning_rate_multiplier")
     @classmethod
@@ -59,12 +71,14 @@ class Reinforcement(Strict):
     grader: dict[str, Any]
     hyperparameters: Hyperparameters = Field(default_factory=Hyperparameters)
     x_rlsd: dict[str, Any] = Field(default_factory=dict, description="RlsdSettings; the preset gives the rest.")
-    response_format: None = None
+    response_format: Annotated[Any, unsupported({"type": "text"})] = None
 
 
 class MethodRequest(Strict):
     type: Literal["reinforcement"]
     reinforcement: Reinforcement
+    supervised: Annotated[Any, unsupported()] = None
+    dpo: Annotated[Any, unsupported()] = None
 
 
 class JobRequest(Strict):
@@ -77,7 +91,8 @@ class JobRequest(Strict):
     suffix: str | None = Field(None, min_length=1, max_length=64)
     metadata: dict[str, str] | None = None
     method: MethodRequest
-    integrations: None = None
+    hyperparameters: Annotated[Any, unsupported({}, instead="say it in method.reinforcement.hyperparameters")] = None
+    integrations: Annotated[Any, unsupported([])] = None
 
     @field_validator("suffix")
     @classmethod
