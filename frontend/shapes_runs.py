@@ -35,7 +35,7 @@ class Range(TypedDict):
 
 
 class Estimate(TypedDict):
-    """From steps of earlier jobs, or of the pre-flight with this id. Times and sizes are None where nothing is known yet,
+    """From steps of earlier jobs, or of the pre-flight with this id. Times and sizes are None where nothing is known,
     `cost` also where the server knows no price, memory where no known step was as large.
 
     `notices`: how the API understands the job where that is not plain from the request.
