@@ -9,6 +9,7 @@ import anyio.to_thread
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi_offline import FastAPIOffline
+from starlette.middleware.exceptions import ExceptionMiddleware
 
 from backend.api import (
     audit,
@@ -40,6 +41,7 @@ from backend.api import (
     verifiers,
     webhooks,
 )
+from backend.api.callers import KnownCallers
 from backend.api.deps import storable_body
 from backend.api.errors import ErrorBody, install_error_handlers
 from backend.api.feeds import Feeds
@@ -106,8 +108,10 @@ def create_app() -> FastAPI:
     app.include_router(metrics.router)
     app.include_router(v1)
     install_error_handlers(app)
-    app.add_middleware(Idempotency)
+    app.add_middleware(Idempotency)  # the last is met first
+    app.add_middleware(KnownCallers)
     app.add_middleware(BodyLimit)
+    app.add_middleware(ExceptionMiddleware, handlers=app.exception_handlers)  # what those refuse, in the one body
     app.add_middleware(CountRequests)
     app.add_middleware(RequestIds)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

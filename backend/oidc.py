@@ -4,6 +4,8 @@ Source: OpenID Connect Core 1.0, section 3.1.3.7 (validation of an ID token). Wh
 say: the token tells an e-mail address, the table of members its project and role.
 """
 
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -21,8 +23,16 @@ TIMEOUT_S = 10.0
 log = structlog.get_logger()
 
 
-def verified_email(token: str) -> str | None:
-    """The address in an ID token, in lower case; None where no provider is set or this is no token at all.
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """What a token tells: an address in lower case, and until when it does."""
+
+    email: str
+    until: datetime
+
+
+def signed_in(token: str) -> SignedIn | None:
+    """Whose ID token this is; None where no provider is set or this is no token at all.
 
     Raises AppError 401 for a token that does not hold, 503 where the provider does not answer.
     """
@@ -47,7 +57,7 @@ def verified_email(token: str) -> str | None:
         ) from None
     except jwt.PyJWTError as error:
         raise _refused(str(error)) from None
-    return _address(claims)
+    return SignedIn(email=_address(claims), until=datetime.fromtimestamp(claims["exp"] + LEEWAY_S, UTC))
 
 
 def _address(claims: dict[str, Any]) -> str:

@@ -2,88 +2,30 @@
 
 import math
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from datetime import timedelta
 from typing import Annotated, Any, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Path, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.orm import Session
-from starlette.types import Scope
+from starlette.concurrency import run_in_threadpool
 from structlog.contextvars import get_contextvars
 
-from backend import oidc
-from backend.api.policy import administers, is_administrators, needed_role
-from backend.api.rates import limit_rate
+from backend.api.callers import Caller, bearer
+from backend.api.templates import route_template
 from backend.db.audit import Act
-from backend.db.base import Base, utc_now
+from backend.db.base import Base
 from backend.db.engine import engine, engine_for_reading
 from backend.db.jobs import Job
-from backend.db.keys import Member, Role, find_valid_key, note_use
 from backend.errors import AppError, not_found
 
 READING = ("GET", "HEAD")
-LAST_USE_PRECISION = timedelta(minutes=1)
 MAX_DEPTH = 64
 
-_bearer = HTTPBearer(auto_error=False, scheme_name="key", description="A key of this server.")
 
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asks: `id` is a key's, or the e-mail address of somebody who signed in."""
-
-    id: str
-    name: str
-    role: Role
-    project: str
-
-
-def caller(request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> Caller:
-    """Known, and allowed to use this route. Not in the request's session: a long one must not lock its key's row."""
-    if credentials is None:
-        raise _unauthorised("No API key was sent: use the header 'Authorization: Bearer YOUR_KEY'.", "missing_api_key")
-    with Session(engine_for_reading()) as session:
-        known = _key_owner(session, credentials.credentials) or _member(session, credentials.credentials)
-    if known is None:
-        raise _unauthorised("The API key is not known, has expired or has been revoked.", "invalid_api_key")
-    _authorise(known, method=request.method, path=request.url.path)
-    limit_rate(known.id)
+async def caller(request: Request, _: Annotated[object, Depends(bearer)]) -> Caller:
+    """Whom `KnownCallers` let in."""
+    known: Caller = request.state.caller
     return known
-
-
-def _key_owner(session: Session, secret: str) -> Caller | None:
-    key = find_valid_key(session, secret)
-    if key is None:
-        return None
-    if key.last_used_at is None or utc_now() - key.last_used_at > LAST_USE_PRECISION:
-        note_use(session, key.id)
-    return Caller(id=key.id, name=key.name, role=Role(key.role), project=key.project_id)
-
-
-def _member(session: Session, token: str) -> Caller | None:
-    """Who signed in through the identity provider; None where the token is none of its."""
-    email = oidc.verified_email(token)
-    if email is None:
-        return None
-    member = session.get(Member, email)
-    if member is None:
-        raise AppError(
-            f"'{email}' has no access to this server: ask an administrator.",
-            status=403,
-            code="no_member",
-            type="permission_error",
-        )
-    return Caller(id=email, name=email, role=Role(member.role), project=member.project_id)
-
-
-def _authorise(known: Caller, *, method: str, path: str) -> None:
-    needed = needed_role(method, path)
-    if not known.role.covers(needed):
-        raise _forbidden(f"This needs the role '{needed}', and '{known.name}' has the role '{known.role}'.")
-    if is_administrators(path) and not administers(known.role, project=known.project):
-        raise _forbidden("This is for administrators of the server: admins of its first project.")
 
 
 Auth = Annotated[Caller, Depends(caller)]
@@ -129,14 +71,6 @@ def act_of(request: Request, who: Caller) -> Act:
     )
 
 
-def route_template(scope: Scope) -> str:
-    """The path of a request, with the names of its route's parameters in place of their values."""
-    path: str = scope["path"]
-    for name, value in scope.get("path_params", {}).items():
-        path = path.replace(f"/{value}", f"/{{{name}}}", 1)
-    return path
-
-
 Database = Annotated[Session, Depends(request_session, scope="function")]
 ObjectId = Annotated[str, Path(min_length=1, max_length=200)]
 
@@ -161,9 +95,16 @@ JobOfPath = Annotated[Job, Depends(job_of_path)]
 
 
 async def storable_body(request: Request) -> None:
-    """Refuses JSON that could be read but not kept: NUL, half characters, NaN, endless nesting."""
-    if request.method == "POST" and "json" in request.headers.get("content-type", "") and await request.body():
-        _check_storable(await request.json(), path=(), depth=0)
+    """Refuses JSON that could be read but not kept: NUL, half characters, NaN, endless nesting.
+
+    In a thread: a large body holds millions of values, and nobody else is to wait for them.
+    """
+    if request.method == "POST" and "json" in request.headers.get("content-type", "").lower() and await request.body():
+        try:
+            value = await request.json()
+        except (ValueError, RecursionError):  # where a route takes no body: elsewhere FastAPI has refused it
+            raise AppError("The body is not JSON.", code="invalid_json") from None
+        await run_in_threadpool(_check_storable, value, path=(), depth=0)
 
 
 def _check_storable(value: Any, *, path: tuple[str, ...], depth: int) -> None:
@@ -185,11 +126,3 @@ def _check_storable(value: Any, *, path: tuple[str, ...], depth: int) -> None:
     elif isinstance(value, list):
         for place, inner in enumerate(value):
             _check_storable(inner, path=(*path, str(place)), depth=depth + 1)
-
-
-def _unauthorised(message: str, code: str) -> AppError:
-    return AppError(message, status=401, code=code)
-
-
-def _forbidden(message: str) -> AppError:
-    return AppError(message, status=403, code="permission_denied", type="permission_error")

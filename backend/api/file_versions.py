@@ -7,7 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy import select
 from sqlalchemy.orm import load_only
 
-from backend.api.deps import Auth, Caller, Database, ObjectId, act_of, found
+from backend.api.callers import Caller
+from backend.api.deps import Auth, Database, ObjectId, act_of, found
 from backend.api.files import FileObject, shown_file
 from backend.api.paging import After, ListItem, Order, Page, cut, numbers_of, page
 from backend.datasets.change import MAX_NAME_CHARACTERS

@@ -31,7 +31,7 @@ class Readiness(BaseModel):
 
 
 @router.get("/healthz")
-def healthz() -> Health:
+async def healthz() -> Health:  # without a thread: all of them may be waiting
     return Health()
 
 

@@ -6,6 +6,7 @@ else is read from database and broker when it is asked for, so it is the same fr
 
 import time
 from collections.abc import Iterator
+from http import HTTPMethod
 
 from fastapi import APIRouter, Response
 from kombu.exceptions import OperationalError
@@ -17,7 +18,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from backend.api.deps import Auth, route_template
+from backend.api.deps import Auth
+from backend.api.templates import route_template
 from backend.chat.line import QUEUE as CHAT
 from backend.chat.line import waiting_requests
 from backend.db.base import utc_now
@@ -42,7 +44,11 @@ seconds = Histogram(
 
 
 class CountRequests:
-    """Counts each answer by method, route and status, and times it."""
+    """Counts each answer by method, route and status, and times it.
+
+    What was answered before a route was found has none, and methods are those that HTTP knows: what a stranger may
+    choose would make a series each.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -55,10 +61,10 @@ class CountRequests:
 
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
-                known = message["status"] not in (404, 405) or scope.get("path_params")
-                route = route_template(scope) if known else UNKNOWN
-                requests.labels(scope["method"], route, message["status"]).inc()
-                seconds.labels(scope["method"], route).observe(time.perf_counter() - begun)
+                method = scope["method"] if scope["method"] in HTTPMethod.__members__ else UNKNOWN
+                route = route_template(scope) or UNKNOWN
+                requests.labels(method, route, message["status"]).inc()
+                seconds.labels(method, route).observe(time.perf_counter() - begun)
             await send(message)
 
         await self.app(scope, receive, counted)

@@ -82,8 +82,7 @@ class BodyLimit:
         limit = _limit_bytes(scope)
         announced = Headers(scope=scope).get("content-length", "0")
         if announced.isascii() and announced.isdigit() and int(announced) > limit:
-            await error_response(_too_large(limit))(scope, receive, send)
-            return
+            raise _too_large(limit)
         received = 0
 
         async def bounded_receive() -> Message:

@@ -11,6 +11,13 @@ ADMINISTRATOR_RESOURCES = ("projects", "metrics")
 OPEN_TO_VIEWERS = ("/v1/chat/completions",)
 """Paths of POST requests that change nothing."""
 
+CLOSED = ("/v1/", "/metrics")
+"""Beginnings of the paths that answer known callers alone, be there such a route or not."""
+
+
+def wants_caller(path: str) -> bool:
+    return path.startswith(CLOSED)
+
 
 def needed_role(method: str, path: str) -> Role:
     """The least role for a request."""

@@ -2,12 +2,13 @@
 
 import hashlib
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from backend.db.base import Base, utc_now
@@ -119,12 +120,21 @@ def find_valid_key(session: Session, secret: str) -> ValidKey | None:
     """The key behind a secret, unless it was revoked or has expired."""
     found = session.execute(
         select(ApiKey.id, ApiKey.name, ApiKey.role, ApiKey.project_id, ApiKey.last_used_at).where(
-            ApiKey.sha256 == hash_key(secret),
-            ApiKey.revoked_at.is_(None),
-            or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > utc_now()),
+            ApiKey.sha256 == hash_key(secret), _is_valid()
         )
     ).first()
     return None if found is None else ValidKey(*found)
+
+
+def projects_of_valid(session: Session, ids: Collection[str]) -> dict[str, str]:
+    """The projects of those among these keys and members that may come in now, by their ids."""
+    keys = select(ApiKey.id, ApiKey.project_id).where(ApiKey.id.in_(ids), _is_valid())
+    members = select(Member.email, Member.project_id).where(Member.email.in_(ids))
+    return dict(session.execute(keys.union_all(members)).tuples().all())
+
+
+def _is_valid() -> ColumnElement[bool]:
+    return ApiKey.revoked_at.is_(None) & or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > utc_now())
 
 
 def note_use(session: Session, key_id: str) -> None:

@@ -25,7 +25,11 @@ with structlog.contextvars.bound_contextvars(request_id="req-1"):
 ASK = """
 from starlette.testclient import TestClient
 from backend.app import create_app
-with TestClient(create_app()) as client:
+from backend.db.engine import transaction
+from backend.db.keys import create_key
+with transaction() as session:
+    _, key = create_key(session, name="logs")
+with TestClient(create_app(), headers={"authorization": f"Bearer {key}"}) as client:
     for path in ("/v1/fine_tuning/jobs/ftjob-1?search=secret", "/healthz"):
         print(client.get(path).headers["x-request-id"])
 """
@@ -45,12 +49,12 @@ def test_lines_of_libraries_have_the_form_of_ours() -> None:
     assert "secret" not in said
 
 
-@pytest.mark.usefixtures("services")
+@pytest.mark.usefixtures("clean_database")
 def test_a_request_is_found_by_its_id_and_its_query_is_not_kept() -> None:
     answer = ran(ASK)
     told = [json.loads(line) for line in answer.stderr.splitlines() if '"event": "request"' in line]
     [line] = told
     assert line["request_id"] == answer.stdout.splitlines()[0]
-    assert (line["method"], line["path"], line["status"]) == ("GET", "/v1/fine_tuning/jobs/ftjob-1", 401)
+    assert (line["method"], line["path"], line["status"]) == ("GET", "/v1/fine_tuning/jobs/ftjob-1", 404)
     assert line["job"] == "ftjob-1"
     assert "secret" not in answer.stderr

@@ -104,9 +104,17 @@ def test_the_last_use_of_a_key_is_kept_to_the_minute(api: Api) -> None:
     assert last_used() != first
 
 
-def test_an_upload_is_not_waited_for_before_the_caller_is_known(api: Api) -> None:
-    headers = {"content-type": "multipart/form-data; boundary=b", "content-length": "1000000"}
-    assert status_without_body(api, "/v1/files", headers=headers) == 401
+@pytest.mark.parametrize(
+    ("path", "content_type"),
+    [
+        ("/v1/files", "multipart/form-data; boundary=b"),
+        ("/v1/verifiers", "application/json"),
+        ("/v1/nothing", "application/json"),
+    ],
+)
+def test_no_body_is_waited_for_before_the_caller_is_known(api: Api, path: str, content_type: str) -> None:
+    headers = {"content-type": content_type, "content-length": "1000000"}
+    assert status_without_body(api, path, headers=headers) == 401
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/docs", "/openapi.json"])

@@ -80,6 +80,11 @@ BAD_BODIES = {
     "NaN": (b'{"grader": {"x": NaN}}', JSON, "invalid_value"),
     "Infinity": (b'{"grader": {"x": [1e999]}}', JSON, "invalid_value"),
     "NUL": (b'{"grader": {"x": "\\u0000"}}', JSON, "invalid_characters"),
+    "NUL in JSON of another case": (
+        b'{"grader": {"x": "\\u0000"}}',
+        {"content-type": "Application/JSON"},
+        "invalid_characters",
+    ),
     "NUL in a key": (b'{"grader": {"\\u0000": 1}}', JSON, "invalid_characters"),
     "half a character": (b'{"grader": {"x": "\\ud800"}}', JSON, "invalid_characters"),
     "deep": (b'{"grader": {"x": ' + b"[" * 200 + b"]" * 200 + b"}}", JSON, "too_deep"),
@@ -96,6 +101,12 @@ BAD_BODIES = {
 def test_a_bad_body_is_a_400_that_says_why(api: Api, body: bytes, headers: dict[str, str], code: str | None) -> None:
     path = "/v1/fine_tuning/alpha/graders/validate"
     refused(api.http.post(path, content=body, headers=headers), status=400, code=code)
+
+
+@pytest.mark.parametrize("body", [b"x", b"[" * 200_000, b'"\xff"'], ids=["no JSON", "deep", "no UTF-8"])
+def test_what_is_said_to_be_json_has_to_be_where_no_body_is_wanted(api: Api, body: bytes) -> None:
+    path = f"/v1/fine_tuning/jobs/{api.job()['id']}/pause"
+    refused(api.http.post(path, content=body, headers=JSON), status=400, code="invalid_json")
 
 
 def test_the_parameter_is_named_by_its_dotted_path(api: Api) -> None:

@@ -1,14 +1,19 @@
 """`/metrics`: what Prometheus reads, for administrators alone."""
 
+import asyncio
+
+import httpx
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 
+from backend.app import create_app
 from backend.chat.line import WAITING, place_in_line, redis_url, request_key
 from backend.db.engine import transaction
 from backend.db.keys import Role, create_key
 from backend.settings import settings
 from backend.workers import facts, report
-from tests.service.conftest import Api, refused
+from tests.service.conftest import Api, refused, status_without_body
 
 
 def value(api: Api, sample: str, **labels: str) -> float | None:
@@ -30,6 +35,32 @@ def test_requests_are_counted_by_route_and_not_by_object(api: Api) -> None:
     assert value(api, "rlsd_requests_total", **route) == before + 3
     assert value(api, "rlsd_requests_total", route="unknown", status="404")
     assert "file-1" not in api.http.get("/metrics").text
+
+
+@pytest.mark.parametrize("file_id", ["v1", "files", "file"])
+def test_a_route_is_told_by_its_template_whatever_its_parameters_are(api: Api, file_id: str) -> None:
+    route = {"method": "GET", "route": "/v1/files/{file_id}", "status": "404"}
+    before = value(api, "rlsd_requests_total", **route) or 0
+    refused(api.http.get(f"/v1/files/{file_id}"), status=404)
+    assert value(api, "rlsd_requests_total", **route) == before + 1
+
+
+def test_what_strangers_make_up_is_not_counted_by_its_name(api: Api) -> None:
+    too_large = {"content-length": str(2**40), "content-type": "application/json"}
+    assert status_without_body(api, "/v1/made-up-1", headers=too_large) == 413
+    refused(api.bare.post("/v1/made-up-2", headers={"idempotency-key": "k"}), status=401)
+    refused(api.http.post("/v1/made-up-3", headers={"idempotency-key": "k" * 256}), status=400)
+    asyncio.run(asked_for("MADE-UP-4", "/healthz"))
+    counted = api.http.get("/metrics").text.casefold()
+    assert "made-up" not in counted
+    assert value(api, "rlsd_requests_total", method="POST", route="unknown", status="413")
+    assert value(api, "rlsd_requests_total", method="unknown", route="/healthz", status="405")
+
+
+async def asked_for(method: str, path: str) -> None:
+    """Of the application itself: the server of these tests refuses methods that it does not know."""
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(create_app()), base_url="http://api") as client:
+        await client.request(method, path)
 
 
 def test_jobs_queues_and_workers_are_counted(api: Api) -> None:
