@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager, suppress
 import structlog
 from starlette.concurrency import run_in_threadpool
 
+from backend.api.admissions import Admission, Admissions
+from backend.api.callers import Caller
 from backend.api.news import Message, News, Place, Standing, newest_place, read_news
 from backend.api.watch import JobWatch
 
@@ -50,28 +52,29 @@ class Feed:
         finally:
             self.closed = True
             self.begun.set()
-            self._tell()
+            self.tell()
 
     def message(self, number: int) -> Message | None:
         """The message after the first `number` ones, of which there is one; None where it is not kept any more."""
         back = self.total - number
         return self._kept[-back] if back <= len(self._kept) else None
 
-    async def changed(self, *, total: int, standing: Standing | None) -> None:
-        """Wait until there are more messages, or the job stands otherwise, or the feed is closed."""
-        while not self.closed and self.total == total and self.standing is standing:
+    async def changed(self, *, total: int, standing: Standing | None, admission: Admission) -> None:
+        """Wait until there are more messages, the job stands otherwise, the feed is closed or the admission over."""
+        while not (self.closed or admission.over) and self.total == total and self.standing is standing:
             await self._news.wait()
+
+    def tell(self) -> None:
+        """Have all who wait look again."""
+        self._news.set()
+        self._news = asyncio.Event()
 
     def _publish(self, news: News) -> None:
         self._kept.extend(news.messages)
         self.total += len(news.messages)
         if not news.more:
             self.standing = news.standing
-        self._tell()
-
-    def _tell(self) -> None:
-        self._news.set()
-        self._news = asyncio.Event()
+        self.tell()
 
 
 class Feeds:
@@ -79,10 +82,11 @@ class Feeds:
 
     def __init__(self) -> None:
         self._watch = JobWatch()
+        self._admissions = Admissions()
         self._feeds: dict[str, tuple[Feed, asyncio.Task[None]]] = {}
 
     @asynccontextmanager
-    async def joined(self, job_id: str) -> AsyncIterator[Feed]:
+    async def joined(self, job_id: str, who: Caller) -> AsyncIterator[tuple[Feed, Admission]]:
         """The feed of a job, begun: what is committed later than now is in it. It ends with its last watcher."""
         feed, task = self._feeds.get(job_id, (None, None))
         if feed is None or task is None or feed.closed:
@@ -91,8 +95,9 @@ class Feeds:
             self._feeds[job_id] = (feed, task)
         feed.watchers += 1
         try:
-            await feed.begun.wait()
-            yield feed
+            async with self._admissions.held(who, at_end=feed.tell) as admission:
+                await feed.begun.wait()
+                yield feed, admission
         finally:
             feed.watchers -= 1
             if feed.watchers == 0:
@@ -108,15 +113,17 @@ class Feeds:
         await self._watch.close()
 
 
-async def follow(feeds: Feeds, job_id: str, place: Place) -> AsyncGenerator[tuple[Message | Standing, Place], None]:
+async def follow(
+    feeds: Feeds, job_id: str, place: Place, who: Caller
+) -> AsyncGenerator[tuple[Message | Standing, Place], None]:
     """All messages after `place`, each once, with the place after it, and how the job stands whenever that changes.
 
-    Ends with the standing of a job that has ended, or when the feed was lost.
+    Ends with the standing of a job that has ended, or when the feed was lost or the caller is not known any more.
     """
     told: Standing | None = None
-    async with feeds.joined(job_id) as feed:
+    async with feeds.joined(job_id, who) as (feed, admission):
         number: int | None = None
-        while True:
+        while not admission.over:
             if number is None:
                 behind, seen = feed.total, feed.standing  # before reading: what comes meanwhile may be in both
                 news = await run_in_threadpool(read_news, job_id, place)
@@ -142,4 +149,4 @@ async def follow(feeds: Feeds, job_id: str, place: Place) -> AsyncGenerator[tupl
                 yield standing, place
             if told.ended or feed.closed:
                 return
-            await feed.changed(total=number, standing=seen)
+            await feed.changed(total=number, standing=seen, admission=admission)

@@ -5,18 +5,21 @@ import json
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 from sqlalchemy import event, update
 
+from backend.api import admissions
 from backend.api.feeds import KEPT_MESSAGES
 from backend.api.news import BATCH
 from backend.db.base import utc_now
 from backend.db.engine import engine, transaction
 from backend.db.jobs import Job
+from backend.db.keys import create_key
 from backend.db.training import Step
 from backend.jobs import events
 from tests.service.conftest import Api, answered
@@ -196,3 +199,49 @@ def test_a_feed_ends_with_its_last_watcher(api: Api, job_id: str) -> None:
             take_steps(job_id, first=step, last=step)
             time.sleep(0.3)
         asked = [statement for statement in seen if "FROM job_events" in statement]
+
+
+def test_a_watch_ends_when_its_key_is_revoked_and_the_others_go_on(
+    api: Api, job_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admissions, "ASKED_EVERY_S", 0.1)
+    path = f"/v1/fine_tuning/jobs/{job_id}"
+    made = answered(api.http.post("/v1/keys", json={"name": "watcher", "role": "viewer"}))
+    stays = Watcher(api, path)
+    stays.wait("state")
+    theirs = {"authorization": f"Bearer {made['secret']}"}
+    with api.bare.stream("GET", f"{path}/stream", headers=theirs) as response:
+        lines = response.iter_lines()
+        next(lines)
+        answered(api.http.delete(f"/v1/keys/{made['id']}"))
+        assert "event: end" not in list(lines)
+    take_steps(job_id, last=1)
+    stays.wait("metrics")
+    answered(api.http.post(f"{path}/cancel"))
+    stays.wait("end")
+
+
+def test_who_may_go_on_watching_is_asked_in_one_question_for_all(
+    api: Api, job_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admissions, "ASKED_EVERY_S", 0.2)
+    path = f"/v1/fine_tuning/jobs/{job_id}"
+    with transaction() as session:
+        secrets = [create_key(session, name="watcher")[1] for _ in range(10)]
+    with ExitStack() as clients:
+        watchers = []
+        for secret in secrets:
+            theirs = {"authorization": f"Bearer {secret}"}
+            client = clients.enter_context(httpx.Client(base_url=api.url, headers=theirs, timeout=60))
+            watchers.append(Watcher(replace(api, http=client), path))
+            watchers[-1].wait("state")
+        deadline = time.monotonic() + 20
+        with statements() as seen:
+            while not (asked := [statement for statement in seen if "FROM members" in statement]):
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+        answered(api.http.post(f"{path}/cancel"))
+        for watcher in watchers:
+            watcher.wait("end")
+    among_keys, among_members = asked[0].split("UNION ALL")
+    assert among_keys.count("%(id_1_") == among_members.count("%(email_1_") == len(secrets)
