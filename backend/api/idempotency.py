@@ -1,90 +1,104 @@
-"""`Idempotency-Key` on POST: a request that is sent again is answered again, not done again.
+"""`Idempotency-Key` on POST: a request that is sent again by the same caller is answered again, not done again.
 
 Same key and same body: the stored answer. Another body: 422. Still at work: 409. Kept for a day. Refusals that say
-nothing of the request itself (401, 403, 429, 5xx) are not kept, nor answers that show a secret or never end.
+nothing of the request itself (401, 403, 429, 5xx) are not kept, nor those given before the body was read, nor answers
+that show a secret or never end. A request whose process has died is done when it is sent again a minute later.
 """
 
+import asyncio
 import hashlib
 from collections.abc import MutableMapping
 from typing import Any
 
-from sqlalchemy import delete
-from sqlalchemy.dialects.postgresql import insert
+import structlog
+from anyio import CapacityLimiter, to_thread
+from python_multipart.multipart import parse_options_header
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from backend.api.errors import error_response
-from backend.db.base import utc_now
+from backend.api.callers import Caller
+from backend.db import idempotency
 from backend.db.engine import transaction
-from backend.db.idempotency import KEPT, IdempotentRequest
+from backend.db.idempotency import Attempt, IdempotentRequest
 from backend.errors import AppError
 
 HEADER = "idempotency-key"
 MAX_KEY = 255
 MAX_ANSWER_BYTES = 1024 * 1024
-PASSING = {401, 403, 408, 409, 429}
+EXTENDED_EVERY_S = 20.0
+PASSING = {408, 409, 429}
 """Answers that may be another one the next time."""
 SHOWS_SECRETS = ("/v1/keys", "/v1/webhooks", "/v1/projects")
 
+log = structlog.get_logger()
+
 
 class Idempotency:
-    """Around every POST that names a key."""
+    """Around every POST of a known caller that names a key."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope) if scope["type"] == "http" and scope["method"] == "POST" else Headers()
-        key = headers.get(HEADER)
-        if key is None:
+        key, who = headers.get(HEADER), scope.get("state", {}).get("caller")
+        if key is None or who is None:
             await self.app(scope, receive, send)
             return
-        problem = _unusable(key, path=scope["path"])
-        if problem is not None:
-            await error_response(problem)(scope, receive, send)
-            return
-        name = _name(key, path=scope["path"], credentials=headers.get("authorization", ""))
-        body = _BodyHash(headers.get("content-type", ""))
-        earlier = await run_in_threadpool(_begin, name)
-        if earlier is not None:
-            await (await _again(earlier, body, receive))(scope, receive, send)
-            return
-        await self._first(scope, body.reading(receive), send, name=name, body=body)
+        _require_usable(key, path=scope["path"])
+        body = _BodyHash(headers)
+        begun = await run_in_threadpool(_begin, _name(key, path=scope["path"], who=who))
+        if isinstance(begun, Attempt):
+            await self._first(scope, body.reading(receive), send, attempt=begun, body=body)
+        else:
+            await (await _again(begun, body, receive))(scope, receive, send)
 
-    async def _first(self, scope: Scope, receive: Receive, send: Send, *, name: str, body: "_BodyHash") -> None:
-        """Do it; the answer is kept before its end is sent, so that whoever has heard it can ask again."""
-        answer, kept = _Answer(), False
+    async def _first(self, scope: Scope, receive: Receive, send: Send, *, attempt: Attempt, body: "_BodyHash") -> None:
+        """Do it; before the end of the answer is sent it is kept, or forgotten: whoever has heard it can ask again."""
+        answer, settled = _Answer(), False
 
         async def seen(message: Message) -> None:
-            nonlocal kept
+            nonlocal settled
             answer.see(message)
-            if answer.can_be_kept:
-                await run_in_threadpool(_end, name, body.hexdigest(), answer.status, answer.text)
-                kept = True
+            if answer.ended:
+                if answer.can_be_kept and body.whole:
+                    await run_in_threadpool(_keep, attempt, body.hexdigest(), answer)
+                else:
+                    await run_in_threadpool(_forget, attempt)
+                settled = True
             await send(message)
 
+        lease = asyncio.create_task(_hold(attempt))
         try:
             await self.app(scope, receive, seen)
         finally:
-            if not kept:
-                await run_in_threadpool(_forget, name)
+            lease.cancel()
+            if not settled:
+                await run_in_threadpool(_forget, attempt)
 
 
 class _BodyHash:
-    """SHA-256 of a body as it passes, without the boundary of a form, which every client draws anew."""
+    """SHA-256 of a body as it passes, without the boundary of a form, which every client draws anew.
 
-    def __init__(self, content_type: str) -> None:
-        _, _, boundary = content_type.partition("boundary=")
-        self._boundary = boundary.strip('"').encode()
+    `whole` once all of it has passed, which for no body at all is from the beginning.
+    """
+
+    def __init__(self, headers: Headers) -> None:
+        _, options = parse_options_header(headers.get("content-type"))
+        self._boundary = options.get(b"boundary", b"")
         self._kept = b""
         self._hash = hashlib.sha256()
+        self.whole = headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
 
     def reading(self, receive: Receive) -> Receive:
         async def hashed() -> Message:
             message = await receive()
-            self.update(message.get("body", b""))
+            if message["type"] == "http.request":
+                self.update(message.get("body", b""))
+                self.whole = not message.get("more_body", False)
             return message
 
         return hashed
@@ -109,9 +123,10 @@ class _Answer:
 
     def __init__(self) -> None:
         self.status = 0
+        self.ended = False
         self._pieces: list[bytes] = []
         self._size = 0
-        self._json = self._ended = False
+        self._json = False
 
     def see(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -122,7 +137,7 @@ class _Answer:
             self._size += len(message.get("body", b""))
             if self._json and self._size <= MAX_ANSWER_BYTES:
                 self._pieces.append(message.get("body", b""))
-            self._ended = not message.get("more_body", False)
+            self.ended = not message.get("more_body", False)
 
     @property
     def text(self) -> str:
@@ -131,50 +146,45 @@ class _Answer:
     @property
     def can_be_kept(self) -> bool:
         lasting = 200 <= self.status < 500 and self.status not in PASSING
-        return lasting and self._json and self._ended and self._size <= MAX_ANSWER_BYTES
+        return lasting and self._json and self.ended and self._size <= MAX_ANSWER_BYTES
 
 
-def _unusable(key: str, *, path: str) -> AppError | None:
+def _require_usable(key: str, *, path: str) -> None:
     if not 1 <= len(key) <= MAX_KEY or not key.isprintable() or not key.isascii():
-        return AppError(
+        raise AppError(
             f"Idempotency-Key must have 1 to {MAX_KEY} printable ASCII characters.", code="invalid_value", param=HEADER
         )
     if path.startswith(SHOWS_SECRETS):
-        return AppError(
+        raise AppError(
             "Idempotency-Key is not supported here: the answer shows a secret, which is not kept.",
             code="invalid_value",
             param=HEADER,
         )
-    return None
 
 
-def _name(key: str, *, path: str, credentials: str) -> str:
-    return hashlib.sha256("\n".join((credentials, path, key)).encode()).hexdigest()
+def _name(key: str, *, path: str, who: Caller) -> str:
+    return hashlib.sha256("\n".join((who.project, who.id, path, key)).encode()).hexdigest()
 
 
 async def _again(earlier: IdempotentRequest, body: _BodyHash, receive: Receive) -> Response:
     if earlier.status is None:
-        return error_response(
-            AppError(
-                "A request with this Idempotency-Key is still at work: wait for its answer.",
-                status=409,
-                code="idempotency_key_in_use",
-                param=HEADER,
-                type="conflict_error",
-            )
+        raise AppError(
+            "A request with this Idempotency-Key is still at work: wait for its answer.",
+            status=409,
+            code="idempotency_key_in_use",
+            param=HEADER,
+            type="conflict_error",
         )
+    reading = body.reading(receive)
     message: MutableMapping[str, Any] = {"more_body": True}
     while message.get("more_body", False):
-        message = await receive()
-        body.update(message.get("body", b""))
+        message = await reading()
     if body.hexdigest() != earlier.body_sha256:
-        return error_response(
-            AppError(
-                "This Idempotency-Key was used with another body: send a new key with a new request.",
-                status=422,
-                code="idempotency_key_reused",
-                param=HEADER,
-            )
+        raise AppError(
+            "This Idempotency-Key was used with another body: send a new key with a new request.",
+            status=422,
+            code="idempotency_key_reused",
+            param=HEADER,
         )
     return Response(
         earlier.answer,
@@ -184,29 +194,31 @@ async def _again(earlier: IdempotentRequest, body: _BodyHash, receive: Receive) 
     )
 
 
-def _begin(name: str) -> IdempotentRequest | None:
-    """None where this request is the first; else the earlier one."""
+async def _hold(attempt: Attempt) -> None:
+    """Extends the lease as long as the request takes, by a thread beyond the usual number: those may all be waiting."""
+    while True:
+        await asyncio.sleep(EXTENDED_EVERY_S)
+        try:
+            await to_thread.run_sync(_extend, attempt, limiter=CapacityLimiter(1))
+        except SQLAlchemyError as error:
+            log.warning("the lease of a request was not extended", error=str(error))
+
+
+def _begin(name: str) -> Attempt | IdempotentRequest:
     with transaction() as session:
-        forget_one = delete(IdempotentRequest).where(
-            IdempotentRequest.id == name, IdempotentRequest.created_at < utc_now() - KEPT
-        )
-        session.execute(forget_one)
-        added = session.scalar(
-            insert(IdempotentRequest)
-            .values(id=name, created_at=utc_now())
-            .on_conflict_do_nothing()
-            .returning(IdempotentRequest.id)
-        )
-        return None if added else session.get(IdempotentRequest, name)
+        return idempotency.begin(session, name)
 
 
-def _end(name: str, body_sha256: str, status: int, answer: str) -> None:
+def _extend(attempt: Attempt) -> None:
     with transaction() as session:
-        request = session.get(IdempotentRequest, name)
-        if request is not None:
-            request.body_sha256, request.status, request.answer = body_sha256, status, answer
+        idempotency.extend_lease(session, attempt)
 
 
-def _forget(name: str) -> None:
+def _keep(attempt: Attempt, body_sha256: str, answer: _Answer) -> None:
     with transaction() as session:
-        session.execute(delete(IdempotentRequest).where(IdempotentRequest.id == name))
+        idempotency.keep_answer(session, attempt, body_sha256=body_sha256, status=answer.status, answer=answer.text)
+
+
+def _forget(attempt: Attempt) -> None:
+    with transaction() as session:
+        idempotency.forget(session, attempt)

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -14,10 +15,12 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from backend import oidc
+from backend.api import admissions
 from backend.db.engine import transaction
 from backend.db.keys import create_key
 from backend.settings import settings
-from tests.service.conftest import Api, answered, refused
+from tests.service.conftest import EXACT, Api, answered, refused
 
 AUDIENCE = "rlsd-workbench"
 
@@ -157,3 +160,44 @@ def test_a_key_may_look_like_a_token(api: Api, provider: Provider) -> None:
 
 def test_without_a_provider_that_is_told(api: Api) -> None:
     assert answered(api.http.get("/v1/whoami"))["identity_provider"] is None
+
+
+def test_a_request_sent_again_with_a_refreshed_token_is_answered_again(api: Api, provider: Provider) -> None:
+    answered(api.http.post("/v1/members", json={"email": "ada@example.org", "role": "editor"}))
+    first, second = (
+        api.bare.post(
+            "/v1/verifiers",
+            json={"name": "a", "grader": EXACT},
+            headers={"authorization": f"Bearer {provider.token(sub=session)}", "idempotency-key": "k"},
+        )
+        for session in ("before", "after")
+    )
+    assert answered(first) == answered(second)
+    assert second.headers["idempotent-replayed"] == "true"
+
+
+def test_a_watch_ends_when_its_member_is_removed(api: Api, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admissions, "ASKED_EVERY_S", 0.1)
+    answered(api.http.post("/v1/members", json={"email": "ada@example.org"}))
+    with watched(api, provider.token()) as lines:
+        next(lines)
+        answered(api.http.delete("/v1/members/ada@example.org"))
+        assert "event: end" not in list(lines)
+
+
+def test_a_watch_ends_with_the_sign_in(api: Api, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admissions, "ASKED_EVERY_S", 0.1)
+    monkeypatch.setattr(oidc, "LEEWAY_S", 0)
+    answered(api.http.post("/v1/members", json={"email": "ada@example.org"}))
+    with watched(api, provider.token(exp=int(time.time()) + 3)) as lines:
+        assert "event: end" not in list(lines)
+    assert answered(as_member(api, provider.token()))["id"] == "ada@example.org"
+
+
+@contextmanager
+def watched(api: Api, token: str) -> Iterator[Iterator[str]]:
+    """The lines of a job's stream, which end with it."""
+    path, headers = f"/v1/fine_tuning/jobs/{api.job()['id']}/stream", {"authorization": f"Bearer {token}"}
+    with api.bare.stream("GET", path, headers=headers) as response:
+        assert response.status_code == 200
+        yield response.iter_lines()
