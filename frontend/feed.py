@@ -5,7 +5,9 @@ while the job runs, now and then its state, events and evaluations. A state that
 the end by all of it at once, so that nothing is missing beside the word "Done".
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from statistics import median
 
 from frontend.client import Client
 from frontend.job_states import ENDED
@@ -15,6 +17,8 @@ TICK_S = 2.0
 STATE_EVERY = 4
 EVENTS_EVERY = 9
 STEPS_A_REQUEST = 1000
+PACE_STEPS = 10
+"""The newest steps by which the pace is told: the median of their times, which one odd step does not move."""
 
 
 @dataclass(slots=True)
@@ -24,16 +28,21 @@ class JobFeed:
     job: Job
     metrics: list[Metrics] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    """The newest ones."""
+    older_events: bool = False
+    """There are some before those."""
     evaluations: list[Evaluation] = field(default_factory=list)
     ticks: int = 0
     left_to_ask: list[str] = field(default_factory=list)
     owed: int = 0
     """Requests that a part of the page made by itself; as many ticks make none."""
+    asked: bool = False
+    """The last tick made a request."""
 
     @classmethod
     def open(cls, client: Client, job_id: str) -> "JobFeed":
         feed = cls(job=client.job(job_id))
-        feed.events = client.events(job_id)
+        feed._read_events(client)
         feed.evaluations = client.evaluations(job_id)
         while feed.read_steps(client):
             pass
@@ -66,6 +75,7 @@ class JobFeed:
 
     def tick(self, client: Client) -> None:
         """Make one request, or none once everything is settled."""
+        self.asked = not self.settled and not self.owed
         if self.settled:
             return
         if self.owed:
@@ -75,6 +85,12 @@ class JobFeed:
         self._ask(client, self._due())
         while self.ended and self.left_to_ask:
             self._ask(client, self.left_to_ask.pop())
+
+    def enter(self) -> None:
+        """Somebody comes back to the page: its next tick asks for the job, which may have ended meanwhile."""
+        if not self.settled:
+            self.owed = 0
+            self.left_to_ask.append("job")
 
     def refresh_state(self, client: Client) -> None:
         self._ask(client, "job")
@@ -103,7 +119,7 @@ class JobFeed:
                 self.left_to_ask = ["events", "evaluations", "metrics"]
         elif what == "events":
             known = self.events[0]["id"] if self.events else None
-            self.events = client.events(self.job_id)
+            self._read_events(client)
             if self.events and self.events[0]["id"] != known and "evaluations" not in self.left_to_ask:
                 self.left_to_ask.insert(0, "evaluations")
         elif what == "evaluations":
@@ -111,11 +127,22 @@ class JobFeed:
         else:
             self.read_steps(client)
 
+    def _read_events(self, client: Client) -> None:
+        page = client.events(self.job_id)
+        self.events, self.older_events = page["data"], page["has_more"]
+
+
+def pace_s(metrics: Sequence[Metrics]) -> float | None:
+    """What a step takes now; None before the first."""
+    known = [seconds for m in metrics[-PACE_STEPS:] if (seconds := m["values"].get("step_s")) is not None]
+    return median(known) if known else None
+
 
 def seconds_left(feed: JobFeed) -> float | None:
-    """The API's estimate, shortened by the steps taken since it was given; None while it has none."""
+    """The API's estimate, shortened by the steps taken since it was given; until it has one, by the pace."""
     progress = feed.job["x_progress"]
-    left_then = progress["max_steps"] - progress["step"]
-    if progress["eta_s"] is None or left_then <= 0:
-        return None
-    return progress["eta_s"] * max(progress["max_steps"] - feed.step, 0) / left_then
+    left, left_then = max(progress["max_steps"] - feed.step, 0), progress["max_steps"] - progress["step"]
+    if progress["eta_s"] is not None and left_then > 0:
+        return progress["eta_s"] * left / left_then
+    pace = pace_s(feed.metrics)
+    return None if pace is None else pace * left

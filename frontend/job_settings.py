@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from frontend.shapes import FileReport, Json, Method
+from frontend.shapes import FileReport, Job, Json, Method
 
 Kind = Literal["whole", "number", "pair", "choice", "yes_no", "text"]
 
@@ -188,6 +188,12 @@ def methods(schema: Json) -> dict[str, Method]:
     """What the API says of each method, in its order."""
     said = schema["properties"]["method"]
     return {name: said["x-methods"][name] for name in said["enum"]}
+
+
+def method_name(job: Job) -> str:
+    """`RLSD`, `GRPO OPSD` of the job's `grpo_opsd`."""
+    method: str = job["method"]["reinforcement"]["x_rlsd"]["method"]
+    return method.upper().replace("_", " ")
 
 
 def shown(settings: Sequence[Setting], *, method: Method, schema: Json) -> list[Setting]:

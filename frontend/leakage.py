@@ -18,15 +18,27 @@ Both are alike where only a hint's presence matters. A placebo that a teacher re
 it more than the hint that fits.
 """
 TALKS, GREW = 0.05, 0.02
+NEARLY_ALIKE = (
+    "The row's own hint and another row's move the teacher nearly alike, by a factor of {times:.1f} only: a good part "
+    "of what the teacher says comes from there being a hint at all. A fuller hint (a worked solution), or a method "
+    "that takes this part out (RLSD against its template), may help."
+)
+ALIKE = (
+    "The row's own hint and another row's move the teacher about the same: it reacts to there being a hint, not to "
+    "what it says. Expect no more than from GRPO; try a fuller hint, or see that the hint column holds what it should."
+)
 
 Level = Literal["good", "look", "bad", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
+    """`figures`: what the text is based on, for those who want the numbers."""
+
     level: Level
     title: str
     text: str
+    figures: str | None = None
 
 
 def _newest(metrics: Sequence[Metrics], name: str, *, most: int) -> float | None:
@@ -46,36 +58,29 @@ def placebo(metrics: Sequence[Metrics]) -> Finding:
             "Not measured yet, or not for this job: it takes a method with a teacher, a hint from the row or a right "
             "completion of its group, and rows that say different things.",
         )
-    shown = (
-        f"Shown the row's own hint, the teacher changes its mind about a token by {own:.3f} on average; shown another "
-        f"row's, which is the placebo, by {other:.3f}."
+    figures = (
+        f"A token's log-probability changes by {own:.3f} on average once the teacher is shown the row's own hint, and "
+        f"by {other:.3f} with another row's, the placebo. The newest {MEASURED} measurements."
     )
+    level, text = _reads(own, other)
+    return Finding(level, title, text, figures)
+
+
+def _reads(own: float, other: float) -> tuple[Level, str]:
+    """How much more the one hint moves the teacher than the other, in words."""
     if own == other == 0:
-        return Finding("bad", title, f"{shown} The teacher does not react to hints: they add nothing to GRPO.")
+        return "bad", "The teacher does not react to hints: they add nothing to GRPO."
     low, high = sorted((own, other))
     times = high / low if low > 0 else float("inf")
-    much = f"{times:.1f} times as much" if low > 0 else "of the two that alone"
+    much = f"{times:.1f} times as much as" if low > 0 else "and not"
+    if times >= MUCH_MORE and own > other:
+        return "good", f"Its own hint moves the teacher {much} another row's: it listens to what the hint says."
     if times >= MUCH_MORE:
-        reads = (
-            f"Its own hint moves it {much}: it listens to what the hint says."
-            if own > other
-            else f"The strange one, which does not fit the text, moves it {much}: it reads what a hint says."
-        )
-        return Finding("good", title, f"{shown} {reads}")
+        strange = "Another row's hint, which does not fit the text,"
+        return "good", f"{strange} moves the teacher {much} its own: it reads what a hint says."
     if times >= MORE:
-        return Finding(
-            "look",
-            title,
-            f"{shown} The two differ by a factor of {times:.1f} only: a good part of what the teacher says comes from "
-            "there being a hint at all. A fuller hint (a worked solution), or a method that takes this part out (RLSD "
-            "against its template), may help.",
-        )
-    return Finding(
-        "bad",
-        title,
-        f"{shown} About the same: the teacher reacts to there being a hint, not to what it says. Expect no more than "
-        "from GRPO; try a fuller hint, or see that the hint column holds what it should.",
-    )
+        return "look", NEARLY_ALIKE.format(times=times)
+    return "bad", ALIKE
 
 
 def talk(metrics: Sequence[Metrics]) -> Finding:

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 
 from backend import blobs
@@ -27,6 +27,7 @@ router = APIRouter(prefix="/files", tags=["files"])
 
 RESPOND_ASYNC = re.compile(r"(?:^|[,\s])respond-async(?:$|[,;\s])", re.IGNORECASE)
 """The preference of RFC 7240."""
+RowNumber = Annotated[int, Field(ge=0, le=10**9)]
 Prefer = Annotated[str, Header(max_length=1000, description="`respond-async`: see below.")]
 
 
@@ -196,14 +197,21 @@ def list_rows(
     file_id: ObjectId,
     _: Auth,
     session: Database,
+    number: Annotated[
+        list[RowNumber] | None,
+        Query(max_length=500, description="Only these rows, counted from 0; name the parameter once for each."),
+    ] = None,
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
     order: Order = Order.ASC,
 ) -> Page[FileRow]:
     processed_file(session, file_id)
+    statement = select(DatasetRow).where(DatasetRow.file_id == file_id)
+    if number is not None:
+        statement = statement.where(DatasetRow.number.in_(number))
     return cut(
         session,
-        select(DatasetRow).where(DatasetRow.file_id == file_id),
+        statement,
         keys=(DatasetRow.number,),
         after=numbers_of(after, pattern=r"row-(\d+)"),
         limit=limit,

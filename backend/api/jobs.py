@@ -1,16 +1,17 @@
 """`/v1/fine_tuning/jobs`: create, look at, cancel, pause, resume; events and checkpoints. In OpenAI's shapes."""
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel
-from sqlalchemy import Select, select
+from sqlalchemy import Select, or_, select
 
 from backend.api.deps import Auth, Database, JobOfPath, ObjectId
 from backend.api.job_object import JobObject, shown_job
 from backend.api.paging import After, Asked, Limit, ListItem, Order, Page, PageAsked, listed
 from backend.db.base import unix_s
+from backend.db.blobs import Blob
 from backend.db.jobs import Job, JobEvent
 from backend.db.training import Checkpoint
 from backend.errors import AppError
@@ -18,10 +19,13 @@ from backend.jobs import control
 from backend.jobs.checks import checks_in_full
 from backend.jobs.create import create_job
 from backend.jobs.delete import delete_job
+from backend.jobs.lifecycle import JobState
 from backend.jobs.request import JobRequest
 from backend.settings import settings
 
 router = APIRouter(prefix="/fine_tuning/jobs", tags=["jobs"])
+
+MAX_NAME_CHARACTERS = 200
 
 
 class EventObject(ListItem):
@@ -44,12 +48,15 @@ class CheckpointMetrics(BaseModel):
 
 
 class CheckpointObject(ListItem):
+    """`x_size_bytes`: what is kept to go on from it, the adapter among that."""
+
     object: Literal["fine_tuning.job.checkpoint"] = "fine_tuning.job.checkpoint"
     created_at: int
     fine_tuned_model_checkpoint: str
     fine_tuning_job_id: str
     step_number: int
     metrics: CheckpointMetrics
+    x_size_bytes: int
 
 
 class JobDeleted(BaseModel):
@@ -74,9 +81,32 @@ def create(body: JobRequest, _: Auth, session: Database) -> JobObject:
 
 
 @router.get("")
-def list_jobs(request: Request, _: Auth, session: Database, asked: PageAsked) -> Page[JobObject]:
+def list_jobs(
+    request: Request,
+    _: Auth,
+    session: Database,
+    asked: PageAsked,
+    status: Annotated[
+        list[JobState] | None,
+        Query(max_length=len(JobState), description="Any of these; name the parameter once for each."),
+    ] = None,
+    name: Annotated[
+        str | None,
+        Query(
+            min_length=1, max_length=MAX_NAME_CHARACTERS, description="A part of name, model or id; case is no matter."
+        ),
+    ] = None,
+) -> Page[JobObject]:
     """The newest first. `metadata[key]=value` and `metadata=null` leave out all others."""
     statement = _with_metadata(select(Job), request)
+    if status is not None:
+        statement = statement.where(Job.state.in_(status))
+    if name is not None:
+        if "\0" in name:
+            raise AppError("The name holds a NUL character.", code="invalid_value", param="name")
+        statement = statement.where(
+            or_(*(part.icontains(name, autoescape=True) for part in (Job.suffix, Job.model, Job.id)))
+        )
     return listed(
         session, statement, keys=(Job.created_at, Job.id), asked=asked, show=lambda job: shown_job(session, job)
     )
@@ -130,7 +160,9 @@ def list_checkpoints(
         statement,
         keys=(Checkpoint.step, Checkpoint.id),
         asked=Asked(after, limit, order),
-        show=lambda checkpoint: _shown_checkpoint(checkpoint, job),
+        show=lambda checkpoint: _shown_checkpoint(
+            checkpoint, job, size_bytes=session.get_one(Blob, checkpoint.sha256).size_bytes
+        ),
     )
 
 
@@ -153,7 +185,7 @@ def shown_event(event: JobEvent) -> EventObject:
     )
 
 
-def _shown_checkpoint(checkpoint: Checkpoint, job: Job) -> CheckpointObject:
+def _shown_checkpoint(checkpoint: Checkpoint, job: Job, *, size_bytes: int) -> CheckpointObject:
     return CheckpointObject(
         id=checkpoint.id,
         created_at=unix_s(checkpoint.created_at) or 0,
@@ -161,6 +193,7 @@ def _shown_checkpoint(checkpoint: Checkpoint, job: Job) -> CheckpointObject:
         fine_tuning_job_id=job.id,
         step_number=checkpoint.step,
         metrics=CheckpointMetrics(step=checkpoint.step, x_score=checkpoint.score),
+        x_size_bytes=size_bytes,
     )
 
 

@@ -42,7 +42,7 @@ ROUTES: dict[str, tuple[Command, ...]] = {
         Command("content", "GET", FILE + "/content", "The bytes as they were uploaded."),
         Command("export", "GET", FILE + "/export", "The rows that were taken, as JSONL."),
         Command("image", "GET", FILE + "/images/{sha256}", "An image that its rows show."),
-        Command("rows", "GET", FILE + "/rows", "Its rows in the normal form.", PAGE),
+        Command("rows", "GET", FILE + "/rows", "Its rows in the normal form.", "number" + PAGE),
         Command("report", "GET", FILE + "/report", "What is good and bad in it.", "against"),
         Command(
             "tokens",
@@ -71,7 +71,9 @@ ROUTES: dict[str, tuple[Command, ...]] = {
         Command("cancel", "POST", "/v1/uploads/{upload}/cancel", "Give it up."),
     ),
     "jobs": (
-        Command("list", "GET", "/v1/fine_tuning/jobs", "Show all jobs, the newest first.", "metadata" + PAGE),
+        Command(
+            "list", "GET", "/v1/fine_tuning/jobs", "Show all jobs, the newest first.", "metadata status name" + PAGE
+        ),
         Command("show", "GET", JOB, "Show a job."),
         Command("delete", "DELETE", JOB, "Delete a job that has ended, with its adapter."),
         Command("cancel", "POST", JOB + "/cancel", "Stop a job at its next step."),

@@ -1,46 +1,52 @@
 """One job (`?job=ftjob-…`): live while it runs, complete when it has ended."""
 
-import json
-
 import streamlit as st
 
-from frontend import state, units
+from frontend import state
 from frontend.client import ApiError
 from frontend.components import (
+    checkpoints,
     downloads,
+    job_events,
     job_head,
     job_results,
+    job_told,
     leakage_panel,
     learned_rows,
     parts,
     problems,
     rescore,
     rollouts,
-    row_view,
     tour,
 )
+from frontend.components.settings import paging
 from frontend.feed import TICK_S, JobFeed
 
 FEED = "job_feed"
 LEARNING, COMPLETIONS, ROWS, LEAKAGE = "Learning", "Completions", "Rows", "Leakage"
-CURVES, RESCORE, DOWNLOADS, EVENTS, SETTINGS = "More curves", "Re-score", "Downloads", "Events", "Settings"
+CURVES, RESCORE, CHECKPOINTS, DOWNLOADS = "More curves", "Re-score", "Checkpoints", downloads.PART
+EVENTS, SETTINGS = "Events", "Settings"
+PARTS = (LEARNING, COMPLETIONS, ROWS, LEAKAGE, CURVES, RESCORE, CHECKPOINTS, DOWNLOADS, EVENTS, SETTINGS)
 
 client, zone = state.client(), state.zone()
 
 
-def feed_of(job_id: str) -> JobFeed:
-    """The feed of this page, opened anew for each job looked at."""
+def entered(job_id: str) -> JobFeed:
+    """The feed of this page: opened anew for each job looked at, asked for its state by whoever comes back."""
+    st.session_state.pop(rescore.VERIFIERS, None)
     feed: JobFeed | None = st.session_state.get(FEED)
     if feed is None or feed.job_id != job_id:
         with st.spinner("Loading the job…"):
             feed = JobFeed.open(client, job_id)
         st.session_state[FEED] = feed
+    else:
+        feed.enter()
     return feed
 
 
-def live(job_id: str) -> None:
+def live() -> None:
     """Head and chosen part; redrawn each tick while the job moves."""
-    feed = feed_of(job_id)
+    feed: JobFeed = st.session_state[FEED]
     try:
         feed.tick(client)
     except ApiError as error:
@@ -48,11 +54,10 @@ def live(job_id: str) -> None:
         st.caption("What is shown below is the last that was known; the page goes on trying.")
     job_head.show(feed, client)
     tour.guide(feed)
-    part = parts.choice("Show", [LEARNING, COMPLETIONS, ROWS, LEAKAGE, CURVES, RESCORE, DOWNLOADS, EVENTS, SETTINGS])
+    part = parts.choice("Show", PARTS, on_change=paging.to_first)
     with problems.shown():
         if part == LEARNING:
-            job_results.curves(feed)
-            job_results.verdict(feed.evaluations)
+            learning(feed)
         elif part == COMPLETIONS:
             rollouts.panel(feed, client)
         elif part == ROWS:
@@ -63,41 +68,27 @@ def live(job_id: str) -> None:
             job_results.further_curves(feed)
         elif part == RESCORE:
             rescore.panel(feed, client, zone=zone)
+        elif part == CHECKPOINTS:
+            checkpoints.panel(feed, client, zone=zone)
         elif part == DOWNLOADS:
             downloads.panel(feed, client)
         elif part == EVENTS:
-            events(feed)
+            job_events.panel(feed, client, zone=zone)
         else:
-            settings(feed)
+            job_told.panel(feed, client)
     if feed.settled and st.session_state.get("job_was_moving"):
         st.session_state["job_was_moving"] = False
         st.rerun()
 
 
-def events(feed: JobFeed) -> None:
-    if not feed.events:
-        st.caption("Nothing has happened yet.")
-        return
-    table = [
-        {
-            "when": units.moment(e["created_at"], zone) + units.clock(e["created_at"], zone)[5:],
-            "level": e["level"],
-            "what": row_view.plain(e["message"]),
-        }
-        for e in feed.events
-    ]
-    st.table(table, hide_index=True, border="horizontal", alt="Events of the job, the newest first")
-
-
-def settings(feed: JobFeed) -> None:
-    job = feed.job
-    st.caption("What this job was told. The manifest in the adapter's ZIP holds every setting and version.")
-    with st.container(horizontal=True):
-        dataset = {"dataset": job["training_file"]}
-        st.page_link("app_pages/datasets.py", label="Dataset", icon=":material/table_rows:", query_params=dataset)
-        st.page_link("app_pages/new_job.py", label="New job", icon=":material/add_circle:", query_params=dataset)
-    st.code(json.dumps(job["method"], indent=2), language="json")
-    st.caption(f"Job {job['id']}, seed {job['seed']}.")
+def learning(feed: JobFeed) -> None:
+    """While it trains the curves come first; once it has ended, whether it got better."""
+    if feed.ended:
+        job_results.verdict(feed.evaluations)
+        job_results.curves(feed)
+    else:
+        job_results.curves(feed)
+        job_results.verdict(feed.evaluations)
 
 
 chosen = state.address("job")
@@ -107,6 +98,6 @@ if chosen is None:
     st.page_link("app_pages/jobs.py", label="All jobs", icon=":material/list_alt:")
 else:
     st.page_link("app_pages/jobs.py", label="All jobs", icon=":material/arrow_back:")
-    opened = feed_of(chosen)
+    opened = entered(chosen)
     st.session_state["job_was_moving"] = not opened.settled
-    st.fragment(live, run_every=None if opened.settled else TICK_S)(chosen)
+    st.fragment(live, run_every=None if opened.settled else TICK_S)()

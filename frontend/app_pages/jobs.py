@@ -1,37 +1,61 @@
-"""All jobs, the newest first."""
+"""All jobs, the newest first; narrowed by state and name (`?stage=Done&name=…`)."""
+
+from collections.abc import Sequence
 
 import streamlit as st
 
 from frontend import state
-from frontend.components import job_list, links, problems
+from frontend.components import job_facts, job_list, problems, rights
+from frontend.components.settings import paging
+from frontend.job_states import STAGES
 
 PAGE = 20
 REFRESH_S = 4.0
+MAX_NAME_CHARACTERS = 200
 
 client, zone = state.client(), state.zone()
 
 
+def filters() -> tuple[list[str], str]:
+    """(states of the API, a part of the name)."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        stages = st.pills(
+            "State", list(STAGES), selection_mode="multi", key="stage", bind="query-params", on_change=paging.to_first
+        )
+        name = st.text_input(
+            "Name or model",
+            max_chars=MAX_NAME_CHARACTERS,
+            placeholder="any",
+            key="name",
+            width=240,
+            icon=":material/search:",
+            bind="query-params",
+            on_change=paging.to_first,
+        )
+    return [status for stage in stages for status in STAGES[stage]], name.strip()
+
+
 @st.fragment(run_every=REFRESH_S)
-def listing() -> None:
-    after = state.address("after")
+def listing(statuses: Sequence[str], name: str) -> None:
+    after = paging.after()
     with problems.page_guard():
-        page = client.jobs(after=after, limit=PAGE)
+        page = client.jobs(after=after, limit=PAGE, status=statuses, name=name or None)
         jobs = page["data"]
-        if not jobs:
-            st.info("No job yet." if after is None else "No further jobs.", icon=":material/inbox:")
+        if jobs:
+            job_list.rows(jobs, zone=zone, more=job_facts.of(client, jobs))
+            paging.turn(page, first="Newest", further="Older")
+        elif statuses or name:
+            st.info("No job fits. Take a filter away.", icon=":material/filter_alt_off:")
+        elif after is not None:
+            st.info("No further jobs.", icon=":material/inbox:")
+        else:
+            st.info("No job yet.", icon=":material/inbox:")
             st.page_link("app_pages/new_job.py", label="Start the first one", icon=":material/add_circle:")
-            return
-        job_list.rows(jobs, zone=zone)
-        with st.container(horizontal=True):
-            if after is not None:
-                links.within("app_pages/jobs.py", "Newest", icon=":material/first_page:", key="newest")
-            if page["has_more"]:
-                older = jobs[-1]["id"]
-                links.within("app_pages/jobs.py", "Older", icon=":material/chevron_right:", key="older", after=older)
 
 
+refusal = rights.refusal(client)
 with st.container(horizontal=True, vertical_alignment="bottom"):
     st.title("Jobs", anchor=False, width="stretch")
-    if st.button("New job", type="primary", icon=":material/add:"):
+    if st.button("New job", type="primary", icon=":material/add:", disabled=refusal is not None, help=refusal):
         st.switch_page("app_pages/new_job.py")
-listing()
+listing(*filters())

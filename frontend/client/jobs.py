@@ -1,17 +1,23 @@
 """`/v1/fine_tuning/jobs` and what is asked before one starts."""
 
+from collections.abc import Sequence
 from typing import Literal, cast
 
 from frontend.client.wire import Wire
-from frontend.shapes import Check, Evaluation, Event, Job, Json, Page, Rollout, Tokens
+from frontend.shapes import Check, Evaluation, Job, Json, Page, Rollout, Tokens
 from frontend.shapes_runs import Estimate, RolloutFilters, RowsFared
 
 
 class Jobs(Wire):
     """Training: from the trial to its figures."""
 
-    def jobs(self, *, after: str | None = None, limit: int = 20) -> Page:
-        return cast("Page", self.get_json("/v1/fine_tuning/jobs", after=after, limit=limit))
+    def jobs(
+        self, *, after: str | None = None, limit: int = 20, status: Sequence[str] = (), name: str | None = None
+    ) -> Page:
+        """The newest first; of any of these states, and with this in their name, model or id."""
+        asked = {"after": after, "limit": limit, "status": list(status) or None, "name": name}
+        query = {field: value for field, value in asked.items() if value is not None}
+        return cast("Page", self.call("GET", "/v1/fine_tuning/jobs", params=query))
 
     def job(self, job_id: str) -> Job:
         return cast("Job", self.get_json(f"/v1/fine_tuning/jobs/{job_id}"))
@@ -30,9 +36,9 @@ class Jobs(Wire):
     def ask_job(self, job_id: str, wish: Literal["cancel", "pause", "resume"]) -> Job:
         return cast("Job", self.call("POST", f"/v1/fine_tuning/jobs/{job_id}/{wish}"))
 
-    def events(self, job_id: str, *, limit: int = 50) -> list[Event]:
+    def events(self, job_id: str, *, after: str | None = None, limit: int = 50) -> Page:
         """The newest first."""
-        return cast("list[Event]", self.get_json(f"/v1/fine_tuning/jobs/{job_id}/events", limit=limit)["data"])
+        return cast("Page", self.get_json(f"/v1/fine_tuning/jobs/{job_id}/events", after=after, limit=limit))
 
     def job_checks(self, job_id: str) -> Json:
         """What was found before training, with every detail."""

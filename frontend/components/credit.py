@@ -4,7 +4,7 @@ import streamlit as st
 
 from frontend import job_settings
 from frontend.client import Client
-from frontend.components import problems, token_view
+from frontend.components import asked_rows, problems, token_view
 from frontend.feed import JobFeed
 from frontend.rollout_words import OUTCOMES, credit_in_words, outcome_of, success_above
 from frontend.shapes import Rollout, Tokens
@@ -12,7 +12,6 @@ from frontend.shapes import Rollout, Tokens
 KEPT = "credit_kept"
 LONG, LONG_LINES = 300, 6
 """Characters and line breaks above which a text is given a height of its own."""
-TITLES = {"rlsd": "RLSD", "grpo": "GRPO"}
 
 
 def show(feed: JobFeed, client: Client, rollout_id: str) -> None:
@@ -25,6 +24,7 @@ def show(feed: JobFeed, client: Client, rollout_id: str) -> None:
         st.session_state[KEPT] = kept
     rollout, tokens = kept[2:]
     st.subheader(f"Row {rollout['row']:,}, sample {rollout['sample']}, step {rollout['step']:,}", anchor=False)
+    asked_rows.show(feed, client, rollout["row"])
     head(feed, rollout)
     if rollout["record"]["reason"]:
         st.caption(f"The verifier: {rollout['record']['reason']}")
@@ -57,7 +57,6 @@ def text(rollout: Rollout, *, height_px: int) -> None:
 
 
 def heatmap(feed: JobFeed, rollout: Rollout, tokens: Tokens) -> None:
-    method = str(feed.job["method"]["reinforcement"]["x_rlsd"]["method"])
     with st.container(horizontal=True, vertical_alignment="bottom"):
         measure = token_view.measure_choice(key="credit", disabled=bool(st.session_state.get("credit_grpo")))
         compared = st.toggle(
@@ -67,7 +66,7 @@ def heatmap(feed: JobFeed, rollout: Rollout, tokens: Tokens) -> None:
         )
     with problems.shown():
         if compared:
-            token_view.beside_grpo(tokens, advantage=rollout["advantage"], method=TITLES.get(method, method.upper()))
+            token_view.beside_grpo(tokens, advantage=rollout["advantage"], method=job_settings.method_name(feed.job))
         else:
             token_view.show(tokens, measure=measure)
     with st.expander("The numbers as a table", icon=":material/table:", key="credit_table"):

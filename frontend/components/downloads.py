@@ -6,7 +6,7 @@ import streamlit as st
 
 from frontend import units
 from frontend.client import ApiError, Client
-from frontend.components import problems, waiting
+from frontend.components import problems, rights, waiting
 from frontend.feed import JobFeed
 from frontend.job_states import ENDED
 from frontend.shapes import Export, Job
@@ -18,12 +18,17 @@ FORMATS = {
     "gguf": ("GGUF", "The same as one file, for llama.cpp and Ollama."),
 }
 FINAL = "final"
+PART, OF = "Downloads", "export_of"
+"""The part of the job's page, and what it shows the downloads of."""
 
 
 def panel(feed: JobFeed, client: Client) -> None:
-    job = feed.job
+    job, refusal = feed.job, rights.refusal(client)
     if job["status"] not in ENDED:
-        st.info("What was trained can be taken home once the job has ended.", icon=":material/hourglass_empty:")
+        st.info(
+            "What was trained can be taken home once the job has ended. Its checkpoints can be asked already.",
+            icon=":material/hourglass_empty:",
+        )
         return
     checkpoint = _chosen(job, client)
     if checkpoint is None and job["status"] != "succeeded":
@@ -35,7 +40,7 @@ def panel(feed: JobFeed, client: Client) -> None:
     for format in FORMATS:
         export = next((export for export in found if export["format"] == format), None)
         with st.container(border=True, key=f"export_{format}"):
-            _export(job, client, format=format, checkpoint=checkpoint, export=export)
+            _export(job, client, format=format, checkpoint=checkpoint, export=export, refusal=refusal)
     if any(export["status"] in ("queued", "running") for export in found):
         waiting.poll(lambda: _unchanged(job["id"], client))
 
@@ -54,7 +59,7 @@ def _chosen(job: Job, client: Client) -> str | None:
         held_out = "" if score is None else f", held-out {score:.2f}"
         return f"Checkpoint of step {steps[key]['step_number']:,}{held_out}"
 
-    chosen = st.selectbox("Of", choices, format_func=said, key="export_of")
+    chosen = st.selectbox("Of", choices, format_func=said, key=OF)
     return None if chosen == FINAL else chosen
 
 
@@ -75,12 +80,15 @@ def _adapter(job: Job, client: Client) -> None:
         )
 
 
-def _export(job: Job, client: Client, *, format: str, checkpoint: str | None, export: Export | None) -> None:
+def _export(
+    job: Job, client: Client, *, format: str, checkpoint: str | None, export: Export | None, refusal: str | None
+) -> None:
     title, use = FORMATS[format]
+    denied = refusal is not None
     st.markdown(f"**{title}**")
     st.caption(use)
     if export is None:
-        if st.button("Make it", icon=":material/build:", key=f"make_{format}"):
+        if st.button("Make it", icon=":material/build:", key=f"make_{format}", disabled=denied, help=refusal):
             _do(lambda: client.create_export(job["id"], format=format, checkpoint=checkpoint))
     elif export["status"] in ("queued", "running"):
         progress = export["progress"]
@@ -91,7 +99,7 @@ def _export(job: Job, client: Client, *, format: str, checkpoint: str | None, ex
     elif export["status"] == "failed":
         st.error((export["error"] or {}).get("message", "It failed."), icon=":material/error:", title="Not offered")
         _figures(export["comparison"])
-        if st.button("Try again", icon=":material/refresh:", key=f"again_{format}"):
+        if st.button("Try again", icon=":material/refresh:", key=f"again_{format}", disabled=denied, help=refusal):
             _do(lambda: _again(client, export))
     else:
         st.success((export["comparison"] or {})["summary"], icon=":material/check_circle:", title="Ready")

@@ -7,11 +7,11 @@ import streamlit as st
 
 from frontend import state, units
 from frontend.client import ApiError, Client
-from frontend.components import job_checks, problems
-from frontend.components.job_list import title_of
-from frontend.feed import JobFeed, seconds_left
+from frontend.components import job_checks, problems, rights
+from frontend.components.job_list import begun, title_of
+from frontend.feed import JobFeed, pace_s, seconds_left
 from frontend.job_settings import label_of
-from frontend.job_states import ENDED, PAUSABLE, look
+from frontend.job_states import PAUSABLE, look
 from frontend.shapes import Job, Metrics
 
 WHY = {"failed": "Why it failed", "paused": "Why it paused", "cancelled": "Why it had paused"}
@@ -23,7 +23,7 @@ def show(feed: JobFeed, client: Client) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="job_state"):
         st.title(title_of(job), anchor=False, width="content")
         st.badge(state_now.label, icon=state_now.icon, color=state_now.color)
-    st.caption(f"{state_now.sentence} Started {units.moment(job['created_at'], state.zone())}, model {job['model']}.")
+    st.caption(f"{state_now.sentence} Model {job['model']}, {begun(job, state.zone())}.")
     _error(job)
     job_checks.show(job, client)
     _progress(feed)
@@ -44,29 +44,36 @@ def _error(job: Job) -> None:
 
 
 def _progress(feed: JobFeed) -> None:
+    """How far it is; a job that has ended says it without a bar, since nothing moves any more."""
     job, most, step = feed.job, feed.max_steps, feed.step
     text = f"step {step:,} of {most:,}"
-    if job["status"] == "running":
-        left = seconds_left(feed)
-        if step >= most:
-            text += " · measuring on held-out questions"
-        elif step == 0:
-            text += " · measuring the base model on held-out questions first"
-        elif left is not None:
-            text += f" · about {units.duration(left)} left"
-    st.progress(min(step / most, 1.0), text=text)
-    _figures(feed.job, feed.metrics)
+    if feed.ended:
+        st.caption(text)
+    else:
+        st.progress(min(step / most, 1.0), text=f"{text}{_ahead(feed)}")
+    _figures(job, feed.metrics)
+
+
+def _ahead(feed: JobFeed) -> str:
+    if feed.job["status"] != "running":
+        return ""
+    if feed.step >= feed.max_steps:
+        return " · measuring on held-out questions"
+    if feed.step == 0:
+        return " · measuring the base model on held-out questions first"
+    left = seconds_left(feed)
+    return "" if left is None else f" · about {units.duration(left)} left"
 
 
 def _figures(job: Job, metrics: list[Metrics]) -> None:
     newest = metrics[-1]["values"] if metrics else {}
     rewards = [reward for m in metrics[-10:] if (reward := m["values"].get("reward_mean")) is not None]
-    tokens, pace_s = newest.get("completion_tokens_mean"), newest.get("step_s")
+    tokens, pace = newest.get("completion_tokens_mean"), pace_s(metrics)
     begun = job["x_progress"]["started_at"] or job["created_at"]
     taken = units.duration((job["finished_at"] or time.time()) - begun)
     figures = {
         "Mean reward, 10 steps": f"{sum(rewards) / len(rewards):.2f}" if rewards else "–",
-        "Time a step": f"{pace_s:.2f} s" if pace_s else "–",
+        "Time a step": f"{pace:.2f} s" if pace else "–",
         "Completion length": f"{tokens:.0f} tokens" if tokens else "–",
         "Took" if job["finished_at"] else "Time since start": taken,
     }
@@ -76,38 +83,60 @@ def _figures(job: Job, metrics: list[Metrics]) -> None:
 
 
 def _buttons(feed: JobFeed, client: Client) -> None:
-    job = feed.job
+    job, refusal = feed.job, rights.refusal(client)
+    denied = refusal is not None
     with st.container(horizontal=True, vertical_alignment="center"):
-        if job["status"] in PAUSABLE and st.button("Pause", icon=":material/pause:", key="pause"):
+        if job["status"] in PAUSABLE and st.button(
+            "Pause", icon=":material/pause:", key="pause", disabled=denied, help=refusal
+        ):
             _ask(feed, client, "pause")
         if job["status"] == "paused" and st.button(
-            "Resume", icon=":material/play_arrow:", type="primary", key="resume"
+            "Resume", icon=":material/play_arrow:", type="primary", key="resume", disabled=denied, help=refusal
         ):
             _ask(feed, client, "resume")
-        if job["status"] not in ENDED:
-            with st.popover("Cancel", icon=":material/cancel:", key="cancel_open"):
+        if not feed.ended:
+            with st.popover("Cancel", icon=":material/cancel:", key="cancel_open", disabled=denied, help=refusal):
                 st.write("The job ends after the current step and cannot be resumed.")
-                if st.button("Cancel the job", type="primary", key="cancel"):
+                if st.button("Cancel the job", type="primary", key="cancel", disabled=denied):
                     _ask(feed, client, "cancel")
         if job["status"] == "succeeded":
-            st.download_button(
-                "Download the adapter",
-                data=lambda: client.adapter(job["id"]),
-                file_name=f"{job['user_provided_suffix'] or job['id']}-adapter.zip",
-                mime="application/zip",
-                icon=":material/download:",
-                type="primary",
-                on_click="ignore",
-                key="adapter",
-                help="ZIP: adapter weights, configuration, model card and manifest.",
-            )
+            _trained(job, client)
         st.page_link(
             "app_pages/new_job.py",
             label="Train again with changes",
             icon=":material/content_copy:",
             query_params={"from": job["id"]},
-            help="A new job whose form is filled with the settings of this one.",
+            disabled=denied,
+            help=refusal or "A new job whose form is filled with the settings of this one.",
         )
+
+
+def _trained(job: Job, client: Client) -> None:
+    """What to do with the adapter."""
+    st.download_button(
+        "Download the adapter",
+        data=lambda: client.adapter(job["id"]),
+        file_name=f"{job['user_provided_suffix'] or job['id']}-adapter.zip",
+        mime="application/zip",
+        icon=":material/download:",
+        type="primary",
+        on_click="ignore",
+        key="adapter",
+        help="ZIP: adapter weights, configuration, model card and manifest.",
+    )
+    model = job["fine_tuned_model"]
+    if model is None:
+        return
+    st.page_link(
+        "app_pages/playground.py",
+        label="Ask it beside its base",
+        icon=":material/forum:",
+        query_params={"left": job["model"], "right": model},
+        help="The same question to both, side by side.",
+    )
+    st.page_link(
+        "app_pages/models.py", label="Its model", icon=":material/deployed_code:", query_params={"model": model}
+    )
 
 
 def _ask(feed: JobFeed, client: Client, wish: Literal["cancel", "pause", "resume"]) -> None:

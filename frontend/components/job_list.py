@@ -1,10 +1,12 @@
-"""Jobs in rows: state, progress, when, and the way in."""
+"""Jobs in rows: state, progress, method, when, and the way in."""
 
+from collections.abc import Mapping
 from zoneinfo import ZoneInfo
 
 import streamlit as st
 
 from frontend import units
+from frontend.job_settings import method_name
 from frontend.job_states import MOVING, look
 from frontend.shapes import Job
 
@@ -14,14 +16,24 @@ def title_of(job: Job) -> str:
     return job["user_provided_suffix"] or f"{job['model'].rsplit('/', 1)[-1]} · {job['id'][-6:]}"
 
 
-def row(job: Job, *, zone: ZoneInfo) -> None:
+def begun(job: Job, zone: ZoneInfo) -> str:
+    """When training began; of a job that still waits, when it was made."""
+    started = job["x_progress"]["started_at"]
+    if started is None:
+        return f"created {units.moment(job['created_at'], zone)}"
+    return f"started {units.moment(started, zone)}"
+
+
+def row(job: Job, *, zone: ZoneInfo, more: str | None) -> None:
     state = look(job["status"])
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"row_{job['id']}"):
         with st.container(width="stretch", gap=None):
             st.page_link(
                 "app_pages/job.py", label=f"**{title_of(job)}**", icon=state.icon, query_params={"job": job["id"]}
             )
-            st.caption(f"{job['model']} · started {units.moment(job['created_at'], zone)}")
+            st.caption(f"{job['model']} · {method_name(job)} · {begun(job, zone)}")
+            if more:
+                st.caption(more)
         step, most = job["x_progress"]["step"], job["x_progress"]["max_steps"]
         if job["status"] in MOVING or job["status"] == "paused":
             st.progress(min(step / most, 1.0), text=f"step {step:,} of {most:,}", width=220)
@@ -30,6 +42,7 @@ def row(job: Job, *, zone: ZoneInfo) -> None:
         st.badge(state.label, color=state.color)
 
 
-def rows(jobs: list[Job], *, zone: ZoneInfo) -> None:
+def rows(jobs: list[Job], *, zone: ZoneInfo, more: Mapping[str, str] | None = None) -> None:
+    """`more`: a further line of a job, by its id."""
     for job in jobs:
-        row(job, zone=zone)
+        row(job, zone=zone, more=(more or {}).get(job["id"]))

@@ -3,7 +3,7 @@
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from frontend import charts, units
+from frontend import charts, held_out, units
 from frontend.feed import JobFeed
 from frontend.shapes import Evaluation, Metrics
 
@@ -28,7 +28,7 @@ CURVES: dict[str, tuple[str, dict[str, str]]] = {
     "Teacher's weights": ("mean weight", {"weight_mean_positive": ABOVE, "weight_mean_negative": BELOW}),
     "Weights at their bounds": ("share of tokens", {"clipped_low": "lowest", "clipped_high": "highest"}),
     "Hint against placebo": (
-        "mean size of the log-ratio",
+        "how far it moves the teacher",
         {"hint_delta_abs_mean": "the row's own hint", "placebo_delta_abs_mean": "another row's"},
     ),
     "Leakage": ("share of completions", {"leakage": "leakage"}),
@@ -51,8 +51,7 @@ CURVES: dict[str, tuple[str, dict[str, str]]] = {
 
 def verdict(evaluations: list[Evaluation]) -> None:
     """Did it get better? In words, then as intervals."""
-    before = next((e for e in evaluations if e["phase"] == "baseline"), None)
-    after = next((e for e in evaluations if e["phase"] == "trained"), None)
+    before, after = held_out.measured(evaluations, "baseline"), held_out.measured(evaluations, "trained")
     st.subheader("Held-out questions", anchor=False)
     if before is None:
         st.caption("Questions kept out of training are answered before and after. The first figures come soon.")
@@ -60,10 +59,10 @@ def verdict(evaluations: list[Evaluation]) -> None:
     left, right = st.columns(2)
     _score(left, "Before training", before)
     if after is None:
-        right.metric("After training", "–", border=True, help="Measured at the end.", height="stretch")
+        right.metric("After training", "–", border=True, help="Measured when all steps are taken.", height="stretch")
     else:
         _score(right, "After training", after)
-        _judged(after)
+        _judged(after, held_out.judged(evaluations))
     charts.held_out(evaluations, key="held_out")
 
 
@@ -82,16 +81,16 @@ def _score(place: DeltaGenerator, label: str, found: Evaluation) -> None:
     )
 
 
-def _judged(after: Evaluation) -> None:
+def _judged(after: Evaluation, judgement: held_out.Judgement | None) -> None:
     difference, p = after["difference"], after["p_value"]
     if difference is None:
         return
     interval = f"95 % interval {difference['low']:+.3f} to {difference['high']:+.3f}"
     chance = "" if p is None else f", p {units.small_probability(p)}"
     said = f"The difference is {difference['mean']:+.3f} ({interval}{chance})."
-    if difference["low"] > 0:
+    if judgement == "better":
         st.success(f"{said} Zero lies outside: training helped.", title="Better", icon=":material/trending_up:")
-    elif difference["high"] < 0:
+    elif judgement == "worse":
         st.error(f"{said} Zero lies outside: training did harm.", title="Worse", icon=":material/trending_down:")
     else:
         st.info(

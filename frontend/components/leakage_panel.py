@@ -14,7 +14,13 @@ ICONS = {
     "unknown": ":material/help:",
 }
 CHART_PX = 360
-SHOWN = ("Hint against placebo", "Leakage", "Distance to the base model")
+SHOWN = {
+    "Hint against placebo": "The mean size of the log-ratio: how far a token's log-probability moves once there is a "
+    "hint.",
+    "Leakage": "Completions that speak of a reference or a hint.",
+    "Distance to the base model": "The KL divergence from the base model, in nats a token.",
+}
+"""Curves, and what their figures are."""
 
 
 def panel(feed: JobFeed) -> None:
@@ -28,10 +34,12 @@ def panel(feed: JobFeed) -> None:
         return
     for found in leakage.findings(feed.metrics):
         BANNERS[found.level](found.text, title=found.title, icon=ICONS[found.level])
+        if found.figures is not None:
+            st.caption("How it was measured", help=found.figures)
     there = [name for name in SHOWN if name in available(feed.metrics)]
     with st.grid(min_column_width=CHART_PX):
         for name in there:
             unit, series = CURVES[name]
             with st.container():
-                st.markdown(f"**{name}**")
-                charts.metric_curves(feed.metrics, series, unit=unit, key=f"leakage_{SHOWN.index(name)}")
+                st.markdown(f"**{name}**", help=SHOWN[name])
+                charts.metric_curves(feed.metrics, series, unit=unit, key=f"leakage_{list(SHOWN).index(name)}")

@@ -6,13 +6,13 @@ import streamlit as st
 
 from frontend import units
 from frontend.client import ApiError, Client
-from frontend.components import problems, rollout_group
+from frontend.components import asked_rows, problems, rights
+from frontend.components.settings import paging
 from frontend.feed import JobFeed
 from frontend.shapes import Json
 from frontend.shapes_runs import RowsFared
 
 READ = "rows_fared_read"
-QUESTION = "rows_question_read"
 MOST = 500
 KINDS = {"never": "Never right", "always": "Always right", "sometimes": "Now and then"}
 MEANINGS = {
@@ -63,14 +63,17 @@ def _listed(feed: JobFeed, client: Client, found: RowsFared) -> None:
     rows = found["data"]
     if found["has_more"]:
         st.caption(f"The first {len(rows):,}:")
+    questions = asked_rows.of(feed, client, [row["row"] for row in rows])
+    scores_differ = len({row["mean_score"] for row in rows}) > 1
     chosen: Any = st.dataframe(
         [
             {
-                "row": row["row"],
-                "completions": row["completions"],
+                "question": asked_rows.first_line(question) if (question := questions.get(row["row"])) else "",
                 "right": row["solved"],
-                "mean score": row["mean_score"],
+                "completions": row["completions"],
+                **({"mean score": row["mean_score"]} if scores_differ else {}),
                 "last asked in step": row["last_step"],
+                "row": row["row"],
             }
             for row in rows
         ],
@@ -80,21 +83,17 @@ def _listed(feed: JobFeed, client: Client, found: RowsFared) -> None:
         height=min(38 + 35 * len(rows), 300),
         key="rows_table",
         alt="Rows with how often they were right",
-        column_config={"mean score": st.column_config.NumberColumn(format="%.2f")},
+        column_config={
+            "question": st.column_config.TextColumn(width="large"),
+            "mean score": st.column_config.NumberColumn(format="%.2f"),
+        },
     )
     lines = chosen.selection.rows
     if not lines or lines[0] >= len(rows):
-        st.caption("Choose a line to see its question.")
+        st.caption("Choose a line to see the whole question and its right answer.")
         return
     row = rows[lines[0]]
-    kept = st.session_state.get(QUESTION)
-    if kept is None or kept[0] != (feed.job_id, row["row"]):
-        kept = ((feed.job_id, row["row"]), rollout_group.question_of(feed, client, row["row"]))
-        st.session_state[QUESTION] = kept
-    if kept[1] is None:
-        st.caption("The dataset of this job was deleted.")
-    else:
-        rollout_group.asked(kept[1])
+    asked_rows.show(feed, client, row["row"])
     st.button(
         f"What was answered in step {row['last_step']:,}",
         icon=":material/view_column:",
@@ -107,7 +106,8 @@ def _listed(feed: JobFeed, client: Client, found: RowsFared) -> None:
 def _open_group(step: int, row: int) -> None:
     st.session_state["view"] = "Completions"
     st.query_params["group"] = f"{step}-{row}"
-    st.query_params.pop("rollout", None)
+    for name in ("rollout", paging.AFTER):
+        st.query_params.pop(name, None)
 
 
 def _counted(found: RowsFared, name: str) -> int:
@@ -130,7 +130,14 @@ def _start_again(feed: JobFeed, client: Client, found: RowsFared) -> None:
             selection_mode="multi",
             key="rows_leave_out",
         )
-        if st.button("Leave out and start again", icon=":material/restart_alt:", key="rows_restart", disabled=not out):
+        refusal = rights.refusal(client)
+        if st.button(
+            "Leave out and start again",
+            icon=":material/restart_alt:",
+            key="rows_restart",
+            disabled=not out or refusal is not None,
+            help=refusal,
+        ):
             _restart(feed, client, list(out))
 
 

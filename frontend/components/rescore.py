@@ -7,12 +7,14 @@ import streamlit as st
 
 from frontend import units
 from frontend.client import Client
-from frontend.components import verdict, waiting
+from frontend.components import rights, verdict, waiting
 from frontend.feed import JobFeed
 from frontend.shapes import Json, Verifier
 
 MOST, USUAL = 20_000, 2000
 OWN = "This job's own"
+VERIFIERS = "rescore_verifiers"
+"""Where they are kept; forgotten when the page is opened."""
 VERDICTS = ("right", "wrong", "abstain", "error", "timeout")
 
 
@@ -27,7 +29,10 @@ def panel(feed: JobFeed, client: Client, *, zone: ZoneInfo) -> None:
     key = f"rescore_kept_{feed.job_id}"
     _newest(client, key, job_id=feed.job_id)
     _form(feed, client, key=key)
-    found = waiting.result(client, key, of=feed.job_id, failed="Not scored", stale="")
+    if waiting.busy(key) and feed.asked:
+        feed.owed = max(feed.owed, 1)
+    in_turn = None if feed.settled else not feed.asked
+    found = waiting.result(client, key, of=feed.job_id, failed="Not scored", stale="", in_turn=in_turn)
     if found:
         kept = waiting.kept(key)
         assert kept is not None
@@ -52,7 +57,14 @@ def _form(feed: JobFeed, client: Client, *, key: str) -> None:
     limit = most.number_input(
         "Completions at most", 1, MOST, USUAL, step=500, key="rescore_limit", help="The newest of these steps."
     )
-    if st.button("Score again", icon=":material/published_with_changes:", key="rescore_go", disabled=waiting.busy(key)):
+    refusal = rights.refusal(client)
+    if st.button(
+        "Score again",
+        icon=":material/published_with_changes:",
+        key="rescore_go",
+        disabled=waiting.busy(key) or refusal is not None,
+        help=refusal,
+    ):
         waiting.ask(
             key,
             lambda: client.rescore(feed.job_id, grader=grader, first=start, last=end, limit=int(limit)),
@@ -65,7 +77,7 @@ def _chosen(feed: JobFeed, client: Client) -> Json:
     """The grader that is asked for: the job's own, in its newest version, or a saved one."""
     asked: Json = feed.job["method"]["reinforcement"]
     own: Json = asked.get("x_verifier", {})
-    saved: dict[str, Verifier] = {verifier["id"]: verifier for verifier in client.verifiers()["data"]}
+    saved = {verifier["id"]: verifier for verifier in _verifiers(feed, client)}
     own_id = own.get("id")
     names = {key: verifier["name"] for key, verifier in saved.items()}
     if own_id not in saved:
@@ -93,6 +105,16 @@ def _chosen(feed: JobFeed, client: Client) -> Json:
         key=f"rescore_version_{chosen}_{newest}",
     )
     return {"type": "saved", "id": chosen, "version": version}
+
+
+def _verifiers(feed: JobFeed, client: Client) -> list[Verifier]:
+    """All of them, asked for once each time somebody comes to the page."""
+    kept: list[Verifier] | None = st.session_state.get(VERIFIERS)
+    if kept is None:
+        kept = client.all_verifiers()
+        st.session_state[VERIFIERS] = kept
+        feed.owed += 0 if feed.ended else 1
+    return kept
 
 
 # -- the result -------------------------------------------------------------------------------------------------------

@@ -2,23 +2,24 @@
 
 import html
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import streamlit as st
 
 from frontend.shapes import Tokens
 
-Measure = Literal["weight", "advantage", "evidence"]
+Measure = Literal["advantage", "weight", "evidence"]
 MEASURES: dict[Measure, str] = {
-    "weight": "Weight",
     "advantage": "Applied credit",
+    "weight": "Weight",
     "evidence": "Teacher's evidence",
 }
 MEANINGS: dict[Measure, str] = {
-    "weight": "How far the teacher raises (green) or lowers (red, dotted) this token's share of the verdict. "
-    "1 is neutral.",
     "advantage": "What the update pushes: green makes the token likelier, red (dotted) less likely.",
+    "weight": "How large this token's share of the verdict is, be it praise or blame: the stronger the violet, the "
+    "larger. 1 is an even share.",
     "evidence": "How much likelier (green) or less likely (red, dotted) the token becomes once the hint is known.",
 }
 CONTRASTED = (
@@ -26,9 +27,12 @@ CONTRASTED = (
     "method holds against it."
 )
 """The same where the method has a second hint."""
-MORE, LESS = "22, 163, 74", "220, 38, 38"
+MORE, LESS, SHARE = "22, 163, 74", "220, 38, 38", "150, 112, 248"
+"""Raised, lowered; and a share, which is neither good nor bad."""
 STRONGEST = 0.75
 """Opacity of the strongest colour, on which text can still be read."""
+SPECIAL = re.compile(r"<[|｜][^<>]+[|｜]>|</s>|<eos>|<end_of_turn>")
+"""A token that is no text: where the model ended its answer."""
 UNHEARD = (
     "No teacher was asked for this completion: its group was all right or all wrong, there was no hint to give, or λ "
     "or α was 0."
@@ -37,30 +41,43 @@ NOT_KEPT = "An earlier release trained this job: it did not keep the teacher's e
 
 
 def values_of(tokens: Tokens, measure: Measure) -> list[float] | None:
-    """The measure per token; None where there is none. Weights are shown as their logarithm."""
+    """The measure per token; None where there is none."""
     if measure == "advantage":
         return tokens["advantage"]
-    if measure == "weight":
-        return [math.log(max(weight, 1e-6)) for weight in tokens["weight"]]
-    return tokens["delta"]
+    return tokens["weight"] if measure == "weight" else tokens["delta"]
 
 
 def coloured(tokens: Tokens, values: Sequence[float], *, evenly_to: float | None = None) -> str:
-    """HTML: one span a token, its numbers in the tooltip. Text is escaped.
+    """HTML: raised tokens green, lowered ones red and, for those who do not tell the colours apart, dotted.
 
     The largest value has the strongest colour, and small ones are raised to be seen. With `evenly_to`, to compare
-    texts, the strength is the share of that value instead. What is lowered is dotted as well, for those who do not tell
-    the colours apart.
+    texts, the strength is the share of that value instead.
     """
     largest = max((abs(value) for value in values), default=0.0) if evenly_to is None else evenly_to
+    shares = [0.0 if largest == 0 else min(1.0, abs(value) / largest) for value in values]
+    strengths = [STRONGEST * (math.sqrt(share) if evenly_to is None else share) for share in shares]
+    return _spans(tokens, ((MORE if v > 0 else LESS, s, v < 0) for v, s in zip(values, strengths, strict=True)))
+
+
+def shaded(tokens: Tokens) -> str:
+    """HTML: one hue, from nothing at the smallest weight to the strongest at the largest."""
+    low, high = min(tokens["weight"], default=0.0), max(tokens["weight"], default=0.0)
+    span = high - low
+    return _spans(tokens, ((SHARE, STRONGEST * (w - low) / span if span else 0.0, False) for w in tokens["weight"]))
+
+
+def _spans(tokens: Tokens, looks: Iterable[tuple[str, float, bool]]) -> str:
+    """One span a token, of its colour, strength, and whether it is lowered; its numbers in the tooltip. Escaped."""
     spans = []
-    for place, (text, value) in enumerate(zip(tokens["text"], values, strict=True)):
-        share = 0.0 if largest == 0 else min(1.0, abs(value) / largest)
-        strength = STRONGEST * (math.sqrt(share) if evenly_to is None else share)
-        style = f"background:rgba({MORE if value > 0 else LESS}, {strength:.2f})"
-        lowered = ' class="lowered"' if value < 0 and strength >= 0.1 else ""
+    for place, (color, strength, lowers) in enumerate(looks):
+        text = tokens["text"][place]
+        special = SPECIAL.fullmatch(text) is not None
+        kind = "special" if special else "lowered" if lowers and strength >= 0.1 else ""
         title = html.escape(numbers_of(tokens, place))
-        spans.append(f'<span{lowered} style="{style}" title="{title}">{html.escape(text)}</span>')
+        shown = "end" if special else html.escape(text)
+        spans.append(
+            f'<span class="{kind}" style="background:rgba({color}, {strength:.2f})" title="{title}">{shown}</span>'
+        )
     return f'<div class="tokens">{"".join(spans)}</div>'
 
 
@@ -85,7 +102,7 @@ def table(tokens: Tokens) -> list[dict[str, Any]]:
     return [
         {
             "token": place + 1,
-            "text": tokens["text"][place],
+            "text": "(end)" if SPECIAL.fullmatch(tokens["text"][place]) else tokens["text"][place],
             "evidence": at(place, tokens["delta"]),
             "weight": tokens["weight"][place],
             "applied credit": tokens["advantage"][place],
@@ -102,7 +119,7 @@ def measure_choice(*, key: str, disabled: bool) -> Measure:
         "Colour by",
         list(MEASURES),
         format_func=MEASURES.__getitem__,
-        default="weight",
+        default="advantage",
         required=True,
         disabled=disabled,
         key=f"{key}_measure",
@@ -114,7 +131,7 @@ def show(tokens: Tokens, *, measure: Measure) -> None:
     if values is None:
         st.info(UNHEARD if tokens["logp_teacher"] is None else NOT_KEPT)
         return
-    st.html(coloured(tokens, values))
+    st.html(shaded(tokens) if measure == "weight" else coloured(tokens, values))
     contrasted = measure == "evidence" and tokens["logp_contrast"] is not None
     st.caption(f"{CONTRASTED if contrasted else MEANINGS[measure]} Hover over a token for its numbers.")
 

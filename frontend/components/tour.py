@@ -6,8 +6,9 @@ import streamlit as st
 
 from frontend import starter
 from frontend.client import ApiError, Client
-from frontend.components import problems
+from frontend.components import problems, rights
 from frontend.feed import JobFeed
+from frontend.held_out import Judgement, judged
 from frontend.shapes import Json
 
 MOST_FILES = 100
@@ -25,7 +26,15 @@ def offer(client: Client) -> None:
             "minutes on a laptop, without a GPU, you see it get better: 400 questions, a verifier that reads the last "
             "line, and 60 training steps. Nothing leaves this machine."
         )
-        if st.button("Try it with the starter", type="primary", icon=":material/rocket_launch:", key="tour_start"):
+        refusal = rights.refusal(client)
+        if st.button(
+            "Try it with the starter",
+            type="primary",
+            icon=":material/rocket_launch:",
+            key="tour_start",
+            disabled=refusal is not None,
+            help=refusal,
+        ):
             _start(client, found)
 
 
@@ -65,12 +74,16 @@ def _verifier(client: Client, grader: Json) -> str:
 def guide(feed: JobFeed) -> None:
     """On the page of the tour's job: what is to be seen now."""
     if starter.is_tour(feed.job):
-        title, text = WORDS[phase(feed.job["status"], step=feed.step, max_steps=feed.max_steps)]
+        judgement = judged(feed.evaluations) or "undecided"
+        so_far = phase(feed.job["status"], step=feed.step, max_steps=feed.max_steps, judgement=judgement)
+        title, text = WORDS[so_far]
         st.info(text, title=f"Tour: {title}", icon=":material/explore:")
 
 
-def phase(status: str, *, step: int, max_steps: int) -> str:
-    """Which of the tour's notes belongs to a job that is so far."""
+def phase(status: str, *, step: int, max_steps: int, judgement: Judgement) -> str:
+    """Which of the tour's notes belongs to a job that is so far; `judgement` of one that is done."""
+    if status == "succeeded":
+        return judgement
     if status == "running":
         return "before" if step == 0 else "after" if step >= max_steps else "learning"
     return {"validating_files": "before", "pausing": "paused"}.get(status, status)
@@ -94,11 +107,25 @@ WORDS = {
         ),
     ),
     "after": ("measuring again", "The trained model answers the same 200 questions. Soon you know."),
-    "succeeded": (
+    "better": (
         "a better model",
         (
             "Under “Learning”: before and after, on questions that it never trained on. The adapter is yours: download "
             "it, talk to it in the playground, or go on with rows of your own under “Datasets”."
+        ),
+    ),
+    "undecided": (
+        "no clear difference",
+        (
+            "Under “Learning”: before and after, on questions that it never trained on. The difference is so small "
+            "that it may be luck, which happens in a run this short. “Train again with changes” with more steps."
+        ),
+    ),
+    "worse": (
+        "not better this time",
+        (
+            "Under “Learning”: before and after, on questions that it never trained on. It does worse than before. "
+            "“Train again with changes” with a smaller learning rate."
         ),
     ),
     "failed": ("it did not work out", "Why stands above. Home starts another."),

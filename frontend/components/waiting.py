@@ -54,16 +54,30 @@ def ask(key: str, call: Callable[[], Check], *, of: object, refused: str) -> Non
     st.rerun()
 
 
-def result(client: Client, key: str, *, of: object, failed: str, stale: str, waiting: str = WAITING) -> Json | None:
+def result(
+    client: Client,
+    key: str,
+    *,
+    of: object,
+    failed: str,
+    stale: str,
+    waiting: str = WAITING,
+    in_turn: bool | None = None,
+) -> Json | None:
     """What was found, once it is; until then how far it is, with a way to cancel, or why it failed.
 
-    `stale`: said above a result that is of something else than `of`, as after a setting was changed.
+    `stale`: said above a result that is of something else than `of`, as after a setting was changed. `in_turn`: on a
+    page that is redrawn every two seconds anyway, whether this look may ask the API; None: it looks by itself.
     """
     found = kept(key)
     if found is None:
         return None
     if found.waiting:
-        poll(lambda: _look(client, key, waiting=waiting))
+        if in_turn is None:
+            poll(lambda: _look(client, key, waiting=waiting))
+            return None
+        if not (_look(client, key, waiting=waiting) if in_turn else _drawn(client, key, found, waiting=waiting)):
+            st.rerun()
         return None
     if found.check["status"] == "failed":
         error = found.check["error"] or {}
@@ -98,6 +112,11 @@ def _look(client: Client, key: str, *, waiting: str) -> bool:
         return True
     found = Kept(client.check(found.check["id"]), found.asked)
     st.session_state[key] = found
+    return _drawn(client, key, found, waiting=waiting) and found.waiting
+
+
+def _drawn(client: Client, key: str, found: Kept, *, waiting: str) -> bool:
+    """How far it is; False in the run in which somebody gives it up."""
     progress = found.check["progress"]
     with st.container(horizontal=True, vertical_alignment="center"):
         with st.container(width="stretch"):
@@ -112,7 +131,7 @@ def _look(client: Client, key: str, *, waiting: str) -> bool:
         if st.button("Cancel", icon=":material/close:", key=f"{key}_cancel"):
             _cancel(client, key, found)
             return False
-    return found.waiting
+    return True
 
 
 def _cancel(client: Client, key: str, found: Kept) -> None:

@@ -15,8 +15,10 @@ from backend.db.jobs import Job
 from backend.db.training import Rollout, Step
 from frontend import charts, starter
 from frontend.client import Client
+from frontend.components import rollouts as rollouts_part
 from frontend.components import tour
 from frontend.feed import JobFeed
+from frontend.held_out import Judgement
 from frontend.rollout_words import Wanted, outcome_of
 from frontend.shapes import Metrics
 from tests.frontend.test_client import new_job
@@ -95,13 +97,13 @@ def shown_texts(app: AppTest) -> list[str]:
 def test_completions_are_cards_that_can_be_narrowed_and_searched(key: str, job_id: str) -> None:
     app = part(key, job_id, "Completions")
     assert "Step 2: 8 completions." in words(app)
-    app.pills(key="rollouts_kinds").set_value(["right"]).run()
+    app.pills(key="verdict").set_value(["right"]).run()
     assert shown_texts(app) == ["The clerk, 0-0", "The clerk, 2-0", "The clerk, 2-1"]
-    app.toggle(key="rollouts_mixed").set_value(True).run()
+    app.toggle(key="mixed").set_value(True).run()
     assert shown_texts(app) == ["The clerk, 0-0"]
-    app.segmented_control(key="rollouts_scope").set_value("all").run()
+    app.segmented_control(key="scope").set_value("all").run()
     assert shown_texts(app) == ["The clerk, 0-0"] * 2
-    app.text_input(key="rollouts_search").input("no such words").run()
+    app.text_input(key="text").input("no such words").run()
     assert "No completion fits" in words(app)
 
 
@@ -116,9 +118,60 @@ def test_a_group_stands_side_by_side_under_its_question(key: str, job_id: str) -
     assert len(shown_texts(app)) == 8
 
 
+def test_filters_are_as_they_were_when_a_group_is_closed_and_when_the_page_is_opened_anew(
+    key: str, job_id: str
+) -> None:
+    app = part(key, job_id, "Completions")
+    app.segmented_control(key="scope").set_value("all").run()
+    app.pills(key="verdict").set_value(["wrong"]).run()
+    app.toggle(key="mixed").set_value(True).run()
+    app.button(key="card_group_rollout-2-1").click().run()
+    assert app.query_params["group"] == "2-0"
+    app.button(key="rollouts_back").click().run()
+    assert shown_texts(app) == ["The clerk, 0-1"] * 2
+    anew = opened("job", key=key, job=job_id, view="Completions", scope="All steps", verdict="wrong", mixed="true")
+    assert shown_texts(anew) == ["The clerk, 0-1"] * 2
+
+
+def test_a_card_says_what_was_asked(key: str, job_id: str) -> None:
+    app = part(key, job_id, "Completions")
+    shown = words(app)
+    assert shown.count("**Who approves a gasket?**") == 2
+    assert "Row 0, step 2, sample 1" in shown
+
+
+def test_all_completions_can_be_reached_page_by_page(key: str, job_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollouts_part, "MOST", 6)
+    app = part(key, job_id, "Completions", scope="All steps")
+    seen = shown_texts(app)
+    assert "the newest 6 completions" in words(app)
+    while any(button.key == "page_further" for button in app.button):
+        app.button(key="page_further").click().run()
+        assert not app.exception
+        seen += shown_texts(app)
+    assert len(seen) == 16
+    app.button(key="page_first").click().run()
+    assert shown_texts(app) == seen[:6]
+
+
+def test_all_steps_of_a_running_job_are_read_again_with_each_new_step(
+    key: str, job_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollouts_part, "FOLLOW_S", 0.0)
+    app = part(key, job_id, "Completions", scope="All steps")
+    assert "All steps: 16 completions." in words(app)
+    take_steps(job_id, 3, first=3)
+    for _ in range(6):
+        app.run()
+    assert "All steps: 24 completions." in words(app)
+
+
 def test_the_credit_of_tokens_is_shown_by_each_measure_and_beside_grpo(key: str, job_id: str) -> None:
     app = part(key, job_id, "Completions", rollout="rollout-1-0")
-    assert "1 is neutral" in words(app)
+    assert "green makes the token likelier" in words(app)
+    assert {"Who approves a gasket?", "clerk"} <= {text.value for text in app.text}
+    app.segmented_control(key="credit_measure").set_value("weight").run()
+    assert "be it praise or blame" in words(app)
     app.segmented_control(key="credit_measure").set_value("evidence").run()
     assert "once the hint is known" in words(app)
     app.toggle(key="credit_grpo").set_value(True).run()
@@ -143,6 +196,8 @@ def test_credit_that_an_earlier_release_kept_is_shown_without_the_evidence(key: 
 def test_rows_that_teach_nothing_are_left_out_of_a_new_version(client: Client, key: str, job_id: str) -> None:
     app = part(key, job_id, "Rows")
     assert [metric.value for metric in app.metric][-3:] == ["2 rows", "1 row", "1 row"]
+    assert list(app.dataframe[0].value["question"]) == ["Who approves a anvil?", "Who approves a valve1?"]
+    assert "mean score" not in app.dataframe[0].value
     app.pills(key="rows_leave_out").set_value(["never", "always"]).run()
     app.button(key="rows_restart").click().run()
     assert not app.error
@@ -232,7 +287,14 @@ def test_one_press_takes_the_starter_to_a_job(client: Client, key: str) -> None:
 
 def test_the_tour_has_a_word_for_every_state_of_its_job() -> None:
     states = ("queued", "validating_files", "running", "pausing", "paused", "succeeded", "failed", "cancelled")
-    assert {tour.phase(state, step=step, max_steps=2) for state in states for step in (0, 1, 2)} == set(tour.WORDS)
+    judgements: tuple[Judgement, ...] = ("better", "worse", "undecided")
+    told = {
+        tour.phase(state, step=step, max_steps=2, judgement=judgement)
+        for state in states
+        for step in (0, 1, 2)
+        for judgement in judgements
+    }
+    assert told == set(tour.WORDS)
 
 
 def test_home_says_who_wants_you(client: Client, key: str, job_id: str) -> None:
@@ -248,6 +310,5 @@ def test_home_says_who_wants_you(client: Client, key: str, job_id: str) -> None:
 def test_a_viewer_who_takes_the_tour_is_told_what_is_missing(client: Client, key: str) -> None:
     secret = client.create_key(name="guest", role="viewer", expires_in_days=None)["secret"]
     app = opened("home", key=secret)
-    app.button(key="tour_start").click().run()
-    assert not app.exception
-    assert "editor" in app.error[0].value
+    assert app.button(key="tour_start").disabled
+    assert "editor" in app.button(key="tour_start").help

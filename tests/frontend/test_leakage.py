@@ -13,12 +13,12 @@ def measured(**values: float) -> list[Metrics]:
 @pytest.mark.parametrize(
     ("own", "placebo", "level", "says"),
     [
-        (0.4, 0.1, "good", "Its own hint moves it 4.0 times as much"),
-        (0.4, 1.4, "good", "The strange one, which does not fit the text, moves it 3.5 times as much"),
+        (0.4, 0.1, "good", "Its own hint moves the teacher 4.0 times as much"),
+        (0.4, 1.4, "good", "does not fit the text, moves the teacher 3.5 times as much"),
         (0.3, 0.2, "look", "a factor of 1.5 only"),
-        (0.2, 0.21, "bad", "About the same"),
+        (0.2, 0.21, "bad", "about the same"),
         (0.0, 0.0, "bad", "does not react"),
-        (0.4, 0.0, "good", "that alone"),
+        (0.4, 0.0, "good", "moves the teacher and not another row's"),
     ],
 )
 def test_hint_and_placebo_have_to_differ_for_the_hints_words_to_count(
@@ -27,6 +27,9 @@ def test_hint_and_placebo_have_to_differ_for_the_hints_words_to_count(
     found = leakage.placebo(measured(hint_delta_abs_mean=own, placebo_delta_abs_mean=placebo))
     assert found.level == level
     assert says in found.text
+    assert found.figures is not None
+    assert f"{own:.3f}" in found.figures
+    assert f"{own:.3f}" not in found.text
 
 
 def test_what_was_not_measured_is_not_judged() -> None:

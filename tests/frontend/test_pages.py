@@ -275,4 +275,4 @@ def test_jobs_are_listed_and_lead_on(client: Client, key: str, rows_file: Path) 
     for page in ("home", "jobs"):
         app = opened(page, key=key)
         assert not app.exception
-        assert "starter · started" in words(app)
+        assert "starter · RLSD · created" in words(app)

@@ -1,3 +1,5 @@
+import pytest
+
 from frontend.components import token_view
 from frontend.shapes import Tokens
 
@@ -30,9 +32,27 @@ def test_raised_tokens_are_green_and_lowered_ones_red() -> None:
     assert token_view.LESS in lowered
 
 
-def test_a_weight_of_one_is_neutral() -> None:
-    neutral = tokens(None) | {"weight": [1.0, 1.0]}
-    assert token_view.values_of(neutral, "weight") == [0.0, 0.0]
+def test_weights_are_shades_of_one_hue_which_says_neither_right_nor_wrong() -> None:
+    largest, smallest = token_view.shaded(tokens(None)).split("</span>")[:2]
+    assert f"rgba({token_view.SHARE}, {token_view.STRONGEST:.2f})" in largest
+    assert f"rgba({token_view.SHARE}, 0.00)" in smallest
+    even = token_view.shaded(tokens(None) | {"weight": [1.0, 1.0]})
+    assert even.count(f"rgba({token_view.SHARE}, 0.00)") == 2
+
+
+def test_in_a_wrong_answer_the_word_most_to_blame_is_the_strongest_red() -> None:
+    blamed, spared = token_view.coloured(tokens(None), [-2.0, -0.1]).split("</span>")[:2]
+    assert f"rgba({token_view.LESS}, {token_view.STRONGEST:.2f})" in blamed
+    assert token_view.LESS in spared
+    assert token_view.MORE not in blamed + spared
+
+
+@pytest.mark.parametrize("text", ["<|im_end|>", "<|endoftext|>", "</s>", "<eos>", "<end_of_turn>"])
+def test_where_the_model_ended_stands_a_mark_and_no_markup(text: str) -> None:
+    shown = token_view.coloured(tokens(None) | {"text": ["ok", text]}, [1.0, 1.0])
+    assert 'class="special"' in shown
+    assert ">end</span>" in shown
+    assert "im_end" not in shown
 
 
 def test_evidence_is_what_the_method_weighed_and_missing_where_that_is() -> None:
