@@ -65,7 +65,8 @@ def _read(feed: JobFeed, client: Client) -> list[Json]:
 def _row(feed: JobFeed, checkpoint: Json, *, best: float | None, zone: ZoneInfo) -> None:
     score = checkpoint["metrics"]["x_score"]
     with st.container(width="stretch", gap=None):
-        st.markdown(f"**Step {checkpoint['step_number']:,}**")
+        before = ", before training" if checkpoint["step_number"] == 0 else ""
+        st.markdown(f"**Step {checkpoint['step_number']:,}**{before}")
         held_out = "held-out score not measured at this step" if score is None else f"held-out score {score:.3f}"
         size = units.size(checkpoint["x_size_bytes"])
         st.caption(f"{held_out} · {units.moment(checkpoint['created_at'], zone)} · {size}")

@@ -90,9 +90,9 @@ def completions(page: Page, shoot: Shoot) -> None:
     page.reload()
     expect(page.get_by_role("heading", name=re.compile(r"^Row \d+ in step"))).to_be_visible()
     page.get_by_role("button", name="Back").click()
-    page.get_by_role("radio", name="All steps").click()
-    page.get_by_role("button", name="wrong", exact=True).click()
-    page.get_by_text("With token credit only").click()
+    expect(page.get_by_role("radio", name="All steps")).to_be_checked()
+    expect(page.get_by_role("button", name="wrong", exact=True)).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_role("textbox", name="Text in the completion")).to_have_value("ANSWER:")
     expect(page.get_by_text(re.compile("completions? that fit"))).to_be_visible()
     cards.first.get_by_role("button", name="Token credit").click()
     expect(page).to_have_url(re.compile(r"rollout=rollout-\d+-\d+"))
@@ -104,13 +104,13 @@ def completions(page: Page, shoot: Shoot) -> None:
     expect(page.get_by_text(re.compile("^RLSD: tokens get"))).to_be_visible()
     shoot(page, "credit-beside-grpo")
     page.get_by_role("button", name="Back").click()
-    expect(page.get_by_role("radio", name="Newest step")).to_be_visible()
+    expect(page.get_by_role("radio", name="All steps")).to_be_checked()
 
 
 def leakage(page: Page, shoot: Shoot) -> None:
     part(page, "Leakage")
     expect(page.get_by_text("Does the hint itself count?")).to_be_visible()
-    expect(page.get_by_text("which is the placebo")).to_be_visible()
+    expect(page.get_by_text("How it was measured")).to_be_visible()
     shoot(page, "leakage")
     part(page, "Rows")
     expect(page.get_by_text("Leave rows out and start again")).to_be_visible()

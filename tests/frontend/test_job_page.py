@@ -13,7 +13,7 @@ from backend.db.engine import transaction
 from backend.db.jobs import Job
 from backend.jobs import events
 from frontend.client import Client
-from frontend.components import checkpoints, rollouts, tour
+from frontend.components import tour
 from frontend.feed import JobFeed, pace_s, seconds_left
 from frontend.held_out import judged
 from frontend.shapes import Evaluation, Metrics
@@ -209,7 +209,7 @@ def ticking_part() -> None:
 
     import streamlit as st
 
-    from frontend.components import checkpoints, job_events, job_told, learned_rows, rescore, rollouts
+    from frontend.components import checkpoints, job_events, learned_rows, rescore, rollouts
 
     feed, client = st.session_state["feed"], st.session_state["client"]
     feed.tick(client)
@@ -219,18 +219,15 @@ def ticking_part() -> None:
         "Re-score": lambda: rescore.panel(feed, client, zone=ZoneInfo("UTC")),
         "Checkpoints": lambda: checkpoints.panel(feed, client, zone=ZoneInfo("UTC")),
         "Events": lambda: job_events.panel(feed, client, zone=ZoneInfo("UTC")),
-        "Settings": lambda: job_told.panel(feed, client),
     }
     panel[st.session_state["part"]]()
 
 
-@pytest.mark.parametrize("name", ["Completions", "Rows", "Re-score", "Checkpoints", "Events", "Settings"])
+@pytest.mark.parametrize("name", ["Completions", "Rows", "Re-score", "Checkpoints", "Events"])
 def test_a_part_of_a_running_job_asks_no_more_than_once_a_tick(
-    job_id: str, sent: tuple[Client, list[str]], monkeypatch: pytest.MonkeyPatch, name: str
+    job_id: str, sent: tuple[Client, list[str]], name: str
 ) -> None:
     take_steps(job_id, 2, max_steps=9)
-    for part_that_follows in (checkpoints, rollouts):
-        monkeypatch.setattr(part_that_follows, "FOLLOW_S", 0.0)
     watching, paths = sent
     if name == "Re-score":
         grader = watching.job(job_id)["method"]["reinforcement"]["grader"]

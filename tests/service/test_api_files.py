@@ -196,6 +196,14 @@ def test_rows_are_walked_by_their_ids(api: Api) -> None:
     assert error["param"] == "after"
 
 
+def test_rows_are_had_by_their_numbers(api: Api) -> None:
+    rows = f"/v1/files/{api.dataset(count=25)}/rows"
+    found = answered(api.http.get(rows, params={"number": [20, 3, 99]}))
+    assert [row["row"] for row in found["data"]] == [3, 20]
+    for wrong in ("-1", "x", "99999999999"):
+        assert refused(api.http.get(rows, params={"number": wrong}), status=400)["param"].startswith("number")
+
+
 @examples(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(columns=free_columns)
 def test_any_row_comes_back_from_the_database_as_its_author_wrote_it(api: Api, columns: dict[str, Any]) -> None:

@@ -54,6 +54,25 @@ def test_a_job_says_every_setting_it_will_obey_and_a_worker_is_nudged(api: Api) 
     assert (event["code"], event["level"]) == ("job.created", "info")
 
 
+def test_jobs_are_narrowed_by_state_and_by_a_part_of_name_model_or_id(api: Api) -> None:
+    dataset = api.dataset()
+    first, second = (create(api, job_body(dataset, suffix=name))["id"] for name in ("night-shift", "100%_sure"))
+    answered(api.http.post(f"/v1/fine_tuning/jobs/{first}/cancel"))
+
+    def found(**query: Any) -> list[str]:
+        return [job["id"] for job in answered(api.http.get("/v1/fine_tuning/jobs", params=query))["data"]]
+
+    assert found(status="cancelled") == [first]
+    assert found(status=["queued", "cancelled"]) == found() == [second, first]
+    assert found(name="NIGHT") == [first]
+    assert found(name="%_") == [second]
+    assert found(name=second[-8:]) == [second]
+    assert found(name="night", status="queued") == []
+    for query in ({"status": "asleep"}, {"name": ""}, {"name": "\0"}):
+        error = refused(api.http.get("/v1/fine_tuning/jobs", params=query), status=400)
+        assert error["param"].partition(".")[0] in query
+
+
 def test_a_preset_gives_the_rest(api: Api) -> None:
     job = create(api, job_body(api.dataset(), x_rlsd={"preset": "steady", "max_steps": 3}))
     shown = job["method"]["reinforcement"]["x_rlsd"]

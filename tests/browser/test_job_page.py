@@ -1,0 +1,130 @@
+"""A job's page in a real browser: the way back, a phone, and what is asked of a job that trains."""
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from backend.embedded import Services
+from frontend import starter
+from frontend.client import Client, new_connections
+from tests.browser.conftest import Shoot
+from tests.browser.test_whole_way import TRAINING_MS, heading, opened, part, sign_in
+from tests.frontend.servers import running_api, running_ui, running_worker
+
+PHONE = {"width": 390, "height": 844}
+STEPS = 2000
+"""More than are taken here: the job trains until somebody stops it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    api: str
+    ui: str
+
+
+@pytest.fixture(scope="module")
+def addresses(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
+    logs = tmp_path_factory.mktemp("logs")
+    with ExitStack() as running:
+        api = running.enter_context(running_api(logs / "api.log"))
+        for queue in ("check", "train"):
+            running.enter_context(running_worker(queue, log=logs / f"{queue}.log"))
+        yield Addresses(api, running.enter_context(running_ui(logs / "ui.log", api_url=api)))
+
+
+@pytest.fixture
+def job(addresses: Addresses, key: str) -> Iterator[str]:
+    """A job that trains."""
+    found = starter.read()
+    assert found is not None
+    with new_connections(addresses.api) as connections:
+        client = Client(connections, key=key)
+        training, held_out = (
+            client.upload(io.BytesIO(content), filename=name, mapping=None)["id"]
+            for content, name in ((found.training, starter.TRAINING), (found.held_out, starter.HELD_OUT))
+        )
+        verifier = client.create_verifier(name="answer", grader=found.grader)["id"]
+        body = starter.job_body(found, training=training, held_out=held_out, verifier=verifier)
+        numbers = {"max_steps": STEPS, "eval_rows": 4, "eval_samples": 1, "self_check_rows": 0, "preflight_rows": 0}
+        body["method"]["reinforcement"]["x_rlsd"] |= numbers
+        made = client.create_job(body | {"suffix": "watched", "metadata": None})["id"]
+        yield made
+        if client.job(made)["status"] not in ("cancelled", "failed"):
+            client.ask_job(made, "cancel")
+
+
+@pytest.fixture
+def page(browser: Browser, addresses: Addresses, job: str, key: str) -> Iterator[Page]:
+    """Its page, once it has taken some steps."""
+    with opened(browser) as context:
+        page = context.new_page()
+        page.goto(f"{addresses.ui}/job?job={job}")
+        sign_in(page, key)
+        heading(page, "watched")
+        expect(page.get_by_text(re.compile(rf"step [1-9]\d* of {STEPS:,}"))).to_be_visible(timeout=TRAINING_MS)
+        yield page
+
+
+def state(page: Page, name: str) -> None:
+    expect(page.locator(".st-key-job_state")).to_contain_text(name, timeout=TRAINING_MS)
+
+
+@pytest.mark.timeout(400)
+def test_a_job_that_trains_is_paused_goes_on_and_is_cancelled(page: Page) -> None:
+    state(page, "Training")
+    page.get_by_role("button", name="Pause").click()
+    state(page, "Paused")
+    stood = page.get_by_text(re.compile(rf"step [\d,]+ of {STEPS:,}")).inner_text()
+    page.get_by_role("button", name="Resume").click()
+    state(page, "Training")
+    expect(page.get_by_text(stood)).to_have_count(0, timeout=TRAINING_MS)
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Cancel the job").click()
+    state(page, "Cancelled")
+    expect(page.get_by_role("progressbar")).to_have_count(0)
+    expect(page.get_by_role("button", name="Pause")).to_have_count(0)
+
+
+@pytest.mark.timeout(300)
+def test_back_leads_from_a_group_to_the_cards_and_from_any_part_to_the_page_before(page: Page) -> None:
+    page.get_by_role("link", name="Jobs", exact=True).click()
+    heading(page, "Jobs")
+    page.get_by_role("link", name="watched").click()
+    heading(page, "watched")
+    part(page, "Events")
+    expect(page).to_have_url(re.compile("view=Events"))
+    page.go_back()
+    heading(page, "Jobs")
+    page.go_forward()
+    heading(page, "watched")
+    expect(page.get_by_role("radio", name="Events", exact=True)).to_be_checked()
+
+    part(page, "Completions")
+    page.get_by_role("radio", name="All steps").click()
+    page.get_by_role("button", name="wrong", exact=True).click()
+    expect(page.get_by_text(re.compile("^All steps: .* that fit"))).to_be_visible()
+    expect(page).to_have_url(re.compile("verdict=wrong"))
+    group = page.get_by_role("heading", name=re.compile(r"^Row \d+ in step"))
+    page.get_by_role("button", name="Whole group").first.click()
+    expect(group).to_be_visible()
+    page.go_back()
+    expect(group).to_have_count(0)
+    expect(page.get_by_text(re.compile("^All steps: .* that fit"))).to_be_visible()
+    page.go_forward()
+    expect(group).to_be_visible()
+
+
+@pytest.mark.timeout(300)
+def test_a_job_is_watched_on_a_phone_without_scrolling_sideways(page: Page, shoot: Shoot) -> None:
+    page.set_viewport_size(PHONE)
+    for name in ("Learning", "Completions", "Checkpoints"):
+        part(page, name)
+        page.wait_for_timeout(1500)  # it is laid out anew
+        widest = page.evaluate("() => document.querySelector('[data-testid=stMain]').scrollWidth")
+        assert widest <= PHONE["width"], f"{name} is {widest} px wide"
+        shoot(page, f"job-phone-{name.lower()}")
