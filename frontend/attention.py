@@ -18,8 +18,6 @@ CHECKS = {"self_check": "the verifier's self-check", "preflight": "the pre-fligh
 QUEUES = {
     "train": "No worker for training has been seen in the last minute, so no job can start.",
     "check": "No worker for checks has been seen in the last minute, so verifiers cannot be tried.",
-    "sample": "No worker for samples has been seen in the last minute, so nothing can be tried out on a base model.",
-    "chat": "No worker for chat has been seen in the last minute, so no model can be asked.",
 }
 
 

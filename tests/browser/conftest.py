@@ -29,19 +29,28 @@ FOR_DOCS = os.environ.get("RLSD_SCREENSHOTS") == "1"
 IN_DARK_TOO = (
     "sign-in",
     "home-after",
+    "datasets-first",
     "dataset",
+    "verifier-gallery",
     "verifier",
     "new-job",
+    "preflight",
     "jobs",
+    "job-done",
     "completions",
     "credit",
+    "rows-learned",
     "leakage",
+    "rescore",
+    "compare-new",
     "compare",
+    "models",
     "model",
     "playground",
+    "settings-you",
     "settings-people",
 )
-"""A picture of each page."""
+"""A picture of each page, and of the parts of a job's."""
 
 Shoot = Callable[[Page, str], None]
 
@@ -82,6 +91,10 @@ def shoot(tmp_path: Path) -> Shoot:
     def keep(page: Page, name: str) -> None:
         expect(page.locator('[data-test-script-state="notRunning"]').first).to_be_visible()
         expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
+        if FOR_DOCS:
+            expect(page.get_by_test_id("stToast")).to_have_count(0)
+            page.evaluate("() => document.activeElement?.blur()")
+            page.mouse.move(0, 0)
         page.wait_for_timeout(700)  # charts and fonts settle
         page.screenshot(path=folder / f"{name}.png", full_page=False)
         if FOR_DOCS and name in IN_DARK_TOO:
@@ -89,5 +102,6 @@ def shoot(tmp_path: Path) -> Shoot:
             page.wait_for_timeout(1500)  # charts are drawn anew
             page.screenshot(path=folder / f"{name}-dark.png", full_page=False)
             page.emulate_media(color_scheme="light")
+            page.wait_for_timeout(1500)  # or the next press meets a page that is being drawn
 
     return keep

@@ -100,7 +100,6 @@ def test_a_file_with_images_and_bad_rows_is_seen_taken_and_reported(
     page.get_by_text("Leave out bad rows", exact=True).click()
     page.locator(".st-key-upload_go").get_by_role("button").click()
     heading(page, "parts.jsonl")
-    shoot(page, "dataset-page")
     expect(page.get_by_test_id("stVegaLiteChart").first).to_be_visible()
     page.get_by_text("What is in it").scroll_into_view_if_needed()
     shoot(page, "dataset-lengths")

@@ -67,6 +67,7 @@ def test_a_pattern_shows_its_matches_and_a_program_its_fault(
     expect(page.get_by_text("Line 2, column 12").first).to_be_visible()
     expect(page.locator(".cm-lint-marker-error")).to_be_visible()
     expect(page.get_by_text("→ 2 return (1 +")).to_be_visible()
+    page.get_by_text("Line 2, column 12").last.scroll_into_view_if_needed()
     shoot(page, "verifier-fault")
 
     chosen(page, "Kind", "Several")
@@ -139,9 +140,9 @@ def test_a_verifier_begins_in_the_gallery_and_is_seen_on_data(
     expect(page.get_by_role("button", name="Save as version 3")).to_be_visible()
     page.get_by_text("What changed").click()
     expect(page.locator(".difference .added").first).to_be_visible()
+    shoot(page, "verifier-versions")
     page.reload()
     expect(editor).to_contain_text("item['answer'] == output_text")
-    shoot(page, "verifier-versions")
     context.close()
 
 

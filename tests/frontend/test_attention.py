@@ -9,7 +9,7 @@ from frontend.client.people import Worker
 from frontend.shapes import Job
 
 NOW = 1_800_000_000.0
-ALL_THERE = cast("list[Worker]", [{"queues": ["train", "check", "sample", "chat"]}])
+ALL_THERE = cast("list[Worker]", [{"queues": ["train", "check"]}])
 FAILED_CHECK = {"verdict": "fail", "summary": "An empty text gets full marks.", "findings": []}
 
 
@@ -50,9 +50,9 @@ def test_a_failed_check_is_told_until_someone_went_on_regardless(
 
 
 def test_a_queue_without_a_worker_is_told_and_how_many_wait() -> None:
-    others = cast("list[Worker]", [{"queues": ["check", "sample", "chat"]}])
+    others = cast("list[Worker]", [{"queues": ["check"]}])
     [first, second] = wants([job("paused"), job("queued")], others, now=NOW)
     assert "1 job waits" in first.text
     assert "rlsd worker --queue train" in first.text
     assert (first.level, second.title) == ("bad", "is paused")
-    assert len(titles(workers=[])) == 4
+    assert len(titles(workers=[])) == 2
