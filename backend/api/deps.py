@@ -20,6 +20,8 @@ from backend.errors import AppError, not_found
 
 READING = ("GET", "HEAD")
 MAX_DEPTH = 64
+MAX_ID = 200
+"""Characters of an id in a path."""
 
 
 async def caller(request: Request, _: Annotated[object, Depends(bearer)]) -> Caller:
@@ -72,7 +74,7 @@ def act_of(request: Request, who: Caller) -> Act:
 
 
 Database = Annotated[Session, Depends(request_session, scope="function")]
-ObjectId = Annotated[str, Path(min_length=1, max_length=200)]
+ObjectId = Annotated[str, Path(min_length=1, max_length=MAX_ID)]
 
 Row = TypeVar("Row", bound=Base)
 

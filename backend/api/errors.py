@@ -1,6 +1,6 @@
 """Every refusal in one body, `{"error": {message, type, param, code}}`, whoever refused: domain, FastAPI, nobody."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -35,14 +35,16 @@ class ErrorBody(BaseModel):
     error: ErrorDetail
 
 
-def error_response(error: AppError, *, headers: dict[str, str] | None = None) -> JSONResponse:
+def error_response(
+    error: AppError, *, headers: dict[str, str] | None = None, beside: Mapping[str, Any] | None = None
+) -> JSONResponse:
+    """`beside`: what the body tells beside the error."""
     detail = ErrorDetail(message=error.message, type=error.type, param=error.param, code=error.code)
     retry = {"retry-after": str(RETRY_AFTER_S)} if error.status in (429, 503) else {}
     if error.status == 409 or error.code == INSUFFICIENT_QUOTA:
         retry["x-should-retry"] = "true" if error.code in PASSING_CONFLICTS else "false"
-    return JSONResponse(
-        ErrorBody(error=detail).model_dump(), status_code=error.status, headers={**retry, **(headers or {})}
-    )
+    body = {**(beside or {}), **ErrorBody(error=detail).model_dump()}
+    return JSONResponse(body, status_code=error.status, headers={**retry, **(headers or {})})
 
 
 def internal_error() -> AppError:

@@ -9,7 +9,9 @@ from pydantic import BaseModel, Field
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from backend.api.errors import ErrorDetail, error_response
 from backend.db.engine import transaction
+from backend.errors import AppError
 from backend.queue import celery_app
 from backend.workers import seen_now
 
@@ -28,6 +30,12 @@ class Readiness(BaseModel):
     database: str
     broker: str
     workers: dict[str, int] = Field(description="Workers seen lately, by queue; a service without any still answers.")
+
+
+class Unready(Readiness):
+    """With the error that every refusal has."""
+
+    error: ErrorDetail
 
 
 @router.get("/healthz")
@@ -53,18 +61,22 @@ def _broker() -> str:
     return "ok"
 
 
-@router.get("/readyz", responses={503: {"model": Readiness}})
+@router.get("/readyz", response_model=Readiness, responses={503: {"model": Unready}})
 def readyz(
-    response: Response, database: Annotated[str, Depends(_database)], broker: Annotated[str, Depends(_broker)]
-) -> Readiness:
-    ready = database == broker == "ok"
-    if not ready:
-        response.status_code = 503
-    return Readiness(
-        status="ok" if ready else "unavailable",
-        database=database,
-        broker=broker,
-        workers=_workers() if database == "ok" else {},
+    database: Annotated[str, Depends(_database)], broker: Annotated[str, Depends(_broker)]
+) -> Readiness | Response:
+    if database == broker == "ok":
+        return Readiness(status="ok", database=database, broker=broker, workers=_workers())
+    workers = _workers() if database == "ok" else {}
+    seen = Readiness(status="unavailable", database=database, broker=broker, workers=workers)
+    return error_response(
+        AppError(
+            f"The service is not ready: database {database}, broker {broker}.",
+            status=503,
+            code="not_ready",
+            type="server_error",
+        ),
+        beside=seen.model_dump(),
     )
 
 

@@ -9,8 +9,9 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from backend.api.deps import Auth, Database, ObjectId, found, write_audit_entry
+from backend.api.deps import MAX_ID, Auth, Caller, Database, ObjectId, found, write_audit_entry
 from backend.api.paging import After, Asked, Limit, ListItem, Order, Page, PageAsked, cut, listed
+from backend.api.policy import administers
 from backend.db.base import unix_s, utc_now
 from backend.db.engine import transaction
 from backend.db.keys import ApiKey, Member, Role, create_key
@@ -21,7 +22,8 @@ from backend.quotas import Quotas, Usage, usage
 from backend.settings import settings
 
 router = APIRouter(tags=["people"])
-EMAIL = r"^[^@\s]{1,100}@[^@\s]{1,100}$"
+EMAIL = r"^[^@\s/]{1,100}@[^@\s/]{1,100}$"
+"""Without a slash, which would end it in the path of a request."""
 
 
 class Body(BaseModel):
@@ -95,7 +97,7 @@ class MemberObject(ListItem):
 
 
 class MemberRequest(Body):
-    email: str = Field(max_length=201, pattern=EMAIL)
+    email: str = Field(max_length=MAX_ID, pattern=EMAIL)
     role: Role = Role.VIEWER
 
 
@@ -149,13 +151,7 @@ def invite(body: MemberRequest, who: Auth, session: Database) -> MemberObject:
         try:
             session.flush()
         except IntegrityError:
-            raise AppError(
-                f"'{email}' belongs to another project: remove them there first.",
-                status=409,
-                code="member_elsewhere",
-                param="email",
-                type="conflict_error",
-            ) from None
+            raise _not_invitable(email, who) from None
     elif email == who.id and body.role is not Role.ADMIN:
         raise AppError("Another admin has to change your role.", status=409, code="own_role", type="conflict_error")
     member.role = body.role
@@ -172,6 +168,7 @@ def list_members(
 
 @router.delete("/members/{email}")
 def remove_member(email: ObjectId, who: Auth, session: Database) -> Removed:
+    email = email.lower()
     if email == who.id:
         raise AppError("Another admin has to remove you.", status=409, code="own_role", type="conflict_error")
     session.delete(found(session, Member, email, kind="member"))
@@ -215,6 +212,14 @@ def make_project_key(project_id: ObjectId, body: KeyRequest, request: Request, w
     if project.id != who.project:
         write_audit_entry(session, request, who, project=project.id)
     return key
+
+
+def _not_invitable(email: str, who: Caller) -> AppError:
+    """They belong to another project, of which only administrators of the server are told."""
+    message = f"'{email}' cannot be let in here: ask an administrator of the server."
+    if administers(who.role, project=who.project):
+        message = f"'{email}' belongs to another project: have them removed there first."
+    return AppError(message, status=409, code="not_invitable", param="email", type="conflict_error")
 
 
 def _new_key(session: Session, body: KeyRequest, *, project: str) -> NewKey:

@@ -404,7 +404,8 @@ def test_a_broker_that_does_not_answer_loses_no_job(api: Api) -> None:
         refused(api.http.post("/v1/fine_tuning/alpha/graders/run", json=run), status=503, code="no_broker")
     with transaction() as session:
         assert session.scalars(select(Job.state).where(Job.id == job["id"])).one() == JobState.QUEUED
-    assert readiness.status_code == 503
+    assert "broker does not answer" in refused(readiness, status=503, code="not_ready")["message"]
+    assert int(readiness.headers["retry-after"]) > 0
     assert (readiness.json()["database"], readiness.json()["status"]) == ("ok", "unavailable")
 
 

@@ -3,6 +3,7 @@
 import threading
 
 import httpx
+import pytest
 
 from backend.db.base import utc_now
 from backend.db.engine import transaction
@@ -62,5 +63,23 @@ def test_members_are_invited_changed_and_removed(api: Api) -> None:
     assert len(answered(api.http.get("/v1/members"))["data"]) == 1
     entries = answered(api.http.get("/v1/audit", params={"about": "ada@example.org"}))["data"]
     assert [entry["action"] for entry in entries] == ["POST /v1/members"] * 2
-    assert answered(api.http.delete("/v1/members/ada@example.org"))["deleted"]
-    refused(api.http.post("/v1/members", json={"email": "not an address"}), status=400)
+    assert answered(api.http.delete("/v1/members/Ada@Example.org"))["id"] == "ada@example.org"
+    assert answered(api.http.get("/v1/members"))["data"] == []
+
+
+@pytest.mark.parametrize("email", ["not an address", "ada/b@example.org", "a" * 100 + "@" + "b" * 100])
+def test_an_address_that_could_not_be_named_to_remove_it_is_refused(api: Api, email: str) -> None:
+    refused(api.http.post("/v1/members", json={"email": email}), status=400)
+
+
+def test_who_belongs_to_another_project_is_told_to_administrators_alone(api: Api) -> None:
+    project = answered(api.http.post("/v1/projects", json={"name": "claims"}))["id"]
+    made = answered(api.http.post(f"/v1/projects/{project}/keys", json={"name": "Ada", "role": "admin"}))
+    theirs = {"authorization": f"Bearer {made['secret']}"}
+    asked = {"url": "/v1/members", "json": {"email": "grace@example.org"}}
+    answered(api.http.post(**asked))
+    told = refused(api.bare.post(**asked, headers=theirs), status=409, code="not_invitable")
+    assert "project" not in told["message"]
+    answered(api.http.delete("/v1/members/grace@example.org"))
+    answered(api.bare.post(**asked, headers=theirs))
+    assert "another project" in refused(api.http.post(**asked), status=409, code="not_invitable")["message"]

@@ -42,7 +42,7 @@ def _form(client: Client, *, project: str) -> None:
             "E-mail address",
             key=f"{fresh}_email",
             type="email",
-            max_chars=201,
+            max_chars=200,
             placeholder="ada@example.org",
             help="As the identity provider knows it. A person belongs to one project.",
         )
