@@ -14,7 +14,7 @@ from backend.db import idempotency
 from backend.db.engine import transaction
 from backend.jobs import control
 from backend.logs import configure_logs
-from backend.queue import CHECK_TASK, TRAIN_QUEUE, TRAIN_TASK, WEBHOOK_TASK, celery_app
+from backend.queue import CHECK_QUEUE, CHECK_TASK, TRAIN_QUEUE, TRAIN_TASK, WEBHOOK_TASK, celery_app
 from backend.settings import settings
 from worker.checks import HANDLERS
 from worker.sandbox.policy import Limits
@@ -67,10 +67,10 @@ def tell_of_lost_check(sender: Task, exception: BaseException, args: tuple[str, 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]
 def start_keeping_house(sender: object, **_: object) -> None:
-    """Every worker says that it is there; those of the train queue also look for lost jobs, from their start on."""
+    """Every worker says that it is there; those that train or check also sweep, from their start on."""
     queues = sorted(sender.app.amqp.queues.consume_from)  # type: ignore[attr-defined]
     threading.Thread(target=report_until_leaving, args=(queues,), name="presence", daemon=True).start()
-    if TRAIN_QUEUE in queues:
+    if {TRAIN_QUEUE, CHECK_QUEUE} & set(queues):
         threading.Thread(target=sweep_until_leaving, name="sweep", daemon=True).start()
 
 

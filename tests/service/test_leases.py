@@ -2,6 +2,7 @@
 
 import threading
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import func, select, update
@@ -15,7 +16,9 @@ from backend.jobs import control
 from backend.jobs.lease import Lease, LeaseLostError, claim, held_job, renew
 from backend.jobs.lifecycle import JobState, Wish
 from backend.queue import TRAIN_QUEUE, TRAIN_TASK, send_after_commit, waiting
+from tests.service.conftest import running_worker
 from tests.service.records import stored_job
+from tests.service.training import wait_for
 
 pytestmark = pytest.mark.usefixtures("clean_database")
 
@@ -108,6 +111,14 @@ def test_the_sweep_puts_a_lost_job_back_and_nudges_for_it() -> None:
     with transaction() as session:
         messages = session.scalars(select(JobEvent.message).where(JobEvent.job_id == job_id)).all()
     assert messages == ["The worker worker-1 was lost. The job is queued again."]
+
+
+def test_a_worker_that_only_checks_sweeps_too(tmp_path: Path) -> None:
+    job_id = new_job()
+    claimed(job_id)
+    let_the_lease_run_out(job_id)
+    with running_worker("check", log=tmp_path / "log"):
+        wait_for(lambda: state_of(job_id) == JobState.QUEUED, timeout_s=60, what="the job to be put back")
 
 
 def test_a_sweep_leaves_living_leases_alone_and_does_not_pile_up_nudges() -> None:
