@@ -5,7 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, IPvAnyNetwork, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -116,6 +116,11 @@ class Settings(BaseSettings):
         None,
         alias="RLSD_UI_URL",
         description="Address of the UI in a browser; the provider sends people back to its path /oauth2callback.",
+    )
+    webhook_networks: list[IPvAnyNetwork] = Field(
+        [],
+        alias="RLSD_WEBHOOK_NETWORKS",
+        description='JSON: networks, such as ["10.1.0.0/16"], that webhooks may reach beside public addresses.',
     )
     requests_per_minute: int = Field(
         12_000, alias="RLSD_REQUESTS_PER_MINUTE", ge=1, description="Requests a minute that one key may send."

@@ -6,31 +6,38 @@ A delivery is stored in the transaction that ends the job; a worker sends it, an
 import base64
 import hashlib
 import hmac
-import ipaddress
 import json
 import secrets
-import socket
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 import httpx
 import structlog
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from backend import outbound
 from backend.db.base import unix_s, utc_now
 from backend.db.engine import transaction
 from backend.db.jobs import Job
 from backend.db.webhooks import DeliveryStatus, Webhook, WebhookDelivery
 from backend.errors import AppError
 from backend.ids import new_id
-from backend.queue import CHECK_QUEUE, WEBHOOK_TASK, send, send_after_commit
+from backend.queue import CHECK_QUEUE, WEBHOOK_TASK, send_after_commit, waiting
+from backend.settings import settings
 
 SECRET_PREFIX = "whsec_"  # noqa: S105  (the specification's prefix)
 RETRIES_S = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 """Seconds from each try to the next; then it has failed."""
 TIMEOUT_S = 15.0
+"""Of a whole try."""
+TRIED = timedelta(seconds=4 * TIMEOUT_S)
+"""How long a try may take before whoever made it counts as lost."""
+LATE = timedelta(seconds=30)
+"""How long a delivery waits before its message may count as lost."""
 KEPT = timedelta(days=30)
+NUDGE_LOCK = 7_215_004
+"""Number of the advisory lock that lets one sweep nudge at a time."""
 log = structlog.get_logger()
 
 
@@ -46,7 +53,7 @@ def signature(secret: str, *, delivery_id: str, timestamp: int, body: str) -> st
 
 
 def require_url(url: str) -> None:
-    """Raises AppError where it is no address of somebody else's server: a cloud's metadata is never told or asked."""
+    """Raises AppError where it is no address of a server; which servers are told is known when they are (outbound)."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or "\\" in url:
         raise AppError(
@@ -74,6 +81,7 @@ def deliver_to(session: Session, hook: Webhook, *, kind: str, object_id: str) ->
         status=DeliveryStatus.PENDING,
         attempts=0,
         next_at=now,
+        nudged_at=now,
         created_at=now,
     )
     session.add(delivery)
@@ -83,29 +91,44 @@ def deliver_to(session: Session, hook: Webhook, *, kind: str, object_id: str) ->
 
 
 def nudge_due(session: Session) -> None:
-    """Have those sent whose time has come; forget those that are old."""
+    """Have those sent whose time has come, with one message a try; forget those that are old.
+
+    Where the broker holds no message any more, it may have lost theirs: then they are nudged again.
+    """
+    if not session.scalar(select(func.pg_try_advisory_xact_lock(NUDGE_LOCK))):
+        return
     now = utc_now()
-    due = select(WebhookDelivery.id).where(
-        WebhookDelivery.status == DeliveryStatus.PENDING, WebhookDelivery.next_at <= now
-    )
-    for delivery_id in session.scalars(due):
-        send(WEBHOOK_TASK, delivery_id, queue=CHECK_QUEUE)
     session.execute(delete(WebhookDelivery).where(WebhookDelivery.created_at < now - KEPT))
+    unsent, lost = WebhookDelivery.nudged_at.is_(None), WebhookDelivery.nudged_at < now - LATE
+    silent = or_(unsent, lost) if waiting(CHECK_QUEUE) == 0 else unsent
+    due = session.scalars(
+        update(WebhookDelivery)
+        .where(WebhookDelivery.status == DeliveryStatus.PENDING, WebhookDelivery.next_at <= now, silent)
+        .values(nudged_at=now)
+        .returning(WebhookDelivery.id)
+    )
+    for delivery_id in due.all():
+        send_after_commit(session, WEBHOOK_TASK, delivery_id, queue=CHECK_QUEUE)
 
 
 def deliver(delivery_id: str) -> None:
-    """Try once, if its time has come. Nobody else tries meanwhile: its row is locked."""
+    """Try once, if its time has come. No transaction is open while somebody else's server answers."""
+    now = utc_now()
     with transaction() as session:
-        delivery = session.scalar(
-            select(WebhookDelivery).where(WebhookDelivery.id == delivery_id).with_for_update(skip_locked=True)
-        )
-        now = utc_now()
+        delivery = session.get(WebhookDelivery, delivery_id, with_for_update=True)
         if delivery is None or delivery.status != DeliveryStatus.PENDING or delivery.next_at > now:
             return
+        # Nobody else tries meanwhile; where this process dies, a sweep has it tried again.
+        delivery.next_at, delivery.nudged_at = now + TRIED, None
         hook = session.get_one(Webhook, delivery.webhook_id)
-        delivery.response_status, delivery.error = _post(hook, delivery, now=now)
+    response_status, error = _post(hook, delivery, now=now)
+    with transaction() as session:
+        delivery = session.get(WebhookDelivery, delivery_id, with_for_update=True)
+        if delivery is None:
+            return
+        delivery.response_status, delivery.error = response_status, error
         delivery.attempts += 1
-        if delivery.error is None:
+        if error is None:
             delivery.status = DeliveryStatus.DELIVERED
         elif delivery.attempts > len(RETRIES_S):
             delivery.status = DeliveryStatus.FAILED
@@ -115,7 +138,7 @@ def deliver(delivery_id: str) -> None:
 
 
 def _post(hook: Webhook, delivery: WebhookDelivery, *, now: datetime) -> tuple[int | None, str | None]:
-    """(status of the answer, what went wrong). Redirects are not followed."""
+    """(status of the answer, what went wrong)."""
     body = json.dumps(delivery.payload, separators=(",", ":"))
     timestamp = unix_s(now) or 0
     headers = {
@@ -126,16 +149,11 @@ def _post(hook: Webhook, delivery: WebhookDelivery, *, now: datetime) -> tuple[i
         "webhook-signature": signature(hook.secret, delivery_id=delivery.id, timestamp=timestamp, body=body),
     }
     try:
-        _require_outside(hook.url)
-        status = httpx.post(hook.url, content=body, headers=headers, timeout=TIMEOUT_S).status_code
+        status = outbound.post(
+            hook.url, content=body, headers=headers, networks=settings().webhook_networks, timeout_s=TIMEOUT_S
+        )
+    except TimeoutError:
+        return None, f"The address did not answer within {TIMEOUT_S:g} s."
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         return None, f"{type(error).__name__}: {error}"[:500]
     return status, None if 200 <= status < 300 else f"The address answered {status}."
-
-
-def _require_outside(url: str) -> None:
-    """Raises ValueError for link-local addresses, where clouds keep the credentials of a machine."""
-    host = urlsplit(url).hostname or ""
-    for *_, address in socket.getaddrinfo(host, None):
-        if ipaddress.ip_address(str(address[0]).partition("%")[0]).is_link_local:
-            raise ValueError(f"{host} is a link-local address")

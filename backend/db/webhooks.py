@@ -33,6 +33,8 @@ class Webhook(ProjectOwned, Base):
 
 
 class WebhookDelivery(Base):
+    """`nudged_at`: when a worker was sent a message about the next try; None before."""
+
     __tablename__ = "webhook_deliveries"
     __table_args__ = (Index(None, "status", "next_at"),)
 
@@ -42,6 +44,7 @@ class WebhookDelivery(Base):
     status: Mapped[str]
     attempts: Mapped[int]
     next_at: Mapped[datetime]
+    nudged_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
     response_status: Mapped[int | None]
     error: Mapped[str | None]

@@ -83,7 +83,7 @@ def running_worker(queue: str, *, log: Path) -> Iterator[None]:
         process = subprocess.Popen(
             [sys.executable, "-m", "backend.cli", "worker", "--queue", queue],
             cwd=ROOT,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "RLSD_WEBHOOK_NETWORKS": '["127.0.0.1/32"]'},
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,

@@ -172,10 +172,11 @@ def train_worker(clean_database: Services, models: Path, tmp_path: Path) -> Iter
 
 @contextmanager
 def running_worker(queue: str, *, log: Path) -> Iterator[int]:
+    """May tell webhooks on this machine; leaves sweeping to the tests, but for its start."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "backend.cli", "worker", "--queue", queue],
-            env=dict(os.environ),
+            env={**os.environ, "RLSD_WEBHOOK_NETWORKS": '["127.0.0.1/32"]', "RLSD_SWEEP_S": "86400"},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

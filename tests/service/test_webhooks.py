@@ -13,12 +13,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, text, update
 
 from backend import webhooks
 from backend.db.base import utc_now
 from backend.db.engine import transaction
 from backend.db.webhooks import WebhookDelivery
+from backend.queue import celery_app, waiting
 from tests.service.conftest import Api, answered, refused
 
 
@@ -28,6 +29,8 @@ class Listener:
 
     url: str = ""
     status: int = 200
+    thinking: threading.Lock = field(default_factory=threading.Lock)
+    """Held: it does not answer yet."""
     heard: list[tuple[dict[str, str], str]] = field(default_factory=list)
 
     def wait(self, count: int) -> None:
@@ -42,7 +45,8 @@ def listener() -> Iterator[Listener]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"])).decode()
             found.heard.append(({name.lower(): value for name, value in self.headers.items()}, body))
-            self.send_response(found.status)
+            with found.thinking:
+                self.send_response(found.status)
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
@@ -126,7 +130,7 @@ def test_a_delivery_that_nobody_takes_is_given_up(api: Api, listener: Listener) 
 
 
 def make_due() -> None:
-    """As if the time had passed."""
+    """As if the time had passed, and a sweep had come."""
     with transaction() as session:
         session.execute(update(WebhookDelivery).values(next_at=utc_now() - timedelta(seconds=1)))
     with transaction() as session:
@@ -140,11 +144,96 @@ def test_only_what_was_asked_for_is_told(api: Api, listener: Listener) -> None:
 
 
 @pytest.mark.usefixtures("check_worker")
-def test_the_address_of_a_clouds_credentials_is_never_asked(api: Api) -> None:
-    made = answered(api.http.post("/v1/webhooks", json={"url": "http://169.254.169.254/latest/meta-data"}))
+@pytest.mark.parametrize("host", ["169.254.169.254", "[::ffff:169.254.169.254]", "127.0.0.2", "[::1]"])
+def test_what_stands_in_the_networks_of_the_worker_is_never_asked(api: Api, host: str) -> None:
+    made = answered(api.http.post("/v1/webhooks", json={"url": f"http://{host}:9/latest/meta-data"}))
     answered(api.http.post(f"/v1/webhooks/{made['id']}/test"))
     until(lambda: deliveries(api, made["id"])[0]["attempts"] == 1)
-    assert "link-local" in deliveries(api, made["id"])[0]["error"]
+    assert "has no public address" in deliveries(api, made["id"])[0]["error"]
+
+
+@pytest.fixture
+def unattended(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A queue of which no worker takes anything, for what is told."""
+    monkeypatch.setattr(webhooks, "CHECK_QUEUE", "unattended")
+    return "unattended"
+
+
+def sent(api: Api, listener: Listener) -> str:
+    """The id of a new delivery."""
+    made = hook(api, listener)
+    return str(answered(api.http.post(f"/v1/webhooks/{made['id']}/test"))["id"])
+
+
+def test_a_delivery_is_nudged_once_however_many_sweep_while_no_worker_takes_it(
+    api: Api, listener: Listener, unattended: str
+) -> None:
+    sent(api, listener)
+    with transaction() as session:
+        session.execute(update(WebhookDelivery).values(nudged_at=None))
+    for _ in range(4):
+        with transaction() as session:
+            webhooks.nudge_due(session)
+    assert waiting(unattended) == 2  # the first message, and one for all sweeps
+
+
+def test_one_sweep_nudges_at_a_time(api: Api, listener: Listener, unattended: str) -> None:
+    sent(api, listener)
+    lose_messages()
+    with transaction() as one, transaction() as other:
+        webhooks.nudge_due(one)
+        webhooks.nudge_due(other)
+    assert waiting(unattended) == 1
+
+
+def test_a_delivery_whose_message_was_lost_is_nudged_again(api: Api, listener: Listener, unattended: str) -> None:
+    sent(api, listener)
+    lose_messages()
+    for _ in range(2):
+        with transaction() as session:
+            webhooks.nudge_due(session)
+    assert waiting(unattended) == 1
+
+
+def test_a_try_that_its_worker_does_not_survive_is_made_again(
+    api: Api, listener: Listener, unattended: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delivery = sent(api, listener)
+
+    def die(*_: object) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as dying, pytest.raises(SystemExit):
+        dying.setattr(hmac, "new", die)
+        webhooks.deliver(delivery)
+    webhooks.deliver(delivery)
+    with transaction() as session:
+        assert session.get_one(WebhookDelivery, delivery).attempts == 0
+    make_due()
+    assert waiting(unattended) == 2
+    webhooks.deliver(delivery)
+    with transaction() as session:
+        assert session.get_one(WebhookDelivery, delivery).attempts == 1
+
+
+@pytest.mark.usefixtures("check_worker")
+def test_a_delivery_can_be_read_and_deleted_while_somebody_elses_server_thinks(api: Api, listener: Listener) -> None:
+    made = hook(api, listener)
+    with listener.thinking:
+        answered(api.http.post(f"/v1/webhooks/{made['id']}/test"))
+        listener.wait(1)
+        with transaction() as session:
+            session.execute(text("SET LOCAL lock_timeout = '1s'"))
+            assert session.scalar(select(WebhookDelivery).with_for_update()) is not None
+    until(lambda: deliveries(api, made["id"])[0]["status"] == "delivered")
+
+
+def lose_messages() -> None:
+    """As if the broker had forgotten them, some time ago."""
+    with celery_app.connection_for_write() as connection:
+        connection.default_channel.client.flushdb()
+    with transaction() as session:
+        session.execute(update(WebhookDelivery).values(nudged_at=utc_now() - 2 * webhooks.LATE))
 
 
 @pytest.mark.parametrize(
