@@ -134,6 +134,11 @@ class Settings(BaseSettings):
         alias="RLSD_GGUF_CONVERTER",
         description="llama.cpp's convert_hf_to_gguf.py, for GGUF exports of architectures beyond the built-in ones.",
     )
+    chat_hub_models: bool = Field(
+        False,
+        alias="RLSD_CHAT_HUB_MODELS",
+        description="Let chat ask for any model of the hub, fetched with the chat server's HF_TOKEN.",
+    )
     chat_wait_s: float = Field(
         600.0,
         alias="RLSD_CHAT_WAIT_S",

@@ -55,7 +55,7 @@ async def create_chat_completion(body: ChatBody, request: Request, who: Auth) ->
 def _asked(body: ChatBody, project: str) -> Asked:
     """The request as a server takes it. Raises AppError 404 where there is no such model in the caller's project."""
     with transaction(project=project) as session:
-        known = served(session, body.model, models=settings().models)
+        known = served(session, body.model, models=settings().models, hub=settings().chat_hub_models)
     return Asked(
         id=new_id("chatcmpl"),
         project=project,

@@ -1,6 +1,7 @@
 """`/v1/models`: the base models of this server, and what was trained on it (`ft:…`)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path
@@ -11,10 +12,11 @@ from sqlalchemy.orm import Session
 from backend import blobs
 from backend.api.deps import Auth, Database
 from backend.api.paging import ListItem, Page, page
+from backend.chat.names import no_such_model, served
 from backend.db.base import unix_s
 from backend.db.jobs import Job
 from backend.db.training import Evaluation
-from backend.errors import AppError, not_found
+from backend.errors import AppError
 from backend.settings import settings
 
 router = APIRouter(prefix="/models", tags=["models"])
@@ -55,10 +57,11 @@ def list_models(_: Auth, session: Database) -> Page[ModelObject]:
 
 @router.get("/{model:path}")
 def get_model(model: ModelName, _: Auth, session: Database) -> ModelObject:
-    shown = next((known for known in _models(session) if known.id == model), None)
-    if shown is None:
-        raise not_found("model", model)
-    return shown
+    """What chat answers under this name, checkpoints too (`ft:…:ckpt-step-N`)."""
+    known = served(session, model, models=settings().models, hub=settings().chat_hub_models)
+    if known.job is None:
+        return _base(model)
+    return _trained(model, known.job, created_at=known.created_at, means=_held_out_means(session, [known.job]))
 
 
 @router.delete("/{model:path}")
@@ -72,7 +75,7 @@ def delete_model(model: ModelName, _: Auth, session: Database) -> DeletedModel:
         )
     job = None if "\0" in model else session.scalar(select(Job).where(Job.fine_tuned_model == model).with_for_update())
     if job is None:
-        raise not_found("model", model)
+        raise no_such_model(model)
     sha256, job.fine_tuned_model, job.adapter_sha256 = job.adapter_sha256, None, None
     session.flush()
     if sha256 is not None:
@@ -81,32 +84,43 @@ def delete_model(model: ModelName, _: Auth, session: Database) -> DeletedModel:
 
 
 def _models(session: Session) -> list[ModelObject]:
-    bases = [ModelObject(id=name, created=0, owned_by="base") for name in settings().models]
-    trained = session.scalars(
-        select(Job).where(Job.fine_tuned_model.is_not(None)).order_by(Job.finished_at.desc())
-    ).all()
-    means = _held_out_means(session, [job.id for job in trained])
-    return bases + [
-        ModelObject(
-            id=job.fine_tuned_model,
-            created=unix_s(job.finished_at) or 0,
-            owned_by="trained",
-            x_job=job.id,
-            x_base=job.model,
-            x_method=job.spec.get("method"),
-            x_seed=job.seed,
-            x_held_out=HeldOut(before=means.get((job.id, "baseline")), after=means.get((job.id, "trained"))),
-        )
-        for job in trained
+    jobs = session.scalars(select(Job).where(Job.fine_tuned_model.is_not(None)).order_by(Job.finished_at.desc())).all()
+    means = _held_out_means(session, jobs)
+    return [_base(name) for name in settings().models] + [
+        _trained(job.fine_tuned_model, job, created_at=job.finished_at, means=means)
+        for job in jobs
         if job.fine_tuned_model is not None
     ]
 
 
-def _held_out_means(session: Session, job_ids: Sequence[str]) -> dict[tuple[str, str], float]:
+def _base(name: str) -> ModelObject:
+    return ModelObject(id=name, created=0, owned_by="base")
+
+
+def _trained(
+    name: str, job: Job, *, created_at: datetime | None, means: Mapping[tuple[str, str], float]
+) -> ModelObject:
+    """The job's adapter, or a checkpoint on the way to it, of which `means` do not tell."""
+    is_whole = name == job.fine_tuned_model
+    return ModelObject(
+        id=name,
+        created=unix_s(created_at) or 0,
+        owned_by="trained",
+        x_job=job.id,
+        x_base=job.model,
+        x_method=job.spec.get("method"),
+        x_seed=job.seed,
+        x_held_out=HeldOut(
+            before=means.get((job.id, "baseline")), after=means.get((job.id, "trained")) if is_whole else None
+        ),
+    )
+
+
+def _held_out_means(session: Session, jobs: Sequence[Job]) -> dict[tuple[str, str], float]:
     """By job and phase."""
     found = session.execute(
         select(Evaluation.job_id, Evaluation.phase, Evaluation.result["mean"].as_float()).where(
-            Evaluation.job_id.in_(job_ids), Evaluation.phase.in_(("baseline", "trained"))
+            Evaluation.job_id.in_([job.id for job in jobs]), Evaluation.phase.in_(("baseline", "trained"))
         )
     )
     return {(job_id, phase): mean for job_id, phase, mean in found}

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -19,22 +20,26 @@ CHECKPOINT = re.compile(r"(?P<adapter>ft:.+):ckpt-step-(?P<step>\d{1,9})", re.AS
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What answers, and the job that trained it."""
+    """What answers, and the job that trained it, with when."""
 
     base: str
     adapter: AdapterRef | None = None
     job: Job | None = None
+    created_at: datetime | None = None
 
 
-def served(session: Session, name: str, *, models: Mapping[str, str]) -> Served:
-    """Listed names, `ft:…` of finished jobs, `ft:…:ckpt-step-N` of kept checkpoints, hub ids. Raises AppError 404."""
+def served(session: Session, name: str, *, models: Mapping[str, str], hub: bool) -> Served:
+    """Listed names, `ft:…` of finished jobs, `ft:…:ckpt-step-N` of kept checkpoints; ids of the `hub` where it is open.
+
+    Raises AppError 404.
+    """
     if name in models:
         return Served(name)
-    if name.startswith(TRAINED):
+    if name.startswith(TRAINED) and "\0" not in name:
         return _trained(session, name)
-    if ".." in name or HUB_ID.fullmatch(name) is None:
-        raise no_such_model(name)
-    return Served(name)
+    if hub and ".." not in name and HUB_ID.fullmatch(name):
+        return Served(name)
+    raise no_such_model(name)
 
 
 def no_such_model(name: str) -> AppError:
@@ -53,7 +58,7 @@ def _trained(session: Session, name: str) -> Served:
     job = session.scalar(select(Job).where(Job.fine_tuned_model == name, Job.adapter_sha256.is_not(None)))
     if job is None or job.adapter_sha256 is None:
         raise no_such_model(name)
-    return Served(job.model, AdapterRef(job.adapter_sha256, "archive"), job)
+    return Served(job.model, AdapterRef(job.adapter_sha256, "archive"), job, job.finished_at)
 
 
 def _checkpoint(session: Session, name: str, *, adapter_name: str, step: int) -> Served:
@@ -61,8 +66,9 @@ def _checkpoint(session: Session, name: str, *, adapter_name: str, step: int) ->
     job = session.scalar(select(Job).where(Job.id == f"ftjob-{adapter_name.rpartition(':')[2]}"))
     if job is None or job.adapter_name != adapter_name:
         raise no_such_model(name)
-    sha256 = session.scalar(select(Checkpoint.sha256).where(Checkpoint.job_id == job.id, Checkpoint.step == step))
-    if sha256 is None:
+    kept = session.scalar(select(Checkpoint).where(Checkpoint.job_id == job.id, Checkpoint.step == step))
+    if kept is None:
         raise no_such_model(name)
     lora = job.spec["lora"]
-    return Served(job.model, AdapterRef(sha256, "checkpoint", r=lora["r"], alpha=lora["alpha"]), job)
+    reference = AdapterRef(kept.sha256, "checkpoint", r=lora["r"], alpha=lora["alpha"])
+    return Served(job.model, reference, job, kept.created_at)

@@ -52,7 +52,7 @@ with left_place:
         names,
         usual=usual_left,
         place="left",
-        help="What answered before training. Any Hugging Face id that this server may use can be written too.",
+        help="What answered before training. A Hugging Face id can be written too, where the server allows it.",
     )
 with right_place:
     right = chooser(

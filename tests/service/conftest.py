@@ -23,6 +23,7 @@ from backend.app import create_app
 from backend.db.engine import transaction
 from backend.db.keys import create_key
 from backend.embedded import Services
+from backend.settings import settings
 from tests.service.training import worker
 
 EXACT = {
@@ -140,6 +141,16 @@ def api(api_url: str, clean_database: Services) -> Iterator[Api]:
         OpenAI(base_url=f"{api_url}/v1", api_key=key, max_retries=0, timeout=60) as client,
     ):
         yield Api(url=api_url, key=key, http=http, bare=bare, openai=client)
+
+
+@pytest.fixture
+def open_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Chat may ask for any model of the hub."""
+    monkeypatch.setenv("RLSD_CHAT_HUB_MODELS", "1")
+    settings.cache_clear()
+    yield
+    monkeypatch.undo()
+    settings.cache_clear()
 
 
 @pytest.fixture(scope="session")

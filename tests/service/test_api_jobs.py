@@ -413,7 +413,8 @@ def test_the_models_are_those_of_the_settings_and_those_that_were_trained(api: A
     job = api.job()
     name = "ft:starter:rlsd::x/y"
     with transaction() as session:
-        session.execute(update(Job).values(state=JobState.SUCCEEDED, fine_tuned_model=name))
+        adapter = blobs.put(session, [b"adapter"]).sha256
+        session.execute(update(Job).values(state=JobState.SUCCEEDED, fine_tuned_model=name, adapter_sha256=adapter))
     listed = answered(api.http.get("/v1/models"))["data"]
     assert [model["id"] for model in listed] == [*settings().models, name]
     assert answered(api.http.get(f"/v1/models/{name}"))["x_job"] == job["id"]

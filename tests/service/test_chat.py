@@ -15,7 +15,7 @@ from hypothesis import settings as examples
 from typer.testing import CliRunner, Result
 
 from backend.app import create_app
-from backend.chat.line import WAITING
+from backend.chat.line import SERVERS, WAITING
 from backend.chat.request import NEUTRAL
 from backend.cli import app
 from backend.db.base import utc_now
@@ -24,6 +24,7 @@ from backend.db.engine import transaction
 from backend.db.jobs import Job
 from backend.embedded import Services
 from backend.jobs.lifecycle import JobState
+from backend.settings import settings
 from tests.service.chatting import QUESTION, broker, chat_server, greedy, servers, trained
 from tests.service.conftest import Api, answered, refused
 from tests.service.test_api_schema import CHECKS
@@ -274,7 +275,8 @@ def test_bad_input_names_what_is_bad(api: Api, change: dict[str, Any], param: st
 
 @pytest.mark.parametrize(
     "name",
-    ["none", "Starter", "../starter", "/etc", "ft:", "ft:starter:rlsd::x", "ft:starter:rlsd::x:ckpt-step-1", "a/b/c"],
+    ["none", "Starter", "../starter", "/etc", "ft:", "ft:starter:rlsd::x", "ft:starter:rlsd::x:ckpt-step-1", "a/b/c"]
+    + ["organisation/name"],
 )
 def test_an_unknown_model_is_told_at_once(api: Api, name: str) -> None:
     error = refused(
@@ -285,7 +287,31 @@ def test_an_unknown_model_is_told_at_once(api: Api, name: str) -> None:
     assert error["param"] == "model"
 
 
-@pytest.mark.usefixtures("server")
+def test_what_chat_answers_can_be_retrieved_and_nothing_else(api: Api) -> None:
+    job = trained(seed=3, checkpoint=7)
+    names = [*settings().models, str(job.fine_tuned_model), f"{job.adapter_name}:ckpt-step-7"]
+    assert [api.openai.models.retrieve(name).id for name in names] == names
+    checkpoint = answered(api.http.get(f"/v1/models/{names[-1]}"))
+    assert (checkpoint["x_job"], checkpoint["x_base"], checkpoint["owned_by"]) == (job.id, "starter", "trained")
+    assert checkpoint["created"] > 0
+    with broker() as redis:
+        redis.delete(SERVERS)
+    for name in [*names, f"{job.adapter_name}:ckpt-step-8", "organisation/name", "ft:none", "none"]:
+        asked = api.http.post("/v1/chat/completions", json={"model": name, "messages": QUESTION}).status_code
+        retrieved = api.http.get(f"/v1/models/{name}").status_code
+        want_of_a_server = 503
+        assert (retrieved, asked) == ((200, want_of_a_server) if name in names else (404, 404)), name
+
+
+def test_an_administrator_may_open_the_hub_to_chat(api: Api, open_hub: None) -> None:
+    assert answered(api.http.get("/v1/models/organisation/name"))["owned_by"] == "base"
+    with broker() as redis:
+        redis.delete(SERVERS)
+    body = {"model": "organisation/name", "messages": QUESTION}
+    refused(api.http.post("/v1/chat/completions", json=body), status=503, code="no_worker")
+
+
+@pytest.mark.usefixtures("server", "open_hub")
 def test_what_only_the_model_can_tell_is_an_answer_of_its_own_also_for_a_stream(api: Api) -> None:
     long: Any = [{"role": "user", "content": "why " * 2000}]
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
@@ -316,7 +342,7 @@ def test_what_only_the_model_can_tell_is_an_answer_of_its_own_also_for_a_stream(
 
 def test_without_a_server_it_is_said_soon(api: Api) -> None:
     with broker() as redis:
-        redis.delete("rlsd:chat:servers")
+        redis.delete(SERVERS)
     started = time.monotonic()
     body = {"model": "starter", "messages": QUESTION}
     error = refused(api.http.post("/v1/chat/completions", json=body), status=503, code="no_worker")

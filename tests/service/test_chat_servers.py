@@ -43,7 +43,7 @@ def test_torch_comes_with_the_first_request_and_goes_with_the_last_model(api: Ap
         assert greedy(api) == before
 
 
-@pytest.mark.usefixtures("two_models")
+@pytest.mark.usefixtures("two_models", "open_hub")
 def test_one_model_makes_room_for_another_and_all_are_answered(api: Api, tmp_path: Path) -> None:
     log = tmp_path / "log"
     with chat_server(log), ThreadPoolExecutor(6) as threads:
