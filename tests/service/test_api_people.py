@@ -1,14 +1,15 @@
-"""Projects, their keys and members, as their admins make and end them."""
+"""Projects, their keys, members, quotas and the audit log, as admins meet them."""
 
 import threading
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from backend.db.base import utc_now
 from backend.db.engine import transaction
 from backend.db.projects import Project
-from tests.service.conftest import Api, answered, refused, until_locked_out
+from tests.service.conftest import EXACT, Api, answered, refused, until_locked_out
 
 
 def test_a_new_project_begins_with_a_key_from_an_administrator(api: Api) -> None:
@@ -83,3 +84,58 @@ def test_who_belongs_to_another_project_is_told_to_administrators_alone(api: Api
     answered(api.http.delete("/v1/members/grace@example.org"))
     answered(api.bare.post(**asked, headers=theirs))
     assert "another project" in refused(api.http.post(**asked), status=409, code="not_invitable")["message"]
+
+
+def test_the_audit_log_says_who_did_what_to_what(api: Api) -> None:
+    file = api.dataset(2)
+    answered(api.http.get(f"/v1/files/{file}"))
+    answered(api.http.delete(f"/v1/files/{file}"))
+    refused(api.http.delete(f"/v1/files/{file}"), status=404)
+    entries = answered(api.http.get("/v1/audit"))["data"]
+    assert [(entry["action"], file in entry["objects"]) for entry in entries] == [
+        ("DELETE /v1/files/{file_id}", True),
+        ("POST /v1/files", True),
+    ]
+    assert all(entry["actor_name"] == "test" and entry["address"] == "127.0.0.1" for entry in entries)
+    assert all(entry["request_id"].startswith("req-") for entry in entries)
+
+
+def test_the_audit_log_is_searched_by_who_what_which_and_when(api: Api) -> None:
+    file = api.dataset(2)
+    answered(api.http.delete(f"/v1/files/{file}"))
+    newest = answered(api.http.get("/v1/audit"))["data"][0]
+
+    def found(**wanted: str | int) -> list[str]:
+        return [entry["action"] for entry in answered(api.http.get("/v1/audit", params=wanted))["data"]]
+
+    both = ["DELETE /v1/files/{file_id}", "POST /v1/files"]
+    assert found(actor="TES") == found(about=file) == found(since=newest["created_at"] - 600) == both
+    assert found(actor=newest["actor"], action="delete /v1") == both[:1]
+    assert found(actor="t_st") == found(about="file-none") == found(since=newest["created_at"] + 600) == []
+    assert found(until=newest["created_at"] - 600) == []
+    refused(api.http.get("/v1/audit", params={"actor": "\0"}), status=400)
+
+
+def test_the_audit_log_tells_whom_a_trusted_proxy_speaks_for(api: Api) -> None:
+    body = {"name": "v", "grader": EXACT}
+    answered(api.http.post("/v1/verifiers", json=body, headers={"x-forwarded-for": "10.0.0.9, 203.0.113.7"}))
+    assert answered(api.http.get("/v1/audit"))["data"][0]["address"] == "203.0.113.7"
+
+
+def test_a_change_is_in_the_audit_log_or_does_not_happen(api: Api) -> None:
+    """Where its entry cannot be written, neither a file nor a version of one is kept."""
+    file = api.dataset()
+    announced = {"filename": "rows.jsonl", "bytes": 2, "mime_type": "application/jsonl", "purpose": "fine-tune"}
+    upload = f"/v1/uploads/{answered(api.http.post('/v1/uploads', json=announced))['id']}"
+    part = answered(api.http.post(f"{upload}/parts", files={"data": b"{}"}))["id"]
+    with transaction() as session:
+        session.execute(text("ALTER TABLE audit_entries ADD CONSTRAINT full_up CHECK (false) NOT VALID"))
+    try:
+        refused(api.upload({"question": "1 + 1?", "answer": "2"}), status=409)
+        refused(api.http.post(f"{upload}/complete", json={"part_ids": [part]}), status=409)
+        assert api.http.post(f"/v1/files/{file}/split", json={"share": 0.5}).is_error
+    finally:
+        with transaction() as session:
+            session.execute(text("ALTER TABLE audit_entries DROP CONSTRAINT full_up"))
+    assert [kept["id"] for kept in answered(api.http.get("/v1/files"))["data"]] == [file]
+    assert answered(api.http.get(upload))["status"] == "pending"
