@@ -9,7 +9,8 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from backend.api.deps import MAX_ID, Auth, Caller, Database, ObjectId, found, write_audit_entry
+from backend.api.callers import Caller
+from backend.api.deps import MAX_ID, Auth, Database, ObjectId, found, write_audit_entry
 from backend.api.paging import After, Asked, Limit, ListItem, Order, Page, PageAsked, cut, listed
 from backend.api.policy import administers
 from backend.db.base import unix_s, utc_now
