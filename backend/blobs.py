@@ -18,7 +18,7 @@ from backend.db.training import Checkpoint
 from backend.ids import new_id
 
 CHUNK_BYTES = 4 * 1024 * 1024
-IMAGES_LOCK = 7_215_001
+IMAGES_LOCK = 7_215_005
 """Number of the advisory lock between those who store and those who delete images."""
 EVERYBODYS: dict[str, Any] = {"synchronize_session": False, OF_ALL: True}
 """Options of statements on blobs, which projects share: one may use what another has no more need of."""
