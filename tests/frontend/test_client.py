@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -133,6 +134,14 @@ def test_which_hint_every_row_must_have(
 ) -> None:
     facts = job_settings.methods(job_settings.inlined(client.settings_schemas(), "RlsdSettings"))[method]
     assert job_settings.hint_in_rows(said, method=facts, preset=preset) == hint
+
+
+def test_rows_lack_no_hint_where_none_has_an_answer_and_the_api_is_to_find_one() -> None:
+    report: Any = {"good": 5, "with_answer": 0, "with_solution": 2}
+    assert job_settings.rows_without("answer", report, said={}) == 0
+    assert job_settings.rows_without("answer", report, said={"hint": "answer"}) == 5
+    assert job_settings.rows_without("solution", report | {"with_answer": 5}, said={}) == 3
+    assert job_settings.rows_without(None, report, said={}) == 0
 
 
 def test_a_setting_that_the_api_names_is_found_by_its_label() -> None:

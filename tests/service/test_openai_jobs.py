@@ -1,6 +1,7 @@
 """A job written for OpenAI says nothing of a teacher: it gets one with a hint from its rows, or is told why not."""
 
 import json
+import time
 import zipfile
 from collections.abc import Iterator
 from io import BytesIO
@@ -99,3 +100,17 @@ def test_an_image_of_libraries_is_taken_and_its_meaning_told(api: Api, rows: str
     assert "image_tag '2025-05-08'" in remark
     job = answered(api.http.post("/v1/fine_tuning/jobs", json=body(rows, grader=PYTHON)))
     assert events(api, job["id"])["grader_remark"] == ("info", remark)
+
+
+@pytest.mark.usefixtures("sample_worker")
+def test_the_preview_of_such_a_hint_needs_the_grader_that_gives_it(api: Api, rows: str) -> None:
+    asked = {"model": "starter", "training_file": rows, "row": 0}
+    error = refused(api.http.post("/v1/fine_tuning/teacher-preview", json=asked), status=400, code="missing_grader")
+    assert error["param"] == "grader"
+    check = answered(api.http.post("/v1/fine_tuning/teacher-preview", json={**asked, "grader": MULTI}))
+    while check["status"] in ("queued", "running"):
+        time.sleep(0.2)
+        check = answered(api.http.get(f"/v1/checks/{check['id']}"))
+    (teacher,) = check["result"]["teachers"]
+    told = teacher["text"][teacher["hint_start"] : teacher["hint_end"]]
+    assert told == "compliant: yes\nexplanation: The limit is 0 records."

@@ -20,6 +20,7 @@ from worker.engine.checkpoint import restore, unpack
 from worker.engine.policy import load_policy
 from worker.engine.types import TeacherWeights
 from worker.engine.update import make_optimizer
+from worker.foreground import read_errand
 
 X_RLSD = {
     "num_generations": 4,
@@ -52,6 +53,18 @@ def job_file(folder: Path, **x_rlsd: object) -> Path:
     )
     (folder / "rows.jsonl").write_bytes(dataset(8))
     return path
+
+
+def test_a_teacher_is_told_what_the_grader_looks_up_where_rows_name_no_answer(tmp_path: Path) -> None:
+    job, rows, grader = job_file(tmp_path), tmp_path / "rows.jsonl", tmp_path / "grader.json"
+    lines = [{"messages": [{"role": "user", "content": "q"}], "low": n, "high": n + 1} for n in range(6)]
+    rows.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    texts = {"input": "{{sample.output_text}}", "reference": "{{item.low}} {{item.high}}"}
+    grader.write_text(json.dumps({"type": "string_check", "operation": "eq", **texts}))
+    errand = read_errand(job, data=rows, verifier=grader, validation=None, model=None)
+    assert (errand.spec.method, errand.spec.hint) == ("rlsd", "grader")
+    assert {task.looked_up for task in errand.tasks} <= {f"low: {n}\nhigh: {n + 1}" for n in range(6)}
+    assert [notice.code for notice in errand.notices] == ["hint_from_grader"]
 
 
 @pytest.fixture(scope="module")
