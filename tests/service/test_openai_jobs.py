@@ -1,7 +1,6 @@
 """A job written for OpenAI says nothing of a teacher: it gets one with a hint from its rows, or is told why not."""
 
 import json
-import time
 import zipfile
 from collections.abc import Iterator
 from io import BytesIO
@@ -12,7 +11,7 @@ import pytest
 
 from tests.service.conftest import Api, answered, refused
 from tests.service.openai_bodies import FORM_ALONE, MULTI, PYTHON, ROWS, SAYS, body
-from tests.service.training import ended, tiny_model, told, worker
+from tests.service.training import ended, tiny_model, told, wait_for, worker
 
 
 @pytest.fixture
@@ -108,9 +107,8 @@ def test_the_preview_of_such_a_hint_needs_the_grader_that_gives_it(api: Api, row
     error = refused(api.http.post("/v1/fine_tuning/teacher-preview", json=asked), status=400, code="missing_grader")
     assert error["param"] == "grader"
     check = answered(api.http.post("/v1/fine_tuning/teacher-preview", json={**asked, "grader": MULTI}))
-    while check["status"] in ("queued", "running"):
-        time.sleep(0.2)
-        check = answered(api.http.get(f"/v1/checks/{check['id']}"))
-    (teacher,) = check["result"]["teachers"]
+    path = f"/v1/checks/{check['id']}"
+    found = wait_for(lambda: answered(api.http.get(path))["result"], timeout_s=120, what="the preview")
+    (teacher,) = found["teachers"]
     told = teacher["text"][teacher["hint_start"] : teacher["hint_end"]]
     assert told == "compliant: yes\nexplanation: The limit is 0 records."
