@@ -51,7 +51,7 @@ def show(
         )
         st.caption("Its weights stay as they are; what is trained is an adapter.")
         if model == starter.MODEL and not starter.is_its_own(dataset["filename"]):
-            st.warning(
+            st.info(
                 "The starter knows the rule book of its own example and nothing else, so it cannot learn other "
                 f"questions. For these choose a language model, such as `{ANY_MODEL}`: write its name in the field.",
                 icon=":material/help:",

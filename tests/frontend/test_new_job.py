@@ -13,6 +13,7 @@ from backend.db.training import Step
 from frontend import cloning, job_reasons, job_settings, plans
 from frontend.client import Client
 from frontend.components.job_choices import told_apart
+from frontend.components.setting_fields import step_of
 from tests.frontend.test_client import GRADER, new_job
 from tests.frontend.test_pages import opened, uploaded, words
 
@@ -45,6 +46,23 @@ def test_a_quick_look_is_proposed_and_steady_where_there_are_solutions(
     [job] = client.jobs()["data"]
     said = client.job(job["id"])["method"]["reinforcement"]["x_asked"]
     assert said == {"preset": "steady", "method": "rlsd", **plans.PLANS["quick"].values}
+
+
+def test_the_starter_is_not_offered_unsaid_for_other_questions(client: Client, key: str, rows_file: Path) -> None:
+    uploaded(client, rows_file)
+    app = opened("new_job", key=key)
+    assert "knows the rule book of its own example" in words(app)
+    with rows_file.open("rb") as content:
+        client.upload(content, filename="train.jsonl", mapping=None)
+    app = opened("new_job", key=key)
+    app.selectbox(key="job_dataset").select(client.files()["data"][0]["id"]).run()
+    assert "knows the rule book of its own example" not in words(app)
+
+
+def test_a_press_on_plus_changes_a_number_by_a_tenth_of_its_size() -> None:
+    assert [step_of(default) for default in (1e-4, 0.5, 5.0, 3, None, 0)] == pytest.approx(
+        [1e-5, 0.01, 0.1, 0.1, 0.01, 0.01]
+    )
 
 
 def test_careful_flies_the_pre_flight_first_and_a_number_of_ones_own_wins(

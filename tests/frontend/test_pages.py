@@ -1,5 +1,6 @@
 """Each page as a script: signed out, empty, failed, filled."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from backend.db.engine import transaction
 from backend.db.jobs import Job
-from frontend import state
+from frontend import starter, state
 from frontend.client import Client
 from tests.frontend.code_fields import code_field, typed
 from tests.frontend.servers import ROOT, free_port
@@ -276,3 +277,16 @@ def test_jobs_are_listed_and_lead_on(client: Client, key: str, rows_file: Path) 
         app = opened(page, key=key)
         assert not app.exception
         assert "starter · RLSD · created" in words(app)
+
+
+def test_home_leads_on_from_what_the_tour_left_to_ones_own(client: Client, key: str, rows_file: Path) -> None:
+    def badges() -> list[str]:
+        return re.findall(r":(\w+)-badge\[", "\n".join(text.value for text in opened("home", key=key).markdown))[:4]
+
+    with rows_file.open("rb") as content:
+        client.upload(content, filename=starter.TRAINING, mapping=None)
+    client.create_verifier(name=starter.VERIFIER, grader=GRADER)
+    assert badges() == ["primary", "gray", "gray", "gray"]
+    uploaded(client, rows_file)
+    client.create_verifier(name="mine", grader=GRADER)
+    assert badges() == ["green", "green", "primary", "gray"]

@@ -8,7 +8,7 @@ import pytest
 
 from backend.embedded import Services
 from frontend.client import Client
-from frontend.components import on_data, verifier_difference
+from frontend.components import gallery, on_data, verifier_difference
 from frontend.components.code_field import Fault, faults_of_run
 from tests.frontend.code_fields import code_field, typed
 from tests.frontend.servers import running_worker
@@ -49,6 +49,13 @@ def test_without_a_chat_server_the_sentence_of_the_service_is_shown(client: Clie
     app.button(key="beside_write").click().run()
     assert not app.exception
     assert "chat" in app.error[0].value
+
+
+def test_a_card_shows_what_passes_and_what_does_not() -> None:
+    right, half, wrong = ({"text": str(score), "score": score} for score in (1, 0.5, 0))
+    assert gallery.telling([half, right, wrong]) == [right, wrong]
+    assert gallery.telling([right]) == [right]
+    assert [gallery.color_of(example["score"]) for example in (right, half, wrong)] == ["green", "orange", "red"]
 
 
 def test_a_card_of_the_gallery_opens_as_a_draft(client: Client, key: str) -> None:
