@@ -33,6 +33,12 @@ def test_a_method_that_is_not_there_is_a_405_that_says_which_are(api: Api) -> No
     assert response.headers["allow"]
 
 
+@pytest.mark.parametrize("name", ["none", "ft:none/x", "ft:starter:rlsd::x:ckpt-step-1", "ft:%00"])
+@pytest.mark.parametrize("method", ["GET", "DELETE"])
+def test_a_model_that_is_not_there_is_a_404_with_a_code_of_its_own(api: Api, method: str, name: str) -> None:
+    refused(api.http.request(method, f"/v1/models/{name}"), status=404, code="model_not_found")
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -42,8 +48,6 @@ def test_a_method_that_is_not_there_is_a_405_that_says_which_are(api: Api) -> No
         "/v1/files/file-none/rows",
         "/v1/verifiers/ver-none",
         "/v1/verifiers/ver-none/versions",
-        "/v1/models/none",
-        "/v1/models/ft:none/x",
         "/v1/fine_tuning/jobs/ftjob-none",
         "/v1/fine_tuning/jobs/ftjob-none/events",
         "/v1/fine_tuning/jobs/ftjob-none/checkpoints",
