@@ -188,7 +188,7 @@ def test_the_credit_of_tokens_is_shown_by_each_measure_and_beside_grpo(key: str,
 
 def test_credit_that_an_earlier_release_kept_is_shown_without_the_evidence(key: str, job_id: str) -> None:
     app = part(key, job_id, "Completions", rollout="rollout-1-2")
-    assert "1 is neutral" in words(app)
+    assert "green makes the token likelier" in words(app)
     app.segmented_control(key="credit_measure").set_value("evidence").run()
     assert "An earlier release trained this job" in app.info[0].value
 
