@@ -8,6 +8,10 @@ from frontend import state
 from frontend.components import menu, problems, sign_in
 
 HERE = Path(__file__).parent
+LOAD_AGAIN = """<script>
+window.rlsdWatch ??= setInterval(() => document.querySelector('[data-testid="stApp"]') || location.reload(), 2000);
+</script>"""
+"""Streamlit (1.67) takes its page away ("Bad delta path index") where a broken connection has swallowed a part."""
 
 st.set_page_config(page_title="RLSD Workbench", page_icon=str(HERE / "logo_small.svg"), layout="wide")
 st.html(HERE / "style.css")
@@ -40,6 +44,7 @@ if is_signed_in:
     with st.sidebar:
         st.button("Sign out", icon=":material/logout:", type="tertiary", key="sign_out", on_click=state.sign_out)
         menu.enter_anew(page)
+        st.html(LOAD_AGAIN, unsafe_allow_javascript=True)
     with problems.page_guard():
         page.run()
     sign_in.keep_signed_in()

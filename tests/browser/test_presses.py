@@ -93,3 +93,5 @@ def test_the_part_that_was_chosen_stays_when_the_connection_breaks(
         assert "view=Settings" in page.url
         part(page, "Events")
         part(page, "Learning")
+    page.evaluate("() => document.querySelector('[data-testid=stApp]').remove()")  # as Streamlit does at times
+    expect(page.get_by_role("radio", name="Learning", exact=True)).to_be_checked()
