@@ -79,7 +79,7 @@ def test_a_saved_grader_is_validated_as_what_it_stands_for(api: Api) -> None:
     reference = {"type": "saved", "id": save(api)["id"]}
     body = {"grader": reference}
     validated = answered(api.http.post("/v1/fine_tuning/alpha/graders/validate", json=body))
-    assert validated == {"grader": EXACT, "x_signature": None}
+    assert validated == {"grader": EXACT, "x_remarks": [], "x_signature": None}
 
 
 def test_validating_python_tells_which_signature_was_recognised(api: Api) -> None:
