@@ -143,5 +143,10 @@ def test_the_witness_counts_leaks_and_grades_by_the_task(name):
     good, bad = witness.reward([Completion(held_out, str(held_out.solution)), Completion(held_out, "Answer: none")])
     assert (good.score, bad.score) == (1.0, 0.0)
     assert witness.training_leakage == 0
-    witness.reward([Completion(task.train[0], "By Reference 12345, as the reference says."), Completion(task.train[0], "I do not know.")])
+    witness.reward(
+        [
+            Completion(task.train[0], "By Reference 12345, as the reference says."),
+            Completion(task.train[0], "I do not know."),
+        ]
+    )
     assert witness.training_leakage == 0.5

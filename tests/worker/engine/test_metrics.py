@@ -9,9 +9,11 @@ import torch
 
 from tests.worker.engine.tiny import Recorder, Verdict, tiny_policy, tiny_settings, tiny_tasks, vowel_share
 from worker.engine.advantage import group_advantages
+from worker.engine.briefing import Briefing
 from worker.engine.diagnosis import Diagnosis
 from worker.engine.experience import Experience
 from worker.engine.loop import run
+from worker.engine.methods import method_named
 from worker.engine.methods.base import Credit
 from worker.engine.metrics import StepFacts, step_costs, step_metrics
 from worker.engine.prompts import Context, Prompt
@@ -86,6 +88,8 @@ def facts():
         clipped[place] = side
     return StepFacts(
         experience=experience,
+        method=method_named("rlsd"),
+        briefing=briefing(unheard=[UNHEARD]),
         signals=Signals(
             advantages_B=advantages,
             teacher_logps_BT=STUDENT + DELTAS,
@@ -110,6 +114,13 @@ def facts():
         success_above=0.5,
         watch=Stopwatch(torch.device("cpu"), {"rollout": 2.0, "reward": 0.5, "teacher": 0.25, "update": 1.0}),
     )
+
+
+def briefing(*, unheard, too_long=()):
+    """A hint for every sequence but some; those of `too_long` had one that did not fit."""
+    read = tuple(None if b in unheard else Context((3, 4)) for b in range(len(VERDICTS)))
+    absent = tuple(b in unheard and b not in too_long for b in range(len(VERDICTS)))
+    return Briefing(teacher_B=read, contrasts_KB=(), absent_B=absent)
 
 
 def tokens(*, of, counted=in_mask):
@@ -170,6 +181,9 @@ def test_what_was_learnt_and_what_was_not(facts):
     assert metrics["lambda"] == 0.375
     assert metrics["skipped"] == 10 / 16
     assert metrics["unheard"] == pytest.approx(1 / 6)
+    assert metrics["hint_too_long"] == 0
+    tight = step_metrics(replace(facts, briefing=briefing(unheard=[UNHEARD, 12], too_long=[12])), diagnosis=None)
+    assert (tight["unheard"], tight["hint_too_long"]) == (pytest.approx(2 / 6), pytest.approx(1 / 6))
     assert metrics["loss"] == -0.125
     assert metrics["gradient_norm"] == 3.5
     assert metrics["learning_rate"] == 2e-5
@@ -200,7 +214,7 @@ def test_the_evidence_of_a_completion_is_summed_for_right_and_for_wrong_ones(fac
 
 
 def test_without_a_teacher_nothing_is_said_of_its_evidence(facts):
-    alone = replace(facts, update=replace(facts.update, teacher_logps_BT=None))
+    alone = replace(facts, briefing=None, update=replace(facts.update, teacher_logps_BT=None))
     metrics = step_metrics(alone, diagnosis=None)
     assert not [name for name in metrics if name.startswith(("delta", "weight", "clipped", "unheard"))]
     assert metrics["skipped"] == 10 / 16
@@ -208,7 +222,8 @@ def test_without_a_teacher_nothing_is_said_of_its_evidence(facts):
 
 def test_what_is_undefined_is_left_out(facts):
     nobody = replace(facts.signals, heard_B=torch.zeros(16, dtype=torch.bool))
-    metrics = step_metrics(replace(facts, signals=nobody), diagnosis=None)
+    untold = replace(facts, signals=nobody, briefing=briefing(unheard=EVERY))
+    metrics = step_metrics(untold, diagnosis=None)
     assert metrics["unheard"] == 1
     assert not [name for name in metrics if name.startswith("delta")]
     assert all(math.isfinite(value) for value in metrics.values())
