@@ -8,10 +8,10 @@ from frontend import state
 from frontend.components import menu, problems, sign_in
 
 HERE = Path(__file__).parent
+# Streamlit (1.67) takes its page away ("Bad delta path index") where a broken connection has swallowed a part of it.
 LOAD_AGAIN = """<script>
 window.rlsdWatch ??= setInterval(() => document.querySelector('[data-testid="stApp"]') || location.reload(), 2000);
 </script>"""
-"""Streamlit (1.67) takes its page away ("Bad delta path index") where a broken connection has swallowed a part."""
 
 st.set_page_config(page_title="RLSD Workbench", page_icon=str(HERE / "logo_small.svg"), layout="wide")
 st.html(HERE / "style.css")
