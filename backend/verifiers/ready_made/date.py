@@ -26,11 +26,11 @@ def day(text):
     return None
 
 
-def grade(item, output_text):
-    right = day(str(item["answer"]))
+def grade(completion, answer):
+    right = day(str(answer))
     if right is None:
-        raise ValueError(f"the reference {item['answer']!r} is no date")
-    said = day(output_text)
+        raise ValueError(f"the reference {answer!r} is no date")
+    said = day(completion)
     return {"score": float(said == right), "reason": f"read {said}"}
 '''
 

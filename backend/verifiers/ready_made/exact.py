@@ -2,13 +2,13 @@
 
 from backend.verifiers.ready_made.kind import Example, ReadyMade
 
-SOURCE = '''def grade(item, output_text):
+SOURCE = '''def grade(completion, answer):
     """1 when the last line is the row's answer, else 0."""
-    lines = output_text.strip().splitlines()
+    lines = completion.strip().splitlines()
     if not lines:
         return 0.0
     said = lines[-1].removeprefix("Answer:").strip(" .")
-    right = str(item["answer"]).strip()
+    right = str(answer).strip()
     return 1.0 if said.lower() == right.lower() else 0.0
 '''
 

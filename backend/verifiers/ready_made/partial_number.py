@@ -5,13 +5,13 @@ from backend.verifiers.ready_made.kind import Example, ReadyMade
 SOURCE = '''import re
 
 
-def grade(item, output_text):
+def grade(completion, answer):
     """1 for the right number, a half within 5 % of it."""
-    text = output_text.replace(",", "")
+    text = completion.replace(",", "")
     numbers = re.findall(r"-?\\d+(?:\\.\\d+)?", text)
     if not numbers:
         return {"score": 0.0, "reason": "the text has no number"}
-    said, right = float(numbers[-1]), float(item["answer"])
+    said, right = float(numbers[-1]), float(answer)
     if said == right:
         return 1.0
     close = abs(said - right) <= 0.05 * abs(right)

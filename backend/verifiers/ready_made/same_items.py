@@ -25,9 +25,9 @@ def items_of(value):
     return [part.strip(" '\\"").casefold() for part in parts if part.strip(" '\\"")]
 
 
-def grade(item, output_text):
-    """The overlap with item["answer"], 0 to 1 (F1); with IN_ORDER all or nothing."""
-    right, said = items_of(item["answer"]), items_of(output_text)
+def grade(completion, answer):
+    """The overlap with the right answer, 0 to 1 (F1); with IN_ORDER all or nothing."""
+    right, said = items_of(answer), items_of(completion)
     if IN_ORDER:
         return float(said == right)
     if not said or not right:

@@ -25,6 +25,15 @@ def test_its_examples_are_its_tests(sandbox, verifier):
     assert max(scores) == 1.0
 
 
+@pytest.mark.parametrize("id", ["exact", "partial-number", "date"])
+def test_the_reference_is_found_whatever_its_column_is_called(sandbox, id):
+    verifier = next(verifier for verifier in READY_MADE if verifier.id == id)
+    texts = [example for example in verifier.examples if set(example.item) == {"answer"}]
+    rows = [Sample(output_text=e.text, item={"What we say": 0}, answer=str(e.item["answer"])) for e in texts]
+    records = sandbox.grade(parse_spec(verifier.grader), rows)
+    assert [record.score for record in records] == pytest.approx([e.score for e in texts]), records
+
+
 def test_there_is_one_for_every_common_task():
     assert len(READY_MADE) >= 10
     assert len({verifier.id for verifier in READY_MADE}) == len({v.name for v in READY_MADE}) == len(READY_MADE)
