@@ -107,7 +107,7 @@ def group_shares(metrics: list[Metrics], *, key: str) -> None:
     """How many prompts had all, some or none of their samples right: only mixed ones teach."""
     chart = (
         _empty()
-        .mark_rect(opacity=0.85)
+        .mark_rect(opacity=0.85, aria=False)
         .encode(
             x=_steps_axis("start:Q"),
             x2="end:Q",

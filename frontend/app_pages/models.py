@@ -101,7 +101,7 @@ def base_page(model: Json) -> None:
     else:
         st.caption("Nothing yet.")
     st.subheader("Ask it from a program", anchor=False)
-    st.code(use_code.openai(name, api_url=public_api_url()), language="python")
+    st.code(use_code.openai(name, api_url=public_api_url()), language="python", wrap_lines=True)
 
 
 def trained_page(model: Json) -> None:

@@ -62,11 +62,11 @@ def how_to_use(name: str, manifest: Json) -> None:
             icon=":material/folder:",
         )
     st.markdown("**Over this server, with the official OpenAI client**")
-    st.code(use_code.openai(name, api_url=public_api_url()), language="python")
+    st.code(use_code.openai(name, api_url=public_api_url()), language="python", wrap_lines=True)
     st.markdown("**In Python, with transformers and PEFT**")
-    st.code(use_code.peft(manifest), language="python")
+    st.code(use_code.peft(manifest), language="python", wrap_lines=True)
     st.markdown("**As a server of your own, with vLLM**")
-    st.code(use_code.vllm(manifest), language="sh")
+    st.code(use_code.vllm(manifest), language="sh", wrap_lines=True)
 
 
 def manifest_in_full(job: Job, manifest: Json) -> None:

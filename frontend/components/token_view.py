@@ -29,7 +29,7 @@ CONTRASTED = (
 """The same where the method has a second hint."""
 MORE, LESS, SHARE = "22, 163, 74", "220, 38, 38", "150, 112, 248"
 """Raised, lowered; and a share, which is neither good nor bad."""
-STRONGEST = 0.75
+STRONGEST = 0.68
 """Opacity of the strongest colour, on which text can still be read."""
 SPECIAL = re.compile(r"<[|｜][^<>]+[|｜]>|</s>|<eos>|<end_of_turn>")
 """A token that is no text: where the model ended its answer."""

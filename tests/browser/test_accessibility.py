@@ -3,6 +3,7 @@
 import io
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -10,6 +11,8 @@ from playwright.sync_api import Browser, Page, expect
 from frontend.client import Client, new_connections
 from tests.browser.test_whole_way import opened, sign_in
 from tests.frontend.servers import running_api, running_ui
+from tests.frontend.test_job_parts import take_steps
+from tests.frontend.trained import trained
 from tests.node import install, needs_node
 from tests.service.conftest import EXACT, job_body
 
@@ -17,6 +20,7 @@ pytestmark = needs_node
 
 PACKAGE = Path(__file__).parent / "axe"
 ROWS = b"".join(b'{"question": "%d + 1?", "answer": "%d"}\n' % (n, n + 1) for n in range(12))
+OF_A_JOB = ("Completions", "Rows", "Leakage", "More curves", "Re-score", "Checkpoints", "Downloads", "Events")
 SERIOUS = ("serious", "critical")
 NOT_OURS = {"list": {"enabled": False}, "listitem": {"enabled": False}}
 """Streamlit's menu has its sections' `div`s in a `ul`."""
@@ -60,7 +64,9 @@ def test_no_page_has_a_serious_fault(
         client = Client(connections, key=key)
         dataset = client.upload(io.BytesIO(ROWS), filename="rows.jsonl", mapping=None)["id"]
         verifier = client.create_verifier(name="exact", grader=EXACT)["id"]
-        job = client.create_job(job_body(dataset))["id"]
+        job, ended = (client.create_job(job_body(dataset))["id"] for _ in range(2))
+        take_steps(ended, 2)
+        adapter = quote(trained(ended))
         page = opened(browser, dark=dark).new_page()
         page.goto(ui)
         settled(page)
@@ -78,11 +84,17 @@ def test_no_page_has_a_serious_fault(
             "jobs",
             f"job?job={job}",
             f"job?job={job}&view=Settings",
+            f"job?job={ended}",
+            *(f"job?job={ended}&view={quote(view)}" for view in OF_A_JOB),
+            f"job?job={ended}&view=Completions&rollout=rollout-1-0",
+            f"job?job={ended}&view=Completions&group=1-0",
             "compare",
             "compare?comparison=new",
             "models",
             "models?model=starter",
+            *(f"models?model={adapter}&view={quote(view)}" for view in ("Card", "Use it", "Downloads", "Manifest")),
             "playground",
+            f"playground?left=starter&right={adapter}",
             *(f"settings?section={name}" for name in ("You", "Keys", "People", "Audit", "Webhooks", "Workers")),
         ):
             page.goto(f"{ui}/{place}")
