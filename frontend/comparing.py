@@ -70,7 +70,7 @@ def figures(result: ComparisonResult) -> Table:
         ),
         "Device time a run": lambda arm: units.duration(arm["seconds"]) if arm["seconds"] else "–",
         "Tokens a run": _tokens,
-        "Cost of a point": lambda arm: _cost(arm, result["currency"]),
+        "Cost of 0.01": lambda arm: _cost(arm, result["currency"]),
     }
     return [{"figure": name} | {arm["name"]: said(arm) for arm in result["arms"]} for name, said in lines.items()]
 
@@ -156,8 +156,8 @@ def _difference(interval: Interval | None) -> str:
     if interval is None:
         return "–"
     low, high = interval["low"], interval["high"]
-    span = "" if low is None or high is None else f" ({100 * low:+.1f} to {100 * high:+.1f})"
-    return f"{100 * interval['mean']:+.1f} points{span}"
+    span = "" if low is None or high is None else f" ({low:+.3f} to {high:+.3f})"
+    return f"{interval['mean']:+.3f}{span}"
 
 
 def _luck(arm: ArmResult) -> str:

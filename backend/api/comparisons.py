@@ -66,7 +66,7 @@ class ArmObject(BaseModel):
     """`score` is avg@k at `steps`, where each seed was compared: at its last evaluation after a step that was begun
     within the budget; None where there is none. `difference`, `p_value` and `p_adjusted` (Holm) are against the first
     arm, paired by question; `by_seed` is the difference of each seed. `seconds` are those of the steps times the
-    devices, `cost_per_point` is the price of a gain of one point of 100: in such seconds, and in money where the server
+    devices, `cost_per_point` is the price of a gain of 0.01: in such seconds, and in money where the server
     has a price."""
 
     name: str

@@ -246,7 +246,7 @@ def _mean_score(measured: Measured, rows: Set[int]) -> float:
 
 
 def _verdict(results: Sequence[ArmResult], *, late: Sequence[str], questions: int) -> str:
-    """What may be said, in one sentence an arm, with the number of questions and the interval in points of 100.
+    """What may be said, in one sentence an arm, with the number of questions and the interval, on the scale of the scores.
 
     `late`: arms that were first measured when their budget was used up.
     """
@@ -276,8 +276,8 @@ def _sentence(other: ArmResult, first: ArmResult, *, questions: int) -> str:
         return f"{other.name}: one question is not enough to compare."
     seeds = min(first.seeds, other.seeds)
     few = f"only {_seeds(seeds)}, " if seeds < FEW_SEEDS else ""
-    facts = f"{few}n = {questions}, interval {100 * difference.low:+.1f} to {100 * difference.high:+.1f} points"
+    facts = f"{few}n = {questions}, interval {difference.low:+.3f} to {difference.high:+.3f}"
     if p >= ALPHA:
         return f"{other.name}: no difference to {first.name} shown ({facts}, p = {p:.2g})."
     better = "better" if difference.mean > 0 else "worse"
-    return f"{other.name} is {100 * abs(difference.mean):.1f} points {better} than {first.name} ({facts}, p = {p:.2g})."
+    return f"{other.name} is {abs(difference.mean):.3f} {better} than {first.name} ({facts}, p = {p:.2g})."

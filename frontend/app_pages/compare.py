@@ -8,7 +8,7 @@ from frontend import state, units
 from frontend.client import ApiError
 from frontend.client.comparisons import Comparison
 from frontend.comparison_feed import TICK_S, ComparisonFeed
-from frontend.components import comparison_form, comparison_view, links, parts, problems
+from frontend.components import comparison_form, comparison_view, links, parts, problems, rights
 from frontend.components.job_choices import told_apart
 from frontend.components.job_list import title_of
 from frontend.job_states import ENDED
@@ -27,7 +27,7 @@ client, zone = state.client(), state.zone()
 def listing() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.title("Compare", anchor=False, width="stretch")
-        if st.button("New comparison", type="primary", icon=":material/add:"):
+        if rights.button(client, "New comparison", type="primary", icon=":material/add:"):
             st.switch_page(PAGE, query_params={"comparison": NEW})
     st.write(
         "Train the same model in several ways, on the same questions and with the same budget, and learn which way is "
@@ -160,14 +160,14 @@ def head(feed: ComparisonFeed) -> None:
         st.progress(min(steps / most, 1.0), text=f"{runs} · step {steps:,} of {most:,} in all")
     with st.container(horizontal=True):
         if feed.moving:
-            with st.popover("Cancel", icon=":material/cancel:", key="cancel_open"):
+            with rights.popover(client, "Cancel", icon=":material/cancel:", key="cancel_open"):
                 st.write("Every run that has not ended is cancelled. What has been measured stays.")
-                if st.button("Cancel all runs", type="primary", key="cancel"):
+                if rights.button(client, "Cancel all runs", type="primary", key="cancel"):
                     ask(lambda: client.cancel_comparison(comparison["id"]), then=lambda: feed.refresh_runs(client))
         else:
-            with st.popover("Delete", icon=":material/delete:", key="delete_open"):
+            with rights.popover(client, "Delete", icon=":material/delete:", key="delete_open"):
                 st.write("The comparison is forgotten. Its jobs and their adapters stay.")
-                if st.button("Delete the comparison", type="primary", key="delete"):
+                if rights.button(client, "Delete the comparison", type="primary", key="delete"):
                     ask(lambda: client.delete_comparison(comparison["id"]), then=to_list)
 
 

@@ -11,6 +11,7 @@ from frontend.components import (
     problems,
     reading,
     report_view,
+    rights,
     row_editor,
     row_view,
     upload,
@@ -66,7 +67,7 @@ def one(file_id: str) -> None:
     st.title(file["filename"], anchor=False)
     st.caption(f"Uploaded {units.moment(file['created_at'], zone)}.")
     if reading.unfinished(client, file):
-        if file["status"] == "error" and st.button("Delete", icon=":material/delete:", key="delete_unread"):
+        if file["status"] == "error" and rights.button(client, "Delete", icon=":material/delete:", key="delete_unread"):
             delete(file_id)
         return
     report = client.file_report(file_id)
@@ -80,7 +81,7 @@ def one(file_id: str) -> None:
 
 def actions(file: DataFile) -> None:
     with st.container(horizontal=True):
-        if st.button("Train with it", type="primary", icon=":material/add_circle:"):
+        if rights.button(client, "Train with it", type="primary", icon=":material/add_circle:"):
             st.switch_page("app_pages/new_job.py", query_params={"dataset": file["id"]})
         st.download_button(
             "Download the original",
@@ -89,9 +90,9 @@ def actions(file: DataFile) -> None:
             icon=":material/download:",
             on_click="ignore",
         )
-        with st.popover("Delete", icon=":material/delete:"):
+        with rights.popover(client, "Delete", icon=":material/delete:"):
             st.write("The file and its rows are removed for everyone. This cannot be undone.")
-            if st.button("Delete for good", type="primary", key="delete_file"):
+            if rights.button(client, "Delete for good", type="primary", key="delete_file"):
                 delete(file["id"])
 
 

@@ -53,9 +53,8 @@ def listing(statuses: Sequence[str], name: str) -> None:
             st.page_link("app_pages/new_job.py", label="Start the first one", icon=":material/add_circle:")
 
 
-refusal = rights.refusal(client)
 with st.container(horizontal=True, vertical_alignment="bottom"):
     st.title("Jobs", anchor=False, width="stretch")
-    if st.button("New job", type="primary", icon=":material/add:", disabled=refusal is not None, help=refusal):
+    if rights.button(client, "New job", type="primary", icon=":material/add:"):
         st.switch_page("app_pages/new_job.py")
 listing(*filters())

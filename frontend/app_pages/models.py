@@ -4,7 +4,7 @@ import streamlit as st
 
 from frontend import state, units, use_code
 from frontend.client import ApiError, public_api_url
-from frontend.components import downloads, links, model_card, parts, problems
+from frontend.components import downloads, links, model_card, parts, problems, rights
 from frontend.feed import JobFeed
 from frontend.model_names import is_trained, title_of
 from frontend.shapes import Json
@@ -114,12 +114,14 @@ def trained_page(model: Json) -> None:
     with st.container(horizontal=True):
         if st.button("Try it beside its base", type="primary", icon=":material/forum:", key="to_playground"):
             st.switch_page("app_pages/playground.py", query_params=asked_in(model))
-        with st.popover("Delete", icon=":material/delete:", key="delete_open"):
+        with rights.popover(client, "Delete", icon=":material/delete:", key="delete_open"):
             st.write(
                 "The adapter is deleted and can no longer be asked or downloaded. The job with its figures, its "
                 "checkpoints and finished exports stay."
             )
-            if st.button("Delete the adapter", type="primary", icon=":material/delete:", key="delete_model"):
+            if rights.button(
+                client, "Delete the adapter", type="primary", icon=":material/delete:", key="delete_model"
+            ):
                 delete(model)
     part = parts.choice("Show", [CARD, USE, DOWNLOADS, MANIFEST])
     with problems.shown():

@@ -8,7 +8,7 @@ import streamlit as st
 
 from frontend import cloning, state, units
 from frontend.client import ApiError, Client
-from frontend.components import estimate, job_choices, job_method, preflight, problems
+from frontend.components import estimate, job_choices, job_method, preflight, problems, rights
 from frontend.components.job_list import title_of
 from frontend.job_settings import NEEDED, hint_in_rows, inlined, methods, request_body, rows_without
 from frontend.plans import comparison_body
@@ -136,7 +136,7 @@ def form(source: Job | None) -> None:
     if told is not None and not isinstance(told, ApiError):
         estimate.show(told, runs=max(1, len(arms) * seeds))
     label = "Start comparing" if compared else "Start training"
-    if st.button(label, type="primary", icon=":material/rocket_launch:", disabled=bool(titled)):
+    if rights.button(client, label, type="primary", icon=":material/rocket_launch:", disabled=bool(titled)):
         if compared:
             named = name.strip() or f"{' against '.join(arms.values())} on {dataset['filename']}"
             compare(comparison_body(body, name=named[:200], methods=arms, seeds=seeds))

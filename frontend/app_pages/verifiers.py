@@ -9,6 +9,7 @@ from frontend.components import (
     links,
     on_data,
     problems,
+    rights,
     self_check,
     try_out,
     verifier_difference,
@@ -27,7 +28,7 @@ client, zone = state.client(), state.zone()
 def listing() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.title("Verifiers", anchor=False, width="stretch")
-        if st.button("New verifier", type="primary", icon=":material/add:"):
+        if rights.button(client, "New verifier", type="primary", icon=":material/add:"):
             st.switch_page("app_pages/verifiers.py", query_params={"verifier": NEW})
     st.write("A verifier says whether what the model wrote is right. It is the rule that training follows.")
     page = client.verifiers(after=state.address("after"), limit=PAGE)
@@ -116,7 +117,7 @@ def versions(saved: Verifier) -> tuple[Json, str]:
 
 def save(saved: Verifier | None, *, name: str, grader: Json) -> None:
     label = f"Save as version {saved['version'] + 1}" if saved else "Save"
-    if not st.button(label, type="primary", icon=":material/save:", key="save_verifier"):
+    if not rights.button(client, label, type="primary", icon=":material/save:", key="save_verifier"):
         return
     if not name:
         st.error("Give the verifier a name first.", icon=":material/error:")

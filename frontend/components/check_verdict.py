@@ -1,10 +1,12 @@
 """The verdict of a check before training, in the form that all of them share."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
 
-from frontend.shapes import CheckVerdict
+from frontend.components import row_view
+from frontend.shapes import CheckVerdict, Finding
 
 LOOKS: dict[str, tuple[str, Any, str]] = {
     "pass": ("passed", "green", ":material/check_circle:"),
@@ -24,14 +26,12 @@ def show(found: CheckVerdict) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         badge(found["verdict"])
         st.text(found["summary"], width="stretch")
-    findings(found)
+    findings(found["findings"], summary=found["summary"])
 
 
-def findings(found: CheckVerdict) -> None:
-    """What the verdict rests on; a finding that is the summary already is not said twice."""
-    for finding in found["findings"]:
-        if finding["message"] != found["summary"]:
+def findings(found: Sequence[Finding], *, summary: str) -> None:
+    """What the verdict rests on; a finding that the summary begins with is not said twice."""
+    for finding in found:
+        if not summary.startswith(finding["message"]):
             _, color, icon = LOOKS[finding["level"]]
-            with st.container(horizontal=True, gap="small"):
-                st.markdown(f":{color}[{icon}]", width="content")
-                st.text(finding["message"], width="stretch")
+            st.markdown(f":{color}[{icon}] {row_view.plain(finding['message'])}")

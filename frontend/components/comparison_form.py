@@ -7,7 +7,7 @@ import streamlit as st
 from frontend import state, units
 from frontend.client import ApiError, Client
 from frontend.comparison_request import BUDGETS, USUAL, arms, comparison_body, job_of_arm, lacking
-from frontend.components import estimate, job_choices, problems, setting_fields
+from frontend.components import estimate, job_choices, problems, rights, setting_fields
 from frontend.job_settings import MAIN, PRESETS, Setting, inlined, methods
 from frontend.shapes import DataFile, Json, Method
 
@@ -186,7 +186,7 @@ def _start(client: Client, body: Json, stops: list[str], *, runs: int) -> None:
     st.caption(f"{units.count(len(body['arms']), 'method')} × {units.count(len(body['seeds']), 'seed')}: {runs} jobs.")
     if told is not None and not isinstance(told, ApiError):
         estimate.show(told, runs=runs)
-    if st.button("Start comparing", type="primary", icon=":material/rocket_launch:", disabled=bool(titled)):
+    if rights.button(client, "Start comparing", type="primary", icon=":material/rocket_launch:", disabled=bool(titled)):
         try:
             made = client.create_comparison(body)
         except ApiError as error:

@@ -4,7 +4,7 @@ import streamlit as st
 
 from frontend import units
 from frontend.client import ApiError, Client
-from frontend.components import links, problems
+from frontend.components import links, problems, rights
 from frontend.shapes import DataFile
 
 PAGE = "app_pages/datasets.py"
@@ -23,7 +23,8 @@ def panel(client: Client, file: DataFile) -> None:
     column = None
     if how == COLUMN:
         column = st.text_input("Column, or a path with dots", max_chars=200, key="split_column")
-    if st.button(
+    if rights.button(
+        client,
         "Split",
         type="primary",
         icon=":material/call_split:",

@@ -23,7 +23,7 @@ PART, OF = "Downloads", "export_of"
 
 
 def panel(feed: JobFeed, client: Client) -> None:
-    job, refusal = feed.job, rights.refusal(client)
+    job = feed.job
     if job["status"] not in ENDED:
         st.info(
             "What was trained can be taken home once the job has ended. Its checkpoints can be asked already.",
@@ -40,7 +40,7 @@ def panel(feed: JobFeed, client: Client) -> None:
     for format in FORMATS:
         export = next((export for export in found if export["format"] == format), None)
         with st.container(border=True, key=f"export_{format}"):
-            _export(job, client, format=format, checkpoint=checkpoint, export=export, refusal=refusal)
+            _export(job, client, format=format, checkpoint=checkpoint, export=export)
     if any(export["status"] in ("queued", "running") for export in found):
         waiting.poll(lambda: _unchanged(job["id"], client))
 
@@ -80,15 +80,12 @@ def _adapter(job: Job, client: Client) -> None:
         )
 
 
-def _export(
-    job: Job, client: Client, *, format: str, checkpoint: str | None, export: Export | None, refusal: str | None
-) -> None:
+def _export(job: Job, client: Client, *, format: str, checkpoint: str | None, export: Export | None) -> None:
     title, use = FORMATS[format]
-    denied = refusal is not None
     st.markdown(f"**{title}**")
     st.caption(use)
     if export is None:
-        if st.button("Make it", icon=":material/build:", key=f"make_{format}", disabled=denied, help=refusal):
+        if rights.button(client, "Make it", icon=":material/build:", key=f"make_{format}"):
             _do(lambda: client.create_export(job["id"], format=format, checkpoint=checkpoint))
     elif export["status"] in ("queued", "running"):
         progress = export["progress"]
@@ -99,7 +96,7 @@ def _export(
     elif export["status"] == "failed":
         st.error((export["error"] or {}).get("message", "It failed."), icon=":material/error:", title="Not offered")
         _figures(export["comparison"])
-        if st.button("Try again", icon=":material/refresh:", key=f"again_{format}", disabled=denied, help=refusal):
+        if rights.button(client, "Try again", icon=":material/refresh:", key=f"again_{format}"):
             _do(lambda: _again(client, export))
     else:
         st.success((export["comparison"] or {})["summary"], icon=":material/check_circle:", title="Ready")

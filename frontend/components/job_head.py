@@ -83,31 +83,28 @@ def _figures(job: Job, metrics: list[Metrics]) -> None:
 
 
 def _buttons(feed: JobFeed, client: Client) -> None:
-    job, refusal = feed.job, rights.refusal(client)
-    denied = refusal is not None
+    job = feed.job
     with st.container(horizontal=True, vertical_alignment="center"):
-        if job["status"] in PAUSABLE and st.button(
-            "Pause", icon=":material/pause:", key="pause", disabled=denied, help=refusal
-        ):
+        if job["status"] in PAUSABLE and rights.button(client, "Pause", icon=":material/pause:", key="pause"):
             _ask(feed, client, "pause")
-        if job["status"] == "paused" and st.button(
-            "Resume", icon=":material/play_arrow:", type="primary", key="resume", disabled=denied, help=refusal
+        if job["status"] == "paused" and rights.button(
+            client, "Resume", icon=":material/play_arrow:", type="primary", key="resume"
         ):
             _ask(feed, client, "resume")
         if not feed.ended:
-            with st.popover("Cancel", icon=":material/cancel:", key="cancel_open", disabled=denied, help=refusal):
+            with rights.popover(client, "Cancel", icon=":material/cancel:", key="cancel_open"):
                 st.write("The job ends after the current step and cannot be resumed.")
-                if st.button("Cancel the job", type="primary", key="cancel", disabled=denied):
+                if rights.button(client, "Cancel the job", type="primary", key="cancel"):
                     _ask(feed, client, "cancel")
         if job["status"] == "succeeded":
             _trained(job, client)
-        st.page_link(
+        rights.page_link(
+            client,
             "app_pages/new_job.py",
             label="Train again with changes",
             icon=":material/content_copy:",
             query_params={"from": job["id"]},
-            disabled=denied,
-            help=refusal or "A new job whose form is filled with the settings of this one.",
+            help="A new job whose form is filled with the settings of this one.",
         )
 
 

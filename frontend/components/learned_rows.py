@@ -130,13 +130,12 @@ def _start_again(feed: JobFeed, client: Client, found: RowsFared) -> None:
             selection_mode="multi",
             key="rows_leave_out",
         )
-        refusal = rights.refusal(client)
-        if st.button(
+        if rights.button(
+            client,
             "Leave out and start again",
             icon=":material/restart_alt:",
             key="rows_restart",
-            disabled=not out or refusal is not None,
-            help=refusal,
+            disabled=not out,
         ):
             _restart(feed, client, list(out))
 

@@ -9,7 +9,7 @@ import streamlit as st
 
 from frontend import units
 from frontend.client import ApiError, Client
-from frontend.components import problems, row_view
+from frontend.components import problems, rights, row_view
 from frontend.components.verdict import STATUS_LOOKS
 from frontend.shapes import Json, Row, ScoreRecord
 
@@ -56,7 +56,7 @@ def panel(client: Client, grader: Json) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         chosen = st.selectbox("Rows of", list(names), format_func=names.__getitem__, key="beside_dataset", width=260)
         count = int(st.number_input("Rows", 1, MOST_ROWS, USUAL_ROWS, key="beside_rows", width=110))
-        score = st.button("Score the right answers", icon=":material/fact_check:", key="beside_score")
+        score = rights.button(client, "Score the right answers", icon=":material/fact_check:", key="beside_score")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         model = st.selectbox("Untrained model", bases, accept_new_options=True, key="beside_model", width=260)
         answers = int(st.number_input("Answers a row", 1, MOST_ANSWERS, USUAL_ANSWERS, key="beside_answers", width=110))
@@ -65,7 +65,9 @@ def panel(client: Client, grader: Json) -> None:
                 "Tokens at most", 1, 8192, USUAL_TOKENS, step=64, key="beside_tokens", width=130, help="Of an answer."
             )
         )
-        write = st.button("Have it answer", icon=":material/smart_toy:", key="beside_write", disabled=not model)
+        write = rights.button(
+            client, "Have it answer", icon=":material/smart_toy:", key="beside_write", disabled=not model
+        )
     kept: Beside | None = st.session_state.get(KEPT)
     try:
         if score or write:
@@ -141,7 +143,7 @@ def _show(client: Client, kept: Beside, grader: Json) -> None:
     if kept.scored_by != _fingerprint(grader):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(":material/history: These scores are of an earlier version of the verifier.", width="content")
-            if st.button("Score them again", icon=":material/refresh:", key="beside_again"):
+            if rights.button(client, "Score them again", icon=":material/refresh:", key="beside_again"):
                 with problems.shown():
                     st.session_state[KEPT] = _scored(client, kept, grader)
                     st.rerun()

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from frontend.client import Client
-from frontend.components import preflight_report, prompts, waiting
+from frontend.components import preflight_report, prompts, rights, waiting
 from frontend.shapes import Json
 
 REFUSED = "The pre-flight could not be flown"
@@ -50,7 +50,8 @@ def _flight(client: Client, trial: Json, *, ready: bool) -> None:
         rows = st.number_input("Rows", 1, MOST_ROWS, ROWS, key="preflight_rows", width=120)
         samples = st.number_input("Completions a row", 1, MOST_SAMPLES, SAMPLES, key="preflight_samples", width=160)
         body = trial | {"rows": int(rows), "samples": int(samples)}
-        go = st.button(
+        go = rights.button(
+            client,
             "Pre-flight",
             icon=":material/flight_takeoff:",
             key="preflight_go",
@@ -75,7 +76,8 @@ def _preview(client: Client, trial: Json, *, num_rows: int, ready: bool) -> None
     with st.container(horizontal=True, vertical_alignment="bottom"):
         row = st.number_input("Row", 0, max(0, num_rows - 1), 0, key="preview_row", width=120)
         body = trial | {"row": int(row)}
-        if st.button(
+        if rights.button(
+            client,
             "Show the prompts",
             icon=":material/visibility:",
             key="preview_go",

@@ -6,7 +6,7 @@ import altair as alt
 import streamlit as st
 
 from frontend import charts, units
-from frontend.components import check_verdict, row_view
+from frontend.components import check_verdict
 from frontend.shapes import Json
 
 TITLES = {"pass": "Ready to train", "warn": "Worth a look", "fail": "Training would be wasted"}
@@ -19,9 +19,7 @@ def show(report: Json, *, key: str) -> None:
     level = report["verdict"]
     banner = {"pass": st.success, "warn": st.warning, "fail": st.error}[level]
     banner(report["summary"], icon=check_verdict.LOOKS[level][2], title=TITLES[level])
-    for found in (found for found in report["findings"] if not report["summary"].startswith(found["message"])):
-        _, color, icon = check_verdict.LOOKS[found["level"]]
-        st.markdown(f":{color}[{icon}] {row_view.plain(found['message'])}")
+    check_verdict.findings(report["findings"], summary=report["summary"])
     if "histogram" not in report:
         return
     _figures(report)

@@ -57,13 +57,12 @@ def _form(feed: JobFeed, client: Client, *, key: str) -> None:
     limit = most.number_input(
         "Completions at most", 1, MOST, USUAL, step=500, key="rescore_limit", help="The newest of these steps."
     )
-    refusal = rights.refusal(client)
-    if st.button(
+    if rights.button(
+        client,
         "Score again",
         icon=":material/published_with_changes:",
         key="rescore_go",
-        disabled=waiting.busy(key) or refusal is not None,
-        help=refusal,
+        disabled=waiting.busy(key),
     ):
         waiting.ask(
             key,

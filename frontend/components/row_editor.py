@@ -11,7 +11,7 @@ import streamlit as st
 
 from frontend import units
 from frontend.client import ApiError, Client
-from frontend.components import problems
+from frontend.components import problems, rights
 from frontend.shapes import DataFile, Json, Row
 
 MAX_CHARACTERS = 100_000
@@ -59,9 +59,9 @@ def panel(client: Client, file: DataFile, row: Row, *, number: int, columns: Map
         if len(json.dumps(item, ensure_ascii=False)) > MAX_CHARACTERS:
             st.info("This row is too long to be edited here: export the dataset instead.", icon=":material/info:")
         else:
-            _editor(pending, item, number=number, columns=columns)
+            _editor(client, pending, item, number=number, columns=columns)
         with st.container(horizontal=True):
-            if st.button("Delete this row", icon=":material/delete:", key="row_delete"):
+            if rights.button(client, "Delete this row", icon=":material/delete:", key="row_delete"):
                 pending.changed[number] = None
                 st.rerun()
             if number in pending.changed and st.button("Take it back", icon=":material/undo:", key="row_undo"):
@@ -71,7 +71,7 @@ def panel(client: Client, file: DataFile, row: Row, *, number: int, columns: Map
             _save(client, file, pending)
 
 
-def _editor(pending: Gathered, given: Json, *, number: int, columns: Mapping[str, str | None]) -> None:
+def _editor(client: Client, pending: Gathered, given: Json, *, number: int, columns: Mapping[str, str | None]) -> None:
     key = f"{pending.file_id}_{number}"
     texts: dict[str, str] = {}
     for part, column in columns.items():
@@ -86,10 +86,10 @@ def _editor(pending: Gathered, given: Json, *, number: int, columns: Mapping[str
         written = json.dumps(given, ensure_ascii=False, indent=2)
         item = _item(st.text_area("The row, as JSON", written, height=260, key=f"row_json_{key}"))
     with st.container(horizontal=True):
-        if st.button("Keep this change", icon=":material/check:", key="row_keep", disabled=item is None):
+        if rights.button(client, "Keep this change", icon=":material/check:", key="row_keep", disabled=item is None):
             pending.changed[number] = item
             st.rerun()
-        if st.button("Add it as a new row", icon=":material/add:", key="row_add", disabled=item is None):
+        if rights.button(client, "Add it as a new row", icon=":material/add:", key="row_add", disabled=item is None):
             pending.added.append(item or {})
             st.rerun()
 

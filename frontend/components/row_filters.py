@@ -7,7 +7,7 @@ import streamlit as st
 
 from frontend import units
 from frontend.client import ApiError, Client
-from frontend.components import problems
+from frontend.components import problems, rights
 from frontend.shapes import DataFile, Job, Json
 
 JOBS = 100
@@ -27,8 +27,13 @@ def panel(client: Client, file: DataFile) -> None:
     except UnclearRowsError as error:
         st.warning(str(error), icon=":material/warning:")
         return
-    if st.button(
-        "Save as a new version", type="primary", icon=":material/filter_alt:", key="filter_save", disabled=not filters
+    if rights.button(
+        client,
+        "Save as a new version",
+        type="primary",
+        icon=":material/filter_alt:",
+        key="filter_save",
+        disabled=not filters,
     ):
         try:
             with st.spinner("Making the new version…"):

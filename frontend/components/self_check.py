@@ -3,7 +3,7 @@
 import streamlit as st
 
 from frontend.client import Client
-from frontend.components import check_matrix, check_verdict, waiting
+from frontend.components import check_matrix, check_verdict, rights, waiting
 from frontend.shapes import CheckVerdict, Json
 
 KEPT = "self_check_kept"
@@ -24,7 +24,9 @@ def panel(client: Client, grader: Json) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         file = st.selectbox("On rows of", list(names), format_func=names.__getitem__, key="check_dataset", width=320)
         rows = int(st.number_input("Rows", 1, MOST, USUAL, key="check_rows", width=120))
-        go = st.button("Check the verifier", icon=":material/verified:", key="check_go", disabled=waiting.busy(KEPT))
+        go = rights.button(
+            client, "Check the verifier", icon=":material/verified:", key="check_go", disabled=waiting.busy(KEPT)
+        )
     asked = [grader, file]
     if go:
         waiting.ask(KEPT, lambda: client.self_check(grader, file=file, rows=rows), of=asked, refused="Not checked")

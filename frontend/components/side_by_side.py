@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 from frontend import units
 from frontend.asking import Answer, Asking
 from frontend.client import ApiError, Client
-from frontend.components import problems, question_form, verdict
+from frontend.components import problems, question_form, rights, verdict
 from frontend.components.job_choices import told_apart
 from frontend.questions import Question
 from frontend.shapes import Job, Json, ScoreRecord, Verifier
@@ -73,16 +73,19 @@ def _servers(client: Client) -> bool:
 
 
 def _verifier(client: Client, job: Job | None) -> Json | None:
+    """What scores the answers; those who may only look run no verifier."""
+    refused = rights.refusal(client)
     saved: list[Verifier] = client.all_verifiers()
     names = {NO_VERIFIER: "none"} | ({} if job is None else {OF_JOB: "the one it was trained with"})
     names |= {verifier["id"]: verifier["name"] for verifier in saved}
     chosen = st.selectbox(
         "Score with",
         list(names),
-        index=0 if job is None else 1,
+        index=0 if job is None or refused else 1,
         format_func=told_apart(names, more=lambda verifier_id: verifier_id[-6:]),
         key="ask_verifier",
-        help="A verifier that says under each answer whether it is right, and why.",
+        disabled=refused is not None,
+        help=refused or "A verifier that says under each answer whether it is right, and why.",
     )
     if chosen == OF_JOB and job is not None:
         grader: Json = job["method"]["reinforcement"]["grader"]

@@ -4,7 +4,7 @@ import streamlit as st
 
 from frontend import report_charts, units
 from frontend.client import Client
-from frontend.components import row_view, waiting
+from frontend.components import rights, row_view, waiting
 from frontend.shapes import Check, DataFile, FileReport, Json
 
 USUAL_PROMPT, USUAL_COMPLETION = 1024, 512
@@ -22,8 +22,12 @@ def panel(client: Client, file: DataFile, report: FileReport) -> None:
             "Completion tokens at most", 1, value=USUAL_COMPLETION, key="tokens_done", width=180
         )
         most, most_written = int(prompt), int(completion)
-        go = st.button(
-            "Count the tokens", icon=":material/straighten:", key="tokens_go", disabled=waiting.busy(key) or not model
+        go = rights.button(
+            client,
+            "Count the tokens",
+            icon=":material/straighten:",
+            key="tokens_go",
+            disabled=waiting.busy(key) or not model,
         )
 
     def ask_for() -> Check:

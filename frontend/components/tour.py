@@ -26,14 +26,8 @@ def offer(client: Client) -> None:
             "minutes on a laptop, without a GPU, you see it get better: 400 questions, a verifier that reads the last "
             "line, and 60 training steps. Nothing leaves this machine."
         )
-        refusal = rights.refusal(client)
-        if st.button(
-            "Try it with the starter",
-            type="primary",
-            icon=":material/rocket_launch:",
-            key="tour_start",
-            disabled=refusal is not None,
-            help=refusal,
+        if rights.button(
+            client, "Try it with the starter", type="primary", icon=":material/rocket_launch:", key="tour_start"
         ):
             _start(client, found)
 

@@ -6,7 +6,7 @@ import streamlit as st
 
 from frontend import units
 from frontend.client import ApiError, Client
-from frontend.components import problems, row_view, verdict
+from frontend.components import problems, rights, row_view, verdict
 from frontend.shapes import Json, Row
 
 PASTED, FROM_DATA = "Pasted row", "Row of a dataset"
@@ -25,7 +25,7 @@ def panel(client: Client, grader: Json) -> None:
     text = st.text_area(
         "What the model might write", height=120, key="try_text", placeholder="Paste or write a completion…"
     )
-    if st.button("Run the verifier", icon=":material/play_arrow:", key="try_go", disabled=item is None):
+    if rights.button(client, "Run the verifier", icon=":material/play_arrow:", key="try_go", disabled=item is None):
         _run(client, grader, item=item or {}, answer=answer, text=text)
     shown = st.session_state.get("try_verdict")
     if shown is not None:

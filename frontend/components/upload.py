@@ -9,7 +9,7 @@ import streamlit as st
 
 from frontend import units
 from frontend.client import ApiError, Client
-from frontend.components import drafts, file_preview, problems
+from frontend.components import drafts, file_preview, problems, rights
 from frontend.components.drafts import Draft
 
 FILE, PASTE, WRITE = "A file", "Paste a table", "Write rows"
@@ -54,7 +54,9 @@ def card(client: Client) -> str | None:
             help="Rows that cannot be used are then listed in the report; otherwise the first one refuses the file.",
         )
         with st.container(horizontal=True, vertical_alignment="center"):
-            asked = st.button("Upload", type="primary", icon=":material/upload:", disabled=not ready, key="upload_go")
+            asked = rights.button(
+                client, "Upload", type="primary", icon=":material/upload:", disabled=not ready, key="upload_go"
+            )
             st.caption(f"{draft.filename}, {units.size(len(draft.content))}", width="content")
         _show_refusal(draft)
         return _store(client, draft, mapping=mapping, leave_out=leave_out) if asked else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from frontend.client import ApiError, Client
-from frontend.components import problems
+from frontend.components import problems, rights
 from frontend.shapes import Check, Json
 
 POLL_S = 2.0
@@ -128,7 +128,7 @@ def _drawn(client: Client, key: str, found: Kept, *, waiting: str) -> bool:
                     progress["total"],
                     f"{progress['done']:,} of {progress['total']:,} {progress['unit']}",
                 )
-        if st.button("Cancel", icon=":material/close:", key=f"{key}_cancel"):
+        if rights.button(client, "Cancel", icon=":material/close:", key=f"{key}_cancel"):
             _cancel(client, key, found)
             return False
     return True

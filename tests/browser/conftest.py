@@ -3,7 +3,6 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from backend.db.engine import transaction
 from backend.db.keys import create_key
 from backend.embedded import Services
-from tests.frontend.servers import ROOT, running_api, running_ui, running_worker
+from tests.frontend.servers import ROOT, running_stack
 
 CHROMIUM_ARGUMENTS = [
     "--headless",
@@ -57,13 +56,9 @@ Shoot = Callable[[Page, str], None]
 
 @pytest.fixture(scope="module")
 def stack(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a UI whose API has both kinds of workers behind it."""
-    logs = tmp_path_factory.mktemp("logs")
-    with ExitStack() as running:
-        api_url = running.enter_context(running_api(logs / "api.log"))
-        for queue in ("check", "train"):
-            running.enter_context(running_worker(queue, log=logs / f"{queue}.log"))
-        yield running.enter_context(running_ui(logs / "ui.log", api_url=api_url))
+    """Address of a UI whose API has workers that train and check behind it."""
+    with running_stack(tmp_path_factory.mktemp("logs"), "check", "train") as addresses:
+        yield addresses.ui
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from frontend.client import Client, new_connections
-from tests.browser.test_whole_way import opened, sign_in
-from tests.frontend.servers import running_api, running_ui
+from tests.browser.steps import opened, sign_in
+from tests.frontend.servers import running_stack
 from tests.frontend.test_job_parts import take_steps
 from tests.frontend.trained import trained
 from tests.node import install, needs_node
@@ -57,11 +57,10 @@ def test_no_page_has_a_serious_fault(
     browser: Browser, services: object, key: str, tmp_path: Path, axe: str, *, dark: bool
 ) -> None:
     with (
-        running_api(tmp_path / "api.log") as api_url,
-        running_ui(tmp_path / "ui.log", api_url=api_url) as ui,
-        new_connections(api_url) as connections,
+        running_stack(tmp_path, "check", "chat") as addresses,
+        new_connections(addresses.api) as connections,
     ):
-        client = Client(connections, key=key)
+        ui, client = addresses.ui, Client(connections, key=key)
         dataset = client.upload(io.BytesIO(ROWS), filename="rows.jsonl", mapping=None)["id"]
         verifier = client.create_verifier(name="exact", grader=EXACT)["id"]
         job, ended = (client.create_job(job_body(dataset))["id"] for _ in range(2))

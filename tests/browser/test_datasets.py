@@ -5,7 +5,6 @@ import io
 import json
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -14,8 +13,8 @@ from playwright.sync_api import Browser, expect
 
 from backend.embedded import Services
 from tests.browser.conftest import Shoot
-from tests.browser.test_whole_way import choose_file, heading, opened, part, sign_in
-from tests.frontend.servers import running_api, running_ui
+from tests.browser.steps import choose_file, heading, opened, part, sign_in
+from tests.frontend.servers import running_stack
 
 PASTED = "Frage\tRichtig\tWeg\n" + "".join(
     f"Wer genehmigt Ventil {n}?\t{who}\tVentile über 10 t: {who}\n" for n, who in enumerate(["Büro", "Leitung"] * 3)
@@ -24,10 +23,8 @@ PASTED = "Frage\tRichtig\tWeg\n" + "".join(
 
 @pytest.fixture(scope="module")
 def ui(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    logs = tmp_path_factory.mktemp("logs")
-    with ExitStack() as running:
-        api = running.enter_context(running_api(logs / "api.log"))
-        yield running.enter_context(running_ui(logs / "ui.log", api_url=api))
+    with running_stack(tmp_path_factory.mktemp("logs")) as addresses:
+        yield addresses.ui
 
 
 @pytest.mark.timeout(180)

@@ -3,8 +3,6 @@
 import io
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -13,28 +11,18 @@ from backend.embedded import Services
 from frontend import starter
 from frontend.client import Client, new_connections
 from tests.browser.conftest import Shoot
-from tests.browser.test_whole_way import TRAINING_MS, heading, opened, part, sign_in
-from tests.frontend.servers import running_api, running_ui, running_worker
+from tests.browser.steps import TRAINING_MS, heading, opened, part, sign_in
+from tests.frontend.servers import Addresses, running_stack
 
 PHONE = {"width": 390, "height": 844}
 STEPS = 2000
 """More than are taken here: the job trains until somebody stops it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Addresses:
-    api: str
-    ui: str
-
-
 @pytest.fixture(scope="module")
 def addresses(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
-    logs = tmp_path_factory.mktemp("logs")
-    with ExitStack() as running:
-        api = running.enter_context(running_api(logs / "api.log"))
-        for queue in ("check", "train"):
-            running.enter_context(running_worker(queue, log=logs / f"{queue}.log"))
-        yield Addresses(api, running.enter_context(running_ui(logs / "ui.log", api_url=api)))
+    with running_stack(tmp_path_factory.mktemp("logs"), "check", "train") as running:
+        yield running
 
 
 @pytest.fixture

@@ -7,15 +7,10 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Shoot
-from tests.browser.test_whole_way import TRAINING_MS, heading, opened, part, sign_in
+from tests.browser.steps import TRAINING_MS, at_rest, heading, opened, part, sign_in
 
 MINUTES = 5
 """What the tour may take here; Home promises a few minutes on a laptop."""
-
-
-def at_rest(page: Page) -> None:
-    """The page has been drawn: a click while it still is may be lost."""
-    expect(page.locator('[data-test-script-state="notRunning"]').first).to_be_visible()
 
 
 @pytest.mark.timeout(900)

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -10,10 +9,10 @@ from playwright.sync_api import Browser, Page, expect
 
 from frontend.client import Client, new_connections
 from tests.browser.conftest import FOR_DOCS, Shoot
-from tests.browser.test_preflight import STARTER, at_rest
-from tests.browser.test_whole_way import go_to, heading, opened, part, sign_in
-from tests.frontend.servers import running_api, running_ui, running_worker
+from tests.browser.steps import SCORE, TRAINING_MS, answered, at_rest, go_to, heading, opened, part, row_to_ask, sign_in
+from tests.frontend.servers import ROOT, Addresses, running_stack
 
+STARTER = ROOT / "examples" / "starter"
 STEPS, SEEDS = (60, 2) if FOR_DOCS else (6, 1)
 NUMBERS = {
     "Training steps": STEPS,
@@ -22,34 +21,27 @@ NUMBERS = {
     "Seeds each": SEEDS,
     "Steps between measurements": STEPS // 3,
 }
-SCORE = re.compile(r"(check|close) score [\d.]+$")
-TRAINING_MS = 480_000
 
 
 @pytest.fixture(scope="module")
-def addresses(services: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    """(API, UI) with workers that train, grade and answer."""
-    logs = tmp_path_factory.mktemp("logs")
-    with ExitStack() as running:
-        api_url = running.enter_context(running_api(logs / "api.log"))
-        for queue in ("train", "check", "chat"):
-            running.enter_context(running_worker(queue, log=logs / f"{queue}.log"))
-        yield api_url, running.enter_context(running_ui(logs / "ui.log", api_url=api_url))
+def addresses(services: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
+    """With workers that train, grade and answer."""
+    with running_stack(tmp_path_factory.mktemp("logs"), "train", "check", "chat") as running:
+        yield running
 
 
 @pytest.mark.timeout(1200)
 def test_two_methods_are_compared_and_what_came_of_them_answers(
-    browser: Browser, addresses: tuple[str, str], key: str, shoot: Shoot, tmp_path: Path
+    browser: Browser, addresses: Addresses, key: str, shoot: Shoot, tmp_path: Path
 ) -> None:
-    api_url, ui_url = addresses
-    with new_connections(api_url) as connections, (STARTER / "train.jsonl").open("rb") as content:
+    with new_connections(addresses.api) as connections, (STARTER / "train.jsonl").open("rb") as content:
         client = Client(connections, key=key)
         client.upload(content, filename="handbook.jsonl", mapping=None)
         grader = {"type": "python", "name": "handbook answer", "source": (STARTER / "verifier.py").read_text()}
         client.create_verifier(name="handbook answer", grader=grader)
     context = opened(browser)
     page = context.new_page()
-    page.goto(ui_url)
+    page.goto(addresses.ui)
     sign_in(page, key)
     heading(page, "Home")
     at_rest(page)
@@ -105,25 +97,13 @@ def result(page: Page, shoot: Shoot) -> None:
     shoot(page, "compare-runs")
 
 
-def choose_row(page: Page) -> None:
-    page.get_by_role("radio", name="A row of a dataset", exact=True).click()
-    expect(page.get_by_text("The right answer, which the models do not see")).to_be_visible()
-    at_rest(page)
-
-
 def ask_each(page: Page, shoot: Shoot) -> None:
     part(page, "Ask each")
-    choose_row(page)
+    row_to_ask(page)
     page.get_by_role("button", name="Ask all 3").click()
     answered(page, 3)
     page.get_by_text(SCORE).first.scroll_into_view_if_needed()
     shoot(page, "compare-ask-each")
-
-
-def answered(page: Page, count: int) -> None:
-    """All have ended, and each has a score."""
-    expect(page.get_by_text(re.compile(r"tokens?, (ended by itself|cut off)"))).to_have_count(count, timeout=120_000)
-    expect(page.get_by_text(SCORE)).to_have_count(count, timeout=60_000)
 
 
 def model(page: Page, shoot: Shoot) -> None:
@@ -146,7 +126,7 @@ def model(page: Page, shoot: Shoot) -> None:
 def playground(page: Page, shoot: Shoot) -> None:
     page.get_by_role("button", name="Try it beside its base").click()
     heading(page, "Playground")
-    choose_row(page)
+    row_to_ask(page)
     page.get_by_role("button", name="Ask both").click()
     answered(page, 2)
     page.get_by_text(SCORE).first.scroll_into_view_if_needed()

@@ -4,46 +4,35 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 
 from frontend.client import Client, new_connections
 from tests.browser.conftest import Shoot
-from tests.browser.test_whole_way import go_to, opened, sign_in
-from tests.frontend.servers import ROOT, running_api, running_ui, running_worker
+from tests.browser.steps import at_rest, go_to, opened, sign_in
+from tests.frontend.servers import ROOT, Addresses, running_stack
 
 STARTER = ROOT / "examples" / "starter"
 
 
 @pytest.fixture(scope="module")
-def addresses(services: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    """(API, UI) with a worker that samples."""
-    logs = tmp_path_factory.mktemp("logs")
-    with (
-        running_api(logs / "api.log") as api_url,
-        running_worker("sample", log=logs / "sample.log"),
-        running_ui(logs / "ui.log", api_url=api_url) as ui_url,
-    ):
-        yield api_url, ui_url
-
-
-def at_rest(page: Page) -> None:
-    """The page has been drawn: a click while it still is may be lost."""
-    expect(page.locator('[data-test-script-state="notRunning"]').first).to_be_visible()
+def addresses(services: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
+    """With a worker that samples."""
+    with running_stack(tmp_path_factory.mktemp("logs"), "sample") as running:
+        yield running
 
 
 @pytest.mark.timeout(300)
 def test_a_pre_flight_shows_its_progress_and_its_report(
-    browser: Browser, addresses: tuple[str, str], key: str, shoot: Shoot, tmp_path: Path
+    browser: Browser, addresses: Addresses, key: str, shoot: Shoot, tmp_path: Path
 ) -> None:
-    api_url, ui_url = addresses
-    with new_connections(api_url) as connections, (STARTER / "train.jsonl").open("rb") as content:
+    with new_connections(addresses.api) as connections, (STARTER / "train.jsonl").open("rb") as content:
         client = Client(connections, key=key)
         client.upload(content, filename="starter.jsonl", mapping=None)
         grader = {"type": "python", "name": "starter", "source": (STARTER / "verifier.py").read_text()}
         client.create_verifier(name="starter", grader=grader)
     context = opened(browser)
     page = context.new_page()
-    page.goto(ui_url)
+    page.goto(addresses.ui)
     sign_in(page, key)
     go_to(page, "New job")
     at_rest(page)

@@ -9,8 +9,8 @@ from playwright.sync_api import Browser, Page, expect
 from backend.embedded import Services
 from frontend.client import Client, new_connections
 from frontend.feed import TICK_S
-from tests.browser.test_whole_way import heading, opened, part, sign_in, signed_in_after_reload
-from tests.frontend.servers import running_api, running_ui
+from tests.browser.steps import heading, opened, part, sign_in, signed_in_after_reload
+from tests.frontend.servers import Addresses, running_stack
 from tests.service.conftest import EXACT, job_body
 
 ROWS = b"".join(b'{"question": "%d + 1?", "answer": "%d"}\n' % (n, n + 1) for n in range(12))
@@ -36,11 +36,9 @@ BREAKS_AFTER_MS = (0, 10, 20, 30, 45, 60, 80, 120)
 
 
 @pytest.fixture(scope="module")
-def addresses(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    """(API, UI)."""
-    logs = tmp_path_factory.mktemp("logs")
-    with running_api(logs / "api.log") as api, running_ui(logs / "ui.log", api_url=api) as ui:
-        yield api, ui
+def addresses(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
+    with running_stack(tmp_path_factory.mktemp("logs")) as running:
+        yield running
 
 
 @pytest.fixture
@@ -49,10 +47,8 @@ def page(browser: Browser) -> Iterator[Page]:
         yield context.new_page()
 
 
-def test_a_menu_entry_pressed_right_after_signing_in_opens_its_page(
-    page: Page, addresses: tuple[str, str], key: str
-) -> None:
-    page.goto(addresses[1])
+def test_a_menu_entry_pressed_right_after_signing_in_opens_its_page(page: Page, addresses: Addresses, key: str) -> None:
+    page.goto(addresses.ui)
     expect(page.get_by_label("API key", exact=True)).to_be_visible()
     page.evaluate(HOLD_SESSION)
     sign_in(page, key)
@@ -68,21 +64,18 @@ def test_a_menu_entry_pressed_right_after_signing_in_opens_its_page(
 
 
 @pytest.mark.timeout(300)
-def test_the_part_that_was_chosen_stays_when_the_connection_breaks(
-    page: Page, addresses: tuple[str, str], key: str
-) -> None:
-    api, ui = addresses
-    with new_connections(api) as connections:
+def test_the_part_that_was_chosen_stays_when_the_connection_breaks(page: Page, addresses: Addresses, key: str) -> None:
+    with new_connections(addresses.api) as connections:
         client = Client(connections, key=key)
         dataset = client.upload(io.BytesIO(ROWS), filename="rows.jsonl", mapping=None)["id"]
         client.create_verifier(name="exact", grader=EXACT)
         job = client.create_job(job_body(dataset))["id"]
     page.add_init_script(KEEP_SOCKETS)
-    page.goto(ui)
+    page.goto(addresses.ui)
     sign_in(page, key)
     signed_in_after_reload(page)
     for after in BREAKS_AFTER_MS:
-        page.goto(f"{ui}/job?job={job}")
+        page.goto(f"{addresses.ui}/job?job={job}")
         expect(page.get_by_role("radio", name="Learning", exact=True)).to_be_checked()
         sockets = page.evaluate("() => window.sockets.length")
         page.evaluate(PRESS_THEN_BREAK, ["Settings", after])

@@ -14,8 +14,7 @@ from backend.db.engine import transaction
 from backend.db.keys import Role, create_key
 from backend.embedded import Services
 from frontend.client import Client, new_connections
-from tests.browser.test_verifiers import chosen, coded, written
-from tests.browser.test_whole_way import opened, sign_in
+from tests.browser.steps import chosen, coded, opened, sign_in, written
 from tests.frontend.servers import free_port, running_api, running_ui
 from tests.service.conftest import EXACT, job_body
 

@@ -3,7 +3,6 @@
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,8 +13,8 @@ from playwright.sync_api import Browser, Page, expect
 from backend.embedded import Services
 from frontend.client import Client, new_connections
 from tests.browser.conftest import Shoot
-from tests.browser.test_whole_way import heading, opened, part, sign_in
-from tests.frontend.servers import running_api, running_ui, running_worker
+from tests.browser.steps import heading, opened, part, sign_in
+from tests.frontend.servers import running_stack
 from tests.service.test_oidc import Provider, provider
 
 __all__ = ["provider"]
@@ -33,12 +32,8 @@ class Stack:
 
 @pytest.fixture(scope="module")
 def administered(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    logs = tmp_path_factory.mktemp("logs")
-    with ExitStack() as running:
-        api = running.enter_context(running_api(logs / "api.log"))
-        running.enter_context(running_worker("check", log=logs / "check.log"))
-        ui = running.enter_context(running_ui(logs / "ui.log", api_url=api))
-        yield Stack(ui=ui, listener=running.enter_context(listening()))
+    with running_stack(tmp_path_factory.mktemp("logs"), "check") as addresses, listening() as listener:
+        yield Stack(ui=addresses.ui, listener=listener)
 
 
 class listening:
@@ -109,7 +104,8 @@ def test_a_member_signs_in_through_the_identity_provider(
 ) -> None:
     monkeypatch.setenv("RLSD_OIDC_CLIENT_SECRET", "of the test")
     monkeypatch.setenv("RLSD_UI_URL", "http://127.0.0.1:{port}")
-    with running_api(tmp_path / "api.log") as api, running_ui(tmp_path / "ui.log", api_url=api) as ui:
+    with running_stack(tmp_path) as addresses:
+        ui = addresses.ui
         context = opened(browser)
         page = context.new_page()
         page.goto(f"{ui}/settings")
@@ -119,7 +115,7 @@ def test_a_member_signs_in_through_the_identity_provider(
         sign_in_button.click()
         expect(page.get_by_text("'ada@example.org' has no access to this server")).to_be_visible()
 
-        with new_connections(api) as connections:
+        with new_connections(addresses.api) as connections:
             Client(connections, key=key).let_in("ada@example.org", role="viewer")
         page.reload()
         expect(page.get_by_role("button", name="Sign out")).to_be_visible()

@@ -2,12 +2,10 @@
 
 import io
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 from sqlalchemy import update
 
 from backend.db.engine import transaction
@@ -15,34 +13,24 @@ from backend.db.jobs import Job
 from backend.embedded import Services
 from frontend.client import Client, new_connections
 from tests.browser.conftest import Shoot
-from tests.browser.test_whole_way import heading, opened, part, sign_in
-from tests.frontend.servers import running_api, running_ui, running_worker
+from tests.browser.steps import chosen, coded, heading, opened, part, sign_in, written
+from tests.frontend.servers import Addresses, running_stack
 from tests.frontend.test_client import new_job
 from tests.frontend.test_rescore import GROUP, rollout
 
 ROWS = '{"question": "Who approves a gasket?", "answer": "clerk"}\n{"question": "And a valve?", "answer": "warden"}\n'
 
 
-@dataclass(frozen=True, slots=True)
-class Stack:
-    """Addresses of an API with a worker for checks behind it, and of its UI. Nobody trains."""
-
-    api: str
-    ui: str
-
-
 @pytest.fixture(scope="module")
-def checking(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    logs = tmp_path_factory.mktemp("logs")
-    with ExitStack() as running:
-        api = running.enter_context(running_api(logs / "api.log"))
-        running.enter_context(running_worker("check", log=logs / "check.log"))
-        yield Stack(api=api, ui=running.enter_context(running_ui(logs / "ui.log", api_url=api)))
+def checking(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
+    """With a worker for checks. Nobody trains."""
+    with running_stack(tmp_path_factory.mktemp("logs"), "check") as running:
+        yield running
 
 
 @pytest.mark.timeout(180)
 def test_a_pattern_shows_its_matches_and_a_program_its_fault(
-    browser: Browser, checking: Stack, key: str, shoot: Shoot
+    browser: Browser, checking: Addresses, key: str, shoot: Shoot
 ) -> None:
     context = opened(browser)
     page = context.new_page()
@@ -79,34 +67,9 @@ def test_a_pattern_shows_its_matches_and_a_program_its_fault(
     context.close()
 
 
-def chosen(page: Page, label: str, option: str) -> None:
-    expect(page.locator('[data-test-script-state="notRunning"]').first).to_be_visible()
-    menu = page.get_by_role("combobox", name=label, exact=True)
-    menu.scroll_into_view_if_needed()
-    page.wait_for_timeout(500)  # a list closes when the page moves below it
-    menu.click()
-    page.get_by_role("option", name=option, exact=True).click()
-
-
-def written(page: Page, label: str, text: str, *, last: bool = False) -> None:
-    """As typed, then left, so that the page takes notice."""
-    fields = page.get_by_role("textbox", name=label, exact=True)
-    field = fields.last if last else fields.first
-    field.fill(text)
-    field.press("Tab")
-
-
-def coded(page: Page, label: str, text: str) -> None:
-    """As a person types into the editor, which takes notice a moment after the last key."""
-    field = page.get_by_role("textbox", name=label, exact=True)
-    field.click()
-    page.keyboard.press("ControlOrMeta+a")
-    page.keyboard.insert_text(text)
-
-
 @pytest.mark.timeout(180)
 def test_a_verifier_begins_in_the_gallery_and_is_seen_on_data(
-    browser: Browser, checking: Stack, key: str, shoot: Shoot, tmp_path: Path
+    browser: Browser, checking: Addresses, key: str, shoot: Shoot, tmp_path: Path
 ) -> None:
     with new_connections(checking.api) as connections:
         client = Client(connections, key=key)
@@ -148,7 +111,7 @@ def test_a_verifier_begins_in_the_gallery_and_is_seen_on_data(
 
 @pytest.mark.timeout(180)
 def test_a_job_is_scored_again_by_another_verifier(
-    browser: Browser, checking: Stack, key: str, shoot: Shoot, tmp_path: Path
+    browser: Browser, checking: Addresses, key: str, shoot: Shoot, tmp_path: Path
 ) -> None:
     rows = tmp_path / "rows.jsonl"
     rows.write_text(ROWS + "".join(f'{{"question": "{n}?", "answer": "planner"}}\n' for n in range(8)))

@@ -1,77 +1,72 @@
-"""A person's whole way in a real browser: key, data, verifier, job, adapter."""
+"""A person's whole way in a real browser: a table of their own, verifier, checks, two jobs, and what came of them."""
 
+import csv
 import json
 import re
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import FOR_DOCS, Shoot
-from tests.frontend.servers import ROOT
+from tests.browser.steps import (
+    TRAINING_MS,
+    answered,
+    at_rest,
+    choose_file,
+    chosen,
+    coded,
+    download,
+    go_to,
+    heading,
+    numbered,
+    opened,
+    part,
+    row_to_ask,
+    sign_in,
+    signed_in_after_reload,
+    written,
+)
+from tests.frontend.servers import ROOT, running_stack
 
 DATA = ROOT / "examples" / "starter" / "train.jsonl"
-VERIFIER = '''def grade(item, output_text):
+COLUMNS = {"Question": "Asked", "Right answer": "Approved value", "Worked solution or hint": "Reasons"}
+"""Of the table, by what they are for."""
+VERIFIER = '''def grade(completion, answer):
     """Right when the last line states the row's answer."""
-    lines = output_text.strip().splitlines()
+    lines = completion.strip().splitlines()
     said = lines[-1].removeprefix("Answer:").strip(" .") if lines else ""
-    return {"score": float(said == item["answer"]), "reason": f"said {said!r}"}
+    return {"score": float(said == answer), "reason": f"said {said!r}"}
 '''
 STEPS = 120 if FOR_DOCS else 30
-TRAINING_MS = 240_000
 
 
-def opened(browser: Browser, *, dark: bool = False) -> BrowserContext:
-    context = browser.new_context(
-        viewport={"width": 1280, "height": 900},
-        color_scheme="dark" if dark else "light",
-        timezone_id="Europe/Berlin",
-        accept_downloads=True,
-    )
-    context.set_default_timeout(30_000)
-    expect.set_options(timeout=30_000)
-    return context
+@pytest.fixture(scope="module")
+def stack(services: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a UI with a worker of each kind behind it."""
+    with running_stack(tmp_path_factory.mktemp("logs"), "check", "sample", "train", "chat") as addresses:
+        yield addresses.ui
 
 
-def sign_in(page: Page, key: str) -> None:
-    page.get_by_label("API key", exact=True).fill(key)
-    page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """The starter's rows as somebody's spreadsheet, with their own names for the columns."""
+    path = tmp_path / "approvals.csv"
+    rows = [json.loads(line) for line in DATA.read_text().splitlines()]
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["No", *COLUMNS.values()])
+        for number, row in enumerate(rows):
+            writer.writerow([number, row["messages"][0]["content"], row["answer"], row["solution"]])
+    return path
 
 
-def signed_in_after_reload(page: Page) -> None:
-    """The cookie is fetched just after sign-in; wait for it, then refresh."""
-    page.wait_for_function("() => performance.getEntriesByType('resource').some(e => e.name.endsWith('/session'))")
-    page.reload()
-    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
-
-
-def heading(page: Page, name: str | re.Pattern[str]) -> None:
-    expect(page.get_by_role("heading", name=name, exact=True).first).to_be_visible()
-
-
-def go_to(page: Page, name: str) -> None:
-    page.get_by_role("link", name=name, exact=True).click()
-    heading(page, name)
-
-
-def choose_file(page: Page, path: Path) -> None:
-    """As a person would: once the page has come to rest. A file given while it is still being drawn is lost."""
-    expect(page.locator('[data-test-script-state="notRunning"]').first).to_be_visible()
-    page.locator("input[type=file]").set_input_files(path)
-    expect(page.get_by_text(path.name).first).to_be_visible()
-
-
-def part(page: Page, name: str) -> None:
-    page.get_by_role("radio", name=name, exact=True).click()
-    expect(page.get_by_role("radio", name=name, exact=True)).to_be_checked()
-
-
-@pytest.mark.timeout(600)
-def test_from_a_file_to_a_downloaded_adapter(
-    browser: Browser, stack: str, key: str, shoot: Shoot, tmp_path: Path
+@pytest.mark.timeout(900)
+def test_from_a_spreadsheet_to_a_better_model(
+    browser: Browser, stack: str, key: str, shoot: Shoot, table: Path, tmp_path: Path
 ) -> None:
     context = opened(browser)
     page = context.new_page()
@@ -82,52 +77,22 @@ def test_from_a_file_to_a_downloaded_adapter(
     heading(page, "Home")
     shoot(page, "home-first")
 
-    upload(page, shoot)
+    upload(page, table, shoot)
     a_dataset_opened_from_the_list_stays_open(page)
     write_verifier(page, shoot)
-    job_address = start_job(page, shoot)
-
-    # the second viewer comes while the job runs, and the first one refreshes
-    expect(page.get_by_text(re.compile(rf"step [1-9]\d* of {STEPS}"))).to_be_visible(timeout=TRAINING_MS)
-    other = opened(browser, dark=True)
-    second = other.new_page()
-    second.goto(job_address)
-    sign_in(second, key)
-    expect(second.get_by_role("heading", name="first-light")).to_be_visible()
-    page.reload()
-    expect(page.get_by_role("heading", name="first-light")).to_be_visible()
-    assert page.url == second.url == job_address
-    expect(page.get_by_test_id("stVegaLiteChart").first).to_be_visible()
-    shoot(page, "job-running")
-    a_live_chart_grows_in_place(page)
-
-    for viewer in (page, second):
-        expect(viewer.locator(".st-key-job_state")).to_contain_text("Done", timeout=TRAINING_MS)
-        expect(viewer.get_by_text(f"step {STEPS} of {STEPS}")).to_be_visible()
-        expect(viewer.get_by_text(re.compile(r"^The difference is"))).to_be_visible()
-    before, after = (
-        page.get_by_test_id("stMetric").filter(has_text=text).get_by_test_id("stMetricValue").inner_text()
-        for text in ("Before training", "After training")
-    )
-    for text, value in (("Before training", before), ("After training", after)):
-        expect(second.get_by_test_id("stMetric").filter(has_text=text)).to_contain_text(value)
-    shoot(page, "job-done")
-    for viewer, name in ((page, "job-verdict"), (second, "job-verdict-dark")):
-        viewer.get_by_text(re.compile(r"^The difference is")).scroll_into_view_if_needed()
-        shoot(viewer, name)
-    other.close()
-
+    check_verifier(page)
+    set_up_job(page, shoot)
+    try_before_training(page)
+    job_address = start_job(page, "first-light")
+    watch(browser, page, key, job_address, shoot)
     completions(page, shoot)
-    adapter = download(page, "Download the adapter", tmp_path / "adapter.zip")
-    with zipfile.ZipFile(adapter) as archive:
-        assert archive.testzip() is None
-        names = set(archive.namelist())
-        assert {"adapter_config.json", "adapter_model.safetensors", "manifest.json"} <= {Path(n).name for n in names}
-        [manifest] = [n for n in names if Path(n).name == "manifest.json"]
-        json.loads(archive.read(manifest))
+    take_home(page, tmp_path)
+    train_the_plain_way(page)
+    compare(page)
+    ask_both(page, job_address)
 
     go_to(page, "Jobs")
-    expect(page.get_by_role("link", name=re.compile("first-light"))).to_be_visible()
+    expect(page.get_by_role("link", name=re.compile("first-light"))).to_have_count(2)
     shoot(page, "jobs")
     go_to(page, "Home")
     shoot(page, "home-after")
@@ -138,33 +103,12 @@ def test_from_a_file_to_a_downloaded_adapter(
     context.close()
 
 
-def a_dataset_opened_from_the_list_stays_open(page: Page) -> None:
-    """Its address names it, so that the next click acts on it and does not fall back to the list."""
-    page.get_by_role("button", name="All datasets").click()
-    heading(page, "Datasets")
-    expect(page).to_have_url(re.compile(r"/datasets$"))
-    page.get_by_role("button", name="train.jsonl").click()
-    heading(page, "train.jsonl")
-    expect(page).to_have_url(re.compile(r"\?dataset=file-\w+$"))
-    page.get_by_role("button", name="Train with it").click()
-    heading(page, "New job")
-
-
-def a_live_chart_grows_in_place(page: Page) -> None:
-    """New steps are put into the standing chart: were it replaced, the mark would be gone."""
-    progress = page.get_by_text(re.compile(rf"step \d+ of {STEPS}"))
-    seen = int(re.findall(r"\d+", progress.inner_text())[0])
-    page.evaluate("document.querySelector('[data-testid=stVegaLiteChart] svg').dataset.standing = 'yes'")
-    page.wait_for_function(
-        "seen => Number(document.body.innerText.match(/step (\\d+) of/)[1]) > seen", arg=seen, timeout=60_000
-    )
-    page.wait_for_timeout(500)
-    assert page.locator("[data-testid=stVegaLiteChart] svg[data-standing=yes]").count() == 1
-
-
-def upload(page: Page, shoot: Shoot) -> None:
+def upload(page: Page, table: Path, shoot: Shoot) -> None:
     go_to(page, "Datasets")
-    choose_file(page, DATA)
+    choose_file(page, table)
+    expect(page.get_by_text("not recognised")).to_be_visible()
+    for label, column in COLUMNS.items():
+        chosen(page, label, column)
     expect(page.get_by_text("How it will be read")).to_be_visible()
     shoot(page, "dataset-upload")
     page.locator(".st-key-upload_go").get_by_role("button").click()
@@ -173,17 +117,28 @@ def upload(page: Page, shoot: Shoot) -> None:
     assert re.search(r"\?dataset=file-\w+$", page.url)
     shoot(page, "dataset")
     page.reload()
-    heading(page, "train.jsonl")
+    heading(page, table.name)
+
+
+def a_dataset_opened_from_the_list_stays_open(page: Page) -> None:
+    """Its address names it, so that the next click acts on it and does not fall back to the list."""
+    page.get_by_role("button", name="All datasets").click()
+    heading(page, "Datasets")
+    expect(page).to_have_url(re.compile(r"/datasets$"))
+    page.get_by_role("button", name="approvals.csv").click()
+    heading(page, "approvals.csv")
+    expect(page).to_have_url(re.compile(r"\?dataset=file-\w+$"))
+    page.get_by_role("button", name="Train with it").click()
+    heading(page, "New job")
 
 
 def write_verifier(page: Page, shoot: Shoot) -> None:
     go_to(page, "Verifiers")
     page.get_by_role("button", name="New verifier").click()
     heading(page, "New verifier")
-    page.get_by_role("textbox", name="Name").fill("handbook answer")
-    source = page.get_by_role("textbox", name="Python source")
-    source.fill(VERIFIER)
-    source.press("Control+Enter")
+    written(page, "Name", "handbook answer")
+    coded(page, "Python source", VERIFIER)
+    page.keyboard.press("Control+Enter")
     page.get_by_role("button", name="Put in the right answer").click()
     expect(page.get_by_role("textbox", name="What the model might write")).to_have_value(re.compile("Answer: "))
     verdict(page, score="1")
@@ -206,28 +161,89 @@ def verdict(page: Page, *, score: str) -> None:
     expect(shown.get_by_text("scored")).to_be_visible()
 
 
-def start_job(page: Page, shoot: Shoot) -> str:
-    """Returns the address of the job's page."""
+def check_verifier(page: Page) -> None:
+    """Silence, noise and other rows' answers are tried, too; the right answer gets full marks."""
+    at_rest(page)
+    page.get_by_role("button", name="Check the verifier").click()
+    found = page.locator(".st-key-self_check_result")
+    expect(found).to_be_visible(timeout=60_000)
+    expect(found.get_by_text("passed")).to_be_visible()
+    expect(found.get_by_test_id("stVegaLiteChart")).to_be_visible()
+
+
+def set_up_job(page: Page, shoot: Shoot) -> None:
     go_to(page, "New job")
     page.get_by_text("Method and numbers").click()
     expect(page.get_by_role("radio", name="Steady")).to_be_checked()
-    for label, value in (
-        ("Training steps", str(STEPS)),
-        ("Longest completion (tokens)", "64"),
-        ("Learning rate", "0.001"),
-    ):
-        field = page.get_by_role("spinbutton", name=label)
-        field.fill(value)
-        field.press("Tab")
-    page.get_by_role("textbox", name="Name (optional)").fill("first-light")
-    page.get_by_role("textbox", name="Name (optional)").press("Tab")
+    numbered(page, "Training steps", STEPS)
+    numbered(page, "Longest completion (tokens)", 64)
+    numbered(page, "Learning rate", 0.001)
+    written(page, "Name (optional)", "first-light")
     expect(page.get_by_text(re.compile(rf"^{STEPS} steps ×"))).to_be_visible()
     page.get_by_role("heading", name="New job").scroll_into_view_if_needed()
     shoot(page, "new-job")
+
+
+def try_before_training(page: Page) -> None:
+    page.get_by_text("Try before training").click()
+    page.locator(".st-key-preflight_go button").click()
+    expect(page.get_by_text("Does the hint help?")).to_be_visible(timeout=120_000)
+    page.get_by_role("tab", name="Teacher preview").click()
+    page.get_by_role("button", name="Show the prompts").click()
+    expect(page.locator("mark").first).to_be_visible(timeout=60_000)
+
+
+def start_job(page: Page, name: str) -> str:
+    """Returns the address of the job's page."""
+    at_rest(page)
     page.get_by_role("button", name="Start training").click()
-    expect(page.get_by_role("heading", name="first-light")).to_be_visible()
+    expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
     page.wait_for_url(re.compile(r"/job\?job=ftjob-\w+$"))
     return page.url
+
+
+def watch(browser: Browser, page: Page, key: str, job_address: str, shoot: Shoot) -> None:
+    """A second viewer comes while the job runs, and the first one refreshes."""
+    expect(page.get_by_text(re.compile(rf"step [1-9]\d* of {STEPS}"))).to_be_visible(timeout=TRAINING_MS)
+    other = opened(browser, dark=True)
+    second = other.new_page()
+    second.goto(job_address)
+    sign_in(second, key)
+    expect(second.get_by_role("heading", name="first-light")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("heading", name="first-light")).to_be_visible()
+    assert page.url == second.url == job_address
+    expect(page.get_by_test_id("stVegaLiteChart").first).to_be_visible()
+    shoot(page, "job-running")
+    a_live_chart_grows_in_place(page)
+    for viewer in (page, second):
+        ended(viewer)
+        expect(viewer.get_by_text(f"step {STEPS} of {STEPS}")).to_be_visible()
+        expect(viewer.get_by_text(re.compile(r"^The difference is"))).to_be_visible()
+    for text in ("Before training", "After training"):
+        first = page.get_by_test_id("stMetric").filter(has_text=text).get_by_test_id("stMetricValue").inner_text()
+        expect(second.get_by_test_id("stMetric").filter(has_text=text)).to_contain_text(first)
+    shoot(page, "job-done")
+    for viewer, name in ((page, "job-verdict"), (second, "job-verdict-dark")):
+        viewer.get_by_text(re.compile(r"^The difference is")).scroll_into_view_if_needed()
+        shoot(viewer, name)
+    other.close()
+
+
+def ended(page: Page) -> None:
+    expect(page.locator(".st-key-job_state")).to_contain_text("Done", timeout=TRAINING_MS)
+
+
+def a_live_chart_grows_in_place(page: Page) -> None:
+    """New steps are put into the standing chart: were it replaced, the mark would be gone."""
+    progress = page.get_by_text(re.compile(rf"step \d+ of {STEPS}"))
+    seen = int(re.findall(r"\d+", progress.inner_text())[0])
+    page.evaluate("document.querySelector('[data-testid=stVegaLiteChart] svg').dataset.standing = 'yes'")
+    page.wait_for_function(
+        "seen => Number(document.body.innerText.match(/step (\\d+) of/)[1]) > seen", arg=seen, timeout=60_000
+    )
+    page.wait_for_timeout(500)
+    assert page.locator("[data-testid=stVegaLiteChart] svg[data-standing=yes]").count() == 1
 
 
 def completions(page: Page, shoot: Shoot) -> None:
@@ -238,16 +254,58 @@ def completions(page: Page, shoot: Shoot) -> None:
     assert page.locator(".tokens span").first.get_attribute("title").startswith("token 1: weight ")
     page.locator(".tokens").scroll_into_view_if_needed()
     shoot(page, "tokens")
+    page.reload()
+    expect(page.locator(".tokens span").first).to_be_visible()
     part(page, "Events")
     shoot(page, "events")
     part(page, "Learning")
 
 
-def download(page: Page, name: str, path: Path) -> Path:
-    with page.expect_download(timeout=60_000) as started:
-        page.get_by_role("button", name=name).click()
-    started.value.save_as(path)
-    return path
+def take_home(page: Page, folder: Path) -> None:
+    adapter = download(page, "Download the adapter", folder / "adapter.zip")
+    with zipfile.ZipFile(adapter) as archive:
+        assert archive.testzip() is None
+        names = set(archive.namelist())
+        assert {"adapter_config.json", "adapter_model.safetensors", "manifest.json"} <= {Path(n).name for n in names}
+        [manifest] = [n for n in names if Path(n).name == "manifest.json"]
+        json.loads(archive.read(manifest))
+
+
+def train_the_plain_way(page: Page) -> None:
+    """The same job once more, by GRPO."""
+    page.get_by_role("link", name="Train again with changes").click()
+    heading(page, "New job")
+    page.get_by_text("Method and numbers").click()
+    chosen(page, "Method", "GRPO")
+    expect(page.get_by_role("spinbutton", name="Training steps")).to_have_value(str(STEPS))
+    start_job(page, "first-light-2")
+    ended(page)
+
+
+def compare(page: Page) -> None:
+    go_to(page, "Compare")
+    menu = page.get_by_role("combobox", name="Jobs")
+    for name in ("first-light-2", "first-light"):
+        at_rest(page)
+        menu.click()
+        page.get_by_role("option", name=re.compile(rf"^{name} \(")).click()
+    page.keyboard.press("Escape")
+    at_rest(page)
+    page.get_by_role("button", name="Set side by side").click()
+    heading(page, "Jobs side by side")
+    expect(page.get_by_text(re.compile(r"n = \d+, interval"))).to_be_visible()
+    page.reload()
+    expect(page.get_by_text(re.compile(r"n = \d+, interval"))).to_be_visible()
+
+
+def ask_both(page: Page, job_address: str) -> None:
+    page.goto(job_address)
+    page.get_by_role("link", name="Ask it beside its base").click()
+    heading(page, "Playground")
+    at_rest(page)
+    row_to_ask(page)
+    page.get_by_role("button", name="Ask both").click()
+    answered(page, 2)
 
 
 @pytest.mark.timeout(120)

@@ -6,7 +6,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -98,3 +99,19 @@ def running_worker(queue: str, *, log: Path) -> Iterator[None]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    api: str
+    ui: str
+
+
+@contextmanager
+def running_stack(logs: Path, *queues: str) -> Iterator[Addresses]:
+    """API, UI, and a worker of each of these queues."""
+    with ExitStack() as running:
+        api = running.enter_context(running_api(logs / "api.log"))
+        for queue in queues:
+            running.enter_context(running_worker(queue, log=logs / f"{queue}.log"))
+        yield Addresses(api, running.enter_context(running_ui(logs / "ui.log", api_url=api)))

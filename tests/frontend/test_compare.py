@@ -86,9 +86,9 @@ def test_a_band_reaches_from_the_lowest_to_the_highest_seed_and_is_the_interval_
 def test_figures_are_in_words_and_what_is_not_known_is_a_dash() -> None:
     other = arm("RLSD", difference=interval(0.2), p_adjusted=0.0002, cost_per_point_s=None)
     said = {line["figure"]: line for line in comparing.figures(result(arm("GRPO"), other))}
-    assert said["Cost of a point"] == {"figure": "Cost of a point", "GRPO": "1 min 30 s, 0.25 EUR", "RLSD": "–"}
+    assert said["Cost of 0.01"] == {"figure": "Cost of 0.01", "GRPO": "1 min 30 s, 0.25 EUR", "RLSD": "–"}
     assert said["Difference"]["GRPO"] == "–"
-    assert said["Difference"]["RLSD"] == "+20.0 points (+10.0 to +30.0)"
+    assert said["Difference"]["RLSD"] == "+0.200 (+0.100 to +0.300)"
     assert said["Chance of it by luck, p"]["RLSD"] == "< 0.001"
     assert said["Tokens a run"]["RLSD"] == "1,234"
 
@@ -180,7 +180,7 @@ def test_a_finished_one_gives_its_verdict_figures_and_differences(client: Client
     app = opened("compare", key=key, comparison=made["id"])
     assert not app.exception
     assert not app.error
-    assert "points better than GRPO (n = 40" in app.success[0].value
+    assert "better than GRPO (n = 40" in app.success[0].value
     figures = app.dataframe[0].value
     assert list(figures.columns) == ["figure", "GRPO", "RLSD"]
     assert list(figures["RLSD"][figures["figure"] == "Device time a run"]) == ["40 s"]

@@ -48,7 +48,7 @@ def test_jobs_made_apart_get_a_verdict_where_they_answered_the_same_questions(ap
     found = answered(api.http.get(RESULT, params={"job": [first, second]}))
     assert [arm["name"] for arm in found["arms"]] == ["before", "after"]
     assert "after is" in found["verdict"]
-    assert "points better than before (only 1 seed, n = 40" in found["verdict"]
+    assert "better than before (only 1 seed, n = 40" in found["verdict"]
     assert "With 1 seed" in found["verdict"]
     assert [len(point["by_seed"]) for point in found["arms"][1]["curve"]] == [1, 1]
 

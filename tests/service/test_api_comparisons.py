@@ -60,7 +60,7 @@ def test_the_result_says_which_is_better(api: Api) -> None:
         evaluate(run["job"], step=0, share=0.2, seed=run["seed"])
         evaluate(run["job"], step=3, share=0.4 if run["arm"] == "grpo" else 0.8, seed=run["seed"])
     found = answered(api.http.get(path))
-    assert "points better than grpo (n = 40" in found["verdict"]
+    assert "better than grpo (n = 40" in found["verdict"]
     first, better = found["arms"]
     assert first["difference"] is None
     assert better["p_adjusted"] < 0.01

@@ -6,11 +6,11 @@ from frontend.components import code_field
 from frontend.components.graders.form import form
 from frontend.shapes import Json, ScoreRecord
 
-START = 'def grade(item, output_text):\n    return 1.0 if item["answer"] in output_text else 0.0\n'
+START = "def grade(completion, answer):\n    return 1.0 if answer in completion else 0.0\n"
 HELP = (
-    "`item` is the row as uploaded, `output_text` what the model wrote. Also accepted: the signatures of OpenAI "
-    "(sample, item), TRL, verl and others. Return a number, None to abstain, or "
-    '{"score": …, "reason": …, "components": {…}}.'
+    "`completion` is what the model wrote, `answer` the row's right answer; `grade(item, output_text)` gets the whole "
+    "row as uploaded. Also accepted: the signatures of OpenAI (sample, item), TRL, verl and others. Return a number, "
+    'None to abstain, or {"score": …, "reason": …, "components": {…}}.'
 )
 
 

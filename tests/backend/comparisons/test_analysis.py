@@ -41,8 +41,8 @@ def test_a_real_difference_is_said_with_its_numbers() -> None:
     assert better.difference.mean == pytest.approx(0.4, abs=0.08)
     assert better.p_adjusted is not None
     assert better.p_adjusted < 0.01
-    assert "rlsd is 4" in found.verdict
-    assert "points better than grpo (n = 60" in found.verdict
+    assert "rlsd is 0.4" in found.verdict
+    assert "better than grpo (n = 60" in found.verdict
 
 
 def test_no_difference_is_no_equality() -> None:
@@ -51,12 +51,12 @@ def test_no_difference_is_no_equality() -> None:
 
 
 def test_a_worse_arm_is_called_worse() -> None:
-    assert "points worse than grpo" in analysed(*several("grpo", 0.8), *several("rlsd", 0.4)).verdict
+    assert "worse than grpo" in analysed(*several("grpo", 0.8), *several("rlsd", 0.4)).verdict
 
 
 def test_few_seeds_are_named() -> None:
     single = analysed(run("grpo", 0, 0.4), run("rlsd", 0, 0.8)).verdict
-    assert "points better than grpo (only 1 seed, n = 60" in single
+    assert "better than grpo (only 1 seed, n = 60" in single
     assert "With 1 seed" in single
     assert "seed" not in analysed(*several("grpo", 0.4), *several("rlsd", 0.8)).verdict
 

@@ -1,0 +1,113 @@
+"""What a person does on any page."""
+
+import re
+from pathlib import Path
+
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+TRAINING_MS = 480_000
+SCORE = re.compile(r"(check|close) score [\d.]+$")
+"""Under an answer."""
+
+
+def opened(browser: Browser, *, dark: bool = False) -> BrowserContext:
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 900},
+        color_scheme="dark" if dark else "light",
+        timezone_id="Europe/Berlin",
+        accept_downloads=True,
+    )
+    context.set_default_timeout(30_000)
+    expect.set_options(timeout=30_000)
+    return context
+
+
+def sign_in(page: Page, key: str) -> None:
+    page.get_by_label("API key", exact=True).fill(key)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+
+
+def signed_in_after_reload(page: Page) -> None:
+    """The cookie is fetched just after sign-in; wait for it, then refresh."""
+    page.wait_for_function("() => performance.getEntriesByType('resource').some(e => e.name.endsWith('/session'))")
+    page.reload()
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+
+
+def at_rest(page: Page) -> None:
+    """The page has been drawn: a click while it still is may be lost."""
+    expect(page.locator('[data-test-script-state="notRunning"]').first).to_be_visible()
+
+
+def heading(page: Page, name: str | re.Pattern[str]) -> None:
+    expect(page.get_by_role("heading", name=name, exact=True).first).to_be_visible()
+
+
+def go_to(page: Page, name: str) -> None:
+    page.get_by_role("link", name=name, exact=True).click()
+    heading(page, name)
+
+
+def part(page: Page, name: str) -> None:
+    page.get_by_role("radio", name=name, exact=True).click()
+    expect(page.get_by_role("radio", name=name, exact=True)).to_be_checked()
+
+
+def choose_file(page: Page, path: Path) -> None:
+    """As a person would: once the page has come to rest. A file given while it is still being drawn is lost."""
+    at_rest(page)
+    page.locator("input[type=file]").set_input_files(path)
+    expect(page.get_by_text(path.name).first).to_be_visible()
+
+
+def chosen(page: Page, label: str, option: str) -> None:
+    at_rest(page)
+    menu = page.get_by_role("combobox", name=label, exact=True)
+    menu.scroll_into_view_if_needed()
+    page.wait_for_timeout(500)  # a list closes when the page moves below it
+    menu.click()
+    page.get_by_role("option", name=option, exact=True).click()
+
+
+def written(page: Page, label: str, text: str, *, last: bool = False) -> None:
+    """As typed, then left, so that the page takes notice."""
+    fields = page.get_by_role("textbox", name=label, exact=True)
+    field = fields.last if last else fields.first
+    field.fill(text)
+    field.press("Tab")
+
+
+def coded(page: Page, label: str, text: str) -> None:
+    """As a person types into the editor, which takes notice a moment after the last key."""
+    field = page.get_by_role("textbox", name=label, exact=True)
+    field.click()
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.insert_text(text)
+
+
+def numbered(page: Page, label: str, value: float) -> None:
+    field = page.get_by_role("spinbutton", name=label)
+    field.fill(str(value))
+    field.press("Tab")
+    at_rest(page)
+
+
+def row_to_ask(page: Page) -> None:
+    """A row of a dataset as the question to models."""
+    page.get_by_role("radio", name="A row of a dataset", exact=True).click()
+    expect(page.get_by_text("The right answer, which the models do not see")).to_be_visible()
+    at_rest(page)
+
+
+def answered(page: Page, count: int) -> None:
+    """All have ended, and each has a score."""
+    expect(page.get_by_text(re.compile(r"tokens?, (ended by itself|cut off)"))).to_have_count(count, timeout=120_000)
+    expect(page.get_by_text(SCORE)).to_have_count(count, timeout=60_000)
+
+
+def download(page: Page, name: str, path: Path) -> Path:
+    with page.expect_download(timeout=60_000) as started:
+        page.get_by_role("button", name=name, exact=True).click()
+    started.value.save_as(path)
+    return path
