@@ -109,7 +109,8 @@ def figures(file: DataFile, report: FileReport) -> None:
     rows, size, shape = st.columns([1, 1, 2])
     rows.metric("Rows", f"{report['good']:,}", border=True)
     size.metric("Size", units.size(file["bytes"]), border=True)
-    shape.metric("Recognised as", report.get("shape") or "by your mapping", border=True)
+    by_hand = report.get("shape") in (None, "mapping")
+    shape.metric("Format", "columns as chosen" if by_hand else report["shape"], border=True)
     if report["bad"]:
         st.warning(f"{units.count(report['bad'], 'row')} could not be read; see below.", icon=":material/warning:")
     else:

@@ -9,8 +9,20 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from frontend.client import Client, new_connections
-from tests.browser.steps import opened, sign_in
+from tests.browser.steps import (
+    answered,
+    at_rest,
+    chosen,
+    coded,
+    heading,
+    numbered,
+    opened,
+    row_to_ask,
+    sign_in,
+    written,
+)
 from tests.frontend.servers import running_stack
+from tests.frontend.test_compare import finished
 from tests.frontend.test_job_parts import take_steps
 from tests.frontend.trained import trained
 from tests.node import install, needs_node
@@ -21,6 +33,8 @@ pytestmark = needs_node
 PACKAGE = Path(__file__).parent / "axe"
 ROWS = b"".join(b'{"question": "%d + 1?", "answer": "%d"}\n' % (n, n + 1) for n in range(12))
 OF_A_JOB = ("Completions", "Rows", "Leakage", "More curves", "Re-score", "Checkpoints", "Downloads", "Events")
+OF_A_COMPARISON = ("Result", "Curves", "What differs", "Runs", "Ask each")
+ARMS = [{"name": "GRPO", "x_rlsd": {"method": "grpo"}}, {"name": "RLSD", "x_rlsd": {"method": "rlsd"}}]
 SERIOUS = ("serious", "critical")
 NOT_OURS = {"list": {"enabled": False}, "listitem": {"enabled": False}}
 """Streamlit's menu has its sections' `div`s in a `ul`."""
@@ -51,6 +65,49 @@ def faults(page: Page, axe: str) -> list[str]:
     ]
 
 
+def mapping(page: Page, ui: str, **_: str) -> None:
+    """A table whose columns are not known."""
+    page.goto(f"{ui}/datasets")
+    at_rest(page)
+    table = {"name": "approvals.csv", "mimeType": "text/csv", "buffer": b"asked,right\nWho?,clerk\nAnd who?,warden\n"}
+    page.locator("input[type=file]").set_input_files(table)  # type: ignore[arg-type]
+    expect(page.get_by_text("not recognised")).to_be_visible()
+    chosen(page, "Question", "asked")
+    chosen(page, "Right answer", "right")
+    expect(page.get_by_text("How it will be read")).to_be_visible()
+
+
+def fault_and_matches(page: Page, ui: str, **_: str) -> None:
+    """A program that breaks off, run; then a pattern with its matches."""
+    page.goto(f"{ui}/verifiers?verifier=new")
+    heading(page, "New verifier")
+    chosen(page, "Kind", "Python")
+    coded(page, "Python source", "def grade(completion, answer):\n    return 1 / 0\n")
+    written(page, "What the model might write", "answer: 42")
+    page.get_by_role("button", name="Run the verifier").click()
+    expect(page.locator(".st-key-verdict").get_by_text("error", exact=True)).to_be_visible(timeout=60_000)
+    chosen(page, "Kind", "Regular expression")
+    coded(page, "Pattern", r"answer: (?P<answer>\d+)")
+    expect(page.locator(".matches mark")).to_have_count(1, timeout=60_000)
+
+
+def matrix(page: Page, ui: str, *, verifier: str, **_: str) -> None:
+    page.goto(f"{ui}/verifiers?verifier={verifier}")
+    at_rest(page)
+    page.get_by_role("button", name="Check the verifier").click()
+    expect(page.locator(".st-key-self_check_result").get_by_test_id("stVegaLiteChart")).to_be_visible(timeout=60_000)
+
+
+def answers(page: Page, ui: str, *, adapter: str, **_: str) -> None:
+    """Two models have answered, with a score under each."""
+    page.goto(f"{ui}/playground?left=starter&right={adapter}")
+    at_rest(page)
+    row_to_ask(page)
+    numbered(page, "Longest answer (tokens)", 24)
+    page.get_by_role("button", name="Ask both").click()
+    answered(page, 2)
+
+
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_no_page_has_a_serious_fault(
@@ -66,6 +123,10 @@ def test_no_page_has_a_serious_fault(
         job, ended = (client.create_job(job_body(dataset))["id"] for _ in range(2))
         take_steps(ended, 2)
         adapter = quote(trained(ended))
+        comparison = client.create_comparison(
+            {"name": "which one", "job": job_body(dataset), "arms": ARMS, "seeds": [0, 1, 2]}
+        )
+        finished(comparison)
         page = opened(browser, dark=dark).new_page()
         page.goto(ui)
         settled(page)
@@ -89,6 +150,7 @@ def test_no_page_has_a_serious_fault(
             f"job?job={ended}&view=Completions&group=1-0",
             "compare",
             "compare?comparison=new",
+            *(f"compare?comparison={comparison['id']}&view={quote(view)}" for view in OF_A_COMPARISON),
             "models",
             "models?model=starter",
             *(f"models?model={adapter}&view={quote(view)}" for view in ("Card", "Use it", "Downloads", "Manifest")),
@@ -100,5 +162,9 @@ def test_no_page_has_a_serious_fault(
             expect(page.get_by_role("button", name="Sign out")).to_be_visible()
             settled(page)
             found += faults(page, axe)
+        for reach in (mapping, fault_and_matches, matrix, answers):
+            reach(page, ui, verifier=verifier, adapter=adapter)
+            settled(page)
+            found += [f"{reach.__name__}: {fault}" for fault in faults(page, axe)]
         page.context.close()
     assert not found, "\n".join(sorted(set(found)))
