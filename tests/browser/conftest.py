@@ -55,6 +55,13 @@ Shoot = Callable[[Page, str], None]
 
 
 @pytest.fixture(scope="module")
+def ui(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a UI that no worker stands behind."""
+    with running_stack(tmp_path_factory.mktemp("logs")) as addresses:
+        yield addresses.ui
+
+
+@pytest.fixture(scope="module")
 def stack(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a UI whose API has workers that train and check behind it."""
     with running_stack(tmp_path_factory.mktemp("logs"), "check", "train") as addresses:

@@ -4,27 +4,18 @@ import base64
 import io
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, expect
 
-from backend.embedded import Services
 from tests.browser.conftest import Shoot
 from tests.browser.steps import choose_file, heading, opened, part, sign_in
-from tests.frontend.servers import running_stack
 
 PASTED = "Frage\tRichtig\tWeg\n" + "".join(
     f"Wer genehmigt Ventil {n}?\t{who}\tVentile über 10 t: {who}\n" for n, who in enumerate(["Büro", "Leitung"] * 3)
 )
-
-
-@pytest.fixture(scope="module")
-def ui(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_stack(tmp_path_factory.mktemp("logs")) as addresses:
-        yield addresses.ui
 
 
 @pytest.mark.timeout(180)
@@ -131,3 +122,34 @@ def lines() -> list[bytes]:
         rows.append(json.dumps(row).encode() + b"\n")
     rows[3] = b'{"messages": \n'
     return rows
+
+
+@pytest.mark.timeout(120)
+def test_a_bad_line_and_unknown_columns_are_explained_and_mapped(
+    browser: Browser, ui: str, key: str, shoot: Shoot, tmp_path: Path
+) -> None:
+    bad, odd = tmp_path / "bad.jsonl", tmp_path / "odd.jsonl"
+    bad.write_text('{"question": "a", "answer": "b"}\n{"question": \n')
+    odd.write_text('{"asked": "Who approves a valve?", "right": "clerk", "by": "Ann"}\n')
+    context = opened(browser)
+    page = context.new_page()
+    page.goto(f"{ui}/datasets")
+    sign_in(page, key)
+    choose_file(page, bad)
+    page.locator(".st-key-upload_go").get_by_role("button").click()
+    expect(page.get_by_text("Nothing was stored")).to_be_visible()
+    expect(page.get_by_text("Line 2 of the file:")).to_be_visible()
+    shoot(page, "dataset-bad-line")
+
+    page.reload()
+    heading(page, "Datasets")
+    choose_file(page, odd)
+    expect(page.get_by_text("not recognised")).to_be_visible()
+    for label, column in (("Question", "asked"), ("Right answer", "right")):
+        page.get_by_role("combobox", name=label).click()
+        page.get_by_role("option", name=column, exact=True).click()
+    shoot(page, "dataset-mapping")
+    page.locator(".st-key-upload_go").get_by_role("button").click()
+    heading(page, "odd.jsonl")
+    expect(page.get_by_text("Who approves a valve?").first).to_be_visible()
+    context.close()

@@ -6,7 +6,6 @@ import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -306,63 +305,3 @@ def ask_both(page: Page, job_address: str) -> None:
     row_to_ask(page)
     page.get_by_role("button", name="Ask both").click()
     answered(page, 2)
-
-
-@pytest.mark.timeout(120)
-def test_a_bad_line_and_unknown_columns_are_explained_and_mapped(
-    browser: Browser, stack: str, key: str, shoot: Shoot, tmp_path: Path
-) -> None:
-    bad, odd = tmp_path / "bad.jsonl", tmp_path / "odd.jsonl"
-    bad.write_text('{"question": "a", "answer": "b"}\n{"question": \n')
-    odd.write_text('{"asked": "Who approves a valve?", "right": "clerk", "by": "Ann"}\n')
-    context = opened(browser)
-    page = context.new_page()
-    page.goto(f"{stack}/datasets")
-    sign_in(page, key)
-    choose_file(page, bad)
-    page.locator(".st-key-upload_go").get_by_role("button").click()
-    expect(page.get_by_text("Nothing was stored")).to_be_visible()
-    expect(page.get_by_text("Line 2 of the file:")).to_be_visible()
-    shoot(page, "dataset-bad-line")
-
-    page.reload()
-    heading(page, "Datasets")
-    choose_file(page, odd)
-    expect(page.get_by_text("not recognised")).to_be_visible()
-    for label, column in (("Question", "asked"), ("Right answer", "right")):
-        page.get_by_role("combobox", name=label).click()
-        page.get_by_role("option", name=column, exact=True).click()
-    shoot(page, "dataset-mapping")
-    page.locator(".st-key-upload_go").get_by_role("button").click()
-    heading(page, "odd.jsonl")
-    expect(page.get_by_text("Who approves a valve?").first).to_be_visible()
-    context.close()
-
-
-@pytest.mark.timeout(120)
-def test_the_key_never_reaches_the_address_or_what_the_browser_keeps(browser: Browser, stack: str, key: str) -> None:
-    context = opened(browser)
-    page = context.new_page()
-    page.goto(stack)
-    sign_in(page, key)
-    signed_in_after_reload(page)
-    [cookie] = [c for c in context.cookies() if c["name"] == "rlsd_session"]
-    assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
-    kept = json.dumps([context.cookies(), context.storage_state(), page.url])
-    assert key not in kept
-    context.close()
-
-
-@pytest.mark.timeout(120)
-def test_no_page_asks_anything_of_another_host(browser: Browser, stack: str, key: str) -> None:
-    context = opened(browser)
-    page = context.new_page()
-    asked: set[str] = set()
-    page.on("request", lambda request: asked.add(urlsplit(request.url).hostname or ""))
-    page.goto(stack)
-    sign_in(page, key)
-    for name in ("Datasets", "Verifiers", "New job", "Jobs", "Home"):
-        go_to(page, name)
-    page.wait_for_timeout(1000)
-    assert asked - {""} == {"127.0.0.1"}
-    context.close()

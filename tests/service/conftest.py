@@ -104,6 +104,10 @@ def until_locked_out(sessions: int = 1) -> None:
         time.sleep(0.01)
 
 
+def create_job(api: Api, body: dict[str, Any]) -> dict[str, Any]:
+    return answered(api.http.post("/v1/fine_tuning/jobs", json=body))
+
+
 def job_body(training_file: str, *, x_rlsd: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
     reinforcement = {"grader": changes.pop("grader", EXACT), "x_rlsd": x_rlsd or {}}
     if "hyperparameters" in changes:
