@@ -70,7 +70,7 @@ def figures(result: ComparisonResult) -> Table:
         ),
         "Device time a run": lambda arm: units.duration(arm["seconds"]) if arm["seconds"] else "–",
         "Tokens a run": _tokens,
-        "Cost of 0.01": lambda arm: _cost(arm, result["currency"]),
+        "Cost of +0.01 score": lambda arm: _cost(arm, result["currency"]),
     }
     return [{"figure": name} | {arm["name"]: said(arm) for arm in result["arms"]} for name, said in lines.items()]
 

@@ -46,7 +46,7 @@ REASONS = {
     "budget_unit": "Steps are what most people count.",
     "eval_samples": "Four answers a question average out luck at little cost.",
     "eval_interval": "Before and after is what the verdict needs; in between costs time.",
-    "eval_rows": "200 questions tell apart changes of about 0.05.",
+    "eval_rows": "200 questions tell apart changes of about 0.05 in the score.",
     "held_out_share": "A tenth measures; the rest trains.",
     "checkpoint_interval": "At most these steps are lost when a machine fails.",
     "token_share": "A quarter shows the pattern without filling the database.",

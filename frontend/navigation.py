@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from frontend import state
-from frontend.components import menu, problems, sign_in
+from frontend.components import menu, problems, rights, sign_in
 
 HERE = Path(__file__).parent
 # Streamlit (1.67) takes its page away ("Bad delta path index") where a broken connection has swallowed a part of it.
@@ -47,6 +47,8 @@ if is_signed_in:
         st.html(LOAD_AGAIN, unsafe_allow_javascript=True)
     with problems.page_guard():
         page.run()
+    with st.sidebar:
+        rights.say()
     sign_in.keep_signed_in()
 else:
     sign_in.form()

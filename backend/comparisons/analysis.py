@@ -246,7 +246,7 @@ def _mean_score(measured: Measured, rows: Set[int]) -> float:
 
 
 def _verdict(results: Sequence[ArmResult], *, late: Sequence[str], questions: int) -> str:
-    """What may be said, in one sentence an arm, with the number of questions and the interval, on the scale of the scores.
+    """What may be said, in one sentence an arm, with the number of questions and the interval.
 
     `late`: arms that were first measured when their budget was used up.
     """

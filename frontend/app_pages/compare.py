@@ -162,12 +162,12 @@ def head(feed: ComparisonFeed) -> None:
         if feed.moving:
             with rights.popover(client, "Cancel", icon=":material/cancel:", key="cancel_open"):
                 st.write("Every run that has not ended is cancelled. What has been measured stays.")
-                if rights.button(client, "Cancel all runs", type="primary", key="cancel"):
+                if st.button("Cancel all runs", type="primary", key="cancel"):
                     ask(lambda: client.cancel_comparison(comparison["id"]), then=lambda: feed.refresh_runs(client))
         else:
             with rights.popover(client, "Delete", icon=":material/delete:", key="delete_open"):
                 st.write("The comparison is forgotten. Its jobs and their adapters stay.")
-                if rights.button(client, "Delete the comparison", type="primary", key="delete"):
+                if st.button("Delete the comparison", type="primary", key="delete"):
                     ask(lambda: client.delete_comparison(comparison["id"]), then=to_list)
 
 

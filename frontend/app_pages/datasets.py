@@ -92,7 +92,7 @@ def actions(file: DataFile) -> None:
         )
         with rights.popover(client, "Delete", icon=":material/delete:"):
             st.write("The file and its rows are removed for everyone. This cannot be undone.")
-            if rights.button(client, "Delete for good", type="primary", key="delete_file"):
+            if st.button("Delete for good", type="primary", key="delete_file"):
                 delete(file["id"])
 
 

@@ -50,7 +50,7 @@ def listing(statuses: Sequence[str], name: str) -> None:
             st.info("No further jobs.", icon=":material/inbox:")
         else:
             st.info("No job yet.", icon=":material/inbox:")
-            st.page_link("app_pages/new_job.py", label="Start the first one", icon=":material/add_circle:")
+            rights.page_link(client, "app_pages/new_job.py", label="Start the first one", icon=":material/add_circle:")
 
 
 with st.container(horizontal=True, vertical_alignment="bottom"):

@@ -28,7 +28,7 @@ def listing() -> None:
         st.info(
             "Nothing has been trained yet. The adapter of a job that has ended stands here.", icon=":material/inbox:"
         )
-        st.page_link("app_pages/new_job.py", label="Train the first one", icon=":material/add_circle:")
+        rights.page_link(client, "app_pages/new_job.py", label="Train the first one", icon=":material/add_circle:")
     else:
         rows(trained)
     st.subheader("Base models", anchor=False)
@@ -93,7 +93,7 @@ def base_page(model: Json) -> None:
     st.write("A base model of this server: training leaves it as it is and lays an adapter over it.")
     with st.container(horizontal=True):
         st.page_link("app_pages/playground.py", label="Try it", icon=":material/forum:", query_params={"left": name})
-        st.page_link("app_pages/new_job.py", label="Train it", icon=":material/add_circle:")
+        rights.page_link(client, "app_pages/new_job.py", label="Train it", icon=":material/add_circle:")
     of_it = [each for each in client.models() if each["x_base"] == name]
     st.subheader("Trained of it", anchor=False)
     if of_it:
@@ -119,9 +119,7 @@ def trained_page(model: Json) -> None:
                 "The adapter is deleted and can no longer be asked or downloaded. The job with its figures, its "
                 "checkpoints and finished exports stay."
             )
-            if rights.button(
-                client, "Delete the adapter", type="primary", icon=":material/delete:", key="delete_model"
-            ):
+            if st.button("Delete the adapter", type="primary", icon=":material/delete:", key="delete_model"):
                 delete(model)
     part = parts.choice("Show", [CARD, USE, DOWNLOADS, MANIFEST])
     with problems.shown():

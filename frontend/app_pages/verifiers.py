@@ -54,7 +54,7 @@ def listing() -> None:
     if page["has_more"]:
         older = saved[-1]["id"]
         links.within("app_pages/verifiers.py", "Older", icon=":material/chevron_right:", key="older", after=older)
-    gallery.show(client.ready_made_verifiers())
+    gallery.show(client, client.ready_made_verifiers())
 
 
 def editor(chosen: str) -> None:

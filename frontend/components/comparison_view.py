@@ -19,14 +19,14 @@ LOOKS = {
 SO_FAR = "So far, from runs that are not at their end"
 MEANING = """
 - **Score**: the mean on held-out questions, before and after training, with its 95 % interval.
-- **Difference**: to the way that all are compared with, question by question. Where 0 lies inside its interval, it may
-  be chance.
+- **Difference**: to the way that all are compared with, question by question, in the unit of the score. Where 0 lies
+  inside its interval, it may be chance.
 - **Chance of it by luck, p**: how often luck alone would make such a difference, counted for all ways together (Holm).
   Below 0.05 a difference counts as shown.
 - **One of k answers right**: the chance that at least one of k answers to a question is right.
 - **Device time, tokens**: of a run until it was compared, on average, measurements left out; the time is that of all
   its devices, tokens are those written, read by the teacher and trained on.
-- **Cost of 0.01**: device time, and money where the server has a price, for each 0.01 of score gained over the base.
+- **Cost of +0.01 score**: device time, and money where the server has a price, for each 0.01 gained over the base.
 """
 
 

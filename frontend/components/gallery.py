@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from frontend.components import links, row_view
+from frontend.client import Client
+from frontend.components import rights, row_view
 from frontend.shapes import Json
 from frontend.verifier_starts import KINDS
 
@@ -12,16 +13,16 @@ ACROSS = 3
 EXAMPLE_CHARACTERS = 160
 
 
-def show(starts: list[Json]) -> None:
+def show(client: Client, starts: list[Json]) -> None:
     st.subheader("Start from a ready one", anchor=False)
     st.caption("Each opens as a draft that you change to fit your rule; nothing is saved until you say so.")
     for first in range(0, len(starts), ACROSS):
         for place, start in zip(st.columns(ACROSS), starts[first : first + ACROSS], strict=False):
             with place.container(border=True, height="stretch", key=f"start_{start['id']}"):
-                _card(start)
+                _card(client, start)
 
 
-def _card(start: Json) -> None:
+def _card(client: Client, start: Json) -> None:
     kind = KINDS.get(start["grader"]["type"], start["grader"]["type"])
     badge = "" if kind == start["name"] else f" :gray-badge[{kind}]"
     st.markdown(f"**{row_view.plain(start['name'])}**{badge}")
@@ -29,7 +30,8 @@ def _card(start: Json) -> None:
     for example in telling(start["examples"]):
         text = row_view.plain(" ".join(example["text"].split())[:EXAMPLE_CHARACTERS]) or "(nothing)"
         st.markdown(f":{color_of(example['score'])}-badge[{example['score']:g}] {text}")
-    links.within(
+    rights.link_within(
+        client,
         "app_pages/verifiers.py",
         "Start from this",
         icon=":material/arrow_forward:",

@@ -94,7 +94,7 @@ def _buttons(feed: JobFeed, client: Client) -> None:
         if not feed.ended:
             with rights.popover(client, "Cancel", icon=":material/cancel:", key="cancel_open"):
                 st.write("The job ends after the current step and cannot be resumed.")
-                if rights.button(client, "Cancel the job", type="primary", key="cancel"):
+                if st.button("Cancel the job", type="primary", key="cancel"):
                     _ask(feed, client, "cancel")
         if job["status"] == "succeeded":
             _trained(job, client)

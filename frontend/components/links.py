@@ -7,7 +7,9 @@ the view before; a button with `st.switch_page` does not.
 import streamlit as st
 
 
-def within(page: str, label: str, *, icon: str, key: str, **query: str) -> None:
+def within(
+    page: str, label: str, *, icon: str, key: str, disabled: bool = False, help: str | None = None, **query: str
+) -> None:
     """A link-like button to `page` with this query in its address."""
-    if st.button(label, icon=icon, key=key, type="tertiary"):
+    if st.button(label, icon=icon, key=key, type="tertiary", disabled=disabled, help=help):
         st.switch_page(page, query_params=query)

@@ -157,7 +157,7 @@ def _interval(interval: Json | None) -> str:
 
 
 def _signed(share: float) -> str:
-    return f"{share * 100:+.0f} %"
+    return f"{share * 100:+.0f} points"
 
 
 def _seconds(time: Json) -> str:

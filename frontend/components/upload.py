@@ -35,6 +35,10 @@ def card(client: Client) -> str | None:
     """The form. Returns the id of a file that was stored in this run, its rows perhaps still to be read."""
     with st.container(border=True):
         st.subheader("Add a dataset", anchor=False)
+        refused = rights.refusal(client)
+        if refused is not None:
+            st.info(refused, icon=":material/visibility:")
+            return None
         source = st.segmented_control(
             "Where the rows come from",
             list(SOURCES),
@@ -54,9 +58,7 @@ def card(client: Client) -> str | None:
             help="Rows that cannot be used are then listed in the report; otherwise the first one refuses the file.",
         )
         with st.container(horizontal=True, vertical_alignment="center"):
-            asked = rights.button(
-                client, "Upload", type="primary", icon=":material/upload:", disabled=not ready, key="upload_go"
-            )
+            asked = st.button("Upload", type="primary", icon=":material/upload:", disabled=not ready, key="upload_go")
             st.caption(f"{draft.filename}, {units.size(len(draft.content))}", width="content")
         _show_refusal(draft)
         return _store(client, draft, mapping=mapping, leave_out=leave_out) if asked else None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from frontend.client import ApiError, Client
-from frontend.components import problems
+from frontend.components import problems, rights
 from frontend.shapes import Json
 
 KEPT = "validation_kept"
@@ -16,7 +16,12 @@ _LINE = re.compile(r"\bLine (\d+)(?:, column (\d+))?")
 
 
 def show(client: Client, grader: Json) -> bool:
-    """Says what is wrong, or what a program was recognised as; whether all is well. Asks once for each draft."""
+    """Says what is wrong, or what a program was recognised as; whether all is well. Asks once for each draft.
+
+    Those who may only look are told nothing: what they see was sound when it was saved.
+    """
+    if rights.refusal(client) is not None:
+        return True
     kept: tuple[Json, Json | None, ApiError | None] | None = st.session_state.get(KEPT)
     if kept is None or kept[0] != grader:
         kept = (grader, *_asked(client, grader))

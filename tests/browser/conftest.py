@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from backend.db.engine import transaction
 from backend.db.keys import create_key
 from backend.embedded import Services
+from tests.browser.steps import at_rest
 from tests.frontend.servers import ROOT, running_stack
 
 CHROMIUM_ARGUMENTS = [
@@ -78,6 +79,7 @@ def key(clean_database: Services) -> str:
 def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium")
     assert chromium, "These tests need a Chromium: install the package `chromium`."
+    expect.set_options(timeout=30_000)
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGUMENTS)
         yield started
@@ -91,7 +93,7 @@ def shoot(tmp_path: Path) -> Shoot:
     folder.mkdir(parents=True, exist_ok=True)
 
     def keep(page: Page, name: str) -> None:
-        expect(page.locator('[data-test-script-state="notRunning"]').first).to_be_visible()
+        at_rest(page)
         expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
         if FOR_DOCS:
             expect(page.get_by_test_id("stToast")).to_have_count(0)

@@ -18,7 +18,6 @@ def opened(browser: Browser, *, dark: bool = False) -> BrowserContext:
         accept_downloads=True,
     )
     context.set_default_timeout(30_000)
-    expect.set_options(timeout=30_000)
     return context
 
 
@@ -28,9 +27,13 @@ def sign_in(page: Page, key: str) -> None:
     expect(page.get_by_role("button", name="Sign out")).to_be_visible()
 
 
-def signed_in_after_reload(page: Page) -> None:
-    """The cookie is fetched just after sign-in; wait for it, then refresh."""
+def stay_signed_in(page: Page) -> None:
+    """The cookie is fetched just after sign-in."""
     page.wait_for_function("() => performance.getEntriesByType('resource').some(e => e.name.endsWith('/session'))")
+
+
+def signed_in_after_reload(page: Page) -> None:
+    stay_signed_in(page)
     page.reload()
     expect(page.get_by_role("button", name="Sign out")).to_be_visible()
 

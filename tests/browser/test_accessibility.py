@@ -1,6 +1,8 @@
 """axe, from npm, finds no serious fault on any page, light or dark."""
 
 import io
+from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -8,6 +10,10 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from backend.db.base import utc_now
+from backend.db.engine import transaction
+from backend.db.jobs import Job
+from backend.jobs.lifecycle import JobState
 from frontend.client import Client, new_connections
 from tests.browser.steps import (
     answered,
@@ -17,8 +23,11 @@ from tests.browser.steps import (
     heading,
     numbered,
     opened,
+    part,
     row_to_ask,
     sign_in,
+    signed_in_after_reload,
+    stay_signed_in,
     written,
 )
 from tests.frontend.servers import running_stack
@@ -31,8 +40,11 @@ from tests.service.conftest import EXACT, job_body
 pytestmark = needs_node
 
 PACKAGE = Path(__file__).parent / "axe"
-ROWS = b"".join(b'{"question": "%d + 1?", "answer": "%d"}\n' % (n, n + 1) for n in range(12))
+ROWS = b"".join(b'{"question": "%d + 1?", "answer": "%d"}\n' % (n, n + 1) for n in range(12)) + b'{"question": \n'
 OF_A_JOB = ("Completions", "Rows", "Leakage", "More curves", "Re-score", "Checkpoints", "Downloads", "Events")
+PARTS_OF_A_REPORT = ("Lengths", "Tokens", "Answers", "Languages", "Repeated", "Overlap", "Bad rows")
+DONE_WITH_A_DATASET = ("Versions", "Leave rows out", "Split", "Row history")
+SECTIONS = ("You", "Keys", "People", "Projects and quotas", "Audit", "Webhooks", "Workers")
 OF_A_COMPARISON = ("Result", "Curves", "What differs", "Runs", "Ask each")
 ARMS = [{"name": "GRPO", "x_rlsd": {"method": "grpo"}}, {"name": "RLSD", "x_rlsd": {"method": "rlsd"}}]
 SERIOUS = ("serious", "critical")
@@ -48,8 +60,16 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
 
 
+def running(job_id: str) -> None:
+    """As it looks while a worker trains it."""
+    with transaction() as session:
+        job = session.get_one(Job, job_id)
+        job.state, job.started_at, job.finished_at = JobState.RUNNING, utc_now(), None
+        job.lease_owner, job.lease_until = "here", utc_now() + timedelta(hours=1)
+
+
 def settled(page: Page) -> None:
-    expect(page.locator('[data-test-script-state="notRunning"]').first).to_be_visible()
+    at_rest(page)
     expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
     page.wait_for_timeout(500)  # what fades in is pale until it has
 
@@ -65,7 +85,7 @@ def faults(page: Page, axe: str) -> list[str]:
     ]
 
 
-def mapping(page: Page, ui: str, **_: str) -> None:
+def mapping(page: Page, ui: str, **_: str) -> Iterator[None]:
     """A table whose columns are not known."""
     page.goto(f"{ui}/datasets")
     at_rest(page)
@@ -75,9 +95,30 @@ def mapping(page: Page, ui: str, **_: str) -> None:
     chosen(page, "Question", "asked")
     chosen(page, "Right answer", "right")
     expect(page.get_by_text("How it will be read")).to_be_visible()
+    yield
 
 
-def fault_and_matches(page: Page, ui: str, **_: str) -> None:
+def report(page: Page, ui: str, *, dataset: str, **_: str) -> Iterator[None]:
+    """What is in a dataset, part by part, and what can be done with it."""
+    page.goto(f"{ui}/datasets?dataset={dataset}")
+    for name in (*PARTS_OF_A_REPORT, *DONE_WITH_A_DATASET):
+        part(page, name)
+        settled(page)
+        yield
+    page.get_by_text("Edit this row").click()
+    yield
+
+
+def unfolded(page: Page, ui: str, *, dataset: str, **_: str) -> Iterator[None]:
+    """Every setting of a new job, and what is tried before it."""
+    page.goto(f"{ui}/new_job?dataset={dataset}")
+    for name in ("Method and numbers", "More settings", "Try before training"):
+        at_rest(page)
+        page.get_by_text(name, exact=True).click()
+    yield
+
+
+def fault_and_matches(page: Page, ui: str, **_: str) -> Iterator[None]:
     """A program that breaks off, run; then a pattern with its matches."""
     page.goto(f"{ui}/verifiers?verifier=new")
     heading(page, "New verifier")
@@ -86,19 +127,24 @@ def fault_and_matches(page: Page, ui: str, **_: str) -> None:
     written(page, "What the model might write", "answer: 42")
     page.get_by_role("button", name="Run the verifier").click()
     expect(page.locator(".st-key-verdict").get_by_text("error", exact=True)).to_be_visible(timeout=60_000)
+    yield
     chosen(page, "Kind", "Regular expression")
     coded(page, "Pattern", r"answer: (?P<answer>\d+)")
     expect(page.locator(".matches mark")).to_have_count(1, timeout=60_000)
+    yield
 
 
-def matrix(page: Page, ui: str, *, verifier: str, **_: str) -> None:
+def matrix(page: Page, ui: str, *, verifier: str, **_: str) -> Iterator[None]:
     page.goto(f"{ui}/verifiers?verifier={verifier}")
     at_rest(page)
     page.get_by_role("button", name="Check the verifier").click()
     expect(page.locator(".st-key-self_check_result").get_by_test_id("stVegaLiteChart")).to_be_visible(timeout=60_000)
+    yield
+    page.get_by_text("What changed").click()
+    yield
 
 
-def answers(page: Page, ui: str, *, adapter: str, **_: str) -> None:
+def answers(page: Page, ui: str, *, adapter: str, **_: str) -> Iterator[None]:
     """Two models have answered, with a score under each."""
     page.goto(f"{ui}/playground?left=starter&right={adapter}")
     at_rest(page)
@@ -106,6 +152,29 @@ def answers(page: Page, ui: str, *, adapter: str, **_: str) -> None:
     numbered(page, "Longest answer (tokens)", 24)
     page.get_by_role("button", name="Ask both").click()
     answered(page, 2)
+    yield
+
+
+def phone(page: Page, ui: str, *, job: str, **_: str) -> Iterator[None]:
+    """What is watched from a phone."""
+    page.set_viewport_size({"width": 390, "height": 844})
+    for place in ("", "jobs", f"job?job={job}", f"job?job={job}&view=Completions"):
+        page.goto(f"{ui}/{place}")
+        settled(page)
+        yield
+
+
+def denied(page: Page, ui: str, *, guest: str, job: str, dataset: str, **_: str) -> Iterator[None]:
+    """Somebody who may only look; and what is not there."""
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.get_by_role("button", name="Sign out").click()
+    sign_in(page, guest)
+    signed_in_after_reload(page)
+    for place in ("datasets", f"datasets?dataset={dataset}", f"job?job={job}", "settings?section=Keys", "job?job=none"):
+        page.goto(f"{ui}/{place}")
+        expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+        settled(page)
+        yield
 
 
 @pytest.mark.timeout(600)
@@ -118,10 +187,14 @@ def test_no_page_has_a_serious_fault(
         new_connections(addresses.api) as connections,
     ):
         ui, client = addresses.ui, Client(connections, key=key)
-        dataset = client.upload(io.BytesIO(ROWS), filename="rows.jsonl", mapping=None)["id"]
+        dataset = client.upload(io.BytesIO(ROWS), filename="rows.jsonl", mapping=None, leave_out_bad=True)["id"]
         verifier = client.create_verifier(name="exact", grader=EXACT)["id"]
+        client.add_verifier_version(verifier, name="exact", grader={**EXACT, "operation": "ilike"})
+        guest = client.create_key(name="guest", role="viewer", expires_in_days=None)["secret"]
         job, ended = (client.create_job(job_body(dataset))["id"] for _ in range(2))
         take_steps(ended, 2)
+        take_steps(job, 2)
+        running(job)
         adapter = quote(trained(ended))
         comparison = client.create_comparison(
             {"name": "which one", "job": job_body(dataset), "arms": ARMS, "seeds": [0, 1, 2]}
@@ -132,7 +205,7 @@ def test_no_page_has_a_serious_fault(
         settled(page)
         found = faults(page, axe)
         sign_in(page, key)
-        page.wait_for_function("() => performance.getEntriesByType('resource').some(e => e.name.endsWith('/session'))")
+        stay_signed_in(page)
         for place in (
             "",
             "datasets",
@@ -156,15 +229,19 @@ def test_no_page_has_a_serious_fault(
             *(f"models?model={adapter}&view={quote(view)}" for view in ("Card", "Use it", "Downloads", "Manifest")),
             "playground",
             f"playground?left=starter&right={adapter}",
-            *(f"settings?section={name}" for name in ("You", "Keys", "People", "Audit", "Webhooks", "Workers")),
+            *(
+                f"settings?section={name}"
+                for name in ("You", "Keys", "People", "Projects and quotas", "Audit", "Webhooks", "Workers")
+            ),
         ):
             page.goto(f"{ui}/{place}")
             expect(page.get_by_role("button", name="Sign out")).to_be_visible()
             settled(page)
             found += faults(page, axe)
-        for reach in (mapping, fault_and_matches, matrix, answers):
-            reach(page, ui, verifier=verifier, adapter=adapter)
-            settled(page)
-            found += [f"{reach.__name__}: {fault}" for fault in faults(page, axe)]
+        made = {"dataset": dataset, "verifier": verifier, "job": job, "adapter": adapter, "guest": guest}
+        for reach in (mapping, report, unfolded, fault_and_matches, matrix, answers, phone, denied):
+            for _ in reach(page, ui, **made):
+                settled(page)
+                found += [f"{reach.__name__}: {fault}" for fault in faults(page, axe)]
         page.context.close()
     assert not found, "\n".join(sorted(set(found)))

@@ -11,7 +11,7 @@ from PIL import Image
 from playwright.sync_api import Browser, expect
 
 from tests.browser.conftest import Shoot
-from tests.browser.steps import choose_file, heading, opened, part, sign_in
+from tests.browser.steps import at_rest, choose_file, heading, opened, part, sign_in
 
 PASTED = "Frage\tRichtig\tWeg\n" + "".join(
     f"Wer genehmigt Ventil {n}?\t{who}\tVentile über 10 t: {who}\n" for n, who in enumerate(["Büro", "Leitung"] * 3)
@@ -59,7 +59,7 @@ def test_rows_written_by_hand_become_a_dataset(browser: Browser, ui: str, key: s
     page.keyboard.type("Who approves a gasket?", delay=30)
     page.keyboard.press("Tab")
     expect(page.locator(".terms dd", has_text="Who approves a gasket?").first).to_be_visible()
-    expect(page.locator('[data-test-script-state="notRunning"]').first).to_be_visible()
+    at_rest(page)
     page.keyboard.type("the clerk", delay=30)
     page.keyboard.press("Enter")
     expect(page.locator(".terms dd", has_text="the clerk").first).to_be_visible()

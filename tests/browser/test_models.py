@@ -10,9 +10,8 @@ from playwright.sync_api import Browser, Page, expect
 from frontend.client import Client, new_connections
 from tests.browser.conftest import FOR_DOCS, Shoot
 from tests.browser.steps import SCORE, TRAINING_MS, answered, at_rest, go_to, heading, opened, part, row_to_ask, sign_in
-from tests.frontend.servers import ROOT, Addresses, running_stack
+from tests.frontend.servers import STARTER, Addresses, running_stack
 
-STARTER = ROOT / "examples" / "starter"
 STEPS, SEEDS = (60, 2) if FOR_DOCS else (6, 1)
 NUMBERS = {
     "Training steps": STEPS,

@@ -9,9 +9,7 @@ from playwright.sync_api import Browser, expect
 from frontend.client import Client, new_connections
 from tests.browser.conftest import Shoot
 from tests.browser.steps import at_rest, go_to, opened, sign_in
-from tests.frontend.servers import ROOT, Addresses, running_stack
-
-STARTER = ROOT / "examples" / "starter"
+from tests.frontend.servers import STARTER, Addresses, running_stack
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from backend.db.engine import transaction
 from backend.db.keys import Role, create_key
 from backend.embedded import Services
 from frontend.client import Client, new_connections
-from tests.browser.steps import chosen, coded, opened, sign_in, written
+from tests.browser.steps import chosen, coded, opened, sign_in, stay_signed_in, written
 from tests.frontend.servers import free_port, running_api, running_ui
 from tests.service.conftest import EXACT, job_body
 
@@ -76,7 +76,7 @@ def test_every_page_says_that_the_server_is_away_and_shows_all_again_when_it_is_
         page = context.new_page()
         page.goto(place.ui)
         sign_in(page, key)
-        page.wait_for_function("() => performance.getEntriesByType('resource').some(e => e.name.endsWith('/session'))")
+        stay_signed_in(page)
         pages = {}
         for address, heading in PLACES.items():
             pages[address] = context.new_page()

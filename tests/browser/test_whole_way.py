@@ -44,7 +44,7 @@ STEPS = 120 if FOR_DOCS else 30
 
 
 @pytest.fixture(scope="module")
-def stack(services: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def everything(services: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a UI with a worker of each kind behind it."""
     with running_stack(tmp_path_factory.mktemp("logs"), "check", "sample", "train", "chat") as addresses:
         yield addresses.ui
@@ -64,12 +64,12 @@ def table(tmp_path: Path) -> Path:
 
 
 @pytest.mark.timeout(900)
-def test_from_a_spreadsheet_to_a_better_model(
-    browser: Browser, stack: str, key: str, shoot: Shoot, table: Path, tmp_path: Path
+def test_from_a_spreadsheet_to_a_model_taken_home(
+    browser: Browser, everything: str, key: str, shoot: Shoot, table: Path, tmp_path: Path
 ) -> None:
     context = opened(browser)
     page = context.new_page()
-    page.goto(stack)
+    page.goto(everything)
     shoot(page, "sign-in")
     sign_in(page, key)
     signed_in_after_reload(page)
@@ -204,6 +204,7 @@ def start_job(page: Page, name: str) -> str:
 def watch(browser: Browser, page: Page, key: str, job_address: str, shoot: Shoot) -> None:
     """A second viewer comes while the job runs, and the first one refreshes."""
     expect(page.get_by_text(re.compile(rf"step [1-9]\d* of {STEPS}"))).to_be_visible(timeout=TRAINING_MS)
+    a_live_chart_grows_in_place(page)
     other = opened(browser, dark=True)
     second = other.new_page()
     second.goto(job_address)
@@ -214,7 +215,6 @@ def watch(browser: Browser, page: Page, key: str, job_address: str, shoot: Shoot
     assert page.url == second.url == job_address
     expect(page.get_by_test_id("stVegaLiteChart").first).to_be_visible()
     shoot(page, "job-running")
-    a_live_chart_grows_in_place(page)
     for viewer in (page, second):
         ended(viewer)
         expect(viewer.get_by_text(f"step {STEPS} of {STEPS}")).to_be_visible()
@@ -236,6 +236,7 @@ def ended(page: Page) -> None:
 def a_live_chart_grows_in_place(page: Page) -> None:
     """New steps are put into the standing chart: were it replaced, the mark would be gone."""
     progress = page.get_by_text(re.compile(rf"step \d+ of {STEPS}"))
+    expect(page.get_by_test_id("stVegaLiteChart").first).to_be_visible()
     seen = int(re.findall(r"\d+", progress.inner_text())[0])
     page.evaluate("document.querySelector('[data-testid=stVegaLiteChart] svg').dataset.standing = 'yes'")
     page.wait_for_function(

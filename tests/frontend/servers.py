@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 
 ROOT = Path(__file__).resolve().parents[2]
+STARTER = ROOT / "examples" / "starter"
 START_S = 60.0
 
 

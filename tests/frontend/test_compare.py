@@ -86,7 +86,7 @@ def test_a_band_reaches_from_the_lowest_to_the_highest_seed_and_is_the_interval_
 def test_figures_are_in_words_and_what_is_not_known_is_a_dash() -> None:
     other = arm("RLSD", difference=interval(0.2), p_adjusted=0.0002, cost_per_point_s=None)
     said = {line["figure"]: line for line in comparing.figures(result(arm("GRPO"), other))}
-    assert said["Cost of 0.01"] == {"figure": "Cost of 0.01", "GRPO": "1 min 30 s, 0.25 EUR", "RLSD": "–"}
+    assert said["Cost of +0.01 score"] == {"figure": "Cost of +0.01 score", "GRPO": "1 min 30 s, 0.25 EUR", "RLSD": "–"}
     assert said["Difference"]["GRPO"] == "–"
     assert said["Difference"]["RLSD"] == "+0.200 (+0.100 to +0.300)"
     assert said["Chance of it by luck, p"]["RLSD"] == "< 0.001"

@@ -12,10 +12,8 @@ from frontend.client import Client
 from frontend.components.preflight_report import histogram_table
 from frontend.components.prompts import counts, marked
 from frontend.components.row_view import plain
-from tests.frontend.servers import ROOT, running_worker
+from tests.frontend.servers import STARTER, running_worker
 from tests.frontend.test_pages import opened, words
-
-STARTER = ROOT / "examples" / "starter"
 
 
 @pytest.fixture(autouse=True)

@@ -134,7 +134,8 @@ def of_hint(
     *, kind: str, helps: str, without: float, shown: float, low: float, high: float, is_control: bool
 ) -> Finding:
     """Does the hint help the model itself? Where it does not, a teacher that is shown it knows no better."""
-    rates = f"solve rate {shown:.0%} with it, {without:.0%} without (difference {low:+.0%} to {high:+.0%})"
+    difference = f"{100 * low:+.0f} to {100 * high:+.0f} points"
+    rates = f"solve rate {shown:.0%} with it, {without:.0%} without (difference {difference})"
     if is_control:
         return finding("hint_is_a_control", "pass", f"The hint '{kind}' is a control, which is not to help: {rates}.")
     if helps == "yes":
