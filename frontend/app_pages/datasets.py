@@ -102,7 +102,7 @@ def delete(file_id: str) -> None:
     except ApiError as error:
         problems.show(error, title="Not deleted")
         return
-    st.switch_page("app_pages/datasets.py")
+    st.switch_page("app_pages/datasets.py", query_params={})
 
 
 def figures(file: DataFile, report: FileReport) -> None:

@@ -56,5 +56,5 @@ def listing(statuses: Sequence[str], name: str) -> None:
 with st.container(horizontal=True, vertical_alignment="bottom"):
     st.title("Jobs", anchor=False, width="stretch")
     if rights.button(client, "New job", type="primary", icon=":material/add:"):
-        st.switch_page("app_pages/new_job.py")
+        st.switch_page("app_pages/new_job.py", query_params={})
 listing(*filters())

@@ -28,4 +28,4 @@ _listen = st.components.v2.component("rlsd_menu", js=LISTEN)
 def enter_anew(page: Page) -> None:
     """Where the link to the open page was pressed, go to it without an address."""
     if _listen(key="menu_listener", on_pressed_change=lambda: None).pressed:
-        st.switch_page(page)
+        st.switch_page(page, query_params={})  # without, Streamlit (1.67) refuses to drop what is bound to widgets

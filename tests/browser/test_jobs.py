@@ -127,13 +127,25 @@ def compare_methods(page: Page, shoot: Shoot) -> None:
 
 
 @pytest.mark.timeout(200)
-def test_the_menu_leads_from_an_open_dataset_back_to_all(browser: Browser, stack: str, key: str) -> None:
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        ("datasets?dataset=file-none", "Datasets"),
+        ("settings?section=Keys", "Settings"),
+        ("jobs?stage=Running", "Jobs"),
+        ("models?model=starter", "Models"),
+    ],
+)
+def test_the_menu_leads_from_what_is_open_back_to_the_page_as_it_begins(
+    browser: Browser, ui: str, key: str, place: str, name: str
+) -> None:
     context = opened(browser)
     page = context.new_page()
-    page.goto(f"{stack}/datasets?dataset=file-none")
+    page.goto(f"{ui}/{place}")
     sign_in(page, key)
-    expect(page.get_by_text("file-none").first).to_be_visible()
-    page.get_by_role("link", name="Datasets", exact=True).click()
-    heading(page, "Datasets")
-    expect(page).to_have_url(re.compile(r"/datasets$"))
+    at_rest(page)
+    page.get_by_role("link", name=name, exact=True).click()
+    expect(page).to_have_url(f"{ui}/{place.partition('?')[0]}")
+    heading(page, name)
+    expect(page.get_by_test_id("stException")).to_have_count(0)
     context.close()
