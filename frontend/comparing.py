@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from frontend import units
+from frontend import units, verifier_names
 from frontend.charts import Table
 from frontend.client.comparisons import ArmResult, ComparisonResult, Curve, Interval
 from frontend.job_settings import label_of
@@ -118,7 +118,7 @@ def _settings(job: Job, *, names: Mapping[str, str], apart: bool) -> dict[str, A
         "base model": job["model"],
         "dataset": names.get(job["training_file"], job["training_file"]),
         "held-out dataset": "a share of the dataset" if validation is None else names.get(validation, validation),
-        "verifier": said["grader"].get("name") or said["grader"],
+        "verifier": verifier_names.of_job(job),
     }
     if apart:
         settings["seed"] = job["seed"]

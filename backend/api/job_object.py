@@ -128,5 +128,5 @@ def _method(job: Job, hyperparameters: JobHyperparameters) -> dict[str, Any]:
         "x_asked": asked.get("x_rlsd", {}),
     }
     if asked["grader"].get("type") == "saved":
-        shown["x_verifier"] = {"id": asked["grader"]["id"], "version": asked["grader"]["version"]}
+        shown["x_verifier"] = {name: asked["grader"].get(name) for name in ("id", "version", "name")}
     return {"type": "reinforcement", "reinforcement": shown}

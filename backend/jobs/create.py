@@ -236,8 +236,9 @@ def _first_line_without(session: Session, file: File, *, field: str) -> int | No
 
 
 def _as_asked(request: JobRequest, *, verifier: Verifier | None) -> dict[str, object]:
-    """The body as it came; a saved verifier with the version that was the newest then."""
+    """The body as it came; a saved verifier with name and version as they were then."""
     body = request.model_dump(mode="json", exclude_unset=True)
     if verifier is not None:
-        body["method"]["reinforcement"]["grader"] = {"type": "saved", "id": verifier.id, "version": verifier.version}
+        saved = {"type": "saved", "id": verifier.id, "version": verifier.version, "name": verifier.name}
+        body["method"]["reinforcement"]["grader"] = saved
     return body

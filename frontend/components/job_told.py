@@ -6,13 +6,12 @@ from typing import Any
 
 import streamlit as st
 
-from frontend import job_settings
+from frontend import job_settings, verifier_names
 from frontend.client import Client
 from frontend.feed import JobFeed
 from frontend.job_reasons import ADAPTER_REASONS, REASONS
 from frontend.job_settings import ADAPTER, MAIN, PRESETS, SECTIONS, Setting, inlined, known
 from frontend.shapes import Json
-from frontend.verifier_starts import KINDS
 
 SCHEMAS = "job_told_schemas"
 
@@ -25,7 +24,6 @@ def panel(feed: JobFeed, client: Client) -> None:
     settings: Json = asked["x_rlsd"]
     said: Json = asked["x_asked"]
     facts = job_settings.methods(schema)[settings["method"]]
-    grader = asked["grader"]
     st.caption("What this job was told. Settings in bold were chosen for it; the others follow method and defaults.")
     with st.container(horizontal=True):
         dataset = {"dataset": job["training_file"]}
@@ -36,8 +34,9 @@ def panel(feed: JobFeed, client: Client) -> None:
             st.page_link("app_pages/verifiers.py", label="Verifier", icon=":material/fact_check:", query_params=link)
     st.markdown(f"**{facts['title']}**: {facts['summary']}")
     preset = f", preset {PRESETS[said['preset']][0]}" if said.get("preset") in PRESETS else ""
-    kind = KINDS.get(grader["type"], grader["type"])
-    st.caption(f"Base model {job['model']}{preset}; verifier: {kind}; seed {job['seed']}; job {job['id']}.")
+    st.caption(
+        f"Base model {job['model']}{preset}; verifier: {verifier_names.of_job(job)}; seed {job['seed']}; job {job['id']}."
+    )
     for title, section in (("How much", MAIN), *SECTIONS):
         shown = [
             setting

@@ -4,11 +4,10 @@ import json
 
 import streamlit as st
 
-from frontend import units, use_code
+from frontend import units, use_code, verifier_names
 from frontend.client import Client, public_api_url
 from frontend.components import job_results
 from frontend.shapes import Job, Json
-from frontend.verifier_starts import KINDS
 
 
 def card(client: Client, job: Job, manifest: Json) -> None:
@@ -25,7 +24,6 @@ def card(client: Client, job: Job, manifest: Json) -> None:
 def facts(job: Job, manifest: Json) -> None:
     """What it was made of."""
     base, data, settings = manifest["base_model"], manifest["data"], manifest["settings"]
-    grader = manifest["verifier"]["spec"]
     validation = data["validation"]
     held_out = (
         f"{validation['filename']}, {units.count(validation['rows'], 'row')}"
@@ -37,7 +35,7 @@ def facts(job: Job, manifest: Json) -> None:
         "Trained with": f"{settings['method'].upper()}, {units.count(manifest['steps'], 'step')}",
         "Dataset": f"{data['training']['filename']}, {units.count(data['training']['rows'], 'row')}",
         "Held-out questions": held_out,
-        "Verifier": grader.get("name") or KINDS.get(grader["type"], grader["type"]),
+        "Verifier": verifier_names.of_job(job),
         "Adapter": f"LoRA, rank {settings['lora']['r']}, alpha {settings['lora']['alpha']:g}",
         "Tokens written and trained on": f"{job['trained_tokens'] or 0:,}",
         "Seed": str(manifest["job"]["seed"]),

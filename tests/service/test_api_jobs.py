@@ -119,7 +119,7 @@ def test_a_job_keeps_the_version_of_the_verifier_it_was_made_with(api: Api) -> N
     answered(api.http.post(f"/v1/verifiers/{verifier['id']}/versions", json={"grader": changed}))
     after = create_job(api, body)
     shown = [job["method"]["reinforcement"] for job in (before, after)]
-    assert [s["x_verifier"] for s in shown] == [{"id": verifier["id"], "version": n} for n in (1, 2)]
+    assert [s["x_verifier"] for s in shown] == [{"id": verifier["id"], "version": n, "name": "v"} for n in (1, 2)]
     assert [s["grader"]["operation"] for s in shown] == ["eq", "ne"]
     asked = create_job(api, job_body(api.dataset(), grader={"type": "saved", "id": verifier["id"], "version": 1}))
     assert asked["method"]["reinforcement"]["grader"] == EXACT
