@@ -52,4 +52,5 @@ def told(result: Mapping[str, Any]) -> list[str]:
 
 def _summary(amiss: Sequence[Finding]) -> str:
     more = len(amiss) - 1
-    return amiss[0].message + (f" And {more} more finding{'s' if more > 1 else ''}." if more else "")
+    first = amiss[0].message if amiss[0].message.endswith((".", "!", "?")) else f"{amiss[0].message}."
+    return first + (f" And {more} more finding{'s' if more > 1 else ''}." if more else "")

@@ -22,7 +22,6 @@ EVENTS = {
 TEST_EVENT = "webhook.test"
 ACTIONS = {
     "POST /v1/files": "uploaded a file",
-    "POST /v1/files/preview": "looked at how a file would be read",
     "DELETE /v1/files/{file_id}": "deleted a file",
     "POST /v1/files/{file_id}/versions": "made a new version of a file",
     "POST /v1/files/{file_id}/split": "split a file",
@@ -32,7 +31,6 @@ ACTIONS = {
     "POST /v1/uploads/{upload_id}/complete": "completed an upload",
     "POST /v1/uploads/{upload_id}/cancel": "gave up an upload",
     "POST /v1/checks/{check_id}/cancel": "cancelled a check",
-    "POST /v1/fine_tuning/alpha/graders/validate": "validated a verifier",
     "POST /v1/fine_tuning/alpha/graders/run": "tried a verifier",
     "POST /v1/verifiers/test": "tried a verifier",
     "POST /v1/verifiers/check": "self-checked a verifier",
@@ -43,7 +41,6 @@ ACTIONS = {
     "POST /v1/chat/completions": "asked a model",
     "POST /v1/fine_tuning/preflight": "ran a pre-flight",
     "POST /v1/fine_tuning/teacher-preview": "looked at the teacher",
-    "POST /v1/fine_tuning/jobs/estimate": "asked for an estimate",
     "POST /v1/fine_tuning/jobs": "started a job",
     "DELETE /v1/fine_tuning/jobs/{job_id}": "deleted a job",
     "POST /v1/fine_tuning/jobs/{job_id}/cancel": "cancelled a job",

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from structlog.contextvars import get_contextvars
 
+from backend.api import policy
 from backend.api.callers import Caller, bearer
 from backend.api.templates import route_template
 from backend.db.audit import Act
@@ -50,7 +51,7 @@ async def request_session(request: Request, who: Auth) -> AsyncIterator[Session]
 
 
 def _commit(session: Session, request: Request, who: Caller) -> None:
-    if request.method not in READING:
+    if policy.is_audited(request.method, request.url.path):
         write_audit_entry(session, request, who)
     session.commit()
 

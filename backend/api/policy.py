@@ -11,12 +11,19 @@ ADMINISTRATOR_RESOURCES = ("projects", "metrics")
 OPEN_TO_VIEWERS = ("/v1/chat/completions",)
 """Paths of POST requests that change nothing."""
 
+ONLY_TOLD = ("/v1/files/preview", "/v1/fine_tuning/alpha/graders/validate", "/v1/fine_tuning/jobs/estimate")
+"""Paths of POST requests that are told something and leave nothing behind: no entry in the audit log."""
+
 CLOSED = ("/v1/", "/metrics")
 """Beginnings of the paths that answer known callers alone, be there such a route or not."""
 
 
 def wants_caller(path: str) -> bool:
     return path.startswith(CLOSED)
+
+
+def is_audited(method: str, path: str) -> bool:
+    return method not in ("GET", "HEAD") and path not in ONLY_TOLD
 
 
 def needed_role(method: str, path: str) -> Role:

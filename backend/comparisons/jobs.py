@@ -30,9 +30,9 @@ def _compared(session: Session, jobs: Sequence[Job]) -> Analysis:
 def why_not_paired(jobs: Sequence[Job]) -> str | None:
     """One sentence where the jobs' scores do not speak of the same thing; None where they do."""
     if len({job.validation_file or job.training_file for job in jobs}) > 1:
-        return "No verdict: these jobs were measured on different held-out data. What each scored stands below."
+        return "These jobs were measured on different held-out data. What each scored stands below."
     if any(job.grader != jobs[0].grader for job in jobs):
-        return "No verdict: these jobs were scored by different verifiers. What each scored stands below."
+        return "These jobs were scored by different verifiers. What each scored stands below."
     return None
 
 

@@ -49,6 +49,10 @@ def preview_of(file: BinaryIO, *, filename: str, mapping: ColumnMapping | None) 
             read = list(normal_rows(_again(table, first), mapping=mapping, report=report, pictures=pictures))
         except AppError as error:
             refusal = {"message": error.message, "code": error.code}
+        if not report.bad:  # no rule fits, so that nothing was read: what is no row at all is told nevertheless
+            for found in first:
+                if isinstance(found, Problem):
+                    report.add(found)
         if not raw and not report.problems and refusal is None:
             report.refuse_empty(filename)
         normal = {id(row.item): row for row in read}  # a line of JSON may hold many rows
@@ -62,7 +66,7 @@ def preview_of(file: BinaryIO, *, filename: str, mapping: ColumnMapping | None) 
             "columns": list(dict.fromkeys(name for row in raw for name in row.item)),
             "read_from": report.columns,
             "looked_at": len(first),
-            "bad": report.bad or len(first) - len(raw),
+            "bad": report.bad,
             "rows": [_shown(row, normal.get(id(row.item)), pictures) for row in shown],
             "problems": told["problems"][:MOST_PROBLEMS],
             "refused": refusal,

@@ -100,7 +100,7 @@ def _chart(found: Json, *, key: str) -> None:
     dark = alt.FieldOneOfPredicate(field="outcome", oneOf=list(DARK))
     chart = base.mark_rect(stroke="white", strokeWidth=1, cornerRadius=3).encode(color=color) + base.mark_text(
         fontSize=11
-    ).encode(text="shown:N", fill=alt.condition(dark, alt.value("white"), alt.value("#1c1f2e")))
+    ).encode(text="shown:N", color=alt.condition(dark, alt.value("white"), alt.value("#1c1f2e")))
     spec: dict[str, Any] = chart.to_dict()
     spec.pop("data", None)
     st.vega_lite_chart(

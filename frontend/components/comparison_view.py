@@ -6,7 +6,7 @@ from frontend import compare_charts, comparing, units
 from frontend.client import Client
 from frontend.client.comparisons import ComparedRun
 from frontend.comparison_feed import ComparisonFeed
-from frontend.components import side_by_side
+from frontend.components import row_view, side_by_side
 from frontend.job_states import look
 from frontend.shapes import Job
 
@@ -73,8 +73,9 @@ def result(feed: ComparisonFeed) -> None:
         return
     st.subheader("In figures", anchor=False)
     st.dataframe(comparing.figures(found), hide_index=True, alt="Scores, differences and cost of each way of training")
-    compared_on = f" Compared on {units.count(found['questions'], 'question')}." if found["questions"] else ""
-    st.caption(f"All are compared with **{feed.arms[0]}**.{compared_on}")
+    if found["questions"]:
+        on = units.count(found["questions"], "question")
+        st.caption(f"All are compared with **{row_view.plain(feed.arms[0])}**, on {on}.")
     with st.expander("What these figures mean", icon=":material/help:"):
         st.markdown(MEANING)
 

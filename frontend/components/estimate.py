@@ -44,8 +44,8 @@ def refusal(error: ApiError) -> tuple[str, str]:
     if error.status == 403:
         return "You may look, but not start", error.message
     setting = label_of(error.param)
-    where = "" if setting is None else f" The setting is called “{setting}” here."
-    return "Before this job can start", f"{error.message}{where}"
+    message = error.message if setting is None else error.message.replace(f"{error.param}:", f"“{setting}”:")
+    return "Before this job can start", message
 
 
 def show(found: Estimate, *, runs: int) -> None:

@@ -40,23 +40,24 @@ def panel(client: Client, draft: Draft) -> tuple[bool, dict[str, str] | None]:
         return False, None
     columns = hashlib.sha256(json.dumps(proposed["columns"]).encode()).hexdigest()[:16]
     with st.container(border=True, key="upload_preview_shown"):
-        _shape(proposed)
+        head = st.container()
         by_hand = proposed["shape"] is None or st.toggle(
             "Choose the columns myself",
             key=f"{BY_HAND}_{columns}",
             help="For files whose columns were not recognised, or were taken for something else.",
         )
-        if not by_hand:
-            _rows(proposed)
-            return True, None
-        mapping = menus(proposed, key=columns)
+        mapping = menus(proposed, key=columns) if by_hand else None
         if mapping is None:
+            with head:
+                _shape(proposed)
             _rows(proposed)
-            return False, None
+            return not by_hand, None
         mapped = _asked(client, draft, mapping)
         if isinstance(mapped, ApiError):
             problems.show(mapped, title="This cannot be read so")
             return False, None
+        with head:
+            _shape(mapped)
         if mapped["refused"]:
             st.warning(mapped["refused"]["message"], icon=":material/warning:")
         _rows(mapped)
@@ -64,7 +65,7 @@ def panel(client: Client, draft: Draft) -> tuple[bool, dict[str, str] | None]:
 
 
 def menus(preview: FilePreview, *, key: str) -> dict[str, str] | None:
-    """Which column is what, as proposed and changed; None while question or answer is not chosen."""
+    """Which column is what, as proposed and changed; None while question and answer are not two of them."""
     taken = preview["read_from"]
     columns = list(dict.fromkeys([*preview["columns"], *filter(None, (taken.get(part) for part in PARTS))]))
     chosen: dict[str, str] = {}
@@ -87,7 +88,15 @@ def menus(preview: FilePreview, *, key: str) -> dict[str, str] | None:
         )
         if said and said != NONE:
             chosen[part] = said
-    return chosen if {"question", "answer"} <= set(chosen) else None
+    if not {"question", "answer"} <= set(chosen):
+        return None
+    if chosen["question"] == chosen["answer"]:
+        st.warning(
+            "Question and right answer are the same column, so the question would give the answer away: choose two.",
+            icon=":material/warning:",
+        )
+        return None
+    return chosen
 
 
 def _asked(client: Client, draft: Draft, mapping: dict[str, str] | None) -> FilePreview | ApiError:
@@ -115,7 +124,8 @@ def _shape(preview: FilePreview) -> None:
         if preview["shape"] is None:
             st.badge("not recognised", color="orange", icon=":material/help:")
         else:
-            st.badge(preview["shape"], color="green", icon=":material/check:")
+            name = "the columns as chosen" if preview["shape"] == "mapping" else preview["shape"]
+            st.badge(name, color="green", icon=":material/check:")
             if preview["made_for"]:
                 st.caption(f"as files for {preview['made_for']} are", width="content")
         st.caption(preview["format"].upper(), width="content")

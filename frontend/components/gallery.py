@@ -28,7 +28,7 @@ def _card(client: Client, start: Json) -> None:
     st.markdown(f"**{row_view.plain(start['name'])}**{badge}")
     st.caption(row_view.plain(start["use"]))
     for example in telling(start["examples"]):
-        text = row_view.plain(" ".join(example["text"].split())[:EXAMPLE_CHARACTERS]) or "(nothing)"
+        text = row_view.plain(" ⏎ ".join(example["text"].split("\n"))[:EXAMPLE_CHARACTERS]) or "(nothing)"
         st.markdown(f":{color_of(example['score'])}-badge[{example['score']:g}] {text}")
     rights.link_within(
         client,

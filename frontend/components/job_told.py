@@ -34,9 +34,8 @@ def panel(feed: JobFeed, client: Client) -> None:
             st.page_link("app_pages/verifiers.py", label="Verifier", icon=":material/fact_check:", query_params=link)
     st.markdown(f"**{facts['title']}**: {facts['summary']}")
     preset = f", preset {PRESETS[said['preset']][0]}" if said.get("preset") in PRESETS else ""
-    st.caption(
-        f"Base model {job['model']}{preset}; verifier: {verifier_names.of_job(job)}; seed {job['seed']}; job {job['id']}."
-    )
+    verifier_name = verifier_names.of_job(job)
+    st.caption(f"Base model {job['model']}{preset}; verifier: {verifier_name}; seed {job['seed']}; job {job['id']}.")
     for title, section in (("How much", MAIN), *SECTIONS):
         shown = [
             setting

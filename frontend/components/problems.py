@@ -18,7 +18,8 @@ def show(error: ApiError, *, title: str = "That did not work") -> None:
         st.rerun()
     title = "The service does not answer" if error.status == 0 else title
     st.error(error.message, title=title, icon=":material/error:")
-    notes = [f"field `{error.param}`"] if error.param and error.param not in error.message else []
+    field = error.param or ""
+    notes = [f"field `{field}`"] if "." in field and field not in error.message else []
     if error.request_id and error.status >= 500:
         notes.append(f"request `{error.request_id}`")
     if notes:
@@ -43,7 +44,7 @@ def page_guard() -> Iterator[None]:
     except ApiError as error:
         show(error, title="Not found" if error.status == 404 else "This page could not be loaded")
         with st.container(horizontal=True):
-            if st.button("Try again", icon=":material/refresh:", key="try_again"):
+            if error.status != 404 and st.button("Try again", icon=":material/refresh:", key="try_again"):
                 st.rerun()
             st.page_link("app_pages/home.py", label="Home", icon=":material/home:")
         kept_fields.keep()

@@ -1,11 +1,14 @@
 """What a person does on any page."""
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, TimeoutError, expect
 
 TRAINING_MS = 480_000
+TRIES = 3
+"""A menu closes where the page below it is drawn or moved in that moment; a person opens it again."""
 SCORE = re.compile(r"(check|close) score [\d.]+$")
 """Under an answer."""
 
@@ -68,9 +71,13 @@ def chosen(page: Page, label: str, option: str) -> None:
     at_rest(page)
     menu = page.get_by_role("combobox", name=label, exact=True)
     menu.scroll_into_view_if_needed()
-    page.wait_for_timeout(500)  # a list closes when the page moves below it
-    menu.click()
-    page.get_by_role("option", name=option, exact=True).click()
+    wanted = page.get_by_role("option", name=option, exact=True)
+    for _ in range(TRIES):
+        menu.click()
+        with suppress(TimeoutError):
+            wanted.click(timeout=5_000)
+            return
+    raise AssertionError(f"the menu {label!r} offers no {option!r}, or closes")
 
 
 def written(page: Page, label: str, text: str, *, last: bool = False) -> None:
@@ -83,10 +90,12 @@ def written(page: Page, label: str, text: str, *, last: bool = False) -> None:
 
 def coded(page: Page, label: str, text: str) -> None:
     """As a person types into the editor, which takes notice a moment after the last key."""
+    at_rest(page)
     field = page.get_by_role("textbox", name=label, exact=True)
     field.click()
     page.keyboard.press("ControlOrMeta+a")
     page.keyboard.insert_text(text)
+    expect(field).to_contain_text(text.splitlines()[0])
 
 
 def numbered(page: Page, label: str, value: float) -> None:

@@ -167,7 +167,8 @@ def check_verifier(page: Page) -> None:
     found = page.locator(".st-key-self_check_result")
     expect(found).to_be_visible(timeout=60_000)
     expect(found.get_by_text("passed")).to_be_visible()
-    expect(found.locator('svg text[fill="white"]', has_text="1").first).to_be_visible()  # on green
+    on_green = found.locator("svg .role-mark text", has_text=re.compile("^1$")).first
+    expect(on_green).to_have_css("fill", "rgb(255, 255, 255)")
 
 
 def set_up_job(page: Page, shoot: Shoot) -> None:

@@ -89,6 +89,24 @@ def test_a_bad_line_is_told_before_the_upload(client: Client, key: str) -> None:
     assert client.files()["data"] == []
 
 
+def test_a_mapping_is_confirmed_and_a_line_that_is_no_row_is_named_whether_it_is_chosen_or_not(key: str) -> None:
+    app = chosen(key, b"asked,right\nWho?,clerk\nAnd who?,warden,and more\n", name="own.csv")
+    assert "line 3 has 3 cells" in app.warning[0].value
+    assert "names of their own" in words(app)
+    menu(app, "Question").select("asked").run()
+    menu(app, "Right answer").select("right").run()
+    assert "line 3 has 3 cells" in app.warning[0].value
+    assert "names of their own" not in words(app)
+
+
+def test_one_column_is_not_question_and_answer_at_once(key: str) -> None:
+    app = chosen(key, b"asked\nWho?\n", name="own.csv")
+    for label in ("Question", "Right answer"):
+        menu(app, label).select("asked").run()
+    assert "the same column" in app.warning[0].value
+    assert app.button(key="upload_go").disabled
+
+
 def test_what_is_no_table_says_so(client: Client, key: str) -> None:
     app = chosen(key, b"\x89PNG\r\n\x1a\n and more")
     assert "PNG image" in app.error[0].value

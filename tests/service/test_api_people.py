@@ -100,6 +100,12 @@ def test_the_audit_log_says_who_did_what_to_what(api: Api) -> None:
     assert all(entry["request_id"].startswith("req-") for entry in entries)
 
 
+def test_what_only_asks_leaves_no_entry(api: Api) -> None:
+    before = len(answered(api.http.get("/v1/audit"))["data"])
+    answered(api.http.post("/v1/fine_tuning/alpha/graders/validate", json={"grader": EXACT}))
+    assert len(answered(api.http.get("/v1/audit"))["data"]) == before
+
+
 def test_the_audit_log_is_searched_by_who_what_which_and_when(api: Api) -> None:
     file = api.dataset(2)
     answered(api.http.delete(f"/v1/files/{file}"))

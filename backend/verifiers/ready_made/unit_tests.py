@@ -43,7 +43,7 @@ ROW = {"tests": ["assert add(1, 2) == 3", "assert add(-1, 1) == 0"], "answer": "
 VERIFIER = ReadyMade(
     id="unit-tests",
     name="Code that passes unit tests",
-    use="Programming tasks: the row has `tests`, a list of assertions. Each completion runs in a process of its own.",
+    use="Programming tasks with a column “tests”, a list of assertions. Each completion runs in a process of its own.",
     grader={"type": "python", "source": SOURCE, "isolation": "call"},
     examples=(
         Example(ROW, "Here:\n```python\ndef add(a, b):\n    return a + b\n```", 1.0),

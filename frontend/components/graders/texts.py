@@ -34,7 +34,7 @@ def _string_check(grader: Json, key: str) -> Json:
 def _regex(grader: Json, key: str) -> Json:
     pattern = code_field.field(
         "Pattern",
-        grader.get("pattern", r"answer:\s*(?P<answer>.+)"),
+        grader.get("pattern", r"(?i)answer:\s*(?P<answer>.+)"),
         language="regex",
         key=f"{key}_pattern",
         height_px=90,
