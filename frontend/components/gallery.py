@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from frontend.components import links, row_view
+from frontend.components import links
+from frontend.markdown import plain
 from frontend.shapes import Json
 from frontend.verifier_starts import KINDS
 
@@ -24,10 +25,10 @@ def show(starts: list[Json]) -> None:
 def _card(start: Json) -> None:
     kind = KINDS.get(start["grader"]["type"], start["grader"]["type"])
     badge = "" if kind == start["name"] else f" :gray-badge[{kind}]"
-    st.markdown(f"**{row_view.plain(start['name'])}**{badge}")
-    st.caption(row_view.plain(start["use"]))
+    st.markdown(f"**{plain(start['name'])}**{badge}")
+    st.caption(plain(start["use"]))
     for example in telling(start["examples"]):
-        text = row_view.plain(" ".join(example["text"].split())[:EXAMPLE_CHARACTERS]) or "(nothing)"
+        text = plain(" ".join(example["text"].split())[:EXAMPLE_CHARACTERS]) or "(nothing)"
         st.markdown(f":{color_of(example['score'])}-badge[{example['score']:g}] {text}")
     links.within(
         "app_pages/verifiers.py",

@@ -11,6 +11,7 @@ from frontend import units
 from frontend.client import ApiError, Client
 from frontend.components import problems, rights, row_view
 from frontend.components.verdict import STATUS_LOOKS
+from frontend.markdown import plain
 from frontend.shapes import Json, Row, ScoreRecord
 
 KEPT = "on_data_kept"
@@ -187,7 +188,7 @@ def _text(column: Column) -> None:
         column.text or "(nothing)", language=None, wrap_lines=True, height="content" if len(column.text) < 400 else 160
     )
     if column.record is not None and column.record["reason"]:
-        st.caption(row_view.plain(column.record["reason"][:REASON_CHARACTERS]))
+        st.caption(plain(column.record["reason"][:REASON_CHARACTERS]))
 
 
 def _fingerprint(grader: Json) -> str:

@@ -10,11 +10,6 @@ from frontend.shapes import Row
 IMAGE_PX = 240
 
 
-def plain(text: str) -> str:
-    """A sentence without what Markdown would take for markup."""
-    return "".join(f"\\{character}" if character in "\\`*_[]<>$#:~" else character for character in text)
-
-
 def text_of(content: Any) -> str:
     """The text of a message; parts that are no text are named."""
     if isinstance(content, str):
