@@ -8,6 +8,7 @@ from frontend.components import (
     dataset_versions,
     links,
     pager,
+    pictures,
     problems,
     reading,
     report_view,
@@ -169,7 +170,7 @@ def rows_of(file: DataFile, report: FileReport) -> None:
     )
     number = int(number)
     row = rows[number - start] if 0 <= number - start < len(rows) else row_at(file["id"], number)
-    row_view.both_forms(row, picture=lambda sha256: client.file_image(file["id"], sha256))
+    row_view.both_forms(row, picture=pictures.of(client, file["id"]))
     row_editor.panel(client, file, row, number=number, columns=report["columns"])
 
 

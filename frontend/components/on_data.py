@@ -1,15 +1,13 @@
 """A verifier beside the data: what is right and what the untrained model writes, each with its score."""
 
-import base64
 import json
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import streamlit as st
 
-from frontend import units
+from frontend import questions, units
 from frontend.client import ApiError, Client
-from frontend.components import problems, rights, row_view
+from frontend.components import pictures, problems, rights, row_view
 from frontend.components.verdict import STATUS_LOOKS
 from frontend.markdown import plain
 from frontend.shapes import Json, Row, ScoreRecord
@@ -99,34 +97,12 @@ def _answered(client: Client, kept: Beside, *, model: str, count: int, tokens: i
     progress = st.progress(0.0, text=f"{model} answers…")
     columns = []
     for place, row in enumerate(kept.rows):
-        messages = chat_messages(row, lambda sha256: client.file_image(kept.of[0], sha256))
-        texts = client.written_by(model, messages, count=count, max_tokens=tokens)
+        asked = questions.of_row(row, picture=pictures.of(client, kept.of[0]))
+        texts = client.written_by(model, asked.messages, count=count, max_tokens=tokens)
         columns.append((kept.columns[place][0], *(Column(f"{model} writes", text) for text in texts)))
         progress.progress((place + 1) / len(kept.rows), text=f"{place + 1} of {units.count(len(kept.rows), 'row')}")
     progress.empty()
     return replace(kept, columns=tuple(columns), model=model)
-
-
-def chat_messages(row: Row, picture: Any) -> list[Json]:
-    """A row's messages as a chat takes them; images as data URLs. `picture` gives bytes by SHA-256."""
-    images = iter(row["images"])
-    messages = []
-    for message in row["messages"]:
-        content = message.get("content")
-        if isinstance(content, list):
-            content = [
-                {"type": "image_url", "image_url": {"url": _data_url(picture(next(images)))}}
-                if part.get("type") == "image"
-                else {"type": "text", "text": str(part.get("text", ""))}
-                for part in content
-            ]
-        messages.append({"role": message["role"], "content": content})
-    return messages
-
-
-def _data_url(encoded: bytes) -> str:
-    kind = "jpeg" if encoded.startswith(b"\xff\xd8") else "webp" if encoded[8:12] == b"WEBP" else "png"
-    return f"data:image/{kind};base64,{base64.b64encode(encoded).decode()}"
 
 
 def _scored(client: Client, kept: Beside, grader: Json) -> Beside:
@@ -152,7 +128,7 @@ def _show(client: Client, kept: Beside, grader: Json) -> None:
     for number, (row, columns) in enumerate(zip(kept.rows, kept.columns, strict=True)):
         with st.container(border=True, key=f"beside_{number}"):
             st.caption(f"Row {number}")
-            st.text(row_view.question(row)[:REASON_CHARACTERS])
+            row_view.asked(row, picture=pictures.of(client, kept.of[0]))
             for place, column in zip(st.columns(len(columns)), columns, strict=True):
                 with place:
                     _text(column)

@@ -6,7 +6,7 @@ import streamlit as st
 
 from frontend import questions
 from frontend.client import Client
-from frontend.components import row_view
+from frontend.components import pictures, row_view
 from frontend.components.job_choices import told_apart
 from frontend.questions import Question
 from frontend.shapes import DataFile, Row
@@ -78,7 +78,7 @@ def _row(client: Client, *, dataset: str | None) -> Question | None:
         st.info("This dataset has no such row.", icon=":material/inbox:")
         return None
     _shown(client, chosen, found[0])
-    return questions.of_row(found[0], picture=lambda sha256: client.file_image(chosen, sha256))
+    return questions.of_row(found[0], picture=pictures.of(client, chosen))
 
 
 def _any_row(last: int) -> None:
@@ -88,8 +88,6 @@ def _any_row(last: int) -> None:
 def _shown(client: Client, file_id: str, row: Row) -> None:
     with st.container(border=True):
         st.caption("The question")
-        st.text(row_view.question(row))
-        for sha256 in row["images"]:
-            st.image(client.file_image(file_id, sha256), width=row_view.IMAGE_PX)
+        row_view.asked(row, picture=pictures.of(client, file_id))
         st.caption("The right answer, which the models do not see")
         st.text(row["reference"]["answer"] or "Only the verifier knows.")

@@ -6,7 +6,7 @@ import streamlit as st
 
 from frontend import units
 from frontend.client import ApiError, Client
-from frontend.components import problems, rights, row_view, verdict
+from frontend.components import pictures, problems, rights, row_view, verdict
 from frontend.shapes import Json, Row
 
 PASTED, FROM_DATA = "Pasted row", "Row of a dataset"
@@ -86,7 +86,7 @@ def _row_item(client: Client) -> tuple[Json | None, str | None, str | None]:
     row = rows[number]
     with st.container(border=True):
         st.caption("Question")
-        st.text(row_view.question(row))
+        row_view.asked(row, picture=pictures.of(client, chosen))
         st.caption("Reference answer")
         st.text(row["reference"].get("answer") or "none")
     return row["item"], row["reference"].get("answer"), row["reference"].get("solution")

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from backend.embedded import Services
 from frontend.client import Client
-from frontend.components import gallery, on_data, verifier_difference
+from frontend.components import gallery, verifier_difference
 from frontend.components.code_field import Fault, faults_of_run
 from tests.frontend.code_fields import code_field, typed
 from tests.frontend.servers import running_worker
@@ -91,6 +90,20 @@ def test_right_answers_and_fresh_ones_are_scored_beside_each_other(
     assert "an earlier version of the verifier" not in words(app)
 
 
+def test_rows_stand_with_their_pictures_above_what_is_scored(
+    client: Client, key: str, picture_rows: Path, workers: None
+) -> None:
+    uploaded(client, picture_rows)
+    saved = client.create_verifier(name="contains", grader=CONTAINS)
+    app = opened("verifiers", key=key, verifier=saved["id"])
+    assert len(app.get("image")) == 1, "of the row to try it on"
+    app.number_input(key="beside_rows").set_value(2).run()
+    app.button(key="beside_score").click().run()
+    assert not app.exception
+    assert len(app.get("image")) == 3
+    assert not any("[image]" in text.value for text in app.text)
+
+
 def test_a_program_that_stops_is_marked_at_the_line_that_stopped(client: Client, key: str, workers: None) -> None:
     saved = client.create_verifier(name="failing", grader={"type": "python", "source": FAILING})
     app = opened("verifiers", key=key, verifier=saved["id"])
@@ -127,13 +140,3 @@ def test_the_last_line_of_the_author_is_where_a_run_stopped() -> None:
     assert faults_of_run(reason, status="error") == [Fault(2, "Stopped here: KeyError: 'x'")]
     assert faults_of_run(reason, status="ok") == []
     assert faults_of_run(None, status="timeout") == []
-
-
-def test_a_row_with_an_image_is_asked_with_it() -> None:
-    row: Any = {
-        "messages": [{"role": "user", "content": [{"type": "text", "text": "What?"}, {"type": "image"}]}],
-        "images": ["ab"],
-    }
-    [message] = on_data.chat_messages(row, {"ab": b"\xff\xd8jpeg"}.__getitem__)
-    assert message["content"][0] == {"type": "text", "text": "What?"}
-    assert message["content"][1]["image_url"]["url"].startswith("data:image/jpeg;base64,")
