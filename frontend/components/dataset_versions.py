@@ -140,7 +140,7 @@ def history(client: Client, file: DataFile) -> None:
     """The share of right completions by row and job, jobs on other versions included."""
     key = f"history_from_{file['id']}"
     start = pager.first_of(key, total=file["rows"], size=SHOWN_ROWS)
-    page = client.file_history(file["id"], after=f"row-{start - 1}" if start else None, limit=SHOWN_ROWS)
+    page = client.file_history(file["id"], start, limit=SHOWN_ROWS)
     jobs = list(dict.fromkeys(found["job"] for row in page["data"] for found in row["jobs"]))
     if not jobs:
         st.caption("No job has been trained on these rows yet, nor on the same rows of another version.")

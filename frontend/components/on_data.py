@@ -1,13 +1,14 @@
 """A verifier beside the data: what is right and what the untrained model writes, each with its score."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import streamlit as st
 
 from frontend import questions, units
 from frontend.client import ApiError, Client
-from frontend.components import pictures, problems, rights, row_view
+from frontend.components import pictures, problems, rights, row_choice, row_view
 from frontend.components.verdict import STATUS_LOOKS
 from frontend.markdown import plain
 from frontend.shapes import Json, Row, ScoreRecord
@@ -34,8 +35,8 @@ class Beside:
 
     rows: tuple[Row, ...]
     columns: tuple[tuple[Column, ...], ...]
-    of: tuple[str, int]
-    """The dataset and how many of its rows."""
+    of: tuple[str, int, int]
+    """The dataset, the first of its rows, and how many."""
     scored_by: str = ""
     model: str = field(default="")
 
@@ -50,10 +51,10 @@ def panel(client: Client, grader: Json) -> None:
     if not files:
         st.info("This takes rows of a dataset: upload one first.", icon=":material/inbox:")
         return
-    names = {file["id"]: file["filename"] for file in files}
     bases = [str(model["id"]) for model in client.models() if model.get("owned_by") == "base"]
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        chosen = st.selectbox("Rows of", list(names), format_func=names.__getitem__, key="beside_dataset", width=260)
+        file = row_choice.dataset(files, label="Rows of", key="beside_dataset")
+        first = row_choice.number(file, label="From row", key="beside_first")
         count = int(st.number_input("Rows", 1, MOST_ROWS, USUAL_ROWS, key="beside_rows", width=110))
         score = rights.button(client, "Score the right answers", icon=":material/fact_check:", key="beside_score")
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -70,8 +71,9 @@ def panel(client: Client, grader: Json) -> None:
     kept: Beside | None = st.session_state.get(KEPT)
     try:
         if score or write:
-            if kept is None or kept.of != (chosen, count):
-                kept = with_references(tuple(client.file_rows(chosen, limit=count)["data"]), of=(chosen, count))
+            of = (file["id"], first, count)
+            if kept is None or kept.of != of:
+                kept = with_references(client.rows_from(file["id"], first, limit=count), of=of)
             if write:
                 kept = _answered(client, kept, model=model, count=answers, tokens=tokens)
             with st.spinner("Scoring…"):
@@ -83,13 +85,13 @@ def panel(client: Client, grader: Json) -> None:
         _show(client, kept, grader)
 
 
-def with_references(rows: tuple[Row, ...], *, of: tuple[str, int]) -> Beside:
+def with_references(rows: Sequence[Row], *, of: tuple[str, int, int]) -> Beside:
     """Each row with what is right: its worked solution where there is one, as a model would have to write."""
     columns = tuple(
         (Column("Right answer", row["reference"].get("solution") or row["reference"].get("answer") or ""),)
         for row in rows
     )
-    return Beside(rows=rows, columns=columns, of=of)
+    return Beside(rows=tuple(rows), columns=columns, of=of)
 
 
 def _answered(client: Client, kept: Beside, *, model: str, count: int, tokens: int) -> Beside:
@@ -125,7 +127,7 @@ def _show(client: Client, kept: Beside, grader: Json) -> None:
                     st.session_state[KEPT] = _scored(client, kept, grader)
                     st.rerun()
     st.markdown(summary(kept))
-    for number, (row, columns) in enumerate(zip(kept.rows, kept.columns, strict=True)):
+    for number, (row, columns) in enumerate(zip(kept.rows, kept.columns, strict=True), start=kept.of[1]):
         with st.container(border=True, key=f"beside_{number}"):
             st.caption(f"Row {number}")
             row_view.asked(row, picture=pictures.of(client, kept.of[0]))

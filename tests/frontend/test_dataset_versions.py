@@ -78,20 +78,20 @@ def test_rows_are_edited_as_json_and_saved_together_as_a_new_version(client: Cli
     assert app.title[0].value == "mine.jsonl"
     assert "1 row rewritten (0), 1 row deleted (9), 1 row added" in words(app)
     assert "not saved yet" not in words(app)
-    rows = client.file_rows(made["id"], limit=20)["data"]
+    rows = client.rows_from(made["id"], 0, limit=20)
     assert (rows[0]["item"]["answer"], rows[9]["item"]["answer"]) == ("warden", "warden")
 
 
 def test_a_row_is_edited_by_what_is_read_of_it(client: Client, key: str, file: DataFile) -> None:
     app = opened("datasets", key=key, dataset=file["id"])
-    before = client.file_rows(file["id"], limit=1)["data"][0]["item"]
+    before = client.rows_from(file["id"], 0, limit=1)[0]["item"]
     question, answer = (app.text_area(key=f"row_{part}_{file['id']}_0") for part in ("question", "answer"))
     assert (question.value, answer.value) == (before["question"], before["answer"])
     answer.input("warden of all").run()
     app.button(key="row_keep").click().run()
     app.button(key="version_save").click().run()
     assert not app.exception
-    after = client.file_rows(newest(client)["id"], limit=1)["data"][0]["item"]
+    after = client.rows_from(newest(client)["id"], 0, limit=1)[0]["item"]
     assert after == before | {"answer": "warden of all"}
 
 

@@ -1,5 +1,6 @@
 """The verifier page: a gallery to start from, scores beside the data, what changed between versions."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,14 @@ def workers(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Ite
     logs = tmp_path_factory.mktemp("logs")
     with running_worker("check", log=logs / "check"), chat_server(logs / "chat"):
         yield
+
+
+@pytest.fixture
+def many_rows(tmp_path: Path) -> Path:
+    path = tmp_path / "many.jsonl"
+    lines = (json.dumps({"question": f"What is {number}?", "answer": str(number)}) for number in range(120))
+    path.write_text("\n".join(lines))
+    return path
 
 
 def uploaded(client: Client, path: Path) -> None:
@@ -88,6 +97,34 @@ def test_right_answers_and_fresh_ones_are_scored_beside_each_other(
     assert "an earlier version of the verifier" in words(app)
     app.button(key="beside_again").click().run()
     assert "an earlier version of the verifier" not in words(app)
+
+
+def test_any_row_can_be_tried_by_its_number(client: Client, key: str, many_rows: Path, rows_file: Path) -> None:
+    uploaded(client, rows_file)
+    uploaded(client, many_rows)
+    saved = client.create_verifier(name="contains", grader=CONTAINS)
+    app = opened("verifiers", key=key, verifier=saved["id"])
+    app.number_input(key="try_row").set_value(117).run()
+    assert not app.exception
+    assert "What is 117?" in [text.value for text in app.text]
+    few = next(file["id"] for file in client.datasets() if file["rows"] == 10)
+    app.selectbox(key="try_dataset").select(few).run()
+    assert not app.exception
+    assert app.number_input(key="try_row").value == 0
+
+
+def test_rows_are_scored_from_a_row_on(client: Client, key: str, many_rows: Path, workers: None) -> None:
+    uploaded(client, many_rows)
+    saved = client.create_verifier(name="contains", grader=CONTAINS)
+    app = opened("verifiers", key=key, verifier=saved["id"])
+    app.number_input(key="beside_rows").set_value(2).run()
+    app.number_input(key="beside_first").set_value(117).run()
+    app.button(key="beside_score").click().run()
+    assert not app.exception
+    assert [line for line in words(app).splitlines() if line.startswith("Row ")] == ["Row 117", "Row 118"]
+    asked = [text.value for text in app.text]
+    assert "What is 117?" in asked
+    assert "What is 118?" in asked
 
 
 def test_rows_stand_with_their_pictures_above_what_is_scored(
