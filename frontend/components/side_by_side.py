@@ -29,12 +29,14 @@ ENDS = {"stop": "ended by itself", "length": "cut off at the longest answer"}
 
 @dataclass(slots=True)
 class Exchange:
-    """A question that was asked, and what came of it; `scored_by` is the verifier of `records`."""
+    """A question that was asked, and what came of it; `scored_by` is the verifier of `records`, one an answer: None for
+    an answer that failed.
+    """
 
     question: Question
     titles: list[str]
     asking: Asking
-    records: list[ScoreRecord] = field(default_factory=list)
+    records: list[ScoreRecord | None] = field(default_factory=list)
     scored_by: str | None = None
 
 
@@ -195,17 +197,19 @@ def _scored(record: ScoreRecord) -> None:
 
 
 def _score(client: Client, exchange: Exchange, *, grader: Json | None) -> None:
-    """With the verifier that is chosen now; once."""
+    """With the verifier that is chosen now; once. Answers that failed or broke off are left out."""
     by = None if grader is None else json.dumps(grader, sort_keys=True)
-    if by == exchange.scored_by or any(answer.error for answer in exchange.asking.answers):
+    if by == exchange.scored_by:
         return
     exchange.records, exchange.scored_by = [], by
-    if grader is None:
+    question, answers = exchange.question, exchange.asking.answers
+    texts = [answer.text for answer in answers if answer.error is None]
+    if grader is None or not texts:
         return
-    question, texts = exchange.question, [answer.text for answer in exchange.asking.answers]
     try:
         with st.spinner("The verifier reads the answers…"):
-            exchange.records = client.score_texts(grader, item=question.item, answer=question.answer, texts=texts)
+            records = iter(client.score_texts(grader, item=question.item, answer=question.answer, texts=texts))
+        exchange.records = [next(records) if answer.error is None else None for answer in answers]
     except ApiError as error:
         exchange.scored_by = None
         problems.show(error, title="The answers could not be scored")

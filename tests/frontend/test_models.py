@@ -140,15 +140,26 @@ def test_both_answer_the_row_and_the_verifier_says_what_it_thinks(
 
 
 @pytest.mark.usefixtures("chatting")
-def test_a_model_that_is_not_there_says_so_beside_one_that_answers(client: Client, key: str) -> None:
-    app = opened("playground", key=key, left="starter", right="ft:starter:rlsd::none")
-    app.text_area(key="ask_text").input("Who approves a valve?").run()
-    app.number_input(key="ask_tokens").set_value(5).run()
-    app.button(key="playground_go").click().run(timeout=120)
+def test_a_model_that_is_not_there_says_so_beside_one_that_answers_and_is_scored(
+    client: Client, key: str, tmp_path: Path
+) -> None:
+    saved = client.create_verifier(name="last word", grader=GRADER)
+    with running_worker("check", log=tmp_path / "check.log"):
+        app = opened("playground", key=key, left="ft:starter:rlsd::none", right="starter")
+        app.text_input(key="ask_answer").input("clerk")
+        app.text_area(key="ask_text").input("Who approves a valve?").run()
+        app.selectbox(key="ask_verifier").select(saved["id"]).run()
+        app.number_input(key="ask_tokens").set_value(5).run()
+        app.button(key="playground_go").click().run(timeout=120)
     assert not app.exception
     [error] = app.error
     assert "does not exist" in error.value
-    assert app.session_state["playground"].asking.answers[0].text
+    exchange = app.session_state["playground"]
+    assert exchange.asking.answers[1].text
+    missing, scored = exchange.records
+    assert missing is None
+    assert scored["status"] == "ok"
+    assert words(app).count("score ") == 1
 
 
 @pytest.mark.usefixtures("chatting")
