@@ -6,6 +6,7 @@ import streamlit as st
 
 from frontend.components import links
 from frontend.markdown import plain
+from frontend.rollout_words import OUTCOMES, SUCCESS_ABOVE, right_is, verdict_on
 from frontend.shapes import Json
 from frontend.verifier_starts import KINDS
 
@@ -15,7 +16,10 @@ EXAMPLE_CHARACTERS = 160
 
 def show(starts: list[Json]) -> None:
     st.subheader("Start from a ready one", anchor=False)
-    st.caption("Each opens as a draft that you change to fit your rule; nothing is saved until you say so.")
+    st.caption(
+        "Each opens as a draft that you change to fit your rule; nothing is saved until you say so.",
+        help=f"The badges are scores of examples. {right_is(SUCCESS_ABOVE)}",
+    )
     for first in range(0, len(starts), ACROSS):
         for place, start in zip(st.columns(ACROSS), starts[first : first + ACROSS], strict=False):
             with place.container(border=True, height="stretch", key=f"start_{start['id']}"):
@@ -47,4 +51,4 @@ def telling(examples: Sequence[Json]) -> list[Json]:
 
 
 def color_of(score: float) -> str:
-    return "green" if score >= 1 else "orange" if score > 0 else "red"
+    return OUTCOMES[verdict_on(score, above=SUCCESS_ABOVE)].color

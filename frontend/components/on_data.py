@@ -8,9 +8,9 @@ import streamlit as st
 
 from frontend import questions, units
 from frontend.client import ApiError, Client
-from frontend.components import pictures, problems, rights, row_choice, row_view
-from frontend.components.verdict import STATUS_LOOKS
+from frontend.components import pictures, problems, rights, row_choice, row_view, verdict
 from frontend.markdown import plain
+from frontend.rollout_words import SUCCESS_ABOVE
 from frontend.shapes import Json, Row, ScoreRecord
 
 KEPT = "on_data_kept"
@@ -155,13 +155,8 @@ def _text(column: Column) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{'Right answer' if column.title == 'Right answer' else 'The model writes'}**", width="content")
         if column.record is not None:
-            label, color, icon = STATUS_LOOKS[column.record["status"]]
-            score = column.record["score"]
-            st.badge(
-                label if score is None else f"{score:g}",
-                color="red" if score is not None and score <= 0 else color,  # type: ignore[arg-type]
-                icon=":material/close:" if score is not None and score <= 0 else icon,
-            )
+            verdict.badge(column.record, above=SUCCESS_ABOVE)
+            verdict.score(column.record, above=SUCCESS_ABOVE)
     st.code(
         column.text or "(nothing)", language=None, wrap_lines=True, height="content" if len(column.text) < 400 else 160
     )

@@ -13,11 +13,11 @@ from frontend.client import ApiError, Client
 from frontend.components import problems, question_form, rights, verdict
 from frontend.components.job_choices import told_apart
 from frontend.questions import Question
+from frontend.rollout_words import success_above
 from frontend.shapes import Job, Json, ScoreRecord, Verifier
 
 DRAW_S = 0.1
 IN_A_ROW = 4
-RIGHT_ABOVE = 0.5
 NO_VERIFIER, OF_JOB = "", "job"
 USUAL_TOKENS = 256
 NO_SERVER = (
@@ -63,7 +63,7 @@ def panel(client: Client, models: Mapping[str, str], *, job: Job | None, key: st
         if exchange is not None and not exchange.asking.over and not exchange.asking.stopped:
             st.button("Stop", icon=":material/stop:", key=f"{key}_stop")
     if exchange is not None:
-        _show(client, exchange, grader=grader, key=key)
+        _show(client, exchange, grader=grader, above=success_above(job), key=key)
 
 
 def _servers(client: Client) -> bool:
@@ -119,7 +119,7 @@ def _sampling(job: Job | None) -> tuple[float, int]:
     return float(temperature), int(most)
 
 
-def _show(client: Client, exchange: Exchange, *, grader: Json | None, key: str) -> None:
+def _show(client: Client, exchange: Exchange, *, grader: Json | None, above: float, key: str) -> None:
     asking = exchange.asking
     places = _places(exchange, key=key)
     if not asking.over and not asking.stopped:
@@ -128,7 +128,7 @@ def _show(client: Client, exchange: Exchange, *, grader: Json | None, key: str) 
     _score(client, exchange, grader=grader)
     for number, (place, answer) in enumerate(zip(places, asking.answers, strict=True)):
         with place.container():
-            _ended(answer, exchange.records[number] if exchange.records else None)
+            _ended(answer, exchange.records[number] if exchange.records else None, above=above)
 
 
 def _follow(asking: Asking, places: Sequence[DeltaGenerator]) -> None:
@@ -164,7 +164,7 @@ def _say(place: DeltaGenerator, answer: Answer) -> None:
         place.caption(":material/hourglass_top: Waiting for the first word. A model that rests is loaded first.")
 
 
-def _ended(answer: Answer, record: ScoreRecord | None) -> None:
+def _ended(answer: Answer, record: ScoreRecord | None, *, above: float) -> None:
     if answer.text:
         st.text(answer.text)
     if answer.error is not None:
@@ -177,22 +177,16 @@ def _ended(answer: Answer, record: ScoreRecord | None) -> None:
     took = "" if answer.seconds is None else f" after {answer.seconds:.1f} s"
     st.caption(f"{counted}{how}{took}")
     if record is not None:
-        _scored(record)
+        _scored(record, above=above)
 
 
-def _scored(record: ScoreRecord) -> None:
-    score = record["score"]
+def _scored(record: ScoreRecord, *, above: float) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        if score is None:
-            verdict.badge(record)
-            st.caption(verdict.NO_SCORE[record["status"]])
-        else:
-            right = score > RIGHT_ABOVE
-            color, icon = ("green", ":material/check:") if right else ("red", ":material/close:")
-            st.badge(f"score {score:g}", color=color, icon=icon)  # type: ignore[arg-type]
-            if record["reason"]:
-                st.caption(record["reason"], width="stretch")
-    if score is None and record["reason"]:
+        verdict.badge(record, above=above)
+        verdict.score(record, above=above)
+    if record["status"] in verdict.NO_SCORE:
+        st.caption(verdict.NO_SCORE[record["status"]])
+    if record["reason"]:
         st.caption(record["reason"])
 
 

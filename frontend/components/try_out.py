@@ -6,6 +6,7 @@ import streamlit as st
 
 from frontend.client import ApiError, Client
 from frontend.components import pictures, problems, rights, row_choice, row_view, verdict
+from frontend.rollout_words import SUCCESS_ABOVE
 from frontend.shapes import Json
 
 PASTED, FROM_DATA = "Pasted row", "Row of a dataset"
@@ -29,7 +30,7 @@ def panel(client: Client, grader: Json) -> None:
     if shown is not None:
         if st.session_state.get("try_verdict_of") != _fingerprint(grader, item, text):
             st.caption("The verdict below is of an earlier version, row or text.")
-        verdict.show(shown)
+        verdict.show(shown, above=SUCCESS_ABOVE)
 
 
 def _fill(text: str) -> None:

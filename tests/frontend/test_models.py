@@ -4,7 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
+from backend.db.engine import transaction
+from backend.db.jobs import Job
 from frontend.client import ApiError, Client
 from frontend.model_names import title_of
 from tests.frontend.test_client import GRADER, new_job
@@ -120,6 +123,9 @@ def test_the_code_to_take_away_names_the_address_that_programs_reach(
 def test_both_answer_the_row_and_the_verifier_says_what_it_thinks(
     client: Client, key: str, adapter: str, tmp_path: Path
 ) -> None:
+    with transaction() as session:
+        [job] = session.scalars(select(Job))
+        job.spec = job.spec | {"success_above": -1.0}
     with running_worker("check", log=tmp_path / "check.log"):
         app = opened("playground", key=key, left="starter", right=adapter)
         assert not app.exception
@@ -133,7 +139,10 @@ def test_both_answer_the_row_and_the_verifier_says_what_it_thinks(
         assert not app.error
     said = words(app)
     assert said.count("tokens, ") == 2
-    assert said.count(":red-badge[:material/close: score 0]") + said.count("-badge[:material/check: score 1]") == 2
+    assert said.count(":green-badge[:material/check: right]") == 2, "in the eyes of the job that is at hand"
+    assert {caption.help for caption in app.caption if caption.value.startswith("score ")} == {
+        "Right is a score above -1."
+    }
     exchange = app.session_state["playground"]
     assert [answer.model for answer in exchange.asking.answers] == ["starter", adapter]
     assert all(answer.text for answer in exchange.asking.answers)

@@ -63,7 +63,7 @@ def test_a_card_shows_what_passes_and_what_does_not() -> None:
     right, half, wrong = ({"text": str(score), "score": score} for score in (1, 0.5, 0))
     assert gallery.telling([half, right, wrong]) == [right, wrong]
     assert gallery.telling([right]) == [right]
-    assert [gallery.color_of(example["score"]) for example in (right, half, wrong)] == ["green", "orange", "red"]
+    assert [gallery.color_of(example["score"]) for example in (right, half, wrong)] == ["green", "red", "red"]
 
 
 def test_a_card_of_the_gallery_opens_as_a_draft(client: Client, key: str) -> None:
@@ -111,6 +111,24 @@ def test_any_row_can_be_tried_by_its_number(client: Client, key: str, many_rows:
     app.selectbox(key="try_dataset").select(few).run()
     assert not app.exception
     assert app.number_input(key="try_row").value == 0
+
+
+def test_a_partial_score_is_wrong_wherever_a_verifier_is_tried(
+    client: Client, key: str, rows_file: Path, workers: None
+) -> None:
+    uploaded(client, rows_file)
+    grader = {"type": "python", "source": "def grade(item, output_text):\n    return 0.4\n"}
+    saved = client.create_verifier(name="partial", grader=grader)
+    app = opened("verifiers", key=key, verifier=saved["id"])
+    app.text_area(key="try_text").input("clerk").run()
+    app.button(key="try_go").click().run()
+    assert not app.exception
+    assert [metric.value for metric in app.metric] == ["0.4"]
+    assert app.metric[0].help == "Right is a score above 0.5."
+    assert words(app).count(":red-badge[:material/close: wrong]") == 1
+    app.number_input(key="beside_rows").set_value(2).run()
+    app.button(key="beside_score").click().run()
+    assert words(app).count(":red-badge[:material/close: wrong]") == 3
 
 
 def test_rows_are_scored_from_a_row_on(client: Client, key: str, many_rows: Path, workers: None) -> None:
