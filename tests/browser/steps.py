@@ -6,7 +6,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 TRAINING_MS = 480_000
-SCORE = re.compile(r"(check|close) score [\d.]+$")
+SCORE = re.compile(r"^score [\d.]+\s*$")
 """Under an answer."""
 
 
