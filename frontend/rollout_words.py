@@ -1,10 +1,13 @@
-"""What became of a completion, in words; and the filters of the Completions part as the API takes them. Pure."""
+"""What became of a completion, in words; and the filters of the Completions part as the API takes them. Pure.
+
+Right and wrong are told apart here for every page.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from frontend.shapes import Job, Rollout
+from frontend.shapes import Job, Rollout, ScoreRecord
 from frontend.shapes_runs import RolloutFilters
 
 Scope = Literal["newest", "one", "all"]
@@ -25,6 +28,8 @@ OUTCOMES = {
     "abstain": OutcomeLook("not judged", "gray", ":material/do_not_disturb_on:"),
 }
 """By the API's `outcome`."""
+SUCCESS_ABOVE = 0.5
+"""The score above which a text is right where no job says another: the default of a job's `success_above`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,23 +67,34 @@ class Wanted:
         return bool(set(self.filters) - {"step"})
 
 
-def success_above(job: Job) -> float:
-    """The score above which this job calls a completion right."""
+def success_above(job: Job | None) -> float:
+    """The score above which this job calls a completion right; where there is none, what jobs do that do not say."""
+    if job is None:
+        return SUCCESS_ABOVE
     return float(job["method"]["reinforcement"]["x_rlsd"]["success_above"])
 
 
-def outcome_of(rollout: Rollout, *, above: float) -> str:
-    record = rollout["record"]
+def verdict_on(score: float, *, above: float) -> str:
+    """`right` or `wrong`."""
+    return "right" if score > above else "wrong"
+
+
+def right_is(above: float) -> str:
+    """What counts as right, for the help of a score."""
+    return f"Right is a score above {above:g}."
+
+
+def outcome_of(record: ScoreRecord, *, above: float) -> str:
     if record["status"] in ("error", "timeout"):
         return "fault"
     if record["score"] is None:
         return "abstain"
-    return "right" if record["score"] > above else "wrong"
+    return verdict_on(record["score"], above=above)
 
 
 def tally(group: Sequence[Rollout], *, above: float) -> str:
     """`5 right, 2 wrong, 1 verifier fault`."""
-    found = [outcome_of(rollout, above=above) for rollout in group]
+    found = [outcome_of(rollout["record"], above=above) for rollout in group]
     return ", ".join(f"{found.count(name)} {look.label}" for name, look in OUTCOMES.items() if name in found)
 
 

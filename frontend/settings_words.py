@@ -1,6 +1,5 @@
 """What the page Settings says in words: roles, entries of the audit log, queues, sandbox levels, limits. No widgets."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -99,16 +98,6 @@ QUEUES = (
 def action(said: str) -> str:
     """`DELETE /v1/files/{file_id}` as a sentence's end; what is not known stays as it is."""
     return ACTIONS.get(said, said)
-
-
-def plain(name: str) -> str:
-    """What somebody has typed, for Markdown: shown as it is."""
-    return re.sub(r"([\\`*_\[\]<>$:~#])", r"\\\1", name)
-
-
-def address(written: str) -> str:
-    """An e-mail or web address for Markdown: to be read, not followed."""
-    return f"`{written.replace('`', '')}`"
 
 
 def delivery(found: Delivery) -> str:

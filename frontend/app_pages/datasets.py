@@ -8,6 +8,7 @@ from frontend.components import (
     dataset_versions,
     links,
     pager,
+    pictures,
     problems,
     reading,
     report_view,
@@ -16,7 +17,7 @@ from frontend.components import (
     row_view,
     upload,
 )
-from frontend.shapes import DataFile, FileReport, Row
+from frontend.shapes import DataFile, FileReport
 
 PAGE = 20
 ROWS_AT_ONCE = 50
@@ -135,9 +136,7 @@ def rows_of(file: DataFile, report: FileReport) -> None:
     st.subheader("Rows", anchor=False)
     key = f"rows_from_{file['id']}"
     start = pager.first_of(key, total=total, size=ROWS_AT_ONCE)
-    rows: list[Row] = client.file_rows(file["id"], after=f"row-{start - 1}" if start else None, limit=ROWS_AT_ONCE)[
-        "data"
-    ]
+    rows = client.rows_from(file["id"], start, limit=ROWS_AT_ONCE)
     if not rows:
         st.info("This dataset has no rows.", icon=":material/inbox:")
         return
@@ -168,8 +167,9 @@ def rows_of(file: DataFile, report: FileReport) -> None:
         help="Rows count from 0. A click on the left of a line of the table chooses it, too.",
     )
     number = int(number)
-    row = rows[number - start] if 0 <= number - start < len(rows) else row_at(file["id"], number)
-    row_view.both_forms(row, picture=lambda sha256: client.file_image(file["id"], sha256))
+    near = 0 <= number - start < len(rows)
+    row = rows[number - start] if near else client.rows_from(file["id"], number, limit=1)[0]
+    row_view.both_forms(row, picture=pictures.of(client, file["id"]))
     row_editor.panel(client, file, row, number=number, columns=report["columns"])
 
 
@@ -178,11 +178,6 @@ def pick(start: int) -> None:
     lines = st.session_state["rows_table"].selection.rows
     if lines:
         st.session_state["row_number"] = start + lines[0]
-
-
-def row_at(file_id: str, number: int) -> Row:
-    found: list[Row] = client.file_rows(file_id, after=f"row-{number - 1}" if number else None, limit=1)["data"]
-    return found[0]
 
 
 chosen = state.address("dataset")

@@ -6,7 +6,7 @@ from frontend import state
 from frontend.client import ApiError
 from frontend.components import parts
 from frontend.components.settings import acts, audit, keys, members, paging, projects, webhooks, workers, you
-from frontend.settings_words import plain
+from frontend.markdown import plain
 
 YOU, KEYS, PEOPLE, PROJECTS = "You", keys.SECTION, "People", projects.SECTION
 AUDIT, WEBHOOKS, WORKERS = "Audit", webhooks.SECTION, "Workers"

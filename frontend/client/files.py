@@ -70,8 +70,10 @@ class Files(Wire):
         body = {"model": model, "max_prompt_tokens": max_prompt_tokens, "max_completion_tokens": max_completion_tokens}
         return cast("Check", self.call("POST", f"/v1/files/{file_id}/tokens", json=body))
 
-    def file_rows(self, file_id: str, *, after: str | None = None, limit: int) -> Page:
-        return cast("Page", self.get_json(f"/v1/files/{file_id}/rows", after=after, limit=limit))
+    def rows_from(self, file_id: str, first: int, *, limit: int) -> list[Row]:
+        """The row of this number, counted from 0, and those after it."""
+        page = self.get_json(f"/v1/files/{file_id}/rows", after=_before(first), limit=limit)
+        return cast("list[Row]", page["data"])
 
     def rows_by_number(self, file_id: str, numbers: Sequence[int]) -> list[Row]:
         """These rows, counted from 0; those that are not there are left out. 500 at most."""
@@ -95,6 +97,11 @@ class Files(Wire):
     def file_difference(self, file_id: str, *, to: str, limit: int) -> FileDifference:
         return cast("FileDifference", self.get_json(f"/v1/files/{file_id}/difference", to=to, limit=limit))
 
-    def file_history(self, file_id: str, *, after: str | None, limit: int) -> Page:
-        """Rows with what each job did with them."""
-        return cast("Page", self.get_json(f"/v1/files/{file_id}/history", after=after, limit=limit))
+    def file_history(self, file_id: str, first: int, *, limit: int) -> Page:
+        """The row of this number and those after it, with what each job did with them."""
+        return cast("Page", self.get_json(f"/v1/files/{file_id}/history", after=_before(first), limit=limit))
+
+
+def _before(number: int) -> str | None:
+    """The id of the row before this one."""
+    return f"row-{number - 1}" if number else None

@@ -5,7 +5,7 @@ from collections.abc import Collection
 import streamlit as st
 
 from frontend.client import ApiError, Client
-from frontend.components import row_view
+from frontend.components import pictures, row_view
 from frontend.feed import JobFeed
 from frontend.shapes import Row
 
@@ -42,8 +42,8 @@ def _read(client: Client, file_id: str, numbers: list[int]) -> dict[int, Row]:
 
 
 def first_line(row: Row) -> str:
-    """Of the question, cut to what fits a card."""
-    lines = row_view.question(row).strip().splitlines() or [""]
+    """Of the question's words, cut to what fits a card."""
+    lines = [line for line in row_view.question(row).splitlines() if line.strip() not in ("", "[image]")] or ["[image]"]
     line = lines[0].strip()
     cut = len(lines) > 1 or len(line) > LINE_CHARACTERS
     return f"{line[:LINE_CHARACTERS].rstrip()} …" if cut else line
@@ -57,7 +57,7 @@ def show(feed: JobFeed, client: Client, number: int) -> None:
         return
     with st.container(border=True, key="asked_row"):
         st.caption("Question")
-        st.text(row_view.question(row))
+        row_view.asked(row, picture=pictures.of(client, feed.job["training_file"]))
         if row["reference"]["answer"] is not None:
             st.caption("Right answer")
             st.text(row["reference"]["answer"])

@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from frontend.components import row_view
+from frontend.markdown import plain
 from frontend.shapes import CheckVerdict, Finding
 
 LOOKS: dict[str, tuple[str, Any, str]] = {
@@ -34,4 +34,4 @@ def findings(found: Sequence[Finding], *, summary: str) -> None:
     for finding in found:
         if not summary.startswith(finding["message"]):
             _, color, icon = LOOKS[finding["level"]]
-            st.markdown(f":{color}[{icon}] {row_view.plain(finding['message'])}")
+            st.markdown(f":{color}[{icon}] {plain(finding['message'])}")

@@ -6,8 +6,9 @@ from frontend import compare_charts, comparing, units
 from frontend.client import Client
 from frontend.client.comparisons import ComparedRun
 from frontend.comparison_feed import ComparisonFeed
-from frontend.components import row_view, side_by_side
+from frontend.components import side_by_side
 from frontend.job_states import look
+from frontend.markdown import plain
 from frontend.shapes import Job
 
 LOOKS = {
@@ -75,7 +76,7 @@ def result(feed: ComparisonFeed) -> None:
     st.dataframe(comparing.figures(found), hide_index=True, alt="Scores, differences and cost of each way of training")
     if found["questions"]:
         on = units.count(found["questions"], "question")
-        st.caption(f"All are compared with **{row_view.plain(feed.arms[0])}**, on {on}.")
+        st.caption(f"All are compared with **{plain(feed.arms[0])}**, on {on}.")
     with st.expander("What these figures mean", icon=":material/help:"):
         st.markdown(MEANING)
 

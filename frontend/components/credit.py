@@ -4,9 +4,9 @@ import streamlit as st
 
 from frontend import job_settings
 from frontend.client import Client
-from frontend.components import asked_rows, problems, token_view
+from frontend.components import asked_rows, problems, token_view, verdict
 from frontend.feed import JobFeed
-from frontend.rollout_words import OUTCOMES, credit_in_words, outcome_of, success_above
+from frontend.rollout_words import credit_in_words, success_above
 from frontend.shapes import Rollout, Tokens
 
 KEPT = "credit_kept"
@@ -40,11 +40,10 @@ def show(feed: JobFeed, client: Client, rollout_id: str) -> None:
 
 def head(feed: JobFeed, rollout: Rollout) -> None:
     """Verdict, score and advantage in one line."""
-    look = OUTCOMES[outcome_of(rollout, above=success_above(feed.job))]
-    score = rollout["record"]["score"]
+    record, above = rollout["record"], success_above(feed.job)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.badge(look.label, color=look.color, icon=look.icon)
-        st.caption("no score" if score is None else f"score {score:g}", width="content")
+        verdict.badge(record, above=above)
+        verdict.score(record, above=above)
         st.caption(credit_in_words(rollout), width="content")
         if rollout["truncated"]:
             st.badge("cut off", color="orange", icon=":material/content_cut:")

@@ -9,6 +9,8 @@ import streamlit as st
 from frontend import units
 from frontend.client import Client
 from frontend.components import dataset_split, links, pager, problems, row_filters
+from frontend.components.job_choices import told_apart
+from frontend.components.job_list import title_of
 from frontend.shapes import DataFile, FileDifference, Json
 
 PAGE = "app_pages/datasets.py"
@@ -138,16 +140,17 @@ def history(client: Client, file: DataFile) -> None:
     """The share of right completions by row and job, jobs on other versions included."""
     key = f"history_from_{file['id']}"
     start = pager.first_of(key, total=file["rows"], size=SHOWN_ROWS)
-    page = client.file_history(file["id"], after=f"row-{start - 1}" if start else None, limit=SHOWN_ROWS)
+    page = client.file_history(file["id"], start, limit=SHOWN_ROWS)
     jobs = list(dict.fromkeys(found["job"] for row in page["data"] for found in row["jobs"]))
     if not jobs:
         st.caption("No job has been trained on these rows yet, nor on the same rows of another version.")
         pager.show(key, total=file["rows"], size=SHOWN_ROWS, noun="row")
         return
+    label = told_apart({job: title_of(client.job(job)) for job in jobs}, more=lambda job: job[-6:])
     st.dataframe(
         [{"row": row["row"]} | {found["job"]: found["solve_rate"] for found in row["jobs"]} for row in page["data"]],
         hide_index=True,
-        column_config={job: st.column_config.NumberColumn(format="percent") for job in jobs},
+        column_config={job: st.column_config.NumberColumn(label(job), format="percent") for job in jobs},
         alt="Solve rate by row and job",
     )
     pager.show(key, total=file["rows"], size=SHOWN_ROWS, noun="row")

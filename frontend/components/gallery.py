@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import streamlit as st
 
 from frontend.client import Client
-from frontend.components import rights, row_view
+from frontend.components import rights
+from frontend.markdown import plain
+from frontend.rollout_words import OUTCOMES, SUCCESS_ABOVE, right_is, verdict_on
 from frontend.shapes import Json
 from frontend.verifier_starts import KINDS
 
@@ -15,7 +17,10 @@ EXAMPLE_CHARACTERS = 160
 
 def show(client: Client, starts: list[Json]) -> None:
     st.subheader("Start from a ready one", anchor=False)
-    st.caption("Each opens as a draft that you change to fit your rule; nothing is saved until you say so.")
+    st.caption(
+        "Each opens as a draft that you change to fit your rule; nothing is saved until you say so.",
+        help=f"The badges are scores of examples. {right_is(SUCCESS_ABOVE)}",
+    )
     for first in range(0, len(starts), ACROSS):
         for place, start in zip(st.columns(ACROSS), starts[first : first + ACROSS], strict=False):
             with place.container(border=True, height="stretch", key=f"start_{start['id']}"):
@@ -25,10 +30,10 @@ def show(client: Client, starts: list[Json]) -> None:
 def _card(client: Client, start: Json) -> None:
     kind = KINDS.get(start["grader"]["type"], start["grader"]["type"])
     badge = "" if kind == start["name"] else f" :gray-badge[{kind}]"
-    st.markdown(f"**{row_view.plain(start['name'])}**{badge}")
-    st.caption(row_view.plain(start["use"]))
+    st.markdown(f"**{plain(start['name'])}**{badge}")
+    st.caption(plain(start["use"]))
     for example in telling(start["examples"]):
-        text = row_view.plain(" ⏎ ".join(example["text"].split("\n"))[:EXAMPLE_CHARACTERS]) or "(nothing)"
+        text = plain(" ⏎ ".join(example["text"].split("\n"))[:EXAMPLE_CHARACTERS]) or "(nothing)"
         st.markdown(f":{color_of(example['score'])}-badge[{example['score']:g}] {text}")
     rights.link_within(
         client,
@@ -48,4 +53,4 @@ def telling(examples: Sequence[Json]) -> list[Json]:
 
 
 def color_of(score: float) -> str:
-    return "green" if score >= 1 else "orange" if score > 0 else "red"
+    return OUTCOMES[verdict_on(score, above=SUCCESS_ABOVE)].color

@@ -6,9 +6,9 @@ import streamlit as st
 
 from frontend import units
 from frontend.client import Client
-from frontend.components import row_view
 from frontend.components.settings import paging
 from frontend.feed import JobFeed
+from frontend.markdown import plain
 from frontend.shapes import Event, Page
 
 OLDER = "job_events_older"
@@ -24,7 +24,7 @@ def panel(feed: JobFeed, client: Client, *, zone: ZoneInfo) -> None:
         {
             "when": units.moment(e["created_at"], zone) + units.clock(e["created_at"], zone)[5:],
             "level": e["level"],
-            "what": row_view.plain(e["message"]),
+            "what": plain(e["message"]),
         }
         for e in events
     ]

@@ -1,16 +1,16 @@
 """A verifier beside the data: what is right and what the untrained model writes, each with its score."""
 
-import base64
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import streamlit as st
 
-from frontend import units
+from frontend import questions, units
 from frontend.client import ApiError, Client
-from frontend.components import problems, rights, row_view
-from frontend.components.verdict import STATUS_LOOKS
+from frontend.components import pictures, problems, rights, row_choice, row_view, verdict
+from frontend.markdown import plain
+from frontend.rollout_words import SUCCESS_ABOVE
 from frontend.shapes import Json, Row, ScoreRecord
 
 KEPT = "on_data_kept"
@@ -35,8 +35,8 @@ class Beside:
 
     rows: tuple[Row, ...]
     columns: tuple[tuple[Column, ...], ...]
-    of: tuple[str, int]
-    """The dataset and how many of its rows."""
+    of: tuple[str, int, int]
+    """The dataset, the first of its rows, and how many."""
     scored_by: str = ""
     model: str = field(default="")
 
@@ -51,10 +51,10 @@ def panel(client: Client, grader: Json) -> None:
     if not files:
         st.info("This takes rows of a dataset: upload one first.", icon=":material/inbox:")
         return
-    names = {file["id"]: file["filename"] for file in files}
     bases = [str(model["id"]) for model in client.models() if model.get("owned_by") == "base"]
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        chosen = st.selectbox("Rows of", list(names), format_func=names.__getitem__, key="beside_dataset", width=260)
+        file = row_choice.dataset(files, label="Rows of", key="beside_dataset")
+        first = row_choice.number(file, label="From row", key="beside_first")
         count = int(st.number_input("Rows", 1, MOST_ROWS, USUAL_ROWS, key="beside_rows", width=110))
         score = rights.button(client, "Score the right answers", icon=":material/fact_check:", key="beside_score")
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -71,8 +71,9 @@ def panel(client: Client, grader: Json) -> None:
     kept: Beside | None = st.session_state.get(KEPT)
     try:
         if score or write:
-            if kept is None or kept.of != (chosen, count):
-                kept = with_references(tuple(client.file_rows(chosen, limit=count)["data"]), of=(chosen, count))
+            of = (file["id"], first, count)
+            if kept is None or kept.of != of:
+                kept = with_references(client.rows_from(file["id"], first, limit=count), of=of)
             if write:
                 kept = _answered(client, kept, model=model, count=answers, tokens=tokens)
             with st.spinner("Scoring…"):
@@ -84,13 +85,13 @@ def panel(client: Client, grader: Json) -> None:
         _show(client, kept, grader)
 
 
-def with_references(rows: tuple[Row, ...], *, of: tuple[str, int]) -> Beside:
+def with_references(rows: Sequence[Row], *, of: tuple[str, int, int]) -> Beside:
     """Each row with what is right: its worked solution where there is one, as a model would have to write."""
     columns = tuple(
         (Column("Right answer", row["reference"].get("solution") or row["reference"].get("answer") or ""),)
         for row in rows
     )
-    return Beside(rows=rows, columns=columns, of=of)
+    return Beside(rows=tuple(rows), columns=columns, of=of)
 
 
 def _answered(client: Client, kept: Beside, *, model: str, count: int, tokens: int) -> Beside:
@@ -98,34 +99,12 @@ def _answered(client: Client, kept: Beside, *, model: str, count: int, tokens: i
     progress = st.progress(0.0, text=f"{model} answers…")
     columns = []
     for place, row in enumerate(kept.rows):
-        messages = chat_messages(row, lambda sha256: client.file_image(kept.of[0], sha256))
-        texts = client.written_by(model, messages, count=count, max_tokens=tokens)
+        asked = questions.of_row(row, picture=pictures.of(client, kept.of[0]))
+        texts = client.written_by(model, asked.messages, count=count, max_tokens=tokens)
         columns.append((kept.columns[place][0], *(Column(f"{model} writes", text) for text in texts)))
         progress.progress((place + 1) / len(kept.rows), text=f"{place + 1} of {units.count(len(kept.rows), 'row')}")
     progress.empty()
     return replace(kept, columns=tuple(columns), model=model)
-
-
-def chat_messages(row: Row, picture: Any) -> list[Json]:
-    """A row's messages as a chat takes them; images as data URLs. `picture` gives bytes by SHA-256."""
-    images = iter(row["images"])
-    messages = []
-    for message in row["messages"]:
-        content = message.get("content")
-        if isinstance(content, list):
-            content = [
-                {"type": "image_url", "image_url": {"url": _data_url(picture(next(images)))}}
-                if part.get("type") == "image"
-                else {"type": "text", "text": str(part.get("text", ""))}
-                for part in content
-            ]
-        messages.append({"role": message["role"], "content": content})
-    return messages
-
-
-def _data_url(encoded: bytes) -> str:
-    kind = "jpeg" if encoded.startswith(b"\xff\xd8") else "webp" if encoded[8:12] == b"WEBP" else "png"
-    return f"data:image/{kind};base64,{base64.b64encode(encoded).decode()}"
 
 
 def _scored(client: Client, kept: Beside, grader: Json) -> Beside:
@@ -148,10 +127,10 @@ def _show(client: Client, kept: Beside, grader: Json) -> None:
                     st.session_state[KEPT] = _scored(client, kept, grader)
                     st.rerun()
     st.markdown(summary(kept))
-    for number, (row, columns) in enumerate(zip(kept.rows, kept.columns, strict=True)):
+    for number, (row, columns) in enumerate(zip(kept.rows, kept.columns, strict=True), start=kept.of[1]):
         with st.container(border=True, key=f"beside_{number}"):
             st.caption(f"Row {number}")
-            st.text(row_view.question(row)[:REASON_CHARACTERS])
+            row_view.asked(row, picture=pictures.of(client, kept.of[0]))
             for place, column in zip(st.columns(len(columns)), columns, strict=True):
                 with place:
                     _text(column)
@@ -176,18 +155,13 @@ def _text(column: Column) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{'Right answer' if column.title == 'Right answer' else 'The model writes'}**", width="content")
         if column.record is not None:
-            label, color, icon = STATUS_LOOKS[column.record["status"]]
-            score = column.record["score"]
-            st.badge(
-                label if score is None else f"{score:g}",
-                color="red" if score is not None and score <= 0 else color,  # type: ignore[arg-type]
-                icon=":material/close:" if score is not None and score <= 0 else icon,
-            )
+            verdict.badge(column.record, above=SUCCESS_ABOVE)
+            verdict.score(column.record, above=SUCCESS_ABOVE)
     st.code(
         column.text or "(nothing)", language=None, wrap_lines=True, height="content" if len(column.text) < 400 else 160
     )
     if column.record is not None and column.record["reason"]:
-        st.caption(row_view.plain(column.record["reason"][:REASON_CHARACTERS]))
+        st.caption(plain(column.record["reason"][:REASON_CHARACTERS]))
 
 
 def _fingerprint(grader: Json) -> str:

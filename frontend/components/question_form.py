@@ -1,19 +1,14 @@
 """What to ask: own words with images, or a row of a dataset, whose right answer a verifier then knows."""
 
-import random
-
 import streamlit as st
 
 from frontend import questions
 from frontend.client import Client
-from frontend.components import row_view
-from frontend.components.job_choices import told_apart
+from frontend.components import pictures, row_choice, row_view
 from frontend.questions import Question
-from frontend.shapes import DataFile, Row
 
 OWN, ROW = "My own words", "A row of a dataset"
 IMAGE_TYPES = ["png", "jpg", "jpeg", "webp", "gif"]
-MOST_ROWS = 1_000_000
 
 
 def show(client: Client, *, dataset: str | None) -> Question | None:
@@ -53,43 +48,18 @@ def _own() -> Question | None:
 
 
 def _row(client: Client, *, dataset: str | None) -> Question | None:
-    files: list[DataFile] = client.datasets()
+    files = client.datasets()
     if not files:
         st.info("There is no dataset yet: ask in your own words, or upload one.", icon=":material/inbox:")
         return None
-    names = {file["id"]: file["filename"] for file in files}
-    ids = list(names)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        chosen = st.selectbox(
-            "Dataset",
-            ids,
-            index=ids.index(dataset) if dataset in ids else 0,
-            format_func=told_apart(names, more=lambda file_id: file_id[-6:]),
-            key="ask_dataset",
-        )
-        count = next(file["rows"] for file in files if file["id"] == chosen)
-        last = max(count - 1, 0)
-        if st.session_state.get("ask_row", 0) > last:
-            st.session_state["ask_row"] = 0
-        number = int(st.number_input("Row", 0, last, 0, key="ask_row", help=f"From 0 to {last:,}.", width=140))
-        st.button("Any row", icon=":material/casino:", key="ask_any", on_click=_any_row, args=(last,))
-    found: list[Row] = client.file_rows(chosen, after=f"row-{number - 1}" if number else None, limit=1)["data"]
-    if not found:
-        st.info("This dataset has no such row.", icon=":material/inbox:")
+    found = row_choice.row(client, files, key="ask", first=dataset)
+    if found is None:
         return None
-    _shown(client, chosen, found[0])
-    return questions.of_row(found[0], picture=lambda sha256: client.file_image(chosen, sha256))
-
-
-def _any_row(last: int) -> None:
-    st.session_state["ask_row"] = random.randint(0, last)  # noqa: S311 - nothing hangs on it
-
-
-def _shown(client: Client, file_id: str, row: Row) -> None:
+    file, row = found
+    picture = pictures.of(client, file["id"])
     with st.container(border=True):
         st.caption("The question")
-        st.text(row_view.question(row))
-        for sha256 in row["images"]:
-            st.image(client.file_image(file_id, sha256), width=row_view.IMAGE_PX)
+        row_view.asked(row, picture=picture)
         st.caption("The right answer, which the models do not see")
         st.text(row["reference"]["answer"] or "Only the verifier knows.")
+    return questions.of_row(row, picture=picture)

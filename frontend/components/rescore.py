@@ -9,6 +9,7 @@ from frontend import units
 from frontend.client import Client
 from frontend.components import rights, verdict, waiting
 from frontend.feed import JobFeed
+from frontend.rollout_words import success_above
 from frontend.shapes import Json, Verifier
 
 MOST, USUAL = 20_000, 2000
@@ -37,7 +38,7 @@ def panel(feed: JobFeed, client: Client, *, zone: ZoneInfo) -> None:
         kept = waiting.kept(key)
         assert kept is not None
         st.caption(f"Scored {units.moment(kept.check['finished_at'] or kept.check['created_at'], zone)}.")
-        _result(found)
+        _result(found, above=success_above(feed.job))
 
 
 def _newest(client: Client, key: str, *, job_id: str) -> None:
@@ -119,7 +120,7 @@ def _verifiers(feed: JobFeed, client: Client) -> list[Verifier]:
 # -- the result -------------------------------------------------------------------------------------------------------
 
 
-def _result(result: Json) -> None:
+def _result(result: Json, *, above: float) -> None:
     if result["same_verifier"]:
         st.info("This is the verifier that the job was trained with: what differs below, it decides anew each time.")
     (st.success if result["changed"] == 0 else st.info)(result["summary"], icon=":material/balance:")
@@ -148,7 +149,7 @@ def _result(result: Json) -> None:
         },
     )
     if result["examples"]:
-        _examples(result["examples"])
+        _examples(result["examples"], above=above)
 
 
 def transition_table(transitions: list[Json]) -> list[dict[str, Any]]:
@@ -180,7 +181,7 @@ def _training(found: Json) -> None:
     )
 
 
-def _examples(examples: list[Json]) -> None:
+def _examples(examples: list[Json], *, above: float) -> None:
     st.subheader("Side by side", anchor=False)
     number = st.selectbox(
         "Completion",
@@ -197,7 +198,7 @@ def _examples(examples: list[Json]) -> None:
     for place, title, record in zip(st.columns(2), ("As trained", "Now"), ("before", "after"), strict=True):
         with place:
             st.markdown(f"**{title}**")
-            verdict.show(example[record], key=f"rescore_{record}")
+            verdict.show(example[record], above=above, key=f"rescore_{record}")
 
 
 def _label(example: Json) -> str:

@@ -13,9 +13,10 @@ import streamlit as st
 
 from frontend import state, units
 from frontend.client import Client
-from frontend.components import asked_rows, credit, problems, rollout_group, row_view
+from frontend.components import asked_rows, credit, problems, rollout_group
 from frontend.components.settings import paging
 from frontend.feed import JobFeed
+from frontend.markdown import plain
 from frontend.rollout_words import OUTCOMES, Scope, Wanted
 from frontend.shapes import Page, Rollout, Row
 
@@ -218,7 +219,7 @@ def _counted(found: Read, wanted: Wanted) -> str:
 
 def _card(feed: JobFeed, rollout: Rollout, question: Row | None) -> None:
     if question is not None:
-        st.markdown(f"**{row_view.plain(asked_rows.first_line(question))}**")
+        st.markdown(f"**{plain(asked_rows.first_line(question))}**")
     st.caption(f"Row {rollout['row']:,}, step {rollout['step']:,}, sample {rollout['sample']}")
     credit.head(feed, rollout)
     credit.text(rollout, height_px=TEXT_PX)

@@ -8,6 +8,8 @@ import streamlit as st
 from frontend import units
 from frontend.client import ApiError, Client
 from frontend.components import problems, rights
+from frontend.components.job_choices import told_apart
+from frontend.components.job_list import title_of
 from frontend.shapes import DataFile, Job, Json
 
 JOBS = 100
@@ -52,7 +54,12 @@ def _by_job(client: Client, file: DataFile) -> list[Json]:
     jobs.sort(key=lambda job: job["training_file"] != file["id"])
     names = {job["id"]: _name(job, here=job["training_file"] == file["id"]) for job in jobs}
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        job = st.selectbox("By how it went in job", list(names), format_func=names.__getitem__, key="filter_job")
+        job = st.selectbox(
+            "By how it went in job",
+            list(names),
+            format_func=told_apart(names, more=lambda job_id: job_id[-6:]),
+            key="filter_job",
+        )
         chosen = st.pills("Leave out rows", [NEVER, ALWAYS, UNSEEN], selection_mode="multi", key="filter_solved")
     low, high = st.slider(
         "Keep rows solved in this share of completions", 0, 100, (0, 100), step=5, format="%d %%", key="filter_rates"
@@ -66,7 +73,7 @@ def _by_job(client: Client, file: DataFile) -> list[Json]:
 
 
 def _name(job: Job, *, here: bool) -> str:
-    return f"{job['user_provided_suffix'] or job['id']} ({job['model']}{', on this dataset' if here else ''})"
+    return f"{title_of(job)} ({job['model']}{', on this dataset' if here else ''})"
 
 
 def _by_report() -> list[Json]:

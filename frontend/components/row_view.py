@@ -1,18 +1,14 @@
 """Dataset rows as people read them: what the model is asked, what is right, what it came from."""
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 import streamlit as st
 
-from frontend.shapes import Row
+from frontend.shapes import Json, Row
 
 IMAGE_PX = 240
-
-
-def plain(text: str) -> str:
-    """A sentence without what Markdown would take for markup."""
-    return "".join(f"\\{character}" if character in "\\`*_[]<>$#:~" else character for character in text)
 
 
 def text_of(content: Any) -> str:
@@ -25,9 +21,27 @@ def text_of(content: Any) -> str:
 
 
 def question(row: Row) -> str:
-    """The last message of the user."""
-    asked = [message for message in row["messages"] if message.get("role") == "user"] or row["messages"]
-    return text_of(asked[-1].get("content")) if asked else ""
+    """The text of the last message of the user; its pictures are named."""
+    return text_of(_until_question(row)[-1].get("content"))
+
+
+def asked(row: Row, *, picture: Callable[[str], bytes]) -> None:
+    """The question with its pictures in their places; those of the messages before it come first.
+
+    `picture` gives the bytes of an image by its SHA-256.
+    """
+    images = iter(row["images"])
+    *before, last = _until_question(row)
+    shown_before = sum(_is_image(part) for message in before for part in _parts(message.get("content")))
+    for sha256 in islice(images, shown_before):
+        _image(picture(sha256))
+    _content(last.get("content"), images=images, picture=picture)
+
+
+def _until_question(row: Row) -> list[Json]:
+    """The messages up to the last one of the user; all of them where there is none."""
+    of_user = [place for place, message in enumerate(row["messages"]) if message.get("role") == "user"]
+    return row["messages"][: of_user[-1] + 1] if of_user else row["messages"]
 
 
 def table(rows: list[Row], *, start: int) -> list[dict[str, Any]]:
@@ -70,9 +84,21 @@ def both_forms(row: Row, *, picture: Callable[[str], bytes]) -> None:
 
 def _content(content: Any, *, images: Iterator[str], picture: Callable[[str], bytes]) -> None:
     """Words and images in their order; the n-th image part of a row shows the n-th of its images."""
-    for part in content if isinstance(content, list) else [content]:
-        shown = next(images, None) if isinstance(part, dict) and part.get("type") == "image" else None
+    for part in _parts(content):
+        shown = next(images, None) if _is_image(part) else None
         if shown is None:
             st.text(text_of([part] if isinstance(part, dict) else part))
         else:
-            st.image(picture(shown), width=IMAGE_PX)
+            _image(picture(shown))
+
+
+def _parts(content: Any) -> list[Any]:
+    return content if isinstance(content, list) else [content]
+
+
+def _is_image(part: Any) -> bool:
+    return isinstance(part, dict) and part.get("type") == "image"
+
+
+def _image(encoded: bytes) -> None:
+    st.image(encoded, width=IMAGE_PX, alt="A picture of the question")

@@ -13,11 +13,11 @@ from frontend.client import ApiError, Client
 from frontend.components import problems, question_form, rights, verdict
 from frontend.components.job_choices import told_apart
 from frontend.questions import Question
+from frontend.rollout_words import success_above
 from frontend.shapes import Job, Json, ScoreRecord, Verifier
 
 DRAW_S = 0.1
 IN_A_ROW = 4
-RIGHT_ABOVE = 0.5
 NO_VERIFIER, OF_JOB = "", "job"
 USUAL_TOKENS = 256
 NO_SERVER = (
@@ -29,12 +29,14 @@ ENDS = {"stop": "ended by itself", "length": "cut off at the longest answer"}
 
 @dataclass(slots=True)
 class Exchange:
-    """A question that was asked, and what came of it; `scored_by` is the verifier of `records`."""
+    """A question that was asked, and what came of it; `scored_by` is the verifier of `records`, one an answer: None for
+    an answer that failed.
+    """
 
     question: Question
     titles: list[str]
     asking: Asking
-    records: list[ScoreRecord] = field(default_factory=list)
+    records: list[ScoreRecord | None] = field(default_factory=list)
     scored_by: str | None = None
 
 
@@ -61,7 +63,7 @@ def panel(client: Client, models: Mapping[str, str], *, job: Job | None, key: st
         if exchange is not None and not exchange.asking.over and not exchange.asking.stopped:
             st.button("Stop", icon=":material/stop:", key=f"{key}_stop")
     if exchange is not None:
-        _show(client, exchange, grader=grader, key=key)
+        _show(client, exchange, grader=grader, above=success_above(job), key=key)
 
 
 def _servers(client: Client) -> bool:
@@ -117,7 +119,7 @@ def _sampling(job: Job | None) -> tuple[float, int]:
     return float(temperature), int(most)
 
 
-def _show(client: Client, exchange: Exchange, *, grader: Json | None, key: str) -> None:
+def _show(client: Client, exchange: Exchange, *, grader: Json | None, above: float, key: str) -> None:
     asking = exchange.asking
     places = _places(exchange, key=key)
     if not asking.over and not asking.stopped:
@@ -126,7 +128,7 @@ def _show(client: Client, exchange: Exchange, *, grader: Json | None, key: str) 
     _score(client, exchange, grader=grader)
     for number, (place, answer) in enumerate(zip(places, asking.answers, strict=True)):
         with place.container():
-            _ended(answer, exchange.records[number] if exchange.records else None)
+            _ended(answer, exchange.records[number] if exchange.records else None, above=above)
 
 
 def _follow(asking: Asking, places: Sequence[DeltaGenerator]) -> None:
@@ -162,7 +164,7 @@ def _say(place: DeltaGenerator, answer: Answer) -> None:
         place.caption(":material/hourglass_top: Waiting for the first word. A model that rests is loaded first.")
 
 
-def _ended(answer: Answer, record: ScoreRecord | None) -> None:
+def _ended(answer: Answer, record: ScoreRecord | None, *, above: float) -> None:
     if answer.text:
         st.text(answer.text)
     if answer.error is not None:
@@ -175,37 +177,33 @@ def _ended(answer: Answer, record: ScoreRecord | None) -> None:
     took = "" if answer.seconds is None else f" after {answer.seconds:.1f} s"
     st.caption(f"{counted}{how}{took}")
     if record is not None:
-        _scored(record)
+        _scored(record, above=above)
 
 
-def _scored(record: ScoreRecord) -> None:
-    score = record["score"]
+def _scored(record: ScoreRecord, *, above: float) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        if score is None:
-            verdict.badge(record)
-            st.caption(verdict.NO_SCORE[record["status"]])
-        else:
-            right = score > RIGHT_ABOVE
-            color, icon = ("green", ":material/check:") if right else ("red", ":material/close:")
-            st.badge(f"score {score:g}", color=color, icon=icon)  # type: ignore[arg-type]
-            if record["reason"]:
-                st.caption(record["reason"], width="stretch")
-    if score is None and record["reason"]:
+        verdict.badge(record, above=above)
+        verdict.score(record, above=above)
+    if record["status"] in verdict.NO_SCORE:
+        st.caption(verdict.NO_SCORE[record["status"]])
+    if record["reason"]:
         st.caption(record["reason"])
 
 
 def _score(client: Client, exchange: Exchange, *, grader: Json | None) -> None:
-    """With the verifier that is chosen now; once."""
+    """With the verifier that is chosen now; once. Answers that failed or broke off are left out."""
     by = None if grader is None else json.dumps(grader, sort_keys=True)
-    if by == exchange.scored_by or any(answer.error for answer in exchange.asking.answers):
+    if by == exchange.scored_by:
         return
     exchange.records, exchange.scored_by = [], by
-    if grader is None:
+    question, answers = exchange.question, exchange.asking.answers
+    texts = [answer.text for answer in answers if answer.error is None]
+    if grader is None or not texts:
         return
-    question, texts = exchange.question, [answer.text for answer in exchange.asking.answers]
     try:
         with st.spinner("The verifier reads the answers…"):
-            exchange.records = client.score_texts(grader, item=question.item, answer=question.answer, texts=texts)
+            records = iter(client.score_texts(grader, item=question.item, answer=question.answer, texts=texts))
+        exchange.records = [next(records) if answer.error is None else None for answer in answers]
     except ApiError as error:
         exchange.scored_by = None
         problems.show(error, title="The answers could not be scored")

@@ -4,7 +4,8 @@ import streamlit as st
 
 from frontend import report_charts, units
 from frontend.client import Client
-from frontend.components import rights, row_view, waiting
+from frontend.components import rights, waiting
+from frontend.markdown import plain
 from frontend.shapes import Check, DataFile, FileReport, Json
 
 USUAL_PROMPT, USUAL_COMPLETION = 1024, 512
@@ -46,7 +47,7 @@ def panel(client: Client, file: DataFile, report: FileReport) -> None:
 def _found(found: Json) -> None:
     model = found["model"]
     with st.container(border=True):
-        st.markdown(f"**{row_view.plain(str(model))}**, {units.count(found['checked'], 'row')} looked at")
+        st.markdown(f"**{plain(str(model))}**, {units.count(found['checked'], 'row')} looked at")
         for what, part in (("question", "prompt"), ("answer", "answer"), ("solution", "solution")):
             if found.get(what):
                 report_charts.spread(found[what], of=part, unit="tokens", key=f"tokens_{model}_{what}")

@@ -4,13 +4,12 @@ import json
 
 import streamlit as st
 
-from frontend import units
 from frontend.client import ApiError, Client
-from frontend.components import problems, rights, row_view, verdict
-from frontend.shapes import Json, Row
+from frontend.components import pictures, problems, rights, row_choice, row_view, verdict
+from frontend.rollout_words import SUCCESS_ABOVE
+from frontend.shapes import Json
 
 PASTED, FROM_DATA = "Pasted row", "Row of a dataset"
-ROWS = 50
 
 
 def panel(client: Client, grader: Json) -> None:
@@ -31,7 +30,7 @@ def panel(client: Client, grader: Json) -> None:
     if shown is not None:
         if st.session_state.get("try_verdict_of") != _fingerprint(grader, item, text):
             st.caption("The verdict below is of an earlier version, row or text.")
-        verdict.show(shown)
+        verdict.show(shown, above=SUCCESS_ABOVE)
 
 
 def _fill(text: str) -> None:
@@ -72,21 +71,13 @@ def _row_item(client: Client) -> tuple[Json | None, str | None, str | None]:
     if not files:
         st.info("There is no dataset yet: paste a row instead, or upload one.", icon=":material/inbox:")
         return None, None, None
-    names = {file["id"]: file["filename"] for file in files}
-    chosen = st.selectbox("Dataset", list(names), format_func=names.__getitem__, key="try_dataset")
-    rows: list[Row] = client.file_rows(chosen, limit=ROWS)["data"]
-    if not rows:
-        st.info("This dataset has no rows.", icon=":material/inbox:")
+    found = row_choice.row(client, files, key="try")
+    if found is None:
         return None, None, None
-    number = int(
-        st.number_input(
-            "Row", 0, len(rows) - 1, 0, key="try_row", help=f"One of the first {units.count(len(rows), 'row')}, from 0."
-        )
-    )
-    row = rows[number]
+    file, row = found
     with st.container(border=True):
         st.caption("Question")
-        st.text(row_view.question(row))
+        row_view.asked(row, picture=pictures.of(client, file["id"]))
         st.caption("Reference answer")
         st.text(row["reference"].get("answer") or "none")
     return row["item"], row["reference"].get("answer"), row["reference"].get("solution")

@@ -3,14 +3,9 @@
 import streamlit as st
 
 from frontend import units
+from frontend.rollout_words import OUTCOMES, outcome_of, right_is
 from frontend.shapes import ScoreRecord
 
-STATUS_LOOKS = {
-    "ok": ("scored", "green", ":material/check:"),
-    "abstain": ("abstained", "gray", ":material/do_not_disturb_on:"),
-    "error": ("error", "red", ":material/error:"),
-    "timeout": ("timed out", "orange", ":material/timer_off:"),
-}
 NO_SCORE = {
     "abstain": "The verifier does not judge this text. It is left out of training.",
     "error": "The verifier failed. Such a completion is left out of training and counted.",
@@ -18,17 +13,24 @@ NO_SCORE = {
 }
 
 
-def badge(record: ScoreRecord) -> None:
-    label, color, icon = STATUS_LOOKS[record["status"]]
-    st.badge(label, color=color, icon=icon)  # type: ignore[arg-type]
+def badge(record: ScoreRecord, *, above: float) -> None:
+    """Right, wrong, or that there is no score."""
+    look = OUTCOMES[outcome_of(record, above=above)]
+    st.badge(look.label, color=look.color, icon=look.icon)
 
 
-def show(record: ScoreRecord, *, key: str = "verdict") -> None:
+def score(record: ScoreRecord, *, above: float) -> None:
+    """In words, as small print; its help says what counts as right."""
+    value = record["score"]
+    st.caption("no score" if value is None else f"score {value:g}", width="content", help=right_is(above))
+
+
+def show(record: ScoreRecord, *, above: float, key: str = "verdict") -> None:
     with st.container(border=True, key=key):
         with st.container(horizontal=True, vertical_alignment="center"):
-            score = record["score"]
-            st.metric("Score", "none" if score is None else f"{score:g}", width=130)
-            badge(record)
+            value = record["score"]
+            st.metric("Score", "none" if value is None else f"{value:g}", width=130, help=right_is(above))
+            badge(record, above=above)
             st.caption(f"{units.milliseconds(record['ms'])}", width="content")
         if record["status"] in NO_SCORE:
             st.write(NO_SCORE[record["status"]])

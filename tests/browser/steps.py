@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, TimeoutError, exp
 TRAINING_MS = 480_000
 TRIES = 3
 """A menu closes where the page below it is drawn or moved in that moment; a person opens it again."""
-SCORE = re.compile(r"(check|close) score [\d.]+$")
+SCORE = re.compile(r"^score [\d.]+\s*$")
 """Under an answer."""
 
 

@@ -13,7 +13,7 @@ from backend.db.jobs import Job
 from backend.embedded import Services
 from frontend.client import Client, new_connections
 from tests.browser.conftest import Shoot
-from tests.browser.steps import chosen, coded, heading, opened, part, sign_in, written
+from tests.browser.steps import SCORE, chosen, coded, heading, opened, part, sign_in, written
 from tests.frontend.servers import Addresses, running_stack
 from tests.frontend.test_client import new_job
 from tests.frontend.test_rescore import GROUP, rollout
@@ -92,6 +92,7 @@ def test_a_verifier_begins_in_the_gallery_and_is_seen_on_data(
     shoot(page, "verifier-editor")
     page.get_by_role("button", name="Score the right answers").click()
     expect(page.get_by_text("mean score 1 over 2 texts")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text(SCORE)).to_have_count(2)
     page.get_by_text("mean score 1 over 2 texts").scroll_into_view_if_needed()
     shoot(page, "verifier-on-data")
     page.get_by_role("textbox", name="Name", exact=True).fill("who approves")

@@ -157,7 +157,7 @@ def verdict(page: Page, *, score: str) -> None:
     page.get_by_role("button", name="Run the verifier").click()
     shown = page.locator(".st-key-verdict")
     expect(shown.get_by_test_id("stMetricValue")).to_have_text(score, timeout=60_000)
-    expect(shown.get_by_text("scored")).to_be_visible()
+    expect(shown.get_by_text("wrong" if score == "0" else "right")).to_be_visible()
 
 
 def check_verifier(page: Page) -> None:

@@ -1,11 +1,14 @@
 """A real API for the pages and the client, and a key for it."""
 
+import base64
+import io
 import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from backend.db.engine import transaction
 from backend.db.keys import create_key
@@ -47,4 +50,21 @@ def rows_file(tmp_path: Path) -> Path:
         for item, who in [("gasket", "clerk"), ("anvil", "warden"), *((f"valve{n}", "planner") for n in range(8))]
     ]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+@pytest.fixture
+def picture_rows(tmp_path: Path) -> Path:
+    """Ten rows, each of which asks about its own picture."""
+    path = tmp_path / "pictures.jsonl"
+    with path.open("w") as lines:
+        for number in range(10):
+            picture = io.BytesIO()
+            Image.new("RGB", (4, 4), (20 * number, 0, 0)).save(picture, "PNG")
+            url = f"data:image/png;base64,{base64.b64encode(picture.getvalue()).decode()}"
+            content = [
+                {"type": "image_url", "image_url": {"url": url}},
+                {"type": "text", "text": f"What colour is number {number}?"},
+            ]
+            lines.write(json.dumps({"messages": [{"role": "user", "content": content}], "answer": "red"}) + "\n")
     return path

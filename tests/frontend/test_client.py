@@ -64,7 +64,7 @@ def test_a_bad_line_is_named_and_nothing_is_stored(client: Client, tmp_path: Pat
 def test_what_was_uploaded_comes_back_in_normal_form_and_as_it_was(client: Client, rows_file: Path) -> None:
     with rows_file.open("rb") as content:
         file = client.upload(content, filename="rows.jsonl", mapping=None)
-    rows = client.file_rows(file["id"], limit=10)["data"]
+    rows = client.rows_from(file["id"], 0, limit=10)
     assert [row["reference"]["answer"] for row in rows] == ["clerk", "warden", *["planner"] * 8]
     assert rows[0]["item"]["question"] == "Who approves a gasket?"
     assert client.file_report(file["id"])["good"] == 10

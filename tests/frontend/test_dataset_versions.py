@@ -35,6 +35,26 @@ def view(app: AppTest, file: DataFile, name: str) -> AppTest:
     return app.segmented_control(key=f"versions_view_{file['id']}").set_value(name).run()
 
 
+def answered(job: str, scores: dict[int, float]) -> None:
+    """One completion of each of these rows in the job's first step."""
+    with transaction() as session:
+        session.add_all(
+            Rollout(
+                job_id=job,
+                step=1,
+                number=row,
+                row=row,
+                sample=0,
+                completion="x",
+                record={"score": score, "status": "ok"},
+                advantage=0.0,
+                truncated=False,
+                has_tokens=False,
+            )
+            for row, score in scores.items()
+        )
+
+
 def test_rows_are_edited_as_json_and_saved_together_as_a_new_version(client: Client, key: str, file: DataFile) -> None:
     app = opened("datasets", key=key, dataset=file["id"])
     assert not app.exception
@@ -58,20 +78,20 @@ def test_rows_are_edited_as_json_and_saved_together_as_a_new_version(client: Cli
     assert app.title[0].value == "mine.jsonl"
     assert "1 row rewritten (0), 1 row deleted (9), 1 row added" in words(app)
     assert "not saved yet" not in words(app)
-    rows = client.file_rows(made["id"], limit=20)["data"]
+    rows = client.rows_from(made["id"], 0, limit=20)
     assert (rows[0]["item"]["answer"], rows[9]["item"]["answer"]) == ("warden", "warden")
 
 
 def test_a_row_is_edited_by_what_is_read_of_it(client: Client, key: str, file: DataFile) -> None:
     app = opened("datasets", key=key, dataset=file["id"])
-    before = client.file_rows(file["id"], limit=1)["data"][0]["item"]
+    before = client.rows_from(file["id"], 0, limit=1)[0]["item"]
     question, answer = (app.text_area(key=f"row_{part}_{file['id']}_0") for part in ("question", "answer"))
     assert (question.value, answer.value) == (before["question"], before["answer"])
     answer.input("warden of all").run()
     app.button(key="row_keep").click().run()
     app.button(key="version_save").click().run()
     assert not app.exception
-    after = client.file_rows(newest(client)["id"], limit=1)["data"][0]["item"]
+    after = client.rows_from(newest(client)["id"], 0, limit=1)[0]["item"]
     assert after == before | {"answer": "warden of all"}
 
 
@@ -90,22 +110,7 @@ def test_an_edit_that_makes_a_bad_row_is_told_and_kept_for_mending(client: Clien
 
 def test_rows_that_a_job_never_solved_are_left_out(client: Client, key: str, file: DataFile, rows_file: Path) -> None:
     job = new_job(client, rows_file)  # on a file of its own with the same rows
-    with transaction() as session:
-        session.add_all(
-            Rollout(
-                job_id=job,
-                step=1,
-                number=row,
-                row=row,
-                sample=0,
-                completion="x",
-                record={"score": float(row > 2), "status": "ok"},
-                advantage=0.0,
-                truncated=False,
-                has_tokens=False,
-            )
-            for row in range(6)
-        )
+    answered(job, {row: float(row > 2) for row in range(6)})
     app = view(opened("datasets", key=key, dataset=file["id"]), file, "Leave rows out")
     assert not app.exception
     assert app.button(key="filter_save").disabled
@@ -120,6 +125,23 @@ def test_rows_that_a_job_never_solved_are_left_out(client: Client, key: str, fil
     assert f"3 rows left out (never solved in {job})" in words(app)
     app = view(app, made, "Row history")
     assert list(app.dataframe[-1].value[job])[:3] == [1.0, 1.0, 1.0]
+
+
+def test_jobs_are_named_by_titles_and_told_apart_where_two_are_alike(
+    client: Client, key: str, file: DataFile, rows_file: Path
+) -> None:
+    first, second = new_job(client, rows_file), new_job(client, rows_file)  # both called first-1
+    for job in (first, second):
+        answered(job, {0: 1.0})
+    app = view(opened("datasets", key=key, dataset=file["id"]), file, "Row history")
+    shown = json.loads(app.dataframe[-1].proto.columns)
+    assert {job: shown[job]["label"] for job in (first, second)} == {
+        first: f"first-1 · {first[-6:]}",
+        second: f"first-1 · {second[-6:]}",
+    }
+    app = view(app, file, "Leave rows out")
+    told = {f"first-1 (starter) · {job[-6:]}" for job in (first, second)}
+    assert set(app.selectbox(key="filter_job").options) == told
 
 
 def test_a_dataset_is_split_and_both_halves_are_at_hand(client: Client, key: str, file: DataFile) -> None:

@@ -13,13 +13,14 @@ from backend.db.base import utc_now
 from backend.db.engine import transaction
 from backend.db.jobs import Job
 from backend.db.training import Rollout, Step
+from backend.jobs.spec import RlsdSettings
 from frontend import charts, starter
 from frontend.client import Client
 from frontend.components import rollouts as rollouts_part
 from frontend.components import tour
 from frontend.feed import JobFeed
 from frontend.held_out import Judgement
-from frontend.rollout_words import Wanted, outcome_of
+from frontend.rollout_words import Wanted, outcome_of, success_above
 from frontend.shapes import Metrics
 from tests.frontend.test_client import new_job
 from tests.frontend.test_pages import opened, words
@@ -254,9 +255,23 @@ def test_groups_are_stacked_and_long_runs_share_their_bars() -> None:
 
 def test_what_is_right_is_said_by_the_jobs_own_threshold(client: Client, job_id: str) -> None:
     found = client.rollouts(job_id, filters={"step": 1}, after=None, limit=10)["data"]
-    assert [outcome_of(each, above=0.5) for each in found[:2]] == ["right", "wrong"]
-    assert outcome_of(found[0], above=1.0) == "wrong"
-    assert outcome_of(found[6], above=0.5) == "fault"
+    assert [outcome_of(each["record"], above=0.5) for each in found[:2]] == ["right", "wrong"]
+    assert outcome_of(found[0]["record"], above=1.0) == "wrong"
+    assert outcome_of(found[6]["record"], above=0.5) == "fault"
+
+
+def test_without_a_job_right_is_what_jobs_call_right_that_do_not_say() -> None:
+    assert success_above(None) == RlsdSettings.model_fields["success_above"].default
+
+
+def test_the_score_of_a_completion_says_what_counts_as_right(key: str, job_id: str) -> None:
+    with transaction() as session:
+        job = session.get_one(Job, job_id)
+        job.spec = job.spec | {"success_above": 0.25}
+    app = part(key, job_id, "Completions")
+    assert {caption.help for caption in app.caption if caption.value.startswith("score ")} == {
+        "Right is a score above 0.25."
+    }
 
 
 def test_empty_filters_ask_for_everything() -> None:

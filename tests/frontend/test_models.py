@@ -4,7 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
+from backend.db.engine import transaction
+from backend.db.jobs import Job
 from frontend.client import ApiError, Client
 from frontend.model_names import title_of
 from tests.frontend.test_client import GRADER, new_job
@@ -120,6 +123,9 @@ def test_the_code_to_take_away_names_the_address_that_programs_reach(
 def test_both_answer_the_row_and_the_verifier_says_what_it_thinks(
     client: Client, key: str, adapter: str, tmp_path: Path
 ) -> None:
+    with transaction() as session:
+        [job] = session.scalars(select(Job))
+        job.spec = job.spec | {"success_above": -1.0}
     with running_worker("check", log=tmp_path / "check.log"):
         app = opened("playground", key=key, left="starter", right=adapter)
         assert not app.exception
@@ -133,22 +139,36 @@ def test_both_answer_the_row_and_the_verifier_says_what_it_thinks(
         assert not app.error
     said = words(app)
     assert said.count("tokens, ") == 2
-    assert said.count(":red-badge[:material/close: score 0]") + said.count("-badge[:material/check: score 1]") == 2
+    assert said.count(":green-badge[:material/check: right]") == 2, "in the eyes of the job that is at hand"
+    assert {caption.help for caption in app.caption if caption.value.startswith("score ")} == {
+        "Right is a score above -1."
+    }
     exchange = app.session_state["playground"]
     assert [answer.model for answer in exchange.asking.answers] == ["starter", adapter]
     assert all(answer.text for answer in exchange.asking.answers)
 
 
 @pytest.mark.usefixtures("chatting")
-def test_a_model_that_is_not_there_says_so_beside_one_that_answers(client: Client, key: str) -> None:
-    app = opened("playground", key=key, left="starter", right="ft:starter:rlsd::none")
-    app.text_area(key="ask_text").input("Who approves a valve?").run()
-    app.number_input(key="ask_tokens").set_value(5).run()
-    app.button(key="playground_go").click().run(timeout=120)
+def test_a_model_that_is_not_there_says_so_beside_one_that_answers_and_is_scored(
+    client: Client, key: str, tmp_path: Path
+) -> None:
+    saved = client.create_verifier(name="last word", grader=GRADER)
+    with running_worker("check", log=tmp_path / "check.log"):
+        app = opened("playground", key=key, left="ft:starter:rlsd::none", right="starter")
+        app.text_input(key="ask_answer").input("clerk")
+        app.text_area(key="ask_text").input("Who approves a valve?").run()
+        app.selectbox(key="ask_verifier").select(saved["id"]).run()
+        app.number_input(key="ask_tokens").set_value(5).run()
+        app.button(key="playground_go").click().run(timeout=120)
     assert not app.exception
     [error] = app.error
     assert "does not exist" in error.value
-    assert app.session_state["playground"].asking.answers[0].text
+    exchange = app.session_state["playground"]
+    assert exchange.asking.answers[1].text
+    missing, scored = exchange.records
+    assert missing is None
+    assert scored["status"] == "ok"
+    assert words(app).count("score ") == 1
 
 
 @pytest.mark.usefixtures("chatting")

@@ -109,7 +109,6 @@ def test_what_the_service_would_refuse_is_told_before_it_is_asked(client: Client
     app.text_input(key="job_name").input("one-word").run()
     app.number_input(key="main_batch_size").set_value(5000).run()
     assert "Questions a step" in app.warning[0].value
-    assert "Questions a step" in app.warning[0].value
 
 
 def test_earlier_steps_say_how_long_it_takes_and_how_sure_that_is(client: Client, key: str, rows_file: Path) -> None:

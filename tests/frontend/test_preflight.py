@@ -11,7 +11,6 @@ from backend.embedded import Services
 from frontend.client import Client
 from frontend.components.preflight_report import histogram_table
 from frontend.components.prompts import counts, marked
-from frontend.components.row_view import plain
 from tests.frontend.servers import STARTER, running_worker
 from tests.frontend.test_pages import opened, words
 
@@ -121,4 +120,3 @@ def test_a_prompt_is_escaped_its_hint_marked_and_its_image_tokens_counted() -> N
     assert marked({"text": "<script>"}) == '<div class="matches">&lt;script&gt;</div>'
     sight = {"tokens": 20, "images": 1, "image_tokens": 12, "completion_position": 13}
     assert counts(sight) == "20 tokens, 1 image in 12 tokens of them; the completion begins at 13."
-    assert plain("max_tokens *x*: $1") == r"max\_tokens \*x\*\: \$1"

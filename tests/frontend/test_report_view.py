@@ -118,7 +118,7 @@ def test_images_of_a_row_are_shown(client: Client, key: str) -> None:
     url = f"data:image/png;base64,{base64.b64encode(picture.getvalue()).decode()}"
     content = [{"type": "text", "text": "What colour?"}, {"type": "image_url", "image_url": {"url": url}}]
     file = sent(client, jsonl({"messages": [{"role": "user", "content": content}], "reference_answer": "red"}))
-    (row,) = client.file_rows(file["id"], limit=1)["data"]
+    (row,) = client.rows_from(file["id"], 0, limit=1)
     assert client.file_image(file["id"], row["images"][0]) == picture.getvalue()
     app = opened("datasets", key=key, dataset=file["id"])
     assert not app.exception

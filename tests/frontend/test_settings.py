@@ -15,7 +15,7 @@ from frontend import identity
 from frontend.client import ApiError, Client, new_connections
 from frontend.client.people import Device, Worker
 from frontend.components.settings.audit import start_of
-from frontend.settings_words import ACTIONS, ROLES, address, gpus, nobody, plain, sandbox, used
+from frontend.settings_words import ACTIONS, ROLES, gpus, nobody, sandbox, used
 from tests.frontend.test_pages import api_address, opened, words
 
 __all__ = ["api_address"]
@@ -241,11 +241,6 @@ def test_every_change_the_service_offers_has_words() -> None:
 def test_an_address_with_odd_characters_reaches_the_api_whole(client: Client) -> None:
     with pytest.raises(ApiError, match=r"a#b\?c@example"):
         client.remove_member("a#b?c@example.org")
-
-
-def test_what_people_typed_is_shown_as_it_is() -> None:
-    assert plain("*a* [b](c) $x$") == r"\*a\* \[b\](c) \$x\$"
-    assert address("a`b@c") == "`ab@c`"
 
 
 def test_half_a_sign_in_by_a_provider_is_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,7 +66,7 @@ def test_columns_that_are_not_recognised_are_chosen_from_menus(client: Client, k
     app.button(key="upload_go").click().run()
     assert not app.exception
     [file] = client.files()["data"]
-    [row, _] = client.file_rows(file["id"], limit=5)["data"]
+    [row, _] = client.rows_from(file["id"], 0, limit=5)
     assert (row["reference"]["answer"], row["reference"]["solution"]) == ("clerk", "Ann")
 
 
@@ -78,7 +78,7 @@ def test_a_proposal_can_be_changed(client: Client, key: str) -> None:
     menu(app, "Right answer").select("checked_answer").run()
     app.button(key="upload_go").click().run()
     [file] = client.files()["data"]
-    assert client.file_rows(file["id"], limit=1)["data"][0]["reference"]["answer"] == "right"
+    assert client.rows_from(file["id"], 0, limit=1)[0]["reference"]["answer"] == "right"
 
 
 def test_a_bad_line_is_told_before_the_upload(client: Client, key: str) -> None:
@@ -122,7 +122,7 @@ def test_a_pasted_table_becomes_a_dataset(client: Client, key: str) -> None:
     assert not app.exception
     [file] = client.files()["data"]
     assert (file["filename"], file["rows"]) == ("mine.tsv", 2)
-    assert client.file_rows(file["id"], limit=5)["data"][1]["item"] == {
+    assert client.rows_from(file["id"], 0, limit=5)[1]["item"] == {
         "question": "Why, though?",
         "answer": "so, there",
     }

@@ -1,14 +1,14 @@
 """The verifier page: a gallery to start from, scores beside the data, what changed between versions."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from backend.embedded import Services
 from frontend.client import Client
-from frontend.components import gallery, on_data, verifier_difference
+from frontend.components import gallery, verifier_difference
 from frontend.components.code_field import Fault, faults_of_run
 from tests.frontend.code_fields import code_field, typed
 from tests.frontend.servers import running_worker
@@ -36,6 +36,14 @@ def workers(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield
 
 
+@pytest.fixture
+def many_rows(tmp_path: Path) -> Path:
+    path = tmp_path / "many.jsonl"
+    lines = (json.dumps({"question": f"What is {number}?", "answer": str(number)}) for number in range(120))
+    path.write_text("\n".join(lines))
+    return path
+
+
 def uploaded(client: Client, path: Path) -> None:
     with path.open("rb") as content:
         client.upload(content, filename="rows.jsonl", mapping=None)
@@ -55,7 +63,7 @@ def test_a_card_shows_what_passes_and_what_does_not() -> None:
     right, half, wrong = ({"text": str(score), "score": score} for score in (1, 0.5, 0))
     assert gallery.telling([half, right, wrong]) == [right, wrong]
     assert gallery.telling([right]) == [right]
-    assert [gallery.color_of(example["score"]) for example in (right, half, wrong)] == ["green", "orange", "red"]
+    assert [gallery.color_of(example["score"]) for example in (right, half, wrong)] == ["green", "red", "red"]
 
 
 def test_a_card_of_the_gallery_opens_as_a_draft(client: Client, key: str) -> None:
@@ -89,6 +97,66 @@ def test_right_answers_and_fresh_ones_are_scored_beside_each_other(
     assert "an earlier version of the verifier" in words(app)
     app.button(key="beside_again").click().run()
     assert "an earlier version of the verifier" not in words(app)
+
+
+def test_any_row_can_be_tried_by_its_number(client: Client, key: str, many_rows: Path, rows_file: Path) -> None:
+    uploaded(client, rows_file)
+    uploaded(client, many_rows)
+    saved = client.create_verifier(name="contains", grader=CONTAINS)
+    app = opened("verifiers", key=key, verifier=saved["id"])
+    app.number_input(key="try_row").set_value(117).run()
+    assert not app.exception
+    assert "What is 117?" in [text.value for text in app.text]
+    few = next(file["id"] for file in client.datasets() if file["rows"] == 10)
+    app.selectbox(key="try_dataset").select(few).run()
+    assert not app.exception
+    assert app.number_input(key="try_row").value == 0
+
+
+def test_a_partial_score_is_wrong_wherever_a_verifier_is_tried(
+    client: Client, key: str, rows_file: Path, workers: None
+) -> None:
+    uploaded(client, rows_file)
+    grader = {"type": "python", "source": "def grade(item, output_text):\n    return 0.4\n"}
+    saved = client.create_verifier(name="partial", grader=grader)
+    app = opened("verifiers", key=key, verifier=saved["id"])
+    app.text_area(key="try_text").input("clerk").run()
+    app.button(key="try_go").click().run()
+    assert not app.exception
+    assert [metric.value for metric in app.metric] == ["0.4"]
+    assert app.metric[0].help == "Right is a score above 0.5."
+    assert words(app).count(":red-badge[:material/close: wrong]") == 1
+    app.number_input(key="beside_rows").set_value(2).run()
+    app.button(key="beside_score").click().run()
+    assert words(app).count(":red-badge[:material/close: wrong]") == 3
+
+
+def test_rows_are_scored_from_a_row_on(client: Client, key: str, many_rows: Path, workers: None) -> None:
+    uploaded(client, many_rows)
+    saved = client.create_verifier(name="contains", grader=CONTAINS)
+    app = opened("verifiers", key=key, verifier=saved["id"])
+    app.number_input(key="beside_rows").set_value(2).run()
+    app.number_input(key="beside_first").set_value(117).run()
+    app.button(key="beside_score").click().run()
+    assert not app.exception
+    assert [line for line in words(app).splitlines() if line.startswith("Row ")] == ["Row 117", "Row 118"]
+    asked = [text.value for text in app.text]
+    assert "What is 117?" in asked
+    assert "What is 118?" in asked
+
+
+def test_rows_stand_with_their_pictures_above_what_is_scored(
+    client: Client, key: str, picture_rows: Path, workers: None
+) -> None:
+    uploaded(client, picture_rows)
+    saved = client.create_verifier(name="contains", grader=CONTAINS)
+    app = opened("verifiers", key=key, verifier=saved["id"])
+    assert len(app.get("image")) == 1, "of the row to try it on"
+    app.number_input(key="beside_rows").set_value(2).run()
+    app.button(key="beside_score").click().run()
+    assert not app.exception
+    assert len(app.get("image")) == 3
+    assert not any("[image]" in text.value for text in app.text)
 
 
 def test_a_program_that_stops_is_marked_at_the_line_that_stopped(client: Client, key: str, workers: None) -> None:
@@ -127,13 +195,3 @@ def test_the_last_line_of_the_author_is_where_a_run_stopped() -> None:
     assert faults_of_run(reason, status="error") == [Fault(2, "Stopped here: KeyError: 'x'")]
     assert faults_of_run(reason, status="ok") == []
     assert faults_of_run(None, status="timeout") == []
-
-
-def test_a_row_with_an_image_is_asked_with_it() -> None:
-    row: Any = {
-        "messages": [{"role": "user", "content": [{"type": "text", "text": "What?"}, {"type": "image"}]}],
-        "images": ["ab"],
-    }
-    [message] = on_data.chat_messages(row, {"ab": b"\xff\xd8jpeg"}.__getitem__)
-    assert message["content"][0] == {"type": "text", "text": "What?"}
-    assert message["content"][1]["image_url"]["url"].startswith("data:image/jpeg;base64,")

@@ -8,7 +8,7 @@ from frontend import units
 from frontend.client import Client
 from frontend.client.people import Key, Role, Whoami
 from frontend.components.settings import acts, paging, roles, shown_once
-from frontend.settings_words import plain
+from frontend.markdown import plain
 
 PAGE = 20
 SECTION = "Keys"

@@ -8,7 +8,7 @@ from frontend import units
 from frontend.client import Client
 from frontend.client.people import Member, Whoami
 from frontend.components.settings import acts, paging, roles
-from frontend.settings_words import address, plain
+from frontend.markdown import address, plain
 
 PAGE = 50
 WITHOUT_PROVIDER = (

@@ -8,7 +8,7 @@ from frontend import units
 from frontend.client import Client
 from frontend.client.people import Project, Quotas
 from frontend.components.settings import acts, keys, paging, quotas, shown_once
-from frontend.settings_words import plain
+from frontend.markdown import plain
 
 PAGE = 20
 SECTION = "Projects and quotas"

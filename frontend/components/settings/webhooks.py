@@ -9,7 +9,8 @@ from frontend.client import Client
 from frontend.client.people import Delivery, Webhook
 from frontend.components import problems
 from frontend.components.settings import acts, paging, shown_once
-from frontend.settings_words import EVENTS, address, delivery, event
+from frontend.markdown import address
+from frontend.settings_words import EVENTS, delivery, event
 
 PAGE = 20
 SHOWN_DELIVERIES = 50

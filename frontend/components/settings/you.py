@@ -4,7 +4,8 @@ import streamlit as st
 
 from frontend.client.people import Whoami
 from frontend.components.settings import quotas, roles
-from frontend.settings_words import ROLES, address, plain
+from frontend.markdown import address, plain
+from frontend.settings_words import ROLES
 
 
 def panel(who: Whoami) -> None:
