@@ -77,7 +77,7 @@ def editor(chosen: str) -> None:
     with try_it:
         try_out.panel(client, edited)
     on_data.panel(client, edited)
-    self_check.panel(client, edited)
+    self_check.panel(client, edited, verifier=chosen)
 
 
 def starting_point() -> tuple[Json, str]:
