@@ -19,9 +19,14 @@ SCRIPT = ROOT / "frontend" / "navigation.py"
 
 @pytest.fixture(autouse=True)
 def api_address(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    monkeypatch.setattr(unsaved.drafts, "_drafts", Drafts()._drafts)
     if "client" in request.fixturenames:
         monkeypatch.setenv("RLSD_API_URL", request.getfixturevalue("api_url"))
+
+
+@pytest.fixture(autouse=True)
+def nothing_written() -> None:
+    for session in ("one", "another"):
+        unsaved.drafts.forget(session)
 
 
 def refreshed(page: str, *, key: str, session: str = "one", **address: str) -> AppTest:
