@@ -40,20 +40,28 @@ LATE = timedelta(seconds=30)
 """How long a check waits before its nudge may count as lost."""
 WORK_LOCK = 7_215_002
 """First number of the advisory locks on checks that are being worked on."""
+ASKED = "asked"
+"""Where a request keeps the body that it was made of."""
 SAMPLED = frozenset({"preflight", "teacher_preview", "export"})
 """Kinds that need a model: they go to the `sample` queue."""
 log = structlog.get_logger()
 
 
 def request_check(
-    session: Session, *, kind: str, request: Json, file_id: str | None = None, job_id: str | None = None
+    session: Session,
+    *,
+    kind: str,
+    request: Json,
+    asked: Json | None = None,
+    file_id: str | None = None,
+    job_id: str | None = None,
 ) -> Check:
-    """Store the request and nudge a worker after the commit."""
+    """Store the request and nudge a worker after the commit. `asked`: the words of whoever asked, to know it by."""
     check = Check(
         id=new_id("check"),
         kind=kind,
         status=CheckStatus.QUEUED,
-        request=request,
+        request=request if asked is None else {**request, ASKED: asked},
         created_at=utc_now(),
         file_id=file_id,
         job_id=job_id,

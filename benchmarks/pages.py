@@ -34,6 +34,12 @@ VIEWS = ("Learning", "Completions", "Rows", "Leakage", "More curves", "Re-score"
 """Of a job."""
 OPENED = 5
 WATCHED_S = 20.0
+ENDLESS = """
+UPDATE jobs SET state = 'running', max_steps = 1000, lease_owner = 'benchmark', lease_until = now() + interval '1 hour'
+WHERE id = 'ftjob-copy1';
+UPDATE checks SET status = 'queued', result = NULL, finished_at = NULL, created_at = now() + interval '1 hour';
+"""
+"""What a page is watched with goes on: no worker comes to a job that another holds, or to a check of later."""
 CHROMIUM_ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 SETTLED = """() => document.querySelector('[data-test-script-state="notRunning"]')
     && !document.querySelector('[data-testid="stSkeleton"]') && document.querySelector('h1, h2')"""
@@ -71,12 +77,19 @@ def run() -> list[Figure]:
             )
             for name, place in places.items()
         ]
+        _checked(client, job_id)
         with psycopg.connect(driver_url(addresses.database_url), autocommit=True) as database:
-            database.execute(
-                "UPDATE jobs SET state = 'running', max_steps = 1000, lease_owner = 'benchmark', "
-                "lease_until = now() + interval '1 hour' WHERE id = 'ftjob-copy1'"
-            )
-        for name, place in {"home": "", "jobs": "jobs", "job": "job?job=ftjob-copy1"}.items():
+            database.execute(ENDLESS)
+        watched = {
+            "home": "",
+            "jobs": "jobs",
+            "job": "job?job=ftjob-copy1",
+            "completions": "job?job=ftjob-copy1&view=Completions",
+            "compare": f"compare?jobs={job_id},ftjob-copy1",
+            "export": f"job?job={job_id}&view=Downloads",
+            "check": f"job?job={job_id}&view=Re-score",
+        }
+        for name, place in watched.items():
             _opening_s(page, f"{addresses.ui_url}/{place}")
             figures.append(figure(f"watching_{name}_requests_per_s", [_requests_per_s(addresses.api_url)], unit="1/s"))
         browser.close()
@@ -100,6 +113,16 @@ def _trained(client: Client) -> str:
     while client.get(f"/v1/fine_tuning/jobs/{job_id}")["status"] != "succeeded":
         time.sleep(0.5)
     return job_id
+
+
+def _checked(client: Client, job_id: str) -> None:
+    """An export and a re-score of the job, once both have ended."""
+    path = f"/v1/fine_tuning/jobs/{job_id}"
+    grader = client.get(path)["method"]["reinforcement"]["grader"]
+    client.post(f"{path}/exports", {"format": "merged"})
+    client.post(f"{path}/rescore", {"grader": grader, "limit": 100})
+    while any(check["status"] in ("queued", "running") for check in client.get("/v1/checks")["data"]):
+        time.sleep(0.2)
 
 
 def _large_dataset(client: Client, home: Path) -> str:

@@ -4,6 +4,7 @@ Streamlit (1.67) forgets fields that a whole run did not draw, and a browser tha
 default. So a page that is cut off stops its run, which makes Streamlit keep what it knows, and the next one sets it.
 """
 
+from collections.abc import Container
 from typing import Any
 
 import streamlit as st
@@ -34,7 +35,14 @@ def fill() -> None:
         st.session_state[key] = value
 
 
-def _written() -> dict[str, Any]:
+def drawn() -> dict[str, Any]:
+    """What stands in the fields that this run has drawn."""
+    context = get_script_run_ctx()
+    assert context is not None, "pages are run by Streamlit"
+    return _written(context.shared.widget_ids_this_run.snapshot())
+
+
+def _written(among: Container[str] | None = None) -> dict[str, Any]:
     context = get_script_run_ctx()
     assert context is not None, "pages are run by Streamlit"
     known = context.session_state._state
@@ -43,4 +51,5 @@ def _written() -> dict[str, Any]:
         key: st.session_state[key]
         for widget, key in known._key_id_mapper.id_key_mapping.items()
         if widget in kinds and kinds[widget].value_type in SETTABLE and key in st.session_state
+        if among is None or widget in among
     }

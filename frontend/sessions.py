@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 COOKIE = "rlsd_session"
 IDLE_S = 12 * 3600.0
+SESSION = "browser_session"
+"""Where a page finds its id, in `st.session_state`."""
 TICKET_S = 60.0
 MOST_SESSIONS = 10_000
 

@@ -226,13 +226,14 @@ class CheckProgress(TypedDict):
 
 
 class Check(TypedDict):
-    """Work of a worker beside training: `result` belongs to done, `error` to failed."""
+    """Work of a worker beside training: `result` belongs to done, `error` to failed; `asked`: what was sent for it."""
 
     id: str
     kind: str
     status: Literal["queued", "running", "done", "failed"]
     created_at: int
     finished_at: int | None
+    asked: Json | None
     progress: CheckProgress | None
     result: Json | None
     error: Json | None

@@ -11,10 +11,10 @@ import streamlit as st
 
 from frontend import identity
 from frontend.client import Client, api_url, new_connections
-from frontend.sessions import COOKIE, sessions
+from frontend.sessions import COOKIE, SESSION, sessions
+from frontend.unsaved import drafts
 
 KEY = "api_key"
-SESSION = "browser_session"
 TICKET = "sign_in_ticket"
 NOTE = "sign_in_note"
 
@@ -55,6 +55,7 @@ def sign_out(note: str | None = None) -> None:
     session_id = st.session_state.get(SESSION)
     if session_id:
         sessions.close(session_id)
+        drafts.forget(session_id)
     st.session_state.clear()
     if note:
         st.session_state[NOTE] = note

@@ -8,8 +8,8 @@ from sqlalchemy import select
 
 from backend.api.deps import Auth, Database, ObjectId, found
 from backend.api.paging import ListItem, Page, PageAsked, listed
-from backend.checks import cancel
-from backend.db.base import unix_s
+from backend.checks import ASKED, cancel
+from backend.db.base import Json, unix_s
 from backend.db.checks import Check, CheckStatus
 
 router = APIRouter(prefix="/checks", tags=["checks"])
@@ -28,7 +28,9 @@ class CheckProblem(BaseModel):
 
 
 class CheckObject(ListItem):
-    """`status` is queued, running, done or failed; `result` belongs to done, `error` to failed."""
+    """`status` is queued, running, done or failed; `result` belongs to done, `error` to failed. `asked`: the body of
+    the request that it answers, where it was a request for a check.
+    """
 
     object: Literal["check"] = "check"
     kind: str
@@ -37,6 +39,7 @@ class CheckObject(ListItem):
     finished_at: int | None
     file_id: str | None
     job_id: str | None
+    asked: dict[str, Any] | None
     progress: CheckProgress | None
     result: dict[str, Any] | None
     error: CheckProblem | None
@@ -72,6 +75,11 @@ def get_check(check_id: ObjectId, _: Auth, session: Database) -> CheckObject:
     return shown_check(found(session, Check, check_id, kind="check"))
 
 
+def words_of(body: BaseModel) -> Json:
+    """What a request for a check said, to be stored with it."""
+    return body.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
 def _in_short(check: Check) -> CheckObject:
     return shown_check(check).model_copy(update={"result": None})
 
@@ -87,6 +95,7 @@ def shown_check(check: Check) -> CheckObject:
         finished_at=unix_s(check.finished_at),
         file_id=check.file_id,
         job_id=check.job_id,
+        asked=check.request.get(ASKED),
         progress=CheckProgress.model_validate(check.progress) if check.progress and check.progress["total"] else None,
         result=None if failed else check.result,
         error=CheckProblem.model_validate(check.result) if failed else None,

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from backend.api.checks import CheckObject, shown_check
+from backend.api.checks import CheckObject, shown_check, words_of
 from backend.api.deps import Auth, Database, ObjectId
 from backend.checks import request_check
 from backend.datasets.overlap import overlap
@@ -105,8 +105,8 @@ def measure_tokens(file_id: ObjectId, request: TokensRequest, _: Auth, session: 
     """
     require_model(request.model, models=settings().models, param="model")
     processed_file(session, file_id)
-    asked = {"file_id": file_id, **request.model_dump()}
-    return shown_check(request_check(session, kind=KIND, request=asked, file_id=file_id))
+    wanted = {"file_id": file_id, **request.model_dump()}
+    return shown_check(request_check(session, kind=KIND, request=wanted, asked=words_of(request), file_id=file_id))
 
 
 def _token_lengths(session: Session, file_id: str) -> list[dict[str, Any]]:

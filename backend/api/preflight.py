@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from backend.api.checks import CheckObject, shown_check
+from backend.api.checks import CheckObject, shown_check, words_of
 from backend.api.deps import Auth, Database
 from backend.checks import request_check, wait_for_check
 from backend.db.checks import Check
@@ -61,7 +61,9 @@ def preflight(body: PreflightRequest, _: Auth, session: Database) -> CheckObject
         samples=body.samples,
         models=settings().models,
     )
-    return shown_check(request_check(session, kind=PREFLIGHT, request=request, file_id=body.training_file))
+    return shown_check(
+        request_check(session, kind=PREFLIGHT, request=request, asked=words_of(body), file_id=body.training_file)
+    )
 
 
 @router.post("/teacher-preview")
@@ -78,7 +80,9 @@ def teacher_preview(body: TeacherPreviewRequest, who: Auth) -> CheckObject:
             row=body.row,
             models=settings().models,
         )
-        check_id = request_check(session, kind=TEACHER_PREVIEW, request=request, file_id=body.training_file).id
+        check_id = request_check(
+            session, kind=TEACHER_PREVIEW, request=request, asked=words_of(body), file_id=body.training_file
+        ).id
     try:
         wait_for_check(check_id, timeout_s=settings().check_timeout_s)
     except AppError as error:

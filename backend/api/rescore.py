@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 
-from backend.api.checks import CheckObject, shown_check
+from backend.api.checks import CheckObject, shown_check, words_of
 from backend.api.deps import Auth, Database, JobOfPath
 from backend.checks import request_check
 from backend.db.files import File
@@ -65,5 +65,6 @@ def rescore_job(body: RescoreRequest, job: JobOfPath, _: Auth, session: Database
         "first": first,
         "last": last,
         "limit": body.limit,
+        "job_id": job.id,
     }
-    return shown_check(request_check(session, kind=KIND, request={**request, "job_id": job.id}, job_id=job.id))
+    return shown_check(request_check(session, kind=KIND, request=request, asked=words_of(body), job_id=job.id))

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from backend.api.checks import CheckObject, shown_check
+from backend.api.checks import CheckObject, shown_check, words_of
 from backend.api.deps import Auth, Database
 from backend.checks import request_check
 from backend.jobs.create import require_file, require_grader_fits
@@ -39,4 +39,6 @@ def check_verifier(body: SelfCheckRequest, _: Auth, session: Database) -> CheckO
         "file_id": file.id,
         "rows": spread(body.rows, over=file.row_count),
     }
-    return shown_check(request_check(session, kind="self_check", request=request, file_id=file.id))
+    return shown_check(
+        request_check(session, kind="self_check", request=request, asked=words_of(body), file_id=file.id)
+    )

@@ -67,7 +67,7 @@ def live() -> None:
         elif part == CURVES:
             job_results.further_curves(feed)
         elif part == RESCORE:
-            rescore.panel(feed, client, zone=zone)
+            rescore.panel(feed, client)
         elif part == CHECKPOINTS:
             checkpoints.panel(feed, client, zone=zone)
         elif part == DOWNLOADS:

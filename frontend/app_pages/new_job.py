@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from frontend import cloning, state, units
+from frontend import cloning, state, units, unsaved
 from frontend.client import ApiError, Client
 from frontend.components import estimate, job_choices, job_method, preflight, problems, rights
 from frontend.components.job_list import title_of
@@ -17,6 +17,8 @@ from frontend.shapes import FileReport, Job, Json, Method
 MADE = "job_just_made"
 SAME_WISH_S = 10.0
 FILLED = "job_form_filled_from"
+WRITTEN = f"new_job?{'&'.join(f'{name}={value}' for name, value in st.query_params.items())}"
+"""What is written here, by the address that the form began with."""
 
 client, zone = state.client(), state.zone()
 
@@ -85,6 +87,7 @@ def form(source: Job | None) -> None:
     files, verifiers = client.datasets(), client.all_verifiers()
     if missing_first(files=bool(files), verifiers=bool(verifiers) or source is not None):
         return
+    unsaved.bring_back(WRITTEN)
     schemas = settings_schemas(client)
     schema = schemas["RlsdSettings"]
     left: Json = {}
@@ -135,6 +138,7 @@ def form(source: Job | None) -> None:
     preflight.panel(client, body, num_rows=dataset["rows"], ready=not titled)
     if told is not None and not isinstance(told, ApiError):
         estimate.show(told, runs=max(1, len(arms) * seeds))
+    unsaved.keep(WRITTEN, unsaved.fields(FILLED, job_method.PRESET_OF))
     label = "Start comparing" if compared else "Start training"
     if rights.button(client, label, type="primary", icon=":material/rocket_launch:", disabled=bool(titled)):
         if compared:
@@ -168,6 +172,7 @@ def once(body: Json, make: Any, *, refused: str) -> str | None:
             problems.show(error, title=refused)
             return None
         st.session_state[MADE] = made
+        unsaved.forget(WRITTEN)
     return made[1]
 
 

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from frontend import state, units
+from frontend import state, units, unsaved
 from frontend.client import ApiError
 from frontend.components import (
     gallery,
@@ -63,6 +63,8 @@ def editor(chosen: str) -> None:
     st.title(saved["name"] if saved else "New verifier", anchor=False)
     if st.session_state.pop(SAVED, False):
         st.toast("Saved.", icon=":material/check_circle:")
+    draft = f"verifier {chosen}"
+    unsaved.bring_back(draft)
     write, try_it = st.columns([1.45, 1], gap="large")
     with write:
         if saved:
@@ -72,12 +74,14 @@ def editor(chosen: str) -> None:
         name = st.text_input(
             "Name", value=saved["name"] if saved else "", placeholder="invoice total", key=f"{chosen}_name"
         )
+        beside = unsaved.fields()
         edited = verifier_editor.fields(client, grader, key=key)
-        save(saved, name=name.strip(), grader=edited)
+        unsaved.keep(draft, beside | verifier_editor.written(key))
+        save(saved, name=name.strip(), grader=edited, draft=draft)
     with try_it:
         try_out.panel(client, edited)
     on_data.panel(client, edited)
-    self_check.panel(client, edited)
+    self_check.panel(client, edited, verifier=chosen)
 
 
 def starting_point() -> tuple[Json, str]:
@@ -115,7 +119,7 @@ def versions(saved: Verifier) -> tuple[Json, str]:
     return spec, f"edit_{saved['id']}_{number}"
 
 
-def save(saved: Verifier | None, *, name: str, grader: Json) -> None:
+def save(saved: Verifier | None, *, name: str, grader: Json, draft: str) -> None:
     label = f"Save as version {saved['version'] + 1}" if saved else "Save"
     if not rights.button(client, label, type="primary", icon=":material/save:", key="save_verifier"):
         return
@@ -131,6 +135,7 @@ def save(saved: Verifier | None, *, name: str, grader: Json) -> None:
         problems.show(error, title="Not saved")
         return
     st.session_state[SAVED] = True
+    unsaved.forget(draft)
     st.switch_page("app_pages/verifiers.py", query_params={"verifier": stored["id"]})
 
 

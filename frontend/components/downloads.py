@@ -1,5 +1,6 @@
 """What a job has trained, to take home: the adapter, or a model made of it, each said with what was compared."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
@@ -20,6 +21,8 @@ FORMATS = {
 FINAL = "final"
 PART, OF = "Downloads", "export_of"
 """The part of the job's page, and what it shows the downloads of."""
+SEEN = "exports_seen"
+"""Those that the page has just read, on their way to the part of it that looks again."""
 
 
 def panel(feed: JobFeed, client: Client) -> None:
@@ -36,13 +39,32 @@ def panel(feed: JobFeed, client: Client) -> None:
         return
     if checkpoint is None:
         _adapter(job, client)
-    found = [export for export in client.exports(job["id"]) if export["checkpoint"] == checkpoint]
+    found = client.exports(job["id"])
+    if not _being_made(found, checkpoint):
+        _exports(job, client, found, checkpoint=checkpoint)
+        return
+    st.session_state[SEEN] = found
+
+    def look() -> bool:
+        """The first draws what was seen on the way here; the last leaves the result to the whole page."""
+        found: list[Export] = st.session_state.pop(SEEN, None) or client.exports(job["id"])
+        if goes_on := _being_made(found, checkpoint):
+            _exports(job, client, found, checkpoint=checkpoint)
+        return goes_on
+
+    waiting.poll(look)
+
+
+def _being_made(found: Sequence[Export], checkpoint: str | None) -> bool:
+    """Whether a worker is at one of this checkpoint."""
+    return any(export["checkpoint"] == checkpoint and export["status"] in ("queued", "running") for export in found)
+
+
+def _exports(job: Job, client: Client, found: Sequence[Export], *, checkpoint: str | None) -> None:
     for format in FORMATS:
-        export = next((export for export in found if export["format"] == format), None)
+        export = next((one for one in found if (one["checkpoint"], one["format"]) == (checkpoint, format)), None)
         with st.container(border=True, key=f"export_{format}"):
             _export(job, client, format=format, checkpoint=checkpoint, export=export)
-    if any(export["status"] in ("queued", "running") for export in found):
-        waiting.poll(lambda: _unchanged(job["id"], client))
 
 
 def _chosen(job: Job, client: Client) -> str | None:
@@ -157,10 +179,3 @@ def _do(ask: Any) -> None:
         problems.show(error, title="Not exported")
         return
     st.rerun()
-
-
-def _unchanged(job_id: str, client: Client) -> bool:
-    seen = [(export["id"], export["status"], export["progress"]) for export in client.exports(job_id)]
-    known = st.session_state.get("exports_seen")
-    st.session_state["exports_seen"] = seen
-    return bool(seen == known)

@@ -96,7 +96,7 @@ def _verifier(verifiers: Sequence[Verifier], source: Job | None) -> Json:
         return grader
     spec = by_id[chosen]
     st.caption(f"{KINDS.get(spec['grader']['type'], spec['grader']['type'])}, version {spec['version']}")
-    return {"type": "saved", "id": chosen}
+    return {"type": "saved", "id": chosen, "version": spec["version"]}
 
 
 def verifier_of(job: Job) -> str | None:

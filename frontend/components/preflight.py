@@ -30,7 +30,10 @@ def panel(client: Client, job: Json, *, num_rows: int, ready: bool) -> None:
     said: Json = job["method"]["reinforcement"]
     settings = {name: value for name, value in said["x_rlsd"].items() if name not in OF_THE_JOB}
     trial = {name: job[name] for name in ("model", "training_file")} | {"grader": said["grader"], "x_rlsd": settings}
-    trial |= {"seed": job["seed"]} if "seed" in job else {}
+    trial |= {"seed": job.get("seed", 0)}
+    for key, kind in ((KEPT, "preflight"), (SHOWN, "teacher_preview")):
+        like = {name: trial[name] for name in ("model", "grader")}
+        waiting.find(client, key, kind=kind, like=like, file=trial["training_file"])
     with st.expander(
         "Try before training", icon=":material/flight_takeoff:", expanded=bool({KEPT, SHOWN} & set(st.session_state))
     ):
@@ -58,7 +61,7 @@ def _flight(client: Client, trial: Json, *, ready: bool) -> None:
             disabled=waiting.busy(KEPT) or not ready,
         )
     if go:
-        waiting.ask(KEPT, lambda: client.preflight(body), of=body, refused=REFUSED)
+        waiting.ask(KEPT, lambda: client.preflight(body), refused=REFUSED)
     report = waiting.result(
         client,
         KEPT,
@@ -98,4 +101,4 @@ def _preview(client: Client, trial: Json, *, num_rows: int, ready: bool) -> None
 
 def _ask_for_prompts(client: Client, body: Json) -> None:
     with st.spinner("Reading…"):
-        waiting.ask(SHOWN, lambda: client.teacher_preview(body), of=body, refused="The prompts could not be made")
+        waiting.ask(SHOWN, lambda: client.teacher_preview(body), refused="The prompts could not be made")

@@ -1,7 +1,6 @@
 """A job's completions under another verifier: choose it, wait, read what changes."""
 
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import streamlit as st
 
@@ -19,7 +18,7 @@ VERIFIERS = "rescore_verifiers"
 VERDICTS = ("right", "wrong", "abstain", "error", "timeout")
 
 
-def panel(feed: JobFeed, client: Client, *, zone: ZoneInfo) -> None:
+def panel(feed: JobFeed, client: Client) -> None:
     st.caption(
         "Scores what the model wrote in training again, by another verifier or another version, and tells what would "
         "have been learnt instead. Nothing of the job changes."
@@ -28,29 +27,26 @@ def panel(feed: JobFeed, client: Client, *, zone: ZoneInfo) -> None:
         st.info("Completions appear with the first step.", icon=":material/hourglass_empty:")
         return
     key = f"rescore_kept_{feed.job_id}"
-    _newest(client, key, job_id=feed.job_id)
-    _form(feed, client, key=key)
+    requests = waiting.find(client, key, kind="rescore", like={}, job=feed.job_id)
+    feed.owed += 0 if feed.ended else requests
+    grader = _form(feed, client, key=key)
     if waiting.busy(key) and feed.asked:
         feed.owed = max(feed.owed, 1)
     in_turn = None if feed.settled else not feed.asked
-    found = waiting.result(client, key, of=feed.job_id, failed="Not scored", stale="", in_turn=in_turn)
+    found = waiting.result(
+        client,
+        key,
+        of={"grader": grader},
+        failed="Not scored",
+        stale="What is below is by another verifier, or another version, than the one that is chosen.",
+        in_turn=in_turn,
+    )
     if found:
-        kept = waiting.kept(key)
-        assert kept is not None
-        st.caption(f"Scored {units.moment(kept.check['finished_at'] or kept.check['created_at'], zone)}.")
         _result(found, above=success_above(feed.job))
 
 
-def _newest(client: Client, key: str, *, job_id: str) -> None:
-    """What was asked for last, by anybody."""
-    if key not in st.session_state:
-        newest = next(iter(client.checks(kind="rescore", job=job_id)), None)
-        st.session_state[key] = None
-        if newest is not None:
-            waiting.keep(key, client.check(newest["id"]), of=job_id)
-
-
-def _form(feed: JobFeed, client: Client, *, key: str) -> None:
+def _form(feed: JobFeed, client: Client, *, key: str) -> Json:
+    """Returns the grader that is chosen."""
     grader = _chosen(feed, client)
     first, last, most = st.columns(3)
     start = first.number_input("From step", 1, feed.step, value=None, placeholder="the first", key="rescore_from")
@@ -68,9 +64,9 @@ def _form(feed: JobFeed, client: Client, *, key: str) -> None:
         waiting.ask(
             key,
             lambda: client.rescore(feed.job_id, grader=grader, first=start, last=end, limit=int(limit)),
-            of=feed.job_id,
             refused="Not scored",
         )
+    return grader
 
 
 def _chosen(feed: JobFeed, client: Client) -> Json:

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 
 import streamlit as st
 
-from frontend import units
+from frontend import units, unsaved
 from frontend.client import ApiError, Client
 from frontend.components import problems, rights
 from frontend.shapes import DataFile, Json, Row
 
+GATHERED = "edits_gathered"
 MAX_CHARACTERS = 100_000
 """A longer row, with its images for instance, is not edited in a text field."""
 
@@ -44,9 +45,11 @@ class Gathered:
 
 def gathered(file_id: str) -> Gathered:
     """Those of this dataset; looking at another one forgets them."""
-    kept: Gathered | None = st.session_state.get("edits_gathered")
+    unsaved.bring_back(f"rows of {file_id}")
+    kept: Gathered | None = st.session_state.get(GATHERED)
     if kept is None or kept.file_id != file_id:
-        kept = st.session_state["edits_gathered"] = Gathered(file_id)
+        kept = st.session_state[GATHERED] = Gathered(file_id)
+    unsaved.keep(f"rows of {file_id}", {GATHERED: kept})
     return kept
 
 
@@ -119,8 +122,13 @@ def _save(client: Client, file: DataFile, pending: Gathered) -> None:
             except ApiError as error:
                 problems.show(error, title="Nothing was saved")
                 return
-            st.session_state.pop("edits_gathered", None)
+            _forget(file["id"])
             st.switch_page("app_pages/datasets.py", query_params={"dataset": made["id"]})
         if st.button("Forget all changes", key="version_forget"):
-            st.session_state.pop("edits_gathered", None)
+            _forget(file["id"])
             st.rerun()
+
+
+def _forget(file_id: str) -> None:
+    st.session_state.pop(GATHERED, None)
+    unsaved.forget(f"rows of {file_id}")

@@ -6,11 +6,11 @@ from frontend.client import Client
 from frontend.components import check_matrix, check_verdict, rights, waiting
 from frontend.shapes import CheckVerdict, Json
 
-KEPT = "self_check_kept"
 MOST, USUAL = 64, 8
 
 
-def panel(client: Client, grader: Json) -> None:
+def panel(client: Client, grader: Json, *, verifier: str) -> None:
+    """`verifier`: the one that the page is of, whose rule `grader` is or may become."""
     st.subheader("Is it fit to train with?", anchor=False)
     st.caption(
         "Right answers in many forms must get full marks; silence, noise, other rows' answers and lists of everything "
@@ -20,20 +20,21 @@ def panel(client: Client, grader: Json) -> None:
     if not files:
         st.info("This takes rows of a dataset: upload one first.", icon=":material/inbox:")
         return
+    key = f"self_check_{verifier}"
     names = {file["id"]: file["filename"] for file in files}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         file = st.selectbox("On rows of", list(names), format_func=names.__getitem__, key="check_dataset", width=320)
         rows = int(st.number_input("Rows", 1, MOST, USUAL, key="check_rows", width=120))
+        waiting.find(client, key, kind="self_check", like={"grader": grader}, file=file)
         go = rights.button(
-            client, "Check the verifier", icon=":material/verified:", key="check_go", disabled=waiting.busy(KEPT)
+            client, "Check the verifier", icon=":material/verified:", key="check_go", disabled=waiting.busy(key)
         )
-    asked = [grader, file]
     if go:
-        waiting.ask(KEPT, lambda: client.self_check(grader, file=file, rows=rows), of=asked, refused="Not checked")
+        waiting.ask(key, lambda: client.self_check(grader, file=file, rows=rows), refused="Not checked")
     found = waiting.result(
         client,
-        KEPT,
-        of=asked,
+        key,
+        of={"grader": grader, "file": file},
         failed="Not checked",
         stale="The verdict below is of an earlier version, or of other data.",
     )

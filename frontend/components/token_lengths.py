@@ -23,6 +23,7 @@ def panel(client: Client, file: DataFile, report: FileReport) -> None:
             "Completion tokens at most", 1, value=USUAL_COMPLETION, key="tokens_done", width=180
         )
         most, most_written = int(prompt), int(completion)
+        waiting.find(client, key, kind="token_lengths", like={"model": model}, file=file["id"])
         go = rights.button(
             client,
             "Count the tokens",
@@ -34,10 +35,10 @@ def panel(client: Client, file: DataFile, report: FileReport) -> None:
     def ask_for() -> Check:
         return client.count_tokens(file["id"], model=model, max_prompt_tokens=most, max_completion_tokens=most_written)
 
-    asked = [model, most, most_written]
+    of = {"model": model, "max_prompt_tokens": most, "max_completion_tokens": most_written}
     if go:
-        waiting.ask(key, ask_for, of=asked, refused="Not counted")
-    waiting.result(client, key, of=asked, failed="Not counted", stale="Counted for another model, or other limits.")
+        waiting.ask(key, ask_for, refused="Not counted")
+    waiting.result(client, key, of=of, failed="Not counted", stale="Counted for another model, or other limits.")
     if not report.get("tokens"):
         st.caption("How much a model has to read and write depends on its tokenizer.")
     for found in report.get("tokens") or []:

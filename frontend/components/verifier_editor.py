@@ -27,7 +27,10 @@ class _Draft:
 def fields(client: Client, grader: Json, *, key: str) -> Json:
     """Widgets filled from `grader`; returns the object as edited. `key` keeps drafts of different verifiers apart."""
     kept, toggle = f"{key}_draft", f"{key}_as_json"
-    if toggle not in st.session_state or kept not in st.session_state:  # the page was opened
+    if kept not in st.session_state:
+        st.session_state[kept] = st.session_state.pop(f"{key}_written", _Draft(grader))
+        st.session_state[toggle] = st.session_state[kept].as_json
+    elif toggle not in st.session_state:  # the page was opened
         st.session_state[kept] = _Draft(grader)
     draft: _Draft = st.session_state[kept]
     show = _as_json if draft.as_json else _as_form
@@ -36,8 +39,14 @@ def fields(client: Client, grader: Json, *, key: str) -> Json:
     if as_json != draft.as_json:
         st.session_state[kept] = _Draft(edited, draft.turn + 1, as_json)
         st.rerun()
+    st.session_state[f"{key}_written"] = _Draft(edited, as_json=as_json)
     _judge(client, edited)
     return edited
+
+
+def written(key: str) -> dict[str, object]:
+    """What the fields of this key are to begin with where they are new, as on a refreshed page."""
+    return {(name := f"{key}_written"): st.session_state[name]}
 
 
 def _as_form(grader: Json, key: str) -> Json:

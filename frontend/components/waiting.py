@@ -1,11 +1,15 @@
-"""What a worker does while a page waits: asked for once, looked at now and then, cancelled or kept with its result."""
+"""What a worker does while a page waits: asked for once, looked at now and then, cancelled or kept with its result.
+
+It goes on whatever becomes of the page, so a page that was refreshed finds it again (`find`).
+"""
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import streamlit as st
 
+from frontend import state, units
 from frontend.client import ApiError, Client
 from frontend.components import problems, rights
 from frontend.shapes import Check, Json
@@ -13,14 +17,16 @@ from frontend.shapes import Check, Json
 POLL_S = 2.0
 """Seconds between two looks: what a live page may cost the API."""
 WAITING = "Waiting for a worker…"
+NEWEST = 20
+"""Checks of a kind among which a page looks for one of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A check as last read, and what was asked; a finished one does not change."""
+    """A check as last read; a finished one does not change. `found`: it was not asked for on this page."""
 
     check: Check
-    asked: str
+    found: bool = False
 
     @property
     def waiting(self) -> bool:
@@ -38,19 +44,32 @@ def busy(key: str) -> bool:
     return found is not None and found.waiting
 
 
-def keep(key: str, check: Check, *, of: object) -> None:
-    st.session_state[key] = Kept(check, _fingerprint(of))
+def find(client: Client, key: str, *, kind: str, like: Json, file: str | None = None, job: str | None = None) -> int:
+    """Where none was asked for on this page: the newest of this kind about the file or job that was asked for with what
+    `like` says, by whomever. It is looked for once for each. Returns how many requests that took.
+    """
+    looked_for, wanted, known = f"{key}_looked_for", (like, file, job), kept(key)
+    if st.session_state.get(looked_for) == wanted or (known is not None and not known.found):
+        return 0
+    st.session_state[looked_for] = wanted
+    st.session_state.pop(key, None)
+    newest = client.checks(kind=kind, file=file, job=job, limit=NEWEST)
+    found = next((check for check in newest if _says(check, like)), None)
+    if found is None:
+        return 1
+    st.session_state[key] = Kept(client.check(found["id"]), found=True)
+    return 2
 
 
-def ask(key: str, call: Callable[[], Check], *, of: object, refused: str) -> None:
-    """Ask for a check and forget the one before. `of`: all that it depends on; `refused`: what to say above a no."""
+def ask(key: str, call: Callable[[], Check], *, refused: str) -> None:
+    """Ask for a check and forget the one before. `refused`: what to say above a no."""
     st.session_state.pop(key, None)
     try:
         check = call()
     except ApiError as error:
         problems.show(error, title=refused)
         return
-    keep(key, check, of=of)
+    st.session_state[key] = Kept(check)
     st.rerun()
 
 
@@ -58,7 +77,7 @@ def result(
     client: Client,
     key: str,
     *,
-    of: object,
+    of: Json,
     failed: str,
     stale: str,
     waiting: str = WAITING,
@@ -66,12 +85,16 @@ def result(
 ) -> Json | None:
     """What was found, once it is; until then how far it is, with a way to cancel, or why it failed.
 
-    `stale`: said above a result that is of something else than `of`, as after a setting was changed. `in_turn`: on a
-    page that is redrawn every two seconds anyway, whether this look may ask the API; None: it looks by itself.
+    `stale`: said above a result that was asked for with something else than `of`, as after a setting was changed.
+    `in_turn`: on a page that is redrawn every two seconds anyway, whether this look may ask the API; None: it looks by
+    itself.
     """
     found = kept(key)
     if found is None:
         return None
+    if found.found:
+        asked_at = units.moment(found.check["created_at"], state.zone())
+        st.caption(f":material/history: Asked for {asked_at}, by you or somebody else of your project.")
     if found.waiting:
         if in_turn is None:
             poll(lambda: _look(client, key, waiting=waiting))
@@ -86,7 +109,7 @@ def result(
         else:
             st.error(error.get("message", "It failed."), icon=":material/error:", title=failed)
         return None
-    if found.asked != _fingerprint(of):
+    if not _says(found.check, of):
         st.caption(f":material/history: {stale}")
     return found.check["result"] or {}
 
@@ -110,7 +133,7 @@ def _look(client: Client, key: str, *, waiting: str) -> bool:
     found = kept(key)
     if found is None:
         return True
-    found = Kept(client.check(found.check["id"]), found.asked)
+    found = replace(found, check=client.check(found.check["id"]))
     st.session_state[key] = found
     return _drawn(client, key, found, waiting=waiting) and found.waiting
 
@@ -137,11 +160,13 @@ def _drawn(client: Client, key: str, found: Kept, *, waiting: str) -> bool:
 def _cancel(client: Client, key: str, found: Kept) -> None:
     """409: it ended in the meantime, which the next look tells."""
     try:
-        st.session_state[key] = Kept(client.cancel_check(found.check["id"]), found.asked)
+        st.session_state[key] = replace(found, check=client.cancel_check(found.check["id"]))
     except ApiError as error:
         if error.status != 409:
             raise
 
 
-def _fingerprint(of: object) -> str:
-    return json.dumps(of, sort_keys=True)
+def _says(check: Check, of: Json) -> bool:
+    """Whether it was asked for with this, compared as it was sent."""
+    asked = check["asked"] or {}
+    return all(name in asked and asked[name] == value for name, value in json.loads(json.dumps(of)).items())

@@ -96,7 +96,7 @@ def test_every_page_says_that_the_server_is_away_and_shows_all_again_when_it_is_
 
 
 @pytest.mark.timeout(200)
-def test_what_was_being_written_is_there_again_when_the_server_is_back(
+def test_what_was_being_written_is_there_again_when_the_server_is_back_and_after_a_refresh(
     browser: Browser, place: Place, key: str
 ) -> None:
     with ExitStack() as api:
@@ -129,12 +129,15 @@ def test_what_was_being_written_is_there_again_when_the_server_is_back(
         api.enter_context(running_api(place.log, port=place.port))
         for each in (page, other):
             each.get_by_role("button", name="Try again").click()
-        expect(page.get_by_label("Name", exact=True)).to_have_value("a quarter of it")
-        expect(page.locator(".cm-content").last).to_contain_text("return 0.25")
-        expect(page.get_by_label("An error counts as 0", exact=True)).to_be_checked()
-        expect(other.get_by_label("Name (optional)", exact=True)).to_have_value("second-try")
-        expect(other.get_by_label("Training steps", exact=True)).to_have_value("33")
-        expect(other.get_by_text("33 steps")).to_be_visible()
+        for again in ("the server is back", "the browser is refreshed"):
+            expect(page.get_by_label("Name", exact=True), again).to_have_value("a quarter of it")
+            expect(page.locator(".cm-content").last).to_contain_text("return 0.25")
+            expect(page.get_by_label("An error counts as 0", exact=True)).to_be_checked()
+            expect(other.get_by_label("Name (optional)", exact=True), again).to_have_value("second-try")
+            expect(other.get_by_text("33 steps")).to_be_visible()
+            expect(other.get_by_label("Training steps", exact=True)).to_have_value("33")
+            for each in (page, other):
+                each.reload()
 
 
 @pytest.mark.timeout(200)

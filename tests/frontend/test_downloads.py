@@ -54,6 +54,24 @@ def test_a_model_is_made_compared_in_plain_words_and_offered(client: Client, key
     assert app.button(key="make_merged").label == "Make it"
 
 
+def test_an_export_in_the_making_is_drawn_from_the_look_that_found_it_and_offered_at_its_end(
+    client: Client, key: str, rows_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page drawn twice for nothing, and a look that tells what is known, would ask for them more often."""
+    job_id = finish(new_job(client, rows_file))
+    client.create_export(job_id, format="gguf", checkpoint=None)
+    app, asked, exports = at_downloads(job_id, key=key), [], Client.exports
+    monkeypatch.setattr(Client, "exports", lambda self, job: asked.append(job) or exports(self, job))
+    app.run()
+    assert asked == [job_id]
+    assert "Waiting for a worker" in words(app)
+    monkeypatch.setattr(Client, "exports", exports)
+    carry_out(client, job_id)
+    app.run()
+    assert not app.exception
+    assert app.success[0].value.startswith("The exported model says")
+
+
 def test_what_disagrees_is_shown_with_figures_and_can_be_tried_again(client: Client, key: str, rows_file: Path) -> None:
     job_id = finish(new_job(client, rows_file))
     client.create_export(job_id, format="gguf", checkpoint=None)

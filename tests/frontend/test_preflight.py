@@ -7,12 +7,16 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from backend import checks
 from backend.embedded import Services
 from frontend.client import Client
 from frontend.components.preflight_report import histogram_table
 from frontend.components.prompts import counts, marked
 from tests.frontend.servers import STARTER, running_worker
+from tests.frontend.test_client import GRADER
 from tests.frontend.test_pages import opened, words
+
+REPORT = {"verdict": "pass", "summary": "There is something to learn.", "findings": []}
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +77,32 @@ def test_one_click_flies_and_the_report_is_shown(at_new_job: AppTest, client: Cl
     )
     app.number_input(key="main_max_steps").set_value(3).run()
     assert "of earlier settings" in words(app)
+
+
+def test_after_a_refresh_both_are_found_again_and_said_to_be_of_earlier_settings(
+    at_new_job: AppTest, client: Client, key: str
+) -> None:
+    """No worker takes them here."""
+    at_new_job.button(key="preflight_go").click().run()
+    [check] = client.checks(kind="preflight")
+    assert check["asked"] is not None
+    trial = {name: check["asked"][name] for name in ("model", "training_file", "grader", "x_rlsd")}
+    other = client.create_verifier(name="other", grader=GRADER)
+    client.preflight(trial | {"grader": {"type": "saved", "id": other["id"], "version": 1}})  # somebody else's
+    client.teacher_preview(trial | {"row": 3})
+
+    refreshed = opened("new_job", key=key)
+    refreshed.selectbox(key="job_verifier").select(check["asked"]["grader"]["id"]).run()
+    assert refreshed.button(key="preflight_go").disabled
+    assert refreshed.button(key="preview_go").disabled
+    assert words(refreshed).count("by you or somebody else of your project") == 2
+    checks.carry_out(check["id"], handlers={"preflight": lambda *_: REPORT})
+    finished = opened("new_job", key=key)
+    assert REPORT["summary"] not in [shown.value for shown in finished.success]
+    finished.selectbox(key="job_verifier").select(check["asked"]["grader"]["id"]).run()
+    assert not finished.exception
+    assert REPORT["summary"] in [shown.value for shown in finished.success]
+    assert "of earlier settings" in words(finished)
 
 
 def test_both_prompts_of_a_row_are_shown_side_by_side(at_new_job: AppTest, sample_worker: None) -> None:

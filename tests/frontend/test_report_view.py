@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from backend import checks
 from backend.datasets.store import store_bytes
 from backend.db.engine import transaction
 from backend.db.files import File, FileStatus
@@ -104,6 +105,21 @@ def test_tokens_are_counted_for_a_model_of_the_menu(client: Client, key: str, wo
         app.run()
     assert "**starter**, 5 rows looked at" in words(app)
     assert any("prompts are longer than 10 tokens" in warning.value for warning in app.warning)
+
+
+def test_a_count_goes_on_behind_a_refreshed_page_which_shows_it_again(client: Client, key: str) -> None:
+    file = sent(client, jsonl(*ODD[:5]))
+    app = part(opened("datasets", key=key, dataset=file["id"]), "Tokens")
+    app.number_input(key="tokens_prompt").set_value(10).run()
+    app.button(key="tokens_go").click().run()
+    refreshed = part(opened("datasets", key=key, dataset=file["id"]), "Tokens")
+    assert refreshed.button(key="tokens_go").disabled
+    [check] = client.checks(kind="token_lengths", file=file["id"])
+    checks.give_up(check["id"], why="The process that worked on it was killed.")
+    failed = opened("datasets", key=key, dataset=file["id"])
+    failed.segmented_control(key="report_part").set_value("Tokens").run()
+    assert "was killed" in failed.error[0].value
+    assert not failed.button(key="tokens_go").disabled
 
 
 def test_a_model_that_does_not_exist_is_refused_in_its_place(client: Client, key: str) -> None:

@@ -78,6 +78,23 @@ def test_another_verifier_is_chosen_run_and_compared(client: Client, key: str, r
     assert any(code.value == "The warden, I think" for code in app.code)
 
 
+def test_a_refreshed_page_finds_it_again_and_says_whose_verdicts_they_are(
+    client: Client, key: str, rows_file: Path
+) -> None:
+    job_id = a_job_that_wrote(client, rows_file)
+    other = client.create_verifier(name="anywhere", grader={"type": "regex", "pattern": r"(?P<answer>clerk|warden)"})
+    grader = {"type": "saved", "id": other["id"], "version": 1}
+    check = client.rescore(job_id, grader=grader, first=None, last=None, limit=10)
+    assert at_rescore(job_id, key=key).button(key="rescore_go").disabled
+    checks.carry_out(check["id"], handlers=HANDLERS)
+    app = at_rescore(job_id, key=key)
+    assert app.metric
+    assert "by you or somebody else of your project" in words(app)
+    assert "below is by another verifier" in words(app)
+    app.selectbox(key="rescore_verifier").select_index(0).run()
+    assert "below is by another verifier" not in words(app)
+
+
 def test_the_jobs_own_verifier_is_offered_in_every_version(client: Client, key: str, rows_file: Path) -> None:
     job_id = a_job_that_wrote(client, rows_file)
     [saved] = client.verifiers()["data"]

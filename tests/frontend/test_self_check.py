@@ -93,6 +93,31 @@ def test_a_draft_is_checked_on_rows_of_a_dataset(client: Client, key: str, rows_
     assert tried.set_index("tried").loc["the answer alone", "meaning"] == check_matrix.FULL
 
 
+def test_after_a_refresh_a_check_is_shown_again_and_never_that_of_another_verifier(
+    client: Client, key: str, rows_file: Path
+) -> None:
+    install()
+    with rows_file.open("rb") as content:
+        file = client.upload(content, filename="rows.jsonl", mapping=None)
+    saved = client.create_verifier(name="contains", grader={**CONTAINS, "operation": "ilike"})
+    other = client.create_verifier(name="equal", grader={**CONTAINS, "operation": "eq"})
+    app = opened("verifiers", key=key, verifier=saved["id"])
+    app.button(key="check_go").click().run()
+    client.self_check(other["grader"], file=file["id"], rows=2)
+
+    refreshed = opened("verifiers", key=key, verifier=saved["id"])
+    assert not refreshed.exception
+    assert refreshed.button(key="check_go").disabled
+    assert "by you or somebody else of your project" in words(refreshed)
+    for check in client.checks(kind="self_check", file=file["id"], limit=2):
+        checks.carry_out(check["id"], handlers=HANDLERS)
+    finished = opened("verifiers", key=key, verifier=saved["id"])
+    assert finished.dataframe
+    assert "earlier version" not in words(finished)
+    client.add_verifier_version(saved["id"], name="contains", grader={**CONTAINS, "operation": "like"})
+    assert not opened("verifiers", key=key, verifier=saved["id"]).dataframe
+
+
 def test_without_a_dataset_the_check_says_what_it_needs(key: str) -> None:
     app = opened("verifiers", key=key, verifier="new")
     assert "upload one first" in words(app)

@@ -98,6 +98,22 @@ def test_checks_are_listed_by_what_they_are_about_and_go_with_it(api: Api) -> No
     assert answered(api.http.get(f"/v1/checks/{other}"))["id"] == other
 
 
+def test_checks_are_known_again_by_what_was_sent_for_them(api: Api) -> None:
+    file, job = api.dataset(), {"x_rlsd": {"method": "grpo"}, "grader": EXACT, "model": "starter"}
+    sent = {
+        "/v1/verifiers/check": {"grader": EXACT, "file": file, "rows": 2},
+        f"/v1/files/{file}/tokens": {"model": "starter", "max_prompt_tokens": 9},
+        "/v1/fine_tuning/preflight": {**job, "training_file": file, "rows": 3},
+    }
+    for path, body in sent.items():
+        check = answered(api.http.post(path, json=body))
+        assert check["asked"] == body
+        assert answered(api.http.get(f"/v1/checks/{check['id']}"))["asked"] == body
+    listed = answered(api.http.get("/v1/checks", params={"file": file}))["data"]
+    assert [check["asked"] for check in listed] == list(reversed(sent.values()))
+    assert answered(api.http.get(f"/v1/checks/{asked()}"))["asked"] is None
+
+
 def test_a_check_whose_process_is_killed_says_so(api: Api, check_worker: int) -> None:
     checks.wait_for_check(asked(), timeout_s=60)  # the worker is up, and attacks its sandbox no more
     source = "def grade(item, output_text):\n    while True: pass\n"
