@@ -4,11 +4,12 @@ Nothing is there where only the UI was installed; the tour is then not offered.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from frontend.shapes import Job, Json
+from frontend.shapes import DataFile, Job, Json
 
 FOLDER = Path(__file__).resolve().parents[1] / "examples" / "starter"
 MODEL = "starter"
@@ -56,6 +57,11 @@ def job_body(starter: Starter, *, training: str, held_out: str, verifier: str) -
 def is_its_own(filename: str) -> bool:
     """Whether a dataset of this name is taken for the starter's: as the tour or a person uploaded it."""
     return filename in (*FILES, "train.jsonl", "held_out.jsonl")
+
+
+def offered_first(files: Sequence[DataFile]) -> str:
+    """The id of the newest dataset that the tour did not store to measure with; of the newest where there is none."""
+    return next((file for file in files if file["filename"] != HELD_OUT), files[0])["id"]
 
 
 def is_tour(job: Job) -> bool:

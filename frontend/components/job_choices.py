@@ -68,7 +68,7 @@ def _dataset(files: Sequence[DataFile], zone: ZoneInfo) -> DataFile:
     chosen = st.selectbox(
         "Dataset",
         list(by_id),
-        index=_place(list(by_id), state.address("dataset")),
+        index=_place(list(by_id), state.address("dataset") or starter.offered_first(files)),
         format_func=label,
         key="job_dataset",
     )

@@ -53,7 +53,7 @@ def panel(client: Client, grader: Json) -> None:
         return
     bases = [str(model["id"]) for model in client.models() if model.get("owned_by") == "base"]
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        file = row_choice.dataset(files, label="Rows of", key="beside_dataset")
+        file = row_choice.dataset(files, label="Rows of", key="beside_dataset", like=row_choice.OF_A_VERIFIER)
         first = row_choice.number(file, label="From row", key="beside_first")
         count = int(st.number_input("Rows", 1, MOST_ROWS, USUAL_ROWS, key="beside_rows", width=110))
         score = rights.button(client, "Score the right answers", icon=":material/fact_check:", key="beside_score")
@@ -85,12 +85,14 @@ def panel(client: Client, grader: Json) -> None:
         _show(client, kept, grader)
 
 
+def right_completion(row: Row) -> str:
+    """As a model would have to write: the worked solution where there is one that states the answer."""
+    answer, solution = row["reference"].get("answer") or "", row["reference"].get("solution") or ""
+    return solution if answer in solution else answer
+
+
 def with_references(rows: Sequence[Row], *, of: tuple[str, int, int]) -> Beside:
-    """Each row with what is right: its worked solution where there is one, as a model would have to write."""
-    columns = tuple(
-        (Column("Right answer", row["reference"].get("solution") or row["reference"].get("answer") or ""),)
-        for row in rows
-    )
+    columns = tuple((Column("Right answer", right_completion(row)),) for row in rows)
     return Beside(rows=tuple(rows), columns=columns, of=of)
 
 

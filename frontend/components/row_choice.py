@@ -5,23 +5,29 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from frontend import starter
 from frontend.client import Client
 from frontend.components.job_choices import told_apart
 from frontend.shapes import DataFile, Row
 
 WIDTH_PX = 140
+OF_A_VERIFIER = ("try_dataset", "beside_dataset", "check_dataset")
+"""Keys of the menus on the page of a verifier: what is tried there is tried on the same data."""
 
 
-def dataset(files: Sequence[DataFile], *, label: str = "Dataset", key: str, first: str | None = None) -> DataFile:
-    """`first`: the id of the one that is offered first; else the newest."""
+def dataset(
+    files: Sequence[DataFile], *, label: str = "Dataset", key: str, first: str | None = None, like: Sequence[str] = ()
+) -> DataFile:
+    """`first`: the id of the one that is offered first. `like`: keys of other such menus, which follow this one."""
     by_id = {file["id"]: file for file in files}
     names = {file_id: file["filename"] for file_id, file in by_id.items()}
     chosen = st.selectbox(
         label,
         list(by_id),
-        index=list(by_id).index(first) if first in by_id else 0,
+        index=list(by_id).index(first if first in by_id else starter.offered_first(files)),
         format_func=told_apart(names, more=lambda file_id: file_id[-6:]),
         key=key,
+        on_change=lambda: st.session_state.update(dict.fromkeys(like, st.session_state[key])),
     )
     return by_id[chosen]
 
@@ -35,11 +41,11 @@ def number(file: DataFile, *, label: str = "Row", key: str) -> int:
 
 
 def row(
-    client: Client, files: Sequence[DataFile], *, key: str, first: str | None = None
+    client: Client, files: Sequence[DataFile], *, key: str, first: str | None = None, like: Sequence[str] = ()
 ) -> tuple[DataFile, Row] | None:
     """Dataset and row by two fields, or any row by a press; None where the dataset has none."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        file = dataset(files, key=f"{key}_dataset", first=first)
+        file = dataset(files, key=f"{key}_dataset", first=first, like=like)
         chosen = number(file, key=f"{key}_row")
         st.button("Any row", icon=":material/casino:", key=f"{key}_any", on_click=_any, args=(f"{key}_row", file))
     found = client.rows_from(file["id"], chosen, limit=1)

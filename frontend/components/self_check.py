@@ -3,7 +3,7 @@
 import streamlit as st
 
 from frontend.client import Client
-from frontend.components import check_matrix, check_verdict, rights, waiting
+from frontend.components import check_matrix, check_verdict, rights, row_choice, waiting
 from frontend.shapes import CheckVerdict, Json
 
 MOST, USUAL = 64, 8
@@ -21,20 +21,19 @@ def panel(client: Client, grader: Json, *, verifier: str) -> None:
         st.info("This takes rows of a dataset: upload one first.", icon=":material/inbox:")
         return
     key = f"self_check_{verifier}"
-    names = {file["id"]: file["filename"] for file in files}
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        file = st.selectbox("On rows of", list(names), format_func=names.__getitem__, key="check_dataset", width=320)
+        chosen = row_choice.dataset(files, label="On rows of", key="check_dataset", like=row_choice.OF_A_VERIFIER)
         rows = int(st.number_input("Rows", 1, MOST, USUAL, key="check_rows", width=120))
-        waiting.find(client, key, kind="self_check", like={"grader": grader}, file=file)
+        waiting.find(client, key, kind="self_check", like={"grader": grader}, file=chosen["id"])
         go = rights.button(
             client, "Check the verifier", icon=":material/verified:", key="check_go", disabled=waiting.busy(key)
         )
     if go:
-        waiting.ask(key, lambda: client.self_check(grader, file=file, rows=rows), refused="Not checked")
+        waiting.ask(key, lambda: client.self_check(grader, file=chosen["id"], rows=rows), refused="Not checked")
     found = waiting.result(
         client,
         key,
-        of={"grader": grader, "file": file},
+        of={"grader": grader, "file": chosen["id"]},
         failed="Not checked",
         stale="The verdict below is of an earlier version, or of other data.",
     )

@@ -19,7 +19,10 @@ def panel(client: Client, grader: Json) -> None:
     item, answer, solution = _pasted_item() if source == PASTED else _row_item(client)
     if solution or answer:
         with st.container(horizontal=True):
-            st.button("Put in the right answer", key="try_right", on_click=_fill, args=(solution or answer,))
+            if answer:
+                st.button("Put in the right answer", key="try_right", on_click=_fill, args=(answer,))
+            if solution:
+                st.button("Put in the worked solution", key="try_solution", on_click=_fill, args=(solution,))
             st.button("Put in a wrong one", key="try_wrong", on_click=_fill, args=("Answer: no idea",))
     text = st.text_area(
         "What the model might write", height=120, key="try_text", placeholder="Paste or write a completion…"
@@ -71,7 +74,7 @@ def _row_item(client: Client) -> tuple[Json | None, str | None, str | None]:
     if not files:
         st.info("There is no dataset yet: paste a row instead, or upload one.", icon=":material/inbox:")
         return None, None, None
-    found = row_choice.row(client, files, key="try")
+    found = row_choice.row(client, files, key="try", like=row_choice.OF_A_VERIFIER)
     if found is None:
         return None, None, None
     file, row = found

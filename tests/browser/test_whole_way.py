@@ -138,7 +138,7 @@ def write_verifier(page: Page, shoot: Shoot) -> None:
     written(page, "Name", "handbook answer")
     coded(page, "Python source", VERIFIER)
     page.keyboard.press("Control+Enter")
-    page.get_by_role("button", name="Put in the right answer").click()
+    page.get_by_role("button", name="Put in the worked solution").click()
     expect(page.get_by_role("textbox", name="What the model might write")).to_have_value(re.compile("Answer: "))
     verdict(page, score="1")
     page.get_by_role("heading", name="New verifier").scroll_into_view_if_needed()

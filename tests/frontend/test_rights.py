@@ -18,7 +18,8 @@ from tests.frontend.trained import trained
 SECTIONS = ("You", "Keys", "People", "Projects and quotas", "Audit", "Webhooks", "Workers")
 LOOKS = {
     *("Sign out", "Any row", "Look again", "Ask", "Ask both", "Set side by side", "Count again", "Back", "Next"),
-    *("Put in the right answer", "Put in a wrong one", "Try it beside its base", "Download", "Copy the link"),
+    *("Put in the right answer", "Put in the worked solution", "Put in a wrong one", "Try it beside its base"),
+    "Download",
     *("Cancel the job", "Cancel all runs", "Delete for good", "Delete the adapter"),  # within what does not open
     *("All datasets", "All verifiers", "All comparisons", "All models", "Newest", "Older"),
 }

@@ -1,14 +1,17 @@
 """The verifier page: a gallery to start from, scores beside the data, what changed between versions."""
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from backend.embedded import Services
+from frontend import starter
 from frontend.client import Client
-from frontend.components import gallery, verifier_difference
+from frontend.components import gallery, on_data, row_choice, verifier_difference
 from frontend.components.code_field import Fault, faults_of_run
 from tests.frontend.code_fields import code_field, typed
 from tests.frontend.servers import running_worker
@@ -195,3 +198,32 @@ def test_the_last_line_of_the_author_is_where_a_run_stopped() -> None:
     assert faults_of_run(reason, status="error") == [Fault(2, "Stopped here: KeyError: 'x'")]
     assert faults_of_run(reason, status="ok") == []
     assert faults_of_run(None, status="timeout") == []
+
+
+@pytest.mark.parametrize(
+    ("reference", "right"),
+    [
+        ({"answer": "clerk", "solution": "Below 10 t: the clerk"}, "Below 10 t: the clerk"),
+        ({"answer": "clerk", "solution": "It weighs little."}, "clerk"),
+        ({"answer": "clerk", "solution": None}, "clerk"),
+        ({"answer": None, "solution": "Only the verifier knows."}, "Only the verifier knows."),
+    ],
+)
+def test_a_worked_solution_is_a_right_completion_where_it_states_the_answer(
+    reference: dict[str, str | None], right: str
+) -> None:
+    row: Any = {"reference": reference}
+    assert on_data.right_completion(row) == right
+
+
+def test_the_data_to_try_on_is_not_the_tours_held_out_and_is_the_same_all_over_the_page(
+    client: Client, key: str
+) -> None:
+    for name in ("rows.jsonl", starter.HELD_OUT):
+        client.upload(io.BytesIO(b'{"question": "a", "answer": "b"}\n'), filename=name, mapping=None)
+    app = opened("verifiers", key=key, verifier="new")
+    menus = row_choice.OF_A_VERIFIER
+    names = {file["filename"]: file["id"] for file in client.datasets()}
+    assert {app.selectbox(key=menu).value for menu in menus} == {names["rows.jsonl"]}
+    app.selectbox(key="beside_dataset").select(names[starter.HELD_OUT]).run()
+    assert {app.selectbox(key=menu).value for menu in menus} == {names[starter.HELD_OUT]}
