@@ -97,9 +97,11 @@ class Reference(TypedDict):
 
 
 class Row(TypedDict):
-    """The normal form of a dataset row; `item` is the original, kept verbatim."""
+    """The normal form of a dataset row; `item` is the original, kept verbatim. `row` from 0, `line` from 1."""
 
     id: str
+    row: int
+    line: int
     messages: list[Json]
     images: list[str]
     reference: Reference

@@ -70,8 +70,9 @@ class Files(Wire):
         body = {"model": model, "max_prompt_tokens": max_prompt_tokens, "max_completion_tokens": max_completion_tokens}
         return cast("Check", self.call("POST", f"/v1/files/{file_id}/tokens", json=body))
 
-    def file_rows(self, file_id: str, *, after: str | None = None, limit: int) -> Page:
-        return cast("Page", self.get_json(f"/v1/files/{file_id}/rows", after=after, limit=limit))
+    def file_rows(self, file_id: str, *, search: str | None = None, after: str | None = None, limit: int) -> Page:
+        """In order; those whose question or reference holds this text."""
+        return cast("Page", self.get_json(f"/v1/files/{file_id}/rows", search=search, after=after, limit=limit))
 
     def rows_by_number(self, file_id: str, numbers: Sequence[int]) -> list[Row]:
         """These rows, counted from 0; those that are not there are left out. 500 at most."""

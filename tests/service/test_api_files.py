@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from sqlalchemy import func, select
 
+from backend.api import searching
 from backend.db.blobs import Blob, BlobChunk
 from backend.db.engine import transaction
 from backend.db.files import DatasetRow, File, FileImage
@@ -202,6 +203,55 @@ def test_rows_are_had_by_their_numbers(api: Api) -> None:
     assert [row["row"] for row in found["data"]] == [3, 20]
     for wrong in ("-1", "x", "99999999999"):
         assert refused(api.http.get(rows, params={"number": wrong}), status=400)["param"].startswith("number")
+
+
+@pytest.mark.parametrize(
+    ("search", "expected"),
+    [
+        ("ANVIL", [0, 2]),
+        ("née", [1]),
+        ("50%", [1]),
+        ("5_%", []),
+        ("\\n", []),
+        ('"so"', [0]),
+        ("a\nb", [0]),
+        ("twice", [1]),
+        ("content", []),
+        ("input_text", []),
+        ("other column", []),
+    ],
+)
+def test_rows_are_found_by_a_part_of_question_or_reference(api: Api, search: str, expected: list[int]) -> None:
+    parts = [{"type": "input_text", "text": "Which"}, {"type": "input_text", "text": "Anvil?"}]
+    file = answered(
+        api.upload(
+            {
+                "messages": [{"role": "user", "content": 'a\nb "so" anvil'}],
+                "reference_answer": "1",
+                "x": "other column",
+            },
+            {"messages": [{"role": "user", "content": "Of 50% NÉE"}], "reference_answer": "1", "solution": "Twice"},
+            {"messages": [{"role": "user", "content": parts}], "reference_answer": "none"},
+        )
+    )
+    rows = f"/v1/files/{file['id']}/rows"
+    found = answered(api.http.get(rows, params={"search": search, "limit": 1}))
+    seen = found["data"]
+    while found["has_more"]:
+        found = answered(api.http.get(rows, params={"search": search, "limit": 1, "after": found["last_id"]}))
+        seen += found["data"]
+    assert [row["row"] for row in seen] == expected
+
+
+def test_a_search_in_rows_that_means_nothing_or_takes_too_long_is_refused(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = f"/v1/files/{api.dataset(count=3000)}/rows"
+    for wrong in ("", "\0", "x" * 201):
+        assert refused(api.http.get(rows, params={"search": wrong}), status=400)["param"] == "search"
+    monkeypatch.setattr(searching, "SEARCH_S", 0.001)
+    told = refused(api.http.get(rows, params={"search": "none such"}), status=400, code="search_too_wide")
+    assert "name the rows" in told["message"]
 
 
 @examples(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
