@@ -235,6 +235,7 @@ class Check(TypedDict):
     status: Literal["queued", "running", "done", "failed"]
     created_at: int
     finished_at: int | None
+    job_id: str | None
     progress: CheckProgress | None
     result: Json | None
     error: Json | None
