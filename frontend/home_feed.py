@@ -10,7 +10,7 @@ from frontend.shapes import Check, DataFile, Job
 TICK_S = 4.0
 MOST = 100
 """Of each list, the newest."""
-ENDED_READ = 20
+ENDED_READ = 50
 PARTS = ("workers", "ended", "checks", "files")
 
 

@@ -27,10 +27,12 @@ class DataFile(TypedDict):
 
 
 class Problem(TypedDict):
-    """Tables without lines have `row` instead."""
+    """Tables without lines have `row` instead. `number`: of a row that was taken; `read`: one that was left out."""
 
     line: int | None
     row: NotRequired[int | None]
+    number: NotRequired[int | None]
+    read: NotRequired[str | None]
     code: str
     message: str
 

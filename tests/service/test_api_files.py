@@ -13,6 +13,7 @@ from hypothesis import settings as examples
 from sqlalchemy import func, select
 
 from backend.api import searching
+from backend.datasets import report
 from backend.db.blobs import Blob, BlobChunk
 from backend.db.engine import transaction
 from backend.db.files import DatasetRow, File, FileImage
@@ -305,3 +306,34 @@ def test_the_report_says_what_two_files_share(api: Api) -> None:
     assert (report["overlap"]["rows"], report["overlap"]["questions"]) == (1, 2)
     assert answered(api.http.get(f"/v1/files/{held_out}/report"))["overlap"] is None
     refused(api.http.get(f"/v1/files/{held_out}/report", params={"against": "file-none"}), status=404)
+
+
+@pytest.mark.parametrize(
+    ("filename", "content", "read"),
+    [
+        ("a.jsonl", b'{"question": "Why?", "answer": 1}\n {oops\n', "{oops"),
+        ("a.json", b'[{"question": "Why?", "answer": 1},\n{"question": "Who?", "answer": ""}]', None),
+        ("a.csv", b"question,answer\nWhy?,1\nWho?,x,y\n", '{"question": "Who?", "answer": "x", "column 3": "y"}'),
+        ("a.csv", b"question,answer\nWhy?,1\nWho?\n", '{"question": "Who?"}'),
+        ("a.csv", b"question,answer\nWhy?,1\nWho?,\n", '{"question": "Who?", "answer": ""}'),
+    ],
+)
+def test_a_row_that_is_left_out_is_kept_as_it_was_read(
+    api: Api, filename: str, content: bytes, read: str | None
+) -> None:
+    form = {"purpose": "fine-tune", "on_bad_rows": "take_good"}
+    file = answered(api.http.post("/v1/files", data=form, files={"file": (filename, content)}))
+    [problem] = answered(api.http.get(f"/v1/files/{file['id']}/report"))["problems"]
+    assert problem["read"] == (read or '{"question": "Who?", "answer": ""}')
+
+
+def test_rows_left_out_are_kept_whole_or_not_at_all_within_a_bound(api: Api) -> None:
+    longs = [b'{"question": "' + b"x" * size for size in (report.MAX_ROW_CHARACTERS, *[9_000] * 120)]
+    content = b"\n".join([json.dumps(ROW).encode(), b"\xff", *longs])
+    form = {"purpose": "fine-tune", "on_bad_rows": "take_good"}
+    file = answered(api.http.post("/v1/files", data=form, files={"file": ("a.jsonl", content)}))
+    problems = answered(api.http.get(f"/v1/files/{file['id']}/report"))["problems"]
+    kept = [problem["read"] for problem in problems if problem["read"]]
+    assert [problem["read"] for problem in problems[:2]] == [None, None]
+    assert set(kept) == {longs[1].decode()}
+    assert sum(map(len, kept)) <= report.MAX_KEPT_CHARACTERS < sum(map(len, kept)) + len(longs[1])
