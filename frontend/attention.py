@@ -1,16 +1,16 @@
-"""What on the installation wants a person: jobs that stand still or failed, checks that failed, workers not seen.
+"""What on the installation wants a person: jobs, checks, exports and files that failed or stand still, missing workers.
 
 Pure: from what the API says to sentences with a way to the place where something can be done.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from frontend import units
 from frontend.client.people import Worker
 from frontend.job_states import MOVING
-from frontend.shapes import Job
+from frontend.shapes import Check, DataFile, Job
 
 RECENT_S = 3 * 86_400
 """A job that failed longer ago wants nobody any more."""
@@ -18,34 +18,76 @@ CHECKS = {"self_check": "the verifier's self-check", "preflight": "the pre-fligh
 QUEUES = {
     "train": "No worker for training has been seen in the last minute, so no job can start.",
     "check": "No worker for checks has been seen in the last minute, so verifiers cannot be tried.",
+    "sample": "No worker that samples has been seen in the last minute, so no pre-flight and no export can be made.",
+    "chat": "No chat server has been seen in the last minute, so what was trained cannot be asked.",
 }
+NEEDED = frozenset({"train", "check"})
+"""Queues that are missed at once; the others where there is something for them to do."""
+SAMPLED = frozenset({"preflight", "teacher_preview", "export"})
+"""Kinds of checks that wait in the queue `sample`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Want:
-    """`job`: whose page helps; None where it is about the installation."""
+    """`job`: whose page helps; `page` with `query`: another one that does. None where it is about the installation."""
 
     level: Literal["bad", "look"]
     title: str
     text: str
     job: Job | None = None
+    page: str | None = None
+    query: Mapping[str, str] = field(default_factory=dict)
 
 
-def wants(jobs: Sequence[Job], workers: Sequence[Worker], *, now: float) -> list[Want]:
+def wants(
+    jobs: Sequence[Job],
+    workers: Sequence[Worker],
+    *,
+    now: float,
+    checks: Sequence[Check] = (),
+    files: Sequence[DataFile] = (),
+) -> list[Want]:
     """The most pressing first."""
-    found = [*_of_workers(jobs, workers), *(want for job in jobs if (want := _of_job(job, now=now)))]
+    found = [
+        *_of_workers(jobs, workers, checks),
+        *(want for job in jobs if (want := _of_job(job, now=now))),
+        *(_of_file(file) for file in files if file["status"] == "error"),
+        *(want for check in checks if (want := _of_export(check, now=now))),
+    ]
     return sorted(found, key=lambda want: want.level != "bad")
 
 
-def _of_workers(jobs: Sequence[Job], workers: Sequence[Worker]) -> Iterator[Want]:
+def _of_workers(jobs: Sequence[Job], workers: Sequence[Worker], checks: Sequence[Check]) -> Iterator[Want]:
     served = {queue for worker in workers for queue in worker["queues"]}
-    waiting = sum(job["status"] == "queued" for job in jobs)
+    queued = [check["kind"] in SAMPLED for check in checks if check["status"] == "queued"]
+    waiting = {
+        "train": (sum(job["status"] == "queued" for job in jobs), "job"),
+        "check": (queued.count(False), "check"),
+        "sample": (queued.count(True), "check"),
+        "chat": (sum(job["fine_tuned_model"] is not None for job in jobs), "trained model"),
+    }
     for queue, sentence in QUEUES.items():
-        if queue not in served:
-            many = f" {units.count(waiting, 'job')} wait{'s' if waiting == 1 else ''}." if queue == "train" else ""
-            text = f"{sentence}{many if waiting else ''} Start one with `rlsd up`, or `rlsd worker --queue {queue}`."
-            pressing = queue == "train" and waiting > 0
+        count, noun = waiting[queue]
+        if queue not in served and (count or queue in NEEDED):
+            many = f" {units.count(count, noun)} wait{'s' if count == 1 else ''}." if count and queue != "chat" else ""
+            text = f"{sentence}{many} Start one with `rlsd up`, or `rlsd worker --queue {queue}`."
+            pressing = count > 0 and queue != "chat"
             yield Want(level="bad" if pressing else "look", title="No worker seen", text=text)
+
+
+def _of_file(file: DataFile) -> Want:
+    text = file["status_details"] or "Upload it again."
+    title = f"{file['filename']} could not be read"
+    return Want(level="look", title=title, text=text, page="datasets", query={"dataset": file["id"]})
+
+
+def _of_export(check: Check, *, now: float) -> Want | None:
+    recent = now - (check["finished_at"] or now) < RECENT_S
+    if check["kind"] != "export" or check["status"] != "failed" or check["job_id"] is None or not recent:
+        return None
+    text = (check["error"] or {}).get("message") or "Its job's page tells the last that is known."
+    query = {"job": check["job_id"], "view": "Downloads"}
+    return Want(level="look", title="An export failed", text=text, page="job", query=query)
 
 
 def _of_job(job: Job, *, now: float) -> Want | None:

@@ -27,10 +27,12 @@ class DataFile(TypedDict):
 
 
 class Problem(TypedDict):
-    """Tables without lines have `row` instead."""
+    """Tables without lines have `row` instead. `number`: of a row that was taken; `read`: one that was left out."""
 
     line: int | None
     row: NotRequired[int | None]
+    number: NotRequired[int | None]
+    read: NotRequired[str | None]
     code: str
     message: str
 
@@ -97,9 +99,11 @@ class Reference(TypedDict):
 
 
 class Row(TypedDict):
-    """The normal form of a dataset row; `item` is the original, kept verbatim."""
+    """The normal form of a dataset row; `item` is the original, kept verbatim. `row` from 0, `line` from 1."""
 
     id: str
+    row: int
+    line: int
     messages: list[Json]
     images: list[str]
     reference: Reference
@@ -234,6 +238,7 @@ class Check(TypedDict):
     created_at: int
     finished_at: int | None
     asked: Json | None
+    job_id: str | None
     progress: CheckProgress | None
     result: Json | None
     error: Json | None

@@ -111,7 +111,11 @@ def _member(session: Session, token: str) -> Caller | None:
 def _authorise(known: Caller, *, method: str, path: str) -> None:
     needed = needed_role(method, path)
     if not known.role.covers(needed):
-        raise _forbidden(f"This needs the role '{needed}', and '{known.name}' has the role '{known.role}'.")
+        way = "for a key with that role" if known.signed_in_until is None else "to give you that role"
+        raise _forbidden(
+            f"This needs the role '{needed}', and '{known.name}' has the role '{known.role}': "
+            f"ask an admin of the project {way}."
+        )
     if is_administrators(path) and not administers(known.role, project=known.project):
         raise _forbidden("This is for administrators of the server: admins of its first project.")
 

@@ -24,13 +24,18 @@ router = APIRouter(prefix="/files", tags=["files"])
 
 
 class FileProblem(BaseModel):
-    """`line` counts from 1; a table without lines has `row` instead. `number`: of a row that was taken, from 0."""
+    """`line` counts from 1; a table without lines has `row` instead. `number`: of a row that was taken, from 0.
+
+    `read`: the row that was left out, as it was read, in JSON as far as it is. Null where it is no text, is too long to
+    be kept, or the file was read before such rows were kept: the original (`.../content`) has it.
+    """
 
     line: int | None = None
     row: int | None = None
     number: int | None = None
     code: str
     message: str
+    read: str | None = None
 
 
 class FileReport(BaseModel):
@@ -43,6 +48,7 @@ class FileReport(BaseModel):
     of a sample of the questions, by ISO 639 code, `und` where it cannot be told.
     `duplicates`: rows equal to an earlier one. `near_duplicates`: rows whose question is nearly that of an earlier one,
     of as many as were `checked`. `overlap`: rows shared with the file that `against` names, by whole row and question.
+    In these lists lines count from 1, `number` rows from 0, and `question` is the beginning of the row's.
     """
 
     rows: int

@@ -7,12 +7,14 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, String, cast, func, literal, or_, select
+from sqlalchemy.dialects.postgresql import JSONB, JSONPATH, array
 
 from backend import blobs
 from backend.api.deps import Auth, Database, ObjectId, found, write_audit_entry
 from backend.api.downloads import download, shown_image
 from backend.api.paging import After, Asked, ListItem, Order, Page, cut, listed, numbers_of
+from backend.api.searching import Search, holds, time_bounded
 from backend.api.upload_form import UPLOAD_SCHEMA, Upload, uploaded
 from backend.datasets.reading import read_in_background, read_now
 from backend.datasets.rows import NormalRow
@@ -28,6 +30,8 @@ router = APIRouter(prefix="/files", tags=["files"])
 RESPOND_ASYNC = re.compile(r"(?:^|[,\s])respond-async(?:$|[,;\s])", re.IGNORECASE)
 """The preference of RFC 7240."""
 RowNumber = Annotated[int, Field(ge=0, le=10**9)]
+WORDS = '$[*].content[*] ? (@.type() == "string" || exists(@.text))'
+"""In messages: contents that are texts, and parts that hold one."""
 Prefer = Annotated[str, Header(max_length=1000, description="`respond-async`: see below.")]
 
 
@@ -195,29 +199,28 @@ def get_image(
 @router.get("/{file_id}/rows")
 def list_rows(
     file_id: ObjectId,
-    _: Auth,
-    session: Database,
+    who: Auth,
     number: Annotated[
         list[RowNumber] | None,
         Query(max_length=500, description="Only these rows, counted from 0; name the parameter once for each."),
     ] = None,
+    search: Search = None,
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
     order: Order = Order.ASC,
 ) -> Page[FileRow]:
-    processed_file(session, file_id)
+    """Its rows in the normal form. `search` looks into the question and the reference, as the filter `text` does."""
     statement = select(DatasetRow).where(DatasetRow.file_id == file_id)
     if number is not None:
         statement = statement.where(DatasetRow.number.in_(number))
-    return cut(
-        session,
-        statement,
-        keys=(DatasetRow.number,),
-        after=numbers_of(after, pattern=r"row-(\d+)"),
-        limit=limit,
-        order=order,
-        show=_shown_row,
-    )
+    if search is not None:
+        statement = statement.where(_told_in(search))
+    place = numbers_of(after, pattern=r"row-(\d+)")
+    with time_bounded(project=who.project, narrower="name the rows to look at") as session:
+        processed_file(session, file_id)
+        return cut(
+            session, statement, keys=(DatasetRow.number,), after=place, limit=limit, order=order, show=_shown_row
+        )
 
 
 def read_as_preferred(file: File, prefer: str, response: Response, *, on_bad_rows: OnBadRows) -> None:
@@ -245,6 +248,16 @@ def shown_file(file: File) -> FileObject:
         parent_id=file.parent_id,
         change=file.change,
     )
+
+
+def _told_in(search: str) -> ColumnElement[bool]:
+    """Whether a row's messages or its reference hold a text: their words, not the JSON around them."""
+    messages = cast(DatasetRow.normal["messages"], JSONB)
+    word = func.jsonb_path_query(messages, cast(literal(WORDS), JSONPATH)).column_valued("word")
+    text = func.coalesce(word.op("->>")("text"), word.op("#>>")(array([], type_=String)), type_=String)
+    asked = select(literal(1)).where(holds(text, search)).exists()
+    known = (DatasetRow.normal["reference"][part].as_string() for part in ("answer", "solution", "trajectory"))
+    return or_(asked, *(holds(part, search) for part in known))
 
 
 def _shown_row(stored: DatasetRow) -> FileRow:

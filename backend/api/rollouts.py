@@ -1,7 +1,7 @@
 """`/v1/fine_tuning/jobs/{id}/rollouts`: what the model wrote, searched, and the credit of its tokens.
 
 Filters walk one job's completions in the order of their key. A step or a row is found by index; the others look at the
-completions themselves, for as long as `SEARCH_S` and no longer.
+completions themselves, for as long as a search may and no longer.
 """
 
 from enum import StrEnum
@@ -9,22 +9,19 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, Float, Select, and_, exists, select, text, type_coerce
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import ColumnElement, Float, Select, and_, exists, select, type_coerce
 from sqlalchemy.orm import Session, aliased, undefer
 
 from backend.api.deps import Auth, Database, JobOfPath, ObjectId
 from backend.api.graders import ScoreRecordObject
 from backend.api.paging import After, ListItem, Order, Page, cut, numbers_of
-from backend.db.engine import transaction
+from backend.api.searching import Search, holds, time_bounded
 from backend.db.jobs import Job
 from backend.db.training import Rollout
 from backend.errors import AppError, not_found
 from backend.verifiers.record import ScoreStatus
 
 MAX_NUMBER = 10**12
-MAX_SEARCH_CHARACTERS = 200
-SEARCH_S = 10.0
 ROLLOUT_ID = r"rollout-(\d+)-(\d+)"
 
 router = APIRouter(prefix="/fine_tuning/jobs/{job_id}", tags=["runs"])
@@ -91,10 +88,7 @@ def list_rollouts(
         bool, Query(description="Only completions whose question was answered both right and wrong in that step.")
     ] = False,
     with_tokens: Annotated[bool, Query(description="Only completions whose tokens were kept.")] = False,
-    search: Annotated[
-        str | None,
-        Query(min_length=1, max_length=MAX_SEARCH_CHARACTERS, description="A part of the text; case is no matter."),
-    ] = None,
+    search: Search = None,
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
     order: Order = Order.ASC,
@@ -118,19 +112,11 @@ def list_rollouts(
     if with_tokens:
         statement = statement.where(Rollout.has_tokens)
     if search is not None:
-        statement = statement.where(Rollout.completion.icontains(_searchable(search), autoescape=True))
+        statement = statement.where(holds(Rollout.completion, search))
     place = numbers_of(after, pattern=ROLLOUT_ID)
     keys = (Rollout.step, Rollout.number)
-    try:
-        with transaction(project=who.project) as session:
-            _bound_time(session)
-            return cut(session, statement, keys=keys, after=place, limit=limit, order=order, show=_shown_rollout)
-    except OperationalError as error:
-        if getattr(error.orig, "sqlstate", None) != "57014":
-            raise
-        raise AppError(
-            f"The search took more than {SEARCH_S:g} seconds: narrow it to a step or a row.", code="search_too_wide"
-        ) from None
+    with time_bounded(project=who.project, narrower="narrow it to a step or a row") as session:
+        return cut(session, statement, keys=keys, after=place, limit=limit, order=order, show=_shown_rollout)
 
 
 @router.get("/rollouts/{rollout_id}/tokens")
@@ -191,17 +177,6 @@ def _in_mixed_group(job: Job) -> ColumnElement[bool]:
 
     good, bad, above = aliased(Rollout), aliased(Rollout), job.spec["success_above"]
     return and_(one(good, _score(good) > above), one(bad, _score(bad) <= above))
-
-
-def _searchable(search: str) -> str:
-    if "\0" in search:
-        raise AppError("The text to search holds a NUL character.", code="invalid_value", param="search")
-    return search
-
-
-def _bound_time(session: Session) -> None:
-    """Until the end of the transaction."""
-    session.execute(text(f"SET LOCAL statement_timeout = {max(1, round(SEARCH_S * 1000))}"))
 
 
 def _shown_rollout(rollout: Rollout) -> RolloutObject:

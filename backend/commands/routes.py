@@ -42,7 +42,7 @@ ROUTES: dict[str, tuple[Command, ...]] = {
         Command("content", "GET", FILE + "/content", "The bytes as they were uploaded."),
         Command("export", "GET", FILE + "/export", "The rows that were taken, as JSONL."),
         Command("image", "GET", FILE + "/images/{sha256}", "An image that its rows show."),
-        Command("rows", "GET", FILE + "/rows", "Its rows in the normal form.", "number" + PAGE),
+        Command("rows", "GET", FILE + "/rows", "Its rows in the normal form.", "number search" + PAGE),
         Command("report", "GET", FILE + "/report", "What is good and bad in it.", "against"),
         Command(
             "tokens",

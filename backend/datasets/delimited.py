@@ -6,6 +6,7 @@ one that cuts the first records into equally many cells.
 
 import csv
 import itertools
+import json
 from collections import Counter
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -57,7 +58,10 @@ def delimited_rows(file: BinaryIO, *, encoding: str, delimiter: str) -> Iterator
             if header is None:
                 header = _checked(record)
                 continue
-            yield raw_row(_item(header, record), line=lines.first)
+            if len(record) != len(header):
+                yield _uneven(header, record, line=lines.first)
+                continue
+            yield raw_row(dict(zip(header, record, strict=True)), line=lines.first)
         except StopIteration:
             return
         except csv.Error as error:
@@ -124,7 +128,13 @@ def _checked(header: list[str]) -> list[str]:
     return header
 
 
-def _item(header: list[str], record: list[str]) -> dict[str, str]:
-    if len(record) != len(header):
-        raise BadLineError("wrong_cell_count", f"has {len(record)} cells where the header has {len(header)}")
-    return dict(zip(header, record, strict=True))
+def _uneven(header: list[str], record: list[str], *, line: int) -> Problem:
+    """Cells beyond the header are shown under their places."""
+    beyond = (f"column {place}" for place in itertools.count(len(header) + 1))
+    read = dict(zip(itertools.chain(header, beyond), record, strict=False))
+    return Problem(
+        line=line,
+        code="wrong_cell_count",
+        message=f"has {len(record)} cells where the header has {len(header)}",
+        read=json.dumps(read, ensure_ascii=False),
+    )

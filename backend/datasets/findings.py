@@ -7,6 +7,7 @@ not belong into the service (`worker.token_lengths`).
 
 import re
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +25,8 @@ NEAR = 0.8
 PIECE_WORDS = 3
 MAX_WORDS = 2000
 LISTED_PAIRS = 100
+BEGINNING_CHARACTERS = 160
+"""Of a question, by which a person knows it again."""
 SHORT_ANSWER = 40
 MAX_ANSWERS = 10_000
 LISTED_ANSWERS = 20
@@ -146,8 +149,16 @@ class Sketches:
             self.near += 1
             if len(self.pairs) < LISTED_PAIRS:
                 like = self.kept[twin][2]
-                pair = {"line": row.line, "like": like, "similarity": round(best, 2), "number": row.number}
-                self.pairs.append(pair)
+                self.pairs.append(
+                    {
+                        "line": row.line,
+                        "like": like,
+                        "similarity": round(best, 2),
+                        "number": row.number,
+                        "like_number": twin,
+                        "question": beginning(text),
+                    }
+                )
             return  # its first like stands for all, so that a thousand alike are not compared each with each
         self.index.insert(row.number, sketch, check_duplication=False)
         self.kept[row.number] = (sketch, row.row_hash, row.line)
@@ -164,10 +175,19 @@ class Sketches:
         return sketch
 
 
+def beginning(text: str) -> str:
+    """What is seen of a long text."""
+    return text if len(text) <= BEGINNING_CHARACTERS else f"{text[:BEGINNING_CHARACTERS]}…"
+
+
 def text_of(row: NormalRow) -> str:
     """The words of a row's messages."""
+    return words_of(row.messages)
+
+
+def words_of(messages: Sequence[Mapping[str, Any]]) -> str:
     found: list[str] = []
-    for message in row.messages:
+    for message in messages:
         content = message["content"]
         parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
         found += [part["text"] for part in parts if isinstance(part.get("text"), str)]

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from backend.datasets.read import MAX_LINE_BYTES, BadLineError, RawRow, parsed, row_hash
+from backend.datasets.read import MAX_LINE_BYTES, BadLineError, RawRow, as_text, parsed, row_hash
 from backend.datasets.report import Problem
 
 PIECE_BYTES = 256 * 1024
@@ -47,7 +47,8 @@ def json_list(file: BinaryIO, *, start: int) -> Iterator[RawRow | Problem]:
                 raise BadLineError("invalid_json", "has an empty place in the list: a comma too many")
             yield RawRow(line=line, item=item, row_hash=row_hash(item))
         except BadLineError as error:
-            yield Problem(line=line, code=error.code, message=str(error))
+            read = None if isinstance(element, BadLineError) else as_text(element)
+            yield Problem(line=line, code=error.code, message=str(error), read=read)
 
 
 class _Cutter:

@@ -46,7 +46,15 @@ def json_lines(file: BinaryIO) -> Iterator[RawRow | Problem]:
             if item is not None:
                 yield RawRow(line=number, item=item, row_hash=row_hash(item))
         except BadLineError as error:
-            yield Problem(line=number, code=error.code, message=str(error))
+            yield Problem(line=number, code=error.code, message=str(error), read=as_text(line))
+
+
+def as_text(line: bytes) -> str | None:
+    """A line as it was written; None where it is no text that can be kept."""
+    try:
+        return None if len(line) > MAX_LINE_BYTES or b"\0" in line else line.decode().strip(BLANK)
+    except UnicodeDecodeError:
+        return None
 
 
 def raw_row(item: dict[str, Any], *, line: int) -> RawRow:

@@ -1,11 +1,13 @@
 """What was found in a file: how many rows, read by which rule, and what is wrong on which line."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from backend.errors import AppError
 
 LISTED_PROBLEMS = 1000
+MAX_ROW_CHARACTERS, MAX_KEPT_CHARACTERS = 10_000, 1_000_000
+"""Of one bad row, and of all that a report keeps; a row is kept whole or not at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,13 +15,14 @@ class Problem:
     """What is wrong with one line, counted from 1. `code` is stable; `message` goes on after "line 7 ...".
 
     A table without lines counts its rows instead. `number` is that of a row that was taken, from 0: a line of JSON may
-    hold many.
+    hold many. `read`: the row that was left out, in JSON as far as it is; None where it is no text or too long.
     """
 
     line: int
     code: str
     message: str
     number: int | None = None
+    read: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -44,11 +47,12 @@ class Report:
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
     about: dict[str, Any] = field(default_factory=dict)
+    kept_characters: int = 0
 
     def add(self, problem: Problem) -> None:
         self.bad += 1
         if len(self.problems) < LISTED_PROBLEMS:
-            self.problems.append(problem)
+            self.problems.append(self._bounded(problem))
 
     def warn(self, problem: Problem) -> None:
         self.warned += 1
@@ -91,6 +95,14 @@ class Report:
             **self.about,
         }
 
+    def _bounded(self, problem: Problem) -> Problem:
+        length = len(problem.read or "")
+        if length > MAX_ROW_CHARACTERS or self.kept_characters + length > MAX_KEPT_CHARACTERS:
+            return replace(problem, read=None)
+        self.kept_characters += length
+        return problem
+
     def _shown(self, problem: Problem) -> dict[str, Any]:
         shown = {self.counted_in: problem.line, "code": problem.code, "message": problem.message}
-        return shown if problem.number is None else shown | {"number": problem.number}
+        more = {"number": problem.number, "read": problem.read}
+        return shown | {name: value for name, value in more.items() if value is not None}

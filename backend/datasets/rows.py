@@ -120,7 +120,8 @@ def normal_rows(
         try:
             row = normal_row(found, shape=shape, number=report.good, pictures=pictures)
         except BadLineError as error:
-            report.add(Problem(line=found.line, code=error.code, message=str(error)))
+            read = json.dumps(found.item, ensure_ascii=False)
+            report.add(Problem(line=found.line, code=error.code, message=str(error), read=read))
             continue
         yield row
         count_good(row, report=report)

@@ -11,6 +11,7 @@ from frontend.comparison_feed import TICK_S, ComparisonFeed
 from frontend.components import comparison_form, comparison_view, links, parts, problems, rights
 from frontend.components.job_choices import told_apart
 from frontend.components.job_list import title_of
+from frontend.components.settings import paging
 from frontend.job_states import ENDED
 from frontend.shapes import Job
 
@@ -33,16 +34,21 @@ def listing() -> None:
         "Train the same model in several ways, on the same questions and with the same budget, and learn which way is "
         "better, and how sure that is."
     )
-    page = client.comparisons(after=state.address("after"))
-    for comparison in page["data"]:
-        row(comparison)
-    if not page["data"]:
-        st.info("No comparison yet.", icon=":material/inbox:")
-    if page["has_more"]:
-        older = page["data"][-1]["id"]
-        links.within(PAGE, "Older", icon=":material/chevron_right:", key="older", after=older)
+    comparisons()
     st.subheader("Jobs side by side", anchor=False)
     any_jobs()
+
+
+@st.fragment(run_every=TICK_S)
+def comparisons() -> None:
+    after = paging.after()
+    with problems.page_guard():
+        page = client.comparisons(after=after)
+        for comparison in page["data"]:
+            row(comparison)
+        if not page["data"]:
+            st.info("No comparison yet." if after is None else "No further comparisons.", icon=":material/inbox:")
+        paging.turn(page, first="Newest", further="Older")
 
 
 def row(comparison: Comparison) -> None:

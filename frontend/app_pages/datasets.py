@@ -5,23 +5,18 @@ import streamlit as st
 from frontend import state, units
 from frontend.client import ApiError
 from frontend.components import (
+    dataset_rows,
     dataset_versions,
     links,
-    pager,
-    pictures,
     problems,
     reading,
     report_view,
     rights,
-    row_editor,
-    row_view,
     upload,
 )
 from frontend.shapes import DataFile, FileReport
 
 PAGE = 20
-ROWS_AT_ONCE = 50
-ROW_PX = 35
 
 client, zone = state.client(), state.zone()
 
@@ -76,7 +71,7 @@ def one(file_id: str) -> None:
     actions(file)
     figures(file, report)
     report_view.panel(client, file, report)
-    rows_of(file, report)
+    dataset_rows.panel(client, file, report)
     dataset_versions.panel(client, file, zone=zone)
 
 
@@ -129,55 +124,6 @@ def came_from(report: FileReport) -> str:
     }
     parts = [f"{part} from `{column}`" for part, column in found.items() if column]
     return f"Read: {', '.join(parts)}." if parts else ""
-
-
-def rows_of(file: DataFile, report: FileReport) -> None:
-    total = report["good"]
-    st.subheader("Rows", anchor=False)
-    key = f"rows_from_{file['id']}"
-    start = pager.first_of(key, total=total, size=ROWS_AT_ONCE)
-    rows = client.rows_from(file["id"], start, limit=ROWS_AT_ONCE)
-    if not rows:
-        st.info("This dataset has no rows.", icon=":material/inbox:")
-        return
-    st.dataframe(
-        row_view.table(rows, start=start),
-        alt="Questions with their references",
-        hide_index=True,
-        on_select=lambda: pick(start),
-        selection_mode="single-row",
-        key="rows_table",
-        placeholder="",
-        column_config={
-            "row": st.column_config.NumberColumn(width="small"),
-            "question": st.column_config.TextColumn(width="large"),
-            "answer": st.column_config.TextColumn(width="small"),
-            "solution": st.column_config.TextColumn(width="medium"),
-        },
-        height=min(ROW_PX * (len(rows) + 1) + 3, 280),
-    )
-    pager.show(key, total=total, size=ROWS_AT_ONCE, noun="row")
-    number = st.number_input(
-        "Look at row",
-        min_value=0,
-        max_value=total - 1,
-        value=0,
-        key="row_number",
-        width=220,
-        help="Rows count from 0. A click on the left of a line of the table chooses it, too.",
-    )
-    number = int(number)
-    near = 0 <= number - start < len(rows)
-    row = rows[number - start] if near else client.rows_from(file["id"], number, limit=1)[0]
-    row_view.both_forms(row, picture=pictures.of(client, file["id"]))
-    row_editor.panel(client, file, row, number=number, columns=report["columns"])
-
-
-def pick(start: int) -> None:
-    """Look at the row that was clicked."""
-    lines = st.session_state["rows_table"].selection.rows
-    if lines:
-        st.session_state["row_number"] = start + lines[0]
 
 
 chosen = state.address("dataset")

@@ -5,30 +5,31 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from frontend import starter, state
+from frontend import starter, state, units
 from frontend.attention import Want, wants
 from frontend.components import job_list, problems, tour
-from frontend.job_states import MOVING
+from frontend.home_feed import TICK_S, HomeFeed
+from frontend.markdown import plain
 from frontend.shapes import DataFile, Job, Verifier
 from frontend.starter import is_tour
 
-REFRESH_S = 4.0
+FEED = "home_feed"
 NEWEST_JOBS = 50
-ENDED_SHOWN = 3
+MOVING_SHOWN, ENDED_SHOWN = 10, 3
+A_YEAR_DAYS = 366
 MORE_THAN_TOUR = 3
 """Files or verifiers of which the tour cannot have left all."""
 
 client, zone = state.client(), state.zone()
 
 
-def way(files: Sequence[DataFile], verifiers: Sequence[Verifier], jobs: Sequence[Job]) -> None:
+def way(files: Sequence[DataFile], verifiers: Sequence[Verifier], *, trained: bool, asked: bool) -> None:
     """The four steps to an adapter of one's own; the first one not done yet stands out."""
-    trained = any(job["status"] == "succeeded" for job in jobs)
     steps = [
         ("Upload data", "Questions with their answers: a spreadsheet or JSON lines.", bool(files), "datasets"),
         ("Write a verifier", "The rule that says whether an answer is right.", bool(verifiers), "verifiers"),
         ("Train", "Choose data, verifier and model; watch it learn.", trained, "new_job"),
-        ("Use it", "Ask it beside its base, then take the adapter home.", False, "models"),
+        ("Use it", "Ask it beside its base, here or by the API; then take the adapter home.", asked, "models"),
     ]
     following = next((place for place, step in enumerate(steps) if not step[2]), None)
     for place, (column, (title, text, done, page)) in enumerate(zip(st.columns(4), steps, strict=True)):
@@ -50,7 +51,15 @@ def wanting(found: Sequence[Want]) -> None:
     for place, want in enumerate(found):
         icon, color = (":material/error:", "red") if want.level == "bad" else (":material/info:", "orange")
         with st.container(border=True, key=f"want_{place}"):
-            if want.job is None:
+            if want.page is not None:
+                st.page_link(
+                    f"app_pages/{want.page}.py",
+                    label=f"**{plain(want.title)}**",
+                    icon=icon,
+                    query_params=want.query,
+                )
+                st.text(want.text)
+            elif want.job is None:
                 st.markdown(f":{color}[{icon}] **{want.title}**")
                 st.markdown(want.text)
             else:
@@ -60,38 +69,49 @@ def wanting(found: Sequence[Want]) -> None:
                 st.text(want.text)
 
 
-@st.fragment(run_every=REFRESH_S)
+@st.fragment(run_every=TICK_S)
 def now() -> None:
     """What wants someone, what runs, what has ended: two requests every four seconds."""
+    feed: HomeFeed = st.session_state[FEED]
     with problems.shown():
-        jobs: list[Job] = client.jobs(limit=NEWEST_JOBS)["data"]
-        found = wants(jobs, client.workers(), now=time.time())
+        feed.tick(client)
+        jobs = [*feed.open_jobs, *feed.ended]
+        found = wants(jobs, feed.workers, now=time.time(), checks=feed.checks, files=feed.files)
         if found:
             wanting(found)
         if not jobs:
             return
-        moving = [job for job in jobs if job["status"] in MOVING]
-        recent = [job for job in jobs if job["status"] not in (*MOVING, "paused")][:ENDED_SHOWN]
         st.subheader("Running now", anchor=False)
+        moving = feed.moving
         if moving:
-            job_list.rows(moving, zone=zone)
+            job_list.rows(moving[:MOVING_SHOWN], zone=zone)
         else:
             st.caption("Nothing is running or waiting.")
-        if recent:
+        if len(moving) > MOVING_SHOWN:
+            every = f"{'More than ' if feed.more_open else ''}{units.count(len(moving), 'job')} run or wait"
+            st.page_link("app_pages/jobs.py", label=every, icon=":material/list:")
+        if feed.ended:
             st.subheader("Last ended", anchor=False)
-            job_list.rows(recent, zone=zone)
+            job_list.rows(feed.ended[:ENDED_SHOWN], zone=zone)
 
 
 st.title("Home", anchor=False)
 st.write("From your rows and your rule to a better model: four steps, all of them on your own machine.")
 files, verifiers = client.files(limit=MORE_THAN_TOUR)["data"], client.verifiers(limit=MORE_THAN_TOUR)["data"]
-newest = client.jobs(limit=NEWEST_JOBS)["data"]
+newest: list[Job] = client.jobs(limit=NEWEST_JOBS)["data"]
+succeeded: list[Job] = client.jobs(limit=NEWEST_JOBS, status=["succeeded"])["data"]
+of_tour = {job["fine_tuned_model"] for job in succeeded if is_tour(job)}
 way(
     [file for file in files if file["filename"] not in starter.FILES],
     [verifier for verifier in verifiers if verifier["name"] != starter.VERIFIER],
-    [job for job in newest if not is_tour(job)],
+    trained=any(not is_tour(job) for job in succeeded),
+    asked=any(
+        model.startswith("ft:") and model.partition(":ckpt-")[0] not in of_tour
+        for model in client.models_asked(days=A_YEAR_DAYS)
+    ),
 )
 toured = next((job for job in newest if is_tour(job) and job["status"] not in ("failed", "cancelled")), None)
-if toured is None and not any(job["status"] == "succeeded" for job in newest):
+if toured is None and not succeeded:
     tour.offer(client)
+st.session_state[FEED] = HomeFeed()
 now()

@@ -16,6 +16,8 @@ class Checks(Wire):
         """409 where it has ended."""
         return cast("Check", self.call("POST", f"/v1/checks/{check_id}/cancel"))
 
-    def checks(self, *, kind: str, job: str | None = None, file: str | None = None, limit: int = 1) -> list[Check]:
+    def checks(
+        self, *, kind: str | None = None, job: str | None = None, file: str | None = None, limit: int = 1
+    ) -> list[Check]:
         """The newest first."""
         return cast("list[Check]", self.get_json("/v1/checks", kind=kind, job=job, file=file, limit=limit)["data"])

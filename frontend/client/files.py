@@ -70,10 +70,13 @@ class Files(Wire):
         body = {"model": model, "max_prompt_tokens": max_prompt_tokens, "max_completion_tokens": max_completion_tokens}
         return cast("Check", self.call("POST", f"/v1/files/{file_id}/tokens", json=body))
 
+    def file_rows(self, file_id: str, *, search: str | None = None, after: str | None = None, limit: int) -> Page:
+        """In order; those whose question or reference holds this text."""
+        return cast("Page", self.get_json(f"/v1/files/{file_id}/rows", search=search, after=after, limit=limit))
+
     def rows_from(self, file_id: str, first: int, *, limit: int) -> list[Row]:
         """The row of this number, counted from 0, and those after it."""
-        page = self.get_json(f"/v1/files/{file_id}/rows", after=_before(first), limit=limit)
-        return cast("list[Row]", page["data"])
+        return cast("list[Row]", self.file_rows(file_id, after=_before(first), limit=limit)["data"])
 
     def rows_by_number(self, file_id: str, numbers: Sequence[int]) -> list[Row]:
         """These rows, counted from 0; those that are not there are left out. 500 at most."""

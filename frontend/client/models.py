@@ -16,6 +16,10 @@ class Models(Wire):
     def model(self, name: str) -> Json:
         return self.get_json(f"/v1/models/{quote(name, safe=':/')}")
 
+    def models_asked(self, *, days: int) -> set[str]:
+        """The names under which models have been asked in so many days, today's answers included."""
+        return {used["model"] for used in self.get_json("/v1/usage", days=days)["data"]}
+
     def delete_model(self, name: str) -> None:
         """The adapter; its job stays."""
         self.call("DELETE", f"/v1/models/{quote(name, safe=':/')}")

@@ -102,7 +102,8 @@ def curves(feed: ComparisonFeed, client: Client) -> None:
 def differences(feed: ComparisonFeed, client: Client) -> None:
     """Of one run of each way: runs of one way differ by their seeds alone."""
     jobs = {arm: _job(client, feed.runs_of(arm)[0]["job"]) for arm in feed.arms if feed.runs_of(arm)}
-    names = {file["id"]: file["filename"] for file in client.files()["data"]}
+    read = {file_id for job in jobs.values() for file_id in (job["training_file"], job["validation_file"]) if file_id}
+    names = {file_id: _filename(client, file_id) for file_id in read}
     table = comparing.differing(jobs, names=names, apart=feed.comparison is None)
     if not table:
         st.info("They do not differ in any setting: only chance tells them apart.", icon=":material/drag_handle:")
@@ -117,6 +118,14 @@ def _job(client: Client, job_id: str) -> Job:
     if job_id not in kept:
         kept[job_id] = client.job(job_id)
     return kept[job_id]
+
+
+def _filename(client: Client, file_id: str) -> str:
+    """The name of a job's dataset, which lives as long as the job: read once."""
+    kept: dict[str, str] = st.session_state.setdefault("compared_files_kept", {})
+    if file_id not in kept:
+        kept[file_id] = client.file(file_id)["filename"]
+    return kept[file_id]
 
 
 def runs(feed: ComparisonFeed) -> None:

@@ -2,12 +2,13 @@
 
 import csv
 import io
+from typing import Any
 
 import streamlit as st
 
 from frontend import report_charts, units
 from frontend.client import Client
-from frontend.components import token_lengths
+from frontend.components import dataset_rows, token_lengths
 from frontend.shapes import DataFile, FileReport, Problem
 
 LENGTHS, ANSWERS, LANGUAGES, REPEATED = "Lengths", "Answers", "Languages", "Repeated"
@@ -39,8 +40,7 @@ def panel(client: Client, file: DataFile, report: FileReport) -> None:
         st.caption("These rows were taken, and look odd.")
         _problems(report["warnings"], count=report["warned"], name=f"{file['filename']}-warnings.csv")
     elif part == BAD:
-        st.caption("These rows could not be read and were left out.")
-        _problems(report["problems"], count=report["bad"], name=f"{file['filename']}-bad-rows.csv")
+        _bad_rows(file, report)
 
 
 def _lengths(report: FileReport) -> None:
@@ -95,18 +95,30 @@ def _repeated(report: FileReport) -> None:
     alike.metric("Questions nearly those of an earlier row", f"{near['rows']:,}", border=True)
     if equal["groups"]:
         table = [
-            {"first": group["first"], "rows": group["rows"], "also": ", ".join(map(str, group["others"]))}
+            {
+                "question": group.get("question"),
+                "row": group.get("number"),
+                "line": group["first"],
+                "rows": group["rows"],
+                "also rows": ", ".join(map(str, group.get("other_numbers", []))),
+                "also lines": ", ".join(map(str, group["others"])),
+            }
             for group in equal["groups"]
         ]
-        st.dataframe(table, hide_index=True, alt="Equal rows, by line")
+        _rows(table, key="equal_rows", alt="Equal rows")
     if near["pairs"]:
-        st.dataframe(
-            near["pairs"],
-            hide_index=True,
-            alt="Nearly equal questions, by line",
-            column_order=["line", "like", "similarity"],
-            column_config={"similarity": st.column_config.ProgressColumn(format="%.2f", min_value=0, max_value=1)},
-        )
+        table = [
+            {
+                "question": pair.get("question"),
+                "row": pair.get("number"),
+                "line": pair["line"],
+                "like row": pair.get("like_number"),
+                "like line": pair["like"],
+                "similarity": pair["similarity"],
+            }
+            for pair in near["pairs"]
+        ]
+        _rows(table, key="near_rows", alt="Nearly equal questions")
     if near["checked"]:
         st.caption(f"Nearness was looked for in the first {units.count(near['checked'], 'question')}.")
     else:
@@ -142,7 +154,62 @@ def _overlap(client: Client, file: DataFile) -> None:
     rows.metric("Rows that are in both", f"{found['rows']:,}", border=True)
     questions.metric("Rows whose question is in both", f"{found['questions']:,}", border=True)
     if found["pairs"]:
-        st.dataframe(found["pairs"], hide_index=True, alt="Shared questions, by line")
+        table = [
+            {
+                "question": pair["question"],
+                "row": pair["number"],
+                "line": pair["line"],
+                "their row": pair["their_number"],
+                "their line": pair["their_line"],
+                "all of it": pair["same_row"],
+            }
+            for pair in found["pairs"]
+        ]
+        _rows(table, key="shared_rows", alt="Shared questions")
+
+
+def _rows(table: list[dict[str, Any]], *, key: str, alt: str) -> None:
+    """Rows of this dataset, one a line; a click looks at it. Reports of earlier releases know their lines alone."""
+    numbers = [line["row"] for line in table]
+    known = None not in numbers
+    st.dataframe(
+        table,
+        hide_index=True,
+        alt=alt,
+        key=key,
+        on_select=(lambda: dataset_rows.look_at(key, numbers)) if known else "ignore",
+        selection_mode="single-row",
+        column_order=None if known else [name for name in table[0] if table[0][name] not in (None, "")],
+        column_config={
+            "question": st.column_config.TextColumn(width="large"),
+            "similarity": st.column_config.ProgressColumn(format="%.2f", min_value=0, max_value=1),
+        },
+    )
+    opens = " A click on the left of a line shows the row under “Look at row”, below." if known else ""
+    st.caption(f"Rows count from 0, lines of the file from 1.{opens}")
+
+
+def _bad_rows(file: DataFile, report: FileReport) -> None:
+    name, problems = file["filename"], report["problems"]
+    st.caption("These rows could not be read and were left out.")
+    _problems(problems, count=report["bad"], name=f"{name}-bad-rows.csv")
+    kept = [read for problem in problems if (read := _read(problem))]
+    if kept:
+        st.download_button(
+            "Download the rows",
+            data=as_lines(kept),
+            file_name=f"{name}-bad-rows.jsonl",
+            mime="application/jsonl",
+            icon=":material/edit_note:",
+            on_click="ignore",
+            help="As they were read, one a line: mend them in an editor and add the file as a dataset.",
+        )
+    missing = len(problems) - len(kept)
+    if missing:
+        st.caption(
+            f"{units.count(missing, 'row')} could not be kept: no text, too long, or read before such rows were kept. "
+            "The place leads to each in the original."
+        )
 
 
 def _problems(problems: list[Problem], *, count: int, name: str) -> None:
@@ -151,8 +218,9 @@ def _problems(problems: list[Problem], *, count: int, name: str) -> None:
         list(problems),
         hide_index=True,
         alt="Lines and what is wrong with them",
-        column_order=[counted_in, "message", "code"],
+        column_order=[counted_in, "message", "code", *(["read"] if any(map(_read, problems)) else [])],
         column_config={
+            "read": st.column_config.TextColumn("the row", width="large"),
             counted_in: st.column_config.NumberColumn(width="small", format="%d"),
             "message": st.column_config.TextColumn("what is wrong", width="large"),
             "code": st.column_config.TextColumn("kind", width="small"),
@@ -172,18 +240,28 @@ def _problems(problems: list[Problem], *, count: int, name: str) -> None:
             st.caption(f"The first {len(problems):,} of {count:,}.")
 
 
+def as_lines(rows: list[str]) -> str:
+    """Each on a line of its own, as JSON Lines want it; an element of a list may have stood on several."""
+    return "".join(row.replace("\r", " ").replace("\n", " ") + "\n" for row in rows)
+
+
+def _read(problem: Problem) -> str | None:
+    return problem.get("read")
+
+
 def as_csv(problems: list[Problem]) -> str:
-    """Lines, codes and messages; a cell that a spreadsheet would run as a formula is a text."""
+    """Lines, codes, messages and rows as read; a cell that a spreadsheet would run as a formula is a text."""
     table = io.StringIO()
     writer = csv.writer(table)
-    writer.writerow(["line", "code", "message"])
+    writer.writerow(["line", "code", "message", "row as read"])
     for problem in problems:
         place = problem["line"] if problem.get("line") is not None else problem.get("row")
-        message = problem["message"]
-        writer.writerow(
-            [place, problem["code"], f"'{message}" if message.startswith(("=", "+", "-", "@")) else message]
-        )
+        writer.writerow([place, problem["code"], _cell(problem["message"]), _cell(_read(problem) or "")])
     return table.getvalue()
+
+
+def _cell(text: str) -> str:
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 def _not_known() -> None:

@@ -1,6 +1,6 @@
 """Dataset rows as people read them: what the model is asked, what is right, what it came from."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -44,17 +44,17 @@ def _until_question(row: Row) -> list[Json]:
     return row["messages"][: of_user[-1] + 1] if of_user else row["messages"]
 
 
-def table(rows: list[Row], *, start: int) -> list[dict[str, Any]]:
-    """A line a row; the first one has the number `start`."""
+def table(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """A line a row."""
     return [
         {
-            "row": number,
+            "row": row["row"],
             "question": question(row),
             "answer": row["reference"].get("answer"),
             "solution": row["reference"].get("solution"),
             "hint from": (row["hint"] or {}).get("source"),
         }
-        for number, row in enumerate(rows, start=start)
+        for row in rows
     ]
 
 

@@ -108,6 +108,25 @@ def test_a_file_with_images_and_bad_rows_is_seen_taken_and_reported(
     context.close()
 
 
+@pytest.mark.timeout(120)
+def test_a_click_on_a_repeated_row_shows_it(browser: Browser, ui: str, key: str, tmp_path: Path) -> None:
+    asked = ["Who approves a gasket?", "Who approves a valve?", "Who approves a pump?", "Who approves a valve?"]
+    path = tmp_path / "twice.jsonl"
+    path.write_text("".join(json.dumps({"question": each, "answer": "clerk"}) + "\n" for each in asked))
+    with opened(browser) as context:
+        page = context.new_page()
+        page.goto(f"{ui}/datasets")
+        sign_in(page, key)
+        choose_file(page, path)
+        page.locator(".st-key-upload_go").get_by_role("button").click()
+        heading(page, "twice.jsonl")
+        expect(page.get_by_test_id("stVegaLiteChart").first).to_be_visible()
+        part(page, "Repeated")
+        # What scrolls lies over what is drawn, and takes the press.
+        page.locator(".st-key-equal_rows canvas").first.click(position={"x": 16, "y": 52}, force=True)
+        expect(page.get_by_role("spinbutton", name="Look at row")).to_have_value("1")
+
+
 def lines() -> list[bytes]:
     rows = []
     for number in range(62):

@@ -6,7 +6,7 @@ import pytest
 
 from frontend.attention import RECENT_S, wants
 from frontend.client.people import Worker
-from frontend.shapes import Job
+from frontend.shapes import Check, DataFile, Job
 
 NOW = 1_800_000_000.0
 ALL_THERE = cast("list[Worker]", [{"queues": ["train", "check"]}])
@@ -15,7 +15,8 @@ FAILED_CHECK = {"verdict": "fail", "summary": "An empty text gets full marks.", 
 
 def job(status: str, **more: Any) -> Job:
     checks = {"self_check": None, "preflight": None, "overridden_at": None} | more.pop("x_checks", {})
-    return cast("Job", {"id": "j", "status": status, "error": None, "finished_at": None, "x_checks": checks, **more})
+    known = {"id": "j", "status": status, "error": None, "finished_at": None, "fine_tuned_model": None}
+    return cast("Job", known | {"x_checks": checks} | more)
 
 
 def titles(*jobs: Job, workers: list[Worker] = ALL_THERE) -> list[str]:
@@ -56,3 +57,42 @@ def test_a_queue_without_a_worker_is_told_and_how_many_wait() -> None:
     assert "rlsd worker --queue train" in first.text
     assert (first.level, second.title) == ("bad", "is paused")
     assert len(titles(workers=[])) == 2
+
+
+def check(kind: str, status: str, **more: Any) -> Check:
+    return cast("Check", {"kind": kind, "status": status, "finished_at": NOW, "job_id": None, "error": None, **more})
+
+
+@pytest.mark.parametrize(
+    ("jobs", "checks", "expected"),
+    [
+        ([], [], []),
+        ([], [check("preflight", "done")], []),
+        ([], [check("preflight", "queued"), check("export", "queued")], [("bad", "sample", "2 checks wait.")]),
+        ([job("succeeded", fine_tuned_model="ft:x")], [], [("look", "chat", "cannot be asked.")]),
+    ],
+)
+def test_other_queues_are_missed_where_there_is_something_for_them(
+    jobs: list[Job], checks: list[Check], expected: list[tuple[str, str, str]]
+) -> None:
+    found = wants(jobs, ALL_THERE, now=NOW, checks=checks)
+    assert len(found) == len(expected)
+    for want, (level, queue, said) in zip(found, expected, strict=True):
+        assert want.level == level
+        assert said in want.text
+        assert f"rlsd worker --queue {queue}`" in want.text
+    served = cast("list[Worker]", [*ALL_THERE, {"queues": ["sample"]}, {"queues": ["chat"]}])
+    assert wants(jobs, served, now=NOW, checks=checks) == []
+
+
+def test_unread_files_and_failed_exports_lead_to_where_they_can_be_mended() -> None:
+    files = [{"id": "file-1", "filename": "a.csv", "status": "error", "status_details": "line 3 is not CSV."}]
+    checks = [
+        check("export", "failed", job_id="ftjob-1", error={"message": "Out of memory."}),
+        check("export", "failed", job_id="ftjob-2", finished_at=NOW - RECENT_S - 1),
+        check("preflight", "failed", job_id="ftjob-3"),
+    ]
+    [file, export] = wants([], ALL_THERE, now=NOW, checks=checks, files=cast("list[DataFile]", files))
+    assert (file.title, file.text) == ("a.csv could not be read", "line 3 is not CSV.")
+    assert (file.page, file.query) == ("datasets", {"dataset": "file-1"})
+    assert (export.page, export.query["job"], export.text) == ("job", "ftjob-1", "Out of memory.")

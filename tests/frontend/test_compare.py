@@ -1,11 +1,14 @@
 """Compare: starting one, what it says when it is over, jobs that were made apart."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from backend.db.engine import transaction
+from backend.db.files import File
 from frontend import comparing
 from frontend.client import Client
 from frontend.client.comparisons import ArmResult, Comparison, ComparisonResult
@@ -200,6 +203,32 @@ def test_a_finished_one_gives_its_verdict_figures_and_differences(client: Client
     app = opened("compare", key=key, comparison=made["id"], view="Ask each")
     assert not app.exception
     assert "nobody to ask yet" in words(app)
+
+
+def test_the_list_of_comparisons_leads_on_and_back_to_the_newest(client: Client, key: str, rows_file: Path) -> None:
+    made = [started(client, rows_file, name=f"number {n}", seeds=[0]) for n in range(21)]
+    app = opened("compare", key=key)
+    app.button(key="page_further").click().run()
+    assert not app.exception
+    assert [button.key for button in app.button if (button.key or "").startswith("open_")] == [f"open_{made[0]['id']}"]
+    app.button(key="page_first").click().run()
+    assert not app.exception
+    assert f"open_{made[-1]['id']}" in [button.key for button in app.button]
+
+
+def test_datasets_that_differ_are_named_however_many_came_after_them(client: Client, key: str, rows_file: Path) -> None:
+    jobs = [new_job(client, rows_file) for _ in range(2)]
+    with transaction() as session:
+        for number, job_id in enumerate(jobs):
+            file = session.get_one(File, client.job(job_id)["training_file"])
+            file.filename = f"old {number}.jsonl"
+            alike = {column.key: getattr(file, column.key) for column in File.__table__.columns}
+            later = alike["created_at"] + timedelta(hours=1)
+            session.add_all(File(**alike | {"id": f"file-{number}-{n}", "created_at": later}) for n in range(60))
+    app = opened("compare", key=key, jobs=",".join(jobs), view="What differs")
+    assert not app.exception
+    table = app.dataframe[0].value
+    assert sorted(table[table["setting"] == "dataset"].iloc[0])[:2] == ["dataset", "old 0.jsonl"]
 
 
 def test_a_running_one_can_be_cancelled_and_then_forgotten(client: Client, key: str, rows_file: Path) -> None:

@@ -64,13 +64,18 @@ def test_each_part_of_the_report_is_shown(client: Client, key: str) -> None:
     assert "5 short answers, 3 of them different" in words(part(app, "Answers"))
     assert "Of 5 questions, by ISO 639 code" in words(part(app, "Languages"))
     repeated = part(app, "Repeated")
+    equal, near = (table.value.iloc[0] for table in repeated.dataframe[:2])
+    assert (equal["question"], equal["row"], equal["line"]) == (ODD[0]["question"], 0, 1)
+    assert (equal["also rows"], equal["also lines"]) == ("1", "2")
+    assert (near["row"], near["line"], near["like row"], near["like line"]) == (3, 4, 2, 3)
     figures = {metric.label: metric.value for metric in repeated.metric}
     assert figures["Rows equal to an earlier one"] == "1"
     assert figures["Questions nearly those of an earlier row"] == "1"
     assert list(part(app, "Warnings").dataframe[0].value["code"]) == ["replacement_character"]
     bad = part(app, "Bad rows")
     assert list(bad.dataframe[0].value["line"]) == [6]
-    assert any(button.label == "Download as CSV" for button in bad.get("download_button"))
+    assert list(bad.dataframe[0].value["read"]) == ["{oops"]
+    assert {"Download as CSV", "Download the rows"} <= {button.label for button in bad.get("download_button")}
 
 
 def test_the_overlap_with_a_chosen_file_is_told(client: Client, key: str) -> None:
@@ -83,6 +88,8 @@ def test_the_overlap_with_a_chosen_file_is_told(client: Client, key: str) -> Non
     assert not app.exception
     figures = {metric.label: metric.value for metric in app.metric}
     assert figures["Rows that are in both"] == "1"
+    shared = app.dataframe[0].value.iloc[0]
+    assert (shared["question"][:5], shared["row"], shared["their row"], shared["their line"]) == (MANY[:5], 2, 0, 1)
 
 
 @pytest.fixture
@@ -193,8 +200,12 @@ def test_a_long_upload_leads_to_its_page_at_once(client: Client, key: str, monke
 def test_problems_as_csv_are_texts_to_a_spreadsheet() -> None:
     table = report_view.as_csv(
         [
-            {"line": 3, "code": "a", "message": 'says "no", twice'},
+            {"line": 3, "code": "a", "message": 'says "no", twice', "read": "=x"},
             {"line": None, "row": 7, "code": "b", "message": "=1+1"},
         ]
     )
-    assert table.splitlines() == ["line,code,message", '3,a,"says ""no"", twice"', "7,b,'=1+1"]
+    assert table.splitlines() == ["line,code,message,row as read", '3,a,"says ""no"", twice",\'=x', "7,b,'=1+1,"]
+
+
+def test_rows_that_were_left_out_are_a_file_to_mend() -> None:
+    assert report_view.as_lines(['{"a": 1,\n "b"}', "{oops"]) == '{"a": 1,  "b"}\n{oops\n'

@@ -152,6 +152,32 @@ def test_more_rows_than_a_page_are_turned(client: Client, key: str) -> None:
     assert "119" in [code.value for code in app.code]
 
 
+def test_rows_are_narrowed_by_a_text_page_by_page_and_any_row_can_be_looked_at(client: Client, key: str) -> None:
+    rows = b"".join(
+        json.dumps({"question": f"q{n}, {'Valve' if n % 2 else 'gasket'}?", "answer": str(n)}).encode() + b"\n"
+        for n in range(120)
+    )
+    file = client.upload(io.BytesIO(rows), filename="many.jsonl", mapping=None)
+    app = opened("datasets", key=key, dataset=file["id"])
+    app.text_input(key="text").set_value("valve").run()
+    assert not app.exception
+    assert list(app.dataframe[0].value["row"]) == list(range(1, 101, 2))
+    app.button(key="page_further").click().run()
+    assert not app.exception
+    assert list(app.dataframe[0].value["row"]) == list(range(101, 121, 2))
+    for number in ("103", "2"):  # of the table, and of none
+        app.number_input(key="row_number").set_value(int(number)).run()
+        assert number in [code.value for code in app.code]
+    app.button(key="page_first").click().run()
+    assert app.dataframe[0].value["row"].iloc[0] == 1
+    app.text_input(key="text").set_value("no such thing").run()
+    assert not app.dataframe
+    assert any("No row holds this text" in info.value for info in app.info)
+    assert "2" in [code.value for code in app.code]
+    app.text_input(key="text").set_value("").run()
+    assert "Rows 0 to 49 of 120" in words(app)
+
+
 def test_the_line_that_a_refusal_names_is_shown_beside_it() -> None:
     assert upload.named_line(CONTENT, "Not a JSON object in line 2: …") == (2, "not json")
     assert upload.named_line(CONTENT, "line 99 is broken") is None

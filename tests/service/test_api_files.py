@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from sqlalchemy import func, select
 
+from backend.api import searching
+from backend.datasets import report
 from backend.db.blobs import Blob, BlobChunk
 from backend.db.engine import transaction
 from backend.db.files import DatasetRow, File, FileImage
@@ -204,6 +206,55 @@ def test_rows_are_had_by_their_numbers(api: Api) -> None:
         assert refused(api.http.get(rows, params={"number": wrong}), status=400)["param"].startswith("number")
 
 
+@pytest.mark.parametrize(
+    ("search", "expected"),
+    [
+        ("ANVIL", [0, 2]),
+        ("née", [1]),
+        ("50%", [1]),
+        ("5_%", []),
+        ("\\n", []),
+        ('"so"', [0]),
+        ("a\nb", [0]),
+        ("twice", [1]),
+        ("content", []),
+        ("input_text", []),
+        ("other column", []),
+    ],
+)
+def test_rows_are_found_by_a_part_of_question_or_reference(api: Api, search: str, expected: list[int]) -> None:
+    parts = [{"type": "input_text", "text": "Which"}, {"type": "input_text", "text": "Anvil?"}]
+    file = answered(
+        api.upload(
+            {
+                "messages": [{"role": "user", "content": 'a\nb "so" anvil'}],
+                "reference_answer": "1",
+                "x": "other column",
+            },
+            {"messages": [{"role": "user", "content": "Of 50% NÉE"}], "reference_answer": "1", "solution": "Twice"},
+            {"messages": [{"role": "user", "content": parts}], "reference_answer": "none"},
+        )
+    )
+    rows = f"/v1/files/{file['id']}/rows"
+    found = answered(api.http.get(rows, params={"search": search, "limit": 1}))
+    seen = found["data"]
+    while found["has_more"]:
+        found = answered(api.http.get(rows, params={"search": search, "limit": 1, "after": found["last_id"]}))
+        seen += found["data"]
+    assert [row["row"] for row in seen] == expected
+
+
+def test_a_search_in_rows_that_means_nothing_or_takes_too_long_is_refused(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = f"/v1/files/{api.dataset(count=3000)}/rows"
+    for wrong in ("", "\0", "x" * 201):
+        assert refused(api.http.get(rows, params={"search": wrong}), status=400)["param"] == "search"
+    monkeypatch.setattr(searching, "SEARCH_S", 0.001)
+    told = refused(api.http.get(rows, params={"search": "none such"}), status=400, code="search_too_wide")
+    assert "name the rows" in told["message"]
+
+
 @examples(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(columns=free_columns)
 def test_any_row_comes_back_from_the_database_as_its_author_wrote_it(api: Api, columns: dict[str, Any]) -> None:
@@ -255,3 +306,34 @@ def test_the_report_says_what_two_files_share(api: Api) -> None:
     assert (report["overlap"]["rows"], report["overlap"]["questions"]) == (1, 2)
     assert answered(api.http.get(f"/v1/files/{held_out}/report"))["overlap"] is None
     refused(api.http.get(f"/v1/files/{held_out}/report", params={"against": "file-none"}), status=404)
+
+
+@pytest.mark.parametrize(
+    ("filename", "content", "read"),
+    [
+        ("a.jsonl", b'{"question": "Why?", "answer": 1}\n {oops\n', "{oops"),
+        ("a.json", b'[{"question": "Why?", "answer": 1},\n{"question": "Who?", "answer": ""}]', None),
+        ("a.csv", b"question,answer\nWhy?,1\nWho?,x,y\n", '{"question": "Who?", "answer": "x", "column 3": "y"}'),
+        ("a.csv", b"question,answer\nWhy?,1\nWho?\n", '{"question": "Who?"}'),
+        ("a.csv", b"question,answer\nWhy?,1\nWho?,\n", '{"question": "Who?", "answer": ""}'),
+    ],
+)
+def test_a_row_that_is_left_out_is_kept_as_it_was_read(
+    api: Api, filename: str, content: bytes, read: str | None
+) -> None:
+    form = {"purpose": "fine-tune", "on_bad_rows": "take_good"}
+    file = answered(api.http.post("/v1/files", data=form, files={"file": (filename, content)}))
+    [problem] = answered(api.http.get(f"/v1/files/{file['id']}/report"))["problems"]
+    assert problem["read"] == (read or '{"question": "Who?", "answer": ""}')
+
+
+def test_rows_left_out_are_kept_whole_or_not_at_all_within_a_bound(api: Api) -> None:
+    longs = [b'{"question": "' + b"x" * size for size in (report.MAX_ROW_CHARACTERS, *[9_000] * 120)]
+    content = b"\n".join([json.dumps(ROW).encode(), b"\xff", *longs])
+    form = {"purpose": "fine-tune", "on_bad_rows": "take_good"}
+    file = answered(api.http.post("/v1/files", data=form, files={"file": ("a.jsonl", content)}))
+    problems = answered(api.http.get(f"/v1/files/{file['id']}/report"))["problems"]
+    kept = [problem["read"] for problem in problems if problem["read"]]
+    assert [problem["read"] for problem in problems[:2]] == [None, None]
+    assert set(kept) == {longs[1].decode()}
+    assert sum(map(len, kept)) <= report.MAX_KEPT_CHARACTERS < sum(map(len, kept)) + len(longs[1])

@@ -116,6 +116,7 @@ def test_each_caller_gets_what_the_table_says(
     for name in (name for name, role in ROLES.items() if not role.covers(case.least)):
         message = refused(asked_by(getattr(callers, name)), status=403, code="permission_denied")["message"]
         assert f"needs the role '{case.least}'" in message
+        assert message.endswith("ask an admin of the project for a key with that role.")
     if case.for_administrators:
         refused(asked_by(callers.stranger), status=403, code="permission_denied")
     else:

@@ -100,6 +100,10 @@ def test_a_member_comes_in_with_the_role_that_was_given(api: Api, provider: Prov
     answered(api.http.post("/v1/members", json={"email": "ada@example.org", "role": "viewer"}))
     seen = answered(as_member(api, provider.token()))
     assert (seen["id"], seen["role"]) == ("ada@example.org", "viewer")
+    bearer = {"authorization": f"Bearer {provider.token()}"}
+    told = refused(api.bare.delete("/v1/files/file-1", headers=bearer), status=403, code="permission_denied")["message"]
+    assert "needs the role 'editor'" in told
+    assert told.endswith("ask an admin of the project to give you that role.")
     answered(api.http.delete("/v1/members/ada@example.org"))
     refused(as_member(api, provider.token()), status=403, code="no_member")
 

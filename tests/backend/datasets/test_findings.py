@@ -72,10 +72,13 @@ def test_equal_rows_and_nearly_equal_questions_are_told_apart() -> None:
     words = [f"word{n}" for n in range(60)]
     other = [*words[:59], "end"]
     _, report = stored(row("first"), row(" ".join(words)), row("first"), row(" ".join(other)), row("first"))
-    assert report["duplicates"] == {"rows": 2, "groups": [{"first": 1, "rows": 3, "others": [3, 5]}]}
+    group = {"first": 1, "rows": 3, "others": [3, 5], "number": 0, "other_numbers": [2, 4], "question": "first"}
+    assert report["duplicates"] == {"rows": 2, "groups": [group]}
     near = report["near_duplicates"]
     assert (near["checked"], near["rows"]) == (5, 1)
-    assert (near["pairs"][0]["line"], near["pairs"][0]["like"]) == (4, 2)
+    [pair] = near["pairs"]
+    assert (pair["line"], pair["like"], pair["number"], pair["like_number"]) == (4, 2, 3, 1)
+    assert pair["question"] == f"{' '.join(other)[:160]}…"
 
 
 def test_odd_texts_are_warned_of_and_taken() -> None:
@@ -100,8 +103,8 @@ def test_rows_shared_by_two_files_are_found_by_row_and_by_question() -> None:
         found = overlap(session, held_out, against=train)
     assert (found["rows"], found["questions"]) == (1, 2)
     assert found["pairs"] == [
-        {"line": 2, "their_line": 2, "same_row": True},
-        {"line": 3, "their_line": 3, "same_row": False},
+        {"line": 2, "their_line": 2, "same_row": True, "number": 1, "their_number": 1, "question": "b"},
+        {"line": 3, "their_line": 3, "same_row": False, "number": 2, "their_number": 2, "question": "c"},
     ]
 
 

@@ -1,0 +1,52 @@
+"""What Home shows, kept up to date by two requests a tick: the jobs that are not over, and one of the rest in turn."""
+
+from dataclasses import dataclass, field
+
+from frontend.client import Client
+from frontend.client.people import Worker
+from frontend.job_states import ENDED, MOVING
+from frontend.shapes import Check, DataFile, Job
+
+TICK_S = 4.0
+MOST = 100
+"""Of each list, the newest."""
+ENDED_READ = 50
+PARTS = ("workers", "ended", "checks", "files")
+
+
+@dataclass(slots=True)
+class HomeFeed:
+    """`open_jobs` move or are paused, `ended` are the others; `more_open`: there are more than were read."""
+
+    open_jobs: list[Job] = field(default_factory=list)
+    more_open: bool = False
+    workers: list[Worker] = field(default_factory=list)
+    ended: list[Job] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
+    files: list[DataFile] = field(default_factory=list)
+    ticks: int = 0
+
+    @property
+    def moving(self) -> list[Job]:
+        """Those that a worker has, before those that wait for one."""
+        return sorted(
+            (job for job in self.open_jobs if job["status"] in MOVING), key=lambda job: job["status"] == "queued"
+        )
+
+    def tick(self, client: Client) -> None:
+        """The first one reads everything."""
+        page = client.jobs(limit=MOST, status=sorted(MOVING | {"paused"}))
+        self.open_jobs, self.more_open = page["data"], page["has_more"]
+        for part in PARTS if self.ticks == 0 else (PARTS[self.ticks % len(PARTS)],):
+            self._read(client, part)
+        self.ticks += 1
+
+    def _read(self, client: Client, part: str) -> None:
+        if part == "workers":
+            self.workers = client.workers()
+        elif part == "ended":
+            self.ended = client.jobs(limit=ENDED_READ, status=sorted(ENDED))["data"]
+        elif part == "checks":
+            self.checks = client.checks(limit=MOST)
+        else:
+            self.files = client.files(limit=MOST)["data"]
