@@ -20,7 +20,7 @@ from frontend.verifier_starts import KINDS
 
 NEW = "new"
 PAGE = 50
-SAVED = "verifier_saved"
+SAVED, OPENED = "verifier_saved", "verifier_opened"
 
 client, zone = state.client(), state.zone()
 
@@ -59,7 +59,8 @@ def listing() -> None:
 
 def editor(chosen: str) -> None:
     links.within("app_pages/verifiers.py", "All verifiers", icon=":material/arrow_back:", key="all_verifiers")
-    saved = None if chosen == NEW else client.verifier(chosen)
+    newest = None if chosen == NEW else client.verifier(chosen)
+    saved = None if newest is None else as_opened(newest)
     st.title(saved["name"] if saved else "New verifier", anchor=False)
     if st.session_state.pop(SAVED, False):
         st.toast("Saved.", icon=":material/check_circle:")
@@ -77,11 +78,34 @@ def editor(chosen: str) -> None:
         beside = unsaved.fields()
         edited = verifier_editor.fields(client, grader, key=key)
         unsaved.keep(draft, beside | verifier_editor.written(key))
-        save(saved, name=name.strip(), grader=edited, draft=draft)
+        save(newest, name=name.strip(), grader=edited, draft=draft)
     with try_it:
         try_out.panel(client, edited)
     on_data.panel(client, edited)
     self_check.panel(client, edited, verifier=chosen)
+
+
+def as_opened(newest: Verifier) -> Verifier:
+    """The version that was the newest when the page was opened: a draft of it outlives what others save meanwhile."""
+    kept: Verifier | None = st.session_state.get(OPENED)
+    if kept is None or kept["id"] != newest["id"]:
+        kept = newest
+    if kept["version"] < newest["version"]:
+        st.warning(
+            f"Version {newest['version']} was saved in the meantime. What is below began as version "
+            f"{kept['version']}; saved, it takes the place of both.",
+            icon=":material/group:",
+        )
+        show = {OPENED: newest}
+        st.button(
+            "Show the newest",
+            key="show_newest",
+            icon=":material/update:",
+            on_click=st.session_state.update,
+            args=(show,),
+        )
+    st.session_state[OPENED] = kept
+    return kept
 
 
 def starting_point() -> tuple[Json, str]:
@@ -108,33 +132,36 @@ def versions(saved: Verifier) -> tuple[Json, str]:
         )
         return saved["grader"], f"edit_{saved['id']}_1"
     every: list[Verifier] = sorted(
-        client.verifier_versions(saved["id"])["data"], key=lambda version: version["version"], reverse=True
+        (each for each in client.verifier_versions(saved["id"])["data"] if each["version"] <= saved["version"]),
+        key=lambda version: version["version"],
+        reverse=True,
     )
     labels = {v["version"]: f"version {v['version']}, {units.moment(v['created_at'], zone)}" for v in every}
     number = st.selectbox(
-        "Version", list(labels), format_func=labels.__getitem__, key=f"version_{saved['id']}_{len(every)}"
+        "Version", list(labels), format_func=labels.__getitem__, key=f"version_{saved['id']}_{saved['version']}"
     )
     verifier_difference.panel(every, number=number)
     spec = next(version["grader"] for version in every if version["version"] == number)
     return spec, f"edit_{saved['id']}_{number}"
 
 
-def save(saved: Verifier | None, *, name: str, grader: Json, draft: str) -> None:
-    label = f"Save as version {saved['version'] + 1}" if saved else "Save"
+def save(newest: Verifier | None, *, name: str, grader: Json, draft: str) -> None:
+    label = f"Save as version {newest['version'] + 1}" if newest else "Save"
     if not rights.button(client, label, type="primary", icon=":material/save:", key="save_verifier"):
         return
     if not name:
         st.error("Give the verifier a name first.", icon=":material/error:")
         return
     try:
-        if saved:
-            stored = client.add_verifier_version(saved["id"], name=name, grader=grader)
+        if newest:
+            stored = client.add_verifier_version(newest["id"], name=name, grader=grader)
         else:
             stored = client.create_verifier(name=name, grader=grader)
     except ApiError as error:
         problems.show(error, title="Not saved")
         return
     st.session_state[SAVED] = True
+    st.session_state[OPENED] = stored
     unsaved.forget(draft)
     st.switch_page("app_pages/verifiers.py", query_params={"verifier": stored["id"]})
 

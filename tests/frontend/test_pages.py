@@ -126,6 +126,19 @@ def test_editing_a_verifier_starts_from_the_saved_one_and_saves_a_version(client
     assert client.verifier(saved["id"])["grader"]["pattern"] == r"(?P<answer>\w+)$"
 
 
+def test_what_somebody_else_saved_meanwhile_is_told_and_the_draft_stays(client: Client, key: str) -> None:
+    saved = client.create_verifier(name="last word", grader=GRADER)
+    app = opened("verifiers", key=key, verifier=saved["id"])
+    client.add_verifier_version(saved["id"], name="last word", grader={**GRADER, "pattern": "theirs"})
+    typed(app, "Pattern", "mine")
+    assert "Version 2 was saved in the meantime" in app.warning[0].value
+    assert code_field(app, "Pattern")["text"] == "mine"
+    assert app.button(key="save_verifier").label == "Save as version 3"
+    app.button(key="show_newest").click().run()
+    assert not app.warning
+    assert code_field(app, "Pattern")["text"] == "theirs"
+
+
 def test_a_broken_pattern_is_told_before_it_is_sent(key: str) -> None:
     app = opened("verifiers", key=key, verifier="new")
     app.selectbox(key="start_from").select("#### at the end (GSM8K)").run()
