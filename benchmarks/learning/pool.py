@@ -6,7 +6,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 from benchmarks.learning.configurations import CONFIGURATIONS
-from benchmarks.learning.runs import Run, RunKey, append_run, carry_out, missing, read_runs, valid_runs
+from benchmarks.learning.runs import Run, RunKey, append_run, carry_out, missing, read_runs, same_start, valid_runs
 from benchmarks.learning.task import LearningTask
 from benchmarks.learning.tasks import task_named
 
@@ -15,7 +15,8 @@ def run_missing(
     wanted: Sequence[RunKey], *, task: LearningTask, path: Path, jobs: int, report: Callable[[str], None]
 ) -> int:
     """Make the runs that the file does not have. Returns how many failed; they are tried again the next time."""
-    todo = missing(wanted, done=valid_runs(read_runs(path), task=task))
+    kept = valid_runs(read_runs(path), task=task)
+    todo = missing(wanted, done=kept)
     report(f"{len(todo)} of {len(wanted)} runs to do")
     failed = 0
     context = multiprocessing.get_context("spawn")
@@ -29,6 +30,12 @@ def run_missing(
                 report(f"{name}: {type(error).__name__}: {error}")
                 continue
             run = future.result()
+            if not same_start(run, kept):
+                failed += 1
+                report(
+                    f"{name}: not kept: the runs there are began with another model; remove those of the task"
+                )
+                continue
             append_run(path, run)
             report(f"{name}: {run.evaluations[0][1]:.3f} -> {run.final:.3f}, {run.seconds:.0f} s")
     return failed

@@ -107,6 +107,15 @@ def _as_stored(values: Mapping[str, Any]) -> object:
     return json.loads(json.dumps(dict(values)))
 
 
+def same_start(run: Run, kept: Iterable[Run]) -> bool:
+    """Whether it began where the kept runs of its task and seed began: else it is of another model, and no pair.
+
+    A task's model is made anew where its folder is not there, and floats differ between processors.
+    """
+    others = (other for other in kept if (other.key.task, other.key.seed) == (run.key.task, run.key.seed))
+    return all(other.evaluations[0] == run.evaluations[0] for other in others)
+
+
 def append_run(path: Path, run: Run) -> None:
     """Add a run behind the last whole line."""
     kept = path.read_text(encoding="utf-8") if path.exists() else ""

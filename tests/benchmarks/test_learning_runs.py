@@ -8,7 +8,18 @@ from benchmarks.learning.baseline import best_learning_rate
 from benchmarks.learning.configurations import CONFIGURATIONS, settings_of
 from benchmarks.learning.figures import of_task
 from benchmarks.learning.report import results
-from benchmarks.learning.runs import Run, RunKey, Witness, append_run, missing, read_runs, steps_to, valid_runs
+from benchmarks.learning.runs import (
+    RUNS,
+    Run,
+    RunKey,
+    Witness,
+    append_run,
+    missing,
+    read_runs,
+    same_start,
+    steps_to,
+    valid_runs,
+)
 from benchmarks.learning.tasks import TASKS, task_named
 from worker.engine.methods import method_named
 from worker.engine.types import Completion
@@ -75,6 +86,16 @@ def test_runs_with_settings_that_the_configuration_no_longer_has_are_left_out(tm
     assert valid_runs(stored, task=task_named("starter")) == stored
     assert valid_runs([replace(run, values={**run.values, "lambda": 0.5})], task=task_named("starter")) == []
     assert valid_runs([replace(run, key=replace(run.key, method="forgotten"))], task=task_named("starter")) == []
+
+
+def test_runs_of_one_seed_begin_with_one_model():
+    runs = read_runs(RUNS)
+    assert runs
+    assert [run.key for run in runs if not same_start(run, runs)] == []
+    first = finished(seed=0)
+    other = replace(first, evaluations=[(0, 0.3), (60, 0.6)])
+    assert same_start(first, [finished(seed=0), replace(other, key=replace(other.key, seed=1))])
+    assert not same_start(first, [other])
 
 
 def test_steps_to_an_accuracy_are_read_between_two_evaluations():
