@@ -64,7 +64,7 @@ def outlook(found: Probe, *, settings: Settings, samples: int, tasks: int, rehea
         judged += _judged(report, settings=settings, effect=effect, hint=found.hint)
     judged.append(
         findings.of_prompts(
-            too_long=lengths.too_long, longest=lengths.longest, allowed=lengths.allowed, rows=len(lengths.student)
+            too_long=lengths.too_long, longest=lengths.longest, room=lengths.room, rows=len(lengths.student)
         )
     )
     if rehearsal is not None and rehearsal.fault is not None:
@@ -95,7 +95,7 @@ def _judged(report: Json, *, settings: Settings, effect: HintEffect | None, hint
     if effect is not None and hint is not None:
         judged.append(
             findings.of_hint(
-                kind=str(hint),
+                kind=hint,
                 helps=effect.helps,
                 without=effect.without,
                 shown=effect.shown,
@@ -162,7 +162,7 @@ def _prompts(found: Probe) -> Json:
 
     return {
         "rows": len(found.lengths.student),
-        "allowed": found.lengths.allowed,
+        "allowed": found.lengths.room.tokens,
         "student": figures(found.lengths.student),
         "hinted": figures(found.lengths.hinted),
         "too_long": found.lengths.too_long,
