@@ -61,7 +61,7 @@ def show(found: Estimate, *, runs: int) -> None:
         return
     many = "" if runs == 1 else f" for {runs} jobs one after the other"
     spread = _spread(each, lambda seconds: units.duration(seconds * runs))
-    told = f":material/timer: About **{units.duration(each['median'] * runs)}**{many} ({spread})"
+    told = f":material/timer: About **{units.duration(each['median'] * runs)}**{many}{spread}"
     if found["total_tokens"] is not None:
         told += f", {_tokens(found['total_tokens']['median'] * runs)} written"
     if found["cost"] is not None and found["currency"] is not None:
@@ -70,7 +70,8 @@ def show(found: Estimate, *, runs: int) -> None:
         told += f" ({cost['low'] * runs:,.2f} to {cost['high'] * runs:,.2f})"
     memory = found["peak_memory_bytes"]
     if memory is not None:
-        told += f". A device holds **{units.size(memory['median'])}** ({_spread(memory, units.size)})"
+        told += f". At its peak training fills **{units.size(memory['median'])}**{_spread(memory, units.size)}"
+        told += " of a device's memory"
     st.markdown(f"{told}.")
     st.caption(f"{_source(found)} A queue before it is not counted.")
 
@@ -86,8 +87,9 @@ def _source(found: Estimate) -> str:
 
 
 def _spread(each: Range, said: Callable[[float], str]) -> str:
+    """In brackets behind the middle; nothing where the range, as it is said, is that alone."""
     low, high = said(each["low"]), said(each["high"])
-    return low if low == high else f"{low} to {high}"
+    return "" if low == high else f" ({low} to {high})"
 
 
 def _tokens(number: float) -> str:

@@ -137,6 +137,8 @@ def test_both_answer_the_row_and_the_verifier_says_what_it_thinks(
     exchange = app.session_state["playground"]
     assert [answer.model for answer in exchange.asking.answers] == ["starter", adapter]
     assert all(answer.text for answer in exchange.asking.answers)
+    assert said.count("; its first word came after ") == 2
+    assert all(answer.seconds < answer.waited_s for answer in exchange.asking.answers), "loading is no part of writing"
 
 
 @pytest.mark.usefixtures("chatting")

@@ -125,7 +125,7 @@ def test_earlier_steps_say_how_long_it_takes_and_how_sure_that_is(client: Client
     assert "About **" in told
     assert " to " in told
     assert "2 steps of 1 earlier job with this model on NVIDIA T4" in told
-    assert "A device holds **1.0 GB**" in told
+    assert "At its peak training fills **1.0 GB** of a device's memory." in told
 
 
 def test_a_job_is_run_again_with_its_own_settings_and_a_change(client: Client, key: str, rows_file: Path) -> None:
