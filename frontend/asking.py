@@ -17,8 +17,8 @@ JOIN_S = 0.1
 
 @dataclass(slots=True)
 class Answer:
-    """What a model has said so far. `tokens` and `seconds` are known at the end: `seconds` are those of writing, and do not
-    hold the `waited_s` until its first word, in which a model that rests is loaded.
+    """What a model has said so far. `tokens` and `seconds` are known at the end: `seconds` are those of writing,
+    without the `waited_s` until its first word, in which a model that rests is loaded.
     """
 
     model: str

@@ -14,7 +14,7 @@ from frontend.verifier_starts import KINDS
 def card(client: Client, job: Job, manifest: Json) -> None:
     facts(job, manifest)
     with st.container(border=True):
-        job_results.verdict(client.evaluations(job["id"]))
+        job_results.verdict(client.evaluations(job["id"]), job=job)
     with st.container(horizontal=True):
         job_of = {"job": job["id"]}
         st.page_link("app_pages/job.py", label="How it was trained", icon=":material/show_chart:", query_params=job_of)
