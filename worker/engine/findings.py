@@ -17,16 +17,16 @@ NAMED = 5
 NO_HELP: Mapping[Hint, str] = {
     Hint.ANSWER: "a bare answer says nothing of the way to it: choose a hint that speaks about the steps, such as the "
     "worked solution, where the rows have one",
-    Hint.SOLUTION: "see whether the solutions are right and lead to what the verifier asks for, or take a model that is "
-    "large enough to follow them",
-    Hint.TRAJECTORY: "see whether the trajectories are right and lead to what the verifier asks for, or choose the worked "
+    Hint.SOLUTION: "see whether the solutions are right and lead to what the verifier asks for, or take a model that "
+    "is large enough to follow them",
+    Hint.TRAJECTORY: "see whether the trajectories are right and lead to what the verifier asks for, or choose the "
+    "worked solution, where the rows have one",
+    Hint.PRIVILEGED: "see whether what the rows tell the teacher speaks about their steps, or choose the worked "
     "solution, where the rows have one",
-    Hint.PRIVILEGED: "see whether what the rows tell the teacher speaks about their steps, or choose the worked solution, "
-    "where the rows have one",
-    Hint.GRADER: "what the verifier looks up is seldom more than the answer: choose a hint that speaks about the steps, "
-    "such as the worked solution, where the rows have one",
-    Hint.SIBLING: "a completion of the model's own may be right by luck: choose a hint that comes from outside, such as "
-    "the worked solution, where the rows have one",
+    Hint.GRADER: "what the verifier looks up is seldom more than the answer: choose a hint that speaks about the "
+    "steps, such as the worked solution, where the rows have one",
+    Hint.SIBLING: "a completion of the model's own may be right by luck: choose a hint that comes from outside, such "
+    "as the worked solution, where the rows have one",
 }
 """What to do where such a hint does not help."""
 
@@ -149,9 +149,9 @@ def of_prompts(*, too_long: Sequence[int], longest: int, room: Room, rows: int) 
         return finding(
             "prompts_too_long",
             "fail",
-            f"{len(too_long):,} of {rows:,} prompts, hint included, have more tokens than the {limit}: rows {named}; the "
-            f"longest has {longest:,}. Training would stop at the first: {raised}, or shorten these rows or leave them "
-            "out.",
+            f"{len(too_long):,} of {rows:,} prompts, hint included, have more tokens than the {limit}: rows {named}; "
+            f"the longest has {longest:,}. Training would stop at the first: {raised}, or shorten these rows or leave "
+            "them out.",
         )
     return finding("prompts_fit", "pass", f"The longest prompt has {longest:,} tokens of the {limit}.")
 
