@@ -24,9 +24,11 @@ class Kept:
     found: Estimate | ApiError
 
 
-def ask(client: Client, body: Json) -> Estimate | ApiError:
-    """The estimate of a job of this body, or why it could not be one; asked again only where something changed."""
-    asked = json.dumps(body, sort_keys=True)
+def ask(client: Client, body: Json, *, flown: str | None) -> Estimate | ApiError:
+    """The estimate of a job of this body, or why it could not be one; asked again only where something changed, as when
+    the pre-flight with the id `flown` has measured a step.
+    """
+    asked = json.dumps([body, flown], sort_keys=True)
     kept: Kept | None = st.session_state.get(KEPT)
     if kept is None or kept.asked != asked or time.monotonic() - kept.read_at > FRESH_S:
         try:
@@ -73,16 +75,18 @@ def show(found: Estimate, *, runs: int) -> None:
         told += f". At its peak training fills **{units.size(memory['median'])}**{_spread(memory, units.size)}"
         told += " of a device's memory"
     st.markdown(f"{told}.")
-    st.caption(f"{_source(found)} A queue before it is not counted.")
+    st.caption(f"{_source(found)} Measuring on held-out questions is counted, a queue before it is not.")
 
 
 def _source(found: Estimate) -> str:
     steps, device = units.count(found["steps"], "step"), found["device_name"]
     if found["preflight"] is not None:
         return f"From {steps} that the pre-flight tried on {device}; the range is theirs."
+    data = "this dataset" if found["same_file"] else "other data, where answers may be shorter or longer"
+    look = "" if found["same_file"] else " The pre-flight measures yours."
     return (
-        f"From {steps} of {units.count(found['jobs'], 'earlier job')} with this model on {device}; eight in ten of "
-        "them lie within the range."
+        f"From {steps}, the last ones of {units.count(found['jobs'], 'earlier job')} with this model on {data}, on "
+        f"{device}; eight in ten of them lie within the range.{look}"
     )
 
 
