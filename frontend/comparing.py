@@ -69,7 +69,7 @@ def figures(result: ComparisonResult) -> Table:
             ", ".join(f"{share:.2f} of {k}" for k, share in arm["pass_at_k"].items()) or "–"
         ),
         "Device time a run": lambda arm: units.duration(arm["seconds"]) if arm["seconds"] else "–",
-        "Tokens a run": _tokens,
+        "Tokens a run, all passes": _tokens,
         "Cost of +0.01 score": lambda arm: _cost(arm, result["currency"]),
     }
     return [{"figure": name} | {arm["name"]: said(arm) for arm in result["arms"]} for name, said in lines.items()]

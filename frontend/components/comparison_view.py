@@ -26,7 +26,8 @@ MEANING = """
   difference counts as shown.
 - **One of k answers right**: the chance that at least one of k answers to a question is right.
 - **Device time, tokens**: of a run until it was compared, on average, measurements left out; the time is that of all
-  its devices, tokens are those written, read by the teacher and trained on.
+  its devices. Tokens count once for each pass through the model: writing, the teacher's reading, the update. A model's
+  card counts those of the updates alone.
 - **Cost of +0.01 score**: device time, and money where the server has a price, for each 0.01 gained over the base.
 """
 

@@ -39,7 +39,7 @@ def facts(job: Job, manifest: Json) -> None:
         "Held-out questions": held_out,
         "Verifier": grader.get("name") or KINDS.get(grader["type"], grader["type"]),
         "Adapter": f"LoRA, rank {settings['lora']['r']}, alpha {settings['lora']['alpha']:g}",
-        "Tokens written and trained on": f"{job['trained_tokens'] or 0:,}",
+        "Tokens that updates were made from": f"{job['trained_tokens'] or 0:,}",
         "Seed": str(manifest["job"]["seed"]),
     }
     st.write(

@@ -73,6 +73,8 @@ def test_each_part_of_a_model_is_there(client: Client, key: str, adapter: str, v
     assert not app.error
     assert app.title[0].value == "first-1"
     assert sentence in words(app)
+    if view == "Card":
+        assert "Tokens that updates were made from" in words(app)
     if view == "Use it":
         assert f'model="{adapter}"' in app.code[0].value
         assert "PeftModel.from_pretrained" in app.code[1].value
