@@ -17,12 +17,15 @@ JOIN_S = 0.1
 
 @dataclass(slots=True)
 class Answer:
-    """What a model has said so far. `tokens` and `seconds` are known at the end."""
+    """What a model has said so far. `tokens` and `seconds` are known at the end: `seconds` are those of writing,
+    without the `waited_s` until its first word, in which a model that rests is loaded.
+    """
 
     model: str
     text: str = ""
     finish_reason: str | None = None
     tokens: int | None = None
+    waited_s: float | None = None
     seconds: float | None = None
     error: ApiError | None = None
     over: bool = False
@@ -70,6 +73,8 @@ class Asking:
         try:
             with closing(client.answer(body)) as pieces:
                 for piece in pieces:
+                    if piece["text"] and answer.waited_s is None:
+                        answer.waited_s = time.monotonic() - begun
                     answer.text += piece["text"]
                     answer.finish_reason = piece["finish_reason"] or answer.finish_reason
                     answer.tokens = piece["tokens"] or answer.tokens
@@ -78,5 +83,5 @@ class Asking:
         except ApiError as error:
             answer.error = error
         finally:
-            answer.seconds = time.monotonic() - begun
+            answer.seconds = time.monotonic() - begun - (answer.waited_s or 0.0)
             answer.over = True

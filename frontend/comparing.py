@@ -64,12 +64,12 @@ def figures(result: ComparisonResult) -> Table:
         "Score before": lambda arm: _score(arm["baseline"]),
         "Score after": lambda arm: _score(arm["score"]),
         "Difference": lambda arm: _difference(arm["difference"]),
-        "Chance of it by luck, p": _luck,
+        "p-value": _p_value,
         "One of k answers right": lambda arm: (
             ", ".join(f"{share:.2f} of {k}" for k, share in arm["pass_at_k"].items()) or "–"
         ),
         "Device time a run": lambda arm: units.duration(arm["seconds"]) if arm["seconds"] else "–",
-        "Tokens a run": _tokens,
+        "Tokens a run, all passes": _tokens,
         "Cost of +0.01 score": lambda arm: _cost(arm, result["currency"]),
     }
     return [{"figure": name} | {arm["name"]: said(arm) for arm in result["arms"]} for name, said in lines.items()]
@@ -160,7 +160,7 @@ def _difference(interval: Interval | None) -> str:
     return f"{interval['mean']:+.3f}{span}"
 
 
-def _luck(arm: ArmResult) -> str:
+def _p_value(arm: ArmResult) -> str:
     return "–" if arm["p_adjusted"] is None else units.small_probability(arm["p_adjusted"])
 
 

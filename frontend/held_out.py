@@ -1,11 +1,11 @@
-"""What the held-out questions say of a job: did it get better? Pure."""
+"""What the held-out questions say of a job: did it get better, if it learned anything at all? Pure."""
 
 from collections.abc import Sequence
 from typing import Literal
 
-from frontend.shapes import Evaluation
+from frontend.shapes import Evaluation, Job
 
-Judgement = Literal["better", "worse", "undecided"]
+Judgement = Literal["better", "worse", "undecided", "nothing_learned"]
 
 
 def measured(evaluations: Sequence[Evaluation], phase: Literal["baseline", "trained"]) -> Evaluation | None:
@@ -13,8 +13,18 @@ def measured(evaluations: Sequence[Evaluation], phase: Literal["baseline", "trai
     return next((found for found in evaluations if found["phase"] == phase), None)
 
 
-def judged(evaluations: Sequence[Evaluation]) -> Judgement | None:
-    """By the interval of the difference: on which side of zero it lies, if on one; None where there is none."""
+def learned_nothing(job: Job) -> bool:
+    """No completion of any step had a signal, so no token was trained on: the adapter does nothing."""
+    return job["status"] == "succeeded" and job["trained_tokens"] == 0
+
+
+def judged(evaluations: Sequence[Evaluation], *, job: Job) -> Judgement | None:
+    """By the interval of the difference: on which side of zero it lies, if on one; None where there is none.
+
+    Where nothing was learned the questions have nothing to judge.
+    """
+    if learned_nothing(job):
+        return "nothing_learned"
     after = measured(evaluations, "trained")
     difference = None if after is None else after["difference"]
     if difference is None:

@@ -35,8 +35,9 @@ class Range(TypedDict):
 
 
 class Estimate(TypedDict):
-    """From steps of earlier jobs, or of the pre-flight with this id. Times and sizes are None where nothing is known,
-    `cost` also where the server knows no price, memory where no known step was as large.
+    """From steps of earlier jobs, or of the pre-flight with this id; `same_file`: on the same dataset. Times and sizes
+    are None where nothing is known, `cost` also where the server knows no price, memory where no known step was as
+    large.
 
     `notices`: how the API understands the job where that is not plain from the request.
     """
@@ -45,6 +46,7 @@ class Estimate(TypedDict):
     max_steps: int
     jobs: int
     steps: int
+    same_file: bool
     preflight: str | None
     device_name: str | None
     step_s: Range | None

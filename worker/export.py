@@ -87,7 +87,7 @@ def held_out_table(manifest: Mapping[str, Any]) -> str:
     )
     if not rows:
         return ""
-    return f"""Held-out accuracy (mean over questions of the mean over samples, 95 % bootstrap interval):
+    return f"""Held-out accuracy (mean over questions of the mean over samples, 95 % interval over questions):
 
 | when | mean | interval | questions | samples each |
 |---|---|---|---|---|

@@ -45,7 +45,7 @@ class ComparisonObject(ListItem):
 
 
 class IntervalObject(BaseModel):
-    """95 % over questions: by bootstrap; on curves from the spread of the questions."""
+    """95 % over questions, as of an evaluation; on curves from the spread of the questions."""
 
     mean: float
     low: float | None

@@ -25,10 +25,13 @@ class RangeObject(BaseModel):
 
 
 class EstimateObject(BaseModel):
-    """From the last steps of `jobs` earlier jobs, or from the two that the pre-flight with the id `preflight` tried, on
-    a device of this name. Times and sizes are `null` where nothing is known yet: the pre-flight would tell.
-    `peak_memory_bytes` is what a device held in steps that were as large or larger. `method` and `hint` are those that
-    the job will be trained with; `notices` are its first events.
+    """From `steps` that are known on a device of this name: the last 20 of each of `jobs` earlier jobs, without a job's
+    first, or the two that the pre-flight with the id `preflight` tried. `same_file`: on the same training file; steps
+    on another may write shorter or longer completions.
+
+    Times and sizes are `null` where nothing is known yet: the pre-flight would tell. `peak_memory_bytes` is what a
+    device held in steps that were as large or larger. `method` and `hint` are those that the job will be trained with;
+    `notices` are its first events.
     """
 
     object: Literal["fine_tuning.estimate"] = "fine_tuning.estimate"
@@ -38,6 +41,7 @@ class EstimateObject(BaseModel):
     max_steps: int
     jobs: int
     steps: int
+    same_file: bool = False
     preflight: str | None = None
     device_name: str | None = None
     step_s: RangeObject | None = None
@@ -50,9 +54,9 @@ class EstimateObject(BaseModel):
 
 @router.post("/estimate")
 def estimate_job(body: JobRequest, _: Auth, session: Database) -> EstimateObject:
-    """From the steps that jobs of the same model took on such a device, with the same number of devices, number format,
-    gradient checkpointing and generator; where there are none, from the newest pre-flight of the same file and model.
-    The body is a job's, and is held to the same.
+    """From the newest pre-flight of the same file and model, or from the steps that jobs took on that file since, on
+    such a device, with the same number of devices, number format, gradient checkpointing and generator; where there are
+    none, from jobs of the model on other files. The body is a job's, and is held to the same.
     """
     checked = checked_job(session, body, models=settings().models)
     known = known_steps(session, checked.settings, model=body.model, training_file=checked.training.id)
@@ -78,6 +82,7 @@ def _shown(found: Estimate | None, checked: CheckedJob, *, known: Known) -> Esti
         update={
             "jobs": 0 if known.preflight else found.jobs,
             "steps": found.steps,
+            "same_file": known.same_file,
             "preflight": known.preflight,
             "device_name": known.device_name,
             "step_s": _range(found.step_s),

@@ -12,7 +12,16 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.comparisons.statistics import Interval, holm, mean_interval, pass_at, quick_interval, sign_flip_p
+from backend.comparisons.statistics import (
+    DIFFERENCES,
+    SCORES,
+    Interval,
+    holm,
+    mean_interval,
+    pass_at,
+    quick_interval,
+    sign_flip_p,
+)
 from backend.jobs.spec import BudgetUnit
 
 ALPHA = 0.05
@@ -124,7 +133,7 @@ def analyse(
         if result.name not in differences
         else replace(
             result,
-            difference=mean_interval(differences[result.name]),
+            difference=mean_interval(differences[result.name], within=DIFFERENCES),
             by_seed=_by_seed(reached[result.name], reached[first], paired),
             p_value=p_values[result.name],
             p_adjusted=adjusted[result.name],
@@ -167,7 +176,7 @@ def _arm(
     paired: Paired,
     success_above: float,
 ) -> ArmResult:
-    score = mean_interval(_question_means(reached, paired)) if reached and paired.rows else None
+    score = mean_interval(_question_means(reached, paired), within=SCORES) if reached and paired.rows else None
     baseline = _baseline(runs)
     seconds = float(np.mean([run.used(at.step, "seconds") for run, at in reached])) if reached else 0.0
     gained = score.mean - baseline.mean if score and baseline else 0.0
@@ -188,7 +197,7 @@ def _baseline(runs: Sequence[Run]) -> Interval | None:
     """The score before training, once all seeds were measured then."""
     at = [(run, measured) for run in runs for measured in run.evaluations if measured.step == 0]
     paired = _paired([at])
-    return mean_interval(_question_means(at, paired)) if len(at) == len(runs) and paired.rows else None
+    return mean_interval(_question_means(at, paired), within=SCORES) if len(at) == len(runs) and paired.rows else None
 
 
 def _curve(runs: Sequence[Run]) -> list[Point]:
@@ -204,7 +213,7 @@ def _curve(runs: Sequence[Run]) -> list[Point]:
             points.append(
                 Point(
                     step,
-                    quick_interval(_question_means(at, paired)),
+                    quick_interval(_question_means(at, paired), within=SCORES),
                     by_seed=[_mean_score(measured, rows) for run, measured in at if (rows := paired.of_seed[run.seed])],
                     tokens=float(np.mean([run.used(step, "tokens") for run in runs])),
                     seconds=float(np.mean([run.used(step, "seconds") for run in runs])),

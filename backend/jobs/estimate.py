@@ -128,8 +128,10 @@ def _sequences(settings: RlsdSettings) -> int:
 
 
 def _tokens_each(step: KnownStep, settings: RlsdSettings) -> float:
-    """Tokens of a completion; what was cut at a lower limit may grow no further than it did."""
-    return min(step.metrics["rollout_tokens"] / _sequences(step.settings), float(settings.max_completion_tokens))
+    """Tokens a completion, with its share of the question's; what was cut at a lower limit grows no further."""
+    each = step.metrics["rollout_tokens"] / _sequences(step.settings)
+    written = step.metrics.get("completion_tokens_mean") or each
+    return each * min(1.0, settings.max_completion_tokens / written)
 
 
 def _sampled_token_s(step: KnownStep) -> float:

@@ -114,7 +114,13 @@ class RlsdSettings(Strict):
     )
     num_generations: int = Field(8, ge=2, le=256, description="Completions a prompt (G).")
     batch_size: int = Field(8, ge=1, le=4096, description="Prompts a step.")
-    max_prompt_tokens: int = Field(2048, ge=1, le=1_000_000, description="Longest prompt, hint included, in tokens.")
+    max_prompt_tokens: int = Field(
+        2048,
+        ge=1,
+        le=1_000_000,
+        description="Longest prompt, hint included, in tokens. Less fit where the model's context leaves less beside "
+        "max_completion_tokens; the pre-flight says how many.",
+    )
     max_completion_tokens: int = Field(256, ge=1, le=1_000_000, description="Longest completion in tokens.")
     temperature: float = Field(1.0, gt=0, le=10, description="Sampling temperature.")
     learning_rate: float = Field(1e-4, gt=0, le=1, description="Step size of AdamW.")

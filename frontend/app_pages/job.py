@@ -84,11 +84,11 @@ def live() -> None:
 def learning(feed: JobFeed) -> None:
     """While it trains the curves come first; once it has ended, whether it got better."""
     if feed.ended:
-        job_results.verdict(feed.evaluations)
+        job_results.verdict(feed.evaluations, job=feed.job)
         job_results.curves(feed)
     else:
         job_results.curves(feed)
-        job_results.verdict(feed.evaluations)
+        job_results.verdict(feed.evaluations, job=feed.job)
 
 
 chosen = state.address("job")

@@ -130,7 +130,7 @@ def form(source: Job | None) -> None:
         x_rlsd={"preset": preset, "method": method, **settings},
     )
     titled = [("Before this job can start", stop) for stop in stops]
-    told = None if stops else estimate.ask(client, body)
+    told = None if stops else estimate.ask(client, body, flown=preflight.flown())
     if isinstance(told, ApiError):
         titled.append(estimate.refusal(told))
     for title, stop in titled:

@@ -178,7 +178,7 @@ def _budget() -> tuple[str, float | None]:
 
 def _start(client: Client, body: Json, stops: list[str], *, runs: int) -> None:
     titled = [("Before this can start", stop) for stop in stops]
-    told = None if stops else estimate.ask(client, job_of_arm(body, body["arms"][-1]))
+    told = None if stops else estimate.ask(client, job_of_arm(body, body["arms"][-1]), flown=None)
     if isinstance(told, ApiError):
         titled.append(estimate.refusal(told))
     for title, stop in titled:

@@ -22,11 +22,13 @@ MEANING = """
 - **Score**: the mean on held-out questions, before and after training, with its 95 % interval.
 - **Difference**: to the way that all are compared with, question by question, in the unit of the score. Where 0 lies
   inside its interval, it may be chance.
-- **Chance of it by luck, p**: how often luck alone would make such a difference, counted for all ways together (Holm).
-  Below 0.05 a difference counts as shown.
+- **p-value**: were there no difference at all, luck alone would show one as large as this in such a share of
+  comparisons, counted for all ways together (Holm). It is not the chance that the difference is luck. Below 0.05 a
+  difference counts as shown.
 - **One of k answers right**: the chance that at least one of k answers to a question is right.
 - **Device time, tokens**: of a run until it was compared, on average, measurements left out; the time is that of all
-  its devices, tokens are those written, read by the teacher and trained on.
+  its devices. Tokens count once for each pass through the model: writing, the teacher's reading, the update. A model's
+  card counts those of the updates alone.
 - **Cost of +0.01 score**: device time, and money where the server has a price, for each 0.01 gained over the base.
 """
 

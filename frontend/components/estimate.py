@@ -24,9 +24,11 @@ class Kept:
     found: Estimate | ApiError
 
 
-def ask(client: Client, body: Json) -> Estimate | ApiError:
-    """The estimate of a job of this body, or why it could not be one; asked again only where something changed."""
-    asked = json.dumps(body, sort_keys=True)
+def ask(client: Client, body: Json, *, flown: str | None) -> Estimate | ApiError:
+    """The estimate of a job of this body, or why it could not be one; asked again only where something changed, as when
+    the pre-flight with the id `flown` has measured a step.
+    """
+    asked = json.dumps([body, flown], sort_keys=True)
     kept: Kept | None = st.session_state.get(KEPT)
     if kept is None or kept.asked != asked or time.monotonic() - kept.read_at > FRESH_S:
         try:
@@ -61,7 +63,7 @@ def show(found: Estimate, *, runs: int) -> None:
         return
     many = "" if runs == 1 else f" for {runs} jobs one after the other"
     spread = _spread(each, lambda seconds: units.duration(seconds * runs))
-    told = f":material/timer: About **{units.duration(each['median'] * runs)}**{many} ({spread})"
+    told = f":material/timer: About **{units.duration(each['median'] * runs)}**{many}{spread}"
     if found["total_tokens"] is not None:
         told += f", {_tokens(found['total_tokens']['median'] * runs)} written"
     if found["cost"] is not None and found["currency"] is not None:
@@ -70,24 +72,28 @@ def show(found: Estimate, *, runs: int) -> None:
         told += f" ({cost['low'] * runs:,.2f} to {cost['high'] * runs:,.2f})"
     memory = found["peak_memory_bytes"]
     if memory is not None:
-        told += f". A device holds **{units.size(memory['median'])}** ({_spread(memory, units.size)})"
+        told += f". At its peak training fills **{units.size(memory['median'])}**{_spread(memory, units.size)}"
+        told += " of a device's memory"
     st.markdown(f"{told}.")
-    st.caption(f"{_source(found)} A queue before it is not counted.")
+    st.caption(f"{_source(found)} Measuring on held-out questions is counted, a queue before it is not.")
 
 
 def _source(found: Estimate) -> str:
     steps, device = units.count(found["steps"], "step"), found["device_name"]
     if found["preflight"] is not None:
         return f"From {steps} that the pre-flight tried on {device}; the range is theirs."
+    data = "this dataset" if found["same_file"] else "other data, where answers may be shorter or longer"
+    look = "" if found["same_file"] else " The pre-flight measures yours."
     return (
-        f"From {steps} of {units.count(found['jobs'], 'earlier job')} with this model on {device}; eight in ten of "
-        "them lie within the range."
+        f"From {steps}, the last ones of {units.count(found['jobs'], 'earlier job')} with this model on {data}, on "
+        f"{device}; eight in ten of them lie within the range.{look}"
     )
 
 
 def _spread(each: Range, said: Callable[[float], str]) -> str:
+    """In brackets behind the middle; nothing where the range, as it is said, is that alone."""
     low, high = said(each["low"]), said(each["high"])
-    return low if low == high else f"{low} to {high}"
+    return "" if low == high else f" ({low} to {high})"
 
 
 def _tokens(number: float) -> str:

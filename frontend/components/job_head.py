@@ -5,7 +5,7 @@ from typing import Literal
 
 import streamlit as st
 
-from frontend import state, units
+from frontend import held_out, state, units
 from frontend.client import ApiError, Client
 from frontend.components import job_checks, problems, rights
 from frontend.components.job_list import begun, title_of
@@ -14,6 +14,7 @@ from frontend.job_settings import label_of
 from frontend.job_states import PAUSABLE, look
 from frontend.shapes import Job, Metrics
 
+NOTHING_LEARNED = "Nothing was learned: the adapter does nothing."
 WHY = {"failed": "Why it failed", "paused": "Why it paused", "cancelled": "Why it had paused"}
 
 
@@ -23,7 +24,8 @@ def show(feed: JobFeed, client: Client) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key="job_state"):
         st.title(title_of(job), anchor=False, width="content")
         st.badge(state_now.label, icon=state_now.icon, color=state_now.color)
-    st.caption(f"{state_now.sentence} Model {job['model']}, {begun(job, state.zone())}.")
+    sentence = NOTHING_LEARNED if held_out.learned_nothing(job) else state_now.sentence
+    st.caption(f"{sentence} Model {job['model']}, {begun(job, state.zone())}.")
     _error(job)
     job_checks.show(job, client)
     _progress(feed)

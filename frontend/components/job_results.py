@@ -5,10 +5,14 @@ from streamlit.delta_generator import DeltaGenerator
 
 from frontend import charts, held_out, units
 from frontend.feed import JobFeed
-from frontend.shapes import Evaluation, Metrics
+from frontend.shapes import Evaluation, Job, Metrics
 
 ABOVE, BELOW = "better than its group", "worse than its group"
 """By the sign of the advantage."""
+NOTHING_LEARNED = (
+    "In every step all completions of a question scored the same, so no update was made and the adapter does nothing: "
+    "check the verifier, or use a model that gets some of the questions right."
+)
 CURVES: dict[str, tuple[str, dict[str, str]]] = {
     "Completion length": ("tokens", {"completion_tokens_mean": "mean", "completion_tokens_max": "longest"}),
     "Truncated and empty completions": ("share", {"truncated": "truncated", "empty": "empty"}),
@@ -49,10 +53,13 @@ CURVES: dict[str, tuple[str, dict[str, str]]] = {
 """By name: unit, and the metrics' names with their words."""
 
 
-def verdict(evaluations: list[Evaluation]) -> None:
+def verdict(evaluations: list[Evaluation], *, job: Job) -> None:
     """Did it get better? In words, then as intervals."""
     before, after = held_out.measured(evaluations, "baseline"), held_out.measured(evaluations, "trained")
     st.subheader("Held-out questions", anchor=False)
+    judgement = held_out.judged(evaluations, job=job)
+    if judgement == "nothing_learned":
+        st.warning(NOTHING_LEARNED, title="Nothing was learned", icon=":material/block:")
     if before is None:
         st.caption("Questions kept out of training are answered before and after. The first figures come soon.")
         return
@@ -62,7 +69,7 @@ def verdict(evaluations: list[Evaluation]) -> None:
         right.metric("After training", "–", border=True, help="Measured when all steps are taken.", height="stretch")
     else:
         _score(right, "After training", after)
-        _judged(after, held_out.judged(evaluations))
+        _judged(after, judgement)
     charts.held_out(evaluations, key="held_out")
 
 
@@ -83,7 +90,7 @@ def _score(place: DeltaGenerator, label: str, found: Evaluation) -> None:
 
 def _judged(after: Evaluation, judgement: held_out.Judgement | None) -> None:
     difference, p = after["difference"], after["p_value"]
-    if difference is None:
+    if difference is None or judgement == "nothing_learned":
         return
     interval = f"95 % interval {difference['low']:+.3f} to {difference['high']:+.3f}"
     chance = "" if p is None else f", p {units.small_probability(p)}"

@@ -13,7 +13,7 @@ from frontend.shapes import Job, Json
 def card(client: Client, job: Job, manifest: Json) -> None:
     facts(job, manifest)
     with st.container(border=True):
-        job_results.verdict(client.evaluations(job["id"]))
+        job_results.verdict(client.evaluations(job["id"]), job=job)
     with st.container(horizontal=True):
         job_of = {"job": job["id"]}
         st.page_link("app_pages/job.py", label="How it was trained", icon=":material/show_chart:", query_params=job_of)
@@ -37,7 +37,7 @@ def facts(job: Job, manifest: Json) -> None:
         "Held-out questions": held_out,
         "Verifier": verifier_names.of_job(job),
         "Adapter": f"LoRA, rank {settings['lora']['r']}, alpha {settings['lora']['alpha']:g}",
-        "Tokens written and trained on": f"{job['trained_tokens'] or 0:,}",
+        "Tokens that updates were made from": f"{job['trained_tokens'] or 0:,}",
         "Seed": str(manifest["job"]["seed"]),
     }
     st.write(

@@ -14,6 +14,12 @@ OF_THE_JOB = ("self_check_rows", "preflight_rows", "preflight_samples", "on_fail
 """Settings that say what a job does before training: nothing that is tried here depends on them."""
 
 
+def flown() -> str | None:
+    """The id of the pre-flight whose report is shown."""
+    found = waiting.kept(KEPT)
+    return found.check["id"] if found is not None and found.check["status"] == "done" else None
+
+
 def wanted_before_training(settings: Json) -> Json:
     """The settings, with a pre-flight before the first step where the box is ticked and they do not say already."""
     ticked = st.checkbox(

@@ -174,8 +174,9 @@ def _ended(answer: Answer, record: ScoreRecord | None, *, above: float) -> None:
         st.caption("It ended without a word." if answer.over else "Stopped before the first word.")
     how = ENDS.get(answer.finish_reason or "", "stopped")
     counted = "" if answer.tokens is None else units.count(answer.tokens, "token") + ", "
-    took = "" if answer.seconds is None else f" after {answer.seconds:.1f} s"
-    st.caption(f"{counted}{how}{took}")
+    took = "" if answer.seconds is None or answer.waited_s is None else f", written in {answer.seconds:.1f} s"
+    waited = "" if answer.waited_s is None else f"; its first word came after {answer.waited_s:.1f} s"
+    st.caption(f"{counted}{how}{took}{waited}")
     if record is not None:
         _scored(record, above=above)
 

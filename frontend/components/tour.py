@@ -68,7 +68,7 @@ def _verifier(client: Client, grader: Json) -> str:
 def guide(feed: JobFeed) -> None:
     """On the page of the tour's job: what is to be seen now."""
     if starter.is_tour(feed.job):
-        judgement = judged(feed.evaluations) or "undecided"
+        judgement = judged(feed.evaluations, job=feed.job) or "undecided"
         so_far = phase(feed.job["status"], step=feed.step, max_steps=feed.max_steps, judgement=judgement)
         title, text = WORDS[so_far]
         st.info(text, title=f"Tour: {title}", icon=":material/explore:")
@@ -120,6 +120,13 @@ WORDS = {
         (
             "Under “Learning”: before and after, on questions that it never trained on. It does worse than before. "
             "“Train again with changes” with a smaller learning rate."
+        ),
+    ),
+    "nothing_learned": (
+        "nothing was learned",
+        (
+            "In every step all completions of a question scored the same, so there was nothing to learn from. “Train "
+            "again with changes”, and fly the pre-flight first."
         ),
     ),
     "failed": ("it did not work out", "Why stands above. Home starts another."),

@@ -92,8 +92,8 @@ def test_figures_are_in_words_and_what_is_not_known_is_a_dash() -> None:
     assert said["Cost of +0.01 score"] == {"figure": "Cost of +0.01 score", "GRPO": "1 min 30 s, 0.25 EUR", "RLSD": "–"}
     assert said["Difference"]["GRPO"] == "–"
     assert said["Difference"]["RLSD"] == "+0.200 (+0.100 to +0.300)"
-    assert said["Chance of it by luck, p"]["RLSD"] == "< 0.001"
-    assert said["Tokens a run"]["RLSD"] == "1,234"
+    assert said["p-value"]["RLSD"] == "< 0.001"
+    assert said["Tokens a run, all passes"]["RLSD"] == "1,234"
 
 
 @pytest.mark.parametrize(

@@ -120,9 +120,22 @@ def test_the_tour_speaks_of_a_better_model_only_where_the_difference_is_shown(
         "p_value": 0.1,
         "difference": {"mean": (low + high) / 2, "low": low, "high": high},
     }
-    judgement = judged([after])
+    judgement = judged([after], job={"status": "succeeded", "trained_tokens": 1})  # type: ignore[typeddict-item]
     assert judgement is not None
     assert tour.WORDS[tour.phase("succeeded", step=2, max_steps=2, judgement=judgement)][0] == title
+
+
+def test_a_job_that_learned_nothing_says_so_on_its_page_and_on_its_model(key: str, job_id: str) -> None:
+    take_steps(job_id, 2)
+    model = trained.trained(job_id)
+    with transaction() as session:
+        session.get_one(Job, job_id).trained_tokens = 0
+    app = opened("job", key=key, job=job_id)
+    assert "the adapter does nothing" in app.caption[0].value
+    card = opened("models", key=key, model=model, view="Card")
+    for page in (app, card):
+        assert "no update was made and the adapter does nothing" in page.warning[0].value
+        assert not [*page.success, *page.info, *page.error], "no verdict on the difference beside it"
 
 
 # -- for whom ---------------------------------------------------------------------------------------------------------

@@ -302,7 +302,7 @@ def test_one_press_takes_the_starter_to_a_job(client: Client, key: str) -> None:
 
 def test_the_tour_has_a_word_for_every_state_of_its_job() -> None:
     states = ("queued", "validating_files", "running", "pausing", "paused", "succeeded", "failed", "cancelled")
-    judgements: tuple[Judgement, ...] = ("better", "worse", "undecided")
+    judgements: tuple[Judgement, ...] = ("better", "worse", "undecided", "nothing_learned")
     told = {
         tour.phase(state, step=step, max_steps=2, judgement=judgement)
         for state in states

@@ -76,6 +76,8 @@ def test_each_part_of_a_model_is_there(client: Client, key: str, adapter: str, v
     assert not app.error
     assert app.title[0].value == "first-1"
     assert sentence in words(app)
+    if view == "Card":
+        assert "Tokens that updates were made from" in words(app)
     if view == "Use it":
         assert f'model="{adapter}"' in app.code[0].value
         assert "PeftModel.from_pretrained" in app.code[1].value
@@ -146,6 +148,8 @@ def test_both_answer_the_row_and_the_verifier_says_what_it_thinks(
     exchange = app.session_state["playground"]
     assert [answer.model for answer in exchange.asking.answers] == ["starter", adapter]
     assert all(answer.text for answer in exchange.asking.answers)
+    assert said.count("; its first word came after ") == 2
+    assert all(answer.seconds < answer.waited_s for answer in exchange.asking.answers), "loading is no part of writing"
 
 
 @pytest.mark.usefixtures("chatting")

@@ -60,6 +60,7 @@ def test_one_click_flies_and_the_report_is_shown(at_new_job: AppTest, client: Cl
         pass
     app.run()
     assert not app.exception
+    assert "From 2 steps that the pre-flight tried on cpu" in words(app), "the estimate beside it is of the same steps"
     report = client.check(check["id"])["result"]
     assert report is not None
     assert report["rows"] == 4

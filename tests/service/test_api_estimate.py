@@ -68,7 +68,8 @@ def test_earlier_steps_of_the_model_say_it(api: Api, priced: None) -> None:
 
 
 def test_steps_on_another_kind_of_device_do_not_count(api: Api) -> None:
-    slow, fast = api.job(), api.job()
+    slow = api.job()
+    fast = answered(api.http.post("/v1/fine_tuning/jobs", json=asked(slow["training_file"])))
     trained_on(slow, "NVIDIA T4", step_s=50.0)
     trained_on(fast, "NVIDIA H100 80GB HBM3")
     body = asked(slow["training_file"])
@@ -95,30 +96,52 @@ def test_steps_with_other_settings_of_pace_do_not_count(api: Api, other: dict[st
     assert found["steps"] == 2
 
 
+def flown(body: dict[str, Any], *, of_file: str, step_s: float) -> str:
+    """The id of a pre-flight whose two steps took as long."""
+    spec = RlsdSettings.model_validate(body["method"]["reinforcement"]["x_rlsd"])
+    tokens = spec.batch_size * spec.num_generations * 10.0
+    steps = [METRICS | {"step_s": step_s, "rollout_tokens": tokens, "peak_memory_bytes": held} for held in (1e9, 2e9)]
+    request = {"model": body["model"], "settings": spec.model_dump(mode="json", by_alias=True)}
+    with transaction(project="proj-default") as session:
+        check = request_check(session, kind="preflight", request=request, file_id=of_file)
+        check.status, check.result = CheckStatus.DONE, {"time": {"rehearsed": steps, "device_name": "cpu"}}
+        return check.id
+
+
 def test_where_no_job_has_run_the_newest_pre_flight_of_the_file_says_it(api: Api, priced: None) -> None:
     file, other = api.dataset(), api.dataset()
     body = asked(file, max_steps=100)
-    spec = RlsdSettings.model_validate(body["method"]["reinforcement"]["x_rlsd"])
-    tokens = spec.batch_size * spec.num_generations * 10.0
-    flown = {}
-    for step_s, of_file in ((9.0, file), (5.0, file), (1.0, other)):
-        request = {"model": body["model"], "settings": spec.model_dump(mode="json", by_alias=True)}
-        steps = [
-            METRICS | {"step_s": step_s, "rollout_tokens": tokens, "peak_memory_bytes": held} for held in (1e9, 2e9)
-        ]
-        with transaction(project="proj-default") as session:
-            check = request_check(session, kind="preflight", request=request, file_id=of_file)
-            check.status, check.result = CheckStatus.DONE, {"time": {"rehearsed": steps, "device_name": "cpu"}}
-            flown[step_s] = check.id
+    checks = {s: flown(body, of_file=of_file, step_s=s) for s, of_file in ((9.0, file), (5.0, file), (1.0, other))}
     found = answered(api.http.post(ESTIMATE, json=body))
-    assert (found["jobs"], found["steps"]) == (0, 2)
-    assert (found["preflight"], found["device_name"]) == (flown[5.0], "cpu")
+    assert (found["jobs"], found["steps"], found["same_file"]) == (0, 2, True)
+    assert (found["preflight"], found["device_name"]) == (checks[5.0], "cpu")
     assert found["step_s"]["median"] == pytest.approx(5.0)
-    assert found["total_tokens"]["median"] == pytest.approx(100 * tokens)
+    spec = RlsdSettings.model_validate(body["method"]["reinforcement"]["x_rlsd"])
+    assert found["total_tokens"]["median"] == pytest.approx(100 * spec.batch_size * spec.num_generations * 10.0)
     assert found["peak_memory_bytes"] == {"low": 1e9, "median": 1.5e9, "high": 2e9}
     assert found["cost"]["median"] == pytest.approx(found["total_s"]["median"] / 1000)
     for changed in (asked(file, dtype="bfloat16"), asked(file, devices=2), asked(file) | {"model": "org/other"}):
         assert answered(api.http.post(ESTIMATE, json=changed))["steps"] == 0
+
+
+def test_the_newest_word_on_the_file_counts_be_it_a_pre_flights_or_a_jobs(api: Api) -> None:
+    elsewhere = api.job()
+    trained_on(elsewhere, "cpu", step_s=5.0)
+    file = api.dataset()
+    body = asked(file)
+
+    def said() -> tuple[float, bool, str | None]:
+        found = answered(api.http.post(ESTIMATE, json=body))
+        return found["step_s"]["median"], found["same_file"], found["preflight"]
+
+    assert said() == (pytest.approx(5.0), False, None), "of rows that were never asked only other jobs can tell"
+    check = flown(body, of_file=file, step_s=6.0)
+    assert said() == (pytest.approx(6.0), True, check)
+    job = answered(api.http.post("/v1/fine_tuning/jobs", json=body))
+    trained_on(job, "cpu", step_s=7.0)
+    assert said() == (pytest.approx(7.0), True, None)
+    check = flown(body, of_file=file, step_s=8.0)
+    assert said() == (pytest.approx(8.0), True, check)
 
 
 def test_a_body_that_is_no_job_is_refused(api: Api) -> None:

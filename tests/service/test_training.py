@@ -80,6 +80,7 @@ def test_a_run_in_which_all_scores_were_equal_says_that_nothing_was_learned(trai
     for job_id in (silent, telling, imitating):
         assert ended(job_id).state == JobState.SUCCEEDED, train_worker.read_text()
     assert "nothing_learned" in codes(silent)
+    assert (job_now(silent).trained_tokens, job_now(telling).trained_tokens > 0) == (0, True)
     assert "nothing_learned" not in codes(telling)
     assert "nothing_learned" not in codes(imitating), "a method that imitates learns without mixed groups"
 

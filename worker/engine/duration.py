@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from worker.engine.evaluate import Interval
+from worker.engine.intervals import Interval
 from worker.engine.preflight import Answers
 from worker.engine.prospects import over_rows
 from worker.engine.rehearsal import Rehearsal
@@ -21,7 +21,7 @@ def expected_time(plain: Answers, *, mixed: float, rehearsal: Rehearsal | None, 
     The share of mixed groups matters where the others are replaced (`resample_rounds`).
     """
     lengths = np.array(plain.lengths, dtype=np.float64).reshape(-1, plain.samples).mean(1)
-    tokens = over_rows(lengths.tolist(), seed=settings.seed, purpose="completion tokens")
+    tokens = over_rows(lengths.tolist(), within=None)
     assert tokens is not None
     per_token_s = plain.sampling_s / plain.timed_tokens
     measured = rehearsal is not None and rehearsal.fault is None

@@ -1,4 +1,4 @@
-"""Owns the held-out evaluation: avg@k, its interval over questions, and the paired comparison of two evaluations.
+"""Owns the held-out evaluation: avg@k, and the paired comparison of two evaluations.
 
 Every evaluation of a run meets the same random numbers, so a difference between two of them is the policy's.
 """
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from worker.engine.generator import Generator
+from worker.engine.intervals import DIFFERENCES, RESAMPLES, Interval, interval
 from worker.engine.joining import joined
 from worker.engine.policy import Policy
 from worker.engine.prompts import Prompt
@@ -22,9 +23,6 @@ from worker.engine.settings import Settings
 from worker.engine.types import Reward
 from worker.engine.world import World
 
-CONFIDENCE = 0.95
-RESAMPLES = 9999
-
 
 class QuestionScores(TypedDict):
     """One question's part in an evaluation."""
@@ -32,14 +30,6 @@ class QuestionScores(TypedDict):
     row: int
     scores: list[float | None]
     """One for each of the `k` samples; None where the verifier gave none."""
-
-
-class Interval(TypedDict):
-    """A mean with its 95 % bootstrap interval over questions."""
-
-    mean: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,23 +109,6 @@ def question_means(questions: Sequence[QuestionScores]) -> NDArray[np.float64]:
     return np.array(means, dtype=np.float64)
 
 
-def interval(values: NDArray[np.float64], *, seed: int, purpose: str) -> Interval:
-    """Mean and percentile bootstrap interval; of a single value only the value, for it has no spread."""
-    mean = float(values.mean())
-    if len(values) < 2:
-        return Interval(mean=mean, low=mean, high=mean)
-    found = stats.bootstrap(
-        (values,),
-        np.mean,
-        confidence_level=CONFIDENCE,
-        n_resamples=RESAMPLES,
-        batch=1000,
-        method="percentile",
-        rng=numpy_generator(seed, step=0, purpose=purpose),
-    ).confidence_interval
-    return Interval(mean=mean, low=float(found.low), high=float(found.high))
-
-
 def compare(earlier: Sequence[QuestionScores], later: Sequence[QuestionScores], *, seed: int) -> Comparison | None:
     """Did the score change? Questions are paired; those without a score on either side are left out.
 
@@ -160,7 +133,7 @@ def compare(earlier: Sequence[QuestionScores], later: Sequence[QuestionScores], 
                 rng=numpy_generator(seed, step=0, purpose="paired test"),
             ).pvalue
         )
-    return Comparison(interval(differences, seed=seed, purpose="difference"), p_value)
+    return Comparison(interval(differences, within=DIFFERENCES), p_value)
 
 
 def _mean_along(values: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:

@@ -1,7 +1,10 @@
 """Owns what the figures of a pre-flight mean, how grave that is, and what to do about it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, TypedDict
+
+from worker.engine.prompts import Room
+from worker.engine.types import Hint
 
 Level = Literal["pass", "warn", "fail"]
 
@@ -11,6 +14,21 @@ MOST = 0.5
 SOME_FAULTS = 0.05
 NAMED = 5
 """Rows that a sentence names; lists name them all."""
+NO_HELP: Mapping[Hint, str] = {
+    Hint.ANSWER: "a bare answer says nothing of the way to it: choose a hint that speaks about the steps, such as the "
+    "worked solution, where the rows have one",
+    Hint.SOLUTION: "see whether the solutions are right and lead to what the verifier asks for, or take a model that "
+    "is large enough to follow them",
+    Hint.TRAJECTORY: "see whether the trajectories are right and lead to what the verifier asks for, or choose the "
+    "worked solution, where the rows have one",
+    Hint.PRIVILEGED: "see whether what the rows tell the teacher speaks about their steps, or choose the worked "
+    "solution, where the rows have one",
+    Hint.GRADER: "what the verifier looks up is seldom more than the answer: choose a hint that speaks about the "
+    "steps, such as the worked solution, where the rows have one",
+    Hint.SIBLING: "a completion of the model's own may be right by luck: choose a hint that comes from outside, such "
+    "as the worked solution, where the rows have one",
+}
+"""What to do where such a hint does not help."""
 
 
 class Finding(TypedDict):
@@ -116,22 +134,30 @@ def of_lengths(*, truncated: float, max_completion_tokens: int) -> Finding:
     )
 
 
-def of_prompts(*, too_long: Sequence[int], longest: int, allowed: int, rows: int) -> Finding:
-    """Do all prompts, with their hints, fit?"""
+def of_prompts(*, too_long: Sequence[int], longest: int, room: Room, rows: int) -> Finding:
+    """Do all prompts, with their hints, fit? What sets the limit is named: the setting, or the model's context."""
+    if room.max_context_tokens < room.max_prompt_tokens:
+        limit = (
+            f"{room.tokens:,} that the model's context leaves beside max_completion_tokens (max_prompt_tokens = "
+            f"{room.max_prompt_tokens:,} is more than that)"
+        )
+        raised = "lower max_completion_tokens, take a model with a longer context"
+    else:
+        limit, raised = f"{room.tokens:,} that max_prompt_tokens allows", "raise max_prompt_tokens"
     if too_long:
         named = ", ".join(map(str, too_long[:NAMED])) + (" …" if len(too_long) > NAMED else "")
         return finding(
             "prompts_too_long",
             "fail",
-            f"{len(too_long):,} of {rows:,} prompts, hint included, are longer than the {allowed:,} tokens that fit "
-            f"(rows {named}; the longest has {longest:,}), and training would stop at the first: raise "
-            "max_prompt_tokens where the model allows it, or shorten these rows or leave them out.",
+            f"{len(too_long):,} of {rows:,} prompts, hint included, have more tokens than the {limit}: rows {named}; "
+            f"the longest has {longest:,}. Training would stop at the first: {raised}, or shorten these rows or leave "
+            "them out.",
         )
-    return finding("prompts_fit", "pass", f"The longest prompt has {longest:,} tokens of {allowed:,}.")
+    return finding("prompts_fit", "pass", f"The longest prompt has {longest:,} tokens of the {limit}.")
 
 
 def of_hint(
-    *, kind: str, helps: str, without: float, shown: float, low: float, high: float, is_control: bool
+    *, kind: Hint, helps: str, without: float, shown: float, low: float, high: float, is_control: bool
 ) -> Finding:
     """Does the hint help the model itself? Where it does not, a teacher that is shown it knows no better."""
     difference = f"{100 * low:+.0f} to {100 * high:+.0f} points"
@@ -152,8 +178,7 @@ def of_hint(
         "hint_does_not_help",
         "warn",
         f"The hint '{kind}' does not help: {rates}. A teacher that is shown it judges no better than the model itself: "
-        "choose a hint that speaks about the steps, such as a worked solution, or look at the prompts in the teacher "
-        "preview.",
+        f"{NO_HELP[kind]}; the teacher preview shows the prompts.",
     )
 
 

@@ -14,10 +14,11 @@ from worker.engine import checkpoint as checkpoints
 from worker.engine.briefing import make_briefer
 from worker.engine.budget import in_words, is_used_up, used_by
 from worker.engine.distilling import refuse_trained_head
-from worker.engine.evaluate import Evaluation, QuestionScores, compare, evaluate, interval, question_means
+from worker.engine.evaluate import Evaluation, QuestionScores, compare, evaluate, question_means
 from worker.engine.faults import memory_named
 from worker.engine.fingerprint import Fingerprint, fingerprint, require_same_run
 from worker.engine.generator import make_generator
+from worker.engine.intervals import SCORES, interval
 from worker.engine.methods import method_named
 from worker.engine.methods.base import Teacher
 from worker.engine.observing import SharedObserver
@@ -294,7 +295,7 @@ def _evaluation_report(
     means = means[~np.isnan(means)]
     if len(means) == 0:
         return None
-    score = interval(means, seed=settings.seed, purpose="evaluation interval")
+    score = interval(means, within=SCORES)
     comparison = compare(baseline, found.questions, seed=settings.seed) if baseline else None
     return EvaluationReport(
         step=step,

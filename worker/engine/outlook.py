@@ -9,6 +9,7 @@ import numpy as np
 from worker.engine import findings
 from worker.engine.duration import expected_time
 from worker.engine.findings import Finding
+from worker.engine.intervals import SCORES
 from worker.engine.methods import method_named
 from worker.engine.pictures import messages_and_pictures
 from worker.engine.preflight import Answers, Probe
@@ -64,7 +65,7 @@ def outlook(found: Probe, *, settings: Settings, samples: int, tasks: int, rehea
         judged += _judged(report, settings=settings, effect=effect, hint=found.hint)
     judged.append(
         findings.of_prompts(
-            too_long=lengths.too_long, longest=lengths.longest, allowed=lengths.allowed, rows=len(lengths.student)
+            too_long=lengths.too_long, longest=lengths.longest, room=lengths.room, rows=len(lengths.student)
         )
     )
     if rehearsal is not None and rehearsal.fault is not None:
@@ -95,7 +96,7 @@ def _judged(report: Json, *, settings: Settings, effect: HintEffect | None, hint
     if effect is not None and hint is not None:
         judged.append(
             findings.of_hint(
-                kind=str(hint),
+                kind=hint,
                 helps=effect.helps,
                 without=effect.without,
                 shown=effect.shown,
@@ -114,8 +115,8 @@ def _solving(found: Probe, plain: Answers, *, settings: Settings) -> Json:
     rewards = plain.scored.rewards_B[~plain.scored.rewards_B.isnan()]
     return {
         "success_above": settings.success_above,
-        "solve_rate": over_rows(rates, seed=settings.seed, purpose="solve rate"),
-        "reward": over_rows(means, seed=settings.seed, purpose="reward"),
+        "solve_rate": over_rows(rates, within=SCORES),
+        "reward": over_rows(means, within=SCORES),
         "reward_std": float(rewards.std()) if len(rewards) > 1 else None,
         "histogram": histogram(rates),
         "never_solved": [row for row, rate in zip(rows, rates, strict=True) if rate == 0],
@@ -129,7 +130,7 @@ def _mixed(found: Probe, plain: Answers, *, settings: Settings) -> Json:
     shares = [mixed_probability(plain.scores_of(place), group=group) for place in range(len(found.prompts))]
     unbiased = is_unbiased(samples=plain.samples, group=group)
     return {
-        "share": over_rows(shares, seed=settings.seed, purpose="mixed groups"),
+        "share": over_rows(shares, within=SCORES),
         "unbiased": unbiased,
         "how": HOW_UNBIASED if unbiased else HOW_LOW,
     }
@@ -162,7 +163,7 @@ def _prompts(found: Probe) -> Json:
 
     return {
         "rows": len(found.lengths.student),
-        "allowed": found.lengths.allowed,
+        "allowed": found.lengths.room.tokens,
         "student": figures(found.lengths.student),
         "hinted": figures(found.lengths.hinted),
         "too_long": found.lengths.too_long,

@@ -60,7 +60,7 @@ class Lengths:
     student: dict[int, int]
     hinted: dict[int, int]
     """With the row's hint; empty where hints come from groups or none is shown."""
-    allowed: int
+    room: Room
 
     @property
     def longest(self) -> int:
@@ -69,7 +69,9 @@ class Lengths:
     @property
     def too_long(self) -> list[int]:
         """Rows at which a run would stop."""
-        rows = {row for each in (self.student, self.hinted) for row, length in each.items() if length > self.allowed}
+        rows = {
+            row for each in (self.student, self.hinted) for row, length in each.items() if length > self.room.tokens
+        }
         return sorted(rows)
 
 
@@ -122,7 +124,7 @@ def probe(settings: Settings, *, trial: Trial) -> Probe:
     lengths = Lengths(
         student={task.row: len(reader.prompt(task).student.ids) for task in looked_at},
         hinted={task.row: len(reader.with_hint(task, hint=texts[task.row]).ids) for task in looked_at if texts},
-        allowed=Room.of(settings, max_positions=policy.max_positions).tokens,
+        room=Room.of(settings, max_positions=policy.max_positions),
     )
     unfit = set(lengths.too_long)
     prompts = [reader.prompt(task) for task in chosen if task.row not in unfit]
@@ -140,7 +142,7 @@ def probe(settings: Settings, *, trial: Trial) -> Probe:
         plain = asked.answers(prompts)
         if hint in FROM_GROUP:
             texts = _found_in_groups(prompts, plain, kind=hint, settings=settings)
-        hinted_prompts = _hinted(prompts, texts, reader=reader, allowed=lengths.allowed)
+        hinted_prompts = _hinted(prompts, texts, reader=reader, allowed=lengths.room.tokens)
         hinted = asked.answers(hinted_prompts) if hinted_prompts else None
     return Probe(
         prompts=tuple(prompts),

@@ -1,7 +1,7 @@
 """Owns what can be expected of training from a few completions a row: solve rates, mixed groups, what a hint does.
 
 Pure arithmetic on scores. A score of None (abstain, error, timeout) leaves every figure it would have entered.
-Intervals are 95 % bootstrap intervals over rows: completions of one row are no independent witnesses.
+Intervals are over rows: completions of one row are no independent witnesses.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,8 @@ from typing import Literal, TypedDict
 
 import numpy as np
 
-from worker.engine.evaluate import Interval, QuestionScores, compare, interval
+from worker.engine.evaluate import QuestionScores, compare
+from worker.engine.intervals import Bounds, Interval, interval
 
 BIN_EDGES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 """Solve rates strictly between never and always are counted between these; a bin holds its lower edge."""
@@ -87,10 +88,10 @@ def is_unbiased(*, samples: int, group: int) -> bool:
     return samples >= group
 
 
-def over_rows(values: Sequence[float | None], *, seed: int, purpose: str) -> Interval | None:
-    """Mean over the rows that have a value, with its interval; None where none has."""
+def over_rows(values: Sequence[float | None], *, within: Bounds | None) -> Interval | None:
+    """Mean over the rows that have a value, with its interval; None where none has. `within`: where values can lie."""
     known = np.array([value for value in values if value is not None], dtype=np.float64)
-    return interval(known, seed=seed, purpose=purpose) if len(known) else None
+    return interval(known, within=within) if len(known) else None
 
 
 def hint_effect(

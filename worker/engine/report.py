@@ -11,8 +11,9 @@ from typing import Literal, Protocol
 import torch
 
 from worker.engine.checkpoint import Checkpoint
-from worker.engine.evaluate import Interval, QuestionScores
+from worker.engine.evaluate import QuestionScores
 from worker.engine.faults import memory_named
+from worker.engine.intervals import Interval
 from worker.engine.types import Score, Wish
 
 SPEAKS_OF_REFERENCE = re.compile(

@@ -1,5 +1,6 @@
 """Intervals and tests against what can be counted by hand."""
 
+from collections.abc import Callable
 from itertools import combinations
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.comparisons.statistics import holm, mean_interval, pass_at, quick_interval, sign_flip_p
+from backend.comparisons.statistics import SCORES, Interval, holm, mean_interval, pass_at, quick_interval, sign_flip_p
 
 
 @given(st.integers(1, 7), st.data())
@@ -52,7 +53,7 @@ def test_the_interval_holds_the_mean_and_covers_the_truth() -> None:
     rng = np.random.default_rng(2)
     covered = 0
     for _ in range(100):
-        found = mean_interval(rng.normal(loc=3.0, size=40))
+        found = mean_interval(rng.normal(loc=3.0, size=40), within=SCORES)
         assert found.low is not None
         assert found.high is not None
         assert found.low <= found.mean <= found.high
@@ -62,13 +63,13 @@ def test_the_interval_holds_the_mean_and_covers_the_truth() -> None:
 
 def test_the_quick_interval_is_close_to_the_bootstrap() -> None:
     values = np.random.default_rng(3).random(200)
-    quick, slow = quick_interval(values), mean_interval(values)
+    quick, slow = quick_interval(values, within=SCORES), mean_interval(values, within=SCORES)
     assert quick.mean == slow.mean
     assert (quick.low, quick.high) == (pytest.approx(slow.low, abs=0.005), pytest.approx(slow.high, abs=0.005))
 
 
-def test_equal_or_single_values_have_no_spread() -> None:
-    assert quick_interval(np.array([0.5, 0.5])).low == 0.5
-    assert quick_interval(np.array([0.5])).low is None
-    assert mean_interval(np.array([0.5, 0.5])).low == 0.5
-    assert mean_interval(np.array([0.5])).low is None
+@pytest.mark.parametrize("made", [mean_interval, quick_interval])
+def test_equal_values_are_no_certainty_and_a_single_one_has_no_interval(made: Callable[..., Interval]) -> None:
+    found = made(np.zeros(16), within=SCORES)
+    assert (found.low, found.high) == (0.0, pytest.approx(0.2059, abs=1e-4))
+    assert made(np.array([0.5]), within=SCORES).low is None

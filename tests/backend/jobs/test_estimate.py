@@ -65,6 +65,12 @@ def test_completions_do_not_grow_beyond_their_limit() -> None:
     assert found.total_tokens.median == pytest.approx(50 * 64 * 100)
 
 
+def test_only_what_is_written_is_bound_by_its_limit_and_not_the_question_before_it() -> None:
+    found = estimate(settings(max_completion_tokens=80), known=known(completion_tokens_mean=80.0), held_out_rows=0)
+    assert found is not None
+    assert found.step_s.median == pytest.approx(10.0)
+
+
 def test_memory_is_only_said_where_as_much_was_held_at_a_time() -> None:
     found = estimate(settings(micro_batch_tokens=100_000), known=known(), held_out_rows=0)
     assert found is not None

@@ -75,7 +75,7 @@ def test_every_row_with_a_rate_is_in_one_bin_of_the_histogram(rates):
 def test_what_has_no_score_leaves_the_rate():
     assert solve_rate([1.0, 0.4, None, 0.6], success_above=0.5) == pytest.approx(2 / 3)
     assert solve_rate([None, None], success_above=0.5) is None
-    assert over_rows([None], seed=0, purpose="test") is None
+    assert over_rows([None], within=None) is None
 
 
 def test_a_hint_that_helps_is_found_and_rows_that_it_leaves_alone_are_named():
