@@ -32,9 +32,7 @@ def run_missing(
             run = future.result()
             if not same_start(run, kept):
                 failed += 1
-                report(
-                    f"{name}: not kept: the runs there are began with another model; remove those of the task"
-                )
+                report(f"{name}: not kept: the runs there are began with another model; remove those of the task")
                 continue
             append_run(path, run)
             report(f"{name}: {run.evaluations[0][1]:.3f} -> {run.final:.3f}, {run.seconds:.0f} s")

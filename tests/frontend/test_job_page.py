@@ -229,7 +229,7 @@ def ticking_part() -> None:
     panel = {
         "Completions": lambda: rollouts.panel(feed, client),
         "Rows": lambda: learned_rows.panel(feed, client),
-        "Re-score": lambda: rescore.panel(feed, client, zone=ZoneInfo("UTC")),
+        "Re-score": lambda: rescore.panel(feed, client),
         "Checkpoints": lambda: checkpoints.panel(feed, client, zone=ZoneInfo("UTC")),
         "Events": lambda: job_events.panel(feed, client, zone=ZoneInfo("UTC")),
     }

@@ -25,8 +25,9 @@ def api_address(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest)
         monkeypatch.setenv("RLSD_API_URL", request.getfixturevalue("api_url"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def sample_worker(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """For this test alone: others look at checks that nobody takes."""
     with running_worker("sample", log=tmp_path_factory.mktemp("sample") / "log"):
         yield
 
@@ -133,7 +134,7 @@ def test_what_would_be_refused_is_told_before_a_click(at_new_job: AppTest) -> No
     assert not app.button(key="preflight_go").disabled
     app.number_input(key="main_batch_size").set_value(0).run()
     assert app.button(key="preflight_go").disabled
-    assert "batch_size" in app.warning[0].value
+    assert "Questions a step" in app.warning[0].value
 
 
 def test_bars_are_named_by_their_rates_and_coloured_by_what_they_teach() -> None:
