@@ -106,6 +106,7 @@ def shoot(tmp_path: Path) -> Shoot:
             page.wait_for_timeout(1500)  # charts are drawn anew
             page.screenshot(path=folder / f"{name}-dark.png", full_page=False)
             page.emulate_media(color_scheme="light")
-            page.wait_for_timeout(1500)  # or the next press meets a page that is being drawn
+            page.wait_for_timeout(1500)  # the page is drawn anew, and a press in that moment may be lost
+            at_rest(page)
 
     return keep

@@ -186,6 +186,7 @@ def set_up_job(page: Page, shoot: Shoot) -> None:
 
 def try_before_training(page: Page) -> None:
     page.get_by_text("Try before training").click()
+    at_rest(page)
     page.locator(".st-key-preflight_go button").click()
     expect(page.get_by_text("Does the hint help?")).to_be_visible(timeout=120_000)
     page.get_by_role("tab", name="Teacher preview").click()
