@@ -126,7 +126,7 @@ def fault_and_matches(page: Page, ui: str, **_: str) -> Iterator[None]:
     coded(page, "Python source", "def grade(completion, answer):\n    return 1 / 0\n")
     written(page, "What the model might write", "answer: 42")
     page.get_by_role("button", name="Run the verifier").click()
-    expect(page.locator(".st-key-verdict").get_by_text("verifier fault", exact=True)).to_be_visible(timeout=60_000)
+    expect(page.locator(".st-key-verdict").get_by_text("verifier fault")).to_be_visible(timeout=60_000)
     yield
     chosen(page, "Kind", "Regular expression")
     coded(page, "Pattern", r"answer: (?P<answer>\d+)")
