@@ -10,9 +10,6 @@ from frontend.shapes_files import FilePreview
 MOST_DATASETS = 1000
 """Offered in a menu."""
 
-MOST_CHOICES = 2000
-"""Files that a menu offers."""
-
 
 class Files(Wire):
     """Datasets: uploads, versions, rows."""
