@@ -129,7 +129,7 @@ def test_webhooks_verifiers_and_the_server(api: Api, rlsd: Rlsd, tmp_path: Path)
     ("arguments", "said"),
     [
         (("jobs", "show"), "Missing: JOB."),
-        (("files", "rows", "file-x", "limt=3"), "no field 'limt' here: it takes number, after, limit, order"),
+        (("files", "rows", "file-x", "limt=3"), "no field 'limt' here: it takes number, search, after, limit, order"),
         (("jobs", "pause", "ftjob-x", "now=1"), "it takes none"),
         (("verifiers", "create", "name=x"), "Missing required parameter: 'grader'"),
         (("models", "show", "organisation/none"), "organisation/none"),

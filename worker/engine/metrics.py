@@ -209,6 +209,10 @@ def _token_report(facts: StepFacts, *, policy: Policy, sequence: int) -> TokenRe
 
 
 def sampled_share(num_sequences: int, *, share: float, least: int, generator: torch.Generator) -> list[int]:
-    """Some of the rollouts: this share of them, rounded, and at least so many where there are as many."""
-    count = max(least, round(share * num_sequences))
-    return sorted(torch.randperm(num_sequences, generator=generator)[:count].tolist())
+    """Some of the rollouts: this share of them, rounded, and at least so many where there are as many.
+
+    One is drawn from each of equal stretches, so that no group of samples goes without while others have several.
+    """
+    count = min(num_sequences, max(least, round(share * num_sequences)))
+    stretches = [(i * num_sequences // count, (i + 1) * num_sequences // count) for i in range(count)]
+    return [int(torch.randint(first, end, (), generator=generator)) for first, end in stretches]

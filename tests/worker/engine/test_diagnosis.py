@@ -1,5 +1,7 @@
 """The passes that only diagnostics need: distance to the start, and the placebo control."""
 
+from collections import Counter
+
 import pytest
 import torch
 
@@ -150,3 +152,14 @@ def test_a_sibling_is_held_against_another_rows_sibling(method):
     assert metrics["hint_delta_abs_mean"] > 0
     assert metrics["placebo_delta_abs_mean"] > 0
     assert metrics["hint_delta_abs_mean"] != metrics["placebo_delta_abs_mean"]
+
+
+def test_no_group_goes_without_token_credit_while_others_have_several():
+    prompts, samples = 8, 8
+    seen = set()
+    for seed in range(200):
+        generator = torch.Generator().manual_seed(seed)
+        kept = sampled_share(prompts * samples, share=0.25, least=1, generator=generator)
+        assert Counter(b // samples for b in kept) == dict.fromkeys(range(prompts), 2)
+        seen |= set(kept)
+    assert seen == set(range(prompts * samples)), "chosen at random"
