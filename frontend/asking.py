@@ -1,6 +1,7 @@
 """One question to several models at once: each answers in a thread of its own, so that they write side by side.
 
-Pure of any page. Who no longer wants the answers says `stop`, and the questions are withdrawn.
+Pure of any page. Who no longer wants the answers says `stop`, and the questions are withdrawn; so they are where nobody
+has looked for `ABANDONED_S`, as after a browser was closed. A page that is refreshed finds them still being written.
 """
 
 import threading
@@ -13,6 +14,7 @@ from frontend.client import ApiError, Client
 from frontend.shapes import Json
 
 JOIN_S = 0.1
+ABANDONED_S = 30.0
 
 
 @dataclass(slots=True)
@@ -31,13 +33,18 @@ class Answer:
     over: bool = False
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Asking:
     """`answers` stand in the order of the models and grow by themselves after `start`."""
 
     answers: list[Answer]
     _threads: list[threading.Thread] = field(default_factory=list)
     _stopped: threading.Event = field(default_factory=threading.Event)
+    _looked_at: float = field(default_factory=time.monotonic)
+
+    def __deepcopy__(self, _: object) -> "Asking":
+        """Itself: the same answers are listened to, whoever keeps what."""
+        return self
 
     @classmethod
     def start(cls, client: Client, models: Sequence[str], *, question: Json) -> "Asking":
@@ -60,7 +67,8 @@ class Asking:
 
     def wait(self, timeout_s: float) -> None:
         """A moment, less where all have ended."""
-        deadline = time.monotonic() + timeout_s
+        self._looked_at = time.monotonic()
+        deadline = self._looked_at + timeout_s
         while not self.over and (left := deadline - time.monotonic()) > 0:
             self._stopped.wait(min(left, JOIN_S))
 
@@ -78,7 +86,9 @@ class Asking:
                     answer.text += piece["text"]
                     answer.finish_reason = piece["finish_reason"] or answer.finish_reason
                     answer.tokens = piece["tokens"] or answer.tokens
-                    if self._stopped.is_set():
+                    if time.monotonic() - self._looked_at > ABANDONED_S:
+                        self.stop()
+                    if self.stopped:
                         return
         except ApiError as error:
             answer.error = error

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
+from streamlit.runtime.scriptrunner import RerunException
 
-from frontend import units
+from frontend import units, unsaved
 from frontend.asking import Answer, Asking
 from frontend.client import ApiError, Client
 from frontend.components import problems, question_form, rights, verdict
 from frontend.components.job_choices import told_apart
-from frontend.questions import Question
 from frontend.rollout_words import success_above
 from frontend.shapes import Job, Json, ScoreRecord, Verifier
 
@@ -29,19 +29,25 @@ ENDS = {"stop": "ended by itself", "length": "cut off at the longest answer"}
 
 @dataclass(slots=True)
 class Exchange:
-    """A question that was asked, and what came of it; `scored_by` is the verifier of `records`, one an answer: None for
-    an answer that failed.
+    """What came of a question, of which `item` and `answer` are what a verifier is told; `scored_by` is the verifier of
+    `records`, one an answer: None for an answer that failed. It outlives a refresh.
     """
 
-    question: Question
+    item: Json
+    answer: str | None
     titles: list[str]
     asking: Asking
     records: list[ScoreRecord | None] = field(default_factory=list)
     scored_by: str | None = None
 
+    @property
+    def models(self) -> list[str]:
+        return [answer.model for answer in self.asking.answers]
+
 
 def panel(client: Client, models: Mapping[str, str], *, job: Job | None, key: str) -> None:
     """`models`: what to ask, name by title. `job`: whose dataset and verifier are offered first."""
+    unsaved.bring_back(key)
     can_ask = _servers(client)
     question = question_form.show(client, dataset=None if job is None else job["training_file"])
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -58,10 +64,14 @@ def panel(client: Client, models: Mapping[str, str], *, job: Job | None, key: st
             assert question is not None
             body: Json = {"messages": question.messages, "temperature": temperature, "max_tokens": most}
             asking = Asking.start(client, list(models.values()), question=body)
-            st.session_state[key] = Exchange(question, list(models), asking)
+            st.session_state[key] = Exchange(question.item, question.answer, list(models), asking)
         exchange: Exchange | None = st.session_state.get(key)
+        if exchange is not None and exchange.models != list(models.values()):
+            exchange = None  # of others
         if exchange is not None and not exchange.asking.over and not exchange.asking.stopped:
             st.button("Stop", icon=":material/stop:", key=f"{key}_stop")
+    written = unsaved.fields(key)
+    unsaved.keep(key, {name: said for name, said in written.items() if name == key or name.startswith("ask_")})
     if exchange is not None:
         _show(client, exchange, grader=grader, above=success_above(job), key=key)
 
@@ -132,14 +142,17 @@ def _show(client: Client, exchange: Exchange, *, grader: Json | None, above: flo
 
 
 def _follow(asking: Asking, places: Sequence[DeltaGenerator]) -> None:
-    """Draw what has been said until all have ended. A click meanwhile ends this run, and with it the answers."""
+    """Draw what has been said until all have ended. A click meanwhile ends this run, and with it the answers; a refresh
+    ends only the run.
+    """
     try:
         while not asking.over:
             for place, answer in zip(places, asking.answers, strict=True):
                 _say(place, answer)
             asking.wait(DRAW_S)
-    finally:
+    except RerunException:
         asking.stop()
+        raise
 
 
 def _places(exchange: Exchange, *, key: str) -> list[DeltaGenerator]:
@@ -197,13 +210,13 @@ def _score(client: Client, exchange: Exchange, *, grader: Json | None) -> None:
     if by == exchange.scored_by:
         return
     exchange.records, exchange.scored_by = [], by
-    question, answers = exchange.question, exchange.asking.answers
+    answers = exchange.asking.answers
     texts = [answer.text for answer in answers if answer.error is None]
     if grader is None or not texts:
         return
     try:
         with st.spinner("The verifier reads the answers…"):
-            records = iter(client.score_texts(grader, item=question.item, answer=question.answer, texts=texts))
+            records = iter(client.score_texts(grader, item=exchange.item, answer=exchange.answer, texts=texts))
         exchange.records = [next(records) if answer.error is None else None for answer in answers]
     except ApiError as error:
         exchange.scored_by = None

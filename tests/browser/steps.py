@@ -9,6 +9,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, TimeoutError, exp
 TRAINING_MS = 480_000
 TRIES = 3
 """A menu closes where the page below it is drawn or moved in that moment; a person opens it again."""
+ENDED = re.compile(r"tokens?, (ended by itself|cut off)")
+"""Under an answer that is whole."""
 SCORE = re.compile(r"^score [\d.]+\s*$")
 """Under an answer."""
 
@@ -114,7 +116,7 @@ def row_to_ask(page: Page) -> None:
 
 def answered(page: Page, count: int) -> None:
     """All have ended, and each has a score."""
-    expect(page.get_by_text(re.compile(r"tokens?, (ended by itself|cut off)"))).to_have_count(count, timeout=120_000)
+    expect(page.get_by_text(ENDED)).to_have_count(count, timeout=120_000)
     expect(page.get_by_text(SCORE)).to_have_count(count, timeout=60_000)
 
 

@@ -134,6 +134,7 @@ def playground(page: Page, shoot: Shoot) -> None:
     page.reload()
     heading(page, "Playground")
     expect(page.get_by_role("combobox", name="Left: the base")).to_have_value("starter")
+    answered(page, 2)
     assert page.url == address
 
 

@@ -1,17 +1,23 @@
 """Models and playground: what was trained, what it was made of, and what it answers beside its base."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 from sqlalchemy import select
 
 from backend.db.engine import transaction
 from backend.db.jobs import Job
+from frontend import asking
+from frontend.asking import Asking
 from frontend.client import ApiError, Client
 from frontend.model_names import title_of
+from frontend.shapes import Json
 from tests.frontend.test_client import GRADER, new_job
 from tests.frontend.test_pages import opened, words
+from tests.frontend.test_unsaved import refreshed
 from tests.frontend.trained import trained
 from tests.service.chatting import chat_server
 from tests.service.conftest import running_worker
@@ -183,3 +189,46 @@ def test_a_saved_verifier_scores_own_words_against_the_given_answer(client: Clie
     app.text_area(key="ask_text").input("Who approves a valve?").run()
     assert app.selectbox(key="ask_verifier").options == ["none", "last word"]
     assert app.button(key="playground_go").label == "Ask"
+
+
+@pytest.mark.usefixtures("chatting")
+def test_answers_are_there_again_after_a_refresh_under_the_models_that_gave_them(
+    client: Client, key: str, adapter: str
+) -> None:
+    app = refreshed("playground", key=key, session="asker", left="starter", right="nobody")
+    app.text_area(key="ask_text").input("Who approves a valve?").run()
+    app.number_input(key="ask_tokens").set_value(5).run()
+    app.button(key="playground_go").click().run(timeout=120)
+    [answer] = app.session_state["playground"].asking.answers
+
+    again = refreshed("playground", key=key, session="asker", left="starter", right="nobody")
+    assert again.text_area(key="ask_text").value == "Who approves a valve?"
+    assert answer.text in [text.value for text in again.text]
+    again.selectbox[1].set_value(adapter).run()
+    assert answer.text not in [text.value for text in again.text], "another pair has not been asked"
+    again.selectbox[1].set_value("nobody").run()
+    assert answer.text in [text.value for text in again.text]
+    assert not refreshed("playground", key=key, session="another", left="starter").text_area(key="ask_text").value
+
+
+def test_a_question_is_withdrawn_once_nobody_has_looked_for_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.monotonic()
+    monkeypatch.setattr(asking.time, "monotonic", lambda: now)
+    listened = []
+
+    class Endless:
+        """A model that writes on and on, while the clock goes by a second a word."""
+
+        def answer(self, body: Json) -> Iterator[Json]:
+            nonlocal now
+            while True:
+                listened.append(body["model"])
+                now += 1.0
+                yield {"text": "and ", "finish_reason": None, "tokens": None}
+
+    asked = Asking.start(cast("Client", Endless()), ["starter"], question={"messages": []})
+    [thread] = asked._threads
+    thread.join(10)
+    assert not thread.is_alive()
+    assert asked.over
+    assert len(listened) == asking.ABANDONED_S + 1

@@ -1,0 +1,58 @@
+"""An answer and the question it belongs to, when the browser is refreshed while it is being written."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from subprocess import Popen
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.browser.steps import ENDED, at_rest, go_to, opened, sign_in, stay_signed_in, written
+from tests.frontend.servers import running_stack
+from tests.service.chatting import chat_server
+
+WAITING = "Waiting for the first word."
+QUESTION = "Who approves a valve?"
+
+
+@pytest.fixture
+def ui(services: object, tmp_path: Path) -> Iterator[str]:
+    with running_stack(tmp_path) as addresses:
+        yield addresses.ui
+
+
+@pytest.fixture
+def model_server(services: object, tmp_path: Path) -> Iterator[Popen[bytes]]:
+    with chat_server(tmp_path / "chat.log") as process:
+        yield process
+
+
+def test_an_answer_is_written_on_while_its_page_is_refreshed(
+    browser: Browser, ui: str, key: str, model_server: Popen[bytes]
+) -> None:
+    context = opened(browser)
+    page = context.new_page()
+    page.goto(ui)
+    sign_in(page, key)
+    stay_signed_in(page)
+    go_to(page, "Playground")
+    at_rest(page)
+    written(page, "Your question", QUESTION)
+    at_rest(page)
+
+    model_server.send_signal(signal.SIGSTOP)
+    try:
+        page.get_by_role("button", name="Ask", exact=True).click()
+        expect(page.get_by_text(WAITING)).to_be_visible()
+        page.reload()
+        expect(page.get_by_text(WAITING)).to_be_visible()
+    finally:
+        model_server.send_signal(signal.SIGCONT)
+    expect(page.get_by_role("textbox", name="Your question")).to_have_value(QUESTION)
+    expect(page.get_by_text(ENDED)).to_be_visible(timeout=120_000)
+    said = page.locator(".st-key-playground_answer_0").inner_text()
+    page.reload()
+    expect(page.get_by_text(ENDED)).to_be_visible()
+    assert page.locator(".st-key-playground_answer_0").inner_text() == said
+    context.close()
