@@ -1,4 +1,4 @@
-"""What on the installation wants a person: jobs, checks, exports and files that failed or stand still, missing workers.
+"""What wants a person: jobs, checks, exports, files and webhooks that failed or stand still, missing workers.
 
 Pure: from what the API says to sentences with a way to the place where something can be done.
 """
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from frontend import units
-from frontend.client.people import Worker
+from frontend.client.people import Webhook, Worker
 from frontend.job_states import MOVING
 from frontend.shapes import Check, DataFile, Job
 
@@ -46,6 +46,7 @@ def wants(
     now: float,
     checks: Sequence[Check] = (),
     files: Sequence[DataFile] = (),
+    webhooks: Sequence[Webhook] = (),
 ) -> list[Want]:
     """The most pressing first."""
     found = [
@@ -53,6 +54,7 @@ def wants(
         *(want for job in jobs if (want := _of_job(job, now=now))),
         *(_of_file(file) for file in files if file["status"] == "error"),
         *(want for check in checks if (want := _of_export(check, now=now))),
+        *(want for hook in webhooks if (want := _of_webhook(hook, now=now))),
     ]
     return sorted(found, key=lambda want: want.level != "bad")
 
@@ -88,6 +90,17 @@ def _of_export(check: Check, *, now: float) -> Want | None:
     text = (check["error"] or {}).get("message") or "Its job's page tells the last that is known."
     query = {"job": check["job_id"], "view": "Downloads"}
     return Want(level="look", title="An export failed", text=text, page="job", query=query)
+
+
+def _of_webhook(hook: Webhook, *, now: float) -> Want | None:
+    """The newest message to it was not taken."""
+    last = hook["last_delivery"]
+    if last is None or last["error"] is None or now - last["created_at"] >= RECENT_S:
+        return None
+    again = "It is tried again" if last["status"] == "pending" else "It is not tried again"
+    text = f"{hook['url']}: {last['error'].rstrip('.')}. {again}. Settings shows each delivery and sends a test."
+    query = {"section": "Webhooks", "webhook": hook["id"]}
+    return Want(level="look", title="A webhook does not take its messages", text=text, page="settings", query=query)
 
 
 def _of_job(job: Job, *, now: float) -> Want | None:

@@ -1,9 +1,12 @@
-"""What Home shows, kept up to date by two requests a tick: the jobs that are not over, and one of the rest in turn."""
+"""What Home shows, kept up to date by two requests a tick: the jobs that are not over, and one of the rest in turn.
+
+Webhooks are there for those who manage them.
+"""
 
 from dataclasses import dataclass, field
 
 from frontend.client import Client
-from frontend.client.people import Worker
+from frontend.client.people import Webhook, Worker
 from frontend.job_states import ENDED, MOVING
 from frontend.shapes import Check, DataFile, Job
 
@@ -12,18 +15,21 @@ MOST = 100
 """Of each list, the newest."""
 ENDED_READ = 50
 PARTS = ("workers", "ended", "checks", "files")
+PARTS_OF_ADMINS = (*PARTS, "webhooks")
 
 
 @dataclass(slots=True)
 class HomeFeed:
     """`open_jobs` move or are paused, `ended` are the others; `more_open`: there are more than were read."""
 
+    is_admin: bool = False
     open_jobs: list[Job] = field(default_factory=list)
     more_open: bool = False
     workers: list[Worker] = field(default_factory=list)
     ended: list[Job] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
     files: list[DataFile] = field(default_factory=list)
+    webhooks: list[Webhook] = field(default_factory=list)
     ticks: int = 0
 
     @property
@@ -37,7 +43,8 @@ class HomeFeed:
         """The first one reads everything."""
         page = client.jobs(limit=MOST, status=sorted(MOVING | {"paused"}))
         self.open_jobs, self.more_open = page["data"], page["has_more"]
-        for part in PARTS if self.ticks == 0 else (PARTS[self.ticks % len(PARTS)],):
+        parts = PARTS_OF_ADMINS if self.is_admin else PARTS
+        for part in parts if self.ticks == 0 else (parts[self.ticks % len(parts)],):
             self._read(client, part)
         self.ticks += 1
 
@@ -48,5 +55,7 @@ class HomeFeed:
             self.ended = client.jobs(limit=ENDED_READ, status=sorted(ENDED))["data"]
         elif part == "checks":
             self.checks = client.checks(limit=MOST)
+        elif part == "webhooks":
+            self.webhooks = client.webhooks(after=None, limit=MOST)["data"]
         else:
             self.files = client.files(limit=MOST)["data"]

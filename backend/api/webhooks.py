@@ -1,10 +1,12 @@
 """`/v1/webhooks`: addresses that are told when a job has ended, with a log of what they answered."""
 
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from backend.api.deps import Auth, Database, ObjectId, found
 from backend.api.paging import ListItem, Page, PageAsked, listed
@@ -25,25 +27,6 @@ class WebhookRequest(BaseModel):
     events: list[EventType] = Field(default_factory=lambda: list(get_args(EventType)), min_length=1, max_length=3)
 
 
-class WebhookObject(ListItem):
-    object: Literal["webhook"] = "webhook"
-    url: str
-    events: list[str]
-    created_at: int
-
-
-class NewWebhook(WebhookObject):
-    """`secret` checks the signatures; it is shown here and never again."""
-
-    secret: str
-
-
-class WebhookDeleted(BaseModel):
-    id: str
-    object: Literal["webhook"] = "webhook"
-    deleted: bool = True
-
-
 class DeliveryObject(ListItem):
     """`response_status` and `error` are of the newest try."""
 
@@ -56,6 +39,28 @@ class DeliveryObject(ListItem):
     next_at: int | None
     response_status: int | None
     error: str | None
+
+
+class WebhookObject(ListItem):
+    """`last_delivery`: how the newest message to it went; None before the first."""
+
+    object: Literal["webhook"] = "webhook"
+    url: str
+    events: list[str]
+    created_at: int
+    last_delivery: DeliveryObject | None = None
+
+
+class NewWebhook(WebhookObject):
+    """`secret` checks the signatures; it is shown here and never again."""
+
+    secret: str
+
+
+class WebhookDeleted(BaseModel):
+    id: str
+    object: Literal["webhook"] = "webhook"
+    deleted: bool = True
 
 
 @router.post("")
@@ -73,7 +78,11 @@ def list_webhooks(
     session: Database,
     asked: PageAsked,
 ) -> Page[WebhookObject]:
-    return listed(session, select(Webhook), keys=(Webhook.created_at, Webhook.id), asked=asked, show=_shown)
+    page = listed(session, select(Webhook), keys=(Webhook.created_at, Webhook.id), asked=asked, show=_shown)
+    newest = _newest_deliveries(session, [hook.id for hook in page.data])
+    for hook in page.data:
+        hook.last_delivery = newest.get(hook.id)
+    return page
 
 
 @router.delete("/{webhook_id}")
@@ -101,6 +110,13 @@ def list_deliveries(
     return listed(
         session, statement, keys=(WebhookDelivery.created_at, WebhookDelivery.id), asked=asked, show=_shown_delivery
     )
+
+
+def _newest_deliveries(session: Session, webhook_ids: Sequence[str]) -> dict[str, DeliveryObject]:
+    """Of each webhook that was sent something."""
+    of, when, number = WebhookDelivery.webhook_id, WebhookDelivery.created_at, WebhookDelivery.id
+    statement = select(WebhookDelivery).where(of.in_(webhook_ids)).distinct(of).order_by(of, when.desc(), number.desc())
+    return {delivery.webhook_id: _shown_delivery(delivery) for delivery in session.scalars(statement)}
 
 
 def _shown(hook: Webhook) -> WebhookObject:

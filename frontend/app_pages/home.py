@@ -7,7 +7,7 @@ import streamlit as st
 
 from frontend import starter, state, units
 from frontend.attention import Want, wants
-from frontend.components import job_list, problems, tour
+from frontend.components import job_list, problems, rights, tour
 from frontend.home_feed import TICK_S, HomeFeed
 from frontend.markdown import plain
 from frontend.shapes import DataFile, Job, Verifier
@@ -76,7 +76,7 @@ def now() -> None:
     with problems.shown():
         feed.tick(client)
         jobs = [*feed.open_jobs, *feed.ended]
-        found = wants(jobs, feed.workers, now=time.time(), checks=feed.checks, files=feed.files)
+        found = wants(jobs, feed.workers, now=time.time(), checks=feed.checks, files=feed.files, webhooks=feed.webhooks)
         if found:
             wanting(found)
         if not jobs:
@@ -113,5 +113,5 @@ way(
 toured = next((job for job in newest if is_tour(job) and job["status"] not in ("failed", "cancelled")), None)
 if toured is None and not succeeded:
     tour.offer(client)
-st.session_state[FEED] = HomeFeed()
+st.session_state[FEED] = HomeFeed(is_admin=rights.role(client) == "admin")
 now()

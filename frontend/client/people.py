@@ -75,14 +75,6 @@ class AuditEntry(TypedDict):
     address: str | None
 
 
-class Webhook(TypedDict):
-    id: str
-    url: str
-    events: list[str]
-    created_at: int
-    secret: NotRequired[str]
-
-
 class Delivery(TypedDict):
     """`about` is a job's id; `response_status` and `error` are of the newest try."""
 
@@ -95,6 +87,15 @@ class Delivery(TypedDict):
     next_at: int | None
     response_status: int | None
     error: str | None
+
+
+class Webhook(TypedDict):
+    id: str
+    url: str
+    events: list[str]
+    created_at: int
+    last_delivery: Delivery | None
+    secret: NotRequired[str]
 
 
 class Device(TypedDict):

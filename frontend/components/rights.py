@@ -17,13 +17,17 @@ ONLY_LOOKS = (
 )
 
 
+def role(client: Client) -> Role:
+    known: Role | None = st.session_state.get(KEPT)
+    if known is None:
+        known = client.whoami()["role"]
+        st.session_state[KEPT] = known
+    return known
+
+
 def refusal(client: Client) -> str | None:
     """Why somebody may only look, as the help of what is disabled; None for those who may change things."""
-    role: Role | None = st.session_state.get(KEPT)
-    if role is None:
-        role = client.whoami()["role"]
-        st.session_state[KEPT] = role
-    return ONLY_LOOKS if role == "viewer" else None
+    return ONLY_LOOKS if role(client) == "viewer" else None
 
 
 def say() -> None:

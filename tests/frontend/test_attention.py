@@ -5,7 +5,7 @@ from typing import Any, cast
 import pytest
 
 from frontend.attention import RECENT_S, wants
-from frontend.client.people import Worker
+from frontend.client.people import Webhook, Worker
 from frontend.shapes import Check, DataFile, Job
 
 NOW = 1_800_000_000.0
@@ -96,3 +96,24 @@ def test_unread_files_and_failed_exports_lead_to_where_they_can_be_mended() -> N
     assert (file.title, file.text) == ("a.csv could not be read", "line 3 is not CSV.")
     assert (file.page, file.query) == ("datasets", {"dataset": "file-1"})
     assert (export.page, export.query["job"], export.text) == ("job", "ftjob-1", "Out of memory.")
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        (None, None),
+        ({"status": "delivered"}, None),
+        ({"status": "pending"}, None),
+        ({"status": "failed", "error": "x", "created_at": NOW - RECENT_S}, None),
+        ({"status": "pending", "error": "The address answered 500."}, "The address answered 500. It is tried again."),
+        ({"status": "failed", "error": "ConnectTimeout: timed out"}, "ConnectTimeout: timed out. It is not tried"),
+    ],
+)
+def test_an_address_that_takes_no_messages_is_told_and_where_its_deliveries_stand(
+    last: dict[str, Any] | None, said: str | None
+) -> None:
+    usual = {"created_at": NOW - 60, "error": None}
+    hook = {"id": "hook-1", "url": "https://a.example/x", "last_delivery": None if last is None else usual | last}
+    found = wants([], ALL_THERE, now=NOW, webhooks=[cast("Webhook", hook)])
+    assert [want.query for want in found] == ([{"section": "Webhooks", "webhook": "hook-1"}] if said else [])
+    assert all(said in want.text and want.text.startswith("https://a.example/x: ") for want in found if said)

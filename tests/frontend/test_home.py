@@ -14,6 +14,8 @@ from backend.db.engine import transaction
 from backend.db.files import File, FileStatus
 from backend.db.jobs import Job
 from backend.db.projects import DEFAULT_PROJECT
+from backend.db.webhooks import Webhook
+from backend.webhooks import deliver_to
 from frontend.client import Client
 from frontend.home_feed import HomeFeed
 from frontend.job_states import ENDED
@@ -72,15 +74,30 @@ def test_watching_home_costs_a_request_every_two_seconds_and_leaves_nothing_out(
 ) -> None:
     sent: list[httpx.URL] = []
     with httpx.Client(base_url=api_url, event_hooks={"request": [lambda request: sent.append(request.url)]}) as http:
-        feed, watching = HomeFeed(), Client(http, key=key)
+        feed, watching = HomeFeed(is_admin=True), Client(http, key=key)
         feed.tick(watching)
         job_id = new_job(client, rows_file)
         opening = {(url.path, url.query) for url in sent}
         sent.clear()
-        for _ in range(4):
+        for _ in range(5):
             feed.tick(watching)
-        assert len(sent) == 8  # two each, at four seconds a tick
+        assert len(sent) == 10  # two each, at four seconds a tick
         assert {(url.path, url.query) for url in sent} == opening
     assert [job["id"] for job in feed.moving] == [job_id]
     assert [file["id"] for file in feed.files] == [client.job(job_id)["training_file"]]
     assert all(job["status"] in ENDED for job in feed.ended)
+
+
+def test_a_webhook_that_takes_no_messages_is_told_to_those_who_manage_it(client: Client, key: str) -> None:
+    hook = client.create_webhook("https://a.example/x", events=["fine_tuning.job.failed"])
+    with transaction() as session:
+        [stored] = session.scalars(select(Webhook))
+        sent = deliver_to(session, stored, kind="webhook.test", object_id=stored.id)
+        sent.attempts, sent.error = 1, "The address answered 500."
+    editor = client.create_key(name="writer", role="editor", expires_in_days=None)["secret"]
+
+    def told(key: str) -> bool:
+        return any(hook["id"] in link.proto.query_string for link in opened("home", key=key).get("page_link"))
+
+    assert told(key)
+    assert not told(editor)

@@ -110,6 +110,8 @@ def test_a_delivery_that_fails_is_tried_again_until_it_is_taken(api: Api, listen
     waiting = deliveries(api, made["id"])[0]
     assert (waiting["status"], waiting["response_status"]) == ("pending", 500)
     assert waiting["next_at"] >= waiting["created_at"] + webhooks.RETRIES_S[0]
+    [told] = answered(api.http.get("/v1/webhooks"))["data"]
+    assert told["last_delivery"] == waiting
     listener.status = 204
     make_due()
     until(lambda: deliveries(api, made["id"])[0]["status"] == "delivered")
