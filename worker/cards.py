@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from backend.db.base import Json
-from worker.export import held_out_table
+from worker.export import what_came_of_it
 
 MADE = {
     "merged": "base and LoRA adapter in one set of weights, in Hugging Face layout: no PEFT is needed to load it",
@@ -29,7 +29,7 @@ tags: [{", ".join(sorted({"rlsd", str(manifest["settings"]["method"])}))}]
 {manifest["code"]["version"]}: {MADE[export["format"]]}. Weights are stored as {export["dtype"]}. `manifest.json` holds
 every setting and the hashes of data, verifier, base and code. The licence is that of the base.
 
-{held_out_table(manifest)}
+{what_came_of_it(manifest)}
 
 {use}
 

@@ -12,6 +12,10 @@ from worker.engine.policy import Policy
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The earliest time a ZIP can hold: equal adapters give equal archives."""
+NOTHING_LEARNED = (
+    "**Nothing was learned.** In every step all completions of a question scored the same, so no update was made,\n"
+    "and the model answers as its base does."
+)
 
 
 def write_adapter_zip(policy: Policy, path: Path, *, base_model: str, manifest: Mapping[str, Any]) -> None:
@@ -57,7 +61,7 @@ code.
 
 {whereabouts}
 
-{held_out_table(manifest)}
+{what_came_of_it(manifest)}
 
 With transformers and PEFT:
 
@@ -78,8 +82,14 @@ vllm serve {place} --enable-lora --max-lora-rank {settings["lora"]["r"]} --lora-
 """
 
 
-def held_out_table(manifest: Mapping[str, Any]) -> str:
-    """The evaluations as a table in Markdown; empty where there was none."""
+def what_came_of_it(manifest: Mapping[str, Any]) -> str:
+    """In Markdown: whether anything was learned, and the evaluations as a table; empty where there was none."""
+    if manifest["trained_tokens"] == 0:
+        return f"{NOTHING_LEARNED}\n\n{_held_out_table(manifest)}"
+    return _held_out_table(manifest)
+
+
+def _held_out_table(manifest: Mapping[str, Any]) -> str:
     rows = "\n".join(
         f"| {evaluation['phase']} | {evaluation['mean']:.3f} | [{evaluation['low']:.3f}, {evaluation['high']:.3f}] "
         f"| {evaluation['n']} | {evaluation['k']} |"

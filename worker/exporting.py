@@ -35,7 +35,7 @@ from worker.engine.merging import copy_companions, fill_adapter, merged, save_mo
 from worker.engine.policy import load_policy
 from worker.engine.settings import Settings
 from worker.engine.types import Task
-from worker.job_manifest import job_manifest
+from worker.job_manifest import job_manifest, trained_tokens
 from worker.setup import engine_settings, identity, load, load_words, model_source, tasks_of, use_threads
 
 STAGES = ("loading the base", "merging", "writing", "comparing", "storing")
@@ -212,7 +212,9 @@ def _store(order: Order, folder: Path, *, facts: Json, scratch: Path) -> None:
         manifest = job.manifest or job_manifest(
             session, job, step=order.step, base=facts["base"], teacher=None, sandbox={}
         )
-    manifest = manifest | {"steps": order.step, "export": {k: v for k, v in facts.items() if k not in ("base", "sees")}}
+        tokens = trained_tokens(session, job.id, step=order.step)
+    manifest = manifest | {"steps": order.step, "trained_tokens": tokens}
+    manifest["export"] = {k: v for k, v in facts.items() if k not in ("base", "sees")}
     manifest["evaluations"] = [found for found in manifest["evaluations"] if found.get("step", 0) <= order.step]
     (folder / "README.md").write_text(export_card(manifest, sees=facts["sees"]))
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")

@@ -23,6 +23,7 @@ class FolderObserver:
         self.max_steps = max_steps
         self.evaluations: list[dict[str, Any]] = []
         self.steps = 0
+        self.trained_tokens = 0
         self._forgets_after: int | None = None
 
     @property
@@ -39,6 +40,8 @@ class FolderObserver:
         data = self.checkpoint_path.read_bytes()
         self.steps = self._forgets_after = unpack(data).standing.step
         self.evaluations = self._kept("evaluations.jsonl", step=self.steps)
+        done = self._kept("metrics.jsonl", step=self.steps)
+        self.trained_tokens = sum(int(line["values"]["update_tokens"]) for line in done)
         print(f"going on from the checkpoint of step {self.steps}", flush=True)
         return data
 
@@ -47,6 +50,7 @@ class FolderObserver:
 
     def step(self, report: StepReport) -> None:
         self.steps = report.step
+        self.trained_tokens += int(report.metrics["update_tokens"])
         self._append("metrics.jsonl", {"step": report.step, "at": time.time(), "values": report.metrics})
         for rollout in report.rollouts:
             record = rollout.record

@@ -188,6 +188,7 @@ def _manifest(
         checks=all_in_short(checks),
         evaluations=[{k: v for k, v in e.items() if k != "per_question"} for e in observer.evaluations],
         steps=observer.steps,
+        trained_tokens=observer.trained_tokens,
         sandbox=box,
     )
 

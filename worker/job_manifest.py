@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from backend.db.base import Json
 from backend.db.files import File
 from backend.db.jobs import Job
-from backend.db.training import Evaluation
+from backend.db.training import Evaluation, Step
 from backend.jobs.checks import checks_of
 from backend.verifiers.specs import parse_spec, spec_hash
 from worker.manifest import build_manifest
@@ -38,5 +38,12 @@ def job_manifest(
         checks=checks_of(job),
         evaluations=[{k: v for k, v in result.items() if k != "per_question"} for result in evaluations],
         steps=step,
+        trained_tokens=trained_tokens(session, job.id, step=step),
         sandbox=sandbox,
     )
+
+
+def trained_tokens(session: Session, job_id: str, *, step: int) -> int:
+    """Tokens that the updates up to this step were made from."""
+    tokens = func.sum(Step.metrics["update_tokens"].as_float())
+    return int(session.scalar(select(tokens).where(Step.job_id == job_id, Step.step <= step)) or 0)

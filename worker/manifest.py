@@ -27,6 +27,7 @@ def build_manifest(
     checks: Mapping[str, Any],
     evaluations: list[Mapping[str, Any]],
     steps: int,
+    trained_tokens: int,
     sandbox: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The content of `manifest.json`; all values are JSON. `teacher`: another model that was imitated.
@@ -42,6 +43,7 @@ def build_manifest(
         "settings": dict(settings),
         "checks": dict(checks),
         "steps": steps,
+        "trained_tokens": trained_tokens,
         "evaluations": [dict(evaluation) for evaluation in evaluations],
         "sandbox": dict(sandbox),
         "torch_threads": environment().torch_threads,

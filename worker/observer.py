@@ -21,6 +21,7 @@ from backend.verifiers.record import ScoreRecord
 from worker.engine import report as engine
 from worker.engine.checkpoint import Checkpoint as EngineCheckpoint
 from worker.engine.types import Wish
+from worker.job_manifest import trained_tokens
 
 KEPT_LAST = 2
 KEPT_BEST = 3
@@ -124,9 +125,7 @@ def newest_checkpoint(session: Session, lease: Lease) -> bytes | None:
     beyond = or_(literal(checkpoint is None), Evaluation.step > step, Evaluation.phase == "trained")
     session.execute(delete(Evaluation).where(Evaluation.job_id == job.id, beyond))
     job.step = step
-    job.trained_tokens = sum(
-        int(metrics["update_tokens"]) for metrics in session.scalars(select(Step.metrics).where(Step.job_id == job.id))
-    )
+    job.trained_tokens = trained_tokens(session, job.id, step=step)
     if checkpoint is None:
         return None
     events.record(

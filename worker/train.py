@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
-from sqlalchemy import select
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 from torch.distributed import DistError
@@ -25,7 +24,6 @@ from backend.datasets.rows import load_rows
 from backend.db.base import Json
 from backend.db.engine import transaction
 from backend.db.jobs import Job
-from backend.db.training import Step
 from backend.jobs import control, events
 from backend.jobs.lease import Lease, LeaseLostError, held_job
 from backend.jobs.lifecycle import JobState
@@ -198,8 +196,7 @@ def _succeed(lease: Lease, policy: Policy, *, teacher: Policy | None, box: Json)
 
 def _warn_of_silence(session: Session, job: Job) -> None:
     """Say so where no completion of any step had a signal: nothing was learned, and the adapter does nothing."""
-    skipped = session.scalars(select(Step.metrics["skipped"].as_float()).where(Step.job_id == job.id))
-    if all(share == 1 for share in skipped):
+    if job.trained_tokens == 0:
         events.record(
             session,
             job.id,

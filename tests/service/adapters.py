@@ -16,6 +16,7 @@ MANIFEST = {
     "base_model": {"name": "starter", "sha256": "0"},
     "settings": {"method": "rlsd", "lora": {"r": 4}},
     "evaluations": [],
+    "trained_tokens": 1,
     "job": {"name": "n"},
     "steps": 1,
     "code": {"version": "1"},

@@ -1,9 +1,11 @@
 """Jobs from the queue to their end, with real workers: wishes, faults, and deaths at the worst moment."""
 
+import io
 import json
 import os
 import random
 import signal
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,14 @@ def counts(job_id: str) -> tuple[int, int]:
             session.scalar(select(func.count()).select_from(table).where(table.job_id == job_id))
             for table in (Step, Rollout)
         )
+
+
+def card(job_id: str) -> str:
+    """The README of the job's adapter."""
+    with transaction() as session:
+        archive = blobs.read(session, job_now(job_id).adapter_sha256 or "")
+    with zipfile.ZipFile(io.BytesIO(archive)) as adapter:
+        return adapter.read("README.md").decode()
 
 
 def last_checkpoint(job_id: str) -> bytes:
@@ -81,6 +91,11 @@ def test_a_run_in_which_all_scores_were_equal_says_that_nothing_was_learned(trai
         assert ended(job_id).state == JobState.SUCCEEDED, train_worker.read_text()
     assert "nothing_learned" in codes(silent)
     assert (job_now(silent).trained_tokens, job_now(telling).trained_tokens > 0) == (0, True)
+    assert [job_now(job_id).manifest["trained_tokens"] for job_id in (silent, telling)] == [
+        0,
+        job_now(telling).trained_tokens,
+    ]
+    assert ["Nothing was learned" in card(job_id) for job_id in (silent, telling, imitating)] == [True, False, False]
     assert "nothing_learned" not in codes(telling)
     assert "nothing_learned" not in codes(imitating), "a method that imitates learns without mixed groups"
 

@@ -155,6 +155,7 @@ def test_an_adapter_answers_as_the_policy_that_was_trained(tmp_path: Path) -> No
         "base_model": {"name": "tiny", "sha256": "0"},
         "settings": {"method": "rlsd", "lora": {"r": 4}},
         "evaluations": [],
+        "trained_tokens": 1,
         "job": {"name": "n"},
         "steps": 1,
         "code": {"version": "1"},
