@@ -208,8 +208,8 @@ def narrow(page: Page, shoot: Shoot) -> None:
     page.set_viewport_size(PHONE)
     for name in ("Keys", "Projects and quotas"):
         part(page, name)
-        page.wait_for_timeout(500)
-        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+        page.wait_for_timeout(500)  # it is laid out anew
+        page.wait_for_function("most => document.documentElement.scrollWidth <= most", arg=PHONE["width"])
     part(page, "Keys")
     shoot(page, "settings-narrow")
 
