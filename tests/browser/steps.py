@@ -69,7 +69,7 @@ def choose_file(page: Page, path: Path) -> None:
     expect(page.get_by_text(path.name).first).to_be_visible()
 
 
-def chosen(page: Page, label: str, option: str) -> None:
+def choose(page: Page, label: str, option: str) -> None:
     at_rest(page)
     menu = page.get_by_role("combobox", name=label, exact=True)
     menu.scroll_into_view_if_needed()
@@ -82,7 +82,7 @@ def chosen(page: Page, label: str, option: str) -> None:
     raise AssertionError(f"the menu {label!r} offers no {option!r}, or closes")
 
 
-def written(page: Page, label: str, text: str, *, last: bool = False) -> None:
+def write(page: Page, label: str, text: str, *, last: bool = False) -> None:
     """As typed, then left, so that the page takes notice."""
     fields = page.get_by_role("textbox", name=label, exact=True)
     field = fields.last if last else fields.first
@@ -90,7 +90,7 @@ def written(page: Page, label: str, text: str, *, last: bool = False) -> None:
     field.press("Tab")
 
 
-def coded(page: Page, label: str, text: str) -> None:
+def write_code(page: Page, label: str, text: str) -> None:
     """As a person types into the editor, which takes notice a moment after the last key."""
     at_rest(page)
     field = page.get_by_role("textbox", name=label, exact=True)
@@ -100,7 +100,7 @@ def coded(page: Page, label: str, text: str) -> None:
     expect(field).to_contain_text(text.splitlines()[0])
 
 
-def numbered(page: Page, label: str, value: float) -> None:
+def write_number(page: Page, label: str, value: float) -> None:
     field = page.get_by_role("spinbutton", name=label)
     field.fill(str(value))
     field.press("Tab")

@@ -18,17 +18,17 @@ from frontend.client import Client, new_connections
 from tests.browser.steps import (
     answered,
     at_rest,
-    chosen,
-    coded,
+    choose,
     heading,
-    numbered,
     opened,
     part,
     row_to_ask,
     sign_in,
     signed_in_after_reload,
     stay_signed_in,
-    written,
+    write,
+    write_code,
+    write_number,
 )
 from tests.frontend.servers import running_stack
 from tests.frontend.test_compare import finished
@@ -92,8 +92,8 @@ def mapping(page: Page, ui: str, **_: str) -> Iterator[None]:
     table = {"name": "approvals.csv", "mimeType": "text/csv", "buffer": b"asked,right\nWho?,clerk\nAnd who?,warden\n"}
     page.locator("input[type=file]").set_input_files(table)  # type: ignore[arg-type]
     expect(page.get_by_text("not recognised")).to_be_visible()
-    chosen(page, "Question", "asked")
-    chosen(page, "Right answer", "right")
+    choose(page, "Question", "asked")
+    choose(page, "Right answer", "right")
     expect(page.get_by_text("How it will be read")).to_be_visible()
     yield
 
@@ -122,14 +122,14 @@ def fault_and_matches(page: Page, ui: str, **_: str) -> Iterator[None]:
     """A program that breaks off, run; then a pattern with its matches."""
     page.goto(f"{ui}/verifiers?verifier=new")
     heading(page, "New verifier")
-    chosen(page, "Kind", "Python")
-    coded(page, "Python source", "def grade(completion, answer):\n    return 1 / 0\n")
-    written(page, "What the model might write", "answer: 42")
+    choose(page, "Kind", "Python")
+    write_code(page, "Python source", "def grade(completion, answer):\n    return 1 / 0\n")
+    write(page, "What the model might write", "answer: 42")
     page.get_by_role("button", name="Run the verifier").click()
     expect(page.locator(".st-key-verdict").get_by_text("verifier fault")).to_be_visible(timeout=60_000)
     yield
-    chosen(page, "Kind", "Regular expression")
-    coded(page, "Pattern", r"answer: (?P<answer>\d+)")
+    choose(page, "Kind", "Regular expression")
+    write_code(page, "Pattern", r"answer: (?P<answer>\d+)")
     expect(page.locator(".matches mark")).to_have_count(1, timeout=60_000)
     yield
 
@@ -149,7 +149,7 @@ def answers(page: Page, ui: str, *, adapter: str, **_: str) -> Iterator[None]:
     page.goto(f"{ui}/playground?left=starter&right={adapter}")
     at_rest(page)
     row_to_ask(page)
-    numbered(page, "Longest answer (tokens)", 24)
+    write_number(page, "Longest answer (tokens)", 24)
     page.get_by_role("button", name="Ask both").click()
     answered(page, 2)
     yield

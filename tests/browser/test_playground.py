@@ -8,7 +8,7 @@ from subprocess import Popen
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.steps import ENDED, at_rest, go_to, opened, sign_in, stay_signed_in, written
+from tests.browser.steps import ENDED, at_rest, go_to, opened, sign_in, stay_signed_in, write
 from tests.frontend.servers import running_stack
 from tests.service.chatting import chat_server
 
@@ -38,7 +38,7 @@ def test_an_answer_is_written_on_while_its_page_is_refreshed(
     stay_signed_in(page)
     go_to(page, "Playground")
     at_rest(page)
-    written(page, "Your question", QUESTION)
+    write(page, "Your question", QUESTION)
     at_rest(page)
 
     model_server.send_signal(signal.SIGSTOP)

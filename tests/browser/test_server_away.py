@@ -14,7 +14,7 @@ from backend.db.engine import transaction
 from backend.db.keys import Role, create_key
 from backend.embedded import Services
 from frontend.client import Client, new_connections
-from tests.browser.steps import chosen, coded, opened, sign_in, stay_signed_in, written
+from tests.browser.steps import choose, opened, sign_in, stay_signed_in, write, write_code
 from tests.frontend.servers import free_port, running_api, running_ui
 from tests.service.conftest import EXACT, job_body
 
@@ -108,20 +108,20 @@ def test_what_was_being_written_is_there_again_when_the_server_is_back_and_after
         page = opened(browser).new_page()
         page.goto(f"{place.ui}/verifiers?verifier=new")
         sign_in(page, key)
-        chosen(page, "Kind", "Python")
-        coded(page, "Python source", "def grade(item, output_text):\n    return 0.25\n")
+        choose(page, "Kind", "Python")
+        write_code(page, "Python source", "def grade(item, output_text):\n    return 0.25\n")
         page.get_by_text("An error counts as 0").click()
-        written(page, "Name", "a quarter")
+        write(page, "Name", "a quarter")
         other = page.context.new_page()
         other.goto(f"{place.ui}/new_job?dataset={dataset}")
-        written(other, "Name (optional)", "first-try")
+        write(other, "Name (optional)", "first-try")
         other.get_by_text("Method and numbers").click()
         other.get_by_label("Training steps", exact=True).fill("33")
         other.get_by_label("Training steps", exact=True).press("Tab")
         expect(other.get_by_text("33 steps")).to_be_visible()
         api.close()
-        written(page, "Name", "a quarter of it")
-        written(other, "Name (optional)", "second-try")
+        write(page, "Name", "a quarter of it")
+        write(other, "Name (optional)", "second-try")
         for each in (page, other):
             expect(each.get_by_text(AWAY).first).to_be_visible()
             each.get_by_role("button", name="Try again").click()  # still away

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 from backend.embedded import Services
 from frontend.client import Client, new_connections
 from tests.browser.conftest import Shoot
-from tests.browser.steps import chosen, heading, opened, part, sign_in
+from tests.browser.steps import choose, heading, opened, part, sign_in
 from tests.frontend.servers import running_stack
 from tests.service.test_oidc import Provider, provider
 
@@ -137,7 +137,7 @@ def a_key_is_made(page: Page, shoot: Shoot) -> str:
     expect(page.locator("[class*=st-key-row_key]")).to_have_count(1)
     unfold(page, "New key")
     page.get_by_label("Name", exact=True).fill("dashboard")
-    chosen(page, "Role", "viewer")
+    choose(page, "Role", "viewer")
     shoot(page, "settings-new-key")
     page.get_by_role("button", name="Make the key").click()
     expect(page.get_by_text("Copy it now: it is shown this once")).to_be_visible()
@@ -195,7 +195,7 @@ def audit(page: Page, shoot: Shoot) -> None:
     part(page, "Audit")
     expect(page.get_by_test_id("stDataFrame")).to_contain_text("made a webhook")
     shoot(page, "settings-audit")
-    chosen(page, "What", "Keys")
+    choose(page, "What", "Keys")
     expect(page.get_by_test_id("stDataFrame")).not_to_contain_text("made a webhook")
     expect(page).to_have_url(re.compile("what=Keys"))
     page.reload()

@@ -13,7 +13,7 @@ from backend.db.jobs import Job
 from backend.embedded import Services
 from frontend.client import Client, new_connections
 from tests.browser.conftest import Shoot
-from tests.browser.steps import SCORE, chosen, coded, heading, opened, part, sign_in, written
+from tests.browser.steps import SCORE, choose, heading, opened, part, sign_in, write, write_code
 from tests.frontend.servers import Addresses, running_stack
 from tests.frontend.test_client import new_job
 from tests.frontend.test_rescore import GROUP, rollout
@@ -38,30 +38,30 @@ def test_a_pattern_shows_its_matches_and_a_program_its_fault(
     sign_in(page, key)
     heading(page, "New verifier")
 
-    written(page, "What the model might write", "Well: answer: 41. No, answer: 42")
-    chosen(page, "Kind", "Regular expression")
-    coded(page, "Pattern", r"answer: (?P<answer>\d+)")
+    write(page, "What the model might write", "Well: answer: 41. No, answer: 42")
+    choose(page, "Kind", "Regular expression")
+    write_code(page, "Pattern", r"answer: (?P<answer>\d+)")
     expect(page.locator(".matches mark")).to_have_count(2, timeout=60_000)
     expect(page.locator(".matches mark.first u")).to_have_text("41")
     page.locator(".matches").scroll_into_view_if_needed()
     shoot(page, "verifier-matches")
-    coded(page, "Pattern", "(a+)+$")
-    written(page, "What the model might write", "a" * 40 + "b")
+    write_code(page, "Pattern", "(a+)+$")
+    write(page, "What the model might write", "a" * 40 + "b")
     expect(page.get_by_text("did not come to an end")).to_be_visible(timeout=60_000)
 
-    chosen(page, "Kind", "Python")
+    choose(page, "Kind", "Python")
     expect(page.get_by_text("is called with")).to_be_visible()
-    coded(page, "Python source", "def grade(item, output_text):\n    return (1 +\n")
+    write_code(page, "Python source", "def grade(item, output_text):\n    return (1 +\n")
     expect(page.get_by_text("Line 2, column 12").first).to_be_visible()
     expect(page.locator(".cm-lint-marker-error")).to_be_visible()
     expect(page.get_by_text("→ 2 return (1 +")).to_be_visible()
     page.get_by_text("Line 2, column 12").last.scroll_into_view_if_needed()
     shoot(page, "verifier-fault")
 
-    chosen(page, "Kind", "Several")
+    choose(page, "Kind", "Several")
     page.get_by_role("button", name="Add a grader").click()
     expect(page.get_by_text("A grader has no name yet.")).to_be_visible()
-    written(page, "Called", "short", last=True)
+    write(page, "Called", "short", last=True)
     expect(page.get_by_text("There are: form, right, short.")).to_be_visible()
     shoot(page, "verifier-several")
     context.close()
@@ -82,7 +82,7 @@ def test_a_verifier_begins_in_the_gallery_and_is_seen_on_data(
     shoot(page, "verifier-gallery")
     page.locator(".st-key-start_contains, [class*=st-key-start_from_]").get_by_role("button").first.click()
     heading(page, "New verifier")
-    chosen(page, "Kind", "Python")
+    choose(page, "Kind", "Python")
     editor = page.get_by_role("textbox", name="Python source", exact=True)
     editor.click()
     page.keyboard.press("ControlOrMeta+End")
@@ -99,7 +99,9 @@ def test_a_verifier_begins_in_the_gallery_and_is_seen_on_data(
     page.get_by_role("button", name="Save", exact=True).click()
     heading(page, "who approves")
     expect(editor).to_contain_text("x = 1")
-    coded(page, "Python source", "def grade(item, output_text):\n    return float(item['answer'] == output_text)\n")
+    write_code(
+        page, "Python source", "def grade(item, output_text):\n    return float(item['answer'] == output_text)\n"
+    )
     page.get_by_role("button", name="Save as version 2").click()
     expect(page.get_by_role("button", name="Save as version 3")).to_be_visible()
     page.get_by_text("What changed").click()
@@ -129,7 +131,7 @@ def test_a_job_is_scored_again_by_another_verifier(
     page.goto(f"{checking.ui}/job?job={job_id}")
     sign_in(page, key)
     part(page, "Re-score")
-    chosen(page, "Verifier", "anywhere")
+    choose(page, "Verifier", "anywhere")
     page.get_by_role("button", name="Score again").click()
     expect(page.get_by_text("8 of 16 completions (50.0%) get another score")).to_be_visible(timeout=60_000)
     shoot(page, "rescore")

@@ -15,19 +15,19 @@ from tests.browser.steps import (
     TRAINING_MS,
     answered,
     at_rest,
+    choose,
     choose_file,
-    chosen,
-    coded,
     download,
     go_to,
     heading,
-    numbered,
     opened,
     part,
     row_to_ask,
     sign_in,
     signed_in_after_reload,
-    written,
+    write,
+    write_code,
+    write_number,
 )
 from tests.frontend.servers import ROOT, running_stack
 
@@ -107,7 +107,7 @@ def upload(page: Page, table: Path, shoot: Shoot) -> None:
     choose_file(page, table)
     expect(page.get_by_text("not recognised")).to_be_visible()
     for label, column in COLUMNS.items():
-        chosen(page, label, column)
+        choose(page, label, column)
     expect(page.get_by_text("How it will be read")).to_be_visible()
     shoot(page, "dataset-upload")
     page.locator(".st-key-upload_go").get_by_role("button").click()
@@ -135,8 +135,8 @@ def write_verifier(page: Page, shoot: Shoot) -> None:
     go_to(page, "Verifiers")
     page.get_by_role("button", name="New verifier").click()
     heading(page, "New verifier")
-    written(page, "Name", "handbook answer")
-    coded(page, "Python source", VERIFIER)
+    write(page, "Name", "handbook answer")
+    write_code(page, "Python source", VERIFIER)
     page.keyboard.press("Control+Enter")
     page.get_by_role("button", name="Put in the worked solution").click()
     expect(page.get_by_role("textbox", name="What the model might write")).to_have_value(re.compile("Answer: "))
@@ -175,10 +175,10 @@ def set_up_job(page: Page, shoot: Shoot) -> None:
     go_to(page, "New job")
     page.get_by_text("Method and numbers").click()
     expect(page.get_by_role("radio", name="Steady")).to_be_checked()
-    numbered(page, "Training steps", STEPS)
-    numbered(page, "Longest completion (tokens)", 64)
-    numbered(page, "Learning rate", 0.001)
-    written(page, "Name (optional)", "first-light")
+    write_number(page, "Training steps", STEPS)
+    write_number(page, "Longest completion (tokens)", 64)
+    write_number(page, "Learning rate", 0.001)
+    write(page, "Name (optional)", "first-light")
     expect(page.get_by_text(re.compile(rf"^{STEPS} steps ×"))).to_be_visible()
     page.get_by_role("heading", name="New job").scroll_into_view_if_needed()
     shoot(page, "new-job")
@@ -278,7 +278,7 @@ def train_the_plain_way(page: Page) -> None:
     page.get_by_role("link", name="Train again with changes").click()
     heading(page, "New job")
     page.get_by_text("Method and numbers").click()
-    chosen(page, "Method", "GRPO")
+    choose(page, "Method", "GRPO")
     expect(page.get_by_role("spinbutton", name="Training steps")).to_have_value(str(STEPS))
     start_job(page, "first-light-2")
     ended(page)
