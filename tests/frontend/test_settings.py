@@ -167,6 +167,7 @@ def test_a_webhook_is_made_with_its_secret_tested_and_deleted(client: Client, ke
     assert "fine_tuning.job.cancelled" not in hook["events"]
     pressed(app, "Send a test")
     assert list(app.dataframe[0].value["how it went"]) == ["on its way"]
+    assert any("· last message on its way" in caption.value for caption in app.caption)
     pressed(app, "Hide deliveries")
     assert not app.dataframe
     pressed(app, "Delete now")

@@ -78,7 +78,9 @@ def _one(client: Client, hook: Webhook, *, zone: ZoneInfo) -> None:
             with st.container(width="stretch", gap=None):
                 st.markdown(f":material/webhook: {address(hook['url'])}")
                 told = ", ".join(event(name) for name in hook["events"])
-                st.caption(f"told when {told} · made {units.moment(hook['created_at'], zone)}")
+                last = hook["last_delivery"]
+                sent = "" if last is None else f" · last message {delivery(last)}"
+                st.caption(f"told when {told} · made {units.moment(hook['created_at'], zone)}{sent}")
             if st.button("Send a test", icon=":material/send:", type="tertiary", key=f"test_{hook['id']}"):
                 _test(client, hook)
             st.button(
