@@ -1,7 +1,8 @@
 """One question to several models at once: each answers in a thread of its own, so that they write side by side.
 
-Pure of any page. Who no longer wants the answers says `stop`, and the questions are withdrawn; so they are where nobody
-has looked for `ABANDONED_S`, as after a browser was closed. A page that is refreshed finds them still being written.
+Pure of any page. Who no longer wants the answers says `stop`, and the questions are withdrawn with the next word; so
+they are where nobody has looked for `ABANDONED_S`, as after a browser was closed. A page that is refreshed finds them
+still being written.
 """
 
 import threading
@@ -38,7 +39,6 @@ class Asking:
     """`answers` stand in the order of the models and grow by themselves after `start`."""
 
     answers: list[Answer]
-    _threads: list[threading.Thread] = field(default_factory=list)
     _stopped: threading.Event = field(default_factory=threading.Event)
     _looked_at: float = field(default_factory=time.monotonic)
 
@@ -52,18 +52,13 @@ class Asking:
         asking = cls([Answer(model) for model in models])
         for answer in asking.answers:
             body = {**question, "model": answer.model}
-            thread = threading.Thread(target=asking._listen, args=(client, body, answer), daemon=True)
-            asking._threads.append(thread)
-            thread.start()
+            threading.Thread(target=asking._listen, args=(client, body, answer), daemon=True).start()
         return asking
 
     @property
     def over(self) -> bool:
-        return all(answer.over for answer in self.answers)
-
-    @property
-    def stopped(self) -> bool:
-        return self._stopped.is_set()
+        """Nothing more is wanted, or will be said."""
+        return self._stopped.is_set() or all(answer.over for answer in self.answers)
 
     def wait(self, timeout_s: float) -> None:
         """A moment, less where all have ended."""
@@ -88,7 +83,7 @@ class Asking:
                     answer.tokens = piece["tokens"] or answer.tokens
                     if time.monotonic() - self._looked_at > ABANDONED_S:
                         self.stop()
-                    if self.stopped:
+                    if self._stopped.is_set():
                         return
         except ApiError as error:
             answer.error = error

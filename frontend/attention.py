@@ -14,6 +14,8 @@ from frontend.shapes import Check, DataFile, Job
 
 RECENT_S = 3 * 86_400
 """A job that failed longer ago wants nobody any more."""
+TOLD_S = 7 * 86_400
+"""A message to a webhook is tried for some three days (`backend/webhooks.py`), and told of for some more."""
 CHECKS = {"self_check": "the verifier's self-check", "preflight": "the pre-flight"}
 QUEUES = {
     "train": "No worker for training has been seen in the last minute, so no job can start.",
@@ -95,7 +97,7 @@ def _of_export(check: Check, *, now: float) -> Want | None:
 def _of_webhook(hook: Webhook, *, now: float) -> Want | None:
     """The newest message to it was not taken."""
     last = hook["last_delivery"]
-    if last is None or last["error"] is None or now - last["created_at"] >= RECENT_S:
+    if last is None or last["error"] is None or now - last["created_at"] >= TOLD_S:
         return None
     again = "It is tried again" if last["status"] == "pending" else "It is not tried again"
     text = f"{hook['url']}: {last['error'].rstrip('.')}. {again}. Settings shows each delivery and sends a test."

@@ -4,8 +4,9 @@ Webhooks are there for those who manage them.
 """
 
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
-from frontend.client import Client
+from frontend.client import ApiError, Client
 from frontend.client.people import Webhook, Worker
 from frontend.job_states import ENDED, MOVING
 from frontend.shapes import Check, DataFile, Job
@@ -56,6 +57,16 @@ class HomeFeed:
         elif part == "checks":
             self.checks = client.checks(limit=MOST)
         elif part == "webhooks":
-            self.webhooks = client.webhooks(after=None, limit=MOST)["data"]
+            self.webhooks = self._managed(client)
         else:
             self.files = client.files(limit=MOST)["data"]
+
+    def _managed(self, client: Client) -> list[Webhook]:
+        """None any more for somebody who was an admin when the page was opened."""
+        try:
+            hooks: list[Webhook] = client.webhooks(after=None, limit=MOST)["data"]
+        except ApiError as error:
+            if error.status != HTTPStatus.FORBIDDEN:
+                raise
+            self.is_admin, hooks = False, []
+        return hooks

@@ -1,4 +1,4 @@
-"""What somebody has written and not saved, so that it is there again when the browser is refreshed.
+"""What somebody has written and not saved, or been answered, so that it is there again when the browser is refreshed.
 
 It lies in this process beside the sign-in (`sessions.py`) and goes with it: at sign-out, after `IDLE_S`, when the UI is
 started anew. A page says what is kept; nothing else is, and no key. Who has no cookie has nothing kept.

@@ -13,8 +13,8 @@ from worker.engine.policy import Policy
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The earliest time a ZIP can hold: equal adapters give equal archives."""
 NOTHING_LEARNED = (
-    "**Nothing was learned.** In every step all completions of a question scored the same, so no update was made,\n"
-    "and the model answers as its base does."
+    "**Nothing was learned.** No completion of any step had a signal, so no update was made, and the model\n"
+    "answers as its base does."
 )
 
 

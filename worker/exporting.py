@@ -35,8 +35,9 @@ from worker.engine.merging import copy_companions, fill_adapter, merged, save_mo
 from worker.engine.policy import load_policy
 from worker.engine.settings import Settings
 from worker.engine.types import Task
-from worker.job_manifest import job_manifest, trained_tokens
+from worker.job_manifest import job_manifest
 from worker.setup import engine_settings, identity, load, load_words, model_source, tasks_of, use_threads
+from worker.steps import trained_tokens
 
 STAGES = ("loading the base", "merging", "writing", "comparing", "storing")
 GGUF_FILE = "model.gguf"

@@ -2,16 +2,17 @@
 
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.db.base import Json
 from backend.db.files import File
 from backend.db.jobs import Job
-from backend.db.training import Evaluation, Step
+from backend.db.training import Evaluation
 from backend.jobs.checks import checks_of
 from backend.verifiers.specs import parse_spec, spec_hash
 from worker.manifest import build_manifest
+from worker.steps import trained_tokens
 
 
 def job_manifest(
@@ -41,9 +42,3 @@ def job_manifest(
         trained_tokens=trained_tokens(session, job.id, step=step),
         sandbox=sandbox,
     )
-
-
-def trained_tokens(session: Session, job_id: str, *, step: int) -> int:
-    """Tokens that the updates up to this step were made from."""
-    tokens = func.sum(Step.metrics["update_tokens"].as_float())
-    return int(session.scalar(select(tokens).where(Step.job_id == job_id, Step.step <= step)) or 0)

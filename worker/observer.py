@@ -21,7 +21,7 @@ from backend.verifiers.record import ScoreRecord
 from worker.engine import report as engine
 from worker.engine.checkpoint import Checkpoint as EngineCheckpoint
 from worker.engine.types import Wish
-from worker.job_manifest import trained_tokens
+from worker.steps import trained_tokens
 
 KEPT_LAST = 2
 KEPT_BEST = 3

@@ -202,8 +202,9 @@ def _warn_of_silence(session: Session, job: Job) -> None:
             job.id,
             code="nothing_learned",
             level="warn",
-            message="In every step all completions of a question scored the same, so nothing was learned, and the "
-            "adapter does nothing: check the verifier, or use a model that gets some of the questions right.",
+            message="No completion of any step had a signal, mostly because all of a question scored the same: nothing "
+            "was learned, and the adapter does nothing. Check the verifier, or use a model that gets some of the "
+            "questions right.",
         )
 
 

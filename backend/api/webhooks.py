@@ -6,6 +6,7 @@ from typing import Literal, get_args
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from backend.api.deps import Auth, Database, ObjectId, found
@@ -115,7 +116,8 @@ def list_deliveries(
 def _newest_deliveries(session: Session, webhook_ids: Sequence[str]) -> dict[str, DeliveryObject]:
     """Of each webhook that was sent something."""
     of, when, number = WebhookDelivery.webhook_id, WebhookDelivery.created_at, WebhookDelivery.id
-    statement = select(WebhookDelivery).where(of.in_(webhook_ids)).distinct(of).order_by(of, when.desc(), number.desc())
+    statement = select(WebhookDelivery).where(of.in_(webhook_ids)).ext(distinct_on(of))
+    statement = statement.order_by(of, when.desc(), number.desc())
     return {delivery.webhook_id: _shown_delivery(delivery) for delivery in session.scalars(statement)}
 
 

@@ -10,8 +10,8 @@ from frontend.shapes import Evaluation, Job, Metrics
 ABOVE, BELOW = "better than its group", "worse than its group"
 """By the sign of the advantage."""
 NOTHING_LEARNED = (
-    "In every step all completions of a question scored the same, so no update was made and the adapter does nothing: "
-    "check the verifier, or use a model that gets some of the questions right."
+    "No completion of any step had a signal, mostly because all of a question scored the same: no update was made, and "
+    "the adapter does nothing. Check the verifier, or use a model that gets some of the questions right."
 )
 CURVES: dict[str, tuple[str, dict[str, str]]] = {
     "Completion length": ("tokens", {"completion_tokens_mean": "mean", "completion_tokens_max": "longest"}),

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
-from streamlit.runtime.scriptrunner import RerunException
 
 from frontend import units, unsaved
 from frontend.asking import Answer, Asking
@@ -30,7 +29,8 @@ ENDS = {"stop": "ended by itself", "length": "cut off at the longest answer"}
 @dataclass(slots=True)
 class Exchange:
     """What came of a question, of which `item` and `answer` are what a verifier is told; `scored_by` is the verifier of
-    `records`, one an answer: None for an answer that failed. It outlives a refresh.
+    `records`, one an answer: None for an answer that failed. It outlives a refresh, unless it is longer than a draft
+    may be (`unsaved.py`).
     """
 
     item: Json
@@ -62,18 +62,26 @@ def panel(client: Client, models: Mapping[str, str], *, job: Job | None, key: st
             key=f"{key}_go",
         ):
             assert question is not None
+            if key in st.session_state:
+                st.session_state[key].asking.stop()
             body: Json = {"messages": question.messages, "temperature": temperature, "max_tokens": most}
             asking = Asking.start(client, list(models.values()), question=body)
             st.session_state[key] = Exchange(question.item, question.answer, list(models), asking)
         exchange: Exchange | None = st.session_state.get(key)
         if exchange is not None and exchange.models != list(models.values()):
             exchange = None  # of others
-        if exchange is not None and not exchange.asking.over and not exchange.asking.stopped:
-            st.button("Stop", icon=":material/stop:", key=f"{key}_stop")
-    written = unsaved.fields(key)
-    unsaved.keep(key, {name: said for name, said in written.items() if name == key or name.startswith("ask_")})
+        if exchange is not None and not exchange.asking.over:
+            st.button("Stop", icon=":material/stop:", key=f"{key}_stop", on_click=exchange.asking.stop)
+    _keep(key)
     if exchange is not None:
         _show(client, exchange, grader=grader, above=success_above(job), key=key)
+        _keep(key)
+
+
+def _keep(key: str) -> None:
+    """The question as it stands in its fields, and what came of the one that was asked."""
+    written = unsaved.fields(key)
+    unsaved.keep(key, {name: said for name, said in written.items() if name == key or name.startswith("ask_")})
 
 
 def _servers(client: Client) -> bool:
@@ -132,7 +140,7 @@ def _sampling(job: Job | None) -> tuple[float, int]:
 def _show(client: Client, exchange: Exchange, *, grader: Json | None, above: float, key: str) -> None:
     asking = exchange.asking
     places = _places(exchange, key=key)
-    if not asking.over and not asking.stopped:
+    if not asking.over:
         _follow(asking, places)
         st.rerun()
     _score(client, exchange, grader=grader)
@@ -142,17 +150,11 @@ def _show(client: Client, exchange: Exchange, *, grader: Json | None, above: flo
 
 
 def _follow(asking: Asking, places: Sequence[DeltaGenerator]) -> None:
-    """Draw what has been said until all have ended. A click meanwhile ends this run, and with it the answers; a refresh
-    ends only the run.
-    """
-    try:
-        while not asking.over:
-            for place, answer in zip(places, asking.answers, strict=True):
-                _say(place, answer)
-            asking.wait(DRAW_S)
-    except RerunException:
-        asking.stop()
-        raise
+    """Draw what has been said until all have ended. A click or a refresh ends this run, and the next one goes on."""
+    while not asking.over:
+        for place, answer in zip(places, asking.answers, strict=True):
+            _say(place, answer)
+        asking.wait(DRAW_S)
 
 
 def _places(exchange: Exchange, *, key: str) -> list[DeltaGenerator]:

@@ -47,12 +47,23 @@ def test_an_answer_is_written_on_while_its_page_is_refreshed(
         expect(page.get_by_text(WAITING)).to_be_visible()
         page.reload()
         expect(page.get_by_text(WAITING)).to_be_visible()
+        write(page, "Your question", f"{QUESTION} And who a gasket?")
     finally:
         model_server.send_signal(signal.SIGCONT)
-    expect(page.get_by_role("textbox", name="Your question")).to_have_value(QUESTION)
+    expect(page.get_by_role("textbox", name="Your question")).to_have_value(f"{QUESTION} And who a gasket?")
     expect(page.get_by_text(ENDED)).to_be_visible(timeout=120_000)
     said = page.locator(".st-key-playground_answer_0").inner_text()
     page.reload()
     expect(page.get_by_text(ENDED)).to_be_visible()
     assert page.locator(".st-key-playground_answer_0").inner_text() == said
+
+    model_server.send_signal(signal.SIGSTOP)
+    try:
+        page.get_by_role("button", name="Ask", exact=True).click()
+        expect(page.get_by_text(WAITING)).to_be_visible()
+        page.get_by_role("button", name="Stop").click()
+        expect(page.get_by_text("Stopped before the first word.")).to_be_visible()
+        expect(page.get_by_role("button", name="Stop")).to_have_count(0)
+    finally:
+        model_server.send_signal(signal.SIGCONT)
     context.close()

@@ -104,9 +104,9 @@ def test_unread_files_and_failed_exports_lead_to_where_they_can_be_mended() -> N
         (None, None),
         ({"status": "delivered"}, None),
         ({"status": "pending"}, None),
-        ({"status": "failed", "error": "x", "created_at": NOW - RECENT_S}, None),
+        ({"status": "failed", "error": "x", "created_at": NOW - 7 * 86_400}, None),
         ({"status": "pending", "error": "The address answered 500."}, "The address answered 500. It is tried again."),
-        ({"status": "failed", "error": "ConnectTimeout: timed out"}, "ConnectTimeout: timed out. It is not tried"),
+        ({"status": "failed", "error": "Lost.", "created_at": NOW - 4 * 86_400}, "Lost. It is not tried again."),
     ],
 )
 def test_an_address_that_takes_no_messages_is_told_and_where_its_deliveries_stand(

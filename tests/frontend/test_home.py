@@ -16,7 +16,7 @@ from backend.db.jobs import Job
 from backend.db.projects import DEFAULT_PROJECT
 from backend.db.webhooks import Webhook
 from backend.webhooks import deliver_to
-from frontend.client import Client
+from frontend.client import Client, new_connections
 from frontend.home_feed import HomeFeed
 from frontend.job_states import ENDED
 from tests.frontend.test_client import new_job
@@ -88,7 +88,9 @@ def test_watching_home_costs_a_request_every_two_seconds_and_leaves_nothing_out(
     assert all(job["status"] in ENDED for job in feed.ended)
 
 
-def test_a_webhook_that_takes_no_messages_is_told_to_those_who_manage_it(client: Client, key: str) -> None:
+def test_a_webhook_that_takes_no_messages_is_told_to_those_who_manage_it(
+    api_url: str, client: Client, key: str
+) -> None:
     hook = client.create_webhook("https://a.example/x", events=["fine_tuning.job.failed"])
     with transaction() as session:
         [stored] = session.scalars(select(Webhook))
@@ -101,3 +103,8 @@ def test_a_webhook_that_takes_no_messages_is_told_to_those_who_manage_it(client:
 
     assert told(key)
     assert not told(editor)
+
+    with new_connections(api_url) as connections:
+        feed = HomeFeed(is_admin=True)
+        feed.tick(Client(connections, key=editor))
+    assert (feed.is_admin, feed.webhooks, feed.ticks) == (False, [], 1), "an admin no more since the page was opened"

@@ -21,6 +21,7 @@ from tests.frontend.test_unsaved import refreshed
 from tests.frontend.trained import trained
 from tests.service.chatting import chat_server
 from tests.service.conftest import running_worker
+from tests.service.training import wait_for
 
 
 @pytest.fixture(autouse=True)
@@ -227,8 +228,7 @@ def test_a_question_is_withdrawn_once_nobody_has_looked_for_its_answer(monkeypat
                 yield {"text": "and ", "finish_reason": None, "tokens": None}
 
     asked = Asking.start(cast("Client", Endless()), ["starter"], question={"messages": []})
-    [thread] = asked._threads
-    thread.join(10)
-    assert not thread.is_alive()
+    [answer] = asked.answers
+    wait_for(lambda: answer.over, timeout_s=10, what="the listener's end")
     assert asked.over
     assert len(listened) == asking.ABANDONED_S + 1

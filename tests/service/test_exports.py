@@ -23,7 +23,7 @@ from backend.db.checks import Check
 from backend.db.engine import transaction
 from backend.db.jobs import Job
 from backend.db.projects import Project
-from backend.db.training import Checkpoint
+from backend.db.training import Checkpoint, Step
 from backend.errors import AppError
 from backend.jobs.lifecycle import JobState
 from backend.settings import STARTER_MODEL, settings
@@ -157,6 +157,12 @@ def test_checkpoints_are_exported_apart_and_what_cannot_be_is_told(
     folder = unpacked(content(api, early), tmp_path / "early")
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["steps"] == 2
+    with transaction() as session:
+        tokens = dict(session.execute(select(Step.step, Step.metrics["update_tokens"].as_float())).tuples().all())
+        whole = session.get_one(Job, job_id).manifest
+    assert manifest["trained_tokens"] == tokens[1] + tokens[2] < sum(tokens.values())
+    assert whole is not None
+    assert whole["trained_tokens"] == sum(tokens.values())
     assert [found["phase"] for found in manifest["evaluations"]] == ["baseline"]
 
     told = done(api, job_id, format="gguf")  # one token a byte, nothing merged: no tokenizer of llama.cpp

@@ -110,13 +110,19 @@ def test_a_delivery_that_fails_is_tried_again_until_it_is_taken(api: Api, listen
     waiting = deliveries(api, made["id"])[0]
     assert (waiting["status"], waiting["response_status"]) == ("pending", 500)
     assert waiting["next_at"] >= waiting["created_at"] + webhooks.RETRIES_S[0]
-    [told] = answered(api.http.get("/v1/webhooks"))["data"]
-    assert told["last_delivery"] == waiting
     listener.status = 204
     make_due()
     until(lambda: deliveries(api, made["id"])[0]["status"] == "delivered")
     assert len(listener.heard) == 2
     assert listener.heard[0][0]["webhook-id"] == listener.heard[1][0]["webhook-id"]
+
+
+def test_the_list_tells_of_each_webhook_how_its_newest_message_went(api: Api, listener: Listener) -> None:
+    told, told_once, silent = (hook(api, listener)["id"] for _ in range(3))
+    for hook_id in (told, told_once, told):
+        answered(api.http.post(f"/v1/webhooks/{hook_id}/test"))
+    last = {each["id"]: each["last_delivery"] for each in answered(api.http.get("/v1/webhooks"))["data"]}
+    assert last == {told: deliveries(api, told)[0], told_once: deliveries(api, told_once)[0], silent: None}
 
 
 @pytest.mark.usefixtures("check_worker")

@@ -199,6 +199,9 @@ def test_it_goes_on_from_its_checkpoint_and_makes_the_same_adapter(
     assert second.returncode == 0, second.stderr
     assert "going on from the checkpoint of step 2" in second.stdout
     assert (halves / "checkpoint.safetensors").read_bytes() == (whole / "checkpoint.safetensors").read_bytes()
+    with zipfile.ZipFile(halves / "adapter.zip") as one, zipfile.ZipFile(whole / "adapter.zip") as other:
+        tokens = [json.loads(adapter.read("manifest.json"))["trained_tokens"] for adapter in (one, other)]
+    assert tokens[0] == tokens[1] > 0
     for name in ("rollouts.jsonl", "evaluations.jsonl"):
         assert len((halves / name).read_text().splitlines()) == len((whole / name).read_text().splitlines())
 

@@ -211,8 +211,8 @@ def _token_report(facts: StepFacts, *, policy: Policy, sequence: int) -> TokenRe
 def sampled_share(num_sequences: int, *, share: float, least: int, generator: torch.Generator) -> list[int]:
     """Some of the rollouts: this share of them, rounded, and at least so many where there are as many.
 
-    One is drawn from each of equal stretches, so that no group of samples goes without while others have several.
+    They lie evenly from a random start, each as likely as any other: of two groups of samples none has two more.
     """
     count = min(num_sequences, max(least, round(share * num_sequences)))
-    stretches = [(i * num_sequences // count, (i + 1) * num_sequences // count) for i in range(count)]
-    return [int(torch.randint(first, end, (), generator=generator)) for first, end in stretches]
+    start = int(torch.randint(num_sequences, (), generator=generator))
+    return [(start + i * num_sequences) // count for i in range(count)]
