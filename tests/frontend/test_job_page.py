@@ -134,7 +134,7 @@ def test_a_job_that_learned_nothing_says_so_on_its_page_and_on_its_model(key: st
     assert "the adapter does nothing" in app.caption[0].value
     card = opened("models", key=key, model=model, view="Card")
     for page in (app, card):
-        assert "no update was made and the adapter does nothing" in page.warning[0].value
+        assert "no update was made, and the adapter does nothing" in page.warning[0].value
         assert not [*page.success, *page.info, *page.error], "no verdict on the difference beside it"
 
 
