@@ -117,10 +117,13 @@ def test_a_delivery_that_fails_is_tried_again_until_it_is_taken(api: Api, listen
     assert listener.heard[0][0]["webhook-id"] == listener.heard[1][0]["webhook-id"]
 
 
+@pytest.mark.usefixtures("check_worker")
 def test_the_list_tells_of_each_webhook_how_its_newest_message_went(api: Api, listener: Listener) -> None:
     told, told_once, silent = (hook(api, listener)["id"] for _ in range(3))
     for hook_id in (told, told_once, told):
         answered(api.http.post(f"/v1/webhooks/{hook_id}/test"))
+    hook_ids = (told, told_once, silent)
+    until(lambda: all(each["status"] == "delivered" for hook_id in hook_ids for each in deliveries(api, hook_id)))
     last = {each["id"]: each["last_delivery"] for each in answered(api.http.get("/v1/webhooks"))["data"]}
     assert last == {told: deliveries(api, told)[0], told_once: deliveries(api, told_once)[0], silent: None}
 
