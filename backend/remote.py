@@ -9,13 +9,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backend.client import Client
 from backend.commands.fields import existing, read_object, read_text
 from backend.errors import AppError
+
+if TYPE_CHECKING:
+    from backend.client import Client
 
 files_app = typer.Typer(no_args_is_help=True, help="Datasets on a server.")
 jobs_app = typer.Typer(no_args_is_help=True, help="Training runs on a server.")
@@ -141,11 +143,12 @@ def export_run(
 
 
 @contextmanager
-def connected(api_url: str | None, api_key: str) -> Iterator[Client]:
+def connected(api_url: str | None, api_key: str) -> "Iterator[Client]":
     """A client of the named server, else of the application that runs on RLSD_HOME."""
     import httpx
 
     from backend.application import running_application
+    from backend.client import Client
     from backend.settings import settings
 
     running = running_application(settings().home)
@@ -157,7 +160,7 @@ def connected(api_url: str | None, api_key: str) -> Iterator[Client]:
         raise AppError(f"The API at {url} does not answer ({error}): name it with --api-url.") from None
 
 
-def everything(client: Client, path: str) -> Iterator[dict[str, Any]]:
+def everything(client: "Client", path: str) -> Iterator[dict[str, Any]]:
     """All items of a list, page by page."""
     query: dict[str, str | int] = {"limit": 100}
     while True:

@@ -8,16 +8,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 from urllib.parse import quote
 
 import typer
 
-from backend.client import Client
 from backend.commands.fields import Fields, parse_fields, read_object
 from backend.commands.routes import FAMILIES, ROUTES, Command
 from backend.errors import AppError
 from backend.remote import ApiKey, ApiUrl, connected, show
+
+if TYPE_CHECKING:
+    from backend.client import Client
 
 PLACE = re.compile(r"\{(\w+)\}")
 Body = Annotated[Path | None, typer.Option(help="A JSON file with the body; NAME=VALUE replace what it says.")]
@@ -77,7 +79,7 @@ def _add(app: typer.Typer, command: Command) -> None:
     app.command(command.name, help=told, short_help=command.about)(run)
 
 
-def ask(client: Client, method: str, path: str, fields: Fields, *, body: Path | None, output: Path | None) -> None:
+def ask(client: "Client", method: str, path: str, fields: Fields, *, body: Path | None, output: Path | None) -> None:
     """Send it, and show what comes back."""
     sent: dict[str, Any] = _body(fields, body) if method == "POST" else {"params": fields.query}
     while True:

@@ -2,14 +2,16 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backend.client import Client
 from backend.commands.fields import parse_fields, read_object
 from backend.errors import AppError
 from backend.remote import ApiKey, ApiUrl, connected
+
+if TYPE_CHECKING:
+    from backend.client import Client
 
 DATA = "data: "
 END = "[DONE]"
@@ -33,7 +35,7 @@ def chat(
         _print_words(client, asked)
 
 
-def _print_words(client: Client, asked: dict[str, Any]) -> None:
+def _print_words(client: "Client", asked: dict[str, Any]) -> None:
     with client.stream("POST", "/v1/chat/completions", json=asked) as answer:
         for line in answer.iter_lines():
             if not line.startswith(DATA) or line == DATA + END:

@@ -2,7 +2,8 @@
 
 Sources: bootstrap of the mean, BCa (Efron 1987); where no two values differ, the share of questions that may still do
 so (Clopper and Pearson 1934); t interval (Student 1908); sign-flip permutation test (Fisher 1935); Holm (1979); pass@k
-without bias (Chen et al. 2021, equation 1). `worker/engine/intervals.py` makes the same intervals, so that a run and a
+without bias (Chen et al. 2021, equation 1). scipy.stats takes longer to import than all the rest of the API, so it is
+imported where an interval is made. `worker/engine/intervals.py` makes the same intervals, so that a run and a
 comparison agree: a test holds the two to each other.
 """
 
@@ -12,7 +13,6 @@ from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 CONFIDENCE = 0.95
 RESAMPLES = 9999
@@ -42,6 +42,8 @@ def mean_interval(values: NDArray[np.float64], *, within: Bounds) -> Interval:
         return Interval(mean, None, None)
     if np.ptp(values) <= ALIKE:
         return Interval(mean, *_of_alike(mean, count=len(values), within=within))
+    from scipy import stats
+
     found = stats.bootstrap(
         (np.sort(values),),
         np.mean,
@@ -60,6 +62,8 @@ def quick_interval(values: NDArray[np.float64], *, within: Bounds) -> Interval:
         return Interval(mean, None, None)
     if np.ptp(values) <= ALIKE:
         return Interval(mean, *_of_alike(mean, count=len(values), within=within))
+    from scipy import stats
+
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
     return Interval(mean, mean - half, mean + half)
 
@@ -71,12 +75,16 @@ def _of_alike(value: float, *, count: int, within: Bounds) -> tuple[float, float
     least, most = within
     if not least <= value <= most:
         return value, value
+    from scipy import stats
+
     others = float(stats.binomtest(0, count).proportion_ci(CONFIDENCE).high)
     return value + others * (least - value), value + others * (most - value)
 
 
 def sign_flip_p(differences: NDArray[np.float64]) -> float:
     """Two-sided p of a mean difference of pairs whose signs could have been either."""
+    from scipy import stats
+
     if not np.any(differences):
         return 1.0
     return float(

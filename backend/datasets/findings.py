@@ -9,14 +9,15 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-from datasketch import MinHash, MinHashLSH
+from typing import TYPE_CHECKING, Any
 
 from backend.datasets.languages import Languages
 from backend.datasets.lengths import Lengths
 from backend.datasets.report import Problem, Report
 from backend.datasets.rows import NormalRow
+
+if TYPE_CHECKING:
+    from datasketch import MinHash
 
 SKETCHED_ROWS = 10_000
 PERMUTATIONS = 64
@@ -125,6 +126,8 @@ class Sketches:
     """
 
     def __init__(self) -> None:
+        from datasketch import MinHash, MinHashLSH  # brings scipy along; only who reads a file needs them
+
         self.model = MinHash(num_perm=PERMUTATIONS)
         self.index = MinHashLSH(threshold=NEAR, num_perm=PERMUTATIONS)
         self.kept: dict[int, tuple[Any, str, int]] = {}
@@ -167,10 +170,10 @@ class Sketches:
         """`rows` of the `checked` ones are nearly like an earlier row; `pairs` lists the first, by line and number."""
         return {"checked": self.checked, "rows": self.near, "threshold": NEAR, "pairs": self.pairs}
 
-    def _sketch(self, text: str) -> Any:
+    def _sketch(self, text: str) -> "MinHash":
         words = text.lower().split()[:MAX_WORDS]
         pieces = {" ".join(words[at : at + PIECE_WORDS]) for at in range(max(1, len(words) - PIECE_WORDS + 1))}
-        sketch = MinHash(num_perm=PERMUTATIONS, permutations=self.model.permutations, scheme=self.model.scheme)
+        sketch = self.model.copy()  # of no words yet: the same permutations
         sketch.update_batch([piece.encode() for piece in pieces])
         return sketch
 

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import datasketch
 import psycopg
 import structlog
 from sqlalchemy.orm import configure_mappers
@@ -30,6 +31,7 @@ log = structlog.get_logger()
 
 # Once in the server, for all children. What is frozen is not looked at by their collectors, and so stays shared memory.
 assert psycopg.paramstyle  # SQLAlchemy would load it at the first connection
+assert datasketch.MinHash  # loaded by the first findings otherwise
 configure_mappers()
 identifier()
 gc.collect()

@@ -102,9 +102,10 @@ def test_every_module_says_what_it_owns() -> None:
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
-        ("backend.app", ("torch", "transformers", "streamlit")),
+        ("backend.app", ("torch", "transformers", "streamlit", "scipy", "datasketch")),
+        ("backend.cli", ("httpx", "sqlalchemy", "pydantic", "torch")),
         ("worker.engine.loop", ("sqlalchemy", "celery", "fastapi")),
-        ("worker.tasks", ("torch", "transformers", "fastapi")),
+        ("worker.tasks", ("torch", "transformers", "fastapi", "scipy", "datasketch")),
         ("worker.serve", ("torch", "transformers", "peft", "celery", "fastapi")),
     ],
 )
