@@ -19,6 +19,7 @@ import typer
 
 from backend.application import Addresses, running_application
 from backend.client import Client
+from backend.commands.standalone import run_standalone
 from backend.db.engine import transaction
 from backend.db.keys import create_key, find_valid_key, new_secret, revoke_named
 from backend.embedded import prepare_home
@@ -200,10 +201,8 @@ def _interval(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    command = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    command.command()(demo)
     try:
-        command(args=arguments, prog_name="rlsd demo")
+        run_standalone(demo, name="demo", arguments=arguments)
     except AppError as error:
         print(f"rlsd: {error.message}", file=sys.stderr)
         sys.exit(1)

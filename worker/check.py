@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from backend.commands.standalone import run_standalone
 from backend.datasets.rows import read_rows
 from backend.errors import AppError
 from backend.verdict import Level, told
@@ -36,10 +37,8 @@ def check(
 
 
 def main() -> None:
-    command = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    command.command()(check)
     try:
-        command(prog_name="rlsd check")
+        run_standalone(check, name="check")
     except AppError as error:
         print(f"rlsd: {error.message}", file=sys.stderr)
         sys.exit(1)

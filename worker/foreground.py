@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
+from backend.commands.standalone import run_standalone
 from backend.datasets.rows import NormalRow, read_rows
 from backend.db.base import Json
 from backend.errors import AppError
@@ -235,7 +236,7 @@ def _rows(path: Path) -> Sequence[NormalRow]:
 
 def main() -> None:
     try:
-        typer.run(train)
+        run_standalone(train, name="train")
     except (AppError, ValueError, MemoryError) as error:  # anything else is a bug, shown with its traceback
         print(f"rlsd: {classified(error)['message']}", file=sys.stderr)
         sys.exit(1)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from backend.commands.standalone import run_standalone
 from backend.errors import AppError
 from backend.verdict import told
 from worker.faults import classified
@@ -85,7 +86,7 @@ def _span(seconds: dict[str, float]) -> str:
 
 def main() -> None:
     try:
-        typer.run(preflight)
+        run_standalone(preflight, name="preflight")
     except (AppError, ValueError, MemoryError) as error:  # anything else is a bug, shown with its traceback
         print(f"rlsd: {classified(error)['message']}", file=sys.stderr)
         sys.exit(1)
