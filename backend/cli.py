@@ -107,7 +107,7 @@ def worker(
     pools = {
         "train": ["--pool", "threads", "--concurrency", "1"],
         "check": ["--concurrency", str(processes)],
-        "sample": ["--concurrency", "1", "--max-tasks-per-child", "1"],  # a process each gives a model's memory back
+        "sample": ["--pool", "threads", "--concurrency", "1"],  # which forks a process for each
     }
     if queue not in pools:
         raise AppError(f"There is no queue '{queue}': use train, check, sample or chat.")
@@ -148,10 +148,10 @@ def migrate() -> None:
         print(f"Admin key (shown once): {first_key}")
 
 
-@app.command(name="sandbox-check", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def sandbox_check(context: typer.Context) -> None:
+@app.command(name="sandbox-check")
+def sandbox_check() -> None:
     """Attack the verifier sandbox of this machine and say what level of protection it has."""
-    _replace_process(["-m", "worker.sandbox.probe", *context.args])
+    _replace_process(["-m", "worker.sandbox.probe"])
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)

@@ -57,20 +57,18 @@ def start_module(
     )
 
 
-def signal_group(process: subprocess.Popen[bytes], signal_number: signal.Signals) -> None:
-    """Signal the child and all it started; one that has ended already is no error."""
-    try:
-        os.killpg(process.pid, signal_number)
-    except ProcessLookupError:
-        return
+def signal_group(group: int, signal_number: signal.Signals) -> None:
+    """Signal the child that leads the group and all it started; one that has ended already is no error."""
+    with suppress(ProcessLookupError):
+        os.killpg(group, signal_number)
 
 
 def stop(process: subprocess.Popen[bytes], *, grace_s: float) -> None:
     """SIGTERM to the group, then SIGKILL after the grace."""
-    signal_group(process, signal.SIGTERM)
+    signal_group(process.pid, signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
         process.wait(grace_s)
-    signal_group(process, signal.SIGKILL)
+    signal_group(process.pid, signal.SIGKILL)
     process.wait()
 
 

@@ -2,7 +2,7 @@
 
 A message is only a nudge (DESIGN 4): it carries an id, may be lost or come twice, and its task finds the truth in the
 database. `train` acks early, one at a time, in a thread that only supervises; `check` acks late, prefork, seconds long;
-`sample` is for checks that need a model: beside the GPU, minutes long, a process each.
+`sample` is for checks that need a model: beside the GPU, minutes long, in a thread that waits for a process each.
 """
 
 from typing import Any

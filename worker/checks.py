@@ -1,7 +1,7 @@
 """What workers do for the API beside training: each kind takes a request, tells how far it is, and returns a result.
 
-Requests and results are JSON. A handler that needs torch imports it when it is called: the process that calls it is
-one of its own.
+Requests and results are JSON. A handler that needs torch imports it when it is called, in a process of its own
+(`fork_server`).
 """
 
 from functools import lru_cache

@@ -1,6 +1,6 @@
 """Beside one trainer: claims the job, renews the lease, sees that wishes are obeyed, classes an unwritten end.
 
-It never imports torch: the trainer is another process, started afresh for each job, dead with its supervisor.
+It never imports torch: the trainer is another process, forked for each job (`fork_server`), dead with its worker.
 """
 
 import os
@@ -11,7 +11,8 @@ import tempfile
 import time
 from collections.abc import Callable
 from itertools import pairwise
-from subprocess import Popen
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
 from typing import IO
 
 import structlog
@@ -26,8 +27,8 @@ from backend.db.training import Step
 from backend.jobs import control, events
 from backend.jobs.lease import Lease, LeaseLostError, claim, held_job, renew
 from backend.jobs.lifecycle import JobState, Wish
-from backend.processes import start_module, stop
 from backend.settings import settings
+from worker.fork_server import start_trainer, stop, wait_until_warm
 
 log = structlog.get_logger()
 
@@ -48,6 +49,7 @@ def supervise(job_id: str, *, leaving: Callable[[], bool]) -> bool:
 
     `leaving` tells whether this worker is shutting down.
     """
+    wait_until_warm()
     owner = f"{socket.gethostname()}:{os.getpid()}"
     with transaction() as session:
         lease = claim(session, job_id, owner=owner, lease_s=settings().lease_s)
@@ -55,38 +57,28 @@ def supervise(job_id: str, *, leaving: Callable[[], bool]) -> bool:
     if lease is None:
         return False
     log.info("job claimed", job=job_id, fence=lease.fence)
-    with tempfile.TemporaryFile() as output:
-        trainer = start_module(
-            _command(lease, devices=devices),
-            environment=os.environ,
-            output=output,
-            parent_death=signal.SIGKILL,
-        )
+    with tempfile.NamedTemporaryFile() as output:
+        arguments = [lease.job_id, lease.owner, str(lease.fence)]
+        trainer = start_trainer(arguments, devices=devices, output=Path(output.name))
         try:
             why = _watch(trainer, lease, leaving=leaving)
         finally:
             stop(trainer, grace_s=KILL_GRACE_S)
-        _settle(lease, why=why or _end_in_words(trainer.returncode), orderly=leaving(), output=output)
+        assert trainer.exitcode is not None
+        _settle(lease, why=why or _end_in_words(trainer.exitcode), orderly=leaving(), output=output)
     return True
 
 
-def _command(lease: Lease, *, devices: int) -> list[str]:
-    """The trainer's module and arguments; a job that asks for several devices gets a trainer for each."""
-    trainer = ["worker.train", lease.job_id, lease.owner, str(lease.fence)]
-    return trainer if devices == 1 else ["worker.launch", str(devices), *trainer]
-
-
-def _watch(trainer: Popen[bytes], lease: Lease, *, leaving: Callable[[], bool]) -> str | None:
+def _watch(trainer: ForkServerProcess, lease: Lease, *, leaving: Callable[[], bool]) -> str | None:
     """Wait for the trainer's end, renewing the lease. A sentence when it has to be killed."""
     next_renewal = 0.0
     grace_s = settings().stop_grace_s
     asked_at: float | None = None
-    told_to_leave = False
-    while trainer.poll() is None:
+    while trainer.is_alive():
         now = time.monotonic()
-        if leaving() and not told_to_leave:
-            trainer.send_signal(signal.SIGTERM)
-            told_to_leave, asked_at = True, now
+        if leaving():
+            trainer.terminate()  # again at each look: one that has just been forked may not listen yet
+            asked_at = asked_at or now
         if now >= next_renewal:
             next_renewal = now + settings().heartbeat_s
             try:

@@ -6,7 +6,7 @@ from contextlib import suppress
 import structlog
 from billiard.exceptions import WorkerLostError
 from celery import Task
-from celery.signals import setup_logging, task_failure, worker_ready, worker_shutting_down
+from celery.signals import setup_logging, task_failure, worker_init, worker_ready, worker_shutting_down
 
 from backend import checks, webhooks, workers
 from backend.datasets import reading, uploads
@@ -14,8 +14,17 @@ from backend.db import idempotency
 from backend.db.engine import transaction
 from backend.jobs import control
 from backend.logs import configure_logs
-from backend.queue import CHECK_QUEUE, CHECK_TASK, TRAIN_QUEUE, TRAIN_TASK, WEBHOOK_TASK, celery_app
+from backend.queue import (
+    CHECK_QUEUE,
+    CHECK_TASK,
+    SAMPLE_QUEUE,
+    TRAIN_QUEUE,
+    TRAIN_TASK,
+    WEBHOOK_TASK,
+    celery_app,
+)
 from backend.settings import settings
+from worker import fork_server
 from worker.checks import HANDLERS
 from worker.sandbox.policy import Limits
 from worker.sandbox.pool import Sandbox
@@ -34,6 +43,7 @@ SWEEPS = (
     idempotency.forget_old,
 )
 """What is looked after at intervals, each in a transaction of its own."""
+LOST = "The process that worked on it was killed; it may have run out of memory."
 configure_logs()
 
 
@@ -48,9 +58,13 @@ def train_job(job_id: str) -> None:
         supervise(job_id, leaving=leaving.is_set)
 
 
-@celery_app.task(name=CHECK_TASK, acks_late=True)  # type: ignore[untyped-decorator]
-def run_check(check_id: str) -> None:
-    checks.carry_out(check_id, handlers=HANDLERS)
+@celery_app.task(name=CHECK_TASK, acks_late=True, bind=True)  # type: ignore[untyped-decorator]
+def run_check(task: Task, check_id: str) -> None:
+    """In the process at hand; where a model is needed, in one forked for it, which gives the memory back."""
+    if task.request.delivery_info["routing_key"] != SAMPLE_QUEUE:
+        checks.carry_out(check_id, handlers=HANDLERS)
+    elif fork_server.run_check(check_id) != 0:
+        checks.give_up(check_id, why=LOST)
 
 
 @celery_app.task(name=WEBHOOK_TASK, acks_late=True)  # type: ignore[untyped-decorator]
@@ -62,7 +76,14 @@ def deliver_webhook(delivery_id: str) -> None:
 def tell_of_lost_check(sender: Task, exception: BaseException, args: tuple[str, ...], **_: object) -> None:
     """A process that was killed at work, for its memory say, cannot write the end of its check itself."""
     if sender.name == CHECK_TASK and isinstance(exception, WorkerLostError):
-        checks.give_up(args[0], why="The process that worked on it was killed; it may have run out of memory.")
+        checks.give_up(args[0], why=LOST)
+
+
+@worker_init.connect  # type: ignore[untyped-decorator]
+def warm(sender: object, **_: object) -> None:
+    """Have trainers ready to be forked. What samples waits for its first check: most workers never see one."""
+    if TRAIN_QUEUE in sender.app.amqp.queues.consume_from:  # type: ignore[attr-defined]
+        fork_server.warm()
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]

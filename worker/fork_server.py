@@ -1,0 +1,96 @@
+"""Forks processes that need torch from one that has imported it, so that neither a job nor a check waits for imports.
+
+The server (multiprocessing's) is a child of the worker and ends with it. It never touches a GPU: CUDA does not survive
+a fork, so each child meets it first. A job that asks for several devices goes through `worker.launch`, whose processes
+are started afresh.
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+from setproctitle import setproctitle
+
+from backend.processes import die_with_parent, signal_group
+
+PRELOADED = "worker.preloaded"
+_context = multiprocessing.get_context("forkserver")
+
+
+def warm() -> None:
+    """Start the server, which goes on to import in the background."""
+    _context.set_forkserver_preload([PRELOADED])
+    forkserver.ensure_running()
+
+
+def wait_until_warm() -> None:
+    """Wait until the server forks: a job that is claimed before would hold a lease that nobody renews."""
+    warm()
+    probe = _context.Process(target=int, daemon=True)
+    probe.start()
+    probe.join()
+
+
+def start_trainer(arguments: Sequence[str], *, devices: int, output: Path) -> ForkServerProcess:
+    """Fork `worker.train` with these arguments; its output is appended to the file."""
+    return _forked(_train, tuple(arguments), devices, output)
+
+
+def run_check(check_id: str) -> int:
+    """Fork a process that carries the check out, and wait for its end: its exit code."""
+    process = _forked(_check, check_id)
+    process.join()
+    assert process.exitcode is not None
+    return process.exitcode
+
+
+def stop(process: ForkServerProcess, *, grace_s: float) -> None:
+    """SIGTERM to the process and all it started, then SIGKILL after the grace."""
+    assert process.pid is not None
+    signal_group(process.pid, signal.SIGTERM)
+    process.join(grace_s)
+    signal_group(process.pid, signal.SIGKILL)
+    process.kill()
+    process.join()
+
+
+def _forked(target: Callable[..., None], *arguments: Any) -> ForkServerProcess:
+    warm()
+    process = _context.Process(target=_in_child, args=(target, arguments), daemon=True)
+    process.start()
+    return process
+
+
+def _in_child(target: Callable[..., None], arguments: Sequence[Any]) -> None:
+    """Leave what belongs to the server behind: a session of its own, dead with the server, open to signals."""
+    die_with_parent(os.getppid(), signal_number=signal.SIGKILL)
+    os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    target(*arguments)
+
+
+def _train(arguments: Sequence[str], devices: int, output: Path) -> None:
+    from worker import launch, train
+
+    with output.open("ab") as file:
+        os.dup2(file.fileno(), sys.stdout.fileno())
+        os.dup2(file.fileno(), sys.stderr.fileno())
+    trainer = ["worker.train", *arguments]
+    setproctitle(" ".join(trainer if devices == 1 else ["worker.launch", *trainer]))
+    sys.exit(train.main(list(arguments)) if devices == 1 else launch.launch(devices, trainer))
+
+
+def _check(check_id: str) -> None:
+    from backend import checks
+    from backend.logs import configure_logs
+    from worker.checks import HANDLERS
+
+    setproctitle(f"worker.checks {check_id}")
+    configure_logs()
+    checks.carry_out(check_id, handlers=HANDLERS)
