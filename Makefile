@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: demo up test bench bench-learning lint format lock code-editor clean
+.PHONY: demo up test test-quick pictures bench bench-learning lint style format lock code-editor clean
 
 demo: $(VENV)/installed
 	$(BIN)/rlsd demo $(ARGS)
@@ -13,7 +13,16 @@ up: $(VENV)/installed
 	$(BIN)/rlsd up $(ARGS)
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m tests.machine
+	$(BIN)/python -m pytest -n auto $(ARGS)
+
+test-quick: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -n auto -m "not browser and not training and not hostile" $(ARGS)
+
+# The pictures of docs/screenshots, of runs long enough to show something.
+pictures: $(VENV)/installed-dev
+	$(BIN)/python -m tests.machine
+	RLSD_SCREENSHOTS=1 $(BIN)/python -m pytest tests/browser $(ARGS)
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks $(ARGS)
@@ -21,11 +30,13 @@ bench: $(VENV)/installed-dev
 bench-learning: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks.learning $(ARGS)
 
-lint: $(VENV)/installed-dev
+lint: style
+	$(BIN)/python -m pytest -q tests/rules
+
+style: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q tests/rules
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix .

@@ -1,31 +1,34 @@
 """Packages from npm, for the tests that need them."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-LEAST_NODE = 20
+from tests.machine import MISSING, node_path
 
-
-def node_version() -> int:
-    """0 where there is none."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        return 0
-    said = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
-    return int(said.strip().removeprefix("v").partition(".")[0])
-
-
-needs_node = pytest.mark.skipif(
-    node_version() < LEAST_NODE, reason=f"needs node {LEAST_NODE} or newer, and npm, in the PATH"
-)
+needs_node = pytest.mark.skipif(node_path() is None, reason=MISSING["node"])
 
 
 def install(source: Path, folder: Path) -> None:
     """The files of `source` into `folder`, with the packages that its lock file names."""
     shutil.copytree(source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("node_modules"))
-    installed = subprocess.run(
-        ["npm", "ci", "--no-audit", "--no-fund"], cwd=folder, capture_output=True, text=True, timeout=240
-    )
+    installed = run(["npm", "ci", "--no-audit", "--no-fund"], cwd=folder, timeout_s=240)
     assert installed.returncode == 0, installed.stderr
+
+
+def run(command: list[str], *, cwd: Path, timeout_s: float, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`node …` or `npm …`."""
+    path = node_path()
+    assert path is not None
+    return subprocess.run(
+        [shutil.which(command[0], path=path) or command[0], *command[1:]],
+        cwd=cwd,
+        env={**os.environ, "PATH": path, **environment},
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )

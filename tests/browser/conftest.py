@@ -1,18 +1,14 @@
 """A real browser before the whole real stack: database, broker, API, both workers, UI."""
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from backend.db.engine import transaction
-from backend.db.keys import create_key
-from backend.embedded import Services
 from tests.browser.steps import at_rest
-from tests.frontend.servers import ROOT, running_stack
+from tests.machine import chromium
+from tests.processes import ROOT, Addresses, running_ui
 
 CHROMIUM_ARGUMENTS = [
     "--headless",
@@ -55,53 +51,53 @@ IN_DARK_TOO = (
 Shoot = Callable[[Page, str], None]
 
 
-@pytest.fixture(scope="module")
-def ui(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a UI that no worker stands behind."""
-    with running_stack(tmp_path_factory.mktemp("logs")) as addresses:
-        yield addresses.ui
-
-
-@pytest.fixture(scope="module")
-def stack(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a UI whose API has workers that train and check behind it."""
-    with running_stack(tmp_path_factory.mktemp("logs"), "check", "train") as addresses:
-        yield addresses.ui
+@pytest.fixture(scope="session")
+def addresses(api_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
+    """Of the API and the UI that all tests share. The workers behind them are those that a test asks for."""
+    with running_ui(tmp_path_factory.mktemp("ui") / "log", api_url=api_url) as ui:
+        yield Addresses(api_url, ui)
 
 
 @pytest.fixture
-def key(clean_database: Services) -> str:
-    with transaction() as session:
-        return create_key(session, name="browser")[1]
+def ui(addresses: Addresses) -> str:
+    return addresses.ui
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium")
-    assert chromium, "These tests need a Chromium: install the package `chromium`."
+    """One for all tests here. Others could run no event loop beside Playwright's."""
     expect.set_options(timeout=30_000)
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGUMENTS)
+        started = playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_ARGUMENTS)
         yield started
         started.close()
 
 
+@pytest.fixture(autouse=True)
+def closed_pages(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No page of a test stays open beside the next one's."""
+    yield
+    if "browser" in request.fixturenames:
+        for context in request.getfixturevalue("browser").contexts:
+            context.close()
+
+
 @pytest.fixture
-def shoot(tmp_path: Path) -> Shoot:
-    """Keep a picture of a page."""
-    folder = ROOT / "docs" / "screenshots" if FOR_DOCS else tmp_path / "screenshots"
-    folder.mkdir(parents=True, exist_ok=True)
+def shoot() -> Shoot:
+    """Let a page come to rest; with `make pictures`, keep a picture of it."""
+    folder = ROOT / "docs" / "screenshots"
 
     def keep(page: Page, name: str) -> None:
         at_rest(page)
         expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
-        if FOR_DOCS:
-            expect(page.get_by_test_id("stToast")).to_have_count(0)
-            page.evaluate("() => document.activeElement?.blur()")
-            page.mouse.move(0, 0)
+        if not FOR_DOCS:
+            return
+        expect(page.get_by_test_id("stToast")).to_have_count(0)
+        page.evaluate("() => document.activeElement?.blur()")
+        page.mouse.move(0, 0)
         page.wait_for_timeout(700)  # charts and fonts settle
         page.screenshot(path=folder / f"{name}.png", full_page=False)
-        if FOR_DOCS and name in IN_DARK_TOO:
+        if name in IN_DARK_TOO:
             page.emulate_media(color_scheme="dark")
             page.wait_for_timeout(1500)  # charts are drawn anew
             page.screenshot(path=folder / f"{name}-dark.png", full_page=False)

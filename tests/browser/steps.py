@@ -7,6 +7,22 @@ from pathlib import Path
 from playwright.sync_api import Browser, BrowserContext, Page, TimeoutError, expect
 
 TRAINING_MS = 480_000
+STILL = """
+addEventListener("DOMContentLoaded", () => {
+  const style = document.createElement("style");
+  style.textContent = `*, *::before, *::after { animation: none !important; transition: none !important }
+    [data-stale="true"] { opacity: 1 !important }`;
+  document.head.append(style);
+});
+"""
+"""Nothing moves or fades, nor is what is about to be drawn anew pale: without a graphics card that costs time."""
+REST_MS = 150
+RESTS_FOR = """ms => {
+  const state = document.querySelector("[data-test-script-state]")?.dataset.testScriptState;
+  if (state !== "notRunning") { window.restsSince = undefined; return false; }
+  window.restsSince ??= performance.now();
+  return performance.now() - window.restsSince > ms;
+}"""
 TRIES = 3
 """A menu closes where the page below it is drawn or moved in that moment; a person opens it again."""
 ENDED = re.compile(r"tokens?, (ended by itself|cut off)")
@@ -19,9 +35,11 @@ def opened(browser: Browser, *, dark: bool = False) -> BrowserContext:
     context = browser.new_context(
         viewport={"width": 1280, "height": 900},
         color_scheme="dark" if dark else "light",
+        reduced_motion="reduce",
         timezone_id="Europe/Berlin",
         accept_downloads=True,
     )
+    context.add_init_script(STILL)
     context.set_default_timeout(30_000)
     return context
 
@@ -44,8 +62,8 @@ def signed_in_after_reload(page: Page) -> None:
 
 
 def at_rest(page: Page) -> None:
-    """The page has been drawn: a click while it still is may be lost."""
-    expect(page.locator('[data-test-script-state="notRunning"]').first).to_be_visible()
+    """The page has been drawn, and what was done last has not begun to draw it anew: a click then may be lost."""
+    page.wait_for_function(RESTS_FOR, arg=REST_MS, polling=REST_MS / 3)
 
 
 def heading(page: Page, name: str | re.Pattern[str]) -> None:

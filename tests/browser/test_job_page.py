@@ -7,26 +7,19 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from backend.embedded import Services
 from frontend import starter
 from frontend.client import Client, new_connections
 from tests.browser.conftest import Shoot
 from tests.browser.steps import TRAINING_MS, heading, opened, part, sign_in
-from tests.frontend.servers import Addresses, running_stack
+from tests.processes import Addresses
 
 PHONE = {"width": 390, "height": 844}
 STEPS = 2000
 """More than are taken here: the job trains until somebody stops it."""
 
 
-@pytest.fixture(scope="module")
-def addresses(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
-    with running_stack(tmp_path_factory.mktemp("logs"), "check", "train") as running:
-        yield running
-
-
 @pytest.fixture
-def job(addresses: Addresses, key: str) -> Iterator[str]:
+def job(addresses: Addresses, key: str, check_worker: int, train_worker: object) -> Iterator[str]:
     """A job that trains."""
     found = starter.read()
     assert found is not None

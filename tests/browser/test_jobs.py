@@ -13,13 +13,14 @@ MINUTES = 5
 """What the tour may take here; Home promises a few minutes on a laptop."""
 
 
+@pytest.mark.usefixtures("check_worker", "train_worker")
 @pytest.mark.timeout(900)
 def test_the_tour_ends_with_a_better_model_whose_job_can_be_looked_into_and_run_again(
-    browser: Browser, stack: str, key: str, shoot: Shoot
+    browser: Browser, ui: str, key: str, shoot: Shoot
 ) -> None:
     context = opened(browser)
     page = context.new_page()
-    page.goto(stack)
+    page.goto(ui)
     sign_in(page, key)
     heading(page, "Home")
     begun = time.monotonic()

@@ -1,25 +1,17 @@
 """Pages that go on by themselves: what has changed is seen without a press."""
 
 import io
-from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, expect
 
-from backend.embedded import Services
 from frontend.client import Client, new_connections
 from tests.browser.steps import opened, sign_in
-from tests.frontend.servers import Addresses, running_stack
 from tests.frontend.trained import ended
+from tests.processes import Addresses
 from tests.service.conftest import job_body
 
 ROWS = b"".join(b'{"question": "%d + 1?", "answer": "%d"}\n' % (n, n + 1) for n in range(12))
-
-
-@pytest.fixture(scope="module")
-def addresses(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
-    with running_stack(tmp_path_factory.mktemp("logs")) as running:
-        yield running
 
 
 @pytest.mark.timeout(120)

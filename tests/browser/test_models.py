@@ -1,7 +1,7 @@
 """Comparing, models and the playground in a real browser: two methods trained, their verdict, what they answer."""
 
+import io
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,9 +10,9 @@ from playwright.sync_api import Browser, Page, expect
 from frontend.client import Client, new_connections
 from tests.browser.conftest import FOR_DOCS, Shoot
 from tests.browser.steps import SCORE, TRAINING_MS, answered, at_rest, go_to, heading, opened, part, row_to_ask, sign_in
-from tests.frontend.servers import STARTER, Addresses, running_stack
+from tests.processes import STARTER, Addresses
 
-STEPS, SEEDS = (60, 2) if FOR_DOCS else (6, 1)
+STEPS, SEEDS, ROWS = (60, 2, 400) if FOR_DOCS else (6, 1, 100)
 NUMBERS = {
     "Training steps": STEPS,
     "Longest completion (tokens)": 64,
@@ -22,20 +22,15 @@ NUMBERS = {
 }
 
 
-@pytest.fixture(scope="module")
-def addresses(services: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
-    """With workers that train, grade and answer."""
-    with running_stack(tmp_path_factory.mktemp("logs"), "train", "check", "chat") as running:
-        yield running
-
-
 @pytest.mark.timeout(1200)
+@pytest.mark.usefixtures("train_worker", "check_worker", "chat_worker")
 def test_two_methods_are_compared_and_what_came_of_them_answers(
     browser: Browser, addresses: Addresses, key: str, shoot: Shoot, tmp_path: Path
 ) -> None:
-    with new_connections(addresses.api) as connections, (STARTER / "train.jsonl").open("rb") as content:
+    rows = b"".join((STARTER / "train.jsonl").read_bytes().splitlines(keepends=True)[:ROWS])
+    with new_connections(addresses.api) as connections:
         client = Client(connections, key=key)
-        client.upload(content, filename="handbook.jsonl", mapping=None)
+        client.upload(io.BytesIO(rows), filename="handbook.jsonl", mapping=None)
         grader = {"type": "python", "name": "handbook answer", "source": (STARTER / "verifier.py").read_text()}
         client.create_verifier(name="handbook answer", grader=grader)
     context = opened(browser)

@@ -9,17 +9,10 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.browser.steps import ENDED, at_rest, go_to, opened, sign_in, stay_signed_in, write
-from tests.frontend.servers import running_stack
 from tests.service.chatting import chat_server
 
 WAITING = "Waiting for the first word."
 QUESTION = "Who approves a valve?"
-
-
-@pytest.fixture
-def ui(services: object, tmp_path: Path) -> Iterator[str]:
-    with running_stack(tmp_path) as addresses:
-        yield addresses.ui
 
 
 @pytest.fixture

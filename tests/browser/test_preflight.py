@@ -1,6 +1,5 @@
 """New job's pre-flight and teacher preview in a real browser: progress by itself, then what was found."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,17 +8,11 @@ from playwright.sync_api import Browser, expect
 from frontend.client import Client, new_connections
 from tests.browser.conftest import Shoot
 from tests.browser.steps import at_rest, go_to, opened, sign_in
-from tests.frontend.servers import STARTER, Addresses, running_stack
-
-
-@pytest.fixture(scope="module")
-def addresses(services: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
-    """With a worker that samples."""
-    with running_stack(tmp_path_factory.mktemp("logs"), "sample") as running:
-        yield running
+from tests.processes import STARTER, Addresses
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.usefixtures("sample_worker")
 def test_a_pre_flight_shows_its_progress_and_its_report(
     browser: Browser, addresses: Addresses, key: str, shoot: Shoot, tmp_path: Path
 ) -> None:

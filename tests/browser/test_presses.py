@@ -6,11 +6,10 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from backend.embedded import Services
 from frontend.client import Client, new_connections
 from frontend.feed import TICK_S
 from tests.browser.steps import heading, opened, part, sign_in, signed_in_after_reload
-from tests.frontend.servers import Addresses, running_stack
+from tests.processes import Addresses
 from tests.service.conftest import EXACT, job_body
 
 ROWS = b"".join(b'{"question": "%d + 1?", "answer": "%d"}\n' % (n, n + 1) for n in range(12))
@@ -33,12 +32,6 @@ PRESS_THEN_BREAK = """([name, after]) => {
   setTimeout(() => window.sockets.at(-1).close(), after);
 }"""
 BREAKS_AFTER_MS = (0, 10, 20, 30, 45, 60, 80, 120)
-
-
-@pytest.fixture(scope="module")
-def addresses(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
-    with running_stack(tmp_path_factory.mktemp("logs")) as running:
-        yield running
 
 
 @pytest.fixture

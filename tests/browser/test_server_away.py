@@ -15,7 +15,7 @@ from backend.db.keys import Role, create_key
 from backend.embedded import Services
 from frontend.client import Client, new_connections
 from tests.browser.steps import choose, opened, sign_in, stay_signed_in, write, write_code
-from tests.frontend.servers import free_port, running_api, running_ui
+from tests.processes import free_port, running_api, running_ui
 from tests.service.conftest import EXACT, job_body
 
 ROWS = b"".join(b'{"question": "%d + 1?", "answer": "%d"}\n' % (n, n + 1) for n in range(12))

@@ -3,37 +3,21 @@
 import re
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from backend.embedded import Services
 from frontend.client import Client, new_connections
 from tests.browser.conftest import Shoot
 from tests.browser.steps import choose, heading, opened, part, sign_in
-from tests.frontend.servers import running_stack
+from tests.processes import running_stack
 from tests.service.test_oidc import Provider, provider
 
 __all__ = ["provider"]
 
 PHONE = {"width": 390, "height": 844}
-
-
-@dataclass(frozen=True, slots=True)
-class Stack:
-    """Addresses of a UI with a worker for checks behind it, and of somebody's program that listens."""
-
-    ui: str
-    listener: str
-
-
-@pytest.fixture(scope="module")
-def administered(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with running_stack(tmp_path_factory.mktemp("logs"), "check") as addresses, listening() as listener:
-        yield Stack(ui=addresses.ui, listener=listener)
 
 
 class listening:
@@ -57,13 +41,21 @@ class listening:
         self.server.shutdown()
 
 
+@pytest.fixture
+def listener() -> Iterator[str]:
+    """Address of somebody's program that listens."""
+    with listening() as address:
+        yield address
+
+
 @pytest.mark.timeout(300)
+@pytest.mark.usefixtures("check_worker")
 def test_an_administrator_sets_the_server_up_and_a_viewer_sees_what_they_may(
-    browser: Browser, administered: Stack, key: str, shoot: Shoot
+    browser: Browser, ui: str, listener: str, key: str, shoot: Shoot
 ) -> None:
     context = opened(browser)
     page = context.new_page()
-    page.goto(f"{administered.ui}/settings")
+    page.goto(f"{ui}/settings")
     sign_in(page, key)
     heading(page, "Settings")
     expect(page.get_by_text("What the project uses")).to_be_visible()
@@ -72,7 +64,7 @@ def test_an_administrator_sets_the_server_up_and_a_viewer_sees_what_they_may(
     secret = a_key_is_made(page, shoot)
     people(page, shoot)
     projects(page, shoot)
-    webhook(page, shoot, listener=administered.listener)
+    webhook(page, shoot, listener=listener)
     part(page, "Workers")
     expect(page.get_by_text("Training: nobody is there")).to_be_visible()
     expect(page.get_by_text("Sandbox level")).to_be_visible()
@@ -82,7 +74,7 @@ def test_an_administrator_sets_the_server_up_and_a_viewer_sees_what_they_may(
 
     other = opened(browser)
     viewer = other.new_page()
-    viewer.goto(f"{administered.ui}/settings?section=Keys")
+    viewer.goto(f"{ui}/settings?section=Keys")
     sign_in(viewer, secret)
     expect(viewer.get_by_text("Not for your role")).to_be_visible()
     expect(viewer.get_by_text("Your role in “default” is viewer")).to_be_visible()

@@ -1,7 +1,6 @@
 """Writing a verifier and scoring a job again, in a real browser before real workers."""
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,31 +9,24 @@ from sqlalchemy import update
 
 from backend.db.engine import transaction
 from backend.db.jobs import Job
-from backend.embedded import Services
 from frontend.client import Client, new_connections
 from tests.browser.conftest import Shoot
 from tests.browser.steps import SCORE, choose, heading, opened, part, sign_in, write, write_code
-from tests.frontend.servers import Addresses, running_stack
 from tests.frontend.test_client import new_job
 from tests.frontend.test_rescore import GROUP, rollout
+from tests.processes import Addresses
 
 ROWS = '{"question": "Who approves a gasket?", "answer": "clerk"}\n{"question": "And a valve?", "answer": "warden"}\n'
 
 
-@pytest.fixture(scope="module")
-def checking(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
-    """With a worker for checks. Nobody trains."""
-    with running_stack(tmp_path_factory.mktemp("logs"), "check") as running:
-        yield running
-
-
 @pytest.mark.timeout(180)
+@pytest.mark.usefixtures("check_worker")
 def test_a_pattern_shows_its_matches_and_a_program_its_fault(
-    browser: Browser, checking: Addresses, key: str, shoot: Shoot
+    browser: Browser, addresses: Addresses, key: str, shoot: Shoot
 ) -> None:
     context = opened(browser)
     page = context.new_page()
-    page.goto(f"{checking.ui}/verifiers?verifier=new")
+    page.goto(f"{addresses.ui}/verifiers?verifier=new")
     sign_in(page, key)
     heading(page, "New verifier")
 
@@ -68,15 +60,16 @@ def test_a_pattern_shows_its_matches_and_a_program_its_fault(
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.usefixtures("check_worker")
 def test_a_verifier_begins_in_the_gallery_and_is_seen_on_data(
-    browser: Browser, checking: Addresses, key: str, shoot: Shoot, tmp_path: Path
+    browser: Browser, addresses: Addresses, key: str, shoot: Shoot, tmp_path: Path
 ) -> None:
-    with new_connections(checking.api) as connections:
+    with new_connections(addresses.api) as connections:
         client = Client(connections, key=key)
         client.upload(io.BytesIO(ROWS.encode()), filename="approvals.jsonl", mapping=None)
     context = opened(browser)
     page = context.new_page()
-    page.goto(f"{checking.ui}/verifiers")
+    page.goto(f"{addresses.ui}/verifiers")
     sign_in(page, key)
     heading(page, "Start from a ready one")
     shoot(page, "verifier-gallery")
@@ -113,12 +106,13 @@ def test_a_verifier_begins_in_the_gallery_and_is_seen_on_data(
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.usefixtures("check_worker")
 def test_a_job_is_scored_again_by_another_verifier(
-    browser: Browser, checking: Addresses, key: str, shoot: Shoot, tmp_path: Path
+    browser: Browser, addresses: Addresses, key: str, shoot: Shoot, tmp_path: Path
 ) -> None:
     rows = tmp_path / "rows.jsonl"
     rows.write_text(ROWS + "".join(f'{{"question": "{n}?", "answer": "planner"}}\n' for n in range(8)))
-    with new_connections(checking.api) as connections:
+    with new_connections(addresses.api) as connections:
         client = Client(connections, key=key)
         job_id = new_job(client, rows)
         client.create_verifier(name="anywhere", grader={"type": "regex", "pattern": r"(?P<answer>clerk|warden)"})
@@ -128,7 +122,7 @@ def test_a_job_is_scored_again_by_another_verifier(
 
     context = opened(browser)
     page = context.new_page()
-    page.goto(f"{checking.ui}/job?job={job_id}")
+    page.goto(f"{addresses.ui}/job?job={job_id}")
     sign_in(page, key)
     part(page, "Re-score")
     choose(page, "Verifier", "anywhere")

@@ -4,7 +4,6 @@ import csv
 import json
 import re
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,7 +28,7 @@ from tests.browser.steps import (
     write_code,
     write_number,
 )
-from tests.frontend.servers import ROOT, running_stack
+from tests.processes import ROOT
 
 DATA = ROOT / "examples" / "starter" / "train.jsonl"
 COLUMNS = {"Question": "Asked", "Right answer": "Approved value", "Worked solution or hint": "Reasons"}
@@ -40,21 +39,14 @@ VERIFIER = '''def grade(completion, answer):
     said = lines[-1].removeprefix("Answer:").strip(" .") if lines else ""
     return {"score": float(said == answer), "reason": f"said {said!r}"}
 '''
-STEPS = 120 if FOR_DOCS else 30
-
-
-@pytest.fixture(scope="module")
-def everything(services: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of a UI with a worker of each kind behind it."""
-    with running_stack(tmp_path_factory.mktemp("logs"), "check", "sample", "train", "chat") as addresses:
-        yield addresses.ui
+STEPS, ROWS = (120, 400) if FOR_DOCS else (30, 120)
 
 
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
     """The starter's rows as somebody's spreadsheet, with their own names for the columns."""
     path = tmp_path / "approvals.csv"
-    rows = [json.loads(line) for line in DATA.read_text().splitlines()]
+    rows = [json.loads(line) for line in DATA.read_text().splitlines()[:ROWS]]
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["No", *COLUMNS.values()])
@@ -64,12 +56,13 @@ def table(tmp_path: Path) -> Path:
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.usefixtures("check_worker", "sample_worker", "train_worker", "chat_worker")
 def test_from_a_spreadsheet_to_a_model_taken_home(
-    browser: Browser, everything: str, key: str, shoot: Shoot, table: Path, tmp_path: Path
+    browser: Browser, ui: str, key: str, shoot: Shoot, table: Path, tmp_path: Path
 ) -> None:
     context = opened(browser)
     page = context.new_page()
-    page.goto(everything)
+    page.goto(ui)
     shoot(page, "sign-in")
     sign_in(page, key)
     signed_in_after_reload(page)
@@ -112,7 +105,7 @@ def upload(page: Page, table: Path, shoot: Shoot) -> None:
     shoot(page, "dataset-upload")
     page.locator(".st-key-upload_go").get_by_role("button").click()
     heading(page, "Rows")
-    expect(page.get_by_test_id("stMetric").filter(has_text="Rows")).to_contain_text("400")
+    expect(page.get_by_test_id("stMetric").filter(has_text="Rows")).to_contain_text(str(ROWS))
     assert re.search(r"\?dataset=file-\w+$", page.url)
     shoot(page, "dataset")
     page.reload()

@@ -1,4 +1,4 @@
-"""A real API for the pages and the client, and a key for it."""
+"""What pages and the client are given: the real API, and files."""
 
 import base64
 import io
@@ -10,30 +10,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from backend.db.engine import transaction
-from backend.db.keys import create_key
-from backend.embedded import Services
 from frontend.client import Client, new_connections
-from tests.frontend.servers import running_api
 
 
 @pytest.fixture(autouse=True)
 def own_main_module(monkeypatch: pytest.MonkeyPatch) -> None:
     """`AppTest` leaves its page behind as `__main__`, which every later child of `multiprocessing` would run."""
     monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
-
-
-@pytest.fixture(scope="module")
-def api_url(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_api(tmp_path_factory.mktemp("api") / "api.log") as url:
-        yield url
-
-
-@pytest.fixture
-def key(clean_database: Services) -> str:
-    """A key in an otherwise empty database."""
-    with transaction() as session:
-        return create_key(session, name="test")[1]
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from frontend.client import ApiError, Client, new_connections
 from frontend.components.setting_fields import pair
 from frontend.feed import JobFeed
 from frontend.job_settings import request_body
-from tests.frontend.servers import free_port
+from tests.processes import free_port
 
 GRADER = {"type": "regex", "pattern": r"(?P<answer>\w+)\W*$"}
 

@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from backend.db.engine import transaction
 from backend.db.jobs import Job
+from backend.embedded import Services
 from frontend import asking
 from frontend.asking import Asking
 from frontend.client import ApiError, Client
@@ -19,9 +20,8 @@ from tests.frontend.test_client import GRADER, new_job
 from tests.frontend.test_pages import opened, words
 from tests.frontend.test_unsaved import refreshed
 from tests.frontend.trained import trained
+from tests.processes import wait_for
 from tests.service.chatting import chat_server
-from tests.service.conftest import running_worker
-from tests.service.training import wait_for
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +36,8 @@ def adapter(client: Client, rows_file: Path) -> str:
 
 
 @pytest.fixture
-def chatting(client: Client, tmp_path: Path) -> Iterator[None]:
+def new_chat_server(clean_database: Services, tmp_path: Path) -> Iterator[None]:
+    """One that holds no model yet."""
     with chat_server(tmp_path / "chat.log"):
         yield
 
@@ -128,24 +129,21 @@ def test_the_code_to_take_away_names_the_address_that_programs_reach(
     assert 'base_url="https://rlsd.example/v1"' in app.code[0].value
 
 
-@pytest.mark.usefixtures("chatting")
-def test_both_answer_the_row_and_the_verifier_says_what_it_thinks(
-    client: Client, key: str, adapter: str, tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("new_chat_server", "check_worker")
+def test_both_answer_the_row_and_the_verifier_says_what_it_thinks(client: Client, key: str, adapter: str) -> None:
     with transaction() as session:
         [job] = session.scalars(select(Job))
         job.spec = job.spec | {"success_above": -1.0}
-    with running_worker("check", log=tmp_path / "check.log"):
-        app = opened("playground", key=key, left="starter", right=adapter)
-        assert not app.exception
-        assert not app.warning
-        assert app.selectbox(key="ask_verifier").value == "job"
-        app.segmented_control(key="ask_from").set_value("A row of a dataset").run()
-        assert "Who approves a gasket?" in [text.value for text in app.text]
-        app.number_input(key="ask_tokens").set_value(12).run()
-        app.button(key="playground_go").click().run(timeout=120)
-        assert not app.exception
-        assert not app.error
+    app = opened("playground", key=key, left="starter", right=adapter)
+    assert not app.exception
+    assert not app.warning
+    assert app.selectbox(key="ask_verifier").value == "job"
+    app.segmented_control(key="ask_from").set_value("A row of a dataset").run()
+    assert "Who approves a gasket?" in [text.value for text in app.text]
+    app.number_input(key="ask_tokens").set_value(12).run()
+    app.button(key="playground_go").click().run(timeout=120)
+    assert not app.exception
+    assert not app.error
     said = words(app)
     assert said.count("tokens, ") == 2
     assert said.count(":green-badge[:material/check: right]") == 2, "in the eyes of the job that is at hand"
@@ -159,18 +157,15 @@ def test_both_answer_the_row_and_the_verifier_says_what_it_thinks(
     assert all(answer.seconds < answer.waited_s for answer in exchange.asking.answers), "loading is no part of writing"
 
 
-@pytest.mark.usefixtures("chatting")
-def test_a_model_that_is_not_there_says_so_beside_one_that_answers_and_is_scored(
-    client: Client, key: str, tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("chat_worker", "check_worker")
+def test_a_model_that_is_not_there_says_so_beside_one_that_answers_and_is_scored(client: Client, key: str) -> None:
     saved = client.create_verifier(name="last word", grader=GRADER)
-    with running_worker("check", log=tmp_path / "check.log"):
-        app = opened("playground", key=key, left="ft:starter:rlsd::none", right="starter")
-        app.text_input(key="ask_answer").input("clerk")
-        app.text_area(key="ask_text").input("Who approves a valve?").run()
-        app.selectbox(key="ask_verifier").select(saved["id"]).run()
-        app.number_input(key="ask_tokens").set_value(5).run()
-        app.button(key="playground_go").click().run(timeout=120)
+    app = opened("playground", key=key, left="ft:starter:rlsd::none", right="starter")
+    app.text_input(key="ask_answer").input("clerk")
+    app.text_area(key="ask_text").input("Who approves a valve?").run()
+    app.selectbox(key="ask_verifier").select(saved["id"]).run()
+    app.number_input(key="ask_tokens").set_value(5).run()
+    app.button(key="playground_go").click().run(timeout=120)
     assert not app.exception
     [error] = app.error
     assert "does not exist" in error.value
@@ -182,7 +177,7 @@ def test_a_model_that_is_not_there_says_so_beside_one_that_answers_and_is_scored
     assert words(app).count("score ") == 1
 
 
-@pytest.mark.usefixtures("chatting")
+@pytest.mark.usefixtures("chat_worker")
 def test_a_saved_verifier_scores_own_words_against_the_given_answer(client: Client, key: str) -> None:
     client.create_verifier(name="last word", grader=GRADER)
     app = opened("playground", key=key, left="starter")
@@ -192,7 +187,7 @@ def test_a_saved_verifier_scores_own_words_against_the_given_answer(client: Clie
     assert app.button(key="playground_go").label == "Ask"
 
 
-@pytest.mark.usefixtures("chatting")
+@pytest.mark.usefixtures("chat_worker")
 def test_answers_are_there_again_after_a_refresh_under_the_models_that_gave_them(
     client: Client, key: str, adapter: str
 ) -> None:

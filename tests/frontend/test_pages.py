@@ -12,8 +12,8 @@ from backend.db.jobs import Job
 from frontend import starter, state
 from frontend.client import Client
 from tests.frontend.code_fields import code_field, typed
-from tests.frontend.servers import ROOT, free_port
 from tests.frontend.test_client import GRADER, new_job
+from tests.processes import ROOT, free_port
 
 SCRIPT = ROOT / "frontend" / "navigation.py"
 PAGES = ("home", "datasets", "verifiers", "new_job", "jobs", "job", "compare", "models", "playground", "settings")

@@ -8,13 +8,13 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from backend import checks
-from backend.embedded import Services
+from backend.settings import settings
 from frontend.client import Client
 from frontend.components.preflight_report import histogram_table
 from frontend.components.prompts import counts, marked
-from tests.frontend.servers import STARTER, running_worker
 from tests.frontend.test_client import GRADER
 from tests.frontend.test_pages import opened, words
+from tests.processes import STARTER
 
 REPORT = {"verdict": "pass", "summary": "There is something to learn.", "findings": []}
 
@@ -23,13 +23,6 @@ REPORT = {"verdict": "pass", "summary": "There is something to learn.", "finding
 def api_address(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     if "key" in request.fixturenames:
         monkeypatch.setenv("RLSD_API_URL", request.getfixturevalue("api_url"))
-
-
-@pytest.fixture
-def sample_worker(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """For this test alone: others look at checks that nobody takes."""
-    with running_worker("sample", log=tmp_path_factory.mktemp("sample") / "log"):
-        yield
 
 
 @pytest.fixture
@@ -48,7 +41,7 @@ def at_new_job(client: Client, key: str, tmp_path: Path) -> AppTest:
     return app
 
 
-def test_one_click_flies_and_the_report_is_shown(at_new_job: AppTest, client: Client, sample_worker: None) -> None:
+def test_one_click_flies_and_the_report_is_shown(at_new_job: AppTest, client: Client, sample_worker: int) -> None:
     app = at_new_job
     app.number_input(key="preflight_rows").set_value(4)
     app.number_input(key="preflight_samples").set_value(4)
@@ -81,8 +74,18 @@ def test_one_click_flies_and_the_report_is_shown(at_new_job: AppTest, client: Cl
     assert "of earlier settings" in words(app)
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The API waits for no worker."""
+    monkeypatch.setenv("RLSD_CHECK_TIMEOUT_S", "0.1")
+    settings.cache_clear()
+    yield
+    monkeypatch.undo()
+    settings.cache_clear()
+
+
 def test_after_a_refresh_both_are_found_again_and_said_to_be_of_earlier_settings(
-    at_new_job: AppTest, client: Client, key: str
+    at_new_job: AppTest, client: Client, key: str, impatient: None
 ) -> None:
     """No worker takes them here."""
     at_new_job.button(key="preflight_go").click().run()
@@ -107,7 +110,7 @@ def test_after_a_refresh_both_are_found_again_and_said_to_be_of_earlier_settings
     assert "of earlier settings" in words(finished)
 
 
-def test_both_prompts_of_a_row_are_shown_side_by_side(at_new_job: AppTest, sample_worker: None) -> None:
+def test_both_prompts_of_a_row_are_shown_side_by_side(at_new_job: AppTest, sample_worker: int) -> None:
     app = at_new_job
     app.number_input(key="preview_row").set_value(2)
     app.button(key="preview_go").click().run()

@@ -4,8 +4,6 @@ import base64
 import io
 import json
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +17,6 @@ from backend.db.files import File, FileStatus
 from frontend.client import ApiError, Client
 from frontend.components import report_view, upload
 from frontend.shapes import DataFile
-from tests.frontend.servers import running_worker
 from tests.frontend.test_pages import opened, words
 
 
@@ -92,13 +89,7 @@ def test_the_overlap_with_a_chosen_file_is_told(client: Client, key: str) -> Non
     assert (shared["question"][:5], shared["row"], shared["their row"], shared["their line"]) == (MANY[:5], 2, 0, 1)
 
 
-@pytest.fixture
-def worker(client: Client, tmp_path: Path) -> Iterator[None]:
-    with running_worker("check", log=tmp_path / "worker.log"):
-        yield
-
-
-def test_tokens_are_counted_for_a_model_of_the_menu(client: Client, key: str, worker: None) -> None:
+def test_tokens_are_counted_for_a_model_of_the_menu(client: Client, key: str, check_worker: int) -> None:
     file = sent(client, jsonl(*ODD[:5]))
     app = part(opened("datasets", key=key, dataset=file["id"]), "Tokens")
     assert "starter" in app.selectbox(key="tokens_model").options

@@ -11,8 +11,8 @@ from frontend.client import Client
 from frontend.sessions import IDLE_S, SESSION
 from frontend.unsaved import Drafts
 from tests.frontend.code_fields import code_field, typed
-from tests.frontend.servers import ROOT
 from tests.frontend.test_client import GRADER
+from tests.processes import ROOT
 
 SCRIPT = ROOT / "frontend" / "navigation.py"
 

@@ -2,22 +2,19 @@
 
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from backend.embedded import Services
 from frontend import starter
 from frontend.client import Client
 from frontend.components import gallery, on_data, row_choice, verifier_difference
 from frontend.components.code_field import Fault, faults_of_run
 from tests.frontend.code_fields import code_field, typed
-from tests.frontend.servers import running_worker
 from tests.frontend.test_pages import api_address, opened, words
-from tests.service.chatting import chat_server, servers
-from tests.service.training import wait_for
+from tests.processes import wait_for
+from tests.service.chatting import servers
 
 __all__ = ["api_address"]
 
@@ -32,11 +29,9 @@ FAILING = (
 )
 
 
-@pytest.fixture(scope="module")
-def workers(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    logs = tmp_path_factory.mktemp("logs")
-    with running_worker("check", log=logs / "check"), chat_server(logs / "chat"):
-        yield
+@pytest.fixture
+def workers(chat_worker: object, check_worker: object) -> None:
+    """Those that answer and grade."""
 
 
 @pytest.fixture
@@ -53,7 +48,6 @@ def uploaded(client: Client, path: Path) -> None:
 
 
 def test_without_a_chat_server_the_sentence_of_the_service_is_shown(client: Client, key: str, rows_file: Path) -> None:
-    """First of all here, before the workers are started for the others."""
     uploaded(client, rows_file)
     saved = client.create_verifier(name="contains", grader=CONTAINS)
     app = opened("verifiers", key=key, verifier=saved["id"])

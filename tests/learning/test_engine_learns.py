@@ -10,6 +10,8 @@ from tests.worker.engine.tiny import Recorder, Verdict, teacher_of, tiny_policy,
 from worker.engine.loop import run
 from worker.engine.methods import METHODS
 
+pytestmark = pytest.mark.training
+
 PAPER = {"lam": 0.5, "lambda_decay_steps": 25, "eps_w": (0.2, 0.2)}
 STEADY = {"lam": 1.0, "eps_w": (0.8, 4.0), "normalise": True, "first_error": True, "hint": "solution"}
 REWARDED = {

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from PIL import Image
 
@@ -14,6 +15,8 @@ from tests.worker.engine.tiny import Recorder, Verdict, sample_rollouts, tiny_re
 from worker.engine.loop import run
 from worker.engine.policy import load_policy
 from worker.engine.types import Task
+
+pytestmark = pytest.mark.training
 
 VISION = Path(__file__).parents[2] / "examples" / "vision"
 BLANK = user_message(data_url(Image.new("RGB", (2 * CELL, CELL), (240, 240, 240))))

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,10 +17,10 @@ from backend.db.jobs import Job
 from backend.db.training import Checkpoint
 from backend.ids import new_id
 from backend.jobs.lifecycle import JobState
+from tests.processes import running_worker, wait_for
 from tests.service.adapters import random_adapter
 from tests.service.conftest import Api
 from tests.service.records import stored_job
-from tests.service.training import wait_for
 
 QUESTION: Any = [{"role": "user", "content": "What is 17 + 25?"}]
 
@@ -29,26 +28,12 @@ QUESTION: Any = [{"role": "user", "content": "What is 17 + 25?"}]
 @contextmanager
 def chat_server(log: Path, *, mortal: bool = False, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
     """A chat server, as `rlsd worker` starts it, once it is there; it ends in order unless it is `mortal`."""
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "backend.cli", "worker", "--queue", "chat"],
-            env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    try:
+    with running_worker("chat", log=log, mortal=True, HF_HUB_OFFLINE="1", **environment) as process:
         wait_for(
             lambda: any(name.endswith(f":{process.pid}") for name in servers()), timeout_s=30, what="the chat server"
         )
         yield process
-    finally:
-        process.terminate()
-        try:
-            assert process.wait(30) == 0 or mortal, log.read_text()
-        finally:
-            process.kill()
-            process.wait()
+    assert process.returncode == 0 or mortal, log.read_text()
 
 
 def broker() -> Redis:

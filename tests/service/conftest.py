@@ -1,30 +1,21 @@
 """The API as its users meet it: a real server on a port, over HTTP, with a key made for the test."""
 
 import json
-import os
-import subprocess
-import sys
-import threading
+import ssl
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from http.client import HTTPConnection
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from openai import OpenAI
 from sqlalchemy import text
 
-from backend.app import create_app
 from backend.db.engine import transaction
-from backend.db.keys import create_key
-from backend.embedded import Services
 from backend.settings import settings
-from tests.service.training import worker
 
 EXACT = {
     "type": "string_check",
@@ -33,6 +24,8 @@ EXACT = {
     "reference": "{{item.answer}}",
     "operation": "eq",
 }
+PLAIN: Any = {"verify": ssl.create_default_context(), "trust_env": False}
+"""Of a client: the certificates of the system are read once, not for each client."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,33 +109,14 @@ def job_body(training_file: str, *, x_rlsd: dict[str, Any] | None = None, **chan
     return {"model": "starter", "training_file": training_file, "method": method, **changes}
 
 
-@pytest.fixture(scope="session")
-def api_url(services: Services) -> Iterator[str]:
-    config = uvicorn.Config(create_app(), host="127.0.0.1", port=0, log_level="warning", timeout_graceful_shutdown=2)
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    deadline = time.monotonic() + 20
-    while not server.started:
-        assert thread.is_alive()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join(timeout=20)
-    assert not thread.is_alive()
-
-
 @pytest.fixture
-def api(api_url: str, clean_database: Services) -> Iterator[Api]:
-    with transaction() as session:
-        _, key = create_key(session, name="test")
+def api(api_url: str, key: str) -> Iterator[Api]:
     headers = {"authorization": f"Bearer {key}"}
     with (
-        httpx.Client(base_url=api_url, headers=headers, timeout=60) as http,
-        httpx.Client(base_url=api_url, timeout=60) as bare,
-        OpenAI(base_url=f"{api_url}/v1", api_key=key, max_retries=0, timeout=60) as client,
+        httpx.Client(base_url=api_url, headers=headers, timeout=60, **PLAIN) as http,
+        httpx.Client(base_url=api_url, timeout=60, **PLAIN) as bare,
+        httpx.Client(timeout=60, **PLAIN) as plain,
+        OpenAI(base_url=f"{api_url}/v1", api_key=key, max_retries=0, timeout=60, http_client=plain) as client,
     ):
         yield Api(url=api_url, key=key, http=http, bare=bare, openai=client)
 
@@ -155,53 +129,3 @@ def open_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     monkeypatch.undo()
     settings.cache_clear()
-
-
-@pytest.fixture(scope="session")
-def check_worker(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """A real worker of the `check` queue, as `rlsd worker` starts it: its process id."""
-    with running_worker("check", log=tmp_path_factory.mktemp("check-worker") / "log") as pid:
-        yield pid
-
-
-@pytest.fixture(scope="module")
-def sample_worker(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The same for the `sample` queue. It is gone where other modules start workers with models that it knows not."""
-    with running_worker("sample", log=tmp_path_factory.mktemp("sample-worker") / "log") as pid:
-        yield pid
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for a tiny model."""
-    return tmp_path_factory.mktemp("tiny")
-
-
-@pytest.fixture
-def train_worker(clean_database: Services, models: Path, tmp_path: Path) -> Iterator[Path]:
-    """A worker of the `train` queue, for this test alone; gives its log."""
-    log = tmp_path / "worker.log"
-    with worker("train", models=models, log=log):
-        yield log
-
-
-@contextmanager
-def running_worker(queue: str, *, log: Path) -> Iterator[int]:
-    """May tell webhooks on this machine; leaves sweeping to the tests, but for its start."""
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "backend.cli", "worker", "--queue", queue],
-            env={**os.environ, "RLSD_WEBHOOK_NETWORKS": '["127.0.0.1/32"]', "RLSD_SWEEP_S": "86400"},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    yield process.pid
-    still_running = process.poll() is None
-    process.terminate()
-    try:
-        process.wait(30)
-    finally:
-        process.kill()
-        process.wait()
-    assert still_running, log.read_text()

@@ -41,14 +41,14 @@ def test_the_list_of_routes_is_whole() -> None:
 
 
 @pytest.mark.parametrize(
-    "key", [None, "", "rlsd-wrong", "é", "x" * 5000], ids=["none", "empty", "wrong", "accent", "long"]
+    "wrong", [None, "", "rlsd-wrong", "é", "x" * 5000], ids=["none", "empty", "wrong", "accent", "long"]
 )
-def test_no_route_answers_without_a_valid_key(api: Api, key: str | None) -> None:
-    headers = {} if key is None else {"authorization": (b"Bearer " + key.encode()).strip()}
+def test_no_route_answers_without_a_valid_key(api: Api, wrong: str | None) -> None:
+    headers = {} if wrong is None else {"authorization": (b"Bearer " + wrong.encode()).strip()}
     for method, path in ROUTES:
         body = {} if method != "POST" else {"json": VALID_BODIES.get(path, {})}
         error = refused(api.bare.request(method, path, headers=headers, **body), status=401)
-        assert error["code"] == ("missing_api_key" if not key else "invalid_api_key"), path
+        assert error["code"] == ("missing_api_key" if not wrong else "invalid_api_key"), path
 
 
 VALID_BODIES = {

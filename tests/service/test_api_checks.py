@@ -4,9 +4,9 @@ import base64
 import json
 import os
 import signal
-import subprocess
 import time
 
+import psutil
 import pytest
 from sqlalchemy import update
 
@@ -17,6 +17,7 @@ from backend.db.engine import transaction
 from backend.errors import AppError
 from backend.queue import celery_app
 from backend.settings import settings
+from tests.processes import wait_for
 from tests.service.conftest import EXACT, Api, answered, refused
 
 SAMPLES = [{"output_text": "42", "item": {"answer": "42"}, "answer": "42"}]
@@ -126,19 +127,14 @@ def test_a_check_whose_process_is_killed_says_so(api: Api, check_worker: int) ->
 
 
 def process_at_work(worker: int) -> int:
-    """The child of the worker that has started a sandbox of its own."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        for child in children(worker):
-            if children(child):
-                return child
-        time.sleep(0.05)
-    raise AssertionError("no process is at work")
+    """The forked child of the worker that has started a sandbox; the worker itself looks into one at its start."""
+    parent = psutil.Process(worker)
 
+    def found() -> int | None:
+        forked = (child for child in parent.children() if "ForkPoolWorker" in " ".join(child.cmdline()))
+        return next((child.pid for child in forked if child.children()), None)
 
-def children(pid: int) -> list[int]:
-    found = subprocess.run(["ps", "--ppid", str(pid), "-o", "pid="], capture_output=True, text=True, check=False)
-    return [int(line) for line in found.stdout.split()]
+    return int(wait_for(found, timeout_s=30, what="a process at work"))
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from backend.db.engine import transaction
 from backend.db.files import File, FileStatus
 from backend.settings import settings
 from tests.backend.datasets.workbooks import workbook
-from tests.frontend.servers import running_api
+from tests.processes import free_port, serving
 from tests.service.conftest import Api, answered, job_body, refused
 from tests.service.test_api_files import NOTHING, ROW, counts
 
@@ -232,13 +232,9 @@ def test_a_short_file_does_not_wait_for_long_ones(api: Api, monkeypatch: pytest.
 def test_an_api_that_dies_takes_its_readers_along_and_the_file_says_so(
     api: Api, long_file: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with running_api(tmp_path / "api.log") as url:
-        port = int(url.rpartition(":")[2])
-        owner = next(
-            p
-            for p in psutil.Process().children(recursive=True)
-            if str(port) in p.cmdline() and "uvicorn" in p.cmdline()
-        )
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    command = ("backend.cli", "api", "--port", str(port))
+    with serving(*command, health=f"{url}/healthz", log=tmp_path / "api.log", mortal=True) as owner:
         with httpx.Client(base_url=url, headers=api.http.headers, timeout=60) as http:
             file_id = begun(http, long_file)
         child = reader(owner.pid)

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from tests.processes import wait_for
 from tests.service.conftest import EXACT, Api, answered, refused
-from tests.service.training import wait_for
 
 CONSTANT = {"type": "python", "source": "def grade(item, output_text):\n    return len(output_text) * 0 + 1\n"}
 

@@ -19,6 +19,7 @@ import pytest
 
 from backend.application import running_application
 from backend.demo import free_port
+from tests.processes import wait_for
 
 CHOSEN_KEY = "chosen-by-me-and-by-nobody-else-at-all"
 
@@ -138,24 +139,6 @@ def test_it_starts_again_on_the_same_data_after_a_stop_and_after_a_kill(home: Pa
         assert httpx.get(f"{addresses.api_url}/v1/files/{upload['id']}", headers=headers).json() == upload
 
 
-def test_a_child_that_dies_is_started_again(home: Path, tmp_path: Path) -> None:
-    with up(home, tmp_path / "up.log", "--no-ui") as process:
-        addresses = running_application(home)
-        assert addresses is not None
-        api = next(p for p in psutil.Process(process.pid).children() if "uvicorn" in command_of(p))
-        api.kill()
-        api.wait(10)
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            try:
-                if httpx.get(f"{addresses.api_url}/healthz").status_code == 200:
-                    break
-            except httpx.HTTPError:
-                time.sleep(0.2)
-        else:
-            pytest.fail("the API did not come back")
-
-
 def test_a_port_in_use_is_named_with_its_option(home: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -179,11 +162,38 @@ def test_data_of_another_postgres_is_refused(home: Path) -> None:
     assert "made by PostgreSQL 15" in refused(home, "--api-port", str(free_port(0)), "--no-ui")
 
 
-def test_a_second_application_on_the_same_folder_is_refused(home: Path, tmp_path: Path) -> None:
-    with up(home, tmp_path / "up.log", "--no-ui"):
-        assert "in use by a running application" in refused(home, "--api-port", str(free_port(0)), "--no-ui")
-        addresses = json.loads((home / "running.json").read_text())
-        assert addresses["ui_url"] is None
+@pytest.fixture(scope="module")
+def running_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, subprocess.Popen[bytes]]]:
+    """The data folder of an application without UI that runs, and its process."""
+    log = tmp_path_factory.mktemp("up") / "log"
+    with tempfile.TemporaryDirectory(prefix="rlsd-") as folder, up(Path(folder) / "data", log, "--no-ui") as process:
+        yield Path(folder) / "data", process
+
+
+def test_a_second_application_on_the_same_folder_is_refused(
+    running_home: tuple[Path, subprocess.Popen[bytes]],
+) -> None:
+    home, _ = running_home
+    assert "in use by a running application" in refused(home, "--api-port", str(free_port(0)), "--no-ui")
+    addresses = json.loads((home / "running.json").read_text())
+    assert addresses["ui_url"] is None
+
+
+def test_a_child_that_dies_is_started_again(running_home: tuple[Path, subprocess.Popen[bytes]]) -> None:
+    home, process = running_home
+    addresses = running_application(home)
+    assert addresses is not None
+    api = next(p for p in psutil.Process(process.pid).children() if "uvicorn" in command_of(p))
+    api.kill()
+    api.wait(10)
+
+    def answers() -> bool:
+        try:
+            return httpx.get(f"{addresses.api_url}/healthz").status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    wait_for(answers, timeout_s=60, what="the API to come back")
 
 
 def test_a_stale_address_is_not_mistaken_for_a_running_application(home: Path) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import subprocess
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -22,35 +21,21 @@ from backend.db.base import utc_now
 from backend.db.blobs import Blob
 from backend.db.engine import transaction
 from backend.db.jobs import Job
-from backend.embedded import Services
 from backend.jobs.lifecycle import JobState
 from backend.settings import settings
-from tests.service.chatting import QUESTION, broker, chat_server, greedy, servers, trained
+from tests.processes import wait_for
+from tests.service.chatting import QUESTION, broker, greedy, trained
 from tests.service.conftest import Api, answered, refused
 from tests.service.test_api_schema import CHECKS
-from tests.service.training import wait_for
 
 schema = schemathesis.openapi.from_dict(create_app().openapi()).include(path="/v1/chat/completions")
-
-
-@pytest.fixture(scope="module")
-def running_server(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[bytes]]:
-    with chat_server(tmp_path_factory.mktemp("chat") / "log") as process:
-        yield process
-
-
-@pytest.fixture
-def server(running_server: subprocess.Popen[bytes], clean_database: Services) -> subprocess.Popen[bytes]:
-    """The broker has been emptied: wait until the server has said again that it is there."""
-    wait_for(lambda: servers(), timeout_s=30, what="the chat server's next word")
-    return running_server
 
 
 def usage_of(api: Api, model: str) -> dict[str, Any] | None:
     return next((row for row in answered(api.http.get("/v1/usage"))["data"] if row["model"] == model), None)
 
 
-@pytest.mark.usefixtures("server")
+@pytest.mark.usefixtures("chat_worker")
 def test_an_answer_comes_whole(api: Api) -> None:
     answer = api.openai.chat.completions.create(
         model="starter", messages=QUESTION, temperature=0, max_completion_tokens=60, user="somebody"
@@ -66,7 +51,7 @@ def test_an_answer_comes_whole(api: Api) -> None:
     assert greedy(api)[:30] == answer.choices[0].message.content[:30]
 
 
-@pytest.mark.usefixtures("server")
+@pytest.mark.usefixtures("chat_worker")
 def test_a_streamed_answer_is_the_whole_one_in_pieces(api: Api) -> None:
     stream = api.openai.chat.completions.create(
         model="starter",
@@ -95,7 +80,7 @@ def test_a_streamed_answer_is_the_whole_one_in_pieces(api: Api) -> None:
     assert "usage" not in raw.text
 
 
-@pytest.mark.usefixtures("server")
+@pytest.mark.usefixtures("chat_worker")
 def test_the_command_line_prints_the_words_of_the_answer(api: Api) -> None:
     def rlsd(*arguments: str) -> Result:
         return CliRunner().invoke(app, ["chat", *arguments], env={"RLSD_API_URL": api.url, "RLSD_API_KEY": api.key})
@@ -108,7 +93,7 @@ def test_the_command_line_prints_the_words_of_the_answer(api: Api) -> None:
     assert "ft:none" in str(rlsd("ft:none", "x").exception)
 
 
-@pytest.mark.usefixtures("server")
+@pytest.mark.usefixtures("chat_worker")
 def test_several_choices_stop_sequences_seeds_and_log_probabilities(api: Api) -> None:
     ask = api.openai.chat.completions.create
     several = ask(model="starter", messages=QUESTION, n=3, seed=5, max_tokens=30, temperature=1.5)
@@ -133,7 +118,7 @@ def test_several_choices_stop_sequences_seeds_and_log_probabilities(api: Api) ->
         assert bytes(token.bytes or b"").decode() == token.token
 
 
-@pytest.mark.usefixtures("server")
+@pytest.mark.usefixtures("chat_worker")
 def test_what_was_trained_answers_under_its_name_beside_its_base_until_it_is_deleted(api: Api) -> None:
     job, other = trained(seed=1, checkpoint=7), trained(seed=2)
     names = ["starter", str(job.fine_tuned_model), f"{job.adapter_name}:ckpt-step-7", str(other.fine_tuned_model)]
@@ -160,7 +145,7 @@ def test_what_was_trained_answers_under_its_name_beside_its_base_until_it_is_del
     refused(api.http.get(f"/v1/fine_tuning/jobs/{job.id}/adapter"), status=404, code="deleted")
 
 
-@pytest.mark.usefixtures("server")
+@pytest.mark.usefixtures("chat_worker")
 def test_use_is_counted_by_day_and_model(api: Api) -> None:
     spent = [
         api.openai.chat.completions.create(model="starter", messages=QUESTION, n=n, max_tokens=5).usage for n in (1, 2)
@@ -173,7 +158,7 @@ def test_use_is_counted_by_day_and_model(api: Api) -> None:
     assert row["completion_tokens"] == sum(each.completion_tokens for each in spent if each)
 
 
-def test_a_caller_that_hangs_up_is_not_answered_any_more(api: Api, server: subprocess.Popen[bytes]) -> None:
+def test_a_caller_that_hangs_up_is_not_answered_any_more(api: Api, chat_worker: subprocess.Popen[bytes]) -> None:
     long: Any = {"model": "starter", "messages": QUESTION, "temperature": 1.9, "max_tokens": 900, "n": 32}
 
     def tokens_counted() -> int:
@@ -198,7 +183,7 @@ def test_a_caller_that_hangs_up_is_not_answered_any_more(api: Api, server: subpr
     left = tokens_counted()
     asyncio.run(cancelled())
     wait_for(lambda: tokens_counted() > left, timeout_s=20, what="the end of an answer that was cancelled")
-    assert server.poll() is None
+    assert chat_worker.poll() is None
     with broker() as redis:
         assert redis.zcard(WAITING) == 0
         wait_for(lambda: not redis.keys("rlsd:chat:request:*"), timeout_s=20, what="the last request")
@@ -311,7 +296,7 @@ def test_an_administrator_may_open_the_hub_to_chat(api: Api, open_hub: None) -> 
     refused(api.http.post("/v1/chat/completions", json=body), status=503, code="no_worker")
 
 
-@pytest.mark.usefixtures("server", "open_hub")
+@pytest.mark.usefixtures("chat_worker", "open_hub")
 def test_what_only_the_model_can_tell_is_an_answer_of_its_own_also_for_a_stream(api: Api) -> None:
     long: Any = [{"role": "user", "content": "why " * 2000}]
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
@@ -360,7 +345,7 @@ def test_without_a_server_it_is_said_soon(api: Api) -> None:
     suppress_health_check=list(HealthCheck),
     derandomize=True,
 )
-@pytest.mark.usefixtures("server")
+@pytest.mark.usefixtures("chat_worker")
 def test_whatever_is_sent_the_answer_is_as_described(case: schemathesis.Case, api: Api) -> None:
     if isinstance(case.body, dict):  # what can be answered is, and soon
         case.body.update(model="starter", max_tokens=3, max_completion_tokens=3)

@@ -12,9 +12,10 @@ import pytest
 
 from backend.embedded import Services
 from backend.settings import STARTER_MODEL, settings
+from tests.processes import wait_for
 from tests.service.chatting import QUESTION, chat_server, greedy, servers
 from tests.service.conftest import Api
-from tests.service.training import tiny_model, wait_for
+from tests.service.training import tiny_model
 
 LONG: Any = {"model": "starter", "messages": QUESTION, "temperature": 1.9, "max_tokens": 900, "n": 32}
 

@@ -6,29 +6,23 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.service.conftest import Api, answered, running_worker
+from tests.machine import MISSING
+from tests.service.conftest import Api, answered
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples" / "api"
 COMMANDS = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 
-@pytest.fixture(scope="module")
-def train_worker(services: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with running_worker("train", log=tmp_path_factory.mktemp("train-worker") / "log"):
-        yield
-
-
 @pytest.mark.parametrize("script", ["openai_client.py", "curl.sh", "cli.sh"])
 @pytest.mark.usefixtures("train_worker")
 def test_a_script_takes_a_file_to_an_adapter(api: Api, script: str, tmp_path: Path) -> None:
     if script == "curl.sh" and shutil.which("curl") is None:
-        pytest.skip("needs curl in the PATH")
+        pytest.skip(MISSING["curl"])
     environment = os.environ | {"RLSD_API_URL": api.url, "RLSD_API_KEY": api.key, "PATH": COMMANDS}
     start = [sys.executable] if script.endswith(".py") else []
     adapter = tmp_path / "adapter.zip"
@@ -42,7 +36,7 @@ def test_a_script_takes_a_file_to_an_adapter(api: Api, script: str, tmp_path: Pa
     assert "adapter_config.json" in "".join(zipfile.ZipFile(adapter).namelist())
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl in the PATH")
+@pytest.mark.skipif(shutil.which("curl") is None, reason=MISSING["curl"])
 @pytest.mark.usefixtures("train_worker", "check_worker", "sample_worker")
 def test_the_page_on_the_api_can_be_followed_from_its_first_block_to_its_last(api: Api, tmp_path: Path) -> None:
     blocks = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE | re.DOTALL)

@@ -27,9 +27,10 @@ from backend.db.training import Checkpoint, Step
 from backend.errors import AppError
 from backend.jobs.lifecycle import JobState
 from backend.settings import STARTER_MODEL, settings
+from tests.processes import wait_for
 from tests.service.adapters import MANIFEST, random_adapter
 from tests.service.conftest import Api, answered, refused
-from tests.service.training import ended, queued_job, tiny_model, wait_for, worker
+from tests.service.training import ended, queued_job
 from worker.checks import HANDLERS
 
 STARTER = STARTER_MODEL.parent
@@ -38,25 +39,13 @@ TELL_SECRETS = "import os; raise SystemExit(sorted({'DATABASE_URL', 'BROKER_URL'
 BROKEN = Path(__file__).with_name("broken_converter.py")
 
 
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    return {"tiny": tiny_model(tmp_path_factory.mktemp("models") / "tiny"), "starter": str(STARTER_MODEL)}
-
-
-@pytest.fixture
-def sampling(api: Api, models: dict[str, str], tmp_path: Path) -> Iterator[None]:
-    with worker("sample", models=Path(models["tiny"]), log=tmp_path / "sample.log", RLSD_MODELS=json.dumps(models)):
-        yield
-
-
-def trained(models: dict[str, str], tmp_path: Path, *, model: str = "starter", **settings: Any) -> str:
+def trained(*, model: str = "starter", **settings: Any) -> str:
     """A job that has succeeded; the starter's few steps are steep, so that it has something to export."""
     room = {"max_prompt_tokens": 256, "max_completion_tokens": 24, "learning_rate": 0.02, "temperature": 1.5}
-    with worker("train", models=Path(models["tiny"]), log=tmp_path / "train.log", RLSD_MODELS=json.dumps(models)):
-        with transaction() as session:
-            data = ROWS if model == "starter" else None
-            job_id = queued_job(session, model=model, data=data, **(room if model == "starter" else {}) | settings)
-        job = ended(job_id)
+    with transaction() as session:
+        data = ROWS if model == "starter" else None
+        job_id = queued_job(session, model=model, data=data, **(room if model == "starter" else {}) | settings)
+    job = ended(job_id)
     assert job.state == JobState.SUCCEEDED, job.error
     return job_id
 
@@ -97,9 +86,9 @@ def blobs_stored() -> int:
 
 
 def test_a_trained_starter_goes_home_merged_and_as_gguf(
-    api: Api, sampling: None, models: dict[str, str], tmp_path: Path
+    api: Api, sample_worker: int, train_worker: Path, tmp_path: Path
 ) -> None:
-    job_id = trained(models, tmp_path)
+    job_id = trained()
     merged, gguf = done(api, job_id, format="merged"), done(api, job_id, format="gguf")
     for export in (merged, gguf):
         assert export["status"] == "succeeded", (export["error"], export["comparison"])
@@ -145,9 +134,9 @@ def test_a_trained_starter_goes_home_merged_and_as_gguf(
 
 
 def test_checkpoints_are_exported_apart_and_what_cannot_be_is_told(
-    api: Api, sampling: None, models: dict[str, str], tmp_path: Path
+    api: Api, sample_worker: int, train_worker: Path, tmp_path: Path
 ) -> None:
-    job_id = trained(models, tmp_path, model="tiny")
+    job_id = trained(model="tiny")
     with transaction() as session:
         first = session.scalar(select(Checkpoint.id).where(Checkpoint.job_id == job_id, Checkpoint.step == 2))
     final, early = done(api, job_id, format="merged"), done(api, job_id, format="merged", checkpoint=first)

@@ -195,9 +195,9 @@ def test_of_many_at_once_one_is_done(api: Api) -> None:
     assert len(answered(api.http.get("/v1/verifiers"))["data"]) == 1
 
 
-@pytest.mark.parametrize("key", ["", "x" * 256, "tab\there"], ids=["empty", "long", "tab"])
-def test_an_unusable_key_is_refused(api: Api, key: str) -> None:
-    refused(keyed(api, "/v1/verifiers", {"name": "a", "grader": EXACT}, key=key), status=400, code="invalid_value")
+@pytest.mark.parametrize("unusable", ["", "x" * 256, "tab\there"], ids=["empty", "long", "tab"])
+def test_an_unusable_key_is_refused(api: Api, unusable: str) -> None:
+    refused(keyed(api, "/v1/verifiers", {"name": "a", "grader": EXACT}, key=unusable), status=400, code="invalid_value")
 
 
 def test_secrets_are_not_kept_to_be_shown_again(api: Api) -> None:

@@ -1,12 +1,11 @@
 """The official `openai` client for JavaScript, from npm, with only `baseURL` and `apiKey` changed."""
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.node import install, needs_node
+from tests.node import install, needs_node, run
 from tests.service.conftest import Api, answered
 
 HERE = Path(__file__).resolve().parents[1] / "javascript"
@@ -25,9 +24,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_files_jobs_lists_uploads_and_errors(api: Api, project: Path, tmp_path: Path) -> None:
     rows = tmp_path / "rows.jsonl"
     rows.write_text("".join(json.dumps({"question": f"{n}?", "answer": str(n)}) + "\n" for n in range(12)))
-    ran = subprocess.run(
-        ["node", "client.mjs", api.url, api.key, str(rows)], cwd=project, capture_output=True, text=True, timeout=120
-    )
+    ran = run(["node", "client.mjs", api.url, api.key, str(rows)], cwd=project, timeout_s=120)
     assert ran.returncode == 0, ran.stderr
     seen = json.loads(ran.stdout)
     assert {name: (error["type"], error["status"]) for name, error in seen["errors"].items()} == {

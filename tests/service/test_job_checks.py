@@ -9,8 +9,9 @@ from backend.db.jobs import Job
 from backend.db.projects import DEFAULT_PROJECT
 from backend.jobs import control
 from backend.jobs.lifecycle import JobState
+from tests.processes import wait_for
 from tests.service.conftest import Api, answered, job_body
-from tests.service.training import VERIFIER, codes, ended, job_now, new_job, told, wait_for
+from tests.service.training import VERIFIER, codes, ended, job_now, new_job, told
 
 CONSTANT = {"type": "python", "name": "same", "source": "def grade(sample, item):\n    return 0.5\n"}
 CONTAINS = {

@@ -16,9 +16,8 @@ from backend.jobs import control
 from backend.jobs.lease import Lease, LeaseLostError, claim, held_job, renew
 from backend.jobs.lifecycle import JobState, Wish
 from backend.queue import TRAIN_QUEUE, TRAIN_TASK, send_after_commit, waiting
-from tests.service.conftest import running_worker
+from tests.processes import running_worker, wait_for
 from tests.service.records import stored_job
-from tests.service.training import wait_for
 
 pytestmark = pytest.mark.usefixtures("clean_database")
 

@@ -2,12 +2,9 @@
 
 import os
 import signal
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -23,9 +20,12 @@ from backend.db.jobs import Job, JobEvent
 from backend.db.training import Step
 from backend.jobs.lifecycle import JobState
 from backend.queue import CHECK_TASK, TRAIN_TASK, celery_app, send
-from tests.service.conftest import EXACT, Api, answered, job_body, refused, running_worker
+from tests.processes import running_api, running_worker, wait_for
+from tests.service.conftest import EXACT, Api, answered, job_body, refused
 from tests.service.test_api_runs import Watcher, take_steps
-from tests.service.training import ended, job_now, queued_job, wait_for, worker
+from tests.service.training import ended, job_now, queued_job, worker
+
+pytestmark = pytest.mark.training
 
 REQUESTS_A_MINUTE = 300
 ROWS = b"".join(b'{"question": "%d?", "answer": "%d"}\n' % (n, n) for n in range(50))
@@ -35,37 +35,9 @@ ROWS = b"".join(b'{"question": "%d?", "answer": "%d"}\n' % (n, n) for n in range
 def urls(services: object, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """Two API processes, as `rlsd api` starts them."""
     logs = tmp_path_factory.mktemp("apis")
-    with running_api(logs / "0") as one, running_api(logs / "1") as two:
+    limit = {"RLSD_REQUESTS_PER_MINUTE": str(REQUESTS_A_MINUTE)}
+    with running_api(logs / "0", environment=limit) as one, running_api(logs / "1", environment=limit) as two:
         yield one, two
-
-
-@contextmanager
-def running_api(log: Path) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "backend.cli", "api", "--port", str(port)],
-            env=os.environ | {"RLSD_REQUESTS_PER_MINUTE": str(REQUESTS_A_MINUTE)},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        wait_for(lambda: answers(url), timeout_s=60, what=f"the API at {url}")
-        yield url
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/healthz").is_success
-    except httpx.HTTPError:
-        return False
 
 
 @pytest.fixture
@@ -83,7 +55,9 @@ def train_workers(clean_database: object, tmp_path: Path) -> Iterator[list[int]]
     """The process ids of two workers of the train queue, both of which sweep each second."""
     with ExitStack() as stack:
         yield [
-            stack.enter_context(worker("train", models=tmp_path / "tiny", log=tmp_path / f"worker-{n}.log")).pid
+            stack.enter_context(
+                worker("train", models=tmp_path / "tiny", log=tmp_path / f"worker-{n}.log", mortal=True)
+            ).pid
             for n in range(2)
         ]
 

@@ -2,28 +2,20 @@
 
 import json
 import zipfile
-from collections.abc import Iterator
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.processes import wait_for
 from tests.service.conftest import Api, answered, refused
 from tests.service.openai_bodies import FORM_ALONE, MULTI, PYTHON, ROWS, SAYS, body
-from tests.service.training import ended, tiny_model, told, wait_for, worker
+from tests.service.training import ended, told
 
 
 @pytest.fixture
 def rows(api: Api) -> str:
     return str(answered(api.upload(*ROWS))["id"])
-
-
-@pytest.fixture
-def trainer(models: Path, tmp_path: Path) -> Iterator[None]:
-    named = json.dumps({"tests/tiny": tiny_model(models)})
-    with worker("train", models=models, log=tmp_path / "worker.log", RLSD_MODELS=named):
-        yield
 
 
 def shown(job: dict[str, Any]) -> tuple[str, str]:
@@ -36,7 +28,7 @@ def events(api: Api, job_id: str) -> dict[str, tuple[str, str]]:
     return {event["code"]: (event["level"], event["message"]) for event in data}
 
 
-@pytest.mark.usefixtures("trainer")
+@pytest.mark.usefixtures("train_worker")
 def test_a_job_of_openais_with_several_keys_beside_the_messages_runs_to_its_end(api: Api) -> None:
     content = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
     file = api.openai.files.create(file=("rows.jsonl", content), purpose="fine-tune")

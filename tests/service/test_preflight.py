@@ -1,11 +1,13 @@
 """The pre-flight and the teacher preview as their users ask for them, on the starter and with a worker of `sample`."""
 
 import json
+import os
+import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from sqlalchemy import select
 
@@ -15,8 +17,9 @@ from backend.db.projects import DEFAULT_PROJECT
 from backend.db.training import Checkpoint
 from backend.jobs import control
 from backend.jobs.lifecycle import JobState
+from tests.processes import wait_for
 from tests.service.conftest import EXACT, Api, answered, refused
-from tests.service.training import ended, queued_job, worker
+from tests.service.training import ended, queued_job
 
 STARTER = Path(__file__).parents[2] / "examples" / "starter"
 SETTINGS = {"preset": "steady", "max_completion_tokens": 64, "max_prompt_tokens": 256, "device": "cpu"}
@@ -68,6 +71,20 @@ def test_the_starter_is_ready_to_be_trained_and_its_hint_helps(api: Api, sample_
     assert told["total_s"]["median"] > told["step_s"]["median"] * 200
     assert report["time"]["total_s"]["mean"] == pytest.approx(200 * report["time"]["step_s"]["mean"])
     assert all(row["question"].startswith("Start at") for row in report["per_row"])
+
+
+def test_a_pre_flight_whose_process_is_killed_says_so(api: Api, sample_worker: int, starter_rows: str) -> None:
+    asked = answered(api.http.post(PREFLIGHT, json=body(starter_rows, rows=40, samples=64)))
+    worker = psutil.Process(sample_worker)
+
+    def at_work() -> int | None:
+        below = worker.children(recursive=True)
+        return next((process.pid for process in below if asked["id"] in " ".join(process.cmdline())), None)
+
+    os.kill(wait_for(at_work, timeout_s=60, what="the process of the pre-flight"), signal.SIGKILL)
+    check = finished(api, asked)
+    assert check["status"] == "failed"
+    assert "was killed" in check["error"]["message"]
 
 
 def test_a_verifier_that_never_says_yes_fails_the_pre_flight(api: Api, sample_worker: int, starter_rows: str) -> None:
@@ -145,13 +162,6 @@ def test_a_row_that_is_not_there_cannot_be_previewed(api: Api, starter_rows: str
 
 
 # -- before a job's first step -------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def train_worker(api: Api, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Iterator[Path]:
-    log = tmp_path / "worker.log"
-    with worker("train", models=tmp_path_factory.getbasetemp() / "tiny", log=log):
-        yield log
 
 
 def queued(**settings: Any) -> str:

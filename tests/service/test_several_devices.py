@@ -2,7 +2,6 @@
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,41 +13,15 @@ from backend.db.projects import DEFAULT_PROJECT
 from backend.db.training import Rollout, Step
 from backend.jobs import control
 from backend.jobs.lifecycle import JobState
-from tests.service.training import ended, job_now, queued_job, wait_for, worker
+from tests.processes import processes_of, wait_for
+from tests.service.training import ended, job_now, queued_job, worker
 
-pytestmark = pytest.mark.usefixtures("clean_database")
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("tiny")
-
-
-@pytest.fixture
-def train_worker(clean_database: object, models: Path, tmp_path: Path) -> Iterator[Path]:
-    """One worker of the train queue; gives its log."""
-    log = tmp_path / "worker.log"
-    with worker("train", models=models, log=log, RLSD_TORCH_THREADS="1"):
-        yield log
+pytestmark = [pytest.mark.training, pytest.mark.usefixtures("clean_database")]
 
 
 def new_job(*, devices: int = 2, **settings: object) -> str:
     with transaction() as session:
         return queued_job(session, devices=devices, **settings)
-
-
-def trainers(job_id: str) -> list[int]:
-    """The processes that train the job, their launcher left out."""
-    found = []
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit():
-            try:
-                words = (process / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if b"worker.train" in words and b"worker.launch" not in words and job_id.encode() in words:
-                found.append(int(process.name))
-    return found
 
 
 def course(job_id: str) -> list[tuple[float, ...]]:
@@ -76,7 +49,7 @@ def test_a_job_on_two_devices_ends_like_the_same_job_on_one(train_worker: Path) 
     assert ended(alone).state == JobState.SUCCEEDED, train_worker.read_text()
     for sharding in ("replicated", "sharded"):
         shared = new_job(learning_rate=0.001, sharding=sharding)
-        wait_for(lambda job_id=shared: len(trainers(job_id)) == 2, timeout_s=60, what="two trainers")
+        wait_for(lambda job_id=shared: len(processes_of(job_id)) == 2, timeout_s=60, what="two trainers")
         job = ended(shared)
         assert job.state == JobState.SUCCEEDED, (job.error, train_worker.read_text())
         assert job.adapter_sha256 is not None
@@ -93,14 +66,14 @@ def test_it_pauses_goes_on_and_survives_the_death_of_one_of_its_trainers(train_w
         control.pause(session, job_id)
     paused = ended(job_id)
     assert paused.state == JobState.PAUSED, train_worker.read_text()
-    wait_for(lambda: not trainers(job_id), timeout_s=10, what="the end of both trainers")
+    wait_for(lambda: not processes_of(job_id), timeout_s=10, what="the end of both trainers")
     with transaction(project=DEFAULT_PROJECT) as session:
         control.resume(session, job_id)
     wait_for(lambda: job_now(job_id).step > paused.step, timeout_s=90, what="a step after the pause")
 
-    first = trainers(job_id)
+    first = processes_of(job_id)
     os.kill(max(first), signal.SIGKILL)
-    wait_for(lambda: not set(first) & set(trainers(job_id)), timeout_s=30, what="the end of the other one")
+    wait_for(lambda: not set(first) & set(processes_of(job_id)), timeout_s=30, what="the end of the other one")
     at = wait_for(lambda: job_now(job_id).fence > paused.fence + 1 and job_now(job_id).step, timeout_s=60, what="retry")
     wait_for(lambda: job_now(job_id).step > at + 1, timeout_s=90, what="steps after the loss")
     assert codes(job_id).count("trainer.lost") == 1
@@ -113,16 +86,16 @@ def test_a_worker_that_goes_leaves_its_job_in_order_and_one_that_is_killed_takes
     models: Path, tmp_path: Path
 ) -> None:
     log = tmp_path / "worker.log"
-    with worker("train", models=models, log=log, RLSD_TORCH_THREADS="1"):
+    with worker("train", models=models, log=log):
         job_id = new_job(max_steps=100_000)
         wait_for(lambda: job_now(job_id).step >= 2, timeout_s=90, what="two steps")
     assert job_now(job_id).state == JobState.QUEUED, log.read_text()
     assert "trainer.lost" not in codes(job_id)
-    with worker("train", models=models, log=log, RLSD_TORCH_THREADS="1") as second:
-        wait_for(lambda: len(trainers(job_id)) == 2, timeout_s=60, what="two trainers")
+    with worker("train", models=models, log=log, mortal=True) as second:
+        wait_for(lambda: len(processes_of(job_id)) == 2, timeout_s=60, what="two trainers")
         os.kill(second.pid, signal.SIGKILL)
         second.wait()
-        wait_for(lambda: not trainers(job_id), timeout_s=10, what="the trainers' death with their worker")
+        wait_for(lambda: not processes_of(job_id), timeout_s=10, what="the trainers' death with their worker")
 
 
 def test_a_fault_of_both_trainers_is_written_once(train_worker: Path) -> None:

@@ -14,9 +14,12 @@ from backend.db.jobs import JobEvent
 from backend.db.training import Step
 from backend.jobs.lifecycle import JobState
 from tests.backend.tracking.reading import mlflow_run, tensorboard_curves, wandb_curves
+from tests.processes import processes_of, wait_for
 from tests.service.conftest import Api
 from tests.service.test_api_runs import take_steps
-from tests.service.training import ended, job_now, queued_job, trainer_pid, wait_for, worker
+from tests.service.training import ended, job_now, queued_job, worker
+
+pytestmark = pytest.mark.training
 
 STEPS = 24
 
@@ -46,7 +49,7 @@ def test_a_job_that_lost_its_trainer_is_one_run_with_each_step_once(clean_databa
         with transaction() as session:
             job_id = queued_job(session, max_steps=STEPS, eval_interval=6)
         wait_for(lambda: job_now(job_id).step >= 5, timeout_s=90, what="five steps")
-        pid = wait_for(lambda: trainer_pid(job_id), timeout_s=5, what="the trainer")
+        pid = wait_for(lambda: processes_of(job_id), timeout_s=5, what="the trainer")[0]
         os.kill(pid, signal.SIGKILL)
         job = ended(job_id)
     assert job.state == JobState.SUCCEEDED, log.read_text()

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import random
+import shutil
 import signal
 import zipfile
 from collections.abc import Callable
@@ -22,7 +23,8 @@ from backend.jobs import control
 from backend.jobs.lifecycle import JobState
 from backend.queue import TRAIN_TASK, send
 from backend.settings import STARTER_MODEL
-from tests.service.training import codes, ended, job_now, new_job, trainer_pid, wait_for, worker
+from tests.processes import processes_of, wait_for
+from tests.service.training import codes, ended, job_now, new_job, worker
 from tests.worker.engine.test_faults import as_a_pickle, with_code_of_its_own, without_a_chat_template
 from tests.worker.engine.test_opd import save_teacher
 from tests.worker.engine.tiny import save_tiny_model
@@ -31,7 +33,7 @@ from worker.manifest import MODEL_FILES, folder_sha256
 STARTER = STARTER_MODEL.parent
 SAME = {"type": "python", "name": "same", "source": "def grade(sample, item):\n    return 0.0\n"}
 
-pytestmark = pytest.mark.usefixtures("clean_database")
+pytestmark = [pytest.mark.training, pytest.mark.usefixtures("clean_database")]
 
 
 def counts(job_id: str) -> tuple[int, int]:
@@ -174,13 +176,13 @@ BROKEN = [
 
 @pytest.mark.parametrize(("broken", "code", "sentence"), BROKEN, ids=[case[1] for case in BROKEN])
 def test_a_job_on_a_model_that_cannot_be_used_fails_in_one_sentence_that_names_no_folder(
-    clean_database: object, tmp_path: Path, broken: Callable[[Path], None], code: str, sentence: str
+    train_worker: Path, models: Path, broken: Callable[[Path], None], code: str, sentence: str
 ) -> None:
-    model = Path(save_tiny_model(tmp_path / "model"))
+    model = models / "mine"
+    shutil.rmtree(model, ignore_errors=True)
+    save_tiny_model(model)
     broken(model)
-    listed = json.dumps({"mine": str(model)})
-    with worker("train", models=tmp_path / "tiny", log=tmp_path / "worker.log", RLSD_MODELS=listed):
-        job = ended(new_job(model="mine"))
+    job = ended(new_job(model="mine"))
     assert job.state == JobState.FAILED
     assert job.error is not None
     assert (job.error["code"], job.error["param"]) == (code, "model")
@@ -224,29 +226,26 @@ def test_a_job_that_cannot_go_on_names_the_setting_to_change(
     ids=lambda contrast: contrast["method"],
 )
 def test_tokens_are_stored_where_a_group_has_no_second_hint_to_give_the_teacher(
-    clean_database: object, tmp_path: Path, contrast: dict[str, Any]
+    train_worker: Path, contrast: dict[str, Any]
 ) -> None:
     """Such a teacher has no word, and NaN is none that JSON knows."""
     grader = {"type": "python", "name": "starter", "source": (STARTER / "verifier.py").read_text()}
     data = b"".join((STARTER / "train.jsonl").read_bytes().splitlines(keepends=True)[:24])
-    listed = json.dumps({"starter": str(STARTER / "model")})
-    log = tmp_path / "worker.log"
-    with worker("train", models=tmp_path / "tiny", log=log, RLSD_MODELS=listed):
-        job = ended(
-            new_job(
-                model="starter",
-                grader=grader,
-                data=data,
-                **contrast,
-                max_steps=3,
-                batch_size=6,
-                max_prompt_tokens=400,
-                max_completion_tokens=64,
-                token_share=1.0,
-                lambda_decay_steps=0,
-            )
+    job = ended(
+        new_job(
+            model="starter",
+            grader=grader,
+            data=data,
+            **contrast,
+            max_steps=3,
+            batch_size=6,
+            max_prompt_tokens=400,
+            max_completion_tokens=64,
+            token_share=1.0,
+            lambda_decay_steps=0,
         )
-    assert job.state == JobState.SUCCEEDED, log.read_text()
+    )
+    assert job.state == JobState.SUCCEEDED, train_worker.read_text()
     with transaction() as session:
         stored = session.scalars(select(Rollout.tokens).where(Rollout.job_id == job.id)).all()
     assert len(stored) == 3 * 6 * 4
@@ -260,21 +259,17 @@ def test_tokens_are_stored_where_a_group_has_no_second_hint_to_give_the_teacher(
         assert delta == pytest.approx([r - w for r, w in zip(right, wrong, strict=True)], abs=1e-5)
 
 
-def test_a_larger_teacher_is_in_the_manifest_by_name_and_hash(clean_database: object, tmp_path: Path) -> None:
-    larger = save_teacher(tmp_path / "larger")
-    tiny = save_tiny_model(tmp_path / "tiny")
-    listed = json.dumps({"tiny": tiny, "larger": larger})
-    log = tmp_path / "worker.log"
-    with worker("train", models=tmp_path / "tiny", log=log, RLSD_MODELS=listed):
-        job = ended(new_job(method="opd", teacher_model="larger", teacher_device="cpu", max_steps=1))
-        (Path(larger) / "model.safetensors").unlink()
-        broken = ended(new_job(method="opd", teacher_model="larger", teacher_device="cpu", max_steps=1))
-    assert job.state == JobState.SUCCEEDED, log.read_text()
+def test_a_larger_teacher_is_in_the_manifest_by_name_and_hash(train_worker: Path, models: Path) -> None:
+    larger = save_teacher(models / "larger")
+    job = ended(new_job(method="opd", teacher_model="larger", teacher_device="cpu", max_steps=1))
+    (Path(larger) / "model.safetensors").unlink()
+    broken = ended(new_job(method="opd", teacher_model="larger", teacher_device="cpu", max_steps=1))
+    assert job.state == JobState.SUCCEEDED, train_worker.read_text()
     assert job.manifest is not None
     base, teacher = job.manifest["base_model"], job.manifest["teacher_model"]
     assert (base["name"], teacher["name"]) == ("tiny", "larger")
     assert teacher.keys() == base.keys()
-    assert teacher["sha256"] != base["sha256"] == folder_sha256(Path(tiny), patterns=MODEL_FILES)
+    assert teacher["sha256"] != base["sha256"] == folder_sha256(models / "tiny", patterns=MODEL_FILES)
     assert broken.error is not None
     assert (broken.error["code"], broken.error["param"]) == (
         "missing_weights",
@@ -285,12 +280,15 @@ def test_a_larger_teacher_is_in_the_manifest_by_name_and_hash(clean_database: ob
 
 def test_a_worker_that_is_stopped_leaves_its_job_to_the_next(models: Path, tmp_path: Path) -> None:
     log = tmp_path / "worker.log"
-    with worker("train", models=models, log=log):
+    with worker("train", models=models, log=log, mortal=True) as first:
         job_id = new_job(max_steps=60, eval_interval=0)
         wait_for(lambda: job_now(job_id).step >= 2, timeout_s=60, what="two steps")
+        os.killpg(first.pid, signal.SIGTERM)  # as service managers do, the server that forks trainers included
+        first.wait(30)
+    assert "trainer.lost" not in codes(job_id)
     left = job_now(job_id)
     assert left.state == JobState.QUEUED, log.read_text()
-    assert trainer_pid(job_id) is None
+    assert not processes_of(job_id)
     with worker("train", models=models, log=log):
         assert ended(job_id).state == JobState.SUCCEEDED
     assert counts(job_id)[0] == 60
@@ -316,9 +314,9 @@ def test_killed_ten_times_it_ends_with_the_same_bits(train_worker: Path) -> None
     for kill_at in sorted(chance.sample(range(3, steps - 1), 10)):
         # checkpoints come every second step, so each life gets further than the last
         wait_for(lambda at=kill_at: job_now(disturbed).step >= at, timeout_s=90, what=f"step {kill_at}")
-        pid = wait_for(lambda: trainer_pid(disturbed), timeout_s=5, what="the trainer")
+        pid = wait_for(lambda: processes_of(disturbed), timeout_s=5, what="the trainer")[0]
         os.kill(pid, signal.SIGKILL)
-        wait_for(lambda gone=pid: trainer_pid(disturbed) != gone, timeout_s=20, what="the trainer's end")
+        wait_for(lambda gone=pid: gone not in processes_of(disturbed), timeout_s=20, what="the trainer's end")
     assert ended(disturbed).state == JobState.SUCCEEDED, train_worker.read_text()
     assert codes(disturbed).count("trainer.lost") == 10
     assert counts(disturbed) == counts(undisturbed)
@@ -332,12 +330,12 @@ def test_a_killed_worker_takes_its_trainer_along_and_another_ends_the_job_with_t
     with worker("train", models=models, log=log):
         undisturbed = new_job(max_steps=30)
         assert ended(undisturbed).state == JobState.SUCCEEDED
-    with worker("train", models=models, log=log) as first:
+    with worker("train", models=models, log=log, mortal=True) as first:
         disturbed = new_job(max_steps=30)
         wait_for(lambda: job_now(disturbed).step >= 5, timeout_s=60, what="five steps")
         os.kill(first.pid, signal.SIGKILL)
         first.wait()
-        wait_for(lambda: trainer_pid(disturbed) is None, timeout_s=10, what="the trainer's death with its worker")
+        wait_for(lambda: not processes_of(disturbed), timeout_s=10, what="the trainer's death with its worker")
     with worker("train", models=models, log=log):
         assert ended(disturbed).state == JobState.SUCCEEDED, log.read_text()
     assert job_now(disturbed).fence >= 2

@@ -2,11 +2,8 @@
 
 import io
 import json
-import os
 import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +19,7 @@ from backend.ids import new_id
 from backend.jobs import control
 from backend.jobs.lifecycle import JobState, Wish
 from backend.jobs.spec import RlsdSettings
+from tests.processes import STARTER, running_worker, wait_for
 from tests.worker.engine.tiny import save_tiny_model
 
 VERIFIER = {
@@ -34,18 +32,10 @@ FAST = {
     "RLSD_LEASE_S": "4",
     "RLSD_HEARTBEAT_S": "0.5",
     "RLSD_SWEEP_S": "1",
-    "OMP_NUM_THREADS": "1",
     "HF_HUB_OFFLINE": "1",
+    "RLSD_TORCH_THREADS": "1",
 }
 """Short leases, so that a lost worker is noticed within a test."""
-
-
-def wait_for(condition: Callable[[], Any], *, timeout_s: float, what: str) -> Any:
-    deadline = time.monotonic() + timeout_s
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"waited {timeout_s:g} s for {what}"
-        time.sleep(0.05)
-    return found
 
 
 def new_job(**settings: Any) -> str:
@@ -64,27 +54,21 @@ def codes(job_id: str) -> list[str]:
     return [event.code for event in told(job_id)]
 
 
+def listed_models(folder: Path) -> str:
+    """`RLSD_MODELS` of the tests' train workers: a tiny model, the starter, and names of what tests put there."""
+    tiny = tiny_model(folder / "tiny")
+    of_tests = {name: str(folder / name) for name in ("mine", "larger")}
+    return json.dumps({"tiny": tiny, "tests/tiny": tiny, "starter": str(STARTER / "model"), **of_tests})
+
+
 @contextmanager
-def worker(queue: str, *, models: Path, log: Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker process, as `rlsd worker` starts it, stopped in order at the end of the block."""
-    environment = {**os.environ, **FAST, "RLSD_MODELS": json.dumps({"tiny": tiny_model(models)}), **environment}
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "backend.cli", "worker", "--queue", queue],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    try:
+def worker(
+    queue: str, *, models: Path, log: Path, mortal: bool = False, **environment: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker of a test's own, which soon notices what is lost."""
+    environment = {**FAST, "RLSD_MODELS": listed_models(models), **environment}
+    with running_worker(queue, log=log, mortal=mortal, **environment) as process:
         yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(30)
-        finally:
-            process.kill()
-            process.wait()
 
 
 def tiny_model(folder: Path) -> str:
@@ -157,16 +141,3 @@ def ended(job_id: str, *, timeout_s: float = 120) -> Job:
     quiet = {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.PAUSED}
     wait_for(lambda: job_now(job_id).state in quiet, timeout_s=timeout_s, what=f"the end of {job_id}")
     return job_now(job_id)
-
-
-def trainer_pid(job_id: str) -> int | None:
-    """The process that trains the job on this machine, if there is one."""
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit():
-            try:
-                words = (process / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if b"worker.train" in words and job_id.encode() in words:
-                return int(process.name)
-    return None

@@ -3,8 +3,6 @@
 import hashlib
 import json
 import shutil
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
+from tests.commands import Completed, as_typed, rlsd
 from tests.service.training import VERIFIER, dataset
 from tests.worker.engine.tiny import save_tiny_model
 from worker.engine.checkpoint import restore, unpack
@@ -21,6 +20,8 @@ from worker.engine.policy import load_policy
 from worker.engine.types import TeacherWeights
 from worker.engine.update import make_optimizer
 from worker.foreground import read_errand
+
+pytestmark = pytest.mark.training
 
 X_RLSD = {
     "num_generations": 4,
@@ -34,15 +35,6 @@ X_RLSD = {
     "device": "cpu",
     "on_failed_check": "go_on",
 }
-
-
-def rlsd_train(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "backend.cli", "train", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def job_file(folder: Path, **x_rlsd: object) -> Path:
@@ -68,16 +60,16 @@ def test_a_teacher_is_told_what_the_grader_looks_up_where_rows_name_no_answer(tm
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, subprocess.CompletedProcess[str]]:
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Completed]:
     """(base model folder, output folder, the finished process)."""
     folder = tmp_path_factory.mktemp("train")
     model = Path(save_tiny_model(folder / "model"))
     job, output = job_file(folder), folder / "output"
-    return model, output, rlsd_train(job, "--data", folder / "rows.jsonl", "--output", output, "--model", model)
+    return model, output, as_typed("train", job, "--data", folder / "rows.jsonl", "--output", output, "--model", model)
 
 
 def test_it_ends_well_and_its_last_line_names_the_adapter(
-    trained: tuple[Path, Path, subprocess.CompletedProcess[str]],
+    trained: tuple[Path, Path, Completed],
 ) -> None:
     _, output, process = trained
     assert process.returncode == 0, process.stderr
@@ -90,9 +82,7 @@ def test_it_ends_well_and_its_last_line_names_the_adapter(
     assert {json.loads(line)["record"]["status"] for line in lines} == {"ok"}
 
 
-def test_the_adapter_on_its_base_is_the_trained_model(
-    trained: tuple[Path, Path, subprocess.CompletedProcess[str]], tmp_path: Path
-) -> None:
+def test_the_adapter_on_its_base_is_the_trained_model(trained: tuple[Path, Path, Completed], tmp_path: Path) -> None:
     model, output, _ = trained
     with zipfile.ZipFile(output / "adapter.zip") as archive:
         archive.extractall(tmp_path)
@@ -117,7 +107,7 @@ def test_the_adapter_on_its_base_is_the_trained_model(
 
 
 def test_the_adapter_holds_one_adapter_a_card_and_where_it_came_from(
-    trained: tuple[Path, Path, subprocess.CompletedProcess[str]], tmp_path: Path
+    trained: tuple[Path, Path, Completed], tmp_path: Path
 ) -> None:
     _, output, _ = trained
     with zipfile.ZipFile(output / "adapter.zip") as archive:
@@ -155,13 +145,13 @@ def test_the_adapter_holds_one_adapter_a_card_and_where_it_came_from(
     ],
 )
 def test_a_bad_setting_is_one_sentence_and_leaves_no_adapter(
-    trained: tuple[Path, Path, subprocess.CompletedProcess[str]],
+    trained: tuple[Path, Path, Completed],
     tmp_path: Path,
     change: dict[str, object],
     sentence: str,
 ) -> None:
     job = job_file(tmp_path, **change)
-    process = rlsd_train(job, "--data", tmp_path / "rows.jsonl", "--output", tmp_path / "o", "--model", trained[0])
+    process = rlsd("train", job, "--data", tmp_path / "rows.jsonl", "--output", tmp_path / "o", "--model", trained[0])
     assert process.returncode == 1
     assert process.stderr.splitlines()[-1].startswith("rlsd: ")
     assert sentence in process.stderr.splitlines()[-1]
@@ -169,7 +159,7 @@ def test_a_bad_setting_is_one_sentence_and_leaves_no_adapter(
 
 
 def test_a_run_from_which_nothing_can_be_learned_stops_says_why_and_waits_as_long_again_with_resume(
-    trained: tuple[Path, Path, subprocess.CompletedProcess[str]], tmp_path: Path
+    trained: tuple[Path, Path, Completed], tmp_path: Path
 ) -> None:
     job = job_file(tmp_path, max_steps=50, max_dead_steps=2)
     body = json.loads(job.read_text())
@@ -178,7 +168,7 @@ def test_a_run_from_which_nothing_can_be_learned_stops_says_why_and_waits_as_lon
     job.write_text(json.dumps(body))
     arguments = (job, "--data", tmp_path / "rows.jsonl", "--output", tmp_path / "o", "--model", trained[0])
     for resume, last_step in (((), 2), (("--resume",), 4)):
-        process = rlsd_train(*arguments, *resume)
+        process = rlsd("train", *arguments, *resume)
         assert process.returncode == 1
         assert f"step {last_step}/50" in process.stdout
         assert f"step {last_step + 1}/50" not in process.stdout
@@ -189,13 +179,13 @@ def test_a_run_from_which_nothing_can_be_learned_stops_says_why_and_waits_as_lon
 
 
 def test_it_goes_on_from_its_checkpoint_and_makes_the_same_adapter(
-    trained: tuple[Path, Path, subprocess.CompletedProcess[str]], tmp_path: Path
+    trained: tuple[Path, Path, Completed], tmp_path: Path
 ) -> None:
     model, whole, _ = trained
     job, halves = job_file(tmp_path, max_steps=2), tmp_path / "halves"
     arguments = ("--data", tmp_path / "rows.jsonl", "--output", halves, "--model", model)
-    assert rlsd_train(job, *arguments).returncode == 0
-    second = rlsd_train(job_file(tmp_path), *arguments, "--resume")
+    assert rlsd("train", job, *arguments).returncode == 0
+    second = rlsd("train", job_file(tmp_path), *arguments, "--resume")
     assert second.returncode == 0, second.stderr
     assert "going on from the checkpoint of step 2" in second.stdout
     assert (halves / "checkpoint.safetensors").read_bytes() == (whole / "checkpoint.safetensors").read_bytes()
@@ -207,25 +197,25 @@ def test_it_goes_on_from_its_checkpoint_and_makes_the_same_adapter(
 
 
 def test_a_run_with_other_settings_is_refused_and_leaves_the_folder_as_it_was(
-    trained: tuple[Path, Path, subprocess.CompletedProcess[str]], tmp_path: Path
+    trained: tuple[Path, Path, Completed], tmp_path: Path
 ) -> None:
     model, whole, _ = trained
     output = tmp_path / "output"
     shutil.copytree(whole, output)
     before = {path.name: path.read_bytes() for path in output.iterdir()}
     job = job_file(tmp_path, learning_rate=0.02)
-    process = rlsd_train(job, "--data", tmp_path / "rows.jsonl", "--output", output, "--model", model, "--resume")
+    process = rlsd("train", job, "--data", tmp_path / "rows.jsonl", "--output", output, "--model", model, "--resume")
     assert process.returncode == 1
     assert "another run: learning_rate was 0.01 and is 0.02 now" in process.stderr.splitlines()[-1]
     assert {path.name: path.read_bytes() for path in output.iterdir()} == before
 
 
 def test_two_devices_take_the_same_steps_and_write_one_adapter(
-    trained: tuple[Path, Path, subprocess.CompletedProcess[str]], tmp_path: Path
+    trained: tuple[Path, Path, Completed], tmp_path: Path
 ) -> None:
     model, alone, _ = trained
     job, output = job_file(tmp_path, devices=2), tmp_path / "two"
-    process = rlsd_train(job, "--data", tmp_path / "rows.jsonl", "--output", output, "--model", model)
+    process = rlsd("train", job, "--data", tmp_path / "rows.jsonl", "--output", output, "--model", model)
     assert process.returncode == 0, process.stderr
     assert process.stdout.count("step 3/3") == 1
     assert Path(json.loads(process.stdout.splitlines()[-1])["adapter"]) == output / "adapter.zip"
@@ -236,18 +226,18 @@ def test_two_devices_take_the_same_steps_and_write_one_adapter(
 
 
 def test_a_failing_check_refuses_unless_it_is_ignored_and_the_manifest_says_so(
-    trained: tuple[Path, Path, subprocess.CompletedProcess[str]], tmp_path: Path
+    trained: tuple[Path, Path, Completed], tmp_path: Path
 ) -> None:
     job, output = job_file(tmp_path, max_steps=2, on_failed_check="pause"), tmp_path / "o"
     arguments = (job, "--data", tmp_path / "rows.jsonl", "--output", output, "--model", trained[0])
-    refused = rlsd_train(*arguments)
+    refused = rlsd("train", *arguments)
     assert refused.returncode == 1
     assert "self-check of the verifier:\nfail: " in refused.stdout
     assert "step 1/2" not in refused.stdout
     assert "--ignore-checks" in refused.stderr.splitlines()[-1]
-    ignored = rlsd_train(*arguments, "--ignore-checks")
+    ignored = rlsd("train", *arguments, "--ignore-checks")
     assert ignored.returncode == 0, ignored.stderr
-    longer = rlsd_train(job_file(tmp_path, on_failed_check="pause"), *arguments[1:], "--resume")
+    longer = rlsd("train", job_file(tmp_path, on_failed_check="pause"), *arguments[1:], "--resume")
     assert longer.returncode == 0, longer.stderr
     assert "self-check" not in longer.stdout
     with zipfile.ZipFile(output / "adapter.zip") as archive:
@@ -256,10 +246,15 @@ def test_a_failing_check_refuses_unless_it_is_ignored_and_the_manifest_says_so(
     assert checks["overridden_at"] > 0
 
 
-def test_a_folder_with_results_is_not_written_over(
-    trained: tuple[Path, Path, subprocess.CompletedProcess[str]], tmp_path: Path
-) -> None:
+def test_a_folder_with_results_is_not_written_over(trained: tuple[Path, Path, Completed], tmp_path: Path) -> None:
     job = job_file(tmp_path)
-    process = rlsd_train(job, "--data", tmp_path / "rows.jsonl", "--output", trained[1], "--model", trained[0])
+    process = rlsd("train", job, "--data", tmp_path / "rows.jsonl", "--output", trained[1], "--model", trained[0])
     assert process.returncode == 1
     assert "is not empty" in process.stderr
+
+
+def test_usage_names_the_command_that_was_typed() -> None:
+    for command in ("train", "preflight", "check"):
+        process = rlsd(command, "--no-such-option")
+        assert process.returncode == 2
+        assert process.stderr.startswith(f"Usage: rlsd {command} ")

@@ -11,6 +11,8 @@ import pytest
 
 from backend.processes import start_module, stop
 
+pytestmark = pytest.mark.training
+
 ROOT = Path(__file__).parents[2]
 
 

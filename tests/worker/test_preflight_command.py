@@ -1,23 +1,15 @@
 """`rlsd preflight` as its user runs it, and `rlsd train` with a pre-flight before its first step."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.commands import rlsd
 from tests.worker.engine.tiny import save_tiny_model
-from tests.worker.test_foreground import job_file, rlsd_train
+from tests.worker.test_foreground import job_file
 
-
-def rlsd_preflight(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "backend.cli", "preflight", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+pytestmark = pytest.mark.training
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +19,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_it_prints_the_rates_and_the_verdict_and_writes_the_report(tmp_path: Path, model: str) -> None:
     arguments = (job_file(tmp_path), "--data", tmp_path / "rows.jsonl", "--model", model)
-    process = rlsd_preflight(*arguments, "--rows", "3", "--samples", "4", "--output", tmp_path / "report.json")
+    process = rlsd("preflight", *arguments, "--rows", "3", "--samples", "4", "--output", tmp_path / "report.json")
     assert process.returncode == 0, process.stderr
     assert "12/24 completions" in process.stdout
     assert "solve rate by row (3 of" in process.stdout
@@ -36,7 +28,7 @@ def test_it_prints_the_rates_and_the_verdict_and_writes_the_report(tmp_path: Pat
     assert [entry["rows"] for entry in report["histogram"]] == [
         int(line.split()[-1]) for line in process.stdout.splitlines()[5:12]
     ]
-    again = rlsd_preflight(*arguments, "--rows", "3", "--samples", "4", "--output", tmp_path / "again.json")
+    again = rlsd("preflight", *arguments, "--rows", "3", "--samples", "4", "--output", tmp_path / "again.json")
     assert again.returncode == 0
     second = json.loads((tmp_path / "again.json").read_text())
     assert {**second, "time": None} == {**report, "time": None}
@@ -45,8 +37,17 @@ def test_it_prints_the_rates_and_the_verdict_and_writes_the_report(tmp_path: Pat
 def test_it_ends_with_1_where_nothing_can_be_learned(tmp_path: Path, model: str) -> None:
     verifier = tmp_path / "never.py"
     verifier.write_text("def grade(sample, item):\n    return 0.0\n")
-    process = rlsd_preflight(
-        job_file(tmp_path), "--data", tmp_path / "rows.jsonl", "--model", model, "--verifier", verifier, "--rows", "2"
+    process = rlsd(
+        "preflight",
+        job_file(tmp_path),
+        "--data",
+        tmp_path / "rows.jsonl",
+        "--model",
+        model,
+        "--verifier",
+        verifier,
+        "--rows",
+        "2",
     )
     assert process.returncode == 1
     assert "fail: None of 16 completions of 2 rows was right" in process.stdout
@@ -60,7 +61,7 @@ def test_what_cannot_be_flown_is_one_sentence(
     tmp_path: Path, model: str, change: dict[str, object], sentence: str
 ) -> None:
     job = job_file(tmp_path, **change)
-    process = rlsd_preflight(job, "--data", tmp_path / "rows.jsonl", "--model", model)
+    process = rlsd("preflight", job, "--data", tmp_path / "rows.jsonl", "--model", model)
     assert process.returncode == 1
     assert process.stderr.splitlines()[-1].startswith("rlsd: ")
     assert sentence in process.stderr.splitlines()[-1]
@@ -70,8 +71,8 @@ def test_training_in_the_foreground_may_begin_with_it_and_ends_the_same(tmp_path
     outputs = [tmp_path / "plain", tmp_path / "looked"]
     for output, rows in zip(outputs, (0, 3), strict=True):
         job = job_file(tmp_path, preflight_rows=rows, preflight_samples=4, max_steps=2)
-        process = rlsd_train(
-            job, "--data", tmp_path / "rows.jsonl", "--output", output, "--model", model, "--ignore-checks"
+        process = rlsd(
+            "train", job, "--data", tmp_path / "rows.jsonl", "--output", output, "--model", model, "--ignore-checks"
         )
         assert process.returncode == 0, process.stderr
     assert "pre-flight: 24/24 completions" in process.stdout
@@ -88,8 +89,8 @@ def test_two_devices_share_the_pre_flight_and_find_what_one_finds(tmp_path: Path
     for devices in (1, 2):
         job = job_file(tmp_path, preflight_rows=3, preflight_samples=4, max_steps=1, devices=devices)
         output = tmp_path / str(devices)
-        process = rlsd_train(
-            job, "--data", tmp_path / "rows.jsonl", "--output", output, "--model", model, "--ignore-checks"
+        process = rlsd(
+            "train", job, "--data", tmp_path / "rows.jsonl", "--output", output, "--model", model, "--ignore-checks"
         )
         assert process.returncode == 0, process.stderr
         assert process.stdout.count("24/24 completions") == 1

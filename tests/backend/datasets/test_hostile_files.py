@@ -31,6 +31,8 @@ from backend.errors import AppError
 from backend.settings import settings
 from tests.backend.datasets.workbooks import workbook
 
+pytestmark = pytest.mark.hostile
+
 MIB = 1024 * 1024
 GOOD = b'{"question": "q", "answer": "a"}\n'
 

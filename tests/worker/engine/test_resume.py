@@ -13,6 +13,8 @@ from tests.worker.engine.resume_run import finished
 from tests.worker.engine.test_opd import save_teacher
 from worker.engine.methods import METHODS
 
+pytestmark = pytest.mark.training
+
 ROOT = Path(__file__).parents[3]
 HALF, WHOLE = 3, 6
 COMMON = {

@@ -16,6 +16,8 @@ from worker.engine.policy import build_policy
 from worker.engine.sharding import shard
 from worker.engine.world import World
 
+pytestmark = pytest.mark.training
+
 ROOT = Path(__file__).parents[3]
 SAME = {
     "grpo": {"method": "grpo", "resample_rounds": 2},

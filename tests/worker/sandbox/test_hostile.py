@@ -20,7 +20,7 @@ from worker.sandbox.policy import Limits
 from worker.sandbox.pool import Sandbox
 from worker.sandbox.probe import _prizes
 
-pytestmark = pytest.mark.usefixtures("python_allowed")
+pytestmark = [pytest.mark.hostile, pytest.mark.usefixtures("python_allowed")]
 
 # On x86_64: socket, socketpair, clone, fork, execve, ptrace, prctl, process_vm_readv, memfd_create, io_uring, clone3
 DENIED = (41, 53, 56, 57, 59, 101, 157, 310, 319, 425, 435)

@@ -1,0 +1,98 @@
+"""pytest's plugin for this suite: lanes, the order of files, what is missing on this machine, and the last lines.
+
+Tests in `tests/browser` are in the lane `browser`, those that ask for a train worker in `training`; others are marked.
+"""
+
+import os
+import random
+import shlex
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.machine import MISSING, chromium
+
+REQUIRE_ALL = os.environ.get("RLSD_TESTS_REQUIRE_ALL") == "1"
+"""Whether a test that lacks a part of the machine fails instead of being skipped."""
+LANES = {
+    "browser": "walks through the pages in a real Chromium",
+    "training": "starts a process that trains",
+    "hostile": "feeds the sandbox or the readers from a corpus of attacks",
+}
+LONGEST_FIRST = ("tests/browser", "tests/service/test_training", "tests/learning", "tests/service", "tests/frontend")
+"""Files that take long are handed out before the others, so that no process ends long after the rest."""
+MOST_PROCESSES = 4
+"""Each has a database and workers of its own."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--shuffle-files", type=int, metavar="SEED", help="Run the files in a random order.")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name, meaning in LANES.items():
+        config.addinivalue_line("markers", f"{name}: {meaning}")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    return min(MOST_PROCESSES, len(os.sched_getaffinity(0)))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.nodeid.startswith("tests/browser/"):
+            item.add_marker("browser")
+        if "train_worker" in getattr(item, "fixturenames", ()):
+            item.add_marker("training")
+    seed = config.getoption("--shuffle-files")
+    if seed is None:
+        items.sort(key=lambda item: _place(item.nodeid))
+    else:
+        files = sorted({_file(item) for item in items})
+        random.Random(seed).shuffle(files)
+        items.sort(key=lambda item: files.index(_file(item)))
+
+
+def _place(nodeid: str) -> int:
+    return next((place for place, start in enumerate(LONGEST_FIRST) if nodeid.startswith(start)), len(LONGEST_FIRST))
+
+
+def _file(item: pytest.Item) -> str:
+    return item.nodeid.partition("::")[0]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("browser") and chromium() is None:
+        pytest.skip(MISSING["Chromium"])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    report: Any = yield
+    if REQUIRE_ALL and report.skipped and _reason(report) in MISSING.values():
+        report.outcome, report.longrepr = "failed", _reason(report)
+    return report
+
+
+def _reason(report: Any) -> str:
+    """Why a test was skipped."""
+    return report.longrepr[2].removeprefix("Skipped: ") if isinstance(report.longrepr, tuple) else ""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    stats = terminalreporter.stats
+    failed = sorted({report.nodeid for kind in ("failed", "error") for report in stats.get(kind, [])})
+    if failed:
+        terminalreporter.section("to run what failed alone", red=True)
+        for nodeid in failed:
+            terminalreporter.line(f"make test ARGS={shlex.quote(shlex.quote(nodeid))}")
+    missed = Counter(_reason(report) for report in stats.get("skipped", []))
+    missed = Counter({reason: count for reason, count in missed.items() if reason in MISSING.values()})
+    if missed:
+        terminalreporter.section("NOT RUN ON THIS MACHINE", red=True, bold=True)
+        for reason, count in missed.items():
+            terminalreporter.line(f"{count} tests were skipped: {reason}", red=True, bold=True)

@@ -1,0 +1,140 @@
+"""The processes of the application as tests start them: on free ports, tied to a block, their output in a file."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from backend.processes import start_module, stop
+
+ROOT = Path(__file__).resolve().parents[1]
+STARTER = ROOT / "examples" / "starter"
+START_S = 60.0
+END_S = 30.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(condition: Callable[[], Any], *, timeout_s: float, what: str) -> Any:
+    """The first thing that `condition` gives and that counts as true."""
+    deadline = time.monotonic() + timeout_s
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"waited {timeout_s:g} s for {what}"
+        time.sleep(0.05)
+    return found
+
+
+@contextmanager
+def running(
+    *arguments: str, log: Path, environment: Mapping[str, str] | None = None, mortal: bool = False
+) -> Iterator[subprocess.Popen[bytes]]:
+    """`python -m arguments…` from the repository, asked to end at the end of the block, dead with the tests.
+
+    One that has ended by itself before is a failure, unless it is `mortal`.
+    """
+    with log.open("ab") as output:
+        process = start_module(
+            arguments,
+            environment={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
+            output=output,
+            parent_death=signal.SIGKILL,
+            cwd=ROOT,
+        )
+    try:
+        yield process
+        assert mortal or process.poll() is None, f"the process ended:\n{log.read_text()}"
+    finally:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(END_S)
+        stop(process, grace_s=0)
+
+
+@contextmanager
+def serving(
+    *arguments: str,
+    health: str,
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    mortal: bool = False,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The same for a server, once the address `health` answers 200."""
+    with running(*arguments, log=log, environment=environment, mortal=mortal) as process:
+        wait_for(lambda: _healthy(health, process=process, log=log), timeout_s=START_S, what=health)
+        yield process
+
+
+def _healthy(address: str, *, process: subprocess.Popen[bytes], log: Path) -> bool:
+    assert process.poll() is None, f"the server ended:\n{log.read_text()}"
+    try:
+        return httpx.get(address, timeout=2, trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@contextmanager
+def running_api(log: Path, *, port: int | None = None, environment: Mapping[str, str] | None = None) -> Iterator[str]:
+    """A server as `rlsd api` starts it: its address."""
+    port = port or free_port()
+    url, command = f"http://127.0.0.1:{port}", ("backend.cli", "api", "--port", str(port))
+    with serving(*command, health=f"{url}/healthz", log=log, environment=environment):
+        yield url
+
+
+@contextmanager
+def running_ui(log: Path, *, api_url: str) -> Iterator[str]:
+    """A UI as `rlsd ui` starts it, before the API of that address."""
+    port = free_port()
+    url, command = f"http://127.0.0.1:{port}", ("backend.cli", "ui", "--port", str(port))
+    with serving(*command, health=f"{url}/_stcore/health", log=log, environment={"RLSD_API_URL": api_url}):
+        yield url
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    api: str
+    ui: str
+
+
+@contextmanager
+def running_stack(logs: Path) -> Iterator[Addresses]:
+    """An API and a UI of a test's own."""
+    with running_api(logs / "api.log") as api, running_ui(logs / "ui.log", api_url=api) as ui:
+        yield Addresses(api, ui)
+
+
+@contextmanager
+def running_worker(
+    queue: str, *, log: Path, mortal: bool = False, **environment: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker of one queue, as `rlsd worker` starts it. It may tell webhooks on this machine."""
+    command = ("backend.cli", "worker", "--queue", queue)
+    environment = {"RLSD_WEBHOOK_NETWORKS": '["127.0.0.1/32"]', **environment}
+    with running(*command, log=log, environment=environment, mortal=mortal) as process:
+        yield process
+
+
+def processes_of(job_id: str) -> list[int]:
+    """The processes on this machine that train the job; a launcher of several is none."""
+    found = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            try:
+                words = (process / "cmdline").read_bytes().replace(b"\0", b" ").split()
+            except OSError:
+                continue
+            if b"worker.train" in words and b"worker.launch" not in words and job_id.encode() in words:
+                found.append(int(process.name))
+    return found
