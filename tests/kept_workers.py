@@ -5,7 +5,6 @@ A worker takes seconds to start, most of them for imports and for the attacks on
 
 import os
 import signal
-import time
 from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
@@ -56,18 +55,22 @@ class KeptWorkers:
         if not self._running:
             return
         with psycopg.connect(driver_url(os.environ["DATABASE_URL"]), autocommit=True) as connection:
-            while True:
-                for worker in self._running.values():
-                    worker.send_signal(signal.SIGSTOP)
-                if connection.execute(OPEN_TRANSACTIONS, [KEPT]).fetchone() == (0,):
-                    break
-                for worker in self._running.values():
-                    worker.send_signal(signal.SIGCONT)
-                time.sleep(0.01)
+            wait_for(lambda: self._stopped_outside_transactions(connection), timeout_s=30, what="workers at rest")
         with Redis.from_url(redis_url(os.environ["BROKER_URL"])) as broker:
             for client in broker.client_list():
                 if client["cmd"] == "brpop":  # would take a message and keep it
                     broker.client_unblock(client["id"])
+
+    def _stopped_outside_transactions(self, connection: psycopg.Connection) -> bool:
+        self._signal(signal.SIGSTOP)
+        if connection.execute(OPEN_TRANSACTIONS, [KEPT]).fetchone() == (0,):
+            return True
+        self._signal(signal.SIGCONT)
+        return False
+
+    def _signal(self, number: signal.Signals) -> None:
+        for worker in self._running.values():
+            worker.send_signal(number)
 
     def close(self) -> None:
         for queue in self._running:
