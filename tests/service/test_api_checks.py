@@ -121,6 +121,9 @@ def test_a_check_whose_process_is_killed_says_so(api: Api, check_worker: int) ->
     grader = {"type": "python", "name": "slow", "source": source}
     with transaction() as session:
         check = checks.request_check(session, kind="grader_run", request={"grader": grader, "samples": SAMPLES * 20}).id
+    wait_for(
+        lambda: answered(api.http.get(f"/v1/checks/{check}"))["status"] == "running", timeout_s=30, what="its start"
+    )
     os.kill(process_at_work(check_worker), signal.SIGKILL)
     with pytest.raises(AppError, match="was killed"):
         checks.wait_for_check(check, timeout_s=30)
