@@ -127,7 +127,7 @@ def running_worker(
 
 
 def processes_of(job_id: str) -> list[int]:
-    """The processes on this machine that train the job; a launcher of several is none."""
+    """The processes on this machine that train the job, without the launcher of several."""
     found = []
     for process in Path("/proc").iterdir():
         if process.name.isdigit():
@@ -135,6 +135,6 @@ def processes_of(job_id: str) -> list[int]:
                 words = (process / "cmdline").read_bytes().replace(b"\0", b" ").split()
             except OSError:
                 continue
-            if b"worker.train" in words and b"worker.launch" not in words and job_id.encode() in words:
+            if b"worker.train" in words and job_id.encode() in words:
                 found.append(int(process.name))
     return found

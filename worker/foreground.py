@@ -80,7 +80,7 @@ def train(
     for notice in () if launched() else errand.notices:
         print(f"{notice.level}: {notice.message}", flush=True)
     if spec.devices > 1 and not launched():
-        sys.exit(launch(spec.devices, ["worker.foreground", *sys.argv[1:]]))
+        sys.exit(launch(spec.devices, main))
     use_threads(processes=spec.devices)
     settings = engine_settings(spec, seed=errand.seed)
     observer = FolderObserver(output, max_steps=spec.max_steps)

@@ -1,8 +1,7 @@
 """Forks processes that need torch from one that has imported it, so that neither a job nor a check waits for imports.
 
 The server (multiprocessing's) is a child of the worker and ends with it. It never touches a GPU: CUDA does not survive
-a fork, so each child meets it first. A job that asks for several devices goes through `worker.launch`, whose processes
-are started afresh.
+a fork, so each child meets it first. A job that asks for several devices forks once more (`worker.launch`).
 """
 
 import multiprocessing
@@ -71,19 +70,28 @@ def _in_child(target: Callable[..., None], arguments: Sequence[Any]) -> None:
     """Leave what belongs to the server behind: a session of its own, dead with the server, open to signals."""
     die_with_parent(os.getppid(), signal_number=signal.SIGKILL)
     os.setsid()
+    multiprocessing.current_process().daemon = False  # a daemon could have no children of its own
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     target(*arguments)
 
 
 def _train(arguments: Sequence[str], devices: int, output: Path) -> None:
-    from worker import launch, train
+    from worker import launch
 
     with output.open("ab") as file:
         os.dup2(file.fileno(), sys.stdout.fileno())
         os.dup2(file.fileno(), sys.stderr.fileno())
-    trainer = ["worker.train", *arguments]
-    setproctitle(" ".join(trainer if devices == 1 else ["worker.launch", *trainer]))
-    sys.exit(train.main(list(arguments)) if devices == 1 else launch.launch(devices, trainer))
+    if devices == 1:
+        sys.exit(_titled_train(arguments))
+    setproctitle(" ".join(["worker.launch", *arguments]))
+    sys.exit(launch.launch(devices, lambda: _titled_train(arguments)))
+
+
+def _titled_train(arguments: Sequence[str]) -> int:
+    from worker import train
+
+    setproctitle(" ".join(["worker.train", *arguments]))
+    return train.main(list(arguments))
 
 
 def _check(check_id: str) -> None:

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 def started(folder: Path, conduct: str) -> tuple[subprocess.Popen[bytes], list[int]]:
     """The launcher, and the processes it started."""
     launcher = start_module(
-        ["worker.launch", "2", "tests.worker.launched", str(folder), conduct],
+        ["tests.worker.launched", str(folder), conduct],
         environment=os.environ,
         output=None,
         parent_death=signal.SIGKILL,
