@@ -11,47 +11,29 @@ from fastapi.openapi.utils import get_openapi
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.exceptions import ExceptionMiddleware
 
-from backend.api import (
-    audit,
-    chat,
-    checks,
-    compared,
-    comparisons,
-    estimate,
-    exports,
-    file_preview,
-    file_reports,
-    file_versions,
-    files,
-    graders,
-    health,
-    jobs,
-    metrics,
-    models,
-    people,
-    preflight,
-    rescore,
-    rollouts,
-    runs,
-    seen,
-    selfcheck,
-    stream,
-    uploads,
-    usage,
-    verifiers,
-    webhooks,
-)
-from backend.api.callers import KnownCallers
-from backend.api.deps import storable_body
-from backend.api.errors import ErrorBody, install_error_handlers
-from backend.api.feeds import Feeds
-from backend.api.idempotency import Idempotency
-from backend.api.metrics import CountRequests
-from backend.api.middleware import BodyLimit, RequestIds
-from backend.chat.caller import Caller
-from backend.datasets import reading
+from backend.api import chat, checks, models
+from backend.api.comparisons import rollouts as comparison_rollouts
+from backend.api.comparisons import routes as comparisons
+from backend.api.files import preview, reports, uploads, versions
+from backend.api.files import routes as files
+from backend.api.http.authentication import KnownCallers
+from backend.api.http.dependencies import storable_body
+from backend.api.http.errors import ErrorBody, install_error_handlers
+from backend.api.http.idempotency import Idempotency
+from backend.api.http.middleware import BodyLimit, RequestIds
+from backend.api.jobs import estimate, exports, preflight, rescore, rollouts, runs
+from backend.api.jobs import routes as jobs
+from backend.api.jobs.stream import routes as stream
+from backend.api.jobs.stream.broadcast import Feeds
+from backend.api.operations import health, metrics
+from backend.api.operations.metrics import CountRequests
+from backend.api.organisation import audit, keys, members, projects, usage, webhooks, workers
+from backend.api.verifiers import graders, self_check
+from backend.api.verifiers import routes as verifiers
+from backend.chat.client import Caller
+from backend.datasets.reading import background
 from backend.jobs.spec import RlsdSettings
-from backend.logs import configure_logs
+from backend.stack.logs import configure_logs
 
 THREADS = 100
 """Requests at work at once. Most are short; one that waits for a worker holds its thread, but no connection."""
@@ -63,13 +45,13 @@ RESOURCES = (
     rollouts,
     files,
     uploads,
-    file_preview,
-    file_reports,
-    file_versions,
+    preview,
+    reports,
+    versions,
     checks,
     graders,
     verifiers,
-    selfcheck,
+    self_check,
     models,
     chat,
     usage,
@@ -79,11 +61,13 @@ RESOURCES = (
     rescore,
     stream,
     comparisons,
-    compared,
-    people,
+    comparison_rollouts,
+    keys,
+    members,
+    projects,
     audit,
     webhooks,
-    seen,
+    workers,
 )
 
 DESCRIPTION = """Files, graders, jobs and models in the shapes of OpenAI's API, so that its official client works with
@@ -122,7 +106,7 @@ def create_app() -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     configure_logs()
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
-    reading.warm()
+    background.warm()
     gc.freeze()  # what is loaded by now stays: not to be looked through again and again
     yield
     await app.state.feeds.close()

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from backend.application import Addresses, running_application
-from backend.demo import free_port
+from backend.cli.demo import free_port
+from backend.stack.up import Addresses, running_application
 
 START_TIMEOUT_S = 120.0
 KEY = "rlsd-key-of-the-benchmarks-and-nothing-else"
@@ -24,7 +24,7 @@ def running(*, ui: bool = False) -> Iterator[tuple[Addresses, Path]]:
         home = Path(folder)
         page = ["--ui-port", str(free_port(8501))] if ui else ["--no-ui"]
         process = subprocess.Popen(
-            [sys.executable, "-m", "backend.cli", "up", "--api-port", str(free_port(8000)), *page],
+            [sys.executable, "-m", "backend.cli.main", "up", "--api-port", str(free_port(8000)), *page],
             env=os.environ | {"RLSD_HOME": folder, "RLSD_ADMIN_KEY": KEY},
             stdout=subprocess.DEVNULL,
         )

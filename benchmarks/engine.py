@@ -23,15 +23,15 @@ from pathlib import Path
 
 import torch
 
-from backend.demo import STARTER
+from backend.cli.demo import STARTER
 from backend.jobs.spec import Preset
 from backend.settings import STARTER_MODEL
 from backend.verifiers.specs import parse_spec
 from benchmarks.figures import Figure, figure
 from benchmarks.runs import GroupReward, seconds_of, settings_of, starter_tasks, steps_of, stretch_of, total
-from worker.engine.policy import Policy, load_policy
+from worker.engine.model.policy import Policy, load_policy
 from worker.sandbox.pool import Sandbox
-from worker.setup import sandboxed_reward
+from worker.training.prepare import sandboxed_reward
 
 BLOCKS = 9
 STEPS = 5

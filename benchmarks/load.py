@@ -17,9 +17,9 @@ import aiohttp
 import httpx
 import psycopg
 
-from backend.client import Client
+from backend.cli.demo import STARTER
+from backend.cli.http_client import Client
 from backend.db.engine import driver_url
-from backend.demo import STARTER
 from backend.jobs.events import CHANNEL
 from benchmarks.application import KEY
 from benchmarks.figures import Figure

@@ -16,9 +16,9 @@ import httpx
 import psycopg
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from backend.client import Client
+from backend.cli.demo import STARTER
+from backend.cli.http_client import Client
 from backend.db.engine import driver_url
-from backend.demo import STARTER
 from benchmarks.application import KEY, running
 from benchmarks.figures import Figure, figure
 from benchmarks.filling import copy_rows

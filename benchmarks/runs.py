@@ -8,17 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from backend.datasets.rows import read_rows
-from backend.demo import STARTER
+from backend.cli.demo import STARTER
+from backend.datasets.rows.rows import read_rows
 from backend.jobs.spec import PRESETS, Preset, RlsdSettings
 from backend.settings import STARTER_MODEL
 from worker.engine import loop
-from worker.engine.checkpoint import Checkpoint
-from worker.engine.policy import Policy, load_policy
-from worker.engine.report import EvaluationReport, StepReport
+from worker.engine.model.policy import Policy, load_policy
+from worker.engine.observer import Checkpoint, EvaluationReport, StepReport
 from worker.engine.settings import Settings
 from worker.engine.types import Completion, Reward, Task, Wish
-from worker.setup import engine_settings, tasks_of
+from worker.training.prepare import engine_settings, tasks_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
 import json
 import time
 
-from backend.client import Client
-from backend.demo import STARTER
+from backend.cli.demo import STARTER
+from backend.cli.http_client import Client
 from benchmarks import load
 from benchmarks.application import KEY, running
 from benchmarks.figures import Figure, figure

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import streamlit as st
 
-from frontend import state
-from frontend.components import menu, problems, rights, sign_in
+from frontend.components import rights
+from frontend.session import state
+from frontend.shell import menu, sign_in
+from frontend.widgets import problems
 
 HERE = Path(__file__).parent
 # Streamlit (1.67) takes its page away ("Bad delta path index") where a broken connection has swallowed a part of it.
@@ -16,16 +18,16 @@ window.rlsdWatch ??= setInterval(() => document.querySelector('[data-testid="stA
 st.set_page_config(page_title="RLSD Workbench", page_icon=str(HERE / "logo_small.svg"), layout="wide")
 st.html(HERE / "style.css")
 
-home = st.Page("app_pages/home.py", title="Home", icon=":material/home:", default=True)
-datasets = st.Page("app_pages/datasets.py", title="Datasets", icon=":material/table_rows:")
-verifiers = st.Page("app_pages/verifiers.py", title="Verifiers", icon=":material/fact_check:")
-new_job = st.Page("app_pages/new_job.py", title="New job", icon=":material/add_circle:")
-jobs = st.Page("app_pages/jobs.py", title="Jobs", icon=":material/list_alt:")
-job = st.Page("app_pages/job.py", title="Job", icon=":material/show_chart:", visibility="hidden")
-compare = st.Page("app_pages/compare.py", title="Compare", icon=":material/compare_arrows:")
-models = st.Page("app_pages/models.py", title="Models", icon=":material/deployed_code:")
-playground = st.Page("app_pages/playground.py", title="Playground", icon=":material/forum:")
-settings = st.Page("app_pages/settings.py", title="Settings", icon=":material/settings:")
+home = st.Page("pages/home/page.py", title="Home", icon=":material/home:", default=True)
+datasets = st.Page("pages/datasets/page.py", url_path="datasets", title="Datasets", icon=":material/table_rows:")
+verifiers = st.Page("pages/verifiers/page.py", url_path="verifiers", title="Verifiers", icon=":material/fact_check:")
+new_job = st.Page("pages/new_job/page.py", url_path="new_job", title="New job", icon=":material/add_circle:")
+jobs = st.Page("pages/jobs/page.py", url_path="jobs", title="Jobs", icon=":material/list_alt:")
+job = st.Page("pages/job/page.py", url_path="job", title="Job", icon=":material/show_chart:", visibility="hidden")
+compare = st.Page("pages/compare/page.py", url_path="compare", title="Compare", icon=":material/compare_arrows:")
+models = st.Page("pages/models/page.py", url_path="models", title="Models", icon=":material/deployed_code:")
+playground = st.Page("pages/playground/page.py", url_path="playground", title="Playground", icon=":material/forum:")
+settings = st.Page("pages/settings/page.py", url_path="settings", title="Settings", icon=":material/settings:")
 
 is_signed_in = state.signed_in()
 page = st.navigation(

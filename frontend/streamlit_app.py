@@ -12,8 +12,8 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from frontend import identity
-from frontend.sessions import COOKIE, IDLE_S, sessions
+from frontend.session import identity
+from frontend.session.browser_sessions import COOKIE, IDLE_S, sessions
 
 MAX_TICKET_BYTES = 200
 

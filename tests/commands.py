@@ -1,6 +1,7 @@
 """`rlsd train` and its kin without their imports: each run is forked from one process that has them.
 
-What a user types, `python -m backend.cli train …`, is run once (`as_typed`); what follows differs by the fork alone.
+What a user types, `python -m backend.cli.main train …`, is run once (`as_typed`); what follows differs by the
+fork alone.
 """
 
 import atexit
@@ -35,7 +36,7 @@ def rlsd(*arguments: str | Path) -> Completed:
 
 def as_typed(*arguments: str | Path) -> Completed:
     """The same as a user's shell starts it."""
-    command = [sys.executable, "-m", "backend.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "backend.cli.main", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -50,9 +51,9 @@ def _server() -> subprocess.Popen[str]:
 
 def _serve() -> None:
     """Run each command that comes in, in a fork; answer its exit code. Ends with the tests, whose pipe closes."""
-    from worker import check, foreground, preflight_command
+    from worker.commands import check, preflight, train
 
-    mains = {"train": foreground.main, "preflight": preflight_command.main, "check": check.main}
+    mains = {"train": train.main, "preflight": preflight.main, "check": check.main}
     for line in sys.stdin:
         words, output, errors = json.loads(line)
         child = os.fork()

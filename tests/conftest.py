@@ -23,9 +23,9 @@ from backend.db.engine import driver_url, engine, transaction
 from backend.db.keys import create_key
 from backend.db.models import metadata
 from backend.db.projects import DEFAULT_PROJECT, Project
-from backend.embedded import Services, embedded_services
 from backend.queue import celery_app
 from backend.settings import settings
+from backend.stack.embedded import Services, embedded_services
 from tests.kept_workers import KeptWorkers
 from tests.processes import wait_for
 

@@ -14,7 +14,7 @@ import psycopg
 from redis import Redis
 from sqlalchemy import select
 
-from backend.chat.line import redis_url
+from backend.chat.redis_keys import redis_url
 from backend.db.engine import driver_url, transaction
 from backend.db.workers import WorkerSeen
 from backend.workers import WorkerFacts, report

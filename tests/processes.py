@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from backend.processes import start_module, stop
+from backend.stack.processes import start_module, stop
 
 ROOT = Path(__file__).resolve().parents[1]
 STARTER = ROOT / "examples" / "starter"
@@ -88,7 +88,7 @@ def _healthy(address: str, *, process: subprocess.Popen[bytes], log: Path) -> bo
 def running_api(log: Path, *, port: int | None = None, environment: Mapping[str, str] | None = None) -> Iterator[str]:
     """A server as `rlsd api` starts it: its address."""
     port = port or free_port()
-    url, command = f"http://127.0.0.1:{port}", ("backend.cli", "api", "--port", str(port))
+    url, command = f"http://127.0.0.1:{port}", ("backend.cli.main", "api", "--port", str(port))
     with serving(*command, health=f"{url}/healthz", log=log, environment=environment):
         yield url
 
@@ -97,7 +97,7 @@ def running_api(log: Path, *, port: int | None = None, environment: Mapping[str,
 def running_ui(log: Path, *, api_url: str) -> Iterator[str]:
     """A UI as `rlsd ui` starts it, before the API of that address."""
     port = free_port()
-    url, command = f"http://127.0.0.1:{port}", ("backend.cli", "ui", "--port", str(port))
+    url, command = f"http://127.0.0.1:{port}", ("backend.cli.main", "ui", "--port", str(port))
     with serving(*command, health=f"{url}/_stcore/health", log=log, environment={"RLSD_API_URL": api_url}):
         yield url
 
@@ -120,7 +120,7 @@ def running_worker(
     queue: str, *, log: Path, mortal: bool = False, **environment: str
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A worker of one queue, as `rlsd worker` starts it. It may tell webhooks on this machine."""
-    command = ("backend.cli", "worker", "--queue", queue)
+    command = ("backend.cli.main", "worker", "--queue", queue)
     environment = {"RLSD_WEBHOOK_NETWORKS": '["127.0.0.1/32"]', **environment}
     with running(*command, log=log, environment=environment, mortal=mortal) as process:
         yield process

@@ -1,7 +1,7 @@
 """Forks processes that need torch from one that has imported it, so that neither a job nor a check waits for imports.
 
 The server (multiprocessing's) is a child of the worker and ends with it. It never touches a GPU: CUDA does not survive
-a fork, so each child meets it first. A job that asks for several devices forks once more (`worker.launch`).
+a fork, so each child meets it first. A job that asks for several devices forks once more (`worker.training.launch`).
 """
 
 import multiprocessing
@@ -16,7 +16,7 @@ from typing import Any
 
 from setproctitle import setproctitle
 
-from backend.processes import die_with_parent, signal_group
+from backend.stack.processes import die_with_parent, signal_group
 
 PRELOADED = "worker.preloaded"
 _context = multiprocessing.get_context("forkserver")
@@ -76,14 +76,14 @@ def _in_child(target: Callable[..., None], arguments: Sequence[Any]) -> None:
 
 
 def _train(arguments: Sequence[str], devices: int, output: Path) -> None:
-    from worker import launch
+    from worker.training import launch
 
     with output.open("ab") as file:
         os.dup2(file.fileno(), sys.stdout.fileno())
         os.dup2(file.fileno(), sys.stderr.fileno())
     if devices == 1:
         sys.exit(_titled_train(arguments))
-    setproctitle(" ".join(["worker.launch", *arguments]))
+    setproctitle(" ".join(["worker.training.launch", *arguments]))
     sys.exit(launch.launch(devices, lambda: _titled_train(arguments)))
 
 
@@ -96,9 +96,9 @@ def _titled_train(arguments: Sequence[str]) -> int:
 
 def _check(check_id: str) -> None:
     from backend import checks
-    from backend.logs import configure_logs
-    from worker.checks import HANDLERS
+    from backend.stack.logs import configure_logs
+    from worker.checks.registry import HANDLERS
 
-    setproctitle(f"worker.checks {check_id}")
+    setproctitle(f"worker.checks.registry {check_id}")
     configure_logs()
     checks.carry_out(check_id, handlers=HANDLERS)

@@ -9,10 +9,13 @@ import gc
 import os
 import signal
 
-from backend.processes import die_with_parent
-from worker import checks, exporting, launch, train
+from backend.stack.processes import die_with_parent
+from worker import train
+from worker.checks import registry
+from worker.exports import job
+from worker.training import launch
 
-__all__ = ["checks", "exporting", "launch", "train"]
+__all__ = ["job", "launch", "registry", "train"]
 
 die_with_parent(os.getppid(), signal_number=signal.SIGKILL)
 signal.signal(signal.SIGTERM, signal.SIG_IGN)

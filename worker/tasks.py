@@ -9,11 +9,10 @@ from celery import Task
 from celery.signals import setup_logging, task_failure, worker_init, worker_ready, worker_shutting_down
 
 from backend import checks, webhooks, workers
-from backend.datasets import reading, uploads
+from backend.datasets.reading import background, uploads
 from backend.db import idempotency
 from backend.db.engine import transaction
 from backend.jobs import control
-from backend.logs import configure_logs
 from backend.queue import (
     CHECK_QUEUE,
     CHECK_TASK,
@@ -24,8 +23,9 @@ from backend.queue import (
     celery_app,
 )
 from backend.settings import settings
+from backend.stack.logs import configure_logs
 from worker import fork_server
-from worker.checks import HANDLERS
+from worker.checks.registry import HANDLERS
 from worker.sandbox.policy import Limits
 from worker.sandbox.pool import Sandbox
 from worker.supervisor import supervise
@@ -37,7 +37,7 @@ SWEEPS = (
     control.nudge_waiting,
     checks.forget_old,
     checks.nudge_lost,
-    reading.give_up_lost,
+    background.give_up_lost,
     uploads.forget_expired,
     webhooks.nudge_due,
     idempotency.forget_old,

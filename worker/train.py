@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from torch.distributed import DistError
 
 from backend import blobs
-from backend.datasets.rows import load_rows
+from backend.datasets.rows.rows import load_rows
 from backend.db.base import Json
 from backend.db.engine import transaction
 from backend.db.jobs import Job
@@ -28,26 +28,24 @@ from backend.jobs import control, events
 from backend.jobs.lease import Lease, LeaseLostError, held_job
 from backend.jobs.lifecycle import JobState
 from backend.jobs.spec import RlsdSettings
-from backend.logs import configure_logs
 from backend.settings import settings as environment
+from backend.stack.logs import configure_logs
 from backend.tracking.choice import wanted
 from backend.tracking.run import TrackedRun, flat
 from backend.verifiers.specs import parse_spec
-from worker.before import run_checks, self_check
+from worker.checks.before_training import run_checks, self_check
+from worker.checks.preflight import keeping, preflight_step
 from worker.engine import loop
-from worker.engine.policy import Policy
-from worker.engine.report import device_name
+from worker.engine.distributed import ProcessLost
+from worker.engine.measure import device_name
+from worker.engine.model.policy import Policy
 from worker.engine.types import Ending
-from worker.engine.world import ProcessLost
-from worker.export import write_adapter_zip
+from worker.exports.adapter_zip import write_adapter_zip
 from worker.faults import PAUSES, classified
-from worker.job_manifest import job_manifest
-from worker.manifest import base_name
-from worker.observer import DatabaseObserver, newest_checkpoint
-from worker.preflight import keeping, preflight_step
-from worker.rank import joined_world
 from worker.sandbox.pool import Sandbox
-from worker.setup import (
+from worker.training.database_observer import DatabaseObserver, newest_checkpoint
+from worker.training.manifest import base_name, job_manifest
+from worker.training.prepare import (
     engine_settings,
     identity,
     load_shared,
@@ -56,7 +54,8 @@ from worker.setup import (
     tasks_of,
     use_threads,
 )
-from worker.tracking import tracked
+from worker.training.process_group import joined_world
+from worker.training.tracking import tracked
 
 log = structlog.get_logger()
 

@@ -14,13 +14,13 @@ from fastapi import APIRouter, Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
-from backend.api.deps import Auth
-from backend.api.errors import ErrorBody, ErrorDetail
-from backend.chat.caller import Caller
-from backend.chat.names import served
-from backend.chat.objects import ChatCompletion, Gathered, Heading, Streamed
+from backend.api.http.dependencies import Auth
+from backend.api.http.errors import ErrorBody, ErrorDetail
+from backend.chat.client import Caller
+from backend.chat.model_names import served
 from backend.chat.protocol import Asked, Begun, Piece, Refused
 from backend.chat.request import ChatBody, require_honourable
+from backend.chat.response_objects import ChatCompletion, Gathered, Heading, Streamed
 from backend.db.engine import transaction
 from backend.errors import AppError
 from backend.ids import new_id

@@ -6,8 +6,8 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 from sqlalchemy import select
 
-from backend.api.deps import Auth, Database, ObjectId, found
-from backend.api.paging import ListItem, Page, PageAsked, listed
+from backend.api.http.dependencies import Auth, Database, ObjectId, found
+from backend.api.http.paging import ListItem, Page, PageAsked, listed
 from backend.checks import ASKED, cancel
 from backend.db.base import Json, unix_s
 from backend.db.checks import Check, CheckStatus

@@ -10,9 +10,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend import blobs
-from backend.api.deps import Auth, Database
-from backend.api.paging import ListItem, Page, page
-from backend.chat.names import no_such_model, served
+from backend.api.http.dependencies import Auth, Database
+from backend.api.http.paging import ListItem, Page, page
+from backend.chat.model_names import no_such_model, served
 from backend.db.base import unix_s
 from backend.db.jobs import Job
 from backend.db.training import Evaluation

@@ -3,8 +3,8 @@
 Sources: bootstrap of the mean, BCa (Efron 1987); where no two values differ, the share of questions that may still do
 so (Clopper and Pearson 1934); t interval (Student 1908); sign-flip permutation test (Fisher 1935); Holm (1979); pass@k
 without bias (Chen et al. 2021, equation 1). scipy.stats takes longer to import than all the rest of the API, so it is
-imported where an interval is made. `worker/engine/intervals.py` makes the same intervals, so that a run and a
-comparison agree: a test holds the two to each other.
+imported where an interval is made. `worker/engine/evaluation/statistics.py` makes the same intervals, so that a run
+and a comparison agree: a test holds the two to each other.
 """
 
 from collections.abc import Sequence

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
-from backend.datasets.store import require_processed
+from backend.datasets.reading.store import require_processed
 from backend.db.base import utc_now
 from backend.db.files import DatasetRow, File
 from backend.db.jobs import Job

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from backend.datasets.splits import Row, seeded_order
+from backend.datasets.analysis.leakage import Row, seeded_order
 
 
 def split_held_out(rows: Sequence[Row], *, share: float, seed: int, limit: int) -> tuple[list[Row], list[Row]]:

@@ -12,8 +12,8 @@ from typing import Any
 from sqlalchemy import case, select
 from sqlalchemy.orm import Session
 
-from backend.datasets.rows import REFERENCE_HINTS, NormalRow
-from backend.datasets.shapes import IMAGE_COLUMNS, RULES
+from backend.datasets.rows.recognise import IMAGE_COLUMNS, RULES
+from backend.datasets.rows.rows import REFERENCE_HINTS, NormalRow
 from backend.db.files import ROWS_TOGETHER, DatasetRow, File
 from backend.errors import AppError
 from backend.jobs.methods import METHODS, ROW_HINTS, Hint, Method

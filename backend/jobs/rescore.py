@@ -73,7 +73,7 @@ def verdict(record: ScoreRecord, *, success_above: float) -> str:
 
 
 def advantages(scores_G: Sequence[float | None], *, scale: bool) -> list[float]:
-    """How each completion of a group did against its siblings, `[G]`; the engine's rule (worker/engine/advantage.py).
+    """How each completion of a group did against its siblings, `[G]`, by the rule of `engine/methods/advantages.py`.
 
     None, a completion without a score, leaves mean and deviation and gets 0, as does all of a group that scored alike.
     """

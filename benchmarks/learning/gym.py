@@ -17,8 +17,8 @@ from transformers import PreTrainedTokenizerFast
 from benchmarks.learning.task import HELD_OUT_FROM, Budget, LearningTask, Schooling, engine_task
 from examples.starter.pretrain import Lesson, Size
 from examples.starter.tokenizer import train_tokenizer
-from worker.engine.prompts import HINT_BLOCK, with_hint
-from worker.engine.report import SPEAKS_OF_REFERENCE
+from worker.engine.rollouts.prompts import HINT_BLOCK, with_hint
+from worker.engine.training.metrics import SPEAKS_OF_REFERENCE
 from worker.engine.types import Task
 
 Row: TypeAlias = dict[str, Any]

@@ -20,8 +20,8 @@ from examples.starter import verifier
 from examples.starter.handbook import Chain, Handbook, every_chain, split_chains, write_handbook
 from examples.starter.make import HELD_OUT_ROWS, TRAIN_ROWS
 from examples.starter.pretrain import FULL, Lesson, Size
-from worker.engine.prompts import with_hint
-from worker.engine.report import SPEAKS_OF_REFERENCE
+from worker.engine.rollouts.prompts import with_hint
+from worker.engine.training.metrics import SPEAKS_OF_REFERENCE
 from worker.engine.types import Task
 
 STARTER = Path(verifier.__file__).parent

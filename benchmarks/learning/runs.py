@@ -12,11 +12,10 @@ import torch
 from benchmarks.learning.configurations import CONFIGURATIONS, Configuration, settings_of
 from benchmarks.learning.task import HELD_OUT_FROM, LearningTask
 from worker.engine import loop
-from worker.engine.checkpoint import Checkpoint
-from worker.engine.policy import load_policy
-from worker.engine.report import EvaluationReport, StepReport
+from worker.engine.model.policy import load_policy
+from worker.engine.observer import Checkpoint, EvaluationReport, StepReport
 from worker.engine.types import Completion, Ending, Wish
-from worker.setup import engine_settings
+from worker.training.prepare import engine_settings
 
 RUNS = Path(__file__).parent / "runs.jsonl"
 SHOWN = 4

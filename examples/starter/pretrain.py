@@ -16,7 +16,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from examples.starter.handbook import Chain, Handbook
-from worker.engine.prompts import with_hint
+from worker.engine.rollouts.prompts import with_hint
 
 Message = dict[str, str]
 

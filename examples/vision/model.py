@@ -10,7 +10,7 @@ from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration, Qwen3VL
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from examples.starter.tokenizer import save_tokenizer, train_tokenizer
-from worker.engine.processors import without_videos
+from worker.engine.model.loading import without_videos
 
 VISION_TOKENS: Final = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
 CHAT_TEMPLATE: Final = (

@@ -16,7 +16,7 @@ from PIL import Image
 from examples.starter.pretrain import train_in_turn
 from examples.vision.model import Size
 from examples.vision.signs import QUESTION, Chart, Sign, draw
-from worker.engine.prompts import with_hint
+from worker.engine.rollouts.prompts import with_hint
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""Parts that several pages show."""
+"""Parts that show the domain (jobs, rows, scores, checks) and appear on several pages."""

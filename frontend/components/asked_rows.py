@@ -4,10 +4,11 @@ from collections.abc import Collection
 
 import streamlit as st
 
-from frontend.client import ApiError, Client
-from frontend.components import pictures, row_view
-from frontend.feed import JobFeed
-from frontend.shapes import Row
+from frontend.api import ApiError, Client
+from frontend.api.types import Row
+from frontend.components import row_view
+from frontend.components.job_feed import JobFeed
+from frontend.widgets import images
 
 KEPT = "asked_rows_kept"
 AT_ONCE = 500
@@ -57,7 +58,7 @@ def show(feed: JobFeed, client: Client, number: int) -> None:
         return
     with st.container(border=True, key="asked_row"):
         st.caption("Question")
-        row_view.asked(row, picture=pictures.of(client, feed.job["training_file"]))
+        row_view.asked(row, picture=images.of(client, feed.job["training_file"]))
         if row["reference"]["answer"] is not None:
             st.caption("Right answer")
             st.text(row["reference"]["answer"])

@@ -6,8 +6,8 @@ from typing import Any
 import altair as alt
 import streamlit as st
 
-from frontend.charts import Table
-from frontend.shapes import Json
+from frontend.api.types import Json
+from frontend.components.charts import Table
 
 FULL, LESS, FOOLED, SAFE, FAULT, SILENT = (
     "right, full marks",

@@ -5,8 +5,8 @@ from typing import Any
 
 import streamlit as st
 
-from frontend.markdown import plain
-from frontend.shapes import CheckVerdict, Finding
+from frontend.api.types import CheckVerdict, Finding
+from frontend.words.markdown import plain
 
 LOOKS: dict[str, tuple[str, Any, str]] = {
     "pass": ("passed", "green", ":material/check_circle:"),

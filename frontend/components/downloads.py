@@ -5,12 +5,13 @@ from typing import Any
 
 import streamlit as st
 
-from frontend import units
-from frontend.client import ApiError, Client
-from frontend.components import problems, rights, waiting
-from frontend.feed import JobFeed
-from frontend.job_states import ENDED
-from frontend.shapes import Export, Job
+from frontend.api import ApiError, Client
+from frontend.api.types import Export, Job
+from frontend.components import check_progress, rights
+from frontend.components.job_feed import JobFeed
+from frontend.widgets import problems
+from frontend.words import units
+from frontend.words.job_states import ENDED
 
 LARGEST = 1_000_000_000
 """Bytes of a ZIP that is sent through this page; larger ones are for the command line."""
@@ -52,7 +53,7 @@ def panel(feed: JobFeed, client: Client) -> None:
             _exports(job, client, found, checkpoint=checkpoint)
         return goes_on
 
-    waiting.poll(look)
+    check_progress.poll(look)
 
 
 def _being_made(found: Sequence[Export], checkpoint: str | None) -> bool:

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from frontend import units
-from frontend.client import ApiError, Client
-from frontend.job_settings import label_of
-from frontend.shapes import Json
-from frontend.shapes_runs import Estimate, Range
+from frontend.api import ApiError, Client
+from frontend.api.types import Json
+from frontend.api.types_runs import Estimate, Range
+from frontend.words import units
+from frontend.words.job_settings import label_of
 
 KEPT = "estimate_kept"
 FRESH_S = 60.0

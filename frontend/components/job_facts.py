@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from frontend.client import Client
-from frontend.shapes import Job
+from frontend.api import Client
+from frontend.api.types import Job
 
 DATASETS, SCORES = "job_facts_datasets", "job_facts_scores"
 GONE = "a deleted dataset"

@@ -5,8 +5,8 @@ import re
 
 import streamlit as st
 
-from frontend import units
-from frontend.shapes import Json
+from frontend.api.types import Json
+from frontend.words import units
 
 REPEATED = re.compile(r"(<[^<>\s]{1,40}>)\1{3,}")
 """A special token many times in a row, as images are."""

@@ -2,10 +2,10 @@
 
 import streamlit as st
 
-from frontend import questions
-from frontend.client import Client
-from frontend.components import pictures, row_choice, row_view
-from frontend.questions import Question
+from frontend.api import Client
+from frontend.components import questions, row_choice, row_view
+from frontend.components.questions import Question
+from frontend.widgets import images as pictures
 
 OWN, ROW = "My own words", "A row of a dataset"
 IMAGE_TYPES = ["png", "jpg", "jpeg", "webp", "gif"]

@@ -6,9 +6,9 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from frontend.client import Client
-from frontend.client.people import Role
-from frontend.components import links
+from frontend.api import Client
+from frontend.api.organisation import Role
+from frontend.widgets import links
 
 KEPT = "own_role"
 ONLY_LOOKS = (

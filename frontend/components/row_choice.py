@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from frontend import starter
-from frontend.client import Client
-from frontend.components.job_choices import told_apart
-from frontend.shapes import DataFile, Row
+from frontend.api import Client
+from frontend.api.types import DataFile, Row
+from frontend.components.choices import told_apart
+from frontend.words import starter
 
 WIDTH_PX = 140
 OF_A_VERIFIER = ("try_dataset", "beside_dataset", "check_dataset")

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from frontend.shapes import Json, Row
+from frontend.api.types import Json, Row
 
 IMAGE_PX = 240
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import streamlit as st
 
-from frontend.job_settings import Known, Setting, known
-from frontend.shapes import Json
+from frontend.api.types import Json
+from frontend.words.job_settings import Known, Setting, known
 
 YES_NO = {"yes": True, "no": False}
 

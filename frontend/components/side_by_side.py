@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from frontend import units, unsaved
-from frontend.asking import Answer, Asking
-from frontend.client import ApiError, Client
-from frontend.components import problems, question_form, rights, verdict
-from frontend.components.job_choices import told_apart
-from frontend.rollout_words import success_above
-from frontend.shapes import Job, Json, ScoreRecord, Verifier
+from frontend.api import ApiError, Client
+from frontend.api.types import Job, Json, ScoreRecord, Verifier
+from frontend.components import question_form, rights, score
+from frontend.components.ask import Answer, Asking
+from frontend.components.choices import told_apart
+from frontend.session import drafts
+from frontend.widgets import problems
+from frontend.words import units
+from frontend.words.rollouts import success_above
 
 DRAW_S = 0.1
 IN_A_ROW = 4
@@ -47,7 +49,7 @@ class Exchange:
 
 def panel(client: Client, models: Mapping[str, str], *, job: Job | None, key: str) -> None:
     """`models`: what to ask, name by title. `job`: whose dataset and verifier are offered first."""
-    unsaved.bring_back(key)
+    drafts.bring_back(key)
     can_ask = _servers(client)
     question = question_form.show(client, dataset=None if job is None else job["training_file"])
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -80,8 +82,8 @@ def panel(client: Client, models: Mapping[str, str], *, job: Job | None, key: st
 
 def _keep(key: str) -> None:
     """The question as it stands in its fields, and what came of the one that was asked."""
-    written = unsaved.fields(key)
-    unsaved.keep(key, {name: said for name, said in written.items() if name == key or name.startswith("ask_")})
+    written = drafts.fields(key)
+    drafts.keep(key, {name: said for name, said in written.items() if name == key or name.startswith("ask_")})
 
 
 def _servers(client: Client) -> bool:
@@ -198,10 +200,10 @@ def _ended(answer: Answer, record: ScoreRecord | None, *, above: float) -> None:
 
 def _scored(record: ScoreRecord, *, above: float) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        verdict.badge(record, above=above)
-        verdict.score(record, above=above)
-    if record["status"] in verdict.NO_SCORE:
-        st.caption(verdict.NO_SCORE[record["status"]])
+        score.badge(record, above=above)
+        score.score(record, above=above)
+    if record["status"] in score.NO_SCORE:
+        st.caption(score.NO_SCORE[record["status"]])
     if record["reason"]:
         st.caption(record["reason"])
 

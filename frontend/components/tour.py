@@ -4,12 +4,13 @@ import io
 
 import streamlit as st
 
-from frontend import starter
-from frontend.client import ApiError, Client
-from frontend.components import problems, rights
-from frontend.feed import JobFeed
-from frontend.held_out import Judgement, judged
-from frontend.shapes import Json
+from frontend.api import ApiError, Client
+from frontend.api.types import Json
+from frontend.components import rights
+from frontend.components.job_feed import JobFeed
+from frontend.widgets import problems
+from frontend.words import starter
+from frontend.words.held_out import Judgement, judged
 
 MOST_FILES = 100
 
@@ -47,7 +48,7 @@ def _start(client: Client, found: starter.Starter) -> None:
     except ApiError as error:
         problems.show(error, title="The tour could not be started")
         return
-    st.switch_page("app_pages/job.py", query_params={"job": job})
+    st.switch_page("pages/job/page.py", query_params={"job": job})
 
 
 def _file(client: Client, content: bytes, *, name: str) -> str:

@@ -23,7 +23,7 @@ from benchmarks.learning.runs import (
 from benchmarks.learning.tasks import TASKS, task_named
 from worker.engine.methods import method_named
 from worker.engine.types import Completion
-from worker.setup import engine_settings
+from worker.training.prepare import engine_settings
 
 RATES = (5e-4, 1e-3, 2e-3, 4e-3)
 

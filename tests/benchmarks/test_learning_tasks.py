@@ -10,7 +10,7 @@ from benchmarks.learning.lookups import CITES, with_reference
 from benchmarks.learning.models import CACHE
 from benchmarks.learning.task import HELD_OUT_FROM
 from benchmarks.learning.tasks import TASKS, task_named
-from worker.engine.prompts import HINT_BLOCK
+from worker.engine.rollouts.prompts import HINT_BLOCK
 
 
 @pytest.mark.parametrize("name", TASKS)

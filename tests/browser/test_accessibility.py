@@ -14,7 +14,7 @@ from backend.db.base import utc_now
 from backend.db.engine import transaction
 from backend.db.jobs import Job
 from backend.jobs.lifecycle import JobState
-from frontend.client import Client, new_connections
+from frontend.api import Client, new_connections
 from tests.browser.steps import (
     answered,
     at_rest,
@@ -30,8 +30,8 @@ from tests.browser.steps import (
     write_code,
     write_number,
 )
-from tests.frontend.test_compare import finished
-from tests.frontend.test_job_parts import take_steps
+from tests.frontend.pages.compare.test_compare import finished
+from tests.frontend.pages.job.test_tabs import take_steps
 from tests.frontend.trained import trained
 from tests.node import install, needs_node
 from tests.processes import Addresses

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from frontend import starter
-from frontend.client import Client, new_connections
+from frontend.api import Client, new_connections
+from frontend.words import starter
 from tests.browser.conftest import Shoot
 from tests.browser.steps import TRAINING_MS, heading, opened, part, sign_in
 from tests.processes import Addresses

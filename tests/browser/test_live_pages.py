@@ -5,7 +5,7 @@ import io
 import pytest
 from playwright.sync_api import Browser, expect
 
-from frontend.client import Client, new_connections
+from frontend.api import Client, new_connections
 from tests.browser.steps import opened, sign_in
 from tests.frontend.trained import ended
 from tests.processes import Addresses

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from frontend.client import Client, new_connections
+from frontend.api import Client, new_connections
 from tests.browser.conftest import FOR_DOCS, Shoot
 from tests.browser.steps import SCORE, TRAINING_MS, answered, at_rest, go_to, heading, opened, part, row_to_ask, sign_in
 from tests.processes import STARTER, Addresses

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from frontend.client import Client, new_connections
+from frontend.api import Client, new_connections
 from tests.browser.conftest import Shoot
 from tests.browser.steps import at_rest, go_to, opened, sign_in
 from tests.processes import STARTER, Addresses

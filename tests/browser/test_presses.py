@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from frontend.client import Client, new_connections
-from frontend.feed import TICK_S
+from frontend.api import Client, new_connections
+from frontend.components.job_feed import TICK_S
 from tests.browser.steps import heading, opened, part, sign_in, signed_in_after_reload
 from tests.processes import Addresses
 from tests.service.conftest import EXACT, job_body

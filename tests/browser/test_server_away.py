@@ -12,8 +12,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from backend.db.engine import transaction
 from backend.db.keys import Role, create_key
-from backend.embedded import Services
-from frontend.client import Client, new_connections
+from backend.stack.embedded import Services
+from frontend.api import Client, new_connections
 from tests.browser.steps import choose, opened, sign_in, stay_signed_in, write, write_code
 from tests.processes import free_port, running_api, running_ui
 from tests.service.conftest import EXACT, job_body

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from frontend.client import Client, new_connections
+from frontend.api import Client, new_connections
 from tests.browser.conftest import Shoot
 from tests.browser.steps import choose, heading, opened, part, sign_in
 from tests.processes import running_stack

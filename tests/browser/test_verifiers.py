@@ -9,11 +9,11 @@ from sqlalchemy import update
 
 from backend.db.engine import transaction
 from backend.db.jobs import Job
-from frontend.client import Client, new_connections
+from frontend.api import Client, new_connections
 from tests.browser.conftest import Shoot
 from tests.browser.steps import SCORE, choose, heading, opened, part, sign_in, write, write_code
-from tests.frontend.test_client import new_job
-from tests.frontend.test_rescore import GROUP, rollout
+from tests.frontend.api.test_api import new_job
+from tests.frontend.pages.job.test_rescore import GROUP, rollout
 from tests.processes import Addresses
 
 ROWS = '{"question": "Who approves a gasket?", "answer": "clerk"}\n{"question": "And a valve?", "answer": "warden"}\n'

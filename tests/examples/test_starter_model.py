@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from examples.starter import make
 from examples.starter.pretrain import FULL
 from examples.starter.verifier import grade
-from worker.engine.prompts import HINT_BLOCK, with_hint
+from worker.engine.rollouts.prompts import HINT_BLOCK, with_hint
 
 STARTER = Path(make.__file__).parent
 QUESTIONS = [json.loads(line) for line in (STARTER / "held_out.jsonl").read_text().splitlines()][:50]

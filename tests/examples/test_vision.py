@@ -21,8 +21,8 @@ from examples.vision import make
 from examples.vision.model import FULL
 from examples.vision.signs import SIGNS, blank, draw, split_pairs, write_chart
 from examples.vision.verifier import grade
-from worker.engine.processors import load_processor
-from worker.engine.prompts import with_hint
+from worker.engine.model.loading import load_processor
+from worker.engine.rollouts.prompts import with_hint
 
 FOLDER = Path(make.__file__).parent
 TINY = dataclasses.replace(

@@ -5,7 +5,7 @@ from typing import Any
 
 from streamlit.testing.v1 import AppTest
 
-from frontend.components.code_field import text_key
+from frontend.widgets.code_field import text_key
 
 
 def code_field(app: AppTest, label: str, *, place: int = 0) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from frontend.client import Client, new_connections
+from frontend.api import Client, new_connections
 
 
 @pytest.fixture(autouse=True)

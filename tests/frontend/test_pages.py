@@ -9,10 +9,11 @@ from streamlit.testing.v1 import AppTest
 
 from backend.db.engine import transaction
 from backend.db.jobs import Job
-from frontend import starter, state
-from frontend.client import Client
+from frontend.api import Client
+from frontend.session import state
+from frontend.words import starter
+from tests.frontend.api.test_api import GRADER, new_job
 from tests.frontend.code_fields import code_field, typed
-from tests.frontend.test_client import GRADER, new_job
 from tests.processes import ROOT, free_port
 
 SCRIPT = ROOT / "frontend" / "navigation.py"
@@ -28,7 +29,7 @@ def opened(page: str, *, key: str | None, **address: str) -> AppTest:
     app.run()
     for name, value in address.items():
         app.query_params[name] = value
-    app.switch_page(f"app_pages/{page}.py")
+    app.switch_page(f"pages/{page}/page.py")
     return app.run()
 
 

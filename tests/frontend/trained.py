@@ -8,7 +8,7 @@ from backend.db.jobs import Job
 from backend.db.training import Evaluation, Step
 from backend.jobs.lifecycle import JobState
 from tests.service.test_exports import finish
-from worker.job_manifest import job_manifest
+from worker.training.manifest import job_manifest
 
 QUESTIONS = 40
 

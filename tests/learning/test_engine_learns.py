@@ -5,7 +5,7 @@ Where the verifier is read, at what it rewards; where a teacher alone is imitate
 
 import pytest
 
-from tests.worker.engine.test_opd import save_teacher
+from tests.worker.engine.methods.test_opd import save_teacher
 from tests.worker.engine.tiny import Recorder, Verdict, teacher_of, tiny_policy, tiny_settings, tiny_tasks
 from worker.engine.loop import run
 from worker.engine.methods import METHODS

@@ -13,7 +13,7 @@ from examples.vision.signs import CELL, data_url, user_message
 from examples.vision.verifier import grade
 from tests.worker.engine.tiny import Recorder, Verdict, sample_rollouts, tiny_reader, tiny_settings
 from worker.engine.loop import run
-from worker.engine.policy import load_policy
+from worker.engine.model.policy import load_policy
 from worker.engine.types import Task
 
 pytestmark = pytest.mark.training

@@ -8,9 +8,9 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
-from backend.cli import app
+from backend.cli.main import app
 from backend.settings import Settings
-from frontend import identity
+from frontend.session import identity
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())

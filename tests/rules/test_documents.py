@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import typer
 
-from backend.cli import app
+from backend.cli.main import app
 from backend.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -103,10 +103,10 @@ def test_every_module_says_what_it_owns() -> None:
     ("module", "absent"),
     [
         ("backend.app", ("torch", "transformers", "streamlit", "scipy", "datasketch")),
-        ("backend.cli", ("httpx", "sqlalchemy", "pydantic", "torch")),
+        ("backend.cli.main", ("httpx", "sqlalchemy", "pydantic", "torch")),
         ("worker.engine.loop", ("sqlalchemy", "celery", "fastapi")),
         ("worker.tasks", ("torch", "transformers", "fastapi", "scipy", "datasketch")),
-        ("worker.serve", ("torch", "transformers", "peft", "celery", "fastapi")),
+        ("worker.commands.serve", ("torch", "transformers", "peft", "celery", "fastapi")),
     ],
 )
 def test_importing_loads_no_more_than_is_needed(module: str, absent: tuple[str, ...]) -> None:

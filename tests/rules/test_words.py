@@ -41,11 +41,12 @@ def test_constraints_pin_every_version_exactly() -> None:
 def test_only_settings_reads_the_environment() -> None:
     allowed = {
         "backend/settings.py",
-        "backend/application.py",  # hands its own environment to its children
-        "backend/demo.py",
+        "backend/stack/up.py",  # hands its own environment to its children
+        "backend/cli/demo.py",
         "backend/tracking/wandb.py",  # turns off what a library would report to its makers
         "worker/supervisor.py",
-        "worker/rank.py",  # is told its rank by the launcher
+        "worker/training/launch.py",  # tells each process its rank
+        "worker/training/process_group.py",  # is told its rank by the launcher
         "worker/sandbox/attacks.py",  # attacks that try to read it
         "worker/sandbox/probe.py",
     }

@@ -7,10 +7,10 @@ import torch
 
 from backend.settings import STARTER_MODEL
 from tests.worker.engine.tiny import tiny_settings
-from worker.engine.checkpoint import Standing, pack
-from worker.engine.policy import LIVE_ADAPTER, Policy, load_policy
-from worker.engine.update import make_optimizer
-from worker.export import write_adapter_zip
+from worker.engine.model.policy import LIVE_ADAPTER, Policy, load_policy
+from worker.engine.training.checkpoint import Standing, pack
+from worker.engine.training.update import make_optimizer
+from worker.exports.adapter_zip import write_adapter_zip
 
 MANIFEST = {
     "base_model": {"name": "starter", "sha256": "0"},

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
-from worker.engine.gguf_file import write_gguf
+from worker.engine.export.gguf import write_gguf
 
 
 def main() -> None:

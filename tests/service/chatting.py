@@ -10,7 +10,7 @@ from typing import Any
 from redis import Redis
 
 from backend import blobs
-from backend.chat.line import SERVERS, redis_url
+from backend.chat.redis_keys import SERVERS, redis_url
 from backend.db.base import utc_now
 from backend.db.engine import transaction
 from backend.db.jobs import Job

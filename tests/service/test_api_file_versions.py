@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from sqlalchemy import func, select
 
-from backend.datasets.edits import MAX_EDITS
+from backend.datasets.versions.edits import MAX_EDITS
 from backend.db.blobs import Blob
 from backend.db.engine import transaction
 from backend.db.files import DatasetRow, File, FileImage, FileStatus

@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from sqlalchemy import func, select
 
-from backend.api import searching
-from backend.datasets import report
+from backend.api.http import search as searching
+from backend.datasets.formats import problems as report
 from backend.db.blobs import Blob, BlobChunk
 from backend.db.engine import transaction
 from backend.db.files import DatasetRow, File, FileImage
 from backend.settings import settings
-from tests.backend.datasets.test_read import free_columns
+from tests.backend.datasets.formats.test_read import free_columns
 from tests.service.conftest import Api, answered, refused
 
 ROW = {"question": "Why?", "answer": "42"}

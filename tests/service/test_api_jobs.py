@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import select, update
 
 from backend import blobs
-from backend.datasets.rows import load_rows
+from backend.datasets.rows.rows import load_rows
 from backend.db.base import utc_now
 from backend.db.blobs import Blob
 from backend.db.engine import transaction

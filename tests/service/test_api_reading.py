@@ -17,13 +17,13 @@ import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import update
 
-from backend.datasets import reading
-from backend.datasets.store import store_bytes
+from backend.datasets.reading import background
+from backend.datasets.reading.store import store_bytes
 from backend.db.base import utc_now
 from backend.db.engine import transaction
 from backend.db.files import File, FileStatus
 from backend.settings import settings
-from tests.backend.datasets.workbooks import workbook
+from tests.backend.datasets.formats.workbooks import workbook
 from tests.processes import free_port, serving
 from tests.service.conftest import Api, answered, job_body, refused
 from tests.service.test_api_files import NOTHING, ROW, counts
@@ -216,16 +216,16 @@ def test_a_workbook_with_one_cell_far_out_takes_down_its_reader_alone(api: Api, 
 
 
 def test_a_short_file_does_not_wait_for_long_ones(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "LONG_BYTES", 5_000)
-    for _ in range(reading.AT_A_TIME):
-        reading._places[True].acquire()
+    monkeypatch.setattr(background, "LONG_BYTES", 5_000)
+    for _ in range(background.AT_A_TIME):
+        background._places[True].acquire()
     try:
         waiting = begun(api.http, jsonl(500))
         answered(api.upload(ROW))
         assert answered(api.http.get(f"/v1/files/{waiting}"))["status"] == "uploaded"
     finally:
-        for _ in range(reading.AT_A_TIME):
-            reading._places[True].release()
+        for _ in range(background.AT_A_TIME):
+            background._places[True].release()
     assert ended(api.http, waiting)["rows"] == 500
 
 
@@ -233,7 +233,7 @@ def test_an_api_that_dies_takes_its_readers_along_and_the_file_says_so(
     api: Api, long_file: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = f"http://127.0.0.1:{(port := free_port())}"
-    command = ("backend.cli", "api", "--port", str(port))
+    command = ("backend.cli.main", "api", "--port", str(port))
     with serving(*command, health=f"{url}/healthz", log=tmp_path / "api.log", mortal=True) as owner:
         with httpx.Client(base_url=url, headers=api.http.headers, timeout=60) as http:
             file_id = begun(http, long_file)
@@ -241,11 +241,11 @@ def test_an_api_that_dies_takes_its_readers_along_and_the_file_says_so(
         owner.kill()
         until(lambda: has_ended(child))
     with transaction() as session:
-        reading.give_up_lost(session)
+        background.give_up_lost(session)
     assert answered(api.http.get(f"/v1/files/{file_id}"))["status"] == "uploaded", "it may be another API's"
-    monkeypatch.setattr(reading, "LOST_S", 0.0)
+    monkeypatch.setattr(background, "LOST_S", 0.0)
     with transaction() as session:
-        reading.give_up_lost(session)
+        background.give_up_lost(session)
     file = answered(api.http.get(f"/v1/files/{file_id}"))
     assert (file["status"], file["status_details"]) == (
         "error",
@@ -263,18 +263,18 @@ def test_what_could_not_be_read_is_deleted_after_a_day(api: Api) -> None:
             file.status, file.created_at = status, utc_now() - timedelta(hours=age)
             ids.append(file.id)
     with transaction() as session:
-        reading.give_up_lost(session)
+        background.give_up_lost(session)
     left = {file["id"] for file in answered(api.http.get("/v1/files"))["data"]}
     assert left == set(ids[1:])
     with transaction() as session:
         session.execute(update(File).values(created_at=utc_now() - timedelta(days=2)))
-        reading.give_up_lost(session)
+        background.give_up_lost(session)
     assert [file["id"] for file in answered(api.http.get("/v1/files"))["data"]] == ids[2:]
 
 
 def test_of_too_many_files_at_once_some_are_sent_away_and_not_kept(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "_admitted", threading.BoundedSemaphore(1))
-    with reading._admitted:
+    monkeypatch.setattr(background, "_admitted", threading.BoundedSemaphore(1))
+    with background._admitted:
         refused(api.upload(ROW), status=503, code="busy")
     assert counts() == NOTHING
     answered(api.upload(ROW))

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
-from backend.api.policy import OPEN_TO_VIEWERS, needed_role
+from backend.api.http.rights import OPEN_TO_VIEWERS, needed_role
 from backend.app import create_app
 from backend.db.base import utc_now
 from backend.db.blobs import Blob

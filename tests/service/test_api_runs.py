@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text, update
 
 from backend import blobs
-from backend.api import searching
+from backend.api.http import search
 from backend.db.base import utc_now
 from backend.db.engine import transaction
 from backend.db.jobs import Job
@@ -185,7 +185,7 @@ def test_a_search_that_takes_too_long_is_stopped_and_says_how_to_narrow_it(
             ),
             {"job": id_in(job_path), "most": 20_000},
         )
-    monkeypatch.setattr(searching, "SEARCH_S", 0.01)
+    monkeypatch.setattr(search, "SEARCH_S", 0.01)
     told = refused(api.http.get(f"{job_path}/rollouts?search=none+such"), status=400, code="search_too_wide")
     assert "narrow it" in told["message"]
 

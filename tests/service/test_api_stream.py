@@ -13,9 +13,9 @@ import httpx
 import pytest
 from sqlalchemy import event, update
 
-from backend.api import admissions
-from backend.api.feeds import KEPT_MESSAGES
-from backend.api.news import BATCH
+from backend.api.jobs.stream import authorisation
+from backend.api.jobs.stream.broadcast import KEPT_MESSAGES
+from backend.api.jobs.stream.messages import BATCH
 from backend.db.base import utc_now
 from backend.db.engine import engine, transaction
 from backend.db.jobs import Job
@@ -204,7 +204,7 @@ def test_a_feed_ends_with_its_last_watcher(api: Api, job_id: str) -> None:
 def test_a_watch_ends_when_its_key_is_revoked_and_the_others_go_on(
     api: Api, job_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admissions, "ASKED_EVERY_S", 0.1)
+    monkeypatch.setattr(authorisation, "ASKED_EVERY_S", 0.1)
     path = f"/v1/fine_tuning/jobs/{job_id}"
     made = answered(api.http.post("/v1/keys", json={"name": "watcher", "role": "viewer"}))
     stays = Watcher(api, path)
@@ -224,7 +224,7 @@ def test_a_watch_ends_when_its_key_is_revoked_and_the_others_go_on(
 def test_who_may_go_on_watching_is_asked_in_one_question_for_all(
     api: Api, job_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admissions, "ASKED_EVERY_S", 0.2)
+    monkeypatch.setattr(authorisation, "ASKED_EVERY_S", 0.2)
     path = f"/v1/fine_tuning/jobs/{job_id}"
     with transaction() as session:
         secrets = [create_key(session, name="watcher")[1] for _ in range(10)]

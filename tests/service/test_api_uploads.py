@@ -15,8 +15,8 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from sqlalchemy import func, select, update
 
-from backend.api.middleware import FORM_EXTRA_BYTES
-from backend.datasets import uploads
+from backend.api.http.middleware import FORM_EXTRA_BYTES
+from backend.datasets.reading import uploads
 from backend.db.base import utc_now
 from backend.db.blobs import Blob
 from backend.db.engine import transaction

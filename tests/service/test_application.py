@@ -17,8 +17,8 @@ import httpx
 import psutil
 import pytest
 
-from backend.application import running_application
-from backend.demo import free_port
+from backend.cli.demo import free_port
+from backend.stack.up import running_application
 from tests.processes import wait_for
 
 CHOSEN_KEY = "chosen-by-me-and-by-nobody-else-at-all"
@@ -39,7 +39,7 @@ def environment(home: Path, **variables: str) -> dict[str, str]:
 def up(home: Path, log: Path, *options: str, **variables: str) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "backend.cli", "up", "--api-port", str(free_port(0)), *options],
+            [sys.executable, "-m", "backend.cli.main", "up", "--api-port", str(free_port(0)), *options],
             env=environment(home, **variables),
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -60,7 +60,7 @@ def up(home: Path, log: Path, *options: str, **variables: str) -> Iterator[subpr
 def refused(home: Path, *options: str, **variables: str) -> str:
     """The one sentence of an application that does not start."""
     process = subprocess.run(
-        [sys.executable, "-m", "backend.cli", "up", *options],
+        [sys.executable, "-m", "backend.cli.main", "up", *options],
         env=environment(home, **variables),
         capture_output=True,
         text=True,
@@ -127,7 +127,7 @@ def test_it_starts_again_on_the_same_data_after_a_stop_and_after_a_kill(home: Pa
             data={"purpose": "fine-tune"},
             timeout=60,
         ).json()
-        members = [m for m in family(process, home) if "backend.cli" in command_of(m)]
+        members = [m for m in family(process, home) if "backend.cli.main" in command_of(m)]
         process.kill()
         process.wait()
         psutil.wait_procs(members, timeout=20)
@@ -202,7 +202,11 @@ def test_a_stale_address_is_not_mistaken_for_a_running_application(home: Path) -
     (home / "running.json").write_text(json.dumps(stranger))
     assert running_application(home) is None
     down = subprocess.run(
-        [sys.executable, "-m", "backend.cli", "down"], env=environment(home), capture_output=True, text=True, check=True
+        [sys.executable, "-m", "backend.cli.main", "down"],
+        env=environment(home),
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert "No application is running" in down.stdout
 

@@ -14,9 +14,9 @@ from hypothesis import settings as examples
 from typer.testing import CliRunner, Result
 
 from backend.app import create_app
-from backend.chat.line import SERVERS, WAITING
+from backend.chat.redis_keys import SERVERS, WAITING
 from backend.chat.request import NEUTRAL
-from backend.cli import app
+from backend.cli.main import app
 from backend.db.base import utc_now
 from backend.db.blobs import Blob
 from backend.db.engine import transaction

@@ -10,8 +10,8 @@ import openai
 import psutil
 import pytest
 
-from backend.embedded import Services
 from backend.settings import STARTER_MODEL, settings
+from backend.stack.embedded import Services
 from tests.processes import wait_for
 from tests.service.chatting import QUESTION, chat_server, greedy, servers
 from tests.service.conftest import Api

@@ -13,7 +13,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from backend.app import THREADS
 from backend.db.engine import engine, transaction
-from backend.embedded import Services
+from backend.stack.embedded import Services
 from tests.service.conftest import Api
 
 FORKING = """

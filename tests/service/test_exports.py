@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from typer.testing import CliRunner
 
 from backend import blobs, checks
-from backend.cli import app
+from backend.cli.main import app
 from backend.db.base import utc_now
 from backend.db.blobs import Blob
 from backend.db.checks import Check
@@ -31,7 +31,7 @@ from tests.processes import wait_for
 from tests.service.adapters import MANIFEST, random_adapter
 from tests.service.conftest import Api, answered, refused
 from tests.service.training import ended, queued_job
-from worker.checks import HANDLERS
+from worker.checks.registry import HANDLERS
 
 STARTER = STARTER_MODEL.parent
 ROWS = b"".join((STARTER / "train.jsonl").read_bytes().splitlines(keepends=True)[:24])

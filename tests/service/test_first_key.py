@@ -5,12 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import select, text
 
-from backend.application import ensure_key
 from backend.db.engine import transaction
 from backend.db.keys import ApiKey
-from backend.embedded import Services
 from backend.errors import AppError
 from backend.settings import Settings
+from backend.stack.embedded import Services
+from backend.stack.up import ensure_key
 from tests.service.conftest import until_locked_out
 
 CHOSEN = "x" * 32

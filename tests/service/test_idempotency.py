@@ -14,14 +14,14 @@ from sqlalchemy import select, update
 from starlette.datastructures import Headers
 
 from backend import checks
-from backend.api import idempotency
-from backend.api.idempotency import _BodyHash
+from backend.api.http import idempotency
+from backend.api.http.idempotency import _BodyHash
 from backend.db.base import utc_now
 from backend.db.engine import transaction
 from backend.db.idempotency import Attempt, IdempotentRequest, begin, keep_answer
 from backend.db.keys import ApiKey
-from backend.embedded import Services
 from backend.settings import settings
+from backend.stack.embedded import Services
 from tests.service.conftest import EXACT, Api, answered, job_body, refused
 from tests.service.test_api_stream import statements
 

@@ -10,12 +10,12 @@ from sqlalchemy import func, select, update
 from backend.db.engine import transaction
 from backend.db.jobs import Job, JobEvent
 from backend.db.projects import DEFAULT_PROJECT
-from backend.embedded import Services
 from backend.errors import AppError
 from backend.jobs import control
 from backend.jobs.lease import Lease, LeaseLostError, claim, held_job, renew
 from backend.jobs.lifecycle import JobState, Wish
 from backend.queue import TRAIN_QUEUE, TRAIN_TASK, send_after_commit, waiting
+from backend.stack.embedded import Services
 from tests.processes import running_worker, wait_for
 from tests.service.records import stored_job
 

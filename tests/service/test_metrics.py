@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 
 from backend.app import create_app
-from backend.chat.line import WAITING, place_in_line, redis_url, request_key
+from backend.chat.redis_keys import WAITING, place_in_line, redis_url, request_key
 from backend.db.engine import transaction
 from backend.db.keys import Role, create_key
 from backend.settings import settings

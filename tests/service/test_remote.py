@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from backend.cli import app
+from backend.cli.main import app
 from tests.service.conftest import EXACT, Api, job_body
 
 Rlsd = Callable[..., Result]
@@ -142,7 +142,7 @@ def test_a_refusal_says_what_is_wrong(rlsd: Rlsd, arguments: tuple[str, ...], sa
 def test_the_command_line_lists_changes_and_deletes(api: Api) -> None:
     def rlsd(*arguments: str) -> subprocess.CompletedProcess[str]:
         environment = os.environ | {"RLSD_API_URL": api.url, "RLSD_API_KEY": api.key}
-        command = [sys.executable, "-m", "backend.cli", *arguments]
+        command = [sys.executable, "-m", "backend.cli.main", *arguments]
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
 
     job = api.job()

@@ -88,7 +88,7 @@ def test_a_run_is_told_afterwards_and_again_by_one_command(api: Api, tmp_path: P
     environment = os.environ | {"RLSD_API_URL": api.url, "RLSD_API_KEY": api.key}
 
     def export_run(to: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "backend.cli", "jobs", "export-run", job_id, "--to", to]
+        command = [sys.executable, "-m", "backend.cli.main", "jobs", "export-run", job_id, "--to", to]
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
 
     refused = export_run("tensorboard")

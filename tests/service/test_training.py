@@ -25,10 +25,10 @@ from backend.queue import TRAIN_TASK, send
 from backend.settings import STARTER_MODEL
 from tests.processes import processes_of, wait_for
 from tests.service.training import codes, ended, job_now, new_job, worker
-from tests.worker.engine.test_faults import as_a_pickle, with_code_of_its_own, without_a_chat_template
-from tests.worker.engine.test_opd import save_teacher
+from tests.worker.engine.methods.test_opd import save_teacher
+from tests.worker.engine.model.test_faults import as_a_pickle, with_code_of_its_own, without_a_chat_template
 from tests.worker.engine.tiny import save_tiny_model
-from worker.manifest import MODEL_FILES, folder_sha256
+from worker.training.manifest import MODEL_FILES, folder_sha256
 
 STARTER = STARTER_MODEL.parent
 SAME = {"type": "python", "name": "same", "source": "def grade(sample, item):\n    return 0.0\n"}

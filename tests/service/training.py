@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session, undefer
 
-from backend.datasets.store import store_dataset
+from backend.datasets.reading.store import store_dataset
 from backend.db.base import utc_now
 from backend.db.engine import transaction
 from backend.db.jobs import Job, JobEvent

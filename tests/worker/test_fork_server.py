@@ -32,7 +32,7 @@ def test_it_has_loaded_what_a_job_needs() -> None:
     code = (
         "import sys, worker.preloaded; before = set(sys.modules)\n"
         "from backend.jobs.spec import RlsdSettings\nfrom backend.settings import STARTER_MODEL\n"
-        "from worker.setup import engine_settings, load\n"
+        "from worker.training.prepare import engine_settings, load\n"
         "load(str(STARTER_MODEL), settings=engine_settings(RlsdSettings(device='cpu'), seed=1))\n"
         "print(len(set(sys.modules) - before))"
     )

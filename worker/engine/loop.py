@@ -10,28 +10,27 @@ from typing import Literal
 
 import numpy as np
 
-from worker.engine import checkpoint as checkpoints
-from worker.engine.briefing import make_briefer
-from worker.engine.budget import in_words, is_used_up, used_by
-from worker.engine.distilling import refuse_trained_head
-from worker.engine.evaluate import Evaluation, QuestionScores, compare, evaluate, question_means
+from worker.engine.distributed import World
+from worker.engine.evaluation.evaluate import Evaluation, compare, evaluate, question_means
+from worker.engine.evaluation.statistics import SCORES, interval
 from worker.engine.faults import memory_named
-from worker.engine.fingerprint import Fingerprint, fingerprint, require_same_run
-from worker.engine.generator import make_generator
-from worker.engine.intervals import SCORES, interval
 from worker.engine.methods import method_named
 from worker.engine.methods.base import Teacher
-from worker.engine.observing import SharedObserver
-from worker.engine.policy import Policy
-from worker.engine.prompts import Reader, Room
-from worker.engine.report import EvaluationReport, Observer, StepReport
-from worker.engine.reward import VerifierFaults, trust
+from worker.engine.model.policy import Policy
+from worker.engine.observer import Checkpoint, EvaluationReport, Observer, SharedObserver, StepReport
+from worker.engine.rollouts.prompts import Reader, Room
+from worker.engine.rollouts.reward import VerifierFaults, trust
+from worker.engine.rollouts.sampling import make_generator
 from worker.engine.settings import Settings
 from worker.engine.step import Learner, take_step
-from worker.engine.types import Divergence, Ending, Reward, Task, Wish
-from worker.engine.update import make_optimizer
-from worker.engine.vigil import NoSignal, Vigil
-from worker.engine.world import World
+from worker.engine.teacher.contexts import make_briefer
+from worker.engine.teacher.distillation import refuse_trained_head
+from worker.engine.training import checkpoint
+from worker.engine.training.budget import in_words, is_used_up, used_by
+from worker.engine.training.checkpoint import Fingerprint, fingerprint, require_same_run
+from worker.engine.training.update import make_optimizer
+from worker.engine.training.watchdog import NoSignal, Vigil
+from worker.engine.types import Divergence, Ending, QuestionScores, Reward, Task, Wish
 
 
 class Interrupted(Exception):  # noqa: N818 - it is how a run ends, not an error of ours
@@ -120,9 +119,9 @@ class Course:
 
     def go_on(self, data: bytes) -> None:
         """Continue from a checkpoint's bytes. ValueError, naming what differs, where it is another run's."""
-        found = checkpoints.unpack(data)
+        found = checkpoint.unpack(data)
         require_same_run(found.standing.fingerprint, self.fingerprint)
-        checkpoints.restore(self.learner.policy, self.learner.optimizer, checkpoint=found)
+        checkpoint.restore(self.learner.policy, self.learner.optimizer, checkpoint=found)
         standing = found.standing
         self.step, self.baseline = standing.step, standing.baseline
         self.score, self.used = standing.score, standing.used
@@ -133,7 +132,7 @@ class Course:
         """Hand the observer a checkpoint."""
         learner = self.learner
         if learner.world.leads:
-            standing = checkpoints.Standing(
+            standing = checkpoint.Standing(
                 step=self.step,
                 baseline=self.baseline,
                 score=self.score,
@@ -141,8 +140,8 @@ class Course:
                 watched=self.vigil.kept(),
                 fingerprint=self.fingerprint,
             )
-            data = checkpoints.pack(learner.policy, learner.optimizer, standing=standing)
-            learner.observer.checkpoint(checkpoints.Checkpoint(self.step, data, self.score))
+            data = checkpoint.pack(learner.policy, learner.optimizer, standing=standing)
+            learner.observer.checkpoint(Checkpoint(self.step, data, self.score))
         self.saved = self.step
 
     def take(self, report: StepReport) -> None:

@@ -6,26 +6,27 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from worker.engine.briefing import Briefer, Briefing
 from worker.engine.credit import lambda_at
-from worker.engine.diagnosis import Diagnosis, diagnose, looked_at
-from worker.engine.distilling import Distiller, comparison_of
-from worker.engine.experience import Experience, gather
-from worker.engine.generator import Generator
+from worker.engine.distributed import World
+from worker.engine.measure import Stopwatch
 from worker.engine.methods.base import Method, Teacher
-from worker.engine.metrics import StepFacts, rollout_reports, sampled_share, step_costs, step_metrics
-from worker.engine.policy import Policy
-from worker.engine.prompts import Prompt
-from worker.engine.reasoning import reasoning_mask
-from worker.engine.report import Observer, StepReport, Stopwatch
-from worker.engine.rollout import Rollouts
-from worker.engine.scoring import MicroBatch, micro_batch_inputs, plan_for, shares_contexts, tokens_run
+from worker.engine.model.policy import Policy
+from worker.engine.observer import Observer, StepReport
+from worker.engine.rollouts.collect import Experience, gather
+from worker.engine.rollouts.logprobs import MicroBatch, micro_batch_inputs, plan_for, shares_contexts, tokens_run
+from worker.engine.rollouts.prompts import Prompt
+from worker.engine.rollouts.rollouts import Rollouts
+from worker.engine.rollouts.sampler import Generator
 from worker.engine.seeds import torch_generator
 from worker.engine.settings import Settings
-from worker.engine.teacher import Scorer, contexts_of, contrast_logps, teacher_logps, told
+from worker.engine.teacher.contexts import Briefer, Briefing
+from worker.engine.teacher.diagnostics import Diagnosis, diagnose, looked_at
+from worker.engine.teacher.distillation import Distiller, comparison_of
+from worker.engine.teacher.reasoning import reasoning_mask
+from worker.engine.teacher.signals import Scorer, contexts_of, contrast_logps, teacher_logps, told
+from worker.engine.training.metrics import StepFacts, rollout_reports, sampled_share, step_costs, step_metrics
+from worker.engine.training.update import Signals, update_policy
 from worker.engine.types import Divergence, Reward, TeacherWeights
-from worker.engine.update import Signals, update_policy
-from worker.engine.world import World
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

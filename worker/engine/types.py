@@ -18,7 +18,7 @@ really wrote: up to and including its first end-of-sequence token.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, TypedDict
 
 
 class TeacherWeights(StrEnum):
@@ -175,3 +175,11 @@ class Score(Protocol):
 
 Reward = Callable[[Sequence[Completion]], Sequence[Score]]
 """Scores completions: one score for each, in order."""
+
+
+class QuestionScores(TypedDict):
+    """One question's part in an evaluation."""
+
+    row: int
+    scores: list[float | None]
+    """One for each of the `k` samples; None where the verifier gave none."""

@@ -7,7 +7,7 @@ another model it takes only when that has waited a little, so that a server that
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from backend.chat.desk import Waiting
+from backend.chat.server_queue import Waiting
 
 PATIENCE_S = 0.3
 """How long another server may take to fetch what is for its model."""

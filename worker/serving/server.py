@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from backend.chat.desk import Desk, Waiting
 from backend.chat.protocol import Piece, Refused, Taken
+from backend.chat.server_queue import Desk, Waiting
 from backend.errors import AppError
 from worker.serving.scheduler import PATIENCE_S, Load, plan
 
 if TYPE_CHECKING:  # the engine is loaded with the first model
-    from worker.serving.host import Host
-    from worker.serving.talk import Talk
+    from worker.serving.model_runner import Host
+    from worker.serving.sequence import Talk
 
 LOOK_S = 0.02
 """Seconds between two looks at who waits, while something is written."""

@@ -3,8 +3,6 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.chat.line import place_in_line, redis_url
-from backend.chat.objects import Gathered, Heading, Streamed
 from backend.chat.protocol import (
     AdapterRef,
     Asked,
@@ -18,7 +16,9 @@ from backend.chat.protocol import (
     piece_from_json,
     piece_to_json,
 )
+from backend.chat.redis_keys import place_in_line, redis_url
 from backend.chat.request import NEUTRAL, ChatBody, Message
+from backend.chat.response_objects import Gathered, Heading, Streamed
 
 TEXT = st.text(max_size=10)
 LOGPROBS = st.builds(TokenLogprob, TEXT, st.floats(-9, 0), st.lists(st.tuples(TEXT, st.floats(-9, 0)), max_size=2))

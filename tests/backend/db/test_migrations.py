@@ -9,8 +9,8 @@ from sqlalchemy import create_engine, text
 from backend.db.engine import engine, sqlalchemy_url
 from backend.db.migrate import alembic_config, upgrade
 from backend.db.models import metadata
-from backend.embedded import Services
 from backend.errors import AppError
+from backend.stack.embedded import Services
 
 
 def test_the_migrated_schema_is_the_models_schema(services: Services) -> None:

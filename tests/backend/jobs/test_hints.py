@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from backend.datasets.rows import NormalRow, read_rows
+from backend.datasets.rows.rows import NormalRow, read_rows
 from backend.jobs.hints import grader_hint
 from backend.verifiers.specs import parse_spec
 

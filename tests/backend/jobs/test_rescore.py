@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from backend.jobs.rescore import SHOWN_EXAMPLES, SHOWN_ROWS, Regraded, Rule, Tally, advantages
 from backend.verifiers.record import ScoreRecord, ScoreStatus, error_record
-from worker.engine.advantage import group_advantages
+from worker.engine.methods.advantages import group_advantages
 
 RULE = Rule(num_generations=4, scale_rewards=True, success_above=0.5)
 

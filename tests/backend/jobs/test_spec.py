@@ -11,11 +11,11 @@ from backend.jobs.methods import HINTS, METHODS, ROW_HINTS, Hint, Method
 from backend.jobs.request import Reinforcement
 from backend.jobs.resolve import resolve_settings
 from backend.jobs.spec import PRESETS, Preset, RlsdSettings
-from worker.engine.hints import ROW_HINTS as ENGINE_ROW_HINTS
 from worker.engine.methods import METHODS as ENGINE_METHODS
 from worker.engine.settings import Settings
+from worker.engine.teacher.hints import ROW_HINTS as ENGINE_ROW_HINTS
 from worker.engine.types import Hint as EngineHint
-from worker.setup import engine_settings
+from worker.training.prepare import engine_settings
 
 
 def reinforcement(**values: Any) -> Reinforcement:

@@ -18,9 +18,9 @@ from tests.worker.engine.tiny import (
     vowel_share,
 )
 from tests.worker.engine.whole_runs import HELD_OUT, TASKS, adapter, train
-from worker.engine.budget import TOKENS, used_by
-from worker.engine.fingerprint import fingerprint
 from worker.engine.loop import run
+from worker.engine.training.budget import TOKENS, used_by
+from worker.engine.training.checkpoint import fingerprint
 from worker.engine.types import Ending, Wish
 
 

@@ -10,19 +10,18 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
-from worker.engine.briefing import Reading
-from worker.engine.checkpoint import Checkpoint
-from worker.engine.generator import TransformersGenerator
 from worker.engine.methods import method_named
 from worker.engine.methods.base import Teacher
-from worker.engine.policy import Policy, build_policy, load_external_teacher
-from worker.engine.prompts import Prompt, Reader, Room
-from worker.engine.report import EvaluationReport, StepReport
-from worker.engine.rollout import Rollouts, together
-from worker.engine.sampling import sampled_parts
+from worker.engine.model.policy import Policy, build_policy, load_external_teacher
+from worker.engine.observer import Checkpoint, EvaluationReport, StepReport
+from worker.engine.rollouts.prompts import Prompt, Reader, Room
+from worker.engine.rollouts.rollouts import Rollouts, together
+from worker.engine.rollouts.sampling import sampled_parts
+from worker.engine.rollouts.transformers_sampler import TransformersGenerator
 from worker.engine.settings import Settings
+from worker.engine.teacher.contexts import Reading
+from worker.engine.training.update import Signals
 from worker.engine.types import Completion, Task, Wish
-from worker.engine.update import Signals
 
 torch.set_num_threads(1)
 

@@ -27,7 +27,7 @@ from transformers import (
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from tests.worker.engine.tiny import tiny_tokenizer
-from worker.engine.processors import without_videos
+from worker.engine.model.loading import without_videos
 from worker.engine.types import Task
 
 VISION_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")

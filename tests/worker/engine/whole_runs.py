@@ -9,7 +9,7 @@ from tests.worker.engine.tiny import (
     vowel_share,
 )
 from worker.engine.loop import run
-from worker.engine.policy import LIVE_ADAPTER
+from worker.engine.model.policy import LIVE_ADAPTER
 
 TASKS, HELD_OUT = tiny_tasks(7), tiny_tasks(4, first_row=50)
 

@@ -18,10 +18,10 @@ from tests.worker.engine.tiny import (
     vowel_share,
 )
 from tests.worker.engine.tiny_vision import image_tasks, tiny_processor, tiny_vision_model
+from worker.engine.distributed import World
 from worker.engine.loop import run
-from worker.engine.policy import LIVE_ADAPTER, build_policy
-from worker.engine.sharding import shard
-from worker.engine.world import World
+from worker.engine.model.policy import LIVE_ADAPTER, build_policy
+from worker.engine.model.sharding import shard
 
 
 def settings_of(changes):

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from backend.datasets.rows import answer_of, read_rows
+from backend.datasets.rows.rows import answer_of, read_rows
 from backend.verifiers.ready_made import READY_MADE
 from backend.verifiers.selfcheck import Row, self_check
 from backend.verifiers.specs import parse_spec
-from worker.selfcheck import evenly
+from worker.checks.self_check import evenly
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 WORDS = ("orange", "quince", "medlar", "cherry", "damson", "bilberry")

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.chat.desk import Waiting
+from backend.chat.server_queue import Waiting
 from worker.serving.scheduler import PATIENCE_S, STARVING_S, Load, Plan, plan
 
 LONG = STARVING_S + 1

@@ -1,0 +1,187 @@
+"""`/v1/comparisons`: several ways of training on the same data, verifier, seeds and budget, and what came out."""
+
+from dataclasses import asdict
+from typing import Any, Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from backend.api.http.dependencies import Auth, Database, ObjectId, found
+from backend.api.http.paging import ListItem, Page, PageAsked, listed
+from backend.comparisons.analysis import Analysis, ArmResult
+from backend.comparisons.plan import ComparisonRequest
+from backend.comparisons.store import analysis_of, cancel, compared_jobs, start
+from backend.db.base import unix_s
+from backend.db.comparisons import ComparedJob, Comparison
+from backend.db.jobs import Job
+from backend.jobs.lifecycle import TERMINAL, JobState
+from backend.settings import settings
+
+router = APIRouter(prefix="/comparisons", tags=["comparisons"])
+HOUR_S = 3600.0
+
+
+class RunObject(BaseModel):
+    job: str
+    arm: str
+    seed: int
+    status: JobState
+    step: int
+    max_steps: int
+    fine_tuned_model: str | None
+
+
+class ComparisonObject(ListItem):
+    """`status` is running until every job has ended. `plan` is the request as it came."""
+
+    object: Literal["comparison"] = "comparison"
+    name: str
+    created_at: int
+    status: Literal["running", "ended"]
+    plan: dict[str, Any]
+    runs: list[RunObject]
+
+
+class IntervalObject(BaseModel):
+    """95 % over questions, as of an evaluation; on curves from the spread of the questions."""
+
+    mean: float
+    low: float | None
+    high: float | None
+
+
+class PointObject(BaseModel):
+    """The mean over seeds at a step, that of each seed, and what it took until then; seconds as in `ArmObject`."""
+
+    step: int
+    score: IntervalObject
+    by_seed: list[float]
+    tokens: float
+    seconds: float
+
+
+class ArmObject(BaseModel):
+    """`score` is avg@k at `steps`, where each seed was compared: at its last evaluation after a step that was begun
+    within the budget; None where there is none. `difference`, `p_value` and `p_adjusted` (Holm) are against the first
+    arm, paired by question; `by_seed` is the difference of each seed. `seconds` are those of the steps times the
+    devices, `cost_per_point` is the price of a gain of 0.01: in such seconds, and in money where the server
+    has a price."""
+
+    name: str
+    seeds: int
+    steps: list[int]
+    score: IntervalObject | None
+    baseline: IntervalObject | None
+    pass_at_k: dict[int, float]
+    curve: list[PointObject]
+    seconds: float
+    cost_per_point_s: float | None
+    cost_per_point: float | None
+    difference: IntervalObject | None
+    by_seed: list[float]
+    p_value: float | None
+    p_adjusted: float | None
+
+
+class ComparisonResult(BaseModel):
+    object: Literal["comparison.result"] = "comparison.result"
+    questions: int
+    verdict: str
+    currency: str | None
+    arms: list[ArmObject]
+
+
+class ComparisonDeleted(BaseModel):
+    id: str
+    object: Literal["comparison"] = "comparison"
+    deleted: bool = True
+
+
+@router.post("")
+def create_comparison(body: ComparisonRequest, _: Auth, session: Database) -> ComparisonObject:
+    """Queues a job for each arm and seed."""
+    return _shown(session, start(session, body, models=settings().models))
+
+
+@router.get("")
+def list_comparisons(
+    _: Auth,
+    session: Database,
+    asked: PageAsked,
+) -> Page[ComparisonObject]:
+    return listed(
+        session,
+        select(Comparison),
+        keys=(Comparison.created_at, Comparison.id),
+        asked=asked,
+        show=lambda row: _shown(session, row),
+    )
+
+
+@router.get("/{comparison_id}")
+def get_comparison(comparison_id: ObjectId, _: Auth, session: Database) -> ComparisonObject:
+    return _shown(session, found(session, Comparison, comparison_id, kind="comparison"))
+
+
+@router.post("/{comparison_id}/cancel")
+def cancel_comparison(comparison_id: ObjectId, _: Auth, session: Database) -> ComparisonObject:
+    """Cancels every job of it that has not ended."""
+    comparison = found(session, Comparison, comparison_id, kind="comparison")
+    cancel(session, comparison.id)
+    return _shown(session, comparison)
+
+
+@router.delete("/{comparison_id}")
+def remove_comparison(comparison_id: ObjectId, _: Auth, session: Database) -> ComparisonDeleted:
+    """Its jobs stay."""
+    session.delete(found(session, Comparison, comparison_id, kind="comparison"))
+    return ComparisonDeleted(id=comparison_id)
+
+
+@router.get("/{comparison_id}/result")
+def get_result(comparison_id: ObjectId, _: Auth, session: Database) -> ComparisonResult:
+    """What can be said now; while jobs run, of what they have shown so far."""
+    comparison = found(session, Comparison, comparison_id, kind="comparison")
+    return shown_result(analysis_of(session, comparison))
+
+
+def shown_result(found_now: Analysis) -> ComparisonResult:
+    price = settings().gpu_hour_price
+    return ComparisonResult(
+        questions=found_now.questions,
+        verdict=found_now.verdict,
+        currency=None if price is None else settings().currency,
+        arms=[_arm(arm, price=price) for arm in found_now.arms],
+    )
+
+
+def _shown(session: Session, comparison: Comparison) -> ComparisonObject:
+    compared = compared_jobs(session, comparison.id)
+    return ComparisonObject(
+        id=comparison.id,
+        name=comparison.name,
+        created_at=unix_s(comparison.created_at) or 0,
+        status="ended" if all(job.state in TERMINAL for _, job in compared) else "running",
+        plan=comparison.plan,
+        runs=[_run(run, job) for run, job in compared],
+    )
+
+
+def _run(run: ComparedJob, job: Job) -> RunObject:
+    return RunObject(
+        job=job.id,
+        arm=run.arm,
+        seed=run.seed,
+        status=JobState(job.state),
+        step=job.step,
+        max_steps=job.max_steps,
+        fine_tuned_model=job.fine_tuned_model,
+    )
+
+
+def _arm(arm: ArmResult, *, price: float | None) -> ArmObject:
+    seconds = arm.cost_per_point_s
+    cost = None if price is None or seconds is None else seconds / HOUR_S * price
+    return ArmObject.model_validate(asdict(arm) | {"cost_per_point": cost})

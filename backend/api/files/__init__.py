@@ -1,0 +1,1 @@
+"""Datasets: upload, preview, report, versions."""

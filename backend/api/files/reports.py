@@ -1,0 +1,129 @@
+"""`/v1/files/{id}/report`: what was found in a file, and `/tokens`: how long its rows are for a model."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from backend.api.checks import CheckObject, shown_check, words_of
+from backend.api.http.dependencies import Auth, Database, ObjectId
+from backend.checks import request_check
+from backend.datasets.analysis.overlap import overlap
+from backend.datasets.reading.store import OnBadRows, processed_file
+from backend.db.checks import Check, CheckStatus
+from backend.jobs.create import require_model
+from backend.settings import settings
+
+KIND = "token_lengths"
+MOST_MODELS = 20
+MAX_TOKENS = 10_000_000
+
+router = APIRouter(prefix="/files", tags=["files"])
+
+
+class FileProblem(BaseModel):
+    """`line` counts from 1; a table without lines has `row` instead. `number`: of a row that was taken, from 0.
+
+    `read`: the row that was left out, as it was read, in JSON as far as it is. Null where it is no text, is too long to
+    be kept, or the file was read before such rows were kept: the original (`.../content`) has it.
+    """
+
+    line: int | None = None
+    row: int | None = None
+    number: int | None = None
+    code: str
+    message: str
+    read: str | None = None
+
+
+class FileReport(BaseModel):
+    """`columns`: where question, answer, solution and hint were found. `with_…`: rows that have one; `null` where the
+    file was read before they were counted. `with_privileged`: those that say what a teacher is to be told.
+
+    `problems` are of rows that were left out, `warnings` of rows that were taken: all are counted, the first thousand
+    listed. `lengths`: spread of question, answer and solution in characters, with a histogram. `tokens`: the same for
+    each model whose tokens were counted (`POST .../tokens`). `answers`: how often each short one occurs. `languages`:
+    of a sample of the questions, by ISO 639 code, `und` where it cannot be told.
+    `duplicates`: rows equal to an earlier one. `near_duplicates`: rows whose question is nearly that of an earlier one,
+    of as many as were `checked`. `overlap`: rows shared with the file that `against` names, by whole row and question.
+    In these lists lines count from 1, `number` rows from 0, and `question` is the beginning of the row's.
+    """
+
+    rows: int
+    good: int
+    bad: int
+    shape: str | None
+    columns: dict[str, str | None]
+    with_answer: int
+    with_solution: int
+    with_trajectory: int | None = None
+    with_privileged: int | None = None
+    with_images: int | None = None
+    problems: list[FileProblem]
+    warned: int = 0
+    warnings: list[FileProblem] = []
+    format: str | None = None
+    packing: str | None = None
+    encoding: str | None = None
+    on_bad_rows: OnBadRows = OnBadRows.REJECT
+    lengths: dict[str, Any] | None = None
+    answers: dict[str, Any] | None = None
+    languages: dict[str, Any] | None = None
+    tokens: list[dict[str, Any]] = []
+    duplicates: dict[str, Any] | None = None
+    near_duplicates: dict[str, Any] | None = None
+    images: dict[str, int] | None = None
+    overlap: dict[str, Any] | None = None
+
+
+class TokensRequest(BaseModel):
+    """A model's name, and what its prompts and completions may be long: how many rows are longer is counted."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    model: Annotated[str, Field(min_length=1, max_length=400)]
+    max_prompt_tokens: Annotated[int | None, Field(ge=1, le=MAX_TOKENS)] = None
+    max_completion_tokens: Annotated[int | None, Field(ge=1, le=MAX_TOKENS)] = None
+
+
+@router.get("/{file_id}/report")
+def get_report(
+    file_id: ObjectId,
+    _: Auth,
+    session: Database,
+    against: Annotated[str | None, Query(max_length=100, description="Another file to compare with.")] = None,
+) -> FileReport:
+    report = FileReport.model_validate(processed_file(session, file_id).report)
+    report.tokens = _token_lengths(session, file_id)
+    if against is not None:
+        processed_file(session, against)
+        report.overlap = overlap(session, file_id, against=against)
+    return report
+
+
+@router.post("/{file_id}/tokens")
+def measure_tokens(file_id: ObjectId, request: TokensRequest, _: Auth, session: Database) -> CheckObject:
+    """Have a worker count the tokens of questions (in the model's chat template), answers and solutions.
+
+    The answer is a check to ask for (`/v1/checks/{id}`); its result is part of the file's report from then on.
+    """
+    require_model(request.model, models=settings().models, param="model")
+    processed_file(session, file_id)
+    wanted = {"file_id": file_id, **request.model_dump()}
+    return shown_check(request_check(session, kind=KIND, request=wanted, asked=words_of(request), file_id=file_id))
+
+
+def _token_lengths(session: Session, file_id: str) -> list[dict[str, Any]]:
+    """The newest result for each model, the newest first."""
+    done = session.scalars(
+        select(Check)
+        .where(Check.file_id == file_id, Check.kind == KIND, Check.status == CheckStatus.DONE)
+        .order_by(Check.created_at.desc())
+        .limit(MOST_MODELS)
+    )
+    newest: dict[str, dict[str, Any]] = {}
+    for check in done:
+        newest.setdefault(check.request["model"], check.result or {})
+    return list(newest.values())

@@ -1,0 +1,122 @@
+"""The form by which a dataset is sent: every field known, bounded, and refused by name where it cannot be honoured."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from fastapi import Request
+from starlette.datastructures import FormData, UploadFile
+
+from backend.api.http.dependencies import Auth
+from backend.datasets.reading.store import OnBadRows
+from backend.datasets.rows.recognise import ColumnMapping, parse_mapping
+from backend.errors import AppError
+from backend.settings import settings
+
+PURPOSE = "fine-tune"
+FIELDS = ("file", "purpose", "mapping", "on_bad_rows")
+MAX_FIELD_BYTES = 16 * 1024
+MAX_NAME_CHARACTERS = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    content: BinaryIO
+    size_bytes: int
+    filename: str
+    mapping: ColumnMapping | None
+    on_bad_rows: OnBadRows
+
+
+UPLOAD_SCHEMA = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file", "purpose"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "file": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "JSONL, JSON, CSV, TSV or Parquet; with gzip, or in a ZIP with images/.",
+                        },
+                        "purpose": {"const": PURPOSE},
+                        "mapping": {
+                            "type": "string",
+                            "description": 'JSON: {"question": column, "answer": column, "hint"?: column, '
+                            '"images"?: column}. Paths into columns with dots.',
+                        },
+                        "on_bad_rows": {
+                            "enum": list(OnBadRows),
+                            "default": OnBadRows.REJECT,
+                            "description": "Whether a row that cannot be used refuses the file or is left out.",
+                        },
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+async def uploaded(request: Request, _: Auth) -> AsyncIterator[Upload]:
+    """The form, read only once the caller is known; the file passes through a temporary file, not through memory."""
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        raise AppError("Send the file as multipart/form-data.", code="invalid_value", param="file")
+    async with request.form(max_files=1, max_fields=len(FIELDS), max_part_size=MAX_FIELD_BYTES) as form:
+        yield _upload(form)
+
+
+def _upload(form: FormData) -> Upload:
+    seen: set[str] = set()
+    for name, _ in form.multi_items():
+        if name not in FIELDS or name in seen:
+            raise AppError(
+                f"The form field '{name:.100}' is {'given twice' if name in FIELDS else 'not supported'}.",
+                code="unknown_parameter",
+                param=name[:100],
+            )
+        seen.add(name)
+    file, purpose, mapping, on_bad_rows = (form.get(name) for name in FIELDS)
+    require_purpose(purpose)
+    if not isinstance(file, UploadFile):
+        raise AppError("Missing required parameter: 'file'.", code="missing_required_parameter", param="file")
+    require_size(file.size or 0, param="file")
+    if isinstance(mapping, UploadFile):
+        raise AppError("mapping must be a text field.", code="invalid_mapping", param="mapping")
+    if isinstance(on_bad_rows, UploadFile) or on_bad_rows not in (None, *OnBadRows):
+        raise AppError(f"on_bad_rows must be one of {', '.join(OnBadRows)}.", code="invalid_value", param="on_bad_rows")
+    return Upload(
+        content=file.file,
+        size_bytes=file.size or 0,
+        filename=clean_name(file.filename),
+        mapping=parse_mapping(mapping) if mapping else None,
+        on_bad_rows=OnBadRows(on_bad_rows or OnBadRows.REJECT),
+    )
+
+
+def require_purpose(purpose: object) -> None:
+    if purpose != PURPOSE:
+        raise AppError(
+            f"purpose must be '{PURPOSE}': other files have no use here.", code="invalid_purpose", param="purpose"
+        )
+
+
+def require_size(size_bytes: int, *, param: str) -> None:
+    """Raises AppError 413 where a file would be larger than the server takes."""
+    if size_bytes > settings().max_upload_bytes:
+        raise AppError(
+            f"The file is larger than {settings().max_upload_bytes} bytes.",
+            status=413,
+            code="file_too_large",
+            param=param,
+        )
+
+
+def clean_name(name: str | None) -> str:
+    """The last part of a path, without what a database or a header cannot hold."""
+    last = (name or "").replace("\\", "/").rpartition("/")[2].encode(errors="replace").decode()
+    return "".join(c for c in last if c.isprintable())[:MAX_NAME_CHARACTERS] or "dataset.jsonl"

@@ -1,0 +1,205 @@
+"""`/v1/uploads`: large files in parts, sent in parallel and in any order, as OpenAI's clients send them."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Annotated, Any, BinaryIO, Literal
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData, UploadFile
+
+from backend.api.files.routes import FileObject, Prefer, read_as_preferred, shown_file
+from backend.api.files.upload_form import MAX_NAME_CHARACTERS, clean_name, require_purpose, require_size
+from backend.api.http.dependencies import Auth, Database, ObjectId, found, write_audit_entry
+from backend.api.http.paging import ListItem
+from backend.datasets.reading import uploads
+from backend.datasets.reading.store import OnBadRows
+from backend.datasets.rows.recognise import ColumnMapping
+from backend.db.base import unix_s
+from backend.db.engine import transaction
+from backend.db.files import File
+from backend.db.uploads import Upload, UploadStatus
+from backend.errors import AppError
+from backend.quotas import require_storage
+
+router = APIRouter(prefix="/uploads", tags=["files"])
+
+
+class UploadRequest(BaseModel):
+    """OpenAI's body; `mapping` and `on_bad_rows` are those of `POST /v1/files`, said before the first byte is sent."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    filename: str = Field(min_length=1, max_length=4 * MAX_NAME_CHARACTERS)
+    purpose: str = Field(max_length=100, description="`fine-tune`.")
+    bytes: int = Field(ge=1, le=2**50, strict=True, description="Of the whole file.")
+    mime_type: str = Field(max_length=255, description="Kept, not relied upon: the bytes tell what they are.")
+    mapping: ColumnMapping | None = None
+    on_bad_rows: OnBadRows = OnBadRows.REJECT
+
+
+class CompleteRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    part_ids: list[str] = Field(min_length=1, max_length=uploads.MAX_PARTS, description="In the order of the file.")
+    md5: str | None = Field(None, pattern="^[0-9a-fA-F]{32}$", description="Of the whole file.")
+
+
+class UploadObject(BaseModel):
+    """OpenAI's upload; `file` is there once it is completed, as long as that file is."""
+
+    id: str
+    object: Literal["upload"] = "upload"
+    bytes: int
+    created_at: int
+    filename: str
+    purpose: str
+    status: UploadStatus
+    expires_at: int
+    file: FileObject | None = None
+
+
+class PartObject(ListItem):
+    object: Literal["upload.part"] = "upload.part"
+    created_at: int
+    upload_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    content: BinaryIO
+    size_bytes: int
+
+
+PART_SCHEMA: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["data"],
+                    "additionalProperties": False,
+                    "properties": {
+                        "data": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": f"At most {uploads.MAX_PART_BYTES} bytes.",
+                        }
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+async def sent_part(upload_id: ObjectId, request: Request, who: Auth) -> AsyncIterator[Part]:
+    """The form, read only once it is known that the upload takes parts; no connection is held meanwhile."""
+    await run_in_threadpool(_require_pending, upload_id, who.project)
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        raise AppError("Send the part as multipart/form-data.", code="invalid_value", param="data")
+    async with request.form(max_files=1, max_fields=1) as form:
+        yield _part(form)
+
+
+def _require_pending(upload_id: str, project: str) -> None:
+    with transaction(project=project) as session:
+        uploads.pending_upload(session, upload_id, alone=False)
+
+
+def _part(form: FormData) -> Part:
+    unknown = next((name for name in form if name != "data"), None)
+    if unknown is not None:
+        raise AppError(
+            f"The form field '{unknown:.100}' is not supported.", code="unknown_parameter", param=unknown[:100]
+        )
+    data = form.get("data")
+    if data is None:
+        raise AppError("Missing required parameter: 'data'.", code="missing_required_parameter", param="data")
+    if not isinstance(data, UploadFile):
+        raise AppError("data must be sent as a file.", code="invalid_value", param="data")
+    return Part(content=data.file, size_bytes=data.size or 0)
+
+
+@router.post("")
+def create_upload(body: UploadRequest, _: Auth, session: Database) -> UploadObject:
+    """Announce a file. Its parts have to be sent and joined within an hour."""
+    require_purpose(body.purpose)
+    require_size(body.bytes, param="bytes")
+    require_storage(session, body.bytes)
+    upload = uploads.begin(
+        session,
+        filename=clean_name(body.filename),
+        purpose=body.purpose,
+        mime_type=body.mime_type,
+        size_bytes=body.bytes,
+        mapping=body.mapping,
+        on_bad_rows=body.on_bad_rows,
+    )
+    return shown_upload(upload, file=None)
+
+
+@router.get("/{upload_id}")
+def get_upload(upload_id: ObjectId, _: Auth, session: Database) -> UploadObject:
+    """How it stands; an upload is shown for a day after its time."""
+    upload = found(session, Upload, upload_id, kind="upload")
+    return shown_upload(upload, file=None if upload.file_id is None else session.get(File, upload.file_id))
+
+
+@router.post("/{upload_id}/parts", openapi_extra=PART_SCHEMA)
+def add_part(upload_id: ObjectId, part: Annotated[Part, Depends(sent_part)], _: Auth, session: Database) -> PartObject:
+    """Send a part; several may be on their way at once."""
+    stored = uploads.add_part(session, upload_id, part.content, size_bytes=part.size_bytes)
+    return PartObject(id=stored.id, created_at=unix_s(stored.created_at) or 0, upload_id=upload_id)
+
+
+@router.post(
+    "/{upload_id}/complete",
+    responses={202: {"model": UploadObject, "description": "Joined; the rows are being read."}},
+)
+def complete_upload(
+    upload_id: ObjectId,
+    body: CompleteRequest,
+    request: Request,
+    response: Response,
+    who: Auth,
+    prefer: Prefer = "",
+) -> UploadObject:
+    """Join the parts to a file and read its rows, as `POST /v1/files` does (with `Prefer: respond-async` too).
+
+    Where that refuses the file nothing of it is kept, and the upload takes another order of its parts.
+    """
+    with transaction(project=who.project) as session:
+        upload, file = uploads.join(session, upload_id, part_ids=body.part_ids, md5=body.md5)
+        write_audit_entry(session, request, who)
+    try:
+        read_as_preferred(file, prefer, response, on_bad_rows=OnBadRows(upload.on_bad_rows))
+    except AppError:
+        with transaction() as session:
+            uploads.reopen(session, upload_id)
+        raise
+    with transaction(project=who.project) as session:
+        uploads.forget_parts(session, upload_id)
+        return shown_upload(upload, file=found(session, File, file.id, kind="file"))
+
+
+@router.post("/{upload_id}/cancel")
+def cancel_upload(upload_id: ObjectId, _: Auth, session: Database) -> UploadObject:
+    """Give it up: what was sent is deleted."""
+    return shown_upload(uploads.cancel(session, upload_id), file=None)
+
+
+def shown_upload(upload: Upload, *, file: File | None) -> UploadObject:
+    return UploadObject(
+        id=upload.id,
+        bytes=upload.size_bytes,
+        created_at=unix_s(upload.created_at) or 0,
+        filename=upload.filename,
+        purpose=upload.purpose,
+        status=uploads.status_of(upload),
+        expires_at=unix_s(upload.expires_at) or 0,
+        file=None if file is None else shown_file(file),
+    )

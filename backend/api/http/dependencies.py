@@ -1,0 +1,131 @@
+"""What a route may ask for in its signature: the caller, a session, an id. Whoever forgets `Auth` fails a test."""
+
+import math
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, TypeVar
+
+from anyio import CapacityLimiter, to_thread
+from fastapi import Depends, Path, Request
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
+from structlog.contextvars import get_contextvars
+
+from backend.api.http import rights
+from backend.api.http.authentication import Caller, bearer
+from backend.api.http.route_templates import route_template
+from backend.db.audit import Act
+from backend.db.base import Base
+from backend.db.engine import engine, engine_for_reading
+from backend.db.jobs import Job
+from backend.errors import AppError, not_found
+
+READING = ("GET", "HEAD")
+MAX_DEPTH = 64
+MAX_ID = 200
+"""Characters of an id in a path."""
+
+
+async def caller(request: Request, _: Annotated[object, Depends(bearer)]) -> Caller:
+    """Whom `KnownCallers` let in."""
+    known: Caller = request.state.caller
+    return known
+
+
+Auth = Annotated[Caller, Depends(caller)]
+
+
+async def request_session(request: Request, who: Auth) -> AsyncIterator[Session]:
+    """One session a request, which sees the caller's project alone; a change is committed with its audit entry.
+
+    It is committed before the answer is sent, and rolled back where the request fails. Both take a thread beyond the
+    usual number: those may all be waiting for the connection that is given back here.
+    """
+    bind = engine_for_reading() if request.method in READING else engine()
+    session = Session(bind, expire_on_commit=False, info={"project": who.project})
+    try:
+        yield session
+        await to_thread.run_sync(_commit, session, request, who, limiter=CapacityLimiter(1))
+    finally:
+        if session.in_transaction():
+            await to_thread.run_sync(session.close, limiter=CapacityLimiter(1))
+
+
+def _commit(session: Session, request: Request, who: Caller) -> None:
+    if rights.is_audited(request.method, request.url.path):
+        write_audit_entry(session, request, who)
+    session.commit()
+
+
+def write_audit_entry(session: Session, request: Request, who: Caller, *, project: str | None = None) -> None:
+    """Who did what to which objects, in the transaction that does it; for the log of `project`, or of the caller's."""
+    session.flush()
+    objects = [*request.path_params.values(), *session.info.get("touched", ())]
+    act_of(request, who).note(session, objects=map(str, objects), project=project)
+
+
+def act_of(request: Request, who: Caller) -> Act:
+    """What the request does, for its entry in the audit log."""
+    return Act(
+        actor=who.id,
+        actor_name=who.name,
+        action=f"{request.method} {route_template(request.scope)}",
+        request_id=str(get_contextvars().get("request_id", "")),
+        address=request.client.host if request.client else None,
+    )
+
+
+Database = Annotated[Session, Depends(request_session, scope="function")]
+ObjectId = Annotated[str, Path(min_length=1, max_length=MAX_ID)]
+
+Row = TypeVar("Row", bound=Base)
+
+
+def found(session: Session, table: type[Row], object_id: str, *, kind: str) -> Row:
+    """The row with this id. Raises AppError 404."""
+    row = None if "\0" in object_id else session.get(table, object_id)
+    if row is None:
+        raise not_found(kind, object_id)
+    return row
+
+
+def job_of_path(job_id: ObjectId, _: Auth, session: Database) -> Job:
+    job = found(session, Job, job_id, kind="fine-tuning job")
+    session.commit()  # gives the connection back: none is held while a request waits for its next thread
+    return job
+
+
+JobOfPath = Annotated[Job, Depends(job_of_path)]
+
+
+async def storable_body(request: Request) -> None:
+    """Refuses JSON that could be read but not kept: NUL, half characters, NaN, endless nesting.
+
+    In a thread: a large body holds millions of values, and nobody else is to wait for them.
+    """
+    if request.method == "POST" and "json" in request.headers.get("content-type", "").lower() and await request.body():
+        try:
+            value = await request.json()
+        except (ValueError, RecursionError):  # where a route takes no body: elsewhere FastAPI has refused it
+            raise AppError("The body is not JSON.", code="invalid_json") from None
+        await run_in_threadpool(_check_storable, value, path=(), depth=0)
+
+
+def _check_storable(value: Any, *, path: tuple[str, ...], depth: int) -> None:
+    param = ".".join(path[:8]) or None
+    if depth > MAX_DEPTH:
+        raise AppError(f"'{param}' is nested deeper than {MAX_DEPTH} levels.", code="too_deep", param=param)
+    if isinstance(value, str):
+        if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+            raise AppError(
+                f"'{param}' holds a NUL character or half a character.", code="invalid_characters", param=param
+            )
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise AppError(f"'{param}' is not a finite number.", code="invalid_value", param=param)
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            _check_storable(name, path=path, depth=depth)
+            _check_storable(inner, path=(*path, name), depth=depth + 1)
+    elif isinstance(value, list):
+        for place, inner in enumerate(value):
+            _check_storable(inner, path=(*path, str(place)), depth=depth + 1)

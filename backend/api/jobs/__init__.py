@@ -1,0 +1,1 @@
+"""Jobs: create and control one, read its steps, rollouts, checkpoints and events."""

@@ -1,0 +1,99 @@
+"""`POST /v1/fine_tuning/jobs/estimate`: time, tokens, memory and price of a job before it is made."""
+
+from typing import Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from backend.api.http.dependencies import Auth, Database
+from backend.jobs.create import CheckedJob, checked_job
+from backend.jobs.estimate import Estimate, Range, cost_of, estimate
+from backend.jobs.known_steps import Known, known_steps
+from backend.jobs.methods import METHODS, Hint, Method
+from backend.jobs.request import JobRequest
+from backend.settings import settings
+
+router = APIRouter(prefix="/fine_tuning/jobs", tags=["jobs"])
+
+
+class RangeObject(BaseModel):
+    """Eight in ten known steps lie between `low` and `high`."""
+
+    low: float
+    median: float
+    high: float
+
+
+class EstimateObject(BaseModel):
+    """From `steps` that are known on a device of this name: the last 20 of each of `jobs` earlier jobs, without a job's
+    first, or the two that the pre-flight with the id `preflight` tried. `same_file`: on the same training file; steps
+    on another may write shorter or longer completions.
+
+    Times and sizes are `null` where nothing is known yet: the pre-flight would tell. `peak_memory_bytes` is what a
+    device held in steps that were as large or larger. `method` and `hint` are those that the job will be trained with;
+    `notices` are its first events.
+    """
+
+    object: Literal["fine_tuning.estimate"] = "fine_tuning.estimate"
+    method: Method
+    hint: Hint | None
+    notices: list[str]
+    max_steps: int
+    jobs: int
+    steps: int
+    same_file: bool = False
+    preflight: str | None = None
+    device_name: str | None = None
+    step_s: RangeObject | None = None
+    total_s: RangeObject | None = None
+    total_tokens: RangeObject | None = None
+    peak_memory_bytes: RangeObject | None = None
+    cost: RangeObject | None = None
+    currency: str | None = None
+
+
+@router.post("/estimate")
+def estimate_job(body: JobRequest, _: Auth, session: Database) -> EstimateObject:
+    """From the newest pre-flight of the same file and model, or from the steps that jobs took on that file since, on
+    such a device, with the same number of devices, number format, gradient checkpointing and generator; where there are
+    none, from jobs of the model on other files. The body is a job's, and is held to the same.
+    """
+    checked = checked_job(session, body, models=settings().models)
+    known = known_steps(session, checked.settings, model=body.model, training_file=checked.training.id)
+    found = estimate(checked.settings, known=known.steps, held_out_rows=checked.held_out_rows)
+    return _shown(found, checked, known=known)
+
+
+def _shown(found: Estimate | None, checked: CheckedJob, *, known: Known) -> EstimateObject:
+    spec = checked.settings
+    shown = EstimateObject(
+        method=spec.method,
+        hint=spec.hint if METHODS[spec.method].teacher == "hinted" else None,
+        notices=[notice.message for notice in checked.notices],
+        max_steps=spec.max_steps,
+        jobs=0,
+        steps=0,
+    )
+    if found is None:
+        return shown
+    price = settings().gpu_hour_price
+    cost = None if price is None else cost_of(found.total_s, devices=spec.devices, price_an_hour=price)
+    return shown.model_copy(
+        update={
+            "jobs": 0 if known.preflight else found.jobs,
+            "steps": found.steps,
+            "same_file": known.same_file,
+            "preflight": known.preflight,
+            "device_name": known.device_name,
+            "step_s": _range(found.step_s),
+            "total_s": _range(found.total_s),
+            "total_tokens": _range(found.total_tokens),
+            "peak_memory_bytes": None if found.peak_memory_bytes is None else _range(found.peak_memory_bytes),
+            "cost": None if cost is None else _range(cost),
+            "currency": None if cost is None else settings().currency,
+        }
+    )
+
+
+def _range(found: Range) -> RangeObject:
+    return RangeObject(low=found.low, median=found.median, high=found.high)

@@ -1,0 +1,169 @@
+"""`/v1/fine_tuning/jobs/{id}/exports`: an adapter as a model of its own, offered once it agrees with the adapter."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from backend.api.checks import CheckProblem, CheckProgress
+from backend.api.http.dependencies import Auth, Database, JobOfPath, ObjectId
+from backend.api.http.downloads import download
+from backend.api.http.paging import ListItem, Page, page
+from backend.db.base import unix_s
+from backend.db.blobs import Blob
+from backend.db.checks import Check, CheckStatus
+from backend.db.exports import Export
+from backend.errors import AppError, not_found
+from backend.jobs.exports import ExportFormat, delete_export, request_export
+
+router = APIRouter(prefix="/fine_tuning/jobs/{job_id}/exports", tags=["exports"])
+
+
+class ExportRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    format: ExportFormat
+    checkpoint: Annotated[str, Field(max_length=200)] | None = Field(
+        None, description="Id of one of the job's checkpoints; without it, the adapter that the job ended with."
+    )
+
+
+class ToleranceObject(BaseModel):
+    """Largest and mean difference of log-probabilities (nats) that is let pass, least share of equal greedy tokens."""
+
+    max: float
+    mean: float
+    greedy: float
+
+
+class ComparisonObject(BaseModel):
+    """Base with adapter and the exported model on the same tokens: `tokens` of completions after `prompts` prompts.
+
+    `effect` is how far the adapter lies from its base; `read_alike` counts prompts that the exported tokenizer turns
+    into the same tokens. A figure that is not a number is null.
+    """
+
+    agrees: bool
+    summary: str
+    dtype: str
+    prompts: int
+    tokens: int
+    max_difference: float | None
+    mean_difference: float | None
+    greedy_equal: float | None
+    effect: float | None
+    read_alike: int
+    tolerance: ToleranceObject
+
+
+class ExportObject(ListItem):
+    """`status` is queued, running, succeeded or failed; one that does not agree with its adapter has failed."""
+
+    object: Literal["fine_tuning.job.export"] = "fine_tuning.job.export"
+    job_id: str
+    checkpoint: str | None
+    format: ExportFormat
+    status: Literal["queued", "running", "succeeded", "failed"]
+    created_at: int
+    finished_at: int | None
+    progress: CheckProgress | None
+    comparison: ComparisonObject | None
+    size_bytes: int | None
+    sha256: str | None
+    error: CheckProblem | None
+
+
+class DeletedExport(BaseModel):
+    id: str
+    object: Literal["fine_tuning.job.export"] = "fine_tuning.job.export"
+    deleted: bool
+
+
+@router.post("")
+def create_export(body: ExportRequest, job: JobOfPath, _: Auth, session: Database) -> ExportObject:
+    """Make it, unless there is one already: the same request gives the same export. To try again, delete it first."""
+    return _shown(session, request_export(session, job, format=body.format, checkpoint_id=body.checkpoint))
+
+
+@router.get("")
+def list_exports(job: JobOfPath, _: Auth, session: Database) -> Page[ExportObject]:
+    """All of the job, the newest first."""
+    found = select(Export).where(Export.job_id == job.id).order_by(Export.created_at.desc(), Export.id)
+    return page([_shown(session, export) for export in session.scalars(found)])
+
+
+@router.get("/{export_id}")
+def get_export(job: JobOfPath, export_id: ObjectId, _: Auth, session: Database) -> ExportObject:
+    return _shown(session, _export_of(session, job.id, export_id))
+
+
+@router.get(
+    "/{export_id}/content",
+    response_class=Response,
+    responses={200: {"content": {"application/zip": {}}}, 304: {"description": "The caller has it."}},
+)
+def get_export_content(job: JobOfPath, export_id: ObjectId, request: Request, _: Auth, session: Database) -> Response:
+    """The ZIP, its SHA-256 as ETag. 404 until the export has succeeded."""
+    export = _export_of(session, job.id, export_id)
+    if export.sha256 is None:
+        status = _shown(session, export).status
+        raise AppError(f"Export '{export_id}' is {status}: there is nothing to download.", status=404, code="not_ready")
+    blob = session.get_one(Blob, export.sha256)
+    return download(
+        request,
+        sha256=blob.sha256,
+        size_bytes=blob.size_bytes,
+        filename=f"{job.suffix or job.id}-{export.format}.zip",
+        media_type="application/zip",
+    )
+
+
+@router.delete("/{export_id}")
+def remove_export(job: JobOfPath, export_id: ObjectId, _: Auth, session: Database) -> DeletedExport:
+    """Also while it is being made."""
+    delete_export(session, _export_of(session, job.id, export_id))
+    return DeletedExport(id=export_id, deleted=True)
+
+
+def _export_of(session: Session, job_id: str, export_id: str) -> Export:
+    export = None if "\0" in export_id else session.get(Export, export_id)
+    if export is None or export.job_id != job_id:
+        raise not_found("export", export_id)
+    return export
+
+
+def _shown(session: Session, export: Export) -> ExportObject:
+    check = session.get_one(Check, export.check_id)
+    status, comparison, error = _outcome(check, offered=export.sha256 is not None)
+    return ExportObject(
+        id=export.id,
+        job_id=export.job_id,
+        checkpoint=export.checkpoint_id,
+        format=ExportFormat(export.format),
+        status=status,
+        created_at=unix_s(export.created_at) or 0,
+        finished_at=unix_s(check.finished_at),
+        progress=None if check.progress is None else CheckProgress.model_validate(check.progress),
+        comparison=None if comparison is None else ComparisonObject.model_validate(comparison),
+        size_bytes=None if export.sha256 is None else session.get_one(Blob, export.sha256).size_bytes,
+        sha256=export.sha256,
+        error=error,
+    )
+
+
+def _outcome(
+    check: Check, *, offered: bool
+) -> tuple[Literal["queued", "running", "succeeded", "failed"], dict[str, Any] | None, CheckProblem | None]:
+    """Status, comparison and error, from what the worker has said so far."""
+    if check.status == CheckStatus.QUEUED:
+        return "queued" if check.progress is None else "running", None, None
+    result = check.result or {}
+    if check.status == CheckStatus.FAILED:
+        return "failed", None, CheckProblem.model_validate(result)
+    comparison = result["comparison"]
+    if offered:
+        return "succeeded", comparison, None
+    return "failed", comparison, CheckProblem(message=comparison["summary"], code="export_disagrees")

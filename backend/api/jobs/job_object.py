@@ -1,0 +1,132 @@
+"""A job as OpenAI's `fine_tuning.job`; what that object has no place for stands in `x_…`."""
+
+from datetime import timedelta
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+from sqlalchemy.orm import Session
+
+from backend.api.http.paging import ListItem
+from backend.db.base import unix_s, utc_now
+from backend.db.jobs import Job
+from backend.jobs.checks import checks_of
+from backend.jobs.lifecycle import JobState
+from backend.jobs.time_left import seconds_left
+from backend.verdict import Finding, Level
+
+
+class JobError(BaseModel):
+    code: str
+    message: str
+    param: str | None
+
+
+class Progress(BaseModel):
+    """`eta_s`: seconds to the last step at the present pace, evaluations included; None while unknown. Times are Unix
+    seconds."""
+
+    step: int
+    max_steps: int
+    eta_s: float | None
+    started_at: int | None
+    progress_at: int | None
+
+
+class CheckVerdict(BaseModel):
+    """What a check before training found; its details are under `/checks` of the job."""
+
+    verdict: Level
+    summary: str
+    findings: list[Finding]
+
+
+class JobChecks(BaseModel):
+    """None: not carried out. `overridden_at`: when someone went on although one had failed, in Unix seconds."""
+
+    self_check: CheckVerdict | None
+    preflight: CheckVerdict | None
+    overridden_at: int | None
+
+
+class JobHyperparameters(BaseModel):
+    n_epochs: int | Literal["auto"]
+    batch_size: int
+    learning_rate_multiplier: float | Literal["auto"]
+
+
+class JobObject(ListItem):
+    """`method.reinforcement` holds the grader as it was at creation, and in `x_rlsd` every setting as resolved,
+    in `x_asked` those that the request itself said."""
+
+    object: Literal["fine_tuning.job"] = "fine_tuning.job"
+    created_at: int
+    finished_at: int | None
+    status: JobState
+    model: str
+    fine_tuned_model: str | None
+    organization_id: str = "local"
+    training_file: str
+    validation_file: str | None
+    result_files: list[str] = Field(default_factory=list)
+    seed: int
+    trained_tokens: int
+    estimated_finish: int | None
+    error: JobError | None
+    hyperparameters: JobHyperparameters
+    integrations: list[Any] = Field(default_factory=list)
+    metadata: dict[str, str] | None
+    method: dict[str, Any]
+    user_provided_suffix: str | None
+    x_progress: Progress
+    x_checks: JobChecks
+
+
+def shown_job(session: Session, job: Job) -> JobObject:
+    eta_s = seconds_left(session, job)
+    finish = None if eta_s is None else unix_s(utc_now() + timedelta(seconds=eta_s))
+    given = job.request["method"]["reinforcement"].get("hyperparameters", {})
+    hyperparameters = JobHyperparameters(
+        n_epochs=given.get("n_epochs", "auto"),
+        batch_size=job.spec["batch_size"],
+        learning_rate_multiplier=given.get("learning_rate_multiplier", "auto"),
+    )
+    return JobObject(
+        id=job.id,
+        created_at=unix_s(job.created_at) or 0,
+        finished_at=unix_s(job.finished_at),
+        status=JobState(job.state),
+        model=job.model,
+        fine_tuned_model=job.fine_tuned_model,
+        training_file=job.training_file,
+        validation_file=job.validation_file,
+        seed=job.seed,
+        trained_tokens=job.trained_tokens,
+        estimated_finish=finish,
+        error=None if job.error is None else JobError.model_validate(job.error),
+        hyperparameters=hyperparameters,
+        metadata=job.job_metadata,
+        method=_method(job, hyperparameters),
+        user_provided_suffix=job.suffix,
+        x_progress=Progress(
+            step=job.step,
+            max_steps=job.max_steps,
+            eta_s=eta_s,
+            started_at=unix_s(job.started_at),
+            progress_at=unix_s(job.progress_at),
+        ),
+        x_checks=JobChecks.model_validate(checks_of(job)),
+    )
+
+
+def _method(job: Job, hyperparameters: JobHyperparameters) -> dict[str, Any]:
+    asked = job.request["method"]["reinforcement"]
+    shown = {
+        "grader": job.grader,
+        "hyperparameters": hyperparameters.model_dump()
+        | {"eval_interval": job.spec["eval_interval"], "eval_samples": job.spec["eval_samples"]},
+        "x_rlsd": job.spec,
+        "x_asked": asked.get("x_rlsd", {}),
+    }
+    if asked["grader"].get("type") == "saved":
+        shown["x_verifier"] = {name: asked["grader"].get(name) for name in ("id", "version", "name")}
+    return {"type": "reinforcement", "reinforcement": shown}

@@ -1,0 +1,1 @@
+"""Server-sent events of a job: one database listener, broadcast to every open stream."""

@@ -1,0 +1,1 @@
+"""Health, readiness and metrics, for whoever runs the server."""

@@ -1,0 +1,1 @@
+"""Keys, members, projects, webhooks, audit log, usage, workers."""

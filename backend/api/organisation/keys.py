@@ -1,0 +1,97 @@
+"""`/v1/keys`: API keys of a project, each with a role and an expiry."""
+
+from datetime import timedelta
+from typing import Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from backend.api.http.dependencies import Auth, Database, ObjectId, found
+from backend.api.http.paging import ListItem, Page, PageAsked, listed
+from backend.db.base import unix_s, utc_now
+from backend.db.keys import ApiKey, Role, create_key
+from backend.errors import AppError
+
+router = APIRouter(tags=["people"])
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class KeyObject(ListItem):
+    """A key without its secret, of which `prefix` are the first characters."""
+
+    object: Literal["key"] = "key"
+    name: str
+    prefix: str
+    role: Role
+    project_id: str
+    status: Literal["valid", "expired", "revoked"]
+    created_at: int
+    expires_at: int | None
+    last_used_at: int | None
+    revoked_at: int | None
+
+
+class NewKey(KeyObject):
+    """`secret` is shown here and never again."""
+
+    secret: str
+
+
+class KeyRequest(Body):
+    name: str = Field(min_length=1, max_length=100)
+    role: Role = Role.EDITOR
+    expires_in_days: int | None = Field(None, ge=1, le=3650)
+
+
+@router.post("/keys")
+def make_key(body: KeyRequest, who: Auth, session: Database) -> NewKey:
+    return new_key(session, body, project=who.project)
+
+
+@router.get("/keys")
+def list_keys(_: Auth, session: Database, asked: PageAsked) -> Page[KeyObject]:
+    return listed(session, select(ApiKey), keys=(ApiKey.created_at, ApiKey.id), asked=asked, show=_key)
+
+
+@router.delete("/keys/{key_id}")
+def revoke_key(key_id: ObjectId, who: Auth, session: Database) -> KeyObject:
+    """Makes it invalid at once, and keeps what is known of it. A key cannot revoke itself."""
+    if key_id == who.id:
+        raise AppError(
+            "This is the key you are using: revoke it with another.", status=409, code="own_key", type="conflict_error"
+        )
+    key = found(session, ApiKey, key_id, kind="key")
+    key.revoked_at = key.revoked_at or utc_now()
+    return _key(key)
+
+
+def new_key(session: Session, body: KeyRequest, *, project: str) -> NewKey:
+    days = body.expires_in_days
+    key, secret = create_key(
+        session,
+        name=body.name,
+        role=body.role,
+        project=project,
+        expires_at=None if days is None else utc_now() + timedelta(days=days),
+    )
+    return NewKey(**_key(key).model_dump(), secret=secret)
+
+
+def _key(key: ApiKey) -> KeyObject:
+    return KeyObject(
+        id=key.id,
+        name=key.name,
+        prefix=key.prefix,
+        role=Role(key.role),
+        project_id=key.project_id,
+        status=key.state,
+        created_at=unix_s(key.created_at) or 0,
+        expires_at=unix_s(key.expires_at),
+        last_used_at=unix_s(key.last_used_at),
+        revoked_at=unix_s(key.revoked_at),
+    )

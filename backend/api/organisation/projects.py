@@ -1,0 +1,134 @@
+"""`/v1/projects` and `/v1/whoami`: projects, their quotas and usage, and the caller's own."""
+
+from typing import Literal
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from backend.api.http.dependencies import Auth, Database, ObjectId, found, write_audit_entry
+from backend.api.http.paging import After, Asked, Limit, ListItem, Order, Page, listed
+from backend.api.organisation.keys import Body, KeyRequest, NewKey, new_key
+from backend.db.base import unix_s, utc_now
+from backend.db.engine import transaction
+from backend.db.keys import Role
+from backend.db.projects import Project
+from backend.errors import AppError
+from backend.ids import new_id
+from backend.quotas import Quotas, Usage, usage
+from backend.settings import settings
+
+router = APIRouter(tags=["people"])
+
+
+class ProjectObject(ListItem):
+    object: Literal["project"] = "project"
+    name: str
+    created_at: int
+    quotas: Quotas
+    usage: Usage | None = None
+
+
+class Whoami(BaseModel):
+    """The caller, and what the caller's project may use and uses."""
+
+    object: Literal["whoami"] = "whoami"
+    id: str
+    name: str
+    role: Role
+    project: ProjectObject
+    identity_provider: str | None = Field(
+        description="Issuer whose ID tokens let members in; null where this server accepts keys alone."
+    )
+
+
+class ProjectRequest(Body):
+    name: str = Field(min_length=1, max_length=100)
+    quotas: Quotas = Field(default_factory=Quotas)
+
+
+class ProjectChange(Body):
+    name: str | None = Field(None, min_length=1, max_length=100)
+    quotas: Quotas | None = None
+
+
+@router.get("/whoami")
+def whoami(who: Auth, session: Database) -> Whoami:
+    project = session.get_one(Project, who.project)
+    return Whoami(
+        id=who.id,
+        name=who.name,
+        role=who.role,
+        project=_project(project, usage=usage(session)),
+        identity_provider=settings().oidc_issuer if settings().oidc_audience else None,
+    )
+
+
+@router.post("/projects")
+def create_project(body: ProjectRequest, _: Auth, session: Database) -> ProjectObject:
+    project = Project(id=new_id("proj"), name="", created_at=utc_now(), quotas={})
+    _change(session, project, name=body.name, quotas=body.quotas)
+    return _project(project)
+
+
+@router.get("/projects")
+def list_projects(
+    _: Auth, session: Database, after: After = None, limit: Limit = 20, order: Order = Order.ASC
+) -> Page[ProjectObject]:
+    """With what each uses, the oldest first."""
+    return listed(
+        session,
+        select(Project),
+        keys=(Project.created_at, Project.id),
+        asked=Asked(after, limit, order),
+        show=_used_project,
+    )
+
+
+@router.post("/projects/{project_id}")
+def change_project(project_id: ObjectId, body: ProjectChange, _: Auth, session: Database) -> ProjectObject:
+    """A new name, new quotas; quotas that are sent replace all that were set."""
+    project = found(session, Project, project_id, kind="project")
+    _change(session, project, name=body.name, quotas=body.quotas)
+    return _project(project)
+
+
+@router.post("/projects/{project_id}/keys")
+def make_project_key(project_id: ObjectId, body: KeyRequest, request: Request, who: Auth, session: Database) -> NewKey:
+    """A key for another project: how its first admin comes in. The audit logs of both projects tell of it."""
+    project = found(session, Project, project_id, kind="project")
+    key = new_key(session, body, project=project.id)
+    if project.id != who.project:
+        write_audit_entry(session, request, who, project=project.id)
+    return key
+
+
+def _change(session: Session, project: Project, *, name: str | None, quotas: Quotas | None) -> None:
+    taken = name and session.scalar(
+        select(Project.id).where(func.lower(Project.name) == name.lower(), Project.id != project.id)
+    )
+    if taken:
+        raise AppError(
+            f"There is a project '{name}' already.", status=409, code="name_taken", param="name", type="conflict_error"
+        )
+    project.name = name or project.name
+    project.quotas = project.quotas if quotas is None else quotas.model_dump(exclude_none=True)
+    session.add(project)
+    session.flush()
+
+
+def _project(project: Project, *, usage: Usage | None = None) -> ProjectObject:
+    return ProjectObject(
+        id=project.id,
+        name=project.name,
+        created_at=unix_s(project.created_at) or 0,
+        quotas=Quotas.model_validate(project.quotas),
+        usage=usage,
+    )
+
+
+def _used_project(project: Project) -> ProjectObject:
+    """Another project's use is seen by a session of that project alone."""
+    with transaction(project=project.id) as session:
+        return _project(project, usage=usage(session))

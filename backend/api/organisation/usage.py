@@ -1,0 +1,47 @@
+"""`/v1/usage`: what the caller's project has asked of models, by day and model."""
+
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+
+from backend.api.http.dependencies import Auth, Database
+from backend.api.http.paging import ListItem, Page, page
+from backend.chat.usage import used_since
+from backend.db.base import utc_now
+
+router = APIRouter(prefix="/usage", tags=["chat"])
+
+
+class UsageObject(ListItem):
+    """One model on one day (UTC)."""
+
+    object: Literal["usage"] = "usage"
+    day: str
+    model: str
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@router.get("")
+def list_usage(
+    _: Auth,
+    session: Database,
+    days: Annotated[int, Query(ge=1, le=366, description="Days back from today, which counts.")] = 30,
+) -> Page[UsageObject]:
+    """Chat requests and their tokens, the newest day first. They are counted when an answer has ended."""
+    since = utc_now().date() - timedelta(days=days - 1)
+    return page(
+        [
+            UsageObject(
+                id=f"{row.day}:{row.model}",
+                day=row.day.isoformat(),
+                model=row.model,
+                requests=row.requests,
+                prompt_tokens=row.prompt_tokens,
+                completion_tokens=row.completion_tokens,
+            )
+            for row in used_since(session, since)
+        ]
+    )

@@ -1,0 +1,51 @@
+"""`/v1/workers`: the workers that are there now, and what waits for them."""
+
+from typing import Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from backend.api.http.dependencies import Auth, Database
+from backend.api.http.paging import ListItem, Page, page
+from backend.db.base import unix_s
+from backend.db.workers import WorkerSeen
+from backend.workers import seen_now
+
+router = APIRouter(prefix="/workers", tags=["workers"])
+
+
+class Device(BaseModel):
+    name: str
+    memory_bytes: int
+
+
+class WorkerObject(ListItem):
+    """`sandbox_level` as `rlsd sandbox-check` tells it."""
+
+    object: Literal["worker"] = "worker"
+    host: str
+    queues: list[str]
+    devices: list[Device]
+    sandbox_level: int
+    version: str
+    started_at: int
+    seen_at: int
+
+
+@router.get("")
+def list_workers(_: Auth, session: Database) -> Page[WorkerObject]:
+    """All of them, the first started first."""
+    return page([_shown(worker) for worker in seen_now(session)])
+
+
+def _shown(worker: WorkerSeen) -> WorkerObject:
+    return WorkerObject(
+        id=worker.id,
+        host=worker.host,
+        queues=worker.queues,
+        devices=[Device.model_validate(device) for device in worker.devices],
+        sandbox_level=worker.sandbox_level,
+        version=worker.version,
+        started_at=unix_s(worker.started_at) or 0,
+        seen_at=unix_s(worker.seen_at) or 0,
+    )

@@ -1,0 +1,1 @@
+"""Verifiers: store one, run it, check it before it trains anything."""

@@ -1,0 +1,1 @@
+"""The `rlsd` command: run the stack here, or talk to one elsewhere."""

@@ -1,1 +1,0 @@
-"""Commands of `rlsd` that ask a server: one for every route of the API, beside those of `backend.remote`."""

@@ -1,0 +1,1 @@
+"""Describe stored rows: lengths, languages, overlap, leakage."""

@@ -1,0 +1,88 @@
+"""Rows that repeat: within one file, and between two, of which one may be meant to judge what the other taught.
+
+Counted by the database over the stored rows, so the size of the files does not matter to the service.
+"""
+
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from backend.datasets.analysis.findings import beginning, words_of
+from backend.db.files import DatasetRow
+
+LISTED = 100
+REPEATED = text(
+    """
+    SELECT min(line) AS first, count(*) AS rows, (array_agg(line ORDER BY number))[2:11] AS others,
+           min(number) AS number, (array_agg(number ORDER BY number))[2:11] AS other_numbers,
+           CAST(sum(count(*) - 1) OVER () AS bigint) AS repeated
+    FROM dataset_rows WHERE file_id = :file_id GROUP BY row_hash HAVING count(*) > 1 ORDER BY min(number) LIMIT :listed
+    """
+)
+SHARED = text(
+    """
+    WITH mine AS (
+        SELECT line, number, row_hash, md5((normal->>'messages') || (normal->>'images')) AS asked
+        FROM dataset_rows WHERE file_id = :file_id
+    ), theirs AS (
+        SELECT min(line) AS line, min(number) AS number, array_agg(row_hash) AS hashes,
+               md5((normal->>'messages') || (normal->>'images')) AS asked
+        FROM dataset_rows WHERE file_id = :against GROUP BY asked
+    )
+    SELECT mine.line AS line, theirs.line AS their_line, mine.number AS number,
+           theirs.number AS their_number, mine.row_hash = ANY(theirs.hashes) AS whole,
+           count(*) OVER () AS questions,
+           count(*) FILTER (WHERE mine.row_hash = ANY(theirs.hashes)) OVER () AS rows
+    FROM mine JOIN theirs USING (asked) ORDER BY mine.number LIMIT :listed
+    """
+)
+
+
+def repeated_rows(session: Session, file_id: str) -> dict[str, Any]:
+    """`rows`: how many are exactly like an earlier one. `groups`: the first hundred such sets, by line and number."""
+    found = session.execute(REPEATED, {"file_id": file_id, "listed": LISTED}).all()
+    asked = _questions(session, file_id, {group.number for group in found})
+    groups = [
+        {
+            "first": group.first,
+            "rows": group.rows,
+            "others": group.others,
+            "number": group.number,
+            "other_numbers": group.other_numbers,
+            "question": asked[group.number],
+        }
+        for group in found
+    ]
+    return {"rows": found[0].repeated if found else 0, "groups": groups}
+
+
+def overlap(session: Session, file_id: str, *, against: str) -> dict[str, Any]:
+    """`questions`: how many rows of a file ask what a row of the other asks. `rows`: how many are equal to one."""
+    found = session.execute(SHARED, {"file_id": file_id, "against": against, "listed": LISTED}).all()
+    asked = _questions(session, file_id, {shared.number for shared in found})
+    return {
+        "against": against,
+        "rows": found[0].rows if found else 0,
+        "questions": found[0].questions if found else 0,
+        "pairs": [
+            {
+                "line": shared.line,
+                "their_line": shared.their_line,
+                "same_row": bool(shared.whole),
+                "number": shared.number,
+                "their_number": shared.their_number,
+                "question": asked[shared.number],
+            }
+            for shared in found
+        ],
+    }
+
+
+def _questions(session: Session, file_id: str, numbers: Collection[int]) -> dict[int, str]:
+    """How the questions of these rows begin."""
+    rows = select(DatasetRow.number, DatasetRow.normal["messages"]).where(
+        DatasetRow.file_id == file_id, DatasetRow.number.in_(numbers)
+    )
+    return {number: beginning(words_of(messages)) for number, messages in session.execute(rows)}

@@ -1,0 +1,140 @@
+"""CSV and TSV: a header line, then a row a record; every cell is text. The delimiter is found by trial.
+
+`csv.Sniffer` guesses a dialect from how often characters occur and is wrong on prose; here the delimiter is the
+one that cuts the first records into equally many cells.
+"""
+
+import csv
+import itertools
+import json
+from collections import Counter
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from backend.datasets.formats.json_lines import MAX_LINE_BYTES, BadLineError, RawRow, raw_row
+from backend.datasets.formats.problems import Problem
+from backend.errors import AppError
+
+DELIMITERS = (",", "\t", ";", "|")
+MAX_COLUMNS = 1000
+TRIED_RECORDS = 50
+ALIKE = 0.8
+"""The share that makes text a table whose name does not say so."""
+
+csv.field_size_limit(MAX_LINE_BYTES)
+
+
+def delimiter_of(head: str, *, least: float) -> str | None:
+    """The delimiter under which at least this share of the first records has as many cells as the header has.
+
+    None where there is none, or the header is one cell only. `head` may end within a record.
+    """
+    best: tuple[float, int, str] | None = None
+    lines = head.splitlines(keepends=True)
+    for delimiter in DELIMITERS:
+        try:
+            records = list(itertools.islice(filter(None, csv.reader(lines, delimiter=delimiter)), TRIED_RECORDS))
+        except csv.Error:
+            continue
+        widths = [len(record) for record in (records if len(records) < 3 else records[:-1])]
+        if len(widths) > 1 and widths[0] > 1:
+            share = Counter(widths)[widths[0]] / len(widths)
+            if share >= least and (best is None or (share, widths[0]) > best[:2]):
+                best = (share, widths[0], delimiter)
+    return None if best is None else best[2]
+
+
+def delimited_rows(file: BinaryIO, *, encoding: str, delimiter: str) -> Iterator[RawRow | Problem]:
+    """Raises AppError where the header cannot be used."""
+    lines = _Lines(file, encoding=encoding)
+    records = csv.reader(lines, delimiter=delimiter, strict=True)
+    header: list[str] | None = None
+    while True:
+        lines.begin_record()
+        try:
+            record = next(records)
+            if not record:
+                continue
+            if header is None:
+                header = _checked(record)
+                continue
+            if len(record) != len(header):
+                yield _uneven(header, record, line=lines.first)
+                continue
+            yield raw_row(dict(zip(header, record, strict=True)), line=lines.first)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield Problem(line=lines.first, code="invalid_csv", message=f"is not CSV: {error}")
+        except BadLineError as error:
+            yield Problem(line=lines.first, code=error.code, message=str(error))
+        if header is None:
+            raise AppError(
+                f"The header on line {lines.first} cannot be read.", code="invalid_header", param="file"
+            ) from None
+
+
+class _Lines:
+    """Lines as text, bounded one by one and by record, counted from 1. It goes on after an error it has raised."""
+
+    def __init__(self, file: BinaryIO, *, encoding: str) -> None:
+        self.file = file
+        self.encoding = encoding
+        self.count = 0
+        self.first = 1
+        self.record_bytes = 0
+
+    def begin_record(self) -> None:
+        self.first = self.count + 1
+        self.record_bytes = 0
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        line = self.file.readline(MAX_LINE_BYTES + 1)
+        if not line:
+            raise StopIteration
+        self.count += 1
+        rest = line
+        while not rest.endswith(b"\n") and len(rest) > MAX_LINE_BYTES:
+            rest = self.file.readline(MAX_LINE_BYTES + 1)
+        self.record_bytes += len(line)
+        if self.record_bytes > MAX_LINE_BYTES:
+            raise BadLineError(
+                "line_too_long", f"begins a record longer than {MAX_LINE_BYTES // 1024**2} MiB: is a quote not closed?"
+            )
+        if b"\0" in line:
+            raise BadLineError("nul_character", "holds a NUL byte")
+        try:
+            return line.decode(self.encoding)
+        except UnicodeDecodeError as error:
+            byte = line[error.start]
+            raise BadLineError(
+                "invalid_encoding", f"is not {self.encoding.upper()}: byte {error.start + 1} is 0x{byte:02x}"
+            ) from None
+
+
+def _checked(header: list[str]) -> list[str]:
+    if len(header) > MAX_COLUMNS:
+        raise AppError(
+            f"The table has {len(header):,} columns; {MAX_COLUMNS:,} are the most.",
+            code="too_many_columns",
+            param="file",
+        )
+    twice = next((name for name, count in Counter(header).items() if count > 1), None)
+    if twice is not None:
+        raise AppError(f"The header names the column {twice!r:.80} twice.", code="invalid_header", param="file")
+    return header
+
+
+def _uneven(header: list[str], record: list[str], *, line: int) -> Problem:
+    """Cells beyond the header are shown under their places."""
+    beyond = (f"column {place}" for place in itertools.count(len(header) + 1))
+    read = dict(zip(itertools.chain(header, beyond), record, strict=False))
+    return Problem(
+        line=line,
+        code="wrong_cell_count",
+        message=f"has {len(record)} cells where the header has {len(header)}",
+        read=json.dumps(read, ensure_ascii=False),
+    )

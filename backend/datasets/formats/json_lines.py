@@ -1,0 +1,172 @@
+"""Strict JSON: bytes to raw rows, one row in memory at a time, every fault a reason with its line.
+
+Stricter than `json.loads`, so that what is accepted comes back unchanged from the database, and means the same to every
+reader: no duplicate keys, no NaN, no NUL, no lone surrogates. Rows of other formats pass the same checks (`raw_row`).
+Not covered: which format a file has (`source`), and lists of JSON (`json_lists`).
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Never
+
+from backend.datasets.formats.problems import Problem
+
+MAX_LINE_BYTES = 4 * 1024 * 1024
+MAX_DEPTH = 64
+BLANK = " \t\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class RawRow:
+    """One row as its author wrote it. `line` from 1: where it begins, or its number where a table has no lines.
+
+    `row_hash`: SHA-256 of its canonical JSON, the same for the same content.
+    """
+
+    line: int
+    item: dict[str, Any]
+    row_hash: str
+
+
+class BadLineError(ValueError):
+    """Why a line cannot be read; `str()` goes on after "line 7 ..."."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def json_lines(file: BinaryIO) -> Iterator[RawRow | Problem]:
+    """Every line that is not blank, in order: as a row, or as what is wrong with it."""
+    for number, line in enumerate(_lines(file), start=1):
+        try:
+            item = parsed(line)
+            if item is not None:
+                yield RawRow(line=number, item=item, row_hash=row_hash(item))
+        except BadLineError as error:
+            yield Problem(line=number, code=error.code, message=str(error), read=as_text(line))
+
+
+def as_text(line: bytes) -> str | None:
+    """A line as it was written; None where it is no text that can be kept."""
+    try:
+        return None if len(line) > MAX_LINE_BYTES or b"\0" in line else line.decode().strip(BLANK)
+    except UnicodeDecodeError:
+        return None
+
+
+def raw_row(item: dict[str, Any], *, line: int) -> RawRow:
+    """A row that was never JSON, held to the same rules. Raises BadLineError."""
+    if not _is_shallow(item):
+        raise BadLineError("too_deep", f"is nested deeper than {MAX_DEPTH} levels")
+    if any("\0" in text for text in _texts(item)):
+        raise BadLineError("nul_character", "holds a NUL character")
+    return RawRow(line=line, item=item, row_hash=row_hash(item))
+
+
+def row_hash(item: dict[str, Any]) -> str:
+    """Raises BadLineError for what UTF-8 or JSON cannot hold."""
+    try:
+        canonical = json.dumps(item, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+    except UnicodeEncodeError as error:
+        escape = f"\\u{ord(error.object[error.start]):04x}"
+        raise BadLineError("lone_surrogate", f"holds half a character ({escape}), which no text can contain") from None
+    except ValueError:
+        raise BadLineError("number_too_large", "holds a number beyond the range of a 64-bit float") from None
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """Lines, of which at most `MAX_LINE_BYTES` + 1 bytes are kept."""
+    while line := file.readline(MAX_LINE_BYTES + 1):
+        rest = line
+        while not rest.endswith(b"\n") and len(rest) > MAX_LINE_BYTES:
+            rest = file.readline(MAX_LINE_BYTES + 1)
+        yield line
+
+
+def parsed(line: bytes) -> dict[str, Any] | None:
+    """The object on the line; None for a blank line. Raises BadLineError."""
+    if len(line) > MAX_LINE_BYTES:
+        raise BadLineError("line_too_long", f"is longer than {MAX_LINE_BYTES // 1024**2} MiB")
+    if b"\0" in line:
+        raise BadLineError("nul_character", "holds a NUL byte")
+    try:
+        text = line.decode().strip(BLANK)
+    except UnicodeDecodeError as error:
+        byte = line[error.start]
+        raise BadLineError(
+            "invalid_utf8", f"is not UTF-8: byte {error.start + 1} is 0x{byte:02x}; save the file as UTF-8"
+        ) from None
+    if not text:
+        return None
+    item = _decoded(text)
+    if not isinstance(item, dict):
+        raise BadLineError("not_an_object", f"is {_kind(item)}, not a JSON object in braces")
+    if line.count(b"{") + line.count(b"[") > MAX_DEPTH and not _is_shallow(item):
+        raise BadLineError("too_deep", f"is nested deeper than {MAX_DEPTH} levels")
+    if "\\u0000" in text and any("\0" in found for found in _texts(item)):
+        raise BadLineError("nul_character", "holds a NUL character (\\u0000)")
+    return item
+
+
+def _decoded(text: str) -> object:
+    try:
+        value: object = _decoder.decode(text)
+    except json.JSONDecodeError as error:
+        hint = "; a row must stand on one line" if error.pos >= len(text) else ""
+        raise BadLineError("invalid_json", f"is not JSON: {error.msg} at character {error.pos + 1}{hint}") from None
+    except RecursionError:
+        raise BadLineError("too_deep", f"is nested deeper than {MAX_DEPTH} levels") from None
+    except BadLineError:
+        raise
+    except ValueError:
+        raise BadLineError("number_too_large", "holds a number with too many digits") from None
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise BadLineError("duplicate_key", f"has the key {twice!r:.80} twice")
+    return found
+
+
+def _no_constant(name: str) -> Never:
+    raise BadLineError("invalid_number", f"holds {name}, which JSON does not have")
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
+
+
+def _is_shallow(item: object) -> bool:
+    level = [item]
+    for _ in range(MAX_DEPTH):
+        level = [inner for value in level for inner in _children(value)]
+        if not level:
+            return True
+    return not any(isinstance(value, dict | list) for value in level)
+
+
+def _texts(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        yield from value
+    for inner in _children(value):
+        yield from _texts(inner)
+
+
+def _children(value: object) -> list[object]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return list(value) if isinstance(value, list) else []
+
+
+def _kind(value: object) -> str:
+    names = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")

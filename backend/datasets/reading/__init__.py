@@ -1,0 +1,1 @@
+"""Read an upload in a process of its own, preview it, store it."""

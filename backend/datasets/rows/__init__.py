@@ -1,0 +1,1 @@
+"""Turn raw rows into the normal form: question, answer, solution, images."""

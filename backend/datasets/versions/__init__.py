@@ -1,0 +1,1 @@
+"""Derive one dataset from another: edits, filters, splits, and what differs."""

@@ -1,0 +1,23 @@
+"""`/v1/checks`."""
+
+from typing import cast
+
+from frontend.api.http import Wire
+from frontend.api.types import Check
+
+
+class Checks(Wire):
+    """Longer work: progress and result by id."""
+
+    def check(self, check_id: str) -> Check:
+        return cast("Check", self.get_json(f"/v1/checks/{check_id}"))
+
+    def cancel_check(self, check_id: str) -> Check:
+        """409 where it has ended."""
+        return cast("Check", self.call("POST", f"/v1/checks/{check_id}/cancel"))
+
+    def checks(
+        self, *, kind: str | None = None, job: str | None = None, file: str | None = None, limit: int = 1
+    ) -> list[Check]:
+        """The newest first."""
+        return cast("list[Check]", self.get_json("/v1/checks", kind=kind, job=job, file=file, limit=limit)["data"])

@@ -1,0 +1,116 @@
+"""The three choices of a new job: dataset, verifier, base model."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+import streamlit as st
+
+from frontend.api.types import DataFile, Job, Json, Verifier
+from frontend.components.job_table import title_of
+from frontend.session import state
+from frontend.words import starter, units
+from frontend.words.verifier_kinds import KINDS
+
+ANY_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
+OF_JOB = "of the job"
+"""In place of a verifier's id: the grader of the job that the form is filled from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """`model` is None while nothing is chosen."""
+
+    dataset: DataFile
+    grader: Json
+    model: str | None
+
+
+def show(
+    files: Sequence[DataFile],
+    verifiers: Sequence[Verifier],
+    models: Sequence[str],
+    *,
+    source: Job | None,
+    zone: ZoneInfo,
+) -> Chosen:
+    """`source`: the job that the form is filled from."""
+    data_column, verifier_column, model_column = st.columns(3)
+    with data_column.container(border=True, height="stretch"):
+        dataset = _dataset(files, zone)
+    with verifier_column.container(border=True, height="stretch"):
+        grader = _verifier(verifiers, source)
+    with model_column.container(border=True, height="stretch"):
+        model = st.selectbox(
+            "Base model",
+            models,
+            accept_new_options=True,
+            placeholder="name, hub id or folder",
+            key="job_model",
+            help="One of the list, or any causal language model by its Hugging Face id.",
+        )
+        st.caption("Its weights stay as they are; what is trained is an adapter.")
+        if model == starter.MODEL and not starter.is_its_own(dataset["filename"]):
+            st.info(
+                "The starter knows the rule book of its own example and nothing else, so it cannot learn other "
+                f"questions. For these choose a language model, such as `{ANY_MODEL}`: write its name in the field.",
+                icon=":material/help:",
+            )
+    return Chosen(dataset, grader, model)
+
+
+def _dataset(files: Sequence[DataFile], zone: ZoneInfo) -> DataFile:
+    by_id = {file["id"]: file for file in files}
+    label = told_apart(
+        {file["id"]: file["filename"] for file in files},
+        more=lambda file_id: units.moment(by_id[file_id]["created_at"], zone),
+    )
+    chosen = st.selectbox(
+        "Dataset",
+        list(by_id),
+        index=_place(list(by_id), state.address("dataset") or starter.offered_first(files)),
+        format_func=label,
+        key="job_dataset",
+    )
+    file = by_id[chosen]
+    st.caption(f"{units.count(file['rows'], 'row')}, uploaded {units.moment(file['created_at'], zone)}")
+    return file
+
+
+def _verifier(verifiers: Sequence[Verifier], source: Job | None) -> Json:
+    by_id = {verifier["id"]: verifier for verifier in verifiers}
+    names = {verifier["id"]: verifier["name"] for verifier in verifiers}
+    if source is not None and verifier_of(source) not in by_id:
+        names = {OF_JOB: f"as in {title_of(source)}", **names}
+    chosen = st.selectbox(
+        "Verifier",
+        list(names),
+        index=_place(list(names), state.address("verifier")),
+        format_func=told_apart(names, more=lambda key: key[-6:]),
+        key="job_verifier",
+    )
+    if chosen == OF_JOB:
+        assert source is not None
+        st.caption("The verifier of that job, which is not saved here.")
+        grader: Json = source["method"]["reinforcement"]["grader"]
+        return grader
+    spec = by_id[chosen]
+    st.caption(f"{KINDS.get(spec['grader']['type'], spec['grader']['type'])}, version {spec['version']}")
+    return {"type": "saved", "id": chosen, "version": spec["version"]}
+
+
+def verifier_of(job: Job) -> str | None:
+    """The saved verifier that a job was made with."""
+    known: Json = job["method"]["reinforcement"].get("x_verifier", {})
+    return known.get("id")
+
+
+def told_apart(names: dict[str, str], *, more: Callable[[str], str]) -> Callable[[str], str]:
+    """Labels by id; names that occur twice are followed by what tells them apart."""
+    often = Counter(names.values())
+    return lambda key: names[key] if often[names[key]] == 1 else f"{names[key]} · {more(key)}"
+
+
+def _place(ids: Sequence[str], wanted: str | None) -> int:
+    return list(ids).index(wanted) if wanted is not None and wanted in ids else 0

@@ -1,0 +1,48 @@
+"""Jobs in rows: state, progress, method, when, and the way in."""
+
+from collections.abc import Mapping
+from zoneinfo import ZoneInfo
+
+import streamlit as st
+
+from frontend.api.types import Job
+from frontend.words import units
+from frontend.words.job_settings import method_name
+from frontend.words.job_states import MOVING, look
+
+
+def title_of(job: Job) -> str:
+    """The name people gave it, or the model and the end of the id."""
+    return job["user_provided_suffix"] or f"{job['model'].rsplit('/', 1)[-1]} · {job['id'][-6:]}"
+
+
+def begun(job: Job, zone: ZoneInfo) -> str:
+    """When training began; of a job that still waits, when it was made."""
+    started = job["x_progress"]["started_at"]
+    if started is None:
+        return f"created {units.moment(job['created_at'], zone)}"
+    return f"started {units.moment(started, zone)}"
+
+
+def row(job: Job, *, zone: ZoneInfo, more: str | None) -> None:
+    state = look(job["status"])
+    with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"row_{job['id']}"):
+        with st.container(width="stretch", gap=None):
+            st.page_link(
+                "pages/job/page.py", label=f"**{title_of(job)}**", icon=state.icon, query_params={"job": job["id"]}
+            )
+            st.caption(f"{job['model']} · {method_name(job)} · {begun(job, zone)}")
+            if more:
+                st.caption(more)
+        step, most = job["x_progress"]["step"], job["x_progress"]["max_steps"]
+        if job["status"] in MOVING or job["status"] == "paused":
+            st.progress(min(step / most, 1.0), text=f"step {step:,} of {most:,}", width=220)
+        else:
+            st.caption(f"{step:,} of {units.count(most, 'step')}", width="content")
+        st.badge(state.label, color=state.color)
+
+
+def rows(jobs: list[Job], *, zone: ZoneInfo, more: Mapping[str, str] | None = None) -> None:
+    """`more`: a further line of a job, by its id."""
+    for job in jobs:
+        row(job, zone=zone, more=(more or {}).get(job["id"]))

@@ -1,0 +1,45 @@
+"""One verdict of a verifier: score, status, why, how long."""
+
+import streamlit as st
+
+from frontend.api.types import ScoreRecord
+from frontend.words import units
+from frontend.words.rollouts import OUTCOMES, outcome_of, right_is
+
+NO_SCORE = {
+    "abstain": "The verifier does not judge this text. It is left out of training.",
+    "error": "The verifier failed. Such a completion is left out of training and counted.",
+    "timeout": "The verifier was stopped at its deadline. Such a completion is left out of training and counted.",
+}
+
+
+def badge(record: ScoreRecord, *, above: float) -> None:
+    """Right, wrong, or that there is no score."""
+    look = OUTCOMES[outcome_of(record, above=above)]
+    st.badge(look.label, color=look.color, icon=look.icon)
+
+
+def score(record: ScoreRecord, *, above: float) -> None:
+    """In words, as small print; its help says what counts as right."""
+    value = record["score"]
+    st.caption("no score" if value is None else f"score {value:g}", width="content", help=right_is(above))
+
+
+def show(record: ScoreRecord, *, above: float, key: str = "verdict") -> None:
+    with st.container(border=True, key=key):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            value = record["score"]
+            st.metric("Score", "none" if value is None else f"{value:g}", width=130, help=right_is(above))
+            badge(record, above=above)
+            st.caption(f"{units.milliseconds(record['ms'])}", width="content")
+        if record["status"] in NO_SCORE:
+            st.write(NO_SCORE[record["status"]])
+        if record["reason"]:
+            st.caption("Reason")
+            st.code(record["reason"], language=None, wrap_lines=True)
+        if record["components"]:
+            st.caption("Components")
+            st.table(record["components"])
+        if record.get("stdout"):
+            st.caption("Printed")
+            st.code(record["stdout"], language=None, wrap_lines=True)

@@ -1,0 +1,1 @@
+"""Compare methods: choose the arms, watch the runs, read the result."""

@@ -1,0 +1,1 @@
+"""Datasets: upload, map columns, read the report, edit rows, make versions."""

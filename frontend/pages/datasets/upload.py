@@ -1,0 +1,98 @@
+"""Adding a dataset: a file, a pasted table or rows written by hand; seen as it will be read, then stored."""
+
+import io
+import itertools
+import json
+import re
+
+import streamlit as st
+
+from frontend.api import ApiError, Client
+from frontend.components import rights
+from frontend.pages.datasets import drafts, preview
+from frontend.pages.datasets.drafts import Draft
+from frontend.widgets import problems
+from frontend.words import units
+
+FILE, PASTE, WRITE = "A file", "Paste a table", "Write rows"
+SOURCES = {FILE: drafts.from_disk, PASTE: drafts.pasted, WRITE: drafts.written}
+PACKED = (b"PK", b"\x1f\x8b")
+"""How ZIP and gzip begin, whose lines are nothing to look at."""
+REFUSED = "upload_refused"
+LONG_BYTES = 8_000_000
+"""A larger file is not waited for: its page shows how far it is read."""
+
+
+def named_line(content: bytes, message: str) -> tuple[int, str] | None:
+    """The line that a refusal speaks of (`line 17`), to be shown beside it."""
+    said = re.search(r"\bline (\d+)", message)
+    if said is None or content.startswith(PACKED):
+        return None
+    number = int(said[1])
+    line = next(itertools.islice(io.BytesIO(content), number - 1, number), None)
+    return None if line is None else (number, line.decode(errors="replace").rstrip()[:2000])
+
+
+def card(client: Client) -> str | None:
+    """The form. Returns the id of a file that was stored in this run, its rows perhaps still to be read."""
+    with st.container(border=True):
+        st.subheader("Add a dataset", anchor=False)
+        refused = rights.refusal(client)
+        if refused is not None:
+            st.info(refused, icon=":material/visibility:")
+            return None
+        source = st.segmented_control(
+            "Where the rows come from",
+            list(SOURCES),
+            default=FILE,
+            required=True,
+            key="upload_source",
+            label_visibility="collapsed",
+        )
+        draft = SOURCES[source]()
+        if draft is None:
+            st.session_state.pop(REFUSED, None)
+            return None
+        ready, mapping = preview.panel(client, draft)
+        leave_out = st.checkbox(
+            "Leave out bad rows",
+            key="upload_leave_out",
+            help="Rows that cannot be used are then listed in the report; otherwise the first one refuses the file.",
+        )
+        with st.container(horizontal=True, vertical_alignment="center"):
+            asked = st.button("Upload", type="primary", icon=":material/upload:", disabled=not ready, key="upload_go")
+            st.caption(f"{draft.filename}, {units.size(len(draft.content))}", width="content")
+        _show_refusal(draft)
+        return _store(client, draft, mapping=mapping, leave_out=leave_out) if asked else None
+
+
+def _store(client: Client, draft: Draft, *, mapping: dict[str, str] | None, leave_out: bool) -> str:
+    st.session_state.pop(REFUSED, None)
+    try:
+        with st.spinner("Uploading and checking every row…"):
+            stored = client.upload(
+                io.BytesIO(draft.content),
+                filename=draft.filename,
+                mapping=json.dumps(mapping) if mapping else None,
+                leave_out_bad=leave_out,
+                wait=len(draft.content) <= LONG_BYTES,
+            )
+    except ApiError as error:
+        st.session_state[REFUSED] = (draft.identity, error)
+        st.rerun()
+    st.session_state.pop(preview.KEPT, None)
+    return stored["id"]
+
+
+def _show_refusal(draft: Draft) -> None:
+    refused: tuple[str, ApiError] | None = st.session_state.get(REFUSED)
+    if refused is None or refused[0] != draft.identity:
+        return
+    error = refused[1]
+    problems.show(error, title="Nothing was stored")
+    line = named_line(draft.content, error.message)
+    if line is not None:
+        st.caption(f"Line {line[0]} of the file:")
+        st.code(line[1], language="json", wrap_lines=True)
+    if error.status == 400:
+        st.caption("Correct the rows and try again, or tick “Leave out bad rows”.")

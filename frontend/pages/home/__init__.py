@@ -1,0 +1,1 @@
+"""Home: what needs attention, and the first steps."""

@@ -1,0 +1,1 @@
+"""One job: its progress, completions, credit, checks and downloads."""

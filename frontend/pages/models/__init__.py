@@ -1,0 +1,1 @@
+"""Trained and base models: card, use, downloads, manifest."""

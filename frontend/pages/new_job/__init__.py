@@ -1,0 +1,1 @@
+"""A new job: dataset, verifier, method, pre-flight."""

@@ -1,0 +1,1 @@
+"""Ask two models the same question, side by side."""

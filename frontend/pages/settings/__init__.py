@@ -1,0 +1,1 @@
+"""You, keys, people, projects, audit, webhooks, workers."""

@@ -1,0 +1,33 @@
+"""Who is signed in, as what, and what their project uses."""
+
+import streamlit as st
+
+from frontend.api.organisation import Whoami
+from frontend.pages.settings import quotas, roles
+from frontend.words.markdown import address, plain
+from frontend.words.settings import ROLES
+
+
+def panel(who: Whoami) -> None:
+    project = who["project"]
+    by_mail = "@" in who["id"]
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.subheader(address(who["name"]) if by_mail else plain(who["name"]), anchor=False, width="content")
+            roles.badge(who["role"])
+        if by_mail:
+            st.write(f"You signed in as {address(who['id'])} through {address(str(who['identity_provider']))}.")
+        else:
+            st.write(f"You signed in with the key “{plain(who['name'])}”. Whoever holds this key is you.")
+        st.write(
+            f"In the project **{plain(project['name'])}** your role is **{who['role']}**: it {ROLES[who['role']]}."
+        )
+        st.caption(
+            f"{'Address' if by_mail else 'Key'} `{who['id']}`, project `{project['id']}`. Other projects do not see "
+            "what belongs to this one."
+        )
+    st.subheader("What the project uses", anchor=False)
+    usage = project["usage"]
+    if usage is not None:
+        quotas.against_limits(usage, project["quotas"])
+    st.caption("Limits are set by the administrators of the server, under “Projects and quotas”.")

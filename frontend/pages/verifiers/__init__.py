@@ -1,0 +1,1 @@
+"""Verifiers: start from an example, edit, try out, check on data."""

@@ -1,0 +1,1 @@
+"""What belongs to one browser session: identity, page state, drafts."""

@@ -1,0 +1,22 @@
+"""The pictures of datasets, read once while a viewer is there: a page drawn anew every two seconds must not fetch them
+each time.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import streamlit as st
+
+from frontend.api import Client
+
+MOST_KEPT = 64
+
+
+def of(client: Client, file_id: str) -> Callable[[str], bytes]:
+    """Gives a picture of this dataset by its SHA-256."""
+    return partial(_read, client, file_id)
+
+
+@st.cache_data(scope="session", max_entries=MOST_KEPT, show_spinner=False)
+def _read(_client: Client, file_id: str, sha256: str) -> bytes:
+    return _client.file_image(file_id, sha256)

@@ -1,0 +1,34 @@
+"""A list in pages, with the place in the address (`?after=…`)."""
+
+import streamlit as st
+
+from frontend.api.types import Page
+
+AFTER = "after"
+
+
+def after() -> str | None:
+    return st.query_params.get(AFTER) or None
+
+
+def to_first() -> None:
+    """Forget the place: another list, or the same one narrowed otherwise."""
+    st.query_params.pop(AFTER, None)
+
+
+def turn(page: Page, *, first: str, further: str) -> None:
+    """The buttons below a list; nothing where all of it is shown."""
+    if after() is None and not page["has_more"]:
+        return
+    with st.container(horizontal=True):
+        if after() is not None:
+            st.button(first, icon=":material/first_page:", type="tertiary", key="page_first", on_click=to_first)
+        if page["has_more"]:
+            st.button(
+                further,
+                icon=":material/chevron_right:",
+                type="tertiary",
+                key="page_further",
+                on_click=st.query_params.__setitem__,
+                args=(AFTER, page["last_id"]),
+            )

@@ -1,0 +1,110 @@
+"""The commands of `rlsd` that ask a server are as many as its routes, and take what those take."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from backend.app import create_app
+from backend.cli.fields import parse_fields
+from backend.cli.main import app
+from backend.cli.routes import ROUTES, Command
+from backend.errors import AppError
+
+DOCUMENT = create_app().openapi()
+BY_HAND = {
+    ("POST", "/v1/files"): "files upload",
+    ("POST", "/v1/files/preview"): "files preview",
+    ("POST", "/v1/fine_tuning/jobs"): "jobs create",
+    ("POST", "/v1/fine_tuning/jobs/estimate"): "jobs estimate",
+    ("POST", "/v1/chat/completions"): "chat",
+    ("POST", "/v1/keys"): "keys create",
+    ("GET", "/v1/keys"): "keys list",
+    ("DELETE", "/v1/keys/{}"): "keys revoke",
+    ("POST", "/v1/projects/{}/keys"): "keys create",
+}
+UNDESCRIBED = {("GET", "/v1/fine_tuning/jobs"): {"metadata"}}
+"""Fields whose names are open, `metadata[key]`, so that OpenAPI cannot list them."""
+
+
+def asked(method: str, path: str) -> tuple[str, str]:
+    return method.upper(), re.sub(r"\{\w+\}", "{}", path)
+
+
+OPERATIONS: dict[tuple[str, str], dict[str, Any]] = {
+    asked(method, path): operation
+    for path, methods in DOCUMENT["paths"].items()
+    for method, operation in methods.items()
+}
+COMMANDS = [(family, command) for family, commands in ROUTES.items() for command in commands]
+
+
+def commands_of(group: Any) -> set[str]:
+    return {
+        name if not hasattr(command, "commands") else f"{name} {below}"
+        for name, command in group.commands.items()
+        for below in getattr(command, "commands", [""])
+    }
+
+
+def test_every_route_has_a_command_and_every_command_is_there() -> None:
+    by_table = [asked(command.method, command.path) for _, command in COMMANDS]
+    assert len(set(by_table)) == len(by_table)
+    assert set(by_table).isdisjoint(BY_HAND)
+    assert set(by_table) | set(BY_HAND) == set(OPERATIONS)
+    known = commands_of(typer.main.get_command(app))
+    assert {f"{family} {command.name}" for family, command in COMMANDS} | set(BY_HAND.values()) <= known
+
+
+@pytest.mark.parametrize(("family", "command"), COMMANDS, ids=[f"{family} {each.name}" for family, each in COMMANDS])
+def test_a_command_takes_the_fields_of_its_route(family: str, command: Command) -> None:
+    route = asked(command.method, command.path)
+    operation = OPERATIONS[route]
+    fields = {each["name"] for each in operation.get("parameters", []) if each["in"] == "query"}
+    for content in operation.get("requestBody", {}).get("content", {}).values():
+        schema = content["schema"]
+        while "$ref" in schema:
+            schema = DOCUMENT["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+        fields |= set(schema["properties"])
+    assert set(command.fields.split()) == fields | UNDESCRIBED.get(route, set())
+
+
+def test_the_page_on_commands_names_every_route_with_its_command() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "commands.md").read_text()
+    rows = re.findall(r"^\| `([A-Z]+) (/[^`]*)` \| .+ \| `rlsd ([^`]+)` \|(.*)\|$", page, re.MULTILINE)
+    told = {(*asked(method, path), command) for method, path, command, _ in rows}
+    assert told == {(*asked(each.method, each.path), f"{family} {each.name}") for family, each in COMMANDS} | {
+        (*route, command) for route, command in BY_HAND.items()
+    }
+    fields = {command: re.findall(r"`(\w+)`", cell) for _, _, command, cell in rows}
+    assert all(fields[f"{family} {each.name}"] == each.fields.split() for family, each in COMMANDS)
+
+
+def test_fields_are_texts_json_and_files(tmp_path: Path) -> None:
+    (tmp_path / "spec.json").write_text('{"type": "regex"}')
+    path = tmp_path / "spec.json"
+    fields = parse_fields(["url=https://a.b/?c=d", "rows:=3", f"grader:=@{path}", f"text=@{path}", f"data@{path}"])
+    assert fields.values == [
+        ("url", "https://a.b/?c=d"),
+        ("rows", 3),
+        ("grader", {"type": "regex"}),
+        ("text", '{"type": "regex"}'),
+    ]
+    assert fields.files == {"data": path}
+    assert parse_fields(["job=a", "job=b", "mixed:=true"]).query == [("job", "a"), ("job", "b"), ("mixed", "true")]
+
+
+@pytest.mark.parametrize(
+    ("field", "said"),
+    [
+        ("alone", "not understood"),
+        ("a:={", "The value of a is not JSON"),
+        ("a=@none", "no file none"),
+        ("a@none", "no"),
+    ],
+)
+def test_a_field_that_cannot_be_is_named(field: str, said: str) -> None:
+    with pytest.raises(AppError, match=said):
+        parse_fields([field])

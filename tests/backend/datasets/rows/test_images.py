@@ -1,0 +1,159 @@
+"""Images wherever rows keep them: once in the store, in the order in which they are shown, and gone with their file."""
+
+import base64
+import hashlib
+import io
+import json
+import zipfile
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from sqlalchemy import func, select
+
+from backend import blobs
+from backend.datasets.reading.store import delete_file, store_dataset
+from backend.datasets.rows.recognise import ColumnMapping
+from backend.datasets.rows.rows import NormalRow, load_rows, read_rows
+from backend.db.blobs import Blob
+from backend.db.engine import transaction
+from backend.db.files import FileImage
+from backend.stack.embedded import Services
+
+
+def png(shade: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8), (shade, 0, 0)).save(file, "PNG")
+    return file.getvalue()
+
+
+RED, DARK = png(255), png(40)
+IMAGE, WORDS = {"type": "image"}, {"type": "text", "text": "Which?"}
+
+
+def url(encoded: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(encoded).decode()
+
+
+def jsonl(*items: dict[str, Any]) -> bytes:
+    return b"".join(json.dumps(item).encode() + b"\n" for item in items)
+
+
+def zipped(table: bytes, *, folder: str = "") -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(f"{folder}train.jsonl", table)
+        archive.writestr(f"{folder}images/red.png", RED)
+        archive.writestr(f"{folder}images/deep/dark.png", DARK)
+    return file.getvalue()
+
+
+def row_of(content: bytes, mapping: ColumnMapping | None = None) -> NormalRow:
+    (row,) = read_rows(io.BytesIO(content), mapping=mapping)
+    return row
+
+
+def asked(*parts: dict[str, Any], **columns: Any) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": list(parts)}], "answer": "a", **columns}
+
+
+BARE = base64.b64encode(RED).decode()
+TWO_IN_ORDER = {
+    "in the messages": asked(
+        {"type": "image_url", "image_url": {"url": url(RED), "detail": "low"}},
+        WORDS,
+        {"type": "input_image", "image_url": url(DARK)},
+    ),
+    "parts without address, a column beside": asked(IMAGE, WORDS, IMAGE, images=[url(RED), {"bytes": url(DARK)}]),
+    "placeholders in a text": {"problem": "<image>Which?<image>", "answer": "a", "images": [BARE, url(DARK)]},
+    "placeholders in messages": {
+        "prompt": [{"role": "user", "content": "<image>Which?<image>"}],
+        "reward_model": {"ground_truth": "a"},
+        "images": [{"bytes": BARE, "path": None}, {"url": url(DARK)}],
+    },
+    "a request for responses": {
+        "responses_create_params": {
+            "input": [
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "input_image", "image_url": url(RED)},
+                        {"type": "input_text", "text": "Which?"},
+                        {"type": "input_image", "image_url": url(DARK)},
+                    ],
+                }
+            ]
+        },
+        "expected_answer": "a",
+    },
+}
+
+
+@pytest.mark.parametrize("item", TWO_IN_ORDER.values(), ids=TWO_IN_ORDER)
+def test_images_come_in_the_order_in_which_they_are_shown(item: dict[str, Any]) -> None:
+    row = row_of(jsonl(item))
+    assert row.messages == [{"role": "user", "content": [IMAGE, WORDS, IMAGE]}]
+    assert row.pictures == (RED, DARK)
+    assert row.images == tuple(hashlib.sha256(encoded).hexdigest() for encoded in (RED, DARK))
+    assert row.item == item
+    shown = json.dumps(row.item_without_images)
+    assert "iVBOR" not in shown
+    assert "Which?" in shown
+
+
+@pytest.mark.parametrize("column", ["images", "image"])
+def test_images_without_a_place_are_shown_before_the_words(column: str) -> None:
+    row = row_of(jsonl({"question": "Which?", "answer": "a", column: [url(RED)]}))
+    assert row.messages == [{"role": "user", "content": [IMAGE, WORDS]}]
+
+
+def test_a_mapping_names_the_column_of_images() -> None:
+    mapping = ColumnMapping(question="q", answer="a", images="look.at")
+    row = row_of(jsonl({"q": "Which?", "a": "x", "look": {"at": BARE}, "images": "a word"}), mapping)
+    assert row.pictures == (RED,)
+
+
+@pytest.mark.parametrize("folder", ["", "data/"])
+@pytest.mark.parametrize("paths", [["images/red.png", "images/deep/dark.png"], ["red.png", "deep/dark.png"]])
+def test_paths_lead_into_the_zip_from_its_table_or_its_images(folder: str, paths: list[str]) -> None:
+    table = jsonl({"question": "<image>Which?<image>", "answer": "a", "images": paths})
+    assert row_of(zipped(table, folder=folder)).pictures == (RED, DARK)
+
+
+def test_bytes_in_parquet_are_images() -> None:
+    file = io.BytesIO()
+    columns = {"question": ["Which?"], "answer": ["a"], "images": [[{"bytes": RED, "path": "a.png"}]]}
+    pq.write_table(pa.table(columns), file)
+    row = row_of(file.getvalue())
+    assert row.pictures == (RED,)
+    assert row.item["images"] == [{"bytes": BARE, "path": "a.png"}]
+
+
+def test_without_images_the_word_image_is_a_word() -> None:
+    row = row_of(jsonl({"question": "What does <image> mean in HTML?", "answer": "a", "images": []}))
+    assert row.messages == [{"role": "user", "content": "What does <image> mean in HTML?"}]
+    assert row.images == ()
+
+
+def test_equal_images_are_stored_once_and_go_with_the_last_file_that_shows_them(clean_database: Services) -> None:
+    one = jsonl(*({"question": f"{n}?", "answer": "a", "image": url(RED)} for n in range(3)))
+    two = jsonl({"question": "?", "answer": "a", "images": [url(RED), url(DARK)]})
+    with transaction() as session:
+        first = store_dataset(session, io.BytesIO(one), filename="1.jsonl", mapping=None).id
+        second = store_dataset(session, io.BytesIO(two), filename="2.jsonl", mapping=None).id
+    red, dark = (hashlib.sha256(encoded).hexdigest() for encoded in (RED, DARK))
+    with transaction() as session:
+        assert session.scalar(select(func.count()).select_from(FileImage)) == 3
+        assert blobs.read(session, red) == RED
+        assert [row.pictures for row in load_rows(session, second)] == [(RED, DARK)]
+        assert len({id(row.pictures[0]) for row in load_rows(session, first)}) == 1
+    with transaction() as session:
+        delete_file(session, second)
+    with transaction() as session:
+        assert set(session.scalars(select(Blob.sha256))) >= {red}
+        assert session.get(Blob, dark) is None
+        delete_file(session, first)
+    with transaction() as session:
+        assert session.scalar(select(func.count()).select_from(Blob)) == 0

@@ -1,0 +1,281 @@
+"""Files made for other systems come out in one normal form; what cannot be used is told with its line."""
+
+import io
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.datasets.formats.problems import Report
+from backend.datasets.rows.images import Pictures
+from backend.datasets.rows.recognise import ColumnMapping, parse_mapping
+from backend.datasets.rows.rows import NormalRow, answer_of, normal_rows, read_rows
+from backend.datasets.rows.source import opened
+from backend.errors import AppError
+from tests.backend.datasets.formats.test_read import free_columns, json_values
+
+ASKED = [{"role": "user", "content": "Why?"}]
+
+
+def lines(*items: Any) -> io.BytesIO:
+    return io.BytesIO(b"".join(json.dumps(item).encode() + b"\n" for item in items))
+
+
+def read_all(file: io.BytesIO, mapping: ColumnMapping | None = None) -> tuple[list[NormalRow], Report]:
+    with opened(file) as table, Pictures(table.archive) as pictures:
+        report = Report(counted_in=table.counted_in)
+        return list(normal_rows(table, mapping=mapping, report=report, pictures=pictures)), report
+
+
+def read_one(item: dict[str, Any], mapping: ColumnMapping | None = None) -> tuple[NormalRow, Report]:
+    (row,), report = read_all(lines(item), mapping)
+    return row, report
+
+
+TRUTH = {"ground_truth": "4", "style": "rule"}
+SHAPES = {
+    "NeMo Gym": (
+        {"responses_create_params": {"input": ASKED}, "expected_answer": "42", "agent_ref": {"name": "x"}},
+        "responses_create_params",
+        "42",
+        None,
+    ),
+    "NeMo Gym, a text, no reference": (
+        {"responses_create_params": {"input": "Why?", "tools": []}, "verifier_metadata": {"k": [1]}},
+        "responses_create_params",
+        None,
+        None,
+    ),
+    "verl": (
+        {"data_source": "d", "prompt": ASKED, "reward_model": TRUTH, "extra_info": {"index": 0, "answer": "w"}},
+        "reward_model.ground_truth",
+        "4",
+        None,
+    ),
+    "verl before TRL": (
+        {"prompt": ASKED, "reward_model": TRUTH, "answer": "no"},
+        "reward_model.ground_truth",
+        "4",
+        None,
+    ),
+    "ms-swift, a teacher's prompt": (
+        {"messages": ASKED, "solution": "so", "teacher_prompt": "told"},
+        "teacher_prompt",
+        "so",
+        "so",
+    ),
+    "EasyR1": ({"problem": "Why?", "answer": "a"}, "problem + answer", "a", None),
+    "RLSD's authors": ({"problem": "Why?", "answer": "a", "trajectory": "t"}, "problem + answer", "a", None),
+    "AWS RFT": ({"messages": ASKED, "reference_answer": "42"}, "messages + reference_answer", "42", None),
+    "OpenAI RFT, one key": ({"messages": ASKED, "compliant": "yes"}, "messages + other keys", "yes", None),
+    "OpenAI RFT, several": ({"messages": ASKED, "a": "x", "b": "y"}, "messages + other keys", None, None),
+    "ms-swift": ({"messages": ASKED, "solution": "so"}, "messages + other keys", "so", "so"),
+    "starter": ({"messages": ASKED, "answer": "a", "solution": "s"}, "messages + other keys", "a", "s"),
+    "verifiers": ({"question": "Why?", "answer": "42", "info": {"k": 1}}, "question + answer", "42", None),
+    "GSM8K": ({"question": "Why?", "answer": "6 * 7\n#### 42"}, "question + answer", "42", "6 * 7"),
+    "TRL solution": ({"prompt": "Why?", "solution": "so"}, "prompt + solution/ground_truth/answer", "so", "so"),
+    "TRL ground truth": (
+        {"prompt": ASKED, "ground_truth": "g", "solution": "s"},
+        "prompt + solution/ground_truth/answer",
+        "g",
+        "s",
+    ),
+    "TRL answer": ({"prompt": "Why?", "answer": "a"}, "prompt + solution/ground_truth/answer", "a", None),
+}
+
+
+@pytest.mark.parametrize(("item", "shape", "answer", "solution"), SHAPES.values(), ids=SHAPES)
+def test_each_shape_gives_question_answer_and_solution(
+    item: dict[str, Any], shape: str, answer: str | None, solution: str | None
+) -> None:
+    row, report = read_one(item)
+    assert report.shape == shape
+    assert row.messages == ASKED
+    assert (row.reference.answer, row.reference.solution) == (answer, solution)
+    assert row.item == item
+
+
+HINTS = {
+    "the worked solution before the answer": ({"answer": "a", "solution": "s"}, ("s", "solution")),
+    "the answer alone": ({"answer": "a"}, ("a", "answer")),
+    "what stands before the mark": ({"answer": "w\n#### 1"}, ("w", "solution")),
+    "a trajectory before a solution": ({"answer": "a", "solution": "s", "trajectory": "t"}, ("t", "trajectory")),
+    "a teacher's prompt before all": (
+        {"answer": "a", "trajectory": "t", "privileged_context": "p", "teacher_prompt": "tp"},
+        ("tp", "teacher_prompt"),
+    ),
+    "not an empty column": ({"answer": "a", "solution": " ", "privileged_context": None}, ("a", "answer")),
+}
+
+
+@pytest.mark.parametrize(("columns", "hint"), HINTS.values(), ids=HINTS)
+def test_the_hint_comes_from_the_first_column_that_holds_one(columns: dict[str, Any], hint: tuple[str, str]) -> None:
+    row, _ = read_one({"question": "Why?", **columns})
+    assert row.hint is not None
+    assert (row.hint.text, row.hint.source) == hint
+
+
+def test_a_mapping_comes_before_all_rules_and_its_hint_is_the_solution() -> None:
+    item = {"question": "ignored", "answer": "ignored", "q": "Why?", "a": 42, "how": "6 * 7"}
+    row, report = read_one(item, parse_mapping('{"question": "q", "answer": "a", "hint": "how"}'))
+    assert report.shape == "mapping"
+    assert row.messages == ASKED
+    assert (row.reference.answer, row.reference.solution) == ("42", "6 * 7")
+    assert row.hint is not None
+    assert row.hint.source == "how"
+    assert row.item == item
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"question": "q"}', '{"question": 1, "answer": "a"}', '{"question": "q", "answer": "a", "x": 1}'],
+)
+def test_a_mapping_that_says_too_little_or_too_much_is_refused(text: str) -> None:
+    with pytest.raises(AppError) as refusal:
+        parse_mapping(text)
+    assert refusal.value.param == "mapping"
+
+
+def test_a_mapping_to_a_column_that_is_not_there_names_it_and_those_that_are() -> None:
+    with pytest.raises(AppError, match=r"'a'.*'q', 'b'") as refusal:
+        read_one({"q": "Why?", "b": "x"}, ColumnMapping(question="q", answer="a"))
+    assert refusal.value.param == "mapping"
+
+
+@pytest.mark.parametrize("item", [{"text": "x"}, {"messages": ASKED}, {"question": "q"}, {"answer": "a"}, {}])
+def test_columns_that_fit_no_shape_are_named(item: dict[str, Any]) -> None:
+    with pytest.raises(AppError) as refusal:
+        read_one(item)
+    assert refusal.value.code == "unknown_shape"
+    assert all(column in refusal.value.message for column in item)
+
+
+BAD_ROWS = {
+    "no question": ({"answer": "a"}, "missing_question"),
+    "null question": ({"question": None, "answer": "a"}, "missing_question"),
+    "blank question": ({"question": " \n", "answer": "a"}, "empty_question"),
+    "a number for a question": ({"question": 5, "answer": "a"}, "invalid_messages"),
+    "no answer": ({"question": "q"}, "missing_answer"),
+    "null answer": ({"question": "q", "answer": None}, "missing_answer"),
+    "blank answer": ({"question": "q", "answer": " "}, "empty_answer"),
+    "nothing after the mark": ({"question": "q", "answer": "so\n####  "}, "empty_answer"),
+    "an empty list of messages": ({"question": [], "answer": "a"}, "invalid_messages"),
+    "a message that is a text": ({"question": ["Why?"], "answer": "a"}, "invalid_messages"),
+    "a message without role": ({"question": [{"content": "Why?"}], "answer": "a"}, "invalid_messages"),
+    "an unknown role": ({"question": [{"role": "robot", "content": "Why?"}], "answer": "a"}, "invalid_messages"),
+    "no content": ({"question": [{"role": "user"}], "answer": "a"}, "invalid_messages"),
+    "blank content": ({"question": [{"role": "user", "content": ""}], "answer": "a"}, "empty_question"),
+    "an unknown part": (
+        {"question": [{"role": "user", "content": [{"type": "video"}]}], "answer": "a"},
+        "invalid_messages",
+    ),
+    "the assistant last": (
+        {"question": [*ASKED, {"role": "assistant", "content": "So."}], "answer": "a"},
+        "last_message_not_user",
+    ),
+    "an image without an address": (
+        {"question": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}], "answer": "a"},
+        "image_count",
+    ),
+    "an image somewhere else": (
+        {
+            "question": [{"role": "user", "content": [{"type": "input_image", "image_url": "https://a/b.png"}]}],
+            "answer": "a",
+        },
+        "images_not_supported",
+    ),
+    "an image that is not base64": (
+        {
+            "question": [
+                {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,?"}}]}
+            ],
+            "answer": "a",
+        },
+        "image_unreadable",
+    ),
+}
+
+
+@pytest.mark.parametrize(("item", "code"), BAD_ROWS.values(), ids=BAD_ROWS)
+def test_a_row_that_cannot_be_used_is_a_bad_line(item: dict[str, Any], code: str) -> None:
+    good = {"question": "q", "answer": "a"}
+    rows, report = read_all(lines(good, item, good))
+    assert [row.number for row in rows] == [0, 1]
+    assert [row.line for row in rows] == [1, 3]
+    assert [(problem.line, problem.code) for problem in report.problems] == [(2, code)]
+
+
+def test_the_first_row_that_can_be_read_decides_the_shape_for_all() -> None:
+    file = io.BytesIO(b'oops\n{"question": "q", "answer": "a"}\n{"prompt": "p", "solution": "s"}\n')
+    _, report = read_all(file)
+    assert [(problem.line, problem.code) for problem in report.problems] == [
+        (1, "invalid_json"),
+        (3, "missing_question"),
+    ]
+
+
+def test_a_conversation_is_kept_with_its_parts_and_names() -> None:
+    messages = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": [{"type": "text", "text": "Why?"}], "name": "kim"},
+    ]
+    row, _ = read_one({"messages": messages, "reference_answer": {"a": [1, 2]}})
+    assert row.messages == messages
+    assert row.reference.answer == '{"a": [1, 2]}'
+
+
+def test_the_refusal_names_the_first_bad_line_and_counts_the_others() -> None:
+    with pytest.raises(AppError) as refusal:
+        read_rows(lines({"question": "q", "answer": "a"}, {"question": "q"}, {"answer": "a"}, 5), name="rows.jsonl")
+    assert refusal.value.message == "rows.jsonl: line 2 has no 'answer'. 2 more bad: line 3, 4."
+    assert (refusal.value.code, refusal.value.param) == ("missing_answer", "file")
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n  \n", b"\xef\xbb\xbf"])
+def test_a_file_without_rows_is_refused(content: bytes) -> None:
+    with pytest.raises(AppError) as refusal:
+        read_rows(io.BytesIO(content))
+    assert refusal.value.code == "empty_file"
+
+
+@pytest.mark.parametrize(
+    ("item", "answer"),
+    [
+        ({"question": "q", "answer": "w\n#### 7"}, "7"),
+        ({"reference_answer": 3, "answer": "a"}, "3"),
+        ({"solution": "s"}, "s"),
+        ({"answer": None, "solution": "s"}, "s"),
+        ({"other": "x"}, None),
+        ({}, None),
+    ],
+)
+def test_the_answer_of_a_pasted_row_is_found(item: dict[str, Any], answer: str | None) -> None:
+    assert answer_of(item) == answer
+
+
+@given(free_columns)
+def test_any_row_survives_the_normal_form_and_its_json(columns: dict[str, Any]) -> None:
+    item = {**columns, "question": "Why?", "answer": "a"}
+    file = io.BytesIO(json.dumps(item).encode())
+    (row,), _ = read_all(file, ColumnMapping(question="question", answer="answer"))
+    assert row.item == item
+    again = NormalRow.from_json(json.loads(json.dumps(row.to_json())), number=0, line=1)
+    assert again == row
+
+
+@given(
+    st.lists(st.dictionaries(st.sampled_from(["question", "answer", "messages", "prompt"]), json_values), max_size=4)
+)
+def test_whatever_the_columns_hold_a_row_is_good_or_told(items: list[dict[str, Any]]) -> None:
+    try:
+        rows, report = read_all(lines(*items))
+    except AppError:
+        with pytest.raises(AppError, match="No known shape"):
+            read_one(items[0])
+        return
+    assert len(rows) + len(report.problems) == len(items)
+    for row in rows:
+        assert row.messages[-1]["role"] == "user"
+        assert row.reference.answer is None or row.reference.answer.strip()

@@ -1,0 +1,176 @@
+"""One table in many clothes: whatever the format, packing and encoding, the same rows come out, with their lines."""
+
+import gzip
+import io
+import json
+import zipfile
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from backend.datasets.formats import json_lists
+from backend.datasets.formats.json_lines import RawRow
+from backend.datasets.formats.problems import Problem
+from backend.datasets.rows.source import Format, opened
+
+ITEMS = [{"question": "Größe?", "answer": "fünf"}, {"question": 'a "b",\nc', "answer": "2"}]
+JSONL = "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in ITEMS)
+LIST = json.dumps(ITEMS, ensure_ascii=False, indent=1)
+WRAPPED = json.dumps({"version": [1, {"data": 2}], "data": ITEMS, "more": {}}, ensure_ascii=False, indent=1)
+CSV = 'question,answer\r\nGröße?,fünf\r\n"a ""b"",\nc",2\r\n'
+
+
+def table(filename: str, content: bytes) -> tuple[Format, str | None, list[RawRow | Problem]]:
+    with opened(io.BytesIO(content), filename=filename) as found:
+        return found.format, found.encoding, list(found.rows)
+
+
+def items(filename: str, content: bytes) -> list[dict[str, Any]]:
+    return [row.item for row in table(filename, content)[2] if isinstance(row, RawRow)]
+
+
+def parquet(columns: dict[str, Any]) -> bytes:
+    file = io.BytesIO()
+    pq.write_table(pa.table(columns), file, row_group_size=1)
+    return file.getvalue()
+
+
+def zipped(**members: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+def cut_at(delimiter: str) -> str:
+    return CSV.replace("?,f", f"?{delimiter}f").replace("n,a", f"n{delimiter}a").replace('",2', f'"{delimiter}2')
+
+
+PARQUET = parquet({name: [item[name] for item in ITEMS] for name in ("question", "answer")})
+CLOTHES = {
+    "JSON Lines": ("a.jsonl", JSONL.encode(), Format.JSONL),
+    "JSON Lines named otherwise": ("a.csv", JSONL.encode(), Format.JSONL),
+    "JSON Lines without a name": ("", JSONL.encode(), Format.JSONL),
+    "a byte order mark": ("a.jsonl", b"\xef\xbb\xbf" + JSONL.encode(), Format.JSONL),
+    "UTF-16": ("a.jsonl", JSONL.encode("utf-16"), Format.JSONL),
+    "UTF-16 without a mark": ("a.jsonl", JSONL.encode("utf-16-be"), Format.JSONL),
+    "UTF-32": ("a.jsonl", JSONL.encode("utf-32"), Format.JSONL),
+    "a list": ("a.json", LIST.encode(), Format.JSON),
+    "a list on one line, named otherwise": ("a.jsonl", json.dumps(ITEMS).encode(), Format.JSON),
+    "a list in an object": ("a.json", WRAPPED.encode(), Format.JSON),
+    "a list in an object on one line": ("a.json", json.dumps({"data": ITEMS}).encode(), Format.JSON),
+    "a list in an object in UTF-16": ("a.json", WRAPPED.encode("utf-16"), Format.JSON),
+    "a list in an object after a mark": ("a.json", b"\xef\xbb\xbf" + WRAPPED.encode(), Format.JSON),
+    "CSV": ("a.csv", CSV.encode(), Format.CSV),
+    "CSV named otherwise": ("a.jsonl", CSV.encode(), Format.CSV),
+    "CSV after a mark": ("a.csv", b"\xef\xbb\xbf" + CSV.encode(), Format.CSV),
+    "CSV in UTF-16": ("a.csv", CSV.encode("utf-16"), Format.CSV),
+    "CSV in Latin-1": ("a.csv", CSV.encode("latin-1"), Format.CSV),
+    "CSV with semicolons": ("a.csv", cut_at(";").encode(), Format.CSV),
+    "TSV": ("a.tsv", cut_at("\t").encode(), Format.TSV),
+    "Parquet": ("a.parquet", PARQUET, Format.PARQUET),
+    "Parquet named otherwise": ("a.jsonl", PARQUET, Format.PARQUET),
+    "gzip of JSON Lines": ("a.jsonl.gz", gzip.compress(JSONL.encode()), Format.JSONL),
+    "gzip of CSV without a name": ("", gzip.compress(CSV.encode()), Format.CSV),
+    "gzip of Parquet": ("a.parquet.gz", gzip.compress(PARQUET), Format.PARQUET),
+    "ZIP of JSON Lines": ("a.zip", zipped(**{"d/t.jsonl": JSONL.encode(), "__MACOSX/._t.jsonl": b"x"}), Format.JSONL),
+    "ZIP of Parquet": ("a", zipped(**{"t.parquet": PARQUET, "README.md": b"about"}), Format.PARQUET),
+    "ZIP of gzip": ("a.zip", zipped(**{"t.csv.gz": gzip.compress(CSV.encode())}), Format.CSV),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("filename", "content", "expected"), CLOTHES.values(), ids=CLOTHES)
+def test_the_same_rows_come_out_of_all(filename: str, content: bytes, expected: Format) -> None:
+    found, _, rows = table(filename, content)
+    assert found == expected
+    assert [row.item for row in rows if isinstance(row, RawRow)] == ITEMS
+    assert len(rows) == len(ITEMS)
+
+
+def test_lines_are_those_on_which_rows_begin() -> None:
+    lines = {name: [row.line for row in table(*clothes[:2])[2]] for name, clothes in CLOTHES.items()}
+    assert lines["JSON Lines"] == lines["UTF-16"] == [1, 2]
+    assert lines["a list"] == [2, 6]
+    assert lines["a list in an object"] == [9, 13]
+    assert lines["CSV"] == lines["CSV in UTF-16"] == lines["gzip of CSV without a name"] == [2, 3]
+    assert lines["Parquet"] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("cp1252", "Größe?,fünf €"),
+        ("cp1252", "ñandú,señor"),
+        ("cp1251", "Сколько будет дважды два?,четыре"),
+        ("cp1250", "zażółć gęślą jaźń,tak"),
+    ],
+)
+def test_an_older_encoding_of_a_table_is_told_from_its_text(encoding: str, text: str) -> None:
+    content = f"question,answer\n{text}\n".encode(encoding)
+    assert table("a.csv", content)[1] == encoding
+    (item,) = items("a.csv", content)
+    assert ",".join(item.values()) == text
+
+
+@pytest.mark.parametrize("piece_bytes", [1, 2, 3, 5, 7, 64])
+def test_a_list_is_cut_the_same_wherever_its_bytes_are_cut(monkeypatch: pytest.MonkeyPatch, piece_bytes: int) -> None:
+    monkeypatch.setattr(json_lists, "PIECE_BYTES", piece_bytes)
+    tricky = [{"a": '\\"]}, [{'}, {"b": [[], {}, "\\\\"]}, {"c": {"d": "é"}}]
+    content = b"\n [" + b" ,\n".join(json.dumps(item).encode() for item in tricky) + b"\n]\n"
+    start = content.index(b"[") + 1
+    found = list(json_lists.json_list(io.BytesIO(content), start=start))
+    assert [(row.line, row.item) for row in found if isinstance(row, RawRow)] == list(
+        zip((2, 3, 4), tricky, strict=True)
+    )
+
+
+def test_a_bad_element_is_told_and_those_around_it_are_read() -> None:
+    _, _, rows = table("a.json", b'[{"a": 1},\n{"a": 1, "a": 2},\n{bad},\n5,\n{"a": 3}]')
+    assert [(row.line, getattr(row, "code", None)) for row in rows] == [
+        (1, None),
+        (2, "duplicate_key"),
+        (3, "invalid_json"),
+        (4, "not_an_object"),
+        (5, None),
+    ]
+
+
+def test_numbers_and_types_stay_as_they_are() -> None:
+    columns = {
+        "i": pa.array([2**53 + 1], pa.int64()),
+        "f": [0.1],
+        "b": [True],
+        "none": pa.nulls(1),
+        "deep": [{"list": [1, None], "text": "1"}],
+        "money": pa.array([Decimal("12.50")], pa.decimal128(10, 2)),
+        "when": pa.array([0], pa.timestamp("s")),
+        "raw": [b"\x00\xff"],
+    }
+    (item,) = items("a.parquet", parquet(columns))
+    assert json.dumps(item) == json.dumps(
+        {
+            "i": 2**53 + 1,
+            "f": 0.1,
+            "b": True,
+            "none": None,
+            "deep": {"list": [1, None], "text": "1"},
+            "money": 12.5,
+            "when": "1970-01-01T00:00:00",
+            "raw": "AP8=",
+        }
+    )
+    assert items("a.json", b'[{"i": 9007199254740993, "f": 1.0}]') == [{"i": 2**53 + 1, "f": 1.0}]
+    assert items("a.csv", b"i,f\n1,1.0\n") == [{"i": "1", "f": "1.0"}]
+
+
+def test_a_row_about_data_is_no_list_of_rows() -> None:
+    row = {"question": "q", "data": [{"a": 1}], "answer": "a"}
+    assert items("a.jsonl", json.dumps(row).encode()) == [row]
+    assert items("a.jsonl", json.dumps({"data": [{"a": 1}]}).encode() + b"\n" + json.dumps(row).encode()) == [
+        {"data": [{"a": 1}]},
+        row,
+    ]

@@ -1,0 +1,47 @@
+from frontend.api.types import Metrics
+from frontend.components import charts
+from frontend.pages.job.curves import CURVES, available
+from tests.worker.engine.tiny import Recorder, tiny_policy, tiny_settings, tiny_tasks, vowel_share
+from worker.engine import loop
+
+
+def steps(*rewards: float | None) -> list[Metrics]:
+    return [
+        {"step": n, "created_at": 100 + 2 * n, "values": {} if r is None else {"reward_mean": r}}
+        for n, r in enumerate(rewards, start=1)
+    ]
+
+
+def test_the_reward_curve_is_a_running_mean_over_the_steps_that_have_one() -> None:
+    table = charts.reward_table(steps(0.0, None, 1.0))
+    assert [(line["step"], line["reward"], line["smooth"]) for line in table] == [(1, 0.0, 0.0), (3, 1.0, 0.5)]
+
+
+def test_absent_metrics_are_left_out_of_a_curve() -> None:
+    assert charts.table_of(steps(0.5), {"reward_mean": "reward", "leakage": "leakage"}) == [
+        {"step": 1, "series": "reward", "value": 0.5}
+    ]
+
+
+def test_a_curve_that_has_a_point_only_now_and_then_is_offered_all_the_same() -> None:
+    metrics: list[Metrics] = [
+        {"step": n, "created_at": n, "values": {"entropy": 1.0} | ({"kl_to_start": 0.1} if n == 1 else {})}
+        for n in range(1, 12)
+    ]
+    assert available(metrics) == ["Entropy", "Distance to the base model"]
+    assert available([]) == []
+
+
+def test_every_curve_is_of_metrics_that_a_run_reports() -> None:
+    settings, observer = tiny_settings(), Recorder()
+    loop.run(
+        settings,
+        policy=tiny_policy(settings),
+        tasks=tiny_tasks(6),
+        held_out=[],
+        reward=vowel_share,
+        observer=observer,
+        resume=None,
+    )
+    reported = {name for report in observer.steps for name in report.metrics}
+    assert {name for _, series in CURVES.values() for name in series} <= reported

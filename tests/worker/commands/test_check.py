@@ -1,0 +1,44 @@
+"""`rlsd check` as its user runs it: a verdict to read, and an exit code to act on."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.commands import rlsd
+
+STARTER = Path(__file__).resolve().parents[3] / "examples" / "starter"
+
+
+@pytest.mark.parametrize("verifier", ["verifier.py", "verifier_regex.json"])
+def test_a_good_verifier_passes(verifier: str) -> None:
+    process = rlsd("check", "--data", STARTER / "train.jsonl", "--verifier", STARTER / verifier, "--rows", "3")
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.splitlines()[0].startswith("pass: Right answers get full marks on all 3 rows")
+
+
+def test_a_bad_one_fails_with_what_is_wrong_and_exit_code_1(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.py"
+    bad.write_text("def grade(item, output_text):\n    return 1.0\n")
+    process = rlsd("check", "--data", STARTER / "train.jsonl", "--verifier", bad)
+    assert process.returncode == 1
+    assert process.stdout.startswith("fail: ")
+    assert "Every text scored 1" in process.stdout
+    assert "Traceback" not in process.stderr
+    as_json = rlsd("check", "--data", STARTER / "train.jsonl", "--verifier", bad, "--json")
+    result = json.loads(as_json.stdout)
+    assert (as_json.returncode, result["verdict"], result["rows_checked"]) == (1, "fail", 16)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [("{", "neither Python source"), ("[]", "an object with a 'type'"), ('{"type": "regex"}', "grader.pattern")],
+)
+def test_what_is_no_verifier_is_one_sentence(tmp_path: Path, content: str, sentence: str) -> None:
+    path = tmp_path / "grader.json"
+    path.write_text(content)
+    process = rlsd("check", "--data", STARTER / "train.jsonl", "--verifier", path)
+    assert process.returncode == 1
+    (line,) = process.stderr.splitlines()
+    assert line.startswith("rlsd: ")
+    assert sentence in line

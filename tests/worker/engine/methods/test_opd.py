@@ -1,0 +1,147 @@
+"""On-policy distillation from a larger model with the same tokenizer."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tests.worker.engine.tiny import (
+    Recorder,
+    Verdict,
+    teacher_of,
+    tiny_model,
+    tiny_policy,
+    tiny_reader,
+    tiny_settings,
+    tiny_tasks,
+    tiny_tokenizer,
+    vowel_share,
+)
+from worker.engine.loop import run
+from worker.engine.model.policy import load_external_teacher
+
+
+def save_teacher(folder, *, tokenizer=None, **model):
+    tiny_model(**({"seed": 5, "hidden": 48} | model)).save_pretrained(folder)
+    (tokenizer or tiny_tokenizer()).save_pretrained(folder)
+    return str(folder)
+
+
+def trained(settings, *, tasks=None):
+    recorder, policy = Recorder(), tiny_policy(settings)
+    run(
+        settings,
+        policy=policy,
+        tasks=tasks or tiny_tasks(7),
+        held_out=[],
+        reward=lambda completions: [Verdict(0.0) for _ in completions],
+        observer=recorder,
+        resume=None,
+        teacher=teacher_of(settings, policy),
+    )
+    return recorder.steps
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_the_larger_models_word_on_the_students_tokens_is_the_advantage(tmp_path, temperature):
+    settings = tiny_settings(
+        method="opd",
+        teacher_model=save_teacher(tmp_path),
+        max_steps=1,
+        token_share=1.0,
+        delta_clip=1.5,
+        temperature=temperature,
+    )
+    reader, tasks = tiny_reader(tiny_policy(settings)), {task.row: task for task in tiny_tasks(7)}
+    big = tiny_model(seed=5, hidden=48).eval()
+    (report,) = trained(settings)
+    clipped = 0
+    for rollout in report.rollouts:
+        prompt, tokens = reader.prompt(tasks[rollout.row]).student.ids, rollout.tokens
+        with torch.no_grad():
+            logits = big(input_ids=torch.tensor([[*prompt, *tokens.ids]])).logits[0, len(prompt) - 1 : -1]
+        expected = torch.log_softmax(logits / temperature, -1).gather(1, torch.tensor(tokens.ids)[:, None]).squeeze(1)
+        teacher, student = torch.tensor(tokens.logp_teacher), torch.tensor(tokens.logp_student)
+        torch.testing.assert_close(teacher, expected, rtol=0, atol=1e-5)
+        torch.testing.assert_close(torch.tensor(tokens.advantage), (teacher - student).clamp(-1.5, 1.5))
+        clipped += int(((teacher - student).abs() > 1.5).sum())
+    assert clipped > 5
+    assert report.metrics["gradient_norm"] > 0.01
+
+
+def test_a_teacher_that_is_the_student_has_nothing_to_say(tmp_path):
+    teacher = save_teacher(tmp_path, seed=0, hidden=32)
+    (report,) = trained(tiny_settings(method="opd", teacher_model=teacher, max_steps=1))
+    assert report.metrics["gradient_norm"] == 0
+    assert report.metrics["teacher_tokens"] > 0
+
+
+def test_the_student_comes_closer_to_its_teacher(tmp_path):
+    settings = tiny_settings(
+        method="opd",
+        teacher_model=save_teacher(tmp_path),
+        max_steps=25,
+        batch_size=6,
+        num_generations=8,
+        token_share=1.0,
+    )
+    steps = trained(settings)
+
+    def distance(reports):
+        """The reverse KL divergence from the teacher, estimated on the student's own tokens."""
+        kept = [rollout.tokens for report in reports for rollout in report.rollouts]
+        return sum(sum(t.logp_student) - sum(t.logp_teacher) for t in kept) / sum(len(t.ids) for t in kept)
+
+    assert distance(steps[-3:]) < 0.8 * distance(steps[:3])
+
+
+def test_a_run_without_answers_is_enough_for_it(tmp_path):
+    tasks = [replace(task, answer=None, solution=None) for task in tiny_tasks(5)]
+    settings = tiny_settings(method="opd", teacher_model=save_teacher(tmp_path), max_steps=1)
+    assert trained(settings, tasks=tasks)[0].metrics["skipped"] == 0
+
+
+def test_a_teacher_with_another_tokenizer_is_refused(tmp_path):
+    other = tiny_tokenizer()
+    other.add_tokens(["extra"])
+    settings = tiny_settings(method="opd", teacher_model=save_teacher(tmp_path, tokenizer=other))
+    with pytest.raises(ValueError, match="tokenizer"):
+        load_external_teacher(settings, student=tiny_policy(settings))
+
+
+@pytest.mark.skipif(torch.cuda.device_count() > 3, reason="the device is there")
+def test_a_device_that_is_not_there_is_refused_by_the_settings_name(tmp_path):
+    settings = tiny_settings(method="opd", teacher_model=save_teacher(tmp_path), teacher_device="cuda:3")
+    with pytest.raises(
+        ValueError, match=r"teacher_device is cuda:3, but (no CUDA device is visible|the . visible ones)"
+    ):
+        load_external_teacher(settings, student=tiny_policy(settings))
+
+
+def test_a_run_without_a_teachers_name_is_refused():
+    with pytest.raises(ValueError, match="needs teacher_model"):
+        trained(tiny_settings(method="opd"))
+
+
+@pytest.mark.parametrize(("method", "said"), [("opd", "opd needs a teacher"), ("rlsd", "rlsd has no teacher")])
+def test_a_run_with_another_models_word_too_little_or_too_much_is_refused(method, said):
+    settings = tiny_settings(method=method)
+    policy = tiny_policy(settings)
+    with pytest.raises(ValueError, match=said):
+        run(
+            settings,
+            policy=policy,
+            tasks=tiny_tasks(4),
+            held_out=[],
+            reward=vowel_share,
+            observer=Recorder(),
+            resume=None,
+            teacher=None if method == "opd" else policy,
+        )
+
+
+def test_a_teacher_stands_in_its_own_precision(tmp_path):
+    settings = tiny_settings(method="opd", teacher_model=save_teacher(tmp_path), teacher_dtype="bfloat16")
+    teacher = load_external_teacher(settings, student=tiny_policy(settings))
+    assert teacher.model.dtype == torch.bfloat16
+    assert not any(parameter.requires_grad for parameter in teacher.model.parameters())

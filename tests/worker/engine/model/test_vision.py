@@ -1,0 +1,444 @@
+"""Models that see: real PNG and JPEG bytes through a real processor into real Qwen-VL architectures."""
+
+import base64
+import io
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from peft import PeftModel
+from PIL import Image
+from transformers import AutoModelForImageTextToText, AutoTokenizer
+
+from tests.worker.engine.tiny import (
+    Recorder,
+    sample_rollouts,
+    save_tiny_model,
+    signals_of,
+    students_own,
+    tiny_reader,
+    tiny_settings,
+    tiny_tasks,
+    tiny_tokenizer,
+    told_solutions,
+    vowel_share,
+)
+from tests.worker.engine.tiny_vision import (
+    FAMILIES,
+    GENERATIONS,
+    drawn,
+    image_task,
+    image_tasks,
+    save_tiny_vision_model,
+    tiny_processor,
+    tiny_vision_model,
+    with_images,
+)
+from tests.worker.engine.training.test_update import ragged
+from worker.engine.loop import run
+from worker.engine.model.adapter_files import export_adapter
+from worker.engine.model.images import messages_and_pictures
+from worker.engine.model.policy import LIVE_ADAPTER, build_policy, load_external_teacher, load_policy
+from worker.engine.model.vision import Shelf
+from worker.engine.rollouts.logprobs import plan_for
+from worker.engine.rollouts.prompts import with_hint
+from worker.engine.rollouts.transformers_sampler import draw
+from worker.engine.teacher.signals import Scorer, teacher_logps
+from worker.engine.training.update import accumulate_gradients
+from worker.engine.types import TeacherWeights
+
+
+def seeing_policy(family="qwen3_vl", *, settings=None, stirred=True):
+    processor = tiny_processor(family)
+    policy = build_policy(
+        tiny_vision_model(family),
+        tokenizer=processor.tokenizer,
+        settings=settings or tiny_settings(),
+        processor=processor,
+    )
+    if stirred:
+        generator = torch.Generator().manual_seed(1)
+        with torch.no_grad():
+            for name in ("default", "snapshot"):
+                for parameter in policy.adapter(name).values():
+                    parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.2)
+    return policy
+
+
+def seeing_rollouts(policy, *, tasks=None, samples=3, tokens=12, temperature=1.0):
+    return sample_rollouts(
+        policy,
+        [tiny_reader(policy).prompt(task) for task in tasks or image_tasks(6)],
+        num_generations=samples,
+        max_completion_tokens=tokens,
+        temperature=temperature,
+        generator=torch.Generator().manual_seed(3),
+    )
+
+
+def as_the_processor_reads(policy, task, *, hint=None):
+    """The processor's own way from messages with pictures to tensors, all at once."""
+    messages, encoded = messages_and_pictures(task)
+    messages = messages if hint is None else with_hint(messages, hint=hint, row=task.row)
+    pictures = iter(Image.open(io.BytesIO(picture)).convert("RGB") for picture in encoded)
+    for message in messages:
+        if not isinstance(message["content"], str):
+            for part in message["content"]:
+                if part["type"] == "image":
+                    part["image"] = next(pictures)
+    return policy.vision.processor.apply_chat_template(
+        messages, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
+    )
+
+
+def naive_logits(policy, task, completion, *, hint=None):
+    """Pixels, words and completion through the model by itself: its own positions, no padding, no cache."""
+    inputs = dict(as_the_processor_reads(policy, task, hint=hint))
+    written = policy.as_input(torch.tensor([completion], dtype=torch.long))
+    inputs["input_ids"] = torch.cat([inputs["input_ids"], written], 1)
+    inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+    inputs["mm_token_type_ids"] = (inputs["input_ids"] == policy.vision.image_token_id).int()
+    with torch.no_grad():
+        return policy.model(**inputs).logits[0, inputs["input_ids"].shape[1] - len(completion) - 1 :].float()
+
+
+def pixels_of(policy, context):
+    return policy.vision.processed.kept[context.sight.pictures.digest][0]["pixel_values"]
+
+
+@pytest.mark.parametrize("family", GENERATIONS)
+@pytest.mark.parametrize("hint", [None, "it is 42"])
+def test_contexts_are_what_the_processor_makes_of_the_messages(family, hint):
+    policy = seeing_policy(family)
+    for task in image_tasks(6):
+        reader = tiny_reader(policy)
+        context = reader.prompt(task).student if hint is None else reader.with_hint(task, hint=hint)
+        expected = as_the_processor_reads(policy, task, hint=hint)
+        assert list(context.ids) == expected["input_ids"][0].tolist()
+        assert (context.sight is None) == (not task.images) == ("pixel_values" not in expected)
+        if context.sight is not None:
+            assert torch.equal(context.sight.pictures.grids_N3, expected["image_grid_thw"])
+            assert torch.equal(pixels_of(policy, context), expected["pixel_values"])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_teacher_logps_are_those_of_naive_scoring_one_by_one(family):
+    policy = seeing_policy(family)
+    rollouts = ragged(seeing_rollouts(policy))
+    told = told_solutions(policy, rollouts)
+    everything = range(rollouts.num_sequences)
+    plan = plan_for(rollouts, sequences=everything, readings=[told], micro_batch_tokens=600)
+    assert len(plan) > 2
+    found = teacher_logps(Scorer(policy, plan, TeacherWeights.SNAPSHOT, 0.7), rollouts, told)
+    for b in everything:
+        task, length = rollouts.prompt_of(b).task, int(rollouts.lengths_B[b])
+        completion = rollouts.completion_ids_BT[b, :length].tolist()
+        with policy.weights(TeacherWeights.SNAPSHOT):
+            logits = naive_logits(policy, task, completion, hint=task.solution)
+        expected = torch.log_softmax(logits[:length] / 0.7, -1).gather(1, torch.tensor(completion)[:, None])
+        torch.testing.assert_close(found[b, :length], expected.squeeze(1), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_sampling_with_padding_and_cache_is_sampling_alone_without_either(family):
+    policy = seeing_policy(family)
+    together = seeing_rollouts(policy, samples=2, tokens=16)
+    uniforms_TB = torch.rand(16, together.num_sequences, generator=torch.Generator().manual_seed(3))
+    assert len({len(prompt.student.ids) for prompt in together.prompts}) > 3
+    for b in range(together.num_sequences):
+        task, written = together.prompt_of(b).task, []
+        for t in range(int(together.lengths_B[b])):
+            logits = naive_logits(policy, task, written)[-1:]
+            token, logp = draw(logits, uniforms_TB[t, b : b + 1], temperature=1.0)
+            written.append(int(token))
+            assert together.completion_ids_BT[b, t] == token
+            torch.testing.assert_close(together.sampling_logps_BT[b, t], logp[0], rtol=0, atol=1e-5)
+
+
+def test_an_image_token_that_the_model_writes_shows_no_image():
+    policy = seeing_policy()
+    rollouts = seeing_rollouts(policy, tasks=[image_task(1, num_images=1), image_task(2, num_images=2)])
+    rollouts.completion_ids_BT[:, 2] = policy.vision.image_token_id
+    plan = plan_for(rollouts, sequences=range(6), readings=[], micro_batch_tokens=9999)
+    found = teacher_logps(Scorer(policy, plan, TeacherWeights.LIVE, 1.0), rollouts, students_own(rollouts))
+    completion = rollouts.completion_ids_BT[3].tolist()
+    logits = naive_logits(policy, rollouts.prompt_of(3).task, completion)[: len(completion)]
+    expected = torch.log_softmax(logits, -1).gather(1, torch.tensor(completion)[:, None]).squeeze(1)
+    torch.testing.assert_close(found[3], expected.where(rollouts.mask_BT[3], 0.0), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("teacher", [TeacherWeights.SNAPSHOT, TeacherWeights.LIVE])
+@pytest.mark.parametrize("family", GENERATIONS)
+def test_with_the_prompt_unchanged_delta_is_exactly_zero(family, teacher):
+    settings = tiny_settings(lam=1.0, teacher=teacher, temperature=0.8)
+    policy = seeing_policy(family, settings=settings)
+    policy.sync_snapshot()
+    rollouts = ragged(seeing_rollouts(policy))
+    hinted, plain = told_solutions(policy, rollouts), students_own(rollouts)
+    plan = plan_for(rollouts, sequences=range(18), readings=[hinted], micro_batch_tokens=600)
+
+    def deltas(reading):
+        scored = teacher_logps(Scorer(policy, plan, teacher, settings.temperature), rollouts, reading)
+        signals = signals_of(rollouts, torch.ones(18), scored)
+        return accumulate_gradients(policy, rollouts, signals, plan=plan, lam=1.0, settings=settings).credit.deltas_BT
+
+    assert torch.equal(deltas(plain), torch.zeros_like(rollouts.sampling_logps_BT))
+    assert deltas(hinted).abs().max() > 0.05
+
+
+def test_student_and_teacher_see_the_same_pixels_in_the_same_number_of_tokens():
+    policy = seeing_policy()
+    for task in image_tasks(6):
+        student = tiny_reader(policy).prompt(task).student
+        teacher = tiny_reader(policy).with_hint(task, hint="it is 42")
+        image_token = policy.vision.image_token_id
+        assert teacher.ids.count(image_token) == student.ids.count(image_token)
+        assert len(teacher.ids) > len(student.ids)
+        if task.images:
+            assert teacher.sight.pictures is student.sight.pictures
+
+
+@pytest.mark.parametrize("num_images", [0, 1])
+def test_words_that_spell_the_image_token_are_refused_and_the_row_named(num_images):
+    policy = seeing_policy()
+    reader, task = tiny_reader(policy), image_task(7, num_images=num_images)
+    with pytest.raises(ValueError, match=rf"row 7: the prompt shows {num_images} images in {num_images + 1} places"):
+        reader.with_hint(task, hint="see <|image_pad|>")
+    assert reader.with_hint_that_fits(task, hint="see <|image_pad|>") is None
+    assert reader.with_hint_that_fits(task, hint="see the image") is not None
+
+
+def test_tokens_that_do_not_match_the_processed_images_are_refused_and_the_row_named():
+    policy = seeing_policy()
+    task = image_task(7, num_images=1)
+    pictures = tiny_reader(policy).prompt(task).student.sight.pictures
+    policy.vision.known[pictures.digest] = replace(pictures, replacements=(pictures.replacements[0] * 2,))
+    with pytest.raises(ValueError, match="row 7: 16 tokens stand for images that the model makes 8 of"):
+        tiny_reader(policy).prompt(task)
+
+
+@pytest.mark.parametrize(
+    ("picture", "words"),
+    [
+        (b"not a picture", "row 7: an image cannot be read"),
+        (drawn(1)[:60], "row 7: an image cannot be read"),
+        (drawn(1, kind="JPEG")[:-200], "row 7: an image cannot be read"),
+        (drawn(1, size=(900, 3)), "row 7: an image does not fit the model"),
+    ],
+    ids=["noise", "half a PNG", "a cut JPEG", "a thread"],
+)
+def test_a_corrupt_image_is_an_error_naming_the_row(picture, words):
+    task = with_images(7, [{"type": "image"}, {"type": "text", "text": "q"}], [picture])
+    with pytest.raises(ValueError, match=words):
+        tiny_reader(seeing_policy()).prompt(task)
+
+
+def url(picture, kind="png"):
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
+
+
+def test_every_way_to_place_two_images_reads_the_same():
+    policy, first, second = seeing_policy(), drawn(1), drawn(2, kind="JPEG")
+    text = {"type": "text", "text": "compare"}
+    given = (first, second)
+    inside = [
+        {"type": "image_url", "image_url": {"url": url(first)}},
+        {"type": "input_image", "image_url": url(second, "jpeg")},
+        text,
+    ]
+    ways = [
+        with_images(1, inside, ()),
+        with_images(1, [{"type": "image"}, {"type": "image"}, text], given),
+        with_images(1, "<image><image>compare", given),
+        with_images(1, "compare", given),
+        with_images(1, [{"type": "image_url", "image_url": {"url": url(first)}}, {"type": "image"}, text], (second,)),
+    ]
+    contexts = [tiny_reader(policy).prompt(task).student for task in ways]
+    assert len({context.ids for context in contexts}) == 1
+    assert len({context.sight.pictures for context in contexts}) == 1
+    swapped = tiny_reader(policy).prompt(with_images(1, "compare", (second, first))).student
+    assert swapped.sight.pictures is not contexts[0].sight.pictures
+
+
+@pytest.mark.parametrize(
+    ("content", "images", "words"),
+    [
+        ("<image> and <image>", 1, "places for more images than the row's 1"),
+        ("<image>", 2, "places for fewer images than the row's 2"),
+        ([{"type": "image"}], 0, "places for more images than the row's 0"),
+        (
+            [{"type": "image_url", "image_url": {"url": "https://a.example/b.png"}}],
+            0,
+            "not a data URL .* none is fetched",
+        ),
+        ([{"type": "image_url", "image_url": {"url": "data:image/png;base64,A"}}], 0, "not valid base64"),
+    ],
+)
+def test_images_without_a_place_and_places_without_an_image_are_errors_naming_the_row(content, images, words):
+    task = with_images(7, content, [drawn(index) for index in range(images)])
+    with pytest.raises(ValueError, match=f"row 7: .*{words}"):
+        tiny_reader(seeing_policy()).prompt(task)
+
+
+def test_a_row_without_images_may_speak_of_them():
+    policy = seeing_policy()
+    context = tiny_reader(policy).prompt(with_images(7, "write <image> in HTML", ())).student
+    assert context.sight is None
+    assert "write <image> in HTML" in policy.tokenizer.decode(context.ids)
+
+
+def test_each_rows_images_are_processed_and_seen_once():
+    policy = seeing_policy()
+    calls = []
+    image_processor, body = policy.vision.processor.image_processor, policy.vision.body
+    for owner, name in ((image_processor, "preprocess"), (body, "get_image_features")):
+        original = getattr(owner, name)
+
+        def counted(*args, original=original, name=name, **options):
+            calls.append(name)
+            return original(*args, **options)
+
+        setattr(owner, name, counted)
+    tasks = [image_task(row, num_images=2) for row in (1, 2, 3)]
+    rollouts = seeing_rollouts(policy, tasks=tasks)
+    told = told_solutions(policy, rollouts)
+    plan = plan_for(rollouts, sequences=range(9), readings=[told], micro_batch_tokens=600)
+    teacher_logps(Scorer(policy, plan, TeacherWeights.LIVE, 1.0), rollouts, told)
+    teacher_logps(Scorer(policy, plan, TeacherWeights.BASE, 1.0), rollouts, told)
+    assert sorted(calls) == ["get_image_features"] * 3 + ["preprocess"] * 3
+
+
+def test_what_does_not_fit_the_shelf_is_made_again():
+    made = []
+
+    def make(name):
+        made.append(name)
+        return {"pixel_values": torch.zeros(25)}  # 100 bytes
+
+    shelf = Shelf(250)
+    for name in ("a", "b", "a", "c", "a", "b"):
+        shelf.get(name, lambda name=name: make(name))
+    assert made == ["a", "b", "c", "b"], "b was used longest ago when c came"
+    assert shelf.num_bytes == 200
+
+
+@pytest.mark.parametrize("targets", ["all-linear", ("q_proj", "down_proj")])
+@pytest.mark.parametrize("family", GENERATIONS)
+def test_lora_adapts_the_language_model_alone(family, targets):
+    policy = seeing_policy(family, settings=tiny_settings(lora_target_modules=targets), stirred=False)
+    adapted = {name.rpartition(".lora_")[0] for name in policy.adapter(LIVE_ADAPTER)}
+    leaves = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+    leaves = leaves if targets == "all-linear" else set(targets)
+    assert {name.rpartition(".")[2] for name in adapted} == leaves
+    assert all(".language_model.layers." in name for name in adapted)
+    assert len(adapted) == 2 * len(leaves)
+
+
+def test_the_image_reaches_the_gradient_and_the_tower_gets_none():
+    settings = tiny_settings(method="grpo")
+    policy = seeing_policy(settings=settings)
+
+    def gradients(draw_it):
+        tasks = [image_task(row, num_images=1, draw=draw_it) for row in (1, 2)]
+        rollouts = seeing_rollouts(policy, tasks=tasks)
+        rollouts = replace(rollouts, completion_ids_BT=torch.full((6, 4), 40), mask_BT=torch.ones(6, 4).bool())
+        rollouts = replace(rollouts, sampling_logps_BT=torch.zeros(6, 4))
+        plan = plan_for(rollouts, sequences=range(6), readings=[], micro_batch_tokens=9999)
+        signals = signals_of(rollouts, torch.ones(6))
+        accumulate_gradients(policy, rollouts, signals, plan=plan, lam=0.0, settings=settings)
+        return torch.cat([parameter.grad.flatten() for parameter in policy.adapter(LIVE_ADAPTER).values()])
+
+    shown = gradients(drawn)
+    other = gradients(lambda seed, **options: drawn(seed + 1, **options))
+    assert (shown - other).abs().max() > 1e-3 * shown.abs().max()
+    tower = [parameter for name, parameter in policy.model.named_parameters() if ".visual." in name]
+    assert tower
+    assert all(parameter.grad is None and not parameter.requires_grad for parameter in tower)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_saved_model_is_loaded_with_its_eyes_and_its_adapter_loads_with_peft(family, tmp_path):
+    place = save_tiny_vision_model(tmp_path / "base", family)
+    settings = tiny_settings()
+    policy = load_policy(place, settings=settings)
+    with torch.no_grad():
+        for parameter in policy.adapter(LIVE_ADAPTER).values():
+            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(2)) * 0.1)
+    task = image_task(1, num_images=2)
+    expected = naive_logits(policy, task, [20, 21])
+    export_adapter(policy, tmp_path / "adapter", base_model=place)
+    base = AutoModelForImageTextToText.from_pretrained(place, dtype=torch.float32)
+    plain = naive_logits(replace(policy, model=base), task, [20, 21])
+    loaded = PeftModel.from_pretrained(base, tmp_path / "adapter").eval()
+    torch.testing.assert_close(naive_logits(replace(policy, model=loaded), task, [20, 21]), expected)
+    assert (plain - expected).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("tasks", [image_tasks, tiny_tasks], ids=["images", "text only"])
+def test_a_run_goes_from_evaluation_to_evaluation_and_resumes_to_the_bit(tasks, tmp_path):
+    settings = tiny_settings(hint="solution", lam=1.0, max_steps=3, checkpoint_interval=1, learning_rate=1e-2)
+    place = save_tiny_vision_model(tmp_path)
+
+    def go(recorder, *, resume):
+        return run(
+            settings,
+            policy=load_policy(place, settings=settings),
+            tasks=tasks(6),
+            held_out=tasks(3, first_row=50),
+            reward=vowel_share,
+            observer=recorder,
+            resume=resume,
+        )
+
+    straight, stopped, resumed = Recorder(), Recorder(stop_after=2), Recorder()
+    go(straight, resume=None)
+    go(stopped, resume=None)
+    go(resumed, resume=stopped.checkpoints[-1].data)
+    assert len(straight.steps) == 3
+    assert len(straight.evaluations) == 2
+    assert any(report.metrics["gradient_norm"] > 0 for report in straight.steps)
+    assert resumed.checkpoints[-1].data == straight.checkpoints[-1].data
+
+
+def test_a_chat_template_where_only_processors_look_is_found(tmp_path):
+    place = save_tiny_vision_model(tmp_path)
+    template = (tmp_path / "chat_template.jinja").read_text()
+    (tmp_path / "chat_template.jinja").unlink()
+    (tmp_path / "chat_template.json").write_text(json.dumps({"chat_template": template}))
+    assert AutoTokenizer.from_pretrained(place).chat_template is None
+    assert load_policy(place, settings=tiny_settings()).tokenizer.chat_template == template
+
+
+def test_a_larger_teacher_looks_with_its_own_eyes(tmp_path):
+    place = save_tiny_vision_model(tmp_path)
+    settings = tiny_settings(method="opd", teacher_model=place)
+    policy = seeing_policy(settings=settings)
+    teacher = load_external_teacher(settings, student=policy)
+    rollouts = seeing_rollouts(policy)
+    plan = plan_for(rollouts, sequences=range(18), readings=[], micro_batch_tokens=600)
+    own = students_own(rollouts)
+    found = teacher_logps(Scorer(teacher, plan, TeacherWeights.LIVE, 1.0), rollouts, own)
+    base = teacher_logps(Scorer(policy, plan, TeacherWeights.BASE, 1.0), rollouts, own)
+    torch.testing.assert_close(found, base, rtol=0, atol=1e-5)
+    assert teacher.vision.seen is not policy.vision.seen
+    student = teacher_logps(Scorer(policy, plan, TeacherWeights.LIVE, 1.0), rollouts, own)
+    assert (found - student).abs().max() > 0.1
+
+
+def test_a_teacher_that_prepares_images_otherwise_is_refused(tmp_path):
+    place = save_tiny_vision_model(tmp_path)
+    settings = tiny_settings(method="opd", teacher_model=place)
+    policy = seeing_policy(settings=settings)
+    policy.vision.processor.image_processor.image_mean = [0.5, 0.5, 0.5]
+    with pytest.raises(ValueError, match="does not read images as the student does"):
+        load_external_teacher(settings, student=policy)
+
+
+def test_a_model_of_text_has_no_eyes(tmp_path):
+    policy = load_policy(save_tiny_model(tmp_path), settings=tiny_settings())
+    assert policy.vision is None
+    assert policy.as_input(torch.tensor([[5]])).tolist() == [[5]]
+    with pytest.raises(ValueError, match="row 1: the question shows an image, and the model reads only text"):
+        tiny_reader(policy).prompt(image_task(1, num_images=1))
+    assert tiny_tokenizer().get_vocab() == policy.tokenizer.get_vocab()

@@ -1,0 +1,271 @@
+"""The pre-flight on the tiny model: determinism, known solve rates, what a hint changes, and what the verdict says."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tests.worker.engine.tiny import (
+    Recorder,
+    Verdict,
+    tiny_policy,
+    tiny_settings,
+    tiny_tasks,
+    tiny_tokenizer,
+    vowel_share,
+)
+from tests.worker.engine.tiny_vision import image_tasks, tiny_processor, tiny_vision_model
+from worker.engine import loop
+from worker.engine.faults import Fault
+from worker.engine.model.policy import LIVE_ADAPTER, build_policy
+from worker.engine.preflight.probe import Trial, chosen_tasks, probe
+from worker.engine.preflight.report import outlook
+from worker.engine.preflight.trial_steps import rehearse
+from worker.engine.types import Completion, Hint
+
+TASKS = tiny_tasks(12)
+
+
+def heard(done: list) -> object:
+    return lambda *told: done.append(told)
+
+
+def probed(settings=None, *, policy=None, tasks=TASKS, reward=vowel_share, rows=6, samples=4, progress=None):
+    settings = settings or tiny_settings()
+    trial = Trial(
+        policy=policy or tiny_policy(settings),
+        tasks=tasks,
+        reward=reward,
+        rows=rows,
+        samples=samples,
+        progress=progress or (lambda *_: None),
+    )
+    return probe(settings, trial=trial)
+
+
+def report(settings=None, *, samples=4, rehearsal=None, **how):
+    settings = settings or tiny_settings()
+    found = probed(settings, samples=samples, **how)
+    told = outlook(found, settings=settings, samples=samples, tasks=len(TASKS), rehearsal=rehearsal)
+    assert json.loads(json.dumps(told, allow_nan=False)) == told
+    return told
+
+
+def levels(told) -> dict[str, str]:
+    return {found["code"]: found["level"] for found in told["findings"]}
+
+
+def right_first(shares: dict[int, int]):
+    """A verifier that finds so many of each row's completions right, the first that it meets."""
+    met: dict[int, int] = {}
+
+    def reward(completions: Sequence[Completion]) -> list[Verdict]:
+        verdicts = []
+        for completion in completions:
+            row = completion.task.row
+            met[row] = met.get(row, 0) + 1
+            verdicts.append(Verdict(float(met[row] <= shares.get(row, 0))))
+        return verdicts
+
+    return reward
+
+
+def wrong_first(shares: dict[int, int]):
+    """The opposite of `right_first`."""
+    reward = right_first(shares)
+    return lambda completions: [Verdict(1 - verdict.score) for verdict in reward(completions)]
+
+
+def without_clock(told):
+    return {name: value for name, value in told.items() if name != "time"}
+
+
+def test_the_same_seed_gives_the_same_report_and_another_one_other_rows():
+    assert without_clock(report()) == without_clock(report())
+    other = report(tiny_settings(seed=8))
+    assert [row["row"] for row in other["per_row"]] != [row["row"] for row in report()["per_row"]]
+
+
+def test_known_solve_rates_are_reported_row_by_row():
+    grpo, rows = tiny_settings(method="grpo"), [task.row for task in TASKS[:6]]
+    shares = dict(zip(rows, (0, 1, 2, 3, 4, 4), strict=True))
+    told = report(grpo, tasks=TASKS[:6], reward=right_first(shares))
+    assert {row["row"]: row["solve_rate"] for row in told["per_row"]} == {r: n / 4 for r, n in shares.items()}
+    assert told["never_solved"] == rows[:1]
+    assert told["always_solved"] == rows[4:]
+    assert told["solve_rate"]["mean"] == pytest.approx(sum(shares.values()) / 24)
+    assert told["mixed"]["share"]["mean"] == pytest.approx(3 / 6), "with G = samples a row's group is what was sampled"
+    assert sum(entry["rows"] for entry in told["histogram"]) == 6
+    assert told["hint"] is None
+    assert levels(told)["mixed_groups"] == "pass"
+
+
+@pytest.mark.parametrize(
+    ("right", "code"),
+    [(0, "nothing_solved"), (4, "everything_solved")],
+)
+def test_where_no_group_can_be_mixed_the_verdict_is_fail_and_says_what_to_do(right, code):
+    told = report(tiny_settings(method="grpo"), reward=right_first({task.row: right for task in TASKS}))
+    assert levels(told)[code] == "fail"
+    assert "rows" in told["findings"][0]["message"]
+    assert told["mixed"]["share"] == {"mean": 0.0, "low": 0.0, "high": pytest.approx(1 - 0.025 ** (1 / 6))}
+
+
+def test_equal_scores_that_are_neither_all_right_nor_all_wrong_fail_too():
+    half = {task.row: 4 * (task.row % 2) for task in TASKS}
+    assert levels(report(tiny_settings(method="grpo"), reward=right_first(half)))["no_difference"] == "fail"
+
+
+def test_few_mixed_groups_are_a_warning_and_imitation_needs_none():
+    one = right_first({chosen_tasks(TASKS, rows=6, seed=7)[0].row: 1})
+    assert levels(report(tiny_settings(method="grpo"), reward=one))["few_mixed_groups"] == "warn"
+    none = right_first({})
+    assert levels(report(tiny_settings(method="opsd"), reward=none))["mixed_groups"] == "pass"
+    sdpo = report(tiny_settings(method="sdpo", hint="sibling"), reward=right_first({}))
+    assert levels(sdpo)["nothing_solved"] == "fail", "its hints are completions that were right"
+
+
+def test_a_broken_verifier_fails_and_its_first_word_is_told():
+    def broken(completions):
+        return [Verdict(None, status="error", reason="KeyError: 'sum'\x00") for _ in completions]
+
+    told = report(reward=broken)
+    assert levels(told)["nothing_scored"] == "fail"
+    assert levels(told)["verifier_errors"] == "fail"
+    assert "KeyError" in told["completions"]["first_fault"]
+    assert "\x00" not in json.dumps(told, ensure_ascii=False)
+    assert told["solve_rate"] is None
+
+
+def test_the_hint_reaches_the_model_and_never_the_verifier():
+    seen: list[Completion] = []
+
+    def reward(completions):
+        seen.extend(completions)
+        return vowel_share(completions)
+
+    settings = tiny_settings(hint="solution")
+    policy = tiny_policy(settings)
+    found = probed(settings, policy=policy, reward=reward)
+    for prompt, hinted in zip(found.prompts, found.hinted_prompts, strict=True):
+        assert prompt.task is hinted.task
+        text = policy.tokenizer.decode(hinted.student.ids)
+        assert hinted.task.solution in text
+        assert hinted.task.solution not in policy.tokenizer.decode(prompt.student.ids)
+    assert found.hinted.texts != found.plain.texts
+    assert len(seen) == 2 * 6 * 4
+    assert all("hence" not in str(completion.task.messages) for completion in seen)
+
+
+def test_a_hint_that_changes_nothing_does_not_help_and_one_that_does_helps():
+    settings = tiny_settings(hint="empty", num_generations=4)
+    assert report(settings)["hint"]["kind"] == "empty"
+    assert levels(report(settings))["hint_is_a_control"] == "pass"
+    helped = report(tiny_settings(method="opsd"), reward=wrong_first({task.row: 4 for task in TASKS}))
+    assert helped["hint"]["helps"] == "yes"
+    assert (helped["hint"]["without"], helped["hint"]["shown"]) == (0.0, 1.0)
+    solved = report(tiny_settings(), reward=right_first({task.row: 4 for task in TASKS}))
+    assert levels(solved)["hint_not_needed"] == "pass"
+    silent = report(tiny_settings(method="opsd"), reward=right_first({task.row: 2 for task in TASKS}))
+    assert levels(silent)["hint_does_not_help"] == "warn"
+    assert len(silent["hint"]["not_helped"]) == 6
+
+
+def test_siblings_are_shown_to_the_rows_that_have_one():
+    chosen = chosen_tasks(TASKS, rows=6, seed=7)
+    solved = {task.row: 2 for task in chosen[:2]}
+    told = report(tiny_settings(method="sdpo", hint="sibling"), reward=right_first(solved))
+    assert told["hint"]["rows"] == 2
+    assert told["hint"]["rows_without"] == 4
+
+
+def test_prompts_that_are_too_long_are_all_named_and_the_others_asked():
+    settings = tiny_settings(max_prompt_tokens=18, method="grpo")
+    told = report(settings)
+    long = [task.row for task in TASKS if len(tiny_tokenizer().encode("q" * (task.row % 5 + 1))) > 4]
+    assert told["prompts"]["too_long"] == long
+    assert levels(told)["prompts_too_long"] == "fail"
+    assert {row["row"] for row in told["per_row"]}.isdisjoint(long)
+    nothing = report(tiny_settings(max_prompt_tokens=5))
+    assert nothing["rows"] == 0
+    assert levels(nothing) == {"prompts_too_long": "fail"}
+
+
+def test_progress_reaches_its_end_in_batches():
+    done: list = []
+    probed(progress=heard(done))
+    assert done[-1] == (48, 48, "completions")
+    assert [count for count, _, _ in done] == sorted(count for count, _, _ in done)
+    assert len(done) == 4, "a batch has as many completions as a step"
+
+
+def test_what_cannot_begin_is_refused_as_a_run_would_refuse_it():
+    with pytest.raises(ValueError, match="no tasks"):
+        probed(tasks=[])
+    with pytest.raises(ValueError, match="row 3 has no solution"):
+        probed(tiny_settings(hint="solution"), tasks=[*TASKS[:2], replace(TASKS[2], solution=None)])
+    with pytest.raises(Fault, match="leaves no room for a prompt"):
+        probed(tiny_settings(max_completion_tokens=600))
+
+
+def test_an_adapter_that_was_trained_is_switched_off():
+    settings = tiny_settings()
+    fresh, stirred = probed(settings), probed(settings, policy=tiny_policy(settings, stirred=True))
+    assert fresh.plain.texts == stirred.plain.texts
+    assert fresh.hinted.texts == stirred.hinted.texts
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_a_run_after_a_pre_flight_is_the_same_to_the_last_bit(dropout):
+    settings = tiny_settings(lora_dropout=dropout)
+
+    def trained(*, looked_before):
+        policy, recorder = tiny_policy(settings), Recorder()
+        if looked_before:
+            probed(settings, policy=policy)
+        loop.run(settings, policy=policy, tasks=TASKS, held_out=(), reward=vowel_share, observer=recorder, resume=None)
+        return policy.adapter(LIVE_ADAPTER), recorder
+
+    (plain, one), (looked, two) = trained(looked_before=False), trained(looked_before=True)
+    assert all(torch.equal(plain[name], looked[name]) for name in plain)
+    assert one.checkpoints[-1].data == two.checkpoints[-1].data
+    assert [step.rollouts for step in one.steps] == [step.rollouts for step in two.steps]
+
+
+def test_two_rehearsed_steps_give_time_tokens_and_memory_and_their_phases_add_up():
+    settings = tiny_settings()
+    rehearsal = rehearse(settings, policy=tiny_policy(settings), teacher=None, tasks=TASKS[:4], reward=vowel_share)
+    time = report(settings, rehearsal=rehearsal)["time"]
+    assert time["step_measured"]
+    assert len(time["rehearsed"]) == 2
+    assert time["device_name"] == "cpu"
+    held = time["peak_memory_bytes"]
+    assert 0 < held["low"] <= held["mean"] <= held["high"]
+    written = [step["rollout_tokens"] for step in time["rehearsed"]]
+    per_step = time["total_tokens"]["mean"] / settings.max_steps
+    assert per_step == pytest.approx(sum(written) / 2, rel=0.5)
+    assert set(time["phases_s"]) == {"rollout", "reward", "teacher", "update", "report"}
+    assert time["step_s"]["mean"] == pytest.approx(sum(time["phases_s"].values()), rel=0.5)
+    assert time["total_s"]["mean"] == pytest.approx(settings.max_steps * time["step_s"]["mean"])
+    alone = report(settings)["time"]
+    assert not alone["step_measured"]
+    assert "the update" in alone["leaves_out"]
+    assert alone["step_s"]["mean"] == pytest.approx(alone["seconds_per_token"] * 3 * 4 * 8)
+
+
+def test_a_step_that_cannot_be_taken_is_a_finding():
+    settings = tiny_settings(max_prompt_tokens=10)
+    rehearsal = rehearse(settings, policy=tiny_policy(settings), teacher=None, tasks=TASKS, reward=vowel_share)
+    told = report(tiny_settings(), rehearsal=rehearsal)
+    assert told["findings"][0]["code"] == "step_failed"
+    assert "max_prompt_tokens" in told["findings"][0]["message"]
+
+
+def test_a_model_that_reads_images_is_asked_with_them():
+    settings, processor = tiny_settings(hint=Hint.SOLUTION), tiny_processor()
+    policy = build_policy(tiny_vision_model(), tokenizer=processor.tokenizer, settings=settings, processor=processor)
+    told = report(settings, policy=policy, tasks=image_tasks(4), rows=3)
+    assert told["rows"] == 3
+    assert any("[image]" in row["question"] for row in told["per_row"])

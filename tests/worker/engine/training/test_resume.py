@@ -1,0 +1,99 @@
+"""A run of 2k steps equals k steps, a checkpoint, a new process and k more, to the last bit, whatever the method."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load
+
+from tests.worker.engine.methods.test_opd import save_teacher
+from tests.worker.engine.resume_run import finished
+from worker.engine.methods import METHODS
+
+pytestmark = pytest.mark.training
+
+ROOT = Path(__file__).parents[4]
+HALF, WHOLE = 3, 6
+COMMON = {
+    "max_steps": WHOLE,
+    "checkpoint_interval": HALF,
+    "teacher_sync_steps": 2,
+    "lambda_decay_steps": 5,
+    "lora_dropout": 0.1,
+    "success_above": 0.4,
+}
+CASES = {
+    "grpo": {"method": "grpo"},
+    "rlsd": {"method": "rlsd"},
+    "rlsd live": {"method": "rlsd", "teacher": "live", "normalise": True, "first_error": True, "eps_w": (0.8, 4.0)},
+    "rlsd base": {"method": "rlsd", "teacher": "base", "hint": "placebo"},
+    "rlsd_template": {"method": "rlsd_template"},
+    "cepo": {"method": "cepo", "hint": "solution", "lambda_decay_steps": 0},
+    "rlcsd": {"method": "rlcsd", "hint": "sibling", "lambda_decay_steps": 0},
+    "opsd": {"method": "opsd"},
+    "grpo_opsd": {"method": "grpo_opsd"},
+    "sdpo": {"method": "sdpo", "hint": "sibling"},
+    "opd": {"method": "opd"},
+    "resampling": {"method": "rlsd", "resample_rounds": 2, "num_generations": 2, "lambda_decay_steps": 0},
+    "Dr. GRPO": {"method": "grpo", "scale_rewards": False, "loss": "constant"},
+    "distributions": {"method": "grpo_opsd", "divergence": "jsd", "divergence_top_k": 50, "teacher": "snapshot"},
+    "reasoning": {"method": "rlsd", "reasoning_only": True, "reasoning_end": "a"},
+}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Every case's whole run, and the last checkpoint of its second half, taken in another process."""
+    folder, teacher = tmp_path_factory.mktemp("resume"), save_teacher(tmp_path_factory.mktemp("teacher"))
+    whole = {}
+    for name, case in CASES.items():
+        changes = COMMON | case | ({"teacher_model": teacher} if case["method"] == "opd" else {})
+        whole[name] = finished(changes, resume=None)
+        half = next(checkpoint for checkpoint in whole[name].checkpoints if checkpoint.step == HALF)
+        (folder / f"{name}.half").write_bytes(half.data)
+        (folder / f"{name}.json").write_text(json.dumps(changes))
+    subprocess.run([sys.executable, "-m", "tests.worker.engine.resume_run", folder], check=True, cwd=ROOT)
+    return whole, folder
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_resuming_in_a_new_process_gives_the_same_run_to_the_last_bit(runs, name):
+    whole, folder = runs
+    expected, end = whole[name].checkpoints[-1].data, (folder / f"{name}.end").read_bytes()
+    tensors, found = load(expected), load(end)
+    assert tensors.keys() == found.keys()
+    assert any(key.startswith("optimizer.exp_avg_sq") for key in tensors)
+    assert any(key.startswith("snapshot.") for key in tensors)
+    for key, tensor in tensors.items():
+        assert torch.equal(found[key], tensor), key
+    assert end == expected
+    half = load((folder / f"{name}.half").read_bytes())
+    assert not all(torch.equal(half[key], tensor) for key, tensor in tensors.items()), "the second half must move"
+
+
+def test_the_cases_cover_every_method_and_put_its_teacher_to_work_in_both_halves(runs):
+    whole, _ = runs
+    assert {case["method"] for case in CASES.values()} == METHODS.keys()
+    for name, recorder in whole.items():
+        metrics = [report.metrics for report in recorder.steps]
+        asked = [step["teacher_tokens"] > 0 for step in metrics]
+        assert any(asked[:HALF]) == any(asked[HALF:]) == (CASES[name]["method"] != "grpo"), name
+    resampled = [report.metrics["groups_resampled"] for report in whole["resampling"].steps]
+    half = load(next(c.data for c in whole["rlsd"].checkpoints if c.step == HALF))
+    apart = [key for key in half if key.startswith("adapter.") and "lora_B" in key]
+    assert not any(torch.equal(half[key], half[key.replace("adapter.", "snapshot.", 1)]) for key in apart)
+    assert sum(resampled[HALF:]) > 0, resampled
+
+
+@pytest.mark.parametrize("name", ["grpo", "rlsd", "sdpo"])
+def test_a_run_that_was_meant_to_end_goes_on_as_if_it_had_always_been_longer(runs, name):
+    whole, _ = runs
+    changes = COMMON | CASES[name]
+    short = finished(changes | {"max_steps": HALF}, resume=None)
+    assert [report.step for report in short.steps] == [1, 2, 3]
+    longer = finished(changes, resume=short.checkpoints[-1].data)
+    assert [report.step for report in longer.steps] == [4, 5, 6]
+    assert longer.checkpoints[-1].data == whole[name].checkpoints[-1].data

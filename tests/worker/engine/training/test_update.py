@@ -1,0 +1,243 @@
+"""Gradients of a whole step: independent of how it is cut, of what is skipped, and equal to TRL's."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from datasets import Dataset
+from trl import GRPOConfig, GRPOTrainer
+
+from tests.worker.engine.tiny import (
+    sample_rollouts,
+    signals_of,
+    students_own,
+    tiny_policy,
+    tiny_prompts,
+    tiny_settings,
+    tiny_tokenizer,
+    told_solutions,
+)
+from worker.engine.faults import Fault
+from worker.engine.model.policy import LIVE_ADAPTER
+from worker.engine.rollouts.logprobs import MicroBatch, plan_for
+from worker.engine.teacher.signals import Scorer, teacher_logps
+from worker.engine.training.update import accumulate_gradients, make_optimizer, update_policy
+from worker.engine.types import TeacherWeights
+
+
+def rollouts_of(policy, *, prompts=4, samples=4, tokens=12, temperature=1.0):
+    return sample_rollouts(
+        policy,
+        tiny_prompts(policy, prompts),
+        num_generations=samples,
+        max_completion_tokens=tokens,
+        temperature=temperature,
+        generator=torch.Generator().manual_seed(3),
+    )
+
+
+def ragged(rollouts):
+    """Rollouts of very different lengths, as trained models write them."""
+    lengths = torch.arange(rollouts.num_sequences) % rollouts.mask_BT.shape[1] + 1
+    mask = rollouts.mask_BT & (torch.arange(rollouts.mask_BT.shape[1])[None] < lengths[:, None])
+    return replace(rollouts, mask_BT=mask)
+
+
+def stale(rollouts):
+    """Rollouts as another policy would have sampled them: ratios far on both sides of the clips."""
+    noise = 0.4 * torch.randn(rollouts.mask_BT.shape, generator=torch.Generator().manual_seed(2))
+    return replace(rollouts, sampling_logps_BT=rollouts.sampling_logps_BT + noise)
+
+
+def cut(sequences, *, size, rollouts):
+    lengths = rollouts.lengths_B
+    return [
+        MicroBatch(torch.tensor(sequences[i : i + size]), int(lengths[sequences[i : i + size]].max()))
+        for i in range(0, len(sequences), size)
+    ]
+
+
+def gradients(policy):
+    return {name: parameter.grad.clone() for name, parameter in policy.adapter(LIVE_ADAPTER).items()}
+
+
+def advantages_of(rollouts):
+    return torch.randn(rollouts.num_sequences, generator=torch.Generator().manual_seed(5))
+
+
+@pytest.mark.parametrize("loss", ["token_mean", "sequence_mean"])
+def test_one_batch_of_16_four_of_4_and_ragged_ones_give_the_same_gradient_in_float64(loss):
+    settings = tiny_settings(loss=loss, normalise=True, first_error=True, eps_w=(0.8, 4.0))
+    policy = tiny_policy(settings, stirred=True)
+    rollouts = stale(ragged(rollouts_of(policy)))
+    policy.model.double()
+    advantages, everything = advantages_of(rollouts).double(), list(range(16))
+    told = told_solutions(policy, rollouts)
+    plans = [
+        cut(everything, size=16, rollouts=rollouts),
+        cut(everything, size=4, rollouts=rollouts),
+        cut(everything[::-1], size=5, rollouts=rollouts),
+        plan_for(rollouts, sequences=everything, readings=[told], micro_batch_tokens=150),
+    ]
+    found, losses, held = [], [], []
+    for plan in plans:
+        hinted = teacher_logps(Scorer(policy, plan, TeacherWeights.SNAPSHOT, 1.0), rollouts, told)
+        signals = signals_of(rollouts, advantages, hinted)
+        update = accumulate_gradients(policy, rollouts, signals, plan=plan, lam=0.7, settings=settings)
+        losses.append(update.loss)
+        found.append(gradients(policy))
+        held.append(update.ratio_clipped_BT)
+    assert len(plans[3]) > 4
+    assert held[0].any()
+    assert all(torch.equal(other, held[0]) for other in held)
+    assert any(gradient.abs().max() > 1e-3 for gradient in found[0].values())
+    for other, loss_value in zip(found[1:], losses[1:], strict=True):
+        assert loss_value == pytest.approx(losses[0], abs=1e-12)
+        for name, gradient in found[0].items():
+            torch.testing.assert_close(other[name], gradient, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("loss", ["token_mean", "sequence_mean"])
+def test_skipping_sequences_without_an_advantage_changes_no_gradient(loss):
+    settings = tiny_settings(method="grpo", loss=loss)
+    policy = tiny_policy(settings, stirred=True)
+    rollouts = stale(ragged(rollouts_of(policy)))
+    policy.model.double()
+    advantages = advantages_of(rollouts).double()
+    advantages[4:12] = 0
+    live = advantages.nonzero().squeeze(1).tolist()
+    whole = cut(list(range(16)), size=16, rollouts=rollouts)
+    accumulate_gradients(policy, rollouts, signals_of(rollouts, advantages), plan=whole, lam=0.0, settings=settings)
+    expected = gradients(policy)
+    skipped = cut(live, size=16, rollouts=rollouts)
+    accumulate_gradients(policy, rollouts, signals_of(rollouts, advantages), plan=skipped, lam=0.0, settings=settings)
+    for name, gradient in gradients(policy).items():
+        torch.testing.assert_close(gradient, expected[name], rtol=0, atol=1e-14)
+
+
+def test_a_step_without_any_advantage_has_gradient_zero_and_still_counts():
+    settings = tiny_settings()
+    policy = tiny_policy(settings)
+    rollouts = rollouts_of(policy)
+    optimizer = make_optimizer(policy, settings=settings)
+    silence = signals_of(rollouts, torch.zeros(16))
+    update = update_policy(policy, optimizer, rollouts, silence, plan=[], lam=0.5, step=1, settings=settings)
+    assert update.gradient_norm == 0
+    assert update.num_tokens == 0
+    assert {int(state["step"]) for state in optimizer.state.values()} == {1}
+
+
+def test_a_gradient_that_is_not_finite_moves_no_weight():
+    settings = tiny_settings(method="grpo")
+    policy = tiny_policy(settings)
+    rollouts = rollouts_of(policy)
+    before = {name: value.detach().clone() for name, value in policy.adapter(LIVE_ADAPTER).items()}
+    plan = cut(list(range(16)), size=16, rollouts=rollouts)
+    with pytest.raises(Fault, match="step 3"):
+        update_policy(
+            policy,
+            make_optimizer(policy, settings=settings),
+            rollouts,
+            signals_of(rollouts, torch.full((16,), torch.inf)),
+            plan=plan,
+            lam=0.0,
+            step=3,
+            settings=settings,
+        )
+    assert all(torch.equal(value, before[name]) for name, value in policy.adapter(LIVE_ADAPTER).items())
+
+
+def trl_trainer(policy, tmp_path, *, loss, temperature):
+    args = GRPOConfig(
+        output_dir=str(tmp_path),
+        per_device_train_batch_size=16,
+        num_generations=4,
+        gradient_accumulation_steps=1,
+        loss_type={"token_mean": "bnpo", "sequence_mean": "grpo"}[loss],
+        temperature=temperature,
+        epsilon=0.2,
+        epsilon_high=0.28,
+        beta=0.0,
+        bf16=False,
+        gradient_checkpointing=False,
+        use_cpu=True,
+        report_to=[],
+        scale_rewards="group",
+    )
+    trainer = GRPOTrainer(
+        model=policy.model,
+        reward_funcs=lambda completions, **_: [0.0] * len(completions),
+        args=args,
+        train_dataset=Dataset.from_dict({"prompt": ["x"] * 16}),
+        processing_class=tiny_tokenizer(),
+    )
+    trainer.current_gradient_accumulation_steps = 1
+    return trainer
+
+
+def trl_inputs(rollouts, advantages, *, pad_id):
+    """The same batch as TRL holds it, the log-probabilities at sampling included."""
+    prompts = [context.ids for context in students_own(rollouts)]
+    longest = max(map(len, prompts))
+    return {
+        "prompt_ids": torch.tensor([[pad_id] * (longest - len(ids)) + list(ids) for ids in prompts]),
+        "prompt_mask": torch.tensor([[0] * (longest - len(ids)) + [1] * len(ids) for ids in prompts]),
+        "completion_ids": rollouts.completion_ids_BT,
+        "completion_mask": rollouts.mask_BT.long(),
+        "advantages": advantages,
+        "old_per_token_logps": rollouts.sampling_logps_BT,
+        "num_items_in_batch": rollouts.mask_BT.sum(),
+    }
+
+
+@pytest.mark.parametrize("off_policy", [False, True])
+@pytest.mark.parametrize(("loss", "temperature"), [("token_mean", 1.0), ("sequence_mean", 0.7)])
+def test_at_lambda_zero_loss_gradients_and_clip_share_are_those_of_trl(tmp_path, loss, temperature, off_policy):
+    settings = tiny_settings(loss=loss, temperature=temperature, dual_clip=99.0)  # TRL has none
+    policy = tiny_policy(settings, stirred=True)
+    rollouts = ragged(rollouts_of(policy, temperature=temperature))
+    rollouts = stale(rollouts) if off_policy else rollouts
+    advantages = advantages_of(rollouts)
+    advantages[4:8] = 0  # skipped by us, not by TRL, and counted by both
+    live = advantages.nonzero().squeeze(1).tolist()
+    plan = plan_for(rollouts, sequences=live, readings=[], micro_batch_tokens=120)
+    assert len(plan) > 2
+    ours = accumulate_gradients(
+        policy, rollouts, signals_of(rollouts, advantages), plan=plan, lam=0.0, settings=settings
+    )
+    found = gradients(policy)
+
+    trainer = trl_trainer(policy, tmp_path, loss=loss, temperature=temperature)
+    trainer.model.train()
+    policy.model.zero_grad()
+    theirs = trainer._compute_loss(trainer.model, trl_inputs(rollouts, advantages, pad_id=policy.pad_id))
+    theirs.backward()
+    assert ours.loss == pytest.approx(theirs.item(), abs=1e-6)
+    for name, gradient in gradients(policy).items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6)
+    assert max(gradient.abs().max() for gradient in found.values()) > 1e-2
+    clip_share = (ours.ratio_clipped_BT.sum() / rollouts.mask_BT.sum()).item()
+    assert clip_share == pytest.approx(trainer._metrics["train"]["clip_ratio/region_mean"][-1])
+    assert (clip_share > 0.05) == off_policy
+
+
+def test_the_dual_clip_silences_tokens_that_have_become_far_likelier_under_a_negative_advantage():
+    settings = tiny_settings(method="grpo", dual_clip=3.0)
+    policy = tiny_policy(settings, stirred=True)
+    rollouts = rollouts_of(policy)
+    rollouts = replace(rollouts, sampling_logps_BT=rollouts.sampling_logps_BT - 2.0)  # rho = 7.4
+    plan = cut(list(range(16)), size=16, rollouts=rollouts)
+    update = accumulate_gradients(
+        policy, rollouts, signals_of(rollouts, -torch.ones(16)), plan=plan, lam=0.0, settings=settings
+    )
+    assert update.loss == pytest.approx(3.0)
+    assert update.gradient_norm == 0
+    accumulate_gradients(
+        policy,
+        rollouts,
+        signals_of(rollouts, -torch.ones(16)),
+        plan=plan,
+        lam=0.0,
+        settings=replace(settings, dual_clip=9.0),
+    )
+    assert max(gradient.abs().max() for gradient in gradients(policy).values()) > 1e-2

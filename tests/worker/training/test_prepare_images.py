@@ -1,0 +1,34 @@
+"""From a file's rows with pictures to what the engine shows its model."""
+
+import json
+from pathlib import Path
+
+from backend.datasets.rows.rows import read_rows
+from backend.jobs.spec import RlsdSettings
+from tests.worker.engine.tiny_vision import tiny_processor, tiny_vision_model
+from worker.engine.model.policy import build_policy
+from worker.engine.rollouts.prompts import Reader, Room
+from worker.training.prepare import engine_settings, tasks_of
+
+ROWS = Path(__file__).parents[3] / "examples" / "vision" / "train.jsonl"
+
+
+def test_a_rows_pictures_reach_the_model_and_not_the_verifier() -> None:
+    with ROWS.open("rb") as file:
+        rows = read_rows(file)
+    spec = RlsdSettings()
+    train, held_out = tasks_of(rows, spec=spec, verifier=None, seed=0, validation=None)
+    assert len(train) + len(held_out) == len(rows) == 200
+
+    processor = tiny_processor()
+    settings = engine_settings(spec, seed=0)
+    policy = build_policy(tiny_vision_model(), tokenizer=processor.tokenizer, settings=settings, processor=processor)
+    reader = Reader(policy.tokenizer, Room(500, 500), policy.vision)
+    contexts = [reader.prompt(task).student for task in train[:20]]
+    assert len({context.ids for context in contexts}) == 1, "the words are the same"
+    assert len({context.sight.pictures.digest for context in contexts if context.sight}) == 20
+
+    for task in train:
+        assert [picture[:4] for picture in task.images] == [b"\x89PNG"]
+        assert len(json.dumps(task.item)) < 500
+        assert task.item["answer"] == task.answer

@@ -1,0 +1,1 @@
+"""Checks: before a job trains, and those asked for on their own."""

@@ -1,0 +1,69 @@
+"""What workers do for the API beside training: each kind takes a request, tells how far it is, and returns a result.
+
+Requests and results are JSON. A handler that needs torch imports it when it is called, in a process of its own
+(`fork_server`).
+"""
+
+from functools import lru_cache
+
+from backend.checks import Handler, Progress
+from backend.db.base import Json
+from backend.verifiers.specs import parse_spec
+from backend.verifiers.templates import Sample
+from worker.checks.rescore import rescore
+from worker.checks.self_check import run_self_check
+from worker.checks.token_lengths import token_lengths
+from worker.sandbox.pool import Sandbox
+
+
+@lru_cache(maxsize=1)
+def sandbox() -> Sandbox:
+    """One warmed sandbox a worker process; it dies with the process."""
+    return Sandbox()
+
+
+def run_grader(request: Json, _progress: Progress) -> Json:
+    """`{grader, samples: [{output_text, item, answer}]}` -> `{records: [score record]}`."""
+    samples = [
+        Sample(output_text=sample["output_text"], item=sample["item"], answer=sample.get("answer"))
+        for sample in request["samples"]
+    ]
+    records = sandbox().grade(parse_spec(request["grader"]), samples)
+    return {"records": [record.to_json() for record in records]}
+
+
+def self_check(request: Json, progress: Progress) -> Json:
+    return run_self_check(request, progress, sandbox=sandbox())
+
+
+def rescore_job(request: Json, progress: Progress) -> Json:
+    return rescore(request, progress, sandbox=sandbox())
+
+
+def preflight(request: Json, progress: Progress) -> Json:
+    from worker.checks.preflight import run_preflight
+
+    return run_preflight(request, progress, sandbox=sandbox())
+
+
+def teacher_preview(request: Json, progress: Progress) -> Json:
+    from worker.checks.preflight import run_teacher_preview
+
+    return run_teacher_preview(request, progress)
+
+
+def export(request: Json, progress: Progress) -> Json:
+    from worker.exports.job import run_export
+
+    return run_export(request, progress)
+
+
+HANDLERS: dict[str, Handler] = {
+    "grader_run": run_grader,
+    "self_check": self_check,
+    "rescore": rescore_job,
+    "preflight": preflight,
+    "teacher_preview": teacher_preview,
+    "token_lengths": token_lengths,
+    "export": export,
+}

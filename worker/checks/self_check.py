@@ -1,0 +1,79 @@
+"""The verifier's self-check (backend/verifiers/selfcheck.py) in a sandbox, on rows of a file."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from backend.checks import Progress
+from backend.datasets.rows.rows import NormalRow
+from backend.db.base import Json
+from backend.db.engine import transaction
+from backend.db.files import DatasetRow
+from backend.errors import AppError, not_found
+from backend.verifiers.selfcheck import Row, self_check, spread
+from backend.verifiers.specs import Spec, parse_spec
+from worker.sandbox.pool import Sandbox
+
+UNIT = "rows"
+
+
+def check_verifier(
+    verifier: Spec,
+    rows: Sequence[Row],
+    *,
+    sandbox: Sandbox,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Json:
+    """The verdict on these rows. Raises AppError(503) where the sandbox cannot work."""
+    return self_check(rows, spec=verifier, grade=lambda samples: sandbox.grade(verifier, samples), progress=progress)
+
+
+def run_self_check(request: Json, progress: Progress, *, sandbox: Sandbox) -> Json:
+    """`{grader, file_id, rows: [number]}` -> the verdict."""
+    with transaction() as session:
+        stored = session.execute(
+            select(DatasetRow.number, DatasetRow.line, DatasetRow.normal)
+            .where(DatasetRow.file_id == request["file_id"], DatasetRow.number.in_(request["rows"]))
+            .order_by(DatasetRow.number)
+        )
+        rows = [NormalRow.from_json(normal, number=number, line=line) for number, line, normal in stored]
+    if not rows:
+        raise not_found("file", request["file_id"])
+    return check_verifier(
+        parse_spec(request["grader"]),
+        [row_of(row) for row in rows],
+        sandbox=sandbox,
+        progress=lambda done, total: progress(done, total, UNIT),
+    )
+
+
+def row_of(row: NormalRow) -> Row:
+    return Row(
+        number=row.number,
+        item=row.item_without_images,
+        answer=row.reference.answer,
+        solution=row.reference.solution,
+        messages=tuple(row.messages),
+    )
+
+
+def evenly(rows: Sequence[NormalRow], *, count: int) -> list[Row]:
+    """At most `count` of the rows, evenly apart."""
+    return [row_of(rows[place]) for place in spread(count, over=len(rows))]
+
+
+def grader_in(path: Path) -> dict[str, Any]:
+    """The grader in a file: Python source (`.py`), else its JSON. Raises AppError."""
+    try:
+        text = path.read_text()
+        if path.suffix == ".py":
+            return {"type": "python", "name": path.stem, "source": text}
+        grader = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise AppError(f"{path} is neither Python source (.py) nor a grader's JSON: {error}.") from None
+    if not isinstance(grader, dict):
+        raise AppError(f"{path} holds no grader: its JSON is an object with a 'type'.")
+    return grader

@@ -1,0 +1,122 @@
+"""How long a file's rows are in a model's tokens: prompts in its chat template, answers, solutions.
+
+Needs the tokenizer alone: transformers' fast one is read from the model's folder or the hub without torch. Of a long
+file some thousand rows are looked at, evenly spread. Images are not counted: what they are in tokens only the model's
+processor can say.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from jinja2 import TemplateError
+from sqlalchemy import select
+
+from backend.checks import Progress
+from backend.datasets.analysis.lengths import Lengths
+from backend.datasets.rows.rows import NormalRow
+from backend.db.base import Json
+from backend.db.engine import transaction
+from backend.db.files import DatasetRow, File
+from backend.errors import AppError, not_found
+from backend.settings import settings
+
+MOST_ROWS = 5000
+TOGETHER = 200
+LISTED_LINES = 100
+
+
+def token_lengths(request: Json, progress: Progress) -> Json:
+    """`{file_id, model, max_prompt_tokens, max_completion_tokens}` -> spreads, and how many are above the limits."""
+    tokenizer = _tokenizer(request["model"])
+    found = {part: Lengths() for part in ("question", "answer", "solution")}
+    max_prompt, max_completion = request.get("max_prompt_tokens"), request.get("max_completion_tokens")
+    checked = long_completions = with_images = 0
+    lines: list[int] = []
+    for rows, total in _rows(request["file_id"]):
+        texts = [[_prompt(tokenizer, row), row.reference.answer, row.reference.solution] for row in rows]
+        counts = _counted(tokenizer, texts)
+        for row, (prompt, answer, solution) in zip(rows, counts, strict=True):
+            for part, length in zip(found.values(), (prompt, answer, solution), strict=True):
+                if length is not None:
+                    part.add(length)
+            if max_prompt is not None and (prompt or 0) > max_prompt and len(lines) < LISTED_LINES:
+                lines.append(row.line)
+            worked = answer if solution is None else solution
+            long_completions += max_completion is not None and (worked or 0) > max_completion
+            with_images += bool(row.images)
+        checked += len(rows)
+        progress(checked, total, "rows")
+    return {
+        "model": request["model"],
+        "unit": "tokens",
+        "checked": checked,
+        "with_images": with_images,
+        **{part: lengths.to_json() for part, lengths in found.items()},
+        "max_prompt_tokens": max_prompt,
+        "prompts_above": None if max_prompt is None else found["question"].above(max_prompt),
+        "prompt_lines_above": lines,
+        "max_completion_tokens": max_completion,
+        "completions_above": None if max_completion is None else long_completions,
+    }
+
+
+def _rows(file_id: str) -> Iterator[tuple[list[NormalRow], int]]:
+    """(some rows, how many there are to be in all)."""
+    with transaction() as session:
+        file = session.get(File, file_id)
+        if file is None:
+            raise not_found("file", file_id)
+        step = -(-file.row_count // MOST_ROWS)
+        total = -(-file.row_count // max(1, step))
+        stored = session.execute(
+            select(DatasetRow.number, DatasetRow.line, DatasetRow.normal)
+            .where(DatasetRow.file_id == file_id, DatasetRow.number % max(1, step) == 0)
+            .order_by(DatasetRow.number)
+            .execution_options(yield_per=TOGETHER)
+        )
+        for some in stored.partitions():
+            yield [NormalRow.from_json(normal, number=number, line=line) for number, line, normal in some], total
+
+
+def _tokenizer(model: str) -> Any:
+    from transformers import PreTrainedTokenizerFast
+
+    try:
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(settings().models.get(model, model))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__).rstrip(".")
+        reason = reason.replace(settings().models.get(model, model), model)
+        raise AppError(
+            f"The tokenizer of '{model}' could not be loaded: {reason:.300}.", code="model_not_loaded", param="model"
+        ) from error
+    if not tokenizer.chat_template:
+        raise AppError(
+            f"The tokenizer of '{model}' has no chat template: take an instruction-tuned model.",
+            code="no_chat_template",
+            param="model",
+        )
+    return tokenizer
+
+
+def _prompt(tokenizer: Any, row: NormalRow) -> str:
+    """What the model would read of the row, its images left out."""
+    conversation = [{**message, "content": _words(message["content"])} for message in row.messages]
+    try:
+        return str(tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False))
+    except (TemplateError, TypeError, ValueError) as error:
+        raise AppError(
+            f"The model's chat template refuses line {row.line}: {error}.", code="chat_template_refuses", param="model"
+        ) from error
+
+
+def _words(content: str | list[dict[str, Any]]) -> str:
+    if isinstance(content, str):
+        return content
+    return "\n".join(part["text"] for part in content if isinstance(part.get("text"), str))
+
+
+def _counted(tokenizer: Any, texts: list[list[str | None]]) -> list[list[int | None]]:
+    """The number of tokens of each text, all in one call."""
+    known = [text for row in texts for text in row if text is not None]
+    ids = iter(tokenizer(known, add_special_tokens=False, return_attention_mask=False)["input_ids"] if known else [])
+    return [[None if text is None else len(next(ids)) for text in row] for row in texts]

@@ -1,0 +1,1 @@
+"""`rlsd train`, `preflight`, `check` and the chat server, each a process of its own."""

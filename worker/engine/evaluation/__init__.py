@@ -1,0 +1,1 @@
+"""Score a policy on held-out rows, with intervals."""

@@ -1,0 +1,237 @@
+"""Owns a model as one GGUF file, written with llama.cpp's own library from a folder in Hugging Face layout.
+
+Covers dense models of the families in `FAMILIES` with plain rotary positions and a byte-level BPE tokenizer; anything
+else is `NotWritableError`. One tensor is in memory at a time. Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import safe_open
+from torch import Tensor
+from transformers import AutoConfig, AutoTokenizer
+
+
+class NotWritableError(ValueError):
+    """This model cannot be told in GGUF here; the message says what of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A vocabulary as GGUF holds it, `[V]` each."""
+
+    tokens: tuple[str, ...]
+    types: tuple[int, ...]
+    merges: tuple[str, ...]
+    pre: str
+    """llama.cpp's name of the way text is cut."""
+
+
+def words_of(folder: Path, *, vocab_size: int) -> Words:
+    """What `tokenizer.json` says, filled up to the rows of the embedding. NotWritableError where it cannot."""
+    path = folder / "tokenizer.json"
+    if not path.exists():
+        raise NotWritableError("the model comes without tokenizer.json")
+    told = json.loads(path.read_text(encoding="utf-8"))
+    model = told["model"]
+    if model.get("type") != "BPE" or model.get("byte_fallback") or not model.get("merges"):
+        raise NotWritableError("its tokenizer is not a byte-level BPE")
+    if (told.get("normalizer") or {"type": "NFC"})["type"] != "NFC":
+        raise NotWritableError(f"its tokenizer changes text first ({told['normalizer']['type']})")
+    added = {token["id"]: token for token in told["added_tokens"]}
+    texts = {index: text for text, index in model["vocab"].items()}
+    texts |= {index: token["content"] for index, token in added.items()}
+    if max(texts) >= vocab_size:
+        raise NotWritableError(f"its tokenizer knows {max(texts) + 1} tokens, the model {vocab_size}")
+    return Words(
+        tokens=tuple(texts.get(index, f"[PAD{index}]") for index in range(vocab_size)),
+        types=tuple(_type(index, known=texts, added=added) for index in range(vocab_size)),
+        merges=tuple(merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]),
+        pre=_pre(told.get("pre_tokenizer")),
+    )
+
+
+def _type(index: int, *, known: dict[int, str], added: dict[int, Any]) -> int:
+    kind = gguf.TokenType.NORMAL if index in known else gguf.TokenType.UNUSED
+    if index in added:
+        kind = gguf.TokenType.CONTROL if added[index]["special"] else gguf.TokenType.USER_DEFINED
+    return int(kind)
+
+
+def _pre(told: dict[str, Any] | None) -> str:
+    parts = [] if told is None else told["pretokenizers"] if told["type"] == "Sequence" else [told]
+    match [_essence(part) for part in parts]:
+        case [("ByteLevel", True)]:
+            return "gpt-2"
+        case [("Digits", True), ("ByteLevel", True)]:
+            return "smollm"
+        case [("Split", str() as pattern), ("ByteLevel", False)] if pattern in SPLITS:
+            return SPLITS[pattern]
+    raise NotWritableError("its tokenizer cuts text in a way that has no name here")
+
+
+FAMILIES = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
+"""`model_type` -> the architecture's name in GGUF."""
+DTYPES = {
+    torch.float32: (gguf.GGMLQuantizationType.F32, gguf.LlamaFileType.ALL_F32),
+    torch.float16: (gguf.GGMLQuantizationType.F16, gguf.LlamaFileType.MOSTLY_F16),
+    torch.bfloat16: (gguf.GGMLQuantizationType.BF16, gguf.LlamaFileType.MOSTLY_BF16),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A tensor of the folder and its place in the file."""
+
+    name: str
+    gguf_name: str
+    interleave: int
+    """Heads whose rows change order, 0 for none: this architecture rotates neighbours instead of halves."""
+
+
+def write_gguf(folder: Path, path: Path, *, name: str) -> None:
+    """Write the model in `folder` to `path`, matrices as they are stored, all else in float32. NotWritableError."""
+    config = AutoConfig.from_pretrained(folder)
+    _require_plain(config)
+    words = words_of(folder, vocab_size=config.vocab_size)
+    architecture = FAMILIES[config.model_type]
+    with ExitStack() as stack:
+        files = [stack.enter_context(safe_open(file, framework="pt")) for file in sorted(folder.glob("*.safetensors"))]
+        places = {name: file for file in files for name in file.keys()}  # noqa: SIM118 - no dict
+        entries = _entries(sorted(places), config=config, architecture=architecture)
+        dtype = places[entries[0].name].get_tensor(entries[0].name).dtype  # all were saved in one
+        writer = gguf.GGUFWriter(path, architecture)
+        _describe(writer, config=config, name=name, file_type=DTYPES[dtype][1])
+        writer.add_tokenizer_model("gpt2")
+        writer.add_tokenizer_pre(words.pre)
+        writer.add_token_list(list(words.tokens))
+        writer.add_token_types(list(words.types))
+        writer.add_token_merges(list(words.merges))
+        _describe_turns(writer, folder)
+        for entry in entries:
+            data, kind_of = _data(places[entry.name].get_tensor(entry.name), entry)
+            writer.add_tensor_info(entry.gguf_name, data.shape, data.dtype, data.nbytes, raw_dtype=kind_of)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+        for entry in entries:
+            writer.write_tensor_data(_data(places[entry.name].get_tensor(entry.name), entry)[0])
+        writer.close()
+
+
+def _require_plain(config: Any) -> None:
+    """NotWritableError for what these architectures may have and the file would not tell."""
+    if config.model_type not in FAMILIES:
+        raise NotWritableError(f"its architecture is {config.model_type}, and only {', '.join(FAMILIES)} are known")
+    rope = config.rope_parameters or {}
+    if rope.get("rope_type", "default") != "default" or rope.get("partial_rotary_factor", 1.0) != 1.0:
+        raise NotWritableError(f"its rotary positions are scaled ({rope.get('rope_type')})")
+    if getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True):
+        raise NotWritableError("it attends within a sliding window")
+    if config.hidden_act != "silu":
+        raise NotWritableError(f"its activation is {config.hidden_act}, not silu")
+    if getattr(config, "mlp_bias", False) or (
+        config.model_type != "qwen2" and getattr(config, "attention_bias", False)
+    ):
+        raise NotWritableError("its layers have biases")
+
+
+def _entries(names: list[str], *, config: Any, architecture: str) -> list[Entry]:
+    arch = next(key for key, value in gguf.MODEL_ARCH_NAMES.items() if value == architecture)
+    mapping = gguf.get_tensor_name_map(arch, config.num_hidden_layers)
+    heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
+    entries = []
+    for name in names:
+        gguf_name = mapping.get_name(name, try_suffixes=(".weight", ".bias"))
+        if gguf_name is None:
+            raise NotWritableError(f"its tensor {name} has no place in the architecture {architecture}")
+        module = name.split(".")[-2]
+        entries.append(Entry(name, gguf_name, heads.get(module, 0) if architecture == "llama" else 0))
+    return entries
+
+
+def _data(tensor: Tensor, entry: Entry) -> tuple[NDArray[Any], Any]:
+    """The bytes as the file holds them, and their kind."""
+    if entry.interleave:
+        halves = tensor.view(entry.interleave, 2, tensor.shape[0] // entry.interleave // 2, *tensor.shape[1:])
+        tensor = halves.swapaxes(1, 2).reshape(tensor.shape)
+    if tensor.ndim == 1:
+        tensor = tensor.float()
+    kind = DTYPES[tensor.dtype][0]
+    if tensor.dtype == torch.bfloat16:
+        return tensor.contiguous().view(torch.uint8).numpy(), kind
+    data: NDArray[Any] = np.ascontiguousarray(tensor.numpy())
+    return data, kind
+
+
+def _describe(writer: Any, *, config: Any, name: str, file_type: Any) -> None:
+    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    writer.add_name(name)
+    writer.add_type(gguf.GGUFType.MODEL)
+    writer.add_file_type(file_type)
+    writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+    writer.add_block_count(config.num_hidden_layers)
+    writer.add_context_length(config.max_position_embeddings)
+    writer.add_embedding_length(config.hidden_size)
+    writer.add_feed_forward_length(config.intermediate_size)
+    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count_kv(config.num_key_value_heads)
+    writer.add_key_length(head_dim)
+    writer.add_value_length(head_dim)
+    writer.add_rope_dimension_count(head_dim)
+    writer.add_rope_freq_base((config.rope_parameters or {}).get("rope_theta", 10000.0))
+    writer.add_layer_norm_rms_eps(config.rms_norm_eps)
+    writer.add_vocab_size(config.vocab_size)
+
+
+def _describe_turns(writer: Any, folder: Path) -> None:
+    """How a conversation becomes a prompt, and what begins and ends it."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    for add, index in _marks(writer, tokenizer):
+        if index is not None:
+            add(index)
+    writer.add_add_bos_token(tokenizer.encode("a")[0] == tokenizer.bos_token_id)
+    if tokenizer.chat_template:
+        writer.add_chat_template(tokenizer.chat_template)
+
+
+def _marks(writer: Any, tokenizer: Any) -> Iterator[tuple[Any, int | None]]:
+    yield writer.add_bos_token_id, tokenizer.bos_token_id
+    yield writer.add_eos_token_id, tokenizer.eos_token_id
+    yield writer.add_pad_token_id, tokenizer.pad_token_id
+
+
+_WORDS = r"[^\r\n\p{L}\p{N}]?\p{L}+"
+
+
+_REST = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+
+
+_SHORT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+
+
+SPLITS = {
+    rf"{_SHORT}|{_WORDS}|\p{{N}}|{_REST}": "qwen2",
+    rf"{_SHORT}|{_WORDS}|\p{{N}}{{1,3}}|{_REST}": "llama-bpe",
+}
+"""Pattern of a tokenizer that cuts by its own -> llama.cpp's name."""
+
+
+def _essence(part: dict[str, Any]) -> tuple[str, Any]:
+    """What decides how a part cuts; None where it does so in a way that is not known."""
+    match part:
+        case {"type": "ByteLevel", "add_prefix_space": False, "use_regex": bool() as own}:
+            return "ByteLevel", own
+        case {"type": "Digits", "individual_digits": True}:
+            return "Digits", True
+        case {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}:
+            return "Split", pattern
+    return str(part["type"]), None

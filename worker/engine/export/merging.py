@@ -1,0 +1,69 @@
+"""Owns making one model of a base and an adapter, and writing it in Hugging Face layout.
+
+`W + scale * B A` is computed in the model's own precision, a layer at a time and in place, so there is never a second
+copy of the model. What is written is rounded to the dtype asked for, once.
+"""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import snapshot_download
+from torch import Tensor
+
+from worker.engine.model.assets import without_progress_bars
+from worker.engine.model.policy import LIVE_ADAPTER, Policy
+
+COMPANIONS = (
+    *("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json", "*.jinja"),
+    *("chat_template.json", "generation_config.json", "*processor_config.json", "LICENSE*", "NOTICE*"),
+)
+"""What lies beside a base's weights and goes with them unchanged."""
+SHARD_SIZE = "4GB"
+
+
+def fill_adapter(policy: Policy, tensors: Mapping[str, Tensor]) -> None:
+    """Give the live adapter these values. ValueError where they are of another model or other target modules."""
+    parameters = policy.adapter(LIVE_ADAPTER)
+    if {name: value.shape for name, value in parameters.items()} != {n: t.shape for n, t in tensors.items()}:
+        raise ValueError("the adapter belongs to another model or to other LoRA target modules")
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(tensors[name])
+
+
+def merged(policy: Policy) -> Any:
+    """The base with the live adapter in its weights; the policy is of no more use.
+
+    ValueError where a layer with an adapter shares its weight with one without: it would change the other too.
+    """
+    _require_own_weights(policy)
+    return policy.model.merge_and_unload(safe_merge=True, adapter_names=[LIVE_ADAPTER])
+
+
+def save_model(model: Any, folder: Path, *, dtype: torch.dtype, tokenizer: Any, processor: Any | None) -> None:
+    """Write weights and configuration in this dtype, and the words as they were loaded. The model changes its dtype."""
+    with without_progress_bars():
+        model.to(dtype).save_pretrained(folder, max_shard_size=SHARD_SIZE)
+    (tokenizer if processor is None else processor).save_pretrained(folder)
+
+
+def copy_companions(model: str, folder: Path) -> None:
+    """Beside the weights lie the base's own files, byte for byte, where it has them. `model`: hub id or folder."""
+    source = Path(model) if Path(model).is_dir() else Path(snapshot_download(model, allow_patterns=list(COMPANIONS)))
+    for path in sorted({path for pattern in COMPANIONS for path in source.glob(pattern) if path.is_file()}):
+        shutil.copyfile(path, folder / path.name)
+
+
+def _require_own_weights(policy: Policy) -> None:
+    places: dict[int, list[str]] = {}
+    for name, parameter in policy.model.named_parameters(remove_duplicate=False):
+        places.setdefault(id(parameter), []).append(name)
+    for names in places.values():
+        if len(names) > 1 and any(".base_layer." in name for name in names):
+            raise ValueError(
+                f"{names[0]} and {names[1]} are one weight, and the adapter changes only one of its uses: this adapter "
+                "can be used as an adapter alone"
+            )

@@ -1,0 +1,1 @@
+"""Try a few steps before training, and report what to expect."""

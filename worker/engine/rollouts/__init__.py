@@ -1,0 +1,1 @@
+"""Sample completions, score them, and collect them into a batch."""

@@ -1,0 +1,1 @@
+"""One update: objective, budget, checkpoint, metrics, watchdog."""

@@ -1,0 +1,1 @@
+"""What a user takes home: adapter archive, model card, merged weights, GGUF."""

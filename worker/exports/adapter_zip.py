@@ -1,0 +1,120 @@
+"""The adapter as a ZIP that loads anywhere: PEFT's two files, a model card, the manifest. Same content, same bytes."""
+
+import json
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from worker.engine.model.adapter_files import export_adapter
+from worker.engine.model.policy import Policy
+
+EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The earliest time a ZIP can hold: equal adapters give equal archives."""
+NOTHING_LEARNED = (
+    "**Nothing was learned.** No completion of any step had a signal, so no update was made, and the model\n"
+    "answers as its base does."
+)
+
+
+def write_adapter_zip(policy: Policy, path: Path, *, base_model: str, manifest: Mapping[str, Any]) -> None:
+    """Write `adapter_config.json`, `adapter_model.safetensors`, `README.md` and `manifest.json` into `path`."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        export_adapter(policy, folder, base_model=base_model)
+        (folder / "README.md").write_text(model_card(manifest, sees=policy.vision is not None))
+        (folder / "manifest.json").write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for file in sorted(folder.iterdir()):
+                archive.writestr(
+                    zipfile.ZipInfo(file.name, date_time=EPOCH), file.read_bytes(), compress_type=zipfile.ZIP_DEFLATED
+                )
+
+
+def model_card(manifest: Mapping[str, Any], *, sees: bool) -> str:
+    """The README that hubs show: what it is, how good it is, how to load it. `sees`: whether the base reads images."""
+    model_class = "AutoModelForImageTextToText" if sees else "AutoModelForCausalLM"
+    reader_class, reader = ("AutoProcessor", "processor") if sees else ("AutoTokenizer", "tokenizer")
+    base = manifest["base_model"]
+    settings = manifest["settings"]
+    hub_id = base.get("hub_id")
+    place = hub_id or f"path/of/{base['name']}"
+    whereabouts = (
+        f"The base is `{hub_id}` on the model hub."
+        if hub_id
+        else f"The base, `{base['name']}`, is a folder of the server that trained this (files with SHA-256 "
+        f"`{base['sha256']}` in all): put its path where `{place}` stands below."
+    )
+    return f"""---
+base_model: {base.get("hub_id", base["name"])}
+library_name: peft
+pipeline_tag: {"image-text-to-text" if sees else "text-generation"}
+tags: [{", ".join(sorted({"lora", "rlsd", str(settings["method"])}))}]
+---
+
+# {manifest["job"]["name"]}
+
+A LoRA adapter of `{base["name"]}`, trained for {manifest["steps"]} steps with {settings["method"].upper()} by RLSD
+Workbench {manifest["code"]["version"]}. `manifest.json` holds every setting and the hashes of data, verifier, base and
+code.
+
+{whereabouts}
+
+{what_came_of_it(manifest)}
+
+With transformers and PEFT:
+
+```python
+from peft import PeftModel
+from transformers import {model_class}, {reader_class}
+
+base = {model_class}.from_pretrained("{place}")
+model = PeftModel.from_pretrained(base, "path/of/this/folder")
+{reader} = {reader_class}.from_pretrained("{place}")
+```
+
+With vLLM, beside its base:
+
+```sh
+vllm serve {place} --enable-lora --max-lora-rank {settings["lora"]["r"]} --lora-modules trained=path/of/this/folder
+```
+"""
+
+
+def what_came_of_it(manifest: Mapping[str, Any]) -> str:
+    """In Markdown: whether anything was learned, and the evaluations as a table; empty where there was none."""
+    if manifest["trained_tokens"] == 0:
+        return f"{NOTHING_LEARNED}\n\n{_held_out_table(manifest)}"
+    return _held_out_table(manifest)
+
+
+def _held_out_table(manifest: Mapping[str, Any]) -> str:
+    rows = "\n".join(
+        f"| {evaluation['phase']} | {evaluation['mean']:.3f} | [{evaluation['low']:.3f}, {evaluation['high']:.3f}] "
+        f"| {evaluation['n']} | {evaluation['k']} |"
+        for evaluation in manifest["evaluations"]
+    )
+    if not rows:
+        return ""
+    return f"""Held-out accuracy (mean over questions of the mean over samples, 95 % interval over questions):
+
+| when | mean | interval | questions | samples each |
+|---|---|---|---|---|
+{rows}"""
+
+
+DENSE = (".safetensors", ".gguf")
+"""Weights hardly get smaller, and take long to try."""
+
+
+def write_archive(folder: Path, path: Path) -> None:
+    """Write the files of `folder` into `path`, in the order of their names; each leaves the folder as it goes in."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.iterdir()):
+            entry = zipfile.ZipInfo(file.name, date_time=EPOCH)
+            entry.compress_type = zipfile.ZIP_STORED if file.suffix in DENSE else zipfile.ZIP_DEFLATED
+            with file.open("rb") as source, archive.open(entry, "w", force_zip64=True) as target:
+                shutil.copyfileobj(source, target, 1024 * 1024)
+            file.unlink()
