@@ -16,7 +16,7 @@ from backend.api.comparisons import rollouts as comparison_rollouts
 from backend.api.comparisons import routes as comparisons
 from backend.api.files import preview, reports, uploads, versions
 from backend.api.files import routes as files
-from backend.api.http.authentication import KnownCallers
+from backend.api.http.authentication import Authentication
 from backend.api.http.dependencies import storable_body
 from backend.api.http.errors import ErrorBody, install_error_handlers
 from backend.api.http.idempotency import Idempotency
@@ -30,7 +30,7 @@ from backend.api.operations.metrics import CountRequests
 from backend.api.organisation import audit, keys, members, projects, usage, webhooks, workers
 from backend.api.verifiers import graders, self_check
 from backend.api.verifiers import routes as verifiers
-from backend.chat.client import Caller
+from backend.chat.client import ChatClient
 from backend.datasets.reading import background
 from backend.jobs.spec import RlsdSettings
 from backend.stack.logs import configure_logs
@@ -84,7 +84,7 @@ def create_app() -> FastAPI:
         redirect_slashes=False,
     )
     app.state.feeds = Feeds()
-    app.state.chat_caller = Caller()
+    app.state.chat_caller = ChatClient()
     v1 = APIRouter(prefix="/v1", dependencies=[Depends(storable_body)])
     for resource in RESOURCES:
         v1.include_router(resource.router)
@@ -93,7 +93,7 @@ def create_app() -> FastAPI:
     app.include_router(v1)
     install_error_handlers(app)
     app.add_middleware(Idempotency)  # the last is met first
-    app.add_middleware(KnownCallers)
+    app.add_middleware(Authentication)
     app.add_middleware(BodyLimit)
     app.add_middleware(ExceptionMiddleware, handlers=app.exception_handlers)  # what those refuse, in the one body
     app.add_middleware(CountRequests)

@@ -16,7 +16,7 @@ from worker.engine import loop
 from worker.engine.model.policy import Policy, load_policy
 from worker.engine.observer import Checkpoint, EvaluationReport, StepReport
 from worker.engine.settings import Settings
-from worker.engine.types import Completion, Reward, Task, Wish
+from worker.engine.types import Completion, ControlSignal, Reward, Task
 from worker.training.prepare import engine_settings, tasks_of
 
 
@@ -61,8 +61,8 @@ class StepTimes:
         self.reached: bytes | None = None
         self.last = time.perf_counter()
 
-    def wish(self) -> Wish:
-        return Wish.CONTINUE
+    def wish(self) -> ControlSignal:
+        return ControlSignal.CONTINUE
 
     def step(self, report: StepReport) -> None:
         now = time.perf_counter()

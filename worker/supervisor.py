@@ -26,7 +26,7 @@ from backend.db.jobs import Job
 from backend.db.training import Step
 from backend.jobs import control, events
 from backend.jobs.lease import Lease, LeaseLostError, claim, held_job, renew
-from backend.jobs.lifecycle import JobState, Wish
+from backend.jobs.lifecycle import ControlSignal, JobState
 from backend.settings import settings
 from worker.fork_server import start_trainer, stop, wait_until_warm
 
@@ -93,7 +93,7 @@ def _watch(trainer: ForkServerProcess, lease: Lease, *, leaving: Callable[[], bo
                 continue
             if hung_s is not None:
                 return f"The trainer made no progress for {hung_s:.0f} s."
-            if wish is not Wish.RUN and asked_at is None:
+            if wish is not ControlSignal.RUN and asked_at is None:
                 asked_at = now
             grace_s = max(settings().stop_grace_s, GRACE_STEPS * usual_step_s)
         if asked_at is not None and now - asked_at > grace_s:

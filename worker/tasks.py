@@ -26,7 +26,7 @@ from backend.settings import settings
 from backend.stack.logs import configure_logs
 from worker import fork_server
 from worker.checks.registry import HANDLERS
-from worker.sandbox.policy import Limits
+from worker.sandbox.policy import SandboxLimits
 from worker.sandbox.pool import Sandbox
 from worker.supervisor import supervise
 
@@ -102,7 +102,7 @@ def leave(**_: object) -> None:
 
 
 def report_until_leaving(queues: list[str]) -> None:
-    with Sandbox(Limits()) as sandbox:
+    with Sandbox(SandboxLimits()) as sandbox:
         facts = workers.facts(queues, sandbox_level=sandbox.box.level)
     while True:
         try:

@@ -16,11 +16,11 @@ from starlette.concurrency import run_in_threadpool
 
 from backend.api.http.dependencies import Auth
 from backend.api.http.errors import ErrorBody, ErrorDetail
-from backend.chat.client import Caller
+from backend.chat.client import ChatClient
 from backend.chat.model_names import served
-from backend.chat.protocol import Asked, Begun, Piece, Refused
+from backend.chat.protocol import ChatRequest, Piece, PromptRead, RequestRefused
 from backend.chat.request import ChatBody, require_honourable
-from backend.chat.response_objects import ChatCompletion, Gathered, Heading, Streamed
+from backend.chat.response_objects import ChatCompletion, ResponseHead, StreamedResponse, WholeResponse
 from backend.db.engine import transaction
 from backend.errors import AppError
 from backend.ids import new_id
@@ -41,22 +41,22 @@ async def create_chat_completion(body: ChatBody, request: Request, who: Auth) ->
     """Answer a conversation. An answer that has begun may still fail; a stream then ends with an error event."""
     require_honourable(body)
     asked = await run_in_threadpool(_asked, body, who.project)
-    heading = Heading(id=asked.id, created=int(time.time()), model=body.model, n=asked.n)
-    caller: Caller = request.app.state.chat_caller
+    heading = ResponseHead(id=asked.id, created=int(time.time()), model=body.model, n=asked.n)
+    caller: ChatClient = request.app.state.chat_caller
     pieces = caller.ask(asked)
     if not body.stream:
         return await _unless_gone(request, _whole(pieces, heading))
     begun = await _unless_gone(request, _beginning(pieces))
     wants_usage = body.stream_options is not None and bool(body.stream_options.include_usage)
-    events = _events(begun, pieces, Streamed(heading, with_usage=wants_usage))
+    events = _events(begun, pieces, StreamedResponse(heading, with_usage=wants_usage))
     return EventSourceResponse(events, ping=HEARTBEAT_S, sep="\n")
 
 
-def _asked(body: ChatBody, project: str) -> Asked:
+def _asked(body: ChatBody, project: str) -> ChatRequest:
     """The request as a server takes it. Raises AppError 404 where there is no such model in the caller's project."""
     with transaction(project=project) as session:
         known = served(session, body.model, models=settings().models, hub=settings().chat_hub_models)
-    return Asked(
+    return ChatRequest(
         id=new_id("chatcmpl"),
         project=project,
         model=body.model,
@@ -73,35 +73,37 @@ def _asked(body: ChatBody, project: str) -> Asked:
     )
 
 
-async def _whole(pieces: AsyncGenerator[Piece], heading: Heading) -> ChatCompletion:
-    gathered = Gathered(heading)
+async def _whole(pieces: AsyncGenerator[Piece], heading: ResponseHead) -> ChatCompletion:
+    gathered = WholeResponse(heading)
     async with aclosing(pieces):
         async for piece in pieces:
-            if isinstance(piece, Refused):
+            if isinstance(piece, RequestRefused):
                 raise piece.as_error()
             if (answer := gathered.add(piece)) is not None:
                 return answer
     raise AssertionError("an answer ends with its last piece")
 
 
-async def _beginning(pieces: AsyncGenerator[Piece]) -> Begun:
+async def _beginning(pieces: AsyncGenerator[Piece]) -> PromptRead:
     """What is known before the first word, so that a refusal is an answer of its own and no event of a stream."""
     async for piece in pieces:
-        if isinstance(piece, Refused):
+        if isinstance(piece, RequestRefused):
             await pieces.aclose()
             raise piece.as_error()
-        if isinstance(piece, Begun):
+        if isinstance(piece, PromptRead):
             return piece
     raise AssertionError("an answer begins before it ends")
 
 
-async def _events(begun: Begun, pieces: AsyncGenerator[Piece], streamed: Streamed) -> AsyncIterator[ServerSentEvent]:
+async def _events(
+    begun: PromptRead, pieces: AsyncGenerator[Piece], streamed: StreamedResponse
+) -> AsyncIterator[ServerSentEvent]:
     for chunk in streamed.chunks(begun):
         yield _event(chunk.as_data(with_usage=streamed.with_usage))
     try:
         async with aclosing(pieces):
             async for piece in pieces:
-                if isinstance(piece, Refused):
+                if isinstance(piece, RequestRefused):
                     raise piece.as_error()
                 for chunk in streamed.chunks(piece):
                     yield _event(chunk.as_data(with_usage=streamed.with_usage))

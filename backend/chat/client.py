@@ -9,7 +9,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from backend.chat.protocol import LAST, Asked, Begun, Piece, Taken, piece_from_json
+from backend.chat.protocol import LAST, ChatRequest, Piece, PromptRead, RequestTaken, piece_from_json
 from backend.chat.redis_keys import (
     ALIVE_S,
     BELL,
@@ -31,7 +31,7 @@ LOOK_S = 2.0
 PIECES = 100
 
 
-class Caller:
+class ChatClient:
     """All conversations of one API process. Connections are made with the first."""
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class Caller:
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await self._redis.aclose()
 
-    async def ask(self, asked: Asked) -> AsyncGenerator[Piece]:
+    async def ask(self, asked: ChatRequest) -> AsyncGenerator[Piece]:
         """The pieces of the answer, to the last. Whoever stops listening withdraws the request.
 
         Raises AppError 503 where no server is there, or the one at work has gone.
@@ -62,7 +62,7 @@ class Caller:
             # In a task of its own: what is cancelled cannot wait for the broker any more.
             self._in_background(self._withdraw(asked))
 
-    async def _hand_in(self, asked: Asked) -> None:
+    async def _hand_in(self, asked: ChatRequest) -> None:
         await self._require_server(None)
         body = asked.to_json()
         async with self._broker.pipeline(transaction=True) as pipeline:
@@ -88,9 +88,9 @@ class Caller:
             for text in found[1] if found else ():
                 piece = piece_from_json(str(text))
                 match piece:
-                    case Taken(server):
+                    case RequestTaken(server):
                         pass
-                    case Begun():
+                    case PromptRead():
                         deadline = None
                 yield piece
                 if isinstance(piece, LAST):
@@ -123,7 +123,7 @@ class Caller:
             with suppress(RedisError):
                 await self._broker.pexpire(request_key(request_id), int(ALIVE_S * 1000))
 
-    async def _withdraw(self, asked: Asked) -> None:
+    async def _withdraw(self, asked: ChatRequest) -> None:
         with suppress(RedisError):
             await self._broker.zrem(WAITING, place_in_line(asked.id, asked.base))
             await self._broker.delete(request_key(asked.id), answer_key(asked.id))

@@ -19,7 +19,7 @@ class AdapterRef:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ChatRequest:
     """One request, checked as far as it can be without the model."""
 
     id: str
@@ -42,7 +42,7 @@ class Asked:
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, text: str | bytes) -> "Asked":
+    def from_json(cls, text: str | bytes) -> "ChatRequest":
         values = json.loads(text)
         adapter = values.pop("adapter")
         return cls(**values, adapter=None if adapter is None else AdapterRef(**adapter))
@@ -58,21 +58,21 @@ class TokenLogprob:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class RequestTaken:
     """A server has the request: until it has begun, the model may have to be loaded."""
 
     server: str
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class PromptRead:
     """The prompt has been read; nothing but the server's end can go wrong from here on."""
 
     prompt_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class TextDelta:
     """More of a choice: whole characters, and the tokens that they were made of where those are wanted."""
 
     choice: int
@@ -83,14 +83,14 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class RequestDone:
     """All choices have ended."""
 
     completion_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RequestRefused:
     """There is no answer, or no more of it."""
 
     message: str
@@ -103,10 +103,16 @@ class Refused:
         return AppError(self.message, status=self.status, code=self.code, param=self.param, type=kind)
 
 
-Piece = Taken | Begun | Text | Done | Refused
-KINDS: dict[str, type[Piece]] = {"taken": Taken, "begun": Begun, "text": Text, "done": Done, "refused": Refused}
+Piece = RequestTaken | PromptRead | TextDelta | RequestDone | RequestRefused
+KINDS: dict[str, type[Piece]] = {
+    "taken": RequestTaken,
+    "begun": PromptRead,
+    "text": TextDelta,
+    "done": RequestDone,
+    "refused": RequestRefused,
+}
 NAMES = {kind: name for name, kind in KINDS.items()}
-LAST = (Done, Refused)
+LAST = (RequestDone, RequestRefused)
 """After these nothing comes."""
 
 
@@ -117,7 +123,7 @@ def piece_to_json(piece: Piece) -> str:
 def piece_from_json(text: str | bytes) -> Piece:
     values = json.loads(text)
     kind = KINDS[values.pop("kind")]
-    if kind is Text and values["logprobs"] is not None:
+    if kind is TextDelta and values["logprobs"] is not None:
         values["logprobs"] = [
             TokenLogprob(each["token"], each["logprob"], [(token, logprob) for token, logprob in each["top"]])
             for each in values["logprobs"]

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from backend.chat.protocol import Begun, Done, Piece, Text, TokenLogprob
+from backend.chat.protocol import Piece, PromptRead, RequestDone, TextDelta, TokenLogprob
 
 Reason = Literal["stop", "length"]
 UNDECODED = "�"
@@ -94,7 +94,7 @@ class Chunk(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Heading:
+class ResponseHead:
     """What all objects of one answer share."""
 
     id: str
@@ -104,10 +104,10 @@ class Heading:
 
 
 @dataclass(slots=True)
-class Gathered:
+class WholeResponse:
     """A whole answer in the making."""
 
-    heading: Heading
+    heading: ResponseHead
     prompt_tokens: int = 0
     texts: dict[int, str] = field(default_factory=dict)
     logprobs: dict[int, list[TokenLogprob]] = field(default_factory=dict)
@@ -116,15 +116,15 @@ class Gathered:
     def add(self, piece: Piece) -> ChatCompletion | None:
         """The answer, with its last piece."""
         match piece:
-            case Begun(prompt_tokens):
+            case PromptRead(prompt_tokens):
                 self.prompt_tokens = prompt_tokens
-            case Text(choice, text, logprobs, reason):
+            case TextDelta(choice, text, logprobs, reason):
                 self.texts[choice] = self.texts.get(choice, "") + text
                 if logprobs is not None:
                     self.logprobs.setdefault(choice, []).extend(logprobs)
                 if reason is not None:
                     self.reasons[choice] = _reason(reason)
-            case Done(completion_tokens):
+            case RequestDone(completion_tokens):
                 return self._whole(completion_tokens)
         return None
 
@@ -148,26 +148,26 @@ class Gathered:
 
 
 @dataclass(slots=True)
-class Streamed:
+class StreamedResponse:
     """An answer as chunks: a role for each choice, what is said, how it ended, and the usage where it is wanted."""
 
-    heading: Heading
+    heading: ResponseHead
     with_usage: bool
     prompt_tokens: int = 0
 
     def chunks(self, piece: Piece) -> Iterator[Chunk]:
         match piece:
-            case Begun(prompt_tokens):
+            case PromptRead(prompt_tokens):
                 self.prompt_tokens = prompt_tokens
                 for choice in range(self.heading.n):
                     yield self._chunk(ChunkChoice(index=choice, delta=Delta(role="assistant", content="")))
-            case Text(choice, text, logprobs, reason):
+            case TextDelta(choice, text, logprobs, reason):
                 if text or logprobs:
                     delta = Delta(content=text)
                     yield self._chunk(ChunkChoice(index=choice, delta=delta, logprobs=shown_logprobs(logprobs)))
                 if reason is not None:
                     yield self._chunk(ChunkChoice(index=choice, delta=Delta(), finish_reason=_reason(reason)))
-            case Done(completion_tokens) if self.with_usage:
+            case RequestDone(completion_tokens) if self.with_usage:
                 yield self._chunk(usage=_usage(self.prompt_tokens, completion_tokens))
 
     def _chunk(self, *choices: ChunkChoice, usage: Usage | None = None) -> Chunk:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from redis import Redis
 
-from backend.chat.protocol import Asked, Piece, piece_to_json
+from backend.chat.protocol import ChatRequest, Piece, piece_to_json
 from backend.chat.redis_keys import (
     ANSWER_S,
     BELL,
@@ -24,7 +24,7 @@ REPLY_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class QueuedRequest:
     """A request that nobody has taken."""
 
     id: str
@@ -32,7 +32,7 @@ class Waiting:
     age_s: float
 
 
-class Desk:
+class RequestQueue:
     """One server, under a name of its own. Raises redis' errors where the broker does not answer."""
 
     def __init__(self, *, broker_url: str, name: str) -> None:
@@ -52,21 +52,21 @@ class Desk:
     def is_gone(self) -> None:
         self._redis.zrem(SERVERS, self.name)
 
-    def waiting(self) -> list[Waiting]:
+    def waiting(self) -> list[QueuedRequest]:
         """Who has waited longest comes first."""
         found: list[tuple[str, float]] = self._redis.zrange(WAITING, 0, LOOKED_AT - 1, withscores=True)  # type: ignore[assignment]
         if not found:
             return []
         now = self._now()
         parts = ((*member.partition(" "), since) for member, since in found)
-        return [Waiting(request_id, base, now - since) for request_id, _, base, since in parts]
+        return [QueuedRequest(request_id, base, now - since) for request_id, _, base, since in parts]
 
-    def take(self, waiting: Waiting) -> Asked | None:
+    def take(self, waiting: QueuedRequest) -> ChatRequest | None:
         """The request, which is this server's from now on; None where another took it or its caller has gone."""
         if not self._redis.zrem(WAITING, place_in_line(waiting.id, waiting.base)):
             return None
         body = self._redis.get(request_key(waiting.id))
-        return None if body is None else Asked.from_json(str(body))
+        return None if body is None else ChatRequest.from_json(str(body))
 
     def say(self, pieces: Mapping[str, Sequence[Piece]]) -> None:
         """To the callers, by request."""

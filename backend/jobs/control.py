@@ -13,7 +13,7 @@ from backend.db.jobs import Job, seconds_held
 from backend.errors import AppError, not_found
 from backend.jobs import checks, events
 from backend.jobs.lease import Lease, held_job
-from backend.jobs.lifecycle import OWNED, TERMINAL, JobState, Wish, can_become
+from backend.jobs.lifecycle import OWNED, TERMINAL, ControlSignal, JobState, can_become
 from backend.queue import TRAIN_QUEUE, TRAIN_TASK, send_after_commit, waiting
 from backend.quotas import require_job
 
@@ -70,8 +70,8 @@ def cancel(session: Session, job_id: str) -> Job:
             code="job_ended",
             type="conflict_error",
         )
-    if job.wish != Wish.CANCEL:
-        job.wish = Wish.CANCEL
+    if job.wish != ControlSignal.CANCEL:
+        job.wish = ControlSignal.CANCEL
         if job.state in OWNED:
             events.record(session, job.id, code="job.cancelling", message="The job will stop after the current step.")
         else:
@@ -81,12 +81,12 @@ def cancel(session: Session, job_id: str) -> Job:
 
 def pause(session: Session, job_id: str) -> Job:
     job = locked_job(session, job_id)
-    if job.state in TERMINAL or job.wish == Wish.CANCEL:
+    if job.state in TERMINAL or job.wish == ControlSignal.CANCEL:
         raise AppError(
             f"Job '{job_id}' is {job.state} and cannot be paused.", status=409, code="job_ended", type="conflict_error"
         )
-    if job.wish != Wish.PAUSE:
-        job.wish = Wish.PAUSE
+    if job.wish != ControlSignal.PAUSE:
+        job.wish = ControlSignal.PAUSE
         if job.state == JobState.QUEUED:
             move(session, job, JobState.PAUSED)
         elif job.state == JobState.RUNNING:
@@ -107,7 +107,7 @@ def resume(session: Session, job_id: str) -> Job:
     require_job(session)
     if job.error is not None and job.error["code"] == checks.CHECK_FAILED:
         checks.override(session, job)
-    job.wish = Wish.RUN
+    job.wish = ControlSignal.RUN
     job.futile_claims = 0
     job.error = None
     move(session, job, JobState.QUEUED, message="The job is queued to go on from its last checkpoint.")
@@ -117,7 +117,7 @@ def resume(session: Session, job_id: str) -> Job:
 
 def start_running(session: Session, lease: Lease) -> None:
     job = held_job(session, lease)
-    move(session, job, JobState.PAUSING if job.wish == Wish.PAUSE else JobState.RUNNING)
+    move(session, job, JobState.PAUSING if job.wish == ControlSignal.PAUSE else JobState.RUNNING)
 
 
 def finish(session: Session, lease: Lease, state: JobState, *, error: Json | None = None) -> Job:
@@ -135,10 +135,10 @@ def rest(session: Session, lease: Lease, *, error: Json | None = None) -> Job:
     A wish to cancel that came since wins.
     """
     job = held_job(session, lease)
-    if job.wish == Wish.CANCEL:
+    if job.wish == ControlSignal.CANCEL:
         move(session, job, JobState.CANCELLED)
     else:
-        job.wish = Wish.PAUSE
+        job.wish = ControlSignal.PAUSE
         job.error = error
         message = None if error is None else str(error["message"])
         move(session, job, JobState.PAUSED, message=message, level="error" if error else "info")
@@ -152,9 +152,9 @@ def put_back(session: Session, job: Job, *, why: str, orderly: bool = False) -> 
     """
     if orderly:
         job.futile_claims = 0
-    if job.wish == Wish.CANCEL:
+    if job.wish == ControlSignal.CANCEL:
         move(session, job, JobState.CANCELLED)
-    elif job.wish == Wish.PAUSE:
+    elif job.wish == ControlSignal.PAUSE:
         move(session, job, JobState.PAUSED)
     elif job.futile_claims >= FUTILE_CLAIMS_LIMIT:
         message = (

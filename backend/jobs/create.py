@@ -20,7 +20,7 @@ from backend.jobs.context import require_fits
 from backend.jobs.control import enqueue
 from backend.jobs.held_out import split_held_out
 from backend.jobs.hints import in_file, settle_hint
-from backend.jobs.lifecycle import JobState, Wish
+from backend.jobs.lifecycle import ControlSignal, JobState
 from backend.jobs.notices import Notice, of_grader
 from backend.jobs.request import JobRequest, Reinforcement
 from backend.jobs.resolve import X_RLSD, resolve_settings
@@ -62,7 +62,7 @@ def create_job(session: Session, request: JobRequest, *, models: Mapping[str, st
     job = Job(
         id=new_id("ftjob"),
         state=JobState.QUEUED,
-        wish=Wish.RUN,
+        wish=ControlSignal.RUN,
         model=request.model,
         training_file=checked.training.id,
         validation_file=None if checked.validation is None else checked.validation.id,

@@ -16,7 +16,7 @@ from backend.datasets.rows.recognise import IMAGE_COLUMNS, RULES
 from backend.datasets.rows.rows import REFERENCE_HINTS, NormalRow
 from backend.db.files import ROWS_TOGETHER, DatasetRow, File
 from backend.errors import AppError
-from backend.jobs.methods import METHODS, ROW_HINTS, Hint, Method
+from backend.jobs.methods import METHODS, ROW_HINTS, Hint, MethodName
 from backend.jobs.notices import Notice
 from backend.jobs.resolve import X_RLSD
 from backend.jobs.spec import RlsdSettings
@@ -79,7 +79,7 @@ def settle_hint(
             param=f"{X_RLSD}.method",
         )
     message = f"{why}, so there is no hint for a teacher: the job is trained by GRPO, from the scores alone."
-    return _with(settings, method=Method.GRPO), (Notice("no_teacher", "warn", message),)
+    return _with(settings, method=MethodName.GRPO), (Notice("no_teacher", "warn", message),)
 
 
 def grader_hint(spec: Spec, row: NormalRow) -> str | None:

@@ -30,7 +30,7 @@ CPU = "cpu"
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownSteps:
     """Steps of jobs on one kind of device, or of the pre-flight with this id; `same_file`: on the new job's rows."""
 
     steps: list[KnownStep]
@@ -40,7 +40,7 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class Alike:
+class ComparableJob:
     """What a job or a pre-flight must be to say something of a new job."""
 
     model: str
@@ -49,18 +49,20 @@ class Alike:
     """Kinds that are here to train on; empty while no worker is there to say."""
 
 
-def known_steps(session: Session, settings: RlsdSettings, *, model: str, training_file: str) -> Known:
+def known_steps(session: Session, settings: RlsdSettings, *, model: str, training_file: str) -> KnownSteps:
     """Of the kind of device on which a job alike ran last, among those that are here to train on."""
     pace = {name: value for name, value in settings.model_dump(mode="json").items() if name in PACE}
-    alike = Alike(model, pace, _device_names(session, settings))
+    alike = ComparableJob(model, pace, _device_names(session, settings))
     flown, at = None, None
     if settings.devices == 1 and settings.generator == "transformers":  # as a pre-flight takes its steps
         flown, at = _of_preflight(session, alike, training_file=training_file)
     own = _of_jobs(session, alike, training_file=training_file, since=at)
-    return own or flown or _of_jobs(session, alike, training_file=None, since=None) or Known([], None)
+    return own or flown or _of_jobs(session, alike, training_file=None, since=None) or KnownSteps([], None)
 
 
-def _of_jobs(session: Session, alike: Alike, *, training_file: str | None, since: datetime | None) -> Known | None:
+def _of_jobs(
+    session: Session, alike: ComparableJob, *, training_file: str | None, since: datetime | None
+) -> KnownSteps | None:
     """Of jobs on this file, or on any; None where the newest of them is not made `since` then."""
     jobs = (
         select(Job)
@@ -86,10 +88,12 @@ def _of_jobs(session: Session, alike: Alike, *, training_file: str | None, since
             .limit(STEPS_EACH)
         )
     ]
-    return Known(steps, newest.device_name, same_file=training_file is not None)
+    return KnownSteps(steps, newest.device_name, same_file=training_file is not None)
 
 
-def _of_preflight(session: Session, alike: Alike, *, training_file: str) -> tuple[Known, datetime] | tuple[None, None]:
+def _of_preflight(
+    session: Session, alike: ComparableJob, *, training_file: str
+) -> tuple[KnownSteps, datetime] | tuple[None, None]:
     """The newest on the same file that took steps, and when it was asked for."""
     time = Check.result["time"]
     found = session.execute(
@@ -110,7 +114,7 @@ def _of_preflight(session: Session, alike: Alike, *, training_file: str) -> tupl
     check_id, asked_at, spec, took = found
     settings = RlsdSettings.model_validate(spec)
     steps = [KnownStep(job_id=check_id, settings=settings, metrics=metrics) for metrics in took["rehearsed"]]
-    return Known(steps, took["device_name"], same_file=True, preflight=check_id), asked_at
+    return KnownSteps(steps, took["device_name"], same_file=True, preflight=check_id), asked_at
 
 
 def _device_names(session: Session, settings: RlsdSettings) -> set[str]:

@@ -12,7 +12,7 @@ from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
 from backend.db.jobs import Job, seconds_held
-from backend.jobs.lifecycle import OWNED, JobState, Wish
+from backend.jobs.lifecycle import OWNED, ControlSignal, JobState
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def claim(session: Session, job_id: str, *, owner: str, lease_s: float) -> Lease
     return None if fence is None else Lease(job_id=job_id, owner=owner, fence=fence)
 
 
-def renew(session: Session, lease: Lease, *, lease_s: float) -> Wish:
+def renew(session: Session, lease: Lease, *, lease_s: float) -> ControlSignal:
     """Extend the lease and read what is wanted of the job. Raises LeaseLostError."""
     wish = session.scalar(
         update(Job)
@@ -58,7 +58,7 @@ def renew(session: Session, lease: Lease, *, lease_s: float) -> Wish:
     )
     if wish is None:
         raise LeaseLostError(lease.job_id)
-    return Wish(wish)
+    return ControlSignal(wish)
 
 
 def held_job(session: Session, lease: Lease) -> Job:

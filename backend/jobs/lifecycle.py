@@ -26,7 +26,7 @@ class JobState(StrEnum):
     """Ended by a person."""
 
 
-class Wish(StrEnum):
+class ControlSignal(StrEnum):
     """What people want of a job; the trainer reads it between steps."""
 
     RUN = "run"

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 
-class Method(StrEnum):
+class MethodName(StrEnum):
     RLSD = "rlsd"
     GRPO = "grpo"
     RLSD_TEMPLATE = "rlsd_template"
@@ -64,8 +64,8 @@ class MethodFacts:
     """Settings that only some methods look at, and this one does."""
 
 
-METHODS: Mapping[Method, MethodFacts] = {
-    Method.RLSD: MethodFacts(
+METHODS: Mapping[MethodName, MethodFacts] = {
+    MethodName.RLSD: MethodFacts(
         title="RLSD",
         summary="The verifier decides what was right; the model itself, shown a hint, decides which tokens get the "
         "credit.",
@@ -74,13 +74,13 @@ METHODS: Mapping[Method, MethodFacts] = {
         fades=True,
         reads=(*_TEACHER, *_WEIGHING),
     ),
-    Method.GRPO: MethodFacts(
+    MethodName.GRPO: MethodFacts(
         title="GRPO",
         summary="The verifier alone: every token of a completion gets the same credit. No teacher pass.",
         source="arXiv 2402.03300",
         teacher="none",
     ),
-    Method.RLSD_TEMPLATE: MethodFacts(
+    MethodName.RLSD_TEMPLATE: MethodFacts(
         title="RLSD against its template",
         summary="RLSD measured against an empty hint, so that what the hint's place does by itself drops out.",
         source="this project",
@@ -89,7 +89,7 @@ METHODS: Mapping[Method, MethodFacts] = {
         contrast=Hint.EMPTY,
         reads=(*_TEACHER, *_WEIGHING),
     ),
-    Method.CEPO: MethodFacts(
+    MethodName.CEPO: MethodFacts(
         title="CEPO",
         summary="RLSD's weights on the difference between a right hint and a failed completion of the same question.",
         source="arXiv 2605.19436",
@@ -99,7 +99,7 @@ METHODS: Mapping[Method, MethodFacts] = {
         defaults={"lambda_decay_steps": 25, "eps_w": (0.5, 0.5)},
         reads=(*_TEACHER, *_WEIGHING, "contrast_samples"),
     ),
-    Method.RLCSD: MethodFacts(
+    MethodName.RLCSD: MethodFacts(
         title="RLCSD",
         summary="The verifier's credit plus a bounded contrast of right and wrong completions, which keeps its sign.",
         source="arXiv 2606.11709",
@@ -109,7 +109,7 @@ METHODS: Mapping[Method, MethodFacts] = {
         defaults={"lambda_decay_steps": 0, "contrast_samples": 4, "hint": Hint.SIBLING},
         reads=(*_TEACHER, *_FADING, "contrast_samples", "contrast_tau", "contrast_threshold"),
     ),
-    Method.OPSD: MethodFacts(
+    MethodName.OPSD: MethodFacts(
         title="OPSD",
         summary="The model imitates itself with the hint, on its own completions. The verifier only measures.",
         source="arXiv 2601.18734",
@@ -119,7 +119,7 @@ METHODS: Mapping[Method, MethodFacts] = {
         defaults={"teacher": "base"},
         reads=(*_TEACHER, *_IMITATING),
     ),
-    Method.SDPO: MethodFacts(
+    MethodName.SDPO: MethodFacts(
         title="SDPO",
         summary="OPSD whose hint is a successful completion of the same question: rows need no reference.",
         source="arXiv 2601.20802",
@@ -129,7 +129,7 @@ METHODS: Mapping[Method, MethodFacts] = {
         hint=Hint.SIBLING,
         reads=(*(name for name in _TEACHER if name not in ("hint", "placebo_of")), *_IMITATING),
     ),
-    Method.GRPO_OPSD: MethodFacts(
+    MethodName.GRPO_OPSD: MethodFacts(
         title="GRPO + OPSD",
         summary="Both added up: the verifier's credit and, weighted by alpha, the imitation of the hinted model.",
         source="arXiv 2604.03128",
@@ -137,7 +137,7 @@ METHODS: Mapping[Method, MethodFacts] = {
         distils=True,
         reads=(*_TEACHER, "alpha", *_IMITATING),
     ),
-    Method.OPD: MethodFacts(
+    MethodName.OPD: MethodFacts(
         title="OPD",
         summary="The model imitates a larger one with the same tokenizer, on its own completions. The verifier only "
         "measures.",

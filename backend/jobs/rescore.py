@@ -35,7 +35,7 @@ def chosen(job_id: str, *, first: int | None, last: int | None) -> Select[Rollou
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class ScoringRule:
     """What a job made of scores: settings of the same names. `learns`: its method learns from scores at all."""
 
     num_generations: int
@@ -118,10 +118,10 @@ class _Row:
         return abs((_mean(self.after) or 0.0) - (_mean(self.before) or 0.0))
 
 
-class Tally:
+class RescoreTally:
     """Takes regraded completions one by one, in any order; `result` tells of all of them."""
 
-    def __init__(self, rule: Rule) -> None:
+    def __init__(self, rule: ScoringRule) -> None:
         self._rule = rule
         self._rows: dict[int, _Row] = {}
         self._transitions: Counter[tuple[str, str]] = Counter()

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from backend.errors import AppError
-from backend.jobs.methods import METHODS, Method
+from backend.jobs.methods import METHODS, MethodName
 from backend.jobs.request import Hyperparameters, Reinforcement, first_problem
 from backend.jobs.spec import PRESETS, Preset, RlsdSettings
 
@@ -26,7 +26,7 @@ def resolve_settings(request: Reinforcement, *, row_count: int) -> RlsdSettings:
         raise AppError(
             f"Unknown preset {given['preset']!r}: use one of {', '.join(Preset)}.", param=f"{X_RLSD}.preset"
         ) from None
-    asked = given.get("method", Method.RLSD)
+    asked = given.get("method", MethodName.RLSD)
     facts = next((facts for name, facts in METHODS.items() if name == asked), None)  # an unknown one is refused below
     values = {**(facts.defaults if facts else {}), **PRESETS[preset], **given}
     if facts is not None and facts.hint is not None:

@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from backend.jobs.methods import HINT_SCHEMA, METHOD_SCHEMA, Hint, Method
+from backend.jobs.methods import HINT_SCHEMA, METHOD_SCHEMA, Hint, MethodName
 from backend.jobs.request import Strict
 
 
-class Teacher(StrEnum):
+class TeacherWeights(StrEnum):
     BASE = "base"
     """The base model, adapter switched off."""
     SNAPSHOT = "snapshot"
@@ -47,8 +47,8 @@ class RlsdSettings(Strict):
     """Every setting of a run. Defaults are the paper's (preset `paper`), but for the learning rate, which is LoRA's."""
 
     preset: Preset = Field(Preset.PAPER, description="The set of defaults below.")
-    method: Method = Field(
-        Method.RLSD,
+    method: MethodName = Field(
+        MethodName.RLSD,
         description="How the verdict on a completion is spread over its tokens. `x-methods` says what each one does, "
         "whom it asks, and which settings it looks at.",
         json_schema_extra=METHOD_SCHEMA,
@@ -94,7 +94,7 @@ class RlsdSettings(Strict):
     contrast_threshold: float = Field(
         0.02, ge=0, le=1000, description="rlcsd leaves tokens alone whose contrast is no larger (δ)."
     )
-    teacher: Teacher = Field(Teacher.SNAPSHOT, description="Whose probabilities weigh the tokens.")
+    teacher: TeacherWeights = Field(TeacherWeights.SNAPSHOT, description="Whose probabilities weigh the tokens.")
     teacher_sync_steps: int = Field(10, ge=1, le=1_000_000, description="Steps between two snapshots of the teacher.")
     hint: Hint = Field(
         Hint.ANSWER,

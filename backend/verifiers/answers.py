@@ -76,7 +76,7 @@ class Math(TextGrader):
         return frozenset({"math_verify"})
 
 
-class Choice(TextGrader):
+class ChoiceGrader(TextGrader):
     r"""One of several, as multiple choice has it: `\boxed{B}`, `Answer: (B)`, `**B**`, or a last line that begins so.
 
     A text that settles on none, or lists several, scores 0. `choices` are letters or words.

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from backend.verifiers.answers import Choice, JsonSchema, Math, Number
+from backend.verifiers.answers import ChoiceGrader, JsonSchema, Math, Number
 from backend.verifiers.formula import Formula, FormulaError, parse_formula
 from backend.verifiers.grader import FieldError, Grader
 from backend.verifiers.judged import LabelModel, ScoreModel
@@ -14,7 +14,9 @@ from backend.verifiers.texts import Regex, StringCheck, TextSimilarity
 
 MAX_GRADERS = 20
 GRADER_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-Single = StringCheck | TextSimilarity | Regex | Python | Number | Math | Choice | JsonSchema | ScoreModel | LabelModel
+Single = (
+    StringCheck | TextSimilarity | Regex | Python | Number | Math | ChoiceGrader | JsonSchema | ScoreModel | LabelModel
+)
 
 
 class Multi(Grader):

@@ -18,7 +18,7 @@ LONG_CHARS = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class ProbeRow:
     """What a self-check knows of a row of the data: `number` counts from 0, `item` is the original row."""
 
     number: int
@@ -47,7 +47,7 @@ class Probe:
     text: str
 
 
-Form = Callable[[str, Row, Spec], str | None]
+Form = Callable[[str, ProbeRow, Spec], str | None]
 """(reference answer, row, verifier) -> a completion; None where the row has nothing for it."""
 
 FORMS: dict[str, tuple[str, Form]] = {
@@ -109,7 +109,7 @@ def labels(spec: Spec) -> dict[str, tuple[Kind, str]]:
     return right | {name: about for name, about in WRONG.items() if name != "injection" or judged}
 
 
-def right_probes(row: Row, *, spec: Spec) -> list[Probe]:
+def right_probes(row: ProbeRow, *, spec: Spec) -> list[Probe]:
     """The row's reference in every form; several for a form where several texts may be meant."""
     known = references(spec, item=row.item, answer=row.answer)[:MAX_REFERENCES]
     found = [
@@ -122,7 +122,7 @@ def right_probes(row: Row, *, spec: Spec) -> list[Probe]:
     return list(dict.fromkeys(found))
 
 
-def wrong_probes(row: Row, *, rows: Sequence[Row], form: str, spec: Spec) -> list[Probe]:
+def wrong_probes(row: ProbeRow, *, rows: Sequence[ProbeRow], form: str, spec: Spec) -> list[Probe]:
     """What must not score on this row. `form` is the one in which its right answer did best."""
     write = FORMS[form][1]
     known = references(spec, item=row.item, answer=row.answer)
@@ -143,7 +143,7 @@ def wrong_probes(row: Row, *, rows: Sequence[Row], form: str, spec: Spec) -> lis
     return found
 
 
-def _lists(right: str, *, others: Sequence[tuple[Row, str]], row: Row, form: str, spec: Spec) -> list[Probe]:
+def _lists(right: str, *, others: Sequence[tuple[ProbeRow, str]], row: ProbeRow, form: str, spec: Spec) -> list[Probe]:
     """All short answers, the right one neither first nor last, so that reading one of the ends finds another."""
     short = [answer for _, answer in others if len(answer) <= SHORT_CHARS][:MAX_OPTIONS]
     if len(short) < 2 or len(right) > SHORT_CHARS:
@@ -154,7 +154,7 @@ def _lists(right: str, *, others: Sequence[tuple[Row, str]], row: Row, form: str
     return [Probe("options", ", ".join(options)), Probe("options_as_answers", "\n".join(each))]
 
 
-def _other_rows(row: Row, *, rows: Sequence[Row], spec: Spec) -> list[tuple[Row, str]]:
+def _other_rows(row: ProbeRow, *, rows: Sequence[ProbeRow], spec: Spec) -> list[tuple[ProbeRow, str]]:
     """Rows with other answers, one for each answer, beginning after this one."""
     at = next((place for place, one in enumerate(rows) if one.number == row.number), 0)
     seen = {_words(text) for text in references(spec, item=row.item, answer=row.answer)}
@@ -167,7 +167,7 @@ def _other_rows(row: Row, *, rows: Sequence[Row], spec: Spec) -> list[tuple[Row,
     return found
 
 
-def _question(row: Row) -> str:
+def _question(row: ProbeRow) -> str:
     asked = [message.get("content") for message in row.messages if message.get("role") == "user"]
     content = asked[-1] if asked else None
     if isinstance(content, list):

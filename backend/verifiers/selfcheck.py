@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from backend.verdict import verdict
-from backend.verifiers.probes import Probe, Row, labels, right_probes, wrong_probes
+from backend.verifiers.probes import Probe, ProbeRow, labels, right_probes, wrong_probes
 from backend.verifiers.reading import is_judged
 from backend.verifiers.record import ScoreRecord, ScoreStatus
 from backend.verifiers.selfcheck_findings import Marks, RowResult, Tried, conclude
 from backend.verifiers.specs import Spec
 from backend.verifiers.templates import Sample
 
-__all__ = ["Row", "self_check", "spread"]
+__all__ = ["ProbeRow", "self_check", "spread"]
 
 Grade = Callable[[Sequence[Sample]], Sequence[ScoreRecord]]
 """One record a sample, in order: a sandbox bound to the verifier."""
@@ -29,7 +29,7 @@ SHOWN_CHARS = 300
 
 
 def self_check(
-    rows: Sequence[Row],
+    rows: Sequence[ProbeRow],
     *,
     spec: Spec,
     grade: Grade,
@@ -75,7 +75,7 @@ def _repeated(spec: Spec) -> int:
     return 1 if is_judged(spec) else REPEATED_ROWS
 
 
-def _try(row: Row, *, rows: Sequence[Row], spec: Spec, grade: Grade, repeat: bool) -> RowResult:
+def _try(row: ProbeRow, *, rows: Sequence[ProbeRow], spec: Spec, grade: Grade, repeat: bool) -> RowResult:
     result = RowResult(row)
     _grade(right_probes(row, spec=spec), into=result, grade=grade)
     scored = [tried for tried in result.tried if tried.record.score is not None]
@@ -98,7 +98,7 @@ def _grade(probes: Sequence[Probe], *, into: RowResult, grade: Grade) -> None:
         into.tried += [Tried(probe, record) for probe, record in zip(probes, records, strict=True)]
 
 
-def _sample(row: Row, probe: Probe) -> Sample:
+def _sample(row: ProbeRow, probe: Probe) -> Sample:
     return Sample(output_text=probe.text, item=row.item, answer=row.answer, messages=row.messages or None)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from backend.verdict import Finding, Level
-from backend.verifiers.probes import FORMS, OTHERS, Kind, Probe, Row, labels
+from backend.verifiers.probes import FORMS, OTHERS, Kind, Probe, ProbeRow, labels
 from backend.verifiers.reading import known_references, reads_row, reads_text, score_range
 from backend.verifiers.record import ScoreRecord, ScoreStatus
 from backend.verifiers.specs import Spec
@@ -37,7 +37,7 @@ class Tried:
 class RowResult:
     """All that was tried on one row."""
 
-    row: Row
+    row: ProbeRow
     tried: list[Tried] = field(default_factory=list)
 
     def scores(self, *names: str) -> list[float]:

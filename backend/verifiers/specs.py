@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from backend.errors import AppError
-from backend.verifiers.answers import Choice, JsonSchema, Math, Number
+from backend.verifiers.answers import ChoiceGrader, JsonSchema, Math, Number
 from backend.verifiers.combined import GRADER_NAME, Multi, Single
 from backend.verifiers.grader import OUTPUT_TEXT, FieldError, TextGrader
 from backend.verifiers.judged import LabelModel, ScoreModel
@@ -22,7 +22,7 @@ __all__ = [
     "ANSWER_GROUP",
     "OUTPUT_TEXT",
     "TYPES",
-    "Choice",
+    "ChoiceGrader",
     "JsonSchema",
     "LabelModel",
     "Math",
@@ -50,7 +50,7 @@ _MODELS: dict[str, type[Spec]] = {
     "regex": Regex,
     "number": Number,
     "math": Math,
-    "choice": Choice,
+    "choice": ChoiceGrader,
     "json_schema": JsonSchema,
     "score_model": ScoreModel,
     "label_model": LabelModel,

@@ -14,7 +14,7 @@ from benchmarks.learning.task import HELD_OUT_FROM, LearningTask
 from worker.engine import loop
 from worker.engine.model.policy import load_policy
 from worker.engine.observer import Checkpoint, EvaluationReport, StepReport
-from worker.engine.types import Completion, Ending, Wish
+from worker.engine.types import Completion, ControlSignal, Ending
 from worker.training.prepare import engine_settings
 
 RUNS = Path(__file__).parent / "runs.jsonl"
@@ -175,8 +175,8 @@ class Witness:
     def training_leakage(self) -> float:
         return _share(self._trained)
 
-    def wish(self) -> Wish:
-        return Wish.CONTINUE
+    def wish(self) -> ControlSignal:
+        return ControlSignal.CONTINUE
 
     def step(self, report: StepReport) -> None:
         self.rewards.append(round(report.metrics["reward_mean"], 4))

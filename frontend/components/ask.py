@@ -19,7 +19,7 @@ ABANDONED_S = 30.0
 
 
 @dataclass(slots=True)
-class Answer:
+class ModelAnswer:
     """What a model has said so far. `tokens` and `seconds` are known at the end: `seconds` are those of writing,
     without the `waited_s` until its first word, in which a model that rests is loaded.
     """
@@ -35,21 +35,21 @@ class Answer:
 
 
 @dataclass(slots=True, eq=False)
-class Asking:
+class AnswerStreams:
     """`answers` stand in the order of the models and grow by themselves after `start`."""
 
-    answers: list[Answer]
+    answers: list[ModelAnswer]
     _stopped: threading.Event = field(default_factory=threading.Event)
     _looked_at: float = field(default_factory=time.monotonic)
 
-    def __deepcopy__(self, _: object) -> "Asking":
+    def __deepcopy__(self, _: object) -> "AnswerStreams":
         """Itself: the same answers are listened to, whoever keeps what."""
         return self
 
     @classmethod
-    def start(cls, client: Client, models: Sequence[str], *, question: Json) -> "Asking":
+    def start(cls, client: Client, models: Sequence[str], *, question: Json) -> "AnswerStreams":
         """`question` is the body of a chat request without its model."""
-        asking = cls([Answer(model) for model in models])
+        asking = cls([ModelAnswer(model) for model in models])
         for answer in asking.answers:
             body = {**question, "model": answer.model}
             threading.Thread(target=asking._listen, args=(client, body, answer), daemon=True).start()
@@ -71,7 +71,7 @@ class Asking:
         """Listen no more: what has been said stays."""
         self._stopped.set()
 
-    def _listen(self, client: Client, body: Json, answer: Answer) -> None:
+    def _listen(self, client: Client, body: Json, answer: ModelAnswer) -> None:
         begun = time.monotonic()
         try:
             with closing(client.answer(body)) as pieces:

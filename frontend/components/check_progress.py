@@ -24,7 +24,7 @@ NEWEST = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class CachedCheck:
     """A check as last read; a finished one does not change. `found`: it was not asked for on this page."""
 
     check: Check
@@ -35,9 +35,9 @@ class Kept:
         return self.check["status"] in ("queued", "running")
 
 
-def kept(key: str) -> Kept | None:
+def kept(key: str) -> CachedCheck | None:
     """The check that was asked for last under this key."""
-    found: Kept | None = st.session_state.get(key)
+    found: CachedCheck | None = st.session_state.get(key)
     return found
 
 
@@ -59,7 +59,7 @@ def find(client: Client, key: str, *, kind: str, like: Json, file: str | None = 
     found = next((check for check in newest if _says(check, like)), None)
     if found is None:
         return 1
-    st.session_state[key] = Kept(client.check(found["id"]), found=True)
+    st.session_state[key] = CachedCheck(client.check(found["id"]), found=True)
     return 2
 
 
@@ -71,7 +71,7 @@ def ask(key: str, call: Callable[[], Check], *, refused: str) -> None:
     except ApiError as error:
         problems.show(error, title=refused)
         return
-    st.session_state[key] = Kept(check)
+    st.session_state[key] = CachedCheck(check)
     st.rerun()
 
 
@@ -140,7 +140,7 @@ def _look(client: Client, key: str, *, waiting: str) -> bool:
     return _drawn(client, key, found, waiting=waiting) and found.waiting
 
 
-def _drawn(client: Client, key: str, found: Kept, *, waiting: str) -> bool:
+def _drawn(client: Client, key: str, found: CachedCheck, *, waiting: str) -> bool:
     """How far it is; False in the run in which somebody gives it up."""
     progress = found.check["progress"]
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -159,7 +159,7 @@ def _drawn(client: Client, key: str, found: Kept, *, waiting: str) -> bool:
     return True
 
 
-def _cancel(client: Client, key: str, found: Kept) -> None:
+def _cancel(client: Client, key: str, found: CachedCheck) -> None:
     """409: it ended in the meantime, which the next look tells."""
     try:
         st.session_state[key] = replace(found, check=client.cancel_check(found.check["id"]))

@@ -18,7 +18,7 @@ FRESH_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class CachedEstimate:
     asked: str
     read_at: float
     found: Estimate | ApiError
@@ -29,14 +29,14 @@ def ask(client: Client, body: Json, *, flown: str | None) -> Estimate | ApiError
     the pre-flight with the id `flown` has measured a step.
     """
     asked = json.dumps([body, flown], sort_keys=True)
-    kept: Kept | None = st.session_state.get(KEPT)
+    kept: CachedEstimate | None = st.session_state.get(KEPT)
     if kept is None or kept.asked != asked or time.monotonic() - kept.read_at > FRESH_S:
         try:
-            kept = Kept(asked, time.monotonic(), client.estimate(body))
+            kept = CachedEstimate(asked, time.monotonic(), client.estimate(body))
         except ApiError as error:
             if error.signed_out or error.status == 0:
                 raise
-            kept = Kept(asked, time.monotonic(), error)
+            kept = CachedEstimate(asked, time.monotonic(), error)
         st.session_state[KEPT] = kept
     return kept.found
 

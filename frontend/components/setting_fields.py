@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from frontend.api.types import Json
-from frontend.words.job_settings import Known, Setting, known
+from frontend.words.job_settings import Setting, SettingFacts, known
 
 YES_NO = {"yes": True, "no": False}
 
@@ -48,7 +48,9 @@ def fields(
     return filled
 
 
-def _field(setting: Setting, *, about: Known, usual: str | None, depends: bool, reason: str | None, key: str) -> Any:
+def _field(
+    setting: Setting, *, about: SettingFacts, usual: str | None, depends: bool, reason: str | None, key: str
+) -> Any:
     """`usual`: what holds where it stays empty, if not the API's default."""
     if usual is None:
         usual = "as method and preset say" if depends else _usual(setting, about)
@@ -79,7 +81,7 @@ def _field(setting: Setting, *, about: Known, usual: str | None, depends: bool, 
     )
 
 
-def _usual(setting: Setting, about: Known) -> str:
+def _usual(setting: Setting, about: SettingFacts) -> str:
     if about.default is None:
         return "none" if setting.kind == "text" else "the default"
     if setting.kind == "yes_no":

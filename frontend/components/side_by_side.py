@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 from frontend.api import ApiError, Client
 from frontend.api.types import Job, Json, ScoreRecord, Verifier
 from frontend.components import question_form, rights, score
-from frontend.components.ask import Answer, Asking
+from frontend.components.ask import AnswerStreams, ModelAnswer
 from frontend.components.choices import told_apart
 from frontend.session import drafts
 from frontend.widgets import problems
@@ -38,7 +38,7 @@ class Exchange:
     item: Json
     answer: str | None
     titles: list[str]
-    asking: Asking
+    asking: AnswerStreams
     records: list[ScoreRecord | None] = field(default_factory=list)
     scored_by: str | None = None
 
@@ -67,7 +67,7 @@ def panel(client: Client, models: Mapping[str, str], *, job: Job | None, key: st
             if key in st.session_state:
                 st.session_state[key].asking.stop()
             body: Json = {"messages": question.messages, "temperature": temperature, "max_tokens": most}
-            asking = Asking.start(client, list(models.values()), question=body)
+            asking = AnswerStreams.start(client, list(models.values()), question=body)
             st.session_state[key] = Exchange(question.item, question.answer, list(models), asking)
         exchange: Exchange | None = st.session_state.get(key)
         if exchange is not None and exchange.models != list(models.values()):
@@ -151,7 +151,7 @@ def _show(client: Client, exchange: Exchange, *, grader: Json | None, above: flo
             _ended(answer, exchange.records[number] if exchange.records else None, above=above)
 
 
-def _follow(asking: Asking, places: Sequence[DeltaGenerator]) -> None:
+def _follow(asking: AnswerStreams, places: Sequence[DeltaGenerator]) -> None:
     """Draw what has been said until all have ended. A click or a refresh ends this run, and the next one goes on."""
     while not asking.over:
         for place, answer in zip(places, asking.answers, strict=True):
@@ -174,14 +174,14 @@ def _rows(titles: Sequence[str]) -> list[list[tuple[int, str]]]:
     return [numbered[first : first + IN_A_ROW] for first in range(0, len(numbered), IN_A_ROW)]
 
 
-def _say(place: DeltaGenerator, answer: Answer) -> None:
+def _say(place: DeltaGenerator, answer: ModelAnswer) -> None:
     if answer.text or answer.over:
         place.text(answer.text + ("" if answer.over else " ▌"))
     else:
         place.caption(":material/hourglass_top: Waiting for the first word. A model that rests is loaded first.")
 
 
-def _ended(answer: Answer, record: ScoreRecord | None, *, above: float) -> None:
+def _ended(answer: ModelAnswer, record: ScoreRecord | None, *, above: float) -> None:
     if answer.text:
         st.text(answer.text)
     if answer.error is not None:

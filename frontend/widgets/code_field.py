@@ -41,7 +41,7 @@ Language = Literal["python", "json", "regex"]
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class CodeFault:
     """What is wrong at a place, both counted from 1; without a column the whole line is marked."""
 
     line: int
@@ -49,7 +49,9 @@ class Fault:
     column: int | None = None
 
 
-def field(label: str, given: str, *, language: Language, key: str, height_px: int, faults: Sequence[Fault] = ()) -> str:
+def field(
+    label: str, given: str, *, language: Language, key: str, height_px: int, faults: Sequence[CodeFault] = ()
+) -> str:
     """The text as edited, which begins as `given` whenever the field was not on the page before."""
     kept, drawn = text_key(key), f"{key}_editor"
     if kept not in st.session_state or drawn not in st.session_state:
@@ -75,12 +77,12 @@ def text_key(key: str) -> str:
     return f"{key}_text"
 
 
-def faults_of_run(reason: str | None, *, status: str) -> list[Fault]:
+def faults_of_run(reason: str | None, *, status: str) -> list[CodeFault]:
     """Where a program failed when it was run: the lines of its author that the record of the run names."""
     if status != "error" or not reason:
         return []
     lines = [int(found) for found in _LINE.findall(reason)]
-    return [Fault(line, f"Stopped here: {reason.partition(chr(10))[0]}") for line in lines[-1:]]
+    return [CodeFault(line, f"Stopped here: {reason.partition(chr(10))[0]}") for line in lines[-1:]]
 
 
 def _take(drawn: str, kept: str) -> None:
@@ -89,14 +91,14 @@ def _take(drawn: str, kept: str) -> None:
         st.session_state[kept] = text
 
 
-def _syntax(text: str, language: Language) -> list[Fault]:
+def _syntax(text: str, language: Language) -> list[CodeFault]:
     """Where the text is no Python, without asking the service. It is parsed here, never run."""
     if language != "python":
         return []
     try:
         ast.parse(text)
     except SyntaxError as error:
-        return [Fault(error.lineno or 1, error.msg, error.offset)]
+        return [CodeFault(error.lineno or 1, error.msg, error.offset)]
     except (ValueError, RecursionError, MemoryError):
-        return [Fault(1, "This cannot be read as Python.")]
+        return [CodeFault(1, "This cannot be read as Python.")]
     return []

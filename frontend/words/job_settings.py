@@ -148,7 +148,7 @@ NEEDED = {
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class SettingFacts:
     """What the API says about a setting."""
 
     description: str | None
@@ -160,11 +160,11 @@ class Known:
     """Readable names of the choices, where it gives any."""
 
 
-def known(schema: Json, name: str) -> Known:
+def known(schema: Json, name: str) -> SettingFacts:
     """From a JSON schema's property; everything empty where the API does not describe it."""
     said = schema.get("properties", {}).get(name, {})
     explained = said.get("x-methods") or said.get("x-hints") or {}
-    return Known(
+    return SettingFacts(
         description=said.get("description"),
         default=said.get("default"),
         least=said.get("minimum", said.get("exclusiveMinimum")),

@@ -33,7 +33,7 @@ SUCCESS_ABOVE = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
+class RolloutQuery:
     """Which completions are to be shown; `step` belongs to the scope `one`, or is the newest."""
 
     scope: Scope

@@ -8,7 +8,7 @@ import torch
 from backend.settings import STARTER_MODEL
 from tests.worker.engine.tiny import tiny_settings
 from worker.engine.model.policy import LIVE_ADAPTER, Policy, load_policy
-from worker.engine.training.checkpoint import Standing, pack
+from worker.engine.training.checkpoint import RunState, pack
 from worker.engine.training.update import make_optimizer
 from worker.exports.adapter_zip import write_adapter_zip
 
@@ -32,7 +32,7 @@ def random_adapter(seed: int, *, strength: float = 0.2) -> tuple[bytes, bytes]:
         write_adapter_zip(policy, Path(folder) / "adapter.zip", base_model="starter", manifest=MANIFEST)
         archive = (Path(folder) / "adapter.zip").read_bytes()
     _stir(policy, seed + 1000, strength=strength)
-    standing = Standing(step=1, baseline=None, score=None)
+    standing = RunState(step=1, baseline=None, score=None)
     return archive, pack(policy, make_optimizer(policy, settings=settings), standing=standing)
 
 

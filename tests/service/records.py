@@ -9,7 +9,7 @@ from backend.db.base import Json, utc_now
 from backend.db.files import File
 from backend.db.jobs import Job
 from backend.ids import new_id
-from backend.jobs.lifecycle import JobState, Wish
+from backend.jobs.lifecycle import ControlSignal, JobState
 
 
 def stored_file(session: Session, content: bytes = b"{}\n") -> File:
@@ -36,7 +36,7 @@ def stored_job(session: Session, *, state: JobState = JobState.QUEUED, spec: Jso
     job = Job(
         id=new_id("ftjob"),
         state=state,
-        wish=Wish.RUN,
+        wish=ControlSignal.RUN,
         model="starter",
         training_file=stored_file(session, json.dumps({"n": new_id("row")}).encode()).id,
         validation_file=None,

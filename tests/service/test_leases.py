@@ -13,7 +13,7 @@ from backend.db.projects import DEFAULT_PROJECT
 from backend.errors import AppError
 from backend.jobs import control
 from backend.jobs.lease import Lease, LeaseLostError, claim, held_job, renew
-from backend.jobs.lifecycle import JobState, Wish
+from backend.jobs.lifecycle import ControlSignal, JobState
 from backend.queue import TRAIN_QUEUE, TRAIN_TASK, send_after_commit, waiting
 from backend.stack.embedded import Services
 from tests.processes import running_worker, wait_for
@@ -91,11 +91,11 @@ def test_a_renewal_reads_what_is_wanted() -> None:
     with transaction() as session:
         control.start_running(session, lease)
     with transaction() as session:
-        assert renew(session, lease, lease_s=60) is Wish.RUN
+        assert renew(session, lease, lease_s=60) is ControlSignal.RUN
     with transaction() as session:
         control.pause(session, job_id)
     with transaction() as session:
-        assert renew(session, lease, lease_s=60) is Wish.PAUSE
+        assert renew(session, lease, lease_s=60) is ControlSignal.PAUSE
     assert state_of(job_id) == JobState.PAUSING
 
 
@@ -134,13 +134,15 @@ def test_a_sweep_leaves_living_leases_alone_and_does_not_pile_up_nudges() -> Non
 
 
 @pytest.mark.parametrize(
-    ("wish", "end"), [(Wish.CANCEL, JobState.CANCELLED), (Wish.PAUSE, JobState.PAUSED)], ids=["cancel", "pause"]
+    ("wish", "end"),
+    [(ControlSignal.CANCEL, JobState.CANCELLED), (ControlSignal.PAUSE, JobState.PAUSED)],
+    ids=["cancel", "pause"],
 )
-def test_a_wish_made_to_a_worker_that_died_is_granted_by_the_sweep(wish: Wish, end: JobState) -> None:
+def test_a_wish_made_to_a_worker_that_died_is_granted_by_the_sweep(wish: ControlSignal, end: JobState) -> None:
     job_id = new_job()
     claimed(job_id)
     with transaction() as session:
-        (control.cancel if wish is Wish.CANCEL else control.pause)(session, job_id)
+        (control.cancel if wish is ControlSignal.CANCEL else control.pause)(session, job_id)
     let_the_lease_run_out(job_id)
     with transaction() as session:
         control.sweep(session)

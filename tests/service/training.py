@@ -17,7 +17,7 @@ from backend.db.engine import transaction
 from backend.db.jobs import Job, JobEvent
 from backend.ids import new_id
 from backend.jobs import control
-from backend.jobs.lifecycle import JobState, Wish
+from backend.jobs.lifecycle import ControlSignal, JobState
 from backend.jobs.spec import RlsdSettings
 from tests.processes import STARTER, running_worker, wait_for
 from tests.worker.engine.tiny import save_tiny_model
@@ -113,7 +113,7 @@ def queued_job(
     job = Job(
         id=new_id("ftjob"),
         state=JobState.QUEUED,
-        wish=Wish.RUN,
+        wish=ControlSignal.RUN,
         model=model,
         training_file=file.id,
         validation_file=None,

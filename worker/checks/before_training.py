@@ -21,10 +21,10 @@ from backend.jobs.checks import CheckName
 from backend.jobs.lease import Lease, held_job
 from backend.jobs.spec import RlsdSettings
 from backend.verdict import told
-from backend.verifiers.selfcheck import Row, spread
+from backend.verifiers.selfcheck import ProbeRow, spread
 from backend.verifiers.specs import Spec
 from worker.checks.self_check import check_verifier
-from worker.engine.distributed import World
+from worker.engine.distributed import ProcessGroup
 from worker.engine.types import Task
 from worker.sandbox.pool import Sandbox
 
@@ -42,7 +42,7 @@ class CheckStep:
     carry_out: Callable[[], Json]
     together: bool = False
 
-    def result(self, world: World) -> Json | None:
+    def result(self, world: ProcessGroup) -> Json | None:
         """What the leader knows afterwards; None in the other processes."""
         found = self.carry_out() if self.together or world.leads else None
         return found if world.leads else None
@@ -58,7 +58,7 @@ def self_check(tasks: Sequence[Task], *, spec: RlsdSettings, verifier: Spec, san
     )
 
 
-def run_checks(lease: Lease, steps: Sequence[CheckStep], *, spec: RlsdSettings, world: World) -> bool:
+def run_checks(lease: Lease, steps: Sequence[CheckStep], *, spec: RlsdSettings, world: ProcessGroup) -> bool:
     """Carry out what is due and record it. False where the job has been paused: leave it alone."""
     for step in steps:
         if step.wanted and world.as_leader(world.leads and _is_due(lease, step.check)):
@@ -69,7 +69,7 @@ def run_checks(lease: Lease, steps: Sequence[CheckStep], *, spec: RlsdSettings, 
 
 
 def run_checks_in(
-    folder: Path, steps: Sequence[CheckStep], *, spec: RlsdSettings, world: World, ignore: bool, resume: bool
+    folder: Path, steps: Sequence[CheckStep], *, spec: RlsdSettings, world: ProcessGroup, ignore: bool, resume: bool
 ) -> Json:
     """The same for `rlsd train`: print the verdicts, keep them in the folder, and return what a job would record.
 
@@ -114,5 +114,5 @@ def _recorded(lease: Lease, check: CheckName, found: Json, *, spec: RlsdSettings
         return True
 
 
-def _row(task: Task) -> Row:
-    return Row(number=task.row, item=task.item, answer=task.answer, solution=task.solution, messages=task.messages)
+def _row(task: Task) -> ProbeRow:
+    return ProbeRow(number=task.row, item=task.item, answer=task.answer, solution=task.solution, messages=task.messages)

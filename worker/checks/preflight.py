@@ -19,13 +19,13 @@ from backend.jobs.spec import RlsdSettings
 from backend.verdict import Finding, Level, verdict
 from backend.verifiers.specs import Spec, parse_spec
 from worker.checks.before_training import CheckStep
-from worker.engine.distributed import World
+from worker.engine.distributed import ProcessGroup
 from worker.engine.model.policy import Policy
 from worker.engine.preflight.preview import preview
-from worker.engine.preflight.probe import UNBOUNDED, Trial, chosen_tasks, probe
+from worker.engine.preflight.probe import UNBOUNDED, ProbeRequest, chosen_tasks, probe
 from worker.engine.preflight.report import outlook
 from worker.engine.preflight.trial_steps import rehearse
-from worker.engine.rollouts.prompts import Reader, Room
+from worker.engine.rollouts.prompts import LengthLimits, PromptBuilder
 from worker.engine.settings import Settings
 from worker.engine.types import Hint, Reward, Task
 from worker.faults import classified
@@ -44,7 +44,7 @@ ALIVE_S = 5.0
 """Seconds between two words that a job is alive."""
 
 
-def judged(settings: Settings, *, trial: Trial) -> Json:
+def judged(settings: Settings, *, trial: ProbeRequest) -> Json:
     """The pre-flight on a policy that will be trained: it stays as it is, so no step is rehearsed."""
     found = probe(settings, trial=trial)
     return _verdict(outlook(found, settings=settings, samples=trial.samples, tasks=len(trial.tasks), rehearsal=None))
@@ -58,10 +58,10 @@ def preflight_step(
     tasks: Sequence[Task],
     reward: Reward,
     progress: Progress,
-    world: World,
+    world: ProcessGroup,
 ) -> CheckStep:
     """The pre-flight as a step before training, on the policy to be trained. The leader tells progress."""
-    trial = Trial(
+    trial = ProbeRequest(
         policy=policy,
         tasks=tasks,
         reward=reward,
@@ -110,7 +110,7 @@ def judged_and_rehearsed(
     with in_our_words():
         use_threads(processes=1)
         policy = load(model, settings=settings)
-        trial = Trial(policy=policy, tasks=tasks, reward=reward, rows=rows, samples=samples, progress=progress)
+        trial = ProbeRequest(policy=policy, tasks=tasks, reward=reward, rows=rows, samples=samples, progress=progress)
         found = probe(settings, trial=trial)
         rehearsal = None
         if found.plain is not None and not found.lengths.too_long:
@@ -146,8 +146,8 @@ def run_teacher_preview(request: Json, _progress: Progress) -> Json:
     task = next(task for task in tasks if task.row == request["row"])
     with in_our_words():
         words = load_words(request["model"])
-        reader = Reader(words.tokenizer, UNBOUNDED, words.vision())
-        allowed = Room.of(settings, max_positions=words.max_positions).tokens
+        reader = PromptBuilder(words.tokenizer, UNBOUNDED, words.vision())
+        allowed = LengthLimits.of(settings, max_positions=words.max_positions).tokens
         return preview(settings, reader=reader, allowed=allowed, tasks=tasks, task=task)
 
 

@@ -14,7 +14,7 @@ from backend.db.jobs import Job
 from backend.db.training import Rollout
 from backend.errors import AppError, not_found
 from backend.jobs.methods import METHODS
-from backend.jobs.rescore import Regraded, Rule, Tally, chosen
+from backend.jobs.rescore import Regraded, RescoreTally, ScoringRule, chosen
 from backend.jobs.spec import RlsdSettings
 from backend.verifiers.record import ScoreRecord
 from backend.verifiers.specs import parse_spec, spec_hash
@@ -37,7 +37,7 @@ def rescore(request: Json, progress: Progress, *, sandbox: Sandbox) -> Json:
             raise not_found("fine-tuning job", request["job_id"])
         wanted = chosen(job.id, first=request["first"], last=request["last"])
         total = min(request["limit"], session.scalar(select(func.count()).select_from(wanted.subquery())) or 0)
-    tally = Tally(_rule(job))
+    tally = RescoreTally(_rule(job))
     for rollouts, rows in _chunks(job, request, total=total):
         records = sandbox.grade(spec, [_sample(rollout, rows[rollout.row]) for rollout in rollouts])
         for rollout, record in zip(rollouts, records, strict=True):
@@ -55,9 +55,9 @@ def rescore(request: Json, progress: Progress, *, sandbox: Sandbox) -> Json:
     return compared | tally.result()
 
 
-def _rule(job: Job) -> Rule:
+def _rule(job: Job) -> ScoringRule:
     settings = RlsdSettings.model_validate(job.spec)
-    return Rule(
+    return ScoringRule(
         num_generations=settings.num_generations,
         scale_rewards=settings.scale_rewards,
         success_above=settings.success_above,

@@ -13,7 +13,7 @@ from backend.db.base import Json
 from backend.db.engine import transaction
 from backend.db.files import DatasetRow
 from backend.errors import AppError, not_found
-from backend.verifiers.selfcheck import Row, self_check, spread
+from backend.verifiers.selfcheck import ProbeRow, self_check, spread
 from backend.verifiers.specs import Spec, parse_spec
 from worker.sandbox.pool import Sandbox
 
@@ -22,7 +22,7 @@ UNIT = "rows"
 
 def check_verifier(
     verifier: Spec,
-    rows: Sequence[Row],
+    rows: Sequence[ProbeRow],
     *,
     sandbox: Sandbox,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
@@ -50,8 +50,8 @@ def run_self_check(request: Json, progress: Progress, *, sandbox: Sandbox) -> Js
     )
 
 
-def row_of(row: NormalRow) -> Row:
-    return Row(
+def row_of(row: NormalRow) -> ProbeRow:
+    return ProbeRow(
         number=row.number,
         item=row.item_without_images,
         answer=row.reference.answer,
@@ -60,7 +60,7 @@ def row_of(row: NormalRow) -> Row:
     )
 
 
-def evenly(rows: Sequence[NormalRow], *, count: int) -> list[Row]:
+def evenly(rows: Sequence[NormalRow], *, count: int) -> list[ProbeRow]:
     """At most `count` of the rows, evenly apart."""
     return [row_of(rows[place]) for place in spread(count, over=len(rows))]
 

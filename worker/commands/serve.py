@@ -23,15 +23,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from backend import workers
 from backend.chat import usage
 from backend.chat.redis_keys import QUEUE
-from backend.chat.server_queue import Desk
+from backend.chat.server_queue import RequestQueue
 from backend.db.engine import transaction
 from backend.settings import settings
 from backend.stack.logs import configure_logs
-from worker.serving.server import Server
+from worker.serving.server import ChatServer
 
 if TYPE_CHECKING:
-    from worker.serving.model_runner import Host
-    from worker.serving.sequence import Talk
+    from worker.serving.model_runner import ModelRunner
+    from worker.serving.sequence import SequenceGroup
 
 PRESENCE_S = 3.0
 PAUSE_S = 1.0
@@ -39,7 +39,7 @@ PAUSE_S = 1.0
 log = structlog.get_logger()
 
 
-class LazyOpener:
+class LazyModelLoader:
     """Loads the engine with the first model."""
 
     has_opened = False
@@ -49,7 +49,7 @@ class LazyOpener:
 
         look_at(base)
 
-    def open(self, base: str) -> "Host":
+    def open(self, base: str) -> "ModelRunner":
         self.has_opened = True
         from worker.serving.model_loading import open_host
 
@@ -67,7 +67,7 @@ class LazyOpener:
 class Presence:
     """Says that this server is there: to callers through the broker, to people through the database."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: RequestQueue) -> None:
         self._desk = desk
         self._facts = workers.facts([QUEUE], sandbox_level=0)  # it runs nobody's code
         self._leaving = threading.Event()
@@ -99,7 +99,7 @@ class Presence:
                 return
 
 
-def count(talk: "Talk") -> None:
+def count(talk: "SequenceGroup") -> None:
     asked = talk.asked
     try:
         with transaction() as session:
@@ -114,7 +114,7 @@ def count(talk: "Talk") -> None:
         log.error("usage was not counted", request=asked.id, error=str(error))
 
 
-def _later(counting: ThreadPoolExecutor, talk: "Talk") -> None:
+def _later(counting: ThreadPoolExecutor, talk: "SequenceGroup") -> None:
     counting.submit(count, talk)
 
 
@@ -143,10 +143,10 @@ def main() -> None:
 
 def serve(stop_at: Callable[[], float | None]) -> bool:
     """Until it is to be stopped, or to begin anew. False where it failed."""
-    desk = Desk(broker_url=settings().required_broker_url, name=f"{socket.gethostname()}:{os.getpid()}")
-    presence, opener, clean = Presence(desk), LazyOpener(), True
+    desk = RequestQueue(broker_url=settings().required_broker_url, name=f"{socket.gethostname()}:{os.getpid()}")
+    presence, opener, clean = Presence(desk), LazyModelLoader(), True
     with ThreadPoolExecutor(1, thread_name_prefix="usage") as counting:
-        server = Server(
+        server = ChatServer(
             desk,
             opener=opener,
             ended=lambda talk: _later(counting, talk),

@@ -118,7 +118,7 @@ def train(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Errand:
+class PreparedJob:
     """A job with its files, read and decided."""
 
     model: str
@@ -135,7 +135,9 @@ class Errand:
     """The manifest's word on the files."""
 
 
-def read_errand(job: Path, *, data: Path, verifier: Path | None, validation: Path | None, model: str | None) -> Errand:
+def read_errand(
+    job: Path, *, data: Path, verifier: Path | None, validation: Path | None, model: str | None
+) -> PreparedJob:
     """Read everything that was given. Raises AppError naming what is wrong."""
     try:
         request = JobRequest.model_validate(_job_body(job, verifier=verifier, model=model))
@@ -153,7 +155,7 @@ def read_errand(job: Path, *, data: Path, verifier: Path | None, validation: Pat
         first_without=in_rows(rows, spec=grader),
         filename=data.name,
     )
-    return Errand(
+    return PreparedJob(
         model=request.model,
         name=f"ft:{request.model}:rlsd:{request.suffix or ''}:local",
         seed=seed,
@@ -171,7 +173,7 @@ def read_errand(job: Path, *, data: Path, verifier: Path | None, validation: Pat
 
 
 def _manifest(
-    errand: Errand,
+    errand: PreparedJob,
     observer: FolderObserver,
     *,
     checks: Json,
@@ -198,7 +200,7 @@ def _say(done: int, total: int, unit: str) -> None:
     print(f"pre-flight: {done}/{total} {unit}", flush=True)
 
 
-def _tracked_run(errand: Errand, output: Path) -> TrackedRun:
+def _tracked_run(errand: PreparedJob, output: Path) -> TrackedRun:
     """The folder stands for the job's id: a run that goes on there is the same."""
     about = {"model": errand.model, "seed": errand.seed}
     settings = flat(about | errand.spec.model_dump(mode="json", by_alias=True))

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from worker.engine.methods import method_named
-from worker.engine.methods.base import Credit, Evidence, Options
+from worker.engine.methods.base import Credit, CreditInputs, Options
 
 
-def assign_credit(method: str, evidence: Evidence, options: Options) -> Credit:
+def assign_credit(method: str, evidence: CreditInputs, options: Options) -> Credit:
     """Token advantages together with the weights and deltas behind them; no gradient flows through any of it.
 
     ValueError for an unknown method or a missing teacher.
@@ -48,13 +48,13 @@ def token_advantages(
     eps_low, eps_high = (eps_w, eps_w) if isinstance(eps_w, int | float) else eps_w
     everywhere_BT = torch.ones_like(mask, dtype=torch.bool)
     by_token = heard is not None and heard.dim() == 2
-    evidence = Evidence(
+    evidence = CreditInputs(
         advantages_B=advantages.detach(),
         student_logps_BT=student_logps.detach(),
         teacher_logps_BT=None if teacher_logps is None else teacher_logps.detach(),
         contrast_logps_BT=None if contrast_logps is None else contrast_logps.detach(),
-        heard_B=everywhere_BT[:, 0] if heard is None or by_token else heard.bool(),
-        heard_BT=heard.bool() if heard is not None and by_token else everywhere_BT,
+        teacher_mask_B=everywhere_BT[:, 0] if heard is None or by_token else heard.bool(),
+        teacher_mask_BT=heard.bool() if heard is not None and by_token else everywhere_BT,
         mask_BT=mask.bool(),
     )
     options = Options(

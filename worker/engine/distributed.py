@@ -27,7 +27,7 @@ def nothing_to_wait_for() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class ProcessGroup:
     """The processes of one run. With more than one, torch's default process group must stand."""
 
     rank: int
@@ -38,7 +38,7 @@ class World:
     """Done before every meeting; a sharded model (`sharding.py`) waits here for the others' last forward pass."""
 
     @classmethod
-    def alone(cls) -> "World":
+    def alone(cls) -> "ProcessGroup":
         """A run of one process."""
         return cls(0, 1)
 

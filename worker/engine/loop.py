@@ -10,27 +10,27 @@ from typing import Literal
 
 import numpy as np
 
-from worker.engine.distributed import World
+from worker.engine.distributed import ProcessGroup
 from worker.engine.evaluation.evaluate import Evaluation, compare, evaluate, question_means
 from worker.engine.evaluation.statistics import SCORES, interval
 from worker.engine.faults import memory_named
 from worker.engine.methods import method_named
-from worker.engine.methods.base import Teacher
+from worker.engine.methods.base import TeacherKind
 from worker.engine.model.policy import Policy
 from worker.engine.observer import Checkpoint, EvaluationReport, Observer, SharedObserver, StepReport
-from worker.engine.rollouts.prompts import Reader, Room
+from worker.engine.rollouts.prompts import LengthLimits, PromptBuilder
 from worker.engine.rollouts.reward import VerifierFaults, trust
 from worker.engine.rollouts.sampling import make_generator
 from worker.engine.settings import Settings
-from worker.engine.step import Learner, take_step
+from worker.engine.step import TrainContext, take_step
 from worker.engine.teacher.contexts import make_briefer
 from worker.engine.teacher.distillation import refuse_trained_head
 from worker.engine.training import checkpoint
 from worker.engine.training.budget import in_words, is_used_up, used_by
 from worker.engine.training.checkpoint import Fingerprint, fingerprint, require_same_run
 from worker.engine.training.update import make_optimizer
-from worker.engine.training.watchdog import NoSignal, Vigil
-from worker.engine.types import Divergence, Ending, QuestionScores, Reward, Task, Wish
+from worker.engine.training.watchdog import NoSignal, Watchdog
+from worker.engine.types import ControlSignal, Divergence, Ending, QuestionScores, Reward, Task
 
 
 class Interrupted(Exception):  # noqa: N818 - it is how a run ends, not an error of ours
@@ -51,7 +51,7 @@ def run(
     observer: Observer,
     resume: bytes | None,
     teacher: Policy | None = None,
-    world: World = World.alone(),
+    world: ProcessGroup = ProcessGroup.alone(),
 ) -> Ending:
     """Train the policy's live adapter, from the beginning or from a checkpoint's bytes.
 
@@ -74,7 +74,9 @@ def run(
         observer=observer,
         world=world,
     )
-    course = Course(learner, Vigil(settings, learner.method), fingerprint(settings, tasks=tasks, held_out=held_out))
+    course = TrainState(
+        learner, Watchdog(settings, learner.method), fingerprint(settings, tasks=tasks, held_out=held_out)
+    )
     if resume is not None:
         course.go_on(resume)
     elif policy.tokenizer.pad_token_id is None:
@@ -101,11 +103,11 @@ def run(
 
 
 @dataclass(slots=True)
-class Course:
+class TrainState:
     """How far a run has come, and how much of it is saved."""
 
-    learner: Learner
-    vigil: Vigil
+    learner: TrainContext
+    vigil: Watchdog
     fingerprint: Fingerprint
     step: int = 0
     baseline: list[QuestionScores] | None = None
@@ -132,7 +134,7 @@ class Course:
         """Hand the observer a checkpoint."""
         learner = self.learner
         if learner.world.leads:
-            standing = checkpoint.Standing(
+            standing = checkpoint.RunState(
                 step=self.step,
                 baseline=self.baseline,
                 score=self.score,
@@ -163,7 +165,7 @@ class Course:
         return interval > 0 and self.step > 0 and not self.ended and self.step % interval == 0
 
 
-def _train(course: Course) -> None:
+def _train(course: TrainState) -> None:
     """From where the course stands to its end. Interrupted, VerifierFaults or NoSignal where that comes early."""
     learner, settings, observer = course.learner, course.learner.settings, course.learner.observer
     if course.step == 0 and course.baseline is None:
@@ -199,8 +201,8 @@ def make_learner(
     held_out: Sequence[Task],
     reward: Reward,
     observer: Observer,
-    world: World,
-) -> Learner:
+    world: ProcessGroup,
+) -> TrainContext:
     """What every step needs. ValueError, as `run`, where tasks and settings do not fit."""
     if not tasks:
         raise ValueError("there are no tasks to train on")
@@ -214,15 +216,15 @@ def make_learner(
         raise ValueError(f"divergence {settings.divergence} needs a method that distils, got {method.name}")
     if settings.divergence != Divergence.SAMPLED:
         refuse_trained_head(policy)
-    if (method.teacher is Teacher.EXTERNAL) != (teacher is not None):
+    if (method.teacher is TeacherKind.EXTERNAL) != (teacher is not None):
         raise ValueError(f"the method {method.name} {'has no' if teacher else 'needs a'} teacher of another model")
     teacher = teacher or policy
     max_positions = min(policy.max_positions, teacher.max_positions)
-    reader = Reader(policy.tokenizer, Room.of(settings, max_positions=max_positions), policy.vision)
+    reader = PromptBuilder(policy.tokenizer, LengthLimits.of(settings, max_positions=max_positions), policy.vision)
     briefer = None
     if method.speaks_at(settings.lam, alpha=settings.alpha):
         briefer = make_briefer(tasks, reader=reader, method=method, settings=settings)
-    return Learner(
+    return TrainContext(
         settings=settings,
         method=method,
         policy=policy,
@@ -241,15 +243,15 @@ def make_learner(
 def _heed(observer: Observer) -> None:
     """Interrupted when the observer wishes to stop."""
     wish = observer.wish()
-    if wish is not Wish.CONTINUE:
-        raise Interrupted(Ending.PAUSED if wish is Wish.PAUSE else Ending.CANCELLED)
+    if wish is not ControlSignal.CONTINUE:
+        raise Interrupted(Ending.PAUSED if wish is ControlSignal.PAUSE else Ending.CANCELLED)
 
 
 def _evaluated_mean(report: EvaluationReport | None) -> float | None:
     return report.mean if report else None
 
 
-def _evaluate(course: Course, *, phase: Literal["baseline", "interim", "trained"]) -> EvaluationReport | None:
+def _evaluate(course: TrainState, *, phase: Literal["baseline", "interim", "trained"]) -> EvaluationReport | None:
     """Evaluate and report. None where nothing is held out or no question got a score, which is an event of its own."""
     learner = course.learner
     if not learner.questions:

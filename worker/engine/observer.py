@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from worker.engine.distributed import World
+from worker.engine.distributed import ProcessGroup
 from worker.engine.evaluation.statistics import Interval
-from worker.engine.types import QuestionScores, Score, Wish
+from worker.engine.types import ControlSignal, QuestionScores, Score
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class EvaluationReport:
 class Observer(Protocol):
     """Whoever runs a run: hears what happens and says whether to go on."""
 
-    def wish(self) -> Wish:
+    def wish(self) -> ControlSignal:
         """Asked between steps and between batches of an evaluation."""
 
     def step(self, report: StepReport) -> None:
@@ -113,11 +113,11 @@ class SharedObserver:
     """The leader's observer, as every process of the run meets it: all stop at the same moment."""
 
     observer: Observer
-    world: World
+    world: ProcessGroup
 
-    def wish(self) -> Wish:
+    def wish(self) -> ControlSignal:
         """What the leader was told."""
-        return self.world.as_leader(self.observer.wish() if self.world.leads else Wish.CONTINUE)
+        return self.world.as_leader(self.observer.wish() if self.world.leads else ControlSignal.CONTINUE)
 
     def step(self, report: StepReport) -> None:
         """Told by the leader alone."""

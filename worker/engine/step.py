@@ -7,30 +7,30 @@ import torch
 from torch import Tensor
 
 from worker.engine.credit import lambda_at
-from worker.engine.distributed import World
+from worker.engine.distributed import ProcessGroup
 from worker.engine.measure import Stopwatch
-from worker.engine.methods.base import Method, Teacher
+from worker.engine.methods.base import Method, TeacherKind
 from worker.engine.model.policy import Policy
 from worker.engine.observer import Observer, StepReport
-from worker.engine.rollouts.collect import Experience, gather
+from worker.engine.rollouts.collect import RolloutBatch, gather
 from worker.engine.rollouts.logprobs import MicroBatch, micro_batch_inputs, plan_for, shares_contexts, tokens_run
 from worker.engine.rollouts.prompts import Prompt
 from worker.engine.rollouts.rollouts import Rollouts
-from worker.engine.rollouts.sampler import Generator
+from worker.engine.rollouts.sampler import Sampler
 from worker.engine.seeds import torch_generator
 from worker.engine.settings import Settings
-from worker.engine.teacher.contexts import Briefer, Briefing
+from worker.engine.teacher.contexts import TeacherContextBuilder, TeacherContexts
 from worker.engine.teacher.diagnostics import Diagnosis, diagnose, looked_at
 from worker.engine.teacher.distillation import Distiller, comparison_of
 from worker.engine.teacher.reasoning import reasoning_mask
 from worker.engine.teacher.signals import Scorer, contexts_of, contrast_logps, teacher_logps, told
 from worker.engine.training.metrics import StepFacts, rollout_reports, sampled_share, step_costs, step_metrics
-from worker.engine.training.update import Signals, update_policy
+from worker.engine.training.update import StepTensors, update_policy
 from worker.engine.types import Divergence, Reward, TeacherWeights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Learner:
+class TrainContext:
     """What every step needs."""
 
     settings: Settings
@@ -40,18 +40,18 @@ class Learner:
     """Whose network the teacher is: the policy itself, or an external model."""
     optimizer: torch.optim.AdamW
     prompts: Sequence[Prompt]
-    source: Generator
+    source: Sampler
     """What samples the completions."""
     questions: Sequence[Prompt]
     """Held out: never trained on."""
-    briefer: Briefer | None
+    briefer: TeacherContextBuilder | None
     """None where no teacher is ever asked."""
     reward: Reward
     observer: Observer
-    world: World
+    world: ProcessGroup
 
 
-def take_step(learner: Learner, step: int) -> StepReport:
+def take_step(learner: TrainContext, step: int) -> StepReport:
     """Step `step`, counted from 1. VerifierFaults, before anything is learnt, when the scores cannot be trusted."""
     settings, policy, world = learner.settings, learner.policy, learner.world
     watch = Stopwatch(policy.device)
@@ -117,26 +117,26 @@ def take_step(learner: Learner, step: int) -> StepReport:
     return _report(learner, facts, step=step)
 
 
-def live_sequences(method: Method, advantages_B: Tensor, briefing: Briefing | None) -> list[int]:
+def live_sequences(method: Method, advantages_B: Tensor, briefing: TeacherContexts | None) -> list[int]:
     """Sequences that have any signal: the others need neither a teacher nor a backward pass."""
     rewarded_B = advantages_B != 0
     if briefing is None or not method.distils:
         live_B = rewarded_B
     else:
-        live_B = (rewarded_B | briefing.heard_B) if method.rewarded else briefing.heard_B
+        live_B = (rewarded_B | briefing.teacher_mask_B) if method.rewarded else briefing.teacher_mask_B
     return live_B.nonzero().squeeze(1).tolist()
 
 
 def _signals(
-    learner: Learner, experience: Experience, briefing: Briefing | None, *, plan: Sequence[MicroBatch]
-) -> Signals:
+    learner: TrainContext, experience: RolloutBatch, briefing: TeacherContexts | None, *, plan: Sequence[MicroBatch]
+) -> StepTensors:
     """Ask the teachers."""
     settings, rollouts = learner.settings, experience.rollouts
     mask_BT, device = rollouts.mask_BT, learner.policy.device
     teacher_BT, contrast_BT = None, None
-    heard_B, heard_BT = torch.zeros(rollouts.num_sequences, dtype=torch.bool), torch.ones_like(mask_BT)
+    teacher_mask_B, teacher_mask_BT = torch.zeros(rollouts.num_sequences, dtype=torch.bool), torch.ones_like(mask_BT)
     if briefing is not None:
-        heard_B = briefing.heard_B
+        teacher_mask_B = briefing.teacher_mask_B
         scorer = Scorer(
             learner.teacher,
             [told(batch, briefing.teacher_B) for batch in plan],
@@ -151,17 +151,19 @@ def _signals(
             contrast_BT = contrast_logps(scorer, rollouts, briefing).to(device)
         if settings.reasoning_only:
             decoder = learner.policy.tokenizer
-            heard_BT = reasoning_mask(rollouts.completion_ids_BT, mask_BT, decoder=decoder, end=settings.reasoning_end)
-    return Signals(
+            teacher_mask_BT = reasoning_mask(
+                rollouts.completion_ids_BT, mask_BT, decoder=decoder, end=settings.reasoning_end
+            )
+    return StepTensors(
         advantages_B=experience.advantages_B.to(device),
         teacher_logps_BT=teacher_BT,
         contrast_logps_BT=contrast_BT,
-        heard_B=heard_B.to(device),
-        heard_BT=heard_BT,
+        teacher_mask_B=teacher_mask_B.to(device),
+        teacher_mask_BT=teacher_mask_BT,
     )
 
 
-def _distiller(learner: Learner, briefing: Briefing | None) -> Distiller | None:
+def _distiller(learner: TrainContext, briefing: TeacherContexts | None) -> Distiller | None:
     """The teacher of a run that learns from whole distributions."""
     settings = learner.settings
     if briefing is None or settings.divergence == Divergence.SAMPLED:
@@ -175,7 +177,7 @@ def _distiller(learner: Learner, briefing: Briefing | None) -> Distiller | None:
     )
 
 
-def _report(learner: Learner, facts: StepFacts, *, step: int) -> StepReport:
+def _report(learner: TrainContext, facts: StepFacts, *, step: int) -> StepReport:
     """What is told of a step: its numbers, those that only diagnostics need, and the tokens of some rollouts."""
     settings, num_sequences = learner.settings, facts.rollouts.num_sequences
     with facts.watch.phase("report"):
@@ -193,7 +195,7 @@ def _report(learner: Learner, facts: StepFacts, *, step: int) -> StepReport:
     return StepReport(step=step, metrics=metrics | step_costs(facts), rollouts=reports)
 
 
-def _diagnosis(learner: Learner, facts: StepFacts, *, step: int) -> Diagnosis:
+def _diagnosis(learner: TrainContext, facts: StepFacts, *, step: int) -> Diagnosis:
     """Each process looks at its share of some sequences; all get the whole. A silent teacher needs no control."""
     settings, rollouts, world = learner.settings, facts.rollouts, learner.world
     control = None
@@ -205,14 +207,14 @@ def _diagnosis(learner: Learner, facts: StepFacts, *, step: int) -> Diagnosis:
     return world.whole(found, mine=mine, everyones=chosen)
 
 
-def _teacher_weights(learner: Learner) -> TeacherWeights:
+def _teacher_weights(learner: TrainContext) -> TeacherWeights:
     """An external teacher has no adapters to choose from."""
-    external = learner.method.teacher is Teacher.EXTERNAL
+    external = learner.method.teacher is TeacherKind.EXTERNAL
     return TeacherWeights.LIVE if external else TeacherWeights(learner.settings.teacher)
 
 
 def _teacher_tokens(
-    learner: Learner, rollouts: Rollouts, briefing: Briefing | None, *, plan: Sequence[MicroBatch]
+    learner: TrainContext, rollouts: Rollouts, briefing: TeacherContexts | None, *, plan: Sequence[MicroBatch]
 ) -> int:
     """Tokens that go through the teachers' network, padding included."""
     return sum(

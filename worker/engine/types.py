@@ -99,7 +99,7 @@ class Budget(StrEnum):
     """Seconds of the steps, times the devices that took them."""
 
 
-class Wish(StrEnum):
+class ControlSignal(StrEnum):
     """What the outside wants of a run, asked between steps."""
 
     CONTINUE = "continue"
@@ -116,9 +116,9 @@ class Ending(StrEnum):
     DONE = "done"
     """All steps were taken, or the budget is used up, and the final evaluation is recorded."""
     PAUSED = "paused"
-    """Stopped by `Wish.PAUSE`."""
+    """Stopped by `ControlSignal.PAUSE`."""
     CANCELLED = "cancelled"
-    """Stopped by `Wish.CANCEL`."""
+    """Stopped by `ControlSignal.CANCEL`."""
     VERIFIER_FAULTS = "verifier_faults"
     """Too many completions of one step could not be scored (`max_error_share`)."""
     NO_SIGNAL = "no_signal"

@@ -53,7 +53,7 @@ DTYPES = frozenset(str(dtype).removeprefix("torch.") for dtype in TOLERANCES)
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class ExportOrder:
     """What is to be exported, as the database has it."""
 
     export_id: str
@@ -119,7 +119,7 @@ def told(found: Agreement, *, dtype: str, format: ExportFormat) -> Json:
     }
 
 
-def _order(export_id: str) -> Order:
+def _order(export_id: str) -> ExportOrder:
     with transaction() as session:
         export = session.get(Export, export_id)
         if export is None:
@@ -137,7 +137,7 @@ def _order(export_id: str) -> Order:
         rows = load_rows(session, job.training_file)
         validation = None if job.validation_file is None else load_rows(session, job.validation_file)
         training, held_out = tasks_of(rows, spec=spec, verifier=None, seed=job.seed, validation=validation)
-        return Order(
+        return ExportOrder(
             export_id=export_id,
             format=ExportFormat(export.format),
             model=job.model,
@@ -150,7 +150,7 @@ def _order(export_id: str) -> Order:
         )
 
 
-def _make(order: Order, folder: Path, *, settings: Settings, progress: Progress) -> tuple[Json, list[Passage]]:
+def _make(order: ExportOrder, folder: Path, *, settings: Settings, progress: Progress) -> tuple[Json, list[Passage]]:
     """The model's files in `folder`, the facts about them, and what the adapter had to say before it was merged."""
     _tell(progress, 0)
     dtype = _stored_dtype(order)
@@ -201,7 +201,9 @@ def _to_gguf(folder: Path, *, name: str, dtype: str) -> str:
     return writer
 
 
-def _compared(order: Order, folder: Path, written: Sequence[Passage], *, settings: Settings, dtype: str) -> Agreement:
+def _compared(
+    order: ExportOrder, folder: Path, written: Sequence[Passage], *, settings: Settings, dtype: str
+) -> Agreement:
     """With what is in the files, loaded as anybody would."""
     try:
         model = load_policy(str(folder), settings=settings, allow_remote_code=environment().allow_remote_code)
@@ -215,7 +217,7 @@ def _compared(order: Order, folder: Path, written: Sequence[Passage], *, setting
     return agreement(model, written, dtype=getattr(torch, dtype))
 
 
-def _store(order: Order, folder: Path, *, facts: Json, scratch: Path) -> None:
+def _store(order: ExportOrder, folder: Path, *, facts: Json, scratch: Path) -> None:
     with transaction() as session:
         job = session.get_one(Job, _kept(session.get(Export, order.export_id)).job_id)
         manifest = job.manifest or job_manifest(
@@ -234,7 +236,7 @@ def _store(order: Order, folder: Path, *, facts: Json, scratch: Path) -> None:
         _kept(session.get(Export, order.export_id, with_for_update=True)).sha256 = blob.sha256
 
 
-def _stored_dtype(order: Order) -> str:
+def _stored_dtype(order: ExportOrder) -> str:
     """The dtype of the base's files; that of training where they do not say. Raises AppError for a quantised base."""
     config = load_words(order.model).config
     if getattr(config, "quantization_config", None) is not None:

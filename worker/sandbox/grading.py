@@ -26,7 +26,7 @@ Row = Callable[[bytes], bytes]
 Rows = Callable[[Sequence[bytes]], Iterator[bytes]]
 
 
-class OddRow(Exception):  # noqa: N818 - carries a result
+class FaultyRow(Exception):  # noqa: N818 - carries a result
     """The row has its frame, and this process takes no further row."""
 
     def __init__(self, frame: bytes) -> None:
@@ -70,7 +70,7 @@ def _timed(score: scorers.Scorer) -> Row:
         except Exception as error:  # noqa: BLE001 - a library's fault with this text, not ours to end on
             frame = _error_frame(f"{type(error).__name__}: {error}", ms=_ms_since(start))
             if isinstance(error, ODD_ERRORS):
-                raise OddRow(frame) from None
+                raise FaultyRow(frame) from None
             return frame
         ms = _ms_since(start)
         if isinstance(scored, float) or scored.reason is None:
@@ -118,7 +118,7 @@ def _python(program: Mapping[str, Any]) -> Rows:
             raise CallFailed
         frame = _error_frame(reason, ms=_ms_since(start), stdout=capture.text())
         if odd:
-            raise OddRow(frame) from None
+            raise FaultyRow(frame) from None
         return [frame]
 
     def one_by_one(lines: Sequence[bytes]) -> Iterator[bytes]:

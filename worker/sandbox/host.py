@@ -224,7 +224,7 @@ def run_batch(batch: bytes, *, settings: Mapping[str, Any], child_filter: bytes 
     try:
         for frame in graded(rows):
             write(frame)
-    except grading.OddRow as odd:
+    except grading.FaultyRow as odd:
         write(odd.frame)
         os._exit(LEFT_AFTER_ODD_ROW)
     except grading.CallFailed:

@@ -32,7 +32,7 @@ MAX_LEVEL = max(LEVELS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class SandboxLimits:
     """Of one row, one process (batch) and one server."""
 
     row_timeout_s: float = 5.0

@@ -21,8 +21,8 @@ from backend.verifiers.specs import Spec
 from backend.verifiers.templates import Sample
 from worker.sandbox import judge, programs
 from worker.sandbox.environment import Libraries, installed_libraries, preload_of
-from worker.sandbox.policy import MAX_LEVEL, REASON_CHARS, Limits
-from worker.sandbox.server import Attempt, Box, End, Server
+from worker.sandbox.policy import MAX_LEVEL, REASON_CHARS, SandboxLimits
+from worker.sandbox.server import Box, End, GradingAttempt, SandboxServer
 
 __all__ = ["Sample", "Sandbox", "Spec"]
 
@@ -36,10 +36,10 @@ BATCH_LIVES = 12
 """Times the deadline of a row that a process may live."""
 
 
-def deployed_limits() -> Limits:
+def deployed_limits() -> SandboxLimits:
     """As this deployment has them (backend/settings.py)."""
     own = settings()
-    return Limits(
+    return SandboxLimits(
         row_timeout_s=own.verifier_timeout_s,
         batch_timeout_s=own.verifier_timeout_s * BATCH_LIVES,
         start_timeout_s=own.verifier_start_s,
@@ -53,7 +53,7 @@ class Sandbox:
 
     def __init__(
         self,
-        limits: Limits | None = None,
+        limits: SandboxLimits | None = None,
         *,
         max_level: int = MAX_LEVEL,
         libraries: Libraries | None = None,
@@ -66,7 +66,7 @@ class Sandbox:
         self._max_level = max_level
         self._libraries = installed_libraries() if libraries is None else libraries
         self._lock = threading.Lock()
-        self._servers: dict[tuple[str, ...], Server] = {}  # by what is preloaded; the last used comes last
+        self._servers: dict[tuple[str, ...], SandboxServer] = {}  # by what is preloaded; the last used comes last
         _sandboxes.add(self)
 
     def __enter__(self) -> "Sandbox":
@@ -196,13 +196,13 @@ class Sandbox:
                 records += [untried] * (len(rows) - len(records))
         return records
 
-    def _blame(self, attempt: Attempt) -> ScoreRecord:
+    def _blame(self, attempt: GradingAttempt) -> ScoreRecord:
         if attempt.end is End.ROW_TIMEOUT:
             ms = self.limits.row_timeout_s * 1000
             return ScoreRecord(score=None, status=ScoreStatus.TIMEOUT, reason=attempt.reason, ms=ms)
         return error_record(attempt.reason)
 
-    def _ready_server(self, preload: tuple[str, ...] = ()) -> Server:
+    def _ready_server(self, preload: tuple[str, ...] = ()) -> SandboxServer:
         """One with these modules warm; the one that was used longest ago makes room."""
         server = self._servers.pop(preload, None)
         if server is not None and server.batches >= self.limits.batches_per_server:
@@ -217,8 +217,8 @@ class Sandbox:
         self._servers[preload] = server
         return server
 
-    def _started(self, preload: tuple[str, ...]) -> Server:
-        return Server(self.limits, max_level=self._max_level, libraries=self._libraries, preload=preload)
+    def _started(self, preload: tuple[str, ...]) -> SandboxServer:
+        return SandboxServer(self.limits, max_level=self._max_level, libraries=self._libraries, preload=preload)
 
     def _drop_server(self, preload: tuple[str, ...] = ()) -> None:
         server = self._servers.pop(preload, None)

@@ -23,7 +23,7 @@ from backend.verifiers.specs import parse_spec
 from backend.verifiers.templates import Sample
 from worker.sandbox.attacks import ATTACKS
 from worker.sandbox.environment import install
-from worker.sandbox.policy import LEVELS, MAX_LEVEL, NOT_COVERED, Limits
+from worker.sandbox.policy import LEVELS, MAX_LEVEL, NOT_COVERED, SandboxLimits
 from worker.sandbox.pool import Sandbox
 
 PRIZE_VARIABLE = "RLSD_SANDBOX_PRIZE"
@@ -60,7 +60,7 @@ def probe(*, max_level: int = MAX_LEVEL) -> SandboxReport:
 
     Raises AppError(503) where the sandbox does not start.
     """
-    limits = Limits(row_timeout_s=1.0)
+    limits = SandboxLimits(row_timeout_s=1.0)
     with _prizes() as item, Sandbox(limits, max_level=max_level) as sandbox:
         box = sandbox.box
         attacks: list[AttackResult] = []

@@ -9,7 +9,7 @@ from backend.errors import AppError
 from backend.verifiers import specs, templates
 from backend.verifiers.record import ScoreRecord, ScoreStatus, error_record
 from backend.verifiers.templates import OutputPathError, Sample
-from worker.sandbox.policy import Limits
+from worker.sandbox.policy import SandboxLimits
 
 Programmed = (
     specs.StringCheck
@@ -18,7 +18,7 @@ Programmed = (
     | specs.Python
     | specs.Number
     | specs.Math
-    | specs.Choice
+    | specs.ChoiceGrader
     | specs.JsonSchema
 )
 """What a program can be made of; `multi` combines the records of others, and a model answers elsewhere."""
@@ -52,14 +52,14 @@ def program(spec: Programmed) -> bytes:
             fields |= {"metric": spec.evaluation_metric}
         case specs.Number():
             fields |= {"widths": spec.widths, "units": spec.units}
-        case specs.Choice():
+        case specs.ChoiceGrader():
             fields |= {"choices": spec.choices}
         case specs.JsonSchema():
             fields |= {"schema": spec.json_schema}
     return json.dumps(fields).encode()
 
 
-def rows_of_a_process(spec: Programmed, limits: Limits) -> int:
+def rows_of_a_process(spec: Programmed, limits: SandboxLimits) -> int:
     if not isinstance(spec, specs.Python):
         return limits.own_batch_rows
     if spec.isolation == "call":

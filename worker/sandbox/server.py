@@ -20,7 +20,7 @@ from backend.errors import AppError
 from backend.verifiers.record import ScoreRecord
 from worker.sandbox import frames, host
 from worker.sandbox.environment import Libraries
-from worker.sandbox.policy import LEVELS, Limits
+from worker.sandbox.policy import LEVELS, SandboxLimits
 from worker.sandbox.results import decode
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +53,7 @@ class End(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class GradingAttempt:
     """`records` of the first rows, in order; `end` and `reason` tell of the row after them."""
 
     records: list[ScoreRecord]
@@ -74,10 +74,10 @@ class Box:
         return LEVELS[self.level]
 
 
-class Server:
+class SandboxServer:
     """One process and the socket to it. Not for two threads at once: pool.py sees to that."""
 
-    def __init__(self, limits: Limits, *, max_level: int, libraries: Libraries, preload: Sequence[str]) -> None:
+    def __init__(self, limits: SandboxLimits, *, max_level: int, libraries: Libraries, preload: Sequence[str]) -> None:
         """Starts it, to confine itself with `preload` imported before; it is up once `box` has been asked for.
 
         Raises AppError(503) where it cannot be started.
@@ -142,7 +142,7 @@ class Server:
     def pid(self) -> int:
         return self._process.pid
 
-    def run(self, program: bytes, rows: Sequence[bytes], *, to_the_end: bool) -> Attempt:
+    def run(self, program: bytes, rows: Sequence[bytes], *, to_the_end: bool) -> GradingAttempt:
         """One batch in one process. `program` and `rows` are lines of JSON without their ends.
 
         `to_the_end` waits until the process has ended, so that nothing it writes after its last result goes unseen.
@@ -156,7 +156,7 @@ class Server:
                 os.close(writing)
             return self._collect(reading, count=len(rows), to_the_end=to_the_end)
         except OSError as error:
-            return Attempt([], End.SERVER_LOST, f"the sandbox's server has gone ({error})")
+            return GradingAttempt([], End.SERVER_LOST, f"the sandbox's server has gone ({error})")
         finally:
             os.close(reading)
 
@@ -185,7 +185,7 @@ class Server:
         self._awaited = None
         return status, peak_kib
 
-    def _collect(self, reading: int, *, count: int, to_the_end: bool) -> Attempt:
+    def _collect(self, reading: int, *, count: int, to_the_end: bool) -> GradingAttempt:
         """Reads until every row has its record, a deadline passes, or the process ends.
 
         A whole frame renews the row's deadline; bytes of one do not. `to_the_end` believes the last record only of a
@@ -220,32 +220,32 @@ class Server:
                     row_deadline = time.monotonic() + self._limits.row_timeout_s
             except frames.FrameError as error:
                 self._kill()
-                return Attempt([], End.FORGED, f"the verifier wrote to the result pipe: {error}")
+                return GradingAttempt([], End.FORGED, f"the verifier wrote to the result pipe: {error}")
             if len(records) == count and not to_the_end:
-                return Attempt(records, End.COMPLETE)
+                return GradingAttempt(records, End.COMPLETE)
 
-    def _out_of_time(self, records: list[ScoreRecord], *, batch_over: bool) -> Attempt:
+    def _out_of_time(self, records: list[ScoreRecord], *, batch_over: bool) -> GradingAttempt:
         if batch_over and records:
-            return Attempt(records, End.BATCH_TIMEOUT)
+            return GradingAttempt(records, End.BATCH_TIMEOUT)
         limit_s = self._limits.batch_timeout_s if batch_over else self._limits.row_timeout_s
-        return Attempt(records, End.ROW_TIMEOUT, f"stopped after {limit_s:g} s")
+        return GradingAttempt(records, End.ROW_TIMEOUT, f"stopped after {limit_s:g} s")
 
-    def _ended(self, records: list[ScoreRecord], *, count: int, unfinished: bool) -> Attempt:
+    def _ended(self, records: list[ScoreRecord], *, count: int, unfinished: bool) -> GradingAttempt:
         try:
             settled = self._settle()
         except TimeoutError:
             self._kill()
-            return Attempt(records[: count - 1], End.DIED, "the verifier closed the result pipe and went on")
+            return GradingAttempt(records[: count - 1], End.DIED, "the verifier closed the result pipe and went on")
         assert settled is not None
         status, peak_kib = settled
         code = os.waitstatus_to_exitcode(status)
         if not unfinished and code == 0 and len(records) == count:
-            return Attempt(records, End.COMPLETE)
+            return GradingAttempt(records, End.COMPLETE)
         if not unfinished and code == host.LEFT_AFTER_ODD_ROW and records:
-            return Attempt(records, End.COMPLETE if len(records) == count else End.LEFT)
+            return GradingAttempt(records, End.COMPLETE if len(records) == count else End.LEFT)
         if not unfinished and code == host.CALL_FAILED and count > 1 and not records:
-            return Attempt([], End.CALL_FAILED)
-        return Attempt(records[: count - 1], End.DIED, _cause_of_death(status, peak_kib=peak_kib))
+            return GradingAttempt([], End.CALL_FAILED)
+        return GradingAttempt(records[: count - 1], End.DIED, _cause_of_death(status, peak_kib=peak_kib))
 
     def _kill(self) -> None:
         """Ends the child, not the server; waits until it is gone."""

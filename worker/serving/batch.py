@@ -30,7 +30,7 @@ PREFILL_TOKENS = 8192
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Turn:
+class SequenceSlot:
     """One completion to be written. Those of one prompt share the context object, which is then read once."""
 
     context: Context
@@ -46,10 +46,10 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class SampledToken:
     """A token of a turn."""
 
-    turn: Turn
+    turn: SequenceSlot
     token: int
     ends: bool
     """Whether it is an end of sequence."""
@@ -63,7 +63,7 @@ class Drawn:
 class _Rows:
     """What the batch knows of its rows, in order."""
 
-    turns: list[Turn]
+    turns: list[SequenceSlot]
     cache: DynamicCache
     attention_BL: Tensor
     positions_B: Tensor
@@ -83,7 +83,7 @@ class Batch:
         self._rows: _Rows | None = None
 
     @property
-    def turns(self) -> list[Turn]:
+    def turns(self) -> list[SequenceSlot]:
         return [] if self._rows is None else list(self._rows.turns)
 
     @property
@@ -92,7 +92,7 @@ class Batch:
         return self._rows is None or can_be_joined(self._rows.cache)
 
     @torch.inference_mode()
-    def join(self, newcomers: Sequence[Turn]) -> None:
+    def join(self, newcomers: Sequence[SequenceSlot]) -> None:
         """Read the newcomers' contexts."""
         assert self.is_open
         for part in _parts(newcomers):
@@ -105,7 +105,7 @@ class Batch:
                 _put_under(self._rows, read)
 
     @torch.inference_mode()
-    def draw(self) -> list[Drawn]:
+    def draw(self) -> list[SampledToken]:
         """The next token of every turn, in order. Fault where the model answers what is no number."""
         rows = self._rows
         if rows is None:
@@ -118,12 +118,12 @@ class Batch:
         told = _told(rows)
         eos = self.base.policy.eos_ids
         return [
-            Drawn(turn, token, token in eos, *told.get(row, (None, ())))
+            SampledToken(turn, token, token in eos, *told.get(row, (None, ())))
             for row, (turn, token) in enumerate(zip(rows.turns, rows.tokens_B.tolist(), strict=True))
         ]
 
     @torch.inference_mode()
-    def leave(self, leavers: set[Turn]) -> None:
+    def leave(self, leavers: set[SequenceSlot]) -> None:
         """Go on without these."""
         rows = self._rows
         if rows is None or not leavers:
@@ -161,7 +161,7 @@ class Batch:
         rows.positions_B = rows.positions_B + 1
         rows.room -= 1
 
-    def _read(self, turns: Sequence[Turn]) -> _Rows:
+    def _read(self, turns: Sequence[SequenceSlot]) -> _Rows:
         """The rows of these turns, ready for their first token."""
         first_of = {(turn.context, turn.adapter): turn for turn in reversed(turns)}
         shared = list(reversed(first_of.values()))
@@ -175,7 +175,7 @@ class Batch:
         return rows
 
 
-def choose(logits_BV: Tensor, turns: Sequence[Turn]) -> Tensor:
+def choose(logits_BV: Tensor, turns: Sequence[SequenceSlot]) -> Tensor:
     """A token a row: the likeliest at temperature 0, else drawn from the likeliest that make up `top_p`."""
     if all(turn.temperature == 0 for turn in turns):
         return logits_BV.argmax(-1)
@@ -216,9 +216,9 @@ def _told(rows: _Rows) -> dict[int, tuple[float, tuple[tuple[int, float], ...]]]
     }
 
 
-def _parts(turns: Sequence[Turn]) -> Iterator[list[Turn]]:
+def _parts(turns: Sequence[SequenceSlot]) -> Iterator[list[SequenceSlot]]:
     """The turns in parts that are read in one pass each; the turns of one context stay together."""
-    part: list[Turn] = []
+    part: list[SequenceSlot] = []
     for turn in sorted(turns, key=lambda turn: len(turn.context.ids)):
         contexts = len({id(other.context) for other in (*part, turn)})
         if part and contexts * len(turn.context.ids) > PREFILL_TOKENS and turn.context is not part[-1].context:

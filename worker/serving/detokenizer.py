@@ -14,7 +14,7 @@ PATIENCE = 64
 Decode = Callable[[list[int]], str]
 
 
-class Unfolding:
+class Detokenizer:
     """The text of tokens as they come, in whole characters.
 
     A token may be a part of a character, and the text of a token may depend on those before it. So the tokens since
@@ -79,7 +79,7 @@ def _overlap(text: str, stop: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class TextPiece:
     """What comes out with a token. `logprobs` are of the tokens that have begun within what is said so far."""
 
     text: str
@@ -87,26 +87,26 @@ class Said:
     stopped: bool
 
 
-class Wording:
+class ChoiceText:
     """One completion on its way to its reader."""
 
     def __init__(self, decode: Decode, *, stops: Sequence[str]) -> None:
-        self._unfolding = Unfolding(decode)
+        self._unfolding = Detokenizer(decode)
         self._stops = Stops(stops)
         self._read = 0
         self._said = 0
         self._waiting: list[tuple[int, TokenLogprob]] = []
 
-    def push(self, token: int, logprob: TokenLogprob | None) -> Said:
+    def push(self, token: int, logprob: TokenLogprob | None) -> TextPiece:
         if logprob is not None:
             self._waiting.append((self._read, logprob))
         return self._say(self._unfolding.push(token), last=False)
 
-    def end(self) -> Said:
+    def end(self) -> TextPiece:
         """What is left when no token comes any more; a stop sequence may still be found in it."""
         return self._say(self._unfolding.end(), last=True)
 
-    def _say(self, text: str, *, last: bool) -> Said:
+    def _say(self, text: str, *, last: bool) -> TextPiece:
         self._read += len(text)
         said, stopped = self._stops.push(text)
         if last and not stopped:
@@ -115,4 +115,4 @@ class Wording:
         whole = last and not stopped
         ready = [logprob for start, logprob in self._waiting if whole or start < self._said]
         self._waiting = [waiting for waiting in self._waiting if not (whole or waiting[0] < self._said)]
-        return Said(said, ready, stopped)
+        return TextPiece(said, ready, stopped)

@@ -11,17 +11,17 @@ from backend.errors import AppError
 from backend.settings import settings
 from worker.engine.model.adapter_files import Adapter, adapter_from_archive
 from worker.engine.training.checkpoint import adapter_from_checkpoint
-from worker.serving.model_runner import Host, Limits
+from worker.serving.model_runner import ModelRunner, RunnerLimits
 from worker.training.prepare import load_to_serve, load_words, use_threads
 
 NOT_FOUND = 404
 MISSING = ("model_not_found",)
 
 
-def open_host(base: str) -> Host:
+def open_host(base: str) -> ModelRunner:
     """Raises AppError where the model cannot be used."""
     use_threads(processes=1)
-    limits = Limits(
+    limits = RunnerLimits(
         sequences=settings().serve_sequences,
         tokens=settings().serve_tokens,
         default_tokens=settings().serve_max_tokens,
@@ -29,7 +29,7 @@ def open_host(base: str) -> Host:
     )
     with _said_of_the_model():
         policy = load_to_serve(base, dtype=settings().serve_dtype)
-    return Host(policy, limits=limits, fetch=fetch_adapter)
+    return ModelRunner(policy, limits=limits, fetch=fetch_adapter)
 
 
 def look_at(base: str) -> None:

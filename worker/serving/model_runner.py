@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import torch
 from jinja2 import TemplateError
 
-from backend.chat.protocol import AdapterRef, Asked, Begun, Piece, Refused
+from backend.chat.protocol import AdapterRef, ChatRequest, Piece, PromptRead, RequestRefused
 from backend.errors import AppError
 from worker.engine.model.adapter_files import Adapter
 from worker.engine.model.policy import Policy
-from worker.engine.rollouts.prompts import Context, Reader, Room
+from worker.engine.rollouts.prompts import Context, LengthLimits, PromptBuilder
 from worker.engine.types import Task
 from worker.faults import sentence
 from worker.serving.adapters import AdaptedBase
-from worker.serving.batch import Batch, Turn
-from worker.serving.sequence import Talk
+from worker.serving.batch import Batch, SequenceSlot
+from worker.serving.sequence import SequenceGroup
 
 UNBOUNDED = 2**31
 Said = dict[str, list[Piece]]
@@ -25,7 +25,7 @@ Said = dict[str, list[Piece]]
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RunnerLimits:
     """What one base may take at once."""
 
     sequences: int
@@ -36,29 +36,31 @@ class Limits:
     adapters: int
 
 
-class Host:
+class ModelRunner:
     """`fetch` finds an adapter; it raises AppError where it is gone, ValueError where it cannot be read."""
 
-    def __init__(self, policy: Policy, *, limits: Limits, fetch: Callable[[AdapterRef], Adapter]) -> None:
+    def __init__(self, policy: Policy, *, limits: RunnerLimits, fetch: Callable[[AdapterRef], Adapter]) -> None:
         self._limits = limits
         self._fetch = fetch
         self._base = AdaptedBase(policy, most=limits.adapters)
         self._batch = Batch(self._base)
-        self._waiting: deque[Talk] = deque()
-        self._running: dict[str, Talk] = {}
-        self._talk_of: dict[Turn, Talk] = {}
+        self._waiting: deque[SequenceGroup] = deque()
+        self._running: dict[str, SequenceGroup] = {}
+        self._talk_of: dict[SequenceSlot, SequenceGroup] = {}
 
     @property
     def requests(self) -> list[str]:
         """Those that have been heard and have not ended."""
         return [*self._running, *(talk.asked.id for talk in self._waiting)]
 
-    def hear(self, asked: Asked) -> None:
+    def hear(self, asked: ChatRequest) -> None:
         """Lay out the prompt, and wait for room. Raises AppError where it cannot be answered."""
         context = self._context(asked)
-        self._waiting.append(Talk(asked, self._base.policy.tokenizer, context, self._most_tokens(asked, context)))
+        self._waiting.append(
+            SequenceGroup(asked, self._base.policy.tokenizer, context, self._most_tokens(asked, context))
+        )
 
-    def withdraw(self, requests: Iterable[str]) -> list[Talk]:
+    def withdraw(self, requests: Iterable[str]) -> list[SequenceGroup]:
         """Stop answering these; what they had come to."""
         gone = set(requests)
         talks = [talk for talk in (*self._running.values(), *self._waiting) if talk.asked.id in gone]
@@ -69,7 +71,7 @@ class Host:
         self._talk_of = {turn: talk for turn, talk in self._talk_of.items() if talk.asked.id not in gone}
         return talks
 
-    def speak(self) -> tuple[Said, list[Talk]]:
+    def speak(self) -> tuple[Said, list[SequenceGroup]]:
         """Let in who waits and draw a token for everybody: what is to be said, and the talks that have ended."""
         said: Said = {}
         turns = [turn for talk in self._let_in(said) for turn in talk.begin()]
@@ -78,9 +80,9 @@ class Host:
             for turn in turns:
                 talk = next(talk for talk in self._running.values() if turn in talk.voices)
                 self._talk_of[turn] = talk
-                said.setdefault(talk.asked.id, [Begun(len(talk.context.ids))])
-        ended: list[Talk] = []
-        quiet: set[Turn] = set()
+                said.setdefault(talk.asked.id, [PromptRead(len(talk.context.ids))])
+        ended: list[SequenceGroup] = []
+        quiet: set[SequenceSlot] = set()
         for drawn in self._batch.draw():
             talk = self._talk_of[drawn.turn]
             said.setdefault(talk.asked.id, []).extend(talk.hear(drawn))
@@ -96,23 +98,23 @@ class Host:
         """Compute what the next tokens are drawn from."""
         self._batch.advance()
 
-    def _let_in(self, said: Said) -> list[Talk]:
+    def _let_in(self, said: Said) -> list[SequenceGroup]:
         """Those that have room now, in their order, with their adapters on the base."""
-        let_in: list[Talk] = []
+        let_in: list[SequenceGroup] = []
         while self._waiting and self._batch.is_open and self._has_room(self._waiting[0]):
             talk = self._waiting.popleft()
             try:
                 self._put_adapter(talk)
             except AppError as error:
-                said[talk.asked.id] = [Refused(error.message, error.status, error.code, error.param)]
+                said[talk.asked.id] = [RequestRefused(error.message, error.status, error.code, error.param)]
             except ValueError as error:
-                said[talk.asked.id] = [Refused(sentence(str(error)), 400, "adapter_not_usable", "model")]
+                said[talk.asked.id] = [RequestRefused(sentence(str(error)), 400, "adapter_not_usable", "model")]
             else:
                 self._running[talk.asked.id] = talk
                 let_in.append(talk)
         return let_in
 
-    def _has_room(self, talk: Talk) -> bool:
+    def _has_room(self, talk: SequenceGroup) -> bool:
         running = list(self._running.values())
         rows = sum(len(other.voices) or other.asked.n for other in running) + talk.asked.n
         width = max(other.width for other in (*running, talk))
@@ -122,12 +124,12 @@ class Host:
             rows <= limits.sequences and rows * width <= limits.tokens and len(adapters) <= limits.adapters
         )
 
-    def _put_adapter(self, talk: Talk) -> None:
+    def _put_adapter(self, talk: SequenceGroup) -> None:
         if talk.asked.adapter is not None and talk.asked.adapter.sha256 not in self._base:
             in_use = {other.adapter for other in self._running.values() if other.adapter is not None}
             self._base.put(talk.asked.adapter.sha256, self._fetch(talk.asked.adapter), in_use=in_use)
 
-    def _context(self, asked: Asked) -> Context:
+    def _context(self, asked: ChatRequest) -> Context:
         policy = self._base.policy
         task = Task(
             row=0,
@@ -139,7 +141,9 @@ class Host:
             item={},
         )
         try:
-            return Reader(policy.tokenizer, Room(UNBOUNDED, UNBOUNDED), policy.vision).prompt(task).student
+            return (
+                PromptBuilder(policy.tokenizer, LengthLimits(UNBOUNDED, UNBOUNDED), policy.vision).prompt(task).student
+            )
         except TemplateError as error:
             reason = f"the model's chat template does not take these messages: {error}"
         except ValueError as error:
@@ -149,7 +153,7 @@ class Host:
                 policy.vision.known.clear()  # a context keeps its own pictures; a server must not keep everybody's
         raise AppError(sentence(reason), code="invalid_messages", param="messages")
 
-    def _most_tokens(self, asked: Asked, context: Context) -> int:
+    def _most_tokens(self, asked: ChatRequest, context: Context) -> int:
         """How many tokens each choice may have. Raises AppError where prompt and completion have no room."""
         limits, prompt = self._limits, len(context.ids)
         if asked.n > limits.sequences:

@@ -7,7 +7,7 @@ another model it takes only when that has waited a little, so that a server that
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from backend.chat.server_queue import Waiting
+from backend.chat.server_queue import QueuedRequest
 
 PATIENCE_S = 0.3
 """How long another server may take to fetch what is for its model."""
@@ -16,7 +16,7 @@ STARVING_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class ModelLoad:
     """A model that is held."""
 
     requests: int
@@ -26,15 +26,17 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SchedulerPlan:
     """What to do now, in this order."""
 
     let_go: str | None = None
     """The model that makes room."""
-    take: tuple[Waiting, ...] = ()
+    take: tuple[QueuedRequest, ...] = ()
 
 
-def plan(waiting: Sequence[Waiting], *, held: Mapping[str, Load], most_models: int, most_requests: int) -> Plan:
+def plan(
+    waiting: Sequence[QueuedRequest], *, held: Mapping[str, ModelLoad], most_models: int, most_requests: int
+) -> SchedulerPlan:
     """`waiting` in the order in which they came; at most `most_requests` for one model are taken at a time."""
     strangers = [request for request in waiting if request.base not in held and request.age_s >= PATIENCE_S]
     idle = sorted((base for base, load in held.items() if load.requests == 0), key=lambda base: -held[base].idle_s)
@@ -46,16 +48,16 @@ def plan(waiting: Sequence[Waiting], *, held: Mapping[str, Load], most_models: i
         if not free:
             # Nobody joins the model that is to go, so that it becomes free.
             going = max(held, key=lambda base: (-held[base].requests, base)) if starving else None
-            return Plan(None, _taken(waiting, held=held, most=most_requests, besides=going))
+            return SchedulerPlan(None, _taken(waiting, held=held, most=most_requests, besides=going))
         leaving = free[0]
-    newcomer = {strangers[0].base: Load(0, 0.0)} if strangers else {}
+    newcomer = {strangers[0].base: ModelLoad(0, 0.0)} if strangers else {}
     staying = {base: load for base, load in held.items() if base != leaving}
-    return Plan(leaving, _taken(waiting, held={**staying, **newcomer}, most=most_requests, besides=None))
+    return SchedulerPlan(leaving, _taken(waiting, held={**staying, **newcomer}, most=most_requests, besides=None))
 
 
 def _taken(
-    waiting: Sequence[Waiting], *, held: Mapping[str, Load], most: int, besides: str | None
-) -> tuple[Waiting, ...]:
+    waiting: Sequence[QueuedRequest], *, held: Mapping[str, ModelLoad], most: int, besides: str | None
+) -> tuple[QueuedRequest, ...]:
     room = {base: most - load.requests for base, load in held.items() if base != besides}
     taken = []
     for request in waiting:

@@ -6,33 +6,33 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from backend.chat.protocol import Asked, Done, Piece, Text, TokenLogprob
+from backend.chat.protocol import ChatRequest, Piece, RequestDone, TextDelta, TokenLogprob
 from worker.engine.rollouts.prompts import Context
-from worker.serving.batch import Drawn, Turn
-from worker.serving.detokenizer import Said, Wording
+from worker.serving.batch import SampledToken, SequenceSlot
+from worker.serving.detokenizer import ChoiceText, TextPiece
 
 SEED_BITS = 128
 
 
 @dataclass(slots=True)
-class Voice:
+class SequenceChoice:
     """One choice of an answer."""
 
     choice: int
-    wording: Wording
+    wording: ChoiceText
     tokens: int = 0
 
 
 @dataclass(slots=True)
-class Talk:
+class SequenceGroup:
     """A request whose prompt has been laid out. Turns leave `voices` as they end."""
 
-    asked: Asked
+    asked: ChatRequest
     tokenizer: Any
     context: Context
     most_tokens: int
     """That a choice may have."""
-    voices: dict[Turn, Voice] = field(default_factory=dict)
+    voices: dict[SequenceSlot, SequenceChoice] = field(default_factory=dict)
     completion_tokens: int = 0
 
     @property
@@ -49,12 +49,12 @@ class Talk:
     def has_ended(self) -> bool:
         return not self.voices
 
-    def begin(self) -> list[Turn]:
+    def begin(self) -> list[SequenceSlot]:
         """The turns that the batch is to take."""
         asked = self.asked
         seed = secrets.randbits(SEED_BITS) if asked.seed is None else asked.seed
         for choice in range(asked.n):
-            turn = Turn(
+            turn = SequenceSlot(
                 context=self.context,
                 adapter=self.adapter,
                 temperature=asked.temperature,
@@ -62,10 +62,10 @@ class Talk:
                 top_logprobs=asked.top_logprobs,
                 chance=Random(f"{seed}/{choice}"),  # noqa: S311 - not a secret: a seed must give the same again
             )
-            self.voices[turn] = Voice(choice, Wording(self._text_of, stops=asked.stop))
+            self.voices[turn] = SequenceChoice(choice, ChoiceText(self._text_of, stops=asked.stop))
         return list(self.voices)
 
-    def hear(self, drawn: Drawn) -> list[Piece]:
+    def hear(self, drawn: SampledToken) -> list[Piece]:
         """What is to be said now that a turn has another token."""
         voice = self.voices[drawn.turn]
         voice.tokens += 1
@@ -80,17 +80,19 @@ class Talk:
             return self._ended(drawn.turn, "stop" if rest.stopped else "length", [said, rest])
         return [self._piece(voice, said)] if said.text or said.logprobs else []
 
-    def _ended(self, turn: Turn, reason: str, said: Sequence[Said]) -> list[Piece]:
+    def _ended(self, turn: SequenceSlot, reason: str, said: Sequence[TextPiece]) -> list[Piece]:
         voice = self.voices.pop(turn)
-        whole = Said("".join(each.text for each in said), [token for each in said for token in each.logprobs], True)
+        whole = TextPiece(
+            "".join(each.text for each in said), [token for each in said for token in each.logprobs], True
+        )
         last: list[Piece] = [self._piece(voice, whole, reason=reason)]
-        return last + ([Done(self.completion_tokens)] if self.has_ended else [])
+        return last + ([RequestDone(self.completion_tokens)] if self.has_ended else [])
 
-    def _piece(self, voice: Voice, said: Said, *, reason: str | None = None) -> Text:
+    def _piece(self, voice: SequenceChoice, said: TextPiece, *, reason: str | None = None) -> TextDelta:
         wanted = self.asked.top_logprobs is not None
-        return Text(voice.choice, said.text, said.logprobs if wanted else None, reason)
+        return TextDelta(voice.choice, said.text, said.logprobs if wanted else None, reason)
 
-    def _logprob(self, drawn: Drawn) -> TokenLogprob | None:
+    def _logprob(self, drawn: SampledToken) -> TokenLogprob | None:
         if drawn.logprob is None:
             return None
         top = [(self._name_of(token), logprob) for token, logprob in drawn.alternatives]

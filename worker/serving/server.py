@@ -6,23 +6,23 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from backend.chat.protocol import Piece, Refused, Taken
-from backend.chat.server_queue import Desk, Waiting
+from backend.chat.protocol import Piece, RequestRefused, RequestTaken
+from backend.chat.server_queue import QueuedRequest, RequestQueue
 from backend.errors import AppError
-from worker.serving.scheduler import PATIENCE_S, Load, plan
+from worker.serving.scheduler import PATIENCE_S, ModelLoad, plan
 
 if TYPE_CHECKING:  # the engine is loaded with the first model
-    from worker.serving.model_runner import Host
-    from worker.serving.sequence import Talk
+    from worker.serving.model_runner import ModelRunner
+    from worker.serving.sequence import SequenceGroup
 
 LOOK_S = 0.02
 """Seconds between two looks at who waits, while something is written."""
 GONE_S = 0.5
 """The same for whose callers have gone."""
 IDLE_LOOK_S = 1.0
-STOPPING = Refused("The chat server is being stopped; send the request again.", 503, "server_stopping", None)
-BROKEN = Refused("The chat server failed on this request; its log tells more.", 500, "internal_error", None)
-FULL = Refused(
+STOPPING = RequestRefused("The chat server is being stopped; send the request again.", 503, "server_stopping", None)
+BROKEN = RequestRefused("The chat server failed on this request; its log tells more.", 500, "internal_error", None)
+FULL = RequestRefused(
     "The chat server ran out of memory: ask for fewer tokens, or have the administrator lower RLSD_SERVE_TOKENS.",
     503,
     "out_of_memory",
@@ -32,28 +32,28 @@ FULL = Refused(
 log = structlog.get_logger()
 
 
-class Opener(Protocol):
+class ModelLoader(Protocol):
     """Loads models, and gives their memory back."""
 
     def look_at(self, base: str) -> None:
         """Raises AppError where there is no such model, as far as this is known without its weights."""
 
-    def open(self, base: str) -> "Host":
+    def open(self, base: str) -> "ModelRunner":
         """Raises AppError where the model cannot be used."""
 
     def has_closed(self) -> None:
         """A host was let go of."""
 
 
-class Server:
+class ChatServer:
     """`ended` is told of each talk that has ended or was given up."""
 
     def __init__(
         self,
-        desk: Desk,
+        desk: RequestQueue,
         *,
-        opener: Opener,
-        ended: Callable[["Talk"], None],
+        opener: ModelLoader,
+        ended: Callable[["SequenceGroup"], None],
         most_models: int,
         most_requests: int,
         idle_s: float,
@@ -64,7 +64,7 @@ class Server:
         self._most_models = most_models
         self._most_requests = most_requests
         self._idle_s = idle_s
-        self._hosts: dict[str, Host] = {}
+        self._hosts: dict[str, ModelRunner] = {}
         self._used: dict[str, float] = {}
         self._looked = self._looked_for_gone = 0.0
 
@@ -104,18 +104,18 @@ class Server:
             return False
         self._looked = now
         waiting = self._desk.waiting()
-        held = {base: Load(len(host.requests), now - self._used[base]) for base, host in self._hosts.items()}
+        held = {base: ModelLoad(len(host.requests), now - self._used[base]) for base, host in self._hosts.items()}
         chosen = plan(waiting, held=held, most_models=self._most_models, most_requests=self._most_requests)
         for request in chosen.take:
             self._take(request, let_go=chosen.let_go)
         return len(waiting) > len(chosen.take)
 
-    def _take(self, request: Waiting, *, let_go: str | None) -> None:
+    def _take(self, request: QueuedRequest, *, let_go: str | None) -> None:
         """`let_go` makes room where another model is needed, once it is known that there is such a model."""
         asked = self._desk.take(request)
         if asked is None:
             return
-        self._desk.say({asked.id: [Taken(self._desk.name)]})
+        self._desk.say({asked.id: [RequestTaken(self._desk.name)]})
         try:
             if asked.base not in self._hosts:
                 if let_go in self._hosts:
@@ -125,7 +125,7 @@ class Server:
             self._used[asked.base] = time.monotonic()
             self._hosts[asked.base].hear(asked)
         except AppError as error:
-            self._desk.say({asked.id: [Refused(error.message, error.status, error.code, error.param)]})
+            self._desk.say({asked.id: [RequestRefused(error.message, error.status, error.code, error.param)]})
 
     def _speak(self) -> None:
         """A token for everybody."""
@@ -157,7 +157,7 @@ class Server:
             log.info("a model is let go", model=base)
             self._opener.has_closed()
 
-    def _refuse_all(self, why: Refused) -> None:
+    def _refuse_all(self, why: RequestRefused) -> None:
         for host in self._hosts.values():
             requests = host.requests
             said: dict[str, list[Piece]] = {request: [why] for request in requests}

@@ -14,13 +14,13 @@ from backend.db.training import Checkpoint, Evaluation, Rollout, Step
 from backend.ids import new_id
 from backend.jobs import events
 from backend.jobs.lease import Lease, held_job
-from backend.jobs.lifecycle import Wish as JobWish
+from backend.jobs.lifecycle import ControlSignal as JobWish
 from backend.tracking.run import Figures
 from backend.tracking.whole import figures_of
 from backend.verifiers.record import ScoreRecord
 from worker.engine import observer
 from worker.engine.observer import Checkpoint as EngineCheckpoint
-from worker.engine.types import Wish
+from worker.engine.types import ControlSignal
 from worker.training.manifest import trained_tokens
 
 KEPT_LAST = 2
@@ -34,14 +34,14 @@ class DatabaseObserver:
         self.lease = lease
         self.stopping = stopping
 
-    def wish(self) -> Wish:
+    def wish(self) -> ControlSignal:
         with transaction() as session:
             job = held_job(session, self.lease)
             job.progress_at = utc_now()  # asked between steps and within evaluations: the trainer is alive
             wish = job.wish
         if wish == JobWish.CANCEL:
-            return Wish.CANCEL
-        return Wish.PAUSE if wish == JobWish.PAUSE or self.stopping() else Wish.CONTINUE
+            return ControlSignal.CANCEL
+        return ControlSignal.PAUSE if wish == JobWish.PAUSE or self.stopping() else ControlSignal.CONTINUE
 
     def step(self, report: observer.StepReport) -> None:
         with transaction() as session:

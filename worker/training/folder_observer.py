@@ -12,7 +12,7 @@ from backend.tracking.whole import figures_of
 from backend.verifiers.record import ScoreRecord
 from worker.engine.observer import Checkpoint, EvaluationReport, StepReport
 from worker.engine.training.checkpoint import unpack
-from worker.engine.types import Wish
+from worker.engine.types import ControlSignal
 
 
 class FolderObserver:
@@ -45,8 +45,8 @@ class FolderObserver:
         print(f"going on from the checkpoint of step {self.steps}", flush=True)
         return data
 
-    def wish(self) -> Wish:
-        return Wish.CONTINUE
+    def wish(self) -> ControlSignal:
+        return ControlSignal.CONTINUE
 
     def step(self, report: StepReport) -> None:
         self.steps = report.step

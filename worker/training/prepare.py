@@ -15,9 +15,9 @@ from backend.jobs.spec import RlsdSettings
 from backend.settings import settings as environment
 from backend.verifiers.specs import Spec
 from backend.verifiers.templates import Sample
-from worker.engine.distributed import World
+from worker.engine.distributed import ProcessGroup
 from worker.engine.faults import Fault
-from worker.engine.model.assets import Kit, load_kit, require_chat_template
+from worker.engine.model.assets import ModelAssets, load_kit, require_chat_template
 from worker.engine.model.policy import Policy, load_external_teacher, load_policy, load_untrained
 from worker.engine.model.sharding import shard
 from worker.engine.settings import Settings
@@ -69,7 +69,7 @@ def load_to_serve(name: str, *, dtype: str) -> Policy:
         return load_untrained(source, dtype=dtype, device="auto", allow_remote_code=remote)
 
 
-def load_words(name: str) -> Kit:
+def load_words(name: str) -> ModelAssets:
     """What comes with the model beside its weights: enough to make prompts. Raises AppError as `load` does."""
     with _named(name) as source:
         kit = load_kit(source, allow_remote_code=environment().allow_remote_code)
@@ -103,7 +103,7 @@ def load_teacher(spec: RlsdSettings, *, settings: Settings, student: Policy) -> 
         raise AppError(message, code=said["code"], param=said["param"]) from fault
 
 
-def load_shared(name: str, *, settings: Settings, world: World) -> tuple[Policy, World]:
+def load_shared(name: str, *, settings: Settings, world: ProcessGroup) -> tuple[Policy, ProcessGroup]:
     """The same for a process of `world`: whole, or its slice where the settings ask for that.
 
     Also the world to run it in: a sliced model needs all processes at each pass. Raises AppError as `load` does.

@@ -10,7 +10,7 @@ import torch.distributed as dist
 
 from backend.errors import AppError
 from backend.jobs.resolve import X_RLSD
-from worker.engine.distributed import World, leave
+from worker.engine.distributed import ProcessGroup, leave
 
 PATIENCE = timedelta(days=1)
 """How long a process waits for the others; whether they hang is for the supervisor to see."""
@@ -22,20 +22,20 @@ def launched() -> bool:
 
 
 @contextmanager
-def joined_world(*, processes: int, device: str) -> Iterator[World]:
+def joined_world(*, processes: int, device: str) -> Iterator[ProcessGroup]:
     """Meet the other processes of the job; a job of one process meets nobody.
 
     `device` is the job's setting; each process takes the CUDA device of its rank. AppError when there are fewer.
     """
     if processes == 1:
-        yield World.alone()
+        yield ProcessGroup.alone()
         return
     cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
     if cuda:
         _require_devices(processes)
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
-    yield World(dist.get_rank(), dist.get_world_size())
+    yield ProcessGroup(dist.get_rank(), dist.get_world_size())
     leave()  # not after a fault: the others may be past listening
 
 

@@ -18,7 +18,7 @@ import structlog
 from backend.tracking.choice import said_by
 from backend.tracking.run import Figures, TrackedRun, Tracker, evaluation_figures, step_figures
 from worker.engine.observer import Checkpoint, EvaluationReport, Observer, StepReport
-from worker.engine.types import Ending, Wish
+from worker.engine.types import ControlSignal, Ending
 
 WAITING_FIGURES = 1000
 """Beside those that a process begins with."""
@@ -27,7 +27,7 @@ LAST_WORDS_S = 15.0
 log = structlog.get_logger()
 
 
-class Chronicle(Observer, Protocol):
+class TrackerQueue(Observer, Protocol):
     """An observer that keeps what it hears."""
 
     def figures(self) -> list[Figures]:
@@ -37,12 +37,12 @@ class Chronicle(Observer, Protocol):
 class TrackedObserver:
     """The observer, and the trackers that hear its figures. Faults of theirs become events of the observer's."""
 
-    def __init__(self, observer: Chronicle, tellers: list["_Teller"]) -> None:
+    def __init__(self, observer: TrackerQueue, tellers: list["_TrackerThread"]) -> None:
         self._observer = observer
         self._tellers = tellers
         self._begun = False
 
-    def wish(self) -> Wish:
+    def wish(self) -> ControlSignal:
         return self._observer.wish()
 
     def step(self, report: StepReport) -> None:
@@ -84,10 +84,10 @@ class TrackedObserver:
 
 @contextmanager
 def tracked(
-    observer: Chronicle, makers: Mapping[str, Callable[[], Tracker]], *, run: TrackedRun
+    observer: TrackerQueue, makers: Mapping[str, Callable[[], Tracker]], *, run: TrackedRun
 ) -> Iterator[TrackedObserver]:
     """The observer with these trackers, to be closed with the run's ending; where the block raises, they hear of it."""
-    tellers = [_Teller(name, make, run=run) for name, make in makers.items()]
+    tellers = [_TrackerThread(name, make, run=run) for name, make in makers.items()]
     try:
         yield TrackedObserver(observer, tellers)
     except BaseException:
@@ -95,7 +95,7 @@ def tracked(
         raise
 
 
-def _close(tellers: list["_Teller"], *, finished: bool) -> None:
+def _close(tellers: list["_TrackerThread"], *, finished: bool) -> None:
     for teller in tellers:
         teller.finish(finished)
     deadline = time.monotonic() + LAST_WORDS_S
@@ -103,7 +103,7 @@ def _close(tellers: list["_Teller"], *, finished: bool) -> None:
         teller.wait(deadline - time.monotonic())
 
 
-class _Teller:
+class _TrackerThread:
     """Feeds one tracker from a thread."""
 
     def __init__(self, name: str, make: Callable[[], Tracker], *, run: TrackedRun) -> None:

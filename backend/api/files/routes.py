@@ -14,7 +14,7 @@ from backend import blobs
 from backend.api.files.upload_form import UPLOAD_SCHEMA, Upload, uploaded
 from backend.api.http.dependencies import Auth, Database, ObjectId, found, write_audit_entry
 from backend.api.http.downloads import download, shown_image
-from backend.api.http.paging import After, Asked, ListItem, Order, Page, cut, listed, numbers_of
+from backend.api.http.paging import After, ListItem, Order, Page, PageQuery, cut, listed, numbers_of
 from backend.api.http.search import Search, holds, time_bounded
 from backend.datasets.reading.background import read_in_background, read_now
 from backend.datasets.reading.store import OnBadRows, delete_file, exported_lines, processed_file, store_bytes
@@ -130,7 +130,7 @@ def list_files(
     if purpose is not None:
         statement = statement.where(File.purpose == purpose)
     return listed(
-        session, statement, keys=(File.created_at, File.id), asked=Asked(after, limit, order), show=shown_file
+        session, statement, keys=(File.created_at, File.id), asked=PageQuery(after, limit, order), show=shown_file
     )
 
 

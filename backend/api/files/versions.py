@@ -19,7 +19,7 @@ from backend.datasets.versions.create import family
 from backend.datasets.versions.difference import Differing, RowChange, difference
 from backend.datasets.versions.edits import MAX_EDITS, MAX_ROW, Edit
 from backend.datasets.versions.filters import MAX_FILTERS, Filter
-from backend.datasets.versions.history import Fared, fared
+from backend.datasets.versions.history import RowHistoryEntry, fared
 from backend.db.engine import transaction
 from backend.db.files import DatasetRow, File
 from backend.quotas import require_storage
@@ -223,7 +223,7 @@ def _shown_difference(each: Differing, *, place: int) -> DifferingRow:
     )
 
 
-def _shown_job(each: Fared) -> RowInJob:
+def _shown_job(each: RowHistoryEntry) -> RowInJob:
     return RowInJob(
         job=each.job_id,
         file=each.file_id,

@@ -34,7 +34,7 @@ class Caller:
     signed_in_until: datetime | None = None
 
 
-class KnownCallers:
+class Authentication:
     """Lets nobody else pass where a caller is wanted, and writes down who it is in the request's state."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -49,7 +49,7 @@ Limit = Annotated[int, Query(ge=1, le=100)]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PageQuery:
     """Which page of a list, where the list has no limits of its own."""
 
     after: After = None
@@ -57,7 +57,7 @@ class Asked:
     order: Order = Order.DESC
 
 
-PageAsked = Annotated[Asked, Depends()]
+PageAsked = Annotated[PageQuery, Depends()]
 
 
 def page(data: list[Item], *, has_more: bool = False) -> Page[Item]:
@@ -74,7 +74,7 @@ def listed(
     statement: Select[Found],
     *,
     keys: Sequence[InstrumentedAttribute[Any]],
-    asked: Asked,
+    asked: PageQuery,
     show: Callable[[Found], Item],
 ) -> Page[Item]:
     """The page asked for, of objects known by id, which is the last of `keys`. Raises AppError 400."""

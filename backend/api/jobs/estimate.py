@@ -8,8 +8,8 @@ from pydantic import BaseModel
 from backend.api.http.dependencies import Auth, Database
 from backend.jobs.create import CheckedJob, checked_job
 from backend.jobs.estimate import Estimate, Range, cost_of, estimate
-from backend.jobs.known_steps import Known, known_steps
-from backend.jobs.methods import METHODS, Hint, Method
+from backend.jobs.known_steps import KnownSteps, known_steps
+from backend.jobs.methods import METHODS, Hint, MethodName
 from backend.jobs.request import JobRequest
 from backend.settings import settings
 
@@ -35,7 +35,7 @@ class EstimateObject(BaseModel):
     """
 
     object: Literal["fine_tuning.estimate"] = "fine_tuning.estimate"
-    method: Method
+    method: MethodName
     hint: Hint | None
     notices: list[str]
     max_steps: int
@@ -64,7 +64,7 @@ def estimate_job(body: JobRequest, _: Auth, session: Database) -> EstimateObject
     return _shown(found, checked, known=known)
 
 
-def _shown(found: Estimate | None, checked: CheckedJob, *, known: Known) -> EstimateObject:
+def _shown(found: Estimate | None, checked: CheckedJob, *, known: KnownSteps) -> EstimateObject:
     spec = checked.settings
     shown = EstimateObject(
         method=spec.method,

@@ -39,7 +39,7 @@ class ToleranceObject(BaseModel):
     greedy: float
 
 
-class ComparisonObject(BaseModel):
+class EquivalenceObject(BaseModel):
     """Base with adapter and the exported model on the same tokens: `tokens` of completions after `prompts` prompts.
 
     `effect` is how far the adapter lies from its base; `read_alike` counts prompts that the exported tokenizer turns
@@ -70,7 +70,7 @@ class ExportObject(ListItem):
     created_at: int
     finished_at: int | None
     progress: CheckProgress | None
-    comparison: ComparisonObject | None
+    comparison: EquivalenceObject | None
     size_bytes: int | None
     sha256: str | None
     error: CheckProblem | None
@@ -147,7 +147,7 @@ def _shown(session: Session, export: Export) -> ExportObject:
         created_at=unix_s(export.created_at) or 0,
         finished_at=unix_s(check.finished_at),
         progress=None if check.progress is None else CheckProgress.model_validate(check.progress),
-        comparison=None if comparison is None else ComparisonObject.model_validate(comparison),
+        comparison=None if comparison is None else EquivalenceObject.model_validate(comparison),
         size_bytes=None if export.sha256 is None else session.get_one(Blob, export.sha256).size_bytes,
         sha256=export.sha256,
         error=error,

@@ -23,7 +23,7 @@ MAX_SAMPLES = 64
 router = APIRouter(prefix="/fine_tuning", tags=["checks"])
 
 
-class Trial(BaseModel):
+class PreflightTrial(BaseModel):
     """What a job would say; the same settings are refused as there."""
 
     model_config = ConfigDict(extra="forbid")
@@ -34,13 +34,13 @@ class Trial(BaseModel):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
 
-class PreflightRequest(Trial):
+class PreflightRequest(PreflightTrial):
     grader: dict[str, Any] = Field(description='A grader object, or {"type": "saved", "id", "version"?}.')
     rows: int = Field(16, ge=1, le=MAX_ROWS, description="Rows tried, chosen at random by the seed.")
     samples: int = Field(8, ge=1, le=MAX_SAMPLES, description="Completions a row, and as many again with the hint.")
 
 
-class TeacherPreviewRequest(Trial):
+class TeacherPreviewRequest(PreflightTrial):
     grader: dict[str, Any] | None = Field(None, description="Needed where the hint is what the grader looks up.")
     row: int = Field(ge=0, lt=2**31, description="Row of the file, from 0.")
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from sqlalchemy import Select, or_, select
 
 from backend.api.http.dependencies import Auth, Database, JobOfPath, ObjectId
-from backend.api.http.paging import After, Asked, Limit, ListItem, Order, Page, PageAsked, listed
+from backend.api.http.paging import After, Limit, ListItem, Order, Page, PageAsked, PageQuery, listed
 from backend.api.jobs.job_object import JobObject, shown_job
 from backend.db.base import unix_s
 from backend.db.blobs import Blob
@@ -159,7 +159,7 @@ def list_checkpoints(
         session,
         statement,
         keys=(Checkpoint.step, Checkpoint.id),
-        asked=Asked(after, limit, order),
+        asked=PageQuery(after, limit, order),
         show=lambda checkpoint: _shown_checkpoint(
             checkpoint, job, size_bytes=session.get_one(Blob, checkpoint.sha256).size_bytes
         ),

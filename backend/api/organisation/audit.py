@@ -25,7 +25,7 @@ def _moment(which: str) -> object:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class AuditFilter:
     """Which entries; what is not said leaves none out."""
 
     actor: Annotated[str | None, _part_of("the name or id of who did it")] = None
@@ -64,7 +64,7 @@ class AuditObject(ListItem):
 def list_audit(
     _: Auth,
     session: Database,
-    wanted: Annotated[Wanted, Depends()],
+    wanted: Annotated[AuditFilter, Depends()],
     after: After = None,
     limit: Limit = 50,
     order: Order = Order.DESC,

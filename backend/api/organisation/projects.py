@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from backend.api.http.dependencies import Auth, Database, ObjectId, found, write_audit_entry
-from backend.api.http.paging import After, Asked, Limit, ListItem, Order, Page, listed
+from backend.api.http.paging import After, Limit, ListItem, Order, Page, PageQuery, listed
 from backend.api.organisation.keys import Body, KeyRequest, NewKey, new_key
 from backend.db.base import unix_s, utc_now
 from backend.db.engine import transaction
@@ -81,7 +81,7 @@ def list_projects(
         session,
         select(Project),
         keys=(Project.created_at, Project.id),
-        asked=Asked(after, limit, order),
+        asked=PageQuery(after, limit, order),
         show=_used_project,
     )
 

@@ -32,7 +32,7 @@ def seeded_order(rows: Iterable[Row], *, seed: int) -> list[Row]:
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class RowPlacement:
     """A row to be put on a side. `stratum`: what it is counted with, such as its answer."""
 
     number: int
@@ -41,7 +41,7 @@ class Placed:
 
 
 @dataclass(slots=True)
-class Alike:
+class EqualRows:
     """Equal rows, which stay together."""
 
     row_hash: str
@@ -63,17 +63,17 @@ def validation_count(rows: int, *, share: float) -> int:
     return max(LEAST_VALIDATION_ROWS, round(share * rows))
 
 
-def validation_side(rows: Sequence[Placed], *, count: int, seed: int) -> set[int]:
+def validation_side(rows: Sequence[RowPlacement], *, count: int, seed: int) -> set[int]:
     """The numbers of about `count` rows, exactly as many where no two rows are equal.
 
     Each stratum gives its share, up to one row where no two are equal. ValueError where a side would be too small.
     """
-    strata: dict[str, list[Alike]] = {}
+    strata: dict[str, list[EqualRows]] = {}
     for alike in seeded_order(_alike(rows), seed=seed):
         strata.setdefault(alike.stratum, []).append(alike)
     quotas = _quotas({name: _size(found) for name, found in strata.items()}, count=count, seed=seed)
-    chosen: list[Alike] = []
-    left: list[Alike] = []
+    chosen: list[EqualRows] = []
+    left: list[EqualRows] = []
     for name, found in strata.items():
         for alike, fits in _filled(found, room=quotas[name]):
             (chosen if fits else left).append(alike)
@@ -87,10 +87,10 @@ def validation_side(rows: Sequence[Placed], *, count: int, seed: int) -> set[int
     return {number for alike in chosen for number in alike.numbers}
 
 
-def _alike(rows: Sequence[Placed]) -> Iterable[Alike]:
-    found: dict[str, Alike] = {}
+def _alike(rows: Sequence[RowPlacement]) -> Iterable[EqualRows]:
+    found: dict[str, EqualRows] = {}
     for row in rows:
-        found.setdefault(row.row_hash, Alike(row.row_hash, row.stratum)).numbers.append(row.number)
+        found.setdefault(row.row_hash, EqualRows(row.row_hash, row.stratum)).numbers.append(row.number)
     return found.values()
 
 
@@ -108,7 +108,7 @@ def _quotas(sizes: dict[str, int], *, count: int, seed: int) -> dict[str, int]:
     return quotas
 
 
-def _filled(found: Iterable[Alike], *, room: int) -> Iterable[tuple[Alike, bool]]:
+def _filled(found: Iterable[EqualRows], *, room: int) -> Iterable[tuple[EqualRows, bool]]:
     """Each, and whether it still fits into the room that those before it left."""
     for alike in found:
         fits = len(alike.numbers) <= room
@@ -116,7 +116,7 @@ def _filled(found: Iterable[Alike], *, room: int) -> Iterable[tuple[Alike, bool]
         yield alike, fits
 
 
-def _size(found: Iterable[Alike]) -> int:
+def _size(found: Iterable[EqualRows]) -> int:
     return sum(len(alike.numbers) for alike in found)
 
 

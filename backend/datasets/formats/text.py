@@ -47,7 +47,7 @@ def marked_encoding(head: bytes) -> tuple[str, int]:
     return "utf-8", 0
 
 
-class AsUtf8(io.RawIOBase):
+class Utf8Stream(io.RawIOBase):
     """A file of another encoding, read as UTF-8. Raises AppError where its bytes are not of that encoding."""
 
     def __init__(self, file: BinaryIO, *, encoding: str, start: int) -> None:

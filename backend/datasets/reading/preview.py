@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from backend.datasets.formats.json_lines import RawRow
 from backend.datasets.formats.problems import Problem, Report
 from backend.datasets.reading.isolated import answered_apart
-from backend.datasets.rows.images import Pictures
+from backend.datasets.rows.images import ImageStore
 from backend.datasets.rows.recognise import RULES, ColumnMapping
 from backend.datasets.rows.rows import NormalRow, normal_rows
 from backend.datasets.rows.source import Table, opened
@@ -41,7 +41,7 @@ def preview_of(file: BinaryIO, *, filename: str, mapping: ColumnMapping | None) 
     `rows` hold `line`, `item` as it was written and `normal` as it would be read, None where no rule fits: `refused`
     says why. Raises AppError where the file holds no table.
     """
-    with opened(file, filename=filename) as table, Pictures(table.archive) as pictures:
+    with opened(file, filename=filename) as table, ImageStore(table.archive) as pictures:
         first: list[RawRow | Problem] = list(islice(table.rows, LOOKED_AT))
         raw = [found for found in first if isinstance(found, RawRow)]
         report, refusal, read = Report(counted_in=table.counted_in), None, list[NormalRow]()
@@ -108,7 +108,7 @@ def _again(table: Table, first: list[RawRow | Problem]) -> Table:
     return Table(format=table.format, rows=rows(), archive=table.archive)
 
 
-def _shown(raw: RawRow, normal: NormalRow | None, pictures: Pictures) -> Json:
+def _shown(raw: RawRow, normal: NormalRow | None, pictures: ImageStore) -> Json:
     return {
         "line": raw.line,
         "item": _cut(raw.item),
@@ -116,7 +116,7 @@ def _shown(raw: RawRow, normal: NormalRow | None, pictures: Pictures) -> Json:
     }
 
 
-def _normal(row: NormalRow, pictures: Pictures) -> Json:
+def _normal(row: NormalRow, pictures: ImageStore) -> Json:
     told = row.to_json()
     shown = {name: _cut(told[name]) for name in ("messages", "reference", "hint")}
     return shown | {"images": [_data_url(pictures.read(sha256)) for sha256 in row.images[:MOST_PICTURES]]}

@@ -14,7 +14,7 @@ from backend import blobs
 from backend.datasets.analysis.findings import Findings
 from backend.datasets.analysis.overlap import repeated_rows
 from backend.datasets.formats.problems import Report
-from backend.datasets.rows.images import Pictures
+from backend.datasets.rows.images import ImageStore
 from backend.datasets.rows.recognise import ColumnMapping
 from backend.datasets.rows.rows import NormalRow, normal_rows
 from backend.datasets.rows.source import Table, opened
@@ -88,7 +88,7 @@ def take_rows(
     Raises AppError, naming the line, where the file cannot be used; what the transaction has written by then is void.
     """
     mapping = None if file.mapping is None else ColumnMapping.model_validate(file.mapping)
-    with opened(content, filename=file.filename) as table, Pictures(table.archive) as pictures:
+    with opened(content, filename=file.filename) as table, ImageStore(table.archive) as pictures:
         report = Report(counted_in=table.counted_in)
         good = normal_rows(table, mapping=mapping, report=report, pictures=pictures)
         rows = good if tell is None else _followed(good, table, tell)

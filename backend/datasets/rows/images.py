@@ -29,7 +29,7 @@ ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 NO_ALBUM = "which cannot be found: send a ZIP with the table and its images"
 
 
-class Album(Protocol):
+class ImageSource(Protocol):
     """Where paths lead. `lacks` goes on after the path that leads nowhere."""
 
     @property
@@ -38,16 +38,16 @@ class Album(Protocol):
     def picture(self, path: str, *, max_bytes: int) -> bytes | None: ...
 
 
-class Pictures:
+class ImageStore:
     """Keeps each image once, in a temporary file without a name."""
 
-    def __init__(self, archive: Album | None = None) -> None:
+    def __init__(self, archive: ImageSource | None = None) -> None:
         self._archive = archive
         self._spool = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
         self._places: dict[str, tuple[int, int]] = {}
         self._end = 0
 
-    def __enter__(self) -> "Pictures":
+    def __enter__(self) -> "ImageStore":
         return self
 
     def __exit__(self, *_: object) -> None:

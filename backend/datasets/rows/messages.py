@@ -22,7 +22,7 @@ INSTRUCTIONS = "responses_create_params.instructions"
 Message = dict[str, Any]
 
 
-class Keeper(Protocol):
+class ImageKeeper(Protocol):
     """Keeps an image that a row holds or names, and tells what it is known by."""
 
     def keep(self, value: Any, *, where: str) -> str: ...
@@ -38,7 +38,7 @@ def messages_of(item: Mapping[str, Any], *, shape: Shape) -> list[Message]:
 
 
 def with_images(
-    messages: list[Message], item: Mapping[str, Any], *, shape: Shape, pictures: Keeper
+    messages: list[Message], item: Mapping[str, Any], *, shape: Shape, pictures: ImageKeeper
 ) -> tuple[list[Message], tuple[str, ...]]:
     """(messages with places for the row's images, SHA-256 of these in order). Raises BadLineError."""
     column, beside = _beside(item, shape)
@@ -97,7 +97,7 @@ def _beside(item: Mapping[str, Any], shape: Shape) -> tuple[str, list[Any]]:
 class _Placing:
     """Gives each image of one row its place, and counts that none is left or lacking."""
 
-    def __init__(self, beside: list[Any], *, column: str, pictures: Keeper) -> None:
+    def __init__(self, beside: list[Any], *, column: str, pictures: ImageKeeper) -> None:
         self.beside = [pictures.keep(value, where=f"in {column}[{n}]") for n, value in enumerate(beside)]
         self.column = column
         self.pictures = pictures

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from backend import blobs
 from backend.datasets.formats.json_lines import BadLineError, RawRow
 from backend.datasets.formats.problems import Problem, Report
-from backend.datasets.rows.images import Pictures, without_images
+from backend.datasets.rows.images import ImageStore, without_images
 from backend.datasets.rows.messages import messages_of, with_images
 from backend.datasets.rows.recognise import REFERENCES, ColumnMapping, Shape, recognise, value_at
 from backend.datasets.rows.source import Table, opened
@@ -103,7 +103,7 @@ class NormalRow:
 
 
 def normal_rows(
-    table: Table, *, mapping: ColumnMapping | None, report: Report, pictures: Pictures
+    table: Table, *, mapping: ColumnMapping | None, report: Report, pictures: ImageStore
 ) -> Iterator[NormalRow]:
     """The good rows of a file, one in memory at a time; `report` and `pictures` are filled as they pass.
 
@@ -137,7 +137,7 @@ def count_good(row: NormalRow, *, report: Report) -> None:
     report.with_images += bool(row.images)
 
 
-def normal_row(raw: RawRow, *, shape: Shape, number: int, pictures: Pictures) -> NormalRow:
+def normal_row(raw: RawRow, *, shape: Shape, number: int, pictures: ImageStore) -> NormalRow:
     """A row as its file's shape has it. Raises BadLineError saying what it lacks."""
     asked = messages_of(raw.item, shape=shape)
     reference = _reference(raw.item, shape)
@@ -156,7 +156,7 @@ def normal_row(raw: RawRow, *, shape: Shape, number: int, pictures: Pictures) ->
 
 def read_rows(file: BinaryIO, *, name: str = "The file", mapping: ColumnMapping | None = None) -> list[NormalRow]:
     """All rows of a file, with their images. Raises AppError for the first bad line, or where there is no row."""
-    with opened(file, filename=name) as table, Pictures(table.archive) as pictures:
+    with opened(file, filename=name) as table, ImageStore(table.archive) as pictures:
         report = Report(counted_in=table.counted_in)
         rows = list(normal_rows(table, mapping=mapping, report=report, pictures=pictures))
         report.refuse_bad(name)

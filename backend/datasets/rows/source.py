@@ -14,7 +14,7 @@ from backend.datasets.formats.delimited import ALIKE, delimited_rows, delimiter_
 from backend.datasets.formats.json_lines import BadLineError, RawRow, json_lines, parsed
 from backend.datasets.formats.json_lists import data_list, json_list
 from backend.datasets.formats.problems import Problem
-from backend.datasets.formats.text import AsUtf8, marked_encoding, older_encoding
+from backend.datasets.formats.text import Utf8Stream, marked_encoding, older_encoding
 from backend.datasets.rows.recognise import RULES
 from backend.errors import AppError
 from backend.settings import settings
@@ -119,7 +119,10 @@ def _table(
             raise _other_format(name)
     encoding, begin = marked_encoding(head)
     if encoding != "utf-8":
-        file, begin = cast("BinaryIO", io.BufferedReader(AsUtf8(file, encoding=encoding, start=begin), HEAD_BYTES)), 0
+        file, begin = (
+            cast("BinaryIO", io.BufferedReader(Utf8Stream(file, encoding=encoding, start=begin), HEAD_BYTES)),
+            0,
+        )
     text = _Text(file, begin=begin, filename=filename.lower())
     return replace(text.table(encoding), packing=packing, archive=archive)
 

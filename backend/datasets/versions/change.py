@@ -14,7 +14,7 @@ from backend.datasets.versions.filters import (
     QuestionLength,
     RowNumbers,
     SolveRate,
-    Text,
+    TextFilter,
     Warned,
 )
 
@@ -93,7 +93,7 @@ def _why(rule: Filter) -> str:
             return "(the report warned of them)"
         case QuestionLength():
             return f"(question above {rule.max_characters:,} characters)"
-        case Text():
+        case TextFilter():
             return f"({rule.leave_out} the text “{rule.contains[:60]}”)"
         case RowNumbers():
             return "(by number)"

@@ -10,14 +10,14 @@ from typing import Any
 from sqlalchemy import ARRAY, BigInteger, any_, literal, select
 from sqlalchemy.orm import Session, aliased
 
-from backend.datasets.analysis.leakage import BY_ANSWER, Placed, stratum_of, validation_count, validation_side
+from backend.datasets.analysis.leakage import BY_ANSWER, RowPlacement, stratum_of, validation_count, validation_side
 from backend.datasets.formats.json_lines import MAX_LINE_BYTES, BadLineError, raw_row
 from backend.datasets.reading.store import require_processed
-from backend.datasets.rows.images import Pictures
+from backend.datasets.rows.images import ImageStore
 from backend.datasets.rows.recognise import Shape, shape_again
 from backend.datasets.rows.rows import NormalRow, normal_row
 from backend.datasets.versions import change
-from backend.datasets.versions.edits import Edit, Plan, planned
+from backend.datasets.versions.edits import Edit, EditPlan, planned
 from backend.datasets.versions.filters import Filter
 from backend.datasets.versions.inherited import InheritedImages
 from backend.datasets.versions.selection import left_out
@@ -34,7 +34,7 @@ def new_version(
     parent = _parent(session, file_id)
     plan = planned(edits, rows=parent.row_count)
     shape = shape_again(parent.shape or "", parent.report["columns"])
-    with Pictures(InheritedImages(session, parent, shape=shape)) as pictures:
+    with ImageStore(InheritedImages(session, parent, shape=shape)) as pictures:
         rewritten = _really_new(session, parent, _normal_rows(plan.replaced, shape=shape, pictures=pictures))
         appended = _normal_rows(dict(enumerate(plan.appended)), shape=shape, pictures=pictures)
         gone = left_out(session, parent, filters, edited=plan.deleted | plan.replaced.keys())
@@ -109,7 +109,7 @@ def _parent(session: Session, file_id: str) -> File:
 
 
 def _normal_rows(
-    items: dict[int, tuple[int, dict[str, Any]]], *, shape: Shape, pictures: Pictures
+    items: dict[int, tuple[int, dict[str, Any]]], *, shape: Shape, pictures: ImageStore
 ) -> dict[int, NormalRow]:
     return {
         number: _normal_row(item, shape=shape, pictures=pictures, param=f"edits.{place}.item")
@@ -117,7 +117,7 @@ def _normal_rows(
     }
 
 
-def _normal_row(item: dict[str, Any], *, shape: Shape, pictures: Pictures, param: str) -> NormalRow:
+def _normal_row(item: dict[str, Any], *, shape: Shape, pictures: ImageStore, param: str) -> NormalRow:
     """As if it were a line of the file. Raises AppError naming the edit."""
     try:
         raw = raw_row(item, line=1)
@@ -159,7 +159,12 @@ def _require_sense(parent: File, content: Content, *, asked: bool) -> None:
 
 
 def _said(
-    parent: File, plan: Plan, *, rewritten: dict[int, NormalRow], filters: Sequence[Filter], gone: Sequence[set[int]]
+    parent: File,
+    plan: EditPlan,
+    *,
+    rewritten: dict[int, NormalRow],
+    filters: Sequence[Filter],
+    gone: Sequence[set[int]],
 ) -> Json:
     edits, edit_figures = change.edits_said(replaced=rewritten, deleted=plan.deleted, appended=len(plan.appended))
     ruled, filter_figures = change.filters_said(filters, left_out=[len(numbers) for numbers in gone])
@@ -172,7 +177,7 @@ def _from(parent: File) -> Json:
     return {"id": parent.id, "filename": parent.filename, "rows": parent.row_count}
 
 
-def _placed(session: Session, parent: File, *, stratify_by: str | None) -> list[Placed]:
+def _placed(session: Session, parent: File, *, stratify_by: str | None) -> list[RowPlacement]:
     """The rows with what they are to be balanced by. Raises AppError where no row has such a column."""
     stored = session.execute(
         select(DatasetRow.number, DatasetRow.normal)
@@ -181,7 +186,7 @@ def _placed(session: Session, parent: File, *, stratify_by: str | None) -> list[
         .execution_options(yield_per=ROWS_TOGETHER)
     )
     rows = [
-        Placed(number, normal["row_hash"], "" if stratify_by is None else stratum_of(normal, by=stratify_by))
+        RowPlacement(number, normal["row_hash"], "" if stratify_by is None else stratum_of(normal, by=stratify_by))
         for number, normal in stored
     ]
     if stratify_by not in (None, BY_ANSWER) and not any(row.stratum for row in rows):

@@ -44,7 +44,7 @@ Edit = Annotated[ReplaceRow | DeleteRow | AppendRow, Field(discriminator="op")]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class EditPlan:
     """The edits sorted out, each as (its place among the edits, item). `replaced` and `deleted` by row number."""
 
     replaced: dict[int, tuple[int, dict[str, Any]]]
@@ -52,7 +52,7 @@ class Plan:
     appended: list[tuple[int, dict[str, Any]]]
 
 
-def planned(edits: Sequence[Edit], *, rows: int) -> Plan:
+def planned(edits: Sequence[Edit], *, rows: int) -> EditPlan:
     """Raises AppError where an edit names a row that is not there, or one that another edit has named."""
     named: dict[int, int] = {}
     replaced: dict[int, tuple[int, dict[str, Any]]] = {}
@@ -72,7 +72,7 @@ def planned(edits: Sequence[Edit], *, rows: int) -> Plan:
         named[edit.row] = place
         if isinstance(edit, ReplaceRow):
             replaced[edit.row] = (place, edit.item)
-    return Plan(replaced=replaced, deleted=frozenset(named.keys() - replaced.keys()), appended=appended)
+    return EditPlan(replaced=replaced, deleted=frozenset(named.keys() - replaced.keys()), appended=appended)
 
 
 def require_row(number: int, *, rows: int, param: str) -> None:

@@ -82,7 +82,7 @@ class QuestionLength(_Filter):
         return len(text_of(row)) > self.max_characters
 
 
-class Text(_Filter):
+class TextFilter(_Filter):
     """Leave out rows whose question or reference holds a text, or those that do not. Case makes no difference."""
 
     type: Literal["text"]
@@ -110,8 +110,8 @@ class RowNumbers(_Filter):
         return self
 
 
-ReadingFilter = QuestionLength | Text
+ReadingFilter = QuestionLength | TextFilter
 Filter = Annotated[
-    SolveRate | ExactDuplicates | NearDuplicates | Warned | QuestionLength | Text | RowNumbers,
+    SolveRate | ExactDuplicates | NearDuplicates | Warned | QuestionLength | TextFilter | RowNumbers,
     Field(discriminator="type"),
 ]

@@ -46,7 +46,7 @@ FARED = text(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fared:
+class RowHistoryEntry:
     """What one job did with a row. `file_id`: the file it was trained on, of which the row may be another version."""
 
     job_id: str
@@ -63,14 +63,14 @@ class Fared:
         return self.solved / self.graded if self.graded else None
 
 
-def fared(session: Session, hashes: Sequence[str]) -> dict[str, list[Fared]]:
+def fared(session: Session, hashes: Sequence[str]) -> dict[str, list[RowHistoryEntry]]:
     """By row hash, what each job of the session's project did with such rows, the oldest job first."""
     project = session.info["project"]
-    histories: dict[str, list[Fared]] = {}
+    histories: dict[str, list[RowHistoryEntry]] = {}
     for row_hash, *figures in session.execute(FARED, {"hashes": list(hashes), "project": project}):
         job_id, file_id, completions, graded, solved, mean_score, last_step = figures
         histories.setdefault(row_hash, []).append(
-            Fared(
+            RowHistoryEntry(
                 job_id=job_id,
                 file_id=file_id,
                 completions=completions,

@@ -18,7 +18,7 @@ from backend.datasets.versions.filters import (
     QuestionLength,
     RowNumbers,
     SolveRate,
-    Text,
+    TextFilter,
     Warned,
 )
 from backend.datasets.versions.history import rates
@@ -32,7 +32,7 @@ def left_out(session: Session, file: File, filters: Sequence[Filter], *, edited:
 
     Raises AppError naming the filter where it makes no sense for this file.
     """
-    read = _by_words(session, file, [rule for rule in filters if isinstance(rule, QuestionLength | Text)])
+    read = _by_words(session, file, [rule for rule in filters if isinstance(rule, QuestionLength | TextFilter)])
     found: dict[int, set[int]] = {}
     gone = set(edited)
     for place, rule in sorted(enumerate(filters), key=lambda pair: isinstance(pair[1], ExactDuplicates)):
@@ -41,7 +41,7 @@ def left_out(session: Session, file: File, filters: Sequence[Filter], *, edited:
                 out = _by_rate(session, file, rule, param=f"filters.{place}")
             case RowNumbers():
                 out = _by_number(rule, rows=file.row_count, param=f"filters.{place}")
-            case QuestionLength() | Text():
+            case QuestionLength() | TextFilter():
                 out = read.pop(0)
             case Warned():
                 out = _listed(session, file, file.report.get("warnings", []))
@@ -54,7 +54,7 @@ def left_out(session: Session, file: File, filters: Sequence[Filter], *, edited:
     return [found[place] for place in range(len(filters))]
 
 
-def _by_words(session: Session, file: File, rules: Sequence[QuestionLength | Text]) -> list[set[int]]:
+def _by_words(session: Session, file: File, rules: Sequence[QuestionLength | TextFilter]) -> list[set[int]]:
     """All that look at a row's words, in one pass over the rows."""
     found: list[set[int]] = [set() for _ in rules]
     if rules:

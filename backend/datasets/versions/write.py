@@ -16,7 +16,7 @@ from backend.datasets.analysis.findings import Findings
 from backend.datasets.analysis.overlap import repeated_rows
 from backend.datasets.formats.problems import Report
 from backend.datasets.reading.store import COPY, OnBadRows
-from backend.datasets.rows.images import Pictures
+from backend.datasets.rows.images import ImageStore
 from backend.datasets.rows.rows import NormalRow, count_good
 from backend.db.base import Json, utc_now
 from backend.db.blobs import Blob
@@ -71,7 +71,7 @@ class Content:
 
 
 def derived(
-    session: Session, parent: File, *, content: Content, pictures: Pictures | None, filename: str, change: Json
+    session: Session, parent: File, *, content: Content, pictures: ImageStore | None, filename: str, change: Json
 ) -> File:
     """Store the file. `pictures` holds the images of the rows that are not the parent's."""
     report = Report(shape=parent.shape, columns=parent.report["columns"])

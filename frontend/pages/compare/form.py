@@ -25,7 +25,7 @@ REASONS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Ways:
+class ComparisonArms:
     """The methods in their order, the first being what the others are compared with."""
 
     names: list[str]
@@ -102,7 +102,7 @@ def _held_out(files: list[DataFile], dataset: str) -> str | None:
     )
 
 
-def _ways(facts: dict[str, Method]) -> Ways:
+def _ways(facts: dict[str, Method]) -> ComparisonArms:
     with st.container(border=True):
         ticked = st.pills(
             "Methods",
@@ -140,7 +140,7 @@ def _ways(facts: dict[str, Method]) -> Ways:
                 "Larger model to imitate", key="cmp_teacher", help="A listed name or a hub id, with the same tokenizer."
             ).strip()
     ordered = [name for name in names if name == first] + [name for name in names if name != first]
-    return Ways(ordered, larger, int(seeds))
+    return ComparisonArms(ordered, larger, int(seeds))
 
 
 def _preset(*, solved: bool) -> str:

@@ -18,7 +18,7 @@ WHOLE = (b"PK", b"\x1f\x8b", b"PAR1", b"\xff\xfe", b"\xfe\xff", b"[")
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class UploadDraft:
     """Bytes to upload under a name. `identity` tells drafts apart without looking at every byte again."""
 
     content: bytes
@@ -35,7 +35,7 @@ class Draft:
         return whole_lines or self.content
 
 
-def from_disk() -> Draft | None:
+def from_disk() -> UploadDraft | None:
     chosen = st.file_uploader(
         "Dataset file",
         type=TYPES,
@@ -44,10 +44,10 @@ def from_disk() -> Draft | None:
         "and a folder `images`. Files made for OpenAI, NeMo Gym, verl, ms-swift, TRL, verifiers or GSM8K are taken as "
         "they are; every column stays there for your verifier.",
     )
-    return None if chosen is None else Draft(chosen.getvalue(), chosen.name, chosen.file_id)
+    return None if chosen is None else UploadDraft(chosen.getvalue(), chosen.name, chosen.file_id)
 
 
-def pasted() -> Draft | None:
+def pasted() -> UploadDraft | None:
     text = st.text_area(
         "Table",
         height=180,
@@ -59,7 +59,7 @@ def pasted() -> Draft | None:
     return draft_of(text.encode(), name=_name("pasted rows"), suffix=suffix_of(text)) if text.strip() else None
 
 
-def written() -> Draft | None:
+def written() -> UploadDraft | None:
     st.caption(
         "A line a task: what the model is asked, and what is right. A worked solution is optional; only the teacher in "
         "training sees it. Click below the last line for another one."
@@ -80,8 +80,8 @@ def written() -> Draft | None:
     return draft_of(lines, name=_name("written rows"), suffix="jsonl") if lines else None
 
 
-def draft_of(content: bytes, *, name: str, suffix: str) -> Draft:
-    return Draft(content, f"{name}.{suffix}", hashlib.sha256(content + name.encode()).hexdigest())
+def draft_of(content: bytes, *, name: str, suffix: str) -> UploadDraft:
+    return UploadDraft(content, f"{name}.{suffix}", hashlib.sha256(content + name.encode()).hexdigest())
 
 
 def suffix_of(text: str) -> str:

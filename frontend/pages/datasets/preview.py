@@ -13,7 +13,7 @@ from frontend.api import ApiError, Client
 from frontend.api.types import Json
 from frontend.api.types_files import FilePreview, PreviewedRow
 from frontend.components import row_view
-from frontend.pages.datasets.drafts import Draft
+from frontend.pages.datasets.drafts import UploadDraft
 from frontend.widgets import problems
 from frontend.words import units
 
@@ -33,7 +33,7 @@ CELL_CHARACTERS = 400
 IMAGE_BYTES = re.compile(r"(data:image/[\w.+-]+;base64,)[A-Za-z0-9+/=…]{40,}")
 
 
-def panel(client: Client, draft: Draft) -> tuple[bool, dict[str, str] | None]:
+def panel(client: Client, draft: UploadDraft) -> tuple[bool, dict[str, str] | None]:
     """Show what would become of it. Returns whether it can be uploaded, and the mapping where one was chosen."""
     proposed = _asked(client, draft, None)
     if isinstance(proposed, ApiError):
@@ -100,7 +100,7 @@ def menus(preview: FilePreview, *, key: str) -> dict[str, str] | None:
     return chosen
 
 
-def _asked(client: Client, draft: Draft, mapping: dict[str, str] | None) -> FilePreview | ApiError:
+def _asked(client: Client, draft: UploadDraft, mapping: dict[str, str] | None) -> FilePreview | ApiError:
     """The API's answer, asked for once for each file and mapping."""
     kept: dict[str, FilePreview | ApiError] = st.session_state.setdefault(KEPT, {})
     key = f"{draft.identity} {json.dumps(mapping, sort_keys=True)}"

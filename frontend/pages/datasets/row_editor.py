@@ -22,7 +22,7 @@ MAX_CHARACTERS = 100_000
 
 
 @dataclass(slots=True)
-class Gathered:
+class EditorContent:
     """Changes that are not saved yet: by row the new item, None where it is deleted; and rows to add."""
 
     file_id: str
@@ -45,12 +45,12 @@ class Gathered:
         ]
 
 
-def gathered(file_id: str) -> Gathered:
+def gathered(file_id: str) -> EditorContent:
     """Those of this dataset; looking at another one forgets them."""
     drafts.bring_back(f"rows of {file_id}")
-    kept: Gathered | None = st.session_state.get(GATHERED)
+    kept: EditorContent | None = st.session_state.get(GATHERED)
     if kept is None or kept.file_id != file_id:
-        kept = st.session_state[GATHERED] = Gathered(file_id)
+        kept = st.session_state[GATHERED] = EditorContent(file_id)
     drafts.keep(f"rows of {file_id}", {GATHERED: kept})
     return kept
 
@@ -76,7 +76,9 @@ def panel(client: Client, file: DataFile, row: Row, *, number: int, columns: Map
             _save(client, file, pending)
 
 
-def _editor(client: Client, pending: Gathered, given: Json, *, number: int, columns: Mapping[str, str | None]) -> None:
+def _editor(
+    client: Client, pending: EditorContent, given: Json, *, number: int, columns: Mapping[str, str | None]
+) -> None:
     key = f"{pending.file_id}_{number}"
     texts: dict[str, str] = {}
     for part, column in columns.items():
@@ -111,7 +113,7 @@ def _item(text: str) -> Json | None:
     return item
 
 
-def _save(client: Client, file: DataFile, pending: Gathered) -> None:
+def _save(client: Client, file: DataFile, pending: EditorContent) -> None:
     words = pending.words()
     st.markdown(f"**{units.count(len(words), 'change')} not saved yet**")
     st.caption("; ".join(words[:20]) + ("; …" if len(words) > 20 else "."))

@@ -10,7 +10,7 @@ import streamlit as st
 from frontend.api import ApiError, Client
 from frontend.components import rights
 from frontend.pages.datasets import drafts, preview
-from frontend.pages.datasets.drafts import Draft
+from frontend.pages.datasets.drafts import UploadDraft
 from frontend.widgets import problems
 from frontend.words import units
 
@@ -66,7 +66,7 @@ def card(client: Client) -> str | None:
         return _store(client, draft, mapping=mapping, leave_out=leave_out) if asked else None
 
 
-def _store(client: Client, draft: Draft, *, mapping: dict[str, str] | None, leave_out: bool) -> str:
+def _store(client: Client, draft: UploadDraft, *, mapping: dict[str, str] | None, leave_out: bool) -> str:
     st.session_state.pop(REFUSED, None)
     try:
         with st.spinner("Uploading and checking every row…"):
@@ -84,7 +84,7 @@ def _store(client: Client, draft: Draft, *, mapping: dict[str, str] | None, leav
     return stored["id"]
 
 
-def _show_refusal(draft: Draft) -> None:
+def _show_refusal(draft: UploadDraft) -> None:
     refused: tuple[str, ApiError] | None = st.session_state.get(REFUSED)
     if refused is None or refused[0] != draft.identity:
         return

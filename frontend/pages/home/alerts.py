@@ -30,7 +30,7 @@ SAMPLED = frozenset({"preflight", "teacher_preview", "export"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Want:
+class Alert:
     """`job`: whose page helps; `page` with `query`: another one that does. None where it is about the installation."""
 
     level: Literal["bad", "look"]
@@ -49,7 +49,7 @@ def wants(
     checks: Sequence[Check] = (),
     files: Sequence[DataFile] = (),
     webhooks: Sequence[Webhook] = (),
-) -> list[Want]:
+) -> list[Alert]:
     """The most pressing first."""
     found = [
         *_of_workers(jobs, workers, checks),
@@ -61,7 +61,7 @@ def wants(
     return sorted(found, key=lambda want: want.level != "bad")
 
 
-def _of_workers(jobs: Sequence[Job], workers: Sequence[Worker], checks: Sequence[Check]) -> Iterator[Want]:
+def _of_workers(jobs: Sequence[Job], workers: Sequence[Worker], checks: Sequence[Check]) -> Iterator[Alert]:
     served = {queue for worker in workers for queue in worker["queues"]}
     queued = [check["kind"] in SAMPLED for check in checks if check["status"] == "queued"]
     waiting = {
@@ -76,25 +76,25 @@ def _of_workers(jobs: Sequence[Job], workers: Sequence[Worker], checks: Sequence
             many = f" {units.count(count, noun)} wait{'s' if count == 1 else ''}." if count and queue != "chat" else ""
             text = f"{sentence}{many} Start one with `rlsd up`, or `rlsd worker --queue {queue}`."
             pressing = count > 0 and queue != "chat"
-            yield Want(level="bad" if pressing else "look", title="No worker seen", text=text)
+            yield Alert(level="bad" if pressing else "look", title="No worker seen", text=text)
 
 
-def _of_file(file: DataFile) -> Want:
+def _of_file(file: DataFile) -> Alert:
     text = file["status_details"] or "Upload it again."
     title = f"{file['filename']} could not be read"
-    return Want(level="look", title=title, text=text, page="datasets", query={"dataset": file["id"]})
+    return Alert(level="look", title=title, text=text, page="datasets", query={"dataset": file["id"]})
 
 
-def _of_export(check: Check, *, now: float) -> Want | None:
+def _of_export(check: Check, *, now: float) -> Alert | None:
     recent = now - (check["finished_at"] or now) < RECENT_S
     if check["kind"] != "export" or check["status"] != "failed" or check["job_id"] is None or not recent:
         return None
     text = (check["error"] or {}).get("message") or "Its job's page tells the last that is known."
     query = {"job": check["job_id"], "view": "Downloads"}
-    return Want(level="look", title="An export failed", text=text, page="job", query=query)
+    return Alert(level="look", title="An export failed", text=text, page="job", query=query)
 
 
-def _of_webhook(hook: Webhook, *, now: float) -> Want | None:
+def _of_webhook(hook: Webhook, *, now: float) -> Alert | None:
     """The newest message to it was not taken."""
     last = hook["last_delivery"]
     if last is None or last["error"] is None or now - last["created_at"] >= TOLD_S:
@@ -102,20 +102,20 @@ def _of_webhook(hook: Webhook, *, now: float) -> Want | None:
     again = "It is tried again" if last["status"] == "pending" else "It is not tried again"
     text = f"{hook['url']}: {last['error'].rstrip('.')}. {again}. Settings shows each delivery and sends a test."
     query = {"section": "Webhooks", "webhook": hook["id"]}
-    return Want(level="look", title="A webhook does not take its messages", text=text, page="settings", query=query)
+    return Alert(level="look", title="A webhook does not take its messages", text=text, page="settings", query=query)
 
 
-def _of_job(job: Job, *, now: float) -> Want | None:
+def _of_job(job: Job, *, now: float) -> Alert | None:
     message = (job["error"] or {}).get("message") or ""
     failed_check = _failed_check(job)
     if job["status"] == "failed" and now - (job["finished_at"] or now) < RECENT_S:
-        return Want(level="bad", title="failed", text=message or "Its page tells the last that is known.", job=job)
+        return Alert(level="bad", title="failed", text=message or "Its page tells the last that is known.", job=job)
     if job["status"] == "paused":
         if failed_check:
-            return Want(level="bad", title="waits for you: a check failed", text=failed_check, job=job)
-        return Want(level="look", title="is paused", text=message or "Resume it to go on, or cancel it.", job=job)
+            return Alert(level="bad", title="waits for you: a check failed", text=failed_check, job=job)
+        return Alert(level="look", title="is paused", text=message or "Resume it to go on, or cancel it.", job=job)
     if failed_check and job["status"] in MOVING and job["x_checks"]["overridden_at"] is None:
-        return Want(level="look", title="goes on although a check failed", text=failed_check, job=job)
+        return Alert(level="look", title="goes on although a check failed", text=failed_check, job=job)
     return None
 
 

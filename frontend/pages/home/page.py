@@ -7,7 +7,7 @@ import streamlit as st
 
 from frontend.api.types import DataFile, Job, Verifier
 from frontend.components import job_table, rights, tour
-from frontend.pages.home.alerts import Want, wants
+from frontend.pages.home.alerts import Alert, wants
 from frontend.pages.home.feed import TICK_S, HomeFeed
 from frontend.session import state
 from frontend.widgets import problems
@@ -47,7 +47,7 @@ def way(files: Sequence[DataFile], verifiers: Sequence[Verifier], *, trained: bo
             st.page_link(f"pages/{page}/page.py", label="Open", icon=":material/arrow_forward:")
 
 
-def wanting(found: Sequence[Want]) -> None:
+def wanting(found: Sequence[Alert]) -> None:
     """What a person has to do, each with the way there."""
     st.subheader("Wants you", anchor=False)
     for place, want in enumerate(found):

@@ -18,7 +18,7 @@ FOLLOW_S = 6.0
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class CachedCheckpoints:
     """Those of a job in this state, as last seen."""
 
     job_id: str
@@ -51,13 +51,13 @@ def panel(feed: JobFeed, client: Client, *, zone: ZoneInfo) -> None:
 
 def _read(feed: JobFeed, client: Client) -> list[Json]:
     """Once, and of a job that still moves every few seconds in place of a tick."""
-    kept: Read | None = st.session_state.get(READ)
+    kept: CachedCheckpoints | None = st.session_state.get(READ)
     now, status = time.monotonic(), feed.job["status"]
     same = kept is not None and (kept.job_id, kept.status) == (feed.job_id, status)
     if kept is not None and same and (feed.ended or now - kept.read_at < FOLLOW_S):
         return kept.found
     feed.owed += 0 if feed.ended else 1
-    kept = Read(feed.job_id, status, now, client.checkpoints(feed.job_id))
+    kept = CachedCheckpoints(feed.job_id, status, now, client.checkpoints(feed.job_id))
     st.session_state[READ] = kept
     return kept.found
 

@@ -32,7 +32,7 @@ Level = Literal["good", "look", "bad", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class LeakageFinding:
     """`figures`: what the text is based on, for those who want the numbers."""
 
     level: Level
@@ -46,13 +46,13 @@ def _newest(metrics: Sequence[Metrics], name: str, *, most: int) -> float | None
     return sum(known) / len(known) if known else None
 
 
-def placebo(metrics: Sequence[Metrics]) -> Finding:
+def placebo(metrics: Sequence[Metrics]) -> LeakageFinding:
     """Does what the hint says matter, or only that there is one?"""
     own = _newest(metrics, "hint_delta_abs_mean", most=MEASURED)
     other = _newest(metrics, "placebo_delta_abs_mean", most=MEASURED)
     title = "Does the hint itself count?"
     if own is None or other is None:
-        return Finding(
+        return LeakageFinding(
             "unknown",
             title,
             "Not measured yet, or not for this job: it takes a method with a teacher, a hint from the row or a right "
@@ -63,7 +63,7 @@ def placebo(metrics: Sequence[Metrics]) -> Finding:
         f"by {other:.3f} with another row's, the placebo. The newest {MEASURED} measurements."
     )
     level, text = _reads(own, other)
-    return Finding(level, title, text, figures)
+    return LeakageFinding(level, title, text, figures)
 
 
 def _reads(own: float, other: float) -> tuple[Level, str]:
@@ -83,17 +83,17 @@ def _reads(own: float, other: float) -> tuple[Level, str]:
     return "bad", ALIKE
 
 
-def talk(metrics: Sequence[Metrics]) -> Finding:
+def talk(metrics: Sequence[Metrics]) -> LeakageFinding:
     """Does the model speak of something it was never shown?"""
     title = "Does the model speak of a hint?"
     known = [value for m in metrics if (value := m["values"].get("leakage")) is not None]
     if not known:
-        return Finding("unknown", title, "Not measured yet.")
+        return LeakageFinding("unknown", title, "Not measured yet.")
     first, last = sum(known[:SPEAKS]) / len(known[:SPEAKS]), sum(known[-SPEAKS:]) / len(known[-SPEAKS:])
     now = units.percent(last, decimals=1)
     words = "“the hint”, “the answer key”, “the reference solution” and the like, which only the teacher sees"
     if last >= TALKS and last - first >= GREW:
-        return Finding(
+        return LeakageFinding(
             "bad",
             title,
             f"{now} of the newest completions mention {words}; at first it was {units.percent(first, decimals=1)}. The "
@@ -101,14 +101,14 @@ def talk(metrics: Sequence[Metrics]) -> Finding:
             "hinted teacher.",
         )
     if last >= TALKS:
-        return Finding(
+        return LeakageFinding(
             "look",
             title,
             f"{now} of the newest completions mention {words}, about as many as at first. It may be how your questions "
             "are worded: read some of them.",
         )
-    return Finding("good", title, f"{now} of the newest completions mention {words}.")
+    return LeakageFinding("good", title, f"{now} of the newest completions mention {words}.")
 
 
-def findings(metrics: Sequence[Metrics]) -> list[Finding]:
+def findings(metrics: Sequence[Metrics]) -> list[LeakageFinding]:
     return [placebo(metrics), talk(metrics)]

@@ -20,7 +20,7 @@ from frontend.session import state
 from frontend.widgets import paging, problems
 from frontend.words import units
 from frontend.words.markdown import plain
-from frontend.words.rollouts import OUTCOMES, Scope, Wanted
+from frontend.words.rollouts import OUTCOMES, RolloutQuery, Scope
 
 PAGE, MOST = 12, 100
 FOLLOW_S = 6.0
@@ -34,7 +34,7 @@ OPEN = ("rollout", "group")
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class CachedRollouts:
     """Completions as read, for these filters; they do not change. `step` was the newest one."""
 
     asked: str
@@ -88,7 +88,7 @@ def _step_of_place() -> int | None:
     return None if match is None else int(match[1])
 
 
-def _filters(feed: JobFeed) -> Wanted:
+def _filters(feed: JobFeed) -> RolloutQuery:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         scope: Scope = st.segmented_control(
             "From",
@@ -151,7 +151,7 @@ def _filters(feed: JobFeed) -> Wanted:
             on_change=_narrow,
             help="Kept for a share of the completions.",
         )
-    return Wanted(
+    return RolloutQuery(
         scope=scope,
         step=step if scope != "all" else None,
         row=None if row is None else int(row),
@@ -162,13 +162,13 @@ def _filters(feed: JobFeed) -> Wanted:
     )
 
 
-def _found(feed: JobFeed, client: Client, wanted: Wanted) -> Read:
+def _found(feed: JobFeed, client: Client, wanted: RolloutQuery) -> CachedRollouts:
     """Read once for these filters; the newest of a running job every few seconds, in place of a tick."""
     after = paging.after()
     following = wanted.scope != "one" and after is None
     filters = wanted.filters
     asked = json.dumps([feed.job_id, after, wanted.scope, filters | ({"step": 0} if following else {})], sort_keys=True)
-    kept: Read | None = st.session_state.get(READ)
+    kept: CachedRollouts | None = st.session_state.get(READ)
     now = time.monotonic()
     if kept is not None and kept.asked == asked:
         if not following or kept.step == feed.step or (not feed.ended and now - kept.read_at < FOLLOW_S):
@@ -179,12 +179,12 @@ def _found(feed: JobFeed, client: Client, wanted: Wanted) -> Read:
     page = client.rollouts(
         feed.job_id, filters=filters, after=after, limit=MOST, order="desc" if wanted.scope == "all" else "asc"
     )
-    kept = Read(asked, feed.step, now, page)
+    kept = CachedRollouts(asked, feed.step, now, page)
     st.session_state[READ] = kept
     return kept
 
 
-def _cards(feed: JobFeed, client: Client, found: Read, wanted: Wanted) -> None:
+def _cards(feed: JobFeed, client: Client, found: CachedRollouts, wanted: RolloutQuery) -> None:
     rollouts: list[Rollout] = found.page["data"]
     st.caption(_counted(found, wanted))
     if not rollouts:
@@ -207,7 +207,7 @@ def _cards(feed: JobFeed, client: Client, found: Read, wanted: Wanted) -> None:
         paging.turn(found.page, first="To the first", further=f"Further {MOST}")
 
 
-def _counted(found: Read, wanted: Wanted) -> str:
+def _counted(found: CachedRollouts, wanted: RolloutQuery) -> str:
     """`All steps: the newest 100 completions that fit.`"""
     where = "All steps" if wanted.scope == "all" else f"Step {wanted.step or found.step:,}"
     number = units.count(len(found.page["data"]), "completion")

@@ -8,7 +8,7 @@ from frontend.api.types import DataFile, FileReport, Json, Method
 from frontend.components import setting_fields
 from frontend.words.job_settings import ADAPTER, MAIN, PRESETS, SECTIONS, known, methods, shown
 from frontend.words.method_reasons import ADAPTER_REASONS, REASONS
-from frontend.words.training_plans import ARMS, SEEDS, Plan, PlanName, offered
+from frontend.words.training_plans import ARMS, SEEDS, PlanName, TrainingPlan, offered
 
 PRESET_OF = "preset_of_dataset"
 """The dataset by which the preset was chosen; another one may call for another."""
@@ -16,7 +16,7 @@ HELD_OUT = "a tenth of the dataset, held out"
 MOST_SEEDS = 10
 
 
-def plan(*, cloning: bool) -> tuple[PlanName, Plan]:
+def plan(*, cloning: bool) -> tuple[PlanName, TrainingPlan]:
     """How thorough."""
     plans = offered(cloning=cloning)
     name: PlanName = st.radio(

@@ -32,7 +32,7 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class ScoredRows:
     """Rows with their texts as last shown. `scored_by`: the verifier that gave the scores."""
 
     rows: tuple[Row, ...]
@@ -70,7 +70,7 @@ def panel(client: Client, grader: Json) -> None:
         write = rights.button(
             client, "Have it answer", icon=":material/smart_toy:", key="beside_write", disabled=not model
         )
-    kept: Beside | None = st.session_state.get(KEPT)
+    kept: ScoredRows | None = st.session_state.get(KEPT)
     try:
         if score or write:
             of = (file["id"], first, count)
@@ -93,12 +93,12 @@ def right_completion(row: Row) -> str:
     return solution if answer in solution else answer
 
 
-def with_references(rows: Sequence[Row], *, of: tuple[str, int, int]) -> Beside:
+def with_references(rows: Sequence[Row], *, of: tuple[str, int, int]) -> ScoredRows:
     columns = tuple((Column("Right answer", right_completion(row)),) for row in rows)
-    return Beside(rows=tuple(rows), columns=columns, of=of)
+    return ScoredRows(rows=tuple(rows), columns=columns, of=of)
 
 
-def _answered(client: Client, kept: Beside, *, model: str, count: int, tokens: int) -> Beside:
+def _answered(client: Client, kept: ScoredRows, *, model: str, count: int, tokens: int) -> ScoredRows:
     """With fresh answers in place of those before."""
     progress = st.progress(0.0, text=f"{model} answers…")
     columns = []
@@ -111,7 +111,7 @@ def _answered(client: Client, kept: Beside, *, model: str, count: int, tokens: i
     return replace(kept, columns=tuple(columns), model=model)
 
 
-def _scored(client: Client, kept: Beside, grader: Json) -> Beside:
+def _scored(client: Client, kept: ScoredRows, grader: Json) -> ScoredRows:
     samples = [
         {"item": row["item"], "answer": row["reference"].get("answer"), "output_text": column.text}
         for row, columns in zip(kept.rows, kept.columns, strict=True)
@@ -122,7 +122,7 @@ def _scored(client: Client, kept: Beside, grader: Json) -> Beside:
     return replace(kept, columns=columns, scored_by=_fingerprint(grader))
 
 
-def _show(client: Client, kept: Beside, grader: Json) -> None:
+def _show(client: Client, kept: ScoredRows, grader: Json) -> None:
     if kept.scored_by != _fingerprint(grader):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(":material/history: These scores are of an earlier version of the verifier.", width="content")
@@ -140,7 +140,7 @@ def _show(client: Client, kept: Beside, grader: Json) -> None:
                     _text(column)
 
 
-def summary(kept: Beside) -> str:
+def summary(kept: ScoredRows) -> str:
     """How many of the right answers, and of the model's, get how much."""
     told = []
     for title, first, last in (("right answers", 0, 1), ("the model's answers", 1, None)):

@@ -5,29 +5,31 @@ from hypothesis import strategies as st
 
 from backend.chat.protocol import (
     AdapterRef,
-    Asked,
-    Begun,
-    Done,
+    ChatRequest,
     Piece,
-    Refused,
-    Taken,
-    Text,
+    PromptRead,
+    RequestDone,
+    RequestRefused,
+    RequestTaken,
+    TextDelta,
     TokenLogprob,
     piece_from_json,
     piece_to_json,
 )
 from backend.chat.redis_keys import place_in_line, redis_url
 from backend.chat.request import NEUTRAL, ChatBody, Message
-from backend.chat.response_objects import Gathered, Heading, Streamed
+from backend.chat.response_objects import ResponseHead, StreamedResponse, WholeResponse
 
 TEXT = st.text(max_size=10)
 LOGPROBS = st.builds(TokenLogprob, TEXT, st.floats(-9, 0), st.lists(st.tuples(TEXT, st.floats(-9, 0)), max_size=2))
 PIECES = st.one_of(
-    st.builds(Taken, TEXT),
-    st.builds(Begun, st.integers(0)),
-    st.builds(Text, st.integers(0, 5), TEXT, st.none() | st.lists(LOGPROBS, max_size=3), st.none() | st.just("stop")),
-    st.builds(Done, st.integers(0)),
-    st.builds(Refused, TEXT, st.sampled_from([400, 503]), st.none() | TEXT, st.none() | TEXT),
+    st.builds(RequestTaken, TEXT),
+    st.builds(PromptRead, st.integers(0)),
+    st.builds(
+        TextDelta, st.integers(0, 5), TEXT, st.none() | st.lists(LOGPROBS, max_size=3), st.none() | st.just("stop")
+    ),
+    st.builds(RequestDone, st.integers(0)),
+    st.builds(RequestRefused, TEXT, st.sampled_from([400, 503]), st.none() | TEXT, st.none() | TEXT),
 )
 
 
@@ -38,7 +40,7 @@ def test_pieces_survive_the_way(piece: Piece) -> None:
 
 @given(st.none() | st.builds(AdapterRef, TEXT, st.just("checkpoint"), st.integers(1, 8), st.floats(1, 9)))
 def test_a_request_survives_the_way(adapter: AdapterRef | None) -> None:
-    asked = Asked(
+    asked = ChatRequest(
         id="chatcmpl-1",
         project="proj-default",
         model="ft:x",
@@ -53,22 +55,22 @@ def test_a_request_survives_the_way(adapter: AdapterRef | None) -> None:
         seed=-5,
         top_logprobs=0,
     )
-    assert Asked.from_json(asked.to_json()) == asked
+    assert ChatRequest.from_json(asked.to_json()) == asked
 
 
 def test_an_answer_whole_and_in_chunks_says_the_same() -> None:
-    heading = Heading("chatcmpl-1", 5, "starter", 2)
+    heading = ResponseHead("chatcmpl-1", 5, "starter", 2)
     logprob = TokenLogprob("é", -0.5, [("é", -0.5), ("\ufffd", -1.0)])
     pieces: list[Piece] = [
-        Taken("s"),
-        Begun(7),
-        Text(1, "é", [logprob]),
-        Text(0, "a", []),
-        Text(1, "b", [], "length"),
-        Text(0, "", [], "stop"),
-        Done(4),
+        RequestTaken("s"),
+        PromptRead(7),
+        TextDelta(1, "é", [logprob]),
+        TextDelta(0, "a", []),
+        TextDelta(1, "b", [], "length"),
+        TextDelta(0, "", [], "stop"),
+        RequestDone(4),
     ]
-    gathered, streamed = Gathered(heading), Streamed(heading, with_usage=True)
+    gathered, streamed = WholeResponse(heading), StreamedResponse(heading, with_usage=True)
     answers = [answer for piece in pieces if (answer := gathered.add(piece)) is not None]
     chunks = [chunk for piece in pieces for chunk in streamed.chunks(piece)]
     assert len(answers) == 1
@@ -83,7 +85,7 @@ def test_an_answer_whole_and_in_chunks_says_the_same() -> None:
     assert told is not None
     assert told.content is not None
     assert (told.content[0].bytes, told.content[0].top_logprobs[1].bytes) == ([195, 169], None)
-    silent = Streamed(heading, with_usage=False)
+    silent = StreamedResponse(heading, with_usage=False)
     assert all("usage" not in chunk.as_data(with_usage=False) for piece in pieces for chunk in silent.chunks(piece))
 
 

@@ -7,11 +7,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.jobs.rescore import SHOWN_EXAMPLES, SHOWN_ROWS, Regraded, Rule, Tally, advantages
+from backend.jobs.rescore import SHOWN_EXAMPLES, SHOWN_ROWS, Regraded, RescoreTally, ScoringRule, advantages
 from backend.verifiers.record import ScoreRecord, ScoreStatus, error_record
 from worker.engine.methods.advantages import group_advantages
 
-RULE = Rule(num_generations=4, scale_rewards=True, success_above=0.5)
+RULE = ScoringRule(num_generations=4, scale_rewards=True, success_above=0.5)
 
 
 def record(score: float | None) -> ScoreRecord:
@@ -32,9 +32,9 @@ def regraded(before: float | None, after: float | None, *, number: int = 0, row:
     )
 
 
-def told(*pairs: tuple[float | None, float | None], rule: Rule = RULE) -> dict:
+def told(*pairs: tuple[float | None, float | None], rule: ScoringRule = RULE) -> dict:
     """The result for completions of one step, four to a group, a row a group."""
-    tally = Tally(rule)
+    tally = RescoreTally(rule)
     for number, (before, after) in enumerate(pairs):
         tally.add(regraded(before, after, number=number, row=number // rule.num_generations))
     return tally.result()
@@ -99,7 +99,7 @@ def test_a_group_that_is_not_whole_is_told_of_and_not_judged() -> None:
 
 
 def test_two_groups_of_one_row_in_a_step_are_two_groups() -> None:
-    tally = Tally(RULE)
+    tally = RescoreTally(RULE)
     for number in range(8):
         tally.add(regraded(0.0, float(number == 0), number=number, row=5))
     training = tally.result()["training"]
@@ -107,7 +107,7 @@ def test_two_groups_of_one_row_in_a_step_are_two_groups() -> None:
 
 
 def test_a_method_that_does_not_learn_from_scores_promises_no_other_lesson() -> None:
-    rule = Rule(num_generations=4, scale_rewards=True, success_above=0.5, learns=False)
+    rule = ScoringRule(num_generations=4, scale_rewards=True, success_above=0.5, learns=False)
     assert "groups" not in told(*[(0.0, 1.0)] * 4, rule=rule)["summary"]
 
 
@@ -116,7 +116,7 @@ def test_faults_of_the_new_verifier_are_a_share() -> None:
 
 
 def test_much_is_counted_and_little_is_listed() -> None:
-    tally = Tally(RULE)
+    tally = RescoreTally(RULE)
     for number in range(4000):
         before, after = (0.0, 1.0) if number % 2 else (1.0, None)
         tally.add(regraded(before, after, number=number, row=number // 4))
@@ -135,7 +135,7 @@ def test_order_does_not_matter(pairs: list[tuple[float | None, float | None]], r
     rng.shuffle(shuffled)
     results = []
     for order in (made, shuffled):
-        tally = Tally(RULE)
+        tally = RescoreTally(RULE)
         for one in order:
             tally.add(one)
         results.append(tally.result() | {"examples": None})

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from backend.errors import AppError
-from backend.jobs.methods import HINTS, METHODS, ROW_HINTS, Hint, Method
+from backend.jobs.methods import HINTS, METHODS, ROW_HINTS, Hint, MethodName
 from backend.jobs.request import Reinforcement
 from backend.jobs.resolve import resolve_settings
 from backend.jobs.spec import PRESETS, Preset, RlsdSettings
@@ -119,9 +119,9 @@ def test_settings_that_make_no_sense_together_are_refused_by_one_of_them(x_rlsd:
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("method", Method)
-def test_every_method_works_with_every_preset(method: Method, preset: Preset) -> None:
-    teacher = {"teacher_model": "starter"} if method is Method.OPD else {}
+@pytest.mark.parametrize("method", MethodName)
+def test_every_method_works_with_every_preset(method: MethodName, preset: Preset) -> None:
+    teacher = {"teacher_model": "starter"} if method is MethodName.OPD else {}
     settings = resolved(x_rlsd={"method": method, "preset": preset, **teacher})
     assert engine_settings(settings, seed=1).method == method
 
@@ -136,7 +136,7 @@ def test_what_is_said_of_the_methods_is_what_the_engine_does() -> None:
         for name, method in ENGINE_METHODS.items()
     }
     assert said == done
-    assert set(METHODS) == set(Method)
+    assert set(METHODS) == set(MethodName)
 
 
 def test_what_is_said_of_the_hints_is_what_the_engine_does() -> None:
@@ -151,7 +151,7 @@ def test_a_method_reads_only_settings_that_there_are() -> None:
 
 def test_the_schema_says_what_each_method_and_hint_is() -> None:
     said = RlsdSettings.model_json_schema(by_alias=True)["properties"]
-    assert set(said["method"]["x-methods"]) == set(Method)
+    assert set(said["method"]["x-methods"]) == set(MethodName)
     assert set(said["hint"]["x-hints"]) == set(Hint)
     assert "lambda" in said["method"]["x-methods"]["rlsd"]["reads"]
     json.dumps(said)

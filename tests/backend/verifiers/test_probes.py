@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.verifiers.probe_json import json_completion
-from backend.verifiers.probes import FORMS, LONG_CHARS, Row, labels, right_probes, wrong_probes
+from backend.verifiers.probes import FORMS, LONG_CHARS, ProbeRow, labels, right_probes, wrong_probes
 from backend.verifiers.reading import reads_row, reads_text, references
 from backend.verifiers.selfcheck import spread
 from backend.verifiers.specs import parse_spec
@@ -22,8 +22,8 @@ def python(body: str, parameters: str = "item, output_text") -> Any:
     return parse_spec({"type": "python", "source": f"def grade({parameters}):\n    {body}\n"})
 
 
-def rows_of(answers: list[str], **more: Any) -> list[Row]:
-    return [Row(number=number, item={"answer": text}, answer=text, **more) for number, text in enumerate(answers)]
+def rows_of(answers: list[str], **more: Any) -> list[ProbeRow]:
+    return [ProbeRow(number=number, item={"answer": text}, answer=text, **more) for number, text in enumerate(answers)]
 
 
 @given(ANSWERS)
@@ -76,7 +76,7 @@ def test_a_row_with_a_solution_is_tried_with_it_and_one_without_anything_with_no
     texts = {probe.name: probe.text for probe in right_probes(row, spec=EXACT)}
     assert set(texts) == set(FORMS)
     assert texts["solution_hashes"] == "Three and four.\n#### 7"
-    assert right_probes(Row(number=0, item={}, answer=None), spec=EXACT) == []
+    assert right_probes(ProbeRow(number=0, item={}, answer=None), spec=EXACT) == []
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.engine.credit import assign_credit, lambda_at, token_advantages
-from worker.engine.methods.base import Evidence, Options
+from worker.engine.methods.base import CreditInputs, Options
 
 NAN, INF = math.nan, math.inf
 
@@ -36,13 +36,13 @@ def oracle(advantage, student, teacher, mask, *, lam, low, high, normalise, firs
 
 def credit_of(advantages, student, teacher, mask, *, low, high, normalise=False, first_error=False):
     """The whole credit of `rlsd` at lambda 1, with a teacher that is heard everywhere."""
-    evidence = Evidence(
+    evidence = CreditInputs(
         advantages_B=advantages,
         student_logps_BT=student,
         teacher_logps_BT=teacher,
         contrast_logps_BT=None,
-        heard_B=torch.ones(len(mask), dtype=torch.bool),
-        heard_BT=torch.ones_like(mask),
+        teacher_mask_B=torch.ones(len(mask), dtype=torch.bool),
+        teacher_mask_BT=torch.ones_like(mask),
         mask_BT=mask,
     )
     options = Options(

@@ -11,7 +11,7 @@ from transformers import GraniteConfig, GraniteForCausalLM
 
 from tests.worker.engine.tiny import Recorder, tiny_model, tiny_tasks, tiny_tokenizer, vowel_share
 from tests.worker.engine.world_run import policy_of, scenario, settings_of
-from worker.engine.distributed import World
+from worker.engine.distributed import ProcessGroup
 from worker.engine.loop import run
 from worker.engine.model.policy import build_policy
 from worker.engine.model.sharding import shard
@@ -58,7 +58,7 @@ def seen(folder, name, *, rank=0):
 def runs(tmp_path_factory):
     """What one process sees, by scenario, and the folder of what two processes saw meanwhile, in one launch."""
     folder = tmp_path_factory.mktemp("world")
-    alone = {"rlsd": scenario(World.alone(), settings=SAME["rlsd"])}
+    alone = {"rlsd": scenario(ProcessGroup.alone(), settings=SAME["rlsd"])}
     half = folder / "half"
     half.write_bytes(alone["rlsd"]["checkpoints"][2])
     scenarios = {name: {"settings": settings} for name, settings in SAME.items()}
@@ -67,8 +67,10 @@ def runs(tmp_path_factory):
     scenarios["resumed"] = {"settings": SAME["rlsd"], "resume": str(half)}
     scenarios["broken"] = {"settings": SAME["grpo"], "fault": 1}  # the last, for it ends both processes
     started = processes(folder, scenarios)
-    alone |= {name: scenario(World.alone(), settings=settings) for name, settings in SAME.items() if name != "rlsd"}
-    alone["images"] = scenario(World.alone(), settings=SEEING["images"], images=True)
+    alone |= {
+        name: scenario(ProcessGroup.alone(), settings=settings) for name, settings in SAME.items() if name != "rlsd"
+    }
+    alone["images"] = scenario(ProcessGroup.alone(), settings=SEEING["images"], images=True)
     assert [process.wait(280) for process in started] == [1, 1]
     assert [(folder / f"resumed.{rank}").exists() for rank in (0, 1)] == [True, True], (folder / "errors.1").read_text()
     return alone, folder
@@ -168,7 +170,7 @@ def test_a_run_of_one_process_goes_on_with_two_and_the_other_way_round(alone, to
     assert_same_metrics(alone["rlsd"]["metrics"][2:], resumed["metrics"])
     assert_same_adapter(alone["rlsd"]["adapter"], resumed["adapter"])
 
-    again = scenario(World.alone(), settings=SAME["rlsd"], resume=seen(together, "paused")["checkpoints"][2])
+    again = scenario(ProcessGroup.alone(), settings=SAME["rlsd"], resume=seen(together, "paused")["checkpoints"][2])
     assert again["steps"] == [3]
     assert_same_adapter(alone["rlsd"]["adapter"], again["adapter"])
 
@@ -184,7 +186,7 @@ def test_a_model_that_scales_its_logits_is_not_sliced():
     scaled = GraniteForCausalLM(GraniteConfig(**(shape | {"model_type": "granite", "logits_scaling": 3.0})))
     policy = build_policy(scaled, tokenizer=tiny_tokenizer(), settings=settings)
     with pytest.raises(ValueError, match=r"GraniteForCausalLM, which caps or scales its logits"):
-        shard(policy, device=torch.device("cpu"), world=World(0, 2))
+        shard(policy, device=torch.device("cpu"), world=ProcessGroup(0, 2))
 
 
 def test_a_batch_that_cannot_be_shared_out_evenly_is_refused_naming_both_numbers():
@@ -198,12 +200,12 @@ def test_a_batch_that_cannot_be_shared_out_evenly_is_refused_naming_both_numbers
             reward=vowel_share,
             observer=Recorder(),
             resume=None,
-            world=World(0, 2),
+            world=ProcessGroup(0, 2),
         )
 
 
 @pytest.mark.parametrize(("count", "size"), [(8, 2), (7, 3), (1, 4), (0, 2)])
 def test_shares_cover_everything_once_and_differ_by_one_at_most(count, size):
-    shares = [list(range(count))[World(rank, size).share(count)] for rank in range(size)]
+    shares = [list(range(count))[ProcessGroup(rank, size).share(count)] for rank in range(size)]
     assert [thing for share in shares for thing in share] == list(range(count))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1

@@ -21,7 +21,7 @@ from tests.worker.engine.whole_runs import HELD_OUT, TASKS, adapter, train
 from worker.engine.loop import run
 from worker.engine.training.budget import TOKENS, used_by
 from worker.engine.training.checkpoint import fingerprint
-from worker.engine.types import Ending, Wish
+from worker.engine.types import ControlSignal, Ending
 
 
 @pytest.mark.parametrize("targets", ["all-linear", ("q_proj", "embed_tokens")])
@@ -48,9 +48,9 @@ class PausesInInterim(Recorder):
 
     def wish(self):
         if len(self.steps) != 2:
-            return Wish.CONTINUE
+            return ControlSignal.CONTINUE
         self.asked += 1
-        return Wish.PAUSE if self.asked == 2 else Wish.CONTINUE
+        return ControlSignal.PAUSE if self.asked == 2 else ControlSignal.CONTINUE
 
 
 @pytest.mark.parametrize("checkpoint_interval", [0, 2])
@@ -82,7 +82,7 @@ def test_a_run_that_stops_right_after_an_interim_evaluation_keeps_its_score_and_
 
     class PausesAfterInterim(Recorder):
         def wish(self):
-            return Wish.PAUSE if len(self.evaluations) == 2 else Wish.CONTINUE
+            return ControlSignal.PAUSE if len(self.evaluations) == 2 else ControlSignal.CONTINUE
 
     _, first, _ = train(settings, recorder=PausesAfterInterim())
     stopped = first.checkpoints[-1]
@@ -160,7 +160,7 @@ def test_a_step_counts_alike_in_a_budget_and_in_a_comparison():
 
 
 def test_a_cancelled_run_stops_before_the_next_step_with_a_checkpoint():
-    ending, recorder, _ = train(tiny_settings(), recorder=Recorder(stop_after=3, wished=Wish.CANCEL))
+    ending, recorder, _ = train(tiny_settings(), recorder=Recorder(stop_after=3, wished=ControlSignal.CANCEL))
     assert ending is Ending.CANCELLED
     assert len(recorder.steps) == 3
     assert recorder.checkpoints[-1].step == 3

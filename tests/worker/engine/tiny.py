@@ -11,17 +11,17 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from worker.engine.methods import method_named
-from worker.engine.methods.base import Teacher
+from worker.engine.methods.base import TeacherKind
 from worker.engine.model.policy import Policy, build_policy, load_external_teacher
 from worker.engine.observer import Checkpoint, EvaluationReport, StepReport
-from worker.engine.rollouts.prompts import Prompt, Reader, Room
+from worker.engine.rollouts.prompts import LengthLimits, Prompt, PromptBuilder
 from worker.engine.rollouts.rollouts import Rollouts, together
 from worker.engine.rollouts.sampling import sampled_parts
-from worker.engine.rollouts.transformers_sampler import TransformersGenerator
+from worker.engine.rollouts.transformers_sampler import TransformersSampler
 from worker.engine.settings import Settings
 from worker.engine.teacher.contexts import Reading
-from worker.engine.training.update import Signals
-from worker.engine.types import Completion, Task, Wish
+from worker.engine.training.update import StepTensors
+from worker.engine.types import Completion, ControlSignal, Task
 
 torch.set_num_threads(1)
 
@@ -161,7 +161,7 @@ def tiny_policy(settings: Settings | None = None, *, stirred: bool = False, **mo
 
 def teacher_of(settings: Settings, policy: Policy) -> Policy | None:
     """The other model that a run with these settings imitates; None where its method imitates none."""
-    external = method_named(settings.method).teacher is Teacher.EXTERNAL
+    external = method_named(settings.method).teacher is TeacherKind.EXTERNAL
     return load_external_teacher(settings, student=policy) if external else None
 
 
@@ -182,9 +182,9 @@ def tiny_tasks(count: int, *, first_row: int = 1) -> list[Task]:
     ]
 
 
-def tiny_reader(policy: Policy, *, room: int = 400) -> Reader:
+def tiny_reader(policy: Policy, *, room: int = 400) -> PromptBuilder:
     """Makes contexts of up to `room` tokens."""
-    return Reader(policy.tokenizer, Room(room, room), policy.vision)
+    return PromptBuilder(policy.tokenizer, LengthLimits(room, room), policy.vision)
 
 
 def tiny_prompts(policy: Policy, count: int) -> list[Prompt]:
@@ -207,7 +207,7 @@ def sample_rollouts(
         sampled_parts(
             policy,
             prompts,
-            source=TransformersGenerator(policy),
+            source=TransformersSampler(policy),
             num_generations=num_generations,
             max_completion_tokens=max_completion_tokens,
             temperature=temperature,
@@ -229,14 +229,14 @@ def told_solutions(policy: Policy, rollouts: Rollouts) -> Reading:
     return tuple(tiny_reader(policy).with_hint(task, hint=task.solution or "") for task in tasks)
 
 
-def signals_of(rollouts: Rollouts, advantages: torch.Tensor, teacher: torch.Tensor | None = None) -> Signals:
+def signals_of(rollouts: Rollouts, advantages: torch.Tensor, teacher: torch.Tensor | None = None) -> StepTensors:
     """Advantages and, perhaps, a teacher that is heard everywhere."""
-    return Signals(
+    return StepTensors(
         advantages_B=advantages,
         teacher_logps_BT=teacher,
         contrast_logps_BT=None,
-        heard_B=torch.full((rollouts.num_sequences,), teacher is not None),
-        heard_BT=torch.ones_like(rollouts.mask_BT),
+        teacher_mask_B=torch.full((rollouts.num_sequences,), teacher is not None),
+        teacher_mask_BT=torch.ones_like(rollouts.mask_BT),
     )
 
 
@@ -266,15 +266,15 @@ class Recorder:
     """An observer that keeps everything, and wishes to stop after some steps if told so."""
 
     stop_after: int | None = None
-    wished: Wish = Wish.PAUSE
+    wished: ControlSignal = ControlSignal.PAUSE
     steps: list[StepReport] = field(default_factory=list)
     evaluations: list[EvaluationReport] = field(default_factory=list)
     checkpoints: list[Checkpoint] = field(default_factory=list)
     events: list[tuple[str, str, str]] = field(default_factory=list)
 
-    def wish(self) -> Wish:
+    def wish(self) -> ControlSignal:
         stop = self.stop_after is not None and len(self.steps) >= self.stop_after
-        return self.wished if stop else Wish.CONTINUE
+        return self.wished if stop else ControlSignal.CONTINUE
 
     def step(self, report: StepReport) -> None:
         self.steps.append(report)

@@ -18,7 +18,7 @@ from tests.worker.engine.tiny import (
     vowel_share,
 )
 from tests.worker.engine.tiny_vision import image_tasks, tiny_processor, tiny_vision_model
-from worker.engine.distributed import World
+from worker.engine.distributed import ProcessGroup
 from worker.engine.loop import run
 from worker.engine.model.policy import LIVE_ADAPTER, build_policy
 from worker.engine.model.sharding import shard
@@ -109,6 +109,6 @@ if __name__ == "__main__":
     for name, arguments in json.loads((folder / "scenarios.json").read_text()).items():
         if "resume" in arguments:
             arguments["resume"] = Path(arguments["resume"]).read_bytes()
-        found = scenario(World(rank, size), **arguments)
+        found = scenario(ProcessGroup(rank, size), **arguments)
         torch.save(found, folder / f"{name}.{rank}")
     dist.destroy_process_group()

@@ -3,10 +3,10 @@ from collections.abc import Iterator
 import pytest
 
 from worker.sandbox.environment import install
-from worker.sandbox.policy import Limits
+from worker.sandbox.policy import SandboxLimits
 from worker.sandbox.pool import Sandbox
 
-FAST = Limits(row_timeout_s=1.0, batch_timeout_s=20.0, memory_bytes=256 * 2**20, consecutive_timeouts=4)
+FAST = SandboxLimits(row_timeout_s=1.0, batch_timeout_s=20.0, memory_bytes=256 * 2**20, consecutive_timeouts=4)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -16,7 +16,7 @@ import pytest
 from backend.verifiers.specs import Python
 from tests.worker.sandbox.verifiers import body, outcomes, python, regex, sample
 from worker.sandbox.attacks import ATTACKS
-from worker.sandbox.policy import Limits
+from worker.sandbox.policy import SandboxLimits
 from worker.sandbox.pool import Sandbox
 from worker.sandbox.probe import _prizes
 
@@ -538,7 +538,9 @@ def test_a_forger_that_was_taken_for_plain_is_graded_alone_and_wins_nothing(sand
 
 @pytest.mark.timeout(60)
 def test_a_batch_that_ends_without_one_row_is_not_sent_again_for_ever():
-    limits = Limits(row_timeout_s=0.5, batch_timeout_s=0.500001)  # the row's clock starts anew when it is compiled
+    limits = SandboxLimits(
+        row_timeout_s=0.5, batch_timeout_s=0.500001
+    )  # the row's clock starts anew when it is compiled
     spec = python(body("while item['hang']:\n    pass\nreturn 1"))
     with Sandbox(limits) as box:
         records = box.grade(spec, [sample(hang=True), sample(hang=False)])
@@ -558,7 +560,7 @@ def test_a_hostile_module_level_is_no_different(sandbox):
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 def test_attacks_are_held_by_seccomp_alone_too(attack):
-    with _prizes() as item, Sandbox(Limits(row_timeout_s=2.0), max_level=1) as box:
+    with _prizes() as item, Sandbox(SandboxLimits(row_timeout_s=2.0), max_level=1) as box:
         assert box.box.level == 1
         record = box.grade(python(attack.source, isolation="call"), [sample(**item)])[0]
     assert not record.score, attack.name

@@ -11,7 +11,7 @@ from backend.verifiers import libraries
 from tests.worker.sandbox.verifiers import body, outcomes, python, sample
 from worker.sandbox import environment
 from worker.sandbox.environment import STANDARD_LIBRARY, Libraries, installed_libraries, preload_of
-from worker.sandbox.policy import Limits
+from worker.sandbox.policy import SandboxLimits
 from worker.sandbox.pool import Sandbox
 
 pytestmark = pytest.mark.usefixtures("python_allowed")
@@ -82,7 +82,7 @@ def test_after_a_crash_the_next_call_is_served_within_a_second(sandbox):
 
 
 def test_servers_make_room_for_each_other():
-    with Sandbox(Limits(row_timeout_s=5.0)) as box:
+    with Sandbox(SandboxLimits(row_timeout_s=5.0)) as box:
         for head, expression in USES.values():
             assert box.grade(python(head + "\n" + body(f"return float({expression})")), [sample()])[0].status == "ok"
         assert 1 < len(box._servers) <= 4
@@ -90,7 +90,7 @@ def test_servers_make_room_for_each_other():
 
 def test_without_libraries_an_import_is_an_error_that_says_so():
     spec = python("import numpy\n" + body("return 1"))
-    with Sandbox(Limits(row_timeout_s=1.0), libraries=STANDARD_LIBRARY) as box:
+    with Sandbox(SandboxLimits(row_timeout_s=1.0), libraries=STANDARD_LIBRARY) as box:
         (record,) = box.grade(spec, [sample()])
         assert box.identity()["libraries"] is None
     assert "No module named 'numpy'" in record.reason

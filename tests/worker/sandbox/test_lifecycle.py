@@ -18,11 +18,11 @@ from backend.settings import settings
 from backend.verifiers.specs import parse_spec
 from tests.worker.sandbox.verifiers import body, outcomes, python, regex, sample
 from worker.sandbox.environment import Libraries
-from worker.sandbox.policy import Limits
+from worker.sandbox.policy import SandboxLimits
 from worker.sandbox.pool import Sandbox
 
 ROOT = Path(__file__).parents[3]
-FAST = Limits(row_timeout_s=0.6, batch_timeout_s=20.0, batches_per_server=5)
+FAST = SandboxLimits(row_timeout_s=0.6, batch_timeout_s=20.0, batches_per_server=5)
 ONE = python(body("return 1"))
 MATH = parse_spec({"type": "math"})
 GONE_S = 5.0
@@ -85,7 +85,7 @@ def test_a_child_killed_in_the_middle_of_a_call_takes_its_row_with_it_and_no_oth
     """As the system does that runs out of memory."""
     slow = python("import time\n" + body("time.sleep(item['s'])\nreturn item['x']"), isolation=isolation)
     rows = [sample(x=x, s=8.0 if x == 5 else 0.0) for x in range(12)]
-    with Sandbox(Limits(row_timeout_s=20.0)) as box:
+    with Sandbox(SandboxLimits(row_timeout_s=20.0)) as box:
         server = box.server_pid
         killer = threading.Thread(target=kill_child_when_it_sleeps, args=(server,))
         killer.start()
@@ -130,13 +130,13 @@ def test_the_server_is_renewed_after_its_batches():
 
 def test_a_batch_that_lives_too_long_goes_on_in_a_new_process():
     slow = python("import time\n" + body("time.sleep(0.1)\nreturn item['x']"))
-    with Sandbox(Limits(row_timeout_s=0.6, batch_timeout_s=1.0)) as box:
+    with Sandbox(SandboxLimits(row_timeout_s=0.6, batch_timeout_s=1.0)) as box:
         records = box.grade(slow, [sample(x=x) for x in range(25)])
     assert [record.score for record in records] == list(range(25))
 
 
 def test_threads_share_one_sandbox():
-    with Sandbox(Limits(row_timeout_s=5.0)) as box:
+    with Sandbox(SandboxLimits(row_timeout_s=5.0)) as box:
         results = {}
 
         def work(index):
@@ -314,7 +314,7 @@ def test_it_works_for_an_ordinary_user():
 )
 def test_limits_that_cannot_work_are_refused(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
-        Limits(**settings)
+        SandboxLimits(**settings)
 
 
 def test_the_limits_are_those_of_the_deployment(monkeypatch):

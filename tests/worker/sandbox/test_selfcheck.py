@@ -7,14 +7,14 @@ import pytest
 
 from backend.datasets.rows.rows import answer_of, read_rows
 from backend.verifiers.ready_made import READY_MADE
-from backend.verifiers.selfcheck import Row, self_check
+from backend.verifiers.selfcheck import ProbeRow, self_check
 from backend.verifiers.specs import parse_spec
 from worker.checks.self_check import evenly
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 WORDS = ("orange", "quince", "medlar", "cherry", "damson", "bilberry")
 ROWS = [
-    Row(
+    ProbeRow(
         number=number,
         item={"question": f"Which fruit is number {number}?", "answer": word},
         answer=word,
@@ -43,7 +43,7 @@ def codes(result, level):
 def test_every_ready_made_verifier_passes_on_its_own_rows(sandbox, verifier):
     items = [item for n, item in enumerate(e.item for e in verifier.examples)]
     items = [item for n, item in enumerate(items) if item not in items[:n]]
-    rows = [Row(number=number, item=item, answer=answer_of(item)) for number, item in enumerate(items)]
+    rows = [ProbeRow(number=number, item=item, answer=answer_of(item)) for number, item in enumerate(items)]
     result = checked(sandbox, verifier.grader, rows)
     assert result["verdict"] == "pass", result["findings"]
     assert result["rows_checked"] == len(rows)
@@ -148,7 +148,7 @@ def test_a_verifier_that_can_be_fooled_is_warned_of(sandbox, grader, expected):
 
 
 def test_without_a_reference_only_what_must_not_score_is_tried(sandbox):
-    rows = [Row(number=n, item={"task": f"write poem {n}"}, answer=None) for n in range(3)]
+    rows = [ProbeRow(number=n, item={"task": f"write poem {n}"}, answer=None) for n in range(3)]
     result = checked(sandbox, python("return float('rose' in output_text and 'poem' in item['task'])"), rows[:1])
     assert result["verdict"] == "warn"
     assert "no_reference" in codes(result, "warn")
@@ -159,7 +159,7 @@ def test_without_a_reference_only_what_must_not_score_is_tried(sandbox):
 
 
 def test_a_reference_that_only_the_source_names_is_found(sandbox):
-    rows = [Row(number=n, item={"question": "?", "label": word}, answer=None) for n, word in enumerate(WORDS)]
+    rows = [ProbeRow(number=n, item={"question": "?", "label": word}, answer=None) for n, word in enumerate(WORDS)]
     result = checked(sandbox, python("return float(output_text.strip() == item['label'])"), rows)
     assert result["verdict"] == "pass"
 

@@ -17,13 +17,13 @@ from tests.worker.engine.tiny_vision import save_tiny_vision_model
 from worker.engine.faults import Fault
 from worker.engine.model.adapter_files import Adapter, adapter_from_archive
 from worker.engine.model.policy import LIVE_ADAPTER, Policy, load_untrained
-from worker.engine.rollouts.prompts import Context, Reader, Room
-from worker.engine.training.checkpoint import Standing, adapter_from_checkpoint, pack
+from worker.engine.rollouts.prompts import Context, LengthLimits, PromptBuilder
+from worker.engine.training.checkpoint import RunState, adapter_from_checkpoint, pack
 from worker.engine.training.update import make_optimizer
 from worker.engine.types import Task
 from worker.exports.adapter_zip import write_adapter_zip
 from worker.serving.adapters import AdaptedBase
-from worker.serving.batch import Batch, Turn, choose
+from worker.serving.batch import Batch, SequenceSlot, choose
 
 QUESTIONS = ("Why?", "How many beans make five, and who counts them?", "Tell me more about the sea and its tides.")
 
@@ -41,7 +41,7 @@ def asked(policy: Policy, question: str) -> Context:
 def context_of(policy: Policy, question: str, images: tuple[bytes, ...]) -> Context:
     messages = ({"role": "user", "content": question},)
     task = Task(0, messages, answer=None, solution=None, trajectory=None, privileged=None, item={}, images=images)
-    return Reader(policy.tokenizer, Room(400, 400), policy.vision).prompt(task).student
+    return PromptBuilder(policy.tokenizer, LengthLimits(400, 400), policy.vision).prompt(task).student
 
 
 def turn(
@@ -53,14 +53,14 @@ def turn(
     top_p: float = 1.0,
     top_logprobs: int | None = None,
     seed: int = 0,
-) -> Turn:
+) -> SequenceSlot:
     context = asked(policy, question) if isinstance(question, str) else question
-    return Turn(context, adapter, temperature, top_p, top_logprobs, Random(seed))
+    return SequenceSlot(context, adapter, temperature, top_p, top_logprobs, Random(seed))
 
 
-def written(batch: Batch, turns: Sequence[Turn], *, tokens: int, late: int = 0) -> list[list[int]]:
+def written(batch: Batch, turns: Sequence[SequenceSlot], *, tokens: int, late: int = 0) -> list[list[int]]:
     """Each turn's tokens; every next one joins `late` tokens after the one before it."""
-    said: dict[Turn, list[int]] = {turn: [] for turn in turns}
+    said: dict[SequenceSlot, list[int]] = {turn: [] for turn in turns}
     waiting, now = list(turns), 0
     while waiting or batch.turns:
         count = len(waiting) if late == 0 else int(now % late == 0)
@@ -165,7 +165,7 @@ def test_an_adapter_answers_as_the_policy_that_was_trained(tmp_path: Path) -> No
     checkpoint = pack(
         trained,
         make_optimizer(trained, settings=tiny_settings()),
-        standing=Standing(step=1, baseline=None, score=None),
+        standing=RunState(step=1, baseline=None, score=None),
     )
     adapted.put("archive", adapter_from_archive((tmp_path / "a.zip").read_bytes()), in_use=set())
     adapted.put("checkpoint", adapter_from_checkpoint(checkpoint, r=4, alpha=8.0), in_use=set())
@@ -247,7 +247,7 @@ def test_padding_that_nobody_needs_any_more_is_cut_away() -> None:
 )
 def test_a_token_outside_of_the_nucleus_is_never_drawn(logits: list[float], top_p: float, seed: int) -> None:
     context = Context((1,))
-    chooser = Turn(context, None, 0.7, top_p, None, Random(seed))
+    chooser = SequenceSlot(context, None, 0.7, top_p, None, Random(seed))
     token = int(choose(torch.tensor([logits]), [chooser])[0])
     probabilities = (torch.tensor(logits) / 0.7).softmax(-1)
     likelier = probabilities[probabilities > probabilities[token] + 1e-6].sum().item()
@@ -256,7 +256,7 @@ def test_a_token_outside_of_the_nucleus_is_never_drawn(logits: list[float], top_
 
 def test_tokens_are_drawn_as_often_as_they_are_likely() -> None:
     logits = torch.tensor([[0.0, 1.0, 2.0]])
-    chooser = Turn(Context((1,)), None, 1.0, 1.0, None, Random(0))
+    chooser = SequenceSlot(Context((1,)), None, 1.0, 1.0, None, Random(0))
     counts = Counter(int(choose(logits, [chooser])[0]) for _ in range(4000))
     for token, probability in enumerate(logits.softmax(-1)[0].tolist()):
         assert counts[token] / 4000 == pytest.approx(probability, abs=0.03)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from backend.chat.protocol import TokenLogprob
 from tests.worker.engine.tiny import tiny_tokenizer
-from worker.serving.detokenizer import Said, Stops, Unfolding, Wording
+from worker.serving.detokenizer import ChoiceText, Detokenizer, Stops, TextPiece
 
 WORDS = st.text(st.sampled_from("ab é€😀\ufffd\n"), max_size=30)
 TOKENIZER = tiny_tokenizer()
@@ -37,7 +37,7 @@ def _is_text(data: bytes) -> bool:
 
 @given(text=WORDS, runs=st.booleans())
 def test_only_whole_characters_come_out_and_all_of_them(text: str, runs: bool) -> None:
-    unfolding, said = Unfolding(by_runs if runs else by_bytes), ""
+    unfolding, said = Detokenizer(by_runs if runs else by_bytes), ""
     for byte in text.encode():
         said += unfolding.push(byte)
         assert text.startswith(said)
@@ -46,7 +46,7 @@ def test_only_whole_characters_come_out_and_all_of_them(text: str, runs: bool) -
 
 @given(text=WORDS)
 def test_a_real_tokenizer_is_read_back(text: str) -> None:
-    unfolding = Unfolding(lambda ids: str(TOKENIZER.decode(ids, skip_special_tokens=True)))
+    unfolding = Detokenizer(lambda ids: str(TOKENIZER.decode(ids, skip_special_tokens=True)))
     said = [unfolding.push(token) for token in TOKENIZER.encode(text, add_special_tokens=False)]
     assert "".join(said) + unfolding.end() == text
 
@@ -59,7 +59,7 @@ def test_bytes_that_are_no_text_do_not_pile_up(data: list[int]) -> None:
         lengths.append(len(ids))
         return by_bytes(ids)
 
-    unfolding = Unfolding(measured)
+    unfolding = Detokenizer(measured)
     said = "".join(unfolding.push(byte) for byte in data) + unfolding.end()
     assert max(lengths) <= 140
     readable = bytes(data).decode(errors="ignore").replace("\ufffd", "")
@@ -90,9 +90,9 @@ def test_the_text_ends_before_the_first_stop_sequence_however_it_is_cut(
         assert said + finder.end() == text
 
 
-def spoken(text: str, *, stops: list[str]) -> list[Said]:
+def spoken(text: str, *, stops: list[str]) -> list[TextPiece]:
     """A token a byte, with log-probabilities named after their place."""
-    wording = Wording(by_bytes, stops=stops)
+    wording = ChoiceText(by_bytes, stops=stops)
     said = []
     for place, byte in enumerate(text.encode()):
         said.append(wording.push(byte, TokenLogprob(str(place), -math.pi, [])))
@@ -101,7 +101,7 @@ def spoken(text: str, *, stops: list[str]) -> list[Said]:
     return [*said, wording.end()]
 
 
-def told(said: list[Said]) -> list[str]:
+def told(said: list[TextPiece]) -> list[str]:
     return [logprob.token for each in said for logprob in each.logprobs]
 
 

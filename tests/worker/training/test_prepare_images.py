@@ -7,7 +7,7 @@ from backend.datasets.rows.rows import read_rows
 from backend.jobs.spec import RlsdSettings
 from tests.worker.engine.tiny_vision import tiny_processor, tiny_vision_model
 from worker.engine.model.policy import build_policy
-from worker.engine.rollouts.prompts import Reader, Room
+from worker.engine.rollouts.prompts import LengthLimits, PromptBuilder
 from worker.training.prepare import engine_settings, tasks_of
 
 ROWS = Path(__file__).parents[3] / "examples" / "vision" / "train.jsonl"
@@ -23,7 +23,7 @@ def test_a_rows_pictures_reach_the_model_and_not_the_verifier() -> None:
     processor = tiny_processor()
     settings = engine_settings(spec, seed=0)
     policy = build_policy(tiny_vision_model(), tokenizer=processor.tokenizer, settings=settings, processor=processor)
-    reader = Reader(policy.tokenizer, Room(500, 500), policy.vision)
+    reader = PromptBuilder(policy.tokenizer, LengthLimits(500, 500), policy.vision)
     contexts = [reader.prompt(task).student for task in train[:20]]
     assert len({context.ids for context in contexts}) == 1, "the words are the same"
     assert len({context.sight.pictures.digest for context in contexts if context.sight}) == 20

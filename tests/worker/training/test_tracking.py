@@ -8,7 +8,7 @@ import pytest
 
 from backend.tracking.run import Figures, TrackedRun, step_figures
 from worker.engine.observer import EvaluationReport, StepReport
-from worker.engine.types import Ending, Wish
+from worker.engine.types import ControlSignal, Ending
 from worker.training import tracking
 from worker.training.tracking import tracked
 
@@ -23,8 +23,8 @@ class Notes:
         self.events: list[str] = []
         self.kept = [step_figures(number, {}, at=0.0) for number in kept]
 
-    def wish(self) -> Wish:
-        return Wish.PAUSE
+    def wish(self) -> ControlSignal:
+        return ControlSignal.PAUSE
 
     def step(self, report: StepReport) -> None:
         self.steps.append(report.step)
@@ -75,7 +75,7 @@ def test_a_tracker_hears_all_that_was_kept_each_step_and_the_end(ending: Ending,
     with tracked(notes, {"ear": lambda: ear}, run=RUN) as observer:
         for number in (3, 4, 5):
             observer.step(step(number))
-        assert observer.wish() is Wish.PAUSE
+        assert observer.wish() is ControlSignal.PAUSE
         observer.close(ending)
     assert ear.heard == ["ftjob-1", 1, 2, 3, 4, 5, finished]
     assert (notes.steps, notes.events) == ([3, 4, 5], [])

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from worker.engine.distributed import World
+from worker.engine.distributed import ProcessGroup
 from worker.engine.evaluation.statistics import DIFFERENCES, RESAMPLES, Interval, interval
 from worker.engine.model.policy import Policy
 from worker.engine.rollouts.prompts import Prompt
 from worker.engine.rollouts.reward import Scored
 from worker.engine.rollouts.rollouts import joined
-from worker.engine.rollouts.sampler import Generator
+from worker.engine.rollouts.sampler import Sampler
 from worker.engine.rollouts.sampling import sample_and_score, untimed
 from worker.engine.seeds import numpy_generator, torch_generator
 from worker.engine.settings import Settings
@@ -33,7 +33,7 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class PairedComparison:
     """Two evaluations of the same questions, paired."""
 
     difference: Interval
@@ -46,11 +46,11 @@ def evaluate(
     policy: Policy,
     questions: Sequence[Prompt],
     *,
-    source: Generator,
+    source: Sampler,
     reward: Reward,
     settings: Settings,
     heed: Callable[[], None],
-    world: World,
+    world: ProcessGroup,
 ) -> Evaluation:
     """Sample `eval_samples` completions a question and score them. `heed` is called between batches; it may raise.
 
@@ -100,7 +100,9 @@ def question_means(questions: Sequence[QuestionScores]) -> NDArray[np.float64]:
     return np.array(means, dtype=np.float64)
 
 
-def compare(earlier: Sequence[QuestionScores], later: Sequence[QuestionScores], *, seed: int) -> Comparison | None:
+def compare(
+    earlier: Sequence[QuestionScores], later: Sequence[QuestionScores], *, seed: int
+) -> PairedComparison | None:
     """Did the score change? Questions are paired; those without a score on either side are left out.
 
     None when no question has a score on both sides. ValueError when the two are not of the same questions.
@@ -124,7 +126,7 @@ def compare(earlier: Sequence[QuestionScores], later: Sequence[QuestionScores], 
                 rng=numpy_generator(seed, step=0, purpose="paired test"),
             ).pvalue
         )
-    return Comparison(interval(differences, within=DIFFERENCES), p_value)
+    return PairedComparison(interval(differences, within=DIFFERENCES), p_value)
 
 
 def _mean_along(values: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:

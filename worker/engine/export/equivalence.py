@@ -13,9 +13,9 @@ from torch import Tensor
 from worker.engine.model.policy import Policy
 from worker.engine.model.traits import project
 from worker.engine.rollouts.logprobs import completion_states
-from worker.engine.rollouts.prompts import Prompt, Reader, Room
+from worker.engine.rollouts.prompts import LengthLimits, Prompt, PromptBuilder
 from worker.engine.rollouts.rollouts import rollouts_from
-from worker.engine.rollouts.transformers_sampler import TransformersGenerator
+from worker.engine.rollouts.transformers_sampler import TransformersSampler
 from worker.engine.seeds import torch_generator
 from worker.engine.types import Task, TeacherWeights
 
@@ -117,7 +117,7 @@ def passages(policy: Policy, prompts: Sequence[Prompt], *, tokens: int, seed: in
     """A completion a prompt, sampled by the live adapter, and what adapter and base make of it."""
     policy.model.eval()
     chance = torch_generator(seed, step=0, purpose="agreement")
-    source, found = TransformersGenerator(policy), []
+    source, found = TransformersSampler(policy), []
     for prompt in prompts:
         uniforms_TB = torch.rand(tokens, 1, generator=chance)
         ids_BT, logps_BT = source.sample([prompt], num_generations=1, uniforms_TB=uniforms_TB, temperature=1.0)
@@ -164,8 +164,8 @@ def _read(policy: Policy, prompt: Prompt, ids_T: Tensor) -> tuple[Tensor, Tensor
     return logps_TV.gather(1, ids_T[:, None])[:, 0], logps_TV.argmax(-1)
 
 
-def _reader(policy: Policy) -> Reader:
-    return Reader(policy.tokenizer, Room(2**31, 2**31), policy.vision)
+def _reader(policy: Policy) -> PromptBuilder:
+    return PromptBuilder(policy.tokenizer, LengthLimits(2**31, 2**31), policy.vision)
 
 
 def _text(policy: Policy, prompt: Prompt, ids_T: Tensor) -> str:

@@ -25,7 +25,7 @@ class NotWritableError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class GgufVocabulary:
     """A vocabulary as GGUF holds it, `[V]` each."""
 
     tokens: tuple[str, ...]
@@ -35,7 +35,7 @@ class Words:
     """llama.cpp's name of the way text is cut."""
 
 
-def words_of(folder: Path, *, vocab_size: int) -> Words:
+def words_of(folder: Path, *, vocab_size: int) -> GgufVocabulary:
     """What `tokenizer.json` says, filled up to the rows of the embedding. NotWritableError where it cannot."""
     path = folder / "tokenizer.json"
     if not path.exists():
@@ -51,7 +51,7 @@ def words_of(folder: Path, *, vocab_size: int) -> Words:
     texts |= {index: token["content"] for index, token in added.items()}
     if max(texts) >= vocab_size:
         raise NotWritableError(f"its tokenizer knows {max(texts) + 1} tokens, the model {vocab_size}")
-    return Words(
+    return GgufVocabulary(
         tokens=tuple(texts.get(index, f"[PAD{index}]") for index in range(vocab_size)),
         types=tuple(_type(index, known=texts, added=added) for index in range(vocab_size)),
         merges=tuple(merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]),

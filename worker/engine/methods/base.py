@@ -14,7 +14,7 @@ FIRM_REJECTION = -1.6
 """About ln 0.2: the teacher finds the token five times less likely than the student does. Not tuned."""
 
 
-class Teacher(StrEnum):
+class TeacherKind(StrEnum):
     """Who speaks beside the verifier."""
 
     NONE = "none"
@@ -26,7 +26,7 @@ class Teacher(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class CreditInputs:
     """What a method may look at."""
 
     advantages_B: Tensor
@@ -37,9 +37,9 @@ class Evidence:
     """The same under the teacher; None when no teacher pass was run."""
     contrast_logps_BT: Tensor | None
     """The same under the teacher with the method's second hint; the mean probability where there are several."""
-    heard_B: Tensor
+    teacher_mask_B: Tensor
     """True where there was a hint to tell the teacher (both, where the method has two); False: it has no word."""
-    heard_BT: Tensor
+    teacher_mask_BT: Tensor
     """True at the tokens on which the teacher is heard (`reasoning_only`)."""
     mask_BT: Tensor
 
@@ -85,8 +85,8 @@ class Method:
     """A named way to give credit, and what must be computed for it."""
 
     name: str
-    credit: Callable[[Evidence, Options], Credit]
-    teacher: Teacher
+    credit: Callable[[CreditInputs, Options], Credit]
+    teacher: TeacherKind
     hint: Hint | None = None
     """The one hint it is defined with; None: any may be chosen."""
     contrast: Hint | None = None
@@ -102,10 +102,10 @@ class Method:
         """Whether a teacher is asked: not where its word would be multiplied by 0."""
         beside_reward = self.distils and self.rewarded
         silent = (self.fades and lam == 0) or (beside_reward and alpha == 0)
-        return self.teacher is not Teacher.NONE and not silent
+        return self.teacher is not TeacherKind.NONE and not silent
 
 
-def sequence_credit(evidence: Evidence) -> Credit:
+def sequence_credit(evidence: CreditInputs) -> Credit:
     """Every token gets its sequence's advantage: GRPO, and what every weighting method is at `lambda = 0`."""
     mask_BT, student_BT = evidence.mask_BT, evidence.student_logps_BT
     advantages_B1 = evidence.advantages_B.to(student_BT.dtype)[:, None]
@@ -118,12 +118,12 @@ def sequence_credit(evidence: Evidence) -> Credit:
     )
 
 
-def log_ratio(above_BT: Tensor | None, below_BT: Tensor | None, evidence: Evidence) -> Tensor:
+def log_ratio(above_BT: Tensor | None, below_BT: Tensor | None, evidence: CreditInputs) -> Tensor:
     """`above - below` where the teacher is heard, else 0, `[B, T]`. ValueError where one is missing or NaN."""
     if above_BT is None or below_BT is None:
         raise ValueError("the method needs log-probabilities of its teacher, and there are none")
-    heard_BT = evidence.mask_BT & evidence.heard_BT & evidence.heard_B[:, None]
-    deltas_BT = (above_BT - below_BT).where(heard_BT, 0.0)
+    teacher_mask_BT = evidence.mask_BT & evidence.teacher_mask_BT & evidence.teacher_mask_B[:, None]
+    deltas_BT = (above_BT - below_BT).where(teacher_mask_BT, 0.0)
     if bool(deltas_BT.isnan().any()):
         raise not_finite("a log-probability of a sampled token")
     return deltas_BT
@@ -140,7 +140,7 @@ def until_first_error(deltas_BT: Tensor, options: Options) -> Tensor:
     return deltas_BT.masked_fill(after_first_error(deltas_BT), 0.0) if options.first_error else deltas_BT
 
 
-def weighted_credit(deltas_BT: Tensor, evidence: Evidence, options: Options) -> Credit:
+def weighted_credit(deltas_BT: Tensor, evidence: CreditInputs, options: Options) -> Credit:
     """Equations 14, 15 and Algorithm 1 of arXiv 2604.03128 on any evidence: advantages times mixed, clipped weights."""
     mask_BT = evidence.mask_BT
     advantages_B1 = evidence.advantages_B.to(deltas_BT.dtype)[:, None]
@@ -160,7 +160,7 @@ def weighted_credit(deltas_BT: Tensor, evidence: Evidence, options: Options) -> 
     )
 
 
-def contrasted_credit(evidence: Evidence, options: Options) -> Credit:
+def contrasted_credit(evidence: CreditInputs, options: Options) -> Credit:
     """RLSD's weights on the difference between the teacher's two hints. ValueError where one of them is missing."""
     if options.lam == 0:
         return sequence_credit(evidence)
@@ -168,15 +168,15 @@ def contrasted_credit(evidence: Evidence, options: Options) -> Credit:
     return weighted_credit(deltas_BT, evidence, options)
 
 
-def distilled_credit(evidence: Evidence, options: Options) -> Credit:
+def distilled_credit(evidence: CreditInputs, options: Options) -> Credit:
     """The clipped log-ratio itself as the advantage; the reward is not read."""
     deltas_BT = log_ratio(evidence.teacher_logps_BT, evidence.student_logps_BT, evidence)
-    heard_BT, bound = until_first_error(deltas_BT, options), options.delta_clip
+    teacher_mask_BT, bound = until_first_error(deltas_BT, options), options.delta_clip
     return Credit(
-        advantages_BT=heard_BT.clamp(-bound, bound),
+        advantages_BT=teacher_mask_BT.clamp(-bound, bound),
         weights_BT=torch.ones_like(deltas_BT),
         deltas_BT=deltas_BT,
-        clipped_BT=(heard_BT > bound).char() - (heard_BT < -bound).char(),
+        clipped_BT=(teacher_mask_BT > bound).char() - (teacher_mask_BT < -bound).char(),
     )
 
 

@@ -14,13 +14,13 @@ wrong hint the sequence keeps `A`, as in their code (their text falls back to RL
 (`contrast_samples`) count with their mean probability. Options as in RLSD.
 """
 
-from worker.engine.methods.base import Credit, Evidence, Method, Options, Teacher, contrasted_credit
+from worker.engine.methods.base import Credit, CreditInputs, Method, Options, TeacherKind, contrasted_credit
 from worker.engine.types import Hint
 
 
-def credit(evidence: Evidence, options: Options) -> Credit:
+def credit(evidence: CreditInputs, options: Options) -> Credit:
     """Token advantages. ValueError where the teacher's word is missing though `lambda` asks for it."""
     return contrasted_credit(evidence, options)
 
 
-METHOD = Method(name="cepo", credit=credit, teacher=Teacher.HINTED, contrast=Hint.WRONG_SIBLING, fades=True)
+METHOD = Method(name="cepo", credit=credit, teacher=TeacherKind.HINTED, contrast=Hint.WRONG_SIBLING, fades=True)

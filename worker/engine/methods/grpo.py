@@ -4,12 +4,12 @@ Its variants are settings of the run: Dr. GRPO (arXiv 2503.20783) is `scale_rewa
 (arXiv 2503.14476) is `eps_high` above `eps_low`, the loss `token_mean` and `resample_rounds` above 0.
 """
 
-from worker.engine.methods.base import Credit, Evidence, Method, Options, Teacher, sequence_credit
+from worker.engine.methods.base import Credit, CreditInputs, Method, Options, TeacherKind, sequence_credit
 
 
-def credit(evidence: Evidence, options: Options) -> Credit:
+def credit(evidence: CreditInputs, options: Options) -> Credit:
     """Every token of a sequence gets the sequence's advantage."""
     return sequence_credit(evidence)
 
 
-METHOD = Method(name="grpo", credit=credit, teacher=Teacher.NONE)
+METHOD = Method(name="grpo", credit=credit, teacher=TeacherKind.NONE)

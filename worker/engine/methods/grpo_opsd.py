@@ -11,10 +11,18 @@ hint keeps `A`; with `alpha` 0 the method is GRPO and needs no teacher.
 
 from dataclasses import replace
 
-from worker.engine.methods.base import Credit, Evidence, Method, Options, Teacher, distilled_credit, sequence_credit
+from worker.engine.methods.base import (
+    Credit,
+    CreditInputs,
+    Method,
+    Options,
+    TeacherKind,
+    distilled_credit,
+    sequence_credit,
+)
 
 
-def credit(evidence: Evidence, options: Options) -> Credit:
+def credit(evidence: CreditInputs, options: Options) -> Credit:
     """Token advantages. ValueError where the teacher's word is missing though `alpha` asks for it."""
     if options.alpha == 0:
         return sequence_credit(evidence)
@@ -24,4 +32,4 @@ def credit(evidence: Evidence, options: Options) -> Credit:
     return replace(distilled, advantages_BT=summed_BT.where(evidence.mask_BT, 0.0))
 
 
-METHOD = Method(name="grpo_opsd", credit=credit, teacher=Teacher.HINTED, distils=True)
+METHOD = Method(name="grpo_opsd", credit=credit, teacher=TeacherKind.HINTED, distils=True)

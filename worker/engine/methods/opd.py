@@ -8,12 +8,12 @@ A^_t = clip(log P_big(y_t | x, y_<t) - log P_S(y_t | x, y_<t), -c, c)
 This is the sampled-token form, the reverse KL's policy gradient; `divergence` gives the paper's full-vocabulary forms.
 """
 
-from worker.engine.methods.base import Credit, Evidence, Method, Options, Teacher, distilled_credit
+from worker.engine.methods.base import Credit, CreditInputs, Method, Options, TeacherKind, distilled_credit
 
 
-def credit(evidence: Evidence, options: Options) -> Credit:
+def credit(evidence: CreditInputs, options: Options) -> Credit:
     """Token advantages. ValueError where the teacher's word is missing."""
     return distilled_credit(evidence, options)
 
 
-METHOD = Method(name="opd", credit=credit, teacher=Teacher.EXTERNAL, rewarded=False, distils=True)
+METHOD = Method(name="opd", credit=credit, teacher=TeacherKind.EXTERNAL, rewarded=False, distils=True)

@@ -10,12 +10,12 @@ from ruling a step.
 Option `first_error`: 0 behind the first token with `delta_t < -1.6`. A sequence without a hint gets no signal.
 """
 
-from worker.engine.methods.base import Credit, Evidence, Method, Options, Teacher, distilled_credit
+from worker.engine.methods.base import Credit, CreditInputs, Method, Options, TeacherKind, distilled_credit
 
 
-def credit(evidence: Evidence, options: Options) -> Credit:
+def credit(evidence: CreditInputs, options: Options) -> Credit:
     """Token advantages. ValueError where the teacher's word is missing."""
     return distilled_credit(evidence, options)
 
 
-METHOD = Method(name="opsd", credit=credit, teacher=Teacher.HINTED, rewarded=False, distils=True)
+METHOD = Method(name="opsd", credit=credit, teacher=TeacherKind.HINTED, rewarded=False, distils=True)

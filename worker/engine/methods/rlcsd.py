@@ -16,10 +16,10 @@ import torch
 
 from worker.engine.methods.base import (
     Credit,
-    Evidence,
+    CreditInputs,
     Method,
     Options,
-    Teacher,
+    TeacherKind,
     log_ratio,
     sequence_credit,
     until_first_error,
@@ -27,7 +27,7 @@ from worker.engine.methods.base import (
 from worker.engine.types import Hint
 
 
-def credit(evidence: Evidence, options: Options) -> Credit:
+def credit(evidence: CreditInputs, options: Options) -> Credit:
     """Token advantages. ValueError where the teacher's word is missing though `lambda` asks for it."""
     if options.lam == 0:
         return sequence_credit(evidence)
@@ -49,4 +49,4 @@ def credit(evidence: Evidence, options: Options) -> Credit:
     )
 
 
-METHOD = Method(name="rlcsd", credit=credit, teacher=Teacher.HINTED, contrast=Hint.WRONG_SIBLING, fades=True)
+METHOD = Method(name="rlcsd", credit=credit, teacher=TeacherKind.HINTED, contrast=Hint.WRONG_SIBLING, fades=True)

@@ -15,21 +15,21 @@ the reasoning has ended. A sequence without a hint keeps `A`.
 
 from worker.engine.methods.base import (
     Credit,
-    Evidence,
+    CreditInputs,
     Method,
     Options,
-    Teacher,
+    TeacherKind,
     log_ratio,
     sequence_credit,
     weighted_credit,
 )
 
 
-def credit(evidence: Evidence, options: Options) -> Credit:
+def credit(evidence: CreditInputs, options: Options) -> Credit:
     """Token advantages. ValueError where the teacher's word is missing though `lambda` asks for it."""
     if options.lam == 0:
         return sequence_credit(evidence)
     return weighted_credit(log_ratio(evidence.teacher_logps_BT, evidence.student_logps_BT, evidence), evidence, options)
 
 
-METHOD = Method(name="rlsd", credit=credit, teacher=Teacher.HINTED, fades=True)
+METHOD = Method(name="rlsd", credit=credit, teacher=TeacherKind.HINTED, fades=True)

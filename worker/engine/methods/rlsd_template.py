@@ -8,13 +8,13 @@ Weights, clip, mixing and options are RLSD's. Both passes use the teacher's weig
 snapshot does not enter either.
 """
 
-from worker.engine.methods.base import Credit, Evidence, Method, Options, Teacher, contrasted_credit
+from worker.engine.methods.base import Credit, CreditInputs, Method, Options, TeacherKind, contrasted_credit
 from worker.engine.types import Hint
 
 
-def credit(evidence: Evidence, options: Options) -> Credit:
+def credit(evidence: CreditInputs, options: Options) -> Credit:
     """Token advantages. ValueError where the teacher's word is missing though `lambda` asks for it."""
     return contrasted_credit(evidence, options)
 
 
-METHOD = Method(name="rlsd_template", credit=credit, teacher=Teacher.HINTED, contrast=Hint.EMPTY, fades=True)
+METHOD = Method(name="rlsd_template", credit=credit, teacher=TeacherKind.HINTED, contrast=Hint.EMPTY, fades=True)

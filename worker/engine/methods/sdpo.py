@@ -9,13 +9,13 @@ A sequence is never its own hint, and one without another success in its group g
 weights, here the `snapshot`.
 """
 
-from worker.engine.methods.base import Credit, Evidence, Method, Options, Teacher, distilled_credit
+from worker.engine.methods.base import Credit, CreditInputs, Method, Options, TeacherKind, distilled_credit
 from worker.engine.types import Hint
 
 
-def credit(evidence: Evidence, options: Options) -> Credit:
+def credit(evidence: CreditInputs, options: Options) -> Credit:
     """Token advantages. ValueError where the teacher's word is missing."""
     return distilled_credit(evidence, options)
 
 
-METHOD = Method(name="sdpo", credit=credit, teacher=Teacher.HINTED, hint=Hint.SIBLING, rewarded=False, distils=True)
+METHOD = Method(name="sdpo", credit=credit, teacher=TeacherKind.HINTED, hint=Hint.SIBLING, rewarded=False, distils=True)

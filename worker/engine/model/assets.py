@@ -24,7 +24,7 @@ from worker.engine.model.vision import Vision
 
 
 @dataclass(frozen=True, slots=True)
-class Kit:
+class ModelAssets:
     """A model's files without its weights."""
 
     config: Any
@@ -52,7 +52,7 @@ class Kit:
             return Vision.of(self.model_class.from_config(self.config), self.processor)
 
 
-def load_kit(model: str, *, allow_remote_code: bool) -> Kit:
+def load_kit(model: str, *, allow_remote_code: bool) -> ModelAssets:
     """From a hub id or folder. Fault when it cannot be used."""
     gguf_file = gguf_in(model)
     with told_plainly(), without_progress_bars():
@@ -67,7 +67,7 @@ def load_kit(model: str, *, allow_remote_code: bool) -> Kit:
         )
         with processor_told():
             processor = load_processor(model, config=config) if reads_images(config) else None
-    return Kit(config, tokenizer if processor is None else processor.tokenizer, processor, source)
+    return ModelAssets(config, tokenizer if processor is None else processor.tokenizer, processor, source)
 
 
 def require_chat_template(tokenizer: Any) -> None:

@@ -20,7 +20,7 @@ from worker.engine.faults import Fault, FaultCode, memory_named
 from worker.engine.model.assets import load_kit, max_positions_of, require_chat_template, without_progress_bars
 from worker.engine.model.loading import require_all_weights, told_plainly
 from worker.engine.model.lora import FusedLoraLinear
-from worker.engine.model.vision import Sight, Vision
+from worker.engine.model.vision import ImageSpans, Vision
 from worker.engine.seeds import derive
 from worker.engine.settings import Settings
 from worker.engine.types import TeacherWeights
@@ -58,7 +58,7 @@ class Policy:
         """Sampled ids as the model is to read them."""
         return ids if self.vision is None else self.vision.as_input(ids, pad_id=self.pad_id)
 
-    def image_inputs(self, sights: Sequence[Sight | None], *, starts: Sequence[int], width: int) -> dict[str, Any]:
+    def image_inputs(self, sights: Sequence[ImageSpans | None], *, starts: Sequence[int], width: int) -> dict[str, Any]:
         """What the model is given beside `[B, width]` ids for contexts that begin at the columns `starts`."""
         if self.vision is None:
             assert not any(sights)  # a reader without eyes makes no such contexts

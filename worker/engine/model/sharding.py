@@ -16,7 +16,7 @@ import torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
-from worker.engine.distributed import World, meet
+from worker.engine.distributed import ProcessGroup, meet
 from worker.engine.model.policy import Policy
 from worker.engine.model.traits import anatomy
 
@@ -88,7 +88,7 @@ def _agree(wanted: Pass) -> Pass:
     return next((kind for kind in (Pass.FORWARD, Pass.BACKWARD) if wanting[kind]), Pass.NONE)
 
 
-def shard(policy: Policy, *, device: torch.device, world: World) -> tuple[Policy, World]:
+def shard(policy: Policy, *, device: torch.device, world: ProcessGroup) -> tuple[Policy, ProcessGroup]:
     """Share the base weights out; the policy on its device, and the world whose meetings wait for every pass.
 
     The policy comes whole, on the CPU, and equal in every process. ValueError for a model without decoder layers, or

@@ -20,7 +20,7 @@ from worker.engine.types import TeacherWeights
 
 
 @dataclass(frozen=True, slots=True)
-class Anatomy:
+class ModelTraits:
     """What a model allows."""
 
     plain_head: bool
@@ -30,14 +30,14 @@ class Anatomy:
 
 
 @dataclass
-class Answer(BaseModelOutputWithPast):  # type: ignore[misc]  # transformers is not typed for mypy
+class BodyOutput(BaseModelOutputWithPast):  # type: ignore[misc]  # transformers is not typed for mypy
     """States in place of a body's output; whatever else a head looks for (routers, cross attention) is None."""
 
     def __getattr__(self, name: str) -> None:
         return None
 
 
-_KNOWN: WeakKeyDictionary[Any, Anatomy] = WeakKeyDictionary()
+_KNOWN: WeakKeyDictionary[Any, ModelTraits] = WeakKeyDictionary()
 
 
 def causal_model(policy: Policy) -> Any:
@@ -45,7 +45,7 @@ def causal_model(policy: Policy) -> Any:
     return policy.model.get_base_model() if isinstance(policy.model, PeftModel) else policy.model
 
 
-def anatomy(policy: Policy) -> Anatomy:
+def anatomy(policy: Policy) -> ModelTraits:
     """What the policy's model allows, found out at the first call, and kept. The first is not to be amid a pass."""
     causal = causal_model(policy)
     if causal not in _KNOWN:
@@ -53,7 +53,7 @@ def anatomy(policy: Policy) -> Anatomy:
         with _in_evaluation(causal), _without_adapters(policy):
             # A layer that is recomputed in the backward pass would meet another attention there.
             packs = not causal.is_activation_checkpointing and can_pack(causal.base_model)
-            _KNOWN[causal] = Anatomy(plain_head=_has_plain_head(causal), packs=packs)
+            _KNOWN[causal] = ModelTraits(plain_head=_has_plain_head(causal), packs=packs)
     return _KNOWN[causal]
 
 
@@ -76,8 +76,8 @@ def head_learns(policy: Policy) -> bool:
 def _through_own_head(causal: Any, states_BTH: Tensor) -> Tensor:
     """The model's own way from states to logits: its forward pass, the body answering with these states."""
 
-    def answer(*args: object, **kwargs: object) -> Answer:
-        return Answer(last_hidden_state=states_BTH)
+    def answer(*args: object, **kwargs: object) -> BodyOutput:
+        return BodyOutput(last_hidden_state=states_BTH)
 
     body = causal.base_model
     usual = vars(body).get("forward")

@@ -24,7 +24,7 @@ SHELF_BYTES = 2 * 1024**3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pictures:
+class RowImages:
     """The pictures of a row, the same object in everything that shows them."""
 
     row: int
@@ -38,10 +38,10 @@ class Pictures:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sight:
+class ImageSpans:
     """The pictures in a context, and the positions that its tokens have because of them."""
 
-    pictures: Pictures
+    pictures: RowImages
     positions_3L: Tensor
     """Time, height and width of each token, int32."""
     shift: int
@@ -49,7 +49,7 @@ class Sight:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ImageFeatures:
     """What the tower makes of pictures, under the names that the models know."""
 
     pooler_output: tuple[Tensor, ...]
@@ -58,11 +58,11 @@ class Seen:
     """The same from earlier layers of the tower (Qwen3-VL), to be added to the first layers of the language model."""
 
 
-Kept = TypeVar("Kept", Mapping[str, Tensor], Seen)
+Kept = TypeVar("Kept", Mapping[str, Tensor], ImageFeatures)
 
 
 @dataclass(slots=True)
-class Shelf(Generic[Kept]):
+class FeatureCache(Generic[Kept]):
     """Tensors by name while there is room; what was used longest ago goes first."""
 
     max_bytes: int
@@ -92,10 +92,10 @@ class Vision:
     body: Any
     """The model without its head: it knows `get_rope_index` and `get_image_features`."""
     image_token_id: int
-    known: dict[str, Pictures] = field(default_factory=dict)
+    known: dict[str, RowImages] = field(default_factory=dict)
     """By the digest of their bytes."""
-    processed: Shelf[Mapping[str, Tensor]] = field(default_factory=lambda: Shelf(SHELF_BYTES))
-    seen: Shelf[Seen] = field(default_factory=lambda: Shelf(SHELF_BYTES))
+    processed: FeatureCache[Mapping[str, Tensor]] = field(default_factory=lambda: FeatureCache(SHELF_BYTES))
+    seen: FeatureCache[ImageFeatures] = field(default_factory=lambda: FeatureCache(SHELF_BYTES))
 
     @classmethod
     def of(cls, base: Any, processor: Any) -> "Vision":
@@ -111,7 +111,7 @@ class Vision:
         """Whether a text holds the token that stands for images."""
         return str(self.processor.image_token) in text
 
-    def read(self, rendered: str, *, pictures: Sequence[bytes], row: int) -> tuple[tuple[int, ...], Sight | None]:
+    def read(self, rendered: str, *, pictures: Sequence[bytes], row: int) -> tuple[tuple[int, ...], ImageSpans | None]:
         """Token ids of a rendered conversation, and its sight.
 
         ValueError naming the row where the conversation has not one place for each picture (as when its words spell
@@ -129,14 +129,14 @@ class Vision:
         ids = self.processor.tokenizer.encode(text, add_special_tokens=False)
         return tuple(ids), None if shown is None else self._sight(ids, shown, row=row)
 
-    def _look(self, encoded: tuple[bytes, ...], *, row: int) -> Pictures:
+    def _look(self, encoded: tuple[bytes, ...], *, row: int) -> RowImages:
         digest = _digest(encoded)
         if digest not in self.known:
             tensors = self.processed.get(digest, partial(self._process, encoded, row=row))
             replacements = tuple(
                 str(self.processor.replace_image_token(tensors, image_idx=index)) for index in range(len(encoded))
             )
-            self.known[digest] = Pictures(row, digest, encoded, tensors["image_grid_thw"], replacements)
+            self.known[digest] = RowImages(row, digest, encoded, tensors["image_grid_thw"], replacements)
         return self.known[digest]
 
     def _process(self, encoded: Sequence[bytes], *, row: int) -> Mapping[str, Tensor]:
@@ -147,7 +147,7 @@ class Vision:
         except ValueError as error:  # such as a picture too narrow for the processor
             raise ValueError(f"row {row}: an image does not fit the model: {error}") from error
 
-    def _sight(self, ids: Sequence[int], pictures: Pictures, *, row: int) -> Sight:
+    def _sight(self, ids: Sequence[int], pictures: RowImages, *, row: int) -> ImageSpans:
         ids_1L = torch.tensor([ids])
         expected = int(pictures.grids_N3.prod(1).sum()) // int(self.processor.image_processor.merge_size) ** 2
         if (found := int((ids_1L == self.image_token_id).sum())) != expected:
@@ -155,13 +155,13 @@ class Vision:
         positions_31L, shift_11 = self.body.get_rope_index(
             ids_1L, mm_token_type_ids=(ids_1L == self.image_token_id).int(), image_grid_thw=pictures.grids_N3
         )
-        return Sight(pictures, positions_31L[:, 0].int(), int(shift_11))
+        return ImageSpans(pictures, positions_31L[:, 0].int(), int(shift_11))
 
     def as_input(self, ids: Tensor, *, pad_id: int) -> Tensor:
         """Sampled ids as the model is to read them: an image token that it wrote itself shows no image."""
         return ids.masked_fill(ids == self.image_token_id, pad_id)
 
-    def inputs(self, sights: Sequence[Sight | None], *, starts: Sequence[int], width: int) -> dict[str, Any]:
+    def inputs(self, sights: Sequence[ImageSpans | None], *, starts: Sequence[int], width: int) -> dict[str, Any]:
         """What the model is given beside `[B, width]` ids whose contexts begin at the columns `starts`.
 
         Empty where nobody shows an image: the model's own positions are right then.
@@ -180,10 +180,12 @@ class Vision:
         shown = [sight.pictures for sight in sights if sight is not None]
         seen = [self.seen.get(pictures.digest, partial(self._see, pictures)) for pictures in shown]
         layers = zip(*(each.deepstack_features for each in seen), strict=True)
-        joined = Seen(tuple(part for each in seen for part in each.pooler_output), [sum(layer, ()) for layer in layers])
+        joined = ImageFeatures(
+            tuple(part for each in seen for part in each.pooler_output), [sum(layer, ()) for layer in layers]
+        )
         return {"position_ids": positions_3BW.to(device), "mm_encoder_outputs": {"image": joined}}
 
-    def _see(self, pictures: Pictures) -> Seen:
+    def _see(self, pictures: RowImages) -> ImageFeatures:
         """What the tower makes of a row's pictures, without a gradient."""
         tensors = self.processed.get(pictures.digest, partial(self._process, pictures.encoded, row=pictures.row))
         # A tensor made in inference mode could not take part in a later backward pass.
@@ -193,7 +195,9 @@ class Vision:
                 tensors["image_grid_thw"].to(self.body.device),
                 return_dict=True,
             )
-        return Seen(tuple(output.pooler_output), [tuple(layer) for layer in output.get("deepstack_features") or ()])
+        return ImageFeatures(
+            tuple(output.pooler_output), [tuple(layer) for layer in output.get("deepstack_features") or ()]
+        )
 
 
 def _digest(encoded: Sequence[bytes]) -> str:
@@ -203,8 +207,8 @@ def _digest(encoded: Sequence[bytes]) -> str:
     return digest.hexdigest()
 
 
-def _num_bytes(value: Mapping[str, Tensor] | Seen) -> int:
-    if isinstance(value, Seen):
+def _num_bytes(value: Mapping[str, Tensor] | ImageFeatures) -> int:
+    if isinstance(value, ImageFeatures):
         tensors = [*value.pooler_output, *(part for layer in value.deepstack_features for part in layer)]
     else:
         tensors = list(value.values())

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypedDict
 
-from worker.engine.rollouts.prompts import Room
+from worker.engine.rollouts.prompts import LengthLimits
 from worker.engine.types import Hint
 
 Level = Literal["pass", "warn", "fail"]
@@ -31,7 +31,7 @@ NO_HELP: Mapping[Hint, str] = {
 """What to do where such a hint does not help."""
 
 
-class Finding(TypedDict):
+class PreflightFinding(TypedDict):
     """One thing that was looked at; `code` is stable and may be matched by programs."""
 
     code: str
@@ -39,13 +39,13 @@ class Finding(TypedDict):
     message: str
 
 
-def finding(code: str, level: Level, message: str) -> Finding:
-    return Finding(code=code, level=level, message=message)
+def finding(code: str, level: Level, message: str) -> PreflightFinding:
+    return PreflightFinding(code=code, level=level, message=message)
 
 
 def of_signal(
     *, mixed: float, solved: int, scored: int, rows: int, group: int, other_signal: bool, needs_success: bool
-) -> Finding:
+) -> PreflightFinding:
     """Is there anything to learn from? `mixed`: expected share of mixed groups.
 
     `other_signal`: the method also learns from groups whose scores are equal. `needs_success`: it then needs a
@@ -96,7 +96,7 @@ def of_signal(
     return finding("mixed_groups", "pass", f"About {mixed:.0%} of groups of {group} are expected to be mixed.")
 
 
-def of_verifier(*, faults: float, abstained: float, first_fault: str, limit: float) -> list[Finding]:
+def of_verifier(*, faults: float, abstained: float, first_fault: str, limit: float) -> list[PreflightFinding]:
     """Can the scores be trusted? `limit`: share of faults above which a run would pause."""
     found = []
     because = f" The first: {first_fault:.300}" if first_fault else ""
@@ -120,7 +120,7 @@ def of_verifier(*, faults: float, abstained: float, first_fault: str, limit: flo
     return found
 
 
-def of_lengths(*, truncated: float, max_completion_tokens: int) -> Finding:
+def of_lengths(*, truncated: float, max_completion_tokens: int) -> PreflightFinding:
     """Do completions come to their end?"""
     if truncated > MOST:
         return finding(
@@ -134,7 +134,7 @@ def of_lengths(*, truncated: float, max_completion_tokens: int) -> Finding:
     )
 
 
-def of_prompts(*, too_long: Sequence[int], longest: int, room: Room, rows: int) -> Finding:
+def of_prompts(*, too_long: Sequence[int], longest: int, room: LengthLimits, rows: int) -> PreflightFinding:
     """Do all prompts, with their hints, fit? What sets the limit is named: the setting, or the model's context."""
     if room.max_context_tokens < room.max_prompt_tokens:
         limit = (
@@ -158,7 +158,7 @@ def of_prompts(*, too_long: Sequence[int], longest: int, room: Room, rows: int) 
 
 def of_hint(
     *, kind: Hint, helps: str, without: float, shown: float, low: float, high: float, is_control: bool
-) -> Finding:
+) -> PreflightFinding:
     """Does the hint help the model itself? Where it does not, a teacher that is shown it knows no better."""
     difference = f"{100 * low:+.0f} to {100 * high:+.0f} points"
     rates = f"solve rate {shown:.0%} with it, {without:.0%} without (difference {difference})"
@@ -182,6 +182,6 @@ def of_hint(
     )
 
 
-def of_step(fault: str) -> Finding:
+def of_step(fault: str) -> PreflightFinding:
     """What stopped a real step."""
     return finding("step_failed", "fail", f"A step of training was tried and could not be taken: {fault}.")

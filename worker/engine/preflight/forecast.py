@@ -13,8 +13,8 @@ import numpy as np
 
 from worker.engine.evaluation.evaluate import compare
 from worker.engine.evaluation.statistics import Bounds, Interval, interval
-from worker.engine.preflight.probe import Answers
-from worker.engine.preflight.trial_steps import Rehearsal
+from worker.engine.preflight.probe import ProbeCompletions
+from worker.engine.preflight.trial_steps import TrialSteps
 from worker.engine.settings import Settings
 from worker.engine.types import QuestionScores
 
@@ -149,7 +149,9 @@ LEAVES_OUT = "loading the model, evaluations and checkpoints, and that completio
 LEAVES_OUT_UPDATE = f"the verifier, the teacher and the update, {LEAVES_OUT}"
 
 
-def expected_time(plain: Answers, *, mixed: float, rehearsal: Rehearsal | None, settings: Settings) -> dict[str, Any]:
+def expected_time(
+    plain: ProbeCompletions, *, mixed: float, rehearsal: TrialSteps | None, settings: Settings
+) -> dict[str, Any]:
     """Seconds of a step and of the run and tokens written in it, with the 95 % interval that comes from how long the
     rows' completions are; memory as the steps rehearsed took it, from the least to the most.
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from worker.engine.methods import method_named
-from worker.engine.methods.base import Method, Teacher
+from worker.engine.methods.base import Method, TeacherKind
 from worker.engine.preflight.probe import shown_hint
-from worker.engine.rollouts.prompts import Context, Reader
+from worker.engine.rollouts.prompts import Context, PromptBuilder
 from worker.engine.settings import Settings
 from worker.engine.teacher.contexts import hint_texts
 from worker.engine.teacher.hints import FROM_GROUP
@@ -21,7 +21,7 @@ STAND_INS = {
 """Shown for hints that exist only once completions have been sampled."""
 
 
-def preview(settings: Settings, *, reader: Reader, allowed: int, tasks: Sequence[Task], task: Task) -> Json:
+def preview(settings: Settings, *, reader: PromptBuilder, allowed: int, tasks: Sequence[Task], task: Task) -> Json:
     """What student and teachers read of `task`; `tasks` are all rows, which a placebo is taken from.
 
     The reader must not refuse long prompts: they are shown, and compared with the `allowed` tokens. ValueError naming
@@ -65,14 +65,14 @@ def _note(method: Method, *, told: bool) -> str:
         return (
             "The teacher reads the student's own prompt with one block more, and scores the same completion after it."
         )
-    if method.teacher is Teacher.EXTERNAL:
+    if method.teacher is TeacherKind.EXTERNAL:
         return f"The method {method.name} asks a larger model, which reads exactly what the student reads."
-    if method.teacher is Teacher.NONE:
+    if method.teacher is TeacherKind.NONE:
         return f"The method {method.name} has no teacher: the verifier alone decides."
     return f"With these settings the method {method.name} never asks its teacher: its strength is 0."
 
 
-def _shown(reader: Reader, context: Context) -> Json:
+def _shown(reader: PromptBuilder, context: Context) -> Json:
     """A prompt as text, special tokens and all, and its counts."""
     images = 0 if context.sight is None else len(context.sight.pictures.encoded)
     image_tokens = 0 if reader.vision is None else context.ids.count(reader.vision.image_token_id)
@@ -85,7 +85,7 @@ def _shown(reader: Reader, context: Context) -> Json:
     }
 
 
-def _taught(reader: Reader, task: Task, *, student: Context, role: str, kind: Hint, text: str) -> Json:
+def _taught(reader: PromptBuilder, task: Task, *, student: Context, role: str, kind: Hint, text: str) -> Json:
     """A teacher's prompt, where its hint stands in it, and what it shares with the student's."""
     context = reader.with_hint(task, hint=text)
     shown, hint = _shown(reader, context), text.strip()

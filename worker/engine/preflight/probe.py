@@ -11,30 +11,30 @@ from dataclasses import dataclass, field
 
 import torch
 
-from worker.engine.distributed import World
+from worker.engine.distributed import ProcessGroup
 from worker.engine.measure import Stopwatch
 from worker.engine.methods import method_named
-from worker.engine.methods.base import Method, Teacher
+from worker.engine.methods.base import Method, TeacherKind
 from worker.engine.model.policy import LIVE_ADAPTER, Policy
-from worker.engine.rollouts.prompts import Context, Prompt, Reader, Room
+from worker.engine.rollouts.prompts import Context, LengthLimits, Prompt, PromptBuilder
 from worker.engine.rollouts.reward import Scored, all_scored
 from worker.engine.rollouts.rollouts import joined
 from worker.engine.rollouts.sampling import sample_and_score
-from worker.engine.rollouts.transformers_sampler import TransformersGenerator
+from worker.engine.rollouts.transformers_sampler import TransformersSampler
 from worker.engine.seeds import numpy_generator, torch_generator
 from worker.engine.settings import Settings
 from worker.engine.teacher.contexts import hint_of, hint_texts
 from worker.engine.teacher.hints import FROM_GROUP, sibling_hints
 from worker.engine.types import Hint, Reward, Task, TeacherWeights
 
-UNBOUNDED = Room(2**31, 2**31)
+UNBOUNDED = LengthLimits(2**31, 2**31)
 
 Progress = Callable[[int, int, str], None]
 """Told (done, total, unit)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answers:
+class ProbeCompletions:
     """Completions of some prompts, `samples` each, and what the verifier said."""
 
     samples: int
@@ -54,13 +54,13 @@ class Answers:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lengths:
+class PromptLengths:
     """Tokens of every prompt that was read, by row, and what there is room for."""
 
     student: dict[int, int]
     hinted: dict[int, int]
     """With the row's hint; empty where hints come from groups or none is shown."""
-    room: Room
+    room: LengthLimits
 
     @property
     def longest(self) -> int:
@@ -81,18 +81,18 @@ class Probe:
 
     prompts: tuple[Prompt, ...]
     """Of the chosen rows that fit."""
-    plain: Answers | None
+    plain: ProbeCompletions | None
     """None where no row fits."""
     hint: Hint | None
     """What the method shows its teacher; None where it shows nothing."""
     hinted_prompts: tuple[Prompt, ...]
     """Of those rows that have a hint which fits."""
-    hinted: Answers | None
-    lengths: Lengths
+    hinted: ProbeCompletions | None
+    lengths: PromptLengths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
+class ProbeRequest:
     """What is tried: `samples` completions for each of `rows` of the tasks, by this policy and this reward."""
 
     policy: Policy
@@ -101,10 +101,10 @@ class Trial:
     rows: int
     samples: int
     progress: Progress
-    world: World = field(default_factory=World.alone)
+    world: ProcessGroup = field(default_factory=ProcessGroup.alone)
 
 
-def probe(settings: Settings, *, trial: Trial) -> Probe:
+def probe(settings: Settings, *, trial: ProbeRequest) -> Probe:
     """Sample and score completions of the base model, plain and with the hint.
 
     The policy and every random number of a run stay as they are. Fault or ValueError naming the row where a run could
@@ -117,23 +117,23 @@ def probe(settings: Settings, *, trial: Trial) -> Probe:
     method = method_named(settings.method)
     hint = shown_hint(method, settings)
     chosen = chosen_tasks(tasks, rows=trial.rows, seed=settings.seed)
-    reader = Reader(policy.tokenizer, UNBOUNDED, policy.vision)
+    reader = PromptBuilder(policy.tokenizer, UNBOUNDED, policy.vision)
     # Pictures are large: where there are any, only the chosen rows are looked at.
     looked_at = list(tasks) if policy.vision is None else chosen
     texts = {} if hint is None or hint in FROM_GROUP else hint_texts(tasks, kind=hint, settings=settings)
-    lengths = Lengths(
+    lengths = PromptLengths(
         student={task.row: len(reader.prompt(task).student.ids) for task in looked_at},
         hinted={task.row: len(reader.with_hint(task, hint=texts[task.row]).ids) for task in looked_at if texts},
-        room=Room.of(settings, max_positions=policy.max_positions),
+        room=LengthLimits.of(settings, max_positions=policy.max_positions),
     )
     unfit = set(lengths.too_long)
     prompts = [reader.prompt(task) for task in chosen if task.row not in unfit]
-    asked = Asking(
+    asked = ProbeSampler(
         policy=policy,
         reward=trial.reward,
         settings=settings,
         samples=trial.samples,
-        tally=Tally(trial.progress, total=len(prompts) * trial.samples * (1 if hint is None else 2)),
+        tally=ProbeProgress(trial.progress, total=len(prompts) * trial.samples * (1 if hint is None else 2)),
         world=trial.world,
     )
     if not prompts:
@@ -162,7 +162,7 @@ def chosen_tasks(tasks: Sequence[Task], *, rows: int, seed: int) -> list[Task]:
 
 def shown_hint(method: Method, settings: Settings) -> Hint | None:
     """What a run's teacher is told; None where no teacher is ever told anything."""
-    if method.teacher is not Teacher.HINTED or not method.speaks_at(settings.lam, alpha=settings.alpha):
+    if method.teacher is not TeacherKind.HINTED or not method.speaks_at(settings.lam, alpha=settings.alpha):
         return None
     return hint_of(method, settings)
 
@@ -179,7 +179,7 @@ def base_weights(policy: Policy) -> Iterator[None]:
 
 
 @dataclass(slots=True)
-class Tally:
+class ProbeProgress:
     """How many completions have been asked for and scored."""
 
     progress: Progress
@@ -192,23 +192,23 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asking:
+class ProbeSampler:
     """How completions are asked for: in batches as large as a step's."""
 
     policy: Policy
     reward: Reward
     settings: Settings
     samples: int
-    tally: Tally
-    world: World
+    tally: ProbeProgress
+    world: ProcessGroup
 
-    def answers(self, prompts: Sequence[Prompt]) -> Answers:
+    def answers(self, prompts: Sequence[Prompt]) -> ProbeCompletions:
         """Completions of these prompts, scored."""
         self.policy.model.eval()
         at_once = max(1, self.settings.batch_size * self.settings.num_generations // self.samples)
         parts = [self._batch(prompts, start=start, count=at_once) for start in range(0, len(prompts), at_once)]
         timed = parts[1:] if self.policy.device.type == "cuda" and len(parts) > 1 else parts
-        return Answers(
+        return ProbeCompletions(
             samples=self.samples,
             texts=tuple(text for part in parts for text in part.texts),
             scored=all_scored([part.scored for part in parts]),
@@ -218,13 +218,13 @@ class Asking:
             timed_tokens=sum(sum(part.lengths) for part in timed),
         )
 
-    def _batch(self, prompts: Sequence[Prompt], *, start: int, count: int) -> Answers:
+    def _batch(self, prompts: Sequence[Prompt], *, start: int, count: int) -> ProbeCompletions:
         batch, settings, world = prompts[start : start + count], self.settings, self.world
         watch = Stopwatch(self.policy.device)
         rollouts, scored = sample_and_score(
             self.policy,
             batch,
-            source=TransformersGenerator(self.policy),
+            source=TransformersSampler(self.policy),
             reward=self.reward,
             num_generations=self.samples,
             max_completion_tokens=settings.max_completion_tokens,
@@ -237,7 +237,7 @@ class Asking:
         rollouts, scored = joined(rollouts, scored, prompts=batch, pad_id=self.policy.pad_id, world=world)
         self.tally.add(rollouts.num_sequences)
         lengths = tuple(rollouts.lengths_B.tolist())
-        return Answers(
+        return ProbeCompletions(
             samples=self.samples,
             texts=rollouts.texts,
             scored=scored,
@@ -249,7 +249,7 @@ class Asking:
 
 
 def _found_in_groups(
-    prompts: Sequence[Prompt], plain: Answers, *, kind: Hint | None, settings: Settings
+    prompts: Sequence[Prompt], plain: ProbeCompletions, *, kind: Hint | None, settings: Settings
 ) -> dict[int, str]:
     """By row, a completion that was right (or wrong, as the kind says); rows without one are left out."""
     assert kind is not None
@@ -270,7 +270,7 @@ def _found_in_groups(
     return texts
 
 
-def _hinted(prompts: Sequence[Prompt], texts: dict[int, str], *, reader: Reader, allowed: int) -> list[Prompt]:
+def _hinted(prompts: Sequence[Prompt], texts: dict[int, str], *, reader: PromptBuilder, allowed: int) -> list[Prompt]:
     """The prompts as a teacher reads them, those left out whose hint is missing or does not fit."""
     found = []
     for prompt in prompts:

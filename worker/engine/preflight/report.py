@@ -10,7 +10,7 @@ from worker.engine.evaluation.statistics import SCORES
 from worker.engine.methods import method_named
 from worker.engine.model.images import messages_and_pictures
 from worker.engine.preflight import findings
-from worker.engine.preflight.findings import Finding
+from worker.engine.preflight.findings import PreflightFinding
 from worker.engine.preflight.forecast import (
     HintEffect,
     expected_time,
@@ -21,8 +21,8 @@ from worker.engine.preflight.forecast import (
     over_rows,
     solve_rate,
 )
-from worker.engine.preflight.probe import Answers, Probe
-from worker.engine.preflight.trial_steps import Rehearsal
+from worker.engine.preflight.probe import Probe, ProbeCompletions
+from worker.engine.preflight.trial_steps import TrialSteps
 from worker.engine.settings import Settings
 from worker.engine.types import Hint, Task
 
@@ -41,10 +41,10 @@ HOW_LOW = (
 )
 
 
-def outlook(found: Probe, *, settings: Settings, samples: int, tasks: int, rehearsal: Rehearsal | None) -> Json:
+def outlook(found: Probe, *, settings: Settings, samples: int, tasks: int, rehearsal: TrialSteps | None) -> Json:
     """Everything a pre-flight found: `{findings, ...}`. `tasks`: how many rows the data has."""
     lengths = found.lengths
-    judged: list[Finding] = []
+    judged: list[PreflightFinding] = []
     report: Json = {
         "rows": len(found.prompts),
         "of_rows": tasks,
@@ -73,7 +73,9 @@ def outlook(found: Probe, *, settings: Settings, samples: int, tasks: int, rehea
     return {"findings": judged, **report}
 
 
-def _judged(report: Json, *, settings: Settings, effect: HintEffect | None, hint: Hint | None) -> list[Finding]:
+def _judged(
+    report: Json, *, settings: Settings, effect: HintEffect | None, hint: Hint | None
+) -> list[PreflightFinding]:
     method, completions = method_named(settings.method), report["completions"]
     judged = [
         findings.of_signal(
@@ -108,7 +110,7 @@ def _judged(report: Json, *, settings: Settings, effect: HintEffect | None, hint
     return judged
 
 
-def _solving(found: Probe, plain: Answers, *, settings: Settings) -> Json:
+def _solving(found: Probe, plain: ProbeCompletions, *, settings: Settings) -> Json:
     rows = [prompt.task.row for prompt in found.prompts]
     rates = _rates(plain, settings=settings)
     means = [_mean(plain.scores_of(place)) for place in range(len(rows))]
@@ -125,7 +127,7 @@ def _solving(found: Probe, plain: Answers, *, settings: Settings) -> Json:
     }
 
 
-def _mixed(found: Probe, plain: Answers, *, settings: Settings) -> Json:
+def _mixed(found: Probe, plain: ProbeCompletions, *, settings: Settings) -> Json:
     group = settings.num_generations
     shares = [mixed_probability(plain.scores_of(place), group=group) for place in range(len(found.prompts))]
     unbiased = is_unbiased(samples=plain.samples, group=group)
@@ -136,7 +138,7 @@ def _mixed(found: Probe, plain: Answers, *, settings: Settings) -> Json:
     }
 
 
-def _completions(plain: Answers, *, settings: Settings) -> Json:
+def _completions(plain: ProbeCompletions, *, settings: Settings) -> Json:
     scored, lengths = plain.scored, np.array(plain.lengths)
     return {
         "total": len(scored.records),
@@ -195,7 +197,7 @@ def _hint(found: Probe, effect: HintEffect | None) -> Json | None:
     return told | asdict(effect) | {"not_helped": list(effect.not_helped)}
 
 
-def _per_row(found: Probe, plain: Answers, *, settings: Settings) -> list[Json]:
+def _per_row(found: Probe, plain: ProbeCompletions, *, settings: Settings) -> list[Json]:
     rates = _rates(plain, settings=settings)
     hinted: dict[int, float | None] = {}
     if found.hinted is not None:
@@ -217,7 +219,7 @@ def _per_row(found: Probe, plain: Answers, *, settings: Settings) -> list[Json]:
     ]
 
 
-def _rates(answers: Answers, *, settings: Settings) -> list[float | None]:
+def _rates(answers: ProbeCompletions, *, settings: Settings) -> list[float | None]:
     """The solve rate of each prompt."""
     prompts = len(answers.texts) // answers.samples
     return [solve_rate(answers.scores_of(place), success_above=settings.success_above) for place in range(prompts)]

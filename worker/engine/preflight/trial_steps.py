@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import mean
 
-from worker.engine.distributed import World
+from worker.engine.distributed import ProcessGroup
 from worker.engine.faults import Fault
 from worker.engine.loop import make_learner
 from worker.engine.measure import device_name
@@ -12,7 +12,7 @@ from worker.engine.model.policy import Policy
 from worker.engine.observer import Checkpoint, EvaluationReport, StepReport
 from worker.engine.settings import Settings
 from worker.engine.step import take_step
-from worker.engine.types import Reward, Task, Wish
+from worker.engine.types import ControlSignal, Reward, Task
 
 PHASES = ("rollout", "reward", "teacher", "update", "report")
 COSTS = (
@@ -24,7 +24,7 @@ TIMED_STEPS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rehearsal:
+class TrialSteps:
     """What steps of a run took; nothing but the fault where one could not be taken."""
 
     device_name: str
@@ -45,7 +45,7 @@ class Rehearsal:
 
 def rehearse(
     settings: Settings, *, policy: Policy, teacher: Policy | None, tasks: Sequence[Task], reward: Reward
-) -> Rehearsal:
+) -> TrialSteps:
     """Take two steps on these rows with everything a run does but its diagnostics. The policy is spent afterwards.
 
     On a GPU one more is taken before: it also compiles. The verifier's errors do not stop it.
@@ -60,22 +60,22 @@ def rehearse(
             tasks=tasks,
             held_out=(),
             reward=reward,
-            observer=Unheard(),
-            world=World.alone(),
+            observer=SilentObserver(),
+            world=ProcessGroup.alone(),
         )
         warming = 1 if policy.device.type == "cuda" else 0
         taken = [take_step(learner, step).metrics for step in range(1, warming + TIMED_STEPS + 1)]
     except Fault as fault:
-        return Rehearsal(device_name=name, fault=fault.message)
+        return TrialSteps(device_name=name, fault=fault.message)
     steps = tuple({cost: metrics[cost] for cost in COSTS} for metrics in taken[warming:])
-    return Rehearsal(device_name=name, fault=None, steps=steps)
+    return TrialSteps(device_name=name, fault=None, steps=steps)
 
 
-class Unheard:
+class SilentObserver:
     """An observer that keeps nothing."""
 
-    def wish(self) -> Wish:
-        return Wish.CONTINUE
+    def wish(self) -> ControlSignal:
+        return ControlSignal.CONTINUE
 
     def step(self, report: StepReport) -> None:
         pass

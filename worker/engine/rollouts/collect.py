@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from worker.engine.distributed import World
+from worker.engine.distributed import ProcessGroup
 from worker.engine.measure import Stopwatch
 from worker.engine.methods.advantages import dead_groups, group_advantages
 from worker.engine.model.policy import Policy
 from worker.engine.rollouts.prompts import Prompt
 from worker.engine.rollouts.reward import Scored, all_scored, trust
 from worker.engine.rollouts.rollouts import Rollouts, joined, with_groups_replaced
-from worker.engine.rollouts.sampler import Generator
+from worker.engine.rollouts.sampler import Sampler
 from worker.engine.rollouts.sampling import sample_and_score
 from worker.engine.seeds import batch_indices, numpy_generator, torch_generator
 from worker.engine.settings import Settings
@@ -20,7 +20,7 @@ from worker.engine.types import Reward
 
 
 @dataclass(frozen=True, slots=True)
-class Experience:
+class RolloutBatch:
     """The completions of a step and the verifier's word on them."""
 
     rollouts: Rollouts
@@ -38,20 +38,20 @@ def gather(
     policy: Policy,
     prompts: Sequence[Prompt],
     *,
-    source: Generator,
+    source: Sampler,
     reward: Reward,
     step: int,
     settings: Settings,
     watch: Stopwatch,
-    world: World,
-) -> Experience:
+    world: ProcessGroup,
+) -> RolloutBatch:
     """Sample and score the batch of a step. Each process does its share of the prompts; all get the whole.
 
     Groups without signal are replaced up to `resample_rounds` times by groups of other prompts, drawn anew in each
     round (DAPO, arXiv 2503.14476); which ones is a function of the seed, the step and the round. VerifierFaults when
     the scores cannot be trusted, be it only those of groups that are about to be thrown away.
     """
-    ledger = _Ledger(settings.max_error_share)
+    ledger = _SamplingTotals(settings.max_error_share)
 
     def attempt(indices: Sequence[int], *, purpose: str) -> tuple[Rollouts, Scored]:
         asked = [prompts[index] for index in indices]
@@ -91,11 +91,11 @@ def gather(
     advantages_B = group_advantages(
         scored.rewards_B, num_generations=settings.num_generations, scale=settings.scale_rewards
     )
-    return Experience(rollouts, scored, advantages_B, resampled, ledger.verdicts, ledger.num_tokens)
+    return RolloutBatch(rollouts, scored, advantages_B, resampled, ledger.verdicts, ledger.num_tokens)
 
 
 @dataclass(slots=True)
-class _Ledger:
+class _SamplingTotals:
     """What a step has asked of the model and of the verifier so far, thrown away or not."""
 
     max_error_share: float

@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 
 from worker.engine.faults import Fault, FaultCode
 from worker.engine.model.images import Message, messages_and_pictures
-from worker.engine.model.vision import Sight, Vision
+from worker.engine.model.vision import ImageSpans, Vision
 from worker.engine.settings import Settings
 from worker.engine.types import Task
 
@@ -40,7 +40,7 @@ class Context:
     """What a model reads before a completion."""
 
     ids: tuple[int, ...]
-    sight: Sight | None = None
+    sight: ImageSpans | None = None
     """The images among the words, where there are any."""
 
     @property
@@ -58,7 +58,7 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class LengthLimits:
     """How long a context may be."""
 
     max_prompt_tokens: int
@@ -67,7 +67,7 @@ class Room:
     """What the model leaves once its completion has room."""
 
     @classmethod
-    def of(cls, settings: Settings, *, max_positions: int) -> "Room":
+    def of(cls, settings: Settings, *, max_positions: int) -> "LengthLimits":
         """The room in a model built for so many tokens. Fault where a completion leaves none for its prompt."""
         if max_positions <= settings.max_completion_tokens:
             raise Fault(
@@ -86,11 +86,11 @@ class Room:
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
+class PromptBuilder:
     """Turns tasks into contexts, the same way for student and teacher."""
 
     tokenizer: ChatTokenizer
-    room: Room
+    room: LengthLimits
     vision: Vision | None = None
     """What reads images; None for a model of text."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from worker.engine.distributed import World
+from worker.engine.distributed import ProcessGroup
 from worker.engine.model.policy import Policy, eos_mask
 from worker.engine.rollouts.prompts import Prompt
 from worker.engine.rollouts.reward import Scored, all_scored
@@ -131,7 +131,7 @@ def completion_mask(completion_ids_BT: Tensor, *, eos_ids: tuple[int, ...]) -> T
 
 
 def joined(
-    rollouts: Rollouts, scored: Scored, *, prompts: Sequence[Prompt], pad_id: int, world: World
+    rollouts: Rollouts, scored: Scored, *, prompts: Sequence[Prompt], pad_id: int, world: ProcessGroup
 ) -> tuple[Rollouts, Scored]:
     """The completions of all prompts in their order, and their scores, in every process; padded to the longest."""
     if world.size == 1:

@@ -8,7 +8,7 @@ from torch import Tensor
 from worker.engine.rollouts.prompts import Prompt
 
 
-class Generator(Protocol):
+class Sampler(Protocol):
     """Samples from the live adapter's policy, from the whole vocabulary."""
 
     def sample(

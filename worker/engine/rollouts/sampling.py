@@ -11,8 +11,8 @@ from worker.engine.model.policy import Policy
 from worker.engine.rollouts.prompts import Prompt
 from worker.engine.rollouts.reward import Scored, all_scored, score_completions
 from worker.engine.rollouts.rollouts import Rollouts, no_rollouts, rollouts_from, together
-from worker.engine.rollouts.sampler import Generator
-from worker.engine.rollouts.transformers_sampler import TransformersGenerator
+from worker.engine.rollouts.sampler import Sampler
+from worker.engine.rollouts.transformers_sampler import TransformersSampler
 from worker.engine.settings import Settings
 from worker.engine.types import Reward
 
@@ -26,7 +26,7 @@ def sampled_parts(
     policy: Policy,
     prompts: Sequence[Prompt],
     *,
-    source: Generator,
+    source: Sampler,
     num_generations: int,
     max_completion_tokens: int,
     temperature: float,
@@ -60,7 +60,7 @@ def sampled_parts(
 
 
 def _sample(
-    policy: Policy, prompts: Sequence[Prompt], *, source: Generator, uniforms_TPG: Tensor, temperature: float
+    policy: Policy, prompts: Sequence[Prompt], *, source: Sampler, uniforms_TPG: Tensor, temperature: float
 ) -> Rollouts:
     num_generations = uniforms_TPG.shape[2]
     ids_BT, logps_BT = source.sample(
@@ -73,7 +73,7 @@ def sample_and_score(
     policy: Policy,
     prompts: Sequence[Prompt],
     *,
-    source: Generator,
+    source: Sampler,
     reward: Reward,
     num_generations: int,
     max_completion_tokens: int,
@@ -110,11 +110,11 @@ def sample_and_score(
     return whole, scored
 
 
-def make_generator(policy: Policy, *, settings: Settings) -> Generator:
+def make_generator(policy: Policy, *, settings: Settings) -> Sampler:
     """What the settings want completions from. ValueError naming `generator` where it cannot be had."""
     if settings.generator == "vllm":
         # vLLM is an optional extra, and heavy.
-        from worker.engine.rollouts.vllm_sampler import VllmGenerator
+        from worker.engine.rollouts.vllm_sampler import VllmSampler
 
-        return VllmGenerator(policy, settings=settings)
-    return TransformersGenerator(policy)
+        return VllmSampler(policy, settings=settings)
+    return TransformersSampler(policy)

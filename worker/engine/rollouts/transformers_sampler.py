@@ -164,7 +164,7 @@ def draw(logits_BV: Tensor, uniforms_B: Tensor, *, temperature: float) -> tuple[
     return tokens_B, probabilities_BV.gather(1, tokens_B[:, None]).squeeze(1).log()
 
 
-class TransformersGenerator:
+class TransformersSampler:
     """The model itself: each token inverts its distribution at its uniform number (`decoding.py`)."""
 
     def __init__(self, policy: Policy) -> None:

@@ -31,7 +31,7 @@ RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """The largest ranks that vLLM can be set up for."""
 
 
-class VllmGenerator:
+class VllmSampler:
     """An engine of vLLM beside the policy that is trained."""
 
     def __init__(self, policy: Policy, *, settings: Settings) -> None:

@@ -8,8 +8,8 @@ from operator import or_
 import torch
 from torch import Tensor
 
-from worker.engine.methods.base import Method, Teacher
-from worker.engine.rollouts.prompts import Context, Reader
+from worker.engine.methods.base import Method, TeacherKind
+from worker.engine.rollouts.prompts import Context, PromptBuilder
 from worker.engine.rollouts.rollouts import Rollouts
 from worker.engine.seeds import derive, torch_generator
 from worker.engine.settings import Settings
@@ -21,7 +21,7 @@ Reading = tuple[Context | None, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Briefing:
+class TeacherContexts:
     """What the teachers of one step read."""
 
     teacher_B: Reading
@@ -36,7 +36,7 @@ class Briefing:
         return (self.teacher_B, *self.contrasts_KB)
 
     @property
-    def heard_B(self) -> Tensor:
+    def teacher_mask_B(self) -> Tensor:
         """True where every hint the method needs is there."""
         told = [context is not None for context in self.teacher_B]
         if self.contrasts_KB:
@@ -46,11 +46,11 @@ class Briefing:
     @property
     def too_long_B(self) -> Tensor:
         """True where there were hints, and none left room for the rest of what a teacher reads."""
-        return ~self.heard_B & ~torch.tensor(self.absent_B)
+        return ~self.teacher_mask_B & ~torch.tensor(self.absent_B)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Control:
+class ControlContexts:
     """What a teacher reads to tell what its hint says from its being there; a sequence has both readings or neither."""
 
     own_B: Reading
@@ -60,10 +60,10 @@ class Control:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Briefer:
+class TeacherContextBuilder:
     """Makes the briefing of each step. Contexts that depend on the row alone are made, and so checked, beforehand."""
 
-    reader: Reader
+    reader: PromptBuilder
     method: Method
     settings: Settings
     fixed: dict[Hint, dict[int, Context]]
@@ -71,11 +71,11 @@ class Briefer:
     placebos: dict[int, Context | None] | None
     """What the placebo control reads, by row; None where the rows cannot give one."""
 
-    def brief(self, rollouts: Rollouts, rewards_B: Tensor, *, step: int) -> Briefing:
+    def brief(self, rollouts: Rollouts, rewards_B: Tensor, *, step: int) -> TeacherContexts:
         """The readings of one step's sequences."""
-        if self.method.teacher is Teacher.EXTERNAL:
+        if self.method.teacher is TeacherKind.EXTERNAL:
             students_B = tuple(rollouts.prompt_of(b).student for b in range(rollouts.num_sequences))
-            return Briefing(teacher_B=students_B, contrasts_KB=(), absent_B=(False,) * rollouts.num_sequences)
+            return TeacherContexts(teacher_B=students_B, contrasts_KB=(), absent_B=(False,) * rollouts.num_sequences)
         hint = hint_of(self.method, self.settings)
         (teacher_B,), absent_B = self._readings(rollouts, rewards_B, kind=hint, count=1, step=step)
         contrasts_KB: tuple[Reading, ...] = ()
@@ -87,11 +87,11 @@ class Briefer:
             contrasts_KB = tuple(_where(teacher_B, reading) for reading in contrasts_KB)
             teacher_B = _where(contrasts_KB[0], teacher_B)
             absent_B = tuple(map(or_, absent_B, absent_too_B))
-        return Briefing(teacher_B=teacher_B, contrasts_KB=contrasts_KB, absent_B=absent_B)
+        return TeacherContexts(teacher_B=teacher_B, contrasts_KB=contrasts_KB, absent_B=absent_B)
 
-    def control(self, rollouts: Rollouts, rewards_B: Tensor, *, step: int) -> Control | None:
+    def control(self, rollouts: Rollouts, rewards_B: Tensor, *, step: int) -> ControlContexts | None:
         """The readings of the placebo control; None where hint or data cannot give one."""
-        if self.method.teacher is Teacher.EXTERNAL:
+        if self.method.teacher is TeacherKind.EXTERNAL:
             return None
         rows_B = [rollouts.prompt_of(b).task.row for b in range(rollouts.num_sequences)]
         hint = hint_of(self.method, self.settings)
@@ -104,7 +104,7 @@ class Briefer:
             placebo_B = tuple(self.placebos[row] for row in rows_B)
         else:
             return None
-        return Control(own_B=_where(placebo_B, own_B), placebo_B=_where(own_B, placebo_B))
+        return ControlContexts(own_B=_where(placebo_B, own_B), placebo_B=_where(own_B, placebo_B))
 
     def _readings(
         self, rollouts: Rollouts, rewards_B: Tensor, *, kind: Hint, count: int, step: int
@@ -158,10 +158,12 @@ def hint_of(method: Method, settings: Settings) -> Hint:
     return chosen
 
 
-def make_briefer(tasks: Sequence[Task], *, reader: Reader, method: Method, settings: Settings) -> Briefer:
+def make_briefer(
+    tasks: Sequence[Task], *, reader: PromptBuilder, method: Method, settings: Settings
+) -> TeacherContextBuilder:
     """A briefer for these rows. ValueError naming the row whose hint is missing or too long."""
-    if method.teacher is Teacher.EXTERNAL:  # it reads what the student reads
-        return Briefer(reader=reader, method=method, settings=settings, fixed={}, placebos=None)
+    if method.teacher is TeacherKind.EXTERNAL:  # it reads what the student reads
+        return TeacherContextBuilder(reader=reader, method=method, settings=settings, fixed={}, placebos=None)
     hint = hint_of(method, settings)
     kinds = {kind for kind in (hint, method.contrast) if kind is not None and kind not in FROM_GROUP}
     fixed = {kind: _fixed(tasks, kind=kind, reader=reader, settings=settings) for kind in kinds}
@@ -173,10 +175,10 @@ def make_briefer(tasks: Sequence[Task], *, reader: Reader, method: Method, setti
     ):
         others = _placebo_hints(tasks, kind=hint, settings=settings)
         placebos = {task.row: reader.with_hint_that_fits(task, hint=others[task.row]) for task in tasks}
-    return Briefer(reader=reader, method=method, settings=settings, fixed=fixed, placebos=placebos)
+    return TeacherContextBuilder(reader=reader, method=method, settings=settings, fixed=fixed, placebos=placebos)
 
 
-def _fixed(tasks: Sequence[Task], *, kind: Hint, reader: Reader, settings: Settings) -> dict[int, Context]:
+def _fixed(tasks: Sequence[Task], *, kind: Hint, reader: PromptBuilder, settings: Settings) -> dict[int, Context]:
     texts = hint_texts(tasks, kind=kind, settings=settings)
     return {task.row: reader.with_hint(task, hint=texts[task.row]) for task in tasks}
 

@@ -14,7 +14,7 @@ from worker.engine.model.policy import Policy
 from worker.engine.rollouts.logprobs import plan_for, shares_contexts
 from worker.engine.rollouts.rollouts import Rollouts
 from worker.engine.settings import Settings
-from worker.engine.teacher.contexts import Control, Reading
+from worker.engine.teacher.contexts import ControlContexts, Reading
 from worker.engine.teacher.signals import Scorer, teacher_logps
 from worker.engine.types import TeacherWeights
 
@@ -42,7 +42,7 @@ def looked_at(rollouts: Rollouts, *, generator: torch.Generator) -> list[int]:
 
 
 def diagnose(
-    policy: Policy, rollouts: Rollouts, *, control: Control | None, sequences: Sequence[int], settings: Settings
+    policy: Policy, rollouts: Rollouts, *, control: ControlContexts | None, sequences: Sequence[int], settings: Settings
 ) -> Diagnosis:
     """Look at these sequences, with the weights as they are after the update."""
     student = tuple(rollouts.prompt_of(b).student for b in range(rollouts.num_sequences))

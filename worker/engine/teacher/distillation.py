@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from worker.engine.methods.base import Credit, Evidence, Options, after_first_error
+from worker.engine.methods.base import Credit, CreditInputs, Options, after_first_error
 from worker.engine.model.policy import Policy
 from worker.engine.model.token_logprobs import CHUNK_ELEMENTS
 from worker.engine.model.traits import head_learns, project
@@ -19,7 +19,7 @@ from worker.engine.rollouts.logprobs import MicroBatch, completion_states, logps
 from worker.engine.rollouts.rollouts import Rollouts
 from worker.engine.settings import Settings
 from worker.engine.teacher.contexts import Reading
-from worker.engine.teacher.divergence import Comparison, divergence
+from worker.engine.teacher.divergence import DivergenceOptions, divergence
 from worker.engine.teacher.signals import contexts_of, told
 from worker.engine.types import Divergence, TeacherWeights
 
@@ -28,7 +28,7 @@ FORMS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lesson:
+class TeacherOutputs:
     """What a teacher made of the completions of a micro-batch."""
 
     states_bTH: Tensor
@@ -45,9 +45,9 @@ class Distiller:
     weights: TeacherWeights
     reading: Reading
     temperature: float
-    comparison: Comparison
+    comparison: DivergenceOptions
 
-    def lesson(self, rollouts: Rollouts, batch: MicroBatch) -> Lesson | None:
+    def lesson(self, rollouts: Rollouts, batch: MicroBatch) -> TeacherOutputs | None:
         """Read the micro-batch; None where there is nothing to read. The model is left in evaluation mode."""
         kept = told(batch, self.reading)
         if len(kept.sequences) == 0:
@@ -60,21 +60,23 @@ class Distiller:
             logps_bT = logps_of_states(self.policy, states_bTH, ids_bT, mask_bT, temperature=self.temperature)
         places = torch.isin(batch.sequences, kept.sequences).to(states_bTH.device)
         size = len(batch.sequences)
-        return Lesson(
+        return TeacherOutputs(
             states_bTH=states_bTH.new_zeros(size, *states_bTH.shape[1:]).index_put((places,), states_bTH),
             logps_bT=logps_bT.new_full((size, *logps_bT.shape[1:]), torch.nan).index_put((places,), logps_bT),
         )
 
-    def divergences(self, student: Policy, states_bTH: Tensor, lesson: Lesson, heard_bT: Tensor) -> Tensor:
+    def divergences(
+        self, student: Policy, states_bTH: Tensor, lesson: TeacherOutputs, teacher_mask_bT: Tensor
+    ) -> Tensor:
         """The divergence at each heard token, `[b, T]`, 0 elsewhere; with a gradient for the student's states."""
-        theirs_NH = lesson.states_bTH[heard_bT.to(lesson.states_bTH.device)]
-        found_N: Tensor = _Divergences.apply(states_bTH[heard_bT], theirs_NH, student, self)  # type: ignore[no-untyped-call]
-        return found_N.new_zeros(heard_bT.shape).masked_scatter(heard_bT, found_N)
+        theirs_NH = lesson.states_bTH[teacher_mask_bT.to(lesson.states_bTH.device)]
+        found_N: Tensor = _Divergences.apply(states_bTH[teacher_mask_bT], theirs_NH, student, self)  # type: ignore[no-untyped-call]
+        return found_N.new_zeros(teacher_mask_bT.shape).masked_scatter(teacher_mask_bT, found_N)
 
 
-def comparison_of(settings: Settings) -> Comparison:
+def comparison_of(settings: Settings) -> DivergenceOptions:
     """What the settings compare."""
-    return Comparison(
+    return DivergenceOptions(
         kind=Divergence(settings.divergence),
         beta=settings.divergence_beta,
         top_k=settings.divergence_top_k,
@@ -91,10 +93,10 @@ def refuse_trained_head(policy: Policy) -> None:
         )
 
 
-def heard_tokens(evidence: Evidence, credit: Credit, options: Options) -> Tensor:
+def heard_tokens(evidence: CreditInputs, credit: Credit, options: Options) -> Tensor:
     """True at the tokens where the teacher's word counts, `[B, T]`."""
-    heard_BT = evidence.mask_BT & evidence.heard_BT & evidence.heard_B[:, None]
-    return heard_BT & ~after_first_error(credit.deltas_BT) if options.first_error else heard_BT
+    teacher_mask_BT = evidence.mask_BT & evidence.teacher_mask_BT & evidence.teacher_mask_B[:, None]
+    return teacher_mask_BT & ~after_first_error(credit.deltas_BT) if options.first_error else teacher_mask_BT
 
 
 class _Divergences(torch.autograd.Function):

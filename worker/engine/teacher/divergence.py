@@ -28,7 +28,7 @@ from worker.engine.types import Divergence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
+class DivergenceOptions:
     """What is measured between two distributions."""
 
     kind: Divergence
@@ -40,7 +40,7 @@ class Comparison:
     """Largest summand; 0 for no bound."""
 
 
-def divergence(student_logits_NV: Tensor, teacher_logits_NV: Tensor, *, of: Comparison) -> Tensor:
+def divergence(student_logits_NV: Tensor, teacher_logits_NV: Tensor, *, of: DivergenceOptions) -> Tensor:
     """The divergence at each of `N` positions, `[N]`, of logits that are already at the temperature.
 
     In float32, or float64 where the logits are. The gradient reaches the student alone. ValueError where the two speak
@@ -69,7 +69,7 @@ def _log_softmax(logits_NV: Tensor, *, kept: Tensor | None) -> Tensor:
     return torch.cat([logits_NV.gather(-1, kept), rest_N1], -1) - total_N1
 
 
-def _summands(student: Tensor, teacher: Tensor, *, of: Comparison) -> Tensor:
+def _summands(student: Tensor, teacher: Tensor, *, of: DivergenceOptions) -> Tensor:
     """What each token adds to the divergence of two log-probabilities."""
     forward = of.kind is Divergence.FORWARD_KL or (of.kind is Divergence.JSD and of.beta == 0)
     reverse = of.kind is Divergence.REVERSE_KL or (of.kind is Divergence.JSD and of.beta == 1)

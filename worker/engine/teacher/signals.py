@@ -10,7 +10,7 @@ from worker.engine.model.policy import Policy
 from worker.engine.rollouts.logprobs import MicroBatch, completion_logps, micro_batch_inputs
 from worker.engine.rollouts.prompts import Context
 from worker.engine.rollouts.rollouts import Rollouts
-from worker.engine.teacher.contexts import Briefing, Reading
+from worker.engine.teacher.contexts import Reading, TeacherContexts
 from worker.engine.types import TeacherWeights
 
 
@@ -47,7 +47,7 @@ def teacher_logps(scorer: Scorer, rollouts: Rollouts, reading: Reading) -> Tenso
     return logps_BT
 
 
-def contrast_logps(scorer: Scorer, rollouts: Rollouts, briefing: Briefing) -> Tensor:
+def contrast_logps(scorer: Scorer, rollouts: Rollouts, briefing: TeacherContexts) -> Tensor:
     """log of the mean probability of each sampled token over the contrasting hints, `[B, T]`; NaN as above."""
     scored_KBT = torch.stack([teacher_logps(scorer, rollouts, reading) for reading in briefing.contrasts_KB])
     if len(scored_KBT) == 1:

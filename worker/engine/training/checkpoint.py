@@ -55,7 +55,7 @@ FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class RunState:
     """Where a run stands, beside its tensors."""
 
     step: int
@@ -73,14 +73,14 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Unpacked:
+class LoadedCheckpoint:
     """A checkpoint read back."""
 
-    standing: Standing
+    standing: RunState
     tensors: Mapping[str, Tensor]
 
 
-def pack(policy: Policy, optimizer: torch.optim.AdamW, *, standing: Standing) -> bytes:
+def pack(policy: Policy, optimizer: torch.optim.AdamW, *, standing: RunState) -> bytes:
     """The state of a run that stands there."""
     tensors = {}
     for name, parameter in policy.adapter(LIVE_ADAPTER).items():
@@ -95,17 +95,17 @@ def pack(policy: Policy, optimizer: torch.optim.AdamW, *, standing: Standing) ->
     return blob
 
 
-def unpack(data: bytes) -> Unpacked:
+def unpack(data: bytes) -> LoadedCheckpoint:
     """Read a checkpoint. ValueError when it is not one of ours."""
     header_size = int.from_bytes(data[:8], "little")
     metadata = json.loads(data[8 : 8 + header_size]).get("__metadata__", {})
     state = json.loads(metadata.get("rlsd", "{}"))
     if state.pop("format", None) != FORMAT:
         raise ValueError("this is not a checkpoint of a training run")
-    return Unpacked(Standing(**state), load(data))
+    return LoadedCheckpoint(RunState(**state), load(data))
 
 
-def restore(policy: Policy, optimizer: torch.optim.AdamW, *, checkpoint: Unpacked) -> None:
+def restore(policy: Policy, optimizer: torch.optim.AdamW, *, checkpoint: LoadedCheckpoint) -> None:
     """Put a checkpoint's state into a policy of the same model and settings. ValueError when it does not fit."""
     adapters = {"adapter": policy.adapter(LIVE_ADAPTER), "snapshot": policy.adapter(SNAPSHOT_ADAPTER)}
     expected = {f"{kind}.{name}" for kind, adapter in adapters.items() for name in adapter}

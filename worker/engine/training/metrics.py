@@ -18,11 +18,11 @@ from worker.engine.methods.advantages import dead_groups
 from worker.engine.methods.base import Method
 from worker.engine.model.policy import Policy
 from worker.engine.observer import RolloutReport, TokenReport
-from worker.engine.rollouts.collect import Experience
+from worker.engine.rollouts.collect import RolloutBatch
 from worker.engine.rollouts.rollouts import Rollouts
-from worker.engine.teacher.contexts import Briefing
+from worker.engine.teacher.contexts import TeacherContexts
 from worker.engine.teacher.diagnostics import Diagnosis
-from worker.engine.training.update import Signals, Update
+from worker.engine.training.update import StepTensors, Update
 
 SPEAKS_OF_REFERENCE = re.compile(
     r"\bhint\b|\banswer[ -]key\b|\b(reference|given|provided) (answer|solution)\b"
@@ -36,11 +36,11 @@ SPEAKS_OF_REFERENCE = re.compile(
 class StepFacts:
     """Everything a step computed that its report is made of."""
 
-    experience: Experience
+    experience: RolloutBatch
     method: Method
-    briefing: Briefing | None
+    briefing: TeacherContexts | None
     """None where no teacher was asked."""
-    signals: Signals
+    signals: StepTensors
     live: Sequence[int]
     """Sequences that had a signal and were trained on."""
     update: Update
@@ -62,9 +62,9 @@ class StepFacts:
         return self.rollouts.mask_BT & live_B.to(self.rollouts.mask_BT.device)[:, None]
 
     @property
-    def heard_BT(self) -> Tensor:
+    def teacher_mask_BT(self) -> Tensor:
         """Those of them on which the teacher was heard."""
-        return self.live_BT & self.signals.heard_B[:, None] & self.signals.heard_BT
+        return self.live_BT & self.signals.teacher_mask_B[:, None] & self.signals.teacher_mask_BT
 
 
 def step_metrics(facts: StepFacts, *, diagnosis: Diagnosis | None) -> dict[str, float]:
@@ -115,7 +115,7 @@ def _completions(facts: StepFacts) -> dict[str, float]:
 
 
 def _credit(facts: StepFacts) -> dict[str, float]:
-    credit, live_BT, heard_BT = facts.update.credit, facts.live_BT, facts.heard_BT
+    credit, live_BT, teacher_mask_BT = facts.update.credit, facts.live_BT, facts.teacher_mask_BT
     advantages_B, rewards_B = facts.signals.advantages_B, facts.experience.scored.rewards_B.to(live_BT.device)
     found = {
         "lambda": facts.lam,
@@ -129,16 +129,16 @@ def _credit(facts: StepFacts) -> dict[str, float]:
     if briefing is None:
         return found
     asked = list(facts.live) if facts.method.rewarded else slice(None)
-    found["unheard"] = _mean(~briefing.heard_B[asked])
+    found["unheard"] = _mean(~briefing.teacher_mask_B[asked])
     found["hint_too_long"] = _mean(briefing.too_long_B[asked])
     found["clipped_low"] = _mean(credit.clipped_BT[live_BT] < 0)
     found["clipped_high"] = _mean(credit.clipped_BT[live_BT] > 0)
     for name, chosen_B in (("positive", advantages_B > 0), ("negative", advantages_B < 0)):
-        found[f"delta_mean_{name}"] = _mean(credit.deltas_BT[heard_BT & chosen_B[:, None]])
+        found[f"delta_mean_{name}"] = _mean(credit.deltas_BT[teacher_mask_BT & chosen_B[:, None]])
         found[f"weight_mean_{name}"] = _mean(credit.weights_BT[live_BT & chosen_B[:, None]])
     right_B, wrong_B = rewards_B > facts.success_above, rewards_B <= facts.success_above  # NaN is neither
     for name, chosen_B in (("right", right_B), ("wrong", wrong_B)):
-        found[f"delta_sum_{name}"] = _mean(credit.deltas_BT.sum(1)[heard_BT.any(1) & chosen_B])
+        found[f"delta_sum_{name}"] = _mean(credit.deltas_BT.sum(1)[teacher_mask_BT.any(1) & chosen_B])
     return found
 
 
@@ -200,7 +200,9 @@ def _token_report(facts: StepFacts, *, policy: Policy, sequence: int) -> TokenRe
     ids: list[int] = rollouts.completion_ids_BT[row, :length].tolist()
     trained = not bool(facts.update.logps_BT[row].isnan().any())
     student_T = facts.update.logps_BT[row] if trained else rollouts.sampling_logps_BT[row]
-    heard = trained and bool(facts.signals.heard_B[row])  # what nobody was told of is NaN, which JSON has no word for
+    heard = trained and bool(
+        facts.signals.teacher_mask_B[row]
+    )  # what nobody was told of is NaN, which JSON has no word for
 
     def told(values_BT: Tensor | None) -> list[float] | None:
         return values_BT[row, :length].tolist() if heard and values_BT is not None else None

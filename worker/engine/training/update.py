@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from worker.engine.credit import assign_credit
-from worker.engine.distributed import World
+from worker.engine.distributed import ProcessGroup
 from worker.engine.faults import not_finite
 from worker.engine.methods import method_named
-from worker.engine.methods.base import Credit, Evidence, Options, sequence_credit
+from worker.engine.methods.base import Credit, CreditInputs, Options, sequence_credit
 from worker.engine.model.policy import LIVE_ADAPTER, Policy
 from worker.engine.rollouts.logprobs import (
     MicroBatch,
@@ -35,31 +35,31 @@ from worker.engine.training.objective import ratio_clipped, surrogate, token_sha
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Signals:
+class StepTensors:
     """What has been said of the sequences of a step: by the verifier, and by the teachers."""
 
     advantages_B: Tensor
     teacher_logps_BT: Tensor | None
     """None where no teacher was asked."""
     contrast_logps_BT: Tensor | None
-    heard_B: Tensor
+    teacher_mask_B: Tensor
     """True where the teacher had every hint it needs."""
-    heard_BT: Tensor
+    teacher_mask_BT: Tensor
     """True at the tokens on which it is heard."""
 
-    def evidence(self, student_logps_bT: Tensor, mask_bT: Tensor, *, rows: Tensor | slice, span: slice) -> Evidence:
+    def evidence(self, student_logps_bT: Tensor, mask_bT: Tensor, *, rows: Tensor | slice, span: slice) -> CreditInputs:
         """What a method may look at in a micro-batch."""
 
         def part(values_BT: Tensor | None) -> Tensor | None:
             return None if values_BT is None else values_BT[rows, span]
 
-        return Evidence(
+        return CreditInputs(
             advantages_B=self.advantages_B[rows],
             student_logps_BT=student_logps_bT,
             teacher_logps_BT=part(self.teacher_logps_BT),
             contrast_logps_BT=part(self.contrast_logps_BT),
-            heard_B=self.heard_B[rows],
-            heard_BT=self.heard_BT[rows, span],
+            teacher_mask_B=self.teacher_mask_B[rows],
+            teacher_mask_BT=self.teacher_mask_BT[rows, span],
             mask_BT=mask_bT,
         )
 
@@ -117,7 +117,7 @@ def make_optimizer(policy: Policy, *, settings: Settings) -> torch.optim.AdamW:
 def accumulate_gradients(
     policy: Policy,
     rollouts: Rollouts,
-    signals: Signals,
+    signals: StepTensors,
     *,
     plan: Sequence[MicroBatch],
     lam: float,
@@ -174,7 +174,7 @@ def accumulate_gradients(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Study:
+class _MicroBatchResult:
     """What came of a micro-batch; only the objective carries a gradient."""
 
     objective_bT: Tensor
@@ -189,13 +189,13 @@ class _Study:
 def _study(
     policy: Policy,
     rollouts: Rollouts,
-    signals: Signals,
+    signals: StepTensors,
     batch: MicroBatch,
     *,
     options: Options,
     settings: Settings,
     distiller: Distiller | None,
-) -> _Study:
+) -> _MicroBatchResult:
     """Teacher's and student's forward pass, credit and objective of a micro-batch."""
     rows, span = batch.sequences.to(policy.device), slice(0, batch.num_completion_tokens)
     ids_bT, mask_bT = (part.to(policy.device) for part in micro_batch_inputs(rollouts, batch))
@@ -215,14 +215,14 @@ def _study(
         given_bT = sequence_credit(evidence).advantages_BT
         advantages_bT = given_bT if rewarded else torch.zeros_like(given_bT)
         if lesson is not None:
-            heard_bT = heard_tokens(evidence, credit, options)
-            apart_bT = distiller.divergences(policy, states_bTH, lesson, heard_bT)
+            teacher_mask_bT = heard_tokens(evidence, credit, options)
+            apart_bT = distiller.divergences(policy, states_bTH, lesson, teacher_mask_bT)
             drawback_bT = (options.alpha if rewarded else 1.0) * apart_bT
         credit = replace(credit, advantages_BT=advantages_bT - drawback_bT.detach())
     clips = {"eps_low": settings.eps_low, "eps_high": settings.eps_high}
     old_bT = rollouts.sampling_logps_BT[rows, span]
     gained_bT = surrogate(logps_bT, old_bT, advantages_bT, mask_bT, **clips, dual_clip=settings.dual_clip)
-    return _Study(
+    return _MicroBatchResult(
         objective_bT=gained_bT - drawback_bT,
         logps_bT=logps_bT.detach(),
         teacher_logps_bT=evidence.teacher_logps_BT,
@@ -236,14 +236,14 @@ def update_policy(
     policy: Policy,
     optimizer: torch.optim.AdamW,
     rollouts: Rollouts,
-    signals: Signals,
+    signals: StepTensors,
     *,
     plan: Sequence[MicroBatch],
     lam: float,
     step: int,
     settings: Settings,
     distiller: Distiller | None = None,
-    world: World = World.alone(),
+    world: ProcessGroup = ProcessGroup.alone(),
 ) -> Update:
     """One optimizer step. Fault, before any weight moves, when the loss or the gradient is not finite.
 
@@ -266,7 +266,7 @@ def update_policy(
     return update
 
 
-def _of_all(update: Update, *, policy: Policy, world: World) -> Update:
+def _of_all(update: Update, *, policy: Policy, world: ProcessGroup) -> Update:
     """Add up the gradients of all processes, and with them what is said of the step as a whole."""
     if world.size == 1:
         return update

@@ -43,7 +43,7 @@ class Streak:
 
 
 @dataclass(slots=True)
-class Vigil:
+class Watchdog:
     """What the latest steps have in common."""
 
     settings: Settings

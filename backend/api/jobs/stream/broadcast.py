@@ -15,7 +15,14 @@ from starlette.concurrency import run_in_threadpool
 from backend.api.http.authentication import Caller
 from backend.api.jobs.stream.authorisation import Admission, Admissions
 from backend.api.jobs.stream.listener import JobWatch
-from backend.api.jobs.stream.messages import Message, News, Place, Standing, newest_place, read_news
+from backend.api.jobs.stream.messages import (
+    MessageBatch,
+    StateMessage,
+    StreamMessage,
+    StreamPosition,
+    newest_place,
+    read_news,
+)
 
 KEPT_MESSAGES = 1000
 log = structlog.get_logger()
@@ -28,10 +35,10 @@ class Feed:
         self.job_id = job_id
         self.watchers = 0
         self.total = 0
-        self.standing: Standing | None = None
+        self.standing: StateMessage | None = None
         self.closed = False
         self.begun = asyncio.Event()
-        self._kept: deque[Message] = deque(maxlen=KEPT_MESSAGES)
+        self._kept: deque[StreamMessage] = deque(maxlen=KEPT_MESSAGES)
         self._news = asyncio.Event()
 
     async def run(self, watch: JobWatch) -> None:
@@ -54,12 +61,12 @@ class Feed:
             self.begun.set()
             self.tell()
 
-    def message(self, number: int) -> Message | None:
+    def message(self, number: int) -> StreamMessage | None:
         """The message after the first `number` ones, of which there is one; None where it is not kept any more."""
         back = self.total - number
         return self._kept[-back] if back <= len(self._kept) else None
 
-    async def changed(self, *, total: int, standing: Standing | None, admission: Admission) -> None:
+    async def changed(self, *, total: int, standing: StateMessage | None, admission: Admission) -> None:
         """Wait until there are more messages, the job stands otherwise, the feed is closed or the admission over."""
         while not (self.closed or admission.over) and self.total == total and self.standing is standing:
             await self._news.wait()
@@ -69,7 +76,7 @@ class Feed:
         self._news.set()
         self._news = asyncio.Event()
 
-    def _publish(self, news: News) -> None:
+    def _publish(self, news: MessageBatch) -> None:
         self._kept.extend(news.messages)
         self.total += len(news.messages)
         if not news.more:
@@ -114,13 +121,13 @@ class Feeds:
 
 
 async def follow(
-    feeds: Feeds, job_id: str, place: Place, who: Caller
-) -> AsyncGenerator[tuple[Message | Standing, Place], None]:
+    feeds: Feeds, job_id: str, place: StreamPosition, who: Caller
+) -> AsyncGenerator[tuple[StreamMessage | StateMessage, StreamPosition], None]:
     """All messages after `place`, each once, with the place after it, and how the job stands whenever that changes.
 
     Ends with the standing of a job that has ended, or when the feed was lost or the caller is not known any more.
     """
-    told: Standing | None = None
+    told: StateMessage | None = None
     async with feeds.joined(job_id, who) as (feed, admission):
         number: int | None = None
         while not admission.over:

@@ -48,7 +48,7 @@ class StepRollouts(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class StreamPosition:
     """How far was read: number of the event, step, time of the evaluation in microseconds, step of the rollouts."""
 
     event: int = 0
@@ -60,7 +60,7 @@ class Place:
         return f"{self.event}-{self.step}-{self.evaluation_us}-{self.rollouts}"
 
     @classmethod
-    def parse(cls, text: str) -> "Place":
+    def parse(cls, text: str) -> "StreamPosition":
         match = re.fullmatch(r"(\d{1,18})-(\d{1,18})-(\d{1,16})-(\d{1,18})", text, re.ASCII)
         if match is None:
             raise AppError(
@@ -70,8 +70,8 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """One of a list: `counter` is that of the list in `Place`, `number` its value once this was read.
+class StreamMessage:
+    """One of a list: `counter` is that of the list in `StreamPosition`, `number` its value once this was read.
 
     `back_to`: with this event the job went back to this step, and takes those after it again.
     """
@@ -82,10 +82,10 @@ class Message:
     number: int
     back_to: int | None = None
 
-    def is_new_at(self, place: Place) -> bool:
+    def is_new_at(self, place: StreamPosition) -> bool:
         return self.number > int(getattr(place, self.counter))
 
-    def after(self, place: Place) -> Place:
+    def after(self, place: StreamPosition) -> StreamPosition:
         reached = replace(place, **{self.counter: self.number})
         if self.back_to is not None:
             reached = replace(reached, step=min(place.step, self.back_to), rollouts=min(place.rollouts, self.back_to))
@@ -93,7 +93,7 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class StateMessage:
     """How a job stands at a moment, which is told by its newest event and its step.
 
     Steps only go back with an event that says why, and states only change with one.
@@ -108,23 +108,23 @@ class Standing:
     def ended(self) -> bool:
         return self.state in TERMINAL
 
-    def is_newer_than(self, told: "Standing") -> bool:
+    def is_newer_than(self, told: "StateMessage") -> bool:
         """Whether it says something else than what was told, and not of an earlier moment."""
         differs = (self.state, self.step) != (told.state, told.step)
         return differs and (self.event, self.step) > (told.event, told.step)
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class MessageBatch:
     """`messages` in order of time, `place` after them. `more`: there was more than a batch."""
 
-    standing: Standing
-    place: Place
-    messages: list[Message]
+    standing: StateMessage
+    place: StreamPosition
+    messages: list[StreamMessage]
     more: bool
 
 
-def read_news(job_id: str, place: Place) -> News:
+def read_news(job_id: str, place: StreamPosition) -> MessageBatch:
     """What has come to pass since `place`, in one snapshot: the state agrees with the events that tell of it."""
     with transaction() as session:
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
@@ -137,10 +137,10 @@ def read_news(job_id: str, place: Place) -> News:
         messages = [message for _, message in sorted(found, key=lambda each: each[0])]
         for message in messages:
             place = message.after(place)
-        return News(standing=_standing(session, job), place=place, messages=messages, more=more)
+        return MessageBatch(standing=_standing(session, job), place=place, messages=messages, more=more)
 
 
-def newest_place(job_id: str) -> Place:
+def newest_place(job_id: str) -> StreamPosition:
     """Where only what is still to come is new."""
     with transaction() as session:
         event, step, evaluated = session.execute(
@@ -150,7 +150,7 @@ def newest_place(job_id: str) -> Place:
                 select(func.max(Evaluation.created_at)).where(Evaluation.job_id == job_id).scalar_subquery(),
             )
         ).one()
-    return Place(
+    return StreamPosition(
         event=event or 0,
         step=step or 0,
         evaluation_us=0 if evaluated is None else _microseconds(evaluated),
@@ -158,7 +158,7 @@ def newest_place(job_id: str) -> Place:
     )
 
 
-def _events(session: Session, job_id: str, place: Place) -> Sequence[JobEvent]:
+def _events(session: Session, job_id: str, place: StreamPosition) -> Sequence[JobEvent]:
     new = select(JobEvent).where(JobEvent.job_id == job_id, JobEvent.number > place.event)
     return session.scalars(new.order_by(JobEvent.number).limit(BATCH)).all()
 
@@ -169,8 +169,8 @@ def _back_to(event: JobEvent) -> int | None:
 
 
 def _found(
-    session: Session, job_id: str, place: Place, *, events: Sequence[JobEvent]
-) -> tuple[list[tuple[datetime, Message]], bool]:
+    session: Session, job_id: str, place: StreamPosition, *, events: Sequence[JobEvent]
+) -> tuple[list[tuple[datetime, StreamMessage]], bool]:
     count = select(func.count()).where(Rollout.job_id == Step.job_id, Rollout.step == Step.step).scalar_subquery()
     steps = session.execute(
         select(Step, count).where(Step.job_id == job_id, Step.step > place.step).order_by(Step.step).limit(BATCH)
@@ -196,15 +196,15 @@ def _found(
     return [(at, message) for at, message in found if message.is_new_at(place)], BATCH in (len(events), len(steps))
 
 
-def _message(event: str, data: BaseModel, counter: str, number: int) -> Message:
-    return Message(event=event, data=data.model_dump_json(), counter=counter, number=number)
+def _message(event: str, data: BaseModel, counter: str, number: int) -> StreamMessage:
+    return StreamMessage(event=event, data=data.model_dump_json(), counter=counter, number=number)
 
 
-def _standing(session: Session, job: Job) -> Standing:
+def _standing(session: Session, job: Job) -> StateMessage:
     shown = shown_job(session, job)
     status = JobStatus.model_validate(shown.model_dump(include=set(JobStatus.model_fields)))
     event = session.scalar(select(func.max(JobEvent.number)).where(JobEvent.job_id == job.id))
-    return Standing(state=JobState(job.state), step=job.step, event=event or 0, data=status.model_dump_json())
+    return StateMessage(state=JobState(job.state), step=job.step, event=event or 0, data=status.model_dump_json())
 
 
 def _microseconds(moment: datetime) -> int:

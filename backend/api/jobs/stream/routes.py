@@ -14,7 +14,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from backend.api.http.authentication import Caller
 from backend.api.http.dependencies import Auth, JobOfPath
 from backend.api.jobs.stream.broadcast import Feeds, follow
-from backend.api.jobs.stream.messages import Message, Place
+from backend.api.jobs.stream.messages import StreamMessage, StreamPosition
 
 HEARTBEAT_S = 15
 
@@ -31,14 +31,14 @@ async def stream_job(
 ) -> EventSourceResponse:
     """Events `event`, `metrics`, `evaluation` hold the objects of those lists; `rollouts` is `{step, count}`: so many
     completions of a step can be listed; `state` and, at last, `end` tell how the job stands."""
-    place = Place() if last_event_id is None else Place.parse(last_event_id)
+    place = StreamPosition() if last_event_id is None else StreamPosition.parse(last_event_id)
     return EventSourceResponse(_messages(request.app.state.feeds, job.id, place, who), ping=HEARTBEAT_S)
 
 
-async def _messages(feeds: Feeds, job_id: str, place: Place, who: Caller) -> AsyncIterator[ServerSentEvent]:
+async def _messages(feeds: Feeds, job_id: str, place: StreamPosition, who: Caller) -> AsyncIterator[ServerSentEvent]:
     async with aclosing(follow(feeds, job_id, place, who)) as news:
         async for said, reached in news:
-            event = said.event if isinstance(said, Message) else "state"
+            event = said.event if isinstance(said, StreamMessage) else "state"
             yield ServerSentEvent(event=event, data=said.data, id=str(reached))
-            if not isinstance(said, Message) and said.ended:
+            if not isinstance(said, StreamMessage) and said.ended:
                 yield ServerSentEvent(event="end", data=said.data, id=str(reached))

@@ -14,7 +14,7 @@ HELP = (
 )
 
 
-def faults_of(source: str) -> list[code_field.Fault]:
+def faults_of(source: str) -> list[code_field.CodeFault]:
     """Where this very source failed when it was last tried."""
     record: ScoreRecord | None = st.session_state.get("try_verdict")
     if record is None or st.session_state.get("try_verdict_source") != source:

@@ -3,7 +3,7 @@
 import pytest
 
 from backend.api.http.paging import numbers_of
-from backend.api.jobs.stream.messages import Place
+from backend.api.jobs.stream.messages import StreamPosition
 from backend.errors import AppError
 
 
@@ -20,8 +20,8 @@ def test_what_is_no_id_of_the_list_is_refused(after: str) -> None:
 
 
 def test_a_place_in_a_stream_survives_its_spelling() -> None:
-    place = Place(event=7, step=120, evaluation_us=1_790_000_000_000_000, rollouts=119)
-    assert Place.parse(str(place)) == place
+    place = StreamPosition(event=7, step=120, evaluation_us=1_790_000_000_000_000, rollouts=119)
+    assert StreamPosition.parse(str(place)) == place
 
 
 @pytest.mark.parametrize(
@@ -29,4 +29,4 @@ def test_a_place_in_a_stream_survives_its_spelling() -> None:
 )
 def test_what_is_no_place_in_a_stream_is_refused(text: str) -> None:
     with pytest.raises(AppError):
-        Place.parse(text)
+        StreamPosition.parse(text)

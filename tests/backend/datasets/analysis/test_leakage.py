@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.datasets.analysis.leakage import Placed, stratum_of, validation_count, validation_side
+from backend.datasets.analysis.leakage import RowPlacement, stratum_of, validation_count, validation_side
 
 strata = st.lists(st.sampled_from("abcde"), min_size=4, max_size=60)
 seeds = st.integers(0, 2**31 - 1)
 
 
-def different(names: list[str]) -> list[Placed]:
-    return [Placed(number, f"hash{number}", name) for number, name in enumerate(names)]
+def different(names: list[str]) -> list[RowPlacement]:
+    return [RowPlacement(number, f"hash{number}", name) for number, name in enumerate(names)]
 
 
 @given(names=strata, seed=seeds, share=st.floats(0.05, 0.9))
@@ -47,7 +47,7 @@ def test_another_seed_puts_other_rows_aside() -> None:
 @given(copies=st.lists(st.integers(1, 6), min_size=2, max_size=30), seed=seeds, share=st.floats(0.05, 0.9))
 def test_equal_rows_stay_together(copies: list[int], seed: int, share: float) -> None:
     hashes = [f"hash{name}" for name, times in enumerate(copies) for _ in range(times)]
-    rows = [Placed(number, row_hash) for number, row_hash in enumerate(hashes)]
+    rows = [RowPlacement(number, row_hash) for number, row_hash in enumerate(hashes)]
     try:
         aside = validation_side(rows, count=validation_count(len(rows), share=share), seed=seed)
     except ValueError:
@@ -62,7 +62,7 @@ def test_equal_rows_stay_together(copies: list[int], seed: int, share: float) ->
 @pytest.mark.parametrize(("hashes", "count"), [(["x", "x", "x"], 2), (["x", "y"], 2), (["x"], 2), (["x", "y", "z"], 3)])
 def test_a_side_without_enough_rows_is_refused(hashes: list[str], count: int) -> None:
     with pytest.raises(ValueError, match="too few"):
-        validation_side([Placed(n, row_hash) for n, row_hash in enumerate(hashes)], count=count, seed=0)
+        validation_side([RowPlacement(n, row_hash) for n, row_hash in enumerate(hashes)], count=count, seed=0)
 
 
 def test_a_stratum_is_a_short_answer_or_what_a_column_holds() -> None:

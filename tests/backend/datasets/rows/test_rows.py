@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.datasets.formats.problems import Report
-from backend.datasets.rows.images import Pictures
+from backend.datasets.rows.images import ImageStore
 from backend.datasets.rows.recognise import ColumnMapping, parse_mapping
 from backend.datasets.rows.rows import NormalRow, answer_of, normal_rows, read_rows
 from backend.datasets.rows.source import opened
@@ -24,7 +24,7 @@ def lines(*items: Any) -> io.BytesIO:
 
 
 def read_all(file: io.BytesIO, mapping: ColumnMapping | None = None) -> tuple[list[NormalRow], Report]:
-    with opened(file) as table, Pictures(table.archive) as pictures:
+    with opened(file) as table, ImageStore(table.archive) as pictures:
         report = Report(counted_in=table.counted_in)
         return list(normal_rows(table, mapping=mapping, report=report, pictures=pictures)), report
 

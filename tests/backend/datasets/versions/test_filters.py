@@ -6,7 +6,7 @@ from pydantic import TypeAdapter, ValidationError
 from backend.datasets.rows.rows import NormalRow, Reference
 from backend.datasets.versions.change import edits_said, filters_said, next_name, sentence, side_name
 from backend.datasets.versions.edits import AppendRow, DeleteRow, ReplaceRow, planned
-from backend.datasets.versions.filters import Filter, QuestionLength, RowNumbers, SolveRate, Text
+from backend.datasets.versions.filters import Filter, QuestionLength, RowNumbers, SolveRate, TextFilter
 from backend.errors import AppError
 
 read: TypeAdapter[Filter] = TypeAdapter(Filter)
@@ -66,8 +66,8 @@ def test_a_filter_that_makes_no_sense_is_refused(asked: dict[str, object], why: 
 
 
 def test_words_are_those_of_the_question_and_the_reference_in_any_case() -> None:
-    with_text = Text(type="text", contains="GASKET", leave_out="with")
-    without = Text(type="text", contains="GASKET", leave_out="without")
+    with_text = TextFilter(type="text", contains="GASKET", leave_out="with")
+    without = TextFilter(type="text", contains="GASKET", leave_out="without")
     for found in (row("Which gasket?"), row("?", "gasket"), row("?", None, "the Gasket")):
         assert with_text.leaves_out(found)
         assert not without.leaves_out(found)

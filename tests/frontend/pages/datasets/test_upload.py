@@ -186,11 +186,11 @@ def test_the_line_that_a_refusal_names_is_shown_beside_it() -> None:
 
 def test_of_a_long_file_whole_lines_are_looked_at_and_of_a_packed_one_everything() -> None:
     lines = b'{"question": "x"}\n' * 100_000
-    head = drafts.Draft(lines, "a.jsonl", "1").head
+    head = drafts.UploadDraft(lines, "a.jsonl", "1").head
     assert 0 < len(head) <= drafts.HEAD_BYTES
     assert head.endswith(b"}")
     for content, name in ((b"PK" + lines, "a.zip"), (b" [" + lines, "a.txt"), (lines, "a.JSON")):
-        assert drafts.Draft(content, name, "1").head == content
+        assert drafts.UploadDraft(content, name, "1").head == content
 
 
 cells = st.dictionaries(st.sampled_from([*drafts.COLUMNS, "other"]), st.none() | st.text(max_size=5))

@@ -21,7 +21,7 @@ from frontend.components.job_feed import JobFeed
 from frontend.pages.job import rollouts as rollouts_part
 from frontend.words import starter
 from frontend.words.held_out import Judgement
-from frontend.words.rollouts import Wanted, outcome_of, success_above
+from frontend.words.rollouts import RolloutQuery, outcome_of, success_above
 from tests.frontend.api.test_api import new_job
 from tests.frontend.test_pages import opened, words
 
@@ -275,7 +275,7 @@ def test_the_score_of_a_completion_says_what_counts_as_right(key: str, job_id: s
 
 
 def test_empty_filters_ask_for_everything() -> None:
-    none = Wanted(scope="all", step=None, row=None, outcomes=(), mixed=False, with_tokens=False, search="  ")
+    none = RolloutQuery(scope="all", step=None, row=None, outcomes=(), mixed=False, with_tokens=False, search="  ")
     assert none.filters == {}
     assert not none.narrowed
 

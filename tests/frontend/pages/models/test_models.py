@@ -14,7 +14,7 @@ from backend.stack.embedded import Services
 from frontend.api import ApiError, Client
 from frontend.api.types import Json
 from frontend.components import ask
-from frontend.components.ask import Asking
+from frontend.components.ask import AnswerStreams
 from frontend.words.models import title_of
 from tests.frontend.api.test_api import GRADER, new_job
 from tests.frontend.session.test_drafts import refreshed
@@ -222,7 +222,7 @@ def test_a_question_is_withdrawn_once_nobody_has_looked_for_its_answer(monkeypat
                 now += 1.0
                 yield {"text": "and ", "finish_reason": None, "tokens": None}
 
-    asked = Asking.start(cast("Client", Endless()), ["starter"], question={"messages": []})
+    asked = AnswerStreams.start(cast("Client", Endless()), ["starter"], question={"messages": []})
     [answer] = asked.answers
     wait_for(lambda: answer.over, timeout_s=10, what="the listener's end")
     assert asked.over

@@ -10,7 +10,7 @@ import pytest
 from frontend.api import Client
 from frontend.components import row_choice
 from frontend.pages.verifiers import difference, gallery, score_rows
-from frontend.widgets.code_field import Fault, faults_of_run
+from frontend.widgets.code_field import CodeFault, faults_of_run
 from frontend.words import starter
 from tests.frontend.code_fields import code_field, typed
 from tests.frontend.test_pages import api_address, opened, words
@@ -190,7 +190,7 @@ def test_what_did_not_change_has_no_difference_and_text_is_escaped() -> None:
 
 def test_the_last_line_of_the_author_is_where_a_run_stopped() -> None:
     reason = "KeyError: 'x'\n  line 9, in grade: return f(item)\n  line 2, in f: return item['x']"
-    assert faults_of_run(reason, status="error") == [Fault(2, "Stopped here: KeyError: 'x'")]
+    assert faults_of_run(reason, status="error") == [CodeFault(2, "Stopped here: KeyError: 'x'")]
     assert faults_of_run(reason, status="ok") == []
     assert faults_of_run(None, status="timeout") == []
 

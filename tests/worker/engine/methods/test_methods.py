@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from worker.engine.credit import assign_credit, token_advantages
 from worker.engine.methods import METHODS
-from worker.engine.methods.base import Evidence, Options
+from worker.engine.methods.base import CreditInputs, Options
 
 NAN, INF = math.nan, math.inf
 FADING = sorted(name for name, method in METHODS.items() if method.fades)
@@ -83,7 +83,7 @@ def oracle(method, evidence, options):
     for b, a in enumerate(evidence.advantages_B.tolist()):
         row, rejected = [], False
         for t, inside in enumerate(evidence.mask_BT[b].tolist()):
-            heard = bool(evidence.heard_B[b]) and bool(evidence.heard_BT[b, t])
+            heard = bool(evidence.teacher_mask_B[b]) and bool(evidence.teacher_mask_BT[b, t])
             delta = evidence.teacher_logps_BT[b, t].item() - below_BT[b, t].item() if inside and heard else 0.0
             silenced = rejected and options.first_error
             rejected = rejected or delta < -1.6
@@ -121,19 +121,19 @@ def random_evidence(*, seed=0, heard=True, poison=None, dtype=torch.float64, tok
     contrast = torch.where(close, teacher + (contrast - teacher) / 20, contrast)
     lengths = torch.tensor([tokens, 1, 5, 3, tokens, 2, 7, 4, 9])
     mask = torch.arange(tokens)[None] < lengths[:, None]
-    heard_B = torch.ones(9, dtype=torch.bool) if heard else torch.arange(9) % 3 != 1
-    heard_BT = torch.ones_like(mask) if heard else torch.rand(9, tokens, generator=generator) < 0.7
+    teacher_mask_B = torch.ones(9, dtype=torch.bool) if heard else torch.arange(9) % 3 != 1
+    teacher_mask_BT = torch.ones_like(mask) if heard else torch.rand(9, tokens, generator=generator) < 0.7
     if poison is not None:
         student = student.where(mask, poison)
-        readable = mask & heard_B[:, None]
+        readable = mask & teacher_mask_B[:, None]
         teacher, contrast = teacher.where(readable, poison), contrast.where(readable, poison)
-    return Evidence(
+    return CreditInputs(
         advantages_B=torch.tensor([1.3, -0.7, 0.0, -2.0, 0.4, 1e-3, -0.05, 0.3, -0.3], dtype=dtype),
         student_logps_BT=student,
         teacher_logps_BT=teacher,
         contrast_logps_BT=contrast,
-        heard_B=heard_B,
-        heard_BT=heard_BT,
+        teacher_mask_B=teacher_mask_B,
+        teacher_mask_BT=teacher_mask_BT,
         mask_BT=mask,
     )
 
@@ -182,13 +182,13 @@ def test_the_numbers_of_the_oracles_differ_enough_to_tell_formulas_apart(method)
 @pytest.mark.parametrize("method", sorted(METHODS))
 def test_float32_agrees_with_the_oracle_as_far_as_float32_goes(method):
     narrow = random_evidence(dtype=torch.float32)
-    evidence = Evidence(
+    evidence = CreditInputs(
         advantages_B=narrow.advantages_B.double(),
         student_logps_BT=narrow.student_logps_BT.double(),
         teacher_logps_BT=narrow.teacher_logps_BT.double(),
         contrast_logps_BT=narrow.contrast_logps_BT.double(),
-        heard_B=narrow.heard_B,
-        heard_BT=narrow.heard_BT,
+        teacher_mask_B=narrow.teacher_mask_B,
+        teacher_mask_BT=narrow.teacher_mask_BT,
         mask_BT=narrow.mask_BT,
     )
     found = assign_credit(method, narrow, options_of()).advantages_BT
@@ -213,7 +213,7 @@ def test_a_sequence_without_its_hint_keeps_its_advantage(method):
     evidence = random_evidence(heard=False, poison=NAN)
     for lam in (0.3, 0.5, 1.0):
         found = assign_credit(method, evidence, options_of(lam=lam)).advantages_BT
-        alone = ~evidence.heard_B
+        alone = ~evidence.teacher_mask_B
         plain = evidence.advantages_B[:, None].where(evidence.mask_BT, 0.0)
         assert torch.equal(found[alone], plain[alone])
         assert not torch.equal(found, plain)
@@ -223,7 +223,7 @@ def test_a_sequence_without_its_hint_keeps_its_advantage(method):
 def test_a_distilled_sequence_without_its_hint_has_no_signal_and_no_reward_is_read(method):
     evidence = random_evidence(heard=False, poison=NAN)
     found = assign_credit(method, evidence, options_of()).advantages_BT
-    assert (found[~evidence.heard_B] == 0).all()
+    assert (found[~evidence.teacher_mask_B] == 0).all()
     assert (found[2] != 0).any(), "an advantage of 0 is no matter"
 
 
@@ -232,27 +232,27 @@ def test_a_lost_signal_fails_loudly(method):
     evidence = random_evidence()
     lost = evidence.teacher_logps_BT.clone()
     lost[0, 0] = NAN
-    values = {name: getattr(evidence, name) for name in Evidence.__dataclass_fields__}
+    values = {name: getattr(evidence, name) for name in CreditInputs.__dataclass_fields__}
     with pytest.raises(ValueError, match="not a finite number"):
-        assign_credit(method, Evidence(**(values | {"teacher_logps_BT": lost})), options_of())
+        assign_credit(method, CreditInputs(**(values | {"teacher_logps_BT": lost})), options_of())
     with pytest.raises(ValueError, match="needs log-probabilities of its teacher"):
-        assign_credit(method, Evidence(**(values | {"teacher_logps_BT": None})), options_of())
+        assign_credit(method, CreditInputs(**(values | {"teacher_logps_BT": None})), options_of())
     if METHODS[method].contrast is not None:
         with pytest.raises(ValueError, match="needs log-probabilities of its teacher"):
-            assign_credit(method, Evidence(**(values | {"contrast_logps_BT": None})), options_of())
+            assign_credit(method, CreditInputs(**(values | {"contrast_logps_BT": None})), options_of())
 
 
 def one_sequence(advantage, triples):
     """Evidence of one sequence from (student, teacher, contrast) log-probabilities."""
     columns = torch.tensor(triples, dtype=torch.float64).T
     everywhere = torch.ones(1, len(triples), dtype=torch.bool)
-    return Evidence(
+    return CreditInputs(
         advantages_B=torch.tensor([advantage], dtype=torch.float64),
         student_logps_BT=columns[0:1],
         teacher_logps_BT=columns[1:2],
         contrast_logps_BT=columns[2:3],
-        heard_B=torch.ones(1, dtype=torch.bool),
-        heard_BT=everywhere,
+        teacher_mask_B=torch.ones(1, dtype=torch.bool),
+        teacher_mask_BT=everywhere,
         mask_BT=everywhere,
     )
 
@@ -352,10 +352,13 @@ def test_no_gradient_flows_through_any_credit(method):
 
 def test_the_public_function_hears_the_teacher_where_it_is_told_to():
     evidence = random_evidence(heard=False)
-    for heard in (evidence.heard_B, evidence.heard_BT):
-        values = {name: getattr(evidence, name) for name in Evidence.__dataclass_fields__}
-        everywhere = {"heard_B": torch.ones(9, dtype=torch.bool), "heard_BT": torch.ones_like(evidence.mask_BT)}
-        told = everywhere | {"heard_B" if heard.dim() == 1 else "heard_BT": heard}
+    for heard in (evidence.teacher_mask_B, evidence.teacher_mask_BT):
+        values = {name: getattr(evidence, name) for name in CreditInputs.__dataclass_fields__}
+        everywhere = {
+            "teacher_mask_B": torch.ones(9, dtype=torch.bool),
+            "teacher_mask_BT": torch.ones_like(evidence.mask_BT),
+        }
+        told = everywhere | {"teacher_mask_B" if heard.dim() == 1 else "teacher_mask_BT": heard}
         found = token_advantages(
             "cepo",
             evidence.advantages_B,
@@ -367,4 +370,4 @@ def test_the_public_function_hears_the_teacher_where_it_is_told_to():
             contrast_logps=evidence.contrast_logps_BT,
             heard=heard,
         )
-        assert torch.equal(found, oracle("cepo", Evidence(**(values | told)), options_of()))
+        assert torch.equal(found, oracle("cepo", CreditInputs(**(values | told)), options_of()))

@@ -40,7 +40,7 @@ from worker.engine.loop import run
 from worker.engine.model.adapter_files import export_adapter
 from worker.engine.model.images import messages_and_pictures
 from worker.engine.model.policy import LIVE_ADAPTER, build_policy, load_external_teacher, load_policy
-from worker.engine.model.vision import Shelf
+from worker.engine.model.vision import FeatureCache
 from worker.engine.rollouts.logprobs import plan_for
 from worker.engine.rollouts.prompts import with_hint
 from worker.engine.rollouts.transformers_sampler import draw
@@ -316,7 +316,7 @@ def test_what_does_not_fit_the_shelf_is_made_again():
         made.append(name)
         return {"pixel_values": torch.zeros(25)}  # 100 bytes
 
-    shelf = Shelf(250)
+    shelf = FeatureCache(250)
     for name in ("a", "b", "a", "c", "a", "b"):
         shelf.get(name, lambda name=name: make(name))
     assert made == ["a", "b", "c", "b"], "b was used longest ago when c came"

@@ -4,7 +4,7 @@ import pytest
 
 from worker.engine.preflight.findings import NO_HELP, of_hint, of_prompts
 from worker.engine.preflight.report import CONTROLS
-from worker.engine.rollouts.prompts import Room
+from worker.engine.rollouts.prompts import LengthLimits
 from worker.engine.types import Hint
 
 
@@ -19,14 +19,14 @@ def test_a_hint_that_does_not_help_is_not_answered_by_itself(kind: Hint) -> None
     ("room", "limit", "way_out"),
     [
         (
-            Room(2048, 768),
+            LengthLimits(2048, 768),
             "the 768 that the model's context leaves beside max_completion_tokens",
             "lower max_completion",
         ),
-        (Room(512, 768), "the 512 that max_prompt_tokens allows", "raise max_prompt_tokens"),
+        (LengthLimits(512, 768), "the 512 that max_prompt_tokens allows", "raise max_prompt_tokens"),
     ],
 )
-def test_the_limit_of_prompts_is_named_with_what_sets_it(room: Room, limit: str, way_out: str) -> None:
+def test_the_limit_of_prompts_is_named_with_what_sets_it(room: LengthLimits, limit: str, way_out: str) -> None:
     fits = of_prompts(too_long=[], longest=97, room=room, rows=3)["message"]
     assert fits.startswith(f"The longest prompt has 97 tokens of {limit}")
     assert ("max_prompt_tokens = 2,048" in fits) == (room.max_prompt_tokens == 2048)

@@ -19,13 +19,13 @@ from worker.engine.model.assets import load_kit, require_chat_template
 from worker.engine.model.policy import build_policy
 from worker.engine.preflight.preview import preview
 from worker.engine.preflight.probe import UNBOUNDED
-from worker.engine.rollouts.prompts import HINT_BLOCK, Reader
+from worker.engine.rollouts.prompts import HINT_BLOCK, PromptBuilder
 
 TASKS = tiny_tasks(6)
 
 
 def shown(settings=None, *, task=TASKS[2], allowed=200, reader=None):
-    reader = reader or Reader(tiny_tokenizer(), UNBOUNDED)
+    reader = reader or PromptBuilder(tiny_tokenizer(), UNBOUNDED)
     told = preview(settings or tiny_settings(), reader=reader, allowed=allowed, tasks=TASKS, task=task)
     assert json.loads(json.dumps(told, allow_nan=False)) == told
     return told
@@ -33,7 +33,7 @@ def shown(settings=None, *, task=TASKS[2], allowed=200, reader=None):
 
 def test_the_prompts_are_those_of_a_run_token_by_token():
     settings, policy = tiny_settings(hint="solution"), tiny_policy()
-    told, reader = shown(settings), Reader(policy.tokenizer, UNBOUNDED)
+    told, reader = shown(settings), PromptBuilder(policy.tokenizer, UNBOUNDED)
     student, (teacher,) = told["student"], told["teachers"]
     assert student["text"] == "<|system|>Be brief.<|end|><|user|>qqqq<|end|><|assistant|>"
     assert student["tokens"] == len(reader.prompt(TASKS[2]).student.ids)
@@ -97,12 +97,12 @@ def test_images_are_laid_out_without_weights_as_with_them(family, tmp_path: Path
     task, settings = image_task(2, num_images=2), tiny_settings(hint="solution")
     kit = load_kit(save_tiny_vision_model(tmp_path / family, family), allow_remote_code=False)
     assert next(kit.vision().body.parameters()).device.type == "meta"
-    told = shown(settings, task=task, reader=Reader(kit.tokenizer, UNBOUNDED, kit.vision()))
+    told = shown(settings, task=task, reader=PromptBuilder(kit.tokenizer, UNBOUNDED, kit.vision()))
     processor = tiny_processor(family)
     policy = build_policy(
         tiny_vision_model(family), tokenizer=processor.tokenizer, settings=settings, processor=processor
     )
-    assert told == shown(settings, task=task, reader=Reader(policy.tokenizer, UNBOUNDED, policy.vision))
+    assert told == shown(settings, task=task, reader=PromptBuilder(policy.tokenizer, UNBOUNDED, policy.vision))
     student, (teacher,) = told["student"], told["teachers"]
     assert student["images"] == teacher["images"] == 2
     assert student["image_tokens"] == teacher["image_tokens"] == student["text"].count("<|image_pad|>") > 2

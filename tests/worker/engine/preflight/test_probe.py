@@ -20,7 +20,7 @@ from tests.worker.engine.tiny_vision import image_tasks, tiny_processor, tiny_vi
 from worker.engine import loop
 from worker.engine.faults import Fault
 from worker.engine.model.policy import LIVE_ADAPTER, build_policy
-from worker.engine.preflight.probe import Trial, chosen_tasks, probe
+from worker.engine.preflight.probe import ProbeRequest, chosen_tasks, probe
 from worker.engine.preflight.report import outlook
 from worker.engine.preflight.trial_steps import rehearse
 from worker.engine.types import Completion, Hint
@@ -34,7 +34,7 @@ def heard(done: list) -> object:
 
 def probed(settings=None, *, policy=None, tasks=TASKS, reward=vowel_share, rows=6, samples=4, progress=None):
     settings = settings or tiny_settings()
-    trial = Trial(
+    trial = ProbeRequest(
         policy=policy or tiny_policy(settings),
         tasks=tasks,
         reward=reward,

@@ -6,13 +6,13 @@ import torch
 from tests.worker.engine.rollouts.test_rollouts import eager_policy
 from tests.worker.engine.tiny import Verdict, tiny_policy, tiny_prompts, tiny_settings
 from tests.worker.engine.training.test_update import ragged, rollouts_of
-from worker.engine.distributed import World
+from worker.engine.distributed import ProcessGroup
 from worker.engine.measure import Stopwatch
 from worker.engine.methods.advantages import dead_groups
 from worker.engine.rollouts.collect import gather
 from worker.engine.rollouts.reward import Scored, VerifierFaults
 from worker.engine.rollouts.rollouts import with_groups_replaced
-from worker.engine.rollouts.transformers_sampler import TransformersGenerator
+from worker.engine.rollouts.transformers_sampler import TransformersSampler
 from worker.engine.seeds import batch_indices
 
 
@@ -36,12 +36,12 @@ def gathered(reward, *, policy=None, step=1, **changes):
     return gather(
         policy,
         prompts,
-        source=TransformersGenerator(policy),
+        source=TransformersSampler(policy),
         reward=reward,
         step=step,
         settings=settings,
         watch=watch,
-        world=World.alone(),
+        world=ProcessGroup.alone(),
     )
 
 

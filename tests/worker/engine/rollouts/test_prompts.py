@@ -4,12 +4,12 @@ import pytest
 
 from tests.worker.engine.tiny import tiny_tokenizer
 from worker.engine.model.images import messages_and_pictures
-from worker.engine.rollouts.prompts import Reader, Room, encode, with_hint
+from worker.engine.rollouts.prompts import LengthLimits, PromptBuilder, encode, with_hint
 from worker.engine.types import Task
 
 
 def reader(*, max_prompt_tokens=200, max_context_tokens=200):
-    return Reader(tiny_tokenizer(), Room(max_prompt_tokens, max_context_tokens))
+    return PromptBuilder(tiny_tokenizer(), LengthLimits(max_prompt_tokens, max_context_tokens))
 
 
 def task(*messages, answer="42", solution="six times seven is 42"):

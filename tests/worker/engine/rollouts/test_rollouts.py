@@ -28,7 +28,7 @@ from tests.worker.engine.training.test_update import rollouts_of
 from worker.engine.model.policy import build_policy
 from worker.engine.rollouts.rollouts import completion_mask, rollouts_from
 from worker.engine.rollouts.sampling import sample_and_score, sampled_parts, untimed
-from worker.engine.rollouts.transformers_sampler import TransformersGenerator, decode, draw
+from worker.engine.rollouts.transformers_sampler import TransformersSampler, decode, draw
 
 
 def test_tokens_are_drawn_with_their_probabilities_at_the_temperature():
@@ -218,7 +218,7 @@ def test_the_number_of_sequences_sampled_at_a_time_changes_no_completion(at_once
 def test_no_more_sequences_are_sampled_at_a_time_than_asked_for():
     policy, seen = tiny_policy(), []
 
-    class Watched(TransformersGenerator):
+    class Watched(TransformersSampler):
         def sample(self, prompts, *, num_generations, uniforms_TB, temperature):
             seen.append((len(prompts), num_generations, uniforms_TB.shape[1]))
             return super().sample(
@@ -246,7 +246,7 @@ def test_one_part_is_scored_while_the_next_is_sampled():
     policy, scored_in = tiny_policy(), []
     sampled_second, scoring_first = threading.Event(), threading.Event()
 
-    class Waiting(TransformersGenerator):
+    class Waiting(TransformersSampler):
         parts = 0
 
         def sample(self, *arguments, **options):
@@ -289,7 +289,7 @@ def test_a_fault_of_the_reward_reaches_the_caller():
         sample_and_score(
             policy,
             tiny_prompts(policy, 3),
-            source=TransformersGenerator(policy),
+            source=TransformersSampler(policy),
             reward=reward,
             num_generations=2,
             max_completion_tokens=6,

@@ -13,14 +13,14 @@ from tests.worker.engine.tiny import Recorder, tiny_policy, tiny_settings, tiny_
 from worker.engine.loop import run
 from worker.engine.model.policy import LIVE_ADAPTER
 from worker.engine.rollouts.sampling import make_generator
-from worker.engine.rollouts.transformers_sampler import TransformersGenerator
+from worker.engine.rollouts.transformers_sampler import TransformersSampler
 from worker.engine.rollouts.vllm_sampler import AdapterFiles, as_tensors, largest_rank, require_servable
 from worker.engine.training.update import make_optimizer
 
 
 def test_the_model_itself_samples_unless_asked_otherwise():
     policy = tiny_policy()
-    assert isinstance(make_generator(policy, settings=tiny_settings()), TransformersGenerator)
+    assert isinstance(make_generator(policy, settings=tiny_settings()), TransformersSampler)
 
 
 @pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed")

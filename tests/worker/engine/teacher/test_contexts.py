@@ -10,7 +10,7 @@ from tests.worker.engine.training.test_update import rollouts_of
 from worker.engine.methods import METHODS, method_named
 from worker.engine.rollouts.prompts import HINT_BLOCK, Context
 from worker.engine.step import live_sequences
-from worker.engine.teacher.contexts import Briefing, make_briefer
+from worker.engine.teacher.contexts import TeacherContexts, make_briefer
 from worker.engine.types import Hint
 
 TASKS = tiny_tasks(4)
@@ -46,7 +46,7 @@ def test_a_fixed_hint_reaches_every_sequence_of_its_row(hint):
     tasks = [rollouts.prompt_of(b).task for b in range(16)]
     expected = ["" if hint is Hint.EMPTY else getattr(task, hint) for task in tasks]
     assert [said(policy, context) for context in briefing.teacher_B] == expected
-    assert briefing.heard_B.all()
+    assert briefing.teacher_mask_B.all()
     assert briefing.contrasts_KB == ()
 
 
@@ -64,7 +64,7 @@ def test_a_sibling_is_told_where_the_group_has_another_success(method):
     policy, rollouts, briefing = brief(method, hint="sibling")
     told = [context is not None for context in briefing.teacher_B]
     assert told == [True] * 4 + [False] * 4 + [True] * 4 + [False, True, True, True]
-    assert briefing.heard_B.tolist() == told
+    assert briefing.teacher_mask_B.tolist() == told
     for b, context in enumerate(briefing.teacher_B):
         if context is not None:
             group = range(b - b % 4, b - b % 4 + 4)
@@ -83,7 +83,7 @@ def test_a_sibling_that_does_not_fit_leaves_the_teacher_without_a_word():
     _, rollouts, _ = brief("sdpo")
     longest = max(len(context.ids) for context in students_own(rollouts))
     briefing = brief("sdpo", room=longest + 1)[2]
-    assert not briefing.heard_B.any()
+    assert not briefing.teacher_mask_B.any()
     absent = [False] * 4 + [True] * 4 + [False] * 4 + [True, False, False, False]
     assert list(briefing.absent_B) == absent
     assert briefing.too_long_B.tolist() == [not there for there in absent], "where a hint exists it is told apart"
@@ -94,10 +94,10 @@ def test_a_contrast_has_up_to_k_wrong_siblings_and_needs_both_hints():
     assert len(briefing.contrasts_KB) == 3
     counts = [sum(reading[b] is not None for reading in briefing.contrasts_KB) for b in range(16)]
     assert counts == [2, 1, 2, 1, 3, 3, 3, 3, 0, 0, 0, 0, 2, 1, 2, 1]
-    assert briefing.heard_B.tolist() == [count > 0 for count in counts]
+    assert briefing.teacher_mask_B.tolist() == [count > 0 for count in counts]
     assert list(briefing.absent_B) == [count == 0 for count in counts]
     assert not briefing.too_long_B.any()
-    unheard = [b for b in range(16) if not briefing.heard_B[b]]
+    unheard = [b for b in range(16) if not briefing.teacher_mask_B[b]]
     assert all(reading[b] is None for reading in briefing.readings for b in unheard), "and nothing is read in vain"
     for b in range(16):
         wrong = {said(policy, reading[b]) for reading in briefing.contrasts_KB} - {None}
@@ -108,7 +108,7 @@ def test_a_contrast_has_up_to_k_wrong_siblings_and_needs_both_hints():
 
 def test_a_group_without_a_success_tells_rlcsd_nothing_though_it_has_failures():
     _, _, briefing = brief("rlcsd", hint="sibling")
-    assert briefing.heard_B.tolist() == [True] * 4 + [False] * 8 + [False, True, True, True]
+    assert briefing.teacher_mask_B.tolist() == [True] * 4 + [False] * 8 + [False, True, True, True]
 
 
 def test_the_contrast_of_rlsd_template_is_the_empty_block():
@@ -122,7 +122,7 @@ def test_an_external_teacher_reads_what_the_student_reads_and_needs_no_hint():
     tasks = [replace(task, answer=None, solution=None) for task in TASKS]
     briefing = briefer_of(policy, "opd", tasks=tasks).brief(rollouts, REWARDS, step=1)
     assert briefing.teacher_B == students_own(rollouts)
-    assert briefing.heard_B.all()
+    assert briefing.teacher_mask_B.all()
 
 
 @pytest.mark.parametrize("hint", ["answer", "solution", "trajectory", "privileged"])
@@ -205,7 +205,7 @@ def test_a_teacher_that_reads_no_hint_has_no_control():
 def test_only_sequences_with_a_signal_are_run(methods, expected):
     advantages = torch.tensor([0.0, 1.0, -1.0, 0.0])
     told = Context((1, 2, 3))
-    briefing = Briefing(teacher_B=(told, told, None, None), contrasts_KB=(), absent_B=(False, False, True, True))
+    briefing = TeacherContexts(teacher_B=(told, told, None, None), contrasts_KB=(), absent_B=(False, False, True, True))
     for method in methods:
         assert live_sequences(METHODS[method], advantages, briefing) == expected
     covered = {"grpo", "rlsd", "rlsd_template", "cepo", "rlcsd", "opsd", "sdpo", "opd", "grpo_opsd"}

@@ -79,7 +79,7 @@ def naive_divergence(student, teacher, *, settings):
     return (terms.clamp(max=settings.divergence_clip) if settings.divergence_clip else terms).sum(-1)
 
 
-def naive_loss(settings, policy, rollouts, distiller, advantages, *, heard_B=None):
+def naive_loss(settings, policy, rollouts, distiller, advantages, *, teacher_mask_B=None):
     """Sequence by sequence without padding: minus the surrogate at ratio 1, plus the divergence; token mean."""
     losses, spoken = [], {"opsd": 1.0, "sdpo": 1.0, "grpo_opsd": settings.alpha}[settings.method]
     for b in range(rollouts.num_sequences):
@@ -88,7 +88,7 @@ def naive_loss(settings, policy, rollouts, distiller, advantages, *, heard_B=Non
         with torch.no_grad(), policy.weights(distiller.weights):
             teacher = logits_after(policy.model, distiller.reading[b], completion, **after)
         student = logits_after(policy.model, rollouts.prompt_of(b).student, completion, **after)
-        if heard_B is None or heard_B[b]:
+        if teacher_mask_B is None or teacher_mask_B[b]:
             losses.append(spoken * naive_divergence(student, teacher, settings=settings))
         if settings.method == "grpo_opsd":
             chosen = student.log_softmax(-1).gather(1, torch.tensor(completion)[:, None]).squeeze(1)
@@ -141,7 +141,7 @@ def test_only_heard_tokens_are_compared():
     told_B = torch.tensor([context is not None for context in distiller.reading])
     reasoned_BT = torch.arange(rollouts.mask_BT.shape[1])[None].expand_as(rollouts.mask_BT) < 9
     signals = heard_everywhere(rollouts, advantages_of(rollouts).double())
-    signals = replace(signals, heard_B=told_B, heard_BT=reasoned_BT)
+    signals = replace(signals, teacher_mask_B=told_B, teacher_mask_BT=reasoned_BT)
     plan = cut(list(range(16)), size=4, rollouts=rollouts)
     found = accumulate_gradients(policy, rollouts, signals, plan=plan, lam=0.0, settings=settings, distiller=distiller)
     delta = (found.teacher_logps_BT - found.logps_BT).nan_to_num()
@@ -158,7 +158,7 @@ def test_where_nobody_is_told_anything_rewards_remain():
     settings, policy, rollouts, distiller = scene("grpo_opsd", **changes)
     silent = replace(distiller, reading=(None,) * 16)
     signals = replace(
-        heard_everywhere(rollouts, advantages_of(rollouts).double()), heard_B=torch.zeros(16, dtype=torch.bool)
+        heard_everywhere(rollouts, advantages_of(rollouts).double()), teacher_mask_B=torch.zeros(16, dtype=torch.bool)
     )
     plan = cut(list(range(16)), size=4, rollouts=rollouts)
     accumulate_gradients(policy, rollouts, signals, plan=plan, lam=0.0, settings=settings, distiller=silent)

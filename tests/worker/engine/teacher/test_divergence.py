@@ -8,14 +8,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.engine.teacher.divergence import Comparison, divergence
+from worker.engine.teacher.divergence import DivergenceOptions, divergence
 from worker.engine.types import Divergence
 
 FORWARD, REVERSE, JSD = Divergence.FORWARD_KL, Divergence.REVERSE_KL, Divergence.JSD
 
 
 def comparison(kind, *, beta=0.5, top_k=0, clip=0.0):
-    return Comparison(kind=kind, beta=beta, top_k=top_k, clip=clip)
+    return DivergenceOptions(kind=kind, beta=beta, top_k=top_k, clip=clip)
 
 
 def probabilities(logits):

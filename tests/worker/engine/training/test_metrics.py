@@ -13,14 +13,14 @@ from worker.engine.measure import Stopwatch
 from worker.engine.methods import method_named
 from worker.engine.methods.advantages import group_advantages
 from worker.engine.methods.base import Credit
-from worker.engine.rollouts.collect import Experience
+from worker.engine.rollouts.collect import RolloutBatch
 from worker.engine.rollouts.prompts import Context, Prompt
 from worker.engine.rollouts.reward import Scored, all_scored
 from worker.engine.rollouts.rollouts import Rollouts
-from worker.engine.teacher.contexts import Briefing
+from worker.engine.teacher.contexts import TeacherContexts
 from worker.engine.teacher.diagnostics import Diagnosis
 from worker.engine.training.metrics import StepFacts, step_costs, step_metrics
-from worker.engine.training.update import Signals, Update
+from worker.engine.training.update import StepTensors, Update
 
 G, T = 4, 5
 VERDICTS = [
@@ -82,7 +82,7 @@ def facts():
     )
     advantages = group_advantages(rewards, num_generations=G, scale=True)
     thrown_away = Scored(tuple(THROWN_AWAY), torch.tensor([0.5, math.nan, 0.5, 0.5], dtype=torch.float64))
-    experience = Experience(rollouts, scored, advantages, 1, all_scored([thrown_away, scored]), 1234)
+    experience = RolloutBatch(rollouts, scored, advantages, 1, all_scored([thrown_away, scored]), 1234)
     clipped = torch.zeros(MASK.shape, dtype=torch.int8)
     for place, side in CLIPPED.items():
         clipped[place] = side
@@ -90,12 +90,12 @@ def facts():
         experience=experience,
         method=method_named("rlsd"),
         briefing=briefing(unheard=[UNHEARD]),
-        signals=Signals(
+        signals=StepTensors(
             advantages_B=advantages,
             teacher_logps_BT=STUDENT + DELTAS,
             contrast_logps_BT=None,
-            heard_B=torch.tensor([b in LIVE and b != UNHEARD for b in range(len(VERDICTS))]),
-            heard_BT=where(lambda b, t: t != 1),
+            teacher_mask_B=torch.tensor([b in LIVE and b != UNHEARD for b in range(len(VERDICTS))]),
+            teacher_mask_BT=where(lambda b, t: t != 1),
         ),
         live=LIVE,
         update=Update(
@@ -120,7 +120,7 @@ def briefing(*, unheard, too_long=()):
     """A hint for every sequence but some; those of `too_long` had one that did not fit."""
     read = tuple(None if b in unheard else Context((3, 4)) for b in range(len(VERDICTS)))
     absent = tuple(b in unheard and b not in too_long for b in range(len(VERDICTS)))
-    return Briefing(teacher_B=read, contrasts_KB=(), absent_B=absent)
+    return TeacherContexts(teacher_B=read, contrasts_KB=(), absent_B=absent)
 
 
 def tokens(*, of, counted=in_mask):
@@ -221,7 +221,7 @@ def test_without_a_teacher_nothing_is_said_of_its_evidence(facts):
 
 
 def test_what_is_undefined_is_left_out(facts):
-    nobody = replace(facts.signals, heard_B=torch.zeros(16, dtype=torch.bool))
+    nobody = replace(facts.signals, teacher_mask_B=torch.zeros(16, dtype=torch.bool))
     untold = replace(facts, signals=nobody, briefing=briefing(unheard=EVERY))
     metrics = step_metrics(untold, diagnosis=None)
     assert metrics["unheard"] == 1

@@ -16,7 +16,7 @@ from tests.worker.engine.tiny import (
 from worker.engine.loop import run
 from worker.engine.methods import method_named
 from worker.engine.observer import StepReport
-from worker.engine.training.watchdog import LONG, Vigil
+from worker.engine.training.watchdog import LONG, Watchdog
 from worker.engine.types import Ending
 
 LONGEST_PROMPT = max(len(prompt.student.ids) for prompt in tiny_prompts(tiny_policy(), 6))
@@ -127,7 +127,7 @@ def test_a_method_that_only_imitates_stops_for_want_of_siblings_that_fit_and_say
 
 
 def test_many_empty_completions_are_told_once_they_have_lasted():
-    vigil, recorder = Vigil(tiny_settings(), method_named("grpo")), Recorder()
+    vigil, recorder = Watchdog(tiny_settings(), method_named("grpo")), Recorder()
     shares = [0.9, 0.2, *[0.5, 0.6] * LONG]
     for step, empty in enumerate(shares, start=1):
         metrics = {"empty": empty, "groups_mixed": 1.0, "skipped": 0.0}
