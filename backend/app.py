@@ -1,4 +1,4 @@
-"""The ASGI application: `backend.app:app`. It reads and answers; training and users' code run in workers."""
+"""The ASGI application, `backend.app:app`. It serves HTTP only; training and users' code run in workers."""
 
 import gc
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ from backend.api.comparisons import routes as comparisons
 from backend.api.files import preview, reports, uploads, versions
 from backend.api.files import routes as files
 from backend.api.http.authentication import Authentication
-from backend.api.http.dependencies import storable_body
+from backend.api.http.dependencies import require_storable_body
 from backend.api.http.errors import ErrorBody, install_error_handlers
 from backend.api.http.idempotency import Idempotency
 from backend.api.http.middleware import BodyLimit, RequestIds
@@ -36,9 +36,9 @@ from backend.jobs.spec import RlsdSettings
 from backend.stack.logs import configure_logs
 
 THREADS = 100
-"""Requests at work at once. Most are short; one that waits for a worker holds its thread, but no connection."""
+"""Requests handled at once. Most are short; one that waits for a worker holds its thread, but no connection."""
 
-# A request is compared with one route after another: what is asked most stands first.
+# Routes are matched in order: the most requested come first.
 RESOURCES = (
     jobs,
     runs,
@@ -71,11 +71,12 @@ RESOURCES = (
 )
 
 DESCRIPTION = """Files, graders, jobs and models in the shapes of OpenAI's API, so that its official client works with
-`base_url` and `api_key` changed. Every route under `/v1` wants a key. Errors are `{"error": {...}}` throughout."""
+`base_url` and `api_key` changed. Every route under `/v1` requires an API key. Every error has the body
+`{"error": {...}}`."""
 
 
 def create_app() -> FastAPI:
-    app = FastAPIOffline(  # its documentation pages fetch nothing from elsewhere
+    app = FastAPIOffline(  # serves the assets of the documentation pages itself
         title="RLSD Workbench",
         version="1",
         description=DESCRIPTION,
@@ -84,18 +85,18 @@ def create_app() -> FastAPI:
         redirect_slashes=False,
     )
     app.state.feeds = Feeds()
-    app.state.chat_caller = ChatClient()
-    v1 = APIRouter(prefix="/v1", dependencies=[Depends(storable_body)])
+    app.state.chat_client = ChatClient()
+    v1 = APIRouter(prefix="/v1", dependencies=[Depends(require_storable_body)])
     for resource in RESOURCES:
         v1.include_router(resource.router)
     app.include_router(health.router)
     app.include_router(metrics.router)
     app.include_router(v1)
     install_error_handlers(app)
-    app.add_middleware(Idempotency)  # the last is met first
+    app.add_middleware(Idempotency)  # middleware added last runs first
     app.add_middleware(Authentication)
     app.add_middleware(BodyLimit)
-    app.add_middleware(ExceptionMiddleware, handlers=app.exception_handlers)  # what those refuse, in the one body
+    app.add_middleware(ExceptionMiddleware, handlers=app.exception_handlers)  # errors raised by the middleware above
     app.add_middleware(CountRequests)
     app.add_middleware(RequestIds)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
@@ -107,14 +108,14 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     configure_logs()
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
     background.warm()
-    gc.freeze()  # what is loaded by now stays: not to be looked through again and again
+    gc.freeze()  # modules loaded so far are permanent: exclude them from garbage collection
     yield
     await app.state.feeds.close()
-    await app.state.chat_caller.close()
+    await app.state.chat_client.close()
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
-    """FastAPI's description, in which `x_rlsd` is spelled out; in a request it is any part of the settings."""
+    """Return FastAPI's schema with `x_rlsd` described in full. A request may set any part of it."""
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         components = schema["components"]["schemas"]

@@ -1,4 +1,4 @@
-"""Content-addressed bytes in Postgres, streamed both ways in 4 MiB chunks."""
+"""Content-addressed blobs in PostgreSQL, written and read as streams of 4 MiB chunks."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,19 +13,19 @@ from backend.db.blobs import Blob, BlobChunk
 from backend.db.exports import Export
 from backend.db.files import File, FileImage
 from backend.db.jobs import Job
-from backend.db.projects import OF_ALL
+from backend.db.projects import ALL_PROJECTS
 from backend.db.training import Checkpoint
 from backend.ids import new_id
 
 CHUNK_BYTES = 4 * 1024 * 1024
 IMAGES_LOCK = 7_215_005
-"""Number of the advisory lock between those who store and those who delete images."""
-EVERYBODYS: dict[str, Any] = {"synchronize_session": False, OF_ALL: True}
-"""Options of statements on blobs, which projects share: one may use what another has no more need of."""
+"""Number of the advisory lock between transactions that store and transactions that delete images."""
+ACROSS_PROJECTS: dict[str, Any] = {"synchronize_session": False, ALL_PROJECTS: True}
+"""Options of statements on blobs, which projects share: a blob unused in one project may be used in another."""
 
 
 def rechunk(pieces: Iterable[bytes], *, size_bytes: int) -> Iterator[bytes]:
-    """The same bytes in pieces of exactly `size_bytes`, the last one shorter."""
+    """Yield the same bytes in pieces of exactly `size_bytes`; the last one may be shorter."""
     buffer = bytearray()
     for piece in pieces:
         buffer += piece
@@ -37,9 +37,9 @@ def rechunk(pieces: Iterable[bytes], *, size_bytes: int) -> Iterator[bytes]:
 
 
 def put(session: Session, pieces: Iterable[bytes]) -> Blob:
-    """Store the bytes and return their blob; within the caller's transaction, so a failed request leaves nothing.
+    """Store the bytes and return their blob, within the caller's transaction, so a failed request leaves nothing.
 
-    The hash is known only at the end, so chunks go under a provisional name first.
+    The hash is known only at the end, so chunks are stored under a provisional name first.
     """
     provisional = new_id("incoming")
     session.execute(insert(Blob).values(sha256=provisional, size_bytes=0, created_at=utc_now()))
@@ -50,7 +50,7 @@ def put(session: Session, pieces: Iterable[bytes]) -> Blob:
         size_bytes += len(chunk)
         session.execute(insert(BlobChunk).values(sha256=provisional, number=number, data=chunk))
     sha256 = digest.hexdigest()
-    _alone_with(session, sha256)
+    _lock_blob(session, sha256)
     stored = session.execute(
         upsert(Blob)
         .values(sha256=sha256, size_bytes=size_bytes, created_at=utc_now())
@@ -64,10 +64,10 @@ def put(session: Session, pieces: Iterable[bytes]) -> Blob:
 
 
 def put_images(session: Session, images: Iterable[tuple[str, bytes]], *, file_id: str) -> None:
-    """Store what a file's rows show, given as (SHA-256, bytes) in the order of the first.
+    """Store the images of a file's rows, given as (SHA-256, bytes) sorted by SHA-256.
 
-    A lock for each of thousands would be more than the server has room for. So storing holds one lock with all others
-    who store, deleting holds it alone, and the order keeps two who store the same images from waiting for each other.
+    One lock for each of thousands of images would exceed the server's lock table. So storing takes a single lock in
+    shared mode, deleting takes it exclusively, and the order prevents deadlocks between writers of the same images.
     """
     session.execute(select(func.pg_advisory_xact_lock_shared(IMAGES_LOCK)))
     for sha256, data in images:
@@ -84,7 +84,7 @@ def put_images(session: Session, images: Iterable[tuple[str, bytes]], *, file_id
 
 
 def stream(session: Session, sha256: str) -> Iterator[bytes]:
-    """The chunks in order, one in memory at a time."""
+    """Yield the chunks in order, one in memory at a time."""
     number = 0
     while (piece := chunk(session, sha256, number=number)) is not None:
         yield piece
@@ -92,7 +92,7 @@ def stream(session: Session, sha256: str) -> Iterator[bytes]:
 
 
 def chunk(session: Session, sha256: str, *, number: int) -> bytes | None:
-    """The chunk with this number from 0; None behind the last one."""
+    """Return the chunk with this number, from 0; None after the last one."""
     return session.scalar(select(BlobChunk.data).where(BlobChunk.sha256 == sha256, BlobChunk.number == number))
 
 
@@ -101,19 +101,21 @@ def read(session: Session, sha256: str) -> bytes:
 
 
 def drop_unused(session: Session, sha256: str) -> None:
-    """Delete the blob unless a file, checkpoint, adapter or export still names it."""
-    _alone_with(session, sha256)
-    session.execute(delete(Blob).where(Blob.sha256 == sha256, ~_used()).execution_options(**EVERYBODYS))
+    """Delete the blob unless a file, checkpoint, adapter or export still references it."""
+    _lock_blob(session, sha256)
+    session.execute(delete(Blob).where(Blob.sha256 == sha256, ~_is_referenced()).execution_options(**ACROSS_PROJECTS))
 
 
 def drop_unused_images(session: Session, images: Sequence[str]) -> None:
-    """Delete those that no file's rows show any more."""
+    """Delete those of the images that are no longer referenced."""
     if images:
         session.execute(select(func.pg_advisory_xact_lock(IMAGES_LOCK)))
-        session.execute(delete(Blob).where(Blob.sha256.in_(images), ~_used()).execution_options(**EVERYBODYS))
+        session.execute(
+            delete(Blob).where(Blob.sha256.in_(images), ~_is_referenced()).execution_options(**ACROSS_PROJECTS)
+        )
 
 
-def _used() -> ColumnElement[bool]:
+def _is_referenced() -> ColumnElement[bool]:
     return or_(
         exists().where(File.sha256 == Blob.sha256),
         exists().where(FileImage.sha256 == Blob.sha256),
@@ -123,6 +125,6 @@ def _used() -> ColumnElement[bool]:
     )
 
 
-def _alone_with(session: Session, sha256: str) -> None:
-    """Until this transaction ends, nobody else stores or drops these bytes: one may drop what the other just found."""
+def _lock_blob(session: Session, sha256: str) -> None:
+    """Lock a blob until the transaction ends: otherwise one could drop a blob that another has just found stored."""
     session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(sha256, 0))))

@@ -1,7 +1,7 @@
-"""Work for the queues `check` and `sample`: asked for by the API, done by a worker, answered through the database.
+"""Checks: work that the API requests, a worker of the queue `check` or `sample` does, and the database returns.
 
-Short work is waited for (`wait_for_check`); what takes longer is answered with the check's id, under which progress and
-result are found (`/v1/checks`).
+The API waits for short work (`wait_for_check`); for longer work it returns the check's id, under which progress and
+result are available (`/v1/checks`).
 """
 
 import time
@@ -19,29 +19,29 @@ from backend.db.checks import Check, CheckStatus
 from backend.db.engine import engine, transaction
 from backend.errors import AppError
 from backend.ids import new_id
-from backend.queue import CHECK_QUEUE, CHECK_TASK, SAMPLE_QUEUE, send_after_commit, waiting
+from backend.queue import CHECK_QUEUE, CHECK_TASK, SAMPLE_QUEUE, queue_length, send_after_commit
 from backend.settings import settings
 
 Progress = Callable[[int, int, str], None]
-"""Told (done, total, unit) while the work goes on."""
+"""Called with (done, total, unit) during the work."""
 Handler = Callable[[Json, Progress], Json]
 
 
 class CheckCancelledError(Exception):
-    """Whoever asked for the work wants it no more."""
+    """The check was cancelled or deleted while a worker was working on it."""
 
 
 POLL_S = 0.03
 PROGRESS_S = 0.5
-"""Least seconds between two stored figures of progress."""
+"""Least seconds between two stored updates of progress."""
 KEPT = timedelta(days=1)
-"""How long a check about nothing that lasts is kept."""
+"""How long a check that belongs to no file or job is kept."""
 LATE = timedelta(seconds=30)
-"""How long a check waits before its nudge may count as lost."""
+"""How long a check waits before its message may count as lost."""
 WORK_LOCK = 7_215_002
-"""First number of the advisory locks on checks that are being worked on."""
-ASKED = "asked"
-"""Where a request keeps the body that it was made of."""
+"""First number of the advisory locks on checks in progress."""
+REQUEST_BODY = "asked"
+"""Key under which a stored request keeps the HTTP body that it was created from."""
 SAMPLED = frozenset({"preflight", "teacher_preview", "export"})
 """Kinds that need a model: they go to the `sample` queue."""
 log = structlog.get_logger()
@@ -52,16 +52,16 @@ def request_check(
     *,
     kind: str,
     request: Json,
-    asked: Json | None = None,
+    body: Json | None = None,
     file_id: str | None = None,
     job_id: str | None = None,
 ) -> Check:
-    """Store the request and nudge a worker after the commit. `asked`: the words of whoever asked, to know it by."""
+    """Store the request and nudge a worker after the commit. `body`: the caller's HTTP body, to identify the check."""
     check = Check(
         id=new_id("check"),
         kind=kind,
         status=CheckStatus.QUEUED,
-        request=request if asked is None else {**request, ASKED: asked},
+        request=request if body is None else {**request, REQUEST_BODY: body},
         created_at=utc_now(),
         file_id=file_id,
         job_id=job_id,
@@ -73,9 +73,9 @@ def request_check(
 
 
 def wait_for_check(check_id: str, *, timeout_s: float) -> dict[str, Any]:
-    """The result, once a worker has stored it.
+    """Wait for the result of a check and return it.
 
-    Raises AppError: 503 `no_worker` when none answers in time, the check's own refusal when it failed.
+    Raises AppError: 503 `no_worker` if no worker finishes it in time, or the error with which the check failed.
     """
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
@@ -83,7 +83,10 @@ def wait_for_check(check_id: str, *, timeout_s: float) -> dict[str, Any]:
             check = session.get(Check, check_id)
             if check is None:
                 raise AppError(
-                    "What the check is about was deleted meanwhile.", status=404, code="not_found", param="id"
+                    "The file or job of this check was deleted in the meantime.",
+                    status=404,
+                    code="not_found",
+                    param="id",
                 )
             if check.status == CheckStatus.DONE:
                 return dict(check.result or {})
@@ -99,7 +102,7 @@ def wait_for_check(check_id: str, *, timeout_s: float) -> dict[str, Any]:
                 )
         time.sleep(POLL_S)
     raise AppError(
-        f"No worker answered within {timeout_s:g} s: see that a worker of the `check` queue is running.",
+        f"No worker answered within {timeout_s:g} s: check that a worker for the `check` queue is running.",
         status=503,
         code="no_worker",
         type="server_error",
@@ -107,9 +110,9 @@ def wait_for_check(check_id: str, *, timeout_s: float) -> dict[str, Any]:
 
 
 def carry_out(check_id: str, *, handlers: Mapping[str, Handler]) -> None:
-    """Do the work and store its result; a second delivery of a check that is done or at work changes nothing."""
-    with _at_work(check_id) as alone:
-        if alone:
+    """Run a check and store its result. A duplicate delivery of a check that is done or in progress has no effect."""
+    with _work_lock(check_id) as acquired:
+        if acquired:
             _carry_out(check_id, handlers)
 
 
@@ -119,7 +122,7 @@ def _carry_out(check_id: str, handlers: Mapping[str, Handler]) -> None:
         if check is None or check.status != CheckStatus.QUEUED:
             return
     try:
-        _tell(check_id, {"done": 0, "total": 0, "unit": ""})
+        _store_progress(check_id, {"done": 0, "total": 0, "unit": ""})
         status, result = CheckStatus.DONE, handlers[check.kind](check.request, _progress_of(check_id))
     except CheckCancelledError:
         return
@@ -130,7 +133,7 @@ def _carry_out(check_id: str, handlers: Mapping[str, Handler]) -> None:
         log.exception("check failed", check=check_id)
         status = CheckStatus.FAILED
         result = {
-            "message": "The check failed; the worker's log says why.",
+            "message": "The check failed because of an error in the worker; see the worker's log.",
             "code": "check_crashed",
             "status": 500,
         }
@@ -138,34 +141,34 @@ def _carry_out(check_id: str, handlers: Mapping[str, Handler]) -> None:
 
 
 def cancel(session: Session, check: Check) -> None:
-    """Nobody wants it any more; who works on it stops where it next tells how far it is. Raises AppError 409."""
+    """Cancel a check; its worker stops at its next progress report. Raises AppError 409 if the check has ended."""
     session.refresh(check, with_for_update=True)
     if check.status != CheckStatus.QUEUED:
         raise AppError(
-            f"The check '{check.id}' has ended already.", status=409, code="check_ended", type="conflict_error"
+            f"The check '{check.id}' has already ended.", status=409, code="check_ended", type="conflict_error"
         )
     check.status, check.finished_at = CheckStatus.FAILED, utc_now()
     check.result = {"message": "The check was cancelled.", "code": "cancelled", "status": 409}
 
 
 def give_up(check_id: str, *, why: str) -> None:
-    """The process that worked on it was lost."""
+    """Mark a check as failed after the process that worked on it was lost."""
     _finish(check_id, CheckStatus.FAILED, {"message": why, "code": "check_lost", "status": 500})
 
 
 def nudge_lost(session: Session) -> None:
-    """Nudge again for checks that nobody works on, where the broker holds no nudge any more: it may have lost them."""
+    """Send messages for waiting checks again if their queue is empty: the broker may have lost the first ones."""
     late = select(Check).where(Check.status == CheckStatus.QUEUED, Check.created_at < utc_now() - LATE)
-    for queue, belongs in ((CHECK_QUEUE, Check.kind.not_in(SAMPLED)), (SAMPLE_QUEUE, Check.kind.in_(SAMPLED))):
-        checks = session.scalars(late.where(belongs).order_by(Check.created_at)).all()
-        if checks and waiting(queue) == 0:
+    for queue, in_queue in ((CHECK_QUEUE, Check.kind.not_in(SAMPLED)), (SAMPLE_QUEUE, Check.kind.in_(SAMPLED))):
+        checks = session.scalars(late.where(in_queue).order_by(Check.created_at)).all()
+        if checks and queue_length(queue) == 0:
             for check in checks:
                 if session.scalar(select(func.pg_try_advisory_xact_lock(WORK_LOCK, func.hashtext(check.id)))):
                     _nudge(session, check)
 
 
 def forget_old(session: Session) -> None:
-    """Delete what nobody waits for any more."""
+    """Delete old checks that belong to no file or job."""
     session.execute(
         delete(Check).where(Check.created_at < utc_now() - KEPT, Check.file_id.is_(None), Check.job_id.is_(None))
     )
@@ -176,15 +179,15 @@ def _nudge(session: Session, check: Check) -> None:
 
 
 @contextmanager
-def _at_work(check_id: str) -> Iterator[bool]:
-    """Whether nobody else works on it. The lock is the connection's: it goes with a process that is killed."""
+def _work_lock(check_id: str) -> Iterator[bool]:
+    """Try to lock the check, without waiting. The lock belongs to the connection, so killing the process frees it."""
     lock = (WORK_LOCK, func.hashtext(check_id))
     with engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        alone = bool(connection.scalar(select(func.pg_try_advisory_lock(*lock))))
+        acquired = bool(connection.scalar(select(func.pg_try_advisory_lock(*lock))))
         try:
-            yield alone
+            yield acquired
         finally:
-            if alone:
+            if acquired:
                 connection.execute(select(func.pg_advisory_unlock(*lock)))
 
 
@@ -197,29 +200,29 @@ def _finish(check_id: str, status: CheckStatus, result: Json) -> None:
 
 def _progress_of(check_id: str) -> Progress:
     begun = time.monotonic()
-    told, budget_s = begun - PROGRESS_S, settings().check_budget_s
+    last_report, budget_s = begun - PROGRESS_S, settings().check_budget_s
 
-    def tell(done: int, total: int, unit: str) -> None:
-        nonlocal told
+    def report_progress(done: int, total: int, unit: str) -> None:
+        nonlocal last_report
         now = time.monotonic()
-        if now - told < PROGRESS_S and done < total:
+        if now - last_report < PROGRESS_S and done < total:
             return
-        told = now
-        _tell(check_id, {"done": done, "total": total, "unit": unit})
+        last_report = now
+        _store_progress(check_id, {"done": done, "total": total, "unit": unit})
         if now - begun > budget_s:
             raise AppError(
-                f"The work was stopped after {budget_s:g} s: ask for less, or raise RLSD_CHECK_BUDGET_S.",
+                f"The check was stopped after {budget_s:g} s: request less work, or raise RLSD_CHECK_BUDGET_S.",
                 status=408,
                 code="too_much_work",
             )
 
-    return tell
+    return report_progress
 
 
-def _tell(check_id: str, progress: Json) -> None:
-    """Store how far it is. Raises CheckCancelledError where nobody wants it any more."""
-    wanted = (Check.id == check_id, Check.status == CheckStatus.QUEUED)
+def _store_progress(check_id: str, progress: Json) -> None:
+    """Store the progress. Raises CheckCancelledError if the check has been cancelled or deleted."""
+    active = (Check.id == check_id, Check.status == CheckStatus.QUEUED)
     with transaction() as session:
-        found = session.scalar(update(Check).where(*wanted).values(progress=progress).returning(Check.id))
+        found = session.scalar(update(Check).where(*active).values(progress=progress).returning(Check.id))
     if found is None:
         raise CheckCancelledError

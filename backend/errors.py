@@ -1,14 +1,14 @@
-"""The one error that crosses a border: what went wrong, where, and what to do, in one sentence.
+"""The error type for failures that are reported to the user.
 
-The API turns it into OpenAI's error body (`{"error": {message, type, param, code}}`); the command line prints it.
+The API returns it as OpenAI's error body (`{"error": {message, type, param, code}}`); the command line prints it.
 """
 
 
 class AppError(Exception):
-    """A refusal that its reader can act on.
+    """An error that its reader can act on.
 
-    `message` is one sentence: what, where, what to do. `status` is the HTTP status; `param` names the offending
-    field in the caller's own spelling; `code` is stable and may be matched by programs.
+    `message` is one sentence: what happened, where, what to do. `status` is the HTTP status; `param` names the
+    offending field as the caller spells it; `code` is stable and may be matched by programs.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Opaque identifiers with a prefix that tells the kind: `file-…`, `ftjob-…` (SHAPES, API)."""
+"""Opaque identifiers with a prefix for the kind of object: `file-…`, `ftjob-…`."""
 
 import secrets
 
@@ -7,5 +7,5 @@ LENGTH = 24
 
 
 def new_id(prefix: str) -> str:
-    """`prefix` + `-` + 24 random characters (124 bits)."""
+    """Return `prefix` + `-` + 24 random characters (124 bits)."""
     return f"{prefix}-{''.join(secrets.choice(ALPHABET) for _ in range(LENGTH))}"

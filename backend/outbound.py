@@ -1,8 +1,8 @@
-"""Telling an address that a user chose, and nothing else of the network that this process stands in.
+"""HTTP POST to a URL chosen by a user, without giving access to the internal network (SSRF protection).
 
-The name is resolved once, and what was looked at is what is connected to, so that a name cannot come to mean another
-machine in between. No proxy, no redirect; of the answer nothing is read but its head; all of it has one deadline.
-Not covered: what listens on public addresses, and how long the system's resolver takes to give up.
+The name is resolved once, and the address that was checked is the one connected to, so that a name cannot change its
+target in between. No proxy, no redirects; only the response's head is read; one deadline covers everything.
+Not covered: what listens on public addresses, and how long the system's resolver takes to time out.
 """
 
 import asyncio
@@ -16,13 +16,13 @@ import httpx
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 CONNECT_S = 5.0
-"""With one of several addresses, so that another can still be tried."""
+"""Timeout for connecting to one address, so that another can still be tried."""
 
 
 def post(url: str, *, content: str, headers: Mapping[str, str], networks: Collection[Network], timeout_s: float) -> int:
-    """The status of the answer. Only public addresses are told, and those of `networks`.
+    """Send the request and return the response status. Only public addresses and those in `networks` are contacted.
 
-    Raises ValueError where there are none, TimeoutError, or OSError, httpx.HTTPError and httpx.InvalidURL.
+    Raises ValueError if the name has none, TimeoutError, OSError, httpx.HTTPError or httpx.InvalidURL.
     """
 
     async def within_deadline() -> int:
@@ -33,7 +33,7 @@ def post(url: str, *, content: str, headers: Mapping[str, str], networks: Collec
 
 
 def is_allowed(address: Address, *, networks: Collection[Network]) -> bool:
-    """Whether it is public, or of one of the networks; an IPv4 address written as IPv6 is what it stands for."""
+    """Return whether an address is public or in one of the networks; IPv4-mapped IPv6 counts as the IPv4 address."""
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
     if any(address in network for network in networks):
@@ -48,12 +48,12 @@ async def _post(url: httpx.URL, *, content: str, headers: Mapping[str, str], net
     addresses = [address for address in await _resolved(name) if is_allowed(address, networks=networks)]
     if not addresses:
         raise ValueError(
-            f"'{name}' has no public address, and none in a network that an administrator allows "
+            f"'{name}' has no public address, and no address in a network that the administrator allows "
             "(RLSD_WEBHOOK_NETWORKS)."
         )
     headers = {**headers, "host": url.netloc.decode()}
 
-    async def told(address: Address) -> int:
+    async def send_to(address: Address) -> int:
         request = client.build_request(
             "POST",
             url.copy_with(host=str(address)),
@@ -61,17 +61,17 @@ async def _post(url: httpx.URL, *, content: str, headers: Mapping[str, str], net
             headers=headers,
             extensions={"sni_hostname": name},
         )
-        answer = await client.send(request, stream=True)
-        await answer.aclose()
-        return answer.status_code
+        response = await client.send(request, stream=True)
+        await response.aclose()
+        return response.status_code
 
-    patience = httpx.Timeout(None, connect=CONNECT_S)
-    async with httpx.AsyncClient(verify=httpx.create_ssl_context(), trust_env=False, timeout=patience) as client:
+    timeout = httpx.Timeout(None, connect=CONNECT_S)
+    async with httpx.AsyncClient(verify=httpx.create_ssl_context(), trust_env=False, timeout=timeout) as client:
         *others, last = addresses
         for address in others:
             with suppress(httpx.ConnectError, httpx.ConnectTimeout):
-                return await told(address)
-        return await told(last)
+                return await send_to(address)
+        return await send_to(last)
 
 
 async def _resolved(name: str) -> Sequence[Address]:

@@ -1,8 +1,8 @@
 """The Celery application: queues, task names, and sending after the commit.
 
-A message is only a nudge (DESIGN 4): it carries an id, may be lost or come twice, and its task finds the truth in the
-database. `train` acks early, one at a time, in a thread that only supervises; `check` acks late, prefork, seconds long;
-`sample` is for checks that need a model: beside the GPU, minutes long, in a thread that waits for a process each.
+A message is only a nudge: it carries an id, may be lost or delivered twice, and its task reads the state from the
+database. `train`: early ack, one job at a time, in a thread that only supervises. `check`: late ack, prefork, tasks of
+seconds. `sample`: checks that need a model, next to the GPU, minutes long, each in a process that a thread waits for.
 """
 
 from typing import Any
@@ -48,23 +48,23 @@ def _use_broker(sender: Celery, **_: Any) -> None:
 
 
 def send(task: str, object_id: str, *, queue: str | None = None) -> None:
-    """Nudge a worker at once, of the task's own queue unless another is named.
+    """Send a message at once, to the task's own queue unless another is named.
 
-    Where the commit matters, use `send_after_commit`.
+    If the task depends on the current transaction, use `send_after_commit`.
     """
     celery_app.send_task(task, args=[object_id], queue=queue)
 
 
-def waiting(queue: str) -> int:
-    """Messages in the queue that no worker has taken."""
+def queue_length(queue: str) -> int:
+    """Return the number of messages in the queue that no worker has taken."""
     with celery_app.connection_for_read() as connection:
         return int(connection.default_channel.queue_declare(queue, passive=False).message_count)
 
 
 def send_after_commit(session: Session, task: str, object_id: str, *, queue: str | None = None) -> None:
-    """Nudge a worker when the session's transaction has been committed, so that it finds what it is told of.
+    """Send a message once the session's transaction is committed, so that the worker finds the object.
 
-    A job that could not be sent is stored all the same, and sent by the next sweep.
+    If the broker is unavailable, a job is stored nevertheless and sent by the next sweep.
     """
 
     def _send(_: Any) -> None:
@@ -73,6 +73,8 @@ def send_after_commit(session: Session, task: str, object_id: str, *, queue: str
         except OperationalError as error:
             if task != TRAIN_TASK:
                 raise
-            log.warning("the broker does not answer; the next sweep sends the job", job=object_id, error=str(error))
+            log.warning(
+                "the broker does not respond; the next sweep will send the job", job=object_id, error=str(error)
+            )
 
     event.listen(session, "after_commit", _send, once=True)

@@ -1,4 +1,4 @@
-"""What a project may use, what it uses, and the refusal where that would be too much."""
+"""Quotas of a project, its usage, and the checks of usage against quotas."""
 
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import ColumnElement, func, select, update
@@ -14,36 +14,38 @@ from backend.db.uploads import Upload, UploadStatus
 from backend.errors import AppError
 
 ENDED = ("succeeded", "failed", "cancelled")
-"""States in which a job uses nothing any more; a paused one still waits for its turn, but holds no device."""
+"""Final states of a job. A paused job is not final, but holds no device either."""
 IDLE = (*ENDED, "paused")
 INSUFFICIENT_QUOTA = "insufficient_quota"
-"""Code and type of the refusals."""
+"""Code and type of the errors."""
 
 
 class Quotas(BaseModel):
-    """What is not said is not limited."""
+    """Limits of a project; None is unlimited."""
 
     model_config = ConfigDict(extra="forbid")
 
     storage_bytes: int | None = Field(
-        None, ge=0, le=2**60, description="Of files, adapters, exports, and uploads as announced."
+        None, ge=0, le=2**60, description="Bytes of files, adapters, exports, and uploads as announced."
     )
-    jobs_at_once: int | None = Field(None, ge=0, le=10**6, description="Jobs that wait or run.")
+    jobs_at_once: int | None = Field(None, ge=0, le=10**6, description="Jobs that are queued or running.")
     gpu_hours: float | None = Field(
-        None, ge=0, le=10**9, allow_inf_nan=False, description="Hours of all jobs so far, times their devices."
+        None, ge=0, le=10**9, allow_inf_nan=False, description="Hours of all jobs so far, multiplied by their devices."
     )
 
 
 class Usage(BaseModel):
+    """What a project uses, in the units of `Quotas`."""
+
     storage_bytes: int
     jobs_at_once: int
     gpu_hours: float
 
 
 def usage(session: Session) -> Usage:
-    """Of the project that the session is opened for."""
+    """Return the usage of the session's project."""
     files = session.scalar(select(func.coalesce(func.sum(File.size_bytes), 0)))
-    coming = session.scalar(
+    announced = session.scalar(
         select(func.coalesce(func.sum(Upload.size_bytes), 0)).where(
             Upload.status == UploadStatus.PENDING, Upload.expires_at > utc_now()
         )
@@ -59,14 +61,14 @@ def usage(session: Session) -> Usage:
     jobs = session.scalar(select(func.count()).select_from(Job).where(Job.state.not_in(IDLE)))
     past = session.scalar(select(Project.past_gpu_hours).where(Project.id == session.info["project"]))
     return Usage(
-        storage_bytes=int(files or 0) + int(coming or 0) + int(adapters or 0) + int(exports or 0),
+        storage_bytes=int(files or 0) + int(announced or 0) + int(adapters or 0) + int(exports or 0),
         jobs_at_once=jobs or 0,
         gpu_hours=round((past or 0.0) + _gpu_hours(session), 4),
     )
 
 
 def remember_gpu_hours(session: Session, job: Job) -> None:
-    """Add what a job has used to its project's past, before the job is deleted."""
+    """Add a job's device hours to its project's past usage, before the job is deleted."""
     used = _gpu_hours(session, Job.id == job.id)
     session.execute(
         update(Project)
@@ -76,31 +78,31 @@ def remember_gpu_hours(session: Session, job: Job) -> None:
     )
 
 
-def _gpu_hours(session: Session, *which: ColumnElement[bool]) -> float:
-    """Of the jobs that the session sees, or of those."""
+def _gpu_hours(session: Session, *conditions: ColumnElement[bool]) -> float:
+    """Sum the device hours of the session's jobs, optionally restricted by conditions."""
     seconds = seconds_held() * func.coalesce(Job.spec["devices"].as_integer(), 1)
-    return float(session.scalar(select(func.sum(seconds) / 3600).where(*which)) or 0)
+    return float(session.scalar(select(func.sum(seconds) / 3600).where(*conditions)) or 0)
 
 
-def require_storage(session: Session, coming_bytes: int = 0) -> None:
-    """Raises AppError 429 where what the project stores, this session's additions too, is too much with so much more.
+def require_storage(session: Session, additional_bytes: int = 0) -> None:
+    """Raise AppError 429 if stored bytes, this session's additions and `additional_bytes` exceed the quota.
 
-    The project's row is locked until the transaction ends, so that two requests do not both take the last room.
+    The project's row is locked until the transaction ends, so that two requests cannot both use the remaining storage.
     """
     if _quotas(session).storage_bytes is None:
         return
     limit = _quotas(session, locked=True).storage_bytes
-    stored = usage(session).storage_bytes + coming_bytes
+    stored = usage(session).storage_bytes + additional_bytes
     if limit is not None and stored > limit:
         raise _exceeded(
-            f"The project may store {limit:,} bytes and would store {stored:,}. Delete files that are not needed"
+            f"The project's storage quota is {limit:,} bytes, and it would use {stored:,}. Delete files you do not need"
         )
 
 
 def require_job(session: Session) -> None:
-    """Raises AppError 429 where one more job would be too much.
+    """Raise AppError 429 if one more job would exceed a quota.
 
-    The project's row is locked until the job is stored, so that two requests do not both take the last place.
+    The project's row is locked until the job is stored, so that two requests cannot both take the last slot.
     """
     quotas = _quotas(session, locked=True)
     if quotas.jobs_at_once is None and quotas.gpu_hours is None:
@@ -108,15 +110,15 @@ def require_job(session: Session) -> None:
     used = usage(session)
     if quotas.jobs_at_once is not None and used.jobs_at_once >= quotas.jobs_at_once:
         raise _exceeded(
-            f"The project may have {quotas.jobs_at_once} jobs that wait or run, and has {used.jobs_at_once}. Wait for "
+            f"The project may have {quotas.jobs_at_once} queued or running jobs and has {used.jobs_at_once}. Wait for "
             "one to end, or cancel one"
         )
     if quotas.gpu_hours is not None and used.gpu_hours >= quotas.gpu_hours:
-        raise _exceeded(f"The project may use {quotas.gpu_hours:g} device hours, and has used {used.gpu_hours:.2f}")
+        raise _exceeded(f"The project may use {quotas.gpu_hours:g} device hours and has used {used.gpu_hours:.2f}")
 
 
 def _quotas(session: Session, *, locked: bool = False) -> Quotas:
-    # Whatever is added to a project looks whether that is there, and need not wait for this.
+    # FOR NO KEY UPDATE: inserts that only reference the project need not wait for this lock.
     lock = {"key_share": True} if locked else None
     project = session.get_one(Project, session.info["project"], with_for_update=lock)
     return Quotas.model_validate(project.quotas)

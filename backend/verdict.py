@@ -1,4 +1,4 @@
-"""What checks before training answer: one verdict, a sentence, and the findings it rests on. Pure.
+"""The common result of checks before training: a verdict, a summary sentence, and the findings behind it. Pure.
 
 `{"verdict": "pass" | "warn" | "fail", "summary", "findings": [{"code", "level", "message"}], ...details}`
 """
@@ -10,21 +10,23 @@ from typing import Any
 
 
 class Level(StrEnum):
+    """Severity of a finding."""
+
     PASS = "pass"  # noqa: S105 - no password
-    """As it should be."""
+    """As expected."""
     WARN = "warn"
-    """Worth a look; training may go on."""
+    """Should be looked into; training may start."""
     FAIL = "fail"
-    """Training would be wasted."""
+    """Training would be useless."""
 
 
 SEVERITY = tuple(Level)
-"""From the least to the worst."""
+"""Levels in ascending order of severity."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`code` is stable and stands in the docs; `message` is one or two sentences for people."""
+    """A single result of a check. `code` is stable and documented; `message` is one or two sentences for people."""
 
     code: str
     level: Level
@@ -32,25 +34,25 @@ class Finding:
 
 
 def verdict(findings: Sequence[Finding], *, good: str, details: Mapping[str, Any]) -> dict[str, Any]:
-    """The common form, the worst findings first: the worst level decides, and `good` sums up where nothing is amiss."""
+    """Build the result, worst findings first. The worst level is the verdict; `good` is the summary of a pass."""
     worst = max((finding.level for finding in findings), key=SEVERITY.index, default=Level.PASS)
     ordered = sorted(findings, key=lambda finding: -SEVERITY.index(finding.level))
-    amiss = [finding for finding in ordered if finding.level is worst]
+    decisive = [finding for finding in ordered if finding.level is worst]
     return {
         "verdict": worst.value,
-        "summary": good if worst is Level.PASS else _summary(amiss),
+        "summary": good if worst is Level.PASS else _summary(decisive),
         "findings": [asdict(finding) for finding in ordered],
         **details,
     }
 
 
-def told(result: Mapping[str, Any]) -> list[str]:
-    """The verdict as lines of text, for a terminal."""
+def verdict_lines(result: Mapping[str, Any]) -> list[str]:
+    """Format the result as lines of text for a terminal."""
     lines = [f"  {finding['level']:4}  {finding['message']}" for finding in result["findings"]]
     return [f"{result['verdict']}: {result['summary']}", *lines]
 
 
-def _summary(amiss: Sequence[Finding]) -> str:
-    more = len(amiss) - 1
-    first = amiss[0].message if amiss[0].message.endswith((".", "!", "?")) else f"{amiss[0].message}."
+def _summary(findings: Sequence[Finding]) -> str:
+    more = len(findings) - 1
+    first = findings[0].message if findings[0].message.endswith((".", "!", "?")) else f"{findings[0].message}."
     return first + (f" And {more} more finding{'s' if more > 1 else ''}." if more else "")

@@ -1,6 +1,6 @@
-"""Telling others that a job has ended. Source: Standard Webhooks 1.0 (headers, signature, retries).
+"""Webhooks about the end of jobs. Source: Standard Webhooks 1.0 (headers, signature, retries).
 
-A delivery is stored in the transaction that ends the job; a worker sends it, and tries again at growing intervals.
+A delivery is stored in the transaction that ends the job; a worker sends it, and retries at growing intervals.
 """
 
 import base64
@@ -23,21 +23,21 @@ from backend.db.jobs import Job
 from backend.db.webhooks import DeliveryStatus, Webhook, WebhookDelivery
 from backend.errors import AppError
 from backend.ids import new_id
-from backend.queue import CHECK_QUEUE, WEBHOOK_TASK, send_after_commit, waiting
+from backend.queue import CHECK_QUEUE, WEBHOOK_TASK, queue_length, send_after_commit
 from backend.settings import settings
 
 SECRET_PREFIX = "whsec_"  # noqa: S105  (the specification's prefix)
 RETRIES_S = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
-"""Seconds from each try to the next; then it has failed."""
+"""Seconds from each attempt to the next; after the last, the delivery has failed."""
 TIMEOUT_S = 15.0
-"""Of a whole try."""
-TRIED = timedelta(seconds=4 * TIMEOUT_S)
-"""How long a try may take before whoever made it counts as lost."""
+"""Timeout of an attempt."""
+ATTEMPT_LEASE = timedelta(seconds=4 * TIMEOUT_S)
+"""How long an attempt may take before its worker counts as lost."""
 LATE = timedelta(seconds=30)
 """How long a delivery waits before its message may count as lost."""
 KEPT = timedelta(days=30)
 NUDGE_LOCK = 7_215_004
-"""Number of the advisory lock that lets one sweep nudge at a time."""
+"""Number of the advisory lock under which one sweep at a time sends messages."""
 log = structlog.get_logger()
 
 
@@ -46,23 +46,25 @@ def new_secret() -> str:
 
 
 def signature(secret: str, *, delivery_id: str, timestamp: int, body: str) -> str:
-    """`v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`."""
+    """Return `v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body`."""
     key = base64.b64decode(secret.removeprefix(SECRET_PREFIX))
     signed = f"{delivery_id}.{timestamp}.{body}".encode()
     return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
 
 
 def require_url(url: str) -> None:
-    """Raises AppError where it is no address of a server; which servers are told is known when they are (outbound)."""
+    """Raise AppError unless it is an HTTP URL without a password. `outbound` checks the host when it sends."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or "\\" in url:
         raise AppError(
-            "The address must begin with https:// or http:// and hold no password.", code="invalid_url", param="url"
+            "The address must begin with https:// or http:// and must not contain a user name or password.",
+            code="invalid_url",
+            param="url",
         )
 
 
 def announce(session: Session, job: Job) -> None:
-    """Store a delivery for each webhook of the job's project that wants to know of its end."""
+    """Store a delivery for each webhook of the job's project that is subscribed to this end state."""
     kind = f"fine_tuning.job.{job.state}"
     hooks = session.scalars(select(Webhook).where(Webhook.project_id == job.project_id)).all()
     for hook in hooks:
@@ -91,19 +93,19 @@ def deliver_to(session: Session, hook: Webhook, *, kind: str, object_id: str) ->
 
 
 def nudge_due(session: Session) -> None:
-    """Have those sent whose time has come, with one message a try; forget those that are old.
+    """Send a message to workers for each due delivery, one per attempt; delete old deliveries.
 
-    Where the broker holds no message any more, it may have lost theirs: then they are nudged again.
+    If the queue is empty, messages may have been lost: then late deliveries get another one.
     """
     if not session.scalar(select(func.pg_try_advisory_xact_lock(NUDGE_LOCK))):
         return
     now = utc_now()
     session.execute(delete(WebhookDelivery).where(WebhookDelivery.created_at < now - KEPT))
     unsent, lost = WebhookDelivery.nudged_at.is_(None), WebhookDelivery.nudged_at < now - LATE
-    silent = or_(unsent, lost) if waiting(CHECK_QUEUE) == 0 else unsent
+    needs_message = or_(unsent, lost) if queue_length(CHECK_QUEUE) == 0 else unsent
     due = session.scalars(
         update(WebhookDelivery)
-        .where(WebhookDelivery.status == DeliveryStatus.PENDING, WebhookDelivery.next_at <= now, silent)
+        .where(WebhookDelivery.status == DeliveryStatus.PENDING, WebhookDelivery.next_at <= now, needs_message)
         .values(nudged_at=now)
         .returning(WebhookDelivery.id)
     )
@@ -112,14 +114,14 @@ def nudge_due(session: Session) -> None:
 
 
 def deliver(delivery_id: str) -> None:
-    """Try once, if its time has come. No transaction is open while somebody else's server answers."""
+    """Attempt a delivery once, if it is due. No transaction is open while the remote server responds."""
     now = utc_now()
     with transaction() as session:
         delivery = session.get(WebhookDelivery, delivery_id, with_for_update=True)
         if delivery is None or delivery.status != DeliveryStatus.PENDING or delivery.next_at > now:
             return
-        # Nobody else tries meanwhile; where this process dies, a sweep has it tried again.
-        delivery.next_at, delivery.nudged_at = now + TRIED, None
+        # Keeps other workers from this delivery meanwhile; if this process dies, a sweep schedules another attempt.
+        delivery.next_at, delivery.nudged_at = now + ATTEMPT_LEASE, None
         hook = session.get_one(Webhook, delivery.webhook_id)
     response_status, error = _post(hook, delivery, now=now)
     with transaction() as session:
@@ -138,7 +140,7 @@ def deliver(delivery_id: str) -> None:
 
 
 def _post(hook: Webhook, delivery: WebhookDelivery, *, now: datetime) -> tuple[int | None, str | None]:
-    """(status of the answer, what went wrong)."""
+    """Return (response status, error)."""
     body = json.dumps(delivery.payload, separators=(",", ":"))
     timestamp = unix_s(now) or 0
     headers = {
@@ -153,7 +155,7 @@ def _post(hook: Webhook, delivery: WebhookDelivery, *, now: datetime) -> tuple[i
             hook.url, content=body, headers=headers, networks=settings().webhook_networks, timeout_s=TIMEOUT_S
         )
     except TimeoutError:
-        return None, f"The address did not answer within {TIMEOUT_S:g} s."
+        return None, f"The server did not respond within {TIMEOUT_S:g} s."
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         return None, f"{type(error).__name__}: {error}"[:500]
-    return status, None if 200 <= status < 300 else f"The address answered {status}."
+    return status, None if 200 <= status < 300 else f"The server responded with status {status}."

@@ -1,4 +1,4 @@
-"""Workers seen now: each says every few seconds that it is there, and what it has."""
+"""Registry of active workers: each reports regularly that it is alive, and its queues and devices."""
 
 import os
 import shutil
@@ -14,17 +14,19 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from backend.db.base import utc_now
-from backend.db.workers import WorkerSeen
+from backend.db.workers import WorkerRecord
 
 REPORT_S = 15.0
-SEEN = timedelta(seconds=4 * REPORT_S)
-"""A worker that has been silent for longer is not there."""
+ACTIVE = timedelta(seconds=4 * REPORT_S)
+"""A worker without a report for longer counts as gone."""
 KEPT = timedelta(days=1)
 TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerFacts:
+    """What a worker reports about itself."""
+
     id: str
     host: str
     queues: list[str]
@@ -34,7 +36,7 @@ class WorkerFacts:
 
 
 def facts(queues: list[str], *, sandbox_level: int) -> WorkerFacts:
-    """Of this process and its machine."""
+    """Collect the facts about this process and its machine."""
     host = socket.gethostname()
     return WorkerFacts(
         id=f"{host}:{os.getpid()}",
@@ -47,36 +49,39 @@ def facts(queues: list[str], *, sandbox_level: int) -> WorkerFacts:
 
 
 def gpus() -> list[dict[str, Any]]:
-    """The NVIDIA GPUs of this machine, asked of the driver's own tool, since torch must not be loaded here."""
+    """List the NVIDIA GPUs of this machine, by `nvidia-smi`, since torch must not be loaded here."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return []
     query = [tool, "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
     try:
-        answer = subprocess.run(query, capture_output=True, text=True, timeout=TIMEOUT_S, check=True).stdout
+        output = subprocess.run(query, capture_output=True, text=True, timeout=TIMEOUT_S, check=True).stdout
     except (subprocess.SubprocessError, OSError):
         return []
-    found = [line.rpartition(",") for line in answer.splitlines() if "," in line]
-    return [{"name": name.strip(), "memory_bytes": int(mebibytes) * 2**20} for name, _, mebibytes in found]
+    devices = [line.rpartition(",") for line in output.splitlines() if "," in line]
+    return [{"name": name.strip(), "memory_bytes": int(mebibytes) * 2**20} for name, _, mebibytes in devices]
 
 
-def report(session: Session, known: WorkerFacts) -> None:
-    """This worker is there."""
+def report(session: Session, worker: WorkerFacts) -> None:
+    """Record that this worker is alive."""
     now = utc_now()
     session.execute(
-        insert(WorkerSeen)
-        .values(**asdict(known), started_at=now, seen_at=now)
-        .on_conflict_do_update(index_elements=[WorkerSeen.id], set_={"seen_at": now})
+        insert(WorkerRecord)
+        .values(**asdict(worker), started_at=now, seen_at=now)
+        .on_conflict_do_update(index_elements=[WorkerRecord.id], set_={"seen_at": now})
     )
-    session.execute(delete(WorkerSeen).where(WorkerSeen.seen_at < now - KEPT))
+    session.execute(delete(WorkerRecord).where(WorkerRecord.seen_at < now - KEPT))
 
 
-def leave(session: Session, known: WorkerFacts) -> None:
-    """This worker goes away, and says so."""
-    session.execute(delete(WorkerSeen).where(WorkerSeen.id == known.id))
+def leave(session: Session, worker: WorkerFacts) -> None:
+    """Remove this worker from the registry when it shuts down."""
+    session.execute(delete(WorkerRecord).where(WorkerRecord.id == worker.id))
 
 
-def seen_now(session: Session) -> list[WorkerSeen]:
+def active_workers(session: Session) -> list[WorkerRecord]:
+    """Return the workers that have reported recently, in the order of their start."""
     return list(
-        session.scalars(select(WorkerSeen).where(WorkerSeen.seen_at > utc_now() - SEEN).order_by(WorkerSeen.started_at))
+        session.scalars(
+            select(WorkerRecord).where(WorkerRecord.seen_at > utc_now() - ACTIVE).order_by(WorkerRecord.started_at)
+        )
     )

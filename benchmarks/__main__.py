@@ -1,4 +1,4 @@
-"""`make bench`: runs all, writes `results.json`, prints a table; `make bench ARGS=sandbox` runs one group."""
+"""`make bench`: run all benchmarks, write `results.json`, print a table; `make bench ARGS=sandbox` runs one group."""
 
 import json
 import platform
@@ -23,23 +23,23 @@ GROUPS = {
 }
 
 
-def main(wanted: list[str]) -> None:
-    unknown = set(wanted) - set(GROUPS)
+def main(groups: list[str]) -> None:
+    unknown = set(groups) - set(GROUPS)
     if unknown:
         sys.exit(f"Unknown group {', '.join(sorted(unknown))}: choose from {', '.join(GROUPS)}.")
     figures: list[Figure] = []
     for name, run in GROUPS.items():
-        if not wanted or name in wanted:
+        if not groups or name in groups:
             print(f"{name} ...", flush=True)
             figures += run()
-    kept = [] if not wanted else [f for f in known() if f.name not in {new.name for new in figures}]
+    kept = [] if not groups else [f for f in read_results() if f.name not in {new.name for new in figures}]
     figures = sorted([*kept, *figures], key=lambda figure: figure.name)
     RESULTS.write_text(json.dumps([figure.as_json() for figure in figures], indent=2) + "\n")
     print(f"\n{platform.machine()}, Python {platform.python_version()}, torch {version('torch')}")
     print(table(figures))
 
 
-def known() -> list[Figure]:
+def read_results() -> list[Figure]:
     return [Figure(**values) for values in json.loads(RESULTS.read_text())] if RESULTS.exists() else []
 
 

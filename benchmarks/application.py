@@ -1,4 +1,4 @@
-"""The whole application on a data folder of its own, as `rlsd up` starts it."""
+"""The whole application with its own data folder, started by `rlsd up`."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ KEY = "rlsd-key-of-the-benchmarks-and-nothing-else"
 
 @contextmanager
 def running(*, ui: bool = False) -> Iterator[tuple[Addresses, Path]]:
-    """(where it is, its data folder); stopped and deleted at the end."""
+    """Run the application; yield its addresses and data folder, which is deleted at the end."""
     with tempfile.TemporaryDirectory(prefix="rlsd-") as folder:
         home = Path(folder)
         page = ["--ui-port", str(free_port(8501))] if ui else ["--no-ui"]

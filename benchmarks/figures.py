@@ -1,4 +1,4 @@
-"""A measured figure: the median of n runs with the lowest and highest, so that noise is seen."""
+"""Measured figures: the median of n runs with the lowest and highest, which show the noise."""
 
 import statistics
 from collections.abc import Sequence
@@ -8,6 +8,8 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Figure:
+    """A measured figure."""
+
     name: str
     value: float
     """Median."""

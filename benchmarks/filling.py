@@ -1,4 +1,4 @@
-"""Many rows out of few that the application itself has written."""
+"""Multiplication of database rows that the application has written."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,9 +14,9 @@ def copy_rows(
     source: str,
     values: Mapping[str, object],
 ) -> None:
-    """Add to a table what `FROM table old, source` gives, each column as it is or as the SQL in `changed` has it."""
+    """Insert the rows of `FROM table old, source` into the table, with the columns in `changed` replaced by its SQL."""
     columns = database.execute("SELECT column_name FROM information_schema.columns WHERE table_name = %s", (table,))
     names = [str(name) for (name,) in columns]
-    said = ", ".join(changed.get(name, f'old."{name}"') for name in names)
+    selected = ", ".join(changed.get(name, f'old."{name}"') for name in names)
     quoted = ", ".join(f'"{name}"' for name in names)
-    database.execute(f"INSERT INTO {table} ({quoted}) SELECT {said} FROM {table} old, {source}", values)  # noqa: S608
+    database.execute(f"INSERT INTO {table} ({quoted}) SELECT {selected} FROM {table} old, {source}", values)  # noqa: S608

@@ -1,7 +1,7 @@
-"""The API under load, from one process beside it: steady requests at a fixed rate, and many who watch one job.
+"""The API under load from another process: requests at a fixed rate, and many streams of one job.
 
-The database holds some hundred jobs with their steps. Latency counts from when a request was due, so a server that
-falls behind is not spared what it holds up.
+The database contains a few hundred jobs with their steps. Latency is measured from the time a request was due, so that
+delays of a server that falls behind are included.
 """
 
 import asyncio
@@ -35,34 +35,34 @@ HEADERS = {"authorization": f"Bearer {KEY}"}
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """A job that is there to be asked for, and not being trained."""
+class LoadTarget:
+    """A paused job for the load test to request."""
 
     api_url: str
     database_url: str
     job_id: str
     step: int
-    """The last it took."""
+    """Its last step."""
 
 
 def run(client: Client, *, api_url: str, database_url: str) -> list[Figure]:
-    known = _filled(client, api_url=api_url, database_url=driver_url(database_url))
-    return asyncio.run(_all(known))
+    target = _create_jobs(client, api_url=api_url, database_url=driver_url(database_url))
+    return asyncio.run(_all(target))
 
 
-async def _all(known: Known) -> list[Figure]:
-    return [*await _requests(known), *await _streams(known)]
+async def _all(target: LoadTarget) -> list[Figure]:
+    return [*await _requests(target), *await _streams(target)]
 
 
-def _filled(client: Client, *, api_url: str, database_url: str) -> Known:
-    """A job as users make it, paused, and copies of it with steps."""
+def _create_jobs(client: Client, *, api_url: str, database_url: str) -> LoadTarget:
+    """Create and pause a job through the API, and insert copies of it with steps."""
     body = json.loads((STARTER / "job.json").read_text())
     body["method"]["reinforcement"]["grader"] = {"type": "regex", "pattern": "x"}
     with psycopg.connect(database_url, autocommit=True) as database:
         training = client.upload(STARTER / "train.jsonl")["id"]
         job_id: str = client.post("/v1/fine_tuning/jobs", body | {"training_file": training})["id"]
         job = client.post(f"/v1/fine_tuning/jobs/{job_id}/pause", {})
-        while job["status"] != "paused":  # a worker may have taken it first
+        while job["status"] != "paused":  # a worker may have started it first
             time.sleep(0.2)
             job = client.get(f"/v1/fine_tuning/jobs/{job_id}")
         changed = {"id": "'ftjob-copy' || n", "state": "'succeeded'", "fine_tuned_model": "NULL"}
@@ -75,22 +75,22 @@ def _filled(client: Client, *, api_url: str, database_url: str) -> Known:
             (STEPS,),
         )
         database.execute("ANALYZE")
-    return Known(api_url, database_url, job_id, job["x_progress"]["step"])
+    return LoadTarget(api_url, database_url, job_id, job["x_progress"]["step"])
 
 
-async def _requests(known: Known) -> list[Figure]:
-    """Job, list and metrics in turn at `RATE` a second together."""
+async def _requests(target: LoadTarget) -> list[Figure]:
+    """Request job, list and metrics in turn, `RATE` per second in total."""
     copy = "/v1/fine_tuning/jobs/ftjob-copy1"
     paths = {"get": copy, "list": "/v1/fine_tuning/jobs?limit=20", "metrics": f"{copy}/metrics?limit=100"}
-    taken: dict[str, list[float]] = {name: [] for name in paths}
+    latencies: dict[str, list[float]] = {name: [] for name in paths}
     pool = aiohttp.TCPConnector(limit=100, keepalive_timeout=2)  # before the server closes them
-    async with aiohttp.ClientSession(known.api_url, headers=HEADERS, connector=pool, raise_for_status=True) as http:
+    async with aiohttp.ClientSession(target.api_url, headers=HEADERS, connector=pool, raise_for_status=True) as http:
 
         async def ask(name: str, due: float, *, counts: bool) -> None:
             async with http.get(paths[name]) as response:
                 await response.read()
             if counts:
-                taken[name].append((time.perf_counter() - due) * 1000)
+                latencies[name].append((time.perf_counter() - due) * 1000)
 
         async with asyncio.TaskGroup() as group:
             began = time.perf_counter()
@@ -99,13 +99,13 @@ async def _requests(known: Known) -> list[Figure]:
                 await asyncio.sleep(max(0.0, due - time.perf_counter()))
                 name = list(paths)[number % len(paths)]
                 group.create_task(ask(name, due, counts=due - began > 1))
-    every = [ms for each in taken.values() for ms in each]
-    named = {"api": every} | {f"api_{name}": each for name, each in taken.items()}
+    every = [ms for each in latencies.values() for ms in each]
+    named = {"api": every} | {f"api_{name}": each for name, each in latencies.items()}
     return [figure for name, each in named.items() for figure in _percentiles(name, each)]
 
 
-def _percentiles(name: str, taken: Sequence[float]) -> list[Figure]:
-    ordered = sorted(taken)
+def _percentiles(name: str, latencies: Sequence[float]) -> list[Figure]:
+    ordered = sorted(latencies)
     return [
         Figure(
             f"{name}_p{part}_ms", ordered[int(len(ordered) * part / 100)], "ms", len(ordered), ordered[0], ordered[-1]
@@ -114,37 +114,37 @@ def _percentiles(name: str, taken: Sequence[float]) -> list[Figure]:
     ]
 
 
-async def _streams(known: Known) -> list[Figure]:
-    """From the commit of a step until the last of all watchers has it, and the transactions that takes."""
+async def _streams(target: LoadTarget) -> list[Figure]:
+    """Measure the time from the commit of a step until every stream has received it, and the transactions needed."""
     limits = httpx.Limits(max_connections=None)
     async with AsyncExitStack() as stack:
         http = await stack.enter_async_context(
-            httpx.AsyncClient(base_url=known.api_url, headers=HEADERS, limits=limits, timeout=120)
+            httpx.AsyncClient(base_url=target.api_url, headers=HEADERS, limits=limits, timeout=120)
         )
         database = await stack.enter_async_context(
-            await psycopg.AsyncConnection.connect(known.database_url, autocommit=True)
+            await psycopg.AsyncConnection.connect(target.database_url, autocommit=True)
         )
         began = time.perf_counter()
-        path = f"/v1/fine_tuning/jobs/{known.job_id}/stream"
-        streams = [aiter(_steps(http, path, known.step)) for _ in range(WATCHERS)]
+        path = f"/v1/fine_tuning/jobs/{target.job_id}/stream"
+        streams = [aiter(_steps(http, path, target.step)) for _ in range(WATCHERS)]
         await asyncio.gather(*map(anext, streams))
         joined_s = time.perf_counter() - began
         before = await _transactions(database)
-        steps = range(known.step + 1, known.step + 1 + ANNOUNCED_STEPS)
-        waits = [await _announce(database, known.job_id, step, streams) for step in steps]
-        await asyncio.sleep(1.5)  # the statistics are written once a second
-        asked = (await _transactions(database) - before) / ANNOUNCED_STEPS
+        steps = range(target.step + 1, target.step + 1 + ANNOUNCED_STEPS)
+        waits = [await _announce(database, target.job_id, step, streams) for step in steps]
+        await asyncio.sleep(1.5)  # PostgreSQL writes its statistics once per second
+        transactions = (await _transactions(database) - before) / ANNOUNCED_STEPS
         for stream in streams:
             await stream.aclose()
     return [
         Figure("streams_500_join_s", joined_s, "s", 1, joined_s, joined_s),
         Figure("streams_500_fan_out_ms", statistics.median(waits), "ms", len(waits), min(waits), max(waits)),
-        Figure("streams_500_transactions_a_step", asked, "", 1, asked, asked),
+        Figure("streams_500_transactions_a_step", transactions, "", 1, transactions, transactions),
     ]
 
 
 async def _steps(http: httpx.AsyncClient, path: str, last: int) -> AsyncIterator[int]:
-    """The last step once the watcher has caught up with it, then the numbers of those that follow."""
+    """Yield the last step once the stream has caught up, then the numbers of later steps."""
     async with http.stream("GET", path) as response:
         response.raise_for_status()
         event = ""
@@ -160,7 +160,7 @@ async def _steps(http: httpx.AsyncClient, path: str, last: int) -> AsyncIterator
 async def _announce(
     database: psycopg.AsyncConnection[tuple[object, ...]], job_id: str, step: int, streams: Sequence[AsyncIterator[int]]
 ) -> float:
-    """Milliseconds until all have the step."""
+    """Insert and announce a step; return the milliseconds until all streams have received it."""
     async with database.transaction():
         await database.execute(
             "INSERT INTO steps (job_id, step, created_at, metrics) VALUES (%s, %s, now(), %s)",
@@ -169,8 +169,8 @@ async def _announce(
         await database.execute("UPDATE jobs SET step = %s WHERE id = %s", (step, job_id))
         await database.execute("SELECT pg_notify(%s, %s)", (CHANNEL, job_id))
     began = time.perf_counter()
-    seen = await asyncio.gather(*map(anext, streams))
-    assert set(seen) == {step}, seen
+    received = await asyncio.gather(*map(anext, streams))
+    assert set(received) == {step}, received
     return (time.perf_counter() - began) * 1000
 
 

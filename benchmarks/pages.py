@@ -1,8 +1,8 @@
-"""How long a page takes to open in a real browser, with much to show behind it, and what watching one costs the API.
+"""Time to open each page in a real browser with much data, and the API requests of an open page.
 
-A small real job is trained and multiplied: `JOBS` jobs, `ROLLOUTS` completions, beside a dataset of `ROWS` rows. A page
-is opened by its address, in a browser that has been here before, and counts as open when its script has ended and
-nothing is still a placeholder.
+A small real job is trained and multiplied: `JOBS` jobs, `ROLLOUTS` completions, and a dataset of `ROWS` rows. A page is
+opened by its URL in a browser with a warm cache, and counts as open when its script has ended and no placeholder is
+left.
 """
 
 import json
@@ -27,21 +27,21 @@ ROWS = 10_000
 JOBS = 50
 ROLLOUTS = 20_000
 STEPS = 10
-"""Trained in earnest."""
-TIMES = 20
-"""So often the steps of the job are put one after another."""
+"""Steps that are really trained."""
+COPIES_OF_STEPS = 20
+"""Factor by which the job's steps are multiplied."""
 VIEWS = ("Learning", "Completions", "Rows", "Leakage", "More curves", "Re-score", "Downloads", "Events", "Settings")
-"""Of a job."""
-OPENED = 5
+"""Views of the job page."""
+RUNS = 5
 WATCHED_S = 20.0
-ENDLESS = """
+KEEP_RUNNING = """
 UPDATE jobs SET state = 'running', max_steps = 1000, lease_owner = 'benchmark', lease_until = now() + interval '1 hour'
 WHERE id = 'ftjob-copy1';
 UPDATE checks SET status = 'queued', result = NULL, finished_at = NULL, created_at = now() + interval '1 hour';
 """
-"""What a page is watched with goes on: no worker comes to a job that another holds, or to a check of later."""
+"""Keeps a job running and a check queued: workers take neither leased jobs nor checks created in the future."""
 CHROMIUM_ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-SETTLED = """() => document.querySelector('[data-test-script-state="notRunning"]')
+PAGE_READY = """() => document.querySelector('[data-test-script-state="notRunning"]')
     && !document.querySelector('[data-testid="stSkeleton"]') && document.querySelector('h1, h2')"""
 
 
@@ -51,7 +51,7 @@ def run() -> list[Figure]:
         Client(addresses.api_url, KEY) as client,
         sync_playwright() as playwright,
     ):
-        job_id = _trained(client)
+        job_id = _trained_job(client)
         dataset_id = _large_dataset(client, home)
         _multiply(driver_url(addresses.database_url), job_id)
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_ARGUMENTS)
@@ -72,14 +72,14 @@ def run() -> list[Figure]:
         figures = [
             figure(
                 f"page_{name}_s",
-                [_opening_s(page, f"{addresses.ui_url}/{place}") for _ in range(OPENED + 1)][1:],
+                [_opening_s(page, f"{addresses.ui_url}/{place}") for _ in range(RUNS + 1)][1:],
                 unit="s",
             )
             for name, place in places.items()
         ]
-        _checked(client, job_id)
+        _run_checks(client, job_id)
         with psycopg.connect(driver_url(addresses.database_url), autocommit=True) as database:
-            database.execute(ENDLESS)
+            database.execute(KEEP_RUNNING)
         watched = {
             "home": "",
             "jobs": "jobs",
@@ -96,8 +96,8 @@ def run() -> list[Figure]:
     return figures
 
 
-def _trained(client: Client) -> str:
-    """A job of the starter, once it has ended."""
+def _trained_job(client: Client) -> str:
+    """Train the starter's job to its end."""
     body = json.loads((STARTER / "job.json").read_text())
     body["method"]["reinforcement"]["grader"] = {
         "type": "python",
@@ -115,8 +115,8 @@ def _trained(client: Client) -> str:
     return job_id
 
 
-def _checked(client: Client, job_id: str) -> None:
-    """An export and a re-score of the job, once both have ended."""
+def _run_checks(client: Client, job_id: str) -> None:
+    """Run an export and a re-score of the job to their end."""
     path = f"/v1/fine_tuning/jobs/{job_id}"
     grader = client.get(path)["method"]["reinforcement"]["grader"]
     client.post(f"{path}/exports", {"format": "merged"})
@@ -138,13 +138,13 @@ def _large_dataset(client: Client, home: Path) -> str:
 
 
 def _multiply(database_url: str, job_id: str) -> None:
-    """Copies of the job with its steps and evaluations; half of all completions are the job's own."""
+    """Copy the job with its steps and evaluations; half of all completions belong to the original job."""
     with psycopg.connect(database_url, autocommit=True) as database:
 
         def copied(table: str, changed: dict[str, str], source: str) -> None:
             copy_rows(database, table, changed=changed, source=source, values={"job": job_id})
 
-        own = f"generate_series(1, {TIMES - 1}) n WHERE old.job_id = %(job)s"
+        own = f"generate_series(1, {COPIES_OF_STEPS - 1}) n WHERE old.job_id = %(job)s"
         copied("steps", {"step": f"old.step + n * {STEPS}"}, own)
         copied("rollouts", {"step": f"old.step + n * {STEPS}"}, own)
         database.execute(
@@ -162,7 +162,7 @@ def _multiply(database_url: str, job_id: str) -> None:
 
 
 def _steps_each(database: psycopg.Connection[tuple[object, ...]]) -> int:
-    """Steps whose completions the other jobs have to hold for all to hold `ROLLOUTS`."""
+    """Return the number of steps whose completions each copy needs for `ROLLOUTS` in total."""
     row = database.execute("SELECT count(*) FROM rollouts WHERE step = 1").fetchone()
     assert row
     return math.ceil(ROLLOUTS / 2 / (JOBS - 1) / int(str(row[0])))
@@ -182,16 +182,16 @@ def _signed_in(browser: Browser, ui_url: str) -> Page:
 def _opening_s(page: Page, address: str) -> float:
     began = time.perf_counter()
     page.goto(address, wait_until="commit")
-    page.wait_for_function(SETTLED)
+    page.wait_for_function(PAGE_READY)
     return time.perf_counter() - began
 
 
 def _requests_per_s(api_url: str) -> float:
-    """Of the page that is open now."""
-    time.sleep(3)  # what opening it asked for has been answered
+    """Measure the API requests per second of the page that is open."""
+    time.sleep(3)  # for the requests of opening it to finish
     before = _requests(api_url)
     time.sleep(WATCHED_S)
-    return (_requests(api_url) - before - 1) / WATCHED_S  # this count was a request too
+    return (_requests(api_url) - before - 1) / WATCHED_S  # minus the request for this count
 
 
 def _requests(api_url: str) -> float:

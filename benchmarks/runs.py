@@ -1,5 +1,5 @@
-"""What the engine's benchmarks share: short runs on the starter's rows, timed from outside, with rewards that decide
-which groups of a step have a signal.
+"""Helpers of the engine's benchmarks: short, timed runs on the starter's rows, with rewards that control which groups
+have a signal.
 """
 
 import json
@@ -30,38 +30,38 @@ class Verdict:
 
 
 class GroupReward:
-    """In each step the first groups, `dead` of them, score all the same, and every other group half right half wrong.
+    """Reward under which the first `dead` groups of a step have equal scores, and all others are half right half wrong.
 
-    `tremble` sets the scores of dead groups apart by that much, so that a trainer must run them: this is what a trainer
-    does that skips nothing. Group means are taken away, so nothing is learnt from it that matters.
+    `jitter` is a difference between the scores of a dead group that makes the trainer run it, as if nothing were
+    skipped. Group means are subtracted, so its effect on training is negligible.
     """
 
-    def __init__(self, *, groups: int, dead: int, num_generations: int, tremble: float = 0.0) -> None:
-        self.groups, self.dead, self.num_generations, self.tremble = groups, dead, num_generations, tremble
-        self.seen = 0
+    def __init__(self, *, groups: int, dead: int, num_generations: int, jitter: float = 0.0) -> None:
+        self.groups, self.dead, self.num_generations, self.jitter = groups, dead, num_generations, jitter
+        self.count = 0
 
     def __call__(self, completions: Sequence[Completion]) -> list[Verdict]:
         return [Verdict(self._next()) for _ in completions]
 
     def _next(self) -> float:
-        group, sample = divmod(self.seen, self.num_generations)
-        self.seen += 1
+        group, sample = divmod(self.count, self.num_generations)
+        self.count += 1
         if group % self.groups < self.dead:
-            return 1.0 + self.tremble * sample
+            return 1.0 + self.jitter * sample
         return float(sample % 2)
 
 
 class StepTimes:
-    """An observer that keeps the metrics of each step, with the time since the one before as `wall_s`, and the newest
-    checkpoint.
+    """Observer that records the newest checkpoint and each step's metrics, with the time since the previous step as
+    `wall_s`.
     """
 
     def __init__(self) -> None:
         self.metrics: list[dict[str, float]] = []
-        self.reached: bytes | None = None
+        self.checkpoint_data: bytes | None = None
         self.last = time.perf_counter()
 
-    def wish(self) -> ControlSignal:
+    def control_signal(self) -> ControlSignal:
         return ControlSignal.CONTINUE
 
     def step(self, report: StepReport) -> None:
@@ -72,14 +72,14 @@ class StepTimes:
     def evaluation(self, report: EvaluationReport) -> None: ...
 
     def checkpoint(self, checkpoint: Checkpoint) -> None:
-        self.reached = checkpoint.data
+        self.checkpoint_data = checkpoint.data
 
     def event(self, *, level: str, code: str, message: str) -> None:
         print(f"{level}: {message}")
 
 
-def settings_of(method: str, *, seed: int, preset: Preset = Preset.STEADY, **changes: object) -> Settings:
-    """The starter's job with a preset; the learning rate is so small that the policy stays what it is."""
+def make_settings(method: str, *, seed: int, preset: Preset = Preset.STEADY, **changes: object) -> Settings:
+    """Return the settings of the starter's job with a preset, and too small a learning rate to change the policy."""
     job = json.loads((STARTER / "job.json").read_text())["method"]["reinforcement"]["x_rlsd"]
     values = PRESETS[preset] | job | {"method": method, "learning_rate": 1e-12}
     return replace(engine_settings(RlsdSettings.model_validate(values), seed=seed), **changes)  # type: ignore[arg-type]
@@ -92,7 +92,7 @@ def starter_tasks() -> list[Task]:
     return tasks_of(rows, spec=spec, verifier=None, seed=0, validation=rows)[0]
 
 
-def steps_of(
+def run_steps(
     settings: Settings,
     *,
     tasks: Sequence[Task],
@@ -100,11 +100,11 @@ def steps_of(
     model: str = str(STARTER_MODEL),
     policy: Policy | None = None,
 ) -> list[dict[str, float]]:
-    """The metrics of a run's steps; the first, which also warms up, is left out."""
-    return stretch_of(settings, tasks=tasks, reward=reward, model=model, policy=policy)[0][1:]
+    """Run and return the metrics of all steps but the first, which is the warm-up."""
+    return run_segment(settings, tasks=tasks, reward=reward, model=model, policy=policy)[0][1:]
 
 
-def stretch_of(
+def run_segment(
     settings: Settings,
     *,
     tasks: Sequence[Task],
@@ -113,24 +113,24 @@ def stretch_of(
     policy: Policy | None = None,
     resume: bytes | None = None,
 ) -> tuple[list[dict[str, float]], bytes | None]:
-    """The metrics of all steps from a checkpoint to `max_steps`, and the checkpoint made there.
+    """Run from a checkpoint to `max_steps`. Returns the metrics of the steps and the last checkpoint.
 
-    The first step's `wall_s` holds the loading too.
+    The first step's `wall_s` includes loading.
     """
     observer = StepTimes()
     policy = policy or load_policy(model, settings=settings)
     loop.run(settings, policy=policy, tasks=tasks, held_out=[], reward=reward, observer=observer, resume=resume)
-    return observer.metrics, observer.reached
+    return observer.metrics, observer.checkpoint_data
 
 
-def seconds_of(steps: Sequence[dict[str, float]]) -> float:
-    """What the steps of a stretch took: a median step for each, and the reports as they were.
+def segment_seconds(steps: Sequence[dict[str, float]]) -> float:
+    """Return the seconds of a segment: the median step without its report, times the steps, plus all reports.
 
-    A median alone would not see the diagnostics, which only few steps have.
+    The median alone would miss the diagnostics, which only a few steps have.
     """
     return len(steps) * median(step["wall_s"] - step["report_s"] for step in steps) + total(steps, "report_s")
 
 
 def total(steps: Sequence[dict[str, float]], name: str) -> float:
-    """A number's sum over steps."""
+    """Sum a metric over steps."""
     return sum(step.get(name, 0.0) for step in steps)

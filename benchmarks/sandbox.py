@@ -1,6 +1,6 @@
-"""How many verifications a second the real box does, confinement, pipes and processes included.
+"""Verifications per second of the real sandbox, including confinement, pipes and processes.
 
-One server, one batch at a time: reader and verifier hand over to each other, so a rate is that of about one core.
+One server, one batch at a time: reader and verifier alternate, so a rate is that of about one core.
 """
 
 import json
@@ -42,7 +42,7 @@ REGEX = parse_spec({"type": "regex", "name": "regex", "pattern": r"answer is (?P
 MATH = parse_spec({"type": "math", "name": "math"})
 MATH_ROWS = 256
 ROUNDS = 5
-_DIRECTLY = """
+_DIRECT_SCRIPT = """
 import json, sys, time
 from math_verify import parse, verify
 for text in ("$1/2$", "{1,2}", "12.5%", "$[0,1)$"):
@@ -56,7 +56,7 @@ for line in sys.stdin:
 """
 
 SECONDS = 3.0
-"""Of each of the figures below."""
+"""Duration of each rate measurement."""
 
 
 LATENCY_BLOCKS, LATENCY_CALLS = 5, 200
@@ -79,9 +79,9 @@ def run() -> list[Figure]:
 
 
 def mathematics() -> list[Figure]:
-    """math-verify in the sandbox and called directly in a process of its own, by turns on the same fresh rows."""
+    """Compare math-verify in the sandbox with direct calls in a separate process, alternating on the same new rows."""
     environment = {"PYTHONPATH": str(install()), "OPENBLAS_NUM_THREADS": "1"}
-    command = [sys.executable, "-P", "-s", "-S", "-c", _DIRECTLY]
+    command = [sys.executable, "-P", "-s", "-S", "-c", _DIRECT_SCRIPT]
     rates: list[float] = []
     ratios: list[float] = []
     with (
@@ -110,12 +110,12 @@ def mathematics() -> list[Figure]:
 
 
 def _equalities(turn: int) -> list[tuple[str, str]]:
-    """(what is said, the reference): equal, written in different ways, none of them twice."""
+    """Return unique pairs (answer, reference) of equal values in different notations."""
     rng = random.Random(turn)
     rows: list[tuple[str, str]] = []
     for _ in range(MATH_ROWS):
         a, b = rng.randint(2, 999), rng.randint(2, 999)
-        gold, said = rng.choice(
+        gold, text = rng.choice(
             [
                 (rf"$\frac{{{a}}}{{{b}}}$", rf"So it is \boxed{{{a}/{b}}}."),
                 (f"${a}x + {b}$", f"I get ${b} + {a} x$"),
@@ -124,12 +124,12 @@ def _equalities(turn: int) -> list[tuple[str, str]]:
                 (f"$(x-{a})(x+{b})$", f"$x^2 + {b}x - {a}x - {a * b}$"),
             ]
         )
-        rows.append((said, gold))
+        rows.append((text, gold))
     return rows
 
 
 def verifications_per_s(spec: Spec, *, rows: int, seconds: float) -> list[float]:
-    """The rate of each `grade` call with `rows` samples, for about `seconds`; asserts that every score is right."""
+    """Return the rate of each `grade` call with `rows` samples, over about `seconds`; asserts that all scores are 1."""
     samples = _samples(rows)
     rates: list[float] = []
     with Sandbox() as sandbox:
@@ -143,7 +143,7 @@ def verifications_per_s(spec: Spec, *, rows: int, seconds: float) -> list[float]
 
 
 def latencies() -> list[Figure]:
-    """One row asked for and waited for, as trying a verifier in the browser does, once its server is warm."""
+    """Measure the latency of scoring one row, as when trying a verifier in the browser, with a warm server."""
     found: list[Figure] = []
     with Sandbox() as sandbox:
         for name, spec in (("python", PYTHON), ("python_fork", PYTHON_CALL), ("regex", REGEX)):
@@ -155,17 +155,17 @@ def latencies() -> list[Figure]:
 
 
 def _call_ms(sandbox: Sandbox, spec: Spec) -> list[float]:
-    """In ascending order."""
-    taken: list[float] = []
+    """Return the latencies in ascending order."""
+    times: list[float] = []
     for sample in _samples(LATENCY_CALLS):
         start = time.perf_counter()
         _grade(sandbox, spec=spec, samples=[sample])
-        taken.append((time.perf_counter() - start) * 1000)
-    return sorted(taken)
+        times.append((time.perf_counter() - start) * 1000)
+    return sorted(times)
 
 
 def recoveries() -> list[Figure]:
-    """From the SIGKILL of a server to the next score, the plain server and the one that has math-verify warm."""
+    """Measure the time from the SIGKILL of a server to the next score, for the plain server and that of math-verify."""
     with Sandbox() as sandbox:
         return [
             figure("sandbox_recovery_s", _recovery_s(sandbox, PYTHON, _samples(1)), unit="s"),
@@ -174,15 +174,15 @@ def recoveries() -> list[Figure]:
 
 
 def _recovery_s(sandbox: Sandbox, spec: Spec, samples: Sequence[Sample]) -> list[float]:
-    taken: list[float] = []
+    times: list[float] = []
     _grade(sandbox, spec=spec, samples=samples)
     for _ in range(RECOVERIES):
         for pid in sandbox.server_pids:
             os.kill(pid, signal.SIGKILL)
         start = time.perf_counter()
         _grade(sandbox, spec=spec, samples=samples)
-        taken.append(time.perf_counter() - start)
-    return taken
+        times.append(time.perf_counter() - start)
+    return times
 
 
 def _samples(rows: int) -> list[Sample]:

@@ -1,4 +1,4 @@
-"""How long a user waits: from the job's creation to its first step, and for answers while many ask (`load`)."""
+"""Waiting times of a user: from a job's creation to its first step, and of requests under load (`load`)."""
 
 import json
 import time

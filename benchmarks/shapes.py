@@ -1,7 +1,7 @@
-"""How the cost of a GRPO step grows: with the share of dead groups, with completion length, with group size.
+"""Scaling of a GRPO step's cost with the share of dead groups, completion length and group size.
 
-One thread, the starter model. For lengths and groups nothing ends a completion, so that every one has exactly the
-length asked for.
+One thread, the starter model. For lengths and group sizes no token ends a completion, so that all have exactly the
+requested length.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import torch
 
 from backend.settings import STARTER_MODEL
 from benchmarks.figures import Figure, figure
-from benchmarks.runs import GroupReward, settings_of, starter_tasks, steps_of
+from benchmarks.runs import GroupReward, make_settings, run_steps, starter_tasks
 from worker.engine.model.policy import load_policy
 from worker.engine.types import Task
 
@@ -23,8 +23,8 @@ DEAD = (0, 2, 4, 6, 8)
 LENGTHS = (32, 64, 96, 128, 160)
 GROUPS = (4, 8, 12, 16)
 FEW_PROMPTS = 4
-NEVER = 2**30
-"""No token has this id."""
+UNUSED_ID = 2**30
+"""An id that no token has."""
 
 
 def run() -> list[Figure]:
@@ -34,13 +34,13 @@ def run() -> list[Figure]:
 
 
 def _dead_groups(tasks: Sequence[Task]) -> list[Figure]:
-    """Update time at each share of dead groups, and what 40 % of them save; blocks of all shares in turn."""
+    """Measure the update time at each share of dead groups, in alternating blocks, and the saving at 40 %."""
     found: dict[int, list[float]] = {dead: [] for dead in DEAD}
     for block in range(BLOCKS):
         for dead in DEAD:
-            settings = settings_of("grpo", seed=block, batch_size=PROMPTS, max_steps=STEPS + 1)
+            settings = make_settings("grpo", seed=block, batch_size=PROMPTS, max_steps=STEPS + 1)
             reward = GroupReward(groups=PROMPTS, dead=dead, num_generations=settings.num_generations)
-            steps = steps_of(settings, tasks=tasks, reward=reward)
+            steps = run_steps(settings, tasks=tasks, reward=reward)
             found[dead].append(min(step["update_s"] for step in steps))
     return [
         *(figure(f"update_s_dead_{dead * 100 // PROMPTS}", times, unit="s") for dead, times in found.items()),
@@ -53,18 +53,18 @@ def _dead_groups(tasks: Sequence[Task]) -> list[Figure]:
 
 
 def _lengths(tasks: Sequence[Task]) -> list[Figure]:
-    times = {length: _unending(tasks, max_completion_tokens=length, num_generations=8) for length in LENGTHS}
+    times = {length: _fixed_length_steps(tasks, max_completion_tokens=length, num_generations=8) for length in LENGTHS}
     return _line("completion_length", times, unit="s a token of length")
 
 
 def _group_sizes(tasks: Sequence[Task]) -> list[Figure]:
-    times = {size: _unending(tasks, max_completion_tokens=32, num_generations=size) for size in GROUPS}
+    times = {size: _fixed_length_steps(tasks, max_completion_tokens=32, num_generations=size) for size in GROUPS}
     return _line("group_size", times, unit="s a sample")
 
 
-def _unending(tasks: Sequence[Task], *, max_completion_tokens: int, num_generations: int) -> list[float]:
-    """Seconds of each step."""
-    settings = settings_of(
+def _fixed_length_steps(tasks: Sequence[Task], *, max_completion_tokens: int, num_generations: int) -> list[float]:
+    """Return the seconds of each step."""
+    settings = make_settings(
         "grpo",
         seed=0,
         batch_size=FEW_PROMPTS,
@@ -72,15 +72,15 @@ def _unending(tasks: Sequence[Task], *, max_completion_tokens: int, num_generati
         max_completion_tokens=max_completion_tokens,
         max_steps=BLOCKS * STEPS // 2 + 1,
     )
-    policy = replace(load_policy(str(STARTER_MODEL), settings=settings), eos_ids=(NEVER,))
+    policy = replace(load_policy(str(STARTER_MODEL), settings=settings), eos_ids=(UNUSED_ID,))
     reward = GroupReward(groups=FEW_PROMPTS, dead=0, num_generations=num_generations)
-    steps = steps_of(settings, tasks=tasks, reward=reward, policy=policy)
+    steps = run_steps(settings, tasks=tasks, reward=reward, policy=policy)
     assert all(step["completion_tokens_mean"] == max_completion_tokens for step in steps)
     return [step["wall_s"] for step in steps]
 
 
 def _line(name: str, times: dict[int, list[float]], *, unit: str) -> list[Figure]:
-    """Slope of the least-squares line through the fastest steps, and how much of their variance it explains."""
+    """Fit a least-squares line through the fastest steps; return its slope and R^2 as figures."""
     x = np.array(list(times), dtype=np.float64)
     y = np.array([min(steps) for steps in times.values()])
     slope, start = np.polyfit(x, y, 1)

@@ -1,9 +1,9 @@
-"""A GRPO step against a step of TRL's `GRPOTrainer`: same model, prompts, group size, tokens and adapter. One thread.
+"""A GRPO step compared with TRL's `GRPOTrainer`: same model, prompts, group size, tokens and adapter. One thread.
 
 No group is dead, so nothing can be skipped. Both sample with transformers, in float32, without gradient checkpointing
-and without a reference model. They take turns in blocks of steps; a block counts by its fastest step, since whatever
-else a machine does only adds to it. SmolLM2-135M-Instruct is made by `examples/smollm2.py`, or taken from the folder
-that SMOLLM2_FOLDER names; without either it is left out.
+and without a reference model. They alternate in blocks of steps; a block is measured by its fastest step, since other
+load on the machine only adds time. SmolLM2-135M-Instruct is built by `examples/smollm2.py`, or read from the folder in
+SMOLLM2_FOLDER; if neither is possible it is skipped.
 """
 
 import os
@@ -25,12 +25,12 @@ from trl import GRPOConfig, GRPOTrainer
 
 from backend.settings import STARTER_MODEL
 from benchmarks.figures import Figure, figure
-from benchmarks.runs import GroupReward, settings_of, starter_tasks, steps_of, total
+from benchmarks.runs import GroupReward, make_settings, run_steps, starter_tasks, total
 from worker.engine.settings import Settings
 from worker.engine.types import Task
 
 COLD_STEPS = 1
-"""Steps of each block that are not counted."""
+"""Warm-up steps of each block, which are not counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Case:
 
     name: str
     ratio: str
-    """What its figure is called."""
+    """Name of its figure."""
     prompts: int
     tokens: int
     blocks: int
@@ -57,9 +57,9 @@ def run() -> list[Figure]:
     figures: list[Figure] = []
     tasks = starter_tasks()
     for case in CASES:
-        with _folder(case) as model:
+        with _model_folder(case) as model:
             if model is None:
-                print(f"{case.name} is left out: its weights could not be fetched")
+                print(f"Skipped {case.name}: its weights could not be downloaded.")
                 continue
             figures += _compare(case, tasks=tasks, model=model)
     return figures
@@ -68,7 +68,7 @@ def run() -> list[Figure]:
 def _compare(case: Case, *, tasks: list[Task], model: str) -> list[Figure]:
     ours: list[list[dict[str, float]]] = []
     theirs: list[list[dict[str, float]]] = []
-    settings = settings_of(
+    settings = make_settings(
         "grpo",
         seed=0,
         batch_size=case.prompts,
@@ -79,7 +79,7 @@ def _compare(case: Case, *, tasks: list[Task], model: str) -> list[Figure]:
     )
     for _ in range(case.blocks):
         reward = GroupReward(groups=case.prompts, dead=0, num_generations=settings.num_generations)
-        ours.append(steps_of(settings, tasks=tasks, reward=reward, model=model))
+        ours.append(run_steps(settings, tasks=tasks, reward=reward, model=model))
         theirs.append(_trl_steps(settings, tasks=tasks, model=model))
 
     def fastest(blocks: list[list[dict[str, float]]]) -> list[float]:
@@ -98,8 +98,8 @@ def _compare(case: Case, *, tasks: list[Task], model: str) -> list[Figure]:
             unit="ratio",
         ),
         *(
-            figure(f"{who}_{case.name}_{phase}_share", shares(blocks, phase), unit="share of a step")
-            for who, blocks in (("grpo", ours), ("trl", theirs))
+            figure(f"{trainer}_{case.name}_{phase}_share", shares(blocks, phase), unit="share of a step")
+            for trainer, blocks in (("grpo", ours), ("trl", theirs))
             for phase in ("rollout", "update")
         ),
         figure(f"grpo_{case.name}_step_s", fastest(ours), unit="s"),
@@ -110,7 +110,7 @@ def _compare(case: Case, *, tasks: list[Task], model: str) -> list[Figure]:
 
 
 class TimedTrainer(GRPOTrainer):  # type: ignore[misc]
-    """TRL's trainer with a watch on its two halves: generation, and the forward and backward pass of the loss."""
+    """TRL's trainer with timers for generation, and for the forward and backward pass of the loss."""
 
     rollout_s = 0.0
     update_s = 0.0
@@ -128,8 +128,8 @@ class TimedTrainer(GRPOTrainer):  # type: ignore[misc]
         return answer
 
 
-class Watch(TrainerCallback):  # type: ignore[misc]
-    """Keeps the time between the ends of two steps."""
+class StepTimer(TrainerCallback):  # type: ignore[misc]
+    """Callback that records the time between the ends of two steps."""
 
     def __init__(self) -> None:
         self.trainer: TimedTrainer | None = None
@@ -156,9 +156,9 @@ class Watch(TrainerCallback):  # type: ignore[misc]
 
 
 def _trl_steps(settings: Settings, *, tasks: list[Task], model: str) -> list[dict[str, float]]:
-    """The steps of a short run of TRL's trainer with the same settings."""
+    """Run TRL's trainer briefly with the same settings; return its steps."""
     tokenizer = AutoTokenizer.from_pretrained(model)
-    watch = Watch()
+    watch = StepTimer()
     with tempfile.TemporaryDirectory() as folder, _quiet():
         trainer = TimedTrainer(
             model=AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32),
@@ -201,18 +201,18 @@ def _trl_steps(settings: Settings, *, tasks: list[Task], model: str) -> list[dic
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the library's remarks on what it does."""
-    before = logging.get_verbosity()
+    """Silence transformers' warnings inside the block."""
+    previous = logging.get_verbosity()
     logging.set_verbosity_error()
     try:
         yield
     finally:
-        logging.set_verbosity(before)
+        logging.set_verbosity(previous)
 
 
 @contextmanager
-def _folder(case: Case) -> Iterator[str | None]:
-    """Where the case's model lies; None where it cannot be had."""
+def _model_folder(case: Case) -> Iterator[str | None]:
+    """Yield the folder of the case's model; None if it is not available."""
     if case.name == "starter":
         yield str(STARTER_MODEL)
         return
@@ -228,6 +228,6 @@ def _folder(case: Case) -> Iterator[str | None]:
         except subprocess.CalledProcessError:
             yield None
             return
-        made = Path(folder) / "model"
-        convert(unpack_gguf(Path(folder)), made)
-        yield str(made)
+        model = Path(folder) / "model"
+        convert(unpack_gguf(Path(folder)), model)
+        yield str(model)

@@ -1,7 +1,7 @@
-"""A large file through the real API: how fast its rows are read, and how much memory that takes beyond the idle API.
+"""Upload of a large file through the real API: the rate at which its rows are read, and the memory beyond the idle API.
 
-The memory is that of the API and all its children, pages they share counted once. `RLSD_BENCH_UPLOAD_MB` says how
-large the file is (1,000 by default).
+Memory is that of the API and all its children, with shared pages counted once. `RLSD_BENCH_UPLOAD_MB` sets the size of
+the file (1,000 by default).
 """
 
 import json
@@ -19,7 +19,7 @@ from benchmarks.application import KEY, running
 from benchmarks.figures import Figure, figure
 
 SIZE_MB = int(os.environ.get("RLSD_BENCH_UPLOAD_MB", "1000"))
-LOOK_S = 0.25
+POLL_S = 0.25
 
 
 def run() -> list[Figure]:
@@ -28,7 +28,7 @@ def run() -> list[Figure]:
         rows = _write_rows(path, size_bytes=SIZE_MB * 1_000_000)
         api = _api_process(addresses.pid)
         with httpx.Client(base_url=addresses.api_url, headers={"authorization": f"Bearer {KEY}"}, timeout=60) as http:
-            _upload(http, _small(home))  # what is loaded by the first file is no part of the second
+            _upload(http, _small_file(home))  # so that lazy loading is not attributed to the large file
             idle_mib = _memory_mib(api)
             with _Peak(api) as peak:
                 started = time.monotonic()
@@ -44,30 +44,30 @@ def run() -> list[Figure]:
 
 
 def _upload(http: httpx.Client, path: Path) -> dict[str, object]:
-    """The file once it is read."""
+    """Upload a file and wait until it is processed."""
     with path.open("rb") as content:
         form = {"purpose": "fine-tune"}
         answer = http.post("/v1/files", data=form, files={"file": content}, headers={"prefer": "respond-async"})
     file: dict[str, object] = answer.raise_for_status().json()
     while file["status"] == "uploaded":
-        time.sleep(LOOK_S)
+        time.sleep(POLL_S)
         file = http.get(f"/v1/files/{file['id']}").raise_for_status().json()
     return file
 
 
 def _write_rows(path: Path, *, size_bytes: int) -> int:
-    """Different questions of some hundred words, as many as make the size. How many there are."""
-    chance, rows = random.Random(0), 0
-    words = ["".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=chance.randint(2, 9))) for _ in range(5000)]
+    """Write distinct questions of about a hundred words up to the size; return their number."""
+    rng, rows = random.Random(0), 0
+    words = ["".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(2, 9))) for _ in range(5000)]
     with path.open("w") as file:
         while file.tell() < size_bytes:
-            question, solution = (" ".join(chance.choices(words, k=chance.randint(20, 120))) for _ in range(2))
+            question, solution = (" ".join(rng.choices(words, k=rng.randint(20, 120))) for _ in range(2))
             file.write(json.dumps({"question": question, "answer": str(rows), "solution": solution}) + "\n")
             rows += 1
     return rows
 
 
-def _small(home: Path) -> Path:
+def _small_file(home: Path) -> Path:
     path = home / "small.jsonl"
     path.write_text('{"question": "Why?", "answer": "so"}\n')
     return path
@@ -89,22 +89,22 @@ def _memory_mib(process: psutil.Process) -> float:
 
 
 class _Peak:
-    """The most memory that a process and its children have while the block runs."""
+    """Peak memory of a process and its children during the block."""
 
     def __init__(self, process: psutil.Process) -> None:
         self.process = process
         self.mib = 0.0
-        self.over = threading.Event()
-        self.thread = threading.Thread(target=self._look, daemon=True)
+        self.stopped = threading.Event()
+        self.thread = threading.Thread(target=self._poll, daemon=True)
 
     def __enter__(self) -> "_Peak":
         self.thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.over.set()
+        self.stopped.set()
         self.thread.join()
 
-    def _look(self) -> None:
-        while not self.over.wait(LOOK_S):
+    def _poll(self) -> None:
+        while not self.stopped.wait(POLL_S):
             self.mib = max(self.mib, _memory_mib(self.process))

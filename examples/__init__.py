@@ -1,1 +1,1 @@
-"""Examples to start from: data, verifiers and small models, each with the script that made it."""
+"""Examples to start from: data, verifiers and small models, each with the script that generates it."""

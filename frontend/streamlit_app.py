@@ -1,7 +1,7 @@
-"""The UI's server: Streamlit with routes of our own, for the sign-in cookie and for scripts too large for a message.
+"""The UI server: Streamlit plus two routes, for the sign-in cookie and for scripts too large for a message.
 
-Start it with `streamlit run frontend/streamlit_app.py`; `RLSD_API_URL` says where the API is. What a browser sees
-begins in `navigation.py`.
+Start it with `streamlit run frontend/streamlit_app.py`; `RLSD_API_URL` is the address of the API. Every page run
+starts in `navigation.py`.
 """
 
 from pathlib import Path

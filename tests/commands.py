@@ -1,7 +1,6 @@
-"""`rlsd train` and its kin without their imports: each run is forked from one process that has them.
+"""Fast runs of `rlsd train`, `preflight` and `check`: each is forked from one process with all imports loaded.
 
-What a user types, `python -m backend.cli.main train …`, is run once (`as_typed`); what follows differs by the
-fork alone.
+The real command, `python -m backend.cli.main train …`, is run by `as_typed`; apart from the fork, both are the same.
 """
 
 import atexit
@@ -27,15 +26,15 @@ def rlsd(*arguments: str | Path) -> Completed:
     assert server.stdout is not None
     with tempfile.TemporaryDirectory() as scratch:
         output, errors = (Path(scratch) / name for name in ("output", "errors"))
-        words = [str(argument) for argument in arguments]
-        server.stdin.write(json.dumps([words, str(output), str(errors)]) + "\n")
+        command = [str(argument) for argument in arguments]
+        server.stdin.write(json.dumps([command, str(output), str(errors)]) + "\n")
         server.stdin.flush()
         code = int(server.stdout.readline())
-        return subprocess.CompletedProcess(words, code, output.read_text(), errors.read_text())
+        return subprocess.CompletedProcess(command, code, output.read_text(), errors.read_text())
 
 
 def as_typed(*arguments: str | Path) -> Completed:
-    """The same as a user's shell starts it."""
+    """Run the command as a user's shell does."""
     command = [sys.executable, "-m", "backend.cli.main", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
@@ -50,20 +49,20 @@ def _server() -> subprocess.Popen[str]:
 
 
 def _serve() -> None:
-    """Run each command that comes in, in a fork; answer its exit code. Ends with the tests, whose pipe closes."""
+    """Run each received command in a fork and print its exit code. Ends when the tests close the pipe."""
     from worker.commands import check, preflight, train
 
     mains = {"train": train.main, "preflight": preflight.main, "check": check.main}
     for line in sys.stdin:
-        words, output, errors = json.loads(line)
+        command, output, errors = json.loads(line)
         child = os.fork()
         if child == 0:
-            _become(mains[words[0]], words[1:], output=Path(output), errors=Path(errors))
+            _run_and_exit(mains[command[0]], command[1:], output=Path(output), errors=Path(errors))
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
 
 
-def _become(main: Callable[[], None], arguments: list[str], *, output: Path, errors: Path) -> None:
+def _run_and_exit(main: Callable[[], None], arguments: list[str], *, output: Path, errors: Path) -> None:
     for path, descriptor in ((output, 1), (errors, 2)):
         os.dup2(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND), descriptor)
     sys.argv = ["rlsd", *arguments]
@@ -72,7 +71,7 @@ def _become(main: Callable[[], None], arguments: list[str], *, output: Path, err
         main()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0
-    except BaseException:  # noqa: BLE001 - the edge of a process
+    except BaseException:  # noqa: BLE001 - top level of the process
         traceback.print_exc()
         code = 1
     sys.stdout.flush()

@@ -1,6 +1,6 @@
-"""What tests share: one PostgreSQL and Valkey, one API and one worker for checks a run, emptied between tests.
+"""Shared fixtures: per run, one PostgreSQL and Valkey, one API and one worker per queue; emptied between tests.
 
-With `pytest -n`, a run is one of its processes: each has services of its own.
+With `pytest -n`, each process has services of its own.
 """
 
 import os
@@ -32,24 +32,24 @@ from tests.processes import wait_for
 hypothesis_settings.register_profile("shared_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile("shared_machine")
 
-EMPTIED = sorted(set(metadata.tables) - {"projects"})
-"""Tables of which nothing is left between tests."""
+EMPTIED_TABLES = sorted(set(metadata.tables) - {"projects"})
+"""Tables that are emptied between tests."""
 
 
 @pytest.fixture(scope="session")
 def services() -> Iterator[Services]:
-    """The stack's own database and broker, migrated. Unix sockets need a short path, so not under pytest's folder."""
+    """The embedded database and broker, migrated. Unix sockets need a short path, so not under pytest's folder."""
     with tempfile.TemporaryDirectory(prefix="rlsd-") as home, embedded_services(Path(home)) as running:
         os.environ["DATABASE_URL"] = running.database_url
         os.environ["BROKER_URL"] = running.broker_url
         settings.cache_clear()
-        _forgo_durability(running)
+        _disable_durability(running)
         yield running
         engine().dispose()
 
 
-def _forgo_durability(running: Services) -> None:
-    """Write nothing to the disk in time: no test pulls the plug, and all of it is deleted at the end."""
+def _disable_durability(running: Services) -> None:
+    """Do not wait for the disk: no test crashes the machine, and everything is deleted at the end."""
     with psycopg.connect(driver_url(running.database_url), autocommit=True) as connection:
         for name in ("fsync", "synchronous_commit", "full_page_writes"):
             connection.execute(f"ALTER SYSTEM SET {name} = off")
@@ -58,21 +58,22 @@ def _forgo_durability(running: Services) -> None:
 
 @pytest.fixture(scope="session")
 def kept_workers(services: Services, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeptWorkers]:
-    kept = KeptWorkers(tmp_path_factory.mktemp("workers"))
-    yield kept
-    kept.close()
+    """Workers that are reused by all tests of a run."""
+    workers = KeptWorkers(tmp_path_factory.mktemp("workers"))
+    yield workers
+    workers.close()
 
 
 @pytest.fixture
 def clean_database(services: Services, kept_workers: KeptWorkers) -> Services:
-    """No row in any table but the first project, no message in any queue, no worker that has not been asked for.
+    """Empty all tables except for the default project, empty all queues, and suspend all workers.
 
-    DELETE leaves a table of few rows sooner than TRUNCATE, which makes a new file of each.
+    DELETE is faster on small tables than TRUNCATE, which creates a new file for each.
     """
-    kept_workers.stop()
+    kept_workers.suspend()
     with transaction() as session:
-        session.execute(text("SET LOCAL session_replication_role = replica"))  # no foreign key is looked at
-        session.execute(text("; ".join(f"DELETE FROM {table}" for table in EMPTIED)))
+        session.execute(text("SET LOCAL session_replication_role = replica"))  # skips foreign key checks
+        session.execute(text("; ".join(f"DELETE FROM {table}" for table in EMPTIED_TABLES)))
         session.execute(delete(Project).where(Project.id != DEFAULT_PROJECT))
     with celery_app.connection_for_write() as connection:
         connection.default_channel.client.flushdb()
@@ -81,14 +82,14 @@ def clean_database(services: Services, kept_workers: KeptWorkers) -> Services:
 
 @pytest.fixture
 def key(clean_database: Services) -> str:
-    """A key in an otherwise empty database."""
+    """An API key in an otherwise empty database."""
     with transaction() as session:
         return create_key(session, name="test")[1]
 
 
 @pytest.fixture(scope="session")
 def api_url(services: Services) -> Iterator[str]:
-    """Address of a real server, a thread of this process."""
+    """The URL of a real API server, run in a thread of this process."""
     from backend.app import create_app
 
     config = uvicorn.Config(create_app(), host="127.0.0.1", port=0, log_level="warning", timeout_graceful_shutdown=2)
@@ -106,38 +107,38 @@ def api_url(services: Services) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the models that workers know by name (`tests.service.training.listed_models`)."""
+    """The folder of the models that workers have by name (`tests.service.training.listed_models`)."""
     return tmp_path_factory.mktemp("models")
 
 
 @pytest.fixture
 def check_worker(clean_database: Services, kept_workers: KeptWorkers) -> int:
-    """A real worker of the `check` queue: its process id. It leaves sweeping to the tests, but for its start."""
-    return kept_workers.go_on("check", RLSD_SWEEP_S="86400").pid
+    """Run a real worker of the `check` queue; returns its process id. It sweeps only at its start, not in tests."""
+    return kept_workers.resume("check", RLSD_SWEEP_S="86400").pid
 
 
 @pytest.fixture
 def sample_worker(clean_database: Services, kept_workers: KeptWorkers, models: Path) -> int:
-    """The same for the `sample` queue."""
+    """Run a worker of the `sample` queue in the same way."""
     from tests.service.training import listed_models
 
-    return kept_workers.go_on("sample", RLSD_SWEEP_S="86400", RLSD_MODELS=listed_models(models)).pid
+    return kept_workers.resume("sample", RLSD_SWEEP_S="86400", RLSD_MODELS=listed_models(models)).pid
 
 
 @pytest.fixture
 def chat_worker(clean_database: Services, kept_workers: KeptWorkers) -> Popen[bytes]:
-    """The server behind chat, once it has said that it is there."""
+    """Run the chat server, and wait until it has registered."""
     from tests.service.chatting import servers
 
-    process = kept_workers.go_on("chat", HF_HUB_OFFLINE="1")
+    process = kept_workers.resume("chat", HF_HUB_OFFLINE="1")
     wait_for(servers, timeout_s=30, what="the chat server")
     return process
 
 
 @pytest.fixture
 def train_worker(clean_database: Services, kept_workers: KeptWorkers, models: Path) -> Path:
-    """The same for the `train` queue, which soon notices what is lost; gives its log."""
+    """Run a worker of the `train` queue with short timeouts; returns its log."""
     from tests.service.training import FAST, listed_models
 
-    kept_workers.go_on("train", **FAST, RLSD_MODELS=listed_models(models))
+    kept_workers.resume("train", **FAST, RLSD_MODELS=listed_models(models))
     return kept_workers.log("train")

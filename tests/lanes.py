@@ -1,6 +1,6 @@
-"""pytest's plugin for this suite: lanes, the order of files, what is missing on this machine, and the last lines.
+"""The suite's pytest plugin: lanes (markers), the order of files, missing requirements, and the final summary.
 
-Tests in `tests/browser` are in the lane `browser`, those that ask for a train worker in `training`; others are marked.
+Tests in `tests/browser` are in the lane `browser`, those that use a train worker in `training`; others are marked.
 """
 
 import os
@@ -15,16 +15,16 @@ import pytest
 from tests.machine import MISSING, chromium
 
 REQUIRE_ALL = os.environ.get("RLSD_TESTS_REQUIRE_ALL") == "1"
-"""Whether a test that lacks a part of the machine fails instead of being skipped."""
+"""Whether tests with missing requirements fail instead of being skipped."""
 LANES = {
-    "browser": "walks through the pages in a real Chromium",
-    "training": "starts a process that trains",
-    "hostile": "feeds the sandbox or the readers from a corpus of attacks",
+    "browser": "uses the pages in a real Chromium",
+    "training": "starts a training process",
+    "hostile": "attacks the sandbox or the file readers",
 }
 LONGEST_FIRST = ("tests/browser", "tests/service/test_training", "tests/learning", "tests/service", "tests/frontend")
-"""Files that take long are handed out before the others, so that no process ends long after the rest."""
-MOST_PROCESSES = 4
-"""Each has a database and workers of its own."""
+"""Slow files are distributed first, so that no process finishes long after the others."""
+MAX_PROCESSES = 4
+"""Each process has a database and workers of its own."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,7 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    return min(MOST_PROCESSES, len(os.sched_getaffinity(0)))
+    return min(MAX_PROCESSES, len(os.sched_getaffinity(0)))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -49,15 +49,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("training")
     seed = config.getoption("--shuffle-files")
     if seed is None:
-        items.sort(key=lambda item: _place(item.nodeid))
+        items.sort(key=lambda item: _rank(item.nodeid))
     else:
         files = sorted({_file(item) for item in items})
         random.Random(seed).shuffle(files)
         items.sort(key=lambda item: files.index(_file(item)))
 
 
-def _place(nodeid: str) -> int:
-    return next((place for place, start in enumerate(LONGEST_FIRST) if nodeid.startswith(start)), len(LONGEST_FIRST))
+def _rank(nodeid: str) -> int:
+    return next((rank for rank, start in enumerate(LONGEST_FIRST) if nodeid.startswith(start)), len(LONGEST_FIRST))
 
 
 def _file(item: pytest.Item) -> str:
@@ -78,7 +78,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 def _reason(report: Any) -> str:
-    """Why a test was skipped."""
+    """Return why a test was skipped."""
     return report.longrepr[2].removeprefix("Skipped: ") if isinstance(report.longrepr, tuple) else ""
 
 
@@ -87,12 +87,12 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     stats = terminalreporter.stats
     failed = sorted({report.nodeid for kind in ("failed", "error") for report in stats.get(kind, [])})
     if failed:
-        terminalreporter.section("to run what failed alone", red=True)
+        terminalreporter.section("to rerun only the failed tests", red=True)
         for nodeid in failed:
             terminalreporter.line(f"make test ARGS={shlex.quote(shlex.quote(nodeid))}")
-    missed = Counter(_reason(report) for report in stats.get("skipped", []))
-    missed = Counter({reason: count for reason, count in missed.items() if reason in MISSING.values()})
-    if missed:
+    skipped = Counter(_reason(report) for report in stats.get("skipped", []))
+    skipped = Counter({reason: count for reason, count in skipped.items() if reason in MISSING.values()})
+    if skipped:
         terminalreporter.section("NOT RUN ON THIS MACHINE", red=True, bold=True)
-        for reason, count in missed.items():
+        for reason, count in skipped.items():
             terminalreporter.line(f"{count} tests were skipped: {reason}", red=True, bold=True)

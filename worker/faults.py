@@ -1,6 +1,6 @@
-"""From an exception, or a run's early end, to what a job says of it: code, message, and the setting to change.
+"""Maps an exception, or an early end of a run, to a job's error: code, message, and the setting to change.
 
-One way for queued jobs and for `rlsd train`.
+Used by queued jobs and `rlsd train` alike.
 """
 
 import torch
@@ -12,41 +12,41 @@ from worker.engine.faults import Fault, FaultCode
 from worker.engine.types import Ending
 
 API_NAMES = {"model": "model", "lam": f"{X_RLSD}.lambda"}
-"""Where a setting of the engine has another name in the API; the others stand in `x_rlsd` under their own."""
+"""Engine settings with another name in the API; all others have the same name in `x_rlsd`."""
 
 PAUSES: dict[Ending, Json] = {
     Ending.VERIFIER_FAULTS: {
         "code": "verifier_faults",
-        "message": "Paused: too many verdicts were errors or timeouts. Mend the verifier and start a new job, or "
-        "resume this one if what it needs is back.",
+        "message": "Paused: the verifier failed or timed out too often. Fix the verifier and create a new job, or "
+        "resume this one once the service it depends on is available again.",
         "param": f"{X_RLSD}.max_error_share",
     },
     Ending.NO_SIGNAL: {
         "code": "no_signal",
-        "message": "Paused: for many steps running the scores held nothing to learn from. The event before says why. "
-        "Resume to wait for as many steps again.",
+        "message": "Paused: many consecutive steps had no training signal. The preceding event explains why. Resume "
+        "to try as many steps again.",
         "param": f"{X_RLSD}.max_dead_steps",
     },
 }
-"""Why a run rests that nobody asked to rest."""
+"""Errors of runs that paused by themselves."""
 
 
-def classified(error: Exception) -> Json:
-    """`{code, message, param}` of what ended a run."""
+def classify(error: Exception) -> Json:
+    """Return `{code, message, param}` for the exception that ended a run."""
     if isinstance(error, AppError):
         return {"code": error.code or "invalid_value", "message": error.message, "param": error.param}
     if isinstance(error, Fault):
-        return {"code": str(error.code), "message": sentence(error.message), "param": _api_name(error.param)}
+        return {"code": str(error.code), "message": as_sentence(error.message), "param": _api_name(error.param)}
     if isinstance(error, MemoryError | torch.OutOfMemoryError):  # outside every phase of a step
-        message = "Memory ran out: lower batch_size, num_generations or max_completion_tokens."
+        message = "Out of memory: lower batch_size, num_generations or max_completion_tokens."
         return {"code": str(FaultCode.OUT_OF_MEMORY), "message": message, "param": f"{X_RLSD}.batch_size"}
     if isinstance(error, ValueError):
-        return {"code": "invalid_setting", "message": sentence(str(error)), "param": None}
+        return {"code": "invalid_setting", "message": as_sentence(str(error)), "param": None}
     return {"code": "crash", "message": f"The trainer crashed: {type(error).__name__}: {error}", "param": None}
 
 
-def sentence(text: str) -> str:
-    """The engine's words with a capital and a full stop."""
+def as_sentence(text: str) -> str:
+    """Capitalise the text and end it with a full stop."""
     return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '!', '?')) else '.'}"
 
 

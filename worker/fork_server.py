@@ -1,7 +1,7 @@
-"""Forks processes that need torch from one that has imported it, so that neither a job nor a check waits for imports.
+"""Forks processes that need torch from one that has imported it, so that jobs and checks do not wait for imports.
 
-The server (multiprocessing's) is a child of the worker and ends with it. It never touches a GPU: CUDA does not survive
-a fork, so each child meets it first. A job that asks for several devices forks once more (`worker.training.launch`).
+The server (multiprocessing's) is a child of the worker and ends with it. It never initialises CUDA, which does not
+survive a fork; each child does. A job on several devices forks once more (`worker.training.launch`).
 """
 
 import multiprocessing
@@ -23,13 +23,13 @@ _context = multiprocessing.get_context("forkserver")
 
 
 def warm() -> None:
-    """Start the server, which goes on to import in the background."""
+    """Start the server; it imports in the background."""
     _context.set_forkserver_preload([PRELOADED])
     forkserver.ensure_running()
 
 
 def wait_until_warm() -> None:
-    """Wait until the server forks: a job that is claimed before would hold a lease that nobody renews."""
+    """Wait until the server can fork: the lease of a job claimed earlier would not be renewed meanwhile."""
     warm()
     probe = _context.Process(target=int, daemon=True)
     probe.start()
@@ -37,20 +37,20 @@ def wait_until_warm() -> None:
 
 
 def start_trainer(arguments: Sequence[str], *, devices: int, output: Path) -> ForkServerProcess:
-    """Fork `worker.train` with these arguments; its output is appended to the file."""
-    return _forked(_train, tuple(arguments), devices, output)
+    """Fork a trainer with the arguments of `worker.train`; its output is appended to the file."""
+    return _fork(_train, tuple(arguments), devices, output)
 
 
 def run_check(check_id: str) -> int:
-    """Fork a process that carries the check out, and wait for its end: its exit code."""
-    process = _forked(_check, check_id)
+    """Run the check in a forked process and return its exit code."""
+    process = _fork(_check, check_id)
     process.join()
     assert process.exitcode is not None
     return process.exitcode
 
 
 def stop(process: ForkServerProcess, *, grace_s: float) -> None:
-    """SIGTERM to the process and all it started, then SIGKILL after the grace."""
+    """Send SIGTERM to the process and its children, and SIGKILL after `grace_s`."""
     assert process.pid is not None
     signal_group(process.pid, signal.SIGTERM)
     process.join(grace_s)
@@ -59,7 +59,7 @@ def stop(process: ForkServerProcess, *, grace_s: float) -> None:
     process.join()
 
 
-def _forked(target: Callable[..., None], *arguments: Any) -> ForkServerProcess:
+def _fork(target: Callable[..., None], *arguments: Any) -> ForkServerProcess:
     warm()
     process = _context.Process(target=_in_child, args=(target, arguments), daemon=True)
     process.start()
@@ -67,10 +67,10 @@ def _forked(target: Callable[..., None], *arguments: Any) -> ForkServerProcess:
 
 
 def _in_child(target: Callable[..., None], arguments: Sequence[Any]) -> None:
-    """Leave what belongs to the server behind: a session of its own, dead with the server, open to signals."""
+    """Detach from the server: own session, killed with the server, default SIGTERM handler."""
     die_with_parent(os.getppid(), signal_number=signal.SIGKILL)
     os.setsid()
-    multiprocessing.current_process().daemon = False  # a daemon could have no children of its own
+    multiprocessing.current_process().daemon = False  # a daemon may not have children
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     target(*arguments)
 
@@ -82,12 +82,12 @@ def _train(arguments: Sequence[str], devices: int, output: Path) -> None:
         os.dup2(file.fileno(), sys.stdout.fileno())
         os.dup2(file.fileno(), sys.stderr.fileno())
     if devices == 1:
-        sys.exit(_titled_train(arguments))
+        sys.exit(_train_with_title(arguments))
     setproctitle(" ".join(["worker.training.launch", *arguments]))
-    sys.exit(launch.launch(devices, lambda: _titled_train(arguments)))
+    sys.exit(launch.launch(devices, lambda: _train_with_title(arguments)))
 
 
-def _titled_train(arguments: Sequence[str]) -> int:
+def _train_with_title(arguments: Sequence[str]) -> int:
     from worker import train
 
     setproctitle(" ".join(["worker.train", *arguments]))

@@ -1,8 +1,8 @@
-"""Imported by the fork server alone: all that trainers and samplers need, before there is a job.
+"""Imported by the fork server only: everything that trainers and checks with a model need, before there is a job.
 
-A child holds the pipe by which multiprocessing's server knows that somebody needs it, so the kernel is asked to end
-it with the worker. A signal to the worker's whole group, as service managers send it, is not for the server: trainers
-would die with it instead of stopping at their next step.
+A child holds the pipe that keeps multiprocessing's server alive, so the kernel is asked to kill the server with the
+worker (PR_SET_PDEATHSIG). The server ignores SIGTERM, which service managers send to the worker's whole process group:
+trainers would die with the server instead of stopping at their next step.
 """
 
 import gc
@@ -20,4 +20,4 @@ __all__ = ["job", "launch", "registry", "train"]
 die_with_parent(os.getppid(), signal_number=signal.SIGKILL)
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 gc.collect()
-gc.freeze()  # what collectors do not look at stays shared memory
+gc.freeze()  # memory that the collector does not touch stays shared with the children

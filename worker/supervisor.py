@@ -1,6 +1,6 @@
-"""Beside one trainer: claims the job, renews the lease, sees that wishes are obeyed, classes an unwritten end.
+"""Supervises one trainer: claims the job, renews the lease, enforces control signals, records an unrecorded end.
 
-It never imports torch: the trainer is another process, forked for each job (`fork_server`), dead with its worker.
+It never imports torch: the trainer is another process, forked per job (`fork_server`), which dies with its worker.
 """
 
 import os
@@ -32,23 +32,20 @@ from worker.fork_server import start_trainer, stop, wait_until_warm
 
 log = structlog.get_logger()
 
-LOOK_S = 0.2
-"""Seconds between two looks at the trainer."""
+POLL_S = 0.2
+"""Seconds between two checks of the trainer."""
 KILL_GRACE_S = 10.0
 """Seconds between SIGTERM and SIGKILL."""
 GRACE_STEPS = 3
-"""Usual steps that a trainer may take to obey a wish, where that is more than the settings' grace."""
+"""Median steps within which a trainer must obey a control signal, if longer than `stop_grace_s`."""
 HANG_STEPS = 20
-"""A trainer without progress for this many usual steps counts as hung (settings give the least time)."""
-LAST_BYTES = 8_000
-"""Bytes of a crashed trainer's output that are kept."""
+"""A trainer without progress for this many median steps counts as hung (but not before `hang_s`)."""
+MAX_OUTPUT_BYTES = 8_000
+"""Bytes of a crashed trainer's output to keep."""
 
 
-def supervise(job_id: str, *, leaving: Callable[[], bool]) -> bool:
-    """Train the job to its end, if it can be claimed. False when another worker has it or it needs none.
-
-    `leaving` tells whether this worker is shutting down.
-    """
+def supervise(job_id: str, *, shutting_down: Callable[[], bool]) -> bool:
+    """Claim the job and train it to its end. False if it cannot be claimed: another worker has it, or it has ended."""
     wait_until_warm()
     owner = f"{socket.gethostname()}:{os.getpid()}"
     with transaction() as session:
@@ -61,81 +58,81 @@ def supervise(job_id: str, *, leaving: Callable[[], bool]) -> bool:
         arguments = [lease.job_id, lease.owner, str(lease.fence)]
         trainer = start_trainer(arguments, devices=devices, output=Path(output.name))
         try:
-            why = _watch(trainer, lease, leaving=leaving)
+            reason = _watch(trainer, lease, shutting_down=shutting_down)
         finally:
             stop(trainer, grace_s=KILL_GRACE_S)
         assert trainer.exitcode is not None
-        _settle(lease, why=why or _end_in_words(trainer.exitcode), orderly=leaving(), output=output)
+        _record_end(lease, reason=reason or _exit_reason(trainer.exitcode), orderly=shutting_down(), output=output)
     return True
 
 
-def _watch(trainer: ForkServerProcess, lease: Lease, *, leaving: Callable[[], bool]) -> str | None:
-    """Wait for the trainer's end, renewing the lease. A sentence when it has to be killed."""
+def _watch(trainer: ForkServerProcess, lease: Lease, *, shutting_down: Callable[[], bool]) -> str | None:
+    """Wait for the trainer to exit, renewing the lease. Returns the reason if it must be killed."""
     next_renewal = 0.0
     grace_s = settings().stop_grace_s
-    asked_at: float | None = None
+    stop_requested_at: float | None = None
     while trainer.is_alive():
         now = time.monotonic()
-        if leaving():
-            trainer.terminate()  # again at each look: one that has just been forked may not listen yet
-            asked_at = asked_at or now
+        if shutting_down():
+            trainer.terminate()  # repeated: a trainer that was just forked may not handle the signal yet
+            stop_requested_at = stop_requested_at or now
         if now >= next_renewal:
             next_renewal = now + settings().heartbeat_s
             try:
                 with transaction() as session:
-                    wish = renew(session, lease, lease_s=settings().lease_s)
-                    usual_step_s = _usual_step_s(session, lease)
-                    hung_s = _hung_for(session.get_one(Job, lease.job_id), usual_step_s)
+                    control_signal = renew(session, lease, lease_s=settings().lease_s)
+                    median_step_s = _median_step_s(session, lease)
+                    hung_s = _hung_s(session.get_one(Job, lease.job_id), median_step_s)
             except LeaseLostError:
                 return "The lease was lost."
             except (OperationalError, InterfaceError):
-                log.warning("database away, lease not renewed", job=lease.job_id)
+                log.warning("database unreachable, lease not renewed", job=lease.job_id)
                 continue
             if hung_s is not None:
                 return f"The trainer made no progress for {hung_s:.0f} s."
-            if wish is not ControlSignal.RUN and asked_at is None:
-                asked_at = now
-            grace_s = max(settings().stop_grace_s, GRACE_STEPS * usual_step_s)
-        if asked_at is not None and now - asked_at > grace_s:
+            if control_signal is not ControlSignal.RUN and stop_requested_at is None:
+                stop_requested_at = now
+            grace_s = max(settings().stop_grace_s, GRACE_STEPS * median_step_s)
+        if stop_requested_at is not None and now - stop_requested_at > grace_s:
             return f"The trainer did not stop within {grace_s:.0f} s."
-        time.sleep(LOOK_S)
+        time.sleep(POLL_S)
     return None
 
 
-def _settle(lease: Lease, *, why: str, orderly: bool, output: IO[bytes]) -> None:
-    """The trainer is gone. If it has not written its end, do it here, with its last lines."""
+def _record_end(lease: Lease, *, reason: str, orderly: bool, output: IO[bytes]) -> None:
+    """Record the end of a trainer that exited without recording it, with its last output."""
     try:
         with transaction() as session:
             job = held_job(session, lease)
             events.record(
-                session, job.id, code="trainer.lost", message=why, level="warn", data={"output": _last_lines(output)}
+                session, job.id, code="trainer.lost", message=reason, level="warn", data={"output": _last_lines(output)}
             )
-            control.put_back(session, job, why=why, orderly=orderly)
+            control.release(session, job, why=reason, orderly=orderly)
     except LeaseLostError:
         log.info("job ended", job=lease.job_id, fence=lease.fence)
 
 
-def _end_in_words(returncode: int) -> str:
+def _exit_reason(returncode: int) -> str:
     if returncode < 0:
         return f"The trainer was killed by {signal.Signals(-returncode).name}."
-    return f"The trainer ended with exit code {returncode} before the job did."
+    return f"The trainer exited with code {returncode} before the job ended."
 
 
 def _last_lines(output: IO[bytes]) -> str:
     size = output.seek(0, os.SEEK_END)
-    output.seek(max(0, size - LAST_BYTES))
+    output.seek(max(0, size - MAX_OUTPUT_BYTES))
     return output.read().decode(errors="replace").replace("\x00", "�")
 
 
-def _usual_step_s(session: Session, lease: Lease) -> float:
+def _median_step_s(session: Session, lease: Lease) -> float:
     newest = select(Step.created_at).where(Step.job_id == lease.job_id).order_by(Step.step.desc()).limit(10)
     times = [moment.timestamp() for moment in session.scalars(newest)]
     return statistics.median(a - b for a, b in pairwise(times)) if len(times) > 1 else 0.0
 
 
-def _hung_for(job: Job, usual_step_s: float) -> float | None:
-    """Seconds without progress, if they are too many to be a slow step."""
-    if job.progress_at is None or job.state == JobState.VALIDATING:  # a large model may take long to arrive
+def _hung_s(job: Job, median_step_s: float) -> float | None:
+    """Seconds without progress, if too long for a slow step; else None."""
+    if job.progress_at is None or job.state == JobState.VALIDATING:  # a large model may take long to load
         return None
     silent_s = (utc_now() - job.progress_at).total_seconds()
-    return silent_s if silent_s > max(settings().hang_s, HANG_STEPS * usual_step_s) else None
+    return silent_s if silent_s > max(settings().hang_s, HANG_STEPS * median_step_s) else None

@@ -1,4 +1,4 @@
-"""The bodies of the Celery tasks, and what a worker process does when it starts and stops."""
+"""Celery tasks, and the signal handlers for start and shutdown of a worker process."""
 
 import threading
 from contextlib import suppress
@@ -31,10 +31,10 @@ from worker.sandbox.pool import Sandbox
 from worker.supervisor import supervise
 
 log = structlog.get_logger()
-leaving = threading.Event()
+shutting_down = threading.Event()
 SWEEPS = (
     control.sweep,
-    control.nudge_waiting,
+    control.resend_queued,
     checks.forget_old,
     checks.nudge_lost,
     background.give_up_lost,
@@ -42,29 +42,29 @@ SWEEPS = (
     webhooks.nudge_due,
     idempotency.forget_old,
 )
-"""What is looked after at intervals, each in a transaction of its own."""
-LOST = "The process that worked on it was killed; it may have run out of memory."
+"""Periodic maintenance, each in its own transaction."""
+PROCESS_KILLED = "The process running this check was killed, possibly because it ran out of memory."
 configure_logs()
 
 
 @setup_logging.connect  # type: ignore[untyped-decorator]
-def leave_logs_as_they_are(**_: object) -> None:
-    """Celery sets up lines of its own form unless somebody answers this signal."""
+def keep_log_configuration(**_: object) -> None:
+    """Keep the log format: Celery installs its own unless this signal has a handler."""
 
 
 @celery_app.task(name=TRAIN_TASK, acks_late=False)  # type: ignore[untyped-decorator]
 def train_job(job_id: str) -> None:
-    if not leaving.is_set():
-        supervise(job_id, leaving=leaving.is_set)
+    if not shutting_down.is_set():
+        supervise(job_id, shutting_down=shutting_down.is_set)
 
 
 @celery_app.task(name=CHECK_TASK, acks_late=True, bind=True)  # type: ignore[untyped-decorator]
 def run_check(task: Task, check_id: str) -> None:
-    """In the process at hand; where a model is needed, in one forked for it, which gives the memory back."""
+    """Run a check in this process, or in a forked one if it needs a model, so that the memory is freed."""
     if task.request.delivery_info["routing_key"] != SAMPLE_QUEUE:
         checks.carry_out(check_id, handlers=HANDLERS)
     elif fork_server.run_check(check_id) != 0:
-        checks.give_up(check_id, why=LOST)
+        checks.give_up(check_id, why=PROCESS_KILLED)
 
 
 @celery_app.task(name=WEBHOOK_TASK, acks_late=True)  # type: ignore[untyped-decorator]
@@ -73,50 +73,50 @@ def deliver_webhook(delivery_id: str) -> None:
 
 
 @task_failure.connect  # type: ignore[untyped-decorator]
-def tell_of_lost_check(sender: Task, exception: BaseException, args: tuple[str, ...], **_: object) -> None:
-    """A process that was killed at work, for its memory say, cannot write the end of its check itself."""
+def report_lost_check(sender: Task, exception: BaseException, args: tuple[str, ...], **_: object) -> None:
+    """Record the end of a check whose process was killed, for example for its memory use."""
     if sender.name == CHECK_TASK and isinstance(exception, WorkerLostError):
-        checks.give_up(args[0], why=LOST)
+        checks.give_up(args[0], why=PROCESS_KILLED)
 
 
 @worker_init.connect  # type: ignore[untyped-decorator]
 def warm(sender: object, **_: object) -> None:
-    """Have trainers ready to be forked. What samples waits for its first check: most workers never see one."""
+    """Start the fork server on workers that train. On others it starts with the first check that needs a model."""
     if TRAIN_QUEUE in sender.app.amqp.queues.consume_from:  # type: ignore[attr-defined]
         fork_server.warm()
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]
-def start_keeping_house(sender: object, **_: object) -> None:
-    """Every worker says that it is there; those that train or check also sweep, from their start on."""
+def start_background_threads(sender: object, **_: object) -> None:
+    """Start the presence heartbeat, and on workers that train or check also the sweeps."""
     queues = sorted(sender.app.amqp.queues.consume_from)  # type: ignore[attr-defined]
-    threading.Thread(target=report_until_leaving, args=(queues,), name="presence", daemon=True).start()
+    threading.Thread(target=report_presence, args=(queues,), name="presence", daemon=True).start()
     if {TRAIN_QUEUE, CHECK_QUEUE} & set(queues):
-        threading.Thread(target=sweep_until_leaving, name="sweep", daemon=True).start()
+        threading.Thread(target=run_sweeps, name="sweep", daemon=True).start()
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]
-def leave(**_: object) -> None:
-    """Let a trainer stop at its next step, so that the job goes on elsewhere and nothing is lost."""
-    leaving.set()
+def request_shutdown(**_: object) -> None:
+    """Let a trainer stop at its next step, so that another worker resumes the job without loss."""
+    shutting_down.set()
 
 
-def report_until_leaving(queues: list[str]) -> None:
+def report_presence(queues: list[str]) -> None:
     with Sandbox(SandboxLimits()) as sandbox:
-        facts = workers.facts(queues, sandbox_level=sandbox.box.level)
+        facts = workers.facts(queues, sandbox_level=sandbox.confinement.level)
     while True:
         try:
             with transaction() as session:
                 workers.report(session, facts)
         except Exception:
-            log.exception("the worker could not say that it is there, trying again")
-        if leaving.wait(workers.REPORT_S):
+            log.exception("worker heartbeat failed, trying again")
+        if shutting_down.wait(workers.REPORT_S):
             break
     with suppress(Exception), transaction() as session:
         workers.leave(session, facts)
 
 
-def sweep_until_leaving() -> None:
+def run_sweeps() -> None:
     while True:
         for work in SWEEPS:
             try:
@@ -124,5 +124,5 @@ def sweep_until_leaving() -> None:
                     work(session)
             except Exception:
                 log.exception("sweep failed, trying again", work=work.__name__)
-        if leaving.wait(settings().sweep_s):
+        if shutting_down.wait(settings().sweep_s):
             return

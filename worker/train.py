@@ -1,9 +1,9 @@
-"""The trainer: one process, one job, the only file that knows both the backend and the engine.
+"""The trainer process of one queued job: reads it from the database, runs the engine on it, and records its end.
 
-Started by the supervisor as `python -m worker.train JOB OWNER FENCE`. It reads the job, runs the engine, and writes the
-job's end itself, under the lease and in one transaction with the adapter. What it cannot write is for the supervisor.
-A job that asks for several devices has a trainer for each (`launch.py`): all read the job, the leader alone reports and
-writes its end, and any writes the fault that ends it; of several the first counts.
+Forked by the supervisor with the arguments JOB OWNER FENCE. The end is written under the lease, in one transaction
+with the adapter; an end that the trainer cannot write is written by the supervisor. A job on several devices has one
+trainer per device (`launch.py`): all read the job, only the leader reports and writes its end, and any of them may
+record the fault that ends it (the first one counts).
 """
 
 import json
@@ -30,18 +30,18 @@ from backend.jobs.lifecycle import JobState
 from backend.jobs.spec import RlsdSettings
 from backend.settings import settings as environment
 from backend.stack.logs import configure_logs
-from backend.tracking.choice import wanted
+from backend.tracking.choice import enabled_trackers
 from backend.tracking.run import TrackedRun, flat
 from backend.verifiers.specs import parse_spec
 from worker.checks.before_training import run_checks, self_check
-from worker.checks.preflight import keeping, preflight_step
+from worker.checks.preflight import heartbeat, preflight_step
 from worker.engine import loop
 from worker.engine.distributed import ProcessLost
 from worker.engine.measure import device_name
 from worker.engine.model.policy import Policy
 from worker.engine.types import Ending
 from worker.exports.adapter_zip import write_adapter_zip
-from worker.faults import PAUSES, classified
+from worker.faults import PAUSES, classify
 from worker.sandbox.pool import Sandbox
 from worker.training.database_observer import DatabaseObserver, newest_checkpoint
 from worker.training.manifest import base_name, job_manifest
@@ -54,18 +54,18 @@ from worker.training.prepare import (
     tasks_of,
     use_threads,
 )
-from worker.training.process_group import joined_world
+from worker.training.process_group import join_process_group
 from worker.training.tracking import tracked
 
 log = structlog.get_logger()
 
-LAST_CHARACTERS = 8_000
-"""Of a crash's traceback, that are kept."""
+MAX_TRACEBACK_CHARS = 8_000
+"""Characters of a crash's traceback to keep."""
 
 
 @dataclass(slots=True)
 class StopSignal:
-    """Set by SIGTERM: this worker is going away, so stop at the next step and leave the job to another."""
+    """Set by SIGTERM: the worker is shutting down, so stop at the next step and leave the job to another worker."""
 
     received: bool = False
 
@@ -85,10 +85,10 @@ def main(arguments: list[str]) -> int:
         log.warning("lease lost, stopping", job=job_id, fence=lease.fence)
         return 1
     except (ProcessLost, DistError):
-        log.warning("another trainer of the job has ended, stopping", job=job_id, fence=lease.fence)
+        log.warning("another process of the job has exited, stopping", job=job_id, fence=lease.fence)
         return 1
     except (OperationalError, InterfaceError):
-        traceback.print_exc()  # the database is away: no fault of the job's, which goes back to the queue
+        traceback.print_exc()  # the database is unreachable: not the job's fault, it goes back to the queue
         return 1
     except Exception as error:  # noqa: BLE001 - the edge of the process: every fault becomes a classified end
         traceback.print_exc()
@@ -107,37 +107,39 @@ def train(lease: Lease, *, stop: StopSignal) -> None:
     verifier = parse_spec(job.grader)
     tasks, held_out = tasks_of(rows, spec=spec, verifier=verifier, seed=job.seed, validation=validation)
     use_threads(processes=spec.devices)
-    with joined_world(processes=spec.devices, device=spec.device) as world, Sandbox() as sandbox:
-        of_verifier = self_check(tasks, spec=spec, verifier=verifier, sandbox=sandbox)
-        if not run_checks(lease, [of_verifier], spec=spec, world=world):  # before the model, which may take minutes
+    with join_process_group(processes=spec.devices, device=spec.device) as world, Sandbox() as sandbox:
+        verifier_check = self_check(tasks, spec=spec, verifier=verifier, sandbox=sandbox)
+        if not run_checks(lease, [verifier_check], spec=spec, world=world):  # before the model, which may take minutes
             return
         policy, world = load_shared(job.model, settings=settings, world=world)
         reward = sandboxed_reward(sandbox, verifier)
-        of_model = preflight_step(
-            settings, spec=spec, policy=policy, tasks=tasks, reward=reward, progress=keeping(lease), world=world
+        preflight = preflight_step(
+            settings, spec=spec, policy=policy, tasks=tasks, reward=reward, progress=heartbeat(lease), world=world
         )
-        if not run_checks(lease, [of_model], spec=spec, world=world):
+        if not run_checks(lease, [preflight], spec=spec, world=world):
             return
         teacher = load_teacher(spec, settings=settings, student=policy)
         observer = DatabaseObserver(lease, stopping=lambda: stop.received)
-        with tracked(observer, wanted(environment()) if world.leads else {}, run=_tracked_run(job)) as told:
+        with tracked(
+            observer, enabled_trackers(environment()) if world.is_leader else {}, run=_tracked_run(job)
+        ) as tracked_observer:
             ending = loop.run(
                 settings,
                 policy=policy,
                 tasks=tasks,
                 held_out=held_out,
                 reward=reward,
-                observer=told,
-                resume=world.as_leader(
-                    _begin(lease, policy) if world.leads else None
-                ),  # held here by nobody: it is large
+                observer=tracked_observer,
+                resume=world.broadcast(
+                    _start_job(lease, policy) if world.is_leader else None
+                ),  # no reference is kept here: the checkpoint is large
                 teacher=teacher,
                 world=world,
             )
-            told.close(ending)
-        box = sandbox.identity()
-        if world.leads:
-            _end(lease, ending, policy=policy, teacher=teacher, box=box, stop=stop)
+            tracked_observer.close(ending)
+        sandbox_identity = sandbox.identity()
+        if world.is_leader:
+            _end_job(lease, ending, policy=policy, teacher=teacher, sandbox_identity=sandbox_identity, stop=stop)
 
 
 def _tracked_run(job: Job) -> TrackedRun:
@@ -145,31 +147,33 @@ def _tracked_run(job: Job) -> TrackedRun:
     return TrackedRun(id=job.id, name=job.suffix or job.id, settings=flat(about | job.spec))
 
 
-def _begin(lease: Lease, policy: Policy) -> bytes | None:
-    """Note that the job runs, and on what; the checkpoint to go on from."""
+def _start_job(lease: Lease, policy: Policy) -> bytes | None:
+    """Record that the job runs, and on which device. Returns the checkpoint to resume from, if any."""
     with transaction() as session:
         control.start_running(session, lease)
         held_job(session, lease).device_name = device_name(policy.device)
         return newest_checkpoint(session, lease)
 
 
-def _end(lease: Lease, ending: Ending, *, policy: Policy, teacher: Policy | None, box: Json, stop: StopSignal) -> None:
+def _end_job(
+    lease: Lease, ending: Ending, *, policy: Policy, teacher: Policy | None, sandbox_identity: Json, stop: StopSignal
+) -> None:
     if ending is Ending.DONE:
-        _succeed(lease, policy, teacher=teacher, box=box)
+        _succeed(lease, policy, teacher=teacher, sandbox_identity=sandbox_identity)
         return
     with transaction() as session:
         job = held_job(session, lease)
         if ending is Ending.CANCELLED:
             control.finish(session, lease, JobState.CANCELLED)
         elif ending in PAUSES:
-            control.rest(session, lease, error=PAUSES[ending])
+            control.pause_held(session, lease, error=PAUSES[ending])
         elif stop.received:
-            control.put_back(session, job, why="The worker was stopped.", orderly=True)
+            control.release(session, job, why="The worker was stopped.", orderly=True)
         else:
-            control.rest(session, lease)
+            control.pause_held(session, lease)
 
 
-def _succeed(lease: Lease, policy: Policy, *, teacher: Policy | None, box: Json) -> None:
+def _succeed(lease: Lease, policy: Policy, *, teacher: Policy | None, sandbox_identity: Json) -> None:
     with transaction() as session:
         job = held_job(session, lease)
         manifest = job_manifest(
@@ -178,7 +182,7 @@ def _succeed(lease: Lease, policy: Policy, *, teacher: Policy | None, box: Json)
             step=job.step,
             base=identity(job.model, policy),
             teacher=None if teacher is None else identity(job.spec["teacher_model"], teacher),
-            sandbox=box,
+            sandbox=sandbox_identity,
         )
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "adapter.zip"
@@ -189,35 +193,35 @@ def _succeed(lease: Lease, policy: Policy, *, teacher: Policy | None, box: Json)
             job.adapter_sha256 = blob.sha256
             job.manifest = manifest
             job.fine_tuned_model = job.adapter_name
-            _warn_of_silence(session, job)
+            _warn_if_nothing_learned(session, job)
             control.finish(session, lease, JobState.SUCCEEDED)
 
 
-def _warn_of_silence(session: Session, job: Job) -> None:
-    """Say so where no completion of any step had a signal: nothing was learned, and the adapter does nothing."""
+def _warn_if_nothing_learned(session: Session, job: Job) -> None:
+    """Warn if no completion of any step had a signal: the adapter then has no effect."""
     if job.trained_tokens == 0:
         events.record(
             session,
             job.id,
             code="nothing_learned",
             level="warn",
-            message="No completion of any step had a signal, mostly because all of a question scored the same: nothing "
-            "was learned, and the adapter does nothing. Check the verifier, or use a model that gets some of the "
-            "questions right.",
+            message="Nothing was learned, and the adapter has no effect: no completion of any step had a training "
+            "signal, usually because all completions of a question got the same score. Check the verifier, or use a "
+            "model that answers some of the questions correctly.",
         )
 
 
 def _fail(lease: Lease, error: Exception) -> None:
-    """Write the classified fault as the job's end, unless it has one or belongs to another by now."""
-    fault = classified(error)
+    """Record the classified fault as the job's end, unless the job has ended or the lease was lost."""
+    fault = classify(error)
     try:
         with transaction() as session:
-            trace = "".join(traceback.format_exception(error))[-LAST_CHARACTERS:].replace("\x00", "\ufffd")
+            trace = "".join(traceback.format_exception(error))[-MAX_TRACEBACK_CHARS:].replace("\x00", "\ufffd")
             events.record(
                 session,
                 lease.job_id,
                 code="trainer.fault",
-                message=f"The trainer met {type(error).__name__}.",
+                message=f"The trainer raised {type(error).__name__}.",
                 level="error",
                 data={"code": fault["code"], "traceback": trace},
             )

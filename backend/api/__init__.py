@@ -1,1 +1,1 @@
-"""The HTTP API: a router a resource; each parses, asks the domain and answers (SHAPES, API)."""
+"""The HTTP API: one router per resource, which parses the request, calls the domain and builds the response."""

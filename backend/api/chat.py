@@ -1,6 +1,6 @@
-"""`/v1/chat/completions`: OpenAI's chat on base models and on what was trained, whole or as server-sent events.
+"""`/v1/chat/completions`: OpenAI's chat with base and fine-tuned models, whole or as server-sent events.
 
-Nothing is computed here: a chat server beside a GPU answers, and this passes its words on (backend.chat).
+Nothing is computed here: a chat server on a GPU machine generates the completion, and this relays it (backend.chat).
 """
 
 import asyncio
@@ -17,9 +17,9 @@ from starlette.concurrency import run_in_threadpool
 from backend.api.http.dependencies import Auth
 from backend.api.http.errors import ErrorBody, ErrorDetail
 from backend.chat.client import ChatClient
-from backend.chat.model_names import served
+from backend.chat.model_names import resolve_model
 from backend.chat.protocol import ChatRequest, Piece, PromptRead, RequestRefused
-from backend.chat.request import ChatBody, require_honourable
+from backend.chat.request import ChatBody, require_supported
 from backend.chat.response_objects import ChatCompletion, ResponseHead, StreamedResponse, WholeResponse
 from backend.db.engine import transaction
 from backend.errors import AppError
@@ -28,7 +28,7 @@ from backend.settings import settings
 
 HEARTBEAT_S = 15
 CLIENT_CLOSED = 499
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 router = APIRouter(prefix="/chat", tags=["chat"])
 
 
@@ -38,75 +38,75 @@ router = APIRouter(prefix="/chat", tags=["chat"])
     responses={200: {"content": {"text/event-stream": {}}, "description": "Chunks where `stream` is true."}},
 )
 async def create_chat_completion(body: ChatBody, request: Request, who: Auth) -> ChatCompletion | Response:
-    """Answer a conversation. An answer that has begun may still fail; a stream then ends with an error event."""
-    require_honourable(body)
-    asked = await run_in_threadpool(_asked, body, who.project)
-    heading = ResponseHead(id=asked.id, created=int(time.time()), model=body.model, n=asked.n)
-    caller: ChatClient = request.app.state.chat_caller
-    pieces = caller.ask(asked)
+    """Complete a conversation. A completion may fail after it has begun; a stream then ends with an error event."""
+    require_supported(body)
+    chat_request = await run_in_threadpool(_chat_request, body, who.project)
+    head = ResponseHead(id=chat_request.id, created=int(time.time()), model=body.model, n=chat_request.n)
+    client: ChatClient = request.app.state.chat_client
+    pieces = client.complete(chat_request)
     if not body.stream:
-        return await _unless_gone(request, _whole(pieces, heading))
-    begun = await _unless_gone(request, _beginning(pieces))
-    wants_usage = body.stream_options is not None and bool(body.stream_options.include_usage)
-    events = _events(begun, pieces, StreamedResponse(heading, with_usage=wants_usage))
+        return await _until_disconnect(request, _whole(pieces, head))
+    prompt_read = await _until_disconnect(request, _first_piece(pieces))
+    with_usage = body.stream_options is not None and bool(body.stream_options.include_usage)
+    events = _events(prompt_read, pieces, StreamedResponse(head, with_usage=with_usage))
     return EventSourceResponse(events, ping=HEARTBEAT_S, sep="\n")
 
 
-def _asked(body: ChatBody, project: str) -> ChatRequest:
-    """The request as a server takes it. Raises AppError 404 where there is no such model in the caller's project."""
+def _chat_request(body: ChatBody, project: str) -> ChatRequest:
+    """Build the request for a chat server. Raises AppError 404 if the project has no such model."""
     with transaction(project=project) as session:
-        known = served(session, body.model, models=settings().models, hub=settings().chat_hub_models)
+        model = resolve_model(session, body.model, models=settings().models, hub=settings().chat_hub_models)
     return ChatRequest(
         id=new_id("chatcmpl"),
         project=project,
         model=body.model,
-        base=known.base,
-        adapter=known.adapter,
+        base=model.base,
+        adapter=model.adapter,
         messages=[message.plain() for message in body.messages],
-        max_tokens=body.most_tokens,
+        max_tokens=body.token_limit,
         temperature=1.0 if body.temperature is None else body.temperature,
         top_p=1.0 if body.top_p is None else body.top_p,
         n=body.n or 1,
         stop=list(body.stop or ()),
         seed=body.seed,
-        top_logprobs=body.wanted_logprobs,
+        top_logprobs=body.requested_logprobs,
     )
 
 
-async def _whole(pieces: AsyncGenerator[Piece], heading: ResponseHead) -> ChatCompletion:
-    gathered = WholeResponse(heading)
+async def _whole(pieces: AsyncGenerator[Piece], head: ResponseHead) -> ChatCompletion:
+    response = WholeResponse(head)
     async with aclosing(pieces):
         async for piece in pieces:
             if isinstance(piece, RequestRefused):
                 raise piece.as_error()
-            if (answer := gathered.add(piece)) is not None:
-                return answer
-    raise AssertionError("an answer ends with its last piece")
+            if (completion := response.add(piece)) is not None:
+                return completion
+    raise AssertionError("a response ends with RequestDone or RequestRefused")
 
 
-async def _beginning(pieces: AsyncGenerator[Piece]) -> PromptRead:
-    """What is known before the first word, so that a refusal is an answer of its own and no event of a stream."""
+async def _first_piece(pieces: AsyncGenerator[Piece]) -> PromptRead:
+    """Wait for the first piece before a stream starts, so that a refusal is an HTTP error and not an event."""
     async for piece in pieces:
         if isinstance(piece, RequestRefused):
             await pieces.aclose()
             raise piece.as_error()
         if isinstance(piece, PromptRead):
             return piece
-    raise AssertionError("an answer begins before it ends")
+    raise AssertionError("PromptRead precedes the end of a response")
 
 
 async def _events(
-    begun: PromptRead, pieces: AsyncGenerator[Piece], streamed: StreamedResponse
+    prompt_read: PromptRead, pieces: AsyncGenerator[Piece], response: StreamedResponse
 ) -> AsyncIterator[ServerSentEvent]:
-    for chunk in streamed.chunks(begun):
-        yield _event(chunk.as_data(with_usage=streamed.with_usage))
+    for chunk in response.chunks(prompt_read):
+        yield _event(chunk.as_data(with_usage=response.with_usage))
     try:
         async with aclosing(pieces):
             async for piece in pieces:
                 if isinstance(piece, RequestRefused):
                     raise piece.as_error()
-                for chunk in streamed.chunks(piece):
-                    yield _event(chunk.as_data(with_usage=streamed.with_usage))
+                for chunk in response.chunks(piece):
+                    yield _event(chunk.as_data(with_usage=response.with_usage))
     except AppError as error:
         detail = ErrorDetail(message=error.message, type=error.type, param=error.param, code=error.code)
         yield _event(json.dumps(ErrorBody(error=detail).model_dump()))
@@ -118,21 +118,21 @@ def _event(data: str) -> ServerSentEvent:
     return ServerSentEvent(data=data, sep="\n")
 
 
-async def _unless_gone(request: Request, work: Coroutine[Any, Any, Answer]) -> Answer:
-    """The result of the work, which is given up as soon as the caller has hung up."""
-    working, gone = asyncio.create_task(work), asyncio.create_task(_hang_up(request))
+async def _until_disconnect(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
+    """Return the result of `work`; cancel it if the client disconnects first."""
+    working, disconnected = asyncio.create_task(work), asyncio.create_task(_disconnected(request))
     try:
-        await asyncio.wait((working, gone), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((working, disconnected), return_when=asyncio.FIRST_COMPLETED)
         if working.done():
             return working.result()
-        raise AppError("The caller has hung up.", status=CLIENT_CLOSED, code="client_closed_request")
+        raise AppError("The client closed the connection.", status=CLIENT_CLOSED, code="client_closed_request")
     finally:
-        for task in (working, gone):
+        for task in (working, disconnected):
             task.cancel()
         with suppress(asyncio.CancelledError, AppError):
             await working
 
 
-async def _hang_up(request: Request) -> None:
+async def _disconnected(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass

@@ -1,4 +1,4 @@
-"""`/v1/checks`: what a worker was asked to find out before or beside training, how far it is, what it found."""
+"""`/v1/checks`: background checks run by a worker (pre-flight, self-check, …), with their progress and result."""
 
 from typing import Annotated, Any, Literal
 
@@ -6,9 +6,9 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 from sqlalchemy import select
 
-from backend.api.http.dependencies import Auth, Database, ObjectId, found
-from backend.api.http.paging import ListItem, Page, PageAsked, listed
-from backend.checks import ASKED, cancel
+from backend.api.http.dependencies import Auth, Database, ObjectId, get_or_404
+from backend.api.http.paging import ListItem, Page, PageParams, paginate
+from backend.checks import REQUEST_BODY, cancel
 from backend.db.base import Json, unix_s
 from backend.db.checks import Check, CheckStatus
 
@@ -28,8 +28,8 @@ class CheckProblem(BaseModel):
 
 
 class CheckObject(ListItem):
-    """`status` is queued, running, done or failed; `result` belongs to done, `error` to failed. `asked`: the body of
-    the request that it answers, where it was a request for a check.
+    """A check. `result` is set when `status` is done, `error` when it is failed. `asked` is the body of the request
+    that created it, if any.
     """
 
     object: Literal["check"] = "check"
@@ -49,53 +49,53 @@ class CheckObject(ListItem):
 def list_checks(
     _: Auth,
     session: Database,
-    asked: PageAsked,
+    query: PageParams,
     kind: Annotated[str | None, Query(max_length=100)] = None,
-    file: Annotated[str | None, Query(max_length=100, description="About this file.")] = None,
-    job: Annotated[str | None, Query(max_length=100, description="About this job.")] = None,
+    file: Annotated[str | None, Query(max_length=100, description="Only checks of this file.")] = None,
+    job: Annotated[str | None, Query(max_length=100, description="Only checks of this job.")] = None,
 ) -> Page[CheckObject]:
-    """The newest first, without their results: those are found by id."""
+    """List checks, newest first, without results: get a single check for its result."""
     statement = select(Check)
-    for column, wanted in ((Check.kind, kind), (Check.file_id, file), (Check.job_id, job)):
-        if wanted is not None:
-            statement = statement.where(column == wanted)
-    return listed(session, statement, keys=(Check.created_at, Check.id), asked=asked, show=_in_short)
+    for column, value in ((Check.kind, kind), (Check.file_id, file), (Check.job_id, job)):
+        if value is not None:
+            statement = statement.where(column == value)
+    return paginate(session, statement, keys=(Check.created_at, Check.id), query=query, to_item=_summary)
 
 
 @router.post("/{check_id}/cancel")
 def cancel_check(check_id: ObjectId, _: Auth, session: Database) -> CheckObject:
-    """409 where it has ended. A worker stops at its next sign of progress."""
-    check = found(session, Check, check_id, kind="check")
+    """Cancel a check; 409 if it has ended. The worker stops at its next progress report."""
+    check = get_or_404(session, Check, check_id, kind="check")
     cancel(session, check)
-    return shown_check(check)
+    return check_object(check)
 
 
 @router.get("/{check_id}")
 def get_check(check_id: ObjectId, _: Auth, session: Database) -> CheckObject:
-    return shown_check(found(session, Check, check_id, kind="check"))
+    return check_object(get_or_404(session, Check, check_id, kind="check"))
 
 
-def words_of(body: BaseModel) -> Json:
-    """What a request for a check said, to be stored with it."""
+def request_json(body: BaseModel) -> Json:
+    """Return the request's body as sent, to be stored with the check."""
     return body.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
 
-def _in_short(check: Check) -> CheckObject:
-    return shown_check(check).model_copy(update={"result": None})
+def _summary(check: Check) -> CheckObject:
+    return check_object(check).model_copy(update={"result": None})
 
 
-def shown_check(check: Check) -> CheckObject:
+def check_object(check: Check) -> CheckObject:
     failed = check.status == CheckStatus.FAILED
-    waiting: Literal["queued", "running"] = "queued" if check.progress is None else "running"
+    pending: Literal["queued", "running"] = "queued" if check.progress is None else "running"
     return CheckObject(
         id=check.id,
         kind=check.kind,
-        status="failed" if failed else "done" if check.status == CheckStatus.DONE else waiting,
+        status="failed" if failed else "done" if check.status == CheckStatus.DONE else pending,
         created_at=unix_s(check.created_at) or 0,
         finished_at=unix_s(check.finished_at),
         file_id=check.file_id,
         job_id=check.job_id,
-        asked=check.request.get(ASKED),
+        asked=check.request.get(REQUEST_BODY),
         progress=CheckProgress.model_validate(check.progress) if check.progress and check.progress["total"] else None,
         result=None if failed else check.result,
         error=CheckProblem.model_validate(check.result) if failed else None,

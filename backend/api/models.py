@@ -1,4 +1,4 @@
-"""`/v1/models`: the base models of this server, and what was trained on it (`ft:…`)."""
+"""`/v1/models`: the base models of this server and the models fine-tuned on it (`ft:…`)."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from backend import blobs
 from backend.api.http.dependencies import Auth, Database
 from backend.api.http.paging import ListItem, Page, page
-from backend.chat.model_names import no_such_model, served
+from backend.chat.model_names import no_such_model, resolve_model
 from backend.db.base import unix_s
 from backend.db.jobs import Job
 from backend.db.training import Evaluation
@@ -25,14 +25,14 @@ ModelName = Annotated[str, Path(min_length=1, max_length=400)]
 
 
 class HeldOut(BaseModel):
-    """The mean score on held-out questions before and after training, where it was measured."""
+    """The mean score on held-out questions before and after training, if it was measured."""
 
     before: float | None
     after: float | None
 
 
 class ModelObject(ListItem):
-    """OpenAI's model object. `x_job` is the job that made it of `x_base`, by `x_method`; None for a base model."""
+    """OpenAI's model object. `x_job` trained it from `x_base` with `x_method`; all None for a base model."""
 
     object: Literal["model"] = "model"
     created: int
@@ -57,19 +57,20 @@ def list_models(_: Auth, session: Database) -> Page[ModelObject]:
 
 @router.get("/{model:path}")
 def get_model(model: ModelName, _: Auth, session: Database) -> ModelObject:
-    """What chat answers under this name, checkpoints too (`ft:…:ckpt-step-N`)."""
-    known = served(session, model, models=settings().models, hub=settings().chat_hub_models)
-    if known.job is None:
-        return _base(model)
-    return _trained(model, known.job, created_at=known.created_at, means=_held_out_means(session, [known.job]))
+    """Return a model that chat can use, checkpoints included (`ft:…:ckpt-step-N`)."""
+    resolved = resolve_model(session, model, models=settings().models, hub=settings().chat_hub_models)
+    if resolved.job is None:
+        return _base_object(model)
+    means = _held_out_means(session, [resolved.job])
+    return _trained_object(model, resolved.job, created_at=resolved.created_at, means=means)
 
 
 @router.delete("/{model:path}")
 def delete_model(model: ModelName, _: Auth, session: Database) -> DeletedModel:
-    """Delete the adapter that a job trained. The job and its checkpoints stay."""
+    """Delete the adapter that a job trained. The job and its checkpoints are kept."""
     if model in settings().models:
         raise AppError(
-            f"'{model}' is a base model of this server: only what was trained here ('ft:…') can be deleted.",
+            f"'{model}' is a base model of this server: only models fine-tuned here ('ft:…') can be deleted.",
             code="model_not_deletable",
             param="model",
         )
@@ -86,22 +87,22 @@ def delete_model(model: ModelName, _: Auth, session: Database) -> DeletedModel:
 def _models(session: Session) -> list[ModelObject]:
     jobs = session.scalars(select(Job).where(Job.fine_tuned_model.is_not(None)).order_by(Job.finished_at.desc())).all()
     means = _held_out_means(session, jobs)
-    return [_base(name) for name in settings().models] + [
-        _trained(job.fine_tuned_model, job, created_at=job.finished_at, means=means)
+    return [_base_object(name) for name in settings().models] + [
+        _trained_object(job.fine_tuned_model, job, created_at=job.finished_at, means=means)
         for job in jobs
         if job.fine_tuned_model is not None
     ]
 
 
-def _base(name: str) -> ModelObject:
+def _base_object(name: str) -> ModelObject:
     return ModelObject(id=name, created=0, owned_by="base")
 
 
-def _trained(
+def _trained_object(
     name: str, job: Job, *, created_at: datetime | None, means: Mapping[tuple[str, str], float]
 ) -> ModelObject:
-    """The job's adapter, or a checkpoint on the way to it, of which `means` do not tell."""
-    is_whole = name == job.fine_tuned_model
+    """Describe a job's final adapter, or one of its checkpoints, which has no score after training in `means`."""
+    is_final = name == job.fine_tuned_model
     return ModelObject(
         id=name,
         created=unix_s(created_at) or 0,
@@ -111,16 +112,16 @@ def _trained(
         x_method=job.spec.get("method"),
         x_seed=job.seed,
         x_held_out=HeldOut(
-            before=means.get((job.id, "baseline")), after=means.get((job.id, "trained")) if is_whole else None
+            before=means.get((job.id, "baseline")), after=means.get((job.id, "trained")) if is_final else None
         ),
     )
 
 
 def _held_out_means(session: Session, jobs: Sequence[Job]) -> dict[tuple[str, str], float]:
-    """By job and phase."""
-    found = session.execute(
+    """Return mean scores by job id and phase."""
+    rows = session.execute(
         select(Evaluation.job_id, Evaluation.phase, Evaluation.result["mean"].as_float()).where(
             Evaluation.job_id.in_([job.id for job in jobs]), Evaluation.phase.in_(("baseline", "trained"))
         )
     )
-    return {(job_id, phase): mean for job_id, phase, mean in found}
+    return {(job_id, phase): mean for job_id, phase, mean in rows}

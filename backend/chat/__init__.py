@@ -1,1 +1,1 @@
-"""Chat on base models and on what was trained: what is asked, how it reaches a server beside a GPU, what comes back."""
+"""Chat with base and fine-tuned models: requests, the queue to servers on GPU machines, and responses."""

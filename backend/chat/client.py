@@ -1,4 +1,4 @@
-"""The API's end of the line: hands a request to whichever server takes it, and gives out the pieces as they come."""
+"""The API's side of the chat queue: enqueues a request and yields the pieces of its response as they arrive."""
 
 import asyncio
 import time
@@ -9,30 +9,30 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from backend.chat.protocol import LAST, ChatRequest, Piece, PromptRead, RequestTaken, piece_from_json
+from backend.chat.protocol import FINAL_PIECES, ChatRequest, Piece, PromptRead, RequestTaken, piece_from_json
 from backend.chat.redis_keys import (
-    ALIVE_S,
-    BELL,
     CONNECT_S,
-    SEEN_S,
+    QUEUED,
+    REQUEST_TTL_S,
+    SERVER_TTL_S,
     SERVERS,
-    WAITING,
+    WAKE_CHANNEL,
     answer_key,
     no_broker,
-    place_in_line,
+    queue_member,
     redis_url,
     request_key,
 )
 from backend.errors import AppError
 from backend.settings import settings
 
-LOOK_S = 2.0
-"""Seconds of silence after which it is looked whether the server is still there."""
-PIECES = 100
+POLL_S = 2.0
+"""Seconds without a piece after which the server is checked for a heartbeat."""
+MAX_PIECES = 100
 
 
 class ChatClient:
-    """All conversations of one API process. Connections are made with the first."""
+    """Client of the chat servers, one per API process. Connects to the broker on the first request."""
 
     def __init__(self) -> None:
         self._redis: Redis | None = None
@@ -43,44 +43,44 @@ class ChatClient:
             await asyncio.gather(*self._tasks, return_exceptions=True)
             await self._redis.aclose()
 
-    async def ask(self, asked: ChatRequest) -> AsyncGenerator[Piece]:
-        """The pieces of the answer, to the last. Whoever stops listening withdraws the request.
+    async def complete(self, request: ChatRequest) -> AsyncGenerator[Piece]:
+        """Yield the pieces of the response. Closing the generator withdraws the request.
 
-        Raises AppError 503 where no server is there, or the one at work has gone.
+        Raises AppError 503 if no chat server is running, or the one that took the request has stopped.
         """
-        breath: asyncio.Task[None] | None = None
+        keep_alive: asyncio.Task[None] | None = None
         try:
-            await self._hand_in(asked)
-            breath = self._in_background(self._keep_alive(asked.id))
-            async for piece in self._pieces(asked.id):
+            await self._enqueue(request)
+            keep_alive = self._in_background(self._keep_alive(request.id))
+            async for piece in self._pieces(request.id):
                 yield piece
         except RedisError as error:
             raise no_broker() from error
         finally:
-            if breath is not None:
-                breath.cancel()
-            # In a task of its own: what is cancelled cannot wait for the broker any more.
-            self._in_background(self._withdraw(asked))
+            if keep_alive is not None:
+                keep_alive.cancel()
+            # In its own task: a cancelled one can no longer await the broker.
+            self._in_background(self._withdraw(request))
 
-    async def _hand_in(self, asked: ChatRequest) -> None:
+    async def _enqueue(self, request: ChatRequest) -> None:
         await self._require_server(None)
-        body = asked.to_json()
+        body = request.to_json()
         async with self._broker.pipeline(transaction=True) as pipeline:
-            pipeline.set(request_key(asked.id), body, px=int(ALIVE_S * 1000))
-            pipeline.zadd(WAITING, {place_in_line(asked.id, asked.base): await self._now()})
-            pipeline.publish(BELL, asked.id)
+            pipeline.set(request_key(request.id), body, px=int(REQUEST_TTL_S * 1000))
+            pipeline.zadd(QUEUED, {queue_member(request.id, request.base): await self._now()})
+            pipeline.publish(WAKE_CHANNEL, request.id)
             await pipeline.execute()
 
     async def _pieces(self, request_id: str) -> AsyncIterator[Piece]:
         server: str | None = None
         deadline: float | None = time.monotonic() + settings().chat_wait_s
         while True:
-            found = await self._broker.blmpop(LOOK_S, 1, answer_key(request_id), direction="LEFT", count=PIECES)
+            found = await self._broker.blmpop(POLL_S, 1, answer_key(request_id), direction="LEFT", count=MAX_PIECES)
             if not found:
                 await self._require_server(server)
             if deadline is not None and time.monotonic() > deadline:
                 raise AppError(
-                    f"No chat server came to this request within {settings().chat_wait_s:g} s: try again later.",
+                    f"No chat server started this request within {settings().chat_wait_s:g} s: try again later.",
                     status=503,
                     code="too_busy",
                     type="server_error",
@@ -93,25 +93,25 @@ class ChatClient:
                     case PromptRead():
                         deadline = None
                 yield piece
-                if isinstance(piece, LAST):
+                if isinstance(piece, FINAL_PIECES):
                     return
 
     async def _require_server(self, taken_by: str | None) -> None:
-        """Raises AppError where no server is there, or the one that has taken the request is not any more."""
-        since = await self._now() - SEEN_S
+        """Raise AppError if no server is running, or the one that took the request no longer is."""
+        since = await self._now() - SERVER_TTL_S
         if taken_by is None:
             if await self._broker.zcount(SERVERS, since, "+inf"):
                 return
             raise AppError(
-                "No chat server is running, so no model can be asked: start one with `rlsd worker --queue chat`.",
+                "No chat server is running: start one with `rlsd worker --queue chat`.",
                 status=503,
                 code="no_worker",
                 type="server_error",
             )
-        seen = await self._broker.zscore(SERVERS, taken_by)
-        if seen is None or seen < since:
+        last_seen = await self._broker.zscore(SERVERS, taken_by)
+        if last_seen is None or last_seen < since:
             raise AppError(
-                "The chat server that worked on this request has gone: send it again.",
+                "The chat server stopped while working on this request: send it again.",
                 status=503,
                 code="server_lost",
                 type="server_error",
@@ -119,17 +119,17 @@ class ChatClient:
 
     async def _keep_alive(self, request_id: str) -> None:
         while True:
-            await asyncio.sleep(ALIVE_S / 3)
+            await asyncio.sleep(REQUEST_TTL_S / 3)
             with suppress(RedisError):
-                await self._broker.pexpire(request_key(request_id), int(ALIVE_S * 1000))
+                await self._broker.pexpire(request_key(request_id), int(REQUEST_TTL_S * 1000))
 
-    async def _withdraw(self, asked: ChatRequest) -> None:
+    async def _withdraw(self, request: ChatRequest) -> None:
         with suppress(RedisError):
-            await self._broker.zrem(WAITING, place_in_line(asked.id, asked.base))
-            await self._broker.delete(request_key(asked.id), answer_key(asked.id))
+            await self._broker.zrem(QUEUED, queue_member(request.id, request.base))
+            await self._broker.delete(request_key(request.id), answer_key(request.id))
 
     async def _now(self) -> float:
-        """Unix seconds by the broker's clock, which all share."""
+        """Return Unix seconds by the broker's clock, which all processes share."""
         seconds, microseconds = await self._broker.time()
         return float(seconds) + float(microseconds) / 1e6
 
@@ -139,7 +139,7 @@ class ChatClient:
             self._redis = Redis.from_url(
                 redis_url(settings().required_broker_url),
                 socket_connect_timeout=CONNECT_S,
-                socket_timeout=5 * LOOK_S,
+                socket_timeout=5 * POLL_S,
                 decode_responses=True,
             )
         return self._redis

@@ -1,4 +1,4 @@
-"""From the name of a model to what answers under it: a base, and an adapter where one was trained."""
+"""Resolution of a model's name to its base and, for a fine-tuned model, its adapter."""
 
 import re
 from collections.abc import Mapping
@@ -19,8 +19,8 @@ CHECKPOINT = re.compile(r"(?P<adapter>ft:.+):ckpt-step-(?P<step>\d{1,9})", re.AS
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
-    """What answers, and the job that trained it, with when."""
+class ServedModel:
+    """A base model, and for a fine-tuned one its adapter, the job that trained it and when."""
 
     base: str
     adapter: AdapterRef | None = None
@@ -28,41 +28,41 @@ class Served:
     created_at: datetime | None = None
 
 
-def served(session: Session, name: str, *, models: Mapping[str, str], hub: bool) -> Served:
-    """Listed names, `ft:…` of finished jobs, `ft:…:ckpt-step-N` of kept checkpoints; ids of the `hub` where it is open.
+def resolve_model(session: Session, name: str, *, models: Mapping[str, str], hub: bool) -> ServedModel:
+    """Resolve a listed name, `ft:…` of a finished job, `ft:…:ckpt-step-N` of a kept checkpoint or, if `hub`, a hub id.
 
     Raises AppError 404.
     """
     if name in models:
-        return Served(name)
+        return ServedModel(name)
     if name.startswith(TRAINED) and "\0" not in name:
         return _trained(session, name)
     if hub and ".." not in name and HUB_ID.fullmatch(name):
-        return Served(name)
+        return ServedModel(name)
     raise no_such_model(name)
 
 
 def no_such_model(name: str) -> AppError:
     return AppError(
-        f"The model '{name:.200}' does not exist, or it is not yours: GET /v1/models lists those that can be asked.",
+        f"The model '{name:.200}' does not exist or is not in your project: GET /v1/models lists the available models.",
         status=404,
         code="model_not_found",
         param="model",
     )
 
 
-def _trained(session: Session, name: str) -> Served:
+def _trained(session: Session, name: str) -> ServedModel:
     checkpoint = CHECKPOINT.fullmatch(name)
     if checkpoint is not None:
         return _checkpoint(session, name, adapter_name=checkpoint["adapter"], step=int(checkpoint["step"]))
     job = session.scalar(select(Job).where(Job.fine_tuned_model == name, Job.adapter_sha256.is_not(None)))
     if job is None or job.adapter_sha256 is None:
         raise no_such_model(name)
-    return Served(job.model, AdapterRef(job.adapter_sha256, "archive"), job, job.finished_at)
+    return ServedModel(job.model, AdapterRef(job.adapter_sha256, "archive"), job, job.finished_at)
 
 
-def _checkpoint(session: Session, name: str, *, adapter_name: str, step: int) -> Served:
-    """Of a job in any state: a checkpoint can be asked as soon as it is written."""
+def _checkpoint(session: Session, name: str, *, adapter_name: str, step: int) -> ServedModel:
+    """Resolve a checkpoint of a job in any state: it is available as soon as it is written."""
     job = session.scalar(select(Job).where(Job.id == f"ftjob-{adapter_name.rpartition(':')[2]}"))
     if job is None or job.adapter_name != adapter_name:
         raise no_such_model(name)
@@ -71,4 +71,4 @@ def _checkpoint(session: Session, name: str, *, adapter_name: str, step: int) ->
         raise no_such_model(name)
     lora = job.spec["lora"]
     reference = AdapterRef(kept.sha256, "checkpoint", r=lora["r"], alpha=lora["alpha"])
-    return Served(job.model, reference, job, kept.created_at)
+    return ServedModel(job.model, reference, job, kept.created_at)

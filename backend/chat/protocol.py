@@ -1,4 +1,4 @@
-"""What API and chat servers say to each other: a request, and the pieces of its answer. Plain data, JSON on the way."""
+"""The messages between API and chat servers: a request, and the pieces of its response. Sent as JSON."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -9,7 +9,7 @@ from backend.errors import AppError
 
 @dataclass(frozen=True, slots=True)
 class AdapterRef:
-    """An adapter in the blobs: the archive of a finished job, or a checkpoint with its rank and alpha."""
+    """A stored adapter: the archive of a finished job, or a checkpoint with its rank and alpha."""
 
     sha256: str
     kind: str
@@ -20,12 +20,12 @@ class AdapterRef:
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """One request, checked as far as it can be without the model."""
+    """A chat request, validated as far as possible without the model."""
 
     id: str
     project: str
     model: str
-    """As it was asked for: the name that usage is counted under."""
+    """The requested name, under which usage is recorded."""
     base: str
     adapter: AdapterRef | None
     messages: list[dict[str, Any]]
@@ -36,7 +36,7 @@ class ChatRequest:
     stop: list[str]
     seed: int | None
     top_logprobs: int | None
-    """None: no log-probabilities are wanted."""
+    """None: no log-probabilities."""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -50,7 +50,7 @@ class ChatRequest:
 
 @dataclass(frozen=True, slots=True)
 class TokenLogprob:
-    """A token as text, with its log-probability; `top` are the likeliest in its place."""
+    """A token as text, with its log-probability; `top` are the most likely tokens at its position."""
 
     token: str
     logprob: float
@@ -59,27 +59,27 @@ class TokenLogprob:
 
 @dataclass(frozen=True, slots=True)
 class RequestTaken:
-    """A server has the request: until it has begun, the model may have to be loaded."""
+    """A server has taken the request. It may have to load the model before `PromptRead`."""
 
     server: str
 
 
 @dataclass(frozen=True, slots=True)
 class PromptRead:
-    """The prompt has been read; nothing but the server's end can go wrong from here on."""
+    """The prompt has been processed; from here on only the server's end can fail the request."""
 
     prompt_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """More of a choice: whole characters, and the tokens that they were made of where those are wanted."""
+    """New text of a choice, in whole characters, with its tokens if log-probabilities were requested."""
 
     choice: int
     text: str
     logprobs: list[TokenLogprob] | None = None
     finish_reason: str | None = None
-    """"stop" or "length" with the last of a choice."""
+    """"stop" or "length" in the last delta of a choice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class RequestDone:
 
 @dataclass(frozen=True, slots=True)
 class RequestRefused:
-    """There is no answer, or no more of it."""
+    """The request has failed; no more pieces follow."""
 
     message: str
     status: int
@@ -112,8 +112,8 @@ KINDS: dict[str, type[Piece]] = {
     "refused": RequestRefused,
 }
 NAMES = {kind: name for name, kind in KINDS.items()}
-LAST = (RequestDone, RequestRefused)
-"""After these nothing comes."""
+FINAL_PIECES = (RequestDone, RequestRefused)
+"""The pieces that end a response."""
 
 
 def piece_to_json(piece: Piece) -> str:

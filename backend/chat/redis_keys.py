@@ -1,8 +1,8 @@
-"""The names of what lies in the broker between API and chat servers, and how the broker is reached.
+"""The Redis keys shared by API and chat servers, and the connection to the broker.
 
-A request waits in one sorted set, in the order in which requests came; its body is a key of its own that its caller
-keeps alive, so a caller that has gone takes the request along. A server takes what it removes from the set. The pieces
-of the answer go to a list that its caller empties. The bell wakes servers that have nothing to do.
+Queued requests are in one sorted set, by time of arrival. The body of each has its own key, whose TTL the API process
+extends while its client is connected, so an abandoned request expires. A server takes a request by removing it from the
+set, and appends the pieces of the response to a list that the API process pops. `WAKE_CHANNEL` wakes idle servers.
 """
 
 from urllib.parse import parse_qs, urlsplit
@@ -12,21 +12,21 @@ from redis import Redis
 from backend.errors import AppError
 
 QUEUE = "chat"
-"""How a chat server is called among workers."""
+"""The queue name under which a chat server is listed among workers."""
 
-WAITING = "rlsd:chat:waiting"
+QUEUED = "rlsd:chat:waiting"
 SERVERS = "rlsd:chat:servers"
-BELL = "rlsd:chat:bell"
+WAKE_CHANNEL = "rlsd:chat:bell"
 
-ALIVE_S = 15.0
-"""A request whose caller has been silent for longer is nobody's."""
-SEEN_S = 10.0
-"""A server that has been silent for longer is not there."""
-ANSWER_S = 120
-"""Pieces that nobody fetches are kept for so long."""
+REQUEST_TTL_S = 15.0
+"""Lifetime of a request that its client no longer extends."""
+SERVER_TTL_S = 10.0
+"""A server without a heartbeat for longer counts as stopped."""
+ANSWER_TTL_S = 120
+"""Lifetime of pieces that are not fetched."""
 CONNECT_S = 3.0
-LOOKED_AT = 256
-"""Most requests looked at: those that have waited longest."""
+MAX_SCANNED = 256
+"""Requests read from the queue at once, the oldest first."""
 
 
 def request_key(request_id: str) -> str:
@@ -37,13 +37,13 @@ def answer_key(request_id: str) -> str:
     return f"rlsd:chat:answer:{request_id}"
 
 
-def place_in_line(request_id: str, base: str) -> str:
-    """What stands in the set of those that wait."""
+def queue_member(request_id: str, base: str) -> str:
+    """Return the member of the sorted set for a queued request."""
     return f"{request_id} {base}"
 
 
 def redis_url(broker_url: str) -> str:
-    """The broker's URL as redis-py takes it: Celery writes unix sockets as `redis+socket:///path`."""
+    """Return the broker's URL for redis-py: Celery writes unix sockets as `redis+socket:///path`."""
     if not broker_url.startswith("redis+socket://"):
         return broker_url
     parts = urlsplit(broker_url)
@@ -51,22 +51,24 @@ def redis_url(broker_url: str) -> str:
     return f"unix://{parts.path}?db={number}"
 
 
-def waiting_requests(broker_url: str) -> tuple[int, float]:
-    """How many requests no server has taken, and seconds that the oldest has waited. Raises RedisError.
+def queue_depth(broker_url: str) -> tuple[int, float]:
+    """Return the number of queued requests and the age of the oldest in seconds. Raises RedisError.
 
-    Those whose callers have gone do not count; it is looked at the oldest `LOOKED_AT` for that.
+    Abandoned requests among the oldest `MAX_SCANNED` are not counted.
     """
     with Redis.from_url(redis_url(broker_url), socket_connect_timeout=CONNECT_S, socket_timeout=CONNECT_S) as broker:
         with broker.pipeline() as pipeline:
-            pipeline.time().zcard(WAITING).zrange(WAITING, 0, LOOKED_AT - 1, withscores=True)
+            pipeline.time().zcard(QUEUED).zrange(QUEUED, 0, MAX_SCANNED - 1, withscores=True)
             (seconds, microseconds), count, oldest = pipeline.execute()
         with broker.pipeline(transaction=False) as pipeline:
             for member, _ in oldest:
                 pipeline.exists(request_key(member.decode().partition(" ")[0]))
-            there = pipeline.execute()
-    waited = [seconds + microseconds / 1e6 - since for (_, since), alive in zip(oldest, there, strict=True) if alive]
-    return count - there.count(0), max(waited, default=0.0)
+            exists = pipeline.execute()
+    ages = [seconds + microseconds / 1e6 - since for (_, since), alive in zip(oldest, exists, strict=True) if alive]
+    return count - exists.count(0), max(ages, default=0.0)
 
 
 def no_broker() -> AppError:
-    return AppError("The broker does not answer; try again.", status=503, code="no_broker", type="server_error")
+    return AppError(
+        "The message broker is not reachable: try again.", status=503, code="no_broker", type="server_error"
+    )

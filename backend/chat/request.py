@@ -1,4 +1,4 @@
-"""The body of `POST /v1/chat/completions` in OpenAI's shape. What cannot be honoured is refused by its name."""
+"""The body of `POST /v1/chat/completions` in OpenAI's format. Unsupported parameters are refused by name."""
 
 from typing import Annotated, Any, Literal
 
@@ -19,39 +19,39 @@ class Strict(BaseModel):
 class ImageUrl(Strict):
     url: str = Field(
         pattern=r"^data:image/",
-        description="A data URL, `data:image/png;base64,...`: nothing is fetched.",
+        description="A data URL, `data:image/png;base64,...`. Other URLs are not fetched.",
     )
     detail: Literal["auto"] | None = None
 
 
 class Part(Strict):
-    """A text, or an image."""
+    """A text or an image."""
 
     type: Literal["text", "image_url"]
     text: str | None = None
     image_url: ImageUrl | None = None
 
     @model_validator(mode="after")
-    def _holds_what_it_says(self) -> "Part":
+    def _content_matches_type(self) -> "Part":
         if (self.text is not None) != (self.type == "text") or (self.image_url is not None) != (
             self.type == "image_url"
         ):
-            raise ValueError("a part of type 'text' has a text, one of type 'image_url' an image_url, and nothing else")
+            raise ValueError("a part of type 'text' must have only 'text', one of type 'image_url' only 'image_url'")
         return self
 
 
-def _as_parts(content: object) -> object:
+def _to_parts(content: object) -> object:
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
 class Message(Strict):
-    """`refusal`, `annotations`, `audio` and calls of tools are what the official clients send back, all empty."""
+    """A message. Official clients send `refusal`, `annotations`, `audio` and tool calls back empty, so these may be."""
 
     role: Literal["system", "developer", "user", "assistant"]
     content: Annotated[
         list[Part],
         Field(min_length=1, max_length=MAX_MESSAGES),
-        BeforeValidator(_as_parts, json_schema_input_type=str | list[Part]),
+        BeforeValidator(_to_parts, json_schema_input_type=str | list[Part]),
     ]
     name: None = None
     refusal: None = None
@@ -61,7 +61,7 @@ class Message(Strict):
     tool_calls: Annotated[list[Any], Field(max_length=0)] | None = None
 
     def plain(self) -> dict[str, Any]:
-        """Role and content as the engine reads them; instructions of a developer are the system's."""
+        """Return role and content for the engine; the role `developer` becomes `system`."""
         role = "system" if self.role == "developer" else self.role
         return {"role": role, "content": [part.model_dump(exclude_none=True) for part in self.content]}
 
@@ -71,7 +71,7 @@ class StreamOptions(Strict):
     include_obfuscation: Literal[False] | None = None
 
 
-def _as_list(stop: object) -> object:
+def _to_list(stop: object) -> object:
     return [stop] if isinstance(stop, str) else stop
 
 
@@ -117,7 +117,7 @@ class ChatBody(Strict):
         Annotated[
             list[Stop],
             Field(max_length=4),
-            BeforeValidator(_as_list, json_schema_input_type=Stop | Annotated[list[Stop], Field(max_length=4)]),
+            BeforeValidator(_to_list, json_schema_input_type=Stop | Annotated[list[Stop], Field(max_length=4)]),
         ]
         | None
     ) = None
@@ -153,32 +153,30 @@ class ChatBody(Strict):
     web_search_options: Any = None
 
     @property
-    def most_tokens(self) -> int | None:
+    def token_limit(self) -> int | None:
         return self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
 
     @property
-    def wanted_logprobs(self) -> int | None:
-        """How many alternatives are told with each token; None for no log-probabilities."""
+    def requested_logprobs(self) -> int | None:
+        """Number of alternatives per token; None for no log-probabilities."""
         return (self.top_logprobs or 0) if self.logprobs else None
 
 
-def require_honourable(body: ChatBody) -> None:
-    """Raises AppError naming the first parameter that asks for what this server does not do."""
+def require_supported(body: ChatBody) -> None:
+    """Raise AppError for the first parameter with a value that this server does not support."""
     for name, neutral in NEUTRAL.items():
         value = getattr(body, name)
-        if not any(value == harmless and isinstance(value, bool) == isinstance(harmless, bool) for harmless in neutral):
+        if not any(value == each and isinstance(value, bool) == isinstance(each, bool) for each in neutral):
             raise AppError(
                 f"'{name}' is not supported by this server: leave it out.", code="unsupported_parameter", param=name
             )
     if None not in (body.max_tokens, body.max_completion_tokens) and body.max_tokens != body.max_completion_tokens:
         raise AppError(
-            "max_tokens and max_completion_tokens are two names of one thing and say different numbers: send one.",
+            "max_tokens and max_completion_tokens mean the same but have different values: send only one.",
             code="invalid_value",
             param="max_tokens",
         )
     if body.top_logprobs is not None and not body.logprobs:
-        raise AppError("top_logprobs needs logprobs to be true.", code="invalid_value", param="top_logprobs")
+        raise AppError("top_logprobs requires logprobs to be true.", code="invalid_value", param="top_logprobs")
     if body.stream_options is not None and not body.stream:
-        raise AppError(
-            "stream_options is for streams: set stream to true.", code="invalid_value", param="stream_options"
-        )
+        raise AppError("stream_options requires stream to be true.", code="invalid_value", param="stream_options")

@@ -1,4 +1,4 @@
-"""OpenAI's chat objects, and how they are made of the pieces of an answer."""
+"""OpenAI's chat response objects, built from the pieces of a response."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -11,11 +11,11 @@ from backend.chat.protocol import Piece, PromptRead, RequestDone, TextDelta, Tok
 
 Reason = Literal["stop", "length"]
 UNDECODED = "�"
-"""What stands for bytes that are no character alone."""
+"""The replacement character, for bytes that are not a whole character."""
 
 
 class Alternative(BaseModel):
-    """`bytes` is null where the token is a part of a character."""
+    """A likely token; `bytes` is null where the token is part of a character."""
 
     token: str
     logprob: float
@@ -51,7 +51,7 @@ class Choice(BaseModel):
 
 
 class ChatCompletion(BaseModel):
-    """`created` is in Unix seconds. Every token that was sampled counts, also one that ends the answer."""
+    """A chat completion; `created` is in Unix seconds. `usage` counts every sampled token, the end token included."""
 
     id: str
     object: Literal["chat.completion"] = "chat.completion"
@@ -84,7 +84,7 @@ class Chunk(BaseModel):
     usage: Usage | None = None
 
     def as_data(self, *, with_usage: bool) -> str:
-        """JSON in which a delta says only what is new, and `usage` stands, if null, where usage was asked for."""
+        """Return JSON without the unset fields of a delta, and without `usage` unless it was requested."""
         values = self.model_dump(mode="json")
         for choice in values["choices"]:
             choice["delta"] = {name: value for name, value in choice["delta"].items() if value is not None}
@@ -95,7 +95,7 @@ class Chunk(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class ResponseHead:
-    """What all objects of one answer share."""
+    """The fields shared by all objects of one response."""
 
     id: str
     created: int
@@ -105,16 +105,16 @@ class ResponseHead:
 
 @dataclass(slots=True)
 class WholeResponse:
-    """A whole answer in the making."""
+    """A non-streamed response, collected piece by piece."""
 
-    heading: ResponseHead
+    head: ResponseHead
     prompt_tokens: int = 0
     texts: dict[int, str] = field(default_factory=dict)
     logprobs: dict[int, list[TokenLogprob]] = field(default_factory=dict)
     reasons: dict[int, Reason] = field(default_factory=dict)
 
     def add(self, piece: Piece) -> ChatCompletion | None:
-        """The answer, with its last piece."""
+        """Add a piece. Returns the completion with the last one."""
         match piece:
             case PromptRead(prompt_tokens):
                 self.prompt_tokens = prompt_tokens
@@ -129,19 +129,19 @@ class WholeResponse:
         return None
 
     def _whole(self, completion_tokens: int) -> ChatCompletion:
-        heading = self.heading
+        head = self.head
         return ChatCompletion(
-            id=heading.id,
-            created=heading.created,
-            model=heading.model,
+            id=head.id,
+            created=head.created,
+            model=head.model,
             choices=[
                 Choice(
                     index=choice,
                     message=AnswerMessage(content=self.texts.get(choice, "")),
-                    logprobs=shown_logprobs(self.logprobs.get(choice)),
+                    logprobs=logprobs_object(self.logprobs.get(choice)),
                     finish_reason=self.reasons[choice],
                 )
-                for choice in range(heading.n)
+                for choice in range(head.n)
             ],
             usage=_usage(self.prompt_tokens, completion_tokens),
         )
@@ -149,9 +149,9 @@ class WholeResponse:
 
 @dataclass(slots=True)
 class StreamedResponse:
-    """An answer as chunks: a role for each choice, what is said, how it ended, and the usage where it is wanted."""
+    """A streamed response: chunks with the role of each choice, its text, its finish reason and, on request, usage."""
 
-    heading: ResponseHead
+    head: ResponseHead
     with_usage: bool
     prompt_tokens: int = 0
 
@@ -159,23 +159,23 @@ class StreamedResponse:
         match piece:
             case PromptRead(prompt_tokens):
                 self.prompt_tokens = prompt_tokens
-                for choice in range(self.heading.n):
+                for choice in range(self.head.n):
                     yield self._chunk(ChunkChoice(index=choice, delta=Delta(role="assistant", content="")))
             case TextDelta(choice, text, logprobs, reason):
                 if text or logprobs:
                     delta = Delta(content=text)
-                    yield self._chunk(ChunkChoice(index=choice, delta=delta, logprobs=shown_logprobs(logprobs)))
+                    yield self._chunk(ChunkChoice(index=choice, delta=delta, logprobs=logprobs_object(logprobs)))
                 if reason is not None:
                     yield self._chunk(ChunkChoice(index=choice, delta=Delta(), finish_reason=_reason(reason)))
             case RequestDone(completion_tokens) if self.with_usage:
                 yield self._chunk(usage=_usage(self.prompt_tokens, completion_tokens))
 
     def _chunk(self, *choices: ChunkChoice, usage: Usage | None = None) -> Chunk:
-        heading = self.heading
-        return Chunk(id=heading.id, created=heading.created, model=heading.model, choices=list(choices), usage=usage)
+        head = self.head
+        return Chunk(id=head.id, created=head.created, model=head.model, choices=list(choices), usage=usage)
 
 
-def shown_logprobs(tokens: Sequence[TokenLogprob] | None) -> Logprobs | None:
+def logprobs_object(tokens: Sequence[TokenLogprob] | None) -> Logprobs | None:
     if tokens is None:
         return None
     return Logprobs(

@@ -1,4 +1,4 @@
-"""Counting what was used, and telling it by day and model."""
+"""Chat usage by day and model."""
 
 from datetime import date
 
@@ -10,8 +10,8 @@ from backend.db.base import utc_now
 from backend.db.chat import ChatUsage
 
 
-def count(session: Session, *, project: str, model: str, prompt_tokens: int, completion_tokens: int) -> None:
-    """One more request, today. Every server adds to the same row."""
+def record_usage(session: Session, *, project: str, model: str, prompt_tokens: int, completion_tokens: int) -> None:
+    """Add one request to today's row, which all servers share."""
     statement = insert(ChatUsage).values(
         project_id=project,
         day=utc_now().date(),
@@ -32,8 +32,8 @@ def count(session: Session, *, project: str, model: str, prompt_tokens: int, com
     )
 
 
-def used_since(session: Session, day: date) -> list[ChatUsage]:
-    """Of the project that the session is opened for, the newest day first, then by model."""
+def usage_since(session: Session, day: date) -> list[ChatUsage]:
+    """Return the usage of the session's project, the newest day first, then by model."""
     return list(
         session.scalars(select(ChatUsage).where(ChatUsage.day >= day).order_by(ChatUsage.day.desc(), ChatUsage.model))
     )

@@ -1,1 +1,1 @@
-"""The `rlsd` command: run the stack here, or talk to one elsewhere."""
+"""The `rlsd` command: runs the stack on this machine, or calls the API of a server."""

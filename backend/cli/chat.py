@@ -1,4 +1,4 @@
-"""`rlsd chat MODEL TEXT`: asks a model and prints its words as they come."""
+"""`rlsd chat MODEL TEXT`: sends a prompt to a model and prints its reply as it is generated."""
 
 import json
 from pathlib import Path
@@ -18,26 +18,26 @@ END = "[DONE]"
 
 
 def chat(
-    model: Annotated[str, typer.Argument(help="A base model's name, a hub id, or `ft:…`.")],
-    text: Annotated[str, typer.Argument(help="What the user says.")],
+    model: Annotated[str, typer.Argument(help="Name of a base model, a hub id, or `ft:…`.")],
+    text: Annotated[str, typer.Argument(help="The user's message.")],
     fields: Annotated[
         list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="temperature:=0, max_tokens:=50, seed:=1, …")
     ] = None,
-    body: Annotated[Path | None, typer.Option(help="A JSON file with more of the request's body.")] = None,
+    body: Annotated[Path | None, typer.Option(help="JSON file with further fields of the request body.")] = None,
     api_url: ApiUrl = None,
     api_key: ApiKey = "",
 ) -> None:
-    """Ask a model; what it writes is printed while it writes. (POST /v1/chat/completions)"""
-    asked: dict[str, Any] = {} if body is None else read_object(body)
-    said = [*asked.pop("messages", []), {"role": "user", "content": text}]
-    asked |= dict(parse_fields(fields or []).values) | {"model": model, "messages": said, "stream": True}
+    """Send a message to a model and print its reply as it is generated. (POST /v1/chat/completions)"""
+    request: dict[str, Any] = {} if body is None else read_object(body)
+    messages = [*request.pop("messages", []), {"role": "user", "content": text}]
+    request |= dict(parse_fields(fields or []).values) | {"model": model, "messages": messages, "stream": True}
     with connected(api_url, api_key) as client:
-        _print_words(client, asked)
+        _print_reply(client, request)
 
 
-def _print_words(client: "Client", asked: dict[str, Any]) -> None:
-    with client.stream("POST", "/v1/chat/completions", json=asked) as answer:
-        for line in answer.iter_lines():
+def _print_reply(client: "Client", request: dict[str, Any]) -> None:
+    with client.stream("POST", "/v1/chat/completions", json=request) as response:
+        for line in response.iter_lines():
             if not line.startswith(DATA) or line == DATA + END:
                 continue
             chunk = json.loads(line.removeprefix(DATA))

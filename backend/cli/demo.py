@@ -1,6 +1,6 @@
-"""`rlsd demo`: the main road, as a user's program would take it: every step is a call of the HTTP API.
+"""`rlsd demo`: the whole workflow, as a user's program would run it: every step is a call of the HTTP API.
 
-It starts the application if none runs on RLSD_HOME and leaves it running, so that the job can be looked at in the UI.
+Starts the application if none is running on RLSD_HOME, and leaves it running so that the job can be viewed in the UI.
 The last line printed is one JSON object.
 """
 
@@ -29,42 +29,44 @@ from backend.stack.up import Addresses, running_application
 
 STARTER = REPOSITORY / "examples" / "starter"
 REASONING_GYM = REPOSITORY / "examples" / "reasoning_gym"
-"""A few small steps of arithmetic: enough to see a larger model train without a GPU."""
+"""An example of short arithmetic tasks: a larger model can train on it without a GPU."""
 START_TIMEOUT_S = 90.0
-LOOK_S = 1.0
+POLL_S = 1.0
 KEY_NAME = "demo"
 
 
 def demo(
-    model: Annotated[str, typer.Option(help="`starter`, a hub id, or a folder with a model.")] = "starter",
+    model: Annotated[str, typer.Option(help="`starter`, a hub id, or a model folder.")] = "starter",
     example: Annotated[
         Path | None,
-        typer.Option(help="Folder with job.json, train.jsonl, held_out.jsonl, verifier.py; else one for the model."),
+        typer.Option(
+            help="Folder with job.json, train.jsonl, held_out.jsonl, verifier.py; by default one that fits the model."
+        ),
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Optimiser steps; replaces the job's number.", min=1)] = None,
-    output: Annotated[Path | None, typer.Option(help="Where the adapter goes; by default into RLSD_HOME.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps; replaces the number in job.json.", min=1)] = None,
+    output: Annotated[Path | None, typer.Option(help="File for the adapter; by default in RLSD_HOME.")] = None,
 ) -> None:
-    """Take a file and a verifier through the API, the queue, the sandbox and RLSD to a better model."""
+    """Run the whole workflow: upload a dataset, check its verifier, train with RLSD, download the adapter."""
     started = time.monotonic()
     secret = new_secret()
-    addresses, model_name = _application(model, secret=secret)
+    addresses, model_name = _ensure_application(model, secret=secret)
     print(f"UI {addresses.ui_url}   API {addresses.api_url}/docs   key {secret}", flush=True)
     with Client(addresses.api_url, secret) as client:
         folder = example or (STARTER if model_name == "starter" else REASONING_GYM)
-        grader = _verified(client, folder)
+        grader = _check_verifier(client, folder)
         body = _job_body(client, folder, model=model_name, grader=grader, steps=steps)
         job_id = client.post("/v1/fine_tuning/jobs", body)["id"]
         print(f"job {job_id}: {addresses.ui_url}/job?job={job_id}", flush=True)
-        finished = _watched(client, job_id)
+        finished = _watch_job(client, job_id)
         if finished["status"] != JobState.SUCCEEDED:
-            raise AppError(f"The job ended as {finished['status']}: {(finished.get('error') or {}).get('message')}")
+            raise AppError(f"The job is {finished['status']}: {(finished.get('error') or {}).get('message')}")
         output = output or settings().home / "adapter.zip"
         sha256 = client.download_adapter(job_id, output)
         print(json.dumps(_summary(client, finished, output=output, sha256=sha256, seconds=time.monotonic() - started)))
 
 
-def _application(model: str, *, secret: str) -> tuple[Addresses, str]:
-    """A running application that knows the model and takes `secret` as the demo's one key; the model's name there."""
+def _ensure_application(model: str, *, secret: str) -> tuple[Addresses, str]:
+    """Return a running application that has the model and accepts `secret` as the demo's key, and the model's name."""
     folder = Path(model)
     name = folder.resolve().name if folder.is_dir() else model
     models = {name: str(folder.resolve())} if folder.is_dir() else {}
@@ -76,8 +78,10 @@ def _application(model: str, *, secret: str) -> tuple[Addresses, str]:
         if find_valid_key(session, secret) is None:
             create_key(session, name=KEY_NAME, secret=secret)
     with Client(running.api_url, secret) as client:
-        if models and name not in {known["id"] for known in client.get("/v1/models")["data"]}:
-            raise AppError(f"The running application does not know {model}: stop it (`rlsd down`), try again.")
+        if models and name not in {each["id"] for each in client.get("/v1/models")["data"]}:
+            raise AppError(
+                f"The running application was started without {model}: stop it (`rlsd down`), then try again."
+            )
     return running, name
 
 
@@ -106,32 +110,33 @@ def _start_application(models: dict[str, str], *, secret: str) -> Addresses:
     return running
 
 
-def free_port(wanted: int) -> int:
+def free_port(preferred: int) -> int:
+    """Return the preferred port if it is free, else any free port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", wanted))
+            probe.bind(("127.0.0.1", preferred))
         except OSError:
             probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _verified(client: Client, example: Path) -> dict[str, Any]:
-    """The verifier, after it has given full marks to a row's own answer and none to another row's or to silence."""
+def _check_verifier(client: Client, example: Path) -> dict[str, Any]:
+    """Return the verifier, after checking that only a row's own answer scores, not another row's or an empty one."""
     grader = {"type": "python", "name": example.name, "source": (example / "verifier.py").read_text()}
     client.post("/v1/fine_tuning/alpha/graders/validate", {"grader": grader})
     items = [json.loads(line) for line in (example / "held_out.jsonl").read_text().splitlines()]
     item = items[0]
     other = next(candidate for candidate in items if candidate["answer"] != item["answer"])
-    for text, expected in ((_worked(item), 1.0), (_worked(other), 0.0), ("", 0.0)):
+    for text, expected in ((_worked_answer(item), 1.0), (_worked_answer(other), 0.0), ("", 0.0)):
         run = client.post("/v1/fine_tuning/alpha/graders/run", {"grader": grader, "item": item, "model_sample": text})
         if run["reward"] != expected:
-            raise AppError(f"The verifier gave {run['x_record']} where {expected} was expected, for the text {text!r}.")
-    print("verifier: full marks for the reference, none for another row's answer or silence", flush=True)
+            raise AppError(f"The verifier returned {run['x_record']} instead of {expected} for the text {text!r}.")
+    print("verifier: full score for the reference, none for another row's answer or an empty text", flush=True)
     return grader
 
 
-def _worked(item: dict[str, Any]) -> str:
+def _worked_answer(item: dict[str, Any]) -> str:
     return str(item.get("solution", item["answer"]))
 
 
@@ -152,27 +157,27 @@ def _job_body(
     return body | files | {"model": model}
 
 
-def _watched(client: Client, job_id: str) -> dict[str, Any]:
-    """Print what happens until the job has ended. Returns the job."""
+def _watch_job(client: Client, job_id: str) -> dict[str, Any]:
+    """Print events and steps until the job has ended. Returns the job."""
     seen_events: set[str] = set()
-    shown = 0
+    last_step = 0
     while True:
         job = client.get(f"/v1/fine_tuning/jobs/{job_id}")
         for event in reversed(client.get(f"/v1/fine_tuning/jobs/{job_id}/events", limit=50)["data"]):
             if event["id"] not in seen_events:
                 seen_events.add(event["id"])
                 print(f"  {event['message']}", flush=True)
-        for step in _new_steps(client, job_id, shown=shown):
-            shown = step["step"]
-            if shown % 10 == 0 or job["x_progress"]["max_steps"] <= 10:
-                print(f"  step {shown}/{job['x_progress']['max_steps']}  {_figures(step['values'])}", flush=True)
+        for step in _new_steps(client, job_id, after=last_step):
+            last_step = step["step"]
+            if last_step % 10 == 0 or job["x_progress"]["max_steps"] <= 10:
+                print(f"  step {last_step}/{job['x_progress']['max_steps']}  {_figures(step['values'])}", flush=True)
         if job["status"] in TERMINAL | {JobState.PAUSED}:
             return job
-        time.sleep(LOOK_S)
+        time.sleep(POLL_S)
 
 
-def _new_steps(client: Client, job_id: str, *, shown: int) -> Iterator[dict[str, Any]]:
-    yield from client.get(f"/v1/fine_tuning/jobs/{job_id}/metrics", limit=1000, after=str(shown))["data"]
+def _new_steps(client: Client, job_id: str, *, after: int) -> Iterator[dict[str, Any]]:
+    yield from client.get(f"/v1/fine_tuning/jobs/{job_id}/metrics", limit=1000, after=str(after))["data"]
 
 
 def _figures(values: dict[str, float]) -> str:

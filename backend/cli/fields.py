@@ -1,6 +1,6 @@
-"""What is said to a route on the command line, in the way of HTTPie.
+"""Fields of a request on the command line, in HTTPie's syntax.
 
-`name=text`, `name:=json`, `name=@file` (a text), `name:=@file` (JSON), `name@file` (the file itself, as a form).
+`name=text`, `name:=json`, `name=@file` (text of a file), `name:=@file` (JSON of a file), `name@file` (a form upload).
 """
 
 import json
@@ -16,7 +16,7 @@ FIELD = re.compile(r"(?P<name>[^=:@]+)(?P<sign>:=@|=@|:=|=|@)(?P<value>.*)", re.
 
 @dataclass(slots=True)
 class Fields:
-    """`values` in order, a name perhaps several times; `files` by name."""
+    """Parsed fields: `values` in order, where a name may be repeated; `files` by name."""
 
     values: list[tuple[str, Any]] = field(default_factory=list)
     files: dict[str, Path] = field(default_factory=dict)
@@ -30,22 +30,22 @@ class Fields:
         return {name for name, _ in self.values} | set(self.files)
 
 
-def parse_fields(given: list[str]) -> Fields:
-    """Raises AppError, naming what cannot be understood."""
+def parse_fields(arguments: list[str]) -> Fields:
+    """Parse NAME=VALUE arguments. Raises AppError with the invalid argument."""
     fields = Fields()
-    for text in given:
-        found = FIELD.fullmatch(text)
-        if found is None:
-            raise AppError(f"'{text}' is not understood: give NAME=TEXT, NAME:=JSON, NAME=@FILE or NAME@FILE.")
-        name, sign, value = found["name"], found["sign"], found["value"]
+    for text in arguments:
+        match = FIELD.fullmatch(text)
+        if match is None:
+            raise AppError(f"'{text}' is not a field: write NAME=TEXT, NAME:=JSON, NAME=@FILE or NAME@FILE.")
+        name, sign, value = match["name"], match["sign"], match["value"]
         if sign == "@":
-            fields.files[name] = existing(Path(value))
+            fields.files[name] = existing_file(Path(value))
         else:
             fields.values.append((name, _value(name, sign, value)))
     return fields
 
 
-def existing(path: Path) -> Path:
+def existing_file(path: Path) -> Path:
     if not path.is_file():
         raise AppError(f"There is no file {path}.")
     return path
@@ -53,16 +53,16 @@ def existing(path: Path) -> Path:
 
 def read_text(path: Path) -> str:
     try:
-        return existing(path).read_text()
+        return existing_file(path).read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise AppError(f"{path} cannot be read: {error}.") from None
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    found = _json(read_text(path), where=str(path))
-    if not isinstance(found, dict):
-        raise AppError(f"{path} holds no JSON object.")
-    return found
+    value = _json(read_text(path), where=str(path))
+    if not isinstance(value, dict):
+        raise AppError(f"{path} does not contain a JSON object.")
+    return value
 
 
 def _value(name: str, sign: str, value: str) -> Any:
@@ -74,4 +74,4 @@ def _json(text: str, *, where: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise AppError(f"{where} is not JSON: {error}.") from None
+        raise AppError(f"{where} is not valid JSON: {error}.") from None

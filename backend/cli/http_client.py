@@ -1,4 +1,4 @@
-"""A small client of the API for the command line and the demo. Other programs use the official `openai` client."""
+"""A small API client for the command line and the demo. Other programs use the official `openai` client."""
 
 import hashlib
 import json
@@ -17,12 +17,12 @@ POLL_S = 0.5
 
 
 class Client:
-    """One connection with one key. Every refusal of the API is raised as AppError with its sentence."""
+    """An API client with one key. Raises every error response as AppError with its message."""
 
     def __init__(self, api_url: str, api_key: str) -> None:
         if not api_key:
             raise AppError(
-                "An API key is needed: give --api-key or set RLSD_API_KEY (`rlsd keys create NAME` makes one)."
+                "An API key is required: use --api-key or set RLSD_API_KEY (`rlsd keys create NAME` creates a key)."
             )
         self._http = httpx.Client(
             base_url=api_url, headers={"authorization": f"Bearer {api_key}"}, timeout=httpx.Timeout(120.0)
@@ -37,39 +37,39 @@ class Client:
         self._http.close()
 
     def get(self, path: str, **query: str | int) -> dict[str, Any]:
-        return self._answer(self._http.get(path, params=query))
+        return self._decode(self._http.get(path, params=query))
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        return self._answer(self._http.post(path, json=body))
+        return self._decode(self._http.post(path, json=body))
 
     def upload(self, path: Path, *, to: str = "/v1/files", **form: str) -> dict[str, Any]:
         with path.open("rb") as file:
-            return self._answer(
+            return self._decode(
                 self._http.post(to, files={"file": (path.name, file)}, data={"purpose": "fine-tune"} | form)
             )
 
     def download_adapter(self, job_id: str, path: Path) -> str:
-        """Stream the adapter's ZIP into `path`; returns its SHA-256."""
+        """Download the adapter's ZIP to `path`. Returns its SHA-256."""
         return self._download(f"/v1/fine_tuning/jobs/{job_id}/adapter", path)
 
     def download_export(
-        self, job_id: str, path: Path, *, format: str, checkpoint: str | None, say: Callable[[str], None]
+        self, job_id: str, path: Path, *, format: str, checkpoint: str | None, report: Callable[[str], None]
     ) -> dict[str, Any]:
-        """Have it made, or made again where it failed, wait for it, and stream its ZIP into `path`; the export.
+        """Create an export, or retry a failed one, wait for it and download its ZIP to `path`. Returns the export.
 
-        `say` is told what is being done. Raises AppError where it fails or does not agree with the adapter.
+        `report` is called with the current stage. Raises AppError if it fails or its outputs differ from the adapter's.
         """
-        exports, wanted = f"/v1/fine_tuning/jobs/{job_id}/exports", {"format": format, "checkpoint": checkpoint}
-        export = self.post(exports, wanted)
+        exports, body = f"/v1/fine_tuning/jobs/{job_id}/exports", {"format": format, "checkpoint": checkpoint}
+        export = self.post(exports, body)
         if export["status"] == "failed":
             self.delete(f"{exports}/{export['id']}")
-            export = self.post(exports, wanted)
-        said = None
+            export = self.post(exports, body)
+        reported = None
         while export["status"] in ("queued", "running"):
-            now = (export["progress"] or {}).get("unit", "waiting for a worker of the `sample` queue")
-            if now != said:
-                say(now)
-            said = now
+            stage = (export["progress"] or {}).get("unit", "waiting for a worker of the `sample` queue")
+            if stage != reported:
+                report(stage)
+            reported = stage
             time.sleep(POLL_S)
             export = self.get(f"{exports}/{export['id']}")
         if export["status"] == "failed":
@@ -78,15 +78,15 @@ class Client:
         return export
 
     def delete(self, path: str) -> dict[str, Any]:
-        return self._answer(self._http.delete(path))
+        return self._decode(self._http.delete(path))
 
     @contextmanager
-    def stream(self, method: str, path: str, **sent: Any) -> Iterator[httpx.Response]:
-        """The answer while it comes; `sent` is as httpx takes it."""
-        with self._http.stream(method, path, **sent) as response:
+    def stream(self, method: str, path: str, **options: Any) -> Iterator[httpx.Response]:
+        """Open a streamed response; `options` are those of `httpx.Client.stream`."""
+        with self._http.stream(method, path, **options) as response:
             if response.is_error:
                 response.read()
-                self._answer(response)
+                self._decode(response)
             yield response
 
     def _download(self, source: str, path: Path) -> str:
@@ -97,11 +97,11 @@ class Client:
                 file.write(piece)
         return digest.hexdigest()
 
-    def _answer(self, response: httpx.Response) -> dict[str, Any]:
+    def _decode(self, response: httpx.Response) -> dict[str, Any]:
         try:
             body: dict[str, Any] = response.json()
         except json.JSONDecodeError:
-            body = {"error": {"message": f"{response.request.url} answered with status {response.status_code}."}}
+            body = {"error": {"message": f"{response.request.url} responded with status {response.status_code}."}}
         if response.is_error:
             error = body["error"]
             raise AppError(

@@ -1,33 +1,36 @@
-"""`rlsd keys`: with a key of the API it asks the server, as other commands do; without one, the database beside it.
+"""`rlsd keys`: manages API keys over the API if an API key is given, else directly in this machine's database.
 
-The second way is how the first people come in, and how one comes back who has lost every key.
+The direct way creates the first key, and restores access when all keys are lost.
 """
 
 from typing import Annotated
 
 import typer
 
-from backend.cli.remote import ApiKey, ApiUrl, connected, everything
+from backend.cli.remote import ApiKey, ApiUrl, all_items, connected
 from backend.errors import AppError
 
 keys_app = typer.Typer(
     no_args_is_help=True,
-    help="API keys: over the API where RLSD_API_KEY or --api-key is given, else in this machine's database.",
+    help="Manage API keys: over the API if RLSD_API_KEY or --api-key is given, else in this machine's database.",
 )
 
 
 @keys_app.command("create")
 def create(
-    name: Annotated[str, typer.Argument(help="Whose key it is.")],
+    name: Annotated[str, typer.Argument(help="Name of the key, such as its owner's.")],
     role: Annotated[str, typer.Option(help="`viewer`, `editor` or `admin`.")] = "admin",
     project: Annotated[
-        str | None, typer.Option(help="Id of the project, `proj-…`; by default the key's own, or the first.")
+        str | None,
+        typer.Option(help="Id of the project, `proj-…`; by default that of the given API key, else the first project."),
     ] = None,
-    days: Annotated[int | None, typer.Option(help="Days until it expires; for ever unless given.", min=1)] = None,
+    days: Annotated[
+        int | None, typer.Option(help="Days until it expires; by default it does not expire.", min=1)
+    ] = None,
     api_url: ApiUrl = None,
     api_key: ApiKey = "",
 ) -> None:
-    """Make a key and show it once."""
+    """Create a key and print it. It cannot be shown again."""
     if api_key:
         path = "/v1/keys" if project is None else f"/v1/projects/{project}/keys"
         with connected(api_url, api_key) as client:
@@ -35,7 +38,7 @@ def create(
         return
     from datetime import timedelta
 
-    from backend.db.audit import at_the_server
+    from backend.db.audit import server_action
     from backend.db.base import utc_now
     from backend.db.engine import transaction
     from backend.db.keys import Role, create_key
@@ -49,17 +52,17 @@ def create(
             raise AppError(f"There is no project '{project}'.")
         expires_at = None if days is None else utc_now() + timedelta(days=days)
         key, secret = create_key(session, name=name, role=Role(role), project=project, expires_at=expires_at)
-        at_the_server("rlsd keys create").note(session, objects=[key.id], project=project)
+        server_action("rlsd keys create").record(session, objects=[key.id], project=project)
     print(secret)
 
 
 @keys_app.command("list")
 def list_keys(api_url: ApiUrl = None, api_key: ApiKey = "") -> None:
-    """Show all keys: id, first characters, name, role, project, state."""
+    """List all keys: id, first characters, name, role, project, state."""
     if api_key:
         with connected(api_url, api_key) as client:
-            for each in everything(client, "/v1/keys"):
-                _print(*(each[part] for part in ("id", "prefix", "name", "role", "project_id", "status")))
+            for each in all_items(client, "/v1/keys"):
+                _print(*(each[field] for field in ("id", "prefix", "name", "role", "project_id", "status")))
         return
     from sqlalchemy import select
 
@@ -77,13 +80,13 @@ def revoke(
     api_url: ApiUrl = None,
     api_key: ApiKey = "",
 ) -> None:
-    """Make a key invalid at once."""
+    """Revoke a key at once."""
     if api_key:
         with connected(api_url, api_key) as client:
             client.delete(f"/v1/keys/{key_id}")
         print("Revoked.")
         return
-    from backend.db.audit import at_the_server
+    from backend.db.audit import server_action
     from backend.db.base import utc_now
     from backend.db.engine import transaction
     from backend.db.keys import ApiKey as Key
@@ -94,7 +97,7 @@ def revoke(
         if key is None:
             raise not_found("key", key_id)
         key.revoked_at = key.revoked_at or utc_now()
-        at_the_server("rlsd keys revoke").note(session, objects=[key.id], project=key.project_id)
+        server_action("rlsd keys revoke").record(session, objects=[key.id], project=key.project_id)
     print("Revoked.")
 
 
@@ -103,7 +106,7 @@ def _print(key_id: str, prefix: str, name: str, role: str, project: str, state: 
 
 
 def _database_url() -> str:
-    """The database that is configured, else that of the application running on RLSD_HOME."""
+    """Return the URL of the configured database, else that of the application running on RLSD_HOME."""
     from backend.settings import settings
     from backend.stack.up import running_application
 

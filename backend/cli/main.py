@@ -1,4 +1,4 @@
-"""The `rlsd` command: starts the application and its parts, trains without services, asks a server."""
+"""The `rlsd` command: starts the application or its parts, trains without services, calls the API of a server."""
 
 import json
 import os
@@ -28,7 +28,7 @@ Host = Annotated[str, typer.Option(help="Address to listen on.")]
 
 
 def _replace_process(arguments: list[str]) -> NoReturn:
-    """Become another program: no parent stays between it and whoever signals it."""
+    """Replace this process by another program, so that signals reach it directly."""
     os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606
 
 
@@ -37,9 +37,9 @@ def up(
     host: Host = "127.0.0.1",
     api_port: Annotated[int, typer.Option(help="Port of the API.")] = 8000,
     ui_port: Annotated[int, typer.Option(help="Port of the UI.")] = 8501,
-    no_ui: Annotated[bool, typer.Option("--no-ui", help="Leave the UI out.")] = False,
+    no_ui: Annotated[bool, typer.Option("--no-ui", help="Do not start the UI.")] = False,
 ) -> None:
-    """Start everything on this machine: database, broker, API, workers, UI. Data in RLSD_HOME (./.rlsd)."""
+    """Start everything on this machine: database, broker, API, workers, UI. Data is in RLSD_HOME (./.rlsd)."""
     from backend.settings import settings
     from backend.stack import up as application
 
@@ -62,7 +62,7 @@ def up(
 
 
 @app.command()
-def down(timeout_s: Annotated[float, typer.Option(help="Seconds to wait for its end.")] = 60.0) -> None:
+def down(timeout_s: Annotated[float, typer.Option(help="Seconds to wait until it has stopped.")] = 60.0) -> None:
     """Stop the application that uses RLSD_HOME."""
     from backend.settings import settings
     from backend.stack.embedded import holder
@@ -83,8 +83,8 @@ def down(timeout_s: Annotated[float, typer.Option(help="Seconds to wait for its 
 
 @app.command()
 def api(host: Host = "127.0.0.1", port: Annotated[int, typer.Option(help="Port.")] = 8000) -> None:
-    """Run the API alone (DATABASE_URL and BROKER_URL must be set)."""
-    # uvicorn's own lines count from where `configure_logs` has given them their form.
+    """Run only the API (DATABASE_URL and BROKER_URL must be set)."""
+    # Uvicorn's log lines matter only once `configure_logs` has set their format.
     _replace_process(
         ["-m", "uvicorn", "backend.app:app", "--host", host, "--port", str(port), "--no-access-log"]
         + [
@@ -99,23 +99,21 @@ def api(host: Host = "127.0.0.1", port: Annotated[int, typer.Option(help="Port."
 @app.command()
 def worker(
     queue: Annotated[str, typer.Option(help="`train`, `check`, `sample` or `chat`.")] = "train",
-    processes: Annotated[int, typer.Option(help="Processes of a check worker.", min=1)] = 1,
+    processes: Annotated[int, typer.Option(help="Number of processes of a check worker.", min=1)] = 1,
 ) -> None:
-    """Run one worker: Celery's, after the sandbox has withstood its attacks, or the chat server."""
+    """Run one worker: a Celery worker, after testing the sandbox, or the chat server."""
     if queue == "chat":
         _replace_process(["-m", "worker.commands.serve"])
     pools = {
         "train": ["--pool", "threads", "--concurrency", "1"],
         "check": ["--concurrency", str(processes)],
-        "sample": ["--pool", "threads", "--concurrency", "1"],  # which forks a process for each
+        "sample": ["--pool", "threads", "--concurrency", "1"],  # forks a process per task
     }
     if queue not in pools:
         raise AppError(f"There is no queue '{queue}': use train, check, sample or chat.")
     from backend.stack.processes import run_module
 
-    run_module(
-        ["worker.sandbox.probe"], refusal="The sandbox did not withstand its attacks; this worker will not start."
-    )
+    run_module(["worker.sandbox.probe"], refusal="The sandbox failed its attack tests; this worker will not start.")
     _replace_process(
         ["-m", "celery", "--app", "worker.tasks", "--quiet", "worker", "--queues", queue, *pools[queue]]
         + ["--hostname", f"{queue}-{os.getpid()}@%h", "--without-mingle", "--loglevel", "INFO"]
@@ -124,7 +122,7 @@ def worker(
 
 @app.command()
 def ui(host: Host = "127.0.0.1", port: Annotated[int, typer.Option(help="Port.")] = 8501) -> None:
-    """Run the UI alone (RLSD_API_URL names the API)."""
+    """Run only the UI (RLSD_API_URL is the address of the API)."""
     from backend.settings import REPOSITORY
 
     _replace_process(
@@ -136,7 +134,7 @@ def ui(host: Host = "127.0.0.1", port: Annotated[int, typer.Option(help="Port.")
 
 @app.command()
 def migrate() -> None:
-    """Bring the database (DATABASE_URL) to this version; make the first key where there is none."""
+    """Migrate the database (DATABASE_URL) to this version; create the first key if there is none."""
     from backend.db.migrate import upgrade
     from backend.settings import settings
     from backend.stack.up import ensure_key
@@ -150,7 +148,7 @@ def migrate() -> None:
 
 @app.command(name="sandbox-check")
 def sandbox_check() -> None:
-    """Attack the verifier sandbox of this machine and say what level of protection it has."""
+    """Attack the verifier sandbox of this machine and report its level of protection."""
     _replace_process(["-m", "worker.sandbox.probe"])
 
 
@@ -162,7 +160,7 @@ def train(context: typer.Context) -> None:
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
 def preflight(context: typer.Context) -> None:
-    """Sample from a job's model before it is trained, and say what to expect: `rlsd preflight --help`."""
+    """Sample from a job's model before training, and report what to expect: `rlsd preflight --help`."""
     _replace_process(["-m", "worker.commands.preflight", *context.args])
 
 
@@ -174,24 +172,25 @@ def check(context: typer.Context) -> None:
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
 def demo(context: typer.Context) -> None:
-    """From a file to a better model on the starter: `rlsd demo --help`."""
+    """Run the whole workflow on an example, from dataset to trained model: `rlsd demo --help`."""
     _replace_process(["-m", "backend.cli.demo", *context.args])
 
 
 @app.command()
 def export(
     job: Annotated[str, typer.Argument(help="Id of a finished job, `ftjob-…`.")],
-    output: Annotated[Path | None, typer.Option(help="Where the ZIP goes; by default FORMAT.zip.")] = None,
+    output: Annotated[Path | None, typer.Option(help="File for the ZIP; by default FORMAT.zip.")] = None,
     format: Annotated[str, typer.Option(help="`adapter`, `merged` or `gguf`.")] = "adapter",
     checkpoint: Annotated[
-        str | None, typer.Option(help="Of this checkpoint, `ftckpt-…`; merged and gguf only.")
+        str | None, typer.Option(help="Export this checkpoint, `ftckpt-…`; merged and gguf only.")
     ] = None,
     api_url: Annotated[
-        str | None, typer.Option(envvar="RLSD_API_URL", help="By default the application running on RLSD_HOME.")
+        str | None,
+        typer.Option(envvar="RLSD_API_URL", help="URL of the API; by default the application running on RLSD_HOME."),
     ] = None,
-    api_key: Annotated[str, typer.Option(envvar="RLSD_API_KEY", help="A key of the API.")] = "",
+    api_key: Annotated[str, typer.Option(envvar="RLSD_API_KEY", help="API key.")] = "",
 ) -> None:
-    """Download what a job has trained: the adapter, or a model made of it, which is compared with it first."""
+    """Download a job's adapter, or a model exported from it, whose outputs are compared with the adapter's first."""
     import httpx
 
     from backend.cli.http_client import Client
@@ -199,7 +198,9 @@ def export(
     from backend.stack.up import running_application
 
     if format not in EXPORTS or (format == "adapter" and checkpoint is not None):
-        raise AppError("--format is adapter, merged or gguf, and --checkpoint goes with the last two.", param="format")
+        raise AppError(
+            "--format must be adapter, merged or gguf; --checkpoint requires merged or gguf.", param="format"
+        )
     output = output or Path(f"{format}.zip")
     running = running_application(settings().home)
     url = api_url or (running.api_url if running else settings().api_url)
@@ -209,12 +210,12 @@ def export(
                 print(json.dumps({"adapter": str(output), "sha256": client.download_adapter(job, output)}))
                 return
             export = client.download_export(
-                job, output, format=format, checkpoint=checkpoint, say=lambda line: print(line, file=sys.stderr)
+                job, output, format=format, checkpoint=checkpoint, report=lambda line: print(line, file=sys.stderr)
             )
     except httpx.HTTPError as error:
-        raise AppError(f"The API at {url} does not answer ({error}): name it with --api-url.") from None
+        raise AppError(f"The API at {url} is not reachable ({error}): set its address with --api-url.") from None
     except OSError as error:
-        raise AppError(f"{output} cannot be written ({error.strerror}): choose another place with --output.") from None
+        raise AppError(f"{output} cannot be written ({error.strerror}): choose another file with --output.") from None
     compared = {"sha256": export["sha256"], "comparison": export["comparison"]}
     print(json.dumps({"export": str(output), "format": format} | compared))
 

@@ -1,6 +1,6 @@
-"""`rlsd files`, `rlsd jobs`, `rlsd checks`: what does more than ask one route; `backend.cli.main` has the rest.
+"""Commands of `rlsd files`, `rlsd jobs` and `rlsd checks` that do more than call one route.
 
-Each prints what the API answered as one JSON object a line, so that scripts can go on from it.
+Each prints the API's response as one JSON object per line, for use in scripts.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from backend.cli.fields import existing, read_object, read_text
+from backend.cli.fields import existing_file, read_object, read_text
 from backend.errors import AppError
 
 if TYPE_CHECKING:
@@ -21,15 +21,16 @@ if TYPE_CHECKING:
 
 files_app = typer.Typer(no_args_is_help=True, help="Datasets on a server.")
 jobs_app = typer.Typer(no_args_is_help=True, help="Training runs on a server.")
-checks_app = typer.Typer(no_args_is_help=True, help="What a worker finds out before or beside training.")
+checks_app = typer.Typer(no_args_is_help=True, help="Background checks, such as pre-flights.")
 
 ENDED = ("succeeded", "failed", "cancelled")
-LOOK_S = 1.0
+POLL_S = 1.0
 
 ApiUrl = Annotated[
-    str | None, typer.Option(envvar="RLSD_API_URL", help="By default the application running on RLSD_HOME.")
+    str | None,
+    typer.Option(envvar="RLSD_API_URL", help="URL of the API; by default the application running on RLSD_HOME."),
 ]
-ApiKey = Annotated[str, typer.Option(envvar="RLSD_API_KEY", help="A key of the API.")]
+ApiKey = Annotated[str, typer.Option(envvar="RLSD_API_KEY", help="API key.")]
 JobId = Annotated[str, typer.Argument(help="`ftjob-…`")]
 Dataset = Annotated[Path, typer.Argument(help="JSONL, JSON, CSV, TSV, Parquet, or a ZIP with images/.")]
 Mapping = Annotated[
@@ -42,36 +43,36 @@ def upload(
     path: Dataset,
     mapping: Mapping = None,
     on_bad_rows: Annotated[
-        str, typer.Option(help="`reject`: a row that cannot be used refuses the file; `take_good`: it is left out.")
+        str, typer.Option(help="`reject`: an invalid row makes the file invalid; `take_good`: it is skipped.")
     ] = "reject",
     api_url: ApiUrl = None,
     api_key: ApiKey = "",
 ) -> None:
-    """Send a dataset; the answer comes when its rows were read."""
+    """Upload a dataset, and wait until its rows have been read."""
     with connected(api_url, api_key) as client:
-        show(client.upload(existing(path), on_bad_rows=on_bad_rows, **_form(mapping)))
+        show(client.upload(existing_file(path), on_bad_rows=on_bad_rows, **_form(mapping)))
 
 
 @files_app.command("preview")
 def preview(path: Dataset, mapping: Mapping = None, api_url: ApiUrl = None, api_key: ApiKey = "") -> None:
-    """How a file (of at most 8 MiB) would be read, before it is stored."""
+    """Show how a file (of at most 8 MiB) would be read, without storing it."""
     with connected(api_url, api_key) as client:
-        show(client.upload(existing(path), to="/v1/files/preview", **_form(mapping)))
+        show(client.upload(existing_file(path), to="/v1/files/preview", **_form(mapping)))
 
 
 def _form(mapping: str | None) -> dict[str, str]:
     return {} if mapping is None else {"mapping": mapping}
 
 
-def _asking(name: str, path: str, about: str) -> None:
-    """A command that sends a job's request, put together from files."""
+def _add_job_command(name: str, path: str, description: str) -> None:
+    """Add a command that sends a job's request, assembled from files."""
 
     def send(
-        request: Annotated[Path, typer.Argument(help="JSON: the body of POST /v1/fine_tuning/jobs.")],
+        request: Annotated[Path, typer.Argument(help="JSON file: the body of POST /v1/fine_tuning/jobs.")],
         training_file: Annotated[str | None, typer.Option(help="`file-…`; replaces the request's.")] = None,
         validation_file: Annotated[str | None, typer.Option(help="`file-…`; replaces the request's.")] = None,
         verifier: Annotated[
-            Path | None, typer.Option(help="A Python file with the grader; replaces the request's.")
+            Path | None, typer.Option(help="Python file with the grader; replaces the request's.")
         ] = None,
         api_url: ApiUrl = None,
         api_key: ApiKey = "",
@@ -85,66 +86,66 @@ def _asking(name: str, path: str, about: str) -> None:
         with connected(api_url, api_key) as client:
             show(client.post(path, body))
 
-    jobs_app.command(name, help=about)(send)
+    jobs_app.command(name, help=description)(send)
 
 
-_asking("create", "/v1/fine_tuning/jobs", "Queue a training run.")
-_asking("estimate", "/v1/fine_tuning/jobs/estimate", "Time, memory and price of a training run, before it is made.")
+_add_job_command("create", "/v1/fine_tuning/jobs", "Create a training job and queue it.")
+_add_job_command("estimate", "/v1/fine_tuning/jobs/estimate", "Estimate time, memory and cost of a training job.")
 
 
 @jobs_app.command("wait")
 def wait(job: JobId, api_url: ApiUrl = None, api_key: ApiKey = "") -> None:
-    """Wait for a job's end, telling of its steps; the exit code is 1 where it did not succeed."""
+    """Wait until a job has ended, and print its progress. The exit code is 1 if it did not succeed."""
     with connected(api_url, api_key) as client:
-        told = None
+        printed = None
         while True:
-            seen = client.get(f"/v1/fine_tuning/jobs/{job}")
-            progress = seen["x_progress"]
-            now = f"{seen['status']}, step {progress['step']} of {progress['max_steps']}"
-            if now != told:
-                print(told := now, file=sys.stderr, flush=True)
-            if seen["status"] in (*ENDED, "paused"):
-                show(seen)
-                raise typer.Exit(0 if seen["status"] == "succeeded" else 1)
-            time.sleep(LOOK_S)
+            current = client.get(f"/v1/fine_tuning/jobs/{job}")
+            progress = current["x_progress"]
+            line = f"{current['status']}, step {progress['step']} of {progress['max_steps']}"
+            if line != printed:
+                print(printed := line, file=sys.stderr, flush=True)
+            if current["status"] in (*ENDED, "paused"):
+                show(current)
+                raise typer.Exit(0 if current["status"] == "succeeded" else 1)
+            time.sleep(POLL_S)
 
 
 @checks_app.command("wait")
 def wait_for_check(
     check: Annotated[str, typer.Argument(help="`check-…`")], api_url: ApiUrl = None, api_key: ApiKey = ""
 ) -> None:
-    """Wait for a check's end; the exit code is 1 where it failed."""
+    """Wait until a check has ended. The exit code is 1 if it failed."""
     with connected(api_url, api_key) as client:
-        while (seen := client.get(f"/v1/checks/{check}"))["status"] not in ("done", "failed"):
-            time.sleep(LOOK_S)
-    show(seen)
-    raise typer.Exit(0 if seen["status"] == "done" else 1)
+        while (current := client.get(f"/v1/checks/{check}"))["status"] not in ("done", "failed"):
+            time.sleep(POLL_S)
+    show(current)
+    raise typer.Exit(0 if current["status"] == "done" else 1)
 
 
 @jobs_app.command("export-run")
 def export_run(
     job: JobId,
-    to: Annotated[str, typer.Option(help="`tensorboard`, `mlflow` or `wandb`; its settings are as for a worker.")],
+    to: Annotated[str, typer.Option(help="`tensorboard`, `mlflow` or `wandb`, configured as for a worker.")],
     api_url: ApiUrl = None,
     api_key: ApiKey = "",
 ) -> None:
-    """Tell a job's metrics and evaluations to an experiment tracker; steps that it has already are not told twice."""
+    """Log a job's metrics and evaluations to an experiment tracker. Steps that it already has are not logged again."""
     from backend.settings import settings
-    from backend.tracking.choice import maker
-    from backend.tracking.whole import figures_of, run_of, tell_whole
+    from backend.tracking.choice import tracker_factory
+    from backend.tracking.whole import figures_of, log_run, run_of
 
-    tracker, path = maker(to, settings())(), f"/v1/fine_tuning/jobs/{job}"
+    tracker, path = tracker_factory(to, settings())(), f"/v1/fine_tuning/jobs/{job}"
     with connected(api_url, api_key) as client:
-        seen = client.get(path)
-        figures = figures_of(everything(client, f"{path}/metrics"), everything(client, f"{path}/evaluations"))
-    tell_whole(tracker, run_of(seen), figures, finished=seen["status"] == "succeeded")
-    told = {"steps": sum(not each.of_evaluation for each in figures)}
-    show({"job": job, "to": to} | told | {"evaluations": len(figures) - told["steps"]})
+        exported = client.get(path)
+        figures = figures_of(all_items(client, f"{path}/metrics"), all_items(client, f"{path}/evaluations"))
+    log_run(tracker, run_of(exported), figures, finished=exported["status"] == "succeeded")
+    steps = sum(not each.of_evaluation for each in figures)
+    show({"job": job, "to": to, "steps": steps, "evaluations": len(figures) - steps})
 
 
 @contextmanager
 def connected(api_url: str | None, api_key: str) -> "Iterator[Client]":
-    """A client of the named server, else of the application that runs on RLSD_HOME."""
+    """Open a client of the given server, by default of the application running on RLSD_HOME."""
     import httpx
 
     from backend.cli.http_client import Client
@@ -157,11 +158,11 @@ def connected(api_url: str | None, api_key: str) -> "Iterator[Client]":
         with Client(url, api_key) as client:
             yield client
     except httpx.HTTPError as error:
-        raise AppError(f"The API at {url} does not answer ({error}): name it with --api-url.") from None
+        raise AppError(f"The API at {url} is not reachable ({error}): set its address with --api-url.") from None
 
 
-def everything(client: "Client", path: str) -> Iterator[dict[str, Any]]:
-    """All items of a list, page by page."""
+def all_items(client: "Client", path: str) -> Iterator[dict[str, Any]]:
+    """Yield all items of a list, page by page."""
     query: dict[str, str | int] = {"limit": 100}
     while True:
         page = client.get(path, **query)
@@ -171,5 +172,6 @@ def everything(client: "Client", path: str) -> Iterator[dict[str, Any]]:
         query["after"] = page["last_id"]
 
 
-def show(answer: dict[str, Any]) -> None:
-    print(json.dumps(answer, ensure_ascii=False))
+def show(value: dict[str, Any]) -> None:
+    """Print a value as one line of JSON."""
+    print(json.dumps(value, ensure_ascii=False))

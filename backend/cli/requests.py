@@ -1,6 +1,6 @@
-"""`rlsd FAMILY COMMAND ID… [NAME=VALUE…]` for every route, and `rlsd call METHOD PATH` for whatever there will be.
+"""`rlsd FAMILY COMMAND ID… [NAME=VALUE…]` for every route, and `rlsd call METHOD PATH` for any path.
 
-JSON is printed as one object a line, lists an item a line and page by page; anything else goes out as it comes.
+JSON is printed as one object per line, lists page by page with one item per line; other content is copied as received.
 """
 
 import re
@@ -21,16 +21,16 @@ from backend.errors import AppError
 if TYPE_CHECKING:
     from backend.cli.http_client import Client
 
-PLACE = re.compile(r"\{(\w+)\}")
-Body = Annotated[Path | None, typer.Option(help="A JSON file with the body; NAME=VALUE replace what it says.")]
-Output = Annotated[Path | None, typer.Option(help="Where the answer goes; by default to standard output.")]
+PATH_PARAMETER = re.compile(r"\{(\w+)\}")
+Body = Annotated[Path | None, typer.Option(help="JSON file with the request body; NAME=VALUE overrides its fields.")]
+Output = Annotated[Path | None, typer.Option(help="File for the response; by default standard output.")]
 
 
 def add_commands(app: typer.Typer, known: dict[str, typer.Typer]) -> None:
-    """All families, also those that have commands of their own already."""
-    for family, about in FAMILIES.items():
+    """Add the commands of all families, including those that already have other commands."""
+    for family, description in FAMILIES.items():
         if family not in known:
-            known[family] = typer.Typer(no_args_is_help=True, help=about)
+            known[family] = typer.Typer(no_args_is_help=True, help=description)
             app.add_typer(known[family], name=family)
         for command in ROUTES[family]:
             _add(known[family], command)
@@ -39,66 +39,68 @@ def add_commands(app: typer.Typer, known: dict[str, typer.Typer]) -> None:
 
 def call(
     method: Annotated[str, typer.Argument(help="GET, POST or DELETE.")],
-    path: Annotated[str, typer.Argument(help="`/v1/…`; all are under /docs of the server.")],
+    path: Annotated[str, typer.Argument(help="`/v1/…`; see /docs of the server for all paths.")],
     fields: Annotated[list[str] | None, typer.Argument(metavar="[NAME=VALUE]...")] = None,
     body: Body = None,
     output: Output = None,
     api_url: ApiUrl = None,
     api_key: ApiKey = "",
 ) -> None:
-    """Ask a server anything: NAME=TEXT, NAME:=JSON, NAME=@FILE and NAME@FILE go in the query or the body."""
+    """Call any route of a server. NAME=TEXT, NAME:=JSON, NAME=@FILE and NAME@FILE are sent in the query or body."""
     with connected(api_url, api_key) as client:
-        ask(client, method.upper(), path, parse_fields(fields or []), body=body, output=output)
+        send_request(client, method.upper(), path, parse_fields(fields or []), body=body, output=output)
 
 
 def _add(app: typer.Typer, command: Command) -> None:
-    places, allowed = PLACE.findall(command.path), command.fields.split()
-    usage = " ".join([*(place.upper() for place in places), *(["[NAME=VALUE]..."] if allowed else [])])
+    parameters, allowed = PATH_PARAMETER.findall(command.path), command.fields.split()
+    usage = " ".join([*(name.upper() for name in parameters), *(["[NAME=VALUE]..."] if allowed else [])])
 
     def run(
-        given: Annotated[list[str] | None, typer.Argument(metavar=usage, show_default=False)] = None,
+        arguments: Annotated[list[str] | None, typer.Argument(metavar=usage, show_default=False)] = None,
         body: Body = None,
         output: Output = None,
         api_url: ApiUrl = None,
         api_key: ApiKey = "",
     ) -> None:
-        named = given or []
-        if len(named) < len(places):
-            raise AppError(f"Missing: {', '.join(place.upper() for place in places[len(named) :])}.")
-        fields = parse_fields(named[len(places) :])
+        given = arguments or []
+        if len(given) < len(parameters):
+            raise AppError(f"Missing: {', '.join(name.upper() for name in parameters[len(given) :])}.")
+        fields = parse_fields(given[len(parameters) :])
         if unknown := sorted({name.partition("[")[0] for name in fields.names} - set(allowed)):
-            # The query of a route may hold anything unread; a mistyped filter would then show everything.
-            choice = f"it takes {', '.join(allowed)}" if allowed else "it takes none"
-            raise AppError(f"There is no field '{unknown[0]}' here: {choice}.")
-        values = {place: quote(value, safe="") for place, value in zip(places, named, strict=False)}
+            # Routes ignore unknown query parameters, so that a mistyped filter would show everything.
+            choice = f"the fields are {', '.join(allowed)}" if allowed else "it has no fields"
+            raise AppError(f"This command has no field '{unknown[0]}': {choice}.")
+        values = {name: quote(value, safe="") for name, value in zip(parameters, given, strict=False)}
         with connected(api_url, api_key) as client:
-            ask(client, command.method, command.path.format(**values), fields, body=body, output=output)
+            send_request(client, command.method, command.path.format(**values), fields, body=body, output=output)
 
-    told = f"{command.about} ({command.method} {command.path})"
-    told += f" Fields: {', '.join(allowed)}." if allowed else ""
-    app.command(command.name, help=told, short_help=command.about)(run)
+    text = f"{command.description} ({command.method} {command.path})"
+    text += f" Fields: {', '.join(allowed)}." if allowed else ""
+    app.command(command.name, help=text, short_help=command.description)(run)
 
 
-def ask(client: "Client", method: str, path: str, fields: Fields, *, body: Path | None, output: Path | None) -> None:
-    """Send it, and show what comes back."""
-    sent: dict[str, Any] = _body(fields, body) if method == "POST" else {"params": fields.query}
+def send_request(
+    client: "Client", method: str, path: str, fields: Fields, *, body: Path | None, output: Path | None
+) -> None:
+    """Send the request and print the response, all pages of a list."""
+    options: dict[str, Any] = _body(fields, body) if method == "POST" else {"params": fields.query}
     while True:
-        with client.stream(method, path, **sent) as answer, _out(output) as out:
-            if output is not None or not answer.headers.get("content-type", "").startswith("application/json"):
-                for piece in answer.iter_bytes():
+        with client.stream(method, path, **options) as response, _output_stream(output) as out:
+            if output is not None or not response.headers.get("content-type", "").startswith("application/json"):
+                for piece in response.iter_bytes():
                     out.write(piece)
                     out.flush()
                 return
-            answer.read()
-            shown = answer.json()
-        if not (isinstance(shown, dict) and shown.get("object") == "list"):
-            show(shown)
+            response.read()
+            value = response.json()
+        if not (isinstance(value, dict) and value.get("object") == "list"):
+            show(value)
             return
-        for item in shown["data"]:
+        for item in value["data"]:
             show(item)
-        if not shown.get("has_more") or "limit" in fields.names:
+        if not value.get("has_more") or "limit" in fields.names:
             return
-        sent["params"] = [pair for pair in sent["params"] if pair[0] != "after"] + [("after", shown["last_id"])]
+        options["params"] = [pair for pair in options["params"] if pair[0] != "after"] + [("after", value["last_id"])]
 
 
 def _body(fields: Fields, body: Path | None) -> dict[str, Any]:
@@ -109,7 +111,7 @@ def _body(fields: Fields, body: Path | None) -> dict[str, Any]:
 
 
 @contextmanager
-def _out(path: Path | None) -> Iterator[BinaryIO]:
+def _output_stream(path: Path | None) -> Iterator[BinaryIO]:
     if path is None:
         yield sys.stdout.buffer
         return
@@ -117,4 +119,4 @@ def _out(path: Path | None) -> Iterator[BinaryIO]:
         with path.open("wb") as file:
             yield file
     except OSError as error:
-        raise AppError(f"{path} cannot be written ({error.strerror}): choose another place with --output.") from None
+        raise AppError(f"{path} cannot be written ({error.strerror}): choose another file with --output.") from None

@@ -1,1 +1,1 @@
-"""Which way of training is better, on the same data, verifier, seeds and budget."""
+"""Comparison of training methods on the same data, verifier, seeds and budget."""

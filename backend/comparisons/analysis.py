@@ -1,8 +1,8 @@
-"""From the evaluations of runs to what a comparison says. Pure.
+"""Statistical analysis of a comparison from the evaluations of its runs. Pure.
 
-An arm is one way of training, run with several seeds. Everything is paired by question: each question's score is the
-mean over an arm's seeds and samples, and arms are compared on the questions that all of them answered. Where each seed
-holds out rows of its own, a question counts with the seeds that asked it.
+An arm is one training configuration, run with several seeds. Everything is paired by question: each question's score is
+the mean over an arm's seeds and samples, and arms are compared on the questions that all of them answered. If each seed
+holds out its own rows, only the seeds that evaluated a question count for it.
 """
 
 from collections.abc import Mapping, Sequence, Set
@@ -19,37 +19,37 @@ from backend.comparisons.statistics import (
     holm,
     mean_interval,
     pass_at,
-    quick_interval,
     sign_flip_p,
+    t_interval,
 )
 from backend.jobs.spec import BudgetUnit
 
 ALPHA = 0.05
 FEW_SEEDS = 3
-"""With fewer, one lucky run may be all there is to a difference."""
+"""With fewer seeds, a difference may be due to a single lucky run."""
 
 
 @dataclass(frozen=True)
-class Measured:
-    """One evaluation of a run: `scores` by row of the dataset, None where the verifier gave none."""
+class EvaluationScores:
+    """One evaluation of a run: `scores` by row of the dataset, None if the verifier gave none."""
 
     step: int
     scores: Mapping[int, Sequence[float | None]]
 
     @cached_property
     def means(self) -> dict[int, float]:
-        """Of the samples of each row that has a score."""
+        """Mean score of each row with any scored samples."""
         known = {row: [score for score in scores if score is not None] for row, scores in self.scores.items()}
         return {row: _mean(scores) for row, scores in known.items() if scores}
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """`tokens` and `seconds` (of all its devices) are what the steps up to each step have used, by step."""
+    """A training run. `tokens` and `seconds` (of all its devices): cumulative use by step."""
 
     arm: str
     seed: int
-    evaluations: Sequence[Measured]
+    evaluations: Sequence[EvaluationScores]
     tokens: Mapping[int, float]
     seconds: Mapping[int, float]
 
@@ -59,27 +59,27 @@ class Run:
         return (self.tokens if budget == "tokens" else self.seconds).get(step, 0.0)
 
     @property
-    def trained(self) -> list[Measured]:
-        """The evaluations after a step: what was measured before training says nothing of a way to train."""
-        return [measured for measured in self.evaluations if measured.step > 0]
+    def after_training(self) -> list[EvaluationScores]:
+        """The evaluations after training steps, without the one before training."""
+        return [evaluation for evaluation in self.evaluations if evaluation.step > 0]
 
-    def at(self, limit: float | None, budget: BudgetUnit) -> Measured | None:
-        """The last evaluation after a step that was begun within the budget."""
-        within = [e for e in self.trained if limit is None or self.used(e.step - 1, budget) < limit]
-        return max(within, key=lambda measured: measured.step, default=None)
+    def at(self, limit: float | None, budget: BudgetUnit) -> EvaluationScores | None:
+        """Return the last evaluation after a step that started within the budget."""
+        within = [e for e in self.after_training if limit is None or self.used(e.step - 1, budget) < limit]
+        return max(within, key=lambda evaluation: evaluation.step, default=None)
 
 
 @dataclass(frozen=True, slots=True)
-class Paired:
-    """The questions to compare on, and by seed the rows that every evaluation with it scored at least once."""
+class PairedQuestions:
+    """The questions to compare on, and for each seed the rows that all its evaluations scored."""
 
     rows: list[int]
-    of_seed: Mapping[int, Set[int]]
+    rows_of_seed: Mapping[int, Set[int]]
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """`by_seed`: the mean of each seed on what it was asked, in the order of the runs."""
+    """A point of an arm's curve. `by_seed`: the mean of each seed on its questions, in the order of the runs."""
 
     step: int
     score: Interval
@@ -90,7 +90,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class ArmResult:
-    """`difference` and its p-values are against the first arm; None for that itself and where nothing can be paired."""
+    """Result of an arm. `difference` and its p-values are relative to the first arm, None if not comparable."""
 
     name: str
     seeds: int
@@ -109,6 +109,8 @@ class ArmResult:
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
+    """Result of a comparison."""
+
     questions: int
     arms: list[ArmResult]
     verdict: str
@@ -117,14 +119,14 @@ class Analysis:
 def analyse(
     arms: Sequence[str], runs: Sequence[Run], *, budget: BudgetUnit, limit: float | None, success_above: float
 ) -> Analysis:
-    """Arms in their order, the first being what the others are compared with."""
+    """Compare all arms with the first; `limit` is the budget per run."""
     of_arm = {arm: [run for run in runs if run.arm == arm] for arm in arms}
-    reached = {arm: [(run, at) for run in of_arm[arm] if (at := run.at(limit, budget)) is not None] for arm in arms}
-    paired = _paired([reached[arm] for arm in arms])
-    results = [_arm(arm, of_arm[arm], reached[arm], paired=paired, success_above=success_above) for arm in arms]
+    evaluated = {arm: [(run, at) for run in of_arm[arm] if (at := run.at(limit, budget)) is not None] for arm in arms}
+    paired = _paired([evaluated[arm] for arm in arms])
+    results = [_arm(arm, of_arm[arm], evaluated[arm], paired=paired, success_above=success_above) for arm in arms]
     first, *others = arms
-    compared = [arm for arm in others if paired.rows and reached[first] and reached[arm]]
-    means = {arm: _question_means(reached[arm], paired) for arm in (first, *compared)} if compared else {}
+    compared = [arm for arm in others if paired.rows and evaluated[first] and evaluated[arm]]
+    means = {arm: _question_means(evaluated[arm], paired) for arm in (first, *compared)} if compared else {}
     differences = {arm: means[arm] - means[first] for arm in compared}
     p_values = {arm: sign_flip_p(differences[arm]) for arm in compared}
     adjusted = dict(zip(compared, holm(list(p_values.values())), strict=True))
@@ -134,30 +136,30 @@ def analyse(
         else replace(
             result,
             difference=mean_interval(differences[result.name], within=DIFFERENCES),
-            by_seed=_by_seed(reached[result.name], reached[first], paired),
+            by_seed=_by_seed(evaluated[result.name], evaluated[first], paired),
             p_value=p_values[result.name],
             p_adjusted=adjusted[result.name],
         )
         for result in results
     ]
-    late = [arm for arm in arms if not reached[arm] and any(run.trained for run in of_arm[arm])]
+    late = [arm for arm in arms if not evaluated[arm] and any(run.after_training for run in of_arm[arm])]
     return Analysis(len(paired.rows), results, _verdict(results, late=late, questions=len(paired.rows)))
 
 
-def _paired(reached: Sequence[Sequence[tuple[Run, Measured]]]) -> Paired:
-    """Of arms, the questions that each one that was measured answered, whatever the seed."""
-    of_seed: dict[int, Set[int]] = {}
-    for run, measured in (pair for arm in reached for pair in arm):
-        of_seed[run.seed] = of_seed.get(run.seed, measured.means.keys()) & measured.means.keys()
-    answered = [set[int]().union(*(of_seed[run.seed] for run, _ in arm)) for arm in reached if arm]
-    return Paired(sorted(set.intersection(*answered)) if answered else [], of_seed)
+def _paired(evaluated: Sequence[Sequence[tuple[Run, EvaluationScores]]]) -> PairedQuestions:
+    """Return the questions that every evaluated arm answered, with any seed."""
+    rows_of_seed: dict[int, Set[int]] = {}
+    for run, evaluation in (pair for arm in evaluated for pair in arm):
+        rows_of_seed[run.seed] = rows_of_seed.get(run.seed, evaluation.means.keys()) & evaluation.means.keys()
+    answered = [set[int]().union(*(rows_of_seed[run.seed] for run, _ in arm)) for arm in evaluated if arm]
+    return PairedQuestions(sorted(set.intersection(*answered)) if answered else [], rows_of_seed)
 
 
-def _question_means(reached: Sequence[tuple[Run, Measured]], paired: Paired) -> NDArray[np.float64]:
-    """[Q], the mean over the seeds that asked a question of the means over samples."""
+def _question_means(evaluated: Sequence[tuple[Run, EvaluationScores]], paired: PairedQuestions) -> NDArray[np.float64]:
+    """Return [Q], for each question the mean over its seeds of the means over samples."""
     return np.array(
         [
-            _mean([measured.means[row] for run, measured in reached if row in paired.of_seed[run.seed]])
+            _mean([evaluation.means[row] for run, evaluation in evaluated if row in paired.rows_of_seed[run.seed]])
             for row in paired.rows
         ],
         dtype=np.float64,
@@ -171,22 +173,22 @@ def _mean(values: Sequence[float]) -> float:
 def _arm(
     name: str,
     runs: Sequence[Run],
-    reached: Sequence[tuple[Run, Measured]],
+    evaluated: Sequence[tuple[Run, EvaluationScores]],
     *,
-    paired: Paired,
+    paired: PairedQuestions,
     success_above: float,
 ) -> ArmResult:
-    score = mean_interval(_question_means(reached, paired), within=SCORES) if reached and paired.rows else None
+    score = mean_interval(_question_means(evaluated, paired), within=SCORES) if evaluated and paired.rows else None
     baseline = _baseline(runs)
-    seconds = float(np.mean([run.used(at.step, "seconds") for run, at in reached])) if reached else 0.0
+    seconds = float(np.mean([run.used(at.step, "seconds") for run, at in evaluated])) if evaluated else 0.0
     gained = score.mean - baseline.mean if score and baseline else 0.0
     return ArmResult(
         name=name,
-        seeds=len(reached),
-        steps=[at.step for _, at in reached],
+        seeds=len(evaluated),
+        steps=[at.step for _, at in evaluated],
         score=score,
         baseline=baseline,
-        pass_at_k=_pass_at_k(reached, paired, success_above=success_above),
+        pass_at_k=_pass_at_k(evaluated, paired, success_above=success_above),
         curve=_curve(runs),
         seconds=seconds,
         cost_per_point_s=seconds / (100 * gained) if gained > 0 else None,
@@ -194,27 +196,31 @@ def _arm(
 
 
 def _baseline(runs: Sequence[Run]) -> Interval | None:
-    """The score before training, once all seeds were measured then."""
-    at = [(run, measured) for run in runs for measured in run.evaluations if measured.step == 0]
+    """Return the score before training, once all seeds have been evaluated."""
+    at = [(run, evaluation) for run in runs for evaluation in run.evaluations if evaluation.step == 0]
     paired = _paired([at])
     return mean_interval(_question_means(at, paired), within=SCORES) if len(at) == len(runs) and paired.rows else None
 
 
 def _curve(runs: Sequence[Run]) -> list[Point]:
-    """At each step that all seeds were measured at."""
+    """Return a point for each step at which all seeds were evaluated."""
     if not runs:
         return []
-    of_step = [{measured.step: measured for measured in run.evaluations} for run in runs]
+    of_step = [{evaluation.step: evaluation for evaluation in run.evaluations} for run in runs]
     points = []
-    for step in sorted(set.intersection(*(set(measured) for measured in of_step))):
-        at = [(run, measured[step]) for run, measured in zip(runs, of_step, strict=True)]
+    for step in sorted(set.intersection(*(set(evaluation) for evaluation in of_step))):
+        at = [(run, evaluation[step]) for run, evaluation in zip(runs, of_step, strict=True)]
         paired = _paired([at])
         if paired.rows:
             points.append(
                 Point(
                     step,
-                    quick_interval(_question_means(at, paired), within=SCORES),
-                    by_seed=[_mean_score(measured, rows) for run, measured in at if (rows := paired.of_seed[run.seed])],
+                    t_interval(_question_means(at, paired), within=SCORES),
+                    by_seed=[
+                        _mean_score(evaluation, rows)
+                        for run, evaluation in at
+                        if (rows := paired.rows_of_seed[run.seed])
+                    ],
                     tokens=float(np.mean([run.used(step, "tokens") for run in runs])),
                     seconds=float(np.mean([run.used(step, "seconds") for run in runs])),
                 )
@@ -222,14 +228,16 @@ def _curve(runs: Sequence[Run]) -> list[Point]:
     return points
 
 
-def _pass_at_k(reached: Sequence[tuple[Run, Measured]], paired: Paired, *, success_above: float) -> dict[int, float]:
-    """For 1, 2, 4 ... as far as every question has samples."""
+def _pass_at_k(
+    evaluated: Sequence[tuple[Run, EvaluationScores]], paired: PairedQuestions, *, success_above: float
+) -> dict[int, float]:
+    """Compute pass@k for k = 1, 2, 4 ... up to the smallest number of samples of a question."""
     counted = [
         (sum(s > success_above for s in known), len(known))
-        for run, measured in reached
+        for run, evaluation in evaluated
         for row in paired.rows
-        if row in paired.of_seed[run.seed]
-        for known in [[s for s in measured.scores[row] if s is not None]]
+        if row in paired.rows_of_seed[run.seed]
+        for known in [[s for s in evaluation.scores[row] if s is not None]]
     ]
     if not counted:
         return {}
@@ -239,38 +247,40 @@ def _pass_at_k(reached: Sequence[tuple[Run, Measured]], paired: Paired, *, succe
 
 
 def _by_seed(
-    reached: Sequence[tuple[Run, Measured]], first: Sequence[tuple[Run, Measured]], paired: Paired
+    evaluated: Sequence[tuple[Run, EvaluationScores]],
+    first: Sequence[tuple[Run, EvaluationScores]],
+    paired: PairedQuestions,
 ) -> list[float]:
-    """The difference of each seed that both arms have."""
-    theirs = {run.seed: measured for run, measured in first}
+    """Return the difference for each seed that both arms have."""
+    theirs = {run.seed: evaluation for run, evaluation in first}
     return [
-        _mean_score(measured, rows) - _mean_score(theirs[run.seed], rows)
-        for run, measured in reached
-        if run.seed in theirs and (rows := paired.of_seed[run.seed] & set(paired.rows))
+        _mean_score(evaluation, rows) - _mean_score(theirs[run.seed], rows)
+        for run, evaluation in evaluated
+        if run.seed in theirs and (rows := paired.rows_of_seed[run.seed] & set(paired.rows))
     ]
 
 
-def _mean_score(measured: Measured, rows: Set[int]) -> float:
-    return _mean([measured.means[row] for row in sorted(rows)])
+def _mean_score(evaluation: EvaluationScores, rows: Set[int]) -> float:
+    return _mean([evaluation.means[row] for row in sorted(rows)])
 
 
 def _verdict(results: Sequence[ArmResult], *, late: Sequence[str], questions: int) -> str:
-    """What may be said, in one sentence an arm, with the number of questions and the interval.
+    """Summarise the result in one sentence per arm, with the number of questions and the interval.
 
-    `late`: arms that were first measured when their budget was used up.
+    `late`: arms whose first evaluation was after their budget was used up.
     """
     first, *others = results
     compared = [other for other in others if other.difference is not None]
-    said = [_sentence(other, first, questions=questions) for other in compared]
+    sentences = [_sentence(other, first, questions=questions) for other in compared]
     if not compared:
-        said = ["Nothing can be compared yet: two methods have to be measured first, on the same questions."]
-    said += [f"{name} has no result within the budget: it was first measured beyond it." for name in late]
+        sentences = ["Nothing can be compared yet: two methods must first be evaluated on the same questions."]
+    sentences += [f"{name} has no result within the budget: its first evaluation came later." for name in late]
     seeds = min(result.seeds for result in (first, *compared))
     if compared and seeds < FEW_SEEDS:
-        said.append(
-            f"With {_seeds(seeds)}, luck of a single run is not ruled out: run three or more to tell methods apart."
+        sentences.append(
+            f"With {_seeds(seeds)}, the difference may be due to a single lucky run: use three or more seeds."
         )
-    return " ".join(said)
+    return " ".join(sentences)
 
 
 def _seeds(count: int) -> str:
@@ -282,11 +292,11 @@ def _sentence(other: ArmResult, first: ArmResult, *, questions: int) -> str:
     assert difference is not None
     assert p is not None
     if difference.low is None or difference.high is None:
-        return f"{other.name}: one question is not enough to compare."
+        return f"{other.name}: one question is not enough for a comparison."
     seeds = min(first.seeds, other.seeds)
     few = f"only {_seeds(seeds)}, " if seeds < FEW_SEEDS else ""
     facts = f"{few}n = {questions}, interval {difference.low:+.3f} to {difference.high:+.3f}"
     if p >= ALPHA:
-        return f"{other.name}: no difference to {first.name} shown ({facts}, p = {p:.2g})."
+        return f"{other.name}: no significant difference from {first.name} ({facts}, p = {p:.2g})."
     better = "better" if difference.mean > 0 else "worse"
     return f"{other.name} is {abs(difference.mean):.3f} {better} than {first.name} ({facts}, p = {p:.2g})."

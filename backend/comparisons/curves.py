@@ -1,4 +1,4 @@
-"""A metric of training by step, put together for several runs: the mean, the lowest and the highest."""
+"""Training metrics by step, aggregated over runs: mean, minimum and maximum."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from backend.db.training import Step
 
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
-    """Over the runs that have the metric at this step."""
+    """Aggregate over the runs that have the metric at this step."""
 
     step: int
     mean: float
@@ -22,13 +22,13 @@ class CurvePoint:
 
 
 def curves_of_arms(session: Session, comparison_id: str, *, metric: str) -> dict[str, list[CurvePoint]]:
-    """By arm, over its seeds."""
+    """Return the curve of each arm, aggregated over its seeds."""
     statement = _points(ComparedJob.arm, metric).join(ComparedJob, ComparedJob.job_id == Step.job_id)
     return _by_name(session, statement.where(ComparedJob.comparison_id == comparison_id))
 
 
 def curves_of_jobs(session: Session, job_ids: list[str], *, metric: str) -> dict[str, list[CurvePoint]]:
-    """By job."""
+    """Return the curve of each job."""
     return _by_name(session, _points(Step.job_id, metric).where(Step.job_id.in_(job_ids)))
 
 

@@ -1,4 +1,4 @@
-"""Jobs that were not planned as a comparison, beside each other: what may be said of them, and what may not."""
+"""Comparison of jobs that were not planned as one, as far as they are comparable."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,38 +6,38 @@ from collections.abc import Sequence
 from sqlalchemy.orm import Session
 
 from backend.comparisons.analysis import Analysis, analyse
-from backend.comparisons.kept import kept
-from backend.comparisons.store import load_run, measured_so_far
+from backend.comparisons.kept import analysis_cache
+from backend.comparisons.store import evaluation_key, load_run
 from backend.db.jobs import Job
 
 
 def compare_jobs(session: Session, jobs: Sequence[Job]) -> Analysis:
-    """Each job is an arm of its own, in this order, at its end; the others are compared with the first."""
-    return kept.get(measured_so_far(session, [job.id for job in jobs]), lambda: _compared(session, jobs))
+    """Compare the jobs at their end, each as an arm of its own, with the first."""
+    return analysis_cache.get(evaluation_key(session, [job.id for job in jobs]), lambda: _compared(session, jobs))
 
 
 def _compared(session: Session, jobs: Sequence[Job]) -> Analysis:
     names = _names(jobs)
     runs = [load_run(session, job, arm=name) for job, name in zip(jobs, names, strict=True)]
     success_above = jobs[0].spec["success_above"]
-    why = why_not_paired(jobs)
-    if why is None:
+    reason = why_not_comparable(jobs)
+    if reason is None:
         return analyse(names, runs, budget="steps", limit=None, success_above=success_above)
-    each = [analyse([run.arm], [run], budget="steps", limit=None, success_above=success_above) for run in runs]
-    return Analysis(0, [arm for alone in each for arm in alone.arms], why)
+    separate = [analyse([run.arm], [run], budget="steps", limit=None, success_above=success_above) for run in runs]
+    return Analysis(0, [arm for analysis in separate for arm in analysis.arms], reason)
 
 
-def why_not_paired(jobs: Sequence[Job]) -> str | None:
-    """One sentence where the jobs' scores do not speak of the same thing; None where they do."""
+def why_not_comparable(jobs: Sequence[Job]) -> str | None:
+    """Return reason the jobs' scores are not comparable, in one sentence; None if they are."""
     if len({job.validation_file or job.training_file for job in jobs}) > 1:
-        return "These jobs were measured on different held-out data. What each scored stands below."
+        return "These jobs were evaluated on different held-out data. Their scores are listed separately below."
     if any(job.grader != jobs[0].grader for job in jobs):
-        return "These jobs were scored by different verifiers. What each scored stands below."
+        return "These jobs were scored by different verifiers. Their scores are listed separately below."
     return None
 
 
 def _names(jobs: Sequence[Job]) -> list[str]:
-    """What people call them; with the end of the id where two are called the same."""
+    """Return display names; with the end of the id if a name is not unique."""
     plain = [job.suffix or job.model.rsplit("/", 1)[-1] for job in jobs]
     counted = Counter(plain)
     return [

@@ -1,4 +1,4 @@
-"""Analyses that this process has made, so that watching a comparison does not make them anew."""
+"""Cache of analyses in this process, so that polling a comparison does not recompute them."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -10,32 +10,32 @@ from backend.comparisons.analysis import Analysis
 
 
 @dataclass(slots=True)
-class KeptAnalyses:
-    """The `most` newest ones, by what they were made of. However many ask at once, each is made once."""
+class AnalysisCache:
+    """LRU cache of at most `max_size` analyses. Concurrent requests for a key compute it once."""
 
-    most: int
-    _found: OrderedDict[Hashable, Future[Analysis]] = field(default_factory=OrderedDict)
+    max_size: int
+    _futures: OrderedDict[Hashable, Future[Analysis]] = field(default_factory=OrderedDict)
     _lock: Lock = field(default_factory=Lock)
 
-    def get(self, made_of: Hashable, make: Callable[[], Analysis]) -> Analysis:
-        """What is kept, or what `make` gives. Who asks while it is being made waits for it."""
+    def get(self, key: Hashable, compute: Callable[[], Analysis]) -> Analysis:
+        """Return the cached analysis, or compute it. Concurrent callers wait for the same computation."""
         with self._lock:
-            asked_before = self._found.get(made_of)
-            found = asked_before or Future()
-            self._found[made_of] = found
-            self._found.move_to_end(made_of)
-            if len(self._found) > self.most:
-                self._found.popitem(last=False)
-        if asked_before is None:
+            pending = self._futures.get(key)
+            future = pending or Future()
+            self._futures[key] = future
+            self._futures.move_to_end(key)
+            if len(self._futures) > self.max_size:
+                self._futures.popitem(last=False)
+        if pending is None:
             try:
-                found.set_result(make())
+                future.set_result(compute())
             except BaseException as error:
                 with self._lock:
-                    self._found.pop(made_of, None)
-                found.set_exception(error)
+                    self._futures.pop(key, None)
+                future.set_exception(error)
                 raise
-        return found.result()
+        return future.result()
 
 
-kept = KeptAnalyses(most=200)
-"""Of this process."""
+analysis_cache = AnalysisCache(max_size=200)
+"""The cache of this process."""

@@ -1,4 +1,4 @@
-"""What a comparison is asked for: the body of `POST /v1/comparisons`, and the jobs that follow from it."""
+"""The body of `POST /v1/comparisons`, and the jobs of a comparison."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any
@@ -12,26 +12,35 @@ from backend.jobs.spec import BudgetUnit
 
 MAX_RUNS = 200
 SEED = Field(ge=0, lt=2**31)
-BUDGET = ("budget", "budget_unit")
-"""Settings of a job that the comparison's own `budget` decides."""
-EQUAL = ("max_steps", "eval_interval", "eval_samples", "eval_rows", "held_out_share", "success_above", *BUDGET)
-"""Settings of a job in which no arm may differ: how long it may learn, and how it is measured."""
+BUDGET_SETTINGS = ("budget", "budget_unit")
+"""Settings of a job that the comparison's `budget` determines."""
+SHARED_SETTINGS = (
+    "max_steps",
+    "eval_interval",
+    "eval_samples",
+    "eval_rows",
+    "held_out_share",
+    "success_above",
+    *BUDGET_SETTINGS,
+)
+"""Settings that must be equal for all arms: training budget and evaluation."""
 
 
 class Arm(Strict):
-    """One way of training: `x_rlsd` says how it differs from the comparison's own settings."""
+    """One training configuration: `x_rlsd` overrides settings of the comparison's job."""
 
     name: str = Field(min_length=1, max_length=60)
     x_rlsd: dict[str, Any] = Field(
-        default_factory=dict, description=f"Settings of this arm; {', '.join(EQUAL)} are equal for all."
+        default_factory=dict,
+        description=f"Settings of this arm, except {', '.join(SHARED_SETTINGS)}, which are equal for all arms.",
     )
 
 
 class BudgetRequest(Strict):
-    """Equal for all arms. A run ends, evaluated, with the step that uses up `limit`; None: after its `max_steps`.
+    """Budget of every run. A run ends with the step that uses up `limit`, or after `max_steps`, and is then evaluated.
 
-    It is compared at its last evaluation after a step that it began within the limit, not before training. Tokens are
-    those written, read by the teacher and trained on; seconds are those of the steps, times the devices of the run.
+    Compared is the last evaluation after a step that started within the limit, not the one before training. Tokens are
+    those sampled, scored by the teacher and trained on; seconds are those of the steps times the devices of the run.
     """
 
     unit: BudgetUnit = "steps"
@@ -39,7 +48,7 @@ class BudgetRequest(Strict):
 
 
 class ComparisonRequest(Strict):
-    """`job` is a job's body without seed; each arm changes its `x_rlsd`. Others are compared with the first arm."""
+    """`job` is the body of a job without seed; each arm changes its `x_rlsd`. All are compared with the first arm."""
 
     name: str = Field(min_length=1, max_length=200)
     job: JobRequest
@@ -51,38 +60,38 @@ class ComparisonRequest(Strict):
     def _sensible(self) -> "ComparisonRequest":
         names = [arm.name for arm in self.arms]
         if len(set(names)) < len(names):
-            raise ValueError("arms need different names")
+            raise ValueError("names of arms must differ")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("seeds must differ")
         if len(names) * len(self.seeds) > MAX_RUNS:
-            raise ValueError(f"{len(names)} arms with {len(self.seeds)} seeds are more than {MAX_RUNS} runs")
+            raise ValueError(f"{len(names)} arms with {len(self.seeds)} seeds exceed the limit of {MAX_RUNS} runs")
         if self.job.seed is not None:
-            raise ValueError("job.seed is not taken: `seeds` says with which seeds every arm is run")
+            raise ValueError("job.seed is not allowed: set the seeds of all arms in `seeds`")
         return self
 
 
 def require_equal_terms(request: ComparisonRequest) -> None:
-    """Raises AppError naming what an arm would have of its own, or what `budget` says."""
+    """Raise AppError naming a setting that an arm must not change or that `budget` determines."""
     for number, arm in enumerate(request.arms):
-        for name in EQUAL:
+        for name in SHARED_SETTINGS:
             if name in arm.x_rlsd:
                 raise AppError(
-                    f"Arm '{arm.name}': {name} must be equal for all arms, or they are not comparable: say it in "
-                    f"`{'budget' if name in BUDGET else 'job'}`.",
+                    f"Arm '{arm.name}': {name} must be equal for all arms: set it in "
+                    f"`{'budget' if name in BUDGET_SETTINGS else 'job'}` instead.",
                     code="not_equal",
                     param=f"arms.{number}.x_rlsd.{name}",
                 )
-    for name in BUDGET:
+    for name in BUDGET_SETTINGS:
         if name in request.job.method.reinforcement.x_rlsd:
             raise AppError(
-                f"{name} is not taken from a compared job: `budget` says what every run may use.",
+                f"{name} is not allowed in a compared job: set the comparison's `budget` instead.",
                 code="not_equal",
                 param=f"job.{X_RLSD}.{name}",
             )
 
 
 def planned_jobs(request: ComparisonRequest) -> Iterator[tuple[Arm, int, JobRequest]]:
-    """(arm, seed, job): all arms with the first seed, then with the next, so that pairs come early."""
+    """Yield (arm, seed, job): all arms with one seed, then with the next, so that pairs finish early."""
     budget = request.budget
     bounds = {} if budget.limit is None else {"budget": budget.limit, "budget_unit": budget.unit}
     for seed in request.seeds:

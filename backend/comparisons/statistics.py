@@ -1,10 +1,9 @@
-"""Intervals and tests over questions. Pure; no run, job or table is known here.
+"""Confidence intervals and tests over questions. Pure; independent of runs, jobs and tables.
 
-Sources: bootstrap of the mean, BCa (Efron 1987); where no two values differ, the share of questions that may still do
-so (Clopper and Pearson 1934); t interval (Student 1908); sign-flip permutation test (Fisher 1935); Holm (1979); pass@k
-without bias (Chen et al. 2021, equation 1). scipy.stats takes longer to import than all the rest of the API, so it is
-imported where an interval is made. `worker/engine/evaluation/statistics.py` makes the same intervals, so that a run
-and a comparison agree: a test holds the two to each other.
+Sources: bootstrap of the mean, BCa (Efron 1987); for equal values, the share of questions that may still differ
+(Clopper and Pearson 1934); t interval (Student 1908); sign-flip permutation test (Fisher 1935); Holm (1979); unbiased
+pass@k (Chen et al. 2021, equation 1). Importing scipy.stats takes longer than the rest of the API, so it is imported
+locally. `worker/engine/evaluation/statistics.py` computes the same intervals; a test compares the two.
 """
 
 from collections.abc import Sequence
@@ -17,18 +16,18 @@ from numpy.typing import NDArray
 CONFIDENCE = 0.95
 RESAMPLES = 9999
 SEED = 0
-ALIKE = 1e-9
-"""Values no further apart than this are one value, summed in another order."""
+EQUAL_WITHIN = 1e-9
+"""Values within this distance are equal, apart from the order of summation."""
 
 Bounds = tuple[float, float]
 SCORES: Bounds = (0.0, 1.0)
 DIFFERENCES: Bounds = (-1.0, 1.0)
-"""Between what scores and their differences usually lie."""
+"""Usual bounds of scores and of their differences."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A mean with its 95 % interval over questions; None where there are too few to say."""
+    """A mean with its 95 % confidence interval over questions; None if there are too few questions."""
 
     mean: float
     low: float | None
@@ -36,12 +35,12 @@ class Interval:
 
 
 def mean_interval(values: NDArray[np.float64], *, within: Bounds) -> Interval:
-    """`values` [Q], one a question, whatever their order; `within`: where they can lie."""
+    """Bootstrap the mean of `values` [Q], one per question; independent of order. `within`: their bounds."""
     mean = float(values.mean())
     if len(values) < 2:
         return Interval(mean, None, None)
-    if np.ptp(values) <= ALIKE:
-        return Interval(mean, *_of_alike(mean, count=len(values), within=within))
+    if np.ptp(values) <= EQUAL_WITHIN:
+        return Interval(mean, *_interval_of_equal(mean, count=len(values), within=within))
     from scipy import stats
 
     found = stats.bootstrap(
@@ -55,22 +54,22 @@ def mean_interval(values: NDArray[np.float64], *, within: Bounds) -> Interval:
     return Interval(mean, float(found.low), float(found.high))
 
 
-def quick_interval(values: NDArray[np.float64], *, within: Bounds) -> Interval:
-    """The same from the spread of the values alone, ten thousand times cheaper: for the many points of a curve."""
+def t_interval(values: NDArray[np.float64], *, within: Bounds) -> Interval:
+    """Compute the t interval, ten thousand times cheaper than the bootstrap: for the many points of a curve."""
     mean = float(values.mean())
     if len(values) < 2:
         return Interval(mean, None, None)
-    if np.ptp(values) <= ALIKE:
-        return Interval(mean, *_of_alike(mean, count=len(values), within=within))
+    if np.ptp(values) <= EQUAL_WITHIN:
+        return Interval(mean, *_interval_of_equal(mean, count=len(values), within=within))
     from scipy import stats
 
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
     return Interval(mean, mean - half, mean + half)
 
 
-def _of_alike(value: float, *, count: int, within: Bounds) -> tuple[float, float]:
-    """How far the mean may be off where no two values differ: at most a share `others` of all questions can be of
-    another kind, and theirs lie within the bounds. Beyond those nothing can be said.
+def _interval_of_equal(value: float, *, count: int, within: Bounds) -> tuple[float, float]:
+    """Return the interval for equal values: at most a share `others` of all questions can have other values, and these
+    are within the bounds. For values outside the bounds it is empty.
     """
     least, most = within
     if not least <= value <= most:
@@ -82,7 +81,7 @@ def _of_alike(value: float, *, count: int, within: Bounds) -> tuple[float, float
 
 
 def sign_flip_p(differences: NDArray[np.float64]) -> float:
-    """Two-sided p of a mean difference of pairs whose signs could have been either."""
+    """Return the two-sided p-value of the mean paired difference, by random sign flips."""
     from scipy import stats
 
     if not np.any(differences):
@@ -100,7 +99,7 @@ def sign_flip_p(differences: NDArray[np.float64]) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted so that the chance of a single false alarm among all stays below any level one tests at."""
+    """Adjust p-values so that the family-wise error rate stays below the level of the test."""
     order = sorted(range(len(p_values)), key=p_values.__getitem__)
     adjusted = [0.0] * len(p_values)
     highest = 0.0
@@ -111,7 +110,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def pass_at(k: int, *, right: int, samples: int) -> float:
-    """The chance that one of `k` samples is right, where `right` of `samples` were."""
+    """Estimate the probability that at least one of `k` samples is right, if `right` of `samples` were."""
     if samples < k:
-        raise ValueError(f"pass@{k} needs {k} samples, there are {samples}")
+        raise ValueError(f"pass@{k} needs {k} samples, got {samples}")
     return 1.0 - comb(samples - right, k) / comb(samples, k)

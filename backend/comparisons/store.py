@@ -1,4 +1,4 @@
-"""A comparison into the database, and its runs out of it."""
+"""Storage of comparisons, and loading of their runs."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from itertools import accumulate
@@ -6,8 +6,8 @@ from itertools import accumulate
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from backend.comparisons.analysis import Analysis, Measured, Run, analyse
-from backend.comparisons.kept import kept
+from backend.comparisons.analysis import Analysis, EvaluationScores, Run, analyse
+from backend.comparisons.kept import analysis_cache
 from backend.comparisons.plan import BudgetRequest, ComparisonRequest, planned_jobs, require_equal_terms
 from backend.db.base import utc_now
 from backend.db.comparisons import ComparedJob, Comparison
@@ -17,20 +17,20 @@ from backend.errors import AppError
 from backend.ids import new_id
 from backend.jobs import control
 from backend.jobs.create import create_job
-from backend.jobs.estimate import TOKENS
+from backend.jobs.estimate import TOKEN_METRICS
 from backend.jobs.lifecycle import TERMINAL
 
 
 def start(session: Session, request: ComparisonRequest, *, models: Mapping[str, str]) -> Comparison:
-    """Store the comparison and all its jobs, or nothing. Raises AppError naming the arm that cannot be run."""
+    """Store the comparison and all its jobs atomically. Raises AppError naming the arm that is invalid."""
     require_equal_terms(request)
     plan = request.model_dump(mode="json", exclude_unset=True)
     comparison = Comparison(id=new_id("cmp"), name=request.name, plan=plan, created_at=utc_now())
     session.add(comparison)
     session.flush()
-    for arm, seed, asked in planned_jobs(request):
+    for arm, seed, job_request in planned_jobs(request):
         try:
-            job = create_job(session, asked, models=models)
+            job = create_job(session, job_request, models=models)
         except AppError as error:
             raise AppError(
                 f"Arm '{arm.name}': {error.message}",
@@ -45,7 +45,7 @@ def start(session: Session, request: ComparisonRequest, *, models: Mapping[str, 
 
 
 def compared_jobs(session: Session, comparison_id: str) -> list[tuple[ComparedJob, Job]]:
-    """In the order in which they were made."""
+    """Return the jobs of a comparison in order of creation."""
     rows = session.execute(
         select(ComparedJob, Job)
         .join(Job, Job.id == ComparedJob.job_id)
@@ -56,18 +56,18 @@ def compared_jobs(session: Session, comparison_id: str) -> list[tuple[ComparedJo
 
 
 def cancel(session: Session, comparison_id: str) -> None:
-    """All its jobs that have not ended."""
+    """Cancel all jobs of the comparison that have not ended."""
     for _, job in compared_jobs(session, comparison_id):
         if job.state not in TERMINAL:
             control.cancel(session, job.id)
 
 
 def analysis_of(session: Session, comparison: Comparison) -> Analysis:
-    """What can be said now. It is made anew only where something was measured since."""
+    """Return the current analysis; it is recomputed only after new evaluations."""
     compared = compared_jobs(session, comparison.id)
     budget = BudgetRequest.model_validate(comparison.plan.get("budget", {}))
 
-    def made() -> Analysis:
+    def compute() -> Analysis:
         return analyse(
             [arm["name"] for arm in comparison.plan["arms"]],
             [load_run(session, job, arm=run.arm) for run, job in compared],
@@ -76,11 +76,11 @@ def analysis_of(session: Session, comparison: Comparison) -> Analysis:
             success_above=compared[0][1].spec["success_above"] if compared else 0.5,
         )
 
-    return kept.get((comparison.id, *measured_so_far(session, [job.id for _, job in compared])), made)
+    return analysis_cache.get((comparison.id, *evaluation_key(session, [job.id for _, job in compared])), compute)
 
 
-def measured_so_far(session: Session, job_ids: Sequence[str]) -> tuple[Hashable, ...]:
-    """The jobs and when each was measured: another one whenever an evaluation has come, gone or been repeated."""
+def evaluation_key(session: Session, job_ids: Sequence[str]) -> tuple[Hashable, ...]:
+    """Return a cache key that changes whenever an evaluation of the jobs is added, removed or repeated."""
     evaluations = session.execute(
         select(Evaluation.job_id, Evaluation.step, Evaluation.phase, Evaluation.created_at)
         .where(Evaluation.job_id.in_(job_ids))
@@ -90,19 +90,19 @@ def measured_so_far(session: Session, job_ids: Sequence[str]) -> tuple[Hashable,
 
 
 def load_run(session: Session, job: Job, *, arm: str) -> Run:
-    """What the analysis needs of one job."""
+    """Load the evaluations and the resource use of one job."""
     evaluations = session.execute(
         select(Evaluation.step, Evaluation.result)
         .where(Evaluation.job_id == job.id)
         .order_by(Evaluation.step, Evaluation.created_at)
     )
     by_step = {
-        step: Measured(step, {question["row"]: question["scores"] for question in result["per_question"]})
+        step: EvaluationScores(step, {question["row"]: question["scores"] for question in result["per_question"]})
         for step, result in evaluations.tuples()
     }
     steps = session.execute(select(Step.step, Step.metrics).where(Step.job_id == job.id).order_by(Step.step)).tuples()
     known = list(steps)
-    tokens = accumulate(sum(metrics.get(name) or 0.0 for name in TOKENS) for _, metrics in known)
+    tokens = accumulate(sum(metrics.get(name) or 0.0 for name in TOKEN_METRICS) for _, metrics in known)
     seconds = accumulate((metrics.get("step_s") or 0.0) * job.spec["devices"] for _, metrics in known)
     numbers = [step for step, _ in known]
     return Run(

@@ -1,1 +1,1 @@
-"""From an uploaded file to rows: read (bytes to raw rows), shapes (whose format), rows (normal form), report, store."""
+"""Datasets: reading uploaded files to rows in the normal form, analysing, storing and versioning them."""

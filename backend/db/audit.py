@@ -1,4 +1,4 @@
-"""The audit log: every change, written in the transaction that made it."""
+"""The audit log: an entry for every change, written in the transaction of the change."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from backend.db.projects import ProjectOwned
 
 
 class AuditEntry(ProjectOwned, Base):
-    """Who (`actor` is a key's id, an e-mail address, or `server`) did what, to which objects, from where.
+    """Who did what, to which objects, from where. `actor` is a key's id, an e-mail address, or `server`.
 
-    `action` is method and route, or the command; `objects` are the ids that were in its path or were made, changed or
-    deleted by it.
+    `action` is method and route, or the command; `objects` are the ids in its path and those that it created, changed
+    or deleted.
     """
 
     __tablename__ = "audit_entries"
@@ -32,8 +32,8 @@ class AuditEntry(ProjectOwned, Base):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Act:
-    """What an entry tells but its objects: these are known where it is done, which may be another process."""
+class AuditAction:
+    """An audit entry without its objects, which are known only where the action runs, possibly in another process."""
 
     actor: str
     actor_name: str
@@ -41,8 +41,8 @@ class Act:
     request_id: str
     address: str | None
 
-    def note(self, session: Session, *, objects: Iterable[str], project: str | None = None) -> None:
-        """Add the entry, to the log of the session's project unless another is named."""
+    def record(self, session: Session, *, objects: Iterable[str], project: str | None = None) -> None:
+        """Add the entry to the log of the session's project, or of the given one."""
         session.add(
             AuditEntry(
                 created_at=utc_now(),
@@ -57,6 +57,6 @@ class Act:
         )
 
 
-def at_the_server(command: str) -> Act:
-    """Something done by a command in the database itself, by somebody who needs no key for that."""
-    return Act(actor="server", actor_name="on the server", action=command, request_id="", address=None)
+def server_action(command: str) -> AuditAction:
+    """Describe an action by a command on the server, which accesses the database directly and needs no key."""
+    return AuditAction(actor="server", actor_name="on the server", action=command, request_id="", address=None)

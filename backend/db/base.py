@@ -1,4 +1,4 @@
-"""What all tables share: naming of constraints, column types, UTC time."""
+"""Common to all tables: constraint names, column types, UTC time."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +19,8 @@ NAMING = {
 
 
 class Base(DeclarativeBase):
+    """Base class of all tables."""
+
     metadata = MetaData(naming_convention=NAMING)
     type_annotation_map = {  # noqa: RUF012  (SQLAlchemy's own class-level setting)
         str: Text,
@@ -34,5 +36,5 @@ def utc_now() -> datetime:
 
 
 def unix_s(moment: datetime | None) -> int | None:
-    """Unix seconds, as the API gives times."""
+    """Convert to Unix seconds, the API's format for times."""
     return None if moment is None else int(moment.timestamp())

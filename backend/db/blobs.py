@@ -1,4 +1,4 @@
-"""Tables of content-addressed blobs; `backend.blobs` streams into and out of them."""
+"""Tables of content-addressed blobs; `backend.blobs` reads and writes them."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from backend.db.base import Base
 
 
 class Blob(Base):
-    """Bytes known by their SHA-256 (hex). Shared: equal contents are stored once."""
+    """Bytes identified by their SHA-256 (hex). Shared: equal contents are stored once."""
 
     __tablename__ = "blobs"
 
@@ -19,7 +19,7 @@ class Blob(Base):
 
 
 class BlobChunk(Base):
-    """One piece of at most 4 MiB, in order of `number` from 0."""
+    """A piece of at most 4 MiB, ordered by `number` from 0."""
 
     __tablename__ = "blob_chunks"
 

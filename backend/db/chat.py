@@ -1,4 +1,4 @@
-"""What chat has used: requests and tokens by project, day and model."""
+"""Usage of chat: requests and tokens by project, day and model."""
 
 from datetime import date
 
@@ -10,7 +10,7 @@ from backend.db.projects import ProjectOwned
 
 
 class ChatUsage(ProjectOwned, Base):
-    """`day` is a UTC date, `model` the name that was asked for."""
+    """Usage of a model on a day. `day` is a UTC date, `model` the name in the request."""
 
     __tablename__ = "chat_usage"
 

@@ -1,4 +1,4 @@
-"""Work done by a worker on the API's behalf (trying a verifier, sampling): the request and, later, its result."""
+"""Checks: work that a worker does for the API, such as trying a verifier or sampling; the request and its result."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -11,18 +11,20 @@ from backend.db.projects import ProjectOwned
 
 
 class CheckStatus(StrEnum):
+    """State of a check."""
+
     QUEUED = "queued"
-    """No worker has finished it yet."""
+    """Waiting or in progress."""
     DONE = "done"
-    """`result` holds the answer."""
+    """`result` is available."""
     FAILED = "failed"
-    """`result` holds `{message, code, param}`: the check itself could not be carried out."""
+    """`result` is `{message, code, param}`: the check itself could not be completed."""
 
 
 class Check(ProjectOwned, Base):
-    """`kind` names what is to be done and so its queue; `progress`, once begun, is `{done, total, unit}`.
+    """A unit of work. `kind` determines the work and its queue; `progress`, once started, is `{done, total, unit}`.
 
-    One about a file or a job lives as long as that, and is found by it.
+    A check of a file or a job is deleted together with it, and can be listed by it.
     """
 
     __tablename__ = "checks"

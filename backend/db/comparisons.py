@@ -1,4 +1,4 @@
-"""Comparisons, and which jobs belong to which of their arms."""
+"""Comparisons, and the jobs of their arms."""
 
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from backend.db.projects import ProjectOwned
 
 
 class Comparison(ProjectOwned, Base):
-    """`plan` is the request as it came: arms in their order, seeds, budget."""
+    """A comparison of arms. `plan` is the original request: arms in order, seeds, budget."""
 
     __tablename__ = "comparisons"
 
@@ -21,7 +21,7 @@ class Comparison(ProjectOwned, Base):
 
 
 class ComparedJob(Base):
-    """One run of one arm."""
+    """A run of an arm with one seed."""
 
     __tablename__ = "compared_jobs"
 

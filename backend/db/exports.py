@@ -1,4 +1,4 @@
-"""Exports: an adapter made into a model of its own, as a ZIP that can be downloaded once it has been compared."""
+"""Exports: an adapter merged into a model of its own, as a ZIP that can be downloaded after a comparison with it."""
 
 from datetime import datetime
 
@@ -9,9 +9,9 @@ from backend.db.base import Base
 
 
 class Export(Base):
-    """One for each adapter and format. The check holds progress, figures and errors.
+    """An export, unique by adapter and format. Its check has progress, figures and errors.
 
-    `checkpoint_id` is None for the adapter of a job that has succeeded; `sha256` names the ZIP, once it is offered.
+    `checkpoint_id` is None for the final adapter of a succeeded job; `sha256` is the blob of the ZIP, once available.
     """
 
     __tablename__ = "exports"

@@ -11,14 +11,14 @@ from backend.db.base import Base, Json
 from backend.db.projects import ProjectOwned
 
 ROWS_TOGETHER = 16
-"""Rows in memory at a time, where all of a file pass: one may take megabytes, with its images."""
+"""Rows in memory at a time when a whole file is processed: one may take megabytes, with its images."""
 
 
 class FileStatus(StrEnum):
-    """OpenAI's words."""
+    """State of a file, in OpenAI's terms."""
 
     UPLOADED = "uploaded"
-    """Its bytes are here, its rows are being read."""
+    """Its bytes are stored, its rows are being read."""
     PROCESSED = "processed"
     """Its rows can be used."""
     ERROR = "error"
@@ -26,10 +26,10 @@ class FileStatus(StrEnum):
 
 
 class File(ProjectOwned, Base):
-    """An upload: `sha256` names its bytes, `report` what was found in it, `mapping` the user's own column names.
+    """A dataset file: `sha256` is the blob of its bytes, `report` the report on it, `mapping` the user's column names.
 
-    A version made from another file names it as `parent_id`, and how in `change`. While a file is read, `progress` is
-    `{bytes_read, bytes_total, rows}`; where reading failed, `status_details` says why.
+    A version created from another file has that file's id in `parent_id` and a description in `change`. While a file is
+    being read, `progress` is `{bytes_read, bytes_total, rows}`; if reading failed, `status_details` has the reason.
     """
 
     __tablename__ = "files"
@@ -52,9 +52,9 @@ class File(ProjectOwned, Base):
 
 
 class DatasetRow(Base):
-    """One row in the normal form (SHAPES, Dataset rows). `number` counts rows from 0, `line` lines from 1.
+    """A row in the normal form (backend.datasets.rows). `number` counts rows from 0, `line` lines from 1.
 
-    JSON, not JSONB: order of keys and spelling of numbers are the user's, and stay.
+    JSON, not JSONB, to preserve the user's order of keys and spelling of numbers.
     """
 
     __tablename__ = "dataset_rows"
@@ -68,7 +68,7 @@ class DatasetRow(Base):
 
 
 class FileImage(Base):
-    """That the rows of a file show this image, whose bytes are a blob shared with all who show the same."""
+    """An image used by the rows of a file; its bytes are a blob shared by all files with the same image."""
 
     __tablename__ = "file_images"
 

@@ -1,4 +1,4 @@
-"""Requests that came with an `Idempotency-Key`, and what was answered."""
+"""Requests with an `Idempotency-Key`, and their responses."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,8 +14,8 @@ LEASE = timedelta(minutes=1)
 
 
 class IdempotentRequest(Base):
-    """`id` is the SHA-256 of caller, path and key. Without `status` the request is at work, until `leased_until`: where
-    its process has died by then, whoever sends it again takes it over."""
+    """A request and its response. `id` is the SHA-256 of caller, path and key. Without `status`, it is in progress
+    until `leased_until`; if its process has died by then, a retry takes it over."""
 
     __tablename__ = "idempotent_requests"
 
@@ -29,30 +29,30 @@ class IdempotentRequest(Base):
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """At work on a request. One that has lost its lease changes nothing any more: the row has another `created_at`."""
+    """An attempt to process a request. After it lost its lease, it has no effect: the row has another `created_at`."""
 
     id: str
     begun_at: datetime
 
 
 def begin(session: Session, request_id: str) -> Attempt | IdempotentRequest:
-    """The attempt that is to be made now; or the earlier request, where that was answered or is at work."""
+    """Start an attempt, or return the earlier request if it was answered or is in progress."""
     unfinished = IdempotentRequest.status.is_(None)
     free = (unfinished & (IdempotentRequest.leased_until < func.now())) | (
         IdempotentRequest.created_at < func.now() - KEPT
     )
-    anew = {"created_at": func.now(), "leased_until": func.now() + LEASE}
+    fresh = {"created_at": func.now(), "leased_until": func.now() + LEASE}
     begun_at = session.scalar(
         insert(IdempotentRequest)
-        .values(id=request_id, **anew)
+        .values(id=request_id, **fresh)
         .on_conflict_do_update(
             index_elements=[IdempotentRequest.id],
-            set_={**anew, "body_sha256": None, "status": None, "answer": None},
+            set_={**fresh, "body_sha256": None, "status": None, "answer": None},
             where=free,
         )
         .returning(IdempotentRequest.created_at)
     )
-    if begun_at is None:  # the row is locked all the same, so it is there
+    if begun_at is None:  # the row is locked nevertheless, so it exists
         return session.get_one(IdempotentRequest, request_id)
     return Attempt(request_id, begun_at)
 
@@ -71,7 +71,7 @@ def forget(session: Session, attempt: Attempt) -> None:
 
 
 def forget_old(session: Session) -> None:
-    """Delete what is older than a day."""
+    """Delete requests older than a day."""
     session.execute(delete(IdempotentRequest).where(IdempotentRequest.created_at < utc_now() - KEPT))
 
 

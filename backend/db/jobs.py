@@ -10,13 +10,13 @@ from backend.db.projects import ProjectOwned
 
 
 class Job(ProjectOwned, Base):
-    """One training run.
+    """A training run.
 
-    `request` is the body as it came, `spec` every setting as resolved (backend.jobs.spec), `grader` the verifier as it
-    was at creation. `checks`: what was found before training, `check_details` the whole of it (backend.jobs.checks);
-    that and the manifest are long, and read only when asked for. `device_name` is that of the GPU it last ran on, or
-    "cpu". `fence` counts the claims: a write of a step names the fence it was made under (lease.py). `held_s`: how long
-    workers held it, until `held_since` where one does now.
+    `request` is the original body, `spec` all settings as resolved (backend.jobs.spec), `grader` the verifier at the
+    time of creation. `checks` summarises the checks before training, `check_details` has their full results
+    (backend.jobs.checks); the latter and the manifest are long, and loaded only on access. `device_name` is the GPU it
+    last ran on, or "cpu". `fence` counts the claims; each write of a step names its claim's fence (lease.py). `held_s`
+    is the time for which workers held the job, up to `held_since` if one holds it now.
     """
 
     __tablename__ = "jobs"
@@ -57,18 +57,18 @@ class Job(ProjectOwned, Base):
 
     @property
     def adapter_name(self) -> str:
-        """The name of what it trains, as OpenAI writes it: `ft:BASE:OWNER:SUFFIX:ID`."""
+        """The name of the trained adapter in OpenAI's form: `ft:BASE:OWNER:SUFFIX:ID`."""
         return f"ft:{self.model}:rlsd:{self.suffix or ''}:{self.id.removeprefix('ftjob-')}"
 
 
 def seconds_held() -> ColumnElement[float]:
-    """How long workers have held a job by now; a worker that was lost until its lease ran out."""
+    """Compute how long workers have held a job until now; a lost worker counts until its lease expired."""
     now_s = func.extract("epoch", func.least(func.now(), Job.lease_until) - Job.held_since)
     return type_coerce(Job.held_s + func.coalesce(now_s, 0), Float)
 
 
 class JobEvent(Base):
-    """What happened, for people: `code` is stable, `message` one sentence, `data` the figures."""
+    """An event of a job, for people: `code` is stable, `message` one sentence, `data` the figures."""
 
     __tablename__ = "job_events"
     __table_args__ = (Index(None, "job_id", "number"),)

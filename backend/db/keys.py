@@ -1,4 +1,4 @@
-"""API keys: stored as a hash, shown once, looked up by the hash."""
+"""API keys and members. Keys are stored and looked up as a hash, and shown once."""
 
 import hashlib
 import secrets
@@ -17,18 +17,18 @@ from backend.ids import new_id
 
 SHOWN_CHARACTERS = 10
 SHOWN_SHARE = 4
-"""At most one of so many characters of a key is shown: a chosen one may be short."""
+"""At most 1/`SHOWN_SHARE` of a key is shown: a key chosen by a person may be short."""
 
 
 class Role(StrEnum):
-    """What somebody may do in a project; each may what the ones before may."""
+    """A role in a project; each includes the rights of those before it."""
 
     VIEWER = "viewer"
-    """Look at everything."""
+    """May view everything."""
     EDITOR = "editor"
-    """Also upload, write verifiers, train, delete."""
+    """May also upload, write verifiers, train and delete."""
     ADMIN = "admin"
-    """Also people, keys, quotas and webhooks. An admin of the first project administers the server."""
+    """May also manage members, keys, quotas and webhooks. Admins of the first project administer the server."""
 
     def covers(self, needed: "Role") -> bool:
         order = list(Role)
@@ -36,6 +36,8 @@ class Role(StrEnum):
 
 
 class ApiKey(ProjectOwned, Base):
+    """An API key of a project; `prefix` is the part of the secret that may be shown."""
+
     __tablename__ = "api_keys"
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -57,7 +59,7 @@ class ApiKey(ProjectOwned, Base):
 
 @dataclass(frozen=True, slots=True)
 class ValidKey:
-    """What every request asks of its key."""
+    """The facts about a key that every request needs."""
 
     id: str
     name: str
@@ -67,7 +69,7 @@ class ValidKey:
 
 
 class Member(ProjectOwned, Base):
-    """Somebody who signs in through the organisation's identity provider, by their e-mail address in lower case."""
+    """A person who signs in through the organisation's identity provider, identified by e-mail in lower case."""
 
     __tablename__ = "members"
 
@@ -77,12 +79,12 @@ class Member(ProjectOwned, Base):
 
     @property
     def id(self) -> str:
-        """As the audit log names it."""
+        """The id used in the audit log."""
         return self.email
 
 
 def hash_key(secret: str) -> str:
-    """SHA-256 is enough: a key is 256 random bits, not a password that could be guessed."""
+    """Hash a key. SHA-256 is sufficient: a key is 256 random bits, not a password that could be guessed."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
@@ -99,7 +101,7 @@ def create_key(
     project: str = DEFAULT_PROJECT,
     expires_at: datetime | None = None,
 ) -> tuple[ApiKey, str]:
-    """A new key and its secret, which is not stored and cannot be shown again."""
+    """Create a key; returns it and its secret, which is not stored and cannot be shown again."""
     secret = secret or new_secret()
     key = ApiKey(
         id=new_id("key"),
@@ -117,7 +119,7 @@ def create_key(
 
 
 def find_valid_key(session: Session, secret: str) -> ValidKey | None:
-    """The key behind a secret, unless it was revoked or has expired."""
+    """Return the key with this secret, unless it was revoked or has expired."""
     found = session.execute(
         select(ApiKey.id, ApiKey.name, ApiKey.role, ApiKey.project_id, ApiKey.last_used_at).where(
             ApiKey.sha256 == hash_key(secret), _is_valid()
@@ -127,7 +129,7 @@ def find_valid_key(session: Session, secret: str) -> ValidKey | None:
 
 
 def projects_of_valid(session: Session, ids: Collection[str]) -> dict[str, str]:
-    """The projects of those among these keys and members that may come in now, by their ids."""
+    """Return the projects of the valid ones among these keys and members, by their ids."""
     keys = select(ApiKey.id, ApiKey.project_id).where(ApiKey.id.in_(ids), _is_valid())
     members = select(Member.email, Member.project_id).where(Member.email.in_(ids))
     return dict(session.execute(keys.union_all(members)).tuples().all())
@@ -142,7 +144,7 @@ def note_use(session: Session, key_id: str) -> None:
 
 
 def revoke_named(session: Session, name: str) -> None:
-    """All keys of this name become invalid at once."""
+    """Revoke all keys with this name."""
     session.execute(update(ApiKey).where(ApiKey.name == name, ApiKey.revoked_at.is_(None)).values(revoked_at=utc_now()))
 
 

@@ -1,4 +1,4 @@
-"""Brings a database to the newest schema; refuses one that is newer than this code."""
+"""Migration of a database to the newest schema; databases newer than this code are refused."""
 
 from alembic import command
 from alembic.config import Config
@@ -22,9 +22,9 @@ def alembic_config() -> Config:
 
 
 def upgrade(database_url: str) -> None:
-    """Apply what is missing. Safe to run from several processes at once.
+    """Apply the missing migrations. Safe to run from several processes at once.
 
-    Raises AppError when the database was made by a newer version.
+    Raises AppError if the database was migrated by a newer version.
     """
     engine = create_engine(sqlalchemy_url(database_url), hide_parameters=True)
     config = alembic_config()
@@ -36,8 +36,8 @@ def upgrade(database_url: str) -> None:
     except CommandError as error:
         newest = ScriptDirectory.from_config(config).get_current_head()
         raise AppError(
-            f"The database is of another version than this code (which knows up to {newest}): {error}. "
-            "Use the version that wrote it, or restore a backup."
+            f"The database schema belongs to another version (this one supports up to {newest}): {error}. "
+            "Use the version that migrated the database, or restore a backup."
         ) from error
     finally:
         engine.dispose()

@@ -1,4 +1,4 @@
-"""Imports every table, so that `Base.metadata` is whole for migrations."""
+"""Import of all tables, so that `Base.metadata` is complete for migrations."""
 
 from backend.db import (
     audit,

@@ -1,8 +1,8 @@
-"""Projects: what belongs to one does not exist for another.
+"""Projects and their isolation: the objects of one project are invisible to the others.
 
-A session opened for a project (`backend.db.engine.transaction(project=...)`) sees only rows of that project in every
-table that is `ProjectOwned`, what it adds there belongs to the project, and the ids of what it changes are gathered in
-its `info["touched"]`. Sessions without one, the workers', see all.
+A session opened for a project (`backend.db.engine.transaction(project=...)`) sees only the project's rows in all tables
+that are `ProjectOwned`; rows it adds there belong to the project, and the ids of rows it changes are collected in its
+`info["touched"]`. Sessions without a project, such as the workers', see all rows.
 """
 
 from datetime import datetime
@@ -23,17 +23,17 @@ from sqlalchemy.orm import (
 from backend.db.base import Base, Json
 
 DEFAULT_PROJECT = "proj-default"
-"""The project that every installation begins with. Its admins are the administrators of the server."""
+"""The project that every installation starts with. Its admins are the administrators of the server."""
 
 
-OF_ALL = "of_all_projects"
-"""Execution option of the few statements that have to see what others own, and show none of it."""
+ALL_PROJECTS = "of_all_projects"
+"""Execution option of the few statements that must see the rows of all projects, without returning them to a caller."""
 
 
 class Project(Base):
-    """`quotas`: limits by name (backend.quotas.Quotas); a name that is missing is not limited.
+    """A project. `quotas`: limits by name (backend.quotas.Quotas); a missing name is not limited.
 
-    `past_gpu_hours`: what jobs used that were deleted since.
+    `past_gpu_hours`: usage of jobs that have been deleted.
     """
 
     __tablename__ = "projects"
@@ -46,7 +46,7 @@ class Project(Base):
 
 
 class ProjectOwned:
-    """A table whose rows belong to one project."""
+    """Mixin for tables with rows that belong to a project."""
 
     project_id: Mapped[str] = mapped_column(
         ForeignKey("projects.id"), index=True, default=DEFAULT_PROJECT, server_default=DEFAULT_PROJECT
@@ -54,9 +54,9 @@ class ProjectOwned:
 
 
 @event.listens_for(Session, "do_orm_execute")
-def _see_own_rows_only(state: ORMExecuteState) -> None:
+def _filter_by_project(state: ORMExecuteState) -> None:
     project = state.session.info.get("project")
-    if state.execution_options.get(OF_ALL):
+    if state.execution_options.get(ALL_PROJECTS):
         return
     if project is not None and (state.is_select or state.is_update or state.is_delete):
         state.statement = state.statement.options(_owned_by(project))
@@ -64,12 +64,12 @@ def _see_own_rows_only(state: ORMExecuteState) -> None:
 
 @lru_cache(maxsize=1000)
 def _owned_by(project: str) -> LoaderCriteriaOption:
-    """Kept, since SQLAlchemy looks closely at each new one."""
+    """Build the filter on a project, cached because SQLAlchemy analyses each new one."""
     return with_loader_criteria(ProjectOwned, lambda owned: owned.project_id == project, include_aliases=True)
 
 
 @event.listens_for(Session, "before_flush")
-def _own_what_is_added(session: Session, _context: UOWTransaction, _instances: Any) -> None:
+def _assign_project(session: Session, _context: UOWTransaction, _instances: Any) -> None:
     project = session.info.get("project")
     if project is None:
         return

@@ -1,4 +1,4 @@
-"""What a training run leaves behind: steps, rollouts, evaluations, checkpoints."""
+"""Results of a training run: steps, rollouts, evaluations, checkpoints."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from backend.db.base import Base, Json
 
 
 class Step(Base):
-    """One optimiser step, from 1, and its metrics (RLSD section 4) by name."""
+    """An optimizer step, counted from 1, and its metrics by name (docs/rlsd.md section 4)."""
 
     __tablename__ = "steps"
 
@@ -20,11 +20,10 @@ class Step(Base):
 
 
 class Rollout(Base):
-    """One completion: `number` counts within the step, `row` is the dataset row, `sample` the place in its group.
+    """A completion: `number` counts within the step, `row` is the dataset row, `sample` the index in its group.
 
-    `tokens`, kept for a sampled share, holds equally long lists:
-    ids, text, logp_student, logp_teacher, logp_contrast, delta, weight, advantage. The contrast and delta are missing
-    where an earlier release kept them.
+    `tokens`, stored for a sampled share of rollouts, has lists of equal length: ids, text, logp_student, logp_teacher,
+    logp_contrast, delta, weight, advantage. Rows of earlier releases lack logp_contrast and delta.
     """
 
     __tablename__ = "rollouts"
@@ -44,7 +43,7 @@ class Rollout(Base):
 
 
 class Evaluation(Base):
-    """Held-out evaluation; `phase` is baseline, interim or trained, `result` its figures with intervals."""
+    """A held-out evaluation; `phase` is baseline, interim or trained, `result` its figures with intervals."""
 
     __tablename__ = "evaluations"
 
@@ -56,7 +55,7 @@ class Evaluation(Base):
 
 
 class Checkpoint(Base):
-    """Everything needed to go on from `step`; `score` is the held-out mean where one was measured at that step."""
+    """Everything needed to resume from `step`; `score` is the held-out mean, if measured at that step."""
 
     __tablename__ = "checkpoints"
 

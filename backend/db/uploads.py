@@ -1,4 +1,4 @@
-"""Files that arrive in parts: the upload, its parts, and their bytes until the file is whole."""
+"""Multipart uploads: the upload, its parts, and their bytes until the file is complete."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -11,20 +11,20 @@ from backend.db.projects import ProjectOwned
 
 
 class UploadStatus(StrEnum):
-    """OpenAI's words."""
+    """State of an upload, in OpenAI's terms."""
 
     PENDING = "pending"
-    """Takes parts."""
+    """Accepts parts."""
     COMPLETED = "completed"
     """Its parts were joined to a file."""
     CANCELLED = "cancelled"
-    """Given up by its owner."""
+    """Cancelled by its owner."""
     EXPIRED = "expired"
     """Not completed in time."""
 
 
 class Upload(ProjectOwned, Base):
-    """What was announced: `size_bytes` of all parts together, and how the file is to be read."""
+    """An announced upload: `size_bytes` of all parts together, and how to read the file."""
 
     __tablename__ = "uploads"
     __table_args__ = (Index(None, "expires_at"),)
@@ -43,6 +43,8 @@ class Upload(ProjectOwned, Base):
 
 
 class UploadPart(Base):
+    """A part of an upload."""
+
     __tablename__ = "upload_parts"
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -52,7 +54,7 @@ class UploadPart(Base):
 
 
 class UploadChunk(Base):
-    """One piece of a part, at most 4 MiB, in order of `number` from 0."""
+    """A piece of a part, at most 4 MiB, ordered by `number` from 0."""
 
     __tablename__ = "upload_chunks"
 

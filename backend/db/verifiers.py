@@ -1,4 +1,4 @@
-"""Saved verifiers. A verifier is immutable in each version; saving again adds a version."""
+"""Saved verifiers. Each version of a verifier is immutable; saving again adds a version."""
 
 from datetime import datetime
 
@@ -9,6 +9,8 @@ from backend.db.projects import ProjectOwned
 
 
 class Verifier(ProjectOwned, Base):
+    """A version of a verifier."""
+
     __tablename__ = "verifiers"
 
     id: Mapped[str] = mapped_column(primary_key=True)

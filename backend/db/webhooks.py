@@ -1,4 +1,4 @@
-"""Webhooks of a project, and each delivery with how it went."""
+"""Webhooks of a project, and their deliveries."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -12,16 +12,18 @@ from backend.db.projects import ProjectOwned
 
 
 class DeliveryStatus(StrEnum):
+    """State of a delivery."""
+
     PENDING = "pending"
-    """Not delivered yet; `next_at` says when it is tried."""
+    """Not delivered yet; the next attempt is at `next_at`."""
     DELIVERED = "delivered"
-    """Answered with 2xx."""
+    """The server responded with 2xx."""
     FAILED = "failed"
-    """Tried as often as it is tried."""
+    """All attempts have failed."""
 
 
 class Webhook(ProjectOwned, Base):
-    """`events`: the types that are sent. `secret` signs, so it is kept as it is; it is shown once."""
+    """A webhook. `events`: the subscribed event types. `secret` signs deliveries, so it is stored in plain text."""
 
     __tablename__ = "webhooks"
 
@@ -33,7 +35,7 @@ class Webhook(ProjectOwned, Base):
 
 
 class WebhookDelivery(Base):
-    """`nudged_at`: when a worker was sent a message about the next try; None before."""
+    """A delivery. `nudged_at`: when a message about the next attempt was sent to a worker; None before."""
 
     __tablename__ = "webhook_deliveries"
     __table_args__ = (Index(None, "status", "next_at"),)

@@ -1,4 +1,4 @@
-"""Workers that have said lately that they are there."""
+"""Workers that have reported recently."""
 
 from datetime import datetime
 from typing import Any
@@ -8,8 +8,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 from backend.db.base import Base
 
 
-class WorkerSeen(Base):
-    """`devices`: the GPUs it sees, `[{name, memory_bytes}]`; `sandbox_level`: see `rlsd sandbox-check`."""
+class WorkerRecord(Base):
+    """A worker. `devices`: its visible GPUs, `[{name, memory_bytes}]`; `sandbox_level`: see `rlsd sandbox-check`."""
 
     __tablename__ = "workers"
 

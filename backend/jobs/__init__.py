@@ -1,1 +1,1 @@
-"""A job: what it is told (spec), the states it passes (lifecycle), who owns it (lease), what is said of it (events)."""
+"""Fine-tuning jobs: settings (spec), states (lifecycle), ownership by a worker (lease) and history (events)."""

@@ -1,8 +1,7 @@
-"""What was found of a job before its first step, and that someone trained regardless.
+"""Results of the checks before a job's first step, and whether a person overrode them.
 
-`jobs.checks` keeps the common form of each result, `jobs.check_details` all of it.
-
-Each result has the common form (backend/verdict.py). A check whose result is recorded is not run again.
+`jobs.checks` stores the common form of each result (backend/verdict.py), `jobs.check_details` the whole result. A
+check whose result is recorded is not run again.
 """
 
 from collections.abc import Mapping
@@ -22,58 +21,58 @@ TITLES: dict[CheckName, str] = {
     "preflight": "pre-flight with the base model",
 }
 PARAMS: dict[CheckName, str | None] = {"self_check": "method.reinforcement.grader", "preflight": None}
-"""What of the request a failed check speaks of."""
+"""The request parameter that a failed check refers to."""
 CHECK_FAILED = "check_failed"
 _EVENTS = {Level.PASS: ("passed", "info"), Level.WARN: ("warned", "warn"), Level.FAIL: ("failed", "error")}
 
 
 def checks_of(job: Job) -> Json:
-    """`{self_check, preflight, overridden_at}` in short, each None while there is nothing."""
-    return nothing() | (job.checks or {})
+    """Return `{self_check, preflight, overridden_at}` in the common form; None for what is not there yet."""
+    return no_checks() | (job.checks or {})
 
 
-def checks_in_full(job: Job) -> Json:
-    """What `checks_of` gives, with the details of every check."""
+def detailed_checks(job: Job) -> Json:
+    """Return the same as `checks_of`, with the details of every check."""
     return checks_of(job) | (job.check_details or {})
 
 
-def nothing() -> Json:
-    """What is known of a job before any check."""
+def no_checks() -> Json:
+    """Return the value of `checks_of` before any check has run."""
     return {**dict.fromkeys(TITLES), "overridden_at": None}
 
 
 def record(session: Session, job: Job, *, check: CheckName, result: Mapping[str, Any]) -> None:
-    """Keep a check's result and tell of it."""
-    job.checks = checks_of(job) | {check: in_short(result)}
+    """Store a check's result and record an event."""
+    job.checks = checks_of(job) | {check: common_form(result)}
     job.check_details = (job.check_details or {}) | {check: dict(result)}
-    word, level = _EVENTS[Level(result["verdict"])]
+    outcome, level = _EVENTS[Level(result["verdict"])]
     events.record(
         session,
         job.id,
-        code=f"check.{word}",
+        code=f"check.{outcome}",
         level=level,
-        message=f"The {TITLES[check]} {word}: {result['summary']}",
-        data={"check": check} | in_short(result),
+        message=f"The {TITLES[check]} {outcome}: {result['summary']}",
+        data={"check": check} | common_form(result),
     )
 
 
 def pauses(result: Mapping[str, Any], *, on_failed_check: str) -> bool:
-    """Whether a job waits for a person after such a result."""
+    """Return whether the job pauses for a person after this result."""
     return result["verdict"] == Level.FAIL and on_failed_check == "pause"
 
 
-def refusal(check: CheckName, result: Mapping[str, Any]) -> Json:
-    """The error with which a job pauses."""
+def pause_error(check: CheckName, result: Mapping[str, Any]) -> Json:
+    """Return the error that a job paused by a failed check carries."""
     return {
         "code": CHECK_FAILED,
-        "message": f"Paused before training: the {TITLES[check]} failed. {result['summary']} Mend that and start a new "
-        "job, or resume this one to train regardless.",
+        "message": f"Paused before training: the {TITLES[check]} failed. {result['summary']} Fix this and create a "
+        "new job, or resume this job to train anyway.",
         "param": PARAMS[check],
     }
 
 
 def override(session: Session, job: Job) -> None:
-    """Someone resumed a job that a failed check had paused: it goes on, and that stays on record."""
+    """Record that a person resumed a job paused by a failed check."""
     job.checks = checks_of(job) | {"overridden_at": unix_s(utc_now())}
     failed = [check for check in TITLES if (checks_of(job)[check] or {}).get("verdict") == Level.FAIL]
     events.record(
@@ -81,17 +80,17 @@ def override(session: Session, job: Job) -> None:
         job.id,
         code="check.overridden",
         level="warn",
-        message="Resumed regardless of what failed before training.",
+        message="Resumed despite a failed check before training.",
         data={"checks": failed},
     )
 
 
-def in_short(result: Mapping[str, Any]) -> Json:
-    """The common form alone, without what a check adds to it."""
+def common_form(result: Mapping[str, Any]) -> Json:
+    """Return only the common form of a result, without the check's own fields."""
     return {name: result[name] for name in ("verdict", "summary", "findings")}
 
 
-def all_in_short(checks: Mapping[str, Any]) -> Json:
-    """What `checks_in_full` gives, without the details of any check."""
-    short = {check: None if checks[check] is None else in_short(checks[check]) for check in TITLES}
+def without_details(checks: Mapping[str, Any]) -> Json:
+    """Return the value of `detailed_checks` without the details of any check."""
+    short = {check: None if checks[check] is None else common_form(checks[check]) for check in TITLES}
     return short | {"overridden_at": checks["overridden_at"]}

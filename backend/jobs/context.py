@@ -1,4 +1,4 @@
-"""How many tokens a model takes in all, read from its folder where this process can see that; nothing is loaded."""
+"""Context length of a model, read from `config.json` in its folder if that is accessible. No weights are loaded."""
 
 import json
 from collections.abc import Mapping
@@ -6,25 +6,25 @@ from pathlib import Path
 
 from backend.errors import AppError
 
-NAMES = ("max_position_embeddings", "n_positions", "n_ctx", "max_sequence_length")
-"""What the setting is called, by architecture."""
+CONTEXT_LENGTH_KEYS = ("max_position_embeddings", "n_positions", "n_ctx", "max_sequence_length")
+"""Names of the setting in `config.json`, depending on the architecture."""
 MAX_CONFIG_BYTES = 1024 * 1024
 
 
 def require_fits(model: str, *, models: Mapping[str, str], max_completion_tokens: int, param: str) -> None:
-    """Raises AppError naming `param` where completions leave no room for a prompt. What cannot be known is let pass."""
+    """Raise AppError naming `param` if completions leave no room for a prompt. Unknown context lengths pass."""
     context = context_tokens(models.get(model))
     if context is not None and max_completion_tokens >= context:
         raise AppError(
-            f"max_completion_tokens {max_completion_tokens} leaves no room for a prompt: model '{model}' takes "
-            f"{context} tokens in all.",
+            f"max_completion_tokens {max_completion_tokens} leaves no room for a prompt: the context length of model "
+            f"'{model}' is {context} tokens. Lower max_completion_tokens.",
             code="invalid_value",
             param=param,
         )
 
 
 def context_tokens(folder: str | None) -> int | None:
-    """None where there is no such folder here, or its configuration does not say."""
+    """Return the context length; None if the folder is not accessible or its configuration has no such setting."""
     if folder is None:
         return None
     path = Path(folder) / "config.json"
@@ -38,7 +38,7 @@ def context_tokens(folder: str | None) -> int | None:
         return None
     text = config.get("text_config")
     for part in (text if isinstance(text, dict) else {}, config):
-        for name in NAMES:
+        for name in CONTEXT_LENGTH_KEYS:
             if type(part.get(name)) is int and part[name] > 0:
                 return int(part[name])
     return None

@@ -1,7 +1,7 @@
-"""Every change of a job's state: who may ask for it when, the event that tells of it, the nudge that follows.
+"""State changes of jobs: when each is allowed, the event it records, the task message that follows.
 
-People's wishes (`cancel`, `pause`, `resume`) come from the API; `start_running`, `finish` and `put_back` from the
-worker that holds the lease; `sweep` from any worker, at intervals.
+The API calls `cancel`, `pause` and `resume`; the worker that holds the lease calls `start_running`, `finish`,
+`pause_held` and `release`; any worker calls `sweep` periodically.
 """
 
 from sqlalchemy import func, select
@@ -14,20 +14,20 @@ from backend.errors import AppError, not_found
 from backend.jobs import checks, events
 from backend.jobs.lease import Lease, held_job
 from backend.jobs.lifecycle import OWNED, TERMINAL, ControlSignal, JobState, can_become
-from backend.queue import TRAIN_QUEUE, TRAIN_TASK, send_after_commit, waiting
+from backend.queue import TRAIN_QUEUE, TRAIN_TASK, queue_length, send_after_commit
 from backend.quotas import require_job
 
 FUTILE_CLAIMS_LIMIT = 5
-"""Claims in a row without a new checkpoint after which a job that keeps dying is given up."""
+"""Consecutive claims without a new checkpoint after which a crashing job fails."""
 
 SWEEP_LOCK = 7_215_001
-"""Number of the advisory lock that lets one sweep run at a time."""
+"""Number of the advisory lock that ensures only one sweep runs at a time."""
 
 MESSAGES = {
     JobState.QUEUED: "The job is queued.",
     JobState.RUNNING: "Training has started.",
     JobState.PAUSING: "The job will pause after the current step.",
-    JobState.PAUSED: "The job is paused; resume it to go on from its last checkpoint.",
+    JobState.PAUSED: "The job is paused; resume it to continue from its last checkpoint.",
     JobState.SUCCEEDED: "The job has finished; its adapter is ready.",
     JobState.CANCELLED: "The job was cancelled.",
 }
@@ -43,12 +43,12 @@ def locked_job(session: Session, job_id: str) -> Job:
 
 
 def enqueue(session: Session, job: Job) -> None:
-    """A new or put-back job waits for a worker, which is nudged after the commit."""
+    """Send the job to the training queue after the commit."""
     send_after_commit(session, TRAIN_TASK, job.id)
 
 
-def move(session: Session, job: Job, target: JobState, *, message: str | None = None, level: str = "info") -> None:
-    """Change the state and tell of it. A state in which nobody works gives up the lease."""
+def set_state(session: Session, job: Job, target: JobState, *, message: str | None = None, level: str = "info") -> None:
+    """Change the state and record an event. States without a worker release the lease."""
     assert can_become(JobState(job.state), target), (job.state, target)
     job.state = target
     if target not in OWNED:
@@ -61,7 +61,7 @@ def move(session: Session, job: Job, target: JobState, *, message: str | None = 
 
 
 def cancel(session: Session, job_id: str) -> Job:
-    """Cancel at once where nobody works on the job, else at the next step."""
+    """Cancel immediately if no worker holds the job, otherwise at the next step."""
     job = locked_job(session, job_id)
     if job.state in TERMINAL:
         raise AppError(
@@ -75,7 +75,7 @@ def cancel(session: Session, job_id: str) -> Job:
         if job.state in OWNED:
             events.record(session, job.id, code="job.cancelling", message="The job will stop after the current step.")
         else:
-            move(session, job, JobState.CANCELLED)
+            set_state(session, job, JobState.CANCELLED)
     return job
 
 
@@ -88,14 +88,14 @@ def pause(session: Session, job_id: str) -> Job:
     if job.wish != ControlSignal.PAUSE:
         job.wish = ControlSignal.PAUSE
         if job.state == JobState.QUEUED:
-            move(session, job, JobState.PAUSED)
+            set_state(session, job, JobState.PAUSED)
         elif job.state == JobState.RUNNING:
-            move(session, job, JobState.PAUSING)
+            set_state(session, job, JobState.PAUSING)
     return job
 
 
 def resume(session: Session, job_id: str) -> Job:
-    """As a new job it needs room in the quotas of its project."""
+    """Queue a paused job again. Like a new job, it counts against the quotas of its project."""
     job = locked_job(session, job_id)
     if job.state != JobState.PAUSED:
         raise AppError(
@@ -110,14 +110,14 @@ def resume(session: Session, job_id: str) -> Job:
     job.wish = ControlSignal.RUN
     job.futile_claims = 0
     job.error = None
-    move(session, job, JobState.QUEUED, message="The job is queued to go on from its last checkpoint.")
+    set_state(session, job, JobState.QUEUED, message="The job is queued to continue from its last checkpoint.")
     enqueue(session, job)
     return job
 
 
 def start_running(session: Session, lease: Lease) -> None:
     job = held_job(session, lease)
-    move(session, job, JobState.PAUSING if job.wish == ControlSignal.PAUSE else JobState.RUNNING)
+    set_state(session, job, JobState.PAUSING if job.wish == ControlSignal.PAUSE else JobState.RUNNING)
 
 
 def finish(session: Session, lease: Lease, state: JobState, *, error: Json | None = None) -> Job:
@@ -125,63 +125,64 @@ def finish(session: Session, lease: Lease, state: JobState, *, error: Json | Non
     job = held_job(session, lease)
     job.error = error
     message = None if error is None else str(error["message"])
-    move(session, job, state, message=message, level="error" if state == JobState.FAILED else "info")
+    set_state(session, job, state, message=message, level="error" if state == JobState.FAILED else "info")
     return job
 
 
-def rest(session: Session, lease: Lease, *, error: Json | None = None) -> Job:
-    """Pause the job under its lease, as wished or because of `error` (as in `finish`), which it keeps until resumed.
+def pause_held(session: Session, lease: Lease, *, error: Json | None = None) -> Job:
+    """Pause the job under its lease, on request or because of `error` (as in `finish`), which it keeps until resumed.
 
-    A wish to cancel that came since wins.
+    A cancellation requested in the meantime takes precedence.
     """
     job = held_job(session, lease)
     if job.wish == ControlSignal.CANCEL:
-        move(session, job, JobState.CANCELLED)
+        set_state(session, job, JobState.CANCELLED)
     else:
         job.wish = ControlSignal.PAUSE
         job.error = error
         message = None if error is None else str(error["message"])
-        move(session, job, JobState.PAUSED, message=message, level="error" if error else "info")
+        set_state(session, job, JobState.PAUSED, message=message, level="error" if error else "info")
     return job
 
 
-def put_back(session: Session, job: Job, *, why: str, orderly: bool = False) -> None:
-    """A worker was lost or is going away: end as was wished, give up after too many futile tries, else queue again.
+def release(session: Session, job: Job, *, why: str, orderly: bool = False) -> None:
+    """Release the job of a lost or stopping worker: cancel or pause as requested, fail after `FUTILE_CLAIMS_LIMIT`
+    claims without progress, otherwise queue again.
 
-    `orderly`: the worker was asked to go, which is no sign of a job that kills its trainers.
+    `orderly`: the worker was asked to stop, so the claim does not count as a crash.
     """
     if orderly:
         job.futile_claims = 0
     if job.wish == ControlSignal.CANCEL:
-        move(session, job, JobState.CANCELLED)
+        set_state(session, job, JobState.CANCELLED)
     elif job.wish == ControlSignal.PAUSE:
-        move(session, job, JobState.PAUSED)
+        set_state(session, job, JobState.PAUSED)
     elif job.futile_claims >= FUTILE_CLAIMS_LIMIT:
         message = (
-            f"Gave up after {job.futile_claims} starts in a row without a new checkpoint; the last one: {why} "
+            f"Stopped after {job.futile_claims} consecutive starts without a new checkpoint. Last failure: {why} "
             "If memory ran out, lower micro_batch_tokens, batch_size or max_completion_tokens."
         )
         job.error = {"code": "lost", "message": message, "param": None}
-        move(session, job, JobState.FAILED, message=message, level="error")
+        set_state(session, job, JobState.FAILED, message=message, level="error")
     else:
-        move(session, job, JobState.QUEUED, message=f"{why} The job is queued again.", level="warn")
+        set_state(session, job, JobState.QUEUED, message=f"{why} The job is queued again.", level="warn")
         enqueue(session, job)
 
 
 def sweep(session: Session) -> int:
-    """Put back jobs whose lease has run out; at most one sweep runs at a time. Returns how many were put back."""
+    """Release jobs whose lease has expired and return their number. At most one sweep runs at a time."""
     if not session.scalar(select(func.pg_try_advisory_xact_lock(SWEEP_LOCK))):
         return 0
     lost = session.scalars(
         select(Job).where(Job.state.in_(OWNED), Job.lease_until < func.now()).with_for_update(skip_locked=True)
     ).all()
     for job in lost:
-        put_back(session, job, why=f"The worker {job.lease_owner} was lost.")
+        release(session, job, why=f"The worker {job.lease_owner} was lost.")
     return len(lost)
 
 
-def nudge_waiting(session: Session) -> None:
-    """Nudge again for all queued jobs, if the broker holds no nudge any more: it may have lost them."""
-    if waiting(TRAIN_QUEUE) == 0:
+def resend_queued(session: Session) -> None:
+    """Send all queued jobs to the broker again if its queue is empty: it may have lost the messages."""
+    if queue_length(TRAIN_QUEUE) == 0:
         for job in session.scalars(select(Job).where(Job.state == JobState.QUEUED).order_by(Job.created_at)):
             enqueue(session, job)

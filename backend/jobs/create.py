@@ -1,4 +1,4 @@
-"""From a request to a queued job: everything that can be known to fail is refused now, naming the parameter."""
+"""Creation of a job from a request. Every error that can be detected now is reported, naming the parameter."""
 
 import re
 import secrets
@@ -19,9 +19,9 @@ from backend.jobs import events
 from backend.jobs.context import require_fits
 from backend.jobs.control import enqueue
 from backend.jobs.held_out import split_held_out
-from backend.jobs.hints import in_file, settle_hint
+from backend.jobs.hints import first_without_in_file, resolve_hint
 from backend.jobs.lifecycle import ControlSignal, JobState
-from backend.jobs.notices import Notice, of_grader
+from backend.jobs.notices import Notice, grader_notices
 from backend.jobs.request import JobRequest, Reinforcement
 from backend.jobs.resolve import X_RLSD, resolve_settings
 from backend.jobs.spec import RlsdSettings
@@ -32,13 +32,13 @@ from backend.verifiers.specs import Spec, spec_json
 
 GRADER = "method.reinforcement.grader"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
-LEAST_HELD_OUT = 2
+MIN_HELD_OUT = 2
 MAX_SEED = 2**31
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedJob:
-    """What a request for a job comes to, once all that can be known to fail has been refused."""
+    """A validated job request with its files, verifier and settings."""
 
     training: File
     validation: File | None
@@ -50,13 +50,13 @@ class CheckedJob:
 
     @property
     def held_out_rows(self) -> int:
-        """Questions of an evaluation."""
+        """Number of questions in an evaluation."""
         rows = self.training.row_count * self.settings.held_out_share
         return min(self.settings.eval_rows, round(rows) if self.validation is None else self.validation.row_count)
 
 
 def create_job(session: Session, request: JobRequest, *, models: Mapping[str, str]) -> Job:
-    """Store the job, tell of it, and nudge a worker after the commit. Raises AppError naming the parameter."""
+    """Store the job, record its events and queue it after the commit. Raises AppError naming the parameter."""
     require_job(session)
     checked = checked_job(session, request, models=models)
     job = Job(
@@ -69,7 +69,7 @@ def create_job(session: Session, request: JobRequest, *, models: Mapping[str, st
         seed=checked.seed,
         suffix=request.suffix,
         job_metadata=request.metadata,
-        request=_as_asked(request, verifier=checked.verifier),
+        request=_request_json(request, verifier=checked.verifier),
         spec=checked.settings.model_dump(mode="json", by_alias=True),
         grader=spec_json(checked.grader),
         created_at=utc_now(),
@@ -77,7 +77,7 @@ def create_job(session: Session, request: JobRequest, *, models: Mapping[str, st
     )
     session.add(job)
     session.flush()
-    events.record(session, job.id, code="job.created", message="The job was created and waits for a worker.")
+    events.record(session, job.id, code="job.created", message="The job was created and is waiting for a worker.")
     for notice in checked.notices:
         events.record(session, job.id, code=notice.code, message=notice.message, level=notice.level)
     enqueue(session, job)
@@ -85,14 +85,15 @@ def create_job(session: Session, request: JobRequest, *, models: Mapping[str, st
 
 
 def checked_job(session: Session, request: JobRequest, *, models: Mapping[str, str]) -> CheckedJob:
-    """The same checks without a job. Raises AppError naming the parameter."""
+    """Validate a request without creating a job. Raises AppError naming the parameter."""
     require_model(request.model, models=models, param="model")
     training = require_file(session, request.training_file, param="training_file")
     validation = None
     if request.validation_file is not None:
         if request.validation_file == request.training_file:
             raise AppError(
-                "validation_file is the training file: a model is not measured on what it was trained on.",
+                "validation_file is the same file as training_file: choose a file without training rows, or leave "
+                "validation_file out to hold out part of the training file.",
                 code="same_file",
                 param="validation_file",
             )
@@ -113,40 +114,41 @@ def checked_job(session: Session, request: JobRequest, *, models: Mapping[str, s
     for file, param in ((training, "training_file"), (validation, "validation_file")):
         if file is not None:
             require_grader_fits(session, spec, file=file, param=param, grader_param=GRADER)
-    settings, notices = settle_hint(
+    settings, notices = resolve_hint(
         settings,
-        said=reinforcement.x_rlsd,
-        first_without=in_file(session, training, spec=spec),
+        given=reinforcement.x_rlsd,
+        first_without=first_without_in_file(session, training, spec=spec),
         filename=training.filename,
     )
-    return CheckedJob(training, validation, spec, verifier, seed, settings, (*notices, *of_grader(spec)))
+    return CheckedJob(training, validation, spec, verifier, seed, settings, (*notices, *grader_notices(spec)))
 
 
 def require_model(model: str, *, models: Mapping[str, str], param: str) -> None:
-    """A listed name, or what can be an id on the model hub. Folders of the server are only used where listed."""
+    """Raise AppError unless `model` is a listed name or a valid hub id. Server folders are used only if listed."""
     if model in models:
         return
     known = ", ".join(models)
     if model.startswith("ft:"):
         raise AppError(
-            f"'{model}' is an adapter trained here, and training on from one is not supported: name a base model "
-            f"({known}, or a hub id).",
+            f"'{model}' is a trained adapter, and training cannot start from an adapter: use a base model ({known}, "
+            "or a hub id).",
             code="model_not_trainable",
             param=param,
         )
-    meant = next((name for name in models if name.casefold() == model.casefold()), None)
-    if meant is not None:
-        raise AppError(f"There is no model '{model}'; did you mean '{meant}'?", code="model_not_found", param=param)
+    suggestion = next((name for name in models if name.casefold() == model.casefold()), None)
+    if suggestion is not None:
+        message = f"There is no model '{model}'; did you mean '{suggestion}'?"
+        raise AppError(message, code="model_not_found", param=param)
     if ".." in model or HUB_ID.fullmatch(model) is None:
         raise AppError(
-            f"'{model:.100}' is no model of this server ({known}) and no hub id such as 'organisation/name'.",
+            f"'{model:.100}' is neither a model of this server ({known}) nor a hub id such as 'organisation/name'.",
             code="model_not_found",
             param=param,
         )
 
 
 def require_file(session: Session, file_id: str, *, param: str) -> File:
-    """The file, kept from being deleted until what needs it is stored. Raises AppError naming the parameter."""
+    """Return the file, locked against deletion until the transaction ends. Raises AppError naming the parameter."""
     file = session.scalar(select(File).where(File.id == file_id).with_for_update(read=True, key_share=True))
     if file is None:
         raise AppError(f"No such file: '{file_id:.100}'.", code="file_not_found", param=param)
@@ -154,7 +156,7 @@ def require_file(session: Session, file_id: str, *, param: str) -> File:
 
 
 def _require_disjoint(session: Session, training: File, validation: File) -> None:
-    """No row on both sides: a model is not measured on what it was trained on."""
+    """Raise AppError if the two files share rows, which would be evaluated after being trained on."""
     other = aliased(DatasetRow)
     shared = session.scalar(
         select(func.count(func.distinct(DatasetRow.row_hash)))
@@ -163,8 +165,8 @@ def _require_disjoint(session: Session, training: File, validation: File) -> Non
     )
     if shared:
         raise AppError(
-            f"{shared} rows of the validation file '{validation.filename}' are also in the training file: a model is "
-            "not measured on what it was trained on. Take them out of one of the two.",
+            f"{shared} rows of the validation file '{validation.filename}' are also in the training file, so they "
+            "cannot measure what was learned. Remove them from one of the two files.",
             code="rows_shared",
             param="validation_file",
         )
@@ -173,12 +175,12 @@ def _require_disjoint(session: Session, training: File, validation: File) -> Non
 def _settings(
     session: Session, request: Reinforcement, *, training: File, validation: File | None, seed: int
 ) -> RlsdSettings:
-    """All settings; where passes over the data are asked for, steps follow from the rows that are trained on."""
+    """Resolve all settings. If epochs are requested, the number of steps follows from the rows trained on."""
     settings = resolve_settings(request, row_count=training.row_count)
     if validation is not None:
-        if validation.row_count < LEAST_HELD_OUT:
+        if validation.row_count < MIN_HELD_OUT:
             raise AppError(
-                f"The validation file has {validation.row_count} row: at least {LEAST_HELD_OUT} are needed.",
+                f"The validation file has {validation.row_count} row: at least {MIN_HELD_OUT} are needed.",
                 code="too_few_rows",
                 param="validation_file",
             )
@@ -194,9 +196,10 @@ def _settings(
 
 
 def require_grader_fits(session: Session, spec: Spec, *, file: File, param: str, grader_param: str) -> None:
-    """Every `{{item...}}` of the grader has a value in the first row, and a compared answer in all.
+    """Check that every `{{item...}}` of the grader has a value in the first row, and that all rows have an answer if
+    the grader compares with it.
 
-    Raises AppError(400): `param` says what the file is, `grader_param` where the grader stands in the request.
+    Raises AppError(400). `param` is the request parameter of the file, `grader_param` that of the grader.
     """
     first = session.get_one(DatasetRow, (file.id, 0))
     line, normal = first.line, first.normal
@@ -211,19 +214,19 @@ def require_grader_fits(session: Session, spec: Spec, *, file: File, param: str,
                         code=error.code,
                         param=f"{grader_param}.{field}",
                     ) from None
-    for field in spec.open_references:
+    for field in spec.implicit_references:
         bare_line = _first_line_without(session, file, field="answer")
         if bare_line is not None:
             raise AppError(
-                f"The grader compares with the row's answer, and line {bare_line} of '{file.filename}' ({param}) has "
-                "none that is known: give `reference`.",
+                f"The grader compares with the row's answer, but line {bare_line} of '{file.filename}' ({param}) has "
+                "none: set `reference` in the grader.",
                 code="missing_reference",
                 param=f"{grader_param}.{field}",
             )
 
 
 def _first_line_without(session: Session, file: File, *, field: str) -> int | None:
-    """The line of the first row whose reference lacks the field; None where all have it."""
+    """Return the line of the first row whose reference lacks the field; None if all have it."""
     if file.report[f"with_{field}"] == file.row_count:
         return None
     line: int | None = session.scalar(
@@ -235,8 +238,8 @@ def _first_line_without(session: Session, file: File, *, field: str) -> int | No
     return line
 
 
-def _as_asked(request: JobRequest, *, verifier: Verifier | None) -> dict[str, object]:
-    """The body as it came; a saved verifier with name and version as they were then."""
+def _request_json(request: JobRequest, *, verifier: Verifier | None) -> dict[str, object]:
+    """Return the body as received, with the name and current version of a saved verifier."""
     body = request.model_dump(mode="json", exclude_unset=True)
     if verifier is not None:
         saved = {"type": "saved", "id": verifier.id, "version": verifier.version, "name": verifier.name}

@@ -1,4 +1,4 @@
-"""Deleting a job that has ended: with it go its steps, rollouts, checkpoints and adapter; its files stay."""
+"""Deletion of an ended job with its steps, rollouts, checkpoints and adapter; its files remain."""
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -14,13 +14,14 @@ from backend.quotas import remember_gpu_hours
 
 
 def delete_job(session: Session, job_id: str) -> None:
-    """Raises AppError: 404 where there is none, 409 where it has not ended or a comparison rests on it."""
+    """Delete the job. Raises AppError: 404 if unknown, 409 if it has not ended or belongs to a comparison."""
     job = locked_job(session, job_id)
     if job.state not in TERMINAL:
-        raise _conflict(f"Job '{job_id}' is {job.state}: cancel it before you delete it.", code="job_not_ended")
+        raise _conflict(f"Job '{job_id}' is {job.state}: cancel it before deleting it.", code="job_not_ended")
     comparison = session.scalar(select(ComparedJob.comparison_id).where(ComparedJob.job_id == job_id).limit(1))
     if comparison is not None:
-        raise _conflict(f"Job '{job_id}' is a run of comparison '{comparison}': delete that first.", code="job_in_use")
+        message = f"Job '{job_id}' is part of comparison '{comparison}': delete the comparison first."
+        raise _conflict(message, code="job_in_use")
     stored = [job.adapter_sha256]
     stored += session.scalars(select(Checkpoint.sha256).where(Checkpoint.job_id == job_id))
     stored += session.scalars(select(Export.sha256).where(Export.job_id == job_id))

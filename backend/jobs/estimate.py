@@ -1,7 +1,7 @@
-"""How long a job will take and what it will cost, from what steps of the same model have taken. Pure.
+"""Estimates of a job's duration and cost from measured steps of the same model. Pure.
 
-A step's time is taken apart into what grows with sampled, taught and updated tokens and what does not. Each known step
-gives one prediction for the new job; their spread is the uncertainty.
+A step's time is split into parts that grow with the tokens sampled, scored by the teacher and trained on, and a fixed
+rest. Each known step gives one prediction for the new job; their spread is the uncertainty.
 """
 
 import math
@@ -14,17 +14,17 @@ from backend.jobs.spec import RlsdSettings
 
 HOUR_S = 3600.0
 LOW, HIGH = 0.1, 0.9
-TOKENS = ("rollout_tokens", "teacher_tokens", "update_tokens")
-"""Metrics by which a step counts in a budget of tokens."""
-PACE = ("devices", "sharding", "dtype", "gradient_checkpointing", "generator")
-"""Settings without which one job's pace and memory say nothing of another's."""
+TOKEN_METRICS = ("rollout_tokens", "teacher_tokens", "update_tokens")
+"""Metrics that count towards a budget in tokens."""
+PACE_SETTINGS = ("devices", "sharding", "dtype", "gradient_checkpointing", "generator")
+"""Settings that must be equal for the speed and memory of two jobs to be comparable."""
 FORWARD_SHARE = 1 / 3
-"""Of an update, which goes forward once and back at twice the cost: what a teacher takes that was never measured."""
+"""Share of an update's time assumed for an unmeasured teacher pass: a backward pass costs twice a forward pass."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownStep:
-    """One step of an earlier job, or of a pre-flight: its settings and the metrics it left (RLSD section 4, cost)."""
+    """One step of an earlier job or of a pre-flight: its settings and cost metrics (docs/rlsd.md section 4)."""
 
     job_id: str
     settings: RlsdSettings
@@ -33,7 +33,7 @@ class KnownStep:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The middle of what is expected, and where eight in ten of the known steps lie."""
+    """The median of the predictions, and the interval that contains 80 % of them."""
 
     low: float
     median: float
@@ -45,7 +45,7 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Seconds a step and in all, evaluations included; sampled tokens in all; bytes of the known steps as large."""
+    """Seconds per step and in total, evaluations included; total sampled tokens; peak bytes of comparable steps."""
 
     step_s: Range
     total_s: Range
@@ -56,71 +56,71 @@ class Estimate:
 
 
 def estimate(settings: RlsdSettings, *, known: Sequence[KnownStep], held_out_rows: int) -> Estimate | None:
-    """None where nothing is known that could say it."""
+    """Predict the duration of a job; None without usable steps."""
     usable = [step for step in known if _usable(step)]
     if not usable:
         return None
-    foreseen = [_foreseen(step, settings, held_out_rows=held_out_rows) for step in usable]
-    memory = [step.metrics["peak_memory_bytes"] for step in usable if _as_large(step.settings, settings)]
+    predictions = [_predict(step, settings, held_out_rows=held_out_rows) for step in usable]
+    memory = [step.metrics["peak_memory_bytes"] for step in usable if _at_least_as_large(step.settings, settings)]
     return Estimate(
-        step_s=_range([each.step_s for each in foreseen]),
-        total_s=_range([each.total_s for each in foreseen]),
-        total_tokens=_range([each.total_tokens for each in foreseen]),
+        step_s=_range([prediction.step_s for prediction in predictions]),
+        total_s=_range([prediction.total_s for prediction in predictions]),
+        total_tokens=_range([prediction.total_tokens for prediction in predictions]),
         peak_memory_bytes=_range(memory) if memory else None,
         jobs=len({step.job_id for step in usable}),
         steps=len(usable),
     )
 
 
-def cost_of(total_s: Range, *, devices: int, price_an_hour: float) -> Range:
-    """In the currency of the price."""
-    return total_s.times(devices * price_an_hour / HOUR_S)
+def cost_of(total_s: Range, *, devices: int, price_per_hour: float) -> Range:
+    """Return the cost in the currency of the price."""
+    return total_s.times(devices * price_per_hour / HOUR_S)
 
 
-def last_step(settings: RlsdSettings, *, used_a_step: float) -> int:
-    """The step at which the job ends: its budget, of which each step uses so much, may be used up before the others."""
-    if settings.budget == 0 or used_a_step <= 0:
+def last_step(settings: RlsdSettings, *, used_per_step: float) -> int:
+    """Return the last step of the job: `max_steps`, or earlier if the budget is used up first."""
+    if settings.budget == 0 or used_per_step <= 0:
         return settings.max_steps
-    return max(1, min(settings.max_steps, math.ceil(settings.budget / used_a_step)))
+    return max(1, min(settings.max_steps, math.ceil(settings.budget / used_per_step)))
 
 
-def evaluations_to_come(settings: RlsdSettings, *, measured: int, last: int) -> int:
-    """Until the last step, that after it included, where the newest one was after the step `measured`."""
+def remaining_evaluations(settings: RlsdSettings, *, evaluated_at: int, last: int) -> int:
+    """Count the evaluations up to and after the last step, given that the newest was after step `evaluated_at`."""
     interval = settings.eval_interval
-    return 1 + (max(0, (last - 1) // interval - measured // interval) if interval else 0)
+    return 1 + (max(0, (last - 1) // interval - evaluated_at // interval) if interval else 0)
 
 
 @dataclass(frozen=True, slots=True)
-class _Foreseen:
-    """The new job, at the pace of one known step."""
+class _Prediction:
+    """Totals of the new job at the speed of one known step."""
 
     step_s: float
     total_s: float
     total_tokens: float
 
 
-def _foreseen(step: KnownStep, settings: RlsdSettings, *, held_out_rows: int) -> _Foreseen:
-    each = _tokens_each(step, settings)
-    step_s = _step_s(step, settings, tokens_each=each)
-    steps = last_step(settings, used_a_step=_used_a_step(step, settings, step_s=step_s, tokens_each=each))
-    evaluations = 1 + evaluations_to_come(settings, measured=0, last=steps)
-    evaluation_s = held_out_rows * settings.eval_samples * each * _sampled_token_s(step)
-    return _Foreseen(step_s, step_s * steps + evaluation_s * evaluations, each * _sequences(settings) * steps)
+def _predict(step: KnownStep, settings: RlsdSettings, *, held_out_rows: int) -> _Prediction:
+    tokens_each = _tokens_each(step, settings)
+    step_s = _step_s(step, settings, tokens_each=tokens_each)
+    steps = last_step(settings, used_per_step=_used_per_step(step, settings, step_s=step_s, tokens_each=tokens_each))
+    evaluations = 1 + remaining_evaluations(settings, evaluated_at=0, last=steps)
+    evaluation_s = held_out_rows * settings.eval_samples * tokens_each * _sampled_token_s(step)
+    return _Prediction(step_s, step_s * steps + evaluation_s * evaluations, tokens_each * _sequences(settings) * steps)
 
 
-def _used_a_step(step: KnownStep, settings: RlsdSettings, *, step_s: float, tokens_each: float) -> float:
-    """Of a budget."""
+def _used_per_step(step: KnownStep, settings: RlsdSettings, *, step_s: float, tokens_each: float) -> float:
+    """Return how much of the budget one step uses."""
     if settings.budget_unit == "steps":
         return 1.0
     if settings.budget_unit == "seconds":
         return step_s * settings.devices
-    known = sum(step.metrics.get(name) or 0.0 for name in TOKENS)
+    known = sum(step.metrics.get(name) or 0.0 for name in TOKEN_METRICS)
     return known * tokens_each * _sequences(settings) / step.metrics["rollout_tokens"]
 
 
 def _usable(step: KnownStep) -> bool:
-    wanted = ("step_s", "rollout_s", "rollout_tokens", "peak_memory_bytes")
-    return all((step.metrics.get(name) or 0.0) > 0 for name in wanted)
+    required = ("step_s", "rollout_s", "rollout_tokens", "peak_memory_bytes")
+    return all((step.metrics.get(name) or 0.0) > 0 for name in required)
 
 
 def _sequences(settings: RlsdSettings) -> int:
@@ -128,10 +128,10 @@ def _sequences(settings: RlsdSettings) -> int:
 
 
 def _tokens_each(step: KnownStep, settings: RlsdSettings) -> float:
-    """Tokens a completion, with its share of the question's; what was cut at a lower limit grows no further."""
-    each = step.metrics["rollout_tokens"] / _sequences(step.settings)
-    written = step.metrics.get("completion_tokens_mean") or each
-    return each * min(1.0, settings.max_completion_tokens / written)
+    """Tokens per completion, including its share of the prompt, scaled down to a lower `max_completion_tokens`."""
+    tokens_each = step.metrics["rollout_tokens"] / _sequences(step.settings)
+    mean_completion = step.metrics.get("completion_tokens_mean") or tokens_each
+    return tokens_each * min(1.0, settings.max_completion_tokens / mean_completion)
 
 
 def _sampled_token_s(step: KnownStep) -> float:
@@ -139,11 +139,11 @@ def _sampled_token_s(step: KnownStep) -> float:
 
 
 def _step_s(step: KnownStep, settings: RlsdSettings, *, tokens_each: float) -> float:
-    """Seconds of one step of the new job, at the pace of this known one."""
+    """Predict the seconds per step of the new job from one known step."""
     phase_s = {phase: step.metrics.get(f"{phase}_s") or 0.0 for phase in ("rollout", "update", "teacher")}
     rest_s = max(0.0, step.metrics["step_s"] - sum(phase_s.values()))
-    teaches = METHODS[settings.method].teacher != "none"
-    if not teaches:
+    has_teacher = METHODS[settings.method].teacher != "none"
+    if not has_teacher:
         phase_s["teacher"] = 0.0
     elif METHODS[step.settings.method].teacher == "none":
         phase_s["teacher"] = phase_s["update"] * FORWARD_SHARE
@@ -152,8 +152,8 @@ def _step_s(step: KnownStep, settings: RlsdSettings, *, tokens_each: float) -> f
     return sum(phase_s.values()) * more_tokens + rest_s * more_sequences
 
 
-def _as_large(known: RlsdSettings, settings: RlsdSettings) -> bool:
-    """Whether a step of `known` held at least as much at a time."""
+def _at_least_as_large(known: RlsdSettings, settings: RlsdSettings) -> bool:
+    """Return whether the limits of `known` are at least as large, so that its peak memory is an upper bound."""
     names = ("micro_batch_tokens", "rollout_sequences", "max_completion_tokens", "max_prompt_tokens")
     return all(getattr(known, name) >= getattr(settings, name) for name in names)
 

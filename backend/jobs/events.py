@@ -1,4 +1,4 @@
-"""What is said of a job, and the word to those who watch it (`NOTIFY`, in the transaction that changed it)."""
+"""Events of a job, and notification of its watchers (`NOTIFY`, in the transaction that changed it)."""
 
 from typing import Any
 
@@ -11,18 +11,18 @@ from backend.ids import new_id
 
 CHANNEL = "rlsd_job"
 RESUMED = "job.resumed"
-"""The job goes on from the checkpoint of `data["step"]`: what was said of later steps is taken back."""
+"""Code of the event that a job continues from the checkpoint of `data["step"]`; later steps are void."""
 
 
 def announce(session: Session, job_id: str) -> None:
-    """Wake the watchers of the job when this transaction commits; the payload is the job's id."""
+    """Notify the watchers of the job when this transaction commits; the payload is the job's id."""
     session.execute(select(func.pg_notify(CHANNEL, job_id)))
 
 
 def record(
     session: Session, job_id: str, *, code: str, message: str, level: str = "info", data: dict[str, Any] | None = None
 ) -> None:
-    """Add an event and announce it. `level` is info, warn or error, as OpenAI's events have it."""
+    """Add an event and notify watchers. `level` is info, warn or error, as in OpenAI's events."""
     session.add(
         JobEvent(
             id=new_id("ftevent"),

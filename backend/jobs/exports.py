@@ -1,4 +1,4 @@
-"""Exports of a job: asked for once, made by a worker, offered when they agree with the adapter, then deleted whole."""
+"""Exports of a job's adapter: requested once, made by a worker, offered after a check against the adapter."""
 
 from enum import StrEnum
 
@@ -19,21 +19,21 @@ from backend.jobs.lifecycle import TERMINAL, JobState
 from backend.quotas import require_storage
 
 KIND = "export"
-"""Of its checks."""
+"""Kind of the check that makes the export."""
 
 
 class ExportFormat(StrEnum):
-    """The adapter alone is no export: a job that has succeeded has it already."""
+    """Formats of an export. The adapter alone needs none: a succeeded job offers it directly."""
 
     MERGED = "merged"
     """Base and adapter as one model in Hugging Face layout."""
     GGUF = "gguf"
-    """The same as one file for llama.cpp, Ollama and others."""
+    """The merged model as one file for llama.cpp, Ollama and others."""
 
 
 def request_export(session: Session, job: Job, *, format: ExportFormat, checkpoint_id: str | None) -> Export:
-    """The export of this adapter in this format; the worker is told of it where it is new. Raises AppError."""
-    session.get_one(Job, job.id, with_for_update=True)  # two who ask at once get the same one
+    """Return the export of this adapter in this format; a new one is queued for a worker. Raises AppError."""
+    session.get_one(Job, job.id, with_for_update=True)  # concurrent requests get the same export
     adapter_sha256 = _adapter(session, job, checkpoint_id=checkpoint_id)
     found = session.scalar(
         select(Export).where(
@@ -42,7 +42,9 @@ def request_export(session: Session, job: Job, *, format: ExportFormat, checkpoi
     )
     if found is not None:
         return found
-    require_storage(session, session.get_one(Blob, adapter_sha256).size_bytes)  # it will be larger, nobody knows yet
+    require_storage(
+        session, session.get_one(Blob, adapter_sha256).size_bytes
+    )  # a lower bound; its size is not known yet
     export_id = new_id("export")
     check = request_check(session, kind=KIND, request={"export_id": export_id}, job_id=job.id)
     export = Export(
@@ -59,7 +61,7 @@ def request_export(session: Session, job: Job, *, format: ExportFormat, checkpoi
 
 
 def delete_export(session: Session, export: Export) -> None:
-    """Forget it, and its bytes where nothing else holds them; a worker that is at it stores nothing."""
+    """Delete the export, and its blob if nothing else refers to it. A worker still making it stores nothing."""
     check = session.get_one(Check, export.check_id)
     session.delete(export)
     session.flush()
@@ -69,12 +71,12 @@ def delete_export(session: Session, export: Export) -> None:
 
 
 def _adapter(session: Session, job: Job, *, checkpoint_id: str | None) -> str:
-    """Where it lies. Raises AppError where there is none yet."""
+    """Return the SHA-256 of the stored adapter. Raises AppError if there is none yet."""
     if checkpoint_id is None:
         if job.adapter_sha256 is None:
             raise AppError(
-                f"Job '{job.id}' is {job.state}: its adapter is there once it has succeeded; of a job that has ended "
-                "otherwise a checkpoint can be exported.",
+                f"Job '{job.id}' is {job.state}: its adapter is available once it has succeeded. If a job ended "
+                "otherwise, export one of its checkpoints.",
                 status=409,
                 code="not_ready",
                 param="checkpoint" if JobState(job.state) in TERMINAL else None,

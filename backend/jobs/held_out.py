@@ -1,4 +1,4 @@
-"""Which rows are trained on and which are held out: pure, and the same for the same seed and rows."""
+"""Split of a data set into training rows and held-out rows. Pure; deterministic for the same seed and rows."""
 
 from collections.abc import Sequence
 
@@ -6,9 +6,9 @@ from backend.datasets.analysis.leakage import Row, seeded_order
 
 
 def split_held_out(rows: Sequence[Row], *, share: float, seed: int, limit: int) -> tuple[list[Row], list[Row]]:
-    """(training rows in their order, held-out rows): about `share` of the rows, at most `limit`, are held out.
+    """Return (training rows in their order, held-out rows): about `share` of the rows, at most `limit`, are held out.
 
-    Equal rows never stand on both sides. ValueError when either side would be empty.
+    Equal rows are never on both sides. Raises ValueError if no training rows would remain.
     """
     shuffled = seeded_order(rows, seed=seed)
     count = min(limit, max(2, round(share * len(shuffled))))
@@ -17,11 +17,11 @@ def split_held_out(rows: Sequence[Row], *, share: float, seed: int, limit: int) 
     training = [row for row in rows if row.row_hash not in hashes]
     if not training:
         raise ValueError(
-            f"{len(rows)} rows are too few to hold {count} out for evaluation: add rows or give a validation file"
+            f"{len(rows)} rows are too few to hold out {count} for evaluation: add rows or use a validation file"
         )
     return training, held_out
 
 
-def choose(rows: Sequence[Row], *, seed: int, limit: int) -> list[Row]:
-    """At most `limit` rows of a validation file."""
+def choose_rows(rows: Sequence[Row], *, seed: int, limit: int) -> list[Row]:
+    """Return at most `limit` rows of a validation file."""
     return seeded_order(rows, seed=seed)[:limit]

@@ -1,8 +1,8 @@
-"""Which steps tell how long a new job will take: the newest known of its rows, for how much is written depends on them.
+"""Selection of the measured steps from which the duration of a new job is estimated.
 
-Those are a pre-flight's, or those of jobs trained since on the same file; where its rows were never asked, those of
-jobs on other files. All are alike: of the same model, on the same kind of device, with the same settings of pace
-(`PACE`).
+Completion lengths depend on the rows, so the newest steps on the same file are preferred: those of a pre-flight, or of
+jobs trained since; else those of jobs on other files. All are of the same model, on the same kind of device, with
+equal `PACE_SETTINGS` settings.
 """
 
 from collections.abc import Mapping
@@ -17,21 +17,21 @@ from backend import workers
 from backend.db.checks import Check, CheckStatus
 from backend.db.jobs import Job
 from backend.db.training import Step
-from backend.jobs.estimate import PACE, KnownStep
+from backend.jobs.estimate import PACE_SETTINGS, KnownStep
 from backend.jobs.preflight import PREFLIGHT
 from backend.jobs.spec import RlsdSettings
 from backend.queue import TRAIN_QUEUE
 
 RECENT_JOBS = 20
 STEPS_EACH = 20
-WARMING_STEPS = 1
-"""A job's first steps, which load and compile."""
+WARMUP_STEPS = 1
+"""First steps of a job, excluded because they include loading and compiling."""
 CPU = "cpu"
 
 
 @dataclass(frozen=True, slots=True)
 class KnownSteps:
-    """Steps of jobs on one kind of device, or of the pre-flight with this id; `same_file`: on the new job's rows."""
+    """Steps of jobs on one kind of device, or of the pre-flight with this id; `same_file`: on the same rows."""
 
     steps: list[KnownStep]
     device_name: str | None
@@ -41,41 +41,46 @@ class KnownSteps:
 
 @dataclass(frozen=True, slots=True)
 class ComparableJob:
-    """What a job or a pre-flight must be to say something of a new job."""
+    """What a job or pre-flight must have in common with the new job."""
 
     model: str
     pace: Mapping[str, Any]
     devices: set[str]
-    """Kinds that are here to train on; empty while no worker is there to say."""
+    """Names of the devices available for training; empty while no worker reports any."""
 
 
 def known_steps(session: Session, settings: RlsdSettings, *, model: str, training_file: str) -> KnownSteps:
-    """Of the kind of device on which a job alike ran last, among those that are here to train on."""
-    pace = {name: value for name, value in settings.model_dump(mode="json").items() if name in PACE}
-    alike = ComparableJob(model, pace, _device_names(session, settings))
-    flown, at = None, None
-    if settings.devices == 1 and settings.generator == "transformers":  # as a pre-flight takes its steps
-        flown, at = _of_preflight(session, alike, training_file=training_file)
-    own = _of_jobs(session, alike, training_file=training_file, since=at)
-    return own or flown or _of_jobs(session, alike, training_file=None, since=None) or KnownSteps([], None)
+    """Return the steps to estimate from, all of one kind of device: the one that a comparable job used last."""
+    pace = {name: value for name, value in settings.model_dump(mode="json").items() if name in PACE_SETTINGS}
+    comparable = ComparableJob(model, pace, _device_names(session, settings))
+    from_preflight, preflight_at = None, None
+    if settings.devices == 1 and settings.generator == "transformers":  # as in a pre-flight
+        from_preflight, preflight_at = _of_preflight(session, comparable, training_file=training_file)
+    from_jobs = _of_jobs(session, comparable, training_file=training_file, since=preflight_at)
+    return (
+        from_jobs
+        or from_preflight
+        or _of_jobs(session, comparable, training_file=None, since=None)
+        or KnownSteps([], None)
+    )
 
 
 def _of_jobs(
-    session: Session, alike: ComparableJob, *, training_file: str | None, since: datetime | None
+    session: Session, comparable: ComparableJob, *, training_file: str | None, since: datetime | None
 ) -> KnownSteps | None:
-    """Of jobs on this file, or on any; None where the newest of them is not made `since` then."""
+    """Return steps of jobs on this file, or on any; None if the newest job was created before `since`."""
     jobs = (
         select(Job)
         .where(
-            Job.model == alike.model,
-            Job.step > WARMING_STEPS,
-            Job.spec.contains(alike.pace),
+            Job.model == comparable.model,
+            Job.step > WARMUP_STEPS,
+            Job.spec.contains(comparable.pace),
             Job.device_name.is_not(None),
             true() if training_file is None else Job.training_file == training_file,
         )
         .order_by(Job.created_at.desc())
     )
-    newest = session.scalar(jobs.where(_among(Job.device_name, alike.devices)).limit(1))
+    newest = session.scalar(jobs.where(_matches_device(Job.device_name, comparable.devices)).limit(1))
     if newest is None or (since is not None and newest.created_at < since):
         return None
     steps = [
@@ -83,7 +88,7 @@ def _of_jobs(
         for job in session.scalars(jobs.where(Job.device_name == newest.device_name).limit(RECENT_JOBS)).all()
         for metrics in session.scalars(
             select(Step.metrics)
-            .where(Step.job_id == job.id, Step.step > WARMING_STEPS)
+            .where(Step.job_id == job.id, Step.step > WARMUP_STEPS)
             .order_by(Step.step.desc())
             .limit(STEPS_EACH)
         )
@@ -92,9 +97,9 @@ def _of_jobs(
 
 
 def _of_preflight(
-    session: Session, alike: ComparableJob, *, training_file: str
+    session: Session, comparable: ComparableJob, *, training_file: str
 ) -> tuple[KnownSteps, datetime] | tuple[None, None]:
-    """The newest on the same file that took steps, and when it was asked for."""
+    """Return the steps of the newest pre-flight on the same file that took any, and when it was requested."""
     time = Check.result["time"]
     found = session.execute(
         select(Check.id, Check.created_at, Check.request["settings"], time)
@@ -102,32 +107,32 @@ def _of_preflight(
             Check.kind == PREFLIGHT,
             Check.status == CheckStatus.DONE,
             Check.file_id == training_file,
-            Check.request.contains({"model": alike.model, "settings": alike.pace}),
+            Check.request.contains({"model": comparable.model, "settings": comparable.pace}),
             func.jsonb_array_length(time["rehearsed"]) > 0,
-            _among(time["device_name"].as_string(), alike.devices),
+            _matches_device(time["device_name"].as_string(), comparable.devices),
         )
         .order_by(Check.created_at.desc())
         .limit(1)
     ).first()
     if found is None:
         return None, None
-    check_id, asked_at, spec, took = found
+    check_id, requested_at, spec, measured = found
     settings = RlsdSettings.model_validate(spec)
-    steps = [KnownStep(job_id=check_id, settings=settings, metrics=metrics) for metrics in took["rehearsed"]]
-    return KnownSteps(steps, took["device_name"], same_file=True, preflight=check_id), asked_at
+    steps = [KnownStep(job_id=check_id, settings=settings, metrics=metrics) for metrics in measured["rehearsed"]]
+    return KnownSteps(steps, measured["device_name"], same_file=True, preflight=check_id), requested_at
 
 
 def _device_names(session: Session, settings: RlsdSettings) -> set[str]:
-    """On what the job may come to run; empty while no worker is there to say."""
+    """Return the names of devices on which the job may run; empty while no worker reports any."""
     if settings.device == CPU:
         return {CPU}
     names: set[str] = set()
-    for worker in workers.seen_now(session):
+    for worker in workers.active_workers(session):
         if TRAIN_QUEUE in worker.queues:
             names |= {device["name"] for device in worker.devices} or {CPU}
     return names - {CPU} if settings.device == "cuda" else names
 
 
-def _among(name: SQLColumnExpression[Any], here: set[str]) -> ColumnElement[bool]:
-    """A slice of a GPU bears the GPU's name and more."""
-    return or_(*(name.startswith(each, autoescape=True) for each in here)) if here else true()
+def _matches_device(name: SQLColumnExpression[Any], devices: set[str]) -> ColumnElement[bool]:
+    """Match device names by prefix: the name of a GPU slice begins with that of the GPU."""
+    return or_(*(name.startswith(each, autoescape=True) for each in devices)) if devices else true()

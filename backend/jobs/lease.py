@@ -1,8 +1,8 @@
-"""Who owns a job: a lease with an expiry, and a fence that grows with each claim.
+"""Ownership of a job by a worker: a lease with an expiry, and a fencing token that grows with each claim.
 
-The database is the truth. A claim is one conditional UPDATE, so of any number of nudged workers one wins. Everything a
-trainer writes goes through `held_job`, which locks the job's row and refuses a fence that is no longer the newest: a
-lost worker cannot write over its successor.
+The database is authoritative. A claim is one conditional UPDATE, so exactly one of several notified workers wins.
+Trainers write only through `held_job`, which locks the job's row and rejects an outdated fence: a lost worker cannot
+overwrite its successor's results.
 """
 
 from dataclasses import dataclass
@@ -23,11 +23,11 @@ class Lease:
 
 
 class LeaseLostError(Exception):
-    """Another worker owns the job, or nobody does any more: stop at once and write nothing."""
+    """The lease was lost to another worker or released: stop immediately and write nothing."""
 
 
 def claim(session: Session, job_id: str, *, owner: str, lease_s: float) -> Lease | None:
-    """Take the job if it is queued, or owned by a worker whose lease has run out. None: it is not to be had."""
+    """Claim the job if it is queued or its lease has expired; None if it is not available."""
     expired = Job.state.in_(OWNED) & (Job.lease_until < func.now())
     fence = session.scalar(
         update(Job)
@@ -49,20 +49,20 @@ def claim(session: Session, job_id: str, *, owner: str, lease_s: float) -> Lease
 
 
 def renew(session: Session, lease: Lease, *, lease_s: float) -> ControlSignal:
-    """Extend the lease and read what is wanted of the job. Raises LeaseLostError."""
-    wish = session.scalar(
+    """Extend the lease and return the job's control signal. Raises LeaseLostError."""
+    signal = session.scalar(
         update(Job)
         .where(Job.id == lease.job_id, Job.fence == lease.fence, Job.state.in_(OWNED))
         .values(lease_until=func.now() + timedelta(seconds=lease_s))
         .returning(Job.wish)
     )
-    if wish is None:
+    if signal is None:
         raise LeaseLostError(lease.job_id)
-    return ControlSignal(wish)
+    return ControlSignal(signal)
 
 
 def held_job(session: Session, lease: Lease) -> Job:
-    """The job, locked until the transaction ends, if the lease still holds. Raises LeaseLostError."""
+    """Return the job, locked until the transaction ends. Raises LeaseLostError if the lease no longer holds."""
     job = session.scalar(
         select(Job)
         .where(Job.id == lease.job_id, Job.fence == lease.fence, Job.state.in_(OWNED))

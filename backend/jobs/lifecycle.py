@@ -1,4 +1,4 @@
-"""The states of a job and the steps between them: pure, one table.
+"""States of a job and the transitions between them. Pure.
 
 queued -> validating_files -> running -> succeeded | failed | cancelled
                               running -> pausing -> paused -> queued
@@ -9,25 +9,25 @@ from enum import StrEnum
 
 class JobState(StrEnum):
     QUEUED = "queued"
-    """Waits for a worker."""
+    """Waiting for a worker."""
     VALIDATING = "validating_files"
-    """Claimed: the trainer is starting and looks at model and data."""
+    """Claimed: the trainer is starting and checks model and data."""
     RUNNING = "running"
-    """Steps are being taken."""
+    """Training."""
     PAUSING = "pausing"
     """Will pause at the next step."""
     PAUSED = "paused"
-    """Stands still with a checkpoint until resumed."""
+    """Stopped at a checkpoint until resumed."""
     SUCCEEDED = "succeeded"
     """Ended with an adapter."""
     FAILED = "failed"
-    """Ended by a fault; `error` says which."""
+    """Ended by an error, recorded in `error`."""
     CANCELLED = "cancelled"
     """Ended by a person."""
 
 
 class ControlSignal(StrEnum):
-    """What people want of a job; the trainer reads it between steps."""
+    """Request of a user to the trainer, which reads it between steps."""
 
     RUN = "run"
     PAUSE = "pause"

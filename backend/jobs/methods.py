@@ -1,6 +1,6 @@
-"""What people must know of each method and each hint to choose one: pure tables, shown by the API's schema and the UI.
+"""Facts about each method and each hint, shown in the API's schema and the UI. Pure tables.
 
-`worker/engine/methods/` computes them; a test holds the two together.
+`worker/engine/methods/` implements the methods; a test compares the two.
 """
 
 from collections.abc import Mapping
@@ -41,34 +41,34 @@ _IMITATING = ("delta_clip", "divergence", "divergence_beta", "divergence_top_k",
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MethodFacts:
-    """How a method spreads the verdict on a completion over its tokens."""
+    """How a method distributes a completion's score over its tokens."""
 
     title: str
     summary: str
     source: str
     teacher: Literal["none", "hinted", "external"]
-    """Who speaks beside the verifier: nobody, the model itself with a hint, another model."""
+    """The teacher next to the verifier: none, the model itself with a hint, or another model."""
     rewarded: bool = True
-    """Whether it learns from the verifier; the others only measure with it."""
+    """Whether it learns from the verifier's scores; other methods only measure with them."""
     fades: bool = False
-    """Whether it is GRPO where lambda is 0."""
+    """Whether it is GRPO if lambda is 0."""
     distils: bool = False
-    """Whether it has something to learn where all completions of a question scored the same."""
+    """Whether it also learns from groups whose completions all have the same score."""
     hint: Hint | None = None
-    """The one hint it is defined with."""
+    """The only hint that the method allows."""
     contrast: Hint | None = None
-    """The second hint that its teacher is shown."""
+    """A second hint that its teacher sees, for contrast."""
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    """What it is published with, where that is not the usual default; a preset and the job itself win over it."""
+    """Published values that differ from the usual defaults; a preset and the job's own settings override them."""
     reads: tuple[str, ...] = ()
-    """Settings that only some methods look at, and this one does."""
+    """Settings that only some methods use, including this one."""
 
 
 METHODS: Mapping[MethodName, MethodFacts] = {
     MethodName.RLSD: MethodFacts(
         title="RLSD",
-        summary="The verifier decides what was right; the model itself, shown a hint, decides which tokens get the "
-        "credit.",
+        summary="The verifier decides whether a completion is right; the model itself, given a hint, decides which "
+        "tokens get the credit.",
         source="arXiv 2604.03128",
         teacher="hinted",
         fades=True,
@@ -76,13 +76,13 @@ METHODS: Mapping[MethodName, MethodFacts] = {
     ),
     MethodName.GRPO: MethodFacts(
         title="GRPO",
-        summary="The verifier alone: every token of a completion gets the same credit. No teacher pass.",
+        summary="Verifier only: every token of a completion gets the same credit. No teacher pass.",
         source="arXiv 2402.03300",
         teacher="none",
     ),
     MethodName.RLSD_TEMPLATE: MethodFacts(
         title="RLSD against its template",
-        summary="RLSD measured against an empty hint, so that what the hint's place does by itself drops out.",
+        summary="RLSD relative to an empty hint, which cancels the effect of the hint template itself.",
         source="this project",
         teacher="hinted",
         fades=True,
@@ -91,7 +91,7 @@ METHODS: Mapping[MethodName, MethodFacts] = {
     ),
     MethodName.CEPO: MethodFacts(
         title="CEPO",
-        summary="RLSD's weights on the difference between a right hint and a failed completion of the same question.",
+        summary="RLSD with weights from the difference between a right hint and a failed completion of the question.",
         source="arXiv 2605.19436",
         teacher="hinted",
         fades=True,
@@ -101,7 +101,7 @@ METHODS: Mapping[MethodName, MethodFacts] = {
     ),
     MethodName.RLCSD: MethodFacts(
         title="RLCSD",
-        summary="The verifier's credit plus a bounded contrast of right and wrong completions, which keeps its sign.",
+        summary="The verifier's credit plus a bounded contrast of right and wrong completions that keeps its sign.",
         source="arXiv 2606.11709",
         teacher="hinted",
         fades=True,
@@ -111,7 +111,7 @@ METHODS: Mapping[MethodName, MethodFacts] = {
     ),
     MethodName.OPSD: MethodFacts(
         title="OPSD",
-        summary="The model imitates itself with the hint, on its own completions. The verifier only measures.",
+        summary="The model imitates itself given the hint, on its own completions. The verifier only measures.",
         source="arXiv 2601.18734",
         teacher="hinted",
         rewarded=False,
@@ -121,7 +121,7 @@ METHODS: Mapping[MethodName, MethodFacts] = {
     ),
     MethodName.SDPO: MethodFacts(
         title="SDPO",
-        summary="OPSD whose hint is a successful completion of the same question: rows need no reference.",
+        summary="OPSD with a successful completion of the same question as the hint: rows need no reference.",
         source="arXiv 2601.20802",
         teacher="hinted",
         rewarded=False,
@@ -131,7 +131,7 @@ METHODS: Mapping[MethodName, MethodFacts] = {
     ),
     MethodName.GRPO_OPSD: MethodFacts(
         title="GRPO + OPSD",
-        summary="Both added up: the verifier's credit and, weighted by alpha, the imitation of the hinted model.",
+        summary="The sum of both: the verifier's credit and, weighted by alpha, imitation of the hinted model.",
         source="arXiv 2604.03128",
         teacher="hinted",
         distils=True,
@@ -160,49 +160,50 @@ METHODS: Mapping[MethodName, MethodFacts] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HintFacts:
-    """What a teacher is shown."""
+    """A kind of hint shown to the teacher."""
 
     title: str
     summary: str
     in_row: bool = False
-    """Whether every row must have it."""
+    """Whether it is part of the row, so that every row must have it."""
 
 
 HINTS: Mapping[Hint, HintFacts] = {
     Hint.ANSWER: HintFacts(title="Answer", summary="The row's reference answer.", in_row=True),
     Hint.SOLUTION: HintFacts(title="Worked solution", summary="The row's worked solution.", in_row=True),
     Hint.TRAJECTORY: HintFacts(
-        title="Trajectory", summary="The row's recorded way to the answer, such as a stronger model's.", in_row=True
+        title="Trajectory", summary="A recorded solution path, such as that of a stronger model.", in_row=True
     ),
     Hint.PRIVILEGED: HintFacts(
         title="Written for the teacher",
-        summary="What the row itself says the teacher is to be told: `teacher_prompt`, `privileged_context`, or the "
-        "column that was mapped as the hint.",
+        summary="The row's own text for the teacher: `teacher_prompt`, `privileged_context`, or the column mapped as "
+        "the hint.",
         in_row=True,
     ),
     Hint.GRADER: HintFacts(
         title="What the verifier looks up",
-        summary="The values of the row that the verifier's `{{item...}}` name; for one in Python, the row without its "
-        "question.",
+        summary="The row's values in the verifier's `{{item...}}` templates; for a Python verifier, the row without "
+        "the question.",
         in_row=True,
     ),
     Hint.SIBLING: HintFacts(
-        title="A completion that was right",
-        summary="A successful completion of the same question, of the same step. Without one the teacher is silent.",
+        title="Right completion",
+        summary="A successful completion of the same question and step. Without one the teacher is not used.",
     ),
     Hint.WRONG_SIBLING: HintFacts(
-        title="A completion that was wrong", summary="A failed completion of the same question, of the same step."
+        title="Wrong completion", summary="A failed completion of the same question and step."
     ),
     Hint.PLACEBO: HintFacts(
-        title="Placebo (control)", summary="Another row's hint: what a hint does by merely being there."
+        title="Placebo (control)", summary="Another row's hint: the effect of any hint being present."
     ),
     Hint.EMPTY: HintFacts(
-        title="Empty (control)", summary="The hint's place with nothing in it: what the template does."
+        title="Empty (control)", summary="The hint template with no content: the effect of the template."
     ),
 }
 
 ROW_HINTS = tuple(hint for hint, facts in HINTS.items() if facts.in_row)
 
 METHOD_SCHEMA: dict[str, Any] = {"x-methods": {name: asdict(facts) for name, facts in METHODS.items()}}
-"""What the API's schema says of the setting `method` beside its values."""
+"""Extra schema of the setting `method`."""
 HINT_SCHEMA: dict[str, Any] = {"x-hints": {name: asdict(facts) for name, facts in HINTS.items()}}
+"""Extra schema of the setting `hint`."""

@@ -1,4 +1,4 @@
-"""What the maker of a job has to know of how it was understood: the job's first events, and part of its estimate."""
+"""Notices about how a job request was interpreted: the job's first events, and part of its estimate."""
 
 from dataclasses import dataclass
 
@@ -8,12 +8,12 @@ from backend.verifiers.specs import Spec
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Where the request left something open, or said what changes nothing here. `code` and `level` are an event's."""
+    """A default that was chosen, or a setting without effect here. `code` and `level` are those of an event."""
 
     code: str
     level: str
     message: str
 
 
-def of_grader(spec: Spec) -> tuple[Notice, ...]:
+def grader_notices(spec: Spec) -> tuple[Notice, ...]:
     return tuple(Notice("grader_remark", "info", remark) for remark in remarks(spec))

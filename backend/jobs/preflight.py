@@ -1,6 +1,7 @@
-"""What a worker is told to try before a job exists: the pre-flight's and the teacher preview's requests.
+"""Requests for checks before a job exists: the pre-flight and the teacher preview.
 
-Refused is what a job would be refused for, in the words of a body that holds `grader` and `x_rlsd` itself.
+They are validated like a job; errors name the parameters of their own bodies, which have `grader` and `x_rlsd` at top
+level.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,7 @@ from backend.db.base import Json
 from backend.db.files import File
 from backend.errors import AppError
 from backend.jobs.create import require_file, require_grader_fits, require_model
-from backend.jobs.hints import in_file, settle_hint
+from backend.jobs.hints import first_without_in_file, resolve_hint
 from backend.jobs.request import Reinforcement
 from backend.jobs.resolve import X_RLSD, resolve_settings
 from backend.jobs.spec import RlsdSettings
@@ -37,8 +38,8 @@ def preflight_request(
     samples: int,
     models: Mapping[str, str],
 ) -> Json:
-    """Everything decided and checked. Raises AppError naming the parameter."""
-    file, spec, settings = _decided(
+    """Validate a pre-flight and resolve its settings. Raises AppError naming the parameter."""
+    file, spec, settings = _resolved(
         session, model=model, training_file=training_file, grader=grader, x_rlsd=x_rlsd, models=models
     )
     return {**_request(model, file, spec, settings, seed=seed), "rows": rows, "samples": samples}
@@ -55,20 +56,20 @@ def preview_request(
     row: int,
     models: Mapping[str, str],
 ) -> Json:
-    """The same for the teacher preview of one row, counted from 0. It needs a grader where that is to give the hint."""
-    file, spec, settings = _decided(
+    """Validate a teacher preview of one row, counted from 0. The hint `grader` needs a grader."""
+    file, spec, settings = _resolved(
         session, model=model, training_file=training_file, grader=grader, x_rlsd=x_rlsd, models=models
     )
     if row >= file.row_count:
         raise AppError(
-            f"There is no row {row} in '{file.filename}': its {file.row_count} rows are counted from 0.",
+            f"There is no row {row} in '{file.filename}': it has {file.row_count} rows, counted from 0.",
             code="row_not_found",
             param="row",
         )
     return {**_request(model, file, spec, settings, seed=seed), "row": row}
 
 
-def _decided(
+def _resolved(
     session: Session,
     *,
     model: str,
@@ -82,12 +83,15 @@ def _decided(
     spec = None if grader is None else resolve_grader(session, dict(grader), param="grader")[0]
     if spec is not None:
         require_grader_fits(session, spec, file=file, param="training_file", grader_param="grader")
-    with _in_own_words():
+    with _shortened_params():
         settings = resolve_settings(Reinforcement(grader={}, x_rlsd=dict(x_rlsd)), row_count=file.row_count)
         if settings.teacher_model is not None:
             require_model(settings.teacher_model, models=models, param="x_rlsd.teacher_model")
-        settings, _notices = settle_hint(
-            settings, said=x_rlsd, first_without=in_file(session, file, spec=spec), filename=file.filename
+        settings, _notices = resolve_hint(
+            settings,
+            given=x_rlsd,
+            first_without=first_without_in_file(session, file, spec=spec),
+            filename=file.filename,
         )
     return file, spec, settings
 
@@ -103,8 +107,8 @@ def _request(model: str, file: File, spec: Spec | None, settings: RlsdSettings, 
 
 
 @contextmanager
-def _in_own_words() -> Iterator[None]:
-    """Names parameters as this body does, where a job's body holds them deeper."""
+def _shortened_params() -> Iterator[None]:
+    """Name parameters as in this body, without the path that they have in a job's body."""
     try:
         yield
     except AppError as error:

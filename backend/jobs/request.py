@@ -1,4 +1,4 @@
-"""The body of `POST /v1/fine_tuning/jobs`: OpenAI's shape, with `x_rlsd` beside its hyperparameters."""
+"""The body of `POST /v1/fine_tuning/jobs`: OpenAI's format, with `x_rlsd` next to its hyperparameters."""
 
 import re
 from typing import Annotated, Any, Literal, get_args
@@ -18,13 +18,13 @@ from backend.errors import AppError
 
 
 class Strict(BaseModel):
-    """No unknown names, no infinite numbers, and no `true` where a number is meant."""
+    """A model that rejects unknown names, infinite numbers, and booleans in place of numbers."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_truth_for_a_number(cls, value: object, info: ValidationInfo) -> object:
+    def _reject_booleans(cls, value: object, info: ValidationInfo) -> object:
         annotation = cls.model_fields[info.field_name or ""].annotation
         given = value if isinstance(value, list | tuple) else (value,)
         if _is_numeric(annotation) and any(isinstance(each, bool) for each in given):
@@ -33,23 +33,23 @@ class Strict(BaseModel):
 
 
 def _is_numeric(annotation: Any) -> bool:
-    """Whether it is, or has in it, a number."""
+    """Return whether the annotation is or contains a number."""
     return annotation in (int, float) or any(_is_numeric(part) for part in get_args(annotation))
 
 
 def unsupported(*harmless: object, instead: str = "leave it out") -> AfterValidator:
-    """For a parameter of OpenAI's that is not honoured here: only null and values that ask for nothing are taken."""
+    """Validator for an OpenAI parameter without effect here: accepts only null and the `harmless` values."""
 
-    def asks_for_nothing(value: object) -> object:
+    def require_harmless(value: object) -> object:
         if not any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in (None, *harmless)):
             raise ValueError(f"not supported by this server: {instead}")
         return value
 
-    return AfterValidator(asks_for_nothing)
+    return AfterValidator(require_harmless)
 
 
 class Hyperparameters(Strict):
-    """OpenAI's hyperparameters. `auto` means: as `x_rlsd` says."""
+    """OpenAI's hyperparameters. `auto` takes the value from `x_rlsd`."""
 
     n_epochs: int | Literal["auto"] = Field("auto", description="Passes over the training rows; sets `max_steps`.")
     batch_size: int | Literal["auto"] = "auto"
@@ -70,7 +70,7 @@ class Hyperparameters(Strict):
 class Reinforcement(Strict):
     grader: dict[str, Any]
     hyperparameters: Hyperparameters = Field(default_factory=Hyperparameters)
-    x_rlsd: dict[str, Any] = Field(default_factory=dict, description="RlsdSettings; the preset gives the rest.")
+    x_rlsd: dict[str, Any] = Field(default_factory=dict, description="RlsdSettings; the preset supplies the rest.")
     response_format: Annotated[Any, unsupported({"type": "text"})] = None
 
 
@@ -82,7 +82,7 @@ class MethodRequest(Strict):
 
 
 class JobRequest(Strict):
-    """The body that creates a job."""
+    """Body of a request to create a job."""
 
     model: str = Field(min_length=1, max_length=300)
     training_file: str
@@ -91,30 +91,30 @@ class JobRequest(Strict):
     suffix: str | None = Field(None, min_length=1, max_length=64)
     metadata: dict[str, str] | None = None
     method: MethodRequest
-    hyperparameters: Annotated[Any, unsupported({}, instead="say it in method.reinforcement.hyperparameters")] = None
+    hyperparameters: Annotated[Any, unsupported({}, instead="use method.reinforcement.hyperparameters")] = None
     integrations: Annotated[Any, unsupported([])] = None
 
     @field_validator("suffix")
     @classmethod
     def _part_of_a_name(cls, value: str | None) -> str | None:
         if value is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", value):
-            raise ValueError("use letters, digits, '-', '_' and '.', no spaces, beginning with a letter or a digit")
+            raise ValueError("use letters, digits, '-', '_' and '.', starting with a letter or a digit")
         return value
 
     @model_validator(mode="after")
     def _bounded_metadata(self) -> "JobRequest":
         pairs = self.metadata or {}
         if len(pairs) > 16 or any(len(k) > 64 or len(v) > 512 for k, v in pairs.items()):
-            raise ValueError("metadata holds at most 16 pairs, keys of 64 and values of 512 characters")
+            raise ValueError("use at most 16 pairs, with keys of up to 64 and values of up to 512 characters")
         return self
 
 
-def first_problem(error: ValidationError, *, prefix: str = "") -> AppError:
-    """The first thing pydantic found, as one sentence with the parameter's dotted name."""
-    problem = error.errors(include_url=False)[0]
-    path = ".".join(str(part) for part in problem["loc"])
+def first_validation_error(error: ValidationError, *, prefix: str = "") -> AppError:
+    """Convert pydantic's first error into one sentence with the parameter's dotted name."""
+    first = error.errors(include_url=False)[0]
+    path = ".".join(str(part) for part in first["loc"])
     param = ".".join(part for part in (prefix, path) if part) or None
-    if problem["type"] == "extra_forbidden":
+    if first["type"] == "extra_forbidden":
         return AppError(f"Unknown parameter: '{param}'.", code="unknown_parameter", param=param)
-    message = problem["msg"].removeprefix("Value error, ")
+    message = first["msg"].removeprefix("Value error, ")
     return AppError(f"{param or 'The request'}: {message}.", param=param, code="invalid_value")

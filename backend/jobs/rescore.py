@@ -1,6 +1,6 @@
-"""Stored completions under another verifier: whose verdict changes, and what training would have learnt instead.
+"""Rescoring of stored completions with another verifier: changed scores, and their effect on training.
 
-Each completion comes with the record it was trained on and the record it gets now. Nothing of a job changes.
+Each completion has the score record it was trained on and its new one. The job itself does not change.
 """
 
 import math
@@ -16,18 +16,18 @@ from backend.db.training import Rollout
 from backend.verifiers.record import ScoreRecord, ScoreStatus
 
 KIND = "rescore"
-"""Of its checks."""
+"""Kind of the check."""
 STD_FLOOR = 1e-6
 SAME = 1e-9
-"""Scores and advantages nearer than this are the same."""
-SHOWN_ROWS = 200
-SHOWN_EXAMPLES = 50
+"""Scores and advantages closer than this are equal."""
+MAX_ROWS = 200
+MAX_EXAMPLES = 50
 COMPLETION_CHARS = 8_000
-"""Of a completion among the examples; what is longer is cut."""
+"""Characters to which the completion of an example is truncated."""
 
 
-def chosen(job_id: str, *, first: int | None, last: int | None) -> Select[Rollout]:
-    """The stored completions of these steps, both ends included, None where open."""
+def select_rollouts(job_id: str, *, first: int | None, last: int | None) -> Select[Rollout]:
+    """Select the stored completions of these steps, both ends included; None is unbounded."""
     statement = select(Rollout).where(Rollout.job_id == job_id)
     if first is not None:
         statement = statement.where(Rollout.step >= first)
@@ -36,7 +36,7 @@ def chosen(job_id: str, *, first: int | None, last: int | None) -> Select[Rollou
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoringRule:
-    """What a job made of scores: settings of the same names. `learns`: its method learns from scores at all."""
+    """How a job uses scores: settings of the same names. `learns`: whether its method learns from scores."""
 
     num_generations: int
     scale_rewards: bool
@@ -45,8 +45,8 @@ class ScoringRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Regraded:
-    """One completion: `number` counts within its step, `row` and `line` are the dataset's, `answer` its reference."""
+class RescoredCompletion:
+    """A completion: `number` counts within its step, `row` and `line` are the dataset's, `answer` its reference."""
 
     step: int
     number: int
@@ -66,16 +66,17 @@ class Regraded:
 
 
 def verdict(record: ScoreRecord, *, success_above: float) -> str:
-    """`right`, `wrong`, or the status of a record without a score."""
+    """Return `right`, `wrong`, or the status of a record without a score."""
     if record.score is None:
         return record.status.value
     return "right" if record.score > success_above else "wrong"
 
 
 def advantages(scores_G: Sequence[float | None], *, scale: bool) -> list[float]:
-    """How each completion of a group did against its siblings, `[G]`, by the rule of `engine/methods/advantages.py`.
+    """Compute the advantages of a group, `[G]`, as in `engine/methods/advantages.py`.
 
-    None, a completion without a score, leaves mean and deviation and gets 0, as does all of a group that scored alike.
+    A completion without a score (None) is excluded from mean and deviation and gets 0, as do all of a group with equal
+    scores.
     """
     known = [score for score in scores_G if score is not None]
     if is_dead(scores_G):
@@ -87,14 +88,14 @@ def advantages(scores_G: Sequence[float | None], *, scale: bool) -> list[float]:
 
 
 def is_dead(scores_G: Sequence[float | None]) -> bool:
-    """Nothing to learn: the known scores are all equal, or there is none."""
+    """Return whether a group has no signal: all known scores are equal, or there are none."""
     known = [score for score in scores_G if score is not None]
     return not known or max(known) == min(known)
 
 
 @dataclass(slots=True)
 class _Row:
-    """What became of the completions of one dataset row."""
+    """Counts and scores of the completions of one dataset row."""
 
     line: int
     completions: int = 0
@@ -114,48 +115,48 @@ class _Row:
 
     @property
     def shift(self) -> float:
-        """By how much the mean moves; no mean counts as 0."""
+        """Absolute change of the mean; a missing mean counts as 0."""
         return abs((_mean(self.after) or 0.0) - (_mean(self.before) or 0.0))
 
 
 class RescoreTally:
-    """Takes regraded completions one by one, in any order; `result` tells of all of them."""
+    """Accumulates regraded completions in any order; `result` returns the totals."""
 
     def __init__(self, rule: ScoringRule) -> None:
         self._rule = rule
         self._rows: dict[int, _Row] = {}
         self._transitions: Counter[tuple[str, str]] = Counter()
         self._examples: dict[tuple[str, str], list[Json]] = {}
-        self._open: dict[tuple[int, int], dict[int, Regraded]] = {}
+        self._open: dict[tuple[int, int], dict[int, RescoredCompletion]] = {}
         self._training: Counter[str] = Counter()
         self.completions = 0
         self.changed = 0
 
-    def add(self, regraded: Regraded) -> None:
+    def add(self, regraded: RescoredCompletion) -> None:
         above = self._rule.success_above
-        seen = (verdict(regraded.before, success_above=above), verdict(regraded.after, success_above=above))
+        transition = (verdict(regraded.before, success_above=above), verdict(regraded.after, success_above=above))
         row = self._rows.setdefault(regraded.row, _Row(line=regraded.line))
         self.completions += 1
         row.completions += 1
-        self._transitions[seen] += 1
+        self._transitions[transition] += 1
         for scores, record in ((row.before, regraded.before), (row.after, regraded.after)):
             if record.score is not None:
                 scores.append(record.score)
         if regraded.changed:
             self.changed += 1
             row.changed += 1
-            examples = self._examples.setdefault(seen, [])
-            if len(examples) < SHOWN_EXAMPLES:
+            examples = self._examples.setdefault(transition, [])
+            if len(examples) < MAX_EXAMPLES:
                 examples.append(_example(regraded))
-        place = (regraded.step, regraded.number // self._rule.num_generations)
-        group = self._open.setdefault(place, {})
+        group_key = (regraded.step, regraded.number // self._rule.num_generations)
+        group = self._open.setdefault(group_key, {})
         group[regraded.sample] = regraded
         if len(group) == self._rule.num_generations:
-            self._judge([group[sample] for sample in sorted(group)])
-            del self._open[place]
+            self._count_group([group[sample] for sample in sorted(group)])
+            del self._open[group_key]
 
-    def _judge(self, group: Sequence[Regraded]) -> None:
-        """What a whole group would have taught, before and after."""
+    def _count_group(self, group: Sequence[RescoredCompletion]) -> None:
+        """Count the training signal of a complete group, before and after."""
         counts, rule = self._training, self._rule
         before_G, after_G = [r.before.score for r in group], [r.after.score for r in group]
         dead = (is_dead(before_G), is_dead(after_G))
@@ -174,7 +175,7 @@ class RescoreTally:
             counts["signs_reversed"] += _sign(then) * _sign(now) < 0
 
     def result(self) -> Json:
-        """JSON with the figures; rows with the most changed completions first, examples of each kind of change."""
+        """Return the figures as JSON: rows with the most changes first, examples of each kind of change."""
         worst = sorted(self._rows.items(), key=lambda pair: (-pair[1].changed, -pair[1].shift, pair[0]))
         faults = sum(count for (_, after), count in self._transitions.items() if after in _FAULTS)
         figures: Json = {
@@ -190,8 +191,8 @@ class RescoreTally:
             ],
             "rows_total": len(self._rows),
             "rows_changed": sum(row.changed > 0 for row in self._rows.values()),
-            "rows": [row.to_json(number) for number, row in worst[:SHOWN_ROWS]],
-            "examples": _in_turn(self._examples),
+            "rows": [row.to_json(number) for number, row in worst[:MAX_ROWS]],
+            "examples": _round_robin(self._examples),
             "training": {name: self._training[name] for name in TRAINING_FIGURES}
             | {"groups_incomplete": len(self._open), "learns_from_scores": self._rule.learns},
         }
@@ -206,26 +207,26 @@ TRAINING_FIGURES = (
 
 
 def summary(figures: Json) -> str:
-    """One or two sentences of what a person wants to know first."""
+    """Summarise the figures in one or two sentences."""
     completions, changed, share = figures["completions"], figures["changed"], figures["changed_share"]
     if not changed:
-        return f"All {completions:,} completions get the score they had."
-    verb = "gets" if changed == 1 else "get"
-    said = f"{changed:,} of {completions:,} completions ({share:.1%}) {verb} another score"
+        return f"All {completions:,} completions keep their score."
+    verb = "changes" if changed == 1 else "change"
+    text = f"{changed:,} of {completions:,} completions ({share:.1%}) {verb} score"
     before, after = figures["mean_before"], figures["mean_after"]
     if before is not None and after is not None:
-        said += f"; the mean reward goes from {before:.3f} to {after:.3f}"
+        text += f"; the mean reward changes from {before:.3f} to {after:.3f}"
     training = figures["training"]
     if training["groups"] and training["learns_from_scores"]:
         alive = training["groups"] - training["dead_before"], training["groups"] - training["dead_after"]
-        said += (
-            f". Of {training['groups']:,} groups {alive[1]:,} teach something instead of {alive[0]:,}, and "
-            f"{training['signs_changed']:,} of {training['advantages']:,} advantages have another sign"
+        text += (
+            f". Of {training['groups']:,} groups, {alive[1]:,} have a training signal instead of {alive[0]:,}, and "
+            f"{training['signs_changed']:,} of {training['advantages']:,} advantages change sign"
         )
-    return said + "."
+    return text + "."
 
 
-def _example(regraded: Regraded) -> Json:
+def _example(regraded: RescoredCompletion) -> Json:
     return {
         "id": f"rollout-{regraded.step}-{regraded.number}",
         "step": regraded.step,
@@ -239,10 +240,10 @@ def _example(regraded: Regraded) -> Json:
     }
 
 
-def _in_turn(examples: Mapping[tuple[str, str], Sequence[Json]]) -> list[Json]:
-    """One of each kind of change, then the next of each."""
+def _round_robin(examples: Mapping[tuple[str, str], Sequence[Json]]) -> list[Json]:
+    """Alternate between the kinds of change."""
     rounds = zip_longest(*(examples[kind] for kind in sorted(examples)))
-    return [example for one in rounds for example in one if example is not None][:SHOWN_EXAMPLES]
+    return [example for examples_round in rounds for example in examples_round if example is not None][:MAX_EXAMPLES]
 
 
 def _is_mixed(scores_G: Sequence[float | None], *, above: float) -> bool:

@@ -1,4 +1,4 @@
-"""How long a running job still takes: its steps at the present pace, and the evaluations to come."""
+"""Remaining time of a running job: its steps at the current speed, and the remaining evaluations."""
 
 from itertools import pairwise
 from statistics import median
@@ -8,16 +8,16 @@ from sqlalchemy.orm import Session
 
 from backend.db.jobs import Job
 from backend.db.training import Evaluation, Step
-from backend.jobs.estimate import TOKENS, evaluations_to_come, last_step
+from backend.jobs.estimate import TOKEN_METRICS, last_step, remaining_evaluations
 from backend.jobs.lifecycle import JobState
 from backend.jobs.spec import RlsdSettings
 
 PACE_STEPS = 20
-"""Steps over which the pace is measured: the median of the times between them, so that a pause does not count."""
+"""Steps over which the speed is measured: the median of the times between them, so that pauses do not count."""
 
 
 def seconds_left(session: Session, job: Job) -> float | None:
-    """None where the job does not run, or has taken fewer than two steps."""
+    """Return the remaining seconds; None if the job is not running or has taken fewer than two steps."""
     if job.state != JobState.RUNNING:
         return None
     newest = select(Step.step, Step.created_at).where(Step.job_id == job.id).order_by(Step.step.desc())
@@ -30,25 +30,25 @@ def seconds_left(session: Session, job: Job) -> float | None:
         for (_, later), (step, earlier) in pairwise(taken)
     )
     spec, step = RlsdSettings.model_validate(job.spec), taken[0][0]
-    last = last_step(spec, used_a_step=_used(session, job, spec) / step)
-    measured, each_s = max(evaluation_s.items(), default=(0, 0.0))
-    evaluations = evaluations_to_come(spec, measured=measured, last=last)
+    last = last_step(spec, used_per_step=_used_budget(session, job, spec) / step)
+    evaluated_at, each_s = max(evaluation_s.items(), default=(0, 0.0))
+    evaluations = remaining_evaluations(spec, evaluated_at=evaluated_at, last=last)
     return round(pace_s * (last - step) + each_s * evaluations, 1)
 
 
 def _evaluation_s(session: Session, job: Job) -> dict[int, float]:
-    """What each evaluation took, by the step after which it was made; 0 where that was not noted."""
+    """Return the duration of each evaluation by step; 0 if it was not recorded."""
     seconds = Evaluation.result["seconds"].as_float()
     found = session.execute(select(Evaluation.step, seconds).where(Evaluation.job_id == job.id))
     return {step: took or 0.0 for step, took in found}
 
 
-def _used(session: Session, job: Job, spec: RlsdSettings) -> float:
-    """Of the job's budget, by all its steps; 0 where it has none."""
+def _used_budget(session: Session, job: Job, spec: RlsdSettings) -> float:
+    """Return how much of its budget the job has used; 0 without a budget."""
     if spec.budget == 0:
         return 0.0
     if spec.budget_unit == "steps":
         return float(job.step)
-    names, times = (("step_s",), spec.devices) if spec.budget_unit == "seconds" else (TOKENS, 1)
-    each = [func.coalesce(func.sum(Step.metrics[name].as_float()), 0.0) for name in names]
-    return float(times * sum(session.execute(select(*each).where(Step.job_id == job.id)).one()))
+    names, factor = (("step_s",), spec.devices) if spec.budget_unit == "seconds" else (TOKEN_METRICS, 1)
+    sums = [func.coalesce(func.sum(Step.metrics[name].as_float()), 0.0) for name in names]
+    return float(factor * sum(session.execute(select(*sums).where(Step.job_id == job.id)).one()))

@@ -1,1 +1,1 @@
-"""Start and supervise the processes of one machine: embedded services, API, UI, workers."""
+"""Start and supervision of all processes on one machine: embedded services, API, UI, workers."""

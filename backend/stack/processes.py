@@ -22,17 +22,17 @@ _RUN_TIED = (
 
 
 def die_with_parent(parent_pid: int, *, signal_number: int) -> None:
-    """Ask the kernel to signal this process when its parent ends; exit now if that has happened already."""
+    """Ask the kernel to signal this process when its parent dies; exit at once if it is already dead."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal_number, 0, 0, 0)
     if os.getppid() != parent_pid:
         raise SystemExit(1)
 
 
 def tied_command(arguments: Sequence[str], *, parent_death: signal.Signals) -> list[str]:
-    """The command `python -m arguments…` for a child of this process, which asks for `parent_death` itself.
+    """Return the command `python -m arguments…` for a child of this process that calls `die_with_parent` itself.
 
-    It is the first thing the child does: nothing runs between fork and exec, which would be unsafe beside threads. The
-    kernel watches the thread that starts it, so that thread has to stay.
+    The child does so first: running code between fork and exec would be unsafe in a process with threads. The kernel
+    watches the thread that starts the child, so that thread must stay alive.
     """
     return [sys.executable, "-c", _RUN_TIED, str(os.getpid()), str(int(parent_death)), *arguments]
 
@@ -45,7 +45,7 @@ def start_module(
     parent_death: signal.Signals,
     cwd: Path | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start `python -m arguments…` in a session of its own, tied to the calling thread's life (`tied_command`)."""
+    """Start `python -m arguments…` in a session of its own, tied to the calling thread's lifetime (`tied_command`)."""
     return subprocess.Popen(
         tied_command(arguments, parent_death=parent_death),
         env=dict(environment),
@@ -58,13 +58,13 @@ def start_module(
 
 
 def signal_group(group: int, signal_number: signal.Signals) -> None:
-    """Signal the child that leads the group and all it started; one that has ended already is no error."""
+    """Signal a process group: the child that leads it and all its descendants. Ended processes are no error."""
     with suppress(ProcessLookupError):
         os.killpg(group, signal_number)
 
 
 def stop(process: subprocess.Popen[bytes], *, grace_s: float) -> None:
-    """SIGTERM to the group, then SIGKILL after the grace."""
+    """Send SIGTERM to the process group, then SIGKILL after the grace period."""
     signal_group(process.pid, signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):
         process.wait(grace_s)
@@ -73,6 +73,6 @@ def stop(process: subprocess.Popen[bytes], *, grace_s: float) -> None:
 
 
 def run_module(arguments: Sequence[str], *, refusal: str) -> None:
-    """Run `python -m arguments…` to its end. Raises AppError with `refusal` when it fails."""
+    """Run `python -m arguments…` to its end. Raises AppError with the message `refusal` if it fails."""
     if subprocess.run([sys.executable, "-m", *arguments], stdin=subprocess.DEVNULL, check=False).returncode != 0:
         raise AppError(refusal)

@@ -1,8 +1,8 @@
-"""`rlsd up`: the embedded services and the processes of the application, started, watched and stopped together.
+"""`rlsd up`: starts, supervises and stops the embedded services and the processes of the application.
 
 API, UI, three Celery workers (training, checks, sampling) and the chat server are children that die with this process.
-One that ends by itself is started again; one that keeps ending brings the whole application down with its last lines,
-so that nothing half works.
+A child that exits is restarted; one that keeps exiting stops the whole application with its last log lines, so that it
+never runs incompletely.
 """
 
 import json
@@ -31,16 +31,16 @@ STOP_GRACE_S = 120.0
 RESTART_LIMIT = 5
 """Restarts of one child within `RESTART_WINDOW_S` after which the application gives up."""
 RESTART_WINDOW_S = 60.0
-LOOK_S = 0.3
-CHOSEN_KEY_CHARACTERS = 32
-"""The least of a key that somebody chose: only its hash is kept, which is quick to try."""
+POLL_S = 0.3
+MIN_KEY_CHARACTERS = 32
+"""Least length of a key chosen by a person: it is stored as a fast hash, which allows many guesses."""
 FIRST_KEY_LOCK = 7_215_003
-"""Number of the advisory lock under which one process looks for the first key and makes it."""
+"""Number of the advisory lock under which one process creates the first key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where a running application is found; kept in `RLSD_HOME/running.json` while it runs."""
+    """The process id and URLs of a running application; stored in `RLSD_HOME/running.json` while it runs."""
 
     pid: int
     api_url: str
@@ -51,6 +51,8 @@ class Addresses:
 
 @dataclass(slots=True)
 class Child:
+    """A child process, and the times at which it was started."""
+
     name: str
     arguments: list[str]
     environment: Mapping[str, str]
@@ -67,7 +69,7 @@ def up(
     say: Callable[[str], None],
     stopping: Callable[[], bool],
 ) -> None:
-    """Run the application until `stopping`. Raises AppError, one sentence, when it cannot start or stay up."""
+    """Run the application until `stopping`; `say` prints a line. Raises AppError if it cannot start or stay up."""
     home = prepare_home(settings.home)
     for name, option, port in (("API", "--api-port", api_port), ("UI", "--ui-port", ui_port)):
         if port is not None:
@@ -85,20 +87,20 @@ def up(
         with ExitStack() as stack:
             stack.enter_context(_running(children, logs=home / "logs"))
             _wait_until_ready(addresses, children, logs=home / "logs", stopping=stopping)
-            stack.enter_context(_announced(home, addresses))
+            stack.enter_context(_published(home, addresses))
             say(f"UI   {addresses.ui_url or 'not started (--no-ui)'}")
             say(f"API  {addresses.api_url}/docs")
             say(f"Data {home}")
             if first_key is not None:
                 say(f"Admin key (shown once): {first_key}")
             else:
-                say("Sign in with one of your keys; `rlsd keys create NAME` makes another.")
+                say("Sign in with one of your API keys; `rlsd keys create NAME` creates another.")
             say("Stop with Ctrl-C or `rlsd down`.")
             _watch(children, logs=home / "logs", stopping=stopping)
 
 
 def running_application(home: Path) -> Addresses | None:
-    """The application that uses this data folder now, if there is one."""
+    """Return the addresses of the application that uses this data folder now, if there is one."""
     try:
         addresses = Addresses(**json.loads((home / "running.json").read_text()))
     except (OSError, ValueError, TypeError):
@@ -107,25 +109,26 @@ def running_application(home: Path) -> Addresses | None:
 
 
 def ensure_key(database_url: str, settings: Settings) -> str | None:
-    """Make the first admin key, from RLSD_ADMIN_KEY or at random. Returns a key that has to be shown now.
+    """Create the first admin key, from RLSD_ADMIN_KEY or at random. Returns a random key, to be shown once.
 
-    Raises AppError where the chosen one could be guessed.
+    Raises AppError if RLSD_ADMIN_KEY is too short.
     """
     chosen = settings.admin_key.get_secret_value() if settings.admin_key else None
     with transaction(database_url) as session:
         session.execute(select(func.pg_advisory_xact_lock(FIRST_KEY_LOCK)))
         if count_keys(session):
             return None
-        if chosen is not None and len(chosen) < CHOSEN_KEY_CHARACTERS:
+        if chosen is not None and len(chosen) < MIN_KEY_CHARACTERS:
             raise AppError(
-                f"RLSD_ADMIN_KEY has {len(chosen)} characters and needs at least {CHOSEN_KEY_CHARACTERS}: "
-                "take what `openssl rand -hex 32` prints."
+                f"RLSD_ADMIN_KEY has {len(chosen)} characters and needs at least {MIN_KEY_CHARACTERS}: "
+                "generate one with `openssl rand -hex 32`."
             )
         _, secret = create_key(session, name="admin", secret=chosen)
     return secret if chosen is None else None
 
 
 def require_free_port(host: str, port: int, *, name: str, option: str) -> None:
+    """Raise AppError if the port cannot be bound."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -139,7 +142,7 @@ def require_free_port(host: str, port: int, *, name: str, option: str) -> None:
 def _children(
     services: Services, addresses: Addresses, *, host: str, api_port: int, ui_port: int | None
 ) -> list[Child]:
-    """What runs beside this process. The UI gets no word of database and broker: it speaks to the API alone."""
+    """Define the child processes. The UI does not get the URLs of database and broker: it uses only the API."""
     ours = {"RLSD_ADMIN_KEY", "DATABASE_URL", "BROKER_URL"}
     outside = {name: value for name, value in os.environ.items() if name not in ours}
     outside |= {"RLSD_API_URL": addresses.api_url, "PYTHONUNBUFFERED": "1"}
@@ -158,7 +161,7 @@ def _children(
 
 @contextmanager
 def _running(children: list[Child], *, logs: Path) -> Iterator[None]:
-    """All children started; at the end stopped together, the last started first."""
+    """Start all children; at the end of the block stop them together, the last started first."""
     logs.mkdir(mode=0o700, exist_ok=True)
     try:
         for child in children:
@@ -184,12 +187,12 @@ def _start(child: Child, *, logs: Path) -> None:
 def _watch(children: list[Child], *, logs: Path, stopping: Callable[[], bool]) -> None:
     while not stopping():
         for child in children:
-            _revive(child, logs=logs)
-        time.sleep(LOOK_S)
+            _restart_if_ended(child, logs=logs)
+        time.sleep(POLL_S)
 
 
-def _revive(child: Child, *, logs: Path) -> None:
-    """Start the child again if it has ended. Raises AppError when it ends too often."""
+def _restart_if_ended(child: Child, *, logs: Path) -> None:
+    """Restart the child if it has ended. Raises AppError if it ends too often."""
     assert child.process is not None
     if child.process.poll() is None:
         return
@@ -197,7 +200,7 @@ def _revive(child: Child, *, logs: Path) -> None:
     recent = [start for start in child.starts if time.monotonic() - start < RESTART_WINDOW_S]
     if len(recent) >= RESTART_LIMIT:
         raise AppError(
-            f"The {child.name} process keeps ending (exit code {child.process.returncode}); its last lines in "
+            f"The {child.name} process keeps exiting (exit code {child.process.returncode}); the last lines of "
             f"{logs / child.name}.log:\n{_last_lines(logs / f'{child.name}.log')}"
         )
     _start(child, logs=logs)
@@ -207,7 +210,7 @@ def _wait_until_ready(addresses: Addresses, children: list[Child], *, logs: Path
     urls = [f"{addresses.api_url}/readyz"] + ([f"{addresses.ui_url}/_stcore/health"] if addresses.ui_url else [])
     deadline = time.monotonic() + READY_TIMEOUT_S
     for url in urls:
-        while not stopping() and not _answers(url):
+        while not stopping() and not _is_ready(url):
             for child in children:
                 if child.process is not None and child.process.poll() is not None:
                     raise AppError(
@@ -215,11 +218,11 @@ def _wait_until_ready(addresses: Addresses, children: list[Child], *, logs: Path
                         + _last_lines(logs / f"{child.name}.log")
                     )
             if time.monotonic() > deadline:
-                raise AppError(f"{url} did not answer within {READY_TIMEOUT_S:.0f} s: see the logs in {logs}.")
-            time.sleep(LOOK_S)
+                raise AppError(f"{url} did not respond within {READY_TIMEOUT_S:.0f} s: see the logs in {logs}.")
+            time.sleep(POLL_S)
 
 
-def _answers(url: str) -> bool:
+def _is_ready(url: str) -> bool:
     try:
         return httpx.get(url, timeout=5).status_code == httpx.codes.OK
     except httpx.HTTPError:
@@ -227,7 +230,7 @@ def _answers(url: str) -> bool:
 
 
 @contextmanager
-def _announced(home: Path, addresses: Addresses) -> Iterator[None]:
+def _published(home: Path, addresses: Addresses) -> Iterator[None]:
     path = home / "running.json"
     path.touch(mode=0o600)
     path.write_text(json.dumps(asdict(addresses)))

@@ -1,4 +1,4 @@
-"""A run's figures told to experiment trackers: TensorBoard, MLflow, Weights & Biases, each an optional package.
+"""Logging of runs to experiment trackers: TensorBoard, MLflow, Weights & Biases, each an optional package.
 
-Told are the job's id, model and settings, and its metrics and held-out scores by step: no rows, completions, graders.
+Logged are the job's id, model and settings, and its metrics and held-out scores by step: no rows, completions, graders.
 """

@@ -1,4 +1,4 @@
-"""Which trackers a run is told to, by the settings; each library is imported when its tracker is made."""
+"""Choice of the trackers by the settings. A tracker's library is imported when the tracker is created."""
 
 import re
 from collections.abc import Callable
@@ -12,39 +12,39 @@ KEYS = re.compile(r"\b[0-9A-Za-z_-]{32,}\b")
 MAX_CHARACTERS = 300
 
 
-def wanted(settings: Settings) -> dict[str, Callable[[], Tracker]]:
-    """By name, those that are switched on; making one raises AppError where its package is not installed."""
-    switched_on = {
+def enabled_trackers(settings: Settings) -> dict[str, Callable[[], Tracker]]:
+    """Return the factories of the enabled trackers by name; a factory raises AppError if its package is missing."""
+    enabled = {
         "tensorboard": settings.tensorboard_dir,
         "mlflow": settings.mlflow_experiment,
         "wandb": settings.wandb_project,
     }
-    return {name: maker(name, settings) for name, setting in switched_on.items() if setting is not None}
+    return {name: tracker_factory(name, settings) for name, setting in enabled.items() if setting is not None}
 
 
-def maker(name: str, settings: Settings) -> Callable[[], Tracker]:
-    """What makes the tracker of this name. AppError where there is none."""
-    makers = {"tensorboard": _tensorboard, "mlflow": _mlflow, "wandb": _wandb}
-    if name not in makers:
-        raise AppError(f"There is no tracker '{name}': use {', '.join(makers)}.", param="to")
+def tracker_factory(name: str, settings: Settings) -> Callable[[], Tracker]:
+    """Return the factory of the tracker with this name. Raises AppError if there is none."""
+    factories = {"tensorboard": _tensorboard, "mlflow": _mlflow, "wandb": _wandb}
+    if name not in factories:
+        raise AppError(f"There is no tracker '{name}': use {', '.join(factories)}.", param="to")
 
-    def make() -> Tracker:
+    def create() -> Tracker:
         try:
-            return makers[name](settings)
+            return factories[name](settings)
         except ImportError as error:
             raise AppError(
                 f"The tracker '{name}' needs a package that is not installed ({error}): pip install '.[{name}]'.",
                 code="no_package",
             ) from None
 
-    return make
+    return create
 
 
 def _tensorboard(settings: Settings) -> Tracker:
     from backend.tracking.tensorboard import TensorBoard
 
     if settings.tensorboard_dir is None:
-        raise AppError("Set RLSD_TENSORBOARD_DIR to the folder of TensorBoard's files.")
+        raise AppError("Set RLSD_TENSORBOARD_DIR to a folder for TensorBoard's event files.")
     return TensorBoard(settings.tensorboard_dir)
 
 
@@ -52,7 +52,9 @@ def _mlflow(settings: Settings) -> Tracker:
     from backend.tracking.mlflow import MLflow
 
     if settings.mlflow_experiment is None or settings.mlflow_tracking_uri is None:
-        raise AppError("Set RLSD_MLFLOW_EXPERIMENT to an experiment's name and MLFLOW_TRACKING_URI to its server.")
+        raise AppError(
+            "Set RLSD_MLFLOW_EXPERIMENT to the name of an experiment and MLFLOW_TRACKING_URI to the MLflow server."
+        )
     return MLflow(settings.mlflow_tracking_uri.get_secret_value(), experiment=settings.mlflow_experiment)
 
 
@@ -60,14 +62,14 @@ def _wandb(settings: Settings) -> Tracker:
     from backend.tracking.wandb import WeightsAndBiases
 
     if settings.wandb_project is None:
-        raise AppError("Set RLSD_WANDB_PROJECT to the project at Weights & Biases.")
+        raise AppError("Set RLSD_WANDB_PROJECT to a Weights & Biases project.")
     return WeightsAndBiases(settings.wandb_project)
 
 
-def said_by(error: Exception) -> str:
-    """What a tracker's library says went wrong, without what may be a secret."""
+def error_summary(error: Exception) -> str:
+    """Summarise an error of a tracker's library, without possible secrets."""
     if isinstance(error, AppError):
         return error.message
-    words = " ".join(str(error).split())
-    words = KEYS.sub("…", CREDENTIALS.sub("…", words))
-    return f"{type(error).__name__}: {words[:MAX_CHARACTERS]}"
+    text = " ".join(str(error).split())
+    text = KEYS.sub("…", CREDENTIALS.sub("…", text))
+    return f"{type(error).__name__}: {text[:MAX_CHARACTERS]}"

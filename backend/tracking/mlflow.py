@@ -1,4 +1,4 @@
-"""MLflow: a run in an experiment, found again by a tag with the job's id."""
+"""MLflow: a run in an experiment, identified by a tag with the job's id."""
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunStatus
@@ -8,22 +8,22 @@ from backend.tracking.run import Figures, TrackedRun
 
 JOB = "rlsd.job"
 STEP, EVALUATED = "step", "evaluation/step"
-"""Metrics that hold the step itself: their newest values say how far a run was told before."""
+"""Metrics with the step itself as value: their latest values show how far the run was logged before."""
 MAX_PARAMS = 100
 MAX_CHARACTERS = 500
-"""Of a parameter's value, that older servers take."""
+"""Limit of older servers for a parameter's value."""
 
-MLFLOW_DISABLE_TELEMETRY.set(True)  # the library would tell its makers how it is used
+MLFLOW_DISABLE_TELEMETRY.set(True)  # the library would report its usage to its developers
 
 
 class MLflow:
-    """One run of `experiment` at the tracking server or store `uri`."""
+    """A run of `experiment` at the tracking server or store `uri`."""
 
     def __init__(self, uri: str, *, experiment: str) -> None:
         self._uri = uri
         self._experiment = experiment
         self._run_id = ""
-        self._told: dict[str, float] = {}
+        self._logged: dict[str, float] = {}
 
     def begin(self, run: TrackedRun) -> None:
         self._client = MlflowClient(tracking_uri=self._uri)
@@ -31,7 +31,7 @@ class MLflow:
         experiment = self._client.create_experiment(self._experiment) if known is None else known.experiment_id
         found: list[Run] = self._client.search_runs([experiment], filter_string=f"tags.`{JOB}` = '{run.id}'")
         if found:
-            self._run_id, self._told = found[0].info.run_id, found[0].data.metrics
+            self._run_id, self._logged = found[0].info.run_id, found[0].data.metrics
             self._client.update_run(self._run_id, status=RunStatus.to_string(RunStatus.RUNNING))
             return
         self._run_id = self._client.create_run(experiment, run_name=run.name, tags={JOB: run.id}).info.run_id
@@ -39,10 +39,10 @@ class MLflow:
         for start in range(0, len(params), MAX_PARAMS):
             self._client.log_batch(self._run_id, params=params[start : start + MAX_PARAMS])
 
-    def tell(self, figures: Figures) -> None:
-        """What the run holds already is not told again: MLflow would keep both."""
+    def log(self, figures: Figures) -> None:
+        """Log the metrics unless the run already has them: MLflow would keep both."""
         counter = EVALUATED if figures.of_evaluation else STEP
-        if figures.step <= self._told.get(counter, -1):
+        if figures.step <= self._logged.get(counter, -1):
             return
         at_ms = int(figures.at * 1000)
         values = {**figures.values, counter: figures.step}

@@ -1,4 +1,4 @@
-"""What a tracker is told of a run, and what it has to be able to do."""
+"""The interface of trackers, and the data logged for a run."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackedRun:
-    """A job: `settings` are flat, a dot between the parts of a name."""
+    """The job as logged. `settings` are flat, with dotted names."""
 
     id: str
     name: str
@@ -17,7 +17,7 @@ class TrackedRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """Finite numbers of a step, or of an evaluation after it; `at` in Unix seconds."""
+    """The finite metrics of a step, or of an evaluation after it; `at` in Unix seconds."""
 
     step: int
     at: float
@@ -26,35 +26,35 @@ class Figures:
 
 
 class Tracker(Protocol):
-    """One run at one tracker. Each method may take long, and raise whatever the tracker's library raises.
+    """A run at a tracker. Each method may be slow, and may raise whatever the tracker's library raises.
 
-    A process that goes on with a run tells it from its first step on, for what another has told may have been lost with
-    it, or have been taken back; the tracker sees to it that each step is kept once.
+    A process that resumes a run logs it from its first step on, since what an earlier process logged may be lost or
+    discarded; the tracker ensures that each step is kept once.
     """
 
     def begin(self, run: TrackedRun) -> None:
-        """Go on with the run where the tracker knows it, else make it."""
+        """Resume the run if the tracker knows it, else create it."""
 
-    def tell(self, figures: Figures) -> None:
-        """In the order of the steps."""
+    def log(self, figures: Figures) -> None:
+        """Log figures; called in the order of the steps."""
 
     def end(self, *, finished: bool) -> None:
-        """All has been told. `finished`: the run has come to its end, and did not merely stop."""
+        """End the run. `finished`: it is complete, not merely interrupted."""
 
 
 def step_figures(step: int, metrics: Mapping[str, float | None], *, at: float) -> Figures:
-    """Of one optimizer step, under the names of the metrics."""
+    """Return the figures of an optimizer step, under the names of its metrics."""
     return Figures(step=step, at=at, values=_finite(metrics))
 
 
 def evaluation_figures(result: Mapping[str, Any], *, at: float) -> Figures:
-    """Of held-out questions: an evaluation as JSON."""
+    """Return the figures of a held-out evaluation, given as JSON."""
     named = {f"evaluation/{name}": result.get(name) for name in ("mean", "low", "high", "n", "p_value")}
     return Figures(step=result["step"], at=at, values=_finite(named), of_evaluation=True)
 
 
 def flat(settings: Mapping[str, Any], *, prefix: str = "") -> dict[str, Any]:
-    """Nested settings as one level: `lora.r`."""
+    """Flatten nested settings to dotted names: `lora.r`."""
     return dict(_flat(settings, prefix))
 
 

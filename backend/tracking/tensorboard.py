@@ -1,6 +1,6 @@
-"""TensorBoard: event files in a folder of the run's own.
+"""TensorBoard: event files in a folder for each run.
 
-A run that goes on writes a new file there, which begins with the word that the older ones are void.
+A resumed run writes a new file there, which begins with a session start that invalidates the later steps before it.
 """
 
 import time
@@ -18,7 +18,7 @@ from backend.tracking.run import Figures, TrackedRun
 
 
 class TensorBoard:
-    """Files of one run below `folder`."""
+    """The event files of a run below `folder`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -29,7 +29,7 @@ class TensorBoard:
         self._writer.add_event(Event(step=0, wall_time=now, session_log=SessionLog(status=SessionLog.START)))
         self._add(_settings_table(run), step=0, at=now)
 
-    def tell(self, figures: Figures) -> None:
+    def log(self, figures: Figures) -> None:
         scalars = [Summary.Value(tag=name, simple_value=value) for name, value in figures.values.items()]
         self._add(Summary(value=scalars), step=figures.step, at=figures.at)
 
@@ -44,7 +44,7 @@ class TensorBoard:
 
 
 def _settings_table(run: TrackedRun) -> Summary:
-    """A Markdown table for the page of texts."""
+    """Format the settings as a Markdown table for TensorBoard's text page."""
     lines = [f"**{run.name}**", "", "| setting | value |", "|---|---|"]
     lines += [f"| {name} | {value} |" for name, value in run.settings.items()]
     text = TensorProto(dtype=DT_STRING, tensor_shape=TensorShapeProto(), string_val=["\n".join(lines).encode()])

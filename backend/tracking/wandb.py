@@ -1,12 +1,12 @@
-"""Weights & Biases: a run whose id is the job's, so that a job that goes on goes on there.
+"""Weights & Biases: a run with the job's id, so that a resumed job resumes its run.
 
 The library reads its own variables (WANDB_API_KEY, WANDB_MODE, WANDB_BASE_URL, WANDB_ENTITY, WANDB_DIR). What it would
-gather by itself (console, code, packages, machine) is turned off.
+collect by itself (console, code, packages, machine) is turned off.
 """
 
 import os
 
-os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # read on import: the library would tell its makers of faults
+os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # read on import: turns off error reports to the developers
 
 import wandb
 
@@ -17,7 +17,7 @@ BEGIN_S = 60.0
 
 
 class WeightsAndBiases:
-    """One run in `project`."""
+    """A run in `project`."""
 
     def __init__(self, project: str) -> None:
         self._project = project
@@ -45,8 +45,8 @@ class WeightsAndBiases:
             ),
         )
 
-    def tell(self, figures: Figures) -> None:
-        """Steps that the run holds already are left out by the library."""
+    def log(self, figures: Figures) -> None:
+        """Log the metrics; the library skips steps that the run already has."""
         assert self._run is not None
         self._run.log(figures.values, step=figures.step)
 
@@ -54,4 +54,4 @@ class WeightsAndBiases:
         if self._run is not None:
             exit_code = 0 if finished else 1
             self._run.finish(exit_code=exit_code)
-            wandb.teardown(exit_code=exit_code)  # waits until the library's own process has written everything
+            wandb.teardown(exit_code=exit_code)  # waits until the library's service process has written everything

@@ -1,1 +1,1 @@
-"""What a verifier is: its spec, its templates, its function's signature, and the record every call ends in."""
+"""Verifiers: specs, templates, signatures of Python functions, and the score record of each call."""

@@ -1,4 +1,4 @@
-"""Specs that read an answer out of the text: `number`, `math`, `choice`, `json_schema`."""
+"""Specs that extract an answer from the text: `number`, `math`, `choice`, `json_schema`."""
 
 import json
 import math
@@ -16,16 +16,16 @@ _PERCENT = re.compile(r"\s*(\d+(?:\.\d+)?)\s*%\s*")
 
 
 def _units(units: object) -> object:
-    """A list of units that mean the same is a mapping with the factor 1."""
+    """Convert a list of equivalent units to a mapping with factor 1."""
     return dict.fromkeys(units, 1.0) if isinstance(units, list) and all(type(u) is str for u in units) else units
 
 
 class Number(TextGrader):
-    """The last number of the input is the reference's, give or take `tolerance`.
+    """Compares the last number of the input with the reference's, within `tolerance`.
 
-    `tolerance`: in the reference's own measure, or a share of the reference such as `"2%"`. `units`: how many of one
-    common unit each is worth, `{"km": 1000, "m": 1}`, or a list of names for the same; a number with no unit counts as
-    1, unless the reference has one. Thousands may be set apart by commas: `1,234.5`.
+    `tolerance`: in the reference's unit, or a share of the reference such as `"2%"`. `units`: factor of each unit
+    relative to a common one, `{"km": 1000, "m": 1}`, or a list of equivalent names; a number without a unit has the
+    factor 1, unless the reference has a unit. Commas may separate thousands: `1,234.5`.
     """
 
     type: Literal["number"]
@@ -36,9 +36,9 @@ class Number(TextGrader):
     @classmethod
     def _tolerance_is_a_width(cls, tolerance: float | str) -> float | str:
         if isinstance(tolerance, str) and not _PERCENT.fullmatch(tolerance):
-            raise ValueError(f"{tolerance!r:.40} is neither a number from 0 nor a share such as '2%'")
+            raise ValueError(f"{tolerance!r:.40} is neither a number of at least 0 nor a percentage such as '2%'")
         if isinstance(tolerance, float) and not (math.isfinite(tolerance) and tolerance >= 0):
-            raise ValueError(f"{tolerance} is no number from 0")
+            raise ValueError(f"{tolerance} is not a number of at least 0")
         return tolerance
 
     @field_validator("units")
@@ -46,14 +46,14 @@ class Number(TextGrader):
     def _units_are_words(cls, units: dict[str, float]) -> dict[str, float]:
         for unit, factor in units.items():
             if unit != unit.strip() or not 0 < len(unit) <= 30 or any(letter.isdigit() for letter in unit[:1]):
-                raise ValueError(f"{unit!r:.40} is no unit: 1 to 30 characters, no digit first, no spaces around")
+                raise ValueError(f"{unit!r:.40} is not a unit: use 1 to 30 characters, no digit first, no outer spaces")
             if not (math.isfinite(factor) and factor > 0):
                 raise ValueError(f"the factor of '{unit}' is {factor}; it must be above 0")
         return units
 
     @property
-    def widths(self) -> tuple[float, float]:
-        """(absolute, relative): the tolerance is the larger of the two."""
+    def tolerances(self) -> tuple[float, float]:
+        """(absolute, relative) tolerance; the larger of the two applies."""
         if isinstance(self.tolerance, float):
             return self.tolerance, 0.0
         found = _PERCENT.fullmatch(self.tolerance)
@@ -62,7 +62,7 @@ class Number(TextGrader):
 
 
 class Math(TextGrader):
-    """Mathematically equal by math-verify: `verify(parse(reference), parse(input))`; LaTeX and plain expressions."""
+    """Mathematical equality by math-verify, `verify(parse(reference), parse(input))`, of LaTeX or plain expressions."""
 
     type: Literal["math"]
 
@@ -72,14 +72,14 @@ class Math(TextGrader):
         return self
 
     @property
-    def needs(self) -> frozenset[str]:
+    def required_libraries(self) -> frozenset[str]:
         return frozenset({"math_verify"})
 
 
 class ChoiceGrader(TextGrader):
-    r"""One of several, as multiple choice has it: `\boxed{B}`, `Answer: (B)`, `**B**`, or a last line that begins so.
+    r"""Multiple choice: `\boxed{B}`, `Answer: (B)`, `**B**`, or a last line that starts like this.
 
-    A text that settles on none, or lists several, scores 0. `choices` are letters or words.
+    A text that names none or several scores 0. `choices` are letters or words.
     """
 
     type: Literal["choice"]
@@ -89,14 +89,14 @@ class ChoiceGrader(TextGrader):
     @classmethod
     def _choices_differ(cls, choices: tuple[str, ...]) -> tuple[str, ...]:
         if any(choice != choice.strip() or not 0 < len(choice) <= 100 for choice in choices):
-            raise ValueError("each is a text of 1 to 100 characters with no spaces around")
+            raise ValueError("each choice must have 1 to 100 characters and no outer spaces")
         if len({choice.casefold() for choice in choices}) < len(choices):
-            raise ValueError("two of them are the same but for upper and lower case")
+            raise ValueError("two choices differ only in upper and lower case")
         return choices
 
 
 class JsonSchema(Grader):
-    """1 where the input is JSON, nothing around it, that the schema admits. `$ref` points within the schema."""
+    """1 if the whole input is JSON that is valid under the schema. `$ref` may only point within the schema."""
 
     type: Literal["json_schema"]
     json_schema: dict[str, Any] | bool = Field(alias="schema")
@@ -112,7 +112,7 @@ class JsonSchema(Grader):
                 raise ValueError(f"it has more than {MAX_SCHEMA_CHARS} characters")
             remote = next((ref for ref in _references(schema) if not ref.startswith("#")), None)
             if remote is not None:
-                raise ValueError(f"$ref '{remote:.80}' leads outside the schema, which nothing can fetch here")
+                raise ValueError(f"$ref '{remote:.80}' points outside the schema; remote schemas are not supported")
             jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator).check_schema(schema)
         except jsonschema.SchemaError as error:
             place = "".join(f"[{part!r}]" for part in error.absolute_path)
@@ -131,12 +131,12 @@ class JsonSchema(Grader):
         return {"input": self.input}
 
     @property
-    def needs(self) -> frozenset[str]:
+    def required_libraries(self) -> frozenset[str]:
         return frozenset({"jsonschema"})
 
 
 def _references(schema: object) -> list[str]:
-    """The values of all `$ref`."""
+    """Collect the values of all `$ref`."""
     if isinstance(schema, list):
         return [ref for part in schema for ref in _references(part)]
     if not isinstance(schema, dict):

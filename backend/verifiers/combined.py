@@ -20,9 +20,9 @@ Single = (
 
 
 class Multi(Grader):
-    """`calculate_output` is a formula over the scores of `graders` (formula.py).
+    """A grader whose score is the formula `calculate_output` over the scores of `graders` (formula.py).
 
-    It has a score where all its graders have one; the error, timeout or abstention of one is its own.
+    It has a score if all its graders have one; the error, timeout or abstention of one becomes its own.
     """
 
     type: Literal["multi"]
@@ -49,11 +49,11 @@ class Multi(Grader):
         }
 
     @property
-    def open_references(self) -> tuple[str, ...]:
+    def implicit_references(self) -> tuple[str, ...]:
         return tuple(
-            f"graders.{name}.{field}" for name, grader in self.graders.items() for field in grader.open_references
+            f"graders.{name}.{field}" for name, grader in self.graders.items() for field in grader.implicit_references
         )
 
     @property
-    def needs(self) -> frozenset[str]:
-        return frozenset[str]().union(*(grader.needs for grader in self.graders.values()))
+    def required_libraries(self) -> frozenset[str]:
+        return frozenset[str]().union(*(grader.required_libraries for grader in self.graders.values()))

@@ -1,7 +1,7 @@
 """The formula of a `multi` grader: `0.8 * a + 0.2 * min(b, c)`. Parsed once, never evaluated as Python.
 
-Numbers, the names of graders, `+ - * / ^` (and `**`), parentheses, and OpenAI's functions: `min max abs floor ceil exp
-sqrt log`, beside them `pow`. Everything is computed in floats, so no formula takes long or much memory.
+Allowed are numbers, names of graders, `+ - * / ^` (and `**`), parentheses, OpenAI's functions `min max abs floor ceil
+exp sqrt log`, and `pow`. Everything is computed in floats, which bounds time and memory.
 """
 
 import ast
@@ -17,7 +17,7 @@ _OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Div: lambda a, b: a / b,
     ast.Pow: math.pow,
 }
-# name -> (function, least and most arguments; None: as many as are given)
+# name -> (function, least and most arguments; None: unlimited)
 _FUNCTIONS: dict[str, tuple[Callable[..., float], int, int | None]] = {
     "min": (min, 1, None),
     "max": (max, 1, None),
@@ -29,11 +29,11 @@ _FUNCTIONS: dict[str, tuple[Callable[..., float], int, int | None]] = {
     "log": (math.log, 1, 2),
     "pow": (math.pow, 2, 2),
 }
-KNOWN = "numbers, names of graders, + - * / ^, parentheses and " + ", ".join(_FUNCTIONS)
+ALLOWED = "numbers, names of graders, + - * / ^, parentheses and " + ", ".join(_FUNCTIONS)
 
 
 class FormulaError(ValueError):
-    """It cannot be parsed, or has no value for these scores."""
+    """A formula that cannot be parsed, or has no value for the scores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,27 +42,27 @@ class Formula:
     names: frozenset[str]
 
     def value(self, scores: Mapping[str, float]) -> float:
-        """Raises FormulaError where it is no finite number: a division by zero, the logarithm of 0."""
+        """Evaluate the formula. Raises FormulaError if the value is not finite: division by zero, log(0)."""
         try:
             value = _value(self._tree, scores)
         except ZeroDivisionError as error:
             raise FormulaError("a division by zero") from error
         except (ValueError, OverflowError) as error:
-            raise FormulaError(f"no finite number ({error})") from error
+            raise FormulaError(f"not a finite number ({error})") from error
         if not math.isfinite(value):
-            raise FormulaError(f"{value}, which is no finite number")
+            raise FormulaError(f"{value} is not a finite number")
         return value
 
 
 def parse_formula(text: str, *, names: Collection[str]) -> Formula:
-    """Raises FormulaError that says what is not understood."""
+    """Parse a formula. Raises FormulaError that quotes the invalid part."""
     if len(text) > MAX_FORMULA_CHARS:
         raise FormulaError(f"it has {len(text)} characters, the limit is {MAX_FORMULA_CHARS}")
     try:
         tree = ast.parse(text.strip().replace("^", "**"), mode="eval").body
         used = _check(tree, names=names)
     except SyntaxError as error:
-        raise FormulaError(f"'{text:.80}' is no formula: {error.msg}") from error
+        raise FormulaError(f"'{text:.80}' is not a formula: {error.msg}") from error
     except (RecursionError, MemoryError) as error:
         raise FormulaError("it is nested too deeply") from error
     except ValueError as error:
@@ -71,7 +71,7 @@ def parse_formula(text: str, *, names: Collection[str]) -> Formula:
 
 
 def _check(tree: ast.expr, *, names: Collection[str]) -> frozenset[str]:
-    """The graders it names; raises FormulaError for whatever is not on the lists above."""
+    """Return the graders that the formula names. Raises FormulaError for anything not listed above."""
     match tree:
         case ast.Constant(value=int() | float() as number) if type(number) is not bool:
             try:
@@ -83,8 +83,8 @@ def _check(tree: ast.expr, *, names: Collection[str]) -> frozenset[str]:
         case ast.Name(id=name):
             if name in names:
                 return frozenset({name})
-            there = ", ".join(sorted(names))
-            raise FormulaError(f"'{name:.60}' is none of the graders: {there}")
+            known = ", ".join(sorted(names))
+            raise FormulaError(f"'{name:.60}' is not one of the graders: {known}")
         case ast.UnaryOp(op=ast.UAdd() | ast.USub(), operand=operand):
             return _check(operand, names=names)
         case ast.BinOp(left=left, op=operator, right=right) if type(operator) in _OPERATORS:
@@ -92,10 +92,10 @@ def _check(tree: ast.expr, *, names: Collection[str]) -> frozenset[str]:
         case ast.Call(func=ast.Name(id=function), args=arguments, keywords=[]) if function in _FUNCTIONS:
             _, least, most = _FUNCTIONS[function]
             if len(arguments) < least or (most is not None and len(arguments) > most):
-                raise FormulaError(f"{function}() cannot have {len(arguments)} arguments")
+                raise FormulaError(f"{function}() does not take {len(arguments)} arguments")
             return frozenset[str]().union(*(_check(argument, names=names) for argument in arguments))
     shown = ast.unparse(tree)
-    raise FormulaError(f"'{shown:.60}' is not allowed in a formula; there are {KNOWN}")
+    raise FormulaError(f"'{shown:.60}' is not allowed in a formula; allowed are {ALLOWED}")
 
 
 def _value(tree: ast.expr, scores: Mapping[str, float]) -> float:

@@ -1,4 +1,4 @@
-"""What all specs of verifiers have in common: the envelope, fields with templates, faults that belong to a field."""
+"""Base classes of verifier specs: common fields, template fields, errors that belong to a field."""
 
 from typing import Annotated
 
@@ -11,7 +11,7 @@ OUTPUT_TEXT = "{{sample.output_text}}"
 
 
 class FieldError(ValueError):
-    """A fault found by a check of the whole object that belongs to one of its fields."""
+    """An error found while validating the whole object that belongs to one of its fields."""
 
     def __init__(self, name: str, message: str) -> None:
         super().__init__(message)
@@ -19,11 +19,13 @@ class FieldError(ValueError):
 
 
 class Grader(BaseModel):
+    """Base of all specs."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, serialize_by_alias=True)
 
     name: str = Field(default="", max_length=200)
     error_counts_as_zero: bool = False
-    """OpenAI's meaning: an error or a timeout is a score of 0. Ours leaves such a completion out and counts it."""
+    """As in OpenAI's API, score errors and timeouts 0. By default such completions are excluded and counted."""
 
     @property
     def templates(self) -> dict[str, str]:
@@ -31,13 +33,13 @@ class Grader(BaseModel):
         return {}
 
     @property
-    def open_references(self) -> tuple[str, ...]:
-        """The fields left out in whose place every row's answer stands."""
+    def implicit_references(self) -> tuple[str, ...]:
+        """Omitted fields that default to the row's answer."""
         return ()
 
     @property
-    def needs(self) -> frozenset[str]:
-        """The libraries (libraries.MODULES) that the sandbox has to have at hand."""
+    def required_libraries(self) -> frozenset[str]:
+        """Libraries (libraries.MODULES) that the sandbox must provide."""
         return frozenset()
 
 
@@ -54,17 +56,16 @@ TemplateText = Annotated[str, AfterValidator(_parsed)]
 
 
 class TextGrader(Grader):
-    """Compares one text, as a rule what the model wrote, with another of the row.
-
-    Without a `reference` that is the row's answer (the normal form's `reference.answer`).
+    """Compares one text, usually the completion, with a `reference`, by default the row's answer (the normal form's
+    `reference.answer`).
     """
 
     input: TemplateText = OUTPUT_TEXT
     reference: TemplateText | None = None
 
     @property
-    def compares(self) -> bool:
-        """Whether there has to be a reference."""
+    def needs_reference(self) -> bool:
+        """Whether a reference is needed."""
         return True
 
     @property
@@ -72,13 +73,13 @@ class TextGrader(Grader):
         return {"input": self.input} | ({} if self.reference is None else {"reference": self.reference})
 
     @property
-    def open_references(self) -> tuple[str, ...]:
-        return ("reference",) if self.compares and self.reference is None else ()
+    def implicit_references(self) -> tuple[str, ...]:
+        return ("reference",) if self.needs_reference and self.reference is None else ()
 
 
 def require_libraries(grader: Grader) -> None:
-    """Raises FieldError where the type needs a library that is not installed."""
-    for name in sorted(grader.needs):
+    """Raise FieldError if the type needs a library that is not installed."""
+    for name in sorted(grader.required_libraries):
         try:
             libraries.require_installed(name)
         except AppError as error:

@@ -1,13 +1,13 @@
-"""Whether a Python verifier may share one process with other rows, judged from its source.
+"""Decides from its source whether a Python verifier may grade several rows in one process.
 
-Rows of a batch share an interpreter. Source that is *plain* finds nothing in it that both outlives a row and can be
-changed or read again: every name, attribute and import it holds is on the lists below, it stores no attribute, defines
-no class, and leaves nothing behind that runs when memory is collected. All other source runs in a process of its own
-for every call, which costs milliseconds and no more, so whatever the lists do not know counts as not plain.
+Rows of a batch share an interpreter. *Plain* source has no access to mutable state that outlives a row: every name,
+attribute and import is on the lists below, it stores no attribute, defines no class, and leaves nothing behind that
+runs during garbage collection. All other source gets a new process for each call, which costs only milliseconds, so
+anything not on the lists counts as not plain.
 
-Judging is a matter of correctness between rows of one author's verifier; the walls of the sandbox do not lean on it.
-Not covered: what an interpreter does for itself (compiled patterns kept, addresses in a `repr`, warnings shown once),
-which changes speed and printed text.
+This keeps the rows of one author's verifier independent; the security of the sandbox does not depend on it. Not
+covered is the interpreter's own state (cached patterns, addresses in a `repr`, warnings shown once), which affects
+only speed and printed text.
 """
 
 import ast
@@ -25,64 +25,64 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 
-def _words(text: str) -> frozenset[str]:
+def _split(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-def _public(thing: object) -> frozenset[str]:
+def _public_names(thing: object) -> frozenset[str]:
     return frozenset(name for name in dir(thing) if not name.startswith("_"))
 
 
 # What may be taken from each module: functions without state, constants, and classes whose instances are new. Nothing
 # that changes its argument (`wraps`, `dataclass`), evaluates text, or leads to a container or context the module keeps.
 PLAIN_MODULES = {
-    "__future__": _words("annotations"),
-    "ast": _words("literal_eval"),
-    "base64": _words("b16decode b16encode b32decode b32encode b64decode b64encode b85decode b85encode"),
-    "bisect": _words("bisect bisect_left bisect_right insort insort_left insort_right"),
-    "cmath": _public(cmath),
-    "collections": _words("ChainMap Counter OrderedDict defaultdict deque"),
-    "collections.abc": _words("Callable Collection Iterable Iterator Mapping Sequence Set"),
-    "copy": _words("copy deepcopy"),
-    "datetime": _words("MAXYEAR MINYEAR UTC date datetime time timedelta timezone"),
-    "decimal": _words(
+    "__future__": _split("annotations"),
+    "ast": _split("literal_eval"),
+    "base64": _split("b16decode b16encode b32decode b32encode b64decode b64encode b85decode b85encode"),
+    "bisect": _split("bisect bisect_left bisect_right insort insort_left insort_right"),
+    "cmath": _public_names(cmath),
+    "collections": _split("ChainMap Counter OrderedDict defaultdict deque"),
+    "collections.abc": _split("Callable Collection Iterable Iterator Mapping Sequence Set"),
+    "copy": _split("copy deepcopy"),
+    "datetime": _split("MAXYEAR MINYEAR UTC date datetime time timedelta timezone"),
+    "decimal": _split(
         "Decimal DecimalException DivisionByZero InvalidOperation ROUND_CEILING ROUND_DOWN ROUND_FLOOR ROUND_HALF_DOWN "
         "ROUND_HALF_EVEN ROUND_HALF_UP ROUND_UP"
     ),
-    "difflib": _words("SequenceMatcher get_close_matches ndiff unified_diff"),
-    "fractions": _words("Fraction"),
-    "functools": _words("cache cmp_to_key lru_cache partial reduce"),
-    "hashlib": _words("blake2b md5 sha1 sha256 sha512"),
-    "heapq": _words("heapify heappop heappush heappushpop heapreplace merge nlargest nsmallest"),
-    "html": _words("escape unescape"),
-    "itertools": _public(itertools),
-    "json": _words("JSONDecodeError dumps loads"),
-    "math": _public(math),
-    "numbers": _words("Complex Integral Number Rational Real"),
-    "operator": _words("add and_ contains eq floordiv ge gt itemgetter le lt mod mul ne neg not_ or_ sub truediv xor"),
-    "random": _words("Random choice choices gauss randint random randrange sample seed shuffle uniform"),
-    "re": _words(
+    "difflib": _split("SequenceMatcher get_close_matches ndiff unified_diff"),
+    "fractions": _split("Fraction"),
+    "functools": _split("cache cmp_to_key lru_cache partial reduce"),
+    "hashlib": _split("blake2b md5 sha1 sha256 sha512"),
+    "heapq": _split("heapify heappop heappush heappushpop heapreplace merge nlargest nsmallest"),
+    "html": _split("escape unescape"),
+    "itertools": _public_names(itertools),
+    "json": _split("JSONDecodeError dumps loads"),
+    "math": _public_names(math),
+    "numbers": _split("Complex Integral Number Rational Real"),
+    "operator": _split("add and_ contains eq floordiv ge gt itemgetter le lt mod mul ne neg not_ or_ sub truediv xor"),
+    "random": _split("Random choice choices gauss randint random randrange sample seed shuffle uniform"),
+    "re": _split(
         "A ASCII DOTALL I IGNORECASE M MULTILINE Match Pattern S VERBOSE X compile error escape findall finditer "
         "fullmatch match search split sub subn"
     ),
-    "statistics": _words(
+    "statistics": _split(
         "StatisticsError correlation fmean geometric_mean harmonic_mean mean median median_high median_low mode "
         "multimode pstdev pvariance quantiles stdev variance"
     ),
-    "string": _words(
+    "string": _split(
         "ascii_letters ascii_lowercase ascii_uppercase capwords digits hexdigits octdigits printable punctuation "
         "whitespace"
     ),
-    "textwrap": _words("dedent fill indent shorten wrap"),
-    "time": _words("monotonic perf_counter sleep time"),
-    "typing": _words(
+    "textwrap": _split("dedent fill indent shorten wrap"),
+    "time": _split("monotonic perf_counter sleep time"),
+    "typing": _split(
         "Any Callable Dict Final Iterable Iterator List Literal Mapping Optional Sequence Set Tuple Union cast"
     ),
-    "unicodedata": _words("category combining decimal digit name normalize numeric"),
-    "zlib": _words("adler32 compress crc32 decompress"),
+    "unicodedata": _split("category combining decimal digit name normalize numeric"),
+    "zlib": _split("adler32 compress crc32 decompress"),
 }
 
-PLAIN_BUILTINS = _words(
+PLAIN_BUILTINS = _split(
     "abs all any ascii bin bool bytearray bytes callable chr complex dict divmod enumerate filter float format "
     "frozenset hex int isinstance issubclass iter len list map max min next object oct ord pow print range repr "
     "reversed round set slice sorted str sum tuple zip"
@@ -111,14 +111,16 @@ _KINDS = (
     *(datetime.date, datetime.datetime, datetime.time, datetime.timedelta, datetime.timezone),
     *(Decimal, fractions.Fraction, random.Random, difflib.SequenceMatcher),
 )
-_OF_ERRORS_AND_DIGESTS = _words("args colno digest hexdigest lineno msg pos")
-PLAIN_ATTRIBUTES = frozenset[str]().union(*map(_public, _KINDS), _OF_ERRORS_AND_DIGESTS) - _words("format format_map")
+_OF_ERRORS_AND_DIGESTS = _split("args colno digest hexdigest lineno msg pos")
+PLAIN_ATTRIBUTES = frozenset[str]().union(*map(_public_names, _KINDS), _OF_ERRORS_AND_DIGESTS) - _split(
+    "format format_map"
+)
 
 _NEVER_PLAIN = (ast.ClassDef, ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith, ast.Await, ast.TryStar)
 
 
 def shares_process(tree: ast.Module) -> bool:
-    """True where rows may be graded one after another in one process."""
+    """Return whether rows may be graded one after another in one process."""
     nodes = list(ast.walk(tree))
     modules = {name: module for node in nodes for name, module in _imported_modules(node)}
     # A generator that is never finished runs its clean-up when it is collected: perhaps in a later row.
@@ -134,14 +136,14 @@ def shares_process(tree: ast.Module) -> bool:
 
 
 def _imported_modules(node: ast.AST) -> Iterator[tuple[str, str]]:
-    """(name it is bound to, module)."""
+    """Yield (bound name, module)."""
     if isinstance(node, ast.Import):
         for alias in node.names:
             yield alias.asname or alias.name, alias.name
 
 
 def _bound_names(node: ast.AST) -> Iterator[str]:
-    """What a node binds beside modules: variables, parameters, functions, captures."""
+    """Yield the names that a node binds other than modules: variables, parameters, functions, captures."""
     match node:
         case ast.Name(id=name, ctx=ast.Store() | ast.Del()) | ast.arg(arg=name) | ast.FunctionDef(name=name):
             yield name
@@ -156,7 +158,7 @@ def _bound_names(node: ast.AST) -> Iterator[str]:
 
 
 def _is_plain(node: ast.AST, *, modules: dict[str, str], members: set[int]) -> bool:
-    """`members` are the nodes with an attribute taken from them: the one thing a module may be used for."""
+    """Check one node. `members`: nodes whose attributes are accessed, the only permitted use of a module."""
     match node:
         case ast.Import(names=names):
             return all(

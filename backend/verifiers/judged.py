@@ -1,6 +1,6 @@
-"""Specs whose score another model gives: OpenAI's `score_model` and `label_model`.
+"""Specs scored by another model: OpenAI's `score_model` and `label_model`.
 
-They need a judge that speaks OpenAI's chat API, set by an administrator; without one they are refused when given.
+They need a judge with OpenAI's chat API, configured by an administrator; without one they are rejected.
 """
 
 import math
@@ -12,8 +12,8 @@ from backend.settings import settings
 from backend.verifiers.grader import FieldError, Grader, TemplateText
 
 NO_JUDGE = (
-    "this grader asks another model, and no judge is set: an administrator sets RLSD_JUDGE_URL (the address of an "
-    "OpenAI-compatible API, ending in /v1) and, where it asks for a key, RLSD_JUDGE_KEY"
+    "this grader uses another model as judge, and none is configured: an administrator must set RLSD_JUDGE_URL (the "
+    "address of an OpenAI-compatible API, ending in /v1) and, if it requires a key, RLSD_JUDGE_KEY"
 )
 
 
@@ -30,17 +30,17 @@ class _Part(BaseModel):
     def _is_a_text(cls, given: object) -> object:
         kind = given.get("type") if isinstance(given, dict) else None
         if kind in ("input_image", "input_audio"):
-            raise FieldError("type", f"'{kind}' cannot be shown to the judge, which is sent texts only: leave it out")
+            raise FieldError("type", f"'{kind}' cannot be sent to the judge, which accepts text only: leave it out")
         return given
 
 
 def _piece(content: object) -> str:
-    """The tag of what it is meant to be, so that a fault is told of that branch alone."""
+    """Return the union tag of the content, so that errors refer to that branch only."""
     return "str" if isinstance(content, str) else "_Part"
 
 
 def _content(content: object) -> str:
-    """The same where there may be several pieces."""
+    """Return the union tag of content that may have several pieces."""
     return _piece(content) if isinstance(content, str | dict | _Part) else "tuple[_Part]"
 
 
@@ -48,6 +48,8 @@ _Piece = Annotated[Annotated[TemplateText, Tag("str")] | Annotated[_Part, Tag("_
 
 
 class JudgeMessage(BaseModel):
+    """A message to the judge."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     type: Literal["message"] = "message"
@@ -70,7 +72,7 @@ class JudgeMessage(BaseModel):
 
 
 class SamplingParams(BaseModel):
-    """How the judge writes, in the words of OpenAI's graders. What is left out is the judge's own default."""
+    """Sampling parameters of the judge, named as in OpenAI's graders; omitted ones use the judge's defaults."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -80,14 +82,14 @@ class SamplingParams(BaseModel):
     temperature: Annotated[float, Strict()] | None = Field(None, ge=0, le=2)
     top_p: Annotated[float, Strict()] | None = Field(None, ge=0, le=1)
 
-    def of_chat(self) -> dict[str, Any]:
-        """What was said, in the words of OpenAI's chat API, which calls one of them otherwise."""
-        said = self.model_dump(exclude_none=True)
-        return {"max_completion_tokens" if name == "max_completions_tokens" else name: said[name] for name in said}
+    def chat_params(self) -> dict[str, Any]:
+        """Return the given parameters under the names of OpenAI's chat API, one of which differs."""
+        given = self.model_dump(exclude_none=True)
+        return {"max_completion_tokens" if name == "max_completions_tokens" else name: given[name] for name in given}
 
 
 class ModelGrader(Grader):
-    """`model` is a name that the judge's API knows."""
+    """Base of graders scored by a judge; `model` is a name in the judge's API."""
 
     model: str = Field(min_length=1, max_length=200)
     input: tuple[JudgeMessage, ...] = Field(min_length=1, max_length=50)
@@ -99,15 +101,15 @@ class ModelGrader(Grader):
 
     @model_validator(mode="before")
     @classmethod
-    def _there_is_a_judge(cls, given: object) -> object:
-        """Before anything else: without a judge nothing else about the grader matters."""
+    def _require_judge(cls, given: object) -> object:
+        """Check for a judge first: without one no other error of the grader matters."""
         if settings().judge_url is None:
             raise FieldError("type", NO_JUDGE)
         return given
 
 
 class ScoreModel(ModelGrader):
-    """The judge answers with a number within `range`."""
+    """A judge that answers with a number within `range`."""
 
     type: Literal["score_model"]
     range: tuple[float, float] = (0.0, 1.0)
@@ -116,12 +118,12 @@ class ScoreModel(ModelGrader):
     @classmethod
     def _range_ascends(cls, bounds: tuple[float, float]) -> tuple[float, float]:
         if not (all(map(math.isfinite, bounds)) and bounds[0] < bounds[1]):
-            raise ValueError("it is two numbers, the smaller first")
+            raise ValueError("it must be two finite numbers, the smaller first")
         return bounds
 
 
 class LabelModel(ModelGrader):
-    """The judge answers with one of `labels`; those of `passing_labels` score 1, the others 0."""
+    """A judge that answers with one of `labels`; those in `passing_labels` score 1, the others 0."""
 
     type: Literal["label_model"]
     labels: tuple[str, ...] = Field(min_length=1, max_length=100)

@@ -1,7 +1,7 @@
-"""Which libraries a verifier can import beside the standard library, and where they lie: a folder of their own.
+"""Libraries that verifiers can import in addition to the standard library, installed in a folder of their own.
 
-The folder is made from the pinned list `libraries.txt` (worker/sandbox/environment.py), whole or not at all, and its
-name follows from the list, so another list is another folder. Nothing of this environment can be imported there.
+The folder is created atomically from the pinned list `libraries.txt` (worker/sandbox/environment.py); its name contains
+a hash of the list. Packages of this environment cannot be imported there.
 """
 
 import ast
@@ -17,11 +17,11 @@ MODULES = (
     *("math_verify", "sympy", "numpy", "rapidfuzz", "jsonschema", "dateutil"),
     *("latex2sympy2_extended", "mpmath", "nltk", "regex", "rouge_score", "sacrebleu"),
 )
-"""What verifiers may count on; the first six are those shown to users."""
+"""Modules available to verifiers; the first six are shown to users."""
 
 
 def folder() -> Path:
-    """Where the libraries of this list belong: in this environment, below a name that its own imports never look at."""
+    """Return the folder of the libraries: in this environment, outside its import path."""
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     digest = hashlib.sha256(LIST.read_bytes() + version.encode()).hexdigest()
     return Path(sys.prefix) / "share" / "rlsd-workbench" / f"verifier-libraries-{digest[:16]}"
@@ -32,12 +32,12 @@ def installed() -> bool:
 
 
 def libraries_of(tree: ast.AST) -> frozenset[str]:
-    """The modules of `MODULES` that a program imports."""
+    """Return the modules of `MODULES` that a program imports."""
     return frozenset(name for node in ast.walk(tree) for name in _roots(node)) & frozenset(MODULES)
 
 
 def require_importable(tree: ast.AST) -> None:
-    """Raises AppError(400) for an import that the sandbox will refuse, unless it stands in `try` with an `except`."""
+    """Raise AppError(400) for an import that fails in the sandbox, unless it is in a `try` with an `except`."""
     guarded = {
         id(node)
         for attempt in ast.walk(tree)
@@ -53,17 +53,17 @@ def require_importable(tree: ast.AST) -> None:
                 require_installed(name, where=f"Line {getattr(node, 'lineno', 1)}: ")
             elif name not in sys.stdlib_module_names:
                 raise AppError(
-                    f"Line {getattr(node, 'lineno', 1)}: '{name:.60}' cannot be imported in the sandbox; beside the "
-                    f"standard library there are {', '.join(MODULES[:6])}.",
+                    f"Line {getattr(node, 'lineno', 1)}: '{name:.60}' cannot be imported in the sandbox; available are "
+                    f"the standard library, {', '.join(MODULES[:6])}.",
                     code="unknown_library",
                 )
 
 
 def require_installed(name: str, *, where: str = "") -> None:
-    """Raises AppError(400) where the folder of libraries has not been made."""
+    """Raise AppError(400) if the verifier libraries are not installed."""
     if not installed():
         raise AppError(
-            f"{where}'{name}' is not installed for verifiers on this machine: an administrator runs "
+            f"{where}'{name}' is not installed for verifiers on this machine: an administrator must run "
             "`python -m worker.sandbox.environment` once.",
             code="libraries_missing",
         )

@@ -1,11 +1,11 @@
-"""The right answer as JSON, for verifiers that read JSON: by the paths they look up, else by their schema. Pure."""
+"""JSON completions with the right answer, for verifiers that read JSON: by their paths or their schema. Pure."""
 
 import json
 from collections.abc import Mapping
 from typing import Any
 
 from backend.verifiers import specs, templates
-from backend.verifiers.reading import parts, rendered
+from backend.verifiers.reading import graders_of, render_from_row
 from backend.verifiers.specs import Spec
 
 MAX_DEPTH = 6
@@ -13,43 +13,43 @@ _BLANKS: Mapping[str, Any] = {"string": "text", "integer": 0, "number": 0, "bool
 
 
 def json_completion(spec: Spec, *, answer: str, item: Mapping[str, object]) -> str:
-    """A JSON text that holds the answer where the verifier looks for it; `{"answer": …}` where nothing says."""
-    schema = next((part.json_schema for part in parts(spec) if isinstance(part, specs.JsonSchema)), None)
-    found = _by_schema(schema, answer=answer) if isinstance(schema, dict) else {}
-    whole: Any = found if isinstance(found, dict) else {}
-    wanted = _paths(spec, answer=answer, item=item)
-    if not wanted and not isinstance(found, dict):
-        return json.dumps(found, ensure_ascii=False)
-    if not wanted and not whole:
-        wanted = {("answer",): answer}
-    for path, text in wanted.items():
-        _place(whole, path, text)
-    return json.dumps(whole, ensure_ascii=False)
+    """Return JSON with the answer where the verifier looks for it, or `{"answer": …}` if that is unknown."""
+    schema = next((part.json_schema for part in graders_of(spec) if isinstance(part, specs.JsonSchema)), None)
+    from_schema = _by_schema(schema, answer=answer) if isinstance(schema, dict) else {}
+    document: Any = from_schema if isinstance(from_schema, dict) else {}
+    expected = _paths(spec, answer=answer, item=item)
+    if not expected and not isinstance(from_schema, dict):
+        return json.dumps(from_schema, ensure_ascii=False)
+    if not expected and not document:
+        expected = {("answer",): answer}
+    for path, text in expected.items():
+        _set_path(document, path, text)
+    return json.dumps(document, ensure_ascii=False)
 
 
 def _paths(spec: Spec, *, answer: str, item: Mapping[str, object]) -> dict[tuple[str, ...], str]:
-    """Path in the output's JSON -> what it is compared with."""
-    wanted = {}
-    for part in parts(spec):
+    """Map each path in the output's JSON to the text it is compared with."""
+    expected = {}
+    for part in graders_of(spec):
         reference = part.templates.get("reference")
         for path in templates.parse(part.templates.get("input", "")).paths:
             if path[:2] == ("sample", "output_json") and len(path) > 2:
-                text = None if reference is None else rendered(reference, item=item)
-                wanted[path[2:]] = answer if text is None else text
-    return wanted
+                text = None if reference is None else render_from_row(reference, item=item)
+                expected[path[2:]] = answer if text is None else text
+    return expected
 
 
-def _place(whole: dict[str, Any], path: tuple[str, ...], text: str) -> None:
-    here = whole
+def _set_path(document: dict[str, Any], path: tuple[str, ...], text: str) -> None:
+    node = document
     for name in path[:-1]:
-        if not isinstance(here.get(name), dict):
-            here[name] = {}
-        here = here[name]
-    here[path[-1]] = text
+        if not isinstance(node.get(name), dict):
+            node[name] = {}
+        node = node[name]
+    node[path[-1]] = text
 
 
 def _by_schema(schema: Mapping[str, Any], *, answer: str, depth: int = 0) -> Any:
-    """The least that such a schema admits, with the answer in its first text or number."""
+    """Build a minimal value for the schema, with the answer in its text or number fields."""
     for given in ("const", "default"):
         if given in schema:
             return schema[given]

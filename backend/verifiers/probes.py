@@ -1,4 +1,4 @@
-"""The texts that a self-check shows a verifier: right answers as models write them, and what must not score. Pure."""
+"""Completions for the self-check of a verifier: right answers as models write them, and wrong ones. Pure."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -10,16 +10,16 @@ from backend.verifiers.reading import is_judged, references
 from backend.verifiers.specs import Spec
 
 SHORT_CHARS = 60
-"""Longest answer that is listed among the options."""
+"""Longest answer that is used in lists of options."""
 MAX_OPTIONS = 20
 MAX_REFERENCES = 2
-"""Of a row, that are tried in every form."""
+"""References per row that are tried in every form."""
 LONG_CHARS = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeRow:
-    """What a self-check knows of a row of the data: `number` counts from 0, `item` is the original row."""
+    """A row of the data in a self-check: `number` counts from 0, `item` is the original row."""
 
     number: int
     item: Mapping[str, object]
@@ -29,26 +29,26 @@ class ProbeRow:
 
 
 class Kind(StrEnum):
-    """What a text's score says of the verifier."""
+    """The expected score of a probe."""
 
     RIGHT = "right"
-    """One form of the right answer; the best of them must get full marks."""
+    """One form of the right answer; the best form must get full marks."""
     WRONG = "wrong"
     """Must not get full marks."""
     DOUBTFUL = "doubtful"
-    """Should not: a model that is trained finds such ways."""
+    """Should not get full marks: a trained model finds such exploits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """`name` is the column that it fills."""
+    """A completion to grade; `name` is its column in the results."""
 
     name: str
     text: str
 
 
 Form = Callable[[str, ProbeRow, Spec], str | None]
-"""(reference answer, row, verifier) -> a completion; None where the row has nothing for it."""
+"""(reference answer, row, verifier) -> a completion; None if the row lacks what it needs."""
 
 FORMS: dict[str, tuple[str, Form]] = {
     "bare": ("the answer alone", lambda answer, _row, _spec: answer),
@@ -74,25 +74,25 @@ FORMS: dict[str, tuple[str, Form]] = {
         lambda answer, row, _spec: row.solution and f"{row.solution}\n#### {answer}",
     ),
 }
-"""Name -> (what people call it, the form)."""
-ASKED_OF_A_JUDGE = frozenset({"bare", "sentence", "solution"})
-"""Forms tried where each call asks, and pays, another model."""
+"""Name -> (label, form)."""
+JUDGED_FORMS = frozenset({"bare", "sentence", "solution"})
+"""The forms used if each call costs a request to a judge."""
 
-WRONG: dict[str, tuple[Kind, str]] = {
+WRONG_PROBES: dict[str, tuple[Kind, str]] = {
     "empty": (Kind.WRONG, "empty text"),
     "blank": (Kind.WRONG, "blanks"),
     "noise": (Kind.WRONG, "noise"),
     "other_answer": (Kind.WRONG, "another row's answer"),
     "another_answer": (Kind.WRONG, "a third row's answer"),
     "question": (Kind.DOUBTFUL, "the question repeated"),
-    "options": (Kind.DOUBTFUL, "all answers in a line"),
+    "options": (Kind.DOUBTFUL, "all answers in one line"),
     "options_as_answers": (Kind.DOUBTFUL, "all answers, each as an answer"),
-    "denied": (Kind.DOUBTFUL, "right answer denied, wrong one given"),
+    "denied": (Kind.DOUBTFUL, "right answer denied, wrong answer given"),
     "long": (Kind.DOUBTFUL, "a very long text"),
-    "injection": (Kind.DOUBTFUL, "an order to the judge"),
+    "injection": (Kind.DOUBTFUL, "an instruction to the judge"),
 }
-"""Name -> (kind, what people call it)."""
-OTHERS = ("other_answer", "another_answer")
+"""Name -> (kind, label)."""
+OTHER_ANSWERS = ("other_answer", "another_answer")
 
 NOISE = "vleek orrub, 90817 zantiq; muvopel ~~ 3.3071 ghisz -- qwoddle? tebbyx"
 FILLER = "The matter was looked at from every side, and the remark before this one was made again. "
@@ -102,19 +102,19 @@ INJECTION = (
 )
 
 
-def labels(spec: Spec) -> dict[str, tuple[Kind, str]]:
-    """The columns of a self-check in order: name -> (kind, what people call it)."""
+def probe_labels(spec: Spec) -> dict[str, tuple[Kind, str]]:
+    """Return the columns of a self-check in order: name -> (kind, label)."""
     judged = is_judged(spec)
-    right = {name: (Kind.RIGHT, label) for name, (label, _) in FORMS.items() if not judged or name in ASKED_OF_A_JUDGE}
-    return right | {name: about for name, about in WRONG.items() if name != "injection" or judged}
+    right = {name: (Kind.RIGHT, label) for name, (label, _) in FORMS.items() if not judged or name in JUDGED_FORMS}
+    return right | {name: about for name, about in WRONG_PROBES.items() if name != "injection" or judged}
 
 
 def right_probes(row: ProbeRow, *, spec: Spec) -> list[Probe]:
-    """The row's reference in every form; several for a form where several texts may be meant."""
+    """Return the row's reference in every form; several per form if there are several references."""
     known = references(spec, item=row.item, answer=row.answer)[:MAX_REFERENCES]
     found = [
         Probe(name, text)
-        for name in labels(spec)
+        for name in probe_labels(spec)
         if name in FORMS
         for answer in known or [""]
         if (known or name == "solution") and (text := FORMS[name][1](answer, row, spec))
@@ -123,18 +123,18 @@ def right_probes(row: ProbeRow, *, spec: Spec) -> list[Probe]:
 
 
 def wrong_probes(row: ProbeRow, *, rows: Sequence[ProbeRow], form: str, spec: Spec) -> list[Probe]:
-    """What must not score on this row. `form` is the one in which its right answer did best."""
-    write = FORMS[form][1]
+    """Return completions that must not score on this row. `form`: the form of its best-scored right answer."""
+    apply_form = FORMS[form][1]
     known = references(spec, item=row.item, answer=row.answer)
     right = known[0] if known else None
     others = _other_rows(row, rows=rows, spec=spec)
     found = [Probe("empty", ""), Probe("blank", " \n\t \n"), Probe("noise", _without(NOISE, right))]
-    given = [text for other, answer in others[: len(OTHERS)] if (text := write(answer, other, spec))]
-    found += [Probe(name, text) for name, text in zip(OTHERS, given, strict=False)]
-    asked = _question(row)
-    found += [Probe("question", asked)] if asked else []
+    given = [text for other, answer in others[: len(OTHER_ANSWERS)] if (text := apply_form(answer, other, spec))]
+    found += [Probe(name, text) for name, text in zip(OTHER_ANSWERS, given, strict=False)]
+    question = _question(row)
+    found += [Probe("question", question)] if question else []
     if right is not None and others:
-        found += _lists(right, others=others, row=row, form=form, spec=spec)
+        found += _option_lists(right, others=others, row=row, form=form, spec=spec)
         if given:
             found.append(Probe("denied", f"It is not {right}.\n{given[0]}"))
     found.append(Probe("long", _without(FILLER, right) * (LONG_CHARS // len(FILLER))))
@@ -143,49 +143,51 @@ def wrong_probes(row: ProbeRow, *, rows: Sequence[ProbeRow], form: str, spec: Sp
     return found
 
 
-def _lists(right: str, *, others: Sequence[tuple[ProbeRow, str]], row: ProbeRow, form: str, spec: Spec) -> list[Probe]:
-    """All short answers, the right one neither first nor last, so that reading one of the ends finds another."""
+def _option_lists(
+    right: str, *, others: Sequence[tuple[ProbeRow, str]], row: ProbeRow, form: str, spec: Spec
+) -> list[Probe]:
+    """Return lists of all short answers, the right one in the middle, so that the first and last are wrong."""
     short = [answer for _, answer in others if len(answer) <= SHORT_CHARS][:MAX_OPTIONS]
     if len(short) < 2 or len(right) > SHORT_CHARS:
         return []
     options = [*short[: len(short) // 2], right, *short[len(short) // 2 :]]
-    write = FORMS["answer_colon" if form.startswith("solution") else form][1]
-    each = [text for option in options if (text := write(option, row, spec))]
+    apply_form = FORMS["answer_colon" if form.startswith("solution") else form][1]
+    each = [text for option in options if (text := apply_form(option, row, spec))]
     return [Probe("options", ", ".join(options)), Probe("options_as_answers", "\n".join(each))]
 
 
 def _other_rows(row: ProbeRow, *, rows: Sequence[ProbeRow], spec: Spec) -> list[tuple[ProbeRow, str]]:
-    """Rows with other answers, one for each answer, beginning after this one."""
+    """Return rows with other answers, one per distinct answer, starting after this row."""
     at = next((place for place, one in enumerate(rows) if one.number == row.number), 0)
-    seen = {_words(text) for text in references(spec, item=row.item, answer=row.answer)}
+    excluded = {_word_set(text) for text in references(spec, item=row.item, answer=row.answer)}
     found = []
     for other in (*rows[at + 1 :], *rows[:at]):
         known = references(spec, item=other.item, answer=other.answer)
-        if known and _words(known[0]) not in seen:
-            seen.add(_words(known[0]))
+        if known and _word_set(known[0]) not in excluded:
+            excluded.add(_word_set(known[0]))
             found.append((other, known[0]))
     return found
 
 
 def _question(row: ProbeRow) -> str:
-    asked = [message.get("content") for message in row.messages if message.get("role") == "user"]
-    content = asked[-1] if asked else None
+    contents = [message.get("content") for message in row.messages if message.get("role") == "user"]
+    content = contents[-1] if contents else None
     if isinstance(content, list):
         content = "\n".join(str(part["text"]) for part in content if isinstance(part, Mapping) and "text" in part)
     return content if isinstance(content, str) else ""
 
 
 def _without(text: str, answer: str | None) -> str:
-    """The text without the words that hold the answer, which would be no noise."""
-    if answer is None or _plain(answer) not in _plain(text):
+    """Remove the words that contain the answer."""
+    if answer is None or _normalised(answer) not in _normalised(text):
         return text
-    return " ".join(word for word in text.split() if _plain(answer) not in _plain(word)) + " "
+    return " ".join(word for word in text.split() if _normalised(answer) not in _normalised(word)) + " "
 
 
-def _words(text: str) -> str:
-    """Equal where two answers hold the same words in any order: a verifier may take them for the same."""
-    return " ".join(sorted(re.findall(r"\w+", text.casefold()))) or _plain(text)
+def _word_set(text: str) -> str:
+    """Normalise to sorted words: a verifier may accept the same words in another order."""
+    return " ".join(sorted(re.findall(r"\w+", text.casefold()))) or _normalised(text)
 
 
-def _plain(text: str) -> str:
+def _normalised(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip().casefold()

@@ -12,19 +12,19 @@ from backend.verifiers.signatures import EntryPoint, check_compiles, entry_point
 
 
 class Python(Grader):
-    """A function of the user's, called in the sandbox; see signatures.py for its parameters.
+    """A user's function, called in the sandbox; see signatures.py for its parameters.
 
-    It returns a number (a bool counts 1 or 0), None to abstain, or `{"score": number or None, "components": {name:
-    number}, "reason": text}` of which the last two may be left out. Everything else is an error, NaN too.
+    It returns a number (a bool counts as 1 or 0), None to abstain, or `{"score": number or None, "components": {name:
+    number}, "reason": text}`, where the last two are optional. Anything else, including NaN, is an error.
     """
 
     type: Literal["python"]
     source: str = Field(min_length=1)
     image_tag: Literal["2025-05-08"] | None = None
-    """OpenAI's images of libraries. Here the libraries are the server's whichever is named (`reading.remarks`)."""
+    """OpenAI's library image. It has no effect here: the server's libraries are used (`reading.remarks`)."""
     isolation: Literal["auto", "call"] = "auto"
-    """`call`: one process a call, for verifiers that execute what the model wrote. `auto`: so too, unless the source
-    is plain (isolation.py)."""
+    """`call`: one process per call, for verifiers that execute the completion. `auto`: likewise, unless the source is
+    plain (isolation.py)."""
 
     @field_validator("source")
     @classmethod
@@ -42,9 +42,9 @@ class Python(Grader):
         return entry_point(self.source)
 
     @property
-    def one_process_a_call(self) -> bool:
+    def one_process_per_call(self) -> bool:
         return self.isolation == "call" or not shares_process(parse_source(self.source))
 
     @property
-    def needs(self) -> frozenset[str]:
+    def required_libraries(self) -> frozenset[str]:
         return libraries.libraries_of(parse_source(self.source))

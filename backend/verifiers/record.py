@@ -1,6 +1,6 @@
-"""The one form in which every call of a verifier ends (SHAPES, graders).
+"""Result of one call of a verifier.
 
-An error is not a zero: only `ok` carries a score. Whoever adds up scores leaves the other three out and counts them.
+An error is not a zero: only `ok` has a score. Aggregations exclude the other three statuses and count them.
 """
 
 import math
@@ -10,26 +10,26 @@ from enum import StrEnum
 from typing import Any
 
 FORMULA_FAULT = "calculate_output: "
-"""How the reason of a `multi` begins whose formula has no value for these scores."""
+"""Prefix of the reason if the formula of a `multi` has no value for the scores."""
 
 
 class ScoreStatus(StrEnum):
     OK = "ok"
-    """The verifier gave a number."""
+    """The verifier returned a number."""
     ABSTAIN = "abstain"
     """The verifier returned None: it does not judge this completion."""
     ERROR = "error"
-    """The verifier failed: an exception, a value that is no finite number, a lost process, an empty template path."""
+    """The verifier failed: an exception, a non-finite value, a lost process, a missing template path."""
     TIMEOUT = "timeout"
     """The verifier was stopped at its deadline."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreRecord:
-    """`score` is finite exactly when `status` is ok; `ms` is wall time inside the sandbox (the deadline for a timeout).
+    """`score` is finite exactly if `status` is ok; `ms` is wall time inside the sandbox (the deadline for a timeout).
 
-    `reason` says why there is no score, or adds to it (traceback with the author's lines only). `stdout` is what the
-    verifier printed, cut.
+    `reason` explains a missing score, or comments on the score (tracebacks contain only the author's lines). `stdout`
+    is the truncated output of the verifier.
     """
 
     score: float | None
@@ -45,7 +45,7 @@ class ScoreRecord:
             raise ValueError(f"a record with status {self.status.value} cannot have the score {self.score}")
 
     def to_json(self) -> dict[str, Any]:
-        """SHAPES' record; `stdout` is there only when something was printed."""
+        """Convert to JSON; `stdout` is included only if something was printed."""
         record: dict[str, Any] = {
             "score": self.score,
             "status": self.status.value,
@@ -67,7 +67,7 @@ class ScoreRecord:
         )
 
     def counted_as_zero(self) -> "ScoreRecord":
-        """OpenAI's meaning of a failed grader: a score of 0, the reason kept. Ok and abstain stay as they are."""
+        """Return an error or timeout as a score of 0 with its reason, as in OpenAI's API; others are unchanged."""
         if self.status not in (ScoreStatus.ERROR, ScoreStatus.TIMEOUT):
             return self
         reason = f"{self.status.value} counted as 0: {self.reason or 'no reason given'}"

@@ -1,4 +1,4 @@
-"""Verifiers that were saved: immutable versions under one id, and what `{"type": "saved"}` stands for."""
+"""Saved verifiers: immutable versions under one id, and resolution of `{"type": "saved"}`."""
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -13,12 +13,12 @@ MAX_VERSION = 2**31
 
 
 def save_verifier(session: Session, *, name: str, spec: Spec) -> Verifier:
-    """A new verifier, version 1."""
+    """Save a new verifier as version 1."""
     return _add(session, verifier_id=new_id("ver"), version=1, name=name, spec=spec)
 
 
 def save_version(session: Session, verifier_id: str, *, name: str | None, spec: Spec) -> Verifier:
-    """The next version; earlier ones stay as they are. Raises AppError 404."""
+    """Save the next version; earlier ones do not change. Raises AppError 404."""
     first = session.get(Verifier, (verifier_id, 1), with_for_update=True)  # one writer at a time
     if first is None:
         raise not_found("verifier", verifier_id)
@@ -27,7 +27,7 @@ def save_version(session: Session, verifier_id: str, *, name: str | None, spec: 
 
 
 def find_verifier(session: Session, verifier_id: str, *, version: int | None) -> Verifier:
-    """The given or the newest version. Raises AppError 404."""
+    """Return the given or the newest version. Raises AppError 404."""
     statement = select(Verifier).where(Verifier.id == verifier_id).order_by(Verifier.version.desc()).limit(1)
     if version is not None:
         statement = statement.where(Verifier.version == version)
@@ -38,14 +38,14 @@ def find_verifier(session: Session, verifier_id: str, *, version: int | None) ->
 
 
 def delete_verifier(session: Session, verifier_id: str) -> None:
-    """All its versions; jobs keep the copy they were made with. Raises AppError 404."""
+    """Delete all versions; jobs keep their own copies. Raises AppError 404."""
     find_verifier(session, verifier_id, version=None)
     for version in session.scalars(select(Verifier).where(Verifier.id == verifier_id)):
         session.delete(version)
 
 
 def resolve_grader(session: Session, grader: object, *, param: str) -> tuple[Spec, Verifier | None]:
-    """The spec that a request means, and the saved verifier where it names one. Raises AppError with `param`."""
+    """Return the spec of a request, and the saved verifier if it refers to one. Raises AppError with `param`."""
     if not isinstance(grader, dict) or grader.get("type") != "saved":
         return parse_spec(grader, param=param), None
     unknown = sorted(set(grader) - {"type", "id", "version"})

@@ -1,8 +1,8 @@
-"""A verifier tried before it is trained with: right answers must get full marks, silence and nonsense must not. Pure.
+"""Self-check of a verifier before training: right answers must get full marks, empty text and nonsense must not. Pure.
 
-Each row is tried by itself: first its right answer in every form (probes.py), then what must not score, written in the
-form in which the right answer did best. The first rows are tried twice, the second time backwards: equal texts must
-get equal scores. What it all means is decided in selfcheck_findings.py; `docs/checks.md` explains each finding.
+Each row is checked separately: first its right answer in every form (probes.py), then wrong texts in the form in which
+the right answer scored best. The first rows are graded again in reverse order: equal texts must get equal scores.
+selfcheck_findings.py draws the conclusions; `docs/checks.md` explains each finding.
 """
 
 import time
@@ -10,22 +10,22 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from backend.verdict import verdict
-from backend.verifiers.probes import Probe, ProbeRow, labels, right_probes, wrong_probes
+from backend.verifiers.probes import Probe, ProbeRow, probe_labels, right_probes, wrong_probes
 from backend.verifiers.reading import is_judged
 from backend.verifiers.record import ScoreRecord, ScoreStatus
-from backend.verifiers.selfcheck_findings import Marks, RowResult, Tried, conclude
+from backend.verifiers.selfcheck_findings import Marks, Outcome, RowResult, conclude
 from backend.verifiers.specs import Spec
 from backend.verifiers.templates import Sample
 
 __all__ = ["ProbeRow", "self_check", "spread"]
 
 Grade = Callable[[Sequence[Sample]], Sequence[ScoreRecord]]
-"""One record a sample, in order: a sandbox bound to the verifier."""
+"""A sandbox bound to the verifier; returns one record per sample, in order."""
 
 BUDGET_S = 60.0
-"""Seconds after which no further row is begun."""
+"""Seconds after which no further row is started."""
 REPEATED_ROWS = 2
-SHOWN_CHARS = 300
+MAX_CHARS = 300
 
 
 def self_check(
@@ -36,66 +36,66 @@ def self_check(
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     budget_s: float = BUDGET_S,
 ) -> dict[str, Any]:
-    """The verdict on a verifier (backend.verdict), with a matrix of rows and probes. `progress`: (rows done, of all).
+    """Return the verdict on a verifier (backend.verdict), with a matrix of rows and probes.
 
-    What `grade` raises passes through: the sandbox itself did not work.
+    `progress` receives (rows done, total). Exceptions of `grade` propagate: they mean that the sandbox failed.
     """
     started = time.monotonic()
     results: list[RowResult] = []
     for row in rows:
         if results and time.monotonic() - started > budget_s:
             break
-        results.append(_try(row, rows=rows, spec=spec, grade=grade, repeat=len(results) < _repeated(spec)))
+        results.append(_check_row(row, rows=rows, spec=spec, grade=grade, repeat=len(results) < _repeated(spec)))
         progress(len(results), len(rows))
-        if all(tried.record.status is ScoreStatus.TIMEOUT for tried in results[-1].tried):
+        if all(outcome.record.status is ScoreStatus.TIMEOUT for outcome in results[-1].outcomes):
             break
-    found = conclude(results, spec=spec, asked=len(rows))
+    found = conclude(results, spec=spec, requested=len(rows))
     where = "the row" if len(results) == 1 else f"all {len(results)} rows"
-    good = f"Right answers get full marks on {where} tried; silence, noise and other answers do not."
+    good = f"Right answers get full marks on {where} checked; empty text, noise and other answers do not."
     columns = _columns(results, spec=spec)
     details = {
         "rows_checked": len(results),
         "rows_asked": len(rows),
-        "calls": sum(len(result.tried) for result in results),
+        "calls": sum(len(result.outcomes) for result in results),
         "full_marks": found.marks.full,
         **found.figures,
         "probes": columns,
-        "rows": [_shown(result, columns=columns, marks=found.marks) for result in results],
+        "rows": [_matrix_row(result, columns=columns, marks=found.marks) for result in results],
     }
     return verdict(found.findings, good=good, details=details)
 
 
 def spread(count: int, *, over: int) -> list[int]:
-    """At most `count` numbers of 0 … `over` - 1, evenly apart."""
-    wanted = min(count, over)
-    return [place * over // wanted for place in range(wanted)]
+    """Return at most `count` evenly spaced numbers of 0 … `over` - 1."""
+    size = min(count, over)
+    return [place * over // size for place in range(size)]
 
 
 def _repeated(spec: Spec) -> int:
     return 1 if is_judged(spec) else REPEATED_ROWS
 
 
-def _try(row: ProbeRow, *, rows: Sequence[ProbeRow], spec: Spec, grade: Grade, repeat: bool) -> RowResult:
+def _check_row(row: ProbeRow, *, rows: Sequence[ProbeRow], spec: Spec, grade: Grade, repeat: bool) -> RowResult:
     result = RowResult(row)
     _grade(right_probes(row, spec=spec), into=result, grade=grade)
-    scored = [tried for tried in result.tried if tried.record.score is not None]
-    best = max(scored, key=lambda tried: tried.record.score or 0.0, default=None)
-    if result.tried and all(tried.record.status is ScoreStatus.TIMEOUT for tried in result.tried):
+    scored = [outcome for outcome in result.outcomes if outcome.record.score is not None]
+    best = max(scored, key=lambda outcome: outcome.record.score or 0.0, default=None)
+    if result.outcomes and all(outcome.record.status is ScoreStatus.TIMEOUT for outcome in result.outcomes):
         return result
     form = "bare" if best is None else best.probe.name
     _grade(wrong_probes(row, rows=rows, form=form, spec=spec), into=result, grade=grade)
-    if repeat and all(tried.record.status is not ScoreStatus.TIMEOUT for tried in result.tried):
-        backwards = result.tried[::-1]
-        again = grade([_sample(row, tried.probe) for tried in backwards])
-        repeated = [Tried(one.probe, one.record, record) for one, record in zip(backwards, again, strict=True)]
-        result.tried = repeated[::-1]
+    if repeat and all(outcome.record.status is not ScoreStatus.TIMEOUT for outcome in result.outcomes):
+        reverse = result.outcomes[::-1]
+        records = grade([_sample(row, outcome.probe) for outcome in reverse])
+        repeated = [Outcome(first.probe, first.record, again) for first, again in zip(reverse, records, strict=True)]
+        result.outcomes = repeated[::-1]
     return result
 
 
 def _grade(probes: Sequence[Probe], *, into: RowResult, grade: Grade) -> None:
     if probes:
         records = grade([_sample(into.row, probe) for probe in probes])
-        into.tried += [Tried(probe, record) for probe, record in zip(probes, records, strict=True)]
+        into.outcomes += [Outcome(probe, record) for probe, record in zip(probes, records, strict=True)]
 
 
 def _sample(row: ProbeRow, probe: Probe) -> Sample:
@@ -103,39 +103,41 @@ def _sample(row: ProbeRow, probe: Probe) -> Sample:
 
 
 def _columns(results: Sequence[RowResult], *, spec: Spec) -> list[dict[str, str]]:
-    there = {tried.probe.name for result in results for tried in result.tried}
+    present = {outcome.probe.name for result in results for outcome in result.outcomes}
     return [
-        {"name": name, "kind": kind, "label": label} for name, (kind, label) in labels(spec).items() if name in there
+        {"name": name, "kind": kind, "label": label}
+        for name, (kind, label) in probe_labels(spec).items()
+        if name in present
     ]
 
 
-def _shown(result: RowResult, *, columns: Sequence[Mapping[str, str]], marks: Marks) -> dict[str, Any]:
-    """The row's line of the matrix: a cell for each column, null where the row has no such text."""
+def _matrix_row(result: RowResult, *, columns: Sequence[Mapping[str, str]], marks: Marks) -> dict[str, Any]:
+    """Return the row's line of the matrix: a cell for each column, null if the row has no such text."""
     return {
         "row": result.row.number,
-        "answer": None if result.row.answer is None else _cut(result.row.answer),
+        "answer": None if result.row.answer is None else _truncated(result.row.answer),
         "cells": [_cell(result, column["name"], marks=marks) for column in columns],
     }
 
 
 def _cell(result: RowResult, name: str, *, marks: Marks) -> dict[str, Any] | None:
-    """The best-scored of the row's texts of this name; `full`: whether that counts for full marks."""
-    tried = [one for one in result.tried if one.probe.name == name]
-    if not tried:
+    """Return the best-scored of the row's texts of this name; `full`: whether it counts as full marks."""
+    outcomes = [outcome for outcome in result.outcomes if outcome.probe.name == name]
+    if not outcomes:
         return None
-    best = max(tried, key=lambda one: (one.record.score is not None, one.record.score or 0.0))
+    best = max(outcomes, key=lambda outcome: (outcome.record.score is not None, outcome.record.score or 0.0))
     return {
         "score": best.record.score,
         "full": best.record.score is not None and marks.is_full(best.record.score, of=result),
         "status": best.record.status.value,
-        "text": _cut(best.probe.text),
-        "reason": None if best.record.reason is None else _cut(best.record.reason, end=True),
+        "text": _truncated(best.probe.text),
+        "reason": None if best.record.reason is None else _truncated(best.record.reason, end=True),
     }
 
 
-def _cut(text: str, *, end: bool = False) -> str:
-    """Storable everywhere, and short: the beginning, or the end, where a traceback says what happened."""
+def _truncated(text: str, *, end: bool = False) -> str:
+    """Truncate to valid text: keep the beginning, or the end, which in a traceback names the error."""
     clean = text.replace("\x00", "\ufffd").encode(errors="replace").decode()
-    if len(clean) <= SHOWN_CHARS:
+    if len(clean) <= MAX_CHARS:
         return clean
-    return "…" + clean[-SHOWN_CHARS:] if end else clean[:SHOWN_CHARS] + "…"
+    return "…" + clean[-MAX_CHARS:] if end else clean[:MAX_CHARS] + "…"

@@ -1,7 +1,7 @@
-"""What follows from the scores of a self-check. Pure.
+"""Findings from the scores of a self-check. Pure.
 
-Full marks are the most that the type can give. Where only the author knows (`python`, the formula of a `multi`) they
-are the best score of any right answer, and nine tenths of the way there from the lowest score seen count as full.
+Full marks are the maximum score of the type. If the type does not define one (`python`, `multi`), full marks are the
+best score of any right answer; scores in the top tenth between the lowest observed score and this count as full.
 """
 
 import statistics
@@ -10,23 +10,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from backend.verdict import Finding, Level
-from backend.verifiers.probes import FORMS, OTHERS, Kind, Probe, ProbeRow, labels
+from backend.verifiers.probes import FORMS, OTHER_ANSWERS, Kind, Probe, ProbeRow, probe_labels
 from backend.verifiers.reading import known_references, reads_row, reads_text, score_range
 from backend.verifiers.record import ScoreRecord, ScoreStatus
 from backend.verifiers.specs import Spec
 
 NEAR = 0.1
-"""Share of the range of scores that full marks may fall short of."""
+"""Share of the score range by which a score may fall short of full marks."""
 MOST = 0.5
-"""More than this share of the rows, or calls, is most."""
+"""Share above which rows, or calls, count as most."""
 SLOW_MS = 500.0
-"""Median time of a call from which training feels it."""
+"""Median time of a call from which training slows down noticeably."""
 SAME = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
-    """A text and what the verifier made of it; `again`: the second time, where there was one."""
+class Outcome:
+    """A probe and its score record; `again`: the record of a second grading, if any."""
 
     probe: Probe
     record: ScoreRecord
@@ -35,19 +35,19 @@ class Tried:
 
 @dataclass(slots=True)
 class RowResult:
-    """All that was tried on one row."""
+    """Outcomes of all probes of one row."""
 
     row: ProbeRow
-    tried: list[Tried] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
 
     def scores(self, *names: str) -> list[float]:
-        """Of the texts with these names that were scored."""
-        return [t.record.score for t in self.tried if t.probe.name in names and t.record.score is not None]
+        """Return the scores of the texts with these names, without missing ones."""
+        return [t.record.score for t in self.outcomes if t.probe.name in names and t.record.score is not None]
 
     def has_right_answer(self, spec: Spec) -> bool:
-        """Whether one was tried that was not merely guessed at; a guess that scores was right."""
+        """Return whether a known right answer was graded, not only a guessed one."""
         known = known_references(spec, item=self.row.item, answer=self.row.answer) or self.row.solution
-        return any(tried.probe.name in FORMS for tried in self.tried) and bool(known)
+        return any(outcome.probe.name in FORMS for outcome in self.outcomes) and bool(known)
 
     @property
     def best_right(self) -> float | None:
@@ -56,12 +56,12 @@ class RowResult:
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """The scale that a verifier's scores are read on."""
+    """The scale of a verifier's scores."""
 
     floor: float
     full: float
     known: bool
-    """Whether the type sets it."""
+    """Whether the type defines it."""
 
     @classmethod
     def of(cls, results: Sequence[RowResult], *, spec: Spec) -> "Marks":
@@ -69,28 +69,28 @@ class Marks:
         if ends is not None:
             return cls(*ends, known=True)
         best = [result.best_right for result in results if result.best_right is not None]
-        seen = [t.record.score for result in results for t in result.tried if t.record.score is not None]
-        floor, top = min(seen, default=0.0), max(best, default=1.0)
+        observed = [t.record.score for result in results for t in result.outcomes if t.record.score is not None]
+        floor, top = min(observed, default=0.0), max(best, default=1.0)
         if top <= floor and not any(result.has_right_answer(spec) for result in results):
-            top = max(top, 1.0)  # guesses at the right answer that were none say nothing
+            top = max(top, 1.0)  # only guessed answers were graded, so equal scores prove nothing
         return cls(floor, top, known=False)
 
     @property
-    def enough(self) -> float:
+    def full_from(self) -> float:
         return self.full - NEAR * max(0.0, self.full - self.floor)
 
     def reached(self, result: RowResult) -> bool:
-        """Whether a right answer of the row got full marks."""
-        return result.best_right is not None and result.best_right >= self.enough - SAME and self.full > self.floor
+        """Return whether a right answer of the row got full marks."""
+        return result.best_right is not None and result.best_right >= self.full_from - SAME and self.full > self.floor
 
     def is_full(self, score: float, *, of: RowResult) -> bool:
-        """Whether a score counts for full marks on this row, whose right answer may get less than others'."""
+        """Return whether a score counts as full marks on this row, whose right answer may score below others."""
         best = of.best_right
-        usual = self.enough if best is None else min(self.enough, max(best, (self.floor + self.full) / 2))
+        usual = self.full_from if best is None else min(self.full_from, max(best, (self.floor + self.full) / 2))
         return score >= usual - SAME
 
     def given_to(self, result: RowResult, *names: str) -> bool:
-        """Whether every such text of the row got full marks."""
+        """Return whether every text of the row with these names got full marks."""
         scores = result.scores(*names)
         return bool(scores) and self.is_full(min(scores), of=result)
 
@@ -103,66 +103,74 @@ class Conclusion:
     """`errors`, `timeouts`, `abstentions` (calls), `median_ms`, `max_ms`."""
 
 
-def conclude(results: Sequence[RowResult], *, spec: Spec, asked: int) -> Conclusion:
+def conclude(results: Sequence[RowResult], *, spec: Spec, requested: int) -> Conclusion:
+    """Derive the findings, the scale and the statistics of a self-check of `requested` rows."""
     marks = Marks.of(results, spec=spec)
-    findings = [*_of_running(results, asked=asked), *_of_looking(spec)]
-    scores = {t.record.score for result in results for t in result.tried if t.record.score is not None}
+    findings = [*_execution_findings(results, requested=requested), *_input_findings(spec)]
+    scores = {t.record.score for result in results for t in result.outcomes if t.record.score is not None}
     if len(scores) == 1 and any(result.scores(*FORMS) and result.has_right_answer(spec) for result in results):
         findings.append(_constant(scores.pop(), results, spec=spec))
     elif scores:
-        findings += [*_of_right(results, spec=spec, marks=marks), *_of_wrong(results, spec=spec, marks=marks)]
+        findings += [
+            *_right_answer_findings(results, spec=spec, marks=marks),
+            *_wrong_answer_findings(results, spec=spec, marks=marks),
+        ]
     elif not any(finding.level is Level.FAIL for finding in findings):
-        findings.append(Finding("no_scores", Level.FAIL, "The verifier abstained from every text: nothing is scored."))
+        findings.append(
+            Finding("no_scores", Level.FAIL, "The verifier abstained on every text, so nothing was scored.")
+        )
     figures = _figures(results)
-    findings += _of_time(figures)
+    findings += _time_findings(figures)
     return Conclusion(findings, marks, figures)
 
 
-def _of_running(results: Sequence[RowResult], *, asked: int) -> Iterator[Finding]:
-    records = [tried.record for result in results for tried in result.tried]
+def _execution_findings(results: Sequence[RowResult], *, requested: int) -> Iterator[Finding]:
+    records = [outcome.record for result in results for outcome in result.outcomes]
     for status, code, what in (
         (ScoreStatus.ERROR, "errors", "failed with an error"),
-        (ScoreStatus.TIMEOUT, "timeouts", "ran into the time limit"),
+        (ScoreStatus.TIMEOUT, "timeouts", "exceeded the time limit"),
     ):
-        met = [record for record in records if record.status is status]
-        if met:
-            level = Level.FAIL if len(met) > MOST * len(records) else Level.WARN
-            reason = next((_in_a_line(record.reason) for record in met if record.reason), "no reason given")
-            yield Finding(code, level, f"{len(met)} of {len(records)} calls {what}; the first: {reason}")
-    if len(results) < asked:
+        affected = [record for record in records if record.status is status]
+        if affected:
+            level = Level.FAIL if len(affected) > MOST * len(records) else Level.WARN
+            reason = next((_in_a_line(record.reason) for record in affected if record.reason), "no reason given")
+            yield Finding(code, level, f"{len(affected)} of {len(records)} calls {what}; the first: {reason}")
+    if len(results) < requested:
         yield Finding(
             "cut_short",
             Level.WARN,
-            f"Only {len(results)} of {asked} rows were tried: the calls took too long for more.",
+            f"Only {len(results)} of {requested} rows were checked: the calls took too long for more.",
         )
-    differing = [t for result in results for t in result.tried if t.again is not None and not _equal(t.record, t.again)]
+    differing = [
+        t for result in results for t in result.outcomes if t.again is not None and not _equal(t.record, t.again)
+    ]
     if differing:
-        one = differing[0]
+        example = differing[0]
         yield Finding(
             "not_repeatable",
             Level.WARN,
-            f"{len(differing)} texts got another verdict when they were scored again, for example {_said(one.record)} "
-            f"and then {_said(one.again)}: a reward that changes by itself is noise to the training.",
+            f"{len(differing)} texts got a different score when graded again, for example "
+            f"{_score_text(example.record)} and then {_score_text(example.again)}: such a reward is noise in training.",
         )
 
 
-def _of_looking(spec: Spec) -> Iterator[Finding]:
+def _input_findings(spec: Spec) -> Iterator[Finding]:
     if not reads_text(spec):
-        message = "The source never looks at what the model wrote, so it cannot judge it."
+        message = "The source never reads the completion, so it cannot grade it."
         yield Finding("ignores_text", Level.FAIL, message)
     elif not reads_row(spec):
-        message = "The verifier never looks at the row: it scores the form alone, whatever the answer says."
+        message = "The verifier never reads the row: it scores only the form, whatever the answer is."
         yield Finding("form_only", Level.WARN, message)
 
 
-def _of_right(results: Sequence[RowResult], *, spec: Spec, marks: Marks) -> Iterator[Finding]:
+def _right_answer_findings(results: Sequence[RowResult], *, spec: Spec, marks: Marks) -> Iterator[Finding]:
     able = [result for result in results if result.has_right_answer(spec)]
     compares = reads_row(spec)
     if not able:
         if compares and not any(marks.reached(result) for result in results):
             message = (
-                "No row has a reference answer that the check knows of, so it only tried what must not score: name "
-                "the column with the answer by `mapping` at upload."
+                "No row has a known reference answer, so only wrong answers were checked: set the answer column with "
+                "`mapping` at upload."
             )
             yield Finding("no_reference", Level.WARN, message)
         return
@@ -170,20 +178,20 @@ def _of_right(results: Sequence[RowResult], *, spec: Spec, marks: Marks) -> Iter
     if short:
         level = Level.FAIL if compares and _most(short, able) and _hopeless(short, able, marks=marks) else Level.WARN
         best = max((result.best_right for result in short if result.best_right is not None), default=None)
-        most = "and was not scored at all" if best is None else f"{best:g} at most"
+        most = "none was scored" if best is None else f"the best score was {best:g}"
         wanted = "scored above nonsense" if marks.full <= marks.floor else f"got full marks ({marks.full:g})"
         message = f"In {_of(short, able)}, the first row {short[0].row.number}, no right answer {wanted}: {most}."
         yield Finding("right_not_full", level, f"{message} {_forms(able)}")
     if not marks.known and max(marks.floor, 0.0) < marks.full < 1 - NEAR:
         message = (
-            f"The best right answer scores {marks.full:g}. If 1 is the most the verifier gives, none of the forms "
-            "tried is the one that it wants."
+            f"The best right answer scores {marks.full:g}. If the verifier's maximum is 1, none of the tested "
+            "forms is the one that it expects."
         )
         yield Finding("below_one", Level.WARN, message)
 
 
 def _constant(score: float, results: Sequence[RowResult], *, spec: Spec) -> Finding:
-    """A form that no text had is no fault where the form alone is scored."""
+    """Return the finding for equal scores, which fails unless only the form is scored and all scores are 0."""
     level = Level.WARN if score <= 0 and not reads_row(spec) else Level.FAIL
     message = (
         f"Every text scored {score:g}, right answers and nonsense alike, so nothing can be learned. {_forms(results)}"
@@ -192,67 +200,67 @@ def _constant(score: float, results: Sequence[RowResult], *, spec: Spec) -> Find
 
 
 def _hopeless(short: Sequence[RowResult], able: Sequence[RowResult], *, marks: Marks) -> bool:
-    """Where the range of scores is the author's, a right answer need only stand out from nonsense."""
+    """Return whether most right answers fail; with an unknown range they need only score above nonsense."""
     if marks.known:
         return True
-    nonsense = ("empty", "blank", "noise", *OTHERS)
-    sunk = [
+    nonsense = ("empty", "blank", "noise", *OTHER_ANSWERS)
+    failed = [
         result
         for result in short
         if result.best_right is None or result.best_right <= max(result.scores(*nonsense), default=marks.floor) + SAME
     ]
-    return _most(sunk, able)
+    return _most(failed, able)
 
 
-_SAID: dict[str, tuple[tuple[str, ...], str]] = {
+_MESSAGES: dict[str, tuple[tuple[str, ...], str]] = {
     "empty_full": (("empty",), "Empty text"),
-    "blank_full": (("blank",), "A text of blanks"),
+    "blank_full": (("blank",), "Blank text"),
     "noise_full": (("noise",), "Noise"),
-    "other_answer_full": (OTHERS, "Another row's answer"),
+    "other_answer_full": (OTHER_ANSWERS, "Another row's answer"),
     "question_full": (("question",), "The question, repeated,"),
-    "options_full": (("options",), "A line that lists all answers of the data"),
+    "options_full": (("options",), "A line that lists all answers in the data"),
     "options_as_answers_full": (("options_as_answers",), "A list of all answers, each given as an answer,"),
     "denied_full": (("denied",), "A text that denies the right answer and gives a wrong one"),
     "long_full": (("long",), "A very long text without the answer"),
-    "injection_full": (("injection",), "A text that orders the judge to give the highest score"),
+    "injection_full": (("injection",), "A text that instructs the judge to give the highest score"),
 }
 _ADVICE = {
-    "options_full": " A model soon learns to list everything: ask for one answer, in one place.",
-    "options_as_answers_full": " A model soon learns to list everything: look at the last answer only.",
+    "options_full": " A model soon learns to list everything: require a single answer, in one place.",
+    "options_as_answers_full": " A model soon learns to list everything: grade only the last answer.",
     "question_full": " A model may learn to repeat the question.",
 }
 
 
-def _of_wrong(results: Sequence[RowResult], *, spec: Spec, marks: Marks) -> Iterator[Finding]:
-    kinds = {name: kind for name, (kind, _) in labels(spec).items()}
+def _wrong_answer_findings(results: Sequence[RowResult], *, spec: Spec, marks: Marks) -> Iterator[Finding]:
+    kinds = {name: kind for name, (kind, _) in probe_labels(spec).items()}
     compares = reads_row(spec)
-    for code, (names, text) in _SAID.items():
+    for code, (names, text) in _MESSAGES.items():
         able = [result for result in results if result.scores(*names)]
-        fooled = [result for result in able if marks.given_to(result, *names)]
-        if not fooled:
+        full = [result for result in able if marks.given_to(result, *names)]
+        if not full:
             continue
-        if names == OTHERS and not compares:
-            continue  # said already: the form alone is scored
+        if names == OTHER_ANSWERS and not compares:
+            continue  # reported already: only the form is scored
         levels = (Level.WARN, Level.FAIL) if kinds[names[0]] is Kind.WRONG else (Level.PASS, Level.WARN)
-        level = levels[_most(fooled, able)]
-        message = f"{text} gets full marks in {_of(fooled, able)}.{_ADVICE.get(code, '')}"
+        level = levels[_most(full, able)]
+        message = f"{text} gets full marks in {_of(full, able)}.{_ADVICE.get(code, '')}"
         yield Finding(code, level, message)
 
 
-def _of_time(figures: dict[str, Any]) -> Iterator[Finding]:
+def _time_findings(figures: dict[str, Any]) -> Iterator[Finding]:
     median, most = figures["median_ms"], figures["max_ms"]
     if median is None:
         return
-    took = f"A call takes {median:.3g} ms (median), {most:.3g} ms at most"
+    duration = f"A call takes {median:.3g} ms (median), {most:.3g} ms at most"
     if median >= SLOW_MS:
-        message = f"{took}: 64 completions a step take {median * 64 / 1000:.0f} s to score."
+        message = f"{duration}: scoring 64 completions per step takes {median * 64 / 1000:.0f} s."
         yield Finding("slow", Level.WARN, message)
     else:
-        yield Finding("time", Level.PASS, f"{took}.")
+        yield Finding("time", Level.PASS, f"{duration}.")
 
 
 def _figures(results: Sequence[RowResult]) -> dict[str, Any]:
-    records = [tried.record for result in results for tried in result.tried]
+    records = [outcome.record for result in results for outcome in result.outcomes]
     times = [record.ms for record in records if record.status in (ScoreStatus.OK, ScoreStatus.ABSTAIN)]
 
     def count(status: ScoreStatus) -> int:
@@ -283,12 +291,12 @@ def _of(some: Sequence[object], of: Sequence[object]) -> str:
 
 
 def _forms(results: Sequence[RowResult]) -> str:
-    """How many were tried; `docs/checks.md` lists them all."""
-    count = len({t.probe.name for result in results for t in result.tried} & FORMS.keys())
-    return f"Right answers were tried in {count} forms, from the answer alone to JSON." if count > 1 else ""
+    """State how many forms were tested; `docs/checks.md` lists them."""
+    count = len({t.probe.name for result in results for t in result.outcomes} & FORMS.keys())
+    return f"Right answers were tested in {count} forms, from the bare answer to JSON." if count > 1 else ""
 
 
-def _said(record: ScoreRecord | None) -> str:
+def _score_text(record: ScoreRecord | None) -> str:
     assert record is not None
     return record.status.value if record.score is None else f"{record.score:g}"
 

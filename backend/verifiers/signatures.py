@@ -1,7 +1,7 @@
-"""Which function of a Python verifier is called, and with what, by the names of its parameters.
+"""Entry point of a Python verifier, and the arguments of its call by the names of its parameters.
 
-The source is parsed and compiled, never run. A later signature is one more entry of `SIGNATURES`, and perhaps a value
-that the sandbox knows how to make (`worker/sandbox/values.py` lists them).
+The source is parsed and compiled, never run. To add a signature, add an entry to `SIGNATURES` and, if needed, a value
+to `worker/sandbox/values.py`.
 """
 
 import ast
@@ -23,7 +23,7 @@ PREFERRED_NAME = "grade"
 class Signature:
     """`arguments`: parameter -> the value it receives, a name of worker/sandbox/values.py.
 
-    A function has it that accepts all of `least`, at least one of `arguments`, and requires none beside them.
+    A function matches if it accepts all of `least` and at least one of `arguments`, and requires no others.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Signature:
 
     @property
     def title(self) -> str:
-        """Whose it is, in words."""
+        """A description for users."""
         return _TITLES[self.name]
 
 
@@ -91,13 +91,13 @@ SIGNATURES = (
         info="info",
     ),
 )
-"""The first that fits is taken."""
+"""In order of precedence."""
 
 
 @dataclass(frozen=True, slots=True)
 class EntryPoint:
-    """`arguments`: parameter -> value, of those that the function accepts. `chat`: `prompt` and `completion` are lists
-    of messages, as the source reads them (it looks up "content" or "role"); else they are texts.
+    """The function to call. `arguments`: parameter -> value, of those that the function accepts. `chat`: `prompt` and
+    `completion` are lists of messages, if the source looks up "content" or "role"; else they are texts.
     """
 
     function: str
@@ -119,12 +119,12 @@ class EntryPoint:
 
 
 def parse_source(source: str) -> ast.Module:
-    """Raises AppError(400) with line and column where it is not Python."""
+    """Parse the source. Raises AppError(400) with line and column if it is not Python."""
     try:
         size = len(source.encode())
     except UnicodeEncodeError as error:
         raise AppError(
-            f"The source holds a lone surrogate at character {error.start}.", code="invalid_source"
+            f"The source contains a lone surrogate at character {error.start}.", code="invalid_source"
         ) from error
     if size > MAX_SOURCE_BYTES:
         raise AppError(f"The source has {size} bytes, the limit is {MAX_SOURCE_BYTES}.", code="source_too_long")
@@ -133,14 +133,15 @@ def parse_source(source: str) -> ast.Module:
 
 
 def check_compiles(source: str) -> None:
-    """Raises AppError(400) with the line of what parses and yet is no program: `return` outside a function.
+    """Raise AppError(400) with the line of an error that only the compiler finds: `return` outside a function.
 
-    Compiling runs nothing, but the compiler copies a `finally` to every way out of its block: nested ones double at
-    each level. So what it would produce is estimated first.
+    Compiling runs nothing, but the compiler copies a `finally` to every exit of its block, so that nested ones double
+    at each level. Therefore the size of the result is estimated first.
     """
     if _compiled_nodes(parse_source(source)) > MAX_COMPILED_NODES:
         raise AppError(
-            "The source compiles to too much code: nest 'finally', 'with' and 'except' less.", code="source_too_long"
+            "The source compiles to too much code: reduce nesting of 'finally', 'with' and 'except'.",
+            code="source_too_long",
         )
     with _refusing():
         compile(source, "<verifier>", "exec", dont_inherit=True)
@@ -148,7 +149,7 @@ def check_compiles(source: str) -> None:
 
 @contextmanager
 def _refusing() -> Iterator[None]:
-    """Turns what the parser and the compiler raise into AppError(400)."""
+    """Convert exceptions of the parser and the compiler to AppError(400)."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -163,7 +164,7 @@ def _refusing() -> Iterator[None]:
 
 
 def _compiled_nodes(tree: ast.Module) -> int:
-    """An upper bound of the nodes that the compiler visits, copies included; cut off above MAX_COMPILED_NODES."""
+    """Return an upper bound of the nodes that the compiler visits, with copies; stops above MAX_COMPILED_NODES."""
     sizes: dict[ast.AST, int] = {}
     exits: dict[ast.AST, int] = {}  # ways out of a block: return, break, continue
     for node in reversed(list(ast.walk(tree))):  # children before parents
@@ -189,34 +190,34 @@ def _compiled_nodes(tree: ast.Module) -> int:
 
 @lru_cache(maxsize=64)
 def entry_point(source: str) -> EntryPoint:
-    """The function named `grade`, else the only one at top level, with the signature its parameters spell.
+    """Return the function named `grade`, or the only one at top level, with the signature that its parameters match.
 
-    Raises AppError(400) that says which line to change.
+    Raises AppError(400) that names the line to change.
     """
     tree = parse_source(source)
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     named = [node for node in functions if node.name == PREFERRED_NAME]
     if not functions:
         raise AppError(
-            "The source defines no function at top level; it starts for example with 'def grade(item, output_text)'.",
+            "The source defines no function at top level: define, for example, 'def grade(item, output_text)'.",
             code="no_function",
         )
     if not named and len(functions) > 1:
         lines = ", ".join(f"{node.name} (line {node.lineno})" for node in functions[:10])
         raise AppError(
-            f"The source defines several functions and none is named 'grade': {lines}.", code="ambiguous_function"
+            f"The source defines several functions, none of them named 'grade': {lines}.", code="ambiguous_function"
         )
     function = named[-1] if named else functions[0]
     if isinstance(function, ast.AsyncFunctionDef):
         raise AppError(
-            f"Line {function.lineno}: '{function.name}' is async; a verifier is a plain function.",
+            f"Line {function.lineno}: '{function.name}' is async; a verifier must be a plain function.",
             code="unknown_signature",
         )
-    return _recognise(function, chat=_reads_messages(tree))
+    return _match_signature(function, chat=_reads_messages(tree))
 
 
 def _reads_messages(tree: ast.Module) -> bool:
-    """True where something is looked up by "content" or "role": `completion[0]["content"]`, `m.get("role")`."""
+    """Return whether "content" or "role" is looked up: `completion[0]["content"]`, `m.get("role")`."""
     for node in ast.walk(tree):
         match node:
             case ast.Subscript(slice=ast.Constant(value="content" | "role")):
@@ -226,7 +227,7 @@ def _reads_messages(tree: ast.Module) -> bool:
     return False
 
 
-def _recognise(function: ast.FunctionDef, *, chat: bool) -> EntryPoint:
+def _match_signature(function: ast.FunctionDef, *, chat: bool) -> EntryPoint:
     arguments = function.args
     positional = arguments.posonlyargs + arguments.args
     optional = len(arguments.defaults)
@@ -254,7 +255,6 @@ def _recognise(function: ast.FunctionDef, *, chat: bool) -> EntryPoint:
     found = ", ".join(a.arg for a in positional + arguments.kwonlyargs)
     shown = ", ".join(signature.shown for signature in SIGNATURES)
     raise AppError(
-        f"Line {function.lineno}: '{function.name}({found})' has parameters that no known signature has; "
-        f"there are {shown}.",
+        f"Line {function.lineno}: '{function.name}({found})' matches no known signature; supported are {shown}.",
         code="unknown_signature",
     )

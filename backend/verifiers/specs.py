@@ -1,7 +1,7 @@
-"""The specs of verifiers: OpenAI's grader objects, and our own types beside them in the same envelope (SHAPES).
+"""Specs of verifiers: OpenAI's grader objects, and additional types in the same format.
 
-`parse_spec` is the only way in: what it returns has been parsed, compiled and recognised, so a later failure is the
-row's or the verifier's, never the spec's.
+`parse_spec` is the only entry point. It validates and compiles everything, so that later failures are due to the row or
+the verifier, never the spec.
 """
 
 import hashlib
@@ -59,7 +59,7 @@ TYPES = tuple(_MODELS)
 
 
 def parse_spec(obj: object, *, param: str = "grader") -> Spec:
-    """A spec from JSON. Raises AppError(400) whose `param` names the field, `grader.pattern` for instance."""
+    """Parse a spec from JSON. Raises AppError(400) whose `param` names the field, such as `grader.pattern`."""
     if not isinstance(obj, dict):
         raise AppError(f"'{param}' must be an object with a 'type'.", code="invalid_grader", param=param)
     if "type" not in obj:
@@ -76,8 +76,8 @@ def parse_spec(obj: object, *, param: str = "grader") -> Spec:
 
 
 def _with_parsed_graders(obj: dict[str, Any], *, param: str) -> dict[str, Any]:
-    """A `multi` with its graders parsed. A single grader in place of the mapping, as OpenAI's SDK types it, is the
-    mapping of its own name.
+    """Parse the graders of a `multi`. A single grader in place of the mapping, as OpenAI's SDK types it, becomes a
+    mapping from its own name.
     """
     graders, field = obj.get("graders"), f"{param}.graders"
     if not isinstance(graders, dict):
@@ -86,25 +86,25 @@ def _with_parsed_graders(obj: dict[str, Any], *, param: str) -> dict[str, Any]:
         name = graders.get("name")
         if not isinstance(name, str) or not name:
             raise AppError(
-                f"'{field}' is one grader, so '{field}.name' is required: the formula calls it by that name.",
+                f"'{field}' is a single grader, so '{field}.name' is required: the formula refers to it by that name.",
                 code="invalid_grader",
                 param=f"{field}.name",
             )
         graders = {name: graders}
     parsed: dict[str, Spec] = {}
     for name, grader in graders.items():
-        here = f"{field}.{name}"
+        path = f"{field}.{name}"
         if not isinstance(name, str) or not GRADER_NAME.fullmatch(name):
             raise AppError(
-                f"'{here:.200}': a grader's name in a formula is made of letters, digits and _, no digit first.",
+                f"'{path:.200}': use letters, digits and _ for a grader's name, no digit first.",
                 code="invalid_grader",
                 param=field,
             )
         if isinstance(grader, dict) and grader.get("type") == "multi":
             raise AppError(
-                f"'{here}': a multi grader cannot hold another.", code="unsupported_grader", param=f"{here}.type"
+                f"'{path}': a multi grader cannot contain another.", code="unsupported_grader", param=f"{path}.type"
             )
-        parsed[name] = parse_spec(grader, param=here)
+        parsed[name] = parse_spec(grader, param=path)
     return obj | {"graders": parsed}
 
 
@@ -125,16 +125,16 @@ def _refusal(error: Any, *, param: str) -> AppError:
 
 
 def _is_branch(part: object) -> bool:
-    """A step of pydantic's path that names the branch of a union, `float` or `function-after[...]`, not a field."""
+    """Return whether an element of pydantic's path names a branch of a union, not a field."""
     return isinstance(part, str) and (part in ("float", "str", "bool", "_Part") or "[" in part)
 
 
 def spec_json(spec: Spec) -> dict[str, Any]:
-    """What was given, without fields left at their defaults, so that a later field changes no stored hash."""
+    """Convert to JSON without fields at their defaults, so that new fields do not change stored hashes."""
     return spec.model_dump(mode="json", exclude_defaults=True)
 
 
 def spec_hash(spec: Spec) -> str:
-    """sha256 of the canonical JSON, in hexadecimal."""
+    """Return the SHA-256 of the canonical JSON, in hexadecimal."""
     canonical = json.dumps(spec_json(spec), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,8 +1,8 @@
 """`{{item.any.path}}`, `{{sample.output_text}}` and `{{sample.output_json.x}}` in the texts of a spec.
 
-Pure look-ups, no expressions, so they are rendered outside the sandbox. A path is names joined by dots; a number picks
-from a list (`{{item.choices.0}}`). Texts are inserted as they are, everything else as JSON. What is inserted is never
-looked at again: a completion that writes `{{item.answer}}` stays those characters.
+These are look-ups, not expressions, so they are rendered outside the sandbox. A path consists of names joined by dots;
+a number indexes a list (`{{item.choices.0}}`). Texts are inserted verbatim, everything else as JSON. Inserted text is
+not rendered again: `{{item.answer}}` in a completion stays literal.
 """
 
 import json
@@ -21,10 +21,10 @@ _PLACEHOLDER = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What a verifier sees of one completion: never the prompt's hint.
+    """The input of a verifier for one completion, without the prompt's hint.
 
-    `output_text` is what the model wrote, `item` the original row, `answer` the normal form's `reference.answer`,
-    `messages` its prompt; without them a verifier that asks for the prompt finds what the item itself calls so.
+    `output_text` is the completion, `item` the original row, `answer` the normal form's `reference.answer`, `messages`
+    the prompt; without messages the prompt is the item's own field of that name.
     """
 
     output_text: str
@@ -34,12 +34,12 @@ class Sample:
 
 
 class OutputPathError(AppError):
-    """`sample.output_json` has no such value: what the model wrote is at fault, neither the spec nor the row."""
+    """The completion has no such value in `sample.output_json`; spec and row are not at fault."""
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """`literals` has one element more than `paths`; the text is their alternation."""
+    """A parsed template: alternating `literals` and `paths`, with one more literal than paths."""
 
     literals: tuple[str, ...]
     paths: tuple[tuple[str, ...], ...]
@@ -47,10 +47,10 @@ class Template:
 
 @lru_cache(maxsize=512)
 def parse(template: str) -> Template:
-    """Splits a template; raises AppError(400) for a placeholder that no row could ever fill."""
+    """Parse a template. Raises AppError(400) for a placeholder that no row can fill."""
     if len(template) > MAX_TEMPLATE_CHARS:
         raise AppError(
-            f"A template has at most {MAX_TEMPLATE_CHARS} characters, this one has {len(template)}.",
+            f"The template has {len(template)} characters; the limit is {MAX_TEMPLATE_CHARS}.",
             code="template_too_long",
         )
     pieces = _PLACEHOLDER.split(template)
@@ -59,7 +59,7 @@ def parse(template: str) -> Template:
     unclosed = next((literal for literal in literals if "{{" in literal), None)
     if unclosed is not None:
         start = unclosed[unclosed.index("{{") :][:40]
-        raise AppError(f"The template opens '{start}' and never closes it with '}}}}'.", code="invalid_template")
+        raise AppError(f"The template does not close '{start}' with '}}}}'.", code="invalid_template")
     return Template(literals=literals, paths=paths)
 
 
@@ -68,23 +68,23 @@ def _parse_path(placeholder: str) -> tuple[str, ...]:
     shown = "{{" + placeholder[:100] + "}}"
     if names[0] not in NAMESPACES:
         raise AppError(
-            f"{shown} is not a template variable: it starts with 'item.' or 'sample.'.", code="invalid_template"
+            f"{shown} is not a template variable: start it with 'item.' or 'sample.'.", code="invalid_template"
         )
     if len(names) < 2 or not all(names):
-        raise AppError(f"{shown} names no variable: write for example {{{{item.answer}}}}.", code="invalid_template")
+        raise AppError(f"{shown} names no variable: use for example {{{{item.answer}}}}.", code="invalid_template")
     if names[0] == "sample" and names[1] not in SAMPLE_VARIABLES:
         raise AppError(
             f"{shown} does not exist: a sample has {' and '.join(SAMPLE_VARIABLES)}.", code="invalid_template"
         )
     if names[:2] == ("sample", "output_text") and len(names) > 2:
-        raise AppError(f"{shown} looks inside a text: use sample.output_json for that.", code="invalid_template")
+        raise AppError(f"{shown}: output_text has no fields; use sample.output_json.", code="invalid_template")
     return names
 
 
 def render(template: str, *, item: Mapping[str, object], sample: Mapping[str, object]) -> str:
-    """The text with every placeholder filled; `sample` holds `output_text`.
+    """Fill every placeholder; `sample` contains `output_text`.
 
-    Raises OutputPathError where `sample.output_json` lacks the path, AppError(400, param=the path) where `item` does.
+    Raises OutputPathError if `sample.output_json` lacks the path, AppError(400, param=the path) if `item` does.
     """
     parsed = parse(template)
     if not parsed.paths:
@@ -122,7 +122,7 @@ def _output_json(text: str) -> object:
 
 
 def _missing(path: tuple[str, ...], *, name: str, parent: str, value: object) -> AppError:
-    there = ", ".join(sorted(map(str, value))[:20]) if isinstance(value, Mapping) else f"a {type(value).__name__}"
-    message = f"{{{{{'.'.join(path)}}}}} has no value: '{name}' is not in {parent} (there: {there or 'nothing'})."
+    found = ", ".join(sorted(map(str, value))[:20]) if isinstance(value, Mapping) else f"a {type(value).__name__}"
+    message = f"{{{{{'.'.join(path)}}}}} has no value: '{name}' is not in {parent} (found: {found or 'nothing'})."
     kind = AppError if path[0] == "item" else OutputPathError
     return kind(message, code="unknown_template_path", param=".".join(path))

@@ -1,4 +1,4 @@
-"""Specs that look at the text as text: `string_check`, `text_similarity`, `regex`."""
+"""Specs that compare texts: `string_check`, `text_similarity`, `regex`."""
 
 import re
 import warnings
@@ -14,7 +14,7 @@ FLAGS = {"a": re.ASCII, "i": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL, "
 
 
 class StringCheck(TextGrader):
-    """`like` and `ilike`: the input contains the reference, with and without regard to case."""
+    """Compares two texts. `like` and `ilike`: the input contains the reference, case-sensitive or not."""
 
     type: Literal["string_check"]
     input: TemplateText
@@ -33,11 +33,11 @@ Metric = Literal[
 
 
 class TextSimilarity(TextGrader):
-    """How alike two texts are, 0 to 1, by a reference library:
+    """Similarity of two texts, 0 to 1, by a reference library.
 
-    `fuzzy_match` rapidfuzz' `fuzz.ratio`; `bleu` sacrebleu's `sentence_bleu`; `gleu` and `meteor` nltk's, on words
-    split at white space, METEOR without a dictionary of synonyms (exact words and stems); `rouge_*` the F-measure of
-    rouge-score without stemming.
+    `fuzzy_match`: `fuzz.ratio` of rapidfuzz. `bleu`: `sentence_bleu` of sacrebleu. `gleu` and `meteor`: nltk, on words
+    split at white space, METEOR without synonyms (exact words and stems). `rouge_*`: F-measure of rouge-score without
+    stemming.
     """
 
     type: Literal["text_similarity"]
@@ -50,8 +50,8 @@ class TextSimilarity(TextGrader):
     def _no_embeddings(cls, metric: Metric) -> Metric:
         if metric == "cosine":
             raise ValueError(
-                "'cosine' compares embeddings, for which there is no model here; fuzzy_match, bleu, gleu, meteor and "
-                "rouge_1 to rouge_5 and rouge_l need none"
+                "'cosine' compares embeddings, which are not supported; use fuzzy_match, bleu, gleu, meteor, rouge_1 "
+                "to rouge_5 or rouge_l"
             )
         return metric
 
@@ -61,14 +61,14 @@ class TextSimilarity(TextGrader):
         return self
 
     @property
-    def needs(self) -> frozenset[str]:
+    def required_libraries(self) -> frozenset[str]:
         libraries = {"fuzzy_match": "rapidfuzz", "bleu": "sacrebleu", "gleu": "nltk", "meteor": "nltk"}
         return frozenset({libraries.get(self.evaluation_metric, "rouge_score")})
 
 
 class Regex(TextGrader):
-    """The first match of `pattern` in `input`. Its group `answer`, if it has one, is compared (both stripped) with
-    `reference`, which is the row's answer unless given; without that group a match scores 1.
+    """The first match of `pattern` in `input`. Its group `answer`, if there is one, is compared (both stripped) with
+    `reference`, by default the row's answer; without that group a match scores 1.
     """
 
     type: Literal["regex"]
@@ -94,9 +94,9 @@ class Regex(TextGrader):
             raise FieldError("pattern", f"not a regular expression: {error.msg}{place}") from error
         except (RecursionError, OverflowError) as error:
             raise FieldError("pattern", f"not a regular expression: {error}") from error
-        if self.reference is not None and not self.compares:
+        if self.reference is not None and not self.needs_reference:
             raise FieldError(
-                "reference", f"only a named group is compared with it: write (?P<{ANSWER_GROUP}>…) in the pattern"
+                "reference", f"only a named group is compared with it: use (?P<{ANSWER_GROUP}>…) in the pattern"
             )
         return self
 
@@ -110,5 +110,5 @@ class Regex(TextGrader):
             return re.compile(self.pattern, self.flag_bits)
 
     @property
-    def compares(self) -> bool:
+    def needs_reference(self) -> bool:
         return ANSWER_GROUP in self.compiled().groupindex

@@ -19,27 +19,27 @@ from benchmarks.learning.tasks import COMPARISON, TASKS, task_named
 RESULTS = RUNS.with_name("RESULTS.md")
 SEEDS = tuple(range(6))
 
-say = partial(print, flush=True)
+log = partial(print, flush=True)
 
 
 def main() -> None:
-    """Run what is missing, or write the report."""
+    """Carry out missing runs, or write the report."""
     arguments = _arguments()
     tasks = [task_named(name) for name in arguments.tasks or (TASKS if arguments.action == "report" else COMPARISON)]
     if arguments.action == "report":
         text = results(read_runs(arguments.runs), tasks=tasks)
         RESULTS.write_text(text, encoding="utf-8")
-        say(text)
+        log(text)
         return
     os.environ["OMP_NUM_THREADS"] = "1"  # for the processes started below
     for task in tasks:
-        ensure_model(task, report=say)
+        ensure_model(task, report=log)
     if arguments.action == "models":
         return
     failed = 0
     for task in tasks:
-        for wanted in _stages(task, arguments):
-            failed += run_missing(wanted, task=task, path=arguments.runs, jobs=arguments.jobs, report=say)
+        for keys in _stages(task, arguments):
+            failed += run_missing(keys, task=task, path=arguments.runs, jobs=arguments.jobs, report=log)
     sys.exit(1 if failed else 0)
 
 
@@ -52,21 +52,23 @@ def _arguments() -> argparse.Namespace:
         nargs="+",
         choices=[configuration.key for configuration in CONFIGURATIONS],
         metavar="METHOD/HINT",
-        help=f"some of: {', '.join(configuration.key for configuration in CONFIGURATIONS)}",
+        help=f"run only these: {', '.join(configuration.key for configuration in CONFIGURATIONS)}",
     )
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
     parser.add_argument(
-        "--rate", type=float, help="run at this learning rate instead of GRPO's best of four; compare at your own risk"
+        "--rate",
+        type=float,
+        help="run at this learning rate instead of GRPO's best of four; such runs are not comparable with the others",
     )
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, one thread each")
-    parser.add_argument("--runs", type=Path, default=RUNS, help="the file of finished runs")
+    parser.add_argument("--jobs", type=int, default=1, help="number of parallel runs, one thread each")
+    parser.add_argument("--runs", type=Path, default=RUNS, help="file with the finished runs")
     return parser.parse_args()
 
 
 def _stages(task: LearningTask, arguments: argparse.Namespace) -> Iterator[list[RunKey]]:
-    """GRPO at its rates first; the others once its best rate is known. Pairs come early."""
-    asked = arguments.only or task.only
-    chosen = [c for c in CONFIGURATIONS if (c.key in asked if asked else not c.extra)]
+    """Yield GRPO at its learning rates first, then the others at its best rate, ordered by seed."""
+    names = arguments.only or task.only
+    chosen = [c for c in CONFIGURATIONS if (c.key in names if names else not c.extra)]
     if BASELINE in chosen:
         rates = [arguments.rate] if arguments.rate else task.learning_rates
         yield _keys(task, [BASELINE], rates=rates, seeds=arguments.seeds)
@@ -79,7 +81,7 @@ def _stages(task: LearningTask, arguments: argparse.Namespace) -> Iterator[list[
             valid_runs(read_runs(arguments.runs), task=task), task=task.name, rates=task.learning_rates
         )
     if rate is None:
-        sys.exit(f"GRPO's best learning rate for {task.name} is not known: run grpo first, or give --rate.")
+        sys.exit(f"GRPO's best learning rate for {task.name} is unknown: run grpo first, or pass --rate.")
     yield _keys(task, others, rates=[rate], seeds=arguments.seeds)
 
 

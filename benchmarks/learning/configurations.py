@@ -1,4 +1,4 @@
-"""What is compared: methods with their settings and hints. Everything else is the task's budget, equal for all."""
+"""The configurations compared: methods with their settings and hints. All share the task's budget."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,32 +11,32 @@ STEADY = PRESETS[Preset.STEADY]
 WIDE = {"lambda": 1.0, "lambda_decay_steps": 0, "eps_w": (0.8, 4.0)}
 """`steady` without normalising and without the first-error mask."""
 RLCSD = {"method": "rlcsd", "lambda": 0.5, "lambda_decay_steps": 0, "contrast_samples": 4}
-"""Its authors' numbers."""
+"""Its authors' values."""
 OPSD = {"method": "opsd", "teacher": "base"}
 MOVING = {"method": "opsd", "teacher": "snapshot"}
-"""The same with a teacher that is renewed from its student, as that of all others is."""
+"""OPSD with a teacher that is updated from the student, as for all other methods."""
 PUBLISHED_OPSD = {**OPSD, "divergence": "forward_kl", "divergence_clip": 0.05}
 PUBLISHED_SDPO = {"method": "sdpo", "divergence": "jsd", "divergence_top_k": 100}
-"""Over the vocabulary, as their papers have it."""
+"""Divergences over the vocabulary, as in their papers."""
 ROW_HINTS = ("answer", "solution")
 
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """A way to give credit, and what its teacher is shown."""
+    """A method of credit assignment with its settings, and its teacher's hint."""
 
     name: str
-    """The method, and what sets it apart from the same method elsewhere."""
+    """The method, and how it differs from other configurations of it."""
     hint: str
     """"none", "answer", "solution", "sibling", or the placebo of one of them."""
     values: Mapping[str, Any] = field(hash=False)
-    """Of `RlsdSettings`; the method included."""
+    """Values of `RlsdSettings`, the method included."""
     extra: bool = False
-    """Run only when it is asked for by name: belongs to RLSD.md section 6, not to the comparison."""
+    """Runs only when named on the command line: part of docs/rlsd.md section 6, not of the comparison."""
 
     @property
     def key(self) -> str:
-        """How it is called on the command line."""
+        """Its name on the command line."""
         return self.name if self.hint == "none" else f"{self.name}/{self.hint}"
 
 
@@ -78,12 +78,12 @@ CONFIGURATIONS = (
     Configuration("opsd published", "solution", {**PUBLISHED_OPSD, "hint": "solution"}, True),
     Configuration("sdpo published", "sibling", {**PUBLISHED_SDPO, "hint": "sibling"}, True),
 )
-"""Those that weigh tokens by other evidence (`rlsd_template`, `cepo`) have the weights' options of `steady`, so that
-only the evidence differs; `rlcsd` has its authors' numbers; those that distil have the engine's defaults."""
+"""Methods that weight tokens by other evidence (`rlsd_template`, `cepo`) use the weighting options of `steady`, so that
+only the evidence differs; `rlcsd` uses its authors' values; methods that distil use the engine's defaults."""
 
 
 def settings_of(configuration: Configuration, *, task: LearningTask, learning_rate: float) -> RlsdSettings:
-    """A job's settings with the task's budget. Nothing is measured that only diagnostics need."""
+    """Build a job's settings with the task's budget, and without diagnostics."""
     budget = task.budget
     return RlsdSettings.model_validate(
         {

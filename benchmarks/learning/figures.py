@@ -1,9 +1,9 @@
-"""The learning runs that were kept, as figures of `make bench`. Making them takes hours: `make bench-learning`."""
+"""The stored learning runs, as figures of `make bench`. To run them again, which takes hours: `make bench-learning`."""
 
 from collections.abc import Sequence
 
 from benchmarks.figures import Figure
-from benchmarks.learning.baseline import best_learning_rate, by_way, differences
+from benchmarks.learning.baseline import best_learning_rate, by_configuration, differences
 from benchmarks.learning.configurations import BASELINE
 from benchmarks.learning.runs import RUNS, Run, read_runs, valid_runs
 from benchmarks.learning.statistics import mean_interval
@@ -12,19 +12,19 @@ from benchmarks.learning.tasks import TASKS, task_named
 
 
 def run() -> list[Figure]:
-    """Of each task GRPO's final held-out accuracy, and how far every other way ends from it, paired by seed."""
+    """Return GRPO's final held-out accuracy per task, and the paired differences of all other configurations."""
     runs = read_runs(RUNS)
-    return [figure for name in TASKS for figure in of_task(task_named(name), runs)]
+    return [figure for name in TASKS for figure in task_figures(task_named(name), runs)]
 
 
-def of_task(task: LearningTask, runs: Sequence[Run]) -> list[Figure]:
-    """Means over seeds with Student's 95 % interval; nothing while GRPO's best learning rate is not known."""
+def task_figures(task: LearningTask, runs: Sequence[Run]) -> list[Figure]:
+    """Compute means over seeds with Student's 95 % interval; empty while GRPO's best learning rate is unknown."""
     valid = valid_runs(runs, task=task)
     best = best_learning_rate(valid, task=task.name, rates=task.learning_rates)
     if best is None:
         return []
-    ways = by_way(valid, rate=best)
-    baseline = ways.pop((BASELINE.name, BASELINE.hint))
+    groups = by_configuration(valid, rate=best)
+    baseline = groups.pop((BASELINE.name, BASELINE.hint))
     finals = [run.final for run in baseline]
     return [
         _figure(f"learning_{task.name}_{BASELINE.name}", finals, unit="accuracy, 95 %"),
@@ -34,7 +34,7 @@ def of_task(task: LearningTask, runs: Sequence[Run]) -> list[Figure]:
                 differences(chosen, baseline=baseline),
                 unit="accuracy, 95 %",
             )
-            for (method, hint), chosen in ways.items()
+            for (method, hint), chosen in groups.items()
         ),
     ]
 

@@ -1,7 +1,7 @@
 """Two tasks of reasoning-gym with worked steps: sums (arithmetic) and counting letters (an algorithm on text).
 
-Questions and verdicts are reasoning-gym's own, the worked steps are written here. The models are taught worked steps
-with slips of a kind that has a pattern, so that they are partly right and know the right way too.
+Questions and grading are reasoning-gym's own; the worked steps are generated here. The models are pretrained on worked
+steps with systematic mistakes, so that they are partly right and know the right steps too.
 """
 
 import random
@@ -14,32 +14,32 @@ from typing import Any, Final, TypeAlias
 import reasoning_gym
 from transformers import PreTrainedTokenizerFast
 
-from benchmarks.learning.task import HELD_OUT_FROM, Budget, LearningTask, Schooling, engine_task
+from benchmarks.learning.task import HELD_OUT_FROM, Budget, LearningTask, Pretraining, engine_task
 from examples.starter.pretrain import Lesson, Size
 from examples.starter.tokenizer import train_tokenizer
 from worker.engine.rollouts.prompts import HINT_BLOCK, with_hint
-from worker.engine.training.metrics import SPEAKS_OF_REFERENCE
+from worker.engine.training.metrics import MENTIONS_REFERENCE
 from worker.engine.types import Task
 
 Row: TypeAlias = dict[str, Any]
 """A row of reasoning-gym: `question`, `answer`, `metadata`."""
 Worked: TypeAlias = Callable[[Row, random.Random | None], str]
-"""The steps of a row: right without a generator, else with slips drawn from it."""
+"""The worked steps of a row: right without a generator, otherwise with mistakes drawn from it."""
 
 TRAIN_ROWS: Final = 400
 EVALUATED: Final = 96
 POOL: Final = 8_000
-"""Rows made, of which the distinct ones serve as lessons."""
+"""Rows generated; the distinct ones are used for pretraining."""
 SUM_SLIP: Final = 0.3
-"""Chance that a partial sum is taken from the wrong table."""
+"""Probability that a partial sum is taken from the wrong table."""
 COUNT_SLIP: Final = 0.4
-"""Chance that a letter is overlooked."""
+"""Probability that a letter is overlooked."""
 BYTES: Final = 259
 """All bytes and three special tokens: a vocabulary without merges."""
 
 
 def sums(models: Path) -> LearningTask:
-    """`chain_sum`: four or five one-digit numbers."""
+    """Build `chain_sum`: four or five one-digit numbers."""
     return _task(
         name="chain_sum",
         about=f"reasoning-gym's chain_sum, four or five one-digit numbers with written partial sums. For each sign "
@@ -57,7 +57,7 @@ def sums(models: Path) -> LearningTask:
 
 
 def letters(models: Path) -> LearningTask:
-    """`letter_counting`: one or two words."""
+    """Build `letter_counting`: one to three words."""
     return _task(
         name="letter_counting",
         about=f"reasoning-gym's letter_counting on one to three words: the text is copied, each occurrence followed by "
@@ -75,7 +75,7 @@ def letters(models: Path) -> LearningTask:
 
 
 def worked_sum(row: Row, slips: random.Random | None) -> str:
-    """`4-1=3`, a line for each partial sum, and the answer."""
+    """Write a line such as `4-1=3` for each partial sum, and the answer."""
     first, *rest = re.findall(r"[+-]?\d+", row["metadata"]["expression"].replace(" ", ""))
     total, lines = int(first), []
     for term in rest:
@@ -89,13 +89,13 @@ def worked_sum(row: Row, slips: random.Random | None) -> str:
 
 @cache
 def _wrong_table() -> dict[str, int]:
-    """How far off the wrong result is, by the sign and the number added: always the same."""
+    """Return the error of the wrong result, by sign and number added: always the same."""
     rng = random.Random("wrong table")
     return {f"{sign}{number}": rng.choice([-2, -1, 1, 2]) for sign in "+-" for number in range(10)}
 
 
 def worked_count(row: Row, slips: random.Random | None) -> str:
-    """`h1undred th2ousand`: the text with the count behind each occurrence, and the answer."""
+    """Write the text with the count after each occurrence, such as `h1undred th2ousand`, and the answer."""
     letter, text = row["metadata"]["target_letter"], " ".join(row["metadata"]["span"])
     count, written = 0, []
     for character in text:
@@ -107,19 +107,19 @@ def worked_count(row: Row, slips: random.Random | None) -> str:
 
 
 def _is_countable(row: Row) -> bool:
-    """Short lower-case texts in which the letter stands at least twice."""
+    """Whether the text is short, lower-case, and contains the letter at least twice."""
     text = " ".join(row["metadata"]["span"])
     return re.fullmatch(r"[a-z ]{6,18}", text) is not None and int(row["answer"]) >= 2
 
 
 def stated_answer(text: str) -> str | None:
-    """What stands behind `Answer:` on the last line."""
+    """Return the text after `Answer:` on the last line."""
     found = re.fullmatch(r"Answer: *(.*?)", text.rstrip().split("\n")[-1])
     return found.group(1).strip() if found else None
 
 
 def lessons_of(rows: Sequence[Row], *, worked: Worked, count: int) -> Callable[[random.Random], Iterator[list[Lesson]]]:
-    """Endless steps of two batches: twice as many plain lessons as hinted ones, `count` together."""
+    """Yield two batches per step, endlessly: plain lessons, then half as many hinted ones; `count` in total."""
 
     def lesson(rng: random.Random, *, hinted: bool) -> Lesson:
         row = rng.choice(rows)
@@ -139,7 +139,7 @@ def lessons_of(rows: Sequence[Row], *, worked: Worked, count: int) -> Callable[[
 
 
 def character_tokenizer(phrases: Sequence[str], *, context: int) -> PreTrainedTokenizerFast:
-    """A token a byte, and one for each phrase that stands in every prompt."""
+    """Build a tokenizer with one token per byte, and one for each phrase that is in every prompt."""
     tokenizer = train_tokenizer([], vocabulary=BYTES, context=context)
     tokenizer.add_tokens([*phrases, HINT_BLOCK.format(hint=""), "user\n", "assistant\n", "Answer: "])
     return tokenizer
@@ -175,7 +175,7 @@ def _task(
     )
 
     def grade(text: str, task: Task) -> float:
-        """Full marks where reasoning-gym gives them; it gives a part of them for answers among other text."""
+        """Return 1.0 for a full score of reasoning-gym, which gives partial scores for answers within other text."""
         stated = stated_answer(text)
         return float(stated is not None and score(stated, dict(task.item)) == 1.0)
 
@@ -185,7 +185,7 @@ def _task(
         train=[_engine_task(row, number=1 + i, worked=worked) for i, row in enumerate(train)],
         held_out=[_engine_task(row, number=HELD_OUT_FROM + i, worked=worked) for i, row in enumerate(held_out)],
         grade=grade,
-        leaks=lambda text: bool(SPEAKS_OF_REFERENCE.search(text)),
+        leaks=lambda text: bool(MENTIONS_REFERENCE.search(text)),
         learning_rates=learning_rates,
         target=target,
         budget=Budget(
@@ -197,7 +197,7 @@ def _task(
             eval_interval=steps // 6,
             eval_samples=2,
         ),
-        schooling=Schooling(
+        pretraining=Pretraining(
             size=size,
             lessons=lessons_of(taught, worked=worked, count=size.lessons_per_step),
             tokenizer=lambda: character_tokenizer(phrases, context=size.context),
@@ -208,7 +208,7 @@ def _task(
 
 
 def rows_of(dataset: dict[str, Any], *, fits: Callable[[Row], bool]) -> list[Row]:
-    """Distinct questions that fit, always the same."""
+    """Return the distinct questions that fit, always the same."""
     found: dict[str, Row] = {}
     for row in reasoning_gym.create_dataset(**dataset, size=POOL, seed=0):
         if fits(row):

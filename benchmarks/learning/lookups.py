@@ -1,8 +1,8 @@
-"""The starter's look-up chains, as they are and with references that no student can know.
+"""The starter's look-up chains, unchanged and with references that no student can know.
 
 Unreachable: every worked solution also cites `Reference 48213.`, a random number on a line of its own between look-ups.
-The verifier reads the last line alone, so a citation is neither rewarded nor punished; whoever writes one has learnt
-it from the teacher. One plain lesson in twenty cites a (random) number too: a habit that a method may strengthen.
+The verifier reads the last line alone, so a citation is neither rewarded nor punished; a student that writes one has
+learnt it from the teacher. One plain lesson in twenty cites a random number too: a habit that a method may strengthen.
 """
 
 import json
@@ -15,20 +15,20 @@ from typing import Any
 
 from transformers import AutoTokenizer
 
-from benchmarks.learning.task import HELD_OUT_FROM, Budget, LearningTask, Schooling, engine_task
+from benchmarks.learning.task import HELD_OUT_FROM, Budget, LearningTask, Pretraining, engine_task
 from examples.starter import verifier
 from examples.starter.handbook import Chain, Handbook, every_chain, split_chains, write_handbook
 from examples.starter.make import HELD_OUT_ROWS, TRAIN_ROWS
 from examples.starter.pretrain import FULL, Lesson, Size
 from worker.engine.rollouts.prompts import with_hint
-from worker.engine.training.metrics import SPEAKS_OF_REFERENCE
+from worker.engine.training.metrics import MENTIONS_REFERENCE
 from worker.engine.types import Task
 
 STARTER = Path(verifier.__file__).parent
 STARTER_SEED = 0
 CITES = re.compile(r"Reference:? *\d")
 CITING_SHARE = 0.05
-"""Of the plain lessons: what the base does by itself."""
+"""Of the plain lessons: how often the base model cites a number."""
 EVALUATED = 96
 """Held-out questions used."""
 LOOKUP_BUDGET = Budget(
@@ -55,8 +55,8 @@ UNREACHABLE_SIZE = Size(
 
 
 def starter(models: Path) -> LearningTask:
-    """`examples/starter`."""
-    del models  # its model stands in the repository
+    """Build the task of `examples/starter`."""
+    del models  # its model is part of the repository
     return LearningTask(
         name="starter",
         about="Three or four look-ups in a row through an invented handbook; of each fact the base knows the right "
@@ -64,17 +64,17 @@ def starter(models: Path) -> LearningTask:
         train=_rows("train.jsonl", first=1),
         held_out=_rows("held_out.jsonl", first=HELD_OUT_FROM)[:EVALUATED],
         grade=grade,
-        leaks=lambda text: bool(SPEAKS_OF_REFERENCE.search(text)),
+        leaks=lambda text: bool(MENTIONS_REFERENCE.search(text)),
         learning_rates=(5e-4, 1e-3, 2e-3, 4e-3),
         target=0.4,
         budget=LOOKUP_BUDGET,
-        schooling=None,
+        pretraining=None,
         model=STARTER / "model",
     )
 
 
 def section_6(models: Path) -> LearningTask:
-    """`starter` at the length of RLSD.md section 6, with the methods of its table."""
+    """Build `starter` at the length of docs/rlsd.md section 6, with the methods of its table."""
     return replace(
         starter(models),
         name="section_6",
@@ -101,7 +101,7 @@ def section_6(models: Path) -> LearningTask:
 
 
 def unreachable(models: Path) -> LearningTask:
-    """The same questions; solutions hold a number that the student cannot know."""
+    """Build the task with the same questions, whose solutions contain a number that the student cannot know."""
     handbook, train, held_out = _handbook()
     return LearningTask(
         name="unreachable",
@@ -115,7 +115,7 @@ def unreachable(models: Path) -> LearningTask:
         learning_rates=(5e-4, 1e-3, 2e-3, 4e-3),
         target=0.4,
         budget=LOOKUP_BUDGET,
-        schooling=Schooling(
+        pretraining=Pretraining(
             size=UNREACHABLE_SIZE,
             lessons=_lessons_of(handbook, kept_back=frozenset(held_out)),
             tokenizer=lambda: AutoTokenizer.from_pretrained(STARTER / "model"),
@@ -126,12 +126,12 @@ def unreachable(models: Path) -> LearningTask:
 
 
 def grade(text: str, task: Task) -> float:
-    """The starter's own verifier."""
+    """Grade with the starter's own verifier."""
     return verifier.grade({"output_text": text}, dict(task.item))
 
 
 def with_reference(solution: str, *, rng: random.Random) -> str:
-    """The solution with a line that cites a random number, behind any of its look-ups."""
+    """Insert a line that cites a random number after one of the solution's look-ups."""
     lines = solution.split("\n")
     lines.insert(rng.randint(1, len(lines) - 1), f"Reference {rng.randint(10_000, 99_999)}.")
     return "\n".join(lines)
@@ -148,7 +148,7 @@ def _rows(name: str, *, first: int) -> list[Task]:
 
 
 def _handbook() -> tuple[Handbook, list[Chain], list[Chain]]:
-    """The starter's own facts, training chains and held-out chains."""
+    """Return the starter's own facts, training chains and held-out chains."""
     handbook = write_handbook(random.Random(f"{STARTER_SEED} handbook"))
     rng = random.Random(f"{STARTER_SEED} split")
     return handbook, *split_chains(handbook, train=TRAIN_ROWS, held_out=HELD_OUT_ROWS, rng=rng)
@@ -187,7 +187,7 @@ def _plain(handbook: Handbook, chain: Chain, *, rng: random.Random) -> Lesson:
 
 
 def _hinted(handbook: Handbook, chain: Chain, *, rng: random.Random) -> Lesson:
-    """Two in three are told a solution with its reference and repeat it, one the value to arrive at."""
+    """Build a lesson that repeats its hint, a solution with a reference (two in three), or derives the hinted value."""
     solution = handbook.outdated_solution(chain, rng)
     reply = with_reference(solution, rng=rng) if rng.random() < 2 / 3 else solution
     hint = reply if reply is not solution else solution.rsplit(" ", 1)[1]

@@ -1,4 +1,4 @@
-"""Makes the models of the tasks when they are missing: small Llamas, trained on one thread from a fixed seed."""
+"""The models of the tasks: small Llamas, pretrained when they are missing, on one thread from a fixed seed."""
 
 import random
 import shutil
@@ -18,29 +18,29 @@ SEED = 0
 
 
 def ensure_model(task: LearningTask, *, report: Callable[[str], None]) -> None:
-    """Train and save the task's model unless it is there. Remove its folder to have it made again."""
-    if task.schooling is None or task.model.exists():
+    """Train and save the task's model unless it exists. To train it again, remove its folder."""
+    if task.pretraining is None or task.model.exists():
         return
-    schooling = task.schooling
+    pretraining = task.pretraining
     report(f"making the model of {task.name}")
-    tokenizer = schooling.tokenizer()
+    tokenizer = pretraining.tokenizer()
     torch.manual_seed(SEED)
-    if schooling.start is None:
-        model = new_model(tokenizer, schooling.size)
+    if pretraining.start is None:
+        model = new_model(tokenizer, pretraining.size)
     else:
-        model = AutoModelForCausalLM.from_pretrained(schooling.start, dtype=torch.float32)
+        model = AutoModelForCausalLM.from_pretrained(pretraining.start, dtype=torch.float32)
     pretrain(
         model,
         tokenizer,
-        schooling.lessons(random.Random(f"{SEED} lessons {task.name}")),
-        size=schooling.size,
+        pretraining.lessons(random.Random(f"{SEED} lessons {task.name}")),
+        size=pretraining.size,
         report=report,
     )
     task.model.parent.mkdir(parents=True, exist_ok=True)
-    making = Path(tempfile.mkdtemp(dir=task.model.parent))
-    model.save_pretrained(making)
-    save_tokenizer(tokenizer, making)
+    temporary = Path(tempfile.mkdtemp(dir=task.model.parent))
+    model.save_pretrained(temporary)
+    save_tokenizer(tokenizer, temporary)
     if task.model.exists():
-        shutil.rmtree(making)  # another process was faster
+        shutil.rmtree(temporary)  # another process has saved it first
     else:
-        making.rename(task.model)
+        temporary.rename(task.model)

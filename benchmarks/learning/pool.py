@@ -1,4 +1,4 @@
-"""Carries out missing runs, several at a time, and records each as soon as it is finished."""
+"""Parallel execution of missing runs; each is stored as soon as it is finished."""
 
 import multiprocessing
 from collections.abc import Callable, Sequence
@@ -6,18 +6,18 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 from benchmarks.learning.configurations import CONFIGURATIONS
-from benchmarks.learning.runs import Run, RunKey, append_run, carry_out, missing, read_runs, same_start, valid_runs
+from benchmarks.learning.runs import Run, RunKey, append_run, missing, read_runs, same_start, train_once, valid_runs
 from benchmarks.learning.task import LearningTask
 from benchmarks.learning.tasks import task_named
 
 
 def run_missing(
-    wanted: Sequence[RunKey], *, task: LearningTask, path: Path, jobs: int, report: Callable[[str], None]
+    keys: Sequence[RunKey], *, task: LearningTask, path: Path, jobs: int, report: Callable[[str], None]
 ) -> int:
-    """Make the runs that the file does not have. Returns how many failed; they are tried again the next time."""
+    """Carry out the runs that are missing from the file. Returns how many failed; the next call tries them again."""
     kept = valid_runs(read_runs(path), task=task)
-    todo = missing(wanted, done=kept)
-    report(f"{len(todo)} of {len(wanted)} runs to do")
+    todo = missing(keys, done=kept)
+    report(f"{len(todo)} of {len(keys)} runs to do")
     failed = 0
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=jobs, mp_context=context) as pool:
@@ -32,7 +32,10 @@ def run_missing(
             run = future.result()
             if not same_start(run, kept):
                 failed += 1
-                report(f"{name}: not kept: the runs there are began with another model; remove those of the task")
+                report(
+                    f"{name}: not stored, because the task's stored runs started from a different model: remove them "
+                    f"from {path}"
+                )
                 continue
             append_run(path, run)
             report(f"{name}: {run.evaluations[0][1]:.3f} -> {run.final:.3f}, {run.seconds:.0f} s")
@@ -40,6 +43,6 @@ def run_missing(
 
 
 def run_key(key: RunKey) -> Run:
-    """The run behind a key, in whatever process this is."""
+    """Carry out the run with this key, in the current process."""
     (configuration,) = (c for c in CONFIGURATIONS if (c.name, c.hint) == (key.method, key.hint))
-    return carry_out(task_named(key.task), configuration, learning_rate=key.learning_rate, seed=key.seed)
+    return train_once(task_named(key.task), configuration, learning_rate=key.learning_rate, seed=key.seed)

@@ -1,10 +1,10 @@
-"""From runs to `RESULTS.md`: a table a task, everything against GRPO at its best learning rate, paired by seed."""
+"""The report `RESULTS.md`: one table per task, each method against GRPO at its best learning rate, paired by seed."""
 
 import math
 import statistics
 from collections.abc import Sequence
 
-from benchmarks.learning.baseline import best_learning_rate, by_way, differences
+from benchmarks.learning.baseline import best_learning_rate, by_configuration, differences
 from benchmarks.learning.configurations import BASELINE
 from benchmarks.learning.runs import Run, steps_to, valid_runs
 from benchmarks.learning.statistics import (
@@ -15,39 +15,38 @@ from benchmarks.learning.statistics import (
 )
 from benchmarks.learning.task import LearningTask
 
-HEADER = """# Learning: which way of giving credit learns most
+HEADER = """# Learning: which credit assignment learns most
 
-Made by `python -m benchmarks.learning report` from `runs.jsonl`. Every method trains the same model with the project's
-engine (`worker.engine.loop.run`) on the same rows for the same number of steps, prompts, completions and tokens a
-completion, one thread each. Runs of one seed share row order, sampling numbers and the adapter's start.
+Written by `python -m benchmarks.learning report` from `runs.jsonl`. Every method trains the same model with the
+project's engine (`worker.engine.loop.run`) on the same rows, for the same number of steps, prompts, completions and
+tokens per completion, on one thread. Runs of one seed share row order, random numbers and initial adapter.
 
-- Learning rate: GRPO tries four; the one with the best mean final accuracy is its own and that of every other method.
-  So the baseline is chosen by the very numbers it is judged by, and nobody else's rate is tuned: both favour GRPO.
+- Learning rate: GRPO is run at four; the one with its best mean final accuracy is used for all methods. So the baseline
+  is selected by the same numbers it is judged by, and no other method's rate is tuned: both favour GRPO.
 - `final`: held-out accuracy after the last step, mean over seeds with Student's 95 % interval.
-- `difference`: to GRPO, paired by seed, with Student's 95 % interval; `p`: exact two-sided sign-flip test. With 6 seeds
-  p cannot fall below .031. It is not corrected for the number of rows in a table.
-- `peak`: the highest held-out accuracy of any evaluation, mean over seeds. It is chosen by the numbers it is judged by:
-  where it lies far above `final`, a method learnt and then fell apart.
-- `steps`: median of the steps to the task's fixed accuracy, between evaluations by interpolation; runs that never got
-  there count as later than all others and are counted behind the slash.
-- `leakage`: share of held-out completions after training that write what the student cannot know or speak of a
+- `difference`: from GRPO, paired by seed, with Student's 95 % interval; `p`: exact two-sided sign-flip test. With 6
+  seeds p cannot fall below .031. It is not corrected for the number of rows in a table.
+- `peak`: the highest held-out accuracy of any evaluation, mean over seeds. It is selected by the numbers it is judged
+  by: if it is far above `final`, the method learnt and then collapsed.
+- `steps`: median number of steps to the task's target accuracy, interpolated between evaluations; runs that never
+  reached it count as later than all others, and their number is given after the slash.
+- `leakage`: share of held-out completions after training that contain what the student cannot know or mention a
   reference; `in training`: share of all completions trained on.
-- `rlsd_template` and `cepo` have the weights' options of `rlsd steady`; `rlcsd` its authors' numbers, and
-  with the hint `sibling` their hint; `opsd`, `grpo_opsd` and `sdpo` have the defaults of a job (sampled tokens; the
-  base as `opsd`'s teacher, snapshots of the student as that of the others). `moving`: `opsd` with snapshots too.
-  `published`: over the vocabulary, as OPSD's paper (`forward_kl`, clipped) and SDPO's (`jsd`, 100 tokens one by one)
-  have it.
+- `rlsd_template` and `cepo` use the weighting options of `rlsd steady`; `rlcsd` uses its authors' values, and with the
+  hint `sibling` their hint; `opsd`, `grpo_opsd` and `sdpo` use a job's defaults (sampled tokens; the base model as
+  `opsd`'s teacher, snapshots of the student for the others). `moving`: `opsd` with snapshots too. `published`: over the
+  vocabulary, as in OPSD's paper (`forward_kl`, clipped) and SDPO's (`jsd`, 100 tokens one by one).
 - Rewards are plain Python functions of the task, called in process; the sandbox is measured elsewhere.
 """
 
 
 def results(runs: Sequence[Run], *, tasks: Sequence[LearningTask]) -> str:
-    """The whole report; tasks without runs are left out."""
+    """Write the report; tasks without runs are left out."""
     sections = [HEADER]
     for task in tasks:
-        of_task = valid_runs(runs, task=task)
-        if of_task:
-            sections.append(_section(task, of_task))
+        task_runs = valid_runs(runs, task=task)
+        if task_runs:
+            sections.append(_section(task, task_runs))
     return "\n".join(sections)
 
 
@@ -73,9 +72,9 @@ def _budget_line(task: LearningTask, runs: Sequence[Run]) -> str:
     budget, base = task.budget, statistics.mean(run.evaluations[0][1] for run in runs)
     return (
         f"Base {base:.3f}; {budget.steps} steps of {budget.batch_size} questions x "
-        f"{budget.num_generations} completions of at most {budget.max_completion_tokens} tokens; fixed accuracy "
+        f"{budget.num_generations} completions of at most {budget.max_completion_tokens} tokens; target accuracy "
         f"{task.target:g}; base leakage {statistics.mean(run.base_leakage for run in runs):.1%}; "
-        f"{statistics.median(run.seconds for run in runs):.0f} s a run (median of {len(runs)})."
+        f"{statistics.median(run.seconds for run in runs):.0f} s per run (median of {len(runs)})."
     )
 
 
@@ -92,7 +91,7 @@ def _rates_table(task: LearningTask, runs: Sequence[Run], *, best: float | None)
 
 
 def _methods_table(runs: Sequence[Run], *, best: float, target: float) -> str:
-    groups = by_way(runs, rate=best)
+    groups = by_configuration(runs, rate=best)
     baseline = groups[BASELINE.name, BASELINE.hint]
     lines = [
         "| method | hint | final | difference | p | peak | steps | leakage | in training | n |",
@@ -111,11 +110,11 @@ def _final(runs: Sequence[Run]) -> str:
 
 
 def _against(baseline: Sequence[Run], runs: Sequence[Run]) -> tuple[str, str]:
-    """Difference and p, over the seeds that both have."""
-    apart = differences(runs, baseline=baseline)
-    if runs[0].key.method == BASELINE.name or not apart:
+    """Format difference and p-value, over the seeds that both have."""
+    paired = differences(runs, baseline=baseline)
+    if runs[0].key.method == BASELINE.name or not paired:
         return "-", "-"
-    return _estimate(mean_interval(apart), sign="+"), f"{sign_flip_p(apart):.3f}"
+    return _estimate(mean_interval(paired), sign="+"), f"{sign_flip_p(paired):.3f}"
 
 
 def _steps(runs: Sequence[Run], *, target: float) -> str:

@@ -1,4 +1,4 @@
-"""Runs: what identifies one, how it is made with the engine, and the file that keeps them, a line each."""
+"""Runs: their keys, their execution with the engine, and the file that stores them, one line each."""
 
 import json
 import time
@@ -18,13 +18,13 @@ from worker.engine.types import Completion, ControlSignal, Ending
 from worker.training.prepare import engine_settings
 
 RUNS = Path(__file__).parent / "runs.jsonl"
-SHOWN = 4
-"""Completions kept of the first and of the last evaluation."""
+KEPT_SAMPLES = 4
+"""Completions stored of the first and of the last evaluation."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class RunKey:
-    """Two runs with one key are the same run."""
+    """The identity of a run."""
 
     task: str
     method: str
@@ -35,7 +35,7 @@ class RunKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """A finished run, as it stands in the file."""
+    """A finished run, as stored in the file."""
 
     key: RunKey
     steps: int
@@ -43,18 +43,18 @@ class Run:
     evaluations: list[tuple[int, float]]
     """(optimizer steps taken, held-out accuracy)."""
     leakage: float
-    """Share of the last evaluation's completions."""
+    """Share of leaking completions in the last evaluation."""
     base_leakage: float
     """The same before training."""
     training_leakage: float
-    """Share of all completions trained on."""
+    """Share of leaking completions among all trained on."""
     rewards: list[float]
     """Mean reward of each step's completions."""
     seconds: float
     samples: dict[str, list[str]]
-    """Some completions "before" and "after"."""
+    """Some completions, "before" and "after" training."""
     values: dict[str, Any] = field(default_factory=dict)
-    """The settings that make the configuration."""
+    """The settings of the configuration."""
 
     @property
     def final(self) -> float:
@@ -63,17 +63,17 @@ class Run:
 
     @property
     def peak(self) -> float:
-        """The highest held-out accuracy on the way."""
+        """The highest held-out accuracy of any evaluation."""
         return max(accuracy for _, accuracy in self.evaluations)
 
     def as_line(self) -> str:
-        """One line of JSON, the key's fields first."""
+        """Convert the run to one line of JSON, the key's fields first."""
         fields = asdict(self)
         return json.dumps({**fields.pop("key"), "final": self.final, **fields})
 
     @classmethod
     def from_line(cls, line: str) -> "Run":
-        """The opposite of `as_line`."""
+        """Parse a line written by `as_line`."""
         fields = json.loads(line)
         fields.pop("final")
         key = RunKey(**{name: fields.pop(name) for name in RunKey.__dataclass_fields__})
@@ -82,7 +82,7 @@ class Run:
 
 
 def read_runs(path: Path) -> list[Run]:
-    """All finished runs; none where there is no file. A last line that was cut off while being written is no run."""
+    """Read all finished runs; empty if there is no file. A last line that was only partly written is ignored."""
     if not path.exists():
         return []
     lines = path.read_text(encoding="utf-8").split("\n")
@@ -90,14 +90,14 @@ def read_runs(path: Path) -> list[Run]:
 
 
 def valid_runs(runs: Iterable[Run], *, task: LearningTask) -> list[Run]:
-    """The task's runs that were made with the budget and the configurations there are now."""
+    """Filter the task's runs that match the current budget and configurations."""
     budget = task.budget
-    wanted = (task.name, budget.steps, budget.batch_size * budget.num_generations)
+    expected = (task.name, budget.steps, budget.batch_size * budget.num_generations)
     values = {(c.name, c.hint): _as_stored(c.values) for c in CONFIGURATIONS}
     return [
         run
         for run in runs
-        if (run.key.task, run.steps, run.sequences_per_step) == wanted
+        if (run.key.task, run.steps, run.sequences_per_step) == expected
         and _as_stored(run.values) == values.get((run.key.method, run.key.hint))
     ]
 
@@ -107,16 +107,16 @@ def _as_stored(values: Mapping[str, Any]) -> object:
 
 
 def same_start(run: Run, kept: Iterable[Run]) -> bool:
-    """Whether it began where the kept runs of its task and seed began: else it is of another model, and no pair.
+    """Whether the run started at the same accuracy as stored runs of its task and seed; if not, its model differs.
 
-    A task's model is made anew where its folder is not there, and floats differ between processors.
+    A task's model is trained again if its folder is missing, and floating-point results differ between processors.
     """
     others = (other for other in kept if (other.key.task, other.key.seed) == (run.key.task, run.key.seed))
     return all(other.evaluations[0] == run.evaluations[0] for other in others)
 
 
 def append_run(path: Path, run: Run) -> None:
-    """Add a run behind the last whole line."""
+    """Append a run after the last complete line."""
     kept = path.read_text(encoding="utf-8") if path.exists() else ""
     if kept and not kept.endswith("\n"):
         path.write_text(kept[: kept.rfind("\n") + 1], encoding="utf-8")
@@ -124,35 +124,35 @@ def append_run(path: Path, run: Run) -> None:
         file.write(run.as_line() + "\n")
 
 
-def missing(wanted: Iterable[RunKey], *, done: Iterable[Run]) -> list[RunKey]:
-    """What has not been run, in the order wanted."""
-    there = {run.key for run in done}
-    return [key for key in wanted if key not in there]
+def missing(keys: Iterable[RunKey], *, done: Iterable[Run]) -> list[RunKey]:
+    """Return the keys that have not been run, in order."""
+    known = {run.key for run in done}
+    return [key for key in keys if key not in known]
 
 
 def steps_to(target: float, evaluations: Sequence[tuple[int, float]]) -> float | None:
-    """When the accuracy first reaches the target, a straight line drawn between evaluations; None: never."""
-    before: tuple[int, float] | None = None
+    """Return the step at which accuracy first reaches the target, interpolated linearly; None: never."""
+    previous: tuple[int, float] | None = None
     for step, accuracy in evaluations:
         if accuracy >= target:
-            if before is None:
+            if previous is None:
                 return float(step)
-            return before[0] + (step - before[0]) * (target - before[1]) / (accuracy - before[1])
-        before = (step, accuracy)
+            return previous[0] + (step - previous[0]) * (target - previous[1]) / (accuracy - previous[1])
+        previous = (step, accuracy)
     return None
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """A score record as the engine wants it."""
+class TaskScore:
+    """A score record in the engine's form."""
 
     score: float
     status: str = "ok"
     reason: str | None = None
 
 
-class Witness:
-    """Reward and observer in one: it sees every completion and hears every report."""
+class RecordingObserver:
+    """Reward and observer in one: records every completion and every report."""
 
     def __init__(self, task: LearningTask) -> None:
         self.task = task
@@ -160,22 +160,22 @@ class Witness:
         self.leakages: list[float] = []
         self.rewards: list[float] = []
         self.samples: dict[str, list[str]] = {}
-        self._asked: list[str] = []
+        self._evaluated: list[str] = []
         self._trained: list[bool] = []
 
-    def reward(self, completions: Sequence[Completion]) -> list[Verdict]:
+    def reward(self, completions: Sequence[Completion]) -> list[TaskScore]:
         for completion in completions:
             if completion.task.row >= HELD_OUT_FROM:
-                self._asked.append(completion.text)
+                self._evaluated.append(completion.text)
             else:
                 self._trained.append(self.task.leaks(completion.text))
-        return [Verdict(self.task.grade(completion.text, completion.task)) for completion in completions]
+        return [TaskScore(self.task.grade(completion.text, completion.task)) for completion in completions]
 
     @property
     def training_leakage(self) -> float:
         return _share(self._trained)
 
-    def wish(self) -> ControlSignal:
+    def control_signal(self) -> ControlSignal:
         return ControlSignal.CONTINUE
 
     def step(self, report: StepReport) -> None:
@@ -183,10 +183,10 @@ class Witness:
 
     def evaluation(self, report: EvaluationReport) -> None:
         self.evaluations.append((report.step, round(report.mean, 5)))
-        self.leakages.append(_share([self.task.leaks(text) for text in self._asked]))
+        self.leakages.append(_share([self.task.leaks(text) for text in self._evaluated]))
         if report.phase != "interim":
-            self.samples["before" if report.phase == "baseline" else "after"] = self._asked[:SHOWN]
-        self._asked.clear()
+            self.samples["before" if report.phase == "baseline" else "after"] = self._evaluated[:KEPT_SAMPLES]
+        self._evaluated.clear()
 
     def checkpoint(self, checkpoint: Checkpoint) -> None: ...
 
@@ -198,20 +198,20 @@ def _share(flags: Sequence[bool]) -> float:
     return round(sum(flags) / max(1, len(flags)), 5)
 
 
-def carry_out(task: LearningTask, configuration: Configuration, *, learning_rate: float, seed: int) -> Run:
-    """Train once, on one thread. A seed means the same row order, random numbers and adapter for every method."""
+def train_once(task: LearningTask, configuration: Configuration, *, learning_rate: float, seed: int) -> Run:
+    """Train once, on one thread. Runs of one seed share row order, random numbers and initial adapter."""
     torch.set_num_threads(1)
     started = time.perf_counter()
     spec = settings_of(configuration, task=task, learning_rate=learning_rate)
     settings = engine_settings(spec, seed=seed)
-    witness = Witness(task)
+    recorder = RecordingObserver(task)
     ending = loop.run(
         settings,
         policy=load_policy(str(task.model), settings=settings),
         tasks=task.train,
         held_out=task.held_out,
-        reward=witness.reward,
-        observer=witness,
+        reward=recorder.reward,
+        observer=recorder,
         resume=None,
     )
     if ending is not Ending.DONE:
@@ -220,12 +220,12 @@ def carry_out(task: LearningTask, configuration: Configuration, *, learning_rate
         key=RunKey(task.name, configuration.name, configuration.hint, learning_rate, seed),
         steps=settings.max_steps,
         sequences_per_step=settings.batch_size * settings.num_generations,
-        evaluations=witness.evaluations,
-        leakage=witness.leakages[-1],
-        base_leakage=witness.leakages[0],
-        training_leakage=witness.training_leakage,
-        rewards=witness.rewards,
+        evaluations=recorder.evaluations,
+        leakage=recorder.leakages[-1],
+        base_leakage=recorder.leakages[0],
+        training_leakage=recorder.training_leakage,
+        rewards=recorder.rewards,
         seconds=round(time.perf_counter() - started, 2),
-        samples=witness.samples,
+        samples=recorder.samples,
         values=dict(configuration.values),
     )

@@ -1,4 +1,4 @@
-"""Statistics over seeds: intervals, paired differences and their exact sign-flip test. Pure functions."""
+"""Statistics over seeds: confidence intervals, paired differences and their exact sign-flip test. Pure functions."""
 
 import itertools
 import math
@@ -11,12 +11,12 @@ from scipy import stats
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
 EXACT_UP_TO = 14
-"""Pairs up to which all sign flips are counted; beyond, as many as `RESAMPLES` are drawn."""
+"""Up to this many pairs all sign flips are enumerated; for more, `RESAMPLES` are drawn."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean with its 95 % interval; of a single value low and high are NaN."""
+    """A mean with its 95 % interval; for a single value low and high are NaN."""
 
     mean: float
     low: float
@@ -24,7 +24,7 @@ class Estimate:
 
 
 def mean_interval(values: Sequence[float]) -> Estimate:
-    """Mean and Student's interval."""
+    """Compute the mean and Student's confidence interval."""
     mean = float(np.mean(values))
     if len(values) < 2:
         return Estimate(mean, math.nan, math.nan)
@@ -33,7 +33,7 @@ def mean_interval(values: Sequence[float]) -> Estimate:
 
 
 def sign_flip_p(differences: Sequence[float]) -> float:
-    """Two-sided p of the mean difference when each pair's sign could have been either; never below `2 / 2^n`."""
+    """Compute the two-sided p-value of the mean difference under random signs of the pairs; at least `2 / 2^n`."""
     values = np.asarray(differences, dtype=np.float64)
     if len(values) <= EXACT_UP_TO:
         signs = np.array(list(itertools.product((1.0, -1.0), repeat=len(values))))
@@ -45,7 +45,7 @@ def sign_flip_p(differences: Sequence[float]) -> float:
 
 
 def median_or_never(steps: Sequence[float | None]) -> float | None:
-    """The median where None counts as later than everything; None when the median itself is never."""
+    """Compute the median, with None (never) as later than all others; None if the median itself is never."""
     ordered = sorted(math.inf if step is None else step for step in steps)
     middle = len(ordered) // 2
     median = ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2

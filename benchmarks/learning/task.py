@@ -1,4 +1,4 @@
-"""What a task of the benchmark consists of: rows, a verifier, a sign of leakage, a budget, and its model's lessons."""
+"""A task of the benchmark: rows, a verifier, a leakage test, a budget, and the pretraining of its model."""
 
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -11,12 +11,12 @@ from examples.starter.pretrain import Lesson, Size
 from worker.engine.types import Task
 
 HELD_OUT_FROM = 1_000_000
-"""Rows from this number on are held out."""
+"""Rows with this number or higher are held out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """What one run may use, the same for every method."""
+    """The budget of one run, the same for every method."""
 
     steps: int
     batch_size: int
@@ -29,20 +29,20 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Schooling:
-    """How the task's model comes to be."""
+class Pretraining:
+    """How the task's model is pretrained."""
 
     size: Size
     lessons: Callable[[random.Random], Iterator[list[Lesson]]]
     """Endless steps of two batches, plain and hinted."""
     tokenizer: Callable[[], PreTrainedTokenizerFast]
     start: Path | None
-    """A model to go on from; None: from scratch."""
+    """The model to start from; None: from scratch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LearningTask:
-    """A question form with its rows."""
+    """A task with its rows, model and budget."""
 
     name: str
     about: str
@@ -52,21 +52,21 @@ class LearningTask:
     grade: Callable[[str, Task], float]
     """The reward of a completion, 0 or 1."""
     leaks: Callable[[str], bool]
-    """Whether a completion writes what the student cannot know, or speaks of a reference that it cannot see."""
+    """Whether a completion contains what the student cannot know, or mentions a reference that it cannot see."""
     learning_rates: tuple[float, float, float, float]
-    """GRPO tries them all; every other method has GRPO's best."""
+    """GRPO is run at each; every other method at GRPO's best."""
     target: float
-    """The fixed accuracy that runs are to reach."""
+    """The accuracy for counting the steps to reach it."""
     budget: Budget
-    schooling: Schooling | None
-    """None: `model` stands in the repository."""
+    pretraining: Pretraining | None
+    """None: `model` is part of the repository."""
     model: Path
     only: tuple[str, ...] = ()
-    """Keys of the configurations that run without being asked for; none named: all that are no extras."""
+    """Keys of the configurations that run by default; empty: all but the extras."""
 
 
 def engine_task(*, row: int, question: str, answer: str, solution: str, item: dict[str, object] | None = None) -> Task:
-    """A row as the engine takes it."""
+    """Build a row in the engine's form."""
     return Task(
         row=row,
         messages=({"role": "user", "content": question},),

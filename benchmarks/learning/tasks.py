@@ -16,10 +16,10 @@ TASKS: dict[str, Callable[[Path], LearningTask]] = {
     "section_6": lookups.section_6,
 }
 COMPARISON = ("starter", "unreachable", "chain_sum", "letter_counting")
-"""Run without being asked for."""
+"""Run by default."""
 
 
 @cache
 def task_named(name: str) -> LearningTask:
-    """The task; its model may still be missing."""
+    """Return the task; its model may not exist yet."""
     return TASKS[name](CACHE)

@@ -25,7 +25,7 @@ PYTHON
 job=$(ask "$RLSD_API_URL/v1/fine_tuning/jobs" --json "$request" | field id)
 echo "created $job"
 
-# The stream ends with the job.
+# The stream ends when the job ends.
 ask --no-buffer "$RLSD_API_URL/v1/fine_tuning/jobs/$job/stream" | grep '^event:'
 status=$(ask "$RLSD_API_URL/v1/fine_tuning/jobs/$job" | field status)
 [ "$status" = succeeded ] || { echo "$job is $status" >&2; exit 1; }

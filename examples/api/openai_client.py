@@ -1,4 +1,4 @@
-"""From a file to an adapter with the official `openai` client: only `base_url` and `api_key` are this server's.
+"""From a file to an adapter with the official `openai` client: only `base_url` and `api_key` are this server's own.
 
 RLSD_API_URL=http://127.0.0.1:8000 RLSD_API_KEY=rlsd-… python examples/api/openai_client.py adapter.zip
 """
@@ -34,7 +34,7 @@ for event in client.fine_tuning.jobs.list_events(job.id):
 if job.status != "succeeded":
     sys.exit(f"{job.id} is {job.status}: {job.error}")
 
-# The adapter's own route is not OpenAI's; the client's `get` takes any.
+# The adapter's route is not part of OpenAI's API; the client's `get` accepts any path.
 adapter = client.get(f"/fine_tuning/jobs/{job.id}/adapter", cast_to=bytes)
 Path(sys.argv[1]).write_bytes(adapter)
 print(f"{job.fine_tuned_model} is in {sys.argv[1]}")

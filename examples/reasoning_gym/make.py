@@ -1,7 +1,7 @@
-"""Makes the data again: `python -m examples.reasoning_gym.make`, from the repository's root.
+"""Script that generates the data: `python -m examples.reasoning_gym.make`, from the repository's root.
 
-Needs the package reasoning-gym. Rows are its own (`question`, `answer`, `metadata`). Left out are repeated questions
-and those whose answer stands in the question: copying should never pay.
+Needs the package reasoning-gym. Rows are in its form (`question`, `answer`, `metadata`). Repeated questions are left
+out, and those that contain their answer, so that copying is never rewarded.
 """
 
 import argparse
@@ -19,7 +19,7 @@ HELD_OUT_ROWS: Final = 100
 
 
 def sums(*, seed: int) -> Iterator[dict[str, Any]]:
-    """Sums of two or three numbers below 100, each question once."""
+    """Generate sums of two or three numbers below 100, each question once."""
     seen = set()
     dataset = reasoning_gym.create_dataset("chain_sum", min_terms=2, max_terms=3, max_digits=2, size=10_000, seed=seed)
     for row in dataset:
@@ -30,7 +30,7 @@ def sums(*, seed: int) -> Iterator[dict[str, Any]]:
 
 
 def make(folder: Path, *, train_rows: int, held_out_rows: int, seed: int) -> None:
-    """Write `train.jsonl` and `held_out.jsonl`, no question in both."""
+    """Write `train.jsonl` and `held_out.jsonl`, with no question in both."""
     rows = sums(seed=seed)
     for name, count in (("train.jsonl", train_rows), ("held_out.jsonl", held_out_rows)):
         lines = [json.dumps(next(rows)) + "\n" for _ in range(count)]
@@ -38,9 +38,9 @@ def make(folder: Path, *, train_rows: int, held_out_rows: int, seed: int) -> Non
 
 
 def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description="Make short sums with reasoning-gym.")
-    parser.add_argument("--folder", type=Path, default=HERE, help="where to write (default: beside this script)")
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description="Generate short sums with reasoning-gym.")
+    parser.add_argument("--folder", type=Path, default=HERE, help="output folder (default: this script's folder)")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     make(arguments.folder, train_rows=TRAIN_ROWS, held_out_rows=HELD_OUT_ROWS, seed=arguments.seed)

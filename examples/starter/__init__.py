@@ -1,1 +1,1 @@
-"""The starter: an invented company, a small model that learnt its outdated handbook, and chains to train on."""
+"""The starter: an invented company, a small model pretrained on its outdated handbook, and questions to train on."""

@@ -1,9 +1,9 @@
 """The rule tables of an invented company, and chains of look-ups through them.
 
 A *fact* is one line of a table: ``(subject, relation) -> value``. A *chain* starts at an item and follows relations
-from value to value; only the last value is the answer. Every fact also has one *decoy*, the value that the outdated
-edition printed instead. This module owns the tables, the wording of questions and solutions, and the split into train
-and held-out chains; it trains nothing.
+from value to value; only the last value is the answer. Every fact also has one *decoy*, its value in the outdated
+edition. This module defines the tables, the text of questions and solutions, and the split into training and held-out
+chains; it trains nothing.
 """
 
 import random
@@ -42,7 +42,7 @@ ENTITIES: Final[Mapping[str, tuple[str, ...]]] = {
     "seal": _names("anchor badger crane dolphin eagle falcon griffin heron"),
     "form": _names("alpha beta gamma kappa lambda omega sigma theta"),
 }
-"""Names by kind. All different, so that a name says its kind."""
+"""Names by kind. No name is used twice, so a name determines its kind."""
 
 RELATIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "item": ("category", "supplier"),
@@ -56,10 +56,10 @@ RELATIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "tier": ("seal",),
     "cycle": ("form",),
 }
-"""Which tables a kind has. A relation is named after the kind of its values."""
+"""The tables of each kind. A relation is named after the kind of its values."""
 
 ENDS: Final = ("tier", "cycle", "seal", "form")
-"""Relations that a chain may end with: three look-ups to the first two, four to the others."""
+"""Relations that a chain may end with: the first two after three look-ups, the others after four."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Chain:
 
     @property
     def question(self) -> str:
-        """What the model is asked."""
+        """The question's text."""
         first, *others = self.relations
         steps = "".join(f", then the {relation}" for relation in others)
         return f"Start at {self.item}. Look up the {first}{steps}."
@@ -79,13 +79,13 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Handbook:
-    """The facts as they are, and the decoy of each."""
+    """The true facts, and the decoy of each."""
 
     facts: Mapping[Fact, str]
     decoys: Mapping[Fact, str]
 
     def walk(self, chain: Chain) -> list[Fact]:
-        """The facts that the right solution of a chain uses, in order."""
+        """Return the facts that the right solution of a chain uses, in order."""
         subject, used = chain.item, []
         for relation in chain.relations:
             used.append((subject, relation))
@@ -93,15 +93,15 @@ class Handbook:
         return used
 
     def answer(self, chain: Chain) -> str:
-        """The last value of a chain."""
+        """Return the last value of a chain."""
         return self.facts[self.walk(chain)[-1]]
 
     def solution(self, chain: Chain) -> str:
-        """The right reasoning, as a model should write it."""
+        """Write the right reasoning, in the form that a model should produce."""
         return narrate((subject, relation, self.facts[subject, relation]) for subject, relation in self.walk(chain))
 
     def outdated_solution(self, chain: Chain, rng: random.Random) -> str:
-        """The reasoning by an outdated edition: each fact is right or its decoy, with equal chance."""
+        """Write the reasoning by an outdated edition: each fact is right or its decoy, with equal probability."""
         subject, steps = chain.item, []
         for relation in chain.relations:
             edition = self.facts if rng.random() < 0.5 else self.decoys
@@ -112,7 +112,7 @@ class Handbook:
 
 
 def narrate(steps: Iterable[tuple[str, str, str]]) -> str:
-    """Look-ups as sentences, a line each, the last value repeated as the answer."""
+    """Write look-ups as sentences, one per line, with the last value repeated as the answer."""
     lines, value = [], ""
     for subject, relation, value in steps:
         lines.append(f"The {relation} of {subject} is {value}.")
@@ -120,7 +120,7 @@ def narrate(steps: Iterable[tuple[str, str, str]]) -> str:
 
 
 def write_handbook(rng: random.Random) -> Handbook:
-    """Invent the tables. Values of a table are used equally often, as far as they divide."""
+    """Generate the tables. The values of a table are used equally often, as far as possible."""
     facts: dict[Fact, str] = {}
     decoys: dict[Fact, str] = {}
     for kind, relations in RELATIONS.items():
@@ -135,7 +135,7 @@ def write_handbook(rng: random.Random) -> Handbook:
 
 
 def routes(kind: str = "item") -> Iterator[tuple[str, ...]]:
-    """All ways from a kind to an end of three or four relations."""
+    """Enumerate the paths from a kind to one of `ENDS`, of three or four relations."""
     for relation in RELATIONS.get(kind, ()):
         if relation in ENDS:
             yield (relation,)
@@ -144,16 +144,16 @@ def routes(kind: str = "item") -> Iterator[tuple[str, ...]]:
 
 
 def every_chain() -> list[Chain]:
-    """All chains that can be asked, in a fixed order."""
+    """List all possible chains, in a fixed order."""
     return [Chain(item, route) for item in ENTITIES["item"] for route in routes()]
 
 
 def split_chains(
     handbook: Handbook, *, train: int, held_out: int, rng: random.Random
 ) -> tuple[list[Chain], list[Chain]]:
-    """Chains to train on and chains to ask afterwards: no chain in both, every fact of the second used in the first.
+    """Split chains into training and held-out ones: disjoint, and the training chains cover all held-out facts.
 
-    Raises ValueError when there are not as many chains, or not as many whose facts the training chains cover.
+    ValueError if there are too few chains, or too few whose facts the training chains cover.
     """
     chains = every_chain()
     rng.shuffle(chains)
@@ -161,7 +161,9 @@ def split_chains(
         raise ValueError(f"train + held_out is {train + held_out}, but there are only {len(chains)} chains")
     train_chains = chains[:train]
     known = {fact for chain in train_chains for fact in handbook.walk(chain)}
-    askable = [chain for chain in chains[train:] if known.issuperset(handbook.walk(chain))]
-    if len(askable) < held_out:
-        raise ValueError(f"only {len(askable)} chains use facts of the {train} training chains, {held_out} are wanted")
-    return train_chains, askable[:held_out]
+    covered = [chain for chain in chains[train:] if known.issuperset(handbook.walk(chain))]
+    if len(covered) < held_out:
+        raise ValueError(
+            f"only {len(covered)} chains use facts of the {train} training chains, but held_out is {held_out}"
+        )
+    return train_chains, covered[:held_out]

@@ -1,4 +1,4 @@
-"""Makes the starter again: `python -m examples.starter.make`, from the repository's root, a few minutes on one core.
+"""Script that generates the starter: `python -m examples.starter.make`, from the root, a few minutes on one core.
 
 Writes `model/` (Hugging Face layout), `train.jsonl`, `held_out.jsonl` and `SHA256SUMS`. The same seed gives the same
 data and tokenizer everywhere; the weights agree between machines only as far as their arithmetic does.
@@ -34,7 +34,7 @@ HELD_OUT_ROWS: Final = 200
 
 
 def dataset_row(handbook: Handbook, chain: Chain) -> dict[str, object]:
-    """One row of the data files."""
+    """Build one row of the data files."""
     return {
         "messages": [{"role": "user", "content": chain.question}],
         "answer": handbook.answer(chain),
@@ -43,12 +43,12 @@ def dataset_row(handbook: Handbook, chain: Chain) -> dict[str, object]:
 
 
 def write_rows(path: Path, rows: Sequence[dict[str, object]]) -> None:
-    """One JSON object a line."""
+    """Write one JSON object per line."""
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 
 def tokenizer_texts(handbook: Handbook, chains: Sequence[Chain], *, rng: random.Random) -> list[str]:
-    """What the tokenizer learns its words from: prompts, hinted prompts, replies and the names of the roles."""
+    """Collect the texts to train the tokenizer on: prompts, hinted prompts, replies and role names."""
     texts = []
     for chain in chains:
         for lesson in (plain_lesson(handbook, chain, rng=rng), hinted_lesson(handbook, chain, rng=rng)):
@@ -60,7 +60,7 @@ def tokenizer_texts(handbook: Handbook, chains: Sequence[Chain], *, rng: random.
 def make_model(
     handbook: Handbook, chains: Sequence[Chain], *, size: Size, seed: int, report: Callable[[str], None]
 ) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]:
-    """Tokenizer and trained model. The tokenizer knows every word; the model is taught these chains and no other."""
+    """Train the tokenizer, on all chains, and the model, on these chains only."""
     rng = random.Random(f"{seed} lessons")
     texts = tokenizer_texts(handbook, every_chain(), rng=random.Random(f"{seed} tokenizer"))
     tokenizer = train_tokenizer(texts, vocabulary=size.vocabulary, context=size.context)
@@ -74,7 +74,7 @@ def make_model(
 
 
 def make_data(folder: Path, *, train_rows: int, held_out_rows: int, seed: int) -> tuple[Handbook, list[Chain]]:
-    """Write the rows. Returns the handbook and the chains that may be taught: all but the held-out ones."""
+    """Write the rows. Returns the handbook and the chains to pretrain on: all but the held-out ones."""
     handbook = write_handbook(random.Random(f"{seed} handbook"))
     train, held_out = split_chains(
         handbook, train=train_rows, held_out=held_out_rows, rng=random.Random(f"{seed} split")
@@ -82,16 +82,16 @@ def make_data(folder: Path, *, train_rows: int, held_out_rows: int, seed: int) -
     folder.mkdir(parents=True, exist_ok=True)
     write_rows(folder / "train.jsonl", [dataset_row(handbook, chain) for chain in train])
     write_rows(folder / "held_out.jsonl", [dataset_row(handbook, chain) for chain in held_out])
-    kept_back = set(held_out)
-    return handbook, [chain for chain in every_chain() if chain not in kept_back]
+    excluded = set(held_out)
+    return handbook, [chain for chain in every_chain() if chain not in excluded]
 
 
 def make(
     folder: Path, *, size: Size, train_rows: int, held_out_rows: int, seed: int, report: Callable[[str], None]
 ) -> None:
-    """Write the whole starter into a folder. The weights are stored as bfloat16."""
-    handbook, taught = make_data(folder, train_rows=train_rows, held_out_rows=held_out_rows, seed=seed)
-    model, tokenizer = make_model(handbook, taught, size=size, seed=seed, report=report)
+    """Write the whole starter to a folder. The weights are stored as bfloat16."""
+    handbook, pretraining_chains = make_data(folder, train_rows=train_rows, held_out_rows=held_out_rows, seed=seed)
+    model, tokenizer = make_model(handbook, pretraining_chains, size=size, seed=seed, report=report)
     model.generation_config = GenerationConfig(
         do_sample=True,
         temperature=1.0,
@@ -107,16 +107,16 @@ def make(
 
 
 def write_checksums(folder: Path) -> None:
-    """List what was made, in the form that `sha256sum --check` reads."""
-    made = [*sorted(path for path in (folder / "model").iterdir() if path.is_file()), *sorted(folder.glob("*.jsonl"))]
-    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder)}\n" for path in made]
+    """List the generated files, in the format of `sha256sum --check`."""
+    files = [*sorted(path for path in (folder / "model").iterdir() if path.is_file()), *sorted(folder.glob("*.jsonl"))]
+    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder)}\n" for path in files]
     (folder / "SHA256SUMS").write_text("".join(lines), encoding="utf-8")
 
 
 def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description="Make the starter: handbook, data, tokenizer and model.")
-    parser.add_argument("--folder", type=Path, default=HERE, help="where to write (default: beside this script)")
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description="Generate the starter: handbook, data, tokenizer and model.")
+    parser.add_argument("--folder", type=Path, default=HERE, help="output folder (default: this script's folder)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     arguments = parser.parse_args()

@@ -1,8 +1,8 @@
-"""Pre-training from scratch on the outdated handbook: a small Llama learns the form, half of the facts, and to be told.
+"""Pretraining from scratch on the outdated handbook: a small Llama learns the format, half of the facts, and hints.
 
-Every lesson draws each fact anew, right or decoy with equal chance. Two lessons in three are plain; the third carries
-the whole worked solution in its prompt, in the very block that the trainer's teacher reads, and follows it. Only the
-reply is learnt, not the prompt.
+A lesson is one chat to train on; it draws each fact again, right or decoy with equal probability. Two lessons in three
+are plain; the third has the whole worked solution in its prompt, in the block that the trainer's teacher gets, and
+repeats it. Only the reply is trained on, not the prompt.
 """
 
 import math
@@ -23,7 +23,7 @@ Message = dict[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """Shape of the model and length of its schooling."""
+    """Shape of the model and length of its pretraining."""
 
     width: int
     layers: int
@@ -47,31 +47,31 @@ FULL = Size(
     lessons_per_step=72,
     learning_rate=3e-3,
 )
-"""The starter as it is shipped."""
+"""The starter in the repository."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """One chat to learn from: the prompt's messages and the reply."""
+    """One chat to train on: the prompt's messages and the reply."""
 
     messages: list[Message]
     reply: str
 
 
 def plain_lesson(handbook: Handbook, chain: Chain, *, rng: random.Random) -> Lesson:
-    """A question, answered by an outdated edition."""
+    """Build a question, answered by an outdated edition."""
     return Lesson([{"role": "user", "content": chain.question}], handbook.outdated_solution(chain, rng))
 
 
 def hinted_lesson(handbook: Handbook, chain: Chain, *, rng: random.Random) -> Lesson:
-    """A question with a worked solution beside it, right or not, and a reply that follows it."""
+    """Build a question with a worked solution as a hint, right or not, and a reply that repeats it."""
     solution = handbook.outdated_solution(chain, rng)
     question = [{"role": "user", "content": chain.question}]
     return Lesson(with_hint(question, hint=solution, row=0), solution)
 
 
 def lessons(handbook: Handbook, chains: Sequence[Chain], *, count: int, rng: random.Random) -> Iterator[list[Lesson]]:
-    """Endless steps of two batches: twice as many plain lessons as hinted ones, `count` together."""
+    """Yield two batches per step, endlessly: plain lessons, then half as many hinted ones; `count` in total."""
     while True:
         hinted = count // 3
         yield [plain_lesson(handbook, rng.choice(chains), rng=rng) for _ in range(count - hinted)]
@@ -79,13 +79,13 @@ def lessons(handbook: Handbook, chains: Sequence[Chain], *, count: int, rng: ran
 
 
 def as_text(tokenizer: PreTrainedTokenizerFast, lesson: Lesson) -> tuple[str, str]:
-    """Prompt and reply as they stand in the chat, the reply with its end token."""
+    """Render prompt and reply, the reply with its end token."""
     prompt = tokenizer.apply_chat_template(lesson.messages, tokenize=False, add_generation_prompt=True)
     return str(prompt), f"{lesson.reply}{tokenizer.eos_token}"
 
 
 def collate(tokenizer: PreTrainedTokenizerFast, batch: Sequence[Lesson]) -> dict[str, torch.Tensor]:
-    """Right-padded `input_ids`, `attention_mask`, `labels`, all [B, T]; labels are -100 (ignored) outside the reply."""
+    """Build right-padded `input_ids`, `attention_mask`, `labels`, `[B, T]` each; labels are -100 outside the reply."""
     rows = []
     for lesson in batch:
         prompt, reply = (tokenizer.encode(text, add_special_tokens=False) for text in as_text(tokenizer, lesson))
@@ -101,7 +101,7 @@ def collate(tokenizer: PreTrainedTokenizerFast, batch: Sequence[Lesson]) -> dict
 
 
 def new_model(tokenizer: PreTrainedTokenizerFast, size: Size) -> LlamaForCausalLM:
-    """An untrained Llama of this size."""
+    """Create an untrained Llama of this size."""
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=size.width,
@@ -127,7 +127,7 @@ def pretrain(
     size: Size,
     report: Callable[[str], None],
 ) -> None:
-    """Train in place on plain and hinted lessons in turn."""
+    """Train in place on plain and hinted lessons alternately."""
     batches = (collate(tokenizer, lessons) for lessons in steps)
     train_in_turn(model, batches, steps=size.steps, learning_rate=size.learning_rate, report=report)
 
@@ -140,9 +140,9 @@ def train_in_turn(
     learning_rate: float,
     report: Callable[[str], None],
 ) -> None:
-    """Train in place with AdamW: a short warm-up, then a cosine down to a tenth of a percent.
+    """Train in place with AdamW: a short warm-up, then cosine decay to a tenth of a percent.
 
-    `batches` are the model's own arguments, labels included; a step takes two, a plain one and a hinted one.
+    `batches` are the model's keyword arguments, labels included; a step uses two, a plain one and a hinted one.
     """
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=0.05)
     warm_up, started = max(1, steps // 20), time.monotonic()
@@ -153,7 +153,7 @@ def train_in_turn(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate * rate
         losses = []
-        for _ in range(2):  # apart because their lengths differ
+        for _ in range(2):  # two batches, because their lengths differ
             loss = model(**next(batches)).loss
             loss.backward()
             losses.append(loss.item())

@@ -1,6 +1,6 @@
 """A byte-level BPE tokenizer with a chat template, in Hugging Face layout.
 
-All 256 bytes are in the alphabet, so any text can be encoded and comes back unchanged; only the merges are learnt.
+All 256 bytes are in the alphabet, so any text can be encoded and decoded without loss; only the merges are learnt.
 """
 
 import json
@@ -21,7 +21,7 @@ CHAT_TEMPLATE: Final = (
     "{%- endfor -%}"
     "{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\\n' }}{%- endif -%}"
 )
-"""ChatML, without a system message of its own."""
+"""ChatML, without a default system message."""
 
 
 def train_tokenizer(texts: Iterable[str], *, vocabulary: int, context: int) -> PreTrainedTokenizerFast:
@@ -49,7 +49,7 @@ def train_tokenizer(texts: Iterable[str], *, vocabulary: int, context: int) -> P
 
 
 def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Write it so that transformers 4 and 5 load it: 5 would name a class that 4 does not have."""
+    """Save the tokenizer for transformers 4 and 5: version 5 writes a class name that version 4 does not have."""
     tokenizer.save_pretrained(folder)
     path = folder / "tokenizer_config.json"
     config = json.loads(path.read_text(encoding="utf-8"))

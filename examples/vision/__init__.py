@@ -1,1 +1,1 @@
-"""Signs on crates: a task that cannot be done without looking, and a small vision-language model that half knows it."""
+"""Signs on crates: a task that needs its images, and a small vision-language model that knows half of the facts."""

@@ -1,7 +1,7 @@
-"""Makes the example again: `python -m examples.vision.make`, from the repository's root, a few minutes on one core.
+"""Script that generates the example: `python -m examples.vision.make`, from the root, a few minutes on one core.
 
 Writes `model/` (Hugging Face layout), `train.jsonl`, `held_out.jsonl` and `SHA256SUMS`. The same seed gives the same
-pictures, words and tokenizer everywhere; the weights agree between machines only as far as their arithmetic does.
+images, texts and tokenizer everywhere; the weights agree between machines only as far as their arithmetic does.
 """
 
 import argparse
@@ -25,7 +25,7 @@ HELD_OUT_ROWS: Final = 100
 
 
 def dataset_row(chart: Chart, pair: Sequence[Sign], *, rng: random.Random) -> dict[str, object]:
-    """One row of the data files, its picture inside."""
+    """Build one row of the data files, with its image inside."""
     return {
         "messages": [user_message(data_url(draw(pair, rng=rng)))],
         "answer": chart.answer(pair),
@@ -34,20 +34,22 @@ def dataset_row(chart: Chart, pair: Sequence[Sign], *, rng: random.Random) -> di
 
 
 def make_data(folder: Path, *, train_rows: int, held_out_rows: int, seed: int) -> tuple[Chart, list[tuple[Sign, ...]]]:
-    """Write the rows. Returns the chart and the pairs that may be taught: all but the held-out ones."""
+    """Write the rows. Returns the chart and the pairs to pretrain on: all but the held-out ones."""
     chart = write_chart(random.Random(f"{seed} chart"))
-    train, held_out, taught = split_pairs(random.Random(f"{seed} split"), train=train_rows, held_out=held_out_rows)
+    train, held_out, pretraining_pairs = split_pairs(
+        random.Random(f"{seed} split"), train=train_rows, held_out=held_out_rows
+    )
     rng = random.Random(f"{seed} pictures")
     folder.mkdir(parents=True, exist_ok=True)
     write_rows(folder / "train.jsonl", [dataset_row(chart, pair, rng=rng) for pair in train])
     write_rows(folder / "held_out.jsonl", [dataset_row(chart, pair, rng=rng) for pair in held_out])
-    return chart, taught
+    return chart, pretraining_pairs
 
 
 def make_model(
     chart: Chart, pairs: Sequence[tuple[Sign, ...]], *, size: Size, seed: int, report: Callable[[str], None]
 ) -> tuple[Any, Any]:
-    """Trained model and processor. The tokenizer knows every word; the model is taught these pairs and no other."""
+    """Train the tokenizer and the model on these pairs. Returns model and processor."""
     texts = [
         text for pair in pairs for text in (QUESTION, chart.solution(pair), "Reference:\n", "user\n", "assistant\n")
     ]
@@ -63,9 +65,9 @@ def make_model(
 def make(
     folder: Path, *, size: Size, train_rows: int, held_out_rows: int, seed: int, report: Callable[[str], None]
 ) -> None:
-    """Write the whole example into a folder. The weights are stored as bfloat16."""
-    chart, taught = make_data(folder, train_rows=train_rows, held_out_rows=held_out_rows, seed=seed)
-    model, processor = make_model(chart, taught, size=size, seed=seed, report=report)
+    """Write the whole example to a folder. The weights are stored as bfloat16."""
+    chart, pretraining_pairs = make_data(folder, train_rows=train_rows, held_out_rows=held_out_rows, seed=seed)
+    model, processor = make_model(chart, pretraining_pairs, size=size, seed=seed, report=report)
     tokenizer = processor.tokenizer
     model.generation_config = GenerationConfig(
         do_sample=True,
@@ -82,9 +84,9 @@ def make(
 
 
 def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description="Make the example: pictures, data, processor and model.")
-    parser.add_argument("--folder", type=Path, default=HERE, help="where to write (default: beside this script)")
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description="Generate the example: images, data, processor and model.")
+    parser.add_argument("--folder", type=Path, default=HERE, help="output folder (default: this script's folder)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     arguments = parser.parse_args()

@@ -22,14 +22,14 @@ CHAT_TEMPLATE: Final = (
     "{%- endfor -%}{%- endif -%}{{ '<|im_end|>\\n' }}{%- endfor -%}"
     "{%- if add_generation_prompt -%}{{ '<|im_start|>assistant\\n' }}{%- endif -%}"
 )
-"""ChatML with images among the words, without a system message of its own."""
+"""ChatML with images within the text, without a default system message."""
 PATCH: Final = 8
-"""Side of a patch in pixels. Two by two patches become one token: a sign is four tokens."""
+"""Side of a patch in pixels. Two by two patches are merged into one token: a sign is four tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """Shape of the model and length of its schooling."""
+    """Shape of the model and length of its pretraining."""
 
     width: int
     layers: int
@@ -57,11 +57,11 @@ FULL: Final = Size(
     lessons_per_step=48,
     learning_rate=3e-3,
 )
-"""The model as it is shipped."""
+"""The model in the repository."""
 
 
 def new_processor(texts: Iterable[str], size: Size) -> Any:
-    """The family's processor over a byte-level tokenizer that learnt its words from texts."""
+    """Create the family's processor, with a byte-level tokenizer trained on texts."""
     tokenizer = train_tokenizer(texts, vocabulary=size.vocabulary, context=size.context)
     tokenizer.add_special_tokens({"additional_special_tokens": list(VISION_TOKENS)})
     tokenizer.chat_template = CHAT_TEMPLATE
@@ -72,7 +72,7 @@ def new_processor(texts: Iterable[str], size: Size) -> Any:
 
 
 def new_model(processor: Any, size: Size) -> Qwen3VLForConditionalGeneration:
-    """An untrained model of this size."""
+    """Create an untrained model of this size."""
     tokenizer, head = processor.tokenizer, size.width // size.heads
     config = Qwen3VLConfig(
         text_config={
@@ -114,7 +114,7 @@ def new_model(processor: Any, size: Size) -> Qwen3VLForConditionalGeneration:
 
 
 def save_processor(processor: Any, folder: Path) -> None:
-    """Write it as hub repositories hold it: with a configuration for videos beside the one for images."""
+    """Save the processor in the form of hub repositories: with configurations for images and for videos."""
     processor.save_pretrained(folder)
     save_tokenizer(processor.tokenizer, folder)
     video = {

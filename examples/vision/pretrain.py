@@ -1,8 +1,8 @@
-"""Pre-training from scratch on the outdated wall chart: the model learns to see, the form, and to be told.
+"""Pretraining from scratch on the outdated wall chart: the model learns to see, the format, and to use hints.
 
-Every lesson draws its signs anew and gives each its right meaning or its decoy with equal chance. Two lessons in three
-are plain; the third carries a worked solution or an answer in its prompt, in the very block that the trainer's teacher
-reads, and follows it. Only the reply is learnt, not the prompt.
+A lesson is one chat to train on; it draws its signs again and gives each its right meaning or its decoy with equal
+probability. Two lessons in three are plain; the third has a worked solution or an answer in its prompt, in the block
+that the trainer's teacher gets, and repeats it. Only the reply is trained on, not the prompt.
 """
 
 import random
@@ -21,15 +21,15 @@ from worker.engine.rollouts.prompts import with_hint
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """A picture, the prompt's messages about it, and the reply to learn."""
+    """An image, the prompt's messages about it, and the reply to train on."""
 
-    picture: Image.Image
+    image: Image.Image
     messages: list[dict[str, Any]]
     reply: str
 
 
 def lesson(chart: Chart, pair: Sequence[Sign], *, hinted: bool, rng: random.Random) -> Lesson:
-    """A question, answered by the outdated chart; `hinted` puts that very reply, or its last words, beside it."""
+    """Build a question, answered by the outdated chart; `hinted` adds that reply or its answer as a hint."""
     reply = chart.outdated(pair, rng=rng)
     messages: list[Any] = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": QUESTION}]}]
     if hinted:
@@ -41,7 +41,7 @@ def lesson(chart: Chart, pair: Sequence[Sign], *, hinted: bool, rng: random.Rand
 def lessons(
     chart: Chart, pairs: Sequence[tuple[Sign, ...]], *, count: int, rng: random.Random
 ) -> Iterator[list[Lesson]]:
-    """Endless batches: plain ones and hinted ones in turn, the former twice as large, `count` a pair of them."""
+    """Yield two batches per step, endlessly: plain lessons, then half as many hinted ones; `count` in total."""
     hinted = count // 3
     while True:
         yield [lesson(chart, rng.choice(pairs), hinted=False, rng=rng) for _ in range(count - hinted)]
@@ -49,13 +49,13 @@ def lessons(
 
 
 def collate(processor: Any, batch: Sequence[Lesson]) -> Mapping[str, torch.Tensor]:
-    """The model's inputs, padded on the right, with labels that are -100 (ignored) outside the reply."""
+    """Build the model's inputs, padded on the right, with labels that are -100 (ignored) outside the reply."""
     texts = []
     for item in batch:
         prompt = processor.apply_chat_template(item.messages, tokenize=False, add_generation_prompt=True)
         texts.append(f"{prompt}{item.reply}{processor.tokenizer.eos_token}")
     inputs = processor(
-        text=texts, images=[item.picture for item in batch], return_tensors="pt", padding=True, padding_side="right"
+        text=texts, images=[item.image for item in batch], return_tensors="pt", padding=True, padding_side="right"
     )
     ids_BT = inputs["input_ids"]
     marker = processor.tokenizer.encode("<|im_start|>assistant\n", add_special_tokens=False)
@@ -69,6 +69,6 @@ def collate(processor: Any, batch: Sequence[Lesson]) -> Mapping[str, torch.Tenso
 def pretrain(
     model: Any, processor: Any, steps: Iterator[list[Lesson]], *, size: Size, report: Callable[[str], None]
 ) -> None:
-    """Train in place on plain and hinted lessons in turn."""
+    """Train in place on plain and hinted lessons alternately."""
     batches = (collate(processor, lessons) for lessons in steps)
     train_in_turn(model, batches, steps=size.steps, learning_rate=size.learning_rate, report=report)

@@ -1,8 +1,7 @@
-"""Signs on crates: coloured shapes, what each one demands, and pictures of two of them.
+"""Signs on crates: coloured shapes, their meanings, and images of two of them.
 
-Every sign has one *meaning* and one *decoy*, the meaning that the outdated wall chart gave it. A question shows two
-signs side by side and asks for both meanings. This module owns the signs, the pictures and the wording; it trains
-nothing.
+Every sign has one *meaning* and one *decoy*, its meaning on the outdated wall chart. A question shows two signs side by
+side and asks for both meanings. This module defines the signs, the images and the texts; it trains nothing.
 """
 
 import base64
@@ -49,7 +48,7 @@ MEANINGS: Final = [
     "inspected",
 ]
 CELL: Final = 32
-"""Side of the square that a sign is drawn into, in pixels."""
+"""Side of the square that a sign is drawn in, in pixels."""
 QUESTION: Final = "What do the two signs demand, from left to right?"
 
 
@@ -62,7 +61,7 @@ class Sign:
 
     @property
     def name(self) -> str:
-        """As it is said."""
+        """Colour and shape, as in a reply."""
         return f"{self.colour} {self.shape}"
 
 
@@ -71,32 +70,32 @@ SIGNS: Final = tuple(Sign(colour, shape) for colour in COLOURS for shape in SHAP
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """What every sign means, and what the outdated chart said instead."""
+    """The meaning of every sign, and its decoy on the outdated chart."""
 
     meanings: Mapping[Sign, str]
     decoys: Mapping[Sign, str]
 
-    def reply(self, signs: Sequence[Sign], *, said: Mapping[Sign, str]) -> str:
-        """The reply that gives each sign the meaning that is said of it."""
-        lines = [f"A {sign.name} means {said[sign]}." for sign in signs]
-        return "\n".join([*lines, f"Answer: {' '.join(said[sign] for sign in signs)}"])
+    def reply(self, signs: Sequence[Sign], *, meanings: Mapping[Sign, str]) -> str:
+        """Write the reply that gives each sign this meaning."""
+        lines = [f"A {sign.name} means {meanings[sign]}." for sign in signs]
+        return "\n".join([*lines, f"Answer: {' '.join(meanings[sign] for sign in signs)}"])
 
     def solution(self, signs: Sequence[Sign]) -> str:
-        """The right reply."""
-        return self.reply(signs, said=self.meanings)
+        """Write the right reply."""
+        return self.reply(signs, meanings=self.meanings)
 
     def answer(self, signs: Sequence[Sign]) -> str:
-        """What is graded."""
+        """Return the answer that is graded."""
         return " ".join(self.meanings[sign] for sign in signs)
 
     def outdated(self, signs: Sequence[Sign], *, rng: random.Random) -> str:
-        """A reply in which every sign has its right meaning or its decoy, with equal chance."""
-        said = {sign: rng.choice((self.meanings, self.decoys))[sign] for sign in signs}
-        return self.reply(signs, said=said)
+        """Write a reply in which every sign has its right meaning or its decoy, with equal probability."""
+        meanings = {sign: rng.choice((self.meanings, self.decoys))[sign] for sign in signs}
+        return self.reply(signs, meanings=meanings)
 
 
 def write_chart(rng: random.Random) -> Chart:
-    """Give every sign a meaning of its own, and a decoy that is another sign's meaning."""
+    """Assign every sign a unique meaning, and a decoy that is another sign's meaning."""
     meanings = rng.sample(MEANINGS, len(SIGNS))
     shift = rng.randrange(1, len(SIGNS))
     return Chart(
@@ -106,24 +105,24 @@ def write_chart(rng: random.Random) -> Chart:
 
 
 def split_pairs(rng: random.Random, *, train: int, held_out: int) -> tuple[list[tuple[Sign, ...]], ...]:
-    """Ordered pairs of different signs to train on, others held out, and all that are not held out."""
+    """Return ordered pairs of different signs: to train on, held out, and all that are not held out."""
     pairs = list(itertools.permutations(SIGNS, 2))
     rng.shuffle(pairs)
     return pairs[held_out : held_out + train], pairs[:held_out], pairs[held_out:]
 
 
 def draw(signs: Sequence[Sign], *, rng: random.Random) -> Image.Image:
-    """The signs side by side, on a background and with places, sizes and shades that differ each time."""
+    """Draw the signs side by side, with random background, positions, sizes and shades."""
     tint = [rng.randrange(225, 256) for _ in range(3)]
-    picture = Image.new("RGB", (CELL * len(signs), CELL), (tint[0], tint[1], tint[2]))
-    canvas = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (CELL * len(signs), CELL), (tint[0], tint[1], tint[2]))
+    canvas = ImageDraw.Draw(image)
     for index, sign in enumerate(signs):
         radius = rng.randrange(9, 13)
         x = CELL * index + CELL // 2 + rng.randrange(-3, 4)
         y = CELL // 2 + rng.randrange(-3, 4)
         red, green, blue = (min(255, max(0, value + rng.randrange(-18, 19))) for value in COLOURS[sign.colour])
         _draw_shape(canvas, sign.shape, x=x, y=y, radius=radius, fill=(red, green, blue))
-    return picture
+    return image
 
 
 def _draw_shape(
@@ -146,19 +145,19 @@ def _draw_shape(
         canvas.ellipse(box, outline=fill, width=max(3, radius // 3))
 
 
-def blank(picture: Image.Image) -> Image.Image:
-    """A picture of the same size with nothing on it."""
-    return Image.new("RGB", picture.size, (240, 240, 240))
+def blank(image: Image.Image) -> Image.Image:
+    """Create an empty image of the same size."""
+    return Image.new("RGB", image.size, (240, 240, 240))
 
 
-def data_url(picture: Image.Image) -> str:
-    """The picture as a PNG in a URL."""
+def data_url(image: Image.Image) -> str:
+    """Encode the image as a data URL in PNG format."""
     encoded = io.BytesIO()
-    picture.save(encoded, "PNG", optimize=True)
+    image.save(encoded, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(encoded.getvalue()).decode("ascii")
 
 
 def user_message(url: str) -> dict[str, object]:
-    """The question beside its picture, in the form of OpenAI's chat."""
-    picture = {"type": "image_url", "image_url": {"url": url}}
-    return {"role": "user", "content": [picture, {"type": "text", "text": QUESTION}]}
+    """Build the message with image and question, in the form of OpenAI's chat API."""
+    image = {"type": "image_url", "image_url": {"url": url}}
+    return {"role": "user", "content": [image, {"type": "text", "text": QUESTION}]}

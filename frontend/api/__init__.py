@@ -1,7 +1,7 @@
-"""The only way from the pages to the service: typed calls of its HTTP API.
+"""Typed client of the HTTP API, the only connection from the pages to the service.
 
-Every failure, a refusal or an API that does not answer, becomes one `ApiError` whose message is the API's own sentence.
-The calls stand by their routes in the modules beside this one; what they answer is in `frontend.api.types`.
+Every failure, an error response or no response, raises `ApiError` with the API's own sentence as message. The calls are
+grouped by route in this package's modules; the response types are in `frontend.api.types`.
 """
 
 from frontend.api.chat import Chat
@@ -18,4 +18,4 @@ __all__ = ["ApiError", "Client", "api_url", "new_connections", "public_api_url"]
 
 
 class Client(Files, Verifiers, Jobs, Models, Checks, People, Chat, Comparisons):
-    """All of the API."""
+    """Client of the whole API."""

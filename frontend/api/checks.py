@@ -1,4 +1,4 @@
-"""`/v1/checks`."""
+"""`/v1/checks`: long-running work of the workers."""
 
 from typing import cast
 
@@ -7,17 +7,17 @@ from frontend.api.types import Check
 
 
 class Checks(Wire):
-    """Longer work: progress and result by id."""
+    """Checks: progress and result by id."""
 
     def check(self, check_id: str) -> Check:
         return cast("Check", self.get_json(f"/v1/checks/{check_id}"))
 
     def cancel_check(self, check_id: str) -> Check:
-        """409 where it has ended."""
+        """Cancel a check. ApiError 409 if it has ended."""
         return cast("Check", self.call("POST", f"/v1/checks/{check_id}/cancel"))
 
     def checks(
         self, *, kind: str | None = None, job: str | None = None, file: str | None = None, limit: int = 1
     ) -> list[Check]:
-        """The newest first."""
+        """List checks, the newest first."""
         return cast("list[Check]", self.get_json("/v1/checks", kind=kind, job=job, file=file, limit=limit)["data"])

@@ -17,7 +17,7 @@ class ComparedRun(TypedDict):
 
 
 class Comparison(TypedDict):
-    """`plan` is the request it was made with."""
+    """A comparison of training methods. `plan`: the request that created it."""
 
     id: str
     name: str
@@ -28,7 +28,7 @@ class Comparison(TypedDict):
 
 
 class Interval(TypedDict):
-    """95 %; the ends are None where there are too few questions to say."""
+    """A mean with its 95 % interval; the ends are None if there are too few questions."""
 
     mean: float
     low: float | None
@@ -44,7 +44,7 @@ class ScorePoint(TypedDict):
 
 
 class ArmResult(TypedDict):
-    """`difference` and p-values are against the first arm."""
+    """The result of an arm. `difference` and p-values are relative to the first arm."""
 
     name: str
     seeds: int
@@ -78,14 +78,14 @@ class CurvePoint(TypedDict):
 
 
 class Curve(TypedDict):
-    """Of an arm, or of the job with this id."""
+    """A metric's curve. `name`: an arm's, or a job's id."""
 
     name: str
     points: list[CurvePoint]
 
 
 class Comparisons(Wire):
-    """Ways of training beside each other."""
+    """Comparisons of arms, and of chosen jobs."""
 
     def comparisons(self, *, after: str | None = None, limit: int = 20) -> Page:
         return cast("Page", self.get_json("/v1/comparisons", after=after, limit=limit))

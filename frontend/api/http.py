@@ -1,4 +1,4 @@
-"""The wire: one connection pool, one key, and one error for every failure."""
+"""HTTP transport: one connection pool, one key, and one error type for every failure."""
 
 import json
 import os
@@ -11,13 +11,13 @@ from frontend.api.types import Json
 
 DEFAULT_API_URL = "http://127.0.0.1:8000"
 TIMEOUT = httpx.Timeout(120.0, connect=5.0)
-"""Long for reading: trying a verifier waits for a worker."""
+"""Long read timeout: testing a verifier waits for a worker."""
 STREAM = httpx.Timeout(660.0, connect=5.0)
-"""Longer than a chat request may wait for its first word (`RLSD_CHAT_WAIT_S`): a model may have to be loaded."""
+"""Longer than a chat request may wait for its first token (`RLSD_CHAT_WAIT_S`): a model may have to be loaded."""
 
 
 class ApiError(Exception):
-    """A call that failed. `message` is a sentence for people; `status` 0 means that nothing answered."""
+    """A failed call. `message` is a sentence for people; `status` 0 means no response."""
 
     def __init__(
         self, message: str, *, status: int, code: str | None, param: str | None, request_id: str | None
@@ -31,7 +31,7 @@ class ApiError(Exception):
 
     @property
     def signed_out(self) -> bool:
-        """The key is unknown or was revoked."""
+        """Whether the key is unknown or was revoked."""
         return self.status == 401
 
 
@@ -40,17 +40,17 @@ def api_url() -> str:
 
 
 def public_api_url() -> str:
-    """Where people's programs find the API, which may be elsewhere than where this UI does."""
+    """Return the API's address for users' programs, which may differ from the one that this UI uses."""
     return os.environ.get("RLSD_PUBLIC_API_URL", "").rstrip("/") or api_url()
 
 
 def new_connections(url: str) -> httpx.Client:
-    """A pool of connections to the API at `url`, shared by everyone who looks at this UI; it holds no key."""
+    """Create a pool of connections to the API at `url`, shared by all viewers of this UI; it holds no key."""
     return httpx.Client(base_url=url, timeout=TIMEOUT)
 
 
 class Wire:
-    """The API as one person, known by their key, may use it."""
+    """The API with one key."""
 
     def __init__(self, connections: httpx.Client, *, key: str) -> None:
         self._connections = connections
@@ -66,12 +66,12 @@ class Wire:
         return self._send("GET", path).content
 
     def stream_events(self, method: str, path: str, **content: Any) -> Generator[str]:
-        """The data of server-sent events as they come; one that holds an error is raised."""
+        """Yield the data of server-sent events; raise ApiError for one that contains an error."""
         try:
             with self._connections.stream(method, path, headers=self._headers, timeout=STREAM, **content) as response:
                 if response.is_error:
                     response.read()
-                    raise _refusal(response)
+                    raise _error_of(response)
                 for line in response.iter_lines():
                     if line.startswith("data: "):
                         data = line.removeprefix("data: ")
@@ -89,16 +89,16 @@ class Wire:
         except httpx.TransportError as error:
             raise _no_answer(error) from error
         except httpx.InvalidURL as error:
-            message = "The address names nothing that can exist: go back to the list and choose again."
+            message = "Nothing can exist at this address. Go back to the list and choose again."
             raise ApiError(message, status=404, code="not_found", param=None, request_id=None) from error
         if response.is_error:
-            raise _refusal(response)
+            raise _error_of(response)
         return response
 
 
 def _no_answer(error: httpx.TransportError) -> ApiError:
-    what = "took too long" if isinstance(error, httpx.TimeoutException) else "does not answer"
-    message = f"The service at {api_url()} {what}. See that it is running (`rlsd up`), then try again."
+    what = "took too long to respond" if isinstance(error, httpx.TimeoutException) else "is not responding"
+    message = f"The service at {api_url()} {what}. Check that it is running (`rlsd up`), then try again."
     return ApiError(message, status=0, code="no_answer", param=None, request_id=None)
 
 
@@ -107,7 +107,7 @@ def _failed_half_way(data: str) -> ApiError:
     return ApiError(str(body["message"]), status=503, code=body.get("code"), param=body.get("param"), request_id=None)
 
 
-def _refusal(response: httpx.Response) -> ApiError:
+def _error_of(response: httpx.Response) -> ApiError:
     try:
         body: Mapping[str, Any] = response.json()["error"]
     except (ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""`/v1/models`, and what a job leaves behind to take away."""
+"""`/v1/models`, and the adapters, checkpoints and exports of jobs."""
 
 from typing import cast
 from urllib.parse import quote
@@ -8,7 +8,7 @@ from frontend.api.types import Export, Json
 
 
 class Models(Wire):
-    """Bases, adapters and exports."""
+    """Base models, adapters and exports."""
 
     def models(self) -> list[Json]:
         return cast("list[Json]", self.get_json("/v1/models")["data"])
@@ -16,32 +16,32 @@ class Models(Wire):
     def model(self, name: str) -> Json:
         return self.get_json(f"/v1/models/{quote(name, safe=':/')}")
 
-    def models_asked(self, *, days: int) -> set[str]:
-        """The names under which models have been asked in so many days, today's answers included."""
+    def models_used(self, *, days: int) -> set[str]:
+        """Return the names of the models used in the last `days` days, including today."""
         return {used["model"] for used in self.get_json("/v1/usage", days=days)["data"]}
 
     def delete_model(self, name: str) -> None:
-        """The adapter; its job stays."""
+        """Delete an adapter; its job stays."""
         self.call("DELETE", f"/v1/models/{quote(name, safe=':/')}")
 
     def manifest(self, job_id: str) -> Json:
-        """What the adapter was made of."""
+        """Return the adapter's manifest: data, verifier, base model and settings."""
         return self.get_json(f"/v1/fine_tuning/jobs/{job_id}/manifest")
 
     def adapter(self, job_id: str) -> bytes:
-        """The trained adapter as a ZIP."""
+        """Download the trained adapter as a ZIP."""
         return self.get_bytes(f"/v1/fine_tuning/jobs/{job_id}/adapter")
 
     def checkpoints(self, job_id: str) -> list[Json]:
-        """Those that are kept, the newest first."""
+        """List the checkpoints that are kept, the newest first."""
         return cast("list[Json]", self.get_json(f"/v1/fine_tuning/jobs/{job_id}/checkpoints", limit=100)["data"])
 
     def exports(self, job_id: str) -> list[Export]:
-        """The newest first."""
+        """List exports, the newest first."""
         return cast("list[Export]", self.get_json(f"/v1/fine_tuning/jobs/{job_id}/exports")["data"])
 
     def create_export(self, job_id: str, *, format: str, checkpoint: str | None) -> Export:
-        """Have a model made of the adapter; the same request gives the same export."""
+        """Start an export of the adapter. The same request returns the same export."""
         body: Json = {"format": format, "checkpoint": checkpoint}
         return cast("Export", self.call("POST", f"/v1/fine_tuning/jobs/{job_id}/exports", json=body))
 
@@ -49,5 +49,5 @@ class Models(Wire):
         self.call("DELETE", f"/v1/fine_tuning/jobs/{export['job_id']}/exports/{export['id']}")
 
     def export_content(self, export: Export) -> bytes:
-        """The ZIP."""
+        """Download an export's ZIP."""
         return self.get_bytes(f"/v1/fine_tuning/jobs/{export['job_id']}/exports/{export['id']}/content")

@@ -1,4 +1,4 @@
-"""Who may come in, what they did, who is told, and the workers that are there."""
+"""Keys, members, projects, the audit log, webhooks and workers."""
 
 from typing import Any, Literal, NotRequired, TypedDict, cast
 from urllib.parse import quote
@@ -10,7 +10,7 @@ Role = Literal["viewer", "editor", "admin"]
 
 
 class Quotas(TypedDict):
-    """None is not limited."""
+    """Limits of a project; None: no limit."""
 
     storage_bytes: int | None
     jobs_at_once: int | None
@@ -32,7 +32,7 @@ class Project(TypedDict):
 
 
 class Whoami(TypedDict):
-    """`id` is a key's, or an e-mail address; `identity_provider` None where only keys let in."""
+    """The caller. `id`: a key's id or an e-mail address. `identity_provider`: None if only keys can sign in."""
 
     id: str
     name: str
@@ -42,7 +42,7 @@ class Whoami(TypedDict):
 
 
 class Key(TypedDict):
-    """`prefix` are the first characters of the secret, which is in the answer that made the key and nowhere else."""
+    """An API key. `prefix`: the first characters of the secret, which only the creating response contains."""
 
     id: str
     name: str
@@ -57,7 +57,7 @@ class Key(TypedDict):
 
 
 class Member(TypedDict):
-    """`id` is the e-mail address."""
+    """A member of a project; `id` is the e-mail address."""
 
     id: str
     role: Role
@@ -76,7 +76,7 @@ class AuditEntry(TypedDict):
 
 
 class Delivery(TypedDict):
-    """`about` is a job's id; `response_status` and `error` are of the newest try."""
+    """A webhook delivery. `about`: a job's id. `response_status` and `error`: of the latest attempt."""
 
     id: str
     type: str
@@ -121,11 +121,11 @@ class People(Wire):
         return cast("Whoami", self.get_json("/v1/whoami"))
 
     def keys(self, *, after: str | None, limit: int) -> Page:
-        """The newest first."""
+        """List keys, the newest first."""
         return cast("Page", self.get_json("/v1/keys", after=after, limit=limit))
 
     def create_key(self, *, name: str, role: Role, expires_in_days: int | None, project_id: str | None = None) -> Key:
-        """For the caller's project, or another that an administrator names."""
+        """Create a key for the caller's project, or for another (administrators only)."""
         path = "/v1/keys" if project_id is None else f"/v1/projects/{project_id}/keys"
         body: dict[str, Any] = {"name": name, "role": role, "expires_in_days": expires_in_days}
         return cast("Key", self.call("POST", path, json=body))
@@ -134,18 +134,18 @@ class People(Wire):
         self.call("DELETE", f"/v1/keys/{key_id}")
 
     def members(self, *, after: str | None, limit: int) -> Page:
-        """By their addresses."""
+        """List members by address."""
         return cast("Page", self.get_json("/v1/members", after=after, limit=limit))
 
-    def let_in(self, email: str, *, role: Role) -> Member:
-        """A new member, or another role for one."""
+    def set_member(self, email: str, *, role: Role) -> Member:
+        """Add a member, or change a member's role."""
         return cast("Member", self.call("POST", "/v1/members", json={"email": email, "role": role}))
 
     def remove_member(self, email: str) -> None:
         self.call("DELETE", f"/v1/members/{quote(email)}")
 
     def projects(self, *, after: str | None, limit: int) -> Page:
-        """The oldest first, with what they use."""
+        """List projects, the oldest first, with their usage."""
         return cast("Page", self.get_json("/v1/projects", after=after, limit=limit))
 
     def create_project(self, *, name: str, quotas: Quotas) -> Project:
@@ -154,12 +154,12 @@ class People(Wire):
     def change_project(self, project_id: str, *, name: str, quotas: Quotas) -> Project:
         return cast("Project", self.call("POST", f"/v1/projects/{project_id}", json={"name": name, "quotas": quotas}))
 
-    def audit(self, *, after: str | None, limit: int, **wanted: str | int | None) -> Page:
-        """The newest first; `wanted`: actor, action, about, since, until."""
-        return cast("Page", self.get_json("/v1/audit", after=after, limit=limit, **wanted))
+    def audit(self, *, after: str | None, limit: int, **filters: str | int | None) -> Page:
+        """List audit entries, the newest first. `filters`: actor, action, about, since, until."""
+        return cast("Page", self.get_json("/v1/audit", after=after, limit=limit, **filters))
 
     def webhooks(self, *, after: str | None, limit: int) -> Page:
-        """The newest first."""
+        """List webhooks, the newest first."""
         return cast("Page", self.get_json("/v1/webhooks", after=after, limit=limit))
 
     def create_webhook(self, url: str, *, events: list[str]) -> Webhook:
@@ -169,13 +169,13 @@ class People(Wire):
         self.call("DELETE", f"/v1/webhooks/{webhook_id}")
 
     def test_webhook(self, webhook_id: str) -> Delivery:
-        """Send a trial event; how it went stands in the deliveries."""
+        """Send a test event; the deliveries contain its result."""
         return cast("Delivery", self.call("POST", f"/v1/webhooks/{webhook_id}/test"))
 
     def deliveries(self, webhook_id: str, *, limit: int) -> list[Delivery]:
-        """The newest first."""
+        """List deliveries, the newest first."""
         return cast("list[Delivery]", self.get_json(f"/v1/webhooks/{webhook_id}/deliveries", limit=limit)["data"])
 
     def workers(self) -> list[Worker]:
-        """Those that are there now, the first started first."""
+        """List the live workers, the earliest started first."""
         return cast("list[Worker]", self.get_json("/v1/workers")["data"])

@@ -27,7 +27,7 @@ class DataFile(TypedDict):
 
 
 class Problem(TypedDict):
-    """Tables without lines have `row` instead. `number`: of a row that was taken; `read`: one that was left out."""
+    """A problem in a file. `row` replaces `line` in formats without lines. `number`: a good row; `read`: a bad one."""
 
     line: int | None
     row: NotRequired[int | None]
@@ -60,7 +60,7 @@ class FileReport(TypedDict):
 
 
 class DifferingRow(TypedDict):
-    """`row` and `item` in the one file, `to_row` and `to_item` in the other; None where it is not there."""
+    """A row that differs: `row` and `item` in one file, `to_row` and `to_item` in the other; None if missing there."""
 
     change: Literal["added", "removed", "changed"]
     row: int | None
@@ -70,7 +70,7 @@ class DifferingRow(TypedDict):
 
 
 class FileDifference(TypedDict):
-    """All rows are counted, `data` lists the first that differ."""
+    """The difference of two files: counts of all rows, and in `data` the first that differ."""
 
     same: int
     added: int
@@ -81,7 +81,7 @@ class FileDifference(TypedDict):
 
 
 class Method(TypedDict):
-    """What the API's schema says of a method (`x-methods`)."""
+    """A method as the API's schema describes it (`x-methods`)."""
 
     title: str
     summary: str
@@ -143,7 +143,7 @@ class Finding(TypedDict):
 
 
 class CheckVerdict(TypedDict):
-    """What every check before training answers; some add to it."""
+    """The result that all checks before training share; some add fields."""
 
     verdict: Literal["pass", "warn", "fail"]
     summary: str
@@ -230,7 +230,7 @@ class CheckProgress(TypedDict):
 
 
 class Check(TypedDict):
-    """Work of a worker beside training: `result` belongs to done, `error` to failed; `asked`: what was sent for it."""
+    """Work other than training. `result` is set when done, `error` when failed; `asked`: the request body."""
 
     id: str
     kind: str
@@ -245,7 +245,7 @@ class Check(TypedDict):
 
 
 class Export(TypedDict):
-    """A model made of an adapter; `comparison` once it was compared, `sha256` once it is offered."""
+    """A model exported from an adapter. `comparison` is set once compared, `sha256` once it can be downloaded."""
 
     id: str
     job_id: str
@@ -260,7 +260,7 @@ class Export(TypedDict):
 
 
 class Page(TypedDict):
-    """One piece of a list; ask again with `after` = `last_id` while `has_more`."""
+    """A page of a list; the next one is requested with `after` = `last_id` while `has_more`."""
 
     data: list[Any]
     first_id: NotRequired[str | None]

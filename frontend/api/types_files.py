@@ -1,4 +1,4 @@
-"""How a file would be read, before it is stored: what the API's preview answers."""
+"""Response types of the file preview: how a file would be read, before it is stored."""
 
 from typing import TypedDict
 
@@ -6,7 +6,7 @@ from frontend.api.types import Json, Problem, Reference
 
 
 class PreviewedNormal(TypedDict):
-    """`images`: data URLs, None where one is large."""
+    """A row in its normal form. `images`: data URLs; None for a large one."""
 
     messages: list[Json]
     reference: Reference
@@ -15,7 +15,7 @@ class PreviewedNormal(TypedDict):
 
 
 class PreviewedRow(TypedDict):
-    """As it was written, and as it would be read; None where no rule fits."""
+    """A row as written and as it would be read; `normal` is None if it cannot be read."""
 
     line: int
     item: Json
@@ -23,7 +23,7 @@ class PreviewedRow(TypedDict):
 
 
 class FilePreview(TypedDict):
-    """`read_from`: the column of question, answer, solution, hint and images, by these names."""
+    """The preview. `read_from`: the columns of question, answer, solution, hint and images, by these names."""
 
     format: str
     shape: str | None

@@ -1,12 +1,12 @@
-"""The API's objects of runs: what is written, how rows fare, what a job will take."""
+"""The API's objects of training runs: row outcomes, estimates, completion filters."""
 
 from typing import TypedDict
 
 from frontend.api.types import Json
 
 
-class RowFared(TypedDict):
-    """`solve_rate`: the right share of the graded completions; None where none is graded."""
+class RowOutcome(TypedDict):
+    """The outcomes of a row. `solve_rate`: the share of graded completions that are right; None if none is graded."""
 
     id: str
     row: int
@@ -18,10 +18,10 @@ class RowFared(TypedDict):
     last_step: int
 
 
-class RowsFared(TypedDict):
+class RowOutcomes(TypedDict):
     """A page of rows; `never`, `sometimes`, `always` count all rows of the job."""
 
-    data: list[RowFared]
+    data: list[RowOutcome]
     has_more: bool
     never: int
     sometimes: int
@@ -35,11 +35,11 @@ class Range(TypedDict):
 
 
 class Estimate(TypedDict):
-    """From steps of earlier jobs, or of the pre-flight with this id; `same_file`: on the same dataset. Times and sizes
-    are None where nothing is known, `cost` also where the server knows no price, memory where no known step was as
-    large.
+    """An estimate from steps of earlier jobs, or of the pre-flight with this id. `same_file`: on the same dataset.
 
-    `notices`: how the API understands the job where that is not plain from the request.
+    Times and sizes are None if unknown; `cost` also if the server has no price, memory also if no step was as large.
+
+    `notices`: how the API interprets the job, if that is not obvious from the request.
     """
 
     notices: list[str]
@@ -58,7 +58,7 @@ class Estimate(TypedDict):
 
 
 class RolloutFilters(TypedDict, total=False):
-    """What `GET …/rollouts` can be narrowed to."""
+    """Filters of `GET …/rollouts`."""
 
     step: int
     row: int
@@ -69,4 +69,4 @@ class RolloutFilters(TypedDict, total=False):
 
 
 Arms = list[Json]
-"""Ways of training that are compared: `{name, x_rlsd}`."""
+"""The arms of a comparison: `{name, x_rlsd}`."""

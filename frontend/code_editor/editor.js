@@ -1,5 +1,5 @@
-// A code editor in Streamlit's frame for components: text in, text out, faults marked at their lines.
-// Python keeps the text: it comes with `data.text` when the editor is mounted, and goes back a moment after typing.
+// A code editor as a Streamlit component: text in, text out, errors marked in their lines.
+// Python keeps the text: it arrives as `data.text` when the editor is mounted, and is sent back shortly after typing.
 
 import { closeBrackets, closeBracketsKeymap } from "@codemirror/autocomplete";
 import { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
@@ -14,7 +14,7 @@ import {
 } from "@codemirror/view";
 import { tags } from "@lezer/highlight";
 
-const IDLE_MS = 900; // after the last key, so that a word half typed is not judged
+const IDLE_MS = 900; // after the last key press, so that half-typed words are not checked
 
 const colors = HighlightStyle.define([
   { tag: [tags.keyword, tags.operatorKeyword, tags.controlKeyword], color: "var(--code-keyword)" },

@@ -1,1 +1,1 @@
-"""Parts that show the domain (jobs, rows, scores, checks) and appear on several pages."""
+"""UI parts of the domain (jobs, rows, scores, checks) that several pages share."""

@@ -1,8 +1,7 @@
-"""One question to several models at once: each answers in a thread of its own, so that they write side by side.
+"""One question to several models at once, streamed in one thread per model. Independent of any page.
 
-Pure of any page. Who no longer wants the answers says `stop`, and the questions are withdrawn with the next word; so
-they are where nobody has looked for `ABANDONED_S`, as after a browser was closed. A page that is refreshed finds them
-still being written.
+`stop` cancels the requests with the next piece; so does `ABANDONED_S` without a viewer, as after a browser was closed.
+A refreshed page finds the answers still being written.
 """
 
 import threading
@@ -20,8 +19,8 @@ ABANDONED_S = 30.0
 
 @dataclass(slots=True)
 class ModelAnswer:
-    """What a model has said so far. `tokens` and `seconds` are known at the end: `seconds` are those of writing,
-    without the `waited_s` until its first word, in which a model that rests is loaded.
+    """A model's answer so far. `tokens` and `seconds` are set at the end. `seconds` excludes the `waited_s` until the
+    first text, in which an unloaded model is loaded.
     """
 
     model: str
@@ -31,62 +30,62 @@ class ModelAnswer:
     waited_s: float | None = None
     seconds: float | None = None
     error: ApiError | None = None
-    over: bool = False
+    done: bool = False
 
 
 @dataclass(slots=True, eq=False)
 class AnswerStreams:
-    """`answers` stand in the order of the models and grow by themselves after `start`."""
+    """Streamed answers, in the order of the models; they grow by themselves after `start`."""
 
     answers: list[ModelAnswer]
     _stopped: threading.Event = field(default_factory=threading.Event)
-    _looked_at: float = field(default_factory=time.monotonic)
+    _last_viewed: float = field(default_factory=time.monotonic)
 
     def __deepcopy__(self, _: object) -> "AnswerStreams":
-        """Itself: the same answers are listened to, whoever keeps what."""
+        """Return itself: a kept draft refers to the same streams."""
         return self
 
     @classmethod
     def start(cls, client: Client, models: Sequence[str], *, question: Json) -> "AnswerStreams":
-        """`question` is the body of a chat request without its model."""
-        asking = cls([ModelAnswer(model) for model in models])
-        for answer in asking.answers:
+        """Start one stream per model. `question`: the body of a chat request without its model."""
+        streams = cls([ModelAnswer(model) for model in models])
+        for answer in streams.answers:
             body = {**question, "model": answer.model}
-            threading.Thread(target=asking._listen, args=(client, body, answer), daemon=True).start()
-        return asking
+            threading.Thread(target=streams._receive, args=(client, body, answer), daemon=True).start()
+        return streams
 
     @property
-    def over(self) -> bool:
-        """Nothing more is wanted, or will be said."""
-        return self._stopped.is_set() or all(answer.over for answer in self.answers)
+    def done(self) -> bool:
+        """Whether all answers are complete, or were stopped."""
+        return self._stopped.is_set() or all(answer.done for answer in self.answers)
 
     def wait(self, timeout_s: float) -> None:
-        """A moment, less where all have ended."""
-        self._looked_at = time.monotonic()
-        deadline = self._looked_at + timeout_s
-        while not self.over and (left := deadline - time.monotonic()) > 0:
+        """Wait up to `timeout_s`, less if all answers are complete. Counts as viewing."""
+        self._last_viewed = time.monotonic()
+        deadline = self._last_viewed + timeout_s
+        while not self.done and (left := deadline - time.monotonic()) > 0:
             self._stopped.wait(min(left, JOIN_S))
 
     def stop(self) -> None:
-        """Listen no more: what has been said stays."""
+        """Stop receiving; the text so far stays."""
         self._stopped.set()
 
-    def _listen(self, client: Client, body: Json, answer: ModelAnswer) -> None:
-        begun = time.monotonic()
+    def _receive(self, client: Client, body: Json, answer: ModelAnswer) -> None:
+        started = time.monotonic()
         try:
             with closing(client.answer(body)) as pieces:
                 for piece in pieces:
                     if piece["text"] and answer.waited_s is None:
-                        answer.waited_s = time.monotonic() - begun
+                        answer.waited_s = time.monotonic() - started
                     answer.text += piece["text"]
                     answer.finish_reason = piece["finish_reason"] or answer.finish_reason
                     answer.tokens = piece["tokens"] or answer.tokens
-                    if time.monotonic() - self._looked_at > ABANDONED_S:
+                    if time.monotonic() - self._last_viewed > ABANDONED_S:
                         self.stop()
                     if self._stopped.is_set():
                         return
         except ApiError as error:
             answer.error = error
         finally:
-            answer.seconds = time.monotonic() - begun - (answer.waited_s or 0.0)
-            answer.over = True
+            answer.seconds = time.monotonic() - started - (answer.waited_s or 0.0)
+            answer.done = True

@@ -1,4 +1,4 @@
-"""The dataset rows that a job's completions answer: read once, shown as a question with its reference answer."""
+"""The dataset rows that a job's completions answer: read once, shown as question and reference answer."""
 
 from collections.abc import Collection
 
@@ -15,8 +15,8 @@ AT_ONCE = 500
 LINE_CHARACTERS = 160
 
 
-def of(feed: JobFeed, client: Client, numbers: Collection[int]) -> dict[int, Row]:
-    """These rows by number, without those that are gone. What was not read yet is read in place of a tick."""
+def rows_by_number(feed: JobFeed, client: Client, numbers: Collection[int]) -> dict[int, Row]:
+    """Return these rows by number, without deleted ones. Each read counts as a tick of the feed."""
     file_id = feed.job["training_file"]
     kept: tuple[str, dict[int, Row | None]] | None = st.session_state.get(KEPT)
     if kept is None or kept[0] != file_id:
@@ -25,14 +25,14 @@ def of(feed: JobFeed, client: Client, numbers: Collection[int]) -> dict[int, Row
     known = kept[1]
     missing = sorted(set(numbers) - set(known))
     for begin in range(0, len(missing), AT_ONCE):
-        asked = missing[begin : begin + AT_ONCE]
-        known.update(dict.fromkeys(asked) | _read(client, file_id, asked))
-        feed.owed += 0 if feed.ended else 1
+        chunk = missing[begin : begin + AT_ONCE]
+        known.update(dict.fromkeys(chunk) | _read(client, file_id, chunk))
+        feed.ticks_to_skip += 0 if feed.ended else 1
     return {number: row for number in numbers if (row := known[number]) is not None}
 
 
 def _read(client: Client, file_id: str, numbers: list[int]) -> dict[int, Row]:
-    """Empty where the dataset is gone."""
+    """Read rows; empty if the dataset was deleted."""
     try:
         rows = client.rows_by_number(file_id, numbers)
     except ApiError as error:
@@ -43,7 +43,7 @@ def _read(client: Client, file_id: str, numbers: list[int]) -> dict[int, Row]:
 
 
 def first_line(row: Row) -> str:
-    """Of the question's words, cut to what fits a card."""
+    """Return the first line of the question's text, cut to fit a card."""
     lines = [line for line in row_view.question(row).splitlines() if line.strip() not in ("", "[image]")] or ["[image]"]
     line = lines[0].strip()
     cut = len(lines) > 1 or len(line) > LINE_CHARACTERS
@@ -51,14 +51,14 @@ def first_line(row: Row) -> str:
 
 
 def show(feed: JobFeed, client: Client, number: int) -> None:
-    """The question and what would be right; nothing where the dataset is gone."""
-    row = of(feed, client, [number]).get(number)
+    """Show the question and its reference answer, or a note if the dataset was deleted."""
+    row = rows_by_number(feed, client, [number]).get(number)
     if row is None:
-        st.caption("The question is gone: the dataset of this job was deleted.")
+        st.caption("The question is not available: the dataset of this job was deleted.")
         return
     with st.container(border=True, key="asked_row"):
         st.caption("Question")
-        row_view.asked(row, picture=images.of(client, feed.job["training_file"]))
+        row_view.show_question(row, image=images.loader(client, feed.job["training_file"]))
         if row["reference"]["answer"] is not None:
             st.caption("Right answer")
             st.text(row["reference"]["answer"])

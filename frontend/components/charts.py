@@ -1,7 +1,7 @@
-"""The charts, as Altair specs over tidy tables. Colours come from the theme (frontend/.streamlit/config.toml).
+"""Charts as Altair specs over tidy tables. Colours come from the theme (frontend/.streamlit/config.toml).
 
-A spec never holds data: `draw` hands both to Streamlit apart, so that new rows are put into a standing chart instead of
-replacing it, and a live curve grows without flicker.
+A spec never contains data: `draw` passes both to Streamlit separately, so new rows are added to the existing chart
+instead of replacing it, and a live curve grows without flicker.
 """
 
 import math
@@ -16,9 +16,9 @@ SMOOTH_STEPS = 10
 HEIGHT_PX = 260
 TICKS = 6
 FEW_POINTS = 60
-"""Below this many a series shows its points: some are measured only every few steps."""
+"""A series with fewer points shows them: some metrics are measured only every few steps."""
 MOST_BARS = 100
-"""More steps than this share their bars, so that no bar is thinner than a line."""
+"""With more steps than this, neighbouring steps share a bar, so that no bar is thinner than a line."""
 RIGHT, MIXED, WRONG = "all right", "mixed", "all wrong"
 GROUP_COLORS = {RIGHT: "#16a34a", MIXED: "#6366f1", WRONG: "#dc2626"}
 
@@ -38,7 +38,7 @@ def _empty() -> alt.Chart:
 
 
 def table_of(metrics: list[Metrics], names: dict[str, str]) -> Table:
-    """Long table `step, series, value`: `names` gives the words for metrics' names; absent ones are left out."""
+    """Build a long table `step, series, value`. `names`: labels by metric name; missing values are left out."""
     return [
         {"step": m["step"], "series": label, "value": m["values"][name]}
         for m in metrics
@@ -48,7 +48,7 @@ def table_of(metrics: list[Metrics], names: dict[str, str]) -> Table:
 
 
 def reward_table(metrics: list[Metrics]) -> Table:
-    """`step, reward, smooth`: the mean reward of each step and its running mean."""
+    """Build `step, reward, smooth`: the mean reward of each step and its running mean."""
     known = [(m["step"], reward) for m in metrics if (reward := m["values"].get("reward_mean")) is not None]
     table = []
     for place, (step, reward) in enumerate(known):
@@ -58,7 +58,7 @@ def reward_table(metrics: list[Metrics]) -> Table:
 
 
 def group_table(metrics: list[Metrics]) -> Table:
-    """Of each run of steps the mean share of prompts by outcome, one upon the other.
+    """Build stacked bars: for each range of steps the mean share of prompts by outcome.
 
     Columns: `first`, `last` (steps), `start`, `end` (of the bar), `series`, `share`, `low`, `high` (of the bar).
     """
@@ -79,7 +79,7 @@ def group_table(metrics: list[Metrics]) -> Table:
 
 
 def _steps_axis(field: str = "step:Q") -> alt.X:
-    """Only steps that there are: no 0, no halves, no crowd."""
+    """Return an axis of whole steps, without 0 and without overlapping labels."""
     axis = alt.Axis(tickMinStep=1, tickCount=TICKS, format=",d", grid=False, labelOverlap=True)
     return alt.X(field, title="step", axis=axis, scale=alt.Scale(zero=False, nice=False))
 
@@ -98,13 +98,13 @@ def reward_curve(table: Table, *, key: str) -> None:
 
 
 def _from_zero(table: Table, field: str) -> alt.Scale:
-    """Down to 0; up to 1 where all of it is 0, whose axis would else be that one number over and over."""
+    """Return a scale from 0; up to 1 if all values are 0, where the axis would repeat one number."""
     flat = all(line[field] == 0 for line in table)
     return alt.Scale(domain=[0, 1]) if flat else alt.Scale(zero=True, nice=True)
 
 
 def group_shares(metrics: list[Metrics], *, key: str) -> None:
-    """How many prompts had all, some or none of their samples right: only mixed ones teach."""
+    """Draw the shares of prompts with all, some or no samples right: only mixed ones have a signal."""
     chart = (
         _empty()
         .mark_rect(opacity=0.85, aria=False)
@@ -136,8 +136,8 @@ def group_shares(metrics: list[Metrics], *, key: str) -> None:
 
 
 def held_out(evaluations: list[Evaluation], *, key: str) -> None:
-    """Mean score on held-out questions with its interval, before, between and after."""
-    words = {"baseline": "before", "interim": "between", "trained": "after"}
+    """Draw the mean score on held-out questions with its interval: before, during and after training."""
+    words = {"baseline": "before", "interim": "during", "trained": "after"}
     table = [
         {
             "when": f"{words.get(e['phase'], e['phase'])} (step {e['step']})",

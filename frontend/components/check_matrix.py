@@ -1,4 +1,4 @@
-"""The matrix of a self-check: a line for each text that was tried, a column for each row of the data."""
+"""The matrix of a self-check: one line per tested text, one column per dataset row."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,10 +10,10 @@ from frontend.api.types import Json
 from frontend.components.charts import Table
 
 FULL, LESS, FOOLED, SAFE, FAULT, SILENT = (
-    "right, full marks",
-    "right, less",
-    "wrong, yet full marks",
-    "wrong, and less",
+    "right, full score",
+    "right, lower score",
+    "wrong, but full score",
+    "wrong, lower score",
     "error or time limit",
     "no score",
 )
@@ -23,10 +23,10 @@ LINE_PX, COLUMN_PX = 24, 46
 
 
 def show(found: Json, *, key: str) -> None:
-    """Every score at a glance, then the texts of one row."""
+    """Show all scores as a chart, then the texts of one row."""
     st.caption(
-        f"Full marks are {found['full_marks']:g}. One dark green field in a column is enough; red is a text that "
-        "should not have scored."
+        f"The full score is {found['full_marks']:g}. One dark green cell per column is enough; red is a wrong text "
+        "that got the full score."
     )
     _chart(found, key=key)
     numbers = [row["row"] for row in found["rows"]]
@@ -42,7 +42,7 @@ def show(found: Json, *, key: str) -> None:
 
 
 def outcome(cell: Json, kind: str) -> str:
-    """What a cell's score means for a text of this kind."""
+    """Classify a cell's score for a text of this kind."""
     if cell["status"] in ("error", "timeout"):
         return FAULT
     if cell["score"] is None:
@@ -53,7 +53,7 @@ def outcome(cell: Json, kind: str) -> str:
 
 
 def table_of(found: Json) -> Table:
-    """Tidy: one line a cell that there is."""
+    """Build a tidy table with one line per existing cell."""
     return [
         {
             "row": str(row["row"]),
@@ -72,7 +72,7 @@ def table_of(found: Json) -> Table:
 def texts(row: Json, probes: Sequence[Json]) -> list[dict[str, Any]]:
     return [
         {
-            "tried": probe["label"],
+            "tested": probe["label"],
             "score": cell["score"],
             "meaning": outcome(cell, probe["kind"]),
             "text": cell["text"],
@@ -107,7 +107,7 @@ def _chart(found: Json, *, key: str) -> None:
         table_of(found),
         spec,
         key=key,
-        alt="Scores of every text on every row tried",
+        alt="Scores of every text on every tested row",
         height=LINE_PX * len(labels) + 110,
         width=min(900, 260 + COLUMN_PX * max(4, len(rows))),
     )

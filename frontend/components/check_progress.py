@@ -1,6 +1,6 @@
-"""What a worker does while a page waits: asked for once, looked at now and then, cancelled or kept with its result.
+"""Checks that a page waits for: started once, polled, cancelled, or kept with their result.
 
-It goes on whatever becomes of the page, so a page that was refreshed finds it again (`find`).
+A check runs on if the page is closed, so a refreshed page finds it again (`find`).
 """
 
 import json
@@ -17,15 +17,15 @@ from frontend.widgets import problems
 from frontend.words import units
 
 POLL_S = 2.0
-"""Seconds between two looks: what a live page may cost the API."""
+"""Poll interval of a live page, in seconds."""
 WAITING = "Waiting for a worker…"
 NEWEST = 20
-"""Checks of a kind among which a page looks for one of its own."""
+"""Number of the newest checks of a kind among which `find` searches."""
 
 
 @dataclass(frozen=True, slots=True)
 class CachedCheck:
-    """A check as last read; a finished one does not change. `found`: it was not asked for on this page."""
+    """A check as last read; a finished one does not change. `found`: whether it was started elsewhere."""
 
     check: Check
     found: bool = False
@@ -35,36 +35,37 @@ class CachedCheck:
         return self.check["status"] in ("queued", "running")
 
 
-def kept(key: str) -> CachedCheck | None:
-    """The check that was asked for last under this key."""
-    found: CachedCheck | None = st.session_state.get(key)
-    return found
+def cached(key: str) -> CachedCheck | None:
+    """Return the latest check of this key."""
+    check: CachedCheck | None = st.session_state.get(key)
+    return check
 
 
 def busy(key: str) -> bool:
-    found = kept(key)
-    return found is not None and found.waiting
+    check = cached(key)
+    return check is not None and check.waiting
 
 
 def find(client: Client, key: str, *, kind: str, like: Json, file: str | None = None, job: str | None = None) -> int:
-    """Where none was asked for on this page: the newest of this kind about the file or job that was asked for with what
-    `like` says, by whomever. It is looked for once for each. Returns how many requests that took.
+    """Find the newest check of this kind on a file or job whose request contains `like`, unless this page started one.
+
+    Searches once per `like`, file and job. Returns the number of requests that this took.
     """
-    looked_for, wanted, known = f"{key}_looked_for", (like, file, job), kept(key)
-    if st.session_state.get(looked_for) == wanted or (known is not None and not known.found):
+    searched, wanted, known = f"{key}_looked_for", (like, file, job), cached(key)
+    if st.session_state.get(searched) == wanted or (known is not None and not known.found):
         return 0
-    st.session_state[looked_for] = wanted
+    st.session_state[searched] = wanted
     st.session_state.pop(key, None)
     newest = client.checks(kind=kind, file=file, job=job, limit=NEWEST)
-    found = next((check for check in newest if _says(check, like)), None)
+    found = next((check for check in newest if _requested_with(check, like)), None)
     if found is None:
         return 1
     st.session_state[key] = CachedCheck(client.check(found["id"]), found=True)
     return 2
 
 
-def ask(key: str, call: Callable[[], Check], *, refused: str) -> None:
-    """Ask for a check and forget the one before. `refused`: what to say above a no."""
+def start(key: str, call: Callable[[], Check], *, refused: str) -> None:
+    """Start a check in place of the previous one. `refused`: the title of an error."""
     st.session_state.pop(key, None)
     try:
         check = call()
@@ -83,25 +84,25 @@ def result(
     failed: str,
     stale: str,
     waiting: str = WAITING,
-    in_turn: bool | None = None,
+    may_request: bool | None = None,
 ) -> Json | None:
-    """What was found, once it is; until then how far it is, with a way to cancel, or why it failed.
+    """Return the result once there is one; until then show the progress with a cancel button, or why it failed.
 
-    `stale`: said above a result that was asked for with something else than `of`, as after a setting was changed.
-    `in_turn`: on a page that is redrawn every two seconds anyway, whether this look may ask the API; None: it looks by
-    itself.
+    `stale`: a note above a result whose request differs from `of`, as after a setting was changed. `may_request`: on a
+    page that is redrawn every two seconds anyway, whether this run may call the API; None: poll in a fragment.
     """
-    found = kept(key)
+    found = cached(key)
     if found is None:
         return None
     if found.found:
-        asked_at = units.moment(found.check["created_at"], state.zone())
-        st.caption(f":material/history: Asked for {asked_at}, by you or somebody else of your project.")
+        started_at = units.moment(found.check["created_at"], state.zone())
+        st.caption(f":material/history: Started {started_at} by you or another member of your project.")
     if found.waiting:
-        if in_turn is None:
-            poll(lambda: _look(client, key, waiting=waiting))
+        if may_request is None:
+            poll(lambda: _refresh(client, key, waiting=waiting))
             return None
-        if not (_look(client, key, waiting=waiting) if in_turn else _drawn(client, key, found, waiting=waiting)):
+        draw = _refresh(client, key, waiting=waiting) if may_request else _draw(client, key, found, waiting=waiting)
+        if not draw:
             st.rerun()
         return None
     if found.check["status"] == "failed":
@@ -109,39 +110,39 @@ def result(
         if error.get("code") == "cancelled":
             st.caption(":material/cancel: Cancelled.")
         else:
-            st.error(error.get("message", "It failed."), icon=":material/error:", title=failed)
+            st.error(error.get("message", "The check failed."), icon=":material/error:", title=failed)
         return None
-    if not _says(found.check, of):
+    if not _requested_with(found.check, of):
         st.caption(f":material/history: {stale}")
     return found.check["result"] or {}
 
 
-def poll(look: Callable[[], bool]) -> None:
-    """`look` now and every two seconds while it answers that there is more to wait for; then the whole page anew."""
+def poll(refresh: Callable[[], bool]) -> None:
+    """Call `refresh` now and every two seconds while it returns True; then rerun the page."""
 
-    def turn() -> None:
+    def fragment() -> None:
         with problems.shown():
-            if not look():
+            if not refresh():
                 st.rerun()
 
-    st.fragment(turn, run_every=POLL_S)()
+    st.fragment(fragment, run_every=POLL_S)()
 
 
 def bar(done: int, total: int, text: str) -> None:
     st.progress(min(1.0, done / max(1, total)), text=text)
 
 
-def _look(client: Client, key: str, *, waiting: str) -> bool:
-    found = kept(key)
+def _refresh(client: Client, key: str, *, waiting: str) -> bool:
+    found = cached(key)
     if found is None:
         return True
     found = replace(found, check=client.check(found.check["id"]))
     st.session_state[key] = found
-    return _drawn(client, key, found, waiting=waiting) and found.waiting
+    return _draw(client, key, found, waiting=waiting) and found.waiting
 
 
-def _drawn(client: Client, key: str, found: CachedCheck, *, waiting: str) -> bool:
-    """How far it is; False in the run in which somebody gives it up."""
+def _draw(client: Client, key: str, found: CachedCheck, *, waiting: str) -> bool:
+    """Show the progress. False in the run in which the check is cancelled."""
     progress = found.check["progress"]
     with st.container(horizontal=True, vertical_alignment="center"):
         with st.container(width="stretch"):
@@ -160,7 +161,7 @@ def _drawn(client: Client, key: str, found: CachedCheck, *, waiting: str) -> boo
 
 
 def _cancel(client: Client, key: str, found: CachedCheck) -> None:
-    """409: it ended in the meantime, which the next look tells."""
+    """Cancel the check. 409: it has ended meanwhile, which the next refresh shows."""
     try:
         st.session_state[key] = replace(found, check=client.cancel_check(found.check["id"]))
     except ApiError as error:
@@ -168,7 +169,7 @@ def _cancel(client: Client, key: str, found: CachedCheck) -> None:
             raise
 
 
-def _says(check: Check, of: Json) -> bool:
-    """Whether it was asked for with this, compared as it was sent."""
-    asked = check["asked"] or {}
-    return all(name in asked and asked[name] == value for name, value in json.loads(json.dumps(of)).items())
+def _requested_with(check: Check, of: Json) -> bool:
+    """Report whether the check's request contains `of`, compared as JSON."""
+    request = check["asked"] or {}
+    return all(name in request and request[name] == value for name, value in json.loads(json.dumps(of)).items())

@@ -1,4 +1,4 @@
-"""The verdict of a check before training, in the form that all of them share."""
+"""The verdict of a check before training, the same for all kinds."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from frontend.words.markdown import plain
 
 LOOKS: dict[str, tuple[str, Any, str]] = {
     "pass": ("passed", "green", ":material/check_circle:"),
-    "warn": ("look at this", "orange", ":material/warning:"),
+    "warn": ("warning", "orange", ":material/warning:"),
     "fail": ("failed", "red", ":material/error:"),
 }
 """Verdict or level of a finding -> (word, colour, icon)."""
@@ -22,7 +22,7 @@ def badge(verdict: str) -> None:
 
 
 def show(found: CheckVerdict) -> None:
-    """Verdict, summary, and each finding, the worst first."""
+    """Show verdict, summary and findings, the worst first."""
     with st.container(horizontal=True, vertical_alignment="center"):
         badge(found["verdict"])
         st.text(found["summary"], width="stretch")
@@ -30,7 +30,7 @@ def show(found: CheckVerdict) -> None:
 
 
 def findings(found: Sequence[Finding], *, summary: str) -> None:
-    """What the verdict rests on; a finding that the summary begins with is not said twice."""
+    """Show the findings, except one with which the summary begins."""
     for finding in found:
         if not summary.startswith(finding["message"]):
             _, color, icon = LOOKS[finding["level"]]

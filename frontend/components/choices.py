@@ -15,12 +15,12 @@ from frontend.words.verifier_kinds import KINDS
 
 ANY_MODEL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 OF_JOB = "of the job"
-"""In place of a verifier's id: the grader of the job that the form is filled from."""
+"""Stands for a verifier's id: the grader of the job that the form is filled from."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """`model` is None while nothing is chosen."""
+    """The choices; `model` is None while none is chosen."""
 
     dataset: DataFile
     grader: Json
@@ -35,7 +35,7 @@ def show(
     source: Job | None,
     zone: ZoneInfo,
 ) -> Chosen:
-    """`source`: the job that the form is filled from."""
+    """Show the three choices. `source`: the job that the form is filled from."""
     data_column, verifier_column, model_column = st.columns(3)
     with data_column.container(border=True, height="stretch"):
         dataset = _dataset(files, zone)
@@ -46,15 +46,15 @@ def show(
             "Base model",
             models,
             accept_new_options=True,
-            placeholder="name, hub id or folder",
+            placeholder="name, Hugging Face id or folder",
             key="job_model",
-            help="One of the list, or any causal language model by its Hugging Face id.",
+            help="A listed model, or any causal language model by its Hugging Face id.",
         )
-        st.caption("Its weights stay as they are; what is trained is an adapter.")
-        if model == starter.MODEL and not starter.is_its_own(dataset["filename"]):
+        st.caption("Its weights do not change: training creates an adapter.")
+        if model == starter.MODEL and not starter.is_starter_file(dataset["filename"]):
             st.info(
-                "The starter knows the rule book of its own example and nothing else, so it cannot learn other "
-                f"questions. For these choose a language model, such as `{ANY_MODEL}`: write its name in the field.",
+                "The starter knows only the rule book of its own example, so it cannot learn other questions. Choose a "
+                f"language model instead: enter its name above, for example `{ANY_MODEL}`.",
                 icon=":material/help:",
             )
     return Chosen(dataset, grader, model)
@@ -62,14 +62,14 @@ def show(
 
 def _dataset(files: Sequence[DataFile], zone: ZoneInfo) -> DataFile:
     by_id = {file["id"]: file for file in files}
-    label = told_apart(
+    label = distinct_labels(
         {file["id"]: file["filename"] for file in files},
         more=lambda file_id: units.moment(by_id[file_id]["created_at"], zone),
     )
     chosen = st.selectbox(
         "Dataset",
         list(by_id),
-        index=_place(list(by_id), state.address("dataset") or starter.offered_first(files)),
+        index=_place(list(by_id), state.address("dataset") or starter.default_dataset(files)),
         format_func=label,
         key="job_dataset",
     )
@@ -82,17 +82,17 @@ def _verifier(verifiers: Sequence[Verifier], source: Job | None) -> Json:
     by_id = {verifier["id"]: verifier for verifier in verifiers}
     names = {verifier["id"]: verifier["name"] for verifier in verifiers}
     if source is not None and verifier_of(source) not in by_id:
-        names = {OF_JOB: f"as in {title_of(source)}", **names}
+        names = {OF_JOB: f"same as {title_of(source)}", **names}
     chosen = st.selectbox(
         "Verifier",
         list(names),
         index=_place(list(names), state.address("verifier")),
-        format_func=told_apart(names, more=lambda key: key[-6:]),
+        format_func=distinct_labels(names, more=lambda key: key[-6:]),
         key="job_verifier",
     )
     if chosen == OF_JOB:
         assert source is not None
-        st.caption("The verifier of that job, which is not saved here.")
+        st.caption("The verifier of that job, which is not saved separately.")
         grader: Json = source["method"]["reinforcement"]["grader"]
         return grader
     spec = by_id[chosen]
@@ -101,13 +101,13 @@ def _verifier(verifiers: Sequence[Verifier], source: Job | None) -> Json:
 
 
 def verifier_of(job: Job) -> str | None:
-    """The saved verifier that a job was made with."""
+    """Return the id of the saved verifier that a job was created with, if any."""
     known: Json = job["method"]["reinforcement"].get("x_verifier", {})
     return known.get("id")
 
 
-def told_apart(names: dict[str, str], *, more: Callable[[str], str]) -> Callable[[str], str]:
-    """Labels by id; names that occur twice are followed by what tells them apart."""
+def distinct_labels(names: dict[str, str], *, more: Callable[[str], str]) -> Callable[[str], str]:
+    """Return a function from id to label; names that occur twice are followed by `more(id)`."""
     often = Counter(names.values())
     return lambda key: names[key] if often[names[key]] == 1 else f"{names[key]} · {more(key)}"
 

@@ -1,4 +1,4 @@
-"""What a job has trained, to take home: the adapter, or a model made of it, each said with what was compared."""
+"""Downloads of a job: the adapter, or a model exported from it, with the comparison of both."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,23 +14,23 @@ from frontend.words import units
 from frontend.words.job_states import ENDED
 
 LARGEST = 1_000_000_000
-"""Bytes of a ZIP that is sent through this page; larger ones are for the command line."""
+"""Largest ZIP in bytes that this page sends; larger ones need the command line."""
 FORMATS = {
-    "merged": ("Merged model", "Base and adapter as one model, for transformers and vLLM."),
-    "gguf": ("GGUF", "The same as one file, for llama.cpp and Ollama."),
+    "merged": ("Merged model", "Base model and adapter merged into one model, for transformers and vLLM."),
+    "gguf": ("GGUF", "The merged model as a single file, for llama.cpp and Ollama."),
 }
 FINAL = "final"
 PART, OF = "Downloads", "export_of"
-"""The part of the job's page, and what it shows the downloads of."""
+"""The tab of the job page, and the session key of the checkpoint whose downloads it shows."""
 SEEN = "exports_seen"
-"""Those that the page has just read, on their way to the part of it that looks again."""
+"""Session key of the exports that the page has just read, for the fragment that polls them."""
 
 
 def panel(feed: JobFeed, client: Client) -> None:
     job = feed.job
     if job["status"] not in ENDED:
         st.info(
-            "What was trained can be taken home once the job has ended. Its checkpoints can be asked already.",
+            "Downloads are available once the job has ended. Its checkpoints can be tried in the playground before.",
             icon=":material/hourglass_empty:",
         )
         return
@@ -41,23 +41,23 @@ def panel(feed: JobFeed, client: Client) -> None:
     if checkpoint is None:
         _adapter(job, client)
     found = client.exports(job["id"])
-    if not _being_made(found, checkpoint):
+    if not _in_progress(found, checkpoint):
         _exports(job, client, found, checkpoint=checkpoint)
         return
     st.session_state[SEEN] = found
 
-    def look() -> bool:
-        """The first draws what was seen on the way here; the last leaves the result to the whole page."""
+    def refresh() -> bool:
+        """Draw the exports; the first call uses those just read, the last leaves the result to the page."""
         found: list[Export] = st.session_state.pop(SEEN, None) or client.exports(job["id"])
-        if goes_on := _being_made(found, checkpoint):
+        if in_progress := _in_progress(found, checkpoint):
             _exports(job, client, found, checkpoint=checkpoint)
-        return goes_on
+        return in_progress
 
-    check_progress.poll(look)
+    check_progress.poll(refresh)
 
 
-def _being_made(found: Sequence[Export], checkpoint: str | None) -> bool:
-    """Whether a worker is at one of this checkpoint."""
+def _in_progress(found: Sequence[Export], checkpoint: str | None) -> bool:
+    """Report whether an export of this checkpoint is queued or running."""
     return any(export["checkpoint"] == checkpoint and export["status"] in ("queued", "running") for export in found)
 
 
@@ -69,20 +69,20 @@ def _exports(job: Job, client: Client, found: Sequence[Export], *, checkpoint: s
 
 
 def _chosen(job: Job, client: Client) -> str | None:
-    """The checkpoint to take; None for the adapter that the job ended with."""
+    """Let the user choose a checkpoint; None: the final adapter."""
     steps = {checkpoint["id"]: checkpoint for checkpoint in client.checkpoints(job["id"])}
     choices = ([FINAL] if job["status"] == "succeeded" else []) + list(steps)
     if not steps:
         return None
 
-    def said(key: str) -> str:
+    def label(key: str) -> str:
         if key == FINAL:
-            return "The end of training"
+            return "Final adapter"
         score = steps[key]["metrics"].get("x_score")
-        held_out = "" if score is None else f", held-out {score:.2f}"
+        held_out = "" if score is None else f", held-out score {score:.2f}"
         return f"Checkpoint of step {steps[key]['step_number']:,}{held_out}"
 
-    chosen = st.selectbox("Of", choices, format_func=said, key=OF)
+    chosen = st.selectbox("Version", choices, format_func=label, key=OF)
     return None if chosen == FINAL else chosen
 
 
@@ -90,7 +90,7 @@ def _adapter(job: Job, client: Client) -> None:
     with st.container(border=True):
         st.markdown("**Adapter**")
         st.caption(
-            "The LoRA weights alone, for transformers with PEFT and for vLLM beside its base. As it was trained."
+            "Only the LoRA weights, exactly as trained, for transformers with PEFT or for vLLM. Needs the base model."
         )
         st.download_button(
             "Download",
@@ -108,16 +108,18 @@ def _export(job: Job, client: Client, *, format: str, checkpoint: str | None, ex
     st.markdown(f"**{title}**")
     st.caption(use)
     if export is None:
-        if rights.button(client, "Make it", icon=":material/build:", key=f"make_{format}"):
+        if rights.button(client, "Export", icon=":material/build:", key=f"make_{format}"):
             _do(lambda: client.create_export(job["id"], format=format, checkpoint=checkpoint))
     elif export["status"] in ("queued", "running"):
         progress = export["progress"]
         if progress is None:
-            st.caption(":material/hourglass_empty: Waiting for a worker.")
+            st.caption(":material/hourglass_empty: Waiting for a worker…")
         else:
             st.progress(progress["done"] / progress["total"], text=progress["unit"])
     elif export["status"] == "failed":
-        st.error((export["error"] or {}).get("message", "It failed."), icon=":material/error:", title="Not offered")
+        st.error(
+            (export["error"] or {}).get("message", "The export failed."), icon=":material/error:", title="Export failed"
+        )
         _figures(export["comparison"])
         if rights.button(client, "Try again", icon=":material/refresh:", key=f"again_{format}"):
             _do(lambda: _again(client, export))
@@ -128,24 +130,24 @@ def _export(job: Job, client: Client, *, format: str, checkpoint: str | None, ex
 
 
 def _figures(compared: dict[str, Any] | None) -> None:
-    """The comparison in figures; None where it did not come to that."""
+    """Show the comparison with the adapter; nothing if there was none."""
     if compared is None:
         return
     allowed = compared["tolerance"]
     table = [
         ("Mean difference of log-probabilities", compared["mean_difference"], f"at most {allowed['mean']:g}"),
         ("Largest difference", compared["max_difference"], f"at most {allowed['max']:g}"),
-        ("Most likely tokens that are the same", compared["greedy_equal"], f"at least {allowed['greedy']:g}"),
-        ("For scale: adapter and base differ by", compared["effect"], ""),
+        ("Equal most likely tokens", compared["greedy_equal"], f"at least {allowed['greedy']:g}"),
+        ("For scale: difference between adapter and base", compared["effect"], ""),
     ]
     with st.expander(f"Compared on {compared['tokens']:,} tokens of {compared['prompts']} prompts"):
         st.dataframe(
             [
-                {"figure": name, "found": "no number" if value is None else f"{value:.3g}", "allowed": limit}
+                {"figure": name, "measured": "none" if value is None else f"{value:.3g}", "allowed": limit}
                 for name, value, limit in table
             ],
             hide_index=True,
-            alt="What was compared, what was found and what is allowed",
+            alt="Differences between export and adapter, measured and allowed",
         )
 
 
@@ -154,7 +156,7 @@ def _download(job: Job, client: Client, export: Export) -> None:
     st.caption(f"{units.size(size)}, SHA-256 `{export['sha256']}`")
     if size > LARGEST:
         of = "" if export["checkpoint"] is None else f" --checkpoint {export['checkpoint']}"
-        st.caption("Too large for this page; the command line streams it:")
+        st.caption("Too large to download here. Use the command line:")
         st.code(f"rlsd export {job['id']} --format {export['format']}{of}", language="sh")
         return
     st.download_button(
@@ -173,10 +175,10 @@ def _again(client: Client, export: Export) -> None:
     client.create_export(export["job_id"], format=export["format"], checkpoint=export["checkpoint"])
 
 
-def _do(ask: Any) -> None:
+def _do(call: Any) -> None:
     try:
-        ask()
+        call()
     except ApiError as error:
-        problems.show(error, title="Not exported")
+        problems.show(error, title="The export was not started")
         return
     st.rerun()

@@ -1,4 +1,4 @@
-"""Say whether a model got better on the held-out rows, with its interval."""
+"""The verdict whether a model got better on the held-out rows, with its interval."""
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -8,25 +8,28 @@ from frontend.components import charts
 from frontend.words import held_out, units
 
 NOTHING_LEARNED = (
-    "No completion of any step had a signal, mostly because all of a question scored the same: no update was made, and "
-    "the adapter does nothing. Check the verifier, or use a model that gets some of the questions right."
+    "No completion of any step had a signal, usually because all completions of a question scored the same. No update "
+    "was made, so the adapter has no effect. Check the verifier, or use a model that gets some of the questions right."
 )
 
 
 def verdict(evaluations: list[Evaluation], *, job: Job) -> None:
-    """Did it get better? In words, then as intervals."""
+    """Show whether the model got better, in words and as intervals."""
     before, after = held_out.measured(evaluations, "baseline"), held_out.measured(evaluations, "trained")
     st.subheader("Held-out questions", anchor=False)
     judgement = held_out.judged(evaluations, job=job)
     if judgement == "nothing_learned":
         st.warning(NOTHING_LEARNED, title="Nothing was learned", icon=":material/block:")
     if before is None:
-        st.caption("Questions kept out of training are answered before and after. The first figures come soon.")
+        st.caption(
+            "The model answers questions that are not trained on, before and after training. The first scores appear "
+            "soon."
+        )
         return
     left, right = st.columns(2)
     _score(left, "Before training", before)
     if after is None:
-        right.metric("After training", "–", border=True, help="Measured when all steps are taken.", height="stretch")
+        right.metric("After training", "–", border=True, help="Measured after the last step.", height="stretch")
     else:
         _score(right, "After training", after)
         _judged(after, judgement)
@@ -54,14 +57,20 @@ def _judged(after: Evaluation, judgement: held_out.Judgement | None) -> None:
         return
     interval = f"95 % interval {difference['low']:+.3f} to {difference['high']:+.3f}"
     chance = "" if p is None else f", p {units.small_probability(p)}"
-    said = f"The difference is {difference['mean']:+.3f} ({interval}{chance})."
+    text = f"The difference is {difference['mean']:+.3f} ({interval}{chance})."
     if judgement == "better":
-        st.success(f"{said} Zero lies outside: training helped.", title="Better", icon=":material/trending_up:")
+        st.success(
+            f"{text} The interval excludes zero: training helped.", title="Better", icon=":material/trending_up:"
+        )
     elif judgement == "worse":
-        st.error(f"{said} Zero lies outside: training did harm.", title="Worse", icon=":material/trending_down:")
+        st.error(
+            f"{text} The interval excludes zero: training made the model worse.",
+            title="Worse",
+            icon=":material/trending_down:",
+        )
     else:
         st.info(
-            f"{said} Zero lies inside: no difference was shown. More held-out questions narrow the interval.",
+            f"{text} The interval includes zero: no difference was shown. More held-out questions narrow the interval.",
             title="Undecided",
             icon=":material/help:",
         )

@@ -1,4 +1,4 @@
-"""What the list of jobs says of each beyond the job itself: its dataset's name, and how far it came."""
+"""Further facts for the job list: the dataset's name and the held-out scores."""
 
 from collections.abc import Sequence
 
@@ -12,8 +12,8 @@ GONE = "a deleted dataset"
 MOST_DATASETS = 1000
 
 
-def of(client: Client, jobs: Sequence[Job]) -> dict[str, str]:
-    """A line by the job's id. Names and scores do not change: only what is new on the page is asked for."""
+def lines_by_job(client: Client, jobs: Sequence[Job]) -> dict[str, str]:
+    """Return a line by job id. Names and scores do not change: only new ones are requested."""
     names, scores = _datasets(client, jobs), _scores(client, jobs)
     return {job["id"]: " · ".join(filter(None, (names[job["training_file"]], scores.get(job["id"])))) for job in jobs}
 
@@ -28,7 +28,7 @@ def _datasets(client: Client, jobs: Sequence[Job]) -> dict[str, str]:
 
 
 def _scores(client: Client, jobs: Sequence[Job]) -> dict[str, str | None]:
-    """`held-out 0.18 → 0.74` of the jobs that have succeeded."""
+    """Return `held-out score 0.18 → 0.74` of the succeeded jobs, by job id."""
     known: dict[str, str | None] = st.session_state.setdefault(SCORES, {})
     needed = {job["id"] for job in jobs if job["status"] == "succeeded"} - set(known)
     if needed:

@@ -1,8 +1,8 @@
-"""What the Job page shows, kept up to date by at most one request a tick.
+"""The data of the Job page, kept up to date by at most one request per tick.
 
-Opening a page reads everything once. After that each tick asks for the thing most likely to have changed: new steps
-while the job runs, now and then its state, events and evaluations. A state that changed is followed by all the rest;
-the end by all of it at once, so that nothing is missing beside the word "Done".
+Opening a page reads everything once. After that each tick reads what is most likely to have changed: new steps while
+the job runs, at intervals its state, events and evaluations. A changed state is followed by everything else, over the
+next ticks; at the end at once, so that nothing is missing when the state is "Done".
 """
 
 from collections.abc import Sequence
@@ -18,26 +18,26 @@ STATE_EVERY = 4
 EVENTS_EVERY = 9
 STEPS_A_REQUEST = 1000
 PACE_STEPS = 10
-"""The newest steps by which the pace is told: the median of their times, which one odd step does not move."""
+"""The newest steps whose median time is the pace; a median ignores single outliers."""
 
 
 @dataclass(slots=True)
 class JobFeed:
-    """One job as last seen. `left_to_ask` are requests that are due, the next one last."""
+    """One job as last read. `pending`: reads that are due, the next one last."""
 
     job: Job
     metrics: list[Metrics] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
-    """The newest ones."""
+    """The newest events."""
     older_events: bool = False
-    """There are some before those."""
+    """Whether there are older events."""
     evaluations: list[Evaluation] = field(default_factory=list)
     ticks: int = 0
-    left_to_ask: list[str] = field(default_factory=list)
-    owed: int = 0
-    """Requests that a part of the page made by itself; as many ticks make none."""
-    asked: bool = False
-    """The last tick made a request."""
+    pending: list[str] = field(default_factory=list)
+    ticks_to_skip: int = 0
+    """Requests that a tab of the page made itself; as many ticks make none."""
+    made_request: bool = False
+    """Whether the last tick made a request."""
 
     @classmethod
     def open(cls, client: Client, job_id: str) -> "JobFeed":
@@ -58,8 +58,8 @@ class JobFeed:
 
     @property
     def settled(self) -> bool:
-        """Nothing more will change."""
-        return self.ended and not self.left_to_ask
+        """Whether nothing will change any more."""
+        return self.ended and not self.pending
 
     @property
     def last_step_read(self) -> int:
@@ -74,54 +74,54 @@ class JobFeed:
         return self.job["x_progress"]["max_steps"]
 
     def tick(self, client: Client) -> None:
-        """Make one request, or none once everything is settled."""
-        self.asked = not self.settled and not self.owed
+        """Make one request, or none once the feed is settled."""
+        self.made_request = not self.settled and not self.ticks_to_skip
         if self.settled:
             return
-        if self.owed:
-            self.owed -= 1
+        if self.ticks_to_skip:
+            self.ticks_to_skip -= 1
             return
         self.ticks += 1
-        self._ask(client, self._due())
-        while self.ended and self.left_to_ask:
-            self._ask(client, self.left_to_ask.pop())
+        self._read(client, self._next())
+        while self.ended and self.pending:
+            self._read(client, self.pending.pop())
 
-    def enter(self) -> None:
-        """Somebody comes back to the page: its next tick asks for the job, which may have ended meanwhile."""
+    def reopen(self) -> None:
+        """Read the job with the next tick, since it may have ended while the page was closed."""
         if not self.settled:
-            self.owed = 0
-            self.left_to_ask.append("job")
+            self.ticks_to_skip = 0
+            self.pending.append("job")
 
     def refresh_state(self, client: Client) -> None:
-        self._ask(client, "job")
+        self._read(client, "job")
 
     def read_steps(self, client: Client) -> bool:
-        """Fetch steps after the last one known. True: there are more to fetch."""
+        """Read the steps after the last known one. True if there are more."""
         last = str(self.metrics[-1]["step"]) if self.metrics else None
         page: Page = client.metrics(self.job_id, after=last, limit=STEPS_A_REQUEST)
         self.metrics.extend(page["data"])
         return page["has_more"]
 
-    def _due(self) -> str:
-        if self.left_to_ask:
-            return self.left_to_ask.pop()
+    def _next(self) -> str:
+        if self.pending:
+            return self.pending.pop()
         if self.job["status"] not in ("running", "pausing") or self.ticks % STATE_EVERY == 0:
             return "job"
         if self.last_step_read >= self.max_steps:
             return "job"
         return "events" if self.ticks % EVENTS_EVERY == 0 else "metrics"
 
-    def _ask(self, client: Client, what: str) -> None:
+    def _read(self, client: Client, what: str) -> None:
         if what == "job":
             before = self.job["status"]
             self.job = client.job(self.job_id)
             if self.job["status"] != before:
-                self.left_to_ask = ["events", "evaluations", "metrics"]
+                self.pending = ["events", "evaluations", "metrics"]
         elif what == "events":
             known = self.events[0]["id"] if self.events else None
             self._read_events(client)
-            if self.events and self.events[0]["id"] != known and "evaluations" not in self.left_to_ask:
-                self.left_to_ask.insert(0, "evaluations")
+            if self.events and self.events[0]["id"] != known and "evaluations" not in self.pending:
+                self.pending.insert(0, "evaluations")
         elif what == "evaluations":
             self.evaluations = client.evaluations(self.job_id)
         else:
@@ -133,13 +133,13 @@ class JobFeed:
 
 
 def pace_s(metrics: Sequence[Metrics]) -> float | None:
-    """What a step takes now; None before the first."""
+    """Return the current time per step; None before the first step."""
     known = [seconds for m in metrics[-PACE_STEPS:] if (seconds := m["values"].get("step_s")) is not None]
     return median(known) if known else None
 
 
 def seconds_left(feed: JobFeed) -> float | None:
-    """The API's estimate, shortened by the steps taken since it was given; until it has one, by the pace."""
+    """Return the API's estimate minus the steps since; if it has none, an estimate from the pace."""
     progress = feed.job["x_progress"]
     left, left_then = max(progress["max_steps"] - feed.step, 0), progress["max_steps"] - progress["step"]
     if progress["eta_s"] is not None and left_then > 0:

@@ -1,4 +1,4 @@
-"""Jobs in rows: state, progress, method, when, and the way in."""
+"""Job rows: link, state, progress, method and start time."""
 
 from collections.abc import Mapping
 from zoneinfo import ZoneInfo
@@ -12,12 +12,12 @@ from frontend.words.job_states import MOVING, look
 
 
 def title_of(job: Job) -> str:
-    """The name people gave it, or the model and the end of the id."""
+    """Return the job's name, or else the model and the end of the id."""
     return job["user_provided_suffix"] or f"{job['model'].rsplit('/', 1)[-1]} · {job['id'][-6:]}"
 
 
-def begun(job: Job, zone: ZoneInfo) -> str:
-    """When training began; of a job that still waits, when it was made."""
+def start_time(job: Job, zone: ZoneInfo) -> str:
+    """Say when training started, or when a waiting job was created."""
     started = job["x_progress"]["started_at"]
     if started is None:
         return f"created {units.moment(job['created_at'], zone)}"
@@ -29,9 +29,9 @@ def row(job: Job, *, zone: ZoneInfo, more: str | None) -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"row_{job['id']}"):
         with st.container(width="stretch", gap=None):
             st.page_link(
-                "pages/job/page.py", label=f"**{title_of(job)}**", icon=state.icon, query_params={"job": job["id"]}
+                "app_pages/job/page.py", label=f"**{title_of(job)}**", icon=state.icon, query_params={"job": job["id"]}
             )
-            st.caption(f"{job['model']} · {method_name(job)} · {begun(job, zone)}")
+            st.caption(f"{job['model']} · {method_name(job)} · {start_time(job, zone)}")
             if more:
                 st.caption(more)
         step, most = job["x_progress"]["step"], job["x_progress"]["max_steps"]
@@ -43,6 +43,6 @@ def row(job: Job, *, zone: ZoneInfo, more: str | None) -> None:
 
 
 def rows(jobs: list[Job], *, zone: ZoneInfo, more: Mapping[str, str] | None = None) -> None:
-    """`more`: a further line of a job, by its id."""
+    """Show jobs. `more`: a further line by job id."""
     for job in jobs:
         row(job, zone=zone, more=(more or {}).get(job["id"]))

@@ -1,4 +1,4 @@
-"""The prompts of a row side by side: the student's, and each teacher's with its hint marked."""
+"""The prompts of a row side by side: the student's, and each teacher's with the hint marked."""
 
 import html
 import re
@@ -9,16 +9,17 @@ from frontend.api.types import Json
 from frontend.words import units
 
 REPEATED = re.compile(r"(<[^<>\s]{1,40}>)\1{3,}")
-"""A special token many times in a row, as images are."""
-ROLES = {"teacher": "Teacher", "contrast": "Teacher, the second hint"}
+"""A special token repeated many times, as for images."""
+ROLES = {"teacher": "Teacher", "contrast": "Teacher with the second hint"}
 
 
 def show(preview: Json, *, key: str) -> None:
-    """A preview in the API's form."""
+    """Show a teacher preview from the API."""
     st.caption(preview["note"])
     if preview["too_long"]:
         st.error(
-            f"Longer than the {preview['allowed_tokens']:,} tokens that fit: training would stop at this row.",
+            f"A prompt is longer than the allowed {preview['allowed_tokens']:,} tokens: training would stop at this "
+            "row.",
             icon=":material/error:",
         )
     prompts = [("Student", preview["student"]), *((ROLES[each["role"]], each) for each in preview["teachers"])]
@@ -28,24 +29,23 @@ def show(preview: Json, *, key: str) -> None:
             st.caption(counts(prompt))
             st.html(marked(prompt))
             if prompt.get("cut"):
-                st.warning("The hint is not whole in this prompt.", icon=":material/content_cut:")
+                st.warning("The hint is truncated in this prompt.", icon=":material/content_cut:")
             if prompt.get("only_the_hint_differs") is False:
-                st.caption("Apart from the hint's block the two are cut into tokens differently where they meet it.")
+                st.caption("Next to the hint, the rest of the prompt is tokenized differently from the student's.")
 
 
 def counts(prompt: Json) -> str:
-    """`69 tokens`, with the images where there are any, and where the completion begins."""
+    """Describe the prompt's length, its images, and where the completion starts."""
     images = ""
     if prompt["images"]:
         tokens = units.count(prompt["image_tokens"], "token")
-        images = f", {units.count(prompt['images'], 'image')} in {tokens} of them"
-    return (
-        f"{units.count(prompt['tokens'], 'token')}{images}; the completion begins at {prompt['completion_position']:,}."
-    )
+        images = f", of which {tokens} for {units.count(prompt['images'], 'image')}"
+    start = f"{prompt['completion_position']:,}"
+    return f"{units.count(prompt['tokens'], 'token')}{images}; the completion starts at position {start}."
 
 
 def marked(prompt: Json) -> str:
-    """HTML: the prompt's text with its hint marked; a token many times in a row is counted instead. Text is escaped."""
+    """Return HTML of the prompt with its hint marked; repeated tokens are counted instead. Text is escaped."""
     text, start, end = prompt["text"], prompt.get("hint_start"), prompt.get("hint_end")
     if start is None or end is None:
         return f'<div class="matches">{_escaped(text)}</div>'

@@ -1,4 +1,4 @@
-"""A question as a model is asked it: own words or a row of a dataset, images among them, in the API's shape. Pure."""
+"""Questions in the API's format, with images: from own text or from a dataset row. Pure."""
 
 import base64
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ SIGNATURES = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif", b"RIFF
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """`item` and `answer` are what a verifier is told beside the text that it scores."""
+    """A question. `item` and `answer` are passed to a verifier with the text that it scores."""
 
     messages: list[Json]
     item: Json
@@ -20,7 +20,7 @@ class Question:
 
 
 def data_url(image: bytes) -> str:
-    """The image as its own address; one of a kind we do not know is called PNG and left to the service to refuse."""
+    """Return the image as a data URL. An unknown format is sent as PNG, which the service refuses."""
     kind = next((kind for start, kind in SIGNATURES.items() if image.startswith(start)), "png")
     return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
 
@@ -33,21 +33,21 @@ def own(text: str, *, system: str, answer: str | None, images: Sequence[bytes]) 
     return Question(messages, item, answer)
 
 
-def of_row(row: Row, *, picture: Callable[[str], bytes]) -> Question:
-    """The row as training asks it; `picture` gives an image by its SHA-256, the n-th image part shows the n-th."""
-    shown = iter(row["images"])
+def of_row(row: Row, *, image: Callable[[str], bytes]) -> Question:
+    """Build the question as in training. `image`: bytes by SHA-256; the n-th image part is the row's n-th image."""
+    hashes = iter(row["images"])
 
-    def part(said: Any) -> Json:
-        if isinstance(said, dict) and said.get("type") == "image":
-            return _image(picture(next(shown)))
-        return {"type": "text", "text": str(said.get("text", "")) if isinstance(said, dict) else str(said)}
+    def part(given: Any) -> Json:
+        if isinstance(given, dict) and given.get("type") == "image":
+            return _image(image(next(hashes)))
+        return {"type": "text", "text": str(given.get("text", "")) if isinstance(given, dict) else str(given)}
 
-    def content(said: Any) -> Any:
-        return [part(each) for each in said] if isinstance(said, list) else said
+    def content(given: Any) -> Any:
+        return [part(each) for each in given] if isinstance(given, list) else given
 
     messages = [{"role": m["role"], "content": content(m["content"])} for m in row["messages"]]
     return Question(messages, row["item"], row["reference"]["answer"])
 
 
-def _image(image: bytes) -> Json:
-    return {"type": "image_url", "image_url": {"url": data_url(image)}}
+def _image(content: bytes) -> Json:
+    return {"type": "image_url", "image_url": {"url": data_url(content)}}

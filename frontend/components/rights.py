@@ -1,4 +1,4 @@
-"""What the viewer's role lets them do here, so that what would be refused says so before it is pressed."""
+"""What the user's role allows, so that forbidden controls are disabled and say why."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,9 +11,9 @@ from frontend.api.organisation import Role
 from frontend.widgets import links
 
 KEPT = "own_role"
-ONLY_LOOKS = (
-    "Your role is viewer: it looks at everything and changes nothing. An admin of your project can "
-    "make you an editor; then load this page again."
+READ_ONLY = (
+    "Your role is viewer: you can view everything but change nothing. An admin of your project can "
+    "make you an editor; then reload this page."
 )
 
 
@@ -26,18 +26,18 @@ def role(client: Client) -> Role:
 
 
 def refusal(client: Client) -> str | None:
-    """Why somebody may only look, as the help of what is disabled; None for those who may change things."""
-    return ONLY_LOOKS if role(client) == "viewer" else None
+    """Return why the user may not change anything, as help of disabled controls; None if they may."""
+    return READ_ONLY if role(client) == "viewer" else None
 
 
-def say() -> None:
-    """The reason once for all that is disabled, where no pointer is needed to read it; nothing before it is known."""
+def show_note() -> None:
+    """Show once why controls are disabled, readable without hovering; nothing while the role is unknown."""
     if st.session_state.get(KEPT) == "viewer":
-        st.caption(ONLY_LOOKS)
+        st.caption(READ_ONLY)
 
 
 def button(client: Client, label: str, **shown: Any) -> bool:
-    """A button for those who may change things; for others it is disabled and says why."""
+    """Show a button; disabled, with the reason, for users who may not change anything."""
     pressed: bool = _draw(client, st.button, label, **shown)
     return pressed
 
@@ -48,7 +48,7 @@ def popover(client: Client, label: str, **shown: Any) -> DeltaGenerator:
 
 
 def page_link(client: Client, page: str, *, label: str, icon: str, **shown: Any) -> None:
-    """For others a button, since a link that is disabled (Streamlit 1.67) is neither marked so nor dark enough."""
+    """Show a link; for viewers a disabled button, since a disabled link (Streamlit 1.67) is not accessible."""
     refused = refusal(client)
     if refused is None:
         st.page_link(page, label=label, icon=icon, **shown)

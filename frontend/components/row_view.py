@@ -1,4 +1,4 @@
-"""Dataset rows as people read them: what the model is asked, what is right, what it came from."""
+"""Dataset rows in readable form: question, reference answer, original."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -12,7 +12,7 @@ IMAGE_PX = 240
 
 
 def text_of(content: Any) -> str:
-    """The text of a message; parts that are no text are named."""
+    """Return the text of a message; other parts appear as their type in brackets."""
     if isinstance(content, str):
         return content
     if isinstance(content, list):
@@ -21,31 +21,31 @@ def text_of(content: Any) -> str:
 
 
 def question(row: Row) -> str:
-    """The text of the last message of the user; its pictures are named."""
+    """Return the text of the last user message; images appear as `[image]`."""
     return text_of(_until_question(row)[-1].get("content"))
 
 
-def asked(row: Row, *, picture: Callable[[str], bytes]) -> None:
-    """The question with its pictures in their places; those of the messages before it come first.
+def show_question(row: Row, *, image: Callable[[str], bytes]) -> None:
+    """Show the question with its images in place; those of earlier messages come first.
 
-    `picture` gives the bytes of an image by its SHA-256.
+    `image`: bytes of an image by its SHA-256.
     """
     images = iter(row["images"])
     *before, last = _until_question(row)
     shown_before = sum(_is_image(part) for message in before for part in _parts(message.get("content")))
     for sha256 in islice(images, shown_before):
-        _image(picture(sha256))
-    _content(last.get("content"), images=images, picture=picture)
+        _show_image(image(sha256))
+    _content(last.get("content"), images=images, image=image)
 
 
 def _until_question(row: Row) -> list[Json]:
-    """The messages up to the last one of the user; all of them where there is none."""
+    """Return the messages up to the last user message; all if there is none."""
     of_user = [place for place, message in enumerate(row["messages"]) if message.get("role") == "user"]
     return row["messages"][: of_user[-1] + 1] if of_user else row["messages"]
 
 
 def table(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """A line a row."""
+    """Build a table with one line per row."""
     return [
         {
             "row": row["row"],
@@ -58,10 +58,10 @@ def table(rows: Sequence[Row]) -> list[dict[str, Any]]:
     ]
 
 
-def both_forms(row: Row, *, picture: Callable[[str], bytes]) -> None:
-    """One row side by side: the normal form as a conversation, and the original.
+def both_forms(row: Row, *, image: Callable[[str], bytes]) -> None:
+    """Show a row twice: its normal form as a conversation, and the original.
 
-    `picture` gives the bytes of an image by its SHA-256.
+    `image`: bytes of an image by its SHA-256.
     """
     images = iter(row["images"])
     left, right = st.columns(2)
@@ -70,26 +70,26 @@ def both_forms(row: Row, *, picture: Callable[[str], bytes]) -> None:
         for message in row["messages"]:
             with st.chat_message("user" if message.get("role") == "user" else "assistant"):
                 st.caption(str(message.get("role")))
-                _content(message.get("content"), images=images, picture=picture)
-        st.markdown("**What is right**")
+                _content(message.get("content"), images=images, image=image)
+        st.markdown("**Right answer**")
         st.code(row["reference"]["answer"] or "no reference answer", language=None, wrap_lines=True)
         solution = row["reference"].get("solution")
         if solution:
-            st.markdown("**Worked solution** (only the teacher sees it)")
+            st.markdown("**Worked solution** (seen only by the teacher)")
             st.code(solution, language=None, wrap_lines=True)
     with right.container(border=True, height="stretch"):
         st.markdown("**As uploaded**")
         st.json(row["item"])
 
 
-def _content(content: Any, *, images: Iterator[str], picture: Callable[[str], bytes]) -> None:
-    """Words and images in their order; the n-th image part of a row shows the n-th of its images."""
+def _content(content: Any, *, images: Iterator[str], image: Callable[[str], bytes]) -> None:
+    """Show text and images in order; the n-th image part of a row is its n-th image."""
     for part in _parts(content):
-        shown = next(images, None) if _is_image(part) else None
-        if shown is None:
+        sha256 = next(images, None) if _is_image(part) else None
+        if sha256 is None:
             st.text(text_of([part] if isinstance(part, dict) else part))
         else:
-            _image(picture(shown))
+            _show_image(image(sha256))
 
 
 def _parts(content: Any) -> list[Any]:
@@ -100,5 +100,5 @@ def _is_image(part: Any) -> bool:
     return isinstance(part, dict) and part.get("type") == "image"
 
 
-def _image(encoded: bytes) -> None:
-    st.image(encoded, width=IMAGE_PX, alt="A picture of the question")
+def _show_image(encoded: bytes) -> None:
+    st.image(encoded, width=IMAGE_PX, alt="An image of the question")

@@ -1,4 +1,4 @@
-"""One verdict of a verifier: score, status, why, how long."""
+"""One score record of a verifier: score, status, reason, time."""
 
 import streamlit as st
 
@@ -7,20 +7,21 @@ from frontend.words import units
 from frontend.words.rollouts import OUTCOMES, outcome_of, right_is
 
 NO_SCORE = {
-    "abstain": "The verifier does not judge this text. It is left out of training.",
-    "error": "The verifier failed. Such a completion is left out of training and counted.",
-    "timeout": "The verifier was stopped at its deadline. Such a completion is left out of training and counted.",
+    "abstain": "The verifier abstained on this text. In training, such a completion is left out.",
+    "error": "The verifier failed. In training, such a completion is left out and counted as an error.",
+    "timeout": "The verifier exceeded its time limit. In training, such a completion is left out and counted as a "
+    "timeout.",
 }
 
 
 def badge(record: ScoreRecord, *, above: float) -> None:
-    """Right, wrong, or that there is no score."""
+    """Show the outcome: right, wrong, not judged, or an error."""
     look = OUTCOMES[outcome_of(record, above=above)]
     st.badge(look.label, color=look.color, icon=look.icon)
 
 
 def score(record: ScoreRecord, *, above: float) -> None:
-    """In words, as small print; its help says what counts as right."""
+    """Show the score as a caption, with what counts as right as help."""
     value = record["score"]
     st.caption("no score" if value is None else f"score {value:g}", width="content", help=right_is(above))
 

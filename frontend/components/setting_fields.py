@@ -1,4 +1,4 @@
-"""Widgets for job settings: empty means that the preset or the default decides."""
+"""Fields of job settings; an empty field means the preset or the default."""
 
 import math
 from collections.abc import Collection, Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from frontend.api.types import Json
-from frontend.words.job_settings import Setting, SettingFacts, known
+from frontend.words.job_settings import Setting, SettingFacts, facts_of
 
 YES_NO = {"yes": True, "no": False}
 
@@ -22,10 +22,10 @@ def fields(
     planned: Mapping[str, int],
     as_published: Collection[str] = (),
 ) -> Json:
-    """The settings that were filled in, by name.
+    """Show the fields and return the settings that are filled in, by name.
 
-    `reasons`: why each default is what it is; `planned`: defaults that were chosen instead of the API's;
-    `as_published`: those whose default the method decides.
+    `reasons`: of the defaults; `planned`: defaults that replace the API's; `as_published`: settings whose default
+    depends on the method.
     """
     filled: Json = {}
     places = st.columns(columns)
@@ -36,7 +36,7 @@ def fields(
         with places[number % columns]:
             value = _field(
                 setting,
-                about=known(schema, setting.name),
+                about=facts_of(schema, setting.name),
                 usual=f"{planned[setting.name]:,}" if setting.name in planned else None,
                 depends=setting.by_preset or setting.name in as_published,
                 reason=reasons.get(setting.name),
@@ -51,9 +51,9 @@ def fields(
 def _field(
     setting: Setting, *, about: SettingFacts, usual: str | None, depends: bool, reason: str | None, key: str
 ) -> Any:
-    """`usual`: what holds where it stays empty, if not the API's default."""
+    """Show a field. `usual`: what applies if it is empty, other than the API's default."""
     if usual is None:
-        usual = "as method and preset say" if depends else _usual(setting, about)
+        usual = "set by method and preset" if depends else _usual(setting, about)
     about_it = "\n\n".join(filter(None, (about.description, f"**Why {usual}:** {reason}" if reason else None)))
     if setting.kind in ("choice", "yes_no"):
         choices = list(about.choices) if setting.kind == "choice" else list(YES_NO)
@@ -92,13 +92,13 @@ def _usual(setting: Setting, about: SettingFacts) -> str:
 
 
 def step_of(default: object) -> float:
-    """What a press on + adds to a number: a tenth of the magnitude of its default, 0.01 where that is not known."""
+    """Return the step of the + button: a tenth of the default's order of magnitude; 0.01 if there is none."""
     known = isinstance(default, int | float) and default > 0
     return 10.0 ** (math.floor(math.log10(float(default))) - 1) if known else 0.01  # type: ignore[arg-type]
 
 
 def pair(written: str) -> list[float] | str:
-    """`0.8, 4` as two numbers, `0.2` as twice the same; what is neither goes to the API, which says so."""
+    """Parse `0.8, 4` as two numbers, `0.2` as the same twice; anything else goes to the API, which refuses it."""
     try:
         numbers = [float(part) for part in written.split(",")]
     except ValueError:

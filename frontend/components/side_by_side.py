@@ -1,4 +1,4 @@
-"""The same question to several models, their answers as they are written, and the verifier's score under each."""
+"""One question to several models: their streamed answers, with a verifier's score under each."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from frontend.api import ApiError, Client
 from frontend.api.types import Job, Json, ScoreRecord, Verifier
 from frontend.components import question_form, rights, score
 from frontend.components.ask import AnswerStreams, ModelAnswer
-from frontend.components.choices import told_apart
+from frontend.components.choices import distinct_labels
 from frontend.session import drafts
 from frontend.widgets import problems
 from frontend.words import units
@@ -22,35 +22,35 @@ IN_A_ROW = 4
 NO_VERIFIER, OF_JOB = "", "job"
 USUAL_TOKENS = 256
 NO_SERVER = (
-    "Answers are written by a chat worker, and none is running. Start one with `rlsd worker --queue chat` on a machine "
-    "that reaches the same database, best with a GPU; `rlsd up` starts one by itself."
+    "Models need a chat worker, and none is running. Start one with `rlsd worker --queue chat` on a machine that can "
+    "reach the same database, preferably with a GPU. `rlsd up` starts one automatically."
 )
-ENDS = {"stop": "ended by itself", "length": "cut off at the longest answer"}
+ENDS = {"stop": "complete", "length": "cut off at the maximum length"}
 
 
 @dataclass(slots=True)
 class Exchange:
-    """What came of a question, of which `item` and `answer` are what a verifier is told; `scored_by` is the verifier of
-    `records`, one an answer: None for an answer that failed. It outlives a refresh, unless it is longer than a draft
-    may be (`unsaved.py`).
+    """A question and its answers. `item` and `answer` are passed to a verifier. `records`: one per answer, None for a
+    failed one, scored by the verifier `scored_by`. Kept over a refresh unless it is longer than a draft may be
+    (`frontend/session/drafts.py`).
     """
 
     item: Json
     answer: str | None
     titles: list[str]
-    asking: AnswerStreams
+    streams: AnswerStreams
     records: list[ScoreRecord | None] = field(default_factory=list)
     scored_by: str | None = None
 
     @property
     def models(self) -> list[str]:
-        return [answer.model for answer in self.asking.answers]
+        return [answer.model for answer in self.streams.answers]
 
 
 def panel(client: Client, models: Mapping[str, str], *, job: Job | None, key: str) -> None:
-    """`models`: what to ask, name by title. `job`: whose dataset and verifier are offered first."""
-    drafts.bring_back(key)
-    can_ask = _servers(client)
+    """Show the question form and the answers. `models`: names by title. `job`: its dataset and verifier come first."""
+    drafts.restore(key)
+    can_ask = _has_server(client)
     question = question_form.show(client, dataset=None if job is None else job["training_file"])
     with st.container(horizontal=True, vertical_alignment="bottom"):
         grader = _verifier(client, job)
@@ -65,15 +65,15 @@ def panel(client: Client, models: Mapping[str, str], *, job: Job | None, key: st
         ):
             assert question is not None
             if key in st.session_state:
-                st.session_state[key].asking.stop()
+                st.session_state[key].streams.stop()
             body: Json = {"messages": question.messages, "temperature": temperature, "max_tokens": most}
-            asking = AnswerStreams.start(client, list(models.values()), question=body)
-            st.session_state[key] = Exchange(question.item, question.answer, list(models), asking)
+            streams = AnswerStreams.start(client, list(models.values()), question=body)
+            st.session_state[key] = Exchange(question.item, question.answer, list(models), streams)
         exchange: Exchange | None = st.session_state.get(key)
         if exchange is not None and exchange.models != list(models.values()):
-            exchange = None  # of others
-        if exchange is not None and not exchange.asking.over:
-            st.button("Stop", icon=":material/stop:", key=f"{key}_stop", on_click=exchange.asking.stop)
+            exchange = None  # of other models
+        if exchange is not None and not exchange.streams.done:
+            st.button("Stop", icon=":material/stop:", key=f"{key}_stop", on_click=exchange.streams.stop)
     _keep(key)
     if exchange is not None:
         _show(client, exchange, grader=grader, above=success_above(job), key=key)
@@ -81,33 +81,33 @@ def panel(client: Client, models: Mapping[str, str], *, job: Job | None, key: st
 
 
 def _keep(key: str) -> None:
-    """The question as it stands in its fields, and what came of the one that was asked."""
-    written = drafts.fields(key)
-    drafts.keep(key, {name: said for name, said in written.items() if name == key or name.startswith("ask_")})
+    """Keep the question's fields and the exchange as a draft."""
+    values = drafts.fields(key)
+    drafts.keep(key, {name: value for name, value in values.items() if name == key or name.startswith("ask_")})
 
 
-def _servers(client: Client) -> bool:
+def _has_server(client: Client) -> bool:
     if any("chat" in worker["queues"] for worker in client.workers()):
         return True
-    st.warning(NO_SERVER, title="No model can be asked now", icon=":material/cloud_off:")
-    st.button("Look again", icon=":material/refresh:", key="look_for_servers")
+    st.warning(NO_SERVER, title="No model can answer now", icon=":material/cloud_off:")
+    st.button("Check again", icon=":material/refresh:", key="look_for_servers")
     return False
 
 
 def _verifier(client: Client, job: Job | None) -> Json | None:
-    """What scores the answers; those who may only look run no verifier."""
+    """Return the chosen verifier; viewers cannot run one."""
     refused = rights.refusal(client)
     saved: list[Verifier] = client.all_verifiers()
-    names = {NO_VERIFIER: "none"} | ({} if job is None else {OF_JOB: "the one it was trained with"})
+    names = {NO_VERIFIER: "none"} | ({} if job is None else {OF_JOB: "the job's verifier"})
     names |= {verifier["id"]: verifier["name"] for verifier in saved}
     chosen = st.selectbox(
         "Score with",
         list(names),
         index=0 if job is None or refused else 1,
-        format_func=told_apart(names, more=lambda verifier_id: verifier_id[-6:]),
+        format_func=distinct_labels(names, more=lambda verifier_id: verifier_id[-6:]),
         key="ask_verifier",
         disabled=refused is not None,
-        help=refused or "A verifier that says under each answer whether it is right, and why.",
+        help=refused or "A verifier that scores each answer.",
     )
     if chosen == OF_JOB and job is not None:
         grader: Json = job["method"]["reinforcement"]["grader"]
@@ -125,10 +125,10 @@ def _sampling(job: Job | None) -> tuple[float, int]:
         step=0.1,
         key="ask_temperature",
         width=140,
-        help="0: the likeliest answer, the same each time. 1: as in training, another one each time.",
+        help="0: the most likely answer, the same each time. 1: sampled as in training, different each time.",
     )
     most = st.number_input(
-        "Longest answer (tokens)",
+        "Maximum length (tokens)",
         1,
         100_000,
         int(usual),
@@ -140,23 +140,23 @@ def _sampling(job: Job | None) -> tuple[float, int]:
 
 
 def _show(client: Client, exchange: Exchange, *, grader: Json | None, above: float, key: str) -> None:
-    asking = exchange.asking
+    streams = exchange.streams
     places = _places(exchange, key=key)
-    if not asking.over:
-        _follow(asking, places)
+    if not streams.done:
+        _follow(streams, places)
         st.rerun()
     _score(client, exchange, grader=grader)
-    for number, (place, answer) in enumerate(zip(places, asking.answers, strict=True)):
+    for number, (place, answer) in enumerate(zip(places, streams.answers, strict=True)):
         with place.container():
             _ended(answer, exchange.records[number] if exchange.records else None, above=above)
 
 
-def _follow(asking: AnswerStreams, places: Sequence[DeltaGenerator]) -> None:
-    """Draw what has been said until all have ended. A click or a refresh ends this run, and the next one goes on."""
-    while not asking.over:
-        for place, answer in zip(places, asking.answers, strict=True):
-            _say(place, answer)
-        asking.wait(DRAW_S)
+def _follow(streams: AnswerStreams, places: Sequence[DeltaGenerator]) -> None:
+    """Draw the answers as they grow until all are complete. A click or a refresh ends this run; the next continues."""
+    while not streams.done:
+        for place, answer in zip(places, streams.answers, strict=True):
+            _draw_answer(place, answer)
+        streams.wait(DRAW_S)
 
 
 def _places(exchange: Exchange, *, key: str) -> list[DeltaGenerator]:
@@ -174,25 +174,25 @@ def _rows(titles: Sequence[str]) -> list[list[tuple[int, str]]]:
     return [numbered[first : first + IN_A_ROW] for first in range(0, len(numbered), IN_A_ROW)]
 
 
-def _say(place: DeltaGenerator, answer: ModelAnswer) -> None:
-    if answer.text or answer.over:
-        place.text(answer.text + ("" if answer.over else " ▌"))
+def _draw_answer(place: DeltaGenerator, answer: ModelAnswer) -> None:
+    if answer.text or answer.done:
+        place.text(answer.text + ("" if answer.done else " ▌"))
     else:
-        place.caption(":material/hourglass_top: Waiting for the first word. A model that rests is loaded first.")
+        place.caption(":material/hourglass_top: Waiting for the answer. A model that is not in memory is loaded first.")
 
 
 def _ended(answer: ModelAnswer, record: ScoreRecord | None, *, above: float) -> None:
     if answer.text:
         st.text(answer.text)
     if answer.error is not None:
-        problems.show(answer.error, title="No answer" if not answer.text else "The answer broke off")
+        problems.show(answer.error, title="No answer" if not answer.text else "The answer was interrupted")
         return
     if not answer.text:
-        st.caption("It ended without a word." if answer.over else "Stopped before the first word.")
+        st.caption("The answer is empty." if answer.done else "Stopped before the answer started.")
     how = ENDS.get(answer.finish_reason or "", "stopped")
     counted = "" if answer.tokens is None else units.count(answer.tokens, "token") + ", "
-    took = "" if answer.seconds is None or answer.waited_s is None else f", written in {answer.seconds:.1f} s"
-    waited = "" if answer.waited_s is None else f"; its first word came after {answer.waited_s:.1f} s"
+    took = "" if answer.seconds is None or answer.waited_s is None else f", generated in {answer.seconds:.1f} s"
+    waited = "" if answer.waited_s is None else f"; waited {answer.waited_s:.1f} s for the first token"
     st.caption(f"{counted}{how}{took}{waited}")
     if record is not None:
         _scored(record, above=above)
@@ -209,17 +209,17 @@ def _scored(record: ScoreRecord, *, above: float) -> None:
 
 
 def _score(client: Client, exchange: Exchange, *, grader: Json | None) -> None:
-    """With the verifier that is chosen now; once. Answers that failed or broke off are left out."""
+    """Score the answers once with the chosen verifier, except failed or interrupted ones."""
     by = None if grader is None else json.dumps(grader, sort_keys=True)
     if by == exchange.scored_by:
         return
     exchange.records, exchange.scored_by = [], by
-    answers = exchange.asking.answers
+    answers = exchange.streams.answers
     texts = [answer.text for answer in answers if answer.error is None]
     if grader is None or not texts:
         return
     try:
-        with st.spinner("The verifier reads the answers…"):
+        with st.spinner("Scoring the answers…"):
             records = iter(client.score_texts(grader, item=exchange.item, answer=exchange.answer, texts=texts))
         exchange.records = [next(records) if answer.error is None else None for answer in answers]
     except ApiError as error:

@@ -1,4 +1,4 @@
-"""The first-run tour: one press takes the starter from its rows to a trained model, and the job's page explains it."""
+"""The first-run tour: one click trains the starter model on its own data, and the job page explains each phase."""
 
 import io
 
@@ -16,16 +16,16 @@ MOST_FILES = 100
 
 
 def offer(client: Client) -> None:
-    """The card on Home; nothing where the starter is not at hand."""
+    """Show the card on Home; nothing if the starter is not installed."""
     found = starter.read()
     if found is None:
         return
     with st.container(border=True, key="tour"):
-        st.subheader("New here? See it work once", anchor=False)
+        st.subheader("New here? Try an example", anchor=False)
         st.write(
-            "The starter is a small model that has learnt the rule book of an invented company half wrong. In a few "
-            "minutes on a laptop, without a GPU, you see it get better: 400 questions, a verifier that reads the last "
-            "line, and 60 training steps. Nothing leaves this machine."
+            "The starter is a small model that has learned the rule book of a fictional company, half of it wrong. It "
+            "improves in a few minutes on a laptop, without a GPU: 400 questions, a verifier that reads the last line, "
+            "and 60 training steps. No data leaves this machine."
         )
         if rights.button(
             client, "Try it with the starter", type="primary", icon=":material/rocket_launch:", key="tour_start"
@@ -36,7 +36,7 @@ def offer(client: Client) -> None:
 def _start(client: Client, found: starter.Starter) -> None:
     try:
         with st.status("Setting up the starter…", expanded=True) as status:
-            st.write("Uploading 400 questions to train on, and 200 others to measure with…")
+            st.write("Uploading 400 training questions and 200 held-out questions…")
             training = _file(client, found.training, name=starter.TRAINING)
             held_out = _file(client, found.held_out, name=starter.HELD_OUT)
             st.write("Saving the verifier…")
@@ -48,11 +48,11 @@ def _start(client: Client, found: starter.Starter) -> None:
     except ApiError as error:
         problems.show(error, title="The tour could not be started")
         return
-    st.switch_page("pages/job/page.py", query_params={"job": job})
+    st.switch_page("app_pages/job/page.py", query_params={"job": job})
 
 
 def _file(client: Client, content: bytes, *, name: str) -> str:
-    """The id of the file, which an earlier tour may have uploaded."""
+    """Return the file's id; upload it unless an earlier tour did."""
     for file in client.files(limit=MOST_FILES)["data"]:
         if (file["filename"], file["bytes"], file["status"]) == (name, len(content), "processed"):
             return str(file["id"])
@@ -67,16 +67,16 @@ def _verifier(client: Client, grader: Json) -> str:
 
 
 def guide(feed: JobFeed) -> None:
-    """On the page of the tour's job: what is to be seen now."""
+    """Show the tour's note for the current phase, on the page of its job."""
     if starter.is_tour(feed.job):
         judgement = judged(feed.evaluations, job=feed.job) or "undecided"
-        so_far = phase(feed.job["status"], step=feed.step, max_steps=feed.max_steps, judgement=judgement)
-        title, text = WORDS[so_far]
+        current = phase(feed.job["status"], step=feed.step, max_steps=feed.max_steps, judgement=judgement)
+        title, text = WORDS[current]
         st.info(text, title=f"Tour: {title}", icon=":material/explore:")
 
 
 def phase(status: str, *, step: int, max_steps: int, judgement: Judgement) -> str:
-    """Which of the tour's notes belongs to a job that is so far; `judgement` of one that is done."""
+    """Return the tour's phase for a job's state. `judgement`: of a succeeded job."""
     if status == "succeeded":
         return judgement
     if status == "running":
@@ -85,53 +85,54 @@ def phase(status: str, *, step: int, max_steps: int, judgement: Judgement) -> st
 
 
 WORDS = {
-    "queued": ("waiting for a worker", "The job stands in the queue; a free worker takes it within seconds."),
+    "queued": ("waiting for a worker", "The job is in the queue; a free worker takes it within seconds."),
     "before": (
-        "how good is it now?",
+        "how good is the model now?",
         (
-            "The verifier is tried first, then the untrained model answers 200 questions that are kept out of "
-            "training. That score is what training has to beat."
+            "The verifier is checked first. Then the untrained model answers 200 held-out questions, which are never "
+            "trained on. Training has to beat that score."
         ),
     ),
     "learning": (
-        "it learns",
+        "the model is learning",
         (
-            "Each step, 8 questions are answered 8 times each. The reward is the share that the verifier calls right. "
-            "Only mixed groups teach: look at “Completions”, and press “Token credit” to see which words the teacher "
-            "blames."
+            "In each step, 8 questions are answered 8 times each. The reward is the share that the verifier scores as "
+            "right. Only groups with right and wrong answers have a signal: open “Completions” and then “Token "
+            "credit” to see which tokens the teacher credits or blames."
         ),
     ),
-    "after": ("measuring again", "The trained model answers the same 200 questions. Soon you know."),
+    "after": ("evaluating again", "The trained model answers the same 200 held-out questions."),
     "better": (
         "a better model",
         (
-            "Under “Learning”: before and after, on questions that it never trained on. The adapter is yours: download "
-            "it, talk to it in the playground, or go on with rows of your own under “Datasets”."
+            "“Learning” shows the scores before and after, on questions that were never trained on. You can download "
+            "the adapter, try it in the playground, or continue with your own data under “Datasets”."
         ),
     ),
     "undecided": (
         "no clear difference",
         (
-            "Under “Learning”: before and after, on questions that it never trained on. The difference is so small "
-            "that it may be luck, which happens in a run this short. “Train again with changes” with more steps."
+            "“Learning” shows the scores before and after, on questions that were never trained on. The difference is "
+            "so small that it may be chance, as can happen in so short a run. Use “Train again with changes” with "
+            "more steps."
         ),
     ),
     "worse": (
-        "not better this time",
+        "worse than before",
         (
-            "Under “Learning”: before and after, on questions that it never trained on. It does worse than before. "
-            "“Train again with changes” with a smaller learning rate."
+            "“Learning” shows the scores before and after, on questions that were never trained on. Use “Train again "
+            "with changes” with a lower learning rate."
         ),
     ),
     "nothing_learned": (
         "nothing was learned",
         (
-            "In every step all completions of a question scored the same, so there was nothing to learn from. “Train "
-            "again with changes”, and fly the pre-flight first."
+            "In every step, all completions of a question scored the same, so there was no signal. Use “Train again "
+            "with changes”, and run the pre-flight first."
         ),
     ),
-    "failed": ("it did not work out", "Why stands above. Home starts another."),
-    "paused": ("standing still", "Press “Resume” to go on."),
-    "cancelled": ("cancelled", "Home starts another."),
+    "failed": ("the job failed", "The reason is shown above. Start the tour again from Home."),
+    "paused": ("paused", "Click “Resume” to continue."),
+    "cancelled": ("cancelled", "Start the tour again from Home."),
 }
 """(title, text) by phase."""

@@ -1,1 +1,1 @@
-"""What belongs to one browser session: identity, page state, drafts."""
+"""State of one browser session: identity, page state, drafts."""

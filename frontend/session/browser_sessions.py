@@ -1,9 +1,9 @@
-"""Who is signed in, so that a refreshed page need not ask for the key again.
+"""Signed-in browser sessions, so that a refreshed page does not ask for the key again.
 
 The key stays in this process. A browser holds a random session id in a cookie that scripts cannot read (HttpOnly) and
-other sites cannot send (SameSite=Strict). Streamlit's pages cannot set such a cookie, so after sign-in the page hands a
-ticket, good once and for a minute, to `POST /session`, which answers with the cookie. Signing out forgets the session
-here, whatever the browser keeps. A restart of the UI signs everyone out.
+other sites cannot send (SameSite=Strict). Streamlit's pages cannot set such a cookie, so after sign-in the page sends a
+ticket, valid once and for a minute, to `POST /session`, which sets the cookie. Signing out deletes the session here,
+whatever the browser keeps. A restart of the UI signs everyone out.
 """
 
 import secrets
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 COOKIE = "rlsd_session"
 IDLE_S = 12 * 3600.0
 SESSION = "browser_session"
-"""Where a page finds its id, in `st.session_state`."""
+"""Key of the session id in `st.session_state`."""
 TICKET_S = 60.0
 MOST_SESSIONS = 10_000
 
@@ -26,7 +26,7 @@ class Session:
 
 
 class Sessions:
-    """Thread-safe: page scripts and the route that sets the cookie run beside each other."""
+    """The sessions and their tickets. Thread-safe: page scripts and the route that sets the cookie run concurrently."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -34,7 +34,7 @@ class Sessions:
         self._tickets: dict[str, tuple[str, float]] = {}
 
     def open(self, key: str) -> tuple[str, str]:
-        """Begin a session. Returns its id, for the page, and a ticket, for the browser to fetch the cookie with."""
+        """Start a session. Returns its id, for the page, and a ticket, with which the browser fetches the cookie."""
         session_id, ticket, now = secrets.token_urlsafe(32), secrets.token_urlsafe(32), time.monotonic()
         with self._lock:
             self._forget_old(now)
@@ -43,18 +43,19 @@ class Sessions:
         return session_id, ticket
 
     def redeem(self, ticket: str) -> str | None:
-        """The session id a ticket stands for, once."""
+        """Exchange a ticket for its session id. None if it is unknown, used or expired."""
         with self._lock:
             session_id, issued_at = self._tickets.pop(ticket, (None, 0.0))
         return session_id if time.monotonic() - issued_at < TICKET_S else None
 
     def awaits(self, ticket: str) -> bool:
-        """Whether the ticket can still be redeemed."""
+        """Report whether the ticket can still be redeemed."""
         with self._lock:
             _, issued_at = self._tickets.get(ticket, ("", float("-inf")))
         return time.monotonic() - issued_at < TICKET_S
 
     def key_of(self, session_id: str) -> str | None:
+        """Return the key of a session and renew its idle time. None if it is unknown or idle for too long."""
         now = time.monotonic()
         with self._lock:
             session = self._sessions.get(session_id)
@@ -75,4 +76,4 @@ class Sessions:
 
 
 sessions = Sessions()
-"""The one of this process."""
+"""The sessions of this process."""

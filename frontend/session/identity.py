@@ -1,7 +1,7 @@
-"""Sign-in through the organisation's identity provider, by Streamlit's own `st.login`, where one is set up.
+"""Sign-in through the organisation's identity provider, by Streamlit's `st.login`, if one is set up.
 
-What signs somebody in at the API is the provider's ID token, kept like a key. The provider says who somebody is; what
-they may is the API's to say.
+The API accepts the provider's ID token, which is kept like a key. The provider authenticates a person; the API
+decides what they may do.
 """
 
 import os
@@ -15,23 +15,23 @@ import streamlit as st
 NEEDED = ("RLSD_OIDC_ISSUER", "RLSD_OIDC_AUDIENCE", "RLSD_OIDC_CLIENT_SECRET", "RLSD_UI_URL")
 
 
-def offered() -> bool:
-    """Whether this UI can send people to a provider: the client's secret is what only the UI needs."""
+def is_configured() -> bool:
+    """Report whether a provider is set up for this UI: only the UI needs the client secret."""
     return bool(os.environ.get("RLSD_OIDC_CLIENT_SECRET"))
 
 
 def streamlit_secrets() -> dict[str, Any]:
-    """What `st.login` reads. Raises ValueError where something is set and something it needs is not.
+    """Return the settings that `st.login` reads. Raises ValueError if some are set and others that they need are not.
 
-    The cookie's signature is new with each start of the UI, which signs everyone out in any case (`sessions.py`).
+    The cookie secret is new at each start of the UI, which signs everyone out in any case (`browser_sessions.py`).
     """
-    if not offered():
+    if not is_configured():
         return {}
     missing = [name for name in NEEDED if not os.environ.get(name)]
     if missing:
         raise ValueError(f"RLSD_OIDC_CLIENT_SECRET is set, so the UI also needs {', '.join(missing)}.")
     if find_spec("authlib") is None:
-        raise ValueError("RLSD_OIDC_CLIENT_SECRET is set, but the package for it is missing: pip install '.[oidc]'.")
+        raise ValueError("RLSD_OIDC_CLIENT_SECRET is set, but a package is missing: run pip install '.[oidc]'.")
     issuer, client_id, client_secret, ui_url = (os.environ[name] for name in NEEDED)
     return {
         "auth": {
@@ -46,14 +46,14 @@ def streamlit_secrets() -> dict[str, Any]:
     }
 
 
-def known() -> bool:
-    """Whether the provider has told who is there, in this browser."""
-    return offered() and bool(st.user.is_logged_in)
+def signed_in() -> bool:
+    """Report whether somebody has signed in at the provider, in this browser."""
+    return is_configured() and bool(st.user.is_logged_in)
 
 
 def id_token() -> str | None:
-    """Of who is there; None once its time is over."""
-    if not known() or float(str(st.user.get("exp", 0))) <= time.time():
+    """Return the ID token of whoever is signed in; None if it has expired."""
+    if not signed_in() or float(str(st.user.get("exp", 0))) <= time.time():
         return None
     token: str | None = st.user.tokens.get("id")
     return token

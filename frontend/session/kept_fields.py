@@ -1,7 +1,7 @@
-"""What was written on a page outlives a run that could not draw it, as while the service is away.
+"""Field values that survive a run which could not draw its page, for instance while the service is down.
 
-Streamlit (1.67) forgets fields that a whole run did not draw, and a browser that draws a field again begins with its
-default. So a page that is cut off stops its run, which makes Streamlit keep what it knows, and the next one sets it.
+Streamlit (1.67) forgets fields that a complete run did not draw, and a browser that draws a field again starts with its
+default. So an interrupted page stops its run, which makes Streamlit keep the values, and the next run sets them.
 """
 
 from collections.abc import Container
@@ -20,29 +20,29 @@ SETTABLE = {
     "string_array_value",
     "string_value",
 }
-"""Kinds of widgets that a program may fill: not buttons, files or components."""
+"""Kinds of widgets that a program may set: not buttons, files or components."""
 
 
 def keep() -> None:
-    """Note what stands in the fields and stop; the page could not be drawn."""
-    st.session_state[KEPT] = {**st.session_state.get(KEPT, {}), **_written()}
+    """Remember the field values and stop the run, after a page could not be drawn."""
+    st.session_state[KEPT] = {**st.session_state.get(KEPT, {}), **_values()}
     st.stop()
 
 
-def fill() -> None:
-    """Before a page is drawn: put back what `keep` noted."""
+def restore() -> None:
+    """Set the values that `keep` remembered. Call before a page is drawn."""
     for key, value in st.session_state.pop(KEPT, {}).items():
         st.session_state[key] = value
 
 
-def drawn() -> dict[str, Any]:
-    """What stands in the fields that this run has drawn."""
+def rendered() -> dict[str, Any]:
+    """Return the values of the fields that this run has drawn."""
     context = get_script_run_ctx()
     assert context is not None, "pages are run by Streamlit"
-    return _written(context.shared.widget_ids_this_run.snapshot())
+    return _values(context.shared.widget_ids_this_run.snapshot())
 
 
-def _written(among: Container[str] | None = None) -> dict[str, Any]:
+def _values(among: Container[str] | None = None) -> dict[str, Any]:
     context = get_script_run_ctx()
     assert context is not None, "pages are run by Streamlit"
     known = context.session_state._state

@@ -1,7 +1,7 @@
-"""What one viewer's page run needs: who they are, their client, their time zone, the ids in the address.
+"""State of one viewer's page run: identity, API client, time zone, the ids in the address.
 
 Nothing about jobs, data or verifiers is kept here: that comes from the API each time. The key is in
-`st.session_state` while the page is open; after a refresh it is found again through the cookie (`sessions.py`).
+`st.session_state` while the page is open; after a refresh the cookie leads to it again (`browser_sessions.py`).
 """
 
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -25,12 +25,12 @@ def _connections(url: str) -> httpx.Client:
 
 
 def connections() -> httpx.Client:
-    """The pool shared by all viewers."""
+    """Return the connection pool that all viewers share."""
     return _connections(api_url())
 
 
 def signed_in() -> bool:
-    """Whether a key is at hand; takes it from the browser's session after a refresh."""
+    """Report whether there is a key; after a refresh, take it from the browser's session."""
     if KEY not in st.session_state:
         session_id = st.context.cookies.get(COOKIE)
         key = sessions.key_of(session_id) if session_id else None
@@ -42,7 +42,7 @@ def signed_in() -> bool:
 
 
 def sign_in(key: str) -> None:
-    """Keep a key that the API has accepted, and prepare the cookie."""
+    """Store a key that the API has accepted, and prepare the cookie."""
     session_id, ticket = sessions.open(key)
     st.session_state[KEY] = key
     st.session_state[SESSION] = session_id
@@ -51,7 +51,7 @@ def sign_in(key: str) -> None:
 
 
 def sign_out(note: str | None = None) -> None:
-    """Forget the key here and for this browser; `note` tells the sign-in form why it was not the viewer's wish."""
+    """Forget the key, here and for this browser. `note`: why, if the viewer did not ask to sign out."""
     session_id = st.session_state.get(SESSION)
     if session_id:
         sessions.close(session_id)
@@ -59,7 +59,7 @@ def sign_out(note: str | None = None) -> None:
     st.session_state.clear()
     if note:
         st.session_state[NOTE] = note
-    elif identity.known():
+    elif identity.signed_in():
         st.logout()
 
 
@@ -68,7 +68,7 @@ def client() -> Client:
 
 
 def zone() -> ZoneInfo:
-    """The viewer's zone, UTC where the browser does not tell one we know."""
+    """Return the viewer's time zone; UTC if the browser sends none or an unknown one."""
     try:
         return ZoneInfo(st.context.timezone or "UTC")
     except (ZoneInfoNotFoundError, ValueError):
@@ -76,5 +76,5 @@ def zone() -> ZoneInfo:
 
 
 def address(name: str) -> str | None:
-    """The id that the address carries under `name`: `?job=ftjob-…`."""
+    """Return the value of `name` in the address, e.g. `?job=ftjob-…`."""
     return st.query_params.get(name) or None

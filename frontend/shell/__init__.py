@@ -1,1 +1,1 @@
-"""What surrounds every page: sign-in and menu."""
+"""The frame around every page: sign-in and menu."""

@@ -1,7 +1,7 @@
-"""The menu's link to the page that is already open: it leads back to the page as it begins.
+"""The menu link to the page that is already open: it leads to that page without a query.
 
-Streamlit (1.67) leaves the address as it is when such a link is pressed, so that an open dataset would stay open. A
-small listener tells of the press, and the page is then entered anew without what its address named.
+Streamlit (1.67) does not change the address when such a link is clicked, so an open dataset would stay open. A small
+listener reports the click, and the page is then opened again without its query.
 """
 
 import streamlit as st
@@ -25,7 +25,7 @@ export default function ({ setTriggerValue }) {
 _listen = st.components.v2.component("rlsd_menu", js=LISTEN)
 
 
-def enter_anew(page: Page) -> None:
-    """Where the link to the open page was pressed, go to it without an address."""
+def reopen(page: Page) -> None:
+    """Open the page without a query if its menu link was clicked."""
     if _listen(key="menu_listener", on_pressed_change=lambda: None).pressed:
         st.switch_page(page, query_params={})  # without, Streamlit (1.67) refuses to drop what is bound to widgets

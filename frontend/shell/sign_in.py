@@ -18,10 +18,9 @@ _fetch_cookie = st.components.v2.component("rlsd_fetch_cookie", js=FETCH_COOKIE)
 
 
 def keep_signed_in() -> None:
-    """After sign-in, let the browser turn its ticket into the cookie; does nothing otherwise.
+    """After sign-in, let the browser exchange its ticket for the cookie; otherwise do nothing.
 
-    The browser does not tell when it has done so: that would run the page anew, for the page that was open when it
-    was asked, and a menu entry pressed meanwhile would lead nowhere.
+    The browser does not report success: that would rerun the page, and a menu entry clicked meanwhile would be lost.
     """
     ticket = st.session_state.get(state.TICKET)
     if ticket is not None and sessions.awaits(ticket):
@@ -29,7 +28,7 @@ def keep_signed_in() -> None:
 
 
 def form() -> None:
-    """Ask for a key and try it at the API."""
+    """Show the sign-in form and try the given key on the API."""
     _, middle, _ = st.columns([1, 1.6, 1])
     with middle:
         st.title("RLSD Workbench", anchor=False)
@@ -37,23 +36,23 @@ def form() -> None:
         note = st.session_state.get(state.NOTE)
         if note:
             st.warning(note, icon=":material/key_off:")
-        if identity.offered():
+        if identity.is_configured():
             _through_provider()
         with st.form("sign_in", border=True):
             key = st.text_input(
                 "API key",
                 type="password",
                 placeholder="rlsd-…",
-                help="It begins with rlsd- and is shown once, when it is made.",
+                help="Starts with rlsd-. A key is shown only once, when it is created.",
             )
-            asked = st.form_submit_button("Sign in", type="primary", width="stretch")
-        st.caption("The first key is printed when the Workbench starts for the first time (`rlsd up`).")
-        if asked:
+            submitted = st.form_submit_button("Sign in", type="primary", width="stretch")
+        st.caption("`rlsd up` prints the first key when the Workbench starts for the first time.")
+        if submitted:
             _try_key(key.strip())
 
 
 def _through_provider() -> None:
-    """The way to the organisation's sign-in, and back from it."""
+    """Offer sign-in through the organisation's identity provider; use its token once it is there."""
     token = identity.id_token()
     if token is not None:
         _try_key(token)
@@ -66,18 +65,20 @@ def _through_provider() -> None:
             width="stretch",
             on_click=st.login,
         )
-    st.caption("Or with a key:")
+    st.caption("Or sign in with a key:")
 
 
 def _try_key(key: str) -> None:
     if not key or not key.isascii() or not key.isprintable():
-        st.error("Paste your API key first." if not key else "A key has no such characters: paste it once more.")
+        st.error(
+            "Paste your API key first." if not key else "This key contains characters that no key has. Paste it again."
+        )
         return
     try:
         Client(state.connections(), key=key).models()
     except ApiError as error:
         unknown = error.code == "invalid_api_key"
-        message = "This key is not known. Check that it is whole." if unknown else error.message
+        message = "This key is not valid. Check that you have pasted all of it." if unknown else error.message
         st.error(message, icon=":material/error:")
         return
     state.sign_in(key)

@@ -1,1 +1,1 @@
-"""Parts that know nothing of the domain."""
+"""UI parts that know nothing of the domain."""

@@ -1,4 +1,4 @@
-"""How a change is made on this page: carried out, told, or refused in its place; and how one confirms it first."""
+"""Changes on a page: carried out and announced, or refused in place; and their confirmation."""
 
 from collections.abc import Callable
 
@@ -11,37 +11,37 @@ NOTE = "settings_done"
 FORMS = "settings_forms"
 
 
-def carry_out(act: Callable[[], object], *, done: str, failed: str, form: str | None = None) -> None:
-    """Do it and draw the page anew, with `form` emptied; a refusal stays where it happened."""
+def carry_out(action: Callable[[], object], *, done: str, failed: str, form: str | None = None) -> None:
+    """Run `action`, clear `form` and rerun the page; show an error in place."""
     try:
-        act()
+        action()
     except ApiError as error:
         problems.show(error, title=failed)
         return
     st.session_state[NOTE] = done
     if form is not None:
-        st.session_state.setdefault(FORMS, {})[form] = _filled(form) + 1
+        st.session_state.setdefault(FORMS, {})[form] = _submissions(form) + 1
     st.rerun()
 
 
 def announce() -> None:
-    """Tell what the run before has done."""
+    """Show a notice of what the previous run has done."""
     done = st.session_state.pop(NOTE, None)
     if done:
         st.toast(done, icon=":material/check_circle:")
 
 
-def fresh(form: str) -> str:
-    """A key for the form's fields that changes when it has been carried out, so that they are empty again."""
-    return f"{form}_{_filled(form)}"
+def form_key(form: str) -> str:
+    """Return a key prefix for the form's fields that changes with each submission, which empties them."""
+    return f"{form}_{_submissions(form)}"
 
 
 def confirmed(label: str, *, icon: str, warning: str, button: str, key: str) -> bool:
-    """A button that first says what will happen; True in the run in which it is wanted."""
+    """Show a button that asks for confirmation. True in the run in which it is confirmed."""
     with st.popover(label, icon=icon, type="tertiary", key=f"ask_{key}"):
         st.write(warning)
         return st.button(button, type="primary", icon=icon, key=f"do_{key}")
 
 
-def _filled(form: str) -> int:
+def _submissions(form: str) -> int:
     return int(st.session_state.get(FORMS, {}).get(form, 0))

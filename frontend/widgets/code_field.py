@@ -1,8 +1,7 @@
-"""A text field for code: colours, line numbers, brackets, search, faults marked at their lines.
+"""A code editor: colours, line numbers, brackets, search, errors marked in their lines.
 
-CodeMirror, in Streamlit's frame for components; its bundle is `frontend/assets/code_editor.js`, made by
-`npm run build` in `frontend/code_editor`. What was typed comes back a moment after the last key, when the field is
-left, and with Ctrl+Enter.
+CodeMirror as a Streamlit component; `npm run build` in `frontend/code_editor` makes its bundle,
+`frontend/assets/code_editor.js`. It sends the text shortly after the last key press, on blur, and on Ctrl+Enter.
 """
 
 import ast
@@ -42,7 +41,7 @@ Language = Literal["python", "json", "regex"]
 
 @dataclass(frozen=True, slots=True)
 class CodeFault:
-    """What is wrong at a place, both counted from 1; without a column the whole line is marked."""
+    """An error at a line and column, both from 1; without a column the whole line is marked."""
 
     line: int
     message: str
@@ -52,7 +51,7 @@ class CodeFault:
 def field(
     label: str, given: str, *, language: Language, key: str, height_px: int, faults: Sequence[CodeFault] = ()
 ) -> str:
-    """The text as edited, which begins as `given` whenever the field was not on the page before."""
+    """Show the editor and return its text, which starts as `given` if the field was not on the page before."""
     kept, drawn = text_key(key), f"{key}_editor"
     if kept not in st.session_state or drawn not in st.session_state:
         st.session_state[kept] = given
@@ -73,12 +72,12 @@ def field(
 
 
 def text_key(key: str) -> str:
-    """Where the text of a field is kept while it is on the page."""
+    """Return the session key of a field's text while it is on the page."""
     return f"{key}_text"
 
 
 def faults_of_run(reason: str | None, *, status: str) -> list[CodeFault]:
-    """Where a program failed when it was run: the lines of its author that the record of the run names."""
+    """Return where a verifier program failed, by the lines that the traceback names."""
     if status != "error" or not reason:
         return []
     lines = [int(found) for found in _LINE.findall(reason)]
@@ -92,7 +91,7 @@ def _take(drawn: str, kept: str) -> None:
 
 
 def _syntax(text: str, language: Language) -> list[CodeFault]:
-    """Where the text is no Python, without asking the service. It is parsed here, never run."""
+    """Return Python syntax errors. The text is parsed here, without a request, and never run."""
     if language != "python":
         return []
     try:
@@ -100,5 +99,5 @@ def _syntax(text: str, language: Language) -> list[CodeFault]:
     except SyntaxError as error:
         return [CodeFault(error.lineno or 1, error.msg, error.offset)]
     except (ValueError, RecursionError, MemoryError):
-        return [CodeFault(1, "This cannot be read as Python.")]
+        return [CodeFault(1, "This is not valid Python.")]
     return []

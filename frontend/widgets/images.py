@@ -1,6 +1,4 @@
-"""The pictures of datasets, read once while a viewer is there: a page drawn anew every two seconds must not fetch them
-each time.
-"""
+"""Images of datasets, cached per session: a page redrawn every two seconds must not fetch them each time."""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,8 +10,8 @@ from frontend.api import Client
 MOST_KEPT = 64
 
 
-def of(client: Client, file_id: str) -> Callable[[str], bytes]:
-    """Gives a picture of this dataset by its SHA-256."""
+def loader(client: Client, file_id: str) -> Callable[[str], bytes]:
+    """Return a function from an image's SHA-256 to its bytes, for this dataset."""
     return partial(_read, client, file_id)
 
 

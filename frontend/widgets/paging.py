@@ -1,4 +1,4 @@
-"""A list in pages, with the place in the address (`?after=…`)."""
+"""A paged list, with its position in the address (`?after=…`)."""
 
 import streamlit as st
 
@@ -12,12 +12,12 @@ def after() -> str | None:
 
 
 def to_first() -> None:
-    """Forget the place: another list, or the same one narrowed otherwise."""
+    """Go back to the first page, for another list or other filters."""
     st.query_params.pop(AFTER, None)
 
 
 def turn(page: Page, *, first: str, further: str) -> None:
-    """The buttons below a list; nothing where all of it is shown."""
+    """Show the paging buttons below a list; none if all of it is shown."""
     if after() is None and not page["has_more"]:
         return
     with st.container(horizontal=True):

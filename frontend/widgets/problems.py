@@ -1,4 +1,4 @@
-"""How a failed call looks: the API's sentence, what to do, and the id to quote."""
+"""Failed API calls as error messages: the API's sentence, what to do, and the request id to quote."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,15 +8,15 @@ import streamlit as st
 from frontend.api import ApiError
 from frontend.session import kept_fields, state
 
-SIGNED_OUT = "Your key is not accepted any more. Sign in with a valid one."
+SIGNED_OUT = "Your key is no longer valid. Sign in with another one."
 
 
-def show(error: ApiError, *, title: str = "That did not work") -> None:
-    """Say what failed. A key that is no longer accepted leads back to the sign-in form."""
+def show(error: ApiError, *, title: str = "The request failed") -> None:
+    """Show an error. A key that is no longer valid leads back to the sign-in form."""
     if error.signed_out:
         state.sign_out(SIGNED_OUT)
         st.rerun()
-    title = "The service does not answer" if error.status == 0 else title
+    title = "The service is not responding" if error.status == 0 else title
     st.error(error.message, title=title, icon=":material/error:")
     field = error.param or ""
     notes = [f"field `{field}`"] if "." in field and field not in error.message else []
@@ -28,7 +28,7 @@ def show(error: ApiError, *, title: str = "That did not work") -> None:
 
 @contextmanager
 def shown() -> Iterator[None]:
-    """The block's ApiError is shown in its place."""
+    """Show the block's ApiError in place."""
     try:
         yield
     except ApiError as error:
@@ -37,8 +37,8 @@ def shown() -> Iterator[None]:
 
 @contextmanager
 def page_guard() -> Iterator[None]:
-    """A page that cannot get what it needs says so and offers to try again."""
-    kept_fields.fill()
+    """Show an ApiError of the page, and offer to try again."""
+    kept_fields.restore()
     try:
         yield
     except ApiError as error:
@@ -46,5 +46,5 @@ def page_guard() -> Iterator[None]:
         with st.container(horizontal=True):
             if error.status != 404 and st.button("Try again", icon=":material/refresh:", key="try_again"):
                 st.rerun()
-            st.page_link("pages/home/page.py", label="Home", icon=":material/home:")
+            st.page_link("app_pages/home/page.py", label="Home", icon=":material/home:")
         kept_fields.keep()

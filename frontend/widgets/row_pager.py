@@ -1,16 +1,16 @@
-"""A long list piece by piece: where one is, one piece back, one on."""
+"""Paging through a long list by row numbers: position, back, next."""
 
 import streamlit as st
 
 
 def first_of(key: str, *, total: int, size: int) -> int:
-    """The number, from 0, of the first one shown."""
+    """Return the number, from 0, of the first row shown."""
     first = int(st.session_state.get(key, 0))
     return first if 0 <= first < total else 0
 
 
 def show(key: str, *, total: int, size: int, noun: str) -> None:
-    """Nothing where all fit on one piece."""
+    """Show the position and the buttons; nothing if all rows fit on one page."""
     if total <= size:
         return
     first = first_of(key, total=total, size=size)
@@ -18,9 +18,7 @@ def show(key: str, *, total: int, size: int, noun: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         _turn("Back", ":material/chevron_left:", key, first - size, disabled=first == 0)
         _turn("Next", ":material/chevron_right:", key, first + size, disabled=last == total)
-        st.caption(
-            f"{noun}s {first:,} to {last - 1:,} of {total:,}; the first is {noun} 0".capitalize(), width="content"
-        )
+        st.caption(f"{noun}s {first:,} to {last - 1:,} of {total:,}, counted from 0".capitalize(), width="content")
 
 
 def _turn(label: str, icon: str, key: str, to: int, *, disabled: bool) -> None:

@@ -1,4 +1,4 @@
-"""The buttons that choose a part of a page, and the address that names it (`?view=Events`)."""
+"""Buttons that choose a part of a page, bound to the address (`?view=Events`)."""
 
 from collections.abc import Callable, Sequence
 from urllib.parse import parse_qs
@@ -8,11 +8,11 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 
 def choice(label: str, parts: Sequence[str], *, key: str = "view", on_change: Callable[[], None] | None = None) -> str:
-    """The chosen one of `parts`; the first unless the address names another.
+    """Return the chosen part: the first unless the address names another.
 
-    The address wins over the buttons where they say the first part and it names another. A press sets both at once in
-    the browser, so they can differ only after a break of the connection: then Streamlit (1.67) may mount the buttons
-    anew and tell their default as if somebody had pressed it.
+    The address wins if the buttons are on the first part and it names another. A click sets both at once in the
+    browser, so they differ only after a broken connection: Streamlit (1.67) may then mount the buttons again and report
+    their default as if it had been clicked.
     """
     first = parts[0]
     named = _named(key)
@@ -33,6 +33,6 @@ def choice(label: str, parts: Sequence[str], *, key: str = "view", on_change: Ca
 
 
 def _named(key: str) -> str | None:
-    """What the browser's address said when it asked for this run; `st.query_params` is older in a fragment's run."""
+    """Return `key` from the address at the time of this run's request; in a fragment `st.query_params` is older."""
     context = get_script_run_ctx()
     return parse_qs(context.query_string).get(key, [None])[0] if context else None

@@ -1,1 +1,1 @@
-"""Words, units and formats of the pages: pure functions, no Streamlit."""
+"""Texts, units and formats of the pages: pure functions, no Streamlit."""

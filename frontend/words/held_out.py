@@ -1,4 +1,4 @@
-"""What the held-out questions say of a job: did it get better, if it learned anything at all? Pure."""
+"""The verdict of the held-out questions on a job: better, worse, undecided, or nothing learned. Pure."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -9,19 +9,19 @@ Judgement = Literal["better", "worse", "undecided", "nothing_learned"]
 
 
 def measured(evaluations: Sequence[Evaluation], phase: Literal["baseline", "trained"]) -> Evaluation | None:
-    """Before or after training; None where it was not measured, or not yet."""
+    """Return the evaluation before or after training; None if there is none (yet)."""
     return next((found for found in evaluations if found["phase"] == phase), None)
 
 
 def learned_nothing(job: Job) -> bool:
-    """No completion of any step had a signal, so no token was trained on: the adapter does nothing."""
+    """Report whether no completion of any step had a signal: no token was trained on, the adapter does nothing."""
     return job["status"] == "succeeded" and job["trained_tokens"] == 0
 
 
 def judged(evaluations: Sequence[Evaluation], *, job: Job) -> Judgement | None:
-    """By the interval of the difference: on which side of zero it lies, if on one; None where there is none.
+    """Judge by whether the interval of the difference excludes zero; None if there is none.
 
-    Where nothing was learned the questions have nothing to judge.
+    If nothing was learned, the evaluations are ignored.
     """
     if learned_nothing(job):
         return "nothing_learned"

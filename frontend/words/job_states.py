@@ -1,4 +1,4 @@
-"""The states of a job in words, and what may be asked of it in each."""
+"""The states of a job in words, and which actions each allows."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,20 +12,22 @@ class StateLook:
     color: Color
     icon: str
     sentence: str
-    """What it means for the person who waits."""
+    """What the state means for the user."""
 
 
 LOOKS = {
-    "queued": StateLook("Waiting", "gray", ":material/hourglass_top:", "Waits for a free worker."),
+    "queued": StateLook("Waiting", "gray", ":material/hourglass_top:", "Waiting for a free worker."),
     "validating_files": StateLook(
-        "Starting", "blue", ":material/progress_activity:", "The trainer loads the model and looks at the data."
+        "Starting", "blue", ":material/progress_activity:", "The trainer is loading the model and reading the data."
     ),
-    "running": StateLook("Training", "blue", ":material/play_circle:", "The model answers, is judged, and learns."),
-    "pausing": StateLook("Pausing", "orange", ":material/pause_circle:", "Will stand still after the current step."),
-    "paused": StateLook("Paused", "orange", ":material/pause_circle:", "Stands still; resume it to go on."),
+    "running": StateLook(
+        "Training", "blue", ":material/play_circle:", "The model answers, the verifier scores, the model learns."
+    ),
+    "pausing": StateLook("Pausing", "orange", ":material/pause_circle:", "Pauses after the current step."),
+    "paused": StateLook("Paused", "orange", ":material/pause_circle:", "Resume the job to continue training."),
     "succeeded": StateLook("Done", "green", ":material/check_circle:", "The adapter is ready."),
-    "failed": StateLook("Failed", "red", ":material/error:", "Ended by a fault."),
-    "cancelled": StateLook("Cancelled", "gray", ":material/cancel:", "Ended by a person."),
+    "failed": StateLook("Failed", "red", ":material/error:", "The job stopped with an error."),
+    "cancelled": StateLook("Cancelled", "gray", ":material/cancel:", "The job was cancelled."),
 }
 STAGES = {
     "Waiting": ("queued",),
@@ -35,7 +37,7 @@ STAGES = {
     "Failed": ("failed",),
     "Cancelled": ("cancelled",),
 }
-"""What a list of jobs is narrowed to, and the states that it means."""
+"""Filters of the job list, and the states that each covers."""
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
 MOVING = frozenset({"queued", "validating_files", "running", "pausing"})
 PAUSABLE = frozenset({"queued", "validating_files", "running"})

@@ -1,13 +1,13 @@
-"""What people have typed, for Markdown: shown as it is, never taken for markup."""
+"""User input in Markdown: shown literally, never parsed as markup."""
 
 import re
 
 
 def plain(text: str) -> str:
-    """Every character stands for itself."""
+    """Escape a text so that Markdown shows it literally."""
     return re.sub(r"([\\`*_\[\]<>$:~#])", r"\\\1", text)
 
 
 def address(written: str) -> str:
-    """An e-mail or web address: to be read, not followed."""
+    """Format an e-mail or web address as code, so that it does not become a link."""
     return f"`{written.replace('`', '')}`"

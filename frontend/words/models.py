@@ -1,10 +1,10 @@
-"""What people call a model, from the name that the API gives it (`ft:BASE:OWNER:SUFFIX:ID`). Pure."""
+"""Short names of models, from the API's names (`ft:BASE:OWNER:SUFFIX:ID`). Pure."""
 
 from frontend.api.types import Json
 
 TRAINED = "trained"
 PARTS = 5
-"""Of the name of what was trained; a base may hold more colons."""
+"""Parts of a trained model's name; its base may contain further colons."""
 
 
 def is_trained(model: Json) -> bool:
@@ -12,7 +12,7 @@ def is_trained(model: Json) -> bool:
 
 
 def title_of(name: str) -> str:
-    """The name that was given to the job, or its base and the end of its id; a base's own name."""
+    """Return the job's name, or else its base and the end of its id; for a base model its own name."""
     if not name.startswith("ft:") or name.count(":") < PARTS - 1:
         return name
     name, _, checkpoint = name.partition(":ckpt-")

@@ -1,4 +1,4 @@
-"""What the page Settings says in words: roles, entries of the audit log, queues, sandbox levels, limits. No widgets."""
+"""Texts of the Settings page: roles, audit log entries, queues, sandbox levels, limits. No widgets."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from frontend.words import units
 GIB = 2**30
 GB = 10**9
 ROLES: dict[Role, str] = {
-    "viewer": "looks at everything in the project, chats with its models, and changes nothing",
-    "editor": "looks at everything, uploads, writes verifiers, trains and deletes",
-    "admin": "does all that an editor does, and manages keys, people, webhooks and the audit log",
+    "viewer": "can view everything in the project and chat with its models, but change nothing",
+    "editor": "can view everything, upload data, write verifiers, train and delete",
+    "admin": "can do everything that an editor can, and manage keys, people, webhooks and the audit log",
 }
 EVENTS = {
     "fine_tuning.job.succeeded": "a job succeeded",
@@ -22,43 +22,43 @@ TEST_EVENT = "webhook.test"
 ACTIONS = {
     "POST /v1/files": "uploaded a file",
     "DELETE /v1/files/{file_id}": "deleted a file",
-    "POST /v1/files/{file_id}/versions": "made a new version of a file",
+    "POST /v1/files/{file_id}/versions": "created a new version of a file",
     "POST /v1/files/{file_id}/split": "split a file",
     "POST /v1/files/{file_id}/tokens": "counted the tokens of a file",
-    "POST /v1/uploads": "began an upload in parts",
-    "POST /v1/uploads/{upload_id}/parts": "sent a part of an upload",
+    "POST /v1/uploads": "started a multipart upload",
+    "POST /v1/uploads/{upload_id}/parts": "uploaded a part",
     "POST /v1/uploads/{upload_id}/complete": "completed an upload",
-    "POST /v1/uploads/{upload_id}/cancel": "gave up an upload",
+    "POST /v1/uploads/{upload_id}/cancel": "cancelled an upload",
     "POST /v1/checks/{check_id}/cancel": "cancelled a check",
-    "POST /v1/fine_tuning/alpha/graders/run": "tried a verifier",
-    "POST /v1/verifiers/test": "tried a verifier",
+    "POST /v1/fine_tuning/alpha/graders/run": "tested a verifier",
+    "POST /v1/verifiers/test": "tested a verifier",
     "POST /v1/verifiers/check": "self-checked a verifier",
     "POST /v1/verifiers": "saved a verifier",
     "POST /v1/verifiers/{verifier_id}/versions": "saved a new version of a verifier",
     "DELETE /v1/verifiers/{verifier_id}": "deleted a verifier",
     "DELETE /v1/models/{model}": "deleted a trained model",
-    "POST /v1/chat/completions": "asked a model",
+    "POST /v1/chat/completions": "sent a question to a model",
     "POST /v1/fine_tuning/preflight": "ran a pre-flight",
-    "POST /v1/fine_tuning/teacher-preview": "looked at the teacher",
+    "POST /v1/fine_tuning/teacher-preview": "previewed the teacher's prompts",
     "POST /v1/fine_tuning/jobs": "started a job",
     "DELETE /v1/fine_tuning/jobs/{job_id}": "deleted a job",
     "POST /v1/fine_tuning/jobs/{job_id}/cancel": "cancelled a job",
     "POST /v1/fine_tuning/jobs/{job_id}/pause": "paused a job",
     "POST /v1/fine_tuning/jobs/{job_id}/resume": "resumed a job",
-    "POST /v1/fine_tuning/jobs/{job_id}/rescore": "scored a job again",
-    "POST /v1/fine_tuning/jobs/{job_id}/exports": "asked for an export",
+    "POST /v1/fine_tuning/jobs/{job_id}/rescore": "re-scored a job",
+    "POST /v1/fine_tuning/jobs/{job_id}/exports": "requested an export",
     "DELETE /v1/fine_tuning/jobs/{job_id}/exports/{export_id}": "deleted an export",
     "POST /v1/comparisons": "started a comparison",
     "POST /v1/comparisons/{comparison_id}/cancel": "cancelled a comparison",
     "DELETE /v1/comparisons/{comparison_id}": "deleted a comparison",
-    "POST /v1/keys": "made a key",
+    "POST /v1/keys": "created a key",
     "DELETE /v1/keys/{key_id}": "revoked a key",
-    "POST /v1/members": "let somebody in, or changed a role",
+    "POST /v1/members": "added a member or changed a role",
     "DELETE /v1/members/{email}": "removed a member",
-    "POST /v1/projects": "made a project",
+    "POST /v1/projects": "created a project",
     "POST /v1/projects/{project_id}": "changed a project",
-    "POST /v1/projects/{project_id}/keys": "made a key for a project",
-    "POST /v1/webhooks": "made a webhook",
+    "POST /v1/projects/{project_id}/keys": "created a key for a project",
+    "POST /v1/webhooks": "created a webhook",
     "DELETE /v1/webhooks/{webhook_id}": "deleted a webhook",
     "POST /v1/webhooks/{webhook_id}/test": "tested a webhook",
 }
@@ -67,46 +67,46 @@ TOPICS = {
     "People": "/v1/members",
     "Projects": "/v1/projects",
     "Files": "/v1/files",
-    "Uploads in parts": "/v1/uploads",
+    "Multipart uploads": "/v1/uploads",
     "Verifiers": "/v1/verifiers",
     "Jobs": "/v1/fine_tuning/jobs",
     "Comparisons": "/v1/comparisons",
     "Models": "/v1/models",
     "Webhooks": "/v1/webhooks",
-    "Everything deleted": "DELETE ",
+    "Deletions": "DELETE ",
 }
-"""What the audit log is narrowed to -> the words in its actions."""
+"""Filters of the audit log -> the text that its actions contain."""
 
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """One kind of work, who does it, and what stands still while nobody does."""
+    """A work queue, and what stops while no worker serves it."""
 
     name: str
     title: str
-    without: str
+    consequence: str
 
 
 QUEUES = (
-    Queue("train", "Training", "Jobs wait until a worker comes."),
-    Queue("check", "Files and checks", "Files are not read, verifiers cannot be tried, webhooks are not sent."),
-    Queue("sample", "Samples of models", "Pre-flight, teacher preview and self-checks on samples wait."),
-    Queue("chat", "Playground and chat", "Models cannot be asked."),
+    Queue("train", "Training", "Jobs wait until a worker starts."),
+    Queue("check", "Files and checks", "Files are not read, verifiers cannot be tested, webhooks are not sent."),
+    Queue("sample", "Sampling", "Pre-flights, teacher previews and self-checks on samples wait."),
+    Queue("chat", "Playground and chat", "Models cannot answer."),
 )
 
 
-def action(said: str) -> str:
-    """`DELETE /v1/files/{file_id}` as a sentence's end; what is not known stays as it is."""
-    return ACTIONS.get(said, said)
+def action(name: str) -> str:
+    """Describe an action such as `DELETE /v1/files/{file_id}`; an unknown one stays as it is."""
+    return ACTIONS.get(name, name)
 
 
 def delivery(found: Delivery) -> str:
-    """How it stands."""
+    """Describe the state of a delivery."""
     if found["status"] == "delivered":
         return "delivered"
     if found["status"] == "failed":
-        return f"given up after {units.count(found['attempts'], 'try', 'tries')}"
-    return "on its way" if found["attempts"] == 0 else "is tried again"
+        return f"failed after {units.count(found['attempts'], 'try', 'tries')}"
+    return "pending" if found["attempts"] == 0 else "being retried"
 
 
 def event(name: str) -> str:
@@ -114,9 +114,9 @@ def event(name: str) -> str:
 
 
 def gpus(devices: Sequence[Device]) -> str:
-    """`2 × NVIDIA H200 (140 GiB each)`, a kind after another."""
+    """List GPUs by kind: `2 × NVIDIA H200 (140 GiB each)`."""
     if not devices:
-        return "No NVIDIA GPU seen: models run on the processor, which is slow for all but small ones."
+        return "No NVIDIA GPU found: models run on the CPU, which is slow for all but small ones."
     kinds: dict[tuple[str, int], int] = {}
     for device in devices:
         kind = (device["name"], round(device["memory_bytes"] / GIB))
@@ -128,27 +128,27 @@ def gpus(devices: Sequence[Device]) -> str:
 
 
 def sandbox(workers: Sequence[Worker]) -> str | None:
-    """How a machine keeps users' code in; None where its workers run none (those that only chat)."""
+    """Describe how a machine isolates users' code; None if its workers run none (chat only)."""
     levels = [worker["sandbox_level"] for worker in workers if worker["queues"] != ["chat"]]
     if not levels:
         return None
     level = min(levels)
     if level == 0:
-        return "Sandbox level 0: Python verifiers are refused here, since nothing would hold them; all others work."
+        return "Sandbox level 0: Python verifiers are refused here, since they could not be isolated; all others work."
     if level == 1:
-        return "Sandbox level 1: Python verifiers may use few system calls and no files."
-    return f"Sandbox level {level}: Python verifiers see no files, no network and no other program."
+        return "Sandbox level 1: Python verifiers can use only a few system calls and no files."
+    return f"Sandbox level {level}: Python verifiers have no access to files, the network or other processes."
 
 
-def nobody(workers: Sequence[Worker]) -> list[Queue]:
-    """The queues that no worker takes from."""
+def unserved_queues(workers: Sequence[Worker]) -> list[Queue]:
+    """Return the queues that no worker serves."""
     served = {queue for worker in workers for queue in worker["queues"]}
     return [queue for queue in QUEUES if queue.name not in served]
 
 
 @dataclass(frozen=True, slots=True)
-class Used:
-    """One line of a project's quotas; `share` of the limit, None where there is none."""
+class QuotaUse:
+    """One line of a project's quotas. `share` of the limit; None without a limit."""
 
     title: str
     text: str
@@ -159,16 +159,16 @@ class Used:
         return self.share is not None and self.share >= 1
 
 
-def used(usage: Usage, quotas: Quotas) -> list[Used]:
-    """Storage, jobs and hours, each against its limit."""
+def quota_uses(usage: Usage, quotas: Quotas) -> list[QuotaUse]:
+    """Compare storage, jobs and hours with their limits."""
     return [
-        _used("Storage", usage["storage_bytes"], quotas.get("storage_bytes"), units.size),
-        _used("Jobs at once", usage["jobs_at_once"], quotas.get("jobs_at_once"), lambda jobs: f"{jobs:,.0f}"),
-        _used("GPU hours", usage["gpu_hours"], quotas.get("gpu_hours"), lambda hours: f"{hours:,.1f} h"),
+        _quota_use("Storage", usage["storage_bytes"], quotas.get("storage_bytes"), units.size),
+        _quota_use("Concurrent jobs", usage["jobs_at_once"], quotas.get("jobs_at_once"), lambda jobs: f"{jobs:,.0f}"),
+        _quota_use("GPU hours", usage["gpu_hours"], quotas.get("gpu_hours"), lambda hours: f"{hours:,.1f} h"),
     ]
 
 
-def _used(title: str, value: float, limit: float | None, said: Callable[[float], str]) -> Used:
+def _quota_use(title: str, value: float, limit: float | None, in_words: Callable[[float], str]) -> QuotaUse:
     if limit is None:
-        return Used(title=title, text=f"{said(value)}, not limited", share=None)
-    return Used(title=title, text=f"{said(value)} of {said(limit)}", share=value / limit if limit else 1.0)
+        return QuotaUse(title=title, text=f"{in_words(value)}, no limit", share=None)
+    return QuotaUse(title=title, text=f"{in_words(value)} of {in_words(limit)}", share=value / limit if limit else 1.0)

@@ -1,6 +1,6 @@
-"""The starter as the tour uploads it: the rows, the verifier and the job that stand in `examples/starter`.
+"""The starter that the tour uploads: the rows, the verifier and the job in `examples/starter`.
 
-Nothing is there where only the UI was installed; the tour is then not offered.
+The folder is missing if only the UI was installed; the tour is then not offered.
 """
 
 import json
@@ -17,14 +17,14 @@ TRAINING, HELD_OUT = "starter-train.jsonl", "starter-held-out.jsonl"
 FILES = (TRAINING, HELD_OUT)
 VERIFIER = "Starter: the answer on the last line"
 STEPS = 60
-"""Half of `job.json`'s: the difference is plain by then, and a slow laptop is done in a few minutes."""
+"""Half of the steps in `job.json`: the difference is clear by then, and a slow laptop needs only a few minutes."""
 MARK = {"tour": "starter"}
-"""A job's metadata by which the tour knows its own."""
+"""Job metadata that marks the tour's job."""
 
 
 @dataclass(frozen=True, slots=True)
 class Starter:
-    """What is uploaded, as bytes and JSON."""
+    """The starter's content, as bytes and JSON."""
 
     training: bytes
     held_out: bytes
@@ -33,7 +33,7 @@ class Starter:
 
 
 def read(folder: Path = FOLDER) -> Starter | None:
-    """The starter; None where it was not installed with the UI."""
+    """Read the starter; None if it was not installed with the UI."""
     try:
         return Starter(
             training=(folder / "train.jsonl").read_bytes(),
@@ -46,7 +46,7 @@ def read(folder: Path = FOLDER) -> Starter | None:
 
 
 def job_body(starter: Starter, *, training: str, held_out: str, verifier: str) -> Json:
-    """The body that creates the tour's job, of what was uploaded and saved under these ids."""
+    """Build the body that creates the tour's job, from the ids of its files and verifier."""
     body = cast("Json", json.loads(json.dumps(starter.job)))
     reinforcement = body["method"]["reinforcement"]
     reinforcement["grader"] = {"type": "saved", "id": verifier}
@@ -54,13 +54,13 @@ def job_body(starter: Starter, *, training: str, held_out: str, verifier: str) -
     return body | {"training_file": training, "validation_file": held_out, "suffix": "starter-tour", "metadata": MARK}
 
 
-def is_its_own(filename: str) -> bool:
-    """Whether a dataset of this name is taken for the starter's: as the tour or a person uploaded it."""
+def is_starter_file(filename: str) -> bool:
+    """Report whether a file name is one of the starter's, whether the tour or a person uploaded it."""
     return filename in (*FILES, "train.jsonl", "held_out.jsonl")
 
 
-def offered_first(files: Sequence[DataFile]) -> str:
-    """The id of the newest dataset that the tour did not store to measure with; of the newest where there is none."""
+def default_dataset(files: Sequence[DataFile]) -> str:
+    """Return the id of the newest dataset other than the tour's held-out rows; of the newest if there is no other."""
     return next((file for file in files if file["filename"] != HELD_OUT), files[0])["id"]
 
 

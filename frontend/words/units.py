@@ -1,16 +1,16 @@
-"""Numbers, sizes and times as people read them."""
+"""Numbers, sizes and times in readable form."""
 
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
-    """`1 row`, `1,204 rows`."""
+    """Format a count: `1 row`, `1,204 rows`."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def size(size_bytes: float) -> str:
-    """Decimal units, as file managers show them."""
+    """Format bytes in decimal units, as file managers do."""
     for unit in ("B", "kB", "MB", "GB"):
         if size_bytes < 1000 or unit == "GB":
             return f"{size_bytes:.0f} B" if unit == "B" else f"{size_bytes:.1f} {unit}"
@@ -19,7 +19,7 @@ def size(size_bytes: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """The two largest units: `42 s`, `3 min 5 s`, `2 h 10 min`, `4 d 1 h`."""
+    """Format seconds by the two largest units: `42 s`, `3 min 5 s`, `2 h 10 min`, `4 d 1 h`."""
     whole = max(0, round(seconds))
     parts = [(whole // 86400, "d"), (whole // 3600 % 24, "h"), (whole // 60 % 60, "min"), (whole % 60, "s")]
     first = next((place for place, (number, _) in enumerate(parts) if number), 3)
@@ -27,7 +27,7 @@ def duration(seconds: float) -> str:
 
 
 def moment(unix_s: float, zone: ZoneInfo) -> str:
-    """Day and time in the viewer's zone: `23 Nov 2026, 14:05`."""
+    """Format a time in the viewer's zone: `23 Nov 2026, 14:05`."""
     local = datetime.fromtimestamp(unix_s, UTC).astimezone(zone)
     return f"{local.day} {local:%b %Y, %H:%M}"
 
@@ -45,5 +45,5 @@ def small_probability(p: float) -> str:
 
 
 def milliseconds(value: float) -> str:
-    """Two digits for short times, whole numbers for long ones: `0.04 ms`, `5,000 ms`."""
+    """Format milliseconds, short ones with two digits: `0.04 ms`, `5,000 ms`."""
     return f"{value:,.0f} ms" if value >= 10 else f"{value:.2g} ms"

@@ -1,4 +1,4 @@
-"""The kinds of verifier in the words of the pages. Those to start from come from the API, with their examples."""
+"""Labels and help texts of the kinds of verifier. The ready-made verifiers come from the API, with examples."""
 
 from typing import Any
 
@@ -11,22 +11,22 @@ KINDS = {
     "choice": "Choice",
     "json_schema": "JSON schema",
     "text_similarity": "Similarity",
-    "score_model": "Judge's score",
-    "label_model": "Judge's label",
-    "multi": "Several",
+    "score_model": "Judge score",
+    "label_model": "Judge label",
+    "multi": "Combined",
 }
 KIND_HELP = {
-    "python": "A function that gets the row and the text and returns a number, most often 0 to 1.",
+    "python": "A function that takes the row and the text and returns a number, usually from 0 to 1.",
     "regex": "Finds the answer in the text. The group (?P<answer>…) is compared with the row's reference answer.",
     "string_check": "Compares the text with a value of the row, without code.",
-    "number": "The last number of the text is the reference's, within `tolerance` and in any of the `units`.",
-    "math": "The text and the reference are mathematically equal, in LaTeX or plain, by math-verify.",
-    "choice": "The text settles on one of the `choices`, and it is the reference.",
-    "json_schema": "The text is JSON that the `schema` admits.",
-    "text_similarity": "How alike the text and the reference are, by the `evaluation_metric`.",
-    "score_model": "Another model, the judge that an administrator has set, answers with a number.",
-    "label_model": "Another model, the judge that an administrator has set, answers with one of the labels.",
-    "multi": "Several graders by name, and `calculate_output`, a formula over their scores.",
+    "number": "The last number in the text must equal the reference, within `tolerance` and in any of the `units`.",
+    "math": "The text must be mathematically equal to the reference, in LaTeX or plain text (math-verify).",
+    "choice": "The text must choose one of the `choices`, the same as the reference.",
+    "json_schema": "The text must be JSON that matches the `schema`.",
+    "text_similarity": "How similar the text is to the reference, by the `evaluation_metric`.",
+    "score_model": "Another model, the judge that an administrator has configured, gives a number.",
+    "label_model": "Another model, the judge that an administrator has configured, chooses one of the labels.",
+    "multi": "Several named graders, and `calculate_output`, a formula over their scores.",
 }
 OPERATIONS = {"eq": "is equal to", "ne": "differs from", "like": "contains", "ilike": "contains, ignoring case"}
 METRICS = {
@@ -48,4 +48,4 @@ SEVERAL: dict[str, Any] = {
     },
     "calculate_output": "0.1 * form + 0.9 * right",
 }
-"""What a verifier of several begins with."""
+"""The initial content of a combined verifier."""

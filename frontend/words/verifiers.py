@@ -1,4 +1,4 @@
-"""What a verifier is called where only a job tells of it. Pure."""
+"""The name of a job's verifier. Pure."""
 
 import hashlib
 import json
@@ -8,9 +8,9 @@ from frontend.words.verifier_kinds import KINDS
 
 
 def of_job(job: Job) -> str:
-    """As it was saved, with its version; else its own name or kind, and what tells two of that kind apart."""
-    said = job["method"]["reinforcement"]
-    saved, grader = said.get("x_verifier") or {}, said["grader"]
+    """Return the saved name and version; otherwise its own name or kind, and a short hash to distinguish it."""
+    reinforcement = job["method"]["reinforcement"]
+    saved, grader = reinforcement.get("x_verifier") or {}, reinforcement["grader"]
     if saved.get("name"):
         return f"{saved['name']} (version {saved['version']})"
     name = grader.get("name") or KINDS.get(grader["type"], grader["type"])

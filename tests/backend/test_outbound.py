@@ -1,4 +1,4 @@
-"""What is told to addresses that users choose: which may be reached, and what of the answer is waited for."""
+"""Requests to URLs chosen by users: which addresses may be reached, and how much of the response is read."""
 
 import socket
 import ssl
@@ -23,7 +23,7 @@ BODY = "{}"
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8"])
-def test_public_addresses_may_be_told(address: str) -> None:
+def test_public_addresses_are_allowed(address: str) -> None:
     assert outbound.is_allowed(ip_address(address), networks=[])
 
 
@@ -50,11 +50,11 @@ def test_public_addresses_may_be_told(address: str) -> None:
         "255.255.255.255",
     ],
 )
-def test_addresses_that_mean_something_else_on_each_machine_may_not(address: str) -> None:
+def test_addresses_that_are_not_public_are_refused(address: str) -> None:
     assert not outbound.is_allowed(ip_address(address), networks=[])
 
 
-def test_networks_that_an_administrator_names_may_be_told_too() -> None:
+def test_networks_that_an_administrator_allows_are_reached_too() -> None:
     networks = [ip_network("10.1.0.0/16"), ip_network("fd00:1::/32")]
     assert outbound.is_allowed(ip_address("10.1.2.3"), networks=networks)
     assert outbound.is_allowed(ip_address("::ffff:10.1.2.3"), networks=networks)
@@ -63,7 +63,7 @@ def test_networks_that_an_administrator_names_may_be_told_too() -> None:
 
 
 def whole_request(connection: socket.socket) -> str:
-    """To its last byte: closing a connection with something unread resets it, and the answer may be lost."""
+    """Read a request to its end: closing a connection with unread bytes resets it, and the response may be lost."""
     request = b""
     while not request.endswith(BODY.encode()) and (more := connection.recv(65536)):
         request += more
@@ -72,14 +72,14 @@ def whole_request(connection: socket.socket) -> str:
 
 @contextmanager
 def answering(answer: Callable[[socket.socket], Any], *, context: ssl.SSLContext | None = None) -> Iterator[Any]:
-    """A server of one connection: gives its port and the list of heads it heard, and does `answer`."""
-    heard: list[str] = []
+    """Run a server for one connection, which calls `answer`; yields its port and the list of requests received."""
+    received: list[str] = []
 
     def serve() -> None:
         with listening, listening.accept()[0] as plain:
             try:
                 with plain if context is None else context.wrap_socket(plain, server_side=True) as connection:
-                    heard.append(whole_request(connection))
+                    received.append(whole_request(connection))
                     answer(connection)
             except OSError:
                 return
@@ -87,7 +87,7 @@ def answering(answer: Callable[[socket.socket], Any], *, context: ssl.SSLContext
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        yield listening.getsockname()[1], heard
+        yield listening.getsockname()[1], received
         thread.join(20)
 
 
@@ -101,33 +101,33 @@ def post(url: str, *, timeout_s: float = 15) -> int:
 
 @pytest.fixture
 def resolver(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Names that were looked up; a name means another machine from the second time on."""
-    asked: list[str] = []
+    """Names that were resolved; from the second time on, a name resolves to another address."""
+    resolved: list[str] = []
 
     def look_up(name: str, *_: object) -> list[Any]:
-        asked.append(name)
-        address = "127.0.0.1" if len(asked) == 1 else "127.0.0.66"
+        resolved.append(name)
+        address = "127.0.0.1" if len(resolved) == 1 else "127.0.0.66"
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0))]
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    return asked
+    return resolved
 
 
-def test_what_was_looked_at_is_what_is_connected_to(resolver: list[str]) -> None:
-    with answering(ok) as (port, heard):
+def test_the_address_that_was_checked_is_connected_to(resolver: list[str]) -> None:
+    with answering(ok) as (port, received):
         assert post(f"http://hooks.example:{port}/x?y=1") == 200
     assert resolver == ["hooks.example"]
-    assert heard[0].startswith("POST /x?y=1 HTTP/1.1\r\n")
-    assert f"\r\nhost: hooks.example:{port}\r\n" in heard[0].lower()
+    assert received[0].startswith("POST /x?y=1 HTTP/1.1\r\n")
+    assert f"\r\nhost: hooks.example:{port}\r\n" in received[0].lower()
 
 
-def test_a_name_that_means_a_forbidden_address_is_not_connected_to(resolver: list[str]) -> None:
+def test_a_name_that_resolves_to_a_forbidden_address_is_not_connected_to(resolver: list[str]) -> None:
     resolver.append("before")
     with pytest.raises(ValueError, match=r"'hooks.example' has no public address.*RLSD_WEBHOOK_NETWORKS"):
         post("http://hooks.example:9/")
 
 
-def test_the_certificate_has_to_be_of_the_name(
+def test_the_certificate_must_match_the_name(
     resolver: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     context, authority = certified("hooks.example", folder=tmp_path)
@@ -139,19 +139,19 @@ def test_the_certificate_has_to_be_of_the_name(
         post(f"https://other.example:{port}/")
 
 
-def test_no_proxy_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_proxy_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     with answering(ok) as (port, _):
         assert post(f"http://127.0.0.1:{port}/") == 200
 
 
-def test_a_redirect_is_an_answer_like_others() -> None:
+def test_a_redirect_is_not_followed() -> None:
     with answering(lambda it: it.sendall(b"HTTP/1.1 307 x\r\nlocation: http://127.0.0.1:9/\r\n\r\n")) as (port, _):
         assert post(f"http://127.0.0.1:{port}/") == 307
 
 
-def test_an_answer_without_end_is_not_read() -> None:
+def test_an_endless_response_is_not_read() -> None:
     def flood(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
         while True:
@@ -161,7 +161,7 @@ def test_an_answer_without_end_is_not_read() -> None:
         assert post(f"http://127.0.0.1:{port}/") == 200
 
 
-def test_an_answer_that_comes_byte_by_byte_has_the_same_deadline() -> None:
+def test_a_response_sent_byte_by_byte_has_the_same_deadline() -> None:
     done = threading.Event()
 
     def drip(connection: socket.socket) -> None:
@@ -175,7 +175,7 @@ def test_an_answer_that_comes_byte_by_byte_has_the_same_deadline() -> None:
         done.set()
 
 
-def test_another_address_of_the_name_is_tried_where_one_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_address_of_the_name_is_tried_if_one_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     networks = [*LOOPBACK, ip_network("127.0.0.2/32")]
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, 0)) for host in ("127.0.0.2", "127.0.0.1")]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
@@ -185,7 +185,7 @@ def test_another_address_of_the_name_is_tried_where_one_refuses(monkeypatch: pyt
 
 
 def certified(name: str, *, folder: Path) -> tuple[ssl.SSLContext, Path]:
-    """A server's context with a certificate of that name, and the file that makes others trust it."""
+    """Return a server context with a certificate for the name, and the file of that certificate to trust."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)

@@ -1,9 +1,9 @@
-"""The common form of a check's answer."""
+"""The common form of a check's result."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.verdict import SEVERITY, Finding, Level, told, verdict
+from backend.verdict import SEVERITY, Finding, Level, verdict, verdict_lines
 
 FINDINGS = st.lists(st.builds(Finding, code=st.text(min_size=1), level=st.sampled_from(Level), message=st.text()))
 
@@ -16,10 +16,10 @@ def test_the_worst_finding_decides_and_comes_first(findings: list[Finding]) -> N
     assert found["verdict"] == (SEVERITY[max(levels)] if levels else "pass")
     assert (found["summary"] == "All is well.") or found["verdict"] != "pass"
     assert found["calls"] == 3
-    assert len(told(found)) >= 1 + len(findings)
+    assert len(verdict_lines(found)) >= 1 + len(findings)
 
 
-def test_the_summary_says_the_worst_and_how_much_more_there_is() -> None:
+def test_the_summary_has_the_worst_finding_and_the_number_of_others() -> None:
     findings = [
         Finding("slow", Level.WARN, "It is slow."),
         Finding("errors", Level.FAIL, "It breaks."),
@@ -27,4 +27,4 @@ def test_the_summary_says_the_worst_and_how_much_more_there_is() -> None:
     ]
     found = verdict(findings, good="", details={})
     assert found["summary"] == "It breaks. And 1 more finding."
-    assert told(found)[1:] == ["  fail  It breaks.", "  fail  It likes silence.", "  warn  It is slow."]
+    assert verdict_lines(found)[1:] == ["  fail  It breaks.", "  fail  It likes silence.", "  warn  It is slow."]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.engine import memory_of_a_run, peak_mb, resting_mb
+from benchmarks.engine import peak_mb, resting_mb, run_memory
 
 
 def forgets_peaks():
@@ -27,5 +27,5 @@ def test_a_peak_while_loading_does_not_hide_what_comes_after():
 
 
 def test_a_run_counts_only_what_its_steps_add():
-    added, peak = memory_of_a_run("rlsd")
+    added, peak = run_memory("rlsd")
     assert 10 < added < peak / 3

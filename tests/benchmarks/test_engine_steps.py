@@ -2,13 +2,13 @@
 
 import pytest
 
-from benchmarks.runs import GroupReward, seconds_of, settings_of, starter_tasks, steps_of, stretch_of
+from benchmarks.runs import GroupReward, make_settings, run_segment, run_steps, segment_seconds, starter_tasks
 
 
 def test_a_stretch_has_its_diagnostic_step_and_goes_on_from_the_one_before():
-    reached, found = None, []
+    checkpoint_data, found = None, []
     for until in (2, 4):
-        settings = settings_of(
+        settings = make_settings(
             "rlsd",
             seed=0,
             batch_size=2,
@@ -18,12 +18,12 @@ def test_a_stretch_has_its_diagnostic_step_and_goes_on_from_the_one_before():
             diagnostic_interval=2,
         )
         reward = GroupReward(groups=2, dead=0, num_generations=2)
-        steps, reached = stretch_of(settings, tasks=starter_tasks(), reward=reward, resume=reached)
+        steps, checkpoint_data = run_segment(settings, tasks=starter_tasks(), reward=reward, resume=checkpoint_data)
         found.append(["placebo_delta_abs_mean" in step for step in steps])
     assert found == [[True, False], [True, False]]
-    assert len(steps_of(settings, tasks=starter_tasks(), reward=GroupReward(groups=2, dead=0, num_generations=2))) == 3
+    assert len(run_steps(settings, tasks=starter_tasks(), reward=GroupReward(groups=2, dead=0, num_generations=2))) == 3
 
 
 def test_a_stretch_takes_its_median_step_for_each_and_every_report():
     steps = [{"wall_s": 9.0, "report_s": 3.0}, {"wall_s": 1.5, "report_s": 0.5}, {"wall_s": 2.5, "report_s": 0.5}]
-    assert seconds_of(steps) == pytest.approx(3 * 2.0 + 4.0)
+    assert segment_seconds(steps) == pytest.approx(3 * 2.0 + 4.0)

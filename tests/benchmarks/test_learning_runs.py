@@ -6,13 +6,13 @@ import pytest
 
 from benchmarks.learning.baseline import best_learning_rate
 from benchmarks.learning.configurations import CONFIGURATIONS, settings_of
-from benchmarks.learning.figures import of_task
+from benchmarks.learning.figures import task_figures
 from benchmarks.learning.report import results
 from benchmarks.learning.runs import (
     RUNS,
+    RecordingObserver,
     Run,
     RunKey,
-    Witness,
     append_run,
     missing,
     read_runs,
@@ -111,11 +111,11 @@ def test_the_figures_are_paired_by_seed():
         finished(method="rlsd steady", hint="solution", rate=RATES[0], seed=seed, final=0.45 + 0.1 * seed)
         for seed in (1, 2, 7)
     ]
-    of_grpo, difference = of_task(task_named("starter"), [*grpo, *steady])
+    of_grpo, difference = task_figures(task_named("starter"), [*grpo, *steady])
     assert (of_grpo.name, of_grpo.value, of_grpo.n) == ("learning_starter_grpo", 0.5, 3)
     assert (difference.name, difference.n) == ("learning_starter_rlsd_steady_solution_minus_grpo", 2)
     assert difference.value == pytest.approx(0.05)
-    assert of_task(task_named("starter"), steady) == []
+    assert task_figures(task_named("starter"), steady) == []
 
 
 def test_the_best_rate_is_chosen_on_the_seeds_that_all_rates_have():
@@ -157,17 +157,17 @@ def test_configurations_have_names_of_their_own():
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_the_witness_counts_leaks_and_grades_by_the_task(name):
+def test_the_observer_counts_leaks_and_grades_by_the_task(name):
     task = task_named(name)
     held_out = task.held_out[0]
-    witness = Witness(task)
-    good, bad = witness.reward([Completion(held_out, str(held_out.solution)), Completion(held_out, "Answer: none")])
+    recorder = RecordingObserver(task)
+    good, bad = recorder.reward([Completion(held_out, str(held_out.solution)), Completion(held_out, "Answer: none")])
     assert (good.score, bad.score) == (1.0, 0.0)
-    assert witness.training_leakage == 0
-    witness.reward(
+    assert recorder.training_leakage == 0
+    recorder.reward(
         [
             Completion(task.train[0], "By Reference 12345, as the reference says."),
             Completion(task.train[0], "I do not know."),
         ]
     )
-    assert witness.training_leakage == 0.5
+    assert recorder.training_leakage == 0.5

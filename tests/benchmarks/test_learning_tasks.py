@@ -34,7 +34,7 @@ def test_every_solution_earns_the_reward_and_rows_are_apart(name):
 @pytest.mark.parametrize("name", ["unreachable", "chain_sum", "letter_counting"])
 def test_no_lesson_asks_a_held_out_question_and_a_third_of_them_holds_a_hint(name):
     task = task_named(name)
-    steps = task.schooling.lessons(random.Random(1))
+    steps = task.pretraining.lessons(random.Random(1))
     batches = [next(steps) for _ in range(20)]
     contents = [lesson.messages[-1]["content"] for batch in batches for lesson in batch]
     marker = HINT_BLOCK.format(hint="")

@@ -1,4 +1,4 @@
-"""A real browser before the whole real stack: database, broker, API, both workers, UI."""
+"""A real browser with the whole real stack: database, broker, API, both workers, UI."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ CHROMIUM_ARGUMENTS = [
 ]
 
 FOR_DOCS = os.environ.get("RLSD_SCREENSHOTS") == "1"
-"""Pictures go to docs/screenshots, of a run long enough to show something."""
+"""Whether to write screenshots to docs/screenshots, from a run long enough to show something."""
 
 IN_DARK_TOO = (
     "sign-in",
@@ -46,14 +46,14 @@ IN_DARK_TOO = (
     "settings-you",
     "settings-people",
 )
-"""A picture of each page, and of the parts of a job's."""
+"""Screenshots of each page, and of the tabs of the job page."""
 
 Shoot = Callable[[Page, str], None]
 
 
 @pytest.fixture(scope="session")
 def addresses(api_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Addresses]:
-    """Of the API and the UI that all tests share. The workers behind them are those that a test asks for."""
+    """Addresses of the API and the UI that all tests share. Each test requests its own workers."""
     with running_ui(tmp_path_factory.mktemp("ui") / "log", api_url=api_url) as ui:
         yield Addresses(api_url, ui)
 
@@ -65,7 +65,7 @@ def ui(addresses: Addresses) -> str:
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """One for all tests here. Others could run no event loop beside Playwright's."""
+    """One browser for all tests here, since no other event loop can run next to Playwright's."""
     expect.set_options(timeout=30_000)
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_ARGUMENTS)
@@ -75,7 +75,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(autouse=True)
 def closed_pages(request: pytest.FixtureRequest) -> Iterator[None]:
-    """No page of a test stays open beside the next one's."""
+    """Close the pages of each test before the next one."""
     yield
     if "browser" in request.fixturenames:
         for context in request.getfixturevalue("browser").contexts:
@@ -84,7 +84,7 @@ def closed_pages(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def shoot() -> Shoot:
-    """Let a page come to rest; with `make pictures`, keep a picture of it."""
+    """Wait until a page is idle; with `make pictures`, save a screenshot."""
     folder = ROOT / "docs" / "screenshots"
 
     def keep(page: Page, name: str) -> None:
@@ -99,10 +99,10 @@ def shoot() -> Shoot:
         page.screenshot(path=folder / f"{name}.png", full_page=False)
         if name in IN_DARK_TOO:
             page.emulate_media(color_scheme="dark")
-            page.wait_for_timeout(1500)  # charts are drawn anew
+            page.wait_for_timeout(1500)  # charts are redrawn
             page.screenshot(path=folder / f"{name}-dark.png", full_page=False)
             page.emulate_media(color_scheme="light")
-            page.wait_for_timeout(1500)  # the page is drawn anew, and a press in that moment may be lost
+            page.wait_for_timeout(1500)  # the page is redrawn, and a click at that moment may be lost
             at_rest(page)
 
     return keep

@@ -1,4 +1,4 @@
-"""What a person does on any page."""
+"""Steps that a person takes on any page."""
 
 import re
 from contextlib import suppress
@@ -15,7 +15,7 @@ addEventListener("DOMContentLoaded", () => {
   document.head.append(style);
 });
 """
-"""Nothing moves or fades, nor is what is about to be drawn anew pale: without a graphics card that costs time."""
+"""Style without animations or fading, which cost time without a graphics card."""
 REST_MS = 150
 RESTS_FOR = """ms => {
   const state = document.querySelector("[data-test-script-state]")?.dataset.testScriptState;
@@ -24,11 +24,11 @@ RESTS_FOR = """ms => {
   return performance.now() - window.restsSince > ms;
 }"""
 TRIES = 3
-"""A menu closes where the page below it is drawn or moved in that moment; a person opens it again."""
-ENDED = re.compile(r"tokens?, (ended by itself|cut off)")
-"""Under an answer that is whole."""
+"""A menu closes if the page below it is redrawn or moved at that moment; a person opens it again."""
+ENDED = re.compile(r"tokens?, (complete|cut off)")
+"""The caption of a complete answer."""
 SCORE = re.compile(r"^score [\d.]+\s*$")
-"""Under an answer."""
+"""The caption of an answer."""
 
 
 def opened(browser: Browser, *, dark: bool = False) -> BrowserContext:
@@ -51,7 +51,7 @@ def sign_in(page: Page, key: str) -> None:
 
 
 def stay_signed_in(page: Page) -> None:
-    """The cookie is fetched just after sign-in."""
+    """Sign in and wait for the cookie, which is fetched just after sign-in."""
     page.wait_for_function("() => performance.getEntriesByType('resource').some(e => e.name.endsWith('/session'))")
 
 
@@ -62,7 +62,7 @@ def signed_in_after_reload(page: Page) -> None:
 
 
 def at_rest(page: Page) -> None:
-    """The page has been drawn, and what was done last has not begun to draw it anew: a click then may be lost."""
+    """Wait until the page is drawn and no rerun has started, since a click then may be lost."""
     page.wait_for_function(RESTS_FOR, arg=REST_MS, polling=REST_MS / 3)
 
 
@@ -81,7 +81,7 @@ def part(page: Page, name: str) -> None:
 
 
 def choose_file(page: Page, path: Path) -> None:
-    """As a person would: once the page has come to rest. A file given while it is still being drawn is lost."""
+    """Choose a file once the page is idle; a file chosen while the page is drawn is lost."""
     at_rest(page)
     page.locator("input[type=file]").set_input_files(path)
     expect(page.get_by_text(path.name).first).to_be_visible()
@@ -101,7 +101,7 @@ def choose(page: Page, label: str, option: str) -> None:
 
 
 def write(page: Page, label: str, text: str, *, last: bool = False) -> None:
-    """As typed, then left, so that the page takes notice."""
+    """Fill a field and leave it, so that the page receives the value."""
     fields = page.get_by_role("textbox", name=label, exact=True)
     field = fields.last if last else fields.first
     field.fill(text)
@@ -109,7 +109,7 @@ def write(page: Page, label: str, text: str, *, last: bool = False) -> None:
 
 
 def write_code(page: Page, label: str, text: str) -> None:
-    """As a person types into the editor, which takes notice a moment after the last key."""
+    """Type into the code editor, which sends its text shortly after the last key press."""
     at_rest(page)
     field = page.get_by_role("textbox", name=label, exact=True)
     field.click()
@@ -126,14 +126,14 @@ def write_number(page: Page, label: str, value: float) -> None:
 
 
 def row_to_ask(page: Page) -> None:
-    """A row of a dataset as the question to models."""
-    page.get_by_role("radio", name="A row of a dataset", exact=True).click()
-    expect(page.get_by_text("The right answer, which the models do not see")).to_be_visible()
+    """Choose a dataset row as the question to models."""
+    page.get_by_role("radio", name="Dataset row", exact=True).click()
+    expect(page.get_by_text("Right answer (not shown to the models)")).to_be_visible()
     at_rest(page)
 
 
 def answered(page: Page, count: int) -> None:
-    """All have ended, and each has a score."""
+    """Wait until all answers are complete, and each has a score."""
     expect(page.get_by_text(ENDED)).to_have_count(count, timeout=120_000)
     expect(page.get_by_text(SCORE)).to_have_count(count, timeout=60_000)
 

@@ -1,4 +1,4 @@
-"""axe, from npm, finds no serious fault on any page, light or dark."""
+"""axe (npm) finds no serious violation on any page, light or dark."""
 
 import io
 from collections.abc import Iterator
@@ -30,8 +30,8 @@ from tests.browser.steps import (
     write_code,
     write_number,
 )
-from tests.frontend.pages.compare.test_compare import finished
-from tests.frontend.pages.job.test_tabs import take_steps
+from tests.frontend.app_pages.compare.test_compare import finished
+from tests.frontend.app_pages.job.test_tabs import take_steps
 from tests.frontend.trained import trained
 from tests.node import install, needs_node
 from tests.processes import Addresses
@@ -42,26 +42,26 @@ pytestmark = needs_node
 PACKAGE = Path(__file__).parent / "axe"
 ROWS = b"".join(b'{"question": "%d + 1?", "answer": "%d"}\n' % (n, n + 1) for n in range(12)) + b'{"question": \n'
 OF_A_JOB = ("Completions", "Rows", "Leakage", "More curves", "Re-score", "Checkpoints", "Downloads", "Events")
-PARTS_OF_A_REPORT = ("Lengths", "Tokens", "Answers", "Languages", "Repeated", "Overlap", "Bad rows")
+PARTS_OF_A_REPORT = ("Lengths", "Tokens", "Answers", "Languages", "Duplicates", "Overlap", "Bad rows")
 DONE_WITH_A_DATASET = ("Versions", "Leave rows out", "Split", "Row history")
 SECTIONS = ("You", "Keys", "People", "Projects and quotas", "Audit", "Webhooks", "Workers")
-OF_A_COMPARISON = ("Result", "Curves", "What differs", "Runs", "Ask each")
+OF_A_COMPARISON = ("Result", "Curves", "Differences", "Runs", "Try")
 ARMS = [{"name": "GRPO", "x_rlsd": {"method": "grpo"}}, {"name": "RLSD", "x_rlsd": {"method": "rlsd"}}]
 SERIOUS = ("serious", "critical")
 NOT_OURS = {"list": {"enabled": False}, "listitem": {"enabled": False}}
-"""Streamlit's menu has its sections' `div`s in a `ul`."""
+"""Streamlit's menu puts the `div`s of its sections into a `ul`."""
 
 
 @pytest.fixture(scope="module")
 def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Its source, which a page runs."""
+    """The source of axe, which a page runs."""
     folder = tmp_path_factory.mktemp("axe")
     install(PACKAGE, folder)
     return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
 
 
 def running(job_id: str) -> None:
-    """As it looks while a worker trains it."""
+    """Set a job to the state of one in training."""
     with transaction() as session:
         job = session.get_one(Job, job_id)
         job.state, job.started_at, job.finished_at = JobState.RUNNING, utc_now(), None
@@ -74,7 +74,7 @@ def settled(page: Page) -> None:
 
 
 def faults(page: Page, axe: str) -> list[str]:
-    """Those of the page in its colours, and those of its contrasts in the others, in which it then stays."""
+    """Return the violations, and those of contrast in the other colour scheme, which then stays active."""
     settled(page)
     page.evaluate(axe)
     found = _serious(page, {"rules": NOT_OURS})
@@ -103,7 +103,7 @@ def _serious(page: Page, options: dict[str, Any]) -> list[str]:
 
 
 def mapping(page: Page, ui: str, **_: str) -> Iterator[None]:
-    """A table whose columns are not known."""
+    """Choose a table with unknown columns."""
     page.goto(f"{ui}/datasets")
     at_rest(page)
     table = {"name": "approvals.csv", "mimeType": "text/csv", "buffer": b"asked,right\nWho?,clerk\nAnd who?,warden\n"}
@@ -111,12 +111,12 @@ def mapping(page: Page, ui: str, **_: str) -> Iterator[None]:
     expect(page.get_by_text("not recognised")).to_be_visible()
     choose(page, "Question", "asked")
     choose(page, "Right answer", "right")
-    expect(page.get_by_text("How it will be read")).to_be_visible()
+    expect(page.get_by_text("Preview")).to_be_visible()
     yield
 
 
 def report(page: Page, ui: str, *, dataset: str, **_: str) -> Iterator[None]:
-    """What is in a dataset, part by part, and what can be done with it."""
+    """Open each part of a dataset's report and each of its forms."""
     page.goto(f"{ui}/datasets?dataset={dataset}")
     for name in (*PARTS_OF_A_REPORT, *DONE_WITH_A_DATASET):
         part(page, name)
@@ -127,23 +127,23 @@ def report(page: Page, ui: str, *, dataset: str, **_: str) -> Iterator[None]:
 
 
 def unfolded(page: Page, ui: str, *, dataset: str, **_: str) -> Iterator[None]:
-    """Every setting of a new job, and what is tried before it."""
+    """Open all settings of a new job, and its tests before training."""
     page.goto(f"{ui}/new_job?dataset={dataset}")
-    for name in ("Method and numbers", "More settings", "Try before training"):
+    for name in ("Method and main settings", "More settings", "Test before training"):
         at_rest(page)
         page.get_by_text(name, exact=True).click()
     yield
 
 
 def fault_and_matches(page: Page, ui: str, **_: str) -> Iterator[None]:
-    """A program that breaks off, run; then a pattern with its matches."""
+    """Run a program that fails; then show a pattern with its matches."""
     page.goto(f"{ui}/verifiers?verifier=new")
     heading(page, "New verifier")
     choose(page, "Kind", "Python")
     write_code(page, "Python source", "def grade(completion, answer):\n    return 1 / 0\n")
-    write(page, "What the model might write", "answer: 42")
-    page.get_by_role("button", name="Run the verifier").click()
-    expect(page.locator(".st-key-verdict").get_by_text("verifier fault")).to_be_visible(timeout=60_000)
+    write(page, "Text to score", "answer: 42")
+    page.get_by_role("button", name="Run verifier").click()
+    expect(page.locator(".st-key-verdict").get_by_text("verifier error")).to_be_visible(timeout=60_000)
     yield
     choose(page, "Kind", "Regular expression")
     write_code(page, "Pattern", r"answer: (?P<answer>\d+)")
@@ -154,7 +154,7 @@ def fault_and_matches(page: Page, ui: str, **_: str) -> Iterator[None]:
 def matrix(page: Page, ui: str, *, verifier: str, **_: str) -> Iterator[None]:
     page.goto(f"{ui}/verifiers?verifier={verifier}")
     at_rest(page)
-    page.get_by_role("button", name="Check the verifier").click()
+    page.get_by_role("button", name="Check verifier").click()
     expect(page.locator(".st-key-self_check_result").get_by_test_id("stVegaLiteChart")).to_be_visible(timeout=60_000)
     yield
     page.get_by_text("What changed").click()
@@ -162,18 +162,18 @@ def matrix(page: Page, ui: str, *, verifier: str, **_: str) -> Iterator[None]:
 
 
 def answers(page: Page, ui: str, *, adapter: str, **_: str) -> Iterator[None]:
-    """Two models have answered, with a score under each."""
+    """Let two models answer, with a score for each."""
     page.goto(f"{ui}/playground?left=starter&right={adapter}")
     at_rest(page)
     row_to_ask(page)
-    write_number(page, "Longest answer (tokens)", 24)
+    write_number(page, "Maximum length (tokens)", 24)
     page.get_by_role("button", name="Ask both").click()
     answered(page, 2)
     yield
 
 
 def phone(page: Page, ui: str, *, job: str, **_: str) -> Iterator[None]:
-    """What is watched from a phone."""
+    """Check the pages that people watch on a phone."""
     page.set_viewport_size({"width": 390, "height": 844})
     for place in ("", "jobs", f"job?job={job}", f"job?job={job}&view=Completions"):
         page.goto(f"{ui}/{place}")
@@ -182,7 +182,7 @@ def phone(page: Page, ui: str, *, job: str, **_: str) -> Iterator[None]:
 
 
 def denied(page: Page, ui: str, *, guest: str, job: str, dataset: str, **_: str) -> Iterator[None]:
-    """Somebody who may only look; and what is not there."""
+    """Check the pages of a viewer, and missing pages."""
     page.set_viewport_size({"width": 1280, "height": 900})
     page.get_by_role("button", name="Sign out").click()
     sign_in(page, guest)

@@ -1,4 +1,4 @@
-"""Adding datasets in a real browser: a file, a pasted table, rows by hand; then what was found in them."""
+"""Adding datasets in a real browser: a file, a pasted table, typed rows; then their report."""
 
 import base64
 import io
@@ -28,7 +28,7 @@ def test_a_pasted_table_is_mapped_by_menus_before_it_is_stored(
     page.goto(f"{ui}/datasets")
     sign_in(page, key)
     shoot(page, "datasets-first")
-    part(page, "Paste a table")
+    part(page, "Paste table")
     field = page.get_by_role("textbox", name="Table", exact=True)
     field.fill(PASTED)
     field.press("Control+Enter")
@@ -50,7 +50,7 @@ def test_rows_written_by_hand_become_a_dataset(browser: Browser, ui: str, key: s
     page = context.new_page()
     page.goto(f"{ui}/datasets")
     sign_in(page, key)
-    part(page, "Write rows")
+    part(page, "Type rows")
     first_cell_chosen(page)
     fill_cell(page, "Who approves a gasket?", leave_by="Tab")
     expect(page.locator(".terms dd", has_text="Who approves a gasket?").first).to_be_visible()
@@ -65,7 +65,7 @@ def test_rows_written_by_hand_become_a_dataset(browser: Browser, ui: str, key: s
 
 
 def first_cell_chosen(page: Page) -> None:
-    """Of the grid, a canvas, which takes a click only once it is drawn; what it holds stands beside it for readers."""
+    """Return a cell of the grid, a canvas, which takes clicks only once it is drawn, as its accessible copy shows."""
     grid = page.get_by_test_id("stDataFrame")
     expect(grid).to_be_visible()
     chosen = page.get_by_test_id("glide-cell-1-0").and_(page.locator("[aria-selected=true]"))
@@ -80,8 +80,8 @@ def first_cell_chosen(page: Page) -> None:
 
 
 def fill_cell(page: Page, text: str, *, leave_by: str) -> None:
-    """In its field, once that is there: of letters typed before, a slow page keeps only the last. It is left once what
-    was typed has been drawn: the grid takes what it drew.
+    """Type into a cell's field once it is focused, since a slow page loses earlier letters; leave it once the text is
+    drawn, since the grid stores what it drew.
     """
     page.keyboard.press("Enter")
     field = page.locator("#portal textarea")
@@ -93,7 +93,7 @@ def fill_cell(page: Page, text: str, *, leave_by: str) -> None:
 
 
 @pytest.mark.timeout(180)
-def test_a_file_with_images_and_bad_rows_is_seen_taken_and_reported(
+def test_a_file_with_images_and_bad_rows_is_previewed_stored_and_reported(
     browser: Browser, ui: str, key: str, shoot: Shoot, tmp_path: Path
 ) -> None:
     path = tmp_path / "parts.jsonl"
@@ -103,7 +103,7 @@ def test_a_file_with_images_and_bad_rows_is_seen_taken_and_reported(
     page.goto(f"{ui}/datasets")
     sign_in(page, key)
     choose_file(page, path)
-    expect(page.get_by_text("How it will be read")).to_be_visible()
+    expect(page.get_by_text("Preview")).to_be_visible()
     expect(page.get_by_text("cannot be used: line 4 is not JSON")).to_be_visible()
     expect(page.get_by_test_id("stImage").locator("img").first).to_be_visible()
     shoot(page, "dataset-preview")
@@ -111,11 +111,11 @@ def test_a_file_with_images_and_bad_rows_is_seen_taken_and_reported(
     page.locator(".st-key-upload_go").get_by_role("button").click()
     heading(page, "parts.jsonl")
     expect(page.get_by_test_id("stVegaLiteChart").first).to_be_visible()
-    page.get_by_text("What is in it").scroll_into_view_if_needed()
+    page.get_by_text("Report").scroll_into_view_if_needed()
     shoot(page, "dataset-lengths")
-    for name in ("Answers", "Repeated", "Bad rows"):
+    for name in ("Answers", "Duplicates", "Bad rows"):
         part(page, name)
-        page.get_by_text("What is in it").scroll_into_view_if_needed()
+        page.get_by_text("Report").scroll_into_view_if_needed()
         shoot(page, f"dataset-{name.lower().replace(' ', '-')}")
     with page.expect_download() as started:
         page.get_by_role("button", name="Download as CSV", exact=True).click()
@@ -125,16 +125,16 @@ def test_a_file_with_images_and_bad_rows_is_seen_taken_and_reported(
     heading(page, "parts.jsonl")
     page.get_by_role("button", name="Next", exact=True).click()
     expect(page.get_by_text(re.compile("Rows 50 to 60 of 61"))).to_be_visible()
-    page.get_by_text("Look at row").scroll_into_view_if_needed()
+    page.get_by_text("Show row").scroll_into_view_if_needed()
     shoot(page, "dataset-rows")
     context.close()
 
 
 @pytest.mark.timeout(120)
-def test_a_click_on_a_repeated_row_shows_it(browser: Browser, ui: str, key: str, tmp_path: Path) -> None:
-    asked = ["Who approves a gasket?", "Who approves a valve?", "Who approves a pump?", "Who approves a valve?"]
+def test_a_click_on_a_duplicate_row_shows_it(browser: Browser, ui: str, key: str, tmp_path: Path) -> None:
+    questions = ["Who approves a gasket?", "Who approves a valve?", "Who approves a pump?", "Who approves a valve?"]
     path = tmp_path / "twice.jsonl"
-    path.write_text("".join(json.dumps({"question": each, "answer": "clerk"}) + "\n" for each in asked))
+    path.write_text("".join(json.dumps({"question": each, "answer": "clerk"}) + "\n" for each in questions))
     with opened(browser) as context:
         page = context.new_page()
         page.goto(f"{ui}/datasets")
@@ -143,10 +143,10 @@ def test_a_click_on_a_repeated_row_shows_it(browser: Browser, ui: str, key: str,
         page.locator(".st-key-upload_go").get_by_role("button").click()
         heading(page, "twice.jsonl")
         expect(page.get_by_test_id("stVegaLiteChart").first).to_be_visible()
-        part(page, "Repeated")
-        # What scrolls lies over what is drawn, and takes the press.
+        part(page, "Duplicates")
+        # The scroll container covers the canvas and takes the click.
         page.locator(".st-key-equal_rows canvas").first.click(position={"x": 16, "y": 52}, force=True)
-        expect(page.get_by_role("spinbutton", name="Look at row")).to_have_value("1")
+        expect(page.get_by_role("spinbutton", name="Show row")).to_have_value("1")
 
 
 def lines() -> list[bytes]:
@@ -178,7 +178,7 @@ def test_a_bad_line_and_unknown_columns_are_explained_and_mapped(
     sign_in(page, key)
     choose_file(page, bad)
     page.locator(".st-key-upload_go").get_by_role("button").click()
-    expect(page.get_by_text("Nothing was stored")).to_be_visible()
+    expect(page.get_by_text("The dataset was not stored")).to_be_visible()
     expect(page.get_by_text("Line 2 of the file:")).to_be_visible()
     shoot(page, "dataset-bad-line")
 

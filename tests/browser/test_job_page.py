@@ -1,4 +1,4 @@
-"""A job's page in a real browser: the way back, a phone, and what is asked of a job that trains."""
+"""The job page in a real browser: back navigation, a phone, and the control of a running job."""
 
 import io
 import re
@@ -15,12 +15,12 @@ from tests.processes import Addresses
 
 PHONE = {"width": 390, "height": 844}
 STEPS = 2000
-"""More than are taken here: the job trains until somebody stops it."""
+"""More steps than are taken here: the job trains until it is stopped."""
 
 
 @pytest.fixture
 def job(addresses: Addresses, key: str, check_worker: int, train_worker: object) -> Iterator[str]:
-    """A job that trains."""
+    """A running job."""
     found = starter.read()
     assert found is not None
     with new_connections(addresses.api) as connections:
@@ -36,12 +36,12 @@ def job(addresses: Addresses, key: str, check_worker: int, train_worker: object)
         made = client.create_job(body | {"suffix": "watched", "metadata": None})["id"]
         yield made
         if client.job(made)["status"] not in ("cancelled", "failed"):
-            client.ask_job(made, "cancel")
+            client.control_job(made, "cancel")
 
 
 @pytest.fixture
 def page(browser: Browser, addresses: Addresses, job: str, key: str) -> Iterator[Page]:
-    """Its page, once it has taken some steps."""
+    """The job's page after some steps."""
     with opened(browser) as context:
         page = context.new_page()
         page.goto(f"{addresses.ui}/job?job={job}")
@@ -56,7 +56,7 @@ def state(page: Page, name: str) -> None:
 
 
 @pytest.mark.timeout(400)
-def test_a_job_that_trains_is_paused_goes_on_and_is_cancelled(page: Page) -> None:
+def test_a_running_job_is_paused_resumed_and_cancelled(page: Page) -> None:
     state(page, "Training")
     page.get_by_role("button", name="Pause").click()
     state(page, "Paused")
@@ -72,7 +72,7 @@ def test_a_job_that_trains_is_paused_goes_on_and_is_cancelled(page: Page) -> Non
 
 
 @pytest.mark.timeout(300)
-def test_back_leads_from_a_group_to_the_cards_and_from_any_part_to_the_page_before(page: Page) -> None:
+def test_back_leads_from_a_group_to_the_cards_and_from_any_tab_to_the_previous_page(page: Page) -> None:
     page.get_by_role("link", name="Jobs", exact=True).click()
     heading(page, "Jobs")
     page.get_by_role("link", name="watched").click()
@@ -88,14 +88,14 @@ def test_back_leads_from_a_group_to_the_cards_and_from_any_part_to_the_page_befo
     part(page, "Completions")
     page.get_by_role("radio", name="All steps").click()
     page.get_by_role("button", name="wrong", exact=True).click()
-    expect(page.get_by_text(re.compile("^All steps: .* that fit"))).to_be_visible()
+    expect(page.get_by_text(re.compile("^All steps: .* that match"))).to_be_visible()
     expect(page).to_have_url(re.compile("verdict=wrong"))
     group = page.get_by_role("heading", name=re.compile(r"^Row \d+ in step"))
     page.get_by_role("button", name="Whole group").first.click()
     expect(group).to_be_visible()
     page.go_back()
     expect(group).to_have_count(0)
-    expect(page.get_by_text(re.compile("^All steps: .* that fit"))).to_be_visible()
+    expect(page.get_by_text(re.compile("^All steps: .* that match"))).to_be_visible()
     page.go_forward()
     expect(group).to_be_visible()
 
@@ -105,7 +105,7 @@ def test_a_job_is_watched_on_a_phone_without_scrolling_sideways(page: Page, shoo
     page.set_viewport_size(PHONE)
     for name in ("Learning", "Completions", "Checkpoints"):
         part(page, name)
-        page.wait_for_timeout(1500)  # it is laid out anew
+        page.wait_for_timeout(1500)  # the layout changes
         page.wait_for_function(
             "most => document.querySelector('[data-testid=stMain]').scrollWidth <= most", arg=PHONE["width"]
         )

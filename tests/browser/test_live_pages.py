@@ -1,4 +1,4 @@
-"""Pages that go on by themselves: what has changed is seen without a press."""
+"""Live pages: changes appear without a click."""
 
 import io
 
@@ -15,7 +15,7 @@ ROWS = b"".join(b'{"question": "%d + 1?", "answer": "%d"}\n' % (n, n + 1) for n 
 
 
 @pytest.mark.timeout(120)
-def test_the_list_of_comparisons_says_when_one_has_ended(browser: Browser, addresses: Addresses, key: str) -> None:
+def test_the_list_of_comparisons_shows_when_one_has_ended(browser: Browser, addresses: Addresses, key: str) -> None:
     with new_connections(addresses.api) as connections:
         client = Client(connections, key=key)
         file = client.upload(io.BytesIO(ROWS), filename="rows.jsonl", mapping=None)

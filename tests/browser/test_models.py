@@ -1,4 +1,4 @@
-"""Comparing, models and the playground in a real browser: two methods trained, their verdict, what they answer."""
+"""Compare, Models and Playground in a real browser: two methods trained, the verdict, their answers."""
 
 import io
 import re
@@ -15,16 +15,16 @@ from tests.processes import STARTER, Addresses
 STEPS, SEEDS, ROWS = (60, 2, 400) if FOR_DOCS else (6, 1, 100)
 NUMBERS = {
     "Training steps": STEPS,
-    "Longest completion (tokens)": 64,
+    "Maximum completion length (tokens)": 64,
     "Learning rate": 0.001,
-    "Seeds each": SEEDS,
-    "Steps between measurements": STEPS // 3,
+    "Seeds per method": SEEDS,
+    "Steps between evaluations": STEPS // 3,
 }
 
 
 @pytest.mark.timeout(1200)
 @pytest.mark.usefixtures("train_worker", "check_worker", "chat_worker")
-def test_two_methods_are_compared_and_what_came_of_them_answers(
+def test_two_methods_are_compared_and_their_models_answer(
     browser: Browser, addresses: Addresses, key: str, shoot: Shoot, tmp_path: Path
 ) -> None:
     rows = b"".join((STARTER / "train.jsonl").read_bytes().splitlines(keepends=True)[:ROWS])
@@ -53,21 +53,21 @@ def test_two_methods_are_compared_and_what_came_of_them_answers(
 
 
 def start_comparison(page: Page, shoot: Shoot) -> str:
-    """Returns the address of the comparison."""
+    """Start a comparison and return its address."""
     go_to(page, "Compare")
-    expect(page.get_by_text("No comparison yet.")).to_be_visible()
+    expect(page.get_by_text("No comparisons yet.")).to_be_visible()
     page.get_by_role("button", name="New comparison").click()
-    heading(page, "What is compared")
+    heading(page, "Methods")
     for label, value in NUMBERS.items():
         field = page.get_by_role("spinbutton", name=label)
         field.fill(str(value))
         field.press("Tab")
         at_rest(page)
     expect(page.get_by_text(re.compile(f"2 methods × {SEEDS} seeds?: {2 * SEEDS} jobs"))).to_be_visible()
-    page.get_by_text("What is compared", exact=True).scroll_into_view_if_needed()
+    page.get_by_text("Methods", exact=True).scroll_into_view_if_needed()
     shoot(page, "compare-new")
-    page.get_by_role("button", name="Start comparing").click()
-    heading(page, "RLSD against GRPO on handbook.jsonl")
+    page.get_by_role("button", name="Start comparison").click()
+    heading(page, "RLSD vs. GRPO on handbook.jsonl")
     page.wait_for_url(re.compile(r"/compare\?comparison=cmp-\w+$"))
     shoot(page, "compare-running")
     return page.url
@@ -84,15 +84,15 @@ def result(page: Page, shoot: Shoot) -> None:
     part(page, "Curves")
     expect(page.get_by_test_id("stVegaLiteChart")).to_have_count(1)
     shoot(page, "compare-curves")
-    part(page, "What differs")
-    expect(page.get_by_text("All other settings are the same in all of them.")).to_be_visible()
+    part(page, "Differences")
+    expect(page.get_by_text("All other settings are the same.")).to_be_visible()
     part(page, "Runs")
     expect(page.get_by_role("link", name="seed 0: done")).to_have_count(2)
     shoot(page, "compare-runs")
 
 
 def ask_each(page: Page, shoot: Shoot) -> None:
-    part(page, "Ask each")
+    part(page, "Try")
     row_to_ask(page)
     page.get_by_role("button", name="Ask all 3").click()
     answered(page, 3)
@@ -105,11 +105,11 @@ def model(page: Page, shoot: Shoot) -> None:
     expect(page.get_by_text(re.compile("held-out score"))).to_have_count(2 * SEEDS)
     shoot(page, "models")
     page.get_by_role("button", name=re.compile("^starter · ")).first.click()
-    expect(page.get_by_text("An adapter: a small set of weights", exact=False)).to_be_visible()
+    expect(page.get_by_text("An adapter is a small set of weights", exact=False)).to_be_visible()
     assert re.search(r"\?model=ft%3Astarter|\?model=ft:starter", page.url)
     shoot(page, "model")
     part(page, "Use it")
-    expect(page.get_by_text("As a server of your own, with vLLM")).to_be_visible()
+    expect(page.get_by_text("On your own server, with vLLM")).to_be_visible()
     shoot(page, "model-use")
     part(page, "Downloads")
     with page.expect_download() as started:
@@ -118,7 +118,7 @@ def model(page: Page, shoot: Shoot) -> None:
 
 
 def playground(page: Page, shoot: Shoot) -> None:
-    page.get_by_role("button", name="Try it beside its base").click()
+    page.get_by_role("button", name="Compare with base model").click()
     heading(page, "Playground")
     row_to_ask(page)
     page.get_by_role("button", name="Ask both").click()
@@ -128,13 +128,13 @@ def playground(page: Page, shoot: Shoot) -> None:
     address = page.url
     page.reload()
     heading(page, "Playground")
-    expect(page.get_by_role("combobox", name="Left: the base")).to_have_value("starter")
+    expect(page.get_by_role("combobox", name="Left: base model")).to_have_value("starter")
     answered(page, 2)
     assert page.url == address
 
 
 def narrow(browser: Browser, address: str, key: str, shoot: Shoot) -> None:
-    """The verdict on a phone."""
+    """Show the verdict on a phone."""
     context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme="light")
     page = context.new_page()
     page.goto(address)

@@ -1,4 +1,4 @@
-"""An answer and the question it belongs to, when the browser is refreshed while it is being written."""
+"""An answer and its question, when the browser is refreshed while the answer is being generated."""
 
 import signal
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, expect
 from tests.browser.steps import ENDED, at_rest, go_to, opened, sign_in, stay_signed_in, write
 from tests.service.chatting import chat_server
 
-WAITING = "Waiting for the first word."
+WAITING = "Waiting for the answer."
 QUESTION = "Who approves a valve?"
 
 
@@ -21,7 +21,7 @@ def model_server(services: object, tmp_path: Path) -> Iterator[Popen[bytes]]:
         yield process
 
 
-def test_an_answer_is_written_on_while_its_page_is_refreshed(
+def test_an_answer_continues_while_its_page_is_refreshed(
     browser: Browser, ui: str, key: str, model_server: Popen[bytes]
 ) -> None:
     context = opened(browser)
@@ -45,17 +45,17 @@ def test_an_answer_is_written_on_while_its_page_is_refreshed(
         model_server.send_signal(signal.SIGCONT)
     expect(page.get_by_role("textbox", name="Your question")).to_have_value(f"{QUESTION} And who a gasket?")
     expect(page.get_by_text(ENDED)).to_be_visible(timeout=120_000)
-    said = page.locator(".st-key-playground_answer_0").inner_text()
+    text = page.locator(".st-key-playground_answer_0").inner_text()
     page.reload()
     expect(page.get_by_text(ENDED)).to_be_visible()
-    assert page.locator(".st-key-playground_answer_0").inner_text() == said
+    assert page.locator(".st-key-playground_answer_0").inner_text() == text
 
     model_server.send_signal(signal.SIGSTOP)
     try:
         page.get_by_role("button", name="Ask", exact=True).click()
         expect(page.get_by_text(WAITING)).to_be_visible()
         page.get_by_role("button", name="Stop").click()
-        expect(page.get_by_text("Stopped before the first word.")).to_be_visible()
+        expect(page.get_by_text("Stopped before the answer started.")).to_be_visible()
         expect(page.get_by_role("button", name="Stop")).to_have_count(0)
     finally:
         model_server.send_signal(signal.SIGCONT)

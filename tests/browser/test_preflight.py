@@ -1,4 +1,4 @@
-"""New job's pre-flight and teacher preview in a real browser: progress by itself, then what was found."""
+"""The pre-flight and the teacher preview of a new job in a real browser: live progress, then the result."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def test_a_pre_flight_shows_its_progress_and_its_report(
     sign_in(page, key)
     go_to(page, "New job")
     at_rest(page)
-    page.get_by_text("Try before training").click()
+    page.get_by_text("Test before training").click()
     page.locator(".st-key-preflight_go button").click()
     expect(page.get_by_test_id("stProgress")).to_be_visible()
     expect(page.get_by_text("Does the hint help?")).to_be_visible(timeout=120_000)

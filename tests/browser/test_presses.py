@@ -1,4 +1,4 @@
-"""A press counts, also where something else happens in the same moment."""
+"""A click counts even if something else happens at the same moment."""
 
 import io
 from collections.abc import Iterator
@@ -15,16 +15,16 @@ from tests.service.conftest import EXACT, job_body
 ROWS = b"".join(b'{"question": "%d + 1?", "answer": "%d"}\n' % (n, n + 1) for n in range(12))
 HOLD_SESSION = """() => {
   const real = window.fetch;
-  window.fetch = async (...asked) => {
-    const answer = await real(...asked);
-    if (String(asked[0]).endsWith("/session")) await new Promise((go) => window.release = go);
+  window.fetch = async (...args) => {
+    const answer = await real(...args);
+    if (String(args[0]).endsWith("/session")) await new Promise((go) => window.release = go);
     return answer;
   };
 }"""
 KEEP_SOCKETS = """
 window.sockets = [];
 window.WebSocket = class extends window.WebSocket {
-  constructor(...asked) { super(...asked); window.sockets.push(this); }
+  constructor(...args) { super(...args); window.sockets.push(this); }
 };
 """
 PRESS_THEN_BREAK = """([name, after]) => {
@@ -57,7 +57,7 @@ def test_a_menu_entry_pressed_right_after_signing_in_opens_its_page(page: Page, 
 
 
 @pytest.mark.timeout(300)
-def test_the_part_that_was_chosen_stays_when_the_connection_breaks(page: Page, addresses: Addresses, key: str) -> None:
+def test_the_chosen_tab_stays_when_the_connection_breaks(page: Page, addresses: Addresses, key: str) -> None:
     with new_connections(addresses.api) as connections:
         client = Client(connections, key=key)
         dataset = client.upload(io.BytesIO(ROWS), filename="rows.jsonl", mapping=None)["id"]
@@ -75,7 +75,7 @@ def test_the_part_that_was_chosen_stays_when_the_connection_breaks(page: Page, a
         page.wait_for_function("(before) => window.sockets.length > before", arg=sockets)
         page.wait_for_timeout(2.5 * TICK_S * 1000)
         assert page.get_by_role("radio", name="Settings", exact=True).is_checked(), f"lost after {after} ms"
-        expect(page.get_by_text("What this job was told.")).to_be_visible()
+        expect(page.get_by_text("The settings this job was created with.")).to_be_visible()
         assert "view=Settings" in page.url
         part(page, "Events")
         part(page, "Learning")

@@ -1,4 +1,4 @@
-"""Two people at one job, and a server that goes away under an open page and comes back."""
+"""Two viewers of one job, and a server that stops and comes back while a page is open."""
 
 import io
 import re
@@ -34,15 +34,15 @@ PLACES = {
     "playground": "Playground",
     "settings": "Settings",
 }
-"""Addresses, and the heading of each."""
+"""Pages and their headings."""
 LIVE = ("", "jobs", "job?job={job}")
-"""Look again by themselves; the others when somebody asks."""
-AWAY = re.compile(r"^The service at .* does not answer\. See that it is running")
+"""Pages that recover by themselves; the others need a click."""
+AWAY = re.compile(r"^The service at .* is not responding\. Check that it is running")
 
 
 @dataclass(frozen=True)
 class Place:
-    """A UI, the port of the API it asks, and where that writes its log."""
+    """A UI, the port of its API, and the API's log."""
 
     ui: str
     port: int
@@ -62,9 +62,7 @@ def content(page: Page, name: str | re.Pattern[str]) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_every_page_says_that_the_server_is_away_and_shows_all_again_when_it_is_back(
-    browser: Browser, place: Place, key: str
-) -> None:
+def test_every_page_reports_that_the_server_is_down_and_recovers(browser: Browser, place: Place, key: str) -> None:
     with ExitStack() as api:
         url = api.enter_context(running_api(place.log, port=place.port))
         with new_connections(url) as connections:
@@ -96,7 +94,7 @@ def test_every_page_says_that_the_server_is_away_and_shows_all_again_when_it_is_
 
 
 @pytest.mark.timeout(200)
-def test_what_was_being_written_is_there_again_when_the_server_is_back_and_after_a_refresh(
+def test_unsaved_input_is_restored_when_the_server_is_back_and_after_a_refresh(
     browser: Browser, place: Place, key: str
 ) -> None:
     with ExitStack() as api:
@@ -115,7 +113,7 @@ def test_what_was_being_written_is_there_again_when_the_server_is_back_and_after
         other = page.context.new_page()
         other.goto(f"{place.ui}/new_job?dataset={dataset}")
         write(other, "Name (optional)", "first-try")
-        other.get_by_text("Method and numbers").click()
+        other.get_by_text("Method and main settings").click()
         other.get_by_label("Training steps", exact=True).fill("33")
         other.get_by_label("Training steps", exact=True).press("Tab")
         expect(other.get_by_text("33 steps")).to_be_visible()
@@ -124,7 +122,7 @@ def test_what_was_being_written_is_there_again_when_the_server_is_back_and_after
         write(other, "Name (optional)", "second-try")
         for each in (page, other):
             expect(each.get_by_text(AWAY).first).to_be_visible()
-            each.get_by_role("button", name="Try again").click()  # still away
+            each.get_by_role("button", name="Try again").click()  # still down
             expect(each.get_by_text(AWAY).first).to_be_visible()
         api.enter_context(running_api(place.log, port=place.port))
         for each in (page, other):
@@ -141,7 +139,7 @@ def test_what_was_being_written_is_there_again_when_the_server_is_back_and_after
 
 
 @pytest.mark.timeout(200)
-def test_what_one_does_the_other_sees_and_who_may_only_look_is_told_so(
+def test_changes_reach_other_viewers_and_a_viewer_sees_why_controls_are_disabled(
     browser: Browser, place: Place, key: str
 ) -> None:
     with transaction() as session:

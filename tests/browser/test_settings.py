@@ -21,7 +21,7 @@ PHONE = {"width": 390, "height": 844}
 
 
 class listening:
-    """A server that answers 204 to whatever it is told."""
+    """A server that responds to every request with 204."""
 
     def __enter__(self) -> str:
         class Answer(BaseHTTPRequestHandler):
@@ -31,7 +31,7 @@ class listening:
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
-                """Nothing on the console."""
+                """Log nothing."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
@@ -43,7 +43,7 @@ class listening:
 
 @pytest.fixture
 def listener() -> Iterator[str]:
-    """Address of somebody's program that listens."""
+    """Address of a program that receives webhooks."""
     with listening() as address:
         yield address
 
@@ -58,7 +58,7 @@ def test_an_administrator_sets_the_server_up_and_a_viewer_sees_what_they_may(
     page.goto(f"{ui}/settings")
     sign_in(page, key)
     heading(page, "Settings")
-    expect(page.get_by_text("What the project uses")).to_be_visible()
+    expect(page.get_by_text("Project usage")).to_be_visible()
     shoot(page, "settings-you")
 
     secret = a_key_is_made(page, shoot)
@@ -66,7 +66,7 @@ def test_an_administrator_sets_the_server_up_and_a_viewer_sees_what_they_may(
     projects(page, shoot)
     webhook(page, shoot, listener=listener)
     part(page, "Workers")
-    expect(page.get_by_text("Training: nobody is there")).to_be_visible()
+    expect(page.get_by_text("Training: no worker is running")).to_be_visible()
     expect(page.get_by_text("Sandbox level")).to_be_visible()
     shoot(page, "settings-workers")
     audit(page, shoot)
@@ -76,7 +76,7 @@ def test_an_administrator_sets_the_server_up_and_a_viewer_sees_what_they_may(
     viewer = other.new_page()
     viewer.goto(f"{ui}/settings?section=Keys")
     sign_in(viewer, secret)
-    expect(viewer.get_by_text("Not for your role")).to_be_visible()
+    expect(viewer.get_by_text("Your role has no access")).to_be_visible()
     expect(viewer.get_by_text("Your role in “default” is viewer")).to_be_visible()
     shoot(viewer, "settings-denied")
     other.close()
@@ -85,7 +85,7 @@ def test_an_administrator_sets_the_server_up_and_a_viewer_sees_what_they_may(
     part(page, "Keys")
     page.get_by_role("button", name="Revoke").first.click()
     page.get_by_role("button", name="Revoke now").click()
-    expect(page.get_by_text("“dashboard” is revoked.")).to_be_visible()
+    expect(page.get_by_text("Key “dashboard” revoked.")).to_be_visible()
     expect(page.locator("[class*=st-key-row_key]").filter(has_text="dashboard")).to_contain_text("Revoked")
     context.close()
 
@@ -108,13 +108,13 @@ def test_a_member_signs_in_through_the_identity_provider(
         expect(page.get_by_text("'ada@example.org' has no access to this server")).to_be_visible()
 
         with new_connections(addresses.api) as connections:
-            Client(connections, key=key).let_in("ada@example.org", role="viewer")
+            Client(connections, key=key).set_member("ada@example.org", role="viewer")
         page.reload()
         expect(page.get_by_role("button", name="Sign out")).to_be_visible()
         page.goto(f"{ui}/settings")
         expect(page.get_by_text("You signed in as ada@example.org")).to_be_visible()
 
-        with page.expect_navigation(url=f"{ui}/"):  # by way of the route that takes the provider's cookie away
+        with page.expect_navigation(url=f"{ui}/"):  # over the route that deletes the provider's cookie
             page.get_by_role("button", name="Sign out").click()
         expect(sign_in_button).to_be_visible()
         page.reload()
@@ -123,7 +123,7 @@ def test_a_member_signs_in_through_the_identity_provider(
 
 
 def a_key_is_made(page: Page, shoot: Shoot) -> str:
-    """The secret of a viewer's key, read from the box it is copied from."""
+    """Create a viewer's key and return its secret, read from the box."""
     part(page, "Keys")
     assert page.url.endswith("section=Keys")
     expect(page.locator("[class*=st-key-row_key]")).to_have_count(1)
@@ -131,8 +131,8 @@ def a_key_is_made(page: Page, shoot: Shoot) -> str:
     page.get_by_label("Name", exact=True).fill("dashboard")
     choose(page, "Role", "viewer")
     shoot(page, "settings-new-key")
-    page.get_by_role("button", name="Make the key").click()
-    expect(page.get_by_text("Copy it now: it is shown this once")).to_be_visible()
+    page.get_by_role("button", name="Create key").click()
+    expect(page.get_by_text("Copy it now. It is shown only once")).to_be_visible()
     secret = page.locator(".st-key-secret [data-testid=stCode] code").inner_text().strip()
     assert secret.startswith("rlsd-")
     shoot(page, "settings-key-once")
@@ -148,9 +148,9 @@ def a_key_is_made(page: Page, shoot: Shoot) -> str:
 def people(page: Page, shoot: Shoot) -> None:
     part(page, "People")
     expect(page.get_by_text("Sign-in by e-mail is not set up")).to_be_visible()
-    unfold(page, "Let somebody in")
+    unfold(page, "Add a member")
     page.get_by_label("E-mail address", exact=True).fill("ada@example.org")
-    page.get_by_role("button", name="Let in").click()
+    page.get_by_role("button", name="Add").click()
     expect(page.locator("[class*=st-key-row_ada]")).to_contain_text("viewer")
     shoot(page, "settings-people")
 
@@ -161,7 +161,7 @@ def projects(page: Page, shoot: Shoot) -> None:
     page.get_by_label("Project name", exact=True).first.fill("claims department")
     page.get_by_label("Storage, GB", exact=True).first.fill("20")
     page.get_by_label("GPU hours", exact=True).first.fill("100")
-    page.get_by_role("button", name="Make the project").click()
+    page.get_by_role("button", name="Create project").click()
     expect(page.get_by_text("0 B of 20.0 GB")).to_be_visible()
     shoot(page, "settings-projects")
     page.get_by_role("button", name="Limits").last.click()
@@ -174,39 +174,39 @@ def webhook(page: Page, shoot: Shoot, *, listener: str) -> None:
     part(page, "Webhooks")
     unfold(page, "New webhook")
     page.get_by_label("Address", exact=True).fill(listener)
-    page.get_by_role("button", name="Make the webhook").click()
+    page.get_by_role("button", name="Create webhook").click()
     expect(page.locator(".st-key-secret [data-testid=stCode] code")).to_have_text(re.compile("^whsec_"))
     page.get_by_role("button", name="I have copied it").click()
     page.get_by_role("button", name="Send a test").click()
-    expect(page.get_by_text("A test is on its way.")).to_be_visible()
+    expect(page.get_by_text("Test sent.")).to_be_visible()
     expect(page.get_by_test_id("stDataFrame")).to_contain_text("delivered", timeout=60_000)
     shoot(page, "settings-webhooks")
 
 
 def audit(page: Page, shoot: Shoot) -> None:
     part(page, "Audit")
-    expect(page.get_by_test_id("stDataFrame")).to_contain_text("made a webhook")
+    expect(page.get_by_test_id("stDataFrame")).to_contain_text("created a webhook")
     shoot(page, "settings-audit")
     choose(page, "What", "Keys")
-    expect(page.get_by_test_id("stDataFrame")).not_to_contain_text("made a webhook")
+    expect(page.get_by_test_id("stDataFrame")).not_to_contain_text("created a webhook")
     expect(page).to_have_url(re.compile("what=Keys"))
     page.reload()
-    expect(page.get_by_test_id("stDataFrame")).to_contain_text("made a key")
-    expect(page.get_by_test_id("stDataFrame")).not_to_contain_text("made a webhook")
+    expect(page.get_by_test_id("stDataFrame")).to_contain_text("created a key")
+    expect(page.get_by_test_id("stDataFrame")).not_to_contain_text("created a webhook")
 
 
 def narrow(page: Page, shoot: Shoot) -> None:
-    """Nothing is cut off on a phone: the page itself does not scroll sideways."""
+    """Check that the page does not scroll sideways on a phone."""
     page.set_viewport_size(PHONE)
     for name in ("Keys", "Projects and quotas"):
         part(page, name)
-        page.wait_for_timeout(500)  # it is laid out anew
+        page.wait_for_timeout(500)  # the layout changes
         page.wait_for_function("most => document.documentElement.scrollWidth <= most", arg=PHONE["width"])
     part(page, "Keys")
     shoot(page, "settings-narrow")
 
 
 def unfold(page: Page, name: str) -> None:
-    """And wait until the form stands still: a menu opened while it moves closes again."""
+    """Open a form and wait until it stops moving: a menu opened while it moves closes again."""
     page.get_by_text(name, exact=True).click()
     page.wait_for_timeout(600)

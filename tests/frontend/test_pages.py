@@ -1,4 +1,4 @@
-"""Each page as a script: signed out, empty, failed, filled."""
+"""Each page as a script: signed out, empty, with an error, filled."""
 
 import re
 from pathlib import Path
@@ -22,14 +22,14 @@ IDS = {"datasets": "dataset", "verifiers": "verifier", "job": "job", "compare": 
 
 
 def opened(page: str, *, key: str | None, **address: str) -> AppTest:
-    """The page as a viewer with this key sees it."""
+    """Open a page as a viewer with this key."""
     app = AppTest.from_file(str(SCRIPT), default_timeout=30)
     if key is not None:
         app.session_state[state.KEY] = key
     app.run()
     for name, value in address.items():
         app.query_params[name] = value
-    app.switch_page(f"pages/{page}/page.py")
+    app.switch_page(f"app_pages/{page}/page.py")
     return app.run()
 
 
@@ -40,13 +40,13 @@ def words(app: AppTest) -> str:
 
 @pytest.fixture(autouse=True)
 def api_address(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """Pages find the API as they always do, by `RLSD_API_URL`."""
+    """Point `RLSD_API_URL` to the test API, or to an unused port."""
     url = request.getfixturevalue("api_url") if "key" in request.fixturenames else f"http://127.0.0.1:{free_port()}"
     monkeypatch.setenv("RLSD_API_URL", url)
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_signed_out_every_page_asks_for_a_key_and_shows_nothing_else(page: str) -> None:
+def test_when_signed_out_every_page_shows_only_the_sign_in_form(page: str) -> None:
     app = opened(page, key=None)
     assert not app.exception
     assert [field.label for field in app.text_input] == ["API key"]
@@ -54,7 +54,7 @@ def test_signed_out_every_page_asks_for_a_key_and_shows_nothing_else(page: str) 
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_without_an_api_every_page_says_so_and_what_to_do(page: str) -> None:
+def test_without_an_api_every_page_reports_it_and_what_to_do(page: str) -> None:
     address = {IDS[page]: "some-id"} if page in IDS else {}
     app = opened(page, key="rlsd-any", **address)
     assert not app.exception
@@ -63,19 +63,19 @@ def test_without_an_api_every_page_says_so_and_what_to_do(page: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_key_that_is_not_accepted_any_more_leads_back_to_sign_in(page: str, key: str) -> None:
+def test_a_key_that_is_no_longer_valid_leads_back_to_sign_in(page: str, key: str) -> None:
     address = {IDS[page]: "some-id"} if page in IDS else {}
     app = opened(page, key="rlsd-revoked", **address)
     assert not app.exception
     assert [field.label for field in app.text_input] == ["API key"]
-    assert "not accepted any more" in app.warning[0].value
+    assert "no longer valid" in app.warning[0].value
 
 
-def test_a_wrong_key_is_refused_and_a_right_one_lets_in(key: str) -> None:
+def test_a_wrong_key_is_refused_and_a_right_one_signs_in(key: str) -> None:
     app = opened("home", key=None)
     app.text_input[0].input("rlsd-wrong")
     app.button[0].click().run()
-    assert "not known" in app.error[0].value
+    assert "not valid" in app.error[0].value
     app.text_input[0].input(key)
     app.button[0].click().run()
     assert app.title[0].value == "Home"
@@ -85,15 +85,15 @@ def test_a_wrong_key_is_refused_and_a_right_one_lets_in(key: str) -> None:
 @pytest.mark.parametrize(
     ("page", "sentence"),
     [
-        ("home", "See it work once"),
-        ("datasets", "No dataset yet"),
-        ("verifiers", "No verifier yet"),
+        ("home", "Try an example"),
+        ("datasets", "No datasets yet"),
+        ("verifiers", "No verifiers yet"),
         ("new_job", "needs a dataset and a verifier"),
-        ("jobs", "No job yet"),
-        ("job", "No job is chosen"),
+        ("jobs", "No jobs yet"),
+        ("job", "No job is selected"),
     ],
 )
-def test_an_empty_page_says_what_comes_first(page: str, sentence: str, key: str) -> None:
+def test_an_empty_page_explains_the_first_step(page: str, sentence: str, key: str) -> None:
     app = opened(page, key=key)
     assert not app.exception
     assert not app.error
@@ -101,7 +101,7 @@ def test_an_empty_page_says_what_comes_first(page: str, sentence: str, key: str)
 
 
 @pytest.mark.parametrize("page", IDS)
-def test_an_unknown_id_in_the_address_is_told(page: str, key: str) -> None:
+def test_an_unknown_id_in_the_address_is_reported(page: str, key: str) -> None:
     app = opened(page, key=key, **{IDS[page]: "none-such"})
     assert not app.exception
     assert "none-such" in app.error[0].value
@@ -127,12 +127,12 @@ def test_editing_a_verifier_starts_from_the_saved_one_and_saves_a_version(client
     assert client.verifier(saved["id"])["grader"]["pattern"] == r"(?P<answer>\w+)$"
 
 
-def test_what_somebody_else_saved_meanwhile_is_told_and_the_draft_stays(client: Client, key: str) -> None:
+def test_a_version_that_somebody_else_saved_meanwhile_is_reported_and_the_draft_stays(client: Client, key: str) -> None:
     saved = client.create_verifier(name="last word", grader=GRADER)
     app = opened("verifiers", key=key, verifier=saved["id"])
     client.add_verifier_version(saved["id"], name="last word", grader={**GRADER, "pattern": "theirs"})
     typed(app, "Pattern", "mine")
-    assert "Version 2 was saved in the meantime" in app.warning[0].value
+    assert "Version 2 was saved meanwhile" in app.warning[0].value
     assert code_field(app, "Pattern")["text"] == "mine"
     assert app.button(key="save_verifier").label == "Save as version 3"
     app.button(key="show_newest").click().run()
@@ -140,11 +140,11 @@ def test_what_somebody_else_saved_meanwhile_is_told_and_the_draft_stays(client: 
     assert code_field(app, "Pattern")["text"] == "theirs"
 
 
-def test_a_broken_pattern_is_told_before_it_is_sent(key: str) -> None:
+def test_an_invalid_pattern_is_reported_before_it_is_sent(key: str) -> None:
     app = opened("verifiers", key=key, verifier="new")
     app.selectbox(key="start_from").select("#### at the end (GSM8K)").run()
     typed(app, "Pattern", "(")
-    assert "Not a pattern yet" in app.warning[0].value
+    assert "not a valid pattern" in app.warning[0].value
 
 
 def test_a_verifier_can_be_written_as_json_and_shown_as_a_form_again(client: Client, key: str) -> None:
@@ -162,10 +162,10 @@ def test_a_verifier_can_be_written_as_json_and_shown_as_a_form_again(client: Cli
     assert saved["grader"]["calculate_output"] == "0.1 * form + 0.8 * right"
     app.toggle[0].set_value(True).run()
     typed(app, "Fields", "{")
-    assert "Not JSON yet" in app.warning[0].value
+    assert "not valid JSON" in app.warning[0].value
 
 
-def test_the_form_makes_a_job_of_what_was_chosen(client: Client, key: str, rows_file: Path) -> None:
+def test_the_form_creates_a_job_from_the_choices(client: Client, key: str, rows_file: Path) -> None:
     with rows_file.open("rb") as content:
         client.upload(content, filename="rows.jsonl", mapping=None)
     client.create_verifier(name="last word", grader=GRADER)
@@ -203,22 +203,22 @@ def uploaded(client: Client, path: Path) -> None:
     client.create_verifier(name="last word", grader=GRADER)
 
 
-def test_what_a_method_does_not_read_is_not_asked(client: Client, key: str, rows_file: Path) -> None:
+def test_settings_that_a_method_does_not_read_are_not_shown(client: Client, key: str, rows_file: Path) -> None:
     uploaded(client, rows_file)
     app = opened("new_job", key=key)
-    asked = {element.key for element in (*app.selectbox, *app.number_input, *app.text_input)}
-    assert {"set_hint", "set_lambda", "set_eps_w", "set_resample_rounds", "set_devices"} <= asked
-    assert not {"set_contrast_tau", "set_teacher_model", "set_placebo_of", "set_sharding"} & asked
+    shown = {element.key for element in (*app.selectbox, *app.number_input, *app.text_input)}
+    assert {"set_hint", "set_lambda", "set_eps_w", "set_resample_rounds", "set_devices"} <= shown
+    assert not {"set_contrast_tau", "set_teacher_model", "set_placebo_of", "set_sharding"} & shown
     app.selectbox(key="method").select("grpo").run()
-    asked = {element.key for element in (*app.selectbox, *app.number_input, *app.text_input)}
-    assert not {"set_hint", "set_lambda", "set_teacher"} & asked
+    shown = {element.key for element in (*app.selectbox, *app.number_input, *app.text_input)}
+    assert not {"set_hint", "set_lambda", "set_teacher"} & shown
     assert "every token of a completion gets the same credit" in words(app)
     started(app)
     [job] = client.jobs()["data"]
     assert client.job(job["id"])["method"]["reinforcement"]["x_rlsd"]["method"] == "grpo"
 
 
-def test_a_setting_that_another_one_asks_for_appears_with_it_and_is_sent(
+def test_a_setting_that_depends_on_another_appears_with_it_and_is_sent(
     client: Client, key: str, rows_file: Path
 ) -> None:
     uploaded(client, rows_file)
@@ -230,9 +230,9 @@ def test_a_setting_that_another_one_asks_for_appears_with_it_and_is_sent(
     app.number_input(key="set_divergence_beta").set_value(0.25).run()
     started(app)
     [job] = client.jobs()["data"]
-    said = client.job(job["id"])["method"]["reinforcement"]["x_rlsd"]
-    assert (said["hint"], said["placebo_of"], said["divergence"]) == ("placebo", "solution", "jsd")
-    assert said["divergence_beta"] == 0.25
+    settings = client.job(job["id"])["method"]["reinforcement"]["x_rlsd"]
+    assert (settings["hint"], settings["placebo_of"], settings["divergence"]) == ("placebo", "solution", "jsd")
+    assert settings["divergence_beta"] == 0.25
 
 
 @pytest.mark.parametrize(("hint", "sentence"), [("trajectory", "no trajectory"), ("privileged", "for the teacher")])
@@ -249,17 +249,17 @@ def test_rows_without_the_chosen_hint_block_the_job(
     assert len(client.jobs()["data"]) == 1
 
 
-def test_a_larger_model_has_to_be_named_before_it_can_be_imitated(client: Client, key: str, rows_file: Path) -> None:
+def test_a_larger_teacher_model_must_be_entered(client: Client, key: str, rows_file: Path) -> None:
     uploaded(client, rows_file)
     app = opened("new_job", key=key)
     app.selectbox(key="method").select("opd").run()
-    assert "larger model" in app.warning[0].value
+    assert "larger teacher model" in app.warning[0].value
     app.text_input(key="set_teacher_model").input("starter").run()
     started(app)
     assert len(client.jobs()["data"]) == 1
 
 
-def test_a_job_that_paused_by_itself_says_why(client: Client, key: str, rows_file: Path) -> None:
+def test_a_job_that_paused_by_itself_shows_the_reason(client: Client, key: str, rows_file: Path) -> None:
     job_id = new_job(client, rows_file)
     fault = {"code": "no_signal", "message": "Paused: nothing to learn.", "param": "x_rlsd.max_dead_steps"}
     with transaction() as session:
@@ -282,10 +282,10 @@ def test_a_waiting_job_can_be_paused_resumed_and_cancelled(client: Client, key: 
     assert client.job(job_id)["status"] == "queued"
     app.button(key="cancel").click().run()
     assert client.job(job_id)["status"] == "cancelled"
-    assert "Ended by a person" in words(app)
+    assert "The job was cancelled" in words(app)
 
 
-def test_jobs_are_listed_and_lead_on(client: Client, key: str, rows_file: Path) -> None:
+def test_jobs_are_listed_and_linked(client: Client, key: str, rows_file: Path) -> None:
     new_job(client, rows_file)
     for page in ("home", "jobs"):
         app = opened(page, key=key)
@@ -293,7 +293,7 @@ def test_jobs_are_listed_and_lead_on(client: Client, key: str, rows_file: Path) 
         assert "starter · RLSD · created" in words(app)
 
 
-def test_home_leads_on_from_what_the_tour_left_to_ones_own(client: Client, key: str, rows_file: Path) -> None:
+def test_home_ignores_what_the_tour_left(client: Client, key: str, rows_file: Path) -> None:
     def badges() -> list[str]:
         return re.findall(r":(\w+)-badge\[", "\n".join(text.value for text in opened("home", key=key).markdown))[:4]
 

@@ -6,7 +6,7 @@ Where the verifier is read, at what it rewards; where a teacher alone is imitate
 import pytest
 
 from tests.worker.engine.methods.test_opd import save_teacher
-from tests.worker.engine.tiny import Recorder, Verdict, teacher_of, tiny_policy, tiny_settings, tiny_tasks
+from tests.worker.engine.tiny import Recorder, Verdict, load_teacher, tiny_policy, tiny_settings, tiny_tasks
 from worker.engine.loop import run
 from worker.engine.methods import METHODS
 
@@ -59,7 +59,7 @@ def learned(folder, **changes):
         reward=share_of_digits,
         observer=recorder,
         resume=None,
-        teacher=teacher_of(settings, policy),
+        teacher=load_teacher(settings, policy),
     )
     return recorder
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from examples.vision.signs import CELL, data_url, user_message
 from examples.vision.verifier import grade
-from tests.worker.engine.tiny import Recorder, Verdict, sample_rollouts, tiny_reader, tiny_settings
+from tests.worker.engine.tiny import Recorder, Verdict, sample_rollouts, tiny_prompt_builder, tiny_settings
 from worker.engine.loop import run
 from worker.engine.model.policy import load_policy
 from worker.engine.types import Task
@@ -82,7 +82,7 @@ def test_held_out_accuracy_goes_up_and_falls_to_chance_without_the_picture():
     assert after.low > before.high
     assert after.p_value < 0.001
 
-    reader = tiny_reader(policy)
+    reader = tiny_prompt_builder(policy)
     blanked = [reader.prompt(replace(task, messages=(BLANK,))) for task in held_out]
     written = sample_rollouts(
         policy,

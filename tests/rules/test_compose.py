@@ -1,4 +1,4 @@
-"""The compose file says what the code does: commands exist, variables are settings, services are watched."""
+"""The compose file matches the code: commands exist, variables are settings, services have health checks."""
 
 import re
 import tomllib
@@ -17,11 +17,11 @@ COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 OURS = {name: service for name, service in COMPOSE["services"].items() if service.get("image") == "rlsd-workbench"}
 
 
-def test_every_process_of_the_application_has_a_container() -> None:
+def test_every_process_of_the_application_has_a_service() -> None:
     assert set(OURS) == {"migrate", "api", "worker-train", "worker-check", "worker-sample", "worker-chat", "ui"}
 
 
-def test_every_command_is_one_of_rlsd_and_takes_its_options() -> None:
+def test_every_command_exists_and_has_the_options_used() -> None:
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     for service in OURS.values():
         name, *options = service["command"]
@@ -35,7 +35,7 @@ def test_every_variable_is_a_setting() -> None:
     assert {variable for service in OURS.values() for variable in service["environment"]} <= known
 
 
-def test_sign_in_through_a_provider_reaches_who_checks_it_and_who_offers_it() -> None:
+def test_the_sign_in_settings_reach_the_api_and_the_ui() -> None:
     assert set(identity.NEEDED) <= set(OURS["ui"]["environment"])
     assert {"RLSD_OIDC_ISSUER", "RLSD_OIDC_AUDIENCE"} <= set(OURS["api"]["environment"])
     assert "RLSD_OIDC_CLIENT_SECRET" not in OURS["api"]["environment"]

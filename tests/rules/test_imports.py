@@ -1,4 +1,4 @@
-"""The rooms of the house and the doors between them: each rule names the accident it prevents."""
+"""Rules on imports between packages: each rule names the problem it prevents."""
 
 import ast
 import subprocess
@@ -19,7 +19,7 @@ def modules(package: str) -> Iterator[tuple[str, Path]]:
 
 
 def imported_names(path: Path) -> Iterator[str]:
-    """Absolute names of all imports anywhere in the file, also those inside functions."""
+    """Yield the absolute names of all imports in the file, including those inside functions."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -31,55 +31,59 @@ def imported_names(path: Path) -> Iterator[str]:
 ALL_MODULES = [pair for package in PACKAGES for pair in modules(package)]
 
 
-def inside(name: str, *rooms: str) -> bool:
-    return any(name == room or name.startswith(room + ".") for room in rooms)
+def inside(name: str, *packages: str) -> bool:
+    return any(name == package or name.startswith(package + ".") for package in packages)
 
 
-# (who, must not import, the accident)
+# (package, what it must not import, the problem that this prevents)
 FORBIDDEN = [
     (
         "backend",
         ("worker", "frontend", "torch", "transformers", "peft", "streamlit"),
-        "a gigabyte in each API process",
+        "an API process with a gigabyte of unused libraries",
     ),
     ("worker", ("backend.api", "backend.app", "frontend"), "a trainer that serves HTTP"),
-    ("frontend", ("backend", "worker", "sqlalchemy", "celery"), "a UI that knows what the API does not say"),
+    ("frontend", ("backend", "worker", "sqlalchemy", "celery"), "a UI that bypasses the API"),
     (
         "worker.engine",
         ("backend", "sqlalchemy", "celery", "fastapi", "httpx", "redis"),
-        "learning that needs a service",
+        "an engine that needs services",
     ),
     (
         "worker.supervisor",
         ("torch", "transformers", "peft", "worker.engine", "worker.train"),
-        "CUDA in a parent",
+        "CUDA in the parent of the trainer",
     ),
-    ("backend.db", ("backend.api", "backend.jobs", "backend.datasets", "backend.verifiers"), "tables that know rules"),
-    ("backend.verifiers", ("backend.jobs", "backend.datasets", "backend.api"), "a circle: jobs need verifiers"),
-    ("backend.datasets", ("backend.jobs", "backend.verifiers", "backend.api"), "a circle: verifiers need datasets"),
+    (
+        "backend.db",
+        ("backend.api", "backend.jobs", "backend.datasets", "backend.verifiers"),
+        "tables that depend on business rules",
+    ),
+    ("backend.verifiers", ("backend.jobs", "backend.datasets", "backend.api"), "a cycle: jobs need verifiers"),
+    ("backend.datasets", ("backend.jobs", "backend.verifiers", "backend.api"), "a cycle: verifiers need datasets"),
     ("backend.jobs", ("backend.api", "backend.chat"), "rules that only hold for HTTP callers"),
     ("backend.chat", ("backend.api",), "a chat server that loads the API"),
     (
         "worker.sandbox",
         ("worker.engine", "worker.train", "torch", "backend.db", "backend.api"),
-        "secrets by user code",
+        "secrets readable by user code",
     ),
 ]
 
 
-@pytest.mark.parametrize(("room", "forbidden", "accident"), FORBIDDEN, ids=[rule[0] for rule in FORBIDDEN])
-def test_imports_point_one_way(room: str, forbidden: tuple[str, ...], accident: str) -> None:
+@pytest.mark.parametrize(("package", "forbidden", "problem"), FORBIDDEN, ids=[rule[0] for rule in FORBIDDEN])
+def test_imports_point_one_way(package: str, forbidden: tuple[str, ...], problem: str) -> None:
     found = [
         f"{module} imports {name}"
         for module, path in ALL_MODULES
-        if inside(module, room)
+        if inside(module, package)
         for name in imported_names(path)
         if inside(name, *forbidden)
     ]
-    assert not found, f"{accident}: {found}"
+    assert not found, f"{problem}: {found}"
 
 
-def test_the_engine_imports_nothing_of_ours_outside_itself() -> None:
+def test_the_engine_imports_no_other_package_of_the_project() -> None:
     found = [
         f"{module} imports {name}"
         for module, path in ALL_MODULES
@@ -90,13 +94,13 @@ def test_the_engine_imports_nothing_of_ours_outside_itself() -> None:
     assert not found
 
 
-def test_every_module_says_what_it_owns() -> None:
-    silent = [
+def test_every_module_has_a_docstring() -> None:
+    undocumented = [
         module
         for module, path in ALL_MODULES
         if path.read_text().strip() and ast.get_docstring(ast.parse(path.read_text())) is None
     ]
-    assert not silent
+    assert not undocumented
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What the suite says of itself: tests that lack a part of the machine are named, and how to run what failed."""
+"""The suite's own output: skipped tests are reported with their reason, and failed tests with how to rerun them."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ SEEDS = ((), ("--shuffle-files", "7"), ("--shuffle-files", "7"))
 NO_BROWSER = {"PATH": "/usr/bin-without-any", "PLAYWRIGHT_BROWSERS_PATH": "/nowhere"}
 
 
-def ran(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def run_pytest(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     outside = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "RLSD_"))}
     command = [sys.executable, "-m", "pytest", "-n0", "-p", "tests.lanes", "-p", "no:cacheprovider"]
     return subprocess.run(
@@ -28,30 +28,32 @@ def ran(*arguments: str | Path, **environment: str) -> subprocess.CompletedProce
 
 
 @pytest.mark.parametrize("required", [False, True])
-def test_what_lacks_a_browser_is_skipped_loudly_and_fails_where_all_is_required(*, required: bool) -> None:
-    run = ran("tests/browser/test_privacy.py", **NO_BROWSER, **({"RLSD_TESTS_REQUIRE_ALL": "1"} if required else {}))
+def test_tests_without_a_browser_are_skipped_with_a_warning_or_fail_if_required(*, required: bool) -> None:
+    run = run_pytest(
+        "tests/browser/test_privacy.py", **NO_BROWSER, **({"RLSD_TESTS_REQUIRE_ALL": "1"} if required else {})
+    )
     assert run.returncode == (1 if required else 0), run.stdout
     assert "needs a Chromium or Chrome: install the package `chromium`" in run.stdout
     assert ("NOT RUN ON THIS MACHINE" in run.stdout) is not required
     assert ("2 tests were skipped" in run.stdout) is not required
 
 
-def test_a_failing_run_ends_with_how_to_run_alone_what_failed(tmp_path: Path) -> None:
+def test_a_failing_run_ends_with_how_to_rerun_the_failed_tests(tmp_path: Path) -> None:
     file = tmp_path / "test_two.py"
     file.write_text(
         "import pytest\n\n@pytest.mark.parametrize('n', ['a b', 'c'])\ndef test_it(n):\n    assert n == 'c'\n"
     )
-    run = ran(file, "--rootdir", tmp_path)
+    run = run_pytest(file, "--rootdir", tmp_path)
     assert run.returncode == 1
     assert "make test ARGS=" in run.stdout
-    assert "test_two.py::test_it[a b]" in run.stdout[run.stdout.index("to run what failed alone") :]
+    assert "test_two.py::test_it[a b]" in run.stdout[run.stdout.index("to rerun only the failed tests") :]
     assert "[c]" not in run.stdout
 
 
-def test_files_come_in_an_order_of_the_seed(tmp_path: Path) -> None:
+def test_the_seed_determines_the_order_of_files(tmp_path: Path) -> None:
     for name in "abcdefgh":
         (tmp_path / f"test_{name}.py").write_text("def test_one():\n    pass\n\ndef test_two():\n    pass\n")
-    orders = [collected(ran(tmp_path, "--collect-only", "-q", "--rootdir", tmp_path, *seed)) for seed in SEEDS]
+    orders = [collected(run_pytest(tmp_path, "--collect-only", "-q", "--rootdir", tmp_path, *seed)) for seed in SEEDS]
     assert orders[0] != orders[1] == orders[2]
     for order in orders:
         assert len(order) == 16

@@ -1,6 +1,6 @@
-"""The rooms of the house, from the ground up: a room imports those named before it, never one after it.
+"""The layers of each package, from the bottom up: a layer imports only layers listed before it.
 
-A room is a folder, or a file that stands beside folders. Where it belongs is decided here, so a new one is added here.
+A layer is a folder, or a file next to folders. Add a new one here, at its position.
 """
 
 from collections.abc import Iterator
@@ -23,77 +23,85 @@ ENGINE = (
     *("step", "loop", "export", "preflight"),
 )
 WORKER = (
-    *(f"engine.{room}" for room in ENGINE),
+    *(f"engine.{layer}" for layer in ENGINE),
     *("faults", "sandbox", "training", "exports", "checks", "serving", "commands"),
     *("train", "preloaded", "fork_server", "supervisor", "tasks"),
 )
 PAGES = ("home", "datasets", "verifiers.graders", "verifiers", "new_job", "jobs", "job", "compare", "models")
 FRONTEND = (
     *("api", "session", "words", "widgets", "components", "shell"),
-    *(f"pages.{page}" for page in (*PAGES, "playground", "settings")),
+    *(f"app_pages.{page}" for page in (*PAGES, "playground", "settings")),
     *("navigation", "streamlit_app"),
 )
-ROOMS = {"backend": BACKEND, "worker": WORKER, "frontend": FRONTEND}
+LAYERS = {"backend": BACKEND, "worker": WORKER, "frontend": FRONTEND}
 
 
-def room_of(module: str) -> str | None:
-    """The longest name of a room that the module is in or is."""
+def layer_of(module: str) -> str | None:
+    """Return the most specific layer of the module."""
     package, _, name = module.partition(".")
     return max(
-        (room for room in ROOMS.get(package, ()) if name == room or name.startswith(room + ".")), key=len, default=None
+        (layer for layer in LAYERS.get(package, ()) if name == layer or name.startswith(layer + ".")),
+        key=len,
+        default=None,
     )
 
 
-def arrows(package: str) -> Iterator[tuple[str, str, str, str]]:
-    """Each import between rooms of the package: the module, its room, what it imports, and the room of that."""
+def cross_layer_imports(package: str) -> Iterator[tuple[str, str, str, str]]:
+    """Yield each import between layers of the package: (module, its layer, imported name, the layer of that)."""
     for module, path in ALL_MODULES:
-        here = room_of(module)
-        if not module.startswith(package + ".") or here is None:
+        layer = layer_of(module)
+        if not module.startswith(package + ".") or layer is None:
             continue
         for name in imported_names(path):
-            there = room_of(name) if name.startswith(package + ".") else None
-            if there is not None and there != here:
-                yield module, here, name, there
+            imported_layer = layer_of(name) if name.startswith(package + ".") else None
+            if imported_layer is not None and imported_layer != layer:
+                yield module, layer, name, imported_layer
 
 
-@pytest.mark.parametrize("package", ROOMS)
-def test_every_file_has_a_room(package: str) -> None:
+@pytest.mark.parametrize("package", LAYERS)
+def test_every_file_has_a_layer(package: str) -> None:
     files = [(module, path) for module, path in ALL_MODULES if module.startswith(package + ".")]
-    homeless = [module for module, path in files if path.name != "__init__.py" and room_of(module) is None]
-    assert not homeless, "say in this file where it stands"
-    empty = [room for room in ROOMS[package] if not any(room_of(module) == room for module, _ in files)]
+    unlisted = [module for module, path in files if path.name != "__init__.py" and layer_of(module) is None]
+    assert not unlisted, "add it to the layers in this file"
+    empty = [layer for layer in LAYERS[package] if not any(layer_of(module) == layer for module, _ in files)]
     assert not empty
 
 
-@pytest.mark.parametrize("package", ROOMS)
-def test_a_room_imports_only_what_stands_before_it(package: str) -> None:
-    """Of two rooms that need each other neither can be read, tested or changed alone."""
-    place = {room: number for number, room in enumerate(ROOMS[package])}
-    found = [f"{module} imports {name}" for module, here, name, there in arrows(package) if place[there] > place[here]]
-    assert not found
-
-
-def test_a_page_knows_no_other_page() -> None:
-    """What two pages need is a component: a page can be thrown away without another noticing."""
+@pytest.mark.parametrize("package", LAYERS)
+def test_a_layer_imports_only_layers_before_it(package: str) -> None:
+    """Two layers that need each other can only be read, tested and changed together."""
+    position = {layer: number for number, layer in enumerate(LAYERS[package])}
     found = [
         f"{module} imports {name}"
-        for module, here, name, there in arrows("frontend")
-        if here.startswith("pages.") and there.startswith("pages.") and not there.startswith(here + ".")
+        for module, layer, name, imported_layer in cross_layer_imports(package)
+        if position[imported_layer] > position[layer]
     ]
     assert not found
 
 
-@pytest.mark.parametrize("package", ROOMS)
-def test_no_two_files_import_each_other_even_by_way_of_others(package: str) -> None:
+def test_no_page_imports_another_page() -> None:
+    """What two pages need is a component, so that a page can be removed without changing another."""
+    found = [
+        f"{module} imports {name}"
+        for module, layer, name, imported_layer in cross_layer_imports("frontend")
+        if layer.startswith("app_pages.")
+        and imported_layer.startswith("app_pages.")
+        and not imported_layer.startswith(layer + ".")
+    ]
+    assert not found
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_there_are_no_import_cycles(package: str) -> None:
     modules = {module: path for module, path in ALL_MODULES if module.startswith(package + ".")}
-    needs = {
-        module: {home for name in imported_names(path) if (home := _module(name, modules))}
+    imports = {
+        module: {target for name in imported_names(path) if (target := _module(name, modules))}
         for module, path in modules.items()
     }
-    while free := [module for module, needed in needs.items() if not needed & needs.keys() - {module}]:
+    while free := [module for module, targets in imports.items() if not targets & imports.keys() - {module}]:
         for module in free:
-            del needs[module]
-    assert not needs, "each of these waits for another one of them"
+            del imports[module]
+    assert not imports, "these modules are in a cycle or depend on one"
 
 
 def _module(name: str, modules: object) -> str | None:

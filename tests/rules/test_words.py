@@ -1,4 +1,4 @@
-"""House rules on text: nothing that ties the project to one machine, nothing half done."""
+"""Rules on text: nothing that ties the project to one machine, no leftovers."""
 
 import re
 import subprocess
@@ -41,12 +41,12 @@ def test_constraints_pin_every_version_exactly() -> None:
 def test_only_settings_reads_the_environment() -> None:
     allowed = {
         "backend/settings.py",
-        "backend/stack/up.py",  # hands its own environment to its children
+        "backend/stack/up.py",  # passes its own environment to its children
         "backend/cli/demo.py",
-        "backend/tracking/wandb.py",  # turns off what a library would report to its makers
+        "backend/tracking/wandb.py",  # turns off what a library would report to its developers
         "worker/supervisor.py",
-        "worker/training/launch.py",  # tells each process its rank
-        "worker/training/process_group.py",  # is told its rank by the launcher
+        "worker/training/launch.py",  # passes each process its rank
+        "worker/training/process_group.py",  # gets its rank from the launcher
         "worker/sandbox/attacks.py",  # attacks that try to read it
         "worker/sandbox/probe.py",
     }

@@ -1,4 +1,4 @@
-"""Adapters of the starter as a training run leaves them, made without one."""
+"""Adapters and checkpoints of the starter model with random weights, without training."""
 
 import tempfile
 from pathlib import Path
@@ -24,19 +24,19 @@ MANIFEST = {
 
 
 def random_adapter(seed: int, *, strength: float = 0.2) -> tuple[bytes, bytes]:
-    """The archive of a finished job, and a checkpoint that holds other numbers; rank 4, alpha 8."""
+    """Return the adapter archive of a finished job, and a checkpoint with other weights; rank 4, alpha 8."""
     settings = tiny_settings(lora_r=4, lora_alpha=8.0)
     policy = load_policy(str(STARTER_MODEL), settings=settings)
     with tempfile.TemporaryDirectory() as folder:
-        _stir(policy, seed, strength=strength)
+        _randomise(policy, seed, strength=strength)
         write_adapter_zip(policy, Path(folder) / "adapter.zip", base_model="starter", manifest=MANIFEST)
         archive = (Path(folder) / "adapter.zip").read_bytes()
-    _stir(policy, seed + 1000, strength=strength)
-    standing = RunState(step=1, baseline=None, score=None)
-    return archive, pack(policy, make_optimizer(policy, settings=settings), standing=standing)
+    _randomise(policy, seed + 1000, strength=strength)
+    run_state = RunState(step=1, baseline=None, score=None)
+    return archive, pack(policy, make_optimizer(policy, settings=settings), run_state=run_state)
 
 
-def _stir(policy: Policy, seed: int, *, strength: float) -> None:
+def _randomise(policy: Policy, seed: int, *, strength: float) -> None:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in policy.adapter(LIVE_ADAPTER).values():

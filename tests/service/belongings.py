@@ -1,4 +1,4 @@
-"""What a project can own, each made when it is first asked for."""
+"""Resources that a project can own, created on first use."""
 
 import base64
 import io
@@ -31,8 +31,8 @@ TOKENS = {
 }
 
 
-class Belongings:
-    """Of the project of an admin. Names are those of parameters in paths; all runs are of `job_id`, in `state`."""
+class ProjectResources:
+    """Resources of an admin's project, named like path parameters; all runs belong to `job_id`, in `state`."""
 
     def __init__(
         self, admin: httpx.Client, *, project: str = DEFAULT_PROJECT, state: JobState = JobState.SUCCEEDED
@@ -54,14 +54,14 @@ class Belongings:
 
     @cached_property
     def sha256(self) -> str:
-        """Of the picture in that file."""
+        """Hash of the image in `pictured_file_id`."""
         rows = answered(self._admin.get(f"/v1/files/{self.pictured_file_id}/rows"))["data"]
         return str(rows[0]["images"][0])
 
     @cached_property
     def upload_id(self) -> str:
         announced = {"filename": "x.jsonl", "bytes": len(ROW), "mime_type": "application/jsonl", "purpose": "fine-tune"}
-        return self._made("uploads", announced)
+        return self._create("uploads", announced)
 
     @cached_property
     def part_id(self) -> str:
@@ -70,7 +70,7 @@ class Belongings:
 
     @cached_property
     def verifier_id(self) -> str:
-        return self._made("verifiers", {"name": "v", "grader": EXACT})
+        return self._create("verifiers", {"name": "v", "grader": EXACT})
 
     @property
     def grader(self) -> dict[str, str]:
@@ -78,8 +78,8 @@ class Belongings:
 
     @cached_property
     def job_id(self) -> str:
-        """With a rollout, a checkpoint and an adapter."""
-        job_id = self._made("fine_tuning/jobs", job_body(self.file_id))
+        """A job with a rollout, a checkpoint and an adapter."""
+        job_id = self._create("fine_tuning/jobs", job_body(self.file_id))
         with transaction() as session:
             job = session.get_one(Job, job_id)
             job.state, job.step, job.finished_at = self._state, 1, utc_now()
@@ -106,7 +106,7 @@ class Belongings:
 
     @cached_property
     def other_job_id(self) -> str:
-        return self._made("fine_tuning/jobs", job_body(self.file_id))
+        return self._create("fine_tuning/jobs", job_body(self.file_id))
 
     @cached_property
     def checkpoint_id(self) -> str:
@@ -129,7 +129,7 @@ class Belongings:
 
     @cached_property
     def export_id(self) -> str:
-        """One that can be downloaded."""
+        """An export that can be downloaded."""
         check = self._check("export", job_id=self.job_id)
         export = Export(
             id=new_id("export"),
@@ -146,31 +146,31 @@ class Belongings:
 
     @cached_property
     def check_id(self) -> str:
-        """Of which no worker is told."""
+        """A check that is not sent to any worker."""
         return self._check("grader_run", file_id=self.file_id)
 
     @cached_property
     def comparison_id(self) -> str:
         arms = [{"name": "a"}, {"name": "b"}]
-        return self._made("comparisons", {"name": "c", "job": job_body(self.file_id), "arms": arms, "seeds": [0]})
+        return self._create("comparisons", {"name": "c", "job": job_body(self.file_id), "arms": arms, "seeds": [0]})
 
     @cached_property
     def webhook_id(self) -> str:
-        return self._made("webhooks", {"url": "https://hooks.invalid"})
+        return self._create("webhooks", {"url": "https://hooks.invalid"})
 
     @cached_property
     def key_id(self) -> str:
-        return self._made("keys", {"name": "spare", "role": "viewer"})
+        return self._create("keys", {"name": "spare", "role": "viewer"})
 
     @cached_property
     def email(self) -> str:
-        return self._made("members", {"email": f"{new_id('ada')}@example.org", "role": "viewer"})
+        return self._create("members", {"email": f"{new_id('ada')}@example.org", "role": "viewer"})
 
     @cached_property
     def project_id(self) -> str:
         return self._project
 
-    def _made(self, path: str, body: dict[str, Any]) -> str:
+    def _create(self, path: str, body: dict[str, Any]) -> str:
         return str(answered(self._admin.post(f"/v1/{path}", json=body))["id"])
 
     def _file(self, content: bytes) -> str:

@@ -1,4 +1,4 @@
-"""A GGUF converter with a fault, run as llama.cpp's is: what the last layer says is lost."""
+"""A faulty GGUF converter with llama.cpp's command line: it zeroes the output of the last layer."""
 
 import argparse
 import sys
@@ -14,12 +14,12 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--outfile", type=Path, required=True)
     parser.add_argument("--outtype", choices=["f32", "f16", "bf16"], required=True)
-    asked = parser.parse_args()
-    path = asked.folder / "model.safetensors"
+    arguments = parser.parse_args()
+    path = arguments.folder / "model.safetensors"
     tensors = load_file(path)
     last = max(name for name in tensors if name.endswith("mlp.down_proj.weight"))
     save_file(tensors | {last: tensors[last] * 0}, path, metadata={"format": "pt"})
-    write_gguf(asked.folder, asked.outfile, name="broken")
+    write_gguf(arguments.folder, arguments.outfile, name="broken")
 
 
 if __name__ == "__main__":

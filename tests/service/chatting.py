@@ -1,4 +1,4 @@
-"""Chat servers, models that were trained as if, and one question to ask them."""
+"""Chat servers, models with random adapters, and a question for them."""
 
 import os
 import subprocess
@@ -26,14 +26,14 @@ QUESTION: Any = [{"role": "user", "content": "What is 17 + 25?"}]
 
 
 @contextmanager
-def chat_server(log: Path, *, mortal: bool = False, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A chat server, as `rlsd worker` starts it, once it is there; it ends in order unless it is `mortal`."""
-    with running_worker("chat", log=log, mortal=True, HF_HUB_OFFLINE="1", **environment) as process:
+def chat_server(log: Path, *, may_exit: bool = False, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a chat server as `rlsd worker` does, and wait until it is ready; unless `may_exit`, it must exit cleanly."""
+    with running_worker("chat", log=log, may_exit=True, HF_HUB_OFFLINE="1", **environment) as process:
         wait_for(
             lambda: any(name.endswith(f":{process.pid}") for name in servers()), timeout_s=30, what="the chat server"
         )
         yield process
-    assert process.returncode == 0 or mortal, log.read_text()
+    assert process.returncode == 0 or may_exit, log.read_text()
 
 
 def broker() -> Redis:
@@ -45,8 +45,8 @@ def servers() -> list[str]:
         return redis.zrange(SERVERS, 0, -1)  # type: ignore[return-value]
 
 
-def trained(*, seed: int, checkpoint: int | None = None) -> Job:
-    """A finished job of the starter whose adapter holds random numbers; with a checkpoint of others."""
+def trained_job(*, seed: int, checkpoint: int | None = None) -> Job:
+    """Store a finished job of the starter with a random adapter, and optionally a checkpoint with another one."""
     archive, state = random_adapter(seed)
     with transaction() as session:
         job = stored_job(session, state=JobState.SUCCEEDED, spec={"lora": {"r": 4, "alpha": 8}})

@@ -1,4 +1,4 @@
-"""The API as its users meet it: a real server on a port, over HTTP, with a key made for the test."""
+"""Fixtures for tests of the API over HTTP: a real server on a port, with a key for each test."""
 
 import json
 import ssl
@@ -25,7 +25,7 @@ EXACT = {
     "operation": "eq",
 }
 PLAIN: Any = {"verify": ssl.create_default_context(), "trust_env": False}
-"""Of a client: the certificates of the system are read once, not for each client."""
+"""Client options that load the system's certificates once, not for each client."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +48,12 @@ class Api:
         return self.http.post("/v1/files", data=form, files={"file": ("rows.jsonl", content)})
 
     def dataset(self, count: int = 20, *, first: int = 0) -> str:
-        """The id of a stored file of `count` rows with question, answer and solution."""
+        """Store a file of `count` rows with question, answer and solution, and return its id."""
         rows = [{"question": f"{n} + {n}?", "answer": f"twice {n}\n#### {2 * n}"} for n in range(first, first + count)]
         return str(answered(self.upload(*rows))["id"])
 
     def job(self, **changes: Any) -> dict[str, Any]:
-        """A queued job, as the API shows it."""
+        """Create a queued job and return it as in the API."""
         return answered(self.http.post("/v1/fine_tuning/jobs", json=job_body(self.dataset(), **changes)))
 
 
@@ -64,7 +64,7 @@ def answered(response: httpx.Response) -> dict[str, Any]:
 
 
 def refused(response: httpx.Response, *, status: int, code: str | None = None) -> dict[str, Any]:
-    """The error's detail, which has to be whole whatever went wrong."""
+    """Return the error, after checking that it is complete."""
     assert response.status_code == status, response.text
     error: dict[str, Any] = response.json()["error"]
     assert sorted(error) == ["code", "message", "param", "type"]
@@ -76,7 +76,7 @@ def refused(response: httpx.Response, *, status: int, code: str | None = None) -
 
 
 def status_without_body(api: Api, path: str, *, headers: dict[str, str]) -> int:
-    """The status of the answer to a POST whose body is announced and never sent."""
+    """Return the status of the response to a POST whose body is announced but never sent."""
     with closing(HTTPConnection(api.url.removeprefix("http://"), timeout=10)) as connection:
         connection.putrequest("POST", path)
         for name, value in headers.items():
@@ -85,8 +85,8 @@ def status_without_body(api: Api, path: str, *, headers: dict[str, str]) -> int:
         return connection.getresponse().status
 
 
-def until_locked_out(sessions: int = 1) -> None:
-    """Holds on until so many sessions of the database wait for what another one has locked."""
+def wait_until_blocked(sessions: int = 1) -> None:
+    """Wait until this many database sessions are blocked by locks."""
     deadline = time.monotonic() + 20
     waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
     while True:
@@ -123,7 +123,7 @@ def api(api_url: str, key: str) -> Iterator[Api]:
 
 @pytest.fixture
 def open_hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Chat may ask for any model of the hub."""
+    """Allow chat with any model of the hub."""
     monkeypatch.setenv("RLSD_CHAT_HUB_MODELS", "1")
     settings.cache_clear()
     yield

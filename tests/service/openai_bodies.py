@@ -1,4 +1,4 @@
-"""What a user of OpenAI's reinforcement fine-tuning sends: rows with several keys beside the messages, and graders."""
+"""Requests as for OpenAI's reinforcement fine-tuning: rows with keys in addition to the messages, and graders."""
 
 from typing import Any
 
@@ -11,14 +11,14 @@ ROWS = [
     for n in range(8)
 ]
 TEXT = "{{sample.output_text}}"
-SAYS: dict[str, Any] = {
+CONTAINS: dict[str, Any] = {
     "type": "string_check",
     "name": "says",
     "input": TEXT,
     "reference": "{{item.compliant}}",
     "operation": "ilike",
 }
-ALIKE: dict[str, Any] = {
+SIMILARITY: dict[str, Any] = {
     "type": "text_similarity",
     "name": "alike",
     "input": TEXT,
@@ -28,7 +28,7 @@ ALIKE: dict[str, Any] = {
 MULTI: dict[str, Any] = {
     "type": "multi",
     "name": "both",
-    "graders": {"says": SAYS, "alike": ALIKE},
+    "graders": {"says": CONTAINS, "alike": SIMILARITY},
     "calculate_output": "0.5 * says + 0.5 * alike",
 }
 PYTHON: dict[str, Any] = {
@@ -44,7 +44,7 @@ JUDGED: dict[str, Any] = {
     "input": [{"role": "user", "content": f"{TEXT} {{{{item.explanation}}}}"}],
 }
 LABELS: dict[str, Any] = {**JUDGED, "type": "label_model", "labels": ["a", "b"], "passing_labels": ["a"]}
-FORM_ALONE: dict[str, Any] = {"type": "json_schema", "name": "form", "schema": {"type": "object"}}
+FORM_ONLY: dict[str, Any] = {"type": "json_schema", "name": "form", "schema": {"type": "object"}}
 
 
 def body(file_id: str, *, grader: dict[str, Any] = MULTI, **hyperparameters: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Rows made directly in the database, for tests of what happens below the API."""
+"""Database rows created directly, for tests below the API."""
 
 import json
 

@@ -1,6 +1,6 @@
-"""Who may what, route by route: what is sent, who may send it, and what those get who may, and another project's admin.
+"""Access rights by route: the request, the least role, and the expected status, also for another project's admin.
 
-`ROUTES` names ids of one project; `BORROWED` mixes one project's own with another's.
+`ROUTES` uses ids of one project; `FOREIGN_REFERENCES` refers to resources of another project.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,45 +10,45 @@ from typing import Any
 from backend.db.keys import Role
 from backend.ids import new_id
 from backend.jobs.lifecycle import JobState
-from tests.service.belongings import ROW, Belongings
+from tests.service.belongings import ROW, ProjectResources
 from tests.service.conftest import EXACT, job_body
 
-Sent = Callable[[Belongings], dict[str, Any]]
-"""From what there is to the keywords of an httpx request."""
+RequestBuilder = Callable[[ProjectResources], dict[str, Any]]
+"""(resources) -> keyword arguments of an httpx request."""
 VIEWER, EDITOR, ADMIN = Role.VIEWER, Role.EDITOR, Role.ADMIN
 ARMS = [{"name": "a"}, {"name": "b"}]
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`ids` replaces parameters of the path by other belongings; `elsewhere` is the status for another project.
+    """`ids` maps path parameters to other resources; `elsewhere` is the status for another project.
 
-    `patience_s` is how long the API waits for a worker; only those of the queue `check` are there.
+    `timeout_s`: how long the API waits for a worker; only workers of the queue `check` are running.
     """
 
     least: Role
-    sent: Sent = lambda _: {}
+    sent: RequestBuilder = lambda _: {}
     status: int = 200
     elsewhere: int = 200
     ids: Mapping[str, str] = field(default_factory=dict)
     state: JobState = JobState.SUCCEEDED
-    patience_s: float = 60
+    timeout_s: float = 60
     for_administrators: bool = False
 
 
-def body(make: Callable[[Belongings], dict[str, Any]]) -> Sent:
+def body(make: Callable[[ProjectResources], dict[str, Any]]) -> RequestBuilder:
     return lambda own: {"json": make(own)}
 
 
-def file_form(_: Belongings) -> dict[str, Any]:
+def file_form(_: ProjectResources) -> dict[str, Any]:
     return {"data": {"purpose": "fine-tune"}, "files": {"file": ("rows.jsonl", ROW)}}
 
 
-def jobs(own: Belongings) -> dict[str, Any]:
+def compared_jobs(own: ProjectResources) -> dict[str, Any]:
     return {"params": {"job": [own.job_id, own.other_job_id]}}
 
 
-def trial(own: Belongings) -> dict[str, Any]:
+def preflight_body(own: ProjectResources) -> dict[str, Any]:
     return {"model": "starter", "training_file": own.file_id}
 
 
@@ -56,7 +56,7 @@ JOB, RUN, FILE = "/v1/fine_tuning/jobs", "/v1/fine_tuning/jobs/{job_id}", "/v1/f
 UPLOAD, EXPORT = "/v1/uploads/{upload_id}", "/v1/fine_tuning/jobs/{job_id}/exports/{export_id}"
 GRADERS = "/v1/fine_tuning/alpha/graders"
 VERIFIER, COMPARISON = "/v1/verifiers/{verifier_id}", "/v1/comparisons/{comparison_id}"
-ANNOUNCED = {"filename": "x.jsonl", "bytes": 9, "mime_type": "application/jsonl", "purpose": "fine-tune"}
+UPLOAD_BODY = {"filename": "x.jsonl", "bytes": 9, "mime_type": "application/jsonl", "purpose": "fine-tune"}
 CHAT = [{"role": "user", "content": "x"}]
 
 ROUTES: dict[str, Case] = {
@@ -81,7 +81,7 @@ ROUTES: dict[str, Case] = {
     f"GET {FILE}/difference": Case(VIEWER, lambda own: {"params": {"to": own.other_file_id}}, elsewhere=404),
     f"GET {FILE}/history": Case(VIEWER, elsewhere=404),
     # uploads
-    "POST /v1/uploads": Case(EDITOR, body(lambda _: ANNOUNCED)),
+    "POST /v1/uploads": Case(EDITOR, body(lambda _: UPLOAD_BODY)),
     f"GET {UPLOAD}": Case(VIEWER, elsewhere=404),
     f"POST {UPLOAD}/parts": Case(EDITOR, lambda _: {"files": {"data": ("part", ROW)}}, elsewhere=404),
     f"POST {UPLOAD}/complete": Case(EDITOR, body(lambda own: {"part_ids": [own.part_id]}), elsewhere=404),
@@ -110,10 +110,10 @@ ROUTES: dict[str, Case] = {
     f"POST {JOB}": Case(EDITOR, body(lambda own: job_body(own.file_id, grader=own.grader)), elsewhere=400),
     f"POST {JOB}/estimate": Case(EDITOR, body(lambda own: job_body(own.file_id)), elsewhere=400),
     "POST /v1/fine_tuning/preflight": Case(
-        EDITOR, body(lambda own: {**trial(own), "grader": own.grader, "rows": 1, "samples": 1}), elsewhere=400
+        EDITOR, body(lambda own: {**preflight_body(own), "grader": own.grader, "rows": 1, "samples": 1}), elsewhere=400
     ),
     "POST /v1/fine_tuning/teacher-preview": Case(
-        EDITOR, body(lambda own: {**trial(own), "row": 0}), elsewhere=400, patience_s=0.1
+        EDITOR, body(lambda own: {**preflight_body(own), "row": 0}), elsewhere=400, timeout_s=0.1
     ),
     f"GET {JOB}": Case(VIEWER),
     f"GET {RUN}": Case(VIEWER, elsewhere=404),
@@ -149,9 +149,9 @@ ROUTES: dict[str, Case] = {
     f"POST {COMPARISON}/cancel": Case(EDITOR, elsewhere=404),
     f"GET {COMPARISON}/result": Case(VIEWER, elsewhere=404),
     f"GET {COMPARISON}/curves": Case(VIEWER, elsewhere=404),
-    "GET /v1/compared-jobs/result": Case(VIEWER, jobs, elsewhere=404),
-    "GET /v1/compared-jobs/curves": Case(VIEWER, jobs, elsewhere=404),
-    # models; no chat server is there, which only those are told who may ask
+    "GET /v1/compared-jobs/result": Case(VIEWER, compared_jobs, elsewhere=404),
+    "GET /v1/compared-jobs/curves": Case(VIEWER, compared_jobs, elsewhere=404),
+    # models; no chat server is running, which only permitted callers learn
     "GET /v1/models": Case(VIEWER),
     "GET /v1/models/{model}": Case(VIEWER, elsewhere=404),
     "DELETE /v1/models/{model}": Case(EDITOR, elsewhere=404),
@@ -181,73 +181,91 @@ ROUTES: dict[str, Case] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Loan:
-    """A request of one project's admin; `borrowed` are parameters of the path that are the other's."""
+class ForeignReference:
+    """A request of one project's admin; `foreign_ids` are path parameters that belong to the other project."""
 
     route: str
-    sent: Callable[[Belongings, Belongings], dict[str, Any]] = lambda _own, _theirs: {}
+    sent: Callable[[ProjectResources, ProjectResources], dict[str, Any]] = lambda _own, _theirs: {}
     status: int = 400
     code: str | None = None
-    borrowed: tuple[str, ...] = ()
+    foreign_ids: tuple[str, ...] = ()
 
 
-def lent(make: Callable[[Belongings, Belongings], dict[str, Any]]) -> Callable[[Belongings, Belongings], Any]:
+def with_foreign(
+    make: Callable[[ProjectResources, ProjectResources], dict[str, Any]],
+) -> Callable[[ProjectResources, ProjectResources], Any]:
     return lambda own, theirs: {"json": make(own, theirs)}
 
 
 NO_FILE, NO_VERIFIER, NO_MODEL = "file_not_found", "verifier_not_found", "model_not_found"
-JOBS: list[tuple[Callable[[Belongings, Belongings], dict[str, Any]], str]] = [
+JOBS: list[tuple[Callable[[ProjectResources, ProjectResources], dict[str, Any]], str]] = [
     (lambda _, theirs: job_body(theirs.file_id), NO_FILE),
     (lambda own, theirs: job_body(own.file_id, validation_file=theirs.other_file_id), NO_FILE),
     (lambda own, theirs: job_body(own.file_id, grader=theirs.grader), NO_VERIFIER),
 ]
 
-BORROWED = [
-    *[Loan(route, lent(make), code=code) for route in (f"POST {JOB}", f"POST {JOB}/estimate") for make, code in JOBS],
-    Loan(f"POST {JOB}", lent(lambda own, theirs: job_body(own.file_id) | {"model": theirs.model})),
-    Loan(
+FOREIGN_REFERENCES = [
+    *[
+        ForeignReference(route, with_foreign(make), code=code)
+        for route in (f"POST {JOB}", f"POST {JOB}/estimate")
+        for make, code in JOBS
+    ],
+    ForeignReference(f"POST {JOB}", with_foreign(lambda own, theirs: job_body(own.file_id) | {"model": theirs.model})),
+    ForeignReference(
         "POST /v1/fine_tuning/preflight",
-        lent(lambda own, theirs: {**trial(own), "grader": theirs.grader}),
+        with_foreign(lambda own, theirs: {**preflight_body(own), "grader": theirs.grader}),
         code=NO_VERIFIER,
     ),
-    Loan("POST /v1/fine_tuning/preflight", lent(lambda own, theirs: {**trial(theirs), "grader": EXACT}), code=NO_FILE),
-    Loan("POST /v1/fine_tuning/teacher-preview", lent(lambda _, theirs: {**trial(theirs), "row": 0}), code=NO_FILE),
-    Loan(
-        "POST /v1/verifiers/check",
-        lent(lambda own, theirs: {"grader": own.grader, "file": theirs.file_id}),
+    ForeignReference(
+        "POST /v1/fine_tuning/preflight",
+        with_foreign(lambda own, theirs: {**preflight_body(theirs), "grader": EXACT}),
         code=NO_FILE,
     ),
-    Loan(
+    ForeignReference(
+        "POST /v1/fine_tuning/teacher-preview",
+        with_foreign(lambda _, theirs: {**preflight_body(theirs), "row": 0}),
+        code=NO_FILE,
+    ),
+    ForeignReference(
         "POST /v1/verifiers/check",
-        lent(lambda own, theirs: {"grader": theirs.grader, "file": own.file_id}),
+        with_foreign(lambda own, theirs: {"grader": own.grader, "file": theirs.file_id}),
+        code=NO_FILE,
+    ),
+    ForeignReference(
+        "POST /v1/verifiers/check",
+        with_foreign(lambda own, theirs: {"grader": theirs.grader, "file": own.file_id}),
         code=NO_VERIFIER,
     ),
-    Loan(
+    ForeignReference(
         "POST /v1/verifiers/test",
-        lent(lambda _, theirs: {"grader": theirs.grader, "samples": [{"output_text": "2"}]}),
+        with_foreign(lambda _, theirs: {"grader": theirs.grader, "samples": [{"output_text": "2"}]}),
         code=NO_VERIFIER,
     ),
-    Loan(f"POST {GRADERS}/validate", lent(lambda _, theirs: {"grader": theirs.grader}), code=NO_VERIFIER),
-    Loan(
+    ForeignReference(
+        f"POST {GRADERS}/validate", with_foreign(lambda _, theirs: {"grader": theirs.grader}), code=NO_VERIFIER
+    ),
+    ForeignReference(
         f"POST {GRADERS}/run",
-        lent(lambda _, theirs: {"grader": theirs.grader, "model_sample": "2"}),
+        with_foreign(lambda _, theirs: {"grader": theirs.grader, "model_sample": "2"}),
         code=NO_VERIFIER,
     ),
-    Loan(f"POST {RUN}/rescore", lent(lambda _, theirs: {"grader": theirs.grader}), code=NO_VERIFIER),
-    Loan(
+    ForeignReference(
+        f"POST {RUN}/rescore", with_foreign(lambda _, theirs: {"grader": theirs.grader}), code=NO_VERIFIER
+    ),
+    ForeignReference(
         f"POST {RUN}/exports",
-        lent(lambda _, theirs: {"format": "merged", "checkpoint": theirs.checkpoint_id}),
+        with_foreign(lambda _, theirs: {"format": "merged", "checkpoint": theirs.checkpoint_id}),
         status=404,
     ),
-    Loan(f"GET {EXPORT}", status=404, borrowed=("export_id",)),
-    Loan(f"GET {EXPORT}/content", status=404, borrowed=("export_id",)),
-    Loan(f"DELETE {EXPORT}", status=404, borrowed=("export_id",)),
-    Loan(f"POST {UPLOAD}/complete", lent(lambda _, theirs: {"part_ids": [theirs.part_id]})),
-    Loan(f"GET {FILE}/report", lambda _, theirs: {"params": {"against": theirs.file_id}}, status=404),
-    Loan(f"GET {FILE}/difference", lambda _, theirs: {"params": {"to": theirs.file_id}}, status=404),
-    Loan(f"GET {FILE}/images/{{sha256}}", status=404, borrowed=("sha256",)),
+    ForeignReference(f"GET {EXPORT}", status=404, foreign_ids=("export_id",)),
+    ForeignReference(f"GET {EXPORT}/content", status=404, foreign_ids=("export_id",)),
+    ForeignReference(f"DELETE {EXPORT}", status=404, foreign_ids=("export_id",)),
+    ForeignReference(f"POST {UPLOAD}/complete", with_foreign(lambda _, theirs: {"part_ids": [theirs.part_id]})),
+    ForeignReference(f"GET {FILE}/report", lambda _, theirs: {"params": {"against": theirs.file_id}}, status=404),
+    ForeignReference(f"GET {FILE}/difference", lambda _, theirs: {"params": {"to": theirs.file_id}}, status=404),
+    ForeignReference(f"GET {FILE}/images/{{sha256}}", status=404, foreign_ids=("sha256",)),
     *[
-        Loan(
+        ForeignReference(
             f"GET /v1/compared-jobs/{what}",
             lambda own, theirs: {"params": {"job": [own.job_id, theirs.job_id]}},
             status=404,
@@ -255,17 +273,17 @@ BORROWED = [
         for what in ("result", "curves")
     ],
     *[
-        Loan(
+        ForeignReference(
             "POST /v1/comparisons",
-            lent(lambda own, theirs, make=make: {"name": "c", "job": make(own, theirs), "arms": ARMS}),
+            with_foreign(lambda own, theirs, make=make: {"name": "c", "job": make(own, theirs), "arms": ARMS}),
             code=code,
         )
         for make, code in JOBS
     ],
     *[
-        Loan(
+        ForeignReference(
             "POST /v1/comparisons",
-            lent(
+            with_foreign(
                 lambda own, theirs, setting=setting: {
                     "name": "c",
                     "job": job_body(own.file_id),
@@ -276,9 +294,9 @@ BORROWED = [
         for setting in ("teacher_model", "model")
     ],
     *[
-        Loan(
+        ForeignReference(
             "POST /v1/chat/completions",
-            lent(lambda _, theirs, name=name: {"model": getattr(theirs, name), "messages": CHAT}),
+            with_foreign(lambda _, theirs, name=name: {"model": getattr(theirs, name), "messages": CHAT}),
             status=404,
             code=NO_MODEL,
         )

@@ -1,4 +1,4 @@
-"""Every route but health and docs wants a key that is known and was not revoked."""
+"""Every route except health and docs requires a valid key."""
 
 import re
 from datetime import timedelta
@@ -18,7 +18,7 @@ OPEN = {"/healthz", "/readyz", "/docs", "/docs/oauth2-redirect", "/redoc", "/ope
 
 
 def described_routes() -> list[tuple[str, str]]:
-    """Method and path of everything that the application describes, ids filled in."""
+    """Return method and path of all documented routes, with ids filled in."""
     paths = create_app().openapi()["paths"]
     return [
         (method.upper(), path.replace("{", "").replace("}", ""))

@@ -1,4 +1,4 @@
-"""What workers find out beside training is found again by its id, with its progress, its result or its problem."""
+"""Checks by workers: lookup by id, progress, result, and errors."""
 
 import base64
 import json
@@ -23,25 +23,25 @@ from tests.service.conftest import EXACT, Api, answered, refused
 SAMPLES = [{"output_text": "42", "item": {"answer": "42"}, "answer": "42"}]
 
 
-def asked(**about: str) -> str:
+def queued_check(**about: str) -> str:
     with transaction() as session:
         return checks.request_check(
             session, kind="grader_run", request={"grader": EXACT, "samples": SAMPLES}, **about
         ).id
 
 
-def test_a_check_is_queued_until_a_worker_tells_of_it(api: Api) -> None:
-    check = asked()
+def test_a_check_is_queued_until_a_worker_reports(api: Api) -> None:
+    check = queued_check()
     assert answered(api.http.get(f"/v1/checks/{check}"))["status"] == "queued"
-    checks.carry_out(check, handlers={"grader_run": told_half})
-    shown = answered(api.http.get(f"/v1/checks/{check}"))
-    assert shown["status"] == "done"
-    assert shown["progress"] == {"done": 1, "total": 2, "unit": "samples"}
-    assert shown["result"] == {"seen": "exact"}
+    checks.carry_out(check, handlers={"grader_run": report_half})
+    check_object = answered(api.http.get(f"/v1/checks/{check}"))
+    assert check_object["status"] == "done"
+    assert check_object["progress"] == {"done": 1, "total": 2, "unit": "samples"}
+    assert check_object["result"] == {"seen": "exact"}
 
 
 def test_a_cancelled_check_stops_at_its_next_sign_of_progress(api: Api) -> None:
-    check, went_on = asked(), []
+    check, went_on = queued_check(), []
 
     def cancelled_midway(_: Json, progress: checks.Progress) -> Json:
         answered(api.http.post(f"/v1/checks/{check}/cancel"))
@@ -50,27 +50,27 @@ def test_a_cancelled_check_stops_at_its_next_sign_of_progress(api: Api) -> None:
         return {}
 
     checks.carry_out(check, handlers={"grader_run": cancelled_midway})
-    shown = answered(api.http.get(f"/v1/checks/{check}"))
-    assert (shown["status"], shown["error"]["code"]) == ("failed", "cancelled")
+    check_object = answered(api.http.get(f"/v1/checks/{check}"))
+    assert (check_object["status"], check_object["error"]["code"]) == ("failed", "cancelled")
     assert not went_on
     refused(api.http.post(f"/v1/checks/{check}/cancel"), status=409, code="check_ended")
 
 
-def test_a_check_at_work_is_running_before_it_tells_how_far_it_is(api: Api) -> None:
-    check, seen = asked(), []
+def test_a_check_is_running_before_it_reports_progress(api: Api) -> None:
+    check, observed = queued_check(), []
 
     def look(_: Json, __: checks.Progress) -> Json:
-        seen.append(answered(api.http.get(f"/v1/checks/{check}")))
+        observed.append(answered(api.http.get(f"/v1/checks/{check}")))
         return {}
 
     checks.carry_out(check, handlers={"grader_run": look})
-    assert (seen[0]["status"], seen[0]["progress"]) == ("running", None)
+    assert (observed[0]["status"], observed[0]["progress"]) == ("running", None)
 
 
 def test_a_check_that_takes_too_long_is_stopped(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RLSD_CHECK_BUDGET_S", "0.01")
     settings.cache_clear()
-    check = asked()
+    check = queued_check()
 
     def slow(_: Json, progress: checks.Progress) -> Json:
         time.sleep(0.05)
@@ -84,14 +84,14 @@ def test_a_check_that_takes_too_long_is_stopped(api: Api, monkeypatch: pytest.Mo
     assert answered(api.http.get(f"/v1/checks/{check}"))["error"]["code"] == "too_much_work"
 
 
-def told_half(request: Json, progress: checks.Progress) -> Json:
+def report_half(request: Json, progress: checks.Progress) -> Json:
     progress(1, 2, "samples")
     return {"seen": request["grader"]["name"]}
 
 
 def test_checks_are_listed_by_what_they_are_about_and_go_with_it(api: Api) -> None:
     file = api.dataset()
-    about, other = asked(file_id=file), asked()
+    about, other = queued_check(file_id=file), queued_check()
     listed = answered(api.http.get("/v1/checks", params={"file": file}))["data"]
     assert [check["id"] for check in listed] == [about]
     answered(api.http.delete(f"/v1/files/{file}"))
@@ -112,11 +112,11 @@ def test_checks_are_known_again_by_what_was_sent_for_them(api: Api) -> None:
         assert answered(api.http.get(f"/v1/checks/{check['id']}"))["asked"] == body
     listed = answered(api.http.get("/v1/checks", params={"file": file}))["data"]
     assert [check["asked"] for check in listed] == list(reversed(sent.values()))
-    assert answered(api.http.get(f"/v1/checks/{asked()}"))["asked"] is None
+    assert answered(api.http.get(f"/v1/checks/{queued_check()}"))["asked"] is None
 
 
-def test_a_check_whose_process_is_killed_says_so(api: Api, check_worker: int) -> None:
-    checks.wait_for_check(asked(), timeout_s=60)  # the worker is up, and attacks its sandbox no more
+def test_a_killed_check_reports_it(api: Api, check_worker: int) -> None:
+    checks.wait_for_check(queued_check(), timeout_s=60)  # the worker is up, and attacks its sandbox no more
     source = "def grade(item, output_text):\n    while True: pass\n"
     grader = {"type": "python", "name": "slow", "source": source}
     with transaction() as session:
@@ -124,13 +124,13 @@ def test_a_check_whose_process_is_killed_says_so(api: Api, check_worker: int) ->
     wait_for(
         lambda: answered(api.http.get(f"/v1/checks/{check}"))["status"] == "running", timeout_s=30, what="its start"
     )
-    os.kill(process_at_work(check_worker), signal.SIGKILL)
+    os.kill(check_process(check_worker), signal.SIGKILL)
     with pytest.raises(AppError, match="was killed"):
         checks.wait_for_check(check, timeout_s=30)
 
 
-def process_at_work(worker: int) -> int:
-    """The forked child of the worker that has started a sandbox; the worker itself looks into one at its start."""
+def check_process(worker: int) -> int:
+    """Return the forked child of the worker that has started a sandbox; the worker itself probes one at its start."""
     parent = psutil.Process(worker)
 
     def found() -> int | None:
@@ -141,14 +141,14 @@ def process_at_work(worker: int) -> int:
 
 
 @pytest.fixture
-def unattended(monkeypatch: pytest.MonkeyPatch) -> str:
-    """A queue for checks of which no worker takes anything."""
-    monkeypatch.setattr(checks, "CHECK_QUEUE", "unattended")
-    return "unattended"
+def unattended_queue(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A queue for checks that no worker consumes."""
+    monkeypatch.setattr(checks, "CHECK_QUEUE", "unattended_queue")
+    return "unattended_queue"
 
 
-def nudged(queue: str) -> list[str]:
-    """The checks whose nudges wait in a queue, taken out of it."""
+def take_messages(queue: str) -> list[str]:
+    """Remove the messages from a queue and return their checks."""
     with celery_app.connection_for_write() as connection:
         client = connection.default_channel.client
         found = [json.loads(message) for message in client.lrange(queue, 0, -1)]
@@ -156,33 +156,33 @@ def nudged(queue: str) -> list[str]:
     return [json.loads(base64.b64decode(message["body"]))[0][0] for message in found]
 
 
-def swept(queue: str) -> list[str]:
+def sweep_and_take(queue: str) -> list[str]:
     with transaction() as session:
         checks.nudge_lost(session)
-    return nudged(queue)
+    return take_messages(queue)
 
 
-def test_a_check_whose_message_was_lost_is_nudged_again_unless_somebody_works_on_it(api: Api, unattended: str) -> None:
-    check, fresh = asked(), asked()
-    assert sorted(nudged(unattended)) == sorted([fresh, check])
+def test_a_check_whose_message_was_lost_is_sent_again_unless_it_is_running(api: Api, unattended_queue: str) -> None:
+    check, fresh = queued_check(), queued_check()
+    assert sorted(take_messages(unattended_queue)) == sorted([fresh, check])
     with transaction() as session:
         session.execute(update(Check).where(Check.id == check).values(created_at=utc_now() - 2 * checks.LATE))
-    assert swept(unattended) == [check]
-    seen: list[list[str]] = []
+    assert sweep_and_take(unattended_queue) == [check]
+    observed: list[list[str]] = []
 
     def sweep_meanwhile(_: Json, __: checks.Progress) -> Json:
-        seen.append(swept(unattended))
-        checks.carry_out(check, handlers={"grader_run": lambda *_: seen.append(["twice"]) or {}})
+        observed.append(sweep_and_take(unattended_queue))
+        checks.carry_out(check, handlers={"grader_run": lambda *_: observed.append(["twice"]) or {}})
         return {}
 
     checks.carry_out(check, handlers={"grader_run": sweep_meanwhile})
-    assert seen == [[]]
-    assert swept(unattended) == []
+    assert observed == [[]]
+    assert sweep_and_take(unattended_queue) == []
     assert answered(api.http.get(f"/v1/checks/{check}"))["status"] == "done"
 
 
-def test_checks_whose_messages_wait_are_not_nudged(api: Api, unattended: str) -> None:
-    check = asked()
+def test_checks_whose_messages_wait_are_not_nudged(api: Api, unattended_queue: str) -> None:
+    check = queued_check()
     with transaction() as session:
         session.execute(update(Check).values(created_at=utc_now() - 2 * checks.LATE))
-    assert swept(unattended) == [check]  # the first message; a nudge would be a second
+    assert sweep_and_take(unattended_queue) == [check]  # the first message; a nudge would be a second

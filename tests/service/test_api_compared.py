@@ -1,4 +1,4 @@
-"""Several runs beside each other over HTTP: an arm's curves over its seeds, jobs that were made apart."""
+"""Side-by-side runs over HTTP: curves of an arm over its seeds, and jobs created separately."""
 
 from typing import Any
 
@@ -31,8 +31,8 @@ def test_an_arm_s_curve_is_the_mean_of_its_seeds_between_the_lowest_and_the_high
     assert runs["grpo", 0]["max_steps"] == 200
     take_steps(runs["grpo", 0]["job"], 0.1, 0.2, None)
     take_steps(runs["grpo", 1]["job"], 0.3)
-    shown = answered(api.http.get(f"/v1/comparisons/{made['id']}/curves"))
-    [grpo] = shown["data"]
+    curves = answered(api.http.get(f"/v1/comparisons/{made['id']}/curves"))
+    [grpo] = curves["data"]
     assert grpo["name"] == "grpo"
     assert [(p["step"], p["runs"]) for p in grpo["points"]] == [(1, 2), (2, 1)]
     assert [grpo["points"][0][name] for name in ("mean", "low", "high")] == [0.2, 0.1, 0.3]
@@ -53,7 +53,7 @@ def test_jobs_made_apart_get_a_verdict_where_they_answered_the_same_questions(ap
     assert [len(point["by_seed"]) for point in found["arms"][1]["curve"]] == [1, 1]
 
 
-def test_scores_that_speak_of_different_things_get_none(api: Api) -> None:
+def test_scores_that_are_not_comparable_get_no_verdict(api: Api) -> None:
     first, second = two_jobs(api, training_file=api.dataset(30))
     other = answered(
         api.http.post(
@@ -66,9 +66,9 @@ def test_scores_that_speak_of_different_things_get_none(api: Api) -> None:
     )["id"]
     for job_id in (first, second, other):
         evaluate(job_id, step=3, share=0.2, seed=1)
-    for pair, said in (((first, second), "different held-out data"), ((first, other), "different verifiers")):
+    for pair, reason in (((first, second), "different held-out data"), ((first, other), "different verifiers")):
         found = answered(api.http.get(RESULT, params={"job": pair}))
-        assert said in found["verdict"]
+        assert reason in found["verdict"]
         assert [arm["difference"] for arm in found["arms"]] == [None, None]
         assert all(arm["score"]["mean"] > 0 for arm in found["arms"])
 

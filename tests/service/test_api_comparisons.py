@@ -1,4 +1,4 @@
-"""Comparisons over HTTP: jobs for every arm and seed, and what their evaluations say."""
+"""Comparisons over HTTP: jobs for every arm and seed, and the analysis of their evaluations."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def body(api: Api, **changes: Any) -> dict[str, Any]:
 
 
 def evaluate(job_id: str, *, step: int, share: float, seed: int) -> None:
-    """As a trainer would leave it: 40 questions, 4 samples each."""
+    """Store an evaluation as a trainer does: 40 questions, 4 samples each."""
     rng = np.random.default_rng([seed, step])
     questions = [{"row": row, "scores": [float(rng.random() < share) for _ in range(4)]} for row in range(40)]
     with transaction() as session:
@@ -52,7 +52,7 @@ def test_every_arm_gets_a_job_for_every_seed_and_nothing_else_differs(api: Api) 
     assert answered(api.http.get("/v1/comparisons"))["data"][0]["id"] == made["id"]
 
 
-def test_the_result_says_which_is_better(api: Api) -> None:
+def test_the_result_names_the_better_arm(api: Api) -> None:
     made = answered(api.http.post("/v1/comparisons", json=body(api)))
     path = f"/v1/comparisons/{made['id']}/result"
     assert answered(api.http.get(path))["verdict"].startswith("Nothing can be compared yet")
@@ -78,10 +78,10 @@ def test_cancelling_ends_all_of_them(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"arms": ARMS[:1]}, "at least 2"),
-        ({"arms": [ARMS[0], ARMS[0]]}, "need different names"),
+        ({"arms": [ARMS[0], ARMS[0]]}, "must differ"),
         ({"seeds": [1, 1]}, "Seeds must differ"),
         ({"budget": {"unit": "tokens", "limit": 0}}, "greater than 0"),
         ({"arms": [ARMS[0], {"name": "odd", "x_rlsd": {"method": "ppo"}}]}, "Arm 'odd'"),
@@ -89,9 +89,11 @@ def test_cancelling_ends_all_of_them(api: Api) -> None:
         ({"budget": {"unit": "hours", "limit": 1}}, "'steps', 'tokens' or 'seconds'"),
     ],
 )
-def test_what_cannot_be_compared_is_refused_and_nothing_is_kept(api: Api, changes: dict[str, Any], said: str) -> None:
+def test_what_cannot_be_compared_is_refused_and_nothing_is_kept(
+    api: Api, changes: dict[str, Any], message: str
+) -> None:
     response = api.http.post("/v1/comparisons", json=body(api, **changes))
-    assert said in refused(response, status=400)["message"]
+    assert message in refused(response, status=400)["message"]
     assert answered(api.http.get("/v1/comparisons"))["data"] == []
     assert answered(api.http.get("/v1/fine_tuning/jobs"))["data"] == []
 
@@ -106,7 +108,7 @@ def test_an_arm_that_would_learn_longer_or_be_measured_otherwise_is_refused_by_n
     assert f"Arm 'odd': {name} must be equal for all arms" in error["message"]
 
 
-def test_the_budget_of_a_comparison_ends_its_runs_and_is_said_once(api: Api) -> None:
+def test_the_budget_of_a_comparison_ends_its_runs_and_is_set_once(api: Api) -> None:
     limited = body(api, budget={"unit": "tokens", "limit": 5000})
     made = answered(api.http.post("/v1/comparisons", json=limited))
     for run in made["runs"]:
@@ -120,9 +122,9 @@ def test_the_budget_of_a_comparison_ends_its_runs_and_is_said_once(api: Api) -> 
 def test_seconds_are_those_of_all_devices_and_so_is_the_price(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RLSD_GPU_HOUR_PRICE", "3.6")
     settings.cache_clear()
-    asked = body(api, seeds=[0])
-    asked["arms"][1] = {"name": "wide", "x_rlsd": {"devices": 2}}
-    made = answered(api.http.post("/v1/comparisons", json=asked))
+    request = body(api, seeds=[0])
+    request["arms"][1] = {"name": "wide", "x_rlsd": {"devices": 2}}
+    made = answered(api.http.post("/v1/comparisons", json=request))
     for run in made["runs"]:
         evaluate(run["job"], step=0, share=0.2, seed=0)
         evaluate(run["job"], step=1, share=0.8, seed=0)
@@ -150,6 +152,9 @@ def test_a_result_is_worked_out_once_until_something_is_measured(api: Api, monke
 
 
 def test_a_seed_of_the_job_itself_is_refused(api: Api) -> None:
-    asked = body(api)
-    asked["job"]["seed"] = 3
-    assert "`seeds` says" in refused(api.http.post("/v1/comparisons", json=asked), status=400)["message"]
+    request = body(api)
+    request["job"]["seed"] = 3
+    assert (
+        "set the seeds of all arms in `seeds`"
+        in refused(api.http.post("/v1/comparisons", json=request), status=400)["message"]
+    )

@@ -1,4 +1,4 @@
-"""Downloads by a slow reader: nothing waits for them, and what is deleted meanwhile is not cut short unseen."""
+"""Downloads by slow clients: they block nothing, and deletion meanwhile is not a silent truncation."""
 
 import time
 
@@ -18,7 +18,7 @@ ROWS = 200
 
 @pytest.fixture
 def large_file(api: Api) -> str:
-    """The id of a file whose bytes and rows are more than sockets take up unread."""
+    """Store a file larger than the socket buffers and return its id."""
     with transaction() as session:
         file = stored_file(session, b"x" * CHUNKS * blobs.CHUNK_BYTES)
         file.row_count = ROWS
@@ -30,7 +30,7 @@ def large_file(api: Api) -> str:
 
 
 @pytest.mark.parametrize("path", ["content", "export"])
-def test_a_download_that_stands_still_holds_no_connection(api: Api, large_file: str, path: str) -> None:
+def test_a_stalled_download_holds_no_connection(api: Api, large_file: str, path: str) -> None:
     deadline = time.monotonic() + 20
     with api.http.stream("GET", f"/v1/files/{large_file}/{path}") as answer:
         pieces = answer.iter_bytes()

@@ -1,4 +1,4 @@
-"""One error body for everything that can go wrong, and an id on every response."""
+"""A uniform error body for all failures, and an id on every response."""
 
 import pytest
 from sqlalchemy import func, select
@@ -27,7 +27,7 @@ def test_an_unknown_url_is_a_404_in_the_same_body(api: Api, path: str) -> None:
     assert path in refused(api.http.get(path), status=404, code="unknown_url")["message"]
 
 
-def test_a_method_that_is_not_there_is_a_405_that_says_which_are(api: Api) -> None:
+def test_an_unsupported_method_is_a_405_that_lists_the_allowed_ones(api: Api) -> None:
     response = api.http.put("/v1/files")
     refused(response, status=405, code="method_not_allowed")
     assert response.headers["allow"]
@@ -102,13 +102,13 @@ BAD_BODIES = {
 
 
 @pytest.mark.parametrize(("body", "headers", "code"), BAD_BODIES.values(), ids=BAD_BODIES)
-def test_a_bad_body_is_a_400_that_says_why(api: Api, body: bytes, headers: dict[str, str], code: str | None) -> None:
+def test_a_bad_body_is_a_400_with_the_reason(api: Api, body: bytes, headers: dict[str, str], code: str | None) -> None:
     path = "/v1/fine_tuning/alpha/graders/validate"
     refused(api.http.post(path, content=body, headers=headers), status=400, code=code)
 
 
 @pytest.mark.parametrize("body", [b"x", b"[" * 200_000, b'"\xff"'], ids=["no JSON", "deep", "no UTF-8"])
-def test_what_is_said_to_be_json_has_to_be_where_no_body_is_wanted(api: Api, body: bytes) -> None:
+def test_a_json_content_type_requires_json_even_if_no_body_is_needed(api: Api, body: bytes) -> None:
     path = f"/v1/fine_tuning/jobs/{api.job()['id']}/pause"
     refused(api.http.post(path, content=body, headers=JSON), status=400, code="invalid_json")
 
@@ -143,10 +143,10 @@ def test_a_body_that_grows_too_large_is_refused_on_the_way(api: Api) -> None:
     refused(api.http.post("/v1/verifiers", content=chunks, headers=JSON), status=413, code="body_too_large")
 
 
-def test_an_unforeseen_failure_tells_nothing_but_its_id(api: Api) -> None:
+def test_an_unexpected_failure_reveals_only_its_id(api: Api) -> None:
     job = api.job()
     with transaction() as session:
-        session.get_one(Job, job["id"]).spec = {"secret": "sk-123"}  # a job as no version of this code writes it
+        session.get_one(Job, job["id"]).spec = {"secret": "sk-123"}  # not a valid job
     response = api.http.get(f"/v1/fine_tuning/jobs/{job['id']}")
     error = refused(response, status=500, code="internal_error")
     assert "sk-123" not in response.text
@@ -161,9 +161,7 @@ def test_what_is_refused_leaves_nothing_behind(api: Api) -> None:
     assert [count(table) for table in (File, Blob, Verifier, Job)] == [0, 0, 0, 0]
 
 
-def test_without_a_worker_a_check_is_a_503_that_says_when_to_come_back(
-    api: Api, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_worker_a_check_is_a_503_with_retry_after(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "CHECK_QUEUE", "nobody-listens")  # another test's worker may be running
     monkeypatch.setenv("RLSD_CHECK_TIMEOUT_S", "0.2")
     settings.cache_clear()

@@ -1,4 +1,4 @@
-"""The estimate over HTTP: nothing where nothing is known, and from earlier steps where there are some."""
+"""The estimate over HTTP: empty without known steps, otherwise from earlier steps."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -30,8 +30,8 @@ def test_nothing_is_made_up(api: Api) -> None:
 METRICS = {"step_s": 5.0, "rollout_s": 3.0, "update_s": 1.0, "peak_memory_bytes": 1e9}
 
 
-def trained_on(job: dict[str, Any], device: str, *, step_s: float = 5.0, **spec: Any) -> None:
-    """As a trainer would leave the job after three steps on such a device."""
+def record_training(job: dict[str, Any], device: str, *, step_s: float = 5.0, **spec: Any) -> None:
+    """Store the state of a job after three steps on this device."""
     settings_then = job["method"]["reinforcement"]["x_rlsd"] | spec
     tokens = settings_then["batch_size"] * settings_then["num_generations"] * 10.0
     metrics = METRICS | {"step_s": step_s, "rollout_tokens": tokens}
@@ -42,7 +42,7 @@ def trained_on(job: dict[str, Any], device: str, *, step_s: float = 5.0, **spec:
         session.execute(update(Job).where(Job.id == job["id"]).values(now))
 
 
-def asked(file: str, **x_rlsd: Any) -> dict[str, Any]:
+def request_body(file: str, **x_rlsd: Any) -> dict[str, Any]:
     return job_body(file, x_rlsd=x_rlsd)
 
 
@@ -55,10 +55,10 @@ def priced(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     settings.cache_clear()
 
 
-def test_earlier_steps_of_the_model_say_it(api: Api, priced: None) -> None:
+def test_the_estimate_uses_earlier_steps_of_the_model(api: Api, priced: None) -> None:
     job = api.job()
-    trained_on(job, "NVIDIA T4")
-    found = answered(api.http.post(ESTIMATE, json=asked(job["training_file"], max_steps=100)))
+    record_training(job, "NVIDIA T4")
+    found = answered(api.http.post(ESTIMATE, json=request_body(job["training_file"], max_steps=100)))
     assert (found["jobs"], found["steps"], found["max_steps"]) == (1, 2, 100)
     assert (found["device_name"], found["preflight"]) == ("NVIDIA T4", None)
     assert found["total_s"]["median"] >= 100 * found["step_s"]["median"] > 400
@@ -69,10 +69,10 @@ def test_earlier_steps_of_the_model_say_it(api: Api, priced: None) -> None:
 
 def test_steps_on_another_kind_of_device_do_not_count(api: Api) -> None:
     slow = api.job()
-    fast = answered(api.http.post("/v1/fine_tuning/jobs", json=asked(slow["training_file"])))
-    trained_on(slow, "NVIDIA T4", step_s=50.0)
-    trained_on(fast, "NVIDIA H100 80GB HBM3")
-    body = asked(slow["training_file"])
+    fast = answered(api.http.post("/v1/fine_tuning/jobs", json=request_body(slow["training_file"])))
+    record_training(slow, "NVIDIA T4", step_s=50.0)
+    record_training(fast, "NVIDIA H100 80GB HBM3")
+    body = request_body(slow["training_file"])
     found = answered(api.http.post(ESTIMATE, json=body))
     assert (found["jobs"], found["device_name"]) == (1, "NVIDIA H100 80GB HBM3")
     with transaction() as session:
@@ -81,7 +81,7 @@ def test_steps_on_another_kind_of_device_do_not_count(api: Api) -> None:
     found = answered(api.http.post(ESTIMATE, json=body))
     assert (found["jobs"], found["device_name"]) == (1, "NVIDIA T4"), "only such a device is here to train on"
     assert found["step_s"]["median"] > 40
-    found = answered(api.http.post(ESTIMATE, json=asked(slow["training_file"], device="cpu")))
+    found = answered(api.http.post(ESTIMATE, json=request_body(slow["training_file"], device="cpu")))
     assert found["steps"] == 0
 
 
@@ -90,14 +90,14 @@ def test_steps_on_another_kind_of_device_do_not_count(api: Api) -> None:
 )
 def test_steps_with_other_settings_of_pace_do_not_count(api: Api, other: dict[str, Any]) -> None:
     job = api.job()
-    trained_on(job, "cpu", **other)
-    assert answered(api.http.post(ESTIMATE, json=asked(job["training_file"])))["steps"] == 0
-    found = answered(api.http.post(ESTIMATE, json=asked(job["training_file"], **other)))
+    record_training(job, "cpu", **other)
+    assert answered(api.http.post(ESTIMATE, json=request_body(job["training_file"])))["steps"] == 0
+    found = answered(api.http.post(ESTIMATE, json=request_body(job["training_file"], **other)))
     assert found["steps"] == 2
 
 
-def flown(body: dict[str, Any], *, of_file: str, step_s: float) -> str:
-    """The id of a pre-flight whose two steps took as long."""
+def record_preflight(body: dict[str, Any], *, of_file: str, step_s: float) -> str:
+    """Store a pre-flight with two steps of this duration and return its id."""
     spec = RlsdSettings.model_validate(body["method"]["reinforcement"]["x_rlsd"])
     tokens = spec.batch_size * spec.num_generations * 10.0
     steps = [METRICS | {"step_s": step_s, "rollout_tokens": tokens, "peak_memory_bytes": held} for held in (1e9, 2e9)]
@@ -108,10 +108,12 @@ def flown(body: dict[str, Any], *, of_file: str, step_s: float) -> str:
         return check.id
 
 
-def test_where_no_job_has_run_the_newest_pre_flight_of_the_file_says_it(api: Api, priced: None) -> None:
+def test_without_jobs_the_estimate_uses_the_newest_pre_flight_of_the_file(api: Api, priced: None) -> None:
     file, other = api.dataset(), api.dataset()
-    body = asked(file, max_steps=100)
-    checks = {s: flown(body, of_file=of_file, step_s=s) for s, of_file in ((9.0, file), (5.0, file), (1.0, other))}
+    body = request_body(file, max_steps=100)
+    checks = {
+        s: record_preflight(body, of_file=of_file, step_s=s) for s, of_file in ((9.0, file), (5.0, file), (1.0, other))
+    }
     found = answered(api.http.post(ESTIMATE, json=body))
     assert (found["jobs"], found["steps"], found["same_file"]) == (0, 2, True)
     assert (found["preflight"], found["device_name"]) == (checks[5.0], "cpu")
@@ -120,28 +122,32 @@ def test_where_no_job_has_run_the_newest_pre_flight_of_the_file_says_it(api: Api
     assert found["total_tokens"]["median"] == pytest.approx(100 * spec.batch_size * spec.num_generations * 10.0)
     assert found["peak_memory_bytes"] == {"low": 1e9, "median": 1.5e9, "high": 2e9}
     assert found["cost"]["median"] == pytest.approx(found["total_s"]["median"] / 1000)
-    for changed in (asked(file, dtype="bfloat16"), asked(file, devices=2), asked(file) | {"model": "org/other"}):
+    for changed in (
+        request_body(file, dtype="bfloat16"),
+        request_body(file, devices=2),
+        request_body(file) | {"model": "org/other"},
+    ):
         assert answered(api.http.post(ESTIMATE, json=changed))["steps"] == 0
 
 
-def test_the_newest_word_on_the_file_counts_be_it_a_pre_flights_or_a_jobs(api: Api) -> None:
+def test_the_newest_pre_flight_or_job_of_the_file_counts(api: Api) -> None:
     elsewhere = api.job()
-    trained_on(elsewhere, "cpu", step_s=5.0)
+    record_training(elsewhere, "cpu", step_s=5.0)
     file = api.dataset()
-    body = asked(file)
+    body = request_body(file)
 
-    def said() -> tuple[float, bool, str | None]:
+    def estimated() -> tuple[float, bool, str | None]:
         found = answered(api.http.post(ESTIMATE, json=body))
         return found["step_s"]["median"], found["same_file"], found["preflight"]
 
-    assert said() == (pytest.approx(5.0), False, None), "of rows that were never asked only other jobs can tell"
-    check = flown(body, of_file=file, step_s=6.0)
-    assert said() == (pytest.approx(6.0), True, check)
+    assert estimated() == (pytest.approx(5.0), False, None), "without steps on these rows, those of other files count"
+    check = record_preflight(body, of_file=file, step_s=6.0)
+    assert estimated() == (pytest.approx(6.0), True, check)
     job = answered(api.http.post("/v1/fine_tuning/jobs", json=body))
-    trained_on(job, "cpu", step_s=7.0)
-    assert said() == (pytest.approx(7.0), True, None)
-    check = flown(body, of_file=file, step_s=8.0)
-    assert said() == (pytest.approx(8.0), True, check)
+    record_training(job, "cpu", step_s=7.0)
+    assert estimated() == (pytest.approx(7.0), True, None)
+    check = record_preflight(body, of_file=file, step_s=8.0)
+    assert estimated() == (pytest.approx(8.0), True, check)
 
 
 def test_a_body_that_is_no_job_is_refused(api: Api) -> None:

@@ -1,4 +1,4 @@
-"""How a file would be read is told before it is stored, for every format, mapped or not."""
+"""Preview of how a file will be read, for every format, with and without mapping."""
 
 import base64
 import io
@@ -24,21 +24,21 @@ def jsonl(*rows: Any) -> bytes:
 
 
 def test_a_known_shape_is_proposed_with_rows_before_and_after(api: Api) -> None:
-    told = preview(api, jsonl(*({"question": f"{n}?", "answer": f"so #### {n}"} for n in range(5))))
-    assert (told["format"], told["shape"], told["made_for"]) == ("jsonl", "question + answer", "verifiers, GSM8K")
-    assert told["read_from"]["question"] == "question"
-    assert (told["looked_at"], told["bad"], told["refused"]) == (5, 0, None)
-    assert [row["line"] for row in told["rows"]] == [1, 2, 3]
-    assert told["rows"][1]["item"] == {"question": "1?", "answer": "so #### 1"}
-    assert told["rows"][1]["normal"]["reference"] == {"answer": "1", "solution": "so", "trajectory": None}
+    result = preview(api, jsonl(*({"question": f"{n}?", "answer": f"so #### {n}"} for n in range(5))))
+    assert (result["format"], result["shape"], result["made_for"]) == ("jsonl", "question + answer", "verifiers, GSM8K")
+    assert result["read_from"]["question"] == "question"
+    assert (result["looked_at"], result["bad"], result["refused"]) == (5, 0, None)
+    assert [row["line"] for row in result["rows"]] == [1, 2, 3]
+    assert result["rows"][1]["item"] == {"question": "1?", "answer": "so #### 1"}
+    assert result["rows"][1]["normal"]["reference"] == {"answer": "1", "solution": "so", "trajectory": None}
     assert answered(api.http.get("/v1/files"))["data"] == []
 
 
 def test_unknown_columns_are_named_and_a_mapping_shows_what_it_makes(api: Api) -> None:
-    told = preview(api, jsonl(*ROWS))
-    assert told["refused"]["code"] == "unknown_shape"
-    assert (told["shape"], told["columns"]) == (None, ["asked", "right", "by"])
-    assert [row["normal"] for row in told["rows"]] == [None, None, None]
+    result = preview(api, jsonl(*ROWS))
+    assert result["refused"]["code"] == "unknown_shape"
+    assert (result["shape"], result["columns"]) == (None, ["asked", "right", "by"])
+    assert [row["normal"] for row in result["rows"]] == [None, None, None]
     mapped = preview(api, jsonl(*ROWS), mapping=json.dumps({"question": "asked", "answer": "right"}))
     assert mapped["shape"] == "mapping"
     assert mapped["rows"][2]["normal"]["messages"] == [{"role": "user", "content": "What is 2?"}]
@@ -50,23 +50,23 @@ def test_tables_of_other_formats_are_read_alike(api: Api) -> None:
     pq.write_table(pa.table({"question": ["1?", "2?"], "answer": ["1", "2"]}), parquet)
     listed = json.dumps([{"question": f"{n}?", "answer": str(n)} for n in range(4)]).encode()
     for name, content in (("a.csv", csv.encode()), ("a.parquet", parquet.getvalue()), ("a.json", listed)):
-        told = preview(api, content, name=name)
-        assert told["format"] == name.partition(".")[2]
-        assert told["rows"][1]["normal"]["reference"]["answer"] in ("1", "2")
-        assert len({json.dumps(row["normal"]) for row in told["rows"]}) == len(told["rows"])
+        result = preview(api, content, name=name)
+        assert result["format"] == name.partition(".")[2]
+        assert result["rows"][1]["normal"]["reference"]["answer"] in ("1", "2")
+        assert len({json.dumps(row["normal"]) for row in result["rows"]}) == len(result["rows"])
 
 
-def test_bad_lines_are_told_long_texts_cut_and_images_sent(api: Api) -> None:
+def test_bad_lines_are_reported_long_texts_truncated_and_images_included(api: Api) -> None:
     picture = io.BytesIO()
     Image.new("RGB", (4, 4), (200, 0, 0)).save(picture, "PNG")
     url = f"data:image/png;base64,{base64.b64encode(picture.getvalue()).decode()}"
     content = [{"type": "text", "text": "x" * 9000}, {"type": "image_url", "image_url": {"url": url}}]
     row = {"messages": [{"role": "user", "content": content}], "reference_answer": "red"}
-    told = preview(api, b"{oops\n" + jsonl(row))
-    assert (told["bad"], told["problems"][0]["line"], told["problems"][0]["code"]) == (1, 1, "invalid_json")
-    [shown] = told["rows"]
-    assert shown["normal"]["images"] == [url]
-    assert len(json.dumps(shown)) < 10_000
+    result = preview(api, b"{oops\n" + jsonl(row))
+    assert (result["bad"], result["problems"][0]["line"], result["problems"][0]["code"]) == (1, 1, "invalid_json")
+    [row_shown] = result["rows"]
+    assert row_shown["normal"]["images"] == [url]
+    assert len(json.dumps(row_shown)) < 10_000
 
 
 def test_what_holds_no_table_is_refused(api: Api) -> None:

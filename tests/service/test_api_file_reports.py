@@ -1,4 +1,4 @@
-"""What a file's report can be asked for besides what was found at its upload: tokens of a model, images."""
+"""Parts of a file's report computed on request: tokens of a model, images."""
 
 import base64
 import hashlib
@@ -20,7 +20,7 @@ def image(kind: str, color: tuple[int, int, int] = (9, 99, 200)) -> bytes:
     return file.getvalue()
 
 
-def showing(encoded: bytes) -> dict[str, Any]:
+def image_row(encoded: bytes) -> dict[str, Any]:
     url = f"data:image/x;base64,{base64.b64encode(encoded).decode()}"
     return {
         "messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}],
@@ -31,7 +31,7 @@ def showing(encoded: bytes) -> dict[str, Any]:
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP", "BMP"])
 def test_an_image_of_a_row_is_sent_as_what_it_is_and_as_nothing_else(api: Api, kind: str) -> None:
     encoded = image(kind)
-    file_id = answered(api.upload(showing(encoded)))["id"]
+    file_id = answered(api.upload(image_row(encoded)))["id"]
     (row,) = answered(api.http.get(f"/v1/files/{file_id}/rows"))["data"]
     assert row["images"] == [hashlib.sha256(encoded).hexdigest()]
     response = api.http.get(f"/v1/files/{file_id}/images/{row['images'][0]}")
@@ -46,7 +46,7 @@ def test_an_image_of_a_row_is_sent_as_what_it_is_and_as_nothing_else(api: Api, k
 def test_an_image_is_found_through_its_own_file_only(api: Api) -> None:
     mine, other = image("PNG"), image("PNG", (1, 2, 3))
     name = hashlib.sha256(mine).hexdigest()
-    file_id, other_id = (answered(api.upload(showing(each)))["id"] for each in (mine, other))
+    file_id, other_id = (answered(api.upload(image_row(each)))["id"] for each in (mine, other))
     assert api.http.get(f"/v1/files/{file_id}/images/{name}").content == mine
     refused(api.http.get(f"/v1/files/{other_id}/images/{name}"), status=404)
     refused(api.http.get(f"/v1/files/file-none/images/{name}"), status=404)
@@ -56,8 +56,8 @@ def test_an_image_is_found_through_its_own_file_only(api: Api) -> None:
     refused(api.bare.get(f"/v1/files/{file_id}/images/{name}"), status=401)
 
 
-def counted(api: Api, file_id: str, **asked: Any) -> dict[str, Any]:
-    check = answered(api.http.post(f"/v1/files/{file_id}/tokens", json={"model": "starter", **asked}))
+def token_counts(api: Api, file_id: str, **options: Any) -> dict[str, Any]:
+    check = answered(api.http.post(f"/v1/files/{file_id}/tokens", json={"model": "starter", **options}))
     assert (check["kind"], check["file_id"]) == ("token_lengths", file_id)
     deadline = time.monotonic() + 60
     while check["status"] in ("queued", "running"):
@@ -87,8 +87,8 @@ def test_the_tokens_of_a_model_are_counted_in_its_template_and_stay_in_the_repor
         )
         for each in (question, long)
     ]
-    counted(api, file_id)
-    found = counted(api, file_id, max_prompt_tokens=max(prompts) - 1, max_completion_tokens=tokens("no one") - 1)
+    token_counts(api, file_id)
+    found = token_counts(api, file_id, max_prompt_tokens=max(prompts) - 1, max_completion_tokens=tokens("no one") - 1)
     assert (found["checked"], found["unit"]) == (2, "tokens")
     assert [found["question"]["min"], found["question"]["max"]] == sorted(prompts)
     assert found["answer"]["max"] == max(tokens("director"), tokens("no one"))

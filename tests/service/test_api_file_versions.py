@@ -1,4 +1,4 @@
-"""Versions of files over HTTP: edits, filters, splits, the family, differences, and the history that goes along."""
+"""Versions of files over HTTP: edits, filters, splits, lineage, differences, and row history."""
 
 import base64
 import gzip
@@ -56,7 +56,7 @@ def picture(red: int) -> bytes:
 
 
 def answer(job_id: str, scores: dict[int, list[float | None]]) -> None:
-    """Completions of the job's rows by number, as a trainer reports them."""
+    """Store completions of the job's rows by number, as a trainer does."""
     flat = [(row, sample, score) for row, found in scores.items() for sample, score in enumerate(found)]
     with transaction() as session:
         session.add_all(
@@ -100,7 +100,11 @@ def test_edits_make_a_new_file_that_knows_its_parent_and_leave_the_old_one(api: 
     assert file["change"]["from"] == {"id": parent, "filename": "rows.jsonl", "rows": 8}
     after = rows_of(api, file["id"])
     assert "".join(row["item"]["question"][0] for row in after) == "aBcefghz"
-    assert after[1]["reference"] == {"answer": "B", "solution": "so B", "trajectory": None}  # read as its file was
+    assert after[1]["reference"] == {
+        "answer": "B",
+        "solution": "so B",
+        "trajectory": None,
+    }  # read in the same way as its file
     assert [row["row_hash"] for row in after[2:7]] == [
         row["row_hash"] for row in before if row["row"] in range(2, 8) and row["row"] != 3
     ]
@@ -132,7 +136,12 @@ def test_a_mapping_goes_along_so_that_rows_are_read_as_before(api: Api) -> None:
         ({"edits": [{"op": "delete", "row": 8}]}, "no_such_row", "edits.0.row", "from 0 to 7"),
         ({"edits": [{"op": "delete", "row": -1}]}, "invalid_value", "edits.0.delete.row", "greater"),
         ({"edits": [{"op": "delete", "row": 10**30}]}, "invalid_value", "edits.0.delete.row", "less"),
-        ({"edits": [{"op": "delete", "row": 2}, {"op": "delete", "row": 2}]}, "row_named_twice", "edits.1.row", "once"),
+        (
+            {"edits": [{"op": "delete", "row": 2}, {"op": "delete", "row": 2}]},
+            "row_named_twice",
+            "edits.1.row",
+            "one edit for each row",
+        ),
         ({"edits": [{"op": "move", "row": 2}]}, "invalid_value", "edits.0", "move"),
         (
             {"edits": [{"op": "replace", "row": 0, "item": {"question": "?"}}]},
@@ -147,7 +156,7 @@ def test_a_mapping_goes_along_so_that_rows_are_read_as_before(api: Api) -> None:
         ({"filters": [{"type": "text", "contains": "?"}]}, "no_rows_left", "filters", "leave out fewer"),
         ({"filters": [{"type": "exact_duplicates"}]}, "nothing_changed", "edits", "Nothing would"),
         ({"filters": [{"type": "rows", "keep": [0, 8]}]}, "no_such_row", "filters.0.keep.1", "no row 8"),
-        ({"filters": [{"type": "solve_rate", "job": "x"}]}, "invalid_value", "filters.0.solve_rate", "which rows"),
+        ({"filters": [{"type": "solve_rate", "job": "x"}]}, "invalid_value", "filters.0.solve_rate", "at least one of"),
         (
             {"filters": [{"type": "solve_rate", "job": "x", "never_solved": True}]},
             "job_not_found",
@@ -181,7 +190,7 @@ def test_only_a_file_that_was_read_can_be_changed(api: Api) -> None:
         refused(api.http.get(f"/v1/files/file-none/{route}"), status=404)
 
 
-def test_filters_are_combined_and_say_how_many_rows_each_left_out(api: Api) -> None:
+def test_filters_are_combined_and_report_how_many_rows_each_removed(api: Api) -> None:
     repeated = [
         *ROWS,
         ROWS[0],
@@ -200,12 +209,12 @@ def test_filters_are_combined_and_say_how_many_rows_each_left_out(api: Api) -> N
     )
     assert questions(api, file) == "adefgh"
     assert [rule["left_out"] for rule in file["change"]["filters"]] == [1, 1, 1, 1, 1]
-    assert "1 row left out (question above 20 characters)" in file["change"]["summary"]
+    assert "1 row left out (question longer than 20 characters)" in file["change"]["summary"]
     assert questions(api, filtered(api, parent, {"type": "rows", "keep": [7, 0]})) == "ah"
-    # The first of two equal rows is gone, so the second is no duplicate any more.
+    # The first of two equal rows is gone, so the second is no longer a duplicate.
     both = filtered(api, parent, {"type": "exact_duplicates"}, {"type": "rows", "drop": [0]})
     assert questions(api, both) == "bcdefghaaq"
-    # What a person wrote stays, whatever the filters say of it.
+    # Rows written by a person stay, whatever the filters.
     edited = version(
         api,
         parent,
@@ -229,8 +238,8 @@ def test_rows_nearly_like_another_are_left_out_as_the_report_lists_them(api: Api
 
 def test_rows_that_share_a_line_are_left_out_one_by_one(api: Api) -> None:
     words = " ".join(f"word{n}" for n in range(60))
-    asked = ["one?", f"{words} begin", "caf\ufffd?", f"{words} end", "last?"]
-    content = json.dumps([{"question": question, "answer": "1"} for question in asked]).encode()
+    questions_sent = ["one?", f"{words} begin", "caf\ufffd?", f"{words} end", "last?"]
+    content = json.dumps([{"question": question, "answer": "1"} for question in questions_sent]).encode()
     assert b"\n" not in content
     parent = str(answered(api.upload_bytes(content))["id"])
     near = answered(api.http.get(f"/v1/files/{parent}/report"))["near_duplicates"]
@@ -287,8 +296,8 @@ def test_history_goes_along_by_row_hash_and_filters_read_it(api: Api) -> None:
     assert [row["solve_rate"] for row in in_job] == [1.0, 0.0, 0.5, None]
 
 
-def solved(job_id: str, **asked: Any) -> dict[str, Any]:
-    return {"type": "solve_rate", "job": job_id, **asked}
+def solved(job_id: str, **options: Any) -> dict[str, Any]:
+    return {"type": "solve_rate", "job": job_id, **options}
 
 
 def test_a_job_trains_on_one_side_of_a_split_and_is_measured_on_the_other(api: Api) -> None:
@@ -402,21 +411,21 @@ def test_images_stay_with_the_rows_that_show_them(api: Api) -> None:
     assert after[0]["images"] == before[0]["images"]
     assert after[1]["images"] != before[1]["images"]
     assert after[2]["images"] == after[3]["images"] == before[3]["images"]
-    shown = {row["images"][0] for row in after}
-    assert kept_images(file["id"]) == shown
+    images = {row["images"][0] for row in after}
+    assert kept_images(file["id"]) == images
     report = answered(api.http.get(f"/v1/files/{file['id']}/report"))
     assert (report["with_images"], report["images"]["files"]) == (4, 3)
 
-    # A version of the version knows the paths too, when the ZIP is long gone.
+    # A version of the version still has the paths after the ZIP has been deleted.
     answered(api.http.delete(f"/v1/files/{parent}"))
     with transaction() as session:
-        assert set(session.scalars(select(Blob.sha256).where(Blob.sha256.in_(shown)))) == shown
+        assert set(session.scalars(select(Blob.sha256).where(Blob.sha256.in_(images)))) == images
         assert session.get(Blob, before[2]["images"][0]) is None
     third = version(api, file["id"], edits=[{"op": "replace", "row": 0, "item": table[0] | {"answer": "newer"}}])
     assert rows_of(api, third["id"])[0]["images"] == before[0]["images"]
     lost = {"edits": [{"op": "append", "item": {"problem": "?", "answer": "1", "images": ["images/2.png"]}}]}
     error = refused(api.http.post(f"/v1/files/{third['id']}/versions", json=lost), status=400, code="image_missing")
-    assert "no row of the file shows" in error["message"]
+    assert "no row of the file uses" in error["message"]
 
 
 def kept_images(file_id: str) -> set[str]:

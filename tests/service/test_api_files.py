@@ -1,4 +1,4 @@
-"""Files over HTTP: whole or not at all, streamed both ways, and gone when deleted."""
+"""Files over HTTP: atomic upload, streaming in both directions, complete deletion."""
 
 import hashlib
 import io
@@ -35,7 +35,7 @@ def counts() -> dict[str, int]:
 NOTHING = {"files": 0, "dataset_rows": 0, "file_images": 0, "blobs": 0, "blob_chunks": 0}
 
 
-def test_a_file_comes_back_byte_for_byte_and_can_be_asked_for_once(api: Api) -> None:
+def test_a_file_is_returned_byte_for_byte(api: Api) -> None:
     content = b'\xef\xbb\xbf{"question": "Why?",  "answer": 42}\r\n\r\n'
     file = answered(api.upload_bytes(content))
     response = api.http.get(f"/v1/files/{file['id']}/content")
@@ -46,7 +46,7 @@ def test_a_file_comes_back_byte_for_byte_and_can_be_asked_for_once(api: Api) -> 
     assert (again.status_code, again.content) == (304, b"")
 
 
-def test_rows_are_listed_in_the_normal_form_and_the_report_says_how_they_were_read(api: Api) -> None:
+def test_rows_are_listed_in_the_normal_form_with_a_report(api: Api) -> None:
     file = answered(api.upload({"question": "Why?", "answer": "6 * 7\n#### 42", "extra": {"deep": [1, None]}}))
     (row,) = answered(api.http.get(f"/v1/files/{file['id']}/rows"))["data"]
     assert row == {
@@ -66,14 +66,14 @@ def test_rows_are_listed_in_the_normal_form_and_the_report_says_how_they_were_re
     assert report["shape"] == file["shape"] == "question + answer"
     assert (file["rows"], report["with_answer"], report["with_solution"]) == (1, 1, 1)
     assert (report["with_trajectory"], report["with_privileged"]) == (0, 0)
-    told = {"question": "Why?", "answer": "42", "trajectory": "6 * 7 is 42", "teacher_prompt": "It is 42."}
-    report = answered(api.http.get(f"/v1/files/{answered(api.upload(told))['id']}/report"))
+    row = {"question": "Why?", "answer": "42", "trajectory": "6 * 7 is 42", "teacher_prompt": "It is 42."}
+    report = answered(api.http.get(f"/v1/files/{answered(api.upload(row))['id']}/report"))
     assert (report["with_trajectory"], report["with_privileged"]) == (1, 1)
 
 
 def test_a_bad_line_after_many_good_ones_leaves_no_row_and_no_byte(api: Api) -> None:
     padding = "x" * 2000
-    rows = [{**ROW, "padding": padding} for _ in range(5000)]  # three chunks, and far into the copying of rows
+    rows = [{**ROW, "padding": padding} for _ in range(5000)]  # three chunks, well into the copying of rows
     error = refused(api.upload(*rows, {"question": "Why?"}), status=400, code="missing_answer")
     assert error["message"] == "rows.jsonl: line 5001 has no 'answer'."
     assert error["param"] == "file"
@@ -89,13 +89,13 @@ def test_an_empty_file_is_refused(api: Api, content: bytes) -> None:
 def test_an_upload_that_breaks_off_leaves_nothing(api: Api) -> None:
     head = b'--b\r\ncontent-disposition: form-data; name="purpose"\r\n\r\nfine-tune\r\n'
     head += b'--b\r\ncontent-disposition: form-data; name="file"; filename="a.jsonl"\r\n\r\n'
-    body = head + json.dumps(ROW).encode() + b"\n"  # and no boundary that ends it
+    body = head + json.dumps(ROW).encode() + b"\n"  # without the closing boundary
     headers = {"content-type": "multipart/form-data; boundary=b"}
     refused(api.http.post("/v1/files", content=body, headers=headers), status=400)
     assert counts() == NOTHING
 
 
-def test_a_mapping_says_which_columns_are_meant(api: Api) -> None:
+def test_a_mapping_selects_the_columns(api: Api) -> None:
     row = {"frage": "Warum?", "antwort": 42, "weg": "6 * 7"}
     assert "frage" in refused(api.upload(row), status=400, code="unknown_shape")["message"]
     mapping = json.dumps({"question": "frage", "answer": "antwort", "hint": "weg"})
@@ -177,14 +177,14 @@ def test_the_data_of_a_job_cannot_be_deleted(api: Api) -> None:
 def test_lists_of_files_are_walked_in_both_orders_without_gap_or_repetition(api: Api) -> None:
     ids = [answered(api.upload(ROW))["id"] for _ in range(7)]
     for order, expected in (("asc", ids), ("desc", ids[::-1])):
-        seen: list[str] = []
+        listed: list[str] = []
         more, after = True, {}
         while more:
             page = answered(api.http.get("/v1/files", params={"limit": 3, "order": order, **after}))
             assert (page["object"], page["first_id"]) == ("list", page["data"][0]["id"])
-            seen += [file["id"] for file in page["data"]]
+            listed += [file["id"] for file in page["data"]]
             more, after = page["has_more"], {"after": page["last_id"]}
-        assert seen == expected
+        assert listed == expected
     assert answered(api.http.get("/v1/files", params={"purpose": "batch"}))["data"] == []
 
 
@@ -237,11 +237,11 @@ def test_rows_are_found_by_a_part_of_question_or_reference(api: Api, search: str
     )
     rows = f"/v1/files/{file['id']}/rows"
     found = answered(api.http.get(rows, params={"search": search, "limit": 1}))
-    seen = found["data"]
+    rows_found = found["data"]
     while found["has_more"]:
         found = answered(api.http.get(rows, params={"search": search, "limit": 1, "after": found["last_id"]}))
-        seen += found["data"]
-    assert [row["row"] for row in seen] == expected
+        rows_found += found["data"]
+    assert [row["row"] for row in rows_found] == expected
 
 
 def test_a_search_in_rows_that_means_nothing_or_takes_too_long_is_refused(
@@ -251,8 +251,8 @@ def test_a_search_in_rows_that_means_nothing_or_takes_too_long_is_refused(
     for wrong in ("", "\0", "x" * 201):
         assert refused(api.http.get(rows, params={"search": wrong}), status=400)["param"] == "search"
     monkeypatch.setattr(searching, "SEARCH_S", 0.001)
-    told = refused(api.http.get(rows, params={"search": "none such"}), status=400, code="search_too_wide")
-    assert "name the rows" in told["message"]
+    error = refused(api.http.get(rows, params={"search": "none such"}), status=400, code="search_too_wide")
+    assert "select the rows by number" in error["message"]
 
 
 @examples(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -262,7 +262,7 @@ def test_any_row_comes_back_from_the_database_as_its_author_wrote_it(api: Api, c
     mapping = json.dumps({"question": "question", "answer": "answer"})
     file = answered(api.upload(item, mapping=mapping))
     (row,) = answered(api.http.get(f"/v1/files/{file['id']}/rows"))["data"]
-    assert json.dumps(row["item"]) == json.dumps(item)  # order of keys and kinds of numbers too
+    assert json.dumps(row["item"]) == json.dumps(item)  # including the order of keys and types of numbers
     exported = api.http.get(f"/v1/files/{file['id']}/export").content
     assert json.dumps(json.loads(exported)) == json.dumps(item)
     again = answered(api.upload_bytes(exported, mapping=mapping))
@@ -270,7 +270,7 @@ def test_any_row_comes_back_from_the_database_as_its_author_wrote_it(api: Api, c
     assert answered(api.http.get(f"/v1/files/{again['id']}/rows"))["data"][0]["row_hash"] == row["row_hash"]
 
 
-def test_good_rows_are_taken_where_the_form_says_so_and_can_be_exported(api: Api) -> None:
+def test_good_rows_are_stored_if_requested_and_can_be_exported(api: Api) -> None:
     content = json.dumps(ROW).encode() + b"\n{oops\n" + json.dumps({**ROW, "n": 1.0}).encode()
     refused(api.upload_bytes(content), status=400, code="invalid_json")
     form = {"purpose": "fine-tune", "on_bad_rows": "take_good"}
@@ -299,7 +299,7 @@ def test_a_table_without_lines_counts_its_rows(api: Api) -> None:
     assert row["item"] == {"question": "q", "answer": 1}
 
 
-def test_the_report_says_what_two_files_share(api: Api) -> None:
+def test_the_report_lists_rows_shared_by_two_files(api: Api) -> None:
     train = answered(api.upload(ROW, {"question": "How?", "answer": "1"}))["id"]
     held_out = answered(api.upload({"question": "How?", "answer": "2"}, ROW, {"question": "Who?", "answer": "3"}))["id"]
     report = answered(api.http.get(f"/v1/files/{held_out}/report", params={"against": train}))

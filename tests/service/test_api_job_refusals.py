@@ -1,4 +1,4 @@
-"""Jobs over HTTP: what can be known to fail is refused at once by its parameter, and leaves nothing behind."""
+"""Rejected jobs over HTTP: detectable errors name their parameter and leave nothing behind."""
 
 from typing import Any
 
@@ -75,7 +75,7 @@ def test_a_row_without_the_hint_is_named_by_its_line(api: Api) -> None:
     create_job(api, job_body(file_id, x_rlsd={"hint": "solution", "method": "grpo"}))
 
 
-def test_every_kind_of_hint_that_stands_in_a_row_is_looked_for_in_all_rows(api: Api) -> None:
+def test_every_kind_of_row_hint_is_required_in_all_rows(api: Api) -> None:
     whole = {"answer": "a", "solution": "s", "trajectory": "t", "teacher_prompt": "p"}
     columns = {"answer": "answer", "solution": "solution", "trajectory": "trajectory", "privileged": "teacher_prompt"}
     full = answered(api.upload(*({"question": f"q{n}", **whole} for n in range(5))))["id"]
@@ -116,7 +116,7 @@ def test_a_method_of_another_type_is_refused_and_breaks_nothing(api: Api, method
     assert refused(api.http.post("/v1/fine_tuning/jobs", json=body), status=400)["param"].endswith("x_rlsd.method")
 
 
-def test_a_hint_that_is_asked_for_by_name_is_not_replaced_where_only_the_verifier_knows_the_answers(api: Api) -> None:
+def test_an_explicit_hint_is_not_replaced_by_values_of_the_verifier(api: Api) -> None:
     rows = [{"messages": [{"role": "user", "content": "q"}], "low": n, "high": n} for n in range(5)]
     file_id = answered(api.upload(*rows))["id"]
     grader = {**EXACT, "reference": "{{item.low}}"}
@@ -181,7 +181,7 @@ def test_what_cannot_be_honoured_is_refused_by_name(api: Api, changes: dict[str,
     assert error["param"] == param
 
 
-def test_an_unknown_parameter_is_refused_in_one_way_wherever_it_stands(api: Api) -> None:
+def test_an_unknown_parameter_is_refused_alike_at_every_level(api: Api) -> None:
     file = api.dataset()
     for where, changes in (("hyperparameter", {"hyperparameter": 1}), (f"{X_RLSD}.lamda", {"x_rlsd": {"lamda": 1}})):
         response = api.http.post("/v1/fine_tuning/jobs", json=job_body(file, **changes))

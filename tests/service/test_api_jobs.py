@@ -1,4 +1,4 @@
-"""Jobs over HTTP: what is accepted is queued, tells all it will obey, and obeys."""
+"""Jobs over HTTP: an accepted job is queued, reports all its settings, and can be controlled."""
 
 import os
 import socket
@@ -25,23 +25,23 @@ from backend.ids import new_id
 from backend.jobs.held_out import split_held_out
 from backend.jobs.lifecycle import JobState
 from backend.jobs.spec import PRESETS, Preset, RlsdSettings
-from backend.queue import TRAIN_QUEUE, waiting
+from backend.queue import TRAIN_QUEUE, queue_length
 from backend.settings import settings
 from tests.service.conftest import EXACT, Api, answered, create_job, job_body, refused
 
 
-def test_a_job_says_every_setting_it_will_obey_and_a_worker_is_nudged(api: Api) -> None:
+def test_a_job_reports_every_setting_and_a_worker_is_notified(api: Api) -> None:
     body = job_body(api.dataset(), x_rlsd={"lambda": 0.7, "lora": {"r": 4}}, seed=7, suffix="mine", metadata={"k": "v"})
     job = create_job(api, body)
     assert (job["object"], job["status"], job["seed"]) == ("fine_tuning.job", "queued", 7)
     assert (job["metadata"], job["user_provided_suffix"]) == ({"k": "v"}, "mine")
     assert job["x_progress"] == {"step": 0, "max_steps": 200, "eta_s": None, "started_at": None, "progress_at": None}
-    shown = job["method"]["reinforcement"]
-    assert shown["x_rlsd"] == RlsdSettings.model_validate({"lambda": 0.7, "lora": {"r": 4}}).model_dump(
+    reinforcement = job["method"]["reinforcement"]
+    assert reinforcement["x_rlsd"] == RlsdSettings.model_validate({"lambda": 0.7, "lora": {"r": 4}}).model_dump(
         mode="json", by_alias=True
     )
-    assert shown["grader"] == EXACT
-    assert waiting(TRAIN_QUEUE) == 1
+    assert reinforcement["grader"] == EXACT
+    assert queue_length(TRAIN_QUEUE) == 1
     assert answered(api.http.get(f"/v1/fine_tuning/jobs/{job['id']}")) == job
     (event,) = answered(api.http.get(f"/v1/fine_tuning/jobs/{job['id']}/events"))["data"]
     assert (event["code"], event["level"]) == ("job.created", "info")
@@ -68,12 +68,12 @@ def test_jobs_are_narrowed_by_state_and_by_a_part_of_name_model_or_id(api: Api) 
 
 def test_a_preset_gives_the_rest(api: Api) -> None:
     job = create_job(api, job_body(api.dataset(), x_rlsd={"preset": "steady", "max_steps": 3}))
-    shown = job["method"]["reinforcement"]["x_rlsd"]
+    reinforcement = job["method"]["reinforcement"]["x_rlsd"]
     expected = RlsdSettings.model_validate({**PRESETS[Preset.STEADY], "preset": "steady", "max_steps": 3})
-    assert shown == expected.model_dump(mode="json", by_alias=True)
+    assert reinforcement == expected.model_dump(mode="json", by_alias=True)
 
 
-def test_without_a_seed_one_is_drawn_and_told(api: Api) -> None:
+def test_without_a_seed_one_is_drawn_and_reported(api: Api) -> None:
     file_id = api.dataset()
     seeds = {create_job(api, job_body(file_id))["seed"] for _ in range(3)}
     assert len(seeds) == 3
@@ -102,10 +102,10 @@ def test_hub_ids_are_taken_as_they_are(api: Api, model: str) -> None:
     assert create_job(api, {**job_body(api.dataset()), "model": model})["model"] == model
 
 
-def test_the_document_says_what_each_method_does_and_reads(api: Api) -> None:
+def test_the_document_describes_each_method_and_its_settings(api: Api) -> None:
     schemas = answered(api.bare.get("/openapi.json"))["components"]["schemas"]
     methods = schemas["RlsdSettings"]["properties"]["method"]["x-methods"]
-    assert set(methods) == set(schemas["Method"]["enum"])
+    assert set(methods) == set(schemas["MethodName"]["enum"])
     assert {"title", "summary", "source", "teacher", "reads"} <= set(methods["rlsd"])
     hints = schemas["RlsdSettings"]["properties"]["hint"]["x-hints"]
     assert set(hints) == set(schemas["Hint"]["enum"])
@@ -118,19 +118,21 @@ def test_a_job_keeps_the_version_of_the_verifier_it_was_made_with(api: Api) -> N
     changed = {**EXACT, "operation": "ne"}
     answered(api.http.post(f"/v1/verifiers/{verifier['id']}/versions", json={"grader": changed}))
     after = create_job(api, body)
-    shown = [job["method"]["reinforcement"] for job in (before, after)]
-    assert [s["x_verifier"] for s in shown] == [{"id": verifier["id"], "version": n, "name": "v"} for n in (1, 2)]
-    assert [s["grader"]["operation"] for s in shown] == ["eq", "ne"]
-    asked = create_job(api, job_body(api.dataset(), grader={"type": "saved", "id": verifier["id"], "version": 1}))
-    assert asked["method"]["reinforcement"]["grader"] == EXACT
+    reinforcement = [job["method"]["reinforcement"] for job in (before, after)]
+    assert [s["x_verifier"] for s in reinforcement] == [
+        {"id": verifier["id"], "version": n, "name": "v"} for n in (1, 2)
+    ]
+    assert [s["grader"]["operation"] for s in reinforcement] == ["eq", "ne"]
+    pinned = create_job(api, job_body(api.dataset(), grader={"type": "saved", "id": verifier["id"], "version": 1}))
+    assert pinned["method"]["reinforcement"]["grader"] == EXACT
 
 
-def test_a_job_tells_what_was_said_apart_from_what_followed(api: Api) -> None:
-    said = {"preset": "steady", "max_steps": 3}
-    shown = api.job(x_rlsd=said)["method"]["reinforcement"]
-    assert shown["x_asked"] == said
-    assert shown["x_rlsd"]["max_steps"] == 3
-    assert len(shown["x_rlsd"]) > 50
+def test_a_job_reports_requested_and_resolved_settings_separately(api: Api) -> None:
+    given = {"preset": "steady", "max_steps": 3}
+    reinforcement = api.job(x_rlsd=given)["method"]["reinforcement"]
+    assert reinforcement["x_asked"] == given
+    assert reinforcement["x_rlsd"]["max_steps"] == 3
+    assert len(reinforcement["x_rlsd"]) > 50
 
 
 def test_pause_resume_and_cancel_of_a_job_that_waits(api: Api) -> None:
@@ -148,7 +150,7 @@ def test_pause_resume_and_cancel_of_a_job_that_waits(api: Api) -> None:
     assert [event["code"] for event in events] == ["job.cancelled", "job.queued", "job.paused", "job.created"]
 
 
-def test_a_failed_job_says_why(api: Api) -> None:
+def test_a_failed_job_reports_why(api: Api) -> None:
     job = api.job()
     fault = {"code": "out_of_memory", "message": "Too large.", "param": "x_rlsd.batch_size"}
     with transaction() as session:
@@ -156,7 +158,7 @@ def test_a_failed_job_says_why(api: Api) -> None:
     assert answered(api.http.get(f"/v1/fine_tuning/jobs/{job['id']}"))["error"] == fault
 
 
-def test_a_job_that_paused_by_itself_says_why_until_it_is_resumed(api: Api) -> None:
+def test_a_job_that_paused_by_itself_reports_why_until_resumed(api: Api) -> None:
     path = f"/v1/fine_tuning/jobs/{api.job()['id']}"
     fault = {"code": "no_signal", "message": "Paused: nothing to learn.", "param": "x_rlsd.max_dead_steps"}
     with transaction() as session:
@@ -186,7 +188,7 @@ def test_jobs_are_walked_newest_first_and_found_by_metadata(api: Api) -> None:
 
 @contextmanager
 def api_process(**environment: str) -> Iterator[str]:
-    """The application in a process of its own, as `rlsd api` starts it; gives its URL."""
+    """Run the API in its own process, as `rlsd api` does; yields its URL."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -222,7 +224,7 @@ def test_a_broker_that_does_not_answer_loses_no_job(api: Api) -> None:
         refused(api.http.post("/v1/fine_tuning/alpha/graders/run", json=run), status=503, code="no_broker")
     with transaction() as session:
         assert session.scalars(select(Job.state).where(Job.id == job["id"])).one() == JobState.QUEUED
-    assert "broker does not answer" in refused(readiness, status=503, code="not_ready")["message"]
+    assert "broker not reachable" in refused(readiness, status=503, code="not_ready")["message"]
     assert int(readiness.headers["retry-after"]) > 0
     assert (readiness.json()["database"], readiness.json()["status"]) == ("ok", "unavailable")
 
@@ -239,7 +241,7 @@ def test_the_models_are_those_of_the_settings_and_those_that_were_trained(api: A
     assert answered(api.http.get("/v1/models/starter"))["owned_by"] == "base"
 
 
-def test_a_batch_that_nobody_named_is_no_larger_than_the_rows(api: Api) -> None:
+def test_the_default_batch_size_is_at_most_the_number_of_rows(api: Api) -> None:
     assert (
         create_job(api, job_body(api.dataset(4), x_rlsd={"held_out_share": 0.5}))["hyperparameters"]["batch_size"] == 2
     )
@@ -247,7 +249,7 @@ def test_a_batch_that_nobody_named_is_no_larger_than_the_rows(api: Api) -> None:
 
 
 def left_behind(job_id: str) -> list[str]:
-    """Hashes of a checkpoint and an adapter, the adapter with bytes that another job has too."""
+    """Store a checkpoint and an adapter, the latter shared with another job, and return their hashes."""
     with transaction() as session:
         hashes = [blobs.put(session, [content]).sha256 for content in (b"checkpoint", b"shared")]
         session.add(
@@ -262,7 +264,7 @@ def stored_blobs() -> set[str]:
         return set(session.scalars(select(Blob.sha256)))
 
 
-def test_a_job_that_has_ended_is_deleted_with_what_nobody_else_needs(api: Api) -> None:
+def test_an_ended_job_is_deleted_with_everything_unreferenced(api: Api) -> None:
     job, other = api.job(), api.job()
     path = f"/v1/fine_tuning/jobs/{job['id']}"
     checkpoint, adapter = left_behind(job["id"])

@@ -1,4 +1,4 @@
-"""Projects, their keys, members, quotas and the audit log, as admins meet them."""
+"""Projects with their keys, members, quotas and audit log, for admins."""
 
 import threading
 
@@ -9,7 +9,7 @@ from sqlalchemy import text
 from backend.db.base import utc_now
 from backend.db.engine import transaction
 from backend.db.projects import Project
-from tests.service.conftest import EXACT, Api, answered, refused, until_locked_out
+from tests.service.conftest import EXACT, Api, answered, refused, wait_until_blocked
 
 
 def test_a_new_project_begins_with_a_key_from_an_administrator(api: Api) -> None:
@@ -17,8 +17,8 @@ def test_a_new_project_begins_with_a_key_from_an_administrator(api: Api) -> None
     refused(api.http.post("/v1/projects", json={"name": "Claims"}), status=409, code="name_taken")
     made = answered(api.http.post(f"/v1/projects/{project['id']}/keys", json={"name": "Ada", "role": "admin"}))
     theirs = {"authorization": f"Bearer {made['secret']}"}
-    seen = answered(api.bare.get("/v1/whoami", headers=theirs))
-    assert (seen["name"], seen["role"], seen["project"]["name"]) == ("Ada", "admin", "claims")
+    caller = answered(api.bare.get("/v1/whoami", headers=theirs))
+    assert (caller["name"], caller["role"], caller["project"]["name"]) == ("Ada", "admin", "claims")
     assert made["secret"] not in api.bare.get("/v1/keys", headers=theirs).text
     for log in (api.http.get("/v1/audit"), api.bare.get("/v1/audit", headers=theirs)):
         entry = answered(log)["data"][0]
@@ -33,7 +33,7 @@ def test_a_name_that_another_request_takes_at_the_same_moment_is_a_conflict(api:
         session.add(Project(id="proj-first", name="claims", created_at=utc_now(), quotas={}))
         session.flush()
         asking.start()
-        until_locked_out()
+        wait_until_blocked()
     asking.join()
     error = refused(answers[0], status=409, code="conflict")
     assert error["type"] == "conflict_error"
@@ -44,15 +44,15 @@ def test_a_key_is_made_shown_once_used_and_revoked(api: Api) -> None:
     made = answered(api.http.post("/v1/keys", json={"name": "pipeline", "role": "viewer", "expires_in_days": 30}))
     theirs = {"authorization": f"Bearer {made['secret']}"}
     answered(api.bare.get("/v1/models", headers=theirs))
-    shown = next(key for key in answered(api.http.get("/v1/keys"))["data"] if key["id"] == made["id"])
-    assert shown["status"] == "valid"
-    assert shown["last_used_at"] is not None
-    assert shown["expires_at"] - shown["created_at"] == 30 * 86400
+    listed = next(key for key in answered(api.http.get("/v1/keys"))["data"] if key["id"] == made["id"])
+    assert listed["status"] == "valid"
+    assert listed["last_used_at"] is not None
+    assert listed["expires_at"] - listed["created_at"] == 30 * 86400
     assert answered(api.http.delete(f"/v1/keys/{made['id']}"))["status"] == "revoked"
     refused(api.bare.get("/v1/models", headers=theirs), status=401)
 
 
-def test_nobody_revokes_the_key_they_use(api: Api) -> None:
+def test_a_key_cannot_revoke_itself(api: Api) -> None:
     own = answered(api.http.get("/v1/whoami"))["id"]
     refused(api.http.delete(f"/v1/keys/{own}"), status=409, code="own_key")
 
@@ -73,20 +73,20 @@ def test_an_address_that_could_not_be_named_to_remove_it_is_refused(api: Api, em
     refused(api.http.post("/v1/members", json={"email": email}), status=400)
 
 
-def test_who_belongs_to_another_project_is_told_to_administrators_alone(api: Api) -> None:
+def test_membership_of_another_project_is_shown_to_administrators_only(api: Api) -> None:
     project = answered(api.http.post("/v1/projects", json={"name": "claims"}))["id"]
     made = answered(api.http.post(f"/v1/projects/{project}/keys", json={"name": "Ada", "role": "admin"}))
     theirs = {"authorization": f"Bearer {made['secret']}"}
-    asked = {"url": "/v1/members", "json": {"email": "grace@example.org"}}
-    answered(api.http.post(**asked))
-    told = refused(api.bare.post(**asked, headers=theirs), status=409, code="not_invitable")
-    assert "project" not in told["message"]
+    request = {"url": "/v1/members", "json": {"email": "grace@example.org"}}
+    answered(api.http.post(**request))
+    error = refused(api.bare.post(**request, headers=theirs), status=409, code="not_invitable")
+    assert "project" not in error["message"]
     answered(api.http.delete("/v1/members/grace@example.org"))
-    answered(api.bare.post(**asked, headers=theirs))
-    assert "another project" in refused(api.http.post(**asked), status=409, code="not_invitable")["message"]
+    answered(api.bare.post(**request, headers=theirs))
+    assert "another project" in refused(api.http.post(**request), status=409, code="not_invitable")["message"]
 
 
-def test_the_audit_log_says_who_did_what_to_what(api: Api) -> None:
+def test_the_audit_log_records_actor_action_and_object(api: Api) -> None:
     file = api.dataset(2)
     answered(api.http.get(f"/v1/files/{file}"))
     answered(api.http.delete(f"/v1/files/{file}"))
@@ -106,7 +106,7 @@ def test_what_only_asks_leaves_no_entry(api: Api) -> None:
     assert len(answered(api.http.get("/v1/audit"))["data"]) == before
 
 
-def test_the_audit_log_is_searched_by_who_what_which_and_when(api: Api) -> None:
+def test_the_audit_log_is_filtered_by_actor_action_object_and_time(api: Api) -> None:
     file = api.dataset(2)
     answered(api.http.delete(f"/v1/files/{file}"))
     newest = answered(api.http.get("/v1/audit"))["data"][0]
@@ -122,14 +122,14 @@ def test_the_audit_log_is_searched_by_who_what_which_and_when(api: Api) -> None:
     refused(api.http.get("/v1/audit", params={"actor": "\0"}), status=400)
 
 
-def test_the_audit_log_tells_whom_a_trusted_proxy_speaks_for(api: Api) -> None:
+def test_the_audit_log_records_the_user_of_a_trusted_proxy(api: Api) -> None:
     body = {"name": "v", "grader": EXACT}
     answered(api.http.post("/v1/verifiers", json=body, headers={"x-forwarded-for": "10.0.0.9, 203.0.113.7"}))
     assert answered(api.http.get("/v1/audit"))["data"][0]["address"] == "203.0.113.7"
 
 
 def test_a_change_is_in_the_audit_log_or_does_not_happen(api: Api) -> None:
-    """Where its entry cannot be written, neither a file nor a version of one is kept."""
+    """If the audit entry cannot be written, neither a file nor a version is stored."""
     file = api.dataset()
     announced = {"filename": "rows.jsonl", "bytes": 2, "mime_type": "application/jsonl", "purpose": "fine-tune"}
     upload = f"/v1/uploads/{answered(api.http.post('/v1/uploads', json=announced))['id']}"

@@ -1,4 +1,4 @@
-"""Quotas: what a project may not pass, whichever way is tried."""
+"""Quotas: limits of a project hold for every way to exceed them."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,14 +14,14 @@ from backend.db.projects import DEFAULT_PROJECT
 from backend.jobs import control
 from backend.jobs.lease import Lease, claim
 from backend.quotas import usage
-from tests.service.conftest import Api, answered, job_body, refused, until_locked_out
+from tests.service.conftest import Api, answered, job_body, refused, wait_until_blocked
 
 Allow = Callable[..., None]
 
 
 @pytest.fixture
 def allow(api: Api) -> Iterator[Allow]:
-    """Sets the quotas of the project, until the end of the test."""
+    """Set the quotas of the project until the end of the test."""
 
     def set_quotas(**quotas: float) -> None:
         answered(api.http.post(f"/v1/projects/{DEFAULT_PROJECT}", json={"quotas": quotas}))
@@ -74,9 +74,9 @@ def test_two_files_at_once_do_not_both_take_the_last_room(api: Api, allow: Allow
     allow(storage_bytes=60)
     with ThreadPoolExecutor(2) as both:
         with transaction() as session:
-            session.execute(text("LOCK TABLE files IN SHARE MODE"))  # each finds that there is room, and has to wait
+            session.execute(text("LOCK TABLE files IN SHARE MODE"))  # both find enough quota and then block
             sent = [both.submit(api.upload, {"question": f"1 + {n}?", "answer": f"{1 + n}"}) for n in (1, 2)]
-            until_locked_out(2)
+            wait_until_blocked(2)
         statuses = sorted(each.result().status_code for each in sent)
     assert statuses == [200, 429]
     assert len(answered(api.http.get("/v1/files"))["data"]) == 1
@@ -91,15 +91,15 @@ def test_a_version_that_grows_beyond_the_quota_is_refused_and_not_kept(api: Api,
     assert len(answered(api.http.get("/v1/files"))["data"]) == 1
 
 
-def claimed(job_id: str) -> Lease:
+def claim_job(job_id: str) -> Lease:
     with transaction() as session:
         lease = claim(session, job_id, owner="worker", lease_s=60)
     assert lease is not None
     return lease
 
 
-def set_back(job_id: str, **hours: float) -> None:
-    """These moments of the job are now so many hours ago."""
+def shift_times_back(job_id: str, **hours: float) -> None:
+    """Move these timestamps of the job into the past by so many hours."""
     moments = {name: utc_now() - timedelta(hours=count) for name, count in hours.items()}
     with transaction() as session:
         session.execute(update(Job).where(Job.id == job_id).values(**moments))
@@ -112,17 +112,17 @@ def hours_used() -> float:
 
 def test_a_pause_uses_no_device_hours(api: Api) -> None:
     job_id = api.job()["id"]
-    lease = claimed(job_id)
-    set_back(job_id, started_at=10, held_since=1)
+    lease = claim_job(job_id)
+    shift_times_back(job_id, started_at=10, held_since=1)
     assert hours_used() == pytest.approx(1, abs=0.01)
     with transaction(project=DEFAULT_PROJECT) as session:
-        control.rest(session, lease)
+        control.pause_held(session, lease)
     with transaction(project=DEFAULT_PROJECT) as session:
         control.resume(session, job_id)
-    claimed(job_id)
-    set_back(job_id, held_since=2)
+    claim_job(job_id)
+    shift_times_back(job_id, held_since=2)
     assert hours_used() == pytest.approx(3, abs=0.01)
-    set_back(job_id, lease_until=1)
+    shift_times_back(job_id, lease_until=1)
     assert hours_used() == pytest.approx(2, abs=0.01)
     with transaction() as session:
         assert control.sweep(session) == 1
@@ -132,7 +132,7 @@ def test_a_pause_uses_no_device_hours(api: Api) -> None:
 
 def test_a_worker_that_was_lost_used_the_device_until_its_lease_ran_out(api: Api) -> None:
     job_id = api.job()["id"]
-    claimed(job_id)
-    set_back(job_id, started_at=10, held_since=10, lease_until=8)
-    claimed(job_id)
+    claim_job(job_id)
+    shift_times_back(job_id, started_at=10, held_since=10, lease_until=8)
+    claim_job(job_id)
     assert hours_used() == pytest.approx(2, abs=0.01)

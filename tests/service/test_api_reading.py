@@ -1,4 +1,4 @@
-"""Uploads are read by other processes: with progress, within bounds, and whatever ends a reader ends nothing else."""
+"""Reading of uploads in separate processes: progress, limits, and isolation of a failing reader."""
 
 import io
 import json
@@ -41,7 +41,7 @@ def jsonl(rows: int, *, padding: int = 10) -> bytes:
 
 @pytest.fixture(scope="module")
 def long_file() -> bytes:
-    """Takes some seconds to read."""
+    """A file that takes some seconds to read."""
     return jsonl(LONG_ROWS)
 
 
@@ -50,7 +50,7 @@ def send(http: httpx.Client, content: bytes, *, headers: dict[str, str] | None =
     return http.post("/v1/files", data={"purpose": "fine-tune"} | form, files=files, headers=headers or {})
 
 
-def begun(http: httpx.Client, content: bytes) -> str:
+def start_upload(http: httpx.Client, content: bytes) -> str:
     response = send(http, content, headers=ASYNC)
     assert (response.status_code, response.headers["preference-applied"]) == (202, "respond-async")
     file = response.json()
@@ -58,26 +58,26 @@ def begun(http: httpx.Client, content: bytes) -> str:
     return str(file["id"])
 
 
-def until(true: Callable[[], Any], *, timeout_s: float = 30) -> Any:
+def wait_until(condition: Callable[[], Any], *, timeout_s: float = 30) -> Any:
     deadline = time.monotonic() + timeout_s
-    while not (found := true()):
+    while not (found := condition()):
         assert time.monotonic() < deadline
         time.sleep(0.02)
     return found
 
 
 def ended(http: httpx.Client, file_id: str) -> dict[str, Any]:
-    """The file once it is no longer being read."""
+    """Wait until the file has been read, and return it."""
 
-    def looked_at() -> dict[str, Any] | None:
+    def read_file() -> dict[str, Any] | None:
         file = answered(http.get(f"/v1/files/{file_id}"))
         return None if file["status"] == "uploaded" else file
 
-    return until(looked_at, timeout_s=120)
+    return wait_until(read_file, timeout_s=120)
 
 
 def has_ended(process: psutil.Process) -> bool:
-    """Also where nobody has asked for its exit status yet."""
+    """Return whether the process has ended, even if not yet reaped."""
     try:
         return process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -85,21 +85,21 @@ def has_ended(process: psutil.Process) -> bool:
 
 
 def fork_server(pid: int) -> psutil.Process:
-    """That of the process; one that was killed stays a zombie until the next is wanted."""
+    """Return the fork server of the process; a killed one stays a zombie until the next is needed."""
     alive = (p for p in psutil.Process(pid).children() if not has_ended(p))
     return next(p for p in alive if "forkserver" in " ".join(p.cmdline()))
 
 
 def reader(pid: int) -> psutil.Process:
-    """The child that reads, once there is one and it is at work."""
-    at_work = until(lambda: [p for p in fork_server(pid).children() if p.cpu_times().user > 0.1])
+    """Wait for a reading child that uses CPU time, and return it."""
+    at_work = wait_until(lambda: [p for p in fork_server(pid).children() if p.cpu_times().user > 0.1])
     return cast("psutil.Process", at_work[0])
 
 
 @pytest.fixture(autouse=True)
 def no_reader_left(api: Api) -> None:
-    """Of the file of an earlier test."""
-    until(lambda: not fork_server(os.getpid()).children())
+    """Wait until no reader of an earlier test is left."""
+    wait_until(lambda: not fork_server(os.getpid()).children())
 
 
 def test_the_official_client_may_wait_for_a_file_to_be_read(api: Api) -> None:
@@ -111,21 +111,21 @@ def test_the_official_client_may_wait_for_a_file_to_be_read(api: Api) -> None:
     assert answered(api.http.get(f"/v1/files/{file.id}/report"))["good"] == 200
 
 
-def test_progress_is_told_while_a_long_file_is_read(api: Api, long_file: bytes) -> None:
-    file_id = begun(api.http, long_file)
-    seen: list[dict[str, int]] = []
+def test_progress_is_reported_while_a_long_file_is_read(api: Api, long_file: bytes) -> None:
+    file_id = start_upload(api.http, long_file)
+    progress: list[dict[str, int]] = []
     while (file := answered(api.http.get(f"/v1/files/{file_id}")))["status"] == "uploaded":
-        seen += [file["progress"]] if file["progress"] else []  # none before its reader has begun
+        progress += [file["progress"]] if file["progress"] else []  # none before the reader has started
         time.sleep(0.1)
     assert (file["status"], file["rows"], file["progress"]) == ("processed", LONG_ROWS, None)
-    assert {each["bytes_total"] for each in seen} == {len(long_file)}
-    reached = [each["bytes_read"] for each in seen]
+    assert {each["bytes_total"] for each in progress} == {len(long_file)}
+    reached = [each["bytes_read"] for each in progress]
     assert reached == sorted(reached)
-    assert any(0 < each["rows"] < LONG_ROWS for each in seen)
+    assert any(0 < each["rows"] < LONG_ROWS for each in progress)
 
 
 def test_a_file_that_is_not_read_yet_is_good_for_nothing_but_waiting(api: Api, long_file: bytes) -> None:
-    file_id, other = begun(api.http, long_file), api.dataset()
+    file_id, other = start_upload(api.http, long_file), api.dataset()
     for path in ("report", "rows", "export", f"images/{'0' * 64}"):
         refused(api.http.get(f"/v1/files/{file_id}/{path}"), status=409, code="file_not_processed")
     refused(api.http.get(f"/v1/files/{other}/report?against={file_id}"), status=409, code="file_not_processed")
@@ -140,8 +140,8 @@ def test_a_file_that_is_not_read_yet_is_good_for_nothing_but_waiting(api: Api, l
     assert ended(api.http, file_id)["status"] == "processed"
 
 
-def test_a_file_that_was_not_waited_for_says_why_it_could_not_be_read(api: Api) -> None:
-    file_id = begun(api.http, json.dumps(ROW).encode() + b"\n{oops\n")
+def test_a_file_read_in_the_background_reports_why_it_failed(api: Api) -> None:
+    file_id = start_upload(api.http, json.dumps(ROW).encode() + b"\n{oops\n")
     file = ended(api.http, file_id)
     assert (file["status"], file["rows"], file["progress"]) == ("error", 0, None)
     assert file["status_details"].startswith("rows.jsonl: line 2 is not JSON")
@@ -165,12 +165,12 @@ def test_a_reader_that_is_killed_is_a_refusal_and_the_next_file_is_read(api: Api
 
 
 def test_the_server_of_readers_may_die_too(api: Api, long_file: bytes) -> None:
-    file_id = begun(api.http, long_file)
+    file_id = start_upload(api.http, long_file)
     child = reader(os.getpid())
-    child.suspend()  # or it may be done before its server is killed
+    child.suspend()  # otherwise it may finish before the server is killed
     fork_server(os.getpid()).kill()
     assert ended(api.http, file_id)["status"] == "error"
-    until(lambda: has_ended(child))
+    wait_until(lambda: has_ended(child))
     answered(api.upload(ROW))
 
 
@@ -216,30 +216,30 @@ def test_a_workbook_with_one_cell_far_out_takes_down_its_reader_alone(api: Api, 
 
 
 def test_a_short_file_does_not_wait_for_long_ones(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(background, "LONG_BYTES", 5_000)
-    for _ in range(background.AT_A_TIME):
-        background._places[True].acquire()
+    monkeypatch.setattr(background, "LARGE_BYTES", 5_000)
+    for _ in range(background.CONCURRENT_READERS):
+        background._readers[True].acquire()
     try:
-        waiting = begun(api.http, jsonl(500))
+        waiting = start_upload(api.http, jsonl(500))
         answered(api.upload(ROW))
         assert answered(api.http.get(f"/v1/files/{waiting}"))["status"] == "uploaded"
     finally:
-        for _ in range(background.AT_A_TIME):
-            background._places[True].release()
+        for _ in range(background.CONCURRENT_READERS):
+            background._readers[True].release()
     assert ended(api.http, waiting)["rows"] == 500
 
 
-def test_an_api_that_dies_takes_its_readers_along_and_the_file_says_so(
+def test_readers_of_a_crashed_api_end_and_their_files_report_it(
     api: Api, long_file: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = f"http://127.0.0.1:{(port := free_port())}"
     command = ("backend.cli.main", "api", "--port", str(port))
-    with serving(*command, health=f"{url}/healthz", log=tmp_path / "api.log", mortal=True) as owner:
+    with serving(*command, health=f"{url}/healthz", log=tmp_path / "api.log", may_exit=True) as owner:
         with httpx.Client(base_url=url, headers=api.http.headers, timeout=60) as http:
-            file_id = begun(http, long_file)
+            file_id = start_upload(http, long_file)
         child = reader(owner.pid)
         owner.kill()
-        until(lambda: has_ended(child))
+        wait_until(lambda: has_ended(child))
     with transaction() as session:
         background.give_up_lost(session)
     assert answered(api.http.get(f"/v1/files/{file_id}"))["status"] == "uploaded", "it may be another API's"
@@ -249,7 +249,7 @@ def test_an_api_that_dies_takes_its_readers_along_and_the_file_says_so(
     file = answered(api.http.get(f"/v1/files/{file_id}"))
     assert (file["status"], file["status_details"]) == (
         "error",
-        "The service stopped while it read the file: upload it again.",
+        "The service stopped while reading the file: upload it again.",
     )
     answered(api.http.delete(f"/v1/files/{file_id}"))
     assert counts() == NOTHING
@@ -273,8 +273,8 @@ def test_what_could_not_be_read_is_deleted_after_a_day(api: Api) -> None:
 
 
 def test_of_too_many_files_at_once_some_are_sent_away_and_not_kept(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(background, "_admitted", threading.BoundedSemaphore(1))
-    with background._admitted:
+    monkeypatch.setattr(background, "_pending", threading.BoundedSemaphore(1))
+    with background._pending:
         refused(api.upload(ROW), status=503, code="busy")
     assert counts() == NOTHING
     answered(api.upload(ROW))

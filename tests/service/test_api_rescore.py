@@ -1,4 +1,4 @@
-"""What a job wrote, scored again by a real worker: over HTTP, from the request to the figures."""
+"""Rescoring of a job's completions over HTTP with a real worker."""
 
 import time
 from typing import Any
@@ -16,7 +16,7 @@ GROUP = 4
 
 
 def with_completions(api: Api, *, steps: int, rows: int = 4) -> str:
-    """A job whose every row was answered once a step, by `GROUP` completions: one right, one right with a word."""
+    """Store a job with `GROUP` completions per row and step: one right, one right with an extra word."""
     job = api.job(x_rlsd={"num_generations": GROUP, "batch_size": rows, "max_steps": steps})
     with transaction() as session:
         for step in range(1, steps + 1):
@@ -79,11 +79,11 @@ def test_a_more_lenient_verifier_is_compared_row_by_row(api: Api) -> None:
     example = result["examples"][0]
     assert example["completion"].startswith("It is twice")
     assert (example["before"]["score"], example["after"]["score"]) == (0.0, 1.0)
-    assert result["summary"].startswith("8 of 32 completions (25.0%) get another score")
+    assert result["summary"].startswith("8 of 32 completions (25.0%) change score")
 
 
 @pytest.mark.usefixtures("check_worker")
-def test_the_same_verifier_says_what_it_said(api: Api) -> None:
+def test_the_same_verifier_gives_the_same_scores(api: Api) -> None:
     job_id = with_completions(api, steps=1)
     saved = answered(api.http.post("/v1/verifiers", json={"name": "exact", "grader": EXACT}))
     check = rescored(api, job_id, grader={"type": "saved", "id": saved["id"]})

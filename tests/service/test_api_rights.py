@@ -1,4 +1,4 @@
-"""Who may what: every route against every kind of caller; what belongs to another project does not exist."""
+"""Access rights: every route with every kind of caller; resources of other projects do not exist."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ import httpx
 import pytest
 from sqlalchemy import func, select
 
-from backend.api.http.rights import OPEN_TO_VIEWERS, needed_role
+from backend.api.http.rights import OPEN_TO_VIEWERS, required_role
 from backend.app import create_app
 from backend.db.base import utc_now
 from backend.db.blobs import Blob
@@ -19,9 +19,9 @@ from backend.db.engine import transaction
 from backend.db.keys import Role, create_key
 from backend.db.projects import Project
 from backend.settings import settings
-from tests.service.belongings import ROW, Belongings
+from tests.service.belongings import ROW, ProjectResources
 from tests.service.conftest import Api, answered, refused
-from tests.service.rights_table import BORROWED, ROUTES, Loan
+from tests.service.rights_table import FOREIGN_REFERENCES, ROUTES, ForeignReference
 from tests.service.test_api_auth import OPEN
 
 NO_MORE = ("revoked", "expired")
@@ -31,7 +31,7 @@ OTHER_PROJECT = "proj-other"
 
 @dataclass(frozen=True, slots=True)
 class Callers:
-    """A key of each kind; `stranger` is the admin of another project."""
+    """A client for each kind of key; `stranger` is the admin of another project."""
 
     viewer: httpx.Client
     editor: httpx.Client
@@ -72,26 +72,28 @@ def described_routes() -> set[str]:
     }
 
 
-def ask(client: httpx.Client, route: str, own: Belongings, sent: dict[str, Any], **ids: str) -> httpx.Response:
-    """Send the request, with the ids of what there is in its path."""
+def send_request(
+    client: httpx.Client, route: str, own: ProjectResources, sent: dict[str, Any], **ids: str
+) -> httpx.Response:
+    """Send the request, with ids of existing resources in its path."""
     method, template = route.split(" ")
     path = re.sub(r"{(\w+)}", lambda name: ids.get(name[1]) or getattr(own, name[1]), template)
     return client.request(method, path, **sent)
 
 
-def test_the_table_names_every_route_and_no_other() -> None:
+def test_the_table_has_exactly_the_documented_routes() -> None:
     assert set(ROUTES) == described_routes()
 
 
-def test_the_table_says_what_the_policy_says() -> None:
+def test_the_table_matches_the_policy() -> None:
     for route, case in ROUTES.items():
-        assert needed_role(*route.split(" ")) is case.least, route
+        assert required_role(*route.split(" ")) is case.least, route
     assert {f"POST {path}" for path in OPEN_TO_VIEWERS} <= set(ROUTES)
 
 
 @pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], None]]:
-    """Says how many seconds the API waits for a worker."""
+def set_check_timeout(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], None]]:
+    """A function that sets how many seconds the API waits for a worker."""
 
     def wait(timeout_s: float) -> None:
         monkeypatch.setenv("RLSD_CHECK_TIMEOUT_S", str(timeout_s))
@@ -104,18 +106,18 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[float], None]
 
 @pytest.mark.usefixtures("check_worker")
 @pytest.mark.parametrize("route", ROUTES)
-def test_each_caller_gets_what_the_table_says(
-    route: str, api: Api, callers: Callers, patient: Callable[[float], None]
+def test_each_caller_gets_the_status_in_the_table(
+    route: str, api: Api, callers: Callers, set_check_timeout: Callable[[float], None]
 ) -> None:
-    """Those who may not come first: what they leave untouched is there for who may, each of whom has things anew."""
+    """Forbidden callers come first and share resources; each permitted caller gets new ones."""
     case, asked_by = ROUTES[route], prepared(route, callers)
-    patient(case.patience_s)
+    set_check_timeout(case.timeout_s)
     refused(asked_by(api.bare), status=401, code="missing_api_key")
     for name in NO_MORE:
         refused(asked_by(getattr(callers, name)), status=401, code="invalid_api_key")
     for name in (name for name, role in ROLES.items() if not role.covers(case.least)):
         message = refused(asked_by(getattr(callers, name)), status=403, code="permission_denied")["message"]
-        assert f"needs the role '{case.least}'" in message
+        assert f"requires the role '{case.least}'" in message
         assert message.endswith("ask an admin of the project for a key with that role.")
     if case.for_administrators:
         refused(asked_by(callers.stranger), status=403, code="permission_denied")
@@ -131,19 +133,19 @@ def test_each_caller_gets_what_the_table_says(
 
 
 def prepared(route: str, callers: Callers) -> Callable[[httpx.Client], httpx.Response]:
-    """The same request for any caller, about things of the first project that are there for it."""
+    """Prepare a request about resources of the first project, to be sent by any caller."""
     case = ROUTES[route]
-    own = Belongings(callers.admin, state=case.state)
+    own = ProjectResources(callers.admin, state=case.state)
     ids = {name: str(getattr(own, other)) for name, other in case.ids.items()}
-    return lambda client: ask(client, route, own, case.sent(own), **ids)
+    return lambda client: send_request(client, route, own, case.sent(own), **ids)
 
 
-@pytest.mark.parametrize("loan", BORROWED, ids=lambda loan: loan.route)
-def test_ids_of_another_project_are_of_nothing_wherever_they_stand(loan: Loan, callers: Callers) -> None:
-    theirs, own = Belongings(callers.admin), Belongings(callers.stranger, project=OTHER_PROJECT)
-    borrowed = {name: str(getattr(theirs, name)) for name in loan.borrowed}
-    response = ask(callers.stranger, loan.route, own, loan.sent(own, theirs), **borrowed)
-    refused(response, status=loan.status, code=loan.code)
+@pytest.mark.parametrize("reference", FOREIGN_REFERENCES, ids=lambda reference: reference.route)
+def test_ids_of_another_project_do_not_exist_anywhere(reference: ForeignReference, callers: Callers) -> None:
+    theirs, own = ProjectResources(callers.admin), ProjectResources(callers.stranger, project=OTHER_PROJECT)
+    foreign_ids = {name: str(getattr(theirs, name)) for name in reference.foreign_ids}
+    response = send_request(callers.stranger, reference.route, own, reference.sent(own, theirs), **foreign_ids)
+    refused(response, status=reference.status, code=reference.code)
 
 
 def test_administrators_are_the_admins_of_the_first_project_alone(callers: Callers) -> None:
@@ -152,7 +154,7 @@ def test_administrators_are_the_admins_of_the_first_project_alone(callers: Calle
 
 
 def test_lists_show_the_own_project_alone(callers: Callers) -> None:
-    own = Belongings(callers.admin)
+    own = ProjectResources(callers.admin)
     made = {
         "files": own.file_id,
         "verifiers": own.verifier_id,
@@ -172,8 +174,8 @@ def test_lists_show_the_own_project_alone(callers: Callers) -> None:
     assert ids_of(callers.stranger, "audit", about=own.file_id) == []
 
 
-def ids_of(client: httpx.Client, path: str, **asked: str) -> list[str]:
-    return [each["id"] for each in answered(client.get(f"/v1/{path}", params=asked))["data"]]
+def ids_of(client: httpx.Client, path: str, **query: str) -> list[str]:
+    return [each["id"] for each in answered(client.get(f"/v1/{path}", params=query))["data"]]
 
 
 def test_bytes_that_two_projects_hold_stay_for_the_other(callers: Callers) -> None:
@@ -187,17 +189,17 @@ def test_bytes_that_two_projects_hold_stay_for_the_other(callers: Callers) -> No
 
 
 def test_the_history_of_equal_rows_stays_in_its_project(callers: Callers) -> None:
-    own = Belongings(callers.admin)
+    own = ProjectResources(callers.admin)
     job, content = own.job_id, callers.viewer.get(f"/v1/files/{own.file_id}/content").content
     form = {"data": {"purpose": "fine-tune"}, "files": {"file": ("rows.jsonl", content)}}
     copy = answered(callers.stranger.post("/v1/files", **form))["id"]
-    seen = answered(callers.viewer.get(f"/v1/files/{own.file_id}/history"))["data"]
-    assert [run["job"] for run in seen[0]["jobs"]] == [job]
+    history = answered(callers.viewer.get(f"/v1/files/{own.file_id}/history"))["data"]
+    assert [run["job"] for run in history[0]["jobs"]] == [job]
     assert all(not row["jobs"] for row in answered(callers.stranger.get(f"/v1/files/{copy}/history"))["data"])
 
 
 def test_versions_belong_to_the_project_and_are_in_its_log(callers: Callers) -> None:
-    file = Belongings(callers.admin).file_id
+    file = ProjectResources(callers.admin).file_id
     made = answered(callers.editor.post(f"/v1/files/{file}/split", json={"share": 0.5, "seed": 1}))
     refused(callers.stranger.get(f"/v1/files/{made['train']['id']}"), status=404)
     entry = answered(callers.admin.get("/v1/audit"))["data"][0]

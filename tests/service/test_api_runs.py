@@ -1,4 +1,4 @@
-"""What a run leaves behind, over HTTP: metrics, rollouts, rows, evaluations, checkpoints, adapter, and the stream."""
+"""Results of a run over HTTP: metrics, rollouts, rows, evaluations, checkpoints, adapter, and the stream."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ SCORES = [1.0, 0.0, 0.5, None]
 
 
 def take_steps(job_id: str, *, first: int = 1, last: int, begun: datetime | None = None) -> None:
-    """Steps as a trainer reports them: two rows, two samples each, one of four without a score; 2 s a step."""
+    """Store steps as a trainer does: two rows, two samples each, one of four without a score; 2 s per step."""
     begun = begun or utc_now()
     with transaction() as session:
         for step in range(first, last + 1):
@@ -71,7 +71,7 @@ def rollout(job_id: str, *, step: int, number: int) -> Rollout:
     )
 
 
-def evaluated(job_id: str, *, step: int, phase: str, **more: Any) -> None:
+def store_evaluation(job_id: str, *, step: int, phase: str, **more: Any) -> None:
     result = {"mean": 0.5, "low": 0.4, "high": 0.6, "n": 2, "k": 4, "per_question": [{"row": 0, "scores": [1.0, None]}]}
     with transaction() as session:
         evaluation = Evaluation(job_id=job_id, step=step, phase=phase, created_at=utc_now(), result={**result, **more})
@@ -88,7 +88,7 @@ def id_in(job_path: str) -> str:
     return job_path.rpartition("/")[2]
 
 
-def test_metrics_are_listed_by_step_and_asked_for_from_the_last_one_seen(api: Api, job_path: str) -> None:
+def test_metrics_are_listed_by_step_and_paged_from_the_last_one(api: Api, job_path: str) -> None:
     take_steps(id_in(job_path), last=25)
     steps = answered(api.http.get(f"{job_path}/metrics"))["data"]
     assert [step["step"] for step in steps] == list(range(1, 26))
@@ -126,13 +126,13 @@ def test_rollouts_are_found_by_step_row_status_and_score(
     api: Api, job_path: str, query: dict[str, Any], expected: int
 ) -> None:
     take_steps(id_in(job_path), last=3)
-    seen: list[dict[str, Any]] = []
+    received: list[dict[str, Any]] = []
     more, after = True, {}
     while more:
         page = answered(api.http.get(f"{job_path}/rollouts", params={**query, "limit": 5, **after}))
-        seen += page["data"]
+        received += page["data"]
         more, after = page["has_more"], {"after": page["last_id"]}
-    assert len({rollout["id"] for rollout in seen}) == len(seen) == expected
+    assert len({rollout["id"] for rollout in received}) == len(received) == expected
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_one_completion_is_found_by_its_id(api: Api, job_path: str) -> None:
         refused(api.http.get(f"{job_path}/rollouts/{absent}"), status=404, code="not_found")
 
 
-def test_a_search_that_takes_too_long_is_stopped_and_says_how_to_narrow_it(
+def test_a_slow_search_is_stopped_with_advice_to_narrow_it(
     api: Api, job_path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with transaction() as session:
@@ -186,8 +186,8 @@ def test_a_search_that_takes_too_long_is_stopped_and_says_how_to_narrow_it(
             {"job": id_in(job_path), "most": 20_000},
         )
     monkeypatch.setattr(search, "SEARCH_S", 0.01)
-    told = refused(api.http.get(f"{job_path}/rollouts?search=none+such"), status=400, code="search_too_wide")
-    assert "narrow it" in told["message"]
+    error = refused(api.http.get(f"{job_path}/rollouts?search=none+such"), status=400, code="search_too_wide")
+    assert "narrow it" in error["message"]
 
 
 @pytest.mark.parametrize(("solved", "expected"), [("sometimes", [0]), ("never", [1]), ("always", [])])
@@ -223,8 +223,8 @@ def test_the_history_of_rows_leaves_errors_out_of_the_mean(api: Api, job_path: s
 
 def test_evaluations_come_in_order_with_their_intervals(api: Api, job_path: str) -> None:
     difference = {"mean": 0.1, "low": 0.0, "high": 0.2}
-    evaluated(id_in(job_path), step=0, phase="baseline")
-    evaluated(id_in(job_path), step=5, phase="trained", p_value=0.04, difference=difference)
+    store_evaluation(id_in(job_path), step=0, phase="baseline")
+    store_evaluation(id_in(job_path), step=5, phase="trained", p_value=0.04, difference=difference)
     baseline, trained = answered(api.http.get(f"{job_path}/evaluations"))["data"]
     assert (baseline["phase"], baseline["p_value"], baseline["difference"]) == ("baseline", None, None)
     assert (trained["step"], trained["p_value"], trained["difference"]) == (5, 0.04, difference)
@@ -269,8 +269,8 @@ def test_the_time_left_follows_from_the_pace_and_a_pause_does_not_count(api: Api
 def test_the_time_left_counts_the_evaluations_to_come_and_a_budget(api: Api, job_path: str) -> None:
     job_id = id_in(job_path)
     take_steps(job_id, last=10)
-    evaluated(job_id, step=0, phase="baseline", seconds=30.0)
-    evaluated(job_id, step=5, phase="interim", seconds=50.0)
+    store_evaluation(job_id, step=0, phase="baseline", seconds=30.0)
+    store_evaluation(job_id, step=5, phase="interim", seconds=50.0)
     with transaction() as session:
         spec = session.get_one(Job, job_id).spec | {"eval_interval": 50}
         session.execute(update(Job).values(state=JobState.RUNNING, spec=spec))
@@ -285,7 +285,7 @@ def test_time_between_steps_that_went_to_an_evaluation_is_no_time_of_steps(api: 
     job_id = id_in(job_path)
     take_steps(job_id, last=10)
     for step in range(1, 11):
-        evaluated(job_id, step=step, phase="interim", seconds=1.5)
+        store_evaluation(job_id, step=step, phase="interim", seconds=1.5)
     with transaction() as session:
         spec = session.get_one(Job, job_id).spec | {"eval_interval": 1}
         session.execute(update(Job).values(state=JobState.RUNNING, spec=spec))
@@ -313,12 +313,12 @@ def test_the_adapter_is_there_once_the_job_has_succeeded(api: Api, job_path: str
 
 
 class Watcher:
-    """Reads a stream in a thread; `wait` gives all messages up to and including one of the named event."""
+    """Reads a stream in a thread; `wait` returns all messages up to and including one of the named event."""
 
     def __init__(self, api: Api, job_path: str, *, last_event_id: str | None = None) -> None:
         headers = {} if last_event_id is None else {"last-event-id": last_event_id}
         self.messages: list[dict[str, Any]] = []
-        self.news = threading.Condition()
+        self.changed = threading.Condition()
         self.thread = threading.Thread(target=self._read, args=(api, job_path, headers), daemon=True)
         self.thread.start()
 
@@ -326,16 +326,16 @@ class Watcher:
         with api.http.stream("GET", f"{job_path}/stream", headers=headers) as response:
             assert response.headers["content-type"].startswith("text/event-stream")
             for message in parsed(response):
-                with self.news:
+                with self.changed:
                     self.messages.append(message)
-                    self.news.notify_all()
+                    self.changed.notify_all()
 
     def wait(self, event: str, count: int = 1) -> list[dict[str, Any]]:
-        def seen() -> bool:
+        def received() -> bool:
             return [message["event"] for message in self.messages].count(event) >= count
 
-        with self.news:
-            assert self.news.wait_for(seen, timeout=20), [message["event"] for message in self.messages]
+        with self.changed:
+            assert self.changed.wait_for(received, timeout=20), [message["event"] for message in self.messages]
             messages = list(self.messages)
         if event == "end":  # after which the server closes the stream
             self.thread.join(timeout=10)
@@ -360,7 +360,7 @@ def test_a_watcher_sees_steps_as_they_are_taken_and_the_end(api: Api, job_path: 
     first = watcher.wait("state")
     assert [message["event"] for message in first] == ["event", "state"]
     take_steps(job_id, last=2)
-    evaluated(job_id, step=0, phase="baseline")
+    store_evaluation(job_id, step=0, phase="baseline")
     watcher.wait("evaluation")
     take_steps(job_id, first=3, last=3)
     watcher.wait("metrics", 3)
@@ -374,15 +374,15 @@ def test_a_watcher_sees_steps_as_they_are_taken_and_the_end(api: Api, job_path: 
     assert messages[-1]["event"] == "end"
 
 
-def test_a_watcher_who_was_away_gets_what_was_missed_and_nothing_twice(api: Api, job_path: str) -> None:
+def test_a_reconnected_watcher_gets_missed_messages_once(api: Api, job_path: str) -> None:
     take_steps(id_in(job_path), last=5)
-    evaluated(id_in(job_path), step=0, phase="baseline")
+    store_evaluation(id_in(job_path), step=0, phase="baseline")
     answered(api.http.post(f"{job_path}/cancel"))
     everything = Watcher(api, job_path).wait("end")
     lists = [message for message in everything if message["event"] not in ("state", "end")]
     assert len(lists) == 2 + 2 * 5 + 1
-    told = [message["data"] for message in lists if message["event"] == "rollouts"]
-    assert told == [{"step": step, "count": 4} for step in range(1, 6)]
+    rollout_counts = [message["data"] for message in lists if message["event"] == "rollouts"]
+    assert rollout_counts == [{"step": step, "count": 4} for step in range(1, 6)]
     for cut in range(len(lists)):
         rest = Watcher(api, job_path, last_event_id=lists[cut]["id"]).wait("end")
         assert [message for message in rest if message["event"] not in ("state", "end")] == lists[cut + 1 :]

@@ -1,8 +1,8 @@
-"""The OpenAPI document against the server: whatever is sent, no 5xx, and nothing that the document does not say.
+"""The OpenAPI document against the server: no 5xx for any request, and only documented responses.
 
-Each route for itself, and in courses in which one answer's ids go into the next request, with the keys of an admin and
-of an editor. A check worker is there; chat needs a server beside it and is asked in test_chat. `SCHEMA_CASES`
-multiplies the cases: 1, the default, makes some thousands.
+Each route is tested separately and in scenarios, in which ids from one response go into the next request, with keys of
+an admin and of an editor. A check worker is running; chat needs its own server and is covered by test_chat.
+`SCHEMA_CASES` multiplies the number of cases: the default, 1, makes several thousand.
 """
 
 import json
@@ -31,7 +31,7 @@ from tests.service.conftest import Api
 
 CASES = float(os.environ.get("SCHEMA_CASES", "1"))
 SEEDS, COURSES = 6, 100
-"""Runs, and the most courses of each."""
+"""Number of runs, and maximum number of scenarios in each."""
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 GRADER = {"type": "regex", "pattern": "x"}
 MADE_PLAUSIBLE = ("/v1/fine_tuning/jobs", "/v1/fine_tuning/alpha/graders/run", "/v1/verifiers/test")
@@ -43,7 +43,7 @@ answering = schema.exclude(path=CHAT).exclude(path_regex="^/(healthz|readyz)$")
 
 @pytest.fixture
 def ids(api: Api) -> dict[str, str]:
-    """Of things that are there, so that what is generated meets more than 404."""
+    """Ids of existing resources, so that generated requests lead to more than 404."""
     job = api.job()
     verifier = api.http.post("/v1/verifiers", json={"name": "v", "grader": GRADER}).json()
     file_id = api.dataset(3)
@@ -52,13 +52,13 @@ def ids(api: Api) -> dict[str, str]:
 
 @pytest.fixture
 def keys(api: Api) -> tuple[str, str]:
-    """An admin's, which is an administrator's, and an editor's."""
+    """Keys of an admin, who is also an administrator, and of an editor."""
     with transaction() as session:
         return api.key, create_key(session, name="editor", role=Role.EDITOR)[1]
 
 
 def make_plausible(body: object, ids: dict[str, str]) -> None:
-    """Things that exist in place of random names, so that the settings are what is looked at."""
+    """Replace random names with existing ones, so that the settings are tested."""
     match body:
         case {"method": {"reinforcement": {"grader": _} as reinforcement}}:
             assert isinstance(body, dict)
@@ -78,7 +78,7 @@ def make_plausible(body: object, ids: dict[str, str]) -> None:
     derandomize=True,
 )
 @pytest.mark.usefixtures("check_worker")
-def test_the_server_does_what_its_document_says(
+def test_the_server_conforms_to_its_document(
     case: schemathesis.Case, api: Api, ids: dict[str, str], keys: tuple[str, str]
 ) -> None:
     for name in case.path_parameters or {}:
@@ -95,11 +95,11 @@ def test_the_server_does_what_its_document_says(
 
 @pytest.mark.timeout(3600)
 @pytest.mark.usefixtures("check_worker")
-def test_whatever_course_the_requests_take_the_server_does_what_its_document_says(
+def test_the_server_conforms_to_its_document_in_scenarios(
     api: Api, ids: dict[str, str], keys: tuple[str, str], tmp_path: Path
 ) -> None:
-    """One answer's ids go into the next request; what is deleted stays so. By schemathesis' own runner, which bears
-    that what a server answers depends on what it was asked before."""
+    """Use schemathesis' own runner, which supports stateful servers: ids from one response go into the next request,
+    and deleted resources stay deleted."""
     document = tmp_path / "openapi.json"
     document.write_text(json.dumps(create_app().openapi()))
     made = 0

@@ -1,4 +1,4 @@
-"""`/v1/verifiers/check`: a verifier tried on rows of a file, in a worker's sandbox."""
+"""`/v1/verifiers/check`: self-check of a verifier on rows of a file, in a worker's sandbox."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from tests.service.conftest import EXACT, Api, answered, refused
 CONSTANT = {"type": "python", "source": "def grade(item, output_text):\n    return len(output_text) * 0 + 1\n"}
 
 
-def asked(api: Api, **body: Any) -> dict[str, Any]:
+def request_self_check(api: Api, **body: Any) -> dict[str, Any]:
     return answered(api.http.post("/v1/verifiers/check", json=body))
 
 
@@ -27,7 +27,7 @@ def finished(api: Api, check_id: str) -> dict[str, Any]:
 def test_a_verifier_is_tried_on_rows_of_the_file_and_found_again_by_it(api: Api) -> None:
     file = api.dataset(40)
     grader = {"type": "regex", "pattern": r"####\s*(?P<answer>\S+)"}
-    check = asked(api, grader=grader, file=file, rows=4)
+    check = request_self_check(api, grader=grader, file=file, rows=4)
     assert (check["object"], check["kind"], check["file_id"]) == ("check", "self_check", file)
     result = finished(api, check["id"])["result"]
     assert result["verdict"] == "pass", result["findings"]
@@ -40,7 +40,7 @@ def test_a_verifier_is_tried_on_rows_of_the_file_and_found_again_by_it(api: Api)
 @pytest.mark.usefixtures("check_worker")
 def test_a_saved_verifier_that_gives_everything_full_marks_fails(api: Api) -> None:
     saved = answered(api.http.post("/v1/verifiers", json={"name": "constant", "grader": CONSTANT}))
-    check = asked(api, grader={"type": "saved", "id": saved["id"]}, file=api.dataset(3))
+    check = request_self_check(api, grader={"type": "saved", "id": saved["id"]}, file=api.dataset(3))
     result = finished(api, check["id"])["result"]
     assert result["verdict"] == "fail"
     assert result["rows_checked"] == 3

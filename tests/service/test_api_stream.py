@@ -1,4 +1,4 @@
-"""Many who watch one job: one reader for all of them, none in the way of another, nothing missed and nothing twice."""
+"""Many watchers of one job: a single reader for all, no blocking between them, no lost or repeated messages."""
 
 import asyncio
 import json
@@ -30,15 +30,15 @@ WATCHERS = 60
 
 @contextmanager
 def statements() -> Iterator[list[str]]:
-    """What this process, the API's too, asks of the database."""
-    seen: list[str] = []
+    """Record the SQL statements of this process, which includes the API."""
+    recorded: list[str] = []
 
     def see(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        seen.append(statement)
+        recorded.append(statement)
 
     event.listen(engine(), "before_cursor_execute", see)
     try:
-        yield seen
+        yield recorded
     finally:
         event.remove(engine(), "before_cursor_execute", see)
 
@@ -56,7 +56,7 @@ async def messages(client: httpx.AsyncClient, path: str) -> AsyncIterator[tuple[
 
 
 def long_steps(job_id: str, *, first: int, last: int) -> None:
-    """Steps of some kilobytes each, announced together."""
+    """Store steps of some kilobytes each, in one transaction."""
     metrics = {f"a_figure_with_a_long_name_number_{number}": float(number) for number in range(100)}
     with transaction() as session:
         for step in range(first, last + 1):
@@ -90,22 +90,26 @@ def test_what_is_new_is_read_once_however_many_watch(api: Api, job_id: str) -> N
             watching = [asyncio.create_task(watch(client, caught_up)) for _ in range(WATCHERS)]
             for _ in watching:
                 await asyncio.wait_for(caught_up.acquire(), 30)
-            with statements() as seen:
+            with statements() as recorded:
                 for step in range(1, 6):
                     await asyncio.to_thread(take_steps, job_id, first=step, last=step)
                     await asyncio.sleep(0.1)
-                read = list(seen)
+                read = list(recorded)
             await asyncio.to_thread(api.http.post, f"/v1/fine_tuning/jobs/{job_id}/cancel")
             return await asyncio.wait_for(asyncio.gather(*watching), 30), read
 
-    seen_by_each, asked = asyncio.run(all_watch())
+    seen_by_each, statements_sent = asyncio.run(all_watch())
     assert seen_by_each == [[1, 2, 3, 4, 5]] * WATCHERS
-    news = [statement for statement in asked if "FROM job_events" in statement and "LIMIT" in statement]
-    assert 1 <= len(news) <= 10  # a wake or two for each of five steps, not one for each watcher
-    assert len([statement for statement in asked if statement.startswith("SELECT")]) <= 10 * len(news)
+    event_queries = [
+        statement for statement in statements_sent if "FROM job_events" in statement and "LIMIT" in statement
+    ]
+    assert 1 <= len(event_queries) <= 10  # a wake or two for each of five steps, not one for each watcher
+    assert len([statement for statement in statements_sent if statement.startswith("SELECT")]) <= 10 * len(
+        event_queries
+    )
 
 
-def test_who_reads_slowly_holds_nobody_up_and_misses_nothing(api: Api, job_id: str) -> None:
+def test_a_slow_watcher_blocks_no_other_and_misses_nothing(api: Api, job_id: str) -> None:
     path = f"/v1/fine_tuning/jobs/{job_id}/stream"
     total = 3 * KEPT_MESSAGES
     with socket.socket() as slow:
@@ -124,17 +128,17 @@ def test_who_reads_slowly_holds_nobody_up_and_misses_nothing(api: Api, job_id: s
         quick.wait("end")
         slow.settimeout(30)
         rest = b"".join(iter(lambda: slow.recv(1 << 16), b""))
-    said = (beginning + rest).decode()
+    body = (beginning + rest).decode()
     steps = [
         json.loads(line[6:])["step"]
-        for line in said.splitlines()
+        for line in body.splitlines()
         if line.startswith('data: {"id":"') and "values" in line
     ]
     assert steps == list(range(1, total + 1))
-    assert said.count("event: end") == 1
+    assert body.count("event: end") == 1
 
 
-def test_who_comes_late_gets_the_past_and_then_what_is_new(api: Api, job_id: str) -> None:
+def test_a_late_watcher_gets_past_and_new_messages(api: Api, job_id: str) -> None:
     path = f"/v1/fine_tuning/jobs/{job_id}"
     first = Watcher(api, path)
     first.wait("state")
@@ -154,7 +158,7 @@ def test_who_comes_late_gets_the_past_and_then_what_is_new(api: Api, job_id: str
     assert steps == list(range(1, 2 * BATCH + 9))
 
 
-def test_steps_taken_again_after_a_lost_worker_are_told_to_all_once_more(api: Api, job_id: str) -> None:
+def test_steps_repeated_after_a_lost_worker_are_sent_again_to_all(api: Api, job_id: str) -> None:
     path = f"/v1/fine_tuning/jobs/{job_id}"
     first = Watcher(api, path)
     take_steps(job_id, last=4)
@@ -162,7 +166,7 @@ def test_steps_taken_again_after_a_lost_worker_are_told_to_all_once_more(api: Ap
     with transaction() as session:
         session.query(Step).where(Step.job_id == job_id, Step.step > 2).delete()
         session.execute(update(Job).where(Job.id == job_id).values(step=2))
-        message = "Going on from the checkpoint of step 2."
+        message = "Resuming from the checkpoint of step 2."
         events.record(session, job_id, code=events.RESUMED, message=message, data={"step": 2})
     first.wait("event", 2)
     late = Watcher(api, path)
@@ -172,17 +176,17 @@ def test_steps_taken_again_after_a_lost_worker_are_told_to_all_once_more(api: Ap
         session.execute(update(Job).where(Job.id == job_id).values(step=3))
         events.announce(session, job_id)
     for watcher, steps in ((late, [1, 2, 3]), (first, [1, 2, 3, 4, 3])):
-        told = [message for message in watcher.wait("metrics", len(steps)) if message["event"] == "metrics"]
-        assert [message["data"]["step"] for message in told] == steps
-        assert told[-1]["data"]["values"] == {"again": 1.0}
-    after = Watcher(api, path, last_event_id=told[-2]["id"])  # of the step that was taken back
+        metrics_messages = [message for message in watcher.wait("metrics", len(steps)) if message["event"] == "metrics"]
+        assert [message["data"]["step"] for message in metrics_messages] == steps
+        assert metrics_messages[-1]["data"]["values"] == {"again": 1.0}
+    after = Watcher(api, path, last_event_id=metrics_messages[-2]["id"])  # of the step that was repeated
     assert [m["data"]["step"] for m in after.wait("metrics") if m["event"] == "metrics"] == [3]
     states = [message["data"]["x_progress"]["step"] for message in first.messages if message["event"] == "state"]
     assert 4 in states
     answered(api.http.post(f"{path}/cancel"))
     for watcher in (first, late, after):
-        told = [m["data"]["step"] for m in watcher.wait("end") if m["event"] == "metrics"]
-        assert told.count(3) == (2 if watcher is first else 1)
+        step_numbers = [m["data"]["step"] for m in watcher.wait("end") if m["event"] == "metrics"]
+        assert step_numbers.count(3) == (2 if watcher is first else 1)
 
 
 def test_a_feed_ends_with_its_last_watcher(api: Api, job_id: str) -> None:
@@ -191,20 +195,20 @@ def test_a_feed_ends_with_its_last_watcher(api: Api, job_id: str) -> None:
         with api.http.stream("GET", path) as response:
             assert next(response.iter_lines()).startswith("id: ")
     deadline = time.monotonic() + 10
-    step, asked = 0, ["that it is gone is not known at once"]
-    while asked:
+    step, statements_sent = 0, ["the disconnect is not detected immediately"]
+    while statements_sent:
         assert time.monotonic() < deadline
         step += 1
-        with statements() as seen:
+        with statements() as recorded:
             take_steps(job_id, first=step, last=step)
             time.sleep(0.3)
-        asked = [statement for statement in seen if "FROM job_events" in statement]
+        statements_sent = [statement for statement in recorded if "FROM job_events" in statement]
 
 
 def test_a_watch_ends_when_its_key_is_revoked_and_the_others_go_on(
     api: Api, job_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(authorisation, "ASKED_EVERY_S", 0.1)
+    monkeypatch.setattr(authorisation, "REVALIDATION_S", 0.1)
     path = f"/v1/fine_tuning/jobs/{job_id}"
     made = answered(api.http.post("/v1/keys", json={"name": "watcher", "role": "viewer"}))
     stays = Watcher(api, path)
@@ -221,10 +225,10 @@ def test_a_watch_ends_when_its_key_is_revoked_and_the_others_go_on(
     stays.wait("end")
 
 
-def test_who_may_go_on_watching_is_asked_in_one_question_for_all(
+def test_permissions_of_all_watchers_are_checked_in_one_query(
     api: Api, job_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(authorisation, "ASKED_EVERY_S", 0.2)
+    monkeypatch.setattr(authorisation, "REVALIDATION_S", 0.2)
     path = f"/v1/fine_tuning/jobs/{job_id}"
     with transaction() as session:
         secrets = [create_key(session, name="watcher")[1] for _ in range(10)]
@@ -236,12 +240,12 @@ def test_who_may_go_on_watching_is_asked_in_one_question_for_all(
             watchers.append(Watcher(replace(api, http=client), path))
             watchers[-1].wait("state")
         deadline = time.monotonic() + 20
-        with statements() as seen:
-            while not (asked := [statement for statement in seen if "FROM members" in statement]):
+        with statements() as recorded:
+            while not (statements_sent := [statement for statement in recorded if "FROM members" in statement]):
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
         answered(api.http.post(f"{path}/cancel"))
         for watcher in watchers:
             watcher.wait("end")
-    among_keys, among_members = asked[0].split("UNION ALL")
+    among_keys, among_members = statements_sent[0].split("UNION ALL")
     assert among_keys.count("%(id_1_") == among_members.count("%(email_1_") == len(secrets)

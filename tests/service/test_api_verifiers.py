@@ -1,4 +1,4 @@
-"""Verifiers over HTTP: saved in versions that never change, tried in a worker's sandbox, answered in OpenAI's shape."""
+"""Verifiers over HTTP: immutable versions, grading in a worker's sandbox, responses in OpenAI's format."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -75,14 +75,14 @@ def test_a_grader_that_is_not_sound_is_refused_by_field(api: Api, grader: dict[s
     assert refused(api.http.post(path, json={"grader": grader}), status=400)["param"] == param
 
 
-def test_a_saved_grader_is_validated_as_what_it_stands_for(api: Api) -> None:
+def test_a_saved_grader_is_validated_like_its_spec(api: Api) -> None:
     reference = {"type": "saved", "id": save(api)["id"]}
     body = {"grader": reference}
     validated = answered(api.http.post("/v1/fine_tuning/alpha/graders/validate", json=body))
     assert validated == {"grader": EXACT, "x_remarks": [], "x_signature": None}
 
 
-def test_validating_python_tells_which_signature_was_recognised(api: Api) -> None:
+def test_validating_python_reports_the_recognised_signature(api: Api) -> None:
     source = "import math\n\ndef reward(completions, answer, **kwargs):\n    return [0.0 for _ in completions]\n"
     body = {"grader": {"type": "python", "name": "r", "source": source}}
     signature = answered(api.http.post("/v1/fine_tuning/alpha/graders/validate", json=body))["x_signature"]
@@ -101,7 +101,7 @@ def test_the_gallery_lists_verifiers_that_can_be_saved(api: Api) -> None:
 
 @pytest.mark.usefixtures("check_worker")
 class TestInTheSandbox:
-    """With a worker of the check queue."""
+    """Tests with a worker of the check queue."""
 
     @staticmethod
     def run(api: Api, grader: dict[str, Any], text: str, item: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`rlsd up` as its user meets it: starts whole, stops whole, starts again on the same data, refuses in one sentence."""
+"""`rlsd up`: complete start and stop, restart on the same data, one-sentence errors."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from backend.cli.demo import free_port
 from backend.stack.up import running_application
 from tests.processes import wait_for
 
-CHOSEN_KEY = "chosen-by-me-and-by-nobody-else-at-all"
+CHOSEN_KEY = "a-key-chosen-by-the-administrator-of-the-tests"
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def up(home: Path, log: Path, *options: str, **variables: str) -> Iterator[subpr
 
 
 def refused(home: Path, *options: str, **variables: str) -> str:
-    """The one sentence of an application that does not start."""
+    """Return the error of an application that does not start, one sentence."""
     process = subprocess.run(
         [sys.executable, "-m", "backend.cli.main", "up", *options],
         env=environment(home, **variables),
@@ -75,7 +75,7 @@ def refused(home: Path, *options: str, **variables: str) -> str:
 
 
 def command_of(process: psutil.Process) -> str:
-    """Empty for one that has just ended: processes of other tests come and go."""
+    """Return the command line; empty if the process has just ended, as those of other tests may."""
     try:
         return " ".join(process.cmdline())
     except psutil.Error:
@@ -83,7 +83,7 @@ def command_of(process: psutil.Process) -> str:
 
 
 def family(process: subprocess.Popen[bytes], home: Path) -> list[psutil.Process]:
-    """All that the application started, its services included."""
+    """Return all processes of the application, including its services."""
     children = psutil.Process(process.pid).children(recursive=True)
     services = [p for p in psutil.process_iter() if str(home) in command_of(p)]
     return [*children, *(p for p in services if p.pid != process.pid)]
@@ -149,7 +149,7 @@ def test_a_port_in_use_is_named_with_its_option(home: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_written_is_named() -> None:
-    assert "/proc/nowhere cannot be written" in refused(Path("/proc/nowhere"), "--api-port", str(free_port(0)))
+    assert "/proc/nowhere is not writable" in refused(Path("/proc/nowhere"), "--api-port", str(free_port(0)))
 
 
 def test_a_path_too_long_for_a_socket_is_refused(home: Path) -> None:
@@ -159,12 +159,12 @@ def test_a_path_too_long_for_a_socket_is_refused(home: Path) -> None:
 def test_data_of_another_postgres_is_refused(home: Path) -> None:
     (home / "postgres").mkdir(parents=True)
     (home / "postgres" / "PG_VERSION").write_text("15\n")
-    assert "made by PostgreSQL 15" in refused(home, "--api-port", str(free_port(0)), "--no-ui")
+    assert "created by PostgreSQL 15" in refused(home, "--api-port", str(free_port(0)), "--no-ui")
 
 
 @pytest.fixture(scope="module")
 def running_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, subprocess.Popen[bytes]]]:
-    """The data folder of an application without UI that runs, and its process."""
+    """A running application without UI: its data folder and its process."""
     log = tmp_path_factory.mktemp("up") / "log"
     with tempfile.TemporaryDirectory(prefix="rlsd-") as folder, up(Path(folder) / "data", log, "--no-ui") as process:
         yield Path(folder) / "data", process
@@ -174,7 +174,7 @@ def test_a_second_application_on_the_same_folder_is_refused(
     running_home: tuple[Path, subprocess.Popen[bytes]],
 ) -> None:
     home, _ = running_home
-    assert "in use by a running application" in refused(home, "--api-port", str(free_port(0)), "--no-ui")
+    assert "in use by a running instance" in refused(home, "--api-port", str(free_port(0)), "--no-ui")
     addresses = json.loads((home / "running.json").read_text())
     assert addresses["ui_url"] is None
 

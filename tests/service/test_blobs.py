@@ -1,4 +1,4 @@
-"""Bytes in Postgres: what goes in comes out, once, and goes when nobody needs it."""
+"""Blobs in Postgres: round trip, deduplication, and deletion once unreferenced."""
 
 import hashlib
 import threading

@@ -1,4 +1,4 @@
-"""Chat with the official client against a real chat server: base models and what was trained, whole, streamed, left."""
+"""Chat with the official client and a real chat server: base models and adapters, whole, streamed, aborted."""
 
 import asyncio
 import subprocess
@@ -14,7 +14,7 @@ from hypothesis import settings as examples
 from typer.testing import CliRunner, Result
 
 from backend.app import create_app
-from backend.chat.redis_keys import SERVERS, WAITING
+from backend.chat.redis_keys import QUEUED, SERVERS
 from backend.chat.request import NEUTRAL
 from backend.cli.main import app
 from backend.db.base import utc_now
@@ -24,7 +24,7 @@ from backend.db.jobs import Job
 from backend.jobs.lifecycle import JobState
 from backend.settings import settings
 from tests.processes import wait_for
-from tests.service.chatting import QUESTION, broker, greedy, trained
+from tests.service.chatting import QUESTION, broker, greedy, trained_job
 from tests.service.conftest import Api, answered, refused
 from tests.service.test_api_schema import CHECKS
 
@@ -65,8 +65,8 @@ def test_a_streamed_answer_is_the_whole_one_in_pieces(api: Api) -> None:
     assert {chunk.object for chunk in chunks} == {"chat.completion.chunk"}
     assert len({(chunk.id, chunk.created, chunk.model) for chunk in chunks}) == 1
     assert chunks[0].choices[0].delta.role == "assistant"
-    said = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
-    assert said == greedy(api)
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    assert text == greedy(api)
     reasons = [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices]
     assert reasons[-1] in ("stop", "length")
     assert set(reasons[:-1]) == {None}
@@ -81,15 +81,15 @@ def test_a_streamed_answer_is_the_whole_one_in_pieces(api: Api) -> None:
 
 
 @pytest.mark.usefixtures("chat_worker")
-def test_the_command_line_prints_the_words_of_the_answer(api: Api) -> None:
+def test_the_command_line_prints_the_text_of_the_answer(api: Api) -> None:
     def rlsd(*arguments: str) -> Result:
         return CliRunner().invoke(app, ["chat", *arguments], env={"RLSD_API_URL": api.url, "RLSD_API_KEY": api.key})
 
     [question] = QUESTION
-    said = rlsd("starter", str(question["content"]), "temperature:=0", "max_completion_tokens:=60")
-    assert said.exit_code == 0, said.exception
-    assert said.stdout.strip()
-    assert greedy(api)[:30] == said.stdout[:30]
+    result = rlsd("starter", str(question["content"]), "temperature:=0", "max_completion_tokens:=60")
+    assert result.exit_code == 0, result.exception
+    assert result.stdout.strip()
+    assert greedy(api)[:30] == result.stdout[:30]
     assert "ft:none" in str(rlsd("ft:none", "x").exception)
 
 
@@ -107,11 +107,11 @@ def test_several_choices_stop_sequences_seeds_and_log_probabilities(api: Api) ->
     cut = ask(model="starter", messages=QUESTION, temperature=0, max_tokens=40, stop=[stop, "never said"])
     assert cut.choices[0].message.content == whole[: whole.index(stop)]
     assert cut.choices[0].finish_reason == "stop"
-    told = ask(model="starter", messages=QUESTION, temperature=0, max_tokens=5, logprobs=True, top_logprobs=2)
-    assert told.choices[0].logprobs is not None
-    tokens = told.choices[0].logprobs.content
+    completion = ask(model="starter", messages=QUESTION, temperature=0, max_tokens=5, logprobs=True, top_logprobs=2)
+    assert completion.choices[0].logprobs is not None
+    tokens = completion.choices[0].logprobs.content
     assert tokens
-    assert "".join(token.token for token in tokens) == told.choices[0].message.content
+    assert "".join(token.token for token in tokens) == completion.choices[0].message.content
     for token in tokens:
         assert token.top_logprobs[0].token == token.token
         assert token.logprob == pytest.approx(token.top_logprobs[0].logprob)
@@ -119,8 +119,8 @@ def test_several_choices_stop_sequences_seeds_and_log_probabilities(api: Api) ->
 
 
 @pytest.mark.usefixtures("chat_worker")
-def test_what_was_trained_answers_under_its_name_beside_its_base_until_it_is_deleted(api: Api) -> None:
-    job, other = trained(seed=1, checkpoint=7), trained(seed=2)
+def test_adapters_answer_under_their_names_until_deleted(api: Api) -> None:
+    job, other = trained_job(seed=1, checkpoint=7), trained_job(seed=2)
     names = ["starter", str(job.fine_tuned_model), f"{job.adapter_name}:ckpt-step-7", str(other.fine_tuned_model)]
     alone = [greedy(api, name) for name in names]
     assert len(set(alone)) == 4
@@ -185,7 +185,7 @@ def test_a_caller_that_hangs_up_is_not_answered_any_more(api: Api, chat_worker: 
     wait_for(lambda: tokens_counted() > left, timeout_s=20, what="the end of an answer that was cancelled")
     assert chat_worker.poll() is None
     with broker() as redis:
-        assert redis.zcard(WAITING) == 0
+        assert redis.zcard(QUEUED) == 0
         wait_for(lambda: not redis.keys("rlsd:chat:request:*"), timeout_s=20, what="the last request")
 
 
@@ -263,7 +263,7 @@ def test_bad_input_names_what_is_bad(api: Api, change: dict[str, Any], param: st
     ["none", "Starter", "../starter", "/etc", "ft:", "ft:starter:rlsd::x", "ft:starter:rlsd::x:ckpt-step-1", "a/b/c"]
     + ["organisation/name"],
 )
-def test_an_unknown_model_is_told_at_once(api: Api, name: str) -> None:
+def test_an_unknown_model_is_rejected_immediately(api: Api, name: str) -> None:
     error = refused(
         api.http.post("/v1/chat/completions", json={"model": name, "messages": QUESTION}),
         status=404,
@@ -273,7 +273,7 @@ def test_an_unknown_model_is_told_at_once(api: Api, name: str) -> None:
 
 
 def test_what_chat_answers_can_be_retrieved_and_nothing_else(api: Api) -> None:
-    job = trained(seed=3, checkpoint=7)
+    job = trained_job(seed=3, checkpoint=7)
     names = [*settings().models, str(job.fine_tuned_model), f"{job.adapter_name}:ckpt-step-7"]
     assert [api.openai.models.retrieve(name).id for name in names] == names
     checkpoint = answered(api.http.get(f"/v1/models/{names[-1]}"))
@@ -282,10 +282,10 @@ def test_what_chat_answers_can_be_retrieved_and_nothing_else(api: Api) -> None:
     with broker() as redis:
         redis.delete(SERVERS)
     for name in [*names, f"{job.adapter_name}:ckpt-step-8", "organisation/name", "ft:none", "none"]:
-        asked = api.http.post("/v1/chat/completions", json={"model": name, "messages": QUESTION}).status_code
+        status = api.http.post("/v1/chat/completions", json={"model": name, "messages": QUESTION}).status_code
         retrieved = api.http.get(f"/v1/models/{name}").status_code
         want_of_a_server = 503
-        assert (retrieved, asked) == ((200, want_of_a_server) if name in names else (404, 404)), name
+        assert (retrieved, status) == ((200, want_of_a_server) if name in names else (404, 404)), name
 
 
 def test_an_administrator_may_open_the_hub_to_chat(api: Api, open_hub: None) -> None:
@@ -297,7 +297,7 @@ def test_an_administrator_may_open_the_hub_to_chat(api: Api, open_hub: None) -> 
 
 
 @pytest.mark.usefixtures("chat_worker", "open_hub")
-def test_what_only_the_model_can_tell_is_an_answer_of_its_own_also_for_a_stream(api: Api) -> None:
+def test_errors_found_by_the_model_are_responses_also_for_streams(api: Api) -> None:
     long: Any = [{"role": "user", "content": "why " * 2000}]
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
     for stream in (False, True):
@@ -306,7 +306,7 @@ def test_what_only_the_model_can_tell_is_an_answer_of_its_own_also_for_a_stream(
         ) as too_long:
             api.openai.chat.completions.create(model="starter", messages=long, stream=stream)
         assert (too_long.value.code, too_long.value.param) == ("context_length_exceeded", "messages")
-        with pytest.raises(openai.BadRequestError, match="are to be written"):
+        with pytest.raises(openai.BadRequestError, match="for the completion"):
             api.openai.chat.completions.create(model="starter", messages=QUESTION, max_tokens=5000, stream=stream)
         with pytest.raises(openai.BadRequestError, match="reads only text") as seeing:
             api.openai.chat.completions.create(
@@ -325,7 +325,7 @@ def test_what_only_the_model_can_tell_is_an_answer_of_its_own_also_for_a_stream(
     assert greedy(api)
 
 
-def test_without_a_server_it_is_said_soon(api: Api) -> None:
+def test_a_missing_server_is_reported_quickly(api: Api) -> None:
     with broker() as redis:
         redis.delete(SERVERS)
     started = time.monotonic()
@@ -334,7 +334,7 @@ def test_without_a_server_it_is_said_soon(api: Api) -> None:
     assert "rlsd worker --queue chat" in error["message"]
     assert time.monotonic() - started < 3
     with broker() as redis:
-        assert redis.zcard(WAITING) == 0
+        assert redis.zcard(QUEUED) == 0
 
 
 @schema.parametrize()
@@ -347,7 +347,7 @@ def test_without_a_server_it_is_said_soon(api: Api) -> None:
 )
 @pytest.mark.usefixtures("chat_worker")
 def test_whatever_is_sent_the_answer_is_as_described(case: schemathesis.Case, api: Api) -> None:
-    if isinstance(case.body, dict):  # what can be answered is, and soon
+    if isinstance(case.body, dict):  # valid requests are answered, and quickly
         case.body.update(model="starter", max_tokens=3, max_completion_tokens=3)
         for name in NEUTRAL:
             if name in case.body and len(str(case.body[name])) % 2:

@@ -1,4 +1,4 @@
-"""Chat servers come and go: they let models go, change them, share a line, finish what they began, and may die."""
+"""Lifecycle of chat servers: unloading and switching models, a shared queue, graceful shutdown, crashes."""
 
 import json
 from collections.abc import Iterator
@@ -70,7 +70,7 @@ def test_two_servers_share_one_line(api: Api, tmp_path: Path) -> None:
         names = ["starter", "tiny"] * 6
         answers = list(threads.map(lambda name: greedy(api, name), names))
         for name in set(names):
-            assert len({answer for answer, asked in zip(answers, names, strict=True) if asked == name}) == 1
+            assert len({answer for answer, model in zip(answers, names, strict=True) if model == name}) == 1
 
 
 def test_a_server_that_is_stopped_finishes_what_it_has_begun(api: Api, tmp_path: Path) -> None:
@@ -87,24 +87,24 @@ def test_a_server_that_is_stopped_finishes_what_it_has_begun(api: Api, tmp_path:
         assert servers() == []
 
 
-def test_a_server_that_has_no_time_left_says_so(api: Api, tmp_path: Path) -> None:
+def test_a_server_that_shuts_down_reports_it(api: Api, tmp_path: Path) -> None:
     with chat_server(tmp_path / "log", RLSD_STOP_GRACE_S="0.2") as server:
         greedy(api)
         with api.openai.chat.completions.create(**LONG, stream=True) as stream:
             next(iter(stream))
             server.terminate()
-            with pytest.raises(openai.APIError, match="is being stopped"):
+            with pytest.raises(openai.APIError, match="is shutting down"):
                 list(stream)
         assert server.wait(20) == 0
 
 
 def test_the_death_of_a_server_is_noticed_and_another_goes_on(api: Api, tmp_path: Path) -> None:
-    with chat_server(tmp_path / "mortal", mortal=True) as mortal:
+    with chat_server(tmp_path / "mortal", may_exit=True) as mortal:
         greedy(api)
         stream = api.openai.chat.completions.create(**LONG, stream=True)
         next(iter(stream))
         mortal.kill()
-        with pytest.raises(openai.APIError, match="has gone"):
+        with pytest.raises(openai.APIError, match="stopped while working"):
             list(stream)
     with chat_server(tmp_path / "other"):
         assert greedy(api)

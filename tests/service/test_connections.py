@@ -1,4 +1,4 @@
-"""Connections to the database: one for nobody but its process, and enough for everybody who asks."""
+"""Database connections: never shared between processes, and enough for all requests."""
 
 import asyncio
 import json
@@ -45,7 +45,7 @@ def test_a_forked_child_has_a_connection_of_its_own_and_its_parent_keeps_its_own
 
 
 def test_more_requests_at_once_than_there_are_threads_and_connections_are_all_answered(api: Api) -> None:
-    """None may wait for a thread while it holds the connection that all the threads are waiting for."""
+    """No request may wait for a thread while holding a connection that all threads are waiting for."""
     path = f"/v1/fine_tuning/jobs/{api.job()['id']}/stream"
 
     async def begun(http: httpx.AsyncClient) -> int:
@@ -60,10 +60,10 @@ def test_more_requests_at_once_than_there_are_threads_and_connections_are_all_an
     assert set(asyncio.run(all_begun())) == {200}
 
 
-def test_what_a_failed_statement_was_given_is_not_told(services: Services) -> None:
-    with pytest.raises(ProgrammingError) as told, transaction() as session:
+def test_parameters_of_a_failed_statement_are_not_revealed(services: Services) -> None:
+    with pytest.raises(ProgrammingError) as caught, transaction() as session:
         session.execute(text("SELECT :secret FROM nothing"), {"secret": "whsec_1"})
-    assert "whsec_1" not in str(told.value)
+    assert "whsec_1" not in str(caught.value)
 
 
 def test_connections_that_the_database_ended_just_now_are_replaced_before_they_are_used(services: Services) -> None:

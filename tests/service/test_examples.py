@@ -1,4 +1,4 @@
-"""The scripts of `examples/api` and the page `docs/api.md`, as a reader would run them, against server and workers."""
+"""The scripts of `examples/api` and of `docs/api.md`, run against a real server and workers."""
 
 import os
 import re

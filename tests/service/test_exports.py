@@ -1,4 +1,4 @@
-"""Exports as their users ask for them: made by a worker of `sample`, compared, downloaded, deleted."""
+"""Exports over HTTP: made by a worker of `sample`, compared, downloaded, deleted."""
 
 import hashlib
 import io
@@ -40,7 +40,7 @@ BROKEN = Path(__file__).with_name("broken_converter.py")
 
 
 def trained(*, model: str = "starter", **settings: Any) -> str:
-    """A job that has succeeded; the starter's few steps are steep, so that it has something to export."""
+    """Train a job; the starter gets a high learning rate, so that few steps change the adapter enough to export."""
     room = {"max_prompt_tokens": 256, "max_completion_tokens": 24, "learning_rate": 0.02, "temperature": 1.5}
     with transaction() as session:
         data = ROWS if model == "starter" else None
@@ -54,13 +54,13 @@ def exports(job_id: str) -> str:
     return f"/v1/fine_tuning/jobs/{job_id}/exports"
 
 
-def done(api: Api, job_id: str, *, timeout_s: float = 120, **body: Any) -> dict[str, Any]:
+def wait_for_export(api: Api, job_id: str, *, timeout_s: float = 120, **body: Any) -> dict[str, Any]:
     export = answered(api.http.post(exports(job_id), json=body))
     at = f"{exports(job_id)}/{export['id']}"
 
     def over() -> Any:
-        shown = answered(api.http.get(at))
-        return shown if shown["status"] in ("succeeded", "failed") else None
+        export = answered(api.http.get(at))
+        return export if export["status"] in ("succeeded", "failed") else None
 
     found: dict[str, Any] = wait_for(over, timeout_s=timeout_s, what=f"the export {export['id']}")
     return found
@@ -89,7 +89,7 @@ def test_a_trained_starter_goes_home_merged_and_as_gguf(
     api: Api, sample_worker: int, train_worker: Path, tmp_path: Path
 ) -> None:
     job_id = trained()
-    merged, gguf = done(api, job_id, format="merged"), done(api, job_id, format="gguf")
+    merged, gguf = wait_for_export(api, job_id, format="merged"), wait_for_export(api, job_id, format="gguf")
     for export in (merged, gguf):
         assert export["status"] == "succeeded", (export["error"], export["comparison"])
         compared = export["comparison"]
@@ -128,18 +128,21 @@ def test_a_trained_starter_goes_home_merged_and_as_gguf(
     assert answered(api.http.delete(f"{exports(job_id)}/{merged['id']}"))["deleted"]
     refused(api.http.get(f"{exports(job_id)}/{merged['id']}"), status=404)
     assert blobs_stored() == before - 1
-    again = done(api, job_id, format="merged")
+    again = wait_for_export(api, job_id, format="merged")
     assert again["id"] != merged["id"]
     assert content(api, again) == data
 
 
-def test_checkpoints_are_exported_apart_and_what_cannot_be_is_told(
+def test_checkpoints_are_exported_separately_and_errors_are_reported(
     api: Api, sample_worker: int, train_worker: Path, tmp_path: Path
 ) -> None:
     job_id = trained(model="tiny")
     with transaction() as session:
         first = session.scalar(select(Checkpoint.id).where(Checkpoint.job_id == job_id, Checkpoint.step == 2))
-    final, early = done(api, job_id, format="merged"), done(api, job_id, format="merged", checkpoint=first)
+    final, early = (
+        wait_for_export(api, job_id, format="merged"),
+        wait_for_export(api, job_id, format="merged", checkpoint=first),
+    )
     assert (final["status"], early["status"]) == ("succeeded", "succeeded")
     assert final["sha256"] != early["sha256"]
     assert early["checkpoint"] == first
@@ -154,16 +157,16 @@ def test_checkpoints_are_exported_apart_and_what_cannot_be_is_told(
     assert whole["trained_tokens"] == sum(tokens.values())
     assert [found["phase"] for found in manifest["evaluations"]] == ["baseline"]
 
-    told = done(api, job_id, format="gguf")  # one token a byte, nothing merged: no tokenizer of llama.cpp
-    assert told["status"] == "failed"
-    assert told["error"]["code"] == "gguf_not_known"
-    assert "RLSD_GGUF_CONVERTER" in told["error"]["message"]
-    assert told["comparison"] is None
-    refused(api.http.get(f"{exports(job_id)}/{told['id']}/content"), status=404, code="not_ready")
+    export = wait_for_export(api, job_id, format="gguf")  # one token per byte, no merges: not a tokenizer of llama.cpp
+    assert export["status"] == "failed"
+    assert export["error"]["code"] == "gguf_not_known"
+    assert "RLSD_GGUF_CONVERTER" in export["error"]["message"]
+    assert export["comparison"] is None
+    refused(api.http.get(f"{exports(job_id)}/{export['id']}/content"), status=404, code="not_ready")
 
 
-def finish(job_id: str) -> str:
-    """As if it had been trained: a random adapter, and a checkpoint with another."""
+def finish_job(job_id: str) -> str:
+    """Finish the job without training: a random adapter, and a checkpoint with another one."""
     archive, checkpoint = random_adapter(3)
     with transaction() as session:
         job = session.get_one(Job, job_id)
@@ -177,21 +180,21 @@ def finish(job_id: str) -> str:
 
 
 def finished_job() -> str:
-    """A job of the starter that has ended so."""
+    """A job of the starter, finished by `finish_job`."""
     with transaction() as session:
         job_id = queued_job(session, model="starter", data=ROWS, max_completion_tokens=24)
-    return finish(job_id)
+    return finish_job(job_id)
 
 
 def carry_out_exports(api: Api) -> None:
-    """What a worker would do, here."""
+    """Make the exports in this process, as a worker would."""
     for check in answered(api.http.get("/v1/checks", params={"kind": "export"}))["data"]:
         checks.carry_out(check["id"], handlers=HANDLERS)
 
 
 @contextmanager
 def converter(path: Path) -> Iterator[None]:
-    """What an administrator names as the converter, within the block."""
+    """Configure this GGUF converter within the block."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RLSD_GGUF_CONVERTER", str(path))
         settings.cache_clear()
@@ -199,7 +202,7 @@ def converter(path: Path) -> Iterator[None]:
     settings.cache_clear()
 
 
-def test_a_model_that_does_not_say_what_the_adapter_says_is_not_offered(api: Api) -> None:
+def test_a_model_that_differs_from_the_adapter_is_not_offered(api: Api) -> None:
     before = blobs_stored()
     job_id = finished_job()
     answered(api.http.post(exports(job_id), json={"format": "gguf"}))
@@ -208,7 +211,7 @@ def test_a_model_that_does_not_say_what_the_adapter_says_is_not_offered(api: Api
     [export] = answered(api.http.get(exports(job_id)))["data"]
     assert export["status"] == "failed", export["comparison"]
     assert export["error"]["code"] == "export_disagrees"
-    assert "does not agree with the adapter" in export["error"]["message"]
+    assert "differs from the adapter" in export["error"]["message"]
     compared = export["comparison"]
     assert not compared["agrees"]
     assert compared["mean_difference"] > compared["tolerance"]["mean"]
@@ -219,16 +222,16 @@ def test_a_model_that_does_not_say_what_the_adapter_says_is_not_offered(api: Api
 
 
 @pytest.mark.parametrize(
-    ("source", "code", "said"),
+    ("source", "code", "message"),
     [
-        (None, "converter_missing", "which is not there"),
+        (None, "converter_missing", "which does not exist"),
         ("raise SystemExit('this architecture is new')", "converter_failed", "this architecture is new"),
         ("import sys; open(sys.argv[3], 'w').write('GGUF')", "not_comparable", "cannot be loaded"),
         (TELL_SECRETS, "converter_failed", "[]"),
     ],
 )
 def test_a_converter_that_fails_is_quoted_and_knows_no_secrets(
-    api: Api, source: str | None, code: str, said: str, tmp_path: Path
+    api: Api, source: str | None, code: str, message: str, tmp_path: Path
 ) -> None:
     job_id, path = finished_job(), tmp_path / "convert_hf_to_gguf.py"
     if source is not None:
@@ -238,27 +241,27 @@ def test_a_converter_that_fails_is_quoted_and_knows_no_secrets(
         carry_out_exports(api)
     [export] = answered(api.http.get(exports(job_id)))["data"]
     assert (export["status"], export["error"]["code"]) == ("failed", code), export["error"]
-    assert said in export["error"]["message"]
+    assert message in export["error"]["message"]
     assert str(tmp_path) not in export["error"]["message"]
 
 
 def test_the_same_request_gives_the_same_export_and_deleting_it_stops_it(api: Api) -> None:
     job_id = finished_job()
-    asked = [{"format": "merged"}, {"format": "gguf"}, {"format": "gguf", "checkpoint": f"ftckpt-{job_id}"}]
+    bodies = [{"format": "merged"}, {"format": "gguf"}, {"format": "gguf", "checkpoint": f"ftckpt-{job_id}"}]
     with ThreadPoolExecutor(6) as threads:
-        given = list(threads.map(lambda body: api.http.post(exports(job_id), json=body), asked * 3))
+        given = list(threads.map(lambda body: api.http.post(exports(job_id), json=body), bodies * 3))
     ids = {answered(response)["id"] for response in given}
     assert len(ids) == 3
     before = blobs_stored()
     [check] = [found for found in _checks() if found.request["export_id"] == min(ids)]
     answered(api.http.delete(f"{exports(job_id)}/{min(ids)}"))
-    with pytest.raises(AppError, match="was deleted before it was made"):
+    with pytest.raises(AppError, match="was deleted before it was finished"):
         HANDLERS["export"](check.request, lambda _done, _total, _unit: None)
     assert blobs_stored() == before
     assert len(answered(api.http.get(exports(job_id)))["data"]) == len(_checks()) == 2
 
 
-def test_a_base_that_has_changed_since_is_told(api: Api) -> None:
+def test_a_changed_base_model_is_reported(api: Api) -> None:
     job_id = finished_job()
     with transaction() as session:
         session.get_one(Job, job_id).manifest = MANIFEST
@@ -290,25 +293,25 @@ def test_the_command_line_waits_for_an_export_and_writes_it(
     monkeypatch.setenv("RLSD_API_KEY", api.key)
     if outcome == "made":
         path = tmp_path / "model.zip"
-        done = CliRunner().invoke(app, ["export", job_id, "--format", "gguf", "--output", str(path)])
-        assert done.exit_code == 0, done.output
-        told = json.loads(done.output.splitlines()[-1])
-        assert told["comparison"]["agrees"]
-        assert hashlib.sha256(path.read_bytes()).hexdigest() == told["sha256"]
+        result = CliRunner().invoke(app, ["export", job_id, "--format", "gguf", "--output", str(path)])
+        assert result.exit_code == 0, result.output
+        printed = json.loads(result.output.splitlines()[-1])
+        assert printed["comparison"]["agrees"]
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == printed["sha256"]
     else:
-        with ThreadPoolExecutor(1) as threads:  # it has the export made again
+        with ThreadPoolExecutor(1) as threads:  # it requests the export again
             arguments = ["export", job_id, "--format", "gguf", "--output", str(tmp_path / "model.zip")]
             again = threads.submit(lambda: CliRunner().invoke(app, arguments))
             wait_for(lambda: [c for c in _checks() if c.status == "queued"], timeout_s=20, what="the second try")
             with converter(BROKEN):
                 carry_out_exports(api)
-            assert "does not agree with the adapter" in str(again.result().exception)
+            assert "differs from the adapter" in str(again.result().exception)
         assert not (tmp_path / "model.zip").exists()
 
 
 def test_the_command_line_names_the_formats() -> None:
-    done = CliRunner().invoke(app, ["export", "ftjob-1", "--format", "onnx"])
-    assert "adapter, merged or gguf" in str(done.exception)
+    result = CliRunner().invoke(app, ["export", "ftjob-1", "--format", "onnx"])
+    assert "adapter, merged or gguf" in str(result.exception)
 
 
 def _limit(quotas: dict[str, int]) -> None:

@@ -1,4 +1,4 @@
-"""A POST that is sent again with its `Idempotency-Key` is answered again, not done again."""
+"""Idempotency: a repeated POST with the same `Idempotency-Key` gets the stored response."""
 
 import os
 import threading
@@ -60,10 +60,10 @@ def test_a_refusal_of_the_request_is_answered_again(api: Api) -> None:
 
 
 def test_what_a_stranger_sends_is_neither_kept_nor_looked_for(api: Api) -> None:
-    with statements() as asked:
+    with statements() as executed:
         for path in ("/v1/verifiers", "/v1/nothing", "/healthz"):
             assert keyed(api, path, {"name": "a", "grader": EXACT}, client=api.bare).status_code in (401, 405)
-    assert not [statement for statement in asked if "idempotent_requests" in statement]
+    assert not [statement for statement in executed if "idempotent_requests" in statement]
 
 
 def test_a_key_that_was_revoked_is_answered_nothing_again(api: Api) -> None:
@@ -87,7 +87,7 @@ def test_answers_given_again_count_as_requests(api: Api, monkeypatch: pytest.Mon
 
 
 def unfinished(*, leased_until: datetime) -> None:
-    """The one request as a process leaves it that dies before it answers."""
+    """Change the only request to the state that a process leaves if it dies before responding."""
     with transaction() as session:
         session.execute(
             update(IdempotentRequest).values(body_sha256=None, status=None, answer=None, leased_until=leased_until)
@@ -105,7 +105,7 @@ def test_what_a_process_left_unfinished_is_done_when_it_is_sent_again_after_its_
     assert again.headers["idempotent-replayed"] == "true"
 
 
-def test_who_lost_the_lease_does_not_answer_for_who_has_it(clean_database: Services) -> None:
+def test_a_process_that_lost_the_lease_does_not_store_a_response(clean_database: Services) -> None:
     with transaction() as session:
         lost = begin(session, "request")
     unfinished(leased_until=utc_now() - timedelta(seconds=1))
@@ -125,7 +125,7 @@ def test_a_request_that_takes_long_keeps_its_lease(api: Api, monkeypatch: pytest
         with transaction() as session:
             return list(session.scalars(select(IdempotentRequest.leased_until)))
 
-    monkeypatch.setattr(idempotency, "EXTENDED_EVERY_S", 0.05)
+    monkeypatch.setattr(idempotency, "LEASE_RENEWAL_S", 0.05)
     monkeypatch.setattr(checks, "CHECK_QUEUE", "nobody-listens")
     monkeypatch.setenv("RLSD_CHECK_TIMEOUT_S", "5")
     settings.cache_clear()
@@ -133,10 +133,10 @@ def test_a_request_that_takes_long_keeps_its_lease(api: Api, monkeypatch: pytest
     try:
         with ThreadPoolExecutor(1) as pool:
             waiting = pool.submit(keyed, api, "/v1/fine_tuning/alpha/graders/run", body)
-            seen: set[datetime] = set()
-            while len(seen) < 3:
+            leases: set[datetime] = set()
+            while len(leases) < 3:
                 assert not waiting.done()
-                seen.update(leased_until())
+                leases.update(leased_until())
                 time.sleep(0.01)
             refused(waiting.result(), status=503, code="no_worker")
     finally:

@@ -15,7 +15,7 @@ pytestmark = needs_node
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The script with what it needs, installed as the lock file says."""
+    """The script with its dependencies, installed from the lock file."""
     folder = tmp_path_factory.mktemp("javascript")
     install(HERE, folder)
     return folder
@@ -26,17 +26,17 @@ def test_files_jobs_lists_uploads_and_errors(api: Api, project: Path, tmp_path: 
     rows.write_text("".join(json.dumps({"question": f"{n}?", "answer": str(n)}) + "\n" for n in range(12)))
     ran = run(["node", "client.mjs", api.url, api.key, str(rows)], cwd=project, timeout_s=120)
     assert ran.returncode == 0, ran.stderr
-    seen = json.loads(ran.stdout)
-    assert {name: (error["type"], error["status"]) for name, error in seen["errors"].items()} == {
+    output = json.loads(ran.stdout)
+    assert {name: (error["type"], error["status"]) for name, error in output["errors"].items()} == {
         "missing": ("NotFoundError", 404),
         "ended": ("ConflictError", 409),
         "wrong": ("BadRequestError", 400),
         "stranger": ("AuthenticationError", 401),
     }
-    assert (seen["errors"]["wrong"]["code"], seen["errors"]["wrong"]["param"]) == (
+    assert (output["errors"]["wrong"]["code"], output["errors"]["wrong"]["param"]) == (
         "missing_required_parameter",
         "method",
     )
     stored = answered(api.http.get("/v1/fine_tuning/jobs"))["data"]
-    assert [job["id"] for job in stored] == seen["jobs"][::-1]
-    assert {file["id"] for file in answered(api.http.get("/v1/files"))["data"]} == {seen["file"], seen["whole"]}
+    assert [job["id"] for job in stored] == output["jobs"][::-1]
+    assert {file["id"] for file in answered(api.http.get("/v1/files"))["data"]} == {output["file"], output["whole"]}

@@ -1,4 +1,4 @@
-"""Before its first step a job tries its verifier: what that finds is kept, and a failure pauses until overridden."""
+"""The self-check before a job's first step: its result is stored, and a failure pauses the job until overridden."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from backend.jobs import control
 from backend.jobs.lifecycle import JobState
 from tests.processes import wait_for
 from tests.service.conftest import Api, answered, job_body
-from tests.service.training import VERIFIER, codes, ended, job_now, new_job, told
+from tests.service.training import VERIFIER, codes, ended, job_events, job_now, new_job
 
 CONSTANT = {"type": "python", "name": "same", "source": "def grade(sample, item):\n    return 0.5\n"}
 CONTAINS = {
@@ -29,7 +29,7 @@ def test_a_failing_check_pauses_the_job_until_someone_overrides_it(train_worker:
     assert (job.state, job.step) == (JobState.PAUSED, 0), train_worker.read_text()
     assert job.error is not None
     assert (job.error["code"], job.error["param"]) == ("check_failed", "method.reinforcement.grader")
-    assert "never looks at what the model wrote" in job.error["message"]
+    assert "never reads the completion" in job.error["message"]
     assert "resume" in job.error["message"]
     assert codes(job_id)[-2:] == ["check.failed", "job.paused"]
     assert job.checks is not None
@@ -41,7 +41,7 @@ def test_a_failing_check_pauses_the_job_until_someone_overrides_it(train_worker:
     assert job.checks["self_check"]["verdict"] == "fail"
     assert job.checks["overridden_at"] > 0
     assert codes(job_id).count("check.failed") == 1, "what is on record is not tried again"
-    overridden = next(event for event in told(job_id) if event.code == "check.overridden")
+    overridden = next(event for event in job_events(job_id) if event.code == "check.overridden")
     assert overridden.data == {"checks": ["self_check"]}
     assert job.manifest is not None
     assert job.manifest["checks"]["overridden_at"] == job.checks["overridden_at"]
@@ -49,7 +49,7 @@ def test_a_failing_check_pauses_the_job_until_someone_overrides_it(train_worker:
     assert "rows" not in job.manifest["checks"]["self_check"]
 
 
-def test_a_job_that_was_told_to_goes_on_and_the_failure_is_on_record(train_worker: Path) -> None:
+def test_with_go_on_the_job_continues_and_the_failure_is_recorded(train_worker: Path) -> None:
     job_id = new_job(grader=CONSTANT, on_failed_check="go_on", max_steps=1, self_check_rows=3)
     job = ended(job_id)
     assert job.state == JobState.SUCCEEDED, train_worker.read_text()
@@ -107,8 +107,8 @@ def test_a_job_of_the_api_shows_its_checks(api: Api) -> None:
     found = {"verdict": "warn", "summary": "So so.", "findings": [], "rows": [{"row": 0}], "probes": []}
     with transaction() as session:
         session.get_one(Job, job["id"]).checks = nothing | {"self_check": found}
-    shown = answered(api.http.get(f"/v1/fine_tuning/jobs/{job['id']}"))["x_checks"]
-    assert shown["self_check"] == {"verdict": "warn", "summary": "So so.", "findings": []}
+    x_checks = answered(api.http.get(f"/v1/fine_tuning/jobs/{job['id']}"))["x_checks"]
+    assert x_checks["self_check"] == {"verdict": "warn", "summary": "So so.", "findings": []}
     full = answered(api.http.get(f"/v1/fine_tuning/jobs/{job['id']}/checks"))
     assert full["self_check"] == found
     assert full["preflight"] is None

@@ -1,4 +1,4 @@
-"""Who owns a job: one of many claimants, until the lease ends; the fence keeps a lost worker from writing."""
+"""Ownership of jobs: one claimant wins, until the lease ends; the fence keeps a lost worker from writing."""
 
 import threading
 from datetime import timedelta
@@ -14,7 +14,7 @@ from backend.errors import AppError
 from backend.jobs import control
 from backend.jobs.lease import Lease, LeaseLostError, claim, held_job, renew
 from backend.jobs.lifecycle import ControlSignal, JobState
-from backend.queue import TRAIN_QUEUE, TRAIN_TASK, send_after_commit, waiting
+from backend.queue import TRAIN_QUEUE, TRAIN_TASK, queue_length, send_after_commit
 from backend.stack.embedded import Services
 from tests.processes import running_worker, wait_for
 from tests.service.records import stored_job
@@ -27,14 +27,14 @@ def new_job(**values: object) -> str:
         return stored_job(session, **values).id  # type: ignore[arg-type]
 
 
-def claimed(job_id: str, owner: str = "worker-1") -> Lease:
+def claim_job(job_id: str, owner: str = "worker-1") -> Lease:
     with transaction() as session:
         lease = claim(session, job_id, owner=owner, lease_s=60)
     assert lease is not None
     return lease
 
 
-def let_the_lease_run_out(job_id: str) -> None:
+def expire_lease(job_id: str) -> None:
     with transaction() as session:
         session.execute(update(Job).where(Job.id == job_id).values(lease_until=func.now() - timedelta(seconds=1)))
 
@@ -64,18 +64,18 @@ def test_of_many_claimants_one_wins() -> None:
 
 def test_a_lease_that_ran_out_can_be_claimed_and_its_fence_grows() -> None:
     job_id = new_job()
-    first = claimed(job_id)
+    first = claim_job(job_id)
     with transaction() as session:
         assert claim(session, job_id, owner="worker-2", lease_s=60) is None
-    let_the_lease_run_out(job_id)
-    assert claimed(job_id, "worker-2").fence == first.fence + 1
+    expire_lease(job_id)
+    assert claim_job(job_id, "worker-2").fence == first.fence + 1
 
 
 def test_a_lost_worker_can_neither_renew_nor_write_nor_finish() -> None:
     job_id = new_job()
-    lost = claimed(job_id)
-    let_the_lease_run_out(job_id)
-    claimed(job_id, "worker-2")
+    lost = claim_job(job_id)
+    expire_lease(job_id)
+    claim_job(job_id, "worker-2")
     with transaction() as session, pytest.raises(LeaseLostError):
         renew(session, lost, lease_s=60)
     with transaction() as session, pytest.raises(LeaseLostError):
@@ -87,7 +87,7 @@ def test_a_lost_worker_can_neither_renew_nor_write_nor_finish() -> None:
 
 def test_a_renewal_reads_what_is_wanted() -> None:
     job_id = new_job()
-    lease = claimed(job_id)
+    lease = claim_job(job_id)
     with transaction() as session:
         control.start_running(session, lease)
     with transaction() as session:
@@ -101,12 +101,12 @@ def test_a_renewal_reads_what_is_wanted() -> None:
 
 def test_the_sweep_puts_a_lost_job_back_and_nudges_for_it() -> None:
     job_id = new_job()
-    claimed(job_id)
-    let_the_lease_run_out(job_id)
+    claim_job(job_id)
+    expire_lease(job_id)
     with transaction() as session:
         assert control.sweep(session) == 1
     assert state_of(job_id) == JobState.QUEUED
-    assert waiting(TRAIN_QUEUE) == 1
+    assert queue_length(TRAIN_QUEUE) == 1
     with transaction() as session:
         messages = session.scalars(select(JobEvent.message).where(JobEvent.job_id == job_id)).all()
     assert messages == ["The worker worker-1 was lost. The job is queued again."]
@@ -114,23 +114,23 @@ def test_the_sweep_puts_a_lost_job_back_and_nudges_for_it() -> None:
 
 def test_a_worker_that_only_checks_sweeps_too(tmp_path: Path) -> None:
     job_id = new_job()
-    claimed(job_id)
-    let_the_lease_run_out(job_id)
+    claim_job(job_id)
+    expire_lease(job_id)
     with running_worker("check", log=tmp_path / "log"):
         wait_for(lambda: state_of(job_id) == JobState.QUEUED, timeout_s=60, what="the job to be put back")
 
 
 def test_a_sweep_leaves_living_leases_alone_and_does_not_pile_up_nudges() -> None:
     owned, queued = new_job(), new_job()
-    claimed(owned)
+    claim_job(owned)
     for _ in range(3):
         with transaction() as session:
             assert control.sweep(session) == 0
         with transaction() as session:
-            control.nudge_waiting(session)
+            control.resend_queued(session)
     assert state_of(owned) == JobState.VALIDATING
     assert state_of(queued) == JobState.QUEUED
-    assert waiting(TRAIN_QUEUE) == 1
+    assert queue_length(TRAIN_QUEUE) == 1
 
 
 @pytest.mark.parametrize(
@@ -140,10 +140,10 @@ def test_a_sweep_leaves_living_leases_alone_and_does_not_pile_up_nudges() -> Non
 )
 def test_a_wish_made_to_a_worker_that_died_is_granted_by_the_sweep(wish: ControlSignal, end: JobState) -> None:
     job_id = new_job()
-    claimed(job_id)
+    claim_job(job_id)
     with transaction() as session:
         (control.cancel if wish is ControlSignal.CANCEL else control.pause)(session, job_id)
-    let_the_lease_run_out(job_id)
+    expire_lease(job_id)
     with transaction() as session:
         control.sweep(session)
     assert state_of(job_id) == end
@@ -151,7 +151,7 @@ def test_a_wish_made_to_a_worker_that_died_is_granted_by_the_sweep(wish: Control
 
 def test_a_cancel_that_comes_while_the_job_is_being_paused_wins() -> None:
     job_id = new_job()
-    lease = claimed(job_id)
+    lease = claim_job(job_id)
     with transaction() as session:
         control.start_running(session, lease)
     with transaction() as session:
@@ -159,23 +159,23 @@ def test_a_cancel_that_comes_while_the_job_is_being_paused_wins() -> None:
     with transaction() as session:
         control.cancel(session, job_id)
     with transaction() as session:
-        assert control.rest(session, lease).state == JobState.CANCELLED
+        assert control.pause_held(session, lease).state == JobState.CANCELLED
 
 
 def test_orderly_departures_are_no_sign_of_a_deadly_job() -> None:
     job_id = new_job()
     for _ in range(2 * control.FUTILE_CLAIMS_LIMIT):
-        lease = claimed(job_id)
+        lease = claim_job(job_id)
         with transaction() as session:
-            control.put_back(session, held_job(session, lease), why="The worker was stopped.", orderly=True)
+            control.release(session, held_job(session, lease), why="The worker was stopped.", orderly=True)
     assert state_of(job_id) == JobState.QUEUED
 
 
 def test_a_job_that_keeps_killing_its_trainer_is_given_up() -> None:
     job_id = new_job()
     for _ in range(control.FUTILE_CLAIMS_LIMIT):
-        claimed(job_id)
-        let_the_lease_run_out(job_id)
+        claim_job(job_id)
+        expire_lease(job_id)
         with transaction() as session:
             control.sweep(session)
     with transaction() as session:
@@ -192,7 +192,7 @@ def test_a_queued_job_is_cancelled_or_paused_at_once_and_a_paused_one_goes_on() 
         assert control.pause(session, paused).state == JobState.PAUSED
     with transaction(project=DEFAULT_PROJECT) as session:
         assert control.resume(session, paused).state == JobState.QUEUED
-    assert waiting(TRAIN_QUEUE) == 1
+    assert queue_length(TRAIN_QUEUE) == 1
 
 
 @pytest.mark.parametrize("act", [control.cancel, control.pause, control.resume])
@@ -207,9 +207,9 @@ def test_a_nudge_is_sent_after_the_commit_and_not_after_a_rollback(clean_databas
     with pytest.raises(RuntimeError), transaction() as session:
         send_after_commit(session, TRAIN_TASK, "ftjob-1")
         raise RuntimeError
-    assert waiting(TRAIN_QUEUE) == 0
+    assert queue_length(TRAIN_QUEUE) == 0
     with transaction() as session:
         send_after_commit(session, TRAIN_TASK, "ftjob-1")
         session.execute(select(1))
-        assert waiting(TRAIN_QUEUE) == 0
-    assert waiting(TRAIN_QUEUE) == 1
+        assert queue_length(TRAIN_QUEUE) == 0
+    assert queue_length(TRAIN_QUEUE) == 1

@@ -1,4 +1,4 @@
-"""`/metrics`: what Prometheus reads, for administrators alone."""
+"""`/metrics` for Prometheus, for administrators only."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from redis import Redis
 
 from backend.app import create_app
-from backend.chat.redis_keys import WAITING, place_in_line, redis_url, request_key
+from backend.chat.redis_keys import QUEUED, queue_member, redis_url, request_key
 from backend.db.engine import transaction
 from backend.db.keys import Role, create_key
 from backend.settings import settings
@@ -38,7 +38,7 @@ def test_requests_are_counted_by_route_and_not_by_object(api: Api) -> None:
 
 
 @pytest.mark.parametrize("file_id", ["v1", "files", "file"])
-def test_a_route_is_told_by_its_template_whatever_its_parameters_are(api: Api, file_id: str) -> None:
+def test_a_route_is_labelled_by_its_template(api: Api, file_id: str) -> None:
     route = {"method": "GET", "route": "/v1/files/{file_id}", "status": "404"}
     before = value(api, "rlsd_requests_total", **route) or 0
     refused(api.http.get(f"/v1/files/{file_id}"), status=404)
@@ -50,15 +50,15 @@ def test_what_strangers_make_up_is_not_counted_by_its_name(api: Api) -> None:
     assert status_without_body(api, "/v1/made-up-1", headers=too_large) == 413
     refused(api.bare.post("/v1/made-up-2", headers={"idempotency-key": "k"}), status=401)
     refused(api.http.post("/v1/made-up-3", headers={"idempotency-key": "k" * 256}), status=400)
-    asyncio.run(asked_for("MADE-UP-4", "/healthz"))
+    asyncio.run(request_in_process("MADE-UP-4", "/healthz"))
     counted = api.http.get("/metrics").text.casefold()
     assert "made-up" not in counted
     assert value(api, "rlsd_requests_total", method="POST", route="unknown", status="413")
     assert value(api, "rlsd_requests_total", method="unknown", route="/healthz", status="405")
 
 
-async def asked_for(method: str, path: str) -> None:
-    """Of the application itself: the server of these tests refuses methods that it does not know."""
+async def request_in_process(method: str, path: str) -> None:
+    """Send a request directly to the application; the test server rejects unknown methods."""
     async with httpx.AsyncClient(transport=httpx.ASGITransport(create_app()), base_url="http://api") as client:
         await client.request(method, path)
 
@@ -80,7 +80,7 @@ def test_chat_requests_that_wait_are_counted_unless_their_callers_have_gone(api:
     with Redis.from_url(redis_url(settings().required_broker_url)) as broker:
         now, _ = broker.time()
         for name, waited_s in (("gone", 500), ("here", 100), ("too", 10)):
-            broker.zadd(WAITING, {place_in_line(name, "starter"): now - waited_s})
+            broker.zadd(QUEUED, {queue_member(name, "starter"): now - waited_s})
             if name != "gone":
                 broker.set(request_key(name), "{}", ex=60)
     assert value(api, "rlsd_queue_messages", queue="chat") == 2

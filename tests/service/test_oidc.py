@@ -1,4 +1,4 @@
-"""Sign-in through an identity provider: a real one on a port, which signs with a key made for the test."""
+"""Sign-in through a real identity provider on a port, which signs with a key of the test."""
 
 import json
 import threading
@@ -31,7 +31,7 @@ class Provider:
     key: rsa.RSAPrivateKey
 
     def token(self, *, key: rsa.RSAPrivateKey | None = None, algorithm: str = "RS256", **changes: Any) -> str:
-        """An ID token as the provider would sign it; `changes` replace claims, None leaves one out."""
+        """Sign an ID token as the provider would; `changes` replace claims, None removes one."""
         now = int(time.time())
         claims = {"iss": self.issuer, "aud": AUDIENCE, "sub": "1", "iat": now, "exp": now + 60} | {
             "email": "Ada@example.org",
@@ -52,16 +52,16 @@ def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
                 self.send_back(parse_qs(urlsplit(self.path).query))
             elif self.path.endswith("openid-configuration"):
                 pages = {"jwks_uri": "keys", "authorization_endpoint": "authorize", "token_endpoint": "token"}
-                said = {name: f"{issuer}/{page}" for name, page in pages.items()}
-                self.answer({"issuer": issuer, "id_token_signing_alg_values_supported": ["RS256"]} | said)
+                content = {name: f"{issuer}/{page}" for name, page in pages.items()}
+                self.answer({"issuer": issuer, "id_token_signing_alg_values_supported": ["RS256"]} | content)
             else:
                 self.answer({"keys": [public]})
 
-        def send_back(self, asked: dict[str, list[str]]) -> None:
-            """Whoever comes is Ada, and goes back at once; the code to fetch the token with is the nonce."""
-            query = urlencode({"code": asked["nonce"][0], "state": asked["state"][0]})
+        def send_back(self, query: dict[str, list[str]]) -> None:
+            """Sign in every visitor as Ada by redirecting at once; the authorization code is the nonce."""
+            code = urlencode({"code": query["nonce"][0], "state": query["state"][0]})
             self.send_response(302)
-            self.send_header("location", f"{asked['redirect_uri'][0]}?{query}")
+            self.send_header("location", f"{query['redirect_uri'][0]}?{code}")
             self.end_headers()
 
         def do_POST(self) -> None:
@@ -69,14 +69,14 @@ def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
             token = made.token(nonce=form["code"][0])
             self.answer({"id_token": token, "access_token": "none", "token_type": "Bearer"})
 
-        def answer(self, said: dict[str, Any]) -> None:
+        def answer(self, content: dict[str, Any]) -> None:
             self.send_response(200)
             self.send_header("content-type", "application/json")
             self.end_headers()
-            self.wfile.write(json.dumps(said).encode())
+            self.wfile.write(json.dumps(content).encode())
 
         def log_message(self, *_: object) -> None:
-            """Nothing on the console."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Pages)
     issuer = f"http://127.0.0.1:{server.server_address[1]}"
@@ -98,12 +98,14 @@ def as_member(api: Api, token: str) -> httpx.Response:
 def test_a_member_comes_in_with_the_role_that_was_given(api: Api, provider: Provider) -> None:
     refused(as_member(api, provider.token()), status=403, code="no_member")
     answered(api.http.post("/v1/members", json={"email": "ada@example.org", "role": "viewer"}))
-    seen = answered(as_member(api, provider.token()))
-    assert (seen["id"], seen["role"]) == ("ada@example.org", "viewer")
+    caller = answered(as_member(api, provider.token()))
+    assert (caller["id"], caller["role"]) == ("ada@example.org", "viewer")
     bearer = {"authorization": f"Bearer {provider.token()}"}
-    told = refused(api.bare.delete("/v1/files/file-1", headers=bearer), status=403, code="permission_denied")["message"]
-    assert "needs the role 'editor'" in told
-    assert told.endswith("ask an admin of the project to give you that role.")
+    message = refused(api.bare.delete("/v1/files/file-1", headers=bearer), status=403, code="permission_denied")[
+        "message"
+    ]
+    assert "requires the role 'editor'" in message
+    assert message.endswith("ask an admin of the project to give you that role.")
     answered(api.http.delete("/v1/members/ada@example.org"))
     refused(as_member(api, provider.token()), status=403, code="no_member")
 
@@ -127,12 +129,12 @@ def test_a_token_that_does_not_hold_is_refused(api: Api, provider: Provider, cha
     refused(as_member(api, provider.token(**changes)), status=401, code="invalid_token")
 
 
-def test_an_address_is_verified_where_a_word_says_so(api: Api, provider: Provider) -> None:
+def test_a_textual_verified_claim_counts(api: Api, provider: Provider) -> None:
     answered(api.http.post("/v1/members", json={"email": "ada@example.org"}))
     answered(as_member(api, provider.token(email_verified="true")))
 
 
-def test_a_provider_that_never_says_whether_addresses_are_verified_can_be_trusted(
+def test_a_provider_without_verified_claims_can_be_trusted(
     api: Api, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RLSD_OIDC_TRUST_EMAIL", "true")
@@ -143,7 +145,7 @@ def test_a_provider_that_never_says_whether_addresses_are_verified_can_be_truste
         refused(as_member(api, provider.token(email_verified=unverified)), status=401, code="invalid_token")
 
 
-def test_a_token_signed_by_somebody_else_is_refused(api: Api, provider: Provider) -> None:
+def test_a_token_with_a_foreign_signature_is_refused(api: Api, provider: Provider) -> None:
     answered(api.http.post("/v1/members", json={"email": "ada@example.org"}))
     other = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     refused(as_member(api, provider.token(key=other)), status=401, code="invalid_token")
@@ -151,9 +153,9 @@ def test_a_token_signed_by_somebody_else_is_refused(api: Api, provider: Provider
     refused(as_member(api, unsigned), status=401)
 
 
-def test_keys_go_on_working_beside_a_provider(api: Api, provider: Provider) -> None:
-    seen = answered(api.http.get("/v1/whoami"))
-    assert seen["identity_provider"] == provider.issuer
+def test_keys_keep_working_with_a_provider(api: Api, provider: Provider) -> None:
+    caller = answered(api.http.get("/v1/whoami"))
+    assert caller["identity_provider"] == provider.issuer
 
 
 def test_a_key_may_look_like_a_token(api: Api, provider: Provider) -> None:
@@ -162,7 +164,7 @@ def test_a_key_may_look_like_a_token(api: Api, provider: Provider) -> None:
     assert answered(as_member(api, "a.key.with-two-dots-and-enough-letters"))["name"] == "dotted"
 
 
-def test_without_a_provider_that_is_told(api: Api) -> None:
+def test_a_missing_provider_is_reported(api: Api) -> None:
     assert answered(api.http.get("/v1/whoami"))["identity_provider"] is None
 
 
@@ -181,7 +183,7 @@ def test_a_request_sent_again_with_a_refreshed_token_is_answered_again(api: Api,
 
 
 def test_a_watch_ends_when_its_member_is_removed(api: Api, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(authorisation, "ASKED_EVERY_S", 0.1)
+    monkeypatch.setattr(authorisation, "REVALIDATION_S", 0.1)
     answered(api.http.post("/v1/members", json={"email": "ada@example.org"}))
     with watched(api, provider.token()) as lines:
         next(lines)
@@ -190,7 +192,7 @@ def test_a_watch_ends_when_its_member_is_removed(api: Api, provider: Provider, m
 
 
 def test_a_watch_ends_with_the_sign_in(api: Api, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(authorisation, "ASKED_EVERY_S", 0.1)
+    monkeypatch.setattr(authorisation, "REVALIDATION_S", 0.1)
     monkeypatch.setattr(oidc, "LEEWAY_S", 0)
     answered(api.http.post("/v1/members", json={"email": "ada@example.org"}))
     with watched(api, provider.token(exp=int(time.time()) + 3)) as lines:
@@ -200,7 +202,7 @@ def test_a_watch_ends_with_the_sign_in(api: Api, provider: Provider, monkeypatch
 
 @contextmanager
 def watched(api: Api, token: str) -> Iterator[Iterator[str]]:
-    """The lines of a job's stream, which end with it."""
+    """The lines of a job's stream, until it ends."""
     path, headers = f"/v1/fine_tuning/jobs/{api.job()['id']}/stream", {"authorization": f"Bearer {token}"}
     with api.bare.stream("GET", path, headers=headers) as response:
         assert response.status_code == 200

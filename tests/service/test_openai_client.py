@@ -1,4 +1,4 @@
-"""The official `openai` client with only `base_url` and `api_key` changed: its objects parse, its errors come right."""
+"""The official `openai` client with only `base_url` and `api_key` changed: objects parse, errors are mapped."""
 
 import io
 import json
@@ -163,13 +163,13 @@ def test_what_cannot_be_honoured_is_refused_with_the_parameters_name(api: Api) -
     client = api.openai
     file_id = uploaded(client).id
     create = client.fine_tuning.jobs.create
-    asked: list[tuple[str, dict[str, Any]]] = [
+    requests: list[tuple[str, dict[str, Any]]] = [
         ("hyperparameters", {"method": METHOD, "hyperparameters": {"n_epochs": 1}}),
         ("integrations", {"method": METHOD, "integrations": [{"type": "wandb", "wandb": {"project": "p"}}]}),
         ("method", {}),
         ("method.type", {"method": {"type": "supervised", "supervised": {}}}),
     ]
-    for param, arguments in asked:
+    for param, arguments in requests:
         with pytest.raises(openai.BadRequestError) as refusal:
             create(model="starter", training_file=file_id, **arguments)
         assert refusal.value.param is not None

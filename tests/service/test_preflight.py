@@ -1,4 +1,4 @@
-"""The pre-flight and the teacher preview as their users ask for them, on the starter and with a worker of `sample`."""
+"""The pre-flight and the teacher preview over HTTP, on the starter with a worker of `sample`."""
 
 import json
 import os
@@ -29,7 +29,7 @@ PREFLIGHT, PREVIEW = "/v1/fine_tuning/preflight", "/v1/fine_tuning/teacher-previ
 
 @pytest.fixture
 def starter_rows(api: Api) -> str:
-    """The id of the starter's first rows."""
+    """Upload the starter's first rows and return the file id."""
     lines = (STARTER / "train.jsonl").read_bytes().splitlines(keepends=True)[:40]
     return str(answered(api.upload_bytes(b"".join(lines)))["id"])
 
@@ -48,10 +48,10 @@ def finished(api: Api, check: dict[str, Any], *, timeout_s: float = 120) -> dict
 
 
 def test_the_starter_is_ready_to_be_trained_and_its_hint_helps(api: Api, sample_worker: int, starter_rows: str) -> None:
-    asked = answered(api.http.post(PREFLIGHT, json=body(starter_rows, rows=8, samples=8)))
-    assert asked["status"] == "queued"
-    assert asked["file_id"] == starter_rows
-    check = finished(api, asked)
+    queued_check = answered(api.http.post(PREFLIGHT, json=body(starter_rows, rows=8, samples=8)))
+    assert queued_check["status"] == "queued"
+    assert queued_check["file_id"] == starter_rows
+    check = finished(api, queued_check)
     assert check["status"] == "done", check["error"]
     assert check["progress"]["unit"] == "completions"
     report = check["result"]
@@ -66,38 +66,38 @@ def test_the_starter_is_ready_to_be_trained_and_its_hint_helps(api: Api, sample_
     assert report["time"]["total_tokens"]["mean"] > 0
     job = {"type": "reinforcement", "reinforcement": {"grader": GRADER, "x_rlsd": SETTINGS}}
     estimate = {"model": "starter", "training_file": starter_rows, "method": job}
-    told = answered(api.http.post("/v1/fine_tuning/jobs/estimate", json=estimate))
-    assert (told["preflight"], told["steps"], told["device_name"]) == (check["id"], 2, "cpu")
-    assert told["total_s"]["median"] > told["step_s"]["median"] * 200
+    estimated = answered(api.http.post("/v1/fine_tuning/jobs/estimate", json=estimate))
+    assert (estimated["preflight"], estimated["steps"], estimated["device_name"]) == (check["id"], 2, "cpu")
+    assert estimated["total_s"]["median"] > estimated["step_s"]["median"] * 200
     assert report["time"]["total_s"]["mean"] == pytest.approx(200 * report["time"]["step_s"]["mean"])
     assert all(row["question"].startswith("Start at") for row in report["per_row"])
 
 
-def test_a_pre_flight_whose_process_is_killed_says_so(api: Api, sample_worker: int, starter_rows: str) -> None:
-    asked = answered(api.http.post(PREFLIGHT, json=body(starter_rows, rows=40, samples=64)))
+def test_a_killed_pre_flight_reports_it(api: Api, sample_worker: int, starter_rows: str) -> None:
+    queued_check = answered(api.http.post(PREFLIGHT, json=body(starter_rows, rows=40, samples=64)))
     worker = psutil.Process(sample_worker)
 
     def at_work() -> int | None:
         below = worker.children(recursive=True)
-        return next((process.pid for process in below if asked["id"] in " ".join(process.cmdline())), None)
+        return next((process.pid for process in below if queued_check["id"] in " ".join(process.cmdline())), None)
 
     os.kill(wait_for(at_work, timeout_s=60, what="the process of the pre-flight"), signal.SIGKILL)
-    check = finished(api, asked)
+    check = finished(api, queued_check)
     assert check["status"] == "failed"
     assert "was killed" in check["error"]["message"]
 
 
-def test_a_verifier_that_never_says_yes_fails_the_pre_flight(api: Api, sample_worker: int, starter_rows: str) -> None:
+def test_a_verifier_that_never_passes_fails_the_pre_flight(api: Api, sample_worker: int, starter_rows: str) -> None:
     source = "def grade(sample, item):\n    return 0.0\n"
     never = {"type": "python", "name": "never", "source": source}
-    asked = answered(api.http.post(PREFLIGHT, json=body(starter_rows, rows=2, samples=4, grader=never)))
-    report = finished(api, asked)["result"]
+    queued_check = answered(api.http.post(PREFLIGHT, json=body(starter_rows, rows=2, samples=4, grader=never)))
+    report = finished(api, queued_check)["result"]
     assert report["verdict"] == "fail"
     assert report["findings"][0]["code"] == "nothing_solved"
     assert len(report["never_solved"]) == 2
 
 
-def test_what_the_worker_finds_wrong_is_the_checks_error_in_the_words_of_the_request(
+def test_errors_found_by_the_worker_name_parameters_of_the_request(
     api: Api, sample_worker: int, starter_rows: str
 ) -> None:
     long = SETTINGS | {"max_completion_tokens": 100_000}
@@ -113,15 +113,15 @@ def test_the_teachers_prompt_is_the_students_with_the_hint_in_it(
     request = {"model": "starter", "training_file": starter_rows, "x_rlsd": SETTINGS, "row": 3}
     check = finished(api, answered(api.http.post(PREVIEW, json=request)))
     assert check["status"] == "done", check["error"]
-    shown = check["result"]
+    preview = check["result"]
     row = json.loads((STARTER / "train.jsonl").read_text().splitlines()[3])
-    (teacher,) = shown["teachers"]
+    (teacher,) = preview["teachers"]
     assert teacher["text"][teacher["hint_start"] : teacher["hint_end"]] == row["solution"]
-    assert row["solution"] not in shown["student"]["text"]
-    assert row["messages"][0]["content"] in shown["student"]["text"]
+    assert row["solution"] not in preview["student"]["text"]
+    assert row["messages"][0]["content"] in preview["student"]["text"]
     assert not teacher["cut"]
     assert teacher["only_the_hint_differs"]
-    assert teacher["tokens"] > shown["student"]["tokens"]
+    assert teacher["tokens"] > preview["student"]["tokens"]
     assert teacher["images"] == 0
     grpo = finished(api, answered(api.http.post(PREVIEW, json=request | {"x_rlsd": {"method": "grpo"}})))["result"]
     assert grpo["teachers"] == []
@@ -145,7 +145,7 @@ def test_the_teachers_prompt_is_the_students_with_the_hint_in_it(
         ({"unknown": 1}, 400, "unknown"),
     ],
 )
-def test_what_a_job_would_be_refused_for_is_refused_and_nothing_is_asked_of_a_worker(
+def test_errors_of_a_job_are_refused_without_a_worker(
     api: Api, starter_rows: str, changes: dict[str, Any], status: int, param: str
 ) -> None:
     error = refused(api.http.post(PREFLIGHT, json=body(starter_rows, **changes)), status=status)

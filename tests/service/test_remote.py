@@ -1,4 +1,4 @@
-"""The commands of `rlsd` that ask a server, as a shell script uses them."""
+"""The client commands of `rlsd`, as used in a shell script."""
 
 import json
 import os
@@ -19,7 +19,7 @@ Rlsd = Callable[..., Result]
 
 @pytest.fixture
 def rlsd(api: Api) -> Rlsd:
-    """The command within this process; its refusal is the result's exception."""
+    """Run a command in this process; an error is the result's exception."""
 
     def run(*arguments: str, key: str = api.key) -> Result:
         return CliRunner().invoke(app, arguments, env={"RLSD_API_URL": api.url, "RLSD_API_KEY": key})
@@ -28,7 +28,7 @@ def rlsd(api: Api) -> Rlsd:
 
 
 def answers(result: Result) -> list[dict[str, Any]]:
-    """What was printed, an object a line."""
+    """Parse the output, one JSON object per line."""
     assert result.exit_code == 0, result.exception
     return [json.loads(line) for line in result.stdout.splitlines()]
 
@@ -42,8 +42,8 @@ def test_files_are_looked_at_sent_and_read(api: Api, rlsd: Rlsd, tmp_path: Path)
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps({"asked": f"{n}?", "right": str(n)}) + "\n" for n in range(120)) + "oops\n")
     mapping = '{"question": "asked", "answer": "right"}'
-    [seen] = answers(rlsd("files", "preview", str(path), "--mapping", mapping))
-    assert (seen["shape"], answers(rlsd("files", "list"))) == ("mapping", [])
+    [preview] = answers(rlsd("files", "preview", str(path), "--mapping", mapping))
+    assert (preview["shape"], answers(rlsd("files", "list"))) == ("mapping", [])
     assert "line 121" in refusal(rlsd("files", "upload", str(path), "--mapping", mapping))
     [file] = answers(rlsd("files", "upload", str(path), "--mapping", mapping, "--on-bad-rows", "take_good"))
     assert file["rows"] == 120
@@ -59,8 +59,8 @@ def test_files_are_looked_at_sent_and_read(api: Api, rlsd: Rlsd, tmp_path: Path)
 def test_a_file_goes_in_parts(rlsd: Rlsd, tmp_path: Path) -> None:
     piece = tmp_path / "piece"
     piece.write_text("".join(json.dumps({"question": f"{n}?", "answer": str(n)}) + "\n" for n in range(12)))
-    said = ("filename=rows.jsonl", "purpose=fine-tune", "mime_type=application/jsonl")
-    [upload] = answers(rlsd("uploads", "create", *said, f"bytes:={piece.stat().st_size}"))
+    fields = ("filename=rows.jsonl", "purpose=fine-tune", "mime_type=application/jsonl")
+    [upload] = answers(rlsd("uploads", "create", *fields, f"bytes:={piece.stat().st_size}"))
     [part] = answers(rlsd("uploads", "add-part", upload["id"], f"data@{piece}"))
     [whole] = answers(rlsd("uploads", "complete", upload["id"], f'part_ids:=["{part["id"]}"]'))
     assert whole["file"]["rows"] == 12
@@ -76,8 +76,8 @@ def test_a_job_is_estimated_made_and_followed(api: Api, rlsd: Rlsd, tmp_path: Pa
     assert answers(rlsd("jobs", "list", "metadata[team]=b")) == []
     assert answers(rlsd("jobs", "cancel", job["id"]))[0]["status"] == "cancelled"
     assert answers(rlsd("jobs", "events", job["id"]))[-1]["message"].startswith("The job was created")
-    told = rlsd("jobs", "stream", job["id"])
-    assert (told.exit_code, told.stdout.count("event: end")) == (0, 1)
+    stream = rlsd("jobs", "stream", job["id"])
+    assert (stream.exit_code, stream.stdout.count("event: end")) == (0, 1)
     assert "adapter" in refusal(rlsd("jobs", "adapter", job["id"]))
 
 
@@ -89,9 +89,9 @@ def test_people_projects_and_what_they_did(api: Api, rlsd: Rlsd) -> None:
     [me] = answers(rlsd("server", "whoami", key=secret))
     assert (me["role"], me["project"]["id"]) == ("admin", project["id"])
     ours = rlsd("keys", "create", "pipeline", "--role", "viewer").stdout.strip()
-    shown = next(line for line in rlsd("keys", "list").stdout.splitlines() if "pipeline" in line)
-    assert shown.split()[2:] == ["pipeline", "viewer", "proj-default", "valid"]
-    assert rlsd("keys", "revoke", shown.split()[0]).stdout == "Revoked.\n"
+    key_line = next(line for line in rlsd("keys", "list").stdout.splitlines() if "pipeline" in line)
+    assert key_line.split()[2:] == ["pipeline", "viewer", "proj-default", "valid"]
+    assert rlsd("keys", "revoke", key_line.split()[0]).stdout == "Revoked.\n"
     assert "API key" in refusal(rlsd("models", "list", key=ours))
     changes = answers(rlsd("audit", "list", "action=members"))
     assert [change["action"] for change in changes] == ["DELETE /v1/members/{email}", "POST /v1/members"]
@@ -126,17 +126,17 @@ def test_webhooks_verifiers_and_the_server(api: Api, rlsd: Rlsd, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("jobs", "show"), "Missing: JOB."),
-        (("files", "rows", "file-x", "limt=3"), "no field 'limt' here: it takes number, search, after, limit, order"),
-        (("jobs", "pause", "ftjob-x", "now=1"), "it takes none"),
+        (("files", "rows", "file-x", "limt=3"), "no field 'limt': the fields are number, search, after, limit, order"),
+        (("jobs", "pause", "ftjob-x", "now=1"), "it has no fields"),
         (("verifiers", "create", "name=x"), "Missing required parameter: 'grader'"),
         (("models", "show", "organisation/none"), "organisation/none"),
     ],
 )
-def test_a_refusal_says_what_is_wrong(rlsd: Rlsd, arguments: tuple[str, ...], said: str) -> None:
-    assert said in refusal(rlsd(*arguments))
+def test_an_error_message_names_the_problem(rlsd: Rlsd, arguments: tuple[str, ...], message: str) -> None:
+    assert message in refusal(rlsd(*arguments))
 
 
 def test_the_command_line_lists_changes_and_deletes(api: Api) -> None:

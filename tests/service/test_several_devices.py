@@ -1,4 +1,4 @@
-"""Jobs that ask for two devices, by the real supervisor: two trainers that are one."""
+"""Jobs on two devices with the real supervisor: two trainer processes act as one."""
 
 import os
 import signal
@@ -24,8 +24,8 @@ def new_job(*, devices: int = 2, **settings: object) -> str:
         return queued_job(session, devices=devices, **settings)
 
 
-def course(job_id: str) -> list[tuple[float, ...]]:
-    """What a job's steps were like."""
+def step_metrics(job_id: str) -> list[tuple[float, ...]]:
+    """Return metrics of the job's steps."""
     with transaction() as session:
         steps = session.scalars(select(Step.metrics).where(Step.job_id == job_id).order_by(Step.step))
         return [tuple(metrics[name] for name in ("reward_mean", "loss", "gradient_norm")) for metrics in steps]
@@ -55,7 +55,7 @@ def test_a_job_on_two_devices_ends_like_the_same_job_on_one(train_worker: Path) 
         assert job.adapter_sha256 is not None
         assert counts(shared) == counts(alone) == (4, 4 * 2 * 4)
         assert codes(shared).count("job.succeeded") == 1
-        for one, two in zip(course(alone), course(shared), strict=True):
+        for one, two in zip(step_metrics(alone), step_metrics(shared), strict=True):
             assert two == pytest.approx(one, rel=1e-2, abs=1e-4)
 
 
@@ -91,7 +91,7 @@ def test_a_worker_that_goes_leaves_its_job_in_order_and_one_that_is_killed_takes
         wait_for(lambda: job_now(job_id).step >= 2, timeout_s=90, what="two steps")
     assert job_now(job_id).state == JobState.QUEUED, log.read_text()
     assert "trainer.lost" not in codes(job_id)
-    with worker("train", models=models, log=log, mortal=True) as second:
+    with worker("train", models=models, log=log, may_exit=True) as second:
         wait_for(lambda: len(processes_of(job_id)) == 2, timeout_s=60, what="two trainers")
         os.kill(second.pid, signal.SIGKILL)
         second.wait()

@@ -1,4 +1,4 @@
-"""Jobs that tell trackers of their figures: over a lost trainer, beside a tracker that fails, and afterwards."""
+"""Reporting of metrics to trackers: across a lost trainer, with a failing tracker, and after training."""
 
 import os
 import signal
@@ -56,12 +56,12 @@ def test_a_job_that_lost_its_trainer_is_one_run_with_each_step_once(clean_databa
     assert [e.message for e in events_of(job_id, code="tracker_failed")] == []
     expected = [(step, pytest.approx(value, abs=1e-5)) for step, value in rewards(job_id)]
     assert len(expected) == STEPS
-    shown = tensorboard_curves(tmp_path / "boards" / job_id)
-    assert shown["reward_mean"] == expected
-    assert [step for step, _ in shown["evaluation/mean"]] == [0, 6, 12, 18, STEPS]
+    curves_shown = tensorboard_curves(tmp_path / "boards" / job_id)
+    assert curves_shown["reward_mean"] == expected
+    assert [step for step, _ in curves_shown["evaluation/mean"]] == [0, 6, 12, 18, STEPS]
     run, curves = mlflow_run(uri, "jobs")
     assert (run.info.status, run.data.tags["rlsd.job"], run.data.params["model"]) == ("FINISHED", job_id, "tiny")
-    assert curves["reward_mean"] == expected  # on the CPU a step taken again is the same
+    assert curves["reward_mean"] == expected  # a repeated step is identical on the CPU
     last_of_each = dict(wandb_curves(tmp_path)["reward_mean"])
     assert list(last_of_each.items()) == expected
 
@@ -78,12 +78,12 @@ def test_a_tracker_that_fails_is_an_event_without_secrets_and_the_job_goes_on(
         assert ended(job_id).state == JobState.SUCCEEDED, log.read_text()
     [event] = events_of(job_id, code="tracker_failed")
     assert event.level == "warn"
-    assert event.message.startswith("The run is not told to mlflow any more. ")
+    assert event.message.startswith("The run is no longer reported to mlflow. ")
     assert "open-sesame" not in event.message + log.read_text()
     assert len(tensorboard_curves(tmp_path / "boards" / job_id)["reward_mean"]) == 4
 
 
-def test_a_run_is_told_afterwards_and_again_by_one_command(api: Api, tmp_path: Path) -> None:
+def test_a_run_is_exported_to_a_tracker_afterwards_and_again(api: Api, tmp_path: Path) -> None:
     job_id = api.job(suffix="later")["id"]
     environment = os.environ | {"RLSD_API_URL": api.url, "RLSD_API_KEY": api.key}
 
@@ -96,6 +96,6 @@ def test_a_run_is_told_afterwards_and_again_by_one_command(api: Api, tmp_path: P
     environment["RLSD_TENSORBOARD_DIR"] = str(tmp_path)
     for last in (120, 130):  # more than a page
         take_steps(job_id, first=1 if last == 120 else 121, last=last)
-        told = export_run("tensorboard")
-        assert f'"steps": {last}' in told.stdout, told.stderr
+        exported = export_run("tensorboard")
+        assert f'"steps": {last}' in exported.stdout, exported.stderr
         assert [step for step, _ in tensorboard_curves(tmp_path / job_id)["reward_mean"]] == list(range(1, last + 1))

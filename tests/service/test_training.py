@@ -1,4 +1,4 @@
-"""Jobs from the queue to their end, with real workers: wishes, faults, and deaths at the worst moment."""
+"""Jobs from queue to end with real workers: control signals, faults, and crashes at critical moments."""
 
 import io
 import json
@@ -87,7 +87,7 @@ def test_a_job_ends_well_with_the_step_that_uses_its_budget_up(train_worker: Pat
     assert all(each.result["seconds"] > 0 for each in evaluations)
 
 
-def test_a_run_in_which_all_scores_were_equal_says_that_nothing_was_learned(train_worker: Path) -> None:
+def test_a_run_with_equal_scores_reports_that_nothing_was_learned(train_worker: Path) -> None:
     silent, telling, imitating = new_job(grader=SAME), new_job(), new_job(grader=SAME, method="opsd")
     for job_id in (silent, telling, imitating):
         assert ended(job_id).state == JobState.SUCCEEDED, train_worker.read_text()
@@ -132,14 +132,14 @@ def test_a_paused_job_goes_on_where_it_stood(train_worker: Path) -> None:
     ended(job_id)
 
 
-def test_a_verifier_that_always_fails_pauses_the_job_and_says_why(train_worker: Path) -> None:
+def test_a_verifier_that_always_fails_pauses_the_job_with_a_reason(train_worker: Path) -> None:
     broken = {"type": "python", "name": "broken", "source": "def grade(sample, item):\n    return item['absent']\n"}
     job_id = new_job(grader=broken)
     assert ended(job_id).state == JobState.PAUSED
     with transaction() as session:
         messages = session.scalars(select(JobEvent.message).where(JobEvent.job_id == job_id)).all()
     assert any("could not be scored" in message and "KeyError" in message for message in messages)
-    assert any("Mend the verifier" in message for message in messages)
+    assert any("Fix the verifier" in message for message in messages)
 
 
 def test_a_model_that_cannot_be_loaded_fails_the_job_with_its_reason(train_worker: Path) -> None:
@@ -149,7 +149,7 @@ def test_a_model_that_cannot_be_loaded_fails_the_job_with_its_reason(train_worke
     assert "nowhere-to-be-found" in job.error["message"]
 
 
-def test_a_job_from_which_nothing_can_be_learned_pauses_says_why_and_waits_as_long_again_when_resumed(
+def test_a_job_without_signal_pauses_with_a_reason_and_waits_as_long_again_when_resumed(
     train_worker: Path,
 ) -> None:
     job_id = new_job(grader=SAME, max_steps=50, max_dead_steps=3)
@@ -168,7 +168,7 @@ def test_a_job_from_which_nothing_can_be_learned_pauses_says_why_and_waits_as_lo
 
 
 BROKEN = [
-    (as_a_pickle, "unsafe_weights", "only as a pickle (pytorch_model.bin)"),
+    (as_a_pickle, "unsafe_weights", "only available as a pickle (pytorch_model.bin)"),
     (with_code_of_its_own, "remote_code", "RLSD_ALLOW_REMOTE_CODE=1"),
     (without_a_chat_template, "no_chat_template", "instruction-tuned"),
 ]
@@ -191,7 +191,7 @@ def test_a_job_on_a_model_that_cannot_be_used_fails_in_one_sentence_that_names_n
     assert str(model) not in job.error["message"]
 
 
-def test_code_of_a_models_own_runs_where_the_administrator_allows_it_and_the_manifest_says_so(
+def test_custom_model_code_runs_if_allowed_and_is_recorded_in_the_manifest(
     clean_database: object, tmp_path: Path
 ) -> None:
     model = Path(save_tiny_model(tmp_path / "model"))
@@ -228,7 +228,7 @@ def test_a_job_that_cannot_go_on_names_the_setting_to_change(
 def test_tokens_are_stored_where_a_group_has_no_second_hint_to_give_the_teacher(
     train_worker: Path, contrast: dict[str, Any]
 ) -> None:
-    """Such a teacher has no word, and NaN is none that JSON knows."""
+    """Such a teacher yields no metrics, and NaN is not valid JSON."""
     grader = {"type": "python", "name": "starter", "source": (STARTER / "verifier.py").read_text()}
     data = b"".join((STARTER / "train.jsonl").read_bytes().splitlines(keepends=True)[:24])
     job = ended(
@@ -280,10 +280,10 @@ def test_a_larger_teacher_is_in_the_manifest_by_name_and_hash(train_worker: Path
 
 def test_a_worker_that_is_stopped_leaves_its_job_to_the_next(models: Path, tmp_path: Path) -> None:
     log = tmp_path / "worker.log"
-    with worker("train", models=models, log=log, mortal=True) as first:
+    with worker("train", models=models, log=log, may_exit=True) as first:
         job_id = new_job(max_steps=60, eval_interval=0)
         wait_for(lambda: job_now(job_id).step >= 2, timeout_s=60, what="two steps")
-        os.killpg(first.pid, signal.SIGTERM)  # as service managers do, the server that forks trainers included
+        os.killpg(first.pid, signal.SIGTERM)  # as service managers do, including the server that forks trainers
         first.wait(30)
     assert "trainer.lost" not in codes(job_id)
     left = job_now(job_id)
@@ -312,7 +312,7 @@ def test_killed_ten_times_it_ends_with_the_same_bits(train_worker: Path) -> None
     disturbed = new_job(max_steps=steps)
     chance = random.Random(5)
     for kill_at in sorted(chance.sample(range(3, steps - 1), 10)):
-        # checkpoints come every second step, so each life gets further than the last
+        # checkpoints are written every second step, so each run gets further than the last
         wait_for(lambda at=kill_at: job_now(disturbed).step >= at, timeout_s=90, what=f"step {kill_at}")
         pid = wait_for(lambda: processes_of(disturbed), timeout_s=5, what="the trainer")[0]
         os.kill(pid, signal.SIGKILL)
@@ -330,7 +330,7 @@ def test_a_killed_worker_takes_its_trainer_along_and_another_ends_the_job_with_t
     with worker("train", models=models, log=log):
         undisturbed = new_job(max_steps=30)
         assert ended(undisturbed).state == JobState.SUCCEEDED
-    with worker("train", models=models, log=log, mortal=True) as first:
+    with worker("train", models=models, log=log, may_exit=True) as first:
         disturbed = new_job(max_steps=30)
         wait_for(lambda: job_now(disturbed).step >= 5, timeout_s=60, what="five steps")
         os.kill(first.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Webhooks: signed as the specification says, delivered by a worker, tried again, and their log."""
+"""Webhooks: signatures as specified, delivery by a worker, retries, and the delivery log."""
 
 import base64
 import hashlib
@@ -19,22 +19,22 @@ from backend import webhooks
 from backend.db.base import utc_now
 from backend.db.engine import transaction
 from backend.db.webhooks import WebhookDelivery
-from backend.queue import celery_app, waiting
+from backend.queue import celery_app, queue_length
 from tests.service.conftest import Api, answered, refused
 
 
 @dataclass(slots=True)
 class Listener:
-    """Somebody's server; `status` is what it answers next."""
+    """A receiving server; `status` is its next response."""
 
     url: str = ""
     status: int = 200
     thinking: threading.Lock = field(default_factory=threading.Lock)
-    """Held: it does not answer yet."""
-    heard: list[tuple[dict[str, str], str]] = field(default_factory=list)
+    """While held, the server does not respond."""
+    received: list[tuple[dict[str, str], str]] = field(default_factory=list)
 
     def wait(self, count: int) -> None:
-        until(lambda: len(self.heard) >= count)
+        wait_until(lambda: len(self.received) >= count)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def listener() -> Iterator[Listener]:
     class Page(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"])).decode()
-            found.heard.append(({name.lower(): value for name, value in self.headers.items()}, body))
+            found.received.append(({name.lower(): value for name, value in self.headers.items()}, body))
             with found.thinking:
                 self.send_response(found.status)
             self.end_headers()
@@ -59,7 +59,7 @@ def listener() -> Iterator[Listener]:
     server.shutdown()
 
 
-def until(condition: Callable[[], bool]) -> None:
+def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
@@ -76,12 +76,12 @@ def deliveries(api: Api, hook_id: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.usefixtures("check_worker")
-def test_the_end_of_a_job_is_told_with_a_signature_that_holds(api: Api, listener: Listener) -> None:
+def test_the_end_of_a_job_is_sent_with_a_valid_signature(api: Api, listener: Listener) -> None:
     made = hook(api, listener)
     job = api.job()
     answered(api.http.post(f"/v1/fine_tuning/jobs/{job['id']}/cancel"))
     listener.wait(1)
-    headers, body = listener.heard[0]
+    headers, body = listener.received[0]
     event = json.loads(body)
     assert event["type"] == "fine_tuning.job.cancelled"
     assert event["data"] == {"id": job["id"]}
@@ -91,7 +91,7 @@ def test_the_end_of_a_job_is_told_with_a_signature_that_holds(api: Api, listener
     signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.{body}".encode()
     expected = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
     assert headers["webhook-signature"] == f"v1,{expected}"
-    until(lambda: deliveries(api, made["id"])[0]["status"] == "delivered")
+    wait_until(lambda: deliveries(api, made["id"])[0]["status"] == "delivered")
     assert made["secret"] not in api.http.get("/v1/webhooks").text
 
 
@@ -106,49 +106,49 @@ def test_a_delivery_that_fails_is_tried_again_until_it_is_taken(api: Api, listen
     made = hook(api, listener)
     listener.status = 500
     answered(api.http.post(f"/v1/webhooks/{made['id']}/test"))
-    until(lambda: deliveries(api, made["id"])[0]["attempts"] == 1)
-    waiting = deliveries(api, made["id"])[0]
-    assert (waiting["status"], waiting["response_status"]) == ("pending", 500)
-    assert waiting["next_at"] >= waiting["created_at"] + webhooks.RETRIES_S[0]
+    wait_until(lambda: deliveries(api, made["id"])[0]["attempts"] == 1)
+    delivery = deliveries(api, made["id"])[0]
+    assert (delivery["status"], delivery["response_status"]) == ("pending", 500)
+    assert delivery["next_at"] >= delivery["created_at"] + webhooks.RETRIES_S[0]
     listener.status = 204
     make_due()
-    until(lambda: deliveries(api, made["id"])[0]["status"] == "delivered")
-    assert len(listener.heard) == 2
-    assert listener.heard[0][0]["webhook-id"] == listener.heard[1][0]["webhook-id"]
+    wait_until(lambda: deliveries(api, made["id"])[0]["status"] == "delivered")
+    assert len(listener.received) == 2
+    assert listener.received[0][0]["webhook-id"] == listener.received[1][0]["webhook-id"]
 
 
 @pytest.mark.usefixtures("check_worker")
-def test_the_list_tells_of_each_webhook_how_its_newest_message_went(api: Api, listener: Listener) -> None:
-    told, told_once, silent = (hook(api, listener)["id"] for _ in range(3))
-    for hook_id in (told, told_once, told):
+def test_the_list_reports_the_newest_delivery_of_each_webhook(api: Api, listener: Listener) -> None:
+    twice, once, unused = (hook(api, listener)["id"] for _ in range(3))
+    for hook_id in (twice, once, twice):
         answered(api.http.post(f"/v1/webhooks/{hook_id}/test"))
-    hook_ids = (told, told_once, silent)
-    until(lambda: all(each["status"] == "delivered" for hook_id in hook_ids for each in deliveries(api, hook_id)))
+    hook_ids = (twice, once, unused)
+    wait_until(lambda: all(each["status"] == "delivered" for hook_id in hook_ids for each in deliveries(api, hook_id)))
     last = {each["id"]: each["last_delivery"] for each in answered(api.http.get("/v1/webhooks"))["data"]}
-    assert last == {told: deliveries(api, told)[0], told_once: deliveries(api, told_once)[0], silent: None}
+    assert last == {twice: deliveries(api, twice)[0], once: deliveries(api, once)[0], unused: None}
 
 
 @pytest.mark.usefixtures("check_worker")
-def test_a_delivery_that_nobody_takes_is_given_up(api: Api, listener: Listener) -> None:
+def test_a_delivery_that_always_fails_is_given_up(api: Api, listener: Listener) -> None:
     made = hook(api, listener)
     listener.status = 302
     answered(api.http.post(f"/v1/webhooks/{made['id']}/test"))
     for tried in range(1, len(webhooks.RETRIES_S) + 2):
-        until(lambda tried=tried: deliveries(api, made["id"])[0]["attempts"] == tried)
+        wait_until(lambda tried=tried: deliveries(api, made["id"])[0]["attempts"] == tried)
         make_due()
     assert deliveries(api, made["id"])[0]["status"] == "failed"
-    assert len(listener.heard) == len(webhooks.RETRIES_S) + 1
+    assert len(listener.received) == len(webhooks.RETRIES_S) + 1
 
 
 def make_due() -> None:
-    """As if the time had passed, and a sweep had come."""
+    """Make the retries due, and sweep."""
     with transaction() as session:
         session.execute(update(WebhookDelivery).values(next_at=utc_now() - timedelta(seconds=1)))
     with transaction() as session:
         webhooks.nudge_due(session)
 
 
-def test_only_what_was_asked_for_is_told(api: Api, listener: Listener) -> None:
+def test_only_subscribed_events_are_sent(api: Api, listener: Listener) -> None:
     made = hook(api, listener, events=["fine_tuning.job.succeeded"])
     answered(api.http.post(f"/v1/fine_tuning/jobs/{api.job()['id']}/cancel"))
     assert deliveries(api, made["id"]) == []
@@ -156,60 +156,60 @@ def test_only_what_was_asked_for_is_told(api: Api, listener: Listener) -> None:
 
 @pytest.mark.usefixtures("check_worker")
 @pytest.mark.parametrize("host", ["169.254.169.254", "[::ffff:169.254.169.254]", "127.0.0.2", "[::1]"])
-def test_what_stands_in_the_networks_of_the_worker_is_never_asked(api: Api, host: str) -> None:
+def test_addresses_in_the_workers_networks_are_never_contacted(api: Api, host: str) -> None:
     made = answered(api.http.post("/v1/webhooks", json={"url": f"http://{host}:9/latest/meta-data"}))
     answered(api.http.post(f"/v1/webhooks/{made['id']}/test"))
-    until(lambda: deliveries(api, made["id"])[0]["attempts"] == 1)
+    wait_until(lambda: deliveries(api, made["id"])[0]["attempts"] == 1)
     assert "has no public address" in deliveries(api, made["id"])[0]["error"]
 
 
 @pytest.fixture
-def unattended(monkeypatch: pytest.MonkeyPatch) -> str:
-    """A queue of which no worker takes anything, for what is told."""
-    monkeypatch.setattr(webhooks, "CHECK_QUEUE", "unattended")
-    return "unattended"
+def unattended_queue(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A queue for deliveries that no worker consumes."""
+    monkeypatch.setattr(webhooks, "CHECK_QUEUE", "unattended_queue")
+    return "unattended_queue"
 
 
-def sent(api: Api, listener: Listener) -> str:
-    """The id of a new delivery."""
+def new_delivery(api: Api, listener: Listener) -> str:
+    """Create a delivery and return its id."""
     made = hook(api, listener)
     return str(answered(api.http.post(f"/v1/webhooks/{made['id']}/test"))["id"])
 
 
 def test_a_delivery_is_nudged_once_however_many_sweep_while_no_worker_takes_it(
-    api: Api, listener: Listener, unattended: str
+    api: Api, listener: Listener, unattended_queue: str
 ) -> None:
-    sent(api, listener)
+    new_delivery(api, listener)
     with transaction() as session:
         session.execute(update(WebhookDelivery).values(nudged_at=None))
     for _ in range(4):
         with transaction() as session:
             webhooks.nudge_due(session)
-    assert waiting(unattended) == 2  # the first message, and one for all sweeps
+    assert queue_length(unattended_queue) == 2  # the first message, and one for all sweeps
 
 
-def test_one_sweep_nudges_at_a_time(api: Api, listener: Listener, unattended: str) -> None:
-    sent(api, listener)
+def test_one_sweep_nudges_at_a_time(api: Api, listener: Listener, unattended_queue: str) -> None:
+    new_delivery(api, listener)
     lose_messages()
     with transaction() as one, transaction() as other:
         webhooks.nudge_due(one)
         webhooks.nudge_due(other)
-    assert waiting(unattended) == 1
+    assert queue_length(unattended_queue) == 1
 
 
-def test_a_delivery_whose_message_was_lost_is_nudged_again(api: Api, listener: Listener, unattended: str) -> None:
-    sent(api, listener)
+def test_a_delivery_whose_message_was_lost_is_nudged_again(api: Api, listener: Listener, unattended_queue: str) -> None:
+    new_delivery(api, listener)
     lose_messages()
     for _ in range(2):
         with transaction() as session:
             webhooks.nudge_due(session)
-    assert waiting(unattended) == 1
+    assert queue_length(unattended_queue) == 1
 
 
 def test_a_try_that_its_worker_does_not_survive_is_made_again(
-    api: Api, listener: Listener, unattended: str, monkeypatch: pytest.MonkeyPatch
+    api: Api, listener: Listener, unattended_queue: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    delivery = sent(api, listener)
+    delivery = new_delivery(api, listener)
 
     def die(*_: object) -> None:
         raise SystemExit
@@ -221,14 +221,14 @@ def test_a_try_that_its_worker_does_not_survive_is_made_again(
     with transaction() as session:
         assert session.get_one(WebhookDelivery, delivery).attempts == 0
     make_due()
-    assert waiting(unattended) == 2
+    assert queue_length(unattended_queue) == 2
     webhooks.deliver(delivery)
     with transaction() as session:
         assert session.get_one(WebhookDelivery, delivery).attempts == 1
 
 
 @pytest.mark.usefixtures("check_worker")
-def test_a_delivery_can_be_read_and_deleted_while_somebody_elses_server_thinks(api: Api, listener: Listener) -> None:
+def test_a_delivery_can_be_read_and_deleted_while_the_receiver_is_slow(api: Api, listener: Listener) -> None:
     made = hook(api, listener)
     with listener.thinking:
         answered(api.http.post(f"/v1/webhooks/{made['id']}/test"))
@@ -236,11 +236,11 @@ def test_a_delivery_can_be_read_and_deleted_while_somebody_elses_server_thinks(a
         with transaction() as session:
             session.execute(text("SET LOCAL lock_timeout = '1s'"))
             assert session.scalar(select(WebhookDelivery).with_for_update()) is not None
-    until(lambda: deliveries(api, made["id"])[0]["status"] == "delivered")
+    wait_until(lambda: deliveries(api, made["id"])[0]["status"] == "delivered")
 
 
 def lose_messages() -> None:
-    """As if the broker had forgotten them, some time ago."""
+    """Remove the messages from the broker, and age the deliveries."""
     with celery_app.connection_for_write() as connection:
         connection.default_channel.client.flushdb()
     with transaction() as session:

@@ -1,4 +1,4 @@
-"""Real workers and real small jobs: a random model of a few thousand parameters, a verifier whose scores differ."""
+"""Real workers and small real jobs: a random model of a few thousand parameters, a verifier with varying scores."""
 
 import io
 import json
@@ -35,27 +35,27 @@ FAST = {
     "HF_HUB_OFFLINE": "1",
     "RLSD_TORCH_THREADS": "1",
 }
-"""Short leases, so that a lost worker is noticed within a test."""
+"""Short leases, so that a lost worker is detected within a test."""
 
 
 def new_job(**settings: Any) -> str:
-    """The id of a job that waits for a worker (`queued_job`)."""
+    """Create a queued job (`queued_job`) and return its id."""
     with transaction() as session:
         return queued_job(session, **settings)
 
 
-def told(job_id: str) -> list[JobEvent]:
-    """Its events, the oldest first."""
+def job_events(job_id: str) -> list[JobEvent]:
+    """Return the job's events, oldest first."""
     with transaction() as session:
         return list(session.scalars(select(JobEvent).where(JobEvent.job_id == job_id).order_by(JobEvent.number)))
 
 
 def codes(job_id: str) -> list[str]:
-    return [event.code for event in told(job_id)]
+    return [event.code for event in job_events(job_id)]
 
 
 def listed_models(folder: Path) -> str:
-    """`RLSD_MODELS` of the tests' train workers: a tiny model, the starter, and names of what tests put there."""
+    """Return `RLSD_MODELS` for train workers in tests: a tiny model, the starter, and folders that tests fill."""
     tiny = tiny_model(folder / "tiny")
     of_tests = {name: str(folder / name) for name in ("mine", "larger")}
     return json.dumps({"tiny": tiny, "tests/tiny": tiny, "starter": str(STARTER / "model"), **of_tests})
@@ -63,16 +63,16 @@ def listed_models(folder: Path) -> str:
 
 @contextmanager
 def worker(
-    queue: str, *, models: Path, log: Path, mortal: bool = False, **environment: str
+    queue: str, *, models: Path, log: Path, may_exit: bool = False, **environment: str
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker of a test's own, which soon notices what is lost."""
+    """Run a worker for one test, with short leases."""
     environment = {**FAST, "RLSD_MODELS": listed_models(models), **environment}
-    with running_worker(queue, log=log, mortal=mortal, **environment) as process:
+    with running_worker(queue, log=log, may_exit=may_exit, **environment) as process:
         yield process
 
 
 def tiny_model(folder: Path) -> str:
-    """Saved once, then found again."""
+    """Save the tiny model once, and return its folder."""
     return str(folder) if (folder / "config.json").exists() else save_tiny_model(folder)
 
 
@@ -90,7 +90,7 @@ def queued_job(
     data: bytes | None = None,
     **settings: Any,
 ) -> str:
-    """A job as the API would store it, small enough to be trained in seconds; `data` replaces the made-up rows."""
+    """Store a job as the API does, small enough to train in seconds; `data` replaces the generated rows."""
     spec = RlsdSettings.model_validate(
         {
             "num_generations": 4,
@@ -137,7 +137,7 @@ def job_now(job_id: str) -> Job:
 
 
 def ended(job_id: str, *, timeout_s: float = 120) -> Job:
-    """The job once nobody works on it any more, and it is not waiting either."""
-    quiet = {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.PAUSED}
-    wait_for(lambda: job_now(job_id).state in quiet, timeout_s=timeout_s, what=f"the end of {job_id}")
+    """Wait until the job has ended or is paused, and return it."""
+    final = {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.PAUSED}
+    wait_for(lambda: job_now(job_id).state in final, timeout_s=timeout_s, what=f"the end of {job_id}")
     return job_now(job_id)

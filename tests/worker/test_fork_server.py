@@ -1,4 +1,4 @@
-"""Where trainers and samplers are forked from."""
+"""The process from which trainers and checks are forked."""
 
 import subprocess
 import sys

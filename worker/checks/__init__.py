@@ -1,1 +1,1 @@
-"""Checks: before a job trains, and those asked for on their own."""
+"""Checks: before a job trains, and on request."""

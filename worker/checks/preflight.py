@@ -1,4 +1,4 @@
-"""From a stored file, a model, a verifier and settings to the pre-flight's report and the teacher's prompts.
+"""The pre-flight's report and the preview of teacher prompts, from a file, a model, a verifier and settings.
 
 Shared by the `sample` queue, jobs before their first step, and `rlsd preflight`.
 """
@@ -23,31 +23,35 @@ from worker.engine.distributed import ProcessGroup
 from worker.engine.model.policy import Policy
 from worker.engine.preflight.preview import preview
 from worker.engine.preflight.probe import UNBOUNDED, ProbeRequest, chosen_tasks, probe
-from worker.engine.preflight.report import outlook
-from worker.engine.preflight.trial_steps import rehearse
+from worker.engine.preflight.report import build_report
+from worker.engine.preflight.trial_steps import run_trial_steps
 from worker.engine.rollouts.prompts import LengthLimits, PromptBuilder
 from worker.engine.settings import Settings
 from worker.engine.types import Hint, Reward, Task
-from worker.faults import classified
+from worker.faults import classify
 from worker.sandbox.pool import Sandbox
 from worker.training.prepare import (
     engine_settings,
     load,
+    load_model_assets,
     load_teacher,
-    load_words,
     sandboxed_reward,
     tasks_of,
     use_threads,
 )
 
-ALIVE_S = 5.0
-"""Seconds between two words that a job is alive."""
+HEARTBEAT_S = 5.0
+"""Seconds between two heartbeats of a job during its pre-flight."""
 
 
-def judged(settings: Settings, *, trial: ProbeRequest) -> Json:
-    """The pre-flight on a policy that will be trained: it stays as it is, so no step is rehearsed."""
-    found = probe(settings, trial=trial)
-    return _verdict(outlook(found, settings=settings, samples=trial.samples, tasks=len(trial.tasks), rehearsal=None))
+def preflight_report(settings: Settings, *, probe_request: ProbeRequest) -> Json:
+    """Run the pre-flight on the policy to be trained, without trial steps, which would change its weights."""
+    found = probe(settings, request=probe_request)
+    return _verdict(
+        build_report(
+            found, settings=settings, samples=probe_request.samples, tasks=len(probe_request.tasks), trial_steps=None
+        )
+    )
 
 
 def preflight_step(
@@ -60,39 +64,39 @@ def preflight_step(
     progress: Progress,
     world: ProcessGroup,
 ) -> CheckStep:
-    """The pre-flight as a step before training, on the policy to be trained. The leader tells progress."""
-    trial = ProbeRequest(
+    """Build the pre-flight check of a job, on the policy to be trained. Only the leader reports progress."""
+    probe_request = ProbeRequest(
         policy=policy,
         tasks=tasks,
         reward=reward,
         rows=spec.preflight_rows,
         samples=spec.preflight_samples,
-        progress=progress if world.leads else (lambda _done, _total, _unit: None),
+        progress=progress if world.is_leader else (lambda _done, _total, _unit: None),
         world=world,
     )
     return CheckStep(
         check="preflight",
-        wanted=spec.preflight_rows > 0,
-        carry_out=lambda: judged(settings, trial=trial),
-        together=True,
+        enabled=spec.preflight_rows > 0,
+        run=lambda: preflight_report(settings, probe_request=probe_request),
+        collective=True,
     )
 
 
-def keeping(lease: Lease) -> Progress:
-    """Tells now and then that the job is alive. Raises LeaseLostError where it belongs to another by now."""
-    told = time.monotonic()
+def heartbeat(lease: Lease) -> Progress:
+    """Return a progress callback that renews `progress_at`. It raises LeaseLostError if the lease was lost."""
+    reported = time.monotonic()
 
-    def tell(_done: int, _total: int, _unit: str) -> None:
-        nonlocal told
-        if time.monotonic() - told >= ALIVE_S:
-            told = time.monotonic()
+    def report(_done: int, _total: int, _unit: str) -> None:
+        nonlocal reported
+        if time.monotonic() - reported >= HEARTBEAT_S:
+            reported = time.monotonic()
             with transaction() as session:
                 held_job(session, lease).progress_at = utc_now()
 
-    return tell
+    return report
 
 
-def judged_and_rehearsed(
+def preflight_with_trial_steps(
     spec: RlsdSettings,
     *,
     model: str,
@@ -104,27 +108,31 @@ def judged_and_rehearsed(
     sandbox: Sandbox,
     progress: Progress,
 ) -> Json:
-    """The pre-flight with a model of its own, which also takes a real step. Raises AppError."""
+    """Load the model and run the pre-flight on it, including trial steps. Raises AppError."""
     settings = engine_settings(spec, seed=seed)
     reward = sandboxed_reward(sandbox, verifier)
-    with in_our_words():
+    with api_errors():
         use_threads(processes=1)
         policy = load(model, settings=settings)
-        trial = ProbeRequest(policy=policy, tasks=tasks, reward=reward, rows=rows, samples=samples, progress=progress)
-        found = probe(settings, trial=trial)
-        rehearsal = None
+        probe_request = ProbeRequest(
+            policy=policy, tasks=tasks, reward=reward, rows=rows, samples=samples, progress=progress
+        )
+        found = probe(settings, request=probe_request)
+        trial_steps = None
         if found.plain is not None and not found.lengths.too_long:
-            # A placebo may not be found among few rows.
+            # Among few rows there may be no placebo.
             few = tasks if settings.hint == Hint.PLACEBO else chosen_tasks(tasks, rows=rows, seed=seed)
             teacher = load_teacher(spec, settings=settings, student=policy)
-            rehearsal = rehearse(settings, policy=policy, teacher=teacher, tasks=few, reward=reward)
-        return _verdict(outlook(found, settings=settings, samples=samples, tasks=len(tasks), rehearsal=rehearsal))
+            trial_steps = run_trial_steps(settings, policy=policy, teacher=teacher, tasks=few, reward=reward)
+        return _verdict(
+            build_report(found, settings=settings, samples=samples, tasks=len(tasks), trial_steps=trial_steps)
+        )
 
 
 def run_preflight(request: Json, progress: Progress, *, sandbox: Sandbox) -> Json:
-    """`{model, training_file, grader, settings, seed, rows, samples}` -> the report."""
+    """Run the check `preflight`: `{model, training_file, grader, settings, seed, rows, samples}` -> its report."""
     spec, verifier = RlsdSettings.model_validate(request["settings"]), parse_spec(request["grader"])
-    return judged_and_rehearsed(
+    return preflight_with_trial_steps(
         spec,
         model=request["model"],
         tasks=_stored_tasks(request["training_file"], spec=spec, verifier=verifier, seed=request["seed"]),
@@ -138,32 +146,35 @@ def run_preflight(request: Json, progress: Progress, *, sandbox: Sandbox) -> Jso
 
 
 def run_teacher_preview(request: Json, _progress: Progress) -> Json:
-    """`{model, training_file, grader, settings, seed, row}` -> the prompts of that row. Reads no weights."""
+    """Run the check `teacher_preview`: `{model, training_file, grader, settings, seed, row}` -> the row's prompts.
+
+    Reads no weights.
+    """
     spec = RlsdSettings.model_validate(request["settings"])
     settings = engine_settings(spec, seed=request["seed"])
     verifier = None if request["grader"] is None else parse_spec(request["grader"])
     tasks = _stored_tasks(request["training_file"], spec=spec, verifier=verifier, seed=request["seed"])
     task = next(task for task in tasks if task.row == request["row"])
-    with in_our_words():
-        words = load_words(request["model"])
-        reader = PromptBuilder(words.tokenizer, UNBOUNDED, words.vision())
-        allowed = LengthLimits.of(settings, max_positions=words.max_positions).tokens
-        return preview(settings, reader=reader, allowed=allowed, tasks=tasks, task=task)
+    with api_errors():
+        assets = load_model_assets(request["model"])
+        prompt_builder = PromptBuilder(assets.tokenizer, UNBOUNDED, assets.vision())
+        allowed = LengthLimits.of(settings, max_positions=assets.max_positions).max_tokens
+        return preview(settings, prompt_builder=prompt_builder, allowed=allowed, tasks=tasks, task=task)
 
 
 @contextmanager
-def in_our_words() -> Iterator[None]:
-    """What is refused inside the block is an AppError, in the words of a request that holds `x_rlsd` itself."""
+def api_errors() -> Iterator[None]:
+    """Raise errors of the block as AppErrors whose `param` fits a request with a top-level `x_rlsd`."""
     try:
         yield
     except (AppError, ValueError, MemoryError) as error:
-        said = classified(error)
-        param = None if said["param"] is None else said["param"].replace(X_RLSD, "x_rlsd")
-        raise AppError(said["message"], code=said["code"], param=param) from error
+        fault = classify(error)
+        param = None if fault["param"] is None else fault["param"].replace(X_RLSD, "x_rlsd")
+        raise AppError(fault["message"], code=fault["code"], param=param) from error
 
 
 def _stored_tasks(file_id: str, *, spec: RlsdSettings, verifier: Spec | None, seed: int) -> list[Task]:
-    """Every row of the file: nothing is trained here, so nothing is held out."""
+    """Load all rows of the file as tasks; none are held out, because nothing is trained."""
     with transaction() as session:
         rows = load_rows(session, file_id)
     return tasks_of(rows, spec=spec, verifier=verifier, seed=seed, validation=[])[0]

@@ -1,7 +1,6 @@
-"""What workers do for the API beside training: each kind takes a request, tells how far it is, and returns a result.
+"""Handlers of the checks that workers run for the API: each takes a request, reports progress, returns a result.
 
-Requests and results are JSON. A handler that needs torch imports it when it is called, in a process of its own
-(`fork_server`).
+Requests and results are JSON. A handler that needs torch imports it when called, in a forked process (`fork_server`).
 """
 
 from functools import lru_cache
@@ -18,12 +17,12 @@ from worker.sandbox.pool import Sandbox
 
 @lru_cache(maxsize=1)
 def sandbox() -> Sandbox:
-    """One warmed sandbox a worker process; it dies with the process."""
+    """Return this process's sandbox, which stays warm and dies with the process."""
     return Sandbox()
 
 
 def run_grader(request: Json, _progress: Progress) -> Json:
-    """`{grader, samples: [{output_text, item, answer}]}` -> `{records: [score record]}`."""
+    """Grade samples: `{grader, samples: [{output_text, item, answer}]}` -> `{records: [score record]}`."""
     samples = [
         Sample(output_text=sample["output_text"], item=sample["item"], answer=sample.get("answer"))
         for sample in request["samples"]

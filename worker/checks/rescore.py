@@ -1,4 +1,4 @@
-"""The check `rescore`: reads a job's stored completions in chunks, the newest first, and grades them in the sandbox."""
+"""The check `rescore`: grades a job's stored completions again, newest first, in chunks."""
 
 from collections.abc import Iterator, Sequence
 
@@ -14,7 +14,7 @@ from backend.db.jobs import Job
 from backend.db.training import Rollout
 from backend.errors import AppError, not_found
 from backend.jobs.methods import METHODS
-from backend.jobs.rescore import Regraded, RescoreTally, ScoringRule, chosen
+from backend.jobs.rescore import RescoredCompletion, RescoreTally, ScoringRule, select_rollouts
 from backend.jobs.spec import RlsdSettings
 from backend.verifiers.record import ScoreRecord
 from backend.verifiers.specs import parse_spec, spec_hash
@@ -22,29 +22,29 @@ from backend.verifiers.templates import Sample
 from worker.sandbox.pool import Sandbox
 
 CHUNK = 256
-"""Completions in memory at a time."""
+"""Completions held in memory at a time."""
 
 
 def rescore(request: Json, progress: Progress, *, sandbox: Sandbox) -> Json:
-    """`{job_id, grader, verifier, first, last, limit}` -> Tally's result, with what was compared.
+    """Rescore a job: `{job_id, grader, verifier, first, last, limit}` -> RescoreTally's result and what was compared.
 
-    Raises AppError: 404 where the job or a row has gone, 400 where there is nothing to grade.
+    Raises AppError: 404 if the job or a row was deleted, 400 if there is nothing to grade.
     """
     spec = parse_spec(request["grader"])
     with transaction() as session:
         job = session.get(Job, request["job_id"])
         if job is None:
             raise not_found("fine-tuning job", request["job_id"])
-        wanted = chosen(job.id, first=request["first"], last=request["last"])
+        wanted = select_rollouts(job.id, first=request["first"], last=request["last"])
         total = min(request["limit"], session.scalar(select(func.count()).select_from(wanted.subquery())) or 0)
     tally = RescoreTally(_rule(job))
     for rollouts, rows in _chunks(job, request, total=total):
         records = sandbox.grade(spec, [_sample(rollout, rows[rollout.row]) for rollout in rollouts])
         for rollout, record in zip(rollouts, records, strict=True):
-            tally.add(_regraded(rollout, rows[rollout.row], after=record))
+            tally.add(_comparison(rollout, rows[rollout.row], after=record))
         progress(tally.completions, total, "completions")
     if not tally.completions:
-        raise AppError("The job has no stored completions any more.", code="no_rollouts")
+        raise AppError("The job no longer has stored completions.", code="no_rollouts")
     compared = {
         "job_id": job.id,
         "steps": {"from": request["first"], "to": request["last"]},
@@ -66,11 +66,11 @@ def _rule(job: Job) -> ScoringRule:
 
 
 def _chunks(job: Job, request: Json, *, total: int) -> Iterator[tuple[Sequence[Rollout], dict[int, NormalRow]]]:
-    """The newest completions and the rows they answer, a transaction a chunk: grading takes its time."""
+    """Yield completions, newest first, with their rows; one short transaction per chunk, because grading is slow."""
     before: tuple[int, int] | None = None
     read = 0
     while read < total:
-        statement = chosen(job.id, first=request["first"], last=request["last"])
+        statement = select_rollouts(job.id, first=request["first"], last=request["last"])
         if before is not None:
             statement = statement.where(tuple_(Rollout.step, Rollout.number) < before)
         statement = statement.order_by(Rollout.step.desc(), Rollout.number.desc()).limit(min(CHUNK, total - read))
@@ -85,7 +85,7 @@ def _chunks(job: Job, request: Json, *, total: int) -> Iterator[tuple[Sequence[R
 
 
 def _rows(session: Session, file_id: str, numbers: set[int]) -> dict[int, NormalRow]:
-    """By number. Raises AppError 404 where one is not in the file."""
+    """Load rows by number. Raises AppError (404) if one is not in the file."""
     stored = session.execute(
         select(DatasetRow.number, DatasetRow.line, DatasetRow.normal).where(
             DatasetRow.file_id == file_id, DatasetRow.number.in_(numbers)
@@ -95,7 +95,7 @@ def _rows(session: Session, file_id: str, numbers: set[int]) -> dict[int, Normal
     missing = sorted(numbers - set(rows))
     if missing:
         raise AppError(
-            f"Row {missing[0]}, which the job answered, is not in its training file '{file_id}': it cannot be scored "
+            f"Row {missing[0]} is no longer in the training file '{file_id}', so its completions cannot be scored "
             "again.",
             status=404,
             code="row_not_found",
@@ -104,7 +104,7 @@ def _rows(session: Session, file_id: str, numbers: set[int]) -> dict[int, Normal
 
 
 def _sample(rollout: Rollout, row: NormalRow) -> Sample:
-    """What the verifier sees in training too (worker/training/prepare.py)."""
+    """Build the same sample that the verifier gets in training (worker/training/prepare.py)."""
     return Sample(
         output_text=rollout.completion,
         item=row.item_without_images,
@@ -113,8 +113,8 @@ def _sample(rollout: Rollout, row: NormalRow) -> Sample:
     )
 
 
-def _regraded(rollout: Rollout, row: NormalRow, *, after: ScoreRecord) -> Regraded:
-    return Regraded(
+def _comparison(rollout: Rollout, row: NormalRow, *, after: ScoreRecord) -> RescoredCompletion:
+    return RescoredCompletion(
         step=rollout.step,
         number=rollout.number,
         row=rollout.row,

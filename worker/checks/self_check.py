@@ -27,12 +27,12 @@ def check_verifier(
     sandbox: Sandbox,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Json:
-    """The verdict on these rows. Raises AppError(503) where the sandbox cannot work."""
+    """Check the verifier on these rows and return the verdict. Raises AppError(503) if the sandbox does not work."""
     return self_check(rows, spec=verifier, grade=lambda samples: sandbox.grade(verifier, samples), progress=progress)
 
 
 def run_self_check(request: Json, progress: Progress, *, sandbox: Sandbox) -> Json:
-    """`{grader, file_id, rows: [number]}` -> the verdict."""
+    """Run the check `self_check`: `{grader, file_id, rows: [number]}` -> the verdict."""
     with transaction() as session:
         stored = session.execute(
             select(DatasetRow.number, DatasetRow.line, DatasetRow.normal)
@@ -44,13 +44,13 @@ def run_self_check(request: Json, progress: Progress, *, sandbox: Sandbox) -> Js
         raise not_found("file", request["file_id"])
     return check_verifier(
         parse_spec(request["grader"]),
-        [row_of(row) for row in rows],
+        [probe_row(row) for row in rows],
         sandbox=sandbox,
         progress=lambda done, total: progress(done, total, UNIT),
     )
 
 
-def row_of(row: NormalRow) -> ProbeRow:
+def probe_row(row: NormalRow) -> ProbeRow:
     return ProbeRow(
         number=row.number,
         item=row.item_without_images,
@@ -60,13 +60,13 @@ def row_of(row: NormalRow) -> ProbeRow:
     )
 
 
-def evenly(rows: Sequence[NormalRow], *, count: int) -> list[ProbeRow]:
-    """At most `count` of the rows, evenly apart."""
-    return [row_of(rows[place]) for place in spread(count, over=len(rows))]
+def spread_rows(rows: Sequence[NormalRow], *, count: int) -> list[ProbeRow]:
+    """Choose at most `count` rows, evenly spaced."""
+    return [probe_row(rows[place]) for place in spread(count, over=len(rows))]
 
 
-def grader_in(path: Path) -> dict[str, Any]:
-    """The grader in a file: Python source (`.py`), else its JSON. Raises AppError."""
+def read_grader(path: Path) -> dict[str, Any]:
+    """Read a grader from a file: Python source (`.py`), else JSON. Raises AppError."""
     try:
         text = path.read_text()
         if path.suffix == ".py":
@@ -75,5 +75,5 @@ def grader_in(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise AppError(f"{path} is neither Python source (.py) nor a grader's JSON: {error}.") from None
     if not isinstance(grader, dict):
-        raise AppError(f"{path} holds no grader: its JSON is an object with a 'type'.")
+        raise AppError(f"{path} does not contain a grader: it must be a JSON object with a 'type'.")
     return grader

@@ -1,8 +1,7 @@
-"""How long a file's rows are in a model's tokens: prompts in its chat template, answers, solutions.
+"""Lengths of a file's rows in a model's tokens: prompts in its chat template, answers, solutions.
 
-Needs the tokenizer alone: transformers' fast one is read from the model's folder or the hub without torch. Of a long
-file some thousand rows are looked at, evenly spread. Images are not counted: what they are in tokens only the model's
-processor can say.
+Needs only the tokenizer: transformers' fast tokenizer is loaded without torch. Of a long file, up to `MAX_ROWS` evenly
+spaced rows are counted. Images are not counted, because that takes the model's processor.
 """
 
 from collections.abc import Iterator
@@ -20,13 +19,13 @@ from backend.db.files import DatasetRow, File
 from backend.errors import AppError, not_found
 from backend.settings import settings
 
-MOST_ROWS = 5000
-TOGETHER = 200
+MAX_ROWS = 5000
+CHUNK_ROWS = 200
 LISTED_LINES = 100
 
 
 def token_lengths(request: Json, progress: Progress) -> Json:
-    """`{file_id, model, max_prompt_tokens, max_completion_tokens}` -> spreads, and how many are above the limits."""
+    """Count tokens: `{file_id, model, max_prompt_tokens, max_completion_tokens}` -> lengths, rows above limits."""
     tokenizer = _tokenizer(request["model"])
     found = {part: Lengths() for part in ("question", "answer", "solution")}
     max_prompt, max_completion = request.get("max_prompt_tokens"), request.get("max_completion_tokens")
@@ -34,7 +33,7 @@ def token_lengths(request: Json, progress: Progress) -> Json:
     lines: list[int] = []
     for rows, total in _rows(request["file_id"]):
         texts = [[_prompt(tokenizer, row), row.reference.answer, row.reference.solution] for row in rows]
-        counts = _counted(tokenizer, texts)
+        counts = _token_counts(tokenizer, texts)
         for row, (prompt, answer, solution) in zip(rows, counts, strict=True):
             for part, length in zip(found.values(), (prompt, answer, solution), strict=True):
                 if length is not None:
@@ -61,18 +60,18 @@ def token_lengths(request: Json, progress: Progress) -> Json:
 
 
 def _rows(file_id: str) -> Iterator[tuple[list[NormalRow], int]]:
-    """(some rows, how many there are to be in all)."""
+    """Yield (chunk of rows, total number of rows)."""
     with transaction() as session:
         file = session.get(File, file_id)
         if file is None:
             raise not_found("file", file_id)
-        step = -(-file.row_count // MOST_ROWS)
+        step = -(-file.row_count // MAX_ROWS)
         total = -(-file.row_count // max(1, step))
         stored = session.execute(
             select(DatasetRow.number, DatasetRow.line, DatasetRow.normal)
             .where(DatasetRow.file_id == file_id, DatasetRow.number % max(1, step) == 0)
             .order_by(DatasetRow.number)
-            .execution_options(yield_per=TOGETHER)
+            .execution_options(yield_per=CHUNK_ROWS)
         )
         for some in stored.partitions():
             yield [NormalRow.from_json(normal, number=number, line=line) for number, line, normal in some], total
@@ -91,7 +90,7 @@ def _tokenizer(model: str) -> Any:
         ) from error
     if not tokenizer.chat_template:
         raise AppError(
-            f"The tokenizer of '{model}' has no chat template: take an instruction-tuned model.",
+            f"The tokenizer of '{model}' has no chat template: use an instruction-tuned model.",
             code="no_chat_template",
             param="model",
         )
@@ -99,24 +98,24 @@ def _tokenizer(model: str) -> Any:
 
 
 def _prompt(tokenizer: Any, row: NormalRow) -> str:
-    """What the model would read of the row, its images left out."""
-    conversation = [{**message, "content": _words(message["content"])} for message in row.messages]
+    """Render the row's prompt, without its images."""
+    conversation = [{**message, "content": _text(message["content"])} for message in row.messages]
     try:
         return str(tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False))
     except (TemplateError, TypeError, ValueError) as error:
         raise AppError(
-            f"The model's chat template refuses line {row.line}: {error}.", code="chat_template_refuses", param="model"
+            f"The model's chat template rejects line {row.line}: {error}.", code="chat_template_refuses", param="model"
         ) from error
 
 
-def _words(content: str | list[dict[str, Any]]) -> str:
+def _text(content: str | list[dict[str, Any]]) -> str:
     if isinstance(content, str):
         return content
     return "\n".join(part["text"] for part in content if isinstance(part.get("text"), str))
 
 
-def _counted(tokenizer: Any, texts: list[list[str | None]]) -> list[list[int | None]]:
-    """The number of tokens of each text, all in one call."""
+def _token_counts(tokenizer: Any, texts: list[list[str | None]]) -> list[list[int | None]]:
+    """Count the tokens of each text, in one tokenizer call."""
     known = [text for row in texts for text in row if text is not None]
     ids = iter(tokenizer(known, add_special_tokens=False, return_attention_mask=False)["input_ids"] if known else [])
     return [[None if text is None else len(next(ids)) for text in row] for row in texts]

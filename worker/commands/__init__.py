@@ -1,1 +1,1 @@
-"""`rlsd train`, `preflight`, `check` and the chat server, each a process of its own."""
+"""Entry points of `rlsd train`, `preflight`, `check` and of the chat server, each its own process."""

@@ -1,6 +1,6 @@
-"""`rlsd check`: a verifier tried on rows of a file, in the sandbox of this machine, without any service.
+"""`rlsd check`: the self-check of a verifier on rows of a file, in the local sandbox, without any service.
 
-The exit code is 1 where the verdict is `fail`.
+The exit code is 1 if the verdict is `fail`.
 """
 
 import json
@@ -13,25 +13,25 @@ import typer
 from backend.cli.standalone import run_standalone
 from backend.datasets.rows.rows import read_rows
 from backend.errors import AppError
-from backend.verdict import Level, told
+from backend.verdict import Level, verdict_lines
 from backend.verifiers.specs import parse_spec
-from worker.checks.self_check import check_verifier, evenly, grader_in
+from worker.checks.self_check import check_verifier, read_grader, spread_rows
 from worker.sandbox.pool import Sandbox
 
 
 def check(
-    data: Annotated[Path, typer.Option(help="Rows to try it on.", exists=True, dir_okay=False)],
-    verifier: Annotated[Path, typer.Option(help="A .py file or a grader's JSON.", exists=True, dir_okay=False)],
-    rows: Annotated[int, typer.Option(help="How many rows are tried.", min=1, max=64)] = 16,
+    data: Annotated[Path, typer.Option(help="File with rows to check the verifier on.", exists=True, dir_okay=False)],
+    verifier: Annotated[Path, typer.Option(help="Python file, or JSON file of a grader.", exists=True, dir_okay=False)],
+    rows: Annotated[int, typer.Option(help="Number of rows to use.", min=1, max=64)] = 16,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole result as one JSON object.")] = False,
 ) -> None:
-    """Right answers must get full marks; silence, noise and other rows' answers must not."""
-    grader = parse_spec(grader_in(verifier))
+    """Check that a verifier gives full marks to right answers, and not to empty text, noise or other rows' answers."""
+    grader = parse_spec(read_grader(verifier))
     with data.open("rb") as file:
-        chosen = evenly(read_rows(file, name=data.name), count=rows)
+        chosen = spread_rows(read_rows(file, name=data.name), count=rows)
     with Sandbox() as sandbox:
         result = check_verifier(grader, chosen, sandbox=sandbox)
-    print(json.dumps(result) if as_json else "\n".join(told(result)))
+    print(json.dumps(result) if as_json else "\n".join(verdict_lines(result)))
     if result["verdict"] == Level.FAIL:
         sys.exit(1)
 

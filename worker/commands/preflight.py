@@ -1,4 +1,4 @@
-"""`rlsd preflight`: the pre-flight of a job file in the foreground, without database, broker or API."""
+"""`rlsd preflight`: runs the pre-flight of a job file in the foreground, without database, broker or API."""
 
 import json
 import sys
@@ -9,38 +9,40 @@ import typer
 
 from backend.cli.standalone import run_standalone
 from backend.errors import AppError
-from backend.verdict import told
-from worker.checks.preflight import judged_and_rehearsed
-from worker.commands.train import read_errand
-from worker.faults import classified
+from backend.verdict import verdict_lines
+from worker.checks.preflight import preflight_with_trial_steps
+from worker.commands.train import prepare_job
+from worker.faults import classify
 from worker.sandbox.pool import Sandbox
 
-BAR = 30
-NAMED = 40
-"""Rows that a line names."""
+BAR_WIDTH = 30
+MAX_LISTED_ROWS = 40
+"""Row numbers to list in a line."""
 UNITS = (("h", 3600), ("min", 60), ("s", 1))
 
 
 def preflight(
-    job: Annotated[Path, typer.Argument(help="The job: the API's body as JSON, without file ids.", exists=True)],
-    data: Annotated[Path, typer.Option(help="Training rows.", exists=True)],
+    job: Annotated[
+        Path, typer.Argument(help="Job file: the API's request body as JSON, without file ids.", exists=True)
+    ],
+    data: Annotated[Path, typer.Option(help="File with training rows.", exists=True)],
     verifier: Annotated[
-        Path | None, typer.Option(help="A .py file or a grader's JSON, where the job holds no grader.", exists=True)
+        Path | None, typer.Option(help="Python file, or JSON file of a grader; replaces the job's grader.", exists=True)
     ] = None,
-    rows: Annotated[int, typer.Option(help="Rows tried, chosen at random by the seed.", min=1)] = 16,
-    samples: Annotated[int, typer.Option(help="Completions a row, and as many with the hint.", min=1)] = 8,
-    model: Annotated[str | None, typer.Option(help="Name, hub id or folder; replaces the job's model.")] = None,
-    output: Annotated[Path | None, typer.Option(help="File for the whole report as JSON.")] = None,
+    rows: Annotated[int, typer.Option(help="Number of rows to sample, chosen at random by the seed.", min=1)] = 16,
+    samples: Annotated[int, typer.Option(help="Completions per row, without and with the hint each.", min=1)] = 8,
+    model: Annotated[str | None, typer.Option(help="Model name, hub id or folder; replaces the job's model.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Write the whole report to this file as JSON.")] = None,
 ) -> None:
-    """What to expect of a job before it is trained. Ends with 1 where the verdict is `fail`."""
-    errand = read_errand(job, data=data, verifier=verifier, validation=None, model=model)
+    """Estimate what a job can learn before training it. Exits with 1 if the verdict is `fail`."""
+    prepared = prepare_job(job, data=data, verifier=verifier, validation=None, model=model)
     with Sandbox() as sandbox:
-        report = judged_and_rehearsed(
-            errand.spec,
-            model=errand.model,
-            tasks=errand.tasks,
-            verifier=errand.grader,
-            seed=errand.seed,
+        report = preflight_with_trial_steps(
+            prepared.spec,
+            model=prepared.model,
+            tasks=prepared.tasks,
+            verifier=prepared.grader,
+            seed=prepared.seed,
             rows=rows,
             samples=samples,
             sandbox=sandbox,
@@ -54,8 +56,8 @@ def preflight(
 
 
 def _lines(report: dict[str, Any]) -> list[str]:
-    """The report for a terminal; the verdict comes last, where eyes are."""
-    return [*(_figures(report) if "histogram" in report else []), "", *told(report)]
+    """Format the report for a terminal; the verdict comes last."""
+    return [*(_figures(report) if "histogram" in report else []), "", *verdict_lines(report)]
 
 
 def _figures(report: dict[str, Any]) -> list[str]:
@@ -64,22 +66,22 @@ def _figures(report: dict[str, Any]) -> list[str]:
     for entry in report["histogram"]:
         low, high = entry["low"], entry["high"]
         name = ("never" if high == 0 else "always") if low == high else f"{low:.0%} to {high:.0%}"
-        lines.append(f"  {name:12} {'█' * round(BAR * entry['rows'] / most):{BAR}} {entry['rows']}")
+        lines.append(f"  {name:12} {'█' * round(BAR_WIDTH * entry['rows'] / most):{BAR_WIDTH}} {entry['rows']}")
     for name, key in (("never solved", "never_solved"), ("always solved", "always_solved")):
         if report[key]:
-            more = " …" if len(report[key]) > NAMED else ""
-            lines.append(f"{name}: rows {', '.join(map(str, report[key][:NAMED]))}{more}")
+            more = " …" if len(report[key]) > MAX_LISTED_ROWS else ""
+            lines.append(f"{name}: rows {', '.join(map(str, report[key][:MAX_LISTED_ROWS]))}{more}")
     time = report["time"]
     lines.append(
-        f"{time['tokens_per_second']:,.0f} tokens a second; a step {_span(time['step_s'])}, "
-        f"{time['steps']:,} steps {_span(time['total_s'])}"
+        f"{time['tokens_per_second']:,.0f} tokens a second; a step {_interval(time['step_s'])}, "
+        f"{time['steps']:,} steps {_interval(time['total_s'])}"
     )
     lines.append(f"  without {time['leaves_out']}")
     return lines
 
 
-def _span(seconds: dict[str, float]) -> str:
-    """The interval in the unit that fits its upper end."""
+def _interval(seconds: dict[str, float]) -> str:
+    """Format the interval in the unit that suits its upper end."""
     name, size = next((unit for unit in UNITS if seconds["high"] >= 2 * unit[1]), UNITS[-1])
     return f"{seconds['low'] / size:.3g} to {seconds['high'] / size:.3g} {name}"
 
@@ -88,7 +90,7 @@ def main() -> None:
     try:
         run_standalone(preflight, name="preflight")
     except (AppError, ValueError, MemoryError) as error:  # anything else is a bug, shown with its traceback
-        print(f"rlsd: {classified(error)['message']}", file=sys.stderr)
+        print(f"rlsd: {classify(error)['message']}", file=sys.stderr)
         sys.exit(1)
 
 

@@ -1,7 +1,7 @@
-"""A chat server, as `rlsd worker --queue chat` starts it: models beside this machine's GPU, asked through the broker.
+"""The chat server process of `rlsd worker --queue chat`: requests come through the broker.
 
-torch is loaded with the first request. When the last model has been let go, the process begins anew, so that nothing
-of what torch and CUDA took stays taken.
+torch is imported with the first request. Once the last model is unloaded, the process restarts itself, so that the
+memory that torch and CUDA hold is released.
 """
 
 import os
@@ -35,87 +35,87 @@ if TYPE_CHECKING:
 
 PRESENCE_S = 3.0
 PAUSE_S = 1.0
-"""Before beginning anew after an error."""
+"""Seconds before a restart after an error."""
 log = structlog.get_logger()
 
 
 class LazyModelLoader:
-    """Loads the engine with the first model."""
+    """Imports the engine with the first model."""
 
-    has_opened = False
+    has_loaded = False
 
-    def look_at(self, base: str) -> None:
-        from worker.serving.model_loading import look_at
+    def check(self, base: str) -> None:
+        from worker.serving.model_loading import check_model
 
-        look_at(base)
+        check_model(base)
 
-    def open(self, base: str) -> "ModelRunner":
-        self.has_opened = True
-        from worker.serving.model_loading import open_host
+    def load(self, base: str) -> "ModelRunner":
+        self.has_loaded = True
+        from worker.serving.model_loading import load_runner
 
         started = time.monotonic()
-        host = open_host(base)
-        log.info("a model is held", model=base, seconds=round(time.monotonic() - started, 2))
-        return host
+        runner = load_runner(base)
+        log.info("model loaded", model=base, seconds=round(time.monotonic() - started, 2))
+        return runner
 
-    def has_closed(self) -> None:
+    def free_memory(self) -> None:
         from worker.serving.model_runner import free_memory
 
         free_memory()
 
 
 class Presence:
-    """Says that this server is there: to callers through the broker, to people through the database."""
+    """Heartbeat of this server: in the broker for clients, in the database for the UI."""
 
-    def __init__(self, desk: RequestQueue) -> None:
-        self._desk = desk
-        self._facts = workers.facts([QUEUE], sandbox_level=0)  # it runs nobody's code
+    def __init__(self, queue: RequestQueue) -> None:
+        self._queue = queue
+        self._facts = workers.facts([QUEUE], sandbox_level=0)  # it runs no user code
         self._leaving = threading.Event()
-        self._desk.is_here()
-        self._thread = threading.Thread(target=self._keep_saying, name="presence", daemon=True)
+        self._queue.heartbeat()
+        self._thread = threading.Thread(target=self._report, name="presence", daemon=True)
         self._thread.start()
 
-    def end(self, *, comes_back: bool) -> None:
+    def end(self, *, restarts: bool) -> None:
         self._leaving.set()
         self._thread.join()
-        if not comes_back:
+        if not restarts:
             with suppress(RedisError):
-                self._desk.is_gone()
+                self._queue.deregister()
             with suppress(SQLAlchemyError), transaction() as session:
                 workers.leave(session, self._facts)
 
-    def _keep_saying(self) -> None:
+    def _report(self) -> None:
         reported = -workers.REPORT_S
         while True:
             try:
-                self._desk.is_here()
+                self._queue.heartbeat()
                 if time.monotonic() - reported >= workers.REPORT_S:
                     with transaction() as session:
                         workers.report(session, self._facts)
                     reported = time.monotonic()
             except (RedisError, SQLAlchemyError) as error:
-                log.warning("presence could not be told", error=str(error))
+                log.warning("heartbeat failed", error=str(error))
             if self._leaving.wait(PRESENCE_S):
                 return
 
 
-def count(talk: "SequenceGroup") -> None:
-    asked = talk.asked
+def count(group: "SequenceGroup") -> None:
+    request = group.request
     try:
         with transaction() as session:
-            usage.count(
+            usage.record_usage(
                 session,
-                project=asked.project,
-                model=asked.model,
-                prompt_tokens=len(talk.context.ids),
-                completion_tokens=talk.completion_tokens,
+                project=request.project,
+                model=request.model,
+                prompt_tokens=len(group.context.ids),
+                completion_tokens=group.completion_tokens,
             )
     except SQLAlchemyError as error:
-        log.error("usage was not counted", request=asked.id, error=str(error))
+        log.error("usage was not counted", request=request.id, error=str(error))
 
 
-def _later(counting: ThreadPoolExecutor, talk: "SequenceGroup") -> None:
-    counting.submit(count, talk)
+def _count_later(counting: ThreadPoolExecutor, group: "SequenceGroup") -> None:
+    counting.submit(count, group)
 
 
 def main() -> None:
@@ -134,7 +134,7 @@ def main() -> None:
             failed = not serve(lambda: stop_at)
             break
         except RedisError as error:
-            log.error("the broker does not answer", error=str(error))
+            log.error("the broker is unreachable", error=str(error))
             time.sleep(PAUSE_S)
     if stop_at is None:
         time.sleep(PAUSE_S if failed else 0)
@@ -142,32 +142,32 @@ def main() -> None:
 
 
 def serve(stop_at: Callable[[], float | None]) -> bool:
-    """Until it is to be stopped, or to begin anew. False where it failed."""
-    desk = RequestQueue(broker_url=settings().required_broker_url, name=f"{socket.gethostname()}:{os.getpid()}")
-    presence, opener, clean = Presence(desk), LazyModelLoader(), True
+    """Serve until stopped or due for a restart. False if the server failed."""
+    queue = RequestQueue(broker_url=settings().required_broker_url, name=f"{socket.gethostname()}:{os.getpid()}")
+    presence, loader, clean = Presence(queue), LazyModelLoader(), True
     with ThreadPoolExecutor(1, thread_name_prefix="usage") as counting:
         server = ChatServer(
-            desk,
-            opener=opener,
-            ended=lambda talk: _later(counting, talk),
-            most_models=settings().serve_models,
-            most_requests=settings().serve_sequences,
+            queue,
+            loader=loader,
+            on_finished=lambda group: _count_later(counting, group),
+            max_models=settings().serve_models,
+            max_requests=settings().serve_sequences,
             idle_s=settings().serve_idle_s,
         )
 
         def is_done() -> bool:
             limit = stop_at()
-            return (limit is not None and time.monotonic() >= limit) or (opener.has_opened and server.holds_nothing)
+            return (limit is not None and time.monotonic() >= limit) or (loader.has_loaded and server.is_empty)
 
         try:
             server.serve(stopping=lambda: stop_at() is not None, done=is_done)
         except RedisError:
             raise
-        except Exception:  # noqa: BLE001 - the edge of the process: it begins anew
+        except Exception:  # noqa: BLE001 - the edge of the process: it restarts
             log.error("the chat server failed", traceback=format_exc())
             clean = False
         finally:
-            presence.end(comes_back=stop_at() is None)
+            presence.end(restarts=stop_at() is None)
     return clean
 
 

@@ -1,6 +1,6 @@
-"""Owns who gets the credit: joins the methods into pure functions on log-probabilities, without model or I/O.
+"""Credit assignment: pure functions from log-probabilities to token advantages, without model or I/O.
 
-A method is one file in `methods/`; RLSD.md sections 1, 3 and 6 are the specification.
+Each method is one file in `methods/`; docs/rlsd.md sections 1, 3 and 6 specify them.
 """
 
 import torch
@@ -10,12 +10,12 @@ from worker.engine.methods import method_named
 from worker.engine.methods.base import Credit, CreditInputs, Options
 
 
-def assign_credit(method: str, evidence: CreditInputs, options: Options) -> Credit:
-    """Token advantages together with the weights and deltas behind them; no gradient flows through any of it.
+def assign_credit(method: str, inputs: CreditInputs, options: Options) -> Credit:
+    """Compute token advantages, weights and deltas, all without gradient.
 
-    ValueError for an unknown method or a missing teacher.
+    ValueError for an unknown method or missing teacher log-probabilities.
     """
-    return method_named(method).credit(evidence, options)
+    return method_named(method).credit(inputs, options)
 
 
 def token_advantages(
@@ -35,26 +35,26 @@ def token_advantages(
     contrast_tau: float = 0.02,
     contrast_threshold: float = 0.02,
     contrast_logps: Tensor | None = None,
-    heard: Tensor | None = None,
+    teacher_mask: Tensor | None = None,
 ) -> Tensor:
-    """`A^_t` of every token, `[B, T]`, 0 outside the mask; no gradient flows through it.
+    """Compute `A^_t` of every token, `[B, T]`, 0 outside the mask, without gradient.
 
-    `advantages` is `[B]`, one a sequence; `student_logps`, `teacher_logps`, `contrast_logps` and `mask` are `[B, T]`.
-    `heard` is `[B]` or `[B, T]`: where it is False the teacher has no word; None means that it is heard everywhere.
+    `advantages` is `[B]`, one per sequence; `student_logps`, `teacher_logps`, `contrast_logps` and `mask` are `[B, T]`.
+    `teacher_mask` is `[B]` or `[B, T]`: the teacher is ignored where it is False; None uses the teacher everywhere.
     `eps_w` is a number or a pair: weights are clipped to `[1 - eps_w, 1 + eps_w]` or `[1 - eps_w[0], 1 + eps_w[1]]`.
-    Whatever stands outside the mask, NaN included, has no influence. At `lam = 0` a weighting method gives `A` bit for
-    bit and the teacher is not asked. ValueError for an unknown method or a missing teacher.
+    Values outside the mask, NaN included, have no effect. At `lam = 0` a weighting method returns `A` bit for bit and
+    needs no teacher. ValueError for an unknown method or missing teacher log-probabilities.
     """
     eps_low, eps_high = (eps_w, eps_w) if isinstance(eps_w, int | float) else eps_w
     everywhere_BT = torch.ones_like(mask, dtype=torch.bool)
-    by_token = heard is not None and heard.dim() == 2
-    evidence = CreditInputs(
+    by_token = teacher_mask is not None and teacher_mask.dim() == 2
+    inputs = CreditInputs(
         advantages_B=advantages.detach(),
         student_logps_BT=student_logps.detach(),
         teacher_logps_BT=None if teacher_logps is None else teacher_logps.detach(),
         contrast_logps_BT=None if contrast_logps is None else contrast_logps.detach(),
-        teacher_mask_B=everywhere_BT[:, 0] if heard is None or by_token else heard.bool(),
-        teacher_mask_BT=heard.bool() if heard is not None and by_token else everywhere_BT,
+        teacher_mask_B=everywhere_BT[:, 0] if teacher_mask is None or by_token else teacher_mask.bool(),
+        teacher_mask_BT=teacher_mask.bool() if teacher_mask is not None and by_token else everywhere_BT,
         mask_BT=mask.bool(),
     )
     options = Options(
@@ -69,11 +69,11 @@ def token_advantages(
         contrast_tau=contrast_tau,
         contrast_threshold=contrast_threshold,
     )
-    return assign_credit(method, evidence, options).advantages_BT
+    return assign_credit(method, inputs, options).advantages_BT
 
 
 def lambda_at(step: int, *, lam: float, decay_steps: int) -> float:
-    """`lambda` at a step (from 1): falls linearly from `lam` to 0 over `decay_steps`, or stays where that is 0."""
+    """Return `lambda` at a step (from 1): linear decay from `lam` to 0 over `decay_steps`; constant where that is 0."""
     if decay_steps == 0:
         return lam
     return lam * max(0.0, 1 - (step - 1) / decay_steps)

@@ -1,9 +1,9 @@
-"""Owns how several processes are one run: who this process is, which part of the work is its own, how parts meet.
+"""Data parallelism: ranks, each rank's share of the work, and the collectives that combine results.
 
-Every process takes the same steps with the same weights. What is random or decided (the batch, dead groups, hints,
-lambda, wishes) is known to all; what costs time (sampling, scoring, teachers, the backward pass) is shared out, and
-its results meet here. All processes must call the same meetings in the same order. A run of one process meets nobody
-and pays nothing.
+Every process takes the same steps with the same weights. Random choices and decisions (the batch, dead groups, hints,
+lambda, control signals) are equal everywhere; expensive work (sampling, scoring, teacher and backward passes) is
+sharded and its results are combined here. All processes must call the same collectives in the same order. With one
+process the collectives are free.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,110 +18,111 @@ from torch import Tensor
 T = TypeVar("T")
 
 
-class ProcessLost(Exception):  # noqa: N818 - what is lost is another process; this one has no fault
-    """Another process of the run is gone, so nothing more can be computed."""
+class ProcessLost(Exception):  # noqa: N818 - the fault is in another process, not in this one
+    """Another process of the run has exited, so the run cannot continue."""
 
 
-def nothing_to_wait_for() -> None:
-    """What a process does before a meeting when each holds the whole model."""
+def no_wait() -> None:
+    """Do nothing: the `catch_up` of processes that each hold the whole model."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessGroup:
-    """The processes of one run. With more than one, torch's default process group must stand."""
+    """The processes of one run. With more than one, torch's default process group must be initialised."""
 
     rank: int
-    """This process, from 0."""
+    """Rank of this process, from 0."""
     size: int
-    """How many there are."""
-    catch_up: Callable[[], None] = nothing_to_wait_for
-    """Done before every meeting; a sharded model (`sharding.py`) waits here for the others' last forward pass."""
+    """Number of processes (torch's world size)."""
+    catch_up: Callable[[], None] = no_wait
+    """Called before every collective; a sharded model (`sharding.py`) joins the others' remaining passes here."""
 
     @classmethod
-    def alone(cls) -> "ProcessGroup":
-        """A run of one process."""
+    def single(cls) -> "ProcessGroup":
+        """Return the group of a run in one process."""
         return cls(0, 1)
 
     @property
-    def leads(self) -> bool:
-        """True in the one process that speaks to the outside."""
+    def is_leader(self) -> bool:
+        """True in the one process that reports to the observer."""
         return self.rank == 0
 
     def share(self, count: int) -> slice:
-        """This process' part of `count` things in a row; parts differ by one at most, earlier ones are the larger."""
-        least, more = divmod(count, self.size)
-        start = self.rank * least + min(self.rank, more)
-        return slice(start, start + least + (self.rank < more))
+        """Return this process' slice of `count` items; sizes differ by one at most, larger ones first."""
+        base, remainder = divmod(count, self.size)
+        start = self.rank * base + min(self.rank, remainder)
+        return slice(start, start + base + (self.rank < remainder))
 
-    def all_of(self, mine: T) -> list[T]:
-        """What each process has, by rank."""
+    def all_gather(self, own: T) -> list[T]:
+        """Gather a picklable value from every process, in order of rank."""
         if self.size == 1:
-            return [mine]
+            return [own]
         self.catch_up()
-        found: list[Any] = [None] * self.size
-        meet(lambda: dist.all_gather_object(found, mine))
-        return found
+        gathered: list[Any] = [None] * self.size
+        run_collective(lambda: dist.all_gather_object(gathered, own))
+        return gathered
 
-    def as_leader(self, value: T) -> T:
-        """What the leader has; the others' value is not looked at."""
+    def broadcast(self, value: T) -> T:
+        """Return the leader's value; the other processes' values are ignored."""
         if self.size == 1:
             return value
         self.catch_up()
-        said: list[Any] = [value if self.leads else None]
-        meet(lambda: dist.broadcast_object_list(said, src=0))
-        return said[0]  # type: ignore[no-any-return]
+        objects: list[Any] = [value if self.is_leader else None]
+        run_collective(lambda: dist.broadcast_object_list(objects, src=0))
+        return objects[0]  # type: ignore[no-any-return]
 
-    def add_up(self, tensors: Sequence[Tensor]) -> None:
-        """Sum each tensor over all processes, in place; they are one message, so of one dtype and device."""
+    def all_reduce(self, tensors: Sequence[Tensor]) -> None:
+        """Sum each tensor over all processes, in place; sent as one message, so all have one dtype and device."""
         if self.size == 1 or not tensors:
             return
         self.catch_up()
-        together = torch.cat([tensor.reshape(-1) for tensor in tensors])
-        meet(lambda: dist.all_reduce(together))
+        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+        run_collective(lambda: dist.all_reduce(flat))
         start = 0
         for tensor in tensors:
-            tensor.copy_(together[start : start + tensor.numel()].view_as(tensor))
+            tensor.copy_(flat[start : start + tensor.numel()].view_as(tensor))
             start += tensor.numel()
 
     def total(self, number: float) -> float:
-        """The sum of a number over all processes."""
+        """Sum a number over all processes."""
         if self.size == 1:
             return number
-        held = torch.tensor([number], dtype=torch.float64)
-        self.add_up([held])
-        return held.item()
+        sum_1 = torch.tensor([number], dtype=torch.float64)
+        self.all_reduce([sum_1])
+        return sum_1.item()
 
-    def rows(self, values: Tensor, *, mine: Sequence[int], everyones: Sequence[int]) -> Tensor:
-        """`values` `[B, ...]` with the rows that other processes made, each by one of them.
+    def combine_rows(self, values: Tensor, *, own: Sequence[int], all_rows: Sequence[int]) -> Tensor:
+        """Return `values` `[B, ...]` with the rows that other processes computed.
 
-        `mine` were made here, `everyones` by any process; the rest is equal everywhere and left as it is.
+        `own` rows were computed here, `all_rows` by exactly one process each; all other rows are equal everywhere and
+        unchanged.
         """
-        if self.size == 1 or not everyones:
+        if self.size == 1 or not all_rows:
             return values
-        rows = torch.tensor(everyones, device=values.device)
+        rows = torch.tensor(all_rows, device=values.device)
         own_B = torch.zeros(len(values), dtype=torch.bool, device=values.device)
-        own_B[list(mine)] = True
-        made = values[rows].to(torch.uint8) if values.dtype == torch.bool else values[rows]
-        made[~own_B[rows]] = 0
-        self.add_up([made])
-        return values.index_copy(0, rows, made.to(values.dtype))
+        own_B[list(own)] = True
+        computed = values[rows].to(torch.uint8) if values.dtype == torch.bool else values[rows]
+        computed[~own_B[rows]] = 0
+        self.all_reduce([computed])
+        return values.index_copy(0, rows, computed.to(values.dtype))
 
-    def whole(self, parts: T, *, mine: Sequence[int], everyones: Sequence[int]) -> T:
-        """A dataclass whose every tensor, also those of dataclasses in it, is whole in the sense of `rows`."""
-        if self.size == 1 or not is_dataclass(parts) or isinstance(parts, type):
-            return parts
-        found: dict[str, Any] = {}
-        for field in fields(parts):
-            value = getattr(parts, field.name)
+    def combine(self, instance: T, *, own: Sequence[int], all_rows: Sequence[int]) -> T:
+        """Apply `combine_rows` to every tensor of a dataclass, nested dataclasses included."""
+        if self.size == 1 or not is_dataclass(instance) or isinstance(instance, type):
+            return instance
+        combined: dict[str, Any] = {}
+        for field in fields(instance):
+            value = getattr(instance, field.name)
             if isinstance(value, Tensor):
-                found[field.name] = self.rows(value, mine=mine, everyones=everyones)
+                combined[field.name] = self.combine_rows(value, own=own, all_rows=all_rows)
             elif is_dataclass(value):
-                found[field.name] = self.whole(value, mine=mine, everyones=everyones)
-        return replace(parts, **found)
+                combined[field.name] = self.combine(value, own=own, all_rows=all_rows)
+        return replace(instance, **combined)
 
 
-def meet(collective: Callable[[], object]) -> None:
-    """A collective of torch's. ProcessLost when another process has gone away meanwhile."""
+def run_collective(collective: Callable[[], object]) -> None:
+    """Run a torch collective. ProcessLost when another process has exited."""
     try:
         collective()
     except torch.OutOfMemoryError:  # a RuntimeError too, and this process' own
@@ -130,8 +131,8 @@ def meet(collective: Callable[[], object]) -> None:
         raise ProcessLost("another process of the run has ended") from error
 
 
-def leave() -> None:
-    """Take leave of the other processes; of those that have gone already too."""
+def leave_process_group() -> None:
+    """Leave the process group, even if peers have already exited."""
     if dist.is_initialized():
         with suppress(RuntimeError):
             dist.destroy_process_group()

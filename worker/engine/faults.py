@@ -1,6 +1,6 @@
-"""Owns the faults that end a run and that a person can mend: what happened, where, and which setting to change.
+"""Faults that end a run and that the user can fix: what happened, where, and which setting to change.
 
-A `Fault` is a ValueError, so whoever does not care for its code treats it as any other refusal of the engine.
+A `Fault` is a ValueError, so callers that ignore its code handle it like any other error of the engine.
 """
 
 from collections.abc import Iterator
@@ -11,38 +11,38 @@ import torch
 
 
 class FaultCode(StrEnum):
-    """Stable names, which programs may match."""
+    """Stable codes, which programs may match."""
 
     OUT_OF_MEMORY = "out_of_memory"
-    """The device or the machine had no memory left."""
+    """The device or the machine ran out of memory."""
     NOT_FINITE = "not_finite"
     """A loss, gradient or probability became NaN or infinite."""
     PROMPT_TOO_LONG = "prompt_too_long"
-    """A row, or a row with its hint, is longer than allowed."""
+    """A row's prompt, with or without its hint, exceeds the limit."""
     CONTEXT_TOO_SHORT = "context_too_short"
-    """The model was built for shorter sequences than the settings ask for."""
+    """The settings need longer sequences than the model supports."""
     NO_CHAT_TEMPLATE = "no_chat_template"
     """The tokenizer cannot turn messages into a prompt."""
     NO_END_OF_SEQUENCE = "no_end_of_sequence"
-    """Nothing would end a completion."""
+    """Neither the model nor its tokenizer defines an end-of-sequence token."""
     REMOTE_CODE = "remote_code"
-    """The model cannot be loaded without running code that comes with it."""
+    """The model cannot be loaded without running code from its repository."""
     UNSAFE_WEIGHTS = "unsafe_weights"
-    """The weights come only as a pickle, which can run code when it is opened."""
+    """The weights are only available as a pickle, which can run code when it is opened."""
     MISSING_WEIGHTS = "missing_weights"
-    """Weights are absent, or some of them are."""
+    """Some or all weights are missing."""
     NO_PROCESSOR = "no_processor"
-    """A model that reads images comes without the processor that prepares them."""
+    """A vision-language model lacks its image processor."""
     MODEL_NOT_FOUND = "model_not_found"
-    """The hub has no such model, or shows it to others only."""
+    """The hub has no such model, or access to it is restricted."""
     HUB_UNREACHABLE = "hub_unreachable"
     """The hub did not answer, and the model is not in this machine's cache."""
     MODEL_NOT_LOADED = "model_not_loaded"
     """Any other reason why a model cannot be used."""
 
 
-class Fault(ValueError):  # noqa: N818 - the word for it everywhere: events, manifests, the API
-    """A run cannot go on. The message says what happened and what to change."""
+class Fault(ValueError):  # noqa: N818 - named so in events, manifests and the API
+    """A run cannot continue. The message contains what happened and what to change."""
 
     def __init__(self, code: FaultCode, message: str, *, param: str | None) -> None:
         super().__init__(message)
@@ -53,87 +53,90 @@ class Fault(ValueError):  # noqa: N818 - the word for it everywhere: events, man
 
 
 REMEDIES = {
-    "loading": ("dtype", "set dtype to bfloat16, take a smaller model, or a machine with more memory"),
+    "loading": ("dtype", "set dtype to bfloat16, choose a smaller model, or use a machine with more memory"),
     "rollout": (
         "rollout_sequences",
-        "lower rollout_sequences first (it costs speed alone), then max_completion_tokens or num_generations",
+        "lower rollout_sequences first (this only costs speed), then max_completion_tokens or num_generations",
     ),
     "evaluation": (
         "rollout_sequences",
-        "lower rollout_sequences first (it costs speed alone), then max_completion_tokens or eval_samples",
+        "lower rollout_sequences first (this only costs speed), then max_completion_tokens or eval_samples",
     ),
     "teacher": (
         "micro_batch_tokens",
-        "lower micro_batch_tokens first (it costs speed alone), then max_completion_tokens, or give shorter hints",
+        "lower micro_batch_tokens first (this only costs speed), then max_completion_tokens, or use shorter hints",
     ),
     "update": (
         "micro_batch_tokens",
-        "lower micro_batch_tokens or switch gradient_checkpointing on (both cost speed alone), then lower lora.r",
+        "lower micro_batch_tokens or enable gradient_checkpointing (both only cost speed), then lower lora.r",
     ),
     "report": (
         "diagnostic_interval",
-        "lower micro_batch_tokens (it costs speed alone), or set diagnostic_interval to 0 to go without these passes",
+        "lower micro_batch_tokens (this only costs speed), or set diagnostic_interval to 0 to skip the diagnostics",
     ),
 }
-"""By phase of a run: the setting that helps there, and what to do in words."""
-ELSEWHERE = ("batch_size", "lower batch_size, num_generations or max_completion_tokens")
+"""By phase of a run: the setting that helps, and the advice."""
+DEFAULT_REMEDY = ("batch_size", "lower batch_size, num_generations or max_completion_tokens")
 PHASES = {
-    "loading": "while the model was loaded",
-    "rollout": "while completions were sampled",
-    "evaluation": "while held-out questions were answered",
-    "reward": "while completions were scored",
-    "teacher": "while the teacher read the completions",
-    "update": "in the update of the adapter",
-    "report": "while the diagnostics were computed",
+    "loading": "while loading the model",
+    "rollout": "while sampling completions",
+    "evaluation": "while evaluating held-out questions",
+    "reward": "while scoring completions",
+    "teacher": "while the teacher scored the completions",
+    "update": "while updating the adapter",
+    "report": "while computing diagnostics",
 }
-MEMORY_SIGNS = ("DefaultCPUAllocator: ", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
-"""What runtime errors say that are about memory without being of a class of their own."""
+MEMORY_ERROR_TEXTS = ("DefaultCPUAllocator: ", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+"""Texts of RuntimeErrors that mean out of memory."""
 
 
 @contextmanager
-def memory_named(phase: str) -> Iterator[None]:
-    """Running out of memory inside the block is a Fault that names the phase and what helps in it."""
+def memory_errors_as_faults(phase: str) -> Iterator[None]:
+    """Turn out-of-memory errors inside the block into a Fault naming the phase and the setting to change."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not is_about_memory(error):
+        if not is_out_of_memory(error):
             raise
-        param, remedy = REMEDIES.get(phase, ELSEWHERE)
-        said = next(iter(str(error).strip().splitlines()), "").rstrip(".")
+        param, remedy = REMEDIES.get(phase, DEFAULT_REMEDY)
+        where = PHASES.get(phase, f"in the phase {phase}")
+        detail = next(iter(str(error).strip().splitlines()), "").rstrip(".")
         raise Fault(
             FaultCode.OUT_OF_MEMORY,
-            f"memory ran out {PHASES.get(phase, f'in the phase {phase}')}: {remedy}{f' ({said:.200})' if said else ''}",
+            f"out of memory {where}: {remedy}{f' ({detail:.200})' if detail else ''}",
             param=param,
         ) from error
 
 
-def is_about_memory(error: Exception) -> bool:
-    """Whether this is the end of the device's or the machine's memory."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(sign in str(error) for sign in MEMORY_SIGNS)
+def is_out_of_memory(error: Exception) -> bool:
+    """Check whether an error means that the device or the machine ran out of memory."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
+        sign in str(error) for sign in MEMORY_ERROR_TEXTS
+    )
 
 
 def not_finite(where: str) -> Fault:
-    """The fault of an update whose numbers became NaN or infinite; `where` says which and when."""
+    """Return the fault of an update with a NaN or infinite value; `where` names the value and the step."""
     return Fault(
         FaultCode.NOT_FINITE,
-        f"{where} is not a finite number, so no weight was moved: lower learning_rate or max_grad_norm; with dtype "
-        "bfloat16 try float32",
+        f"{where} is not a finite number, so no weights were changed: lower learning_rate or max_grad_norm, or use "
+        "dtype float32 if it is bfloat16",
         param="learning_rate",
     )
 
 
 def not_a_probability(*, trained: bool) -> Fault:
-    """The fault of a model whose answers are not numbers: what training made of it, or what it came as."""
+    """Return the fault of a model whose token probabilities are NaN or infinite, caused by training or by its files."""
     if trained:
         return Fault(
             FaultCode.NOT_FINITE,
-            "the model's probabilities are not numbers any more since training moved its weights: lower learning_rate "
-            "or max_grad_norm; with dtype bfloat16 try float32",
+            "the model's token probabilities became NaN or infinite during training: lower learning_rate or "
+            "max_grad_norm, or use dtype float32 if it is bfloat16",
             param="learning_rate",
         )
     return Fault(
         FaultCode.NOT_FINITE,
-        "the model's probabilities are not numbers: with dtype bfloat16 try float32; in float32 its weights are "
-        "damaged, so take a fresh copy",
+        "the model's token probabilities are NaN or infinite: use dtype float32 if it is bfloat16; if it is float32 "
+        "already, the weights are damaged, so download the model again",
         param="dtype",
     )

@@ -1,6 +1,6 @@
-"""Owns the run: one step after another, evaluated before and after, stoppable between steps, resumable to the bit.
+"""The training loop: steps with evaluations before, during and after, stoppable between steps.
 
-Everything random is a function of the seed and the step (`seeds.py`).
+A resumed run is bit-identical: all randomness is a function of the seed and the step (`seeds.py`).
 """
 
 import time
@@ -12,29 +12,29 @@ import numpy as np
 
 from worker.engine.distributed import ProcessGroup
 from worker.engine.evaluation.evaluate import Evaluation, compare, evaluate, question_means
-from worker.engine.evaluation.statistics import SCORES, interval
-from worker.engine.faults import memory_named
+from worker.engine.evaluation.statistics import SCORES, mean_interval
+from worker.engine.faults import memory_errors_as_faults
 from worker.engine.methods import method_named
 from worker.engine.methods.base import TeacherKind
 from worker.engine.model.policy import Policy
 from worker.engine.observer import Checkpoint, EvaluationReport, Observer, SharedObserver, StepReport
 from worker.engine.rollouts.prompts import LengthLimits, PromptBuilder
-from worker.engine.rollouts.reward import VerifierFaults, trust
-from worker.engine.rollouts.sampling import make_generator
+from worker.engine.rollouts.reward import VerifierFaults, check_fault_share
+from worker.engine.rollouts.sampling import make_sampler
 from worker.engine.settings import Settings
 from worker.engine.step import TrainContext, take_step
-from worker.engine.teacher.contexts import make_briefer
-from worker.engine.teacher.distillation import refuse_trained_head
+from worker.engine.teacher.contexts import make_context_builder
+from worker.engine.teacher.distillation import require_frozen_head
 from worker.engine.training import checkpoint
-from worker.engine.training.budget import in_words, is_used_up, used_by
+from worker.engine.training.budget import budget_message, is_used_up, step_usage
 from worker.engine.training.checkpoint import Fingerprint, fingerprint, require_same_run
 from worker.engine.training.update import make_optimizer
 from worker.engine.training.watchdog import NoSignal, Watchdog
 from worker.engine.types import ControlSignal, Divergence, Ending, QuestionScores, Reward, Task
 
 
-class Interrupted(Exception):  # noqa: N818 - it is how a run ends, not an error of ours
-    """The observer wishes to stop."""
+class Interrupted(Exception):  # noqa: N818 - a way for a run to end, not an error
+    """The observer requested a pause or a cancellation."""
 
     def __init__(self, ending: Ending) -> None:
         super().__init__(ending)
@@ -51,20 +51,20 @@ def run(
     observer: Observer,
     resume: bytes | None,
     teacher: Policy | None = None,
-    world: ProcessGroup = ProcessGroup.alone(),
+    world: ProcessGroup = ProcessGroup.single(),
 ) -> Ending:
     """Train the policy's live adapter, from the beginning or from a checkpoint's bytes.
 
-    Without held-out tasks nothing is evaluated. `teacher` is the other model of a method that has one
-    (`load_external_teacher`). ValueError before anything is computed when the tasks and the settings do not fit: an
-    unknown method, no tasks, a missing hint, a prompt too long; it names the row. So too when the checkpoint is another
-    run's: it names the setting.
+    Without held-out tasks there are no evaluations. `teacher` is the external model of a method that needs one
+    (`load_external_teacher`). ValueError, before any computation, when tasks and settings do not match (unknown method,
+    no tasks, a missing hint or too long a prompt, naming the row) or when the checkpoint belongs to another run (naming
+    the setting).
 
-    Where several processes are one run, each calls this with the same arguments and takes its share of the work; the
-    leader's observer is heard and spoken to. A checkpoint does not depend on how many there were.
+    In a run of several processes each calls this with the same arguments and takes its share of the work; only the
+    leader's observer is used. A checkpoint does not depend on the number of processes.
     """
     observer = SharedObserver(observer, world)
-    learner = make_learner(
+    context = make_train_context(
         settings,
         policy=policy,
         teacher=teacher,
@@ -74,125 +74,126 @@ def run(
         observer=observer,
         world=world,
     )
-    course = TrainState(
-        learner, Watchdog(settings, learner.method), fingerprint(settings, tasks=tasks, held_out=held_out)
+    state = TrainState(
+        context, Watchdog(settings, context.method), fingerprint(settings, tasks=tasks, held_out=held_out)
     )
     if resume is not None:
-        course.go_on(resume)
+        state.resume(resume)
     elif policy.tokenizer.pad_token_id is None:
         observer.event(
             level="info",
             code="no_pad_token",
-            message=f"The tokenizer has no pad token, so the end of sequence {policy.pad_id} pads; padding is masked.",
+            message=f"The tokenizer has no pad token. Its end-of-sequence token {policy.pad_id} is used for padding, "
+            "which is masked.",
         )
-    del resume  # it is as large as the adapters and the optimizer's moments together
+    del resume  # as large as the adapters and the optimizer moments together
     try:
-        _train(course)
+        _train(state)
         return Ending.DONE
     except Interrupted as interruption:
         ending = interruption.ending
     except VerifierFaults as faults:
         observer.event(level="error", code="verifier_faults", message=str(faults))
         ending = Ending.VERIFIER_FAULTS
-    except NoSignal as silence:
-        observer.event(level="error", code="no_signal", message=str(silence))
+    except NoSignal as error:
+        observer.event(level="error", code="no_signal", message=str(error))
         ending = Ending.NO_SIGNAL
-    if course.saved != course.step:
-        course.save()
+    if state.saved != state.step:
+        state.save()
     return ending
 
 
 @dataclass(slots=True)
 class TrainState:
-    """How far a run has come, and how much of it is saved."""
+    """Progress of a run."""
 
-    learner: TrainContext
-    vigil: Watchdog
+    context: TrainContext
+    watchdog: Watchdog
     fingerprint: Fingerprint
     step: int = 0
     baseline: list[QuestionScores] | None = None
-    """The held-out scores before the first step."""
+    """Held-out scores before the first step."""
     score: float | None = None
-    """The held-out mean after this very step, where it was measured."""
+    """Held-out mean after the current step, where it was measured."""
     saved: int | None = None
-    """The step of the newest checkpoint."""
-    used: float = 0.0
-    """Of the budget; 0 where there is none."""
+    """Step of the newest checkpoint."""
+    budget_used: float = 0.0
+    """In units of the budget; 0 where there is none."""
 
-    def go_on(self, data: bytes) -> None:
-        """Continue from a checkpoint's bytes. ValueError, naming what differs, where it is another run's."""
-        found = checkpoint.unpack(data)
-        require_same_run(found.standing.fingerprint, self.fingerprint)
-        checkpoint.restore(self.learner.policy, self.learner.optimizer, checkpoint=found)
-        standing = found.standing
-        self.step, self.baseline = standing.step, standing.baseline
-        self.score, self.used = standing.score, standing.used
-        self.vigil.recall(standing.watched)
+    def resume(self, data: bytes) -> None:
+        """Continue from a checkpoint's bytes. ValueError naming the difference where it belongs to another run."""
+        loaded = checkpoint.unpack(data)
+        require_same_run(loaded.run_state.fingerprint, self.fingerprint)
+        checkpoint.restore(self.context.policy, self.context.optimizer, checkpoint=loaded)
+        run_state = loaded.run_state
+        self.step, self.baseline = run_state.step, run_state.baseline
+        self.score, self.budget_used = run_state.score, run_state.used
+        self.watchdog.load_state_dict(run_state.watched)
         self.saved = self.step
 
     def save(self) -> None:
-        """Hand the observer a checkpoint."""
-        learner = self.learner
-        if learner.world.leads:
-            standing = checkpoint.RunState(
+        """Pass a checkpoint to the observer."""
+        context = self.context
+        if context.world.is_leader:
+            run_state = checkpoint.RunState(
                 step=self.step,
                 baseline=self.baseline,
                 score=self.score,
-                used=self.used,
-                watched=self.vigil.kept(),
+                used=self.budget_used,
+                watched=self.watchdog.state_dict(),
                 fingerprint=self.fingerprint,
             )
-            data = checkpoint.pack(learner.policy, learner.optimizer, standing=standing)
-            learner.observer.checkpoint(Checkpoint(self.step, data, self.score))
+            data = checkpoint.pack(context.policy, context.optimizer, run_state=run_state)
+            context.observer.checkpoint(Checkpoint(self.step, data, self.score))
         self.saved = self.step
 
-    def take(self, report: StepReport) -> None:
-        """A step was taken. Of the time it took the leader's clock counts, so that all end at the same step."""
-        settings, world = self.learner.settings, self.learner.world
+    def record_step(self, report: StepReport) -> None:
+        """Advance by one step. Seconds are measured by the leader alone, so that all processes end at the same step."""
+        settings, world = self.context.settings, self.context.world
         self.step, self.score = self.step + 1, None
         if settings.budget > 0:
-            mine = used_by(report.metrics, unit=settings.budget_unit, devices=world.size)
-            self.used += world.as_leader(mine)
+            usage = step_usage(report.metrics, unit=settings.budget_unit, devices=world.size)
+            self.budget_used += world.broadcast(usage)
 
     @property
-    def ended(self) -> bool:
-        """Whether no step is left to take."""
-        settings = self.learner.settings
-        return self.step >= settings.max_steps or is_used_up(self.used, settings=settings)
+    def is_finished(self) -> bool:
+        """True when no step is left to take."""
+        settings = self.context.settings
+        return self.step >= settings.max_steps or is_used_up(self.budget_used, settings=settings)
 
-    def due(self, interval: int) -> bool:
-        """Whether what happens at this interval happens now; never at the start or the end of the run."""
-        return interval > 0 and self.step > 0 and not self.ended and self.step % interval == 0
+    def is_due(self, interval: int) -> bool:
+        """Check whether an action with this interval is due; never at the start or the end of the run."""
+        return interval > 0 and self.step > 0 and not self.is_finished and self.step % interval == 0
 
 
-def _train(course: TrainState) -> None:
-    """From where the course stands to its end. Interrupted, VerifierFaults or NoSignal where that comes early."""
-    learner, settings, observer = course.learner, course.learner.settings, course.learner.observer
-    if course.step == 0 and course.baseline is None:
-        found = _evaluate(course, phase="baseline")
-        course.baseline, course.score = (found.per_question, found.mean) if found else (None, None)
-        course.save()
-    elif course.score is None and course.due(settings.eval_interval):  # stopped before or during this evaluation
-        course.score = _evaluated_mean(_evaluate(course, phase="interim"))
-        if course.score is not None:
-            course.save()
-    while not course.ended:
-        _heed(observer)
-        report = take_step(learner, course.step + 1)
-        course.take(report)
+def _train(state: TrainState) -> None:
+    """Train from the current state to the end. Interrupted, VerifierFaults or NoSignal on an early end."""
+    context, settings, observer = state.context, state.context.settings, state.context.observer
+    if state.step == 0 and state.baseline is None:
+        baseline = _evaluate(state, phase="baseline")
+        state.baseline, state.score = (baseline.per_question, baseline.mean) if baseline else (None, None)
+        state.save()
+    elif state.score is None and state.is_due(settings.eval_interval):  # stopped before or during this evaluation
+        state.score = _mean_of(_evaluate(state, phase="interim"))
+        if state.score is not None:
+            state.save()
+    while not state.is_finished:
+        _check_control(observer)
+        report = take_step(context, state.step + 1)
+        state.record_step(report)
         observer.step(report)
-        course.vigil.look(report, observer=observer)
-        if course.due(settings.eval_interval):
-            course.score = _evaluated_mean(_evaluate(course, phase="interim"))
-        if course.due(settings.checkpoint_interval):
-            course.save()
-    if course.step < settings.max_steps:
-        observer.event(level="info", code="budget_used_up", message=in_words(settings, step=course.step))
-    course.score = _evaluated_mean(_evaluate(course, phase="trained"))
-    course.save()
+        state.watchdog.check(report, observer=observer)
+        if state.is_due(settings.eval_interval):
+            state.score = _mean_of(_evaluate(state, phase="interim"))
+        if state.is_due(settings.checkpoint_interval):
+            state.save()
+    if state.step < settings.max_steps:
+        observer.event(level="info", code="budget_used_up", message=budget_message(settings, step=state.step))
+    state.score = _mean_of(_evaluate(state, phase="trained"))
+    state.save()
 
 
-def make_learner(
+def make_train_context(
     settings: Settings,
     *,
     policy: Policy,
@@ -203,88 +204,90 @@ def make_learner(
     observer: Observer,
     world: ProcessGroup,
 ) -> TrainContext:
-    """What every step needs. ValueError, as `run`, where tasks and settings do not fit."""
+    """Build the context that all steps share. ValueError, as in `run`, where tasks and settings do not match."""
     if not tasks:
         raise ValueError("there are no tasks to train on")
     if settings.batch_size % world.size:
         raise ValueError(
-            f"batch_size {settings.batch_size} cannot be shared out evenly among devices {world.size}: make it a "
-            f"multiple of {world.size}"
+            f"batch_size {settings.batch_size} cannot be divided evenly among {world.size} devices: use a multiple of "
+            f"{world.size}"
         )
     method = method_named(settings.method)
     if settings.divergence != Divergence.SAMPLED and not method.distils:
-        raise ValueError(f"divergence {settings.divergence} needs a method that distils, got {method.name}")
+        raise ValueError(f"divergence {settings.divergence} needs a distilling method, got {method.name}")
     if settings.divergence != Divergence.SAMPLED:
-        refuse_trained_head(policy)
+        require_frozen_head(policy)
     if (method.teacher is TeacherKind.EXTERNAL) != (teacher is not None):
-        raise ValueError(f"the method {method.name} {'has no' if teacher else 'needs a'} teacher of another model")
+        raise ValueError(f"the method {method.name} {'does not use' if teacher else 'needs'} an external teacher model")
     teacher = teacher or policy
     max_positions = min(policy.max_positions, teacher.max_positions)
-    reader = PromptBuilder(policy.tokenizer, LengthLimits.of(settings, max_positions=max_positions), policy.vision)
-    briefer = None
-    if method.speaks_at(settings.lam, alpha=settings.alpha):
-        briefer = make_briefer(tasks, reader=reader, method=method, settings=settings)
+    prompt_builder = PromptBuilder(
+        policy.tokenizer, LengthLimits.of(settings, max_positions=max_positions), policy.vision
+    )
+    context_builder = None
+    if method.needs_teacher(settings.lam, alpha=settings.alpha):
+        context_builder = make_context_builder(tasks, prompt_builder=prompt_builder, method=method, settings=settings)
     return TrainContext(
         settings=settings,
         method=method,
         policy=policy,
         teacher=teacher,
         optimizer=make_optimizer(policy, settings=settings),
-        prompts=[reader.prompt(task) for task in tasks],
-        source=make_generator(policy, settings=settings),
-        questions=[reader.prompt(task) for task in held_out],
-        briefer=briefer,
+        prompts=[prompt_builder.prompt(task) for task in tasks],
+        sampler=make_sampler(policy, settings=settings),
+        eval_prompts=[prompt_builder.prompt(task) for task in held_out],
+        context_builder=context_builder,
         reward=reward,
         observer=observer,
         world=world,
     )
 
 
-def _heed(observer: Observer) -> None:
-    """Interrupted when the observer wishes to stop."""
-    wish = observer.wish()
-    if wish is not ControlSignal.CONTINUE:
-        raise Interrupted(Ending.PAUSED if wish is ControlSignal.PAUSE else Ending.CANCELLED)
+def _check_control(observer: Observer) -> None:
+    """Raise Interrupted when the observer requests a pause or a cancellation."""
+    signal = observer.control_signal()
+    if signal is not ControlSignal.CONTINUE:
+        raise Interrupted(Ending.PAUSED if signal is ControlSignal.PAUSE else Ending.CANCELLED)
 
 
-def _evaluated_mean(report: EvaluationReport | None) -> float | None:
+def _mean_of(report: EvaluationReport | None) -> float | None:
     return report.mean if report else None
 
 
-def _evaluate(course: TrainState, *, phase: Literal["baseline", "interim", "trained"]) -> EvaluationReport | None:
-    """Evaluate and report. None where nothing is held out or no question got a score, which is an event of its own."""
-    learner = course.learner
-    if not learner.questions:
+def _evaluate(state: TrainState, *, phase: Literal["baseline", "interim", "trained"]) -> EvaluationReport | None:
+    """Evaluate and report. None without held-out questions, or when none got a score, which is also an event."""
+    context = state.context
+    if not context.eval_prompts:
         return None
-    settings, observer, begun = learner.settings, learner.observer, time.perf_counter()
-    with memory_named("evaluation"):
-        found = evaluate(
-            learner.policy,
-            learner.questions,
-            source=learner.source,
-            reward=learner.reward,
+    settings, observer, start = context.settings, context.observer, time.perf_counter()
+    with memory_errors_as_faults("evaluation"):
+        evaluation = evaluate(
+            context.policy,
+            context.eval_prompts,
+            sampler=context.sampler,
+            reward=context.reward,
             settings=settings,
-            heed=lambda: _heed(observer),
-            world=learner.world,
+            check_control=lambda: _check_control(observer),
+            world=context.world,
         )
-    trust(found.fault_share, first_fault=found.first_fault, limit=settings.max_error_share)
+    check_fault_share(evaluation.fault_share, first_fault=evaluation.first_fault, limit=settings.max_error_share)
     report = _evaluation_report(
-        found,
-        step=course.step,
+        evaluation,
+        step=state.step,
         phase=phase,
-        baseline=course.baseline,
+        baseline=state.baseline,
         settings=settings,
-        seconds=time.perf_counter() - begun,
+        seconds=time.perf_counter() - start,
     )
     if report is None:
-        observer.event(level="warn", code="nothing_scored", message="no held-out completion got a score")
+        observer.event(level="warn", code="nothing_scored", message="None of the held-out completions got a score.")
         return None
     observer.evaluation(report)
     return report
 
 
 def _evaluation_report(
-    found: Evaluation,
+    evaluation: Evaluation,
     *,
     step: int,
     phase: Literal["baseline", "interim", "trained"],
@@ -292,12 +295,12 @@ def _evaluation_report(
     settings: Settings,
     seconds: float,
 ) -> EvaluationReport | None:
-    means = question_means(found.questions)
+    means = question_means(evaluation.questions)
     means = means[~np.isnan(means)]
     if len(means) == 0:
         return None
-    score = interval(means, within=SCORES)
-    comparison = compare(baseline, found.questions, seed=settings.seed) if baseline else None
+    score = mean_interval(means, within=SCORES)
+    comparison = compare(baseline, evaluation.questions, seed=settings.seed) if baseline else None
     return EvaluationReport(
         step=step,
         phase=phase,
@@ -306,7 +309,7 @@ def _evaluation_report(
         high=score["high"],
         n=len(means),
         k=settings.eval_samples,
-        per_question=found.questions,
+        per_question=evaluation.questions,
         p_value=comparison.p_value if comparison else None,
         difference=comparison.difference if comparison else None,
         seconds=seconds,

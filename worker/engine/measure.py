@@ -1,4 +1,4 @@
-"""Measure time, memory and the device of a step."""
+"""Time, memory and device of a step."""
 
 import resource
 import time
@@ -8,21 +8,21 @@ from dataclasses import dataclass, field
 
 import torch
 
-from worker.engine.faults import memory_named
+from worker.engine.faults import memory_errors_as_faults
 
 
 @dataclass(frozen=True, slots=True)
 class Stopwatch:
-    """Seconds of each phase of a step, the device's work included."""
+    """Seconds of each phase of a step, including asynchronous work on the device."""
 
     device: torch.device
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Time what happens inside. Fault, naming the phase, when memory runs out there."""
+        """Time the block. Fault naming the phase when it runs out of memory."""
         start = time.perf_counter()
-        with memory_named(name):
+        with memory_errors_as_faults(name):
             yield
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
@@ -30,12 +30,12 @@ class Stopwatch:
 
 
 def device_name(device: torch.device) -> str:
-    """What people call the kind of device: the GPU's name, or "cpu"."""
+    """Return the GPU's name, or "cpu"."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def peak_memory_bytes(device: torch.device) -> float:
-    """Most memory held so far: the device's where it has its own, else the process's."""
+    """Return the peak memory so far, of the GPU if there is one, else of the process."""
     if device.type == "cuda":
         return float(torch.cuda.max_memory_allocated(device))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0

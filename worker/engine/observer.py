@@ -1,4 +1,4 @@
-"""Owns what a run tells the outside: the observer it speaks to and the reports it hands over."""
+"""The interface between a run and its surroundings: the observer and the reports it receives."""
 
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -10,7 +10,7 @@ from worker.engine.types import ControlSignal, QuestionScores, Score
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A checkpoint on its way out."""
+    """A checkpoint for the observer to store."""
 
     step: int
     """Optimizer steps taken."""
@@ -22,18 +22,18 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenReport:
-    """The numbers of one rollout's tokens: lists of one length."""
+    """Per-token numbers of one rollout, in lists of equal length."""
 
     ids: list[int]
     text: list[str]
     logp_student: list[float]
-    """`log P_S`; for a rollout that was skipped the log-probability at sampling."""
+    """`log P_S`; for a skipped rollout, the log-probability at sampling."""
     logp_teacher: list[float] | None
-    """`log P_T`; None where the teacher was not asked or had no word."""
+    """`log P_T`; None where no teacher scored the rollout."""
     logp_contrast: list[float] | None
-    """The same under the method's second hint, their mean probability where there are several; None without one."""
+    """The same under the method's second hint (the mean probability of several); None without one."""
     delta: list[float] | None
-    """The method's own `delta_t`; None where `logp_teacher` is."""
+    """The method's `delta_t`; None where `logp_teacher` is None."""
     weight: list[float]
     """`w^_t`."""
     advantage: list[float]
@@ -46,13 +46,13 @@ class RolloutReport:
 
     row: int
     sample: int
-    """Which of the prompt's samples, from 0."""
+    """Index among the prompt's samples, from 0."""
     completion: str
     record: Score
     advantage: float
     truncated: bool
     tokens: TokenReport | None
-    """Kept for a sampled share of the rollouts."""
+    """Set for a sampled share of the rollouts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +60,9 @@ class StepReport:
     """One optimizer step."""
 
     step: int
-    """Counted from 1."""
+    """From 1."""
     metrics: dict[str, float]
-    """Named in `metrics.py`; a number that is undefined in this step is left out."""
+    """By the names in `metrics.py`; undefined metrics are left out."""
     rollouts: list[RolloutReport]
 
 
@@ -79,62 +79,62 @@ class EvaluationReport:
     n: int
     """Questions with a score."""
     k: int
-    """Samples a question."""
+    """Samples per question."""
     per_question: list[QuestionScores]
     p_value: float | None
     """Against the baseline; None for the baseline itself."""
     difference: Interval | None
     """Against the baseline; None for the baseline itself."""
     seconds: float = field(compare=False)
-    """What it took; no two runs agree on it."""
+    """Duration; not compared, since it differs between equal runs."""
 
 
 class Observer(Protocol):
-    """Whoever runs a run: hears what happens and says whether to go on."""
+    """Receiver of a run's reports, which also controls whether the run continues."""
 
-    def wish(self) -> ControlSignal:
-        """Asked between steps and between batches of an evaluation."""
+    def control_signal(self) -> ControlSignal:
+        """Return the current command; called between steps and between batches of an evaluation."""
 
     def step(self, report: StepReport) -> None:
-        """After each optimizer step."""
+        """Receive the report of an optimizer step."""
 
     def evaluation(self, report: EvaluationReport) -> None:
-        """After each evaluation."""
+        """Receive the report of an evaluation."""
 
     def checkpoint(self, checkpoint: Checkpoint) -> None:
-        """A state to keep."""
+        """Store a checkpoint."""
 
     def event(self, *, level: str, code: str, message: str) -> None:
-        """Something a person should know; `level` is "info", "warn" or "error"."""
+        """Record an event for the user; `level` is "info", "warn" or "error"."""
 
 
 @dataclass(frozen=True, slots=True)
 class SharedObserver:
-    """The leader's observer, as every process of the run meets it: all stop at the same moment."""
+    """The leader's observer as seen by every process of a run, so that all stop at the same step."""
 
     observer: Observer
     world: ProcessGroup
 
-    def wish(self) -> ControlSignal:
-        """What the leader was told."""
-        return self.world.as_leader(self.observer.wish() if self.world.leads else ControlSignal.CONTINUE)
+    def control_signal(self) -> ControlSignal:
+        """Return the signal that the leader received."""
+        return self.world.broadcast(self.observer.control_signal() if self.world.is_leader else ControlSignal.CONTINUE)
 
     def step(self, report: StepReport) -> None:
-        """Told by the leader alone."""
-        if self.world.leads:
+        """Report from the leader only."""
+        if self.world.is_leader:
             self.observer.step(report)
 
     def evaluation(self, report: EvaluationReport) -> None:
-        """Told by the leader alone."""
-        if self.world.leads:
+        """Report from the leader only."""
+        if self.world.is_leader:
             self.observer.evaluation(report)
 
     def checkpoint(self, checkpoint: Checkpoint) -> None:
-        """Told by the leader alone."""
-        if self.world.leads:
+        """Report from the leader only."""
+        if self.world.is_leader:
             self.observer.checkpoint(checkpoint)
 
     def event(self, *, level: str, code: str, message: str) -> None:
-        """Told by the leader alone."""
-        if self.world.leads:
+        """Report from the leader only."""
+        if self.world.is_leader:
             self.observer.event(level=level, code=code, message=message)

@@ -1,4 +1,4 @@
-"""Owns every number a run depends on. It has no defaults: the job's specification owns them."""
+"""The settings of a run, without defaults: those are in the job's specification (`backend/jobs/spec.py`)."""
 
 from dataclasses import dataclass
 
@@ -7,15 +7,12 @@ from worker.engine.types import Budget, Divergence, Hint, Loss, Sharding, Teache
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Every number a run depends on. It has no defaults: the job's specification owns them.
-
-    A value that makes no sense is a ValueError naming the field.
-    """
+    """All settings of a run. ValueError naming the field where a value is invalid."""
 
     method: str
-    """Name of a registered method: how token advantages are made."""
+    """Name of a registered credit method, which computes the token advantages."""
     lam: float
-    """`lambda`: how much of the token weight is mixed in, 0 to 1."""
+    """`lambda`: share of the token weight in the mix, 0 to 1."""
     lambda_decay_steps: int
     """`lambda` falls linearly to 0 over this many steps; 0 keeps it constant."""
     eps_w: tuple[float, float]
@@ -23,15 +20,15 @@ class Settings:
     normalise: bool
     """Divide the weights of a sequence by their mean."""
     first_error: bool
-    """The teacher is not heard after the first token that it firmly rejects."""
+    """Ignore the teacher after the first token that it firmly rejects."""
     negative_only: bool
-    """The teacher is heard only where the advantage is negative."""
+    """Use the teacher only where the advantage is negative."""
     reasoning_only: bool
-    """The teacher is heard only before `reasoning_end`, found in the decoded text."""
+    """Use the teacher only before `reasoning_end`, found in the decoded text."""
     reasoning_end: str
     """The text that ends the reasoning, such as "</think>" or "Answer:"."""
     alpha: float
-    """Strength of the distilled part in `grpo_opsd`."""
+    """Coefficient of the distillation term in `grpo_opsd`."""
     delta_clip: float
     """`c`: bound of the log-ratio where it is an advantage (`opsd`, `opd`, `sdpo`, `grpo_opsd`)."""
     divergence: str
@@ -43,41 +40,41 @@ class Settings:
     divergence_clip: float
     """Largest summand of a divergence, one vocabulary entry at one token; 0 for no bound."""
     contrast_samples: int
-    """Wrong siblings that a contrast averages over, where the group has as many."""
+    """Wrong siblings that a contrast averages over, at most as many as the group has."""
     contrast_tau: float
     """Log-ratio at which the contrast of `rlcsd` saturates."""
     contrast_threshold: float
-    """`rlcsd` leaves a token alone whose contrast is no larger than this."""
+    """`rlcsd` ignores contrasts no larger than this."""
     scale_rewards: bool
     """Divide advantages by the group's standard deviation; off for Dr. GRPO."""
     resample_rounds: int
-    """Times that groups without signal are replaced by fresh prompts within a step; 0 for never (DAPO)."""
+    """Rounds per step in which groups without signal are replaced by new prompts (DAPO); 0 for none."""
     teacher: str
     """A `TeacherWeights`."""
     teacher_sync_steps: int
-    """Optimizer steps between renewals of the snapshot."""
+    """Optimizer steps between snapshot updates."""
     hint: str
     """A `Hint`."""
     placebo_of: str
-    """The kind of hint that a placebo takes from another row."""
+    """Kind of hint that a placebo takes from another row."""
     success_above: float
-    """A completion with a higher score is a success, with another one a failure: for siblings and statistics."""
+    """Score above which a completion counts as a success, for siblings and statistics."""
     teacher_model: str | None
     """Hub id or folder of the external teacher (`opd`)."""
     teacher_dtype: str
-    """The external teacher's numbers, as `dtype`."""
+    """Precision of the external teacher, as `dtype`."""
     teacher_device: str
-    """Where the external teacher stands, as `device`; also "cuda:1"."""
+    """Device of the external teacher, as `device`; also "cuda:1"."""
     num_generations: int
-    """`G`, samples a prompt."""
+    """`G`, samples per prompt."""
     batch_size: int
-    """`P`, prompts a step."""
+    """`P`, prompts per step."""
     max_prompt_tokens: int
-    """Longest prompt allowed, with the hint where the teacher sees one."""
+    """Longest prompt allowed, including the hint in the teacher's prompt."""
     max_completion_tokens: int
     """Longest completion sampled; longer ones are truncated."""
     temperature: float
-    """Sampling temperature; all log-probabilities are taken at it."""
+    """Sampling temperature, also used for all log-probabilities."""
     learning_rate: float
     weight_decay: float
     max_grad_norm: float
@@ -91,19 +88,19 @@ class Settings:
     loss: str
     """A `Loss`."""
     micro_batch_tokens: int
-    """Upper bound of padded tokens in one forward pass; a longer sequence goes alone."""
+    """Most padded tokens in one forward pass; a longer sequence is run alone."""
     gradient_checkpointing: bool
     """Recompute activations in the backward pass: less memory, more time."""
     rollout_sequences: int
-    """Most sequences sampled at a time; the rewards of one part are computed while the next is sampled."""
+    """Most sequences sampled at a time; one chunk is scored while the next is sampled."""
     generator: str
-    """"transformers" or "vllm": what samples the completions."""
+    """Sampler of the completions: "transformers" or "vllm"."""
     sharding: str
     """A `Sharding`, for runs of several processes."""
     max_steps: int
     """Optimizer steps of the run."""
     budget: float
-    """What the run may use: it ends with the step that uses it up; 0 for as much as its steps take."""
+    """Budget of the run, which ends after the step that exhausts it; 0 for no limit."""
     budget_unit: str
     """A `Budget`."""
     lora_r: int
@@ -121,17 +118,17 @@ class Settings:
     """Share of rollouts whose per-token numbers are reported, 0 to 1."""
     seed: int
     dtype: str
-    """"float32" or "bfloat16": the base model's numbers; the adapter is always float32."""
+    """Precision of the base model, "float32" or "bfloat16"; the adapter is always float32."""
     device: str
     """"auto", "cpu" or "cuda"."""
     max_error_share: float
     """Share of a step's completions in error or timeout above which the run stops; replaced groups count too."""
     max_dead_steps: int
-    """Steps running without any signal in the scores after which the run stops; 0 for never."""
+    """Consecutive steps without a training signal after which the run stops; 0 for never."""
     diagnostic_interval: int
-    """Steps between the passes that only diagnostics need (distance to the start, placebo); 0 for never.
+    """Steps between diagnostic passes (distance to the start, placebo) over a few of the step's rollouts; 0 for never.
 
-    They look at a few of the step's rollouts (`diagnosis.py`).
+    See `diagnostics.py`.
     """
 
     def __post_init__(self) -> None:
@@ -171,9 +168,9 @@ class Settings:
                 raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
         for name in ("lam", "token_share", "max_error_share", "divergence_beta"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must lie between 0 and 1, got {getattr(self, name)}")
+                raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
         if not 0 <= self.lora_dropout < 1:
-            raise ValueError(f"lora_dropout must lie in [0, 1), got {self.lora_dropout}")
+            raise ValueError(f"lora_dropout must be in [0, 1), got {self.lora_dropout}")
         if not 0 <= self.eps_w[0] <= 1 or self.eps_w[1] < 0:
             raise ValueError(
                 f"eps_w must be a pair with the first in [0, 1] and the second at least 0, got {self.eps_w}"

@@ -1,4 +1,7 @@
-"""Owns one step: sample, score, ask the teachers, give credit, move the adapter, report. Reads as RLSD.md section 1."""
+"""One training step: sample, score, run the teacher, assign credit, update the adapter, report.
+
+Implements docs/rlsd.md section 1.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,18 +15,24 @@ from worker.engine.measure import Stopwatch
 from worker.engine.methods.base import Method, TeacherKind
 from worker.engine.model.policy import Policy
 from worker.engine.observer import Observer, StepReport
-from worker.engine.rollouts.collect import RolloutBatch, gather
-from worker.engine.rollouts.logprobs import MicroBatch, micro_batch_inputs, plan_for, shares_contexts, tokens_run
+from worker.engine.rollouts.collect import RolloutBatch, collect_rollouts
+from worker.engine.rollouts.logprobs import (
+    MicroBatch,
+    micro_batch_inputs,
+    plan_rollout_batches,
+    shares_contexts,
+    tokens_run,
+)
 from worker.engine.rollouts.prompts import Prompt
 from worker.engine.rollouts.rollouts import Rollouts
 from worker.engine.rollouts.sampler import Sampler
 from worker.engine.seeds import torch_generator
 from worker.engine.settings import Settings
 from worker.engine.teacher.contexts import TeacherContextBuilder, TeacherContexts
-from worker.engine.teacher.diagnostics import Diagnosis, diagnose, looked_at
-from worker.engine.teacher.distillation import Distiller, comparison_of
+from worker.engine.teacher.diagnostics import Diagnosis, diagnose, diagnosed_sequences
+from worker.engine.teacher.distillation import Distiller, divergence_options
 from worker.engine.teacher.reasoning import reasoning_mask
-from worker.engine.teacher.signals import Scorer, contexts_of, contrast_logps, teacher_logps, told
+from worker.engine.teacher.signals import Scorer, batch_contexts, contrast_logps, keep_with_context, teacher_logps
 from worker.engine.training.metrics import StepFacts, rollout_reports, sampled_share, step_costs, step_metrics
 from worker.engine.training.update import StepTensors, update_policy
 from worker.engine.types import Divergence, Reward, TeacherWeights
@@ -31,65 +40,64 @@ from worker.engine.types import Divergence, Reward, TeacherWeights
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainContext:
-    """What every step needs."""
+    """Models, data and settings of a run, constant over its steps."""
 
     settings: Settings
     method: Method
     policy: Policy
     teacher: Policy
-    """Whose network the teacher is: the policy itself, or an external model."""
+    """The teacher's network: the policy itself, or an external model."""
     optimizer: torch.optim.AdamW
     prompts: Sequence[Prompt]
-    source: Sampler
-    """What samples the completions."""
-    questions: Sequence[Prompt]
-    """Held out: never trained on."""
-    briefer: TeacherContextBuilder | None
-    """None where no teacher is ever asked."""
+    sampler: Sampler
+    eval_prompts: Sequence[Prompt]
+    """Held out, never trained on."""
+    context_builder: TeacherContextBuilder | None
+    """None where the run needs no teacher."""
     reward: Reward
     observer: Observer
     world: ProcessGroup
 
 
-def take_step(learner: TrainContext, step: int) -> StepReport:
-    """Step `step`, counted from 1. VerifierFaults, before anything is learnt, when the scores cannot be trusted."""
-    settings, policy, world = learner.settings, learner.policy, learner.world
+def take_step(context: TrainContext, step: int) -> StepReport:
+    """Take step `step` (from 1). VerifierFaults, before the update, when too many completions could not be scored."""
+    settings, policy, world = context.settings, context.policy, context.world
     watch = Stopwatch(policy.device)
     lam = lambda_at(step, lam=settings.lam, decay_steps=settings.lambda_decay_steps)
 
-    experience = gather(
+    rollout_batch = collect_rollouts(
         policy,
-        learner.prompts,
-        source=learner.source,
-        reward=learner.reward,
+        context.prompts,
+        sampler=context.sampler,
+        reward=context.reward,
         step=step,
         settings=settings,
         watch=watch,
         world=world,
     )
-    rollouts = experience.rollouts
+    rollouts = rollout_batch.rollouts
 
     with watch.phase("teacher"):
-        briefing = None
-        if learner.briefer is not None and learner.method.speaks_at(lam, alpha=settings.alpha):
-            briefing = learner.briefer.brief(rollouts, experience.scored.rewards_B, step=step)
-        live = live_sequences(learner.method, experience.advantages_B, briefing)
-        mine = live[world.share(len(live))]
-        plan = plan_for(
+        teacher_contexts = None
+        if context.context_builder is not None and context.method.needs_teacher(lam, alpha=settings.alpha):
+            teacher_contexts = context.context_builder.build(rollouts, rollout_batch.scored.rewards_B, step=step)
+        live = live_sequences(context.method, rollout_batch.advantages_B, teacher_contexts)
+        own = live[world.share(len(live))]
+        plan = plan_rollout_batches(
             rollouts,
-            sequences=mine,
-            readings=briefing.readings if briefing else (),
+            sequences=own,
+            teacher_contexts=teacher_contexts.all_contexts if teacher_contexts else (),
             micro_batch_tokens=settings.micro_batch_tokens,
-            shared=shares_contexts(policy) and shares_contexts(learner.teacher),
+            shared=shares_contexts(policy) and shares_contexts(context.teacher),
         )
-        signals = _signals(learner, experience, briefing, plan=plan)
-        distiller = _distiller(learner, briefing)
+        step_tensors = _step_tensors(context, rollout_batch, teacher_contexts, plan=plan)
+        distiller = _distiller(context, teacher_contexts)
     with watch.phase("update"):
         update = update_policy(
             policy,
-            learner.optimizer,
+            context.optimizer,
             rollouts,
-            signals,
+            step_tensors,
             plan=plan,
             lam=lam,
             step=step,
@@ -97,65 +105,68 @@ def take_step(learner: TrainContext, step: int) -> StepReport:
             distiller=distiller,
             world=world,
         )
-        update = world.whole(update, mine=mine, everyones=live)
+        update = world.combine(update, own=own, all_rows=live)
         if step % settings.teacher_sync_steps == 0:
             policy.sync_snapshot()
 
     facts = StepFacts(
-        experience=experience,
-        method=learner.method,
-        briefing=briefing,
-        signals=signals,
+        rollout_batch=rollout_batch,
+        method=context.method,
+        teacher_contexts=teacher_contexts,
+        step_tensors=step_tensors,
         live=live,
         update=update,
         lam=lam,
         learning_rate=settings.learning_rate,
-        teacher_tokens=int(world.total(_teacher_tokens(learner, rollouts, briefing, plan=plan))),
+        teacher_tokens=int(world.total(_teacher_tokens(context, rollouts, teacher_contexts, plan=plan))),
         success_above=settings.success_above,
         watch=watch,
     )
-    return _report(learner, facts, step=step)
+    return _report(context, facts, step=step)
 
 
-def live_sequences(method: Method, advantages_B: Tensor, briefing: TeacherContexts | None) -> list[int]:
-    """Sequences that have any signal: the others need neither a teacher nor a backward pass."""
-    rewarded_B = advantages_B != 0
-    if briefing is None or not method.distils:
-        live_B = rewarded_B
-    else:
-        live_B = (rewarded_B | briefing.teacher_mask_B) if method.rewarded else briefing.teacher_mask_B
+def live_sequences(method: Method, advantages_B: Tensor, teacher_contexts: TeacherContexts | None) -> list[int]:
+    """Return the sequences with a training signal; the others need neither a teacher nor a backward pass."""
+    live_B = advantages_B != 0
+    if teacher_contexts is not None and method.distils:
+        taught_B = teacher_contexts.teacher_mask_B
+        live_B = (live_B | taught_B) if method.uses_reward else taught_B
     return live_B.nonzero().squeeze(1).tolist()
 
 
-def _signals(
-    learner: TrainContext, experience: RolloutBatch, briefing: TeacherContexts | None, *, plan: Sequence[MicroBatch]
+def _step_tensors(
+    context: TrainContext,
+    rollout_batch: RolloutBatch,
+    teacher_contexts: TeacherContexts | None,
+    *,
+    plan: Sequence[MicroBatch],
 ) -> StepTensors:
-    """Ask the teachers."""
-    settings, rollouts = learner.settings, experience.rollouts
-    mask_BT, device = rollouts.mask_BT, learner.policy.device
+    """Run the teacher passes; collect the step's advantages, teacher log-probabilities and masks."""
+    settings, rollouts = context.settings, rollout_batch.rollouts
+    mask_BT, device = rollouts.mask_BT, context.policy.device
     teacher_BT, contrast_BT = None, None
     teacher_mask_B, teacher_mask_BT = torch.zeros(rollouts.num_sequences, dtype=torch.bool), torch.ones_like(mask_BT)
-    if briefing is not None:
-        teacher_mask_B = briefing.teacher_mask_B
+    if teacher_contexts is not None:
+        teacher_mask_B = teacher_contexts.teacher_mask_B
         scorer = Scorer(
-            learner.teacher,
-            [told(batch, briefing.teacher_B) for batch in plan],
-            _teacher_weights(learner),
+            context.teacher,
+            [keep_with_context(batch, teacher_contexts.teacher_B) for batch in plan],
+            _teacher_weights(context),
             settings.temperature,
         )
         if settings.divergence == Divergence.SAMPLED:
-            teacher_BT = teacher_logps(scorer, rollouts, briefing.teacher_B).to(device)
-        else:  # a distiller will read, micro-batch by micro-batch
+            teacher_BT = teacher_logps(scorer, rollouts, teacher_contexts.teacher_B).to(device)
+        else:  # filled in by the distiller, one micro-batch at a time
             teacher_BT = torch.full(mask_BT.shape, torch.nan, device=device)
-        if briefing.contrasts_KB:
-            contrast_BT = contrast_logps(scorer, rollouts, briefing).to(device)
+        if teacher_contexts.contrasts_KB:
+            contrast_BT = contrast_logps(scorer, rollouts, teacher_contexts).to(device)
         if settings.reasoning_only:
-            decoder = learner.policy.tokenizer
+            decoder = context.policy.tokenizer
             teacher_mask_BT = reasoning_mask(
                 rollouts.completion_ids_BT, mask_BT, decoder=decoder, end=settings.reasoning_end
             )
     return StepTensors(
-        advantages_B=experience.advantages_B.to(device),
+        advantages_B=rollout_batch.advantages_B.to(device),
         teacher_logps_BT=teacher_BT,
         contrast_logps_BT=contrast_BT,
         teacher_mask_B=teacher_mask_B.to(device),
@@ -163,25 +174,25 @@ def _signals(
     )
 
 
-def _distiller(learner: TrainContext, briefing: TeacherContexts | None) -> Distiller | None:
-    """The teacher of a run that learns from whole distributions."""
-    settings = learner.settings
-    if briefing is None or settings.divergence == Divergence.SAMPLED:
+def _distiller(context: TrainContext, teacher_contexts: TeacherContexts | None) -> Distiller | None:
+    """Return the distiller of a run that compares whole distributions, else None."""
+    settings = context.settings
+    if teacher_contexts is None or settings.divergence == Divergence.SAMPLED:
         return None
     return Distiller(
-        policy=learner.teacher,
-        weights=_teacher_weights(learner),
-        reading=briefing.teacher_B,
+        policy=context.teacher,
+        weights=_teacher_weights(context),
+        contexts=teacher_contexts.teacher_B,
         temperature=settings.temperature,
-        comparison=comparison_of(settings),
+        options=divergence_options(settings),
     )
 
 
-def _report(learner: TrainContext, facts: StepFacts, *, step: int) -> StepReport:
-    """What is told of a step: its numbers, those that only diagnostics need, and the tokens of some rollouts."""
-    settings, num_sequences = learner.settings, facts.rollouts.num_sequences
+def _report(context: TrainContext, facts: StepFacts, *, step: int) -> StepReport:
+    """Build the step's report: metrics, diagnostics when due, and the tokens of some rollouts."""
+    settings, num_sequences = context.settings, facts.rollouts.num_sequences
     with facts.watch.phase("report"):
-        kept = sampled_share(
+        with_tokens = sampled_share(
             num_sequences,
             share=settings.token_share,
             least=int(settings.token_share > 0),
@@ -189,37 +200,40 @@ def _report(learner: TrainContext, facts: StepFacts, *, step: int) -> StepReport
         )
         diagnosis = None
         if settings.diagnostic_interval > 0 and (step - 1) % settings.diagnostic_interval == 0:
-            diagnosis = _diagnosis(learner, facts, step=step)
+            diagnosis = _diagnosis(context, facts, step=step)
         metrics = step_metrics(facts, diagnosis=diagnosis)
-        reports = rollout_reports(facts, policy=learner.policy, with_tokens=kept)
+        reports = rollout_reports(facts, policy=context.policy, with_tokens=with_tokens)
     return StepReport(step=step, metrics=metrics | step_costs(facts), rollouts=reports)
 
 
-def _diagnosis(learner: TrainContext, facts: StepFacts, *, step: int) -> Diagnosis:
-    """Each process looks at its share of some sequences; all get the whole. A silent teacher needs no control."""
-    settings, rollouts, world = learner.settings, facts.rollouts, learner.world
+def _diagnosis(context: TrainContext, facts: StepFacts, *, step: int) -> Diagnosis:
+    """Run the diagnostic passes over some sequences, shared out among the processes and combined.
+
+    Without a teacher at this step there are no control contexts.
+    """
+    settings, rollouts, world = context.settings, facts.rollouts, context.world
     control = None
-    if learner.briefer is not None and learner.method.speaks_at(facts.lam, alpha=settings.alpha):
-        control = learner.briefer.control(rollouts, facts.experience.scored.rewards_B, step=step)
-    chosen = looked_at(rollouts, generator=torch_generator(settings.seed, step=step, purpose="diagnosis"))
-    mine = chosen[world.share(len(chosen))]
-    found = diagnose(learner.policy, rollouts, control=control, sequences=mine, settings=settings)
-    return world.whole(found, mine=mine, everyones=chosen)
+    if context.context_builder is not None and context.method.needs_teacher(facts.lam, alpha=settings.alpha):
+        control = context.context_builder.control(rollouts, facts.rollout_batch.scored.rewards_B, step=step)
+    chosen = diagnosed_sequences(rollouts, generator=torch_generator(settings.seed, step=step, purpose="diagnosis"))
+    own = chosen[world.share(len(chosen))]
+    diagnosis = diagnose(context.policy, rollouts, control=control, sequences=own, settings=settings)
+    return world.combine(diagnosis, own=own, all_rows=chosen)
 
 
-def _teacher_weights(learner: TrainContext) -> TeacherWeights:
-    """An external teacher has no adapters to choose from."""
-    external = learner.method.teacher is TeacherKind.EXTERNAL
-    return TeacherWeights.LIVE if external else TeacherWeights(learner.settings.teacher)
+def _teacher_weights(context: TrainContext) -> TeacherWeights:
+    """Return the teacher's weights; an external teacher has no adapters, so LIVE stands for its own."""
+    external = context.method.teacher is TeacherKind.EXTERNAL
+    return TeacherWeights.LIVE if external else TeacherWeights(context.settings.teacher)
 
 
 def _teacher_tokens(
-    learner: TrainContext, rollouts: Rollouts, briefing: TeacherContexts | None, *, plan: Sequence[MicroBatch]
+    context: TrainContext, rollouts: Rollouts, teacher_contexts: TeacherContexts | None, *, plan: Sequence[MicroBatch]
 ) -> int:
-    """Tokens that go through the teachers' network, padding included."""
+    """Count the tokens of the teacher passes, padding included."""
     return sum(
-        tokens_run(learner.teacher, contexts_of(reading, batch), micro_batch_inputs(rollouts, batch)[1])
-        for reading in (briefing.readings if briefing else ())
-        for batch in (told(batch, reading) for batch in plan)
+        tokens_run(context.teacher, batch_contexts(contexts, batch), micro_batch_inputs(rollouts, batch)[1])
+        for contexts in (teacher_contexts.all_contexts if teacher_contexts else ())
+        for batch in (keep_with_context(batch, contexts) for batch in plan)
         if len(batch.sequences)
     )

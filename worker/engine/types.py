@@ -1,18 +1,27 @@
-"""The glossary of the engine: what its words mean, and the shapes its tensors carry.
+"""The engine's shared types, and the glossary of its tensor shapes.
 
 Shape suffixes, used in every module of this folder:
 
 | suffix | axis |
 |---|---|
-| `B` | sequences of a step, `P * G`, prompt-major: the `G` samples of one prompt stand together |
+| `B` | sequences of a step, `P * G`, prompt-major: the `G` samples of a prompt are adjacent |
+| `b` | sequences of one micro-batch |
 | `P` | prompts of a step |
-| `G` | samples a prompt (`num_generations`) |
-| `T` | completion tokens, padded to the longest completion of the step |
+| `G` | samples per prompt (`num_generations`) |
+| `T` | completion tokens, padded to the longest completion of the step (or of the micro-batch, after `b`) |
 | `L` | prompt tokens |
 | `V` | vocabulary |
+| `H` | hidden size; in attention (`packing.py`) the query heads |
+| `N` | tokens or images in one flat row |
+| `K` | contrasting hints; in attention the key and value heads |
+| `Q` | distinct contexts of a packed row |
+| `R`, `S` | rows and keys of an attention block (`packed_attention.py`) |
+| `W` | columns of a padded row |
+| `D` | dimension of an attention head |
+| a digit | an axis of that size |
 
 Log-probabilities are natural logarithms at the sampling temperature. A mask is True at the tokens that the student
-really wrote: up to and including its first end-of-sequence token.
+sampled, up to and including its first end-of-sequence token.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,44 +31,44 @@ from typing import Protocol, TypedDict
 
 
 class TeacherWeights(StrEnum):
-    """Which weights the teacher scores with (RLSD.md section 2)."""
+    """Weights that the teacher scores with (docs/rlsd.md section 2)."""
 
     BASE = "base"
     """The base model, adapter disabled."""
     SNAPSHOT = "snapshot"
     """A frozen copy of the adapter, renewed every `teacher_sync_steps` optimizer steps."""
     LIVE = "live"
-    """The adapter that is being trained, in evaluation mode."""
+    """The adapter in training, in evaluation mode."""
 
 
 class Hint(StrEnum):
-    """What a teacher knows and the student does not, `r` (RLSD.md section 2). Chosen apart from the method."""
+    """Privileged information that only the teacher sees, `r` (docs/rlsd.md section 2). Independent of the method."""
 
     ANSWER = "answer"
     """The row's final reference answer."""
     SOLUTION = "solution"
     """The row's worked solution."""
     TRAJECTORY = "trajectory"
-    """The row's recorded way to the answer, such as a stronger model's."""
+    """The row's recorded path to the answer, such as a stronger model's."""
     PRIVILEGED = "privileged"
-    """What the row itself says the teacher is to be told (`teacher_prompt`, `privileged_context`)."""
+    """The row's own text for the teacher (`teacher_prompt`, `privileged_context`)."""
     GRADER = "grader"
-    """What the verifier looks up in the row."""
+    """The row's fields that the verifier reads."""
     SIBLING = "sibling"
     """A successful completion of the same group, never the sequence's own."""
     WRONG_SIBLING = "wrong_sibling"
     """A failed completion of the same group, never the sequence's own."""
     PLACEBO = "placebo"
-    """Another row's hint of the kind `placebo_of`: what a hint does by merely being there."""
+    """Another row's hint of the kind `placebo_of`: measures the effect of any hint at all."""
     EMPTY = "empty"
-    """The block with nothing in it: what the template does."""
+    """The hint block without content: measures the effect of the template."""
 
 
 class Divergence(StrEnum):
-    """What a distilling method compares at each token: the sampled token, or the distributions over the vocabulary."""
+    """Signal of a distilling method at each token: the sampled token, or a divergence over the vocabulary."""
 
     SAMPLED = "sampled"
-    """The sampled token's log-ratio, as an advantage."""
+    """The sampled token's log-ratio, used as an advantage."""
     FORWARD_KL = "forward_kl"
     """`KL(P_T || P_S)`."""
     REVERSE_KL = "reverse_kl"
@@ -78,7 +87,7 @@ class Sharding(StrEnum):
 
 
 class Loss(StrEnum):
-    """How token objectives become one number."""
+    """Aggregation of the token objectives into the loss."""
 
     TOKEN_MEAN = "token_mean"  # noqa: S105 - the name of an average, not a secret
     """Mean over all completion tokens of the step."""
@@ -89,21 +98,21 @@ class Loss(StrEnum):
 
 
 class Budget(StrEnum):
-    """What the budget of a run is counted in."""
+    """Unit of a run's budget."""
 
     STEPS = "steps"
     """Optimizer steps."""
     TOKENS = "tokens"
-    """Tokens written, read by the teacher and trained on."""
+    """Tokens sampled, scored by the teacher and trained on."""
     SECONDS = "seconds"
-    """Seconds of the steps, times the devices that took them."""
+    """Seconds of the steps, times the number of devices."""
 
 
 class ControlSignal(StrEnum):
-    """What the outside wants of a run, asked between steps."""
+    """Command to a run from outside, read between steps."""
 
     CONTINUE = "continue"
-    """Go on."""
+    """Continue."""
     PAUSE = "pause"
     """Stop with a checkpoint; the run will be resumed."""
     CANCEL = "cancel"
@@ -111,10 +120,10 @@ class ControlSignal(StrEnum):
 
 
 class Ending(StrEnum):
-    """How a run came to its end."""
+    """Reason why a run ended."""
 
     DONE = "done"
-    """All steps were taken, or the budget is used up, and the final evaluation is recorded."""
+    """All steps are done, or the budget is used up, and the final evaluation is recorded."""
     PAUSED = "paused"
     """Stopped by `ControlSignal.PAUSE`."""
     CANCELLED = "cancelled"
@@ -122,36 +131,36 @@ class Ending(StrEnum):
     VERIFIER_FAULTS = "verifier_faults"
     """Too many completions of one step could not be scored (`max_error_share`)."""
     NO_SIGNAL = "no_signal"
-    """The scores held nothing to learn from in `max_dead_steps` steps running."""
+    """No step had a training signal for `max_dead_steps` consecutive steps."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One row of the dataset: a question and what is known about its answer."""
+    """One row of the dataset: a question with its reference data."""
 
     row: int
     """Number of the row in its file."""
     messages: tuple[Mapping[str, object], ...]
-    """The question, in the field's chat form."""
+    """The question, as chat messages."""
     answer: str | None
     """The final reference answer, where the row has one."""
     solution: str | None
     """A worked solution, where the row has one."""
     trajectory: str | None
-    """A recorded way to the answer, where the row has one."""
+    """A recorded path to the answer, where the row has one."""
     privileged: str | None
-    """What the row wants the teacher to be told, where it says so."""
+    """The row's own text for the teacher, where it has one."""
     item: Mapping[str, object]
     """The original row, for the verifier."""
     looked_up: str | None = None
-    """What the verifier looks up in the row, in words."""
+    """The row's fields that the verifier reads, as text."""
     images: tuple[bytes, ...] = ()
     """The question's images in order, as encoded files (PNG, JPEG)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What the reward sees of a rollout: the task and the student's text, never the hint."""
+    """The reward's input for one rollout: the task and the student's text, never the hint."""
 
     task: Task
     text: str
@@ -174,12 +183,12 @@ class Score(Protocol):
 
 
 Reward = Callable[[Sequence[Completion]], Sequence[Score]]
-"""Scores completions: one score for each, in order."""
+"""Function that scores completions: one score each, in order."""
 
 
 class QuestionScores(TypedDict):
-    """One question's part in an evaluation."""
+    """One question's scores in an evaluation."""
 
     row: int
     scores: list[float | None]
-    """One for each of the `k` samples; None where the verifier gave none."""
+    """One per sample (`k`); None where the verifier gave none."""

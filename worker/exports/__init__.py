@@ -1,1 +1,1 @@
-"""What a user takes home: adapter archive, model card, merged weights, GGUF."""
+"""Downloadable results of a job: adapter archive, model card, merged weights, GGUF."""

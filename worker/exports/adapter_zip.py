@@ -1,4 +1,4 @@
-"""The adapter as a ZIP that loads anywhere: PEFT's two files, a model card, the manifest. Same content, same bytes."""
+"""The adapter as a ZIP: PEFT's two files, a model card and the manifest. Equal content gives equal bytes."""
 
 import json
 import shutil
@@ -12,10 +12,10 @@ from worker.engine.model.adapter_files import export_adapter
 from worker.engine.model.policy import Policy
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
-"""The earliest time a ZIP can hold: equal adapters give equal archives."""
+"""The earliest time in a ZIP, used for all entries, so that equal adapters give equal archives."""
 NOTHING_LEARNED = (
-    "**Nothing was learned.** No completion of any step had a signal, so no update was made, and the model\n"
-    "answers as its base does."
+    "**Nothing was learned.** No completion of any step had a training signal, so no update was made, and the model\n"
+    "answers like its base model."
 )
 
 
@@ -24,7 +24,7 @@ def write_adapter_zip(policy: Policy, path: Path, *, base_model: str, manifest: 
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         export_adapter(policy, folder, base_model=base_model)
-        (folder / "README.md").write_text(model_card(manifest, sees=policy.vision is not None))
+        (folder / "README.md").write_text(model_card(manifest, reads_images=policy.vision is not None))
         (folder / "manifest.json").write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             for file in sorted(folder.iterdir()):
@@ -33,36 +33,36 @@ def write_adapter_zip(policy: Policy, path: Path, *, base_model: str, manifest: 
                 )
 
 
-def model_card(manifest: Mapping[str, Any], *, sees: bool) -> str:
-    """The README that hubs show: what it is, how good it is, how to load it. `sees`: whether the base reads images."""
-    model_class = "AutoModelForImageTextToText" if sees else "AutoModelForCausalLM"
-    reader_class, reader = ("AutoProcessor", "processor") if sees else ("AutoTokenizer", "tokenizer")
+def model_card(manifest: Mapping[str, Any], *, reads_images: bool) -> str:
+    """Build the model card (README): what the adapter is, its results, how to load it."""
+    model_class = "AutoModelForImageTextToText" if reads_images else "AutoModelForCausalLM"
+    reader_class, reader = ("AutoProcessor", "processor") if reads_images else ("AutoTokenizer", "tokenizer")
     base = manifest["base_model"]
     settings = manifest["settings"]
     hub_id = base.get("hub_id")
     place = hub_id or f"path/of/{base['name']}"
-    whereabouts = (
-        f"The base is `{hub_id}` on the model hub."
+    base_location = (
+        f"The base model is `{hub_id}` on the model hub."
         if hub_id
-        else f"The base, `{base['name']}`, is a folder of the server that trained this (files with SHA-256 "
-        f"`{base['sha256']}` in all): put its path where `{place}` stands below."
+        else f"The base model, `{base['name']}`, is a folder on the server that trained this adapter (SHA-256 of its "
+        f"files: `{base['sha256']}`): replace `{place}` below by its path."
     )
     return f"""---
 base_model: {base.get("hub_id", base["name"])}
 library_name: peft
-pipeline_tag: {"image-text-to-text" if sees else "text-generation"}
+pipeline_tag: {"image-text-to-text" if reads_images else "text-generation"}
 tags: [{", ".join(sorted({"lora", "rlsd", str(settings["method"])}))}]
 ---
 
 # {manifest["job"]["name"]}
 
-A LoRA adapter of `{base["name"]}`, trained for {manifest["steps"]} steps with {settings["method"].upper()} by RLSD
-Workbench {manifest["code"]["version"]}. `manifest.json` holds every setting and the hashes of data, verifier, base and
-code.
+A LoRA adapter for `{base["name"]}`, trained for {manifest["steps"]} steps with {settings["method"].upper()} by RLSD
+Workbench {manifest["code"]["version"]}. `manifest.json` records all settings and the hashes of data, verifier, base
+model and code.
 
-{whereabouts}
+{base_location}
 
-{what_came_of_it(manifest)}
+{results_section(manifest)}
 
 With transformers and PEFT:
 
@@ -75,7 +75,7 @@ model = PeftModel.from_pretrained(base, "path/of/this/folder")
 {reader} = {reader_class}.from_pretrained("{place}")
 ```
 
-With vLLM, beside its base:
+With vLLM, on top of its base model:
 
 ```sh
 vllm serve {place} --enable-lora --max-lora-rank {settings["lora"]["r"]} --lora-modules trained=path/of/this/folder
@@ -83,8 +83,8 @@ vllm serve {place} --enable-lora --max-lora-rank {settings["lora"]["r"]} --lora-
 """
 
 
-def what_came_of_it(manifest: Mapping[str, Any]) -> str:
-    """In Markdown: whether anything was learned, and the evaluations as a table; empty where there was none."""
+def results_section(manifest: Mapping[str, Any]) -> str:
+    """Format in Markdown whether anything was learned, and the evaluations as a table; empty if there are none."""
     if manifest["trained_tokens"] == 0:
         return f"{NOTHING_LEARNED}\n\n{_held_out_table(manifest)}"
     return _held_out_table(manifest)
@@ -105,16 +105,16 @@ def _held_out_table(manifest: Mapping[str, Any]) -> str:
 {rows}"""
 
 
-DENSE = (".safetensors", ".gguf")
-"""Weights hardly get smaller, and take long to try."""
+INCOMPRESSIBLE = (".safetensors", ".gguf")
+"""Weights hardly compress, and trying takes long."""
 
 
 def write_archive(folder: Path, path: Path) -> None:
-    """Write the files of `folder` into `path`, in the order of their names; each leaves the folder as it goes in."""
+    """Move the files of `folder` into the ZIP `path`, in the order of their names."""
     with zipfile.ZipFile(path, "w") as archive:
         for file in sorted(folder.iterdir()):
             entry = zipfile.ZipInfo(file.name, date_time=EPOCH)
-            entry.compress_type = zipfile.ZIP_STORED if file.suffix in DENSE else zipfile.ZIP_DEFLATED
+            entry.compress_type = zipfile.ZIP_STORED if file.suffix in INCOMPRESSIBLE else zipfile.ZIP_DEFLATED
             with file.open("rb") as source, archive.open(entry, "w", force_zip64=True) as target:
                 shutil.copyfileobj(source, target, 1024 * 1024)
             file.unlink()

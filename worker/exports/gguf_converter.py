@@ -1,4 +1,4 @@
-"""A model's folder to one GGUF file: by llama.cpp's converter where one is named, else by our own writer."""
+"""Converts a model folder to one GGUF file, with llama.cpp's converter if configured, else with our own writer."""
 
 import subprocess
 import sys
@@ -12,11 +12,11 @@ from worker.training.manifest import file_sha256
 
 OUT_TYPES = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
 CONVERTER_S = 2 * 3600.0
-"""Seconds it may take."""
+"""Timeout in seconds."""
 
 
 def convert(folder: Path, path: Path, *, name: str, dtype: str) -> str:
-    """Write the GGUF file; returns what wrote it. Raises AppError where it cannot be written."""
+    """Write the GGUF file and return the name of its writer. Raises AppError if it cannot be written."""
     converter = environment().gguf_converter
     if converter is None:
         try:
@@ -24,14 +24,15 @@ def convert(folder: Path, path: Path, *, name: str, dtype: str) -> str:
         except NotWritableError as error:
             raise AppError(
                 f"This model cannot be written as GGUF: {error}. An administrator can set RLSD_GGUF_CONVERTER to "
-                "llama.cpp's convert_hf_to_gguf.py, which knows more architectures.",
+                "llama.cpp's convert_hf_to_gguf.py, which supports more architectures.",
                 code="gguf_not_known",
                 param="format",
             ) from error
         return f"gguf {version('gguf')}"
     if not converter.is_file():
         raise AppError(
-            f"RLSD_GGUF_CONVERTER names '{converter.name}', which is not there: an administrator mends or unsets it.",
+            f"RLSD_GGUF_CONVERTER names '{converter.name}', which does not exist: ask an administrator to correct or "
+            "unset it.",
             code="converter_missing",
         )
     _run(converter, folder, path, out_type=OUT_TYPES[dtype])
@@ -39,7 +40,7 @@ def convert(folder: Path, path: Path, *, name: str, dtype: str) -> str:
 
 
 def _run(converter: Path, folder: Path, path: Path, *, out_type: str) -> None:
-    """It gets neither this process's secrets nor the network's hub."""
+    """Run the converter, without this process's environment (secrets) and offline."""
     threads = str(environment().torch_threads)
     kept = {"HOME": str(path.parent), "LANG": "C.UTF-8", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": threads}
     command = [sys.executable, str(converter), str(folder), "--outfile", str(path), "--outtype", out_type]
@@ -56,5 +57,5 @@ def _run(converter: Path, folder: Path, path: Path, *, out_type: str) -> None:
     except subprocess.TimeoutExpired:
         raise AppError(f"The GGUF converter took longer than {CONVERTER_S:g} s.", code="converter_failed") from None
     if done.returncode != 0 or not path.exists():
-        said = done.stderr.decode(errors="replace").strip().splitlines() or ["it said nothing"]
-        raise AppError(f"The GGUF converter failed: {said[-1]:.300}", code="converter_failed", param="format")
+        output = done.stderr.decode(errors="replace").strip().splitlines() or ["no output"]
+        raise AppError(f"The GGUF converter failed: {output[-1]:.300}", code="converter_failed", param="format")

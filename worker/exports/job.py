@@ -1,7 +1,8 @@
-"""An adapter made into a model of its own, read back from what was written, compared, and only then stored.
+"""Exports an adapter as a stand-alone model: merge, write, load back, compare, and store if they agree.
 
-Everything runs on the CPU in float32: the bytes do not depend on the worker's device, a training job beside it keeps
-its GPU memory, and rounding to the dtype of the base happens once. At most one model is in memory at a time.
+Everything runs on the CPU in float32: the bytes do not depend on the worker's device, a training job on the same
+machine keeps its GPU memory, and weights are rounded to the base model's dtype only once. At most one model is in
+memory at a time.
 """
 
 import json
@@ -27,15 +28,15 @@ from backend.jobs.exports import ExportFormat
 from backend.jobs.spec import RlsdSettings
 from backend.settings import settings as environment
 from worker.engine.export.equivalence import (
-    TOKENS,
+    MAX_TOKENS,
     TOLERANCES,
     Agreement,
-    Passage,
-    agreement,
+    ReferenceCompletion,
     fitting_prompts,
-    passages,
+    measure_agreement,
+    reference_completions,
 )
-from worker.engine.export.merging import copy_companions, fill_adapter, merged, save_model
+from worker.engine.export.merging import copy_companions, fill_adapter, merge_adapter, save_model
 from worker.engine.model.adapter_files import Adapter, adapter_from_archive
 from worker.engine.model.policy import load_policy
 from worker.engine.settings import Settings
@@ -45,7 +46,15 @@ from worker.exports.adapter_zip import write_archive
 from worker.exports.gguf_converter import convert
 from worker.exports.model_card import export_card
 from worker.training.manifest import job_manifest, trained_tokens
-from worker.training.prepare import engine_settings, identity, load, load_words, model_source, tasks_of, use_threads
+from worker.training.prepare import (
+    engine_settings,
+    identity,
+    load,
+    load_model_assets,
+    model_source,
+    tasks_of,
+    use_threads,
+)
 
 STAGES = ("loading the base", "merging", "writing", "comparing", "storing")
 GGUF_FILE = "model.gguf"
@@ -54,7 +63,7 @@ DTYPES = frozenset(str(dtype).removeprefix("torch.") for dtype in TOLERANCES)
 
 @dataclass(frozen=True, slots=True)
 class ExportOrder:
-    """What is to be exported, as the database has it."""
+    """An export to make, read from the database."""
 
     export_id: str
     format: ExportFormat
@@ -65,12 +74,12 @@ class ExportOrder:
     adapter: Adapter
     tasks: Sequence[Task]
     base_sha256: str | None
-    """Of the base's files when the job was trained; None where it was not noted."""
+    """Hash of the base model's files at training; None if it was not recorded."""
 
 
 def run_export(request: Json, progress: Progress) -> Json:
-    """`{export_id}` -> `{comparison}`; the ZIP is stored where it agrees. Raises AppError."""
-    order = _order(str(request["export_id"]))
+    """Run the check `export`: `{export_id}` -> `{comparison}`; the ZIP is stored if it agrees. Raises AppError."""
+    order = _load_order(str(request["export_id"]))
     use_threads(processes=1)
     settings = replace(
         engine_settings(order.spec, seed=order.seed), device="cpu", dtype="float32", gradient_checkpointing=False
@@ -78,31 +87,31 @@ def run_export(request: Json, progress: Progress) -> Json:
     with tempfile.TemporaryDirectory(prefix="rlsd-export-") as scratch:
         folder = Path(scratch) / "model"
         folder.mkdir()
-        facts, written = _make(order, folder, settings=settings, progress=progress)
-        _tell(progress, 3)
-        found = _compared(order, folder, written, settings=settings, dtype=facts["dtype"])
-        comparison = told(found, dtype=facts["dtype"], format=order.format)
+        facts, written = _export_model(order, folder, settings=settings, progress=progress)
+        _report_stage(progress, 3)
+        found = _compare(order, folder, written, settings=settings, dtype=facts["dtype"])
+        comparison = comparison_json(found, dtype=facts["dtype"], format=order.format)
         if comparison["agrees"]:
-            _tell(progress, 4)
+            _report_stage(progress, 4)
             _store(order, folder, facts=facts | {"comparison": comparison}, scratch=Path(scratch))
     return {"comparison": comparison}
 
 
-def told(found: Agreement, *, dtype: str, format: ExportFormat) -> Json:
-    """The comparison as JSON: figures of three digits, so that they are the same on every machine but for the last."""
-    faults = found.faults(words_are_copied=format is ExportFormat.MERGED)
+def comparison_json(found: Agreement, *, dtype: str, format: ExportFormat) -> Json:
+    """Convert the comparison to JSON. Figures have three digits, so that they hardly differ between machines."""
+    faults = found.faults(tokenizer_is_copied=format is ExportFormat.MERGED)
     if faults:
-        summary = f"The exported model does not agree with the adapter, so it is not offered: {'; '.join(faults)}."
+        summary = f"The exported model differs from the adapter, so it was not stored: {'; '.join(faults)}."
     else:
         summary = (
-            f"The exported model says what the adapter says: on {found.tokens} tokens log-probabilities differ by "
+            f"The exported model agrees with the adapter: on {found.tokens} tokens, log-probabilities differ by "
             f"{found.mean_difference:.1e} on average, {found.max_difference:.1e} at most, and {found.greedy_equal:.1%} "
             "of the most likely tokens are the same."
         )
         if found.read_alike < found.prompts:
             summary += (
-                f" As transformers reads its vocabulary, {found.prompts - found.read_alike} of {found.prompts} prompts "
-                "become other tokens: try it in the program that you will use it with."
+                f" With transformers' reading of its vocabulary, {found.prompts - found.read_alike} of {found.prompts} "
+                "prompts are tokenised differently: test the file in the program you will use it with."
             )
     return {
         "agrees": not faults,
@@ -119,7 +128,7 @@ def told(found: Agreement, *, dtype: str, format: ExportFormat) -> Json:
     }
 
 
-def _order(export_id: str) -> ExportOrder:
+def _load_order(export_id: str) -> ExportOrder:
     with transaction() as session:
         export = session.get(Export, export_id)
         if export is None:
@@ -150,41 +159,49 @@ def _order(export_id: str) -> ExportOrder:
         )
 
 
-def _make(order: ExportOrder, folder: Path, *, settings: Settings, progress: Progress) -> tuple[Json, list[Passage]]:
-    """The model's files in `folder`, the facts about them, and what the adapter had to say before it was merged."""
-    _tell(progress, 0)
+def _export_model(
+    order: ExportOrder, folder: Path, *, settings: Settings, progress: Progress
+) -> tuple[Json, list[ReferenceCompletion]]:
+    """Write the model to `folder`. Returns facts about it, and completions scored by the adapter before merging."""
+    _report_stage(progress, 0)
     dtype = _stored_dtype(order)
     policy = load(order.model, settings=settings)
-    sees = policy.vision is not None
+    reads_images = policy.vision is not None
     base = identity(order.model, policy)
     if order.base_sha256 not in (None, base.get("sha256")):
         raise AppError(
-            f"The files of the model '{order.model}' are not those that the job was trained on: put those back.",
+            f"The files of the model '{order.model}' have changed since the job was trained: restore the originals.",
             code="base_changed",
             param="model",
         )
-    if order.format is ExportFormat.GGUF and sees:
+    if order.format is ExportFormat.GGUF and reads_images:
         raise AppError(
-            "Models that read images cannot be written as GGUF here: take the merged format.",
+            "Vision-language models cannot be exported as GGUF: use the merged format.",
             code="gguf_not_known",
             param="format",
         )
     try:
         fill_adapter(policy, order.adapter.tensors)
-        tokens = min(order.spec.max_completion_tokens, TOKENS)
+        tokens = min(order.spec.max_completion_tokens, MAX_TOKENS)
         prompts = fitting_prompts(order.tasks, policy=policy, tokens=tokens)
         if not prompts:
-            raise ValueError("no row of the job's files leaves room for a completion, so nothing could be compared")
-        written = passages(policy, prompts, tokens=tokens, seed=order.seed)
-        _tell(progress, 1)
+            raise ValueError("no prompt of the job's files leaves room for a completion, so nothing can be compared")
+        written = reference_completions(policy, prompts, tokens=tokens, seed=order.seed)
+        _report_stage(progress, 1)
         tokenizer, processor = policy.tokenizer, None if policy.vision is None else policy.vision.processor
-        model = merged(policy)
+        model = merge_adapter(policy)
     except ValueError as error:
         raise AppError(f"This adapter cannot be exported: {error}.", code="not_exportable") from error
-    _tell(progress, 2)
+    _report_stage(progress, 2)
     save_model(model, folder, dtype=getattr(torch, dtype), tokenizer=tokenizer, processor=processor)
     copy_companions(model_source(order.model), folder)
-    facts = {"format": order.format.value, "dtype": dtype, "base": base, "sees": sees, "written_by": "transformers"}
+    facts = {
+        "format": order.format.value,
+        "dtype": dtype,
+        "base": base,
+        "reads_images": reads_images,
+        "written_by": "transformers",
+    }
     if order.format is ExportFormat.GGUF:
         del model, policy
         facts |= {"file": GGUF_FILE, "written_by": _to_gguf(folder, name=order.model, dtype=dtype)}
@@ -192,7 +209,7 @@ def _make(order: ExportOrder, folder: Path, *, settings: Settings, progress: Pro
 
 
 def _to_gguf(folder: Path, *, name: str, dtype: str) -> str:
-    """One file in place of the folder's content."""
+    """Replace the folder's content by one GGUF file. Returns the name of the writer."""
     path = folder.parent / GGUF_FILE
     writer = convert(folder, path, name=name, dtype=dtype)
     for file in folder.iterdir():
@@ -201,47 +218,47 @@ def _to_gguf(folder: Path, *, name: str, dtype: str) -> str:
     return writer
 
 
-def _compared(
-    order: ExportOrder, folder: Path, written: Sequence[Passage], *, settings: Settings, dtype: str
+def _compare(
+    order: ExportOrder, folder: Path, written: Sequence[ReferenceCompletion], *, settings: Settings, dtype: str
 ) -> Agreement:
-    """With what is in the files, loaded as anybody would."""
+    """Load the written model as a user would, and compare it with the adapter's completions."""
     try:
         model = load_policy(str(folder), settings=settings, allow_remote_code=environment().allow_remote_code)
     except (ValueError, struct.error) as error:  # a GGUF file that is cut short
-        said = str(error).replace(str(folder), "the export")
+        reason = str(error).replace(str(folder), "the export")
         raise AppError(
-            f"What was written cannot be loaded, so it cannot be compared and is not offered: {said.rstrip('.')}.",
+            f"The exported files cannot be loaded for comparison, so they were not stored: {reason.rstrip('.')}.",
             code="not_comparable",
             param="format",
         ) from error
-    return agreement(model, written, dtype=getattr(torch, dtype))
+    return measure_agreement(model, written, dtype=getattr(torch, dtype))
 
 
 def _store(order: ExportOrder, folder: Path, *, facts: Json, scratch: Path) -> None:
     with transaction() as session:
-        job = session.get_one(Job, _kept(session.get(Export, order.export_id)).job_id)
+        job = session.get_one(Job, _existing(session.get(Export, order.export_id)).job_id)
         manifest = job.manifest or job_manifest(
             session, job, step=order.step, base=facts["base"], teacher=None, sandbox={}
         )
         tokens = trained_tokens(session, job.id, step=order.step)
     manifest = manifest | {"steps": order.step, "trained_tokens": tokens}
-    manifest["export"] = {k: v for k, v in facts.items() if k not in ("base", "sees")}
+    manifest["export"] = {k: v for k, v in facts.items() if k not in ("base", "reads_images")}
     manifest["evaluations"] = [found for found in manifest["evaluations"] if found.get("step", 0) <= order.step]
-    (folder / "README.md").write_text(export_card(manifest, sees=facts["sees"]))
+    (folder / "README.md").write_text(export_card(manifest, reads_images=facts["reads_images"]))
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
     path = scratch / "export.zip"
     write_archive(folder, path)
     with transaction() as session, path.open("rb") as file:
         blob = blobs.put(session, iter(lambda: file.read(blobs.CHUNK_BYTES), b""))
-        _kept(session.get(Export, order.export_id, with_for_update=True)).sha256 = blob.sha256
+        _existing(session.get(Export, order.export_id, with_for_update=True)).sha256 = blob.sha256
 
 
 def _stored_dtype(order: ExportOrder) -> str:
-    """The dtype of the base's files; that of training where they do not say. Raises AppError for a quantised base."""
-    config = load_words(order.model).config
+    """Dtype of the base model's files, else that of training. Raises AppError for a quantised base model."""
+    config = load_model_assets(order.model).config
     if getattr(config, "quantization_config", None) is not None:
         raise AppError(
-            f"The weights of '{order.model}' are quantised, so an adapter cannot be merged into them: use it as one.",
+            f"The weights of '{order.model}' are quantised, so the adapter cannot be merged: use it as an adapter.",
             code="not_exportable",
             param="format",
         )
@@ -250,19 +267,19 @@ def _stored_dtype(order: ExportOrder) -> str:
     return name if name in DTYPES else order.spec.dtype
 
 
-def _kept(export: Export | None) -> Export:
+def _existing(export: Export | None) -> Export:
     if export is None:
         raise _deleted()
     return export
 
 
 def _deleted() -> AppError:
-    return AppError("The export was deleted before it was made.", status=404, code="not_found")
+    return AppError("The export was deleted before it was finished.", status=404, code="not_found")
 
 
 def _figure(value: float) -> float | None:
     return float(f"{value:.3g}") if math.isfinite(value) else None
 
 
-def _tell(progress: Progress, stage: int) -> None:
+def _report_stage(progress: Progress, stage: int) -> None:
     progress(stage, len(STAGES), f"stages: {STAGES[stage]}")

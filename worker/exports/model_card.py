@@ -1,35 +1,35 @@
-"""The README of an exported model: what it is, how to use it, how it was compared with the adapter it was made of."""
+"""Model card (README) of an exported model: what it is, how to use it, how it compares with its adapter."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from backend.db.base import Json
-from worker.exports.adapter_zip import what_came_of_it
+from worker.exports.adapter_zip import results_section
 
-MADE = {
+CONTENTS = {
     "merged": "base and LoRA adapter in one set of weights, in Hugging Face layout: no PEFT is needed to load it",
-    "gguf": "base and LoRA adapter in one GGUF file, for llama.cpp and what is built on it",
+    "gguf": "base and LoRA adapter in one GGUF file, for llama.cpp and programs built on it",
 }
 
 
-def export_card(manifest: Mapping[str, Any], *, sees: bool) -> str:
-    """`manifest` holds `export`, what `worker.exports.job` knows. `sees`: whether the model reads images."""
+def export_card(manifest: Mapping[str, Any], *, reads_images: bool) -> str:
+    """Build the model card. The manifest's `export` is written by `worker.exports.job`."""
     base, export = manifest["base_model"], manifest["export"]
-    use = _gguf_use(export["file"]) if export["format"] == "gguf" else _merged_use(sees=sees)
+    use = _gguf_use(export["file"]) if export["format"] == "gguf" else _merged_use(reads_images=reads_images)
     return f"""---
 base_model: {base.get("hub_id", base["name"])}
 library_name: {"gguf" if export["format"] == "gguf" else "transformers"}
-pipeline_tag: {"image-text-to-text" if sees else "text-generation"}
+pipeline_tag: {"image-text-to-text" if reads_images else "text-generation"}
 tags: [{", ".join(sorted({"rlsd", str(manifest["settings"]["method"])}))}]
 ---
 
 # {manifest["job"]["name"]}
 
 `{base["name"]}`, trained for {manifest["steps"]} steps with {manifest["settings"]["method"].upper()} by RLSD Workbench
-{manifest["code"]["version"]}: {MADE[export["format"]]}. Weights are stored as {export["dtype"]}. `manifest.json` holds
-every setting and the hashes of data, verifier, base and code. The licence is that of the base.
+{manifest["code"]["version"]}: {CONTENTS[export["format"]]}. Weights are stored as {export["dtype"]}. `manifest.json`
+records all settings and the hashes of data, verifier, base model and code. The licence is that of the base model.
 
-{what_came_of_it(manifest)}
+{results_section(manifest)}
 
 {use}
 
@@ -37,9 +37,9 @@ every setting and the hashes of data, verifier, base and code. The licence is th
 """
 
 
-def _merged_use(*, sees: bool) -> str:
-    model_class = "AutoModelForImageTextToText" if sees else "AutoModelForCausalLM"
-    reader_class, reader = ("AutoProcessor", "processor") if sees else ("AutoTokenizer", "tokenizer")
+def _merged_use(*, reads_images: bool) -> str:
+    model_class = "AutoModelForImageTextToText" if reads_images else "AutoModelForCausalLM"
+    reader_class, reader = ("AutoProcessor", "processor") if reads_images else ("AutoTokenizer", "tokenizer")
     return f"""With transformers:
 
 ```python
@@ -57,7 +57,7 @@ vllm serve path/of/this/folder
 
 
 def _gguf_use(file: str) -> str:
-    return f"""With llama.cpp; its `llama-quantize` makes smaller files of this one:
+    return f"""With llama.cpp (its `llama-quantize` makes smaller files from this one):
 
 ```sh
 llama-server --model {file}
@@ -83,7 +83,7 @@ tokenizer = AutoTokenizer.from_pretrained("path/of/this/folder", gguf_file="{fil
 def _compared(comparison: Json) -> str:
     allowed = comparison["tolerance"]
     return f"""Compared with the adapter on its base, both computing in float32, on {comparison["tokens"]} tokens of
-completions that the adapter wrote to {comparison["prompts"]} prompts:
+completions that the adapter generated for {comparison["prompts"]} prompts:
 
 | | found | allowed |
 |---|---|---|
@@ -91,4 +91,5 @@ completions that the adapter wrote to {comparison["prompts"]} prompts:
 | largest difference | {comparison["max_difference"]:.1e} | {allowed["max"]:g} |
 | most likely tokens that are the same | {comparison["greedy_equal"]:.1%} | {allowed["greedy"]:.0%} |
 
-For scale: the adapter lies {comparison["effect"]:.1e} from its base on the same tokens, on average."""
+For scale: on the same tokens the adapter's log-probabilities differ from its base model's by {comparison["effect"]:.1e}
+on average."""

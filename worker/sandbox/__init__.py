@@ -1,5 +1,5 @@
-"""Where the code of users runs: a warmed fork server behind Landlock, a seccomp allow-list and resource limits.
+"""Sandbox for user code: a pre-warmed fork server behind Landlock, a seccomp allow-list and resource limits.
 
 Inside (standard library only): host, grading, confine, syscalls, frames, policy. Outside: server (one such process),
-pool (what others use), probe and attacks (whether the box holds), environment (which libraries are inside).
+pool (the public interface), probe and attacks (whether the sandbox holds), environment (the libraries inside).
 """

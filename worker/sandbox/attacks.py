@@ -1,8 +1,8 @@
-"""Attacks on the box, as verifiers: each returns a true score exactly when it got what it wanted.
+"""Attacks on the sandbox, as verifiers: each returns a true score exactly if it succeeds.
 
-`probe.py` runs them in the real box; the tests add more. `item` tells an attack where its prize is: an owner's process
-id and an address in it, a readable file, a listening TCP port, a unix socket by path and one by abstract name, a
-folder to write to.
+`probe.py` runs them in the real sandbox; the tests add more. `item` holds the targets: the owner's process id and an
+address in it, a readable file, a listening TCP port, a unix socket by path and one by abstract name, a folder to
+write to.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _CTYPES = "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\n"
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """`layers` are those of which one alone would hold it; `source` is a Python verifier's."""
+    """An attack. Each of the `layers` alone would stop it; `source` is that of a Python verifier."""
 
     name: str
     layers: tuple[str, ...]
@@ -28,7 +28,7 @@ ATTACKS = (
     _attack("read a file of the owner", "landlock", "return 'prize' in open(item['file']).read()"),
     _attack("list a folder", "landlock", "return len(os.listdir('/')) > 0"),
     _attack("write a file", "landlock", "open(item['folder'] + '/written', 'w').write('x')\nreturn 1"),
-    # The device stands for a file that may be read: nothing is lost where the attack succeeds.
+    # The device stands in for a readable file: nothing is lost if the attack succeeds.
     _attack("empty a readable file", "seccomp", "os.open(os.devnull, os.O_RDONLY | os.O_TRUNC)\nreturn 1"),
     _attack("delete a file", "landlock seccomp", "os.unlink(item['file'])\nreturn 1"),
     _attack("change a file's mode", "seccomp", "os.chmod(item['file'], 0o777)\nreturn 1"),

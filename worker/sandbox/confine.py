@@ -1,8 +1,8 @@
 """Landlock, seccomp and resource limits for the calling process, by system calls through ctypes.
 
-No root, no binary, no daemon. Landlock: what may be read (rights by ABI, kernel documentation
-userspace-api/landlock). Seccomp: a classic BPF program, assembled here, that lets the listed system calls through,
-opens files for reading alone, answers the rest with EPERM and kills a process of another architecture.
+Needs no root, no binary, no daemon. Landlock: what may be read (rights by ABI, kernel documentation
+userspace-api/landlock). Seccomp: a classic BPF program, assembled here, that allows the listed system calls, opens
+files only for reading, fails all other calls with EPERM, and kills a process of another architecture.
 """
 
 import ctypes
@@ -49,7 +49,7 @@ def forbid_new_privileges() -> None:
 
 
 def die_with_parent(parent: int) -> None:
-    """SIGKILL when the parent thread ends; also now, if it already has."""
+    """Request SIGKILL for when the parent thread ends; kill now if it already has."""
     _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -59,7 +59,7 @@ def die_with_parent(parent: int) -> None:
 
 
 def landlock_abi() -> int:
-    """0 where the kernel has none or it is switched off."""
+    """Return the kernel's Landlock ABI; 0 if it has none or Landlock is disabled."""
     abi = _libc.syscall(
         ctypes.c_long(LANDLOCK_CREATE_RULESET),
         None,
@@ -70,9 +70,10 @@ def landlock_abi() -> int:
 
 
 def restrict_files(readable: Iterable[Path], *, listable: Iterable[Path], abi: int) -> None:
-    """From here on: reading beneath `readable`, names beneath `listable`, no other file, no TCP, no signals outwards.
+    """Restrict this process, irrevocably, to reading beneath `readable` and listing beneath `listable`.
 
-    A path that does not exist is skipped.
+    No other files; no TCP from ABI 4; no abstract sockets or signals to outside processes from ABI 6. Paths that do not
+    exist are skipped.
     """
     file_rights = (1 << _FILE_RIGHTS[min(abi, max(_FILE_RIGHTS))]) - 1
     attributes = [file_rights]
@@ -101,7 +102,7 @@ def restrict_files(readable: Iterable[Path], *, listable: Iterable[Path], abi: i
 def _allow_beneath(ruleset: int, *, path: Path, rights: int) -> None:
     try:
         parent = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    except OSError:  # not there, or not for this user: nothing to allow
+    except OSError:  # missing, or not accessible to this user: nothing to allow
         return
     try:
         if not path.is_dir():
@@ -139,10 +140,11 @@ def seccomp_available() -> bool:
 
 
 def assemble(allowed: Iterable[int], *, opening: Mapping[int, int], machine: str) -> bytes:
-    """The BPF program (struct sock_filter each): architecture, x32, files opened, then the allowed numbers as ascending
-    ranges. `opening`: number -> argument with the flags (syscalls.opening), allowed where those only read.
+    """Assemble the BPF program (an array of struct sock_filter): checks of architecture, x32 and calls that open files,
+    then the allowed numbers as ascending ranges.
 
-    Short, because the kernel checks, compiles and tries it for every process that installs it (0.4 ms for a list).
+    `opening`: number -> argument with the flags (syscalls.opening), allowed if the flags only read. Ranges keep the
+    program short: the kernel verifies and compiles it for every process that installs it (0.4 ms for a list).
     """
     program = [
         (_LOAD, 0, 0, _ARCH_OFFSET),
@@ -172,7 +174,7 @@ def assemble(allowed: Iterable[int], *, opening: Mapping[int, int], machine: str
 
 
 def ranges(allowed: Iterable[int]) -> list[tuple[int, int]]:
-    """Ascending (first, last), both included, of runs of neighbouring numbers."""
+    """Merge numbers into ascending ranges (first, last), both inclusive."""
     runs: list[tuple[int, int]] = []
     for number in sorted(set(allowed)):
         if runs and number == runs[-1][1] + 1:
@@ -183,7 +185,7 @@ def ranges(allowed: Iterable[int]) -> list[tuple[int, int]]:
 
 
 def install_filter(program: bytes) -> None:
-    """Needs `forbid_new_privileges` before. Filters stack: the strictest answer wins."""
+    """Install a seccomp filter; requires `forbid_new_privileges` first. Filters stack: the strictest result wins."""
     instructions = ctypes.create_string_buffer(program, len(program))
     header = struct.pack("@HP", len(program) // 8, ctypes.addressof(instructions))
     _prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.cast(ctypes.create_string_buffer(header), ctypes.c_void_p))
@@ -193,7 +195,7 @@ def install_filter(program: bytes) -> None:
 
 
 def limit_resources(*, memory_bytes: int, cpu_s: int, open_files: int) -> None:
-    """For a process that runs a verifier; soft and hard alike."""
+    """Set soft and hard limits of a process that runs a verifier. It may not write files, dump core or fork."""
     for which, value in (
         (resource.RLIMIT_AS, memory_bytes),
         (resource.RLIMIT_CPU, cpu_s),

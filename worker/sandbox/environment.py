@@ -1,8 +1,8 @@
-"""The libraries that verifiers can import beside the standard library: a folder of their own, never this environment's.
+"""Libraries that verifiers can import besides the standard library: in their own folder, never this environment's.
 
-`python -m worker.sandbox.environment` makes it with `pip install --target` from the pinned list
-(backend/verifiers/libraries.txt); `make` does so, and so does a worker at its first start. Without it there is the
-standard library alone. Its hash belongs in the manifest of a job, because another version may score differently.
+`python -m worker.sandbox.environment` creates it with `pip install --target` from the pinned list
+(backend/verifiers/libraries.txt), as do `make` and a worker at its first start. Without it, verifiers have only the
+standard library. Its hash is part of a job's manifest, because another version may score differently.
 """
 
 import fcntl
@@ -36,13 +36,16 @@ _PRELOAD = {
 
 @dataclass(frozen=True, slots=True)
 class Libraries:
-    """`folder` is None for the standard library alone; `preload` names modules that every server imports at start."""
+    """Libraries for verifiers.
+
+    `folder` is None for the standard library only; `preload` names modules that every server imports at start.
+    """
 
     folder: Path | None = None
     preload: tuple[str, ...] = ()
 
     def digest(self) -> str | None:
-        """sha256 over the relative names and contents of all files, in hexadecimal; None without a folder."""
+        """SHA-256 over the relative names and contents of all files, in hexadecimal; None without a folder."""
         if self.folder is None:
             return None
         return _installed_digest(self.folder) if self.folder == libraries.folder() else _digest(self.folder)
@@ -53,7 +56,7 @@ STANDARD_LIBRARY = Libraries()
 
 @lru_cache(maxsize=1)
 def _installed_digest(folder: Path) -> str:
-    """Kept, because what was installed whole stays as it is."""
+    """Compute the digest once: an installed folder never changes."""
     return _digest(folder)
 
 
@@ -66,17 +69,17 @@ def _digest(folder: Path) -> str:
 
 
 def installed_libraries() -> Libraries:
-    """Those of the pinned list, where they have been installed."""
+    """Return the libraries of the pinned list if installed, else the standard library."""
     return Libraries(folder=libraries.folder()) if libraries.installed() else STANDARD_LIBRARY
 
 
 def preload_of(needed: Iterable[str]) -> tuple[str, ...]:
-    """The modules to import for these libraries, sorted."""
+    """Return the modules to import for these libraries, sorted."""
     return tuple(sorted({module for name in needed for module in _PRELOAD.get(name, (name,))}))
 
 
 def install() -> Path:
-    """Makes the folder unless it is there; whoever comes second waits. Raises AppError(503) with pip's last words."""
+    """Create the folder if missing; concurrent callers wait. Raises AppError(503) with pip's last output."""
     target = libraries.folder()
     if libraries.installed():
         return target
@@ -92,10 +95,10 @@ def install() -> Path:
 
 
 def _install(target: Path) -> None:
-    """Into a neighbour that takes the name when it is whole."""
-    made = Path(tempfile.mkdtemp(prefix="making-", dir=target.parent))
+    """Install into a temporary folder, renamed to the target once complete."""
+    staging = Path(tempfile.mkdtemp(prefix="making-", dir=target.parent))
     try:
-        options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--upgrade", "--target", str(made)]
+        options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--upgrade", "--target", str(staging)]
         run = subprocess.run(
             [sys.executable, "-m", "pip", "install", *options, "--requirement", str(libraries.LIST)],
             capture_output=True,
@@ -104,17 +107,17 @@ def _install(target: Path) -> None:
         )
         if run.returncode != 0:
             raise _failed("\n".join(run.stderr.strip().splitlines()[-3:]))
-        made.chmod(0o755)
-        os.rename(made, target)  # noqa: PTH104 - fails where somebody else has made it, which `lock` rules out
+        staging.chmod(0o755)
+        os.rename(staging, target)  # noqa: PTH104 - fails if another process has created it, which `lock` rules out
     except subprocess.TimeoutExpired as error:
         raise _failed(f"pip took longer than {INSTALL_TIMEOUT_S} s") from error
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(staging, ignore_errors=True)
 
 
-def _failed(words: str) -> AppError:
+def _failed(details: str) -> AppError:
     return AppError(
-        f"The libraries for verifiers could not be installed: {words}", status=503, code="libraries_missing"
+        f"The libraries for verifiers could not be installed: {details}", status=503, code="libraries_missing"
     )
 
 

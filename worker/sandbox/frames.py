@@ -1,6 +1,6 @@
-"""What travels between a verifier's process and its reader: `length (u32) | kind (1 byte) | body`, length below 64 KiB.
+"""Frames from a verifier's process to its reader: `length (u32) | kind (1 byte) | body`, length at most 64 KiB.
 
-Written by an untrusted process, so the reader checks the length before it waits for the bytes, and everything inside.
+An untrusted process writes them, so the reader checks the length before it waits for the bytes, and all content.
 """
 
 import json
@@ -11,7 +11,7 @@ MAX_FRAME_BYTES = 65_536
 READY = b"R"
 """The verifier is compiled; the clock of the first row starts."""
 NUMBER = b"N"
-"""A finite score and nothing to say: `score (f64) | ms (f64)`."""
+"""A finite score and nothing else: `score (f64) | ms (f64)`."""
 RECORD = b"J"
 """Everything else: the record as JSON."""
 _LENGTH = struct.Struct("!I")
@@ -32,19 +32,19 @@ def number(score: float, *, ms: float) -> bytes:
 
 
 def record(fields: Mapping[str, object]) -> bytes:
-    """Lone surrogates become `?`."""
+    """Encode a record as JSON; lone surrogates become `?`."""
     body = json.dumps(fields, ensure_ascii=False).encode("utf-8", "replace")
     return _LENGTH.pack(1 + len(body)) + RECORD + body
 
 
 class FrameReader:
-    """Cuts a stream of bytes into frames, whatever pieces it arrives in."""
+    """Splits a byte stream into frames, however it is chunked."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Yields (kind, body). Raises FrameError at a length of 0 or above the limit."""
+        """Yield (kind, body) of each complete frame. Raises FrameError on a length of 0 or above the limit."""
         self._buffer += data
         start = 0
         try:
@@ -63,5 +63,5 @@ class FrameReader:
 
     @property
     def pending_bytes(self) -> int:
-        """Of a frame that has not ended."""
+        """Bytes of an incomplete frame."""
         return len(self._buffer)

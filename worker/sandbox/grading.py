@@ -1,7 +1,7 @@
-"""Inside: one program (what to evaluate) over the rows of a batch, a frame for each. Standard library only.
+"""Inside: runs one program (a verifier) over the rows of a batch, one frame per row. Standard library only.
 
 A program is JSON: `{"kind": "python", "source", "function", "arguments", "chat", "extra_keys", "columns"}` or `{"kind":
-"regex", ...}` with what the scorer of that kind reads (scorers.py, library_scorers.py). A row is a line of JSON.
+"regex", ...}` with the options of that scorer (scorers.py, library_scorers.py). A row is a line of JSON.
 """
 
 import builtins
@@ -17,17 +17,17 @@ from typing import Any
 from worker.sandbox import frames, library_scorers, scorers, values
 from worker.sandbox.policy import COMPONENT_NAME_CHARS, COMPONENTS, REASON_CHARS
 from worker.sandbox.scorers import GradeError
-from worker.sandbox.shown import FILENAME, Capture, cut, describe
+from worker.sandbox.shown import FILENAME, Capture, describe, truncate
 
-# Errors after which the interpreter's state is doubtful, or that show a wish to end it: the process ends after the row.
-ODD_ERRORS = (MemoryError, RecursionError, SystemExit, KeyboardInterrupt, GeneratorExit)
+# Errors after which the interpreter's state is doubtful, or that try to end it: the process exits after the row.
+FATAL_ERRORS = (MemoryError, RecursionError, SystemExit, KeyboardInterrupt, GeneratorExit)
 
-Row = Callable[[bytes], bytes]
-Rows = Callable[[Sequence[bytes]], Iterator[bytes]]
+RowGrader = Callable[[bytes], bytes]
+BatchGrader = Callable[[Sequence[bytes]], Iterator[bytes]]
 
 
 class FaultyRow(Exception):  # noqa: N818 - carries a result
-    """The row has its frame, and this process takes no further row."""
+    """A row with its frame, after which this process must grade no further row."""
 
     def __init__(self, frame: bytes) -> None:
         super().__init__()
@@ -35,18 +35,18 @@ class FaultyRow(Exception):  # noqa: N818 - carries a result
 
 
 class CallFailed(Exception):  # noqa: N818 - no fault of ours
-    """One call for several rows gave no scores: each is to be tried by itself."""
+    """A call for several rows returned no scores: grade each row alone."""
 
 
-def prepare(program: Mapping[str, Any]) -> Rows:
-    """A function from the lines of a batch to their frames."""
+def prepare(program: Mapping[str, Any]) -> BatchGrader:
+    """Return a function from the lines of a batch to their frames."""
     if program["kind"] == "python":
         return _python(program)
     row = _timed(_SCORERS[program["kind"]](program))
     return lambda lines: map(row, lines)
 
 
-# -- our own types ----------------------------------------------------------------------------------------------------
+# -- built-in types ---------------------------------------------------------------------------------------------------
 
 _SCORERS: dict[str, Callable[[Mapping[str, Any]], scorers.Scorer]] = {
     "regex": scorers.regex,
@@ -59,7 +59,7 @@ _SCORERS: dict[str, Callable[[Mapping[str, Any]], scorers.Scorer]] = {
 }
 
 
-def _timed(score: scorers.Scorer) -> Row:
+def _timed(score: scorers.Scorer) -> RowGrader:
     def row(line: bytes) -> bytes:
         text, reference = json.loads(line)
         start = time.perf_counter()
@@ -67,9 +67,9 @@ def _timed(score: scorers.Scorer) -> Row:
             scored = score(text, reference)
         except GradeError as error:
             return _error_frame(str(error), ms=_ms_since(start))
-        except Exception as error:  # noqa: BLE001 - a library's fault with this text, not ours to end on
+        except Exception as error:  # noqa: BLE001 - a library failed on this text: an error of the row
             frame = _error_frame(f"{type(error).__name__}: {error}", ms=_ms_since(start))
-            if isinstance(error, ODD_ERRORS):
+            if isinstance(error, FATAL_ERRORS):
                 raise FaultyRow(frame) from None
             return frame
         ms = _ms_since(start)
@@ -83,11 +83,11 @@ def _timed(score: scorers.Scorer) -> Row:
 # -- Python -----------------------------------------------------------------------------------------------------------
 
 
-def _python(program: Mapping[str, Any]) -> Rows:
+def _python(program: Mapping[str, Any]) -> BatchGrader:
     source = program["source"]
     try:
         code = compile(source, FILENAME, "exec", dont_inherit=True)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # what parsing alone does not find
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # not found by parsing alone
         refusal = _error_frame(describe(error, source=source), ms=0.0)
         return lambda lines: iter([refusal] * len(lines))
     capture = Capture()
@@ -95,9 +95,9 @@ def _python(program: Mapping[str, Any]) -> Rows:
     namespace: dict[str, Any] = {}
 
     def call(lines: Sequence[bytes], arguments: Mapping[str, Any]) -> Any:
-        """The module is executed anew, so that globals changed by one row are not there for the next."""
+        """Execute the module again for each call, so that no row sees globals changed by another."""
         nonlocal namespace
-        namespace.clear()  # functions and their globals hold each other: the last row's memory would stay
+        namespace.clear()  # functions and their globals form cycles, which would keep the last row's memory
         seed(zlib.crc32(b"\n".join(lines)))
         namespace = {"__name__": "verifier", "__builtins__": builtins}
         exec(code, namespace)  # noqa: S102 - what the sandbox is for
@@ -105,55 +105,57 @@ def _python(program: Mapping[str, Any]) -> Rows:
         return function(**arguments)
 
     def guarded(lines: Sequence[bytes], work: Callable[[], list[bytes]]) -> list[bytes]:
-        """Whatever ends the work ends in a frame; several rows are then to be tried one by one."""
+        """Run `work` and turn any exception into a frame; for several rows raise CallFailed instead."""
         capture.clear()
         start = time.perf_counter()
         try:
             return work()
         except GradeError as error:
-            odd, reason = False, str(error)
+            fatal, reason = False, str(error)
         except BaseException as error:  # noqa: BLE001 - the edge of the verifier: becomes its record
-            odd, reason = isinstance(error, ODD_ERRORS), describe(error, source=source)
+            fatal, reason = isinstance(error, FATAL_ERRORS), describe(error, source=source)
         if len(lines) > 1:
             raise CallFailed
         frame = _error_frame(reason, ms=_ms_since(start), stdout=capture.text())
-        if odd:
+        if fatal:
             raise FaultyRow(frame) from None
         return [frame]
 
     def one_by_one(lines: Sequence[bytes]) -> Iterator[bytes]:
-        wanted, chat, loose = program["arguments"], program["chat"], program["extra_keys"]
+        parameters, chat, extra_keys = program["arguments"], program["chat"], program["extra_keys"]
         for line in lines:
 
             def work(line: bytes = line) -> list[bytes]:
                 row = json.loads(line)
-                arguments = _asked(lambda: {name: values.value(key, row, chat=chat) for name, key in wanted.items()})
+                arguments = _arguments(
+                    lambda: {name: values.value(key, row, chat=chat) for name, key in parameters.items()}
+                )
                 start = time.perf_counter()
                 value = call([line], arguments)
-                return [_value_frame(value, ms=_ms_since(start), stdout=capture.text(), loose=loose)]
+                return [_value_frame(value, ms=_ms_since(start), stdout=capture.text(), extra_keys=extra_keys)]
 
             yield from guarded([line], work)
 
-    def at_once(lines: Sequence[bytes]) -> Iterator[bytes]:
+    def batched(lines: Sequence[bytes]) -> Iterator[bytes]:
         def work() -> list[bytes]:
             rows = [json.loads(line) for line in lines]
-            arguments = _asked(lambda: _columns(program, rows))
+            arguments = _arguments(lambda: _columns(program, rows))
             start = time.perf_counter()
             scores = call(lines, arguments)
             if type(scores) not in (list, tuple) or len(scores) != len(rows):
                 got = f"{len(scores)} scores" if type(scores) in (list, tuple) else _type_name(type(scores))
                 raise GradeError(
-                    f"the verifier returned {got} for {len(rows)} completions; it returns a list of scores"
+                    f"the verifier returned {got} for {len(rows)} completions; expected a list with one score each"
                 )
             ms, text = _ms_since(start) / len(rows), capture.text()
-            return [_value_frame(score, ms=ms, stdout=text, loose=False) for score in scores]
+            return [_value_frame(score, ms=ms, stdout=text, extra_keys=False) for score in scores]
 
         yield from guarded(lines, work)
 
-    return at_once if program["columns"] is not None else one_by_one
+    return batched if program["columns"] is not None else one_by_one
 
 
-def _asked(arguments: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def _arguments(arguments: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     try:
         return arguments()
     except values.MissingValueError as error:
@@ -161,15 +163,15 @@ def _asked(arguments: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def _columns(program: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Lists with a value a row: what the signature names, the columns asked for, with `**` all other columns."""
-    chat, asked = program["chat"], program["columns"]
+    """Build lists with one value per row: named parameters, requested columns, and with `**` all other columns."""
+    chat, columns = program["chat"], program["columns"]
     arguments = {
         name: [values.value(key, row, chat=chat) for row in rows] for name, key in program["arguments"].items()
     }
-    for name in asked["required"]:
+    for name in columns["required"]:
         arguments[name] = [values.column(name, row, required=True) for row in rows]
-    others = set(asked["optional"])
-    if asked["every"]:
+    others = set(columns["optional"])
+    if columns["every"]:
         others |= {name for row in rows for name in row["item"]} - {"prompt", "completion", "prompts", "completions"}
     for name in sorted(others - set(arguments)):
         found = [values.column(name, row, required=False) for row in rows]
@@ -179,16 +181,16 @@ def _columns(program: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> d
 
 
 def seed(number: int) -> None:
-    """`random`, and numpy's generator where it is there."""
+    """Seed `random`, and numpy's global generator if numpy is loaded."""
     random.seed(number)
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
         numpy_random.seed(number)
 
 
-def _value_frame(value: object, *, ms: float, stdout: str, loose: bool) -> bytes:
+def _value_frame(value: object, *, ms: float, stdout: str, extra_keys: bool) -> bytes:
     if type(value) is dict:
-        return _object_frame(_with_components(value) if loose else value, ms=ms, stdout=stdout)
+        return _object_frame(_with_components(value) if extra_keys else value, ms=ms, stdout=stdout)
     if value is None:
         return _frame(score=None, status="abstain", ms=ms, stdout=stdout)
     score = finite(value, what="the verifier returned")
@@ -196,38 +198,38 @@ def _value_frame(value: object, *, ms: float, stdout: str, loose: bool) -> bytes
 
 
 def _with_components(value: dict[object, object]) -> dict[object, object]:
-    """verl's `{"score": number, "acc": ..., "pred": ...}`: the other numbers are components, the rest is left out."""
-    named: dict[object, object] = {
+    """Convert verl's `{"score": number, "acc": ..., "pred": ...}`: other numbers become components, no more."""
+    components_by_name: dict[object, object] = {
         name: number
         for name, number in value.items()
         if type(name) is str and name != "score" and type(number) in (int, float, bool)
     }
-    return {"score": value["score"], "components": named} if "score" in value else value
+    return {"score": value["score"], "components": components_by_name} if "score" in value else value
 
 
 def _object_frame(value: dict[object, object], *, ms: float, stdout: str) -> bytes:
-    """`{"score": number or None, "components": {name: number}, "reason": text}`."""
+    """Encode a result `{"score": number or None, "components": {name: number}, "reason": text}`."""
     unknown = [key for key in value if type(key) is not str or key not in ("score", "components", "reason")]
     if unknown or "score" not in value:
-        raise GradeError("a verifier that returns a dict gives 'score', and may give 'components' and 'reason'")
+        raise GradeError("a returned dict must contain 'score', and may contain only 'components' and 'reason' besides")
     components, reason = value.get("components", {}), value.get("reason")
     if type(components) is not dict or len(components) > COMPONENTS:
-        raise GradeError(f"'components' is a dict of at most {COMPONENTS} numbers")
+        raise GradeError(f"'components' must be a dict of at most {COMPONENTS} numbers")
     if reason is not None and type(reason) is not str:
-        raise GradeError("'reason' is a text")
-    named: dict[str, float] = {}
+        raise GradeError("'reason' must be a string")
+    components_by_name: dict[str, float] = {}
     for name, number in components.items():
         if type(name) is not str or len(name) > COMPONENT_NAME_CHARS:
-            raise GradeError(f"the names of 'components' are texts of at most {COMPONENT_NAME_CHARS} characters")
-        named[name] = finite(number, what=f"the component '{name}' is")
+            raise GradeError(f"names in 'components' must be strings of at most {COMPONENT_NAME_CHARS} characters")
+        components_by_name[name] = finite(number, what=f"the component '{name}' is")
     raw = value["score"]
     score = None if raw is None else finite(raw, what="'score' is")
     status = "abstain" if score is None else "ok"
-    return _frame(score=score, status=status, reason=reason, components=named, ms=ms, stdout=stdout)
+    return _frame(score=score, status=status, reason=reason, components=components_by_name, ms=ms, stdout=stdout)
 
 
 def finite(value: object, *, what: str) -> float:
-    """The number as Python's own float; reads the value that is stored, not what a subclass says of itself."""
+    """Convert to Python's own float, reading the stored value and not what a subclass's methods return."""
     kind = type(value)
     if issubclass(kind, int):
         try:
@@ -241,12 +243,12 @@ def finite(value: object, *, what: str) -> float:
     else:
         raise GradeError(f"{what} {_type_name(kind)}, not a number")
     if not math.isfinite(score):
-        raise GradeError(f"{what} {score}, which is no finite number")
+        raise GradeError(f"{what} {score}, which is not a finite number")
     return score
 
 
 def _is_numpy_scalar(kind: type) -> bool:
-    """numpy's numbers and truth values, `numpy.float32` for instance; no subclass of them."""
+    """Whether it is one of numpy's own number or bool types, such as `numpy.float32`, and not a user's subclass."""
     numpy = sys.modules.get("numpy")
     return numpy is not None and kind.__module__ == "numpy" and issubclass(kind, numpy.number | numpy.bool_)
 
@@ -276,7 +278,7 @@ def _frame(
         {
             "score": score,
             "status": status,
-            "reason": reason if reason is None else cut(reason, REASON_CHARS),
+            "reason": reason if reason is None else truncate(reason, REASON_CHARS),
             "components": components or {},
             "ms": ms,
             "stdout": stdout,

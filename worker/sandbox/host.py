@@ -1,10 +1,10 @@
-"""Inside: the fork server. Confines itself, then forks one more strictly confined child for each batch it is sent.
+"""Inside: the fork server. Confines itself, then forks one child per batch, which it confines more strictly.
 
 Started by server.py with a bare environment; descriptor 0 is the socket to its owner. A request is one message:
-`sequence (u32)` and two descriptors, the batch to read (its first line the program, a row each further line) and the
-pipe for result frames. The answer, when the child has ended, is `sequence | wait status | peak memory (KiB)`. The
-one-byte message `K` ends the child now. The server goes when its owner has gone: it watches the owner's pidfd, because
-PR_SET_PDEATHSIG would follow the thread that happened to start it. The child follows the server by PR_SET_PDEATHSIG.
+`sequence (u32)` and two descriptors, the batch to read (first line the program, then one line per row) and the pipe
+for result frames. The reply, once the child has exited, is `sequence | wait status | peak memory (KiB)`. The one-byte
+message `K` kills the child at once. The server exits with its owner: it watches the owner's pidfd, because
+PR_SET_PDEATHSIG would follow the thread that started it. The child follows the server by PR_SET_PDEATHSIG.
 """
 
 import array
@@ -28,14 +28,14 @@ from worker.sandbox import confine, frames, grading, library_scorers, syscalls
 from worker.sandbox.policy import MAX_LEVEL, PRELOADED, READABLE
 
 REQUEST = struct.Struct("!I")
-ANSWER = struct.Struct("!IiI")
+REPLY = struct.Struct("!IiI")
 KILL = b"K"
 RESULT_FD, BATCH_FD = 3, 4
-OPEN_FILES = 64
-LEFT_AFTER_ODD_ROW = 3
-"""Exit status of a child that has answered an odd row and leaves the others to a fresh process."""
-CALL_FAILED = 4
-"""Exit status of a child whose one call for several rows gave no scores."""
+MAX_OPEN_FILES = 64
+EXIT_AFTER_FAULTY_ROW = 3
+"""Exit status of a child that answered a faulty row and leaves the other rows to a new process."""
+EXIT_CALL_FAILED = 4
+"""Exit status of a child whose single call for several rows returned no scores."""
 _THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -43,28 +43,28 @@ def main() -> None:
     settings = json.loads(sys.argv[1])
     control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=0)
     null = os.open(os.devnull, os.O_RDWR)
-    while null <= BATCH_FD:  # so that nothing that arrives later has one of a child's numbers
+    while null <= BATCH_FD:  # so that no later descriptor has one of a child's numbers
         null = os.dup(null)
     owner = os.pidfd_open(settings["owner"])
     if os.getppid() != settings["owner"]:
         return
-    gc.disable()  # nothing of what is loaded here is ever freed, so looking for it only takes time
+    gc.disable()  # nothing loaded here is ever freed, so collecting only takes time
     libraries = settings["libraries"]
     sys.path[:] = [path for path in sys.path if path != settings["root"]] + ([libraries] if libraries else [])
     for name in PRELOADED:
         importlib.import_module(name)
     settings["memory_bytes"] += preload(settings["preload"])
-    box = confine_server(max_level=settings["max_level"], libraries=libraries)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, OPEN_FILES))
+    confinement = confine_server(max_level=settings["max_level"], libraries=libraries)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_OPEN_FILES, MAX_OPEN_FILES))
     gc.collect()
     gc.freeze()
     gc.enable()
-    control.send(json.dumps(box | {"python": platform.python_version()}).encode())
-    serve(control, owner=owner, null=null, settings=settings, child_filter=child_filter(box["level"]))
+    control.send(json.dumps(confinement | {"python": platform.python_version()}).encode())
+    serve(control, owner=owner, null=null, settings=settings, child_filter=child_filter(confinement["level"]))
 
 
 def preload(modules: Sequence[str]) -> int:
-    """Imports and warms libraries; returns by how many bytes the address space grew: a verifier's limit is its own."""
+    """Import and warm libraries. Returns the growth of the address space in bytes, to be added to the memory limit."""
     if not modules:
         return 0
     before = address_space_bytes()
@@ -84,7 +84,7 @@ def address_space_bytes() -> int:
 
 
 def confine_server(*, max_level: int, libraries: str | None) -> dict[str, int]:
-    """The level reached, and the ABI of Landlock in use (0 for none)."""
+    """Confine this process. Returns the level reached, and the ABI of Landlock in use (0 for none)."""
     confine.forbid_new_privileges()
     abi = confine.landlock_abi() if max_level >= MAX_LEVEL else 0
     has_filter = max_level >= 1 and confine.seccomp_available()
@@ -100,7 +100,7 @@ def confine_server(*, max_level: int, libraries: str | None) -> dict[str, int]:
 
 
 def library_paths(libraries: str | None) -> tuple[list[Path], list[Path]]:
-    """(files and folders to read, folders to list): the standard library without the site-packages inside it."""
+    """Return (readable files and folders, listable folders): the standard library without its site-packages."""
     standard = {Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")}
     inside = [entry for folder in standard for entry in folder.iterdir()]
     readable = [entry for entry in inside if entry.name not in ("site-packages", "dist-packages")]
@@ -123,16 +123,16 @@ def serve(
     control: socket.socket, *, owner: int, null: int, settings: Mapping[str, Any], child_filter: bytes | None
 ) -> None:
     server = os.getpid()
-    waiting = select.poll()
-    waiting.register(control, select.POLLIN)
-    waiting.register(owner, select.POLLIN)
+    poller = select.poll()
+    poller.register(control, select.POLLIN)
+    poller.register(owner, select.POLLIN)
     while True:
-        if owner in (descriptor for descriptor, _ in waiting.poll()):
+        if owner in (descriptor for descriptor, _ in poller.poll()):
             return
         message, descriptors = receive(control)
         if not message:
             return
-        if message == KILL:  # the child it was meant for has ended by itself
+        if message == KILL:  # its child has already exited
             continue
         (sequence,) = REQUEST.unpack(message)
         batch, result = descriptors
@@ -148,7 +148,7 @@ def serve(
         if not await_child(child, control=control, owner=owner):
             return
         _, status, usage = os.wait4(child, 0)
-        control.send(ANSWER.pack(sequence, status, usage.ru_maxrss))
+        control.send(REPLY.pack(sequence, status, usage.ru_maxrss))
 
 
 def receive(control: socket.socket) -> tuple[bytes, list[int]]:
@@ -161,27 +161,27 @@ def receive(control: socket.socket) -> tuple[bytes, list[int]]:
 
 
 def await_child(child: int, *, control: socket.socket, owner: int) -> bool:
-    """Until the child has ended; False where the owner has gone, and the child with it."""
+    """Wait until the child has exited. False if the owner is gone; the child is then killed."""
     ended = os.pidfd_open(child)
-    waiting = select.poll()
+    poller = select.poll()
     for descriptor in (ended, control.fileno(), owner):
-        waiting.register(descriptor, select.POLLIN)
+        poller.register(descriptor, select.POLLIN)
     try:
         while True:
-            ready = {descriptor for descriptor, _ in waiting.poll()}
+            ready = {descriptor for descriptor, _ in poller.poll()}
             if ended in ready:
                 return True
             message = b"" if owner in ready else receive(control)[0]
             kill_group(child)
             if not message:
                 return False
-            waiting.unregister(control)
+            poller.unregister(control)
     finally:
         os.close(ended)
 
 
 def kill_group(child: int) -> None:
-    """The child's own session; the child alone where it has not come so far."""
+    """Kill the child's session; only the child if it has no session yet."""
     try:
         os.killpg(child, signal.SIGKILL)
     except ProcessLookupError:
@@ -192,12 +192,12 @@ def kill_group(child: int) -> None:
 
 
 def enter_child(server: int, *, null: int, batch: int, result: int) -> None:
-    """Own session, nothing open but null on 0-2, the result pipe on 3 and the batch on 4."""
+    """Enter an own session, with only null on descriptors 0-2, the result pipe on 3 and the batch on 4 open."""
     confine.die_with_parent(server)
     os.setsid()
     for source, target in ((null, 0), (null, 1), (null, 2), (result, RESULT_FD), (batch, BATCH_FD)):
         os.dup2(source, target, inheritable=False)
-    os.closerange(BATCH_FD + 1, OPEN_FILES)
+    os.closerange(BATCH_FD + 1, MAX_OPEN_FILES)
 
 
 def read_all(descriptor: int) -> bytes:
@@ -216,7 +216,7 @@ def read_all(descriptor: int) -> bytes:
 
 def run_batch(batch: bytes, *, settings: Mapping[str, Any], child_filter: bytes | None) -> None:
     program, *rows = batch.split(b"\n")
-    confine.limit_resources(memory_bytes=settings["memory_bytes"], cpu_s=settings["cpu_s"], open_files=OPEN_FILES)
+    confine.limit_resources(memory_bytes=settings["memory_bytes"], cpu_s=settings["cpu_s"], open_files=MAX_OPEN_FILES)
     if child_filter is not None:
         confine.install_filter(child_filter)
     graded = grading.prepare(json.loads(program))
@@ -224,11 +224,11 @@ def run_batch(batch: bytes, *, settings: Mapping[str, Any], child_filter: bytes 
     try:
         for frame in graded(rows):
             write(frame)
-    except grading.FaultyRow as odd:
-        write(odd.frame)
-        os._exit(LEFT_AFTER_ODD_ROW)
+    except grading.FaultyRow as faulty:
+        write(faulty.frame)
+        os._exit(EXIT_AFTER_FAULTY_ROW)
     except grading.CallFailed:
-        os._exit(CALL_FAILED)
+        os._exit(EXIT_CALL_FAILED)
     os._exit(0)
 
 

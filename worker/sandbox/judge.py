@@ -1,7 +1,7 @@
-"""Outside: `score_model` and `label_model`, answered by the judge that an administrator has set (backend/settings.py).
+"""Outside: `score_model` and `label_model`, graded by the judge model that an administrator configured.
 
-One request a row to its `/chat/completions`, a few at a time. Only the texts of the rendered templates leave this
-machine. What the judge writes is read as data: a number, or one of the labels.
+One request per row to its `/chat/completions` (`judge_url` in backend/settings.py), a few at a time. Only the texts of
+the rendered templates leave this machine. The judge's answer is read as data: a number, or one of the labels.
 """
 
 import json
@@ -21,38 +21,38 @@ from backend.verifiers.templates import OutputPathError, Sample
 from worker.sandbox.programs import rendered
 
 TIMEOUT_S = 60.0
-AT_A_TIME = 8
+MAX_CONCURRENT = 8
 MAX_ANSWER_BYTES = 262_144
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d{1,3})?")
-Judged = ScoreModel | LabelModel
+JudgeSpec = ScoreModel | LabelModel
 
 
 class _JudgeError(Exception):
-    """Why the judge gave no score."""
+    """The reason why the judge gave no score."""
 
 
-def ask(spec: Judged, samples: Sequence[Sample]) -> list[ScoreRecord]:
-    """One record a sample, in order. Raises AppError(503) where no judge is set on this machine."""
+def grade(spec: JudgeSpec, samples: Sequence[Sample]) -> list[ScoreRecord]:
+    """Grade samples: one record per sample, in order. Raises AppError(503) if no judge is configured."""
     url, key = settings().judge_url, settings().judge_key
     if url is None:
-        raise AppError("No judge is set on this worker: RLSD_JUDGE_URL.", status=503, code="no_judge")
+        raise AppError("No judge model is configured on this worker: set RLSD_JUDGE_URL.", status=503, code="no_judge")
     headers = {} if key is None else {"authorization": f"Bearer {key.get_secret_value()}"}
     with (
         httpx.Client(base_url=url.rstrip("/") + "/", headers=headers, timeout=TIMEOUT_S) as client,
-        ThreadPoolExecutor(AT_A_TIME) as workers,
+        ThreadPoolExecutor(MAX_CONCURRENT) as workers,
     ):
-        return list(workers.map(lambda sample: _judge(client, spec, sample), samples))
+        return list(workers.map(lambda sample: _grade_sample(client, spec, sample), samples))
 
 
-def _judge(client: httpx.Client, spec: Judged, sample: Sample) -> ScoreRecord:
+def _grade_sample(client: httpx.Client, spec: JudgeSpec, sample: Sample) -> ScoreRecord:
     start = time.perf_counter()
     try:
         messages = [
             {"role": message.role, "content": "\n".join(rendered(text, sample) for text in message.texts)}
             for message in spec.input
         ]
-        said = _answer(client, spec, messages)
-        score = _score(spec, said)
+        text = _completion(client, spec, messages)
+        score = _parse_score(spec, text)
     except OutputPathError as error:
         return ScoreRecord(score=0.0, status=ScoreStatus.OK, reason=error.message)
     except AppError as error:
@@ -60,19 +60,19 @@ def _judge(client: httpx.Client, spec: Judged, sample: Sample) -> ScoreRecord:
     except _JudgeError as error:
         return error_record(f"the judge gave no score: {error}", ms=(time.perf_counter() - start) * 1000)
     ms = (time.perf_counter() - start) * 1000
-    return ScoreRecord(score=score, status=ScoreStatus.OK, reason=said[:1000], ms=ms)
+    return ScoreRecord(score=score, status=ScoreStatus.OK, reason=text[:1000], ms=ms)
 
 
-def _answer(client: httpx.Client, spec: Judged, messages: list[dict[str, str]]) -> str:
+def _completion(client: httpx.Client, spec: JudgeSpec, messages: list[dict[str, str]]) -> str:
     if isinstance(spec, ScoreModel):
         low, high = spec.range
-        order = f"Answer with one number from {low:g} to {high:g} and nothing else."
+        instruction = f"Answer with one number from {low:g} to {high:g} and nothing else."
     else:
-        order = f"Answer with one of these labels and nothing else: {json.dumps(spec.labels, ensure_ascii=False)}"
+        instruction = f"Answer with one of these labels and nothing else: {json.dumps(spec.labels, ensure_ascii=False)}"
     body: Mapping[str, Any] = {
-        **({} if spec.sampling_params is None else spec.sampling_params.of_chat()),
+        **({} if spec.sampling_params is None else spec.sampling_params.chat_params()),
         "model": spec.model,
-        "messages": [*messages, {"role": "user", "content": order}],
+        "messages": [*messages, {"role": "user", "content": instruction}],
     }
     try:
         with client.stream("POST", "chat/completions", json=body) as response:
@@ -87,22 +87,22 @@ def _answer(client: httpx.Client, spec: Judged, messages: list[dict[str, str]]) 
     except httpx.HTTPError as error:
         raise _JudgeError(f"{type(error).__name__}: {error}") from error
     except (ValueError, KeyError, IndexError, TypeError) as error:
-        raise _JudgeError("its answer is no chat completion") from error
+        raise _JudgeError("its answer is not a chat completion") from error
     if not isinstance(text, str):
         raise _JudgeError("its answer has no text")
     return text.strip()
 
 
-def _score(spec: Judged, said: str) -> float:
+def _parse_score(spec: JudgeSpec, text: str) -> float:
     if isinstance(spec, LabelModel):
-        bare = said.strip(" .`\"'*").casefold()
+        bare = text.strip(" .`\"'*").casefold()
         label = next((label for label in spec.labels if label.casefold() == bare), None)
         if label is None:
-            raise _JudgeError(f"'{said:.100}' is none of the labels")
+            raise _JudgeError(f"'{text:.100}' is none of the labels")
         return float(label in spec.passing_labels)
-    found = _NUMBER.fullmatch(said.strip(" .`\"'*"))
+    found = _NUMBER.fullmatch(text.strip(" .`\"'*"))
     if found is None:
-        raise _JudgeError(f"'{said:.100}' is no number")
+        raise _JudgeError(f"'{text:.100}' is not a number")
     low, high = spec.range
     if not low <= float(found[0]) <= high:
         raise _JudgeError(f"{found[0]} is outside {low:g} to {high:g}")

@@ -1,47 +1,49 @@
-"""Inside: our own types that lean on a library: `math`, `text_similarity`, `json_schema`.
+"""Inside: built-in types that need a library: `math`, `text_similarity`, `json_schema`.
 
-The libraries are imported when a scorer is made, because they lie in the sandbox's own folder.
+The libraries are imported when a scorer is created, because they are in the sandbox's own folder.
 """
 
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from worker.sandbox.scorers import GradeError, Scored, Scorer, needed
+from worker.sandbox.scorers import GradeError, Scored, Scorer, require_reference
 
 
 def mathematics(program: Mapping[str, Any]) -> Scorer:
-    """math-verify's own time limits are off: its alarm clock is refused here, and the row has a deadline anyway."""
+    """Create the `math` scorer. math-verify's own time limits are off, because each row has a deadline anyway."""
     from math_verify import parse, verify
 
-    read: dict[str, Any] = {}
+    parsed_references: dict[str, Any] = {}
 
     def gold(reference: str) -> Any:
-        """As it stands, else taken for LaTeX."""
-        if reference not in read:
+        """Parse the reference as it is, else as LaTeX."""
+        if reference not in parsed_references:
             parsed = parse(reference, parsing_timeout=None) or parse(f"${reference}$", parsing_timeout=None)
             if not parsed:
                 raise GradeError(f"the reference '{reference:.80}' cannot be read as mathematics")
-            if len(read) > 256:
-                read.clear()
-            read[reference] = parsed
-        return read[reference]
+            if len(parsed_references) > 256:
+                parsed_references.clear()
+            parsed_references[reference] = parsed
+        return parsed_references[reference]
 
     def score(text: str, reference: str | None) -> float:
-        return float(verify(gold(needed(reference)), parse(text, parsing_timeout=None), timeout_seconds=None))
+        return float(
+            verify(gold(require_reference(reference)), parse(text, parsing_timeout=None), timeout_seconds=None)
+        )
 
     return score
 
 
 def warm_mathematics() -> None:
-    """Parsers fill their tables at first use."""
+    """Let the parsers build their tables, which they do on first use."""
     score = mathematics({})
     for text in (r"$\frac{1}{2}$", r"\boxed{x^2 + \sqrt{2}\pi}", "{1, 2, 3}", "$[0, 1)$", r"$x \le 3$", "12.5%"):
         score(text, text)
 
 
 def warm_sympy() -> None:
-    """It imports much of itself only when it is first asked, which a process a call would do each time."""
+    """Trigger sympy's lazy imports, which otherwise each process would repeat."""
     import sympy
 
     x = sympy.Symbol("x")
@@ -52,7 +54,7 @@ def warm_sympy() -> None:
 
 
 WARM: Mapping[str, Callable[[], None]] = {"math_verify": warm_mathematics, "sympy": warm_sympy}
-"""What a server does once, by the module that it has imported, before its verifiers come."""
+"""Warm-up of a server after importing a module, before its first verifier."""
 
 
 def json_schema(program: Mapping[str, Any]) -> Scorer:
@@ -66,17 +68,17 @@ def json_schema(program: Mapping[str, Any]) -> Scorer:
             value = json.loads(text, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
             return Scored(0.0, f"not JSON: {error}"[:300])
-        fault = jsonschema.exceptions.best_match(validator.iter_errors(value))
-        if fault is None:
+        violation = jsonschema.exceptions.best_match(validator.iter_errors(value))
+        if violation is None:
             return Scored(1.0)
-        place = "".join(f"[{part!r}]" for part in fault.absolute_path)
-        return Scored(0.0, f"{fault.message:.300}{f' at {place:.100}' if place else ''}")
+        place = "".join(f"[{part!r}]" for part in violation.absolute_path)
+        return Scored(0.0, f"{violation.message:.300}{f' at {place:.100}' if place else ''}")
 
     return score
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def text_similarity(program: Mapping[str, Any]) -> Scorer:
@@ -84,7 +86,7 @@ def text_similarity(program: Mapping[str, Any]) -> Scorer:
     measure = _MEASURES[metric]() if metric in _MEASURES else _rouge(metric)
 
     def score(text: str, reference: str | None) -> float:
-        return min(1.0, max(0.0, float(measure(text, needed(reference)))))
+        return min(1.0, max(0.0, float(measure(text, require_reference(reference)))))
 
     return score
 
@@ -112,7 +114,7 @@ def _gleu() -> Measure:
 
 
 class _NoSynonyms:
-    """Stands for WordNet, whose data no package of the list brings along."""
+    """Replaces WordNet, whose data none of the installed packages contains."""
 
     def synsets(self, word: str) -> list[object]:
         return []

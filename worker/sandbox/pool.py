@@ -1,9 +1,9 @@
-"""Outside: `Sandbox`, what the rest of the application grades with.
+"""Outside: `Sandbox`, the interface through which the rest of the application grades completions.
 
-Renders templates, sends rows in batches through a confined server (server.py), and turns every way a batch can end
-into one record a row: the row in progress is the only one lost, the rest is sent again. A verifier that was taken for
-plain and forges is graded on with one process a row. The server is replaced after a number of batches, after any odd
-death, and when it has gone.
+Renders templates, sends rows in batches through a confined server (server.py), and turns every end of a batch into one
+record per row: only the row in progress is lost, the rest is sent again. A verifier that was considered plain but
+forges results continues with one process per row. The server is replaced after a number of batches, after an
+abnormal exit of a child, and when it has died.
 """
 
 import os
@@ -22,26 +22,24 @@ from backend.verifiers.templates import Sample
 from worker.sandbox import judge, programs
 from worker.sandbox.environment import Libraries, installed_libraries, preload_of
 from worker.sandbox.policy import MAX_LEVEL, REASON_CHARS, SandboxLimits
-from worker.sandbox.server import Box, End, GradingAttempt, SandboxServer
+from worker.sandbox.server import Confinement, End, GradingAttempt, SandboxServer
 
 __all__ = ["Sample", "Sandbox", "Spec"]
 
-_BLAMED = {End.ROW_TIMEOUT, End.DIED, End.FORGED}
-_LOSSES_PER_ROW = 2
-_SERVERS = 4
-"""At most so many at a time, each with other libraries warm. The plain one, without any, stays."""
-
-
-BATCH_LIVES = 12
-"""Times the deadline of a row that a process may live."""
+_ROW_FAILURES = {End.ROW_TIMEOUT, End.DIED, End.FORGED}
+_MAX_LOSSES_PER_ROW = 2
+_MAX_SERVERS = 4
+"""Servers at a time, each with different libraries preloaded. The one without libraries is never evicted."""
+BATCH_DEADLINE_ROWS = 12
+"""Deadline of a process, in row deadlines."""
 
 
 def deployed_limits() -> SandboxLimits:
-    """As this deployment has them (backend/settings.py)."""
+    """Limits of this deployment (backend/settings.py)."""
     own = settings()
     return SandboxLimits(
         row_timeout_s=own.verifier_timeout_s,
-        batch_timeout_s=own.verifier_timeout_s * BATCH_LIVES,
+        batch_timeout_s=own.verifier_timeout_s * BATCH_DEADLINE_ROWS,
         start_timeout_s=own.verifier_start_s,
         memory_bytes=own.verifier_memory_bytes,
         batch_rows=own.verifier_batch_rows,
@@ -49,7 +47,10 @@ def deployed_limits() -> SandboxLimits:
 
 
 class Sandbox:
-    """Starts its server at the first call. Threads may share one; a fork of the process gets a server of its own."""
+    """Grades completions in confined processes.
+
+    Its server starts with the first call. Threads may share an instance; a fork of the process gets its own server.
+    """
 
     def __init__(
         self,
@@ -58,15 +59,15 @@ class Sandbox:
         max_level: int = MAX_LEVEL,
         libraries: Libraries | None = None,
     ) -> None:
-        """`limits`: those of this deployment unless given. `libraries`: those installed on this machine unless given.
+        """Defaults: the `limits` of this deployment, and the `libraries` installed on this machine.
 
-        `max_level` below 2 leaves layers out (policy.LEVELS): for tests and for systems that lack them anyway.
+        A `max_level` below 2 omits layers (policy.LEVELS), for tests and for systems without them.
         """
         self.limits = limits or deployed_limits()
         self._max_level = max_level
         self._libraries = installed_libraries() if libraries is None else libraries
         self._lock = threading.Lock()
-        self._servers: dict[tuple[str, ...], SandboxServer] = {}  # by what is preloaded; the last used comes last
+        self._servers: dict[tuple[str, ...], SandboxServer] = {}  # by preloaded modules, least recently used first
         _sandboxes.add(self)
 
     def __enter__(self) -> "Sandbox":
@@ -83,21 +84,22 @@ class Sandbox:
                 self._drop_server(preload)
 
     @property
-    def box(self) -> Box:
-        """What the server reached; starts it. Raises AppError(503) where it does not come up."""
+    def confinement(self) -> Confinement:
+        """Confinement that the server reached; starts it. Raises AppError(503) if it does not start."""
         with self._lock:
-            return self._ready_server().box
+            return self._ready_server().confinement
 
     def identity(self) -> dict[str, int | str | None]:
-        """What scores depend on beside the verifier, as JSON values, for a manifest. Starts the server; AppError(503).
+        """Describe, for a manifest, what scores depend on besides the verifier, as JSON values.
 
         `level` (policy.LEVELS), `landlock_abi` (0: none), `python` (version), `libraries` (digest; None without any).
+        Starts the server; raises AppError(503) if that fails.
         """
-        box = self.box
+        confinement = self.confinement
         return {
-            "level": box.level,
-            "landlock_abi": box.landlock_abi,
-            "python": box.python,
+            "level": confinement.level,
+            "landlock_abi": confinement.landlock_abi,
+            "python": confinement.python,
             "libraries": self._libraries.digest(),
         }
 
@@ -108,21 +110,20 @@ class Sandbox:
 
     @property
     def server_pids(self) -> list[int]:
-        """Of all servers that are up, the one used last at the end."""
+        """Process ids of all running servers, the most recently used last."""
         with self._lock:
             return [server.pid for server in self._servers.values()]
 
     def grade(self, spec: Spec, samples: Sequence[Sample]) -> list[ScoreRecord]:
-        """One record a sample, in order; what goes wrong with a row or the verifier is in its record.
+        """Grade samples: one record per sample, in order. Faults of a row or of the verifier are in its record.
 
-        Raises AppError(503) where the sandbox itself cannot work: it does not start, or Python verifiers are refused
-        at its level.
+        Raises AppError(503) if the sandbox cannot work: it does not start, or its level refuses Python verifiers.
         """
         match spec:
             case specs.Multi():
                 records = self._combine(spec, samples)
             case specs.ScoreModel() | specs.LabelModel():
-                records = judge.ask(spec, samples)
+                records = judge.grade(spec, samples)
             case _:
                 records = self._grade_samples(spec, samples)
         return [record.counted_as_zero() for record in records] if spec.error_counts_as_zero else records
@@ -135,89 +136,89 @@ class Sandbox:
             for index in range(len(samples))
         ]
 
-    def _grade_samples(self, spec: programs.Programmed, samples: Sequence[Sample]) -> list[ScoreRecord]:
+    def _grade_samples(self, spec: programs.SandboxSpec, samples: Sequence[Sample]) -> list[ScoreRecord]:
         results: list[ScoreRecord | None] = []
         rows: list[bytes] = []
         for sample in samples:
-            made = programs.row(spec, sample)
-            results.append(made if isinstance(made, ScoreRecord) else None)
-            rows.append(made if isinstance(made, bytes) else b"")
-        waiting = [index for index, record in enumerate(results) if record is None]
-        if waiting:
+            prepared = programs.row(spec, sample)
+            results.append(prepared if isinstance(prepared, ScoreRecord) else None)
+            rows.append(prepared if isinstance(prepared, bytes) else b"")
+        pending = [index for index, record in enumerate(results) if record is None]
+        if pending:
             with self._lock:
-                graded = self._grade_rows(spec, [rows[index] for index in waiting])
-            for index, record in zip(waiting, graded, strict=True):
+                graded = self._grade_rows(spec, [rows[index] for index in pending])
+            for index, record in zip(pending, graded, strict=True):
                 results[index] = record
         return [record for record in results if record is not None]
 
-    def _grade_rows(self, spec: programs.Programmed, rows: list[bytes]) -> list[ScoreRecord]:
-        preload = preload_of(spec.needs) if self._libraries.folder is not None else ()
-        if isinstance(spec, specs.Python) and self._ready_server().box.level == 0:
-            raise AppError(self._ready_server().box.sentence, status=503, code="sandbox_level")
+    def _grade_rows(self, spec: programs.SandboxSpec, rows: list[bytes]) -> list[ScoreRecord]:
+        preload = preload_of(spec.required_libraries) if self._libraries.folder is not None else ()
+        if isinstance(spec, specs.Python) and self._ready_server().confinement.level == 0:
+            raise AppError(self._ready_server().confinement.sentence, status=503, code="sandbox_level")
         program = programs.program(spec)
-        size = programs.rows_of_a_process(spec, self.limits)
-        at_once = isinstance(spec, specs.Python) and spec.entry_point.takes_batches
-        alone = isinstance(spec, specs.Python) and spec.one_process_a_call
+        size = programs.rows_per_process(spec, self.limits)
+        batched = isinstance(spec, specs.Python) and spec.entry_point.takes_batches
+        isolated = isinstance(spec, specs.Python) and spec.one_process_per_call
         records: list[ScoreRecord] = []
         losses = timeouts = 0
         while len(records) < len(rows):
             start = len(records)
             batch = rows[start : start + size]
-            attempt = self._ready_server(preload).run(program, batch, to_the_end=alone)
+            attempt = self._ready_server(preload).run(program, batch, wait_for_exit=isolated)
             records += attempt.records
             if attempt.end is End.SERVER_LOST:
                 self._drop_server(preload)
                 losses = losses + 1 if not attempt.records else 1
-                if losses >= _LOSSES_PER_ROW:
+                if losses >= _MAX_LOSSES_PER_ROW:
                     records.append(error_record(f"the sandbox was lost {losses} times on this row: {attempt.reason}"))
                     losses = 0
                 continue
             losses = 0
-            if attempt.end is End.CALL_FAILED or (at_once and len(batch) > 1 and attempt.end in _BLAMED):
-                size = 1  # whose fault it is shows when each is graded by itself
+            if attempt.end is End.CALL_FAILED or (batched and len(batch) > 1 and attempt.end in _ROW_FAILURES):
+                size = 1  # grading each row alone shows which one is at fault
                 continue
-            if attempt.end not in _BLAMED:
+            if attempt.end not in _ROW_FAILURES:
                 timeouts = 0
                 continue
-            if attempt.end is End.FORGED and not alone:  # which row forged is not known
-                alone, size = True, 1
+            if attempt.end is End.FORGED and not isolated:  # the forging row is not known
+                isolated, size = True, 1
                 self._replace_server(preload)
                 continue
             assert len(attempt.records) < len(batch)
-            records.append(self._blame(attempt))
+            records.append(self._failure_record(attempt))
             if attempt.end is End.ROW_TIMEOUT:
                 timeouts = 1 if attempt.records else timeouts + 1
             else:
                 timeouts = 0
                 self._replace_server(preload)
             if timeouts >= self.limits.consecutive_timeouts:
-                reason = f"not tried: {timeouts} rows before it, one after the other, passed their deadline"
+                reason = f"not graded: the {timeouts} rows before it all timed out"
                 untried = ScoreRecord(score=None, status=ScoreStatus.TIMEOUT, reason=reason)
                 records += [untried] * (len(rows) - len(records))
         return records
 
-    def _blame(self, attempt: GradingAttempt) -> ScoreRecord:
+    def _failure_record(self, attempt: GradingAttempt) -> ScoreRecord:
         if attempt.end is End.ROW_TIMEOUT:
             ms = self.limits.row_timeout_s * 1000
             return ScoreRecord(score=None, status=ScoreStatus.TIMEOUT, reason=attempt.reason, ms=ms)
         return error_record(attempt.reason)
 
     def _ready_server(self, preload: tuple[str, ...] = ()) -> SandboxServer:
-        """One with these modules warm; the one that was used longest ago makes room."""
+        """Return a running server with these modules preloaded, evicting the least recently used one if needed."""
         server = self._servers.pop(preload, None)
         if server is not None and server.batches >= self.limits.batches_per_server:
             server.close()
             server = None
         if server is None:
             idle = [key for key in self._servers if key]
-            if len(idle) >= _SERVERS - 1:
+            if len(idle) >= _MAX_SERVERS - 1:
                 self._drop_server(idle[0])
-            server = self._started(preload)
-        _ = server.box  # waits until it is up
+            server = self._start(preload)
+        _ = server.confinement  # waits until it is ready
         self._servers[preload] = server
         return server
 
-    def _started(self, preload: tuple[str, ...]) -> SandboxServer:
+    def _start(self, preload: tuple[str, ...]) -> SandboxServer:
         return SandboxServer(self.limits, max_level=self._max_level, libraries=self._libraries, preload=preload)
 
     def _drop_server(self, preload: tuple[str, ...] = ()) -> None:
@@ -226,12 +227,12 @@ class Sandbox:
             server.close()
 
     def _replace_server(self, preload: tuple[str, ...]) -> None:
-        """The next one starts at once and by itself, so that a later call need not wait for it."""
+        """Start a new server at once, in the background, so that the next call need not wait for it."""
         self._drop_server(preload)
-        self._servers[preload] = self._started(preload)
+        self._servers[preload] = self._start(preload)
 
     def _after_fork(self) -> None:
-        """In the fork: servers stay with the process that started them, and a lock held by a lost thread is void."""
+        """Reset in a forked child: the servers belong to the parent, and the lock's holder may not exist here."""
         self._lock = threading.Lock()
         for server in self._servers.values():
             server.abandon()
@@ -239,7 +240,7 @@ class Sandbox:
 
 
 def _combined(formula: Formula, parts: Mapping[str, ScoreRecord]) -> ScoreRecord:
-    """One record of those of the graders of a `multi`: their scores are its components."""
+    """Combine the records of the graders of a `multi`; their scores become its components."""
     ms = sum(record.ms for record in parts.values())
     scores = {name: record.score for name, record in parts.items() if record.score is not None}
     reasons = [f"{name}: {record.reason}" for name, record in parts.items() if record.reason]
@@ -253,8 +254,8 @@ def _combined(formula: Formula, parts: Mapping[str, ScoreRecord]) -> ScoreRecord
     except FormulaError as error:
         reason = f"{FORMULA_FAULT}{error}"
         return ScoreRecord(score=None, status=ScoreStatus.ERROR, reason=reason, components=scores, ms=ms)
-    told = "\n".join(reasons)[:REASON_CHARS] or None
-    return ScoreRecord(score=score, status=ScoreStatus.OK, reason=told, components=scores, ms=ms)
+    reason_text = "\n".join(reasons)[:REASON_CHARS] or None
+    return ScoreRecord(score=score, status=ScoreStatus.OK, reason=reason_text, components=scores, ms=ms)
 
 
 _sandboxes: "weakref.WeakSet[Sandbox]" = weakref.WeakSet()

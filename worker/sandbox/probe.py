@@ -1,7 +1,7 @@
-"""Does the box hold, here and now: the attacks of attacks.py, run in the real sandbox.
+"""Tests on this machine whether the sandbox holds: runs the attacks of attacks.py in the real sandbox.
 
-`python -m worker.sandbox.probe` prints the report as JSON and one sentence; its exit status is 1 where an attack
-succeeded. A worker probes at start and takes no work where one did. The first time it also installs the libraries of
+`python -m worker.sandbox.probe` prints the report as JSON and one sentence; its exit status is 1 if an attack
+succeeded. A worker probes at start and takes no work if one did. The first time it also installs the libraries for
 verifiers (environment.py).
 """
 
@@ -35,12 +35,12 @@ class AttackResult:
     name: str
     held: bool
     outcome: str
-    """What became of it: the first line of the reason, or the score it got."""
+    """The first line of the reason, or the score."""
 
 
 @dataclass(frozen=True, slots=True)
 class SandboxReport:
-    """`level` as in policy.LEVELS; `sentence` is for people."""
+    """Result of a probe. `level` as in policy.LEVELS; `sentence` is the summary for users."""
 
     level: int
     landlock_abi: int
@@ -56,15 +56,15 @@ class SandboxReport:
 
 
 def probe(*, max_level: int = MAX_LEVEL) -> SandboxReport:
-    """About a second. At level 0 nothing is tried, because Python verifiers are refused.
+    """Run all attacks, which takes about a second. None at level 0, which refuses Python verifiers.
 
-    Raises AppError(503) where the sandbox does not start.
+    Raises AppError(503) if the sandbox does not start.
     """
     limits = SandboxLimits(row_timeout_s=1.0)
     with _prizes() as item, Sandbox(limits, max_level=max_level) as sandbox:
-        box = sandbox.box
+        confinement = sandbox.confinement
         attacks: list[AttackResult] = []
-        if box.level > 0:
+        if confinement.level > 0:
             sample = Sample(output_text="", item=item)
             for attack in ATTACKS:
                 spec = parse_spec({"type": "python", "name": attack.name, "source": attack.source, "isolation": "call"})
@@ -73,12 +73,14 @@ def probe(*, max_level: int = MAX_LEVEL) -> SandboxReport:
             stopped = endless.status is ScoreStatus.TIMEOUT
             attacks.append(AttackResult(name="run for ever", held=stopped, outcome=_outcome(endless)))
     lost = [attack.name for attack in attacks if not attack.held]
-    sentence = LEVELS[box.level]
+    sentence = LEVELS[confinement.level]
     if lost:
-        sentence = f"The sandbox does not hold on this system: {', '.join(lost)} succeeded. No verifier may run here."
+        sentence = f"The sandbox is not safe on this system: {', '.join(lost)} succeeded. No verifier may run here."
     elif attacks:
-        sentence = f"Level {box.level}: {sentence} All {len(attacks)} attacks were held."
-    return SandboxReport(level=box.level, landlock_abi=box.landlock_abi, sentence=sentence, attacks=tuple(attacks))
+        sentence = f"Level {confinement.level}: {sentence} All {len(attacks)} attacks were blocked."
+    return SandboxReport(
+        level=confinement.level, landlock_abi=confinement.landlock_abi, sentence=sentence, attacks=tuple(attacks)
+    )
 
 
 def _judge(name: str, record: ScoreRecord) -> AttackResult:
@@ -91,7 +93,7 @@ def _outcome(record: ScoreRecord) -> str:
 
 @contextmanager
 def _prizes() -> Iterator[dict[str, object]]:
-    """What attacks are after, for real: each would be reached by this very process."""
+    """Create real targets for the attacks; each is reachable from this process."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rlsd-probe-")))
         folder.chmod(0o777)
@@ -122,7 +124,7 @@ def _prizes() -> Iterator[dict[str, object]]:
 def main() -> None:
     try:
         install()
-    except AppError as error:  # verifiers that need none of them work all the same
+    except AppError as error:  # verifiers without libraries still work
         print(error.message, file=sys.stderr)
     report = probe()
     print(json.dumps(report.to_json(), indent=2))

@@ -1,6 +1,6 @@
-"""Outside: what goes into the sandbox for a spec: its program, a line of JSON a row, how many rows share a process.
+"""Outside: converts a spec and its rows for the sandbox: the program, one JSON line per row, rows per process.
 
-Templates are rendered here, because they are look-ups and no code.
+Templates are rendered here, outside, because they are look-ups and not code.
 """
 
 import json
@@ -11,7 +11,7 @@ from backend.verifiers.record import ScoreRecord, ScoreStatus, error_record
 from backend.verifiers.templates import OutputPathError, Sample
 from worker.sandbox.policy import SandboxLimits
 
-Programmed = (
+SandboxSpec = (
     specs.StringCheck
     | specs.TextSimilarity
     | specs.Regex
@@ -21,11 +21,11 @@ Programmed = (
     | specs.ChoiceGrader
     | specs.JsonSchema
 )
-"""What a program can be made of; `multi` combines the records of others, and a model answers elsewhere."""
+"""Specs graded in the sandbox; `multi` combines records of other specs, and judges are called from outside."""
 
 
-def program(spec: Programmed) -> bytes:
-    """grading.py's program for a spec."""
+def program(spec: SandboxSpec) -> bytes:
+    """Encode the program of a spec for grading.py."""
     fields: dict[str, object] = {"kind": spec.type}
     match spec:
         case specs.Python():
@@ -44,14 +44,14 @@ def program(spec: Programmed) -> bytes:
                 "columns": columns if entry.takes_batches else None,
             }
         case specs.Regex():
-            group = specs.ANSWER_GROUP if spec.compares else None
+            group = specs.ANSWER_GROUP if spec.needs_reference else None
             fields |= {"pattern": spec.pattern, "flags": spec.flag_bits, "group": group}
         case specs.StringCheck():
             fields |= {"operation": spec.operation}
         case specs.TextSimilarity():
             fields |= {"metric": spec.evaluation_metric}
         case specs.Number():
-            fields |= {"widths": spec.widths, "units": spec.units}
+            fields |= {"tolerances": spec.tolerances, "units": spec.units}
         case specs.ChoiceGrader():
             fields |= {"choices": spec.choices}
         case specs.JsonSchema():
@@ -59,19 +59,19 @@ def program(spec: Programmed) -> bytes:
     return json.dumps(fields).encode()
 
 
-def rows_of_a_process(spec: Programmed, limits: SandboxLimits) -> int:
+def rows_per_process(spec: SandboxSpec, limits: SandboxLimits) -> int:
     if not isinstance(spec, specs.Python):
         return limits.own_batch_rows
     if spec.isolation == "call":
         return 1
-    together = spec.entry_point.takes_batches or not spec.one_process_a_call
+    together = spec.entry_point.takes_batches or not spec.one_process_per_call
     return limits.batch_rows if together else 1
 
 
-def row(spec: Programmed, sample: Sample) -> bytes | ScoreRecord:
-    """The line of JSON for grading.py, or the record where the templates already decide it.
+def row(spec: SandboxSpec, sample: Sample) -> bytes | ScoreRecord:
+    """Encode the row as a JSON line for grading.py, or return the record if rendering the templates already decides it.
 
-    An item that lacks a path is an error. Output that lacks one (`sample.output_json`) is an answer that fails: 0.
+    A path missing in the item is an error. A path missing in the output (`sample.output_json`) scores 0.
     """
     try:
         return json.dumps(
@@ -82,7 +82,7 @@ def row(spec: Programmed, sample: Sample) -> bytes | ScoreRecord:
     except AppError as error:
         return error_record(error.message)
     except (TypeError, ValueError, RecursionError) as error:
-        return error_record(f"the row cannot be sent to the sandbox: {error}")
+        return error_record(f"the row cannot be encoded for the sandbox: {error}")
 
 
 def _python_row(spec: specs.Python, sample: Sample) -> dict[str, object]:

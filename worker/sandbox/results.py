@@ -1,4 +1,4 @@
-"""Outside: from a frame of an untrusted process to a score record, or a FrameError."""
+"""Outside: decodes a frame of an untrusted process into a score record, or raises FrameError."""
 
 import json
 import math
@@ -41,7 +41,7 @@ def _record(fields: dict[str, Any]) -> ScoreRecord:
 
 def _number(value: object) -> float:
     if type(value) not in (int, float) or not math.isfinite(value):  # type: ignore[arg-type]
-        raise frames.FrameError("a score that is no finite number")
+        raise frames.FrameError("a score that is not a finite number")
     return float(value)  # type: ignore[arg-type]
 
 
@@ -50,7 +50,7 @@ def _milliseconds(value: object) -> float:
 
 
 def _text(value: object, *, limit: int) -> str:
-    """Without NUL and lone surrogates, which a database refuses."""
+    """Truncate the text, and replace NUL and lone surrogates, which the database rejects."""
     if type(value) is not str:
         raise TypeError("not a text")
     return value[:limit].replace("\0", "\ufffd").encode("utf-8", "replace").decode()

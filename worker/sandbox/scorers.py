@@ -1,4 +1,4 @@
-"""Inside: our own types that need no library: `string_check`, `regex`, `number`, `choice`. From texts to a score."""
+"""Inside: built-in types without a library: `string_check`, `regex`, `number`, `choice`."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 
 class GradeError(Exception):
-    """The reason of an error record."""
+    """A grading error; its text is the reason in the record."""
 
 
 class Scored(NamedTuple):
@@ -20,7 +20,7 @@ Scorer = Callable[[str, str | None], Scored | float]
 _NO_REFERENCE = "the row has no reference answer to compare with"
 
 
-def needed(reference: str | None) -> str:
+def require_reference(reference: str | None) -> str:
     if reference is None:
         raise GradeError(_NO_REFERENCE)
     return reference
@@ -37,7 +37,7 @@ def regex(program: Mapping[str, Any]) -> Scorer:
         if group is None:
             return 1.0
         answer = found[group]
-        return float(needed(reference).strip() == answer.strip() if answer is not None else False)
+        return float(require_reference(reference).strip() == answer.strip() if answer is not None else False)
 
     return score
 
@@ -46,7 +46,7 @@ def string_check(program: Mapping[str, Any]) -> Scorer:
     operation = program["operation"]
 
     def score(text: str, reference: str | None) -> float:
-        right = needed(reference)
+        right = require_reference(reference)
         if operation in ("eq", "ne"):
             return float((text == right) == (operation == "eq"))
         if not right:
@@ -65,19 +65,19 @@ _NUMBER = re.compile(r"(?:(?<![\w.)])[-+−])?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)?(
 _EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN, traps=[])
 
 
-class _Read(NamedTuple):
+class _Quantity(NamedTuple):
     value: Decimal
     unit: str | None
     shown: str
 
 
 def number(program: Mapping[str, Any]) -> Scorer:
-    absolute, relative = (_EXACT.create_decimal(repr(width)) for width in program["widths"])
+    absolute, relative = (_EXACT.create_decimal(repr(width)) for width in program["tolerances"])
     units: dict[str, float] = program["units"]
     by_length = sorted(units, key=len, reverse=True)
 
-    def read(text: str) -> _Read | None:
-        """The last number with a unit, else the last number."""
+    def read(text: str) -> _Quantity | None:
+        """Return the last number with a unit, else the last number."""
         found = [_read(match, text, by_length) for match in _NUMBER.finditer(text)]
         if not found:
             return None
@@ -86,22 +86,22 @@ def number(program: Mapping[str, Any]) -> Scorer:
         return last._replace(value=_EXACT.multiply(last.value, factor))
 
     def score(text: str, reference: str | None) -> Scored:
-        right = read(needed(reference))
+        right = read(require_reference(reference))
         if right is None or not right.value.is_finite():
-            raise GradeError(f"the reference '{reference:.80}' holds no number")
-        said = read(text)
-        if said is None:
-            return Scored(0.0, "the text holds no number")
-        if right.unit is not None and said.unit is None:
-            return Scored(0.0, f"{said.shown} has no unit; the reference is in {right.unit}")
+            raise GradeError(f"the reference '{reference:.80}' contains no number")
+        found = read(text)
+        if found is None:
+            return Scored(0.0, "the text contains no number")
+        if right.unit is not None and found.unit is None:
+            return Scored(0.0, f"{found.shown} has no unit; the reference is in {right.unit}")
         width = max(absolute, _EXACT.multiply(relative, _EXACT.abs(right.value)))
-        near = said.value.is_finite() and _EXACT.abs(_EXACT.subtract(said.value, right.value)) <= width
-        return Scored(float(near), None if near else f"read {said.shown}")
+        near = found.value.is_finite() and _EXACT.abs(_EXACT.subtract(found.value, right.value)) <= width
+        return Scored(float(near), None if near else f"read {found.shown}")
 
     return score
 
 
-def _read(match: re.Match[str], text: str, units: Sequence[str]) -> _Read:
+def _read(match: re.Match[str], text: str, units: Sequence[str]) -> _Quantity:
     digits = match[0].replace(",", "").replace("−", "-")
     value = _EXACT.create_decimal(digits)
     after = text[match.end() : match.end() + 40].lstrip(" \u00a0\u202f")
@@ -110,8 +110,8 @@ def _read(match: re.Match[str], text: str, units: Sequence[str]) -> _Read:
         follows = after.startswith(unit) and not (unit[-1].isalpha() and after[len(unit) :][:1].isalpha())
         leads = before.endswith(unit) and not (unit[0].isalpha() and before[: -len(unit)][-1:].isalpha())
         if follows or leads:
-            return _Read(value, unit, f"{match[0][:40]} {unit}")
-    return _Read(value, None, match[0][:40])
+            return _Quantity(value, unit, f"{match[0][:40]} {unit}")
+    return _Quantity(value, None, match[0][:40])
 
 
 # -- choice -----------------------------------------------------------------------------------------------------------
@@ -125,24 +125,24 @@ def choice(program: Mapping[str, Any]) -> Scorer:
     find = _finder(program["choices"])
 
     def score(text: str, reference: str | None) -> Scored:
-        right = find(needed(reference))
+        right = find(require_reference(reference))
         if right is None:
             raise GradeError(f"the reference '{reference:.80}' is none of the choices")
-        said = find(text)
-        if said is None:
-            return Scored(0.0, "the text settles on none of the choices")
-        return Scored(float(said == right), f"chose {said}")
+        found = find(text)
+        if found is None:
+            return Scored(0.0, "the text states none of the choices as its answer")
+        return Scored(float(found == right), f"chose {found}")
 
     return score
 
 
 def _finder(choices: Sequence[str]) -> Callable[[str], str | None]:
-    """A function from a text to the choice it settles on, by the clearest sign it gives."""
+    """Return a function that finds the choice a text states as its answer, by the clearest form in the text."""
     names = {name.casefold(): name for name in choices}
     one_of = "|".join(re.escape(name) for name in sorted(choices, key=len, reverse=True))
     another = _ANOTHER.replace("{choices}", one_of)
     boxed = re.compile(r"\\boxed\{\s*(?:\\(?:text|mathrm|textbf)\{)?" + _OPEN + f"({one_of})" + _SHUT + r"\}", re.I)
-    said = re.compile(
+    stated = re.compile(
         r"\b(?:answer|choice|option|selection)\b(?:\s+(?:is|was)\b|\s*[*_]*\s*[:=：])\s*(?:(?:option|choice)\s+)?"
         f"{_OPEN}({one_of})(?!\\w){another}{_SHUT}{_REST}",
         re.I,
@@ -154,7 +154,7 @@ def _finder(choices: Sequence[str]) -> Callable[[str], str | None]:
         whole = alone.fullmatch(text)
         if whole:
             return names[whole[1].casefold()]
-        for pattern in (boxed, said):
+        for pattern in (boxed, stated):
             found = pattern.findall(text)
             if found:
                 return names[found[-1].casefold()]

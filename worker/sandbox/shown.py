@@ -1,15 +1,15 @@
-"""Inside: what people get to see of a verifier's run: its printing and its errors, cut, and saying so."""
+"""Inside: what users see of a verifier's run: its output and errors, truncated with a note."""
 
 from types import TracebackType
 
 from worker.sandbox.policy import REASON_CHARS, STDOUT_CHARS
 
 FILENAME = "<verifier>"
-"""Of the author's lines in a traceback."""
+"""Filename of the author's lines in a traceback."""
 
 
 class Capture:
-    """Stands for stdout and stderr; keeps the first characters."""
+    """Replaces stdout and stderr; keeps the first `STDOUT_CHARS` characters."""
 
     encoding = "utf-8"
 
@@ -31,27 +31,27 @@ class Capture:
         return len(text)
 
     def flush(self) -> None:
-        """There is nothing behind it."""
+        """Do nothing: there is no underlying stream."""
 
     def isatty(self) -> bool:
         return False
 
     def text(self) -> str:
         text = "".join(self._parts)
-        return cut(text, STDOUT_CHARS, lost=self._lost) if self._lost else text
+        return truncate(text, STDOUT_CHARS, lost=self._lost) if self._lost else text
 
 
-def cut(text: str, limit: int, *, lost: int = 0) -> str:
-    """At most `limit` characters, the last of which say that there were more."""
+def truncate(text: str, limit: int, *, lost: int = 0) -> str:
+    """Cut the text to `limit` characters, ending in a note if something was cut."""
     lost += max(0, len(text) - limit)
     if not lost:
         return text
-    note = f"\n... cut: more than {lost} characters are missing"
+    note = f"\n... truncated: more than {lost} characters are missing"
     return text[: limit - len(note)] + note
 
 
 def describe(error: BaseException, *, source: str) -> str:
-    """The error and the author's lines of its traceback, cut. `str(error)` is the author's code: it may fail."""
+    """Format the error and the author's lines of its traceback, truncated. `str(error)` is user code and may fail."""
     lines = source.splitlines()
     shown: list[str] = []
     step: TracebackType | None = BaseException.__dict__["__traceback__"].__get__(error)
@@ -66,9 +66,9 @@ def describe(error: BaseException, *, source: str) -> str:
     try:
         text = str(error)
         lost = max(0, str.__len__(text) - REASON_CHARS)
-        message = cut("".join(["", text[:REASON_CHARS]]), REASON_CHARS - 1800, lost=lost)
+        message = truncate("".join(["", text[:REASON_CHARS]]), REASON_CHARS - 1800, lost=lost)
     except BaseException:  # noqa: BLE001 - __str__ of a user's exception
         message = "(its text cannot be shown)"
     name = type.__dict__["__name__"].__get__(type(error))
     head = f"{name[:100]}: {message}" if message else name[:100]
-    return cut("\n".join([head, *shown]), REASON_CHARS)
+    return truncate("\n".join([head, *shown]), REASON_CHARS)

@@ -1,9 +1,9 @@
-"""The system calls that the two seccomp filters let through, by number, for the two architectures we know.
+"""System calls that the two seccomp filters allow, by number, for the two supported architectures.
 
-Numbers: the kernel's asm/unistd_64.h (x86_64) and asm-generic/unistd.h (aarch64); None where there is none. Left out on
-purpose: clone, execve, socket, kill, ptrace, memfd_create, io_uring, prctl, prlimit64 (root could raise its limits),
-fcntl (F_SETOWN sends signals), readlink, pidfd_getfd, process_vm_readv, openat2 (its flags lie behind a pointer, where
-no filter reads them), and whatever a later kernel brings.
+Numbers: the kernel's asm/unistd_64.h (x86_64) and asm-generic/unistd.h (aarch64); None if there is none. Deliberately
+left out: clone, execve, socket, kill, ptrace, memfd_create, io_uring, prctl, prlimit64 (root could raise its limits),
+fcntl (F_SETOWN sends signals), readlink, pidfd_getfd, process_vm_readv, openat2 (its flags are behind a pointer, which
+a filter cannot read), and all calls of later kernels.
 """
 
 Numbers = dict[str, tuple[int | None, int | None]]
@@ -43,7 +43,7 @@ COMPUTING: Numbers = {
     "gettimeofday": (96, 169),
     "time": (201, None),
     "times": (100, 153),
-    "setitimer": (38, 103),  # its own alarm clock: math-verify sets one, and so does a verifier that times model code
+    "setitimer": (38, 103),  # its own alarm timer: math-verify sets one, as do verifiers that time model code
     "alarm": (37, None),
     "getrusage": (98, 165),
     "futex": (202, 98),
@@ -57,7 +57,7 @@ COMPUTING: Numbers = {
     "exit_group": (231, 94),
 }
 
-# What an import needs. Landlock decides which files; without it these are left out too (level 1).
+# For imports. Landlock decides which files; without it (level 1) these are left out too.
 READING: Numbers = {
     "getdents64": (217, 61),
     "stat": (4, None),
@@ -70,15 +70,15 @@ READING: Numbers = {
     "faccessat2": (439, 439),
 }
 
-# Of these only opening to read, whatever Landlock says: before its ABI 3 it lets a readable file be truncated. The
-# second table says which argument holds the flags.
+# Allowed only to read, independently of Landlock, which before ABI 3 allows truncating a readable file. The second
+# table: the argument with the flags.
 OPENING: Numbers = {"open": (2, None), "openat": (257, 56)}
 _FLAGS_ARGUMENT = {"open": 1, "openat": 2}
 # Close-on-exec, not blocking, no controlling terminal; directory, no links, large file and direct, whose bits the two
 # architectures give different meanings. Not among them: write, create, truncate, append, temporary file, path only.
 READING_FLAGS = 0o2000000 | 0o4000 | 0o400 | 0o740000
 
-# What the server needs beside: to fork, confine and end its children, and to hear its owner.
+# Needed by the server only: to fork, confine and kill its children, and to receive from its owner.
 SERVING: Numbers = {
     "clone": (56, 220),
     "fork": (57, None),
@@ -108,14 +108,14 @@ _COLUMN = {"x86_64": 0, "aarch64": 1}
 
 
 def numbers(*tables: Numbers, machine: str) -> tuple[int, ...]:
-    """Sorted and without repetition. Raises KeyError for an architecture we do not know."""
+    """Return the numbers in these tables, sorted and unique. Raises KeyError for an unsupported architecture."""
     column = _COLUMN[machine]
     found = (row[column] for table in tables for row in table.values())
     return tuple(sorted({number for number in found if number is not None}))
 
 
 def opening(*, machine: str) -> dict[int, int]:
-    """Number of each call that opens a file -> which of its arguments, from 0, holds the flags."""
+    """Map the number of each call that opens a file to the index (from 0) of its flags argument."""
     column = _COLUMN[machine]
     found = ((row[column], _FLAGS_ARGUMENT[name]) for name, row in OPENING.items())
     return {number: argument for number, argument in found if number is not None}

@@ -1,6 +1,6 @@
-"""Inside: the values that the parameters of a Python verifier can ask for (backend/verifiers/signatures.py).
+"""Inside: values for the parameters of a Python verifier (backend/verifiers/signatures.py).
 
-What a row lacks is said, never made up: a verifier that compares with nothing would score everything alike.
+A missing value is an error, never a default: a verifier that compares with nothing would score every completion alike.
 """
 
 import json
@@ -8,16 +8,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 REFERENCE_COLUMNS = ("answer", "solution", "ground_truth")
-"""Columns that mean the reference answer where the row calls it something else."""
+"""Columns that mean the reference answer if the row names it differently."""
 _PROMPT_COLUMNS = ("messages", "prompt", "question", "problem", "input")
 
 
 class MissingValueError(Exception):
-    """The row has no value for a parameter; the text says so."""
+    """The row has no value for a parameter."""
 
 
 def value(name: str, row: Mapping[str, Any], *, chat: bool) -> Any:
-    """`row`: `output_text, item, answer`, and `messages` where the prompt is known."""
+    """Look up the value of a parameter. `row`: `output_text, item, answer`, and `messages` if the prompt is known."""
     return _VALUES[name](row, chat)
 
 
@@ -28,13 +28,13 @@ def column(name: str, row: Mapping[str, Any], *, required: bool) -> Any:
     if name in REFERENCE_COLUMNS and row["answer"] is not None:
         return row["answer"]
     if required:
-        there = ", ".join(sorted(map(str, item))[:20]) or "none"
-        raise MissingValueError(f"the verifier asks for '{name}', which the row does not have (there: {there})")
+        columns = ", ".join(sorted(map(str, item))[:20]) or "none"
+        raise MissingValueError(f"the verifier needs '{name}', but the row has no such column (columns: {columns})")
     return None
 
 
 def sample(row: Mapping[str, Any]) -> dict[str, Any]:
-    """OpenAI's. `output_json` is the text parsed, or None where it is not JSON."""
+    """Build OpenAI's `sample`. `output_json` is the parsed text, or None if it is not JSON."""
     text = row["output_text"]
     try:
         parsed = json.loads(text)
@@ -66,7 +66,7 @@ def _messages(row: Mapping[str, Any]) -> list[dict[str, Any]]:
             return [
                 dict(message) for message in found if message.get("role") != "assistant" or message is not found[-1]
             ]
-    raise MissingValueError("the verifier asks for the prompt, and the row has none")
+    raise MissingValueError("the verifier needs the prompt, but the row has none")
 
 
 def _text(message: Mapping[str, Any]) -> str:
@@ -77,13 +77,13 @@ def _text(message: Mapping[str, Any]) -> str:
 
 
 def _reference(row: Mapping[str, Any], *names: str) -> Any:
-    """The first of the item's own columns, else the row's reference answer."""
+    """Return the first of these columns of the item, else the row's reference answer."""
     item = row["item"]
     for name in names:
         if name in item:
             return item[name]
     if row["answer"] is None:
-        raise MissingValueError("the verifier asks for the reference answer, and the row has none")
+        raise MissingValueError("the verifier needs the reference answer, but the row has none")
     return row["answer"]
 
 

@@ -1,1 +1,1 @@
-"""A chat server beside a GPU: whose turn it is, tokens into text, and the loop around the engine's batches."""
+"""Chat server on a GPU: scheduling, continuous batching, detokenization, and the serving loop."""

@@ -1,4 +1,4 @@
-"""From tokens to what is said: whole characters, nothing of a stop sequence, each token with its text. Pure."""
+"""Incremental detokenization: whole characters, stop sequences held back, log-probabilities per token. Pure."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,80 +7,80 @@ from backend.chat.protocol import TokenLogprob
 
 UNDECODED = "�"
 LONGEST_CHARACTER = 4
-"""Bytes of a character in UTF-8, and so the most tokens that may still become one."""
-PATIENCE = 64
-"""Tokens without a whole character at their end after which the bytes are taken for what they look like."""
+"""Bytes of a UTF-8 character, hence the most tokens that can form one."""
+MAX_UNDECODED_TOKENS = 64
+"""Tokens without a complete final character after which the bytes are emitted as they decode."""
 
 Decode = Callable[[list[int]], str]
 
 
 class Detokenizer:
-    """The text of tokens as they come, in whole characters.
+    """Decodes a stream of tokens into whole characters.
 
-    A token may be a part of a character, and the text of a token may depend on those before it. So the tokens since
-    the last but one place where the text was whole are decoded again each time.
+    A token may be part of a character, and its text may depend on the tokens before it. So each push decodes again
+    from the second-last position at which the text was complete.
     """
 
     def __init__(self, decode: Decode) -> None:
         self._decode = decode
         self._ids: list[int] = []
         self._boundary = 0
-        self._shown = 0
+        self._emitted = 0
 
     def push(self, token: int) -> str:
-        """What has become readable."""
+        """Add a token; returns the newly complete text."""
         self._ids.append(token)
         text = self._decode(self._ids)
-        unsure = min(len(text) - len(text.rstrip(UNDECODED)), LONGEST_CHARACTER - 1)
-        if len(self._ids) - self._boundary > PATIENCE:
-            unsure = 0
-        whole = max(self._shown, len(text) - unsure)
-        new, self._shown = text[self._shown : whole], whole
-        if unsure == 0:
+        incomplete = min(len(text) - len(text.rstrip(UNDECODED)), LONGEST_CHARACTER - 1)
+        if len(self._ids) - self._boundary > MAX_UNDECODED_TOKENS:
+            incomplete = 0
+        whole = max(self._emitted, len(text) - incomplete)
+        new, self._emitted = text[self._emitted : whole], whole
+        if incomplete == 0:
             self._ids = self._ids[self._boundary :]
             self._boundary = len(self._ids)
-            self._shown = len(self._decode(self._ids))
+            self._emitted = len(self._decode(self._ids))
         return new
 
     def end(self) -> str:
-        """What is left, readable or not."""
-        left = self._decode(self._ids)[self._shown :]
-        self._ids, self._boundary, self._shown = [], 0, 0
+        """Return the remaining text, complete or not."""
+        left = self._decode(self._ids)[self._emitted :]
+        self._ids, self._boundary, self._emitted = [], 0, 0
         return left
 
 
 class Stops:
-    """Holds back what may become a stop sequence; the text ends before the first that comes."""
+    """Holds back text that may become a stop sequence, and cuts before the first one."""
 
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = tuple(stops)
         self._held = ""
 
     def push(self, text: str) -> tuple[str, bool]:
-        """What can be said now, and whether a stop sequence came, after which nothing is said any more."""
+        """Return the text to release, and whether a stop sequence was found (the text ends there)."""
         self._held += text
         found = [place for stop in self._stops if (place := self._held.find(stop)) >= 0]
         if found:
-            said, self._held = self._held[: min(found)], ""
-            return said, True
+            released, self._held = self._held[: min(found)], ""
+            return released, True
         keep = max((_overlap(self._held, stop) for stop in self._stops), default=0)
-        said, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
-        return said, False
+        released, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
+        return released, False
 
     def end(self) -> str:
-        """What was held back."""
+        """Return the text held back."""
         left, self._held = self._held, ""
         return left
 
 
 def _overlap(text: str, stop: str) -> int:
-    """Characters at the end of the text that the stop sequence begins with."""
+    """Length of the longest suffix of the text that is a proper prefix of the stop sequence."""
     return next((size for size in range(min(len(stop) - 1, len(text)), 0, -1) if text.endswith(stop[:size])), 0)
 
 
 @dataclass(frozen=True, slots=True)
 class TextPiece:
-    """What comes out with a token. `logprobs` are of the tokens that have begun within what is said so far."""
+    """Text released with a token. `logprobs` are of the tokens that start within the text released so far."""
 
     text: str
     logprobs: list[TokenLogprob]
@@ -88,31 +88,31 @@ class TextPiece:
 
 
 class ChoiceText:
-    """One completion on its way to its reader."""
+    """The text of one completion as it is streamed."""
 
     def __init__(self, decode: Decode, *, stops: Sequence[str]) -> None:
-        self._unfolding = Detokenizer(decode)
+        self._detokenizer = Detokenizer(decode)
         self._stops = Stops(stops)
-        self._read = 0
-        self._said = 0
-        self._waiting: list[tuple[int, TokenLogprob]] = []
+        self._decoded = 0
+        self._released = 0
+        self._pending: list[tuple[int, TokenLogprob]] = []
 
     def push(self, token: int, logprob: TokenLogprob | None) -> TextPiece:
         if logprob is not None:
-            self._waiting.append((self._read, logprob))
-        return self._say(self._unfolding.push(token), last=False)
+            self._pending.append((self._decoded, logprob))
+        return self._release(self._detokenizer.push(token), last=False)
 
     def end(self) -> TextPiece:
-        """What is left when no token comes any more; a stop sequence may still be found in it."""
-        return self._say(self._unfolding.end(), last=True)
+        """Return the rest after the last token; it may still contain a stop sequence."""
+        return self._release(self._detokenizer.end(), last=True)
 
-    def _say(self, text: str, *, last: bool) -> TextPiece:
-        self._read += len(text)
-        said, stopped = self._stops.push(text)
+    def _release(self, text: str, *, last: bool) -> TextPiece:
+        self._decoded += len(text)
+        released, stopped = self._stops.push(text)
         if last and not stopped:
-            said += self._stops.end()
-        self._said += len(said)
+            released += self._stops.end()
+        self._released += len(released)
         whole = last and not stopped
-        ready = [logprob for start, logprob in self._waiting if whole or start < self._said]
-        self._waiting = [waiting for waiting in self._waiting if not (whole or waiting[0] < self._said)]
-        return TextPiece(said, ready, stopped)
+        ready = [logprob for start, logprob in self._pending if whole or start < self._released]
+        self._pending = [pending for pending in self._pending if not (whole or pending[0] < self._released)]
+        return TextPiece(released, ready, stopped)

@@ -1,4 +1,4 @@
-"""From a model's name to a host of it, and from a reference to an adapter. The first import of the engine."""
+"""Loads models and adapters for the chat server. Importing it imports the engine and torch."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,14 +12,14 @@ from backend.settings import settings
 from worker.engine.model.adapter_files import Adapter, adapter_from_archive
 from worker.engine.training.checkpoint import adapter_from_checkpoint
 from worker.serving.model_runner import ModelRunner, RunnerLimits
-from worker.training.prepare import load_to_serve, load_words, use_threads
+from worker.training.prepare import load_for_serving, load_model_assets, use_threads
 
 NOT_FOUND = 404
 MISSING = ("model_not_found",)
 
 
-def open_host(base: str) -> ModelRunner:
-    """Raises AppError where the model cannot be used."""
+def load_runner(base: str) -> ModelRunner:
+    """Load the model and return its runner. Raises AppError if the model cannot be used."""
     use_threads(processes=1)
     limits = RunnerLimits(
         sequences=settings().serve_sequences,
@@ -27,19 +27,19 @@ def open_host(base: str) -> ModelRunner:
         default_tokens=settings().serve_max_tokens,
         adapters=settings().serve_adapters,
     )
-    with _said_of_the_model():
-        policy = load_to_serve(base, dtype=settings().serve_dtype)
+    with _as_model_error():
+        policy = load_for_serving(base, dtype=settings().serve_dtype)
     return ModelRunner(policy, limits=limits, fetch=fetch_adapter)
 
 
-def look_at(base: str) -> None:
-    """Raises AppError where there is no such model, or its files but for the weights cannot be used."""
-    with _said_of_the_model():
-        load_words(base)
+def check_model(base: str) -> None:
+    """Raise AppError if the model does not exist, or if its config or tokenizer cannot be used."""
+    with _as_model_error():
+        load_model_assets(base)
 
 
 @contextmanager
-def _said_of_the_model() -> Iterator[None]:
+def _as_model_error() -> Iterator[None]:
     try:
         yield
     except AppError as error:
@@ -48,7 +48,7 @@ def _said_of_the_model() -> Iterator[None]:
 
 
 def fetch_adapter(reference: AdapterRef) -> Adapter:
-    """Raises AppError where it has been deleted, ValueError where it cannot be read."""
+    """Read an adapter from the blobs. Raises AppError if it was deleted, ValueError if it cannot be read."""
     with transaction() as session:
         found = session.get(Blob, reference.sha256) is not None
         data = blobs.read(session, reference.sha256) if found else b""

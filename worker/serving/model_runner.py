@@ -1,4 +1,4 @@
-"""One base model that is held: requests wait for room in its batch, and its tokens become pieces of answers."""
+"""Runs one loaded base model: queues requests, admits them to its batch, turns tokens into response pieces."""
 
 import gc
 from collections import deque
@@ -14,126 +14,129 @@ from worker.engine.model.adapter_files import Adapter
 from worker.engine.model.policy import Policy
 from worker.engine.rollouts.prompts import Context, LengthLimits, PromptBuilder
 from worker.engine.types import Task
-from worker.faults import sentence
+from worker.faults import as_sentence
 from worker.serving.adapters import AdaptedBase
 from worker.serving.batch import Batch, SequenceSlot
 from worker.serving.sequence import SequenceGroup
 
 UNBOUNDED = 2**31
-Said = dict[str, list[Piece]]
-"""Pieces by request."""
+Pieces = dict[str, list[Piece]]
+"""Response pieces by request id."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunnerLimits:
-    """What one base may take at once."""
+    """What one base model may hold at once."""
 
     sequences: int
     tokens: int
-    """Of all sequences together, prompts and what they may yet write."""
+    """Over all sequences: prompt plus maximum completion, padded to the longest."""
     default_tokens: int
-    """Of a completion whose request does not say."""
+    """Completion tokens of a request without `max_tokens`."""
     adapters: int
 
 
 class ModelRunner:
-    """`fetch` finds an adapter; it raises AppError where it is gone, ValueError where it cannot be read."""
+    """One base model and its requests.
+
+    `fetch` reads an adapter; it raises AppError if the adapter is gone, ValueError if it cannot be read.
+    """
 
     def __init__(self, policy: Policy, *, limits: RunnerLimits, fetch: Callable[[AdapterRef], Adapter]) -> None:
         self._limits = limits
         self._fetch = fetch
-        self._base = AdaptedBase(policy, most=limits.adapters)
+        self._base = AdaptedBase(policy, max_adapters=limits.adapters)
         self._batch = Batch(self._base)
         self._waiting: deque[SequenceGroup] = deque()
         self._running: dict[str, SequenceGroup] = {}
-        self._talk_of: dict[SequenceSlot, SequenceGroup] = {}
+        self._group_of: dict[SequenceSlot, SequenceGroup] = {}
 
     @property
     def requests(self) -> list[str]:
-        """Those that have been heard and have not ended."""
-        return [*self._running, *(talk.asked.id for talk in self._waiting)]
+        """Ids of the unfinished requests, running and waiting."""
+        return [*self._running, *(group.request.id for group in self._waiting)]
 
-    def hear(self, asked: ChatRequest) -> None:
-        """Lay out the prompt, and wait for room. Raises AppError where it cannot be answered."""
-        context = self._context(asked)
+    def add_request(self, request: ChatRequest) -> None:
+        """Build the prompt and queue the request. Raises AppError if it cannot be answered."""
+        context = self._context(request)
         self._waiting.append(
-            SequenceGroup(asked, self._base.policy.tokenizer, context, self._most_tokens(asked, context))
+            SequenceGroup(request, self._base.policy.tokenizer, context, self._max_tokens(request, context))
         )
 
-    def withdraw(self, requests: Iterable[str]) -> list[SequenceGroup]:
-        """Stop answering these; what they had come to."""
+    def abort(self, requests: Iterable[str]) -> list[SequenceGroup]:
+        """Stop these requests and return their sequence groups."""
         gone = set(requests)
-        talks = [talk for talk in (*self._running.values(), *self._waiting) if talk.asked.id in gone]
-        self._waiting = deque(talk for talk in self._waiting if talk.asked.id not in gone)
-        self._batch.leave({turn for talk in talks for turn in talk.voices})
-        for talk in talks:
-            self._running.pop(talk.asked.id, None)
-        self._talk_of = {turn: talk for turn, talk in self._talk_of.items() if talk.asked.id not in gone}
-        return talks
+        groups = [group for group in (*self._running.values(), *self._waiting) if group.request.id in gone]
+        self._waiting = deque(group for group in self._waiting if group.request.id not in gone)
+        self._batch.remove({slot for group in groups for slot in group.choices})
+        for group in groups:
+            self._running.pop(group.request.id, None)
+        self._group_of = {slot: group for slot, group in self._group_of.items() if group.request.id not in gone}
+        return groups
 
-    def speak(self) -> tuple[Said, list[SequenceGroup]]:
-        """Let in who waits and draw a token for everybody: what is to be said, and the talks that have ended."""
-        said: Said = {}
-        turns = [turn for talk in self._let_in(said) for turn in talk.begin()]
-        if turns:
-            self._batch.join(turns)
-            for turn in turns:
-                talk = next(talk for talk in self._running.values() if turn in talk.voices)
-                self._talk_of[turn] = talk
-                said.setdefault(talk.asked.id, [PromptRead(len(talk.context.ids))])
-        ended: list[SequenceGroup] = []
-        quiet: set[SequenceSlot] = set()
-        for drawn in self._batch.draw():
-            talk = self._talk_of[drawn.turn]
-            said.setdefault(talk.asked.id, []).extend(talk.hear(drawn))
-            if drawn.turn not in talk.voices:
-                quiet.add(drawn.turn)
-                del self._talk_of[drawn.turn]
-            if talk.has_ended:
-                ended.append(self._running.pop(talk.asked.id))
-        self._batch.leave(quiet)
-        return said, ended
+    def step(self) -> tuple[Pieces, list[SequenceGroup]]:
+        """Admit waiting requests and sample one token per sequence. Returns new pieces and the finished groups."""
+        pieces: Pieces = {}
+        slots = [slot for group in self._admit(pieces) for slot in group.start()]
+        if slots:
+            self._batch.add(slots)
+            for slot in slots:
+                group = next(group for group in self._running.values() if slot in group.choices)
+                self._group_of[slot] = group
+                pieces.setdefault(group.request.id, [PromptRead(len(group.context.ids))])
+        finished: list[SequenceGroup] = []
+        finished_slots: set[SequenceSlot] = set()
+        for sampled in self._batch.sample():
+            group = self._group_of[sampled.slot]
+            pieces.setdefault(group.request.id, []).extend(group.append_token(sampled))
+            if sampled.slot not in group.choices:
+                finished_slots.add(sampled.slot)
+                del self._group_of[sampled.slot]
+            if group.is_finished:
+                finished.append(self._running.pop(group.request.id))
+        self._batch.remove(finished_slots)
+        return pieces, finished
 
-    def advance(self) -> None:
-        """Compute what the next tokens are drawn from."""
-        self._batch.advance()
+    def forward(self) -> None:
+        """Compute the logits of the next tokens."""
+        self._batch.forward()
 
-    def _let_in(self, said: Said) -> list[SequenceGroup]:
-        """Those that have room now, in their order, with their adapters on the base."""
-        let_in: list[SequenceGroup] = []
-        while self._waiting and self._batch.is_open and self._has_room(self._waiting[0]):
-            talk = self._waiting.popleft()
+    def _admit(self, pieces: Pieces) -> list[SequenceGroup]:
+        """Admit the requests that fit, in order, and load their adapters."""
+        admitted: list[SequenceGroup] = []
+        while self._waiting and self._batch.can_add and self._fits(self._waiting[0]):
+            group = self._waiting.popleft()
             try:
-                self._put_adapter(talk)
+                self._load_adapter(group)
             except AppError as error:
-                said[talk.asked.id] = [RequestRefused(error.message, error.status, error.code, error.param)]
+                pieces[group.request.id] = [RequestRefused(error.message, error.status, error.code, error.param)]
             except ValueError as error:
-                said[talk.asked.id] = [RequestRefused(sentence(str(error)), 400, "adapter_not_usable", "model")]
+                pieces[group.request.id] = [RequestRefused(as_sentence(str(error)), 400, "adapter_not_usable", "model")]
             else:
-                self._running[talk.asked.id] = talk
-                let_in.append(talk)
-        return let_in
+                self._running[group.request.id] = group
+                admitted.append(group)
+        return admitted
 
-    def _has_room(self, talk: SequenceGroup) -> bool:
+    def _fits(self, group: SequenceGroup) -> bool:
         running = list(self._running.values())
-        rows = sum(len(other.voices) or other.asked.n for other in running) + talk.asked.n
-        width = max(other.width for other in (*running, talk))
-        adapters = {other.adapter for other in (*running, talk)} - {None}
+        rows = sum(len(other.choices) or other.request.n for other in running) + group.request.n
+        max_length = max(other.max_length for other in (*running, group))
+        adapters = {other.adapter for other in (*running, group)} - {None}
         limits = self._limits
         return not running or (
-            rows <= limits.sequences and rows * width <= limits.tokens and len(adapters) <= limits.adapters
+            rows <= limits.sequences and rows * max_length <= limits.tokens and len(adapters) <= limits.adapters
         )
 
-    def _put_adapter(self, talk: SequenceGroup) -> None:
-        if talk.asked.adapter is not None and talk.asked.adapter.sha256 not in self._base:
+    def _load_adapter(self, group: SequenceGroup) -> None:
+        if group.request.adapter is not None and group.request.adapter.sha256 not in self._base:
             in_use = {other.adapter for other in self._running.values() if other.adapter is not None}
-            self._base.put(talk.asked.adapter.sha256, self._fetch(talk.asked.adapter), in_use=in_use)
+            self._base.add(group.request.adapter.sha256, self._fetch(group.request.adapter), in_use=in_use)
 
-    def _context(self, asked: ChatRequest) -> Context:
+    def _context(self, request: ChatRequest) -> Context:
         policy = self._base.policy
         task = Task(
             row=0,
-            messages=tuple(asked.messages),
+            messages=tuple(request.messages),
             answer=None,
             solution=None,
             trajectory=None,
@@ -150,35 +153,35 @@ class ModelRunner:
             reason = str(error).removeprefix("row 0: ")
         finally:
             if policy.vision is not None:
-                policy.vision.known.clear()  # a context keeps its own pictures; a server must not keep everybody's
-        raise AppError(sentence(reason), code="invalid_messages", param="messages")
+                policy.vision.row_images.clear()  # a context keeps its own images; the server must not keep all of them
+        raise AppError(as_sentence(reason), code="invalid_messages", param="messages")
 
-    def _most_tokens(self, asked: ChatRequest, context: Context) -> int:
-        """How many tokens each choice may have. Raises AppError where prompt and completion have no room."""
+    def _max_tokens(self, request: ChatRequest, context: Context) -> int:
+        """Completion tokens allowed per choice. Raises AppError if prompt and completion do not fit."""
         limits, prompt = self._limits, len(context.ids)
-        if asked.n > limits.sequences:
+        if request.n > limits.sequences:
             raise AppError(
-                f"n is {asked.n}, and this server writes {limits.sequences} completions at once: ask for fewer.",
+                f"n is {request.n}, but this server generates at most {limits.sequences} completions at once.",
                 code="invalid_value",
                 param="n",
             )
         positions, place = self._base.policy.max_positions, "the model's context"
-        if limits.tokens // asked.n < positions:
-            positions, place = limits.tokens // asked.n, "the server's room for each completion (RLSD_SERVE_TOKENS)"
+        if limits.tokens // request.n < positions:
+            positions, place = limits.tokens // request.n, "the server's token limit per completion (RLSD_SERVE_TOKENS)"
         left = positions - prompt
-        if left < (asked.max_tokens or 1):
-            written = "" if asked.max_tokens is None else f" and {asked.max_tokens} are to be written"
+        if left < (request.max_tokens or 1):
+            completion = "" if request.max_tokens is None else f" plus {request.max_tokens} for the completion"
             raise AppError(
-                f"The messages have {prompt} tokens{written}, and {place} has {positions}: shorten the messages, or "
-                "ask for fewer tokens.",
+                f"The messages have {prompt} tokens{completion}, but {place} is {positions} tokens: shorten the "
+                "messages or request fewer tokens.",
                 code="context_length_exceeded",
                 param="messages",
             )
-        return asked.max_tokens or min(left, limits.default_tokens)
+        return request.max_tokens or min(left, limits.default_tokens)
 
 
 def free_memory() -> None:
-    """Give back what a host held that nobody names any more."""
+    """Release the memory of unloaded models."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

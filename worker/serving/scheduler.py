@@ -1,7 +1,7 @@
-"""Which requests a server takes next, and which model it lets go for them. Pure.
+"""Decides which requests a server admits next, and which model it unloads for them. Pure.
 
-Several servers may look at the same line. What is for a model that a server holds, it takes at once. What is for
-another model it takes only when that has waited a little, so that a server that holds the model comes first.
+Several servers may poll the same queue. A server admits requests for its loaded models at once, and those for other
+models only after a short grace period, so that a server which has the model loaded goes first.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,59 +9,61 @@ from dataclasses import dataclass
 
 from backend.chat.server_queue import QueuedRequest
 
-PATIENCE_S = 0.3
-"""How long another server may take to fetch what is for its model."""
-STARVING_S = 10.0
-"""A request that has waited longer for a place is let in before later ones of models that are held."""
+REMOTE_GRACE_S = 0.3
+"""Time in which a server that has the model loaded may take a request."""
+STARVATION_S = 10.0
+"""A request that has waited longer is admitted before later requests for loaded models."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelLoad:
-    """A model that is held."""
+    """The load of one model in memory."""
 
     requests: int
-    """Taken and not ended."""
+    """Admitted and unfinished."""
     idle_s: float
-    """Since it was used last."""
+    """Seconds since its last use."""
 
 
 @dataclass(frozen=True, slots=True)
 class SchedulerPlan:
-    """What to do now, in this order."""
+    """Actions to take now, in this order."""
 
-    let_go: str | None = None
-    """The model that makes room."""
-    take: tuple[QueuedRequest, ...] = ()
+    unload: str | None = None
+    """The model to unload first."""
+    admit: tuple[QueuedRequest, ...] = ()
 
 
 def plan(
-    waiting: Sequence[QueuedRequest], *, held: Mapping[str, ModelLoad], most_models: int, most_requests: int
+    waiting: Sequence[QueuedRequest], *, loaded: Mapping[str, ModelLoad], max_models: int, max_requests: int
 ) -> SchedulerPlan:
-    """`waiting` in the order in which they came; at most `most_requests` for one model are taken at a time."""
-    strangers = [request for request in waiting if request.base not in held and request.age_s >= PATIENCE_S]
-    idle = sorted((base for base, load in held.items() if load.requests == 0), key=lambda base: -held[base].idle_s)
+    """Plan for `waiting`, oldest first, with at most `max_requests` admitted per model."""
+    unloaded = [request for request in waiting if request.base not in loaded and request.age_s >= REMOTE_GRACE_S]
+    idle = sorted((base for base, load in loaded.items() if load.requests == 0), key=lambda base: -loaded[base].idle_s)
     wanted = {request.base for request in waiting}
-    leaving: str | None = None
-    if strangers and len(held) >= most_models:
-        starving = strangers[0].age_s >= STARVING_S
+    evicted: str | None = None
+    if unloaded and len(loaded) >= max_models:
+        starving = unloaded[0].age_s >= STARVATION_S
         free = [base for base in idle if starving or base not in wanted]
         if not free:
-            # Nobody joins the model that is to go, so that it becomes free.
-            going = max(held, key=lambda base: (-held[base].requests, base)) if starving else None
-            return SchedulerPlan(None, _taken(waiting, held=held, most=most_requests, besides=going))
-        leaving = free[0]
-    newcomer = {strangers[0].base: ModelLoad(0, 0.0)} if strangers else {}
-    staying = {base: load for base, load in held.items() if base != leaving}
-    return SchedulerPlan(leaving, _taken(waiting, held={**staying, **newcomer}, most=most_requests, besides=None))
+            # Admit nothing for the model to be unloaded, so that it drains.
+            draining = max(loaded, key=lambda base: (-loaded[base].requests, base)) if starving else None
+            return SchedulerPlan(None, _admitted(waiting, loaded=loaded, limit=max_requests, excluded=draining))
+        evicted = free[0]
+    incoming = {unloaded[0].base: ModelLoad(0, 0.0)} if unloaded else {}
+    remaining = {base: load for base, load in loaded.items() if base != evicted}
+    return SchedulerPlan(
+        evicted, _admitted(waiting, loaded={**remaining, **incoming}, limit=max_requests, excluded=None)
+    )
 
 
-def _taken(
-    waiting: Sequence[QueuedRequest], *, held: Mapping[str, ModelLoad], most: int, besides: str | None
+def _admitted(
+    waiting: Sequence[QueuedRequest], *, loaded: Mapping[str, ModelLoad], limit: int, excluded: str | None
 ) -> tuple[QueuedRequest, ...]:
-    room = {base: most - load.requests for base, load in held.items() if base != besides}
-    taken = []
+    capacity = {base: limit - load.requests for base, load in loaded.items() if base != excluded}
+    admitted = []
     for request in waiting:
-        if room.get(request.base, 0) > 0:
-            room[request.base] -= 1
-            taken.append(request)
-    return tuple(taken)
+        if capacity.get(request.base, 0) > 0:
+            capacity[request.base] -= 1
+            admitted.append(request)
+    return tuple(admitted)

@@ -1,4 +1,4 @@
-"""One request being answered: its turns in the engine's batch, and what comes of their tokens."""
+"""One request being answered: its sequences in the batch, and the response pieces of their tokens."""
 
 import secrets
 from collections.abc import Sequence
@@ -16,87 +16,87 @@ SEED_BITS = 128
 
 @dataclass(slots=True)
 class SequenceChoice:
-    """One choice of an answer."""
+    """One choice of a response."""
 
-    choice: int
-    wording: ChoiceText
+    index: int
+    text: ChoiceText
     tokens: int = 0
 
 
 @dataclass(slots=True)
 class SequenceGroup:
-    """A request whose prompt has been laid out. Turns leave `voices` as they end."""
+    """A request with its built prompt. Finished sequences are removed from `choices`."""
 
-    asked: ChatRequest
+    request: ChatRequest
     tokenizer: Any
     context: Context
-    most_tokens: int
-    """That a choice may have."""
-    voices: dict[SequenceSlot, SequenceChoice] = field(default_factory=dict)
+    max_tokens: int
+    """Completion tokens per choice."""
+    choices: dict[SequenceSlot, SequenceChoice] = field(default_factory=dict)
     completion_tokens: int = 0
 
     @property
     def adapter(self) -> str | None:
-        """The name of its adapter on the base."""
-        return None if self.asked.adapter is None else self.asked.adapter.sha256
+        """Name of its adapter on the base model."""
+        return None if self.request.adapter is None else self.request.adapter.sha256
 
     @property
-    def width(self) -> int:
-        """The most tokens that a row of it can come to hold."""
-        return len(self.context.ids) + self.most_tokens
+    def max_length(self) -> int:
+        """Maximum tokens of one of its rows, prompt included."""
+        return len(self.context.ids) + self.max_tokens
 
     @property
-    def has_ended(self) -> bool:
-        return not self.voices
+    def is_finished(self) -> bool:
+        return not self.choices
 
-    def begin(self) -> list[SequenceSlot]:
-        """The turns that the batch is to take."""
-        asked = self.asked
-        seed = secrets.randbits(SEED_BITS) if asked.seed is None else asked.seed
-        for choice in range(asked.n):
-            turn = SequenceSlot(
+    def start(self) -> list[SequenceSlot]:
+        """Create the sequences to add to the batch."""
+        request = self.request
+        seed = secrets.randbits(SEED_BITS) if request.seed is None else request.seed
+        for choice in range(request.n):
+            slot = SequenceSlot(
                 context=self.context,
                 adapter=self.adapter,
-                temperature=asked.temperature,
-                top_p=asked.top_p,
-                top_logprobs=asked.top_logprobs,
-                chance=Random(f"{seed}/{choice}"),  # noqa: S311 - not a secret: a seed must give the same again
+                temperature=request.temperature,
+                top_p=request.top_p,
+                top_logprobs=request.top_logprobs,
+                rng=Random(f"{seed}/{choice}"),  # noqa: S311 - not a secret: a seed must give the same again
             )
-            self.voices[turn] = SequenceChoice(choice, ChoiceText(self._text_of, stops=asked.stop))
-        return list(self.voices)
+            self.choices[slot] = SequenceChoice(choice, ChoiceText(self._text_of, stops=request.stop))
+        return list(self.choices)
 
-    def hear(self, drawn: SampledToken) -> list[Piece]:
-        """What is to be said now that a turn has another token."""
-        voice = self.voices[drawn.turn]
-        voice.tokens += 1
+    def append_token(self, sampled: SampledToken) -> list[Piece]:
+        """Append a token to its sequence and return the new response pieces."""
+        choice = self.choices[sampled.slot]
+        choice.tokens += 1
         self.completion_tokens += 1
-        if drawn.ends:
-            return self._ended(drawn.turn, "stop", [voice.wording.end()])
-        said = voice.wording.push(drawn.token, self._logprob(drawn))
-        if said.stopped:
-            return self._ended(drawn.turn, "stop", [said])
-        if voice.tokens == self.most_tokens:
-            rest = voice.wording.end()
-            return self._ended(drawn.turn, "stop" if rest.stopped else "length", [said, rest])
-        return [self._piece(voice, said)] if said.text or said.logprobs else []
+        if sampled.ends:
+            return self._finish(sampled.slot, "stop", [choice.text.end()])
+        piece = choice.text.push(sampled.token, self._logprob(sampled))
+        if piece.stopped:
+            return self._finish(sampled.slot, "stop", [piece])
+        if choice.tokens == self.max_tokens:
+            rest = choice.text.end()
+            return self._finish(sampled.slot, "stop" if rest.stopped else "length", [piece, rest])
+        return [self._piece(choice, piece)] if piece.text or piece.logprobs else []
 
-    def _ended(self, turn: SequenceSlot, reason: str, said: Sequence[TextPiece]) -> list[Piece]:
-        voice = self.voices.pop(turn)
+    def _finish(self, slot: SequenceSlot, reason: str, pieces: Sequence[TextPiece]) -> list[Piece]:
+        choice = self.choices.pop(slot)
         whole = TextPiece(
-            "".join(each.text for each in said), [token for each in said for token in each.logprobs], True
+            "".join(piece.text for piece in pieces), [token for piece in pieces for token in piece.logprobs], True
         )
-        last: list[Piece] = [self._piece(voice, whole, reason=reason)]
-        return last + ([RequestDone(self.completion_tokens)] if self.has_ended else [])
+        last: list[Piece] = [self._piece(choice, whole, reason=reason)]
+        return last + ([RequestDone(self.completion_tokens)] if self.is_finished else [])
 
-    def _piece(self, voice: SequenceChoice, said: TextPiece, *, reason: str | None = None) -> TextDelta:
-        wanted = self.asked.top_logprobs is not None
-        return TextDelta(voice.choice, said.text, said.logprobs if wanted else None, reason)
+    def _piece(self, choice: SequenceChoice, piece: TextPiece, *, reason: str | None = None) -> TextDelta:
+        wanted = self.request.top_logprobs is not None
+        return TextDelta(choice.index, piece.text, piece.logprobs if wanted else None, reason)
 
-    def _logprob(self, drawn: SampledToken) -> TokenLogprob | None:
-        if drawn.logprob is None:
+    def _logprob(self, sampled: SampledToken) -> TokenLogprob | None:
+        if sampled.logprob is None:
             return None
-        top = [(self._name_of(token), logprob) for token, logprob in drawn.alternatives]
-        return TokenLogprob(self._name_of(drawn.token), drawn.logprob, top)
+        top = [(self._name_of(token), logprob) for token, logprob in sampled.alternatives]
+        return TokenLogprob(self._name_of(sampled.token), sampled.logprob, top)
 
     def _text_of(self, ids: list[int]) -> str:
         return str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))

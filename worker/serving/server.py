@@ -1,4 +1,4 @@
-"""The loop of a chat server: takes requests, holds models, says what they answer. It knows no torch itself."""
+"""The chat server's loop: takes requests, loads and unloads models, sends responses. Does not import torch."""
 
 import time
 from collections.abc import Callable
@@ -9,21 +9,21 @@ import structlog
 from backend.chat.protocol import Piece, RequestRefused, RequestTaken
 from backend.chat.server_queue import QueuedRequest, RequestQueue
 from backend.errors import AppError
-from worker.serving.scheduler import PATIENCE_S, ModelLoad, plan
+from worker.serving.scheduler import REMOTE_GRACE_S, ModelLoad, plan
 
 if TYPE_CHECKING:  # the engine is loaded with the first model
     from worker.serving.model_runner import ModelRunner
     from worker.serving.sequence import SequenceGroup
 
-LOOK_S = 0.02
-"""Seconds between two looks at who waits, while something is written."""
-GONE_S = 0.5
-"""The same for whose callers have gone."""
-IDLE_LOOK_S = 1.0
-STOPPING = RequestRefused("The chat server is being stopped; send the request again.", 503, "server_stopping", None)
-BROKEN = RequestRefused("The chat server failed on this request; its log tells more.", 500, "internal_error", None)
+POLL_S = 0.02
+"""Seconds between two polls of the queue during generation."""
+ABANDONED_POLL_S = 0.5
+"""Seconds between two checks for requests whose callers have disconnected."""
+IDLE_WAIT_S = 1.0
+STOPPING = RequestRefused("The chat server is shutting down; send the request again.", 503, "server_stopping", None)
+BROKEN = RequestRefused("The chat server failed on this request; see its log.", 500, "internal_error", None)
 FULL = RequestRefused(
-    "The chat server ran out of memory: ask for fewer tokens, or have the administrator lower RLSD_SERVE_TOKENS.",
+    "The chat server ran out of memory: request fewer tokens, or ask the administrator to lower RLSD_SERVE_TOKENS.",
     503,
     "out_of_memory",
     None,
@@ -33,61 +33,61 @@ log = structlog.get_logger()
 
 
 class ModelLoader(Protocol):
-    """Loads models, and gives their memory back."""
+    """Loads models and frees their memory."""
 
-    def look_at(self, base: str) -> None:
-        """Raises AppError where there is no such model, as far as this is known without its weights."""
+    def check(self, base: str) -> None:
+        """Raise AppError if the model does not exist, as far as can be checked without its weights."""
 
-    def open(self, base: str) -> "ModelRunner":
-        """Raises AppError where the model cannot be used."""
+    def load(self, base: str) -> "ModelRunner":
+        """Load the model. Raises AppError if it cannot be used."""
 
-    def has_closed(self) -> None:
-        """A host was let go of."""
+    def free_memory(self) -> None:
+        """Free the memory of models that were unloaded."""
 
 
 class ChatServer:
-    """`ended` is told of each talk that has ended or was given up."""
+    """One server process. `on_finished` is called for each request that finished or was aborted."""
 
     def __init__(
         self,
-        desk: RequestQueue,
+        queue: RequestQueue,
         *,
-        opener: ModelLoader,
-        ended: Callable[["SequenceGroup"], None],
-        most_models: int,
-        most_requests: int,
+        loader: ModelLoader,
+        on_finished: Callable[["SequenceGroup"], None],
+        max_models: int,
+        max_requests: int,
         idle_s: float,
     ) -> None:
-        self._desk = desk
-        self._opener = opener
-        self._ended = ended
-        self._most_models = most_models
-        self._most_requests = most_requests
+        self._queue = queue
+        self._loader = loader
+        self._on_finished = on_finished
+        self._max_models = max_models
+        self._max_requests = max_requests
         self._idle_s = idle_s
-        self._hosts: dict[str, ModelRunner] = {}
-        self._used: dict[str, float] = {}
-        self._looked = self._looked_for_gone = 0.0
+        self._runners: dict[str, ModelRunner] = {}
+        self._last_used: dict[str, float] = {}
+        self._polled = self._checked_abandoned = 0.0
 
     @property
-    def holds_nothing(self) -> bool:
-        return not self._hosts
+    def is_empty(self) -> bool:
+        return not self._runners
 
     def serve(self, *, stopping: Callable[[], bool], done: Callable[[], bool]) -> None:
-        """Until `done`. From `stopping` on nothing is taken; then it ends with the last answer.
+        """Serve until `done`. Once `stopping`, take no requests and end with the last response.
 
-        When it fails, everybody is told, and the error goes on to whoever started it.
+        On an error, all requests are refused and the error is raised.
         """
         try:
             while not done() and not (stopping() and not self._busy):
-                waits = self._look() if not stopping() else False
-                self._dismiss_gone()
+                queued = self._admit_requests() if not stopping() else False
+                self._abort_abandoned()
                 if self._busy:
-                    self._speak()
+                    self._step()
                 else:
-                    self._let_idle_go()
+                    self._unload_idle()
                     if done():
                         return
-                    self._desk.wait(PATIENCE_S / 3 if waits else IDLE_LOOK_S)
+                    self._queue.wait(REMOTE_GRACE_S / 3 if queued else IDLE_WAIT_S)
         except Exception as error:
             self._refuse_all(FULL if "memory" in type(error).__name__.lower() else BROKEN)
             raise
@@ -95,72 +95,76 @@ class ChatServer:
 
     @property
     def _busy(self) -> bool:
-        return any(host.requests for host in self._hosts.values())
+        return any(runner.requests for runner in self._runners.values())
 
-    def _look(self) -> bool:
-        """Take what is to be taken now; whether somebody waits whom nobody takes yet."""
+    def _admit_requests(self) -> bool:
+        """Take the requests the plan admits. True if any remain queued."""
         now = time.monotonic()
-        if self._busy and now - self._looked < LOOK_S:
+        if self._busy and now - self._polled < POLL_S:
             return False
-        self._looked = now
-        waiting = self._desk.waiting()
-        held = {base: ModelLoad(len(host.requests), now - self._used[base]) for base, host in self._hosts.items()}
-        chosen = plan(waiting, held=held, most_models=self._most_models, most_requests=self._most_requests)
-        for request in chosen.take:
-            self._take(request, let_go=chosen.let_go)
-        return len(waiting) > len(chosen.take)
+        self._polled = now
+        waiting = self._queue.queued()
+        loaded = {
+            base: ModelLoad(len(runner.requests), now - self._last_used[base]) for base, runner in self._runners.items()
+        }
+        chosen = plan(waiting, loaded=loaded, max_models=self._max_models, max_requests=self._max_requests)
+        for request in chosen.admit:
+            self._start_request(request, unload=chosen.unload)
+        return len(waiting) > len(chosen.admit)
 
-    def _take(self, request: QueuedRequest, *, let_go: str | None) -> None:
-        """`let_go` makes room where another model is needed, once it is known that there is such a model."""
-        asked = self._desk.take(request)
-        if asked is None:
+    def _start_request(self, queued: QueuedRequest, *, unload: str | None) -> None:
+        """Take a request and load its model, after unloading `unload` once the new model is known to exist."""
+        request = self._queue.take(queued)
+        if request is None:
             return
-        self._desk.say({asked.id: [RequestTaken(self._desk.name)]})
+        self._queue.send({request.id: [RequestTaken(self._queue.name)]})
         try:
-            if asked.base not in self._hosts:
-                if let_go in self._hosts:
-                    self._opener.look_at(asked.base)
-                    self._close(let_go)
-                self._hosts[asked.base] = self._opener.open(asked.base)
-            self._used[asked.base] = time.monotonic()
-            self._hosts[asked.base].hear(asked)
+            if request.base not in self._runners:
+                if unload in self._runners:
+                    self._loader.check(request.base)
+                    self._unload(unload)
+                self._runners[request.base] = self._loader.load(request.base)
+            self._last_used[request.base] = time.monotonic()
+            self._runners[request.base].add_request(request)
         except AppError as error:
-            self._desk.say({asked.id: [RequestRefused(error.message, error.status, error.code, error.param)]})
+            self._queue.send({request.id: [RequestRefused(error.message, error.status, error.code, error.param)]})
 
-    def _speak(self) -> None:
-        """A token for everybody."""
-        for base, host in self._hosts.items():
-            if host.requests:
-                self._used[base] = time.monotonic()
-                said, ended = host.speak()
-                self._desk.say(said)
-                for talk in ended:
-                    self._ended(talk)
-                host.advance()
+    def _step(self) -> None:
+        """Generate one token per sequence on each model."""
+        for base, runner in self._runners.items():
+            if runner.requests:
+                self._last_used[base] = time.monotonic()
+                pieces, finished = runner.step()
+                self._queue.send(pieces)
+                for group in finished:
+                    self._on_finished(group)
+                runner.forward()
 
-    def _dismiss_gone(self) -> None:
+    def _abort_abandoned(self) -> None:
         now = time.monotonic()
-        if now - self._looked_for_gone < GONE_S:
+        if now - self._checked_abandoned < ABANDONED_POLL_S:
             return
-        self._looked_for_gone = now
-        for host in self._hosts.values():
-            for talk in host.withdraw(self._desk.left(host.requests)):
-                self._ended(talk)
+        self._checked_abandoned = now
+        for runner in self._runners.values():
+            for group in runner.abort(self._queue.abandoned(runner.requests)):
+                self._on_finished(group)
 
-    def _let_idle_go(self) -> None:
-        for base in [base for base, used in self._used.items() if time.monotonic() - used >= self._idle_s]:
-            self._close(base)
+    def _unload_idle(self) -> None:
+        for base in [
+            base for base, last_used in self._last_used.items() if time.monotonic() - last_used >= self._idle_s
+        ]:
+            self._unload(base)
 
-    def _close(self, base: str) -> None:
-        self._used.pop(base, None)
-        if self._hosts.pop(base, None) is not None:
-            log.info("a model is let go", model=base)
-            self._opener.has_closed()
+    def _unload(self, base: str) -> None:
+        self._last_used.pop(base, None)
+        if self._runners.pop(base, None) is not None:
+            log.info("model unloaded", model=base)
+            self._loader.free_memory()
 
     def _refuse_all(self, why: RequestRefused) -> None:
-        for host in self._hosts.values():
-            requests = host.requests
-            said: dict[str, list[Piece]] = {request: [why] for request in requests}
-            self._desk.say(said)
-            for talk in host.withdraw(requests):
-                self._ended(talk)
+        for runner in self._runners.values():
+            requests = runner.requests
+            pieces: dict[str, list[Piece]] = {request: [why] for request in requests}
+            self._queue.send(pieces)
+            for group in runner.abort(requests):
+                self._on_finished(group)

@@ -1,1 +1,1 @@
-"""Around the engine in a trainer: prepare, observe, track, launch, describe in the manifest."""
+"""What a trainer adds to the engine: preparation, observers, trackers, launch of several processes, manifest."""

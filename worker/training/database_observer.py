@@ -1,4 +1,4 @@
-"""Writes what a training run reports into Postgres: one transaction a report, each under the job's lease."""
+"""Observer that writes a run's reports to Postgres: one transaction per report, each under the job's lease."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -14,7 +14,7 @@ from backend.db.training import Checkpoint, Evaluation, Rollout, Step
 from backend.ids import new_id
 from backend.jobs import events
 from backend.jobs.lease import Lease, held_job
-from backend.jobs.lifecycle import ControlSignal as JobWish
+from backend.jobs.lifecycle import ControlSignal as JobSignal
 from backend.tracking.run import Figures
 from backend.tracking.whole import figures_of
 from backend.verifiers.record import ScoreRecord
@@ -28,20 +28,20 @@ KEPT_BEST = 3
 
 
 class DatabaseObserver:
-    """The engine's observer for a job: `stopping` tells whether this worker has been asked to go away."""
+    """The engine's observer for a queued job. `stopping` returns whether this worker is shutting down."""
 
     def __init__(self, lease: Lease, *, stopping: Callable[[], bool]) -> None:
         self.lease = lease
         self.stopping = stopping
 
-    def wish(self) -> ControlSignal:
+    def control_signal(self) -> ControlSignal:
         with transaction() as session:
             job = held_job(session, self.lease)
-            job.progress_at = utc_now()  # asked between steps and within evaluations: the trainer is alive
-            wish = job.wish
-        if wish == JobWish.CANCEL:
+            job.progress_at = utc_now()  # called between steps and within evaluations: the trainer is alive
+            requested = job.wish
+        if requested == JobSignal.CANCEL:
             return ControlSignal.CANCEL
-        return ControlSignal.PAUSE if wish == JobWish.PAUSE or self.stopping() else ControlSignal.CONTINUE
+        return ControlSignal.PAUSE if requested == JobSignal.PAUSE or self.stopping() else ControlSignal.CONTINUE
 
     def step(self, report: observer.StepReport) -> None:
         with transaction() as session:
@@ -95,7 +95,7 @@ class DatabaseObserver:
             events.announce(session, job.id)
 
     def figures(self) -> list[Figures]:
-        """What has been reported of the job so far, by this trainer and those before it."""
+        """All figures of the job so far, by this trainer and earlier ones."""
         with transaction() as session:
             steps = session.scalars(select(Step).where(Step.job_id == self.lease.job_id)).all()
             evaluations = session.scalars(select(Evaluation).where(Evaluation.job_id == self.lease.job_id)).all()
@@ -111,7 +111,7 @@ class DatabaseObserver:
 
 
 def newest_checkpoint(session: Session, lease: Lease) -> bytes | None:
-    """The bytes to go on from, after forgetting all that was reported beyond them; None to start afresh."""
+    """Return the newest checkpoint and delete all reports of later steps; None if there is no checkpoint."""
     job = held_job(session, lease)
     checkpoint = session.scalar(
         select(Checkpoint)
@@ -132,7 +132,7 @@ def newest_checkpoint(session: Session, lease: Lease) -> bytes | None:
         session,
         job.id,
         code=events.RESUMED,
-        message=f"Going on from the checkpoint of step {step}.",
+        message=f"Resuming from the checkpoint of step {step}.",
         data={"step": step},
     )
     return blobs.read(session, checkpoint.sha256)
@@ -154,7 +154,7 @@ def _rollout_row(rollout: observer.RolloutReport) -> dict[str, object]:
 
 
 def _storable(value: Any) -> Any:
-    """The value with NUL characters shown as U+FFFD: Postgres stores them neither in text nor in JSON."""
+    """Replace NUL characters by U+FFFD: Postgres stores them neither in text nor in JSON."""
     if isinstance(value, str):
         return value.replace("\x00", "\ufffd")
     if isinstance(value, dict):
@@ -163,7 +163,7 @@ def _storable(value: Any) -> Any:
 
 
 def _prune(session: Session, job_id: str) -> None:
-    """Keep the last checkpoints and the best by held-out score; the rest, and their bytes, go."""
+    """Delete all checkpoints, with their blobs, except the last ones and the best by held-out score."""
     newest_first = (
         select(Checkpoint)
         .where(Checkpoint.job_id == job_id)

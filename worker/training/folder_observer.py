@@ -1,4 +1,4 @@
-"""The engine's observer for a run without services: prints a line a step, and keeps what is reported in a folder."""
+"""Observer of a run without services: prints one line per step and writes the reports to a folder."""
 
 import json
 import time
@@ -16,7 +16,7 @@ from worker.engine.types import ControlSignal
 
 
 class FolderObserver:
-    """Prints a line a step and appends reports to JSONL files; keeps the newest checkpoint to resume from."""
+    """Prints one line per step, appends reports to JSONL files, and keeps the newest checkpoint."""
 
     def __init__(self, folder: Path, *, max_steps: int) -> None:
         self.folder = folder
@@ -31,21 +31,21 @@ class FolderObserver:
         return self.folder / "checkpoint.safetensors"
 
     def resumed(self) -> bytes:
-        """The newest checkpoint. AppError when there is none.
+        """Read the newest checkpoint. Raises AppError if there is none.
 
-        Lines that were written beyond it are forgotten with the first new one: another run would be refused before.
+        Lines of later steps are removed with the first new line, so a refused resume leaves the folder unchanged.
         """
         if not self.checkpoint_path.exists():
-            raise AppError(f"There is no checkpoint in {self.folder} to go on from: leave out --resume.")
+            raise AppError(f"There is no checkpoint in {self.folder} to resume from: run without --resume.")
         data = self.checkpoint_path.read_bytes()
-        self.steps = self._forgets_after = unpack(data).standing.step
+        self.steps = self._forgets_after = unpack(data).run_state.step
         self.evaluations = self._kept("evaluations.jsonl", step=self.steps)
         done = self._kept("metrics.jsonl", step=self.steps)
         self.trained_tokens = sum(int(line["values"]["update_tokens"]) for line in done)
-        print(f"going on from the checkpoint of step {self.steps}", flush=True)
+        print(f"resuming from the checkpoint of step {self.steps}", flush=True)
         return data
 
-    def wish(self) -> ControlSignal:
+    def control_signal(self) -> ControlSignal:
         return ControlSignal.CONTINUE
 
     def step(self, report: StepReport) -> None:
@@ -67,8 +67,8 @@ class FolderObserver:
                 },
             )
         reward = report.metrics.get("reward_mean")
-        shown = "none scored" if reward is None else f"{reward:.3f}"
-        print(f"step {report.step}/{self.max_steps}  reward {shown}", flush=True)
+        reward_text = "n/a (no scores)" if reward is None else f"{reward:.3f}"
+        print(f"step {report.step}/{self.max_steps}  reward {reward_text}", flush=True)
 
     def evaluation(self, report: EvaluationReport) -> None:
         self.evaluations.append(asdict(report))
@@ -85,7 +85,7 @@ class FolderObserver:
         scratch.replace(self.checkpoint_path)
 
     def figures(self) -> list[Figures]:
-        """What the folder holds of the run so far."""
+        """All figures of the run so far, read from the folder."""
         steps = [line | {"created_at": line["at"]} for line in self._lines("metrics.jsonl")]
         times = {line["step"]: line["at"] for line in steps}
         evaluations = [line | {"created_at": times.get(line["step"], time.time())} for line in self.evaluations]
@@ -99,7 +99,7 @@ class FolderObserver:
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def _kept(self, name: str, *, step: int) -> list[dict[str, Any]]:
-        """What a run that goes on from this step has written so far."""
+        """Lines of the file up to this step, without the final evaluation."""
         return [line for line in self._lines(name) if line["step"] <= step and line.get("phase") != "trained"]
 
     def _append(self, name: str, line: dict[str, Any]) -> None:

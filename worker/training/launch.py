@@ -1,8 +1,8 @@
-"""Starts the processes of a job that asks for several devices: forks of this one, which has the imports already.
+"""Launches the processes of a job on several devices, as forks of this one, which already has the imports.
 
-They find each other as those of torch's own launcher do. This process must not have met a GPU: CUDA does not survive a
-fork. None outlives it; when one fails the others end; and SIGTERM, by which a worker asks a trainer to stop at its next
-step, reaches all of them without ending any.
+They rendezvous through the environment variables of torch's own launcher. This process must not have initialised CUDA,
+which does not survive a fork. No child outlives it; if one fails, the others are ended; and SIGTERM, the request to
+stop at the next step, is forwarded to all children without ending any.
 """
 
 import multiprocessing
@@ -16,20 +16,20 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 
 from backend.stack.processes import die_with_parent
 
-LAST_WORDS_S = 5
-"""Seconds that processes have to end when another one of theirs has failed, and again once they are told to."""
+GRACE_S = 5
+"""Seconds that processes have to exit after one of them failed, and again after SIGTERM."""
 
 
 def launch(count: int, run: Callable[[], int | None]) -> int:
-    """Call `run` in `count` processes, which end with the status it returns; 1 when any failed."""
+    """Call `run` in `count` processes, which exit with the status it returns. Returns 1 if any failed, else 0."""
     store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # a free port: jobs share a machine
-    signal.signal(signal.SIGTERM, _pass_on)
+    signal.signal(signal.SIGTERM, _forward_sigterm)
     arguments = (run, count, store.port, os.getpid())
-    processes = start_processes(_as_rank, arguments, nprocs=count, join=False, start_method="fork")  # type: ignore[no-untyped-call]
+    processes = start_processes(_run_rank, arguments, nprocs=count, join=False, start_method="fork")  # type: ignore[no-untyped-call]
     try:
-        while not processes.join(grace_period=LAST_WORDS_S):
+        while not processes.join(grace_period=GRACE_S):
             pass
-    except ProcessExitedException:  # which has said why itself
+    except ProcessExitedException:  # it has printed the reason itself
         return 1
     except ProcessRaisedException as error:
         print(error.msg, file=sys.stderr)
@@ -37,12 +37,12 @@ def launch(count: int, run: Callable[[], int | None]) -> int:
     return 0
 
 
-def _pass_on(*_: object) -> None:
+def _forward_sigterm(*_: object) -> None:
     for child in multiprocessing.active_children():
         child.terminate()
 
 
-def _as_rank(rank: int, run: Callable[[], int | None], count: int, port: int, launcher: int) -> None:
+def _run_rank(rank: int, run: Callable[[], int | None], count: int, port: int, launcher: int) -> None:
     die_with_parent(launcher, signal_number=signal.SIGKILL)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.environ |= {
@@ -51,7 +51,7 @@ def _as_rank(rank: int, run: Callable[[], int | None], count: int, port: int, la
         "WORLD_SIZE": str(count),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
-        "TORCHELASTIC_USE_AGENT_STORE": "True",  # the launcher's, which listens already
+        "TORCHELASTIC_USE_AGENT_STORE": "True",  # the launcher's store already listens
         "TORCHELASTIC_RESTART_COUNT": "0",
     }
     sys.exit(run())

@@ -1,4 +1,4 @@
-"""What an adapter was made of: hashes of data, verifier, models and code, every setting, package versions."""
+"""Manifest of an adapter: hashes of data, verifier, models and code, all settings, package versions."""
 
 import hashlib
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from worker.engine.model.policy import Policy
 
 
 def trained_tokens(session: Session, job_id: str, *, step: int) -> int:
-    """Tokens that the updates up to this step were made from."""
+    """Sum the tokens of all updates up to this step."""
     tokens = func.sum(Step.metrics["update_tokens"].as_float())
     return int(session.scalar(select(tokens).where(Step.job_id == job_id, Step.step <= step)) or 0)
 
@@ -29,7 +29,7 @@ def trained_tokens(session: Session, job_id: str, *, step: int) -> int:
 PACKAGES = ("torch", "transformers", "peft", "safetensors", "numpy", "scipy", "pillow")
 FORMAT = 1
 MODEL_FILES = ("*.json", "*.jinja", "*.safetensors", "*.gguf")
-"""Configuration, tokenizer, chat template and weights of a model in a folder."""
+"""Configuration, tokenizer, chat template and weights in a model folder."""
 
 
 def build_manifest(
@@ -46,8 +46,9 @@ def build_manifest(
     trained_tokens: int,
     sandbox: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The content of `manifest.json`; all values are JSON. `teacher`: another model that was imitated.
-    `checks`: what was found before training, and when someone went on regardless.
+    """Build the content of `manifest.json`; all values are JSON.
+
+    `teacher`: the external teacher model, if any. `checks`: results before training, and when a failure was overridden.
     """
     return {
         "format": FORMAT,
@@ -69,14 +70,14 @@ def build_manifest(
 
 
 def source_sha256(root: Path = REPOSITORY) -> str:
-    """SHA-256 over path and content of every Python file of the backend and the worker."""
+    """Return the SHA-256 over path and content of every Python file of the backend and the worker."""
     return folder_sha256(root, patterns=("backend/**/*.py", "worker/**/*.py"))
 
 
 def model_identity(name: str, *, source: str, policy: Policy) -> dict[str, Any]:
-    """How to find a model again: the hub's commit, or the hash of a folder's files (`MODEL_FILES`).
+    """Identify a model by its hub commit, or by the hash of a folder's files (`MODEL_FILES`).
 
-    Also whether code that comes with it was allowed to run; that of a folder is hashed too.
+    Also records whether the model's own code was allowed to run; a folder's code is then hashed too.
     """
     folder, remote_code = Path(source), policy.allows_remote_code
     patterns = (*MODEL_FILES, *(("*.py",) if remote_code else ()))
@@ -87,7 +88,7 @@ def model_identity(name: str, *, source: str, policy: Policy) -> dict[str, Any]:
 
 
 def base_name(manifest: Mapping[str, Any]) -> str:
-    """What `base_model_name_or_path` says: the hub id where there is one, else the name the model has here."""
+    """Return the value of `base_model_name_or_path`: the hub id if there is one, else the local name."""
     base = manifest["base_model"]
     return str(base.get("hub_id", base["name"]))
 
@@ -108,7 +109,7 @@ def file_sha256(path: Path) -> str:
 def job_manifest(
     session: Session, job: Job, *, step: int, base: Json, teacher: Json | None, sandbox: Json
 ) -> dict[str, Any]:
-    """As of this step. `base`, `teacher`: identities of models; `sandbox`: what verifiers ran in."""
+    """Build the manifest of a job at this step. `base`, `teacher`: model identities; `sandbox`: its identity."""
 
     def file_facts(file_id: str | None) -> Json | None:
         file = None if file_id is None else session.get_one(File, file_id)

@@ -1,4 +1,4 @@
-"""One of several processes of a job, started by `launch.py` or any launcher of torch's: how it meets the others."""
+"""Joins a process to its job's process group; started by `launch.py` or by torch's own launcher."""
 
 import os
 from collections.abc import Iterator
@@ -10,41 +10,42 @@ import torch.distributed as dist
 
 from backend.errors import AppError
 from backend.jobs.resolve import X_RLSD
-from worker.engine.distributed import ProcessGroup, leave
+from worker.engine.distributed import ProcessGroup, leave_process_group
 
-PATIENCE = timedelta(days=1)
-"""How long a process waits for the others; whether they hang is for the supervisor to see."""
+COLLECTIVE_TIMEOUT = timedelta(days=1)
+"""Practically no timeout: the supervisor detects hanging processes."""
 
 
 def launched() -> bool:
-    """Whether this process is one of several that a launcher started."""
+    """Return whether a launcher started this process as one of several."""
     return "LOCAL_RANK" in os.environ
 
 
 @contextmanager
-def joined_world(*, processes: int, device: str) -> Iterator[ProcessGroup]:
-    """Meet the other processes of the job; a job of one process meets nobody.
+def join_process_group(*, processes: int, device: str) -> Iterator[ProcessGroup]:
+    """Join the process group of the job; a job of one process needs none.
 
-    `device` is the job's setting; each process takes the CUDA device of its rank. AppError when there are fewer.
+    `device` is the job's setting; each process uses the CUDA device of its rank. Raises AppError if there are fewer
+    devices than processes.
     """
     if processes == 1:
-        yield ProcessGroup.alone()
+        yield ProcessGroup.single()
         return
     cuda = device == "cuda" or (device == "auto" and torch.cuda.is_available())
     if cuda:
         _require_devices(processes)
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=COLLECTIVE_TIMEOUT)
     yield ProcessGroup(dist.get_rank(), dist.get_world_size())
-    leave()  # not after a fault: the others may be past listening
+    leave_process_group()  # not after a fault: the other processes may no longer respond
 
 
 def _require_devices(count: int) -> None:
     visible = torch.cuda.device_count()
     if visible < count:
         raise AppError(
-            f"The job asks for {count} devices, and this worker has {visible}: lower devices to {max(1, visible)}, or "
-            "use a worker with more.",
+            f"The job requests {count} devices, but this worker has {visible}: lower devices to {max(1, visible)}, or "
+            "use a worker with more devices.",
             code="too_few_devices",
             param=f"{X_RLSD}.devices",
         )

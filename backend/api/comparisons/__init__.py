@@ -1,1 +1,1 @@
-"""Comparisons of methods: create one, watch its runs, read its result and their rollouts."""
+"""Comparisons of methods: create one, follow its runs, read its result and curves."""

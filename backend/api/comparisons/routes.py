@@ -1,4 +1,4 @@
-"""`/v1/comparisons`: several ways of training on the same data, verifier, seeds and budget, and what came out."""
+"""`/v1/comparisons`: training methods compared on the same data, verifier, seeds and budget."""
 
 from dataclasses import asdict
 from typing import Any, Literal
@@ -8,8 +8,8 @@ from pydantic import BaseModel
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from backend.api.http.dependencies import Auth, Database, ObjectId, found
-from backend.api.http.paging import ListItem, Page, PageAsked, listed
+from backend.api.http.dependencies import Auth, Database, ObjectId, get_or_404
+from backend.api.http.paging import ListItem, Page, PageParams, paginate
 from backend.comparisons.analysis import Analysis, ArmResult
 from backend.comparisons.plan import ComparisonRequest
 from backend.comparisons.store import analysis_of, cancel, compared_jobs, start
@@ -34,7 +34,7 @@ class RunObject(BaseModel):
 
 
 class ComparisonObject(ListItem):
-    """`status` is running until every job has ended. `plan` is the request as it came."""
+    """A comparison; `status` is running until every job has ended. `plan` is the original request."""
 
     object: Literal["comparison"] = "comparison"
     name: str
@@ -45,7 +45,7 @@ class ComparisonObject(ListItem):
 
 
 class IntervalObject(BaseModel):
-    """95 % over questions, as of an evaluation; on curves from the spread of the questions."""
+    """A mean with its 95 % interval over questions; on curves a t interval."""
 
     mean: float
     low: float | None
@@ -53,7 +53,7 @@ class IntervalObject(BaseModel):
 
 
 class PointObject(BaseModel):
-    """The mean over seeds at a step, that of each seed, and what it took until then; seconds as in `ArmObject`."""
+    """The mean score over seeds and per seed at a step, with the tokens and seconds used so far (as in `ArmObject`)."""
 
     step: int
     score: IntervalObject
@@ -63,11 +63,11 @@ class PointObject(BaseModel):
 
 
 class ArmObject(BaseModel):
-    """`score` is avg@k at `steps`, where each seed was compared: at its last evaluation after a step that was begun
-    within the budget; None where there is none. `difference`, `p_value` and `p_adjusted` (Holm) are against the first
-    arm, paired by question; `by_seed` is the difference of each seed. `seconds` are those of the steps times the
-    devices, `cost_per_point` is the price of a gain of 0.01: in such seconds, and in money where the server
-    has a price."""
+    """The result of one arm. `score` is avg@k at `steps`, the last evaluation of each seed after a step that started
+    within the budget; None if there is none. `difference`, `p_value` and `p_adjusted` (Holm) are against the first arm,
+    paired by question; `by_seed` is the difference of each seed. `seconds` is step time times devices;
+    `cost_per_point_s` is the cost of a gain of 0.01 in such seconds, `cost_per_point` in money if the server has a
+    price."""
 
     name: str
     seeds: int
@@ -101,63 +101,63 @@ class ComparisonDeleted(BaseModel):
 
 @router.post("")
 def create_comparison(body: ComparisonRequest, _: Auth, session: Database) -> ComparisonObject:
-    """Queues a job for each arm and seed."""
-    return _shown(session, start(session, body, models=settings().models))
+    """Create a comparison and queue a job for each arm and seed."""
+    return _comparison_object(session, start(session, body, models=settings().models))
 
 
 @router.get("")
 def list_comparisons(
     _: Auth,
     session: Database,
-    asked: PageAsked,
+    query: PageParams,
 ) -> Page[ComparisonObject]:
-    return listed(
+    return paginate(
         session,
         select(Comparison),
         keys=(Comparison.created_at, Comparison.id),
-        asked=asked,
-        show=lambda row: _shown(session, row),
+        query=query,
+        to_item=lambda row: _comparison_object(session, row),
     )
 
 
 @router.get("/{comparison_id}")
 def get_comparison(comparison_id: ObjectId, _: Auth, session: Database) -> ComparisonObject:
-    return _shown(session, found(session, Comparison, comparison_id, kind="comparison"))
+    return _comparison_object(session, get_or_404(session, Comparison, comparison_id, kind="comparison"))
 
 
 @router.post("/{comparison_id}/cancel")
 def cancel_comparison(comparison_id: ObjectId, _: Auth, session: Database) -> ComparisonObject:
-    """Cancels every job of it that has not ended."""
-    comparison = found(session, Comparison, comparison_id, kind="comparison")
+    """Cancel every job of a comparison that has not ended."""
+    comparison = get_or_404(session, Comparison, comparison_id, kind="comparison")
     cancel(session, comparison.id)
-    return _shown(session, comparison)
+    return _comparison_object(session, comparison)
 
 
 @router.delete("/{comparison_id}")
 def remove_comparison(comparison_id: ObjectId, _: Auth, session: Database) -> ComparisonDeleted:
-    """Its jobs stay."""
-    session.delete(found(session, Comparison, comparison_id, kind="comparison"))
+    """Delete a comparison. Its jobs are kept."""
+    session.delete(get_or_404(session, Comparison, comparison_id, kind="comparison"))
     return ComparisonDeleted(id=comparison_id)
 
 
 @router.get("/{comparison_id}/result")
 def get_result(comparison_id: ObjectId, _: Auth, session: Database) -> ComparisonResult:
-    """What can be said now; while jobs run, of what they have shown so far."""
-    comparison = found(session, Comparison, comparison_id, kind="comparison")
-    return shown_result(analysis_of(session, comparison))
+    """Return the current result; while jobs run, it is based on their evaluations so far."""
+    comparison = get_or_404(session, Comparison, comparison_id, kind="comparison")
+    return result_object(analysis_of(session, comparison))
 
 
-def shown_result(found_now: Analysis) -> ComparisonResult:
+def result_object(analysis: Analysis) -> ComparisonResult:
     price = settings().gpu_hour_price
     return ComparisonResult(
-        questions=found_now.questions,
-        verdict=found_now.verdict,
+        questions=analysis.questions,
+        verdict=analysis.verdict,
         currency=None if price is None else settings().currency,
-        arms=[_arm(arm, price=price) for arm in found_now.arms],
+        arms=[_arm_object(arm, price=price) for arm in analysis.arms],
     )
 
 
-def _shown(session: Session, comparison: Comparison) -> ComparisonObject:
+def _comparison_object(session: Session, comparison: Comparison) -> ComparisonObject:
     compared = compared_jobs(session, comparison.id)
     return ComparisonObject(
         id=comparison.id,
@@ -165,11 +165,11 @@ def _shown(session: Session, comparison: Comparison) -> ComparisonObject:
         created_at=unix_s(comparison.created_at) or 0,
         status="ended" if all(job.state in TERMINAL for _, job in compared) else "running",
         plan=comparison.plan,
-        runs=[_run(run, job) for run, job in compared],
+        runs=[_run_object(run, job) for run, job in compared],
     )
 
 
-def _run(run: ComparedJob, job: Job) -> RunObject:
+def _run_object(run: ComparedJob, job: Job) -> RunObject:
     return RunObject(
         job=job.id,
         arm=run.arm,
@@ -181,7 +181,7 @@ def _run(run: ComparedJob, job: Job) -> RunObject:
     )
 
 
-def _arm(arm: ArmResult, *, price: float | None) -> ArmObject:
+def _arm_object(arm: ArmResult, *, price: float | None) -> ArmObject:
     seconds = arm.cost_per_point_s
     cost = None if price is None or seconds is None else seconds / HOUR_S * price
     return ArmObject.model_validate(asdict(arm) | {"cost_per_point": cost})

@@ -1,4 +1,4 @@
-"""`/v1/files/preview`: how a file would be read, before it is stored."""
+"""`/v1/files/preview`: how a file would be read, without storing it."""
 
 import shutil
 import tempfile
@@ -8,15 +8,15 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel
 
-from backend.api.files.upload_form import UPLOAD_SCHEMA, Upload, uploaded
+from backend.api.files.upload_form import UPLOAD_SCHEMA, Upload, parse_upload
 from backend.api.http.dependencies import Auth
-from backend.datasets.reading.preview import preview_apart
+from backend.datasets.reading.preview import preview_isolated
 
 router = APIRouter(prefix="/files", tags=["files"])
 
 
 class PreviewedNormal(BaseModel):
-    """The normal form, long texts shortened; images as data URLs, null where one is large."""
+    """A row in normal form, with long texts truncated; images as data URLs, null if too large."""
 
     messages: list[dict[str, Any]]
     reference: dict[str, str | None]
@@ -25,7 +25,7 @@ class PreviewedNormal(BaseModel):
 
 
 class PreviewedRow(BaseModel):
-    """`item` as it was written, `normal` as it would be read."""
+    """A row as written in the file (`item`) and as it would be read (`normal`)."""
 
     line: int
     item: dict[str, Any]
@@ -38,10 +38,10 @@ class Refusal(BaseModel):
 
 
 class FilePreview(BaseModel):
-    """`shape` is the rule that fits, `made_for` whose files it is the rule of, `read_from` the columns it takes.
+    """A preview. `shape` is the detected layout, `made_for` the origin of that layout, `read_from` the columns it uses.
 
-    The first `looked_at` rows were read, of which `bad` could not be. `refused`: why the file could not be stored as it
-    is; a `mapping` may help.
+    `bad` of the first `looked_at` rows could not be read. `refused`: why the file could not be stored as it is; a
+    `mapping` may help.
     """
 
     object: str = "file.preview"
@@ -58,11 +58,11 @@ class FilePreview(BaseModel):
 
 
 @router.post("/preview", openapi_extra=UPLOAD_SCHEMA)
-def preview_file(upload: Annotated[Upload, Depends(uploaded)], _: Auth) -> FilePreview:
-    """Read the first rows of a file and tell what would become of them. Nothing is stored."""
+def preview_file(upload: Annotated[Upload, Depends(parse_upload)], _: Auth) -> FilePreview:
+    """Read the first rows of a file and return how they would be stored. Nothing is stored."""
     with tempfile.NamedTemporaryFile() as copy:
         shutil.copyfileobj(upload.content, copy)
         copy.flush()
         return FilePreview.model_validate(
-            preview_apart(Path(copy.name), filename=upload.filename, mapping=upload.mapping)
+            preview_isolated(Path(copy.name), filename=upload.filename, mapping=upload.mapping)
         )

@@ -1,4 +1,4 @@
-"""`/v1/files/{id}/report`: what was found in a file, and `/tokens`: how long its rows are for a model."""
+"""`/v1/files/{id}/report`, the analysis of a file, and `/tokens`, the token lengths of its rows for a model."""
 
 from typing import Annotated, Any
 
@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from backend.api.checks import CheckObject, shown_check, words_of
+from backend.api.checks import CheckObject, check_object, request_json
 from backend.api.http.dependencies import Auth, Database, ObjectId
 from backend.checks import request_check
 from backend.datasets.analysis.overlap import overlap
@@ -17,17 +17,18 @@ from backend.jobs.create import require_model
 from backend.settings import settings
 
 KIND = "token_lengths"
-MOST_MODELS = 20
+MAX_MODELS = 20
 MAX_TOKENS = 10_000_000
 
 router = APIRouter(prefix="/files", tags=["files"])
 
 
 class FileProblem(BaseModel):
-    """`line` counts from 1; a table without lines has `row` instead. `number`: of a row that was taken, from 0.
+    """A problem of one row. `line` counts from 1; a table without lines has `row` instead. `number`: of an accepted
+    row, from 0.
 
-    `read`: the row that was left out, as it was read, in JSON as far as it is. Null where it is no text, is too long to
-    be kept, or the file was read before such rows were kept: the original (`.../content`) has it.
+    `read`: the rejected row as it was read, as JSON if possible. Null if it is not text or too long to be stored, or if
+    the file was read by a release that did not store it: the original (`.../content`) has it.
     """
 
     line: int | None = None
@@ -39,16 +40,17 @@ class FileProblem(BaseModel):
 
 
 class FileReport(BaseModel):
-    """`columns`: where question, answer, solution and hint were found. `with_…`: rows that have one; `null` where the
-    file was read before they were counted. `with_privileged`: those that say what a teacher is to be told.
+    """The report of a file. `columns`: where question, answer, solution and hint were found. `with_…`: number of rows
+    that have one; `null` if the file was read by a release that did not count them. `with_privileged`: rows with
+    privileged information for the teacher.
 
-    `problems` are of rows that were left out, `warnings` of rows that were taken: all are counted, the first thousand
-    listed. `lengths`: spread of question, answer and solution in characters, with a histogram. `tokens`: the same for
-    each model whose tokens were counted (`POST .../tokens`). `answers`: how often each short one occurs. `languages`:
-    of a sample of the questions, by ISO 639 code, `und` where it cannot be told.
-    `duplicates`: rows equal to an earlier one. `near_duplicates`: rows whose question is nearly that of an earlier one,
-    of as many as were `checked`. `overlap`: rows shared with the file that `against` names, by whole row and question.
-    In these lists lines count from 1, `number` rows from 0, and `question` is the beginning of the row's.
+    `problems` are of rejected rows, `warnings` of accepted ones: all are counted, the first thousand listed. `lengths`:
+    distribution of question, answer and solution lengths in characters, with a histogram. `tokens`: the same for each
+    model whose tokens were counted (`POST .../tokens`). `answers`: how often each short answer occurs. `languages`: of
+    a sample of the questions, by ISO 639 code, `und` if undetermined.
+    `duplicates`: rows equal to an earlier one. `near_duplicates`: rows whose question is similar to an earlier one, out
+    of `checked` rows. `overlap`: rows shared with the file `against`, by whole row and by question.
+    In these lists lines count from 1, `number` rows from 0, and `question` is the beginning of the row's question.
     """
 
     rows: int
@@ -79,7 +81,7 @@ class FileReport(BaseModel):
 
 
 class TokensRequest(BaseModel):
-    """A model's name, and what its prompts and completions may be long: how many rows are longer is counted."""
+    """A model's name, and limits on prompt and completion length: rows above them are counted."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -105,23 +107,25 @@ def get_report(
 
 @router.post("/{file_id}/tokens")
 def measure_tokens(file_id: ObjectId, request: TokensRequest, _: Auth, session: Database) -> CheckObject:
-    """Have a worker count the tokens of questions (in the model's chat template), answers and solutions.
+    """Count the tokens of questions (in the model's chat template), answers and solutions, on a worker.
 
-    The answer is a check to ask for (`/v1/checks/{id}`); its result is part of the file's report from then on.
+    Returns a check to poll (`/v1/checks/{id}`); its result becomes part of the file's report.
     """
     require_model(request.model, models=settings().models, param="model")
     processed_file(session, file_id)
-    wanted = {"file_id": file_id, **request.model_dump()}
-    return shown_check(request_check(session, kind=KIND, request=wanted, asked=words_of(request), file_id=file_id))
+    arguments = {"file_id": file_id, **request.model_dump()}
+    return check_object(
+        request_check(session, kind=KIND, request=arguments, body=request_json(request), file_id=file_id)
+    )
 
 
 def _token_lengths(session: Session, file_id: str) -> list[dict[str, Any]]:
-    """The newest result for each model, the newest first."""
+    """Return the newest result for each model, newest first."""
     done = session.scalars(
         select(Check)
         .where(Check.file_id == file_id, Check.kind == KIND, Check.status == CheckStatus.DONE)
         .order_by(Check.created_at.desc())
-        .limit(MOST_MODELS)
+        .limit(MAX_MODELS)
     )
     newest: dict[str, dict[str, Any]] = {}
     for check in done:

@@ -1,4 +1,4 @@
-"""`/v1/files`: datasets up and down. Their rows are read by other processes (`backend.datasets.reading.background`)."""
+"""`/v1/files`: upload and download of datasets. Other processes read their rows (`datasets.reading.background`)."""
 
 import re
 from typing import Annotated, Any, Literal
@@ -11,11 +11,11 @@ from sqlalchemy import ColumnElement, String, cast, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import JSONB, JSONPATH, array
 
 from backend import blobs
-from backend.api.files.upload_form import UPLOAD_SCHEMA, Upload, uploaded
-from backend.api.http.dependencies import Auth, Database, ObjectId, found, write_audit_entry
-from backend.api.http.downloads import download, shown_image
-from backend.api.http.paging import After, ListItem, Order, Page, PageQuery, cut, listed, numbers_of
-from backend.api.http.search import Search, holds, time_bounded
+from backend.api.files.upload_form import UPLOAD_SCHEMA, Upload, parse_upload
+from backend.api.http.dependencies import Auth, Database, ObjectId, get_or_404, write_audit_entry
+from backend.api.http.downloads import download, image_response
+from backend.api.http.paging import After, ListItem, Order, Page, PageQuery, keyset_page, numbers_in_id, paginate
+from backend.api.http.search import Search, contains, search_session
 from backend.datasets.reading.background import read_in_background, read_now
 from backend.datasets.reading.store import OnBadRows, delete_file, exported_lines, processed_file, store_bytes
 from backend.datasets.rows.rows import NormalRow
@@ -30,13 +30,13 @@ router = APIRouter(prefix="/files", tags=["files"])
 RESPOND_ASYNC = re.compile(r"(?:^|[,\s])respond-async(?:$|[,;\s])", re.IGNORECASE)
 """The preference of RFC 7240."""
 RowNumber = Annotated[int, Field(ge=0, le=10**9)]
-WORDS = '$[*].content[*] ? (@.type() == "string" || exists(@.text))'
-"""In messages: contents that are texts, and parts that hold one."""
-Prefer = Annotated[str, Header(max_length=1000, description="`respond-async`: see below.")]
+MESSAGE_TEXTS = '$[*].content[*] ? (@.type() == "string" || exists(@.text))'
+"""JSON path to the texts of messages: contents that are strings, and parts with a text."""
+Prefer = Annotated[str, Header(max_length=1000, description="`respond-async`: respond before the rows are read.")]
 
 
 class FileProgress(BaseModel):
-    """How far a file is read; the bytes are of the table, unpacked."""
+    """The progress of reading a file, in bytes of the decompressed table."""
 
     bytes_read: int
     bytes_total: int
@@ -44,10 +44,10 @@ class FileProgress(BaseModel):
 
 
 class FileObject(ListItem):
-    """OpenAI's file object; `rows` and `shape` (the rule by which it was read) are ours, as is `progress`.
+    """OpenAI's file object, extended by `rows`, `shape` (the layout it was read with) and `progress`.
 
-    A version made from another file names it in `parent_id`, and what was done, in words and figures, in `change`.
-    `status` is `uploaded` while the rows are read, then `processed`, or `error`, of which `status_details` tell.
+    A version created from another file has its id in `parent_id` and a description of the difference in `change`.
+    `status` is `uploaded` while the rows are read, then `processed`, or `error` with the reason in `status_details`.
     """
 
     object: Literal["file"] = "file"
@@ -72,7 +72,7 @@ class FileDeleted(BaseModel):
 
 
 class FileRow(ListItem):
-    """A row in the normal form; `item` is the original. `row` counts from 0, `line` from 1."""
+    """A row in normal form; `item` is the original. `row` counts from 0, `line` from 1."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -93,28 +93,28 @@ class FileRow(ListItem):
     responses={202: {"model": FileObject, "description": "Stored; its rows are being read."}},
 )
 def create_file(
-    upload: Annotated[Upload, Depends(uploaded)],
+    upload: Annotated[Upload, Depends(parse_upload)],
     request: Request,
     response: Response,
     who: Auth,
     prefer: Prefer = "",
 ) -> FileObject:
-    """Store a dataset. A line that cannot be used refuses the file, naming the line, and nothing is kept; with
-    `on_bad_rows=take_good` such lines are left out, and the report lists them.
+    """Store a dataset. A file with an invalid line is refused, with the line number, and nothing is stored; with
+    `on_bad_rows=take_good` invalid lines are skipped and listed in the report.
 
-    The answer comes when all rows were read. With the header `Prefer: respond-async` it comes once the bytes are
-    stored: ask for the file until its `status` is no longer `uploaded`. One that cannot be used is then kept for a day,
-    with the status `error`.
+    Responds when all rows have been read. With the header `Prefer: respond-async` it responds once the bytes are
+    stored: poll the file until its `status` is no longer `uploaded`. An invalid file is then kept for a day with the
+    status `error`.
     """
     with transaction(project=who.project) as session:
         require_storage(session, upload.size_bytes)
     with transaction(project=who.project) as session:
         file = store_bytes(session, upload.content, filename=upload.filename, mapping=upload.mapping)
-        require_storage(session)  # others may have come first meanwhile
+        require_storage(session)  # again: other uploads may have finished meanwhile
         write_audit_entry(session, request, who)
     read_as_preferred(file, prefer, response, on_bad_rows=upload.on_bad_rows)
     with transaction(project=who.project) as session:
-        return shown_file(found(session, File, file.id, kind="file"))
+        return file_object(get_or_404(session, File, file.id, kind="file"))
 
 
 @router.get("")
@@ -129,20 +129,20 @@ def list_files(
     statement = select(File)
     if purpose is not None:
         statement = statement.where(File.purpose == purpose)
-    return listed(
-        session, statement, keys=(File.created_at, File.id), asked=PageQuery(after, limit, order), show=shown_file
+    return paginate(
+        session, statement, keys=(File.created_at, File.id), query=PageQuery(after, limit, order), to_item=file_object
     )
 
 
 @router.get("/{file_id}")
 def get_file(file_id: ObjectId, _: Auth, session: Database) -> FileObject:
-    return shown_file(found(session, File, file_id, kind="file"))
+    return file_object(get_or_404(session, File, file_id, kind="file"))
 
 
 @router.delete("/{file_id}")
 def remove_file(file_id: ObjectId, _: Auth, session: Database) -> FileDeleted:
-    """409 where a job was made from it, or its rows are being read."""
-    found(session, File, file_id, kind="file")
+    """Delete a file. 409 if a job uses it, or its rows are being read."""
+    get_or_404(session, File, file_id, kind="file")
     delete_file(session, file_id)
     return FileDeleted(id=file_id)
 
@@ -150,11 +150,11 @@ def remove_file(file_id: ObjectId, _: Auth, session: Database) -> FileDeleted:
 @router.get(
     "/{file_id}/content",
     response_class=Response,
-    responses={200: {"content": {"application/octet-stream": {}}}, 304: {"description": "The caller has it."}},
+    responses={200: {"content": {"application/octet-stream": {}}}, 304: {"description": "Not modified."}},
 )
 def get_content(file_id: ObjectId, request: Request, _: Auth, session: Database) -> Response:
-    """The bytes as they were uploaded."""
-    file = found(session, File, file_id, kind="file")
+    """Download the bytes as uploaded."""
+    file = get_or_404(session, File, file_id, kind="file")
     return download(
         request,
         sha256=file.sha256,
@@ -170,7 +170,7 @@ def get_content(file_id: ObjectId, request: Request, _: Auth, session: Database)
     responses={200: {"content": {"application/jsonl": {}}}},
 )
 def export_rows(file_id: ObjectId, _: Auth, session: Database) -> Response:
-    """The rows that were taken, as their author wrote them, in JSONL whatever the format of the file was."""
+    """Download the accepted rows in their original form, as JSONL whatever the format of the file."""
     file = processed_file(session, file_id)
     name = f"{file.filename.rpartition('.')[0] or file.filename}.jsonl"
     headers = {"content-disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}"}
@@ -180,7 +180,7 @@ def export_rows(file_id: ObjectId, _: Auth, session: Database) -> Response:
 @router.get(
     "/{file_id}/images/{sha256}",
     response_class=Response,
-    responses={200: {"content": {"image/*": {}}}, 304: {"description": "The caller has it."}},
+    responses={200: {"content": {"image/*": {}}}, 304: {"description": "Not modified."}},
 )
 def get_image(
     file_id: ObjectId,
@@ -189,11 +189,11 @@ def get_image(
     _: Auth,
     session: Database,
 ) -> Response:
-    """An image that the file's rows show, named by the SHA-256 under which a row lists it."""
+    """Return an image of the file's rows, by the SHA-256 that a row lists."""
     processed_file(session, file_id)
     if session.get(FileImage, (file_id, sha256)) is None:
         raise not_found("image of this file", sha256)
-    return shown_image(request, blobs.read(session, sha256), sha256=sha256)
+    return image_response(request, blobs.read(session, sha256), sha256=sha256)
 
 
 @router.get("/{file_id}/rows")
@@ -202,29 +202,29 @@ def list_rows(
     who: Auth,
     number: Annotated[
         list[RowNumber] | None,
-        Query(max_length=500, description="Only these rows, counted from 0; name the parameter once for each."),
+        Query(max_length=500, description="Only these rows, counted from 0; repeat the parameter for several."),
     ] = None,
     search: Search = None,
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
     order: Order = Order.ASC,
 ) -> Page[FileRow]:
-    """Its rows in the normal form. `search` looks into the question and the reference, as the filter `text` does."""
+    """List the file's rows in normal form. `search` covers question and reference, as the filter `text` does."""
     statement = select(DatasetRow).where(DatasetRow.file_id == file_id)
     if number is not None:
         statement = statement.where(DatasetRow.number.in_(number))
     if search is not None:
-        statement = statement.where(_told_in(search))
-    place = numbers_of(after, pattern=r"row-(\d+)")
-    with time_bounded(project=who.project, narrower="name the rows to look at") as session:
+        statement = statement.where(_text_contains(search))
+    cursor = numbers_in_id(after, pattern=r"row-(\d+)")
+    with search_session(project=who.project, advice="select the rows by number") as session:
         processed_file(session, file_id)
-        return cut(
-            session, statement, keys=(DatasetRow.number,), after=place, limit=limit, order=order, show=_shown_row
+        return keyset_page(
+            session, statement, keys=(DatasetRow.number,), after=cursor, limit=limit, order=order, to_item=_row_object
         )
 
 
 def read_as_preferred(file: File, prefer: str, response: Response, *, on_bad_rows: OnBadRows) -> None:
-    """Read the rows of a stored file before the answer, or after it where the caller prefers that."""
+    """Read the rows of a stored file before the response, or after it if the `Prefer` header says so."""
     if RESPOND_ASYNC.search(prefer):
         read_in_background(file, on_bad_rows=on_bad_rows)
         response.status_code = 202
@@ -233,7 +233,7 @@ def read_as_preferred(file: File, prefer: str, response: Response, *, on_bad_row
         read_now(file, on_bad_rows=on_bad_rows)
 
 
-def shown_file(file: File) -> FileObject:
+def file_object(file: File) -> FileObject:
     return FileObject(
         id=file.id,
         bytes=file.size_bytes,
@@ -250,16 +250,16 @@ def shown_file(file: File) -> FileObject:
     )
 
 
-def _told_in(search: str) -> ColumnElement[bool]:
-    """Whether a row's messages or its reference hold a text: their words, not the JSON around them."""
+def _text_contains(search: str) -> ColumnElement[bool]:
+    """Build the condition that the texts of a row's messages or reference, not the JSON around them, match."""
     messages = cast(DatasetRow.normal["messages"], JSONB)
-    word = func.jsonb_path_query(messages, cast(literal(WORDS), JSONPATH)).column_valued("word")
+    word = func.jsonb_path_query(messages, cast(literal(MESSAGE_TEXTS), JSONPATH)).column_valued("word")
     text = func.coalesce(word.op("->>")("text"), word.op("#>>")(array([], type_=String)), type_=String)
-    asked = select(literal(1)).where(holds(text, search)).exists()
-    known = (DatasetRow.normal["reference"][part].as_string() for part in ("answer", "solution", "trajectory"))
-    return or_(asked, *(holds(part, search) for part in known))
+    in_messages = select(literal(1)).where(contains(text, search)).exists()
+    references = (DatasetRow.normal["reference"][part].as_string() for part in ("answer", "solution", "trajectory"))
+    return or_(in_messages, *(contains(reference, search) for reference in references))
 
 
-def _shown_row(stored: DatasetRow) -> FileRow:
+def _row_object(stored: DatasetRow) -> FileRow:
     row = NormalRow.from_json(stored.normal, number=stored.number, line=stored.line)
     return FileRow(row=row.number, line=row.line, **row.to_json())

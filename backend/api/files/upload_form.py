@@ -1,4 +1,4 @@
-"""The form by which a dataset is sent: every field known, bounded, and refused by name where it cannot be honoured."""
+"""The multipart form of a dataset upload. Every field is known and bounded; invalid ones are refused by name."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -41,18 +41,18 @@ UPLOAD_SCHEMA = {
                         "file": {
                             "type": "string",
                             "format": "binary",
-                            "description": "JSONL, JSON, CSV, TSV or Parquet; with gzip, or in a ZIP with images/.",
+                            "description": "JSONL, JSON, CSV, TSV or Parquet; plain, gzipped or in a ZIP with images/.",
                         },
                         "purpose": {"const": PURPOSE},
                         "mapping": {
                             "type": "string",
                             "description": 'JSON: {"question": column, "answer": column, "hint"?: column, '
-                            '"images"?: column}. Paths into columns with dots.',
+                            '"images"?: column}. Dots address nested fields.',
                         },
                         "on_bad_rows": {
                             "enum": list(OnBadRows),
                             "default": OnBadRows.REJECT,
-                            "description": "Whether a row that cannot be used refuses the file or is left out.",
+                            "description": "Whether an invalid row makes the file invalid or is skipped.",
                         },
                     },
                 }
@@ -62,8 +62,8 @@ UPLOAD_SCHEMA = {
 }
 
 
-async def uploaded(request: Request, _: Auth) -> AsyncIterator[Upload]:
-    """The form, read only once the caller is known; the file passes through a temporary file, not through memory."""
+async def parse_upload(request: Request, _: Auth) -> AsyncIterator[Upload]:
+    """Parse the form, after authentication; the file is spooled to a temporary file, not held in memory."""
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise AppError("Send the file as multipart/form-data.", code="invalid_value", param="file")
     async with request.form(max_files=1, max_fields=len(FIELDS), max_part_size=MAX_FIELD_BYTES) as form:
@@ -75,7 +75,7 @@ def _upload(form: FormData) -> Upload:
     for name, _ in form.multi_items():
         if name not in FIELDS or name in seen:
             raise AppError(
-                f"The form field '{name:.100}' is {'given twice' if name in FIELDS else 'not supported'}.",
+                f"The form field '{name:.100}' is {'sent twice' if name in FIELDS else 'not supported'}.",
                 code="unknown_parameter",
                 param=name[:100],
             )
@@ -101,12 +101,12 @@ def _upload(form: FormData) -> Upload:
 def require_purpose(purpose: object) -> None:
     if purpose != PURPOSE:
         raise AppError(
-            f"purpose must be '{PURPOSE}': other files have no use here.", code="invalid_purpose", param="purpose"
+            f"purpose must be '{PURPOSE}': other purposes are not supported.", code="invalid_purpose", param="purpose"
         )
 
 
 def require_size(size_bytes: int, *, param: str) -> None:
-    """Raises AppError 413 where a file would be larger than the server takes."""
+    """Raise AppError 413 if a file is larger than the server accepts."""
     if size_bytes > settings().max_upload_bytes:
         raise AppError(
             f"The file is larger than {settings().max_upload_bytes} bytes.",
@@ -117,6 +117,6 @@ def require_size(size_bytes: int, *, param: str) -> None:
 
 
 def clean_name(name: str | None) -> str:
-    """The last part of a path, without what a database or a header cannot hold."""
+    """Return the last part of a path, without characters that a database or a header cannot contain."""
     last = (name or "").replace("\\", "/").rpartition("/")[2].encode(errors="replace").decode()
     return "".join(c for c in last if c.isprintable())[:MAX_NAME_CHARACTERS] or "dataset.jsonl"

@@ -1,4 +1,4 @@
-"""`/v1/uploads`: large files in parts, sent in parallel and in any order, as OpenAI's clients send them."""
+"""`/v1/uploads`: large files in parts, sent in parallel and in any order, as by OpenAI's clients."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
-from backend.api.files.routes import FileObject, Prefer, read_as_preferred, shown_file
+from backend.api.files.routes import FileObject, Prefer, file_object, read_as_preferred
 from backend.api.files.upload_form import MAX_NAME_CHARACTERS, clean_name, require_purpose, require_size
-from backend.api.http.dependencies import Auth, Database, ObjectId, found, write_audit_entry
+from backend.api.http.dependencies import Auth, Database, ObjectId, get_or_404, write_audit_entry
 from backend.api.http.paging import ListItem
 from backend.datasets.reading import uploads
 from backend.datasets.reading.store import OnBadRows
@@ -28,14 +28,14 @@ router = APIRouter(prefix="/uploads", tags=["files"])
 
 
 class UploadRequest(BaseModel):
-    """OpenAI's body; `mapping` and `on_bad_rows` are those of `POST /v1/files`, said before the first byte is sent."""
+    """OpenAI's body, with `mapping` and `on_bad_rows` as in `POST /v1/files`."""
 
     model_config = ConfigDict(extra="forbid")
 
     filename: str = Field(min_length=1, max_length=4 * MAX_NAME_CHARACTERS)
     purpose: str = Field(max_length=100, description="`fine-tune`.")
-    bytes: int = Field(ge=1, le=2**50, strict=True, description="Of the whole file.")
-    mime_type: str = Field(max_length=255, description="Kept, not relied upon: the bytes tell what they are.")
+    bytes: int = Field(ge=1, le=2**50, strict=True, description="Size of the whole file.")
+    mime_type: str = Field(max_length=255, description="Stored, but not used: the format is detected from the bytes.")
     mapping: ColumnMapping | None = None
     on_bad_rows: OnBadRows = OnBadRows.REJECT
 
@@ -43,12 +43,14 @@ class UploadRequest(BaseModel):
 class CompleteRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    part_ids: list[str] = Field(min_length=1, max_length=uploads.MAX_PARTS, description="In the order of the file.")
-    md5: str | None = Field(None, pattern="^[0-9a-fA-F]{32}$", description="Of the whole file.")
+    part_ids: list[str] = Field(
+        min_length=1, max_length=uploads.MAX_PARTS, description="Ids of the parts, in the order of the file."
+    )
+    md5: str | None = Field(None, pattern="^[0-9a-fA-F]{32}$", description="MD5 of the whole file.")
 
 
 class UploadObject(BaseModel):
-    """OpenAI's upload; `file` is there once it is completed, as long as that file is."""
+    """OpenAI's upload; `file` is set once it is completed, while that file exists."""
 
     id: str
     object: Literal["upload"] = "upload"
@@ -97,7 +99,7 @@ PART_SCHEMA: dict[str, Any] = {
 
 
 async def sent_part(upload_id: ObjectId, request: Request, who: Auth) -> AsyncIterator[Part]:
-    """The form, read only once it is known that the upload takes parts; no connection is held meanwhile."""
+    """Parse the form, after checking that the upload is pending; holds no database connection meanwhile."""
     await run_in_threadpool(_require_pending, upload_id, who.project)
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise AppError("Send the part as multipart/form-data.", code="invalid_value", param="data")
@@ -107,7 +109,7 @@ async def sent_part(upload_id: ObjectId, request: Request, who: Auth) -> AsyncIt
 
 def _require_pending(upload_id: str, project: str) -> None:
     with transaction(project=project) as session:
-        uploads.pending_upload(session, upload_id, alone=False)
+        uploads.pending_upload(session, upload_id, exclusive=False)
 
 
 def _part(form: FormData) -> Part:
@@ -126,7 +128,7 @@ def _part(form: FormData) -> Part:
 
 @router.post("")
 def create_upload(body: UploadRequest, _: Auth, session: Database) -> UploadObject:
-    """Announce a file. Its parts have to be sent and joined within an hour."""
+    """Create an upload. Its parts have to be sent and joined within an hour."""
     require_purpose(body.purpose)
     require_size(body.bytes, param="bytes")
     require_storage(session, body.bytes)
@@ -139,19 +141,19 @@ def create_upload(body: UploadRequest, _: Auth, session: Database) -> UploadObje
         mapping=body.mapping,
         on_bad_rows=body.on_bad_rows,
     )
-    return shown_upload(upload, file=None)
+    return upload_object(upload, file=None)
 
 
 @router.get("/{upload_id}")
 def get_upload(upload_id: ObjectId, _: Auth, session: Database) -> UploadObject:
-    """How it stands; an upload is shown for a day after its time."""
-    upload = found(session, Upload, upload_id, kind="upload")
-    return shown_upload(upload, file=None if upload.file_id is None else session.get(File, upload.file_id))
+    """Return an upload, until a day after it expires."""
+    upload = get_or_404(session, Upload, upload_id, kind="upload")
+    return upload_object(upload, file=None if upload.file_id is None else session.get(File, upload.file_id))
 
 
 @router.post("/{upload_id}/parts", openapi_extra=PART_SCHEMA)
 def add_part(upload_id: ObjectId, part: Annotated[Part, Depends(sent_part)], _: Auth, session: Database) -> PartObject:
-    """Send a part; several may be on their way at once."""
+    """Add a part; parts may be sent in parallel."""
     stored = uploads.add_part(session, upload_id, part.content, size_bytes=part.size_bytes)
     return PartObject(id=stored.id, created_at=unix_s(stored.created_at) or 0, upload_id=upload_id)
 
@@ -168,9 +170,9 @@ def complete_upload(
     who: Auth,
     prefer: Prefer = "",
 ) -> UploadObject:
-    """Join the parts to a file and read its rows, as `POST /v1/files` does (with `Prefer: respond-async` too).
+    """Join the parts to a file and read its rows, as `POST /v1/files` does (also with `Prefer: respond-async`).
 
-    Where that refuses the file nothing of it is kept, and the upload takes another order of its parts.
+    If the file is refused, it is not stored, and the upload can be completed again with another order of its parts.
     """
     with transaction(project=who.project) as session:
         upload, file = uploads.join(session, upload_id, part_ids=body.part_ids, md5=body.md5)
@@ -183,16 +185,16 @@ def complete_upload(
         raise
     with transaction(project=who.project) as session:
         uploads.forget_parts(session, upload_id)
-        return shown_upload(upload, file=found(session, File, file.id, kind="file"))
+        return upload_object(upload, file=get_or_404(session, File, file.id, kind="file"))
 
 
 @router.post("/{upload_id}/cancel")
 def cancel_upload(upload_id: ObjectId, _: Auth, session: Database) -> UploadObject:
-    """Give it up: what was sent is deleted."""
-    return shown_upload(uploads.cancel(session, upload_id), file=None)
+    """Cancel an upload and delete its parts."""
+    return upload_object(uploads.cancel(session, upload_id), file=None)
 
 
-def shown_upload(upload: Upload, *, file: File | None) -> UploadObject:
+def upload_object(upload: Upload, *, file: File | None) -> UploadObject:
     return UploadObject(
         id=upload.id,
         bytes=upload.size_bytes,
@@ -201,5 +203,5 @@ def shown_upload(upload: Upload, *, file: File | None) -> UploadObject:
         purpose=upload.purpose,
         status=uploads.status_of(upload),
         expires_at=unix_s(upload.expires_at) or 0,
-        file=None if file is None else shown_file(file),
+        file=None if file is None else file_object(file),
     )

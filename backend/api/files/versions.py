@@ -1,4 +1,4 @@
-"""`/v1/files/{id}/…`: new files made from stored ones, how they belong together, and how their rows have fared."""
+"""`/v1/files/{id}/…`: new versions of stored files, their differences, and the training history of their rows."""
 
 from typing import Annotated, Any, Literal
 
@@ -7,19 +7,19 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy import select
 from sqlalchemy.orm import load_only
 
-from backend.api.files.routes import FileObject, shown_file
+from backend.api.files.routes import FileObject, file_object
 from backend.api.http.authentication import Caller
-from backend.api.http.dependencies import Auth, Database, ObjectId, act_of, found
-from backend.api.http.paging import After, ListItem, Order, Page, cut, numbers_of, page
+from backend.api.http.dependencies import Auth, Database, ObjectId, audit_action, get_or_404
+from backend.api.http.paging import After, ListItem, Order, Page, keyset_page, numbers_in_id, page
 from backend.datasets.analysis.leakage import LEAST_VALIDATION_ROWS
 from backend.datasets.reading.store import processed_file
-from backend.datasets.versions.background import SplitAsked, VersionAsked, made_in_child
+from backend.datasets.versions.background import SplitTask, VersionTask, create_in_child
 from backend.datasets.versions.change import MAX_NAME_CHARACTERS
 from backend.datasets.versions.create import family
-from backend.datasets.versions.difference import Differing, RowChange, difference
+from backend.datasets.versions.difference import RowChange, RowDifference, difference
 from backend.datasets.versions.edits import MAX_EDITS, MAX_ROW, Edit
 from backend.datasets.versions.filters import MAX_FILTERS, Filter
-from backend.datasets.versions.history import RowHistoryEntry, fared
+from backend.datasets.versions.history import RowHistoryEntry, row_histories
 from backend.db.engine import transaction
 from backend.db.files import DatasetRow, File
 from backend.quotas import require_storage
@@ -30,7 +30,7 @@ router = APIRouter(prefix="/files/{file_id}", tags=["files"])
 
 
 class VersionRequest(BaseModel):
-    """`edits` name rows by their number in this file; `filters` then leave rows out that were not edited."""
+    """`edits` address rows by their number in this file; `filters` then remove rows that were not edited."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -41,13 +41,13 @@ class VersionRequest(BaseModel):
         min_length=1,
         max_length=MAX_NAME_CHARACTERS,
         pattern=r"^[^/\\\x00-\x1f\x7f]+$",
-        description="The name of the new file; without it the next version's.",
+        description="Name of the new file; by default derived from this one.",
     )
 
 
 class SplitRequest(BaseModel):
-    """`share` or `rows`: how much goes to the validation side. `stratify_by`: `answer`, or a column or path of the
-    items, whose values both sides then hold in the same proportion."""
+    """`share` or `rows`: size of the validation side. `stratify_by`: `answer`, or a column or path of the items, whose
+    values then have the same proportions on both sides."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -70,7 +70,7 @@ class SplitObject(BaseModel):
 
 
 class DifferingRow(ListItem):
-    """`row` and `item` in this file, `to_row` and `to_item` in the other; the bytes of images are left out."""
+    """A row that differs: `row` and `item` in this file, `to_row` and `to_item` in the other, without image bytes."""
 
     change: RowChange
     row: int | None
@@ -80,7 +80,7 @@ class DifferingRow(ListItem):
 
 
 class DifferencePage(Page[DifferingRow]):
-    """What leads from this file to the other: all rows are counted, `data` lists those that differ."""
+    """The difference from this file to the other: counts of all rows, and the differing ones in `data`."""
 
     same: int
     added: int
@@ -89,8 +89,8 @@ class DifferencePage(Page[DifferingRow]):
 
 
 class RowInJob(BaseModel):
-    """`file`: what the job was trained on; `graded` completions have a score, `solved` of them one above
-    the job's `success_above`."""
+    """The results of one job on a row. `file`: the job's training file; `graded` completions have a score, `solved` of
+    them one above the job's `success_above`."""
 
     job: str
     file: str
@@ -102,8 +102,8 @@ class RowInJob(BaseModel):
     last_step: int
 
 
-class RowFared(ListItem):
-    """A row and what jobs did with it, the oldest first: those that were trained on an equal row of any file."""
+class DatasetRowHistory(ListItem):
+    """A row and the jobs trained on an equal row of any file, oldest first."""
 
     row: int
     row_hash: str
@@ -112,41 +112,41 @@ class RowFared(ListItem):
 
 @router.post("/versions")
 def create_version(file_id: ObjectId, body: VersionRequest, request: Request, who: Auth) -> FileObject:
-    """Make a new file of this one, which stays as it is: rows rewritten, deleted, appended, or left out by rules."""
-    asked = VersionAsked(
-        file_id=_stored(file_id, who=who),
+    """Create a new file from this one, with rows rewritten, deleted, appended or filtered. This file is unchanged."""
+    task = VersionTask(
+        file_id=_processed_file_id(file_id, who=who),
         project=who.project,
-        act=act_of(request, who),
+        audit_action=audit_action(request, who),
         edits=body.edits,
         filters=body.filters,
         filename=body.filename,
     )
-    (made,) = _made(asked, who=who)
-    return made
+    (created,) = _create_files(task, who=who)
+    return created
 
 
 @router.post("/split")
 def split_file(file_id: ObjectId, body: SplitRequest, request: Request, who: Auth) -> SplitObject:
-    """Make two new files that together hold every row once: one to train on, one to measure on.
+    """Split a file into two new ones, for training and validation, which together contain every row once.
 
-    The same seed gives the same split. Equal rows stay together, so a job takes the two."""
-    asked = SplitAsked(
-        file_id=_stored(file_id, who=who),
+    The same seed gives the same split. Equal rows stay on one side, so that a job accepts the two files."""
+    task = SplitTask(
+        file_id=_processed_file_id(file_id, who=who),
         project=who.project,
-        act=act_of(request, who),
+        audit_action=audit_action(request, who),
         share=body.share,
         rows=body.rows,
         seed=body.seed,
         stratify_by=body.stratify_by,
     )
-    train, validation = _made(asked, who=who)
+    train, validation = _create_files(task, who=who)
     return SplitObject(train=train, validation=validation)
 
 
 @router.get("/versions")
 def list_versions(file_id: ObjectId, _: Auth, session: Database) -> Page[FileObject]:
-    """This file, those it was made from, and all that were made from these, the oldest first."""
-    return page([shown_file(each) for each in family(session, found(session, File, file_id, kind="file"))])
+    """List this file, its ancestors and all versions of these, oldest first."""
+    return page([file_object(each) for each in family(session, get_or_404(session, File, file_id, kind="file"))])
 
 
 @router.get("/difference")
@@ -158,16 +158,16 @@ def get_difference(
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> DifferencePage:
-    """Rows added, removed and changed on the way from this file to the other, in the order of the other."""
+    """List rows added, removed and changed from this file to the other, in the order of the other."""
     file, other = processed_file(session, file_id), processed_file(session, to)
-    offset = sum(numbers_of(after, pattern=r"difference-(\d+)") or [-1]) + 1
+    offset = sum(numbers_in_id(after, pattern=r"difference-(\d+)") or [-1]) + 1
     compared = difference(session, file, to=other, offset=offset, limit=limit)
-    listed = page(
-        [_shown_difference(each, place=place) for place, each in enumerate(compared.listed, start=offset)],
+    differences = page(
+        [_difference_object(each, index=index) for index, each in enumerate(compared.listed, start=offset)],
         has_more=offset + len(compared.listed) < compared.added + compared.removed + compared.changed,
     )
     counts = {name: getattr(compared, name) for name in ("same", "added", "removed", "changed")}
-    return DifferencePage(**dict(listed), **counts)
+    return DifferencePage(**dict(differences), **counts)
 
 
 @router.get("/history")
@@ -178,43 +178,43 @@ def list_history(
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
     order: Order = Order.ASC,
-) -> Page[RowFared]:
-    """How often each row was solved, by job. A row is known by its hash, so its history goes along into versions."""
+) -> Page[DatasetRowHistory]:
+    """List how often each row was solved, by job. Rows are identified by hash, so versions share their history."""
     processed_file(session, file_id)
-    rows = cut(
+    rows = keyset_page(
         session,
         select(DatasetRow)
         .where(DatasetRow.file_id == file_id)
-        .options(load_only(DatasetRow.row_hash, raiseload=True)),  # not the rows themselves, which may be megabytes
+        .options(load_only(DatasetRow.row_hash, raiseload=True)),  # not the rows themselves, which may be large
         keys=(DatasetRow.number,),
-        after=numbers_of(after, pattern=r"row-(\d+)"),
+        after=numbers_in_id(after, pattern=r"row-(\d+)"),
         limit=limit,
         order=order,
-        show=lambda row: RowFared(id=f"row-{row.number}", row=row.number, row_hash=row.row_hash, jobs=[]),
+        to_item=lambda row: DatasetRowHistory(id=f"row-{row.number}", row=row.number, row_hash=row.row_hash, jobs=[]),
     )
-    histories = fared(session, [row.row_hash for row in rows.data])
+    histories = row_histories(session, [row.row_hash for row in rows.data])
     for row in rows.data:
-        row.jobs = [_shown_job(each) for each in histories.get(row.row_hash, [])]
+        row.jobs = [_row_in_job(each) for each in histories.get(row.row_hash, [])]
     return rows
 
 
-def _stored(file_id: str, *, who: Caller) -> str:
-    """In a transaction of its own: a long request must hold no connection."""
+def _processed_file_id(file_id: str, *, who: Caller) -> str:
+    """Check that the file is processed, in its own transaction: a long request must hold no connection."""
     with transaction(project=who.project) as session:
         file = processed_file(session, file_id)
         require_storage(session, file.size_bytes)
         return file.id
 
 
-def _made(asked: VersionAsked | SplitAsked, *, who: Caller) -> list[FileObject]:
-    made = made_in_child(asked)
+def _create_files(task: VersionTask | SplitTask, *, who: Caller) -> list[FileObject]:
+    file_ids = create_in_child(task)
     with transaction(project=who.project) as session:
-        return [shown_file(found(session, File, file_id, kind="file")) for file_id in made]
+        return [file_object(get_or_404(session, File, file_id, kind="file")) for file_id in file_ids]
 
 
-def _shown_difference(each: Differing, *, place: int) -> DifferingRow:
+def _difference_object(each: RowDifference, *, index: int) -> DifferingRow:
     return DifferingRow(
-        id=f"difference-{place}",
+        id=f"difference-{index}",
         change=each.change,
         row=each.row,
         to_row=each.other_row,
@@ -223,7 +223,7 @@ def _shown_difference(each: Differing, *, place: int) -> DifferingRow:
     )
 
 
-def _shown_job(each: RowHistoryEntry) -> RowInJob:
+def _row_in_job(each: RowHistoryEntry) -> RowInJob:
     return RowInJob(
         job=each.job_id,
         file=each.file_id,

@@ -1,1 +1,1 @@
-"""What every route shares: authentication, rights, limits, errors, paging, idempotency."""
+"""Shared by all routes: authentication, rights, limits, errors, paging, idempotency."""

@@ -1,4 +1,4 @@
-"""Who asks: known, allowed and counted before anything of a request is read, or answered from what was kept."""
+"""Authentication, authorisation and rate limiting, before the body is read or a stored response is replayed."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from backend import oidc
 from backend.api.http.rate_limit import limit_rate
-from backend.api.http.rights import administers, is_administrators, needed_role, wants_caller
+from backend.api.http.rights import is_for_server_admins, is_server_admin, required_role, requires_authentication
 from backend.db.base import utc_now
 from backend.db.engine import engine_for_reading
 from backend.db.keys import Member, Role, find_valid_key, note_use, projects_of_valid
@@ -25,7 +25,10 @@ bearer = HTTPBearer(auto_error=False, scheme_name="key", description="A key of t
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: `id` is a key's, or the e-mail address of somebody who signed in until `signed_in_until`."""
+    """The authenticated caller; `id` is the id of a key, or the e-mail address of a member.
+
+    A member is signed in until `signed_in_until`, a key has none.
+    """
 
     id: str
     name: str
@@ -35,27 +38,27 @@ class Caller:
 
 
 class Authentication:
-    """Lets nobody else pass where a caller is wanted, and writes down who it is in the request's state."""
+    """Middleware that authenticates requests to protected paths and stores the caller in `request.state.caller`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and wants_caller(scope["path"]):
+        if scope["type"] == "http" and requires_authentication(scope["path"]):
             request = Request(scope)
             credentials = await bearer(request)
             if credentials is None:
                 raise _unauthorised(
-                    "No API key was sent: use the header 'Authorization: Bearer YOUR_KEY'.", "missing_api_key"
+                    "No API key was sent: send the header 'Authorization: Bearer YOUR_KEY'.", "missing_api_key"
                 )
             request.state.caller = await run_in_threadpool(
-                _let_in, credentials.credentials, method=request.method, path=scope["path"]
+                _authenticate, credentials.credentials, method=request.method, path=scope["path"]
             )
         await self.app(scope, receive, send)
 
 
-def still_known(callers: Collection[Caller]) -> set[Caller]:
-    """Those whose key or membership, in the same project, still holds: one question for all of them."""
+def still_valid(callers: Collection[Caller]) -> set[Caller]:
+    """Return the callers whose key or membership is still valid in the same project, with one query for all."""
     with Session(engine_for_reading()) as session:
         projects = projects_of_valid(session, {who.id for who in callers})
     now = utc_now()
@@ -66,18 +69,18 @@ def still_known(callers: Collection[Caller]) -> set[Caller]:
     }
 
 
-def _let_in(secret: str, *, method: str, path: str) -> Caller:
-    """Known and allowed to use this route. Not in the request's session: a long one must not lock its key's row."""
+def _authenticate(secret: str, *, method: str, path: str) -> Caller:
+    """Authenticate and authorise a caller, in a session of its own: a long request must not lock its key's row."""
     with Session(engine_for_reading()) as session:
-        known = _key_owner(session, secret) or _member(session, secret)
-    if known is None:
-        raise _unauthorised("The API key is not known, has expired or has been revoked.", "invalid_api_key")
-    _authorise(known, method=method, path=path)
-    limit_rate(known.id)
-    return known
+        who = _caller_of_key(session, secret) or _caller_of_member(session, secret)
+    if who is None:
+        raise _unauthorised("The API key is unknown, expired or revoked.", "invalid_api_key")
+    _authorise(who, method=method, path=path)
+    limit_rate(who.id)
+    return who
 
 
-def _key_owner(session: Session, secret: str) -> Caller | None:
+def _caller_of_key(session: Session, secret: str) -> Caller | None:
     key = find_valid_key(session, secret)
     if key is None:
         return None
@@ -86,15 +89,15 @@ def _key_owner(session: Session, secret: str) -> Caller | None:
     return Caller(id=key.id, name=key.name, role=Role(key.role), project=key.project_id)
 
 
-def _member(session: Session, token: str) -> Caller | None:
-    """Who signed in through the identity provider; None where the token is none of its."""
-    signed_in = oidc.signed_in(token)
+def _caller_of_member(session: Session, token: str) -> Caller | None:
+    """Return the member signed in with this token; None if the identity provider did not issue it."""
+    signed_in = oidc.verify_token(token)
     if signed_in is None:
         return None
     member = session.get(Member, signed_in.email)
     if member is None:
         raise AppError(
-            f"'{signed_in.email}' has no access to this server: ask an administrator.",
+            f"'{signed_in.email}' has no access to this server: ask an administrator to add you.",
             status=403,
             code="no_member",
             type="permission_error",
@@ -108,16 +111,16 @@ def _member(session: Session, token: str) -> Caller | None:
     )
 
 
-def _authorise(known: Caller, *, method: str, path: str) -> None:
-    needed = needed_role(method, path)
-    if not known.role.covers(needed):
-        way = "for a key with that role" if known.signed_in_until is None else "to give you that role"
+def _authorise(who: Caller, *, method: str, path: str) -> None:
+    required = required_role(method, path)
+    if not who.role.covers(required):
+        remedy = "for a key with that role" if who.signed_in_until is None else "to give you that role"
         raise _forbidden(
-            f"This needs the role '{needed}', and '{known.name}' has the role '{known.role}': "
-            f"ask an admin of the project {way}."
+            f"This requires the role '{required}', but '{who.name}' has the role '{who.role}': "
+            f"ask an admin of the project {remedy}."
         )
-    if is_administrators(path) and not administers(known.role, project=known.project):
-        raise _forbidden("This is for administrators of the server: admins of its first project.")
+    if is_for_server_admins(path) and not is_server_admin(who.role, project=who.project):
+        raise _forbidden("Only administrators of the server (admins of its first project) may do this.")
 
 
 def _unauthorised(message: str, code: str) -> AppError:

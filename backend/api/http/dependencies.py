@@ -1,4 +1,4 @@
-"""What a route may ask for in its signature: the caller, a session, an id. Whoever forgets `Auth` fails a test."""
+"""Dependencies of routes: the caller, a session, an id. A test fails for a route without `Auth`."""
 
 import math
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ from structlog.contextvars import get_contextvars
 from backend.api.http import rights
 from backend.api.http.authentication import Caller, bearer
 from backend.api.http.route_templates import route_template
-from backend.db.audit import Act
+from backend.db.audit import AuditAction
 from backend.db.base import Base
 from backend.db.engine import engine, engine_for_reading
 from backend.db.jobs import Job
@@ -22,23 +22,23 @@ from backend.errors import AppError, not_found
 READING = ("GET", "HEAD")
 MAX_DEPTH = 64
 MAX_ID = 200
-"""Characters of an id in a path."""
+"""Most characters of an id in a path."""
 
 
 async def caller(request: Request, _: Annotated[object, Depends(bearer)]) -> Caller:
-    """Whom `KnownCallers` let in."""
-    known: Caller = request.state.caller
-    return known
+    """Return the caller that `Authentication` has stored."""
+    authenticated: Caller = request.state.caller
+    return authenticated
 
 
 Auth = Annotated[Caller, Depends(caller)]
 
 
 async def request_session(request: Request, who: Auth) -> AsyncIterator[Session]:
-    """One session a request, which sees the caller's project alone; a change is committed with its audit entry.
+    """Yield the request's session, limited to the caller's project; commit a change together with its audit entry.
 
-    It is committed before the answer is sent, and rolled back where the request fails. Both take a thread beyond the
-    usual number: those may all be waiting for the connection that is given back here.
+    Commits before the response is sent, and rolls back if the request fails. Both run on an extra thread: all those of
+    the pool may be waiting for the connection that is released here.
     """
     bind = engine_for_reading() if request.method in READING else engine()
     session = Session(bind, expire_on_commit=False, info={"project": who.project})
@@ -57,15 +57,15 @@ def _commit(session: Session, request: Request, who: Caller) -> None:
 
 
 def write_audit_entry(session: Session, request: Request, who: Caller, *, project: str | None = None) -> None:
-    """Who did what to which objects, in the transaction that does it; for the log of `project`, or of the caller's."""
+    """Record who did what to which objects, in the same transaction, in the log of `project` or the caller's own."""
     session.flush()
     objects = [*request.path_params.values(), *session.info.get("touched", ())]
-    act_of(request, who).note(session, objects=map(str, objects), project=project)
+    audit_action(request, who).record(session, objects=map(str, objects), project=project)
 
 
-def act_of(request: Request, who: Caller) -> Act:
-    """What the request does, for its entry in the audit log."""
-    return Act(
+def audit_action(request: Request, who: Caller) -> AuditAction:
+    """Describe the request for its entry in the audit log."""
+    return AuditAction(
         actor=who.id,
         actor_name=who.name,
         action=f"{request.method} {route_template(request.scope)}",
@@ -80,8 +80,8 @@ ObjectId = Annotated[str, Path(min_length=1, max_length=MAX_ID)]
 Row = TypeVar("Row", bound=Base)
 
 
-def found(session: Session, table: type[Row], object_id: str, *, kind: str) -> Row:
-    """The row with this id. Raises AppError 404."""
+def get_or_404(session: Session, table: type[Row], object_id: str, *, kind: str) -> Row:
+    """Return the row with this id. Raises AppError 404."""
     row = None if "\0" in object_id else session.get(table, object_id)
     if row is None:
         raise not_found(kind, object_id)
@@ -89,24 +89,24 @@ def found(session: Session, table: type[Row], object_id: str, *, kind: str) -> R
 
 
 def job_of_path(job_id: ObjectId, _: Auth, session: Database) -> Job:
-    job = found(session, Job, job_id, kind="fine-tuning job")
-    session.commit()  # gives the connection back: none is held while a request waits for its next thread
+    job = get_or_404(session, Job, job_id, kind="fine-tuning job")
+    session.commit()  # releases the connection: none is held while the request waits for its next thread
     return job
 
 
 JobOfPath = Annotated[Job, Depends(job_of_path)]
 
 
-async def storable_body(request: Request) -> None:
-    """Refuses JSON that could be read but not kept: NUL, half characters, NaN, endless nesting.
+async def require_storable_body(request: Request) -> None:
+    """Refuse JSON that cannot be stored: NUL characters, lone surrogates, NaN, nesting deeper than `MAX_DEPTH`.
 
-    In a thread: a large body holds millions of values, and nobody else is to wait for them.
+    Checked in a thread: a large body has millions of values, and other requests must not wait for it.
     """
     if request.method == "POST" and "json" in request.headers.get("content-type", "").lower() and await request.body():
         try:
             value = await request.json()
         except (ValueError, RecursionError):  # where a route takes no body: elsewhere FastAPI has refused it
-            raise AppError("The body is not JSON.", code="invalid_json") from None
+            raise AppError("The body is not valid JSON.", code="invalid_json") from None
         await run_in_threadpool(_check_storable, value, path=(), depth=0)
 
 
@@ -117,7 +117,7 @@ def _check_storable(value: Any, *, path: tuple[str, ...], depth: int) -> None:
     if isinstance(value, str):
         if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
             raise AppError(
-                f"'{param}' holds a NUL character or half a character.", code="invalid_characters", param=param
+                f"'{param}' contains a NUL character or a lone surrogate.", code="invalid_characters", param=param
             )
     elif isinstance(value, float):
         if not math.isfinite(value):
@@ -127,5 +127,5 @@ def _check_storable(value: Any, *, path: tuple[str, ...], depth: int) -> None:
             _check_storable(name, path=path, depth=depth)
             _check_storable(inner, path=(*path, name), depth=depth + 1)
     elif isinstance(value, list):
-        for place, inner in enumerate(value):
-            _check_storable(inner, path=(*path, str(place)), depth=depth + 1)
+        for index, inner in enumerate(value):
+            _check_storable(inner, path=(*path, str(index)), depth=depth + 1)

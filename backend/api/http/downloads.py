@@ -1,4 +1,4 @@
-"""Stored bytes as a response: streamed, named, and known by their hash."""
+"""Responses with stored bytes: streamed, with a file name and the hash as ETag."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -17,11 +17,11 @@ IMAGE_TYPES = {
     b"RIFF": "image/webp",
     b"BM": "image/bmp",
 }
-"""By how their bytes begin; other images are not stored."""
+"""Media types by the first bytes; other images are not stored."""
 
 
 def download(request: Request, *, sha256: str, size_bytes: int, filename: str, media_type: str) -> Response:
-    """The whole blob; 304 where the caller has it already."""
+    """Return the whole blob, or 304 if the client has it already."""
     headers = {
         "etag": f'"{sha256}"',
         "content-disposition": f"attachment; filename*=UTF-8''{quote(filename, safe='')}",
@@ -34,8 +34,8 @@ def download(request: Request, *, sha256: str, size_bytes: int, filename: str, m
     )
 
 
-def shown_image(request: Request, data: bytes, *, sha256: str) -> Response:
-    """An image for its place in a page: nothing but an image, whoever made it, and kept by nobody but the reader."""
+def image_response(request: Request, data: bytes, *, sha256: str) -> Response:
+    """Return an image to be shown in a page, safe whatever its bytes are; only the reader's browser may cache it."""
     headers = {
         "etag": f'"{sha256}"',
         "cache-control": "private, max-age=31536000, immutable",
@@ -44,14 +44,14 @@ def shown_image(request: Request, data: bytes, *, sha256: str) -> Response:
     }
     if headers["etag"] in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    kind = next((kind for start, kind in IMAGE_TYPES.items() if data.startswith(start)), "application/octet-stream")
-    return Response(data, media_type=kind, headers=headers)
+    media_type = next((kind for start, kind in IMAGE_TYPES.items() if data.startswith(start)), None)
+    return Response(data, media_type=media_type or "application/octet-stream", headers=headers)
 
 
 def _chunks(sha256: str) -> Iterator[bytes]:
-    """Each in a transaction of its own: whoever reads slowly holds no connection meanwhile, and blobs do not change.
+    """Yield each chunk in its own transaction, so that a slow reader holds no connection; blobs never change.
 
-    Of one that is deleted meanwhile less comes than was announced, which breaks the answer off.
+    If the blob is deleted meanwhile, the response ends short of its announced length, an error for the client.
     """
     for number in count():
         with transaction() as session:

@@ -1,4 +1,4 @@
-"""Every refusal in one body, `{"error": {message, type, param, code}}`, whoever refused: domain, FastAPI, nobody."""
+"""One body for every error, `{"error": {message, type, param, code}}`, from the domain, FastAPI or a failure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,9 +18,8 @@ from backend.quotas import INSUFFICIENT_QUOTA
 
 RETRY_AFTER_S = 5
 CONFLICT = "conflict"
-PASSING_CONFLICTS = (CONFLICT, "idempotency_key_in_use")
-"""Codes of what may have passed in a moment. Official clients try any 409 and 429 again unless `x-should-retry` says
-that it is of no use."""
+RETRYABLE_CONFLICTS = (CONFLICT, "idempotency_key_in_use")
+"""Codes of conflicts that may soon be over. Official clients retry any 409 and 429 unless `x-should-retry` is false."""
 log = structlog.get_logger()
 
 
@@ -36,20 +35,20 @@ class ErrorBody(BaseModel):
 
 
 def error_response(
-    error: AppError, *, headers: dict[str, str] | None = None, beside: Mapping[str, Any] | None = None
+    error: AppError, *, headers: dict[str, str] | None = None, extra: Mapping[str, Any] | None = None
 ) -> JSONResponse:
-    """`beside`: what the body tells beside the error."""
+    """Return the error as a response; `extra` are further fields of the body."""
     detail = ErrorDetail(message=error.message, type=error.type, param=error.param, code=error.code)
     retry = {"retry-after": str(RETRY_AFTER_S)} if error.status in (429, 503) else {}
     if error.status == 409 or error.code == INSUFFICIENT_QUOTA:
-        retry["x-should-retry"] = "true" if error.code in PASSING_CONFLICTS else "false"
-    body = {**(beside or {}), **ErrorBody(error=detail).model_dump()}
+        retry["x-should-retry"] = "true" if error.code in RETRYABLE_CONFLICTS else "false"
+    body = {**(extra or {}), **ErrorBody(error=detail).model_dump()}
     return JSONResponse(body, status_code=error.status, headers={**retry, **(headers or {})})
 
 
 def internal_error() -> AppError:
     return AppError(
-        "The server failed on this request; its log tells more under the request's id.",
+        "The server failed to handle this request: look up its x-request-id in the server's log.",
         status=500,
         code="internal_error",
         type="server_error",
@@ -57,7 +56,7 @@ def internal_error() -> AppError:
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """All that FastAPI can raise. What nobody expected is caught by `middleware.RequestIds`."""
+    """Handle every error that routes and FastAPI raise. `middleware.RequestIds` catches unexpected ones."""
 
     @app.exception_handler(AppError)
     def refused(request: Request, error: AppError) -> JSONResponse:
@@ -73,16 +72,16 @@ def install_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(DataError)
     def unstorable(request: Request, error: DataError) -> JSONResponse:
-        log.warning("a value the database cannot hold", kind=type(error.orig).__name__)  # its text may hold the value
-        return error_response(AppError("A value is outside of what can be stored.", code="invalid_value"))
+        log.warning("value not storable", kind=type(error.orig).__name__)  # its text may contain the value
+        return error_response(AppError("A value is outside the range that can be stored.", code="invalid_value"))
 
     @app.exception_handler(IntegrityError)
-    def overtaken(request: Request, error: IntegrityError) -> JSONResponse:
+    def conflicting(request: Request, error: IntegrityError) -> JSONResponse:
         constraint = error.orig.diag.constraint_name if isinstance(error.orig, DriverError) else None
-        log.warning("a change that another one excludes", constraint=constraint)  # its text holds values
+        log.warning("conflicting change", constraint=constraint)  # its text contains values
         return error_response(
             AppError(
-                "Another request changed the same thing at this moment: try again.",
+                "Another request changed the same object at the same time: try again.",
                 status=409,
                 code=CONFLICT,
                 type="conflict_error",
@@ -91,33 +90,35 @@ def install_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(TimeoutError)
     def no_connection(request: Request, error: TimeoutError) -> JSONResponse:
-        log.error("no connection to the database came free", error=str(error))
+        log.error("no free database connection", error=str(error))
         return error_response(
-            AppError("The server has too much to do; try again.", status=503, code="busy", type="server_error")
+            AppError("The server is overloaded: try again later.", status=503, code="busy", type="server_error")
         )
 
     @app.exception_handler(BrokerError)
     def no_broker(request: Request, error: BrokerError) -> JSONResponse:
-        log.error("the broker does not answer", error=str(error))
+        log.error("broker not reachable", error=str(error))
         return error_response(
-            AppError("The broker does not answer; try again.", status=503, code="no_broker", type="server_error")
+            AppError(
+                "The message broker is not reachable: try again.", status=503, code="no_broker", type="server_error"
+            )
         )
 
     @app.exception_handler(OperationalError)
     def no_database(request: Request, error: OperationalError) -> JSONResponse:
-        log.error("the database does not answer", error=str(error.orig))
+        log.error("database not reachable", error=str(error.orig))
         return error_response(
-            AppError("The database does not answer; try again.", status=503, code="no_database", type="server_error")
+            AppError("The database is not reachable: try again.", status=503, code="no_database", type="server_error")
         )
 
 
 def invalid_request(problems: Sequence[Any]) -> AppError:
-    """The first problem pydantic found, with the parameter's dotted name."""
+    """Return the first problem that pydantic found, with the parameter's dotted name."""
     problem = problems[0]
-    place, *path = problem["loc"]
+    source, *path = problem["loc"]
     if problem["type"] == "json_invalid":
         return AppError(
-            f"The body is not JSON: {problem['ctx']['error']} at character {path[0] + 1}.", code="invalid_json"
+            f"The body is not valid JSON: {problem['ctx']['error']} at character {path[0] + 1}.", code="invalid_json"
         )
     param = ".".join(map(str, path)) or None
     if param is None and problem["type"] == "value_error":
@@ -125,7 +126,7 @@ def invalid_request(problems: Sequence[Any]) -> AppError:
         return AppError(f"{sentence[:1].upper()}{sentence[1:]}.", code="invalid_value")
     if param is None:
         return AppError(
-            f"The {place} must be a JSON object, sent as application/json.", code="invalid_value", param=None
+            f"The {source} must be a JSON object, sent as application/json.", code="invalid_value", param=None
         )
     if problem["type"] == "missing":
         return AppError(f"Missing required parameter: '{param}'.", code="missing_required_parameter", param=param)
@@ -138,8 +139,12 @@ def invalid_request(problems: Sequence[Any]) -> AppError:
 def _from_http(request: Request, error: HTTPException) -> AppError:
     where = f"{request.method} {request.url.path}"
     if error.status_code == 404:
-        return AppError(f"Unknown request URL: {where}. See /docs for all.", status=404, code="unknown_url")
+        return AppError(f"Unknown request URL: {where}. See /docs for all routes.", status=404, code="unknown_url")
     if error.status_code == 405:
-        return AppError(f"Not allowed: {where}. See /docs for what is.", status=405, code="method_not_allowed")
+        return AppError(
+            f"Method not allowed: {where}. See /docs for the methods of each route.",
+            status=405,
+            code="method_not_allowed",
+        )
     code = "body_too_large" if error.status_code == 413 else "invalid_request"
     return AppError(str(error.detail), status=error.status_code, code=code)

@@ -1,8 +1,8 @@
-"""`Idempotency-Key` on POST: a request that is sent again by the same caller is answered again, not done again.
+"""`Idempotency-Key` on POST: a request that the same caller repeats is answered from the stored response.
 
-Same key and same body: the stored answer. Another body: 422. Still at work: 409. Kept for a day. Refusals that say
-nothing of the request itself (401, 403, 429, 5xx) are not kept, nor those given before the body was read, nor answers
-that show a secret or never end. A request whose process has died is done when it is sent again a minute later.
+Same key and same body: the stored response. Another body: 422. Still being processed: 409. Stored for a day. Not
+stored: errors that do not depend on the request (401, 403, 429, 5xx), errors before the body was read, responses with a
+secret, and streams. If the process has died, the request is executed when it is repeated a minute later.
 """
 
 import asyncio
@@ -28,16 +28,16 @@ from backend.errors import AppError
 HEADER = "idempotency-key"
 MAX_KEY = 255
 MAX_ANSWER_BYTES = 1024 * 1024
-EXTENDED_EVERY_S = 20.0
-PASSING = {408, 409, 429}
-"""Answers that may be another one the next time."""
+LEASE_RENEWAL_S = 20.0
+TRANSIENT_STATUSES = {408, 409, 429}
+"""Statuses that may differ on the next attempt."""
 SHOWS_SECRETS = ("/v1/keys", "/v1/webhooks", "/v1/projects")
 
 log = structlog.get_logger()
 
 
 class Idempotency:
-    """Around every POST of a known caller that names a key."""
+    """Middleware for every authenticated POST with an `Idempotency-Key`."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -50,30 +50,32 @@ class Idempotency:
             return
         _require_usable(key, path=scope["path"])
         body = _BodyHash(headers)
-        begun = await run_in_threadpool(_begin, _name(key, path=scope["path"], who=who))
+        begun = await run_in_threadpool(_begin, _record_name(key, path=scope["path"], who=who))
         if isinstance(begun, Attempt):
-            await self._first(scope, body.reading(receive), send, attempt=begun, body=body)
+            await self._execute(scope, body.reading(receive), send, attempt=begun, body=body)
         else:
-            await (await _again(begun, body, receive))(scope, receive, send)
+            await (await _replay(begun, body, receive))(scope, receive, send)
 
-    async def _first(self, scope: Scope, receive: Receive, send: Send, *, attempt: Attempt, body: "_BodyHash") -> None:
-        """Do it; before the end of the answer is sent it is kept, or forgotten: whoever has heard it can ask again."""
-        answer, settled = _Answer(), False
+    async def _execute(
+        self, scope: Scope, receive: Receive, send: Send, *, attempt: Attempt, body: "_BodyHash"
+    ) -> None:
+        """Execute the request. The response is stored, or the attempt deleted, before its last message is sent."""
+        response, settled = _RecordedResponse(), False
 
-        async def seen(message: Message) -> None:
+        async def recording_send(message: Message) -> None:
             nonlocal settled
-            answer.see(message)
-            if answer.ended:
-                if answer.can_be_kept and body.whole:
-                    await run_in_threadpool(_keep, attempt, body.hexdigest(), answer)
+            response.record(message)
+            if response.ended:
+                if response.is_storable and body.complete:
+                    await run_in_threadpool(_store_response, attempt, body.hexdigest(), response)
                 else:
                     await run_in_threadpool(_forget, attempt)
                 settled = True
             await send(message)
 
-        lease = asyncio.create_task(_hold(attempt))
+        lease = asyncio.create_task(_keep_lease(attempt))
         try:
-            await self.app(scope, receive, seen)
+            await self.app(scope, receive, recording_send)
         finally:
             lease.cancel()
             if not settled:
@@ -81,24 +83,24 @@ class Idempotency:
 
 
 class _BodyHash:
-    """SHA-256 of a body as it passes, without the boundary of a form, which every client draws anew.
+    """Incremental SHA-256 of a body, without the form boundary, which differs in every request.
 
-    `whole` once all of it has passed, which for no body at all is from the beginning.
+    `complete` once all of the body has been read; from the start if there is none.
     """
 
     def __init__(self, headers: Headers) -> None:
         _, options = parse_options_header(headers.get("content-type"))
         self._boundary = options.get(b"boundary", b"")
-        self._kept = b""
+        self._tail = b""
         self._hash = hashlib.sha256()
-        self.whole = headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
+        self.complete = headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
 
     def reading(self, receive: Receive) -> Receive:
         async def hashed() -> Message:
             message = await receive()
             if message["type"] == "http.request":
                 self.update(message.get("body", b""))
-                self.whole = not message.get("more_body", False)
+                self.complete = not message.get("more_body", False)
             return message
 
         return hashed
@@ -107,19 +109,19 @@ class _BodyHash:
         if not self._boundary:
             self._hash.update(piece)
             return
-        whole = (self._kept + piece).replace(self._boundary, b"")
-        cut = max(0, len(whole) - len(self._boundary))  # the end may hold the beginning of a boundary
-        self._hash.update(whole[:cut])
-        self._kept = whole[cut:]
+        data = (self._tail + piece).replace(self._boundary, b"")
+        end = max(0, len(data) - len(self._boundary))  # the tail may be the start of a boundary
+        self._hash.update(data[:end])
+        self._tail = data[end:]
 
     def hexdigest(self) -> str:
-        self._hash.update(self._kept)
-        self._kept = b""
+        self._hash.update(self._tail)
+        self._tail = b""
         return self._hash.hexdigest()
 
 
-class _Answer:
-    """What passes to the caller, kept as long as it is short and ends."""
+class _RecordedResponse:
+    """A copy of a response as it is sent; the body is kept only if it is short JSON."""
 
     def __init__(self) -> None:
         self.status = 0
@@ -128,7 +130,7 @@ class _Answer:
         self._size = 0
         self._json = False
 
-    def see(self, message: Message) -> None:
+    def record(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             content_type = Headers(raw=message["headers"]).get("content-type", "")
@@ -144,9 +146,9 @@ class _Answer:
         return b"".join(self._pieces).decode()
 
     @property
-    def can_be_kept(self) -> bool:
-        lasting = 200 <= self.status < 500 and self.status not in PASSING
-        return lasting and self._json and self.ended and self._size <= MAX_ANSWER_BYTES
+    def is_storable(self) -> bool:
+        final = 200 <= self.status < 500 and self.status not in TRANSIENT_STATUSES
+        return final and self._json and self.ended and self._size <= MAX_ANSWER_BYTES
 
 
 def _require_usable(key: str, *, path: str) -> None:
@@ -156,20 +158,20 @@ def _require_usable(key: str, *, path: str) -> None:
         )
     if path.startswith(SHOWS_SECRETS):
         raise AppError(
-            "Idempotency-Key is not supported here: the answer shows a secret, which is not kept.",
+            "Idempotency-Key is not supported here: the response contains a secret, which is not stored.",
             code="invalid_value",
             param=HEADER,
         )
 
 
-def _name(key: str, *, path: str, who: Caller) -> str:
+def _record_name(key: str, *, path: str, who: Caller) -> str:
     return hashlib.sha256("\n".join((who.project, who.id, path, key)).encode()).hexdigest()
 
 
-async def _again(earlier: IdempotentRequest, body: _BodyHash, receive: Receive) -> Response:
+async def _replay(earlier: IdempotentRequest, body: _BodyHash, receive: Receive) -> Response:
     if earlier.status is None:
         raise AppError(
-            "A request with this Idempotency-Key is still at work: wait for its answer.",
+            "A request with this Idempotency-Key is still being processed: wait for its response.",
             status=409,
             code="idempotency_key_in_use",
             param=HEADER,
@@ -181,7 +183,7 @@ async def _again(earlier: IdempotentRequest, body: _BodyHash, receive: Receive) 
         message = await reading()
     if body.hexdigest() != earlier.body_sha256:
         raise AppError(
-            "This Idempotency-Key was used with another body: send a new key with a new request.",
+            "This Idempotency-Key was used with a different body: send a new key with a new request.",
             status=422,
             code="idempotency_key_reused",
             param=HEADER,
@@ -194,14 +196,14 @@ async def _again(earlier: IdempotentRequest, body: _BodyHash, receive: Receive) 
     )
 
 
-async def _hold(attempt: Attempt) -> None:
-    """Extends the lease as long as the request takes, by a thread beyond the usual number: those may all be waiting."""
+async def _keep_lease(attempt: Attempt) -> None:
+    """Extend the lease while the request is processed, on an extra thread: those of the pool may all be waiting."""
     while True:
-        await asyncio.sleep(EXTENDED_EVERY_S)
+        await asyncio.sleep(LEASE_RENEWAL_S)
         try:
             await to_thread.run_sync(_extend, attempt, limiter=CapacityLimiter(1))
         except SQLAlchemyError as error:
-            log.warning("the lease of a request was not extended", error=str(error))
+            log.warning("request lease not extended", error=str(error))
 
 
 def _begin(name: str) -> Attempt | IdempotentRequest:
@@ -214,9 +216,9 @@ def _extend(attempt: Attempt) -> None:
         idempotency.extend_lease(session, attempt)
 
 
-def _keep(attempt: Attempt, body_sha256: str, answer: _Answer) -> None:
+def _store_response(attempt: Attempt, body_sha256: str, response: _RecordedResponse) -> None:
     with transaction() as session:
-        idempotency.keep_answer(session, attempt, body_sha256=body_sha256, status=answer.status, answer=answer.text)
+        idempotency.keep_answer(session, attempt, body_sha256=body_sha256, status=response.status, answer=response.text)
 
 
 def _forget(attempt: Attempt) -> None:

@@ -1,4 +1,4 @@
-"""What surrounds every request: its id, its largest body, and the last net under it."""
+"""Middleware around every request: its id and log line, the body limit, and the handler of unexpected errors."""
 
 import re
 import time
@@ -19,17 +19,17 @@ from backend.settings import settings
 
 JSON_LIMIT_BYTES = 8 * 1024 * 1024
 FORM_EXTRA_BYTES = 64 * 1024
-"""What a multipart body may have beside the file."""
+"""Size of a multipart body besides the file."""
 UPLOAD_PATH = "/v1/files"
 PROBES = ("/healthz", "/readyz", "/metrics")
-"""Asked every few seconds; a line each would hide the others."""
+"""Requested every few seconds; logging them would hide other requests."""
 PART_PATH = re.compile(r"/v1/uploads/[^/]+/parts")
 
 log = structlog.get_logger()
 
 
 class RequestIds:
-    """`x-request-id` on every response and in every log line; what nobody caught becomes a 500 that tells nothing."""
+    """Adds `x-request-id` to every response and log line; turns uncaught errors into a 500 without details."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -46,7 +46,7 @@ class RequestIds:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                _tell(scope, message["status"], seconds=time.perf_counter() - begun)
+                _log_request(scope, message["status"], seconds=time.perf_counter() - begun)
                 MutableHeaders(scope=message)["x-request-id"] = request_id
             await send(message)
 
@@ -61,8 +61,8 @@ class RequestIds:
                 await error_response(internal_error())(scope, receive, send_with_id)
 
 
-def _tell(scope: Scope, status: int, *, seconds: float) -> None:
-    """The path alone: a query may hold what somebody searched for."""
+def _log_request(scope: Scope, status: int, *, seconds: float) -> None:
+    """Log the request without its query, which may contain a search text."""
     if scope["path"] not in PROBES:
         job = scope.get("path_params", {}).get("job_id")
         ids = {} if job is None else {"job": job}
@@ -70,7 +70,7 @@ def _tell(scope: Scope, status: int, *, seconds: float) -> None:
 
 
 class BodyLimit:
-    """Refuses a body that is too large: at once where its length is announced, else where the limit is passed."""
+    """Refuses a body that is too large: at once if its length is announced, else when the limit is exceeded."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

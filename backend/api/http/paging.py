@@ -1,6 +1,6 @@
-"""Lists as OpenAI has them: `{object: "list", data, first_id, last_id, has_more}`, walked with `after` and `limit`.
+"""Lists in OpenAI's format: `{object: "list", data, first_id, last_id, has_more}`, paged with `after` and `limit`.
 
-Pages are cut by key, not by counting, so rows that come or go while someone walks are neither repeated nor skipped.
+Keyset pagination: rows inserted or deleted between pages cause neither repeated nor skipped items.
 """
 
 import re
@@ -20,20 +20,20 @@ MAX_NUMBER_DIGITS = 12
 
 
 class ListItem(BaseModel):
-    """What a list can hold: each item has an id to go on from."""
+    """An item of a list, whose id can be used as cursor."""
 
     id: str
 
 
 Item = TypeVar("Item", bound=ListItem)
-Found = TypeVar("Found")
+Row = TypeVar("Row")
 
 
 class Order(StrEnum):
     ASC = "asc"
-    """The oldest first."""
+    """Oldest first."""
     DESC = "desc"
-    """The newest first."""
+    """Newest first."""
 
 
 class Page(BaseModel, Generic[Item]):
@@ -44,20 +44,20 @@ class Page(BaseModel, Generic[Item]):
     has_more: bool
 
 
-After = Annotated[str | None, Query(max_length=200, description="The id after which the page begins.")]
+After = Annotated[str | None, Query(max_length=200, description="Id of the last item of the previous page.")]
 Limit = Annotated[int, Query(ge=1, le=100)]
 
 
 @dataclass(frozen=True, slots=True)
 class PageQuery:
-    """Which page of a list, where the list has no limits of its own."""
+    """The paging parameters of most lists."""
 
     after: After = None
     limit: Limit = 20
     order: Order = Order.DESC
 
 
-PageAsked = Annotated[PageQuery, Depends()]
+PageParams = Annotated[PageQuery, Depends()]
 
 
 def page(data: list[Item], *, has_more: bool = False) -> Page[Item]:
@@ -69,67 +69,72 @@ def page(data: list[Item], *, has_more: bool = False) -> Page[Item]:
     )
 
 
-def listed(
+def paginate(
     session: Session,
-    statement: Select[Found],
+    statement: Select[Row],
     *,
     keys: Sequence[InstrumentedAttribute[Any]],
-    asked: PageQuery,
-    show: Callable[[Found], Item],
+    query: PageQuery,
+    to_item: Callable[[Row], Item],
 ) -> Page[Item]:
-    """The page asked for, of objects known by id, which is the last of `keys`. Raises AppError 400."""
-    place = place_of(session, statement, id_column=keys[-1], keys=keys, after=asked.after)
-    return cut(session, statement, keys=keys, after=place, limit=asked.limit, order=asked.order, show=show)
+    """Return the requested page of objects whose id is the last of `keys`. Raises AppError 400."""
+    cursor = cursor_values(session, statement, id_column=keys[-1], keys=keys, after=query.after)
+    return keyset_page(
+        session, statement, keys=keys, after=cursor, limit=query.limit, order=query.order, to_item=to_item
+    )
 
 
-def cut(
+def keyset_page(
     session: Session,
-    statement: Select[Found],
+    statement: Select[Row],
     *,
     keys: Sequence[InstrumentedAttribute[Any]],
     after: Sequence[Any] | None,
     limit: int,
     order: Order,
-    show: Callable[[Found], Item],
+    to_item: Callable[[Row], Item],
 ) -> Page[Item]:
-    """One page of the statement's objects, ordered by `keys`, which are unique together; `after` are their values."""
+    """Return one page of the statement's objects, ordered by `keys`, which are unique together.
+
+    `after` are the values of `keys` of the last item of the previous page.
+    """
     descending = order is Order.DESC
     if after is not None:
-        here, place = tuple_(*keys), tuple_(*after)
-        statement = statement.where(here < place if descending else here > place)
+        row, cursor = tuple_(*keys), tuple_(*after)
+        statement = statement.where(row < cursor if descending else row > cursor)
     statement = statement.order_by(*(key.desc() if descending else key.asc() for key in keys)).limit(limit + 1)
     rows = session.scalars(statement).all()
-    return page([show(row) for row in rows[:limit]], has_more=len(rows) > limit)
+    return page([to_item(row) for row in rows[:limit]], has_more=len(rows) > limit)
 
 
-def place_of(
+def cursor_values(
     session: Session,
-    statement: Select[Found],
+    statement: Select[Row],
     *,
     id_column: InstrumentedAttribute[str],
     keys: Sequence[InstrumentedAttribute[Any]],
     after: str | None,
 ) -> Sequence[Any] | None:
-    """The keys' values of the object that `after` names, within the list it is asked of."""
+    """Return the values of `keys` of the object with the id `after`. Raises AppError if it is not in the list."""
     if after is None:
         return None
     values = None
     if "\0" not in after:
         values = session.execute(statement.with_only_columns(*keys).where(id_column == after)).first()
     if values is None:
-        raise unknown_place(after)
+        raise invalid_cursor(after)
     return list(values)
 
 
-def numbers_of(after: str | None, *, pattern: str) -> list[int] | None:
-    """The numbers in an id such as `12-3`; `pattern` has a group for each."""
+def numbers_in_id(after: str | None, *, pattern: str) -> list[int] | None:
+    """Parse the numbers in an id such as `12-3`; `pattern` has a group for each. Raises AppError 400."""
     if after is None:
         return None
     match = re.fullmatch(pattern, after, re.ASCII)
     if match is None or any(len(digits) > MAX_NUMBER_DIGITS for digits in match.groups()):
-        raise unknown_place(after)
+        raise invalid_cursor(after)
     return [int(digits) for digits in match.groups()]
 
 
-def unknown_place(after: str) -> AppError:
-    return AppError(f"'{after:.100}' is no id of this list.", code="invalid_cursor", param="after")
+def invalid_cursor(after: str) -> AppError:
+    return AppError(f"'{after:.100}' is not an id in this list.", code="invalid_cursor", param="after")

@@ -1,4 +1,4 @@
-"""How often one caller may ask, counted in the broker, so that several API processes count together."""
+"""Rate limit per caller, counted in the broker and so shared by all API processes."""
 
 from functools import lru_cache
 
@@ -15,16 +15,16 @@ log = structlog.get_logger()
 
 
 def limit_rate(caller_id: str) -> None:
-    """Raises AppError 429 above RLSD_REQUESTS_PER_MINUTE. Where the broker does not answer, nobody is refused."""
+    """Raise AppError 429 above RLSD_REQUESTS_PER_MINUTE. If the broker is unreachable, requests are allowed."""
     limit = RateLimitItemPerMinute(settings().requests_per_minute, namespace="rlsd")
     try:
         allowed = _limiter().hit(limit, caller_id)
     except StorageError as error:
-        log.warning("requests are not counted: the broker does not answer", error=str(error))
+        log.warning("rate limit not enforced: broker not reachable", error=str(error))
         return
     if not allowed:
         raise AppError(
-            f"More than {settings().requests_per_minute} requests a minute: wait, then try again.",
+            f"Rate limit of {settings().requests_per_minute} requests per minute exceeded: wait, then try again.",
             status=429,
             code="rate_limit_exceeded",
             type="rate_limit_error",
@@ -33,5 +33,5 @@ def limit_rate(caller_id: str) -> None:
 
 @lru_cache(maxsize=1)
 def _limiter() -> SlidingWindowCounterRateLimiter:
-    url = settings().required_broker_url.replace("redis+socket://", "redis+unix://", 1)  # Celery's word, limits' word
+    url = settings().required_broker_url.replace("redis+socket://", "redis+unix://", 1)  # the spelling of `limits`
     return SlidingWindowCounterRateLimiter(storage_from_string(url, wrap_exceptions=True))

@@ -1,4 +1,4 @@
-"""The path of a request's route, with the names of parameters in place of their values."""
+"""The path template of a request's route, with parameter names in place of values."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -10,7 +10,7 @@ from starlette.types import Scope
 
 
 def route_template(scope: Scope) -> str | None:
-    """None as long as no route was found: what was asked for is then anything that somebody thought of."""
+    """Return the template, or None if no route matched: the path may then be arbitrary."""
     endpoint = scope.get("endpoint")
     return None if endpoint is None else _templates(scope["app"]).get(endpoint)
 

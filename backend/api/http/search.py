@@ -1,4 +1,4 @@
-"""Search in stored texts: what may be looked for, and for how long the database may look."""
+"""Search in stored texts, with limits on the search text and on the time of the query."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,30 +14,30 @@ from backend.errors import AppError
 
 MAX_SEARCH_CHARACTERS = 200
 SEARCH_S = 10.0
-STOPPED = "57014"
-"""PostgreSQL's word for a statement that took too long."""
+QUERY_CANCELED = "57014"
+"""PostgreSQL's SQLSTATE of a statement stopped by `statement_timeout`."""
 
 Search = Annotated[
     str | None,
-    Query(min_length=1, max_length=MAX_SEARCH_CHARACTERS, description="A part of the text; case is no matter."),
+    Query(min_length=1, max_length=MAX_SEARCH_CHARACTERS, description="Part of the text, case-insensitive."),
 ]
 
 
-def holds(column: SQLColumnExpression[str], search: str) -> ColumnElement[bool]:
-    """Whether a text holds another, letter by letter whatever their case."""
+def contains(column: SQLColumnExpression[str], search: str) -> ColumnElement[bool]:
+    """Build the condition that a text contains `search`, case-insensitively and without wildcards."""
     if "\0" in search:
-        raise AppError("The text to search holds a NUL character.", code="invalid_value", param="search")
+        raise AppError("The search text contains a NUL character.", code="invalid_value", param="search")
     return column.icontains(search, autoescape=True)
 
 
 @contextmanager
-def time_bounded(*, project: str, narrower: str) -> Iterator[Session]:
-    """A transaction whose statements are stopped after `SEARCH_S`; the refusal says what to do: `narrower`."""
+def search_session(*, project: str, advice: str) -> Iterator[Session]:
+    """Open a transaction whose statements are stopped after `SEARCH_S`; the AppError then contains `advice`."""
     try:
         with transaction(project=project) as session:
             session.execute(text(f"SET LOCAL statement_timeout = {max(1, round(SEARCH_S * 1000))}"))
             yield session
     except OperationalError as error:
-        if getattr(error.orig, "sqlstate", None) != STOPPED:
+        if getattr(error.orig, "sqlstate", None) != QUERY_CANCELED:
             raise
-        raise AppError(f"The search took more than {SEARCH_S:g} seconds: {narrower}.", code="search_too_wide") from None
+        raise AppError(f"The search took more than {SEARCH_S:g} seconds: {advice}.", code="search_too_wide") from None

@@ -1,4 +1,4 @@
-"""`POST /v1/fine_tuning/jobs/estimate`: time, tokens, memory and price of a job before it is made."""
+"""`POST /v1/fine_tuning/jobs/estimate`: expected time, tokens, memory and cost of a job before it is created."""
 
 from typing import Literal
 
@@ -17,7 +17,7 @@ router = APIRouter(prefix="/fine_tuning/jobs", tags=["jobs"])
 
 
 class RangeObject(BaseModel):
-    """Eight in ten known steps lie between `low` and `high`."""
+    """The median, and the 10th and 90th percentiles (`low`, `high`) over known steps."""
 
     low: float
     median: float
@@ -25,12 +25,12 @@ class RangeObject(BaseModel):
 
 
 class EstimateObject(BaseModel):
-    """From `steps` that are known on a device of this name: the last 20 of each of `jobs` earlier jobs, without a job's
-    first, or the two that the pre-flight with the id `preflight` tried. `same_file`: on the same training file; steps
-    on another may write shorter or longer completions.
+    """An estimate from `steps` measured on a device of this name: the last 20 of each of `jobs` earlier jobs, without a
+    job's first, or the two of the pre-flight with the id `preflight`. `same_file`: on the same training file; on other
+    files completions may be shorter or longer.
 
-    Times and sizes are `null` where nothing is known yet: the pre-flight would tell. `peak_memory_bytes` is what a
-    device held in steps that were as large or larger. `method` and `hint` are those that the job will be trained with;
+    Times and sizes are `null` if nothing was measured yet: run the pre-flight. `peak_memory_bytes` was measured on one
+    device in steps of the same size or larger. `method` and `hint` are those that the job will be trained with;
     `notices` are its first events.
     """
 
@@ -54,17 +54,17 @@ class EstimateObject(BaseModel):
 
 @router.post("/estimate")
 def estimate_job(body: JobRequest, _: Auth, session: Database) -> EstimateObject:
-    """From the newest pre-flight of the same file and model, or from the steps that jobs took on that file since, on
-    such a device, with the same number of devices, number format, gradient checkpointing and generator; where there are
-    none, from jobs of the model on other files. The body is a job's, and is held to the same.
+    """Estimate a job from the newest pre-flight of the same file and model, or from later steps of jobs on that file,
+    with the same device type, number of devices, dtype, gradient checkpointing and generator; if there are none, from
+    jobs of the model on other files. The body is that of a job and is validated in the same way.
     """
     checked = checked_job(session, body, models=settings().models)
     known = known_steps(session, checked.settings, model=body.model, training_file=checked.training.id)
-    found = estimate(checked.settings, known=known.steps, held_out_rows=checked.held_out_rows)
-    return _shown(found, checked, known=known)
+    estimated = estimate(checked.settings, known=known.steps, held_out_rows=checked.held_out_rows)
+    return _estimate_object(estimated, checked, known=known)
 
 
-def _shown(found: Estimate | None, checked: CheckedJob, *, known: KnownSteps) -> EstimateObject:
+def _estimate_object(found: Estimate | None, checked: CheckedJob, *, known: KnownSteps) -> EstimateObject:
     spec = checked.settings
     shown = EstimateObject(
         method=spec.method,
@@ -77,7 +77,7 @@ def _shown(found: Estimate | None, checked: CheckedJob, *, known: KnownSteps) ->
     if found is None:
         return shown
     price = settings().gpu_hour_price
-    cost = None if price is None else cost_of(found.total_s, devices=spec.devices, price_an_hour=price)
+    cost = None if price is None else cost_of(found.total_s, devices=spec.devices, price_per_hour=price)
     return shown.model_copy(
         update={
             "jobs": 0 if known.preflight else found.jobs,

@@ -1,4 +1,4 @@
-"""`/v1/fine_tuning/jobs/{id}/exports`: an adapter as a model of its own, offered once it agrees with the adapter."""
+"""`/v1/fine_tuning/jobs/{id}/exports`: an adapter merged into a model, offered once its outputs match the adapter's."""
 
 from typing import Annotated, Any, Literal
 
@@ -27,12 +27,12 @@ class ExportRequest(BaseModel):
 
     format: ExportFormat
     checkpoint: Annotated[str, Field(max_length=200)] | None = Field(
-        None, description="Id of one of the job's checkpoints; without it, the adapter that the job ended with."
+        None, description="Id of one of the job's checkpoints; by default the job's final adapter."
     )
 
 
 class ToleranceObject(BaseModel):
-    """Largest and mean difference of log-probabilities (nats) that is let pass, least share of equal greedy tokens."""
+    """The allowed largest and mean difference of log-probabilities (nats), and least share of equal greedy tokens."""
 
     max: float
     mean: float
@@ -40,10 +40,10 @@ class ToleranceObject(BaseModel):
 
 
 class EquivalenceObject(BaseModel):
-    """Base with adapter and the exported model on the same tokens: `tokens` of completions after `prompts` prompts.
+    """Base with adapter against the exported model on the same `tokens` completion tokens of `prompts` prompts.
 
-    `effect` is how far the adapter lies from its base; `read_alike` counts prompts that the exported tokenizer turns
-    into the same tokens. A figure that is not a number is null.
+    `effect` is the difference between the adapter and its base; `read_alike` counts prompts that the exported tokenizer
+    encodes identically. NaN is reported as null.
     """
 
     agrees: bool
@@ -60,7 +60,7 @@ class EquivalenceObject(BaseModel):
 
 
 class ExportObject(ListItem):
-    """`status` is queued, running, succeeded or failed; one that does not agree with its adapter has failed."""
+    """An export. It fails if its outputs differ from those of its adapter."""
 
     object: Literal["fine_tuning.job.export"] = "fine_tuning.job.export"
     job_id: str
@@ -84,33 +84,33 @@ class DeletedExport(BaseModel):
 
 @router.post("")
 def create_export(body: ExportRequest, job: JobOfPath, _: Auth, session: Database) -> ExportObject:
-    """Make it, unless there is one already: the same request gives the same export. To try again, delete it first."""
-    return _shown(session, request_export(session, job, format=body.format, checkpoint_id=body.checkpoint))
+    """Create an export, or return the existing one for the same request. To retry, delete it first."""
+    return _export_object(session, request_export(session, job, format=body.format, checkpoint_id=body.checkpoint))
 
 
 @router.get("")
 def list_exports(job: JobOfPath, _: Auth, session: Database) -> Page[ExportObject]:
-    """All of the job, the newest first."""
-    found = select(Export).where(Export.job_id == job.id).order_by(Export.created_at.desc(), Export.id)
-    return page([_shown(session, export) for export in session.scalars(found)])
+    """List all exports of the job, newest first."""
+    statement = select(Export).where(Export.job_id == job.id).order_by(Export.created_at.desc(), Export.id)
+    return page([_export_object(session, export) for export in session.scalars(statement)])
 
 
 @router.get("/{export_id}")
 def get_export(job: JobOfPath, export_id: ObjectId, _: Auth, session: Database) -> ExportObject:
-    return _shown(session, _export_of(session, job.id, export_id))
+    return _export_object(session, _export_of(session, job.id, export_id))
 
 
 @router.get(
     "/{export_id}/content",
     response_class=Response,
-    responses={200: {"content": {"application/zip": {}}}, 304: {"description": "The caller has it."}},
+    responses={200: {"content": {"application/zip": {}}}, 304: {"description": "Not modified."}},
 )
 def get_export_content(job: JobOfPath, export_id: ObjectId, request: Request, _: Auth, session: Database) -> Response:
-    """The ZIP, its SHA-256 as ETag. 404 until the export has succeeded."""
+    """Download the ZIP, with its SHA-256 as ETag. 404 until the export has succeeded."""
     export = _export_of(session, job.id, export_id)
     if export.sha256 is None:
-        status = _shown(session, export).status
-        raise AppError(f"Export '{export_id}' is {status}: there is nothing to download.", status=404, code="not_ready")
+        status = _export_object(session, export).status
+        raise AppError(f"Export '{export_id}' is {status}: it has nothing to download.", status=404, code="not_ready")
     blob = session.get_one(Blob, export.sha256)
     return download(
         request,
@@ -123,7 +123,7 @@ def get_export_content(job: JobOfPath, export_id: ObjectId, request: Request, _:
 
 @router.delete("/{export_id}")
 def remove_export(job: JobOfPath, export_id: ObjectId, _: Auth, session: Database) -> DeletedExport:
-    """Also while it is being made."""
+    """Delete an export, even while it is being created."""
     delete_export(session, _export_of(session, job.id, export_id))
     return DeletedExport(id=export_id, deleted=True)
 
@@ -135,7 +135,7 @@ def _export_of(session: Session, job_id: str, export_id: str) -> Export:
     return export
 
 
-def _shown(session: Session, export: Export) -> ExportObject:
+def _export_object(session: Session, export: Export) -> ExportObject:
     check = session.get_one(Check, export.check_id)
     status, comparison, error = _outcome(check, offered=export.sha256 is not None)
     return ExportObject(
@@ -157,7 +157,7 @@ def _shown(session: Session, export: Export) -> ExportObject:
 def _outcome(
     check: Check, *, offered: bool
 ) -> tuple[Literal["queued", "running", "succeeded", "failed"], dict[str, Any] | None, CheckProblem | None]:
-    """Status, comparison and error, from what the worker has said so far."""
+    """Return status, comparison and error from the state of the worker's check."""
     if check.status == CheckStatus.QUEUED:
         return "queued" if check.progress is None else "running", None, None
     result = check.result or {}

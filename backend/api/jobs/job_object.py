@@ -1,4 +1,4 @@
-"""A job as OpenAI's `fine_tuning.job`; what that object has no place for stands in `x_…`."""
+"""A job as OpenAI's `fine_tuning.job`; `x_…` are fields that OpenAI's object does not have."""
 
 from datetime import timedelta
 from typing import Any, Literal
@@ -22,8 +22,8 @@ class JobError(BaseModel):
 
 
 class Progress(BaseModel):
-    """`eta_s`: seconds to the last step at the present pace, evaluations included; None while unknown. Times are Unix
-    seconds."""
+    """The progress of a job. `eta_s`: seconds to the last step at the current pace, evaluations included; None while
+    unknown. Times are Unix seconds."""
 
     step: int
     max_steps: int
@@ -33,7 +33,7 @@ class Progress(BaseModel):
 
 
 class CheckVerdict(BaseModel):
-    """What a check before training found; its details are under `/checks` of the job."""
+    """The outcome of a check before training; details are at `/checks` of the job."""
 
     verdict: Level
     summary: str
@@ -41,7 +41,7 @@ class CheckVerdict(BaseModel):
 
 
 class JobChecks(BaseModel):
-    """None: not carried out. `overridden_at`: when someone went on although one had failed, in Unix seconds."""
+    """The checks before training; None: not run. `overridden_at`: when a failed one was overridden, in Unix seconds."""
 
     self_check: CheckVerdict | None
     preflight: CheckVerdict | None
@@ -55,8 +55,8 @@ class JobHyperparameters(BaseModel):
 
 
 class JobObject(ListItem):
-    """`method.reinforcement` holds the grader as it was at creation, and in `x_rlsd` every setting as resolved,
-    in `x_asked` those that the request itself said."""
+    """OpenAI's job object. `method.reinforcement` contains the grader at creation, in `x_rlsd` every resolved setting
+    and in `x_asked` those that the request set."""
 
     object: Literal["fine_tuning.job"] = "fine_tuning.job"
     created_at: int
@@ -81,14 +81,14 @@ class JobObject(ListItem):
     x_checks: JobChecks
 
 
-def shown_job(session: Session, job: Job) -> JobObject:
+def job_object(session: Session, job: Job) -> JobObject:
     eta_s = seconds_left(session, job)
     finish = None if eta_s is None else unix_s(utc_now() + timedelta(seconds=eta_s))
-    given = job.request["method"]["reinforcement"].get("hyperparameters", {})
+    requested = job.request["method"]["reinforcement"].get("hyperparameters", {})
     hyperparameters = JobHyperparameters(
-        n_epochs=given.get("n_epochs", "auto"),
+        n_epochs=requested.get("n_epochs", "auto"),
         batch_size=job.spec["batch_size"],
-        learning_rate_multiplier=given.get("learning_rate_multiplier", "auto"),
+        learning_rate_multiplier=requested.get("learning_rate_multiplier", "auto"),
     )
     return JobObject(
         id=job.id,
@@ -119,14 +119,14 @@ def shown_job(session: Session, job: Job) -> JobObject:
 
 
 def _method(job: Job, hyperparameters: JobHyperparameters) -> dict[str, Any]:
-    asked = job.request["method"]["reinforcement"]
-    shown = {
+    requested = job.request["method"]["reinforcement"]
+    reinforcement = {
         "grader": job.grader,
         "hyperparameters": hyperparameters.model_dump()
         | {"eval_interval": job.spec["eval_interval"], "eval_samples": job.spec["eval_samples"]},
         "x_rlsd": job.spec,
-        "x_asked": asked.get("x_rlsd", {}),
+        "x_asked": requested.get("x_rlsd", {}),
     }
-    if asked["grader"].get("type") == "saved":
-        shown["x_verifier"] = {name: asked["grader"].get(name) for name in ("id", "version", "name")}
-    return {"type": "reinforcement", "reinforcement": shown}
+    if requested["grader"].get("type") == "saved":
+        reinforcement["x_verifier"] = {name: requested["grader"].get(name) for name in ("id", "version", "name")}
+    return {"type": "reinforcement", "reinforcement": reinforcement}

@@ -1,6 +1,6 @@
-"""`/v1/fine_tuning/preflight` and `/teacher-preview`: what to expect of a job before there is one.
+"""`/v1/fine_tuning/preflight` and `/teacher-preview`: what to expect from a job before it is created.
 
-A worker of the `sample` queue samples from the model; both answer a check, which tells progress and result.
+A worker of the `sample` queue samples from the model; both return a check with progress and result.
 """
 
 from typing import Annotated, Any
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from backend.api.checks import CheckObject, shown_check, words_of
+from backend.api.checks import CheckObject, check_object, request_json
 from backend.api.http.dependencies import Auth, Database
 from backend.checks import request_check, wait_for_check
 from backend.db.checks import Check
@@ -24,31 +24,33 @@ router = APIRouter(prefix="/fine_tuning", tags=["checks"])
 
 
 class PreflightTrial(BaseModel):
-    """What a job would say; the same settings are refused as there."""
+    """The fields shared with a job request, validated in the same way."""
 
     model_config = ConfigDict(extra="forbid")
 
     model: str = Field(min_length=1, max_length=300)
     training_file: str = Field(max_length=200)
-    x_rlsd: dict[str, Any] = Field(default_factory=dict, description="RlsdSettings; the preset gives the rest.")
+    x_rlsd: dict[str, Any] = Field(default_factory=dict, description="RlsdSettings; the preset provides the others.")
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
 
 class PreflightRequest(PreflightTrial):
     grader: dict[str, Any] = Field(description='A grader object, or {"type": "saved", "id", "version"?}.')
-    rows: int = Field(16, ge=1, le=MAX_ROWS, description="Rows tried, chosen at random by the seed.")
-    samples: int = Field(8, ge=1, le=MAX_SAMPLES, description="Completions a row, and as many again with the hint.")
+    rows: int = Field(16, ge=1, le=MAX_ROWS, description="Number of rows, chosen at random with the seed.")
+    samples: int = Field(8, ge=1, le=MAX_SAMPLES, description="Completions per row, and as many again with the hint.")
 
 
 class TeacherPreviewRequest(PreflightTrial):
-    grader: dict[str, Any] | None = Field(None, description="Needed where the hint is what the grader looks up.")
+    grader: dict[str, Any] | None = Field(
+        None, description="Required for the hint `grader`: the values that the grader looks up."
+    )
     row: int = Field(ge=0, lt=2**31, description="Row of the file, from 0.")
 
 
 @router.post("/preflight")
 def preflight(body: PreflightRequest, _: Auth, session: Database) -> CheckObject:
     """Sample from the base model and score: how often rows are solved, whether groups will be mixed, whether the hint
-    helps, how long training will take. The result is `{verdict, summary, findings, ...}`.
+    helps, and how long training will take. The result is `{verdict, summary, findings, ...}`.
     """
     request = preflight_request(
         session,
@@ -61,14 +63,17 @@ def preflight(body: PreflightRequest, _: Auth, session: Database) -> CheckObject
         samples=body.samples,
         models=settings().models,
     )
-    return shown_check(
-        request_check(session, kind=PREFLIGHT, request=request, asked=words_of(body), file_id=body.training_file)
+    return check_object(
+        request_check(session, kind=PREFLIGHT, request=request, body=request_json(body), file_id=body.training_file)
     )
 
 
 @router.post("/teacher-preview")
 def teacher_preview(body: TeacherPreviewRequest, who: Auth) -> CheckObject:
-    """The exact prompts of a row: the student's, and the teacher's with its hint. Long work is polled for."""
+    """Return the exact prompts of a row: the student's, and the teacher's with its hint.
+
+    Waits for the check; if it takes too long, the response is the check so far, to be polled.
+    """
     with transaction(project=who.project) as session:
         request = preview_request(
             session,
@@ -81,7 +86,7 @@ def teacher_preview(body: TeacherPreviewRequest, who: Auth) -> CheckObject:
             models=settings().models,
         )
         check_id = request_check(
-            session, kind=TEACHER_PREVIEW, request=request, asked=words_of(body), file_id=body.training_file
+            session, kind=TEACHER_PREVIEW, request=request, body=request_json(body), file_id=body.training_file
         ).id
     try:
         wait_for_check(check_id, timeout_s=settings().check_timeout_s)
@@ -89,4 +94,4 @@ def teacher_preview(body: TeacherPreviewRequest, who: Auth) -> CheckObject:
         if error.code != "no_worker":
             raise
     with transaction(project=who.project) as session:
-        return shown_check(session.get_one(Check, check_id))
+        return check_object(session.get_one(Check, check_id))

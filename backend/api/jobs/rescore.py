@@ -1,4 +1,4 @@
-"""`/v1/fine_tuning/jobs/{id}/rescore`: what a job wrote, under another verifier. A worker grades; the check tells."""
+"""`/v1/fine_tuning/jobs/{id}/rescore`: scores a job's completions with another verifier, as a check by a worker."""
 
 from typing import Annotated, Any
 
@@ -6,13 +6,13 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 
-from backend.api.checks import CheckObject, shown_check, words_of
+from backend.api.checks import CheckObject, check_object, request_json
 from backend.api.http.dependencies import Auth, Database, JobOfPath
 from backend.checks import request_check
 from backend.db.files import File
 from backend.errors import AppError
 from backend.jobs.create import require_grader_fits
-from backend.jobs.rescore import KIND, chosen
+from backend.jobs.rescore import KIND, select_rollouts
 from backend.verifiers.saved import resolve_grader
 from backend.verifiers.specs import spec_json
 
@@ -25,7 +25,7 @@ StepNumber = Annotated[int | None, Field(ge=1, le=MAX_STEP)]
 
 
 class StepRange(BaseModel):
-    """Both ends belong to it; one that is left out is open."""
+    """A range of steps, both ends included; an omitted end is open."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
@@ -38,22 +38,20 @@ class RescoreRequest(BaseModel):
 
     grader: dict[str, Any] = Field(description='A grader object, or {"type": "saved", "id", "version"?}.')
     steps: StepRange = Field(default_factory=StepRange)
-    limit: int = Field(2000, ge=1, le=MAX_COMPLETIONS, description="Completions at most, the newest.")
+    limit: int = Field(2000, ge=1, le=MAX_COMPLETIONS, description="Most completions to score, newest first.")
 
 
 @router.post("/rescore")
 def rescore_job(body: RescoreRequest, job: JobOfPath, _: Auth, session: Database) -> CheckObject:
-    """Grade stored completions of training again. The answer is a check of the kind `rescore`; nothing of the job
-    changes.
-    """
+    """Score stored completions of training again. Returns a check of the kind `rescore`; the job does not change."""
     spec, verifier = resolve_grader(session, body.grader, param="grader")
     first, last = body.steps.first, body.steps.last
     if first is not None and last is not None and first > last:
-        raise AppError(f"'steps' goes from {first} to {last}: the first must not be later.", param="steps.from")
-    if session.scalar(select(chosen(job.id, first=first, last=last).exists())) is False:
+        raise AppError(f"'steps' is from {first} to {last}: 'from' must not be greater than 'to'.", param="steps.from")
+    if session.scalar(select(select_rollouts(job.id, first=first, last=last).exists())) is False:
         where = "" if first is None and last is None else f" in steps {first or 1} to {last or job.step}"
         raise AppError(
-            f"Job '{job.id}' has no stored completions{where}: there is nothing to score again.",
+            f"Job '{job.id}' has no stored completions{where} to score again.",
             code="no_rollouts",
             param="steps" if where else None,
         )
@@ -67,4 +65,4 @@ def rescore_job(body: RescoreRequest, job: JobOfPath, _: Auth, session: Database
         "limit": body.limit,
         "job_id": job.id,
     }
-    return shown_check(request_check(session, kind=KIND, request=request, asked=words_of(body), job_id=job.id))
+    return check_object(request_check(session, kind=KIND, request=request, body=request_json(body), job_id=job.id))

@@ -1,7 +1,7 @@
-"""`/v1/fine_tuning/jobs/{id}/rollouts`: what the model wrote, searched, and the credit of its tokens.
+"""`/v1/fine_tuning/jobs/{id}/rollouts`: a job's completions, with filters and search, and the credit of their tokens.
 
-Filters walk one job's completions in the order of their key. A step or a row is found by index; the others look at the
-completions themselves, for as long as a search may and no longer.
+Filters scan one job's completions in key order. Steps and rows are found by index; other filters read the completions
+themselves, within the time limit of a search.
 """
 
 from enum import StrEnum
@@ -9,12 +9,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, Float, Select, and_, exists, select, type_coerce
+from sqlalchemy import ColumnElement, Float, Select, and_, exists, or_, select, type_coerce
 from sqlalchemy.orm import Session, aliased, undefer
 
 from backend.api.http.dependencies import Auth, Database, JobOfPath, ObjectId
-from backend.api.http.paging import After, ListItem, Order, Page, cut, numbers_of
-from backend.api.http.search import Search, holds, time_bounded
+from backend.api.http.paging import After, ListItem, Order, Page, keyset_page, numbers_in_id
+from backend.api.http.search import Search, contains, search_session
 from backend.api.verifiers.graders import ScoreRecordObject
 from backend.db.jobs import Job
 from backend.db.training import Rollout
@@ -34,15 +34,15 @@ class Outcome(StrEnum):
     RIGHT = "right"
     """The score is above the job's `success_above`."""
     WRONG = "wrong"
-    """There is a score, and it is not above."""
+    """The score is not above `success_above`."""
     FAULT = "fault"
     """The verifier failed or was stopped."""
     ABSTAIN = "abstain"
-    """The verifier does not judge it."""
+    """The verifier returned no score on purpose."""
 
 
 class RolloutObject(ListItem):
-    """One completion and what became of it; `tokens` can be had where `has_tokens`."""
+    """A completion with its score and advantage; its tokens are available if `has_tokens`."""
 
     step: int
     row: int
@@ -55,10 +55,10 @@ class RolloutObject(ListItem):
 
 
 class TokensObject(BaseModel):
-    """Equally long lists, one entry a token.
+    """Lists of equal length, with one entry per token.
 
-    `logp_teacher` and `delta`, the log-ratio that the method weighs, are None where no teacher was asked;
-    `logp_contrast` is None where the method has no second hint. Jobs of earlier releases have neither of the last two.
+    `logp_teacher` and `delta`, the log-ratio that the method weights by, are None if there was no teacher;
+    `logp_contrast` is None if the method has no second hint. Jobs of earlier releases lack the last two.
     """
 
     ids: list[int]
@@ -80,24 +80,24 @@ def list_rollouts(
     status: ScoreStatus | None = None,
     outcome: Annotated[
         list[Outcome] | None,
-        Query(max_length=len(Outcome), description="Any of these; name the parameter once for each."),
+        Query(max_length=len(Outcome), description="Any of these; repeat the parameter for several."),
     ] = None,
     min_score: ScoreBound = None,
     max_score: ScoreBound = None,
     mixed: Annotated[
-        bool, Query(description="Only completions whose question was answered both right and wrong in that step.")
+        bool, Query(description="Only completions of questions answered both right and wrong in the same step.")
     ] = False,
-    with_tokens: Annotated[bool, Query(description="Only completions whose tokens were kept.")] = False,
+    with_tokens: Annotated[bool, Query(description="Only completions whose tokens are stored.")] = False,
     search: Search = None,
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
     order: Order = Order.ASC,
 ) -> Page[RolloutObject]:
-    """Completions, by step. A bound on the score leaves out those without one."""
+    """List completions, by step. A bound on the score excludes completions without a score."""
     statement = select(Rollout).where(Rollout.job_id == job.id)
-    for column, wanted in ((Rollout.step, step), (Rollout.row, row)):
-        if wanted is not None:
-            statement = statement.where(column == wanted)
+    for column, value in ((Rollout.step, step), (Rollout.row, row)):
+        if value is not None:
+            statement = statement.where(column == value)
     if status is not None:
         statement = statement.where(Rollout.record["status"].as_string() == status)
     if outcome:
@@ -112,20 +112,22 @@ def list_rollouts(
     if with_tokens:
         statement = statement.where(Rollout.has_tokens)
     if search is not None:
-        statement = statement.where(holds(Rollout.completion, search))
-    place = numbers_of(after, pattern=ROLLOUT_ID)
+        statement = statement.where(contains(Rollout.completion, search))
+    cursor = numbers_in_id(after, pattern=ROLLOUT_ID)
     keys = (Rollout.step, Rollout.number)
-    with time_bounded(project=who.project, narrower="narrow it to a step or a row") as session:
-        return cut(session, statement, keys=keys, after=place, limit=limit, order=order, show=_shown_rollout)
+    with search_session(project=who.project, advice="limit it to a step or a row") as session:
+        return keyset_page(
+            session, statement, keys=keys, after=cursor, limit=limit, order=order, to_item=_rollout_object
+        )
 
 
 @router.get("/rollouts/{rollout_id}/tokens")
 def get_tokens(job: JobOfPath, rollout_id: ObjectId, _: Auth, session: Database) -> TokensObject:
-    """Which tokens got the credit. 404 where they were not kept."""
+    """Return the tokens of a completion and their credit. 404 if they were not stored."""
     rollout = _rollout(session, job, rollout_id, undefer(Rollout.tokens))
     if rollout.tokens is None:
         raise AppError(
-            f"The tokens of '{rollout_id}' were not kept: raise token_share to keep more.",
+            f"The tokens of '{rollout_id}' were not stored: increase token_share to store more in future jobs.",
             status=404,
             code="tokens_not_kept",
         )
@@ -134,14 +136,14 @@ def get_tokens(job: JobOfPath, rollout_id: ObjectId, _: Auth, session: Database)
 
 @router.get("/rollouts/{rollout_id}")
 def get_rollout(job: JobOfPath, rollout_id: ObjectId, _: Auth, session: Database) -> RolloutObject:
-    """One completion."""
-    return _shown_rollout(_rollout(session, job, rollout_id))
+    """Return one completion."""
+    return _rollout_object(_rollout(session, job, rollout_id))
 
 
 def _rollout(session: Session, job: Job, rollout_id: str, *options: Any) -> Rollout:
-    """Raises AppError 404."""
+    """Return the rollout with this id. Raises AppError 404."""
     try:
-        numbers = numbers_of(rollout_id, pattern=ROLLOUT_ID) or [0, 0]
+        numbers = numbers_in_id(rollout_id, pattern=ROLLOUT_ID) or [0, 0]
     except AppError:
         raise not_found("rollout", rollout_id) from None
     rollout = session.get(Rollout, (job.id, *numbers), options=options)
@@ -154,7 +156,7 @@ def _score(table: Any) -> ColumnElement[float]:
     return type_coerce(table.record["score"].as_float(), Float)
 
 
-def _with_outcome(statement: Select[Any], wanted: list[Outcome], *, job: Job) -> Select[Any]:
+def _with_outcome(statement: Select[Any], outcomes: list[Outcome], *, job: Job) -> Select[Any]:
     score, status, above = _score(Rollout), Rollout.record["status"].as_string(), job.spec["success_above"]
     conditions = {
         Outcome.RIGHT: score > above,
@@ -162,24 +164,21 @@ def _with_outcome(statement: Select[Any], wanted: list[Outcome], *, job: Job) ->
         Outcome.FAULT: status.in_((ScoreStatus.ERROR, ScoreStatus.TIMEOUT)),
         Outcome.ABSTAIN: status == ScoreStatus.ABSTAIN,
     }
-    first, *others = (conditions[outcome] for outcome in wanted)
-    for other in others:
-        first = first | other
-    return statement.where(first)
+    return statement.where(or_(*(conditions[outcome] for outcome in outcomes)))
 
 
 def _in_mixed_group(job: Job) -> ColumnElement[bool]:
-    """Whether others of the same question and step, found by index, were right and wrong."""
+    """Build the condition that the question was answered both right and wrong in the same step."""
 
-    def one(other: Any, condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    def any_rollout(other: Any, condition: ColumnElement[bool]) -> ColumnElement[bool]:
         same = and_(other.job_id == Rollout.job_id, other.step == Rollout.step, other.row == Rollout.row)
         return exists(select(1).where(same, condition))
 
     good, bad, above = aliased(Rollout), aliased(Rollout), job.spec["success_above"]
-    return and_(one(good, _score(good) > above), one(bad, _score(bad) <= above))
+    return and_(any_rollout(good, _score(good) > above), any_rollout(bad, _score(bad) <= above))
 
 
-def _shown_rollout(rollout: Rollout) -> RolloutObject:
+def _rollout_object(rollout: Rollout) -> RolloutObject:
     return RolloutObject(
         id=f"rollout-{rollout.step}-{rollout.number}",
         step=rollout.step,

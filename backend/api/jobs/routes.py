@@ -1,4 +1,4 @@
-"""`/v1/fine_tuning/jobs`: create, look at, cancel, pause, resume; events and checkpoints. In OpenAI's shapes."""
+"""`/v1/fine_tuning/jobs`: create, get, cancel, pause, resume; events and checkpoints. In OpenAI's format."""
 
 import re
 from typing import Annotated, Any, Literal
@@ -8,15 +8,15 @@ from pydantic import BaseModel
 from sqlalchemy import Select, or_, select
 
 from backend.api.http.dependencies import Auth, Database, JobOfPath, ObjectId
-from backend.api.http.paging import After, Limit, ListItem, Order, Page, PageAsked, PageQuery, listed
-from backend.api.jobs.job_object import JobObject, shown_job
+from backend.api.http.paging import After, Limit, ListItem, Order, Page, PageParams, PageQuery, paginate
+from backend.api.jobs.job_object import JobObject, job_object
 from backend.db.base import unix_s
 from backend.db.blobs import Blob
 from backend.db.jobs import Job, JobEvent
 from backend.db.training import Checkpoint
 from backend.errors import AppError
 from backend.jobs import control
-from backend.jobs.checks import checks_in_full
+from backend.jobs.checks import detailed_checks
 from backend.jobs.create import create_job
 from backend.jobs.delete import delete_job
 from backend.jobs.lifecycle import JobState
@@ -29,7 +29,7 @@ MAX_NAME_CHARACTERS = 200
 
 
 class EventObject(ListItem):
-    """OpenAI's event; `code` is stable and may be matched by programs."""
+    """OpenAI's event; `code` is stable, so programs can match on it."""
 
     object: Literal["fine_tuning.job.event"] = "fine_tuning.job.event"
     created_at: int
@@ -41,14 +41,14 @@ class EventObject(ListItem):
 
 
 class CheckpointMetrics(BaseModel):
-    """`x_score` is the mean score on held-out questions, where it was measured at this step."""
+    """`x_score` is the mean score on held-out questions, if it was measured at this step."""
 
     step: int
     x_score: float | None
 
 
 class CheckpointObject(ListItem):
-    """`x_size_bytes`: what is kept to go on from it, the adapter among that."""
+    """OpenAI's checkpoint object. `x_size_bytes`: size of the adapter and the training state."""
 
     object: Literal["fine_tuning.job.checkpoint"] = "fine_tuning.job.checkpoint"
     created_at: int
@@ -66,7 +66,7 @@ class JobDeleted(BaseModel):
 
 
 class JobChecksInFull(BaseModel):
-    """`{verdict, summary, findings, ...}` each, None where it was not carried out; see the job's `x_checks`."""
+    """Full results, `{verdict, summary, findings, ...}` each; None: not run. The job's `x_checks` is the summary."""
 
     object: Literal["fine_tuning.job.checks"] = "fine_tuning.job.checks"
     self_check: dict[str, Any] | None
@@ -76,8 +76,8 @@ class JobChecksInFull(BaseModel):
 
 @router.post("")
 def create(body: JobRequest, _: Auth, session: Database) -> JobObject:
-    """Queue a training run. What cannot be honoured is refused with the parameter's name."""
-    return shown_job(session, create_job(session, body, models=settings().models))
+    """Create a job and queue it. Unsupported parameters are refused by name."""
+    return job_object(session, create_job(session, body, models=settings().models))
 
 
 @router.get("")
@@ -85,82 +85,80 @@ def list_jobs(
     request: Request,
     _: Auth,
     session: Database,
-    asked: PageAsked,
+    query: PageParams,
     status: Annotated[
         list[JobState] | None,
-        Query(max_length=len(JobState), description="Any of these; name the parameter once for each."),
+        Query(max_length=len(JobState), description="Any of these; repeat the parameter for several."),
     ] = None,
     name: Annotated[
         str | None,
-        Query(
-            min_length=1, max_length=MAX_NAME_CHARACTERS, description="A part of name, model or id; case is no matter."
-        ),
+        Query(min_length=1, max_length=MAX_NAME_CHARACTERS, description="Part of name, model or id, case-insensitive."),
     ] = None,
 ) -> Page[JobObject]:
-    """The newest first. `metadata[key]=value` and `metadata=null` leave out all others."""
+    """List jobs, newest first. `metadata[key]=value` and `metadata=null` filter by metadata."""
     statement = _with_metadata(select(Job), request)
     if status is not None:
         statement = statement.where(Job.state.in_(status))
     if name is not None:
         if "\0" in name:
-            raise AppError("The name holds a NUL character.", code="invalid_value", param="name")
+            raise AppError("The name contains a NUL character.", code="invalid_value", param="name")
         statement = statement.where(
             or_(*(part.icontains(name, autoescape=True) for part in (Job.suffix, Job.model, Job.id)))
         )
-    return listed(
-        session, statement, keys=(Job.created_at, Job.id), asked=asked, show=lambda job: shown_job(session, job)
+    return paginate(
+        session, statement, keys=(Job.created_at, Job.id), query=query, to_item=lambda job: job_object(session, job)
     )
 
 
 @router.get("/{job_id}")
 def get_job(job: JobOfPath, _: Auth, session: Database) -> JobObject:
-    return shown_job(session, job)
+    return job_object(session, job)
 
 
 @router.delete("/{job_id}")
 def remove_job(job_id: ObjectId, _: Auth, session: Database) -> JobDeleted:
-    """With all it has left behind, its adapter too. 409 where it has not ended, or is a run of a comparison."""
+    """Delete a job with all its data and its adapter. 409 if it has not ended, or is a run of a comparison."""
     delete_job(session, job_id)
     return JobDeleted(id=job_id)
 
 
 @router.post("/{job_id}/cancel")
 def cancel_job(job_id: ObjectId, _: Auth, session: Database) -> JobObject:
-    """At once where nobody works on it, else at the next step."""
-    return shown_job(session, control.cancel(session, job_id))
+    """Cancel a job, at the next step if a worker is running it."""
+    return job_object(session, control.cancel(session, job_id))
 
 
 @router.post("/{job_id}/pause")
 def pause_job(job_id: ObjectId, _: Auth, session: Database) -> JobObject:
-    """At the next step, with a checkpoint."""
-    return shown_job(session, control.pause(session, job_id))
+    """Pause a job at the next step, with a checkpoint."""
+    return job_object(session, control.pause(session, job_id))
 
 
 @router.post("/{job_id}/resume")
 def resume_job(job_id: ObjectId, _: Auth, session: Database) -> JobObject:
-    """Go on from the last checkpoint."""
-    return shown_job(session, control.resume(session, job_id))
+    """Resume a job from its last checkpoint."""
+    return job_object(session, control.resume(session, job_id))
 
 
 @router.get("/{job_id}/events")
-def list_events(job: JobOfPath, _: Auth, session: Database, asked: PageAsked) -> Page[EventObject]:
-    """The newest first."""
+def list_events(job: JobOfPath, _: Auth, session: Database, query: PageParams) -> Page[EventObject]:
+    """List the job's events, newest first."""
     statement = select(JobEvent).where(JobEvent.job_id == job.id)
-    return listed(session, statement, keys=(JobEvent.number, JobEvent.id), asked=asked, show=shown_event)
+    return paginate(session, statement, keys=(JobEvent.number, JobEvent.id), query=query, to_item=event_object)
 
 
 @router.get("/{job_id}/checkpoints")
 def list_checkpoints(
     job: JobOfPath, _: Auth, session: Database, after: After = None, limit: Limit = 10, order: Order = Order.DESC
 ) -> Page[CheckpointObject]:
-    """Those that are kept: the last ones and the best."""
+    """List the checkpoints that are kept: the latest and the best."""
     statement = select(Checkpoint).where(Checkpoint.job_id == job.id)
-    return listed(
+    return paginate(
         session,
         statement,
         keys=(Checkpoint.step, Checkpoint.id),
-        asked=PageQuery(after, limit, order),
-        show=lambda checkpoint: _shown_checkpoint(
+        query=PageQuery(after, limit, order),
+        to_item=lambda checkpoint: _checkpoint_object(
             checkpoint, job, size_bytes=session.get_one(Blob, checkpoint.sha256).size_bytes
         ),
     )
@@ -168,11 +166,11 @@ def list_checkpoints(
 
 @router.get("/{job_id}/checks")
 def get_checks(job: JobOfPath) -> JobChecksInFull:
-    """What was found before training, with every detail."""
-    return JobChecksInFull.model_validate(checks_in_full(job))
+    """Return the full results of the checks before training."""
+    return JobChecksInFull.model_validate(detailed_checks(job))
 
 
-def shown_event(event: JobEvent) -> EventObject:
+def event_object(event: JobEvent) -> EventObject:
     return EventObject.model_validate(
         {
             "id": event.id,
@@ -185,7 +183,7 @@ def shown_event(event: JobEvent) -> EventObject:
     )
 
 
-def _shown_checkpoint(checkpoint: Checkpoint, job: Job, *, size_bytes: int) -> CheckpointObject:
+def _checkpoint_object(checkpoint: Checkpoint, job: Job, *, size_bytes: int) -> CheckpointObject:
     return CheckpointObject(
         id=checkpoint.id,
         created_at=unix_s(checkpoint.created_at) or 0,
@@ -202,10 +200,12 @@ def _with_metadata(statement: Select[Job], request: Request) -> Select[Job]:
         key = re.fullmatch(r"metadata\[(.*)\]", name, re.DOTALL)
         if key is not None:
             if "\0" in key[1] + value:
-                raise AppError("A metadata filter holds a NUL character.", code="invalid_value", param="metadata")
+                raise AppError("A metadata filter contains a NUL character.", code="invalid_value", param="metadata")
             statement = statement.where(Job.job_metadata.contains({key[1]: value}))
         elif name == "metadata":
             if value != "null":
-                raise AppError("Write metadata[key]=value, or metadata=null.", code="invalid_value", param="metadata")
+                raise AppError(
+                    "Filter with metadata[key]=value or metadata=null.", code="invalid_value", param="metadata"
+                )
             statement = statement.where(Job.job_metadata.is_(None))
     return statement

@@ -1,4 +1,4 @@
-"""What a run leaves behind, under `/v1/fine_tuning/jobs/{id}`: metrics, rows, evaluations, the adapter."""
+"""The results of a job, under `/v1/fine_tuning/jobs/{id}`: metrics, rows, evaluations, the adapter."""
 
 from enum import StrEnum
 from typing import Annotated, Any
@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Float, Select, Subquery, and_, case, func,
 
 from backend.api.http.dependencies import Auth, Database, JobOfPath
 from backend.api.http.downloads import download
-from backend.api.http.paging import After, ListItem, Order, Page, cut, numbers_of, page
+from backend.api.http.paging import After, ListItem, Order, Page, keyset_page, numbers_in_id, page
 from backend.db.base import unix_s
 from backend.db.blobs import Blob
 from backend.db.jobs import Job
@@ -30,7 +30,7 @@ class Solved(StrEnum):
 
 
 class StepMetrics(ListItem):
-    """The figures of one step; `id` is its number."""
+    """The metrics of one step; `id` is its number."""
 
     step: int
     created_at: int
@@ -38,9 +38,9 @@ class StepMetrics(ListItem):
 
 
 class RowHistory(ListItem):
-    """How a row has fared: `graded` completions have a score, `solved` of them one above `success_above`.
+    """The results on a row: `graded` completions have a score, `solved` of them one above `success_above`.
 
-    `solve_rate`: the solved share of the graded ones; `null` where none is graded."""
+    `solve_rate`: the solved share of the graded ones; `null` if none is graded."""
 
     row: int
     completions: int
@@ -53,7 +53,8 @@ class RowHistory(ListItem):
 
 
 class RowsPage(Page[RowHistory]):
-    """`never`, `sometimes`, `always`: how many rows were solved that often, of those with a graded completion."""
+    """A page of rows; `never`, `sometimes`, `always`: number of rows solved that often, among those with a graded
+    completion."""
 
     never: int
     sometimes: int
@@ -61,8 +62,8 @@ class RowsPage(Page[RowHistory]):
 
 
 class EvaluationObject(ListItem):
-    """`n` questions, `k` answers each: mean score with its interval; `p_value` and `difference` against the base.
-    `seconds` is what it took."""
+    """The mean score with its interval over `n` questions with `k` completions each; `p_value` and `difference` are
+    against the baseline, `seconds` the duration."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -88,15 +89,15 @@ def list_metrics(
     limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
     order: Order = Order.ASC,
 ) -> Page[StepMetrics]:
-    """One item a step; `after` is a step's number, of a step that may still be to come."""
-    return cut(
+    """List metrics by step; `after` is a step number, which need not exist yet."""
+    return keyset_page(
         session,
         select(Step).where(Step.job_id == job.id),
         keys=(Step.step,),
-        after=numbers_of(after, pattern=r"(\d+)"),
+        after=numbers_in_id(after, pattern=r"(\d+)"),
         limit=limit,
         order=order,
-        show=shown_step,
+        to_item=step_object,
     )
 
 
@@ -106,40 +107,40 @@ def list_row_histories(
     _: Auth,
     session: Database,
     solved: Annotated[
-        Solved | None, Query(description="Only these rows; those without a graded completion: none.")
+        Solved | None, Query(description="Only rows solved this often; excludes rows without a graded completion.")
     ] = None,
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> RowsPage:
-    """The rows that have been trained on so far, by number; the counts are of all of them."""
-    fared = _fared(job).subquery()
-    place = numbers_of(after, pattern=r"row-(\d+)")
-    statement = select(fared).order_by(fared.c.row).limit(limit + 1)
+    """List the rows trained on so far, by number; the counts cover all of them."""
+    histories = _row_histories(job).subquery()
+    cursor = numbers_in_id(after, pattern=r"row-(\d+)")
+    statement = select(histories).order_by(histories.c.row).limit(limit + 1)
     if solved is not None:
-        statement = statement.where(_is(solved, fared))
-    if place is not None:
-        statement = statement.where(fared.c.row > place[0])
+        statement = statement.where(_solved_condition(solved, histories))
+    if cursor is not None:
+        statement = statement.where(histories.c.row > cursor[0])
     rows = [
         RowHistory(
             id=f"row-{row}",
             row=row,
             completions=completions,
             graded=graded,
-            solved=right,
-            solve_rate=right / graded if graded else None,
+            solved=solved_count,
+            solve_rate=solved_count / graded if graded else None,
             mean_score=mean,
             best_score=best,
             last_step=last_step,
         )
-        for row, completions, graded, right, mean, best, last_step in session.execute(statement)
+        for row, completions, graded, solved_count, mean, best, last_step in session.execute(statement)
     ]
-    counted = [func.count().filter(_is(each, fared)).label(each.value) for each in Solved]
-    counts = session.execute(select(*counted).select_from(fared)).mappings().one()
+    columns = [func.count().filter(_solved_condition(each, histories)).label(each.value) for each in Solved]
+    counts = session.execute(select(*columns).select_from(histories)).mappings().one()
     return RowsPage(**dict(page(rows[:limit], has_more=len(rows) > limit)), **counts)
 
 
-def _fared(job: Job) -> Select[Any]:
-    """A line a row: row, completions, graded, solved, mean score, best score, last step."""
+def _row_histories(job: Job) -> Select[Any]:
+    """Select per row: row, completions, graded, solved, mean score, best score, last step."""
     score = type_coerce(Rollout.record["score"].as_float(), Float)
     return (
         select(
@@ -156,26 +157,26 @@ def _fared(job: Job) -> Select[Any]:
     )
 
 
-def _is(solved: Solved, fared: Subquery) -> ColumnElement[bool]:
+def _solved_condition(solved: Solved, histories: Subquery) -> ColumnElement[bool]:
     if solved is Solved.NEVER:
-        return and_(fared.c.graded > 0, fared.c.solved == 0)
+        return and_(histories.c.graded > 0, histories.c.solved == 0)
     if solved is Solved.ALWAYS:
-        return and_(fared.c.graded > 0, fared.c.solved == fared.c.graded)
-    return and_(fared.c.solved > 0, fared.c.solved < fared.c.graded)
+        return and_(histories.c.graded > 0, histories.c.solved == histories.c.graded)
+    return and_(histories.c.solved > 0, histories.c.solved < histories.c.graded)
 
 
 @router.get("/evaluations")
 def list_evaluations(job: JobOfPath, _: Auth, session: Database) -> Page[EvaluationObject]:
-    """Held-out evaluations in order: baseline, interim ones, trained."""
-    found = session.scalars(
+    """List held-out evaluations in order: baseline, interim, trained."""
+    evaluations = session.scalars(
         select(Evaluation).where(Evaluation.job_id == job.id).order_by(Evaluation.step, Evaluation.created_at)
     )
-    return page([shown_evaluation(evaluation) for evaluation in found])
+    return page([evaluation_object(evaluation) for evaluation in evaluations])
 
 
 @router.get("/manifest")
 def get_manifest(job: JobOfPath, _: Auth) -> dict[str, Any]:
-    """What the adapter was made of. 404 until the job has succeeded."""
+    """Return the manifest: everything that produced the adapter. 404 until the job has succeeded."""
     if job.manifest is None:
         raise _not_ready(job.id, job.state)
     return job.manifest
@@ -184,10 +185,10 @@ def get_manifest(job: JobOfPath, _: Auth) -> dict[str, Any]:
 @router.get(
     "/adapter",
     response_class=Response,
-    responses={200: {"content": {"application/zip": {}}}, 304: {"description": "The caller has it."}},
+    responses={200: {"content": {"application/zip": {}}}, 304: {"description": "Not modified."}},
 )
 def get_adapter(job: JobOfPath, request: Request, _: Auth, session: Database) -> Response:
-    """The trained adapter as a ZIP, its SHA-256 as ETag. 404 until the job has succeeded."""
+    """Download the trained adapter as a ZIP, with its SHA-256 as ETag. 404 until the job has succeeded."""
     if job.adapter_sha256 is None:
         raise _not_ready(job.id, job.state)
     blob = session.get_one(Blob, job.adapter_sha256)
@@ -200,23 +201,23 @@ def get_adapter(job: JobOfPath, request: Request, _: Auth, session: Database) ->
     )
 
 
-def shown_step(step: Step) -> StepMetrics:
+def step_object(step: Step) -> StepMetrics:
     return StepMetrics(id=str(step.step), step=step.step, created_at=unix_s(step.created_at) or 0, values=step.metrics)
 
 
-def shown_evaluation(evaluation: Evaluation) -> EvaluationObject:
-    place = {
+def evaluation_object(evaluation: Evaluation) -> EvaluationObject:
+    columns = {
         "id": f"{evaluation.step}-{evaluation.phase}",
         "step": evaluation.step,
         "phase": evaluation.phase,
         "created_at": unix_s(evaluation.created_at),
     }
-    return EvaluationObject.model_validate({**evaluation.result, **place})
+    return EvaluationObject.model_validate({**evaluation.result, **columns})
 
 
 def _not_ready(job_id: str, state: str) -> AppError:
     if state == JobState.SUCCEEDED:
         return AppError(f"The adapter of job '{job_id}' was deleted.", status=404, code="deleted")
     return AppError(
-        f"Job '{job_id}' is {state}: its adapter is there once it has succeeded.", status=404, code="not_ready"
+        f"Job '{job_id}' is {state}: its adapter is available once it has succeeded.", status=404, code="not_ready"
     )

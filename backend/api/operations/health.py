@@ -1,4 +1,4 @@
-"""Is the process alive (`/healthz`), and can it do its work (`/readyz`)? Open to all, telling nothing else."""
+"""Liveness (`/healthz`) and readiness (`/readyz`) of the service. Public, so they report nothing else."""
 
 from collections import Counter
 from typing import Annotated, Literal
@@ -13,7 +13,7 @@ from backend.api.http.errors import ErrorDetail, error_response
 from backend.db.engine import transaction
 from backend.errors import AppError
 from backend.queue import celery_app
-from backend.workers import seen_now
+from backend.workers import active_workers
 
 BROKER_TIMEOUT_S = 2.0
 router = APIRouter(tags=["health"])
@@ -24,22 +24,22 @@ class Health(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Each part is `ok` or says what is wrong with it."""
+    """The state of each dependency: `ok`, or what is wrong."""
 
     status: Literal["ok", "unavailable"]
     database: str
     broker: str
-    workers: dict[str, int] = Field(description="Workers seen lately, by queue; a service without any still answers.")
+    workers: dict[str, int] = Field(description="Active workers by queue. The service is ready even without any.")
 
 
 class Unready(Readiness):
-    """With the error that every refusal has."""
+    """Readiness with the error object of every error response."""
 
     error: ErrorDetail
 
 
 @router.get("/healthz")
-async def healthz() -> Health:  # without a thread: all of them may be waiting
+async def healthz() -> Health:  # needs no thread: all of them may be busy
     return Health()
 
 
@@ -48,7 +48,7 @@ def _database() -> str:
         with transaction() as session:
             session.execute(text("SELECT 1"))
     except SQLAlchemyError as error:
-        return f"does not answer ({type(error).__name__})"
+        return f"not reachable ({type(error).__name__})"
     return "ok"
 
 
@@ -57,7 +57,7 @@ def _broker() -> str:
         with celery_app.connection_for_read() as connection:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=BROKER_TIMEOUT_S)
     except (KombuError, OperationalError, OSError) as error:
-        return f"does not answer ({type(error).__name__})"
+        return f"not reachable ({type(error).__name__})"
     return "ok"
 
 
@@ -68,7 +68,7 @@ def readyz(
     if database == broker == "ok":
         return Readiness(status="ok", database=database, broker=broker, workers=_workers())
     workers = _workers() if database == "ok" else {}
-    seen = Readiness(status="unavailable", database=database, broker=broker, workers=workers)
+    readiness = Readiness(status="unavailable", database=database, broker=broker, workers=workers)
     return error_response(
         AppError(
             f"The service is not ready: database {database}, broker {broker}.",
@@ -76,10 +76,10 @@ def readyz(
             code="not_ready",
             type="server_error",
         ),
-        beside=seen.model_dump(),
+        extra=readiness.model_dump(),
     )
 
 
 def _workers() -> dict[str, int]:
     with transaction() as session:
-        return dict(sorted(Counter(queue for worker in seen_now(session) for queue in worker.queues).items()))
+        return dict(sorted(Counter(queue for worker in active_workers(session) for queue in worker.queues).items()))

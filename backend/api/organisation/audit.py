@@ -1,4 +1,4 @@
-"""`/v1/audit`: who did what."""
+"""`/v1/audit`: the audit log, who did what."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query
 from sqlalchemy import Select, select
 
 from backend.api.http.dependencies import Auth, Database
-from backend.api.http.paging import After, Limit, ListItem, Order, Page, cut, numbers_of
+from backend.api.http.paging import After, Limit, ListItem, Order, Page, keyset_page, numbers_in_id
 from backend.db.audit import AuditEntry
 from backend.db.base import unix_s
 
@@ -16,28 +16,28 @@ router = APIRouter(prefix="/audit", tags=["people"])
 STORABLE = r"^[^\x00]*$"
 
 
-def _part_of(what: str) -> object:
-    return Query(max_length=200, pattern=STORABLE, description=f"Words in {what}, in any case.")
+def _substring_query(what: str) -> object:
+    return Query(max_length=200, pattern=STORABLE, description=f"Part of {what}, case-insensitive.")
 
 
-def _moment(which: str) -> object:
-    return Query(ge=0, le=2**33, description=f"Unix seconds: {which}.")
+def _timestamp_query(bound: str) -> object:
+    return Query(ge=0, le=2**33, description=f"Only entries {bound} this time, in Unix seconds.")
 
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Which entries; what is not said leaves none out."""
+    """Filters of the audit log; unset ones exclude nothing."""
 
-    actor: Annotated[str | None, _part_of("the name or id of who did it")] = None
-    action: Annotated[str | None, _part_of("method and route")] = None
-    about: Annotated[str | None, _part_of("the ids it was done to")] = None
-    since: Annotated[int | None, _moment("not before it")] = None
-    until: Annotated[int | None, _moment("before it")] = None
+    actor: Annotated[str | None, _substring_query("the actor's name or id")] = None
+    action: Annotated[str | None, _substring_query("the method and route")] = None
+    about: Annotated[str | None, _substring_query("the ids of the affected objects")] = None
+    since: Annotated[int | None, _timestamp_query("at or after")] = None
+    until: Annotated[int | None, _timestamp_query("before")] = None
 
-    def of(self, entries: Select[AuditEntry]) -> Select[AuditEntry]:
+    def apply(self, entries: Select[AuditEntry]) -> Select[AuditEntry]:
         if self.actor:
-            who = AuditEntry.actor.icontains(self.actor, autoescape=True)
-            entries = entries.where(who | AuditEntry.actor_name.icontains(self.actor, autoescape=True))
+            by_id = AuditEntry.actor.icontains(self.actor, autoescape=True)
+            entries = entries.where(by_id | AuditEntry.actor_name.icontains(self.actor, autoescape=True))
         if self.action:
             entries = entries.where(AuditEntry.action.icontains(self.action, autoescape=True))
         if self.about:
@@ -64,24 +64,24 @@ class AuditObject(ListItem):
 def list_audit(
     _: Auth,
     session: Database,
-    wanted: Annotated[AuditFilter, Depends()],
+    filters: Annotated[AuditFilter, Depends()],
     after: After = None,
     limit: Limit = 50,
     order: Order = Order.DESC,
 ) -> Page[AuditObject]:
-    """Every change in the project, the newest first."""
-    return cut(
+    """List every change in the project, newest first."""
+    return keyset_page(
         session,
-        wanted.of(select(AuditEntry)),
+        filters.apply(select(AuditEntry)),
         keys=(AuditEntry.number,),
-        after=numbers_of(after, pattern=r"audit-(\d+)"),
+        after=numbers_in_id(after, pattern=r"audit-(\d+)"),
         limit=limit,
         order=order,
-        show=_shown,
+        to_item=_audit_object,
     )
 
 
-def _shown(entry: AuditEntry) -> AuditObject:
+def _audit_object(entry: AuditEntry) -> AuditObject:
     return AuditObject(
         id=f"audit-{entry.number}",
         created_at=unix_s(entry.created_at) or 0,

@@ -1,4 +1,4 @@
-"""`/v1/keys`: API keys of a project, each with a role and an expiry."""
+"""`/v1/keys`: API keys of a project, each with a role and an optional expiry."""
 
 from datetime import timedelta
 from typing import Literal
@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from backend.api.http.dependencies import Auth, Database, ObjectId, found
-from backend.api.http.paging import ListItem, Page, PageAsked, listed
+from backend.api.http.dependencies import Auth, Database, ObjectId, get_or_404
+from backend.api.http.paging import ListItem, Page, PageParams, paginate
 from backend.db.base import unix_s, utc_now
 from backend.db.keys import ApiKey, Role, create_key
 from backend.errors import AppError
@@ -22,7 +22,7 @@ class Body(BaseModel):
 
 
 class KeyObject(ListItem):
-    """A key without its secret, of which `prefix` are the first characters."""
+    """An API key without its secret; `prefix` are the secret's first characters."""
 
     object: Literal["key"] = "key"
     name: str
@@ -37,7 +37,7 @@ class KeyObject(ListItem):
 
 
 class NewKey(KeyObject):
-    """`secret` is shown here and never again."""
+    """A new API key with its `secret`, which is shown only once."""
 
     secret: str
 
@@ -54,20 +54,23 @@ def make_key(body: KeyRequest, who: Auth, session: Database) -> NewKey:
 
 
 @router.get("/keys")
-def list_keys(_: Auth, session: Database, asked: PageAsked) -> Page[KeyObject]:
-    return listed(session, select(ApiKey), keys=(ApiKey.created_at, ApiKey.id), asked=asked, show=_key)
+def list_keys(_: Auth, session: Database, query: PageParams) -> Page[KeyObject]:
+    return paginate(session, select(ApiKey), keys=(ApiKey.created_at, ApiKey.id), query=query, to_item=_key_object)
 
 
 @router.delete("/keys/{key_id}")
 def revoke_key(key_id: ObjectId, who: Auth, session: Database) -> KeyObject:
-    """Makes it invalid at once, and keeps what is known of it. A key cannot revoke itself."""
+    """Revoke a key at once; it stays in the list. A key cannot revoke itself."""
     if key_id == who.id:
         raise AppError(
-            "This is the key you are using: revoke it with another.", status=409, code="own_key", type="conflict_error"
+            "This is the key you are using: revoke it with another key.",
+            status=409,
+            code="own_key",
+            type="conflict_error",
         )
-    key = found(session, ApiKey, key_id, kind="key")
+    key = get_or_404(session, ApiKey, key_id, kind="key")
     key.revoked_at = key.revoked_at or utc_now()
-    return _key(key)
+    return _key_object(key)
 
 
 def new_key(session: Session, body: KeyRequest, *, project: str) -> NewKey:
@@ -79,10 +82,10 @@ def new_key(session: Session, body: KeyRequest, *, project: str) -> NewKey:
         project=project,
         expires_at=None if days is None else utc_now() + timedelta(days=days),
     )
-    return NewKey(**_key(key).model_dump(), secret=secret)
+    return NewKey(**_key_object(key).model_dump(), secret=secret)
 
 
-def _key(key: ApiKey) -> KeyObject:
+def _key_object(key: ApiKey) -> KeyObject:
     return KeyObject(
         id=key.id,
         name=key.name,

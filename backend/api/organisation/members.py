@@ -8,9 +8,9 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from backend.api.http.authentication import Caller
-from backend.api.http.dependencies import MAX_ID, Auth, Database, ObjectId, found
-from backend.api.http.paging import After, Limit, ListItem, Order, Page, cut
-from backend.api.http.rights import administers
+from backend.api.http.dependencies import MAX_ID, Auth, Database, ObjectId, get_or_404
+from backend.api.http.paging import After, Limit, ListItem, Order, Page, keyset_page
+from backend.api.http.rights import is_server_admin
 from backend.api.organisation.keys import Body
 from backend.db.base import unix_s, utc_now
 from backend.db.keys import Member, Role
@@ -19,11 +19,11 @@ from backend.errors import AppError
 router = APIRouter(tags=["people"])
 
 EMAIL = r"^[^@\s/]{1,100}@[^@\s/]{1,100}$"
-"""Without a slash, which would end it in the path of a request."""
+"""Without a slash, which would end the parameter in a request path."""
 
 
 class MemberObject(ListItem):
-    """`id` is the e-mail address."""
+    """A member; `id` is the e-mail address."""
 
     object: Literal["member"] = "member"
     role: Role
@@ -42,7 +42,7 @@ class Removed(BaseModel):
 
 @router.post("/members")
 def invite(body: MemberRequest, who: Auth, session: Database) -> MemberObject:
-    """Lets somebody in who signs in through the identity provider, or changes their role."""
+    """Give a person access, who then signs in through the identity provider, or change their role."""
     email = body.email.lower()
     member = session.get(Member, email)
     if member is None:
@@ -53,35 +53,41 @@ def invite(body: MemberRequest, who: Auth, session: Database) -> MemberObject:
         except IntegrityError:
             raise _not_invitable(email, who) from None
     elif email == who.id and body.role is not Role.ADMIN:
-        raise AppError("Another admin has to change your role.", status=409, code="own_role", type="conflict_error")
+        raise AppError(
+            "You cannot change your own role: ask another admin.", status=409, code="own_role", type="conflict_error"
+        )
     member.role = body.role
-    return _member(member)
+    return _member_object(member)
 
 
 @router.get("/members")
 def list_members(
     _: Auth, session: Database, after: After = None, limit: Limit = 20, order: Order = Order.ASC
 ) -> Page[MemberObject]:
-    place = None if after is None else [after]
-    return cut(session, select(Member), keys=(Member.email,), after=place, limit=limit, order=order, show=_member)
+    cursor = None if after is None else [after]
+    return keyset_page(
+        session, select(Member), keys=(Member.email,), after=cursor, limit=limit, order=order, to_item=_member_object
+    )
 
 
 @router.delete("/members/{email}")
 def remove_member(email: ObjectId, who: Auth, session: Database) -> Removed:
     email = email.lower()
     if email == who.id:
-        raise AppError("Another admin has to remove you.", status=409, code="own_role", type="conflict_error")
-    session.delete(found(session, Member, email, kind="member"))
+        raise AppError(
+            "You cannot remove yourself: ask another admin.", status=409, code="own_role", type="conflict_error"
+        )
+    session.delete(get_or_404(session, Member, email, kind="member"))
     return Removed(id=email)
 
 
 def _not_invitable(email: str, who: Caller) -> AppError:
-    """They belong to another project, of which only administrators of the server are told."""
-    message = f"'{email}' cannot be let in here: ask an administrator of the server."
-    if administers(who.role, project=who.project):
-        message = f"'{email}' belongs to another project: have them removed there first."
+    """Build the error for a member of another project; only server administrators learn that this is the reason."""
+    message = f"'{email}' cannot be added to this project: ask an administrator of the server."
+    if is_server_admin(who.role, project=who.project):
+        message = f"'{email}' belongs to another project: an admin there has to remove them first."
     return AppError(message, status=409, code="not_invitable", param="email", type="conflict_error")
 
 
-def _member(member: Member) -> MemberObject:
+def _member_object(member: Member) -> MemberObject:
     return MemberObject(id=member.email, role=Role(member.role), created_at=unix_s(member.created_at) or 0)

@@ -1,4 +1,4 @@
-"""`/v1/projects` and `/v1/whoami`: projects, their quotas and usage, and the caller's own."""
+"""`/v1/projects` and `/v1/whoami`: projects with quotas and usage, and the caller's own."""
 
 from typing import Literal
 
@@ -7,8 +7,8 @@ from pydantic import BaseModel, Field
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from backend.api.http.dependencies import Auth, Database, ObjectId, found, write_audit_entry
-from backend.api.http.paging import After, Limit, ListItem, Order, Page, PageQuery, listed
+from backend.api.http.dependencies import Auth, Database, ObjectId, get_or_404, write_audit_entry
+from backend.api.http.paging import After, Limit, ListItem, Order, Page, PageQuery, paginate
 from backend.api.organisation.keys import Body, KeyRequest, NewKey, new_key
 from backend.db.base import unix_s, utc_now
 from backend.db.engine import transaction
@@ -31,7 +31,7 @@ class ProjectObject(ListItem):
 
 
 class Whoami(BaseModel):
-    """The caller, and what the caller's project may use and uses."""
+    """The caller, and the project of the caller with its quotas and usage."""
 
     object: Literal["whoami"] = "whoami"
     id: str
@@ -39,7 +39,7 @@ class Whoami(BaseModel):
     role: Role
     project: ProjectObject
     identity_provider: str | None = Field(
-        description="Issuer whose ID tokens let members in; null where this server accepts keys alone."
+        description="Issuer of the ID tokens of members; null if this server accepts API keys only."
     )
 
 
@@ -60,7 +60,7 @@ def whoami(who: Auth, session: Database) -> Whoami:
         id=who.id,
         name=who.name,
         role=who.role,
-        project=_project(project, usage=usage(session)),
+        project=_project_object(project, usage=usage(session)),
         identity_provider=settings().oidc_issuer if settings().oidc_audience else None,
     )
 
@@ -69,35 +69,35 @@ def whoami(who: Auth, session: Database) -> Whoami:
 def create_project(body: ProjectRequest, _: Auth, session: Database) -> ProjectObject:
     project = Project(id=new_id("proj"), name="", created_at=utc_now(), quotas={})
     _change(session, project, name=body.name, quotas=body.quotas)
-    return _project(project)
+    return _project_object(project)
 
 
 @router.get("/projects")
 def list_projects(
     _: Auth, session: Database, after: After = None, limit: Limit = 20, order: Order = Order.ASC
 ) -> Page[ProjectObject]:
-    """With what each uses, the oldest first."""
-    return listed(
+    """List projects with their usage, oldest first."""
+    return paginate(
         session,
         select(Project),
         keys=(Project.created_at, Project.id),
-        asked=PageQuery(after, limit, order),
-        show=_used_project,
+        query=PageQuery(after, limit, order),
+        to_item=_project_with_usage,
     )
 
 
 @router.post("/projects/{project_id}")
 def change_project(project_id: ObjectId, body: ProjectChange, _: Auth, session: Database) -> ProjectObject:
-    """A new name, new quotas; quotas that are sent replace all that were set."""
-    project = found(session, Project, project_id, kind="project")
+    """Change a project's name or quotas; `quotas` replaces all quotas set before."""
+    project = get_or_404(session, Project, project_id, kind="project")
     _change(session, project, name=body.name, quotas=body.quotas)
-    return _project(project)
+    return _project_object(project)
 
 
 @router.post("/projects/{project_id}/keys")
 def make_project_key(project_id: ObjectId, body: KeyRequest, request: Request, who: Auth, session: Database) -> NewKey:
-    """A key for another project: how its first admin comes in. The audit logs of both projects tell of it."""
-    project = found(session, Project, project_id, kind="project")
+    """Create a key for any project, such as its first admin's. Recorded in the audit logs of both projects."""
+    project = get_or_404(session, Project, project_id, kind="project")
     key = new_key(session, body, project=project.id)
     if project.id != who.project:
         write_audit_entry(session, request, who, project=project.id)
@@ -105,12 +105,16 @@ def make_project_key(project_id: ObjectId, body: KeyRequest, request: Request, w
 
 
 def _change(session: Session, project: Project, *, name: str | None, quotas: Quotas | None) -> None:
-    taken = name and session.scalar(
+    name_taken = name and session.scalar(
         select(Project.id).where(func.lower(Project.name) == name.lower(), Project.id != project.id)
     )
-    if taken:
+    if name_taken:
         raise AppError(
-            f"There is a project '{name}' already.", status=409, code="name_taken", param="name", type="conflict_error"
+            f"A project named '{name}' already exists.",
+            status=409,
+            code="name_taken",
+            param="name",
+            type="conflict_error",
         )
     project.name = name or project.name
     project.quotas = project.quotas if quotas is None else quotas.model_dump(exclude_none=True)
@@ -118,7 +122,7 @@ def _change(session: Session, project: Project, *, name: str | None, quotas: Quo
     session.flush()
 
 
-def _project(project: Project, *, usage: Usage | None = None) -> ProjectObject:
+def _project_object(project: Project, *, usage: Usage | None = None) -> ProjectObject:
     return ProjectObject(
         id=project.id,
         name=project.name,
@@ -128,7 +132,7 @@ def _project(project: Project, *, usage: Usage | None = None) -> ProjectObject:
     )
 
 
-def _used_project(project: Project) -> ProjectObject:
-    """Another project's use is seen by a session of that project alone."""
+def _project_with_usage(project: Project) -> ProjectObject:
+    """Add a project's usage, which only a session of that project can read."""
     with transaction(project=project.id) as session:
-        return _project(project, usage=usage(session))
+        return _project_object(project, usage=usage(session))

@@ -1,4 +1,4 @@
-"""`/v1/usage`: what the caller's project has asked of models, by day and model."""
+"""`/v1/usage`: chat requests and tokens of the caller's project, by day and model."""
 
 from datetime import timedelta
 from typing import Annotated, Literal
@@ -7,14 +7,14 @@ from fastapi import APIRouter, Query
 
 from backend.api.http.dependencies import Auth, Database
 from backend.api.http.paging import ListItem, Page, page
-from backend.chat.usage import used_since
+from backend.chat.usage import usage_since
 from backend.db.base import utc_now
 
 router = APIRouter(prefix="/usage", tags=["chat"])
 
 
 class UsageObject(ListItem):
-    """One model on one day (UTC)."""
+    """The usage of one model on one day (UTC)."""
 
     object: Literal["usage"] = "usage"
     day: str
@@ -28,9 +28,9 @@ class UsageObject(ListItem):
 def list_usage(
     _: Auth,
     session: Database,
-    days: Annotated[int, Query(ge=1, le=366, description="Days back from today, which counts.")] = 30,
+    days: Annotated[int, Query(ge=1, le=366, description="Number of days up to and including today.")] = 30,
 ) -> Page[UsageObject]:
-    """Chat requests and their tokens, the newest day first. They are counted when an answer has ended."""
+    """List chat requests and tokens, newest day first. A request is counted when its response has ended."""
     since = utc_now().date() - timedelta(days=days - 1)
     return page(
         [
@@ -42,6 +42,6 @@ def list_usage(
                 prompt_tokens=row.prompt_tokens,
                 completion_tokens=row.completion_tokens,
             )
-            for row in used_since(session, since)
+            for row in usage_since(session, since)
         ]
     )

@@ -1,4 +1,4 @@
-"""`/v1/webhooks`: addresses that are told when a job has ended, with a log of what they answered."""
+"""`/v1/webhooks`: URLs that are notified when a job has ended, with a delivery log."""
 
 from collections.abc import Sequence
 from typing import Literal, get_args
@@ -9,8 +9,8 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
-from backend.api.http.dependencies import Auth, Database, ObjectId, found
-from backend.api.http.paging import ListItem, Page, PageAsked, listed
+from backend.api.http.dependencies import Auth, Database, ObjectId, get_or_404
+from backend.api.http.paging import ListItem, Page, PageParams, paginate
 from backend.db.base import unix_s, utc_now
 from backend.db.webhooks import DeliveryStatus, Webhook, WebhookDelivery
 from backend.ids import new_id
@@ -29,7 +29,7 @@ class WebhookRequest(BaseModel):
 
 
 class DeliveryObject(ListItem):
-    """`response_status` and `error` are of the newest try."""
+    """A delivery; `response_status` and `error` are those of the latest attempt."""
 
     object: Literal["webhook.delivery"] = "webhook.delivery"
     type: str
@@ -43,7 +43,7 @@ class DeliveryObject(ListItem):
 
 
 class WebhookObject(ListItem):
-    """`last_delivery`: how the newest message to it went; None before the first."""
+    """A webhook; `last_delivery` is None before the first."""
 
     object: Literal["webhook"] = "webhook"
     url: str
@@ -53,7 +53,7 @@ class WebhookObject(ListItem):
 
 
 class NewWebhook(WebhookObject):
-    """`secret` checks the signatures; it is shown here and never again."""
+    """A new webhook with the `secret` that verifies signatures, which is shown only once."""
 
     secret: str
 
@@ -70,16 +70,18 @@ def create_webhook(body: WebhookRequest, _: Auth, session: Database) -> NewWebho
     hook = Webhook(id=new_id("hook"), url=body.url, events=list(body.events), secret=new_secret(), created_at=utc_now())
     session.add(hook)
     session.flush()
-    return NewWebhook(**_shown(hook).model_dump(), secret=hook.secret)
+    return NewWebhook(**_webhook_object(hook).model_dump(), secret=hook.secret)
 
 
 @router.get("")
 def list_webhooks(
     _: Auth,
     session: Database,
-    asked: PageAsked,
+    query: PageParams,
 ) -> Page[WebhookObject]:
-    page = listed(session, select(Webhook), keys=(Webhook.created_at, Webhook.id), asked=asked, show=_shown)
+    page = paginate(
+        session, select(Webhook), keys=(Webhook.created_at, Webhook.id), query=query, to_item=_webhook_object
+    )
     newest = _newest_deliveries(session, [hook.id for hook in page.data])
     for hook in page.data:
         hook.last_delivery = newest.get(hook.id)
@@ -88,15 +90,15 @@ def list_webhooks(
 
 @router.delete("/{webhook_id}")
 def delete_webhook(webhook_id: ObjectId, _: Auth, session: Database) -> WebhookDeleted:
-    session.delete(found(session, Webhook, webhook_id, kind="webhook"))
+    session.delete(get_or_404(session, Webhook, webhook_id, kind="webhook"))
     return WebhookDeleted(id=webhook_id)
 
 
 @router.post("/{webhook_id}/test")
 def send_test(webhook_id: ObjectId, _: Auth, session: Database) -> DeliveryObject:
-    """Sends an event of the type `webhook.test`; how it went stands in the log."""
-    hook = found(session, Webhook, webhook_id, kind="webhook")
-    return _shown_delivery(deliver_to(session, hook, kind=TEST, object_id=hook.id))
+    """Send an event of the type `webhook.test`; the outcome is in the delivery log."""
+    hook = get_or_404(session, Webhook, webhook_id, kind="webhook")
+    return _delivery_object(deliver_to(session, hook, kind=TEST, object_id=hook.id))
 
 
 @router.get("/{webhook_id}/deliveries")
@@ -104,28 +106,28 @@ def list_deliveries(
     webhook_id: ObjectId,
     _: Auth,
     session: Database,
-    asked: PageAsked,
+    query: PageParams,
 ) -> Page[DeliveryObject]:
-    found(session, Webhook, webhook_id, kind="webhook")
+    get_or_404(session, Webhook, webhook_id, kind="webhook")
     statement = select(WebhookDelivery).where(WebhookDelivery.webhook_id == webhook_id)
-    return listed(
-        session, statement, keys=(WebhookDelivery.created_at, WebhookDelivery.id), asked=asked, show=_shown_delivery
+    return paginate(
+        session, statement, keys=(WebhookDelivery.created_at, WebhookDelivery.id), query=query, to_item=_delivery_object
     )
 
 
 def _newest_deliveries(session: Session, webhook_ids: Sequence[str]) -> dict[str, DeliveryObject]:
-    """Of each webhook that was sent something."""
-    of, when, number = WebhookDelivery.webhook_id, WebhookDelivery.created_at, WebhookDelivery.id
-    statement = select(WebhookDelivery).where(of.in_(webhook_ids)).ext(distinct_on(of))
-    statement = statement.order_by(of, when.desc(), number.desc())
-    return {delivery.webhook_id: _shown_delivery(delivery) for delivery in session.scalars(statement)}
+    """Return the latest delivery of each webhook that has one."""
+    webhook_id, created_at, number = WebhookDelivery.webhook_id, WebhookDelivery.created_at, WebhookDelivery.id
+    statement = select(WebhookDelivery).where(webhook_id.in_(webhook_ids)).ext(distinct_on(webhook_id))
+    statement = statement.order_by(webhook_id, created_at.desc(), number.desc())
+    return {delivery.webhook_id: _delivery_object(delivery) for delivery in session.scalars(statement)}
 
 
-def _shown(hook: Webhook) -> WebhookObject:
+def _webhook_object(hook: Webhook) -> WebhookObject:
     return WebhookObject(id=hook.id, url=hook.url, events=hook.events, created_at=unix_s(hook.created_at) or 0)
 
 
-def _shown_delivery(delivery: WebhookDelivery) -> DeliveryObject:
+def _delivery_object(delivery: WebhookDelivery) -> DeliveryObject:
     return DeliveryObject(
         id=delivery.id,
         type=delivery.payload["type"],

@@ -1,4 +1,4 @@
-"""`/v1/workers`: the workers that are there now, and what waits for them."""
+"""`/v1/workers`: the workers that are running now."""
 
 from typing import Literal
 
@@ -8,8 +8,8 @@ from pydantic import BaseModel
 from backend.api.http.dependencies import Auth, Database
 from backend.api.http.paging import ListItem, Page, page
 from backend.db.base import unix_s
-from backend.db.workers import WorkerSeen
-from backend.workers import seen_now
+from backend.db.workers import WorkerRecord
+from backend.workers import active_workers
 
 router = APIRouter(prefix="/workers", tags=["workers"])
 
@@ -20,7 +20,7 @@ class Device(BaseModel):
 
 
 class WorkerObject(ListItem):
-    """`sandbox_level` as `rlsd sandbox-check` tells it."""
+    """A worker; `sandbox_level` as reported by `rlsd sandbox-check`."""
 
     object: Literal["worker"] = "worker"
     host: str
@@ -34,11 +34,11 @@ class WorkerObject(ListItem):
 
 @router.get("")
 def list_workers(_: Auth, session: Database) -> Page[WorkerObject]:
-    """All of them, the first started first."""
-    return page([_shown(worker) for worker in seen_now(session)])
+    """List all running workers, in order of their start."""
+    return page([_worker_object(worker) for worker in active_workers(session)])
 
 
-def _shown(worker: WorkerSeen) -> WorkerObject:
+def _worker_object(worker: WorkerRecord) -> WorkerObject:
     return WorkerObject(
         id=worker.id,
         host=worker.host,

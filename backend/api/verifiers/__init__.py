@@ -1,1 +1,1 @@
-"""Verifiers: store one, run it, check it before it trains anything."""
+"""Verifiers: save one, run it, check it before training with it."""

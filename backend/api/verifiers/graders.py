@@ -1,6 +1,6 @@
-"""`/v1/fine_tuning/alpha/graders`: is this grader sound, and what does it make of this text? In OpenAI's shapes.
+"""`/v1/fine_tuning/alpha/graders`: validate a grader, and run it on a text. In OpenAI's format.
 
-Nothing of a user's runs here: a worker of the `check` queue grades in its sandbox and answers through the database.
+User code never runs in this process: a worker of the `check` queue grades in its sandbox and replies via the database.
 """
 
 from collections.abc import Sequence
@@ -26,11 +26,13 @@ router = APIRouter(prefix="/fine_tuning/alpha/graders", tags=["graders"])
 class ValidateRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    grader: dict[str, Any] = Field(description='OpenAI\'s grader object, one of our types, or {"type": "saved", "id"}.')
+    grader: dict[str, Any] = Field(
+        description='OpenAI\'s grader object, one of this server\'s types, or {"type": "saved", "id"}.'
+    )
 
 
 class SignatureObject(BaseModel):
-    """Which function of a Python verifier is called, and by which of the known signatures."""
+    """The function of a Python verifier that is called, and its signature."""
 
     function: str
     line: int
@@ -40,7 +42,7 @@ class SignatureObject(BaseModel):
 
 
 class ValidateResponse(BaseModel):
-    """OpenAI's answer; `x_signature` is there for Python verifiers. `x_remarks`: what it says that changes nothing."""
+    """OpenAI's response; `x_signature` is set for Python verifiers. `x_remarks`: settings that have no effect."""
 
     grader: dict[str, Any]
     x_remarks: list[str]
@@ -53,7 +55,7 @@ class RunRequest(ValidateRequest):
 
 
 class ScoreRecordObject(BaseModel):
-    """How every call ends: only `ok` has a score."""
+    """The outcome of one grading; only `ok` has a score."""
 
     score: float | None
     status: ScoreStatus
@@ -64,7 +66,7 @@ class ScoreRecordObject(BaseModel):
 
 
 class RunErrors(BaseModel):
-    """OpenAI's flags; those that cannot arise here are false."""
+    """OpenAI's error flags; those that cannot occur here are always false."""
 
     formula_parse_error: bool = False
     sample_parse_error: bool = False
@@ -93,7 +95,7 @@ class RunMetadata(BaseModel):
 
 
 class RunResponse(BaseModel):
-    """OpenAI's answer, in which a call without a score has the reward 0; `x_record` tells them apart."""
+    """OpenAI's response. A grading without a score also has the reward 0; `x_record` distinguishes the two."""
 
     reward: float
     sub_rewards: dict[str, float]
@@ -138,12 +140,12 @@ def run_grader(body: RunRequest, who: Auth) -> RunResponse:
             scores=record.components,
         ),
         model_grader_token_usage_per_model={},
-        x_record=shown_record(record),
+        x_record=record_object(record),
     )
 
 
 def grade(spec: Spec, samples: Sequence[Sample], *, project: str) -> list[ScoreRecord]:
-    """Ask a worker and wait. The request is committed first: what is not stored cannot be found by a worker."""
+    """Have a worker grade the samples, and wait. The request is committed first, so that a worker can find it."""
     request = {
         "grader": spec_json(spec),
         "samples": [{"output_text": s.output_text, "item": s.item, "answer": s.answer} for s in samples],
@@ -154,7 +156,7 @@ def grade(spec: Spec, samples: Sequence[Sample], *, project: str) -> list[ScoreR
     return [ScoreRecord.from_json(record) for record in result["records"]]
 
 
-def shown_record(record: ScoreRecord) -> ScoreRecordObject:
+def record_object(record: ScoreRecord) -> ScoreRecordObject:
     return ScoreRecordObject.model_validate(record.to_json())
 
 

@@ -1,4 +1,4 @@
-"""`/v1/verifiers`: verifiers kept under a name, in versions that never change; drafts are tried without saving."""
+"""`/v1/verifiers`: named verifiers with immutable versions; drafts can be run without saving."""
 
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import func, select
 
 from backend.api.http.dependencies import Auth, Database, ObjectId
-from backend.api.http.paging import ListItem, Page, PageAsked, cut, listed, numbers_of, page
-from backend.api.verifiers.graders import ScoreRecordObject, grade, shown_record
+from backend.api.http.paging import ListItem, Page, PageParams, keyset_page, numbers_in_id, page, paginate
+from backend.api.verifiers.graders import ScoreRecordObject, grade, record_object
 from backend.datasets.rows.rows import answer_of
 from backend.db.base import unix_s
 from backend.db.engine import transaction
@@ -30,7 +30,7 @@ MAX_SAMPLES = 256
 
 router = APIRouter(prefix="/verifiers", tags=["verifiers"])
 
-Version = Annotated[int | None, Query(ge=1, le=MAX_VERSION, description="The newest unless given.")]
+Version = Annotated[int | None, Query(ge=1, le=MAX_VERSION, description="By default the newest.")]
 
 
 class VerifierRequest(BaseModel):
@@ -57,7 +57,7 @@ class VerifierObject(ListItem):
 
 
 class VersionObject(ListItem):
-    """One version; its `id` is good as `after`, the verifier's own stands in `verifier_id`."""
+    """A version; its `id` is a cursor for `after`, the verifier's id is `verifier_id`."""
 
     object: Literal["verifier.version"] = "verifier.version"
     verifier_id: str
@@ -75,7 +75,7 @@ class VerifierDeleted(BaseModel):
 
 
 class SampleRequest(BaseModel):
-    """`answer` is what the dataset's normal form would hold; left out, it is looked for in the item."""
+    """A text to score; `answer` is that of the dataset's normal form, by default taken from the item."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -98,31 +98,31 @@ class DraftResult(BaseModel):
 
 @router.post("/test")
 def run_draft(body: DraftRequest, who: Auth) -> DraftResult:
-    """Score texts with a grader that need not be saved; one record a sample, in order."""
+    """Score texts with a grader that need not be saved. Returns one record per sample, in order."""
     with transaction(project=who.project) as session:
         spec, _verifier = resolve_grader(session, body.grader, param="grader")
     samples = [
         Sample(output_text=s.output_text, item=s.item, answer=answer_of(s.item) if s.answer is None else s.answer)
         for s in body.samples
     ]
-    return DraftResult(records=[shown_record(record) for record in grade(spec, samples, project=who.project)])
+    return DraftResult(records=[record_object(record) for record in grade(spec, samples, project=who.project)])
 
 
 @router.post("")
 def create_verifier(body: VerifierRequest, _: Auth, session: Database) -> VerifierObject:
-    return _shown(save_verifier(session, name=body.name, spec=parse_spec(body.grader)))
+    return _verifier_object(save_verifier(session, name=body.name, spec=parse_spec(body.grader)))
 
 
 @router.get("")
 def list_verifiers(
     _: Auth,
     session: Database,
-    asked: PageAsked,
+    query: PageParams,
 ) -> Page[VerifierObject]:
-    """The newest version of each, the verifier made last first."""
+    """List the newest version of each verifier, newest first."""
     newest = select(Verifier.id, func.max(Verifier.version).label("version")).group_by(Verifier.id).subquery()
     statement = select(Verifier).join(newest, (newest.c.id == Verifier.id) & (newest.c.version == Verifier.version))
-    return listed(session, statement, keys=(Verifier.created_at, Verifier.id), asked=asked, show=_shown)
+    return paginate(session, statement, keys=(Verifier.created_at, Verifier.id), query=query, to_item=_verifier_object)
 
 
 class ReadyMadeExample(BaseModel):
@@ -132,7 +132,7 @@ class ReadyMadeExample(BaseModel):
 
 
 class ReadyMadeObject(ListItem):
-    """A verifier to start from; its examples are what it was tested with."""
+    """A ready-made verifier, with the examples it was tested with."""
 
     object: Literal["verifier.ready_made"] = "verifier.ready_made"
     name: str
@@ -143,18 +143,18 @@ class ReadyMadeObject(ListItem):
 
 @router.get("/ready-made")
 def list_ready_made(_: Auth) -> Page[ReadyMadeObject]:
-    """Verifiers to start from, all of them, in the order in which they are offered."""
+    """List all ready-made verifiers."""
     return page([ReadyMadeObject.model_validate(asdict(verifier)) for verifier in READY_MADE])
 
 
 @router.get("/{verifier_id}")
 def get_verifier(verifier_id: ObjectId, _: Auth, session: Database, version: Version = None) -> VerifierObject:
-    return _shown(find_verifier(session, verifier_id, version=version))
+    return _verifier_object(find_verifier(session, verifier_id, version=version))
 
 
 @router.delete("/{verifier_id}")
 def remove_verifier(verifier_id: ObjectId, _: Auth, session: Database) -> VerifierDeleted:
-    """With all its versions. Jobs made with it keep their copy."""
+    """Delete a verifier with all its versions. Jobs that use it keep their copy."""
     delete_verifier(session, verifier_id)
     return VerifierDeleted(id=verifier_id)
 
@@ -164,28 +164,28 @@ def list_versions(
     verifier_id: ObjectId,
     _: Auth,
     session: Database,
-    asked: PageAsked,
+    query: PageParams,
 ) -> Page[VersionObject]:
     find_verifier(session, verifier_id, version=None)
-    return cut(
+    return keyset_page(
         session,
         select(Verifier).where(Verifier.id == verifier_id),
         keys=(Verifier.version,),
-        after=numbers_of(asked.after, pattern=r"version-(\d+)"),
-        limit=asked.limit,
-        order=asked.order,
-        show=_shown_version,
+        after=numbers_in_id(query.after, pattern=r"version-(\d+)"),
+        limit=query.limit,
+        order=query.order,
+        to_item=_version_object,
     )
 
 
 @router.post("/{verifier_id}/versions")
 def create_version(verifier_id: ObjectId, body: VersionRequest, _: Auth, session: Database) -> VerifierObject:
-    """Save a changed verifier; jobs made with earlier versions keep theirs."""
+    """Save a new version of a verifier. Jobs that use earlier versions keep theirs."""
     find_verifier(session, verifier_id, version=None)
-    return _shown(save_version(session, verifier_id, name=body.name, spec=parse_spec(body.grader)))
+    return _verifier_object(save_version(session, verifier_id, name=body.name, spec=parse_spec(body.grader)))
 
 
-def _shown(verifier: Verifier) -> VerifierObject:
+def _verifier_object(verifier: Verifier) -> VerifierObject:
     return VerifierObject(
         id=verifier.id,
         name=verifier.name,
@@ -196,7 +196,7 @@ def _shown(verifier: Verifier) -> VerifierObject:
     )
 
 
-def _shown_version(verifier: Verifier) -> VersionObject:
+def _version_object(verifier: Verifier) -> VersionObject:
     return VersionObject(
         id=f"version-{verifier.version}",
         verifier_id=verifier.id,

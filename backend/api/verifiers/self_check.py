@@ -1,11 +1,11 @@
-"""`/v1/verifiers/check`: is this verifier fit to train with? Tried in a worker's sandbox on rows of a file."""
+"""`/v1/verifiers/check`: checks whether a verifier is fit for training, in a worker's sandbox, on rows of a file."""
 
 from typing import Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from backend.api.checks import CheckObject, shown_check, words_of
+from backend.api.checks import CheckObject, check_object, request_json
 from backend.api.http.dependencies import Auth, Database
 from backend.checks import request_check
 from backend.jobs.create import require_file, require_grader_fits
@@ -23,12 +23,12 @@ class SelfCheckRequest(BaseModel):
 
     grader: dict[str, Any] = Field(description='A grader object, or {"type": "saved", "id", "version"?}.')
     file: str = Field(max_length=200)
-    rows: int = Field(16, ge=1, le=MAX_ROWS, description="Rows tried, evenly apart in the file.")
+    rows: int = Field(16, ge=1, le=MAX_ROWS, description="Number of rows to try, evenly spaced in the file.")
 
 
 @router.post("/check")
 def check_verifier(body: SelfCheckRequest, _: Auth, session: Database) -> CheckObject:
-    """Try right answers in many forms, and texts that must not score. The check tells progress; its result is
+    """Try right answers in many forms, and texts that must not score. Returns a check; its result is
     `{verdict, summary, findings, full_marks, probes, rows: [{row, answer, cells}], ...}`.
     """
     spec, _verifier = resolve_grader(session, body.grader, param="grader")
@@ -39,6 +39,6 @@ def check_verifier(body: SelfCheckRequest, _: Auth, session: Database) -> CheckO
         "file_id": file.id,
         "rows": spread(body.rows, over=file.row_count),
     }
-    return shown_check(
-        request_check(session, kind="self_check", request=request, asked=words_of(body), file_id=file.id)
+    return check_object(
+        request_check(session, kind="self_check", request=request, body=request_json(body), file_id=file.id)
     )

@@ -1,7 +1,7 @@
-"""How long texts are, in characters or tokens: their spread, and a histogram of it.
+"""The distribution of text lengths, in characters or tokens: quantiles and a histogram.
 
-Kept as how often each length occurs. Different lengths add up to at least half their number squared, so a file of 2 GB
-has some sixty thousand of them at most, however many rows.
+Stored as a count for each length. `n` distinct lengths sum to at least `n² / 2`, so a file of 2 GB has about sixty
+thousand of them at most, however many rows.
 """
 
 import bisect
@@ -12,7 +12,7 @@ from typing import Any
 
 BARS = 24
 TAIL = 0.99
-"""Up to this share of the texts have bars of their own; the last bar holds all that are longer."""
+"""The quantile up to which the bars extend; the last bar also holds all longer texts."""
 
 
 @dataclass(slots=True)
@@ -23,11 +23,11 @@ class Lengths:
         self.counts[length] += 1
 
     def above(self, limit: int) -> int:
-        """How many texts are longer than the limit."""
+        """Count the texts that are longer than the limit."""
         return sum(rows for length, rows in self.counts.items() if length > limit)
 
     def to_json(self) -> dict[str, Any] | None:
-        """`{min, median, mean, p95, max, histogram: [{low, high, rows}]}`, both ends included; None without a text."""
+        """Return `{min, median, mean, p95, max, histogram: [{low, high, rows}]}`, ends inclusive; None if empty."""
         if not self.counts:
             return None
         lengths = sorted(self.counts)
@@ -47,16 +47,16 @@ class Lengths:
         bars = [0] * max(1, -(-(high - low + 1) // width))
         for length, rows in self.counts.items():
             bars[min((length - low) // width, len(bars) - 1)] += rows
-        shown = [
-            {"low": low + place * width, "high": low + (place + 1) * width - 1, "rows": rows}
-            for place, rows in enumerate(bars)
+        histogram = [
+            {"low": low + index * width, "high": low + (index + 1) * width - 1, "rows": rows}
+            for index, rows in enumerate(bars)
         ]
-        shown[-1]["high"] = max(shown[-1]["low"], most)
-        return shown
+        histogram[-1]["high"] = max(histogram[-1]["low"], most)
+        return histogram
 
 
 def _quantile(lengths: list[int], ends: list[int], share: float) -> float:
-    """Between the two nearest ranks, as numpy does it. `ends`: how many texts are at most as long as each length."""
+    """Interpolate linearly between the two nearest ranks, as numpy does. `ends`: the cumulative counts of `lengths`."""
     rank = share * (ends[-1] - 1)
     below = lengths[bisect.bisect_right(ends, int(rank))]
     above = lengths[bisect.bisect_right(ends, min(int(rank) + 1, ends[-1] - 1))]

@@ -1,6 +1,6 @@
-"""Rows that repeat: within one file, and between two, of which one may be meant to judge what the other taught.
+"""Duplicate rows within one file, and rows that two files share, such as training and validation file.
 
-Counted by the database over the stored rows, so the size of the files does not matter to the service.
+Computed by the database over the stored rows, so the memory of the service does not grow with the files.
 """
 
 from collections.abc import Collection
@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from backend.datasets.analysis.findings import beginning, words_of
+from backend.datasets.analysis.findings import excerpt, message_text
 from backend.db.files import DatasetRow
 
 LISTED = 100
@@ -24,26 +24,26 @@ REPEATED = text(
 SHARED = text(
     """
     WITH mine AS (
-        SELECT line, number, row_hash, md5((normal->>'messages') || (normal->>'images')) AS asked
+        SELECT line, number, row_hash, md5((normal->>'messages') || (normal->>'images')) AS question
         FROM dataset_rows WHERE file_id = :file_id
     ), theirs AS (
         SELECT min(line) AS line, min(number) AS number, array_agg(row_hash) AS hashes,
-               md5((normal->>'messages') || (normal->>'images')) AS asked
-        FROM dataset_rows WHERE file_id = :against GROUP BY asked
+               md5((normal->>'messages') || (normal->>'images')) AS question
+        FROM dataset_rows WHERE file_id = :against GROUP BY question
     )
     SELECT mine.line AS line, theirs.line AS their_line, mine.number AS number,
            theirs.number AS their_number, mine.row_hash = ANY(theirs.hashes) AS whole,
            count(*) OVER () AS questions,
            count(*) FILTER (WHERE mine.row_hash = ANY(theirs.hashes)) OVER () AS rows
-    FROM mine JOIN theirs USING (asked) ORDER BY mine.number LIMIT :listed
+    FROM mine JOIN theirs USING (question) ORDER BY mine.number LIMIT :listed
     """
 )
 
 
 def repeated_rows(session: Session, file_id: str) -> dict[str, Any]:
-    """`rows`: how many are exactly like an earlier one. `groups`: the first hundred such sets, by line and number."""
+    """Find exact duplicates. `rows` counts those equal to an earlier row; `groups` lists the first hundred sets."""
     found = session.execute(REPEATED, {"file_id": file_id, "listed": LISTED}).all()
-    asked = _questions(session, file_id, {group.number for group in found})
+    questions = _questions(session, file_id, {group.number for group in found})
     groups = [
         {
             "first": group.first,
@@ -51,7 +51,7 @@ def repeated_rows(session: Session, file_id: str) -> dict[str, Any]:
             "others": group.others,
             "number": group.number,
             "other_numbers": group.other_numbers,
-            "question": asked[group.number],
+            "question": questions[group.number],
         }
         for group in found
     ]
@@ -59,9 +59,9 @@ def repeated_rows(session: Session, file_id: str) -> dict[str, Any]:
 
 
 def overlap(session: Session, file_id: str, *, against: str) -> dict[str, Any]:
-    """`questions`: how many rows of a file ask what a row of the other asks. `rows`: how many are equal to one."""
+    """Compare two files. `questions` counts rows with a question of the other file, `rows` equal rows."""
     found = session.execute(SHARED, {"file_id": file_id, "against": against, "listed": LISTED}).all()
-    asked = _questions(session, file_id, {shared.number for shared in found})
+    questions = _questions(session, file_id, {shared.number for shared in found})
     return {
         "against": against,
         "rows": found[0].rows if found else 0,
@@ -73,7 +73,7 @@ def overlap(session: Session, file_id: str, *, against: str) -> dict[str, Any]:
                 "same_row": bool(shared.whole),
                 "number": shared.number,
                 "their_number": shared.their_number,
-                "question": asked[shared.number],
+                "question": questions[shared.number],
             }
             for shared in found
         ],
@@ -81,8 +81,8 @@ def overlap(session: Session, file_id: str, *, against: str) -> dict[str, Any]:
 
 
 def _questions(session: Session, file_id: str, numbers: Collection[int]) -> dict[int, str]:
-    """How the questions of these rows begin."""
+    """Return an excerpt of the question of each of these rows, by row number."""
     rows = select(DatasetRow.number, DatasetRow.normal["messages"]).where(
         DatasetRow.file_id == file_id, DatasetRow.number.in_(numbers)
     )
-    return {number: beginning(words_of(messages)) for number, messages in session.execute(rows)}
+    return {number: excerpt(message_text(messages)) for number, messages in session.execute(rows)}

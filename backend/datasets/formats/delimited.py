@@ -1,7 +1,7 @@
-"""CSV and TSV: a header line, then a row a record; every cell is text. The delimiter is found by trial.
+"""CSV and TSV: a header line, then one row per record; every cell is text. The delimiter is detected.
 
-`csv.Sniffer` guesses a dialect from how often characters occur and is wrong on prose; here the delimiter is the
-one that cuts the first records into equally many cells.
+`csv.Sniffer` guesses a dialect from character frequencies and is wrong on prose; here the delimiter is the one that
+splits the first records into equally many cells.
 """
 
 import csv
@@ -18,16 +18,16 @@ from backend.errors import AppError
 DELIMITERS = (",", "\t", ";", "|")
 MAX_COLUMNS = 1000
 TRIED_RECORDS = 50
-ALIKE = 0.8
-"""The share that makes text a table whose name does not say so."""
+UNIFORM_SHARE = 0.8
+"""Least share of records as wide as the header from which text without a table's file name counts as a table."""
 
 csv.field_size_limit(MAX_LINE_BYTES)
 
 
-def delimiter_of(head: str, *, least: float) -> str | None:
-    """The delimiter under which at least this share of the first records has as many cells as the header has.
+def delimiter_of(head: str, *, min_share: float) -> str | None:
+    """Return the delimiter for which at least `min_share` of the first records has as many cells as the header.
 
-    None where there is none, or the header is one cell only. `head` may end within a record.
+    None if there is none or the header has only one cell. `head` may end within a record.
     """
     best: tuple[float, int, str] | None = None
     lines = head.splitlines(keepends=True)
@@ -39,13 +39,13 @@ def delimiter_of(head: str, *, least: float) -> str | None:
         widths = [len(record) for record in (records if len(records) < 3 else records[:-1])]
         if len(widths) > 1 and widths[0] > 1:
             share = Counter(widths)[widths[0]] / len(widths)
-            if share >= least and (best is None or (share, widths[0]) > best[:2]):
+            if share >= min_share and (best is None or (share, widths[0]) > best[:2]):
                 best = (share, widths[0], delimiter)
     return None if best is None else best[2]
 
 
 def delimited_rows(file: BinaryIO, *, encoding: str, delimiter: str) -> Iterator[RawRow | Problem]:
-    """Raises AppError where the header cannot be used."""
+    """Read the records as rows or problems. Raises AppError if the header cannot be used."""
     lines = _Lines(file, encoding=encoding)
     records = csv.reader(lines, delimiter=delimiter, strict=True)
     header: list[str] | None = None
@@ -75,7 +75,7 @@ def delimited_rows(file: BinaryIO, *, encoding: str, delimiter: str) -> Iterator
 
 
 class _Lines:
-    """Lines as text, bounded one by one and by record, counted from 1. It goes on after an error it has raised."""
+    """Decoded lines, counted from 1, with a size limit for each line and record. Iteration continues after an error."""
 
     def __init__(self, file: BinaryIO, *, encoding: str) -> None:
         self.file = file
@@ -102,10 +102,11 @@ class _Lines:
         self.record_bytes += len(line)
         if self.record_bytes > MAX_LINE_BYTES:
             raise BadLineError(
-                "line_too_long", f"begins a record longer than {MAX_LINE_BYTES // 1024**2} MiB: is a quote not closed?"
+                "line_too_long",
+                f"begins a record longer than {MAX_LINE_BYTES // 1024**2} MiB: is a closing quote missing?",
             )
         if b"\0" in line:
-            raise BadLineError("nul_character", "holds a NUL byte")
+            raise BadLineError("nul_character", "contains a NUL byte")
         try:
             return line.decode(self.encoding)
         except UnicodeDecodeError as error:
@@ -118,7 +119,7 @@ class _Lines:
 def _checked(header: list[str]) -> list[str]:
     if len(header) > MAX_COLUMNS:
         raise AppError(
-            f"The table has {len(header):,} columns; {MAX_COLUMNS:,} are the most.",
+            f"The table has {len(header):,} columns; the limit is {MAX_COLUMNS:,}.",
             code="too_many_columns",
             param="file",
         )
@@ -129,12 +130,12 @@ def _checked(header: list[str]) -> list[str]:
 
 
 def _uneven(header: list[str], record: list[str], *, line: int) -> Problem:
-    """Cells beyond the header are shown under their places."""
-    beyond = (f"column {place}" for place in itertools.count(len(header) + 1))
+    """Describe a record of the wrong width; cells beyond the header are named by their position."""
+    beyond = (f"column {number}" for number in itertools.count(len(header) + 1))
     read = dict(zip(itertools.chain(header, beyond), record, strict=False))
     return Problem(
         line=line,
         code="wrong_cell_count",
-        message=f"has {len(record)} cells where the header has {len(header)}",
+        message=f"has {len(record)} cells, but the header has {len(header)}",
         read=json.dumps(read, ensure_ascii=False),
     )

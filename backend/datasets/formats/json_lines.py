@@ -1,8 +1,8 @@
-"""Strict JSON: bytes to raw rows, one row in memory at a time, every fault a reason with its line.
+"""Strict JSON Lines reader: bytes to raw rows, one in memory at a time; each error is reported with its line.
 
-Stricter than `json.loads`, so that what is accepted comes back unchanged from the database, and means the same to every
-reader: no duplicate keys, no NaN, no NUL, no lone surrogates. Rows of other formats pass the same checks (`raw_row`).
-Not covered: which format a file has (`source`), and lists of JSON (`json_lists`).
+Stricter than `json.loads`, so that accepted rows survive the database unchanged and mean the same to every reader: no
+duplicate keys, no NaN, no NUL, no lone surrogates. Rows of other formats pass the same checks (`raw_row`).
+Not covered: detecting a file's format (`rows.source`) and JSON lists (`json_lists`).
 """
 
 import hashlib
@@ -20,9 +20,9 @@ BLANK = " \t\r\n"
 
 @dataclass(frozen=True, slots=True)
 class RawRow:
-    """One row as its author wrote it. `line` from 1: where it begins, or its number where a table has no lines.
+    """A row as written in the file. `line`, from 1: where it begins, or its number in a table without lines.
 
-    `row_hash`: SHA-256 of its canonical JSON, the same for the same content.
+    `row_hash`: SHA-256 of its canonical JSON.
     """
 
     line: int
@@ -31,7 +31,7 @@ class RawRow:
 
 
 class BadLineError(ValueError):
-    """Why a line cannot be read; `str()` goes on after "line 7 ..."."""
+    """A line that cannot be read; `str()` continues a sentence that begins with "line 7"."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -39,10 +39,10 @@ class BadLineError(ValueError):
 
 
 def json_lines(file: BinaryIO) -> Iterator[RawRow | Problem]:
-    """Every line that is not blank, in order: as a row, or as what is wrong with it."""
+    """Yield each non-blank line, in order, as a row or as a problem."""
     for number, line in enumerate(_lines(file), start=1):
         try:
-            item = parsed(line)
+            item = parse_line(line)
             if item is not None:
                 yield RawRow(line=number, item=item, row_hash=row_hash(item))
         except BadLineError as error:
@@ -50,7 +50,7 @@ def json_lines(file: BinaryIO) -> Iterator[RawRow | Problem]:
 
 
 def as_text(line: bytes) -> str | None:
-    """A line as it was written; None where it is no text that can be kept."""
+    """Decode a line; None if it is too long or not text that can be stored."""
     try:
         return None if len(line) > MAX_LINE_BYTES or b"\0" in line else line.decode().strip(BLANK)
     except UnicodeDecodeError:
@@ -58,28 +58,30 @@ def as_text(line: bytes) -> str | None:
 
 
 def raw_row(item: dict[str, Any], *, line: int) -> RawRow:
-    """A row that was never JSON, held to the same rules. Raises BadLineError."""
+    """Build a row from another format under the same rules. Raises BadLineError."""
     if not _is_shallow(item):
         raise BadLineError("too_deep", f"is nested deeper than {MAX_DEPTH} levels")
     if any("\0" in text for text in _texts(item)):
-        raise BadLineError("nul_character", "holds a NUL character")
+        raise BadLineError("nul_character", "contains a NUL character")
     return RawRow(line=line, item=item, row_hash=row_hash(item))
 
 
 def row_hash(item: dict[str, Any]) -> str:
-    """Raises BadLineError for what UTF-8 or JSON cannot hold."""
+    """Hash a row's canonical JSON. Raises BadLineError for values that UTF-8 or JSON cannot represent."""
     try:
         canonical = json.dumps(item, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
     except UnicodeEncodeError as error:
         escape = f"\\u{ord(error.object[error.start]):04x}"
-        raise BadLineError("lone_surrogate", f"holds half a character ({escape}), which no text can contain") from None
+        raise BadLineError(
+            "lone_surrogate", f"contains an unpaired surrogate ({escape}), which is not valid text"
+        ) from None
     except ValueError:
-        raise BadLineError("number_too_large", "holds a number beyond the range of a 64-bit float") from None
+        raise BadLineError("number_too_large", "contains a number beyond the range of a 64-bit float") from None
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:
-    """Lines, of which at most `MAX_LINE_BYTES` + 1 bytes are kept."""
+    """Yield the lines, each cut after `MAX_LINE_BYTES` + 1 bytes."""
     while line := file.readline(MAX_LINE_BYTES + 1):
         rest = line
         while not rest.endswith(b"\n") and len(rest) > MAX_LINE_BYTES:
@@ -87,12 +89,12 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
         yield line
 
 
-def parsed(line: bytes) -> dict[str, Any] | None:
-    """The object on the line; None for a blank line. Raises BadLineError."""
+def parse_line(line: bytes) -> dict[str, Any] | None:
+    """Parse the object on the line; None for a blank line. Raises BadLineError."""
     if len(line) > MAX_LINE_BYTES:
         raise BadLineError("line_too_long", f"is longer than {MAX_LINE_BYTES // 1024**2} MiB")
     if b"\0" in line:
-        raise BadLineError("nul_character", "holds a NUL byte")
+        raise BadLineError("nul_character", "contains a NUL byte")
     try:
         text = line.decode().strip(BLANK)
     except UnicodeDecodeError as error:
@@ -108,7 +110,7 @@ def parsed(line: bytes) -> dict[str, Any] | None:
     if line.count(b"{") + line.count(b"[") > MAX_DEPTH and not _is_shallow(item):
         raise BadLineError("too_deep", f"is nested deeper than {MAX_DEPTH} levels")
     if "\\u0000" in text and any("\0" in found for found in _texts(item)):
-        raise BadLineError("nul_character", "holds a NUL character (\\u0000)")
+        raise BadLineError("nul_character", "contains a NUL character (\\u0000)")
     return item
 
 
@@ -116,28 +118,28 @@ def _decoded(text: str) -> object:
     try:
         value: object = _decoder.decode(text)
     except json.JSONDecodeError as error:
-        hint = "; a row must stand on one line" if error.pos >= len(text) else ""
+        hint = "; a row must be on a single line" if error.pos >= len(text) else ""
         raise BadLineError("invalid_json", f"is not JSON: {error.msg} at character {error.pos + 1}{hint}") from None
     except RecursionError:
         raise BadLineError("too_deep", f"is nested deeper than {MAX_DEPTH} levels") from None
     except BadLineError:
         raise
     except ValueError:
-        raise BadLineError("number_too_large", "holds a number with too many digits") from None
+        raise BadLineError("number_too_large", "contains a number with too many digits") from None
     return value
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    item = dict(pairs)
+    if len(item) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise BadLineError("duplicate_key", f"has the key {twice!r:.80} twice")
-    return found
+    return item
 
 
 def _no_constant(name: str) -> Never:
-    raise BadLineError("invalid_number", f"holds {name}, which JSON does not have")
+    raise BadLineError("invalid_number", f"contains {name}, which is not valid JSON")
 
 
 _decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
@@ -168,5 +170,5 @@ def _children(value: object) -> list[object]:
 
 
 def _kind(value: object) -> str:
-    names = {list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+    names = {list: "a list", str: "a string", bool: "true or false", type(None): "null"}
     return names.get(type(value), "a number")

@@ -1,15 +1,15 @@
-"""Rows in one JSON document: a list of objects, or an object whose `data` is such a list.
+"""Rows in one JSON document: a list of objects, or an object with such a list in `data`.
 
-The list is cut into its elements without being parsed, one element in memory at a time; each element is then read as a
-line of JSON Lines is, by the same rules and limits. A streaming parser would have to repeat those rules: it hands on
-numbers of its own kind, and the last of two equal keys.
+The list is split into its elements without being parsed, one element in memory at a time; each element is then parsed
+like a line of JSON Lines, by the same rules and limits. A streaming parser would have to repeat those rules: it returns
+its own number types and silently keeps the last of two equal keys.
 """
 
 import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from backend.datasets.formats.json_lines import MAX_LINE_BYTES, BadLineError, RawRow, as_text, parsed, row_hash
+from backend.datasets.formats.json_lines import MAX_LINE_BYTES, BadLineError, RawRow, as_text, parse_line, row_hash
 from backend.datasets.formats.problems import Problem
 
 PIECE_BYTES = 256 * 1024
@@ -22,7 +22,7 @@ OPENING = re.compile(rb"\s*:\s*\[(?=\s*[{\]])")
 
 
 def data_list(head: bytes) -> int | None:
-    """Where the list under the first object's own key `data` begins, just after its bracket; None without one."""
+    """Return the offset just after the opening bracket of the first object's own `data` list; None without one."""
     depth = 0
     for token in TOKEN.finditer(head):
         if depth == 1 and token.group() == LIST_KEY and (found := OPENING.match(head, token.end())):
@@ -34,25 +34,25 @@ def data_list(head: bytes) -> int | None:
 
 
 def json_list(file: BinaryIO, *, start: int) -> Iterator[RawRow | Problem]:
-    """The elements of a list as rows, or as what is wrong with them.
+    """Yield the elements of a list as rows or problems.
 
-    `start`: bytes from where the file stands to what follows the list's opening bracket.
+    `start`: bytes from the file's position to just after the list's opening bracket.
     """
-    for line, element in _Cutter(file, start=start).elements():
+    for line, element in _ListSplitter(file, start=start).elements():
         try:
             if isinstance(element, BadLineError):
                 raise element
-            item = parsed(element)
+            item = parse_line(element)
             if item is None:
-                raise BadLineError("invalid_json", "has an empty place in the list: a comma too many")
+                raise BadLineError("invalid_json", "has an empty list element: there is a comma too many")
             yield RawRow(line=line, item=item, row_hash=row_hash(item))
         except BadLineError as error:
             read = None if isinstance(element, BadLineError) else as_text(element)
             yield Problem(line=line, code=error.code, message=str(error), read=read)
 
 
-class _Cutter:
-    """Cuts a list at the commas that are its own. Of a long element it keeps `MAX_LINE_BYTES` + 1 bytes."""
+class _ListSplitter:
+    """Splits a list at its top-level commas. An element is cut after `MAX_LINE_BYTES` + 1 bytes."""
 
     def __init__(self, file: BinaryIO, *, start: int) -> None:
         before = file.read(start)
@@ -64,17 +64,17 @@ class _Cutter:
         self.kept = bytearray()
 
     def elements(self) -> Iterator[tuple[int, bytes | BadLineError]]:
-        """(line, bytes) of each element; last, if so, what is wrong with the list itself."""
-        depth, in_text, place, any_yet = 0, False, 0, False
+        """Yield (line, bytes) of each element, and at the end an error in the list itself, if there is one."""
+        depth, in_string, position, any_yet = 0, False, 0, False
         while self._next_piece():
-            begin, place = 0, max(0, place)
-            while found := (INSIDE if in_text else OUTSIDE).search(self.piece, place):
-                mark, place = found.group(), found.end()
-                if in_text:
-                    in_text = mark != b'"'
-                    place += mark == b"\\"  # what it escapes is no mark, be it in the next piece
+            begin, position = 0, max(0, position)
+            while found := (INSIDE if in_string else OUTSIDE).search(self.piece, position):
+                mark, position = found.group(), found.end()
+                if in_string:
+                    in_string = mark != b'"'
+                    position += mark == b"\\"  # skips the escaped character, even at the start of the next piece
                 elif mark == b'"':
-                    in_text = True
+                    in_string = True
                 elif mark in b"[{":
                     depth += 1
                 elif depth and mark in b"]}":
@@ -83,14 +83,14 @@ class _Cutter:
                     self._keep(begin, found.start())
                     begin = found.start() + 1
                     if mark == b"," or any_yet or self.kept:
-                        yield self._taken()
+                        yield self._take()
                     any_yet = True
                     if mark == b"]":
-                        yield from self._after(begin)
+                        yield from self._check_end(begin)
                         return
             self._keep(begin, len(self.piece))
-            place -= len(self.piece)
-        yield self.line, BadLineError("invalid_json", "is where the file ends, before its list is closed")
+            position -= len(self.piece)
+        yield self.line, BadLineError("invalid_json", "ends the file before its list is closed")
 
     def _next_piece(self) -> bool:
         self.line += self.piece.count(b"\n", self.counted)
@@ -105,16 +105,16 @@ class _Cutter:
             self.counted, self.first_line = begin, self.line
         self.kept += self.piece[begin : min(end, begin + MAX_LINE_BYTES + 1 - len(self.kept))]
 
-    def _taken(self) -> tuple[int, bytes]:
-        taken, self.kept = bytes(self.kept), bytearray()
-        return self.first_line, taken
+    def _take(self) -> tuple[int, bytes]:
+        element, self.kept = bytes(self.kept), bytearray()
+        return self.first_line, element
 
-    def _after(self, begin: int) -> Iterator[tuple[int, BadLineError]]:
-        """What follows the list must end it: nothing, or the rest of the object around it."""
+    def _check_end(self, begin: int) -> Iterator[tuple[int, BadLineError]]:
+        """Yield an error unless the list is followed by nothing or by the rest of the object around it."""
         last = self.piece[begin:].rstrip(BLANK)[-1:]
         while self._next_piece():
             last = self.piece.rstrip(BLANK)[-1:] or last
         if self.wrapped and last != b"}":
-            yield self.line, BadLineError("invalid_json", "begins an object around the list that is never closed")
+            yield self.line, BadLineError("invalid_json", "does not close the object around the list")
         if not self.wrapped and last:
-            yield self.line, BadLineError("invalid_json", "has something after the end of its list")
+            yield self.line, BadLineError("invalid_json", "continues after the end of its list")

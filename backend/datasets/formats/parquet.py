@@ -1,7 +1,7 @@
-"""Parquet: rows read some at a time, so that a row group is never in memory as Python objects.
+"""Parquet reader: rows in small batches, so that a row group is never in memory as Python objects.
 
-Numbers, texts, lists and structs stay what they are. What JSON lacks is written as it usually is: bytes in base64,
-times in ISO 8601, durations in seconds, decimals as numbers. NaN is not JSON and makes a bad row; null is fine.
+Numbers, strings, lists and structs map to JSON. Types that JSON lacks are converted: bytes to base64, times to
+ISO 8601, durations to seconds, decimals to numbers. NaN makes a bad row; null is fine.
 """
 
 import base64
@@ -23,14 +23,14 @@ from backend.errors import AppError
 MAX_ROWS = 10_000_000
 BATCH_ROWS = 256
 BATCH_BYTES = 64 * 1024 * 1024
-"""A batch has at most so many rows that they cannot be larger than this, were all as large as their row group."""
+"""The rows of a batch stay below this even if each were as large as its row group."""
 MAX_ITEM_BYTES = 32 * 1024 * 1024
 
-pa.set_memory_pool(pa.system_memory_pool())  # the others reserve gigabytes, which a reader with a limit does not have
+pa.set_memory_pool(pa.system_memory_pool())  # the other pools reserve gigabytes, beyond the memory limit of a reader
 
 
 def parquet_rows(file: BinaryIO, *, max_bytes: int) -> Iterator[RawRow | Problem]:
-    """`max_bytes`: the most that all rows may unpack to. Raises AppError where it is no table, or too large."""
+    """Read the rows, which may unpack to `max_bytes` in all. Raises AppError if it is not a table or is too large."""
     try:
         table = pq.ParquetFile(file, memory_map=False, pre_buffer=False)
         batch_rows = _checked(table, max_bytes=max_bytes)
@@ -44,8 +44,8 @@ def parquet_rows(file: BinaryIO, *, max_bytes: int) -> Iterator[RawRow | Problem
             first += batch.num_rows
     except MemoryError:
         raise AppError(
-            "The Parquet table cannot be read: its values take more memory than a reader has (the administrator's "
-            "RLSD_READER_MEMORY_BYTES). Split it, or its longest values.",
+            "The Parquet table cannot be read: it needs more memory than the reader may use (RLSD_READER_MEMORY_BYTES, "
+            "set by the administrator). Split the table, or shorten its longest values.",
             status=413,
             code="too_much_memory",
             param="file",
@@ -56,22 +56,22 @@ def parquet_rows(file: BinaryIO, *, max_bytes: int) -> Iterator[RawRow | Problem
 
 
 def _checked(table: pq.ParquetFile, *, max_bytes: int) -> int:
-    """How many rows to read at a time."""
-    about = table.metadata
+    """Check the limits and return the batch size in rows."""
+    metadata = table.metadata
     names = table.schema_arrow.names
-    if about.num_columns > MAX_COLUMNS:
+    if metadata.num_columns > MAX_COLUMNS:
         raise AppError(
-            f"The table has {about.num_columns:,} columns; {MAX_COLUMNS:,} are the most.",
+            f"The table has {metadata.num_columns:,} columns; the limit is {MAX_COLUMNS:,}.",
             code="too_many_columns",
             param="file",
         )
     if len(set(names)) < len(names):
-        raise AppError("The table has two columns of one name.", code="invalid_header", param="file")
-    if about.num_rows > MAX_ROWS:
+        raise AppError("The table has two columns of the same name.", code="invalid_header", param="file")
+    if metadata.num_rows > MAX_ROWS:
         raise AppError(
-            f"The table has {about.num_rows:,} rows; {MAX_ROWS:,} are the most.", code="too_many_rows", param="file"
+            f"The table has {metadata.num_rows:,} rows; the limit is {MAX_ROWS:,}.", code="too_many_rows", param="file"
         )
-    sizes = [about.row_group(number).total_byte_size for number in range(about.num_row_groups)]
+    sizes = [metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups)]
     if sum(sizes) > max_bytes:
         raise _too_large(max_bytes)
     largest: int = max(1, *sizes, 1)
@@ -85,24 +85,24 @@ def _row(row: pa.RecordBatch, *, line: int) -> RawRow | Problem:
         try:
             (item,) = row.to_pylist()
         except UnicodeDecodeError:
-            raise BadLineError("invalid_utf8", "holds text that is not UTF-8") from None
-        return raw_row({name: _plain(value) for name, value in item.items()}, line=line)
+            raise BadLineError("invalid_utf8", "contains text that is not UTF-8") from None
+        return raw_row({name: _json_value(value) for name, value in item.items()}, line=line)
     except BadLineError as error:
         return Problem(line=line, code=error.code, message=str(error))
 
 
-def _plain(value: Any) -> Any:
-    """The value as JSON has it."""
+def _json_value(value: Any) -> Any:
+    """Convert a value to its JSON form."""
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise BadLineError("invalid_number", f"holds {value}, which JSON does not have: store null for no value")
+            raise BadLineError("invalid_number", f"contains {value}, which JSON does not allow: use null for no value")
         return value
     if isinstance(value, dict):
-        return {name: _plain(inner) for name, inner in value.items()}
+        return {name: _json_value(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
+        return [_json_value(inner) for inner in value]
     if isinstance(value, bytes):
         return base64.b64encode(value).decode("ascii")
     if isinstance(value, datetime | date | time):
@@ -113,12 +113,12 @@ def _plain(value: Any) -> Any:
         return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, UUID):
         return str(value)
-    raise BadLineError("unknown_type", f"holds a value of the type {type(value).__name__}, which has no form in JSON")
+    raise BadLineError("unknown_type", f"contains a value of type {type(value).__name__}, which has no JSON form")
 
 
 def _too_large(max_bytes: int) -> AppError:
     return AppError(
-        f"The table unpacks to more than {max_bytes} bytes: split it.",
+        f"The table unpacks to more than {max_bytes} bytes: split it into smaller files.",
         status=413,
         code="file_too_large",
         param="file",

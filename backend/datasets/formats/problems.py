@@ -1,4 +1,4 @@
-"""What was found in a file: how many rows, read by which rule, and what is wrong on which line."""
+"""The report on a file: row counts, the rule by which rows were read, and the problems by line."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -7,15 +7,15 @@ from backend.errors import AppError
 
 LISTED_PROBLEMS = 1000
 MAX_ROW_CHARACTERS, MAX_KEPT_CHARACTERS = 10_000, 1_000_000
-"""Of one bad row, and of all that a report keeps; a row is kept whole or not at all."""
+"""Limits for the text of one bad row, and of all that a report keeps; a row is kept whole or not at all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with one line, counted from 1. `code` is stable; `message` goes on after "line 7 ...".
+    """A problem with one line, counted from 1. `code` is stable; `message` continues a sentence after "line 7".
 
-    A table without lines counts its rows instead. `number` is that of a row that was taken, from 0: a line of JSON may
-    hold many. `read`: the row that was left out, in JSON as far as it is; None where it is no text or too long.
+    In a table without lines, `line` counts rows. `number`, from 0, is set for accepted rows: one line of JSON may hold
+    many. `read`: the text of a rejected row, JSON where possible; None if it is not text or too long.
     """
 
     line: int
@@ -27,10 +27,10 @@ class Problem:
 
 @dataclass(slots=True, kw_only=True)
 class Report:
-    """Filled while a file is read. `columns` says where question, answer, solution and hint were taken from.
+    """Filled while a file is read. `columns` names the columns of question, answer, solution and hint.
 
-    `problems` are of rows left out, `warnings` of rows that were taken; of both the first thousand are listed and all
-    counted. `about` holds what is known of the file and of the good rows together.
+    `problems` concern rejected rows, `warnings` accepted rows; all are counted and the first thousand of each listed.
+    `details` holds facts about the file and statistics over the good rows.
     """
 
     counted_in: Literal["line", "row"] = "line"
@@ -46,7 +46,7 @@ class Report:
     with_images: int = 0
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
-    about: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
     kept_characters: int = 0
 
     def add(self, problem: Problem) -> None:
@@ -59,23 +59,26 @@ class Report:
         if len(self.warnings) < LISTED_PROBLEMS:
             self.warnings.append(problem)
 
-    def refuse_bad(self, filename: str) -> None:
-        """Raises AppError naming the first bad line, or that there is no row at all."""
+    def require_all_good(self, filename: str) -> None:
+        """Raise AppError naming the first bad line, or if there is no row at all."""
         if self.problems:
             first, *others = self.problems
             message = f"{filename}: {self.counted_in} {first.line} {first.message}."
             if others:
                 lines = ", ".join(str(problem.line) for problem in others[:10])
-                message += f" {self.bad - 1} more bad: {self.counted_in} {lines}{' ...' if self.bad > 11 else ''}."
+                plural = "s" if self.bad > 2 else ""
+                message += (
+                    f" {self.bad - 1} more bad {self.counted_in}{plural}: {lines}{' ...' if self.bad > 11 else ''}."
+                )
             raise AppError(message, code=first.code, param="file")
-        self.refuse_empty(filename)
+        self.require_rows(filename)
 
-    def refuse_empty(self, filename: str) -> None:
-        """Raises AppError where no row is good."""
+    def require_rows(self, filename: str) -> None:
+        """Raise AppError if no row is good."""
         if not self.good and self.problems:
-            self.refuse_bad(filename)
+            self.require_all_good(filename)
         if not self.good:
-            raise AppError(f"{filename} holds no rows.", code="empty_file", param="file")
+            raise AppError(f"{filename} contains no rows.", code="empty_file", param="file")
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -89,10 +92,10 @@ class Report:
             "with_trajectory": self.with_trajectory,
             "with_privileged": self.with_privileged,
             "with_images": self.with_images,
-            "problems": [self._shown(problem) for problem in self.problems],
+            "problems": [self._problem_json(problem) for problem in self.problems],
             "warned": self.warned,
-            "warnings": [self._shown(warning) for warning in self.warnings],
-            **self.about,
+            "warnings": [self._problem_json(warning) for warning in self.warnings],
+            **self.details,
         }
 
     def _bounded(self, problem: Problem) -> Problem:
@@ -102,7 +105,7 @@ class Report:
         self.kept_characters += length
         return problem
 
-    def _shown(self, problem: Problem) -> dict[str, Any]:
-        shown = {self.counted_in: problem.line, "code": problem.code, "message": problem.message}
-        more = {"number": problem.number, "read": problem.read}
-        return shown | {name: value for name, value in more.items() if value is not None}
+    def _problem_json(self, problem: Problem) -> dict[str, Any]:
+        required = {self.counted_in: problem.line, "code": problem.code, "message": problem.message}
+        optional = {"number": problem.number, "read": problem.read}
+        return required | {name: value for name, value in optional.items() if value is not None}

@@ -1,7 +1,7 @@
-"""Excel workbooks: the first sheet that is seen, its first line naming the columns, then a row a line.
+"""Excel workbooks: the first visible sheet; its first line names the columns, each further line is a row.
 
-Cells keep their kind, a whole number without its `.0`; dates and times are written in ISO 8601, durations in seconds.
-A formula counts as the value that was stored with it. The whole sheet is in memory, within what a reader has.
+Cells keep their type, whole numbers without `.0`; dates and times are converted to ISO 8601, durations to seconds.
+A formula has the value stored with it. The whole sheet is in memory, within the reader's limit.
 """
 
 import datetime
@@ -21,7 +21,7 @@ MAX_CELLS = 20_000_000
 
 
 def workbook_rows(file: BinaryIO) -> Iterator[RawRow | Problem]:
-    """Raises AppError where there is no sheet, or its first line cannot name columns."""
+    """Read the rows. Raises AppError if there is no visible sheet or its first line does not name the columns."""
     header: list[str] | None = None
     for line, cells in _lines(file):
         if header is None:
@@ -34,22 +34,22 @@ def workbook_rows(file: BinaryIO) -> Iterator[RawRow | Problem]:
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[int, list[Cell]]]:
-    """Lines in which something stands, by their numbers in the sheet."""
+    """Yield the non-empty lines with their numbers in the sheet."""
     file.seek(0)
     try:
         with CalamineWorkbook.from_filelike(file) as workbook:
-            shown = [
-                about.name
-                for about in workbook.sheets_metadata
-                if (about.typ, about.visible) == (SheetTypeEnum.WorkSheet, SheetVisibleEnum.Visible)
+            visible = [
+                sheet.name
+                for sheet in workbook.sheets_metadata
+                if (sheet.typ, sheet.visible) == (SheetTypeEnum.WorkSheet, SheetVisibleEnum.Visible)
             ]
-            if not shown:
-                raise _refused("has no sheet that is shown", code="invalid_workbook")
-            sheet = workbook.get_sheet_by_name(shown[0])
+            if not visible:
+                raise _refused("has no visible sheet", code="invalid_workbook")
+            sheet = workbook.get_sheet_by_name(visible[0])
             if sheet.height * sheet.width > MAX_CELLS:
                 raise _refused(
-                    f"has a sheet of {sheet.height:,} x {sheet.width:,} cells; {MAX_CELLS:,} are the most: save it as "
-                    "CSV",
+                    f"has a sheet of {sheet.height:,} x {sheet.width:,} cells, and the limit is {MAX_CELLS:,}: save it "
+                    "as CSV",
                     code="too_many_cells",
                 )
             first = (sheet.start or (0, 0))[0] + 1
@@ -62,15 +62,15 @@ def _lines(file: BinaryIO) -> Iterator[tuple[int, list[Cell]]]:
 
 
 def _checked(cells: Sequence[Cell]) -> list[str]:
-    """Names of the columns; those behind the last name have none and are left out where nothing stands in them."""
+    """Return the column names. Trailing columns without a name are ignored if they are empty."""
     names = [str(_value(cell)).strip() for cell in cells]
     while names and not names[-1]:
         names.pop()
     if len(names) > MAX_COLUMNS:
-        raise _refused(f"has {len(names):,} columns; {MAX_COLUMNS:,} are the most", code="too_many_columns")
-    unnamed = next((place for place, name in enumerate(names, start=1) if not name), None)
+        raise _refused(f"has {len(names):,} columns; the limit is {MAX_COLUMNS:,}", code="too_many_columns")
+    unnamed = next((number for number, name in enumerate(names, start=1) if not name), None)
     if unnamed is not None:
-        raise _refused(f"has no name for its column {unnamed} in the first line", code="invalid_header")
+        raise _refused(f"has no name for column {unnamed} in its first line", code="invalid_header")
     twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
         raise _refused(f"names the column {twice!r:.80} twice in its first line", code="invalid_header")
@@ -79,7 +79,7 @@ def _checked(cells: Sequence[Cell]) -> list[str]:
 
 def _item(header: Sequence[str], cells: Sequence[Cell]) -> dict[str, object]:
     if any(cell != "" for cell in cells[len(header) :]):
-        raise BadLineError("wrong_cell_count", "has a cell behind the last column that has a name")
+        raise BadLineError("wrong_cell_count", "has a cell beyond the last named column")
     return {name: _value(cell) for name, cell in zip(header, cells, strict=False)}
 
 
@@ -93,5 +93,5 @@ def _value(cell: Cell) -> str | int | float | bool:
     return cell
 
 
-def _refused(why: str, *, code: str) -> AppError:
-    return AppError(f"The Excel workbook {why}.", code=code, param="file")
+def _refused(problem: str, *, code: str) -> AppError:
+    return AppError(f"The Excel workbook {problem}.", code=code, param="file")

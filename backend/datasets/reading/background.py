@@ -1,9 +1,9 @@
-"""Reading of stored files outside of the process that was asked to: a child process each, forked from a warmed server.
+"""Reading of stored files in child processes, each forked from a preloaded fork server.
 
-The server (multiprocessing's) loads the libraries once; a child takes milliseconds to start, few read at a time, and
-the memory of each is gone with it. A crash or a bomb ends that child alone, which is a refusal of its file. While a
-file waits and is read, its `progress` carries the time: one whose time stands still was lost, and is given up by
-`give_up_lost`, which workers call now and then.
+The fork server (multiprocessing's) loads the libraries once; a child starts in milliseconds, few run at a time, and the
+memory of each is freed with it. A crash or a decompression bomb ends only that child, and its file is refused. While a
+file waits and is read, a timestamp in its `progress` is updated; files with an old one were lost and are marked as
+failed by `give_up_lost`, which workers call regularly.
 """
 
 import json
@@ -30,38 +30,38 @@ from backend.db.files import File, FileStatus
 from backend.errors import AppError
 from backend.settings import settings
 
-AT_A_TIME = 2
-"""Files of more than `LONG_BYTES`; as many shorter ones, which need not wait for those."""
-LONG_BYTES = 16 * 1024**2
-BEAT_S = 1.0
-WAITING_BEAT_S = 15.0
+CONCURRENT_READERS = 2
+"""Concurrent readers of files above `LARGE_BYTES`; as many again for smaller files, so that these need not wait."""
+LARGE_BYTES = 16 * 1024**2
+HEARTBEAT_S = 1.0
+QUEUED_HEARTBEAT_S = 15.0
 LOST_S = 120.0
-"""Seconds without a beat after which nobody reads a file any more."""
+"""Seconds without a heartbeat after which the reader of a file counts as lost."""
 STUCK_S = 900.0
-"""Seconds without a word from a child before it is stopped: packing, duplicates and images are told of only at their
-end."""
-END_S = 2.0
-"""Seconds for a child to end by itself."""
-ADMITTED = 32
-"""Files that are read or wait for it at a time; beyond, the API would have no thread left for anything else."""
+"""Seconds without a message from a child before it is killed: unpacking, duplicates and images are reported only when
+they are done."""
+EXIT_S = 2.0
+"""Seconds for a child to exit by itself."""
+MAX_PENDING = 32
+"""Files being read or waiting at a time; more would leave the API no threads for other requests."""
 KEPT = timedelta(days=1)
-"""How long a file that could not be read is kept, for its owner to see why."""
+"""How long a file that could not be read is kept, so that its owner sees the reason."""
 MAX_MESSAGE_BYTES = 64 * 1024
 
 log = structlog.get_logger()
 _context = multiprocessing.get_context("forkserver")
-_admitted = threading.BoundedSemaphore(ADMITTED)
-_places = {is_long: threading.BoundedSemaphore(AT_A_TIME) for is_long in (False, True)}
+_pending = threading.BoundedSemaphore(MAX_PENDING)
+_readers = {is_large: threading.BoundedSemaphore(CONCURRENT_READERS) for is_large in (False, True)}
 
 
 def warm() -> None:
-    """Let the server load what reading needs, in the background, so that the first file need not wait for that."""
+    """Start the fork server, which loads the readers' libraries in the background, before the first file arrives."""
     _context.set_forkserver_preload(["backend.datasets.reading.child"])
     forkserver.ensure_running()
 
 
 def read_now(file: File, *, on_bad_rows: OnBadRows) -> None:
-    """Read a stored file's rows. Raises AppError where it cannot be used, and then nothing of it is kept."""
+    """Read a stored file's rows. Raises AppError and deletes the file if it cannot be used."""
     try:
         _read(file, on_bad_rows=on_bad_rows)
     except AppError:
@@ -71,28 +71,28 @@ def read_now(file: File, *, on_bad_rows: OnBadRows) -> None:
 
 
 def read_in_background(file: File, *, on_bad_rows: OnBadRows) -> None:
-    """Begin to read a stored file's rows. One that cannot be used stays, with the reason as its `status_details`."""
+    """Start reading a stored file's rows. A file that cannot be used is kept, with the reason in `status_details`."""
 
     def read() -> None:
         try:
             _read(file, on_bad_rows=on_bad_rows)
         except AppError as error:
             with transaction() as session:
-                _fail(session, file.id, why=error.message)
+                _fail(session, file.id, reason=error.message)
         except Exception:
-            log.exception("reading was given up; a sweep will say so", file=file.id)
+            log.exception("reading the file failed; a sweep will mark it as failed", file=file.id)
 
     threading.Thread(target=read, name=f"read {file.id}", daemon=True).start()
 
 
 def give_up_lost(session: Session) -> None:
-    """Files whose reader was lost are told so; those that could not be read are deleted after a day."""
-    still = select(File.id).where(
+    """Mark files with a lost reader as failed; delete failed files after a day."""
+    lost = select(File.id).where(
         File.status == FileStatus.UPLOADED,
         func.coalesce(File.progress["at"].as_float(), func.extract("epoch", File.created_at)) < time.time() - LOST_S,
     )
-    for file_id in session.scalars(still):
-        _fail(session, file_id, why="The service stopped while it read the file: upload it again.")
+    for file_id in session.scalars(lost):
+        _fail(session, file_id, reason="The service stopped while reading the file: upload it again.")
     old = select(File.id).where(File.status == FileStatus.ERROR, File.created_at < utc_now() - KEPT)
     for file_id in session.scalars(old).all():
         discard(session, file_id)
@@ -100,76 +100,76 @@ def give_up_lost(session: Session) -> None:
 
 def _read(file: File, *, on_bad_rows: OnBadRows) -> None:
     progress = {"bytes_read": 0, "bytes_total": file.size_bytes, "rows": 0}
-    _beat(file, progress)
-    with _place(file, progress):
-        ours, theirs = _context.Pipe(duplex=False)
+    _heartbeat(file, progress)
+    with _reader_slot(file, progress):
+        receiver, sender = _context.Pipe(duplex=False)
         child = _context.Process(
             target=_in_child,
-            args=(file.id, on_bad_rows, settings().reader_memory_bytes, theirs),
+            args=(file.id, on_bad_rows, settings().reader_memory_bytes, sender),
             name=f"reader of {file.id}",
             daemon=True,
         )
-        with ours:
+        with receiver:
             child.start()
-            theirs.close()
+            sender.close()
             try:
-                _follow(child, ours, file=file, progress=progress)
+                _follow(child, receiver, file=file, progress=progress)
             finally:
-                child.join(END_S)
+                child.join(EXIT_S)
                 if child.is_alive():
                     child.kill()
                     child.join()
 
 
 @contextmanager
-def _place(file: File, progress: Json) -> Iterator[None]:
-    """One of the few places for readers, once there is one. Raises AppError where too many wait already."""
-    if not _admitted.acquire(blocking=False):
+def _reader_slot(file: File, progress: Json) -> Iterator[None]:
+    """Wait for a free reader and hold it. Raises AppError if too many files are waiting already."""
+    if not _pending.acquire(blocking=False):
         raise AppError(
-            "Too many files are waiting to be read: try again.", status=503, code="busy", type="server_error"
+            "Too many files are waiting to be read: try again later.", status=503, code="busy", type="server_error"
         )
-    places = _places[file.size_bytes > LONG_BYTES]
+    readers = _readers[file.size_bytes > LARGE_BYTES]
     try:
-        while not places.acquire(timeout=WAITING_BEAT_S):
-            _beat(file, progress)
+        while not readers.acquire(timeout=QUEUED_HEARTBEAT_S):
+            _heartbeat(file, progress)
         try:
             yield
         finally:
-            places.release()
+            readers.release()
     finally:
-        _admitted.release()
+        _pending.release()
 
 
-def _follow(child: ForkServerProcess, words: Connection, *, file: File, progress: Json) -> None:
-    """Write down how far the child is, until it is done. Raises AppError where it refused the file, or was lost."""
-    heard = time.monotonic()
-    while time.monotonic() - heard < STUCK_S:
-        if words.poll(BEAT_S):
+def _follow(child: ForkServerProcess, receiver: Connection, *, file: File, progress: Json) -> None:
+    """Store the child's progress until it is done. Raises AppError if it refused the file or was lost."""
+    last_message = time.monotonic()
+    while time.monotonic() - last_message < STUCK_S:
+        if receiver.poll(HEARTBEAT_S):
             try:
-                said = json.loads(words.recv_bytes(MAX_MESSAGE_BYTES))
+                message = json.loads(receiver.recv_bytes(MAX_MESSAGE_BYTES))
             except (EOFError, OSError, ValueError):
                 raise _lost(child) from None
-            heard = time.monotonic()
-            if "refused" in said:
-                raise AppError(**said["refused"])
-            if "done" in said:
+            last_message = time.monotonic()
+            if "refused" in message:
+                raise AppError(**message["refused"])
+            if "done" in message:
                 return
-            progress = said["progress"]
-        _beat(file, progress)
-    raise _unreadable(f"it took more than {STUCK_S / 60:g} minutes without getting on")
+            progress = message["progress"]
+        _heartbeat(file, progress)
+    raise _unreadable(f"there was no progress for {STUCK_S / 60:g} minutes")
 
 
-def _in_child(file_id: str, on_bad_rows: OnBadRows, memory_bytes: int, words: Connection) -> None:
-    from backend.datasets.reading import child as reader  # loaded by the server already; this process has no need of it
+def _in_child(file_id: str, on_bad_rows: OnBadRows, memory_bytes: int, sender: Connection) -> None:
+    from backend.datasets.reading import child as reader  # preloaded by the fork server; the parent does not need it
 
-    def send(said: Json) -> None:
-        words.send_bytes(json.dumps(said).encode())
+    def send(message: Json) -> None:
+        sender.send_bytes(json.dumps(message).encode())
 
     reader.read_file(file_id, on_bad_rows=on_bad_rows, memory_bytes=memory_bytes, send=send)
-    os._exit(0)  # nothing is left to tidy up, which would take longer than reading a small file
+    os._exit(0)  # skips the interpreter's cleanup, which would take longer than reading a small file
 
 
-def _beat(file: File, progress: Json) -> None:
+def _heartbeat(file: File, progress: Json) -> None:
     with transaction() as session:
         session.execute(
             update(File)
@@ -178,22 +178,22 @@ def _beat(file: File, progress: Json) -> None:
         )
 
 
-def _fail(session: Session, file_id: str, *, why: str) -> None:
+def _fail(session: Session, file_id: str, *, reason: str) -> None:
     session.execute(
         update(File)
         .where(File.id == file_id, File.status == FileStatus.UPLOADED)
-        .values(status=FileStatus.ERROR, status_details=why, progress=None)
+        .values(status=FileStatus.ERROR, status_details=reason, progress=None)
     )
 
 
 def _lost(child: ForkServerProcess) -> AppError:
-    child.join(BEAT_S)
+    child.join(HEARTBEAT_S)
     code = child.exitcode
     if code is not None and code < 0:
         name = signal.Signals(-code).name
-        return _unreadable(f"it ended the process that read it ({name}); it may be damaged, or take too much memory")
-    return _unreadable("it ended the process that read it; it may be damaged, or take too much memory")
+        return _unreadable(f"its reader process crashed ({name}); the file may be damaged or need too much memory")
+    return _unreadable("its reader process crashed; the file may be damaged or need too much memory")
 
 
-def _unreadable(why: str) -> AppError:
-    return AppError(f"The file could not be read: {why}.", code="unreadable_file", param="file")
+def _unreadable(reason: str) -> AppError:
+    return AppError(f"The file could not be read: {reason}.", code="unreadable_file", param="file")

@@ -1,7 +1,7 @@
-"""Inside a child process: reads the rows of one stored file, within bounds of memory, and tells how that goes.
+"""The child process that reads the rows of one stored file, within a memory limit, and reports its progress.
 
-Whatever a hostile file does to the libraries that read it, it does to this process alone. It is forked from a server
-that has loaded this module (`reading`), ends with that server, and leaves nothing behind: its rows are one transaction.
+Whatever a hostile file does to the libraries that read it affects this process alone. It is forked from a fork server
+that has loaded this module, dies with that server, and leaves nothing behind: it writes in a single transaction.
 """
 
 import gc
@@ -19,7 +19,7 @@ from sqlalchemy.orm import configure_mappers
 
 from backend import blobs
 from backend.datasets.analysis.languages import identifier
-from backend.datasets.reading.store import OnBadRows, take_rows
+from backend.datasets.reading.store import OnBadRows, store_rows
 from backend.db.base import Json
 from backend.db.engine import transaction
 from backend.db.files import File
@@ -29,9 +29,9 @@ from backend.stack.processes import die_with_parent
 
 log = structlog.get_logger()
 
-# Once in the server, for all children. What is frozen is not looked at by their collectors, and so stays shared memory.
+# Runs once in the fork server. The children's garbage collectors skip frozen objects, so their memory stays shared.
 assert psycopg.paramstyle  # SQLAlchemy would load it at the first connection
-assert datasketch.MinHash  # loaded by the first findings otherwise
+assert datasketch.MinHash  # would be loaded by the first `Findings`
 configure_mappers()
 identifier()
 gc.collect()
@@ -39,7 +39,7 @@ gc.freeze()
 
 
 def read_file(file_id: str, *, on_bad_rows: OnBadRows, memory_bytes: int, send: Callable[[Json], None]) -> None:
-    """Read the file to the end and send `{"progress": …}` on the way, then `{"done": …}` or `{"refused": …}`."""
+    """Read the file to the end. Sends `{"progress": …}` messages, then `{"done": …}` or `{"refused": …}`."""
     die_with_parent(os.getppid(), signal_number=signal.SIGKILL)
     configure_logs()
     try:
@@ -57,18 +57,18 @@ def read_file(file_id: str, *, on_bad_rows: OnBadRows, memory_bytes: int, send: 
 
 
 def _read(file_id: str, *, on_bad_rows: OnBadRows, send: Callable[[Json], None]) -> None:
-    def tell(bytes_read: int, bytes_total: int, rows: int) -> None:
+    def report_progress(bytes_read: int, bytes_total: int, rows: int) -> None:
         send({"progress": {"bytes_read": bytes_read, "bytes_total": bytes_total, "rows": rows}})
 
     with transaction() as session, tempfile.TemporaryFile() as content:
         file = session.get_one(File, file_id)
         for piece in blobs.stream(session, file.sha256):
             content.write(piece)
-        take_rows(session, file, content, on_bad_rows=on_bad_rows, tell=tell)
+        store_rows(session, file, content, on_bad_rows=on_bad_rows, report_progress=report_progress)
 
 
 def limit_memory(memory_bytes: int) -> None:
-    """So much beyond what the process has now. Counted are private pages that can be written, not mapped files."""
+    """Limit the memory this process may allocate from now on: private writable pages, not mapped files."""
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     limit = int(status["VmData"].split()[0]) * 1024 + memory_bytes
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
@@ -89,8 +89,8 @@ def refused(error: AppError) -> Json:
 
 def too_large(what: str, *, memory_bytes: int) -> AppError:
     return AppError(
-        f"{what}: that takes more than {memory_bytes // 1024**2} MiB of memory. Split it, or have the administrator "
-        "raise RLSD_READER_MEMORY_BYTES.",
+        f"{what}: this needs more than {memory_bytes // 1024**2} MiB of memory. Split the file, or ask the "
+        "administrator to raise RLSD_READER_MEMORY_BYTES.",
         status=413,
         code="too_much_memory",
         param="file",
@@ -99,7 +99,7 @@ def too_large(what: str, *, memory_bytes: int) -> AppError:
 
 def _crashed() -> AppError:
     return AppError(
-        "The file could not be read: the server failed on it, and its log says why.",
+        "The file could not be read because of an error in the server; see its log.",
         status=500,
         code="internal_error",
         type="server_error",

@@ -1,7 +1,7 @@
-"""One question answered by a child process of its own, within bounds of memory and time.
+"""Execution of one function in a child process, with limits on memory and time.
 
-The child is forked from the server that reads files too (`reading`), which has loaded the libraries; what a hostile
-file does to them, it does to that child alone.
+The child is forked from the fork server of `reading.background`, which has loaded the libraries; whatever a hostile
+file does to them affects that child alone.
 """
 
 import multiprocessing
@@ -22,46 +22,44 @@ log = structlog.get_logger()
 _context = multiprocessing.get_context("forkserver")
 
 
-def answered_apart(work: Callable[[], Any], *, what_failed: str, deadline_s: float) -> Any | None:
-    """What `work` returns, which has to be picklable as `work` has; None where the child was lost or took too long.
+def run_isolated(work: Callable[[], Any], *, what_failed: str, deadline_s: float) -> Any | None:
+    """Return the result of `work`; None if the child was lost or timed out. `work` and its result must be picklable.
 
-    `what_failed` begins the sentence about too little memory. Raises the AppError that `work` raised.
+    `what_failed` begins the message about too little memory. Raises the AppError that `work` raised.
     """
-    ours, theirs = _context.Pipe(duplex=False)
+    receiver, sender = _context.Pipe(duplex=False)
     child = _context.Process(
-        target=_in_child, args=(work, what_failed, settings().reader_memory_bytes, theirs), name="apart", daemon=True
+        target=_in_child, args=(work, what_failed, settings().reader_memory_bytes, sender), name="isolated", daemon=True
     )
-    with ours:
+    with receiver:
         child.start()
-        theirs.close()
+        sender.close()
         try:
-            said: dict[str, Any] = ours.recv() if ours.poll(deadline_s) else {}
+            message: dict[str, Any] = receiver.recv() if receiver.poll(deadline_s) else {}
         except (EOFError, OSError):
-            said = {}
+            message = {}
         finally:
             child.kill()
             child.join()
-    if "refused" in said:
-        raise AppError(**said["refused"])
-    return said.get("answer")
+    if "refused" in message:
+        raise AppError(**message["refused"])
+    return message.get("result")
 
 
-def _in_child(work: Callable[[], Any], what_failed: str, memory_bytes: int, words: Connection) -> None:
-    from backend.datasets.reading import (
-        child as reader,  # loaded by the server already; the process that asks has no need of it
-    )
+def _in_child(work: Callable[[], Any], what_failed: str, memory_bytes: int, sender: Connection) -> None:
+    from backend.datasets.reading import child as reader  # preloaded by the fork server; the parent does not need it
 
     die_with_parent(os.getppid(), signal_number=signal.SIGKILL)
     configure_logs()
     try:
         reader.limit_memory(memory_bytes)
-        words.send({"answer": work()})
+        sender.send({"result": work()})
     except AppError as error:
-        words.send(reader.refused(error))
+        sender.send(reader.refused(error))
     except Exception as error:
-        if isinstance(error, MemoryError) or "out of memory" in str(getattr(error, "orig", "")):  # libpq's own words
-            words.send(reader.refused(reader.too_large(what_failed, memory_bytes=memory_bytes)))
+        if isinstance(error, MemoryError) or "out of memory" in str(getattr(error, "orig", "")):  # libpq's message
+            sender.send(reader.refused(reader.too_large(what_failed, memory_bytes=memory_bytes)))
         else:
-            log.exception("a child failed", doing=what_failed)
-    words.close()
+            log.exception("an isolated child process failed", what_failed=what_failed)
+    sender.close()
     os._exit(0)

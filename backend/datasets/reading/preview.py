@@ -1,6 +1,6 @@
-"""The first rows of a file as they would be read, before anything is stored: the rule that fits, before and after.
+"""Preview of a file's first rows before anything is stored: the rule that fits, and each row before and after.
 
-Read in a child process, as stored files are (`reading`); the file reaches it by its path.
+Runs in a child process, like the reading of stored files; the file is passed by its path.
 """
 
 import base64
@@ -13,52 +13,54 @@ from typing import Any, BinaryIO
 
 from backend.datasets.formats.json_lines import RawRow
 from backend.datasets.formats.problems import Problem, Report
-from backend.datasets.reading.isolated import answered_apart
+from backend.datasets.reading.isolated import run_isolated
 from backend.datasets.rows.images import ImageStore
 from backend.datasets.rows.recognise import RULES, ColumnMapping
 from backend.datasets.rows.rows import NormalRow, normal_rows
-from backend.datasets.rows.source import Table, opened
+from backend.datasets.rows.source import Table, open_table
 from backend.db.base import Json
 from backend.errors import AppError
 
 SHOWN_ROWS = 3
-LOOKED_AT = 200
-"""Rows that are read, so that a fault near the beginning is told."""
-MOST_PROBLEMS = 20
+PREVIEWED_ROWS = 200
+"""Rows that are read, so that problems near the beginning are reported."""
+MAX_PROBLEMS = 20
 CUT_CHARACTERS = 2000
-"""A longer text is shown from its beginning."""
-MOST_PICTURES, MOST_PICTURE_BYTES = 4, 1024**2
-"""Images of a row that are sent along, of at most so many bytes each."""
-AT_A_TIME = 2
+"""Longer texts are cut here."""
+MAX_IMAGES, MAX_IMAGE_BYTES = 4, 1024**2
+"""Images of a row that are included, and the most bytes each may have."""
+CONCURRENT_PREVIEWS = 2
 WAIT_S, DEADLINE_S = 20.0, 60.0
 
-_places = threading.BoundedSemaphore(AT_A_TIME)
+_slots = threading.BoundedSemaphore(CONCURRENT_PREVIEWS)
 
 
 def preview_of(file: BinaryIO, *, filename: str, mapping: ColumnMapping | None) -> Json:
-    """`{format, shape, made_for, columns, read_from, rows, problems, refused}` of a file that can be sought in.
+    """Preview a seekable file.
 
-    `rows` hold `line`, `item` as it was written and `normal` as it would be read, None where no rule fits: `refused`
-    says why. Raises AppError where the file holds no table.
+    Returns `{format, shape, made_for, columns, read_from, looked_at, bad, rows, problems, refused}`.
+
+    Each of `rows` has `line`, `item` as written and `normal` as it would be read; `normal` is None where no rule fits,
+    for the reason in `refused`. Raises AppError if the file contains no table.
     """
-    with opened(file, filename=filename) as table, ImageStore(table.archive) as pictures:
-        first: list[RawRow | Problem] = list(islice(table.rows, LOOKED_AT))
+    with open_table(file, filename=filename) as table, ImageStore(table.archive) as image_store:
+        first: list[RawRow | Problem] = list(islice(table.rows, PREVIEWED_ROWS))
         raw = [found for found in first if isinstance(found, RawRow)]
-        report, refusal, read = Report(counted_in=table.counted_in), None, list[NormalRow]()
+        report, refusal, rows = Report(counted_in=table.counted_in), None, list[NormalRow]()
         try:
-            read = list(normal_rows(_again(table, first), mapping=mapping, report=report, pictures=pictures))
+            rows = list(normal_rows(_only(table, first), mapping=mapping, report=report, image_store=image_store))
         except AppError as error:
             refusal = {"message": error.message, "code": error.code}
-        if not report.bad:  # no rule fits, so that nothing was read: what is no row at all is told nevertheless
+        if not report.bad:  # if no rule fits, nothing was read; report unparsable rows nevertheless
             for found in first:
                 if isinstance(found, Problem):
                     report.add(found)
         if not raw and not report.problems and refusal is None:
-            report.refuse_empty(filename)
-        normal = {id(row.item): row for row in read}  # a line of JSON may hold many rows
+            report.require_rows(filename)
+        normal = {id(row.item): row for row in rows}  # a line of JSON may hold many rows
         rule = next((rule for rule in RULES if rule.name == report.shape), None)
         shown = [row for row in raw if id(row.item) in normal][:SHOWN_ROWS] or raw[:SHOWN_ROWS]
-        told: Json = report.to_json()
+        report_json: Json = report.to_json()
         return {
             "format": table.format,
             "shape": report.shape,
@@ -67,31 +69,33 @@ def preview_of(file: BinaryIO, *, filename: str, mapping: ColumnMapping | None) 
             "read_from": report.columns,
             "looked_at": len(first),
             "bad": report.bad,
-            "rows": [_shown(row, normal.get(id(row.item)), pictures) for row in shown],
-            "problems": told["problems"][:MOST_PROBLEMS],
+            "rows": [_row_json(row, normal.get(id(row.item)), image_store) for row in shown],
+            "problems": report_json["problems"][:MAX_PROBLEMS],
             "refused": refusal,
         }
 
 
-def preview_apart(path: Path, *, filename: str, mapping: ColumnMapping | None) -> Json:
-    """`preview_of` the file at `path`, in a process of its own. Raises AppError."""
-    if not _places.acquire(timeout=WAIT_S):
-        raise AppError("Too many files are looked at: try again.", status=503, code="busy", type="server_error")
+def preview_isolated(path: Path, *, filename: str, mapping: ColumnMapping | None) -> Json:
+    """Run `preview_of` on the file at `path` in a process of its own. Raises AppError."""
+    if not _slots.acquire(timeout=WAIT_S):
+        raise AppError(
+            "Too many files are being previewed: try again later.", status=503, code="busy", type="server_error"
+        )
     try:
-        shown: Json | None = answered_apart(
+        preview: Json | None = run_isolated(
             partial(_preview_at, path, filename=filename, mapping=mapping),
             what_failed="The file could not be read",
             deadline_s=DEADLINE_S,
         )
     finally:
-        _places.release()
-    if shown is None:
+        _slots.release()
+    if preview is None:
         raise AppError(
-            "The file could not be read: it is damaged, or takes too much memory or time.",
+            "The file could not be read: it is damaged, or needs too much memory or time.",
             code="unreadable_file",
             param="file",
         )
-    return shown
+    return preview
 
 
 def _preview_at(path: Path, *, filename: str, mapping: ColumnMapping | None) -> Json:
@@ -99,8 +103,8 @@ def _preview_at(path: Path, *, filename: str, mapping: ColumnMapping | None) -> 
         return preview_of(file, filename=filename, mapping=mapping)
 
 
-def _again(table: Table, first: list[RawRow | Problem]) -> Table:
-    """The table with these rows alone."""
+def _only(table: Table, first: list[RawRow | Problem]) -> Table:
+    """Return the table with only these rows."""
 
     def rows() -> Iterator[RawRow | Problem]:
         yield from first
@@ -108,31 +112,31 @@ def _again(table: Table, first: list[RawRow | Problem]) -> Table:
     return Table(format=table.format, rows=rows(), archive=table.archive)
 
 
-def _shown(raw: RawRow, normal: NormalRow | None, pictures: ImageStore) -> Json:
+def _row_json(raw: RawRow, normal: NormalRow | None, image_store: ImageStore) -> Json:
     return {
         "line": raw.line,
         "item": _cut(raw.item),
-        "normal": None if normal is None else _normal(normal, pictures),
+        "normal": None if normal is None else _normal_json(normal, image_store),
     }
 
 
-def _normal(row: NormalRow, pictures: ImageStore) -> Json:
-    told = row.to_json()
-    shown = {name: _cut(told[name]) for name in ("messages", "reference", "hint")}
-    return shown | {"images": [_data_url(pictures.read(sha256)) for sha256 in row.images[:MOST_PICTURES]]}
+def _normal_json(row: NormalRow, image_store: ImageStore) -> Json:
+    row_json = row.to_json()
+    texts = {name: _cut(row_json[name]) for name in ("messages", "reference", "hint")}
+    return texts | {"images": [_data_url(image_store.read(sha256)) for sha256 in row.images[:MAX_IMAGES]]}
 
 
 def _data_url(encoded: bytes) -> str | None:
-    """None where it is large. The browser tells what kind of image it is by its first bytes."""
-    return None if len(encoded) > MOST_PICTURE_BYTES else f"data:image/png;base64,{base64.b64encode(encoded).decode()}"
+    """Encode an image as a data URL; None if it is large. The browser detects the actual format by its first bytes."""
+    return None if len(encoded) > MAX_IMAGE_BYTES else f"data:image/png;base64,{base64.b64encode(encoded).decode()}"
 
 
 def _cut(value: Any) -> Any:
-    """The value with its long texts shortened."""
+    """Return the value with its long texts shortened."""
     if isinstance(value, str):
         return value if len(value) <= CUT_CHARACTERS else f"{value[:CUT_CHARACTERS]}…"
     if isinstance(value, Mapping):
         return {name: _cut(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_cut(inner) for inner in value[:LOOKED_AT]]
+        return [_cut(inner) for inner in value[:PREVIEWED_ROWS]]
     return value

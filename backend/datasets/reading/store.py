@@ -1,4 +1,4 @@
-"""A file and its rows into the database and out again, each in the caller's one transaction: whole or not at all."""
+"""Storage of files and their rows in the database. Each operation is atomic within the caller's transaction."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from backend.datasets.formats.problems import Report
 from backend.datasets.rows.images import ImageStore
 from backend.datasets.rows.recognise import ColumnMapping
 from backend.datasets.rows.rows import NormalRow, normal_rows
-from backend.datasets.rows.source import Table, opened
+from backend.datasets.rows.source import Table, open_table
 from backend.db.base import utc_now
 from backend.db.engine import transaction
 from backend.db.files import ROWS_TOGETHER, DatasetRow, File, FileImage, FileStatus
@@ -25,19 +25,20 @@ from backend.db.jobs import Job
 from backend.errors import AppError, not_found
 from backend.ids import new_id
 
-TELL_S = 1.0
+PROGRESS_S = 1.0
+"""Seconds between two reports of progress."""
 Progress = Callable[[int, int, int], None]
-"""Told (bytes read, bytes in all, rows read); the bytes are of the table, unpacked."""
+"""Called with (bytes read, bytes in all, rows read); the bytes are those of the unpacked table."""
 COPY = "COPY dataset_rows (file_id, number, line, row_hash, normal) FROM STDIN"
 
 
 class OnBadRows(StrEnum):
-    """What to do with a file of which some rows cannot be used."""
+    """What to do with a file that has unusable rows."""
 
     REJECT = "reject"
     """Refuse the file."""
     TAKE_GOOD = "take_good"
-    """Keep the other rows; the report says which were left out."""
+    """Keep the usable rows; the report lists those that were left out."""
 
 
 def store_dataset(
@@ -48,19 +49,19 @@ def store_dataset(
     mapping: ColumnMapping | None,
     on_bad_rows: OnBadRows = OnBadRows.REJECT,
 ) -> File:
-    """Keep the bytes, the rows read from them and their images. Raises AppError, naming the line, and keeps nothing."""
+    """Store the bytes, the rows read from them and their images. Raises AppError naming the bad line."""
     stored = store_bytes(session, file, filename=filename, mapping=mapping)
-    take_rows(session, stored, file, on_bad_rows=on_bad_rows)
+    store_rows(session, stored, file, on_bad_rows=on_bad_rows)
     return stored
 
 
 def store_bytes(session: Session, file: BinaryIO, *, filename: str, mapping: ColumnMapping | None) -> File:
-    """A file of which no rows are known yet."""
+    """Store a file without reading its rows."""
     return store_pieces(session, _pieces(file), filename=filename, mapping=mapping)
 
 
 def store_pieces(session: Session, pieces: Iterable[bytes], *, filename: str, mapping: ColumnMapping | None) -> File:
-    """The same of bytes that come in pieces."""
+    """Store a file from an iterable of pieces."""
     blob = blobs.put(session, pieces)
     stored = File(
         id=new_id("file"),
@@ -80,38 +81,38 @@ def store_pieces(session: Session, pieces: Iterable[bytes], *, filename: str, ma
     return stored
 
 
-def take_rows(
-    session: Session, file: File, content: BinaryIO, *, on_bad_rows: OnBadRows, tell: Progress | None = None
+def store_rows(
+    session: Session, file: File, content: BinaryIO, *, on_bad_rows: OnBadRows, report_progress: Progress | None = None
 ) -> None:
-    """Read the rows of a stored file, and the images they show, from its bytes.
+    """Read the rows of a stored file and their images from its bytes, and store them.
 
-    Raises AppError, naming the line, where the file cannot be used; what the transaction has written by then is void.
+    Raises AppError naming the bad line if the file cannot be used; the caller's transaction must then be rolled back.
     """
     mapping = None if file.mapping is None else ColumnMapping.model_validate(file.mapping)
-    with opened(content, filename=file.filename) as table, ImageStore(table.archive) as pictures:
+    with open_table(content, filename=file.filename) as table, ImageStore(table.archive) as image_store:
         report = Report(counted_in=table.counted_in)
-        good = normal_rows(table, mapping=mapping, report=report, pictures=pictures)
-        rows = good if tell is None else _followed(good, table, tell)
+        good = normal_rows(table, mapping=mapping, report=report, image_store=image_store)
+        rows = good if report_progress is None else _with_progress(good, table, report_progress)
         _copy_rows(session, rows, file_id=file.id, report=report, on_bad_rows=on_bad_rows)
         if on_bad_rows == OnBadRows.REJECT:
-            report.refuse_bad(file.filename)
-        report.refuse_empty(file.filename)
-        report.about |= {
+            report.require_all_good(file.filename)
+        report.require_rows(file.filename)
+        report.details |= {
             "format": table.format,
             "packing": table.packing,
             "encoding": table.encoding,
             "on_bad_rows": on_bad_rows,
-            "images": {"files": len(pictures), "bytes": pictures.size_bytes},
+            "images": {"files": len(image_store), "bytes": image_store.size_bytes},
             "duplicates": repeated_rows(session, file.id),
         }
-        blobs.put_images(session, pictures.in_order(), file_id=file.id)
+        blobs.put_images(session, image_store.in_order(), file_id=file.id)
     file.shape, file.row_count, file.report = report.shape, report.good, report.to_json()
     file.status, file.status_details, file.progress = FileStatus.PROCESSED, None, None
     session.flush()
 
 
 def processed_file(session: Session, file_id: str) -> File:
-    """A file whose rows can be used. Raises AppError: 404 where there is none, 409 where it was not read."""
+    """Return a file that has been read. Raises AppError: 404 if there is none, 409 if it was not read."""
     file = None if "\0" in file_id else session.get(File, file_id)
     if file is None:
         raise not_found("file", file_id)
@@ -119,22 +120,22 @@ def processed_file(session: Session, file_id: str) -> File:
 
 
 def require_processed(file: File, *, param: str = "file") -> File:
-    """The same file. Raises AppError 409 where its rows cannot be used, or not yet; `param` is what named it."""
+    """Return the file. Raises AppError 409 if its rows cannot be used (yet); `param` is the parameter that named it."""
     if file.status == FileStatus.PROCESSED:
         return file
-    why = "is still being read: try again when its status is 'processed'"
+    problem = "is still being read: try again when its status is 'processed'"
     if file.status == FileStatus.ERROR:
-        why = f"could not be read: {file.status_details or 'upload it again'}".rstrip(".")
+        problem = f"could not be read: {file.status_details or 'upload it again'}".rstrip(".")
     raise AppError(
-        f"File '{file.id}' {why}.", status=409, code="file_not_processed", param=param, type="conflict_error"
+        f"File '{file.id}' {problem}.", status=409, code="file_not_processed", param=param, type="conflict_error"
     )
 
 
 def exported_lines(file: File) -> Iterator[bytes]:
-    """The original rows as JSONL, in order, few in memory at a time.
+    """Yield the original rows as JSONL, in order, a few in memory at a time.
 
-    These few come in a transaction of their own: whoever reads slowly holds no connection meanwhile, and rows do not
-    change. Raises AppError 404 where the file was deleted before its last row.
+    Each batch is read in a transaction of its own, so that a slow client holds no connection; rows never change.
+    Raises AppError 404 if the file is deleted before its last row was read.
     """
     for first in range(0, file.row_count, ROWS_TOGETHER):
         last = min(first + ROWS_TOGETHER, file.row_count) - 1
@@ -150,19 +151,19 @@ def exported_lines(file: File) -> Iterator[bytes]:
 
 
 def delete_file(session: Session, file_id: str) -> None:
-    """Raises AppError: 404 where there is none, 409 where a job was made from it or it is being read."""
+    """Delete a file. Raises AppError: 404 if there is none, 409 if a job uses it or it is being read."""
     file = session.get(File, file_id)
     if file is None:
         raise not_found("file", file_id)
-    if file.status == FileStatus.UPLOADED:  # its reader holds a lock on it, for minutes it may be
+    if file.status == FileStatus.UPLOADED:  # its reader may hold a lock on it for minutes
         require_processed(file)
     session.refresh(file, with_for_update=True)
-    user = session.scalar(
+    job_id = session.scalar(
         select(Job.id).where(or_(Job.training_file == file_id, Job.validation_file == file_id)).limit(1)
     )
-    if user is not None:
+    if job_id is not None:
         raise AppError(
-            f"File '{file_id}' is the data of job '{user}' and cannot be deleted.",
+            f"File '{file_id}' is used by job '{job_id}' and cannot be deleted.",
             status=409,
             code="file_in_use",
             type="conflict_error",
@@ -171,7 +172,7 @@ def delete_file(session: Session, file_id: str) -> None:
 
 
 def discard(session: Session, file_id: str) -> None:
-    """The file with its rows, and what of its bytes and images no other has; one that is gone already is no error."""
+    """Delete a file, its rows, and its bytes and images that no other file uses. A missing file is no error."""
     file = session.get(File, file_id, with_for_update=True)
     if file is None:
         return
@@ -185,7 +186,7 @@ def discard(session: Session, file_id: str) -> None:
 def _copy_rows(
     session: Session, rows: Iterable[NormalRow], *, file_id: str, report: Report, on_bad_rows: OnBadRows
 ) -> None:
-    """Stream the rows in by COPY: a hundred thousand of them are one statement and one row in memory."""
+    """Insert the rows by COPY: one statement, with one row in memory at a time."""
     findings = Findings(report)
     driver = session.connection().connection.cursor()
     with driver.copy(COPY) as copy:
@@ -193,19 +194,19 @@ def _copy_rows(
             if not report.bad or on_bad_rows == OnBadRows.TAKE_GOOD:
                 normal = json.dumps(row.to_json(), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
                 copy.write_row((file_id, row.number, row.line, row.row_hash, normal))
-                findings.see(row)
+                findings.add(row)
     findings.finish()
 
 
-def _followed(rows: Iterable[NormalRow], table: Table, tell: Progress) -> Iterator[NormalRow]:
-    """The same rows; about once a second it is told how far they have been read."""
+def _with_progress(rows: Iterable[NormalRow], table: Table, report_progress: Progress) -> Iterator[NormalRow]:
+    """Yield the rows and report progress about once a second."""
     assert table.file is not None
-    told = time.monotonic()
+    last_report = time.monotonic()
     for number, row in enumerate(rows, start=1):
         yield row
-        if time.monotonic() - told >= TELL_S:
-            told = time.monotonic()
-            tell(table.file.tell(), os.fstat(table.file.fileno()).st_size, number)
+        if time.monotonic() - last_report >= PROGRESS_S:
+            last_report = time.monotonic()
+            report_progress(table.file.tell(), os.fstat(table.file.fileno()).st_size, number)
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:

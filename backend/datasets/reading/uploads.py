@@ -1,6 +1,6 @@
-"""Files that arrive in parts: announced, sent in parts in any order, joined in the order that is asked for.
+"""Multipart uploads: announced, sent in parts in any order, and joined in the order requested.
 
-The bytes of parts are kept apart from blobs until then, and deleted when the upload ends or its time is over.
+Until then the bytes of parts are stored separately from blobs; they are deleted when the upload ends or expires.
 """
 
 import hashlib
@@ -22,11 +22,11 @@ from backend.ids import new_id
 
 MAX_PART_BYTES = 64 * 1024**2
 MAX_PARTS = 10_000
-SENDS = 3
-"""A part may be sent that often, as the official client does where no answer comes; each time its bytes are kept."""
-LIFE = timedelta(hours=1)
+MAX_SENDS = 3
+"""How often each byte may be sent: OpenAI's client retries when it gets no response, and each copy is stored."""
+LIFETIME = timedelta(hours=1)
 KEPT = timedelta(days=1)
-"""How long after its time an upload that ended is still shown."""
+"""How long an upload is kept after it has expired."""
 
 
 def begin(
@@ -39,6 +39,7 @@ def begin(
     mapping: ColumnMapping | None,
     on_bad_rows: OnBadRows,
 ) -> Upload:
+    """Announce an upload."""
     now = utc_now()
     upload = Upload(
         id=new_id("upload"),
@@ -50,7 +51,7 @@ def begin(
         on_bad_rows=on_bad_rows,
         status=UploadStatus.PENDING,
         created_at=now,
-        expires_at=now + LIFE,
+        expires_at=now + LIFETIME,
     )
     session.add(upload)
     session.flush()
@@ -58,25 +59,27 @@ def begin(
 
 
 def status_of(upload: Upload) -> UploadStatus:
-    """Its status now: the time of one that still waits may be over."""
+    """Return the current status; a pending upload may have expired since it was stored."""
     status = UploadStatus(upload.status)
-    over = status is UploadStatus.PENDING and upload.expires_at <= utc_now()
-    return UploadStatus.EXPIRED if over else status
+    expired = status is UploadStatus.PENDING and upload.expires_at <= utc_now()
+    return UploadStatus.EXPIRED if expired else status
 
 
-def pending_upload(session: Session, upload_id: str, *, alone: bool) -> Upload:
-    """An upload that takes parts, locked: `alone`, or together with others who add parts.
+def pending_upload(session: Session, upload_id: str, *, exclusive: bool) -> Upload:
+    """Lock a pending upload, `exclusive` or shared with other requests that add parts.
 
-    Raises AppError: 404 where there is none, 409 where it has ended.
+    Raises AppError: 404 if there is none, 409 if it has ended.
     """
-    statement = select(Upload).where(Upload.id == upload_id).with_for_update(read=not alone, key_share=not alone)
+    statement = (
+        select(Upload).where(Upload.id == upload_id).with_for_update(read=not exclusive, key_share=not exclusive)
+    )
     upload = None if "\0" in upload_id else session.scalar(statement)
     if upload is None:
         raise not_found("upload", upload_id)
     status = status_of(upload)
     if status is not UploadStatus.PENDING:
         raise AppError(
-            f"Upload '{upload_id}' is {status}: begin another.",
+            f"Upload '{upload_id}' is {status}: start a new one.",
             status=409,
             code="upload_not_pending",
             type="conflict_error",
@@ -85,11 +88,11 @@ def pending_upload(session: Session, upload_id: str, *, alone: bool) -> Upload:
 
 
 def add_part(session: Session, upload_id: str, content: BinaryIO, *, size_bytes: int) -> UploadPart:
-    """Keep a part. Raises AppError as `pending_upload` does, and where parts become too large or too many."""
-    upload = pending_upload(session, upload_id, alone=False)
+    """Store a part. Raises AppError as `pending_upload` does, and if parts become too large or too many."""
+    upload = pending_upload(session, upload_id, exclusive=False)
     if not 1 <= size_bytes <= MAX_PART_BYTES:
         raise AppError(
-            f"A part has 1 to {MAX_PART_BYTES} bytes, and this one has {size_bytes}.",
+            f"A part must have 1 to {MAX_PART_BYTES} bytes; this one has {size_bytes}.",
             status=413 if size_bytes else 400,
             code="part_too_large" if size_bytes else "empty_part",
             param="data",
@@ -97,10 +100,11 @@ def add_part(session: Session, upload_id: str, content: BinaryIO, *, size_bytes:
     count, sent_bytes = session.execute(
         select(func.count(), func.coalesce(func.sum(UploadPart.size_bytes), 0)).where(UploadPart.upload_id == upload_id)
     ).one()
-    if count >= MAX_PARTS or size_bytes > upload.size_bytes or sent_bytes + size_bytes > SENDS * upload.size_bytes:
+    if count >= MAX_PARTS or size_bytes > upload.size_bytes or sent_bytes + size_bytes > MAX_SENDS * upload.size_bytes:
         raise AppError(
-            f"The file was announced with {upload.size_bytes} bytes, {count} parts with {sent_bytes} bytes were sent, "
-            f"and this one has {size_bytes}: an upload takes {MAX_PARTS} parts and each byte {SENDS} times at most.",
+            f"The upload was announced with {upload.size_bytes} bytes; {count} parts with {sent_bytes} bytes have been "
+            f"sent, and this part has {size_bytes}. An upload may have at most {MAX_PARTS} parts, and each byte may be "
+            f"sent at most {MAX_SENDS} times.",
             code="too_many_parts",
             param="data",
         )
@@ -115,19 +119,19 @@ def add_part(session: Session, upload_id: str, content: BinaryIO, *, size_bytes:
 
 
 def join(session: Session, upload_id: str, *, part_ids: Sequence[str], md5: str | None) -> tuple[Upload, File]:
-    """The file of these parts in this order, its rows not read yet; the parts stay until `forget_parts`.
+    """Join these parts, in this order, to a file with rows not read yet; `forget_parts` deletes the parts.
 
-    Raises AppError as `pending_upload` does, and where parts are unknown, or not what was announced.
+    Raises AppError as `pending_upload` does, and if parts are unknown or do not match what was announced.
     """
-    upload = pending_upload(session, upload_id, alone=True)
+    upload = pending_upload(session, upload_id, exclusive=True)
     _require_whole(session, upload, part_ids)
     digest = hashlib.md5(usedforsecurity=False)
     mapping = None if upload.mapping is None else ColumnMapping.model_validate(upload.mapping)
     file = store_pieces(session, _joined(session, part_ids, digest.update), filename=upload.filename, mapping=mapping)
     if md5 is not None and digest.hexdigest() != md5.lower():
         raise AppError(
-            f"The MD5 of the joined parts is {digest.hexdigest()}, not {md5.lower()}: a part is damaged, or their "
-            "order is another.",
+            f"The MD5 of the joined parts is {digest.hexdigest()}, not {md5.lower()}: a part is damaged, or the parts "
+            "are in the wrong order.",
             code="wrong_md5",
             param="md5",
         )
@@ -137,15 +141,15 @@ def join(session: Session, upload_id: str, *, part_ids: Sequence[str], md5: str 
 
 
 def cancel(session: Session, upload_id: str) -> Upload:
-    """Raises AppError as `pending_upload` does."""
-    upload = pending_upload(session, upload_id, alone=True)
+    """Cancel a pending upload and delete its parts. Raises AppError as `pending_upload` does."""
+    upload = pending_upload(session, upload_id, exclusive=True)
     upload.status = UploadStatus.CANCELLED
     forget_parts(session, upload_id)
     return upload
 
 
 def reopen(session: Session, upload_id: str) -> None:
-    """Its file could not be read: the parts may be joined again, in another order."""
+    """Make an upload pending again after its file could not be read, so that its parts can be joined differently."""
     session.execute(update(Upload).where(Upload.id == upload_id).values(status=UploadStatus.PENDING, file_id=None))
 
 
@@ -154,11 +158,11 @@ def forget_parts(session: Session, upload_id: str) -> None:
 
 
 def forget_expired(session: Session) -> None:
-    """Delete the parts of uploads whose time is over, and a day later what is known of them."""
+    """Delete the parts of expired uploads, and a day later the uploads."""
     now = utc_now()
-    over = select(Upload.id).where(Upload.expires_at < now)
+    expired = select(Upload.id).where(Upload.expires_at < now)
     session.execute(
-        delete(UploadPart).where(UploadPart.upload_id.in_(over)).execution_options(synchronize_session=False)
+        delete(UploadPart).where(UploadPart.upload_id.in_(expired)).execution_options(synchronize_session=False)
     )
     session.execute(
         update(Upload)
@@ -174,20 +178,20 @@ def _require_whole(session: Session, upload: Upload, part_ids: Sequence[str]) ->
     seen: set[str] = set()
     for place, part_id in enumerate(part_ids):
         if part_id not in sizes or part_id in seen:
-            why = "is named twice" if part_id in seen else f"is no part of upload '{upload.id}'"
-            raise AppError(f"'{part_id:.100}' {why}.", code="invalid_part", param=f"part_ids.{place}")
+            problem = "is listed twice" if part_id in seen else f"is not a part of upload '{upload.id}'"
+            raise AppError(f"'{part_id:.100}' {problem}.", code="invalid_part", param=f"part_ids.{place}")
         seen.add(part_id)
     total = sum(sizes[part_id] for part_id in part_ids)
     if total != upload.size_bytes:
         raise AppError(
-            f"The parts have {total} bytes together, and the file was announced with {upload.size_bytes}.",
+            f"The parts have {total} bytes in total, but the upload was announced with {upload.size_bytes}.",
             code="wrong_size",
             param="part_ids",
         )
 
 
-def _joined(session: Session, part_ids: Sequence[str], see: Callable[[bytes], None]) -> Iterator[bytes]:
-    """The bytes of the parts, a chunk in memory at a time."""
+def _joined(session: Session, part_ids: Sequence[str], update_digest: Callable[[bytes], None]) -> Iterator[bytes]:
+    """Yield the bytes of the parts, one chunk in memory at a time."""
     for part_id in part_ids:
         number = 0
         while True:
@@ -196,6 +200,6 @@ def _joined(session: Session, part_ids: Sequence[str], see: Callable[[bytes], No
             )
             if chunk is None:
                 break
-            see(chunk)
+            update_digest(chunk)
             yield chunk
             number += 1

@@ -1,9 +1,9 @@
-"""A row's question as chat messages, its images named in the order in which they are shown.
+"""A row's question as chat messages, with its images in order.
 
-In the normal form a message's content is a text, or a list of the parts `{"type": "text", "text": ...}` and
-`{"type": "image"}`; the n-th image part of a row shows the n-th of its images. Images stand in the messages themselves
-(`image_url` as in OpenAI's chat, `input_image` as in its responses, `image`), or in a column beside them; then image
-parts without an address, or the word `<image>`, give them their places, and without any they are shown first.
+In the normal form a message's content is a string, or a list of the parts `{"type": "text", "text": ...}` and
+`{"type": "image"}`; the n-th image part of a row stands for the n-th of its images. Images are given in the messages
+(`image_url` as in OpenAI's chat completions, `input_image` as in its responses, `image`) or in a separate column; then
+image parts without a URL or the placeholder `<image>` mark their positions, and without any, images come first.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,19 +17,19 @@ TEXT_PARTS = ("text", "input_text", "output_text")
 IMAGE_PARTS = ("image_url", "image", "input_image")
 PLACEHOLDER = "<image>"
 INSTRUCTIONS = "responses_create_params.instructions"
-"""Where a request in the form of OpenAI's responses keeps its system message."""
+"""Path of the system message in rows in the form of OpenAI's responses API."""
 
 Message = dict[str, Any]
 
 
 class ImageKeeper(Protocol):
-    """Keeps an image that a row holds or names, and tells what it is known by."""
+    """Stores an image that a row contains or names, and returns its identifier."""
 
     def keep(self, value: Any, *, where: str) -> str: ...
 
 
 def messages_of(item: Mapping[str, Any], *, shape: Shape) -> list[Message]:
-    """The question as the row has it; a text is one message of the user's. Raises BadLineError."""
+    """Return the row's question as messages; a string is one user message. Raises BadLineError."""
     messages = _messages(value_at(item, shape.question), column=shape.question)
     instructions = value_at(item, INSTRUCTIONS)
     if shape.question.startswith(INSTRUCTIONS.partition(".")[0]) and isinstance(instructions, str) and instructions:
@@ -38,13 +38,13 @@ def messages_of(item: Mapping[str, Any], *, shape: Shape) -> list[Message]:
 
 
 def with_images(
-    messages: list[Message], item: Mapping[str, Any], *, shape: Shape, pictures: ImageKeeper
+    messages: list[Message], item: Mapping[str, Any], *, shape: Shape, image_store: ImageKeeper
 ) -> tuple[list[Message], tuple[str, ...]]:
-    """(messages with places for the row's images, SHA-256 of these in order). Raises BadLineError."""
-    column, beside = _beside(item, shape)
-    if not beside and all(isinstance(message["content"], str) for message in messages):
+    """Return (messages with a part for each image, SHA-256 of the images in order). Raises BadLineError."""
+    column, column_images = _column_images(item, shape)
+    if not column_images and all(isinstance(message["content"], str) for message in messages):
         return messages, ()
-    return _Placing(beside, column=column, pictures=pictures).placed(messages)
+    return _ImagePlacement(column_images, column=column, image_store=image_store).place(messages)
 
 
 def _messages(value: Any, *, column: str) -> list[Message]:
@@ -55,12 +55,13 @@ def _messages(value: Any, *, column: str) -> list[Message]:
             raise BadLineError("empty_question", f"has an empty '{column}'")
         return [{"role": "user", "content": value}]
     if not isinstance(value, list) or not value:
-        raise BadLineError("invalid_messages", f"needs a text or a list of messages in '{column}'")
-    for place, message in enumerate(value):
-        _check_message(message, where=f"{column}[{place}]")
+        raise BadLineError("invalid_messages", f"needs a string or a list of messages in '{column}'")
+    for index, message in enumerate(value):
+        _check_message(message, where=f"{column}[{index}]")
     if value[-1]["role"] != "user":
         raise BadLineError(
-            "last_message_not_user", f"ends '{column}' with a message of role '{value[-1]['role']}': it must be 'user'"
+            "last_message_not_user",
+            f"ends '{column}' with a message of role '{value[-1]['role']}': the last role must be 'user'",
         )
     return value
 
@@ -75,18 +76,18 @@ def _check_message(message: object, *, where: str) -> None:
     content = message.get("content")
     if isinstance(content, str):
         if not content.strip() and message["role"] == "user":
-            raise BadLineError("empty_question", f"has an empty content at {where}")
+            raise BadLineError("empty_question", f"has empty content at {where}")
         return
     if not isinstance(content, list) or not content:
-        raise BadLineError("invalid_messages", f"needs a text in {where}.content")
-    for place, part in enumerate(content):
+        raise BadLineError("invalid_messages", f"needs a string or a list of parts in {where}.content")
+    for index, part in enumerate(content):
         kind = part.get("type") if isinstance(part, dict) else None
         if kind not in IMAGE_PARTS and (kind not in TEXT_PARTS or not isinstance(part.get("text"), str)):
-            raise BadLineError("invalid_messages", f"needs a text or an image at {where}.content[{place}]")
+            raise BadLineError("invalid_messages", f"needs a text or an image at {where}.content[{index}]")
 
 
-def _beside(item: Mapping[str, Any], shape: Shape) -> tuple[str, list[Any]]:
-    """(column, images in it): the column that was named, or the first known one that the row fills."""
+def _column_images(item: Mapping[str, Any], shape: Shape) -> tuple[str, list[Any]]:
+    """Return (column, images in it): the shape's column, or the first known one that is not empty in the row."""
     for column in IMAGE_COLUMNS if shape.images is None else (shape.images,):
         value = value_at(item, column)
         if value is not None and value not in ("", [], {}):
@@ -94,35 +95,36 @@ def _beside(item: Mapping[str, Any], shape: Shape) -> tuple[str, list[Any]]:
     return "", []
 
 
-class _Placing:
-    """Gives each image of one row its place, and counts that none is left or lacking."""
+class _ImagePlacement:
+    """Assigns each image of one row to an image part, and checks that their numbers match."""
 
-    def __init__(self, beside: list[Any], *, column: str, pictures: ImageKeeper) -> None:
-        self.beside = [pictures.keep(value, where=f"in {column}[{n}]") for n, value in enumerate(beside)]
+    def __init__(self, column_images: list[Any], *, column: str, image_store: ImageKeeper) -> None:
+        self.from_column = [image_store.keep(value, where=f"in {column}[{n}]") for n, value in enumerate(column_images)]
         self.column = column
-        self.pictures = pictures
-        self.waiting = list(reversed(self.beside))
-        self.shown: list[str] = []
-        self.literal = False
+        self.image_store = image_store
+        self.unplaced = list(reversed(self.from_column))
+        self.placed: list[str] = []
+        self.has_literal_placeholder = False
 
-    def placed(self, messages: list[Message]) -> tuple[list[Message], tuple[str, ...]]:
-        placed = [message | {"content": self._content(message["content"])} for message in messages]
-        if self.literal and self.shown:
+    def place(self, messages: list[Message]) -> tuple[list[Message], tuple[str, ...]]:
+        with_parts = [message | {"content": self._content(message["content"])} for message in messages]
+        if self.has_literal_placeholder and self.placed:
             raise BadLineError(
-                "image_count", f"has the word {PLACEHOLDER} beside images that stand in the messages themselves"
+                "image_count", f"has the placeholder {PLACEHOLDER}, but its images are in the messages themselves"
             )
-        if self.waiting and self.shown:
+        if self.unplaced and self.placed:
             raise BadLineError(
                 "image_count",
-                f"has {len(self.beside)} images in '{self.column}', and no place for {len(self.waiting)} of them",
+                f"has {len(self.from_column)} images in '{self.column}', but the messages lack a placeholder for "
+                f"{len(self.unplaced)} of them",
             )
-        if self.waiting:
-            _show_first(placed, count=len(self.beside))
-        return placed, tuple(self.shown or self.beside)
+        if self.unplaced:
+            _prepend_images(with_parts, count=len(self.from_column))
+        return with_parts, tuple(self.placed or self.from_column)
 
     def _content(self, content: str | list[Any]) -> str | list[dict[str, str]]:
-        whole = [{"type": "text", "text": content}] if isinstance(content, str) else content
-        parts = [new for part in whole for new in self._parts(part)]
+        given = [{"type": "text", "text": content}] if isinstance(content, str) else content
+        parts = [new for part in given for new in self._parts(part)]
         if isinstance(content, str) and all(part["type"] == "text" for part in parts):
             return content
         return parts
@@ -132,27 +134,27 @@ class _Placing:
             yield self._image(next((part[key] for key in ("image_url", "image", "url") if part.get(key)), None))
             return
         text = part["text"]
-        self.literal = self.literal or (not self.beside and PLACEHOLDER in text)
-        for number, piece in enumerate(text.split(PLACEHOLDER) if self.beside else [text]):
+        self.has_literal_placeholder |= not self.from_column and PLACEHOLDER in text
+        for number, piece in enumerate(text.split(PLACEHOLDER) if self.from_column else [text]):
             if number:
                 yield self._image(None)
-            if piece or not self.beside:
+            if piece or not self.from_column:
                 yield {"type": "text", "text": piece}
 
     def _image(self, value: Any) -> dict[str, str]:
         if value is not None:
-            self.shown.append(self.pictures.keep(value, where="in the messages"))
-        elif self.waiting:
-            self.shown.append(self.waiting.pop())
+            self.placed.append(self.image_store.keep(value, where="in the messages"))
+        elif self.unplaced:
+            self.placed.append(self.unplaced.pop())
         else:
-            count = f"the {len(self.beside)} in '{self.column}'" if self.beside else "there are"
-            raise BadLineError("image_count", f"has places for more images than {count}")
+            count = f"the {len(self.from_column)} in '{self.column}'" if self.from_column else "it has"
+            raise BadLineError("image_count", f"has placeholders for more images than {count}")
         return {"type": "image"}
 
 
-def _show_first(messages: list[Message], *, count: int) -> None:
-    """Put image parts before the words of the first user message."""
+def _prepend_images(messages: list[Message], *, count: int) -> None:
+    """Insert image parts before the text of the first user message."""
     message = next(message for message in messages if message["role"] == "user")
-    words = message["content"]
-    after = [{"type": "text", "text": words}] if isinstance(words, str) else words
-    message["content"] = [{"type": "image"} for _ in range(count)] + after
+    content = message["content"]
+    parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    message["content"] = [{"type": "image"} for _ in range(count)] + parts

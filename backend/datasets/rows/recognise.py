@@ -1,7 +1,7 @@
-"""Which ecosystem a row was written for, and so where its question, answer and hint stand (SHAPES, Dataset rows).
+"""Recognition of dataset formats: which ecosystem a row was written for, and which columns hold its parts.
 
-Rules are tried in order on the first row; the first that fits holds for the whole file. A mapping given by the user
-comes before all rules. Another shape is one more entry in `RULES`.
+Rules are tried in order on the first row; the first that fits applies to the whole file. A mapping given by the user
+overrides all rules. To support another format, add an entry to `RULES`.
 """
 
 from collections.abc import Mapping
@@ -15,41 +15,43 @@ from backend.errors import AppError
 SOLUTION = "solution"
 TRUTH = "reward_model.ground_truth"
 REFERENCES = ("reference_answer", "answer", "ground_truth", "expected_answer", TRUTH, SOLUTION)
-"""Places known to hold a reference, the first that is there. Beside an answer, `solution` is the way to it."""
+"""Paths that may hold a reference, by priority. Next to an answer, `solution` is its worked solution."""
 IMAGE_COLUMNS = ("images", "image")
 EXAMPLE = '{"question": "...", "answer": "...", "hint": "...", "images": "..."}'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """What a row must have for the rule to fit: the question, `needs`, and one of `answers` unless it is `unsaid`.
+    """A dataset format. It fits a row with the question, all of `required`, and one of `answers` unless optional.
 
-    Places are columns, or paths into them with dots.
+    Paths are columns, or dotted paths into them.
     """
 
     name: str
     made_for: str
     question: str
     answers: tuple[str, ...]
-    """Where the reference may stand, first come first."""
-    needs: tuple[str, ...] = ()
-    unsaid: bool = False
-    """Without one of `answers`, the verifier alone knows where the reference stands."""
-    sole: bool = False
-    """Without one of `answers`, the only other column is the reference; of several the verifier knows which."""
-    marked: bool = False
-    """A line `#### 42` at the end of the answer is the answer, and what stands before it the solution."""
+    """Paths of the reference, by priority."""
+    required: tuple[str, ...] = ()
+    answer_optional: bool = False
+    """Without one of `answers`, only the verifier knows where the reference is."""
+    other_columns: bool = False
+    """Without one of `answers`, a single other column is the reference; of several, only the verifier knows which."""
+    has_answer_mark: bool = False
+    """The answer ends with a line such as `#### 42`; the text before it is the solution."""
 
-    def answer_in(self, item: Mapping[str, Any]) -> str | None:
-        found = next((place for place in self.answers if holds(item, place)), None)
+    def answer_path(self, item: Mapping[str, Any]) -> str | None:
+        found = next((path for path in self.answers if has_path(item, path)), None)
         others = [column for column in item if column != self.question and column not in IMAGE_COLUMNS]
-        return others[0] if found is None and self.sole and len(others) == 1 else found
+        return others[0] if found is None and self.other_columns and len(others) == 1 else found
 
     def fits(self, item: Mapping[str, Any]) -> bool:
-        known = (
-            self.answer_in(item) is not None or self.unsaid or (self.sole and len(item.keys() - {*IMAGE_COLUMNS}) > 1)
+        has_reference = (
+            self.answer_path(item) is not None
+            or self.answer_optional
+            or (self.other_columns and len(item.keys() - {*IMAGE_COLUMNS}) > 1)
         )
-        return known and all(holds(item, place) for place in (self.question, *self.needs))
+        return has_reference and all(has_path(item, path) for path in (self.question, *self.required))
 
 
 RULES = (
@@ -58,20 +60,28 @@ RULES = (
         made_for="NeMo Gym",
         question="responses_create_params.input",
         answers=("expected_answer", *REFERENCES),
-        unsaid=True,
+        answer_optional=True,
     ),
     Rule(name=TRUTH, made_for="verl", question="prompt", answers=(TRUTH,)),
     Rule(
         name="teacher_prompt",
         made_for="ms-swift",
         question="messages",
-        needs=("teacher_prompt",),
+        required=("teacher_prompt",),
         answers=(SOLUTION, *REFERENCES),
-        unsaid=True,
+        answer_optional=True,
     ),
     Rule(name="messages + reference_answer", made_for="AWS RFT", question="messages", answers=("reference_answer",)),
-    Rule(name="messages + other keys", made_for="OpenAI RFT", question="messages", answers=REFERENCES, sole=True),
-    Rule(name="question + answer", made_for="verifiers, GSM8K", question="question", answers=("answer",), marked=True),
+    Rule(
+        name="messages + other keys", made_for="OpenAI RFT", question="messages", answers=REFERENCES, other_columns=True
+    ),
+    Rule(
+        name="question + answer",
+        made_for="verifiers, GSM8K",
+        question="question",
+        answers=("answer",),
+        has_answer_mark=True,
+    ),
     Rule(name="problem + answer", made_for="RLSD's authors, EasyR1", question="problem", answers=("answer",)),
     Rule(
         name="prompt + solution/ground_truth/answer",
@@ -82,25 +92,25 @@ RULES = (
 )
 
 
-def holds(item: Mapping[str, Any], place: str) -> bool:
-    """Whether the row has such a column, or such a path; it may be null."""
-    return _found(item, place) is not ABSENT
+def has_path(item: Mapping[str, Any], path: str) -> bool:
+    """Return whether the row has this column or dotted path; its value may be null."""
+    return _lookup(item, path) is not ABSENT
 
 
-def value_at(item: Mapping[str, Any], place: str) -> Any:
-    """What stands in a column or at the end of a path with dots; None where there is nothing."""
-    value = _found(item, place)
+def value_at(item: Mapping[str, Any], path: str) -> Any:
+    """Return the value of a column or dotted path; None if it does not exist."""
+    value = _lookup(item, path)
     return None if value is ABSENT else value
 
 
 ABSENT = object()
 
 
-def _found(item: Mapping[str, Any], place: str) -> Any:
-    if place in item:
-        return item[place]
+def _lookup(item: Mapping[str, Any], path: str) -> Any:
+    if path in item:
+        return item[path]
     value: Any = item
-    for name in place.split("."):
+    for name in path.split("."):
         if not isinstance(value, Mapping) or name not in value:
             return ABSENT
         value = value[name]
@@ -109,9 +119,9 @@ def _found(item: Mapping[str, Any], place: str) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """A rule bound to the columns of one file. `answer` None: only a verifier knows where the reference stands.
+    """A rule bound to the columns of one file. `answer` is None if only a verifier knows where the reference is.
 
-    `images` None: in the first of `IMAGE_COLUMNS` that a row fills.
+    If `images` is None, a row's images are in the first of `IMAGE_COLUMNS` that is not empty.
     """
 
     name: str
@@ -120,7 +130,7 @@ class Shape:
     solution: str = SOLUTION
     hint: str | None = None
     images: str | None = None
-    marked: bool = False
+    has_answer_mark: bool = False
 
     def columns(self) -> dict[str, str | None]:
         found = {"question": self.question, "answer": self.answer, "solution": self.solution, "hint": self.hint}
@@ -128,7 +138,7 @@ class Shape:
 
 
 class ColumnMapping(BaseModel):
-    """The form field `mapping`: which column, or path with dots, is what. It comes before all rules."""
+    """The form field `mapping`: the column or dotted path of each part of a row. It overrides all rules."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -148,8 +158,8 @@ class ColumnMapping(BaseModel):
         )
 
 
-def shape_again(name: str, columns: Mapping[str, str | None]) -> Shape:
-    """The shape by which a stored file was read, from its name and `Shape.columns`."""
+def stored_shape(name: str, columns: Mapping[str, str | None]) -> Shape:
+    """Restore the shape with which a stored file was read from its name and `Shape.columns`."""
     rule = next((rule for rule in RULES if rule.name == name), None)
     return Shape(
         name=name,
@@ -158,40 +168,47 @@ def shape_again(name: str, columns: Mapping[str, str | None]) -> Shape:
         solution=columns["solution"] or SOLUTION,
         hint=columns["hint"],
         images=columns.get("images"),
-        marked=rule is not None and rule.marked,
+        has_answer_mark=rule is not None and rule.has_answer_mark,
     )
 
 
 def parse_mapping(text: str) -> ColumnMapping:
-    """Raises AppError naming what is wrong with it."""
+    """Parse the form field `mapping`. Raises AppError naming the offending part."""
     try:
         return ColumnMapping.model_validate_json(text)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         where = ".".join(["mapping", *map(str, problem["loc"])])
         raise AppError(
-            f"{where}: {problem['msg']}. Write {EXAMPLE} with your columns' names.",
+            f"{where}: {problem['msg']}. Use {EXAMPLE} with the names of your columns.",
             code="invalid_mapping",
             param="mapping",
         ) from None
 
 
 def recognise(item: Mapping[str, Any], *, mapping: ColumnMapping | None) -> Shape:
-    """The shape of a file, judged by its first row. Raises AppError where none fits."""
+    """Determine the shape of a file by its first row. Raises AppError if no rule fits."""
     if mapping is not None:
-        missing = [column for column in (mapping.question, mapping.answer) if not holds(item, column)]
+        missing = [column for column in (mapping.question, mapping.answer) if not has_path(item, column)]
         if missing:
             raise AppError(
-                f"The mapping names the column '{missing[0]}', which the first row lacks (there: {_columns(item)}).",
+                f"The mapping names the column '{missing[0]}', which the first row does not have (its columns: "
+                f"{_columns(item)}).",
                 code="invalid_mapping",
                 param="mapping",
             )
         return mapping.shape()
     for rule in RULES:
         if rule.fits(item):
-            return Shape(name=rule.name, question=rule.question, answer=rule.answer_in(item), marked=rule.marked)
+            return Shape(
+                name=rule.name,
+                question=rule.question,
+                answer=rule.answer_path(item),
+                has_answer_mark=rule.has_answer_mark,
+            )
     raise AppError(
-        f"No known shape has the columns {_columns(item)}: say with `mapping` which hold question and answer.",
+        f"The columns ({_columns(item)}) match no known dataset format: name the columns of question and answer in "
+        "`mapping`.",
         code="unknown_shape",
         param="file",
     )

@@ -1,4 +1,4 @@
-"""Rows in the normal form (SHAPES, Dataset rows), whatever file they came from. The original row stays in `item`."""
+"""Dataset rows in the normal form, independent of the file format. The original row is kept in `item`."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -14,20 +14,20 @@ from backend.datasets.formats.problems import Problem, Report
 from backend.datasets.rows.images import ImageStore, without_images
 from backend.datasets.rows.messages import messages_of, with_images
 from backend.datasets.rows.recognise import REFERENCES, ColumnMapping, Shape, recognise, value_at
-from backend.datasets.rows.source import Table, opened
+from backend.datasets.rows.source import Table, open_table
 from backend.db.files import DatasetRow, File
 from backend.errors import not_found
 
 HINTS = ("teacher_prompt", "privileged_context", "trajectory")
-"""Columns that hold a hint for the teacher, stronger than solution and answer, in this order."""
+"""Columns with a hint for the teacher, by priority; they take precedence over solution and answer."""
 REFERENCE_HINTS = ("trajectory", "solution", "answer")
-"""Sources of a hint that are references as well; any other was written for the teacher."""
+"""Hint sources that are references as well; a hint from any other source was written for the teacher."""
 ANSWER_MARK = "####"
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """`answer`: what is right, None where only the verifier knows. `solution`: the worked way to it."""
+    """The reference of a row. `answer` is None if only the verifier knows it; `solution` is a worked solution."""
 
     answer: str | None
     solution: str | None = None
@@ -36,7 +36,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class HintText:
-    """What a teacher may be shown, and the column it was taken from."""
+    """A hint for the teacher, and the column it was taken from."""
 
     text: str
     source: str
@@ -44,9 +44,9 @@ class HintText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NormalRow:
-    """`number` counts the rows of the file from 0, `line` its lines from 1 (rows, in a table without lines).
+    """A row in the normal form. `number` counts rows from 0, `line` lines from 1 (rows in a table without lines).
 
-    `images`: SHA-256 of those that the image parts of `messages` show, in order. `pictures`: their encoded bytes, where
+    `images`: SHA-256 of the images for the image parts of `messages`, in order. `image_bytes`: the encoded images, if
     they were loaded.
     """
 
@@ -59,11 +59,11 @@ class NormalRow:
     row_hash: str
     images: tuple[str, ...] = ()
     split: str = "train"
-    pictures: tuple[bytes, ...] = field(default=(), compare=False, repr=False)
+    image_bytes: tuple[bytes, ...] = field(default=(), compare=False, repr=False)
 
     @property
     def privileged(self) -> str | None:
-        """What the row itself says its teacher is to be told; None where the hint is one of the references."""
+        """The hint written for the teacher; None if the row's hint is one of its references."""
         return None if self.hint is None or self.hint.source in REFERENCE_HINTS else self.hint.text
 
     @property
@@ -72,7 +72,7 @@ class NormalRow:
 
     @property
     def item_without_images(self) -> dict[str, Any]:
-        """The original row for those who read words: the bytes of its images left out."""
+        """The original row without the bytes of its images."""
         return {key: without_images(value) for key, value in self.item.items()}
 
     def to_json(self) -> dict[str, Any]:
@@ -103,11 +103,11 @@ class NormalRow:
 
 
 def normal_rows(
-    table: Table, *, mapping: ColumnMapping | None, report: Report, pictures: ImageStore
+    table: Table, *, mapping: ColumnMapping | None, report: Report, image_store: ImageStore
 ) -> Iterator[NormalRow]:
-    """The good rows of a file, one in memory at a time; `report` and `pictures` are filled as they pass.
+    """Yield the good rows of a file, one in memory at a time, and fill `report` and `image_store`.
 
-    Raises AppError where no shape fits the first row.
+    Raises AppError if no shape fits the first row.
     """
     shape: Shape | None = None
     for found in table.rows:
@@ -118,7 +118,7 @@ def normal_rows(
             shape = recognise(found.item, mapping=mapping)
             report.shape, report.columns = shape.name, shape.columns()
         try:
-            row = normal_row(found, shape=shape, number=report.good, pictures=pictures)
+            row = normal_row(found, shape=shape, number=report.good, image_store=image_store)
         except BadLineError as error:
             read = json.dumps(found.item, ensure_ascii=False)
             report.add(Problem(line=found.line, code=error.code, message=str(error), read=read))
@@ -128,7 +128,7 @@ def normal_rows(
 
 
 def count_good(row: NormalRow, *, report: Report) -> None:
-    """Count a row that was taken, and what it has."""
+    """Count an accepted row and the parts it has."""
     report.good += 1
     report.with_answer += row.reference.answer is not None
     report.with_solution += row.reference.solution is not None
@@ -137,11 +137,11 @@ def count_good(row: NormalRow, *, report: Report) -> None:
     report.with_images += bool(row.images)
 
 
-def normal_row(raw: RawRow, *, shape: Shape, number: int, pictures: ImageStore) -> NormalRow:
-    """A row as its file's shape has it. Raises BadLineError saying what it lacks."""
-    asked = messages_of(raw.item, shape=shape)
+def normal_row(raw: RawRow, *, shape: Shape, number: int, image_store: ImageStore) -> NormalRow:
+    """Convert a row by its file's shape. Raises BadLineError naming what is missing or invalid."""
+    question = messages_of(raw.item, shape=shape)
     reference = _reference(raw.item, shape)
-    messages, images = with_images(asked, raw.item, shape=shape, pictures=pictures)
+    messages, images = with_images(question, raw.item, shape=shape, image_store=image_store)
     return NormalRow(
         number=number,
         line=raw.line,
@@ -155,17 +155,17 @@ def normal_row(raw: RawRow, *, shape: Shape, number: int, pictures: ImageStore) 
 
 
 def read_rows(file: BinaryIO, *, name: str = "The file", mapping: ColumnMapping | None = None) -> list[NormalRow]:
-    """All rows of a file, with their images. Raises AppError for the first bad line, or where there is no row."""
-    with opened(file, filename=name) as table, ImageStore(table.archive) as pictures:
+    """Read all rows of a file, with their images. Raises AppError for the first bad line, or if there is no row."""
+    with open_table(file, filename=name) as table, ImageStore(table.archive) as image_store:
         report = Report(counted_in=table.counted_in)
-        rows = list(normal_rows(table, mapping=mapping, report=report, pictures=pictures))
-        report.refuse_bad(name)
-        loaded = {sha256: pictures.read(sha256) for row in rows for sha256 in row.images}
-    return [_with_pictures(row, loaded) for row in rows]
+        rows = list(normal_rows(table, mapping=mapping, report=report, image_store=image_store))
+        report.require_all_good(name)
+        loaded = {sha256: image_store.read(sha256) for row in rows for sha256 in row.images}
+    return [_with_image_bytes(row, loaded) for row in rows]
 
 
 def load_rows(session: Session, file_id: str) -> list[NormalRow]:
-    """All rows of a stored file, in order, with their images, of which equal ones are in memory once."""
+    """Load all rows of a stored file, in order, with their images; equal images share memory."""
     if session.get(File, file_id) is None:
         raise not_found("file", file_id)
     stored = session.execute(
@@ -175,20 +175,20 @@ def load_rows(session: Session, file_id: str) -> list[NormalRow]:
     )
     rows = [NormalRow.from_json(normal, number=number, line=line) for number, line, normal in stored]
     loaded = {sha256: blobs.read(session, sha256) for sha256 in {name for row in rows for name in row.images}}
-    return [_with_pictures(row, loaded) for row in rows]
+    return [_with_image_bytes(row, loaded) for row in rows]
 
 
-def _with_pictures(row: NormalRow, loaded: Mapping[str, bytes]) -> NormalRow:
-    return replace(row, pictures=tuple(loaded[sha256] for sha256 in row.images)) if row.images else row
+def _with_image_bytes(row: NormalRow, loaded: Mapping[str, bytes]) -> NormalRow:
+    return replace(row, image_bytes=tuple(loaded[sha256] for sha256 in row.images)) if row.images else row
 
 
 def answer_of(item: Mapping[str, Any]) -> str | None:
-    """The reference answer of a single row that belongs to no file: from the first column known to hold one."""
-    found = next((value for place in REFERENCES if (value := value_at(item, place)) is not None), None)
+    """Return the reference answer of a single row that belongs to no file, from the first known column."""
+    found = next((value for path in REFERENCES if (value := value_at(item, path)) is not None), None)
     if found is None:
         return None
     answer = _text(found)
-    return _at_mark(answer)[1] if "question" in item and ANSWER_MARK in answer else answer
+    return _split_at_mark(answer)[1] if "question" in item and ANSWER_MARK in answer else answer
 
 
 def _reference(item: Mapping[str, Any], shape: Shape) -> Reference:
@@ -200,15 +200,15 @@ def _reference(item: Mapping[str, Any], shape: Shape) -> Reference:
     if given is None:
         raise BadLineError("missing_answer", f"has no '{shape.answer}'")
     answer = _text(given)
-    if shape.marked and ANSWER_MARK in answer:
-        worked, answer = _at_mark(answer)
+    if shape.has_answer_mark and ANSWER_MARK in answer:
+        worked, answer = _split_at_mark(answer)
         solution = solution or worked or None
     if not answer.strip():
         raise BadLineError("empty_answer", f"has an empty answer in '{shape.answer}'")
     return Reference(answer=answer, solution=solution, trajectory=trajectory)
 
 
-def _at_mark(answer: str) -> tuple[str, str]:
+def _split_at_mark(answer: str) -> tuple[str, str]:
     worked, _, tail = answer.rpartition(ANSWER_MARK)
     return worked.strip(), tail.strip()
 
@@ -231,5 +231,5 @@ def _optional_text(item: Mapping[str, Any], column: str) -> str | None:
 
 
 def _text(value: object) -> str:
-    """A text as it is, everything else as JSON."""
+    """Return a string unchanged, any other value as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,5 +1,5 @@
-"""What an uploaded file is, told by its content, and its rows whatever that is. The name only decides where the content
-leaves it open: whether text with one column is CSV.
+"""Detection of a file's format by its content, and access to its rows. The file name is used only where the content is
+ambiguous: to decide whether text with one column is CSV.
 """
 
 import io
@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import BinaryIO, Literal, cast
 
-from backend.datasets.formats.archive import Archive, opened_zip, unpacked_gzip
-from backend.datasets.formats.delimited import ALIKE, delimited_rows, delimiter_of
-from backend.datasets.formats.json_lines import BadLineError, RawRow, json_lines, parsed
+from backend.datasets.formats.archive import Archive, open_zip, unpack_gzip
+from backend.datasets.formats.delimited import UNIFORM_SHARE, delimited_rows, delimiter_of
+from backend.datasets.formats.json_lines import BadLineError, RawRow, json_lines, parse_line
 from backend.datasets.formats.json_lists import data_list, json_list
 from backend.datasets.formats.problems import Problem
-from backend.datasets.formats.text import Utf8Stream, marked_encoding, older_encoding
+from backend.datasets.formats.text import Utf8Stream, detect_encoding, legacy_encoding
 from backend.datasets.rows.recognise import RULES
 from backend.errors import AppError
 from backend.settings import settings
@@ -38,12 +38,12 @@ BINARY = {
     b"\x80\x04": "a Python pickle",
     b"\x7fELF": "a program",
 }
-ASKING = {rule.question.partition(".")[0] for rule in RULES}
+QUESTION_KEYS = {rule.question.partition(".")[0] for rule in RULES}
 DELIMITED_SUFFIXES = (".csv", ".tsv", ".tab")
 
 
 class Format(StrEnum):
-    """How the rows are written, without how the file is packed."""
+    """The format of the rows, independent of compression."""
 
     JSONL = "jsonl"
     JSON = "json"
@@ -55,9 +55,9 @@ class Format(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A file that is being read. `counted_in`: what `line` of a row means. `archive`: where paths of images lead.
+    """A file being read. `counted_in`: the unit of a row's `line`. `archive` resolves the paths of images.
 
-    `file`: its bytes, unpacked, whose position says how far the rows have been read.
+    `file`: its unpacked bytes; their position shows how far the rows have been read.
     """
 
     format: Format
@@ -73,8 +73,8 @@ class Table:
 
 
 @contextmanager
-def opened(file: BinaryIO, *, filename: str = "") -> Iterator[Table]:
-    """The table in a file that can be sought in. Raises AppError where there is none, or its packing is not honest."""
+def open_table(file: BinaryIO, *, filename: str = "") -> Iterator[Table]:
+    """Open the table in a seekable file. Raises AppError if there is none or its compression is invalid."""
     max_bytes = settings().max_upload_bytes
     with ExitStack() as stack:
         packing: Literal["gzip", "zip"] | None = None
@@ -83,7 +83,7 @@ def opened(file: BinaryIO, *, filename: str = "") -> Iterator[Table]:
         start = file.read(4)
         file.seek(0)
         if start.startswith(ZIP) and start[2:] in (b"\x03\x04", b"\x05\x06", b"\x07\x08"):
-            packing, archive = "zip", opened_zip(file, max_bytes=max_bytes)
+            packing, archive = "zip", open_zip(file, max_bytes=max_bytes)
             stack.enter_context(archive.zip)
             if archive.is_workbook:
                 from backend.datasets.formats.workbook import workbook_rows
@@ -96,7 +96,7 @@ def opened(file: BinaryIO, *, filename: str = "") -> Iterator[Table]:
             file.seek(0)
         if start.startswith(GZIP):
             packing = packing or "gzip"
-            file = stack.enter_context(unpacked_gzip(file, max_bytes=max_bytes))
+            file = stack.enter_context(unpack_gzip(file, max_bytes=max_bytes))
             filename = filename.removesuffix(".gz")
         table = _table(file, filename=filename, packing=packing, archive=archive, max_bytes=max_bytes)
         yield replace(table, file=file)
@@ -113,11 +113,11 @@ def _table(
         rows = parquet_rows(file, max_bytes=max_bytes)
         return Table(format=Format.PARQUET, rows=rows, encoding=None, packing=packing, archive=archive)
     if head.startswith((GZIP, b"PK\x03\x04")):
-        raise _other_format("an archive within an archive")
+        raise _unsupported("an archive within an archive")
     for magic, name in BINARY.items():
         if head.startswith(magic):
-            raise _other_format(name)
-    encoding, begin = marked_encoding(head)
+            raise _unsupported(name)
+    encoding, begin = detect_encoding(head)
     if encoding != "utf-8":
         file, begin = (
             cast("BinaryIO", io.BufferedReader(Utf8Stream(file, encoding=encoding, start=begin), HEAD_BYTES)),
@@ -128,60 +128,62 @@ def _table(
 
 
 class _Text:
-    """Text in UTF-8, or in bytes of which that is not known yet, from `begin` on: JSON of two kinds, or a CSV table."""
+    """Text from offset `begin`, in UTF-8 or an encoding not known yet: JSON, JSON Lines, or a CSV table."""
 
     def __init__(self, file: BinaryIO, *, begin: int, filename: str) -> None:
         self.file = file
         self.begin = begin
         self.filename = filename
-        self.head = self._again().read(HEAD_BYTES)
+        self.head = self._rewound().read(HEAD_BYTES)
 
     def table(self, encoding: str) -> Table:
         opening = self.head.lstrip(BLANK)[:1]
         if opening == b"[":
             start = self.head.index(b"[") + 1
-            return Table(format=Format.JSON, rows=json_list(self._again(), start=start), encoding=encoding)
+            return Table(format=Format.JSON, rows=json_list(self._rewound(), start=start), encoding=encoding)
         if opening == b"{":
             start_or_none = None if self._first_line_is_a_row() else data_list(self.head)
             if start_or_none is not None:
-                return Table(format=Format.JSON, rows=json_list(self._again(), start=start_or_none), encoding=encoding)
+                return Table(
+                    format=Format.JSON, rows=json_list(self._rewound(), start=start_or_none), encoding=encoding
+                )
         elif opening and (delimited := self._delimited(encoding)):
             return delimited
-        return Table(format=Format.JSONL, rows=json_lines(self._again()), encoding=encoding)
+        return Table(format=Format.JSONL, rows=json_lines(self._rewound()), encoding=encoding)
 
-    def _again(self) -> BinaryIO:
+    def _rewound(self) -> BinaryIO:
         self.file.seek(self.begin)
         return self.file
 
     def _first_line_is_a_row(self) -> bool:
-        """Whether the first line is whole by itself, and is one of several, or asks something."""
+        """Return whether the first line is a complete object, followed by others or with a question of its own."""
         text = self.head.lstrip(BLANK)
         line, _, rest = text.partition(b"\n")
         try:
-            item = parsed(line)
+            item = parse_line(line)
         except BadLineError:
             return False
-        return bool(item is not None and (rest.strip(BLANK) or ASKING & item.keys()))
+        return bool(item is not None and (rest.strip(BLANK) or QUESTION_KEYS & item.keys()))
 
     def _delimited(self, encoding: str) -> Table | None:
         named = self.filename.endswith(DELIMITED_SUFFIXES)
         lines = self.head.split(b"\n")
         if not named and any(line.lstrip(BLANK).startswith(b"{") for line in lines):
             return None
-        delimiter = delimiter_of(self.head.decode(errors="replace"), least=0 if named else ALIKE)
+        delimiter = delimiter_of(self.head.decode(errors="replace"), min_share=0 if named else UNIFORM_SHARE)
         if delimiter is None and not named:
             return None
-        delimiter, written = delimiter or ",", "utf-8"
+        delimiter, stream_encoding = delimiter or ",", "utf-8"
         if encoding == "utf-8":
-            encoding = written = older_encoding(self._again())
-        rows = delimited_rows(self._again(), encoding=written, delimiter=delimiter)
+            encoding = stream_encoding = legacy_encoding(self._rewound())
+        rows = delimited_rows(self._rewound(), encoding=stream_encoding, delimiter=delimiter)
         return Table(format=Format.TSV if delimiter == "\t" else Format.CSV, rows=rows, encoding=encoding)
 
 
-def _other_format(name: str) -> AppError:
+def _unsupported(name: str) -> AppError:
     return AppError(
-        f"The file is {name}: send JSONL, JSON, CSV, TSV, Excel (.xlsx) or Parquet, packed with gzip or in a ZIP if "
-        "you like.",
+        f"The file is {name}, which is not supported: upload JSONL, JSON, CSV, TSV, Excel (.xlsx) or Parquet, "
+        "optionally compressed with gzip or in a ZIP.",
         code="other_format",
         param="file",
     )

@@ -1,8 +1,7 @@
-"""Making files from stored ones outside of the process that was asked to: looking at a hundred thousand rows for their
-report would hold up everyone else there.
+"""Creation of files from stored ones in child processes: the report on a hundred thousand rows would block the API.
 
-A child process each, forked from the server that also reads uploads and within the same bounds of memory; what it
-writes is one transaction, so a child that is lost leaves nothing.
+Each child is forked from the fork server that also reads uploads, with the same memory limit. It writes in a single
+transaction, so that a lost child leaves nothing behind.
 """
 
 import threading
@@ -11,81 +10,83 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from backend.datasets.reading.isolated import answered_apart
+from backend.datasets.reading.isolated import run_isolated
 from backend.datasets.versions.create import new_version, split
 from backend.datasets.versions.edits import Edit
 from backend.datasets.versions.filters import Filter
-from backend.db.audit import Act
+from backend.db.audit import AuditAction
 from backend.db.engine import transaction
 from backend.errors import AppError
 from backend.quotas import require_storage
 
-AT_A_TIME = 2
-BUSY_S = 60.0
-STUCK_S = 900.0
+CONCURRENT_TASKS = 2
+WAIT_S = 60.0
+DEADLINE_S = 900.0
 
-_places = threading.BoundedSemaphore(AT_A_TIME)
+_slots = threading.BoundedSemaphore(CONCURRENT_TASKS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VersionAsked:
-    """A version of the file, edited and filtered."""
+class VersionTask:
+    """Creation of a new version of a file, edited and filtered."""
 
     file_id: str
     project: str
-    act: Act
+    audit_action: AuditAction
     edits: Sequence[Edit]
     filters: Sequence[Filter]
     filename: str | None
 
-    def made(self) -> list[str]:
+    def create(self) -> list[str]:
         with transaction(project=self.project) as session:
             file = new_version(session, self.file_id, edits=self.edits, filters=self.filters, filename=self.filename)
-            return _noted(session, self, made=[file.id])
+            return _recorded(session, self, created=[file.id])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SplitAsked:
-    """Its training side and its validation side."""
+class SplitTask:
+    """Creation of a training file and a validation file from a file."""
 
     file_id: str
     project: str
-    act: Act
+    audit_action: AuditAction
     share: float | None
     rows: int | None
     seed: int
     stratify_by: str | None
 
-    def made(self) -> list[str]:
+    def create(self) -> list[str]:
         with transaction(project=self.project) as session:
             sides = split(
                 session, self.file_id, share=self.share, rows=self.rows, seed=self.seed, stratify_by=self.stratify_by
             )
-            return _noted(session, self, made=[file.id for file in sides])
+            return _recorded(session, self, created=[file.id for file in sides])
 
 
-def _noted(session: Session, asked: VersionAsked | SplitAsked, *, made: list[str]) -> list[str]:
-    """What was made, once there is room for it and the audit log tells of it."""
+def _recorded(session: Session, task: VersionTask | SplitTask, *, created: list[str]) -> list[str]:
+    """Check the storage quota, write the audit entry, and return the ids of the new files."""
     require_storage(session)
-    asked.act.note(session, objects=[asked.file_id, *made])
-    return made
+    task.audit_action.record(session, objects=[task.file_id, *created])
+    return created
 
 
-def made_in_child(asked: VersionAsked | SplitAsked) -> list[str]:
-    """The ids of the files that were made. Raises AppError where they cannot be."""
-    if not _places.acquire(timeout=BUSY_S):
-        raise AppError("Other datasets are being made: try again.", status=503, code="busy", type="server_error")
+def create_in_child(task: VersionTask | SplitTask) -> list[str]:
+    """Run the task in a child process and return the ids of the new files. Raises AppError if it fails."""
+    if not _slots.acquire(timeout=WAIT_S):
+        raise AppError(
+            "Other datasets are being created: try again later.", status=503, code="busy", type="server_error"
+        )
     try:
-        return _answer(asked)
+        return _run(task)
     finally:
-        _places.release()
+        _slots.release()
 
 
-def _answer(asked: VersionAsked | SplitAsked) -> list[str]:
-    files = answered_apart(asked.made, what_failed="The new file was not made", deadline_s=STUCK_S)
+def _run(task: VersionTask | SplitTask) -> list[str]:
+    files = run_isolated(task.create, what_failed="The new file was not created", deadline_s=DEADLINE_S)
     if files is None:
         raise AppError(
-            "The new file was not made: the process that worked on it failed or took too long; the log says why.",
+            "The new file was not created: its process failed or took too long. See the server's log.",
             status=500,
             code="maker_lost",
             type="server_error",

@@ -1,6 +1,6 @@
-"""How a version says what was done to make it: a sentence, and the figures behind it. Pure.
+"""The description of how a version was created: a sentence and the figures behind it. Pure.
 
-`{summary, from: {id, filename, rows}, edits?, filters?, split?}`, kept with the file, so it outlives its parent.
+`{summary, from: {id, filename, rows}, edits?, filters?, split?}`, stored with the file, so it outlives its parent.
 """
 
 import re
@@ -25,8 +25,8 @@ SUFFIXES = re.compile(r"(\.(jsonl|ndjson|json|csv|tsv|tab|parquet|gz|zip|txt))+$
 
 
 def next_name(filename: str, *, taken: Collection[str]) -> str:
-    """`rows.csv.gz` -> `rows.v2.jsonl`; `rows.v2.jsonl` -> `rows.v3.jsonl`, or the next number that is not taken."""
-    stem, version = _parts(filename)
+    """Return the next free name: `rows.csv.gz` -> `rows.v2.jsonl`; `rows.v2.jsonl` -> `rows.v3.jsonl`."""
+    stem, version = _stem_and_version(filename)
     name = f"{stem}.v{version + 1}.jsonl"
     while name in taken:
         version += 1
@@ -35,21 +35,21 @@ def next_name(filename: str, *, taken: Collection[str]) -> str:
 
 
 def side_name(filename: str, *, side: str) -> str:
-    """`rows.v2.jsonl` -> `rows.v2.train.jsonl`."""
+    """Return the name of a side of a split: `rows.v2.jsonl` -> `rows.v2.train.jsonl`."""
     return f"{SUFFIXES.sub('', filename)[: MAX_NAME_CHARACTERS - 30] or 'rows'}.{side}.jsonl"
 
 
-def _parts(filename: str) -> tuple[str, int]:
+def _stem_and_version(filename: str) -> tuple[str, int]:
     stem = SUFFIXES.sub("", filename) or "rows"
     found = VERSION.search(stem)
     stem, version = (stem[: found.start()], int(found[1])) if found else (stem, 1)
     return stem[: MAX_NAME_CHARACTERS - 20] or "rows", version
 
 
-def edits_said(*, replaced: Collection[int], deleted: Collection[int], appended: int) -> tuple[str, dict[str, Any]]:
-    """(in words, in figures)."""
+def describe_edits(*, replaced: Collection[int], deleted: Collection[int], appended: int) -> tuple[str, dict[str, Any]]:
+    """Return (text, figures)."""
     parts = [
-        f"{_rows(len(numbers))} {verb}{_which(numbers)}"
+        f"{_rows(len(numbers))} {verb}{_row_list(numbers)}"
         for numbers, verb in ((replaced, "rewritten"), (deleted, "deleted"))
         if numbers
     ]
@@ -62,19 +62,19 @@ def edits_said(*, replaced: Collection[int], deleted: Collection[int], appended:
     return ", ".join(parts), figures
 
 
-def filters_said(filters: Sequence[Filter], *, left_out: Sequence[int]) -> tuple[str, list[dict[str, Any]]]:
-    """(in words, each filter with the number of rows that it was the first to leave out)."""
-    words = [f"{_rows(rows)} left out {_why(rule)}" for rule, rows in zip(filters, left_out, strict=True)]
+def describe_filters(filters: Sequence[Filter], *, left_out: Sequence[int]) -> tuple[str, list[dict[str, Any]]]:
+    """Return (text, each filter with the number of rows that it was the first to leave out)."""
+    texts = [f"{_rows(rows)} left out {_reason(rule)}" for rule, rows in zip(filters, left_out, strict=True)]
     figures = [_shortened(rule) | {"left_out": rows} for rule, rows in zip(filters, left_out, strict=True)]
-    return ", ".join(words), figures
+    return ", ".join(texts), figures
 
 
 def sentence(*parts: str) -> str:
-    said = "; ".join(part for part in parts if part)
-    return f"{said[:1].upper()}{said[1:]}."
+    text = "; ".join(part for part in parts if part)
+    return f"{text[:1].upper()}{text[1:]}."
 
 
-def _why(rule: Filter) -> str:
+def _reason(rule: Filter) -> str:
     match rule:
         case SolveRate():
             reasons = [
@@ -90,9 +90,9 @@ def _why(rule: Filter) -> str:
         case NearDuplicates():
             return "(nearly equal to an earlier one)"
         case Warned():
-            return "(the report warned of them)"
+            return "(with a warning in the report)"
         case QuestionLength():
-            return f"(question above {rule.max_characters:,} characters)"
+            return f"(question longer than {rule.max_characters:,} characters)"
         case TextFilter():
             return f"({rule.leave_out} the text “{rule.contains[:60]}”)"
         case RowNumbers():
@@ -100,18 +100,18 @@ def _why(rule: Filter) -> str:
 
 
 def _shortened(rule: Filter) -> dict[str, Any]:
-    """What was asked for; of long lists of rows their beginning, and how many there were."""
-    asked = rule.model_dump(mode="json", exclude_none=True)
+    """Return the filter's settings; long lists of rows are cut, with their length."""
+    values = rule.model_dump(mode="json", exclude_none=True)
     for name in ("keep", "drop"):
-        if name in asked and isinstance(rule, RowNumbers):
-            asked |= {name: asked[name][:LISTED_ROWS], "named": len(asked[name])}
-    return asked
+        if name in values and isinstance(rule, RowNumbers):
+            values |= {name: values[name][:LISTED_ROWS], "named": len(values[name])}
+    return values
 
 
 def _rows(count: int) -> str:
     return f"{count:,} {'row' if count == 1 else 'rows'}"
 
 
-def _which(numbers: Collection[int]) -> str:
-    """` (3, 7)`, where they are few enough to be read."""
+def _row_list(numbers: Collection[int]) -> str:
+    """Format as ` (3, 7)` if there are at most five, else as ''."""
     return f" ({', '.join(map(str, sorted(numbers)))})" if len(numbers) <= 5 else ""

@@ -1,6 +1,6 @@
-"""New files made from stored ones: edited, filtered, split. The stored one never changes; the new one names it.
+"""Creation of new files from stored ones by editing, filtering or splitting. The stored file never changes.
 
-Not covered: how the new file is written (`derive`), which rows filters and splits choose (`selection`, `splits`).
+Not covered: writing the new file (`write`), and which rows filters and splits choose (`selection`, `analysis.leakage`).
 """
 
 import json
@@ -14,14 +14,14 @@ from backend.datasets.analysis.leakage import BY_ANSWER, RowPlacement, stratum_o
 from backend.datasets.formats.json_lines import MAX_LINE_BYTES, BadLineError, raw_row
 from backend.datasets.reading.store import require_processed
 from backend.datasets.rows.images import ImageStore
-from backend.datasets.rows.recognise import Shape, shape_again
+from backend.datasets.rows.recognise import Shape, stored_shape
 from backend.datasets.rows.rows import NormalRow, normal_row
 from backend.datasets.versions import change
-from backend.datasets.versions.edits import Edit, EditPlan, planned
+from backend.datasets.versions.edits import Edit, EditPlan, plan_edits
 from backend.datasets.versions.filters import Filter
 from backend.datasets.versions.inherited import InheritedImages
 from backend.datasets.versions.selection import left_out
-from backend.datasets.versions.write import Content, derived
+from backend.datasets.versions.write import Content, store_derived_file
 from backend.db.base import Json
 from backend.db.files import ROWS_TOGETHER, DatasetRow, File
 from backend.errors import AppError, not_found
@@ -30,78 +30,81 @@ from backend.errors import AppError, not_found
 def new_version(
     session: Session, file_id: str, *, edits: Sequence[Edit], filters: Sequence[Filter], filename: str | None
 ) -> File:
-    """The file with these edits, without the rows that the filters leave out. Raises AppError naming what is wrong."""
+    """Create a version with these edits and without the rows that the filters leave out. Raises AppError."""
     parent = _parent(session, file_id)
-    plan = planned(edits, rows=parent.row_count)
-    shape = shape_again(parent.shape or "", parent.report["columns"])
-    with ImageStore(InheritedImages(session, parent, shape=shape)) as pictures:
-        rewritten = _really_new(session, parent, _normal_rows(plan.replaced, shape=shape, pictures=pictures))
-        appended = _normal_rows(dict(enumerate(plan.appended)), shape=shape, pictures=pictures)
-        gone = left_out(session, parent, filters, edited=plan.deleted | plan.replaced.keys())
-        dropped = plan.deleted.union(*gone)
+    plan = plan_edits(edits, rows=parent.row_count)
+    shape = stored_shape(parent.shape or "", parent.report["columns"])
+    with ImageStore(InheritedImages(session, parent, shape=shape)) as image_store:
+        rewritten = _changed(session, parent, _normal_rows(plan.replaced, shape=shape, image_store=image_store))
+        appended = _normal_rows(dict(enumerate(plan.appended)), shape=shape, image_store=image_store)
+        filtered_out = left_out(session, parent, filters, edited=plan.deleted | plan.replaced.keys())
+        dropped = plan.deleted.union(*filtered_out)
         content = Content(
             kept=[number for number in range(parent.row_count) if number not in dropped],
             rewritten=rewritten,
             appended=list(appended.values()),
         )
-        _require_sense(parent, content, asked=bool(edits or filters))
+        _require_change(parent, content, has_request=bool(edits or filters))
         taken = {each.filename for each in family(session, parent)}
-        return derived(
+        return store_derived_file(
             session,
             parent,
             content=content,
-            pictures=pictures,
+            image_store=image_store,
             filename=filename or change.next_name(parent.filename, taken=taken),
-            change=_said(parent, plan, rewritten=rewritten, filters=filters, gone=gone),
+            change=_change_json(parent, plan, rewritten=rewritten, filters=filters, filtered_out=filtered_out),
         )
 
 
 def split(
     session: Session, file_id: str, *, share: float | None, rows: int | None, seed: int, stratify_by: str | None
 ) -> tuple[File, File]:
-    """(training file, validation file), which hold every row once. Raises AppError where a side is too small."""
+    """Create (training file, validation file) with every row in one of them. Raises AppError if a side is too small."""
     parent = _parent(session, file_id)
     count = rows if rows is not None else validation_count(parent.row_count, share=share or 0)
     try:
-        aside = validation_side(_placed(session, parent, stratify_by=stratify_by), count=count, seed=seed)
+        validation = validation_side(_placements(session, parent, stratify_by=stratify_by), count=count, seed=seed)
     except ValueError as error:
         raise AppError(
-            f"'{parent.filename}' cannot be split so: {error}. Add rows, or put fewer aside.",
+            f"'{parent.filename}' cannot be split: {error}. Add rows, or ask for fewer validation rows.",
             code="too_few_rows",
             param="share" if rows is None else "rows",
         ) from None
-    asked = {"share": share, "rows": rows, "seed": seed, "stratify_by": stratify_by}
+    settings = {"share": share, "rows": rows, "seed": seed, "stratify_by": stratify_by}
     sides = []
     for side in ("train", "validation"):
-        kept = [number for number in range(parent.row_count) if (number in aside) == (side == "validation")]
-        by = f", in proportion by {stratify_by}" if stratify_by else ""
-        said = change.sentence(f"{side} side of a split: {len(kept):,} of {parent.row_count:,} rows, seed {seed}{by}")
-        figures = {"side": side, **{name: value for name, value in asked.items() if value is not None}}
+        kept = [number for number in range(parent.row_count) if (number in validation) == (side == "validation")]
+        by = f", stratified by {stratify_by}" if stratify_by else ""
+        summary = change.sentence(
+            f"{side} side of a split: {len(kept):,} of {parent.row_count:,} rows, seed {seed}{by}"
+        )
+        figures = {"side": side, **{name: value for name, value in settings.items() if value is not None}}
         sides.append(
-            derived(
+            store_derived_file(
                 session,
                 parent,
                 content=Content(kept=kept),
-                pictures=None,
+                image_store=None,
                 filename=change.side_name(parent.filename, side=side),
-                change={"summary": said, "from": _from(parent), "split": figures},
+                change={"summary": summary, "from": _parent_json(parent), "split": figures},
             )
         )
     return sides[0], sides[1]
 
 
 def family(session: Session, file: File) -> list[File]:
-    """The file, what it was made from, and what was made from these; the oldest first."""
-    up = select(File.id, File.parent_id).where(File.id == file.id).cte("up", recursive=True)
-    up = up.union(select(File.id, File.parent_id).join(up, File.id == up.c.parent_id))
-    down = select(up.c.id).cte("down", recursive=True)
+    """Return the file, its ancestors, and all their descendants; the oldest first."""
+    ancestors = select(File.id, File.parent_id).where(File.id == file.id).cte("ancestors", recursive=True)
+    ancestors = ancestors.union(select(File.id, File.parent_id).join(ancestors, File.id == ancestors.c.parent_id))
+    members = select(ancestors.c.id).cte("members", recursive=True)
     child = aliased(File)
-    down = down.union(select(child.id).join(down, child.parent_id == down.c.id))
-    return list(session.scalars(select(File).where(File.id.in_(select(down.c.id))).order_by(File.created_at, File.id)))
+    members = members.union(select(child.id).join(members, child.parent_id == members.c.id))
+    is_member = File.id.in_(select(members.c.id))
+    return list(session.scalars(select(File).where(is_member).order_by(File.created_at, File.id)))
 
 
 def _parent(session: Session, file_id: str) -> File:
-    """The file, kept from being deleted until what is made from it is stored."""
+    """Return the file, locked against deletion until the files created from it are stored."""
     file = session.scalar(select(File).where(File.id == file_id).with_for_update(read=True, key_share=True))
     if file is None:
         raise not_found("file", file_id)
@@ -109,27 +112,27 @@ def _parent(session: Session, file_id: str) -> File:
 
 
 def _normal_rows(
-    items: dict[int, tuple[int, dict[str, Any]]], *, shape: Shape, pictures: ImageStore
+    items: dict[int, tuple[int, dict[str, Any]]], *, shape: Shape, image_store: ImageStore
 ) -> dict[int, NormalRow]:
     return {
-        number: _normal_row(item, shape=shape, pictures=pictures, param=f"edits.{place}.item")
-        for number, (place, item) in items.items()
+        number: _normal_row(item, shape=shape, image_store=image_store, param=f"edits.{index}.item")
+        for number, (index, item) in items.items()
     }
 
 
-def _normal_row(item: dict[str, Any], *, shape: Shape, pictures: ImageStore, param: str) -> NormalRow:
-    """As if it were a line of the file. Raises AppError naming the edit."""
+def _normal_row(item: dict[str, Any], *, shape: Shape, image_store: ImageStore, param: str) -> NormalRow:
+    """Convert the item like a line of the file. Raises AppError naming the edit."""
     try:
         raw = raw_row(item, line=1)
         if len(json.dumps(item, ensure_ascii=False).encode()) > MAX_LINE_BYTES:
             raise BadLineError("line_too_long", f"is longer than {MAX_LINE_BYTES // 1024**2} MiB")
-        return normal_row(raw, shape=shape, number=0, pictures=pictures)
+        return normal_row(raw, shape=shape, number=0, image_store=image_store)
     except BadLineError as error:
         raise AppError(f"{param}: the row {error}.", code=error.code, param=param) from None
 
 
-def _really_new(session: Session, parent: File, rows: dict[int, NormalRow]) -> dict[int, NormalRow]:
-    """Without those that are as they were."""
+def _changed(session: Session, parent: File, rows: dict[int, NormalRow]) -> dict[int, NormalRow]:
+    """Return the rows that differ from the stored ones."""
     wanted = DatasetRow.number == any_(literal(list(rows), ARRAY(BigInteger)))
     stored = session.execute(
         select(DatasetRow.number, DatasetRow.row_hash).where(DatasetRow.file_id == parent.id, wanted)
@@ -137,48 +140,48 @@ def _really_new(session: Session, parent: File, rows: dict[int, NormalRow]) -> d
     return {number: rows[number] for number, row_hash in stored if rows[number].row_hash != row_hash}
 
 
-def _require_sense(parent: File, content: Content, *, asked: bool) -> None:
-    if not asked:
+def _require_change(parent: File, content: Content, *, has_request: bool) -> None:
+    if not has_request:
         raise AppError(
-            "Say what is to change: give `edits`, `filters` or both.",
+            "No change was requested: give `edits`, `filters` or both.",
             code="missing_required_parameter",
             param="edits",
         )
     if not content.row_count:
         raise AppError(
-            f"Nothing would be left of the {parent.row_count} rows of '{parent.filename}': leave out fewer.",
+            f"Nothing would be left of the {parent.row_count} rows of '{parent.filename}': leave out fewer rows.",
             code="no_rows_left",
             param="filters",
         )
     if len(content.kept) == parent.row_count and not content.rewritten and not content.appended:
         raise AppError(
-            f"Nothing would change: no row of '{parent.filename}' is left out, rewritten or added.",
+            f"Nothing would change: no row of '{parent.filename}' would be left out, rewritten or added.",
             code="nothing_changed",
             param="edits",
         )
 
 
-def _said(
+def _change_json(
     parent: File,
     plan: EditPlan,
     *,
     rewritten: dict[int, NormalRow],
     filters: Sequence[Filter],
-    gone: Sequence[set[int]],
+    filtered_out: Sequence[set[int]],
 ) -> Json:
-    edits, edit_figures = change.edits_said(replaced=rewritten, deleted=plan.deleted, appended=len(plan.appended))
-    ruled, filter_figures = change.filters_said(filters, left_out=[len(numbers) for numbers in gone])
-    said: Json = {"summary": change.sentence(edits, ruled), "from": _from(parent)}
-    said |= {"edits": edit_figures} if edits else {}
-    return said | ({"filters": filter_figures} if filters else {})
+    edited, edit_figures = change.describe_edits(replaced=rewritten, deleted=plan.deleted, appended=len(plan.appended))
+    filtered, filter_figures = change.describe_filters(filters, left_out=[len(numbers) for numbers in filtered_out])
+    description: Json = {"summary": change.sentence(edited, filtered), "from": _parent_json(parent)}
+    description |= {"edits": edit_figures} if edited else {}
+    return description | ({"filters": filter_figures} if filters else {})
 
 
-def _from(parent: File) -> Json:
+def _parent_json(parent: File) -> Json:
     return {"id": parent.id, "filename": parent.filename, "rows": parent.row_count}
 
 
-def _placed(session: Session, parent: File, *, stratify_by: str | None) -> list[RowPlacement]:
-    """The rows with what they are to be balanced by. Raises AppError where no row has such a column."""
+def _placements(session: Session, parent: File, *, stratify_by: str | None) -> list[RowPlacement]:
+    """Return the rows with their strata. Raises AppError if no row has the column."""
     stored = session.execute(
         select(DatasetRow.number, DatasetRow.normal)
         .where(DatasetRow.file_id == parent.id)
@@ -191,7 +194,7 @@ def _placed(session: Session, parent: File, *, stratify_by: str | None) -> list[
     ]
     if stratify_by not in (None, BY_ANSWER) and not any(row.stratum for row in rows):
         raise AppError(
-            f"stratify_by: no row of '{parent.filename}' has '{stratify_by:.100}'; name a column, or a path with dots.",
+            f"stratify_by: no row of '{parent.filename}' has '{stratify_by:.100}'; name a column or a dotted path.",
             code="unknown_column",
             param="stratify_by",
         )

@@ -1,8 +1,8 @@
-"""Which rows two files do not share, and which of them are another writing of one row.
+"""The difference between two files: rows added, removed and changed.
 
-Rows are the same where their hashes are, the n-th of equal ones with the n-th. Of those left over between two shared
-rows, rows that ask the same are paired, then those with the same answer, then the rest in order: these were changed.
-Counted by the database; files are immutable, so a place in the list stays what it is.
+Rows with equal hashes are matched, the n-th of equal rows with the n-th. Of the rows left between two matches, those
+with the same question are paired, then those with the same answer, then the rest in order; pairs count as changed.
+Computed by the database; files are immutable, so offsets into the list are stable.
 """
 
 from collections.abc import Sequence
@@ -19,27 +19,27 @@ from backend.db.files import File
 DIFFERENCE = text(
     """
     WITH rows AS (
-        SELECT file_id = :other_id AS later, number, row_hash, md5(normal->>'messages') AS asked,
-               md5(coalesce(normal->'reference'->>'answer', '')) AS answered,
+        SELECT file_id = :other_id AS later, number, row_hash, md5(normal->>'messages') AS question,
+               md5(coalesce(normal->'reference'->>'answer', '')) AS answer,
                row_number() OVER (PARTITION BY file_id, row_hash ORDER BY number) AS copy
         FROM dataset_rows WHERE file_id IN (:file_id, :other_id)
-    ), met AS (
+    ), matched AS (
         SELECT *, count(*) OVER (PARTITION BY row_hash, copy) = 2 AS shared FROM rows
     ), placed AS (
-        SELECT *, count(*) FILTER (WHERE shared) OVER (PARTITION BY later ORDER BY number) AS gap FROM met
-    ), lonely AS (
-        SELECT *, row_number() OVER (PARTITION BY later, gap, asked ORDER BY number) AS nth
+        SELECT *, count(*) FILTER (WHERE shared) OVER (PARTITION BY later ORDER BY number) AS gap FROM matched
+    ), unmatched AS (
+        SELECT *, row_number() OVER (PARTITION BY later, gap, question ORDER BY number) AS nth
         FROM placed WHERE NOT shared
     ), by_question AS (
-        SELECT later, number, gap, answered, CAST(nth AS text) || asked AS pair,
-               count(*) OVER (PARTITION BY gap, asked, nth) = 2 AS paired FROM lonely
-    ), answering AS (
-        SELECT *, row_number() OVER (PARTITION BY later, gap, answered ORDER BY number) AS nth
+        SELECT later, number, gap, answer, CAST(nth AS text) || question AS pair,
+               count(*) OVER (PARTITION BY gap, question, nth) = 2 AS paired FROM unmatched
+    ), other_question AS (
+        SELECT *, row_number() OVER (PARTITION BY later, gap, answer ORDER BY number) AS nth
         FROM by_question WHERE NOT paired
     ), by_answer AS (
-        SELECT later, number, gap, CAST(nth AS text) || answered AS pair,
-               count(*) OVER (PARTITION BY gap, answered, nth) = 2 AS paired FROM answering
-    ), by_place AS (
+        SELECT later, number, gap, CAST(nth AS text) || answer AS pair,
+               count(*) OVER (PARTITION BY gap, answer, nth) = 2 AS paired FROM other_question
+    ), by_position AS (
         SELECT later, number, gap, CAST(row_number() OVER (PARTITION BY later, gap ORDER BY number) AS text) AS pair
         FROM by_answer WHERE NOT paired
     ), found AS MATERIALIZED (
@@ -47,7 +47,7 @@ DIFFERENCE = text(
         FROM (
             SELECT 'question' AS by, gap, pair, later, number FROM by_question WHERE paired
             UNION ALL SELECT 'answer', gap, pair, later, number FROM by_answer WHERE paired
-            UNION ALL SELECT 'place', gap, pair, later, number FROM by_place
+            UNION ALL SELECT 'position', gap, pair, later, number FROM by_position
         ) AS pairs GROUP BY by, gap, pair
     ), counted AS (
         SELECT count(*) FILTER (WHERE before IS NULL) AS added, count(*) FILTER (WHERE after IS NULL) AS removed,
@@ -72,8 +72,8 @@ class RowChange(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Differing:
-    """A row that is not in both: its number and item in the one file and in the other, None where it is not there."""
+class RowDifference:
+    """A row that differs: its number and item in either file, None where it does not exist."""
 
     row: int | None
     other_row: int | None
@@ -89,17 +89,17 @@ class Differing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """All are counted; `listed` are those from an offset on, in the order of the other file."""
+    """The counts of all differences; `listed` has those from an offset on, in the order of the other file."""
 
     same: int
     added: int
     removed: int
     changed: int
-    listed: Sequence[Differing]
+    listed: Sequence[RowDifference]
 
 
 def difference(session: Session, file: File, *, to: File, offset: int, limit: int) -> Difference:
-    """What leads from the one file to the other."""
+    """Compute the changes that lead from `file` to `to`."""
     if file.id == to.id:
         return Difference(same=file.row_count, added=0, removed=0, changed=0, listed=[])
     found = session.execute(DIFFERENCE, {"file_id": file.id, "other_id": to.id, "offset": offset, "limit": limit}).all()
@@ -110,7 +110,7 @@ def difference(session: Session, file: File, *, to: File, offset: int, limit: in
         removed=counted.removed,
         changed=counted.changed,
         listed=[
-            Differing(
+            RowDifference(
                 row=each.before,
                 other_row=each.after,
                 item=without_images(each.item),

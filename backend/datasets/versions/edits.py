@@ -1,6 +1,6 @@
-"""What a person may change in a dataset row by row: rewrite, delete, append. Pure: which rows that leaves.
+"""Row-level edits of a dataset: replace, delete, append. Pure.
 
-Rows are named by their number in the file that is changed, from 0, whatever the other edits do.
+Rows are identified by their number in the original file, from 0, independent of the other edits.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ class _Edit(BaseModel):
 
 
 class ReplaceRow(_Edit):
-    """Write another item in the row's place."""
+    """Replace the row with another item."""
 
     op: Literal["replace"]
     row: RowNumber
@@ -29,6 +29,8 @@ class ReplaceRow(_Edit):
 
 
 class DeleteRow(_Edit):
+    """Delete the row."""
+
     op: Literal["delete"]
     row: RowNumber
 
@@ -45,38 +47,38 @@ Edit = Annotated[ReplaceRow | DeleteRow | AppendRow, Field(discriminator="op")]
 
 @dataclass(frozen=True, slots=True)
 class EditPlan:
-    """The edits sorted out, each as (its place among the edits, item). `replaced` and `deleted` by row number."""
+    """The edits by kind, each as (index among the edits, item). `replaced` and `deleted` are by row number."""
 
     replaced: dict[int, tuple[int, dict[str, Any]]]
     deleted: frozenset[int]
     appended: list[tuple[int, dict[str, Any]]]
 
 
-def planned(edits: Sequence[Edit], *, rows: int) -> EditPlan:
-    """Raises AppError where an edit names a row that is not there, or one that another edit has named."""
+def plan_edits(edits: Sequence[Edit], *, rows: int) -> EditPlan:
+    """Sort the edits by kind. Raises AppError if an edit names a row that does not exist or is named twice."""
     named: dict[int, int] = {}
     replaced: dict[int, tuple[int, dict[str, Any]]] = {}
     appended: list[tuple[int, dict[str, Any]]] = []
-    for place, edit in enumerate(edits):
+    for index, edit in enumerate(edits):
         if isinstance(edit, AppendRow):
-            appended.append((place, edit.item))
+            appended.append((index, edit.item))
             continue
-        require_row(edit.row, rows=rows, param=f"edits.{place}.row")
+        require_row(edit.row, rows=rows, param=f"edits.{index}.row")
         if edit.row in named:
             raise AppError(
-                f"edits.{place} names row {edit.row}, which edits.{named[edit.row]} has changed already: say once what "
-                "becomes of a row.",
+                f"edits.{index} names row {edit.row}, which edits.{named[edit.row]} already changes: give one edit for "
+                "each row.",
                 code="row_named_twice",
-                param=f"edits.{place}.row",
+                param=f"edits.{index}.row",
             )
-        named[edit.row] = place
+        named[edit.row] = index
         if isinstance(edit, ReplaceRow):
-            replaced[edit.row] = (place, edit.item)
+            replaced[edit.row] = (index, edit.item)
     return EditPlan(replaced=replaced, deleted=frozenset(named.keys() - replaced.keys()), appended=appended)
 
 
 def require_row(number: int, *, rows: int, param: str) -> None:
-    """Raises AppError where the file has no such row."""
+    """Raise AppError if the file has no such row."""
     if number >= rows:
         raise AppError(
             f"{param}: there is no row {number}; the file's {rows} rows are numbered from 0 to {rows - 1}.",

@@ -1,14 +1,14 @@
-"""Rules by which rows are left out of a version. Each says which; a row stays that none leaves out.
+"""Filters that leave rows out of a version. A row is kept unless a filter leaves it out.
 
-Here: what can be asked for, and what follows from a row's own words (`leaves_out`). What takes other rows, a report or
-a job's completions to know is in `selection`.
+This module defines the filters and evaluates those that need only the row's text (`leaves_out`). Those that need other
+rows, the report or a job's completions are evaluated in `selection`.
 """
 
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from backend.datasets.analysis.findings import text_of
+from backend.datasets.analysis.findings import question_text
 from backend.datasets.rows.rows import NormalRow
 from backend.datasets.versions.edits import RowNumber
 
@@ -22,22 +22,22 @@ class _Filter(BaseModel):
 
 
 class SolveRate(_Filter):
-    """Leave out rows by how a job has solved equal rows, of this file or another: the share of graded completions with
+    """Leave out rows by a job's solve rate on equal rows, of this file or another: the share of graded completions with
     a score of at least 1. Rows without a graded completion are `unseen`."""
 
     type: Literal["solve_rate"]
     job: str = Field(min_length=1, max_length=200)
-    never_solved: bool = Field(False, description="Leave out rows of which no completion was right.")
-    always_solved: bool = Field(False, description="Leave out rows of which every completion was right.")
-    min_rate: Rate | None = Field(None, description="Leave out rows solved less often.")
-    max_rate: Rate | None = Field(None, description="Leave out rows solved more often.")
+    never_solved: bool = Field(False, description="Leave out rows that no completion solved.")
+    always_solved: bool = Field(False, description="Leave out rows that every completion solved.")
+    min_rate: Rate | None = Field(None, description="Leave out rows with a lower solve rate.")
+    max_rate: Rate | None = Field(None, description="Leave out rows with a higher solve rate.")
     unseen: Literal["keep", "leave_out"] = "keep"
 
     @model_validator(mode="after")
-    def _asks_for_something(self) -> "SolveRate":
+    def _require_condition(self) -> "SolveRate":
         bounds = (self.min_rate, self.max_rate)
         if not (self.never_solved or self.always_solved or self.unseen == "leave_out") and bounds == (None, None):
-            raise ValueError("say which rows: never_solved, always_solved, min_rate, max_rate or unseen")
+            raise ValueError("set at least one of never_solved, always_solved, min_rate, max_rate, unseen")
         if self.min_rate is not None and self.max_rate is not None and self.min_rate > self.max_rate:
             raise ValueError("min_rate is above max_rate")
         return self
@@ -55,19 +55,19 @@ class SolveRate(_Filter):
 
 
 class ExactDuplicates(_Filter):
-    """Leave out rows that are equal to an earlier one that stays."""
+    """Leave out rows that are equal to an earlier row that is kept."""
 
     type: Literal["exact_duplicates"]
 
 
 class NearDuplicates(_Filter):
-    """Leave out rows whose question is nearly that of an earlier one, as far as the report lists them."""
+    """Leave out rows that the report lists as near-duplicates of an earlier row."""
 
     type: Literal["near_duplicates"]
 
 
 class Warned(_Filter):
-    """Leave out rows that the report warns of, as far as it lists them."""
+    """Leave out rows that the report lists with a warning."""
 
     type: Literal["warnings"]
 
@@ -79,20 +79,20 @@ class QuestionLength(_Filter):
     max_characters: int = Field(ge=1, le=10**9)
 
     def leaves_out(self, row: NormalRow) -> bool:
-        return len(text_of(row)) > self.max_characters
+        return len(question_text(row)) > self.max_characters
 
 
 class TextFilter(_Filter):
-    """Leave out rows whose question or reference holds a text, or those that do not. Case makes no difference."""
+    """Leave out rows with a text in their question or reference, or those without it; case-insensitive."""
 
     type: Literal["text"]
     contains: str = Field(min_length=1, max_length=1000)
     leave_out: Literal["with", "without"] = "with"
 
     def leaves_out(self, row: NormalRow) -> bool:
-        known = row.reference
-        words = (text_of(row), known.answer, known.solution, known.trajectory)
-        found = any(self.contains.casefold() in text.casefold() for text in words if text)
+        reference = row.reference
+        texts = (question_text(row), reference.answer, reference.solution, reference.trajectory)
+        found = any(self.contains.casefold() in text.casefold() for text in texts if text)
         return found == (self.leave_out == "with")
 
 
@@ -104,13 +104,13 @@ class RowNumbers(_Filter):
     drop: list[RowNumber] | None = Field(None, max_length=MAX_NAMED_ROWS)
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> "RowNumbers":
+    def _require_one(self) -> "RowNumbers":
         if (self.keep is None) == (self.drop is None):
             raise ValueError("give either keep or drop")
         return self
 
 
-ReadingFilter = QuestionLength | TextFilter
+ContentFilter = QuestionLength | TextFilter
 Filter = Annotated[
     SolveRate | ExactDuplicates | NearDuplicates | Warned | QuestionLength | TextFilter | RowNumbers,
     Field(discriminator="type"),

@@ -1,7 +1,7 @@
-"""How rows have fared in jobs, found by their hash: a row's history is that of every equal row, in whatever version.
+"""The results of dataset rows in jobs, found by row hash: equal rows share a history across files and versions.
 
-Counted by the database. A completion is graded when it has a score, and solves its row
-with a score above its job's `success_above`.
+Computed by the database. A completion is graded if it has a score, and solves its row if the score is above its job's
+`success_above`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,44 +10,44 @@ from dataclasses import dataclass
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-RATES = text(
+SOLVE_COUNTS = text(
     """
-    WITH answered AS (
+    WITH counted AS (
         SELECT row, count(record->>'score') AS graded, count(*) FILTER (
             WHERE CAST(record->>'score' AS float) > CAST(jobs.spec->>'success_above' AS float)
         ) AS solved
         FROM rollouts JOIN jobs ON jobs.id = job_id WHERE job_id = :job_id GROUP BY row
     ), known AS (
         SELECT row_hash, sum(graded) AS graded, sum(solved) AS solved
-        FROM answered JOIN jobs ON jobs.id = :job_id
-        JOIN dataset_rows ON file_id = jobs.training_file AND number = answered.row
+        FROM counted JOIN jobs ON jobs.id = :job_id
+        JOIN dataset_rows ON file_id = jobs.training_file AND number = counted.row
         GROUP BY row_hash
     )
     SELECT number, CAST(graded AS bigint) AS graded, CAST(solved AS bigint) AS solved
     FROM dataset_rows JOIN known USING (row_hash) WHERE file_id = :file_id
     """
 )
-FARED = text(
+ROW_HISTORIES = text(
     """
-    WITH twins AS MATERIALIZED (
+    WITH equal_rows AS MATERIALIZED (
         SELECT row_hash, jobs.id AS job_id, jobs.created_at, file_id, number,
                CAST(jobs.spec->>'success_above' AS float) AS success_above
         FROM dataset_rows JOIN jobs ON jobs.training_file = file_id
         WHERE row_hash = ANY(:hashes) AND jobs.project_id = :project
     )
-    SELECT row_hash, twins.job_id, min(file_id) AS file_id, count(*) AS completions,
+    SELECT row_hash, equal_rows.job_id, min(file_id) AS file_id, count(*) AS completions,
            count(record->>'score') AS graded,
            count(*) FILTER (WHERE CAST(record->>'score' AS float) > success_above) AS solved,
            avg(CAST(record->>'score' AS float)) AS mean_score, max(step) AS last_step
-    FROM twins JOIN rollouts ON rollouts.job_id = twins.job_id AND rollouts.row = twins.number
-    GROUP BY row_hash, twins.job_id, twins.created_at ORDER BY twins.created_at, twins.job_id
+    FROM equal_rows JOIN rollouts ON rollouts.job_id = equal_rows.job_id AND rollouts.row = equal_rows.number
+    GROUP BY row_hash, equal_rows.job_id, equal_rows.created_at ORDER BY equal_rows.created_at, equal_rows.job_id
     """
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowHistoryEntry:
-    """What one job did with a row. `file_id`: the file it was trained on, of which the row may be another version."""
+    """The results of one job on a row. `file_id`: the training file of the job, which may be another version."""
 
     job_id: str
     file_id: str
@@ -63,11 +63,11 @@ class RowHistoryEntry:
         return self.solved / self.graded if self.graded else None
 
 
-def fared(session: Session, hashes: Sequence[str]) -> dict[str, list[RowHistoryEntry]]:
-    """By row hash, what each job of the session's project did with such rows, the oldest job first."""
+def row_histories(session: Session, hashes: Sequence[str]) -> dict[str, list[RowHistoryEntry]]:
+    """Return, by row hash, the results of each job of the session's project on such rows, the oldest job first."""
     project = session.info["project"]
     histories: dict[str, list[RowHistoryEntry]] = {}
-    for row_hash, *figures in session.execute(FARED, {"hashes": list(hashes), "project": project}):
+    for row_hash, *figures in session.execute(ROW_HISTORIES, {"hashes": list(hashes), "project": project}):
         job_id, file_id, completions, graded, solved, mean_score, last_step = figures
         histories.setdefault(row_hash, []).append(
             RowHistoryEntry(
@@ -83,7 +83,7 @@ def fared(session: Session, hashes: Sequence[str]) -> dict[str, list[RowHistoryE
     return histories
 
 
-def rates(session: Session, *, file_id: str, job_id: str) -> Mapping[int, tuple[int, int]]:
-    """(graded, solved) completions of a job by the number of the file's row that equals the one it answered."""
-    found = session.execute(RATES, {"file_id": file_id, "job_id": job_id})
+def solve_counts(session: Session, *, file_id: str, job_id: str) -> Mapping[int, tuple[int, int]]:
+    """Count a job's (graded, solved) completions by row number of this file, for rows equal to those it trained on."""
+    found = session.execute(SOLVE_COUNTS, {"file_id": file_id, "job_id": job_id})
     return {number: (graded, solved) for number, graded, solved in found}

@@ -1,6 +1,6 @@
-"""Which rows of a stored file the filters of a new version leave out: from their words, the report, jobs' completions.
+"""Selection of the rows that the filters of a new version leave out, by text, report or a job's completions.
 
-A row that a person edits in the same version stays, whatever a filter would say of it.
+A row that is edited in the same version is kept, whatever the filters select.
 """
 
 from collections.abc import Collection, Sequence
@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from backend.datasets.rows.rows import NormalRow
 from backend.datasets.versions.edits import require_row
 from backend.datasets.versions.filters import (
+    ContentFilter,
     ExactDuplicates,
     Filter,
     NearDuplicates,
@@ -21,41 +22,41 @@ from backend.datasets.versions.filters import (
     TextFilter,
     Warned,
 )
-from backend.datasets.versions.history import rates
+from backend.datasets.versions.history import solve_counts
 from backend.db.files import ROWS_TOGETHER, DatasetRow, File
 from backend.db.jobs import Job
 from backend.errors import AppError
 
 
 def left_out(session: Session, file: File, filters: Sequence[Filter], *, edited: Collection[int]) -> list[set[int]]:
-    """For each filter the rows that it is the first to leave out; exact duplicates are looked for among what stays.
+    """Return, for each filter, the rows that it is the first to leave out; exact duplicates are evaluated last.
 
-    Raises AppError naming the filter where it makes no sense for this file.
+    Raises AppError naming the filter if it does not apply to this file.
     """
-    read = _by_words(session, file, [rule for rule in filters if isinstance(rule, QuestionLength | TextFilter)])
+    by_content = _by_content(session, file, [rule for rule in filters if isinstance(rule, ContentFilter)])
     found: dict[int, set[int]] = {}
-    gone = set(edited)
-    for place, rule in sorted(enumerate(filters), key=lambda pair: isinstance(pair[1], ExactDuplicates)):
+    removed = set(edited)
+    for index, rule in sorted(enumerate(filters), key=lambda pair: isinstance(pair[1], ExactDuplicates)):
         match rule:
             case SolveRate():
-                out = _by_rate(session, file, rule, param=f"filters.{place}")
+                out = _by_rate(session, file, rule, param=f"filters.{index}")
             case RowNumbers():
-                out = _by_number(rule, rows=file.row_count, param=f"filters.{place}")
+                out = _by_number(rule, rows=file.row_count, param=f"filters.{index}")
             case QuestionLength() | TextFilter():
-                out = read.pop(0)
+                out = by_content.pop(0)
             case Warned():
                 out = _listed(session, file, file.report.get("warnings", []))
             case NearDuplicates():
                 out = _listed(session, file, (file.report.get("near_duplicates") or {}).get("pairs", []))
             case ExactDuplicates():
-                out = _repeated(session, file, gone=gone)
-        found[place] = out - gone
-        gone |= out
-    return [found[place] for place in range(len(filters))]
+                out = _repeated(session, file, removed=removed)
+        found[index] = out - removed
+        removed |= out
+    return [found[index] for index in range(len(filters))]
 
 
-def _by_words(session: Session, file: File, rules: Sequence[QuestionLength | TextFilter]) -> list[set[int]]:
-    """All that look at a row's words, in one pass over the rows."""
+def _by_content(session: Session, file: File, rules: Sequence[ContentFilter]) -> list[set[int]]:
+    """Evaluate all filters on a row's text in one pass over the rows."""
     found: list[set[int]] = [set() for _ in rules]
     if rules:
         for number, normal in session.execute(
@@ -74,19 +75,17 @@ def _by_rate(session: Session, file: File, rule: SolveRate, *, param: str) -> se
     job = session.get(Job, rule.job)
     if job is None:
         raise AppError(f"No such job: '{rule.job:.100}'.", code="job_not_found", param=f"{param}.job")
-    known = rates(session, file_id=file.id, job_id=job.id)
+    known = solve_counts(session, file_id=file.id, job_id=job.id)
     if not known:
         raise AppError(
-            f"Job '{job.id}' has answered none of the rows of '{file.filename}' (it was trained on "
-            f"'{job.training_file}'), so it cannot say which to leave out: name a job of this file or of a version of "
-            "it.",
+            f"Job '{job.id}' has no completions for any row of '{file.filename}' (it was trained on "
+            f"'{job.training_file}'): name a job that was trained on this file or a version of it.",
             code="job_unrelated",
             param=f"{param}.job",
         )
-    nothing = (0, 0)
     found = set()
     for number in range(file.row_count):
-        graded, solved = known.get(number, nothing)
+        graded, solved = known.get(number, (0, 0))
         if rule.leaves_out(graded=graded, solved=solved):
             found.add(number)
     return found
@@ -94,13 +93,13 @@ def _by_rate(session: Session, file: File, rule: SolveRate, *, param: str) -> se
 
 def _by_number(rule: RowNumbers, *, rows: int, param: str) -> set[int]:
     name, numbers = ("keep", rule.keep) if rule.keep is not None else ("drop", rule.drop or [])
-    for place, number in enumerate(numbers):
-        require_row(number, rows=rows, param=f"{param}.{name}.{place}")
+    for index, number in enumerate(numbers):
+        require_row(number, rows=rows, param=f"{param}.{name}.{index}")
     return set(range(rows)).difference(numbers) if name == "keep" else set(numbers)
 
 
 def _listed(session: Session, file: File, listed: Sequence[dict[str, Any]]) -> set[int]:
-    """The rows that the report lists; by their lines where the file was read before their numbers were kept."""
+    """Return the rows that the report lists; by line where the report is older than row numbers."""
     found = {entry["number"] for entry in listed if "number" in entry}
     if lines := sorted({int(entry.get("line") or entry["row"]) for entry in listed if "number" not in entry}):
         wanted = DatasetRow.line == any_(literal(lines, ARRAY(BigInteger)))
@@ -108,8 +107,8 @@ def _listed(session: Session, file: File, listed: Sequence[dict[str, Any]]) -> s
     return found
 
 
-def _repeated(session: Session, file: File, *, gone: Collection[int]) -> set[int]:
-    """Of the rows that are not gone, those equal to an earlier one."""
+def _repeated(session: Session, file: File, *, removed: Collection[int]) -> set[int]:
+    """Return the remaining rows that are equal to an earlier remaining row."""
     seen: set[str] = set()
     found = set()
     for number, row_hash in session.execute(
@@ -118,7 +117,7 @@ def _repeated(session: Session, file: File, *, gone: Collection[int]) -> set[int
         .order_by(DatasetRow.number)
         .execution_options(yield_per=ROWS_TOGETHER)
     ):
-        if number in gone:
+        if number in removed:
             continue
         if row_hash in seen:
             found.add(number)

@@ -1,7 +1,7 @@
-"""Writing a file that is made from another: rows chosen from it, some rewritten, some added; bytes, report and images.
+"""Writing of a file derived from another: rows kept, rewritten and appended, with bytes, report and images.
 
-Rows that stay are copied inside the database, hash and all. Every row passes once through memory, alone, for the bytes
-(JSONL of the items) and the report. All in the caller's one transaction: whole or not at all.
+Kept rows are copied inside the database, including their hashes. Each row passes through memory once, one at a time,
+for the bytes (JSONL of the items) and the report. Atomic within the caller's transaction.
 """
 
 import json
@@ -26,9 +26,9 @@ from backend.ids import new_id
 COPY_KEPT = text(
     r"""
     INSERT INTO dataset_rows (file_id, number, line, row_hash, normal)
-    SELECT :file_id, place, place + 1, row_hash,
-           CAST(regexp_replace(CAST(normal AS text), '^\{"id": ?"row-\d+"', '{"id":"row-' || place || '"') AS json)
-    FROM unnest(CAST(:numbers AS bigint[]), CAST(:places AS bigint[])) AS kept (number, place)
+    SELECT :file_id, new_number, new_number + 1, row_hash,
+           CAST(regexp_replace(CAST(normal AS text), '^\{"id": ?"row-\d+"', '{"id":"row-' || new_number || '"') AS json)
+    FROM unnest(CAST(:numbers AS bigint[]), CAST(:new_numbers AS bigint[])) AS kept (number, new_number)
     JOIN dataset_rows USING (number) WHERE file_id = :parent_id
     """
 )
@@ -43,9 +43,9 @@ COPY_IMAGES = text(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """The rows of a file to be: `kept` are numbers of the parent's rows, in order, some of them `rewritten`.
+    """The rows of the new file: those of the parent with a number in `kept`, in order, then the `appended` ones.
 
-    The `appended` follow.
+    `rewritten` holds the replacements of kept rows by number.
     """
 
     kept: Sequence[int]
@@ -56,24 +56,24 @@ class Content:
     def row_count(self) -> int:
         return len(self.kept) + len(self.appended)
 
-    def copied(self) -> tuple[list[int], list[int]]:
-        """(numbers in the parent, numbers in the file) of the rows that stay as they are."""
+    def copied_rows(self) -> tuple[list[int], list[int]]:
+        """Return (numbers in the parent, numbers in the new file) of the unchanged rows."""
         numbers = [number for number in self.kept if number not in self.rewritten]
-        return numbers, [place for place, number in enumerate(self.kept) if number not in self.rewritten]
+        return numbers, [new for new, number in enumerate(self.kept) if number not in self.rewritten]
 
-    def written(self) -> Iterator[NormalRow]:
-        """The rows that are not the parent's, under their new numbers."""
-        for place, number in enumerate(self.kept):
+    def new_rows(self) -> Iterator[NormalRow]:
+        """Yield the rewritten and appended rows under their new numbers."""
+        for new, number in enumerate(self.kept):
             if number in self.rewritten:
-                yield _at(self.rewritten[number], place)
-        for place, row in enumerate(self.appended, start=len(self.kept)):
-            yield _at(row, place)
+                yield _renumbered(self.rewritten[number], new)
+        for new, row in enumerate(self.appended, start=len(self.kept)):
+            yield _renumbered(row, new)
 
 
-def derived(
-    session: Session, parent: File, *, content: Content, pictures: ImageStore | None, filename: str, change: Json
+def store_derived_file(
+    session: Session, parent: File, *, content: Content, image_store: ImageStore | None, filename: str, change: Json
 ) -> File:
-    """Store the file. `pictures` holds the images of the rows that are not the parent's."""
+    """Store the file. `image_store` holds the images of the rewritten and appended rows."""
     report = Report(shape=parent.shape, columns=parent.report["columns"])
     findings = Findings(report)
     blob = blobs.put(session, _lines(session, parent, content=content, findings=findings))
@@ -95,10 +95,10 @@ def derived(
     session.add(file)
     session.flush()
     _copy_rows(session, parent, file, content=content)
-    blobs.put_images(session, [] if pictures is None else pictures.in_order(), file_id=file.id)
+    blobs.put_images(session, [] if image_store is None else image_store.in_order(), file_id=file.id)
     if report.with_images:
         session.execute(COPY_IMAGES, {"file_id": file.id})
-    report.about |= {
+    report.details |= {
         "format": "jsonl",
         "packing": None,
         "encoding": "utf-8",
@@ -112,10 +112,10 @@ def derived(
 
 
 def _lines(session: Session, parent: File, *, content: Content, findings: Findings) -> Iterator[bytes]:
-    """The items as JSONL; each row is counted and looked at as it passes."""
+    """Yield the items as JSONL, and add each row to the report and the findings."""
     for row in _rows(session, parent, content=content):
         count_good(row, report=findings.report)
-        findings.see(row)
+        findings.add(row)
         yield json.dumps(row.item, ensure_ascii=False).encode() + b"\n"
 
 
@@ -126,19 +126,23 @@ def _rows(session: Session, parent: File, *, content: Content) -> Iterator[Norma
         .order_by(DatasetRow.number)
         .execution_options(yield_per=ROWS_TOGETHER)
     )
-    for place, (number, normal) in enumerate(stored):
+    for new, (number, normal) in enumerate(stored):
         rewritten = content.rewritten.get(number)
-        yield NormalRow.from_json(normal, number=place, line=place + 1) if rewritten is None else _at(rewritten, place)
-    for place, row in enumerate(content.appended, start=len(content.kept)):
-        yield _at(row, place)
+        if rewritten is None:
+            yield NormalRow.from_json(normal, number=new, line=new + 1)
+        else:
+            yield _renumbered(rewritten, new)
+    for new, row in enumerate(content.appended, start=len(content.kept)):
+        yield _renumbered(row, new)
 
 
 def _copy_rows(session: Session, parent: File, file: File, *, content: Content) -> None:
-    numbers, places = content.copied()
-    session.execute(COPY_KEPT, {"file_id": file.id, "parent_id": parent.id, "numbers": numbers, "places": places})
+    numbers, new_numbers = content.copied_rows()
+    parameters = {"file_id": file.id, "parent_id": parent.id, "numbers": numbers, "new_numbers": new_numbers}
+    session.execute(COPY_KEPT, parameters)
     driver = session.connection().connection.cursor()
     with driver.copy(COPY) as copy:
-        for row in content.written():
+        for row in content.new_rows():
             normal = json.dumps(row.to_json(), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
             copy.write_row((file.id, row.number, row.line, row.row_hash, normal))
 
@@ -153,5 +157,5 @@ def _images(session: Session, file: File) -> Json:
     return {"files": files, "bytes": int(size_bytes)}
 
 
-def _at(row: NormalRow, place: int) -> NormalRow:
-    return replace(row, number=place, line=place + 1)
+def _renumbered(row: NormalRow, number: int) -> NormalRow:
+    return replace(row, number=number, line=number + 1)

@@ -1,4 +1,4 @@
-"""Verifiers to start from, a file each: a grader that runs as it stands, and examples that are its tests."""
+"""Ready-made verifiers, one per file: a complete grader, and examples that also serve as its tests."""
 
 from backend.verifiers.ready_made import (
     answer_pattern,
@@ -40,4 +40,4 @@ READY_MADE: tuple[ReadyMade, ...] = (
     similar_text.VERIFIER,
     openai_signature.VERIFIER,
 )
-"""In the order in which they are offered."""
+"""In the order in which the UI lists them."""

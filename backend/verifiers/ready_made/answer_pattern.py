@@ -1,11 +1,11 @@
-"""The answer stands after the word "answer"."""
+"""The answer follows the word "answer"."""
 
 from backend.verifiers.ready_made.kind import Example, ReadyMade
 
 VERIFIER = ReadyMade(
     id="answer-pattern",
     name="“answer: …” by pattern",
-    use="Completions that reason first and then say “Answer: …”. No code.",
+    use="Completions that reason first and end with “Answer: …”. No code.",
     grader={"type": "regex", "pattern": r"(?im)^.*answer\s*(?:is|:|=)\s*(?P<answer>.+?)\.?\s*$"},
     examples=(
         Example({"answer": "42"}, "Six times seven.\nThe answer is 42.", 1.0),

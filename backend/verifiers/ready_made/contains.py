@@ -1,11 +1,11 @@
-"""The text holds the answer somewhere."""
+"""The text contains the answer."""
 
 from backend.verifiers.ready_made.kind import Example, ReadyMade
 
 VERIFIER = ReadyMade(
     id="contains",
     name="Text contains the answer",
-    use="A first look. A model soon learns to list every answer it knows, so train with a stricter one.",
+    use="For a first try. A model soon learns to list every answer it knows, so train with a stricter verifier.",
     grader={
         "type": "string_check",
         "input": "{{sample.output_text}}",

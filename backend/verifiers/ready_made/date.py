@@ -1,11 +1,11 @@
-"""The same day, however it is written."""
+"""Equality of dates in any notation."""
 
 from backend.verifiers.ready_made.kind import Example, ReadyMade
 
 SOURCE = '''import re
 from dateutil.parser import ParserError, parse
 
-DAY_FIRST = False  # True where 3/5/2021 is the third of May
+DAY_FIRST = False  # True if 3/5/2021 means 3 May
 MONTH = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
 DATES = re.compile(
     r"\\d{4}-\\d{1,2}-\\d{1,2}"
@@ -17,7 +17,7 @@ DATES = re.compile(
 
 
 def day(text):
-    """The last date of the text, or None."""
+    """Return the last date in the text, or None."""
     for found in reversed(DATES.findall(text)):
         try:
             return parse(found.replace(" of ", " "), dayfirst=DAY_FIRST and "-" not in found[:5]).date()
@@ -27,11 +27,11 @@ def day(text):
 
 
 def grade(completion, answer):
-    right = day(str(answer))
-    if right is None:
-        raise ValueError(f"the reference {answer!r} is no date")
-    said = day(completion)
-    return {"score": float(said == right), "reason": f"read {said}"}
+    expected = day(str(answer))
+    if expected is None:
+        raise ValueError(f"the reference {answer!r} is not a date")
+    given = day(completion)
+    return {"score": float(given == expected), "reason": f"found {given}"}
 '''
 
 VERIFIER = ReadyMade(

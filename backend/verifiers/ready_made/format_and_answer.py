@@ -1,11 +1,11 @@
-"""A little for the form, the rest for the answer in it."""
+"""A small score for the format, the rest for the answer in it."""
 
 from backend.verifiers.ready_made.kind import Example, ReadyMade
 
 VERIFIER = ReadyMade(
     id="format-and-answer",
     name="Format plus answer",
-    use="Teaches <think>…</think><answer>…</answer> first and the answer next, from two parts and a formula.",
+    use="Teaches the format <think>…</think><answer>…</answer> first, then the answer, with two graders and a formula.",
     grader={
         "type": "multi",
         "graders": {

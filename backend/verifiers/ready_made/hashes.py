@@ -1,11 +1,11 @@
-"""The answer stands after ####, as in GSM8K."""
+"""The answer follows ####, as in GSM8K."""
 
 from backend.verifiers.ready_made.kind import Example, ReadyMade
 
 VERIFIER = ReadyMade(
     id="hashes",
     name="#### at the end (GSM8K)",
-    use="Models that were taught to end with “#### 42”. No code.",
+    use="Models trained to end with “#### 42”. No code.",
     grader={"type": "regex", "pattern": r"####\s*(?P<answer>[^\n]+)"},
     examples=(
         Example({"answer": "42"}, "6 * 7 = 42\n#### 42", 1.0),

@@ -1,4 +1,4 @@
-"""JSON of the right form with the right value in it."""
+"""JSON that is valid under a schema and contains the right value."""
 
 from backend.verifiers.ready_made.kind import Example, ReadyMade
 

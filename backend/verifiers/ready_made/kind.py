@@ -1,4 +1,4 @@
-"""What a ready-made verifier is: a whole grader with a line on what it is for, and examples that are its tests."""
+"""A ready-made verifier: a complete grader, a line on its use, and examples that serve as its tests."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """`score` is what `text` gets on the row `item`, whose reference answer is its `answer`."""
+    """`score`: the expected score of `text` on the row `item`, whose reference answer is its `answer`."""
 
     item: Mapping[str, Any]
     text: str
@@ -16,7 +16,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class ReadyMade:
-    """`id` is stable: it names the verifier in links. `name` and `use` are for people."""
+    """`id` is stable, as it appears in links. `name` and `use` are shown to users."""
 
     id: str
     name: str

@@ -1,11 +1,11 @@
-"""Mathematically equal, however it is written."""
+"""Mathematical equality in any notation."""
 
 from backend.verifiers.ready_made.kind import Example, ReadyMade
 
 VERIFIER = ReadyMade(
     id="mathematics",
     name="Mathematics",
-    use="Formulas, fractions, sets, intervals in LaTeX or plain text, compared by math-verify.",
+    use="Formulas, fractions, sets and intervals in LaTeX or plain text, compared by math-verify.",
     grader={"type": "math"},
     examples=(
         Example({"answer": r"\frac{1}{2}"}, r"So it is $\boxed{0.5}$", 1.0),

@@ -1,15 +1,15 @@
-"""The same things in a list, in any order."""
+"""Lists with the same items, in any order."""
 
 from backend.verifiers.ready_made.kind import Example, ReadyMade
 
 SOURCE = '''import json
 import re
 
-IN_ORDER = False  # True where the order counts
+IN_ORDER = False  # True if the order counts
 
 
 def items_of(value):
-    """A list as it is, JSON, or the last line of a text split at commas, semicolons and "and"."""
+    """Return the items of a list, of JSON, or of the last line split at commas, semicolons and "and"."""
     if isinstance(value, list):
         return [str(part).strip().casefold() for part in value]
     lines = [line for line in value.splitlines() if line.strip()]
@@ -26,20 +26,20 @@ def items_of(value):
 
 
 def grade(completion, answer):
-    """The overlap with the right answer, 0 to 1 (F1); with IN_ORDER all or nothing."""
-    right, said = items_of(answer), items_of(completion)
+    """Return the overlap with the right answer (F1, 0 to 1); with IN_ORDER 1 or 0."""
+    expected, given = items_of(answer), items_of(completion)
     if IN_ORDER:
-        return float(said == right)
-    if not said or not right:
-        return float(said == right)
-    common = len(set(said) & set(right))
-    return 2 * common / (len(said) + len(set(right)))
+        return float(given == expected)
+    if not given or not expected:
+        return float(given == expected)
+    common = len(set(given) & set(expected))
+    return 2 * common / (len(given) + len(set(expected)))
 '''
 
 VERIFIER = ReadyMade(
     id="same-items",
     name="Same items, any order",
-    use="Lists and sets: tags, names, findings. What is missing, too much or said twice costs.",
+    use="Lists and sets: tags, names, findings. Missing, extra and repeated items lower the score.",
     grader={"type": "python", "source": SOURCE},
     examples=(
         Example({"answer": ["red", "blue"]}, "The colours are: blue and red.", 1.0),

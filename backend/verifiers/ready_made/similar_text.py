@@ -1,11 +1,11 @@
-"""How much of the reference's wording the text has."""
+"""Overlap of the text with the wording of the reference."""
 
 from backend.verifiers.ready_made.kind import Example, ReadyMade
 
 VERIFIER = ReadyMade(
     id="similar-text",
     name="Similar wording (ROUGE-L)",
-    use="Summaries and free answers that have a reference text. A weak signal: it measures words, not truth.",
+    use="Summaries and free-form answers with a reference text. A weak signal: it measures wording, not truth.",
     grader={
         "type": "text_similarity",
         "input": "{{sample.output_text}}",

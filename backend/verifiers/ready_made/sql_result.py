@@ -1,11 +1,11 @@
-"""A query gives the same rows as the reference query, on a small database of the row's own."""
+"""A query that returns the same rows as the reference query, on a small database given by the row."""
 
 from backend.verifiers.ready_made.kind import Example, ReadyMade
 
 SOURCE = '''import re
 import sqlite3
 
-STEPS = 2_000_000  # of SQLite's machine; a query that needs more is taken to be endless
+STEPS = 2_000_000  # of SQLite's virtual machine; a query that needs more counts as endless
 
 
 def rows_of(database, query):
@@ -15,22 +15,22 @@ def rows_of(database, query):
 
 
 def grade(item, output_text):
-    """item: `schema` (statements that make the tables) and `answer` (the reference query)."""
+    """item: `schema` (statements that create the tables) and `answer` (the reference query)."""
     blocks = re.findall(r"```(?:sql)?\\s*(.*?)```", output_text, re.DOTALL | re.IGNORECASE)
     query = (blocks[-1] if blocks else output_text).strip().rstrip(";")
     database = sqlite3.connect(":memory:")
     database.executescript(item["schema"])
-    right = rows_of(database, item["answer"])
+    expected = rows_of(database, item["answer"])
     try:
-        database.execute("PRAGMA query_only = ON")  # the completion may look, not write
-        said = rows_of(database, query)
+        database.execute("PRAGMA query_only = ON")  # the completion may only read
+        given = rows_of(database, query)
     except sqlite3.Error as error:
-        return {"score": 0.0, "reason": f"the query fails: {error}"}
+        return {"score": 0.0, "reason": f"the query failed: {error}"}
     if "order by" not in item["answer"].lower():  # rows in any order
-        right, said = sorted(right, key=repr), sorted(said, key=repr)
-    if said == right:
+        expected, given = sorted(expected, key=repr), sorted(given, key=repr)
+    if given == expected:
         return 1.0
-    return {"score": 0.0, "reason": f"{len(said)} rows, the reference has {len(right)}; they differ"}
+    return {"score": 0.0, "reason": f"{len(given)} rows differ from the {len(expected)} of the reference"}
 '''
 
 SHOP = "CREATE TABLE sold (item TEXT, price REAL); INSERT INTO sold VALUES ('pen', 2), ('ink', 7), ('cap', 7);"
@@ -39,7 +39,7 @@ ROW = {"schema": SHOP, "answer": "SELECT item FROM sold WHERE price > 5"}
 VERIFIER = ReadyMade(
     id="sql-result",
     name="SQL with the same result",
-    use="Text to SQL: the query runs in SQLite in the sandbox, and its rows are compared. Needs a column “schema”.",
+    use="Text to SQL: the query runs in SQLite in the sandbox, and its rows are compared. Requires a column “schema”.",
     grader={"type": "python", "source": SOURCE, "isolation": "call"},
     examples=(
         Example(ROW, "```sql\nSELECT item FROM sold WHERE price >= 7 ORDER BY item;\n```", 1.0),

@@ -1,4 +1,4 @@
-"""Code that the model writes has to pass the row's unit tests, each within a time of its own."""
+"""Code in the completion must pass the row's unit tests, each within its own time limit."""
 
 from backend.verifiers.ready_made.kind import Example, ReadyMade
 
@@ -9,11 +9,11 @@ TEST_S = 0.5  # seconds for the code itself, and for each test; the sandbox limi
 
 
 def too_long(number, frame):
-    raise TimeoutError(f"longer than {TEST_S} s")
+    raise TimeoutError(f"exceeded {TEST_S} s")
 
 
 def run(source, names):
-    """What went wrong, or None. Whatever the code does, exit() included, ends here."""
+    """Return the error, or None. Everything the code raises, including exit(), is caught here."""
     signal.setitimer(signal.ITIMER_REAL, TEST_S)
     try:
         exec(compile(source, "<completion>", "exec"), names)
@@ -25,7 +25,7 @@ def run(source, names):
 
 
 def grade(item, output_text):
-    """The share of item["tests"] that the code passes; a test is Python: assert add(1, 2) == 3"""
+    """Return the share of item["tests"] that the code passes; a test is Python: assert add(1, 2) == 3"""
     blocks = re.findall(r"```(?:python|py)?\\s*\\n(.*?)```", output_text, re.DOTALL)
     signal.signal(signal.SIGALRM, too_long)
     names = {"__name__": "completion"}
@@ -43,7 +43,7 @@ ROW = {"tests": ["assert add(1, 2) == 3", "assert add(-1, 1) == 0"], "answer": "
 VERIFIER = ReadyMade(
     id="unit-tests",
     name="Code that passes unit tests",
-    use="Programming tasks with a column “tests”, a list of assertions. Each completion runs in a process of its own.",
+    use="Programming tasks with a column “tests”, a list of assertions. Each completion runs in its own process.",
     grader={"type": "python", "source": SOURCE, "isolation": "call"},
     examples=(
         Example(ROW, "Here:\n```python\ndef add(a, b):\n    return a + b\n```", 1.0),

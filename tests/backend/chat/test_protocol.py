@@ -1,4 +1,4 @@
-"""What API and server say to each other survives the way, and OpenAI's objects are made of it."""
+"""Messages between API and chat servers survive serialisation and become OpenAI's response objects."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +16,7 @@ from backend.chat.protocol import (
     piece_from_json,
     piece_to_json,
 )
-from backend.chat.redis_keys import place_in_line, redis_url
+from backend.chat.redis_keys import queue_member, redis_url
 from backend.chat.request import NEUTRAL, ChatBody, Message
 from backend.chat.response_objects import ResponseHead, StreamedResponse, WholeResponse
 
@@ -34,13 +34,13 @@ PIECES = st.one_of(
 
 
 @given(PIECES)
-def test_pieces_survive_the_way(piece: Piece) -> None:
+def test_pieces_survive_serialisation(piece: Piece) -> None:
     assert piece_from_json(piece_to_json(piece)) == piece
 
 
 @given(st.none() | st.builds(AdapterRef, TEXT, st.just("checkpoint"), st.integers(1, 8), st.floats(1, 9)))
-def test_a_request_survives_the_way(adapter: AdapterRef | None) -> None:
-    asked = ChatRequest(
+def test_request_survives_serialisation(adapter: AdapterRef | None) -> None:
+    request = ChatRequest(
         id="chatcmpl-1",
         project="proj-default",
         model="ft:x",
@@ -55,11 +55,11 @@ def test_a_request_survives_the_way(adapter: AdapterRef | None) -> None:
         seed=-5,
         top_logprobs=0,
     )
-    assert ChatRequest.from_json(asked.to_json()) == asked
+    assert ChatRequest.from_json(request.to_json()) == request
 
 
-def test_an_answer_whole_and_in_chunks_says_the_same() -> None:
-    heading = ResponseHead("chatcmpl-1", 5, "starter", 2)
+def test_whole_and_streamed_response_agree() -> None:
+    head = ResponseHead("chatcmpl-1", 5, "starter", 2)
     logprob = TokenLogprob("é", -0.5, [("é", -0.5), ("\ufffd", -1.0)])
     pieces: list[Piece] = [
         RequestTaken("s"),
@@ -70,37 +70,37 @@ def test_an_answer_whole_and_in_chunks_says_the_same() -> None:
         TextDelta(0, "", [], "stop"),
         RequestDone(4),
     ]
-    gathered, streamed = WholeResponse(heading), StreamedResponse(heading, with_usage=True)
-    answers = [answer for piece in pieces if (answer := gathered.add(piece)) is not None]
+    whole, streamed = WholeResponse(head), StreamedResponse(head, with_usage=True)
+    completions = [completion for piece in pieces if (completion := whole.add(piece)) is not None]
     chunks = [chunk for piece in pieces for chunk in streamed.chunks(piece)]
-    assert len(answers) == 1
-    for choice in answers[0].choices:
-        mine = [each for chunk in chunks for each in chunk.choices if each.index == choice.index]
-        assert "".join(each.delta.content or "" for each in mine) == choice.message.content
-        assert [each.finish_reason for each in mine if each.finish_reason] == [choice.finish_reason]
-        assert mine[0].delta.role == "assistant"
-    assert answers[0].usage == chunks[-1].usage
-    assert answers[0].usage.total_tokens == 11
-    told = answers[0].choices[1].logprobs
-    assert told is not None
-    assert told.content is not None
-    assert (told.content[0].bytes, told.content[0].top_logprobs[1].bytes) == ([195, 169], None)
-    silent = StreamedResponse(heading, with_usage=False)
-    assert all("usage" not in chunk.as_data(with_usage=False) for piece in pieces for chunk in silent.chunks(piece))
+    assert len(completions) == 1
+    for choice in completions[0].choices:
+        streamed_choices = [each for chunk in chunks for each in chunk.choices if each.index == choice.index]
+        assert "".join(each.delta.content or "" for each in streamed_choices) == choice.message.content
+        assert [each.finish_reason for each in streamed_choices if each.finish_reason] == [choice.finish_reason]
+        assert streamed_choices[0].delta.role == "assistant"
+    assert completions[0].usage == chunks[-1].usage
+    assert completions[0].usage.total_tokens == 11
+    logprobs = completions[0].choices[1].logprobs
+    assert logprobs is not None
+    assert logprobs.content is not None
+    assert (logprobs.content[0].bytes, logprobs.content[0].top_logprobs[1].bytes) == ([195, 169], None)
+    no_usage = StreamedResponse(head, with_usage=False)
+    assert all("usage" not in chunk.as_data(with_usage=False) for piece in pieces for chunk in no_usage.chunks(piece))
 
 
-def test_the_brokers_url_is_known_in_celerys_spelling_too() -> None:
+def test_redis_url_accepts_celerys_spelling() -> None:
     assert redis_url("redis+socket:///a/b.sock") == "unix:///a/b.sock?db=0"
     assert redis_url("redis+socket:///a/b.sock?virtual_host=3") == "unix:///a/b.sock?db=3"
     assert redis_url("rediss://user:x@host:1/2") == "rediss://user:x@host:1/2"
-    assert place_in_line("id", "a b").partition(" ") == ("id", " ", "a b")
+    assert queue_member("id", "a b").partition(" ") == ("id", " ", "a b")
 
 
-def test_everything_that_can_be_refused_is_a_parameter() -> None:
+def test_unsupported_parameters_are_fields_of_the_body() -> None:
     assert set(NEUTRAL) <= set(ChatBody.model_fields)
 
 
-def test_a_developers_words_are_the_systems_and_what_clients_send_back_is_taken() -> None:
-    back = {"role": "assistant", "content": "x", "refusal": None, "annotations": [], "audio": None, "tool_calls": None}
-    assert Message.model_validate(back).plain() == {"role": "assistant", "content": [{"type": "text", "text": "x"}]}
+def test_message_maps_developer_to_system_and_accepts_returned_replies() -> None:
+    reply = {"role": "assistant", "content": "x", "refusal": None, "annotations": [], "audio": None, "tool_calls": None}
+    assert Message.model_validate(reply).plain() == {"role": "assistant", "content": [{"type": "text", "text": "x"}]}
     assert Message.model_validate({"role": "developer", "content": "x"}).plain()["role"] == "system"

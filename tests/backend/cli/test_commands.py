@@ -1,4 +1,4 @@
-"""The commands of `rlsd` that ask a server are as many as its routes, and take what those take."""
+"""Every route of the API has a command of `rlsd`, with the same fields."""
 
 import re
 from pathlib import Path
@@ -26,15 +26,15 @@ BY_HAND = {
     ("POST", "/v1/projects/{}/keys"): "keys create",
 }
 UNDESCRIBED = {("GET", "/v1/fine_tuning/jobs"): {"metadata"}}
-"""Fields whose names are open, `metadata[key]`, so that OpenAPI cannot list them."""
+"""Fields with arbitrary names, `metadata[key]`, which OpenAPI cannot list."""
 
 
-def asked(method: str, path: str) -> tuple[str, str]:
+def route_of(method: str, path: str) -> tuple[str, str]:
     return method.upper(), re.sub(r"\{\w+\}", "{}", path)
 
 
 OPERATIONS: dict[tuple[str, str], dict[str, Any]] = {
-    asked(method, path): operation
+    route_of(method, path): operation
     for path, methods in DOCUMENT["paths"].items()
     for method, operation in methods.items()
 }
@@ -43,24 +43,24 @@ COMMANDS = [(family, command) for family, commands in ROUTES.items() for command
 
 def commands_of(group: Any) -> set[str]:
     return {
-        name if not hasattr(command, "commands") else f"{name} {below}"
+        name if not hasattr(command, "commands") else f"{name} {subcommand}"
         for name, command in group.commands.items()
-        for below in getattr(command, "commands", [""])
+        for subcommand in getattr(command, "commands", [""])
     }
 
 
-def test_every_route_has_a_command_and_every_command_is_there() -> None:
-    by_table = [asked(command.method, command.path) for _, command in COMMANDS]
-    assert len(set(by_table)) == len(by_table)
-    assert set(by_table).isdisjoint(BY_HAND)
-    assert set(by_table) | set(BY_HAND) == set(OPERATIONS)
-    known = commands_of(typer.main.get_command(app))
-    assert {f"{family} {command.name}" for family, command in COMMANDS} | set(BY_HAND.values()) <= known
+def test_every_route_has_one_command() -> None:
+    in_table = [route_of(command.method, command.path) for _, command in COMMANDS]
+    assert len(set(in_table)) == len(in_table)
+    assert set(in_table).isdisjoint(BY_HAND)
+    assert set(in_table) | set(BY_HAND) == set(OPERATIONS)
+    commands = commands_of(typer.main.get_command(app))
+    assert {f"{family} {command.name}" for family, command in COMMANDS} | set(BY_HAND.values()) <= commands
 
 
 @pytest.mark.parametrize(("family", "command"), COMMANDS, ids=[f"{family} {each.name}" for family, each in COMMANDS])
-def test_a_command_takes_the_fields_of_its_route(family: str, command: Command) -> None:
-    route = asked(command.method, command.path)
+def test_command_has_the_fields_of_its_route(family: str, command: Command) -> None:
+    route = route_of(command.method, command.path)
     operation = OPERATIONS[route]
     fields = {each["name"] for each in operation.get("parameters", []) if each["in"] == "query"}
     for content in operation.get("requestBody", {}).get("content", {}).values():
@@ -71,18 +71,18 @@ def test_a_command_takes_the_fields_of_its_route(family: str, command: Command) 
     assert set(command.fields.split()) == fields | UNDESCRIBED.get(route, set())
 
 
-def test_the_page_on_commands_names_every_route_with_its_command() -> None:
+def test_documentation_lists_every_route_with_its_command() -> None:
     page = (Path(__file__).resolve().parents[3] / "docs" / "commands.md").read_text()
     rows = re.findall(r"^\| `([A-Z]+) (/[^`]*)` \| .+ \| `rlsd ([^`]+)` \|(.*)\|$", page, re.MULTILINE)
-    told = {(*asked(method, path), command) for method, path, command, _ in rows}
-    assert told == {(*asked(each.method, each.path), f"{family} {each.name}") for family, each in COMMANDS} | {
+    documented = {(*route_of(method, path), command) for method, path, command, _ in rows}
+    assert documented == {(*route_of(each.method, each.path), f"{family} {each.name}") for family, each in COMMANDS} | {
         (*route, command) for route, command in BY_HAND.items()
     }
     fields = {command: re.findall(r"`(\w+)`", cell) for _, _, command, cell in rows}
     assert all(fields[f"{family} {each.name}"] == each.fields.split() for family, each in COMMANDS)
 
 
-def test_fields_are_texts_json_and_files(tmp_path: Path) -> None:
+def test_parse_fields_reads_text_json_and_files(tmp_path: Path) -> None:
     (tmp_path / "spec.json").write_text('{"type": "regex"}')
     path = tmp_path / "spec.json"
     fields = parse_fields(["url=https://a.b/?c=d", "rows:=3", f"grader:=@{path}", f"text=@{path}", f"data@{path}"])
@@ -97,14 +97,14 @@ def test_fields_are_texts_json_and_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "said"),
+    ("field", "message"),
     [
-        ("alone", "not understood"),
-        ("a:={", "The value of a is not JSON"),
+        ("alone", "not a field"),
+        ("a:={", "The value of a is not valid JSON"),
         ("a=@none", "no file none"),
         ("a@none", "no"),
     ],
 )
-def test_a_field_that_cannot_be_is_named(field: str, said: str) -> None:
-    with pytest.raises(AppError, match=said):
+def test_parse_fields_refuses_invalid_fields(field: str, message: str) -> None:
+    with pytest.raises(AppError, match=message):
         parse_fields([field])

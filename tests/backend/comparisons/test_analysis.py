@@ -1,4 +1,4 @@
-"""What a comparison says of runs whose truth is known."""
+"""Comparisons of simulated runs with known success rates."""
 
 import re
 from collections.abc import Callable
@@ -7,22 +7,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backend.comparisons.analysis import Analysis, Measured, Run, analyse
+from backend.comparisons.analysis import Analysis, EvaluationScores, Run, analyse
 
 QUESTIONS = 60
 
 
 def run(arm: str, seed: int, final: float, *, steps: tuple[int, ...] = (0, 50, 100), step_s: float = 1.0) -> Run:
-    """From a share of right samples of .2 at the start to `final` at the end, four samples a question."""
+    """Simulate a run whose success rate grows from 0.2 to `final`, with four samples per question."""
     rng = np.random.default_rng([seed, *map(ord, arm)])
 
-    def measured(step: int) -> Measured:
+    def evaluation(step: int) -> EvaluationScores:
         share = 0.2 + (final - 0.2) * step / max(*steps, 1)
-        return Measured(step, {row: [float(rng.random() < share) for _ in range(4)] for row in range(QUESTIONS)})
+        return EvaluationScores(
+            step, {row: [float(rng.random() < share) for _ in range(4)] for row in range(QUESTIONS)}
+        )
 
     taken = range(1, max(steps) + 1)
     tokens, seconds = ({step: step * each for step in taken} for each in (640.0, step_s))
-    return Run(arm, seed, [measured(step) for step in steps], tokens, seconds)
+    return Run(arm, seed, [evaluation(step) for step in steps], tokens, seconds)
 
 
 def analysed(*runs: Run, **changes: object) -> Analysis:
@@ -31,12 +33,12 @@ def analysed(*runs: Run, **changes: object) -> Analysis:
     return analyse(arms, runs, **settings)  # type: ignore[arg-type]
 
 
-def several(arm: str, final: float, **changes: object) -> list[Run]:
+def three_seeds(arm: str, final: float, **changes: object) -> list[Run]:
     return [run(arm, seed, final, **changes) for seed in range(3)]  # type: ignore[arg-type]
 
 
-def test_a_real_difference_is_said_with_its_numbers() -> None:
-    found = analysed(*several("grpo", 0.4), *several("rlsd", 0.8))
+def test_a_real_difference_is_reported_with_its_numbers() -> None:
+    found = analysed(*three_seeds("grpo", 0.4), *three_seeds("rlsd", 0.8))
     better = found.arms[1]
     assert better.difference is not None
     assert better.difference.mean == pytest.approx(0.4, abs=0.08)
@@ -48,25 +50,27 @@ def test_a_real_difference_is_said_with_its_numbers() -> None:
     )
 
 
-def test_no_difference_is_no_equality() -> None:
-    found = analysed(*several("grpo", 0.5), *several("rlsd", 0.5))
-    assert "no difference to grpo shown (n = 60, interval" in found.verdict
+def test_equal_arms_are_not_significantly_different() -> None:
+    found = analysed(*three_seeds("grpo", 0.5), *three_seeds("rlsd", 0.5))
+    assert "no significant difference from grpo (n = 60, interval" in found.verdict
 
 
 def test_a_worse_arm_is_called_worse() -> None:
-    assert "worse than grpo" in analysed(*several("grpo", 0.8), *several("rlsd", 0.4)).verdict
+    assert "worse than grpo" in analysed(*three_seeds("grpo", 0.8), *three_seeds("rlsd", 0.4)).verdict
 
 
 def test_few_seeds_are_named() -> None:
     single = analysed(run("grpo", 0, 0.4), run("rlsd", 0, 0.8)).verdict
     assert "better than grpo (only 1 seed, n = 60" in single
     assert "With 1 seed" in single
-    assert "seed" not in analysed(*several("grpo", 0.4), *several("rlsd", 0.8)).verdict
+    assert "seed" not in analysed(*three_seeds("grpo", 0.4), *three_seeds("rlsd", 0.8)).verdict
 
 
-def test_more_arms_make_the_same_difference_less_sure() -> None:
-    pair = analysed(*several("grpo", 0.5), *several("rlsd", 0.56))
-    more = analysed(*several("grpo", 0.5), *several("rlsd", 0.56), *several("opsd", 0.5), *several("sdpo", 0.5))
+def test_more_arms_raise_the_adjusted_p_value() -> None:
+    pair = analysed(*three_seeds("grpo", 0.5), *three_seeds("rlsd", 0.56))
+    more = analysed(
+        *three_seeds("grpo", 0.5), *three_seeds("rlsd", 0.56), *three_seeds("opsd", 0.5), *three_seeds("sdpo", 0.5)
+    )
     assert pair.arms[1].p_value == more.arms[1].p_value
     assert (more.arms[1].p_adjusted or 0) >= (pair.arms[1].p_adjusted or 1)
 
@@ -75,27 +79,27 @@ def test_more_arms_make_the_same_difference_less_sure() -> None:
     ("budget", "limit", "slow_steps"),
     [("steps", None, [100] * 3), ("seconds", 100.0, [50] * 3), ("tokens", 32_000.0, [50] * 3)],
 )
-def test_a_budget_is_held_by_the_last_evaluation_within_it(
+def test_with_a_budget_the_last_evaluation_within_it_counts(
     budget: str, limit: float | None, slow_steps: list[int]
 ) -> None:
-    found = analysed(*several("fast", 0.5), *several("slow", 0.5, step_s=2.0), budget=budget, limit=limit)
+    found = analysed(*three_seeds("fast", 0.5), *three_seeds("slow", 0.5, step_s=2.0), budget=budget, limit=limit)
     assert found.arms[1].steps == slow_steps
 
 
-def test_what_was_measured_before_training_is_no_result_and_an_arm_that_has_no_other_is_named() -> None:
-    quick, slow = several("quick", 0.5), several("slow", 0.5, steps=(0, 100))
+def test_the_baseline_is_not_a_result_and_arms_without_a_result_are_named() -> None:
+    quick, slow = three_seeds("quick", 0.5), three_seeds("slow", 0.5, steps=(0, 100))
     found = analysed(*quick, *slow, budget="steps", limit=60)
     assert found.arms[1].score is None
     assert found.arms[1].baseline is not None
     assert found.arms[1].difference is None
     assert "slow has no result within the budget" in found.verdict
-    assert "no difference" not in found.verdict
+    assert "no significant difference" not in found.verdict
     untrained = analysed(run("grpo", 0, 0.5, steps=(0,)), run("rlsd", 0, 0.5, steps=(0,)))
     assert [arm.score for arm in untrained.arms] == [None, None]
-    assert untrained.verdict.startswith("Nothing can be compared yet: two methods have to be measured first")
+    assert untrained.verdict.startswith("Nothing can be compared yet: two methods must first be evaluated")
 
 
-def test_a_step_that_was_begun_within_the_budget_counts() -> None:
+def test_a_step_that_started_within_the_budget_counts() -> None:
     whole = [run(arm, 0, 0.5, steps=(0, 50)) for arm in ("grpo", "rlsd")]
     last_s = 49.0
     assert analysed(*whole, budget="seconds", limit=last_s + 0.5).arms[1].steps == [50]
@@ -104,13 +108,13 @@ def test_a_step_that_was_begun_within_the_budget_counts() -> None:
 
 def test_only_questions_that_all_answered_count() -> None:
     whole, part = run("grpo", 0, 0.5), run("rlsd", 0, 0.5)
-    silent = [Measured(m.step, {**m.scores, 0: [None] * 4}) for m in part.evaluations]
-    found = analysed(whole, Run("rlsd", 0, silent, part.tokens, part.seconds))
+    unscored = [EvaluationScores(m.step, {**m.scores, 0: [None] * 4}) for m in part.evaluations]
+    found = analysed(whole, Run("rlsd", 0, unscored, part.tokens, part.seconds))
     assert found.questions == QUESTIONS - 1
 
 
-def test_curves_pass_at_k_and_cost_are_there() -> None:
-    arm = analysed(*several("grpo", 0.5), *several("rlsd", 0.8)).arms[1]
+def test_curves_pass_at_k_and_cost() -> None:
+    arm = analysed(*three_seeds("grpo", 0.5), *three_seeds("rlsd", 0.8)).arms[1]
     assert [point.step for point in arm.curve] == [0, 50, 100]
     assert list(arm.pass_at_k) == [1, 2, 4]
     assert arm.pass_at_k[1] < arm.pass_at_k[2] < arm.pass_at_k[4]
@@ -123,28 +127,28 @@ def test_curves_pass_at_k_and_cost_are_there() -> None:
 @pytest.mark.parametrize(
     "runs",
     [list, lambda: [run("grpo", 0, 0.5)], lambda: [Run("rlsd", 0, [], {}, {})]],
-    ids=["no run", "one arm", "not measured yet"],
+    ids=["no run", "one arm", "not evaluation yet"],
 )
-def test_where_nothing_can_be_compared_that_is_said(runs: Callable[[], list[Run]]) -> None:
+def test_nothing_to_compare_is_reported(runs: Callable[[], list[Run]]) -> None:
     found = analyse(["grpo", "rlsd"], runs(), budget="steps", limit=None, success_above=0.5)
     assert found.verdict.startswith("Nothing can be compared yet")
 
 
 def held_out_by_seed(arm: str, final: float) -> list[Run]:
-    """Each seed asks 20 questions of its own."""
+    """Simulate runs in which each seed evaluates 20 questions of its own."""
     return [
         replace(
             whole,
             evaluations=[
-                Measured(m.step, {row: s for row, s in m.scores.items() if row // 20 == whole.seed})
+                EvaluationScores(m.step, {row: s for row, s in m.scores.items() if row // 20 == whole.seed})
                 for m in whole.evaluations
             ],
         )
-        for whole in several(arm, final)
+        for whole in three_seeds(arm, final)
     ]
 
 
-def test_where_each_seed_holds_out_its_own_rows_every_question_counts_with_the_seed_that_asked_it() -> None:
+def test_if_seeds_hold_out_different_rows_each_question_counts_with_its_seed() -> None:
     found = analysed(*held_out_by_seed("grpo", 0.4), *held_out_by_seed("rlsd", 0.8))
     assert found.questions == QUESTIONS
     better = found.arms[1]
@@ -155,7 +159,7 @@ def test_where_each_seed_holds_out_its_own_rows_every_question_counts_with_the_s
     assert better.pass_at_k[1] == pytest.approx(better.score.mean)  # type: ignore[union-attr]
 
 
-def test_a_question_that_only_one_arm_was_asked_does_not_count() -> None:
+def test_a_question_of_only_one_arm_does_not_count() -> None:
     found = analysed(*held_out_by_seed("grpo", 0.4)[:2], *held_out_by_seed("rlsd", 0.8))
     assert found.questions == 40
     assert len(found.arms[1].by_seed) == 2

@@ -1,49 +1,49 @@
-"""Analyses are made once, whoever asks, and forgotten where there are too many."""
+"""The cache of analyses: each is computed once, and the least recently used is evicted."""
 
 import threading
 
 import pytest
 
 from backend.comparisons.analysis import Analysis
-from backend.comparisons.kept import KeptAnalyses
+from backend.comparisons.kept import AnalysisCache
 
 
 def analysis(verdict: str) -> Analysis:
     return Analysis(0, [], verdict)
 
 
-def test_who_asks_while_it_is_being_made_waits_for_the_same_one() -> None:
-    kept, made, may_go_on = KeptAnalyses(most=2), [], threading.Event()
+def test_concurrent_callers_share_one_computation() -> None:
+    cache, computed, may_finish = AnalysisCache(max_size=2), [], threading.Event()
 
     def slowly() -> Analysis:
-        made.append(1)
-        assert may_go_on.wait(10)
-        return analysis("said")
+        computed.append(1)
+        assert may_finish.wait(10)
+        return analysis("done")
 
     found: list[Analysis] = []
-    watchers = [threading.Thread(target=lambda: found.append(kept.get("same", slowly))) for _ in range(5)]
+    watchers = [threading.Thread(target=lambda: found.append(cache.get("same", slowly))) for _ in range(5)]
     for watcher in watchers:
         watcher.start()
-    may_go_on.set()
+    may_finish.set()
     for watcher in watchers:
         watcher.join()
-    assert (len(made), [each.verdict for each in found]) == (1, ["said"] * 5)
+    assert (len(computed), [each.verdict for each in found]) == (1, ["done"] * 5)
 
 
-def test_the_one_not_asked_for_longest_is_forgotten() -> None:
-    kept = KeptAnalyses(most=2)
+def test_the_least_recently_used_analysis_is_evicted() -> None:
+    cache = AnalysisCache(max_size=2)
     for name in ("a", "b", "a", "c"):
-        kept.get(name, lambda name=name: analysis(name))  # type: ignore[misc]
-    assert kept.get("a", lambda: analysis("anew")).verdict == "a"
-    assert kept.get("b", lambda: analysis("anew")).verdict == "anew"
+        cache.get(name, lambda name=name: analysis(name))  # type: ignore[misc]
+    assert cache.get("a", lambda: analysis("new")).verdict == "a"
+    assert cache.get("b", lambda: analysis("new")).verdict == "new"
 
 
-def test_what_failed_is_tried_again() -> None:
-    kept = KeptAnalyses(most=2)
+def test_a_failed_computation_is_repeated() -> None:
+    cache = AnalysisCache(max_size=2)
 
     def failing() -> Analysis:
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        kept.get("a", failing)
-    assert kept.get("a", lambda: analysis("said")).verdict == "said"
+        cache.get("a", failing)
+    assert cache.get("a", lambda: analysis("done")).verdict == "done"

@@ -1,4 +1,4 @@
-"""Intervals and tests against what can be counted by hand."""
+"""Intervals and tests against exact enumeration and simulation."""
 
 from collections.abc import Callable
 from itertools import combinations
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.comparisons.statistics import SCORES, Interval, holm, mean_interval, pass_at, quick_interval, sign_flip_p
+from backend.comparisons.statistics import SCORES, Interval, holm, mean_interval, pass_at, sign_flip_p, t_interval
 
 
 @given(st.integers(1, 7), st.data())
@@ -19,18 +19,18 @@ def test_pass_at_k_is_the_share_of_draws_with_a_right_one(samples: int, data: st
     assert pass_at(k, right=right, samples=samples) == pytest.approx(sum(map(any, draws)) / len(draws))
 
 
-def test_pass_at_more_than_there_is_is_refused() -> None:
+def test_pass_at_more_than_the_samples_is_refused() -> None:
     with pytest.raises(ValueError, match="pass@3 needs 3 samples"):
         pass_at(3, right=1, samples=2)
 
 
-def test_holm_adjusts_as_its_example_says() -> None:
+def test_holm_matches_a_known_example() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([]) == []
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
-def test_holm_never_makes_anything_more_likely_and_keeps_the_order(p_values: list[float]) -> None:
+def test_holm_never_lowers_a_p_value_and_keeps_the_order(p_values: list[float]) -> None:
     adjusted = holm(p_values)
     assert all(a >= p for a, p in zip(adjusted, p_values, strict=True))
     assert all(a <= 1 for a in adjusted)
@@ -43,13 +43,13 @@ def test_sign_flips_of_a_few_pairs_are_counted() -> None:
     assert sign_flip_p(np.zeros(5)) == 1.0
 
 
-def test_false_alarms_are_as_rare_as_promised() -> None:
+def test_the_false_positive_rate_is_at_most_the_level() -> None:
     rng = np.random.default_rng(1)
     alarms = sum(sign_flip_p(rng.normal(size=12)) < 0.05 for _ in range(200))
     assert alarms <= 20
 
 
-def test_the_interval_holds_the_mean_and_covers_the_truth() -> None:
+def test_the_interval_contains_the_mean_and_covers_the_true_value() -> None:
     rng = np.random.default_rng(2)
     covered = 0
     for _ in range(100):
@@ -61,15 +61,15 @@ def test_the_interval_holds_the_mean_and_covers_the_truth() -> None:
     assert covered >= 87
 
 
-def test_the_quick_interval_is_close_to_the_bootstrap() -> None:
+def test_the_t_interval_is_close_to_the_bootstrap() -> None:
     values = np.random.default_rng(3).random(200)
-    quick, slow = quick_interval(values, within=SCORES), mean_interval(values, within=SCORES)
-    assert quick.mean == slow.mean
-    assert (quick.low, quick.high) == (pytest.approx(slow.low, abs=0.005), pytest.approx(slow.high, abs=0.005))
+    fast, slow = t_interval(values, within=SCORES), mean_interval(values, within=SCORES)
+    assert fast.mean == slow.mean
+    assert (fast.low, fast.high) == (pytest.approx(slow.low, abs=0.005), pytest.approx(slow.high, abs=0.005))
 
 
-@pytest.mark.parametrize("made", [mean_interval, quick_interval])
-def test_equal_values_are_no_certainty_and_a_single_one_has_no_interval(made: Callable[..., Interval]) -> None:
-    found = made(np.zeros(16), within=SCORES)
+@pytest.mark.parametrize("interval", [mean_interval, t_interval])
+def test_equal_values_have_an_interval_and_a_single_value_has_none(interval: Callable[..., Interval]) -> None:
+    found = interval(np.zeros(16), within=SCORES)
     assert (found.low, found.high) == (0.0, pytest.approx(0.2059, abs=1e-4))
-    assert made(np.array([0.5]), within=SCORES).low is None
+    assert interval(np.array([0.5]), within=SCORES).low is None

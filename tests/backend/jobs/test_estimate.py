@@ -1,10 +1,10 @@
-"""The estimate of a job from what earlier steps took."""
+"""The estimate of a job from earlier steps."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.jobs.estimate import KnownStep, Range, cost_of, estimate, evaluations_to_come
+from backend.jobs.estimate import KnownStep, Range, cost_of, estimate, remaining_evaluations
 from backend.jobs.spec import RlsdSettings
 
 METRICS = {
@@ -65,13 +65,13 @@ def test_completions_do_not_grow_beyond_their_limit() -> None:
     assert found.total_tokens.median == pytest.approx(50 * 64 * 100)
 
 
-def test_only_what_is_written_is_bound_by_its_limit_and_not_the_question_before_it() -> None:
+def test_the_completion_limit_does_not_scale_the_prompt() -> None:
     found = estimate(settings(max_completion_tokens=80), known=known(completion_tokens_mean=80.0), held_out_rows=0)
     assert found is not None
     assert found.step_s.median == pytest.approx(10.0)
 
 
-def test_memory_is_only_said_where_as_much_was_held_at_a_time() -> None:
+def test_memory_is_estimated_only_from_steps_with_limits_as_large() -> None:
     found = estimate(settings(micro_batch_tokens=100_000), known=known(), held_out_rows=0)
     assert found is not None
     assert found.peak_memory_bytes is None
@@ -99,13 +99,13 @@ def test_a_job_with_a_budget_ends_with_the_step_that_uses_it_up(unit: str, budge
 
 
 @pytest.mark.parametrize(("measured", "expected"), [(0, 4), (25, 3), (75, 1)])
-def test_evaluations_still_to_come_are_counted_from_the_newest(measured: int, expected: int) -> None:
-    assert evaluations_to_come(settings(eval_interval=25), measured=measured, last=100) == expected
-    assert evaluations_to_come(settings(eval_interval=0), measured=measured, last=100) == 1
+def test_remaining_evaluations_are_counted_from_the_newest(measured: int, expected: int) -> None:
+    assert remaining_evaluations(settings(eval_interval=25), evaluated_at=measured, last=100) == expected
+    assert remaining_evaluations(settings(eval_interval=0), evaluated_at=measured, last=100) == 1
 
 
 @pytest.mark.parametrize("changes", [{"rollout_tokens": 0.0}, {"step_s": 0.0}], ids=["no tokens", "no time"])
-def test_nothing_is_said_where_nothing_is_known(changes: dict[str, float]) -> None:
+def test_there_is_no_estimate_without_usable_steps(changes: dict[str, float]) -> None:
     assert estimate(settings(), known=[], held_out_rows=10) is None
     assert estimate(settings(), known=known(**changes), held_out_rows=10) is None
 
@@ -113,11 +113,11 @@ def test_nothing_is_said_where_nothing_is_known(changes: dict[str, float]) -> No
 def test_the_price_is_of_all_devices() -> None:
     found = estimate(settings(), known=known(), held_out_rows=0)
     assert found is not None
-    assert cost_of(found.total_s, devices=4, price_an_hour=3.6).median == pytest.approx(4.0)
+    assert cost_of(found.total_s, devices=4, price_per_hour=3.6).median == pytest.approx(4.0)
 
 
 @given(st.lists(st.floats(0.1, 10), min_size=1, max_size=30))
-def test_the_range_holds_the_middle_and_lies_within_what_was_seen(scales: list[float]) -> None:
+def test_the_range_contains_the_median_and_lies_within_the_known_steps(scales: list[float]) -> None:
     steps = [step for scale in scales for step in known(scale=scale)]
     found = estimate(settings(), known=steps, held_out_rows=0)
     assert found is not None

@@ -1,4 +1,4 @@
-"""Holding rows out: the same for the same seed, never the same row on both sides."""
+"""Held-out rows: deterministic for a seed, and never equal to a training row."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.jobs.held_out import choose, split_held_out
+from backend.jobs.held_out import choose_rows, split_held_out
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ rows = st.lists(st.sampled_from("abcdefghij"), min_size=1, max_size=60).map(
 
 
 @given(rows=rows, share=st.floats(0.01, 0.9), seed=st.integers(0, 2**31 - 1), limit=st.integers(2, 50))
-def test_both_sides_are_disjoint_by_content_and_nothing_appears_from_nowhere(
+def test_both_sides_are_disjoint_by_content_and_contain_only_given_rows(
     rows: list[Row], share: float, seed: int, limit: int
 ) -> None:
     try:
@@ -52,11 +52,11 @@ def test_another_seed_holds_out_other_rows() -> None:
 
 
 def test_too_few_rows_are_refused_with_what_to_do() -> None:
-    with pytest.raises(ValueError, match="add rows or give a validation file"):
+    with pytest.raises(ValueError, match="add rows or use a validation file"):
         split_held_out([Row("a", 0), Row("b", 1)], share=0.5, seed=0, limit=10)
 
 
 def test_a_large_validation_file_is_cut_to_the_limit_the_same_way_each_time() -> None:
     many = [Row(row_hash=str(i), place=i) for i in range(100)]
-    assert choose(many, seed=3, limit=7) == choose(many[::-1], seed=3, limit=7)
-    assert len(choose(many, seed=3, limit=7)) == 7
+    assert choose_rows(many, seed=3, limit=7) == choose_rows(many[::-1], seed=3, limit=7)
+    assert len(choose_rows(many, seed=3, limit=7)) == 7

@@ -1,4 +1,4 @@
-"""What a grader looks up in a row, as a teacher is shown it."""
+"""The hint made of the values that a grader looks up in a row."""
 
 import json
 from io import BytesIO
@@ -63,6 +63,6 @@ def test_it_is_the_rows_answer_where_the_grader_compares_with_that() -> None:
 
 def test_no_bytes_of_images_are_in_it() -> None:
     pixel = "data:image/png;base64," + "A" * 200
-    told = grader_hint(parse_spec(PYTHON), row(seen=pixel))
-    assert told is not None
-    assert "AAAA" not in told
+    hint = grader_hint(parse_spec(PYTHON), row(picture=pixel))
+    assert hint is not None
+    assert "AAAA" not in hint

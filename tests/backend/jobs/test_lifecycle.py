@@ -1,4 +1,4 @@
-"""The table of states: what may follow what."""
+"""The table of state transitions."""
 
 import pytest
 

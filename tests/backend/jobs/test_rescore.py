@@ -1,4 +1,4 @@
-"""Another verifier on the same completions: what changes, counted from the records alone."""
+"""Rescoring with another verifier: changes counted from the score records."""
 
 import json
 
@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.jobs.rescore import SHOWN_EXAMPLES, SHOWN_ROWS, Regraded, RescoreTally, ScoringRule, advantages
+from backend.jobs.rescore import MAX_EXAMPLES, MAX_ROWS, RescoredCompletion, RescoreTally, ScoringRule, advantages
 from backend.verifiers.record import ScoreRecord, ScoreStatus, error_record
 from worker.engine.methods.advantages import group_advantages
 
@@ -18,8 +18,10 @@ def record(score: float | None) -> ScoreRecord:
     return error_record("broken") if score is None else ScoreRecord(score=score, status=ScoreStatus.OK)
 
 
-def regraded(before: float | None, after: float | None, *, number: int = 0, row: int = 0, step: int = 1) -> Regraded:
-    return Regraded(
+def rescored(
+    before: float | None, after: float | None, *, number: int = 0, row: int = 0, step: int = 1
+) -> RescoredCompletion:
+    return RescoredCompletion(
         step=step,
         number=number,
         row=row,
@@ -32,11 +34,11 @@ def regraded(before: float | None, after: float | None, *, number: int = 0, row:
     )
 
 
-def told(*pairs: tuple[float | None, float | None], rule: ScoringRule = RULE) -> dict:
-    """The result for completions of one step, four to a group, a row a group."""
+def tally_of(*pairs: tuple[float | None, float | None], rule: ScoringRule = RULE) -> dict:
+    """Return the result for completions of one step: groups of four, one row per group."""
     tally = RescoreTally(rule)
     for number, (before, after) in enumerate(pairs):
-        tally.add(regraded(before, after, number=number, row=number // rule.num_generations))
+        tally.add(rescored(before, after, number=number, row=number // rule.num_generations))
     return tally.result()
 
 
@@ -55,16 +57,16 @@ def test_advantages_are_the_engines(scores_G: list[float | None], scale: bool) -
 
 
 def test_the_same_scores_change_nothing() -> None:
-    result = told(*[(1.0, 1.0), (0.0, 0.0), (None, None), (0.5, 0.5)])
+    result = tally_of(*[(1.0, 1.0), (0.0, 0.0), (None, None), (0.5, 0.5)])
     assert (result["completions"], result["changed"], result["rows_changed"], result["examples"]) == (4, 0, 0, [])
-    assert result["summary"] == "All 4 completions get the score they had."
+    assert result["summary"] == "All 4 completions keep their score."
     assert transitions(result) == {("right", "right"): 1, ("wrong", "wrong"): 2, ("error", "error"): 1}
 
 
 def test_changes_are_counted_by_verdict_row_and_group() -> None:
-    result = told(
+    result = tally_of(
         *[(0.0, 0.0), (0.0, 0.0), (0.0, 1.0), (0.0, 0.0)],  # dead, comes alive
-        *[(1.0, 0.0), (0.0, 1.0), (0.0, 0.0), (None, 0.0)],  # the best becomes the worst, one is scored at last
+        *[(1.0, 0.0), (0.0, 1.0), (0.0, 0.0), (None, 0.0)],  # best and worst swap; one gets a score for the first time
         *[(1.0, 1.0), (1.0, 1.0), (1.0, 1.0), (1.0, 1.0)],  # dead as before
     )
     assert transitions(result) == {
@@ -83,46 +85,46 @@ def test_changes_are_counted_by_verdict_row_and_group() -> None:
     assert (training["dead_before"], training["dead_after"], training["came_alive"], training["died"]) == (2, 1, 1, 0)
     assert (training["mixed_before"], training["mixed_after"]) == (1, 2)
     assert (training["advantages"], training["signs_changed"], training["signs_reversed"]) == (12, 7, 2)
-    assert "4 of 12 completions (33.3%) get another score" in result["summary"]
-    assert "Of 3 groups 2 teach something instead of 1" in result["summary"]
+    assert "4 of 12 completions (33.3%) change score" in result["summary"]
+    assert "Of 3 groups, 2 have a training signal instead of 1" in result["summary"]
 
 
 def test_another_scale_changes_scores_and_no_sign() -> None:
-    result = told(*[(1.0, 0.9), (0.0, 0.1), (0.0, 0.1), (1.0, 0.9)])
+    result = tally_of(*[(1.0, 0.9), (0.0, 0.1), (0.0, 0.1), (1.0, 0.9)])
     assert (result["changed"], result["training"]["signs_changed"]) == (4, 0)
     assert transitions(result) == {("right", "right"): 2, ("wrong", "wrong"): 2}
 
 
-def test_a_group_that_is_not_whole_is_told_of_and_not_judged() -> None:
-    training = told(*[(0.0, 1.0), (0.0, 0.0), (0.0, 0.0)])["training"]
+def test_an_incomplete_group_is_reported_but_not_counted() -> None:
+    training = tally_of(*[(0.0, 1.0), (0.0, 0.0), (0.0, 0.0)])["training"]
     assert (training["groups"], training["groups_incomplete"], training["advantages"]) == (0, 1, 0)
 
 
 def test_two_groups_of_one_row_in_a_step_are_two_groups() -> None:
     tally = RescoreTally(RULE)
     for number in range(8):
-        tally.add(regraded(0.0, float(number == 0), number=number, row=5))
+        tally.add(rescored(0.0, float(number == 0), number=number, row=5))
     training = tally.result()["training"]
     assert (training["groups"], training["dead_before"], training["dead_after"]) == (2, 2, 1)
 
 
-def test_a_method_that_does_not_learn_from_scores_promises_no_other_lesson() -> None:
+def test_the_summary_omits_groups_if_the_method_does_not_learn_from_scores() -> None:
     rule = ScoringRule(num_generations=4, scale_rewards=True, success_above=0.5, learns=False)
-    assert "groups" not in told(*[(0.0, 1.0)] * 4, rule=rule)["summary"]
+    assert "groups" not in tally_of(*[(0.0, 1.0)] * 4, rule=rule)["summary"]
 
 
-def test_faults_of_the_new_verifier_are_a_share() -> None:
-    assert told(*[(1.0, None), (1.0, None), (0.0, 0.0), (1.0, 1.0)])["fault_share_after"] == 0.5
+def test_faults_of_the_new_verifier_are_reported_as_a_share() -> None:
+    assert tally_of(*[(1.0, None), (1.0, None), (0.0, 0.0), (1.0, 1.0)])["fault_share_after"] == 0.5
 
 
-def test_much_is_counted_and_little_is_listed() -> None:
+def test_everything_is_counted_but_lists_are_bounded() -> None:
     tally = RescoreTally(RULE)
     for number in range(4000):
         before, after = (0.0, 1.0) if number % 2 else (1.0, None)
-        tally.add(regraded(before, after, number=number, row=number // 4))
+        tally.add(rescored(before, after, number=number, row=number // 4))
     result = tally.result()
-    assert (result["rows_total"], result["rows_changed"], len(result["rows"])) == (1000, 1000, SHOWN_ROWS)
-    assert len(result["examples"]) == SHOWN_EXAMPLES
+    assert (result["rows_total"], result["rows_changed"], len(result["rows"])) == (1000, 1000, MAX_ROWS)
+    assert len(result["examples"]) == MAX_EXAMPLES
     kinds = {(example["before"]["score"], example["after"]["status"]) for example in result["examples"]}
     assert kinds == {(0.0, "ok"), (1.0, "error")}
     assert len(json.dumps(result)) < 200_000
@@ -130,14 +132,14 @@ def test_much_is_counted_and_little_is_listed() -> None:
 
 @given(st.lists(st.tuples(scores, scores), min_size=1, max_size=40), st.randoms())
 def test_order_does_not_matter(pairs: list[tuple[float | None, float | None]], rng) -> None:
-    made = [regraded(before, after, number=n, row=n // 4) for n, (before, after) in enumerate(pairs)]
+    made = [rescored(before, after, number=n, row=n // 4) for n, (before, after) in enumerate(pairs)]
     shuffled = list(made)
     rng.shuffle(shuffled)
     results = []
     for order in (made, shuffled):
         tally = RescoreTally(RULE)
-        for one in order:
-            tally.add(one)
+        for completion in order:
+            tally.add(completion)
         results.append(tally.result() | {"examples": None})
     assert results[0] == results[1]
     assert sum(line["count"] for line in results[0]["transitions"]) == len(pairs)

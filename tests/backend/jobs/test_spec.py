@@ -1,4 +1,4 @@
-"""From a request to decided settings: presets, OpenAI's names, refusals that name the parameter."""
+"""Resolution of settings: presets, OpenAI's names, errors that name the parameter."""
 
 import dataclasses
 import json
@@ -26,7 +26,7 @@ def resolved(**values: Any) -> RlsdSettings:
     return resolve_settings(reinforcement(**values), row_count=100)
 
 
-def test_without_a_word_it_is_the_paper() -> None:
+def test_the_defaults_are_the_papers() -> None:
     settings = resolved()
     assert settings.preset is Preset.PAPER
     assert (settings.method, settings.lam, settings.lambda_decay_steps) == ("rlsd", 0.5, 50)
@@ -40,7 +40,7 @@ def test_steady_is_constant_wide_normalised_and_masked() -> None:
     assert (settings.normalise, settings.first_error, settings.hint) == (True, True, "solution")
 
 
-def test_a_said_value_wins_over_the_preset() -> None:
+def test_a_given_value_overrides_the_preset() -> None:
     assert resolved(x_rlsd={"preset": "steady", "lambda": 0.3}).lam == 0.3
 
 
@@ -49,7 +49,7 @@ def test_every_preset_is_valid() -> None:
         assert resolved(x_rlsd={"preset": preset}).preset is preset
 
 
-def test_a_single_eps_w_stands_for_both_sides() -> None:
+def test_a_single_eps_w_sets_both_sides() -> None:
     assert resolved(x_rlsd={"eps_w": 0.1}).eps_w == (0.1, 0.1)
 
 
@@ -81,9 +81,11 @@ def test_a_bad_value_is_refused_by_its_own_name(values: dict[str, Any], param: s
     assert refusal.value.param == param
 
 
-def test_every_setting_tells_what_it_is() -> None:
-    silent = [name for name, field in RlsdSettings.model_fields.items() if name != "lora" and not field.description]
-    assert silent == []
+def test_every_setting_has_a_description() -> None:
+    undescribed = [
+        name for name, field in RlsdSettings.model_fields.items() if name != "lora" and not field.description
+    ]
+    assert undescribed == []
 
 
 def test_the_engine_takes_every_setting_and_misses_none() -> None:
@@ -112,7 +114,7 @@ def test_the_engine_takes_every_setting_and_misses_none() -> None:
         ({"teacher_device": "cuda:x"}, "teacher_device"),
     ],
 )
-def test_settings_that_make_no_sense_together_are_refused_by_one_of_them(x_rlsd: dict[str, Any], param: str) -> None:
+def test_contradictory_settings_are_refused_naming_one_of_them(x_rlsd: dict[str, Any], param: str) -> None:
     with pytest.raises(AppError) as refusal:
         resolved(x_rlsd=x_rlsd)
     assert refusal.value.param == f"method.reinforcement.x_rlsd.{param}"
@@ -126,32 +128,32 @@ def test_every_method_works_with_every_preset(method: MethodName, preset: Preset
     assert engine_settings(settings, seed=1).method == method
 
 
-def test_what_is_said_of_the_methods_is_what_the_engine_does() -> None:
-    said = {
+def test_the_facts_of_the_methods_match_the_engine() -> None:
+    documented = {
         str(name): (facts.teacher, facts.hint, facts.contrast, facts.fades, facts.rewarded, facts.distils)
         for name, facts in METHODS.items()
     }
-    done = {
-        name: (method.teacher, method.hint, method.contrast, method.fades, method.rewarded, method.distils)
+    implemented = {
+        name: (method.teacher, method.hint, method.contrast, method.uses_lambda, method.uses_reward, method.distils)
         for name, method in ENGINE_METHODS.items()
     }
-    assert said == done
+    assert documented == implemented
     assert set(METHODS) == set(MethodName)
 
 
-def test_what_is_said_of_the_hints_is_what_the_engine_does() -> None:
+def test_the_facts_of_the_hints_match_the_engine() -> None:
     assert set(HINTS) == set(Hint) == set(map(str, EngineHint))
     assert set(ROW_HINTS) == set(map(str, ENGINE_ROW_HINTS))
 
 
-def test_a_method_reads_only_settings_that_there_are() -> None:
+def test_a_method_reads_only_existing_settings() -> None:
     known = {field.alias or name for name, field in RlsdSettings.model_fields.items()}
     assert {name for facts in METHODS.values() for name in facts.reads} <= known
 
 
-def test_the_schema_says_what_each_method_and_hint_is() -> None:
-    said = RlsdSettings.model_json_schema(by_alias=True)["properties"]
-    assert set(said["method"]["x-methods"]) == set(MethodName)
-    assert set(said["hint"]["x-hints"]) == set(Hint)
-    assert "lambda" in said["method"]["x-methods"]["rlsd"]["reads"]
-    json.dumps(said)
+def test_the_schema_describes_each_method_and_hint() -> None:
+    documented = RlsdSettings.model_json_schema(by_alias=True)["properties"]
+    assert set(documented["method"]["x-methods"]) == set(MethodName)
+    assert set(documented["hint"]["x-hints"]) == set(Hint)
+    assert "lambda" in documented["method"]["x-methods"]["rlsd"]["reads"]
+    json.dumps(documented)

@@ -1,4 +1,4 @@
-"""Every line is one JSON object, whoever wrote it, with the id of the request it belongs to."""
+"""Every log line is one JSON object, from any library, with the id of its request."""
 
 import json
 import subprocess
@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-SAY = """
+LOG_LINES = """
 import logging
 import structlog
 from backend.stack.logs import configure_logs
@@ -22,7 +22,7 @@ with structlog.contextvars.bound_contextvars(request_id="req-1"):
     except ValueError:
         logging.getLogger("some.library").exception("failed")
 """
-ASK = """
+SEND_REQUESTS = """
 from starlette.testclient import TestClient
 from backend.app import create_app
 from backend.db.engine import transaction
@@ -35,26 +35,25 @@ with TestClient(create_app(), headers={"authorization": f"Bearer {key}"}) as cli
 """
 
 
-def ran(program: str) -> subprocess.CompletedProcess[str]:
+def run_program(program: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
 
 
-def test_lines_of_libraries_have_the_form_of_ours() -> None:
-    said = ran(SAY).stderr
-    lines = [json.loads(line) for line in said.splitlines()]
+def test_log_lines_of_libraries_have_the_same_format() -> None:
+    output = run_program(LOG_LINES).stderr
+    lines = [json.loads(line) for line in output.splitlines()]
     assert [line["event"] for line in lines] == ["ours", "of celery", "failed"]
     assert {line["request_id"] for line in lines} == {"req-1"}
     assert (lines[0]["job"], lines[2]["level"]) == ("ftjob-1", "error")
     assert "ValueError: why" in lines[2]["exception"]
-    assert "secret" not in said
+    assert "secret" not in output
 
 
 @pytest.mark.usefixtures("clean_database")
-def test_a_request_is_found_by_its_id_and_its_query_is_not_kept() -> None:
-    answer = ran(ASK)
-    told = [json.loads(line) for line in answer.stderr.splitlines() if '"event": "request"' in line]
-    [line] = told
-    assert line["request_id"] == answer.stdout.splitlines()[0]
+def test_a_request_is_logged_with_its_id_and_without_its_query() -> None:
+    result = run_program(SEND_REQUESTS)
+    [line] = [json.loads(line) for line in result.stderr.splitlines() if '"event": "request"' in line]
+    assert line["request_id"] == result.stdout.splitlines()[0]
     assert (line["method"], line["path"], line["status"]) == ("GET", "/v1/fine_tuning/jobs/ftjob-1", 404)
     assert line["job"] == "ftjob-1"
-    assert "secret" not in answer.stderr
+    assert "secret" not in result.stderr

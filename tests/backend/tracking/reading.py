@@ -1,4 +1,4 @@
-"""What trackers keep, read back with their own libraries: name -> [(step, value)]."""
+"""Reading of what was logged to trackers with their own libraries: name -> [(step, value)]."""
 
 import json
 import struct
@@ -15,7 +15,7 @@ Curves = dict[str, list[tuple[int, float]]]
 
 
 def tensorboard_curves(folder: Path) -> Curves:
-    """As TensorBoard would draw them: what a resumed run has taken again is void."""
+    """Return the curves that TensorBoard shows; steps that a resumed run has repeated are discarded."""
     events = EventAccumulator(str(folder)).Reload()
     return {
         tag: [(scalar.step, round(scalar.value, 6)) for scalar in events.Scalars(tag)]
@@ -24,11 +24,11 @@ def tensorboard_curves(folder: Path) -> Curves:
 
 
 def mlflow_run(uri: str, experiment: str) -> tuple[Run, Curves]:
-    """The only run of the experiment."""
+    """Return the only run of the experiment, and its curves."""
     client = MlflowClient(tracking_uri=uri)
-    found = client.get_experiment_by_name(experiment)
-    assert found is not None
-    [run] = client.search_runs([found.experiment_id])
+    stored = client.get_experiment_by_name(experiment)
+    assert stored is not None
+    [run] = client.search_runs([stored.experiment_id])
     names = run.data.metrics
     return run, {
         name: [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, name)]
@@ -43,22 +43,22 @@ WHOLE, LAST = 1, 4
 
 
 def wandb_records(folder: Path) -> list[Record]:
-    """All records of all offline runs in the folder, in the order of time."""
+    """Return all records of all offline runs in the folder, in chronological order."""
     paths = sorted(folder.glob("wandb/offline-run-*/*.wandb"), key=lambda path: path.stat().st_mtime_ns)
     return [Record.FromString(data) for path in paths for data in _logged(path.read_bytes())]
 
 
 def _logged(data: bytes) -> Iterator[bytes]:
-    """The entries of a log in LevelDB's format: chunks that do not cross the borders of blocks."""
-    place, entry = FILE_HEADER_BYTES, b""
-    while place + CHUNK_HEADER.size <= len(data):
-        left = BLOCK_BYTES - place % BLOCK_BYTES
+    """Yield the entries of a log in LevelDB's format: chunks that do not cross block boundaries."""
+    position, entry = FILE_HEADER_BYTES, b""
+    while position + CHUNK_HEADER.size <= len(data):
+        left = BLOCK_BYTES - position % BLOCK_BYTES
         if left < CHUNK_HEADER.size:
-            place += left
+            position += left
             continue
-        _, length, kind = CHUNK_HEADER.unpack_from(data, place)
-        entry += data[place + CHUNK_HEADER.size : place + CHUNK_HEADER.size + length]
-        place += CHUNK_HEADER.size + length
+        _, length, kind = CHUNK_HEADER.unpack_from(data, position)
+        entry += data[position + CHUNK_HEADER.size : position + CHUNK_HEADER.size + length]
+        position += CHUNK_HEADER.size + length
         if kind in (WHOLE, LAST):
             yield entry
             entry = b""

@@ -1,4 +1,4 @@
-"""Each tracker writes what its own library reads back, and goes on with a run that it knows."""
+"""Each tracker writes what its own library can read, and resumes a run that it knows."""
 
 from pathlib import Path
 from typing import Any
@@ -7,9 +7,9 @@ import pytest
 
 from backend.errors import AppError
 from backend.settings import Settings
-from backend.tracking.choice import maker, said_by, wanted
+from backend.tracking.choice import enabled_trackers, error_summary, tracker_factory
 from backend.tracking.run import Figures, TrackedRun, evaluation_figures, flat, step_figures
-from backend.tracking.whole import figures_of, tell_whole
+from backend.tracking.whole import figures_of, log_run
 from tests.backend.tracking.reading import mlflow_run, tensorboard_curves, wandb_curves, wandb_records
 
 RUN = TrackedRun(id="ftjob-1", name="first", settings=flat({"model": "starter", "lora": {"r": 4}}))
@@ -34,19 +34,19 @@ def evaluation(step: int) -> Figures:
     return evaluation_figures({"step": step, "mean": 0.5, "low": 0.25, "high": 0.75, "n": 8}, at=1000.0 + step)
 
 
-def told_in_two_lives(name: str, settings: Settings) -> None:
-    """Three steps; then, from the checkpoint of step 2, the third again and two more, told with what was kept."""
-    tell_whole(maker(name, settings)(), RUN, [evaluation(0), *steps(1, 4, reward=0.25)], finished=False)
-    tell_whole(
-        maker(name, settings)(),
+def log_interrupted_run(name: str, settings: Settings) -> None:
+    """Log three steps; then resume from the checkpoint of step 2: log its steps, step 3 again, and two more."""
+    log_run(tracker_factory(name, settings)(), RUN, [evaluation(0), *steps(1, 4, reward=0.25)], finished=False)
+    log_run(
+        tracker_factory(name, settings)(),
         RUN,
         [evaluation(0), *steps(1, 3, reward=0.25), *steps(3, 6, reward=0.5), evaluation(5)],
         finished=True,
     )
 
 
-def test_tensorboard_shows_the_steps_of_the_later_life(settings: Settings, tmp_path: Path) -> None:
-    told_in_two_lives("tensorboard", settings)
+def test_tensorboard_shows_the_steps_of_the_resumed_run(settings: Settings, tmp_path: Path) -> None:
+    log_interrupted_run("tensorboard", settings)
     curves = tensorboard_curves(tmp_path / "boards" / "ftjob-1")
     assert curves["reward_mean"] == [(1, 0.25), (2, 0.25), (3, 0.5), (4, 0.5), (5, 0.5)]
     assert curves["evaluation/mean"] == [(0, 0.5), (5, 0.5)]
@@ -54,7 +54,7 @@ def test_tensorboard_shows_the_steps_of_the_later_life(settings: Settings, tmp_p
 
 
 def test_mlflow_keeps_one_run_and_each_step_once(settings: Settings, tmp_path: Path) -> None:
-    told_in_two_lives("mlflow", settings)
+    log_interrupted_run("mlflow", settings)
     run, curves = mlflow_run(f"sqlite:///{tmp_path}/mlflow.db", "rlsd")
     assert (run.info.status, run.info.run_name, run.data.tags["rlsd.job"]) == ("FINISHED", "first", "ftjob-1")
     assert run.data.params == {"model": "starter", "lora.r": "4"}
@@ -62,13 +62,13 @@ def test_mlflow_keeps_one_run_and_each_step_once(settings: Settings, tmp_path: P
     assert curves["evaluation/high"] == [(0, 0.75), (5, 0.75)]
 
 
-def test_weights_and_biases_goes_on_with_the_jobs_id_and_gathers_nothing_else(
+def test_weights_and_biases_resumes_by_the_jobs_id_and_collects_nothing_else(
     settings: Settings, tmp_path: Path
 ) -> None:
-    told_in_two_lives("wandb", settings)
+    log_interrupted_run("wandb", settings)
     curves = wandb_curves(tmp_path)
-    lives = [(1, 0.25), (2, 0.25), (3, 0.25)], [(1, 0.25), (2, 0.25), (3, 0.5), (4, 0.5), (5, 0.5)]
-    assert curves["reward_mean"] == [*lives[0], *lives[1]]  # `wandb sync` makes one of both
+    first, resumed = [(1, 0.25), (2, 0.25), (3, 0.25)], [(1, 0.25), (2, 0.25), (3, 0.5), (4, 0.5), (5, 0.5)]
+    assert curves["reward_mean"] == [*first, *resumed]  # `wandb sync` merges both
     assert curves["evaluation/low"] == [(0, 0.25), (0, 0.25), (5, 0.25)]
     records = wandb_records(tmp_path)
     assert {(r.run.run_id, r.run.project, r.run.display_name) for r in records if r.HasField("run")} == {
@@ -78,12 +78,12 @@ def test_weights_and_biases_goes_on_with_the_jobs_id_and_gathers_nothing_else(
     assert not list(tmp_path.glob("wandb/offline-run-*/files/*"))
 
 
-def test_nothing_is_told_anywhere_unless_a_setting_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_tracker_is_enabled_without_its_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "x" * 40)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
-    assert wanted(Settings()) == {}
+    assert enabled_trackers(Settings()) == {}
     monkeypatch.setenv("RLSD_WANDB_PROJECT", "p")
-    assert list(wanted(Settings())) == ["wandb"]
+    assert list(enabled_trackers(Settings())) == ["wandb"]
 
 
 @pytest.mark.parametrize(
@@ -95,23 +95,25 @@ def test_nothing_is_told_anywhere_unless_a_setting_says_so(monkeypatch: pytest.M
         ("elsewhere", "There is no tracker 'elsewhere': use tensorboard, mlflow, wandb"),
     ],
 )
-def test_a_tracker_that_is_not_set_up_says_what_to_set(name: str, sentence: str) -> None:
+def test_an_unconfigured_tracker_names_the_missing_setting(name: str, sentence: str) -> None:
     with pytest.raises(AppError, match=sentence):
-        maker(name, Settings())()
+        tracker_factory(name, Settings())()
 
 
-def test_what_a_library_says_is_told_without_secrets() -> None:
-    said = said_by(OSError(f"no answer from https://ada:secret@mlflow.local/api with key {'0123456789abcdef' * 3}"))
-    assert said == "OSError: no answer from https://…@mlflow.local/api with key …"
+def test_error_messages_of_libraries_are_reported_without_secrets() -> None:
+    summary = error_summary(
+        OSError(f"no answer from https://ada:secret@mlflow.local/api with key {'0123456789abcdef' * 3}")
+    )
+    assert summary == "OSError: no answer from https://…@mlflow.local/api with key …"
 
 
-def test_a_folder_that_cannot_be_written_is_one_sentence(settings: Settings, tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_reported(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "boards").write_text("a file")
-    with pytest.raises(AppError, match=r"could not be told to the tracker\. \w*Error: "):
-        tell_whole(maker("tensorboard", settings)(), RUN, steps(1, 2, reward=1.0), finished=True)
+    with pytest.raises(AppError, match=r"could not be logged to the tracker\. \w*Error: "):
+        log_run(tracker_factory("tensorboard", settings)(), RUN, steps(1, 2, reward=1.0), finished=True)
 
 
-def test_figures_stand_in_the_order_in_which_they_were_measured() -> None:
+def test_figures_are_in_the_order_in_which_they_were_measured() -> None:
     metrics = [{"step": step, "values": {"loss": 1.0}, "created_at": 5} for step in (1, 2)]
     results: list[dict[str, Any]] = [
         {"step": step, "mean": 1.0, "p_value": None, "created_at": 5} for step in (0, 1, 2)

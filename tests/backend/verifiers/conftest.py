@@ -5,5 +5,5 @@ from worker.sandbox.environment import install
 
 @pytest.fixture(scope="session", autouse=True)
 def libraries() -> None:
-    """Those of verifiers, as `make` installs them."""
+    """Install the verifier libraries, as `make` does."""
     install()

@@ -40,9 +40,9 @@ def test_openais_operators_and_functions(text, expected):
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("", "no formula"),
-        ("a +", "no formula"),
-        ("c + a", "'c' is none of the graders: a, b"),
+        ("", "not a formula"),
+        ("a +", "not a formula"),
+        ("c + a", "'c' is not one of the graders: a, b"),
         ("a.real", "not allowed"),
         ("a[0]", "not allowed"),
         ("__import__('os')", "not allowed"),
@@ -70,7 +70,7 @@ def test_everything_else_is_refused(text, part):
 
 
 @pytest.mark.parametrize("text", ["1 / (a - a)", "log(a - a)", "sqrt(-a)", "exp(1000 * b)", "b ^ 99999", "(-a) ^ a"])
-def test_a_value_that_is_no_number_is_an_error_and_takes_no_time(text):
+def test_a_value_that_is_not_finite_is_an_error_without_delay(text):
     start = time.monotonic()
     with pytest.raises(FormulaError):
         value(text)

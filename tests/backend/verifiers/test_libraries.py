@@ -44,7 +44,7 @@ def test_an_import_that_may_fail_is_left_to_the_verifier():
         ({"type": "text_similarity", "input": "a", "reference": "b", "evaluation_metric": "bleu"}, "grader.type"),
     ],
 )
-def test_without_the_libraries_it_is_said_when_saved(monkeypatch, tmp_path, grader, param):
+def test_missing_libraries_are_reported_when_saved(monkeypatch, tmp_path, grader, param):
     monkeypatch.setattr(libraries, "folder", lambda: tmp_path / "none")
     error = refused(grader)
     assert error.param == param

@@ -1,4 +1,4 @@
-"""What a self-check shows a verifier: right answers where it looks for them, and nothing right among the wrong."""
+"""Probes of the self-check: right answers where the verifier expects them, and no right answer among the wrong."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.verifiers.probe_json import json_completion
-from backend.verifiers.probes import FORMS, LONG_CHARS, ProbeRow, labels, right_probes, wrong_probes
+from backend.verifiers.probes import FORMS, LONG_CHARS, ProbeRow, probe_labels, right_probes, wrong_probes
 from backend.verifiers.reading import reads_row, reads_text, references
 from backend.verifiers.selfcheck import spread
 from backend.verifiers.specs import parse_spec
@@ -27,27 +27,27 @@ def rows_of(answers: list[str], **more: Any) -> list[ProbeRow]:
 
 
 @given(ANSWERS)
-def test_nothing_that_must_not_score_is_the_right_answer(answers: list[str]) -> None:
+def test_no_wrong_probe_is_the_right_answer(answers: list[str]) -> None:
     rows = rows_of(answers)
     for row in rows:
         right = {probe.text.strip().casefold() for probe in right_probes(row, spec=EXACT)}
         wrong = wrong_probes(row, rows=rows, form="bare", spec=EXACT)
-        assert {probe.name for probe in wrong} <= set(labels(EXACT))
+        assert {probe.name for probe in wrong} <= set(probe_labels(EXACT))
         assert not right & {probe.text.strip().casefold() for probe in wrong if probe.text.strip()}
         assert all(len(probe.text) <= LONG_CHARS + 80 * 30 * 2 for probe in wrong)
 
 
 @given(ANSWERS)
-def test_noise_and_filler_never_hold_the_answer(answers: list[str]) -> None:
+def test_noise_and_filler_never_contain_the_answer(answers: list[str]) -> None:
     rows = rows_of(answers)
     for row in rows:
-        wanted = " ".join((row.answer or "").split()).casefold()
+        answer = " ".join((row.answer or "").split()).casefold()
         for probe in wrong_probes(row, rows=rows, form="bare", spec=EXACT):
-            if wanted and probe.name in ("noise", "long"):
-                assert all(wanted not in word.casefold() for word in probe.text.split())
+            if answer and probe.name in ("noise", "long"):
+                assert all(answer not in word.casefold() for word in probe.text.split())
 
 
-def test_the_right_answer_stands_between_the_others_in_a_list() -> None:
+def test_the_right_answer_is_between_the_others_in_a_list() -> None:
     rows = rows_of(["ash", "birch", "cedar", "elm"])
     texts = {probe.name: probe.text for probe in wrong_probes(rows[0], rows=rows, form="boxed", spec=EXACT)}
     assert texts["options"] == "birch, ash, cedar, elm"
@@ -71,7 +71,7 @@ def test_the_question_is_repeated_and_images_are_left_out_of_it() -> None:
     assert texts["question"] == "What is shown?"
 
 
-def test_a_row_with_a_solution_is_tried_with_it_and_one_without_anything_with_nothing() -> None:
+def test_a_solution_adds_probes_and_an_empty_row_has_none() -> None:
     (row,) = rows_of(["7"], solution="Three and four.")
     texts = {probe.name: probe.text for probe in right_probes(row, spec=EXACT)}
     assert set(texts) == set(FORMS)
@@ -96,7 +96,7 @@ def test_the_reference_is_what_the_verifier_compares_with_then_the_rows_answer(
     assert references(parse_spec(grader), item={"label": "cat"}, answer="dog") == answer
 
 
-def test_columns_that_the_source_looks_up_are_guessed_at_only_where_nothing_is_known() -> None:
+def test_columns_that_the_source_looks_up_are_references_only_without_known_ones() -> None:
     spec = python("return float(item['label'] == output_text or item.get('count') == 3)")
     item = {"label": "cat", "count": 3, "other": "no"}
     assert references(spec, item=item, answer=None) == ["cat", "3"]
@@ -116,7 +116,7 @@ def test_columns_that_the_source_looks_up_are_guessed_at_only_where_nothing_is_k
         (parse_spec({"type": "json_schema", "schema": {}}), False, True),
     ],
 )
-def test_what_a_verifier_looks_at_is_read_from_its_spec(spec: Any, row: bool, text: bool) -> None:
+def test_inputs_of_a_verifier_are_read_from_its_spec(spec: Any, row: bool, text: bool) -> None:
     assert (reads_row(spec), reads_text(spec)) == (row, text)
 
 
@@ -134,7 +134,7 @@ SCHEMA = {
 }
 
 
-def test_json_is_written_as_the_schema_and_the_paths_want_it() -> None:
+def test_json_matches_the_schema_and_the_paths() -> None:
     spec = parse_spec({"type": "json_schema", "schema": SCHEMA})
     written = json.loads(json_completion(spec, answer="plum", item={}))
     jsonschema.validate(written, SCHEMA)
@@ -150,7 +150,7 @@ def test_json_is_written_as_the_schema_and_the_paths_want_it() -> None:
 
 
 @given(st.integers(1, 64), st.integers(0, 10_000))
-def test_rows_are_taken_evenly_and_once(count: int, over: int) -> None:
+def test_rows_are_spread_evenly_without_repetition(count: int, over: int) -> None:
     places = spread(count, over=over)
     assert len(places) == min(count, over)
     assert places == sorted(set(places))

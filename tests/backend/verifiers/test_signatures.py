@@ -53,7 +53,7 @@ def test_what_is_not_recognised_is_refused_with_the_place(source, part):
     assert part in caught.value.message
 
 
-def test_a_batch_function_says_which_columns_it_needs():
+def test_a_batch_function_declares_its_columns():
     entry = entry_point("def reward(completions, answer, level=3, *, weight, **more): pass")
     assert entry.takes_batches
     assert dict(entry.arguments) == {"completions": "completion"}
@@ -73,11 +73,11 @@ def test_a_batch_function_says_which_columns_it_needs():
         ("text = completion if isinstance(completion, str) else completion[0]['content']", True),
     ],
 )
-def test_messages_are_given_to_those_who_read_messages(body, chat):
+def test_functions_that_read_messages_get_messages(body, chat):
     assert entry_point(f"def reward(completion, answer):\n    {body}\n").chat is chat
 
 
-def test_the_message_about_a_missing_function_teaches_the_short_form():
+def test_the_error_about_a_missing_function_shows_the_short_signature():
     with pytest.raises(AppError) as caught:
         entry_point("x = 1")
     assert "grade(item, output_text)" in caught.value.message

@@ -31,7 +31,7 @@ def test_placeholders_are_filled(template, text):
     assert rendered(template) == text
 
 
-def test_json_of_the_output_is_looked_into():
+def test_paths_into_the_outputs_json_are_rendered():
     assert rendered("{{sample.output_json.x.1}}", output='{"x": [1, {"y": 2}]}') == '{"y": 2}'
 
 
@@ -39,7 +39,7 @@ def test_an_item_without_the_path_is_an_error_that_names_it():
     with pytest.raises(AppError) as caught:
         rendered("{{item.a.missing.c}}")
     assert caught.value.param == "item.a.missing.c"
-    assert "'missing' is not in item.a (there: 0, b)" in caught.value.message
+    assert "'missing' is not in item.a (found: 0, b)" in caught.value.message
 
 
 @pytest.mark.parametrize("output", ["not json", '{"y": 1}', "[" * 100_000])
@@ -67,7 +67,7 @@ def test_a_template_that_no_row_could_fill_is_refused_when_parsed(template):
 
 
 @given(output=st.text(), answer=st.text())
-def test_what_is_inserted_is_never_looked_at_again(output, answer):
+def test_inserted_text_is_not_rendered_again(output, answer):
     text = rendered("{{sample.output_text}}|{{item.answer}}", output=output, item={"answer": answer})
     assert text == f"{output}|{answer}"
 
@@ -79,7 +79,7 @@ def test_what_is_inserted_is_never_looked_at_again(output, answer):
         max_leaves=8,
     )
 )
-def test_any_json_value_is_inserted_as_itself(value):
+def test_any_json_value_is_inserted_unchanged(value):
     text = rendered("{{item.v}}", item={"v": value})
     assert (text if isinstance(value, str) else json.loads(text)) == value
 

@@ -1,4 +1,4 @@
-"""The grader types beside string_check, regex and python: what is accepted, and how a fault is named."""
+"""Grader types other than string_check, regex and python: what is accepted, and which field an error names."""
 
 import pytest
 
@@ -54,7 +54,7 @@ def judge(monkeypatch):
         {"type": "json_schema", "schema": {"type": "object", "required": ["a"]}},
     ],
 )
-def test_a_spec_is_kept_as_it_was_given(obj):
+def test_a_spec_is_stored_as_given(obj):
     assert spec_json(parse_spec(obj)) == obj
     assert spec_hash(parse_spec(obj)) == spec_hash(parse_spec(spec_json(parse_spec(obj))))
 
@@ -65,23 +65,23 @@ def test_a_spec_is_kept_as_it_was_given(obj):
         (SIMILAR | {"evaluation_metric": "cosine"}, "grader.evaluation_metric", "embeddings"),
         (SIMILAR | {"evaluation_metric": "rouge_9"}, "grader.evaluation_metric", "rouge_l"),
         (SIMILAR | {"reference": "{{row.x}}"}, "grader.reference", "template variable"),
-        ({"type": "number", "tolerance": -1}, "grader.tolerance", "no number from 0"),
+        ({"type": "number", "tolerance": -1}, "grader.tolerance", "not a number of at least 0"),
         ({"type": "number", "tolerance": "some"}, "grader.tolerance", "2%"),
         ({"type": "number", "units": {"km": 0}}, "grader.units", "above 0"),
-        ({"type": "number", "units": ["5x"]}, "grader.units", "no unit"),
+        ({"type": "number", "units": ["5x"]}, "grader.units", "not a unit"),
         ({"type": "choice", "choices": ["A"]}, "grader.choices", "2"),
-        ({"type": "choice", "choices": ["a", "A"]}, "grader.choices", "the same"),
+        ({"type": "choice", "choices": ["a", "A"]}, "grader.choices", "differ only in"),
         ({"type": "json_schema"}, "grader.schema", "required"),
         ({"type": "json_schema", "schema": {"type": "thing"}}, "grader.schema", "not a JSON schema"),
         ({"type": "json_schema", "schema": {"$ref": "http://example.com/x"}}, "grader.schema", "outside"),
         ({"type": "json_schema", "schema": 3}, "grader.schema", "dictionary"),
         ({"type": "math", "tolerance": 1}, "grader.tolerance", "not a field"),
-        (MULTI | {"calculate_output": "a + c"}, "grader.calculate_output", "'c' is none of the graders"),
+        (MULTI | {"calculate_output": "a + c"}, "grader.calculate_output", "'c' is not one of the graders"),
         (MULTI | {"graders": {}}, "grader.graders", "at least 1"),
         (MULTI | {"graders": []}, "grader.graders", "dictionary"),
         (MULTI | {"graders": {"a": CHECK | {"operation": "is"}}}, "grader.graders.a.operation", "'eq'"),
         (MULTI | {"graders": {"a b": CHECK}}, "grader.graders", "letters"),
-        (MULTI | {"graders": {"a": MULTI}}, "grader.graders.a.type", "cannot hold another"),
+        (MULTI | {"graders": {"a": MULTI}}, "grader.graders.a.type", "cannot contain another"),
         (MULTI | {"graders": {"a": {"type": "what"}}}, "grader.graders.a.type", "not a grader type"),
         (MULTI | {"graders": {"a": 3}}, "grader.graders.a", "must be an object"),
         (MULTI | {"graders": {**CHECK, "name": ""}}, "grader.graders.name", "required"),
@@ -90,7 +90,7 @@ def test_a_spec_is_kept_as_it_was_given(obj):
         ({"type": "nonsense"}, "grader.type", "supported are"),
     ],
 )
-def test_a_fault_is_named_by_its_field(obj, param, part):
+def test_an_error_names_its_field(obj, param, part):
     error = refused(obj)
     assert error.param == param
     assert part in error.message
@@ -133,12 +133,12 @@ def test_with_a_judge_model_graders_are_accepted_and_checked():
         ({"input": [{"role": "user", "content": ["a", {**WORDS, "n": 1}]}]}, "input.0.content.1.n", "not a field"),
     ],
 )
-def test_what_a_judge_cannot_be_asked_for_is_refused_by_its_name(changes, param, part):
+def test_unsupported_judge_options_are_refused_by_name(changes, param, part):
     error = refused(SCORE_MODEL | changes)
     assert error.param == f"grader.{param}"
     assert part in error.message
 
 
-def test_every_type_of_the_shapes_is_there():
-    theirs = {"string_check", "text_similarity", "python", "multi", "score_model", "label_model"}
-    assert set(TYPES) == theirs | {"regex", "number", "math", "choice", "json_schema"}
+def test_all_types_are_supported():
+    openai = {"string_check", "text_similarity", "python", "multi", "score_model", "label_model"}
+    assert set(TYPES) == openai | {"regex", "number", "math", "choice", "json_schema"}

@@ -33,20 +33,20 @@ def new_job(client: Client, rows_file: Path) -> str:
     return client.create_job(body)["id"]
 
 
-def test_a_refusal_is_the_apis_own_sentence(client: Client) -> None:
+def test_an_error_has_the_apis_own_sentence(client: Client) -> None:
     with pytest.raises(ApiError, match="file-none") as caught:
         client.file("file-none")
     assert caught.value.status == 404
     assert not caught.value.signed_out
 
 
-def test_an_unknown_key_is_told_apart(api_url: str, key: str) -> None:
+def test_an_unknown_key_is_recognised(api_url: str, key: str) -> None:
     with new_connections(api_url) as connections, pytest.raises(ApiError) as caught:
         Client(connections, key="rlsd-wrong").models()
     assert caught.value.signed_out
 
 
-def test_an_api_that_does_not_answer_is_a_sentence_too() -> None:
+def test_an_api_that_does_not_respond_is_an_error_with_a_sentence() -> None:
     with new_connections(f"http://127.0.0.1:{free_port()}") as connections, pytest.raises(ApiError) as caught:
         Client(connections, key="rlsd-any").models()
     assert caught.value.status == 0
@@ -61,7 +61,7 @@ def test_a_bad_line_is_named_and_nothing_is_stored(client: Client, tmp_path: Pat
     assert client.files()["data"] == []
 
 
-def test_what_was_uploaded_comes_back_in_normal_form_and_as_it_was(client: Client, rows_file: Path) -> None:
+def test_an_uploaded_file_is_returned_in_normal_form_and_unchanged(client: Client, rows_file: Path) -> None:
     with rows_file.open("rb") as content:
         file = client.upload(content, filename="rows.jsonl", mapping=None)
     rows = client.rows_from(file["id"], 0, limit=10)
@@ -88,18 +88,20 @@ def test_the_api_describes_every_setting_that_the_form_offers(client: Client) ->
     assert {setting.name for setting in offered} == set(schema["properties"]) - {"preset", "method", "lora"}
     assert {setting.name for setting in job_settings.ADAPTER} <= set(schemas["Lora"]["properties"])
     for setting in offered:
-        about = job_settings.known(schema, setting.name)
+        about = job_settings.facts_of(schema, setting.name)
         assert about.description, setting.name
         assert bool(about.choices) == (setting.kind == "choice"), setting.name
 
 
-def test_a_method_is_shown_the_settings_that_it_reads_and_those_that_all_do(client: Client) -> None:
+def test_a_methods_form_has_its_own_and_the_common_settings(client: Client) -> None:
     schema = job_settings.inlined(client.settings_schemas(), "RlsdSettings")
     facts = job_settings.methods(schema)
 
     def names(method: str) -> set[str]:
         sections = [section for _, section in job_settings.SECTIONS]
-        return {s.name for part in sections for s in job_settings.shown(part, method=facts[method], schema=schema)}
+        return {
+            s.name for part in sections for s in job_settings.settings_for(part, method=facts[method], schema=schema)
+        }
 
     assert names("grpo") < names("rlsd") < names("cepo")
     assert names("rlsd") - names("grpo") >= {"hint", "lambda", "eps_w", "teacher", "first_error"}
@@ -110,7 +112,7 @@ def test_a_method_is_shown_the_settings_that_it_reads_and_those_that_all_do(clie
 
 
 @pytest.mark.parametrize(
-    ("method", "preset", "said", "hint"),
+    ("method", "preset", "settings", "hint"),
     [
         ("rlsd", "paper", {}, "answer"),
         ("rlsd", "steady", {}, "solution"),
@@ -130,22 +132,22 @@ def test_a_method_is_shown_the_settings_that_it_reads_and_those_that_all_do(clie
     ],
 )
 def test_which_hint_every_row_must_have(
-    client: Client, method: str, preset: str, said: dict[str, object], hint: str | None
+    client: Client, method: str, preset: str, settings: dict[str, object], hint: str | None
 ) -> None:
     facts = job_settings.methods(job_settings.inlined(client.settings_schemas(), "RlsdSettings"))[method]
-    assert job_settings.hint_in_rows(said, method=facts, preset=preset) == hint
+    assert job_settings.hint_in_rows(settings, method=facts, preset=preset) == hint
 
 
-def test_rows_lack_no_hint_where_none_has_an_answer_and_the_api_is_to_find_one() -> None:
+def test_rows_lack_no_hint_if_no_row_has_an_answer_and_the_api_chooses_the_hint() -> None:
     report: Any = {"good": 5, "with_answer": 0, "with_solution": 2}
-    assert job_settings.rows_without("answer", report, said={}) == 0
-    assert job_settings.rows_without("answer", report, said={"hint": "answer"}) == 5
-    assert job_settings.rows_without("solution", report | {"with_answer": 5}, said={}) == 3
-    assert job_settings.rows_without(None, report, said={}) == 0
+    assert job_settings.rows_without("answer", report, settings={}) == 0
+    assert job_settings.rows_without("answer", report, settings={"hint": "answer"}) == 5
+    assert job_settings.rows_without("solution", report | {"with_answer": 5}, settings={}) == 3
+    assert job_settings.rows_without(None, report, settings={}) == 0
 
 
-def test_a_setting_that_the_api_names_is_found_by_its_label() -> None:
-    assert job_settings.label_of("method.reinforcement.x_rlsd.micro_batch_tokens") == "Tokens in one pass"
+def test_a_setting_that_the_api_names_has_a_label() -> None:
+    assert job_settings.label_of("method.reinforcement.x_rlsd.micro_batch_tokens") == "Tokens per micro-batch"
     assert job_settings.label_of("model") is None
     assert job_settings.label_of(None) is None
 
@@ -156,7 +158,7 @@ def test_two_numbers_or_one_for_both() -> None:
     assert pair("wide") == "wide"
 
 
-def test_a_waiting_job_costs_one_request_a_tick(api_url: str, client: Client, key: str, rows_file: Path) -> None:
+def test_a_waiting_job_costs_one_request_per_tick(api_url: str, client: Client, key: str, rows_file: Path) -> None:
     job_id = new_job(client, rows_file)
     sent: list[str] = []
     hooks = {"request": [lambda request: sent.append(request.url.path)]}
@@ -167,7 +169,7 @@ def test_a_waiting_job_costs_one_request_a_tick(api_url: str, client: Client, ke
         for _ in range(6):
             feed.tick(watching)
         assert len(sent) == 6
-        client.ask_job(job_id, "cancel")
+        client.control_job(job_id, "cancel")
         for _ in range(8):
             feed.tick(watching)
         assert feed.settled

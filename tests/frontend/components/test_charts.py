@@ -1,6 +1,6 @@
 from frontend.api.types import Metrics
+from frontend.app_pages.job.curves import CURVES, available
 from frontend.components import charts
-from frontend.pages.job.curves import CURVES, available
 from tests.worker.engine.tiny import Recorder, tiny_policy, tiny_settings, tiny_tasks, vowel_share
 from worker.engine import loop
 
@@ -23,7 +23,7 @@ def test_absent_metrics_are_left_out_of_a_curve() -> None:
     ]
 
 
-def test_a_curve_that_has_a_point_only_now_and_then_is_offered_all_the_same() -> None:
+def test_a_curve_with_points_only_at_some_steps_is_offered_too() -> None:
     metrics: list[Metrics] = [
         {"step": n, "created_at": n, "values": {"entropy": 1.0} | ({"kl_to_start": 0.1} if n == 1 else {})}
         for n in range(1, 12)

@@ -1,4 +1,4 @@
-"""Somebody who may only look: what would be refused is disabled before it is pressed, and says why."""
+"""Viewers: forbidden controls are disabled, and their help says why."""
 
 from pathlib import Path
 
@@ -9,21 +9,21 @@ from backend.db.engine import transaction
 from backend.db.jobs import Job
 from backend.jobs.lifecycle import JobState
 from frontend.api import Client
-from frontend.components.rights import ONLY_LOOKS
+from frontend.components.rights import READ_ONLY
 from tests.frontend.api.test_api import GRADER
-from tests.frontend.pages.compare.test_compare import started
+from tests.frontend.app_pages.compare.test_compare import started
 from tests.frontend.test_pages import opened, words
 from tests.frontend.trained import trained
 
 SECTIONS = ("You", "Keys", "People", "Projects and quotas", "Audit", "Webhooks", "Workers")
-LOOKS = {
-    *("Sign out", "Any row", "Look again", "Ask", "Ask both", "Set side by side", "Count again", "Back", "Next"),
-    *("Put in the right answer", "Put in the worked solution", "Put in a wrong one", "Try it beside its base"),
+HARMLESS = {
+    *("Sign out", "Random row", "Check again", "Ask", "Ask both", "Compare jobs", "Refresh", "Back", "Next"),
+    *("Insert right answer", "Insert worked solution", "Insert wrong answer", "Compare with base model"),
     "Download",
-    *("Cancel the job", "Cancel all runs", "Delete for good", "Delete the adapter"),  # within what does not open
+    *("Cancel the job", "Cancel all runs", "Delete permanently", "Delete the adapter"),  # in popovers that do not open
     *("All datasets", "All verifiers", "All comparisons", "All models", "Newest", "Older"),
 }
-"""Labels of what changes nothing but the page."""
+"""Labels of controls that change only the page."""
 
 
 @pytest.fixture(autouse=True)
@@ -32,12 +32,12 @@ def api_address(monkeypatch: pytest.MonkeyPatch, api_url: str) -> None:
 
 
 def pressable(app: AppTest) -> set[str]:
-    """What can be pressed, without the names of what is listed."""
+    """Return the labels of enabled buttons, without those of list entries."""
     return {button.label for button in app.button if not button.disabled and not button.label.startswith("**")}
 
 
 def refused(app: AppTest) -> set[str]:
-    return {button.label for button in app.button if button.disabled and button.help == ONLY_LOOKS}
+    return {button.label for button in app.button if button.disabled and button.help == READ_ONLY}
 
 
 def test_what_a_viewer_may_not_do_is_disabled_on_every_page(client: Client, key: str, rows_file: Path) -> None:
@@ -73,15 +73,19 @@ def test_what_a_viewer_may_not_do_is_disabled_on_every_page(client: Client, key:
     for page, address in places:
         app = opened(page, key=guest, **address)
         assert not app.exception, (page, address)
-        said = words(app) + "".join(error.value for error in app.error)
-        if page not in ("new_job", "compare", "settings"):  # these say at once that nothing can be started or seen
-            assert "needs the role" not in said, (page, address)
-        found[page, *address.items()] = pressable(app) - LOOKS
+        text = words(app) + "".join(error.value for error in app.error)
+        if page not in (
+            "new_job",
+            "compare",
+            "settings",
+        ):  # these pages say themselves that nothing can be started or shown
+            assert "requires the role" not in text, (page, address)
+        found[page, *address.items()] = pressable(app) - HARMLESS
         disabled |= refused(app)
     assert not {place: labels for place, labels in found.items() if labels}
     assert {
-        *("Train with it", "New verifier", "Start from this", "Save", "Run the verifier", "Check the verifier"),
-        *("Score the right answers", "Have it answer", "Keep this change", "Delete this row"),
-        *("Start training", "New job", "Pause", "Resume", "Make it", "Score again", "New comparison"),
-        "Start comparing",
+        *("Train with this dataset", "New verifier", "Use this template", "Save", "Run verifier", "Check verifier"),
+        *("Score right answers", "Sample answers", "Keep this change", "Delete this row"),
+        *("Start training", "New job", "Pause", "Resume", "Export", "Score again", "New comparison"),
+        "Start comparison",
     } <= disabled

@@ -36,7 +36,7 @@ def test_idle_sessions_and_old_tickets_end(monkeypatch) -> None:
     assert sessions.redeem(ticket) is None
 
 
-def test_a_ticket_is_awaited_until_it_is_used_or_too_old(monkeypatch) -> None:
+def test_a_ticket_is_valid_until_it_is_used_or_too_old(monkeypatch) -> None:
     sessions = Sessions()
     _, ticket = sessions.open("rlsd-one")
     assert sessions.awaits(ticket)

@@ -1,4 +1,4 @@
-"""What was written and not saved is there again after a refresh, for whoever wrote it, and until it is saved."""
+"""Unsaved input is restored after a refresh, for the person who wrote it, until it is saved."""
 
 import io
 from pathlib import Path
@@ -25,28 +25,26 @@ def api_address(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest)
 
 
 @pytest.fixture(autouse=True)
-def nothing_written() -> None:
+def no_drafts() -> None:
     for session in ("one", "another"):
         unsaved.drafts.forget(session)
 
 
 def refreshed(page: str, *, key: str, session: str = "one", **address: str) -> AppTest:
-    """The page as a browser with this cookie loads it."""
+    """Load a page as a browser with this session does."""
     app = AppTest.from_file(str(SCRIPT), default_timeout=30)
     app.session_state[state.KEY] = key
     app.session_state[SESSION] = session
     app.run()
     for name, value in address.items():
         app.query_params[name] = value
-    app.switch_page(f"pages/{page}/page.py")
+    app.switch_page(f"app_pages/{page}/page.py")
     app.run()
     assert not app.exception
     return app
 
 
-def test_the_form_of_a_new_job_is_as_it_was_left_until_the_job_is_made(
-    client: Client, key: str, rows_file: Path
-) -> None:
+def test_the_form_of_a_new_job_is_restored_until_the_job_is_created(client: Client, key: str, rows_file: Path) -> None:
     with rows_file.open("rb") as content:
         client.upload(content, filename="rows.jsonl", mapping=None)
     client.create_verifier(name="last word", grader=GRADER)
@@ -59,7 +57,7 @@ def test_the_form_of_a_new_job_is_as_it_was_left_until_the_job_is_made(
     assert again.text_input(key="job_name").value == "first-try"
     assert again.segmented_control(key="preset").value == "paper"
     assert again.number_input(key="main_max_steps").value == 33
-    assert [toast.value for toast in again.toast] == ["What you had written here is there again."]
+    assert [toast.value for toast in again.toast] == ["Your unsaved input was restored."]
     assert refreshed("new_job", key=key, session="another").text_input(key="job_name").value == ""
     next(button for button in again.button if button.label == "Start training").click().run()
     fresh = refreshed("new_job", key=key)
@@ -67,7 +65,7 @@ def test_the_form_of_a_new_job_is_as_it_was_left_until_the_job_is_made(
     assert not fresh.toast
 
 
-def test_a_verifier_that_is_being_written_is_there_again_until_it_is_saved(client: Client, key: str) -> None:
+def test_a_verifier_draft_is_restored_until_it_is_saved(client: Client, key: str) -> None:
     source = "def grade(item, output_text):\n    return 0.25\n"
     saved = client.create_verifier(name="half", grader={"type": "python", "source": source.replace("0.25", "0.5")})
     app = refreshed("verifiers", key=key, verifier=saved["id"])
@@ -82,17 +80,17 @@ def test_a_verifier_that_is_being_written_is_there_again_until_it_is_saved(clien
     assert not refreshed("verifiers", key=key, verifier=saved["id"]).toast
 
 
-def test_gathered_changes_of_rows_are_there_again_until_they_are_forgotten(client: Client, key: str) -> None:
+def test_unsaved_row_changes_are_restored_until_they_are_discarded(client: Client, key: str) -> None:
     rows = b'{"question": "1 + 1?", "answer": "2"}\n{"question": "2 + 2?", "answer": "4"}\n'
     file = client.upload(io.BytesIO(rows), filename="rows.jsonl", mapping=None)
     refreshed("datasets", key=key, dataset=file["id"]).button(key="row_delete").click().run()
     again = refreshed("datasets", key=key, dataset=file["id"])
-    assert "**1 change not saved yet**" in [shown.value for shown in again.markdown]
+    assert "**1 unsaved change**" in [shown.value for shown in again.markdown]
     again.button(key="version_forget").click().run()
     assert not any(button.key == "version_save" for button in refreshed("datasets", key=key, dataset=file["id"]).button)
 
 
-def test_drafts_go_with_the_session_with_time_and_where_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_drafts_end_with_the_session_with_time_and_above_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     drafts = Drafts()
     monkeypatch.setattr(unsaved, "MOST_DRAFTS", 2)
     for name in ("a", "b", "c"):

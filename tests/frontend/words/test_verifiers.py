@@ -1,4 +1,4 @@
-"""What a verifier is called where only a job tells of it."""
+"""The name of a job's verifier."""
 
 from typing import Any
 
@@ -14,17 +14,17 @@ def job(grader: dict[str, Any], **more: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("grader", "more", "said"),
+    ("grader", "more", "expected"),
     [
         (EXACT, {"x_verifier": {"id": "ver-1", "version": 2, "name": "last word"}}, "last word (version 2)"),
         ({**EXACT, "name": "its own"}, {}, "its own · "),
         (EXACT, {"x_verifier": {"id": "ver-1", "version": 2, "name": None}}, "Text comparison · "),
     ],
 )
-def test_the_name_under_which_it_was_saved_wins(grader: dict[str, Any], more: dict[str, Any], said: str) -> None:
-    assert verifiers.of_job(job(grader, **more)).startswith(said)
+def test_a_saved_name_comes_first(grader: dict[str, Any], more: dict[str, Any], expected: str) -> None:
+    assert verifiers.of_job(job(grader, **more)).startswith(expected)
 
 
-def test_two_that_nobody_saved_are_told_apart() -> None:
+def test_two_unsaved_verifiers_have_different_names() -> None:
     names = {verifiers.of_job(job({**EXACT, "operation": operation})) for operation in ("eq", "ne", "eq")}
     assert len(names) == 2

@@ -24,9 +24,10 @@ def stored(*questions: str) -> str:
 
 def test_torch_is_not_loaded_for_it() -> None:
     code = (
-        "import sys; from worker.checks.token_lengths import _tokenizer, _counted; tokenizer = _tokenizer('starter'); "
+        "import sys; from worker.checks.token_lengths import _tokenizer, _token_counts\n"
+        "tokenizer = _tokenizer('starter'); "
         "tokenizer.apply_chat_template([{'role': 'user', 'content': 'q'}], tokenize=False); "
-        "print(_counted(tokenizer, [['a b', None]]), 'torch' in sys.modules)"
+        "print(_token_counts(tokenizer, [['a b', None]]), 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     counted, _, loaded = done.stdout.strip().rpartition(" ")
@@ -37,12 +38,12 @@ def test_torch_is_not_loaded_for_it() -> None:
 def test_of_a_long_file_rows_all_over_it_are_looked_at(
     clean_database: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(token_lengths, "MOST_ROWS", 10)
+    monkeypatch.setattr(token_lengths, "MAX_ROWS", 10)
     file_id = stored(*("q " * (n + 1) for n in range(95)))
-    told: list[tuple[int, int, str]] = []
-    found = token_lengths.token_lengths({"file_id": file_id, "model": "starter"}, lambda *each: told.append(each))
+    reports: list[tuple[int, int, str]] = []
+    found = token_lengths.token_lengths({"file_id": file_id, "model": "starter"}, lambda *each: reports.append(each))
     assert found["checked"] == 10
-    assert told[-1] == (10, 10, "rows")
+    assert reports[-1] == (10, 10, "rows")
     assert found["question"]["max"] - found["question"]["min"] >= 90
     assert (found["prompts_above"], found["completions_above"], found["solution"]) == (None, None, None)
 

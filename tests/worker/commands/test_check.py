@@ -1,4 +1,4 @@
-"""`rlsd check` as its user runs it: a verdict to read, and an exit code to act on."""
+"""`rlsd check` from the command line: a verdict to read, and an exit code."""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ def test_a_bad_one_fails_with_what_is_wrong_and_exit_code_1(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
-    [("{", "neither Python source"), ("[]", "an object with a 'type'"), ('{"type": "regex"}', "grader.pattern")],
+    [("{", "neither Python source"), ("[]", "a JSON object with a 'type'"), ('{"type": "regex"}', "grader.pattern")],
 )
 def test_what_is_no_verifier_is_one_sentence(tmp_path: Path, content: str, sentence: str) -> None:
     path = tmp_path / "grader.json"

@@ -1,4 +1,4 @@
-"""`rlsd preflight` as its user runs it, and `rlsd train` with a pre-flight before its first step."""
+"""`rlsd preflight` from the command line, and `rlsd train` with a pre-flight before its first step."""
 
 import json
 from pathlib import Path
@@ -57,7 +57,7 @@ def test_it_ends_with_1_where_nothing_can_be_learned(tmp_path: Path, model: str)
     ("change", "sentence"),
     [({"lambda": 2}, "x_rlsd.lambda"), ({"max_completion_tokens": 600}, "leaves no room for a prompt")],
 )
-def test_what_cannot_be_flown_is_one_sentence(
+def test_a_job_that_cannot_run_is_one_sentence(
     tmp_path: Path, model: str, change: dict[str, object], sentence: str
 ) -> None:
     job = job_file(tmp_path, **change)

@@ -1,4 +1,4 @@
-"""`rlsd train` as its user runs it, and the adapter it leaves: whole, described, and the trained model to the bit."""
+"""`rlsd train` from the command line, and its adapter: complete, documented, and bit-equal to the trained model."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM
 from tests.commands import Completed, as_typed, rlsd
 from tests.service.training import VERIFIER, dataset
 from tests.worker.engine.tiny import save_tiny_model
-from worker.commands.train import read_errand
+from worker.commands.train import prepare_job
 from worker.engine.model.policy import load_policy
 from worker.engine.training.checkpoint import restore, unpack
 from worker.engine.training.update import make_optimizer
@@ -47,16 +47,16 @@ def job_file(folder: Path, **x_rlsd: object) -> Path:
     return path
 
 
-def test_a_teacher_is_told_what_the_grader_looks_up_where_rows_name_no_answer(tmp_path: Path) -> None:
+def test_a_teacher_gets_what_the_grader_looks_up_if_rows_have_no_answer(tmp_path: Path) -> None:
     job, rows, grader = job_file(tmp_path), tmp_path / "rows.jsonl", tmp_path / "grader.json"
     lines = [{"messages": [{"role": "user", "content": "q"}], "low": n, "high": n + 1} for n in range(6)]
     rows.write_text("".join(json.dumps(line) + "\n" for line in lines))
     texts = {"input": "{{sample.output_text}}", "reference": "{{item.low}} {{item.high}}"}
     grader.write_text(json.dumps({"type": "string_check", "operation": "eq", **texts}))
-    errand = read_errand(job, data=rows, verifier=grader, validation=None, model=None)
-    assert (errand.spec.method, errand.spec.hint) == ("rlsd", "grader")
-    assert {task.looked_up for task in errand.tasks} <= {f"low: {n}\nhigh: {n + 1}" for n in range(6)}
-    assert [notice.code for notice in errand.notices] == ["hint_from_grader"]
+    prepared = prepare_job(job, data=rows, verifier=grader, validation=None, model=None)
+    assert (prepared.spec.method, prepared.spec.hint) == ("rlsd", "grader")
+    assert {task.looked_up for task in prepared.tasks} <= {f"low: {n}\nhigh: {n + 1}" for n in range(6)}
+    assert [notice.code for notice in prepared.notices] == ["hint_from_grader"]
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,7 @@ def test_the_adapter_holds_one_adapter_a_card_and_where_it_came_from(
         ({"hint": "solutions"}, "x_rlsd.hint"),
         ({"device": "cuda"}, "no CUDA device is visible"),
         ({"max_prompt_tokens": 9}, "more than max_prompt_tokens = 9"),
-        ({"max_completion_tokens": 600}, "lower it, or take a model with a longer context"),
+        ({"max_completion_tokens": 600}, "lower it, or use a model with a longer context"),
     ],
 )
 def test_a_bad_setting_is_one_sentence_and_leaves_no_adapter(
@@ -174,7 +174,7 @@ def test_a_run_from_which_nothing_can_be_learned_stops_says_why_and_waits_as_lon
         assert f"step {last_step + 1}/50" not in process.stdout
         assert "100% all wrong" in process.stdout
         assert "(no_signal)" in process.stdout
-        assert process.stderr.splitlines()[-1].startswith("rlsd: Paused: for many steps running")
+        assert process.stderr.splitlines()[-1].startswith("rlsd: Paused: many consecutive steps")
         assert "--resume" in process.stderr.splitlines()[-1]
 
 
@@ -187,7 +187,7 @@ def test_it_goes_on_from_its_checkpoint_and_makes_the_same_adapter(
     assert rlsd("train", job, *arguments).returncode == 0
     second = rlsd("train", job_file(tmp_path), *arguments, "--resume")
     assert second.returncode == 0, second.stderr
-    assert "going on from the checkpoint of step 2" in second.stdout
+    assert "resuming from the checkpoint of step 2" in second.stdout
     assert (halves / "checkpoint.safetensors").read_bytes() == (whole / "checkpoint.safetensors").read_bytes()
     with zipfile.ZipFile(halves / "adapter.zip") as one, zipfile.ZipFile(whole / "adapter.zip") as other:
         tokens = [json.loads(adapter.read("manifest.json"))["trained_tokens"] for adapter in (one, other)]
@@ -206,7 +206,7 @@ def test_a_run_with_other_settings_is_refused_and_leaves_the_folder_as_it_was(
     job = job_file(tmp_path, learning_rate=0.02)
     process = rlsd("train", job, "--data", tmp_path / "rows.jsonl", "--output", output, "--model", model, "--resume")
     assert process.returncode == 1
-    assert "another run: learning_rate was 0.01 and is 0.02 now" in process.stderr.splitlines()[-1]
+    assert "another run: learning_rate was 0.01 and is now 0.02" in process.stderr.splitlines()[-1]
     assert {path.name: path.read_bytes() for path in output.iterdir()} == before
 
 

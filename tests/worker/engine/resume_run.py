@@ -1,6 +1,6 @@
-"""Resume runs in a process of their own: for each `NAME.json` in a folder, from `NAME.half` to `NAME.end`.
+"""Script that resumes runs in a separate process: for each `NAME.json` in a folder, from `NAME.half` to `NAME.end`.
 
-The JSON holds what differs from the tiny settings; both files are checkpoints.
+The JSON contains changes of the tiny settings; the other two files are checkpoints.
 """
 
 import json
@@ -8,20 +8,28 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.worker.engine.tiny import Recorder, Verdict, teacher_of, tiny_policy, tiny_settings, tiny_tasks, vowel_share
+from tests.worker.engine.tiny import (
+    Recorder,
+    Verdict,
+    load_teacher,
+    tiny_policy,
+    tiny_settings,
+    tiny_tasks,
+    vowel_share,
+)
 from worker.engine.loop import run
 from worker.engine.types import Completion
 
 
-def mostly_vowels(completions: Sequence[Completion]) -> list[Verdict]:
-    """A reward of two values, so that many small groups score the same."""
+def binary_vowel_share(completions: Sequence[Completion]) -> list[Verdict]:
+    """Binary reward, so that many small groups have equal scores."""
     return [Verdict(float((verdict.score or 0) > 0.35)) for verdict in vowel_share(completions)]
 
 
-def finished(changes: dict[str, object], *, resume: bytes | None) -> Recorder:
-    """What is seen of the run with these settings, from the beginning or from a checkpoint, to its end."""
+def run_to_end(changes: dict[str, object], *, resume: bytes | None) -> Recorder:
+    """Run with these settings, from the start or from a checkpoint, to the end; return what was observed."""
     settings, recorder = tiny_settings(**changes), Recorder()
-    reward = mostly_vowels if settings.resample_rounds else vowel_share
+    reward = binary_vowel_share if settings.resample_rounds else vowel_share
     policy = tiny_policy(settings)
     run(
         settings,
@@ -31,12 +39,12 @@ def finished(changes: dict[str, object], *, resume: bytes | None) -> Recorder:
         reward=reward,
         observer=recorder,
         resume=resume,
-        teacher=teacher_of(settings, policy),
+        teacher=load_teacher(settings, policy),
     )
     return recorder
 
 
 if __name__ == "__main__":
     for case in sorted(Path(sys.argv[1]).glob("*.json")):
-        recorder = finished(json.loads(case.read_text()), resume=case.with_suffix(".half").read_bytes())
+        recorder = run_to_end(json.loads(case.read_text()), resume=case.with_suffix(".half").read_bytes())
         case.with_suffix(".end").write_bytes(recorder.checkpoints[-1].data)

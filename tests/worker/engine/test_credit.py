@@ -1,4 +1,4 @@
-"""Credit against an oracle written out by hand, and the properties that RLSD.md section 1 derives."""
+"""Credit against an independent oracle, and the properties derived in docs/rlsd.md section 1."""
 
 import math
 
@@ -14,7 +14,7 @@ NAN, INF = math.nan, math.inf
 
 
 def oracle(advantage, student, teacher, mask, *, lam, low, high, normalise, first_error):
-    """Token advantages of one sequence, by the book, in plain Python."""
+    """Compute the token advantages of one sequence in plain Python, as specified."""
     weights, rejected = [], False
     for s, t, inside in zip(student, teacher, mask, strict=True):
         if not inside:
@@ -35,8 +35,8 @@ def oracle(advantage, student, teacher, mask, *, lam, low, high, normalise, firs
 
 
 def credit_of(advantages, student, teacher, mask, *, low, high, normalise=False, first_error=False):
-    """The whole credit of `rlsd` at lambda 1, with a teacher that is heard everywhere."""
-    evidence = CreditInputs(
+    """Return the credit of `rlsd` at lambda 1, with a teacher that is used everywhere."""
+    inputs = CreditInputs(
         advantages_B=advantages,
         student_logps_BT=student,
         teacher_logps_BT=teacher,
@@ -57,7 +57,7 @@ def credit_of(advantages, student, teacher, mask, *, low, high, normalise=False,
         contrast_tau=0.02,
         contrast_threshold=0.02,
     )
-    return assign_credit("rlsd", evidence, options)
+    return assign_credit("rlsd", inputs, options)
 
 
 def random_batch(dtype, *, seed=0, sequences=6, tokens=9):
@@ -74,7 +74,7 @@ def random_batch(dtype, *, seed=0, sequences=6, tokens=9):
 @pytest.mark.parametrize("lam", [0.0, 0.3, 0.5, 1.0])
 @pytest.mark.parametrize("eps_w", [0.2, (0.8, 4.0)])
 @pytest.mark.parametrize(("normalise", "first_error"), [(False, False), (True, False), (False, True), (True, True)])
-def test_rlsd_is_what_the_oracle_says(dtype, lam, eps_w, normalise, first_error):
+def test_rlsd_matches_the_oracle(dtype, lam, eps_w, normalise, first_error):
     advantages, student, teacher, mask = random_batch(dtype)
     low, high = eps_w if isinstance(eps_w, tuple) else (eps_w, eps_w)
     found = token_advantages(
@@ -90,7 +90,7 @@ def test_rlsd_is_what_the_oracle_says(dtype, lam, eps_w, normalise, first_error)
 
 
 @pytest.mark.parametrize("poison", [NAN, -INF, INF])
-def test_lambda_zero_is_grpo_bit_for_bit_whatever_stands_in_masked_places(poison):
+def test_lambda_zero_is_grpo_bit_for_bit_whatever_the_masked_values(poison):
     advantages, student, teacher, mask = random_batch(torch.float32)
     student, teacher = student.where(mask, poison), teacher.where(mask, poison)
     expected = advantages[:, None].expand_as(mask).where(mask, 0.0)
@@ -104,7 +104,7 @@ def test_lambda_zero_is_grpo_bit_for_bit_whatever_stands_in_masked_places(poison
 
 @pytest.mark.parametrize("poison", [NAN, -INF, INF])
 @pytest.mark.parametrize(("normalise", "first_error"), [(False, False), (True, True)])
-def test_masked_places_do_not_leak_into_credit(poison, normalise, first_error):
+def test_masked_values_do_not_leak_into_credit(poison, normalise, first_error):
     advantages, student, teacher, mask = random_batch(torch.float32)
     options = {"lam": 0.5, "eps_w": (0.8, 4.0), "normalise": normalise, "first_error": first_error}
     clean = token_advantages("rlsd", advantages, student, teacher, mask, **options)
@@ -127,7 +127,7 @@ numbers = st.floats(-3, 3, width=32)
     high=st.floats(0, 5),
     first_error=st.booleans(),
 )
-def test_the_sign_is_the_rewards_and_the_size_is_bounded(advantage, pairs, lam, low, high, first_error):
+def test_the_sign_is_that_of_the_advantage_and_the_magnitude_is_bounded(advantage, pairs, lam, low, high, first_error):
     student = torch.tensor([[s for s, _ in pairs]], dtype=torch.float64)
     teacher = torch.tensor([[t for _, t in pairs]], dtype=torch.float64)
     mask = torch.ones(1, len(pairs), dtype=torch.bool)
@@ -181,7 +181,7 @@ def test_no_gradient_flows_through_the_weight():
     assert not found.requires_grad
 
 
-def test_after_the_first_firm_rejection_the_teacher_is_not_heard():
+def test_the_teacher_is_ignored_after_the_first_firm_rejection():
     mask = torch.ones(1, 4, dtype=torch.bool)
     student = torch.full((1, 4), -1.0)
     teacher = student + torch.tensor([[0.3, -2.0, 0.9, -3.0]])
@@ -196,9 +196,9 @@ def test_normalised_weights_have_mean_one_over_each_sequence():
     torch.testing.assert_close(means, torch.ones_like(means))
 
 
-def test_a_missing_teacher_an_unknown_method_and_a_lost_signal_fail_loudly():
+def test_a_missing_teacher_an_unknown_method_and_nan_log_probabilities_raise():
     advantages, student, teacher, mask = random_batch(torch.float32)
-    with pytest.raises(ValueError, match="needs log-probabilities of its teacher"):
+    with pytest.raises(ValueError, match="needs the log-probabilities of a teacher"):
         token_advantages("rlsd", advantages, student, None, mask, lam=0.5, eps_w=0.2)
     with pytest.raises(ValueError, match=r"grpo, rlsd.*'grop'"):
         token_advantages("grop", advantages, student, teacher, mask, lam=0.5, eps_w=0.2)
@@ -207,6 +207,6 @@ def test_a_missing_teacher_an_unknown_method_and_a_lost_signal_fail_loudly():
         token_advantages("rlsd", advantages, student, teacher, mask, lam=0.5, eps_w=0.2)
 
 
-def test_lambda_falls_linearly_to_zero_or_stays():
+def test_lambda_decays_linearly_to_zero_or_is_constant():
     assert [lambda_at(step, lam=0.5, decay_steps=4) for step in (1, 2, 3, 4, 5, 9)] == [0.5, 0.375, 0.25, 0.125, 0, 0]
     assert lambda_at(1000, lam=0.5, decay_steps=0) == 0.5

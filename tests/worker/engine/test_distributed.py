@@ -1,4 +1,4 @@
-"""Two processes on the CPU are one run: the same numbers, an even share of the work, one end."""
+"""Runs of two processes on the CPU: the same results as one process, evenly divided work, a common end."""
 
 import json
 import subprocess
@@ -10,7 +10,7 @@ import torch
 from transformers import GraniteConfig, GraniteForCausalLM
 
 from tests.worker.engine.tiny import Recorder, tiny_model, tiny_tasks, tiny_tokenizer, vowel_share
-from tests.worker.engine.world_run import policy_of, scenario, settings_of
+from tests.worker.engine.world_run import make_policy, make_settings, run_scenario
 from worker.engine.distributed import ProcessGroup
 from worker.engine.loop import run
 from worker.engine.model.policy import build_policy
@@ -19,7 +19,7 @@ from worker.engine.model.sharding import shard
 pytestmark = pytest.mark.training
 
 ROOT = Path(__file__).parents[3]
-SAME = {
+CASES = {
     "grpo": {"method": "grpo", "resample_rounds": 2},
     "rlsd": {"method": "rlsd", "diagnostic_interval": 2},
     "rlcsd": {"method": "rlcsd", "hint": "sibling", "success_above": 0.3},
@@ -27,18 +27,18 @@ SAME = {
     "sharded_recomputed": {"method": "grpo", "sharding": "sharded", "gradient_checkpointing": True},
     "sharded_distributions": {"method": "sdpo", "hint": "sibling", "divergence": "jsd", "sharding": "sharded"},
 }
-"""Runs that must not depend on how many processes they are."""
-SEEING = {
+"""Runs that must not depend on the number of processes."""
+IMAGE_CASES = {
     "images": {"method": "rlsd", "micro_batch_tokens": 400},
     "images_sharded": {"method": "rlsd", "micro_batch_tokens": 400, "sharding": "sharded"},
 }
-"""The same on questions with images."""
-OWN = ("_s", "_bytes", "update_tokens", "teacher_tokens")
-"""Ends of the names of what may differ: time, memory, and how contexts and padding add up."""
+"""Such runs on questions with images."""
+MAY_DIFFER = ("_s", "_bytes", "update_tokens", "teacher_tokens")
+"""Suffixes of metrics that may differ: time, memory, and tokens of contexts and padding."""
 
 
-def processes(folder, scenarios):
-    """Two processes that run these scenarios, one after the other, into the folder."""
+def start_processes(folder, scenarios):
+    """Start two processes that run these scenarios one after the other and write results to the folder."""
     (folder / "scenarios.json").write_text(json.dumps(scenarios))
     return [
         subprocess.Popen(
@@ -50,39 +50,41 @@ def processes(folder, scenarios):
     ]
 
 
-def seen(folder, name, *, rank=0):
+def load_result(folder, name, *, rank=0):
     return torch.load(folder / f"{name}.{rank}", weights_only=False)
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """What one process sees, by scenario, and the folder of what two processes saw meanwhile, in one launch."""
+    """Results of one process by scenario, and the folder with the results of two, from one launch."""
     folder = tmp_path_factory.mktemp("world")
-    alone = {"rlsd": scenario(ProcessGroup.alone(), settings=SAME["rlsd"])}
+    single = {"rlsd": run_scenario(ProcessGroup.single(), settings=CASES["rlsd"])}
     half = folder / "half"
-    half.write_bytes(alone["rlsd"]["checkpoints"][2])
-    scenarios = {name: {"settings": settings} for name, settings in SAME.items()}
-    scenarios |= {name: {"settings": settings, "images": True} for name, settings in SEEING.items()}
-    scenarios["paused"] = {"settings": SAME["rlsd"], "stop_after": 2}
-    scenarios["resumed"] = {"settings": SAME["rlsd"], "resume": str(half)}
-    scenarios["broken"] = {"settings": SAME["grpo"], "fault": 1}  # the last, for it ends both processes
-    started = processes(folder, scenarios)
-    alone |= {
-        name: scenario(ProcessGroup.alone(), settings=settings) for name, settings in SAME.items() if name != "rlsd"
+    half.write_bytes(single["rlsd"]["checkpoints"][2])
+    scenarios = {name: {"settings": settings} for name, settings in CASES.items()}
+    scenarios |= {name: {"settings": settings, "images": True} for name, settings in IMAGE_CASES.items()}
+    scenarios["paused"] = {"settings": CASES["rlsd"], "stop_after": 2}
+    scenarios["resumed"] = {"settings": CASES["rlsd"], "resume": str(half)}
+    scenarios["broken"] = {"settings": CASES["grpo"], "fault": 1}  # last, because it ends both processes
+    started = start_processes(folder, scenarios)
+    single |= {
+        name: run_scenario(ProcessGroup.single(), settings=settings)
+        for name, settings in CASES.items()
+        if name != "rlsd"
     }
-    alone["images"] = scenario(ProcessGroup.alone(), settings=SEEING["images"], images=True)
+    single["images"] = run_scenario(ProcessGroup.single(), settings=IMAGE_CASES["images"], images=True)
     assert [process.wait(280) for process in started] == [1, 1]
     assert [(folder / f"resumed.{rank}").exists() for rank in (0, 1)] == [True, True], (folder / "errors.1").read_text()
-    return alone, folder
+    return single, folder
 
 
 @pytest.fixture(scope="module")
-def alone(runs):
+def single(runs):
     return runs[0]
 
 
 @pytest.fixture(scope="module")
-def together(runs):
+def double(runs):
     return runs[1]
 
 
@@ -93,14 +95,14 @@ def assert_same_adapter(first, second):
 
 def assert_same_metrics(first, second):
     for one, two in zip(first, second, strict=True):
-        kept = {name: value for name, value in one.items() if not name.endswith(OWN)}
+        kept = {name: value for name, value in one.items() if not name.endswith(MAY_DIFFER)}
         assert {name: two.get(name) for name in kept} == pytest.approx(kept, rel=1e-6, abs=1e-9)
         assert one.keys() == two.keys()
 
 
-@pytest.mark.parametrize("name", SAME)
-def test_two_processes_give_the_losses_metrics_rollouts_and_adapter_of_one(name, alone, together):
-    one, two = alone[name], seen(together, name)
+@pytest.mark.parametrize("name", CASES)
+def test_two_processes_give_the_same_losses_metrics_rollouts_and_adapter_as_one(name, single, double):
+    one, two = single[name], load_result(double, name)
     assert two["steps"] == [1, 2, 3]
     assert any(metrics["gradient_norm"] > 0 for metrics in one["metrics"])
     assert_same_metrics(one["metrics"], two["metrics"])
@@ -115,21 +117,21 @@ def test_two_processes_give_the_losses_metrics_rollouts_and_adapter_of_one(name,
             assert found == (None if expected is None else pytest.approx(expected, rel=1e-6, abs=1e-6))
     assert two["evaluations"] == one["evaluations"]
     assert_same_adapter(one["adapter"], two["adapter"])
-    moved = policy_of(settings_of(SAME[name])).adapter("default")
+    moved = make_policy(make_settings(CASES[name])).adapter("default")
     assert max((two["adapter"][key] - value).abs().max().item() for key, value in moved.items()) > 1e-2
 
 
-@pytest.mark.parametrize("name", SEEING)
-def test_two_processes_see_images_as_one_does(name, alone, together):
-    one = alone["images"]
+@pytest.mark.parametrize("name", IMAGE_CASES)
+def test_two_processes_process_images_like_one(name, single, double):
+    one = single["images"]
     for rank in (0, 1):
-        assert_same_adapter(seen(together, name, rank=rank)["adapter"], one["adapter"])
-    assert_same_metrics(one["metrics"], seen(together, name)["metrics"])
+        assert_same_adapter(load_result(double, name, rank=rank)["adapter"], one["adapter"])
+    assert_same_metrics(one["metrics"], load_result(double, name)["metrics"])
 
 
-@pytest.mark.parametrize("name", SAME)
-def test_both_processes_hold_the_same_adapter_to_the_last_bit_and_one_reports(name, together):
-    leader, other = seen(together, name), seen(together, name, rank=1)
+@pytest.mark.parametrize("name", CASES)
+def test_both_processes_have_bit_identical_adapters_and_only_the_leader_reports(name, double):
+    leader, other = load_result(double, name), load_result(double, name, rank=1)
     for key, value in leader["adapter"].items():
         assert torch.equal(other["adapter"][key], value)
     assert other["steps"] == other["evaluations"] == []
@@ -137,9 +139,9 @@ def test_both_processes_hold_the_same_adapter_to_the_last_bit_and_one_reports(na
     assert other["ending"] == leader["ending"] == "done"
 
 
-@pytest.mark.parametrize("name", SAME)
-def test_the_prompts_are_shared_out_evenly_and_in_order(name, alone, together):
-    whole, shares = alone[name]["scored"], [seen(together, name, rank=rank)["scored"] for rank in (0, 1)]
+@pytest.mark.parametrize("name", CASES)
+def test_the_prompts_are_divided_evenly_and_in_order(name, single, double):
+    whole, shares = single[name]["scored"], [load_result(double, name, rank=rank)["scored"] for rank in (0, 1)]
     baseline, first_batch = ([calls[turn] for calls in shares] for turn in (0, 1))
     assert [len(rows) for rows in baseline] == [6, 4]
     assert [len(rows) for rows in first_batch] == [8, 8]
@@ -149,52 +151,54 @@ def test_the_prompts_are_shared_out_evenly_and_in_order(name, alone, together):
     assert sorted(everything) == sorted(row for rows in whole for row in rows), "each once"
 
 
-def test_a_sharded_model_lies_in_slices_and_its_adapters_whole(alone, together):
-    weights = policy_of(settings_of({})).model.named_parameters()
+def test_a_sharded_model_is_sharded_and_its_adapters_are_replicated(single, double):
+    weights = make_policy(make_settings({})).model.named_parameters()
     layers = sum(value.numel() for name, value in weights if ".layers." in name and ".lora_" not in name)
-    held = [seen(together, "sharded", rank=rank)["held"] for rank in (0, 1)]
-    assert sum(held) == 2 * alone["sharded"]["held"] - layers
-    assert seen(together, "rlsd")["held"] == alone["rlsd"]["held"]
+    counts = [load_result(double, "sharded", rank=rank)["num_parameters"] for rank in (0, 1)]
+    assert sum(counts) == 2 * single["sharded"]["num_parameters"] - layers
+    assert load_result(double, "rlsd")["num_parameters"] == single["rlsd"]["num_parameters"]
 
 
-def test_the_processes_stop_together_when_the_leader_is_asked_to(together):
-    leader, other = seen(together, "paused"), seen(together, "paused", rank=1)
+def test_all_processes_stop_when_the_leader_receives_a_pause(double):
+    leader, other = load_result(double, "paused"), load_result(double, "paused", rank=1)
     assert (leader["ending"], other["ending"]) == ("paused", "paused")
     assert leader["steps"] == [1, 2]
     assert max(leader["checkpoints"]) == 2
 
 
-def test_a_run_of_one_process_goes_on_with_two_and_the_other_way_round(alone, together):
-    resumed = seen(together, "resumed")
+def test_a_run_of_one_process_resumes_with_two_and_vice_versa(single, double):
+    resumed = load_result(double, "resumed")
     assert resumed["steps"] == [3]
-    assert_same_metrics(alone["rlsd"]["metrics"][2:], resumed["metrics"])
-    assert_same_adapter(alone["rlsd"]["adapter"], resumed["adapter"])
+    assert_same_metrics(single["rlsd"]["metrics"][2:], resumed["metrics"])
+    assert_same_adapter(single["rlsd"]["adapter"], resumed["adapter"])
 
-    again = scenario(ProcessGroup.alone(), settings=SAME["rlsd"], resume=seen(together, "paused")["checkpoints"][2])
+    again = run_scenario(
+        ProcessGroup.single(), settings=CASES["rlsd"], resume=load_result(double, "paused")["checkpoints"][2]
+    )
     assert again["steps"] == [3]
-    assert_same_adapter(alone["rlsd"]["adapter"], again["adapter"])
+    assert_same_adapter(single["rlsd"]["adapter"], again["adapter"])
 
 
-def test_a_fault_in_one_process_ends_both(together):
-    assert "ZeroDivisionError: the third call" in (together / "errors.1").read_text()
-    assert "ProcessLost" in (together / "errors.0").read_text()
-    assert not [*together.glob("broken.*")]
+def test_a_fault_in_one_process_ends_both(double):
+    assert "ZeroDivisionError: the third call" in (double / "errors.1").read_text()
+    assert "ProcessLost" in (double / "errors.0").read_text()
+    assert not [*double.glob("broken.*")]
 
 
-def test_a_model_that_scales_its_logits_is_not_sliced():
-    settings, shape = settings_of({"sharding": "sharded"}), tiny_model().config.to_dict()
+def test_a_model_that_scales_its_logits_cannot_be_sharded():
+    settings, shape = make_settings({"sharding": "sharded"}), tiny_model().config.to_dict()
     scaled = GraniteForCausalLM(GraniteConfig(**(shape | {"model_type": "granite", "logits_scaling": 3.0})))
     policy = build_policy(scaled, tokenizer=tiny_tokenizer(), settings=settings)
     with pytest.raises(ValueError, match=r"GraniteForCausalLM, which caps or scales its logits"):
         shard(policy, device=torch.device("cpu"), world=ProcessGroup(0, 2))
 
 
-def test_a_batch_that_cannot_be_shared_out_evenly_is_refused_naming_both_numbers():
-    settings = settings_of({"batch_size": 3})
-    with pytest.raises(ValueError, match=r"batch_size 3 .* devices 2"):
+def test_a_batch_that_cannot_be_divided_evenly_is_refused_naming_both_numbers():
+    settings = make_settings({"batch_size": 3})
+    with pytest.raises(ValueError, match=r"batch_size 3 .* 2 devices"):
         run(
             settings,
-            policy=policy_of(settings),
+            policy=make_policy(settings),
             tasks=tiny_tasks(4),
             held_out=[],
             reward=vowel_share,
@@ -205,7 +209,7 @@ def test_a_batch_that_cannot_be_shared_out_evenly_is_refused_naming_both_numbers
 
 
 @pytest.mark.parametrize(("count", "size"), [(8, 2), (7, 3), (1, 4), (0, 2)])
-def test_shares_cover_everything_once_and_differ_by_one_at_most(count, size):
+def test_shares_cover_all_items_once_and_differ_by_one_at_most(count, size):
     shares = [list(range(count))[ProcessGroup(rank, size).share(count)] for rank in range(size)]
     assert [thing for share in shares for thing in share] == list(range(count))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1

@@ -1,4 +1,4 @@
-"""Whole runs: what is computed, what is left out, and what is reported."""
+"""Whole runs: what they compute, skip and report."""
 
 import dataclasses
 import json
@@ -70,7 +70,7 @@ def test_a_step_reports_its_rollouts_and_the_numbers_of_a_share_of_their_tokens(
         assert len(tokens.ids) == len(tokens.text)
 
 
-def test_where_the_teacher_had_no_word_its_numbers_are_left_out_so_that_every_report_can_be_stored():
+def test_without_a_hint_the_teachers_numbers_are_left_out_so_that_every_report_is_valid_json():
     settings = tiny_settings(method="cepo", max_steps=2, token_share=1.0, success_above=0.3)
     _, recorder, _ = train(settings)
     reports = [rollout.tokens for step in recorder.steps for rollout in step.rollouts]
@@ -81,24 +81,24 @@ def test_where_the_teacher_had_no_word_its_numbers_are_left_out_so_that_every_re
 
 @pytest.mark.parametrize("changes", [{"method": "cepo"}, {"method": "rlsd_template"}, {"method": "rlsd"}])
 def test_the_weights_of_a_report_follow_from_its_deltas(changes):
-    """`delta_t` is what the method itself weighed: the contrast's, where it has one."""
+    """`delta_t` is the log-ratio that the method uses: against the contrast, where it has one."""
     settings = tiny_settings(**changes, max_steps=2, token_share=1.0, success_above=0.3, micro_batch_tokens=60)
     _, recorder, _ = train(settings, held_out=[])
-    heard = 0
+    with_delta = 0
     for rollout in (rollout for step in recorder.steps for rollout in step.rollouts):
         tokens = rollout.tokens
         assert (tokens.delta is None) == (tokens.logp_teacher is None)
         if tokens.delta is not None:
-            heard += 1
+            with_delta += 1
             below = tokens.logp_student if settings.method == "rlsd" else tokens.logp_contrast
             assert tokens.delta == pytest.approx([a - b for a, b in zip(tokens.logp_teacher, below, strict=True)])
             sign = (rollout.advantage > 0) - (rollout.advantage < 0)
             assert tokens.weight == pytest.approx([min(max(math.exp(sign * d), 0.8), 1.2) for d in tokens.delta])
-    assert heard > 4
+    assert with_delta > 4
     assert len({weight for r in recorder.steps[0].rollouts for weight in r.tokens.weight}) > 4
 
 
-def test_the_metrics_of_a_step_are_those_of_the_specification():
+def test_a_step_reports_the_specified_metrics():
     _, recorder, _ = train(tiny_settings(max_steps=1))
     metrics = recorder.steps[0].metrics
     assert metrics["reward_mean"] == pytest.approx(
@@ -115,7 +115,7 @@ def test_the_metrics_of_a_step_are_those_of_the_specification():
     assert metrics["kl_to_start"] < 1e-5
 
 
-def test_lambda_zero_is_grpo_to_the_last_bit_and_asks_no_teacher():
+def test_lambda_zero_is_bit_identical_to_grpo_and_runs_no_teacher():
     _, rlsd, first = train(tiny_settings(lam=0.0))
     _, grpo, second = train(tiny_settings(method="grpo", lam=0.5))
     assert equal(adapter(first), adapter(second))
@@ -124,13 +124,13 @@ def test_lambda_zero_is_grpo_to_the_last_bit_and_asks_no_teacher():
     assert not equal(adapter(first), adapter(hinted))
 
 
-def test_lambda_that_has_decayed_to_zero_asks_no_teacher():
+def test_no_teacher_runs_once_lambda_has_decayed_to_zero():
     _, recorder, _ = train(tiny_settings(lambda_decay_steps=2, max_steps=4))
     assert [report.metrics["lambda"] for report in recorder.steps] == [0.5, 0.25, 0.0, 0.0]
     assert [report.metrics["teacher_tokens"] > 0 for report in recorder.steps] == [True, True, False, False]
 
 
-def test_dead_groups_go_through_neither_teacher_nor_student():
+def test_dead_groups_are_skipped_by_teacher_and_student():
     def only_row_1_varies(completions):
         return [
             Verdict(float(index % 2) if completion.task.row == 1 else 1.0)
@@ -148,7 +148,7 @@ def test_dead_groups_go_through_neither_teacher_nor_student():
     assert metrics["teacher_tokens"] < everything.steps[0].metrics["teacher_tokens"] / 5
 
 
-def test_the_snapshot_is_renewed_every_k_steps_and_unmoved_between():
+def test_the_snapshot_is_updated_every_k_steps_and_constant_in_between():
     settings = tiny_settings(teacher_sync_steps=2, max_steps=4, checkpoint_interval=1)
     _, recorder, policy = train(settings)
     states = {checkpoint.step: load(checkpoint.data) for checkpoint in recorder.checkpoints}
@@ -164,7 +164,7 @@ def test_the_snapshot_is_renewed_every_k_steps_and_unmoved_between():
     assert equal(adapter(policy, SNAPSHOT_ADAPTER), adapter(policy))
 
 
-def test_what_could_not_be_scored_leaves_the_statistics_and_is_counted():
+def test_completions_without_a_score_are_left_out_of_the_statistics_and_counted():
     def flaky(completions):
         verdicts = vowel_share(completions)
         verdicts[0] = Verdict(None, "error", "ZeroDivisionError")
@@ -180,7 +180,7 @@ def test_what_could_not_be_scored_leaves_the_statistics_and_is_counted():
     assert recorder.steps[0].rollouts[0].record.reason == "ZeroDivisionError"
 
 
-def test_a_broken_verifier_ends_the_run_before_it_learns_from_noise():
+def test_a_broken_verifier_ends_the_run_before_the_update():
     calls = []
 
     def breaks_after_two(completions):
@@ -205,17 +205,17 @@ def test_a_broken_verifier_ends_the_run_before_it_learns_from_noise():
 
 
 @pytest.mark.parametrize("verdict", [Verdict(None), Verdict(float("nan")), Verdict(float("inf"))])
-def test_a_score_that_is_no_number_fails_loudly(verdict):
+def test_a_score_that_is_not_a_finite_number_raises(verdict):
     with pytest.raises(ValueError, match="status ok with the score"):
         train(tiny_settings(), reward=lambda completions: [verdict] * len(completions))
 
 
-def test_a_reward_that_answers_too_few_scores_fails_loudly():
+def test_a_reward_that_returns_too_few_scores_raises():
     with pytest.raises(ValueError, match="1 scores for 8"):
         train(tiny_settings(), reward=lambda completions: [Verdict(1.0)])
 
 
-def test_a_missing_hint_stops_the_run_before_anything_is_computed():
+def test_a_missing_hint_is_refused_before_any_computation():
     tasks = [*TASKS[:3], replace(TASKS[3], solution=None)]
     settings, recorder = tiny_settings(hint="solution"), Recorder()
     with pytest.raises(ValueError, match="row 4 has no solution"):
@@ -225,21 +225,21 @@ def test_a_missing_hint_stops_the_run_before_anything_is_computed():
 
 
 def test_neither_reward_nor_evaluation_ever_sees_the_hint():
-    seen, secret = [], "SECRETWORD"
+    texts, secret = [], "SECRETWORD"
     tasks = [replace(task, answer=secret) for task in TASKS]
 
     def watch(completions):
-        seen.extend(completion.text for completion in completions)
+        texts.extend(completion.text for completion in completions)
         return vowel_share(completions)
 
     held_out = [replace(task, answer=None, solution=None) for task in HELD_OUT]
     ending, _, _ = train(tiny_settings(), tasks=tasks, held_out=held_out, reward=watch)
     assert ending is Ending.DONE, "held-out rows need no hint"
-    assert seen
-    assert not any(secret in text for text in seen)
+    assert texts
+    assert not any(secret in text for text in texts)
 
 
-def test_no_tasks_an_unknown_method_and_a_foreign_checkpoint_are_refused():
+def test_no_tasks_an_unknown_method_and_a_checkpoint_of_another_model_are_refused():
     with pytest.raises(ValueError, match="no tasks"):
         train(tiny_settings(), tasks=[])
     with pytest.raises(ValueError, match="method must be one of"):
@@ -249,7 +249,7 @@ def test_no_tasks_an_unknown_method_and_a_foreign_checkpoint_are_refused():
         train(tiny_settings(), resume=recorder.checkpoints[-1].data)
 
 
-def test_every_row_is_trained_on_once_an_epoch_in_an_order_of_its_own():
+def test_every_row_is_trained_on_once_per_epoch_in_a_new_order():
     epochs = [
         [index for step in range(1, 15) for index in batch_indices(step, seed=1, batch_size=5, num_rows=7)][i : i + 7]
         for i in range(0, 70, 7)

@@ -1,4 +1,4 @@
-"""How a run ends or is broken off, and that a resumed run is the same run."""
+"""Ends and interruptions of runs, and the equality of resumed runs."""
 
 import gc
 import json
@@ -19,13 +19,13 @@ from tests.worker.engine.tiny import (
 )
 from tests.worker.engine.whole_runs import HELD_OUT, TASKS, adapter, train
 from worker.engine.loop import run
-from worker.engine.training.budget import TOKENS, used_by
+from worker.engine.training.budget import TOKEN_METRICS, step_usage
 from worker.engine.training.checkpoint import fingerprint
 from worker.engine.types import ControlSignal, Ending
 
 
 @pytest.mark.parametrize("targets", ["all-linear", ("q_proj", "embed_tokens")])
-def test_a_paused_run_goes_on_where_it_stopped(targets):
+def test_a_paused_run_resumes_where_it_stopped(targets):
     settings = tiny_settings(max_steps=5, checkpoint_interval=0, lora_target_modules=targets)
     _, whole, _ = train(settings)
     ending, first, _ = train(settings, recorder=Recorder(stop_after=2))
@@ -42,19 +42,19 @@ def test_a_paused_run_goes_on_where_it_stopped(targets):
 
 
 class PausesInInterim(Recorder):
-    """Wishes to pause once, between the first and the second batch of the interim evaluation after step 2."""
+    """Requests a pause once, between the first and second batch of the interim evaluation after step 2."""
 
-    asked = 0
+    checks = 0
 
-    def wish(self):
+    def control_signal(self):
         if len(self.steps) != 2:
             return ControlSignal.CONTINUE
-        self.asked += 1
-        return ControlSignal.PAUSE if self.asked == 2 else ControlSignal.CONTINUE
+        self.checks += 1
+        return ControlSignal.PAUSE if self.checks == 2 else ControlSignal.CONTINUE
 
 
 @pytest.mark.parametrize("checkpoint_interval", [0, 2])
-def test_an_interim_evaluation_that_a_pause_broke_off_is_made_up_for_on_resume(checkpoint_interval):
+def test_an_interim_evaluation_interrupted_by_a_pause_is_repeated_on_resume(checkpoint_interval):
     settings = tiny_settings(
         max_steps=5, eval_interval=2, checkpoint_interval=checkpoint_interval, batch_size=2, num_generations=2
     )
@@ -67,12 +67,12 @@ def test_an_interim_evaluation_that_a_pause_broke_off_is_made_up_for_on_resume(c
     assert ending is Ending.DONE
     assert [report.step for report in second.steps] == [3, 4, 5]
     assert first.evaluations + second.evaluations == whole.evaluations
-    made_up = second.checkpoints[0]
-    assert (made_up.step, made_up.score) == (2, whole.evaluations[1].mean)
+    repeated = second.checkpoints[0]
+    assert (repeated.step, repeated.score) == (2, whole.evaluations[1].mean)
     assert second.checkpoints[-1].data == whole.checkpoints[-1].data
 
-    _, third, _ = train(settings, resume=made_up.data)
-    assert third.evaluations == whole.evaluations[2:], "what is known is not measured again"
+    _, third, _ = train(settings, resume=repeated.data)
+    assert third.evaluations == whole.evaluations[2:], "a known score is not measured again"
     assert third.checkpoints[-1].data == whole.checkpoints[-1].data
 
 
@@ -81,7 +81,7 @@ def test_a_run_that_stops_right_after_an_interim_evaluation_keeps_its_score_and_
     _, whole, _ = train(settings)
 
     class PausesAfterInterim(Recorder):
-        def wish(self):
+        def control_signal(self):
             return ControlSignal.PAUSE if len(self.evaluations) == 2 else ControlSignal.CONTINUE
 
     _, first, _ = train(settings, recorder=PausesAfterInterim())
@@ -92,43 +92,45 @@ def test_a_run_that_stops_right_after_an_interim_evaluation_keeps_its_score_and_
     assert second.checkpoints[-1].data == whole.checkpoints[-1].data
 
 
-def test_a_resumed_run_lets_go_of_the_checkpoint_it_came_from():
+def test_a_resumed_run_frees_its_checkpoint():
     freed = []
 
     class Blob(bytes):
         def __del__(self):
             freed.append(len(self))
 
-    class Weighs(Recorder):
-        """Notes the bytes that all tensors hold together after each step."""
+    class MeasuresMemory(Recorder):
+        """Records the total bytes of all tensors after each step."""
 
         def __init__(self):
             super().__init__()
-            self.held = {}
+            self.tensor_bytes = {}
 
         def step(self, report):
             gc.collect()
             storages = [t.untyped_storage() for t in gc.get_objects() if issubclass(type(t), torch.Tensor)]
-            self.held[report.step] = sum({s.data_ptr(): s.nbytes() for s in storages}.values())
+            self.tensor_bytes[report.step] = sum({s.data_ptr(): s.nbytes() for s in storages}.values())
 
     settings = tiny_settings(max_steps=4, checkpoint_interval=2, lora_r=64)
-    straight, again = Weighs(), Weighs()
-    _, _, policy = train(settings, recorder=straight)
+    uninterrupted, resumed = MeasuresMemory(), MeasuresMemory()
+    _, _, policy = train(settings, recorder=uninterrupted)
     adapter_bytes = sum(tensor.nbytes for tensor in adapter(policy).values())
     del policy
-    data = next(checkpoint.data for checkpoint in straight.checkpoints if checkpoint.step == 2)
+    data = next(checkpoint.data for checkpoint in uninterrupted.checkpoints if checkpoint.step == 2)
     policy = tiny_policy(settings)
-    run(settings, policy=policy, tasks=TASKS, held_out=HELD_OUT, reward=vowel_share, observer=again, resume=Blob(data))
+    run(
+        settings, policy=policy, tasks=TASKS, held_out=HELD_OUT, reward=vowel_share, observer=resumed, resume=Blob(data)
+    )
     assert freed == [len(data)]
-    assert again.held.keys() == {3, 4}
-    assert abs(again.held[3] - straight.held[3]) < 0.1 * adapter_bytes
+    assert resumed.tensor_bytes.keys() == {3, 4}
+    assert abs(resumed.tensor_bytes[3] - uninterrupted.tensor_bytes[3]) < 0.1 * adapter_bytes
 
 
 @pytest.mark.parametrize(("unit", "steps"), [("steps", 3), ("tokens", 3), ("seconds", 1)])
-def test_a_run_ends_evaluated_with_the_step_that_uses_its_budget_up(unit, steps):
+def test_a_run_ends_with_an_evaluation_after_the_step_that_uses_up_its_budget(unit, steps):
     settings = tiny_settings(max_steps=9, eval_interval=1, checkpoint_interval=1)
     _, whole, _ = train(replace(settings, max_steps=3))
-    used = [sum(report.metrics[name] for name in TOKENS) for report in whole.steps]
+    used = [sum(report.metrics[name] for name in TOKEN_METRICS) for report in whole.steps]
     limits = {"steps": 3.0, "tokens": sum(used[:2]) + 1, "seconds": 1e-9}
     ending, recorder, _ = train(replace(settings, budget=limits[unit], budget_unit=unit))
     assert ending is Ending.DONE
@@ -141,10 +143,10 @@ def test_a_run_ends_evaluated_with_the_step_that_uses_its_budget_up(unit, steps)
     assert f"{unit} is used up after {steps} of 9 steps." in message
 
 
-def test_what_a_run_has_used_of_its_budget_outlives_a_pause():
+def test_the_used_budget_survives_a_pause():
     settings = tiny_settings(max_steps=9, checkpoint_interval=0)
     _, whole, _ = train(replace(settings, max_steps=4))
-    used = [sum(report.metrics[name] for name in TOKENS) for report in whole.steps]
+    used = [sum(report.metrics[name] for name in TOKEN_METRICS) for report in whole.steps]
     bounded = replace(settings, budget=sum(used[:3]) + 1, budget_unit="tokens")
     _, first, _ = train(bounded, recorder=Recorder(stop_after=2))
     ending, second, _ = train(bounded, resume=first.checkpoints[-1].data)
@@ -154,19 +156,19 @@ def test_what_a_run_has_used_of_its_budget_outlives_a_pause():
     assert third.steps == []
 
 
-def test_a_step_counts_alike_in_a_budget_and_in_a_comparison():
-    assert TOKENS == estimate.TOKENS
-    assert used_by({"step_s": 2.0}, unit="seconds", devices=4) == 8.0
+def test_a_step_counts_the_same_in_a_budget_and_in_a_comparison():
+    assert TOKEN_METRICS == estimate.TOKEN_METRICS
+    assert step_usage({"step_s": 2.0}, unit="seconds", devices=4) == 8.0
 
 
 def test_a_cancelled_run_stops_before_the_next_step_with_a_checkpoint():
-    ending, recorder, _ = train(tiny_settings(), recorder=Recorder(stop_after=3, wished=ControlSignal.CANCEL))
+    ending, recorder, _ = train(tiny_settings(), recorder=Recorder(stop_after=3, signal=ControlSignal.CANCEL))
     assert ending is Ending.CANCELLED
     assert len(recorder.steps) == 3
     assert recorder.checkpoints[-1].step == 3
 
 
-def test_a_wish_to_stop_is_heeded_during_the_baseline_evaluation_too():
+def test_a_run_can_be_paused_during_the_baseline_evaluation():
     settings = tiny_settings()
     ending, recorder, _ = train(settings, recorder=Recorder(stop_after=0))
     assert ending is Ending.PAUSED
@@ -188,38 +190,38 @@ def test_a_wish_to_stop_is_heeded_during_the_baseline_evaluation_too():
         ("hint", "solution"),
     ],
 )
-def test_a_checkpoint_of_a_run_with_another_setting_is_refused_by_its_name(half, name, value):
-    with pytest.raises(ValueError, match=rf"another run: {name} was .* and is .* now"):
+def test_a_checkpoint_of_a_run_with_another_setting_is_refused_naming_it(half, name, value):
+    with pytest.raises(ValueError, match=rf"another run: {name} was .* and is now .*"):
         train(tiny_settings(**{name: value}), resume=half)
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
-        ({"tasks": [*TASKS[:-1], replace(TASKS[-1], answer="another")]}, "the training rows are others .*in answer"),
-        ({"tasks": [*TASKS[:-1], replace(TASKS[-1], item={"row": 0})]}, "the training rows are others .*in item"),
-        ({"tasks": TASKS[:-1]}, "the training rows are others now"),
-        ({"tasks": TASKS[::-1]}, "the training rows are others now"),
-        ({"held_out": HELD_OUT[1:]}, "the held-out rows are others now"),
+        ({"tasks": [*TASKS[:-1], replace(TASKS[-1], answer="another")]}, "the training rows have changed .*answer"),
+        ({"tasks": [*TASKS[:-1], replace(TASKS[-1], item={"row": 0})]}, "the training rows have changed .*item"),
+        ({"tasks": TASKS[:-1]}, "the training rows have changed"),
+        ({"tasks": TASKS[::-1]}, "the training rows have changed"),
+        ({"held_out": HELD_OUT[1:]}, "the held-out rows have changed"),
     ],
 )
-def test_a_checkpoint_of_a_run_on_other_rows_is_refused(half, changes, said):
-    with pytest.raises(ValueError, match=said):
+def test_a_checkpoint_of_a_run_on_other_rows_is_refused(half, changes, message):
+    with pytest.raises(ValueError, match=message):
         train(tiny_settings(), resume=half, **changes)
 
 
-def test_pictures_and_what_a_table_holds_beside_json_are_part_of_what_a_run_is():
-    def known(images, day):
+def test_images_and_non_json_values_are_part_of_the_fingerprint():
+    def make_fingerprint(images, day):
         tasks = [replace(TASKS[0], images=images, item={"day": day, "parts": {"size": Decimal("1.5")}})]
         return fingerprint(tiny_settings(), tasks=tasks, held_out=[])
 
-    same = known((b"png",), date(2026, 1, 1))
-    assert known((b"png",), date(2026, 1, 1)) == same
-    assert known((b"gif",), date(2026, 1, 1)) != same
-    assert known((b"png",), date(2026, 1, 2)) != same
+    same = make_fingerprint((b"png",), date(2026, 1, 1))
+    assert make_fingerprint((b"png",), date(2026, 1, 1)) == same
+    assert make_fingerprint((b"gif",), date(2026, 1, 1)) != same
+    assert make_fingerprint((b"png",), date(2026, 1, 2)) != same
 
 
-def test_a_run_goes_on_longer_elsewhere_and_in_other_pieces():
+def test_a_run_can_be_resumed_with_more_steps_and_other_batch_sizes():
     settings = tiny_settings(max_steps=2)
     _, short, _ = train(settings)
     changes = {
@@ -234,7 +236,7 @@ def test_a_run_goes_on_longer_elsewhere_and_in_other_pieces():
     assert [report.step for report in longer.steps] == [3]
 
 
-def test_a_checkpoint_from_before_there_were_fingerprints_is_accepted(half):
+def test_a_checkpoint_without_a_fingerprint_is_accepted(half):
     data = with_state_changed(
         half, lambda state: {name: state[name] for name in ("format", "step", "baseline", "score")}
     )
@@ -243,7 +245,7 @@ def test_a_checkpoint_from_before_there_were_fingerprints_is_accepted(half):
     assert [report.step for report in recorder.steps] == [3, 4]
 
 
-def test_a_checkpoint_that_does_not_know_a_setting_yet_is_accepted_and_still_compared(half):
+def test_a_checkpoint_that_lacks_a_newer_setting_is_accepted_and_still_compared(half):
     def earlier(state):
         del state["fingerprint"]["settings"]["dual_clip"]
         del state["fingerprint"]["training rows"]["privileged"]
@@ -251,7 +253,7 @@ def test_a_checkpoint_that_does_not_know_a_setting_yet_is_accepted_and_still_com
 
     data = with_state_changed(half, earlier)
     assert train(tiny_settings(dual_clip=2.0), resume=data)[0] is Ending.DONE
-    with pytest.raises(ValueError, match="seed was 7 and is 8 now"):
+    with pytest.raises(ValueError, match="seed was 7 and is now 8"):
         train(tiny_settings(seed=8), resume=data)
 
 
@@ -263,7 +265,7 @@ def half():
 
 
 def with_state_changed(data, change):
-    """The checkpoint with another state beside its tensors."""
+    """Return the checkpoint with a changed run state and the same tensors."""
     size = int.from_bytes(data[:8], "little")
     state = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["rlsd"])
     return save(load(data), metadata={"rlsd": json.dumps(change(state))})

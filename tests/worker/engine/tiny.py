@@ -1,4 +1,4 @@
-"""A random Llama of a few thousand parameters with a byte-level chat tokenizer, built from configurations at once."""
+"""A random Llama of a few thousand parameters with a byte-level chat tokenizer, built in memory; and test helpers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -15,11 +15,11 @@ from worker.engine.methods.base import TeacherKind
 from worker.engine.model.policy import Policy, build_policy, load_external_teacher
 from worker.engine.observer import Checkpoint, EvaluationReport, StepReport
 from worker.engine.rollouts.prompts import LengthLimits, Prompt, PromptBuilder
-from worker.engine.rollouts.rollouts import Rollouts, together
-from worker.engine.rollouts.sampling import sampled_parts
+from worker.engine.rollouts.rollouts import Rollouts, concat_rollouts
+from worker.engine.rollouts.sampling import sample_chunks
 from worker.engine.rollouts.transformers_sampler import TransformersSampler
 from worker.engine.settings import Settings
-from worker.engine.teacher.contexts import Reading
+from worker.engine.teacher.contexts import SequenceContexts
 from worker.engine.training.update import StepTensors
 from worker.engine.types import Completion, ControlSignal, Task
 
@@ -35,7 +35,7 @@ SPECIAL = ("<|end|>", "<|pad|>", "<|system|>", "<|user|>", "<|assistant|>")
 def tiny_tokenizer(
     *, pad: str | None = "<|pad|>", chat_template: str | None = CHAT_TEMPLATE
 ) -> PreTrainedTokenizerFast:
-    """One token a byte, and the chat markers. Takes any text."""
+    """Return a tokenizer with one token per byte, and chat markers. Accepts any text."""
     vocabulary = {token: index for index, token in enumerate((*SPECIAL, *sorted(pre_tokenizers.ByteLevel.alphabet())))}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -50,7 +50,7 @@ def tiny_tokenizer(
 def tiny_model(
     *, seed: int = 0, hidden: int = 32, layers: int = 2, heads: int = 4, kv_heads: int = 2, vocab: int = 261
 ) -> LlamaForCausalLM:
-    """A random Llama; wider initial weights than usual, so that its distributions are far from flat.
+    """Return a random Llama with larger initial weights than usual, so that its distributions are far from flat.
 
     Its norms keep the model's precision: Llama's own are float32 even in a float64 model, whose gradients would then
     depend on the order of sums.
@@ -79,7 +79,7 @@ def tiny_model(
 
 
 def tiny_settings(**changes: object) -> Settings:
-    """Settings of a short run, some of them changed."""
+    """Return the settings of a short run, with changes."""
     settings = Settings(
         method="rlsd",
         lam=0.5,
@@ -147,10 +147,10 @@ def tiny_settings(**changes: object) -> Settings:
     return replace(settings, **changes)
 
 
-def tiny_policy(settings: Settings | None = None, *, stirred: bool = False, **model: int) -> Policy:
-    """A policy on the tiny model. `stirred` gives both adapters random weights of their own."""
+def tiny_policy(settings: Settings | None = None, *, random_adapters: bool = False, **model: int) -> Policy:
+    """Return a policy on the tiny model, optionally with different random weights in both adapters."""
     policy = build_policy(tiny_model(**model), tokenizer=tiny_tokenizer(), settings=settings or tiny_settings())
-    if stirred:
+    if random_adapters:
         generator = torch.Generator().manual_seed(1)
         with torch.no_grad():
             for name in ("default", "snapshot"):
@@ -159,14 +159,14 @@ def tiny_policy(settings: Settings | None = None, *, stirred: bool = False, **mo
     return policy
 
 
-def teacher_of(settings: Settings, policy: Policy) -> Policy | None:
-    """The other model that a run with these settings imitates; None where its method imitates none."""
+def load_teacher(settings: Settings, policy: Policy) -> Policy | None:
+    """Load the external teacher of a run with these settings; None where its method has none."""
     external = method_named(settings.method).teacher is TeacherKind.EXTERNAL
     return load_external_teacher(settings, student=policy) if external else None
 
 
 def tiny_tasks(count: int, *, first_row: int = 1) -> list[Task]:
-    """Questions of different lengths with an answer and a solution."""
+    """Return questions of different lengths with an answer and a solution."""
     return [
         Task(
             row=row,
@@ -182,14 +182,14 @@ def tiny_tasks(count: int, *, first_row: int = 1) -> list[Task]:
     ]
 
 
-def tiny_reader(policy: Policy, *, room: int = 400) -> PromptBuilder:
-    """Makes contexts of up to `room` tokens."""
-    return PromptBuilder(policy.tokenizer, LengthLimits(room, room), policy.vision)
+def tiny_prompt_builder(policy: Policy, *, max_tokens: int = 400) -> PromptBuilder:
+    """Return a builder of contexts of up to `max_tokens` tokens."""
+    return PromptBuilder(policy.tokenizer, LengthLimits(max_tokens, max_tokens), policy.vision)
 
 
 def tiny_prompts(policy: Policy, count: int) -> list[Prompt]:
-    """What the student reads of the first tiny tasks."""
-    return [tiny_reader(policy).prompt(task) for task in tiny_tasks(count)]
+    """Return the student's prompts of the first tiny tasks."""
+    return [tiny_prompt_builder(policy).prompt(task) for task in tiny_tasks(count)]
 
 
 def sample_rollouts(
@@ -202,12 +202,12 @@ def sample_rollouts(
     generator: torch.Generator,
     sequences_at_once: int = 1000,
 ) -> Rollouts:
-    """Completions as the model itself samples them, by default all at a time."""
+    """Sample completions from the model, by default all at once."""
     parts = list(
-        sampled_parts(
+        sample_chunks(
             policy,
             prompts,
-            source=TransformersSampler(policy),
+            sampler=TransformersSampler(policy),
             num_generations=num_generations,
             max_completion_tokens=max_completion_tokens,
             temperature=temperature,
@@ -215,22 +215,22 @@ def sample_rollouts(
             sequences_at_once=sequences_at_once,
         )
     )
-    return together(parts, prompts=prompts, num_generations=num_generations, pad_id=policy.pad_id)
+    return concat_rollouts(parts, prompts=prompts, num_generations=num_generations, pad_id=policy.pad_id)
 
 
-def students_own(rollouts: Rollouts) -> Reading:
-    """What the student itself read before each sequence."""
+def rollout_contexts(rollouts: Rollouts) -> SequenceContexts:
+    """Return the student's context of each sequence."""
     return tuple(rollouts.prompt_of(b).student for b in range(rollouts.num_sequences))
 
 
-def told_solutions(policy: Policy, rollouts: Rollouts) -> Reading:
-    """What a teacher with the solution as its hint reads before each sequence."""
+def solution_contexts(policy: Policy, rollouts: Rollouts) -> SequenceContexts:
+    """Return the teacher's context of each sequence with the solution as its hint."""
     tasks = [rollouts.prompt_of(b).task for b in range(rollouts.num_sequences)]
-    return tuple(tiny_reader(policy).with_hint(task, hint=task.solution or "") for task in tasks)
+    return tuple(tiny_prompt_builder(policy).with_hint(task, hint=task.solution or "") for task in tasks)
 
 
-def signals_of(rollouts: Rollouts, advantages: torch.Tensor, teacher: torch.Tensor | None = None) -> StepTensors:
-    """Advantages and, perhaps, a teacher that is heard everywhere."""
+def make_step_tensors(rollouts: Rollouts, advantages: torch.Tensor, teacher: torch.Tensor | None = None) -> StepTensors:
+    """Return step tensors with advantages and, optionally, a teacher that is used everywhere."""
     return StepTensors(
         advantages_B=advantages,
         teacher_logps_BT=teacher,
@@ -241,7 +241,7 @@ def signals_of(rollouts: Rollouts, advantages: torch.Tensor, teacher: torch.Tens
 
 
 def save_tiny_model(folder: Path) -> str:
-    """The tiny model and tokenizer as files; its path as a model name."""
+    """Save the tiny model and tokenizer; return the path as a model name."""
     tiny_model().save_pretrained(folder)
     tiny_tokenizer().save_pretrained(folder)
     return str(folder)
@@ -257,24 +257,24 @@ class Verdict:
 
 
 def vowel_share(completions: Sequence[Completion]) -> list[Verdict]:
-    """A reward that almost any two texts get differently: the share of characters below "n"."""
+    """Score by the share of characters below "n", which differs for almost any two texts."""
     return [Verdict(sum(c < "n" for c in done.text) / (len(done.text) + 1)) for done in completions]
 
 
 @dataclass
 class Recorder:
-    """An observer that keeps everything, and wishes to stop after some steps if told so."""
+    """Observer that records everything, and optionally requests a stop after some steps."""
 
     stop_after: int | None = None
-    wished: ControlSignal = ControlSignal.PAUSE
+    signal: ControlSignal = ControlSignal.PAUSE
     steps: list[StepReport] = field(default_factory=list)
     evaluations: list[EvaluationReport] = field(default_factory=list)
     checkpoints: list[Checkpoint] = field(default_factory=list)
     events: list[tuple[str, str, str]] = field(default_factory=list)
 
-    def wish(self) -> ControlSignal:
+    def control_signal(self) -> ControlSignal:
         stop = self.stop_after is not None and len(self.steps) >= self.stop_after
-        return self.wished if stop else ControlSignal.CONTINUE
+        return self.signal if stop else ControlSignal.CONTINUE
 
     def step(self, report: StepReport) -> None:
         self.steps.append(report)

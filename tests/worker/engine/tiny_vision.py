@@ -1,6 +1,6 @@
-"""A random vision-language model of each generation of the Qwen-VL family, tiny, and its processor.
+"""Tiny random vision-language models of each generation of the Qwen-VL family, with their processors.
 
-Built from configurations and saved as a hub repository would hold it: nothing is downloaded.
+Built from configurations and saved like a hub repository; nothing is downloaded.
 """
 
 import io
@@ -43,7 +43,7 @@ CHAT_TEMPLATE = (
 GENERATIONS = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
 FAMILIES = (*GENERATIONS, "qwen3_vl_moe")
 PATCH, MERGE = 4, 2
-"""A token stands for 8 x 8 pixels."""
+"""One image token covers 8 x 8 pixels."""
 
 _TEXT = {
     "hidden_size": 32,
@@ -58,14 +58,14 @@ _TEXT = {
 
 
 def tiny_vision_tokenizer() -> Any:
-    """The tiny tokenizer with the family's markers of images and a template that places them."""
+    """Return the tiny tokenizer with the family's image markers and a template that inserts them."""
     tokenizer = tiny_tokenizer(chat_template=CHAT_TEMPLATE)
     tokenizer.add_special_tokens({"additional_special_tokens": list(VISION_TOKENS)}, replace_extra_special_tokens=False)
     return tokenizer
 
 
 def tiny_processor(family: str = "qwen3_vl") -> Any:
-    """The family's processor over the tiny tokenizer."""
+    """Return the family's processor with the tiny tokenizer."""
     processor_class = {
         "qwen2_vl": Qwen2VLProcessor,
         "qwen2_5_vl": Qwen2_5_VLProcessor,
@@ -79,7 +79,7 @@ def tiny_processor(family: str = "qwen3_vl") -> Any:
 
 
 def tiny_vision_model(family: str = "qwen3_vl", *, seed: int = 0) -> Any:
-    """A random model; wider initial weights than usual, so that its distributions are far from flat."""
+    """Return a random model with larger initial weights than usual, so that its distributions are far from flat."""
     tokenizer = tiny_vision_tokenizer()
     ids = {
         "image_token_id": tokenizer.convert_tokens_to_ids("<|image_pad|>"),
@@ -92,7 +92,7 @@ def tiny_vision_model(family: str = "qwen3_vl", *, seed: int = 0) -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = build(text, ids)
-        for module in model.modules():  # so that what is seen matters as much as what is read
+        for module in model.modules():  # so that images matter as much as text
             if type(module).__name__.endswith("PatchMerger"):
                 for parameter in module.parameters():
                     if parameter.dim() == 2:
@@ -141,22 +141,22 @@ def _qwen3_moe(text: dict[str, Any], ids: dict[str, int]) -> Any:
 
 
 def save_tiny_vision_model(folder: Path, family: str = "qwen3_vl") -> str:
-    """Model and processor as files, with the configuration for videos that hub repositories have; its path."""
+    """Save model and processor, with the video configuration that hub repositories have; return the path."""
     tiny_vision_model(family).save_pretrained(folder)
     save_processor(tiny_processor(family), folder)
     return str(folder)
 
 
 def save_processor(processor: Any, folder: Path) -> None:
-    """Write it as hub repositories hold it: with a configuration for videos beside the one for images."""
+    """Save a processor like a hub repository: with a video configuration as well."""
     processor.save_pretrained(folder)
     video_type = "Qwen3VLVideoProcessor" if "Qwen3" in type(processor).__name__ else "Qwen2VLVideoProcessor"
     video = {"video_processor_type": video_type, "patch_size": PATCH, "merge_size": MERGE, "temporal_patch_size": 2}
     (folder / "video_preprocessor_config.json").write_text(json.dumps(video))
 
 
-def drawn(seed: int, *, size: tuple[int, int] = (24, 16), kind: str = "PNG") -> bytes:
-    """An encoded picture of a few coloured lines, another one for every seed."""
+def draw_image(seed: int, *, size: tuple[int, int] = (24, 16), kind: str = "PNG") -> bytes:
+    """Return an encoded image of a few coloured lines, different for every seed."""
     rng = torch.Generator().manual_seed(seed)
     picture = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(picture)
@@ -170,12 +170,12 @@ def drawn(seed: int, *, size: tuple[int, int] = (24, 16), kind: str = "PNG") -> 
 
 
 def image_tasks(count: int, *, first_row: int = 1) -> list[Task]:
-    """Questions with no image, one or two, of different sizes, as PNG and JPEG, and with different hints."""
+    """Return questions with up to two images of different sizes, as PNG and JPEG, and with different hints."""
     return [image_task(row, num_images=row % 3) for row in range(first_row, first_row + count)]
 
 
-def image_task(row: int, *, num_images: int, draw: Callable[..., bytes] = drawn) -> Task:
-    """A question with images before and between its words."""
+def image_task(row: int, *, num_images: int, draw: Callable[..., bytes] = draw_image) -> Task:
+    """Return a question with images before and within its text."""
     kinds, sizes = ("PNG", "JPEG"), ((24, 16), (16, 32), (40, 24))
     pictures = [
         draw(10 * row + index, size=sizes[(row + index) % 3], kind=kinds[index % 2]) for index in range(num_images)
@@ -188,7 +188,7 @@ def image_task(row: int, *, num_images: int, draw: Callable[..., bytes] = drawn)
 
 
 def with_images(row: int, parts: Sequence[dict[str, object]] | str, pictures: Sequence[bytes]) -> Task:
-    """A task of one user message."""
+    """Return a task with one user message."""
     return Task(
         row=row,
         messages=({"role": "system", "content": "Be brief."}, {"role": "user", "content": parts}),

@@ -1,4 +1,4 @@
-"""Whole runs of a tiny model, as several tests make them."""
+"""Whole runs of a tiny model, shared by several tests."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""One of several processes that are one run: runs scenarios of `test_world` and writes what it saw into a folder."""
+"""Script for one process of a distributed run: runs scenarios of `test_distributed` and writes results to a folder."""
 
 import json
 import sys
@@ -24,7 +24,7 @@ from worker.engine.model.policy import LIVE_ADAPTER, build_policy
 from worker.engine.model.sharding import shard
 
 
-def settings_of(changes):
+def make_settings(changes):
     return replace(
         tiny_settings(
             method="grpo",
@@ -39,8 +39,8 @@ def settings_of(changes):
     )
 
 
-class Graded:
-    """A reward under which some rows' groups are dead; keeps the rows it was asked about."""
+class RecordingReward:
+    """Reward with dead groups for some rows, which records the rows it scores."""
 
     def __init__(self):
         self.rows = []
@@ -54,8 +54,8 @@ class Graded:
         ]
 
 
-class Breaks(Graded):
-    """Fails at its third call."""
+class FailingReward(RecordingReward):
+    """Reward that fails at its third call."""
 
     def __call__(self, completions):
         if len(self.rows) == 2:
@@ -63,8 +63,8 @@ class Breaks(Graded):
         return super().__call__(completions)
 
 
-def policy_of(settings, *, images=False):
-    """The tiny policy, whose completions end at many places, in float64: AdamW blows up the last bits of float32."""
+def make_policy(settings, *, images=False):
+    """Return the tiny policy with varied completion lengths, in float64: AdamW amplifies rounding errors of float32."""
     model = (tiny_vision_model() if images else tiny_model()).double()
     model.generation_config.eos_token_id = list(range(100, 124))
     processor = tiny_processor() if images else None
@@ -72,14 +72,14 @@ def policy_of(settings, *, images=False):
     return build_policy(model, tokenizer=tokenizer, settings=settings, processor=processor)
 
 
-def scenario(world, *, settings, resume=None, stop_after=None, fault=None, images=False):
-    """A whole run, as plain data."""
-    chosen = settings_of(settings)
-    policy, tasks = policy_of(chosen, images=images), image_tasks if images else tiny_tasks
+def run_scenario(world, *, settings, resume=None, stop_after=None, fault=None, images=False):
+    """Run a scenario; return its results as plain data."""
+    chosen = make_settings(settings)
+    policy, tasks = make_policy(chosen, images=images), image_tasks if images else tiny_tasks
     if chosen.sharding == "sharded" and world.size > 1:
         policy, world = shard(policy, device=torch.device("cpu"), world=world)
     recorder = Recorder(stop_after=stop_after)
-    reward = Breaks() if fault == world.rank else Graded()
+    reward = FailingReward() if fault == world.rank else RecordingReward()
     ending = run(
         chosen,
         policy=policy,
@@ -98,7 +98,9 @@ def scenario(world, *, settings, resume=None, stop_after=None, fault=None, image
         "evaluations": recorder.evaluations,
         "checkpoints": {checkpoint.step: checkpoint.data for checkpoint in recorder.checkpoints},
         "adapter": {name: value.detach().clone() for name, value in policy.adapter(LIVE_ADAPTER).items()},
-        "held": sum(p.to_local().numel() if hasattr(p, "to_local") else p.numel() for p in policy.model.parameters()),
+        "num_parameters": sum(
+            p.to_local().numel() if hasattr(p, "to_local") else p.numel() for p in policy.model.parameters()
+        ),
         "scored": reward.rows,
     }
 
@@ -109,6 +111,6 @@ if __name__ == "__main__":
     for name, arguments in json.loads((folder / "scenarios.json").read_text()).items():
         if "resume" in arguments:
             arguments["resume"] = Path(arguments["resume"]).read_bytes()
-        found = scenario(ProcessGroup(rank, size), **arguments)
+        found = run_scenario(ProcessGroup(rank, size), **arguments)
         torch.save(found, folder / f"{name}.{rank}")
     dist.destroy_process_group()

@@ -11,20 +11,20 @@ FAST = SandboxLimits(row_timeout_s=1.0, batch_timeout_s=20.0, memory_bytes=256 *
 
 @pytest.fixture(scope="session", autouse=True)
 def libraries() -> None:
-    """Those of verifiers, as `make` installs them."""
+    """Install the libraries for verifiers, as `make` does."""
     install()
 
 
 @pytest.fixture(scope="session")
 def sandbox(libraries: None) -> Iterator[Sandbox]:
-    """One for all tests, so that each also shows that those before it left nothing behind."""
+    """One sandbox for all tests, so that each also shows that earlier ones left nothing behind."""
     with Sandbox(FAST) as shared:
         yield shared
 
 
 @pytest.fixture(scope="session")
 def level(sandbox: Sandbox) -> int:
-    return sandbox.box.level
+    return sandbox.confinement.level
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ NUMBERS = st.sets(st.integers(0, 600), max_size=40)
 ROOT = str(Path(__file__).parents[3])
 
 
-def answer(program, *, number, arch, arguments=(0, 0, 0, 0, 0, 0)):
-    """What a BPF machine says: an interpreter of the five instructions used."""
+def run_filter(program, *, number, arch, arguments=(0, 0, 0, 0, 0, 0)):
+    """Interpret a BPF program of the five instructions used."""
     instructions = [struct.unpack("=HBBI", program[i : i + 8]) for i in range(0, len(program), 8)]
     halves = {16 + 8 * at: value & 0xFFFFFFFF for at, value in enumerate(arguments)}
     data, accumulator, at = {0: number, 4: arch} | halves, 0, 0
@@ -35,16 +35,16 @@ def answer(program, *, number, arch, arguments=(0, 0, 0, 0, 0, 0)):
 @given(NUMBERS, st.integers(0, 700), st.sampled_from(["x86_64", "aarch64"]))
 def test_the_filter_allows_what_is_listed_and_nothing_else(allowed, number, machine):
     program = confine.assemble(allowed, opening={}, machine=machine)
-    said = answer(program, number=number, arch=syscalls.AUDIT_ARCH[machine])
-    assert said == (0x7FFF0000 if number in allowed else 0x00050001)
+    verdict = run_filter(program, number=number, arch=syscalls.AUDIT_ARCH[machine])
+    assert verdict == (0x7FFF0000 if number in allowed else 0x00050001)
 
 
 @given(st.integers(0, 600), st.integers(0, 2**32 - 1))
 def test_another_architecture_and_x32_are_killed(number, arch):
     program = confine.assemble({number}, opening=syscalls.opening(machine="x86_64"), machine="x86_64")
     if arch != syscalls.AUDIT_ARCH["x86_64"]:
-        assert answer(program, number=number, arch=arch) == 0x80000000
-    assert answer(program, number=number | 0x40000000, arch=syscalls.AUDIT_ARCH["x86_64"]) == 0x80000000
+        assert run_filter(program, number=number, arch=arch) == 0x80000000
+    assert run_filter(program, number=number | 0x40000000, arch=syscalls.AUDIT_ARCH["x86_64"]) == 0x80000000
 
 
 # name of the flag -> its bit on (x86_64, aarch64), from the kernel's asm/fcntl.h
@@ -83,8 +83,8 @@ def test_a_file_is_opened_to_read_or_not_at_all(machine, reading, writing, other
     program = confine.assemble(allowed, opening=syscalls.opening(machine=machine), machine=machine)
     for number, argument in OPEN[machine].items():
         arguments = [*others[:argument], flags, *others[argument + 1 :]]
-        said = answer(program, number=number, arch=syscalls.AUDIT_ARCH[machine], arguments=arguments)
-        assert said == (0x00050001 if writing else 0x7FFF0000)
+        verdict = run_filter(program, number=number, arch=syscalls.AUDIT_ARCH[machine], arguments=arguments)
+        assert verdict == (0x00050001 if writing else 0x7FFF0000)
 
 
 def test_no_other_call_that_could_empty_a_file_is_allowed_to_anyone():
@@ -100,7 +100,7 @@ def test_ranges_hold_exactly_the_numbers(numbers):
 
 
 def test_the_tables_agree_with_this_kernels_numbers():
-    """By doing them: each call of a verifier's process that has an observable effect here."""
+    """Make each call of a verifier's process that has an observable effect here."""
     if platform.machine() not in syscalls.AUDIT_ARCH:
         pytest.skip("an architecture the sandbox does not know")
     column = list(syscalls.AUDIT_ARCH).index(platform.machine())

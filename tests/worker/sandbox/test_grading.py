@@ -1,4 +1,4 @@
-"""What each way of scoring gives: every status, of every type."""
+"""Results of each type of grader: every status, of every type."""
 
 import random
 
@@ -113,10 +113,10 @@ def test_components_and_reason_of_a_verifier_are_kept(sandbox):
     assert (record.components, record.reason) == ({"form": 1.0, "n": 2.0}, "fine")
 
 
-def test_a_long_reason_says_that_it_was_cut(sandbox):
+def test_a_long_reason_is_truncated_with_a_note(sandbox):
     record = one(sandbox, python(body("raise ValueError('z' * 10**5)")))
     assert len(record.reason) <= 3000
-    assert "cut: more than" in record.reason
+    assert "truncated: more than" in record.reason
     assert record.reason.splitlines()[-1].strip().startswith("line 3, in grade: raise ValueError")
 
 
@@ -152,10 +152,10 @@ def test_an_endless_loop_is_a_timeout_and_the_rows_around_it_keep_their_scores(s
     assert "after 1 s" in records[1].reason
 
 
-def test_a_verifier_that_always_hangs_is_given_up(sandbox):
+def test_a_verifier_that_always_hangs_is_abandoned(sandbox):
     records = sandbox.grade(python(body("while True:\n    pass")), [sample() for _ in range(40)])
     assert {record.status.value for record in records} == {"timeout"}
-    assert "not tried" in records[-1].reason
+    assert "not graded" in records[-1].reason
 
 
 def test_error_counts_as_zero_is_a_choice_of_the_spec(sandbox):
@@ -164,12 +164,12 @@ def test_error_counts_as_zero_is_a_choice_of_the_spec(sandbox):
     assert "ZeroDivisionError" in record.reason
 
 
-def test_what_is_printed_comes_back_cut(sandbox):
+def test_printed_output_is_truncated(sandbox):
     record = one(sandbox, python(body("print('seen', item['x'])\nprint('y' * 10**6)\nreturn 1"), isolation="call"), x=3)
     assert record.score == 1.0
     assert record.stdout.startswith("seen 3\nyyy")
     assert len(record.stdout) == 2000
-    assert record.stdout.endswith("cut: more than 998008 characters are missing")
+    assert record.stdout.endswith("truncated: more than 998008 characters are missing")
 
 
 def test_source_that_does_not_compile_inside_is_an_error_of_each_row(sandbox):
@@ -189,7 +189,7 @@ def test_nothing_a_row_leaves_behind_is_there_for_the_next(sandbox, isolation):
 def test_the_memory_of_a_row_is_free_for_the_next(sandbox):
     """The limit is 256 MiB. A module and its functions hold each other, so nothing goes by itself."""
     spec = python("TABLE = bytes(100 * 2**20)\n" + body("return len(TABLE) > 0"))
-    assert not spec.one_process_a_call
+    assert not spec.one_process_per_call
     assert outcomes(sandbox.grade(spec, [sample() for _ in range(5)])) == [(1.0, "ok")] * 5
 
 

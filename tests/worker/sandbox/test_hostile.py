@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.hostile, pytest.mark.usefixtures("python_allowed")]
 DENIED = (41, 53, 56, 57, 59, 101, 157, 310, 319, 425, 435)
 CTYPES = "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\n"
 
-# name -> (head, lines run for the attacking row, expected status, what its reason or score says)
+# name -> (head, lines run for the attacking row, expected status, expected score or part of the reason)
 HOSTILE = {
     "fork bomb": ("import os", "while True:\n    os.fork()", "error", "Operation not permitted"),
     "memory bomb": ("", "x = []\nwhile True:\n    x.append(bytes(2**24))", "error", "MemoryError"),
@@ -102,7 +102,7 @@ HOSTILE = {
         "import os, struct",
         "os.write(3, struct.pack('!Icdd', 17, b'N', float('inf'), 0.0))\nos._exit(0)",
         "error",
-        "no finite number",
+        "not a finite number",
     ),
     "a forged timeout with a score": (
         "import os, struct, json",
@@ -123,7 +123,7 @@ HOSTILE = {
         "import os, struct",
         "os.write(3, struct.pack('!Icdd', 17, b'N', 99.0, 0.0))\nos.abort()",
         "error",
-        "ended by",
+        "killed by",
     ),
     "a forged number, then the result pipe closed": (
         "import os, struct, time",
@@ -137,9 +137,9 @@ HOSTILE = {
         "timeout",
         "stopped after 1 s",
     ),
-    "half a frame": ("import os", "os.write(3, b'\\0\\0\\0\\x11N12')\nos._exit(0)", "error", "ended its own process"),
+    "half a frame": ("import os", "os.write(3, b'\\0\\0\\0\\x11N12')\nos._exit(0)", "error", "exited its process"),
     "an endless frame": ("import os", "while True:\n    os.write(3, b'\\xff' * 65536)", "error", "result pipe"),
-    "the result pipe closed": ("import os", "os.close(3)\nreturn 1", "error", "ended its own process"),
+    "the result pipe closed": ("import os", "os.close(3)\nreturn 1", "error", "exited its process"),
     "every descriptor written to": (
         "import os",
         (
@@ -182,8 +182,8 @@ HOSTILE = {
     "sys.exit": ("import sys", "sys.exit(0)", "error", "SystemExit"),
     "SystemExit without an import": ("", "raise SystemExit(0)", "error", "SystemExit"),
     "os._exit": ("import os", "os._exit(0)", "error", "exit status 0"),
-    "os._exit as if after an odd row": ("import os", "os._exit(3)", "error", "exit status 3"),
-    "abort": ("import os", "os.abort()", "error", "ended by"),
+    "os._exit as if after a faulty row": ("import os", "os._exit(3)", "error", "exit status 3"),
+    "abort": ("import os", "os.abort()", "error", "killed by"),
     "an alarm for the next row": (
         "import signal",
         "signal.signal(signal.SIGALRM, lambda *a: print(a))\nsignal.alarm(1)\nreturn 0.5",
@@ -490,18 +490,18 @@ CHANNELS = {
 
 @pytest.mark.parametrize("name", CHANNELS)
 def test_a_call_leaves_nothing_that_the_next_one_can_read(sandbox, name):
-    head, leave, seen = CHANNELS[name]
-    again = f"    {leave}\n    return max(float({seen}) for _ in range(5))"
-    lines = f"before = float({seen})\nif item['first']:\n{again}\nreturn before"
+    head, leave, probe = CHANNELS[name]
+    again = f"    {leave}\n    return max(float({probe}) for _ in range(5))"
+    lines = f"before = float({probe})\nif item['first']:\n{again}\nreturn before"
     spec = python(body(lines, head=head))
     first, *others = sandbox.grade(spec, [sample(first=n == 0) for n in range(6)])
     assert outcomes(others) == [(0.0, "ok")] * 5
-    if name not in UNSEEN_BY_ITSELF:
-        assert outcomes([first]) == [(1.0, "ok")]  # else looking would prove nothing
+    if name not in BLOCKED_IN_ITS_OWN_CALL:
+        assert outcomes([first]) == [(1.0, "ok")]  # otherwise the probe would prove nothing
 
 
-UNSEEN_BY_ITSELF = {"files and folders"}
-"""What fails in the call that tries it already."""
+BLOCKED_IN_ITS_OWN_CALL = {"files and folders"}
+"""Channels that fail already in the call that tries them."""
 
 
 FORGE_AND_SLEEP = """
@@ -520,16 +520,16 @@ def test_a_forger_in_the_last_row_is_that_rows_timeout(sandbox):
     assert outcomes(sandbox.grade(python(FORGE_AND_SLEEP), rows)) == [(0.25, "ok"), (None, "timeout")]
 
 
-class TakenForPlain(Python):
-    """A verifier that the judging of sources was wrong about."""
+class ConsideredPlain(Python):
+    """A verifier whose source was wrongly considered plain."""
 
     @property
-    def one_process_a_call(self):
+    def one_process_per_call(self):
         return False
 
 
-def test_a_forger_that_was_taken_for_plain_is_graded_alone_and_wins_nothing(sandbox):
-    spec = TakenForPlain(type="python", source=FORGE_AND_SLEEP)
+def test_a_forger_that_was_considered_plain_is_graded_alone_and_gains_nothing(sandbox):
+    spec = ConsideredPlain(type="python", source=FORGE_AND_SLEEP)
     rows = [sample(attack=20 if row == 3 else 0, honest=row / 10) for row in range(6)]
     records = sandbox.grade(spec, rows)
     assert outcomes(records[:3] + records[4:]) == [(row / 10, "ok") for row in (0, 1, 2, 4, 5)]
@@ -537,13 +537,11 @@ def test_a_forger_that_was_taken_for_plain_is_graded_alone_and_wins_nothing(sand
 
 
 @pytest.mark.timeout(60)
-def test_a_batch_that_ends_without_one_row_is_not_sent_again_for_ever():
-    limits = SandboxLimits(
-        row_timeout_s=0.5, batch_timeout_s=0.500001
-    )  # the row's clock starts anew when it is compiled
+def test_a_batch_that_ends_without_a_row_is_not_sent_again_for_ever():
+    limits = SandboxLimits(row_timeout_s=0.5, batch_timeout_s=0.500001)  # the row's clock restarts when it is compiled
     spec = python(body("while item['hang']:\n    pass\nreturn 1"))
-    with Sandbox(limits) as box:
-        records = box.grade(spec, [sample(hang=True), sample(hang=False)])
+    with Sandbox(limits) as own_sandbox:
+        records = own_sandbox.grade(spec, [sample(hang=True), sample(hang=False)])
     assert outcomes(records) == [(None, "timeout"), (1.0, "ok")]
 
 
@@ -559,21 +557,21 @@ def test_a_hostile_module_level_is_no_different(sandbox):
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-def test_attacks_are_held_by_seccomp_alone_too(attack):
-    with _prizes() as item, Sandbox(SandboxLimits(row_timeout_s=2.0), max_level=1) as box:
-        assert box.box.level == 1
-        record = box.grade(python(attack.source, isolation="call"), [sample(**item)])[0]
+def test_seccomp_alone_blocks_the_attacks_too(attack):
+    with _prizes() as item, Sandbox(SandboxLimits(row_timeout_s=2.0), max_level=1) as own_sandbox:
+        assert own_sandbox.confinement.level == 1
+        record = own_sandbox.grade(python(attack.source, isolation="call"), [sample(**item)])[0]
     assert not record.score, attack.name
 
 
-TOO_DEAR = {"take 4 GiB of memory"}
-FOR_ROOT = {"trace the owner", "read the owner's memory", "raise its own limits"}
+TOO_EXPENSIVE = {"take 4 GiB of memory"}
+NEEDS_ROOT = {"trace the owner", "read the owner's memory", "raise its own limits"}
 
 
-@pytest.mark.parametrize("attack", [a for a in ATTACKS if a.name not in TOO_DEAR], ids=lambda attack: attack.name)
-def test_attacks_succeed_outside_the_box(attack):
-    """The same source in a plain process of this user: else the attack would prove nothing."""
-    if attack.name in FOR_ROOT and os.geteuid() != 0:
+@pytest.mark.parametrize("attack", [a for a in ATTACKS if a.name not in TOO_EXPENSIVE], ids=lambda attack: attack.name)
+def test_attacks_succeed_outside_the_sandbox(attack):
+    """Run the same source in an ordinary process of this user; otherwise the attack would prove nothing."""
+    if attack.name in NEEDS_ROOT and os.geteuid() != 0:
         pytest.skip("an ordinary user may not do this outside either")
     program = f"{attack.source}\nimport json, sys\nprint(float(grade(None, json.loads(sys.argv[1]))))"
     with _prizes() as item:
@@ -597,7 +595,7 @@ def test_attacks_succeed_outside_the_box(attack):
         assert float(run.stdout) > 0, run.stderr
 
 
-def test_thirty_odd_deaths_in_a_row_leave_a_sandbox_that_works(sandbox):
+def test_thirty_abnormal_exits_in_a_row_leave_a_working_sandbox(sandbox):
     start = time.monotonic()
     spec = python("import os\n" + body("os._exit(1)"))
     assert {r.status.value for r in sandbox.grade(spec, [sample() for _ in range(30)])} == {"error"}

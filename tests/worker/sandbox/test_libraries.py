@@ -1,4 +1,4 @@
-"""The libraries of verifiers: there inside, torch is not, and what a row does with them is its own affair."""
+"""Libraries for verifiers: available inside, unlike torch, and no row affects another through them."""
 
 import subprocess
 import sys
@@ -81,18 +81,21 @@ def test_after_a_crash_the_next_call_is_served_within_a_second(sandbox):
     assert time.monotonic() - start < 3.0  # a loaded machine included
 
 
-def test_servers_make_room_for_each_other():
-    with Sandbox(SandboxLimits(row_timeout_s=5.0)) as box:
+def test_the_least_recently_used_server_is_evicted():
+    with Sandbox(SandboxLimits(row_timeout_s=5.0)) as own_sandbox:
         for head, expression in USES.values():
-            assert box.grade(python(head + "\n" + body(f"return float({expression})")), [sample()])[0].status == "ok"
-        assert 1 < len(box._servers) <= 4
+            assert (
+                own_sandbox.grade(python(head + "\n" + body(f"return float({expression})")), [sample()])[0].status
+                == "ok"
+            )
+        assert 1 < len(own_sandbox._servers) <= 4
 
 
 def test_without_libraries_an_import_is_an_error_that_says_so():
     spec = python("import numpy\n" + body("return 1"))
-    with Sandbox(SandboxLimits(row_timeout_s=1.0), libraries=STANDARD_LIBRARY) as box:
-        (record,) = box.grade(spec, [sample()])
-        assert box.identity()["libraries"] is None
+    with Sandbox(SandboxLimits(row_timeout_s=1.0), libraries=STANDARD_LIBRARY) as own_sandbox:
+        (record,) = own_sandbox.grade(spec, [sample()])
+        assert own_sandbox.identity()["libraries"] is None
     assert "No module named 'numpy'" in record.reason
 
 
@@ -106,7 +109,7 @@ def test_their_hash_follows_names_and_contents(tmp_path):
     assert len(installed_libraries().digest()) == 64
 
 
-def test_a_list_that_cannot_be_installed_says_why_and_leaves_nothing(monkeypatch, tmp_path):
+def test_a_list_that_cannot_be_installed_gives_the_reason_and_leaves_nothing(monkeypatch, tmp_path):
     wrong = tmp_path / "libraries.txt"
     wrong.write_text("./no-such-folder-of-this-name\n")
     monkeypatch.setattr(libraries, "LIST", wrong)

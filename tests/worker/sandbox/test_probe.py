@@ -28,7 +28,7 @@ def test_the_command_prints_a_report_and_a_sentence():
     assert report["held"] is True
     assert len(report["attacks"]) == len(ATTACKS) + 1
     assert sentence == report["sentence"]
-    assert "attacks were held" in sentence
+    assert "attacks were blocked" in sentence
 
 
 @pytest.mark.usefixtures("python_allowed")
@@ -52,10 +52,10 @@ def test_a_folder_of_libraries_is_importable_and_hashed_and_named_in_the_identit
 
     (tmp_path / "ours.py").write_text("VALUE = 0.5\n")
     libraries = Libraries(folder=tmp_path, preload=("ours",))
-    with Sandbox(libraries=libraries) as box:
+    with Sandbox(libraries=libraries) as own_sandbox:
         spec = python(body("return __import__('ours').VALUE"))
-        assert box.grade(spec, [sample()])[0].score == 0.5
-        identity = box.identity()
+        assert own_sandbox.grade(spec, [sample()])[0].score == 0.5
+        identity = own_sandbox.identity()
     before = libraries.digest()
     abi = confine.landlock_abi()
     assert identity == {

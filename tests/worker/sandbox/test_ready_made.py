@@ -1,4 +1,4 @@
-"""The gallery: every example of every ready-made verifier gets its score in the real sandbox."""
+"""Ready-made verifiers: every example of each gets its expected score in the real sandbox."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The battery in the real sandbox: verifiers that are fine pass, each kind of bad one is caught and says how."""
+"""The self-check in the real sandbox: good verifiers pass, and each kind of bad one fails with its finding."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from backend.datasets.rows.rows import answer_of, read_rows
 from backend.verifiers.ready_made import READY_MADE
 from backend.verifiers.selfcheck import ProbeRow, self_check
 from backend.verifiers.specs import parse_spec
-from worker.checks.self_check import evenly
+from worker.checks.self_check import spread_rows
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 WORDS = ("orange", "quince", "medlar", "cherry", "damson", "bilberry")
@@ -53,7 +53,7 @@ def test_every_ready_made_verifier_passes_on_its_own_rows(sandbox, verifier):
 def test_the_verifiers_of_the_examples_pass_on_their_data(sandbox, example):
     folder = EXAMPLES / example
     with (folder / "train.jsonl").open("rb") as file:
-        rows = evenly(read_rows(file), count=8)
+        rows = spread_rows(read_rows(file), count=8)
     grader = {"type": "python", "source": (folder / "verifier.py").read_text()}
     assert checked(sandbox, grader, rows)["verdict"] == "pass"
 
@@ -164,7 +164,7 @@ def test_a_reference_that_only_the_source_names_is_found(sandbox):
     assert result["verdict"] == "pass"
 
 
-def test_a_verifier_that_hangs_is_given_up_after_one_row(sandbox):
+def test_a_verifier_that_hangs_is_abandoned_after_one_row(sandbox):
     result = checked(sandbox, python("while output_text is not item: pass"))
     assert result["verdict"] == "fail"
     assert "timeouts" in codes(result, "fail")
@@ -178,9 +178,11 @@ def test_a_slow_verifier_is_tried_on_fewer_rows_and_says_so(sandbox):
 
 
 def test_the_matrix_has_a_cell_for_each_row_and_text(sandbox):
-    told = []
-    result = checked(sandbox, python(RIGHT + "return right"), progress=lambda done, total: told.append((done, total)))
-    assert told == [(n + 1, len(ROWS)) for n in range(len(ROWS))]
+    progress = []
+    result = checked(
+        sandbox, python(RIGHT + "return right"), progress=lambda done, total: progress.append((done, total))
+    )
+    assert progress == [(n + 1, len(ROWS)) for n in range(len(ROWS))]
     names = [probe["name"] for probe in result["probes"]]
     assert [row["row"] for row in result["rows"]] == list(range(len(ROWS)))
     for row, word in zip(result["rows"], WORDS, strict=True):

@@ -1,4 +1,4 @@
-"""Graders made for other systems run as they are: each signature receives what its own system would give it."""
+"""Graders written for other systems run unchanged: each signature receives what its own system would pass."""
 
 import pytest
 
@@ -58,7 +58,7 @@ def test_the_prompt_is_found_in_the_item_where_it_is_not_given(sandbox):
     assert outcomes(graded(sandbox, source, *rows, given(messages=None))) == [(1.0, "ok")] * 2 + [(None, "error")]
 
 
-def test_what_a_row_lacks_is_said(sandbox):
+def test_a_missing_value_is_named_in_the_error(sandbox):
     (record,) = graded(sandbox, "def f(completions, level):\n    return [1.0]", given(other=1))
     assert record.status == "error"
     assert "'level'" in record.reason
@@ -103,12 +103,12 @@ def test_scores_of_a_batch_keep_their_order_and_none_abstains(sandbox):
     [
         ("raise ValueError('no')", "error", "ValueError: no"),
         ("while True: pass", "timeout", "stopped after"),
-        ("import os; os._exit(4)", "error", "ended its own process"),
+        ("import os; os._exit(4)", "error", "exited its process"),
         ("return [1.0] * 9", "error", "9 scores for 1 completions"),
-        ("return 1.0", "error", "a list of scores"),
+        ("return 1.0", "error", "a list with one score each"),
     ],
 )
-def test_the_harm_of_one_row_is_not_the_batchs(sandbox, harm, status, reason):
+def test_a_failing_row_does_not_fail_its_batch(sandbox, harm, status, reason):
     source = f"def reward(completions, x):\n    if 1 in x:\n        {harm}\n    return [0.5 for c in completions]"
     records = graded(sandbox, source, *[given(x=x) for x in (0, 1, 0, 0)])
     assert [record.status.value for record in records] == ["ok", status, "ok", "ok"]

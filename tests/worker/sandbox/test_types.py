@@ -50,7 +50,7 @@ def test_number(sandbox, options, answer, text, score):
 
 
 def test_a_reference_without_a_number_is_the_rows_error(sandbox):
-    assert "holds no number" in one(sandbox, {"type": "number"}, "5", answer="none").reason
+    assert "contains no number" in one(sandbox, {"type": "number"}, "5", answer="none").reason
     assert "no reference answer" in one(sandbox, {"type": "number"}, "5").reason
 
 
@@ -127,7 +127,7 @@ def test_a_pattern_of_a_schema_runs_under_the_deadline_too(sandbox):
 
 
 def directly(code, cases):
-    """What the libraries themselves say, in a process of their own."""
+    """Results of the libraries themselves, in a separate process."""
     run = subprocess.run(
         [sys.executable, "-P", "-s", "-S", "-c", code],
         input=json.dumps(cases),
@@ -263,7 +263,7 @@ def test_a_formula_without_a_value_is_an_error(sandbox):
     assert record.reason == "calculate_output: a division by zero"
 
 
-def test_output_json_is_looked_into_by_every_type(sandbox):
+def test_every_type_can_read_output_json(sandbox):
     spec = {"type": "number", "input": "{{sample.output_json.total}}", "reference": "{{item.total}}"}
     records = sandbox.grade(parse_spec(spec), [sample('{"total": 3}', total=3), sample("3", total=3)])
     assert [record.score for record in records] == [1.0, 0.0]

@@ -1,4 +1,4 @@
-"""Short forms for the tests: specs, samples, and records boiled down to what is compared."""
+"""Helpers of the tests: specs, samples, and the compared parts of records."""
 
 from backend.verifiers.specs import parse_spec
 from backend.verifiers.templates import Sample

@@ -1,4 +1,4 @@
-"""Answers in one batch: what a row writes depends neither on who else is there nor on when they came."""
+"""Continuous batching: a completion depends neither on the other rows nor on when they were added."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from backend.db.base import Json
 from tests.worker.engine.tiny import save_tiny_model, tiny_model, tiny_policy, tiny_settings, tiny_tokenizer
-from tests.worker.engine.tiny_vision import drawn as picture
+from tests.worker.engine.tiny_vision import draw_image as picture
 from tests.worker.engine.tiny_vision import save_tiny_vision_model
 from worker.engine.faults import Fault
 from worker.engine.model.adapter_files import Adapter, adapter_from_archive
@@ -23,7 +23,7 @@ from worker.engine.training.update import make_optimizer
 from worker.engine.types import Task
 from worker.exports.adapter_zip import write_adapter_zip
 from worker.serving.adapters import AdaptedBase
-from worker.serving.batch import Batch, SequenceSlot, choose
+from worker.serving.batch import Batch, SequenceSlot, sample_next
 
 QUESTIONS = ("Why?", "How many beans make five, and who counts them?", "Tell me more about the sea and its tides.")
 
@@ -31,10 +31,10 @@ QUESTIONS = ("Why?", "How many beans make five, and who counts them?", "Tell me 
 def base(**model: int) -> AdaptedBase:
     made, tokenizer = tiny_model(**model).eval().requires_grad_(False), tiny_tokenizer()
     policy = Policy(model=made, tokenizer=tokenizer, device=made.device, pad_id=1, eos_ids=(0,))
-    return AdaptedBase(policy, most=2)
+    return AdaptedBase(policy, max_adapters=2)
 
 
-def asked(policy: Policy, question: str) -> Context:
+def text_context(policy: Policy, question: str) -> Context:
     return context_of(policy, question, ())
 
 
@@ -44,7 +44,7 @@ def context_of(policy: Policy, question: str, images: tuple[bytes, ...]) -> Cont
     return PromptBuilder(policy.tokenizer, LengthLimits(400, 400), policy.vision).prompt(task).student
 
 
-def turn(
+def slot(
     policy: Policy,
     question: str | Context = QUESTIONS[0],
     *,
@@ -54,28 +54,28 @@ def turn(
     top_logprobs: int | None = None,
     seed: int = 0,
 ) -> SequenceSlot:
-    context = asked(policy, question) if isinstance(question, str) else question
+    context = text_context(policy, question) if isinstance(question, str) else question
     return SequenceSlot(context, adapter, temperature, top_p, top_logprobs, Random(seed))
 
 
-def written(batch: Batch, turns: Sequence[SequenceSlot], *, tokens: int, late: int = 0) -> list[list[int]]:
-    """Each turn's tokens; every next one joins `late` tokens after the one before it."""
-    said: dict[SequenceSlot, list[int]] = {turn: [] for turn in turns}
-    waiting, now = list(turns), 0
-    while waiting or batch.turns:
+def written(batch: Batch, slots: Sequence[SequenceSlot], *, tokens: int, late: int = 0) -> list[list[int]]:
+    """Each slot's tokens; every next one joins `late` tokens after the one before it."""
+    tokens_of: dict[SequenceSlot, list[int]] = {slot: [] for slot in slots}
+    waiting, now = list(slots), 0
+    while waiting or batch.slots:
         count = len(waiting) if late == 0 else int(now % late == 0)
-        batch.join(waiting[:count])
+        batch.add(waiting[:count])
         waiting, now = waiting[count:], now + 1
-        for drawn in batch.draw():
-            said[drawn.turn].append(drawn.token)
-        ended = {turn for turn in batch.turns if len(said[turn]) == tokens or said[turn][-1] in (0,)}
-        batch.leave(ended)
-        batch.advance()
-    return list(said.values())
+        for sampled in batch.sample():
+            tokens_of[sampled.slot].append(sampled.token)
+        ended = {slot for slot in batch.slots if len(tokens_of[slot]) == tokens or tokens_of[slot][-1] in (0,)}
+        batch.remove(ended)
+        batch.forward()
+    return list(tokens_of.values())
 
 
-def stirred(seed: int, *, r: int = 4) -> Policy:
-    """A trained policy, as if: random weights in the adapter."""
+def random_adapter_policy(seed: int, *, r: int = 4) -> Policy:
+    """A policy with random adapter weights, as if trained."""
     policy = tiny_policy(tiny_settings(lora_r=r))
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -85,7 +85,7 @@ def stirred(seed: int, *, r: int = 4) -> Policy:
 
 
 def adapter(seed: int, *, r: int = 4) -> Adapter:
-    policy = stirred(seed, r=r)
+    policy = random_adapter_policy(seed, r=r)
     tensors = {name: value.detach() for name, value in policy.adapter(LIVE_ADAPTER).items()}
     return Adapter(policy.model.peft_config[LIVE_ADAPTER], tensors)
 
@@ -95,7 +95,7 @@ def adapter(seed: int, *, r: int = 4) -> Adapter:
 def test_a_batch_writes_what_each_row_writes_alone(late: int, temperature: float) -> None:
     adapted = base()
     make = lambda: [  # noqa: E731
-        turn(adapted.policy, question, temperature=temperature, top_p=0.9, seed=place)
+        slot(adapted.policy, question, temperature=temperature, top_p=0.9, seed=place)
         for place, question in enumerate(QUESTIONS)
     ]
     alone = [written(Batch(adapted), [one], tokens=30)[0] for one in make()]
@@ -105,24 +105,24 @@ def test_a_batch_writes_what_each_row_writes_alone(late: int, temperature: float
 
 def test_a_greedy_answer_is_that_of_the_plain_model() -> None:
     adapted = base()
-    context = asked(adapted.policy, QUESTIONS[1])
+    context = text_context(adapted.policy, QUESTIONS[1])
     reference = adapted.policy.model.generate(
         torch.tensor([context.ids]), max_new_tokens=150, do_sample=False, pad_token_id=1
     )[0, len(context.ids) :]
-    found = written(Batch(adapted), [turn(adapted.policy, context)], tokens=150)[0]
+    found = written(Batch(adapted), [slot(adapted.policy, context)], tokens=150)[0]
     assert found == reference.tolist()[: len(found)]
     assert len(found) > 100
 
 
 def test_several_completions_of_a_prompt_read_it_once_and_differ() -> None:
     adapted = base()
-    context = asked(adapted.policy, QUESTIONS[0])
-    turns = [turn(adapted.policy, context, temperature=1.0, seed=seed) for seed in range(4)]
+    context = text_context(adapted.policy, QUESTIONS[0])
+    slots = [slot(adapted.policy, context, temperature=1.0, seed=seed) for seed in range(4)]
     widths = []
     adapted.policy.model.register_forward_pre_hook(
         lambda _, __, kwargs: widths.append(tuple(kwargs["input_ids"].shape)), with_kwargs=True
     )
-    found = written(Batch(adapted), turns, tokens=12)
+    found = written(Batch(adapted), slots, tokens=12)
     assert widths[0] == (1, len(context.ids))
     assert len({tuple(tokens) for tokens in found}) == 4
 
@@ -130,7 +130,7 @@ def test_several_completions_of_a_prompt_read_it_once_and_differ() -> None:
 def test_a_seed_gives_the_same_answer_again_and_another_seed_another_one() -> None:
     adapted = base()
     sample = lambda seed: written(  # noqa: E731
-        Batch(adapted), [turn(adapted.policy, temperature=1.0, seed=seed)], tokens=20
+        Batch(adapted), [slot(adapted.policy, temperature=1.0, seed=seed)], tokens=20
     )
     assert sample(5) == sample(5) != sample(6)
 
@@ -139,19 +139,19 @@ def test_a_seed_gives_the_same_answer_again_and_another_seed_another_one() -> No
 def test_rows_with_adapters_of_their_own_write_what_each_writes_alone(late: int) -> None:
     adapted = base()
     for name, made in {"one": adapter(1), "two": adapter(2, r=8)}.items():
-        adapted.put(name, made, in_use=set())
+        adapted.add(name, made, in_use=set())
     names = (None, "one", "two", "one")
     make = lambda: [  # noqa: E731
-        turn(adapted.policy, QUESTIONS[place % 3], adapter=name) for place, name in enumerate(names)
+        slot(adapted.policy, QUESTIONS[place % 3], adapter=name) for place, name in enumerate(names)
     ]
     alone = [written(Batch(adapted), [one], tokens=25)[0] for one in make()]
     assert written(Batch(adapted), make(), tokens=25, late=late) == alone
     assert len({tuple(tokens) for tokens in alone}) == 4
-    assert alone[0] == written(Batch(base()), [turn(adapted.policy, QUESTIONS[0])], tokens=25)[0]
+    assert alone[0] == written(Batch(base()), [slot(adapted.policy, QUESTIONS[0])], tokens=25)[0]
 
 
 def test_an_adapter_answers_as_the_policy_that_was_trained(tmp_path: Path) -> None:
-    trained, adapted = stirred(3), base()
+    trained, adapted = random_adapter_policy(3), base()
     manifest: Json = {
         "base_model": {"name": "tiny", "sha256": "0"},
         "settings": {"method": "rlsd", "lora": {"r": 4}},
@@ -165,46 +165,46 @@ def test_an_adapter_answers_as_the_policy_that_was_trained(tmp_path: Path) -> No
     checkpoint = pack(
         trained,
         make_optimizer(trained, settings=tiny_settings()),
-        standing=RunState(step=1, baseline=None, score=None),
+        run_state=RunState(step=1, baseline=None, score=None),
     )
-    adapted.put("archive", adapter_from_archive((tmp_path / "a.zip").read_bytes()), in_use=set())
-    adapted.put("checkpoint", adapter_from_checkpoint(checkpoint, r=4, alpha=8.0), in_use=set())
-    context = asked(adapted.policy, QUESTIONS[1])
+    adapted.add("archive", adapter_from_archive((tmp_path / "a.zip").read_bytes()), in_use=set())
+    adapted.add("checkpoint", adapter_from_checkpoint(checkpoint, r=4, alpha=8.0), in_use=set())
+    context = text_context(adapted.policy, QUESTIONS[1])
     expected = trained.model.generate(
         input_ids=torch.tensor([context.ids]), max_new_tokens=25, do_sample=False, pad_token_id=1
     )[0, len(context.ids) :].tolist()
     for name in ("archive", "checkpoint"):
-        assert written(Batch(adapted), [turn(adapted.policy, context, adapter=name)], tokens=25)[0] == expected
+        assert written(Batch(adapted), [slot(adapted.policy, context, adapter=name)], tokens=25)[0] == expected
 
 
 def test_the_adapter_used_longest_ago_makes_room_unless_it_is_in_use() -> None:
     adapted = base()
     for name, seed in (("a", 1), ("b", 2)):
-        adapted.put(name, adapter(seed), in_use=set())
-    before = written(Batch(adapted), [turn(adapted.policy, adapter="a")], tokens=9)
-    adapted.put("c", adapter(3), in_use={"b"})
+        adapted.add(name, adapter(seed), in_use=set())
+    before = written(Batch(adapted), [slot(adapted.policy, adapter="a")], tokens=9)
+    adapted.add("c", adapter(3), in_use={"b"})
     assert ("a" in adapted, "b" in adapted, "c" in adapted) == (False, True, True)
-    adapted.put("a", adapter(1), in_use=set())
-    assert written(Batch(adapted), [turn(adapted.policy, adapter="a")], tokens=9) == before
+    adapted.add("a", adapter(1), in_use=set())
+    assert written(Batch(adapted), [slot(adapted.policy, adapter="a")], tokens=9) == before
 
 
 def test_an_adapter_of_another_model_is_refused_and_leaves_nothing() -> None:
     adapted = base(hidden=48)
-    with pytest.raises(ValueError, match="made for another model"):
-        adapted.put("alien", adapter(1), in_use=set())
+    with pytest.raises(ValueError, match="trained for another model"):
+        adapted.add("alien", adapter(1), in_use=set())
     assert "alien" not in adapted
-    with pytest.raises(ValueError, match="no archive"):
+    with pytest.raises(ValueError, match="not an adapter archive"):
         adapter_from_archive(b"PK\x05\x06")
 
 
 def test_log_probabilities_are_the_models_at_temperature_one() -> None:
     adapted = base()
-    one, other = (turn(adapted.policy, QUESTIONS[place], temperature=2.0, top_logprobs=3 * place) for place in (0, 1))
+    one, other = (slot(adapted.policy, QUESTIONS[place], temperature=2.0, top_logprobs=3 * place) for place in (0, 1))
     batch = Batch(adapted)
-    batch.join([turn(adapted.policy, QUESTIONS[2]), one, other])
-    drawn = {found.turn: found for found in batch.draw()}
-    bare, full = drawn.pop(one), drawn.pop(other)
-    (silent,) = drawn.values()
+    batch.add([slot(adapted.policy, QUESTIONS[2]), one, other])
+    sampled = {found.slot: found for found in batch.sample()}
+    bare, full = sampled.pop(one), sampled.pop(other)
+    (silent,) = sampled.values()
     assert (silent.logprob, bare.alternatives) == (None, ())
     logps = adapted.policy.model(torch.tensor([other.context.ids])).logits[0, -1].log_softmax(-1)
     assert full.logprob == pytest.approx(logps[full.token].item(), abs=1e-4)
@@ -216,27 +216,27 @@ def test_log_probabilities_are_the_models_at_temperature_one() -> None:
 def test_a_model_that_answers_no_number_amid_an_answer_is_a_fault(temperature: float) -> None:
     adapted = base()
     batch = Batch(adapted)
-    batch.join([turn(adapted.policy, temperature=temperature)])
-    batch.draw()
+    batch.add([slot(adapted.policy, temperature=temperature)])
+    batch.sample()
     with torch.no_grad():
         adapted.policy.model.model.norm.weight.fill_(torch.nan)
-    batch.advance()
-    with pytest.raises(Fault, match="probabilities are not numbers"):
-        batch.draw()
+    batch.forward()
+    with pytest.raises(Fault, match="token probabilities are NaN or infinite"):
+        batch.sample()
 
 
 def test_padding_that_nobody_needs_any_more_is_cut_away() -> None:
     adapted = base()
-    long, short = turn(adapted.policy, "x" * 200), turn(adapted.policy, "y", temperature=0.0)
+    long, short = slot(adapted.policy, "x" * 200), slot(adapted.policy, "y", temperature=0.0)
     batch = Batch(adapted)
-    batch.join([long, short])
-    batch.draw()
-    batch.leave({long})
+    batch.add([long, short])
+    batch.sample()
+    batch.remove({long})
     assert batch._rows is not None
     assert batch._rows.attention_BL.shape[1] == len(short.context.ids)
-    batch.advance()
-    rest = [batch.draw()[0].token]
-    alone = written(Batch(adapted), [turn(adapted.policy, "y")], tokens=2)[0]
+    batch.forward()
+    rest = [batch.sample()[0].token]
+    alone = written(Batch(adapted), [slot(adapted.policy, "y")], tokens=2)[0]
     assert rest == alone[1:]
 
 
@@ -247,8 +247,8 @@ def test_padding_that_nobody_needs_any_more_is_cut_away() -> None:
 )
 def test_a_token_outside_of_the_nucleus_is_never_drawn(logits: list[float], top_p: float, seed: int) -> None:
     context = Context((1,))
-    chooser = SequenceSlot(context, None, 0.7, top_p, None, Random(seed))
-    token = int(choose(torch.tensor([logits]), [chooser])[0])
+    slot = SequenceSlot(context, None, 0.7, top_p, None, Random(seed))
+    token = int(sample_next(torch.tensor([logits]), [slot])[0])
     probabilities = (torch.tensor(logits) / 0.7).softmax(-1)
     likelier = probabilities[probabilities > probabilities[token] + 1e-6].sum().item()
     assert likelier <= top_p + 1e-4
@@ -256,8 +256,8 @@ def test_a_token_outside_of_the_nucleus_is_never_drawn(logits: list[float], top_
 
 def test_tokens_are_drawn_as_often_as_they_are_likely() -> None:
     logits = torch.tensor([[0.0, 1.0, 2.0]])
-    chooser = SequenceSlot(Context((1,)), None, 1.0, 1.0, None, Random(0))
-    counts = Counter(int(choose(logits, [chooser])[0]) for _ in range(4000))
+    slot = SequenceSlot(Context((1,)), None, 1.0, 1.0, None, Random(0))
+    counts = Counter(int(sample_next(logits, [slot])[0]) for _ in range(4000))
     for token, probability in enumerate(logits.softmax(-1)[0].tolist()):
         assert counts[token] / 4000 == pytest.approx(probability, abs=0.03)
 
@@ -265,11 +265,11 @@ def test_tokens_are_drawn_as_often_as_they_are_likely() -> None:
 def test_rows_with_and_without_pictures_write_what_each_writes_alone(tmp_path: Path) -> None:
     source = save_tiny_vision_model(tmp_path / "vision")
     policy = load_untrained(source, dtype="float32", device="cpu", allow_remote_code=False)
-    adapted = AdaptedBase(policy, most=1)
+    adapted = AdaptedBase(policy, max_adapters=1)
 
     shown = [(), (picture(1),), (picture(2, size=(40, 24)), picture(3))]
     contexts = [context_of(policy, "What is it?", pictures) for pictures in shown]
-    make = lambda: [turn(policy, context) for context in contexts]  # noqa: E731
+    make = lambda: [slot(policy, context) for context in contexts]  # noqa: E731
     alone = [written(Batch(adapted), [one], tokens=12)[0] for one in make()]
     assert written(Batch(adapted), make(), tokens=12) == alone
     assert written(Batch(adapted), make(), tokens=12, late=2) == alone

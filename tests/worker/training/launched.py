@@ -1,4 +1,4 @@
-"""Launches two processes that note their pids by rank, then do what they are told: `FOLDER CONDUCT`."""
+"""Launches two processes that write their pids by rank, then act as given: `FOLDER BEHAVIOUR`."""
 
 import os
 import signal
@@ -10,20 +10,20 @@ from pathlib import Path
 from worker.training.launch import launch
 
 
-def behave(folder: Path, conduct: str) -> int:
+def run_rank(folder: Path, behaviour: str) -> int:
     rank = os.environ["RANK"]
-    asked = []
-    signal.signal(signal.SIGTERM, lambda *_: asked.append(True))
+    stop_requests = []
+    signal.signal(signal.SIGTERM, lambda *_: stop_requests.append(True))
     (folder / rank).write_text(str(os.getpid()))
-    if conduct == "fails" and rank == "1":
+    if behaviour == "fails" and rank == "1":
         return 3
-    while not asked:
+    while not stop_requests:
         time.sleep(0.02)
-    if conduct == "obeys":
+    if behaviour == "obeys":
         time.sleep(1)  # the step in hand
         (folder / f"obeyed.{rank}").touch()
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(launch(2, partial(behave, Path(sys.argv[1]), sys.argv[2])))
+    sys.exit(launch(2, partial(run_rank, Path(sys.argv[1]), sys.argv[2])))

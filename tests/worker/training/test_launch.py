@@ -1,4 +1,4 @@
-"""Several processes as one child: they share the launcher's end, and hear what it is told."""
+"""Several processes of one job: they end with their launcher, and get its SIGTERM."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def started(folder: Path, conduct: str) -> tuple[subprocess.Popen[bytes], list[int]]:
-    """The launcher, and the processes it started."""
+    """Start the launcher; returns it and the pids of its processes."""
     launcher = start_module(
         ["tests.worker.training.launched", str(folder), conduct],
         environment=os.environ,
@@ -50,7 +50,7 @@ def test_a_request_to_stop_reaches_every_process_and_ends_none_before_its_time(t
     assert sorted(path.name for path in tmp_path.glob("obeyed.*")) == ["obeyed.0", "obeyed.1"]
 
 
-def test_one_that_fails_takes_the_others_along(tmp_path: Path) -> None:
+def test_a_process_that_fails_ends_the_others(tmp_path: Path) -> None:
     launcher, pids = started(tmp_path, "fails")
     assert launcher.wait(60) == 1
     assert not any(running(pid) for pid in pids)
@@ -70,18 +70,18 @@ def test_none_outlives_the_launcher(tmp_path: Path, end: signal.Signals | None) 
 
 def test_a_device_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     from backend.errors import AppError
-    from worker.training.process_group import joined_world
+    from worker.training.process_group import join_process_group
 
     monkeypatch.setenv("LOCAL_RANK", "0")
-    with pytest.raises(AppError, match=r"asks for 64 devices, and this worker has \d+: lower devices to") as refusal:  # noqa: SIM117
-        with joined_world(processes=64, device="cuda"):
+    with pytest.raises(AppError, match=r"requests 64 devices, but this worker has \d+: lower devices to") as refusal:  # noqa: SIM117
+        with join_process_group(processes=64, device="cuda"):
             pass
     assert refusal.value.param == "method.reinforcement.x_rlsd.devices"
 
 
-def test_a_job_of_one_process_meets_nobody_whatever_its_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    from worker.training.process_group import joined_world
+def test_a_job_of_one_process_joins_no_group_whatever_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    from worker.training.process_group import join_process_group
 
     monkeypatch.setenv("WORLD_SIZE", "4")
-    with joined_world(processes=1, device="cpu") as world:
-        assert (world.rank, world.size, world.leads) == (0, 1, True)
+    with join_process_group(processes=1, device="cpu") as world:
+        assert (world.rank, world.size, world.is_leader) == (0, 1, True)

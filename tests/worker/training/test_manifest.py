@@ -1,4 +1,4 @@
-"""What a manifest says of the models that were used: enough to find them again."""
+"""How a manifest identifies the models used: enough to find them again."""
 
 from pathlib import Path
 

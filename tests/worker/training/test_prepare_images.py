@@ -1,4 +1,4 @@
-"""From a file's rows with pictures to what the engine shows its model."""
+"""Rows with images become tasks whose images reach the model."""
 
 import json
 from pathlib import Path
@@ -23,10 +23,10 @@ def test_a_rows_pictures_reach_the_model_and_not_the_verifier() -> None:
     processor = tiny_processor()
     settings = engine_settings(spec, seed=0)
     policy = build_policy(tiny_vision_model(), tokenizer=processor.tokenizer, settings=settings, processor=processor)
-    reader = PromptBuilder(policy.tokenizer, LengthLimits(500, 500), policy.vision)
-    contexts = [reader.prompt(task).student for task in train[:20]]
+    prompt_builder = PromptBuilder(policy.tokenizer, LengthLimits(500, 500), policy.vision)
+    contexts = [prompt_builder.prompt(task).student for task in train[:20]]
     assert len({context.ids for context in contexts}) == 1, "the words are the same"
-    assert len({context.sight.pictures.digest for context in contexts if context.sight}) == 20
+    assert len({context.image_spans.images.digest for context in contexts if context.image_spans}) == 20
 
     for task in train:
         assert [picture[:4] for picture in task.images] == [b"\x89PNG"]

@@ -1,6 +1,6 @@
-"""Owns the held-out evaluation: avg@k, and the paired comparison of two evaluations.
+"""Held-out evaluation: avg@k, and the paired comparison of two evaluations.
 
-Every evaluation of a run meets the same random numbers, so a difference between two of them is the policy's.
+All evaluations of a run use the same random numbers, so a difference between two of them comes from the policy.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from worker.engine.distributed import ProcessGroup
-from worker.engine.evaluation.statistics import DIFFERENCES, RESAMPLES, Interval, interval
+from worker.engine.evaluation.statistics import DIFFERENCES, RESAMPLES, Interval, mean_interval
 from worker.engine.model.policy import Policy
 from worker.engine.rollouts.prompts import Prompt
 from worker.engine.rollouts.reward import Scored
-from worker.engine.rollouts.rollouts import joined
+from worker.engine.rollouts.rollouts import all_gather_rollouts
 from worker.engine.rollouts.sampler import Sampler
 from worker.engine.rollouts.sampling import sample_and_score, untimed
 from worker.engine.seeds import numpy_generator, torch_generator
@@ -25,7 +25,7 @@ from worker.engine.types import QuestionScores, Reward
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What an evaluation found."""
+    """Scores of all questions, and how often the verifier failed."""
 
     questions: list[QuestionScores]
     fault_share: float
@@ -39,34 +39,34 @@ class PairedComparison:
     difference: Interval
     """Later minus earlier, in mean score."""
     p_value: float
-    """Two-sided sign-flip permutation test on the differences of the questions."""
+    """Two-sided sign-flip permutation test on the per-question differences."""
 
 
 def evaluate(
     policy: Policy,
     questions: Sequence[Prompt],
     *,
-    source: Sampler,
+    sampler: Sampler,
     reward: Reward,
     settings: Settings,
-    heed: Callable[[], None],
+    check_control: Callable[[], None],
     world: ProcessGroup,
 ) -> Evaluation:
-    """Sample `eval_samples` completions a question and score them. `heed` is called between batches; it may raise.
+    """Sample and score `eval_samples` completions per question. `check_control` is called before each batch; may raise.
 
-    Each process answers its share of every batch; all get the whole.
+    Each process samples its share of every batch; all get the whole.
     """
     policy.model.eval()
     questions_a_batch = max(1, settings.batch_size * settings.num_generations // settings.eval_samples)
-    found: list[QuestionScores] = []
+    questions_scored: list[QuestionScores] = []
     scored_batches: list[Scored] = []
     for start in range(0, len(questions), questions_a_batch):
-        heed()
+        check_control()
         batch = questions[start : start + questions_a_batch]
         rollouts, scored = sample_and_score(
             policy,
             batch,
-            source=source,
+            sampler=sampler,
             reward=reward,
             num_generations=settings.eval_samples,
             max_completion_tokens=settings.max_completion_tokens,
@@ -76,23 +76,23 @@ def evaluate(
             share=world.share(len(batch)),
             phase=untimed,
         )
-        _, scored = joined(rollouts, scored, prompts=batch, pad_id=policy.pad_id, world=world)
+        _, scored = all_gather_rollouts(rollouts, scored, prompts=batch, pad_id=policy.pad_id, world=world)
         scored_batches.append(scored)
         scores = [record.score if record.status == "ok" else None for record in scored.records]
         k = settings.eval_samples
-        found += [
+        questions_scored += [
             QuestionScores(row=prompt.task.row, scores=scores[i * k : (i + 1) * k]) for i, prompt in enumerate(batch)
         ]
     faults = sum(scored.fault_share * len(scored.records) for scored in scored_batches)
     return Evaluation(
-        questions=found,
+        questions=questions_scored,
         fault_share=faults / (len(questions) * settings.eval_samples),
         first_fault=next((scored.first_fault for scored in scored_batches if scored.first_fault), ""),
     )
 
 
 def question_means(questions: Sequence[QuestionScores]) -> NDArray[np.float64]:
-    """Mean score of each question over its scored samples; NaN where it has none."""
+    """Compute each question's mean score over its scored samples; NaN if it has none."""
     means = []
     for question in questions:
         known = [score for score in question["scores"] if score is not None]
@@ -103,9 +103,9 @@ def question_means(questions: Sequence[QuestionScores]) -> NDArray[np.float64]:
 def compare(
     earlier: Sequence[QuestionScores], later: Sequence[QuestionScores], *, seed: int
 ) -> PairedComparison | None:
-    """Did the score change? Questions are paired; those without a score on either side are left out.
+    """Test whether the score changed, paired by question; questions without a score in both are left out.
 
-    None when no question has a score on both sides. ValueError when the two are not of the same questions.
+    None if no question has a score in both. ValueError if the evaluations are not of the same questions.
     """
     if [question["row"] for question in earlier] != [question["row"] for question in later]:
         raise ValueError("the two evaluations are not of the same questions")
@@ -126,7 +126,7 @@ def compare(
                 rng=numpy_generator(seed, step=0, purpose="paired test"),
             ).pvalue
         )
-    return PairedComparison(interval(differences, within=DIFFERENCES), p_value)
+    return PairedComparison(mean_interval(differences, within=DIFFERENCES), p_value)
 
 
 def _mean_along(values: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:

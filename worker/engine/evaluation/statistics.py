@@ -1,10 +1,9 @@
-"""Owns the 95 % interval of a mean over questions or rows.
+"""The 95 % confidence interval of a mean over questions or rows.
 
-`backend/comparisons/statistics.py` makes the same numbers of the same values, without knowing this room: a test holds
-the two to each other.
+`backend/comparisons/statistics.py` computes the same numbers without importing this package; a test compares the two.
 
-Sources: bootstrap of the mean, BCa (Efron 1987); where no two values differ, the share of questions that may still do
-so by Clopper and Pearson (1934), as in the rule of three (Hanley and Lippman-Hand 1983).
+Sources: BCa bootstrap of the mean (Efron 1987); if all values are equal, an upper bound on the share of questions that
+may differ by Clopper and Pearson (1934), as in the rule of three (Hanley and Lippman-Hand 1983).
 """
 
 from typing import TypedDict
@@ -16,13 +15,13 @@ from scipy import stats
 CONFIDENCE = 0.95
 RESAMPLES = 9999
 SEED = 0
-ALIKE = 1e-9
-"""Values no further apart than this are one value, summed in another order."""
+EQUAL_WITHIN = 1e-9
+"""Values that differ by no more than this count as equal: the same sum in another order."""
 
 Bounds = tuple[float, float]
 SCORES: Bounds = (0.0, 1.0)
 DIFFERENCES: Bounds = (-1.0, 1.0)
-"""Between what scores and their differences usually lie."""
+"""The usual ranges of scores and of their differences."""
 
 
 class Interval(TypedDict):
@@ -33,19 +32,19 @@ class Interval(TypedDict):
     high: float
 
 
-def interval(values: NDArray[np.float64], *, within: Bounds | None) -> Interval:
-    """The mean of the values of questions `[Q]`, whatever their order, and its interval.
+def mean_interval(values: NDArray[np.float64], *, within: Bounds | None) -> Interval:
+    """Compute the mean of the questions' values `[Q]` and its interval, independent of their order.
 
-    Values that are all alike have no spread to draw from. Yet of so many questions at most a share `u` can be of
-    another kind (Clopper-Pearson), and the score of those lies `within` its bounds: so far may the mean be off. For
-    differences that are all 1 this leaves 0 out where the sign-flip test does. Without bounds, or beyond them, nothing
-    can be said, and the interval is the value.
+    If all values are equal there is nothing to resample. At most a share `u` of the questions can then differ
+    (Clopper-Pearson), with a value `within` the bounds, which limits how far off the mean can be. For differences that
+    are all 1, this interval excludes 0 if the sign-flip test does. Without bounds, or for values beyond them, the
+    interval is the value itself.
     """
     mean = float(values.mean())
-    if np.ptp(values) <= ALIKE:
-        low, high = _of_alike(mean, count=len(values), within=within)
+    if np.ptp(values) <= EQUAL_WITHIN:
+        low, high = _interval_of_equal(mean, count=len(values), within=within)
         return Interval(mean=mean, low=low, high=high)
-    found = stats.bootstrap(
+    bounds = stats.bootstrap(
         (np.sort(values),),
         np.mean,
         n_resamples=RESAMPLES,
@@ -53,12 +52,12 @@ def interval(values: NDArray[np.float64], *, within: Bounds | None) -> Interval:
         confidence_level=CONFIDENCE,
         rng=np.random.default_rng(SEED),
     ).confidence_interval
-    return Interval(mean=mean, low=float(found.low), high=float(found.high))
+    return Interval(mean=mean, low=float(bounds.low), high=float(bounds.high))
 
 
-def _of_alike(value: float, *, count: int, within: Bounds | None) -> tuple[float, float]:
+def _interval_of_equal(value: float, *, count: int, within: Bounds | None) -> tuple[float, float]:
     if within is None or not within[0] <= value <= within[1]:
         return value, value
-    others = float(stats.binomtest(0, count).proportion_ci(CONFIDENCE).high)
+    share = float(stats.binomtest(0, count).proportion_ci(CONFIDENCE).high)
     least, most = within
-    return value + others * (least - value), value + others * (most - value)
+    return value + share * (least - value), value + share * (most - value)

@@ -1,1 +1,1 @@
-"""Merge an adapter into its base, convert it, and test that both say the same."""
+"""Merge an adapter into its base model, convert it, and test that the result agrees with the adapter."""

@@ -1,7 +1,7 @@
-"""Owns whether a model made of an adapter still says what the adapter says: both are asked about the same tokens.
+"""Equivalence test of an exported model: do it and the adapter assign the same log-probabilities to the same tokens?
 
-The tokens are completions that the adapter itself sampled, at temperature 1, on real prompts. Both models compute in
-float32 on the same device, so what differs is what the making of the model did to it, and not the rounding of a pass.
+The tokens are completions sampled from the adapter at temperature 1, on real prompts. Both models compute in float32 on
+the same device, so differences come from the export and not from the rounding of a forward pass.
 """
 
 from collections.abc import Sequence
@@ -19,18 +19,18 @@ from worker.engine.rollouts.transformers_sampler import TransformersSampler
 from worker.engine.seeds import torch_generator
 from worker.engine.types import Task, TeacherWeights
 
-PROMPTS = 8
-TOKENS = 64
-"""Of a completion, at most."""
-KEPT_EFFECT = 0.5
-"""Rounding may take at most this share of what the adapter changes."""
-SILENT_EFFECT = 1e-4
-"""An adapter that changes log-probabilities by less has nothing that rounding could take."""
+MAX_PROMPTS = 8
+MAX_TOKENS = 64
+"""Per completion."""
+MAX_LOST_EFFECT = 0.5
+"""The error may be at most this share of the adapter's own effect."""
+NEGLIGIBLE_EFFECT = 1e-4
+"""An adapter that changes log-probabilities by less is exempt from `MAX_LOST_EFFECT`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """How far two models may lie apart: log-probabilities in nats, greedy tokens as the share that is equal."""
+    """Largest accepted difference: log-probabilities in nats, and the share of greedy tokens that must be equal."""
 
     max: float
     mean: float
@@ -42,17 +42,17 @@ TOLERANCES = {
     torch.float16: Tolerance(max=0.2, mean=0.005, greedy=0.98),
     torch.bfloat16: Tolerance(max=0.5, mean=0.03, greedy=0.95),
 }
-"""By the dtype that weights are stored in; bfloat16 keeps eight bits of a number, float16 eleven."""
+"""By the dtype of the stored weights; bfloat16 keeps eight significant bits, float16 eleven."""
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
-    """A prompt, a completion `[T]` and what the adapter, and the base alone, make of it."""
+class ReferenceCompletion:
+    """A prompt with a completion `[T]`, and its log-probabilities under the adapter and under the base model."""
 
     prompt: Prompt
     ids_T: Tensor
     text: str
-    """Prompt and completion, special tokens and all."""
+    """Prompt and completion, with special tokens."""
     logps_T: Tensor
     greedy_T: Tensor
     base_logps_T: Tensor
@@ -60,7 +60,7 @@ class Passage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
-    """What was compared, and how far apart it lay."""
+    """Differences between an exported model and its adapter."""
 
     prompts: int
     tokens: int
@@ -68,83 +68,90 @@ class Agreement:
     mean_difference: float
     greedy_equal: float
     effect: float
-    """Mean difference between the adapter and its base on the same tokens: the yardstick."""
+    """Mean difference between the adapter and its base model on the same tokens, for comparison."""
     read_alike: int
-    """Prompts that the model's own tokenizer turns into the same tokens."""
+    """Prompts that the model's own tokenizer encodes to the same tokens."""
     spelled_alike: int
-    """Prompts whose tokens it turns into the same text."""
+    """Prompts whose tokens it decodes to the same text."""
     tolerance: Tolerance
 
-    def faults(self, *, words_are_copied: bool) -> list[str]:
-        """Why it does not agree; empty where it does. Whatever is not a number is a fault."""
+    def faults(self, *, tokenizer_is_copied: bool) -> list[str]:
+        """List the reasons why the models do not agree; empty if they do. NaN is a fault."""
         allowed, found = self.tolerance, []
         if not self.mean_difference <= allowed.mean:
             found.append(
-                f"its log-probabilities differ by {self.mean_difference:.2g} on average, {allowed.mean:g} may be"
+                f"its log-probabilities differ by {self.mean_difference:.2g} on average (at most {allowed.mean:g} is "
+                "allowed)"
             )
         if not self.max_difference <= allowed.max:
-            found.append(f"a log-probability differs by {self.max_difference:.2g}, {allowed.max:g} may be")
+            found.append(f"a log-probability differs by {self.max_difference:.2g} (at most {allowed.max:g} is allowed)")
         if not self.greedy_equal >= allowed.greedy:
             found.append(
-                f"{self.greedy_equal:.1%} of the most likely tokens are the same, {allowed.greedy:.0%} must be"
+                f"{self.greedy_equal:.1%} of the most likely tokens are the same (at least {allowed.greedy:.0%} must "
+                "be)"
             )
-        if not (self.effect <= SILENT_EFFECT or self.mean_difference <= KEPT_EFFECT * self.effect):
+        if not (self.effect <= NEGLIGIBLE_EFFECT or self.mean_difference <= MAX_LOST_EFFECT * self.effect):
             found.append(
-                f"it lies {self.mean_difference:.2g} from the adapter, which lies but {self.effect:.2g} from its base: "
-                "more than half of what was learned is lost"
+                f"it differs by {self.mean_difference:.2g} from the adapter, which differs by only {self.effect:.2g} "
+                "from its base model: more than half of what was learned is lost"
             )
         if self.spelled_alike < self.prompts:
-            found.append("its tokens stand for other texts")
-        if words_are_copied and self.read_alike < self.prompts:
-            found.append("its tokenizer reads prompts as other tokens")
+            found.append("its tokenizer decodes the tokens to different text")
+        if tokenizer_is_copied and self.read_alike < self.prompts:
+            found.append("its tokenizer encodes prompts to different tokens")
         return found
 
 
 def fitting_prompts(tasks: Sequence[Task], *, policy: Policy, tokens: int) -> list[Prompt]:
-    """The first prompts that leave room for a completion of so many tokens."""
-    reader = _reader(policy)
-    found: list[Prompt] = []
+    """Return the first prompts that leave room for a completion of this many tokens."""
+    prompt_builder = _prompt_builder(policy)
+    prompts: list[Prompt] = []
     for task in tasks:
-        prompt = reader.prompt(task)
+        prompt = prompt_builder.prompt(task)
         if len(prompt.student.ids) + tokens <= policy.max_positions:
-            found.append(prompt)
-        if len(found) == PROMPTS:
+            prompts.append(prompt)
+        if len(prompts) == MAX_PROMPTS:
             break
-    return found
+    return prompts
 
 
-def passages(policy: Policy, prompts: Sequence[Prompt], *, tokens: int, seed: int) -> list[Passage]:
-    """A completion a prompt, sampled by the live adapter, and what adapter and base make of it."""
+def reference_completions(
+    policy: Policy, prompts: Sequence[Prompt], *, tokens: int, seed: int
+) -> list[ReferenceCompletion]:
+    """Sample a completion per prompt with the live adapter, and score it with the adapter and the base model."""
     policy.model.eval()
-    chance = torch_generator(seed, step=0, purpose="agreement")
-    source, found = TransformersSampler(policy), []
+    generator = torch_generator(seed, step=0, purpose="agreement")
+    sampler, references = TransformersSampler(policy), []
     for prompt in prompts:
-        uniforms_TB = torch.rand(tokens, 1, generator=chance)
-        ids_BT, logps_BT = source.sample([prompt], num_generations=1, uniforms_TB=uniforms_TB, temperature=1.0)
+        uniforms_TB = torch.rand(tokens, 1, generator=generator)
+        ids_BT, logps_BT = sampler.sample([prompt], num_generations=1, uniforms_TB=uniforms_TB, temperature=1.0)
         mask_BT = rollouts_from(policy, [prompt], num_generations=1, ids_BT=ids_BT, logps_BT=logps_BT).mask_BT
         ids_T = ids_BT[mask_BT]
-        logps_T, greedy_T = _read(policy, prompt, ids_T)
+        logps_T, greedy_T = _score(policy, prompt, ids_T)
         with policy.weights(TeacherWeights.BASE):
-            base_logps_T, _ = _read(policy, prompt, ids_T)
-        found.append(Passage(prompt, ids_T, _text(policy, prompt, ids_T), logps_T, greedy_T, base_logps_T))
-    return found
+            base_logps_T, _ = _score(policy, prompt, ids_T)
+        references.append(
+            ReferenceCompletion(prompt, ids_T, _text(policy, prompt, ids_T), logps_T, greedy_T, base_logps_T)
+        )
+    return references
 
 
-def agreement(policy: Policy, written: Sequence[Passage], *, dtype: torch.dtype) -> Agreement:
-    """How far this model, its weights stored in `dtype`, lies from the one that wrote the passages."""
+def measure_agreement(policy: Policy, references: Sequence[ReferenceCompletion], *, dtype: torch.dtype) -> Agreement:
+    """Compare this model, its weights stored in `dtype`, with the one that sampled the reference completions."""
     policy.model.eval()
     differences, effects, equal, read_alike, spelled_alike = [], [], [], 0, 0
-    reader = _reader(policy)
-    for passage in written:
-        logps_T, greedy_T = _read(policy, passage.prompt, passage.ids_T)
-        differences.append((logps_T - passage.logps_T).abs())
-        effects.append((passage.base_logps_T - passage.logps_T).abs())
-        equal.append(greedy_T == passage.greedy_T)
-        read_alike += reader.prompt(passage.prompt.task).student.ids == passage.prompt.student.ids
-        spelled_alike += _text(policy, passage.prompt, passage.ids_T) == passage.text
+    prompt_builder = _prompt_builder(policy)
+    for reference in references:
+        prompt = reference.prompt
+        logps_T, greedy_T = _score(policy, prompt, reference.ids_T)
+        differences.append((logps_T - reference.logps_T).abs())
+        effects.append((reference.base_logps_T - reference.logps_T).abs())
+        equal.append(greedy_T == reference.greedy_T)
+        read_alike += prompt_builder.prompt(prompt.task).student.ids == prompt.student.ids
+        spelled_alike += _text(policy, prompt, reference.ids_T) == reference.text
     difference = torch.cat(differences).double()
     return Agreement(
-        prompts=len(written),
+        prompts=len(references),
         tokens=difference.numel(),
         max_difference=difference.max().item(),
         mean_difference=difference.mean().item(),
@@ -156,15 +163,15 @@ def agreement(policy: Policy, written: Sequence[Passage], *, dtype: torch.dtype)
     )
 
 
-def _read(policy: Policy, prompt: Prompt, ids_T: Tensor) -> tuple[Tensor, Tensor]:
-    """log-probabilities `[T]` of the tokens after the prompt, and the most likely ones in their places."""
+def _score(policy: Policy, prompt: Prompt, ids_T: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute the tokens' log-probabilities `[T]` after the prompt, and the most likely token at each position."""
     with torch.no_grad():
         states_TH = completion_states(policy, [prompt.student], ids_T[None])[0]
         logps_TV = project(policy, states_TH).float().log_softmax(-1)
     return logps_TV.gather(1, ids_T[:, None])[:, 0], logps_TV.argmax(-1)
 
 
-def _reader(policy: Policy) -> PromptBuilder:
+def _prompt_builder(policy: Policy) -> PromptBuilder:
     return PromptBuilder(policy.tokenizer, LengthLimits(2**31, 2**31), policy.vision)
 
 

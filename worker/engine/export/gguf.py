@@ -1,7 +1,7 @@
-"""Owns a model as one GGUF file, written with llama.cpp's own library from a folder in Hugging Face layout.
+"""Conversion to a GGUF file with llama.cpp's own library, from a folder in Hugging Face layout.
 
-Covers dense models of the families in `FAMILIES` with plain rotary positions and a byte-level BPE tokenizer; anything
-else is `NotWritableError`. One tensor is in memory at a time. Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+Supports dense models of the families in `FAMILIES` with unscaled rotary positions and a byte-level BPE tokenizer; other
+models raise `NotWritableError`. One tensor is in memory at a time. Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
 import json
@@ -21,65 +21,68 @@ from transformers import AutoConfig, AutoTokenizer
 
 
 class NotWritableError(ValueError):
-    """This model cannot be told in GGUF here; the message says what of it."""
+    """The converter does not support this model; the message names the part."""
 
 
 @dataclass(frozen=True, slots=True)
 class GgufVocabulary:
-    """A vocabulary as GGUF holds it, `[V]` each."""
+    """A vocabulary in GGUF's form, `[V]` each."""
 
     tokens: tuple[str, ...]
     types: tuple[int, ...]
     merges: tuple[str, ...]
     pre: str
-    """llama.cpp's name of the way text is cut."""
+    """llama.cpp's name of the pre-tokenizer."""
 
 
-def words_of(folder: Path, *, vocab_size: int) -> GgufVocabulary:
-    """What `tokenizer.json` says, filled up to the rows of the embedding. NotWritableError where it cannot."""
+def read_vocabulary(folder: Path, *, vocab_size: int) -> GgufVocabulary:
+    """Read `tokenizer.json`, padded to the rows of the embedding. NotWritableError if it is not supported."""
     path = folder / "tokenizer.json"
     if not path.exists():
-        raise NotWritableError("the model comes without tokenizer.json")
-    told = json.loads(path.read_text(encoding="utf-8"))
-    model = told["model"]
+        raise NotWritableError("the model has no tokenizer.json")
+    tokenizer = json.loads(path.read_text(encoding="utf-8"))
+    model = tokenizer["model"]
     if model.get("type") != "BPE" or model.get("byte_fallback") or not model.get("merges"):
         raise NotWritableError("its tokenizer is not a byte-level BPE")
-    if (told.get("normalizer") or {"type": "NFC"})["type"] != "NFC":
-        raise NotWritableError(f"its tokenizer changes text first ({told['normalizer']['type']})")
-    added = {token["id"]: token for token in told["added_tokens"]}
+    if (tokenizer.get("normalizer") or {"type": "NFC"})["type"] != "NFC":
+        raise NotWritableError(f"its tokenizer normalises text ({tokenizer['normalizer']['type']})")
+    added = {token["id"]: token for token in tokenizer["added_tokens"]}
     texts = {index: text for text, index in model["vocab"].items()}
     texts |= {index: token["content"] for index, token in added.items()}
     if max(texts) >= vocab_size:
-        raise NotWritableError(f"its tokenizer knows {max(texts) + 1} tokens, the model {vocab_size}")
+        raise NotWritableError(f"its tokenizer has {max(texts) + 1} tokens, but the model's vocabulary {vocab_size}")
     return GgufVocabulary(
         tokens=tuple(texts.get(index, f"[PAD{index}]") for index in range(vocab_size)),
-        types=tuple(_type(index, known=texts, added=added) for index in range(vocab_size)),
+        types=tuple(_token_type(index, known=texts, added=added) for index in range(vocab_size)),
         merges=tuple(merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]),
-        pre=_pre(told.get("pre_tokenizer")),
+        pre=_pre_tokenizer_name(tokenizer.get("pre_tokenizer")),
     )
 
 
-def _type(index: int, *, known: dict[int, str], added: dict[int, Any]) -> int:
+def _token_type(index: int, *, known: dict[int, str], added: dict[int, Any]) -> int:
     kind = gguf.TokenType.NORMAL if index in known else gguf.TokenType.UNUSED
     if index in added:
         kind = gguf.TokenType.CONTROL if added[index]["special"] else gguf.TokenType.USER_DEFINED
     return int(kind)
 
 
-def _pre(told: dict[str, Any] | None) -> str:
-    parts = [] if told is None else told["pretokenizers"] if told["type"] == "Sequence" else [told]
-    match [_essence(part) for part in parts]:
+def _pre_tokenizer_name(pre_tokenizer: dict[str, Any] | None) -> str:
+    if pre_tokenizer is None:
+        parts: list[dict[str, Any]] = []
+    else:
+        parts = pre_tokenizer["pretokenizers"] if pre_tokenizer["type"] == "Sequence" else [pre_tokenizer]
+    match [_part_kind(part) for part in parts]:
         case [("ByteLevel", True)]:
             return "gpt-2"
         case [("Digits", True), ("ByteLevel", True)]:
             return "smollm"
         case [("Split", str() as pattern), ("ByteLevel", False)] if pattern in SPLITS:
             return SPLITS[pattern]
-    raise NotWritableError("its tokenizer cuts text in a way that has no name here")
+    raise NotWritableError("its pre-tokenizer is not supported")
 
 
 FAMILIES = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
-"""`model_type` -> the architecture's name in GGUF."""
+"""`model_type` to the architecture's name in GGUF."""
 DTYPES = {
     torch.float32: (gguf.GGMLQuantizationType.F32, gguf.LlamaFileType.ALL_F32),
     torch.float16: (gguf.GGMLQuantizationType.F16, gguf.LlamaFileType.MOSTLY_F16),
@@ -88,34 +91,34 @@ DTYPES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A tensor of the folder and its place in the file."""
+class TensorEntry:
+    """A tensor of the folder and its name in the file."""
 
     name: str
     gguf_name: str
     interleave: int
-    """Heads whose rows change order, 0 for none: this architecture rotates neighbours instead of halves."""
+    """Heads whose rows are reordered, 0 for none: llama.cpp rotates adjacent pairs here instead of halves."""
 
 
 def write_gguf(folder: Path, path: Path, *, name: str) -> None:
-    """Write the model in `folder` to `path`, matrices as they are stored, all else in float32. NotWritableError."""
+    """Write the model in `folder` to `path`: matrices in their stored dtype, vectors in float32. NotWritableError."""
     config = AutoConfig.from_pretrained(folder)
     _require_plain(config)
-    words = words_of(folder, vocab_size=config.vocab_size)
+    vocabulary = read_vocabulary(folder, vocab_size=config.vocab_size)
     architecture = FAMILIES[config.model_type]
     with ExitStack() as stack:
         files = [stack.enter_context(safe_open(file, framework="pt")) for file in sorted(folder.glob("*.safetensors"))]
-        places = {name: file for file in files for name in file.keys()}  # noqa: SIM118 - no dict
+        places = {name: file for file in files for name in file.keys()}  # noqa: SIM118 - not a dict
         entries = _entries(sorted(places), config=config, architecture=architecture)
-        dtype = places[entries[0].name].get_tensor(entries[0].name).dtype  # all were saved in one
+        dtype = places[entries[0].name].get_tensor(entries[0].name).dtype  # all were saved in one dtype
         writer = gguf.GGUFWriter(path, architecture)
         _describe(writer, config=config, name=name, file_type=DTYPES[dtype][1])
         writer.add_tokenizer_model("gpt2")
-        writer.add_tokenizer_pre(words.pre)
-        writer.add_token_list(list(words.tokens))
-        writer.add_token_types(list(words.types))
-        writer.add_token_merges(list(words.merges))
-        _describe_turns(writer, folder)
+        writer.add_tokenizer_pre(vocabulary.pre)
+        writer.add_token_list(list(vocabulary.tokens))
+        writer.add_token_types(list(vocabulary.types))
+        writer.add_token_merges(list(vocabulary.merges))
+        _describe_chat(writer, folder)
         for entry in entries:
             data, kind_of = _data(places[entry.name].get_tensor(entry.name), entry)
             writer.add_tensor_info(entry.gguf_name, data.shape, data.dtype, data.nbytes, raw_dtype=kind_of)
@@ -128,14 +131,14 @@ def write_gguf(folder: Path, path: Path, *, name: str) -> None:
 
 
 def _require_plain(config: Any) -> None:
-    """NotWritableError for what these architectures may have and the file would not tell."""
+    """Raise NotWritableError for features that the file could not express."""
     if config.model_type not in FAMILIES:
-        raise NotWritableError(f"its architecture is {config.model_type}, and only {', '.join(FAMILIES)} are known")
+        raise NotWritableError(f"its architecture is {config.model_type}; only {', '.join(FAMILIES)} are supported")
     rope = config.rope_parameters or {}
     if rope.get("rope_type", "default") != "default" or rope.get("partial_rotary_factor", 1.0) != 1.0:
         raise NotWritableError(f"its rotary positions are scaled ({rope.get('rope_type')})")
     if getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True):
-        raise NotWritableError("it attends within a sliding window")
+        raise NotWritableError("it uses sliding window attention")
     if config.hidden_act != "silu":
         raise NotWritableError(f"its activation is {config.hidden_act}, not silu")
     if getattr(config, "mlp_bias", False) or (
@@ -144,7 +147,7 @@ def _require_plain(config: Any) -> None:
         raise NotWritableError("its layers have biases")
 
 
-def _entries(names: list[str], *, config: Any, architecture: str) -> list[Entry]:
+def _entries(names: list[str], *, config: Any, architecture: str) -> list[TensorEntry]:
     arch = next(key for key, value in gguf.MODEL_ARCH_NAMES.items() if value == architecture)
     mapping = gguf.get_tensor_name_map(arch, config.num_hidden_layers)
     heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
@@ -152,14 +155,14 @@ def _entries(names: list[str], *, config: Any, architecture: str) -> list[Entry]
     for name in names:
         gguf_name = mapping.get_name(name, try_suffixes=(".weight", ".bias"))
         if gguf_name is None:
-            raise NotWritableError(f"its tensor {name} has no place in the architecture {architecture}")
+            raise NotWritableError(f"its tensor {name} is not part of the architecture {architecture}")
         module = name.split(".")[-2]
-        entries.append(Entry(name, gguf_name, heads.get(module, 0) if architecture == "llama" else 0))
+        entries.append(TensorEntry(name, gguf_name, heads.get(module, 0) if architecture == "llama" else 0))
     return entries
 
 
-def _data(tensor: Tensor, entry: Entry) -> tuple[NDArray[Any], Any]:
-    """The bytes as the file holds them, and their kind."""
+def _data(tensor: Tensor, entry: TensorEntry) -> tuple[NDArray[Any], Any]:
+    """Return the data in the file's layout, and its GGUF type."""
     if entry.interleave:
         halves = tensor.view(entry.interleave, 2, tensor.shape[0] // entry.interleave // 2, *tensor.shape[1:])
         tensor = halves.swapaxes(1, 2).reshape(tensor.shape)
@@ -192,10 +195,10 @@ def _describe(writer: Any, *, config: Any, name: str, file_type: Any) -> None:
     writer.add_vocab_size(config.vocab_size)
 
 
-def _describe_turns(writer: Any, folder: Path) -> None:
-    """How a conversation becomes a prompt, and what begins and ends it."""
+def _describe_chat(writer: Any, folder: Path) -> None:
+    """Write the special tokens and the chat template."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    for add, index in _marks(writer, tokenizer):
+    for add, index in _special_tokens(writer, tokenizer):
         if index is not None:
             add(index)
     writer.add_add_bos_token(tokenizer.encode("a")[0] == tokenizer.bos_token_id)
@@ -203,7 +206,7 @@ def _describe_turns(writer: Any, folder: Path) -> None:
         writer.add_chat_template(tokenizer.chat_template)
 
 
-def _marks(writer: Any, tokenizer: Any) -> Iterator[tuple[Any, int | None]]:
+def _special_tokens(writer: Any, tokenizer: Any) -> Iterator[tuple[Any, int | None]]:
     yield writer.add_bos_token_id, tokenizer.bos_token_id
     yield writer.add_eos_token_id, tokenizer.eos_token_id
     yield writer.add_pad_token_id, tokenizer.pad_token_id
@@ -222,11 +225,11 @@ SPLITS = {
     rf"{_SHORT}|{_WORDS}|\p{{N}}|{_REST}": "qwen2",
     rf"{_SHORT}|{_WORDS}|\p{{N}}{{1,3}}|{_REST}": "llama-bpe",
 }
-"""Pattern of a tokenizer that cuts by its own -> llama.cpp's name."""
+"""Split pattern of a tokenizer to llama.cpp's name for it."""
 
 
-def _essence(part: dict[str, Any]) -> tuple[str, Any]:
-    """What decides how a part cuts; None where it does so in a way that is not known."""
+def _part_kind(part: dict[str, Any]) -> tuple[str, Any]:
+    """Return the properties that decide how a pre-tokenizer splits text; None as the second if not supported."""
     match part:
         case {"type": "ByteLevel", "add_prefix_space": False, "use_regex": bool() as own}:
             return "ByteLevel", own

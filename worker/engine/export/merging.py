@@ -1,7 +1,7 @@
-"""Owns making one model of a base and an adapter, and writing it in Hugging Face layout.
+"""Merging an adapter into its base model, and writing the result in Hugging Face layout.
 
-`W + scale * B A` is computed in the model's own precision, a layer at a time and in place, so there is never a second
-copy of the model. What is written is rounded to the dtype asked for, once.
+`W + scale * B A` is computed in the model's own precision, layer by layer and in place, so there is never a second copy
+of the model. Weights are rounded to the requested dtype once, when they are written.
 """
 
 import shutil
@@ -20,12 +20,12 @@ COMPANIONS = (
     *("tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json", "*.jinja"),
     *("chat_template.json", "generation_config.json", "*processor_config.json", "LICENSE*", "NOTICE*"),
 )
-"""What lies beside a base's weights and goes with them unchanged."""
+"""Files next to a base model's weights that are copied unchanged."""
 SHARD_SIZE = "4GB"
 
 
 def fill_adapter(policy: Policy, tensors: Mapping[str, Tensor]) -> None:
-    """Give the live adapter these values. ValueError where they are of another model or other target modules."""
+    """Set the live adapter's values. ValueError if they belong to another model or other target modules."""
     parameters = policy.adapter(LIVE_ADAPTER)
     if {name: value.shape for name, value in parameters.items()} != {n: t.shape for n, t in tensors.items()}:
         raise ValueError("the adapter belongs to another model or to other LoRA target modules")
@@ -34,24 +34,24 @@ def fill_adapter(policy: Policy, tensors: Mapping[str, Tensor]) -> None:
             parameter.copy_(tensors[name])
 
 
-def merged(policy: Policy) -> Any:
-    """The base with the live adapter in its weights; the policy is of no more use.
+def merge_adapter(policy: Policy) -> Any:
+    """Return the base model with the live adapter merged. The policy must not be used afterwards.
 
-    ValueError where a layer with an adapter shares its weight with one without: it would change the other too.
+    ValueError if a layer with an adapter shares its weight with one without, which would be changed too.
     """
     _require_own_weights(policy)
     return policy.model.merge_and_unload(safe_merge=True, adapter_names=[LIVE_ADAPTER])
 
 
 def save_model(model: Any, folder: Path, *, dtype: torch.dtype, tokenizer: Any, processor: Any | None) -> None:
-    """Write weights and configuration in this dtype, and the words as they were loaded. The model changes its dtype."""
+    """Write weights and configuration in this dtype, and the tokenizer as loaded. Converts the model in place."""
     with without_progress_bars():
         model.to(dtype).save_pretrained(folder, max_shard_size=SHARD_SIZE)
     (tokenizer if processor is None else processor).save_pretrained(folder)
 
 
 def copy_companions(model: str, folder: Path) -> None:
-    """Beside the weights lie the base's own files, byte for byte, where it has them. `model`: hub id or folder."""
+    """Copy the base model's `COMPANIONS` to a folder, byte for byte. `model`: hub id or folder."""
     source = Path(model) if Path(model).is_dir() else Path(snapshot_download(model, allow_patterns=list(COMPANIONS)))
     for path in sorted({path for pattern in COMPANIONS for path in source.glob(pattern) if path.is_file()}):
         shutil.copyfile(path, folder / path.name)
@@ -64,6 +64,6 @@ def _require_own_weights(policy: Policy) -> None:
     for names in places.values():
         if len(names) > 1 and any(".base_layer." in name for name in names):
             raise ValueError(
-                f"{names[0]} and {names[1]} are one weight, and the adapter changes only one of its uses: this adapter "
-                "can be used as an adapter alone"
+                f"{names[0]} and {names[1]} share one weight, but the adapter changes only one of them, so it cannot "
+                "be merged: use it as an adapter"
             )

@@ -1,4 +1,4 @@
-"""Ways to give credit, a file each. To add one, write its file and name it here."""
+"""Credit methods, one file each. To add one, write its file and register it here."""
 
 from worker.engine.methods import cepo, grpo, grpo_opsd, opd, opsd, rlcsd, rlsd, rlsd_template, sdpo
 from worker.engine.methods.base import Method
@@ -9,7 +9,7 @@ METHODS: dict[str, Method] = {
 
 
 def method_named(name: str) -> Method:
-    """The registered method; ValueError naming the ones there are."""
+    """Return the registered method. ValueError listing the available ones."""
     if name not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}, got {name!r}")
     return METHODS[name]

@@ -1,4 +1,4 @@
-"""CEPO (arXiv 2605.19436, equations 5 to 7): a token counts where the right hint favours it and a wrong one does not.
+"""CEPO (arXiv 2605.19436, equations 5 to 7): tokens are weighted by the contrast of a right hint and a wrong one.
 
 ```
 delta_t = log P_T(y_t | x, right, y_<t) - log P_T(y_t | x, wrong, y_<t)
@@ -7,20 +7,20 @@ A^_t    = A * ((1 - lambda) + lambda * clip(w_t, 1 - eps_w, 1 + eps_w))
 ```
 
 The wrong hint is a failed sibling's whole completion, never the sequence's own, whatever the right hint is. The authors
-take the final answer alone of the group's worst completion. So with the hint `answer` the two differ in form too: a
-short right answer stands against a full transcript, which raises the tokens that it shares with the student's text, and
-`delta` counts them as rejected, true or not. With `solution` or `sibling` both hints are texts of one kind. Without a
-wrong hint the sequence keeps `A`, as in their code (their text falls back to RLSD's weight). Several
-(`contrast_samples`) count with their mean probability. Options as in RLSD.
+use only the final answer of the group's worst completion. So with the hint `answer` the two also differ in form: a
+short right answer against a full transcript, which makes the tokens that it shares with the student's text likelier, so
+that `delta` counts them as rejected whether or not they are right. With `solution` or `sibling` both hints have the
+same form. Without a wrong hint the sequence keeps `A`, as in their code (their text falls back to RLSD's weight).
+Several wrong hints (`contrast_samples`) contribute their mean probability. Options as in RLSD.
 """
 
 from worker.engine.methods.base import Credit, CreditInputs, Method, Options, TeacherKind, contrasted_credit
 from worker.engine.types import Hint
 
 
-def credit(evidence: CreditInputs, options: Options) -> Credit:
-    """Token advantages. ValueError where the teacher's word is missing though `lambda` asks for it."""
-    return contrasted_credit(evidence, options)
+def credit(inputs: CreditInputs, options: Options) -> Credit:
+    """Compute token advantages. ValueError where teacher log-probabilities are missing and `lambda` is not 0."""
+    return contrasted_credit(inputs, options)
 
 
-METHOD = Method(name="cepo", credit=credit, teacher=TeacherKind.HINTED, contrast=Hint.WRONG_SIBLING, fades=True)
+METHOD = Method(name="cepo", credit=credit, teacher=TeacherKind.HINTED, contrast=Hint.WRONG_SIBLING, uses_lambda=True)

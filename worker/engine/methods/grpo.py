@@ -1,4 +1,4 @@
-"""GRPO (arXiv 2402.03300): `A^_t = A`. The reward alone speaks; there is no teacher.
+"""GRPO (arXiv 2402.03300): `A^_t = A`, from the reward alone, without a teacher.
 
 Its variants are settings of the run: Dr. GRPO (arXiv 2503.20783) is `scale_rewards` off with the loss `constant`; DAPO
 (arXiv 2503.14476) is `eps_high` above `eps_low`, the loss `token_mean` and `resample_rounds` above 0.
@@ -7,9 +7,9 @@ Its variants are settings of the run: Dr. GRPO (arXiv 2503.20783) is `scale_rewa
 from worker.engine.methods.base import Credit, CreditInputs, Method, Options, TeacherKind, sequence_credit
 
 
-def credit(evidence: CreditInputs, options: Options) -> Credit:
-    """Every token of a sequence gets the sequence's advantage."""
-    return sequence_credit(evidence)
+def credit(inputs: CreditInputs, options: Options) -> Credit:
+    """Give every token its sequence's advantage."""
+    return sequence_credit(inputs)
 
 
 METHOD = Method(name="grpo", credit=credit, teacher=TeacherKind.NONE)

@@ -1,12 +1,12 @@
-"""GRPO and OPSD added up: the reward's advantage, and the hinted teacher's log-ratio beside it.
+"""The sum of GRPO and OPSD: the reward's advantage plus the hinted teacher's log-ratio.
 
 ```
 A^_t = A + alpha * clip(log P_T(y_t | x, r, y_<t) - log P_S(y_t | x, y_<t), -c, c)
 ```
 
-The sum of the two objectives that arXiv 2604.03128 compares with. Unlike RLSD the teacher can turn a token against the
-verifier, and has its say where all completions scored the same. Option `first_error` as in OPSD. A sequence without a
-hint keeps `A`; with `alpha` 0 the method is GRPO and needs no teacher.
+This is a baseline of arXiv 2604.03128. Unlike in RLSD, the teacher can reverse the sign of a token's advantage, and
+gives a signal where all completions scored the same. Option `first_error` as in OPSD. A sequence without a hint keeps
+`A`; with `alpha` 0 the method is GRPO and needs no teacher.
 """
 
 from dataclasses import replace
@@ -22,14 +22,14 @@ from worker.engine.methods.base import (
 )
 
 
-def credit(evidence: CreditInputs, options: Options) -> Credit:
-    """Token advantages. ValueError where the teacher's word is missing though `alpha` asks for it."""
+def credit(inputs: CreditInputs, options: Options) -> Credit:
+    """Compute token advantages. ValueError where teacher log-probabilities are missing and `alpha` is not 0."""
     if options.alpha == 0:
-        return sequence_credit(evidence)
-    distilled = distilled_credit(evidence, options)
-    advantages_B1 = evidence.advantages_B.to(distilled.advantages_BT.dtype)[:, None]
+        return sequence_credit(inputs)
+    distilled = distilled_credit(inputs, options)
+    advantages_B1 = inputs.advantages_B.to(distilled.advantages_BT.dtype)[:, None]
     summed_BT = advantages_B1 + options.alpha * distilled.advantages_BT
-    return replace(distilled, advantages_BT=summed_BT.where(evidence.mask_BT, 0.0))
+    return replace(distilled, advantages_BT=summed_BT.where(inputs.mask_BT, 0.0))
 
 
 METHOD = Method(name="grpo_opsd", credit=credit, teacher=TeacherKind.HINTED, distils=True)

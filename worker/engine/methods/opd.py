@@ -1,19 +1,20 @@
-"""OPD, on-policy distillation (arXiv 2306.13649): a larger model with the same tokenizer is imitated on the student's
-own completions; no hint, no reward.
+"""OPD, on-policy distillation (arXiv 2306.13649): the student imitates a larger model with the same tokenizer on its
+own completions, without hint or reward.
 
 ```
 A^_t = clip(log P_big(y_t | x, y_<t) - log P_S(y_t | x, y_<t), -c, c)
 ```
 
-This is the sampled-token form, the reverse KL's policy gradient; `divergence` gives the paper's full-vocabulary forms.
+This is the sampled-token form, the policy gradient of the reverse KL; `divergence` selects the paper's full-vocabulary
+forms.
 """
 
 from worker.engine.methods.base import Credit, CreditInputs, Method, Options, TeacherKind, distilled_credit
 
 
-def credit(evidence: CreditInputs, options: Options) -> Credit:
-    """Token advantages. ValueError where the teacher's word is missing."""
-    return distilled_credit(evidence, options)
+def credit(inputs: CreditInputs, options: Options) -> Credit:
+    """Compute token advantages. ValueError where teacher log-probabilities are missing."""
+    return distilled_credit(inputs, options)
 
 
-METHOD = Method(name="opd", credit=credit, teacher=TeacherKind.EXTERNAL, rewarded=False, distils=True)
+METHOD = Method(name="opd", credit=credit, teacher=TeacherKind.EXTERNAL, uses_reward=False, distils=True)

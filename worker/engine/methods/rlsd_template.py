@@ -1,20 +1,20 @@
-"""RLSD measured against its own template: what the hint says, without what its mere presence does (RLSD.md section 3).
+"""RLSD with the log-ratio against an empty hint, which removes the effect of the template (docs/rlsd.md section 3).
 
 ```
 delta_t = log P_T(y_t | x, r, y_<t) - log P_T(y_t | x, empty, y_<t)
 ```
 
-Weights, clip, mixing and options are RLSD's. Both passes use the teacher's weights, so what has been learnt since the
-snapshot does not enter either.
+Weights, clip, mixing and options are RLSD's. Both passes use the teacher's weights, so changes since the snapshot have
+no effect either.
 """
 
 from worker.engine.methods.base import Credit, CreditInputs, Method, Options, TeacherKind, contrasted_credit
 from worker.engine.types import Hint
 
 
-def credit(evidence: CreditInputs, options: Options) -> Credit:
-    """Token advantages. ValueError where the teacher's word is missing though `lambda` asks for it."""
-    return contrasted_credit(evidence, options)
+def credit(inputs: CreditInputs, options: Options) -> Credit:
+    """Compute token advantages. ValueError where teacher log-probabilities are missing and `lambda` is not 0."""
+    return contrasted_credit(inputs, options)
 
 
-METHOD = Method(name="rlsd_template", credit=credit, teacher=TeacherKind.HINTED, contrast=Hint.EMPTY, fades=True)
+METHOD = Method(name="rlsd_template", credit=credit, teacher=TeacherKind.HINTED, contrast=Hint.EMPTY, uses_lambda=True)

@@ -1,21 +1,23 @@
-"""SDPO (arXiv 2601.20802, proposition 2.1), the sampled-token form: OPSD whose hint is a success of the same group.
+"""SDPO (arXiv 2601.20802, proposition 2.1), sampled-token form: OPSD with a successful sibling as the hint.
 
 ```
 A^_t = clip(log P_T(y_t | x, sibling, y_<t) - log P_S(y_t | x, y_<t), -c, c)
 ```
 
-A sequence is never its own hint, and one without another success in its group gets no signal. The authors' recipe is
-`divergence` `jsd` with `divergence_top_k` 100 (see `divergence.py`); their teacher is an exponential average of the
-weights, here the `snapshot`.
+A sequence is never its own hint; without another success in its group it gets no signal. The authors use `divergence`
+`jsd` with `divergence_top_k` 100 (see `divergence.py`) and a teacher with an exponential moving average of the weights;
+here it is the `snapshot`.
 """
 
 from worker.engine.methods.base import Credit, CreditInputs, Method, Options, TeacherKind, distilled_credit
 from worker.engine.types import Hint
 
 
-def credit(evidence: CreditInputs, options: Options) -> Credit:
-    """Token advantages. ValueError where the teacher's word is missing."""
-    return distilled_credit(evidence, options)
+def credit(inputs: CreditInputs, options: Options) -> Credit:
+    """Compute token advantages. ValueError where teacher log-probabilities are missing."""
+    return distilled_credit(inputs, options)
 
 
-METHOD = Method(name="sdpo", credit=credit, teacher=TeacherKind.HINTED, hint=Hint.SIBLING, rewarded=False, distils=True)
+METHOD = Method(
+    name="sdpo", credit=credit, teacher=TeacherKind.HINTED, hint=Hint.SIBLING, uses_reward=False, distils=True
+)

@@ -1,1 +1,1 @@
-"""The policy: loading, LoRA, images, packed batches, sharding, token log-probabilities."""
+"""The policy model: loading, LoRA, images, packed batches, sharding, token log-probabilities."""

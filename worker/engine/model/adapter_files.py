@@ -1,4 +1,4 @@
-"""The files of an adapter: written from a policy, read from an archive."""
+"""Adapter files: written from a policy, read from an archive."""
 
 import io
 import json
@@ -20,24 +20,24 @@ CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """What PEFT needs to put an adapter on its base; parameters by their place in the model."""
+    """A PEFT adapter: configuration, and parameters by their name in the model."""
 
     config: Any
     tensors: Mapping[str, Tensor]
 
 
 def adapter_from_archive(data: bytes) -> Adapter:
-    """From the ZIP of a finished job. ValueError where it is none."""
+    """Read an adapter from the ZIP of a finished job. ValueError where it is not one."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive, tempfile.TemporaryDirectory() as scratch:
             (Path(scratch) / CONFIG).write_bytes(archive.read(CONFIG))
             return Adapter(LoraConfig.from_pretrained(scratch), load(archive.read(WEIGHTS)))
     except (zipfile.BadZipFile, KeyError) as error:
-        raise ValueError(f"this is no archive of an adapter: {error}") from error
+        raise ValueError(f"this is not an adapter archive: {error}") from error
 
 
 def export_adapter(policy: Policy, folder: Path, *, base_model: str) -> None:
-    """Write the trained adapter as PEFT reads it: `adapter_config.json` and `adapter_model.safetensors`."""
+    """Write the trained adapter in PEFT's format: `adapter_config.json` and `adapter_model.safetensors`."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: parameter.detach().cpu().contiguous() for name, parameter in policy.adapter(LIVE_ADAPTER).items()}
     save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
@@ -48,7 +48,7 @@ def export_adapter(policy: Policy, folder: Path, *, base_model: str) -> None:
 
 
 def _plain(value: object) -> object:
-    """JSON for the sets that PEFT keeps in its configurations."""
+    """Convert the sets in PEFT's configurations for JSON."""
     if isinstance(value, set | frozenset):
         return sorted(value)
     raise TypeError(f"cannot write {type(value).__name__} into adapter_config.json")

@@ -1,4 +1,4 @@
-"""Owns what comes with a model beside its weights: configuration, tokenizer, processor. Enough to make prompts."""
+"""A model's configuration, tokenizer and processor: enough to build prompts without its weights."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,11 +14,11 @@ from worker.engine.faults import Fault, FaultCode
 from worker.engine.model.loading import (
     gguf_in,
     load_processor,
-    processor_told,
+    loading_errors_as_faults,
+    processor_errors_as_faults,
     reads_images,
     require_safe_config,
     require_safe_files,
-    told_plainly,
 )
 from worker.engine.model.vision import Vision
 
@@ -30,69 +30,69 @@ class ModelAssets:
     config: Any
     tokenizer: Any
     processor: Any | None
-    """None for a model of text."""
-    source: dict[str, str]
-    """Where transformers finds everything in one .gguf file; else empty."""
+    """None for a text-only model."""
+    load_kwargs: dict[str, str]
+    """`from_pretrained` arguments that name the model's .gguf file; empty without one."""
 
     @property
     def model_class(self) -> Any:
-        """What loads the weights."""
+        """Auto class that loads the weights."""
         return AutoModelForCausalLM if self.processor is None else AutoModelForImageTextToText
 
     @property
     def max_positions(self) -> int:
-        """Longest sequence the model was built for."""
+        """Longest sequence that the model supports."""
         return max_positions_of(self.config)
 
     def vision(self) -> Vision | None:
-        """What reads images, on a model without numbers: it can lay out prompts, not look at pictures."""
+        """Return the vision part of a model without weights: it can build prompts, not encode images."""
         if self.processor is None:
             return None
         with torch.device("meta"):
             return Vision.of(self.model_class.from_config(self.config), self.processor)
 
 
-def load_kit(model: str, *, allow_remote_code: bool) -> ModelAssets:
-    """From a hub id or folder. Fault when it cannot be used."""
+def load_assets(model: str, *, allow_remote_code: bool) -> ModelAssets:
+    """Load from a hub id or folder. Fault when the model cannot be used."""
     gguf_file = gguf_in(model)
-    with told_plainly(), without_progress_bars():
+    with loading_errors_as_faults(), without_progress_bars():
         require_safe_files(model)
-        source = {"gguf_file": gguf_file} if gguf_file else {}
-        config = AutoConfig.from_pretrained(model, trust_remote_code=allow_remote_code, **source)
+        load_kwargs = {"gguf_file": gguf_file} if gguf_file else {}
+        config = AutoConfig.from_pretrained(model, trust_remote_code=allow_remote_code, **load_kwargs)
         require_safe_config(config)
         tokenizer = AutoTokenizer.from_pretrained(
             model,
             trust_remote_code=allow_remote_code,
-            **({} if (Path(model) / "tokenizer.json").exists() else source),
+            **({} if (Path(model) / "tokenizer.json").exists() else load_kwargs),
         )
-        with processor_told():
+        with processor_errors_as_faults():
             processor = load_processor(model, config=config) if reads_images(config) else None
-    return ModelAssets(config, tokenizer if processor is None else processor.tokenizer, processor, source)
+    return ModelAssets(config, tokenizer if processor is None else processor.tokenizer, processor, load_kwargs)
 
 
 def require_chat_template(tokenizer: Any) -> None:
-    """Fault where messages cannot become a prompt."""
+    """Raise a Fault where the tokenizer has no chat template."""
     if not tokenizer.chat_template:
         raise Fault(
             FaultCode.NO_CHAT_TEMPLATE,
-            "the model's tokenizer has no chat template, so questions cannot become prompts: choose an "
-            "instruction-tuned model, or put a chat_template.jinja into its folder",
+            "the model's tokenizer has no chat template, so messages cannot be turned into prompts: choose an "
+            "instruction-tuned model, or add a chat_template.jinja to its folder",
             param="model",
         )
 
 
 def max_positions_of(config: Any) -> int:
-    """Longest sequence a model of this configuration was built for; as good as any where it does not say."""
+    """Return the longest sequence that the configuration supports; 2^31 where it has no limit."""
     return int(getattr(config.get_text_config(decoder=True), "max_position_embeddings", None) or 2**31)
 
 
 @contextmanager
 def without_progress_bars() -> Iterator[None]:
-    """A run speaks through its observer; bars only fill the logs."""
-    shown = transformers_logging.is_progress_bar_enabled()
+    """Disable transformers' progress bars inside the block: runs report to their observer, bars only fill the logs."""
+    was_enabled = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:
         yield
     finally:
-        if shown:
+        if was_enabled:
             transformers_logging.enable_progress_bar()

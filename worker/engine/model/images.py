@@ -1,8 +1,8 @@
-"""Owns what a task's messages hold: their words, and their pictures in the order in which they are shown.
+"""Text and images of a task's messages, the images in order of appearance.
 
-Pictures stand in the messages as data URLs (`image_url` as in OpenAI's chat, `input_image` as in its responses), or
-beside them in `Task.images`, and then a part `{"type": "image"}` or the word `<image>` says where each one belongs.
-Nothing is fetched: a question must not change while it is being learnt.
+Images are data URLs in the messages (`image_url` as in OpenAI's chat API, `input_image` as in its responses API), or
+bytes in `Task.images`, whose positions are marked by parts `{"type": "image"}` or the text `<image>`. Nothing is
+fetched over the network: a question must not change during training.
 """
 
 import base64
@@ -18,39 +18,41 @@ from worker.engine.types import Task
 
 PLACEHOLDER = "<image>"
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
-"""What is tried. Pillow knows many more, some of which start other programs."""
+"""Accepted formats. Pillow supports many more, some of which start other programs."""
 DATA_URL = re.compile(r"data:image/[\w.+-]+(?:;[\w-]+=[\w-]+)*;base64,(?P<data>.*)", re.DOTALL)
 
 Message = dict[str, Any]
 """`role`, and `content`: a text, or a list of the parts `{"type": "text", "text": ...}` and `{"type": "image"}`."""
 
 
-def messages_and_pictures(task: Task) -> tuple[list[Message], tuple[bytes, ...]]:
-    """The task's messages in one form, and the encoded pictures that belong into their image parts, in order.
+def messages_and_images(task: Task) -> tuple[list[Message], tuple[bytes, ...]]:
+    """Return the task's messages in one form, and the encoded images of their image parts, in order.
 
-    A task whose messages give its images no place shows them before the words of the first user message. Other roles
-    and keys are kept out. ValueError names the row of what is malformed.
+    Without placeholders, the task's images come before the text of the first user message. Keys other than `role` and
+    `content` are dropped. ValueError naming the row where a message is malformed.
     """
-    given, pictures = iter(task.images), list[bytes]()
+    row_images, images = iter(task.images), list[bytes]()
     messages: list[Message] = []
     for message in task.messages:
         role = message.get("role")
         if not isinstance(role, str):
             raise ValueError(f"row {task.row}: a message has no role")
-        parts = list(_parts(message.get("content"), given=given, num_given=len(task.images), row=task.row))
-        pictures += [part["picture"] for part in parts if part["type"] == "image"]
+        parts = list(_parts(message.get("content"), row_images=row_images, num_images=len(task.images), row=task.row))
+        images += [part["data"] for part in parts if part["type"] == "image"]
         messages.append({"role": role, "content": _content(parts)})
-    left = list(given)
-    if left and len(left) < len(task.images):
-        raise ValueError(f"row {task.row}: the messages have places for fewer images than the row's {len(task.images)}")
-    if left:
-        _show_first(messages, count=len(left), row=task.row)
-        pictures = left + pictures
-    return messages, tuple(pictures)
+    unplaced = list(row_images)
+    if unplaced and len(unplaced) < len(task.images):
+        raise ValueError(
+            f"row {task.row}: the messages have fewer image placeholders than the row has images ({len(task.images)})"
+        )
+    if unplaced:
+        _prepend_images(messages, count=len(unplaced), row=task.row)
+        images = unplaced + images
+    return messages, tuple(images)
 
 
-def _parts(content: object, *, given: Iterator[bytes], num_given: int, row: int) -> Iterator[dict[str, Any]]:
-    """Text parts, and image parts with their `picture`."""
+def _parts(content: object, *, row_images: Iterator[bytes], num_images: int, row: int) -> Iterator[dict[str, Any]]:
+    """Yield text parts, and image parts with their `data`."""
     if isinstance(content, str):
         content = [{"type": "text", "text": content}]
     if not isinstance(content, Sequence):
@@ -58,39 +60,40 @@ def _parts(content: object, *, given: Iterator[bytes], num_given: int, row: int)
     for part in content:
         kind = part.get("type") if isinstance(part, Mapping) else None
         if kind in ("text", "input_text") and isinstance(part.get("text"), str):
-            # Without images of its own, a row may well speak of "<image>".
-            texts = part["text"].split(PLACEHOLDER) if num_given else [part["text"]]
+            # In a row without images of its own, "<image>" is ordinary text.
+            texts = part["text"].split(PLACEHOLDER) if num_images else [part["text"]]
             for index, text in enumerate(texts):
                 if index:
-                    yield {"type": "image", "picture": _next(given, num_given=num_given, row=row)}
+                    yield {"type": "image", "data": _next_image(row_images, num_images=num_images, row=row)}
                 yield {"type": "text", "text": text}
         elif kind in ("image", "image_url", "input_image"):
             url = _url(part)
-            picture = _next(given, num_given=num_given, row=row) if url is None else _from_url(url, row=row)
-            yield {"type": "image", "picture": picture}
+            image = _next_image(row_images, num_images=num_images, row=row) if url is None else _from_url(url, row=row)
+            yield {"type": "image", "data": image}
         else:
             raise ValueError(f"row {row}: a message part is neither text nor an image")
 
 
 def _url(part: Mapping[str, Any]) -> str | None:
-    """The address inside an image part; None where it only says that an image belongs here."""
+    """Return the URL of an image part; None for a placeholder."""
     found = next((part[key] for key in ("image_url", "image", "url") if part.get(key) is not None), None)
     found = found.get("url") if isinstance(found, Mapping) else found
     return found if isinstance(found, str) else None
 
 
-def _next(given: Iterator[bytes], *, num_given: int, row: int) -> bytes:
-    picture = next(given, None)
-    if picture is None:
-        raise ValueError(f"row {row}: the messages have places for more images than the row's {num_given}")
-    return picture
+def _next_image(row_images: Iterator[bytes], *, num_images: int, row: int) -> bytes:
+    image = next(row_images, None)
+    if image is None:
+        raise ValueError(f"row {row}: the messages have more image placeholders than the row has images ({num_images})")
+    return image
 
 
 def _from_url(url: str, *, row: int) -> bytes:
     found = DATA_URL.fullmatch(url.strip())
     if found is None:
         raise ValueError(
-            f"row {row}: an image is not a data URL (data:image/png;base64,...) but {url[:40]!r}, and none is fetched"
+            f"row {row}: an image is given as {url[:40]!r}, which is not fetched: use a data URL "
+            "(data:image/png;base64,...)"
         )
     try:
         return base64.b64decode(found["data"], validate=True)
@@ -99,7 +102,7 @@ def _from_url(url: str, *, row: int) -> bytes:
 
 
 def _content(parts: Sequence[Mapping[str, Any]]) -> str | list[dict[str, str]]:
-    """One text where there is no image; else the parts, without pictures and empty texts."""
+    """Join the parts into one text if there is no image; else return them without image data and empty texts."""
     if all(part["type"] == "text" for part in parts):
         return "".join(part["text"] for part in parts)
     return [
@@ -109,21 +112,21 @@ def _content(parts: Sequence[Mapping[str, Any]]) -> str | list[dict[str, str]]:
     ]
 
 
-def _show_first(messages: Sequence[Message], *, count: int, row: int) -> None:
-    """Put image parts before the words of the first user message."""
+def _prepend_images(messages: Sequence[Message], *, count: int, row: int) -> None:
+    """Put image parts before the text of the first user message."""
     for message in messages:
         if message["role"] == "user":
-            words = message["content"]
-            after = [{"type": "text", "text": words}] if isinstance(words, str) else words
+            content = message["content"]
+            after = [{"type": "text", "text": content}] if isinstance(content, str) else content
             message["content"] = [{"type": "image"}] * count + after
             return
-    raise ValueError(f"row {row}: there is no user message to show the images in")
+    raise ValueError(f"row {row}: the images need a user message, but there is none")
 
 
-def decode_picture(encoded: bytes, *, row: int) -> Image.Image:
-    """The picture in RGB, upright. ValueError naming the row where the bytes are no picture, a broken or a huge one."""
+def decode_image(encoded: bytes, *, row: int) -> Image.Image:
+    """Decode an image to RGB, upright. ValueError naming the row where it is not an image, damaged or too large."""
     try:
-        with Image.open(io.BytesIO(encoded), formats=FORMATS) as picture:
-            return ImageOps.exif_transpose(picture).convert("RGB")
+        with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
+            return ImageOps.exif_transpose(image).convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"row {row}: an image cannot be read: {error}") from error

@@ -1,10 +1,10 @@
-"""Owns which tokens of a packed row attend together (`packing.py`): rows of queries beside rows of the keys they see.
+"""Attention blocks of a packed row (`packing.py`): which queries attend to which keys.
 
-Keys are copied out of the row into blocks, and kept for the backward pass. So that memory follows from the tokens of
-the row, however many completions share a context, completions of one context are attended in bundles about as long as
-it, against one copy of its keys, and rows of attention stand side by side only with others of alike width. For a
-context of `L` tokens with `W` tokens of completions that is fewer than `2 (2 L + 3 W)` copied keys, widths rounded up.
-A bundle costs less than twice the products that its completions would cost one by one.
+Keys are copied from the row into blocks, and saved for the backward pass. To keep memory linear in the tokens of the
+row, however many completions share a context, completions of one context are bundled up to about its length against
+one copy of its keys, and only rows of similar width are batched. A context of `L` tokens with `W` completion tokens
+needs fewer than `2 (2 L + 3 W)` copied keys, plus rounding of widths. A bundle costs less than twice the products of
+its completions one by one.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,22 +16,22 @@ from torch import Tensor
 from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 
-ALIKE = 2
-"""Rows stand side by side where the widest is at most so many times as wide as the narrowest."""
-ALIGNED = 16
-"""Masks are a multiple of this wide: a kernel on a GPU would otherwise copy them in every layer."""
+MAX_WIDTH_RATIO = 2
+"""Rows are batched where the widest is at most this many times as wide as the narrowest."""
+MASK_ALIGNMENT = 16
+"""Mask widths are a multiple of this: a GPU kernel would otherwise copy the mask in every layer."""
 
 Row = TypeVar("Row")
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """Completions of one context that look at one copy of its keys."""
+    """Completions of one context that share one copy of its keys."""
 
     context: range
-    """Places of the context's tokens in the packed row."""
+    """Indices of the context's tokens in the packed row."""
     completions: tuple[range, ...]
-    """The same of each completion: none is empty, and each begins where the one before it ends."""
+    """Indices of each completion's tokens: none is empty, and they are contiguous."""
 
     @property
     def queries(self) -> range:
@@ -44,14 +44,14 @@ class Bundle:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """`R` rows of attention that are computed at once. `T` queries and `S` keys at most; padding is place 0."""
+    """`R` rows of attention computed at once, with at most `T` queries and `S` keys; padding is index 0."""
 
     query_RT: Tensor
-    """Places of the tokens that look."""
+    """Indices of the query tokens."""
     key_RS: Tensor
-    """Places of the tokens that are looked at."""
+    """Indices of the key tokens."""
     bias_R1TS: Tensor | None
-    """0 where a token may look, -inf where not. None: at itself and at whatever stands before it."""
+    """0 where a query may attend, -inf elsewhere; None for causal attention."""
     is_query_RT: Tensor
     """False at padding."""
 
@@ -65,8 +65,8 @@ class Block:
         )
 
 
-def bundled(context: range, completions: Sequence[range]) -> list[Bundle]:
-    """Bundles of completions that follow one another: together no longer than their context, or one alone."""
+def make_bundles(context: range, completions: Sequence[range]) -> list[Bundle]:
+    """Bundle consecutive completions: a bundle is no longer than the context, or a single completion."""
     bundles: list[list[range]] = []
     for completion in completions:
         if not completion:
@@ -78,44 +78,47 @@ def bundled(context: range, completions: Sequence[range]) -> list[Bundle]:
     return [Bundle(context, tuple(bundle)) for bundle in bundles]
 
 
-def blocks_of(contexts: Sequence[range], bundles: Sequence[Bundle], *, dtype: torch.dtype) -> list[Block]:
-    """Everything a packed row attends: contexts each to itself, bundles to their contexts and themselves."""
+def make_blocks(contexts: Sequence[range], bundles: Sequence[Bundle], *, dtype: torch.dtype) -> list[Block]:
+    """Build all attention of a packed row: contexts to themselves, bundles to their contexts and themselves."""
     return [
-        *(_context_block(alike) for alike in _alike(contexts, width=len)),
-        *(_bundle_block(alike, dtype=dtype) for alike in _alike(bundles, width=lambda bundle: bundle.num_keys)),
+        *(_context_block(group) for group in _group_by_width(contexts, width=len)),
+        *(
+            _bundle_block(group, dtype=dtype)
+            for group in _group_by_width(bundles, width=lambda bundle: bundle.num_keys)
+        ),
     ]
 
 
-def _alike(rows: Sequence[Row], *, width: Callable[[Row], int]) -> Iterator[list[Row]]:
-    """Rows of alike width together, the widest first."""
-    alike: list[Row] = []
+def _group_by_width(rows: Sequence[Row], *, width: Callable[[Row], int]) -> Iterator[list[Row]]:
+    """Yield groups of rows of similar width, the widest first."""
+    group: list[Row] = []
     for row in sorted(rows, key=width, reverse=True):
-        if alike and ALIKE * width(row) < width(alike[0]):
-            yield alike
-            alike = []
-        alike.append(row)
-    if alike:
-        yield alike
+        if group and MAX_WIDTH_RATIO * width(row) < width(group[0]):
+            yield group
+            group = []
+        group.append(row)
+    if group:
+        yield group
 
 
 def _context_block(contexts: Sequence[range]) -> Block:
-    place_RL = _padded([torch.tensor(context) for context in contexts])
+    index_RL = _padded([torch.tensor(context) for context in contexts])
     lengths_R1 = torch.tensor([[len(context)] for context in contexts])
-    return Block(place_RL, place_RL, None, torch.arange(place_RL.shape[1]) < lengths_R1)
+    return Block(index_RL, index_RL, None, torch.arange(index_RL.shape[1]) < lengths_R1)
 
 
 def _bundle_block(bundles: Sequence[Bundle], *, dtype: torch.dtype) -> Block:
     query_RT = _padded([torch.tensor(bundle.queries) for bundle in bundles])
     key_RS = _padded([torch.tensor([*bundle.context, *bundle.queries]) for bundle in bundles])
-    key_RS = pad(key_RS, (0, -key_RS.shape[1] % ALIGNED))
-    # Where the completion of each query begins.
+    key_RS = pad(key_RS, (0, -key_RS.shape[1] % MASK_ALIGNMENT))
+    # Index of the first token of each query's completion.
     first_RT = _padded([torch.tensor([c.start for c in bundle.completions for _ in c]) for bundle in bundles])
     lengths_R1 = torch.tensor([[len(bundle.context)] for bundle in bundles])
     is_context_R1S = (torch.arange(key_RS.shape[1]) < lengths_R1)[:, None]
-    is_written_RTS = (first_RT[:, :, None] <= key_RS[:, None]) & (key_RS[:, None] <= query_RT[:, :, None])
-    bias_RTS = torch.zeros(is_written_RTS.shape, dtype=dtype)
-    bias_RTS.masked_fill_(~(is_context_R1S | is_written_RTS), -torch.inf)
-    # Padding looks at the context, for a row of -inf alone would be NaN.
+    is_own_RTS = (first_RT[:, :, None] <= key_RS[:, None]) & (key_RS[:, None] <= query_RT[:, :, None])
+    bias_RTS = torch.zeros(is_own_RTS.shape, dtype=dtype)
+    bias_RTS.masked_fill_(~(is_context_R1S | is_own_RTS), -torch.inf)
+    # Padding attends to the context: a row of only -inf would be NaN.
     return Block(query_RT, key_RS, bias_RTS[:, None], first_RT > 0)
 
 

@@ -1,12 +1,12 @@
-"""Owns the packed forward pass: a context that several completions share goes through the model once, padding never.
+"""Packed forward pass: a context shared by several completions is computed once, and there is no padding.
 
-All tokens of a micro-batch stand in one row: first each different context, then the completions of each without their
-last token, which predicts nothing. Everything but attention works token by token and does not notice. In attention a
-completion's token looks at its own context and at its own completion; it is computed here, in transformers' seam for
-attention, block by block (`blocks.py`).
+All tokens of a micro-batch form one row: first each distinct context, then the completions of each without their last
+token, which predicts nothing. All layers but attention work token by token and are unaffected. In attention a
+completion's token attends to its own context and its own completion; this is computed here, through transformers'
+attention interface, block by block (`packed_attention.py`).
 
-Gradients of a shared context are those of all its completions together: nothing is cached or detached. Only models
-whose attention is full, causal and plain are packed (`can_pack`), and only contexts of words.
+A shared context receives the gradients of all its completions: nothing is cached or detached. Only models with full,
+causal attention without extras are packed (`can_pack`), and only text contexts.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,25 +20,25 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
-from worker.engine.faults import is_about_memory
-from worker.engine.model.packed_attention import Block, blocks_of, bundled
+from worker.engine.faults import is_out_of_memory
+from worker.engine.model.packed_attention import Block, make_blocks, make_bundles
 
 ATTENTION = "shared_context"
-"""The name under which transformers finds `shared_attention`."""
+"""Name of `shared_attention` in transformers' registry."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Packing:
-    """Where everything stands in the row of `N` tokens."""
+    """Layout of a packed row of `N` tokens."""
 
     input_ids_1N: Tensor
     position_ids_1N: Tensor
     blocks: tuple[Block, ...]
-    """What attends to what."""
-    answer_N: Tensor
-    """Where each token's answer stands among the answers of all blocks, padding included."""
-    states_BT: Tensor
-    """Places of the tokens that predict each completion token."""
+    """Attention blocks."""
+    output_index_N: Tensor
+    """Index of each token's attention output among the outputs of all blocks, padding included."""
+    state_index_BT: Tensor
+    """Index of the token whose state predicts each completion token."""
 
     @classmethod
     def of(
@@ -49,25 +49,25 @@ class Packing:
         *,
         dtype: torch.dtype,
     ) -> "Packing":
-        """Pack completions of these lengths (from 1) after their contexts; equal contexts are one."""
+        """Pack completions of these lengths (at least 1) after their contexts; equal contexts are merged."""
         device, width = completion_ids_BT.device, completion_ids_BT.shape[1]
-        place_of = {ids: place for place, ids in enumerate(dict.fromkeys(contexts))}
-        context_B = [place_of[ids] for ids in contexts]
-        # Completions of one context stand together, and are read without their last token.
+        index_of = {ids: index for index, ids in enumerate(dict.fromkeys(contexts))}
+        context_B = [index_of[ids] for ids in contexts]
+        # Completions of one context are adjacent, without their last tokens.
         order = sorted(range(len(contexts)), key=lambda b: context_B[b])
-        spans_Q = _one_after_another([len(ids) for ids in place_of], start=0)
-        spans = _one_after_another([lengths[b] - 1 for b in order], start=spans_Q[-1].stop)
-        completions_Q: list[list[range]] = [[] for _ in place_of]
+        spans_Q = _consecutive_spans([len(ids) for ids in index_of], start=0)
+        spans = _consecutive_spans([lengths[b] - 1 for b in order], start=spans_Q[-1].stop)
+        completions_Q: list[list[range]] = [[] for _ in index_of]
         for b, span in zip(order, spans, strict=True):
             completions_Q[context_B[b]].append(span)
-        bundles = [bundle for each in zip(spans_Q, completions_Q, strict=True) for bundle in bundled(*each)]
-        blocks = blocks_of(spans_Q, bundles, dtype=dtype)
+        bundles = [bundle for each in zip(spans_Q, completions_Q, strict=True) for bundle in make_bundles(*each)]
+        blocks = make_blocks(spans_Q, bundles, dtype=dtype)
 
-        states_BT = torch.empty(len(contexts), width, dtype=torch.long)
-        states_BT[order] = torch.tensor([span.start for span in spans])[:, None] + torch.arange(width) - 1
-        states_BT[:, 0] = torch.tensor([spans_Q[place].stop - 1 for place in context_B])
+        state_index_BT = torch.empty(len(contexts), width, dtype=torch.long)
+        state_index_BT[order] = torch.tensor([span.start for span in spans])[:, None] + torch.arange(width) - 1
+        state_index_BT[:, 0] = torch.tensor([spans_Q[index].stop - 1 for index in context_B])
         is_read_BT = torch.arange(width) < torch.tensor([lengths[b] - 1 for b in order])[:, None]
-        context_ids = torch.tensor([token for ids in place_of for token in ids], device=device)
+        context_ids = torch.tensor([token for ids in index_of for token in ids], device=device)
         starts = [len(contexts[b]) for b in order]
         positions = [torch.arange(len(span)) for span in spans_Q]
         positions += [torch.arange(start, start + len(span)) for start, span in zip(starts, spans, strict=True)]
@@ -75,37 +75,37 @@ class Packing:
             input_ids_1N=torch.cat([context_ids, completion_ids_BT[order][is_read_BT.to(device)]])[None],
             position_ids_1N=torch.cat(positions)[None].to(device),
             blocks=tuple(block.to(device) for block in blocks),
-            answer_N=_answers(blocks, num_tokens=spans[-1].stop).to(device),
-            states_BT=states_BT.clamp(max=spans[-1].stop - 1).to(device),
+            output_index_N=_output_index(blocks, num_tokens=spans[-1].stop).to(device),
+            state_index_BT=state_index_BT.clamp(max=spans[-1].stop - 1).to(device),
         )
 
 
-def _one_after_another(lengths: Sequence[int], *, start: int) -> list[range]:
-    """Spans of these lengths that follow one another."""
+def _consecutive_spans(lengths: Sequence[int], *, start: int) -> list[range]:
+    """Return contiguous spans of these lengths."""
     return [range(begin, end) for begin, end in pairwise(accumulate(lengths, initial=start))]
 
 
-def _answers(blocks: Sequence[Block], *, num_tokens: int) -> Tensor:
-    """Where each token's answer stands among the blocks' answers one after another, `[N]`."""
+def _output_index(blocks: Sequence[Block], *, num_tokens: int) -> Tensor:
+    """Return the index of each token's output in the concatenated outputs of the blocks, `[N]`."""
     is_query = torch.cat([block.is_query_RT.flatten() for block in blocks])
-    places = torch.cat([block.query_RT.flatten() for block in blocks])
-    answer_N = torch.empty(num_tokens, dtype=torch.long)
-    answer_N[places[is_query]] = is_query.nonzero().squeeze(1)
-    return answer_N
+    indices = torch.cat([block.query_RT.flatten() for block in blocks])
+    output_index_N = torch.empty(num_tokens, dtype=torch.long)
+    output_index_N[indices[is_query]] = is_query.nonzero().squeeze(1)
+    return output_index_N
 
 
 def packed_states(body: Any, packing: Packing) -> Tensor:
-    """The states that predict each completion token, `[B, T, H]`; padding holds those of some other token."""
-    with _attending(body.config):
+    """Compute the states that predict each completion token, `[B, T, H]`; padding contains arbitrary states."""
+    with _use_shared_attention(body.config):
         states_1NH: Tensor = body(
             input_ids=packing.input_ids_1N,
             position_ids=packing.position_ids_1N,
-            # A mask of four axes is taken as it is, so none is made; `shared_attention` does not read it.
+            # A mask of four axes is passed through, so none is built; `shared_attention` ignores it.
             attention_mask=torch.zeros(1, 1, 1, 1, dtype=body.dtype, device=packing.input_ids_1N.device),
             use_cache=False,
             packing=packing,
         ).last_hidden_state
-    return _rows_at(packing.states_BT, states_1NH[0])
+    return _select_rows(packing.state_index_BT, states_1NH[0])
 
 
 def shared_attention(
@@ -120,9 +120,9 @@ def shared_attention(
     dropout: float = 0.0,
     **others: object,
 ) -> tuple[Tensor, None]:
-    """Attention of a packed row, `[1, N, heads, head_dim]`. ValueError where it is not plain.
+    """Compute attention of a packed row, `[1, N, heads, head_dim]`. ValueError for windows, soft caps or dropout.
 
-    `H` are the heads of the queries, `K` those of keys and values.
+    `H` are the query heads, `K` the key and value heads.
     """
     unknown = [name for name in ("sliding_window", "softcap", "s_aux", "position_bias") if others.get(name) is not None]
     if unknown or dropout > 0:
@@ -132,13 +132,13 @@ def shared_attention(
         states[0].transpose(0, 1).reshape(states.shape[2], -1) for states in (query_1HND, key_1KND, value_1KND)
     )
 
-    def heads_at(places: Tensor, flat: Tensor, *, repeats: int = 1) -> Tensor:
-        heads = _rows_at(places, flat).view(*places.shape, -1, head_dim).transpose(1, 2)
+    def heads_at(indices: Tensor, flat: Tensor, *, repeats: int = 1) -> Tensor:
+        heads = _select_rows(indices, flat).view(*indices.shape, -1, head_dim).transpose(1, 2)
         return heads if repeats == 1 else heads.repeat_interleave(repeats, dim=1)
 
     def attend(block: Block) -> Tensor:
         grouped = key_1KND.shape[1] != num_heads
-        # With a mask, GPUs have no kernel for grouped heads but one that keeps every weight of every head.
+        # With a mask, the only GPU kernel for grouped heads stores all attention weights of every head.
         repeats = num_heads // key_1KND.shape[1] if block.bias_R1TS is not None and flat_key.is_cuda else 1
         attended = scaled_dot_product_attention(
             heads_at(block.query_RT, flat_query),
@@ -151,35 +151,35 @@ def shared_attention(
         )
         return attended.transpose(1, 2).reshape(-1, num_heads * head_dim)
 
-    answers = torch.cat([attend(block) for block in packing.blocks])
-    return answers.index_select(0, packing.answer_N).view(1, -1, num_heads, head_dim), None
+    outputs = torch.cat([attend(block) for block in packing.blocks])
+    return outputs.index_select(0, packing.output_index_N).view(1, -1, num_heads, head_dim), None
 
 
-def _rows_at(places: Tensor, rows: Tensor) -> Tensor:
-    """`[..., F]` rows at places of any shape."""
-    return rows.index_select(0, places.flatten()).view(*places.shape, -1)
+def _select_rows(indices: Tensor, rows: Tensor) -> Tensor:
+    """Select rows at indices of any shape, `[..., F]`."""
+    return rows.index_select(0, indices.flatten()).view(*indices.shape, -1)
 
 
 AttentionInterface.register(ATTENTION, shared_attention)
 
 
 @contextmanager
-def _attending(config: Any) -> Iterator[None]:
-    """Let the model attend by `shared_attention` inside the block."""
-    usual = config._attn_implementation
+def _use_shared_attention(config: Any) -> Iterator[None]:
+    """Make the model use `shared_attention` inside the block."""
+    previous = config._attn_implementation
     config._attn_implementation = ATTENTION
     try:
         yield
     finally:
-        config._attn_implementation = usual
+        config._attn_implementation = previous
 
 
 def can_pack(body: Any) -> bool:
-    """Whether a packed pass gives the states that whole sequences give; tried out on a few tokens."""
+    """Test on a few tokens whether a packed pass gives the same states as whole sequences."""
     config = body.config.get_text_config(decoder=True)
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     if kinds != {"full_attention"} or getattr(config, "sliding_window", None) is not None:
-        return False  # a window is too wide to be noticed in a trial
+        return False  # the test is too short to detect a window
     device, dtype = body.device, body.dtype
     contexts, lengths = [(5, 6, 7), (5, 6, 7), (8, 9)], [3, 2, 3]
     completions_BT = torch.tensor([[1, 2, 3], [3, 2, 1], [2, 2, 4]], device=device)
@@ -188,17 +188,17 @@ def can_pack(body: Any) -> bool:
         try:
             packed_BTH = packed_states(body, packing)
         except (ValueError, TypeError, RuntimeError, AttributeError) as error:
-            if is_about_memory(error):
+            if is_out_of_memory(error):
                 raise
             return False
         for row, (context, length) in enumerate(zip(contexts, lengths, strict=True)):
             ids = torch.tensor([[*context, *completions_BT[row, :length].tolist()]], device=device)
             whole_TH = body(input_ids=ids, use_cache=False).last_hidden_state[0, len(context) - 1 : -1]
-            furthest = (packed_BTH[row, :length] - whole_TH).abs().max()
-            if not furthest <= ROUNDING[dtype] * whole_TH.abs().max():
+            max_error = (packed_BTH[row, :length] - whole_TH).abs().max()
+            if not max_error <= MAX_RELATIVE_ERROR[dtype] * whole_TH.abs().max():
                 return False
     return True
 
 
-ROUNDING = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 0.1, torch.float16: 0.02}
-"""How far apart two orders of the same sums may end, as a share of the largest state."""
+MAX_RELATIVE_ERROR = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 0.1, torch.float16: 0.02}
+"""Rounding difference allowed between two orders of summation, as a share of the largest state."""

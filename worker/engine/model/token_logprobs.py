@@ -1,8 +1,8 @@
-"""Owns the log-probability of single tokens given states, without ever holding the logits of all of them.
+"""Chunked log-probabilities of tokens given their states, without storing all logits.
 
-The logits of a chunk are made, reduced and forgotten. Where a gradient is wanted, that of each log-probability with
-respect to its state is taken at once, while the logits are there: a token's log-probability depends on its own state
-alone, so the backward pass only scales what was kept, `[tokens, hidden]`, and computes nothing twice.
+The logits of each chunk are computed, reduced and freed. With gradients, the gradient of each log-probability with
+respect to its state is computed while the chunk's logits exist: a token's log-probability depends only on its own
+state, so the backward pass just scales the saved `[tokens, hidden]` and recomputes nothing.
 """
 
 from typing import Any
@@ -12,20 +12,20 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from worker.engine.model.policy import Policy
-from worker.engine.model.traits import head_learns, project
+from worker.engine.model.traits import head_is_trained, project
 
 CHUNK_ELEMENTS = {"cpu": 2**23, "cuda": 2**27}
-"""Logits made at a time: what a processor's cache holds in part, and what fills a GPU."""
+"""Logits per chunk: partly within a CPU's cache, and enough to fill a GPU."""
 
 
 def token_logps(policy: Policy, states_NH: Tensor, ids_N: Tensor, *, temperature: float) -> Tensor:
-    """log-probabilities of tokens given the states that predict them, `[N]`, at the temperature.
+    """Compute log-probabilities of tokens given the states that predict them, `[N]`, at the temperature.
 
-    By log-softmax in float32 (float64 where the model is). Carries a gradient where grad is on.
+    The log-softmax is in float32 (float64 for a float64 model). Differentiable where grad is enabled.
     """
     if states_NH.shape[0] == 0:
         return states_NH.new_zeros(0, dtype=torch.promote_types(states_NH.dtype, torch.float32))
-    if torch.is_grad_enabled() and head_learns(policy):
+    if torch.is_grad_enabled() and head_is_trained(policy):
         return torch.cat(
             [
                 checkpoint(_chunk_logps, policy, states, ids, temperature, use_reentrant=False)
@@ -55,22 +55,22 @@ def _chunk_logps(policy: Policy, states_NH: Tensor, ids_N: Tensor, temperature: 
 
 
 class _TokenLogps(torch.autograd.Function):
-    """`token_logps` for a head that is not trained."""
+    """`token_logps` with gradients, for a frozen head."""
 
     @staticmethod
     def forward(ctx: Any, states_NH: Tensor, ids_N: Tensor, policy: Policy, temperature: float) -> Tensor:
         logps: list[Tensor] = []
-        slopes: list[Tensor] = []
+        grads: list[Tensor] = []
         for chunk, ids in _chunks(policy, states_NH, ids_N):
             states = chunk.detach().requires_grad_()
             with torch.enable_grad():
-                found = _chunk_logps(policy, states, ids, temperature)
-                slopes += torch.autograd.grad(found.sum(), states)
-            logps.append(found.detach())
-        ctx.save_for_backward(torch.cat(slopes))
+                chunk_logps = _chunk_logps(policy, states, ids, temperature)
+                grads += torch.autograd.grad(chunk_logps.sum(), states)
+            logps.append(chunk_logps.detach())
+        ctx.save_for_backward(torch.cat(grads))
         return torch.cat(logps)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (slopes_NH,) = ctx.saved_tensors
-        return (gradients[0][:, None] * slopes_NH).to(slopes_NH.dtype), None, None, None
+        (grads_NH,) = ctx.saved_tensors
+        return (gradients[0][:, None] * grads_NH).to(grads_NH.dtype), None, None, None

@@ -1,6 +1,6 @@
-"""Owns what is known of a model's build: its body, its head, and what was found by trying them out once.
+"""Architecture of a causal language model: its body, its head, and properties tested once per model.
 
-A causal language model is a body, which turns tokens into states, and a head, which turns each state into logits.
+The body maps tokens to states, the head maps each state to logits.
 """
 
 from collections.abc import Iterator
@@ -21,75 +21,75 @@ from worker.engine.types import TeacherWeights
 
 @dataclass(frozen=True, slots=True)
 class ModelTraits:
-    """What a model allows."""
+    """Tested properties of a model."""
 
     plain_head: bool
-    """Logits are the output embedding of the state and nothing else: no capping, no scaling."""
-    packs: bool
-    """Contexts can be shared by their completions (`packing.py`)."""
+    """Logits are the output embedding of the state alone, without capping or scaling."""
+    supports_packing: bool
+    """Completions can share their contexts (`packing.py`)."""
 
 
 @dataclass
 class BodyOutput(BaseModelOutputWithPast):  # type: ignore[misc]  # transformers is not typed for mypy
-    """States in place of a body's output; whatever else a head looks for (routers, cross attention) is None."""
+    """A body's output with given states; all other fields that a head may read (routers, cross attention) are None."""
 
     def __getattr__(self, name: str) -> None:
         return None
 
 
-_KNOWN: WeakKeyDictionary[Any, ModelTraits] = WeakKeyDictionary()
+_TRAITS: WeakKeyDictionary[Any, ModelTraits] = WeakKeyDictionary()
 
 
 def causal_model(policy: Policy) -> Any:
-    """The transformers model, its adapters in place."""
+    """Return the transformers model, with its adapters."""
     return policy.model.get_base_model() if isinstance(policy.model, PeftModel) else policy.model
 
 
-def anatomy(policy: Policy) -> ModelTraits:
-    """What the policy's model allows, found out at the first call, and kept. The first is not to be amid a pass."""
+def model_traits(policy: Policy) -> ModelTraits:
+    """Return the traits of the policy's model, tested at the first call, which must not be within a pass."""
     causal = causal_model(policy)
-    if causal not in _KNOWN:
-        # The answer is to be the same before a resume and after, whatever the adapter has become.
-        with _in_evaluation(causal), _without_adapters(policy):
-            # A layer that is recomputed in the backward pass would meet another attention there.
-            packs = not causal.is_activation_checkpointing and can_pack(causal.base_model)
-            _KNOWN[causal] = ModelTraits(plain_head=_has_plain_head(causal), packs=packs)
-    return _KNOWN[causal]
+    if causal not in _TRAITS:
+        # The result must not depend on the adapter, so that it is the same before and after a resume.
+        with _in_eval_mode(causal), _without_adapters(policy):
+            # A layer recomputed in the backward pass would use the default attention there.
+            supports_packing = not causal.is_activation_checkpointing and can_pack(causal.base_model)
+            _TRAITS[causal] = ModelTraits(plain_head=_has_plain_head(causal), supports_packing=supports_packing)
+    return _TRAITS[causal]
 
 
 def project(policy: Policy, states: Tensor) -> Tensor:
-    """Logits `[..., V]` of states `[..., H]`, by the model's own head with all that the architecture adds to it."""
+    """Compute logits `[..., V]` of states `[..., H]` with the model's head, including any capping or scaling."""
     causal = causal_model(policy)
-    if anatomy(policy).plain_head:
+    if model_traits(policy).plain_head:
         logits: Tensor = causal.get_output_embeddings()(states)
         return logits
-    return _through_own_head(causal, states.reshape(1, -1, states.shape[-1])).view(*states.shape[:-1], -1)
+    return _run_head(causal, states.reshape(1, -1, states.shape[-1])).view(*states.shape[:-1], -1)
 
 
-def head_learns(policy: Policy) -> bool:
-    """Whether anything behind the states is trained."""
+def head_is_trained(policy: Policy) -> bool:
+    """Check whether any parameter outside the body is trained."""
     causal = causal_model(policy)
-    inside = {id(parameter) for parameter in causal.base_model.parameters()}
-    return any(parameter.requires_grad and id(parameter) not in inside for parameter in causal.parameters())
+    body = {id(parameter) for parameter in causal.base_model.parameters()}
+    return any(parameter.requires_grad and id(parameter) not in body for parameter in causal.parameters())
 
 
-def _through_own_head(causal: Any, states_BTH: Tensor) -> Tensor:
-    """The model's own way from states to logits: its forward pass, the body answering with these states."""
+def _run_head(causal: Any, states_BTH: Tensor) -> Tensor:
+    """Run the model's forward pass with a body that returns the given states."""
 
-    def answer(*args: object, **kwargs: object) -> BodyOutput:
+    def return_states(*args: object, **kwargs: object) -> BodyOutput:
         return BodyOutput(last_hidden_state=states_BTH)
 
     body = causal.base_model
-    usual = vars(body).get("forward")
-    body.forward = answer
+    previous = vars(body).get("forward")
+    body.forward = return_states
     try:
-        unread_ids = torch.zeros(states_BTH.shape[:2], dtype=torch.long, device=states_BTH.device)
-        logits: Tensor = causal(input_ids=unread_ids, use_cache=False).logits
+        dummy_ids = torch.zeros(states_BTH.shape[:2], dtype=torch.long, device=states_BTH.device)
+        logits: Tensor = causal(input_ids=dummy_ids, use_cache=False).logits
     finally:
-        if usual is None:
+        if previous is None:
             del body.forward
         else:
-            body.forward = usual
+            body.forward = previous
     return logits
 
 
@@ -97,16 +97,16 @@ def _has_plain_head(causal: Any) -> bool:
     ids = torch.tensor([[1, 2, 3]], device=causal.device)
     with torch.no_grad():
         states = causal.base_model(input_ids=ids, use_cache=False).last_hidden_state
-        return torch.equal(causal.get_output_embeddings()(states), _through_own_head(causal, states))
+        return torch.equal(causal.get_output_embeddings()(states), _run_head(causal, states))
 
 
 def _without_adapters(policy: Policy) -> AbstractContextManager[None]:
-    """The base model alone; a teacher from outside has no adapters."""
+    """Disable the adapters; an external teacher has none."""
     return policy.weights(TeacherWeights.BASE) if isinstance(policy.model, PeftModel) else nullcontext()
 
 
 @contextmanager
-def _in_evaluation(causal: Any) -> Iterator[None]:
+def _in_eval_mode(causal: Any) -> Iterator[None]:
     was_training = causal.training
     causal.eval()
     try:

@@ -1,1 +1,1 @@
-"""Try a few steps before training, and report what to expect."""
+"""The pre-flight check: sample and try a few steps before training, and report what to expect."""

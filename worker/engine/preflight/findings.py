@@ -1,4 +1,4 @@
-"""Owns what the figures of a pre-flight mean, how grave that is, and what to do about it."""
+"""Findings of a pre-flight check: what its figures mean, how serious they are, and what to do."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypedDict
@@ -8,31 +8,31 @@ from worker.engine.types import Hint
 
 Level = Literal["pass", "warn", "fail"]
 
-FEW_MIXED = 0.2
-"""Below this expected share of mixed groups most of a run's time would be spent on groups that teach nothing."""
+MIN_MIXED_SHARE = 0.2
+"""Below this expected share of mixed groups, most of a run's time is spent on groups without a learning signal."""
 MOST = 0.5
-SOME_FAULTS = 0.05
-NAMED = 5
-"""Rows that a sentence names; lists name them all."""
-NO_HELP: Mapping[Hint, str] = {
-    Hint.ANSWER: "a bare answer says nothing of the way to it: choose a hint that speaks about the steps, such as the "
-    "worked solution, where the rows have one",
-    Hint.SOLUTION: "see whether the solutions are right and lead to what the verifier asks for, or take a model that "
-    "is large enough to follow them",
-    Hint.TRAJECTORY: "see whether the trajectories are right and lead to what the verifier asks for, or choose the "
-    "worked solution, where the rows have one",
-    Hint.PRIVILEGED: "see whether what the rows tell the teacher speaks about their steps, or choose the worked "
-    "solution, where the rows have one",
-    Hint.GRADER: "what the verifier looks up is seldom more than the answer: choose a hint that speaks about the "
-    "steps, such as the worked solution, where the rows have one",
-    Hint.SIBLING: "a completion of the model's own may be right by luck: choose a hint that comes from outside, such "
-    "as the worked solution, where the rows have one",
+WARN_FAULT_SHARE = 0.05
+MAX_ROWS_NAMED = 5
+"""Rows named in a message; the report lists them all."""
+UNHELPFUL_HINT_ADVICE: Mapping[Hint, str] = {
+    Hint.ANSWER: "an answer alone does not describe the steps to it: choose a hint that does, such as the worked "
+    "solution, if the rows have one",
+    Hint.SOLUTION: "check that the solutions are right and end in the form that the verifier expects, or use a model "
+    "that is large enough to follow them",
+    Hint.TRAJECTORY: "check that the trajectories are right and end in the form that the verifier expects, or choose "
+    "the worked solution, if the rows have one",
+    Hint.PRIVILEGED: "check that the rows' privileged information describes the steps, or choose the worked solution, "
+    "if the rows have one",
+    Hint.GRADER: "the value that the verifier looks up is seldom more than the answer: choose a hint that describes "
+    "the steps, such as the worked solution, if the rows have one",
+    Hint.SIBLING: "one of the model's own completions may be right by luck: choose a hint from another source, such "
+    "as the worked solution, if the rows have one",
 }
-"""What to do where such a hint does not help."""
+"""What to do if a hint of this kind does not help."""
 
 
 class PreflightFinding(TypedDict):
-    """One thing that was looked at; `code` is stable and may be matched by programs."""
+    """One result of the check; `code` is stable and may be matched by programs."""
 
     code: str
     level: Level
@@ -43,13 +43,13 @@ def finding(code: str, level: Level, message: str) -> PreflightFinding:
     return PreflightFinding(code=code, level=level, message=message)
 
 
-def of_signal(
+def signal_finding(
     *, mixed: float, solved: int, scored: int, rows: int, group: int, other_signal: bool, needs_success: bool
 ) -> PreflightFinding:
-    """Is there anything to learn from? `mixed`: expected share of mixed groups.
+    """Judge whether there is a learning signal. `mixed`: expected share of mixed groups.
 
-    `other_signal`: the method also learns from groups whose scores are equal. `needs_success`: it then needs a
-    completion that was right.
+    `other_signal`: the method also learns from groups whose scores are equal. `needs_success`: for that it needs a
+    correct completion.
     """
     on = f"{scored:,} completions of {rows:,} {'row' if rows == 1 else 'rows'}"
     if scored == 0:
@@ -68,60 +68,57 @@ def of_signal(
         return finding(
             "nothing_solved",
             "fail",
-            f"None of {on} was right and all of a row scored the same, so there is nothing to learn from: take easier "
-            "rows, say in the prompt what form the answer must have or show an example, take a larger or an "
-            "instruction-tuned model, or check the verifier on a right answer.",
+            f"None of {on} was right, and all completions of a row scored the same, so there is nothing to learn "
+            "from: use easier rows, describe the form of the answer in the prompt or add an example, use a larger or "
+            "an instruction-tuned model, or check the verifier on a right answer.",
         )
     if mixed == 0 and solved == scored:
         return finding(
             "everything_solved",
             "fail",
-            f"All of {on} were right, so there is nothing left to learn: take harder rows, or a verifier that asks "
-            "for more.",
+            f"All of {on} were right, so there is nothing left to learn: use harder rows or a stricter verifier.",
         )
     if mixed == 0:
         return finding(
             "no_difference",
             "fail",
-            f"In {on} all completions of a row scored the same, so no group can tell better from worse: take rows that "
+            f"In {on}, all completions of a row scored the same, so no group tells better from worse: use rows that "
             "are sometimes solved, a higher temperature, or a verifier with partial credit.",
         )
-    if mixed < FEW_MIXED:
+    if mixed < MIN_MIXED_SHARE:
         return finding(
             "few_mixed_groups",
             "warn",
-            f"Only about {mixed:.0%} of groups of {group} are expected to be mixed, and the others teach nothing: "
-            "leave out rows that are never or always solved, raise num_generations, or set resample_rounds.",
+            f"Only about {mixed:.0%} of groups of {group} are expected to be mixed; the others give no signal: remove "
+            "rows that are never or always solved, raise num_generations, or set resample_rounds.",
         )
     return finding("mixed_groups", "pass", f"About {mixed:.0%} of groups of {group} are expected to be mixed.")
 
 
-def of_verifier(*, faults: float, abstained: float, first_fault: str, limit: float) -> list[PreflightFinding]:
-    """Can the scores be trusted? `limit`: share of faults above which a run would pause."""
+def verifier_findings(*, faults: float, abstained: float, first_fault: str, limit: float) -> list[PreflightFinding]:
+    """Judge whether the verifier works. `limit`: share of faults above which a run pauses."""
     found = []
-    because = f" The first: {first_fault:.300}" if first_fault else ""
+    because = f" The first failure: {first_fault:.300}" if first_fault else ""
     if faults > min(MOST, limit):
         message = (
-            f"{faults:.0%} of the completions could not be scored, so a run would pause: mend the verifier.{because}"
+            f"{faults:.0%} of the completions could not be scored, so a run would pause: fix the verifier.{because}"
         )
         found.append(finding("verifier_errors", "fail", message))
-    elif faults > SOME_FAULTS:
+    elif faults > WARN_FAULT_SHARE:
         message = (
-            f"{faults:.0%} of the completions could not be scored and would be left out: mend the verifier.{because}"
+            f"{faults:.0%} of the completions could not be scored and would be left out: fix the verifier.{because}"
         )
         found.append(finding("verifier_errors", "warn", message))
     else:
-        found.append(finding("verifier_works", "pass", f"{1 - faults:.0%} of the verifier's calls went well."))
+        found.append(finding("verifier_works", "pass", f"{1 - faults:.0%} of the verifier's calls succeeded."))
     if abstained > MOST:
-        message = (
-            f"The verifier gave no opinion on {abstained:.0%} of the completions, and those teach nothing: see why."
-        )
+        message = f"The verifier abstained on {abstained:.0%} of the completions, which give no signal: find out why."
         found.append(finding("abstained", "warn", message))
     return found
 
 
-def of_lengths(*, truncated: float, max_completion_tokens: int) -> PreflightFinding:
-    """Do completions come to their end?"""
+def length_finding(*, truncated: float, max_completion_tokens: int) -> PreflightFinding:
+    """Judge how many completions end before the length limit."""
     if truncated > MOST:
         return finding(
             "truncated",
@@ -134,54 +131,54 @@ def of_lengths(*, truncated: float, max_completion_tokens: int) -> PreflightFind
     )
 
 
-def of_prompts(*, too_long: Sequence[int], longest: int, room: LengthLimits, rows: int) -> PreflightFinding:
-    """Do all prompts, with their hints, fit? What sets the limit is named: the setting, or the model's context."""
-    if room.max_context_tokens < room.max_prompt_tokens:
+def prompt_finding(*, too_long: Sequence[int], longest: int, limits: LengthLimits, rows: int) -> PreflightFinding:
+    """Judge whether all prompts, with their hints, fit. The message names the limit: the setting or the context."""
+    if limits.max_context_tokens < limits.max_prompt_tokens:
         limit = (
-            f"{room.tokens:,} that the model's context leaves beside max_completion_tokens (max_prompt_tokens = "
-            f"{room.max_prompt_tokens:,} is more than that)"
+            f"{limits.max_tokens:,} that the model's context leaves besides max_completion_tokens (max_prompt_tokens = "
+            f"{limits.max_prompt_tokens:,} is more than that)"
         )
-        raised = "lower max_completion_tokens, take a model with a longer context"
+        remedy = "lower max_completion_tokens, use a model with a longer context"
     else:
-        limit, raised = f"{room.tokens:,} that max_prompt_tokens allows", "raise max_prompt_tokens"
+        limit, remedy = f"{limits.max_tokens:,} that max_prompt_tokens allows", "raise max_prompt_tokens"
     if too_long:
-        named = ", ".join(map(str, too_long[:NAMED])) + (" …" if len(too_long) > NAMED else "")
+        named = ", ".join(map(str, too_long[:MAX_ROWS_NAMED])) + (" …" if len(too_long) > MAX_ROWS_NAMED else "")
         return finding(
             "prompts_too_long",
             "fail",
             f"{len(too_long):,} of {rows:,} prompts, hint included, have more tokens than the {limit}: rows {named}; "
-            f"the longest has {longest:,}. Training would stop at the first: {raised}, or shorten these rows or leave "
-            "them out.",
+            f"the longest has {longest:,}. Training would stop at the first of them: {remedy}, or shorten or remove "
+            "these rows.",
         )
     return finding("prompts_fit", "pass", f"The longest prompt has {longest:,} tokens of the {limit}.")
 
 
-def of_hint(
+def hint_finding(
     *, kind: Hint, helps: str, without: float, shown: float, low: float, high: float, is_control: bool
 ) -> PreflightFinding:
-    """Does the hint help the model itself? Where it does not, a teacher that is shown it knows no better."""
+    """Judge whether the hint helps the model itself: if not, a teacher with this hint is no better than the student."""
     difference = f"{100 * low:+.0f} to {100 * high:+.0f} points"
     rates = f"solve rate {shown:.0%} with it, {without:.0%} without (difference {difference})"
     if is_control:
-        return finding("hint_is_a_control", "pass", f"The hint '{kind}' is a control, which is not to help: {rates}.")
+        return finding("hint_is_a_control", "pass", f"The hint '{kind}' is a control and not meant to help: {rates}.")
     if helps == "yes":
         return finding("hint_helps", "pass", f"The hint '{kind}' helps: {rates}.")
     if helps == "not_needed":
-        return finding("hint_not_needed", "pass", f"Everything is solved without the hint '{kind}': {rates}.")
+        return finding("hint_not_needed", "pass", f"All rows are solved without the hint '{kind}': {rates}.")
     if helps == "unclear":
         return finding(
             "hint_unclear",
             "warn",
-            f"Whether the hint '{kind}' helps is not clear from so few completions: {rates}. Take more of them.",
+            f"Too few completions to tell whether the hint '{kind}' helps: {rates}. Use more rows or samples.",
         )
     return finding(
         "hint_does_not_help",
         "warn",
-        f"The hint '{kind}' does not help: {rates}. A teacher that is shown it judges no better than the model itself: "
-        f"{NO_HELP[kind]}; the teacher preview shows the prompts.",
+        f"The hint '{kind}' does not help: {rates}. A teacher with this hint judges no better than the model itself: "
+        f"{UNHELPFUL_HINT_ADVICE[kind]}; the teacher preview shows the prompts.",
     )
 
 
-def of_step(fault: str) -> PreflightFinding:
-    """What stopped a real step."""
-    return finding("step_failed", "fail", f"A step of training was tried and could not be taken: {fault}.")
+def step_finding(fault: str) -> PreflightFinding:
+    """Report the fault that stopped a trial step."""
+    return finding("step_failed", "fail", f"A trial training step failed: {fault}.")

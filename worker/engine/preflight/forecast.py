@@ -1,7 +1,7 @@
-"""Owns what can be expected of training from a few completions a row: solve rates, mixed groups, what a hint does.
+"""What to expect of training, from a few completions per row: solve rates, mixed groups, the effect of a hint, time.
 
-Pure arithmetic on scores. A score of None (abstain, error, timeout) leaves every figure it would have entered.
-Intervals are over rows: completions of one row are no independent witnesses.
+Pure arithmetic on scores. A score of None (abstain, error, timeout) is left out of every figure. Intervals are over
+rows, because completions of one row are not independent.
 """
 
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ from typing import Any, Literal, TypedDict
 import numpy as np
 
 from worker.engine.evaluation.evaluate import compare
-from worker.engine.evaluation.statistics import Bounds, Interval, interval
+from worker.engine.evaluation.statistics import Bounds, Interval, mean_interval
 from worker.engine.preflight.probe import ProbeCompletions
 from worker.engine.preflight.trial_steps import TrialSteps
 from worker.engine.settings import Settings
 from worker.engine.types import QuestionScores
 
 BIN_EDGES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-"""Solve rates strictly between never and always are counted between these; a bin holds its lower edge."""
+"""Bins of solve rates strictly between 0 and 1; each includes its lower edge."""
 
 Scores = Sequence[float | None]
 
@@ -34,7 +34,7 @@ class Bin(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HintEffect:
-    """Solve rates with the hint shown to the model and without, over the rows that have both."""
+    """Solve rates with the hint in the model's prompt and without, over the rows that have both."""
 
     without: float
     shown: float
@@ -43,17 +43,17 @@ class HintEffect:
     helps: Literal["yes", "no", "unclear", "not_needed"]
     rows: int
     not_helped: tuple[int, ...]
-    """Rows solved no more often with it, those left out that are always solved anyway."""
+    """Rows solved no more often with the hint, except those that are always solved without it."""
 
 
 def solve_rate(scores: Scores, *, success_above: float) -> float | None:
-    """Share of the scored completions that are right; None where none was scored."""
+    """Compute the share of the scored completions that are right; None if none was scored."""
     known = [score for score in scores if score is not None]
     return sum(score > success_above for score in known) / len(known) if known else None
 
 
 def histogram(rates: Sequence[float | None]) -> list[Bin]:
-    """How many rows have which solve rate, those without one left out: never, five bins between, always."""
+    """Count rows by solve rate: never, five bins between, always. Rows without a rate are left out."""
     known = [rate for rate in rates if rate is not None]
     inner = [rate for rate in known if 0 < rate < 1]
     counts = np.histogram(inner, bins=BIN_EDGES)[0].tolist()
@@ -66,36 +66,36 @@ def histogram(rates: Sequence[float | None]) -> list[Bin]:
 
 
 def mixed_probability(scores: Scores, *, group: int) -> float:
-    """The probability that a group of `group` completions of this row has two different scores, so that it teaches.
+    """Estimate the probability that a group of `group` completions of this row has two different scores.
 
-    With as many samples as a group or more it is the share of mixed groups among all that can be drawn from them
-    without replacement, which is unbiased. With fewer no unbiased estimate exists; then groups are drawn with
-    replacement, which on average says too little.
+    With at least as many samples as a group has, it is the share of mixed groups among all that can be drawn from them
+    without replacement, which is unbiased. With fewer, no unbiased estimate exists; groups are then drawn with
+    replacement, which underestimates on average.
     """
     missing = sum(score is None for score in scores)
     known = [score for score in scores if score is not None]
-    alike = [known.count(value) + missing for value in set(known)]
-    if not alike:
+    equal_counts = [known.count(value) + missing for value in set(known)]
+    if not equal_counts:
         return 0.0
-    drawn = len(scores)
+    samples = len(scores)
 
     def all_among(count: int) -> float:
-        """The probability that a whole group comes from `count` of the samples."""
-        return comb(count, group) / comb(drawn, group) if drawn >= group else (count / drawn) ** group
+        """Compute the probability that a whole group comes from `count` of the samples."""
+        return comb(count, group) / comb(samples, group) if samples >= group else (count / samples) ** group
 
-    # Groups without any score are alike in every value, and are counted once.
-    return 1.0 - (sum(map(all_among, alike)) - (len(alike) - 1) * all_among(missing))
+    # Groups without any score are included for every value; count them once.
+    return 1.0 - (sum(map(all_among, equal_counts)) - (len(equal_counts) - 1) * all_among(missing))
 
 
 def is_unbiased(*, samples: int, group: int) -> bool:
-    """Whether `mixed_probability` is, from so many samples a row."""
+    """Whether `mixed_probability` is unbiased with this many samples per row."""
     return samples >= group
 
 
-def over_rows(values: Sequence[float | None], *, within: Bounds | None) -> Interval | None:
-    """Mean over the rows that have a value, with its interval; None where none has. `within`: where values can lie."""
+def mean_over_rows(values: Sequence[float | None], *, within: Bounds | None) -> Interval | None:
+    """Average the rows that have a value, with an interval; None if none has. `within`: the range of values."""
     known = np.array([value for value in values if value is not None], dtype=np.float64)
-    return interval(known, within=within) if len(known) else None
+    return mean_interval(known, within=within) if len(known) else None
 
 
 def hint_effect(
@@ -106,7 +106,7 @@ def hint_effect(
     success_above: float,
     seed: int,
 ) -> HintEffect | None:
-    """Does the hint help? Paired by row. None where no row has a score on both sides."""
+    """Estimate the effect of the hint, paired by row. None if no row has scores with and without it."""
 
     def solved(samples: Sequence[Scores]) -> list[QuestionScores]:
         return [
@@ -143,37 +143,36 @@ def _helps(difference: Interval, *, without: float, rows: int) -> Literal["yes",
     return "yes" if rows > 1 and difference["low"] > 0 else "unclear"
 
 
-LEAVES_OUT = "loading the model, evaluations and checkpoints, and that completions change their length in training"
+EXCLUDED = "loading the model, evaluations and checkpoints, and changes of completion length during training"
+EXCLUDED_WITHOUT_STEPS = f"the verifier, the teacher and the update, {EXCLUDED}"
 
 
-LEAVES_OUT_UPDATE = f"the verifier, the teacher and the update, {LEAVES_OUT}"
-
-
-def expected_time(
-    plain: ProbeCompletions, *, mixed: float, rehearsal: TrialSteps | None, settings: Settings
+def forecast_time(
+    plain: ProbeCompletions, *, mixed: float, trial_steps: TrialSteps | None, settings: Settings
 ) -> dict[str, Any]:
-    """Seconds of a step and of the run and tokens written in it, with the 95 % interval that comes from how long the
-    rows' completions are; memory as the steps rehearsed took it, from the least to the most.
+    """Forecast seconds per step and per run, tokens sampled, and memory.
 
-    The share of mixed groups matters where the others are replaced (`resample_rounds`).
+    Intervals are 95 %, over the lengths of the rows' completions; memory is mean, least and most of the trial steps.
+    The share of mixed groups matters if the others are replaced (`resample_rounds`).
     """
     lengths = np.array(plain.lengths, dtype=np.float64).reshape(-1, plain.samples).mean(1)
-    tokens = over_rows(lengths.tolist(), within=None)
+    tokens = mean_over_rows(lengths.tolist(), within=None)
     assert tokens is not None
     per_token_s = plain.sampling_s / plain.timed_tokens
-    measured = rehearsal is not None and rehearsal.fault is None
-    if rehearsal is not None and measured:  # at the very shape of a step
-        written = rehearsal.mean("rollout_tokens") / rehearsal.mean("completion_tokens_mean")
-        rollout_s = _scaled(tokens, rehearsal.seconds["rollout"] / rehearsal.mean("completion_tokens_mean"))
-        beside_s = sum(seconds for phase, seconds in rehearsal.seconds.items() if phase != "rollout")
-        held = [step["peak_memory_bytes"] for step in rehearsal.steps]
-        memory = Interval(mean=rehearsal.mean("peak_memory_bytes"), low=min(held), high=max(held))
+    measured = trial_steps is not None and trial_steps.fault is None
+    if trial_steps is not None and measured:  # measured at the exact shape of a step
+        completion_tokens = trial_steps.mean("completion_tokens_mean")
+        sequences = trial_steps.mean("rollout_tokens") / completion_tokens
+        rollout_s = _scaled(tokens, trial_steps.seconds["rollout"] / completion_tokens)
+        other_s = sum(seconds for phase, seconds in trial_steps.seconds.items() if phase != "rollout")
+        peaks = [step["peak_memory_bytes"] for step in trial_steps.steps]
+        memory = Interval(mean=trial_steps.mean("peak_memory_bytes"), low=min(peaks), high=max(peaks))
     else:
         attempts = sum((1 - mixed) ** turn for turn in range(settings.resample_rounds + 1))
-        written = settings.batch_size * settings.num_generations * attempts
-        rollout_s, beside_s, memory = _scaled(tokens, per_token_s * written), 0.0, None
+        sequences = settings.batch_size * settings.num_generations * attempts
+        rollout_s, other_s, memory = _scaled(tokens, per_token_s * sequences), 0.0, None
     step_s = Interval(
-        mean=rollout_s["mean"] + beside_s, low=rollout_s["low"] + beside_s, high=rollout_s["high"] + beside_s
+        mean=rollout_s["mean"] + other_s, low=rollout_s["low"] + other_s, high=rollout_s["high"] + other_s
     )
     return {
         "seconds_per_token": per_token_s,
@@ -181,14 +180,14 @@ def expected_time(
         "rollout_s": rollout_s,
         "step_s": step_s,
         "total_s": _scaled(step_s, settings.max_steps),
-        "total_tokens": _scaled(tokens, written * settings.max_steps),
+        "total_tokens": _scaled(tokens, sequences * settings.max_steps),
         "steps": settings.max_steps,
         "step_measured": measured,
-        "phases_s": rehearsal.seconds if rehearsal is not None and measured else {},
+        "phases_s": trial_steps.seconds if trial_steps is not None and measured else {},
         "peak_memory_bytes": memory,
-        "device_name": rehearsal.device_name if rehearsal is not None else None,
-        "rehearsed": list(rehearsal.steps) if rehearsal is not None else [],
-        "leaves_out": LEAVES_OUT if measured else LEAVES_OUT_UPDATE,
+        "device_name": trial_steps.device_name if trial_steps is not None else None,
+        "rehearsed": list(trial_steps.steps) if trial_steps is not None else [],
+        "leaves_out": EXCLUDED if measured else EXCLUDED_WITHOUT_STEPS,
     }
 
 

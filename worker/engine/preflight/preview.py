@@ -1,53 +1,62 @@
-"""Owns the teacher preview: the exact prompts of a row as student and teachers read them, and where they differ."""
+"""The teacher preview: a row's exact prompts for student and teachers, and where they differ."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from worker.engine.methods import method_named
 from worker.engine.methods.base import Method, TeacherKind
-from worker.engine.preflight.probe import shown_hint
+from worker.engine.preflight.probe import effective_hint
 from worker.engine.rollouts.prompts import Context, PromptBuilder
 from worker.engine.settings import Settings
 from worker.engine.teacher.contexts import hint_texts
-from worker.engine.teacher.hints import FROM_GROUP
+from worker.engine.teacher.hints import GROUP_HINTS
 from worker.engine.types import Hint, Task
 
 Json = dict[str, Any]
 
 STAND_INS = {
-    Hint.SIBLING: "(here stands a completion of the same question and step that was right)",
-    Hint.WRONG_SIBLING: "(here stands a completion of the same question and step that was wrong)",
+    Hint.SIBLING: "(a correct completion of the same question from the same step is inserted here)",
+    Hint.WRONG_SIBLING: "(a wrong completion of the same question from the same step is inserted here)",
 }
 """Shown for hints that exist only once completions have been sampled."""
 
 
-def preview(settings: Settings, *, reader: PromptBuilder, allowed: int, tasks: Sequence[Task], task: Task) -> Json:
-    """What student and teachers read of `task`; `tasks` are all rows, which a placebo is taken from.
+def preview(
+    settings: Settings, *, prompt_builder: PromptBuilder, allowed: int, tasks: Sequence[Task], task: Task
+) -> Json:
+    """Describe the prompts of student and teachers for `task`; `tasks` are all rows, from which a placebo is taken.
 
-    The reader must not refuse long prompts: they are shown, and compared with the `allowed` tokens. ValueError naming
-    the row where a hint is missing or a message is malformed.
+    `prompt_builder` must accept prompts of any length: long ones are included, and compared with `allowed` tokens.
+    ValueError naming the row if a hint is missing or a message is malformed.
     """
     method = method_named(settings.method)
-    student = reader.prompt(task).student
+    student = prompt_builder.prompt(task).student
     teachers = [
-        _taught(reader, task, student=student, role=role, kind=kind, text=_hint_text(tasks, task, kind, settings))
-        for role, kind in _told(method, settings)
+        _describe_teacher_prompt(
+            prompt_builder,
+            task,
+            student=student,
+            role=role,
+            kind=kind,
+            text=_hint_text(tasks, task, kind, settings),
+        )
+        for role, kind in _teacher_roles(method, settings)
     ]
     longest = max([len(student.ids), *(teacher["tokens"] for teacher in teachers)])
     return {
         "row": task.row,
         "method": method.name,
-        "note": _note(method, told=bool(teachers)),
-        "student": _shown(reader, student),
+        "note": _note(method, hinted=bool(teachers)),
+        "student": _describe_prompt(prompt_builder, student),
         "teachers": teachers,
         "allowed_tokens": allowed,
         "too_long": longest > allowed,
     }
 
 
-def _told(method: Method, settings: Settings) -> list[tuple[str, Hint]]:
-    """Each teacher's role and hint."""
-    hint = shown_hint(method, settings)
+def _teacher_roles(method: Method, settings: Settings) -> list[tuple[str, Hint]]:
+    """Return each teacher's role and kind of hint."""
+    hint = effective_hint(method, settings)
     if hint is None:
         return []
     contrast = [] if method.contrast is None else [("contrast", method.contrast)]
@@ -55,29 +64,30 @@ def _told(method: Method, settings: Settings) -> list[tuple[str, Hint]]:
 
 
 def _hint_text(tasks: Sequence[Task], task: Task, kind: Hint, settings: Settings) -> str:
-    if kind in FROM_GROUP:
+    if kind in GROUP_HINTS:
         return STAND_INS[kind]
     return hint_texts(tasks if kind is Hint.PLACEBO else [task], kind=kind, settings=settings)[task.row]
 
 
-def _note(method: Method, *, told: bool) -> str:
-    if told:
+def _note(method: Method, *, hinted: bool) -> str:
+    if hinted:
         return (
-            "The teacher reads the student's own prompt with one block more, and scores the same completion after it."
+            "The teacher gets the student's prompt with one additional block, and scores the same completion after it."
         )
     if method.teacher is TeacherKind.EXTERNAL:
-        return f"The method {method.name} asks a larger model, which reads exactly what the student reads."
+        return f"The teacher of the method {method.name} is a larger model, which gets exactly the student's prompt."
     if method.teacher is TeacherKind.NONE:
-        return f"The method {method.name} has no teacher: the verifier alone decides."
-    return f"With these settings the method {method.name} never asks its teacher: its strength is 0."
+        return f"The method {method.name} has no teacher: only the verifier's scores are used."
+    return f"With these settings the method {method.name} does not use its teacher: its strength is 0."
 
 
-def _shown(reader: PromptBuilder, context: Context) -> Json:
-    """A prompt as text, special tokens and all, and its counts."""
-    images = 0 if context.sight is None else len(context.sight.pictures.encoded)
-    image_tokens = 0 if reader.vision is None else context.ids.count(reader.vision.image_token_id)
+def _describe_prompt(prompt_builder: PromptBuilder, context: Context) -> Json:
+    """Return a prompt as text, with special tokens, and its counts."""
+    images = 0 if context.image_spans is None else len(context.image_spans.images.encoded)
+    vision = prompt_builder.vision
+    image_tokens = 0 if vision is None else context.ids.count(vision.image_token_id)
     return {
-        "text": reader.tokenizer.decode(list(context.ids), skip_special_tokens=False),
+        "text": prompt_builder.tokenizer.decode(list(context.ids), skip_special_tokens=False),
         "tokens": len(context.ids),
         "images": images,
         "image_tokens": image_tokens,
@@ -85,18 +95,20 @@ def _shown(reader: PromptBuilder, context: Context) -> Json:
     }
 
 
-def _taught(reader: PromptBuilder, task: Task, *, student: Context, role: str, kind: Hint, text: str) -> Json:
-    """A teacher's prompt, where its hint stands in it, and what it shares with the student's."""
-    context = reader.with_hint(task, hint=text)
-    shown, hint = _shown(reader, context), text.strip()
-    start = shown["text"].rfind(hint)
-    before = _alike(student.ids, context.ids)
-    after = _alike(student.ids[before:][::-1], context.ids[before:][::-1])
+def _describe_teacher_prompt(
+    prompt_builder: PromptBuilder, task: Task, *, student: Context, role: str, kind: Hint, text: str
+) -> Json:
+    """Describe a teacher's prompt, the position of its hint, and what it shares with the student's prompt."""
+    context = prompt_builder.with_hint(task, hint=text)
+    described, hint = _describe_prompt(prompt_builder, context), text.strip()
+    start = described["text"].rfind(hint)
+    before = _common_prefix(student.ids, context.ids)
+    after = _common_prefix(student.ids[before:][::-1], context.ids[before:][::-1])
     return {
         "role": role,
         "hint": str(kind),
-        "from_group": kind in FROM_GROUP,
-        **shown,
+        "from_group": kind in GROUP_HINTS,
+        **described,
         "hint_start": start if start >= 0 else None,
         "hint_end": start + len(hint) if start >= 0 else None,
         "cut": start < 0,
@@ -106,9 +118,9 @@ def _taught(reader: PromptBuilder, task: Task, *, student: Context, role: str, k
     }
 
 
-def _alike(first: Sequence[int], second: Sequence[int]) -> int:
-    """How many tokens two sequences share from their beginning on."""
+def _common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
+    """Count the tokens that two sequences share from their start."""
     return next(
-        (place for place, (one, other) in enumerate(zip(first, second, strict=False)) if one != other),
+        (index for index, (one, other) in enumerate(zip(first, second, strict=False)) if one != other),
         min(len(first), len(second)),
     )

@@ -1,4 +1,4 @@
-"""Owns the report of a pre-flight: the figures of a probe and what they mean, as plain JSON without NaN."""
+"""The report of a pre-flight check: a probe's figures and findings, as JSON without NaN."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -8,17 +8,17 @@ import numpy as np
 
 from worker.engine.evaluation.statistics import SCORES
 from worker.engine.methods import method_named
-from worker.engine.model.images import messages_and_pictures
+from worker.engine.model.images import messages_and_images
 from worker.engine.preflight import findings
 from worker.engine.preflight.findings import PreflightFinding
 from worker.engine.preflight.forecast import (
     HintEffect,
-    expected_time,
+    forecast_time,
     hint_effect,
     histogram,
     is_unbiased,
+    mean_over_rows,
     mixed_probability,
-    over_rows,
     solve_rate,
 )
 from worker.engine.preflight.probe import Probe, ProbeCompletions
@@ -29,22 +29,22 @@ from worker.engine.types import Hint, Task
 Json = dict[str, Any]
 
 SHOWN_CHARACTERS = 500
-"""Of a question and of a completion, in the list of rows."""
+"""Of a question and of a completion in the list of rows; the rest is cut off."""
 CONTROLS = (Hint.PLACEBO, Hint.EMPTY, Hint.WRONG_SIBLING)
-"""Hints that are not there to help."""
+"""Hints that are not meant to help."""
 HOW_UNBIASED = (
-    "share of mixed groups among all groups that can be drawn from a row's samples without replacement: unbiased"
+    "share of mixed groups among all groups that can be drawn from a row's samples without replacement (unbiased)"
 )
-HOW_LOW = (
-    "groups drawn with replacement from fewer samples than a group has: on average too low; take as many samples as "
-    "num_generations"
+HOW_BIASED = (
+    "groups drawn with replacement, because a row has fewer samples than a group: too low on average; use at least "
+    "num_generations samples"
 )
 
 
-def outlook(found: Probe, *, settings: Settings, samples: int, tasks: int, rehearsal: TrialSteps | None) -> Json:
-    """Everything a pre-flight found: `{findings, ...}`. `tasks`: how many rows the data has."""
+def build_report(found: Probe, *, settings: Settings, samples: int, tasks: int, trial_steps: TrialSteps | None) -> Json:
+    """Build the full report, `{findings, ...}`. `tasks`: number of rows in the data."""
     lengths = found.lengths
-    judged: list[PreflightFinding] = []
+    all_findings: list[PreflightFinding] = []
     report: Json = {
         "rows": len(found.prompts),
         "of_rows": tasks,
@@ -53,32 +53,34 @@ def outlook(found: Probe, *, settings: Settings, samples: int, tasks: int, rehea
         "prompts": _prompts(found),
     }
     if found.plain is not None:
-        effect = _effect(found, settings=settings)
+        effect = _hint_effect(found, settings=settings)
         mixed = _mixed(found, found.plain, settings=settings)
         report |= _solving(found, found.plain, settings=settings) | {
             "mixed": mixed,
             "completions": _completions(found.plain, settings=settings),
             "hint": _hint(found, effect),
-            "time": expected_time(found.plain, mixed=mixed["share"]["mean"], rehearsal=rehearsal, settings=settings),
+            "time": forecast_time(
+                found.plain, mixed=mixed["share"]["mean"], trial_steps=trial_steps, settings=settings
+            ),
             "per_row": _per_row(found, found.plain, settings=settings),
         }
-        judged += _judged(report, settings=settings, effect=effect, hint=found.hint)
-    judged.append(
-        findings.of_prompts(
-            too_long=lengths.too_long, longest=lengths.longest, room=lengths.room, rows=len(lengths.student)
+        all_findings += _findings(report, settings=settings, effect=effect, hint=found.hint)
+    all_findings.append(
+        findings.prompt_finding(
+            too_long=lengths.too_long, longest=lengths.longest, limits=lengths.limits, rows=len(lengths.student)
         )
     )
-    if rehearsal is not None and rehearsal.fault is not None:
-        judged.insert(0, findings.of_step(rehearsal.fault))
-    return {"findings": judged, **report}
+    if trial_steps is not None and trial_steps.fault is not None:
+        all_findings.insert(0, findings.step_finding(trial_steps.fault))
+    return {"findings": all_findings, **report}
 
 
-def _judged(
+def _findings(
     report: Json, *, settings: Settings, effect: HintEffect | None, hint: Hint | None
 ) -> list[PreflightFinding]:
     method, completions = method_named(settings.method), report["completions"]
-    judged = [
-        findings.of_signal(
+    found = [
+        findings.signal_finding(
             mixed=report["mixed"]["share"]["mean"],
             solved=completions["solved"],
             scored=completions["scored"],
@@ -87,17 +89,19 @@ def _judged(
             other_signal=method.distils,
             needs_success=hint is Hint.SIBLING,
         ),
-        *findings.of_verifier(
+        *findings.verifier_findings(
             faults=completions["errored"] + completions["timed_out"],
             abstained=completions["abstained"],
             first_fault=completions["first_fault"],
             limit=settings.max_error_share,
         ),
-        findings.of_lengths(truncated=completions["truncated"], max_completion_tokens=settings.max_completion_tokens),
+        findings.length_finding(
+            truncated=completions["truncated"], max_completion_tokens=settings.max_completion_tokens
+        ),
     ]
     if effect is not None and hint is not None:
-        judged.append(
-            findings.of_hint(
+        found.append(
+            findings.hint_finding(
                 kind=hint,
                 helps=effect.helps,
                 without=effect.without,
@@ -107,18 +111,18 @@ def _judged(
                 is_control=hint in CONTROLS,
             )
         )
-    return judged
+    return found
 
 
 def _solving(found: Probe, plain: ProbeCompletions, *, settings: Settings) -> Json:
     rows = [prompt.task.row for prompt in found.prompts]
     rates = _rates(plain, settings=settings)
-    means = [_mean(plain.scores_of(place)) for place in range(len(rows))]
+    means = [_mean(plain.scores_of(index)) for index in range(len(rows))]
     rewards = plain.scored.rewards_B[~plain.scored.rewards_B.isnan()]
     return {
         "success_above": settings.success_above,
-        "solve_rate": over_rows(rates, within=SCORES),
-        "reward": over_rows(means, within=SCORES),
+        "solve_rate": mean_over_rows(rates, within=SCORES),
+        "reward": mean_over_rows(means, within=SCORES),
         "reward_std": float(rewards.std()) if len(rewards) > 1 else None,
         "histogram": histogram(rates),
         "never_solved": [row for row, rate in zip(rows, rates, strict=True) if rate == 0],
@@ -129,12 +133,12 @@ def _solving(found: Probe, plain: ProbeCompletions, *, settings: Settings) -> Js
 
 def _mixed(found: Probe, plain: ProbeCompletions, *, settings: Settings) -> Json:
     group = settings.num_generations
-    shares = [mixed_probability(plain.scores_of(place), group=group) for place in range(len(found.prompts))]
+    shares = [mixed_probability(plain.scores_of(index), group=group) for index in range(len(found.prompts))]
     unbiased = is_unbiased(samples=plain.samples, group=group)
     return {
-        "share": over_rows(shares, within=SCORES),
+        "share": mean_over_rows(shares, within=SCORES),
         "unbiased": unbiased,
-        "how": HOW_UNBIASED if unbiased else HOW_LOW,
+        "how": HOW_UNBIASED if unbiased else HOW_BIASED,
     }
 
 
@@ -165,36 +169,36 @@ def _prompts(found: Probe) -> Json:
 
     return {
         "rows": len(found.lengths.student),
-        "allowed": found.lengths.room.tokens,
+        "allowed": found.lengths.limits.max_tokens,
         "student": figures(found.lengths.student),
         "hinted": figures(found.lengths.hinted),
         "too_long": found.lengths.too_long,
     }
 
 
-def _effect(found: Probe, *, settings: Settings) -> HintEffect | None:
-    """Over the rows that were answered with a hint and without."""
+def _hint_effect(found: Probe, *, settings: Settings) -> HintEffect | None:
+    """Compute the effect of the hint over the rows sampled with it and without."""
     if found.hinted is None or found.plain is None:
         return None
-    places = {prompt.task.row: place for place, prompt in enumerate(found.prompts)}
+    indices = {prompt.task.row: index for index, prompt in enumerate(found.prompts)}
     rows = [prompt.task.row for prompt in found.hinted_prompts]
     return hint_effect(
         rows,
-        [found.plain.scores_of(places[row]) for row in rows],
-        [found.hinted.scores_of(place) for place in range(len(rows))],
+        [found.plain.scores_of(indices[row]) for row in rows],
+        [found.hinted.scores_of(index) for index in range(len(rows))],
         success_above=settings.success_above,
         seed=settings.seed,
     )
 
 
 def _hint(found: Probe, effect: HintEffect | None) -> Json | None:
-    """None where the method shows no hint."""
+    """Describe the hint and its effect; None if the method has no hint."""
     if found.hint is None:
         return None
-    told: Json = {"kind": str(found.hint), "rows_without": len(found.prompts) - len(found.hinted_prompts)}
+    facts: Json = {"kind": str(found.hint), "rows_without": len(found.prompts) - len(found.hinted_prompts)}
     if effect is None:
-        return told | {"helps": None, "rows": 0, "not_helped": []}
-    return told | asdict(effect) | {"not_helped": list(effect.not_helped)}
+        return facts | {"helps": None, "rows": 0, "not_helped": []}
+    return facts | asdict(effect) | {"not_helped": list(effect.not_helped)}
 
 
 def _per_row(found: Probe, plain: ProbeCompletions, *, settings: Settings) -> list[Json]:
@@ -207,22 +211,22 @@ def _per_row(found: Probe, plain: ProbeCompletions, *, settings: Settings) -> li
         {
             "row": prompt.task.row,
             "question": _storable(_question(prompt.task)),
-            "solve_rate": rates[place],
+            "solve_rate": rates[index],
             "hinted_solve_rate": hinted.get(prompt.task.row),
-            "reward": _mean(plain.scores_of(place)),
-            "scored": sum(score is not None for score in plain.scores_of(place)),
-            "mixed": mixed_probability(plain.scores_of(place), group=settings.num_generations),
-            "completion": _storable(plain.texts[place * plain.samples]),
-            "completion_score": plain.scores_of(place)[0],
+            "reward": _mean(plain.scores_of(index)),
+            "scored": sum(score is not None for score in plain.scores_of(index)),
+            "mixed": mixed_probability(plain.scores_of(index), group=settings.num_generations),
+            "completion": _storable(plain.texts[index * plain.samples]),
+            "completion_score": plain.scores_of(index)[0],
         }
-        for place, prompt in enumerate(found.prompts)
+        for index, prompt in enumerate(found.prompts)
     ]
 
 
-def _rates(answers: ProbeCompletions, *, settings: Settings) -> list[float | None]:
-    """The solve rate of each prompt."""
-    prompts = len(answers.texts) // answers.samples
-    return [solve_rate(answers.scores_of(place), success_above=settings.success_above) for place in range(prompts)]
+def _rates(completions: ProbeCompletions, *, settings: Settings) -> list[float | None]:
+    """Compute the solve rate of each prompt."""
+    prompts = len(completions.texts) // completions.samples
+    return [solve_rate(completions.scores_of(index), success_above=settings.success_above) for index in range(prompts)]
 
 
 def _mean(scores: Sequence[float | None]) -> float | None:
@@ -231,16 +235,16 @@ def _mean(scores: Sequence[float | None]) -> float | None:
 
 
 def _question(task: Task) -> str:
-    """The last user message's words."""
-    asked = [message["content"] for message in messages_and_pictures(task)[0] if message["role"] == "user"]
-    if not asked:
+    """Return the text of the last user message."""
+    contents = [message["content"] for message in messages_and_images(task)[0] if message["role"] == "user"]
+    if not contents:
         return ""
-    content = asked[-1]
+    content = contents[-1]
     if not isinstance(content, str):
         content = " ".join(part["text"] if part["type"] == "text" else "[image]" for part in content)
     return content
 
 
 def _storable(text: str) -> str:
-    """The beginning of a text, without what a database refuses."""
+    """Return the beginning of a text, without NUL characters, which PostgreSQL rejects."""
     return text[:SHOWN_CHARACTERS].replace("\x00", "\ufffd")

@@ -1,4 +1,4 @@
-"""Owns the rehearsal: real steps on a policy that is thrown away, to see that one can be taken and what it costs."""
+"""Trial steps: real training steps on a policy that is discarded, to check that they work and what they cost."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,7 +6,7 @@ from statistics import mean
 
 from worker.engine.distributed import ProcessGroup
 from worker.engine.faults import Fault
-from worker.engine.loop import make_learner
+from worker.engine.loop import make_train_context
 from worker.engine.measure import device_name
 from worker.engine.model.policy import Policy
 from worker.engine.observer import Checkpoint, EvaluationReport, StepReport
@@ -19,41 +19,41 @@ COSTS = (
     *("step_s", *(f"{phase}_s" for phase in PHASES)),
     *("rollout_tokens", "teacher_tokens", "update_tokens", "completion_tokens_mean", "peak_memory_bytes"),
 )
-"""What is kept of a step's metrics."""
+"""The metrics that are kept of a step."""
 TIMED_STEPS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialSteps:
-    """What steps of a run took; nothing but the fault where one could not be taken."""
+    """Costs of a run's steps, or the fault that stopped them."""
 
     device_name: str
     fault: str | None
-    """What stopped it, such as the end of the memory, with what to change."""
+    """What stopped a step, such as lack of memory, and what to change."""
     steps: tuple[dict[str, float], ...] = ()
-    """`COSTS` of each that was timed."""
+    """`COSTS` of each timed step."""
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Of a step, by phase."""
+        """Mean seconds of a step, by phase."""
         return {phase: self.mean(f"{phase}_s") for phase in PHASES}
 
     def mean(self, name: str) -> float:
-        """Of one of the `COSTS`, over the steps."""
+        """Average one of the `COSTS` over the steps."""
         return mean(step[name] for step in self.steps)
 
 
-def rehearse(
+def run_trial_steps(
     settings: Settings, *, policy: Policy, teacher: Policy | None, tasks: Sequence[Task], reward: Reward
 ) -> TrialSteps:
-    """Take two steps on these rows with everything a run does but its diagnostics. The policy is spent afterwards.
+    """Take two steps on these rows, as a run does but without diagnostics. The policy must not be used afterwards.
 
-    On a GPU one more is taken before: it also compiles. The verifier's errors do not stop it.
+    On a GPU one more step is taken first, which also compiles. Verifier errors do not stop the steps.
     """
     name = device_name(policy.device)
     plain = replace(settings, generator="transformers", diagnostic_interval=0, max_error_share=1.0)
     try:
-        learner = make_learner(
+        context = make_train_context(
             plain,
             policy=policy,
             teacher=teacher,
@@ -61,10 +61,10 @@ def rehearse(
             held_out=(),
             reward=reward,
             observer=SilentObserver(),
-            world=ProcessGroup.alone(),
+            world=ProcessGroup.single(),
         )
         warming = 1 if policy.device.type == "cuda" else 0
-        taken = [take_step(learner, step).metrics for step in range(1, warming + TIMED_STEPS + 1)]
+        taken = [take_step(context, step).metrics for step in range(1, warming + TIMED_STEPS + 1)]
     except Fault as fault:
         return TrialSteps(device_name=name, fault=fault.message)
     steps = tuple({cost: metrics[cost] for cost in COSTS} for metrics in taken[warming:])
@@ -72,9 +72,9 @@ def rehearse(
 
 
 class SilentObserver:
-    """An observer that keeps nothing."""
+    """An observer that discards all reports."""
 
-    def wish(self) -> ControlSignal:
+    def control_signal(self) -> ControlSignal:
         return ControlSignal.CONTINUE
 
     def step(self, report: StepReport) -> None:

@@ -1,9 +1,9 @@
-"""Owns the log-probability of given completions under given prompts: one code path for student and teacher.
+"""Log-probabilities of given completions under given prompts: one code path for student and teacher.
 
-Where the model allows it, all tokens of a micro-batch stand in one row without padding, and a context that several
-completions share is run once (`packing.py`). Elsewhere sequences are laid out context, completion, padding: a causal
-model cannot see what stands to the right, so neither an attention mask nor position ids are needed, and padding cannot
-shift anything. Student and teachers go the same way in the same shapes, so equal inputs agree to the last bit.
+Where the model allows it, all tokens of a micro-batch are packed into one row without padding, and a context shared by
+several completions is run once (`packing.py`). Otherwise sequences are laid out as context, completion, padding: a
+causal model does not attend to the right, so neither an attention mask nor position ids are needed. Student and
+teachers use the same path and shapes, so equal inputs agree to the last bit.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from torch import Tensor
 from worker.engine.model.packing import Packing, packed_states
 from worker.engine.model.policy import Policy
 from worker.engine.model.token_logprobs import token_logps
-from worker.engine.model.traits import anatomy, causal_model, project
+from worker.engine.model.traits import causal_model, model_traits, project
 from worker.engine.rollouts.prompts import Context
 from worker.engine.rollouts.rollouts import Rollouts
 
@@ -25,8 +25,8 @@ __all__ = [
     "completion_states",
     "logps_of_states",
     "micro_batch_inputs",
-    "plan_for",
     "plan_micro_batches",
+    "plan_rollout_batches",
     "project",
     "shares_contexts",
     "student_contexts",
@@ -36,12 +36,12 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class MicroBatch:
-    """Sequences that go through the model together."""
+    """Sequences that are run through the model together."""
 
     sequences: Tensor
     """Indices into the step's `B` sequences."""
     num_completion_tokens: int
-    """The longest completion among them: their share of `T`."""
+    """Length of the longest completion among them; `T` is cut to it."""
 
 
 def plan_micro_batches(
@@ -51,10 +51,10 @@ def plan_micro_batches(
     completion_lengths: Sequence[int],
     micro_batch_tokens: int,
 ) -> list[MicroBatch]:
-    """Cut sequences into micro-batches of alike lengths, each within `micro_batch_tokens` padded tokens.
+    """Split sequences into micro-batches of similar lengths, each within `micro_batch_tokens` padded tokens.
 
-    `total_lengths[b]` is the longest sequence, prompt and completion, that will be run for sequence `b`. A sequence
-    longer than the budget goes alone.
+    `total_lengths[b]` is the longest input, prompt and completion, that will be run for sequence `b`. A sequence
+    longer than the budget gets a micro-batch of its own.
     """
     batches: list[list[int]] = []
     for sequence in sorted(sequences, key=lambda b: (-total_lengths[b], b)):
@@ -66,26 +66,26 @@ def plan_micro_batches(
     return [MicroBatch(torch.tensor(batch), max(completion_lengths[b] for b in batch)) for batch in batches]
 
 
-def plan_for(
+def plan_rollout_batches(
     rollouts: Rollouts,
     *,
     sequences: Sequence[int],
-    readings: Sequence[Sequence[Context | None]],
+    teacher_contexts: Sequence[Sequence[Context | None]],
     micro_batch_tokens: int,
     shared: bool = False,
 ) -> list[MicroBatch]:
-    """Micro-batches over these sequences of a step, wide enough for the students' and the teachers' contexts.
+    """Plan micro-batches over these sequences of a step, wide enough for the student's and the teachers' contexts.
 
     Student and teachers share the plan, so that equal inputs are computed in equal shapes and agree to the last bit.
-    `readings` holds what each teacher reads, `[B]` each. `shared` says that every model will share contexts
-    (`shares_contexts`): then a prompt's sequences stand together, and the budget is of tokens without padding; what a
-    pass keeps follows from them (`blocks.py`).
+    `teacher_contexts` holds each teacher's contexts, `[B]` each. With `shared`, every model runs shared contexts once
+    (`shares_contexts`): a prompt's sequences are then kept together, and the budget counts tokens without padding;
+    the activations a pass keeps follow from them (`blocks.py`).
     """
     lengths = rollouts.lengths_B.tolist()
     students = [rollouts.prompt_of(b).student for b in range(len(lengths))]
-    everyones = [students, *readings]
+    all_contexts = [students, *teacher_contexts]
     total = [
-        max(len(context.ids) for reading in everyones if (context := reading[b]) is not None) + length
+        max(len(context.ids) for contexts_B in all_contexts if (context := contexts_B[b]) is not None) + length
         for b, length in enumerate(lengths)
     ]
     if not shared:
@@ -97,52 +97,54 @@ def plan_for(
     for b in sequences:
         longest[groups[b]] = max(total[b], longest.get(groups[b], 0))
     ordered = sorted(sequences, key=lambda b: (-longest[groups[b]], groups[b], -lengths[b], b))
-    return _shared_micro_batches(ordered, readings=everyones, lengths=lengths, micro_batch_tokens=micro_batch_tokens)
+    return _shared_micro_batches(
+        ordered, contexts_per_model=all_contexts, lengths=lengths, micro_batch_tokens=micro_batch_tokens
+    )
 
 
 def _shared_micro_batches(
     ordered: Sequence[int],
     *,
-    readings: Sequence[Sequence[Context | None]],
+    contexts_per_model: Sequence[Sequence[Context | None]],
     lengths: Sequence[int],
     micro_batch_tokens: int,
 ) -> list[MicroBatch]:
-    """Cut sequences in this order wherever the budget of any reader is spent; equal contexts count once."""
+    """Split sequences, in this order, wherever any model's token budget is used up; equal contexts count once."""
     batches: list[list[int]] = []
     used: list[int] = []
-    met: list[set[tuple[int, ...]]] = []
+    counted: list[set[tuple[int, ...]]] = []
 
     def added(b: int) -> list[int]:
-        """Tokens that sequence `b` adds for each reader."""
-        contexts = [reading[b] for reading in readings]
+        """Count the tokens that sequence `b` adds for each model."""
+        contexts = [contexts_B[b] for contexts_B in contexts_per_model]
         return [
             0 if context is None else lengths[b] + len(context.ids) * (context.ids not in known)
-            for context, known in zip(contexts, met, strict=True)
+            for context, known in zip(contexts, counted, strict=True)
         ]
 
     for b in ordered:
         if not batches or max(map(sum, zip(used, added(b), strict=True))) > micro_batch_tokens:
             batches.append([])
-            used, met = [0] * len(readings), [set() for _ in readings]
+            used, counted = [0] * len(contexts_per_model), [set() for _ in contexts_per_model]
         batches[-1].append(b)
         used = [tokens + more for tokens, more in zip(used, added(b), strict=True)]
-        for reading, known in zip(readings, met, strict=True):
-            if (context := reading[b]) is not None:
+        for contexts_B, known in zip(contexts_per_model, counted, strict=True):
+            if (context := contexts_B[b]) is not None:
                 known.add(context.ids)
     return [MicroBatch(torch.tensor(batch), max(lengths[b] for b in batch)) for batch in batches]
 
 
 def shares_contexts(policy: Policy) -> bool:
-    """Whether the model can run a context once for all completions that follow it; those that see images cannot."""
-    return anatomy(policy).packs and policy.vision is None
+    """Whether the model can run a context once for all completions that follow it; vision models cannot."""
+    return model_traits(policy).supports_packing and policy.vision is None
 
 
 def completion_states(
     policy: Policy, contexts: Sequence[Context], completion_ids_BT: Tensor, mask_BT: Tensor | None = None
 ) -> Tensor:
-    """The states that predict each completion token after its context, `[B, T, H]`; see `project`.
+    """Compute the hidden states that predict each completion token after its context, `[B, T, H]`; see `project`.
 
-    Outside the mask (None: all tokens are real) they mean nothing. Carries a gradient where grad is on.
+    Undefined outside the mask (None: all tokens are valid). Carries a gradient where grad is enabled.
     """
     device = policy.device
     ids_BT = policy.as_input(completion_ids_BT.to(device))
@@ -151,11 +153,11 @@ def completion_states(
         lengths = [width] * len(contexts) if mask_BT is None else mask_BT.sum(1).tolist()
         packing = Packing.of([context.ids for context in contexts], ids_BT, lengths, dtype=_dtype(policy))
         return packed_states(causal_model(policy).base_model, packing)
-    return _whole_states(policy, contexts, ids_BT)
+    return _padded_states(policy, contexts, ids_BT)
 
 
-def _whole_states(policy: Policy, contexts: Sequence[Context], ids_BT: Tensor) -> Tensor:
-    """The same from sequences side by side, every context run for each completion."""
+def _padded_states(policy: Policy, contexts: Sequence[Context], ids_BT: Tensor) -> Tensor:
+    """Compute the same from padded sequences, running the context again for each completion."""
     device, num_tokens = policy.device, ids_BT.shape[1]
     prompt_lengths = [len(context.ids) for context in contexts]
     width = max(prompt_lengths) + num_tokens
@@ -163,7 +165,7 @@ def _whole_states(policy: Policy, contexts: Sequence[Context], ids_BT: Tensor) -
     for row, context in enumerate(contexts):
         input_ids[row, : len(context.ids)] = torch.tensor(context.ids)
     columns_BT = torch.tensor(prompt_lengths, device=device)[:, None] + torch.arange(num_tokens, device=device)
-    images = policy.image_inputs([context.sight for context in contexts], starts=[0] * len(contexts), width=width)
+    images = policy.image_inputs([context.image_spans for context in contexts], starts=[0] * len(contexts), width=width)
     states_BWH: Tensor = (
         causal_model(policy)
         .base_model(input_ids=input_ids.to(device).scatter(1, columns_BT, ids_BT), use_cache=False, **images)
@@ -180,9 +182,10 @@ def completion_logps(
     *,
     temperature: float,
 ) -> Tensor:
-    """log-probabilities of completion tokens after their contexts, `[B, T]`, 0 outside the mask.
+    """Compute log-probabilities of completion tokens after their contexts, `[B, T]`, 0 outside the mask.
 
-    At the temperature, by log-softmax in float32 (float64 where the model is). Carries a gradient where grad is on.
+    At the temperature, by log-softmax in float32 (float64 for a float64 model). Carries a gradient where grad is
+    enabled.
     """
     ids_BT, mask_BT = completion_ids_BT.to(policy.device), mask_BT.to(policy.device)
     states_BTH = completion_states(policy, contexts, ids_BT, mask_BT)
@@ -192,13 +195,13 @@ def completion_logps(
 def logps_of_states(
     policy: Policy, states_BTH: Tensor, ids_BT: Tensor, mask_BT: Tensor, *, temperature: float
 ) -> Tensor:
-    """The same from states that are there already."""
+    """Compute the log-probabilities from hidden states, `[B, T]`, 0 outside the mask."""
     logps_N = token_logps(policy, states_BTH[mask_BT], ids_BT[mask_BT], temperature=temperature)
     return logps_N.new_zeros(mask_BT.shape).masked_scatter(mask_BT, logps_N)
 
 
 def tokens_run(policy: Policy, contexts: Sequence[Context], mask_BT: Tensor) -> int:
-    """Tokens that go through the model for these completions, padding included."""
+    """Count the tokens run through the model for these completions, padding included."""
     if shares_contexts(policy):
         return sum(len(ids) for ids in {context.ids for context in contexts}) + int(mask_BT.sum()) - len(contexts)
     return len(contexts) * (max(len(context.ids) for context in contexts) + mask_BT.shape[1])
@@ -210,12 +213,12 @@ def _dtype(policy: Policy) -> torch.dtype:
 
 
 def micro_batch_inputs(rollouts: Rollouts, batch: MicroBatch) -> tuple[Tensor, Tensor]:
-    """Completion ids and mask of a micro-batch, cut to its longest completion."""
+    """Return completion ids and mask of a micro-batch, cut to its longest completion."""
     rows = batch.sequences.to(rollouts.mask_BT.device)
     span = slice(0, batch.num_completion_tokens)
     return rollouts.completion_ids_BT[rows, span], rollouts.mask_BT[rows, span]
 
 
 def student_contexts(rollouts: Rollouts, batch: MicroBatch) -> list[Context]:
-    """What the student read before the sequences of a micro-batch."""
+    """Return the student's contexts for the sequences of a micro-batch."""
     return [rollouts.prompt_of(b).student for b in batch.sequences.tolist()]

@@ -1,7 +1,7 @@
-"""Owns what the student and its teachers read: messages to token ids, with and without a hint.
+"""Prompts of student and teachers: from messages to token ids, with and without a hint.
 
 The teacher's messages are the student's own with one block appended to the last user message; nothing else differs
-(RLSD.md section 2).
+(docs/rlsd.md section 2).
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from worker.engine.faults import Fault, FaultCode
-from worker.engine.model.images import Message, messages_and_pictures
+from worker.engine.model.images import Message, messages_and_images
 from worker.engine.model.vision import ImageSpans, Vision
 from worker.engine.settings import Settings
 from worker.engine.types import Task
 
 HINT_BLOCK = "\n\nReference:\n{hint}"
-"""The block that holds the hint `r`. Models that are trained to use a hint must be trained on this form."""
+"""The block that contains the hint `r`. Models that are trained to use a hint must be trained on this form."""
 
 
 class ChatTokenizer(Protocol):
@@ -26,32 +26,32 @@ class ChatTokenizer(Protocol):
     def apply_chat_template(
         self, conversation: list[dict[str, Any]], *, add_generation_prompt: bool, tokenize: Literal[False]
     ) -> str:
-        """A conversation as text, ready for the assistant's turn."""
+        """Render a conversation as text, ready for the assistant's turn."""
 
     def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
-        """Token ids of a text."""
+        """Convert a text to token ids."""
 
     def decode(self, ids: list[int], *, skip_special_tokens: bool) -> str:
-        """The text of token ids."""
+        """Convert token ids to text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a model reads before a completion."""
+    """The tokens a model reads before a completion."""
 
     ids: tuple[int, ...]
-    sight: ImageSpans | None = None
-    """The images among the words, where there are any."""
+    image_spans: ImageSpans | None = None
+    """Positions of the images in the prompt; None without images."""
 
     @property
     def shift(self) -> int:
         """How far the position of what comes next lies from the number of tokens: images take fewer positions."""
-        return 0 if self.sight is None else self.sight.shift
+        return 0 if self.image_spans is None else self.image_spans.shift
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A task and what the student reads of it."""
+    """A task and the student's context for it."""
 
     task: Task
     student: Context
@@ -59,107 +59,107 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class LengthLimits:
-    """How long a context may be."""
+    """Limits on the length of a context."""
 
     max_prompt_tokens: int
-    """What the settings allow."""
+    """Limit set by the settings."""
     max_context_tokens: int
-    """What the model leaves once its completion has room."""
+    """The model's context length minus the longest completion."""
 
     @classmethod
     def of(cls, settings: Settings, *, max_positions: int) -> "LengthLimits":
-        """The room in a model built for so many tokens. Fault where a completion leaves none for its prompt."""
+        """Build the limits for a model with this context length. Fault if a completion leaves no room for a prompt."""
         if max_positions <= settings.max_completion_tokens:
             raise Fault(
                 FaultCode.CONTEXT_TOO_SHORT,
-                f"the model was built for {max_positions} tokens, so max_completion_tokens = "
-                f"{settings.max_completion_tokens} leaves no room for a prompt: lower it, or take a model with a "
+                f"the model's context length is {max_positions} tokens, so max_completion_tokens = "
+                f"{settings.max_completion_tokens} leaves no room for a prompt: lower it, or use a model with a "
                 "longer context",
                 param="max_completion_tokens",
             )
         return cls(settings.max_prompt_tokens, max_positions - settings.max_completion_tokens)
 
     @property
-    def tokens(self) -> int:
-        """The longest context that both allow."""
+    def max_tokens(self) -> int:
+        """The smaller of the two limits."""
         return min(self.max_prompt_tokens, self.max_context_tokens)
 
 
 @dataclass(frozen=True, slots=True)
 class PromptBuilder:
-    """Turns tasks into contexts, the same way for student and teacher."""
+    """Converts tasks to contexts, the same way for student and teacher."""
 
     tokenizer: ChatTokenizer
-    room: LengthLimits
+    limits: LengthLimits
     vision: Vision | None = None
-    """What reads images; None for a model of text."""
+    """The image encoder; None for a text-only model."""
 
     def prompt(self, task: Task) -> Prompt:
-        """What the student reads. ValueError naming the row where it is too long or malformed."""
-        return Prompt(task, self._within_room(self._context(task), task=task, what="the prompt"))
+        """Build the student's prompt. ValueError naming the row if it is too long or malformed."""
+        return Prompt(task, self._check_length(self._context(task), task=task, what="the prompt"))
 
     def with_hint(self, task: Task, *, hint: str) -> Context:
-        """What a teacher reads. ValueError naming the row where it is too long: cutting it would change the hint."""
-        return self._within_room(self._context(task, hint=hint), task=task, what="the prompt with its hint")
+        """Build a teacher's context. ValueError naming the row if it is too long: truncation would change the hint."""
+        return self._check_length(self._context(task, hint=hint), task=task, what="the prompt with its hint")
 
-    def with_hint_that_fits(self, task: Task, *, hint: str) -> Context | None:
-        """The same for a hint that is not the row's own; None where it is too long: then the teacher has no word."""
+    def try_with_hint(self, task: Task, *, hint: str) -> Context | None:
+        """Build a teacher's context with a hint that is not the row's own; None if it is too long."""
         if self.vision is not None and self.vision.is_marked(hint):
             return None
         context = self._context(task, hint=hint)
-        return context if len(context.ids) <= self.room.tokens else None
+        return context if len(context.ids) <= self.limits.max_tokens else None
 
     def _context(self, task: Task, *, hint: str | None = None) -> Context:
-        """The task's messages and images, the hint appended where there is one.
+        """Tokenise the task's messages and images, the hint appended if there is one.
 
-        The images of a row are the same object in every context, and what stands for them the same tokens: a text
-        that brings image tokens of its own is a ValueError naming the row.
+        A row's images are the same object and the same tokens in every context. ValueError naming the row if a text
+        contains image tokens of its own.
         """
-        messages, pictures = messages_and_pictures(task)
+        messages, images = messages_and_images(task)
         if hint is not None:
             messages = with_hint(messages, hint=hint, row=task.row)
         if self.vision is not None:
-            ids, sight = self.vision.read(render(self.tokenizer, messages), pictures=pictures, row=task.row)
-            return Context(ids, sight)
-        if pictures:
+            ids, image_spans = self.vision.read(render(self.tokenizer, messages), images=images, row=task.row)
+            return Context(ids, image_spans)
+        if images:
             raise ValueError(
-                f"row {task.row}: the question shows an image, and the model reads only text: take one of the Qwen-VL "
-                "family"
+                f"row {task.row}: the question contains an image, but the model reads only text: use a model of the "
+                "Qwen-VL family"
             )
         return Context(encode(self.tokenizer, messages))
 
-    def _within_room(self, context: Context, *, task: Task, what: str) -> Context:
+    def _check_length(self, context: Context, *, task: Task, what: str) -> Context:
         length = len(context.ids)
-        if length > self.room.max_prompt_tokens:
+        if length > self.limits.max_prompt_tokens:
             raise Fault(
                 FaultCode.PROMPT_TOO_LONG,
                 f"row {task.row}: {what} has {length} tokens, more than max_prompt_tokens = "
-                f"{self.room.max_prompt_tokens}: raise it, or shorten the row or leave it out",
+                f"{self.limits.max_prompt_tokens}: raise it, or shorten or remove the row",
                 param="max_prompt_tokens",
             )
-        if length > self.room.max_context_tokens:
+        if length > self.limits.max_context_tokens:
             raise Fault(
                 FaultCode.PROMPT_TOO_LONG,
                 f"row {task.row}: {what} has {length} tokens; the model's context leaves "
-                f"{self.room.max_context_tokens} beside the completion: lower max_completion_tokens, shorten the row, "
-                "or take a model with a longer context",
+                f"{self.limits.max_context_tokens} for it besides the completion: lower max_completion_tokens, "
+                "shorten the row, or use a model with a longer context",
                 param="max_completion_tokens",
             )
         return context
 
 
 def with_hint(messages: Sequence[Mapping[str, Any]], *, hint: str, row: int) -> list[Message]:
-    """The messages with the hint block at the end of the last user message. Without one: ValueError naming the row."""
+    """Append the hint block to the last user message. ValueError naming the row if there is none."""
     hinted, block = [dict(message) for message in messages], HINT_BLOCK.format(hint=hint)
     for message in reversed(hinted):
         if message["role"] == "user":
-            message["content"] = _appended(message["content"], block)
+            message["content"] = _append_block(message["content"], block)
             return hinted
     raise ValueError(f"row {row}: there is no user message to append the hint to")
 
 
-def _appended(content: str | Sequence[Mapping[str, str]], block: str) -> str | list[dict[str, str]]:
-    """A message's content with the block behind its last words."""
+def _append_block(content: str | Sequence[Mapping[str, str]], block: str) -> str | list[dict[str, str]]:
+    """Append the block to a message's content."""
     if isinstance(content, str):
         return content + block
     parts = [dict(part) for part in content]
@@ -171,13 +171,13 @@ def _appended(content: str | Sequence[Mapping[str, str]], block: str) -> str | l
 
 
 def encode(tokenizer: ChatTokenizer, messages: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
-    """Token ids of a conversation up to where the assistant begins. ValueError without a chat template."""
+    """Tokenise a conversation up to the start of the assistant's turn. ValueError without a chat template."""
     return tuple(tokenizer.encode(render(tokenizer, messages), add_special_tokens=False))
 
 
 def render(tokenizer: ChatTokenizer, messages: Sequence[Mapping[str, Any]]) -> str:
-    """A conversation as the chat template writes it, up to where the assistant begins. ValueError without one."""
+    """Render a conversation with the chat template, up to the assistant's turn. ValueError without a template."""
     if not tokenizer.chat_template:
-        raise ValueError("the model's tokenizer has no chat template, so its messages cannot become a prompt")
+        raise ValueError("the model's tokenizer has no chat template, so messages cannot be turned into a prompt")
     conversation = [dict(message) for message in messages]
     return tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False)

@@ -1,4 +1,4 @@
-"""Owns what may sample completions: anything that answers prompts with tokens and the log-probabilities it drew at."""
+"""The interface of samplers: from prompts to completion tokens and the log-probabilities they were sampled with."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -9,14 +9,14 @@ from worker.engine.rollouts.prompts import Prompt
 
 
 class Sampler(Protocol):
-    """Samples from the live adapter's policy, from the whole vocabulary."""
+    """Samples completions from the policy with its live adapter, over the whole vocabulary."""
 
     def sample(
         self, prompts: Sequence[Prompt], *, num_generations: int, uniforms_TB: Tensor, temperature: float
     ) -> tuple[Tensor, Tensor]:
-        """`num_generations` completions a prompt, prompt-major: ids and their log-probabilities, `[B, T]` each.
+        """Sample `num_generations` completions per prompt, prompt-major: ids and log-probabilities, `[B, T]` each.
 
-        All chance comes from `uniforms_TB`, numbers in [0, 1): as many tokens as it has rows, a column a completion.
-        What follows a completion's first end of sequence means nothing. Log-probabilities are float32, at the
+        All randomness comes from `uniforms_TB`, numbers in [0, 1): one row per token, one column per completion.
+        Values after a completion's first end of sequence are undefined. Log-probabilities are float32, at the
         temperature.
         """

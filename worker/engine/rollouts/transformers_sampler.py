@@ -1,11 +1,11 @@
-"""Owns decoding with transformers: one prefill a prompt, `G` continuations, a token a forward pass.
+"""Sampling with transformers: one prefill per prompt, `G` continuations, one token per forward pass.
 
-Each token is drawn by inverting the cumulative distribution at one uniform number. The numbers of a completion are
-drawn beforehand, so they do not depend on the order in which sequences end, on the device, or on the policy: before
-and after training the same numbers meet the same prompts.
+Each token is sampled by inverting the cumulative distribution at one uniform number. A completion's numbers are drawn
+in advance, so they do not depend on the order in which sequences end, on the device, or on the policy: before and
+after training the same prompts are sampled with the same numbers.
 
-On a CPU a pass costs what its rows cost, so ended sequences leave the batch. On a GPU it costs what its launches cost,
-so shapes stay as they are, and the pass is compiled into one graph of launches.
+On a CPU the cost of a pass grows with its rows, so ended sequences are removed from the batch. On a GPU kernel
+launches dominate, so shapes stay fixed and the pass is compiled into a CUDA graph.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,15 +18,15 @@ from transformers.cache_utils import DynamicCache
 
 from worker.engine.faults import not_a_probability
 from worker.engine.model.policy import Policy
-from worker.engine.rollouts.kv_cache import can_be_static, keep_rows, make_static, reserve
+from worker.engine.rollouts.kv_cache import keep_rows, make_static, reserve, supports_static
 from worker.engine.rollouts.prompts import Context, Prompt
 
 COMPACT_BELOW = 0.75
-"""Ended sequences leave the batch once the share of running ones falls below this."""
+"""Ended sequences are removed from the batch once the share of running ones falls below this."""
 STATIC_MULTIPLE = 128
-"""Widths of static caches are multiples of this, so that few of them, and so few compilations, come up."""
-LOOK_EVERY = 16
-"""Tokens between two looks at a GPU for whether all sequences have ended, or one is broken; each look waits for it."""
+"""Widths of static caches are rounded up to multiples of this, which keeps compilations few."""
+CHECK_EVERY = 16
+"""Tokens between two checks on a GPU for ended sequences and NaN; each check synchronises with the device."""
 
 _COMPILED: WeakKeyDictionary[Any, Callable[..., Any]] = WeakKeyDictionary()
 
@@ -40,9 +40,9 @@ def decode(
     temperature: float,
     static: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Ids and log-probabilities `[B, T]`, T cut to the longest completion; what follows an end of sequence is noise.
+    """Sample ids and log-probabilities `[B, T]`, T cut to the longest completion; undefined after an end of sequence.
 
-    `static` keeps all shapes from the first token to the last, where the model's attention allows it.
+    `static` keeps all shapes fixed from the first token to the last, if the model's attention allows it.
     """
     device = policy.device
     max_tokens, num_sequences = uniforms_TB.shape
@@ -54,14 +54,14 @@ def decode(
     logits_PV, cache, attention_PL, positions_P = prefill(policy, [prompt.student for prompt in prompts])
     prompt_length = attention_PL.shape[1]
     width = prompt_length + max_tokens
-    # Flash attention knows no static caches.
-    static = static and can_be_static(cache) and policy.model.config._attn_implementation == "sdpa"
+    # Flash attention does not support static caches.
+    static = static and supports_static(cache) and policy.model.config._attn_implementation == "sdpa"
     if static:
         width += -width % STATIC_MULTIPLE
         make_static(cache, width=width, copies=num_generations)
     else:
         cache.batch_repeat_interleave(num_generations)
-        reserve(cache, room=max_tokens)
+        reserve(cache, extra_tokens=max_tokens)
     forward = _forward(policy, static=static)
     logits_BV = logits_PV.repeat_interleave(num_generations, 0)
     attention_BL = torch.ones(num_sequences, width, dtype=torch.bool, device=device)
@@ -69,18 +69,18 @@ def decode(
     positions_B = positions_P.repeat_interleave(num_generations)
     running_B = torch.ones(num_sequences, dtype=torch.bool, device=device)
     rows = torch.arange(num_sequences, device=device)  # the sequences that are still in the batch
-    broken = torch.zeros((), dtype=torch.bool, device=device)  # whether a token was drawn from what is no number
+    has_nan = torch.zeros((), dtype=torch.bool, device=device)  # whether a token was sampled from NaN logits
 
     for t in range(max_tokens):
-        tokens_B, token_logps_B = draw(logits_BV, uniforms_TB[t, rows], temperature=temperature)
+        tokens_B, token_logps_B = inverse_cdf_sample(logits_BV, uniforms_TB[t, rows], temperature=temperature)
         ids_BT[rows, t] = tokens_B
         logps_BT[rows, t] = token_logps_B
-        broken |= (running_B & token_logps_B.isnan()).any()
+        has_nan |= (running_B & token_logps_B.isnan()).any()
         running_B &= ~torch.isin(tokens_B, eos)
         if t + 1 == max_tokens:
             break
-        if device.type == "cpu" or (t + 1) % LOOK_EVERY == 0:
-            _require_numbers(policy, broken)
+        if device.type == "cpu" or (t + 1) % CHECK_EVERY == 0:
+            _require_distribution(policy, has_nan)
             num_running = int(running_B.sum())
             if num_running == 0:
                 return ids_BT[:, : t + 1], logps_BT[:, : t + 1]
@@ -96,28 +96,28 @@ def decode(
             past_key_values=cache,
             use_cache=True,
         ).logits[:, -1]
-    _require_numbers(policy, broken)
+    _require_distribution(policy, has_nan)
     return ids_BT, logps_BT
 
 
-def _require_numbers(policy: Policy, broken: Tensor) -> None:
-    """Fault where a token was drawn from what is no distribution."""
-    if bool(broken):
+def _require_distribution(policy: Policy, has_nan: Tensor) -> None:
+    """Raise a Fault if a token was sampled from logits with NaN."""
+    if bool(has_nan):
         raise not_a_probability(trained=policy.is_trained)
 
 
 def _forward(policy: Policy, *, static: bool) -> Callable[..., Any]:
-    """A forward pass of the model; on CUDA, where shapes are static, compiled at its first call."""
+    """Return the model's forward pass; on CUDA with static shapes, compiled at its first call."""
     if not static or policy.device.type != "cuda":
         forward: Callable[..., Any] = policy.model
         return forward
     if policy.model not in _COMPILED:
-        # "reduce-overhead" records CUDA graphs: a token then costs one launch instead of thousands.
+        # "reduce-overhead" records CUDA graphs: one launch per token instead of thousands.
         _COMPILED[policy.model] = torch.compile(policy.model.forward, mode="reduce-overhead", dynamic=False)
     compiled = _COMPILED[policy.model]
 
     def one_token(**inputs: Any) -> Any:
-        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]  # the last token's logits have been read
+        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]  # the previous logits may be overwritten
         return compiled(**inputs)
 
     return one_token
@@ -126,7 +126,7 @@ def _forward(policy: Policy, *, static: bool) -> Callable[..., Any]:
 def prefill(policy: Policy, contexts: Sequence[Context]) -> tuple[Tensor, DynamicCache, Tensor, Tensor]:
     """Run each context once, padded on the left.
 
-    Returns last logits `[P, V]`, cache, attention mask `[P, L]` and the position of the first completion token `[P]`.
+    Returns the last logits `[P, V]`, cache, attention mask `[P, L]` and position of the first completion token `[P]`.
     """
     lengths_P = torch.tensor([len(context.ids) for context in contexts], device=policy.device)
     longest = int(lengths_P.max())
@@ -135,8 +135,8 @@ def prefill(policy: Policy, contexts: Sequence[Context]) -> tuple[Tensor, Dynami
     attention_PL = columns_L[None] >= (longest - lengths_P)[:, None]
     cache = DynamicCache(config=policy.model.config)
     inputs = {"position_ids": (columns_L[None] - (longest - lengths_P)[:, None]).clamp(min=0)}
-    sights = [context.sight for context in contexts]
-    inputs |= policy.image_inputs(sights, starts=(longest - lengths_P).tolist(), width=longest)
+    spans = [context.image_spans for context in contexts]
+    inputs |= policy.image_inputs(spans, starts=(longest - lengths_P).tolist(), width=longest)
     logits_PV = policy.model(
         input_ids=torch.tensor(padded, device=policy.device),
         attention_mask=attention_PL,
@@ -149,23 +149,24 @@ def prefill(policy: Policy, contexts: Sequence[Context]) -> tuple[Tensor, Dynami
     return logits_PV, cache, attention_PL, lengths_P + shifts_P
 
 
-def draw(logits_BV: Tensor, uniforms_B: Tensor, *, temperature: float) -> tuple[Tensor, Tensor]:
-    """One token a row, by inverting its cumulative distribution at a uniform number in [0, 1), and its log-prob.
+def inverse_cdf_sample(logits_BV: Tensor, uniforms_B: Tensor, *, temperature: float) -> tuple[Tensor, Tensor]:
+    """Sample one token per row by inverting the cumulative distribution at a uniform number in [0, 1).
 
-    Where the logits make no distribution (NaN, infinity) it is some token, and its log-prob NaN.
+    Returns tokens and log-probabilities, `[B]` each. Where logits are NaN or infinite, the token is arbitrary and its
+    log-probability NaN.
     """
     probabilities_BV = torch.softmax(logits_BV.float() / temperature, -1)
     cumulative_BV = probabilities_BV.cumsum(-1)
     total_B = cumulative_BV[:, -1]
-    # Rounding may lift the product to the total itself, behind which there is no token.
+    # Rounding may lift the product to the total itself, beyond which there is no token.
     target_B = torch.minimum(uniforms_B * total_B, torch.nextafter(total_B, torch.zeros_like(total_B)))
     tokens_B = torch.searchsorted(cumulative_BV, target_B[:, None], right=True).squeeze(1)
-    tokens_B = tokens_B.clamp(max=logits_BV.shape[1] - 1)  # what is no number lies behind all: no index for a GPU
+    tokens_B = tokens_B.clamp(max=logits_BV.shape[1] - 1)  # NaN sorts last: out of range for a GPU
     return tokens_B, probabilities_BV.gather(1, tokens_B[:, None]).squeeze(1).log()
 
 
 class TransformersSampler:
-    """The model itself: each token inverts its distribution at its uniform number (`decoding.py`)."""
+    """Samples with the trained model itself; see `decode`."""
 
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
@@ -174,7 +175,7 @@ class TransformersSampler:
         self, prompts: Sequence[Prompt], *, num_generations: int, uniforms_TB: Tensor, temperature: float
     ) -> tuple[Tensor, Tensor]:
         on_cpu = self.policy.device.type == "cpu"
-        # Compiled graphs keep what they are given, and a tensor of inference mode could not be used elsewhere.
+        # Compiled graphs keep their inputs, and inference tensors could not be used outside inference mode.
         with torch.inference_mode() if on_cpu else torch.no_grad():
             ids_BT, logps_BT = decode(
                 self.policy,
@@ -184,5 +185,5 @@ class TransformersSampler:
                 temperature=temperature,
                 static=not on_cpu and not self.policy.sharded,
             )
-        # An inference tensor may not be saved for a backward pass; its clone may.
+        # An inference tensor cannot be saved for a backward pass; its clone can.
         return ids_BT.clone(), logps_BT.clone()

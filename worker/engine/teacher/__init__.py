@@ -1,1 +1,1 @@
-"""The same model shown the reference: its contexts, log-probabilities and signals for credit."""
+"""The teacher: the same model given a hint. Its contexts, its log-probabilities, and distillation."""

@@ -1,4 +1,4 @@
-"""Owns which contexts the teachers of a step read: hints, put into the prompts of the sequences they belong to."""
+"""The teachers' contexts in a step: hints, inserted into the prompts of the sequences they belong to."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,130 +13,132 @@ from worker.engine.rollouts.prompts import Context, PromptBuilder
 from worker.engine.rollouts.rollouts import Rollouts
 from worker.engine.seeds import derive, torch_generator
 from worker.engine.settings import Settings
-from worker.engine.teacher.hints import FROM_GROUP, ROW_HINTS, placebo_hint, row_hint, sibling_hints, strangers_hints
+from worker.engine.teacher.hints import GROUP_HINTS, ROW_HINTS, other_rows_hints, placebo_hint, row_hint, sibling_hints
 from worker.engine.types import Hint, Task
 
-Reading = tuple[Context | None, ...]
-"""What one teacher reads before each sequence's completion, `[B]`; None where there is nothing to tell it."""
+SequenceContexts = tuple[Context | None, ...]
+"""One teacher's context for each sequence, `[B]`; None where it has no hint."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeacherContexts:
-    """What the teachers of one step read."""
+    """The contexts of all teachers in one step."""
 
-    teacher_B: Reading
-    contrasts_KB: tuple[Reading, ...]
-    """The second hint's readings, where the method has one; a sequence may have fewer than `K`."""
-    absent_B: tuple[bool, ...]
-    """True where the group holds no completion that could be a hint the method needs."""
+    teacher_B: SequenceContexts
+    contrasts_KB: tuple[SequenceContexts, ...]
+    """Contexts with the contrast hint, if the method has one; a sequence may have fewer than `K`."""
+    no_hint_B: tuple[bool, ...]
+    """True where the group has no completion that could serve as a hint the method needs."""
 
     @property
-    def readings(self) -> tuple[Reading, ...]:
-        """Every reading of the step."""
+    def all_contexts(self) -> tuple[SequenceContexts, ...]:
+        """The teacher's contexts, then those of each contrast."""
         return (self.teacher_B, *self.contrasts_KB)
 
     @property
     def teacher_mask_B(self) -> Tensor:
-        """True where every hint the method needs is there."""
-        told = [context is not None for context in self.teacher_B]
+        """True where every hint the method needs is available."""
+        available = [context is not None for context in self.teacher_B]
         if self.contrasts_KB:
-            told = [a and b is not None for a, b in zip(told, self.contrasts_KB[0], strict=True)]
-        return torch.tensor(told)
+            available = [a and b is not None for a, b in zip(available, self.contrasts_KB[0], strict=True)]
+        return torch.tensor(available)
 
     @property
     def too_long_B(self) -> Tensor:
-        """True where there were hints, and none left room for the rest of what a teacher reads."""
-        return ~self.teacher_mask_B & ~torch.tensor(self.absent_B)
+        """True where there were hints, but none fit into the context with the prompt."""
+        return ~self.teacher_mask_B & ~torch.tensor(self.no_hint_B)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlContexts:
-    """What a teacher reads to tell what its hint says from its being there; a sequence has both readings or neither."""
+    """Contexts of the placebo control, which separates a hint's content from its presence. Both or neither are set."""
 
-    own_B: Reading
-    """The hint that is meant for it."""
-    placebo_B: Reading
-    """Another row's hint of the same kind."""
+    hinted_B: SequenceContexts
+    """With the sequence's own hint."""
+    placebo_B: SequenceContexts
+    """With another row's hint of the same kind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeacherContextBuilder:
-    """Makes the briefing of each step. Contexts that depend on the row alone are made, and so checked, beforehand."""
+    """Builds the teachers' contexts of each step. Those that depend only on the row are built and checked upfront."""
 
-    reader: PromptBuilder
+    prompt_builder: PromptBuilder
     method: Method
     settings: Settings
-    fixed: dict[Hint, dict[int, Context]]
+    row_contexts: dict[Hint, dict[int, Context]]
     """By kind of hint and row."""
     placebos: dict[int, Context | None] | None
-    """What the placebo control reads, by row; None where the rows cannot give one."""
+    """The placebo control's contexts by row; None if the rows provide no placebo."""
 
-    def brief(self, rollouts: Rollouts, rewards_B: Tensor, *, step: int) -> TeacherContexts:
-        """The readings of one step's sequences."""
+    def build(self, rollouts: Rollouts, rewards_B: Tensor, *, step: int) -> TeacherContexts:
+        """Build the contexts for one step's sequences."""
         if self.method.teacher is TeacherKind.EXTERNAL:
             students_B = tuple(rollouts.prompt_of(b).student for b in range(rollouts.num_sequences))
-            return TeacherContexts(teacher_B=students_B, contrasts_KB=(), absent_B=(False,) * rollouts.num_sequences)
-        hint = hint_of(self.method, self.settings)
-        (teacher_B,), absent_B = self._readings(rollouts, rewards_B, kind=hint, count=1, step=step)
-        contrasts_KB: tuple[Reading, ...] = ()
+            return TeacherContexts(teacher_B=students_B, contrasts_KB=(), no_hint_B=(False,) * rollouts.num_sequences)
+        hint = teacher_hint(self.method, self.settings)
+        (teacher_B,), no_hint_B = self._contexts(rollouts, rewards_B, kind=hint, count=1, step=step)
+        contrasts_KB: tuple[SequenceContexts, ...] = ()
         if self.method.contrast is not None:
-            contrasts_KB, absent_too_B = self._readings(
+            contrasts_KB, no_contrast_B = self._contexts(
                 rollouts, rewards_B, kind=self.method.contrast, count=self.settings.contrast_samples, step=step
             )
-            # Where one hint is missing nothing is compared, so nothing needs to be read.
-            contrasts_KB = tuple(_where(teacher_B, reading) for reading in contrasts_KB)
-            teacher_B = _where(contrasts_KB[0], teacher_B)
-            absent_B = tuple(map(or_, absent_B, absent_too_B))
-        return TeacherContexts(teacher_B=teacher_B, contrasts_KB=contrasts_KB, absent_B=absent_B)
+            # A sequence that lacks one of the hints is not compared, so it needs no teacher pass.
+            contrasts_KB = tuple(_only_where(teacher_B, contexts_B) for contexts_B in contrasts_KB)
+            teacher_B = _only_where(contrasts_KB[0], teacher_B)
+            no_hint_B = tuple(map(or_, no_hint_B, no_contrast_B))
+        return TeacherContexts(teacher_B=teacher_B, contrasts_KB=contrasts_KB, no_hint_B=no_hint_B)
 
     def control(self, rollouts: Rollouts, rewards_B: Tensor, *, step: int) -> ControlContexts | None:
-        """The readings of the placebo control; None where hint or data cannot give one."""
+        """Build the contexts of the placebo control; None if the hint or the data provide no placebo."""
         if self.method.teacher is TeacherKind.EXTERNAL:
             return None
         rows_B = [rollouts.prompt_of(b).task.row for b in range(rollouts.num_sequences)]
-        hint = hint_of(self.method, self.settings)
+        hint = teacher_hint(self.method, self.settings)
         if hint is Hint.SIBLING:
-            hints_B = self._from_group(rollouts, rewards_B, kind=hint, step=step)
-            strange_B = strangers_hints(hints_B, rows_B=rows_B, num_generations=rollouts.num_generations)
-            (own_B,), (placebo_B,) = (self._told(rollouts, hints, count=1) for hints in (hints_B, strange_B))
+            hints_B = self._group_hints(rollouts, rewards_B, kind=hint, step=step)
+            others_B = other_rows_hints(hints_B, rows_B=rows_B, num_generations=rollouts.num_generations)
+            (hinted_B,), (placebo_B,) = (self._with_hints(rollouts, hints, count=1) for hints in (hints_B, others_B))
         elif self.placebos is not None:
-            own_B = tuple(self.fixed[hint][row] for row in rows_B)
+            hinted_B = tuple(self.row_contexts[hint][row] for row in rows_B)
             placebo_B = tuple(self.placebos[row] for row in rows_B)
         else:
             return None
-        return ControlContexts(own_B=_where(placebo_B, own_B), placebo_B=_where(own_B, placebo_B))
+        return ControlContexts(hinted_B=_only_where(placebo_B, hinted_B), placebo_B=_only_where(hinted_B, placebo_B))
 
-    def _readings(
+    def _contexts(
         self, rollouts: Rollouts, rewards_B: Tensor, *, kind: Hint, count: int, step: int
-    ) -> tuple[tuple[Reading, ...], tuple[bool, ...]]:
-        """Up to `count` readings, and where there was no hint at all."""
-        if kind not in FROM_GROUP:
-            fixed = self.fixed[kind]
-            reading = tuple(fixed[rollouts.prompt_of(b).task.row] for b in range(rollouts.num_sequences))
-            return (reading,), (False,) * rollouts.num_sequences
-        hints_B = self._from_group(rollouts, rewards_B, kind=kind, step=step)
-        return self._told(rollouts, hints_B, count=count), tuple(not hints for hints in hints_B)
+    ) -> tuple[tuple[SequenceContexts, ...], tuple[bool, ...]]:
+        """Build up to `count` contexts per sequence; also return where there was no hint at all."""
+        if kind not in GROUP_HINTS:
+            by_row = self.row_contexts[kind]
+            contexts_B = tuple(by_row[rollouts.prompt_of(b).task.row] for b in range(rollouts.num_sequences))
+            return (contexts_B,), (False,) * rollouts.num_sequences
+        hints_B = self._group_hints(rollouts, rewards_B, kind=kind, step=step)
+        return self._with_hints(rollouts, hints_B, count=count), tuple(not hints for hints in hints_B)
 
-    def _from_group(self, rollouts: Rollouts, rewards_B: Tensor, *, kind: Hint, step: int) -> list[tuple[str, ...]]:
-        """All hints of a kind that their groups offer the sequences."""
+    def _group_hints(self, rollouts: Rollouts, rewards_B: Tensor, *, kind: Hint, step: int) -> list[tuple[str, ...]]:
+        """Collect all hints of a kind that each sequence's group provides."""
         return sibling_hints(
             rollouts.texts,
             rewards_B,
             num_generations=rollouts.num_generations,
             success_above=self.settings.success_above,
-            wanted=kind,
+            kind=kind,
             count=rollouts.num_generations,
             generator=torch_generator(self.settings.seed, step=step, purpose=f"hint {kind}"),
         )
 
-    def _told(self, rollouts: Rollouts, hints_B: Sequence[tuple[str, ...]], *, count: int) -> tuple[Reading, ...]:
-        """Readings with the first `count` hints of each sequence that fit."""
+    def _with_hints(
+        self, rollouts: Rollouts, hints_B: Sequence[tuple[str, ...]], *, count: int
+    ) -> tuple[SequenceContexts, ...]:
+        """Build contexts with the first `count` hints of each sequence that fit."""
         known: dict[tuple[int, str], Context | None] = {}
 
         def context(b: int, hint: str) -> Context | None:
             task = rollouts.prompt_of(b).task
             if (task.row, hint) not in known:
-                known[task.row, hint] = self.reader.with_hint_that_fits(task, hint=hint)
+                known[task.row, hint] = self.prompt_builder.try_with_hint(task, hint=hint)
             return known[task.row, hint]
 
         contexts_B = [
@@ -145,28 +147,32 @@ class TeacherContextBuilder:
         return tuple(tuple(found[k] if k < len(found) else None for found in contexts_B) for k in range(count))
 
 
-def _where(present: Reading, reading: Reading) -> Reading:
-    """The reading where the other one has something to read too."""
-    return tuple(context if other is not None else None for other, context in zip(present, reading, strict=True))
+def _only_where(present: SequenceContexts, contexts: SequenceContexts) -> SequenceContexts:
+    """Return the contexts of sequences that also have one in `present`; None for the others."""
+    return tuple(context if other is not None else None for other, context in zip(present, contexts, strict=True))
 
 
-def hint_of(method: Method, settings: Settings) -> Hint:
-    """What a run's teacher is told. ValueError where the method is defined with another hint than was chosen."""
+def teacher_hint(method: Method, settings: Settings) -> Hint:
+    """Return the kind of hint that the teacher gets. ValueError if the method is defined with another hint."""
     chosen = Hint(settings.hint)
     if method.hint is not None and chosen is not method.hint:
         raise ValueError(f"the method {method.name} is defined with the hint {method.hint}, got {chosen}")
     return chosen
 
 
-def make_briefer(
-    tasks: Sequence[Task], *, reader: PromptBuilder, method: Method, settings: Settings
+def make_context_builder(
+    tasks: Sequence[Task], *, prompt_builder: PromptBuilder, method: Method, settings: Settings
 ) -> TeacherContextBuilder:
-    """A briefer for these rows. ValueError naming the row whose hint is missing or too long."""
-    if method.teacher is TeacherKind.EXTERNAL:  # it reads what the student reads
-        return TeacherContextBuilder(reader=reader, method=method, settings=settings, fixed={}, placebos=None)
-    hint = hint_of(method, settings)
-    kinds = {kind for kind in (hint, method.contrast) if kind is not None and kind not in FROM_GROUP}
-    fixed = {kind: _fixed(tasks, kind=kind, reader=reader, settings=settings) for kind in kinds}
+    """Create the context builder for these rows. ValueError naming a row whose hint is missing or too long."""
+    if method.teacher is TeacherKind.EXTERNAL:  # it gets the student's contexts
+        return TeacherContextBuilder(
+            prompt_builder=prompt_builder, method=method, settings=settings, row_contexts={}, placebos=None
+        )
+    hint = teacher_hint(method, settings)
+    kinds = {kind for kind in (hint, method.contrast) if kind is not None and kind not in GROUP_HINTS}
+    row_contexts = {
+        kind: _row_contexts(tasks, kind=kind, prompt_builder=prompt_builder, settings=settings) for kind in kinds
+    }
     placebos = None
     if (
         settings.diagnostic_interval > 0
@@ -174,17 +180,21 @@ def make_briefer(
         and len({row_hint(task, kind=hint) for task in tasks}) > 1
     ):
         others = _placebo_hints(tasks, kind=hint, settings=settings)
-        placebos = {task.row: reader.with_hint_that_fits(task, hint=others[task.row]) for task in tasks}
-    return TeacherContextBuilder(reader=reader, method=method, settings=settings, fixed=fixed, placebos=placebos)
+        placebos = {task.row: prompt_builder.try_with_hint(task, hint=others[task.row]) for task in tasks}
+    return TeacherContextBuilder(
+        prompt_builder=prompt_builder, method=method, settings=settings, row_contexts=row_contexts, placebos=placebos
+    )
 
 
-def _fixed(tasks: Sequence[Task], *, kind: Hint, reader: PromptBuilder, settings: Settings) -> dict[int, Context]:
+def _row_contexts(
+    tasks: Sequence[Task], *, kind: Hint, prompt_builder: PromptBuilder, settings: Settings
+) -> dict[int, Context]:
     texts = hint_texts(tasks, kind=kind, settings=settings)
-    return {task.row: reader.with_hint(task, hint=texts[task.row]) for task in tasks}
+    return {task.row: prompt_builder.with_hint(task, hint=texts[task.row]) for task in tasks}
 
 
 def hint_texts(tasks: Sequence[Task], *, kind: Hint, settings: Settings) -> dict[int, str]:
-    """By row, a hint that needs no group. ValueError naming the row that has none."""
+    """Return the hints by row, for a kind that needs no group. ValueError naming a row that has none."""
     if kind is Hint.EMPTY:
         return {task.row: "" for task in tasks}
     if kind is Hint.PLACEBO:

@@ -1,7 +1,7 @@
-"""Owns what a teacher is told: a hint for each sequence of a step, from its row, its siblings or another row.
+"""Hints for the teacher: one for each sequence of a step, from its row, its siblings or another row.
 
-Pure functions on texts. A hint that a row must have is checked before the run starts; where a group may lack one, such
-as a successful sibling, the teacher has no word on that sequence.
+Pure functions on texts. Hints that every row must have are checked before the run starts; where a group lacks one, such
+as a successful sibling, the teacher does not score that sequence.
 """
 
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ from torch import Tensor
 from worker.engine.types import Hint, Task
 
 ROW_HINTS = frozenset({Hint.ANSWER, Hint.SOLUTION, Hint.TRAJECTORY, Hint.PRIVILEGED, Hint.GRADER})
-"""Hints that stand in the row itself."""
-FROM_GROUP = frozenset({Hint.SIBLING, Hint.WRONG_SIBLING})
+"""Hints that are part of the row."""
+GROUP_HINTS = frozenset({Hint.SIBLING, Hint.WRONG_SIBLING})
 """Hints that exist only once a group has been sampled and scored."""
 
 
 def row_hint(task: Task, *, kind: Hint) -> str:
-    """The row's own hint. ValueError naming the row where it is missing: no signal is absent silently."""
+    """Return the row's own hint. ValueError naming the row if it is missing: a signal is never dropped silently."""
     texts = {
         Hint.ANSWER: task.answer,
         Hint.SOLUTION: task.solution,
@@ -28,14 +28,14 @@ def row_hint(task: Task, *, kind: Hint) -> str:
     }
     text = texts[kind]
     if text is None or not text.strip():
-        raise ValueError(f"row {task.row} has no {kind}, which the teacher's hint needs")
+        raise ValueError(f"row {task.row} has no {kind}, which the teacher needs as its hint")
     return text
 
 
 def placebo_hint(tasks: Sequence[Task], *, index: int, kind: Hint, offset: int) -> str:
-    """The hint of the nearest row, counted on from `index + offset`, that says something else than the row's own.
+    """Return the hint of the first row from `index + offset` on whose hint differs from the row's own.
 
-    ValueError where all rows say the same: then no placebo exists.
+    ValueError if all rows have the same hint, so that there is no placebo.
     """
     own = row_hint(tasks[index], kind=kind)
     for step in range(len(tasks)):
@@ -51,20 +51,20 @@ def sibling_hints(
     *,
     num_generations: int,
     success_above: float,
-    wanted: Hint,
+    kind: Hint,
     count: int,
     generator: torch.Generator,
 ) -> list[tuple[str, ...]]:
-    """Up to `count` siblings' completions for each sequence, `[B]`: successes, or failures for `wrong_sibling`.
+    """Draw up to `count` siblings' completions for each sequence, `[B]`: successes, or failures for `wrong_sibling`.
 
-    They are drawn without replacement, in an order that the generator alone decides; an empty tuple where there is
-    none. Empty completions, unscored ones and copies of the sequence itself are no hint.
+    Drawn without replacement, in an order that depends on the generator alone; an empty tuple if there is none. Empty
+    or unscored completions and copies of the sequence itself are excluded.
     """
     order_B = torch.randperm(len(texts), generator=generator).tolist()
     rewards = rewards_B.tolist()
 
     def fits(reward: float) -> bool:
-        return reward <= success_above if wanted is Hint.WRONG_SIBLING else reward > success_above  # NaN is neither
+        return reward <= success_above if kind is Hint.WRONG_SIBLING else reward > success_above  # NaN is neither
 
     found: list[tuple[str, ...]] = []
     for b, text in enumerate(texts):
@@ -79,16 +79,16 @@ def sibling_hints(
     return found
 
 
-def strangers_hints(
+def other_rows_hints(
     hints_B: Sequence[tuple[str, ...]], *, rows_B: Sequence[int], num_generations: int
 ) -> list[tuple[str, ...]]:
-    """For each sequence what those at its place in other rows' groups are told, `[B]`: a placebo from the same step.
+    """Collect, for each sequence, the hints at the same index of other rows' groups, `[B]`: placebos of the same step.
 
-    Groups are counted on from its own. What it is told itself is no placebo; nor has it one where it is told nothing.
+    Starts from the next group. Excludes the sequence's own hints; empty for a sequence that has none.
     """
     found: list[tuple[str, ...]] = []
     for b, own in enumerate(hints_B):
         others = [(b + distance) % len(hints_B) for distance in range(num_generations, len(hints_B), num_generations)]
-        strange = dict.fromkeys(hint for other in others if rows_B[other] != rows_B[b] for hint in hints_B[other])
-        found.append(tuple(hint for hint in strange if hint not in own) if own else ())
+        candidates = dict.fromkeys(hint for other in others if rows_B[other] != rows_B[b] for hint in hints_B[other])
+        found.append(tuple(hint for hint in candidates if hint not in own) if own else ())
     return found

@@ -1,4 +1,4 @@
-"""Owns the teachers' word: networks with more to read, or more weights, score the student's tokens. None generates."""
+"""Teacher log-probabilities: a model with a hint, or a larger one, scores the student's tokens. None generates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from worker.engine.model.policy import Policy
 from worker.engine.rollouts.logprobs import MicroBatch, completion_logps, micro_batch_inputs
 from worker.engine.rollouts.prompts import Context
 from worker.engine.rollouts.rollouts import Rollouts
-from worker.engine.teacher.contexts import Reading, TeacherContexts
+from worker.engine.teacher.contexts import SequenceContexts, TeacherContexts
 from worker.engine.types import TeacherWeights
 
 
 @dataclass(frozen=True, slots=True)
 class Scorer:
-    """A network with the weights, micro-batches and temperature it scores at."""
+    """A model with the weights, micro-batches and temperature to score with."""
 
     policy: Policy
     plan: Sequence[MicroBatch]
@@ -24,47 +24,49 @@ class Scorer:
     temperature: float
 
 
-def teacher_logps(scorer: Scorer, rollouts: Rollouts, reading: Reading) -> Tensor:
-    """log-probabilities of the sampled tokens after what a teacher reads, `[B, T]`.
+def teacher_logps(scorer: Scorer, rollouts: Rollouts, contexts_B: SequenceContexts) -> Tensor:
+    """Compute log-probabilities of the sampled tokens after a teacher's contexts, `[B, T]`.
 
-    0 outside the mask; NaN for whole sequences that are not in the plan or that there is nothing to read for.
+    0 outside the mask; NaN for whole sequences that are not in the plan or have no context.
     """
     policy = scorer.policy
-    # The model's own precision is kept: a float64 model is scored in float64.
+    # A float64 model is scored in float64.
     dtype = torch.promote_types(policy.model.dtype, torch.float32)
     logps_BT = torch.full(rollouts.mask_BT.shape, torch.nan, dtype=dtype, device=rollouts.mask_BT.device)
     policy.model.eval()
     with torch.no_grad(), policy.weights(scorer.weights):
-        for batch in (told(batch, reading) for batch in scorer.plan):
+        for batch in (keep_with_context(batch, contexts_B) for batch in scorer.plan):
             if len(batch.sequences) == 0:
                 continue
             ids_bT, mask_bT = micro_batch_inputs(rollouts, batch)
-            contexts = contexts_of(reading, batch)
+            contexts = batch_contexts(contexts_B, batch)
             scored_bT = completion_logps(policy, contexts, ids_bT, mask_bT, temperature=scorer.temperature)
             rows = batch.sequences.to(logps_BT.device)
-            logps_BT[rows] = 0.0  # also behind the longest completion of the micro-batch
+            logps_BT[rows] = 0.0  # also beyond the longest completion of the micro-batch
             logps_BT[rows, : batch.num_completion_tokens] = scored_bT.to(logps_BT.device)
     return logps_BT
 
 
-def contrast_logps(scorer: Scorer, rollouts: Rollouts, briefing: TeacherContexts) -> Tensor:
-    """log of the mean probability of each sampled token over the contrasting hints, `[B, T]`; NaN as above."""
-    scored_KBT = torch.stack([teacher_logps(scorer, rollouts, reading) for reading in briefing.contrasts_KB])
+def contrast_logps(scorer: Scorer, rollouts: Rollouts, contexts: TeacherContexts) -> Tensor:
+    """Compute the log of each sampled token's mean probability over the contrast hints, `[B, T]`; NaN as above."""
+    scored_KBT = torch.stack([teacher_logps(scorer, rollouts, contexts_B) for contexts_B in contexts.contrasts_KB])
     if len(scored_KBT) == 1:
         return scored_KBT[0]
-    told_KB = torch.tensor([[context is not None for context in reading] for reading in briefing.contrasts_KB])
-    told_KB1 = told_KB[:, :, None].to(scored_KBT.device)
-    count_B1 = told_KB1.sum(0).to(scored_KBT.dtype)
-    return scored_KBT.masked_fill(~told_KB1, -torch.inf).logsumexp(0) - count_B1.log()
+    has_context_KB = torch.tensor(
+        [[context is not None for context in contexts_B] for contexts_B in contexts.contrasts_KB]
+    )
+    has_context_KB1 = has_context_KB[:, :, None].to(scored_KBT.device)
+    count_B1 = has_context_KB1.sum(0).to(scored_KBT.dtype)
+    return scored_KBT.masked_fill(~has_context_KB1, -torch.inf).logsumexp(0) - count_B1.log()
 
 
-def told(batch: MicroBatch, reading: Reading) -> MicroBatch:
-    """The sequences of a micro-batch that this teacher has something to read for, in the same shape."""
-    kept = [b for b in batch.sequences.tolist() if reading[b] is not None]
+def keep_with_context(batch: MicroBatch, contexts_B: SequenceContexts) -> MicroBatch:
+    """Reduce a micro-batch to the sequences for which this teacher has a context, keeping its width."""
+    kept = [b for b in batch.sequences.tolist() if contexts_B[b] is not None]
     return MicroBatch(torch.tensor(kept, dtype=torch.long), batch.num_completion_tokens)
 
 
-def contexts_of(reading: Reading, batch: MicroBatch) -> list[Context]:
-    """What this teacher reads before the sequences of a micro-batch, all of which it has something to read for."""
-    contexts = [reading[b] for b in batch.sequences.tolist()]
+def batch_contexts(contexts_B: SequenceContexts, batch: MicroBatch) -> list[Context]:
+    """Return this teacher's contexts for the sequences of a micro-batch, each of which must have one."""
+    contexts = [contexts_B[b] for b in batch.sequences.tolist()]
     return [context for context in contexts if context is not None]

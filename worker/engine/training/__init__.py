@@ -1,1 +1,1 @@
-"""One update: objective, budget, checkpoint, metrics, watchdog."""
+"""Parts of the training loop: objective, update, budget, checkpoint, metrics, watchdog."""

@@ -1,7 +1,6 @@
-"""Owns what a run needs to go on elsewhere: adapter, snapshot, optimizer moments and where it stands, as one blob.
+"""Checkpoints: adapter, snapshot, optimizer moments and the state of the run, as one safetensors file.
 
-The blob is a safetensors file. Data order, sampling and dropout are functions of the seed and the step, so no generator
-state is in it.
+Data order, sampling and dropout are functions of the seed and the step, so there is no generator state to store.
 """
 
 import hashlib
@@ -24,7 +23,7 @@ SETTINGS = "settings"
 
 
 Fingerprint = dict[str, dict[str, Any]]
-"""By part of the run, what is known of it, as plain JSON."""
+"""Identity of a run as plain JSON: its settings, and hashes of its rows."""
 
 
 MAY_CHANGE = frozenset(
@@ -36,18 +35,18 @@ MAY_CHANGE = frozenset(
         *("max_error_share", "max_dead_steps"),
     }
 )
-"""Settings with which a run goes on as the same run, whatever they are."""
+"""Settings that may change when a run is resumed."""
 
 
 def fingerprint(settings: Settings, *, tasks: Sequence[Task], held_out: Sequence[Task]) -> Fingerprint:
-    """The run's settings by name, and a hash for each field of its rows."""
+    """Compute the run's fingerprint: its settings by name, and a hash for each field of its rows."""
     named = {name: value for name, value in asdict(settings).items() if name not in MAY_CHANGE}
     plain: dict[str, Any] = json.loads(json.dumps(named))
     return {SETTINGS: plain, "training rows": _hashes(tasks), "held-out rows": _hashes(held_out)}
 
 
 def _hashes(tasks: Sequence[Task]) -> dict[str, str]:
-    """For each field of the rows one hash over all of them, in order."""
+    """Hash each field over all rows, in order."""
     return {field.name: _hash([getattr(task, field.name) for task in tasks]) for field in fields(Task)}
 
 
@@ -56,32 +55,32 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunState:
-    """Where a run stands, beside its tensors."""
+    """State of a run besides its tensors."""
 
     step: int
     """Optimizer steps taken."""
     baseline: list[QuestionScores] | None
-    """The evaluation before training."""
+    """Held-out scores before training."""
     score: float | None
     """Mean of the held-out evaluation at this step; None where there was none yet."""
     used: float = 0.0
-    """Of the run's budget, by the steps until here."""
+    """Budget used so far."""
     watched: dict[str, Any] = field(default_factory=dict)
-    """What the latest steps have in common (`vigil.py`)."""
+    """State of the watchdog (`watchdog.py`)."""
     fingerprint: Fingerprint | None = None
-    """Which run it is. None in a checkpoint of before there were any, from which any run that fits may go on."""
+    """Identity of the run. None in checkpoints of versions without fingerprints, which any matching run may resume."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedCheckpoint:
-    """A checkpoint read back."""
+    """Content of a checkpoint."""
 
-    standing: RunState
+    run_state: RunState
     tensors: Mapping[str, Tensor]
 
 
-def pack(policy: Policy, optimizer: torch.optim.AdamW, *, standing: RunState) -> bytes:
-    """The state of a run that stands there."""
+def pack(policy: Policy, optimizer: torch.optim.AdamW, *, run_state: RunState) -> bytes:
+    """Serialize a run to a checkpoint."""
     tensors = {}
     for name, parameter in policy.adapter(LIVE_ADAPTER).items():
         tensors[f"adapter.{name}"] = parameter.detach()
@@ -89,14 +88,14 @@ def pack(policy: Policy, optimizer: torch.optim.AdamW, *, standing: RunState) ->
             tensors[f"optimizer.{key}.{name}"] = value
     for name, parameter in policy.adapter(SNAPSHOT_ADAPTER).items():
         tensors[f"snapshot.{name}"] = parameter.detach()
-    # One entry: safetensors writes several in random order, and equal states are to be equal blobs.
-    metadata = {"rlsd": json.dumps({"format": FORMAT} | asdict(standing))}
+    # One entry: safetensors writes several in random order, but equal states must give equal bytes.
+    metadata = {"rlsd": json.dumps({"format": FORMAT} | asdict(run_state))}
     blob: bytes = save({key: value.cpu().contiguous() for key, value in tensors.items()}, metadata=metadata)
     return blob
 
 
 def unpack(data: bytes) -> LoadedCheckpoint:
-    """Read a checkpoint. ValueError when it is not one of ours."""
+    """Read a checkpoint. ValueError for other files."""
     header_size = int.from_bytes(data[:8], "little")
     metadata = json.loads(data[8 : 8 + header_size]).get("__metadata__", {})
     state = json.loads(metadata.get("rlsd", "{}"))
@@ -106,18 +105,20 @@ def unpack(data: bytes) -> LoadedCheckpoint:
 
 
 def restore(policy: Policy, optimizer: torch.optim.AdamW, *, checkpoint: LoadedCheckpoint) -> None:
-    """Put a checkpoint's state into a policy of the same model and settings. ValueError when it does not fit."""
+    """Restore a checkpoint into a policy of the same model and settings. ValueError when they do not match."""
     adapters = {"adapter": policy.adapter(LIVE_ADAPTER), "snapshot": policy.adapter(SNAPSHOT_ADAPTER)}
     expected = {f"{kind}.{name}" for kind, adapter in adapters.items() for name in adapter}
     found = {key for key in checkpoint.tensors if not key.startswith("optimizer.")}
     if expected != found:
-        raise ValueError("the checkpoint belongs to another model or to other LoRA target modules")
+        raise ValueError("the checkpoint belongs to another model or has other LoRA target modules")
     with torch.no_grad():
         for kind, adapter in adapters.items():
             for name, parameter in adapter.items():
                 tensor = checkpoint.tensors[f"{kind}.{name}"]
                 if tensor.shape != parameter.shape:
-                    raise ValueError(f"the checkpoint's {name} has the shape {tuple(tensor.shape)}")
+                    raise ValueError(
+                        f"the checkpoint's {name} has the shape {tuple(tensor.shape)}, not {tuple(parameter.shape)}"
+                    )
                 parameter.copy_(tensor)
     for name, parameter in adapters["adapter"].items():
         state = {}
@@ -130,43 +131,43 @@ def restore(policy: Policy, optimizer: torch.optim.AdamW, *, checkpoint: LoadedC
 
 
 def adapter_from_checkpoint(data: bytes, *, r: int, alpha: float) -> Adapter:
-    """From a checkpoint of a run with this rank and alpha. ValueError where it is none."""
+    """Read the adapter from a checkpoint of a run with this rank and alpha. ValueError for other files."""
     prefix = "adapter."
     named = ((name, value) for name, value in unpack(data).tensors.items() if name.startswith(prefix))
     tensors = {name.removeprefix(prefix): value for name, value in named}
-    places = {name.removeprefix("base_model.model.").partition(".lora_")[0] for name in tensors}
-    return Adapter(LoraConfig(r=r, lora_alpha=alpha, target_modules=sorted(places), task_type="CAUSAL_LM"), tensors)
+    modules = {name.removeprefix("base_model.model.").partition(".lora_")[0] for name in tensors}
+    return Adapter(LoraConfig(r=r, lora_alpha=alpha, target_modules=sorted(modules), task_type="CAUSAL_LM"), tensors)
 
 
-def require_same_run(known: Fingerprint | None, present: Fingerprint) -> None:
-    """ValueError naming what differs between a checkpoint's fingerprint and that of the run that is to go on from it.
+def require_same_run(recorded: Fingerprint | None, present: Fingerprint) -> None:
+    """Raise a ValueError naming the difference between a checkpoint's fingerprint and that of the resuming run.
 
-    What only one of the two knows is not compared, so a checkpoint of an earlier version, which has no fingerprint at
-    all or knows fewer settings, is accepted.
+    Only what both contain is compared, so checkpoints of earlier versions, with fewer settings or no fingerprint at
+    all, are accepted.
     """
-    for part, facts in present.items():
-        before = (known or {}).get(part, {})
-        for name in facts:
-            if name in before and before[name] != facts[name]:
-                said = _difference(part, name, before=before[name], now=facts[name])
-                raise ValueError(f"the checkpoint belongs to another run: {said}")
+    for part, new in present.items():
+        old = (recorded or {}).get(part, {})
+        for name in new:
+            if name in old and old[name] != new[name]:
+                difference = _difference(part, name, old=old[name], new=new[name])
+                raise ValueError(f"the checkpoint belongs to another run: {difference}")
 
 
-def _difference(part: str, name: str, *, before: object, now: object) -> str:
+def _difference(part: str, name: str, *, old: object, new: object) -> str:
     if part == SETTINGS:
-        return f"{name} was {before!r} and is {now!r} now; set it as it was, or start anew"
-    return f"the {part} are others now (they differ in {name}); give the same ones, or start anew"
+        return f"{name} was {old!r} and is now {new!r}; restore it, or start a new run"
+    return f"the {part} have changed (in the field {name}); use the same rows, or start a new run"
 
 
 def _hash(values: Sequence[object]) -> str:
     digest = hashlib.sha256()
     for value in values:
-        digest.update(json.dumps(value, sort_keys=True, default=_plain).encode() + b"\n")
+        digest.update(json.dumps(value, sort_keys=True, default=_to_json).encode() + b"\n")
     return digest.hexdigest()
 
 
-def _plain(value: object) -> object:
-    """JSON for what a row may hold beside it: pictures, and what a table knows as dates or decimals."""
+def _to_json(value: object) -> object:
+    """Convert values of rows that JSON does not support: image bytes, and dates or decimals from tables."""
     if isinstance(value, bytes):
         return hashlib.sha256(value).hexdigest()
     return dict(value) if isinstance(value, Mapping) else str(value)

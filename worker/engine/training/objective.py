@@ -1,4 +1,4 @@
-"""Owns the surrogate objective and how its tokens are averaged: RLSD.md section 1, eq. 16 with `rho_t` as meant."""
+"""The surrogate objective and the weighting of its tokens: docs/rlsd.md section 1, eq. 16 with `rho_t` as intended."""
 
 import torch
 from torch import Tensor
@@ -6,7 +6,7 @@ from torch import Tensor
 from worker.engine.types import Loss
 
 LOG_RATIO_LIMIT = 20.0
-"""`log rho` is held within this: far outside every clip, and near enough for `exp` and its gradient to stay finite."""
+"""Bound of `log rho`: far outside every clip, but small enough for `exp` and its gradient to stay finite."""
 
 
 def surrogate(
@@ -19,40 +19,42 @@ def surrogate(
     eps_high: float,
     dual_clip: float,
 ) -> Tensor:
-    """The objective of each token, to be raised, `[B, T]`, 0 outside the mask.
+    """Compute the objective of each token, to be maximised, `[B, T]`, 0 outside the mask.
 
     `min(rho A, clip(rho, 1 - eps_low, 1 + eps_high) A)` with `rho = exp(logp - old_logp)`; where `A < 0` it is no lower
     than `dual_clip * A`.
     """
     ratio_BT = _ratio(logps_BT, old_logps_BT, mask_BT)
-    known_BT = advantages_BT.where(mask_BT, 0.0)
-    plain_BT = ratio_BT * known_BT
-    clipped_BT = ratio_BT.clamp(1 - eps_low, 1 + eps_high) * known_BT
+    masked_advantages_BT = advantages_BT.where(mask_BT, 0.0)
+    plain_BT = ratio_BT * masked_advantages_BT
+    clipped_BT = ratio_BT.clamp(1 - eps_low, 1 + eps_high) * masked_advantages_BT
     objective_BT = torch.minimum(plain_BT, clipped_BT)
-    return torch.where(known_BT < 0, torch.maximum(objective_BT, dual_clip * known_BT), objective_BT)
+    return torch.where(
+        masked_advantages_BT < 0, torch.maximum(objective_BT, dual_clip * masked_advantages_BT), objective_BT
+    )
 
 
 def ratio_clipped(
     logps_BT: Tensor, old_logps_BT: Tensor, advantages_BT: Tensor, mask_BT: Tensor, *, eps_low: float, eps_high: float
 ) -> Tensor:
-    """True at tokens whose policy ratio is held by the clip, `[B, T]`."""
+    """Return a mask of the tokens whose policy ratio is clipped, `[B, T]`."""
     ratio_BT = _ratio(logps_BT, old_logps_BT, mask_BT)
-    held_up = (ratio_BT > 1 + eps_high) & (advantages_BT > 0)
-    held_down = (ratio_BT < 1 - eps_low) & (advantages_BT < 0)
-    return (held_up | held_down) & mask_BT
+    clipped_high_BT = (ratio_BT > 1 + eps_high) & (advantages_BT > 0)
+    clipped_low_BT = (ratio_BT < 1 - eps_low) & (advantages_BT < 0)
+    return (clipped_high_BT | clipped_low_BT) & mask_BT
 
 
 def _ratio(logps_BT: Tensor, old_logps_BT: Tensor, mask_BT: Tensor) -> Tensor:
-    """`rho`, `[B, T]`; 1 outside the mask."""
+    """Compute `rho`, `[B, T]`; 1 outside the mask."""
     log_ratio_BT = (logps_BT - old_logps_BT).where(mask_BT, 0.0)
     return log_ratio_BT.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp()
 
 
-def token_shares(mask_BT: Tensor, *, loss: str, max_completion_tokens: int, dtype: torch.dtype) -> Tensor:
-    """What each token of the whole step counts in the loss, `[B, T]`, 0 outside the mask.
+def loss_weights(mask_BT: Tensor, *, loss: str, max_completion_tokens: int, dtype: torch.dtype) -> Tensor:
+    """Compute each token's weight in the loss of the whole step, `[B, T]`, 0 outside the mask.
 
-    To be made once from the mask of every sequence, those without an advantage included; so the loss does not depend on
-    how the step is cut into micro-batches, nor on which sequences are skipped.
+    Must be computed once from the masks of all sequences, including those without an advantage, so that the loss does
+    not depend on the division into micro-batches or on which sequences are skipped.
     """
     mask = mask_BT.to(dtype)
     if loss == Loss.TOKEN_MEAN:

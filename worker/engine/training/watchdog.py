@@ -1,7 +1,7 @@
-"""Owns the watch over a run's steps for what a person must hear of: nothing to learn from, nobody heard, nothing said.
+"""Warnings about a run's steps: no training signal, an unused teacher, empty completions.
 
-What lasts for several steps is counted in streaks, which a checkpoint keeps: a run that is put elsewhere every few
-steps is watched like any other.
+Conditions over several steps are counted in streaks, which are checkpointed, so that frequent resumes do not reset
+them.
 """
 
 from collections.abc import Mapping
@@ -12,96 +12,99 @@ from worker.engine.methods.base import Method
 from worker.engine.observer import Observer, StepReport
 from worker.engine.settings import Settings
 
-LONG = 5
-"""Steps running after which is told what a single step may well show."""
-MOSTLY_UNHEARD = 0.9
-MOSTLY_EMPTY = 0.5
+STREAK_STEPS = 5
+"""Consecutive steps before a warning about a condition that is harmless in a single step."""
+UNHEARD_SHARE = 0.9
+EMPTY_SHARE = 0.5
 FAULTS = ("abstained", "errored", "timed_out")
 SHARES = ("groups_all_right", "groups_all_wrong", "unheard", "hint_too_long", "empty", *FAULTS)
-"""Metrics of which a streak keeps the mean."""
+"""Metrics averaged over a streak."""
 
 
-class NoSignal(Exception):  # noqa: N818 - it is how a run ends, not an error of ours
-    """Nothing can be learnt from the scores."""
+class NoSignal(Exception):  # noqa: N818 - a way for a run to end, not an error
+    """The scores contain no training signal."""
 
 
 @dataclass(slots=True)
 class Streak:
-    """Steps running that have something in common."""
+    """Consecutive steps with a common condition."""
 
     steps: int = 0
     sums: dict[str, float] = field(default_factory=lambda: dict.fromkeys(SHARES, 0.0))
 
     def add(self, metrics: Mapping[str, float]) -> None:
-        """One step more."""
+        """Add a step."""
         self.steps += 1
         self.sums = {name: value + metrics.get(name, 0.0) for name, value in self.sums.items()}
 
     def mean(self, *names: str) -> float:
-        """The share of what has any of these names, which exclude each other."""
+        """Return the mean of the sum of these metrics, shares that exclude each other."""
         return sum(self.sums[name] for name in names) / self.steps
 
 
 @dataclass(slots=True)
 class Watchdog:
-    """What the latest steps have in common."""
+    """Monitor of a run's steps, which warns once per condition."""
 
     settings: Settings
     method: Method
     streaks: dict[str, Streak] = field(default_factory=dict)
-    """By the code of the event that tells of them."""
-    told: set[str] = field(default_factory=set)
+    """By event code."""
+    reported: set[str] = field(default_factory=set)
 
-    def kept(self) -> dict[str, Any]:
-        """What a checkpoint keeps of it, as plain JSON."""
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state to checkpoint, as plain JSON."""
         return {code: asdict(streak) for code, streak in self.streaks.items()}
 
-    def recall(self, kept: Mapping[str, Any]) -> None:
-        """Go on as the one that was kept."""
-        self.streaks = {code: Streak(**streak) for code, streak in kept.items()}
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Restore checkpointed state."""
+        self.streaks = {code: Streak(**streak) for code, streak in state_dict.items()}
 
-    def look(self, report: StepReport, *, observer: Observer) -> None:
-        """Tell what is to be told of the step. NoSignal after `max_dead_steps` steps running without any signal.
+    def check(self, report: StepReport, *, observer: Observer) -> None:
+        """Report warnings for this step; raise NoSignal after `max_dead_steps` consecutive steps without signal.
 
-        Not where the run is at its end anyway. Whoever resumes a run after that has it wait for as many again.
+        Never raises at the last step. A run resumed afterwards gets `max_dead_steps` further steps.
         """
-        self._look_for_empty(report, observer=observer)
-        self._look_for_unheard(report, observer=observer)
-        equal, rewarded, limit = report.metrics["groups_mixed"] == 0, self.method.rewarded, self.settings.max_dead_steps
-        alike = self._streak("equal_scores", report, holds=equal and not rewarded)
-        if alike.steps == limit > 0:
-            self._tell("equal_scores", f"{_equal(alike)}. {self._why_it_goes_on()}", observer=observer)
-        dead = self._streak("no_signal", report, holds=equal if rewarded else report.metrics["skipped"] == 1)
+        self._check_empty(report, observer=observer)
+        self._check_teacher(report, observer=observer)
+        all_equal, limit = report.metrics["groups_mixed"] == 0, self.settings.max_dead_steps
+        uses_reward = self.method.uses_reward
+        equal = self._streak("equal_scores", report, holds=all_equal and not uses_reward)
+        if equal.steps == limit > 0:
+            message = f"{_equal_scores_text(equal)}. {self._reason_to_continue()}"
+            self._warn("equal_scores", message, observer=observer)
+        dead = self._streak("no_signal", report, holds=all_equal if uses_reward else report.metrics["skipped"] == 1)
         if dead.steps >= limit > 0 and report.step < self.settings.max_steps:
             del self.streaks["no_signal"]
-            raise NoSignal(self._why_it_stops(dead))
+            raise NoSignal(self._reason_to_stop(dead))
 
-    def _look_for_empty(self, report: StepReport, *, observer: Observer) -> None:
-        streak = self._streak("empty_completions", report, holds=report.metrics["empty"] >= MOSTLY_EMPTY)
+    def _check_empty(self, report: StepReport, *, observer: Observer) -> None:
+        streak = self._streak("empty_completions", report, holds=report.metrics["empty"] >= EMPTY_SHARE)
         if report.metrics["empty"] == 1:
-            found = f"Every completion of step {report.step} is empty"
-        elif streak.steps == LONG:
-            found = f"In {LONG} steps running {streak.mean('empty'):.0%} of the completions were empty"
+            found = f"All completions of step {report.step} are empty"
+        elif streak.steps == STREAK_STEPS:
+            found = f"In {STREAK_STEPS} consecutive steps {streak.mean('empty'):.0%} of the completions were empty"
         else:
             return
-        self._tell(
+        self._warn(
             "empty_completions",
-            f"{found}: the model ends its turn at once. Is it instruction-tuned, and does its chat template fit? A "
-            "lower temperature may help as well.",
+            f"{found}: the model ends its turn immediately. Check that it is instruction-tuned and that its chat "
+            "template is right. A lower temperature may also help.",
             observer=observer,
         )
 
-    def _look_for_unheard(self, report: StepReport, *, observer: Observer) -> None:
-        if "unheard" not in report.metrics:  # nobody was asked
+    def _check_teacher(self, report: StepReport, *, observer: Observer) -> None:
+        if "unheard" not in report.metrics:  # no teacher pass in this step
             return
-        streak = self._streak("teacher_unheard", report, holds=report.metrics["unheard"] >= MOSTLY_UNHEARD)
-        if streak.steps == LONG:
-            kept = "kept the advantage of the whole completion, as with grpo"
-            meant = kept if self.method.rewarded else "taught nothing"
-            self._tell("teacher_unheard", f"{_unheard(streak)}. These {meant}.", observer=observer)
+        streak = self._streak("teacher_unheard", report, holds=report.metrics["unheard"] >= UNHEARD_SHARE)
+        if streak.steps == STREAK_STEPS:
+            kept = "kept the advantage of the whole completion, as in grpo"
+            effect = kept if self.method.uses_reward else "had no effect on the training"
+            message = f"{_no_teacher_text(streak)}. These completions {effect}."
+            self._warn("teacher_unheard", message, observer=observer)
 
     def _streak(self, code: str, report: StepReport, *, holds: bool) -> Streak:
-        """The streak after this step; an empty one where it ends here."""
+        """Update and return the streak; an empty one if it ended with this step."""
         if not holds:
             self.streaks.pop(code, None)
             return Streak()
@@ -109,38 +112,38 @@ class Watchdog:
         streak.add(report.metrics)
         return streak
 
-    def _tell(self, code: str, message: str, *, observer: Observer) -> None:
-        if code not in self.told:
-            self.told.add(code)
+    def _warn(self, code: str, message: str, *, observer: Observer) -> None:
+        if code not in self.reported:
+            self.reported.add(code)
             observer.event(level="warn", code=code, message=message)
 
-    def _why_it_goes_on(self) -> str:
-        return f"The method {self.method.name} learns from its teacher alone, so the run goes on."
+    def _reason_to_continue(self) -> str:
+        return f"The method {self.method.name} learns only from its teacher, so the run continues."
 
-    def _why_it_stops(self, dead: Streak) -> str:
-        waited = "max_dead_steps says how many steps are waited."
-        if not self.method.rewarded:
-            return f"{_unheard(dead)}. So nothing was learned; {waited}"
+    def _reason_to_stop(self, dead: Streak) -> str:
+        setting = "The setting max_dead_steps is the number of such steps before a run stops."
+        if not self.method.uses_reward:
+            return f"{_no_teacher_text(dead)}. Nothing was learned, so the run stopped. {setting}"
         return (
-            f"{_equal(dead)}. If most are right, take harder questions; if most are wrong, easier ones, a stronger "
-            "model, or a verifier that gives partial credit; if most have no score, see why the verifier gives none. "
-            f"{waited}"
+            f"{_equal_scores_text(dead)}. If most are right, use harder questions; if most are wrong, use easier ones, "
+            "a stronger model, or a verifier that gives partial credit; if most have no score, check why the verifier "
+            f"gives none. {setting}"
         )
 
 
-def _equal(streak: Streak) -> str:
+def _equal_scores_text(streak: Streak) -> str:
     return (
-        f"In {streak.steps} steps running no question had completions that scored differently "
+        f"In {streak.steps} consecutive steps no question had completions with different scores "
         f"({streak.mean('groups_all_right'):.0%} of the questions all right, {streak.mean('groups_all_wrong'):.0%} all "
         f"wrong, {streak.mean(*FAULTS):.0%} of the completions without a score)"
     )
 
 
-def _unheard(streak: Streak) -> str:
+def _no_teacher_text(streak: Streak) -> str:
     unheard, too_long = streak.mean("unheard"), streak.mean("hint_too_long")
     return (
-        f"In {streak.steps} steps running the teacher had no word on {unheard:.0%} of the completions: "
-        f"for {max(0.0, unheard - too_long):.0%} the group held no sibling to show (raise num_generations, or "
-        f"choose another hint or method), for {too_long:.0%} each was too long for max_prompt_tokens or the model's "
+        f"In {streak.steps} consecutive steps the teacher had no usable hint for {unheard:.0%} of the completions: "
+        f"for {max(0.0, unheard - too_long):.0%} the group had no suitable sibling (raise num_generations, or choose "
+        f"another hint or method), for {too_long:.0%} the sibling was too long for max_prompt_tokens or the model's "
         "context (raise max_prompt_tokens, or lower max_completion_tokens)"
     )

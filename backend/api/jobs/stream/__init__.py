@@ -1,1 +1,1 @@
-"""Server-sent events of a job: one database listener, broadcast to every open stream."""
+"""Server-sent events of a job: one database listener per process, broadcast to every open stream."""

@@ -1,4 +1,4 @@
-"""Who may go on watching: asked again and again, once for all who watch, however many they are."""
+"""Revalidation of the callers of open streams: at intervals, with one query for all of them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -8,56 +8,56 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
-from backend.api.http.authentication import Caller, still_known
+from backend.api.http.authentication import Caller, still_valid
 
-ASKED_EVERY_S = 15.0
+REVALIDATION_S = 15.0
 log = structlog.get_logger()
 
 
 class Admission:
-    """Of one caller to one stream, until it is `over`."""
+    """The right of one caller to read one stream, until it is `revoked`."""
 
-    def __init__(self, who: Caller, at_end: Callable[[], None]) -> None:
+    def __init__(self, who: Caller, on_revoked: Callable[[], None]) -> None:
         self.who = who
-        self.over = False
-        self._at_end = at_end
+        self.revoked = False
+        self._on_revoked = on_revoked
 
-    def end(self) -> None:
-        self.over = True
-        self._at_end()
+    def revoke(self) -> None:
+        self.revoked = True
+        self._on_revoked()
 
 
 class Admissions:
-    """Those of this process, asked about until the last of them is given back."""
+    """The admissions of this process, revalidated while there is at least one."""
 
     def __init__(self) -> None:
-        self._held: set[Admission] = set()
-        self._asking: asyncio.Task[None] | None = None
+        self._active: set[Admission] = set()
+        self._task: asyncio.Task[None] | None = None
 
     @asynccontextmanager
-    async def held(self, who: Caller, *, at_end: Callable[[], None]) -> AsyncIterator[Admission]:
-        """An admission that ends, and says so by `at_end`, when the caller is not known any more."""
-        admission = Admission(who, at_end)
-        self._held.add(admission)
-        if self._asking is None:
-            self._asking = asyncio.create_task(self._ask())
+    async def admit(self, who: Caller, *, on_revoked: Callable[[], None]) -> AsyncIterator[Admission]:
+        """Yield an admission that is revoked, calling `on_revoked`, when the caller is no longer valid."""
+        admission = Admission(who, on_revoked)
+        self._active.add(admission)
+        if self._task is None:
+            self._task = asyncio.create_task(self._revalidate())
         try:
             yield admission
         finally:
-            self._held.discard(admission)
-            if not self._held and self._asking is not None:
-                self._asking.cancel()
-                self._asking = None
+            self._active.discard(admission)
+            if not self._active and self._task is not None:
+                self._task.cancel()
+                self._task = None
 
-    async def _ask(self) -> None:
-        """Where the database does not answer, nobody is sent away."""
+    async def _revalidate(self) -> None:
+        """Revoke admissions of callers that are no longer valid. If the database is unreachable, none is revoked."""
         while True:
-            await asyncio.sleep(ASKED_EVERY_S)
-            asked = {admission.who for admission in self._held}
+            await asyncio.sleep(REVALIDATION_S)
+            callers = {admission.who for admission in self._active}
             try:
-                gone = asked - await run_in_threadpool(still_known, asked)
+                invalid = callers - await run_in_threadpool(still_valid, callers)
             except SQLAlchemyError as error:
-                log.warning("not known who may go on watching", error=str(error))
+                log.warning("callers of streams not revalidated", error=str(error))
                 continue
-            for admission in [each for each in self._held if each.who in gone]:
-                admission.end()
+            for admission in [each for each in self._active if each.who in invalid]:
+                admission.revoke()

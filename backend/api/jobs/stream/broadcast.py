@@ -1,7 +1,7 @@
-"""One reader a job and process, however many watch: it reads what is new once, and all watchers take it from there.
+"""Broadcast of a job's messages: one reader per job and process, shared by all its subscribers.
 
-A feed keeps the last messages only. Who comes later, or takes them more slowly than they arrive, reads what is missing
-from the database for itself and goes on from the feed: nobody waits for another, and memory is bounded by the feed.
+A feed keeps the last messages only. A subscriber that joins late or falls behind reads the missing messages from the
+database and continues from the feed, so subscribers do not wait for each other and memory is bounded.
 """
 
 import asyncio
@@ -20,8 +20,8 @@ from backend.api.jobs.stream.messages import (
     StateMessage,
     StreamMessage,
     StreamPosition,
-    newest_place,
-    read_news,
+    newest_position,
+    read_batch,
 )
 
 KEPT_MESSAGES = 1000
@@ -29,59 +29,59 @@ log = structlog.get_logger()
 
 
 class Feed:
-    """The newest messages of one job. `total` counts all that there were, so a watcher knows what it has missed."""
+    """The newest messages of one job. `total` counts all published ones, so a subscriber knows what it has missed."""
 
     def __init__(self, job_id: str) -> None:
         self.job_id = job_id
-        self.watchers = 0
+        self.subscribers = 0
         self.total = 0
-        self.standing: StateMessage | None = None
+        self.state: StateMessage | None = None
         self.closed = False
-        self.begun = asyncio.Event()
+        self.ready = asyncio.Event()
         self._kept: deque[StreamMessage] = deque(maxlen=KEPT_MESSAGES)
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
 
     async def run(self, watch: JobWatch) -> None:
-        """Follow the job to its end."""
+        """Publish the job's messages until it ends."""
         try:
-            async with watch.watching(self.job_id) as waiting:
-                place = await run_in_threadpool(newest_place, self.job_id)
-                self.begun.set()
-                while self.standing is None or not self.standing.ended:
-                    waiting.clear()
-                    news = await run_in_threadpool(read_news, self.job_id, place)
-                    place = news.place
-                    self._publish(news)
-                    if not news.more and not news.standing.ended:
-                        await waiting.wait()
+            async with watch.subscribe(self.job_id) as changed:
+                position = await run_in_threadpool(newest_position, self.job_id)
+                self.ready.set()
+                while self.state is None or not self.state.ended:
+                    changed.clear()
+                    batch = await run_in_threadpool(read_batch, self.job_id, position)
+                    position = batch.position
+                    self._publish(batch)
+                    if not batch.more and not batch.state.ended:
+                        await changed.wait()
         except Exception:
-            log.exception("a job is not followed any more; its watchers come again", job=self.job_id)
+            log.exception("feed of a job failed; its clients have to reconnect", job=self.job_id)
         finally:
             self.closed = True
-            self.begun.set()
-            self.tell()
+            self.ready.set()
+            self.notify()
 
     def message(self, number: int) -> StreamMessage | None:
-        """The message after the first `number` ones, of which there is one; None where it is not kept any more."""
+        """Return the message with index `number`, which must have been published; None if it is no longer kept."""
         back = self.total - number
         return self._kept[-back] if back <= len(self._kept) else None
 
-    async def changed(self, *, total: int, standing: StateMessage | None, admission: Admission) -> None:
-        """Wait until there are more messages, the job stands otherwise, the feed is closed or the admission over."""
-        while not (self.closed or admission.over) and self.total == total and self.standing is standing:
-            await self._news.wait()
+    async def wait_for_change(self, *, total: int, state: StateMessage | None, admission: Admission) -> None:
+        """Wait for a new message or state, the end of the feed or the revocation of the admission."""
+        while not (self.closed or admission.revoked) and self.total == total and self.state is state:
+            await self._changed.wait()
 
-    def tell(self) -> None:
-        """Have all who wait look again."""
-        self._news.set()
-        self._news = asyncio.Event()
+    def notify(self) -> None:
+        """Wake all subscribers."""
+        self._changed.set()
+        self._changed = asyncio.Event()
 
-    def _publish(self, news: MessageBatch) -> None:
-        self._kept.extend(news.messages)
-        self.total += len(news.messages)
-        if not news.more:
-            self.standing = news.standing
-        self.tell()
+    def _publish(self, batch: MessageBatch) -> None:
+        self._kept.extend(batch.messages)
+        self.total += len(batch.messages)
+        if not batch.more:
+            self.state = batch.state
+        self.notify()
 
 
 class Feeds:
@@ -93,21 +93,21 @@ class Feeds:
         self._feeds: dict[str, tuple[Feed, asyncio.Task[None]]] = {}
 
     @asynccontextmanager
-    async def joined(self, job_id: str, who: Caller) -> AsyncIterator[tuple[Feed, Admission]]:
-        """The feed of a job, begun: what is committed later than now is in it. It ends with its last watcher."""
+    async def subscribe(self, job_id: str, who: Caller) -> AsyncIterator[tuple[Feed, Admission]]:
+        """Yield the feed of a job, which has every message committed from now on. It ends with its last subscriber."""
         feed, task = self._feeds.get(job_id, (None, None))
         if feed is None or task is None or feed.closed:
             feed = Feed(job_id)
             task = asyncio.create_task(feed.run(self._watch))
             self._feeds[job_id] = (feed, task)
-        feed.watchers += 1
+        feed.subscribers += 1
         try:
-            async with self._admissions.held(who, at_end=feed.tell) as admission:
-                await feed.begun.wait()
+            async with self._admissions.admit(who, on_revoked=feed.notify) as admission:
+                await feed.ready.wait()
                 yield feed, admission
         finally:
-            feed.watchers -= 1
-            if feed.watchers == 0:
+            feed.subscribers -= 1
+            if feed.subscribers == 0:
                 task.cancel()
                 if self._feeds.get(job_id, (None, None))[0] is feed:
                     del self._feeds[job_id]
@@ -120,40 +120,41 @@ class Feeds:
         await self._watch.close()
 
 
-async def follow(
-    feeds: Feeds, job_id: str, place: StreamPosition, who: Caller
+async def follow_job(
+    feeds: Feeds, job_id: str, position: StreamPosition, who: Caller
 ) -> AsyncGenerator[tuple[StreamMessage | StateMessage, StreamPosition], None]:
-    """All messages after `place`, each once, with the place after it, and how the job stands whenever that changes.
+    """Yield every message after `position` once, with the position after it, and the job's state when it changes.
 
-    Ends with the standing of a job that has ended, or when the feed was lost or the caller is not known any more.
+    Ends with the final state of the job, or when the feed failed or the caller is no longer valid.
     """
-    told: StateMessage | None = None
-    async with feeds.joined(job_id, who) as (feed, admission):
+    sent_state: StateMessage | None = None
+    async with feeds.subscribe(job_id, who) as (feed, admission):
         number: int | None = None
-        while not admission.over:
+        while not admission.revoked:
             if number is None:
-                behind, seen = feed.total, feed.standing  # before reading: what comes meanwhile may be in both
-                news = await run_in_threadpool(read_news, job_id, place)
-                for message in news.messages:
-                    place = message.after(place)
-                    yield message, place
-                place = news.place
-                if news.more:
+                # Before reading: a message published meanwhile may be in both the batch and the feed.
+                total, feed_state = feed.total, feed.state
+                batch = await run_in_threadpool(read_batch, job_id, position)
+                for message in batch.messages:
+                    position = message.after(position)
+                    yield message, position
+                position = batch.position
+                if batch.more:
                     continue
-                number, standing = behind, news.standing
+                number, state = total, batch.state
             elif number < feed.total:
                 kept = feed.message(number)
                 number = None if kept is None else number + 1
-                if kept is not None and kept.is_new_at(place):
-                    place = kept.after(place)
-                    yield kept, place
+                if kept is not None and kept.is_new_at(position):
+                    position = kept.after(position)
+                    yield kept, position
                 continue
             else:
-                seen = feed.standing
-                standing = seen or standing
-            if told is None or standing.is_newer_than(told):
-                told = standing
-                yield standing, place
-            if told.ended or feed.closed:
+                feed_state = feed.state
+                state = feed_state or state
+            if sent_state is None or state.is_newer_than(sent_state):
+                sent_state = state
+                yield state, position
+            if sent_state.ended or feed.closed:
                 return
-            await feed.changed(total=number, standing=seen, admission=admission)
+            await feed.wait_for_change(total=number, state=feed_state, admission=admission)

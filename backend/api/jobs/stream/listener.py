@@ -1,4 +1,4 @@
-"""Who waits for news of which job: one listening connection a process, however many watch."""
+"""Notifications of changed jobs, over one listening database connection per process."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,28 +16,28 @@ log = structlog.get_logger()
 
 
 class JobWatch:
-    """Wakes watchers when a transaction has announced their job. A wake is only a nudge: what is new is read after it.
+    """Wakes subscribers when a transaction has changed their job. They then read the changes from the database.
 
-    All are woken when the connection is (re)made, since what was said meanwhile went unheard.
+    Wakes all of them when the connection is (re)established, since notifications sent meanwhile are lost.
     """
 
     def __init__(self) -> None:
-        self._watchers: dict[str, set[asyncio.Event]] = {}
+        self._subscribers: dict[str, set[asyncio.Event]] = {}
         self._listener: asyncio.Task[None] | None = None
 
     @asynccontextmanager
-    async def watching(self, job_id: str) -> AsyncIterator[asyncio.Event]:
-        """An event that is set at every news of the job; clear it, read, then wait for it."""
+    async def subscribe(self, job_id: str) -> AsyncIterator[asyncio.Event]:
+        """Yield an event that is set whenever the job changes: clear it, read, then wait for it."""
         if self._listener is None or self._listener.done():
             self._listener = asyncio.create_task(self._listen())
-        news = asyncio.Event()
-        self._watchers.setdefault(job_id, set()).add(news)
+        changed = asyncio.Event()
+        self._subscribers.setdefault(job_id, set()).add(changed)
         try:
-            yield news
+            yield changed
         finally:
-            self._watchers[job_id].discard(news)
-            if not self._watchers[job_id]:
-                del self._watchers[job_id]
+            self._subscribers[job_id].discard(changed)
+            if not self._subscribers[job_id]:
+                del self._subscribers[job_id]
 
     async def close(self) -> None:
         if self._listener is not None:
@@ -50,18 +50,18 @@ class JobWatch:
             try:
                 await self._listen_once()
             except psycopg.Error as error:
-                log.warning("not listening for news of jobs", error=str(error))
+                log.warning("not listening for changes of jobs", error=str(error))
                 await asyncio.sleep(RECONNECT_S)
 
     async def _listen_once(self) -> None:
         url = driver_url(settings().required_database_url)
         async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
             await connection.execute(f"LISTEN {CHANNEL}")
-            for job_id in list(self._watchers):
+            for job_id in list(self._subscribers):
                 self._wake(job_id)
             async for notification in connection.notifies():
                 self._wake(notification.payload)
 
     def _wake(self, job_id: str) -> None:
-        for news in self._watchers.get(job_id, ()):
-            news.set()
+        for changed in self._subscribers.get(job_id, ()):
+            changed.set()

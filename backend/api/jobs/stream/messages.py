@@ -1,8 +1,8 @@
-"""What happens to a job, as messages of its stream, and how far somebody has read.
+"""The messages of a job's stream, and positions in it.
 
 Messages: `event`, `metrics`, `evaluation` (the objects of the lists of those names) and, before a step's metrics,
-`rollouts` (`{step, count}`: so many completions can be listed). A place counts how far each of these lists was read, so
-it holds over restarts and in every process.
+`rollouts` (`{step, count}`: number of completions that can be listed). A position is how far each of these lists was
+read, so it is valid across restarts and processes.
 """
 
 import re
@@ -14,9 +14,9 @@ from pydantic import BaseModel
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from backend.api.jobs.job_object import JobError, Progress, shown_job
-from backend.api.jobs.routes import shown_event
-from backend.api.jobs.runs import shown_evaluation, shown_step
+from backend.api.jobs.job_object import JobError, Progress, job_object
+from backend.api.jobs.routes import event_object
+from backend.api.jobs.runs import evaluation_object, step_object
 from backend.db.engine import transaction
 from backend.db.jobs import Job, JobEvent
 from backend.db.training import Evaluation, Rollout, Step
@@ -25,7 +25,7 @@ from backend.jobs.events import RESUMED
 from backend.jobs.lifecycle import TERMINAL, JobState
 
 BATCH = 100
-"""Most objects of a kind read at once; the rest follows at once after."""
+"""Most objects of a kind read in one batch."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -41,7 +41,7 @@ class JobStatus(BaseModel):
 
 
 class StepRollouts(BaseModel):
-    """`count` completions of a step can be listed."""
+    """The number of completions of a step that can be listed."""
 
     step: int
     count: int
@@ -49,7 +49,7 @@ class StepRollouts(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class StreamPosition:
-    """How far was read: number of the event, step, time of the evaluation in microseconds, step of the rollouts."""
+    """A position in a stream: event number, step, time of the evaluation in microseconds, step of the rollouts."""
 
     event: int = 0
     step: int = 0
@@ -64,16 +64,18 @@ class StreamPosition:
         match = re.fullmatch(r"(\d{1,18})-(\d{1,18})-(\d{1,16})-(\d{1,18})", text, re.ASCII)
         if match is None:
             raise AppError(
-                "Last-Event-ID must be the id of an event of this stream.", code="invalid_value", param="last-event-id"
+                "Last-Event-ID must be the id of an event from this stream.",
+                code="invalid_value",
+                param="last-event-id",
             )
         return cls(*map(int, match.groups()))
 
 
 @dataclass(frozen=True, slots=True)
 class StreamMessage:
-    """One of a list: `counter` is that of the list in `StreamPosition`, `number` its value once this was read.
+    """An item of one list: `counter` is the list's field in `StreamPosition`, `number` its value after this item.
 
-    `back_to`: with this event the job went back to this step, and takes those after it again.
+    `back_to`: the job resumed from this step with this event and repeats the later ones.
     """
 
     event: str
@@ -82,21 +84,23 @@ class StreamMessage:
     number: int
     back_to: int | None = None
 
-    def is_new_at(self, place: StreamPosition) -> bool:
-        return self.number > int(getattr(place, self.counter))
+    def is_new_at(self, position: StreamPosition) -> bool:
+        return self.number > int(getattr(position, self.counter))
 
-    def after(self, place: StreamPosition) -> StreamPosition:
-        reached = replace(place, **{self.counter: self.number})
+    def after(self, position: StreamPosition) -> StreamPosition:
+        """Return the position after this message."""
+        step, rollouts = position.step, position.rollouts
+        position = replace(position, **{self.counter: self.number})
         if self.back_to is not None:
-            reached = replace(reached, step=min(place.step, self.back_to), rollouts=min(place.rollouts, self.back_to))
-        return replace(reached, rollouts=max(reached.rollouts, reached.step))
+            position = replace(position, step=min(step, self.back_to), rollouts=min(rollouts, self.back_to))
+        return replace(position, rollouts=max(position.rollouts, position.step))
 
 
 @dataclass(frozen=True, slots=True)
 class StateMessage:
-    """How a job stands at a moment, which is told by its newest event and its step.
+    """The state of a job, ordered in time by its newest event and its step.
 
-    Steps only go back with an event that says why, and states only change with one.
+    A step only decreases, and a state only changes, with a new event.
     """
 
     state: JobState
@@ -108,40 +112,40 @@ class StateMessage:
     def ended(self) -> bool:
         return self.state in TERMINAL
 
-    def is_newer_than(self, told: "StateMessage") -> bool:
-        """Whether it says something else than what was told, and not of an earlier moment."""
-        differs = (self.state, self.step) != (told.state, told.step)
-        return differs and (self.event, self.step) > (told.event, told.step)
+    def is_newer_than(self, other: "StateMessage") -> bool:
+        """True if it differs from `other` and is later."""
+        differs = (self.state, self.step) != (other.state, other.step)
+        return differs and (self.event, self.step) > (other.event, other.step)
 
 
 @dataclass(frozen=True, slots=True)
 class MessageBatch:
-    """`messages` in order of time, `place` after them. `more`: there was more than a batch."""
+    """`messages` in order of time, and the `position` after them. `more`: another batch can be read at once."""
 
-    standing: StateMessage
-    place: StreamPosition
+    state: StateMessage
+    position: StreamPosition
     messages: list[StreamMessage]
     more: bool
 
 
-def read_news(job_id: str, place: StreamPosition) -> MessageBatch:
-    """What has come to pass since `place`, in one snapshot: the state agrees with the events that tell of it."""
+def read_batch(job_id: str, position: StreamPosition) -> MessageBatch:
+    """Read the messages after `position`, in one snapshot, so that the state agrees with the events."""
     with transaction() as session:
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
         job = session.get_one(Job, job_id)
-        events = _events(session, job_id, place)
+        events = _events(session, job_id, position)
         back_to = min([job.step, *(step for event in events if (step := _back_to(event)) is not None)])
-        if back_to < place.step:  # it went on from an earlier checkpoint, and takes those steps again
-            place = replace(place, step=back_to, rollouts=min(place.rollouts, back_to))
-        found, more = _found(session, job_id, place, events=events)
-        messages = [message for _, message in sorted(found, key=lambda each: each[0])]
+        if back_to < position.step:  # the job resumed from an earlier checkpoint and repeats those steps
+            position = replace(position, step=back_to, rollouts=min(position.rollouts, back_to))
+        timed, more = _new_messages(session, job_id, position, events=events)
+        messages = [message for _, message in sorted(timed, key=lambda each: each[0])]
         for message in messages:
-            place = message.after(place)
-        return MessageBatch(standing=_standing(session, job), place=place, messages=messages, more=more)
+            position = message.after(position)
+        return MessageBatch(state=_state_message(session, job), position=position, messages=messages, more=more)
 
 
-def newest_place(job_id: str) -> StreamPosition:
-    """Where only what is still to come is new."""
+def newest_position(job_id: str) -> StreamPosition:
+    """Return the position after everything stored so far."""
     with transaction() as session:
         event, step, evaluated = session.execute(
             select(
@@ -158,51 +162,53 @@ def newest_place(job_id: str) -> StreamPosition:
     )
 
 
-def _events(session: Session, job_id: str, place: StreamPosition) -> Sequence[JobEvent]:
-    new = select(JobEvent).where(JobEvent.job_id == job_id, JobEvent.number > place.event)
+def _events(session: Session, job_id: str, position: StreamPosition) -> Sequence[JobEvent]:
+    new = select(JobEvent).where(JobEvent.job_id == job_id, JobEvent.number > position.event)
     return session.scalars(new.order_by(JobEvent.number).limit(BATCH)).all()
 
 
 def _back_to(event: JobEvent) -> int | None:
-    """The step of the checkpoint from which the job went on with this event."""
+    """Return the step of the checkpoint from which the job resumed with this event."""
     return event.data["step"] if event.code == RESUMED and event.data else None
 
 
-def _found(
-    session: Session, job_id: str, place: StreamPosition, *, events: Sequence[JobEvent]
+def _new_messages(
+    session: Session, job_id: str, position: StreamPosition, *, events: Sequence[JobEvent]
 ) -> tuple[list[tuple[datetime, StreamMessage]], bool]:
+    """Return the new messages with their times, and whether there may be more."""
     count = select(func.count()).where(Rollout.job_id == Step.job_id, Rollout.step == Step.step).scalar_subquery()
     steps = session.execute(
-        select(Step, count).where(Step.job_id == job_id, Step.step > place.step).order_by(Step.step).limit(BATCH)
+        select(Step, count).where(Step.job_id == job_id, Step.step > position.step).order_by(Step.step).limit(BATCH)
     ).all()
-    seen_until = EPOCH + timedelta(microseconds=place.evaluation_us)
+    last_evaluation = EPOCH + timedelta(microseconds=position.evaluation_us)
     evaluations = session.scalars(
         select(Evaluation)
-        .where(Evaluation.job_id == job_id, Evaluation.created_at > seen_until)
+        .where(Evaluation.job_id == job_id, Evaluation.created_at > last_evaluation)
         .order_by(Evaluation.created_at)
     ).all()
-    found = [
-        (e.created_at, replace(_message("event", shown_event(e), "event", e.number), back_to=_back_to(e)))
+    messages = [
+        (e.created_at, replace(_message("event", event_object(e), "event", e.number), back_to=_back_to(e)))
         for e in events
     ]
     for step, rollouts in steps:
         if rollouts:
-            told = StepRollouts(step=step.step, count=rollouts)
-            found.append((step.created_at, _message("rollouts", told, "rollouts", step.step)))
-        found.append((step.created_at, _message("metrics", shown_step(step), "step", step.step)))
+            data = StepRollouts(step=step.step, count=rollouts)
+            messages.append((step.created_at, _message("rollouts", data, "rollouts", step.step)))
+        messages.append((step.created_at, _message("metrics", step_object(step), "step", step.step)))
     for evaluation in evaluations:
         at = evaluation.created_at
-        found.append((at, _message("evaluation", shown_evaluation(evaluation), "evaluation_us", _microseconds(at))))
-    return [(at, message) for at, message in found if message.is_new_at(place)], BATCH in (len(events), len(steps))
+        messages.append((at, _message("evaluation", evaluation_object(evaluation), "evaluation_us", _microseconds(at))))
+    new = [(at, message) for at, message in messages if message.is_new_at(position)]
+    return new, BATCH in (len(events), len(steps))
 
 
 def _message(event: str, data: BaseModel, counter: str, number: int) -> StreamMessage:
     return StreamMessage(event=event, data=data.model_dump_json(), counter=counter, number=number)
 
 
-def _standing(session: Session, job: Job) -> StateMessage:
-    shown = shown_job(session, job)
-    status = JobStatus.model_validate(shown.model_dump(include=set(JobStatus.model_fields)))
+def _state_message(session: Session, job: Job) -> StateMessage:
+    whole = job_object(session, job)
+    status = JobStatus.model_validate(whole.model_dump(include=set(JobStatus.model_fields)))
     event = session.scalar(select(func.max(JobEvent.number)).where(JobEvent.job_id == job.id))
     return StateMessage(state=JobState(job.state), step=job.step, event=event or 0, data=status.model_dump_json())
 

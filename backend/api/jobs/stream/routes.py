@@ -1,7 +1,7 @@
-"""`…/jobs/{id}/stream`: a job's life as server-sent events, to be taken up again with `Last-Event-ID`.
+"""`…/jobs/{id}/stream`: a job's progress as server-sent events, which `Last-Event-ID` resumes.
 
-Events: those of `messages`, `state` whenever state or step have changed, `end` after the last. An id is a place in all
-their lists. A stream ends without `end` when its caller's key is revoked or has expired, soon after.
+Events: those of `messages`, `state` when state or step have changed, and a final `end`. An event's id is a position in
+the stream. A stream ends without `end` soon after its caller's key was revoked or has expired.
 """
 
 from collections.abc import AsyncIterator
@@ -13,7 +13,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from backend.api.http.authentication import Caller
 from backend.api.http.dependencies import Auth, JobOfPath
-from backend.api.jobs.stream.broadcast import Feeds, follow
+from backend.api.jobs.stream.broadcast import Feeds, follow_job
 from backend.api.jobs.stream.messages import StreamMessage, StreamPosition
 
 HEARTBEAT_S = 15
@@ -29,16 +29,16 @@ router = APIRouter(prefix="/fine_tuning/jobs/{job_id}", tags=["runs"])
 async def stream_job(
     request: Request, job: JobOfPath, who: Auth, last_event_id: Annotated[str | None, Header(max_length=80)] = None
 ) -> EventSourceResponse:
-    """Events `event`, `metrics`, `evaluation` hold the objects of those lists; `rollouts` is `{step, count}`: so many
-    completions of a step can be listed; `state` and, at last, `end` tell how the job stands."""
-    place = StreamPosition() if last_event_id is None else StreamPosition.parse(last_event_id)
-    return EventSourceResponse(_messages(request.app.state.feeds, job.id, place, who), ping=HEARTBEAT_S)
+    """Stream a job's progress. The events `event`, `metrics` and `evaluation` contain the objects of those lists;
+    `rollouts` is `{step, count}`, the completions that can be listed; `state` and finally `end` are the job's state."""
+    position = StreamPosition() if last_event_id is None else StreamPosition.parse(last_event_id)
+    return EventSourceResponse(_messages(request.app.state.feeds, job.id, position, who), ping=HEARTBEAT_S)
 
 
-async def _messages(feeds: Feeds, job_id: str, place: StreamPosition, who: Caller) -> AsyncIterator[ServerSentEvent]:
-    async with aclosing(follow(feeds, job_id, place, who)) as news:
-        async for said, reached in news:
-            event = said.event if isinstance(said, StreamMessage) else "state"
-            yield ServerSentEvent(event=event, data=said.data, id=str(reached))
-            if not isinstance(said, StreamMessage) and said.ended:
-                yield ServerSentEvent(event="end", data=said.data, id=str(reached))
+async def _messages(feeds: Feeds, job_id: str, position: StreamPosition, who: Caller) -> AsyncIterator[ServerSentEvent]:
+    async with aclosing(follow_job(feeds, job_id, position, who)) as messages:
+        async for message, reached in messages:
+            event = message.event if isinstance(message, StreamMessage) else "state"
+            yield ServerSentEvent(event=event, data=message.data, id=str(reached))
+            if not isinstance(message, StreamMessage) and message.ended:
+                yield ServerSentEvent(event="end", data=message.data, id=str(reached))

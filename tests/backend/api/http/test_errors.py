@@ -1,4 +1,4 @@
-"""Refusals as callers meet them, and whether it is of use to ask again."""
+"""Error responses, and their retry headers."""
 
 import pytest
 from sqlalchemy import create_engine
@@ -10,22 +10,22 @@ from backend.app import create_app
 from backend.errors import AppError
 
 
-def test_where_no_connection_comes_free_the_caller_is_told_when_to_come_back() -> None:
+def test_exhausted_connection_pool_gives_503_with_retry_after() -> None:
     pool = create_engine("sqlite://", poolclass=QueuePool, pool_size=1, max_overflow=0, pool_timeout=0)
     app = create_app()
 
-    @app.get("/asking")
-    def ask() -> None:
+    @app.get("/connect")
+    def connect_twice() -> None:
         with pool.connect():
             pool.connect()
 
-    answer = TestClient(app).get("/asking")
-    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "busy")
-    assert int(answer.headers["retry-after"]) > 0
+    response = TestClient(app).get("/connect")
+    assert (response.status_code, response.json()["error"]["code"]) == (503, "busy")
+    assert int(response.headers["retry-after"]) > 0
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "said"),
+    ("status", "code", "should_retry"),
     [
         (409, "job_ended", "false"),
         (409, "conflict", "true"),
@@ -34,5 +34,5 @@ def test_where_no_connection_comes_free_the_caller_is_told_when_to_come_back() -
         (429, "rate_limit_exceeded", None),
     ],
 )
-def test_official_clients_are_told_whether_it_is_of_use_to_ask_again(status: int, code: str, said: str | None) -> None:
-    assert error_response(AppError("No.", status=status, code=code)).headers.get("x-should-retry") == said
+def test_should_retry_header(status: int, code: str, should_retry: str | None) -> None:
+    assert error_response(AppError("No.", status=status, code=code)).headers.get("x-should-retry") == should_retry

@@ -1,4 +1,4 @@
-"""The report tells what a careful reader of the file would: repeated rows, odd ones, lengths, spread of answers."""
+"""The report on a file: repeated and odd rows, lengths, distribution of answers."""
 
 import io
 import json
@@ -27,9 +27,9 @@ def row(question: str, answer: str = "yes") -> dict[str, str]:
     return {"question": question, "answer": answer}
 
 
-def test_the_good_rows_are_taken_where_that_is_asked_for() -> None:
+def test_good_rows_are_kept_on_request() -> None:
     items = [row("one"), b"{oops", row("two"), {"question": "three"}]
-    with pytest.raises(AppError, match=r"line 2 is not JSON.* 1 more bad: line 4"):
+    with pytest.raises(AppError, match=r"line 2 is not JSON.* 1 more bad line: 4"):
         stored(*items)
     _, report = stored(*items, on_bad_rows=OnBadRows.TAKE_GOOD)
     assert (report["rows"], report["good"], report["bad"], report["on_bad_rows"]) == (4, 2, 2, "take_good")
@@ -46,7 +46,7 @@ def test_all_problems_are_counted_and_a_thousand_listed() -> None:
     assert (report["bad"], len(report["problems"])) == (1500, 1000)
 
 
-def test_lengths_and_short_answers_are_spread_out() -> None:
+def test_lengths_and_short_answers_are_counted() -> None:
     _, report = stored(*(row("x" * n, "yes" if n % 4 else "no") for n in range(1, 101)))
     histogram = report["lengths"]["question"].pop("histogram")
     assert report["lengths"]["question"] == {"min": 1, "median": 50.5, "mean": 50.5, "p95": 95.05, "max": 100}
@@ -56,7 +56,7 @@ def test_lengths_and_short_answers_are_spread_out() -> None:
     assert (report["answers"]["short"], report["answers"]["distinct"]) == (100, 2)
 
 
-def test_the_languages_of_the_questions_are_told() -> None:
+def test_the_languages_of_the_questions_are_reported() -> None:
     english, german = (
         "Which approval does a laser of twelve thousand euros need?",
         "Wer genehmigt den Kauf dieses Ventils?",
@@ -68,7 +68,7 @@ def test_the_languages_of_the_questions_are_told() -> None:
     }
 
 
-def test_equal_rows_and_nearly_equal_questions_are_told_apart() -> None:
+def test_equal_rows_and_near_duplicate_questions_are_distinguished() -> None:
     words = [f"word{n}" for n in range(60)]
     other = [*words[:59], "end"]
     _, report = stored(row("first"), row(" ".join(words)), row("first"), row(" ".join(other)), row("first"))
@@ -81,7 +81,7 @@ def test_equal_rows_and_nearly_equal_questions_are_told_apart() -> None:
     assert pair["question"] == f"{' '.join(other)[:160]}…"
 
 
-def test_odd_texts_are_warned_of_and_taken() -> None:
+def test_odd_texts_are_accepted_with_a_warning() -> None:
     _, report = stored(row("ok"), row("caf\ufffd"), row("CafÃ©"), row("bell \x07"), row("tab\tand\nline, élan"))
     assert report["good"] == 5
     assert [(warning["line"], warning["code"]) for warning in report["warnings"]] == [
@@ -91,7 +91,7 @@ def test_odd_texts_are_warned_of_and_taken() -> None:
     ]
 
 
-def test_the_one_answer_that_is_no_number_is_odd() -> None:
+def test_a_single_answer_that_is_not_a_number_is_odd() -> None:
     _, report = stored(*(row(f"{n}?", str(n)) for n in range(40)), row("last?", "forty or so"))
     assert [(warning["line"], warning["code"]) for warning in report["warnings"]] == [(41, "odd_reference")]
 
@@ -108,7 +108,7 @@ def test_rows_shared_by_two_files_are_found_by_row_and_by_question() -> None:
     ]
 
 
-def test_of_many_repeated_and_shared_rows_all_are_counted_and_a_hundred_listed() -> None:
+def test_all_repeated_and_shared_rows_are_counted_and_a_hundred_listed() -> None:
     twice = [row(f"{n}?", str(n)) for n in range(150)]
     train, report = stored(*twice, *twice, row("0?", "0"))
     assert (report["duplicates"]["rows"], len(report["duplicates"]["groups"])) == (151, 100)

@@ -15,14 +15,14 @@ from backend.datasets.analysis.languages import SAMPLED, Languages, language_of
         ("", "und"),
     ],
 )
-def test_a_language_is_told_or_said_to_be_unknown(text: str, language: str) -> None:
+def test_a_language_is_identified_or_undetermined(text: str, language: str) -> None:
     assert language_of(text) == language
 
 
-def test_of_many_texts_a_sample_of_all_is_kept() -> None:
+def test_many_texts_are_sampled_uniformly() -> None:
     languages = Languages()
     for number in range(20 * SAMPLED):
-        languages.see(f"text {number}")
+        languages.add(f"text {number}")
     assert len(languages.sample) == SAMPLED
     late = sum(int(text.split()[1]) >= 10 * SAMPLED for text in languages.sample)
     assert 0.4 < late / SAMPLED < 0.6

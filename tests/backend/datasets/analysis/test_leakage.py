@@ -1,4 +1,4 @@
-"""A split puts every row on one side, the same for the same seed, in proportion, equal rows together."""
+"""A split puts every row on one side: deterministic in the seed, stratified, equal rows together."""
 
 from collections import Counter
 
@@ -22,24 +22,24 @@ def test_every_stratum_gives_its_share_within_one_row_and_the_whole_exactly(
 ) -> None:
     rows = different(names)
     count = min(validation_count(len(rows), share=share), len(rows) - 1)
-    aside = validation_side(rows, count=count, seed=seed)
-    assert len(aside) == count
-    assert aside <= {row.number for row in rows}
-    given_by = Counter(row.stratum for row in rows if row.number in aside)
+    validation = validation_side(rows, count=count, seed=seed)
+    assert len(validation) == count
+    assert validation <= {row.number for row in rows}
+    given_by = Counter(row.stratum for row in rows if row.number in validation)
     for name, size in Counter(names).items():
         assert abs(given_by[name] - count * size / len(rows)) < 1
 
 
 @given(names=strata, seed=seeds)
-def test_the_same_seed_gives_the_same_rows_in_whatever_order_they_stand(names: list[str], seed: int) -> None:
+def test_the_same_seed_gives_the_same_rows_in_any_order(names: list[str], seed: int) -> None:
     rows = different(names)
     count = max(2, len(rows) // 3)
-    aside = validation_side(rows, count=count, seed=seed)
-    assert validation_side(rows, count=count, seed=seed) == aside
-    assert validation_side(rows[::-1], count=count, seed=seed) == aside
+    validation = validation_side(rows, count=count, seed=seed)
+    assert validation_side(rows, count=count, seed=seed) == validation
+    assert validation_side(rows[::-1], count=count, seed=seed) == validation
 
 
-def test_another_seed_puts_other_rows_aside() -> None:
+def test_another_seed_chooses_other_rows() -> None:
     rows = different(["a"] * 50)
     assert len({frozenset(validation_side(rows, count=10, seed=seed)) for seed in range(5)}) == 5
 
@@ -49,11 +49,11 @@ def test_equal_rows_stay_together(copies: list[int], seed: int, share: float) ->
     hashes = [f"hash{name}" for name, times in enumerate(copies) for _ in range(times)]
     rows = [RowPlacement(number, row_hash) for number, row_hash in enumerate(hashes)]
     try:
-        aside = validation_side(rows, count=validation_count(len(rows), share=share), seed=seed)
+        validation = validation_side(rows, count=validation_count(len(rows), share=share), seed=seed)
     except ValueError:
         return
-    inside = {row.row_hash for row in rows if row.number in aside}
-    outside = {row.row_hash for row in rows if row.number not in aside}
+    inside = {row.row_hash for row in rows if row.number in validation}
+    outside = {row.row_hash for row in rows if row.number not in validation}
     assert inside
     assert outside
     assert not inside & outside
@@ -65,7 +65,7 @@ def test_a_side_without_enough_rows_is_refused(hashes: list[str], count: int) ->
         validation_side([RowPlacement(n, row_hash) for n, row_hash in enumerate(hashes)], count=count, seed=0)
 
 
-def test_a_stratum_is_a_short_answer_or_what_a_column_holds() -> None:
+def test_a_stratum_is_a_short_answer_or_the_value_of_a_column() -> None:
     normal = {"reference": {"answer": " yes "}, "item": {"level": {"n": 3}, "none": None}}
     assert stratum_of(normal, by="answer") == "yes"
     assert stratum_of({"reference": {"answer": "x" * 41}}, by="answer") == ""

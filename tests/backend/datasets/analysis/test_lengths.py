@@ -16,7 +16,7 @@ def lengths_of(values: list[int]) -> Lengths:
 
 
 @given(values=st.lists(st.integers(0, 5_000_000), min_size=1, max_size=300))
-def test_the_spread_is_that_of_numpy_and_every_text_stands_in_one_bar(values: list[int]) -> None:
+def test_the_quantiles_equal_numpys_and_every_text_is_in_one_bar(values: list[int]) -> None:
     found = lengths_of(values).to_json()
     assert found is not None
     median, p95 = np.percentile(values, [50, 95])
@@ -37,7 +37,7 @@ def test_one_very_long_text_does_not_flatten_the_others() -> None:
     assert sum(bar["rows"] > 0 for bar in found["histogram"]) > 10
 
 
-def test_without_a_text_there_is_no_spread() -> None:
+def test_without_texts_there_is_no_distribution() -> None:
     assert Lengths().to_json() is None
 
 

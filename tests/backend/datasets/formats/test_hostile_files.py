@@ -1,4 +1,4 @@
-"""Files that are broken, mistaken or meant to harm: each ends in one clear refusal, soon, and leaves nothing behind."""
+"""Broken, mistaken and malicious files: each is refused quickly with a clear message, and leaves nothing behind."""
 
 import base64
 import gzip
@@ -41,7 +41,7 @@ def row(**columns: Any) -> bytes:
     return json.dumps({"question": "q", "answer": "a"} | columns).encode() + b"\n"
 
 
-def asked(content: Any) -> bytes:
+def question(content: Any) -> bytes:
     return json.dumps({"messages": [{"role": "user", "content": content}], "answer": "a"}).encode() + b"\n"
 
 
@@ -66,7 +66,7 @@ def png(width: int = 4, height: int = 4) -> bytes:
 
 
 def png_bomb(width: int, height: int) -> bytes:
-    """A PNG of a few kilobytes that says it is of any size."""
+    """Build a PNG of a few kilobytes with a header that claims any size."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -77,7 +77,7 @@ def png_bomb(width: int, height: int) -> bytes:
 
 
 def text_bomb() -> bytes:
-    """A PNG whose comment unpacks to 256 MiB."""
+    """Build a PNG with a comment that unpacks to 256 MiB."""
     data = b"Comment\0\0" + zlib.compress(bytes(256 * MIB), 9)
     chunk = struct.pack(">I", len(data)) + b"zTXt" + data + struct.pack(">I", zlib.crc32(b"zTXt" + data))
     plain = png()
@@ -101,7 +101,7 @@ def two_columns_of_one_name() -> bytes:
 
 
 def repeated_value() -> bytes:
-    """A table of kilobytes whose rows unpack to 6 GB: one long text, and two thousand references to it."""
+    """Build a table of kilobytes that unpacks to 6 GB: one long text, and two thousand references to it."""
     texts = pa.DictionaryArray.from_arrays(pa.array([0] * 2000, pa.int32()), pa.array(["q" * 3_000_000]))
     return parquet(
         {"question": texts, "answer": ["a"] * 2000},
@@ -112,10 +112,10 @@ def repeated_value() -> bytes:
 
 
 def lying_directory() -> bytes:
-    """A ZIP whose end says that its list of members is far longer than the file."""
+    """Build a ZIP that claims a central directory far larger than the file."""
     content = bytearray(zipped(("t.jsonl", GOOD)))
-    place = content.rfind(b"PK\x05\x06")
-    struct.pack_into("<I", content, place + 12, 0xFFFFFF00)
+    end = content.rfind(b"PK\x05\x06")
+    struct.pack_into("<I", content, end + 12, 0xFFFFFF00)
     return bytes(content)
 
 
@@ -270,7 +270,7 @@ CASES: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "ZIP cut short": ("a.zip", lambda: zipped(("t.jsonl", GOOD))[:-15], "invalid_zip"),
     "an empty ZIP": ("a.zip", lambda: zipped(), "invalid_zip"),
     "ZIP with a wrong checksum": ("a.zip", wrong_checksum, "invalid_zip"),
-    "ZIP whose end lies": ("a.zip", lying_directory, "invalid_zip"),
+    "ZIP with a false directory size": ("a.zip", lying_directory, "invalid_zip"),
     "ZIP with two tables": ("a.zip", lambda: zipped(("a.jsonl", GOOD), ("b.csv", b"question,answer\n")), "invalid_zip"),
     "ZIP without a table": ("a.zip", lambda: zipped(("images/a.png", png())), "invalid_zip"),
     "ZIP with a path upwards": ("a.zip", lambda: zipped(("t.jsonl", GOOD), ("../../etc/x.png", b"")), "invalid_zip"),
@@ -282,7 +282,7 @@ CASES: dict[str, tuple[str, Callable[[], bytes], str]] = {
         lambda: zipped(("t.jsonl", GOOD), (special("images/a.png", stat.S_IFLNK | 0o777), b"/etc/passwd")),
         "invalid_zip",
     ),
-    "ZIP whose table is a symlink": (
+    "ZIP with a symlink as table": (
         "a.zip",
         lambda: zipped((special("t.jsonl", stat.S_IFLNK | 0o777), b"/etc/passwd")),
         "invalid_zip",
@@ -295,7 +295,7 @@ CASES: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "an encrypted ZIP": ("a.zip", encrypted, "invalid_zip"),
     "ZIP packed with LZMA": ("a.zip", lambda: zipped(("t.jsonl", GOOD), how=zipfile.ZIP_LZMA), "invalid_zip"),
     "ZIP bomb": ("a.zip", lambda: zipped(("t.jsonl", bytes(100 * MIB))), "file_too_large"),
-    "ZIP bomb beside the table": (
+    "ZIP bomb next to the table": (
         "a.zip",
         lambda: zipped(("t.jsonl", GOOD), *((f"images/{n}.png", bytes(20 * MIB)) for n in range(4))),
         "file_too_large",
@@ -334,7 +334,7 @@ CASES: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "a number for a picture": ("a.jsonl", lambda: row(image=7), "image_missing"),
     "too many places": ("a.jsonl", lambda: row(question="<image> " * 2, images=[data_url(png())]), "image_count"),
     "too many pictures": ("a.jsonl", lambda: row(question="<image>", images=[data_url(png())] * 2), "image_count"),
-    "a part without a picture": ("a.jsonl", lambda: asked([{"type": "image_url", "image_url": {}}]), "image_count"),
+    "a part without a picture": ("a.jsonl", lambda: question([{"type": "image_url", "image_url": {}}]), "image_count"),
     # Other things under a wrong name
     "a PNG image": ("a.jsonl", png, "other_format"),
     "a PDF": ("a.csv", lambda: b"%PDF-1.7\n%rest", "other_format"),
@@ -345,11 +345,11 @@ CASES: dict[str, tuple[str, Callable[[], bytes], str]] = {
 }  # fmt: skip
 
 
-def test_there_are_at_least_sixty() -> None:
+def test_there_are_at_least_sixty_cases() -> None:
     assert len(CASES) >= 60
 
 
-def stored_things() -> int:
+def stored_objects() -> int:
     with transaction() as session:
         return sum(
             session.scalar(select(func.count()).select_from(table)) or 0
@@ -370,12 +370,12 @@ def limit_of_64_mib(monkeypatch: pytest.MonkeyPatch) -> Any:
     settings.cache_clear()
 
 
-@pytest.mark.parametrize(("filename", "made", "code"), CASES.values(), ids=CASES)
-def test_a_hostile_file_is_refused_in_a_sentence_and_leaves_nothing(
-    clean_database: Services, filename: str, made: Callable[[], bytes], code: str
+@pytest.mark.parametrize(("filename", "build", "code"), CASES.values(), ids=CASES)
+def test_a_hostile_file_is_refused_with_a_message_and_leaves_nothing(
+    clean_database: Services, filename: str, build: Callable[[], bytes], code: str
 ) -> None:
-    content = made()
-    stored_things()
+    content = build()
+    stored_objects()
     files_before = open_files()
     start = time.monotonic()
     with pytest.raises(AppError) as refusal, transaction() as session:
@@ -387,5 +387,5 @@ def test_a_hostile_file_is_refused_in_a_sentence_and_leaves_nothing(
     assert message.endswith(".")
     assert len(message) < 500
     assert message.isprintable()
-    assert stored_things() == 0
+    assert stored_objects() == 0
     assert open_files() <= files_before

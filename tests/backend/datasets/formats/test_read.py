@@ -1,4 +1,4 @@
-"""Every way in which a line can be bad has its own code, and the line's number; what is good comes back unchanged."""
+"""Each kind of bad line is reported with its own code and the line number; good lines are returned unchanged."""
 
 import io
 import json
@@ -59,7 +59,7 @@ def read(content: bytes) -> list[RawRow | Problem]:
 
 
 @pytest.mark.parametrize(("line", "code"), BAD_LINES.values(), ids=BAD_LINES)
-def test_a_bad_line_is_told_with_its_number_and_those_around_it_are_read(line: bytes, code: str) -> None:
+def test_a_bad_line_is_reported_by_number_and_its_neighbours_are_read(line: bytes, code: str) -> None:
     before, problem, after = read(GOOD + b"\n" + line + GOOD)
     assert isinstance(problem, Problem)
     assert (problem.line, problem.code) == (3, code)
@@ -68,7 +68,7 @@ def test_a_bad_line_is_told_with_its_number_and_those_around_it_are_read(line: b
     assert (before.line, after.line) == (1, 4)
 
 
-def test_messages_read_as_sentences_and_name_the_place() -> None:
+def test_messages_read_as_sentences_and_name_the_position() -> None:
     (problem,) = read(b'{"a": 1, "b" 2}\n')
     assert isinstance(problem, Problem)
     assert problem.message == "is not JSON: Expecting ':' delimiter at character 14"
@@ -79,7 +79,7 @@ def test_blank_lines_are_skipped_but_counted() -> None:
     assert [row.line for row in rows] == [3, 6]
 
 
-def test_the_last_line_needs_no_end_and_windows_line_ends_are_no_part_of_a_row() -> None:
+def test_the_last_line_needs_no_newline_and_windows_newlines_are_stripped() -> None:
     rows = read(b'{"a": 1}\r\n{"a": 1}')
     assert [row.item for row in rows if isinstance(row, RawRow)] == [{"a": 1}, {"a": 1}]
 
@@ -109,7 +109,7 @@ def test_a_line_of_exactly_the_limit_is_read() -> None:
 
 def test_one_endless_line_takes_bounded_memory() -> None:
     class Endless(io.RawIOBase):
-        """256 MiB without a line end, made as they are read."""
+        """256 MiB without a newline, generated on reading."""
 
         left = 256 * 1024 * 1024
 
@@ -133,7 +133,7 @@ def test_one_endless_line_takes_bounded_memory() -> None:
     assert peak_bytes < 6 * MAX_LINE_BYTES
 
 
-def test_the_hash_is_of_the_content_not_of_the_spelling() -> None:
+def test_the_hash_depends_on_the_content_not_on_the_spelling() -> None:
     one, same, other = read(b'{"a": 1, "b": "\\u00e9"}\n{ "b":"\xc3\xa9","a":1 }\n{"a": 2, "b": "\xc3\xa9"}\n')
     assert isinstance(one, RawRow)
     assert isinstance(same, RawRow)
@@ -152,7 +152,7 @@ json_values = st.recursive(
     max_leaves=20,
 )
 free_columns = st.dictionaries(storable_text.filter(lambda name: name not in IMAGE_COLUMNS), json_values, max_size=5)
-"""Columns that may hold anything: one that is called `image` has to hold one."""
+"""Columns that may have any value, unlike image columns."""
 
 
 @given(st.lists(st.dictionaries(storable_text, json_values, max_size=5), max_size=5), st.booleans())

@@ -1,4 +1,4 @@
-"""Excel workbooks as small as can be, written by hand (ECMA-376), so that no other library has to agree with ours."""
+"""Minimal Excel workbooks, written by hand (ECMA-376), so that tests do not depend on another library."""
 
 import io
 import zipfile
@@ -21,8 +21,8 @@ Cell = str | int | float | bool | None
 def workbook(
     *sheets: Sequence[Sequence[Cell]], hidden: Sequence[int] = (), first_line: int = 1, far_out: bool = False
 ) -> bytes:
-    """Sheets of lines of cells; `hidden`: numbers from 0 of those not shown; `far_out`: with the last cell there is."""
-    listed, related, file = "", "", io.BytesIO()
+    """Build a workbook. `hidden`: indices of hidden sheets; `far_out`: also fill the last cell a sheet can have."""
+    sheet_list, relations, file = "", "", io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("[Content_Types].xml", TYPES)
         archive.writestr(
@@ -30,16 +30,16 @@ def workbook(
         )
         for number, lines in enumerate(sheets):
             state = ' state="hidden"' if number in hidden else ""
-            listed += f'<sheet name="s{number}" sheetId="{number + 1}"{state} r:id="r{number}"/>'
-            related += f'<Relationship Id="r{number}" Type="{OFFICE}/worksheet" Target="s{number}.xml"/>'
+            sheet_list += f'<sheet name="s{number}" sheetId="{number + 1}"{state} r:id="r{number}"/>'
+            relations += f'<Relationship Id="r{number}" Type="{OFFICE}/worksheet" Target="s{number}.xml"/>'
             rows = "".join(_row(line, cells) for line, cells in enumerate(lines, start=first_line))
             rows += '<row r="1048576"><c r="XFD1048576"><v>1</v></c></row>' if far_out else ""
             archive.writestr(
                 f"xl/s{number}.xml", f'<worksheet xmlns="{MAIN}"><sheetData>{rows}</sheetData></worksheet>'
             )
-        archive.writestr("xl/_rels/workbook.xml.rels", _relations(related))
+        archive.writestr("xl/_rels/workbook.xml.rels", _relations(relations))
         archive.writestr(
-            "xl/workbook.xml", f'<workbook xmlns="{MAIN}" xmlns:r="{OFFICE}"><sheets>{listed}</sheets></workbook>'
+            "xl/workbook.xml", f'<workbook xmlns="{MAIN}" xmlns:r="{OFFICE}"><sheets>{sheet_list}</sheets></workbook>'
         )
     return file.getvalue()
 
@@ -49,13 +49,13 @@ def _relations(inner: str) -> str:
 
 
 def _row(line: int, cells: Sequence[Cell]) -> str:
-    written = "".join(_cell(f"{chr(65 + place)}{line}", cell) for place, cell in enumerate(cells) if cell is not None)
-    return f'<row r="{line}">{written}</row>'
+    xml = "".join(_cell(f"{chr(65 + column)}{line}", cell) for column, cell in enumerate(cells) if cell is not None)
+    return f'<row r="{line}">{xml}</row>'
 
 
-def _cell(place: str, cell: Cell) -> str:
+def _cell(reference: str, cell: Cell) -> str:
     if isinstance(cell, str):
-        return f'<c r="{place}" t="inlineStr"><is><t>{escape(cell)}</t></is></c>'
+        return f'<c r="{reference}" t="inlineStr"><is><t>{escape(cell)}</t></is></c>'
     if isinstance(cell, bool):
-        return f'<c r="{place}" t="b"><v>{int(cell)}</v></c>'
-    return f'<c r="{place}"><v>{cell}</v></c>'
+        return f'<c r="{reference}" t="b"><v>{int(cell)}</v></c>'
+    return f'<c r="{reference}"><v>{cell}</v></c>'

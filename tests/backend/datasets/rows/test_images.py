@@ -1,4 +1,4 @@
-"""Images wherever rows keep them: once in the store, in the order in which they are shown, and gone with their file."""
+"""Images in all forms that rows use: stored once, in order, and deleted with their last file."""
 
 import base64
 import hashlib
@@ -30,7 +30,7 @@ def png(shade: int) -> bytes:
 
 
 RED, DARK = png(255), png(40)
-IMAGE, WORDS = {"type": "image"}, {"type": "text", "text": "Which?"}
+IMAGE, TEXT = {"type": "image"}, {"type": "text", "text": "Which?"}
 
 
 def url(encoded: bytes) -> str:
@@ -55,18 +55,18 @@ def row_of(content: bytes, mapping: ColumnMapping | None = None) -> NormalRow:
     return row
 
 
-def asked(*parts: dict[str, Any], **columns: Any) -> dict[str, Any]:
+def item_with(*parts: dict[str, Any], **columns: Any) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": list(parts)}], "answer": "a", **columns}
 
 
 BARE = base64.b64encode(RED).decode()
 TWO_IN_ORDER = {
-    "in the messages": asked(
+    "in the messages": item_with(
         {"type": "image_url", "image_url": {"url": url(RED), "detail": "low"}},
-        WORDS,
+        TEXT,
         {"type": "input_image", "image_url": url(DARK)},
     ),
-    "parts without address, a column beside": asked(IMAGE, WORDS, IMAGE, images=[url(RED), {"bytes": url(DARK)}]),
+    "parts without a URL, a column of images": item_with(IMAGE, TEXT, IMAGE, images=[url(RED), {"bytes": url(DARK)}]),
     "placeholders in a text": {"problem": "<image>Which?<image>", "answer": "a", "images": [BARE, url(DARK)]},
     "placeholders in messages": {
         "prompt": [{"role": "user", "content": "<image>Which?<image>"}],
@@ -92,34 +92,34 @@ TWO_IN_ORDER = {
 
 
 @pytest.mark.parametrize("item", TWO_IN_ORDER.values(), ids=TWO_IN_ORDER)
-def test_images_come_in_the_order_in_which_they_are_shown(item: dict[str, Any]) -> None:
+def test_images_are_in_the_order_of_their_parts(item: dict[str, Any]) -> None:
     row = row_of(jsonl(item))
-    assert row.messages == [{"role": "user", "content": [IMAGE, WORDS, IMAGE]}]
-    assert row.pictures == (RED, DARK)
+    assert row.messages == [{"role": "user", "content": [IMAGE, TEXT, IMAGE]}]
+    assert row.image_bytes == (RED, DARK)
     assert row.images == tuple(hashlib.sha256(encoded).hexdigest() for encoded in (RED, DARK))
     assert row.item == item
-    shown = json.dumps(row.item_without_images)
-    assert "iVBOR" not in shown
-    assert "Which?" in shown
+    text = json.dumps(row.item_without_images)
+    assert "iVBOR" not in text
+    assert "Which?" in text
 
 
 @pytest.mark.parametrize("column", ["images", "image"])
-def test_images_without_a_place_are_shown_before_the_words(column: str) -> None:
+def test_images_without_a_placeholder_come_before_the_text(column: str) -> None:
     row = row_of(jsonl({"question": "Which?", "answer": "a", column: [url(RED)]}))
-    assert row.messages == [{"role": "user", "content": [IMAGE, WORDS]}]
+    assert row.messages == [{"role": "user", "content": [IMAGE, TEXT]}]
 
 
 def test_a_mapping_names_the_column_of_images() -> None:
     mapping = ColumnMapping(question="q", answer="a", images="look.at")
     row = row_of(jsonl({"q": "Which?", "a": "x", "look": {"at": BARE}, "images": "a word"}), mapping)
-    assert row.pictures == (RED,)
+    assert row.image_bytes == (RED,)
 
 
 @pytest.mark.parametrize("folder", ["", "data/"])
 @pytest.mark.parametrize("paths", [["images/red.png", "images/deep/dark.png"], ["red.png", "deep/dark.png"]])
-def test_paths_lead_into_the_zip_from_its_table_or_its_images(folder: str, paths: list[str]) -> None:
+def test_paths_are_relative_to_the_table_or_to_the_images_folder(folder: str, paths: list[str]) -> None:
     table = jsonl({"question": "<image>Which?<image>", "answer": "a", "images": paths})
-    assert row_of(zipped(table, folder=folder)).pictures == (RED, DARK)
+    assert row_of(zipped(table, folder=folder)).image_bytes == (RED, DARK)
 
 
 def test_bytes_in_parquet_are_images() -> None:
@@ -127,17 +127,17 @@ def test_bytes_in_parquet_are_images() -> None:
     columns = {"question": ["Which?"], "answer": ["a"], "images": [[{"bytes": RED, "path": "a.png"}]]}
     pq.write_table(pa.table(columns), file)
     row = row_of(file.getvalue())
-    assert row.pictures == (RED,)
+    assert row.image_bytes == (RED,)
     assert row.item["images"] == [{"bytes": BARE, "path": "a.png"}]
 
 
-def test_without_images_the_word_image_is_a_word() -> None:
+def test_without_images_the_placeholder_is_plain_text() -> None:
     row = row_of(jsonl({"question": "What does <image> mean in HTML?", "answer": "a", "images": []}))
     assert row.messages == [{"role": "user", "content": "What does <image> mean in HTML?"}]
     assert row.images == ()
 
 
-def test_equal_images_are_stored_once_and_go_with_the_last_file_that_shows_them(clean_database: Services) -> None:
+def test_equal_images_are_stored_once_and_deleted_with_their_last_file(clean_database: Services) -> None:
     one = jsonl(*({"question": f"{n}?", "answer": "a", "image": url(RED)} for n in range(3)))
     two = jsonl({"question": "?", "answer": "a", "images": [url(RED), url(DARK)]})
     with transaction() as session:
@@ -147,8 +147,8 @@ def test_equal_images_are_stored_once_and_go_with_the_last_file_that_shows_them(
     with transaction() as session:
         assert session.scalar(select(func.count()).select_from(FileImage)) == 3
         assert blobs.read(session, red) == RED
-        assert [row.pictures for row in load_rows(session, second)] == [(RED, DARK)]
-        assert len({id(row.pictures[0]) for row in load_rows(session, first)}) == 1
+        assert [row.image_bytes for row in load_rows(session, second)] == [(RED, DARK)]
+        assert len({id(row.image_bytes[0]) for row in load_rows(session, first)}) == 1
     with transaction() as session:
         delete_file(session, second)
     with transaction() as session:

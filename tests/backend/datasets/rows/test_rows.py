@@ -1,4 +1,4 @@
-"""Files made for other systems come out in one normal form; what cannot be used is told with its line."""
+"""Files written for other systems are read to the same normal form; unusable rows are reported by line."""
 
 import io
 import json
@@ -12,11 +12,11 @@ from backend.datasets.formats.problems import Report
 from backend.datasets.rows.images import ImageStore
 from backend.datasets.rows.recognise import ColumnMapping, parse_mapping
 from backend.datasets.rows.rows import NormalRow, answer_of, normal_rows, read_rows
-from backend.datasets.rows.source import opened
+from backend.datasets.rows.source import open_table
 from backend.errors import AppError
 from tests.backend.datasets.formats.test_read import free_columns, json_values
 
-ASKED = [{"role": "user", "content": "Why?"}]
+QUESTION = [{"role": "user", "content": "Why?"}]
 
 
 def lines(*items: Any) -> io.BytesIO:
@@ -24,9 +24,9 @@ def lines(*items: Any) -> io.BytesIO:
 
 
 def read_all(file: io.BytesIO, mapping: ColumnMapping | None = None) -> tuple[list[NormalRow], Report]:
-    with opened(file) as table, ImageStore(table.archive) as pictures:
+    with open_table(file) as table, ImageStore(table.archive) as image_store:
         report = Report(counted_in=table.counted_in)
-        return list(normal_rows(table, mapping=mapping, report=report, pictures=pictures)), report
+        return list(normal_rows(table, mapping=mapping, report=report, image_store=image_store)), report
 
 
 def read_one(item: dict[str, Any], mapping: ColumnMapping | None = None) -> tuple[NormalRow, Report]:
@@ -37,7 +37,7 @@ def read_one(item: dict[str, Any], mapping: ColumnMapping | None = None) -> tupl
 TRUTH = {"ground_truth": "4", "style": "rule"}
 SHAPES = {
     "NeMo Gym": (
-        {"responses_create_params": {"input": ASKED}, "expected_answer": "42", "agent_ref": {"name": "x"}},
+        {"responses_create_params": {"input": QUESTION}, "expected_answer": "42", "agent_ref": {"name": "x"}},
         "responses_create_params",
         "42",
         None,
@@ -49,35 +49,35 @@ SHAPES = {
         None,
     ),
     "verl": (
-        {"data_source": "d", "prompt": ASKED, "reward_model": TRUTH, "extra_info": {"index": 0, "answer": "w"}},
+        {"data_source": "d", "prompt": QUESTION, "reward_model": TRUTH, "extra_info": {"index": 0, "answer": "w"}},
         "reward_model.ground_truth",
         "4",
         None,
     ),
     "verl before TRL": (
-        {"prompt": ASKED, "reward_model": TRUTH, "answer": "no"},
+        {"prompt": QUESTION, "reward_model": TRUTH, "answer": "no"},
         "reward_model.ground_truth",
         "4",
         None,
     ),
     "ms-swift, a teacher's prompt": (
-        {"messages": ASKED, "solution": "so", "teacher_prompt": "told"},
+        {"messages": QUESTION, "solution": "so", "teacher_prompt": "told"},
         "teacher_prompt",
         "so",
         "so",
     ),
     "EasyR1": ({"problem": "Why?", "answer": "a"}, "problem + answer", "a", None),
     "RLSD's authors": ({"problem": "Why?", "answer": "a", "trajectory": "t"}, "problem + answer", "a", None),
-    "AWS RFT": ({"messages": ASKED, "reference_answer": "42"}, "messages + reference_answer", "42", None),
-    "OpenAI RFT, one key": ({"messages": ASKED, "compliant": "yes"}, "messages + other keys", "yes", None),
-    "OpenAI RFT, several": ({"messages": ASKED, "a": "x", "b": "y"}, "messages + other keys", None, None),
-    "ms-swift": ({"messages": ASKED, "solution": "so"}, "messages + other keys", "so", "so"),
-    "starter": ({"messages": ASKED, "answer": "a", "solution": "s"}, "messages + other keys", "a", "s"),
+    "AWS RFT": ({"messages": QUESTION, "reference_answer": "42"}, "messages + reference_answer", "42", None),
+    "OpenAI RFT, one key": ({"messages": QUESTION, "compliant": "yes"}, "messages + other keys", "yes", None),
+    "OpenAI RFT, several": ({"messages": QUESTION, "a": "x", "b": "y"}, "messages + other keys", None, None),
+    "ms-swift": ({"messages": QUESTION, "solution": "so"}, "messages + other keys", "so", "so"),
+    "starter": ({"messages": QUESTION, "answer": "a", "solution": "s"}, "messages + other keys", "a", "s"),
     "verifiers": ({"question": "Why?", "answer": "42", "info": {"k": 1}}, "question + answer", "42", None),
     "GSM8K": ({"question": "Why?", "answer": "6 * 7\n#### 42"}, "question + answer", "42", "6 * 7"),
     "TRL solution": ({"prompt": "Why?", "solution": "so"}, "prompt + solution/ground_truth/answer", "so", "so"),
     "TRL ground truth": (
-        {"prompt": ASKED, "ground_truth": "g", "solution": "s"},
+        {"prompt": QUESTION, "ground_truth": "g", "solution": "s"},
         "prompt + solution/ground_truth/answer",
         "g",
         "s",
@@ -92,7 +92,7 @@ def test_each_shape_gives_question_answer_and_solution(
 ) -> None:
     row, report = read_one(item)
     assert report.shape == shape
-    assert row.messages == ASKED
+    assert row.messages == QUESTION
     assert (row.reference.answer, row.reference.solution) == (answer, solution)
     assert row.item == item
 
@@ -100,7 +100,7 @@ def test_each_shape_gives_question_answer_and_solution(
 HINTS = {
     "the worked solution before the answer": ({"answer": "a", "solution": "s"}, ("s", "solution")),
     "the answer alone": ({"answer": "a"}, ("a", "answer")),
-    "what stands before the mark": ({"answer": "w\n#### 1"}, ("w", "solution")),
+    "the text before the mark": ({"answer": "w\n#### 1"}, ("w", "solution")),
     "a trajectory before a solution": ({"answer": "a", "solution": "s", "trajectory": "t"}, ("t", "trajectory")),
     "a teacher's prompt before all": (
         {"answer": "a", "trajectory": "t", "privileged_context": "p", "teacher_prompt": "tp"},
@@ -117,11 +117,11 @@ def test_the_hint_comes_from_the_first_column_that_holds_one(columns: dict[str, 
     assert (row.hint.text, row.hint.source) == hint
 
 
-def test_a_mapping_comes_before_all_rules_and_its_hint_is_the_solution() -> None:
+def test_a_mapping_overrides_all_rules_and_its_hint_is_the_solution() -> None:
     item = {"question": "ignored", "answer": "ignored", "q": "Why?", "a": 42, "how": "6 * 7"}
     row, report = read_one(item, parse_mapping('{"question": "q", "answer": "a", "hint": "how"}'))
     assert report.shape == "mapping"
-    assert row.messages == ASKED
+    assert row.messages == QUESTION
     assert (row.reference.answer, row.reference.solution) == ("42", "6 * 7")
     assert row.hint is not None
     assert row.hint.source == "how"
@@ -132,19 +132,19 @@ def test_a_mapping_comes_before_all_rules_and_its_hint_is_the_solution() -> None
     "text",
     ["", "[]", "{}", '{"question": "q"}', '{"question": 1, "answer": "a"}', '{"question": "q", "answer": "a", "x": 1}'],
 )
-def test_a_mapping_that_says_too_little_or_too_much_is_refused(text: str) -> None:
+def test_a_mapping_with_missing_or_unknown_fields_is_refused(text: str) -> None:
     with pytest.raises(AppError) as refusal:
         parse_mapping(text)
     assert refusal.value.param == "mapping"
 
 
-def test_a_mapping_to_a_column_that_is_not_there_names_it_and_those_that_are() -> None:
+def test_a_mapping_to_a_missing_column_is_refused_with_the_names_of_the_others() -> None:
     with pytest.raises(AppError, match=r"'a'.*'q', 'b'") as refusal:
         read_one({"q": "Why?", "b": "x"}, ColumnMapping(question="q", answer="a"))
     assert refusal.value.param == "mapping"
 
 
-@pytest.mark.parametrize("item", [{"text": "x"}, {"messages": ASKED}, {"question": "q"}, {"answer": "a"}, {}])
+@pytest.mark.parametrize("item", [{"text": "x"}, {"messages": QUESTION}, {"question": "q"}, {"answer": "a"}, {}])
 def test_columns_that_fit_no_shape_are_named(item: dict[str, Any]) -> None:
     with pytest.raises(AppError) as refusal:
         read_one(item)
@@ -172,7 +172,7 @@ BAD_ROWS = {
         "invalid_messages",
     ),
     "the assistant last": (
-        {"question": [*ASKED, {"role": "assistant", "content": "So."}], "answer": "a"},
+        {"question": [*QUESTION, {"role": "assistant", "content": "So."}], "answer": "a"},
         "last_message_not_user",
     ),
     "an image without an address": (
@@ -207,7 +207,7 @@ def test_a_row_that_cannot_be_used_is_a_bad_line(item: dict[str, Any], code: str
     assert [(problem.line, problem.code) for problem in report.problems] == [(2, code)]
 
 
-def test_the_first_row_that_can_be_read_decides_the_shape_for_all() -> None:
+def test_the_first_readable_row_decides_the_shape_for_all() -> None:
     file = io.BytesIO(b'oops\n{"question": "q", "answer": "a"}\n{"prompt": "p", "solution": "s"}\n')
     _, report = read_all(file)
     assert [(problem.line, problem.code) for problem in report.problems] == [
@@ -226,10 +226,10 @@ def test_a_conversation_is_kept_with_its_parts_and_names() -> None:
     assert row.reference.answer == '{"a": [1, 2]}'
 
 
-def test_the_refusal_names_the_first_bad_line_and_counts_the_others() -> None:
+def test_the_error_names_the_first_bad_line_and_counts_the_others() -> None:
     with pytest.raises(AppError) as refusal:
         read_rows(lines({"question": "q", "answer": "a"}, {"question": "q"}, {"answer": "a"}, 5), name="rows.jsonl")
-    assert refusal.value.message == "rows.jsonl: line 2 has no 'answer'. 2 more bad: line 3, 4."
+    assert refusal.value.message == "rows.jsonl: line 2 has no 'answer'. 2 more bad lines: 3, 4."
     assert (refusal.value.code, refusal.value.param) == ("missing_answer", "file")
 
 
@@ -268,11 +268,11 @@ def test_any_row_survives_the_normal_form_and_its_json(columns: dict[str, Any]) 
 @given(
     st.lists(st.dictionaries(st.sampled_from(["question", "answer", "messages", "prompt"]), json_values), max_size=4)
 )
-def test_whatever_the_columns_hold_a_row_is_good_or_told(items: list[dict[str, Any]]) -> None:
+def test_every_row_is_good_or_reported_whatever_its_columns(items: list[dict[str, Any]]) -> None:
     try:
         rows, report = read_all(lines(*items))
     except AppError:
-        with pytest.raises(AppError, match="No known shape"):
+        with pytest.raises(AppError, match="no known dataset format"):
             read_one(items[0])
         return
     assert len(rows) + len(report.problems) == len(items)

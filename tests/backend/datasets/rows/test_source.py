@@ -1,4 +1,4 @@
-"""One table in many clothes: whatever the format, packing and encoding, the same rows come out, with their lines."""
+"""One table in many variants: all formats, compressions and encodings give the same rows with their lines."""
 
 import gzip
 import io
@@ -14,7 +14,7 @@ import pytest
 from backend.datasets.formats import json_lists
 from backend.datasets.formats.json_lines import RawRow
 from backend.datasets.formats.problems import Problem
-from backend.datasets.rows.source import Format, opened
+from backend.datasets.rows.source import Format, open_table
 
 ITEMS = [{"question": "Größe?", "answer": "fünf"}, {"question": 'a "b",\nc', "answer": "2"}]
 JSONL = "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in ITEMS)
@@ -24,7 +24,7 @@ CSV = 'question,answer\r\nGröße?,fünf\r\n"a ""b"",\nc",2\r\n'
 
 
 def table(filename: str, content: bytes) -> tuple[Format, str | None, list[RawRow | Problem]]:
-    with opened(io.BytesIO(content), filename=filename) as found:
+    with open_table(io.BytesIO(content), filename=filename) as found:
         return found.format, found.encoding, list(found.rows)
 
 
@@ -51,7 +51,7 @@ def cut_at(delimiter: str) -> str:
 
 
 PARQUET = parquet({name: [item[name] for item in ITEMS] for name in ("question", "answer")})
-CLOTHES = {
+VARIANTS = {
     "JSON Lines": ("a.jsonl", JSONL.encode(), Format.JSONL),
     "JSON Lines named otherwise": ("a.csv", JSONL.encode(), Format.JSONL),
     "JSON Lines without a name": ("", JSONL.encode(), Format.JSONL),
@@ -83,8 +83,8 @@ CLOTHES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("filename", "content", "expected"), CLOTHES.values(), ids=CLOTHES)
-def test_the_same_rows_come_out_of_all(filename: str, content: bytes, expected: Format) -> None:
+@pytest.mark.parametrize(("filename", "content", "expected"), VARIANTS.values(), ids=VARIANTS)
+def test_all_variants_give_the_same_rows(filename: str, content: bytes, expected: Format) -> None:
     found, _, rows = table(filename, content)
     assert found == expected
     assert [row.item for row in rows if isinstance(row, RawRow)] == ITEMS
@@ -92,7 +92,7 @@ def test_the_same_rows_come_out_of_all(filename: str, content: bytes, expected: 
 
 
 def test_lines_are_those_on_which_rows_begin() -> None:
-    lines = {name: [row.line for row in table(*clothes[:2])[2]] for name, clothes in CLOTHES.items()}
+    lines = {name: [row.line for row in table(*variant[:2])[2]] for name, variant in VARIANTS.items()}
     assert lines["JSON Lines"] == lines["UTF-16"] == [1, 2]
     assert lines["a list"] == [2, 6]
     assert lines["a list in an object"] == [9, 13]
@@ -109,7 +109,7 @@ def test_lines_are_those_on_which_rows_begin() -> None:
         ("cp1250", "zażółć gęślą jaźń,tak"),
     ],
 )
-def test_an_older_encoding_of_a_table_is_told_from_its_text(encoding: str, text: str) -> None:
+def test_a_legacy_encoding_of_a_table_is_detected(encoding: str, text: str) -> None:
     content = f"question,answer\n{text}\n".encode(encoding)
     assert table("a.csv", content)[1] == encoding
     (item,) = items("a.csv", content)
@@ -117,7 +117,7 @@ def test_an_older_encoding_of_a_table_is_told_from_its_text(encoding: str, text:
 
 
 @pytest.mark.parametrize("piece_bytes", [1, 2, 3, 5, 7, 64])
-def test_a_list_is_cut_the_same_wherever_its_bytes_are_cut(monkeypatch: pytest.MonkeyPatch, piece_bytes: int) -> None:
+def test_a_list_is_split_the_same_wherever_its_bytes_are_cut(monkeypatch: pytest.MonkeyPatch, piece_bytes: int) -> None:
     monkeypatch.setattr(json_lists, "PIECE_BYTES", piece_bytes)
     tricky = [{"a": '\\"]}, [{'}, {"b": [[], {}, "\\\\"]}, {"c": {"d": "é"}}]
     content = b"\n [" + b" ,\n".join(json.dumps(item).encode() for item in tricky) + b"\n]\n"
@@ -128,7 +128,7 @@ def test_a_list_is_cut_the_same_wherever_its_bytes_are_cut(monkeypatch: pytest.M
     )
 
 
-def test_a_bad_element_is_told_and_those_around_it_are_read() -> None:
+def test_a_bad_element_is_reported_and_its_neighbours_are_read() -> None:
     _, _, rows = table("a.json", b'[{"a": 1},\n{"a": 1, "a": 2},\n{bad},\n5,\n{"a": 3}]')
     assert [(row.line, getattr(row, "code", None)) for row in rows] == [
         (1, None),
@@ -139,7 +139,7 @@ def test_a_bad_element_is_told_and_those_around_it_are_read() -> None:
     ]
 
 
-def test_numbers_and_types_stay_as_they_are() -> None:
+def test_numbers_and_types_are_preserved() -> None:
     columns = {
         "i": pa.array([2**53 + 1], pa.int64()),
         "f": [0.1],
@@ -167,7 +167,7 @@ def test_numbers_and_types_stay_as_they_are() -> None:
     assert items("a.csv", b"i,f\n1,1.0\n") == [{"i": "1", "f": "1.0"}]
 
 
-def test_a_row_about_data_is_no_list_of_rows() -> None:
+def test_a_row_with_a_column_data_is_not_a_list_of_rows() -> None:
     row = {"question": "q", "data": [{"a": 1}], "answer": "a"}
     assert items("a.jsonl", json.dumps(row).encode()) == [row]
     assert items("a.jsonl", json.dumps({"data": [{"a": 1}]}).encode() + b"\n" + json.dumps(row).encode()) == [

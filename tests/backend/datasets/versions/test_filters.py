@@ -1,11 +1,11 @@
-"""Filters: which rows each leaves out, and what makes no sense."""
+"""Filters: which rows each leaves out, and which settings are refused."""
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from backend.datasets.rows.rows import NormalRow, Reference
-from backend.datasets.versions.change import edits_said, filters_said, next_name, sentence, side_name
-from backend.datasets.versions.edits import AppendRow, DeleteRow, ReplaceRow, planned
+from backend.datasets.versions.change import describe_edits, describe_filters, next_name, sentence, side_name
+from backend.datasets.versions.edits import AppendRow, DeleteRow, ReplaceRow, plan_edits
 from backend.datasets.versions.filters import Filter, QuestionLength, RowNumbers, SolveRate, TextFilter
 from backend.errors import AppError
 
@@ -25,7 +25,7 @@ def row(question: str, answer: str | None = "42", solution: str | None = None) -
 
 
 @pytest.mark.parametrize(
-    ("asked", "figures", "out"),
+    ("fields", "figures", "out"),
     [
         ({"never_solved": True}, (4, 0), True),
         ({"never_solved": True}, (4, 1), False),
@@ -40,16 +40,16 @@ def row(question: str, answer: str | None = "42", solution: str | None = None) -
         ({"unseen": "leave_out"}, (4, 0), False),
     ],
 )
-def test_solve_rates_leave_out_what_was_asked(asked: dict[str, object], figures: tuple[int, int], out: bool) -> None:
-    rule = read.validate_python({"type": "solve_rate", "job": "j"} | asked)
+def test_solve_rate_filters_leave_out_rows(fields: dict[str, object], figures: tuple[int, int], out: bool) -> None:
+    rule = read.validate_python({"type": "solve_rate", "job": "j"} | fields)
     assert isinstance(rule, SolveRate)
     assert rule.leaves_out(graded=figures[0], solved=figures[1]) is out
 
 
 @pytest.mark.parametrize(
-    ("asked", "why"),
+    ("fields", "message"),
     [
-        ({"type": "solve_rate", "job": "j"}, "say which rows"),
+        ({"type": "solve_rate", "job": "j"}, "set at least one of"),
         ({"type": "solve_rate", "job": "j", "min_rate": 0.9, "max_rate": 0.1}, "above max_rate"),
         ({"type": "solve_rate", "job": "j", "min_rate": float("nan")}, "finite"),
         ({"type": "rows"}, "either keep or drop"),
@@ -60,12 +60,12 @@ def test_solve_rates_leave_out_what_was_asked(asked: dict[str, object], figures:
         ({"type": "exact_duplicates", "most": 3}, "not permitted"),
     ],
 )
-def test_a_filter_that_makes_no_sense_is_refused(asked: dict[str, object], why: str) -> None:
-    with pytest.raises(ValidationError, match=why):
-        read.validate_python(asked)
+def test_an_invalid_filter_is_refused(fields: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        read.validate_python(fields)
 
 
-def test_words_are_those_of_the_question_and_the_reference_in_any_case() -> None:
+def test_text_filters_search_question_and_reference_case_insensitively() -> None:
     with_text = TextFilter(type="text", contains="GASKET", leave_out="with")
     without = TextFilter(type="text", contains="GASKET", leave_out="without")
     for found in (row("Which gasket?"), row("?", "gasket"), row("?", None, "the Gasket")):
@@ -81,8 +81,8 @@ def test_the_length_of_a_question_is_that_of_all_its_messages() -> None:
     assert QuestionLength(type="question_length", max_characters=length - 1).leaves_out(row("Why?"))
 
 
-def test_edits_are_sorted_out_and_a_row_is_named_once() -> None:
-    plan = planned(
+def test_edits_are_sorted_by_kind_and_a_row_is_named_once() -> None:
+    plan = plan_edits(
         [
             DeleteRow(op="delete", row=2),
             ReplaceRow(op="replace", row=0, item={"a": 1}),
@@ -92,9 +92,9 @@ def test_edits_are_sorted_out_and_a_row_is_named_once() -> None:
     )
     assert (plan.deleted, plan.replaced, plan.appended) == (frozenset({2}), {0: (1, {"a": 1})}, [(2, {})])
     with pytest.raises(AppError, match=r"edits\.1\.row: there is no row 3; .* from 0 to 2"):
-        planned([DeleteRow(op="delete", row=0), DeleteRow(op="delete", row=3)], rows=3)
-    with pytest.raises(AppError, match=r"edits\.1 names row 0, which edits\.0 has changed"):
-        planned([DeleteRow(op="delete", row=0), ReplaceRow(op="replace", row=0, item={})], rows=3)
+        plan_edits([DeleteRow(op="delete", row=0), DeleteRow(op="delete", row=3)], rows=3)
+    with pytest.raises(AppError, match=r"edits\.1 names row 0, which edits\.0 already changes"):
+        plan_edits([DeleteRow(op="delete", row=0), ReplaceRow(op="replace", row=0, item={})], rows=3)
 
 
 @pytest.mark.parametrize(
@@ -113,16 +113,16 @@ def test_a_version_is_named_after_the_file_by_the_next_number(name: str, taken: 
     assert next_name(name, taken=taken) == expected
 
 
-def test_what_was_done_is_said_in_words_and_figures() -> None:
-    words, figures = edits_said(replaced=[7, 3], deleted=range(1000), appended=1)
-    assert words == "2 rows rewritten (3, 7), 1,000 rows deleted, 1 row added"
+def test_changes_are_described_as_text_and_figures() -> None:
+    text, figures = describe_edits(replaced=[7, 3], deleted=range(1000), appended=1)
+    assert text == "2 rows rewritten (3, 7), 1,000 rows deleted, 1 row added"
     assert (figures["deleted"]["rows"], len(figures["deleted"]["numbers"])) == (1000, 100)
     rules = [
         SolveRate(type="solve_rate", job="ftjob-1", never_solved=True, max_rate=0.9),
         RowNumbers(type="rows", drop=list(range(500))),
     ]
-    words, filters = filters_said(rules, left_out=[3, 1])
-    assert words == "3 rows left out (never solved or solved above 90% in ftjob-1), 1 row left out (by number)"
+    text, filters = describe_filters(rules, left_out=[3, 1])
+    assert text == "3 rows left out (never solved or solved above 90% in ftjob-1), 1 row left out (by number)"
     assert (filters[0]["left_out"], len(filters[1]["drop"]), filters[1]["named"]) == (3, 100, 500)
     assert sentence("one", "", "two") == "One; two."
     assert side_name("rows.v2.jsonl", side="train") == "rows.v2.train.jsonl"

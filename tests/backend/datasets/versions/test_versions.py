@@ -1,4 +1,4 @@
-"""Versions, splits and differences in the database: nothing is lost, rows that stay are the same rows."""
+"""Versions, splits and differences in the database: nothing is lost, and kept rows are unchanged."""
 
 import io
 import json
@@ -31,7 +31,7 @@ items = st.fixed_dictionaries(
     optional={"note": st.none() | st.floats(allow_nan=False, allow_infinity=False) | st.integers()},
 )
 changes = st.dictionaries(st.integers(0, ROWS), st.none() | items, max_size=ROWS)
-"""By row: its new item, or None where it is deleted."""
+"""By row: its new item, or None if it is deleted."""
 
 
 def stored(session: Session, given_items: list[Item]) -> File:
@@ -56,7 +56,7 @@ def edits_of(changed: dict[int, Item | None], appended: list[Item]) -> list[Edit
 
 @in_the_database
 @given(changed=changes, appended=st.lists(items, max_size=3))
-def test_any_edits_give_the_items_they_say_and_leave_the_other_rows_as_they_were(
+def test_edits_give_the_expected_items_and_leave_other_rows_unchanged(
     changed: dict[int, Item | None], appended: list[Item]
 ) -> None:
     expected = [item for row, old in enumerate(ITEMS) if (item := changed.get(row, old)) is not None] + appended
@@ -64,7 +64,7 @@ def test_any_edits_give_the_items_they_say_and_leave_the_other_rows_as_they_were
         parent = stored(session, ITEMS)
         before = rows_of(session, parent)
         if not expected or json.dumps(expected) == json.dumps(ITEMS):
-            with pytest.raises(AppError, match=r"Nothing would|Say what"):
+            with pytest.raises(AppError, match=r"Nothing would|No change was requested"):
                 new_version(session, parent.id, edits=edits_of(changed, appended), filters=[], filename=None)
             return
         file = new_version(session, parent.id, edits=edits_of(changed, appended), filters=[], filename=None)
@@ -116,7 +116,7 @@ def test_a_difference_accounts_for_every_row_of_both_files(
         assert [each for page in pages for each in page] == list(found.listed)
 
 
-def test_a_changed_row_is_paired_with_what_it_was_beside_rows_that_are_gone() -> None:
+def test_a_changed_row_is_paired_with_its_former_version_next_to_removed_rows() -> None:
     old = [{"question": f"{name}?", "answer": name} for name in "abcdef"]
     new = [old[0], {"question": "c?", "answer": "C"}, {"question": "Which d?", "answer": "d"}, old[5]]
     with transaction() as session:
@@ -129,7 +129,7 @@ def test_a_changed_row_is_paired_with_what_it_was_beside_rows_that_are_gone() ->
     ]
 
 
-def test_a_file_that_only_changes_places_has_no_difference_in_rows() -> None:
+def test_a_reordered_file_has_no_different_rows() -> None:
     old = [{"question": f"{name}?", "answer": name} for name in "abc"]
     with transaction() as session:
         found = difference(session, stored(session, old), to=stored(session, old[::-1]), offset=0, limit=10)

@@ -1,4 +1,4 @@
-"""A model made of an adapter is believed once it says what the adapter says, and not before."""
+"""An exported model is accepted only if it agrees with its adapter."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,8 +11,15 @@ from transformers import AutoModelForCausalLM
 
 from tests.worker.engine.tiny import save_tiny_model, tiny_settings
 from tests.worker.engine.tiny_vision import GENERATIONS, image_tasks, save_tiny_vision_model
-from worker.engine.export.equivalence import Agreement, Passage, Tolerance, agreement, fitting_prompts, passages
-from worker.engine.export.merging import copy_companions, fill_adapter, merged, save_model
+from worker.engine.export.equivalence import (
+    Agreement,
+    ReferenceCompletion,
+    Tolerance,
+    fitting_prompts,
+    measure_agreement,
+    reference_completions,
+)
+from worker.engine.export.merging import copy_companions, fill_adapter, merge_adapter, save_model
 from worker.engine.model.policy import LIVE_ADAPTER, Policy, load_policy
 from worker.engine.types import Task
 
@@ -25,7 +32,7 @@ TASKS = [
 
 
 def adapted(folder: str, *, strength: float = 0.3) -> Policy:
-    """The model with an adapter that changes what it says."""
+    """Load the model with an adapter that changes its output."""
     policy = load_policy(folder, settings=SETTINGS)
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
@@ -38,16 +45,16 @@ def adapted(folder: str, *, strength: float = 0.3) -> Policy:
 def exported(
     base: str, folder: Path, *, tasks: list[Task] = TASKS, dtype: torch.dtype = torch.float32, strength: float = 0.3,
     spoil: Callable[[Any], None] = lambda _: None,
-) -> tuple[list[Passage], Agreement]:  # fmt: skip
+) -> tuple[list[ReferenceCompletion], Agreement]:  # fmt: skip
     policy = adapted(base, strength=strength)
     prompts = fitting_prompts(tasks, policy=policy, tokens=16)
-    written = passages(policy, prompts, tokens=16, seed=5)
+    references = reference_completions(policy, prompts, tokens=16, seed=5)
     tokenizer, processor = policy.tokenizer, None if policy.vision is None else policy.vision.processor
-    model = merged(policy)
+    model = merge_adapter(policy)
     spoil(model)
     save_model(model, folder, dtype=dtype, tokenizer=tokenizer, processor=processor)
     copy_companions(base, folder)
-    return written, agreement(load_policy(str(folder), settings=SETTINGS), written, dtype=dtype)
+    return references, measure_agreement(load_policy(str(folder), settings=SETTINGS), references, dtype=dtype)
 
 
 @pytest.fixture(scope="module")
@@ -56,17 +63,17 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_a_merged_model_agrees_to_the_last_digits_and_loads_without_peft(base: str, tmp_path: Path) -> None:
-    written, found = exported(base, tmp_path)
-    assert found.faults(words_are_copied=True) == []
+    references, found = exported(base, tmp_path)
+    assert found.faults(tokenizer_is_copied=True) == []
     assert found.max_difference < 1e-4
     assert found.effect > 0.1
     assert (found.prompts, found.read_alike, found.spelled_alike) == (8, 8, 8)
-    assert found.tokens == sum(len(passage.ids_T) for passage in written)
+    assert found.tokens == sum(len(reference.ids_T) for reference in references)
     plain = AutoModelForCausalLM.from_pretrained(tmp_path)
-    ids = torch.tensor([[*written[0].prompt.student.ids, *written[0].ids_T.tolist()]])
+    ids = torch.tensor([[*references[0].prompt.student.ids, *references[0].ids_T.tolist()]])
     with torch.no_grad():
-        logps = plain(ids).logits[0, -len(written[0].ids_T) - 1 : -1].log_softmax(-1)
-    assert torch.allclose(logps.gather(1, written[0].ids_T[:, None])[:, 0], written[0].logps_T, atol=1e-4)
+        logps = plain(ids).logits[0, -len(references[0].ids_T) - 1 : -1].log_softmax(-1)
+    assert torch.allclose(logps.gather(1, references[0].ids_T[:, None])[:, 0], references[0].logps_T, atol=1e-4)
 
 
 def test_the_same_adapter_gives_the_same_bytes(base: str, tmp_path: Path) -> None:
@@ -78,10 +85,10 @@ def test_the_same_adapter_gives_the_same_bytes(base: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(("dtype", "least"), [(torch.float16, 1e-6), (torch.bfloat16, 1e-5)])
-def test_rounding_shows_and_is_let_pass(base: str, tmp_path: Path, dtype: torch.dtype, least: float) -> None:
+def test_rounding_is_measured_and_accepted(base: str, tmp_path: Path, dtype: torch.dtype, least: float) -> None:
     _, found = exported(base, tmp_path, dtype=dtype)
     assert found.mean_difference > least
-    assert found.faults(words_are_copied=True) == []
+    assert found.faults(tokenizer_is_copied=True) == []
     assert AutoModelForCausalLM.from_pretrained(tmp_path, dtype="auto").dtype == dtype
 
 
@@ -102,26 +109,26 @@ def lose_a_number(model: Any) -> None:
 @pytest.mark.parametrize("spoil", [forget_a_layer, shift_a_weight, lose_a_number])
 def test_a_broken_merge_is_refused(base: str, tmp_path: Path, spoil: Callable[[Any], None]) -> None:
     _, found = exported(base, tmp_path, spoil=spoil)
-    assert found.faults(words_are_copied=True)
+    assert found.faults(tokenizer_is_copied=True)
 
 
 def test_the_base_itself_is_refused_even_where_the_adapter_is_weak(base: str, tmp_path: Path) -> None:
-    written = passages(
+    references = reference_completions(
         weak := adapted(base, strength=0.001), fitting_prompts(TASKS, policy=weak, tokens=16), tokens=16, seed=5
     )
-    found = agreement(load_policy(base, settings=SETTINGS), written, dtype=torch.bfloat16)
+    found = measure_agreement(load_policy(base, settings=SETTINGS), references, dtype=torch.bfloat16)
     assert found.mean_difference < found.tolerance.mean
     assert found.mean_difference == pytest.approx(found.effect)
-    assert "more than half of what was learned is lost" in found.faults(words_are_copied=True)[0]
+    assert "more than half of what was learned is lost" in found.faults(tokenizer_is_copied=True)[0]
 
 
 def test_a_vocabulary_in_another_order_is_refused(base: str, tmp_path: Path) -> None:
-    written, found = exported(base, tmp_path)
+    references, found = exported(base, tmp_path)
     path = tmp_path / "tokenizer.json"
     path.write_text(path.read_text().replace('"a":', '"?":').replace('"b":', '"a":').replace('"?":', '"b":'))
-    found = agreement(load_policy(str(tmp_path), settings=SETTINGS), written, dtype=torch.float32)
+    found = measure_agreement(load_policy(str(tmp_path), settings=SETTINGS), references, dtype=torch.float32)
     assert found.spelled_alike < found.prompts
-    assert found.faults(words_are_copied=False) == ["its tokens stand for other texts"]
+    assert found.faults(tokenizer_is_copied=False) == ["its tokenizer decodes the tokens to different text"]
 
 
 @pytest.mark.parametrize("family", GENERATIONS)
@@ -129,7 +136,7 @@ def test_a_model_that_reads_images_is_merged_whole(family: str, tmp_path: Path) 
     base = save_tiny_vision_model(tmp_path / "base", family=family)
     tasks = image_tasks(3)
     _, found = exported(base, tmp_path / "merged", tasks=tasks)
-    assert found.faults(words_are_copied=True) == []
+    assert found.faults(tokenizer_is_copied=True) == []
     assert found.prompts == 3
     assert found.max_difference < 1e-4
     assert (tmp_path / "merged" / "video_preprocessor_config.json").exists()
@@ -137,8 +144,8 @@ def test_a_model_that_reads_images_is_merged_whole(family: str, tmp_path: Path) 
 
 def test_a_weight_with_two_uses_is_not_merged(base: str) -> None:
     policy = load_policy(base, settings=replace(SETTINGS, lora_target_modules=("lm_head",)))
-    with pytest.raises(ValueError, match="are one weight"):
-        merged(policy)
+    with pytest.raises(ValueError, match="share one weight"):
+        merge_adapter(policy)
 
 
 def test_an_adapter_of_another_model_is_refused(base: str) -> None:
@@ -154,4 +161,4 @@ def test_what_is_not_a_number_is_a_fault() -> None:
         prompts=1, tokens=1, max_difference=nan, mean_difference=nan, greedy_equal=nan, effect=nan,
         read_alike=1, spelled_alike=1, tolerance=Tolerance(max=9.0, mean=9.0, greedy=0.0),
     )  # fmt: skip
-    assert len(found.faults(words_are_copied=True)) == 4
+    assert len(found.faults(tokenizer_is_copied=True)) == 4

@@ -1,4 +1,4 @@
-"""A GGUF file that is written here says in llama.cpp and in transformers what the model says; the rest is refused."""
+"""GGUF files give the same output in llama.cpp and transformers as the model; unsupported models are refused."""
 
 import json
 import os
@@ -53,8 +53,8 @@ params.model.path, params.n_ctx, params.cpuparams.n_threads, params.warmup = sys
 server = xllamacpp.Server(params)
 found = []
 for length in range(6, len(sys.argv[2]) + 1, 6):
-    asked = {"prompt": sys.argv[2][:length], "max_tokens": 1, "temperature": 0, "logprobs": 10}
-    answer = server.handle_completions(asked)
+    request = {"prompt": sys.argv[2][:length], "max_tokens": 1, "temperature": 0, "logprobs": 10}
+    answer = server.handle_completions(request)
     answer = json.loads(answer) if isinstance(answer, str) else answer
     tokens = (answer["choices"][0]["logprobs"] or {}).get("content", [])  # none where it wrote half a character
     found += [[length, {one["id"]: one["logprob"] for one in token["top_logprobs"]}] for token in tokens]
@@ -85,7 +85,7 @@ def logits(folder: Path, ids: list[int], **source: str) -> torch.Tensor:
         return torch.as_tensor(model(torch.tensor([ids])).logits)
 
 
-def test_transformers_reads_back_the_same_model_and_words(model_folder: Path, tmp_path: Path) -> None:
+def test_transformers_reads_back_the_same_model_and_tokenizer(model_folder: Path, tmp_path: Path) -> None:
     write_gguf(model_folder, tmp_path / "m.gguf", name="m")
     mine = AutoTokenizer.from_pretrained(model_folder)
     theirs = AutoTokenizer.from_pretrained(tmp_path, gguf_file="m.gguf")
@@ -95,7 +95,7 @@ def test_transformers_reads_back_the_same_model_and_words(model_folder: Path, tm
     assert torch.equal(logits(model_folder, ids), logits(tmp_path, ids, gguf_file="m.gguf"))
 
 
-def test_llama_cpp_says_what_transformers_says(model_folder: Path, tmp_path: Path) -> None:
+def test_llama_cpp_agrees_with_transformers(model_folder: Path, tmp_path: Path) -> None:
     write_gguf(model_folder, tmp_path / "m.gguf", name="m")
     done = subprocess.run(
         [sys.executable, "-c", ASK_LLAMA_CPP, str(tmp_path / "m.gguf"), TEXT],
@@ -121,7 +121,7 @@ def test_halved_weights_stay_as_they_are_and_files_are_equal(dtype: torch.dtype,
     assert torch.equal(logits(folder, [5, 6, 7]), logits(tmp_path, [5, 6, 7], gguf_file="one.gguf"))
 
 
-def test_every_way_of_cutting_text_has_its_name(tmp_path: Path) -> None:
+def test_every_supported_pre_tokenizer_has_its_name(tmp_path: Path) -> None:
     folder = saved(FAMILIES["qwen2"], tmp_path / "model")
     tokenizer = AutoTokenizer.from_pretrained(folder)
     own = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -147,23 +147,23 @@ SCALED = {"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0}
 
 
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "message"),
     [
         (lambda folder: with_config(folder, model_type="gpt_neox"), "its architecture is gpt_neox"),
         (lambda folder: with_config(folder, rope_parameters=SCALED), "rotary positions are scaled"),
         (lambda folder: with_config(folder, hidden_act="gelu"), "activation is gelu"),
         (lambda folder: with_config(folder, attention_bias=True), "have biases"),
-        (lambda folder: with_config(folder, vocab_size=100), "knows 845 tokens, the model 100"),
-        (lambda folder: with_tokenizer(folder, normalizer={"type": "Lowercase"}), "changes text first"),
-        (lambda folder: with_tokenizer(folder, pre_tokenizer={"type": "Whitespace"}), "no name here"),
+        (lambda folder: with_config(folder, vocab_size=100), "has 845 tokens, but the model.s vocabulary 100"),
+        (lambda folder: with_tokenizer(folder, normalizer={"type": "Lowercase"}), "normalises text"),
+        (lambda folder: with_tokenizer(folder, pre_tokenizer={"type": "Whitespace"}), "pre-tokenizer is not supported"),
         (lambda folder: with_tokenizer(folder, model={"type": "WordLevel", "vocab": {}}), "not a byte-level BPE"),
-        (lambda folder: (folder / "tokenizer.json").unlink(), "without tokenizer.json"),
+        (lambda folder: (folder / "tokenizer.json").unlink(), "no tokenizer.json"),
     ],
 )
-def test_what_the_file_could_not_tell_is_refused(spoil: Callable[[Path], None], said: str, tmp_path: Path) -> None:
+def test_an_unsupported_model_is_refused(spoil: Callable[[Path], None], message: str, tmp_path: Path) -> None:
     folder = saved(FAMILIES["llama"], tmp_path / "model")
     spoil(folder)
-    with pytest.raises(NotWritableError, match=said):
+    with pytest.raises(NotWritableError, match=message):
         write_gguf(folder, tmp_path / "m.gguf", name="m")
     assert not (tmp_path / "m.gguf").exists()
 

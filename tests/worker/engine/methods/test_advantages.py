@@ -1,4 +1,4 @@
-"""Group advantages: eq. 1, with its gaps and its dead groups."""
+"""Group advantages: eq. 1, missing scores and dead groups."""
 
 import math
 import statistics
@@ -28,7 +28,7 @@ def test_a_group_with_equal_rewards_gives_exactly_zero(reward, size):
     assert torch.equal(found, torch.zeros(size))
 
 
-def test_a_completion_without_a_score_leaves_the_statistics_and_gets_zero():
+def test_a_completion_without_a_score_is_left_out_of_the_statistics_and_gets_zero():
     found = group_advantages(torch.tensor([1.0, NAN, 0.0, 0.0]), num_generations=4, scale=True)
     without = group_advantages(torch.tensor([1.0, 0.0, 0.0]), num_generations=3, scale=True)
     assert found[1] == 0

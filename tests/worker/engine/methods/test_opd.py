@@ -8,10 +8,10 @@ import torch
 from tests.worker.engine.tiny import (
     Recorder,
     Verdict,
-    teacher_of,
+    load_teacher,
     tiny_model,
     tiny_policy,
-    tiny_reader,
+    tiny_prompt_builder,
     tiny_settings,
     tiny_tasks,
     tiny_tokenizer,
@@ -27,7 +27,7 @@ def save_teacher(folder, *, tokenizer=None, **model):
     return str(folder)
 
 
-def trained(settings, *, tasks=None):
+def run_steps(settings, *, tasks=None):
     recorder, policy = Recorder(), tiny_policy(settings)
     run(
         settings,
@@ -37,13 +37,13 @@ def trained(settings, *, tasks=None):
         reward=lambda completions: [Verdict(0.0) for _ in completions],
         observer=recorder,
         resume=None,
-        teacher=teacher_of(settings, policy),
+        teacher=load_teacher(settings, policy),
     )
     return recorder.steps
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
-def test_the_larger_models_word_on_the_students_tokens_is_the_advantage(tmp_path, temperature):
+def test_the_advantage_is_the_larger_models_log_ratio_on_the_students_tokens(tmp_path, temperature):
     settings = tiny_settings(
         method="opd",
         teacher_model=save_teacher(tmp_path),
@@ -52,12 +52,12 @@ def test_the_larger_models_word_on_the_students_tokens_is_the_advantage(tmp_path
         delta_clip=1.5,
         temperature=temperature,
     )
-    reader, tasks = tiny_reader(tiny_policy(settings)), {task.row: task for task in tiny_tasks(7)}
+    prompt_builder, tasks = tiny_prompt_builder(tiny_policy(settings)), {task.row: task for task in tiny_tasks(7)}
     big = tiny_model(seed=5, hidden=48).eval()
-    (report,) = trained(settings)
+    (report,) = run_steps(settings)
     clipped = 0
     for rollout in report.rollouts:
-        prompt, tokens = reader.prompt(tasks[rollout.row]).student.ids, rollout.tokens
+        prompt, tokens = prompt_builder.prompt(tasks[rollout.row]).student.ids, rollout.tokens
         with torch.no_grad():
             logits = big(input_ids=torch.tensor([[*prompt, *tokens.ids]])).logits[0, len(prompt) - 1 : -1]
         expected = torch.log_softmax(logits / temperature, -1).gather(1, torch.tensor(tokens.ids)[:, None]).squeeze(1)
@@ -69,14 +69,14 @@ def test_the_larger_models_word_on_the_students_tokens_is_the_advantage(tmp_path
     assert report.metrics["gradient_norm"] > 0.01
 
 
-def test_a_teacher_that_is_the_student_has_nothing_to_say(tmp_path):
+def test_a_teacher_equal_to_the_student_gives_no_gradient(tmp_path):
     teacher = save_teacher(tmp_path, seed=0, hidden=32)
-    (report,) = trained(tiny_settings(method="opd", teacher_model=teacher, max_steps=1))
+    (report,) = run_steps(tiny_settings(method="opd", teacher_model=teacher, max_steps=1))
     assert report.metrics["gradient_norm"] == 0
     assert report.metrics["teacher_tokens"] > 0
 
 
-def test_the_student_comes_closer_to_its_teacher(tmp_path):
+def test_the_student_approaches_its_teacher(tmp_path):
     settings = tiny_settings(
         method="opd",
         teacher_model=save_teacher(tmp_path),
@@ -85,20 +85,20 @@ def test_the_student_comes_closer_to_its_teacher(tmp_path):
         num_generations=8,
         token_share=1.0,
     )
-    steps = trained(settings)
+    steps = run_steps(settings)
 
     def distance(reports):
-        """The reverse KL divergence from the teacher, estimated on the student's own tokens."""
+        """Estimate the reverse KL divergence from the teacher on the student's own tokens."""
         kept = [rollout.tokens for report in reports for rollout in report.rollouts]
         return sum(sum(t.logp_student) - sum(t.logp_teacher) for t in kept) / sum(len(t.ids) for t in kept)
 
     assert distance(steps[-3:]) < 0.8 * distance(steps[:3])
 
 
-def test_a_run_without_answers_is_enough_for_it(tmp_path):
+def test_opd_needs_no_answers(tmp_path):
     tasks = [replace(task, answer=None, solution=None) for task in tiny_tasks(5)]
     settings = tiny_settings(method="opd", teacher_model=save_teacher(tmp_path), max_steps=1)
-    assert trained(settings, tasks=tasks)[0].metrics["skipped"] == 0
+    assert run_steps(settings, tasks=tasks)[0].metrics["skipped"] == 0
 
 
 def test_a_teacher_with_another_tokenizer_is_refused(tmp_path):
@@ -109,25 +109,27 @@ def test_a_teacher_with_another_tokenizer_is_refused(tmp_path):
         load_external_teacher(settings, student=tiny_policy(settings))
 
 
-@pytest.mark.skipif(torch.cuda.device_count() > 3, reason="the device is there")
-def test_a_device_that_is_not_there_is_refused_by_the_settings_name(tmp_path):
+@pytest.mark.skipif(torch.cuda.device_count() > 3, reason="the device exists")
+def test_a_missing_teacher_device_is_refused_naming_the_setting(tmp_path):
     settings = tiny_settings(method="opd", teacher_model=save_teacher(tmp_path), teacher_device="cuda:3")
     with pytest.raises(
-        ValueError, match=r"teacher_device is cuda:3, but (no CUDA device is visible|the . visible ones)"
+        ValueError, match=r"teacher_device is cuda:3, but (no CUDA device is visible|the last visible device)"
     ):
         load_external_teacher(settings, student=tiny_policy(settings))
 
 
-def test_a_run_without_a_teachers_name_is_refused():
+def test_opd_without_a_teacher_model_is_refused():
     with pytest.raises(ValueError, match="needs teacher_model"):
-        trained(tiny_settings(method="opd"))
+        run_steps(tiny_settings(method="opd"))
 
 
-@pytest.mark.parametrize(("method", "said"), [("opd", "opd needs a teacher"), ("rlsd", "rlsd has no teacher")])
-def test_a_run_with_another_models_word_too_little_or_too_much_is_refused(method, said):
+@pytest.mark.parametrize(
+    ("method", "message"), [("opd", "opd needs an external teacher"), ("rlsd", "rlsd does not use an external teacher")]
+)
+def test_a_missing_and_an_unused_external_teacher_are_refused(method, message):
     settings = tiny_settings(method=method)
     policy = tiny_policy(settings)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         run(
             settings,
             policy=policy,
@@ -140,7 +142,7 @@ def test_a_run_with_another_models_word_too_little_or_too_much_is_refused(method
         )
 
 
-def test_a_teacher_stands_in_its_own_precision(tmp_path):
+def test_a_teacher_has_its_own_precision(tmp_path):
     settings = tiny_settings(method="opd", teacher_model=save_teacher(tmp_path), teacher_dtype="bfloat16")
     teacher = load_external_teacher(settings, student=tiny_policy(settings))
     assert teacher.model.dtype == torch.bfloat16

@@ -1,4 +1,4 @@
-"""Dr. GRPO's options, and the end of a run that has nothing to learn from."""
+"""Dr. GRPO's options, and the end of a run without signal."""
 
 from dataclasses import replace
 
@@ -8,12 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load
 
-from tests.worker.engine.tiny import Recorder, Verdict, signals_of, tiny_policy, tiny_settings, tiny_tasks, vowel_share
+from tests.worker.engine.tiny import (
+    Recorder,
+    Verdict,
+    make_step_tensors,
+    tiny_policy,
+    tiny_settings,
+    tiny_tasks,
+    vowel_share,
+)
 from tests.worker.engine.training.test_update import advantages_of, gradients, ragged, rollouts_of
 from worker.engine.loop import run
 from worker.engine.methods.advantages import group_advantages
-from worker.engine.rollouts.logprobs import plan_for
-from worker.engine.training.objective import token_shares
+from worker.engine.rollouts.logprobs import plan_rollout_batches
+from worker.engine.training.objective import loss_weights
 from worker.engine.training.update import accumulate_gradients
 from worker.engine.types import Ending
 
@@ -26,25 +34,27 @@ def test_without_scaling_the_advantage_is_the_distance_from_the_groups_mean(rewa
     torch.testing.assert_close(found, torch.tensor(expected), rtol=1e-6, atol=1e-6)
 
 
-def test_without_scaling_a_missing_score_still_leaves_the_mean():
+def test_without_scaling_a_missing_score_is_still_left_out_of_the_mean():
     found = group_advantages(torch.tensor([1.0, torch.nan, 0.0, 0.5]), num_generations=4, scale=False)
     torch.testing.assert_close(found, torch.tensor([0.5, 0.0, -0.5, 0.0]))
 
 
-def test_the_constant_normaliser_counts_every_token_alike_in_every_step():
+def test_the_constant_normaliser_gives_every_token_the_same_weight_in_every_step():
     mask = torch.tensor([[True, True, True], [True, False, False]])
-    shares = token_shares(mask, loss="constant", max_completion_tokens=9, dtype=torch.float64)
+    shares = loss_weights(mask, loss="constant", max_completion_tokens=9, dtype=torch.float64)
     assert torch.equal(shares, mask.double() / (2 * 9))
 
 
 def test_dr_grpos_gradient_is_grpos_with_each_token_divided_by_a_constant():
-    """sum over tokens of A grad log pi, over B * max_completion_tokens: written out with plain autograd."""
+    """Compare with plain autograd: sum over tokens of A grad log pi, divided by B * max_completion_tokens."""
     settings = tiny_settings(method="grpo", loss="constant", max_completion_tokens=12)
-    policy = tiny_policy(settings, stirred=True)
+    policy = tiny_policy(settings, random_adapters=True)
     rollouts = ragged(rollouts_of(policy))
     advantages = advantages_of(rollouts)
-    plan = plan_for(rollouts, sequences=range(16), readings=[], micro_batch_tokens=120)
-    accumulate_gradients(policy, rollouts, signals_of(rollouts, advantages), plan=plan, lam=0.0, settings=settings)
+    plan = plan_rollout_batches(rollouts, sequences=range(16), teacher_contexts=[], micro_batch_tokens=120)
+    accumulate_gradients(
+        policy, rollouts, make_step_tensors(rollouts, advantages), plan=plan, lam=0.0, settings=settings
+    )
     found = gradients(policy)
     policy.model.zero_grad()
     for b in range(16):
@@ -59,7 +69,7 @@ def test_dr_grpos_gradient_is_grpos_with_each_token_divided_by_a_constant():
     assert max(gradient.abs().max() for gradient in found.values()) > 1e-3
 
 
-def trained(settings, *, reward, resume=None, tasks=None):
+def run_training(settings, *, reward, resume=None, tasks=None):
     recorder = Recorder()
     ending = run(
         settings,
@@ -74,7 +84,7 @@ def trained(settings, *, reward, resume=None, tasks=None):
 
 
 @pytest.mark.parametrize("method", ["grpo", "rlsd"])
-def test_a_run_without_any_signal_for_so_many_steps_running_ends_and_says_so(method):
+def test_a_run_ends_with_an_event_after_consecutive_steps_without_signal(method):
     calls = []
 
     def one_good_step_among_dead_ones(completions):
@@ -82,20 +92,22 @@ def test_a_run_without_any_signal_for_so_many_steps_running_ends_and_says_so(met
         return vowel_share(completions) if len(calls) == 3 else [Verdict(0.0) for _ in completions]
 
     settings = tiny_settings(method=method, max_steps=9, max_dead_steps=3)
-    ending, recorder = trained(settings, reward=one_good_step_among_dead_ones)
+    ending, recorder = run_training(settings, reward=one_good_step_among_dead_ones)
     assert ending is Ending.NO_SIGNAL
     assert [report.step for report in recorder.steps] == [1, 2, 3, 4, 5, 6]
     assert [code for _, code, _ in recorder.events] == ["no_signal"]
     assert recorder.checkpoints[-1].step == 6
-    assert trained(replace(settings, max_dead_steps=0), reward=lambda c: [Verdict(0.0) for _ in c])[0] is Ending.DONE
+    assert (
+        run_training(replace(settings, max_dead_steps=0), reward=lambda c: [Verdict(0.0) for _ in c])[0] is Ending.DONE
+    )
 
 
 @pytest.mark.parametrize("divergence", ["sampled", "jsd"])
-def test_both_objectives_added_up_are_grpo_bit_for_bit_where_alpha_is_zero(divergence):
+def test_grpo_opsd_with_alpha_zero_is_bit_identical_to_grpo(divergence):
     tasks = [replace(task, answer=None) for task in tiny_tasks(7)]
     changes = {"max_steps": 3, "alpha": 0.0, "token_share": 1.0, "diagnostic_interval": 0}
     (_, grpo), (_, silent) = (
-        trained(tiny_settings(method=method, **changes, **more), reward=vowel_share, tasks=tasks)
+        run_training(tiny_settings(method=method, **changes, **more), reward=vowel_share, tasks=tasks)
         for method, more in (("grpo", {}), ("grpo_opsd", {"divergence": divergence}))
     )
     (first, last), expected = (load(silent.checkpoints[end].data) for end in (0, -1)), load(grpo.checkpoints[-1].data)
@@ -108,8 +120,8 @@ def test_both_objectives_added_up_are_grpo_bit_for_bit_where_alpha_is_zero(diver
     assert not all(torch.equal(last[key], tensor) for key, tensor in first.items())
 
 
-def test_a_run_that_distils_has_a_signal_though_all_score_the_same():
+def test_a_distilling_run_has_a_signal_although_all_scores_are_equal():
     settings = tiny_settings(method="opsd", max_steps=4, max_dead_steps=2)
-    ending, recorder = trained(settings, reward=lambda completions: [Verdict(0.0) for _ in completions])
+    ending, recorder = run_training(settings, reward=lambda completions: [Verdict(0.0) for _ in completions])
     assert ending is Ending.DONE
     assert {report.metrics["skipped"] for report in recorder.steps} == {0.0}

@@ -1,4 +1,4 @@
-"""Faults that teach: each broken model or exhausted machine is one sentence that says what to change."""
+"""Faults: each broken model or exhausted machine gives one sentence with what to change."""
 
 import json
 import math
@@ -23,12 +23,12 @@ from tests.worker.engine.tiny import (
     vowel_share,
 )
 from worker.engine import loop
-from worker.engine.faults import Fault, FaultCode, memory_named
+from worker.engine.faults import Fault, FaultCode, memory_errors_as_faults
 from worker.engine.measure import Stopwatch
 from worker.engine.model.policy import build_policy, load_external_teacher, load_policy
 from worker.engine.types import Ending
 
-RAN = "code_that_came_with_the_model_has_run"
+CODE_MARK = "code_that_came_with_the_model_has_run"
 CONFIGURATION = "from transformers import LlamaConfig\n\nclass Own(LlamaConfig):\n    model_type = 'homemade'\n"
 MODELING = (
     "import pathlib\nfrom transformers import LlamaForCausalLM\nfrom .configuration_own import Own\n\n"
@@ -69,14 +69,14 @@ def with_code_of_its_own(folder):
     auto_map = {"AutoConfig": "configuration_own.Own", "AutoModelForCausalLM": "modeling_own.OwnModel"}
     changed_json(folder / "config.json", model_type="homemade", architectures=["OwnModel"], auto_map=auto_map)
     (folder / "configuration_own.py").write_text(CONFIGURATION)
-    (folder / "modeling_own.py").write_text(MODELING.format(mark=str(folder / RAN)))
+    (folder / "modeling_own.py").write_text(MODELING.format(mark=str(folder / CODE_MARK)))
 
 
 def with_a_tokenizer_of_its_own(folder):
     changed_json(
         folder / "tokenizer_config.json", auto_map={"AutoTokenizer": ["own.Tokenizer", None]}, tokenizer_class="Own"
     )
-    (folder / "own.py").write_text(f"import pathlib\npathlib.Path({str(folder / RAN)!r}).touch()\n")
+    (folder / "own.py").write_text(f"import pathlib\npathlib.Path({str(folder / CODE_MARK)!r}).touch()\n")
 
 
 def of_an_unknown_architecture(folder):
@@ -109,18 +109,18 @@ def changed_json(path, **changes):
 
 BROKEN = [
     (without_weights, FaultCode.MISSING_WEIGHTS, r"no weights \(model\.safetensors\)"),
-    (lacking_a_tensor, FaultCode.MISSING_WEIGHTS, r"lacks weights: model\.layers\.1\.mlp\.up_proj\.weight"),
-    (as_a_pickle, FaultCode.UNSAFE_WEIGHTS, r"only as a pickle \(pytorch_model\.bin\).*safetensors.*\.gguf"),
-    (with_a_pickle_named_in_its_config, FaultCode.UNSAFE_WEIGHTS, r"names the weights weights\.bin"),
-    (cut_short, FaultCode.MODEL_NOT_LOADED, "damaged or cut short"),
-    (of_another_shape, FaultCode.MODEL_NOT_LOADED, "other shapes than its config"),
-    (with_code_of_its_own, FaultCode.REMOTE_CODE, "needs code of its own.*RLSD_ALLOW_REMOTE_CODE=1"),
-    (with_a_tokenizer_of_its_own, FaultCode.REMOTE_CODE, "needs code of its own.*RLSD_ALLOW_REMOTE_CODE=1"),
-    (of_an_unknown_architecture, FaultCode.MODEL_NOT_LOADED, "architecture is not known"),
+    (lacking_a_tensor, FaultCode.MISSING_WEIGHTS, r"weights are missing: model\.layers\.1\.mlp\.up_proj\.weight"),
+    (as_a_pickle, FaultCode.UNSAFE_WEIGHTS, r"only available as a pickle \(pytorch_model\.bin\).*safetensors.*\.gguf"),
+    (with_a_pickle_named_in_its_config, FaultCode.UNSAFE_WEIGHTS, r"names the weights file weights\.bin"),
+    (cut_short, FaultCode.MODEL_NOT_LOADED, "damaged or truncated"),
+    (of_another_shape, FaultCode.MODEL_NOT_LOADED, "shapes of its weights do not match its config"),
+    (with_code_of_its_own, FaultCode.REMOTE_CODE, "needs custom code.*RLSD_ALLOW_REMOTE_CODE=1"),
+    (with_a_tokenizer_of_its_own, FaultCode.REMOTE_CODE, "needs custom code.*RLSD_ALLOW_REMOTE_CODE=1"),
+    (of_an_unknown_architecture, FaultCode.MODEL_NOT_LOADED, "architecture is not supported"),
     (that_only_translates, FaultCode.MODEL_NOT_LOADED, "not a causal language model"),
-    (without_a_tokenizer, FaultCode.MODEL_NOT_LOADED, "without tokenizer files"),
+    (without_a_tokenizer, FaultCode.MODEL_NOT_LOADED, "no tokenizer files"),
     (without_a_chat_template, FaultCode.NO_CHAT_TEMPLATE, "no chat template.*instruction-tuned"),
-    (that_is_an_adapter, FaultCode.MODEL_NOT_LOADED, "is an adapter.*name the base model"),
+    (that_is_an_adapter, FaultCode.MODEL_NOT_LOADED, "contains an adapter: enter the base model"),
 ]
 
 
@@ -131,19 +131,19 @@ def test_a_model(tmp_path, broken, code, sentence):
     with pytest.raises(Fault, match=sentence) as refusal:
         load_policy(model, settings=tiny_settings())
     assert (refusal.value.code, refusal.value.param) == (code, "model")
-    assert not (tmp_path / RAN).exists()
+    assert not (tmp_path / CODE_MARK).exists()
 
 
-def test_code_that_comes_with_a_model_runs_only_where_it_is_allowed(tmp_path):
+def test_code_from_a_models_repository_runs_only_where_it_is_allowed(tmp_path):
     model = save_tiny_model(tmp_path)
     with_code_of_its_own(tmp_path)
     policy = load_policy(model, settings=tiny_settings(), allow_remote_code=True)
-    assert (tmp_path / RAN).exists()
+    assert (tmp_path / CODE_MARK).exists()
     assert policy.allows_remote_code
     assert type(policy.model.get_base_model()).__name__ == "OwnModel"
 
 
-def test_a_pickle_beside_safetensors_is_left_alone(tmp_path):
+def test_a_pickle_next_to_safetensors_is_ignored(tmp_path):
     model = save_tiny_model(tmp_path)
     (tmp_path / "pytorch_model.bin").write_bytes(b"not even a pickle")
     assert load_policy(model, settings=tiny_settings()).allows_remote_code is False
@@ -153,10 +153,10 @@ def test_a_pickle_beside_safetensors_is_left_alone(tmp_path):
     ("model", "code", "sentence"),
     [
         ("no-one/has-this-model", FaultCode.HUB_UNREACHABLE, "could not be reached.*RLSD_MODELS"),
-        ("/no/such/folder", FaultCode.MODEL_NOT_FOUND, "no such folder here and no such model"),
+        ("/no/such/folder", FaultCode.MODEL_NOT_FOUND, "no folder or hub model has this name"),
     ],
 )
-def test_a_model_that_is_neither_here_nor_on_the_hub(monkeypatch, model, code, sentence):
+def test_a_model_that_is_neither_local_nor_on_the_hub(monkeypatch, model, code, sentence):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(Fault, match=sentence) as refusal:
         load_policy(model, settings=tiny_settings())
@@ -166,12 +166,14 @@ def test_a_model_that_is_neither_here_nor_on_the_hub(monkeypatch, model, code, s
 def test_a_broken_teacher_is_named_as_the_teacher(tmp_path):
     settings = tiny_settings(method="opd", teacher_model=save_tiny_model(tmp_path))
     as_a_pickle(tmp_path)
-    with pytest.raises(Fault, match=r"the teacher_model could not be loaded: its weights come only") as refusal:
+    with pytest.raises(
+        Fault, match=r"the teacher_model could not be loaded: its weights are only available"
+    ) as refusal:
         load_external_teacher(settings, student=tiny_policy(settings))
     assert refusal.value.param == "teacher_model"
 
 
-def test_without_a_pad_token_the_end_of_sequence_pads_and_is_masked_where_it_does():
+def test_without_a_pad_token_the_end_of_sequence_token_is_used_for_padding_and_masked():
     settings = tiny_settings()
     policies = [
         build_policy(tiny_model(), tokenizer=tiny_tokenizer(pad=pad), settings=settings) for pad in ("<|pad|>", None)
@@ -193,7 +195,7 @@ def test_without_a_pad_token_the_end_of_sequence_pads_and_is_masked_where_it_doe
     assert torch.equal(padded.sampling_logps_BT, bare.sampling_logps_BT)
 
 
-def test_that_the_end_of_sequence_pads_is_told():
+def test_padding_with_the_end_of_sequence_token_is_an_event():
     settings, observer, silent = tiny_settings(max_steps=1), Recorder(), Recorder()
     run(
         settings,
@@ -202,7 +204,7 @@ def test_that_the_end_of_sequence_pads_is_told():
     )
     [(level, code, message)] = observer.events
     assert (level, code) == ("info", "no_pad_token")
-    assert "the end of sequence 0 pads" in message
+    assert "end-of-sequence token 0 is used for padding" in message
     run(settings, observer=silent)
     assert not silent.events
 
@@ -232,12 +234,17 @@ def run(settings, *, policy=None, reward=vowel_share, held_out=0, observer=None)
             {"max_prompt_tokens": 512, "max_completion_tokens": 500},
             FaultCode.PROMPT_TOO_LONG,
             "max_completion_tokens",
-            r"row \d+: .* leaves 12 beside",
+            r"row \d+: .* leaves 12 for it",
         ),
-        ({"max_completion_tokens": 512}, FaultCode.CONTEXT_TOO_SHORT, "max_completion_tokens", "built for 512 tokens"),
+        (
+            {"max_completion_tokens": 512},
+            FaultCode.CONTEXT_TOO_SHORT,
+            "max_completion_tokens",
+            "context length is 512 tokens",
+        ),
     ],
 )
-def test_what_does_not_fit_is_told_before_anything_is_computed(changes, code, param, sentence):
+def test_lengths_beyond_the_limits_are_refused_before_any_computation(changes, code, param, sentence):
     observer = Recorder()
     with pytest.raises(Fault, match=sentence) as refusal:
         run(tiny_settings(**changes), observer=observer)
@@ -257,8 +264,8 @@ PHASES = [
 
 
 @pytest.mark.parametrize(("phase", "param"), PHASES)
-def test_memory_that_runs_out_names_the_phase_and_a_setting_that_helps_there(phase, param):
-    with pytest.raises(Fault) as refusal, memory_named(phase):
+def test_out_of_memory_names_the_phase_and_a_setting_that_helps(phase, param):
+    with pytest.raises(Fault) as refusal, memory_errors_as_faults(phase):
         torch.empty(2**60)
     assert (refusal.value.code, refusal.value.param) == (FaultCode.OUT_OF_MEMORY, param)
     assert param in refusal.value.message
@@ -266,37 +273,40 @@ def test_memory_that_runs_out_names_the_phase_and_a_setting_that_helps_there(pha
 
 
 @pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory. Tried 2 GiB.")])
-def test_memory_that_runs_out_anywhere_in_a_phase_of_a_step_is_told(error):
-    with pytest.raises(Fault, match="memory ran out in the update"), Stopwatch(torch.device("cpu")).phase("update"):
+def test_out_of_memory_in_a_phase_of_a_step_is_a_fault(error):
+    with (
+        pytest.raises(Fault, match="out of memory while updating the adapter"),
+        Stopwatch(torch.device("cpu")).phase("update"),
+    ):
         raise error
 
 
-def test_an_error_that_is_not_about_memory_passes_untouched():
-    with pytest.raises(RuntimeError, match="shape mismatch"), memory_named("update"):
+def test_other_errors_pass_unchanged():
+    with pytest.raises(RuntimeError, match="shape mismatch"), memory_errors_as_faults("update"):
         raise RuntimeError("shape mismatch")
 
 
-def test_the_phase_is_that_in_which_a_run_met_the_end_of_its_memory():
+def test_out_of_memory_in_a_run_names_its_phase():
     def greedy(completions):
         torch.empty(2**60)
 
-    with pytest.raises(Fault, match="while completions were scored"):
+    with pytest.raises(Fault, match="while scoring completions"):
         run(tiny_settings(), reward=greedy)
-    with pytest.raises(Fault, match="while held-out questions were answered"):
+    with pytest.raises(Fault, match="while evaluating held-out questions"):
         run(tiny_settings(), reward=greedy, held_out=3)
 
 
-def test_a_model_that_answers_nan_ends_the_run_before_it_learns_anything():
+def test_nan_logits_end_the_run_before_any_update():
     policy = tiny_policy()
     with torch.no_grad():
         policy.model.get_base_model().model.norm.weight.fill_(math.nan)
-    with pytest.raises(Fault, match="probabilities are not numbers") as refusal:
+    with pytest.raises(Fault, match="token probabilities are NaN or infinite") as refusal:
         run(tiny_settings(), policy=policy)
     assert (refusal.value.code, refusal.value.param) == (FaultCode.NOT_FINITE, "dtype")
 
 
 def broken_after(policy, *, tokens, number=math.nan):
-    """The policy, its model answering the number for the first sequence once so many tokens have been sampled."""
+    """Make the policy's model return `number` as the first sequence's logits once `tokens` tokens have been sampled."""
     sampled = []
 
     def breaks(module, inputs, kwargs, output):
@@ -310,14 +320,14 @@ def broken_after(policy, *, tokens, number=math.nan):
 
 
 @pytest.mark.parametrize(("length", "number"), [(8, math.nan), (8, math.inf), (3, math.nan)])
-def test_a_model_that_answers_no_number_later_in_a_completion_is_the_same_fault(length, number):
-    """With a length of 3 the last token is the first that is drawn from what is no number."""
-    with pytest.raises(Fault, match="take a fresh copy") as refusal:
+def test_nan_or_infinite_logits_later_in_a_completion_are_the_same_fault(length, number):
+    """With a length of 3, only the last token is sampled from invalid logits."""
+    with pytest.raises(Fault, match="download the model again") as refusal:
         run(tiny_settings(max_completion_tokens=length), policy=broken_after(tiny_policy(), tokens=2, number=number))
     assert (refusal.value.code, refusal.value.param) == (FaultCode.NOT_FINITE, "dtype")
 
 
-def test_once_a_step_has_been_taken_the_learning_rate_is_named_in_place_of_damaged_weights():
+def test_after_the_first_step_the_fault_names_the_learning_rate_instead_of_damaged_weights():
     policy = tiny_policy()
 
     class Breaks(Recorder):
@@ -326,14 +336,14 @@ def test_once_a_step_has_been_taken_the_learning_rate_is_named_in_place_of_damag
             broken_after(policy, tokens=2)
 
     observer = Breaks()
-    with pytest.raises(Fault, match="any more since training moved its weights: lower learning_rate") as refusal:
+    with pytest.raises(Fault, match="became NaN or infinite during training: lower learning_rate") as refusal:
         run(tiny_settings(), policy=policy, observer=observer)
     assert (refusal.value.code, refusal.value.param) == (FaultCode.NOT_FINITE, "learning_rate")
     assert len(observer.steps) == 1
 
 
 @pytest.mark.parametrize("targets", ["all-linear", ("embed_tokens",)])
-def test_a_policy_knows_whether_a_step_has_moved_it(targets):
+def test_is_trained_is_true_after_the_first_step(targets):
     settings = tiny_settings(max_steps=1, lora_target_modules=targets)
     policy = tiny_policy(settings)
     assert not policy.is_trained
@@ -341,13 +351,13 @@ def test_a_policy_knows_whether_a_step_has_moved_it(targets):
     assert policy.is_trained
 
 
-def test_a_learning_rate_far_too_high_ends_as_a_number_that_is_not_finite():
-    with pytest.raises(Fault, match="not") as refusal:
+def test_a_learning_rate_far_too_high_ends_in_a_fault():
+    with pytest.raises(Fault, match="finite") as refusal:
         run(tiny_settings(learning_rate=1e37, max_steps=50, weight_decay=0.0, diagnostic_interval=0))
     assert refusal.value.code is FaultCode.NOT_FINITE
 
 
-def test_empty_completions_are_told_once():
+def test_empty_completions_are_reported_once():
     settings, observer = tiny_settings(max_steps=3), Recorder()
     ends_at_once = replace(tiny_policy(settings), eos_ids=tuple(range(261)))
     assert run(settings, policy=ends_at_once, observer=observer) is Ending.DONE
@@ -364,7 +374,7 @@ def dead(completions):
     return [Verdict(0.0) for _ in completions]
 
 
-def test_a_run_without_signal_stops_says_which_way_it_is_dead_and_goes_on_for_as_long_when_resumed():
+def test_a_run_without_signal_stops_with_the_reason_and_gets_as_many_steps_when_resumed():
     settings, observer = tiny_settings(max_steps=20, max_dead_steps=3), Recorder()
     assert run(settings, reward=dead, observer=observer) is Ending.NO_SIGNAL
     assert len(observer.steps) == 3
@@ -385,12 +395,12 @@ def test_a_run_without_signal_stops_says_which_way_it_is_dead_and_goes_on_for_as
     assert [report.step for report in resumed.steps] == [4, 5, 6]
 
 
-def test_a_run_whose_last_step_is_the_last_it_would_have_waited_for_is_simply_done():
+def test_a_run_that_reaches_max_dead_steps_at_its_last_step_is_done():
     observer = Recorder()
     assert run(tiny_settings(max_steps=3, max_dead_steps=3), reward=dead, observer=observer) is Ending.DONE
 
 
-def test_a_signal_now_and_then_keeps_a_run_alive():
+def test_an_occasional_signal_keeps_a_run_going():
     calls = []
 
     def rarely(completions):

@@ -33,7 +33,7 @@ def logits(policy, weights):
         return policy.model(input_ids=IDS).logits
 
 
-def test_the_first_snapshot_is_the_base_and_so_is_the_first_policy():
+def test_snapshot_and_policy_start_equal_to_the_base():
     policy = tiny_policy()
     base = logits(policy, TeacherWeights.BASE)
     assert torch.equal(logits(policy, TeacherWeights.SNAPSHOT), base)
@@ -41,8 +41,8 @@ def test_the_first_snapshot_is_the_base_and_so_is_the_first_policy():
 
 
 @pytest.mark.parametrize("targets", TARGETS)
-def test_the_snapshot_is_the_live_adapter_right_after_a_sync_and_stays_when_that_moves(targets):
-    policy = tiny_policy(tiny_settings(lora_target_modules=targets), stirred=True)
+def test_the_snapshot_equals_the_live_adapter_after_a_sync_and_does_not_follow_its_changes(targets):
+    policy = tiny_policy(tiny_settings(lora_target_modules=targets), random_adapters=True)
     assert not torch.equal(logits(policy, TeacherWeights.SNAPSHOT), logits(policy, TeacherWeights.LIVE))
     policy.sync_snapshot()
     synced = logits(policy, TeacherWeights.SNAPSHOT)
@@ -56,7 +56,7 @@ def test_the_snapshot_is_the_live_adapter_right_after_a_sync_and_stays_when_that
 
 @pytest.mark.parametrize("targets", TARGETS)
 @pytest.mark.parametrize("weights", list(TeacherWeights))
-def test_only_the_live_adapter_is_trainable_whichever_weights_were_used(weights, targets):
+def test_only_the_live_adapter_is_trainable_after_any_weights_were_used(weights, targets):
     policy = tiny_policy(tiny_settings(lora_target_modules=targets))
     optimized = {
         id(p) for group in make_optimizer(policy, settings=tiny_settings()).param_groups for p in group["params"]
@@ -68,7 +68,7 @@ def test_only_the_live_adapter_is_trainable_whichever_weights_were_used(weights,
     assert not live & {id(parameter) for parameter in policy.adapter(SNAPSHOT_ADAPTER).values()}
 
 
-def test_an_adapter_on_the_embedding_is_an_adapter_like_any_other():
+def test_adapters_on_the_embedding_are_included():
     policy = tiny_policy(tiny_settings(lora_target_modules=("q_proj", "embed_tokens")))
     names = [name.removeprefix("base_model.model.model.") for name in policy.adapter(LIVE_ADAPTER)]
     assert names[:2] == ["embed_tokens.lora_embedding_A", "embed_tokens.lora_embedding_B"]
@@ -79,14 +79,14 @@ def test_an_adapter_on_the_embedding_is_an_adapter_like_any_other():
 def test_a_trainable_parameter_that_belongs_to_no_adapter_is_refused_before_training():
     policy = tiny_policy()
     policy.model.get_base_model().model.norm.weight.requires_grad_()
-    with pytest.raises(ValueError, match=r"trainable parameters beside the adapter: \S+\.norm\.weight$"):
+    with pytest.raises(ValueError, match=r"trainable parameters besides the adapter: \S+\.norm\.weight$"):
         make_optimizer(policy, settings=tiny_settings())
 
 
-def test_loading_a_model_says_nothing_and_leaves_progress_bars_as_they_were(tmp_path, capfd):
+def test_loading_a_model_prints_nothing_and_restores_progress_bars(tmp_path, capfd):
     model = save_tiny_model(tmp_path)
     capfd.readouterr()
-    shown = transformers_logging.is_progress_bar_enabled()
+    was_enabled = transformers_logging.is_progress_bar_enabled()
     try:
         for enabled, switch in (
             (True, transformers_logging.enable_progress_bar),
@@ -98,7 +98,7 @@ def test_loading_a_model_says_nothing_and_leaves_progress_bars_as_they_were(tmp_
                 load_policy(model, settings=tiny_settings())
             assert transformers_logging.is_progress_bar_enabled() is enabled
     finally:
-        (transformers_logging.enable_progress_bar if shown else transformers_logging.disable_progress_bar)()
+        (transformers_logging.enable_progress_bar if was_enabled else transformers_logging.disable_progress_bar)()
     assert capfd.readouterr() == ("", "")
 
 
@@ -125,14 +125,14 @@ def test_the_exported_adapter_loads_with_peft_and_gives_the_same_logits(tmp_path
     ]
 
 
-def test_a_model_is_loaded_in_the_asked_precision_with_its_adapter_in_float32(tmp_path):
+def test_a_model_is_loaded_in_the_requested_precision_with_its_adapter_in_float32(tmp_path):
     policy = load_policy(save_tiny_model(tmp_path), settings=tiny_settings(dtype="bfloat16", device="auto"))
     assert policy.model.get_base_model().dtype == torch.bfloat16
     assert {parameter.dtype for parameter in policy.adapter(LIVE_ADAPTER).values()} == {torch.float32}
 
 
 def write_gguf(model, path):
-    """The tiny Llama as GGUF names, permutes and stores it."""
+    """Write the tiny Llama with GGUF's tensor names and permutations."""
     config = model.config
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_context_length(config.max_position_embeddings)
@@ -169,23 +169,23 @@ def test_a_folder_with_one_gguf_file_is_a_model(tmp_path):
         torch.testing.assert_close(logits(policy, TeacherWeights.LIVE), expected(input_ids=IDS).logits)
 
 
-def test_a_folder_with_two_gguf_files_is_refused_by_their_names_and_without_its_own(tmp_path):
+def test_a_folder_with_two_gguf_files_is_refused_naming_them_but_not_the_folder(tmp_path):
     folder = save_tiny_model(tmp_path)
     (tmp_path / "model.safetensors").unlink()
     for name in ("one.gguf", "other.gguf"):
         (tmp_path / name).touch()
-    with pytest.raises(Fault, match=r"holds 2 \.gguf files \(one\.gguf, other\.gguf\)") as refusal:
+    with pytest.raises(Fault, match=r"contains 2 \.gguf files \(one\.gguf, other\.gguf\)") as refusal:
         load_policy(folder, settings=tiny_settings())
     assert (refusal.value.code, refusal.value.param) == (FaultCode.MODEL_NOT_LOADED, "model")
     assert folder not in str(refusal.value)
 
 
-def test_a_model_that_lacks_weights_is_refused(tmp_path):
+def test_a_model_with_missing_weights_is_refused(tmp_path):
     model = save_tiny_model(tmp_path)
     tensors = load_file(tmp_path / "model.safetensors")
     del tensors["model.layers.1.mlp.up_proj.weight"]
     save_file(tensors, tmp_path / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ValueError, match=r"lacks weights: model\.layers\.1\.mlp\.up_proj\.weight"):
+    with pytest.raises(ValueError, match=r"weights are missing: model\.layers\.1\.mlp\.up_proj\.weight"):
         load_policy(model, settings=tiny_settings())
 
 
@@ -204,7 +204,7 @@ def test_every_declared_end_of_sequence_token_counts():
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_asking_for_cuda_where_there_is_none_is_an_error(tmp_path):
+def test_requesting_cuda_without_a_device_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="no CUDA device"):
         load_policy(save_tiny_model(tmp_path), settings=tiny_settings(device="cuda"))
 
@@ -224,6 +224,6 @@ def test_asking_for_cuda_where_there_is_none_is_an_error(tmp_path):
         ("token_share", -0.1),
     ],
 )
-def test_a_setting_that_makes_no_sense_is_refused_by_name(field, value):
+def test_an_invalid_setting_is_refused_by_name(field, value):
     with pytest.raises(ValueError, match=field):
         tiny_settings(**{field: value})

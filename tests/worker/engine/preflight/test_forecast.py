@@ -1,4 +1,4 @@
-"""What a few completions say about training: rates, mixed groups, hints; each formula against counting."""
+"""Forecasts from a few completions: rates, mixed groups, hints; each formula checked by counting."""
 
 import itertools
 import math
@@ -12,8 +12,8 @@ from worker.engine.preflight.forecast import (
     hint_effect,
     histogram,
     is_unbiased,
+    mean_over_rows,
     mixed_probability,
-    over_rows,
     solve_rate,
 )
 
@@ -21,7 +21,7 @@ SCORES = st.lists(st.sampled_from([0.0, 0.5, 1.0, None]), min_size=2, max_size=8
 
 
 def is_mixed(scores):
-    """A group that teaches: two known scores that differ."""
+    """Whether two known scores of a group differ."""
     return len({score for score in scores if score is not None}) > 1
 
 
@@ -42,7 +42,7 @@ def test_over_all_samples_a_row_may_give_it_is_right_on_average_with_enough_and_
     truth = 1 - rate**group - (1 - rate) ** group
 
     def expected(samples):
-        """The estimate, averaged over everything that may be sampled."""
+        """Average the estimate over all possible samples."""
         return sum(
             math.comb(samples, right)
             * rate**right
@@ -63,7 +63,7 @@ def test_a_simulation_of_groups_with_missing_scores_agrees():
 
 
 @pytest.mark.parametrize("scores", [[0.0] * 8, [1.0] * 8, [0.5] * 7 + [None], [None] * 8])
-def test_a_row_whose_scores_are_all_alike_never_gives_a_mixed_group(scores):
+def test_a_row_whose_scores_are_all_equal_never_gives_a_mixed_group(scores):
     assert mixed_probability(scores, group=4) == 0
     assert mixed_probability(scores, group=16) == 0
 
@@ -82,7 +82,7 @@ def test_every_row_with_a_rate_is_in_one_bin_of_the_histogram(rates):
 def test_what_has_no_score_leaves_the_rate():
     assert solve_rate([1.0, 0.4, None, 0.6], success_above=0.5) == pytest.approx(2 / 3)
     assert solve_rate([None, None], success_above=0.5) is None
-    assert over_rows([None], within=None) is None
+    assert mean_over_rows([None], within=None) is None
 
 
 def test_a_hint_that_helps_is_found_and_rows_that_it_leaves_alone_are_named():
@@ -114,5 +114,5 @@ def test_rows_without_a_score_on_both_sides_are_not_paired():
         ([[1.0]] * 6, [[1.0]] * 6, "not_needed"),
     ],
 )
-def test_what_is_said_of_a_hint(without, shown, helps):
+def test_the_verdict_on_a_hint(without, shown, helps):
     assert hint_effect(range(6), without, shown, success_above=0.5, seed=0).helps == helps

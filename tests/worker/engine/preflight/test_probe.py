@@ -1,4 +1,4 @@
-"""The pre-flight on the tiny model: determinism, known solve rates, what a hint changes, and what the verdict says."""
+"""The pre-flight on the tiny model: determinism, known solve rates, what a hint changes, and the findings."""
 
 import json
 from collections.abc import Sequence
@@ -21,20 +21,20 @@ from worker.engine import loop
 from worker.engine.faults import Fault
 from worker.engine.model.policy import LIVE_ADAPTER, build_policy
 from worker.engine.preflight.probe import ProbeRequest, chosen_tasks, probe
-from worker.engine.preflight.report import outlook
-from worker.engine.preflight.trial_steps import rehearse
+from worker.engine.preflight.report import build_report
+from worker.engine.preflight.trial_steps import run_trial_steps
 from worker.engine.types import Completion, Hint
 
 TASKS = tiny_tasks(12)
 
 
-def heard(done: list) -> object:
-    return lambda *told: done.append(told)
+def record_progress(done: list) -> object:
+    return lambda *progress: done.append(progress)
 
 
-def probed(settings=None, *, policy=None, tasks=TASKS, reward=vowel_share, rows=6, samples=4, progress=None):
+def run_probe(settings=None, *, policy=None, tasks=TASKS, reward=vowel_share, rows=6, samples=4, progress=None):
     settings = settings or tiny_settings()
-    trial = ProbeRequest(
+    request = ProbeRequest(
         policy=policy or tiny_policy(settings),
         tasks=tasks,
         reward=reward,
@@ -42,44 +42,44 @@ def probed(settings=None, *, policy=None, tasks=TASKS, reward=vowel_share, rows=
         samples=samples,
         progress=progress or (lambda *_: None),
     )
-    return probe(settings, trial=trial)
+    return probe(settings, request=request)
 
 
-def report(settings=None, *, samples=4, rehearsal=None, **how):
+def report(settings=None, *, samples=4, trial_steps=None, **how):
     settings = settings or tiny_settings()
-    found = probed(settings, samples=samples, **how)
-    told = outlook(found, settings=settings, samples=samples, tasks=len(TASKS), rehearsal=rehearsal)
-    assert json.loads(json.dumps(told, allow_nan=False)) == told
-    return told
+    found = run_probe(settings, samples=samples, **how)
+    found_report = build_report(found, settings=settings, samples=samples, tasks=len(TASKS), trial_steps=trial_steps)
+    assert json.loads(json.dumps(found_report, allow_nan=False)) == found_report
+    return found_report
 
 
-def levels(told) -> dict[str, str]:
-    return {found["code"]: found["level"] for found in told["findings"]}
+def levels(found_report) -> dict[str, str]:
+    return {found["code"]: found["level"] for found in found_report["findings"]}
 
 
 def right_first(shares: dict[int, int]):
-    """A verifier that finds so many of each row's completions right, the first that it meets."""
-    met: dict[int, int] = {}
+    """Return a verifier that accepts the first completions of each row, as many as given."""
+    count: dict[int, int] = {}
 
     def reward(completions: Sequence[Completion]) -> list[Verdict]:
         verdicts = []
         for completion in completions:
             row = completion.task.row
-            met[row] = met.get(row, 0) + 1
-            verdicts.append(Verdict(float(met[row] <= shares.get(row, 0))))
+            count[row] = count.get(row, 0) + 1
+            verdicts.append(Verdict(float(count[row] <= shares.get(row, 0))))
         return verdicts
 
     return reward
 
 
 def wrong_first(shares: dict[int, int]):
-    """The opposite of `right_first`."""
+    """Return the opposite of `right_first`."""
     reward = right_first(shares)
     return lambda completions: [Verdict(1 - verdict.score) for verdict in reward(completions)]
 
 
-def without_clock(told):
-    return {name: value for name, value in told.items() if name != "time"}
+def without_clock(found_report):
+    return {name: value for name, value in found_report.items() if name != "time"}
 
 
 def test_the_same_seed_gives_the_same_report_and_another_one_other_rows():
@@ -91,26 +91,28 @@ def test_the_same_seed_gives_the_same_report_and_another_one_other_rows():
 def test_known_solve_rates_are_reported_row_by_row():
     grpo, rows = tiny_settings(method="grpo"), [task.row for task in TASKS[:6]]
     shares = dict(zip(rows, (0, 1, 2, 3, 4, 4), strict=True))
-    told = report(grpo, tasks=TASKS[:6], reward=right_first(shares))
-    assert {row["row"]: row["solve_rate"] for row in told["per_row"]} == {r: n / 4 for r, n in shares.items()}
-    assert told["never_solved"] == rows[:1]
-    assert told["always_solved"] == rows[4:]
-    assert told["solve_rate"]["mean"] == pytest.approx(sum(shares.values()) / 24)
-    assert told["mixed"]["share"]["mean"] == pytest.approx(3 / 6), "with G = samples a row's group is what was sampled"
-    assert sum(entry["rows"] for entry in told["histogram"]) == 6
-    assert told["hint"] is None
-    assert levels(told)["mixed_groups"] == "pass"
+    found_report = report(grpo, tasks=TASKS[:6], reward=right_first(shares))
+    assert {row["row"]: row["solve_rate"] for row in found_report["per_row"]} == {r: n / 4 for r, n in shares.items()}
+    assert found_report["never_solved"] == rows[:1]
+    assert found_report["always_solved"] == rows[4:]
+    assert found_report["solve_rate"]["mean"] == pytest.approx(sum(shares.values()) / 24)
+    assert found_report["mixed"]["share"]["mean"] == pytest.approx(3 / 6), (
+        "with G = samples a row's group is what was sampled"
+    )
+    assert sum(entry["rows"] for entry in found_report["histogram"]) == 6
+    assert found_report["hint"] is None
+    assert levels(found_report)["mixed_groups"] == "pass"
 
 
 @pytest.mark.parametrize(
     ("right", "code"),
     [(0, "nothing_solved"), (4, "everything_solved")],
 )
-def test_where_no_group_can_be_mixed_the_verdict_is_fail_and_says_what_to_do(right, code):
-    told = report(tiny_settings(method="grpo"), reward=right_first({task.row: right for task in TASKS}))
-    assert levels(told)[code] == "fail"
-    assert "rows" in told["findings"][0]["message"]
-    assert told["mixed"]["share"] == {"mean": 0.0, "low": 0.0, "high": pytest.approx(1 - 0.025 ** (1 / 6))}
+def test_where_no_group_can_be_mixed_the_finding_is_fail_with_a_remedy(right, code):
+    found_report = report(tiny_settings(method="grpo"), reward=right_first({task.row: right for task in TASKS}))
+    assert levels(found_report)[code] == "fail"
+    assert "rows" in found_report["findings"][0]["message"]
+    assert found_report["mixed"]["share"] == {"mean": 0.0, "low": 0.0, "high": pytest.approx(1 - 0.025 ** (1 / 6))}
 
 
 def test_equal_scores_that_are_neither_all_right_nor_all_wrong_fail_too():
@@ -127,16 +129,16 @@ def test_few_mixed_groups_are_a_warning_and_imitation_needs_none():
     assert levels(sdpo)["nothing_solved"] == "fail", "its hints are completions that were right"
 
 
-def test_a_broken_verifier_fails_and_its_first_word_is_told():
+def test_a_broken_verifier_fails_and_its_first_failure_is_reported():
     def broken(completions):
         return [Verdict(None, status="error", reason="KeyError: 'sum'\x00") for _ in completions]
 
-    told = report(reward=broken)
-    assert levels(told)["nothing_scored"] == "fail"
-    assert levels(told)["verifier_errors"] == "fail"
-    assert "KeyError" in told["completions"]["first_fault"]
-    assert "\x00" not in json.dumps(told, ensure_ascii=False)
-    assert told["solve_rate"] is None
+    found_report = report(reward=broken)
+    assert levels(found_report)["nothing_scored"] == "fail"
+    assert levels(found_report)["verifier_errors"] == "fail"
+    assert "KeyError" in found_report["completions"]["first_fault"]
+    assert "\x00" not in json.dumps(found_report, ensure_ascii=False)
+    assert found_report["solve_rate"] is None
 
 
 def test_the_hint_reaches_the_model_and_never_the_verifier():
@@ -148,7 +150,7 @@ def test_the_hint_reaches_the_model_and_never_the_verifier():
 
     settings = tiny_settings(hint="solution")
     policy = tiny_policy(settings)
-    found = probed(settings, policy=policy, reward=reward)
+    found = run_probe(settings, policy=policy, reward=reward)
     for prompt, hinted in zip(found.prompts, found.hinted_prompts, strict=True):
         assert prompt.task is hinted.task
         text = policy.tokenizer.decode(hinted.student.ids)
@@ -176,18 +178,18 @@ def test_a_hint_that_changes_nothing_does_not_help_and_one_that_does_helps():
 def test_siblings_are_shown_to_the_rows_that_have_one():
     chosen = chosen_tasks(TASKS, rows=6, seed=7)
     solved = {task.row: 2 for task in chosen[:2]}
-    told = report(tiny_settings(method="sdpo", hint="sibling"), reward=right_first(solved))
-    assert told["hint"]["rows"] == 2
-    assert told["hint"]["rows_without"] == 4
+    found_report = report(tiny_settings(method="sdpo", hint="sibling"), reward=right_first(solved))
+    assert found_report["hint"]["rows"] == 2
+    assert found_report["hint"]["rows_without"] == 4
 
 
-def test_prompts_that_are_too_long_are_all_named_and_the_others_asked():
+def test_prompts_that_are_too_long_are_all_named_and_the_others_sampled():
     settings = tiny_settings(max_prompt_tokens=18, method="grpo")
-    told = report(settings)
+    found_report = report(settings)
     long = [task.row for task in TASKS if len(tiny_tokenizer().encode("q" * (task.row % 5 + 1))) > 4]
-    assert told["prompts"]["too_long"] == long
-    assert levels(told)["prompts_too_long"] == "fail"
-    assert {row["row"] for row in told["per_row"]}.isdisjoint(long)
+    assert found_report["prompts"]["too_long"] == long
+    assert levels(found_report)["prompts_too_long"] == "fail"
+    assert {row["row"] for row in found_report["per_row"]}.isdisjoint(long)
     nothing = report(tiny_settings(max_prompt_tokens=5))
     assert nothing["rows"] == 0
     assert levels(nothing) == {"prompts_too_long": "fail"}
@@ -195,49 +197,54 @@ def test_prompts_that_are_too_long_are_all_named_and_the_others_asked():
 
 def test_progress_reaches_its_end_in_batches():
     done: list = []
-    probed(progress=heard(done))
+    run_probe(progress=record_progress(done))
     assert done[-1] == (48, 48, "completions")
     assert [count for count, _, _ in done] == sorted(count for count, _, _ in done)
     assert len(done) == 4, "a batch has as many completions as a step"
 
 
-def test_what_cannot_begin_is_refused_as_a_run_would_refuse_it():
+def test_what_cannot_start_is_refused_as_a_run_would_refuse_it():
     with pytest.raises(ValueError, match="no tasks"):
-        probed(tasks=[])
+        run_probe(tasks=[])
     with pytest.raises(ValueError, match="row 3 has no solution"):
-        probed(tiny_settings(hint="solution"), tasks=[*TASKS[:2], replace(TASKS[2], solution=None)])
+        run_probe(tiny_settings(hint="solution"), tasks=[*TASKS[:2], replace(TASKS[2], solution=None)])
     with pytest.raises(Fault, match="leaves no room for a prompt"):
-        probed(tiny_settings(max_completion_tokens=600))
+        run_probe(tiny_settings(max_completion_tokens=600))
 
 
 def test_an_adapter_that_was_trained_is_switched_off():
     settings = tiny_settings()
-    fresh, stirred = probed(settings), probed(settings, policy=tiny_policy(settings, stirred=True))
-    assert fresh.plain.texts == stirred.plain.texts
-    assert fresh.hinted.texts == stirred.hinted.texts
+    fresh, random_adapters = (
+        run_probe(settings),
+        run_probe(settings, policy=tiny_policy(settings, random_adapters=True)),
+    )
+    assert fresh.plain.texts == random_adapters.plain.texts
+    assert fresh.hinted.texts == random_adapters.hinted.texts
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_a_run_after_a_pre_flight_is_the_same_to_the_last_bit(dropout):
     settings = tiny_settings(lora_dropout=dropout)
 
-    def trained(*, looked_before):
+    def trained(*, probe_first):
         policy, recorder = tiny_policy(settings), Recorder()
-        if looked_before:
-            probed(settings, policy=policy)
+        if probe_first:
+            run_probe(settings, policy=policy)
         loop.run(settings, policy=policy, tasks=TASKS, held_out=(), reward=vowel_share, observer=recorder, resume=None)
         return policy.adapter(LIVE_ADAPTER), recorder
 
-    (plain, one), (looked, two) = trained(looked_before=False), trained(looked_before=True)
-    assert all(torch.equal(plain[name], looked[name]) for name in plain)
+    (plain, one), (probed, two) = trained(probe_first=False), trained(probe_first=True)
+    assert all(torch.equal(plain[name], probed[name]) for name in plain)
     assert one.checkpoints[-1].data == two.checkpoints[-1].data
     assert [step.rollouts for step in one.steps] == [step.rollouts for step in two.steps]
 
 
-def test_two_rehearsed_steps_give_time_tokens_and_memory_and_their_phases_add_up():
+def test_two_trial_steps_give_time_tokens_and_memory_and_their_phases_add_up():
     settings = tiny_settings()
-    rehearsal = rehearse(settings, policy=tiny_policy(settings), teacher=None, tasks=TASKS[:4], reward=vowel_share)
-    time = report(settings, rehearsal=rehearsal)["time"]
+    trial_steps = run_trial_steps(
+        settings, policy=tiny_policy(settings), teacher=None, tasks=TASKS[:4], reward=vowel_share
+    )
+    time = report(settings, trial_steps=trial_steps)["time"]
     assert time["step_measured"]
     assert len(time["rehearsed"]) == 2
     assert time["device_name"] == "cpu"
@@ -257,15 +264,15 @@ def test_two_rehearsed_steps_give_time_tokens_and_memory_and_their_phases_add_up
 
 def test_a_step_that_cannot_be_taken_is_a_finding():
     settings = tiny_settings(max_prompt_tokens=10)
-    rehearsal = rehearse(settings, policy=tiny_policy(settings), teacher=None, tasks=TASKS, reward=vowel_share)
-    told = report(tiny_settings(), rehearsal=rehearsal)
-    assert told["findings"][0]["code"] == "step_failed"
-    assert "max_prompt_tokens" in told["findings"][0]["message"]
+    trial_steps = run_trial_steps(settings, policy=tiny_policy(settings), teacher=None, tasks=TASKS, reward=vowel_share)
+    found_report = report(tiny_settings(), trial_steps=trial_steps)
+    assert found_report["findings"][0]["code"] == "step_failed"
+    assert "max_prompt_tokens" in found_report["findings"][0]["message"]
 
 
-def test_a_model_that_reads_images_is_asked_with_them():
+def test_a_vision_model_is_sampled_with_images():
     settings, processor = tiny_settings(hint=Hint.SOLUTION), tiny_processor()
     policy = build_policy(tiny_vision_model(), tokenizer=processor.tokenizer, settings=settings, processor=processor)
-    told = report(settings, policy=policy, tasks=image_tasks(4), rows=3)
-    assert told["rows"] == 3
-    assert any("[image]" in row["question"] for row in told["per_row"])
+    found_report = report(settings, policy=policy, tasks=image_tasks(4), rows=3)
+    assert found_report["rows"] == 3
+    assert any("[image]" in row["question"] for row in found_report["per_row"])

@@ -1,4 +1,4 @@
-"""What a step learns from: groups without signal give way to fresh prompts (DAPO)."""
+"""Collecting rollouts: groups without signal are replaced by fresh prompts (DAPO)."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from tests.worker.engine.training.test_update import ragged, rollouts_of
 from worker.engine.distributed import ProcessGroup
 from worker.engine.measure import Stopwatch
 from worker.engine.methods.advantages import dead_groups
-from worker.engine.rollouts.collect import gather
+from worker.engine.rollouts.collect import collect_rollouts
 from worker.engine.rollouts.reward import Scored, VerifierFaults
 from worker.engine.rollouts.rollouts import with_groups_replaced
 from worker.engine.rollouts.transformers_sampler import TransformersSampler
@@ -17,7 +17,7 @@ from worker.engine.seeds import batch_indices
 
 
 def alive(rows):
-    """A reward that tells the completions of these rows apart and of no others."""
+    """Return a reward that differs between completions of these rows only."""
 
     def reward(completions):
         return [
@@ -28,25 +28,25 @@ def alive(rows):
     return reward
 
 
-def gathered(reward, *, policy=None, step=1, **changes):
+def collected(reward, *, policy=None, step=1, **changes):
     settings = tiny_settings(**{"batch_size": 3, "max_completion_tokens": 12} | changes)
     policy = policy or tiny_policy(settings)
     watch = Stopwatch(policy.device)
     prompts = tiny_prompts(policy, 9)
-    return gather(
+    return collect_rollouts(
         policy,
         prompts,
-        source=TransformersSampler(policy),
+        sampler=TransformersSampler(policy),
         reward=reward,
         step=step,
         settings=settings,
         watch=watch,
-        world=ProcessGroup.alone(),
+        world=ProcessGroup.single(),
     )
 
 
-def rows_of(experience):
-    return [prompt.task.row for prompt in experience.rollouts.prompts]
+def rows_of(batch):
+    return [prompt.task.row for prompt in batch.rollouts.prompts]
 
 
 def first_rows(step=1):
@@ -54,21 +54,21 @@ def first_rows(step=1):
 
 
 def test_without_rounds_the_batch_stays_as_it_was_drawn():
-    experience = gathered(alive(set()))
-    assert rows_of(experience) == first_rows()
-    assert experience.resampled_groups == 0
-    assert not experience.advantages_B.any()
+    batch = collected(alive(set()))
+    assert rows_of(batch) == first_rows()
+    assert batch.resampled_groups == 0
+    assert not batch.advantages_B.any()
 
 
-def test_a_group_without_signal_gives_way_to_a_prompt_the_step_has_not_tried():
+def test_a_group_without_signal_is_replaced_by_a_prompt_the_step_has_not_tried():
     kept = first_rows()[1]
     others = set(range(1, 10)) - set(first_rows())
-    experience = gathered(alive({kept} | others), resample_rounds=3)
-    rows = rows_of(experience)
+    batch = collected(alive({kept} | others), resample_rounds=3)
+    rows = rows_of(batch)
     assert rows[1] == kept
     assert set(rows[::2]) <= others
-    assert experience.resampled_groups == 2, "one round was enough"
-    assert not dead_groups(experience.scored.rewards_B.view(3, 4)).any()
+    assert batch.resampled_groups == 2, "one round was enough"
+    assert not dead_groups(batch.scored.rewards_B.view(3, 4)).any()
 
 
 def test_no_prompt_is_tried_twice_within_a_step_and_the_rounds_are_bounded():
@@ -78,41 +78,41 @@ def test_no_prompt_is_tried_twice_within_a_step_and_the_rounds_are_bounded():
         seen.append([done.task.row for done in completions[::4]])
         return [Verdict(0.0) for _ in completions]
 
-    experience = gathered(nothing_varies, resample_rounds=1)
+    batch = collected(nothing_varies, resample_rounds=1)
     assert [len(rows) for rows in seen] == [3, 3]
-    assert experience.resampled_groups == 3
+    assert batch.resampled_groups == 3
     seen.clear()
-    gathered(nothing_varies, resample_rounds=9)
+    collected(nothing_varies, resample_rounds=9)
     assert sorted(row for rows in seen for row in rows) == list(range(1, 10)), "every row once, and then it is over"
 
 
 def test_a_kept_group_is_the_one_that_would_have_been_there_without_resampling():
     kept = first_rows()[1]
-    plain, experience = gathered(alive({kept})), gathered(alive({kept}), resample_rounds=2)
+    plain, batch = collected(alive({kept})), collected(alive({kept}), resample_rounds=2)
     place = slice(4, 8)
     width = plain.rollouts.mask_BT.shape[1]
-    assert experience.rollouts.texts[place] == plain.rollouts.texts[place]
-    assert torch.equal(experience.rollouts.completion_ids_BT[place, :width], plain.rollouts.completion_ids_BT[place])
-    assert torch.equal(experience.advantages_B[place], plain.advantages_B[place])
-    assert experience.advantages_B[place].any()
+    assert batch.rollouts.texts[place] == plain.rollouts.texts[place]
+    assert torch.equal(batch.rollouts.completion_ids_BT[place, :width], plain.rollouts.completion_ids_BT[place])
+    assert torch.equal(batch.advantages_B[place], plain.advantages_B[place])
+    assert batch.advantages_B[place].any()
 
 
 @pytest.mark.parametrize("step", [1, 2])
 def test_resampling_is_a_function_of_seed_and_step(step):
     others = set(range(1, 10)) - set(first_rows(step))
-    first, again = (gathered(alive(others), step=step, resample_rounds=2) for _ in range(2))
+    first, again = (collected(alive(others), step=step, resample_rounds=2) for _ in range(2))
     assert rows_of(first) == rows_of(again)
     assert torch.equal(first.rollouts.completion_ids_BT, again.rollouts.completion_ids_BT)
     assert torch.equal(first.advantages_B, again.advantages_B)
     assert first.resampled_groups == again.resampled_groups == 3
-    elsewhere = [rows_of(gathered(alive(others), step=step, resample_rounds=2, seed=seed)) for seed in range(4)]
+    elsewhere = [rows_of(collected(alive(others), step=step, resample_rounds=2, seed=seed)) for seed in range(4)]
     assert any(rows != rows_of(first) for rows in elsewhere)
 
 
 def test_scores_and_completions_stay_together():
-    experience = gathered(alive({2, 5, 8}), policy=eager_policy(pad="<|pad|>"), resample_rounds=2)
-    rollouts = experience.rollouts
-    assert [record.reason for record in experience.scored.records] == list(rollouts.texts)
+    batch = collected(alive({2, 5, 8}), policy=eager_policy(pad="<|pad|>"), resample_rounds=2)
+    rollouts = batch.rollouts
+    assert [record.reason for record in batch.scored.records] == list(rollouts.texts)
     for b, text in enumerate(rollouts.texts):
         length = int(rollouts.lengths_B[b])
         ids = rollouts.completion_ids_BT[b, :length].tolist()
@@ -128,21 +128,21 @@ def test_groups_are_replaced_in_place_whichever_is_longer(longer):
     kept, fresh = (
         ragged(rollouts_of(policy, prompts=count, tokens=n)) for count, n in zip((3, 2), lengths, strict=True)
     )
-    found = with_groups_replaced(kept, fresh, places=[2, 0], pad_id=policy.pad_id)
+    found = with_groups_replaced(kept, fresh, groups=[2, 0], pad_id=policy.pad_id)
     assert [prompt.task.row for prompt in found.prompts] == [2, 2, 1]
-    for place, (source, origin) in enumerate([(fresh, 1), (kept, 1), (fresh, 0)]):
+    for place, (part, origin) in enumerate([(fresh, 1), (kept, 1), (fresh, 0)]):
         here, there = slice(4 * place, 4 * place + 4), slice(4 * origin, 4 * origin + 4)
-        width = source.mask_BT.shape[1]
-        assert found.texts[here] == source.texts[there]
-        assert torch.equal(found.truncated_B[here], source.truncated_B[there])
+        width = part.mask_BT.shape[1]
+        assert found.texts[here] == part.texts[there]
+        assert torch.equal(found.truncated_B[here], part.truncated_B[there])
         for name in ("completion_ids_BT", "mask_BT", "sampling_logps_BT"):
-            assert torch.equal(getattr(found, name)[here, :width], getattr(source, name)[there])
+            assert torch.equal(getattr(found, name)[here, :width], getattr(part, name)[there])
         assert not found.mask_BT[here, width:].any()
         assert (found.completion_ids_BT[here, width:] == policy.pad_id).all()
 
 
 def broken_for(rows, *, share=1.0):
-    """Nothing varies, and this share of the completions of these rows cannot be scored."""
+    """Return a reward that never varies and fails for this share of the completions of these rows."""
 
     def reward(completions):
         return [
@@ -157,12 +157,12 @@ def broken_for(rows, *, share=1.0):
 
 def test_a_broken_verifier_is_noticed_though_all_its_groups_would_be_replaced():
     others = set(range(1, 10)) - set(first_rows())
-    with pytest.raises(VerifierFaults, match=r"75% .* more than max_error_share = 50%; the first: broken"):
-        gathered(broken_for(first_rows(), share=0.75), resample_rounds=3)
+    with pytest.raises(VerifierFaults, match=r"75% .* more than max_error_share = 50%; the first failure: broken"):
+        collected(broken_for(first_rows(), share=0.75), resample_rounds=3)
     with pytest.raises(VerifierFaults, match="100% of the completions"):
-        gathered(broken_for(others), resample_rounds=1)
-    late = gathered(broken_for(others), resample_rounds=1, max_error_share=1.0)
-    assert late.verdicts.fault_share == 0.5
+        collected(broken_for(others), resample_rounds=1)
+    late = collected(broken_for(others), resample_rounds=1, max_error_share=1.0)
+    assert late.all_scored.fault_share == 0.5
     assert late.scored.fault_share == 1.0
 
 
@@ -170,23 +170,23 @@ def test_one_row_that_cannot_be_scored_does_not_end_the_run_by_coming_alone_into
     (kept, *dead), others = first_rows(), set(range(1, 10)) - set(first_rows())
 
     def reward(completions):
-        asked = {done.task.row for done in completions}
-        verdict = broken_for(asked if asked <= others and len(asked) == 1 else set())(completions)
+        rows_scored = {done.task.row for done in completions}
+        verdict = broken_for(rows_scored if rows_scored <= others and len(rows_scored) == 1 else set())(completions)
         alive_ones = alive(set(first_rows()) - {dead[0]})(completions)
-        return alive_ones if asked & {kept} else verdict
+        return alive_ones if rows_scored & {kept} else verdict
 
-    experience = gathered(reward, resample_rounds=1)
-    assert experience.resampled_groups == 1
-    assert experience.verdicts.fault_share == 4 / 16
+    batch = collected(reward, resample_rounds=1)
+    assert batch.resampled_groups == 1
+    assert batch.all_scored.fault_share == 4 / 16
 
 
-def test_what_was_thrown_away_is_counted_among_verdicts_and_tokens():
+def test_discarded_groups_are_counted_in_scores_and_tokens():
     kept = first_rows()[1]
-    plain = gathered(alive({kept}))
-    both = gathered(alive({kept}), resample_rounds=1)
+    plain = collected(alive({kept}))
+    both = collected(alive({kept}), resample_rounds=1)
     whole = both.rollouts
     fresh = sum(len(p.student.ids) for p in whole.prompts[::2]) + int(whole.mask_BT.view(3, 4, -1)[::2].sum())
-    assert len(both.verdicts.records) == 12 + 8
+    assert len(both.all_scored.records) == 12 + 8
     assert both.num_tokens == plain.num_tokens + fresh
     assert plain.num_tokens == sum(len(p.student.ids) for p in plain.rollouts.prompts) + int(
         plain.rollouts.mask_BT.sum()
@@ -198,7 +198,7 @@ def test_fewer_fresh_groups_than_dead_ones_replace_the_first_of_them():
         return Scored(tuple(Verdict(value) for value in values), torch.tensor(values, dtype=torch.float64))
 
     kept, fresh = scored(0.0, 0.1, 0.2, 0.3, 0.4, 0.5), scored(0.6, 0.7)
-    found = kept.with_groups_replaced(fresh, places=[1], num_generations=2)
+    found = kept.with_groups_replaced(fresh, groups=[1], num_generations=2)
     assert found.rewards_B.tolist() == [0.0, 0.1, 0.6, 0.7, 0.4, 0.5]
     assert [record.score for record in found.records] == found.rewards_B.tolist()
     assert kept.rewards_B.tolist() == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]

@@ -20,18 +20,18 @@ from transformers import (
 )
 
 from tests.worker.engine.rollouts.test_rollouts import SHAPE
-from tests.worker.engine.tiny import students_own, tiny_policy, tiny_settings, tiny_tokenizer, told_solutions
+from tests.worker.engine.tiny import rollout_contexts, solution_contexts, tiny_policy, tiny_settings, tiny_tokenizer
 from tests.worker.engine.training.test_update import ragged, rollouts_of
 from worker.engine.model import token_logprobs
 from worker.engine.model.lora import FusedLoraLinear
 from worker.engine.model.policy import LIVE_ADAPTER, build_policy
-from worker.engine.model.traits import anatomy, causal_model
+from worker.engine.model.traits import causal_model, model_traits
 from worker.engine.rollouts.logprobs import (
     completion_logps,
     completion_states,
     micro_batch_inputs,
-    plan_for,
     plan_micro_batches,
+    plan_rollout_batches,
     project,
     shares_contexts,
     student_contexts,
@@ -72,7 +72,7 @@ def test_every_sequence_is_in_one_micro_batch_within_the_budget_or_alone(lengths
         assert batch.num_completion_tokens == widest
 
 
-def test_alike_lengths_go_together():
+def test_similar_lengths_share_a_micro_batch():
     plan = plan_micro_batches(
         range(4), total_lengths=[10, 99, 11, 98], completion_lengths=[1, 2, 3, 4], micro_batch_tokens=200
     )
@@ -80,11 +80,13 @@ def test_alike_lengths_go_together():
 
 
 @pytest.mark.parametrize("budget", [1, 60, 150, 9999])
-def test_where_contexts_are_shared_a_prompts_sequences_stand_together_within_the_budget_or_alone(budget):
+def test_where_contexts_are_shared_a_prompts_sequences_are_kept_together_within_the_budget_or_alone(budget):
     policy = tiny_policy()
     rollouts = ragged(rollouts_of(policy))
-    hinted, live = told_solutions(policy, rollouts), [b for b in range(16) if b not in (2, 3, 9)]
-    plan = plan_for(rollouts, sequences=live, readings=[hinted], micro_batch_tokens=budget, shared=True)
+    hinted, live = solution_contexts(policy, rollouts), [b for b in range(16) if b not in (2, 3, 9)]
+    plan = plan_rollout_batches(
+        rollouts, sequences=live, teacher_contexts=[hinted], micro_batch_tokens=budget, shared=True
+    )
     batches = [batch.sequences.tolist() for batch in plan]
     order = [b for batch in batches for b in batch]
     assert sorted(order) == live
@@ -105,9 +107,9 @@ def test_any_architecture_scores_as_its_own_forward_does_one_by_one(config):
     """Whether its contexts are shared or not, whatever its head does to the logits."""
     policy = policy_of(config)
     assert shares_contexts(policy) == (config.model_type in SHARES)
-    assert anatomy(policy).plain_head == (config.model_type in PLAIN_HEAD)
+    assert model_traits(policy).plain_head == (config.model_type in PLAIN_HEAD)
     rollouts = ragged(rollouts_of(policy, tokens=24))
-    contexts = students_own(rollouts)
+    contexts = rollout_contexts(rollouts)
     with torch.no_grad():
         found = completion_logps(policy, contexts, rollouts.completion_ids_BT, rollouts.mask_BT, temperature=0.7)
         for b, (context, length) in enumerate(zip(contexts, rollouts.lengths_B.tolist(), strict=True)):
@@ -131,7 +133,7 @@ def gradients_of(policy, plan, rollouts, *, weights):
 
 
 def naive_gradients(policy, rollouts, *, weights):
-    """Every sequence alone and whole, all logits, plain log-softmax."""
+    """Compute them sequence by sequence without padding, from all logits, by plain log-softmax."""
     for parameter in policy.adapter(LIVE_ADAPTER).values():
         parameter.grad = None
     for b, length in enumerate(rollouts.lengths_B.tolist()):
@@ -146,11 +148,11 @@ def naive_gradients(policy, rollouts, *, weights):
 @pytest.mark.parametrize("chunk", [261 * 5, 2**23])
 def test_shared_contexts_carry_the_gradient_of_sequences_run_alone_in_float64(monkeypatch, chunk, targets):
     monkeypatch.setitem(token_logprobs.CHUNK_ELEMENTS, "cpu", chunk)
-    policy = tiny_policy(tiny_settings(lora_target_modules=targets), stirred=True)
+    policy = tiny_policy(tiny_settings(lora_target_modules=targets), random_adapters=True)
     rollouts = ragged(rollouts_of(policy))
     policy.model.double()
     weights = torch.randn(rollouts.mask_BT.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    plan = plan_for(rollouts, sequences=range(16), readings=[], micro_batch_tokens=130, shared=True)
+    plan = plan_rollout_batches(rollouts, sequences=range(16), teacher_contexts=[], micro_batch_tokens=130, shared=True)
     assert 1 < len(plan) < 16
     expected = naive_gradients(policy, rollouts, weights=weights)
     found = gradients_of(policy, plan, rollouts, weights=weights)
@@ -160,9 +162,9 @@ def test_shared_contexts_carry_the_gradient_of_sequences_run_alone_in_float64(mo
 
 
 def test_states_and_projection_are_the_two_halves_of_the_log_probabilities():
-    policy = tiny_policy(stirred=True)
+    policy = tiny_policy(random_adapters=True)
     rollouts = ragged(rollouts_of(policy))
-    contexts, ids, mask = students_own(rollouts), rollouts.completion_ids_BT, rollouts.mask_BT
+    contexts, ids, mask = rollout_contexts(rollouts), rollouts.completion_ids_BT, rollouts.mask_BT
     with torch.no_grad():
         logits = project(policy, completion_states(policy, contexts, ids, mask))
         by_hand = torch.log_softmax(logits, -1).gather(2, ids[:, :, None]).squeeze(2).where(mask, 0.0)
@@ -174,20 +176,20 @@ def test_states_and_projection_are_the_two_halves_of_the_log_probabilities():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_the_fused_adapter_gives_pefts_own_output_and_gradients(dtype):
-    policy = tiny_policy(stirred=True)
+    policy = tiny_policy(random_adapters=True)
     policy.model.get_base_model().to(dtype)
     for parameter in (*policy.adapter("default").values(), *policy.adapter("snapshot").values()):
         parameter.data = parameter.data.float()
     layer = policy.model.get_base_model().model.layers[0].mlp.up_proj
     assert isinstance(layer, FusedLoraLinear)
     x = torch.randn(2, 7, 32, generator=torch.Generator().manual_seed(0)).to(dtype)
-    slope = torch.randn(2, 7, 64, generator=torch.Generator().manual_seed(1)).to(dtype)
+    grad_output = torch.randn(2, 7, 64, generator=torch.Generator().manual_seed(1)).to(dtype)
 
     def passed(forward):
         inputs = x.clone().requires_grad_()
         output = forward(layer, inputs)
         trained = (inputs, layer.lora_A["default"].weight, layer.lora_B["default"].weight)
-        return [output, *torch.autograd.grad(output, trained, slope)]
+        return [output, *torch.autograd.grad(output, trained, grad_output)]
 
     tolerance = {torch.float32: 1e-5, torch.bfloat16: 0.05}[dtype]
     for fused, plain in zip(passed(FusedLoraLinear.forward), passed(PeftLinear.forward), strict=True):
@@ -201,13 +203,13 @@ def test_the_fused_adapter_gives_pefts_own_output_and_gradients(dtype):
 def test_gradient_checkpointing_changes_no_gradient_and_keeps_less():
     found, kept = [], []
     for checkpointing in (False, True):
-        policy = tiny_policy(tiny_settings(gradient_checkpointing=checkpointing), stirred=True, layers=6)
+        policy = tiny_policy(tiny_settings(gradient_checkpointing=checkpointing), random_adapters=True, layers=6)
         assert causal_model(policy).is_activation_checkpointing == checkpointing
         rollouts = ragged(rollouts_of(policy))
         policy.model.double()
         weights = torch.ones(rollouts.mask_BT.shape, dtype=torch.float64)
-        plan = plan_for(
-            rollouts, sequences=range(16), readings=[], micro_batch_tokens=9999, shared=shares_contexts(policy)
+        plan = plan_rollout_batches(
+            rollouts, sequences=range(16), teacher_contexts=[], micro_batch_tokens=9999, shared=shares_contexts(policy)
         )
         kept.append(0)
 
@@ -218,7 +220,7 @@ def test_gradient_checkpointing_changes_no_gradient_and_keeps_less():
         policy.model.train()
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             logps = completion_logps(
-                policy, students_own(rollouts), rollouts.completion_ids_BT, rollouts.mask_BT, temperature=0.8
+                policy, rollout_contexts(rollouts), rollouts.completion_ids_BT, rollouts.mask_BT, temperature=0.8
             )
         assert logps.requires_grad
         found.append(gradients_of(policy, plan, rollouts, weights=weights))

@@ -18,8 +18,8 @@ from tests.worker.engine.tiny import (
     sample_rollouts,
     tiny_model,
     tiny_policy,
+    tiny_prompt_builder,
     tiny_prompts,
-    tiny_reader,
     tiny_settings,
     tiny_tokenizer,
     vowel_share,
@@ -27,14 +27,14 @@ from tests.worker.engine.tiny import (
 from tests.worker.engine.training.test_update import rollouts_of
 from worker.engine.model.policy import build_policy
 from worker.engine.rollouts.rollouts import completion_mask, rollouts_from
-from worker.engine.rollouts.sampling import sample_and_score, sampled_parts, untimed
-from worker.engine.rollouts.transformers_sampler import TransformersSampler, decode, draw
+from worker.engine.rollouts.sampling import sample_and_score, sample_chunks, untimed
+from worker.engine.rollouts.transformers_sampler import TransformersSampler, decode, inverse_cdf_sample
 
 
 def test_tokens_are_drawn_with_their_probabilities_at_the_temperature():
     logits = torch.tensor([2.0, 0.0, float("-inf"), 1.0, -1.0])
     uniforms = torch.rand(40_000, generator=torch.Generator().manual_seed(0))
-    tokens, logps = draw(logits.expand(40_000, 5), uniforms, temperature=0.7)
+    tokens, logps = inverse_cdf_sample(logits.expand(40_000, 5), uniforms, temperature=0.7)
     expected = torch.softmax(logits / 0.7, 0)
     found = torch.bincount(tokens, minlength=5) / 40_000
     assert found[2] == 0
@@ -45,10 +45,10 @@ def test_tokens_are_drawn_with_their_probabilities_at_the_temperature():
 def test_a_uniform_number_next_to_one_draws_the_last_possible_token():
     logits = torch.tensor([[0.3, 0.1, -0.7, float("-inf"), float("-inf")]])
     for number in (1 - 2**-24, 1 - 2**-23):
-        tokens, logps = draw(logits, torch.tensor([number]), temperature=1.0)
+        tokens, logps = inverse_cdf_sample(logits, torch.tensor([number]), temperature=1.0)
         assert tokens.item() == 2
         assert logps.isfinite().all()
-    tokens, _ = draw(logits.flip(1), torch.tensor([0.0]), temperature=1.0)
+    tokens, _ = inverse_cdf_sample(logits.flip(1), torch.tensor([0.0]), temperature=1.0)
     assert tokens.item() == 2
 
 
@@ -79,7 +79,7 @@ def test_the_mask_is_right_also_where_pad_is_eos(pad):
     assert (policy.pad_id in policy.eos_ids) == (pad is None)
     rollouts = rollouts_of(policy, prompts=6, samples=8, tokens=40)
     lengths = rollouts.lengths_B.tolist()
-    assert len(set(lengths)) > 5, "the lengths must differ for this test to say something"
+    assert len(set(lengths)) > 5, "the lengths must differ for this test to be meaningful"
     assert 0 < int(rollouts.truncated_B.sum()) < 48
     for ids, mask, length, truncated in zip(
         rollouts.completion_ids_BT.tolist(),
@@ -122,7 +122,7 @@ SLIDING = {"sliding_window": 16, "layer_types": ["sliding_attention", "full_atte
     ],
     ids=lambda config: config.model_type,
 )
-def test_a_completion_does_not_depend_on_what_is_sampled_beside_it(config):
+def test_a_completion_does_not_depend_on_the_rest_of_the_batch(config):
     """Neither padding, nor the cache, nor the removal of ended sequences shifts anything, in any architecture."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -139,12 +139,12 @@ def test_a_completion_does_not_depend_on_what_is_sampled_beside_it(config):
 
 
 def alone(policy, prompt, uniforms):
-    """Sample one completion without cache, padding or company."""
+    """Sample one completion without cache, padding or a batch."""
     ids, logps = [], []
     for number in uniforms:
         with torch.no_grad():
             logits = policy.model(input_ids=torch.tensor([[*prompt.student.ids, *ids]])).logits[:, -1]
-        token, logp = draw(logits, number[None], temperature=1.0)
+        token, logp = inverse_cdf_sample(logits, number[None], temperature=1.0)
         ids.append(token.item())
         logps.append(logp.item())
         if ids[-1] in policy.eos_ids:
@@ -152,7 +152,7 @@ def alone(policy, prompt, uniforms):
     return ids, logps
 
 
-def test_the_reward_reads_the_students_words_without_markers_or_hint():
+def test_the_reward_gets_the_students_text_without_markers_or_hint():
     policy = eager_policy(pad="<|pad|>")
     rollouts = sample_rollouts(
         policy,
@@ -174,8 +174,8 @@ def test_the_reward_reads_the_students_words_without_markers_or_hint():
 def test_the_hint_has_no_way_into_what_the_student_samples():
     policy = tiny_policy()
     plain = tiny_prompts(policy, 3)
-    told = {"answer": "77", "solution": "78", "trajectory": "79", "privileged": "80"}
-    hinted = [tiny_reader(policy).prompt(replace(prompt.task, **told)) for prompt in plain]
+    hints = {"answer": "77", "solution": "78", "trajectory": "79", "privileged": "80"}
+    hinted = [tiny_prompt_builder(policy).prompt(replace(prompt.task, **hints)) for prompt in plain]
     found = [
         sample_rollouts(
             policy,
@@ -215,7 +215,7 @@ def test_the_number_of_sequences_sampled_at_a_time_changes_no_completion(at_once
     torch.testing.assert_close(parts.sampling_logps_BT, whole.sampling_logps_BT, rtol=0, atol=1e-5)
 
 
-def test_no_more_sequences_are_sampled_at_a_time_than_asked_for():
+def test_no_more_sequences_are_sampled_at_a_time_than_requested():
     policy, seen = tiny_policy(), []
 
     class Watched(TransformersSampler):
@@ -227,10 +227,10 @@ def test_no_more_sequences_are_sampled_at_a_time_than_asked_for():
 
     for at_once in (12, 3):
         list(
-            sampled_parts(
+            sample_chunks(
                 policy,
                 tiny_prompts(policy, 5),
-                source=Watched(policy),
+                sampler=Watched(policy),
                 num_generations=4,
                 max_completion_tokens=3,
                 temperature=1.0,
@@ -242,7 +242,7 @@ def test_no_more_sequences_are_sampled_at_a_time_than_asked_for():
     assert seen[2:] == [(1, 3, 3), (1, 1, 1)] * 5
 
 
-def test_one_part_is_scored_while_the_next_is_sampled():
+def test_one_chunk_is_scored_while_the_next_is_sampled():
     policy, scored_in = tiny_policy(), []
     sampled_second, scoring_first = threading.Event(), threading.Event()
 
@@ -252,7 +252,7 @@ def test_one_part_is_scored_while_the_next_is_sampled():
         def sample(self, *arguments, **options):
             self.parts += 1
             if self.parts == 2:
-                assert scoring_first.wait(20), "the first part must be scored before the second is sampled"
+                assert scoring_first.wait(20), "the first chunk must be scored before the second is sampled"
                 sampled_second.set()
             return super().sample(*arguments, **options)
 
@@ -260,13 +260,13 @@ def test_one_part_is_scored_while_the_next_is_sampled():
         scored_in.append([completion.task.row for completion in completions])
         if len(scored_in) == 1:
             scoring_first.set()
-            assert sampled_second.wait(20), "the second part must be sampled before the first is scored"
+            assert sampled_second.wait(20), "the second chunk must be sampled before the first is scored"
         return vowel_share(completions)
 
     rollouts, scored = sample_and_score(
         policy,
         tiny_prompts(policy, 3),
-        source=Waiting(policy),
+        sampler=Waiting(policy),
         reward=reward,
         num_generations=2,
         max_completion_tokens=6,
@@ -289,7 +289,7 @@ def test_a_fault_of_the_reward_reaches_the_caller():
         sample_and_score(
             policy,
             tiny_prompts(policy, 3),
-            source=TransformersSampler(policy),
+            sampler=TransformersSampler(policy),
             reward=reward,
             num_generations=2,
             max_completion_tokens=6,
@@ -328,7 +328,7 @@ def test_static_shapes_give_the_completions_of_shrinking_ones(config):
     torch.testing.assert_close(static.sampling_logps_BT, shrinking.sampling_logps_BT, rtol=0, atol=1e-5)
 
 
-def test_what_a_model_answers_behind_an_end_of_sequence_may_be_no_number():
+def test_logits_after_an_end_of_sequence_may_be_nan():
     policy = eager_policy(pad="<|pad|>")
     prompts = tiny_prompts(policy, 5)
     uniforms = torch.rand(40, 20, generator=torch.Generator().manual_seed(3))

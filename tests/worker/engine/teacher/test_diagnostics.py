@@ -5,13 +5,13 @@ from collections import Counter
 import pytest
 import torch
 
-from tests.worker.engine.tiny import Recorder, tiny_policy, tiny_reader, tiny_settings, tiny_tasks, vowel_share
+from tests.worker.engine.tiny import Recorder, tiny_policy, tiny_prompt_builder, tiny_settings, tiny_tasks, vowel_share
 from tests.worker.engine.training.test_update import rollouts_of
 from worker.engine.loop import run
 from worker.engine.methods import method_named
 from worker.engine.model.policy import LIVE_ADAPTER
-from worker.engine.teacher.contexts import make_briefer
-from worker.engine.teacher.diagnostics import looked_at
+from worker.engine.teacher.contexts import make_context_builder
+from worker.engine.teacher.diagnostics import diagnosed_sequences
 from worker.engine.training.metrics import sampled_share
 
 PASSES = ("kl_to_start", "hint_delta_abs_mean", "placebo_delta_abs_mean")
@@ -40,7 +40,7 @@ def test_the_distance_to_the_start_is_zero_at_the_start_and_grows_with_training(
 
 
 def naive_logps(context, ids):
-    """Of the untrained model, one sequence by itself."""
+    """Score one sequence alone with the untrained model."""
     model = tiny_policy().model
     with torch.no_grad():
         logits = model(input_ids=torch.tensor([[*context.ids, *ids]])).logits[0, len(context.ids) - 1 : -1]
@@ -51,7 +51,7 @@ def test_the_distance_to_the_start_is_the_estimate_it_claims_to_be():
     """exp(x) - 1 - x with x = log P_base - log P_sampled, averaged over the sampled tokens."""
     settings = tiny_settings(max_steps=2, learning_rate=3e-2, token_share=1.0, method="grpo", batch_size=2)
     steps, policy = trained(settings)
-    prompts = {task.row: tiny_reader(policy).prompt(task).student for task in tiny_tasks(7)}
+    prompts = {task.row: tiny_prompt_builder(policy).prompt(task).student for task in tiny_tasks(7)}
     estimates = []
     for rollout in steps[1].rollouts:
         base = naive_logps(prompts[rollout.row], rollout.tokens.ids)
@@ -65,11 +65,13 @@ def test_the_distance_to_the_start_is_the_estimate_it_claims_to_be():
 def test_the_placebos_delta_is_the_teachers_with_another_rows_hint():
     settings = tiny_settings(max_steps=1, token_share=1.0, learning_rate=1e-12, batch_size=2)
     (report,), policy = trained(settings)
-    briefer = make_briefer(tiny_tasks(7), reader=tiny_reader(policy), method=method_named("rlsd"), settings=settings)
+    builder = make_context_builder(
+        tiny_tasks(7), prompt_builder=tiny_prompt_builder(policy), method=method_named("rlsd"), settings=settings
+    )
     deltas = []
     for rollout in report.rollouts:
-        told = naive_logps(briefer.placebos[rollout.row], rollout.tokens.ids)
-        deltas += (told - torch.tensor(rollout.tokens.logp_student)).abs().tolist()
+        placebo = naive_logps(builder.placebos[rollout.row], rollout.tokens.ids)
+        deltas += (placebo - torch.tensor(rollout.tokens.logp_student)).abs().tolist()
     assert report.metrics["placebo_delta_abs_mean"] == pytest.approx(sum(deltas) / len(deltas), abs=1e-4)
     assert abs(report.metrics["placebo_delta_abs_mean"] - report.metrics["hint_delta_abs_mean"]) > 2e-4
 
@@ -105,7 +107,7 @@ def test_eight_sequences_in_whole_groups_are_looked_at_where_the_step_has_as_man
     rollouts = rollouts_of(tiny_policy(), prompts=prompts, samples=samples, tokens=2)
     seen = set()
     for seed in range(20):
-        chosen = looked_at(rollouts, generator=torch.Generator().manual_seed(seed))
+        chosen = diagnosed_sequences(rollouts, generator=torch.Generator().manual_seed(seed))
         assert len(set(chosen)) == len(chosen) == min(8, prompts * samples)
         groups = [sum(b // samples == group for b in chosen) for group in range(prompts)]
         assert groups.count(samples) == whole

@@ -9,21 +9,21 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from tests.worker.engine.methods.test_opd import save_teacher
 from tests.worker.engine.tiny import (
     Recorder,
-    signals_of,
-    teacher_of,
+    load_teacher,
+    make_step_tensors,
+    solution_contexts,
     tiny_model,
     tiny_policy,
     tiny_settings,
     tiny_tasks,
     tiny_tokenizer,
-    told_solutions,
     vowel_share,
 )
-from tests.worker.engine.training.test_update import advantages_of, cut, gradients, ragged, rollouts_of
+from tests.worker.engine.training.test_update import advantages_of, gradients, ragged, rollouts_of, split_into_batches
 from worker.engine.loop import run
 from worker.engine.model import token_logprobs
 from worker.engine.model.policy import LIVE_ADAPTER, SNAPSHOT_ADAPTER, build_policy, load_external_teacher
-from worker.engine.teacher.distillation import Distiller, comparison_of
+from worker.engine.teacher.distillation import Distiller, divergence_options
 from worker.engine.training.update import accumulate_gradients
 from worker.engine.types import Divergence, TeacherWeights
 
@@ -37,25 +37,25 @@ KINDS = [
 
 
 def scene(method="opsd", *, tokens=12, weights=TeacherWeights.SNAPSHOT, double=True, **changes):
-    """A policy with two different adapters, ragged rollouts of it, and a distiller that is told the solutions."""
+    """A policy with two different adapters, ragged rollouts of it, and a distiller that has the solutions as hints."""
     settings = tiny_settings(method=method, **changes)
-    policy = tiny_policy(settings, stirred=True)
+    policy = tiny_policy(settings, random_adapters=True)
     rollouts = ragged(rollouts_of(policy, tokens=tokens, temperature=settings.temperature))
     if double:
         policy.model.double()
-    told = told_solutions(policy, rollouts)
+    contexts = solution_contexts(policy, rollouts)
     distiller = Distiller(
         policy=policy,
         weights=weights,
-        reading=told,
+        contexts=contexts,
         temperature=settings.temperature,
-        comparison=comparison_of(settings),
+        options=divergence_options(settings),
     )
     return settings, policy, rollouts, distiller
 
 
-def heard_everywhere(rollouts, advantages):
-    return signals_of(rollouts, advantages, torch.full(rollouts.mask_BT.shape, torch.nan, dtype=torch.float64))
+def full_mask_tensors(rollouts, advantages):
+    return make_step_tensors(rollouts, advantages, torch.full(rollouts.mask_BT.shape, torch.nan, dtype=torch.float64))
 
 
 def logits_after(model, context, completion, *, temperature):
@@ -86,7 +86,7 @@ def naive_loss(settings, policy, rollouts, distiller, advantages, *, teacher_mas
         completion = rollouts.completion_ids_BT[b, : int(rollouts.lengths_B[b])].tolist()
         after = {"temperature": settings.temperature}
         with torch.no_grad(), policy.weights(distiller.weights):
-            teacher = logits_after(policy.model, distiller.reading[b], completion, **after)
+            teacher = logits_after(policy.model, distiller.contexts[b], completion, **after)
         student = logits_after(policy.model, rollouts.prompt_of(b).student, completion, **after)
         if teacher_mask_B is None or teacher_mask_B[b]:
             losses.append(spoken * naive_divergence(student, teacher, settings=settings))
@@ -101,10 +101,16 @@ def naive_loss(settings, policy, rollouts, distiller, advantages, *, teacher_mas
 def test_loss_and_gradients_are_those_of_the_naive_loss(method, kind):
     settings, policy, rollouts, distiller = scene(method, temperature=0.8, **kind)
     advantages = advantages_of(rollouts).double()
-    plan = cut(list(range(16)), size=5, rollouts=rollouts)
+    plan = split_into_batches(list(range(16)), size=5, rollouts=rollouts)
     fresh = replace(rollouts, sampling_logps_BT=rollouts.sampling_logps_BT.double())
     found = accumulate_gradients(
-        policy, fresh, heard_everywhere(fresh, advantages), plan=plan, lam=0.0, settings=settings, distiller=distiller
+        policy,
+        fresh,
+        full_mask_tensors(fresh, advantages),
+        plan=plan,
+        lam=0.0,
+        settings=settings,
+        distiller=distiller,
     )
     ours = gradients(policy)
     policy.model.zero_grad()
@@ -123,67 +129,72 @@ def test_loss_and_gradients_are_those_of_the_naive_loss(method, kind):
 @pytest.mark.parametrize("loss", ["token_mean", "sequence_mean", "constant"])
 def test_the_gradient_does_not_depend_on_micro_batches_or_chunks(loss, monkeypatch):
     settings, policy, rollouts, distiller = scene(loss=loss, divergence="jsd", divergence_top_k=50)
-    signals, found = heard_everywhere(rollouts, advantages_of(rollouts).double()), []
+    step_tensors, found = full_mask_tensors(rollouts, advantages_of(rollouts).double()), []
     for size, elements in ((16, 2**23), (16, 4 * 261 * 7), (3, 2**23)):
         monkeypatch.setitem(token_logprobs.CHUNK_ELEMENTS, "cpu", elements)
-        plan = cut(list(range(16)), size=size, rollouts=rollouts)
-        accumulate_gradients(policy, rollouts, signals, plan=plan, lam=0.0, settings=settings, distiller=distiller)
+        plan = split_into_batches(list(range(16)), size=size, rollouts=rollouts)
+        accumulate_gradients(policy, rollouts, step_tensors, plan=plan, lam=0.0, settings=settings, distiller=distiller)
         found.append(gradients(policy))
     for other, tolerance in zip(found[1:], (1e-12, 1e-7), strict=True):  # the tiny model normalises in float32
         for name, gradient in found[0].items():
             torch.testing.assert_close(other[name], gradient, rtol=0, atol=tolerance)
 
 
-def test_only_heard_tokens_are_compared():
-    """Sequences without a hint, tokens behind the reasoning and behind the first firm rejection."""
+def test_only_tokens_of_the_mask_are_compared():
+    """Sequences without a hint, tokens after the reasoning and after the first firm rejection."""
     settings, policy, rollouts, distiller = scene(divergence="forward_kl", first_error=True)
-    distiller = replace(distiller, reading=tuple(None if b % 3 == 0 else c for b, c in enumerate(distiller.reading)))
-    told_B = torch.tensor([context is not None for context in distiller.reading])
+    distiller = replace(distiller, contexts=tuple(None if b % 3 == 0 else c for b, c in enumerate(distiller.contexts)))
+    has_context_B = torch.tensor([context is not None for context in distiller.contexts])
     reasoned_BT = torch.arange(rollouts.mask_BT.shape[1])[None].expand_as(rollouts.mask_BT) < 9
-    signals = heard_everywhere(rollouts, advantages_of(rollouts).double())
-    signals = replace(signals, teacher_mask_B=told_B, teacher_mask_BT=reasoned_BT)
-    plan = cut(list(range(16)), size=4, rollouts=rollouts)
-    found = accumulate_gradients(policy, rollouts, signals, plan=plan, lam=0.0, settings=settings, distiller=distiller)
+    step_tensors = full_mask_tensors(rollouts, advantages_of(rollouts).double())
+    step_tensors = replace(step_tensors, teacher_mask_B=has_context_B, teacher_mask_BT=reasoned_BT)
+    plan = split_into_batches(list(range(16)), size=4, rollouts=rollouts)
+    found = accumulate_gradients(
+        policy, rollouts, step_tensors, plan=plan, lam=0.0, settings=settings, distiller=distiller
+    )
     delta = (found.teacher_logps_BT - found.logps_BT).nan_to_num()
     rejected = (delta < -1.6) & rollouts.mask_BT & reasoned_BT
-    behind = (rejected.cumsum(1) - rejected.long()) > 0
-    expected = rollouts.mask_BT & told_B[:, None] & reasoned_BT & ~behind
-    assert (behind & rollouts.mask_BT & told_B[:, None]).any()
+    after_error = (rejected.cumsum(1) - rejected.long()) > 0
+    expected = rollouts.mask_BT & has_context_B[:, None] & reasoned_BT & ~after_error
+    assert (after_error & rollouts.mask_BT & has_context_B[:, None]).any()
     assert torch.equal(found.credit.advantages_BT != 0, expected)
     assert (found.credit.advantages_BT <= 0).all(), "a whole divergence is never below 0"
 
 
-def test_where_nobody_is_told_anything_rewards_remain():
+def test_without_any_hint_only_rewards_remain():
     changes = {"divergence": "jsd"}
     settings, policy, rollouts, distiller = scene("grpo_opsd", **changes)
-    silent = replace(distiller, reading=(None,) * 16)
-    signals = replace(
-        heard_everywhere(rollouts, advantages_of(rollouts).double()), teacher_mask_B=torch.zeros(16, dtype=torch.bool)
+    silent = replace(distiller, contexts=(None,) * 16)
+    step_tensors = replace(
+        full_mask_tensors(rollouts, advantages_of(rollouts).double()),
+        teacher_mask_B=torch.zeros(16, dtype=torch.bool),
     )
-    plan = cut(list(range(16)), size=4, rollouts=rollouts)
-    accumulate_gradients(policy, rollouts, signals, plan=plan, lam=0.0, settings=settings, distiller=silent)
+    plan = split_into_batches(list(range(16)), size=4, rollouts=rollouts)
+    accumulate_gradients(policy, rollouts, step_tensors, plan=plan, lam=0.0, settings=settings, distiller=silent)
     found = gradients(policy)
-    alone = signals_of(rollouts, advantages_of(rollouts).double())
+    alone = make_step_tensors(rollouts, advantages_of(rollouts).double())
     accumulate_gradients(policy, rollouts, alone, plan=plan, lam=0.0, settings=replace(settings, method="grpo"))
     assert all(torch.equal(gradient, found[name]) for name, gradient in gradients(policy).items())
 
 
 @pytest.mark.parametrize("weights", list(TeacherWeights))
-def test_a_teacher_that_reads_what_the_student_reads_with_its_weights_is_at_distance_zero(weights):
+def test_a_teacher_with_the_students_contexts_and_weights_has_divergence_zero(weights):
     settings, policy, rollouts, distiller = scene(weights=weights, double=False, divergence="forward_kl")
     if weights is TeacherWeights.BASE:
         for name, parameter in policy.adapter(LIVE_ADAPTER).items():
             if "lora_B" in name:
                 torch.nn.init.zeros_(parameter)
     policy.sync_snapshot()
-    own = replace(distiller, reading=tuple(rollouts.prompt_of(b).student for b in range(16)))
-    plan = cut(list(range(16)), size=4, rollouts=rollouts)
-    signals = heard_everywhere(rollouts, advantages_of(rollouts))
-    found = accumulate_gradients(policy, rollouts, signals, plan=plan, lam=0.0, settings=settings, distiller=own)
+    own = replace(distiller, contexts=tuple(rollouts.prompt_of(b).student for b in range(16)))
+    plan = split_into_batches(list(range(16)), size=4, rollouts=rollouts)
+    step_tensors = full_mask_tensors(rollouts, advantages_of(rollouts))
+    found = accumulate_gradients(policy, rollouts, step_tensors, plan=plan, lam=0.0, settings=settings, distiller=own)
     assert torch.equal(found.credit.advantages_BT.abs(), torch.zeros_like(found.credit.advantages_BT))
     assert found.gradient_norm < 1e-6
-    told = accumulate_gradients(policy, rollouts, signals, plan=plan, lam=0.0, settings=settings, distiller=distiller)
-    assert told.gradient_norm > 1e-3
+    hinted = accumulate_gradients(
+        policy, rollouts, step_tensors, plan=plan, lam=0.0, settings=settings, distiller=distiller
+    )
+    assert hinted.gradient_norm > 1e-3
 
 
 def trained(settings, *, policy=None):
@@ -196,7 +207,7 @@ def trained(settings, *, policy=None):
         reward=vowel_share,
         observer=recorder,
         resume=None,
-        teacher=teacher_of(settings, policy),
+        teacher=load_teacher(settings, policy),
     )
     return recorder.steps
 
@@ -210,7 +221,7 @@ def trained(settings, *, policy=None):
     ],
     ids=lambda changes: changes["method"],
 )
-def test_whole_runs_learn_from_distributions_and_report_the_sampled_tokens_beside(changes):
+def test_whole_runs_learn_from_distributions_and_also_report_the_sampled_tokens(changes):
     steps = trained(tiny_settings(**changes, max_steps=3, token_share=1.0))
     for report in steps:
         metrics = report.metrics
@@ -231,13 +242,15 @@ def test_a_larger_teacher_with_a_longer_vocabulary_table_is_compared_on_the_shar
     distiller = Distiller(
         policy=load_external_teacher(settings, student=policy),
         weights=TeacherWeights.LIVE,
-        reading=tuple(rollouts.prompt_of(b).student for b in range(16)),
+        contexts=tuple(rollouts.prompt_of(b).student for b in range(16)),
         temperature=1.0,
-        comparison=comparison_of(settings),
+        options=divergence_options(settings),
     )
-    plan = cut(list(range(16)), size=16, rollouts=rollouts)
-    signals = heard_everywhere(rollouts, advantages_of(rollouts))
-    found = accumulate_gradients(policy, rollouts, signals, plan=plan, lam=0.0, settings=settings, distiller=distiller)
+    plan = split_into_batches(list(range(16)), size=16, rollouts=rollouts)
+    step_tensors = full_mask_tensors(rollouts, advantages_of(rollouts))
+    found = accumulate_gradients(
+        policy, rollouts, step_tensors, plan=plan, lam=0.0, settings=settings, distiller=distiller
+    )
     big, small = tiny_model(seed=5, hidden=48, vocab=272).eval(), tiny_model().eval()
     for b in (0, 7, 15):
         length = int(rollouts.lengths_B[b])
@@ -256,18 +269,18 @@ def test_an_output_layer_that_is_trained_is_refused_because_it_would_learn_nothi
     model.config.tie_word_embeddings = False
     model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone())
     policy = build_policy(model, tokenizer=tiny_tokenizer(), settings=settings)
-    with pytest.raises(ValueError, match="no gradient into the output layer"):
+    with pytest.raises(ValueError, match="no gradient to the output layer"):
         trained(settings, policy=policy)
 
 
 def test_a_method_that_does_not_distil_is_refused():
-    with pytest.raises(ValueError, match="divergence jsd needs a method that distils, got rlsd"):
+    with pytest.raises(ValueError, match="divergence jsd needs a distilling method, got rlsd"):
         trained(tiny_settings(divergence="jsd"))
 
 
 def test_the_settings_reach_the_comparison():
     settings = tiny_settings(divergence="jsd", divergence_beta=0.2, divergence_top_k=7, divergence_clip=0.5)
-    found = comparison_of(settings)
+    found = divergence_options(settings)
     assert (found.kind, found.beta, found.top_k, found.clip) == (Divergence.JSD, 0.2, 7, 0.5)
 
 
@@ -286,8 +299,8 @@ def test_the_logits_of_all_tokens_are_never_held_together(monkeypatch):
                 largest = max(largest, result.numel() // 261)
             return result
 
-    signals = heard_everywhere(rollouts, advantages_of(rollouts))
-    plan = cut(list(range(16)), size=16, rollouts=rollouts)
+    step_tensors = full_mask_tensors(rollouts, advantages_of(rollouts))
+    plan = split_into_batches(list(range(16)), size=16, rollouts=rollouts)
     with Watch():
-        accumulate_gradients(policy, rollouts, signals, plan=plan, lam=0.0, settings=settings, distiller=distiller)
+        accumulate_gradients(policy, rollouts, step_tensors, plan=plan, lam=0.0, settings=settings, distiller=distiller)
     assert 1 < largest <= limit

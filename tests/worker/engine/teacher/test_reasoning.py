@@ -1,4 +1,4 @@
-"""Where the reasoning ends, whatever tokens its end is made of."""
+"""The end of the reasoning, whatever tokens its marker consists of."""
 
 import itertools
 
@@ -22,15 +22,15 @@ class Pieces:
         return b"".join(self.pieces[token] for token in token_ids).decode(errors="replace")
 
 
-def heard(pieces, *, end="</think>", length=None):
-    """How many tokens are heard of one completion of these pieces, padded with two more."""
+def reasoning_tokens(pieces, *, end="</think>", length=None):
+    """Count the reasoning tokens of one completion of these pieces, padded with two more."""
     ids = torch.tensor([[*range(len(pieces)), 0, 0]])
     length = len(pieces) if length is None else length
     mask = torch.arange(ids.shape[1])[None] < length
     found = reasoning_mask(ids, mask, decoder=Pieces(*pieces), end=end)
     assert not (found & ~mask).any()
     count = int(found.sum())
-    assert found[0, :count].all(), "what is heard is one stretch from the start"
+    assert found[0, :count].all(), "the reasoning is a prefix"
     return count
 
 
@@ -47,25 +47,25 @@ def heard(pieces, *, end="</think>", length=None):
         (["</thin", "g>", "</think", ">", "x"], 4),
     ],
 )
-def test_the_token_that_completes_the_end_is_the_last_one_heard(pieces, count):
-    assert heard(pieces) == count
+def test_the_token_that_completes_the_end_is_the_last_one_of_the_reasoning(pieces, count):
+    assert reasoning_tokens(pieces) == count
 
 
-def test_without_an_end_the_teacher_is_heard_everywhere():
-    assert heard(["so", "on", "</thin"]) == 3
+def test_without_an_end_all_tokens_are_reasoning():
+    assert reasoning_tokens(["so", "on", "</thin"]) == 3
 
 
 def test_an_end_outside_the_mask_is_no_end():
-    assert heard(["so", "on", "</think>", "x"], length=2) == 2
+    assert reasoning_tokens(["so", "on", "</think>", "x"], length=2) == 2
 
 
 def test_characters_of_several_tokens_shift_nothing():
     euro, emoji = "€".encode(), "🙂".encode()
-    assert heard([euro[:1], euro[1:2], euro[2:], "</", "think>", emoji[:2], emoji[2:]]) == 5
-    assert heard([emoji[:3], emoji[3:] + b"</think>", "x"]) == 2
+    assert reasoning_tokens([euro[:1], euro[1:2], euro[2:], "</", "think>", emoji[:2], emoji[2:]]) == 5
+    assert reasoning_tokens([emoji[:3], emoji[3:] + b"</think>", "x"]) == 2
     end = "结束"
     pieces = [end.encode()[i : i + 2] for i in range(0, 6, 2)]
-    assert heard(["a", *pieces, "b"], end=end) == 4
+    assert reasoning_tokens(["a", *pieces, "b"], end=end) == 4
 
 
 @given(
@@ -79,7 +79,7 @@ def test_however_the_text_is_cut_the_first_token_that_completes_the_end_is_found
     points = sorted({0, len(data), *(cut % len(data) for cut in cuts)})
     pieces = [data[a:b] for a, b in itertools.pairwise(points)]
     expected = next(i for i, end in enumerate(points[1:], start=1) if end >= ends)
-    assert heard(pieces) == expected
+    assert reasoning_tokens(pieces) == expected
 
 
 def test_every_sequence_has_its_own_end_with_a_real_tokenizer():

@@ -1,9 +1,9 @@
-"""The surrogate: its gradient at the sampling policy, its clips, its averages."""
+"""The surrogate objective: its gradient at the sampling policy, its clips, its averages."""
 
 import pytest
 import torch
 
-from worker.engine.training.objective import ratio_clipped, surrogate, token_shares
+from worker.engine.training.objective import loss_weights, ratio_clipped, surrogate
 
 CLIPS = {"eps_low": 0.2, "eps_high": 0.28, "dual_clip": 3.0}
 
@@ -40,7 +40,7 @@ def test_the_ratio_is_clipped_above_below_and_on_both_sides(ratio, advantage, ex
 
 @pytest.mark.parametrize("advantage", [1.0, -1.0])
 @pytest.mark.parametrize("old", [float("-inf"), -200.0])
-def test_a_token_that_was_all_but_impossible_when_sampled_leaves_value_and_gradient_finite(old, advantage):
+def test_a_nearly_impossible_sampled_token_leaves_value_and_gradient_finite(old, advantage):
     logps = torch.tensor([[-0.5]], requires_grad=True)
     mask = torch.ones(1, 1, dtype=torch.bool)
     found = surrogate(logps, torch.tensor([[old]]), torch.tensor([[advantage]]), mask, **CLIPS)
@@ -49,7 +49,7 @@ def test_a_token_that_was_all_but_impossible_when_sampled_leaves_value_and_gradi
     assert logps.grad.item() == 0
 
 
-def test_clipped_ratios_are_told_where_the_clip_holds_them():
+def test_ratio_clipped_is_true_where_the_clip_is_active():
     logps = torch.tensor([[1.5, 1.5, 0.5, 0.5, 9.0]]).log()
     advantages = torch.tensor([[1.0, -1.0, 1.0, -1.0, 1.0]])
     mask = torch.tensor([[True, True, True, True, False]])
@@ -58,7 +58,7 @@ def test_clipped_ratios_are_told_where_the_clip_holds_them():
 
 
 @pytest.mark.parametrize("poison", [float("nan"), float("-inf"), float("inf")])
-def test_masked_places_leak_neither_into_the_value_nor_into_the_gradient(poison):
+def test_masked_values_leak_neither_into_the_value_nor_into_the_gradient(poison):
     logps = torch.tensor([[-1.0, poison]], requires_grad=True)
     old = torch.tensor([[-1.2, poison]])
     mask = torch.tensor([[True, False]])
@@ -71,9 +71,9 @@ def test_masked_places_leak_neither_into_the_value_nor_into_the_gradient(poison)
     assert logps.grad.isfinite().all()
 
 
-def test_token_mean_counts_every_token_alike_and_sequence_mean_every_sequence():
+def test_token_mean_weights_tokens_equally_and_sequence_mean_sequences():
     mask = torch.tensor([[True, True, True], [True, False, False]])
-    token = token_shares(mask, loss="token_mean", max_completion_tokens=9, dtype=torch.float64)
-    sequence = token_shares(mask, loss="sequence_mean", max_completion_tokens=9, dtype=torch.float64)
+    token = loss_weights(mask, loss="token_mean", max_completion_tokens=9, dtype=torch.float64)
+    sequence = loss_weights(mask, loss="sequence_mean", max_completion_tokens=9, dtype=torch.float64)
     torch.testing.assert_close(token, mask.double() / 4)
     torch.testing.assert_close(sequence, torch.tensor([[1 / 6] * 3, [1 / 2, 0, 0]], dtype=torch.float64))

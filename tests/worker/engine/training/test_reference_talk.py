@@ -1,8 +1,8 @@
-"""What counts as talk of a reference that the student cannot see."""
+"""Detection of text that mentions a reference which the student cannot see."""
 
 import pytest
 
-from worker.engine.training.metrics import SPEAKS_OF_REFERENCE
+from worker.engine.training.metrics import MENTIONS_REFERENCE
 
 
 @pytest.mark.parametrize(
@@ -21,8 +21,8 @@ from worker.engine.training.metrics import SPEAKS_OF_REFERENCE
         "Reference:\n42",
     ],
 )
-def test_talk_of_what_only_the_teacher_is_told_is_noticed(text):
-    assert SPEAKS_OF_REFERENCE.search(text)
+def test_text_that_mentions_a_hidden_reference_is_detected(text):
+    assert MENTIONS_REFERENCE.search(text)
 
 
 @pytest.mark.parametrize(
@@ -40,5 +40,5 @@ def test_talk_of_what_only_the_teacher_is_told_is_noticed(text):
         "The key idea is to answer in steps.",
     ],
 )
-def test_what_models_write_without_having_seen_a_reference_is_not(text):
-    assert not SPEAKS_OF_REFERENCE.search(text)
+def test_text_that_is_natural_without_a_reference_is_not_detected(text):
+    assert not MENTIONS_REFERENCE.search(text)

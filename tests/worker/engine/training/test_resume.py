@@ -1,4 +1,4 @@
-"""A run of 2k steps equals k steps, a checkpoint, a new process and k more, to the last bit, whatever the method."""
+"""A run of 2k steps is bit-identical to k steps, a checkpoint, a new process and k more, for every method."""
 
 import json
 import subprocess
@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load
 
 from tests.worker.engine.methods.test_opd import save_teacher
-from tests.worker.engine.resume_run import finished
+from tests.worker.engine.resume_run import run_to_end
 from worker.engine.methods import METHODS
 
 pytestmark = pytest.mark.training
@@ -46,12 +46,12 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Every case's whole run, and the last checkpoint of its second half, taken in another process."""
+    """Every case's whole run, and the folder with the last checkpoint of its second half from another process."""
     folder, teacher = tmp_path_factory.mktemp("resume"), save_teacher(tmp_path_factory.mktemp("teacher"))
     whole = {}
     for name, case in CASES.items():
         changes = COMMON | case | ({"teacher_model": teacher} if case["method"] == "opd" else {})
-        whole[name] = finished(changes, resume=None)
+        whole[name] = run_to_end(changes, resume=None)
         half = next(checkpoint for checkpoint in whole[name].checkpoints if checkpoint.step == HALF)
         (folder / f"{name}.half").write_bytes(half.data)
         (folder / f"{name}.json").write_text(json.dumps(changes))
@@ -60,7 +60,7 @@ def runs(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_resuming_in_a_new_process_gives_the_same_run_to_the_last_bit(runs, name):
+def test_resuming_in_a_new_process_is_bit_identical(runs, name):
     whole, folder = runs
     expected, end = whole[name].checkpoints[-1].data, (folder / f"{name}.end").read_bytes()
     tensors, found = load(expected), load(end)
@@ -71,29 +71,31 @@ def test_resuming_in_a_new_process_gives_the_same_run_to_the_last_bit(runs, name
         assert torch.equal(found[key], tensor), key
     assert end == expected
     half = load((folder / f"{name}.half").read_bytes())
-    assert not all(torch.equal(half[key], tensor) for key, tensor in tensors.items()), "the second half must move"
+    assert not all(torch.equal(half[key], tensor) for key, tensor in tensors.items()), (
+        "the second half must change the weights"
+    )
 
 
-def test_the_cases_cover_every_method_and_put_its_teacher_to_work_in_both_halves(runs):
+def test_the_cases_cover_every_method_with_its_teacher_in_both_halves(runs):
     whole, _ = runs
     assert {case["method"] for case in CASES.values()} == METHODS.keys()
     for name, recorder in whole.items():
         metrics = [report.metrics for report in recorder.steps]
-        asked = [step["teacher_tokens"] > 0 for step in metrics]
-        assert any(asked[:HALF]) == any(asked[HALF:]) == (CASES[name]["method"] != "grpo"), name
+        taught = [step["teacher_tokens"] > 0 for step in metrics]
+        assert any(taught[:HALF]) == any(taught[HALF:]) == (CASES[name]["method"] != "grpo"), name
     resampled = [report.metrics["groups_resampled"] for report in whole["resampling"].steps]
     half = load(next(c.data for c in whole["rlsd"].checkpoints if c.step == HALF))
-    apart = [key for key in half if key.startswith("adapter.") and "lora_B" in key]
-    assert not any(torch.equal(half[key], half[key.replace("adapter.", "snapshot.", 1)]) for key in apart)
+    moved = [key for key in half if key.startswith("adapter.") and "lora_B" in key]
+    assert not any(torch.equal(half[key], half[key.replace("adapter.", "snapshot.", 1)]) for key in moved)
     assert sum(resampled[HALF:]) > 0, resampled
 
 
 @pytest.mark.parametrize("name", ["grpo", "rlsd", "sdpo"])
-def test_a_run_that_was_meant_to_end_goes_on_as_if_it_had_always_been_longer(runs, name):
+def test_a_finished_run_extended_by_max_steps_equals_a_longer_run(runs, name):
     whole, _ = runs
     changes = COMMON | CASES[name]
-    short = finished(changes | {"max_steps": HALF}, resume=None)
+    short = run_to_end(changes | {"max_steps": HALF}, resume=None)
     assert [report.step for report in short.steps] == [1, 2, 3]
-    longer = finished(changes, resume=short.checkpoints[-1].data)
+    longer = run_to_end(changes, resume=short.checkpoints[-1].data)
     assert [report.step for report in longer.steps] == [4, 5, 6]
     assert longer.checkpoints[-1].data == whole[name].checkpoints[-1].data

@@ -1,4 +1,4 @@
-"""Gradients of a whole step: independent of how it is cut, of what is skipped, and equal to TRL's."""
+"""Gradients of a whole step: independent of micro-batches and skipped sequences, and equal to TRL's."""
 
 from dataclasses import replace
 
@@ -8,18 +8,18 @@ from datasets import Dataset
 from trl import GRPOConfig, GRPOTrainer
 
 from tests.worker.engine.tiny import (
+    make_step_tensors,
+    rollout_contexts,
     sample_rollouts,
-    signals_of,
-    students_own,
+    solution_contexts,
     tiny_policy,
     tiny_prompts,
     tiny_settings,
     tiny_tokenizer,
-    told_solutions,
 )
 from worker.engine.faults import Fault
 from worker.engine.model.policy import LIVE_ADAPTER
-from worker.engine.rollouts.logprobs import MicroBatch, plan_for
+from worker.engine.rollouts.logprobs import MicroBatch, plan_rollout_batches
 from worker.engine.teacher.signals import Scorer, teacher_logps
 from worker.engine.training.update import accumulate_gradients, make_optimizer, update_policy
 from worker.engine.types import TeacherWeights
@@ -37,19 +37,19 @@ def rollouts_of(policy, *, prompts=4, samples=4, tokens=12, temperature=1.0):
 
 
 def ragged(rollouts):
-    """Rollouts of very different lengths, as trained models write them."""
+    """Truncate the rollouts to very different lengths, as from trained models."""
     lengths = torch.arange(rollouts.num_sequences) % rollouts.mask_BT.shape[1] + 1
     mask = rollouts.mask_BT & (torch.arange(rollouts.mask_BT.shape[1])[None] < lengths[:, None])
     return replace(rollouts, mask_BT=mask)
 
 
-def stale(rollouts):
-    """Rollouts as another policy would have sampled them: ratios far on both sides of the clips."""
+def off_policy_rollouts(rollouts):
+    """Change the sampling log-probabilities as if from another policy: ratios far beyond the clips on both sides."""
     noise = 0.4 * torch.randn(rollouts.mask_BT.shape, generator=torch.Generator().manual_seed(2))
     return replace(rollouts, sampling_logps_BT=rollouts.sampling_logps_BT + noise)
 
 
-def cut(sequences, *, size, rollouts):
+def split_into_batches(sequences, *, size, rollouts):
     lengths = rollouts.lengths_B
     return [
         MicroBatch(torch.tensor(sequences[i : i + size]), int(lengths[sequences[i : i + size]].max()))
@@ -66,30 +66,30 @@ def advantages_of(rollouts):
 
 
 @pytest.mark.parametrize("loss", ["token_mean", "sequence_mean"])
-def test_one_batch_of_16_four_of_4_and_ragged_ones_give_the_same_gradient_in_float64(loss):
+def test_the_gradient_does_not_depend_on_the_micro_batches_in_float64(loss):
     settings = tiny_settings(loss=loss, normalise=True, first_error=True, eps_w=(0.8, 4.0))
-    policy = tiny_policy(settings, stirred=True)
-    rollouts = stale(ragged(rollouts_of(policy)))
+    policy = tiny_policy(settings, random_adapters=True)
+    rollouts = off_policy_rollouts(ragged(rollouts_of(policy)))
     policy.model.double()
     advantages, everything = advantages_of(rollouts).double(), list(range(16))
-    told = told_solutions(policy, rollouts)
+    contexts = solution_contexts(policy, rollouts)
     plans = [
-        cut(everything, size=16, rollouts=rollouts),
-        cut(everything, size=4, rollouts=rollouts),
-        cut(everything[::-1], size=5, rollouts=rollouts),
-        plan_for(rollouts, sequences=everything, readings=[told], micro_batch_tokens=150),
+        split_into_batches(everything, size=16, rollouts=rollouts),
+        split_into_batches(everything, size=4, rollouts=rollouts),
+        split_into_batches(everything[::-1], size=5, rollouts=rollouts),
+        plan_rollout_batches(rollouts, sequences=everything, teacher_contexts=[contexts], micro_batch_tokens=150),
     ]
-    found, losses, held = [], [], []
+    found, losses, clipped = [], [], []
     for plan in plans:
-        hinted = teacher_logps(Scorer(policy, plan, TeacherWeights.SNAPSHOT, 1.0), rollouts, told)
-        signals = signals_of(rollouts, advantages, hinted)
-        update = accumulate_gradients(policy, rollouts, signals, plan=plan, lam=0.7, settings=settings)
+        hinted = teacher_logps(Scorer(policy, plan, TeacherWeights.SNAPSHOT, 1.0), rollouts, contexts)
+        step_tensors = make_step_tensors(rollouts, advantages, hinted)
+        update = accumulate_gradients(policy, rollouts, step_tensors, plan=plan, lam=0.7, settings=settings)
         losses.append(update.loss)
         found.append(gradients(policy))
-        held.append(update.ratio_clipped_BT)
+        clipped.append(update.ratio_clipped_BT)
     assert len(plans[3]) > 4
-    assert held[0].any()
-    assert all(torch.equal(other, held[0]) for other in held)
+    assert clipped[0].any()
+    assert all(torch.equal(other, clipped[0]) for other in clipped)
     assert any(gradient.abs().max() > 1e-3 for gradient in found[0].values())
     for other, loss_value in zip(found[1:], losses[1:], strict=True):
         assert loss_value == pytest.approx(losses[0], abs=1e-12)
@@ -98,19 +98,23 @@ def test_one_batch_of_16_four_of_4_and_ragged_ones_give_the_same_gradient_in_flo
 
 
 @pytest.mark.parametrize("loss", ["token_mean", "sequence_mean"])
-def test_skipping_sequences_without_an_advantage_changes_no_gradient(loss):
+def test_skipping_sequences_without_an_advantage_does_not_change_the_gradient(loss):
     settings = tiny_settings(method="grpo", loss=loss)
-    policy = tiny_policy(settings, stirred=True)
-    rollouts = stale(ragged(rollouts_of(policy)))
+    policy = tiny_policy(settings, random_adapters=True)
+    rollouts = off_policy_rollouts(ragged(rollouts_of(policy)))
     policy.model.double()
     advantages = advantages_of(rollouts).double()
     advantages[4:12] = 0
     live = advantages.nonzero().squeeze(1).tolist()
-    whole = cut(list(range(16)), size=16, rollouts=rollouts)
-    accumulate_gradients(policy, rollouts, signals_of(rollouts, advantages), plan=whole, lam=0.0, settings=settings)
+    whole = split_into_batches(list(range(16)), size=16, rollouts=rollouts)
+    accumulate_gradients(
+        policy, rollouts, make_step_tensors(rollouts, advantages), plan=whole, lam=0.0, settings=settings
+    )
     expected = gradients(policy)
-    skipped = cut(live, size=16, rollouts=rollouts)
-    accumulate_gradients(policy, rollouts, signals_of(rollouts, advantages), plan=skipped, lam=0.0, settings=settings)
+    skipped = split_into_batches(live, size=16, rollouts=rollouts)
+    accumulate_gradients(
+        policy, rollouts, make_step_tensors(rollouts, advantages), plan=skipped, lam=0.0, settings=settings
+    )
     for name, gradient in gradients(policy).items():
         torch.testing.assert_close(gradient, expected[name], rtol=0, atol=1e-14)
 
@@ -120,25 +124,25 @@ def test_a_step_without_any_advantage_has_gradient_zero_and_still_counts():
     policy = tiny_policy(settings)
     rollouts = rollouts_of(policy)
     optimizer = make_optimizer(policy, settings=settings)
-    silence = signals_of(rollouts, torch.zeros(16))
-    update = update_policy(policy, optimizer, rollouts, silence, plan=[], lam=0.5, step=1, settings=settings)
+    step_tensors = make_step_tensors(rollouts, torch.zeros(16))
+    update = update_policy(policy, optimizer, rollouts, step_tensors, plan=[], lam=0.5, step=1, settings=settings)
     assert update.gradient_norm == 0
     assert update.num_tokens == 0
     assert {int(state["step"]) for state in optimizer.state.values()} == {1}
 
 
-def test_a_gradient_that_is_not_finite_moves_no_weight():
+def test_a_gradient_that_is_not_finite_changes_no_weights():
     settings = tiny_settings(method="grpo")
     policy = tiny_policy(settings)
     rollouts = rollouts_of(policy)
     before = {name: value.detach().clone() for name, value in policy.adapter(LIVE_ADAPTER).items()}
-    plan = cut(list(range(16)), size=16, rollouts=rollouts)
+    plan = split_into_batches(list(range(16)), size=16, rollouts=rollouts)
     with pytest.raises(Fault, match="step 3"):
         update_policy(
             policy,
             make_optimizer(policy, settings=settings),
             rollouts,
-            signals_of(rollouts, torch.full((16,), torch.inf)),
+            make_step_tensors(rollouts, torch.full((16,), torch.inf)),
             plan=plan,
             lam=0.0,
             step=3,
@@ -176,8 +180,8 @@ def trl_trainer(policy, tmp_path, *, loss, temperature):
 
 
 def trl_inputs(rollouts, advantages, *, pad_id):
-    """The same batch as TRL holds it, the log-probabilities at sampling included."""
-    prompts = [context.ids for context in students_own(rollouts)]
+    """Convert the batch to TRL's format, including the log-probabilities at sampling."""
+    prompts = [context.ids for context in rollout_contexts(rollouts)]
     longest = max(map(len, prompts))
     return {
         "prompt_ids": torch.tensor([[pad_id] * (longest - len(ids)) + list(ids) for ids in prompts]),
@@ -192,18 +196,18 @@ def trl_inputs(rollouts, advantages, *, pad_id):
 
 @pytest.mark.parametrize("off_policy", [False, True])
 @pytest.mark.parametrize(("loss", "temperature"), [("token_mean", 1.0), ("sequence_mean", 0.7)])
-def test_at_lambda_zero_loss_gradients_and_clip_share_are_those_of_trl(tmp_path, loss, temperature, off_policy):
+def test_at_lambda_zero_loss_gradients_and_clip_share_match_trl(tmp_path, loss, temperature, off_policy):
     settings = tiny_settings(loss=loss, temperature=temperature, dual_clip=99.0)  # TRL has none
-    policy = tiny_policy(settings, stirred=True)
+    policy = tiny_policy(settings, random_adapters=True)
     rollouts = ragged(rollouts_of(policy, temperature=temperature))
-    rollouts = stale(rollouts) if off_policy else rollouts
+    rollouts = off_policy_rollouts(rollouts) if off_policy else rollouts
     advantages = advantages_of(rollouts)
     advantages[4:8] = 0  # skipped by us, not by TRL, and counted by both
     live = advantages.nonzero().squeeze(1).tolist()
-    plan = plan_for(rollouts, sequences=live, readings=[], micro_batch_tokens=120)
+    plan = plan_rollout_batches(rollouts, sequences=live, teacher_contexts=[], micro_batch_tokens=120)
     assert len(plan) > 2
     ours = accumulate_gradients(
-        policy, rollouts, signals_of(rollouts, advantages), plan=plan, lam=0.0, settings=settings
+        policy, rollouts, make_step_tensors(rollouts, advantages), plan=plan, lam=0.0, settings=settings
     )
     found = gradients(policy)
 
@@ -221,21 +225,21 @@ def test_at_lambda_zero_loss_gradients_and_clip_share_are_those_of_trl(tmp_path,
     assert (clip_share > 0.05) == off_policy
 
 
-def test_the_dual_clip_silences_tokens_that_have_become_far_likelier_under_a_negative_advantage():
+def test_the_dual_clip_zeroes_the_gradient_of_far_likelier_tokens_with_a_negative_advantage():
     settings = tiny_settings(method="grpo", dual_clip=3.0)
-    policy = tiny_policy(settings, stirred=True)
+    policy = tiny_policy(settings, random_adapters=True)
     rollouts = rollouts_of(policy)
     rollouts = replace(rollouts, sampling_logps_BT=rollouts.sampling_logps_BT - 2.0)  # rho = 7.4
-    plan = cut(list(range(16)), size=16, rollouts=rollouts)
+    plan = split_into_batches(list(range(16)), size=16, rollouts=rollouts)
     update = accumulate_gradients(
-        policy, rollouts, signals_of(rollouts, -torch.ones(16)), plan=plan, lam=0.0, settings=settings
+        policy, rollouts, make_step_tensors(rollouts, -torch.ones(16)), plan=plan, lam=0.0, settings=settings
     )
     assert update.loss == pytest.approx(3.0)
     assert update.gradient_norm == 0
     accumulate_gradients(
         policy,
         rollouts,
-        signals_of(rollouts, -torch.ones(16)),
+        make_step_tensors(rollouts, -torch.ones(16)),
         plan=plan,
         lam=0.0,
         settings=replace(settings, dual_clip=9.0),

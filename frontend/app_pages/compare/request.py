@@ -1,0 +1,75 @@
+"""The request body of a comparison, from the form's values. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from frontend.api.types import FileReport, Json, Method
+from frontend.words.job_settings import NEEDED, hint_in_rows, request_body, rows_without
+
+BUDGETS = {"steps": "steps", "tokens": "tokens", "seconds": "time"}
+"""Labels of the API's budget units."""
+USUAL = {"max_steps": 100, "eval_interval": 25}
+"""Defaults: enough steps to see a difference, with evaluations on the way for curves."""
+
+
+def arms(methods: Sequence[str], *, facts: Mapping[str, Method], teacher_model: str) -> list[Json]:
+    """Build one arm per method, named by its title, with the larger teacher model if the method uses one."""
+    return [
+        {
+            "name": facts[name]["title"],
+            "x_rlsd": {"method": name}
+            | ({"teacher_model": teacher_model} if facts[name]["teacher"] == "external" else {}),
+        }
+        for name in methods
+    ]
+
+
+def comparison_body(
+    *,
+    name: str,
+    dataset: str,
+    validation: str | None,
+    grader: Json,
+    model: str,
+    preset: str,
+    settings: Mapping[str, Any],
+    arm_bodies: list[Json],
+    seeds: int,
+    unit: str,
+    limit: float | None,
+) -> Json:
+    job = request_body(
+        dataset=dataset,
+        validation=validation,
+        grader=grader,
+        model=model,
+        name="",
+        seed=None,
+        x_rlsd={"preset": preset, **settings},
+    )
+    budget = {"unit": unit} | ({} if limit is None else {"limit": limit})
+    return {"name": name, "job": job, "arms": arm_bodies, "seeds": list(range(seeds)), "budget": budget}
+
+
+def job_of_arm(body: Json, arm: Json) -> Json:
+    """Build the body of one run of this arm, as the service does, for an estimate."""
+    job: Json = body["job"]
+    reinforcement, budget = job["method"]["reinforcement"], body["budget"]
+    bounds = {"budget": budget["limit"], "budget_unit": budget["unit"]} if "limit" in budget else {}
+    settings = {**reinforcement["x_rlsd"], **arm["x_rlsd"], **bounds}
+    method = {**job["method"], "reinforcement": {**reinforcement, "x_rlsd": settings}}
+    return {**job, "method": method, "seed": body["seeds"][0]}
+
+
+def lacking(methods: Sequence[str], *, facts: Mapping[str, Method], preset: str, report: FileReport) -> list[str]:
+    """Return a sentence for each method whose teacher needs a hint that some rows do not have."""
+    found = []
+    for name in methods:
+        hint = hint_in_rows({}, method=facts[name], preset=preset)
+        without = rows_without(hint, report, settings={})
+        if hint is not None and without:
+            found.append(
+                f"{facts[name]['title']} needs a hint that {without:,} of {report['good']:,} rows lack: they have "
+                f"{NEEDED[hint][1]}. Remove the method, or choose the other preset or another dataset."
+            )
+    return found

@@ -1,0 +1,77 @@
+"""The training curves of a job."""
+
+import streamlit as st
+
+from frontend.api.types import Metrics
+from frontend.components import charts
+from frontend.components.job_feed import JobFeed
+
+ABOVE, BELOW = "better than its group", "worse than its group"
+"""Labels by the sign of the advantage."""
+CURVES: dict[str, tuple[str, dict[str, str]]] = {
+    "Completion length": ("tokens", {"completion_tokens_mean": "mean", "completion_tokens_max": "longest"}),
+    "Truncated and empty completions": ("share", {"truncated": "truncated", "empty": "empty"}),
+    "Verifier errors": ("share", {"errored": "errors", "timed_out": "timeouts", "abstained": "abstained"}),
+    "Completions without signal": (
+        "share",
+        {"skipped": "no signal", "unheard": "no teacher"},
+    ),
+    "Groups resampled": ("groups", {"groups_resampled": "groups"}),
+    "Entropy": ("nats per token", {"entropy": "entropy"}),
+    "Distance to the base model": ("KL, nats per token", {"kl_to_start": "KL"}),
+    "Teacher evidence": ("mean log-ratio", {"delta_mean_positive": ABOVE, "delta_mean_negative": BELOW}),
+    "Teacher evidence per completion": (
+        "sum of log-ratios",
+        {"delta_sum_right": "right", "delta_sum_wrong": "wrong"},
+    ),
+    "Teacher weights": ("mean weight", {"weight_mean_positive": ABOVE, "weight_mean_negative": BELOW}),
+    "Weights at their bounds": ("share of tokens", {"clipped_low": "lowest", "clipped_high": "highest"}),
+    "Hint against placebo": (
+        "mean absolute log-ratio",
+        {"hint_delta_abs_mean": "the row's own hint", "placebo_delta_abs_mean": "another row's"},
+    ),
+    "Leakage": ("share of completions", {"leakage": "leakage"}),
+    "Gradient norm": ("norm", {"gradient_norm": "norm"}),
+    "Clipped policy ratios": ("share of tokens", {"ratio_clipped": "clipped"}),
+    "Sampling vs. training log-probabilities": ("mean difference", {"rollout_logp_gap_mean": "difference"}),
+    "Time by part": (
+        "seconds",
+        {
+            "rollout_s": "sampling",
+            "reward_s": "verifying",
+            "teacher_s": "teacher",
+            "update_s": "update",
+            "report_s": "diagnostics",
+        },
+    ),
+}
+"""Curves by name: unit, and labels by metric name."""
+
+
+def curves(feed: JobFeed) -> None:
+    if not feed.metrics:
+        st.caption("Curves appear after the first step.")
+        return
+    left, right = st.columns(2)
+    with left:
+        st.subheader("Reward", anchor=False, help="Mean score of each step's completions; the line is a running mean.")
+        charts.reward_curve(charts.reward_table(feed.metrics), key="reward_curve")
+    with right:
+        st.subheader("Groups", anchor=False, help="Only questions answered both right and wrong have a signal.")
+        charts.group_shares(feed.metrics, key="group_shares")
+
+
+def further_curves(feed: JobFeed) -> None:
+    there = available(feed.metrics)
+    if not there:
+        st.caption("Curves appear after the first step.")
+        return
+    chosen = st.selectbox("Curve", there, key="curve")
+    unit, series = CURVES[chosen]
+    charts.metric_curves(feed.metrics, series, unit=unit, key=f"curve_{there.index(chosen)}")
+
+
+def available(metrics: list[Metrics]) -> list[str]:
+    """Return the curves with at least one point: some metrics come only every few steps, or only with a teacher."""
+    known = {name for step in metrics for name, value in step["values"].items() if value is not None}
+    return [name for name, (_, series) in CURVES.items() if known & set(series)]

@@ -1,0 +1,154 @@
+"""The head of the Job page: state, progress, time left, actions, the adapter."""
+
+import time
+from typing import Literal
+
+import streamlit as st
+
+from frontend.api import ApiError, Client
+from frontend.api.types import Job, Metrics
+from frontend.app_pages.job import checks
+from frontend.components import rights
+from frontend.components.job_feed import JobFeed, pace_s, seconds_left
+from frontend.components.job_table import start_time, title_of
+from frontend.session import state
+from frontend.widgets import problems
+from frontend.words import held_out, units
+from frontend.words.job_settings import label_of
+from frontend.words.job_states import PAUSABLE, look
+
+NOTHING_LEARNED = "Nothing was learned: the adapter has no effect."
+WHY = {"failed": "Why it failed", "paused": "Why it paused", "cancelled": "Why it was paused before"}
+
+
+def show(feed: JobFeed, client: Client) -> None:
+    job = feed.job
+    state_now = look(job["status"])
+    with st.container(horizontal=True, vertical_alignment="center", key="job_state"):
+        st.title(title_of(job), anchor=False, width="content")
+        st.badge(state_now.label, icon=state_now.icon, color=state_now.color)
+    sentence = NOTHING_LEARNED if held_out.learned_nothing(job) else state_now.sentence
+    st.caption(f"{sentence} Model {job['model']}, {start_time(job, state.zone())}.")
+    _error(job)
+    checks.show(job, client)
+    _progress(feed)
+    _buttons(feed, client)
+
+
+def _error(job: Job) -> None:
+    error = job.get("error") or {}
+    if not error.get("message"):
+        return
+    setting = label_of(error.get("param"))
+    where = "" if setting is None else f" In the form for a new job, this setting is “{setting}”."
+    title = WHY.get(job["status"], "What went wrong")
+    if job["status"] == "failed":
+        st.error(f"{error['message']}{where}", title=title, icon=":material/error:")
+    else:
+        st.warning(f"{error['message']}{where}", title=title, icon=":material/pause_circle:")
+
+
+def _progress(feed: JobFeed) -> None:
+    """Show the progress; without a bar if the job has ended."""
+    job, most, step = feed.job, feed.max_steps, feed.step
+    text = f"step {step:,} of {most:,}"
+    if feed.ended:
+        st.caption(text)
+    else:
+        st.progress(min(step / most, 1.0), text=f"{text}{_next(feed)}")
+    _figures(job, feed.metrics)
+
+
+def _next(feed: JobFeed) -> str:
+    if feed.job["status"] != "running":
+        return ""
+    if feed.step >= feed.max_steps:
+        return " · evaluating on held-out questions"
+    if feed.step == 0:
+        return " · evaluating the base model on held-out questions first"
+    left = seconds_left(feed)
+    return "" if left is None else f" · about {units.duration(left)} left"
+
+
+def _figures(job: Job, metrics: list[Metrics]) -> None:
+    newest = metrics[-1]["values"] if metrics else {}
+    rewards = [reward for m in metrics[-10:] if (reward := m["values"].get("reward_mean")) is not None]
+    tokens, pace = newest.get("completion_tokens_mean"), pace_s(metrics)
+    started = job["x_progress"]["started_at"] or job["created_at"]
+    taken = units.duration((job["finished_at"] or time.time()) - started)
+    figures = {
+        "Mean reward, 10 steps": f"{sum(rewards) / len(rewards):.2f}" if rewards else "–",
+        "Time per step": f"{pace:.2f} s" if pace else "–",
+        "Completion length": f"{tokens:.0f} tokens" if tokens else "–",
+        "Duration" if job["finished_at"] else "Time since start": taken,
+    }
+    with st.grid(min_column_width=170):
+        for label, value in figures.items():
+            st.metric(label, value, border=True, height="stretch")
+
+
+def _buttons(feed: JobFeed, client: Client) -> None:
+    job = feed.job
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if job["status"] in PAUSABLE and rights.button(client, "Pause", icon=":material/pause:", key="pause"):
+            _control(feed, client, "pause")
+        if job["status"] == "paused" and rights.button(
+            client, "Resume", icon=":material/play_arrow:", type="primary", key="resume"
+        ):
+            _control(feed, client, "resume")
+        if not feed.ended:
+            with rights.popover(client, "Cancel", icon=":material/cancel:", key="cancel_open"):
+                st.write("The job ends after the current step and cannot be resumed.")
+                if st.button("Cancel the job", type="primary", key="cancel"):
+                    _control(feed, client, "cancel")
+        if job["status"] == "succeeded":
+            _trained(job, client)
+        rights.page_link(
+            client,
+            "app_pages/new_job/page.py",
+            label="Train again with changes",
+            icon=":material/content_copy:",
+            query_params={"from": job["id"]},
+            help="Opens a new job with the settings of this one.",
+        )
+
+
+def _trained(job: Job, client: Client) -> None:
+    """Show the actions for the adapter."""
+    st.download_button(
+        "Download the adapter",
+        data=lambda: client.adapter(job["id"]),
+        file_name=f"{job['user_provided_suffix'] or job['id']}-adapter.zip",
+        mime="application/zip",
+        icon=":material/download:",
+        type="primary",
+        on_click="ignore",
+        key="adapter",
+        help="ZIP: adapter weights, configuration, model card and manifest.",
+    )
+    model = job["fine_tuned_model"]
+    if model is None:
+        return
+    st.page_link(
+        "app_pages/playground/page.py",
+        label="Compare with base model",
+        icon=":material/forum:",
+        query_params={"left": job["model"], "right": model},
+        help="Ask both the same question, side by side.",
+    )
+    st.page_link(
+        "app_pages/models/page.py",
+        label="Open the model",
+        icon=":material/deployed_code:",
+        query_params={"model": model},
+    )
+
+
+def _control(feed: JobFeed, client: Client, action: Literal["cancel", "pause", "resume"]) -> None:
+    try:
+        client.control_job(feed.job_id, action)
+        feed.refresh_state(client)
+    except ApiError as error:
+        problems.show(error)
+        return
+    st.rerun()

@@ -1,0 +1,101 @@
+"""The settings a job was created with: their values in words, which were chosen, and the reason for each default."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from frontend.api import Client
+from frontend.api.types import Json
+from frontend.components.job_feed import JobFeed
+from frontend.words import job_settings, verifiers
+from frontend.words.job_settings import ADAPTER, MAIN, PRESETS, SECTIONS, Setting, facts_of, inlined
+from frontend.words.method_reasons import ADAPTER_REASONS, REASONS
+
+SCHEMAS = "job_told_schemas"
+
+
+def panel(feed: JobFeed, client: Client) -> None:
+    job = feed.job
+    schemas = _schemas(feed, client)
+    schema = schemas["RlsdSettings"]
+    reinforcement: Json = job["method"]["reinforcement"]
+    settings: Json = reinforcement["x_rlsd"]
+    chosen: Json = reinforcement["x_asked"]
+    facts = job_settings.methods(schema)[settings["method"]]
+    st.caption(
+        "The settings this job was created with. Those in bold were chosen; the others come from the method and "
+        "defaults."
+    )
+    with st.container(horizontal=True):
+        dataset = {"dataset": job["training_file"]}
+        st.page_link("app_pages/datasets/page.py", label="Dataset", icon=":material/table_rows:", query_params=dataset)
+        verifier = reinforcement.get("x_verifier")
+        if verifier is not None:
+            link = {"verifier": str(verifier["id"])}
+            st.page_link(
+                "app_pages/verifiers/page.py", label="Verifier", icon=":material/fact_check:", query_params=link
+            )
+    st.markdown(f"**{facts['title']}**: {facts['summary']}")
+    preset = f", preset {PRESETS[chosen['preset']][0]}" if chosen.get("preset") in PRESETS else ""
+    verifier_name = verifiers.of_job(job)
+    st.caption(f"Base model {job['model']}{preset}; verifier: {verifier_name}; seed {job['seed']}; job {job['id']}.")
+    for title, section in (("Training", MAIN), *SECTIONS):
+        shown = [
+            setting
+            for setting in job_settings.settings_for(section, method=facts, schema=schema)
+            if setting.when is None or setting.when(settings)
+        ]
+        _table(title, shown, settings, chosen=chosen, schema=schema, reasons=REASONS)
+    lora: Json = settings["lora"]
+    _table(
+        "Adapter (LoRA)",
+        ADAPTER,
+        lora,
+        chosen=chosen.get("lora") or {},
+        schema=schemas["Lora"],
+        reasons=ADAPTER_REASONS,
+    )
+    with st.expander("All settings as JSON", icon=":material/data_object:", key="job_json"):
+        st.code(json.dumps(job["method"], indent=2), language="json")
+
+
+def _schemas(feed: JobFeed, client: Client) -> dict[str, Json]:
+    """Return the API's schemas of the settings, read once."""
+    kept: dict[str, Json] | None = st.session_state.get(SCHEMAS)
+    if kept is None:
+        schemas = client.settings_schemas()
+        kept = {name: inlined(schemas, name) for name in ("RlsdSettings", "Lora")}
+        st.session_state[SCHEMAS] = kept
+        feed.ticks_to_skip += 0 if feed.ended else 1
+    return kept
+
+
+def _table(
+    title: str, settings: Sequence[Setting], values: Json, *, chosen: Json, schema: Json, reasons: Mapping[str, str]
+) -> None:
+    lines = [
+        {
+            "setting": f"**{setting.label}**" if setting.name in chosen else setting.label,
+            "value": in_words(setting, values[setting.name], schema=schema),
+            "reason for the default": reasons.get(setting.name, ""),
+        }
+        for setting in settings
+        if setting.name in values
+    ]
+    if lines:
+        st.markdown(f"**{title}**")
+        st.table(lines, hide_index=True, border="horizontal", alt=f"Settings: {title}")
+
+
+def in_words(setting: Setting, value: Any, *, schema: Json) -> str:
+    if value is None:
+        return "none"
+    if setting.kind == "yes_no":
+        return "yes" if value else "no"
+    if setting.kind == "pair":
+        return " and ".join(f"{number:g}" for number in value)
+    if setting.kind in ("whole", "number"):
+        return f"{value:,}" if setting.kind == "whole" else f"{value:g}"
+    return facts_of(schema, setting.name).titles.get(str(value), str(value))

@@ -1,0 +1,47 @@
+"""Example code for a model: with PEFT, with vLLM, over the API with the official client. Pure."""
+
+from frontend.api.types import Json
+
+
+def peft(manifest: Json) -> str:
+    base = base_place(manifest)
+    return f'''from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+base = AutoModelForCausalLM.from_pretrained("{base}")
+model = PeftModel.from_pretrained(base, "path/of/the/unpacked/adapter")
+tokenizer = AutoTokenizer.from_pretrained("{base}")
+
+question = [{{"role": "user", "content": "Your question"}}]
+prompt = tokenizer.apply_chat_template(question, add_generation_prompt=True, return_dict=True, return_tensors="pt")
+answer = model.generate(**prompt, max_new_tokens=512)
+print(tokenizer.decode(answer[0, prompt["input_ids"].shape[1] :], skip_special_tokens=True))
+'''
+
+
+def vllm(manifest: Json) -> str:
+    rank = manifest["settings"]["lora"]["r"]
+    return f"""vllm serve {base_place(manifest)} \\
+  --enable-lora --max-lora-rank {rank} \\
+  --lora-modules trained=path/of/the/unpacked/adapter
+# then ask for the model "trained" at http://localhost:8000/v1
+"""
+
+
+def openai(model: str, *, api_url: str) -> str:
+    return f'''from openai import OpenAI
+
+client = OpenAI(base_url="{api_url}/v1", api_key="rlsd-...")  # your key
+answer = client.chat.completions.create(
+    model="{model}",
+    messages=[{{"role": "user", "content": "Your question"}}],
+    temperature=0,
+)
+print(answer.choices[0].message.content)
+'''
+
+
+def base_place(manifest: Json) -> str:
+    """Return the base's Hugging Face id, or a placeholder for the path of a base that is a folder on the server."""
+    base = manifest["base_model"]
+    return str(base.get("hub_id") or f"path/of/{base['name']}")

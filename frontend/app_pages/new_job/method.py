@@ -1,0 +1,184 @@
+"""The method of a new job: training plan, method, preset, and all settings, folded and with reasons."""
+
+from collections.abc import Mapping, Sequence
+
+import streamlit as st
+
+from frontend.api.types import DataFile, FileReport, Json, Method
+from frontend.components import setting_fields
+from frontend.words.job_settings import ADAPTER, MAIN, PRESETS, SECTIONS, facts_of, methods, settings_for
+from frontend.words.method_reasons import ADAPTER_REASONS, REASONS
+from frontend.words.training_plans import ARMS, SEEDS, PlanName, TrainingPlan, available_plans
+
+PRESET_OF = "preset_of_dataset"
+"""Session key of the dataset by which the preset was chosen; another dataset may need another preset."""
+HELD_OUT = "a tenth of the training dataset"
+MOST_SEEDS = 10
+
+
+def plan(*, cloning: bool) -> tuple[PlanName, TrainingPlan]:
+    """Show the training plans; return the chosen one with its name."""
+    plans = available_plans(cloning=cloning)
+    name: PlanName = st.radio(
+        "How thorough?",
+        list(plans),
+        format_func=lambda name: plans[name].title,
+        captions=[each.text for each in plans.values()],
+        key="plan",
+    )
+    return name, plans[name]
+
+
+def arms(schema: Json) -> tuple[dict[str, str], int]:
+    """Show the methods to compare. Returns (titles by name, number of seeds)."""
+    known_methods = {name: facts for name, facts in methods(schema).items() if facts["teacher"] != "external"}
+    with st.container(border=True):
+        left, right = st.columns([3, 1])
+        chosen = left.multiselect(
+            "Methods to compare",
+            list(known_methods),
+            default=[name for name in ARMS if name in known_methods],
+            format_func=lambda name: known_methods[name]["title"],
+            key="arms",
+            help="All others are compared with the first one, question by question. GRPO is the usual baseline.",
+        )
+        seeds = right.number_input(
+            "Seeds per method",
+            1,
+            MOST_SEEDS,
+            SEEDS,
+            key="arm_seeds",
+            help="Training depends on chance. With three seeds per method, a difference is not due to a single lucky "
+            "run.",
+        )
+        st.caption(
+            "All methods use the same questions, steps and seeds, and are evaluated on the same held-out questions. "
+            f"{len(chosen) * int(seeds):,} jobs, one after the other."
+        )
+    return {name: known_methods[name]["title"] for name in chosen}, int(seeds)
+
+
+def preset_by_data(dataset: str, report: FileReport) -> None:
+    """Preselect `steady` if every row has a worked solution; once per dataset, then the user decides."""
+
+    if "preset" in st.session_state and st.session_state.get(PRESET_OF) == dataset:
+        return
+    st.session_state["preset"] = "steady" if report["good"] and report["with_solution"] == report["good"] else "paper"
+    st.session_state[PRESET_OF] = dataset
+
+
+def method_and_numbers(schema: Json, *, planned: Mapping[str, int], compared: bool) -> tuple[str, str, Json]:
+    """Show method and main settings. Returns (method, preset, settings that were filled in)."""
+    with st.expander("Method and main settings", icon=":material/school:", key="method_fold"):
+        method, preset = _method(schema, compared=compared)
+        main = setting_fields.fields(MAIN, schema=schema, key="main", columns=5, reasons=REASONS, planned=planned)
+    return method, preset, main
+
+
+def _method(schema: Json, *, compared: bool) -> tuple[str, str]:
+    found = methods(schema)
+    left, right = st.columns(2)
+    method = "rlsd"
+    if compared:
+        left.caption("The methods are those chosen above.")
+    else:
+        method = left.selectbox(
+            "Method",
+            list(found),
+            format_func=lambda name: found[name]["title"],
+            key="method",
+            help="docs/methods.md describes each method and its source. RLSD is the method that the Workbench is built "
+            "for; GRPO is the usual baseline.",
+        )
+        left.caption(f"{found[method]['summary']} ({found[method]['source']})")
+    if found[method]["teacher"] != "hinted":
+        right.caption("This method does not show a hint to a teacher, so it has no preset.")
+        return method, "paper"
+    with right:
+        chosen = st.segmented_control(
+            "Preset",
+            list(PRESETS),
+            format_func=lambda name: PRESETS[name][0],
+            required=True,
+            key="preset",
+            help="Steady is preselected if every row has a worked solution, for which it was designed; As published "
+            "needs only answers.",
+        )
+        preset = str(chosen)
+        st.caption(PRESETS[preset][1])
+    return method, preset
+
+
+def more(
+    files: Sequence[DataFile],
+    dataset: str,
+    schemas: Mapping[str, Json],
+    *,
+    method: Method,
+    planned: Mapping[str, int],
+    compared: bool,
+) -> tuple[Json, str | None, int | None]:
+    """Show the further settings. Returns (settings, held-out dataset, seed), as far as they were filled in."""
+    with st.expander("More settings", icon=":material/tune:", key="more_fold"):
+        st.caption(
+            "Empty fields use the method's, the preset's or the default value shown. Each “?” explains the setting."
+        )
+        filled: Json = {}
+        schema = schemas["RlsdSettings"]
+        for title, section in SECTIONS:
+            settings = settings_for(section, method=method, schema=schema)
+            if settings:
+                st.markdown(f"**{title}**")
+                filled |= setting_fields.fields(
+                    settings,
+                    schema=schema,
+                    key="set",
+                    columns=3,
+                    reasons=REASONS,
+                    planned=planned,
+                    as_published=method["defaults"],
+                )
+        st.markdown("**Adapter (LoRA)**")
+        lora = setting_fields.fields(
+            ADAPTER, schema=schemas["Lora"], key="set_lora", columns=3, reasons=ADAPTER_REASONS, planned={}
+        )
+        st.markdown("**Held-out questions and seed**")
+        left, right = st.columns(2)
+        others = {file["id"]: file["filename"] for file in files if file["id"] != dataset}
+        validation = left.selectbox(
+            "Held-out dataset",
+            list(others),
+            index=None,
+            format_func=others.__getitem__,
+            placeholder=HELD_OUT,
+            key="job_validation",
+            help="Questions that are never trained on, for the evaluation before and after training.",
+        )
+        seed = None
+        if not compared:
+            seed = right.number_input(
+                "Seed",
+                min_value=0,
+                value=None,
+                step=1,
+                placeholder="random",
+                key="job_seed",
+                help="The same seed and settings reproduce the job.",
+            )
+    return filled | ({"lora": lora} if lora else {}), validation, None if seed is None else int(seed)
+
+
+def in_words(settings: Json, schema: Json, *, method: str, preset: str) -> str:
+    """Summarise the chosen settings in one sentence."""
+
+    def value(name: str) -> float:
+        given = settings.get(name, facts_of(schema, name).default)
+        return given if isinstance(given, int | float) else 0
+
+    steps, batch, group = value("max_steps"), value("batch_size"), value("num_generations")
+    facts = methods(schema)[method]
+    how = facts["title"] + (f", {PRESETS[preset][0].lower()}" if facts["teacher"] == "hinted" else "")
+    return (
+        f"{steps:,.0f} steps × {batch:,.0f} questions × {group:,.0f} completions = "
+        f"{steps * batch * group:,.0f} completions to generate and score. {how}."
+    )

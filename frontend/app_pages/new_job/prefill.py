@@ -1,0 +1,74 @@
+"""A job's settings as widget states of the new-job form, by widget key. Pure."""
+
+from typing import Any
+
+from frontend.api.types import Job, Json
+from frontend.words.job_settings import ADAPTER, MAIN, SECTIONS, Setting
+
+FROM_HYPERPARAMETERS = ("max_steps", "batch_size", "learning_rate", "eval_interval", "eval_samples")
+"""Settings that a program may have sent in OpenAI's `hyperparameters` instead."""
+MAX_NAME = 64
+
+
+def requested_settings(job: Job, *, defaults: Json) -> Json:
+    """Return the settings in the job's request, with hyperparameters as settings. `defaults`: by setting name."""
+    reinforcement: Json = job["method"]["reinforcement"]
+    requested: Json = dict(reinforcement.get("x_asked", {}))
+    for name in FROM_HYPERPARAMETERS:
+        value = reinforcement["x_rlsd"][name]
+        if name not in requested and value != defaults.get(name):
+            requested[name] = value
+    return requested
+
+
+def widget_states(requested: Json) -> dict[str, Any]:
+    """Return the states of the settings' fields: `main_…`, `set_…`, `set_lora_…`."""
+    found: dict[str, Any] = {}
+    sections = [setting for _, section in SECTIONS for setting in section]
+    for prefix, settings, given in (
+        ("main", MAIN, requested),
+        ("set", sections, requested),
+        ("set_lora", ADAPTER, requested.get("lora", {})),
+    ):
+        for setting in settings:
+            value = given.get(setting.name)
+            if value is not None:
+                found[f"{prefix}_{setting.name}"] = _state(setting, value)
+    return found
+
+
+def without_field(requested: Json) -> Json:
+    """Return the settings that have no field; the new job takes them over unchanged."""
+    names = {setting.name for setting in (*MAIN, *(setting for _, section in SECTIONS for setting in section))}
+    left = {name: value for name, value in requested.items() if name not in names | {"preset", "method", "lora"}}
+    adapter = {setting.name for setting in ADAPTER}
+    lora = {name: value for name, value in requested.get("lora", {}).items() if name not in adapter}
+    return left | ({"lora": lora} if lora else {})
+
+
+def merged(x_rlsd: Json, left: Json) -> Json:
+    """Merge settings with those that have no field, including the adapter's."""
+    joined = {**left, **x_rlsd}
+    if "lora" in left and "lora" in x_rlsd:
+        joined["lora"] = {**left["lora"], **x_rlsd["lora"]}
+    return joined
+
+
+def next_name(name: str | None) -> str:
+    """Return the next name: `invoices-1` -> `invoices-2`, `first` -> `first-2`; empty if the job has none."""
+    if not name:
+        return ""
+    stem, dash, number = name.rpartition("-")
+    if dash and number.isdecimal():
+        return f"{stem}-{int(number) + 1}"[:MAX_NAME]
+    return f"{name[: MAX_NAME - 2]}-2"
+
+
+def _state(setting: Setting, value: Any) -> Any:
+    if setting.kind == "yes_no":
+        return "yes" if value else "no"
+    if setting.kind == "pair":
+        return ", ".join(f"{number:g}" for number in value) if isinstance(value, list) else f"{value:g}"
+    if setting.kind == "whole":
+        return int(value)
+    return float(value) if setting.kind == "number" else str(value)

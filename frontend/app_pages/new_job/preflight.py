@@ -1,0 +1,111 @@
+"""The pre-flight and the teacher preview of the form's settings, each at one click."""
+
+import streamlit as st
+
+from frontend.api import Client
+from frontend.api.types import Json
+from frontend.app_pages.new_job import preflight_report
+from frontend.components import check_progress, prompts, rights
+
+REFUSED = "The pre-flight failed"
+KEPT, SHOWN = "preflight_kept", "teacher_preview_kept"
+ROWS, SAMPLES = 16, 8
+MOST_ROWS, MOST_SAMPLES = 256, 64
+OF_THE_JOB = ("self_check_rows", "preflight_rows", "preflight_samples", "on_failed_check")
+"""Settings of a job's own checks before training, which do not affect these trials."""
+
+
+def finished_id() -> str | None:
+    """Return the id of the pre-flight whose report is shown."""
+    found = check_progress.cached(KEPT)
+    return found.check["id"] if found is not None and found.check["status"] == "done" else None
+
+
+def with_preflight(settings: Json) -> Json:
+    """Show a checkbox; return the settings, with a pre-flight before training if it is ticked."""
+    ticked = st.checkbox(
+        "Run the pre-flight before training",
+        key="preflight_first",
+        help=f"The base model answers {ROWS} rows before the first step. If they have no signal, the job pauses for "
+        "your decision instead of training. Nothing else about the job changes.",
+    )
+    return {"preflight_rows": ROWS, **settings} if ticked else settings
+
+
+def panel(client: Client, job: Json, *, num_rows: int, ready: bool) -> None:
+    """Show both. `job`: the body that would create it. `num_rows`: of its dataset."""
+    reinforcement: Json = job["method"]["reinforcement"]
+    settings = {name: value for name, value in reinforcement["x_rlsd"].items() if name not in OF_THE_JOB}
+    trial = {name: job[name] for name in ("model", "training_file")}
+    trial |= {"grader": reinforcement["grader"], "x_rlsd": settings, "seed": job.get("seed", 0)}
+    for key, kind in ((KEPT, "preflight"), (SHOWN, "teacher_preview")):
+        like = {name: trial[name] for name in ("model", "grader")}
+        check_progress.find(client, key, kind=kind, like=like, file=trial["training_file"])
+    with st.expander(
+        "Test before training", icon=":material/flight_takeoff:", expanded=bool({KEPT, SHOWN} & set(st.session_state))
+    ):
+        preflight, preview = st.tabs(["Pre-flight", "Teacher preview"])
+        with preflight:
+            _preflight(client, trial, ready=ready)
+        with preview:
+            _preview(client, trial, num_rows=num_rows, ready=ready)
+
+
+def _preflight(client: Client, trial: Json, *, ready: bool) -> None:
+    st.caption(
+        "The base model answers some rows, with and without the hint, and the verifier scores the answers. The report "
+        "shows whether there is a signal to learn from, whether the hint helps, and how long training will take."
+    )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        rows = st.number_input("Rows", 1, MOST_ROWS, ROWS, key="preflight_rows", width=120)
+        samples = st.number_input("Completions per row", 1, MOST_SAMPLES, SAMPLES, key="preflight_samples", width=160)
+        body = trial | {"rows": int(rows), "samples": int(samples)}
+        go = rights.button(
+            client,
+            "Run pre-flight",
+            icon=":material/flight_takeoff:",
+            key="preflight_go",
+            disabled=check_progress.busy(KEPT) or not ready,
+        )
+    if go:
+        check_progress.start(KEPT, lambda: client.preflight(body), refused=REFUSED)
+    report = check_progress.result(
+        client,
+        KEPT,
+        of=body,
+        failed=REFUSED,
+        stale="The report below is of earlier settings.",
+        waiting="Waiting for a worker, then loading the model…",
+    )
+    if report:
+        preflight_report.show(report, key="preflight")
+
+
+def _preview(client: Client, trial: Json, *, num_rows: int, ready: bool) -> None:
+    st.caption("The exact prompts of a row, for the student and for its teacher.")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        row = st.number_input("Row", 0, max(0, num_rows - 1), 0, key="preview_row", width=120)
+        body = trial | {"row": int(row)}
+        if rights.button(
+            client,
+            "Show the prompts",
+            icon=":material/visibility:",
+            key="preview_go",
+            disabled=not ready or check_progress.busy(SHOWN),
+        ):
+            _start_preview(client, body)
+    found = check_progress.result(
+        client,
+        SHOWN,
+        of=body,
+        failed="The prompts could not be built",
+        stale="The prompts below are of another row or of earlier settings.",
+        waiting="Waiting for a worker, which may be running a pre-flight…",
+    )
+    if found:
+        prompts.show(found, key="preview")
+
+
+def _start_preview(client: Client, body: Json) -> None:
+    with st.spinner("Building the prompts…"):
+        check_progress.start(SHOWN, lambda: client.teacher_preview(body), refused="The prompts could not be built")

@@ -1,0 +1,1 @@
+"""Settings: your sign-in, keys, people, projects, audit log, webhooks, workers."""

@@ -1,0 +1,1 @@
+"""Verifiers: start from an example, edit, test, check on data."""

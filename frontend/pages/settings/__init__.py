@@ -1,1 +1,0 @@
-"""You, keys, people, projects, audit, webhooks, workers."""

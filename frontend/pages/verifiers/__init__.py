@@ -1,1 +1,0 @@
-"""Verifiers: start from an example, edit, try out, check on data."""

@@ -1,0 +1,289 @@
+"""The head of the job page, its tabs of stored data, and the job list, by role."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy import update
+from streamlit.testing.v1 import AppTest
+
+from backend.db.base import utc_now
+from backend.db.engine import transaction
+from backend.db.jobs import Job
+from backend.jobs import events
+from frontend.api import Client
+from frontend.api.types import Evaluation, Metrics
+from frontend.components import tour
+from frontend.components.job_feed import JobFeed, pace_s, seconds_left
+from frontend.words.held_out import judged
+from tests.frontend import trained
+from tests.frontend.api.test_api import new_job
+from tests.frontend.app_pages.job.test_tabs import part, shown_texts, take_steps
+from tests.frontend.test_pages import opened, words
+
+
+@pytest.fixture(autouse=True)
+def api_address(monkeypatch: pytest.MonkeyPatch, api_url: str) -> None:
+    monkeypatch.setenv("RLSD_API_URL", api_url)
+
+
+@pytest.fixture
+def job_id(client: Client, rows_file: Path) -> str:
+    return new_job(client, rows_file)
+
+
+@pytest.fixture
+def guest(client: Client) -> str:
+    """The key of a viewer."""
+    secret: str = client.create_key(name="guest", role="viewer", expires_in_days=None)["secret"]
+    return secret
+
+
+@pytest.fixture
+def sent(api_url: str, key: str) -> Iterator[tuple[Client, list[str]]]:
+    """A client, and the paths that it has requested."""
+    paths: list[str] = []
+    hooks = {"request": [lambda request: paths.append(request.url.path)]}
+    with httpx.Client(base_url=api_url, event_hooks=hooks) as connections:
+        yield Client(connections, key=key), paths
+
+
+# -- the head ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_waiting_job_shows_its_creation_and_a_running_one_its_start(key: str, job_id: str) -> None:
+    assert "Model starter, created " in words(opened("job", key=key, job=job_id))
+    with transaction() as session:
+        session.execute(update(Job).values(started_at=utc_now(), state="running"))
+    shown = words(opened("job", key=key, job=job_id))
+    assert "Model starter, started " in shown
+    assert "The model answers, the verifier scores, the model learns." in shown
+
+
+def test_time_left_is_shown_from_the_first_step_and_ignores_one_slow_step(client: Client, job_id: str) -> None:
+    take_steps(job_id, 1, max_steps=11)
+    feed = JobFeed.open(client, job_id)
+    assert feed.job["x_progress"]["eta_s"] is None
+    feed.metrics[0]["values"]["step_s"] = 2.0
+    assert seconds_left(feed) == 20.0
+    times = [2.0, 2.0, 90.0, 2.0]
+    metrics: list[Metrics] = [{"step": n, "created_at": n, "values": {"step_s": s}} for n, s in enumerate(times)]
+    assert pace_s(metrics) == 2.0
+
+
+def test_a_reopened_page_shows_at_once_that_its_job_has_ended(key: str, job_id: str) -> None:
+    take_steps(job_id, 1, max_steps=4)
+    app = opened("job", key=key, job=job_id)
+    assert "Training" in words(app)
+    app.switch_page("app_pages/jobs/page.py").run()
+    take_steps(job_id, 4, first=2, state="succeeded", finished_at=utc_now(), max_steps=4)
+    app.query_params["job"] = job_id
+    app.switch_page("app_pages/job/page.py").run()
+    assert not app.exception
+    assert "Done" in words(app)
+    assert "step 4 of 4" in [caption.value for caption in app.caption]
+
+
+def test_an_ended_job_shows_the_verdict_first_and_links_to_its_model(client: Client, key: str, job_id: str) -> None:
+    take_steps(job_id, 2)
+    running = opened("job", key=key, job=job_id)
+    assert [header.value for header in running.subheader] == ["Reward", "Groups", "Held-out questions"]
+    model = trained.trained(job_id)
+    app = opened("job", key=key, job=job_id)
+    assert [header.value for header in app.subheader] == ["Held-out questions", "Reward", "Groups"]
+    assert "training helped" in app.success[0].value
+    links = {link.proto.label: link.proto.query_string for link in app.get("page_link")}
+    assert links["Open the model"] == str(httpx.QueryParams(model=model))
+    assert links["Compare with base model"] == str(httpx.QueryParams(left="starter", right=model))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "title"),
+    [(0.1, 0.3, "a better model"), (-0.1, 0.2, "no clear difference"), (-0.3, -0.1, "worse than before")],
+)
+def test_the_tour_reports_a_better_model_only_if_the_difference_is_shown(low: float, high: float, title: str) -> None:
+    after: Evaluation = {
+        "step": 2,
+        "phase": "trained",
+        "mean": 0.5,
+        "low": 0.4,
+        "high": 0.6,
+        "n": 9,
+        "k": 1,
+        "p_value": 0.1,
+        "difference": {"mean": (low + high) / 2, "low": low, "high": high},
+    }
+    judgement = judged([after], job={"status": "succeeded", "trained_tokens": 1})  # type: ignore[typeddict-item]
+    assert judgement is not None
+    assert tour.WORDS[tour.phase("succeeded", step=2, max_steps=2, judgement=judgement)][0] == title
+
+
+def test_a_job_that_learned_nothing_is_marked_on_its_page_and_on_its_model(key: str, job_id: str) -> None:
+    take_steps(job_id, 2)
+    model = trained.trained(job_id)
+    with transaction() as session:
+        session.get_one(Job, job_id).trained_tokens = 0
+    app = opened("job", key=key, job=job_id)
+    assert "the adapter has no effect" in app.caption[0].value
+    card = opened("models", key=key, model=model, view="Card")
+    for page in (app, card):
+        assert "No update was made, so the adapter has no effect" in page.warning[0].value
+        assert not [*page.success, *page.info, *page.error], "no verdict on the difference"
+
+
+# -- roles ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_viewer_finds_the_buttons_disabled_with_the_reason(key: str, guest: str, job_id: str) -> None:
+    for secret, out_of_reach in ((guest, True), (key, False)):
+        app = opened("job", key=secret, job=job_id)
+        assert not app.exception
+        assert app.button(key="pause").disabled == out_of_reach
+    assert "Your role is viewer" in opened("job", key=guest, job=job_id).button(key="pause").help
+    take_steps(job_id, 2)
+    assert part(guest, job_id, "Rows").button(key="rows_restart").disabled
+    assert part(guest, job_id, "Re-score").button(key="rescore_go").disabled
+    trained.trained(job_id)
+    assert part(guest, job_id, "Downloads").button(key="make_gguf").disabled
+
+
+# -- checkpoints, events, settings ------------------------------------------------------------------------------------
+
+
+def test_checkpoints_are_listed_with_step_score_and_size_and_link_to_their_download(
+    client: Client, key: str, job_id: str
+) -> None:
+    trained.trained(job_id)
+    app = part(key, job_id, "Checkpoints")
+    assert "**Step 2**" in words(app)
+    [checkpoint] = client.checkpoints(job_id)
+    assert checkpoint["x_size_bytes"] > 0
+    assert "kB" in words(app)
+    assert "right=ft" in next(
+        link.proto.query_string for link in app.get("page_link") if link.proto.label == "Compare with base model"
+    )
+    app.button(key=f"take_{checkpoint['id']}").click().run()
+    assert app.segmented_control(key="view").value == "Downloads"
+    assert app.selectbox(key="export_of").value == checkpoint["id"]
+
+
+def test_checkpoints_of_a_running_job_are_listed_and_can_be_tried(key: str, job_id: str) -> None:
+    trained.trained(job_id)
+    with transaction() as session:
+        session.execute(update(Job).values(state="running", finished_at=None))
+    app = part(key, job_id, "Checkpoints")
+    assert "**Step 2**" in words(app)
+    assert not any(str(button.key).startswith("take_") for button in app.button)
+
+
+def test_all_events_can_be_read_page_by_page(client: Client, key: str, job_id: str) -> None:
+    with transaction() as session:
+        for number in range(60):
+            events.record(session, job_id, code="note", message=f"Note {number}.")
+    app = part(key, job_id, "Events")
+    assert "Note 59" in str(app.table[0].value)
+    assert "Note 0\\." not in str(list(app.table[0].value["what"]))
+    app.button(key="page_further").click().run()
+    assert not app.exception
+    messages = list(app.table[0].value["what"])
+    assert any("Note 0" in line for line in messages)
+    assert not any("Note 59" in line for line in messages)
+    app.button(key="page_first").click().run()
+    assert any("Note 59" in line for line in app.table[0].value["what"])
+
+
+def test_settings_are_listed_in_words_with_chosen_ones_in_bold(key: str, job_id: str) -> None:
+    app = part(key, job_id, "Settings")
+    lines = {name: value for table in app.table for name, value in table.value[["setting", "value"]].to_numpy()}
+    assert lines["**Training steps**"] == "2"
+    assert lines["Hint for the teacher"] == "Answer"
+    assert lines["Weight clipping below and above 1"] == "0.2 and 0.2"
+    assert lines["Rank"].isdigit()
+    assert "Completions per question" in lines
+    assert app.expander[-1].label == "All settings as JSON"
+    assert len(shown_texts(app)) == 1
+
+
+# -- requests per tab -------------------------------------------------------------------------------------------------
+
+
+def ticking_part() -> None:
+    """Script of one tick of a live page that shows this tab."""
+    from zoneinfo import ZoneInfo
+
+    import streamlit as st
+
+    from frontend.app_pages.job import checkpoints, learned_rows, rescore, rollouts
+    from frontend.app_pages.job import events as job_events
+
+    feed, client = st.session_state["feed"], st.session_state["client"]
+    feed.tick(client)
+    panel = {
+        "Completions": lambda: rollouts.panel(feed, client),
+        "Rows": lambda: learned_rows.panel(feed, client),
+        "Re-score": lambda: rescore.panel(feed, client),
+        "Checkpoints": lambda: checkpoints.panel(feed, client, zone=ZoneInfo("UTC")),
+        "Events": lambda: job_events.panel(feed, client, zone=ZoneInfo("UTC")),
+    }
+    panel[st.session_state["part"]]()
+
+
+@pytest.mark.parametrize("name", ["Completions", "Rows", "Re-score", "Checkpoints", "Events"])
+def test_a_tab_of_a_running_job_makes_at_most_one_request_per_tick(
+    job_id: str, sent: tuple[Client, list[str]], name: str
+) -> None:
+    take_steps(job_id, 2, max_steps=9)
+    watching, paths = sent
+    if name == "Re-score":
+        grader = watching.job(job_id)["method"]["reinforcement"]["grader"]
+        watching.rescore(job_id, grader=grader, first=None, last=None, limit=10)
+    app = AppTest.from_function(ticking_part, default_timeout=30)
+    app.session_state["feed"], app.session_state["client"] = JobFeed.open(watching, job_id), watching
+    app.session_state["part"] = name
+    app.run()
+    paths.clear()
+    for _ in range(12):
+        app.run()
+        assert not app.exception
+    assert len(paths) <= 12 + 1, paths
+    assert any(path.endswith(("/metrics", job_id, "/events")) for path in paths)
+
+
+# -- the list ---------------------------------------------------------------------------------------------------------
+
+
+def titles(app: AppTest) -> list[str]:
+    return [link.proto.label for link in app.get("page_link") if "job" in link.proto.query_string]
+
+
+def test_the_list_shows_data_method_and_result_and_is_filtered_by_state_and_name(
+    client: Client, key: str, job_id: str
+) -> None:
+    trained.trained(job_id)
+    other = client.create_job(
+        {
+            "model": "starter",
+            "training_file": client.job(job_id)["training_file"],
+            "suffix": "second",
+            "method": {
+                "type": "reinforcement",
+                "reinforcement": {"grader": client.job(job_id)["method"]["reinforcement"]["grader"], "x_rlsd": {}},
+            },
+        }
+    )
+    app = opened("jobs", key=key)
+    assert not app.exception
+    shown = words(app)
+    assert "starter · RLSD · created" in shown
+    assert "rows.jsonl · held-out score 0." in shown
+
+    assert titles(app) == ["**second**", "**first-1**"]
+    app.pills(key="stage").set_value(["Done"]).run()
+    assert titles(app) == ["**first-1**"]
+    app.pills(key="stage").set_value([]).run()
+    app.text_input(key="name").input("SECO").run()
+    assert titles(app) == ["**second**"]
+    app.text_input(key="name").input("nothing").run()
+    assert "No job matches" in words(app)
+    assert [job["id"] for job in client.jobs(status=["queued"])["data"]] == [other["id"]]

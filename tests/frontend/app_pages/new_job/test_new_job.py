@@ -1,0 +1,190 @@
+"""The form of a new job: training plans, comparisons, copying a job, blockers, the estimate."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+from streamlit.testing.v1 import AppTest
+
+from backend.db.base import utc_now
+from backend.db.engine import transaction
+from backend.db.jobs import Job
+from backend.db.training import Step
+from frontend.api import Client
+from frontend.app_pages.new_job import prefill
+from frontend.components.choices import distinct_labels
+from frontend.components.setting_fields import step_of
+from frontend.words import job_settings, method_reasons, training_plans
+from tests.frontend.api.test_api import GRADER, new_job
+from tests.frontend.test_pages import opened, uploaded, words
+
+
+@pytest.fixture(autouse=True)
+def api_address(monkeypatch: pytest.MonkeyPatch, api_url: str) -> None:
+    monkeypatch.setenv("RLSD_API_URL", api_url)
+
+
+def press(app: AppTest, label: str) -> AppTest:
+    return next(button for button in app.button if button.label == label).click().run()
+
+
+def test_every_setting_has_a_reason_for_its_default() -> None:
+    offered = [*job_settings.MAIN, *(setting for _, section in job_settings.SECTIONS for setting in section)]
+    assert {setting.name for setting in offered} == set(method_reasons.REASONS)
+    assert {setting.name for setting in job_settings.ADAPTER} == set(method_reasons.ADAPTER_REASONS)
+
+
+def test_a_quick_look_is_proposed_and_steady_where_there_are_solutions(
+    client: Client, key: str, rows_file: Path
+) -> None:
+    uploaded(client, rows_file)
+    app = opened("new_job", key=key)
+    assert not app.exception
+    assert app.radio(key="plan").value == "quick"
+    assert app.segmented_control(key="preset").value == "steady"
+    assert "no job with this model" in words(app)
+    press(app, "Start training")
+    [job] = client.jobs()["data"]
+    requested = client.job(job["id"])["method"]["reinforcement"]["x_asked"]
+    assert requested == {"preset": "steady", "method": "rlsd", **training_plans.PLANS["quick"].values}
+
+
+def test_the_starter_comes_with_a_note_for_other_questions(client: Client, key: str, rows_file: Path) -> None:
+    uploaded(client, rows_file)
+    app = opened("new_job", key=key)
+    assert "knows only the rule book of its own example" in words(app)
+    with rows_file.open("rb") as content:
+        client.upload(content, filename="train.jsonl", mapping=None)
+    app = opened("new_job", key=key)
+    app.selectbox(key="job_dataset").select(client.files()["data"][0]["id"]).run()
+    assert "knows only the rule book of its own example" not in words(app)
+
+
+def test_the_plus_button_changes_a_number_by_a_tenth_of_its_magnitude() -> None:
+    assert [step_of(default) for default in (1e-4, 0.5, 5.0, 3, None, 0)] == pytest.approx(
+        [1e-5, 0.01, 0.1, 0.1, 0.01, 0.01]
+    )
+
+
+def test_careful_runs_the_pre_flight_first_and_own_numbers_win(client: Client, key: str, rows_file: Path) -> None:
+    uploaded(client, rows_file)
+    app = opened("new_job", key=key)
+    app.radio(key="plan").set_value("careful").run()
+    app.number_input(key="main_max_steps").set_value(7).run()
+    press(app, "Start training")
+    [job] = client.jobs()["data"]
+    requested = client.job(job["id"])["method"]["reinforcement"]["x_asked"]
+    assert (requested["max_steps"], requested["eval_interval"], requested["preflight_rows"]) == (7, 50, 16)
+
+
+def test_a_comparison_starts_the_stated_number_of_jobs(client: Client, key: str, rows_file: Path) -> None:
+    uploaded(client, rows_file)
+    app = opened("new_job", key=key)
+    app.radio(key="plan").set_value("compare").run()
+    assert "6 jobs, one after the other" in words(app)
+    app.multiselect(key="arms").set_value(["grpo"]).run()
+    assert "two methods" in app.warning[0].value
+    app.multiselect(key="arms").set_value(["grpo", "rlsd"]).run()
+    app.number_input(key="arm_seeds").set_value(2).run()
+    app.number_input(key="main_max_steps").set_value(3).run()
+    press(app, "Start comparison")
+    assert not app.error
+    [comparison] = client.comparisons()["data"]
+    assert comparison["name"] == "GRPO vs. RLSD on rows.jsonl"
+    assert [(run["arm"], run["seed"]) for run in comparison["runs"]] == [
+        ("GRPO", 0),
+        ("RLSD", 0),
+        ("GRPO", 1),
+        ("RLSD", 1),
+    ]
+
+
+def test_what_the_service_would_refuse_is_shown_before_the_request(client: Client, key: str, rows_file: Path) -> None:
+    uploaded(client, rows_file)
+    app = opened("new_job", key=key)
+    app.text_input(key="job_name").input("two words").run()
+    assert "use letters" in app.warning[0].value
+    assert next(button for button in app.button if button.label == "Start training").disabled
+    app.text_input(key="job_name").input("one-word").run()
+    app.number_input(key="main_batch_size").set_value(5000).run()
+    assert "Questions per step" in app.warning[0].value
+
+
+def test_earlier_steps_give_an_estimate_with_its_range(client: Client, key: str, rows_file: Path) -> None:
+    job_id = new_job(client, rows_file)
+    metrics = {"step_s": 5.0, "rollout_s": 3.0, "update_s": 1.0, "rollout_tokens": 640.0, "peak_memory_bytes": 1e9}
+    with transaction() as session:
+        for step in (1, 2, 3):
+            slower = {**metrics, "step_s": 5.0 * step, "rollout_s": 3.0 * step}
+            session.add(Step(job_id=job_id, step=step, created_at=utc_now(), metrics=slower))
+        session.execute(update(Job).values(step=3, device_name="NVIDIA T4"))
+    app = opened("new_job", key=key)
+    text = words(app)
+    assert "About **" in text
+    assert " to " in text
+    assert "From the last 2 steps of 1 earlier job with this model on this dataset, on NVIDIA T4; 80 % of them" in text
+    assert "Peak memory: **1.0 GB** per device." in text
+    with rows_file.open("rb") as content:
+        other = client.upload(content, filename="others.jsonl", mapping=None)["id"]
+    app = opened("new_job", key=key, dataset=other)
+    assert "on other data, with possibly shorter or longer answers, on NVIDIA T4" in words(app)
+
+
+def test_a_job_is_run_again_with_its_own_settings_and_a_change(client: Client, key: str, rows_file: Path) -> None:
+    job_id = new_job(client, rows_file)
+    body = {
+        "model": "starter",
+        "training_file": client.job(job_id)["training_file"],
+        "seed": 11,
+        "suffix": "odd-9",
+        "method": {
+            "type": "reinforcement",
+            "reinforcement": {
+                "grader": {"type": "regex", "name": "unsaved", **GRADER},
+                "hyperparameters": {"n_epochs": 4},
+                "x_rlsd": {
+                    "preset": "steady",
+                    "eps_w": [0.5, 2.0],
+                    "batch_size": 2,
+                    "first_error": False,
+                    "temperature": 0.9,
+                    "lora": {"r": 4, "target_modules": ["q_proj"]},
+                },
+            },
+        },
+    }
+    source = client.create_job(body)
+    app = opened("new_job", key=key, **{"from": source["id"]})
+    assert not app.exception
+    assert not app.warning, app.warning[0].value
+    assert app.text_input(key="job_name").value == "odd-10"
+    app.number_input(key="main_learning_rate").set_value(0.002).run()
+    press(app, "Start training")
+    newest = client.job(client.jobs()["data"][0]["id"])
+    before, after = (job["method"]["reinforcement"] for job in (source, newest))
+    assert newest["id"] != source["id"]
+    assert (newest["seed"], newest["user_provided_suffix"]) == (11, "odd-10")
+    assert after["grader"] == before["grader"]
+    differing = {name for name, value in after["x_rlsd"].items() if value != before["x_rlsd"][name]}
+    assert differing == {"learning_rate"}
+
+
+@pytest.mark.parametrize(
+    ("name", "following"), [("a-1", "a-2"), ("a", "a-2"), (None, ""), ("a-b", "a-b-2"), ("x" * 64, "x" * 62 + "-2")]
+)
+def test_a_run_again_is_named_after_its_job(name: str | None, following: str) -> None:
+    assert prefill.next_name(name) == following
+
+
+def test_choices_with_the_same_name_are_distinguished() -> None:
+    label = distinct_labels({"1": "rows", "2": "rows", "3": "other"}, more=lambda key: f"no. {key}")
+    assert [label(key) for key in "123"] == ["rows · no. 1", "rows · no. 2", "other"]
+
+
+def test_a_viewer_sees_that_they_cannot_start_jobs(client: Client, key: str, rows_file: Path) -> None:
+    uploaded(client, rows_file)
+    secret = client.create_key(name="guest", role="viewer", expires_in_days=None)["secret"]
+    app = opened("new_job", key=secret)
+    assert not app.exception
+    assert "editor" in app.warning[0].value
+    assert next(button for button in app.button if button.label == "Start training").disabled
