@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import func, select
@@ -21,12 +21,13 @@ from backend.jobs.control import enqueue
 from backend.jobs.held_out import split_held_out
 from backend.jobs.hints import first_without_in_file, resolve_hint
 from backend.jobs.lifecycle import ControlSignal, JobState
-from backend.jobs.notices import Notice, grader_notices
+from backend.jobs.notices import Notice, grader_notices, number_notices
 from backend.jobs.request import JobRequest, Reinforcement
 from backend.jobs.resolve import X_RLSD, resolve_settings
 from backend.jobs.spec import RlsdSettings
 from backend.quotas import require_job
 from backend.verifiers import templates
+from backend.verifiers.reading import with_decimal_marks
 from backend.verifiers.saved import resolve_grader
 from backend.verifiers.specs import Spec, spec_json
 
@@ -34,6 +35,8 @@ GRADER = "method.reinforcement.grader"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 MIN_HELD_OUT = 2
 MAX_SEED = 2**31
+MAX_ROWS_READ = 20_000
+"""Rows of a dataset that the decimal mark of its references is told from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +114,18 @@ def checked_job(session: Session, request: JobRequest, *, models: Mapping[str, s
         max_completion_tokens=settings.max_completion_tokens,
         param=f"{X_RLSD}.max_completion_tokens",
     )
-    for file, param in ((training, "training_file"), (validation, "validation_file")):
-        if file is not None:
-            require_grader_fits(session, spec, file=file, param=param, grader_param=GRADER)
+    spec, column_notices = fit_grader(session, spec, file=training, param="training_file", grader_param=GRADER)
+    if validation is not None:
+        fit_grader(session, spec, file=validation, param="validation_file", grader_param=GRADER)
     settings, notices = resolve_hint(
         settings,
         given=reinforcement.x_rlsd,
         first_without=first_without_in_file(session, training, spec=spec),
         filename=training.filename,
     )
-    return CheckedJob(training, validation, spec, verifier, seed, settings, (*notices, *grader_notices(spec)))
+    return CheckedJob(
+        training, validation, spec, verifier, seed, settings, (*notices, *grader_notices(spec), *column_notices)
+    )
 
 
 def require_model(model: str, *, models: Mapping[str, str], param: str) -> None:
@@ -195,11 +200,14 @@ def _settings(
     return resolve_settings(request, row_count=len(train))
 
 
-def require_grader_fits(session: Session, spec: Spec, *, file: File, param: str, grader_param: str) -> None:
-    """Check that every `{{item...}}` of the grader has a value in the first row, and that all rows have an answer if
-    the grader compares with it.
+def fit_grader(
+    session: Session, spec: Spec, *, file: File, param: str, grader_param: str
+) -> tuple[Spec, tuple[Notice, ...]]:
+    """Return the grader with the decimal marks it leaves open, found from all references of the file.
 
-    Raises AppError(400). `param` is the request parameter of the file, `grader_param` that of the grader.
+    Check that every `{{item...}}` of the grader has a value in the first row, and that all rows have an answer if the
+    grader compares with it. Raises AppError(400). `param` is the request parameter of the file, `grader_param` that of
+    the grader.
     """
     first = session.get_one(DatasetRow, (file.id, 0))
     line, normal = first.line, first.normal
@@ -223,6 +231,16 @@ def require_grader_fits(session: Session, spec: Spec, *, file: File, param: str,
                 code="missing_reference",
                 param=f"{grader_param}.{field}",
             )
+    fitted, columns = with_decimal_marks(spec, _items_and_answers(session, file))
+    return fitted, number_notices(columns.values())
+
+
+def _items_and_answers(session: Session, file: File) -> Iterator[tuple[Mapping[str, object], str | None]]:
+    rows = (
+        select(DatasetRow.normal).where(DatasetRow.file_id == file.id).order_by(DatasetRow.number).limit(MAX_ROWS_READ)
+    )
+    for normal in session.scalars(rows.execution_options(yield_per=1000)):
+        yield normal["item"], normal["reference"]["answer"]
 
 
 def _first_line_without(session: Session, file: File, *, field: str) -> int | None:

@@ -1,7 +1,9 @@
 """Notices about how a job request was interpreted: the job's first events, and part of its estimate."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+from backend.verifiers.numerals import ColumnReading
 from backend.verifiers.reading import remarks
 from backend.verifiers.specs import Spec
 
@@ -17,3 +19,23 @@ class Notice:
 
 def grader_notices(spec: Spec) -> tuple[Notice, ...]:
     return tuple(Notice("grader_remark", "info", remark) for remark in remarks(spec))
+
+
+def number_notices(columns: Iterable[ColumnReading]) -> tuple[Notice, ...]:
+    """How the numbers of references were read, where that could have been otherwise."""
+    return tuple(notice for column in columns if (notice := _number_notice(column)) is not None)
+
+
+def _number_notice(column: ColumnReading) -> Notice | None:
+    if column.example is None or (column.certain and column.decimal_mark == "."):
+        return None
+    if column.certain:
+        message = f"The references are written with a decimal comma ('{column.example:.40}') and are read so."
+        return Notice("decimal_mark", "info", message)
+    name = {".": "point", ",": "comma"}[column.decimal_mark]
+    message = (
+        f"References such as '{column.example:.40}' can be read with a decimal point or a decimal comma, and the "
+        f"column does not decide: they are read with a decimal {name}. If that is wrong, set 'decimal_mark' of the "
+        "number grader."
+    )
+    return Notice("decimal_mark", "warn", message)

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from backend.db.base import Json
 from backend.db.files import File
 from backend.errors import AppError
-from backend.jobs.create import require_file, require_grader_fits, require_model
+from backend.jobs.create import fit_grader, require_file, require_model
 from backend.jobs.hints import first_without_in_file, resolve_hint
 from backend.jobs.request import Reinforcement
 from backend.jobs.resolve import X_RLSD, resolve_settings
@@ -82,7 +82,7 @@ def _resolved(
     file = require_file(session, training_file, param="training_file")
     spec = None if grader is None else resolve_grader(session, dict(grader), param="grader")[0]
     if spec is not None:
-        require_grader_fits(session, spec, file=file, param="training_file", grader_param="grader")
+        spec, _notices = fit_grader(session, spec, file=file, param="training_file", grader_param="grader")
     with _shortened_params():
         settings = resolve_settings(Reinforcement(grader={}, x_rlsd=dict(x_rlsd)), row_count=file.row_count)
         if settings.teacher_model is not None:

@@ -21,16 +21,19 @@ def _units(units: object) -> object:
 
 
 class Number(TextGrader):
-    """Compares the last number of the input with the reference's, within `tolerance`.
+    r"""Compares the last number of the input with the reference's, within `tolerance`.
 
     `tolerance`: in the reference's unit, or a share of the reference such as `"2%"`. `units`: factor of each unit
     relative to a common one, `{"km": 1000, "m": 1}`, or a list of equivalent names; a number without a unit has the
-    factor 1, unless the reference has a unit. Commas may separate thousands: `1,234.5`.
+    factor 1, unless the reference has a unit. Numbers are read as people write them (numerals.py): `12,000`,
+    `9 500`, `-$72`, `2.5 \times 10^{-3}`, `1/2`, `3 M`. `decimal_mark` decides how `1,234` is read; if unset, it is
+    found from all references of the dataset, and is a point if they do not decide.
     """
 
     type: Literal["number"]
     tolerance: float | str = 0.0
     units: Annotated[dict[str, float], BeforeValidator(_units)] = Field(default_factory=dict, max_length=MAX_UNITS)
+    decimal_mark: Literal[".", ","] | None = None
 
     @field_validator("tolerance")
     @classmethod

@@ -20,6 +20,21 @@ MODULES = (
 """Modules available to verifiers; the first six are shown to users."""
 
 
+_IN_PYTHON = "compute it in this process"
+REFUSED = {
+    "subprocess": f"starts a process: {_IN_PYTHON}; for code that the model wrote, start from the ready-made "
+    "'Code that passes unit tests'",
+    "multiprocessing": f"starts processes: {_IN_PYTHON}; rows are shared out over processes already",
+    "concurrent.futures": f"starts threads or processes: {_IN_PYTHON}, one after the other",
+    "threading.Thread": f"starts a thread: {_IN_PYTHON}; `async def` works for what waits",
+    "threading.Timer": "starts a thread: compare `time.monotonic()` instead; each row has a time limit anyway",
+    "asyncio.to_thread": f"starts a thread: {_IN_PYTHON}",
+    "asyncio.create_subprocess_exec": f"starts a process: {_IN_PYTHON}",
+    "asyncio.create_subprocess_shell": f"starts a process: {_IN_PYTHON}",
+}
+"""Modules, and names of modules, that the sandbox refuses when they are used, each with why and what works."""
+
+
 def folder() -> Path:
     """Return the folder of the libraries: in this environment, outside its import path."""
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -37,7 +52,10 @@ def libraries_of(tree: ast.AST) -> frozenset[str]:
 
 
 def require_importable(tree: ast.AST) -> None:
-    """Raise AppError(400) for an import that fails in the sandbox, unless it is in a `try` with an `except`."""
+    """Raise AppError(400) for what the sandbox refuses: a thread, another process, an unknown import.
+
+    An import in a `try` with an `except` passes.
+    """
     guarded = {
         id(node)
         for attempt in ast.walk(tree)
@@ -48,6 +66,13 @@ def require_importable(tree: ast.AST) -> None:
     for node in ast.walk(tree):
         if id(node) in guarded:
             continue
+        for name in _dotted(node):
+            if name in REFUSED:
+                raise AppError(
+                    f"Line {getattr(node, 'lineno', 1)}: '{name}' cannot be used in the sandbox, because it "
+                    f"{REFUSED[name]}.",
+                    code="refused_in_sandbox",
+                )
         for name in _roots(node):
             if name in MODULES:
                 require_installed(name, where=f"Line {getattr(node, 'lineno', 1)}: ")
@@ -67,6 +92,18 @@ def require_installed(name: str, *, where: str = "") -> None:
             "`python -m worker.sandbox.environment` once.",
             code="libraries_missing",
         )
+
+
+def _dotted(node: ast.AST) -> Iterator[str]:
+    """Modules that a node imports, and the names that it takes from modules, in full."""
+    match node:
+        case ast.Import(names=names):
+            yield from (alias.name for alias in names)
+        case ast.ImportFrom(module=str() as module, names=names, level=0):
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in names)
+        case ast.Attribute(value=ast.Name(id=module), attr=name):
+            yield f"{module}.{name}"
 
 
 def _roots(node: ast.AST) -> Iterator[str]:

@@ -6,9 +6,10 @@ from pydantic import Field, field_validator
 
 from backend.errors import AppError
 from backend.verifiers import libraries
+from backend.verifiers.entry_points import EntryPoint, entry_point
 from backend.verifiers.grader import Grader
 from backend.verifiers.isolation import shares_process
-from backend.verifiers.signatures import EntryPoint, check_compiles, entry_point, parse_source
+from backend.verifiers.source import check_compiles, parse_source
 
 
 class Python(Grader):

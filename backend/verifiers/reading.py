@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from backend.errors import AppError
 from backend.verifiers import specs, templates
 from backend.verifiers.libraries import MODULES
-from backend.verifiers.signatures import parse_source
+from backend.verifiers.numerals import ColumnReading, guess_decimal_mark
+from backend.verifiers.source import parse_source
 from backend.verifiers.specs import Single, Spec, TextGrader
 
 _COMPLETION_VALUES = frozenset({"output_text", "completion", "sample"})
@@ -74,6 +75,30 @@ def remarks(spec: Spec) -> list[str]:
         f"server's libraries: the standard library, {libraries}."
         for tag in sorted(tags)
     ]
+
+
+def with_decimal_marks(
+    spec: Spec, rows: Iterable[tuple[Mapping[str, object], str | None]]
+) -> tuple[Spec, dict[str, ColumnReading]]:
+    """Fill in the decimal mark of each `number` that leaves it open; also return the readings, by grader name.
+
+    `rows`: (item, reference answer) of the dataset, iterated once, and only if a mark is open.
+    """
+    named = spec.graders if isinstance(spec, specs.Multi) else {"": spec}
+    open_numbers = {n: p for n, p in named.items() if isinstance(p, specs.Number) and p.decimal_mark is None}
+    if not open_numbers:
+        return spec, {}
+    references: dict[str, list[str]] = {name: [] for name in open_numbers}
+    for item, answer in rows:
+        for name, part in open_numbers.items():
+            reference = answer if part.reference is None else render_from_row(part.reference, item=item)
+            if reference is not None:
+                references[name].append(reference)
+    found = {name: guess_decimal_mark(texts) for name, texts in references.items()}
+    read = {n: p.model_copy(update={"decimal_mark": found[n].decimal_mark}) for n, p in open_numbers.items()}
+    if isinstance(spec, specs.Multi):
+        return spec.model_copy(update={"graders": {**spec.graders, **read}}), found
+    return read[""], found
 
 
 def render_from_row(template: str, *, item: Mapping[str, object]) -> str | None:

@@ -11,9 +11,10 @@ from typing import Annotated
 import typer
 
 from backend.cli.standalone import run_standalone
-from backend.datasets.rows.rows import read_rows
+from backend.datasets.rows.rows import items_and_answers, read_rows
 from backend.errors import AppError
 from backend.verdict import Level, verdict_lines
+from backend.verifiers.reading import with_decimal_marks
 from backend.verifiers.specs import parse_spec
 from worker.checks.self_check import check_verifier, read_grader, spread_rows
 from worker.sandbox.pool import Sandbox
@@ -26,9 +27,10 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole result as one JSON object.")] = False,
 ) -> None:
     """Check that a verifier gives full marks to right answers, and not to empty text, noise or other rows' answers."""
-    grader = parse_spec(read_grader(verifier))
     with data.open("rb") as file:
-        chosen = spread_rows(read_rows(file, name=data.name), count=rows)
+        all_rows = read_rows(file, name=data.name)
+    grader, _columns = with_decimal_marks(parse_spec(read_grader(verifier)), items_and_answers(all_rows))
+    chosen = spread_rows(all_rows, count=rows)
     with Sandbox() as sandbox:
         result = check_verifier(grader, chosen, sandbox=sandbox)
     print(json.dumps(result) if as_json else "\n".join(verdict_lines(result)))

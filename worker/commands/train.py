@@ -15,18 +15,19 @@ import typer
 from pydantic import ValidationError
 
 from backend.cli.standalone import run_standalone
-from backend.datasets.rows.rows import NormalRow, read_rows
+from backend.datasets.rows.rows import NormalRow, items_and_answers, read_rows
 from backend.db.base import Json
 from backend.errors import AppError
 from backend.jobs.checks import without_details
 from backend.jobs.hints import first_without_in_rows, resolve_hint
-from backend.jobs.notices import Notice, grader_notices
+from backend.jobs.notices import Notice, grader_notices, number_notices
 from backend.jobs.request import JobRequest, first_validation_error
 from backend.jobs.resolve import resolve_settings
 from backend.jobs.spec import RlsdSettings
 from backend.settings import settings as environment
 from backend.tracking.choice import enabled_trackers
 from backend.tracking.run import TrackedRun, flat
+from backend.verifiers.reading import with_decimal_marks
 from backend.verifiers.specs import Spec, parse_spec, spec_hash
 from worker.checks.before_training import run_checks_in, self_check
 from worker.checks.preflight import preflight_step
@@ -157,7 +158,7 @@ def prepare_job(
         raise first_validation_error(error) from None
     reinforcement = request.method.reinforcement
     rows, validation_rows = _rows(data), None if validation is None else _rows(validation)
-    grader = parse_spec(reinforcement.grader)
+    grader, columns = with_decimal_marks(parse_spec(reinforcement.grader), items_and_answers(rows))
     seed = DEFAULT_SEED if request.seed is None else request.seed
     first = resolve_settings(reinforcement, row_count=len(rows))
     tasks, held_out = tasks_of(rows, spec=first, verifier=grader, seed=seed, validation=validation_rows)
@@ -176,7 +177,7 @@ def prepare_job(
         grader_json=reinforcement.grader,
         tasks=tasks,
         held_out=held_out,
-        notices=(*notices, *grader_notices(grader)),
+        notices=(*notices, *grader_notices(grader), *number_notices(columns.values())),
         data={
             "training": _file_facts(data, rows=rows),
             "validation": validation and _file_facts(validation, rows=validation_rows or []),

@@ -74,8 +74,7 @@ ATTACKS = (
     _attack(
         "start a thread",
         "seccomp",
-        "threading.Thread(target=print).start()\nreturn 1",
-        head="import threading\n",
+        "__import__('threading').Thread(target=print).start()\nreturn 1",
     ),
     _attack("run a program", "landlock seccomp", "os.execv('/bin/true', ['true'])"),
     _attack("make a file in memory", "seccomp", "return os.memfd_create('x') > 0"),

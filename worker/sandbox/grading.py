@@ -1,10 +1,12 @@
 """Inside: runs one program (a verifier) over the rows of a batch, one frame per row. Standard library only.
 
-A program is JSON: `{"kind": "python", "source", "function", "arguments", "chat", "extra_keys", "columns"}` or `{"kind":
-"regex", ...}` with the options of that scorer (scorers.py, library_scorers.py). A row is a line of JSON.
+A program is JSON: `{"kind": "python", "source", "calls", "chat", "extra_keys", "batched"}` or `{"kind": "regex", ...}`
+with the options of that scorer (scorers.py, number.py, choice.py, library_scorers.py). A call is `{"function",
+"instantiate", "arguments", "columns"}`; the scores of several calls are summed. A row is a line of JSON.
 """
 
 import builtins
+import itertools
 import json
 import math
 import random
@@ -12,9 +14,14 @@ import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from fractions import Fraction
+from functools import partial
 from typing import Any
 
-from worker.sandbox import frames, library_scorers, scorers, values
+from worker.sandbox import event_loop, frames, library_scorers, scorers, values
+from worker.sandbox.choice import choice
+from worker.sandbox.number import number
 from worker.sandbox.policy import COMPONENT_NAME_CHARS, COMPONENTS, REASON_CHARS
 from worker.sandbox.scorers import GradeError
 from worker.sandbox.shown import FILENAME, Capture, describe, truncate
@@ -51,8 +58,8 @@ def prepare(program: Mapping[str, Any]) -> BatchGrader:
 _SCORERS: dict[str, Callable[[Mapping[str, Any]], scorers.Scorer]] = {
     "regex": scorers.regex,
     "string_check": scorers.string_check,
-    "number": scorers.number,
-    "choice": scorers.choice,
+    "number": number,
+    "choice": choice,
     "math": library_scorers.mathematics,
     "text_similarity": library_scorers.text_similarity,
     "json_schema": library_scorers.json_schema,
@@ -94,15 +101,22 @@ def _python(program: Mapping[str, Any]) -> BatchGrader:
     sys.stdout = sys.stderr = capture
     namespace: dict[str, Any] = {}
 
-    def call(lines: Sequence[bytes], arguments: Mapping[str, Any]) -> Any:
+    def load(lines: Sequence[bytes]) -> None:
         """Execute the module again for each call, so that no row sees globals changed by another."""
         nonlocal namespace
         namespace.clear()  # functions and their globals form cycles, which would keep the last row's memory
         seed(zlib.crc32(b"\n".join(lines)))
         namespace = {"__name__": "verifier", "__builtins__": builtins}
         exec(code, namespace)  # noqa: S102 - what the sandbox is for
-        function: Any = namespace[program["function"]]
-        return function(**arguments)
+        if "asyncio" in sys.modules:
+            event_loop.install()
+
+    def call(function: Mapping[str, Any], arguments: Mapping[str, Any]) -> Any:
+        target: Any = namespace[function["function"]]
+        if function["instantiate"]:
+            target = target()
+        result = target(**arguments)
+        return event_loop.run(result) if hasattr(type(result), "__await__") else result
 
     def guarded(lines: Sequence[bytes], work: Callable[[], list[bytes]]) -> list[bytes]:
         """Run `work` and turn any exception into a frame; for several rows raise CallFailed instead."""
@@ -122,7 +136,8 @@ def _python(program: Mapping[str, Any]) -> BatchGrader:
         return [frame]
 
     def one_by_one(lines: Sequence[bytes]) -> Iterator[bytes]:
-        parameters, chat, extra_keys = program["arguments"], program["chat"], program["extra_keys"]
+        (function,), chat, extra_keys = program["calls"], program["chat"], program["extra_keys"]
+        parameters = function["arguments"]
         for line in lines:
 
             def work(line: bytes = line) -> list[bytes]:
@@ -131,7 +146,8 @@ def _python(program: Mapping[str, Any]) -> BatchGrader:
                     lambda: {name: values.value(key, row, chat=chat) for name, key in parameters.items()}
                 )
                 start = time.perf_counter()
-                value = call([line], arguments)
+                load([line])
+                value = call(function, arguments)
                 return [_value_frame(value, ms=_ms_since(start), stdout=capture.text(), extra_keys=extra_keys)]
 
             yield from guarded([line], work)
@@ -139,20 +155,56 @@ def _python(program: Mapping[str, Any]) -> BatchGrader:
     def batched(lines: Sequence[bytes]) -> Iterator[bytes]:
         def work() -> list[bytes]:
             rows = [json.loads(line) for line in lines]
-            arguments = _arguments(lambda: _columns(program, rows))
+            wanted = [_arguments(partial(_columns, each, rows, chat=program["chat"])) for each in program["calls"]]
             start = time.perf_counter()
-            scores = call(lines, arguments)
-            if type(scores) not in (list, tuple) or len(scores) != len(rows):
-                got = f"{len(scores)} scores" if type(scores) in (list, tuple) else _type_name(type(scores))
-                raise GradeError(
-                    f"the verifier returned {got} for {len(rows)} completions; expected a list with one score each"
-                )
+            load(lines)
+            try:
+                scores = [
+                    _scores(call(function, arguments), count=len(rows))
+                    for function, arguments in zip(program["calls"], wanted, strict=True)
+                ]
+            except WrongCountError as error:  # not retried row by row: for one row the same list might look right
+                return [_error_frame(str(error), ms=_ms_since(start) / len(rows))] * len(rows)
             ms, text = _ms_since(start) / len(rows), capture.text()
-            return [_value_frame(score, ms=ms, stdout=text, extra_keys=False) for score in scores]
+            return [
+                _value_frame(_summed(row), ms=ms, stdout=text, extra_keys=False) for row in zip(*scores, strict=True)
+            ]
 
         yield from guarded(lines, work)
 
-    return batched if program["columns"] is not None else one_by_one
+    return batched if program["batched"] else one_by_one
+
+
+class WrongCountError(GradeError):
+    """The number of scores that a batch function returned is not that of the completions."""
+
+
+def _scores(returned: object, *, count: int) -> Sequence[object]:
+    """Return one score per completion, from a list, a tuple, a numpy array or an iterator."""
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and type(returned) is numpy.ndarray:
+        returned = returned.tolist()  # type: ignore[attr-defined]
+    elif hasattr(type(returned), "__next__"):
+        returned = list(itertools.islice(returned, count + 1))  # type: ignore[call-overload]
+    if type(returned) not in (list, tuple):
+        raise WrongCountError(
+            f"the verifier returned {_type_name(type(returned))} for {count} completions; "
+            "expected a list with one score each"
+        )
+    scores: Sequence[object] = returned  # type: ignore[assignment]
+    if len(scores) != count:
+        raise WrongCountError(
+            f"the verifier returned {len(scores)} scores for {count} completions; expected a list with one score each"
+        )
+    return scores
+
+
+def _summed(scores: Sequence[object]) -> object:
+    """Add up the scores that several functions gave a completion; None if all abstained."""
+    if len(scores) == 1:
+        return scores[0]
+    given = [finite(score, what="the verifier returned") for score in scores if score is not None]
+    return sum(given) if given else None
 
 
 def _arguments(arguments: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -162,11 +214,11 @@ def _arguments(arguments: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         raise GradeError(str(error)) from None
 
 
-def _columns(program: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+def _columns(function: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], *, chat: bool) -> dict[str, list[Any]]:
     """Build lists with one value per row: named parameters, requested columns, and with `**` all other columns."""
-    chat, columns = program["chat"], program["columns"]
+    columns = function["columns"]
     arguments = {
-        name: [values.value(key, row, chat=chat) for row in rows] for name, key in program["arguments"].items()
+        name: [values.value(key, row, chat=chat) for row in rows] for name, key in function["arguments"].items()
     }
     for name in columns["required"]:
         arguments[name] = [values.column(name, row, required=True) for row in rows]
@@ -218,31 +270,38 @@ def _object_frame(value: dict[object, object], *, ms: float, stdout: str) -> byt
     if reason is not None and type(reason) is not str:
         raise GradeError("'reason' must be a string")
     components_by_name: dict[str, float] = {}
-    for name, number in components.items():
+    for name, component in components.items():
         if type(name) is not str or len(name) > COMPONENT_NAME_CHARS:
             raise GradeError(f"names in 'components' must be strings of at most {COMPONENT_NAME_CHARS} characters")
-        components_by_name[name] = finite(number, what=f"the component '{name}' is")
+        components_by_name[name] = finite(component, what=f"the component '{name}' is")
     raw = value["score"]
     score = None if raw is None else finite(raw, what="'score' is")
     status = "abstain" if score is None else "ok"
     return _frame(score=score, status=status, reason=reason, components=components_by_name, ms=ms, stdout=stdout)
 
 
+_float, _int, _type, _issubclass, _isfinite = float, int, type, issubclass, math.isfinite
+"""Bound here, where no verifier can replace them."""
+
+
 def finite(value: object, *, what: str) -> float:
     """Convert to Python's own float, reading the stored value and not what a subclass's methods return."""
-    kind = type(value)
-    if issubclass(kind, int):
+    kind = _type(value)
+    if _issubclass(kind, _int):
         try:
-            score = float(int.__int__(value))  # type: ignore[arg-type]
+            score = _float(_int.__int__(value))  # type: ignore[arg-type]
         except OverflowError as error:
             raise GradeError(f"{what} an integer too large for a score") from error
-    elif issubclass(kind, float):
-        score = float.__float__(value)  # type: ignore[arg-type]
-    elif _is_numpy_scalar(kind):
-        score = float(value)  # type: ignore[arg-type]
+    elif _issubclass(kind, _float):
+        score = _float.__float__(value)  # type: ignore[arg-type]
+    elif kind is Decimal or kind is Fraction or _is_numpy_scalar(kind):
+        try:
+            score = _float(value)  # type: ignore[arg-type]
+        except (OverflowError, ValueError) as error:
+            raise GradeError(f"{what} {value!s:.60}, which is no score") from error
     else:
         raise GradeError(f"{what} {_type_name(kind)}, not a number")
-    if not math.isfinite(score):
+    if not _isfinite(score):
         raise GradeError(f"{what} {score}, which is not a finite number")
     return score
 

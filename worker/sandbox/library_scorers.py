@@ -4,6 +4,7 @@ The libraries are imported when a scorer is created, because they are in the san
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,10 +17,9 @@ def mathematics(program: Mapping[str, Any]) -> Scorer:
 
     parsed_references: dict[str, Any] = {}
 
-    def gold(reference: str) -> Any:
-        """Parse the reference as it is, else as LaTeX."""
+    def read_reference(reference: str) -> Any:
         if reference not in parsed_references:
-            parsed = parse(reference, parsing_timeout=None) or parse(f"${reference}$", parsing_timeout=None)
+            parsed = parse(mathematical(reference), parsing_timeout=None) or parse(reference, parsing_timeout=None)
             if not parsed:
                 raise GradeError(f"the reference '{reference:.80}' cannot be read as mathematics")
             if len(parsed_references) > 256:
@@ -28,11 +28,36 @@ def mathematics(program: Mapping[str, Any]) -> Scorer:
         return parsed_references[reference]
 
     def score(text: str, reference: str | None) -> float:
-        return float(
-            verify(gold(require_reference(reference)), parse(text, parsing_timeout=None), timeout_seconds=None)
-        )
+        answer = parse(mathematical(text), parsing_timeout=None)
+        return float(verify(read_reference(require_reference(reference)), answer, timeout_seconds=None))
 
     return score
+
+
+_DELIMITED = re.compile(r"\$|\\boxed|\\\(|\\\[")
+_COMMAND = re.compile(r"\\(?:text|mathrm|textbf)\s*\{[^{}]*\}|\\[A-Za-z]+")
+_WORD = re.compile(r"[A-Za-z]{3,}|(?:(?<=\s)|^)[A-Za-z]{2}(?=\s|$)")
+"""Prose, or a unit: three letters, or two that stand alone (`2ab` is algebra)."""
+_FUNCTIONS = frozenset(
+    {"and", "or", "ln", "pi", "exp", "gcd", "lcm", "log", "max", "min", "mod", "det", "deg", "sqrt"}
+    | {"sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh", "arcsin", "arccos", "arctan"}
+)
+_GROUPED = re.compile(r"(?<!\d)(\d{1,3})((?:(?:\\[,!; ]|[ \u00a0\u2009\u202f'’])\d{3})+)(?!\d)")
+MAX_BARE_CHARS = 400
+
+
+def mathematical(text: str) -> str:
+    """A text that is nothing but an expression is LaTeX without its delimiters; any other is left as it is.
+
+    Without them math-verify would take the last number alone: 13 of `3\\sqrt{13}`, 2 of `(1, 2)`.
+    """
+    bare = text.strip()
+    if not bare or len(bare) > MAX_BARE_CHARS or "\n" in bare or _DELIMITED.search(bare):
+        return text
+    if any(word.lower() not in _FUNCTIONS for word in _WORD.findall(_COMMAND.sub(" ", bare))):
+        return text
+    grouped = _GROUPED.sub(lambda found: found[1] + re.sub(r"\D", "", found[2]), bare)
+    return f"${grouped.removesuffix('.')}$"
 
 
 def warm_mathematics() -> None:

@@ -7,6 +7,7 @@ import json
 
 from backend.errors import AppError
 from backend.verifiers import specs, templates
+from backend.verifiers.entry_points import Call
 from backend.verifiers.record import ScoreRecord, ScoreStatus, error_record
 from backend.verifiers.templates import OutputPathError, Sample
 from worker.sandbox.policy import SandboxLimits
@@ -30,18 +31,12 @@ def program(spec: SandboxSpec) -> bytes:
     match spec:
         case specs.Python():
             entry = spec.entry_point
-            columns = {
-                "required": entry.required_columns,
-                "optional": entry.optional_columns,
-                "every": entry.every_column,
-            }
             fields |= {
                 "source": spec.source,
-                "function": entry.function,
-                "arguments": dict(entry.arguments),
+                "calls": [_call(call) for call in entry.calls],
                 "chat": entry.chat,
                 "extra_keys": entry.signature.name == "verl",
-                "columns": columns if entry.takes_batches else None,
+                "batched": entry.takes_batches,
             }
         case specs.Regex():
             group = specs.ANSWER_GROUP if spec.needs_reference else None
@@ -51,12 +46,23 @@ def program(spec: SandboxSpec) -> bytes:
         case specs.TextSimilarity():
             fields |= {"metric": spec.evaluation_metric}
         case specs.Number():
-            fields |= {"tolerances": spec.tolerances, "units": spec.units}
+            decimal_mark = spec.decimal_mark or "."
+            fields |= {"tolerances": spec.tolerances, "units": spec.units, "decimal_mark": decimal_mark}
         case specs.ChoiceGrader():
             fields |= {"choices": spec.choices}
         case specs.JsonSchema():
             fields |= {"schema": spec.json_schema}
     return json.dumps(fields).encode()
+
+
+def _call(call: Call) -> dict[str, object]:
+    columns = {"required": call.required_columns, "optional": call.optional_columns, "every": call.every_column}
+    return {
+        "function": call.function,
+        "instantiate": call.instantiate,
+        "arguments": dict(call.arguments),
+        "columns": columns,
+    }
 
 
 def rows_per_process(spec: SandboxSpec, limits: SandboxLimits) -> int:

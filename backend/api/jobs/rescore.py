@@ -11,7 +11,7 @@ from backend.api.http.dependencies import Auth, Database, JobOfPath
 from backend.checks import request_check
 from backend.db.files import File
 from backend.errors import AppError
-from backend.jobs.create import require_grader_fits
+from backend.jobs.create import fit_grader
 from backend.jobs.rescore import KIND, select_rollouts
 from backend.verifiers.saved import resolve_grader
 from backend.verifiers.specs import spec_json
@@ -56,7 +56,7 @@ def rescore_job(body: RescoreRequest, job: JobOfPath, _: Auth, session: Database
             param="steps" if where else None,
         )
     file = session.get_one(File, job.training_file)
-    require_grader_fits(session, spec, file=file, param="training_file", grader_param="grader")
+    spec, _notices = fit_grader(session, spec, file=file, param="training_file", grader_param="grader")
     request = {
         "grader": spec_json(spec),
         "verifier": None if verifier is None else {"id": verifier.id, "version": verifier.version},

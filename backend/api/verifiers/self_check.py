@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from backend.api.checks import CheckObject, check_object, request_json
 from backend.api.http.dependencies import Auth, Database
 from backend.checks import request_check
-from backend.jobs.create import require_file, require_grader_fits
+from backend.jobs.create import fit_grader, require_file
 from backend.verifiers.saved import resolve_grader
 from backend.verifiers.selfcheck import spread
 from backend.verifiers.specs import spec_json
@@ -33,7 +33,7 @@ def check_verifier(body: SelfCheckRequest, _: Auth, session: Database) -> CheckO
     """
     spec, _verifier = resolve_grader(session, body.grader, param="grader")
     file = require_file(session, body.file, param="file")
-    require_grader_fits(session, spec, file=file, param="file", grader_param="grader")
+    spec, _notices = fit_grader(session, spec, file=file, param="file", grader_param="grader")
     request = {
         "grader": spec_json(spec),
         "file_id": file.id,

@@ -1,7 +1,7 @@
 """Dataset rows in the normal form, independent of the file format. The original row is kept in `item`."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, BinaryIO
 
@@ -189,6 +189,11 @@ def answer_of(item: Mapping[str, Any]) -> str | None:
         return None
     answer = _text(found)
     return _split_at_mark(answer)[1] if "question" in item and ANSWER_MARK in answer else answer
+
+
+def items_and_answers(rows: Iterable[NormalRow]) -> Iterator[tuple[Mapping[str, object], str | None]]:
+    """What graders compare with, row by row."""
+    return ((row.item, row.reference.answer) for row in rows)
 
 
 def _reference(item: Mapping[str, Any], shape: Shape) -> Reference:

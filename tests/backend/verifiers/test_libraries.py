@@ -64,3 +64,36 @@ def test_every_line_of_the_list_is_a_version():
     lines = libraries.LIST.read_text().split()
     assert all(line.count("==") == 1 for line in lines)
     assert len({line.partition("==")[0] for line in lines}) == len(lines)
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("import subprocess", "subprocess"),
+        ("from subprocess import run", "subprocess"),
+        ("def grade(item, output_text):\n    import multiprocessing", "multiprocessing"),
+        ("from multiprocessing import Pool", "multiprocessing"),
+        ("import concurrent.futures", "concurrent.futures"),
+        ("from concurrent.futures import ThreadPoolExecutor", "concurrent.futures"),
+        ("import threading\nthreading.Thread(target=print)", "threading.Thread"),
+        ("from threading import Timer", "threading.Timer"),
+        ("import asyncio\nasyncio.to_thread(print)", "asyncio.to_thread"),
+    ],
+)
+def test_what_starts_a_thread_or_a_process_is_refused_by_name_with_the_way_that_works(source, name):
+    with pytest.raises(AppError) as refusal:
+        libraries.require_importable(ast.parse(source))
+    assert f"'{name}' cannot be used in the sandbox, because it starts" in refusal.value.message
+    assert "Line " in refusal.value.message
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import threading\nlock = threading.Lock()",
+        "import asyncio\nasyncio.run(x())",
+        "try:\n    import subprocess\nexcept ImportError:\n    pass",
+    ],
+)
+def test_what_works_there_is_not_refused(source):
+    libraries.require_importable(ast.parse(source))

@@ -1,7 +1,7 @@
 import pytest
 
 from backend.errors import AppError
-from backend.verifiers.signatures import entry_point
+from backend.verifiers.entry_points import entry_point
 
 
 @pytest.mark.parametrize(
@@ -28,13 +28,25 @@ from backend.verifiers.signatures import entry_point
 )
 def test_the_function_and_its_signature_are_recognised(source, function, signature):
     found = entry_point(source)
-    assert (found.function, found.signature.name) == (function, signature)
+    assert (found.calls[0].function, found.signature.name) == (function, signature)
 
 
 @pytest.mark.parametrize(
     ("source", "part"),
     [
-        ("x = lambda sample, item: 1", "no function"),
+        ("x = 1", "no function"),
+        ("x = max", "no function"),
+        ("from json import loads as grade", "the parameters of 'grade' cannot be read"),
+        (
+            "def made():\n    if x:\n        return len\n    return max\ngrade = made()",
+            "Line 5: the parameters of 'grade'",
+        ),
+        (
+            "def reward(completions, trainer_state, **more): pass",
+            "asks for 'trainer_state', the state of TRL's trainer",
+        ),
+        ("def reward(completion, answer, parser): pass", "asks for 'parser'"),
+        ("def reward(completions, completion_ids): pass", "asks for 'completion_ids', token ids"),
         ("class A:\n    def grade(self): pass", "no function"),
         ("def a(item, output_text): pass\ndef b(item, output_text): pass", "a (line 1), b (line 2)"),
         ("\n\ndef grade(question, truth): pass", "Line 3: 'grade(question, truth)'"),
@@ -44,7 +56,6 @@ def test_the_function_and_its_signature_are_recognised(source, function, signatu
         ("def grade(sample, item, threshold): pass", "no known signature"),
         ("def grade(sample, item, /): pass", "no known signature"),
         ("def grade(**columns): pass", "no known signature"),
-        ("async def grade(sample, item): pass", "async"),
     ],
 )
 def test_what_is_not_recognised_is_refused_with_the_place(source, part):
@@ -67,6 +78,14 @@ def test_a_batch_function_declares_its_columns():
 @pytest.mark.parametrize(
     ("body", "chat"),
     [
+        ("import json\n    return json.loads(completion)['content'] == answer", False),
+        ("info = {'role': 1}\n    return info['role'] in completion", False),
+        ("last = completion[-1]\n    return last['content'] == answer", True),
+        ("return any(m['role'] == 'assistant' and answer in m['content'] for m in completion)", True),
+        ("return answer in ''.join(map(lambda m: m['content'], completion))", True),
+        ("return [m for m in reversed(completion)][0].get('content') == answer", True),
+        ("return text_of(completion) == answer\n\ndef text_of(messages):\n    return messages[0]['content']", True),
+        ("for n, m in enumerate(completion):\n        return m['content'] == answer", True),
         ("return answer in completion", False),
         ("return completion[-1]['content'] == answer", True),
         ("return completion[-1].get('content', '') == answer", True),

@@ -53,17 +53,17 @@ HOSTILE = {
     "socket pair": ("import socket", "socket.socketpair()\nreturn 1", "error", "Operation not permitted"),
     "kill the server": ("import os", "os.kill(os.getppid(), 9)\nreturn 1", "error", "Operation not permitted"),
     "kill every process": ("import os", "os.kill(-1, 9)\nreturn 1", "error", "Operation not permitted"),
-    "run a program": ("import subprocess", "subprocess.run(['id'])\nreturn 1", "error", "Operation not permitted"),
+    "run a program": ("", "__import__('subprocess').run(['id'])\nreturn 1", "error", "Operation not permitted"),
     "shell": ("import os", "return os.system('true') == 0", "ok", 0.0),
     "multiprocessing": (
-        "import multiprocessing",
-        "p = multiprocessing.Process(target=print)\np.start()\nreturn 1",
+        "",
+        "p = __import__('multiprocessing').Process(target=print)\np.start()\nreturn 1",
         "error",
         "",
     ),
     "thread left running": (
-        "import threading, time",
-        "threading.Thread(target=time.sleep, args=(99,)).start()\nreturn 1",
+        "import time",
+        "__import__('threading').Thread(target=time.sleep, args=(99,)).start()\nreturn 1",
         "error",
         "can't start new thread",
     ),
@@ -161,8 +161,8 @@ HOSTILE = {
     "builtins patched": (
         "import builtins, json, random",
         "builtins.float = builtins.len = lambda *a: 1\njson.loads = random.seed = None\nreturn 0.5",
-        "error",
-        "result pipe",
+        "ok",
+        0.5,
     ),
     "frames walked to the host": (
         "import sys",

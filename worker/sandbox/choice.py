@@ -1,0 +1,86 @@
+"""Inside: the `choice` grader. Which of several choices a text settles on, by the clearest sign it gives."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from worker.sandbox.scorers import GradeError, Scored, Scorer, require_reference
+
+_OPEN, _SHUT = r"[\s*_`\"'“‘(\[{$]*", r"[\s*_`\"'”’)\]}$]*"
+_REST = r"(?=[^\w\s]|\s*$|\s*\n|\s+(?:because|since|as|for)\b)"
+_ANOTHER = r"(?!\s*(?:,|/|or\b|and\b)\s*[(*\"']*(?:{choices})\b)"
+_NAMED = r"(?:(?:option|choice|answer)\s+)?"
+_TAGGED = re.compile(r"<answer>(.*?)</answer>", re.I | re.S)
+_STYLED = re.compile(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}")
+_DENIAL = re.compile(r"\b(?:not|never|neither|nor|cannot|whether|if|unlikely|\w+n['’]t)\b", re.I)
+
+
+def choice(program: Mapping[str, Any]) -> Scorer:
+    find = finder(program["choices"])
+
+    def score(text: str, reference: str | None) -> Scored:
+        right = find(require_reference(reference))
+        if right is None:
+            raise GradeError(f"the reference '{reference:.80}' is none of the choices")
+        chosen = find(text)
+        if chosen is None:
+            return Scored(0.0, "the text states none of the choices as its answer")
+        return Scored(float(chosen == right), f"chose {chosen}")
+
+    return score
+
+
+def finder(choices: Sequence[str]) -> Callable[[str], str | None]:
+    """A function from a text to the choice it settles on; None where it settles on none, or on several.
+
+    A final `<answer>` decides alone, and so does what follows the reasoning (`</think>`).
+    """
+    names = {name.casefold(): name for name in choices}
+    one_of = "|".join(re.escape(name) for name in sorted(choices, key=len, reverse=True))
+    another = _ANOTHER.replace("{choices}", one_of)
+    boxed = re.compile(
+        r"\\boxed\{\s*" + f"{_OPEN}{_NAMED}({one_of})(?!\\w){_SHUT}" + r"(?:[.:)][^{}]*)?\}",
+        re.I,
+    )
+    stated = re.compile(
+        r"\b(?:answer|choice|option|selection)\b[\"'”’*_`]*(?:\s+(?:is|was)\b\s*[:=：]?|\s*[*_]*\s*[:=：])\s*(?:(?:option|choice)\s+)?"
+        f"{_OPEN}({one_of})(?!\\w){another}{_SHUT}{_REST}",
+        re.I,
+    )
+    called_right = re.compile(
+        f"(?:^|[.!?:\\n])(?P<before>[^.!?:\\n]*?){_OPEN}\\b(?P<choice>{one_of})\\b{_SHUT}"
+        r"\s+(?:is|would be)\s+(?:the\s+|clearly\s+)?"
+        r"(?:correct|right|best|true|answer)\b",
+    )
+    alone = re.compile(f"{_OPEN}{_NAMED}{_OPEN}({one_of}){_SHUT}[.:!]?{_SHUT}", re.I)
+    begins = re.compile(rf"\s*[*_`($\[]*({one_of})[*_`$]*[).:\]][*_`)\]]*(?:\s|$)")
+    list_before = re.compile(f"(?:{one_of})\\W*(?:,|/|\\bor\\b|\\band\\b)\\W*$")
+
+    def find(text: str) -> str | None:
+        text = text.rpartition("</think>")[2].strip() or text
+        tagged = _TAGGED.findall(text)
+        text = _STYLED.sub(r"\1", tagged[-1] if tagged else text)
+        whole = alone.fullmatch(text)
+        if whole:
+            return names[whole[1].casefold()]
+        for pattern in (boxed, stated):
+            found = pattern.findall(text)
+            if found:
+                return names[found[-1].casefold()]
+        lines = [line for line in text.splitlines() if line.strip()]
+        last = alone.fullmatch(lines[-1]) if lines else None
+        if last:
+            return names[last[1].casefold()]
+        right = [
+            match["choice"]
+            for match in called_right.finditer(text)
+            if not _DENIAL.search(match["before"]) and not list_before.search(match["before"])
+        ]
+        if right:
+            return names[right[-1].casefold()]
+        begun = {match[1] for line in lines if (match := begins.match(line))}
+        if len(begun) == 1 and begins.match(lines[-1]):
+            return names[begun.pop().casefold()]
+        return None
+
+    return find
