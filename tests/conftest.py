@@ -15,7 +15,7 @@ import pytest
 import uvicorn
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
-from sqlalchemy import delete, text
+from sqlalchemy import delete, text, update
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -66,7 +66,7 @@ def kept_workers(services: Services, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture
 def clean_database(services: Services, kept_workers: KeptWorkers) -> Services:
-    """Empty all tables except for the default project, empty all queues, and suspend all workers.
+    """Empty all tables but for the default project without quotas, empty all queues, suspend all workers.
 
     DELETE is faster on small tables than TRUNCATE, which creates a new file for each.
     """
@@ -75,6 +75,7 @@ def clean_database(services: Services, kept_workers: KeptWorkers) -> Services:
         session.execute(text("SET LOCAL session_replication_role = replica"))  # skips foreign key checks
         session.execute(text("; ".join(f"DELETE FROM {table}" for table in EMPTIED_TABLES)))
         session.execute(delete(Project).where(Project.id != DEFAULT_PROJECT))
+        session.execute(update(Project).values(quotas={}))
     with celery_app.connection_for_write() as connection:
         connection.default_channel.client.flushdb()
     return services

@@ -36,7 +36,7 @@ HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 MIN_HELD_OUT = 2
 MAX_SEED = 2**31
 MAX_ROWS_READ = 20_000
-"""Rows of a dataset that the decimal mark of its references is told from."""
+"""Number of rows from which the decimal mark of references is found."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ def _is_numeric(annotation: Any) -> bool:
 
 
 def unsupported(*harmless: object, instead: str = "leave it out") -> AfterValidator:
-    """Validator for an OpenAI parameter without effect here: accepts only null and the `harmless` values."""
+    """Make a validator for an OpenAI parameter without effect here, which accepts null and the `harmless` values."""
 
     def require_harmless(value: object) -> object:
         if not any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in (None, *harmless)):

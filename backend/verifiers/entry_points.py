@@ -116,7 +116,7 @@ class _Callable:
 
 @lru_cache(maxsize=64)
 def entry_point(source: str) -> EntryPoint:
-    """What the source defines to be called. Raises AppError(400) that says which line to change."""
+    """Return what the source defines to be called. Raises AppError(400) that names the line to change."""
     tree = parse_source(source)
     found = _Module(tree)
     calls = _chosen(found)
@@ -184,7 +184,7 @@ def _recognised(found: _Callable) -> Call:
 
 
 def _fitting(found: _Callable) -> Call | None:
-    """The call by the first signature that fits, None where none does."""
+    """Return the call by the first signature that fits, None if none does."""
     accepted = found.accepted
     if not found.required <= set(accepted) or found.required & ONLY_IN_A_TRAINER.keys():
         return None
@@ -243,7 +243,7 @@ class _Module:
         }
 
     def _of(self, value: ast.AST, scope: Mapping[str, ast.AST], *, depth: int) -> _Callable | None:
-        """The parameters of what an expression or a definition gives, as far as the source shows them."""
+        """Return the parameters of what an expression or definition evaluates to, if the source shows them."""
         if depth > 8:
             return None
         match value:

@@ -116,7 +116,7 @@ def _pattern(mark: DecimalMark) -> re.Pattern[str]:
     )
     if mark == ",":
         foreign += r"|\d{1,3}\.(?!\d{3}(?!\d))\d+|\d{4,}\.\d+"
-    indian = r"\d{1,2}(?:,\d{2})+,\d{3}(?!\d)"
+    indian = r"\d{1,2}(?:,\d{2}){1,8},\d{3}(?!\d)"
     native = rf"(?:{indian}|{grouped}|\d+)(?:{point}\d+)?|(?<!\d){point}\d+"
     fraction = rf"(?:(?P<whole>\d+)\s+)?(?P<top>\d+)\s*/\s*(?P<bottom>\d+)(?![\d/]|{point}\d)"
     scale = "|".join(sorted(SCALES, key=len, reverse=True))

@@ -52,7 +52,7 @@ def signed_in() -> bool:
 
 
 def id_token() -> str | None:
-    """Return the ID token of whoever is signed in; None if it has expired."""
+    """Return the ID token of the person signed in; None if it has expired."""
     if not signed_in() or float(str(st.user.get("exp", 0))) <= time.time():
         return None
     token: str | None = st.user.tokens.get("id")

@@ -108,7 +108,7 @@ def mapping(page: Page, ui: str, **_: str) -> Iterator[None]:
     at_rest(page)
     table = {"name": "approvals.csv", "mimeType": "text/csv", "buffer": b"asked,right\nWho?,clerk\nAnd who?,warden\n"}
     page.locator("input[type=file]").set_input_files(table)  # type: ignore[arg-type]
-    expect(page.get_by_text("not recognised")).to_be_visible()
+    expect(page.get_by_text("The column names are not recognised")).to_be_visible()
     choose(page, "Question", "asked")
     choose(page, "Right answer", "right")
     expect(page.get_by_text("Preview")).to_be_visible()

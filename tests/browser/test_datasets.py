@@ -32,7 +32,7 @@ def test_a_pasted_table_is_mapped_by_menus_before_it_is_stored(
     field = page.get_by_role("textbox", name="Table", exact=True)
     field.fill(PASTED)
     field.press("Control+Enter")
-    expect(page.get_by_text("not recognised")).to_be_visible()
+    expect(page.get_by_text("The column names are not recognised")).to_be_visible()
     for label, column in (("Question", "Frage"), ("Right answer", "Richtig"), ("Worked solution or hint", "Weg")):
         page.get_by_role("combobox", name=label).click()
         page.get_by_role("option", name=column, exact=True).click()
@@ -111,11 +111,11 @@ def test_a_file_with_images_and_bad_rows_is_previewed_stored_and_reported(
     page.locator(".st-key-upload_go").get_by_role("button").click()
     heading(page, "parts.jsonl")
     expect(page.get_by_test_id("stVegaLiteChart").first).to_be_visible()
-    page.get_by_text("Report").scroll_into_view_if_needed()
+    page.get_by_role("heading", name="Report").scroll_into_view_if_needed()
     shoot(page, "dataset-lengths")
     for name in ("Answers", "Duplicates", "Bad rows"):
         part(page, name)
-        page.get_by_text("Report").scroll_into_view_if_needed()
+        page.get_by_role("heading", name="Report").scroll_into_view_if_needed()
         shoot(page, f"dataset-{name.lower().replace(' ', '-')}")
     with page.expect_download() as started:
         page.get_by_role("button", name="Download as CSV", exact=True).click()
@@ -185,7 +185,7 @@ def test_a_bad_line_and_unknown_columns_are_explained_and_mapped(
     page.reload()
     heading(page, "Datasets")
     choose_file(page, odd)
-    expect(page.get_by_text("not recognised")).to_be_visible()
+    expect(page.get_by_text("The column names are not recognised")).to_be_visible()
     for label, column in (("Question", "asked"), ("Right answer", "right")):
         page.get_by_role("combobox", name=label).click()
         page.get_by_role("option", name=column, exact=True).click()

@@ -64,7 +64,7 @@ def start_comparison(page: Page, shoot: Shoot) -> str:
         field.press("Tab")
         at_rest(page)
     expect(page.get_by_text(re.compile(f"2 methods × {SEEDS} seeds?: {2 * SEEDS} jobs"))).to_be_visible()
-    page.get_by_text("Methods", exact=True).scroll_into_view_if_needed()
+    page.get_by_role("heading", name="Methods").scroll_into_view_if_needed()
     shoot(page, "compare-new")
     page.get_by_role("button", name="Start comparison").click()
     heading(page, "RLSD vs. GRPO on handbook.jsonl")

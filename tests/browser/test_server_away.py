@@ -28,7 +28,7 @@ PLACES = {
     "new_job?dataset={dataset}": "New job",
     "jobs": "Jobs",
     "job?job={job}": re.compile("."),
-    "compare?comparison=new": "Compare",
+    "compare?comparison=new": "New comparison",
     "models": "Models",
     "models?model=starter": "starter",
     "playground": "Playground",

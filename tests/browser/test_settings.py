@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from frontend.api import Client, new_connections
 from tests.browser.conftest import Shoot
-from tests.browser.steps import choose, heading, opened, part, sign_in
+from tests.browser.steps import at_rest, choose, heading, opened, part, sign_in
 from tests.processes import running_stack
 from tests.service.test_oidc import Provider, provider
 
@@ -138,6 +138,7 @@ def a_key_is_made(page: Page, shoot: Shoot) -> str:
     shoot(page, "settings-key-once")
     page.get_by_role("button", name="I have copied it").click()
     expect(page.locator(".st-key-secret")).to_have_count(0)
+    at_rest(page)  # while it is drawn, the list is there twice
     expect(page.get_by_text(secret[:10])).to_be_visible()
     page.reload()
     expect(page.get_by_role("radio", name="Keys", exact=True)).to_be_checked()

@@ -50,7 +50,7 @@ def test_a_pattern_shows_its_matches_and_a_program_its_error(
     page.get_by_text("Line 2, column 12").last.scroll_into_view_if_needed()
     shoot(page, "verifier-fault")
 
-    choose(page, "Kind", "Several")
+    choose(page, "Kind", "Combined")
     page.get_by_role("button", name="Add a grader").click()
     expect(page.get_by_text("A grader has no name.")).to_be_visible()
     write(page, "Name in the formula", "short", last=True)

@@ -98,7 +98,7 @@ def test_from_a_spreadsheet_to_a_downloaded_model(
 def upload(page: Page, table: Path, shoot: Shoot) -> None:
     go_to(page, "Datasets")
     choose_file(page, table)
-    expect(page.get_by_text("not recognised")).to_be_visible()
+    expect(page.get_by_text("The column names are not recognised")).to_be_visible()
     for label, column in COLUMNS.items():
         choose(page, label, column)
     expect(page.get_by_text("Preview")).to_be_visible()

@@ -187,7 +187,7 @@ def test_a_slow_search_is_stopped_with_advice_to_narrow_it(
         )
     monkeypatch.setattr(search, "SEARCH_S", 0.01)
     error = refused(api.http.get(f"{job_path}/rollouts?search=none+such"), status=400, code="search_too_wide")
-    assert "narrow it" in error["message"]
+    assert "limit it to a step or a row" in error["message"]
 
 
 @pytest.mark.parametrize(("solved", "expected"), [("sometimes", [0]), ("never", [1]), ("always", [])])

@@ -172,10 +172,15 @@ def test_a_caller_that_hangs_up_is_not_answered_any_more(api: Api, chat_worker: 
         api.openai.with_options(timeout=1.5).chat.completions.create(**long)
     wait_for(lambda: tokens_counted() > left, timeout_s=20, what="the end of an answer that nobody waits for")
 
+    def taken() -> bool:
+        with broker() as redis:
+            return bool(redis.keys("rlsd:chat:request:*")) and redis.zcard(QUEUED) == 0
+
     async def cancelled() -> None:
         async with openai.AsyncOpenAI(base_url=f"{api.url}/v1", api_key=api.key, max_retries=0) as client:
             task = asyncio.create_task(client.chat.completions.create(**long))
-            await asyncio.sleep(1.5)
+            await asyncio.to_thread(wait_for, taken, timeout_s=20, what="the request to be taken")
+            await asyncio.sleep(1)  # some tokens
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
@@ -302,7 +307,7 @@ def test_errors_found_by_the_model_are_responses_also_for_streams(api: Api) -> N
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
     for stream in (False, True):
         with pytest.raises(
-            openai.BadRequestError, match="have 6009 tokens, and the model's context has 1024"
+            openai.BadRequestError, match="have 6009 tokens, but the model's context is 1024 tokens"
         ) as too_long:
             api.openai.chat.completions.create(model="starter", messages=long, stream=stream)
         assert (too_long.value.code, too_long.value.param) == ("context_length_exceeded", "messages")

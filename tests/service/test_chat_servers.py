@@ -51,12 +51,12 @@ def test_one_model_makes_room_for_another_and_all_are_answered(api: Api, tmp_pat
         alone = {name: greedy(api, name) for name in ("starter", "tiny")}
         names = ["starter", "tiny"] * 3
         assert list(threads.map(lambda name: greedy(api, name), names)) == [alone[name] for name in names]
-        let_go = log.read_text().count("a model is let go")
+        let_go = log.read_text().count("model unloaded")
         assert let_go >= 1
         with pytest.raises(openai.APIStatusError) as absent:
             greedy(api, "nobody/nothing-here")
         assert absent.value.param == "model"
-        assert log.read_text().count("a model is let go") == let_go
+        assert log.read_text().count("model unloaded") == let_go
 
 
 @pytest.mark.usefixtures("two_models")

@@ -6,11 +6,12 @@ from typing import Any
 
 from worker.sandbox.scorers import GradeError, Scored, Scorer, require_reference
 
-_OPEN, _SHUT = r"[\s*_`\"'“‘(\[{$]*", r"[\s*_`\"'”’)\]}$]*"
+# Bounded, as everything here that repeats: a model may write a hundred thousand asterisks.
+_OPEN, _SHUT = r"[\s*_`\"'“‘(\[{$]{0,16}", r"[\s*_`\"'”’)\]}$]{0,16}"
 _REST = r"(?=[^\w\s]|\s*$|\s*\n|\s+(?:because|since|as|for)\b)"
 _ANOTHER = r"(?!\s*(?:,|/|or\b|and\b)\s*[(*\"']*(?:{choices})\b)"
 _NAMED = r"(?:(?:option|choice|answer)\s+)?"
-_TAGGED = re.compile(r"<answer>(.*?)</answer>", re.I | re.S)
+_TAG, _TAG_END = re.compile("<answer>", re.I), re.compile("</answer>", re.I)
 _STYLED = re.compile(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}")
 _DENIAL = re.compile(r"\b(?:not|never|neither|nor|cannot|whether|if|unlikely|\w+n['’]t)\b", re.I)
 
@@ -30,8 +31,15 @@ def choice(program: Mapping[str, Any]) -> Scorer:
     return score
 
 
+def _tagged(text: str) -> str:
+    """Return the content of the last `<answer>` that is closed; the whole text if none is."""
+    ends = [match.start() for match in _TAG_END.finditer(text)]
+    starts = [match.end() for match in _TAG.finditer(text, 0, ends[-1])] if ends else []
+    return text[starts[-1] : ends[-1]] if starts else text
+
+
 def finder(choices: Sequence[str]) -> Callable[[str], str | None]:
-    """A function from a text to the choice it settles on; None where it settles on none, or on several.
+    """Return a function that finds the choice a text states as its answer; None if it states none, or several.
 
     A final `<answer>` decides alone, and so does what follows the reasoning (`</think>`).
     """
@@ -48,7 +56,7 @@ def finder(choices: Sequence[str]) -> Callable[[str], str | None]:
         re.I,
     )
     called_right = re.compile(
-        f"(?:^|[.!?:\\n])(?P<before>[^.!?:\\n]*?){_OPEN}\\b(?P<choice>{one_of})\\b{_SHUT}"
+        f"(?:^|[.!?:\\n])(?P<before>[^.!?:\\n]{{0,200}}?){_OPEN}\\b(?P<choice>{one_of})\\b{_SHUT}"
         r"\s+(?:is|would be)\s+(?:the\s+|clearly\s+)?"
         r"(?:correct|right|best|true|answer)\b",
     )
@@ -58,8 +66,7 @@ def finder(choices: Sequence[str]) -> Callable[[str], str | None]:
 
     def find(text: str) -> str | None:
         text = text.rpartition("</think>")[2].strip() or text
-        tagged = _TAGGED.findall(text)
-        text = _STYLED.sub(r"\1", tagged[-1] if tagged else text)
+        text = _STYLED.sub(r"\1", _tagged(text))
         whole = alone.fullmatch(text)
         if whole:
             return names[whole[1].casefold()]

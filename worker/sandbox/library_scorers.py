@@ -47,7 +47,7 @@ MAX_BARE_CHARS = 400
 
 
 def mathematical(text: str) -> str:
-    """A text that is nothing but an expression is LaTeX without its delimiters; any other is left as it is.
+    """Add the delimiters of LaTeX to a text that is nothing but an expression; leave any other as it is.
 
     Without them math-verify would take the last number alone: 13 of `3\\sqrt{13}`, 2 of `(1, 2)`.
     """

@@ -25,7 +25,7 @@ def number(program: Mapping[str, Any]) -> Scorer:
     by_length = sorted(units, key=len, reverse=True)
 
     def read(text: str) -> _Reading | None:
-        """The last number with a unit, else the last number."""
+        """Return the last number with a unit, else the last number."""
         text = plain(text)
         found = [_with_unit(numeral, text, by_length) for numeral in numerals(text, decimal_mark=mark)]
         if not found:
@@ -55,7 +55,7 @@ def _difference(answer: _Reading, right: _Reading) -> str:
 
 
 def shown(value: Decimal) -> str:
-    """A number without exponent or trailing zeros, where that is not too long."""
+    """Write a number without exponent or trailing zeros, unless that is too long."""
     text = f"{value:f}"
     if "." in text:
         text = text.rstrip("0").rstrip(".")
@@ -63,7 +63,7 @@ def shown(value: Decimal) -> str:
 
 
 def _with_unit(numeral: Numeral, text: str, units: Sequence[str]) -> _Reading:
-    """A unit right behind the digits replaces a scale (`5 M` where `M` is a unit); one behind the scale joins it."""
+    """Find the unit. Right after the digits it replaces a scale (`5 M` if `M` is a unit); else it follows the scale."""
     before = text[max(0, numeral.start - MAX_UNIT_DISTANCE) : numeral.start].rstrip(SPACES)
     for value, end in ((numeral.unscaled, numeral.digits_end), (numeral.value, numeral.end)):
         after = text[end : end + MAX_UNIT_DISTANCE].lstrip(SPACES)

@@ -38,7 +38,7 @@ def is_for_server_admins(path: str) -> bool:
 
 
 def is_server_admin(role: Role, *, project: str) -> bool:
-    """True for an administrator of the server."""
+    """Return whether this is an administrator of the server."""
     return role is Role.ADMIN and project == DEFAULT_PROJECT
 
 

@@ -192,7 +192,7 @@ def answer_of(item: Mapping[str, Any]) -> str | None:
 
 
 def items_and_answers(rows: Iterable[NormalRow]) -> Iterator[tuple[Mapping[str, object], str | None]]:
-    """What graders compare with, row by row."""
+    """Yield what graders compare with, row by row."""
     return ((row.item, row.reference.answer) for row in rows)
 
 

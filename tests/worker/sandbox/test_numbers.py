@@ -181,3 +181,35 @@ def test_reported_cases_score_right(sandbox, kind, reference, text, score):
     options = {"choices": ["A", "B", "C", "D"]} if kind == "choice" else {}
     (record,) = sandbox.grade(parse_spec({"type": kind, **options}), [sample(text, answer=reference)])
     assert record.score == score, record
+
+
+LONG = 50_000
+ENDLESS = (
+    "1",
+    "1,11",
+    "1,111",
+    "1 ",
+    "1.",
+    "1/",
+    "1^",
+    "-",
+    "1 x ",
+    "(",
+    "*",
+    " ",
+    "A ",
+    "A is ",
+    "\n",
+    "<answer>",
+    "\\boxed{",
+)
+
+
+@pytest.mark.parametrize("repeated", ENDLESS)
+def test_a_model_that_repeats_itself_is_read_within_the_time_of_a_row(sandbox, repeated):
+    """Expressions that go back over the text again and again would end the row instead, without a score."""
+    text = (repeated * LONG)[:LONG]
+    for spec in ({"type": "number"}, {"type": "choice"}):
+        reference = "12,345.5" if spec["type"] == "number" else "C"
+        (record,) = sandbox.grade(parse_spec(spec), [sample(text, answer=reference)])
+        assert (record.status.value, record.score) == ("ok", 0.0), record.reason

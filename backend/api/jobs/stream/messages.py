@@ -113,7 +113,7 @@ class StateMessage:
         return self.state in TERMINAL
 
     def is_newer_than(self, other: "StateMessage") -> bool:
-        """True if it differs from `other` and is later."""
+        """Return whether it differs from `other` and is later."""
         differs = (self.state, self.step) != (other.state, other.step)
         return differs and (self.event, self.step) > (other.event, other.step)
 

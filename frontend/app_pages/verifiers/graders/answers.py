@@ -11,6 +11,10 @@ from frontend.widgets import code_field
 ABSOLUTE, SHARE = "absolute (in the answer's unit)", "percent of the answer"
 
 
+DECIMAL_MARKS = {"As in the references": None, "Point: 1,234.5": ".", "Comma: 1.234,5": ","}
+"""What the form offers, each with the grader's `decimal_mark`."""
+
+
 def _number(grader: Json, key: str) -> Json:
     given = grader.get("tolerance", 0.0)
     is_share = isinstance(given, str)
@@ -36,8 +40,16 @@ def _number(grader: Json, key: str) -> Json:
     units, problem = units_of(written)
     if problem:
         st.warning(problem, icon=":material/warning:")
+    mark = st.selectbox(
+        "Decimal mark",
+        list(DECIMAL_MARKS),
+        index=list(DECIMAL_MARKS.values()).index(grader.get("decimal_mark")),
+        key=f"{key}_mark",
+        help="How `1,234` and `1.234` are read, which can mean two numbers each.",
+    )
     tolerance: float | str = f"{amount:g}%" if kind == SHARE else amount
-    return which_texts(grader, key) | {"tolerance": tolerance} | ({"units": units} if units else {})
+    given = {"tolerance": tolerance, "units": units, "decimal_mark": DECIMAL_MARKS[mark]}
+    return which_texts(grader, key) | {name: value for name, value in given.items() if value not in ({}, None)}
 
 
 def units_text(units: Json | list[str]) -> str:
@@ -92,7 +104,7 @@ def _json_schema(grader: Json, key: str) -> Json:
     return which_texts(grader, key, compared=False) | {"schema": schema}
 
 
-NUMBER = form(_number, "tolerance", "units", "input", "reference")
+NUMBER = form(_number, "tolerance", "units", "decimal_mark", "input", "reference")
 MATH = form(_math, "input", "reference")
 CHOICE = form(_choice, "choices", "input", "reference")
 JSON_SCHEMA = form(_json_schema, "schema", "input")

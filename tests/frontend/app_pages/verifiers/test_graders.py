@@ -30,7 +30,7 @@ FULL: dict[str, dict[str, Any]] = {
     },
     "regex": {"pattern": "(?P<answer>a+)", "flags": "im", **TEXTS},
     "string_check": {"operation": "ne", **TEXTS},
-    "number": {"tolerance": "2%", "units": {"km": 1000.0, "m": 1.0}, **TEXTS},
+    "number": {"tolerance": "2%", "units": {"km": 1000.0, "m": 1.0}, "decimal_mark": ",", **TEXTS},
     "math": TEXTS,
     "choice": {"choices": ["yes", "no", "perhaps"], **TEXTS},
     "json_schema": {"schema": {"type": "array"}, "input": "{{sample.output_text}}"},
