@@ -235,12 +235,8 @@ class _Module:
 
     def used_by_others(self) -> set[str]:
         """Names that the body of another definition mentions."""
-        return {
-            node.id
-            for name, value in self._bound.items()
-            for node in ast.walk(value)
-            if isinstance(node, ast.Name) and node.id in self._bound and node.id != name
-        }
+        definitions = [(n, v) for n, v in self._bound.items() if isinstance(v, ast.ClassDef | Function)]
+        return {used for name, value in definitions for used in _names_used(value) & (self._bound.keys() - {name})}
 
     def _of(self, value: ast.AST, scope: Mapping[str, ast.AST], *, depth: int) -> _Callable | None:
         """Return the parameters of what an expression or definition evaluates to, if the source shows them."""
@@ -333,6 +329,14 @@ def _bindings(statement: ast.stmt) -> Iterator[tuple[str, ast.AST]]:
             yield name, value
         case ast.ImportFrom(names=names):
             yield from ((alias.asname or alias.name, statement) for alias in names)
+
+
+def _names_used(definition: ast.AST) -> set[str]:
+    """Return the names that a definition reads and does not bind itself."""
+    nodes = list(ast.walk(definition))
+    read = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    bound = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    return read - bound - {node.arg for node in nodes if isinstance(node, ast.arg)}
 
 
 def _own_nodes(function: ast.AST) -> Iterator[ast.AST]:

@@ -14,25 +14,23 @@ from typing import Literal, NamedTuple
 
 DecimalMark = Literal[".", ","]
 
-EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN, traps=[])
+EXACT = Context(prec=1000, rounding=ROUND_HALF_EVEN, traps=[])
 MAX_POWER = 400
 """Largest exponent of a written power: `9^9999` has more digits than a score needs."""
 SCALES = {
     "k": 3,
     "K": 3,
-    "thousand": 3,
     "Tsd": 3,
     "M": 6,
-    "million": 6,
-    "millions": 6,
+    "mln": 6,
     "Mio": 6,
     "B": 9,
     "bn": 9,
-    "billion": 9,
-    "billions": 9,
     "Mrd": 9,
-    "trillion": 12,
-    "trillions": 12,
+    **dict.fromkeys(("thousand", "Thousand"), 3),
+    **dict.fromkeys(("million", "millions", "Million", "Millionen"), 6),
+    **dict.fromkeys(("billion", "billions", "Billion"), 9),
+    **dict.fromkeys(("trillion", "trillions", "Trillion"), 12),
 }
 """Words that multiply the number before them, each with its power of ten."""
 ATTACHED = {"K", "B"}
@@ -112,12 +110,12 @@ def _pattern(mark: DecimalMark) -> re.Pattern[str]:
     grouped = rf"\d{{1,3}}(?:{other}\d{{3}})+(?!\d)|\d{{1,3}}(?P<gap>{between})\d{{3}}(?:(?P=gap)\d{{3}})*(?!\d)"
     foreign = (  # can only be meant with the other mark
         rf"\d{{1,3}}(?:{point}\d{{3}})+{other}\d+|\d{{1,3}}(?:{point}\d{{3}}){{2,}}(?![\d{other}])"
-        rf"|\d{{1,3}}(?:{between}\d{{3}})+{other}\d+(?!\d)|0{other}\d+"
+        rf"|\d{{1,3}}(?:{between}\d{{3}})+{other}\d+(?!\d)|(?<![\[({{,;])0{other}\d+(?![\d,\])}}])"
     )
     if mark == ",":
         foreign += r"|\d{1,3}\.(?!\d{3}(?!\d))\d+|\d{4,}\.\d+"
     indian = r"\d{1,2}(?:,\d{2}){1,8},\d{3}(?!\d)"
-    native = rf"(?:{indian}|{grouped}|\d+)(?:{point}\d+)?|(?<!\d){point}\d+"
+    native = rf"(?:{indian}|{grouped}|\d+)(?:{point}\d+)?|(?<![\w.]){point}\d+"
     fraction = rf"(?:(?P<whole>\d+)\s+)?(?P<top>\d+)\s*/\s*(?P<bottom>\d+)(?![\d/]|{point}\d)"
     scale = "|".join(sorted(SCALES, key=len, reverse=True))
     return re.compile(
@@ -199,5 +197,9 @@ def guess_decimal_mark(references: Iterable[str]) -> ColumnReading:
 
 
 def _bare(text: str) -> str:
-    """Without sign, currency, unit and spaces around the digits."""
-    return re.sub(r"^[^\d.,]+|[^\d]+$", "", text)
+    """Return the text from its first digit, or the mark before it, to its last digit."""
+    digits = [place for place, letter in enumerate(text) if letter.isdigit()]
+    if not digits:
+        return ""
+    first = digits[0] - (digits[0] > 0 and text[digits[0] - 1] in ".,")
+    return text[first : digits[-1] + 1]

@@ -9,11 +9,14 @@ from worker.sandbox.scorers import GradeError, Scored, Scorer, require_reference
 # Bounded, as everything here that repeats: a model may write a hundred thousand asterisks.
 _OPEN, _SHUT = r"[\s*_`\"'“‘(\[{$]{0,16}", r"[\s*_`\"'”’)\]}$]{0,16}"
 _REST = r"(?=[^\w\s]|\s*$|\s*\n|\s+(?:because|since|as|for)\b)"
-_ANOTHER = r"(?!\s*(?:,|/|or\b|and\b)\s*[(*\"']*(?:{choices})\b)"
+_ANOTHER = r"(?!" + _SHUT + r"(?:[,/;|&]|or\b|and\b)\s{0,16}(?:or\b|and\b)?" + _OPEN + r"(?:{choices})(?!\w))"
 _NAMED = r"(?:(?:option|choice|answer)\s+)?"
 _TAG, _TAG_END = re.compile("<answer>", re.I), re.compile("</answer>", re.I)
 _STYLED = re.compile(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}")
-_DENIAL = re.compile(r"\b(?:not|never|neither|nor|cannot|whether|if|unlikely|\w+n['’]t)\b", re.I)
+_DENIAL = re.compile(
+    r"\b(?:not|never|neither|nor|cannot|whether|if|unlikely|doubt|wrong|incorrect|false|eliminat\w{1,4}|\w{1,8}n['’]t)\b",
+    re.I,
+)
 
 
 def choice(program: Mapping[str, Any]) -> Scorer:
@@ -29,6 +32,12 @@ def choice(program: Mapping[str, Any]) -> Scorer:
         return Scored(float(chosen == right), f"chose {chosen}")
 
     return score
+
+
+def _denied(text: str, place: int) -> bool:
+    """Return whether the sentence, up to the place, denies what follows."""
+    sentence = re.split(r"[.!?:\n]", text[max(0, place - 80) : place])[-1]
+    return _DENIAL.search(sentence) is not None
 
 
 def _tagged(text: str) -> str:
@@ -51,7 +60,7 @@ def finder(choices: Sequence[str]) -> Callable[[str], str | None]:
         re.I,
     )
     stated = re.compile(
-        r"\b(?:answer|choice|option|selection)\b[\"'”’*_`]*(?:\s+(?:is|was)\b\s*[:=：]?|\s*[*_]*\s*[:=：])\s*(?:(?:option|choice)\s+)?"
+        r"\b(?:answer|choice|option|selection)\b[\"'”’*_`]*(?:\s{1,16}(?:is|was)\b\s{0,16}[:=：]?|\s{0,16}[*_]*\s{0,16}[:=：])\s{0,16}(?:(?:option|choice)\s{1,16})?"
         f"{_OPEN}({one_of})(?!\\w){another}{_SHUT}{_REST}",
         re.I,
     )
@@ -71,7 +80,7 @@ def finder(choices: Sequence[str]) -> Callable[[str], str | None]:
         if whole:
             return names[whole[1].casefold()]
         for pattern in (boxed, stated):
-            found = pattern.findall(text)
+            found = [match[1] for match in pattern.finditer(text) if not _denied(text, match.start())]
             if found:
                 return names[found[-1].casefold()]
         lines = [line for line in text.splitlines() if line.strip()]

@@ -68,8 +68,9 @@ def _with_unit(numeral: Numeral, text: str, units: Sequence[str]) -> _Reading:
     for value, end in ((numeral.unscaled, numeral.digits_end), (numeral.value, numeral.end)):
         after = text[end : end + MAX_UNIT_DISTANCE].lstrip(SPACES)
         for unit in units:
-            follows = after.startswith(unit) and not (unit[-1].isalpha() and after[len(unit) :][:1].isalpha())
-            leads = before.endswith(unit) and not (unit[0].isalpha() and before[: -len(unit)][-1:].isalpha())
-            if follows or leads:
+            if after.startswith(unit) and not (unit[-1].isalpha() and after[len(unit) :][:1].isalpha()):
                 return _Reading(value, unit, f"{numeral.written[:40]} {unit}")
+    for unit in units:
+        if before.endswith(unit) and not (unit[0].isalpha() and before[: -len(unit)][-1:].isalpha()):
+            return _Reading(numeral.value, unit, f"{numeral.written[:40]} {unit}")
     return _Reading(numeral.value, None, numeral.written[:40])

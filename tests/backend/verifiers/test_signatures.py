@@ -31,6 +31,21 @@ def test_the_function_and_its_signature_are_recognised(source, function, signatu
     assert (found.calls[0].function, found.signature.name) == (function, signature)
 
 
+TWO = "def score(completions, **kw): return [0]\ndef fmt(completions, **kw):\n    {body}\n"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        TWO.format(body="return [1]") + "REWARDS = [score, fmt]",
+        TWO.format(body="return [1]") + "if __name__ == '__main__':\n    out = score(['a'])",
+        TWO.format(body="score = 0.5\n    return [score]"),
+    ],
+)
+def test_a_function_counts_as_a_helper_only_where_another_definition_reads_it(source):
+    assert [call.function for call in entry_point(source).calls] == ["score", "fmt"]
+
+
 @pytest.mark.parametrize(
     ("source", "part"),
     [
