@@ -151,7 +151,7 @@ def people(page: Page, shoot: Shoot) -> None:
     expect(page.get_by_text("Sign-in by e-mail is not set up")).to_be_visible()
     unfold(page, "Add a member")
     page.get_by_label("E-mail address", exact=True).fill("ada@example.org")
-    page.get_by_role("button", name="Add").click()
+    page.get_by_role("button", name="Add", exact=True).click()
     expect(page.locator("[class*=st-key-row_ada]")).to_contain_text("viewer")
     shoot(page, "settings-people")
 

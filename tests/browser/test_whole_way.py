@@ -143,7 +143,7 @@ def write_verifier(page: Page, shoot: Shoot) -> None:
     heading(page, "handbook answer")
     expect(page.get_by_role("button", name="Save as version 2")).to_be_visible()
     page.reload()
-    expect(page.get_by_role("textbox", name="Python source")).to_contain_text("given = lines[-1]")
+    expect(page.get_by_role("textbox", name="Python source")).to_contain_text("said = lines[-1]")
 
 
 def verdict(page: Page, *, score: str) -> None:
