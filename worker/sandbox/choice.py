@@ -35,9 +35,9 @@ def choice(program: Mapping[str, Any]) -> Scorer:
 
 
 def _denied(text: str, place: int) -> bool:
-    """Return whether the sentence, up to the place, denies what follows."""
-    sentence = re.split(r"[.!?:\n]", text[max(0, place - 80) : place])[-1]
-    return _DENIAL.search(sentence) is not None
+    """Return whether the clause, up to the place, denies what follows."""
+    clause = re.split(r"[.!?:;,\n]|\b(?:so|thus|hence|therefore|but)\b", text[max(0, place - 80) : place])[-1]
+    return _DENIAL.search(clause) is not None
 
 
 def _tagged(text: str) -> str:

@@ -53,6 +53,8 @@ def main() -> None:
     sys.path[:] = [path for path in sys.path if path != settings["root"]] + ([libraries] if libraries else [])
     for name in PRELOADED:
         importlib.import_module(name)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "backend"]:
+        del sys.modules[name]  # `numerals` is loaded; verifiers import nothing of the service
     settings["memory_bytes"] += preload(settings["preload"])
     confinement = confine_server(max_level=settings["max_level"], libraries=libraries)
     resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_OPEN_FILES, MAX_OPEN_FILES))
