@@ -1,1 +1,1 @@
-"""The browser's side: Streamlit pages that know the service only through its HTTP API (`client.py`)."""
+"""The browser's side: Streamlit pages that know the service only through its HTTP API (`api/`)."""

@@ -231,16 +231,20 @@ def fit_grader(
                 code="missing_reference",
                 param=f"{grader_param}.{field}",
             )
-    fitted, columns = with_decimal_marks(spec, _items_and_answers(session, file))
+    reads_items = any(field.rpartition(".")[2] == "reference" for field in spec.templates)
+    fitted, columns = with_decimal_marks(spec, _items_and_answers(session, file, reads_items=reads_items))
     return fitted, number_notices(columns.values())
 
 
-def _items_and_answers(session: Session, file: File) -> Iterator[tuple[Mapping[str, object], str | None]]:
-    rows = (
-        select(DatasetRow.normal).where(DatasetRow.file_id == file.id).order_by(DatasetRow.number).limit(MAX_ROWS_READ)
-    )
-    for normal in session.scalars(rows.execution_options(yield_per=1000)):
-        yield normal["item"], normal["reference"]["answer"]
+def _items_and_answers(
+    session: Session, file: File, *, reads_items: bool
+) -> Iterator[tuple[Mapping[str, object], str | None]]:
+    """Yield (item, answer) of the first rows. Items may be megabytes each: empty unless `reads_items`."""
+    answer = DatasetRow.normal["reference"]["answer"].as_string()
+    columns = [answer, DatasetRow.normal["item"]] if reads_items else [answer]
+    rows = select(*columns).where(DatasetRow.file_id == file.id).order_by(DatasetRow.number).limit(MAX_ROWS_READ)
+    for answer_of_row, *item in session.execute(rows.execution_options(yield_per=20)):
+        yield (item[0] if item else {}), answer_of_row
 
 
 def _first_line_without(session: Session, file: File, *, field: str) -> int | None:

@@ -6,7 +6,7 @@ of TRL's are all called and their scores summed, as TRL does with equal weights.
 """
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -107,7 +107,6 @@ class _Callable:
     every: bool
     positional_only: frozenset[str] = frozenset()
     instantiate: bool = False
-    is_async: bool = False
 
     @property
     def accepted(self) -> tuple[str, ...]:
@@ -118,19 +117,9 @@ class _Callable:
 def entry_point(source: str) -> EntryPoint:
     """Return what the source defines to be called. Raises AppError(400) that names the line to change."""
     tree = parse_source(source)
-    found = _Module(tree)
-    calls = _chosen(found)
-    return EntryPoint(calls=calls, chat=reads_messages(tree, _message_parameters(calls)))
-
-
-def _message_parameters(calls: Iterable[Call]) -> set[tuple[str, str]]:
-    """(callable, parameter) of those that may be lists of messages."""
-    return {
-        (call.function, name)
-        for call in calls
-        for name, value in call.arguments.items()
-        if value in ("prompt", "completion")
-    }
+    calls = _chosen(_Module(tree))
+    messages = {name for call in calls for name, value in call.arguments.items() if value in ("prompt", "completion")}
+    return EntryPoint(calls=calls, chat=reads_messages(tree, messages))
 
 
 def _chosen(module: "_Module") -> tuple[Call, ...]:
@@ -246,7 +235,7 @@ class _Module:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
                 return _parameters(value)
             case ast.ClassDef():
-                instance = self._instance(value, depth=depth)
+                instance = self._method(value, "__call__", depth=depth)
                 return None if instance is None else replace(instance, instantiate=True)
             case ast.Name(id=name) if name in scope and scope[name] is not value:
                 return self._of(scope[name], scope, depth=depth + 1)
@@ -267,13 +256,7 @@ class _Module:
         *,
         depth: int,
     ) -> _Callable | None:
-        name = (
-            function.id
-            if isinstance(function, ast.Name)
-            else function.attr
-            if isinstance(function, ast.Attribute)
-            else ""
-        )
+        name = getattr(function, "id", getattr(function, "attr", ""))
         if name == "partial" and arguments:
             inner = self._of(arguments[0], scope, depth=depth + 1)
             return (
@@ -281,7 +264,7 @@ class _Module:
             )
         target = scope.get(name) if isinstance(function, ast.Name) else None
         if isinstance(target, ast.ClassDef):
-            return self._instance(target, depth=depth)
+            return self._method(target, "__call__", depth=depth)
         if isinstance(target, ast.FunctionDef):
             inside = dict(scope)
             for statement in _statements(target.body):
@@ -292,9 +275,6 @@ class _Module:
             if len(returned) == 1:
                 return self._of(returned[0], inside, depth=depth + 1)
         return None
-
-    def _instance(self, cls: ast.ClassDef, *, depth: int) -> _Callable | None:
-        return self._method(cls, "__call__", depth=depth)
 
     def _method(self, cls: ast.AST, name: str, *, depth: int) -> _Callable | None:
         if not isinstance(cls, ast.ClassDef) or depth > 8:
@@ -308,7 +288,7 @@ class _Module:
 
 
 def _statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
-    """Those of a block and of the `if`, `try` and `with` in it, in order."""
+    """Yield the statements of a block and of the `if`, `try` and `with` in it, in order."""
     for statement in body:
         yield statement
         if isinstance(statement, ast.If | ast.Try | ast.With):

@@ -5,21 +5,19 @@ calls of the source's own functions. One in anything else (`info["role"]`, parse
 """
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Set
 
 KEYS = ("content", "role")
 _SAME_ITEMS = {"list", "tuple", "reversed", "sorted", "iter", "next", "filter"}
 """Built-in functions that give the items of their argument, or one of them."""
 
 
-def reads_messages(tree: ast.Module, parameters: Iterable[tuple[str, str]]) -> bool:
-    """`parameters`: (callable at top level, parameter) of those that may be messages.
+def reads_messages(tree: ast.Module, parameters: Set[str]) -> bool:
+    """Return whether the source looks "role" or "content" up in one of the parameters, or in what comes from it.
 
     Names are followed without regard to scope, so that a parameter of the same name elsewhere counts as well.
     """
-    names = {name for _, name in parameters}
-    if not names:
-        return False
+    names = set(parameters)
     functions = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
     before = -1
     while len(names) != before:

@@ -70,8 +70,7 @@ _EXPONENT = (
 
 
 class Numeral(NamedTuple):
-    """A number in a `plain` text: its value with and without its scale, where its digits begin, where both
-    end, and as it was written."""
+    """A number in a `plain` text. `start` is where its digits begin, `end` where its scale ends, if it has one."""
 
     value: Decimal
     unscaled: Decimal
@@ -89,7 +88,7 @@ def plain(text: str) -> str:
 
 
 def numerals(text: str, *, decimal_mark: DecimalMark = ".") -> Iterator[Numeral]:
-    """Each number of a `plain` text, in order."""
+    """Yield each number of a `plain` text, in order."""
     for found in _pattern(decimal_mark).finditer(text):
         unscaled = _unscaled(found, decimal_mark)
         if unscaled is None:

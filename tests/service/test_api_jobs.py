@@ -296,3 +296,14 @@ def test_a_run_of_a_comparison_is_kept_as_long_as_that_is(api: Api) -> None:
     assert answered(api.http.delete(f"/v1/comparisons/{comparison['id']}"))["deleted"]
     refused(api.http.get(f"/v1/comparisons/{comparison['id']}"), status=404)
     answered(api.http.delete(run))
+
+
+@pytest.mark.parametrize("reference", [{}, {"reference": "{{item.answer}}"}], ids=["of the row", "by a template"])
+def test_a_number_grader_gets_the_decimal_mark_of_its_column(api: Api, reference: dict[str, str]) -> None:
+    rows = [{"question": f"{n}?", "answer": answer} for n, answer in enumerate(["1.500", "2,25", "1.234,50"] * 4)]
+    file = answered(api.upload(*rows))["id"]
+    grader = {"type": "number", "name": "price", **reference}
+    job = create_job(api, job_body(file, grader=grader))
+    assert job["method"]["reinforcement"]["grader"]["decimal_mark"] == ","
+    events = answered(api.http.get(f"/v1/fine_tuning/jobs/{job['id']}/events"))["data"]
+    assert any("written with a decimal comma ('2,25')" in event["message"] for event in events)

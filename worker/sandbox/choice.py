@@ -60,14 +60,14 @@ def finder(choices: Sequence[str]) -> Callable[[str], str | None]:
         re.I,
     )
     stated = re.compile(
-        r"\b(?:answer|choice|option|selection)\b[\"'”’*_`]*(?:\s{1,16}(?:is|was)\b\s{0,16}[:=：]?|\s{0,16}[*_]*\s{0,16}[:=：])\s{0,16}(?:(?:option|choice)\s{1,16})?"
+        r"\b(?:answer|choice|option|selection)\b[\"'”’*_`]*"
+        r"(?:\s{1,16}(?:is|was)\b\s{0,16}[:=：]?|\s{0,16}[*_]*\s{0,16}[:=：])\s{0,16}(?:(?:option|choice)\s{1,16})?"
         f"{_OPEN}({one_of})(?!\\w){another}{_SHUT}{_REST}",
         re.I,
     )
     called_right = re.compile(
-        f"(?:^|[.!?:\\n])(?P<before>[^.!?:\\n]{{0,200}}?){_OPEN}\\b(?P<choice>{one_of})\\b{_SHUT}"
-        r"\s+(?:is|would be)\s+(?:the\s+|clearly\s+)?"
-        r"(?:correct|right|best|true|answer)\b",
+        rf"\b({one_of})\b{_SHUT}\s{{1,16}}(?:is|would be)\s{{1,16}}(?:(?:the|clearly)\s{{1,16}})?"
+        r"(?:correct|right|best|true|answer)\b"
     )
     alone = re.compile(f"{_OPEN}{_NAMED}{_OPEN}({one_of}){_SHUT}[.:!]?{_SHUT}", re.I)
     begins = re.compile(rf"\s*[*_`($\[]*({one_of})[*_`$]*[).:\]][*_`)\]]*(?:\s|$)")
@@ -88,9 +88,10 @@ def finder(choices: Sequence[str]) -> Callable[[str], str | None]:
         if last:
             return names[last[1].casefold()]
         right = [
-            match["choice"]
+            match[1]
             for match in called_right.finditer(text)
-            if not _DENIAL.search(match["before"]) and not list_before.search(match["before"])
+            if not _denied(text, match.start())
+            and not list_before.search(text[max(0, match.start() - 80) : match.start()])
         ]
         if right:
             return names[right[-1].casefold()]

@@ -1,5 +1,5 @@
 """Detection of a file's format by its content, and access to its rows. The file name is used only where the content is
-ambiguous: to decide whether text with one column is CSV.
+ambiguous: text with one column, or with lines of unequal width, is CSV if it is named so.
 """
 
 import io

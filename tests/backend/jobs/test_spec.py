@@ -10,12 +10,12 @@ from backend.errors import AppError
 from backend.jobs.methods import HINTS, METHODS, ROW_HINTS, Hint, MethodName
 from backend.jobs.request import Reinforcement
 from backend.jobs.resolve import resolve_settings
-from backend.jobs.spec import PRESETS, Preset, RlsdSettings
+from backend.jobs.spec import PRESETS, Lora, Preset, RlsdSettings
 from worker.engine.methods import METHODS as ENGINE_METHODS
 from worker.engine.settings import Settings
 from worker.engine.teacher.hints import ROW_HINTS as ENGINE_ROW_HINTS
 from worker.engine.types import Hint as EngineHint
-from worker.training.prepare import engine_settings
+from worker.training.prepare import SERVICE_SETTINGS, engine_settings
 
 
 def reinforcement(**values: Any) -> Reinforcement:
@@ -90,9 +90,9 @@ def test_every_setting_has_a_description() -> None:
 
 def test_the_engine_takes_every_setting_and_misses_none() -> None:
     settings = engine_settings(resolved(), seed=3)
-    assert {field.name for field in dataclasses.fields(Settings)} == {
-        field.name for field in dataclasses.fields(settings)
-    }
+    from_job = RlsdSettings.model_fields.keys() - SERVICE_SETTINGS
+    from_lora = {f"lora_{name}" for name in Lora.model_fields}
+    assert {field.name for field in dataclasses.fields(Settings)} == from_job | from_lora | {"seed"}
     assert (settings.seed, settings.lora_r) == (3, 16)
 
 
