@@ -16,7 +16,7 @@ QUEUE = "chat"
 
 QUEUED = "rlsd:chat:waiting"
 SERVERS = "rlsd:chat:servers"
-WAKE_CHANNEL = "rlsd:chat:bell"
+WAKE_CHANNEL = "rlsd:chat:wake"
 
 REQUEST_TTL_S = 15.0
 """Lifetime of a request that its client no longer extends."""

@@ -24,7 +24,7 @@ class Job(ProjectOwned, Base):
 
     id: Mapped[str] = mapped_column(primary_key=True)
     state: Mapped[str]
-    wish: Mapped[str]
+    control_signal: Mapped[str]
     model: Mapped[str]
     training_file: Mapped[str] = mapped_column(ForeignKey("files.id"), index=True)
     validation_file: Mapped[str | None] = mapped_column(ForeignKey("files.id"), index=True)

@@ -70,8 +70,8 @@ def cancel(session: Session, job_id: str) -> Job:
             code="job_ended",
             type="conflict_error",
         )
-    if job.wish != ControlSignal.CANCEL:
-        job.wish = ControlSignal.CANCEL
+    if job.control_signal != ControlSignal.CANCEL:
+        job.control_signal = ControlSignal.CANCEL
         if job.state in OWNED:
             events.record(session, job.id, code="job.cancelling", message="The job will stop after the current step.")
         else:
@@ -81,12 +81,12 @@ def cancel(session: Session, job_id: str) -> Job:
 
 def pause(session: Session, job_id: str) -> Job:
     job = locked_job(session, job_id)
-    if job.state in TERMINAL or job.wish == ControlSignal.CANCEL:
+    if job.state in TERMINAL or job.control_signal == ControlSignal.CANCEL:
         raise AppError(
             f"Job '{job_id}' is {job.state} and cannot be paused.", status=409, code="job_ended", type="conflict_error"
         )
-    if job.wish != ControlSignal.PAUSE:
-        job.wish = ControlSignal.PAUSE
+    if job.control_signal != ControlSignal.PAUSE:
+        job.control_signal = ControlSignal.PAUSE
         if job.state == JobState.QUEUED:
             set_state(session, job, JobState.PAUSED)
         elif job.state == JobState.RUNNING:
@@ -107,7 +107,7 @@ def resume(session: Session, job_id: str) -> Job:
     require_job(session)
     if job.error is not None and job.error["code"] == checks.CHECK_FAILED:
         checks.override(session, job)
-    job.wish = ControlSignal.RUN
+    job.control_signal = ControlSignal.RUN
     job.futile_claims = 0
     job.error = None
     set_state(session, job, JobState.QUEUED, message="The job is queued to continue from its last checkpoint.")
@@ -117,7 +117,7 @@ def resume(session: Session, job_id: str) -> Job:
 
 def start_running(session: Session, lease: Lease) -> None:
     job = held_job(session, lease)
-    set_state(session, job, JobState.PAUSING if job.wish == ControlSignal.PAUSE else JobState.RUNNING)
+    set_state(session, job, JobState.PAUSING if job.control_signal == ControlSignal.PAUSE else JobState.RUNNING)
 
 
 def finish(session: Session, lease: Lease, state: JobState, *, error: Json | None = None) -> Job:
@@ -135,10 +135,10 @@ def pause_held(session: Session, lease: Lease, *, error: Json | None = None) -> 
     A cancellation requested in the meantime takes precedence.
     """
     job = held_job(session, lease)
-    if job.wish == ControlSignal.CANCEL:
+    if job.control_signal == ControlSignal.CANCEL:
         set_state(session, job, JobState.CANCELLED)
     else:
-        job.wish = ControlSignal.PAUSE
+        job.control_signal = ControlSignal.PAUSE
         job.error = error
         message = None if error is None else str(error["message"])
         set_state(session, job, JobState.PAUSED, message=message, level="error" if error else "info")
@@ -153,9 +153,9 @@ def release(session: Session, job: Job, *, why: str, orderly: bool = False) -> N
     """
     if orderly:
         job.futile_claims = 0
-    if job.wish == ControlSignal.CANCEL:
+    if job.control_signal == ControlSignal.CANCEL:
         set_state(session, job, JobState.CANCELLED)
-    elif job.wish == ControlSignal.PAUSE:
+    elif job.control_signal == ControlSignal.PAUSE:
         set_state(session, job, JobState.PAUSED)
     elif job.futile_claims >= FUTILE_CLAIMS_LIMIT:
         message = (

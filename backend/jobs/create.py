@@ -65,7 +65,7 @@ def create_job(session: Session, request: JobRequest, *, models: Mapping[str, st
     job = Job(
         id=new_id("ftjob"),
         state=JobState.QUEUED,
-        wish=ControlSignal.RUN,
+        control_signal=ControlSignal.RUN,
         model=request.model,
         training_file=checked.training.id,
         validation_file=None if checked.validation is None else checked.validation.id,

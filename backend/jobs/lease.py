@@ -54,7 +54,7 @@ def renew(session: Session, lease: Lease, *, lease_s: float) -> ControlSignal:
         update(Job)
         .where(Job.id == lease.job_id, Job.fence == lease.fence, Job.state.in_(OWNED))
         .values(lease_until=func.now() + timedelta(seconds=lease_s))
-        .returning(Job.wish)
+        .returning(Job.control_signal)
     )
     if signal is None:
         raise LeaseLostError(lease.job_id)

@@ -263,7 +263,7 @@ def test_a_job_that_paused_by_itself_shows_the_reason(client: Client, key: str, 
     job_id = new_job(client, rows_file)
     fault = {"code": "no_signal", "message": "Paused: nothing to learn.", "param": "x_rlsd.max_dead_steps"}
     with transaction() as session:
-        session.execute(update(Job).values(state="paused", wish="pause", error=fault))
+        session.execute(update(Job).values(state="paused", control_signal="pause", error=fault))
     app = opened("job", key=key, job=job_id)
     assert not app.exception
     assert "nothing to learn" in app.warning[0].value

@@ -32,11 +32,11 @@ def stored_file(session: Session, content: bytes = b"{}\n") -> File:
 
 
 def stored_job(session: Session, *, state: JobState = JobState.QUEUED, spec: Json | None = None) -> Job:
-    """A job without rows: enough for claims, wishes and sweeps, not for training."""
+    """A job without rows: enough for claims, signals and sweeps, not for training."""
     job = Job(
         id=new_id("ftjob"),
         state=state,
-        wish=ControlSignal.RUN,
+        control_signal=ControlSignal.RUN,
         model="starter",
         training_file=stored_file(session, json.dumps({"n": new_id("row")}).encode()).id,
         validation_file=None,

@@ -68,9 +68,9 @@ def test_an_id_that_names_nothing_is_a_404(api: Api, path: str) -> None:
     refused(api.http.get(path), status=404, code="not_found")
 
 
-@pytest.mark.parametrize("wish", ["cancel", "pause", "resume"])
-def test_a_wish_for_no_job_is_a_404(api: Api, wish: str) -> None:
-    refused(api.http.post(f"/v1/fine_tuning/jobs/ftjob-none/{wish}"), status=404, code="not_found")
+@pytest.mark.parametrize("signal", ["cancel", "pause", "resume"])
+def test_a_signal_for_no_job_is_a_404(api: Api, signal: str) -> None:
+    refused(api.http.post(f"/v1/fine_tuning/jobs/ftjob-none/{signal}"), status=404, code="not_found")
 
 
 JSON = {"content-type": "application/json"}

@@ -144,8 +144,8 @@ def test_pause_resume_and_cancel_of_a_job_that_waits(api: Api) -> None:
     cancelled = answered(api.http.post(f"{path}/cancel"))
     assert cancelled["status"] == "cancelled"
     assert cancelled["finished_at"] is not None
-    for wish in ("cancel", "pause", "resume"):
-        refused(api.http.post(f"{path}/{wish}"), status=409)
+    for signal in ("cancel", "pause", "resume"):
+        refused(api.http.post(f"{path}/{signal}"), status=409)
     events = answered(api.http.get(f"{path}/events"))["data"]
     assert [event["code"] for event in events] == ["job.cancelled", "job.queued", "job.paused", "job.created"]
 

@@ -134,15 +134,15 @@ def test_a_sweep_leaves_living_leases_alone_and_does_not_pile_up_nudges() -> Non
 
 
 @pytest.mark.parametrize(
-    ("wish", "end"),
+    ("signal", "end"),
     [(ControlSignal.CANCEL, JobState.CANCELLED), (ControlSignal.PAUSE, JobState.PAUSED)],
     ids=["cancel", "pause"],
 )
-def test_a_wish_made_to_a_worker_that_died_is_granted_by_the_sweep(wish: ControlSignal, end: JobState) -> None:
+def test_a_signal_to_a_worker_that_died_is_obeyed_by_the_sweep(signal: ControlSignal, end: JobState) -> None:
     job_id = new_job()
     claim_job(job_id)
     with transaction() as session:
-        (control.cancel if wish is ControlSignal.CANCEL else control.pause)(session, job_id)
+        (control.cancel if signal is ControlSignal.CANCEL else control.pause)(session, job_id)
     expire_lease(job_id)
     with transaction() as session:
         control.sweep(session)
@@ -196,7 +196,7 @@ def test_a_queued_job_is_cancelled_or_paused_at_once_and_a_paused_one_goes_on() 
 
 
 @pytest.mark.parametrize("act", [control.cancel, control.pause, control.resume])
-def test_an_ended_job_takes_no_wishes(act: object) -> None:
+def test_an_ended_job_takes_no_signals(act: object) -> None:
     job_id = new_job(state=JobState.SUCCEEDED)
     with transaction() as session, pytest.raises(AppError) as refusal:
         act(session, job_id)  # type: ignore[operator]

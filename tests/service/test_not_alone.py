@@ -184,7 +184,7 @@ def test_of_two_that_sweep_one_puts_a_job_back(train_workers: list[int]) -> None
         for _ in range(2):
             send(TRAIN_TASK, job_id)
     with transaction() as session:
-        session.execute(update(Job).where(Job.id.in_(jobs)).values(wish="cancel"))
+        session.execute(update(Job).where(Job.id.in_(jobs)).values(control_signal="cancel"))
     for job_id in lost:
         assert ended(job_id).state == JobState.SUCCEEDED
         assert (job_now(job_id).fence, codes(job_id).count("job.queued")) == (2, 1)

@@ -113,7 +113,7 @@ def queued_job(
     job = Job(
         id=new_id("ftjob"),
         state=JobState.QUEUED,
-        wish=ControlSignal.RUN,
+        control_signal=ControlSignal.RUN,
         model=model,
         training_file=file.id,
         validation_file=None,

@@ -38,7 +38,7 @@ class DatabaseObserver:
         with transaction() as session:
             job = held_job(session, self.lease)
             job.progress_at = utc_now()  # called between steps and within evaluations: the trainer is alive
-            requested = job.wish
+            requested = job.control_signal
         if requested == JobSignal.CANCEL:
             return ControlSignal.CANCEL
         return ControlSignal.PAUSE if requested == JobSignal.PAUSE or self.stopping() else ControlSignal.CONTINUE

@@ -140,7 +140,7 @@ def test_a_job_shows_its_failed_check_and_that_it_was_overridden(client: Client,
     error = {"code": "check_failed", "message": "Paused before training: it failed.", "param": None}
     kept = {"self_check": FOUND, "preflight": None, "overridden_at": None}
     with transaction() as session:
-        session.execute(update(Job).values(state="paused", wish="pause", error=error, checks=kept))
+        session.execute(update(Job).values(state="paused", control_signal="pause", error=error, checks=kept))
     app = opened("job", key=key, job=job_id)
     assert not app.exception
     assert "Paused before training" in app.warning[0].value
