@@ -20,7 +20,7 @@ from backend.db.keys import Role, create_key
 from backend.db.projects import Project
 from backend.settings import settings
 from tests.service.belongings import ROW, ProjectResources
-from tests.service.conftest import Api, answered, refused
+from tests.service.conftest import PLAIN, Api, answered, refused
 from tests.service.rights_table import FOREIGN_REFERENCES, ROUTES, ForeignReference
 from tests.service.test_api_auth import OPEN
 
@@ -60,7 +60,7 @@ def callers(api: Api) -> Iterator[Callers]:
 
         def client(name: str) -> httpx.Client:
             headers = {"authorization": f"Bearer {made[name][1]}"}
-            return opened.enter_context(httpx.Client(base_url=api.url, headers=headers, timeout=90))
+            return opened.enter_context(httpx.Client(base_url=api.url, headers=headers, timeout=90, **PLAIN))
 
         yield Callers(**{field.name: client(field.name) for field in fields(Callers)})
 
