@@ -20,6 +20,7 @@ LANES = {
     "browser": "uses the pages in a real Chromium",
     "training": "starts a training process",
     "hostile": "attacks the sandbox or the file readers",
+    "slow": "starts servers of its own, fuzzes the API or fills memory",
 }
 LONGEST_FIRST = ("tests/browser", "tests/service/test_training", "tests/learning", "tests/service", "tests/frontend")
 """Slow files are distributed first, so that no process finishes long after the others."""

@@ -7,6 +7,8 @@ import torch
 
 from benchmarks.engine import peak_mb, resting_mb, run_memory
 
+pytestmark = pytest.mark.slow
+
 
 def forgets_peaks():
     try:

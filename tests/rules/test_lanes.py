@@ -9,6 +9,8 @@ import pytest
 
 from tests.processes import ROOT
 
+pytestmark = pytest.mark.slow
+
 SEEDS = ((), ("--shuffle-files", "7"), ("--shuffle-files", "7"))
 NO_BROWSER = {"PATH": "/usr/bin-without-any", "PLAYWRIGHT_BROWSERS_PATH": "/nowhere"}
 

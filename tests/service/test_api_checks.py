@@ -115,6 +115,7 @@ def test_checks_are_known_again_by_what_was_sent_for_them(api: Api) -> None:
     assert answered(api.http.get(f"/v1/checks/{queued_check()}"))["asked"] is None
 
 
+@pytest.mark.slow
 def test_a_killed_check_reports_it(api: Api, check_worker: int) -> None:
     checks.wait_for_check(queued_check(), timeout_s=60)  # the worker is up, and attacks its sandbox no more
     source = "def grade(item, output_text):\n    while True: pass\n"

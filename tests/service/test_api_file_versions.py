@@ -248,6 +248,7 @@ def test_rows_that_share_a_line_are_left_out_one_by_one(api: Api) -> None:
     assert questions(api, filtered(api, parent, {"type": "warnings"})) == "owwl"
 
 
+@pytest.mark.slow
 def test_a_version_that_takes_too_much_memory_is_refused_and_leaves_nothing(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:

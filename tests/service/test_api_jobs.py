@@ -214,6 +214,7 @@ def _is_up(url: str) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_a_broker_that_does_not_answer_loses_no_job(api: Api) -> None:
     body = job_body(api.dataset())
     with api_process(BROKER_URL="redis://127.0.0.1:1/0") as url:

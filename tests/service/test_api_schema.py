@@ -29,6 +29,8 @@ from backend.db.engine import transaction
 from backend.db.keys import Role, create_key
 from tests.service.conftest import Api
 
+pytestmark = pytest.mark.slow
+
 CASES = float(os.environ.get("SCHEMA_CASES", "1"))
 SEEDS, COURSES = 6, 100
 """Number of runs, and maximum number of scenarios in each."""

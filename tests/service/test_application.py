@@ -21,6 +21,8 @@ from backend.cli.demo import free_port
 from backend.stack.up import running_application
 from tests.processes import wait_for
 
+pytestmark = pytest.mark.slow
+
 CHOSEN_KEY = "a-key-chosen-by-the-administrator-of-the-tests"
 
 

@@ -342,6 +342,7 @@ def test_a_missing_server_is_reported_quickly(api: Api) -> None:
         assert redis.zcard(QUEUED) == 0
 
 
+@pytest.mark.slow
 @schema.parametrize()
 @examples(
     max_examples=40,

@@ -17,6 +17,8 @@ from tests.service.chatting import QUESTION, chat_server, greedy, servers
 from tests.service.conftest import Api
 from tests.service.training import tiny_model
 
+pytestmark = pytest.mark.slow
+
 LONG: Any = {"model": "starter", "messages": QUESTION, "temperature": 1.9, "max_tokens": 900, "n": 32}
 
 

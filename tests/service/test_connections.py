@@ -16,6 +16,8 @@ from backend.db.engine import engine, transaction
 from backend.stack.embedded import Services
 from tests.service.conftest import Api
 
+pytestmark = pytest.mark.slow
+
 FORKING = """
 import json, os
 from sqlalchemy import text

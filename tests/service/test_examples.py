@@ -13,6 +13,8 @@ import pytest
 from tests.machine import MISSING
 from tests.service.conftest import Api, answered
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples" / "api"
 COMMANDS = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

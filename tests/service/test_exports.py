@@ -33,6 +33,8 @@ from tests.service.conftest import Api, answered, refused
 from tests.service.training import ended, queued_job
 from worker.checks.registry import HANDLERS
 
+pytestmark = pytest.mark.slow
+
 STARTER = STARTER_MODEL.parent
 ROWS = b"".join((STARTER / "train.jsonl").read_bytes().splitlines(keepends=True)[:24])
 TELL_SECRETS = "import os; raise SystemExit(sorted({'DATABASE_URL', 'BROKER_URL'} & set(os.environ)))"

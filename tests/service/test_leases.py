@@ -112,6 +112,7 @@ def test_the_sweep_puts_a_lost_job_back_and_nudges_for_it() -> None:
     assert messages == ["The worker worker-1 was lost. The job is queued again."]
 
 
+@pytest.mark.slow
 def test_a_worker_that_only_checks_sweeps_too(tmp_path: Path) -> None:
     job_id = new_job()
     claim_job(job_id)

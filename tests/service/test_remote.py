@@ -14,6 +14,8 @@ from typer.testing import CliRunner, Result
 from backend.cli.main import app
 from tests.service.conftest import EXACT, Api, job_body
 
+pytestmark = pytest.mark.slow
+
 Rlsd = Callable[..., Result]
 
 

@@ -40,6 +40,7 @@ def refused(app: AppTest) -> set[str]:
     return {button.label for button in app.button if button.disabled and button.help == READ_ONLY}
 
 
+@pytest.mark.slow
 def test_what_a_viewer_may_not_do_is_disabled_on_every_page(client: Client, key: str, rows_file: Path) -> None:
     comparison = started(client, rows_file)
     job, ended, paused = (run["job"] for run in comparison["runs"][:3])

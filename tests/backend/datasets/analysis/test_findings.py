@@ -118,6 +118,7 @@ def test_all_repeated_and_shared_rows_are_counted_and_a_hundred_listed() -> None
     assert (found["questions"], found["rows"], len(found["pairs"])) == (150, 100, 100)
 
 
+@pytest.mark.slow
 def test_a_long_file_takes_bounded_memory() -> None:
     class Rows(io.RawIOBase):
         """About 130 MB of different rows, made as they are read."""

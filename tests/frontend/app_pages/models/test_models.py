@@ -129,6 +129,7 @@ def test_the_example_code_contains_the_public_address(
     assert 'base_url="https://rlsd.example/v1"' in app.code[0].value
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("new_chat_server", "check_worker")
 def test_both_models_answer_the_row_and_the_verifier_scores_them(client: Client, key: str, adapter: str) -> None:
     with transaction() as session:

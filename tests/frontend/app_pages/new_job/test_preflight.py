@@ -41,6 +41,7 @@ def at_new_job(client: Client, key: str, tmp_path: Path) -> AppTest:
     return app
 
 
+@pytest.mark.slow
 def test_one_click_runs_the_pre_flight_and_the_report_is_shown(
     at_new_job: AppTest, client: Client, sample_worker: int
 ) -> None:
