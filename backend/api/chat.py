@@ -56,6 +56,7 @@ def _chat_request(body: ChatBody, project: str) -> ChatRequest:
     """Build the request for a chat server. Raises AppError 404 if the project has no such model."""
     with transaction(project=project) as session:
         model = resolve_model(session, body.model, models=settings().models, hub=settings().chat_hub_models)
+        skips = model.skips_special_tokens if body.skip_special_tokens is None else body.skip_special_tokens
     return ChatRequest(
         id=new_id("chatcmpl"),
         project=project,
@@ -68,6 +69,7 @@ def _chat_request(body: ChatBody, project: str) -> ChatRequest:
         top_p=1.0 if body.top_p is None else body.top_p,
         n=body.n or 1,
         stop=list(body.stop or ()),
+        skip_special_tokens=skips,
         seed=body.seed,
         top_logprobs=body.requested_logprobs,
     )

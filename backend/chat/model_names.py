@@ -13,6 +13,7 @@ from backend.db.jobs import Job
 from backend.db.training import Checkpoint
 from backend.errors import AppError
 from backend.jobs.create import HUB_ID
+from backend.jobs.spec import RlsdSettings
 
 TRAINED = "ft:"
 CHECKPOINT = re.compile(r"(?P<adapter>ft:.+):ckpt-step-(?P<step>\d{1,9})", re.ASCII)
@@ -26,6 +27,11 @@ class ServedModel:
     adapter: AdapterRef | None = None
     job: Job | None = None
     created_at: datetime | None = None
+
+    @property
+    def skips_special_tokens(self) -> bool:
+        """Whether its job left special tokens out of completions; for a base model, whether a new job would."""
+        return RlsdSettings.model_validate({} if self.job is None else self.job.spec).skip_special_tokens
 
 
 def resolve_model(session: Session, name: str, *, models: Mapping[str, str], hub: bool) -> ServedModel:

@@ -34,6 +34,7 @@ class ChatRequest:
     top_p: float
     n: int
     stop: list[str]
+    skip_special_tokens: bool
     seed: int | None
     top_logprobs: int | None
     """None: no log-probabilities."""

@@ -123,6 +123,8 @@ class ChatBody(Strict):
     ) = None
     seed: int | None = Field(None, ge=-MAX_SEED, lt=MAX_SEED)
     logprobs: bool | None = None
+    skip_special_tokens: bool | None = None
+    """vLLM's. None: as in the job that trained the model, else False."""
     top_logprobs: int | None = Field(None, ge=0, le=MAX_TOP_LOGPROBS)
     stream: bool | None = None
     stream_options: StreamOptions | None = None

@@ -125,6 +125,12 @@ class RlsdSettings(Strict):
     )
     max_completion_tokens: int = Field(256, ge=1, le=1_000_000, description="Longest completion in tokens.")
     temperature: float = Field(1.0, gt=0, le=10, description="Sampling temperature.")
+    skip_special_tokens: bool = Field(
+        False,
+        description="Leave the tokenizer's special tokens, such as `<think>` or `<tool_call>` in some models, out of "
+        "the text of completions. Off: the verifier and all pages see the text as written. Tokens that end, begin or "
+        "pad a sequence are never part of it.",
+    )
     learning_rate: float = Field(1e-4, gt=0, le=1, description="Step size of AdamW.")
     weight_decay: float = Field(0.01, ge=0, le=1, description="Weight decay of AdamW.")
     max_grad_norm: float = Field(1.0, gt=0, le=1000, description="Norm to which larger gradients are scaled down.")

@@ -86,6 +86,7 @@ UPDATE = (
 )
 SAMPLING = (
     Setting("temperature", "Temperature", "number"),
+    Setting("skip_special_tokens", "Leave special tokens out of the text", "yes_no"),
     Setting("max_prompt_tokens", "Maximum prompt length (tokens)", "whole"),
     Setting("success_above", "Score above which a completion is right", "number"),
 )

@@ -43,6 +43,7 @@ REASONS = {
     "weight_decay": "A light regularisation of the adapter.",
     "max_grad_norm": "The usual limit, which affects only outliers.",
     "temperature": "1 samples from the model's own distribution; lower values hide less likely answers.",
+    "skip_special_tokens": "A verifier should see the text as written, and all pages show what it saw.",
     "max_prompt_tokens": "Long enough for most questions with their hint; the dataset page counts the tokens of yours.",
     "success_above": "A score of half or less does not count as right.",
     "budget": "Off: training ends after its steps. Comparisons set it, so that all methods use the same amount.",

@@ -75,6 +75,8 @@ class Settings:
     """Longest completion sampled; longer ones are truncated."""
     temperature: float
     """Sampling temperature, also used for all log-probabilities."""
+    skip_special_tokens: bool
+    """Leave special tokens out of the text of completions."""
     learning_rate: float
     weight_decay: float
     max_grad_norm: float

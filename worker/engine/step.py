@@ -4,7 +4,7 @@ Implements docs/rlsd.md section 1.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -161,9 +161,10 @@ def _step_tensors(
         if teacher_contexts.contrasts_KB:
             contrast_BT = contrast_logps(scorer, rollouts, teacher_contexts).to(device)
         if settings.reasoning_only:
-            decoder = context.policy.tokenizer
+            # The end may be a special token, also where the verifier sees none.
+            decoder = replace(context.policy, skip_special_tokens=False).decoder
             teacher_mask_BT = reasoning_mask(
-                rollouts.completion_ids_BT, mask_BT, decoder=decoder, end=settings.reasoning_end
+                rollouts.completion_ids_BT, mask_BT, decode=decoder.text, end=settings.reasoning_end
             )
     return StepTensors(
         advantages_B=rollout_batch.advantages_B.to(device),

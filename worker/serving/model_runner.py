@@ -3,7 +3,7 @@
 import gc
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jinja2 import TemplateError
@@ -59,9 +59,8 @@ class ModelRunner:
     def add_request(self, request: ChatRequest) -> None:
         """Build the prompt and queue the request. Raises AppError if it cannot be answered."""
         context = self._context(request)
-        self._waiting.append(
-            SequenceGroup(request, self._base.policy.tokenizer, context, self._max_tokens(request, context))
-        )
+        decoder = replace(self._base.policy, skip_special_tokens=request.skip_special_tokens).decoder
+        self._waiting.append(SequenceGroup(request, decoder, context, self._max_tokens(request, context)))
 
     def abort(self, requests: Iterable[str]) -> list[SequenceGroup]:
         """Stop these requests and return their sequence groups."""

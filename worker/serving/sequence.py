@@ -4,12 +4,12 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
 
 from backend.chat.protocol import ChatRequest, Piece, RequestDone, TextDelta, TokenLogprob
+from worker.engine.model.completion_text import CompletionDecoder
 from worker.engine.rollouts.prompts import Context
 from worker.serving.batch import SampledToken, SequenceSlot
-from worker.serving.detokenizer import ChoiceText, TextPiece
+from worker.serving.choice_text import ChoiceText, TextPiece
 
 SEED_BITS = 128
 
@@ -28,7 +28,7 @@ class SequenceGroup:
     """A request with its built prompt. Finished sequences are removed from `choices`."""
 
     request: ChatRequest
-    tokenizer: Any
+    decoder: CompletionDecoder
     context: Context
     max_tokens: int
     """Completion tokens per choice."""
@@ -62,7 +62,7 @@ class SequenceGroup:
                 top_logprobs=request.top_logprobs,
                 rng=Random(f"{seed}/{choice}"),  # noqa: S311 - not a secret: a seed must give the same again
             )
-            self.choices[slot] = SequenceChoice(choice, ChoiceText(self._text_of, stops=request.stop))
+            self.choices[slot] = SequenceChoice(choice, ChoiceText(self.decoder.stream(), stops=request.stop))
         return list(self.choices)
 
     def append_token(self, sampled: SampledToken) -> list[Piece]:
@@ -95,11 +95,5 @@ class SequenceGroup:
     def _logprob(self, sampled: SampledToken) -> TokenLogprob | None:
         if sampled.logprob is None:
             return None
-        top = [(self._name_of(token), logprob) for token, logprob in sampled.alternatives]
-        return TokenLogprob(self._name_of(sampled.token), sampled.logprob, top)
-
-    def _text_of(self, ids: list[int]) -> str:
-        return str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
-
-    def _name_of(self, token: int) -> str:
-        return str(self.tokenizer.decode([token], clean_up_tokenization_spaces=False))
+        top = [(self.decoder.name(token), logprob) for token, logprob in sampled.alternatives]
+        return TokenLogprob(self.decoder.name(sampled.token), sampled.logprob, top)

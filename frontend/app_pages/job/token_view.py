@@ -2,7 +2,6 @@
 
 import html
 import math
-import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
@@ -31,8 +30,6 @@ MORE, LESS, SHARE = "22, 163, 74", "220, 38, 38", "150, 112, 248"
 """RGB of raised tokens, lowered tokens, and of shares, which are neither good nor bad."""
 STRONGEST = 0.68
 """Opacity of the strongest colour on which text is still readable."""
-SPECIAL = re.compile(r"<[|｜][^<>]+[|｜]>|</s>|<eos>|<end_of_turn>")
-"""A special token, with which the model ended its answer."""
 NO_TEACHER = (
     "No teacher was used for this completion: its group was all right or all wrong, there was no hint, or λ or α was 0."
 )
@@ -70,14 +67,21 @@ def _spans(tokens: Tokens, looks: Iterable[tuple[str, float, bool]]) -> str:
     spans = []
     for place, (color, strength, lowers) in enumerate(looks):
         text = tokens["text"][place]
-        special = SPECIAL.fullmatch(text) is not None
-        kind = "special" if special else "lowered" if lowers and strength >= 0.1 else ""
+        ends = _ends(tokens, place)
+        kind = "special" if ends else "lowered" if lowers and strength >= 0.1 else ""
         title = html.escape(numbers_of(tokens, place))
-        shown = "end" if special else html.escape(text)
+        shown = "end" if ends else html.escape(text)
         spans.append(
             f'<span class="{kind}" style="background:rgba({color}, {strength:.2f})" title="{title}">{shown}</span>'
         )
     return f'<div class="tokens">{"".join(spans)}</div>'
+
+
+def _ends(tokens: Tokens, place: int) -> bool:
+    """Return whether a token ended the completion: the last one, without text. Others without text begin a character
+    that a later one completes.
+    """
+    return place == len(tokens["text"]) - 1 and not tokens["text"][place]
 
 
 def numbers_of(tokens: Tokens, place: int) -> str:
@@ -101,7 +105,7 @@ def table(tokens: Tokens) -> list[dict[str, Any]]:
     return [
         {
             "token": place + 1,
-            "text": "(end)" if SPECIAL.fullmatch(tokens["text"][place]) else tokens["text"][place],
+            "text": "(end)" if _ends(tokens, place) else tokens["text"][place],
             "evidence": at(place, tokens["delta"]),
             "weight": tokens["weight"][place],
             "applied credit": tokens["advantage"][place],

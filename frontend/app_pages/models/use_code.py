@@ -4,7 +4,7 @@ from frontend.api.types import Json
 
 
 def peft(manifest: Json) -> str:
-    base = base_place(manifest)
+    base, skip = base_place(manifest), manifest["settings"].get("skip_special_tokens", False)
     return f'''from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -15,16 +15,17 @@ tokenizer = AutoTokenizer.from_pretrained("{base}")
 question = [{{"role": "user", "content": "Your question"}}]
 prompt = tokenizer.apply_chat_template(question, add_generation_prompt=True, return_dict=True, return_tensors="pt")
 answer = model.generate(**prompt, max_new_tokens=512)
-print(tokenizer.decode(answer[0, prompt["input_ids"].shape[1] :], skip_special_tokens=True))
+print(tokenizer.decode(answer[0, prompt["input_ids"].shape[1] :], skip_special_tokens={skip}))
 '''
 
 
 def vllm(manifest: Json) -> str:
     rank = manifest["settings"]["lora"]["r"]
+    skip = str(manifest["settings"].get("skip_special_tokens", False)).lower()
     return f"""vllm serve {base_place(manifest)} \\
   --enable-lora --max-lora-rank {rank} \\
   --lora-modules trained=path/of/the/unpacked/adapter
-# then ask for the model "trained" at http://localhost:8000/v1
+# then ask for the model "trained" at http://localhost:8000/v1, with "skip_special_tokens": {skip} as in training
 """
 
 

@@ -52,6 +52,7 @@ def test_request_survives_serialisation(adapter: AdapterRef | None) -> None:
         top_p=1.0,
         n=2,
         stop=["\n"],
+        skip_special_tokens=True,
         seed=-5,
         top_logprobs=0,
     )

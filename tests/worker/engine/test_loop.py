@@ -61,13 +61,14 @@ def test_a_step_reports_its_rollouts_and_the_numbers_of_a_share_of_their_tokens(
     for rollout in detailed:
         tokens = rollout.tokens
         written = tokens.ids if rollout.truncated else tokens.ids[:-1]
-        assert policy.tokenizer.decode(written, skip_special_tokens=True) == rollout.completion
+        assert policy.decoder.text(written) == rollout.completion
         weights = torch.tensor(tokens.logp_teacher).sub(torch.tensor(tokens.logp_student))
         weights = (weights * torch.tensor(rollout.advantage).sign()).exp().clamp(0.8, 1.2)
         torch.testing.assert_close(torch.tensor(tokens.weight), weights)
         mixed = rollout.advantage * (0.5 + 0.5 * weights)
         torch.testing.assert_close(torch.tensor(tokens.advantage), mixed)
         assert len(tokens.ids) == len(tokens.text)
+        assert "".join(tokens.text) == rollout.completion
 
 
 def test_without_a_hint_the_teachers_numbers_are_left_out_so_that_every_report_is_valid_json():

@@ -114,6 +114,7 @@ def tiny_settings(**changes: object) -> Settings:
         max_prompt_tokens=200,
         max_completion_tokens=8,
         temperature=1.0,
+        skip_special_tokens=False,
         learning_rate=1e-2,
         weight_decay=0.01,
         max_grad_norm=1.0,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from worker.engine.model.completion_text import verbatim
 from worker.engine.model.policy import Policy
 from worker.engine.model.traits import project
 from worker.engine.rollouts.logprobs import completion_states
@@ -176,5 +177,4 @@ def _prompt_builder(policy: Policy) -> PromptBuilder:
 
 
 def _text(policy: Policy, prompt: Prompt, ids_T: Tensor) -> str:
-    text: str = policy.tokenizer.decode([*prompt.student.ids, *ids_T.tolist()], skip_special_tokens=False)
-    return text
+    return verbatim(policy.tokenizer, [*prompt.student.ids, *ids_T.tolist()])

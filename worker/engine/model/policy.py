@@ -18,6 +18,7 @@ from transformers.utils import is_flash_attn_2_available
 
 from worker.engine.faults import Fault, FaultCode, memory_errors_as_faults
 from worker.engine.model.assets import load_assets, max_positions_of, require_chat_template, without_progress_bars
+from worker.engine.model.completion_text import CompletionDecoder
 from worker.engine.model.loading import loading_errors_as_faults, require_all_weights
 from worker.engine.model.lora import FusedLoraLinear
 from worker.engine.model.vision import ImageSpans, Vision
@@ -48,6 +49,17 @@ class Policy:
     """Whether the base's layers are sharded over processes (`sharding.py`), which rules out compiled passes."""
     allows_remote_code: bool = False
     """Whether code from the model's repository was allowed to run."""
+    skip_special_tokens: bool = False
+    """Whether special tokens are left out of the text of completions."""
+
+    @property
+    def decoder(self) -> CompletionDecoder:
+        """How completions become text: without what ends, pads or begins a sequence, and without image tokens, which
+        the model reads as padding.
+        """
+        vision, bos = self.vision, self.tokenizer.bos_token_id
+        silent = {self.pad_id, *self.eos_ids, bos, None if vision is None else vision.image_token_id} - {None}
+        return CompletionDecoder.of(self.tokenizer, silent_ids=silent, skip_special_tokens=self.skip_special_tokens)
 
     @property
     def max_positions(self) -> int:
@@ -161,7 +173,15 @@ def build_policy(base: Any, *, tokenizer: Any, settings: Settings, processor: An
         base.activation_checkpointing_enable({"use_reentrant": False})
     model.eval()
     vision = None if processor is None else Vision.of(base, processor)
-    policy = Policy(model=model, tokenizer=tokenizer, device=base.device, pad_id=pad_id, eos_ids=eos_ids, vision=vision)
+    policy = Policy(
+        model=model,
+        tokenizer=tokenizer,
+        device=base.device,
+        pad_id=pad_id,
+        eos_ids=eos_ids,
+        vision=vision,
+        skip_special_tokens=settings.skip_special_tokens,
+    )
     policy.sync_snapshot()
     return policy
 

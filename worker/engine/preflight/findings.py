@@ -153,6 +153,16 @@ def prompt_finding(*, too_long: Sequence[int], longest: int, limits: LengthLimit
     return finding("prompts_fit", "pass", f"The longest prompt has {longest:,} tokens of the {limit}.")
 
 
+def prefill_finding(prefill: str) -> PreflightFinding:
+    """Name what the template writes of each answer: a verifier that requires it never finds it in a completion."""
+    return finding(
+        "template_begins_answer",
+        "pass",
+        f"The chat template already writes {prefill[:200]!r} at the start of every answer, so completions do not "
+        "contain it: a verifier must not require it.",
+    )
+
+
 def hint_finding(
     *, kind: Hint, helps: str, without: float, shown: float, low: float, high: float, is_control: bool
 ) -> PreflightFinding:

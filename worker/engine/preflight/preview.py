@@ -5,6 +5,7 @@ from typing import Any
 
 from worker.engine.methods import method_named
 from worker.engine.methods.base import Method, TeacherKind
+from worker.engine.model.completion_text import verbatim
 from worker.engine.preflight.probe import effective_hint
 from worker.engine.rollouts.prompts import Context, PromptBuilder
 from worker.engine.settings import Settings
@@ -87,7 +88,7 @@ def _describe_prompt(prompt_builder: PromptBuilder, context: Context) -> Json:
     vision = prompt_builder.vision
     image_tokens = 0 if vision is None else context.ids.count(vision.image_token_id)
     return {
-        "text": prompt_builder.tokenizer.decode(list(context.ids), skip_special_tokens=False),
+        "text": verbatim(prompt_builder.tokenizer, context.ids),
         "tokens": len(context.ids),
         "images": images,
         "image_tokens": image_tokens,

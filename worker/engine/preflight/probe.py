@@ -15,6 +15,7 @@ from worker.engine.measure import Stopwatch
 from worker.engine.methods import method_named
 from worker.engine.methods.base import Method, TeacherKind
 from worker.engine.model.policy import LIVE_ADAPTER, Policy
+from worker.engine.rollouts.prefill import prefill_of
 from worker.engine.rollouts.prompts import Context, LengthLimits, Prompt, PromptBuilder
 from worker.engine.rollouts.reward import Scored, concat_scored
 from worker.engine.rollouts.rollouts import all_gather_rollouts
@@ -88,6 +89,8 @@ class Probe:
     """Of the rows that have a hint which fits."""
     hinted: ProbeCompletions | None
     lengths: PromptLengths
+    prefill: str
+    """What the chat template writes of each completion's turn before the model does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,8 +138,11 @@ def probe(settings: Settings, *, request: ProbeRequest) -> Probe:
         progress=ProbeProgress(request.progress, total=len(prompts) * request.samples * (1 if hint is None else 2)),
         world=request.world,
     )
+    prefill = prefill_of(policy.tokenizer)
     if not prompts:
-        return Probe(prompts=(), plain=None, hint=hint, hinted_prompts=(), hinted=None, lengths=lengths)
+        return Probe(
+            prompts=(), plain=None, hint=hint, hinted_prompts=(), hinted=None, lengths=lengths, prefill=prefill
+        )
     with base_weights(policy):
         plain = sampler.sample(prompts)
         if hint in GROUP_HINTS:
@@ -152,6 +158,7 @@ def probe(settings: Settings, *, request: ProbeRequest) -> Probe:
         hinted_prompts=tuple(hinted_prompts),
         hinted=hinted,
         lengths=lengths,
+        prefill=prefill,
     )
 
 

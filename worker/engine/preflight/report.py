@@ -70,6 +70,8 @@ def build_report(found: Probe, *, settings: Settings, samples: int, tasks: int, 
             too_long=lengths.too_long, longest=lengths.longest, limits=lengths.limits, rows=len(lengths.student)
         )
     )
+    if found.prefill:
+        all_findings.append(findings.prefill_finding(found.prefill))
     if trial_steps is not None and trial_steps.fault is not None:
         all_findings.insert(0, findings.step_finding(trial_steps.fault))
     return {"findings": all_findings, **report}

@@ -31,9 +31,6 @@ class ChatTokenizer(Protocol):
     def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
         """Convert a text to token ids."""
 
-    def decode(self, ids: list[int], *, skip_special_tokens: bool) -> str:
-        """Convert token ids to text."""
-
 
 @dataclass(frozen=True, slots=True)
 class Context:

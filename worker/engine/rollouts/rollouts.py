@@ -28,7 +28,7 @@ class Rollouts:
     truncated_B: Tensor
     """True where no end-of-sequence token was sampled within the limit."""
     texts: tuple[str, ...]
-    """Input of the reward: the completions without special tokens."""
+    """Input of the reward: the completions as the policy's decoder reads them."""
 
     @property
     def num_sequences(self) -> int:
@@ -58,7 +58,7 @@ def rollouts_from(
     ended_B = (eos_mask(ids_BT, eos_ids=policy.eos_ids) & mask_BT).any(1)
     # The end of sequence is not part of the text, whether or not it is a special token.
     text_lengths = (mask_BT.sum(1) - ended_B.long()).tolist()
-    text_ids = [row[:length] for row, length in zip(ids_BT.tolist(), text_lengths, strict=True)]
+    decoder, rows = policy.decoder, zip(ids_BT.tolist(), text_lengths, strict=True)
     return Rollouts(
         prompts=tuple(prompts),
         num_generations=num_generations,
@@ -66,7 +66,7 @@ def rollouts_from(
         mask_BT=mask_BT,
         sampling_logps_BT=logps_BT.masked_fill(~mask_BT, 0.0),
         truncated_B=~ended_B,
-        texts=tuple(policy.tokenizer.batch_decode(text_ids, skip_special_tokens=True)),
+        texts=tuple(decoder.text(row[:length]) for row, length in rows),
     )
 
 

@@ -209,7 +209,7 @@ def _token_report(facts: StepFacts, *, policy: Policy, sequence: int) -> TokenRe
 
     return TokenReport(
         ids=ids,
-        text=policy.tokenizer.batch_decode([[token] for token in ids]),
+        text=policy.decoder.token_texts(ids),
         logp_student=student_T[:length].tolist(),
         logp_teacher=values(facts.update.teacher_logps_BT),
         logp_contrast=values(facts.update.contrast_logps_BT),

@@ -1,3 +1,5 @@
+import html
+
 import pytest
 
 from frontend.api.types import Tokens
@@ -47,12 +49,25 @@ def test_in_a_wrong_answer_the_most_blamed_token_is_the_strongest_red() -> None:
     assert token_view.MORE not in blamed + spared
 
 
-@pytest.mark.parametrize("text", ["<|im_end|>", "<|endoftext|>", "</s>", "<eos>", "<end_of_turn>"])
-def test_the_end_token_is_a_mark_and_not_markup(text: str) -> None:
-    shown = token_view.coloured(tokens(None) | {"text": ["ok", text]}, [1.0, 1.0])
+def test_the_token_that_ends_a_completion_is_a_mark() -> None:
+    ended = tokens(None) | {"text": ["ok", ""]}
+    shown = token_view.coloured(ended, [1.0, 1.0])
     assert 'class="special"' in shown
-    assert ">end</span>" in shown
-    assert "im_end" not in shown
+    assert shown.count(">end</span>") == 1
+    assert [line["text"] for line in token_view.table(ended)] == ["ok", "(end)"]
+
+
+@pytest.mark.parametrize("text", ["<think>", "<|tool_call|>", "</s>"])
+def test_a_special_token_in_the_text_is_shown_as_written(text: str) -> None:
+    written = tokens(None) | {"text": [text, text]}
+    shown = token_view.coloured(written, [1.0, 1.0])
+    assert shown.count(f">{html.escape(text)}</span>") == 2
+    assert 'class="special"' not in shown
+    assert [line["text"] for line in token_view.table(written)] == [text, text]
+
+
+def test_a_token_that_begins_a_character_is_no_end() -> None:
+    assert ">end</span>" not in token_view.coloured(tokens(None) | {"text": ["", "€"]}, [1.0, 1.0])
 
 
 def test_evidence_is_missing_if_it_was_not_stored() -> None:

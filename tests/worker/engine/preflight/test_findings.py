@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.engine.preflight.findings import UNHELPFUL_HINT_ADVICE, hint_finding, prompt_finding
+from worker.engine.preflight.findings import UNHELPFUL_HINT_ADVICE, hint_finding, prefill_finding, prompt_finding
 from worker.engine.preflight.report import CONTROLS
 from worker.engine.rollouts.prompts import LengthLimits
 from worker.engine.types import Hint
@@ -35,3 +35,10 @@ def test_the_limit_of_prompts_is_named_with_what_sets_it(limits: LengthLimits, l
     not_all = prompt_finding(too_long=[4], longest=900, limits=limits, rows=3)["message"]
     assert limit in not_all
     assert way_out in not_all
+
+
+def test_what_the_template_writes_of_an_answer_is_quoted_in_one_sentence():
+    found = prefill_finding("<think>\n")
+    assert (found["code"], found["level"]) == ("template_begins_answer", "pass")
+    assert r"already writes '<think>\n' at the start" in found["message"]
+    assert found["message"].count(". ") == 0

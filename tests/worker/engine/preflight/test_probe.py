@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.worker.engine.tiny import (
+    CHAT_TEMPLATE,
     Recorder,
     Verdict,
     tiny_policy,
@@ -276,3 +277,12 @@ def test_a_vision_model_is_sampled_with_images():
     found_report = report(settings, policy=policy, tasks=image_tasks(4), rows=3)
     assert found_report["rows"] == 3
     assert any("[image]" in row["question"] for row in found_report["per_row"])
+
+
+@pytest.mark.parametrize("opening", ["", "<think>\n"])
+def test_the_report_says_what_the_template_writes_of_each_answer(opening):
+    policy = tiny_policy()
+    policy.tokenizer.chat_template = CHAT_TEMPLATE.replace("<|assistant|>", "<|assistant|>" + opening)
+    messages = {found["code"]: found["message"] for found in report(policy=policy)["findings"]}
+    assert ("template_begins_answer" in messages) == bool(opening)
+    assert repr(opening) in messages.get("template_begins_answer", repr(opening))

@@ -7,18 +7,19 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.worker.engine.tiny import tiny_tokenizer
+from tests.worker.engine.thinking import thinking_policy
+from tests.worker.engine.tiny import Recorder, tiny_settings, tiny_tasks, tiny_tokenizer, vowel_share
+from worker.engine.loop import run
 from worker.engine.teacher.reasoning import reasoning_mask
 
 
 class Pieces:
-    """A tokenizer whose tokens are the given pieces of bytes, in order."""
+    """A decoder whose tokens are the given pieces of bytes, in order."""
 
     def __init__(self, *pieces):
         self.pieces = [piece.encode() if isinstance(piece, str) else piece for piece in pieces]
 
-    def decode(self, token_ids, *, skip_special_tokens):
-        assert not skip_special_tokens, "the end may be a special token"
+    def text(self, token_ids):
         return b"".join(self.pieces[token] for token in token_ids).decode(errors="replace")
 
 
@@ -27,7 +28,7 @@ def reasoning_tokens(pieces, *, end="</think>", length=None):
     ids = torch.tensor([[*range(len(pieces)), 0, 0]])
     length = len(pieces) if length is None else length
     mask = torch.arange(ids.shape[1])[None] < length
-    found = reasoning_mask(ids, mask, decoder=Pieces(*pieces), end=end)
+    found = reasoning_mask(ids, mask, decode=Pieces(*pieces).text, end=end)
     assert not (found & ~mask).any()
     count = int(found.sum())
     assert found[0, :count].all(), "the reasoning is a prefix"
@@ -89,5 +90,27 @@ def test_every_sequence_has_its_own_end_with_a_real_tokenizer():
     width = max(map(len, ids))
     padded = torch.tensor([row + [tokenizer.pad_token_id] * (width - len(row)) for row in ids])
     mask = torch.arange(width)[None] < torch.tensor([[len(row)] for row in ids])
-    found = reasoning_mask(padded, mask, decoder=tokenizer, end="</think>").sum(1).tolist()
+    found = reasoning_mask(padded, mask, decode=tokenizer.decode, end="</think>").sum(1).tolist()
     assert found == [len("hm € </think>".encode()), len(texts[1]), len(texts[2])]
+
+
+def test_an_end_that_the_verifier_does_not_see_still_ends_the_reasoning():
+    settings = tiny_settings(
+        max_steps=1,
+        token_share=1.0,
+        max_completion_tokens=60,
+        temperature=3.0,
+        micro_batch_tokens=4000,
+        reasoning_only=True,
+        skip_special_tokens=True,
+    )
+    policy, recorder = thinking_policy(settings), Recorder()
+    run(settings, policy=policy, tasks=tiny_tasks(7), held_out=[], reward=vowel_share, observer=recorder, resume=None)
+    (end,) = policy.tokenizer.encode("</think>", add_special_tokens=False)
+    after = [
+        rollout.tokens.delta[rollout.tokens.ids.index(end) + 1 :]
+        for rollout in recorder.steps[0].rollouts
+        if end in rollout.tokens.ids and rollout.tokens.delta is not None
+    ]
+    assert sum(map(len, after)) > 20
+    assert all(delta == 0 for deltas in after for delta in deltas)

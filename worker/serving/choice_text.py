@@ -1,52 +1,10 @@
-"""Incremental detokenization: whole characters, stop sequences held back, log-probabilities per token. Pure."""
+"""The text of one choice as it is streamed: stop sequences held back, log-probabilities per token. Pure."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from backend.chat.protocol import TokenLogprob
-
-UNDECODED = "�"
-LONGEST_CHARACTER = 4
-"""Bytes of a UTF-8 character, hence the most tokens that can form one."""
-MAX_UNDECODED_TOKENS = 64
-"""Tokens without a complete final character after which the bytes are emitted as they decode."""
-
-Decode = Callable[[list[int]], str]
-
-
-class Detokenizer:
-    """Decodes a stream of tokens into whole characters.
-
-    A token may be part of a character, and its text may depend on the tokens before it. So each push decodes again
-    from the second-last position at which the text was complete.
-    """
-
-    def __init__(self, decode: Decode) -> None:
-        self._decode = decode
-        self._ids: list[int] = []
-        self._boundary = 0
-        self._emitted = 0
-
-    def push(self, token: int) -> str:
-        """Add a token; returns the newly complete text."""
-        self._ids.append(token)
-        text = self._decode(self._ids)
-        incomplete = min(len(text) - len(text.rstrip(UNDECODED)), LONGEST_CHARACTER - 1)
-        if len(self._ids) - self._boundary > MAX_UNDECODED_TOKENS:
-            incomplete = 0
-        whole = max(self._emitted, len(text) - incomplete)
-        new, self._emitted = text[self._emitted : whole], whole
-        if incomplete == 0:
-            self._ids = self._ids[self._boundary :]
-            self._boundary = len(self._ids)
-            self._emitted = len(self._decode(self._ids))
-        return new
-
-    def end(self) -> str:
-        """Return the remaining text, complete or not."""
-        left = self._decode(self._ids)[self._emitted :]
-        self._ids, self._boundary, self._emitted = [], 0, 0
-        return left
+from worker.engine.model.detokenizer import Detokenizer
 
 
 class Stops:
@@ -90,8 +48,8 @@ class TextPiece:
 class ChoiceText:
     """The text of one completion as it is streamed."""
 
-    def __init__(self, decode: Decode, *, stops: Sequence[str]) -> None:
-        self._detokenizer = Detokenizer(decode)
+    def __init__(self, detokenizer: Detokenizer, *, stops: Sequence[str]) -> None:
+        self._detokenizer = detokenizer
         self._stops = Stops(stops)
         self._decoded = 0
         self._released = 0

@@ -1,0 +1,28 @@
+"""The beginning of the assistant's turn that a chat template writes itself, such as `<think>`."""
+
+from jinja2 import TemplateError
+
+from worker.engine.rollouts.prompts import ChatTokenizer, render
+
+FIRST, ANSWER, SECOND = "first-question", "first-answer", "second-question"
+"""Contents that no template writes. Without blanks, since some templates trim contents."""
+
+
+def prefill_of(tokenizer: ChatTokenizer) -> str:
+    """Return what the template writes of an answer before the model does; empty if it is nothing.
+
+    That is by how much the end of a prompt is longer than the same place before an earlier answer, where templates
+    write no reasoning. Empty also if the template takes no such conversation.
+    """
+    messages = [
+        {"role": "user", "content": FIRST},
+        {"role": "assistant", "content": ANSWER},
+        {"role": "user", "content": SECOND},
+    ]
+    try:
+        rendered = render(tokenizer, messages)
+    except TemplateError:
+        return ""
+    head = rendered.partition(FIRST)[2].partition(ANSWER)[0]
+    end = rendered.rpartition(SECOND)[2]
+    return end.removeprefix(head) if end.startswith(head) else ""
