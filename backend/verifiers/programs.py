@@ -47,5 +47,10 @@ class Python(Grader):
         return self.isolation == "call" or not shares_process(parse_source(self.source))
 
     @property
+    def runs_model_code(self) -> bool:
+        """Whether the sandbox gives it processes for code that a model wrote."""
+        return libraries.imports_model_code(parse_source(self.source))
+
+    @property
     def required_libraries(self) -> frozenset[str]:
         return libraries.libraries_of(parse_source(self.source))
