@@ -132,10 +132,12 @@ def _answer(code: Code, work: Callable[[], dict[str, Any]]) -> None:
 
 
 def _described(error: BaseException) -> list[str]:
+    """Return the builtin class of an exception, the name of its own class, and its text."""
     text = ""
     with suppress(BaseException):
         text = str(error)[:_MESSAGE_CHARS]
-    return [type(error).__name__, text]
+    builtin = next(base for base in type(error).__mro__ if base.__module__ == "builtins")
+    return [builtin.__name__, type(error).__name__, text]
 
 
 def _read(size: int) -> bytes:

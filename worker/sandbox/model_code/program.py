@@ -15,7 +15,7 @@ _running: "Program | None" = None
 class CodeError(Exception):
     """The code raised an exception, its process is gone, or it was given or gave back more than can cross.
 
-    If the code raised a builtin exception, this is one of that class too.
+    If the code raised an exception of a builtin class, or of a subclass, this is one of that class too.
     """
 
 
@@ -110,8 +110,8 @@ class Program:
         print(end=printed)
         if failure is None:
             return None
-        kind, text = failure
-        return _failure(kind[:_TEXT_CHARS], text[:_TEXT_CHARS])
+        builtin, name, text = (part[:_TEXT_CHARS] for part in failure)
+        return _failure(builtin, name=name, text=text)
 
     def _decoded(self, node: Any) -> Any:
         return wire.decode(node, self._remote)
@@ -178,14 +178,14 @@ class Remote:
         return "<object of the code>"
 
 
-def _failure(kind: str, text: str) -> CodeError:
-    """Return the exception for one that the code raised, by the name of its class."""
-    known = getattr(builtins, kind, None)
-    if isinstance(known, type) and issubclass(known, Exception):
+def _failure(builtin: str, *, name: str, text: str) -> CodeError:
+    """Return the exception for one that the code raised, of its builtin class."""
+    known = getattr(builtins, builtin, None)
+    if isinstance(known, type) and issubclass(known, Exception) and known is not Exception:
         with suppress(TypeError):  # a class that is made from more than a text
-            raised: CodeError = type(kind, (CodeError, known), {})(text)
+            raised: CodeError = type(name, (CodeError, known), {})(text)
             return raised
-    return CodeError(f"{kind}: {text}" if text else kind)
+    return CodeError(f"{name}: {text}" if text else name)
 
 
 def _replace(value: Any, now: Any) -> None:

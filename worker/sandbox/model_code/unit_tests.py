@@ -5,12 +5,12 @@ import importlib
 import json
 import symtable
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
-from worker.sandbox.model_code.program import CannotSendError, CodeError, Program
+from worker.sandbox.model_code.program import CannotSendError, CodeError, Program, Remote
 from worker.sandbox.shown import describe
 
 LOAD_S = 2.0
@@ -109,20 +109,21 @@ class _Module:
         if program is None:
             return self._load_fault
         program.allow(seconds)
-        fault = None
-        asked = program.asked
+        fault, uses_code = None, False
         try:
             names = _names(program, test, entry_point=entry_point)
+            asked = program.asked
             exec(test.code, names)  # noqa: S102 - the row's test; the code is in another process
             if test.calls_check and entry_point:
                 names[_CHECK](getattr(program.module, entry_point))
+            uses_code = program.asked > asked or bool(_values(program, test, names))
         except CannotSendError as error:
             raise ValueError(f"{error}: {test.text:.200}") from None
         except BaseException as error:  # noqa: BLE001 - a test that fails in any way
             fault = _shown(error)
         if program.stopped:
             return program.stopped
-        if fault is None and program.asked == asked:
+        if fault is None and not uses_code:
             raise ValueError(f"the test never uses the code: {test.text:.200}")
         return fault
 
@@ -152,6 +153,11 @@ def _names(program: Program, test: _Assertions, *, entry_point: str | None) -> d
         if name in sys.stdlib_module_names and not hasattr(builtins, name):
             names[name] = importlib.import_module(name)
     return names
+
+
+def _values(program: Program, test: _Assertions, names: Mapping[str, Any]) -> list[Any]:
+    """Return what the test uses of the code that is no object there, such as a number."""
+    return [names[name] for name in test.wanted & program.names if not isinstance(names.get(name), Remote)]
 
 
 def _shown(error: BaseException) -> str:

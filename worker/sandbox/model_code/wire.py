@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from operator import index
 from typing import Any
 
 from worker.sandbox.policy import MIB
@@ -35,6 +36,10 @@ def _pairs(value: dict[Any, Any]) -> list[list[Any]]:
     return [list(pair) for pair in dict.items(value)]
 
 
+def _fraction(numerator: Any, denominator: Any) -> Fraction:
+    return Fraction(index(numerator), index(denominator))  # of a text, Fraction would compute 10 ** its exponent
+
+
 # kind -> (type, value to parts, parts to value). Subclasses before their bases.
 _KINDS: dict[str, tuple[type, Callable[[Any], Sequence[Any]], Callable[..., Any]]] = {
     "tuple": (tuple, lambda value: list(tuple.__iter__(value)), lambda *parts: parts),
@@ -46,7 +51,7 @@ _KINDS: dict[str, tuple[type, Callable[[Any], Sequence[Any]], Callable[..., Any]
     "range": (range, lambda value: [value.start, value.stop, value.step], range),
     "complex": (complex, lambda value: [value.real, value.imag], complex),
     "Decimal": (Decimal, lambda value: [Decimal.__str__(value)], Decimal),
-    "Fraction": (Fraction, lambda value: [value.numerator, value.denominator], Fraction),
+    "Fraction": (Fraction, lambda value: [value.numerator, value.denominator], _fraction),
     "datetime": (datetime, lambda value: [datetime.isoformat(value)], datetime.fromisoformat),
     "date": (date, lambda value: [date.isoformat(value)], date.fromisoformat),
     "time": (time, lambda value: [time.isoformat(value)], time.fromisoformat),
