@@ -170,8 +170,8 @@ def serve(control: socket.socket, *, owner: int, null: int, box: Box, level: int
                 run_batch(box, program=asking_filter if spawner else plain_filter, asks=spawner is not None)
             finally:
                 os._exit(1)
-        os.close(batch)
-        os.close(result)
+        for descriptor in descriptors:
+            os.close(descriptor)
         alive = await_child(child, control=control, owner=owner, spawner=spawner)
         if spawner:
             spawner.close()

@@ -75,8 +75,11 @@ class Program:
 
     def perform(self, operation: str, /, *arguments: Any, **named: Any) -> Any:
         """Perform an operation of `child`: on a Remote, the first argument, with the others. Raises CodeError."""
-        encoded = [wire.encode(argument, self._number) for argument in arguments]
-        keywords = {name: wire.encode(argument, self._number) for name, argument in named.items()}
+        try:
+            encoded = [wire.encode(argument, self._number) for argument in arguments]
+            keywords = {name: wire.encode(argument, self._number) for name, argument in named.items()}
+        except wire.WireError as error:
+            raise CodeError(f"the arguments cannot be sent: {error}") from None
         self.asked += 1
         value, changed = self._ask([operation, encoded, keywords])
         for place, now in changed:

@@ -1,16 +1,17 @@
 """Inside: unit tests, which run in the verifier's process and reach the code by its values alone."""
 
+import ast
 import builtins
 import importlib
 import json
 import symtable
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
-from worker.sandbox.model_code.program import CannotSendError, CodeError, Program, Remote
+from worker.sandbox.model_code.program import CodeError, Program, Remote
 from worker.sandbox.shown import describe
 
 LOAD_S = 2.0
@@ -79,7 +80,8 @@ def _prepared(test: object) -> _Assertions | _Dialogue:
 
 def _assertions(text: str) -> _Assertions:
     try:
-        code = compile(text, "<test>", "exec", dont_inherit=True)
+        tree = ast.parse(text)
+        code = compile(tree, "<test>", "exec", dont_inherit=True)
         top = symtable.symtable(text, "<test>", "exec")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise ValueError(f"the test is not Python ({error!s:.100}): {text:.200}") from None
@@ -93,7 +95,31 @@ def _assertions(text: str) -> _Assertions:
         for symbol in table.get_symbols()
         if symbol.is_referenced() and (table is top or symbol.is_global())
     }
-    return _Assertions(text=text, code=code, wanted=frozenset(used - bound), calls_check=_CHECK in bound - used)
+    wanted = frozenset(used - bound)
+    if _passes_a_function(tree, names=wanted):
+        raise ValueError(f"the test passes a function to the code, which only plain values reach: {text:.200}")
+    return _Assertions(text=text, code=code, wanted=wanted, calls_check=_CHECK in bound - used)
+
+
+def _passes_a_function(tree: ast.Module, *, names: Collection[str]) -> bool:
+    """Return whether something of these names, other than a builtin, is called with a function.
+
+    Found here, where the code has no part in it: a test of that kind is the row's fault, whatever the code does.
+    """
+    nodes = list(ast.walk(tree))
+    variables = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    variables |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+    functions = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+    functions |= {name for name in vars(builtins) if callable(vars(builtins)[name])}
+    for node in nodes:
+        match node:
+            case ast.Call(func=ast.Name(id=name)) if name in names and not hasattr(builtins, name):
+                for value in (*node.args, *(keyword.value for keyword in node.keywords)):
+                    if isinstance(value, ast.Lambda):
+                        return True
+                    if isinstance(value, ast.Name) and value.id in functions - variables:
+                        return True
+    return False
 
 
 class _Module:
@@ -109,20 +135,20 @@ class _Module:
         if program is None:
             return self._load_fault
         program.allow(seconds)
-        fault, uses_code = None, False
+        of_code: dict[str, Any] = {}
+        asked, fault = 0, None
         try:
-            names = _names(program, test, entry_point=entry_point)
+            of_code = _of_code(program, test, entry_point=entry_point)
             asked = program.asked
+            names = of_code | _modules(test, besides=of_code)
             exec(test.code, names)  # noqa: S102 - the row's test; the code is in another process
             if test.calls_check and entry_point:
                 names[_CHECK](getattr(program.module, entry_point))
-            uses_code = program.asked > asked or bool(_values(program, test, names))
-        except CannotSendError as error:
-            raise ValueError(f"{error}: {test.text:.200}") from None
         except BaseException as error:  # noqa: BLE001 - a test that fails in any way
             fault = _shown(error)
         if program.stopped:
             return program.stopped
+        uses_code = program.asked > asked or not all(isinstance(value, Remote) for value in of_code.values())
         if fault is None and not uses_code:
             raise ValueError(f"the test never uses the code: {test.text:.200}")
         return fault
@@ -136,28 +162,25 @@ class _Module:
         return None if self._load_fault else self._program
 
 
-def _names(program: Program, test: _Assertions, *, entry_point: str | None) -> dict[str, Any]:
-    """Return what the test uses and does not bind: objects of the code, and modules.
+def _of_code(program: Program, test: _Assertions, *, entry_point: str | None) -> dict[str, Any]:
+    """Return what the test uses of the code: objects there, and values.
 
     A name of a builtin or of a module of the standard library means just that, so that the code cannot answer for
     `abs` or `math`, unless it is what the test is about: the entry point, or all that the test uses of the code.
     """
-    of_code = test.wanted & program.names
-    shared = {name for name in of_code if hasattr(builtins, name) or name in sys.stdlib_module_names}
+    names = test.wanted & program.names
+    shared = {name for name in names if hasattr(builtins, name) or name in sys.stdlib_module_names}
     if entry_point:
-        of_code -= shared - {entry_point}
-    elif of_code != shared:
-        of_code -= shared
-    names: dict[str, Any] = {name: getattr(program.module, name) for name in sorted(of_code)}
-    for name in test.wanted - of_code:
-        if name in sys.stdlib_module_names and not hasattr(builtins, name):
-            names[name] = importlib.import_module(name)
-    return names
+        names -= shared - {entry_point}
+    elif names != shared:
+        names -= shared
+    return {name: getattr(program.module, name) for name in sorted(names)}
 
 
-def _values(program: Program, test: _Assertions, names: Mapping[str, Any]) -> list[Any]:
-    """Return what the test uses of the code that is no object there, such as a number."""
-    return [names[name] for name in test.wanted & program.names if not isinstance(names.get(name), Remote)]
+def _modules(test: _Assertions, *, besides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the modules of the standard library that the test uses without importing them."""
+    wanted = (name for name in test.wanted if name in sys.stdlib_module_names and not hasattr(builtins, name))
+    return {name: importlib.import_module(name) for name in wanted if name not in besides}
 
 
 def _shown(error: BaseException) -> str:

@@ -49,6 +49,7 @@ _KINDS: dict[str, tuple[type, Callable[[Any], Sequence[Any]], Callable[..., Any]
     "bytes": (bytes, lambda value: [bytes.hex(value)], bytes.fromhex),
     "bytearray": (bytearray, lambda value: [bytearray.hex(value)], bytearray.fromhex),
     "range": (range, lambda value: [value.start, value.stop, value.step], range),
+    "slice": (slice, lambda value: [value.start, value.stop, value.step], slice),
     "complex": (complex, lambda value: [value.real, value.imag], complex),
     "Decimal": (Decimal, lambda value: [Decimal.__str__(value)], Decimal),
     "Fraction": (Fraction, lambda value: [value.numerator, value.denominator], _fraction),

@@ -281,6 +281,10 @@ def test_traps_do_not_make_the_verifier_count_as_hanging(sandbox):
         ("assert sorted(half(5)) == [1]", "def half(n): return 9\ndef sorted(x): return [1]"),
         ("x = [1]\nassert half(x) == sorted(x)", "def half(x):\n    x.clear()\n    return []"),
         ("try:\n    half(0)\nexcept Exception:\n    pass", "import os\ndef half(n): os._exit(0)"),
+        ("assert half(5)[1:] == [2]", "class X:\n    __getitem__ = lambda s, k: [2]\n    pass\ndef half(n): return X"),
+        ("x = half(5)\nx.sort(key=lambda n: -n)\nassert x == [2]", "class X:\n    sort = print\ndef half(n): return X"),
+        ("assert half(5)(lambda: 1) == [2]", "def half(n): return half"),
+        ("assert half(5) == abs(-3)", "half = lambda n: 9\ndef abs(n): return 9"),
         ("assert all(half(n) == 1 for n in (1, 2))", "def half(n): return 9\ndef all(x): return True"),
     ],
 )

@@ -35,8 +35,9 @@ def record_of(sandbox, tests, *, text=CODE, **item):
         (["def test_add():\n    assert add(1, 2) == 3"], "the test never uses the code"),
         (["import unittest\nclass T(unittest.TestCase):\n    def test(self): pass"], "the test never uses the code"),
         (["assert True"], "the test never uses the code"),
-        (["assert apply(lambda x: x + 1, 2) == 3"], "a value of type function cannot be sent"),
-        (["assert apply(print, 2) is None"], "cannot be sent to the code"),
+        (["assert apply(lambda x: x + 1, 2) == 3"], "passes a function to the code"),
+        (["assert apply(print, 2) is None"], "passes a function to the code"),
+        (["def g(x):\n    return x\n\nassert apply(x=2, f=g) == 2"], "passes a function to the code"),
     ],
 )
 def test_a_row_with_a_test_at_fault_is_an_error_that_names_it(sandbox, tests, words):
@@ -62,6 +63,22 @@ def test_such_a_row_is_an_error_whatever_the_code_is(sandbox, text):
 )
 def test_the_column_may_be_a_list_json_or_one_test(sandbox, tests):
     assert record_of(sandbox, tests).score == 1.0
+
+
+def test_a_constant_of_the_code_is_compared_with_what_the_test_computes(sandbox):
+    assert record_of(sandbox, ["assert X == abs(-3)"], text="X = 3\ndef abs(n): return 9").score == 1.0
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        "assert sorted([add(2, 0), add(1, 0)], key=lambda x: x) == [1, 2]",
+        "input = 1\nfor max in (1, 2):\n    assert add(input, max) == 1 + max",
+        "def g(x):\n    return x\n\nassert add(g(1), g(2)) == 3",
+    ],
+)
+def test_functions_and_names_of_functions_do_no_harm_elsewhere(sandbox, test):
+    assert record_of(sandbox, [test]).score == 1.0
 
 
 def test_check_gets_the_function_that_the_row_names(sandbox):

@@ -68,6 +68,7 @@ def test_a_value_crosses_unchanged(value):
         (type("D", (dict,), {"items": lambda self: [("lie", 1)]})(a=1), {"a": 1}),
         (type("T", (tuple,), {"__eq__": lambda self, other: True})((1,)), (1,)),
         ({"a": 1}.keys(), ["a"]),
+        (slice(1, None, 2), slice(1, None, 2)),
     ],
 )
 def test_a_subclass_crosses_as_its_base(value, base):
