@@ -72,7 +72,7 @@ COMPONENT_NAME_CHARS = 64
 PRELOADED = (
     *("ast", "base64", "bisect", "cmath", "collections.abc", "copy", "dataclasses", "datetime", "decimal", "difflib"),
     *("enum", "fractions", "functools", "hashlib", "heapq", "html", "itertools", "json", "math", "numbers", "operator"),
-    *("random", "re", "statistics", "string", "textwrap", "time", "typing", "unicodedata", "zlib"),
+    *("random", "re", "sqlite3", "statistics", "string", "textwrap", "time", "typing", "unicodedata", "zlib"),
 )
 
 READABLE = ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/share/zoneinfo", "/dev/null", "/dev/urandom")
