@@ -18,12 +18,13 @@ MODULES = (
     *("latex2sympy2_extended", "mpmath", "nltk", "regex", "rouge_score", "sacrebleu"),
 )
 """Modules available to verifiers; the first six are shown to users."""
-
+MODEL_CODE = "model_code"
+"""The sandbox's own module, with which a verifier runs code that a model wrote (worker/sandbox/model_code)."""
 
 _IN_PYTHON = "compute it in this process"
 REFUSED = {
-    "subprocess": f"starts a process: {_IN_PYTHON}; for code that the model wrote, start from the ready-made "
-    "'Code that passes unit tests'",
+    "subprocess": f"starts a process: {_IN_PYTHON}; for code that the model wrote, `import {MODEL_CODE}`, as the "
+    "ready-made 'Code that passes unit tests' does",
     "multiprocessing": f"starts processes: {_IN_PYTHON}; rows are shared out over processes already",
     "concurrent.futures": f"starts threads or processes: {_IN_PYTHON}, one after the other",
     "threading.Thread": f"starts a thread: {_IN_PYTHON}; `async def` works for what waits",
@@ -51,6 +52,10 @@ def libraries_of(tree: ast.AST) -> frozenset[str]:
     return frozenset(name for node in ast.walk(tree) for name in _roots(node)) & frozenset(MODULES)
 
 
+def imports_model_code(tree: ast.AST) -> bool:
+    return any(name == MODEL_CODE for node in ast.walk(tree) for name in _roots(node))
+
+
 def require_importable(tree: ast.AST) -> None:
     """Raise AppError(400) for what the sandbox refuses: a thread, another process, an unknown import.
 
@@ -76,10 +81,10 @@ def require_importable(tree: ast.AST) -> None:
         for name in _roots(node):
             if name in MODULES:
                 require_installed(name, where=f"Line {getattr(node, 'lineno', 1)}: ")
-            elif name not in sys.stdlib_module_names:
+            elif name != MODEL_CODE and name not in sys.stdlib_module_names:
                 raise AppError(
                     f"Line {getattr(node, 'lineno', 1)}: '{name:.60}' cannot be imported in the sandbox; available are "
-                    f"the standard library, {', '.join(MODULES[:6])}.",
+                    f"the standard library, {', '.join(MODULES[:6])}, and {MODEL_CODE}.",
                     code="unknown_library",
                 )
 

@@ -24,8 +24,8 @@ class Python(Grader):
     image_tag: Literal["2025-05-08"] | None = None
     """OpenAI's library image. It has no effect here: the server's libraries are used (`reading.remarks`)."""
     isolation: Literal["auto", "call"] = "auto"
-    """`call`: one process per call, for verifiers that execute the completion. `auto`: likewise, unless the source is
-    plain (isolation.py)."""
+    """`call`: one process per call. `auto`: likewise, unless the source is plain (isolation.py). This keeps rows apart,
+    not code of the model from its score: for that, see `runs_model_code`."""
 
     @field_validator("source")
     @classmethod
@@ -45,6 +45,11 @@ class Python(Grader):
     @property
     def one_process_per_call(self) -> bool:
         return self.isolation == "call" or not shares_process(parse_source(self.source))
+
+    @property
+    def runs_model_code(self) -> bool:
+        """Whether it imports `model_code`, by which the sandbox runs code that a model wrote in another process."""
+        return libraries.imports_model_code(parse_source(self.source))
 
     @property
     def required_libraries(self) -> frozenset[str]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from backend.errors import AppError
 from backend.verifiers import specs, templates
-from backend.verifiers.libraries import MODULES
+from backend.verifiers.libraries import MODEL_CODE, MODULES
 from backend.verifiers.numerals import ColumnReading, guess_decimal_mark
 from backend.verifiers.source import parse_source
 from backend.verifiers.specs import Single, Spec, TextGrader
@@ -65,16 +65,29 @@ def known_references(spec: Spec, *, item: Mapping[str, object], answer: str | No
 
 
 def remarks(spec: Spec) -> list[str]:
-    """Return a sentence for each field of the spec that has no effect here."""
-    tags = {
-        part.image_tag for part in graders_of(spec) if isinstance(part, specs.Python) and part.image_tag is not None
-    }
+    """Return a sentence for each field of the spec that has no effect here, and for source that executes texts."""
+    sources = [part for part in graders_of(spec) if isinstance(part, specs.Python)]
+    tags = {part.image_tag for part in sources if part.image_tag is not None}
     libraries = ", ".join(MODULES[:6])
-    return [
+    without_effect = [
         f"The image_tag '{tag}' has no effect: it selects OpenAI's library image, but Python graders run with this "
         f"server's libraries: the standard library, {libraries}."
         for tag in sorted(tags)
     ]
+    executing = [
+        f"The source calls `{name}`: code of a completion that it executes runs in the verifier's own process, and can "
+        f"set its own score there. `import {MODEL_CODE}` runs such code in another process."
+        for name in sorted({name for part in sources for name in _executed_by(part)})
+    ]
+    return without_effect + executing
+
+
+def _executed_by(part: specs.Python) -> Iterator[str]:
+    """Yield the builtins by which the source executes texts."""
+    for node in ast.walk(parse_source(part.source)):
+        match node:
+            case ast.Call(func=ast.Name(id="exec" | "eval" as name)):
+                yield name
 
 
 def with_decimal_marks(

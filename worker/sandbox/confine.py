@@ -18,6 +18,9 @@ from worker.sandbox import syscalls
 
 PR_SET_PDEATHSIG, PR_GET_SECCOMP, PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS = 1, 21, 22, 38
 SECCOMP_MODE_FILTER = 2
+_CAPABILITY_VERSION_3 = 0x20080522
+_CAPABILITY_SETS = struct.Struct("=6I")  # effective, permitted, inheritable: their low halves, then the high ones
+_CAP_DAC_READ_SEARCH = 1 << 2
 LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
 LANDLOCK_CREATE_RULESET_VERSION = 1
 LANDLOCK_RULE_PATH_BENEATH = 1
@@ -55,6 +58,16 @@ def die_with_parent(parent: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def drop_capabilities() -> None:
+    """Give up every capability but that of reading files, which a service may need for the standard library itself and
+    which Landlock restricts.
+    """
+    header, held = struct.pack("=Ii", _CAPABILITY_VERSION_3, 0), ctypes.create_string_buffer(_CAPABILITY_SETS.size)
+    _check(_libc.capget(header, held), "capget")
+    kept = _CAPABILITY_SETS.unpack(held.raw)[1] & _CAP_DAC_READ_SEARCH
+    _check(_libc.capset(header, _CAPABILITY_SETS.pack(kept, kept, 0, 0, 0, 0)), "capset")
+
+
 # -- Landlock ---------------------------------------------------------------------------------------------------------
 
 
@@ -69,8 +82,8 @@ def landlock_abi() -> int:
     return max(0, int(abi))
 
 
-def restrict_files(readable: Iterable[Path], *, listable: Iterable[Path], abi: int) -> None:
-    """Restrict this process, irrevocably, to reading beneath `readable` and listing beneath `listable`.
+def file_rules(readable: Iterable[Path], *, listable: Iterable[Path], abi: int) -> int:
+    """Return a descriptor of rules that allow reading beneath `readable` and listing beneath `listable`.
 
     No other files; no TCP from ABI 4; no abstract sockets or signals to outside processes from ABI 6. Paths that do not
     exist are skipped.
@@ -86,17 +99,19 @@ def restrict_files(readable: Iterable[Path], *, listable: Iterable[Path], abi: i
         _libc.syscall(ctypes.c_long(LANDLOCK_CREATE_RULESET), packed, ctypes.c_size_t(len(packed)), ctypes.c_uint32(0)),
         "landlock_create_ruleset",
     )
-    try:
-        for path in readable:
-            _allow_beneath(ruleset, path=path, rights=READ_FILE | READ_DIR)
-        for path in listable:
-            _allow_beneath(ruleset, path=path, rights=READ_DIR)
-        _check(
-            _libc.syscall(ctypes.c_long(LANDLOCK_RESTRICT_SELF), ctypes.c_int(ruleset), ctypes.c_uint32(0)),
-            "landlock_restrict_self",
-        )
-    finally:
-        os.close(ruleset)
+    for path in readable:
+        _allow_beneath(ruleset, path=path, rights=READ_FILE | READ_DIR)
+    for path in listable:
+        _allow_beneath(ruleset, path=path, rights=READ_DIR)
+    return ruleset
+
+
+def restrict_files(ruleset: int) -> None:
+    """Restrict this process, irrevocably, by these rules, in a Landlock domain within that of its parent."""
+    _check(
+        _libc.syscall(ctypes.c_long(LANDLOCK_RESTRICT_SELF), ctypes.c_int(ruleset), ctypes.c_uint32(0)),
+        "landlock_restrict_self",
+    )
 
 
 def _allow_beneath(ruleset: int, *, path: Path, rights: int) -> None:
@@ -194,12 +209,12 @@ def install_filter(program: bytes) -> None:
 # -- resource limits --------------------------------------------------------------------------------------------------
 
 
-def limit_resources(*, memory_bytes: int, cpu_s: int, open_files: int) -> None:
-    """Set soft and hard limits of a process that runs a verifier. It may not write files, dump core or fork."""
+def limit_resources(*, memory_bytes: int, cpu_s: int, open_files: int, file_bytes: int) -> None:
+    """Set soft and hard limits of a process that runs a verifier or model code. It may not dump core or fork."""
     for which, value in (
         (resource.RLIMIT_AS, memory_bytes),
         (resource.RLIMIT_CPU, cpu_s),
-        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_FSIZE, file_bytes),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_NPROC, 0),
         (resource.RLIMIT_NOFILE, open_files),

@@ -7,6 +7,8 @@ import json
 import struct
 from collections.abc import Iterator, Mapping
 
+RESULT_FD = 3
+"""Descriptor of the pipe for frames in a verifier's process."""
 MAX_FRAME_BYTES = 65_536
 READY = b"R"
 """The verifier is compiled; the clock of the first row starts."""
@@ -14,6 +16,8 @@ NUMBER = b"N"
 """A finite score and nothing else: `score (f64) | ms (f64)`."""
 RECORD = b"J"
 """Everything else: the record as JSON."""
+IF_STOPPED = b"I"
+"""The score of the row in progress if its process does not survive it, as the body of `NUMBER`."""
 _LENGTH = struct.Struct("!I")
 _NUMBER = struct.Struct("!Icdd")
 NUMBER_BODY = struct.Struct("!dd")
@@ -29,6 +33,10 @@ def ready() -> bytes:
 
 def number(score: float, *, ms: float) -> bytes:
     return _NUMBER.pack(1 + NUMBER_BODY.size, NUMBER, score, ms)
+
+
+def if_stopped(score: float) -> bytes:
+    return _NUMBER.pack(1 + NUMBER_BODY.size, IF_STOPPED, score, 0.0)
 
 
 def record(fields: Mapping[str, object]) -> bytes:

@@ -1,10 +1,13 @@
 """Inside: the fork server. Confines itself, then forks one child per batch, which it confines more strictly.
 
 Started by server.py with a bare environment; descriptor 0 is the socket to its owner. A request is one message:
-`sequence (u32)` and two descriptors, the batch to read (first line the program, then one line per row) and the pipe
-for result frames. The reply, once the child has exited, is `sequence | wait status | peak memory (KiB)`. The one-byte
-message `K` kills the child at once. The server exits with its owner: it watches the owner's pidfd, because
-PR_SET_PDEATHSIG would follow the thread that started it. The child follows the server by PR_SET_PDEATHSIG.
+`sequence (u32) | runs model code (bool)` and two descriptors, the batch to read (first line the program, then one line
+per row) and the pipe for result frames. The reply, once the child has exited, is `sequence | wait status | peak memory
+(KiB)`. The one-byte message `K` kills the child at once. The server exits with its owner: it watches the owner's pidfd,
+because PR_SET_PDEATHSIG would follow the thread that started it. The child follows the server by PR_SET_PDEATHSIG.
+
+A child that runs model code can ask for processes for it (model_code/spawner.py). They are forked from here, where no
+row is ever read, so that none of them has inherited what its verifier knows.
 """
 
 import array
@@ -20,18 +23,20 @@ import socket
 import struct
 import sys
 import sysconfig
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from worker.sandbox import confine, frames, grading, library_scorers, syscalls
+from worker.sandbox import confine, frames, grading, library_scorers, model_code, syscalls
+from worker.sandbox.box import MAX_OPEN_FILES, Box
+from worker.sandbox.frames import RESULT_FD
+from worker.sandbox.model_code import process, wire
+from worker.sandbox.model_code.spawner import Spawner
 from worker.sandbox.policy import MAX_LEVEL, PRELOADED, READABLE
 
-REQUEST = struct.Struct("!I")
+REQUEST = struct.Struct("!I?")
 REPLY = struct.Struct("!IiI")
 KILL = b"K"
-RESULT_FD, BATCH_FD = 3, 4
-MAX_OPEN_FILES = 64
+BATCH_FD, CHANNEL_FD = 4, 5
 EXIT_AFTER_FAULTY_ROW = 3
 """Exit status of a child that answered a faulty row and leaves the other rows to a new process."""
 EXIT_CALL_FAILED = 4
@@ -43,7 +48,7 @@ def main() -> None:
     settings = json.loads(sys.argv[1])
     control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=0)
     null = os.open(os.devnull, os.O_RDWR)
-    while null <= BATCH_FD:  # so that no later descriptor has one of a child's numbers
+    while null <= CHANNEL_FD:  # so that no later descriptor has one of a child's numbers
         null = os.dup(null)
     owner = os.pidfd_open(settings["owner"])
     if os.getppid() != settings["owner"]:
@@ -55,14 +60,21 @@ def main() -> None:
         importlib.import_module(name)
     for name in [name for name in sys.modules if name.partition(".")[0] == "backend"]:
         del sys.modules[name]  # `numerals` is loaded; verifiers import nothing of the service
-    settings["memory_bytes"] += preload(settings["preload"])
-    confinement = confine_server(max_level=settings["max_level"], libraries=libraries)
+    sys.modules["model_code"] = model_code  # the name that verifiers import it by
+    grown_bytes = preload(settings["preload"])
+    confinement, ruleset = confine_server(max_level=settings["max_level"], libraries=libraries)
     resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_OPEN_FILES, MAX_OPEN_FILES))
     gc.collect()
     gc.freeze()
     gc.enable()
     control.send(json.dumps(confinement | {"python": platform.python_version()}).encode())
-    serve(control, owner=owner, null=null, settings=settings, child_filter=child_filter(confinement["level"]))
+    box = Box(
+        server=os.getpid(),
+        ruleset=ruleset,
+        memory_bytes=settings["memory_bytes"] + grown_bytes,
+        cpu_s=settings["cpu_s"],
+    )
+    serve(control, owner=owner, null=null, box=box, level=confinement["level"])
 
 
 def preload(modules: Sequence[str]) -> int:
@@ -85,20 +97,26 @@ def address_space_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
-def confine_server(*, max_level: int, libraries: str | None) -> dict[str, int]:
-    """Confine this process. Returns the level reached, and the ABI of Landlock in use (0 for none)."""
+def confine_server(*, max_level: int, libraries: str | None) -> tuple[dict[str, int], int | None]:
+    """Confine this process. Returns the level reached with Landlock's ABI in use (0: none), and a descriptor of its
+    rules.
+    """
     confine.forbid_new_privileges()
+    confine.drop_capabilities()
     abi = confine.landlock_abi() if max_level >= MAX_LEVEL else 0
     has_filter = max_level >= 1 and confine.seccomp_available()
     if not has_filter:
-        return {"level": 0, "landlock_abi": 0}
+        return {"level": 0, "landlock_abi": 0}, None
+    ruleset = None
     if abi:
         readable, listable = library_paths(libraries)
-        confine.restrict_files(readable, listable=listable, abi=abi)
+        ruleset = confine.file_rules(readable, listable=listable, abi=abi)
+        confine.restrict_files(ruleset)
     machine = platform.machine()
-    allowed = syscalls.numbers(syscalls.COMPUTING, syscalls.READING, syscalls.SERVING, machine=machine)
+    tables = (syscalls.COMPUTING, syscalls.READING, syscalls.ASKING, syscalls.SERVING)
+    allowed = syscalls.numbers(*tables, machine=machine)
     confine.install_filter(confine.assemble(allowed, opening=syscalls.opening(machine=machine), machine=machine))
-    return {"level": 2 if abi else 1, "landlock_abi": abi}
+    return {"level": 2 if abi else 1, "landlock_abi": abi}, ruleset
 
 
 def library_paths(libraries: str | None) -> tuple[list[Path], list[Path]]:
@@ -111,20 +129,25 @@ def library_paths(libraries: str | None) -> tuple[list[Path], list[Path]]:
     return [*readable, *shared, *map(Path, READABLE), *own], list(standard)
 
 
-def child_filter(level: int) -> bytes | None:
+def child_filter(level: int, *tables: syscalls.Numbers) -> bytes | None:
+    """Assemble the filter of a child, which may also make the system calls in `tables`. None at level 0."""
     if level == 0:
         return None
     machine = platform.machine()
     if level < MAX_LEVEL:
-        return confine.assemble(syscalls.numbers(syscalls.COMPUTING, machine=machine), opening={}, machine=machine)
-    allowed = syscalls.numbers(syscalls.COMPUTING, syscalls.READING, machine=machine)
+        allowed = syscalls.numbers(syscalls.COMPUTING, *tables, machine=machine)
+        return confine.assemble(allowed, opening={}, machine=machine)
+    allowed = syscalls.numbers(syscalls.COMPUTING, syscalls.READING, *tables, machine=machine)
     return confine.assemble(allowed, opening=syscalls.opening(machine=machine), machine=machine)
 
 
-def serve(
-    control: socket.socket, *, owner: int, null: int, settings: Mapping[str, Any], child_filter: bytes | None
-) -> None:
-    server = os.getpid()
+def serve(control: socket.socket, *, owner: int, null: int, box: Box, level: int) -> None:
+    plain_filter, asking_filter = child_filter(level), child_filter(level, syscalls.ASKING)
+
+    def enter_model_code(descriptors: Sequence[int]) -> None:
+        box.enter(descriptors)
+        box.close(plain_filter, file_bytes=wire.MAX_BYTES)
+
     poller = select.poll()
     poller.register(control, select.POLLIN)
     poller.register(owner, select.POLLIN)
@@ -136,18 +159,23 @@ def serve(
             return
         if message == KILL:  # its child has already exited
             continue
-        (sequence,) = REQUEST.unpack(message)
+        sequence, runs_model_code = REQUEST.unpack(message)
         batch, result = descriptors
+        spawner = Spawner(null=null, enter=enter_model_code) if runs_model_code else None
         child = os.fork()
         if child == 0:
             try:
-                enter_child(server, null=null, batch=batch, result=result)
-                run_batch(read_all(BATCH_FD), settings=settings, child_filter=child_filter)
+                channel = [spawner.verifier.fileno()] if spawner else []
+                box.enter((null, null, null, result, batch, *channel))
+                run_batch(box, program=asking_filter if spawner else plain_filter, asks=spawner is not None)
             finally:
                 os._exit(1)
-        os.close(batch)
-        os.close(result)
-        if not await_child(child, control=control, owner=owner):
+        for descriptor in descriptors:
+            os.close(descriptor)
+        alive = await_child(child, control=control, owner=owner, spawner=spawner)
+        if spawner:
+            spawner.close()
+        if not alive:
             return
         _, status, usage = os.wait4(child, 0)
         control.send(REPLY.pack(sequence, status, usage.ru_maxrss))
@@ -162,17 +190,23 @@ def receive(control: socket.socket) -> tuple[bytes, list[int]]:
     return message, received.tolist()
 
 
-def await_child(child: int, *, control: socket.socket, owner: int) -> bool:
-    """Wait until the child has exited. False if the owner is gone; the child is then killed."""
+def await_child(child: int, *, control: socket.socket, owner: int, spawner: Spawner | None) -> bool:
+    """Wait until the child has exited; answer what it asks. False if the owner is gone; the child is then killed."""
     ended = os.pidfd_open(child)
+    asking = spawner.server.fileno() if spawner else -1
     poller = select.poll()
-    for descriptor in (ended, control.fileno(), owner):
+    for descriptor in (ended, control.fileno(), owner, *([asking] if spawner else [])):
         poller.register(descriptor, select.POLLIN)
     try:
         while True:
             ready = {descriptor for descriptor, _ in poller.poll()}
             if ended in ready:
                 return True
+            if spawner and asking in ready and not spawner.answer():
+                poller.unregister(asking)
+                spawner.close()
+            if ready <= {asking}:
+                continue
             message = b"" if owner in ready else receive(control)[0]
             kill_group(child)
             if not message:
@@ -193,15 +227,6 @@ def kill_group(child: int) -> None:
 # -- the child --------------------------------------------------------------------------------------------------------
 
 
-def enter_child(server: int, *, null: int, batch: int, result: int) -> None:
-    """Enter an own session, with only null on descriptors 0-2, the result pipe on 3 and the batch on 4 open."""
-    confine.die_with_parent(server)
-    os.setsid()
-    for source, target in ((null, 0), (null, 1), (null, 2), (result, RESULT_FD), (batch, BATCH_FD)):
-        os.dup2(source, target, inheritable=False)
-    os.closerange(BATCH_FD + 1, MAX_OPEN_FILES)
-
-
 def read_all(descriptor: int) -> bytes:
     size = os.fstat(descriptor).st_size
     parts: list[bytes] = []
@@ -216,12 +241,12 @@ def read_all(descriptor: int) -> bytes:
     return b"".join(parts)
 
 
-def run_batch(batch: bytes, *, settings: Mapping[str, Any], child_filter: bytes | None) -> None:
-    program, *rows = batch.split(b"\n")
-    confine.limit_resources(memory_bytes=settings["memory_bytes"], cpu_s=settings["cpu_s"], open_files=MAX_OPEN_FILES)
-    if child_filter is not None:
-        confine.install_filter(child_filter)
-    graded = grading.prepare(json.loads(program))
+def run_batch(box: Box, *, program: bytes | None, asks: bool) -> None:
+    spec, *rows = read_all(BATCH_FD).split(b"\n")
+    if asks:
+        process.connect(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, 0, fileno=CHANNEL_FD))
+    box.close(program)
+    graded = grading.prepare(json.loads(spec))
     write(frames.ready())
     try:
         for frame in graded(rows):

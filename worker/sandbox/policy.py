@@ -7,6 +7,9 @@ anywhere, the network, unix sockets, processes, threads, signals, tracing, in-me
 Rows are isolated from each other, unless the verifier's signature takes batches: a verifier whose source is not plain
 (backend/verifiers/isolation.py) gets one process per row; a plain one gets one process per batch, in which its module
 is executed again and `random` reseeded for each row, and which ends after a faulty row (memory, recursion, exit).
+
+Code that a model wrote has one more process, one at a time for each process of a verifier, with the same limits; it may
+write what it prints to a file in memory of `model_code.wire.MAX_BYTES`.
 """
 
 from dataclasses import dataclass
@@ -18,7 +21,7 @@ NOT_COVERED = (
     "side channels: timing, caches, load",
     "metadata of files (whether a path exists, its size) at level 2",
     "information available without a system call, such as the version of Python",
-    "a verifier that scores wrongly: it decides the scores of its own rows",
+    "a verifier that scores wrongly, or executes a completion itself: it decides the scores of its own rows",
     "clock, os.urandom and addresses (`id`): a verifier that reads them is not repeatable (docs/verifiers.md)",
 )
 
@@ -69,7 +72,7 @@ COMPONENT_NAME_CHARS = 64
 PRELOADED = (
     *("ast", "base64", "bisect", "cmath", "collections.abc", "copy", "dataclasses", "datetime", "decimal", "difflib"),
     *("enum", "fractions", "functools", "hashlib", "heapq", "html", "itertools", "json", "math", "numbers", "operator"),
-    *("random", "re", "statistics", "string", "textwrap", "time", "typing", "unicodedata", "zlib"),
+    *("random", "re", "sqlite3", "statistics", "string", "textwrap", "time", "typing", "unicodedata", "zlib"),
 )
 
 READABLE = ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/share/zoneinfo", "/dev/null", "/dev/urandom")

@@ -10,6 +10,7 @@ import os
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
 
 from backend.errors import AppError
@@ -159,12 +160,13 @@ class Sandbox:
         size = programs.rows_per_process(spec, self.limits)
         batched = isinstance(spec, specs.Python) and spec.entry_point.takes_batches
         isolated = isinstance(spec, specs.Python) and spec.one_process_per_call
+        runs_code = isinstance(spec, specs.Python) and spec.runs_model_code
         records: list[ScoreRecord] = []
         losses = timeouts = 0
         while len(records) < len(rows):
             start = len(records)
             batch = rows[start : start + size]
-            attempt = self._ready_server(preload).run(program, batch, wait_for_exit=isolated)
+            attempt = self._ready_server(preload).run(program, batch, wait_for_exit=isolated, runs_model_code=runs_code)
             records += attempt.records
             if attempt.end is End.SERVER_LOST:
                 self._drop_server(preload)
@@ -187,7 +189,8 @@ class Sandbox:
             assert len(attempt.records) < len(batch)
             records.append(self._failure_record(attempt))
             if attempt.end is End.ROW_TIMEOUT:
-                timeouts = 1 if attempt.records else timeouts + 1
+                hanging = 0 if attempt.if_stopped else 1
+                timeouts = hanging if attempt.records else timeouts + hanging
             else:
                 timeouts = 0
                 self._replace_server(preload)
@@ -198,6 +201,8 @@ class Sandbox:
         return records
 
     def _failure_record(self, attempt: GradingAttempt) -> ScoreRecord:
+        if attempt.if_stopped:
+            return replace(attempt.if_stopped, reason=f"the verifier was stopped by what it scored: {attempt.reason}")
         if attempt.end is End.ROW_TIMEOUT:
             ms = self.limits.row_timeout_s * 1000
             return ScoreRecord(score=None, status=ScoreStatus.TIMEOUT, reason=attempt.reason, ms=ms)

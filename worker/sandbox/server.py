@@ -59,6 +59,41 @@ class GradingAttempt:
     records: list[ScoreRecord]
     end: End
     reason: str = ""
+    if_stopped: ScoreRecord | None = None
+    """The record that the verifier set for the row after them, in case that its process is stopped."""
+
+
+class _Results:
+    """Records of one batch as they arrive. `if_stopped`: what the verifier set for the row in progress."""
+
+    def __init__(self, *, count: int, may_be_stopped: bool) -> None:
+        self.count = count
+        self.records: list[ScoreRecord] = []
+        self.if_stopped: ScoreRecord | None = None
+        self._may_be_stopped = may_be_stopped
+        self._ready = False
+
+    @property
+    def complete(self) -> bool:
+        return len(self.records) == self.count
+
+    def before_last(self) -> list[ScoreRecord]:
+        """Return the records without that of the last row."""
+        return self.records[: self.count - 1]
+
+    def take(self, kind: bytes, body: bytes) -> bool:
+        """Take one frame. Returns whether the clock of a row starts with it. Raises FrameError."""
+        if not self._ready and kind == frames.READY:
+            self._ready = True
+            return True
+        if not self._ready or self.complete:
+            raise frames.FrameError("more results than rows")
+        if kind == frames.IF_STOPPED and self._may_be_stopped:
+            self.if_stopped = decode(frames.NUMBER, body)
+            return False
+        self.records.append(decode(kind, body))
+        self.if_stopped = None
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,32 +177,37 @@ class SandboxServer:
     def pid(self) -> int:
         return self._process.pid
 
-    def run(self, program: bytes, rows: Sequence[bytes], *, wait_for_exit: bool) -> GradingAttempt:
+    def run(
+        self, program: bytes, rows: Sequence[bytes], *, wait_for_exit: bool, runs_model_code: bool = False
+    ) -> GradingAttempt:
         """Run one batch in one process. `program` and `rows` are lines of JSON without line ends.
 
         `wait_for_exit` waits until the process has exited, to see anything it writes after its last result.
+        `runs_model_code` lets it ask for processes for model code.
         """
         self.batches += 1
         reading, writing = os.pipe()
         try:
             try:
-                self._send(b"\n".join((program, *rows)), result=writing)
+                self._send(b"\n".join((program, *rows)), result=writing, runs_model_code=runs_model_code)
             finally:
                 os.close(writing)
-            return self._collect(reading, count=len(rows), wait_for_exit=wait_for_exit)
+            results = _Results(count=len(rows), may_be_stopped=runs_model_code)
+            return self._collect(reading, results=results, wait_for_exit=wait_for_exit)
         except OSError as error:
             return GradingAttempt([], End.SERVER_LOST, f"the sandbox's server died ({error})")
         finally:
             os.close(reading)
 
-    def _send(self, batch: bytes, *, result: int) -> None:
+    def _send(self, batch: bytes, *, result: int, runs_model_code: bool) -> None:
         self._wait_for_status()
         self._sequence += 1
         source = os.memfd_create("batch")
         try:
             with open(source, "wb", closefd=False) as file:
                 file.write(batch)
-            socket.send_fds(self._control, [host.REQUEST.pack(self._sequence)], [source, result])
+            request = host.REQUEST.pack(self._sequence, runs_model_code)
+            socket.send_fds(self._control, [request], [source, result])
         finally:
             os.close(source)
         self._pending_sequence = self._sequence
@@ -185,17 +225,15 @@ class SandboxServer:
         self._pending_sequence = None
         return status, peak_kib
 
-    def _collect(self, reading: int, *, count: int, wait_for_exit: bool) -> GradingAttempt:
+    def _collect(self, reading: int, *, results: "_Results", wait_for_exit: bool) -> GradingAttempt:
         """Read until every row has its record, a deadline passes, or the process ends.
 
         Only a complete frame renews the row's deadline. With `wait_for_exit`, the last record is trusted only if the
         process exits normally, because the verifier itself may have written it.
         """
         reader = frames.FrameReader()
-        records: list[ScoreRecord] = []
         poller = select.poll()
         poller.register(reading, select.POLLIN)
-        ready = False
         now = time.monotonic()
         batch_deadline = now + self._limits.batch_timeout_s
         row_deadline = now + self._limits.row_timeout_s
@@ -203,49 +241,46 @@ class SandboxServer:
             deadline = min(row_deadline, batch_deadline)
             if not poller.poll(max(0.0, (deadline - time.monotonic()) * 1000)):
                 self._kill()
-                trusted = records[: count - 1] if wait_for_exit else records
-                return self._timed_out(trusted, batch_over=batch_deadline < row_deadline)
+                trusted = results.before_last() if wait_for_exit else results.records
+                return self._timed_out(trusted, results=results, batch_over=batch_deadline < row_deadline)
             data = os.read(reading, 65_536)
             if not data:
-                return self._exited(records, count=count, unfinished=reader.pending_bytes > 0)
+                return self._exited(results, unfinished=reader.pending_bytes > 0)
             try:
                 for kind, body in reader.feed(data):
-                    if not ready and kind == frames.READY:
-                        ready = True
+                    if results.take(kind, body):
                         row_deadline = time.monotonic() + self._limits.row_timeout_s
-                        continue
-                    if not ready or len(records) == count:
-                        raise frames.FrameError("more results than rows")
-                    records.append(decode(kind, body))
-                    row_deadline = time.monotonic() + self._limits.row_timeout_s
             except frames.FrameError as error:
                 self._kill()
                 return GradingAttempt([], End.FORGED, f"the verifier wrote to the result pipe: {error}")
-            if len(records) == count and not wait_for_exit:
-                return GradingAttempt(records, End.COMPLETE)
+            if results.complete and not wait_for_exit:
+                return GradingAttempt(results.records, End.COMPLETE)
 
-    def _timed_out(self, records: list[ScoreRecord], *, batch_over: bool) -> GradingAttempt:
+    def _timed_out(self, records: list[ScoreRecord], *, results: "_Results", batch_over: bool) -> GradingAttempt:
         if batch_over and records:
             return GradingAttempt(records, End.BATCH_TIMEOUT)
         limit_s = self._limits.batch_timeout_s if batch_over else self._limits.row_timeout_s
-        return GradingAttempt(records, End.ROW_TIMEOUT, f"stopped after {limit_s:g} s")
+        return GradingAttempt(records, End.ROW_TIMEOUT, f"stopped after {limit_s:g} s", results.if_stopped)
 
-    def _exited(self, records: list[ScoreRecord], *, count: int, unfinished: bool) -> GradingAttempt:
+    def _exited(self, results: "_Results", *, unfinished: bool) -> GradingAttempt:
+        records = results.records
         try:
             exit_info = self._wait_for_status()
         except TimeoutError:
             self._kill()
-            return GradingAttempt(records[: count - 1], End.DIED, "the verifier closed the result pipe and went on")
+            reason = "the verifier closed the result pipe and went on"
+            return GradingAttempt(results.before_last(), End.DIED, reason, results.if_stopped)
         assert exit_info is not None
         status, peak_kib = exit_info
         code = os.waitstatus_to_exitcode(status)
-        if not unfinished and code == 0 and len(records) == count:
+        if not unfinished and code == 0 and results.complete:
             return GradingAttempt(records, End.COMPLETE)
         if not unfinished and code == host.EXIT_AFTER_FAULTY_ROW and records:
-            return GradingAttempt(records, End.COMPLETE if len(records) == count else End.LEFT)
-        if not unfinished and code == host.EXIT_CALL_FAILED and count > 1 and not records:
+            return GradingAttempt(records, End.COMPLETE if results.complete else End.LEFT)
+        if not unfinished and code == host.EXIT_CALL_FAILED and results.count > 1 and not records:
             return GradingAttempt([], End.CALL_FAILED)
-        return GradingAttempt(records[: count - 1], End.DIED, _death_reason(status, peak_kib=peak_kib))
+        reason = _death_reason(status, peak_kib=peak_kib)
+        return GradingAttempt(results.before_last(), End.DIED, reason, results.if_stopped)
 
     def _kill(self) -> None:
         """Kill the child, not the server, and wait until it has exited."""

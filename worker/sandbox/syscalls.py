@@ -1,4 +1,4 @@
-"""System calls that the two seccomp filters allow, by number, for the two supported architectures.
+"""System calls that the seccomp filters allow, by number, for the two supported architectures.
 
 Numbers: the kernel's asm/unistd_64.h (x86_64) and asm-generic/unistd.h (aarch64); None if there is none. Deliberately
 left out: clone, execve, socket, kill, ptrace, memfd_create, io_uring, prctl, prlimit64 (root could raise its limits),
@@ -78,17 +78,22 @@ _FLAGS_ARGUMENT = {"open": 1, "openat": 2}
 # architectures give different meanings. Not among them: write, create, truncate, append, temporary file, path only.
 READING_FLAGS = 0o2000000 | 0o4000 | 0o400 | 0o740000
 
-# Needed by the server only: to fork, confine and kill its children, and to receive from its owner.
+# For a verifier that runs model code: to wait for that process, and to get the descriptors that lead to it.
+ASKING: Numbers = {"poll": (7, None), "ppoll": (271, 73), "recvmsg": (47, 212)}
+
+# Needed by the server only, with those above: to fork, confine and kill its children, and to talk to its owner.
 SERVING: Numbers = {
     "clone": (56, 220),
     "fork": (57, None),
     "wait4": (61, 260),
     "kill": (62, 129),
     "pidfd_open": (434, 434),
-    "poll": (7, None),
-    "ppoll": (271, 73),
-    "recvmsg": (47, 212),
+    "recvfrom": (45, 207),
     "sendto": (44, 206),
+    "socketpair": (53, 199),
+    "pipe2": (293, 59),
+    "memfd_create": (319, 279),
+    "landlock_restrict_self": (446, 446),
     "sendmsg": (46, 211),
     "setsid": (112, 157),
     "dup": (32, 23),

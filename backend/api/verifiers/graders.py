@@ -42,7 +42,7 @@ class SignatureObject(BaseModel):
 
 
 class ValidateResponse(BaseModel):
-    """OpenAI's response; `x_signature` is set for Python verifiers. `x_remarks`: settings that have no effect."""
+    """OpenAI's response; `x_signature` is set for Python verifiers. `x_remarks`: what has no effect, or is unsafe."""
 
     grader: dict[str, Any]
     x_remarks: list[str]

@@ -3,28 +3,42 @@
 from backend.verifiers.ready_made.kind import Example, ReadyMade
 
 SOURCE = '''import re
+
+import model_code
+
+QUERY_S = 2.0  # seconds for each of the two queries
+RUN = \"\"\"
 import sqlite3
 
 STEPS = 2_000_000  # of SQLite's virtual machine; a query that needs more counts as endless
+LONGEST = 1_000_000  # bytes of a text or blob
 
-
-def rows_of(database, query):
+def rows(schema, query):
+    database = sqlite3.connect(":memory:")
+    database.executescript(schema)
+    database.execute("PRAGMA query_only = ON")  # the query may only read
+    database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST)
     steps = iter(range(STEPS // 1000))
     database.set_progress_handler(lambda: next(steps, None) is None, 1000)
     return database.execute(query).fetchmany(10_000)
+\"\"\"
+
+
+def rows_of(schema, query):
+    """Run a query in a process of its own, so that one that takes too much ends that process alone."""
+    with model_code.Program(RUN, seconds=QUERY_S) as program:
+        return program.call("rows", schema, query)
 
 
 def grade(item, output_text):
     """item: `schema` (statements that create the tables) and `answer` (the reference query)."""
     blocks = re.findall(r"```(?:sql)?\\s*(.*?)```", output_text, re.DOTALL | re.IGNORECASE)
     query = (blocks[-1] if blocks else output_text).strip().rstrip(";")
-    database = sqlite3.connect(":memory:")
-    database.executescript(item["schema"])
-    expected = rows_of(database, item["answer"])
+    expected = rows_of(item["schema"], item["answer"])
+    model_code.score_if_stopped(0.0)
     try:
-        database.execute("PRAGMA query_only = ON")  # the completion may only read
-        given = rows_of(database, query)
-    except sqlite3.Error as error:
+        given = rows_of(item["schema"], query)
+    except model_code.CodeError as error:
         return {"score": 0.0, "reason": f"the query failed: {error}"}
     if "order by" not in item["answer"].lower():  # rows in any order
         expected, given = sorted(expected, key=repr), sorted(given, key=repr)
@@ -39,13 +53,17 @@ ROW = {"schema": SHOP, "answer": "SELECT item FROM sold WHERE price > 5"}
 VERIFIER = ReadyMade(
     id="sql-result",
     name="SQL with the same result",
-    use="Text to SQL: the query runs in SQLite in the sandbox, and its rows are compared. Requires a column “schema”.",
+    use=(
+        "Text to SQL: the query runs in SQLite, in a process of its own, and its rows are compared. Requires a column "
+        "“schema”. A query that fails or takes too much scores 0; one that is right for these rows alone passes."
+    ),
     grader={"type": "python", "source": SOURCE, "isolation": "call"},
     examples=(
         Example(ROW, "```sql\nSELECT item FROM sold WHERE price >= 7 ORDER BY item;\n```", 1.0),
         Example(ROW, "SELECT item FROM sold", 0.0),
         Example(ROW, "SELECT nothing", 0.0),
         Example(ROW, "DELETE FROM sold", 0.0),
+        Example(ROW, "SELECT zeroblob(1000000000)", 0.0),
         Example(ROW, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n", 0.0),
     ),
 )

@@ -3,53 +3,49 @@
 from backend.verifiers.ready_made.kind import Example, ReadyMade
 
 SOURCE = '''import re
-import signal
 
-TEST_S = 0.5  # seconds for the code itself, and for each test; the sandbox limits the whole call
+import model_code
 
-
-def too_long(number, frame):
-    raise TimeoutError(f"exceeded {TEST_S} s")
-
-
-def run(source, names):
-    """Return the error, or None. Everything the code raises, including exit(), is caught here."""
-    signal.setitimer(signal.ITIMER_REAL, TEST_S)
-    try:
-        exec(compile(source, "<completion>", "exec"), names)
-    except BaseException as error:
-        return f"{type(error).__name__}: {error}"[:200]
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-    return None
+TEST_S = 0.5  # seconds for each test; the sandbox limits the whole call
 
 
 def grade(item, output_text):
-    """Return the share of item["tests"] that the code passes; a test is Python: assert add(1, 2) == 3"""
+    """Return the share of item["tests"] that the code passes. A test is Python: assert add(1, 2) == 3
+
+    Or {"input": "1 2", "output": "3"}, for a program that reads and prints. The code runs in another process, which
+    gets only the arguments of each call: what it returns comes back as plain values, which the tests compare here.
+    """
     blocks = re.findall(r"```(?:python|py)?\\s*\\n(.*?)```", output_text, re.DOTALL)
-    signal.signal(signal.SIGALRM, too_long)
-    names = {"__name__": "completion"}
-    fault = run(blocks[-1] if blocks else output_text, names)
-    if fault:
-        return {"score": 0.0, "reason": fault}
-    faults = [run(test, dict(names)) for test in item["tests"]]
-    passed = sum(fault is None for fault in faults)
-    first = next((f"{test}: {fault}" for test, fault in zip(item["tests"], faults) if fault), "all tests pass")
-    return {"score": passed / len(faults), "components": {"passed": passed}, "reason": first}
+    source = blocks[-1] if blocks else output_text
+    model_code.score_if_stopped(0.0)  # this process, too, computes with what the code returned
+    tests, faults = model_code.tests_of(item["tests"]), []
+    for fault in model_code.run_tests(source, tests, seconds=TEST_S, entry_point=item.get("entry_point")):
+        faults.append(fault)
+        model_code.score_if_stopped(faults.count(None) / len(tests))
+    first = next((f"{test}: {fault}" for test, fault in zip(tests, faults) if fault), "all tests pass")
+    return {"score": faults.count(None) / len(tests), "components": {"passed": faults.count(None)}, "reason": first}
 '''
 
 ROW = {"tests": ["assert add(1, 2) == 3", "assert add(-1, 1) == 0"], "answer": "def add(a, b): return a + b"}
+PROGRAM = {"tests": [{"input": "1 2\n", "output": "3\n"}], "answer": "print(sum(map(int, input().split())))"}
 
 VERIFIER = ReadyMade(
     id="unit-tests",
     name="Code that passes unit tests",
-    use="Programming tasks with a column “tests”, a list of assertions. Each completion runs in its own process.",
+    use=(
+        "Programming tasks with a column “tests”: assertions, or inputs and outputs of a program. The code runs in a "
+        "process of its own and cannot give itself marks. It can still hard-code what the prompt shows of the tests, "
+        "and pass a test that accepts many answers: keep some tests out of the prompt."
+    ),
     grader={"type": "python", "source": SOURCE, "isolation": "call"},
     examples=(
         Example(ROW, "Here:\n```python\ndef add(a, b):\n    return a + b\n```", 1.0),
         Example(ROW, "def add(a, b): return 3", 0.5),
         Example(ROW, "def add(a, b):\n    while a < 0: pass\n    return a + b", 0.5),
-        Example(ROW, "exit()", 0.0),
+        Example(ROW, "class Equal:\n    __eq__ = lambda a, b: True\ndef add(a, b): return Equal()", 0.0),
+        Example(ROW, "import os\nos._exit(0)", 0.0),
         Example(ROW, "add the numbers", 0.0),
+        Example(PROGRAM, "a, b = map(int, input().split())\nprint(a + b)", 1.0),
+        Example(PROGRAM, "print(input())", 0.0),
     ),
 )

@@ -97,3 +97,21 @@ def test_what_starts_a_thread_or_a_process_is_refused_by_name_with_the_way_that_
 )
 def test_what_works_there_is_not_refused(source):
     libraries.require_importable(ast.parse(source))
+
+
+@pytest.mark.parametrize(
+    ("source", "asks"),
+    [
+        ("import model_code", True),
+        ("from model_code import Program", True),
+        ("def f():\n    import model_code as m", True),
+        ("import json", False),
+        ("model_code = 1", False),
+    ],
+)
+def test_a_verifier_that_imports_model_code_may_and_gets_its_processes(source, asks):
+    tree = ast.parse(source)
+    libraries.require_importable(tree)
+    assert libraries.imports_model_code(tree) is asks
+    whole = f"{source}\ndef grade(item, output_text): return 1\n"
+    assert parse_spec({"type": "python", "source": whole}).runs_model_code is asks

@@ -89,7 +89,7 @@ def test_a_file_is_opened_to_read_or_not_at_all(machine, reading, writing, other
 
 def test_no_other_call_that_could_empty_a_file_is_allowed_to_anyone():
     """openat2, open_by_handle_at, creat, truncate, ftruncate, by either architecture's numbers."""
-    everything = (syscalls.COMPUTING, syscalls.READING, syscalls.SERVING)
+    everything = (syscalls.COMPUTING, syscalls.READING, syscalls.ASKING, syscalls.SERVING)
     assert {437, 304, 85, 76, 77}.isdisjoint(syscalls.numbers(*everything, machine="x86_64"))
     assert {437, 265, 45, 46}.isdisjoint(syscalls.numbers(*everything, machine="aarch64"))
 
@@ -123,7 +123,8 @@ def test_landlock_leaves_only_what_is_listed(tmp_path):
     (tmp_path / "b").write_text("b")
     run = run_confined(f"""
 confine.forbid_new_privileges()
-confine.restrict_files([Path({str(tmp_path / "in")!r}), Path('/not/there')], listable=[], abi=confine.landlock_abi())
+readable = [Path({str(tmp_path / "in")!r}), Path('/not/there')]
+confine.restrict_files(confine.file_rules(readable, listable=[], abi=confine.landlock_abi()))
 print(open({str(tmp_path / "in" / "a")!r}).read())
 for attempt in (lambda: open({str(tmp_path / "b")!r}), lambda: open({str(tmp_path / "in" / "a")!r}, 'w')):
     try:
@@ -141,7 +142,7 @@ def test_every_landlock_abi_up_to_the_kernels_own_is_accepted(abi):
         pytest.skip(f"this kernel's Landlock ABI is {confine.landlock_abi()}")
     run = run_confined(f"""
 confine.forbid_new_privileges()
-confine.restrict_files([], listable=[], abi={abi})
+confine.restrict_files(confine.file_rules([], listable=[], abi={abi}))
 try:
     open('/etc/passwd')
 except PermissionError:
@@ -160,7 +161,7 @@ def test_a_readable_file_is_not_emptied_whatever_the_landlock_abi(abi, tmp_path)
 import os
 from worker.sandbox import host
 confine.forbid_new_privileges()
-confine.restrict_files([Path({str(tmp_path)!r})], listable=[], abi={abi})
+confine.restrict_files(confine.file_rules([Path({str(tmp_path)!r})], listable=[], abi={abi}))
 confine.install_filter(host.child_filter(2))
 print(open({str(tmp_path / "a")!r}).read())
 try:

@@ -10,7 +10,8 @@ START = "def grade(completion, answer):\n    return 1.0 if answer in completion 
 HELP = (
     "`completion` is the model's answer, `answer` the row's right answer; `grade(item, output_text)` takes the whole "
     "row as uploaded. Also accepted: the signatures of OpenAI (sample, item), TRL, verl and others. Return a number, "
-    'None to abstain, or {"score": …, "reason": …, "components": {…}}.'
+    'None to abstain, or {"score": …, "reason": …, "components": {…}}. To run code that the model wrote, '
+    "`import model_code`, as the template “Code that passes unit tests” does."
 )
 
 
@@ -36,7 +37,7 @@ def _python(grader: Json, key: str) -> Json:
         "A separate process for each call",
         grader.get("isolation") == "call",
         key=f"{key}_isolation",
-        help="For verifiers that execute the model's answer. Off: only if the source needs it.",
+        help="Keeps rows apart. Off: only if the source needs it. It does not keep code of the model from its score.",
     )
     return {"source": source} | ({"isolation": "call"} if alone else {})
 

@@ -1,0 +1,108 @@
+"""Tests that the row is at fault for are errors, which name them; no completion is scored by them."""
+
+import json
+
+import pytest
+
+from backend.verifiers.ready_made import READY_MADE
+from backend.verifiers.specs import parse_spec
+from tests.worker.sandbox.verifiers import sample
+
+pytestmark = pytest.mark.usefixtures("python_allowed")
+
+UNIT_TESTS = parse_spec(next(verifier.grader for verifier in READY_MADE if verifier.id == "unit-tests"))
+CODE = "def add(a, b):\n    return a + b\n\ndef apply(f, x):\n    return f(x)"
+
+
+def record_of(sandbox, tests, *, text=CODE, **item):
+    (record,) = sandbox.grade(UNIT_TESTS, [sample(text, tests=tests, **item)])
+    return record
+
+
+@pytest.mark.parametrize(
+    ("tests", "words"),
+    [
+        ([], "at least one test"),
+        ({}, "at least one test"),
+        (None, "at least one test"),
+        ("[]", "at least one test"),
+        ([7], "a test must be Python"),
+        ([{"input": "1"}], "a test must be Python"),
+        ([{"input": 1, "output": "1"}], "a test must be Python"),
+        (["assert add(1, 2) =="], "the test is not Python"),
+        (["assert add(1, 2) == 3", "return 1"], "the test is not Python"),
+        (["def check(candidate):\n    assert candidate(1, 2) == 3"], "the test never uses the code"),
+        (["def test_add():\n    assert add(1, 2) == 3"], "the test never uses the code"),
+        (["import unittest\nclass T(unittest.TestCase):\n    def test(self): pass"], "the test never uses the code"),
+        (["assert True"], "the test never uses the code"),
+        (["assert apply(lambda x: x + 1, 2) == 3"], "passes a function to the code"),
+        (["assert apply(print, 2) is None"], "passes a function to the code"),
+        (["def g(x):\n    return x\n\nassert apply(x=2, f=g) == 2"], "passes a function to the code"),
+    ],
+)
+def test_a_row_with_a_test_at_fault_is_an_error_that_names_it(sandbox, tests, words):
+    record = record_of(sandbox, tests)
+    assert record.status.value == "error", record
+    assert words in record.reason
+
+
+@pytest.mark.parametrize("text", ["", "import os; os._exit(0)", "def add(a, b):\n    while True: pass"])
+def test_such_a_row_is_an_error_whatever_the_code_is(sandbox, text):
+    record = record_of(sandbox, ["assert add(1, 2) =="], text=text)
+    assert record.status.value == "error", record
+
+
+@pytest.mark.parametrize(
+    "tests",
+    [
+        "assert add(1, 2) == 3",
+        json.dumps(["assert add(1, 2) == 3", "assert add(0, 0) == 0"]),
+        ["x = [1, 2]\n\ndef total():\n    return add(*x)\n\nassert total() == 3"],
+        ["import operator as o\nfor a in range(3):\n    assert add(a, 1) == o.add(a, 1)"],
+    ],
+)
+def test_the_column_may_be_a_list_json_or_one_test(sandbox, tests):
+    assert record_of(sandbox, tests).score == 1.0
+
+
+def test_a_constant_of_the_code_is_compared_with_what_the_test_computes(sandbox):
+    assert record_of(sandbox, ["assert X == abs(-3)"], text="X = 3\ndef abs(n): return 9").score == 1.0
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        "assert sorted([add(2, 0), add(1, 0)], key=lambda x: x) == [1, 2]",
+        "input = 1\nfor max in (1, 2):\n    assert add(input, max) == 1 + max",
+        "def g(x):\n    return x\n\nassert add(g(1), g(2)) == 3",
+    ],
+)
+def test_functions_and_names_of_functions_do_no_harm_elsewhere(sandbox, test):
+    assert record_of(sandbox, [test]).score == 1.0
+
+
+def test_check_gets_the_function_that_the_row_names(sandbox):
+    check = "def check(candidate):\n    assert candidate(1, 2) == 3"
+    assert record_of(sandbox, [check], entry_point="add").score == 1.0
+    assert record_of(sandbox, [check], entry_point="subtract").score == 0.0
+    assert record_of(sandbox, [check], entry_point="sum", text="def sum(a, b): return a + b").score == 1.0
+
+
+def test_the_reason_names_the_first_test_that_fails(sandbox):
+    record = record_of(sandbox, ["assert add(1, 2) == 3", "assert add(1, 2) == 4", "assert mul(1, 2) == 2"])
+    assert record.score == pytest.approx(1 / 3)
+    assert record.reason == "assert add(1, 2) == 4: AssertionError"
+    record = record_of(sandbox, [{"input": "", "output": "5"}], text="print(4)")
+    assert "it printed '4\\n', not '5'" in record.reason
+
+
+def test_what_the_code_prints_is_in_the_record(sandbox):
+    record = record_of(sandbox, ["assert f() is None"], text="def f(): print('hello')")
+    assert (record.score, record.stdout) == (1.0, "hello\n")
+
+
+def test_the_same_row_gets_the_same_score(sandbox):
+    text = "import random\nX = random.random()\ndef f(): return X + random.random()"
+    probe = record_of(sandbox, ["assert print(f())"], text=text)
+    assert probe.stdout
+    assert {record_of(sandbox, ["assert print(f())"], text=text).stdout for _ in range(3)} == {probe.stdout}
