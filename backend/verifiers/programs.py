@@ -30,6 +30,7 @@ class Python(Grader):
     @field_validator("source")
     @classmethod
     def _source_has_an_entry_point(cls, source: str) -> str:
+        source = source.removeprefix("\ufeff")  # the byte order mark of some editors
         try:
             entry_point(source)
             check_compiles(source)

@@ -33,7 +33,7 @@ def reads_row(spec: Spec) -> bool:
 
 def reads_text(spec: Spec) -> bool:
     """Return whether the score can depend on the completion."""
-    return any(not isinstance(part, specs.Python) or _names_read(part, of_text=True) for part in graders_of(spec))
+    return any(_part_reads_text(part) for part in graders_of(spec))
 
 
 def score_range(spec: Spec) -> tuple[float, float] | None:
@@ -111,9 +111,14 @@ def render_from_row(template: str, *, item: Mapping[str, object]) -> str | None:
         return None
 
 
+def _part_reads_text(part: Single) -> bool:
+    return not isinstance(part, specs.Python) or not part.entry_point.known or bool(_names_read(part, of_text=True))
+
+
 def _part_reads_row(part: Single) -> bool:
     if isinstance(part, specs.Python):
-        return part.entry_point.every_column or bool(_names_read(part, of_text=False))
+        entry = part.entry_point
+        return not entry.known or entry.every_column or bool(_names_read(part, of_text=False))
     named = any(path[0] == "item" for text in part.templates.values() for path in templates.parse(text).paths)
     return named or bool(part.implicit_references)
 

@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from worker.sandbox import confine, frames, grading, library_scorers, syscalls
+from worker.sandbox import confine, frames, grading, library_scorers, scores, syscalls
 from worker.sandbox.policy import MAX_LEVEL, PRELOADED, READABLE
 
 REQUEST = struct.Struct("!I")
@@ -53,8 +53,8 @@ def main() -> None:
     sys.path[:] = [path for path in sys.path if path != settings["root"]] + ([libraries] if libraries else [])
     for name in PRELOADED:
         importlib.import_module(name)
-    for name in [name for name in sys.modules if name.partition(".")[0] == "backend"]:
-        del sys.modules[name]  # `numerals` is loaded; verifiers import nothing of the service
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("backend", "worker")]:
+        del sys.modules[name]  # what is needed is loaded; verifiers import nothing of the service
     settings["memory_bytes"] += preload(settings["preload"])
     confinement = confine_server(max_level=settings["max_level"], libraries=libraries)
     resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_OPEN_FILES, MAX_OPEN_FILES))
@@ -226,10 +226,10 @@ def run_batch(batch: bytes, *, settings: Mapping[str, Any], child_filter: bytes 
     try:
         for frame in graded(rows):
             write(frame)
-    except grading.FaultyRow as faulty:
+    except scores.FaultyRow as faulty:
         write(faulty.frame)
         os._exit(EXIT_AFTER_FAULTY_ROW)
-    except grading.CallFailed:
+    except scores.CallFailed:
         os._exit(EXIT_CALL_FAILED)
     os._exit(0)
 

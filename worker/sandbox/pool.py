@@ -157,7 +157,7 @@ class Sandbox:
             raise AppError(self._ready_server().confinement.sentence, status=503, code="sandbox_level")
         program = programs.program(spec)
         size = programs.rows_per_process(spec, self.limits)
-        batched = isinstance(spec, specs.Python) and spec.entry_point.takes_batches
+        batched = isinstance(spec, specs.Python) and spec.entry_point.may_take_batches
         isolated = isinstance(spec, specs.Python) and spec.one_process_per_call
         records: list[ScoreRecord] = []
         losses = timeouts = 0

@@ -114,6 +114,8 @@ def _signature(spec: Spec) -> SignatureObject | None:
     if not isinstance(spec, Python):
         return None
     entry = spec.entry_point
+    if entry.signature is None:
+        return None
     return SignatureObject(
         function=entry.function,
         line=entry.line,
