@@ -5,8 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from backend.errors import AppError
 from backend.verifiers import specs, templates
+from backend.verifiers.formula import FormulaError
 from backend.verifiers.libraries import MODULES
 from backend.verifiers.numerals import ColumnReading, guess_decimal_mark
+from backend.verifiers.record import ROUNDING
 from backend.verifiers.source import parse_source
 from backend.verifiers.specs import Single, Spec, TextGrader
 
@@ -37,14 +39,8 @@ def reads_text(spec: Spec) -> bool:
 
 
 def score_range(spec: Spec) -> tuple[float, float] | None:
-    """Return (minimum, maximum) score; None if the spec does not determine it: `python` and `multi`."""
-    match spec:
-        case specs.Python() | specs.Multi():
-            return None
-        case specs.ScoreModel():
-            return spec.range
-        case _:
-            return 0.0, 1.0
+    """Return the (minimum, maximum) score that is reached; None if only the author knows it: `python` and `multi`."""
+    return None if isinstance(spec, specs.Python | specs.Multi) else spec.bounds
 
 
 def references(spec: Spec, *, item: Mapping[str, object], answer: str | None) -> list[str]:
@@ -65,7 +61,41 @@ def known_references(spec: Spec, *, item: Mapping[str, object], answer: str | No
 
 
 def remarks(spec: Spec) -> list[str]:
-    """Return a sentence for each field of the spec that has no effect here."""
+    """Return a sentence for each field of the spec that has no effect here, and each thing that it leaves open."""
+    notes = [
+        *(_sum_remark(part) for part in graders_of(spec) if isinstance(part, specs.Python)),
+        _range_remark(spec) if isinstance(spec, specs.Multi) else None,
+    ]
+    return [*_tag_remarks(spec), *(note for note in notes if note is not None)]
+
+
+def _sum_remark(part: specs.Python) -> str | None:
+    entries = part.entry_point.entries
+    if len(entries) == 1:
+        return None
+    names = ", ".join(f"'{entry.function}'" for entry in entries)
+    low, high = part.bounds
+    return f"The scores of {names} are added up with equal weights, as TRL does; the sum may be {low:g} to {high:g}."
+
+
+def _range_remark(spec: specs.Multi) -> str | None:
+    """Return a warning if the formula leaves the range where all its parts score highest, or all lowest."""
+    formula, (low, high) = spec.formula(), spec.bounds
+    for which, end in (("highest", 1), ("lowest", 0)):
+        parts = {name: part.bounds[end] for name, part in spec.graders.items()}
+        try:
+            value = formula.value(parts)
+        except FormulaError:
+            continue
+        if not low - ROUNDING <= value <= high + ROUNDING:
+            return (
+                f"If every part has its {which} score, the formula gives {value:g}, outside the range {low:g} to "
+                f"{high:g}, which is an error of the row: change the formula, or set 'range'."
+            )
+    return None
+
+
+def _tag_remarks(spec: Spec) -> list[str]:
     tags = {
         part.image_tag for part in graders_of(spec) if isinstance(part, specs.Python) and part.image_tag is not None
     }

@@ -126,6 +126,7 @@ class Sandbox:
                 records = judge.grade(spec, samples)
             case _:
                 records = self._grade_samples(spec, samples)
+        records = [record.held_to(spec.bounds) for record in records]
         return [record.counted_as_zero() for record in records] if spec.error_counts_as_zero else records
 
     def _combine(self, spec: specs.Multi, samples: Sequence[Sample]) -> list[ScoreRecord]:

@@ -42,7 +42,9 @@ class SignatureObject(BaseModel):
 
 
 class ValidateResponse(BaseModel):
-    """OpenAI's response; `x_signature` is set for Python verifiers. `x_remarks`: settings that have no effect."""
+    """OpenAI's response; `x_signature` is set for Python verifiers if the source shows it. `x_remarks`: sentences on
+    what has no effect or is easily overlooked.
+    """
 
     grader: dict[str, Any]
     x_remarks: list[str]

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from frontend.api.types import Json, ScoreRecord
-from frontend.app_pages.verifiers.graders.form import form
+from frontend.app_pages.verifiers.graders.form import DEFAULT_RANGE, form, score_range
 from frontend.widgets import code_field
 
 START = "def grade(completion, answer):\n    return 1.0 if answer in completion else 0.0\n"
@@ -11,6 +11,10 @@ HELP = (
     "`completion` is the model's answer, `answer` the row's right answer; `grade(item, output_text)` takes the whole "
     "row as uploaded. Also accepted: the signatures of OpenAI (sample, item), TRL, verl and others. Return a number, "
     'None to abstain, or {"score": …, "reason": …, "components": {…}}.'
+)
+
+RANGE_HELP = (
+    "A score beyond is an error of its row. If several functions are added up, 0 to 1 stands for 0 to their number."
 )
 
 
@@ -38,7 +42,9 @@ def _python(grader: Json, key: str) -> Json:
         key=f"{key}_isolation",
         help="For verifiers that execute the model's answer. Off: only if the source needs it.",
     )
-    return {"source": source} | ({"isolation": "call"} if alone else {})
+    ends = score_range(grader, key, help=RANGE_HELP)
+    chosen = {"range": list(ends)} if "range" in grader or ends != DEFAULT_RANGE else {}
+    return {"source": source} | chosen | ({"isolation": "call"} if alone else {})
 
 
-PYTHON = form(_python, "source", "isolation")
+PYTHON = form(_python, "source", "isolation", "range")
