@@ -5,8 +5,10 @@ uncertain: the sandbox asks the object itself (worker/sandbox/callables.py).
 """
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 from backend.verifiers.calls import Parameters
 
@@ -18,6 +20,7 @@ _NEVER_CALLABLE = (
 _IMPORTS = (ast.Import, ast.ImportFrom)
 _MAX_DEPTH = 8
 _MAX_BRANCHES = 8
+_MAX_PARAMETERS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,11 @@ class Definitions:
                 self._bound[name] = [*before, value][-_MAX_BRANCHES:]
         self.registered = tuple(name for name in _registered(tree) if name in self._bound)
         """Names put into ms-swift's `orms`."""
+        # Looked into once each, however often they are called.
+        self._parameters = cache(parameters_of)
+        self._class = cache(self._read_class)
+        self._method = cache(self._read_method)
+        self._factory = cache(_read_factory)
 
     def __contains__(self, name: str) -> bool:
         return name in self._bound
@@ -75,23 +83,23 @@ class Definitions:
             for name, values in self._bound.items()
         }
 
-    def _look_up(self, name: str, inside: Mapping[str, ast.AST]) -> ast.AST | None:
+    def _look_up(self, name: str, inside: MutableMapping[str, ast.AST]) -> ast.AST | None:
         values = [inside[name]] if name in inside else self._bound.get(name, [])
         return values[0] if len(values) == 1 else None
 
-    def _of(self, value: ast.AST, inside: Mapping[str, ast.AST], *, depth: int) -> Callable | None:
+    def _of(self, value: ast.AST, inside: MutableMapping[str, ast.AST], *, depth: int) -> Callable | None:
         """Return what an expression or definition evaluates to. `inside`: names of the function that it stands in."""
         if isinstance(value, _NEVER_CALLABLE):
             return None
         if depth > _MAX_DEPTH:
             return _UNKNOWN
         match value:
-            case ast.FunctionDef() | ast.AsyncFunctionDef():
-                return Callable(parameters_of(value), certain=not self._decorated(value))
-            case ast.Lambda():
-                return Callable(parameters_of(value))
+            case ast.FunctionDef() | ast.AsyncFunctionDef() if _is_small(value):
+                return Callable(self._parameters(value), certain=not self._decorated(value))
+            case ast.Lambda() if _is_small(value):
+                return Callable(self._parameters(value))
             case ast.ClassDef():
-                return self._of_class(value)
+                return self._class(value)
             case ast.Name(id=name):
                 target = self._look_up(name, inside)
                 return _UNKNOWN if target is None or target is value else self._of(target, inside, depth=depth + 1)
@@ -106,8 +114,8 @@ class Definitions:
         names = {node.id for each in function.decorator_list for node in ast.walk(each) if isinstance(node, ast.Name)}
         return any(not isinstance(value, _IMPORTS) for name in names for value in self._bound.get(name, []))
 
-    def _of_class(self, cls: ast.ClassDef) -> Callable | None:
-        instance = self._method(cls, "__call__", bound=True)
+    def _read_class(self, cls: ast.ClassDef) -> Callable | None:
+        instance = self._method(cls, "__call__", True)
         return None if instance is None else replace(instance, needs=self._needs(cls))
 
     def _needs(self, cls: ast.ClassDef) -> tuple[str, ...]:
@@ -118,40 +126,40 @@ class Definitions:
                 for field in cls.body
                 if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and field.value is None
             )
-        made = self._method(cls, "__init__", bound=True)
+        made = self._method(cls, "__init__", True)
         if made is None or made.parameters is None:
             return ()
         return tuple(name for name in made.parameters.accepted if name in made.parameters.required)
 
-    def _of_attribute(self, owner: ast.expr, name: str, inside: Mapping[str, ast.AST]) -> Callable:
+    def _of_attribute(self, owner: ast.expr, name: str, inside: MutableMapping[str, ast.AST]) -> Callable:
         target = self._look_up(owner.id, inside) if isinstance(owner, ast.Name) else owner
         cls, bound = target, False
         if isinstance(target, ast.Call) and isinstance(target.func, ast.Name):
             cls, bound = self._look_up(target.func.id, inside), True
-        found = self._method(cls, name, bound=bound) if isinstance(cls, ast.ClassDef) else None
+        found = self._method(cls, name, bound) if isinstance(cls, ast.ClassDef) else None
         return found or _UNKNOWN
 
-    def _of_call(self, call: ast.Call, inside: Mapping[str, ast.AST], *, depth: int) -> Callable | None:
+    def _of_call(self, call: ast.Call, inside: MutableMapping[str, ast.AST], *, depth: int) -> Callable | None:
         name = getattr(call.func, "id", getattr(call.func, "attr", ""))
         if name == "partial" and call.args:
             inner = self._of(call.args[0], inside, depth=depth + 1)
-            if inner is None or inner.parameters is None or inner.needs:
+            unpacked = any(isinstance(argument, ast.Starred) for argument in call.args)
+            if inner is None or inner.parameters is None or inner.needs or unpacked:
+                return _UNKNOWN
+            if any(keyword.arg is None for keyword in call.keywords):
                 return _UNKNOWN
             named = frozenset(keyword.arg for keyword in call.keywords if keyword.arg)
             return replace(inner, parameters=inner.parameters.given(len(call.args) - 1, named))
         target = self._look_up(call.func.id, inside) if isinstance(call.func, ast.Name) else None
         if isinstance(target, ast.ClassDef):
-            return self._method(target, "__call__", bound=True) or _UNKNOWN
+            return self._method(target, "__call__", True) or _UNKNOWN
         if isinstance(target, ast.FunctionDef) and not target.decorator_list:
-            own = dict(inside)
-            for statement, _ in statements(target.body):
-                own.update(_bindings(statement))
-            returned = [node.value for node in _own_nodes(target) if isinstance(node, ast.Return)]
-            if len(returned) == 1 and returned[0] is not None:
-                return self._of(returned[0], own, depth=depth + 1)
+            own, returned = self._factory(target)
+            if returned is not None:
+                return self._of(returned, ChainMap(own, inside), depth=depth + 1)
         return _UNKNOWN
 
-    def _method(self, cls: ast.ClassDef, name: str, *, bound: bool) -> Callable | None:
+    def _read_method(self, cls: ast.ClassDef, name: str, bound: bool) -> Callable | None:
         """Return a method, of an instance if `bound`, as the class or a base in the source defines it."""
         seen: set[int] = set()
         pending = [cls]
@@ -164,7 +172,9 @@ class Definitions:
                 if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef) and statement.name == name:
                     decorators = {getattr(each, "id", None) for each in statement.decorator_list}
                     own = "classmethod" in decorators or (bound and "staticmethod" not in decorators)
-                    found = parameters_of(statement).given(1 if own else 0)
+                    if not _is_small(statement):
+                        return _UNKNOWN
+                    found = self._parameters(statement).given(1 if own else 0)
                     return Callable(found, certain=decorators <= {"staticmethod", "classmethod"})
             bases = [self._look_up(base.id, {}) for base in current.bases if isinstance(base, ast.Name)]
             pending += [base for base in bases if isinstance(base, ast.ClassDef)]
@@ -203,6 +213,11 @@ def runs_here(statement: ast.If) -> bool:
     return True
 
 
+def _is_small(function: Function) -> bool:
+    given = function.args
+    return len(given.posonlyargs) + len(given.args) + len(given.kwonlyargs) <= _MAX_PARAMETERS
+
+
 def parameters_of(function: Function) -> Parameters:
     arguments = function.args
     positional = [a.arg for a in arguments.posonlyargs + arguments.args]
@@ -223,11 +238,25 @@ def _bindings(statement: ast.stmt) -> Iterator[tuple[str, ast.AST]]:
         case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
             yield name, statement
         case ast.Assign(targets=targets, value=value):
-            yield from ((target.id, value) for target in targets if isinstance(target, ast.Name))
+            yield from _assigned(targets[0], value)
+            for target in targets[1:]:
+                yield from _assigned(target, ast.Pass())
         case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
             yield name, value
         case ast.Import(names=names) | ast.ImportFrom(names=names):
             yield from ((alias.asname or alias.name.partition(".")[0], statement) for alias in names)
+
+
+def _assigned(target: ast.expr, value: ast.AST) -> Iterator[tuple[str, ast.AST]]:
+    """Yield the names of a target. `Pass` stands for values that are not looked into."""
+    match target, value:
+        case ast.Name(id=name), _:
+            yield name, value
+        case ((ast.Tuple(elts=targets) | ast.List(elts=targets)), (ast.Tuple(elts=values) | ast.List(elts=values))):
+            for each, its_value in zip(targets, values, strict=False):
+                yield from _assigned(each, its_value)
+        case ((ast.Tuple(elts=targets) | ast.List(elts=targets)), _):
+            yield from ((each.id, ast.Pass(lineno=each.lineno)) for each in targets if isinstance(each, ast.Name))
 
 
 def _registered(tree: ast.Module) -> Iterator[str]:
@@ -244,6 +273,13 @@ def _names_read(definition: ast.AST) -> set[str]:
     read = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
     bound = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     return read - bound - {node.arg for node in nodes if isinstance(node, ast.arg)}
+
+
+def _read_factory(function: ast.FunctionDef) -> tuple[dict[str, ast.AST], ast.expr | None]:
+    """Return the names that a function binds, and what it returns, if that is one expression."""
+    own = {name: value for statement, _ in statements(function.body) for name, value in _bindings(statement)}
+    returned = [node.value for node in _own_nodes(function) if isinstance(node, ast.Return)]
+    return own, returned[0] if len(returned) == 1 else None
 
 
 def _own_nodes(function: ast.AST) -> Iterator[ast.AST]:

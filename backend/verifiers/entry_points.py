@@ -138,9 +138,10 @@ def _entry(found: Definitions, name: str, callable_: Callable) -> Entry:
 def _chosen(candidates: Mapping[str, Callable], *, uses: Mapping[str, set[str]]) -> Sequence[str]:
     """Return the names to call; none if the choice is not clear."""
     fits = {name: call for name, found in candidates.items() if (call := _call(found)) is not None}
-    drivers = {name for name in fits if _DRIVER.match(name) and not uses[name].isdisjoint(fits)}
+    tried = {*fits, *_reached(list(fits), over=_reversed(uses))}
+    drivers = {name for name in fits if _DRIVER.match(name) and not uses[name].isdisjoint(tried)}
     own = [name for name in fits if name not in drivers]
-    used = _used(own, uses=uses)
+    used = _reached(own, over=uses)
     roots = [name for name in own if name not in used] or own
     if len(roots) == 1 or (roots and all(fits[name].signature.name == "trl" for name in roots)):
         return roots
@@ -154,17 +155,24 @@ def _call(found: Callable) -> Call | None:
     return None if found.parameters is None or found.needs else fitting(found.parameters)
 
 
-def _used(names: Sequence[str], *, uses: Mapping[str, set[str]]) -> set[str]:
-    """Return what these names use, directly or through others."""
-    used: set[str] = set()
-    pending = list(names)
-    reached = set(names)
+def _reached(names: Sequence[str], *, over: Mapping[str, set[str]]) -> set[str]:
+    """Return the names that these lead to, directly or through others."""
+    reached: set[str] = set()
+    pending, seen = list(names), set(names)
     while pending:
-        found = uses[pending.pop()]
-        used |= found
-        pending += found - reached
+        found = over[pending.pop()]
         reached |= found
-    return used
+        pending += found - seen
+        seen |= found
+    return reached
+
+
+def _reversed(uses: Mapping[str, set[str]]) -> dict[str, set[str]]:
+    users: dict[str, set[str]] = {name: set() for name in uses}
+    for name, used in uses.items():
+        for each in used:
+            users[each].add(name)
+    return users
 
 
 def _to_refuse(found: Definitions, candidates: Mapping[str, Callable]) -> str:

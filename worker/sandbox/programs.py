@@ -35,6 +35,7 @@ def program(spec: SandboxSpec) -> bytes:
                 "source": spec.source,
                 "entries": [_entry(entry) for entry in spec.entry_point.entries],
                 "batched": spec.entry_point.may_take_batches,
+                "alone": spec.one_process_per_call,
                 "messages": may_read_messages(spec.source),
             }
         case specs.Regex():

@@ -1,7 +1,8 @@
-"""Inside: a Python verifier: `{"source", "entries", "batched", "messages"}`.
+"""Inside: a Python verifier: `{"source", "entries", "batched", "alone", "messages"}`.
 
 The module is executed for each call, and what its entries are bound to then is called (callables.py), with texts or
-with messages (read_as.py). The scores of several entries are summed. `batched`: they may take all rows in one call.
+with messages (read_as.py). The scores of several entries are summed. `batched`: they may take all rows in one call;
+`alone`: if they do not, each row needs a process.
 """
 
 import builtins
@@ -24,6 +25,7 @@ from worker.sandbox.scores import (
     FATAL_ERRORS,
     CallFailed,
     FaultyRow,
+    TakesNoBatch,
     WrongCountError,
     error_frame,
     ms_since,
@@ -49,9 +51,19 @@ def prepare(program: Mapping[str, Any]) -> Callable[[Sequence[bytes]], Iterator[
         refusal = error_frame(describe(error, source=source), ms=0.0)
         return lambda lines: iter([refusal] * len(lines))
     verifier = _Verifier(program, code)
-    if program["batched"]:
-        return lambda lines: iter(verifier.grade(lines))
-    return lambda lines: (frame for line in lines for frame in verifier.grade([line]))
+
+    def one_by_one(lines: Sequence[bytes]) -> Iterator[bytes]:
+        return (frame for line in lines for frame in verifier.grade([line]))
+
+    def batched(lines: Sequence[bytes]) -> Iterator[bytes]:
+        try:
+            return iter(verifier.grade(lines))
+        except TakesNoBatch:
+            if program["alone"]:
+                raise
+            return one_by_one(lines)
+
+    return batched if program["batched"] else one_by_one
 
 
 class _Verifier:
@@ -65,6 +77,8 @@ class _Verifier:
         sys.stdout = sys.stderr = self._capture
         if stand_ins.ROOT in program["source"]:
             stand_ins.install()
+        if event_loop.LIBRARY in program["source"]:
+            event_loop.install()
 
     def grade(self, lines: Sequence[bytes]) -> list[bytes]:
         """Grade rows in one call. Raises CallFailed if they are to be graded one by one."""
@@ -112,7 +126,7 @@ class _Verifier:
         try:
             calls = self._load(seed_number, watch=watch)
             if not calls[0].call.signature.columns and len(rows) > 1:
-                raise CallFailed
+                raise TakesNoBatch
             returned = [_returned(bound, _arguments(bound.call, rows, chat=chat, watch=watch), rows) for bound in calls]
         finally:
             _restore_builtins()
@@ -130,8 +144,6 @@ class _Verifier:
         own = {"isinstance": watching_isinstance} if watch else {}
         self._namespace = {"__name__": "verifier", "__builtins__": builtins} | own
         exec(self._code, self._namespace)  # noqa: S102 - what the sandbox is for
-        if "asyncio" in sys.modules:
-            event_loop.install()
         return bound_calls(self._namespace, self._program["entries"])
 
 

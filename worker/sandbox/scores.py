@@ -29,6 +29,10 @@ class CallFailed(Exception):  # noqa: N818 - no fault of ours
     """A call for several rows returned no scores: grade each row alone."""
 
 
+class TakesNoBatch(CallFailed):
+    """What is called takes one completion."""
+
+
 class WrongCountError(GradeError):
     """The number of scores that a batch function returned is not that of the completions."""
 

@@ -182,6 +182,19 @@ CALLABLES = {
     "gathered tasks": "import asyncio\nasync def part(value):\n    await asyncio.sleep(0)\n    return value\n"
     "async def grade(item, output_text):\n    a, b = await asyncio.gather(part(output_text), part(item['right']))\n"
     "    return a == b",
+    "asyncio imported in the function": "async def same(a, b):\n    return a == b\n"
+    "def grade(item, output_text):\n    import asyncio\n    return asyncio.run(same(output_text, item['right']))",
+    "a task group": "import asyncio\nasync def part(value):\n    return value\n"
+    "async def grade(item, output_text):\n    async with asyncio.timeout(1), asyncio.TaskGroup() as group:\n"
+    "        task = group.create_task(part(output_text))\n    return task.result() == item['right']",
+    "a loop of its own": "import asyncio\nasync def same(a, b):\n    return a == b\ndef grade(item, output_text):\n"
+    "    return asyncio.new_event_loop().run_until_complete(same(output_text, item['right']))",
+    "one of a tuple": "def same(item, output_text):\n    return output_text == item['right']\n"
+    "name, grade = 'same', same",
+    "one of what is returned": "def same(item, output_text):\n    return output_text == item['right']\n"
+    "def made():\n    return 'same', same\nname, grade = made()",
+    "partial with unpacked arguments": "from functools import partial\ndef same(item, output_text, whole):\n"
+    "    return whole and output_text == item['right']\ngrade = partial(same, **{'whole': True})",
     "defined under if": "if True:\n    def grade(item, output_text):\n        return output_text == item['right']",
     "a helper beside compute_score": "def extract(text):\n    return text.strip()\n"
     "def compute_score(data_source, solution_str, ground_truth, extra_info=None):\n"
