@@ -59,8 +59,8 @@ class Definitions:
         return getattr(self._bound[name][-1], "lineno", 1)
 
     def candidates(self) -> dict[str, Callable]:
-        """Return the functions, classes, and results of calls that the source shows to be callable."""
-        kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef, ast.Call)
+        """Return the functions, classes, aliases and results of calls that the source shows to be callable."""
+        kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef, ast.Call, ast.Name)
         names = [name for name, values in self._bound.items() if any(isinstance(value, kinds) for value in values)]
         found = {name: self.resolved(name) for name in names}
         return {name: callable_ for name, callable_ in found.items() if callable_ and callable_.parameters}
@@ -116,6 +116,8 @@ class Definitions:
 
     def _read_class(self, cls: ast.ClassDef) -> Callable | None:
         instance = self._method(cls, "__call__", True)
+        if any(getattr(base, "id", None) == "Protocol" for base in cls.bases):
+            return None
         return None if instance is None else replace(instance, needs=self._needs(cls))
 
     def _needs(self, cls: ast.ClassDef) -> tuple[str, ...]:
@@ -171,6 +173,8 @@ class Definitions:
             for statement in current.body:
                 if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef) and statement.name == name:
                     decorators = {getattr(each, "id", None) for each in statement.decorator_list}
+                    if "abstractmethod" in decorators:
+                        return None
                     own = "classmethod" in decorators or (bound and "staticmethod" not in decorators)
                     if not _is_small(statement):
                         return _UNKNOWN

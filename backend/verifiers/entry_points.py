@@ -5,14 +5,16 @@ known signature and that no other one uses; several of TRL's are all called and 
 equal weights.
 """
 
+import ast
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from backend.errors import AppError
-from backend.verifiers.calls import ONLY_IN_A_TRAINER, Call, Parameters, fitting, require_fitting
-from backend.verifiers.definitions import Callable, Definitions
+from backend.verifiers.calls import OF_BATCH_TRAINERS, ONLY_IN_A_TRAINER, Call, Parameters, fitting, require_fitting
+from backend.verifiers.definitions import Callable, Definitions, Function
 from backend.verifiers.signatures import Signature
 from backend.verifiers.source import parse_source
 
@@ -95,7 +97,9 @@ class EntryPoint:
 @lru_cache(maxsize=64)
 def entry_point(source: str) -> EntryPoint:
     """Return what the source defines to be called. Raises AppError(400) that names the line to change."""
-    found = Definitions(parse_source(source))
+    tree = parse_source(source)
+    _refuse_trainers_look_ups(tree)
+    found = Definitions(tree)
     if GRADE in found:
         grade = found.resolved(GRADE)
         if grade is None:
@@ -116,6 +120,24 @@ def entry_point(source: str) -> EntryPoint:
         )
     names = _chosen(candidates, uses=found.uses()) or [_to_refuse(found, candidates)]
     return EntryPoint(tuple(_entry(found, name, candidates[name]) for name in names))
+
+
+def _refuse_trainers_look_ups(tree: ast.Module) -> None:
+    """Raise AppError(400) for `kwargs["trainer_state"]`, unless the source asks elsewhere whether it is there."""
+    nodes = list(ast.walk(tree))
+    rest = {node.args.kwarg.arg for node in nodes if isinstance(node, Function) and node.args.kwarg is not None}
+    named = Counter(node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str))
+    for node in nodes:
+        match node:
+            case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=str() as key)) if (
+                name in rest and key in OF_BATCH_TRAINERS and named[key] == 1
+            ):
+                raise AppError(
+                    f"Line {node.lineno}: '{name}[\"{key}\"]' asks for {OF_BATCH_TRAINERS[key]}, which no verifier "
+                    f"gets here: leave it out, or use '{name}.get(\"{key}\")'.",
+                    code="unknown_signature",
+                    param=key,
+                )
 
 
 def _entry(found: Definitions, name: str, callable_: Callable) -> Entry:

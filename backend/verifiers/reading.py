@@ -63,14 +63,17 @@ def known_references(spec: Spec, *, item: Mapping[str, object], answer: str | No
 def remarks(spec: Spec) -> list[str]:
     """Return a sentence for each field of the spec that has no effect here, and each thing that it leaves open."""
     notes = [
-        *(_sum_remark(part) for part in graders_of(spec) if isinstance(part, specs.Python)),
+        *(_call_remark(part) for part in graders_of(spec) if isinstance(part, specs.Python)),
         _range_remark(spec) if isinstance(spec, specs.Multi) else None,
     ]
     return [*_tag_remarks(spec), *(note for note in notes if note is not None)]
 
 
-def _sum_remark(part: specs.Python) -> str | None:
+def _call_remark(part: specs.Python) -> str | None:
     entries = part.entry_point.entries
+    if not part.entry_point.known and len(entries) == 1:
+        name = entries[0].function
+        return f"The source does not show which arguments '{name}' takes: they are known once it runs, so test it."
     if len(entries) == 1:
         return None
     names = ", ".join(f"'{entry.function}'" for entry in entries)

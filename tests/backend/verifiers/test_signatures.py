@@ -126,6 +126,25 @@ CALLED = {
         ),
         "reward",
     ),
+    "an alias named compute_score": (
+        "def one(solution_str, ground_truth): pass\ndef two(completion, answer): pass\ncompute_score = one",
+        "compute_score",
+    ),
+    "not a protocol, nor an abstract class": (
+        (
+            "class Reward(Protocol):\n    def __call__(self, completion): ...\n"
+            "class Base(ABC):\n    @abstractmethod\n    def __call__(self, completion): ...\n"
+            "def exact(completion, answer): pass"
+        ),
+        "exact",
+    ),
+    "a look-up in kwargs that is asked for": (
+        (
+            "def reward(completions, **kwargs):\n"
+            "    return kwargs['trainer_state'] if 'trainer_state' in kwargs else [0 for c in completions]"
+        ),
+        "reward",
+    ),
     "compute_score as a helper": (
         (
             "def compute_score(solution_str, ground_truth): pass\n"

@@ -188,6 +188,8 @@ def test_a_verifier_saved_without_a_range_keeps_its_hash():
         (MULTI | {"calculate_output": "a - 1"}, ("lowest", "gives -1")),
         (MULTI | {"calculate_output": "a / b"}, ()),
         ({"type": "python", "source": TWO}, ("'reward', 'form'", "equal weights", "0 to 2")),
+        ({"type": "python", "source": ONE}, ()),
+        ({"type": "python", "source": "grade = [max][0]"}, ("which arguments 'grade' takes",)),
     ],
 )
 def test_remarks_say_what_is_added_up_and_where_a_formula_leaves_its_range(grader, parts):
