@@ -81,8 +81,10 @@ def _add_job_command(name: str, path: str, description: str) -> None:
         files = {"training_file": training_file, "validation_file": validation_file}
         body |= {each: file for each, file in files.items() if file is not None}
         if verifier is not None:
-            grader = {"type": "python", "name": "verifier", "source": read_text(verifier)}
-            body.setdefault("method", {"type": "reinforcement"}).setdefault("reinforcement", {})["grader"] = grader
+            settings = body.setdefault("method", {"type": "reinforcement"}).setdefault("reinforcement", {})
+            given = settings.get("grader")
+            kept = given if isinstance(given, dict) and given.get("type") == "python" else {}  # such as its range
+            settings["grader"] = {**kept, "type": "python", "name": "verifier", "source": read_text(verifier)}
         with connected(api_url, api_key) as client:
             show(client.post(path, body))
 

@@ -81,10 +81,11 @@ def advantages(scores_G: Sequence[float | None], *, scale: bool) -> list[float]:
     known = [score for score in scores_G if score is not None]
     if is_dead(scores_G):
         return [0.0] * len(scores_G)
-    mean = math.fsum(known) / len(known)
-    deviation = math.sqrt(math.fsum((score - mean) ** 2 for score in known) / max(1, len(known) - 1))
-    divisor = deviation + STD_FLOOR if scale else 1.0
-    return [0.0 if score is None else (score - mean) / divisor for score in scores_G]
+    unit = max(1.0, *map(abs, known))  # of the largest score, so that neither a sum nor a square overflows
+    mean = math.fsum(score / unit for score in known) / len(known)
+    deviation = math.sqrt(math.fsum((score / unit - mean) ** 2 for score in known) / max(1, len(known) - 1))
+    divisor = deviation + STD_FLOOR / unit if scale else 1.0 / unit
+    return [0.0 if score is None else (score / unit - mean) / divisor for score in scores_G]
 
 
 def is_dead(scores_G: Sequence[float | None]) -> bool:

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 
 from backend.verifiers.answers import ChoiceGrader, JsonSchema, Math, Number
 from backend.verifiers.formula import Formula, FormulaError, parse_formula
-from backend.verifiers.grader import FieldError, Grader
+from backend.verifiers.grader import FieldError, Grader, ScoreRange
 from backend.verifiers.judged import LabelModel, ScoreModel
 from backend.verifiers.programs import Python
 from backend.verifiers.texts import Regex, StringCheck, TextSimilarity
@@ -22,12 +22,15 @@ Single = (
 class Multi(Grader):
     """A grader whose score is the formula `calculate_output` over the scores of `graders` (formula.py).
 
-    It has a score if all its graders have one; the error, timeout or abstention of one becomes its own.
+    It has a score if all its graders have one; the error, timeout or abstention of one becomes its own. Each grader
+    keeps its own range, and `range` is that of the formula's value.
     """
 
     type: Literal["multi"]
     graders: dict[str, Single] = Field(min_length=1, max_length=MAX_GRADERS)
     calculate_output: str = Field(min_length=1)
+    range: ScoreRange | None = None
+    """Lowest and highest score, by default 0 to 1."""
 
     @model_validator(mode="after")
     def _formula_parses(self) -> "Multi":
@@ -36,6 +39,10 @@ class Multi(Grader):
         except FormulaError as error:
             raise FieldError("calculate_output", str(error)) from error
         return self
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        return self.range or (0.0, 1.0)
 
     def formula(self) -> Formula:
         return parse_formula(self.calculate_output, names=self.graders)

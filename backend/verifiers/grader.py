@@ -2,12 +2,27 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict
 
 from backend.errors import AppError
 from backend.verifiers import libraries, templates
 
 OUTPUT_TEXT = "{{sample.output_text}}"
+
+
+MAX_SCORE = 1_000_000.0
+"""Largest magnitude of a score: sums, squares and advantages of such scores are finite in any precision."""
+
+
+def _ascending(ends: tuple[float, float]) -> tuple[float, float]:
+    if not -MAX_SCORE <= ends[0] < ends[1] <= MAX_SCORE:
+        raise ValueError(f"it must be two numbers from {-MAX_SCORE:.0f} to {MAX_SCORE:.0f}, the smaller first")
+    return ends
+
+
+_End = Annotated[float, Strict()]
+ScoreRange = Annotated[tuple[_End, _End], AfterValidator(_ascending)]
+"""Lowest and highest score, named `range` as in OpenAI's `score_model`."""
 
 
 class FieldError(ValueError):
@@ -26,6 +41,11 @@ class Grader(BaseModel):
     name: str = Field(default="", max_length=200)
     error_counts_as_zero: bool = False
     """As in OpenAI's API, score errors and timeouts 0. By default such completions are excluded and counted."""
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Lowest and highest score, both included; a score beyond them is an error of its row."""
+        return 0.0, 1.0
 
     @property
     def templates(self) -> dict[str, str]:

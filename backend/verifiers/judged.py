@@ -3,13 +3,12 @@
 They need a judge with OpenAI's chat API, configured by an administrator; without one they are rejected.
 """
 
-import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Strict, Tag, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Strict, Tag, model_validator
 
 from backend.settings import settings
-from backend.verifiers.grader import FieldError, Grader, TemplateText
+from backend.verifiers.grader import FieldError, Grader, ScoreRange, TemplateText
 
 NO_JUDGE = (
     "this grader uses another model as judge, and none is configured: an administrator must set RLSD_JUDGE_URL (the "
@@ -112,14 +111,11 @@ class ScoreModel(ModelGrader):
     """A judge that answers with a number within `range`."""
 
     type: Literal["score_model"]
-    range: tuple[float, float] = (0.0, 1.0)
+    range: ScoreRange = (0.0, 1.0)
 
-    @field_validator("range")
-    @classmethod
-    def _range_ascends(cls, bounds: tuple[float, float]) -> tuple[float, float]:
-        if not (all(map(math.isfinite, bounds)) and bounds[0] < bounds[1]):
-            raise ValueError("it must be two finite numbers, the smaller first")
-        return bounds
+    @property
+    def bounds(self) -> tuple[float, float]:
+        return self.range
 
 
 class LabelModel(ModelGrader):

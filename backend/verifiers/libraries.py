@@ -6,11 +6,13 @@ a hash of the list. Packages of this environment cannot be imported there.
 
 import ast
 import hashlib
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from backend.errors import AppError
+from backend.verifiers.definitions import runs_here
 
 LIST = Path(__file__).with_name("libraries.txt")
 MODULES = (
@@ -20,20 +22,37 @@ MODULES = (
 """Modules available to verifiers; the first six are shown to users."""
 MODEL_CODE = "model_code"
 """The sandbox's own module, with which a verifier runs code that a model wrote (worker/sandbox/model_code)."""
+_OF_SWIFT = ("ORM", "AsyncORM", "orms", "rm_plugins")
+STAND_INS: Mapping[str, tuple[str, ...]] = {
+    "swift": (),
+    "swift.utils": ("get_logger",),
+    "swift.plugin": _OF_SWIFT,
+    "swift.plugin.orm": _OF_SWIFT,
+    "swift.rewards": _OF_SWIFT,
+    "swift.rewards.orm": _OF_SWIFT,
+}
+"""Names of ms-swift that its reward plugins import; the sandbox has them (worker/sandbox/stand_ins.py)."""
 
 _IN_PYTHON = "compute it in this process"
+_PROCESS = (
+    f"starts a process: {_IN_PYTHON}; for code that the model wrote, `import {MODEL_CODE}`, as the ready-made 'Code "
+    "that passes unit tests' does"
+)
+_THREAD = f"starts a thread: {_IN_PYTHON}"
+_STARTING = ("exec", "fork", "popen", "posix_spawn", "spawn", "system")
 REFUSED = {
-    "subprocess": f"starts a process: {_IN_PYTHON}; for code that the model wrote, `import {MODEL_CODE}`, as the "
-    "ready-made 'Code that passes unit tests' does",
+    **dict.fromkeys(("subprocess", "pty", "asyncio.subprocess"), _PROCESS),
+    **dict.fromkeys(("asyncio.create_subprocess_exec", "asyncio.create_subprocess_shell"), _PROCESS),
+    **{f"os.{name}": _PROCESS for name in dir(os) if name.startswith(_STARTING)},
     "multiprocessing": f"starts processes: {_IN_PYTHON}; rows are shared out over processes already",
     "concurrent.futures": f"starts threads or processes: {_IN_PYTHON}, one after the other",
-    "threading.Thread": f"starts a thread: {_IN_PYTHON}; `async def` works for what waits",
+    "threading.Thread": f"{_THREAD}; `async def` works for what waits",
     "threading.Timer": "starts a thread: compare `time.monotonic()` instead; each row has a time limit anyway",
-    "asyncio.to_thread": f"starts a thread: {_IN_PYTHON}",
-    "asyncio.create_subprocess_exec": f"starts a process: {_IN_PYTHON}",
-    "asyncio.create_subprocess_shell": f"starts a process: {_IN_PYTHON}",
+    **dict.fromkeys(("_thread.start_new_thread", "asyncio.to_thread", "run_in_executor"), _THREAD),
 }
-"""Modules, and names of modules, that the sandbox refuses when they are used, each with why and what works."""
+"""Modules, and names of modules, that the sandbox refuses when they are used, each with why and what works.
+`run_in_executor` is a method, of any event loop.
+"""
 
 
 def folder() -> Path:
@@ -49,44 +68,67 @@ def installed() -> bool:
 
 def libraries_of(tree: ast.AST) -> frozenset[str]:
     """Return the modules of `MODULES` that a program imports."""
-    return frozenset(name for node in ast.walk(tree) for name in _roots(node)) & frozenset(MODULES)
+    roots = {path.partition(".")[0] for node in ast.walk(tree) for path, _ in _imports(node)}
+    return frozenset(roots & set(MODULES))
 
 
 def imports_model_code(tree: ast.AST) -> bool:
-    return any(name == MODEL_CODE for node in ast.walk(tree) for name in _roots(node))
+    return any(path.partition(".")[0] == MODEL_CODE for node in ast.walk(tree) for path, _ in _imports(node))
 
 
-def require_importable(tree: ast.AST) -> None:
+def require_importable(tree: ast.Module) -> None:
     """Raise AppError(400) for what the sandbox refuses: a thread, another process, an unknown import.
 
-    An import in a `try` with an `except` passes.
+    An import in a `try` with an `except` passes, and so does what only runs as a program or for type checkers.
     """
-    guarded = {
-        id(node)
-        for attempt in ast.walk(tree)
-        if isinstance(attempt, ast.Try) and attempt.handlers
-        for statement in attempt.body
-        for node in ast.walk(statement)
-    }
+    passing = {id(node) for statement in _passing(tree) for node in ast.walk(statement)}
+    nodes = [node for node in ast.walk(tree) if id(node) not in passing]
+    modules = {name: path for node in ast.walk(tree) for name, path in _bound_modules(node)}
+    for node in nodes:
+        where = f"Line {getattr(node, 'lineno', 1)}: "
+        for name in _dotted(node, modules):
+            _require_allowed(name, where=where)
+        for path, names in _imports(node):
+            _require_available(path, names, where=where)
+
+
+def _require_allowed(name: str, *, where: str) -> None:
+    parts = name.split(".")
+    for end in range(1, len(parts) + 1):
+        refused = ".".join(parts[:end])
+        if refused in REFUSED:
+            raise AppError(
+                f"{where}'{refused}' cannot be used in the sandbox, because it {REFUSED[refused]}.",
+                code="refused_in_sandbox",
+            )
+
+
+def _require_available(path: str, names: Sequence[str], *, where: str) -> None:
+    root = path.partition(".")[0]
+    if root == MODEL_CODE or root in sys.stdlib_module_names:
+        return
+    if root in MODULES:
+        require_installed(root, where=where)
+        return
+    missing = [name for name in names if name not in STAND_INS[path]] if path in STAND_INS else [path]
+    if missing:
+        of_swift = root in STAND_INS
+        what = f"{path}.{missing[0]}" if path in STAND_INS else path if of_swift else root
+        available = f"of ms-swift {', '.join(_OF_SWIFT)}" if of_swift else ", ".join((*MODULES[:6], MODEL_CODE))
+        raise AppError(
+            f"{where}'{what:.60}' cannot be imported in the sandbox; available are the standard library, {available}.",
+            code="unknown_library",
+        )
+
+
+def _passing(tree: ast.Module) -> Iterator[ast.stmt]:
+    """Yield the statements that may fail, or that do not run in the sandbox."""
     for node in ast.walk(tree):
-        if id(node) in guarded:
-            continue
-        for name in _dotted(node):
-            if name in REFUSED:
-                raise AppError(
-                    f"Line {getattr(node, 'lineno', 1)}: '{name}' cannot be used in the sandbox, because it "
-                    f"{REFUSED[name]}.",
-                    code="refused_in_sandbox",
-                )
-        for name in _roots(node):
-            if name in MODULES:
-                require_installed(name, where=f"Line {getattr(node, 'lineno', 1)}: ")
-            elif name != MODEL_CODE and name not in sys.stdlib_module_names:
-                raise AppError(
-                    f"Line {getattr(node, 'lineno', 1)}: '{name:.60}' cannot be imported in the sandbox; available are "
-                    f"the standard library, {', '.join(MODULES[:6])}, and {MODEL_CODE}.",
-                    code="unknown_library",
-                )
+        match node:
+            case ast.Try(body=body, handlers=[_, *_]):
+                yield from body
+            case ast.If(body=body) if not runs_here(node):
+                yield from body
 
 
 def require_installed(name: str, *, where: str = "") -> None:
@@ -99,21 +141,36 @@ def require_installed(name: str, *, where: str = "") -> None:
         )
 
 
-def _dotted(node: ast.AST) -> Iterator[str]:
-    """Modules that a node imports, and the names that it takes from modules, in full."""
+def _bound_modules(node: ast.AST) -> Iterator[tuple[str, str]]:
+    """Yield the names that an import binds, each with what it stands for in full."""
+    match node:
+        case ast.Import(names=names):
+            for alias in names:
+                root = alias.name.partition(".")[0]
+                yield (alias.asname, alias.name) if alias.asname else (root, root)
+        case ast.ImportFrom(module=str() as module, names=names, level=0):
+            yield from ((alias.asname or alias.name, f"{module}.{alias.name}") for alias in names)
+
+
+def _dotted(node: ast.AST, modules: Mapping[str, str]) -> Iterator[str]:
+    """Yield the modules that a node imports, and the names that it takes from modules, in full."""
     match node:
         case ast.Import(names=names):
             yield from (alias.name for alias in names)
         case ast.ImportFrom(module=str() as module, names=names, level=0):
-            yield module
             yield from (f"{module}.{alias.name}" for alias in names)
-        case ast.Attribute(value=ast.Name(id=module), attr=name):
-            yield f"{module}.{name}"
+        case ast.Attribute(value=ast.Attribute(value=ast.Name(id=name), attr=middle), attr=last) if name in modules:
+            yield f"{modules[name]}.{middle}.{last}"
+        case ast.Attribute(value=ast.Name(id=name), attr=last) if name in modules:
+            yield f"{modules[name]}.{last}"
+        case ast.Attribute(attr="run_in_executor"):
+            yield "run_in_executor"
 
 
-def _roots(node: ast.AST) -> Iterator[str]:
+def _imports(node: ast.AST) -> Iterator[tuple[str, Sequence[str]]]:
+    """Yield the modules that a node imports, with the names that it takes from them."""
     match node:
         case ast.Import(names=names):
-            yield from (alias.name.partition(".")[0] for alias in names)
-        case ast.ImportFrom(module=str() as module, level=0):
-            yield module.partition(".")[0]
+            yield from ((alias.name, ()) for alias in names)
+        case ast.ImportFrom(module=str() as module, names=names, level=0):
+            yield module, [alias.name for alias in names]

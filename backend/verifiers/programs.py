@@ -7,7 +7,7 @@ from pydantic import Field, field_validator
 from backend.errors import AppError
 from backend.verifiers import libraries
 from backend.verifiers.entry_points import EntryPoint, entry_point
-from backend.verifiers.grader import Grader
+from backend.verifiers.grader import Grader, ScoreRange
 from backend.verifiers.isolation import shares_process
 from backend.verifiers.source import check_compiles, parse_source
 
@@ -21,6 +21,8 @@ class Python(Grader):
 
     type: Literal["python"]
     source: str = Field(min_length=1)
+    range: ScoreRange | None = None
+    """Lowest and highest score. By default 0 to 1; if n functions are added up, 0 to n."""
     image_tag: Literal["2025-05-08"] | None = None
     """OpenAI's library image. It has no effect here: the server's libraries are used (`reading.remarks`)."""
     isolation: Literal["auto", "call"] = "auto"
@@ -30,6 +32,7 @@ class Python(Grader):
     @field_validator("source")
     @classmethod
     def _source_has_an_entry_point(cls, source: str) -> str:
+        source = source.removeprefix("\ufeff")  # the byte order mark of some editors
         try:
             entry_point(source)
             check_compiles(source)
@@ -37,6 +40,10 @@ class Python(Grader):
         except AppError as error:
             raise ValueError(error.message) from error
         return source
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        return self.range or (0.0, float(len(self.entry_point.entries)))
 
     @property
     def entry_point(self) -> EntryPoint:

@@ -1,12 +1,14 @@
 """Static analysis of a verifier spec: its inputs, references and score range. Pure; nothing is run."""
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from backend.errors import AppError
 from backend.verifiers import specs, templates
+from backend.verifiers.formula import FormulaError
 from backend.verifiers.libraries import MODEL_CODE, MODULES
 from backend.verifiers.numerals import ColumnReading, guess_decimal_mark
+from backend.verifiers.record import ROUNDING
 from backend.verifiers.source import parse_source
 from backend.verifiers.specs import Single, Spec, TextGrader
 
@@ -33,18 +35,12 @@ def reads_row(spec: Spec) -> bool:
 
 def reads_text(spec: Spec) -> bool:
     """Return whether the score can depend on the completion."""
-    return any(not isinstance(part, specs.Python) or _names_read(part, of_text=True) for part in graders_of(spec))
+    return any(_part_reads_text(part) for part in graders_of(spec))
 
 
 def score_range(spec: Spec) -> tuple[float, float] | None:
-    """Return (minimum, maximum) score; None if the spec does not determine it: `python` and `multi`."""
-    match spec:
-        case specs.Python() | specs.Multi():
-            return None
-        case specs.ScoreModel():
-            return spec.range
-        case _:
-            return 0.0, 1.0
+    """Return the (minimum, maximum) score that is reached; None if only the author knows it: `python` and `multi`."""
+    return None if isinstance(spec, specs.Python | specs.Multi) else spec.bounds
 
 
 def references(spec: Spec, *, item: Mapping[str, object], answer: str | None) -> list[str]:
@@ -65,21 +61,61 @@ def known_references(spec: Spec, *, item: Mapping[str, object], answer: str | No
 
 
 def remarks(spec: Spec) -> list[str]:
-    """Return a sentence for each field of the spec that has no effect here, and for source that executes texts."""
+    """Return a sentence for each field of the spec that has no effect here, and each thing that it leaves open."""
     sources = [part for part in graders_of(spec) if isinstance(part, specs.Python)]
+    notes = [
+        *map(_call_remark, sources),
+        _range_remark(spec) if isinstance(spec, specs.Multi) else None,
+        *_executing_remarks(sources),
+    ]
+    return [*_tag_remarks(sources), *(note for note in notes if note is not None)]
+
+
+def _call_remark(part: specs.Python) -> str | None:
+    entries = part.entry_point.entries
+    if not part.entry_point.known and len(entries) == 1:
+        name = entries[0].function
+        return f"The source does not show which arguments '{name}' takes: they are known once it runs, so test it."
+    if len(entries) == 1:
+        return None
+    names = ", ".join(f"'{entry.function}'" for entry in entries)
+    low, high = part.bounds
+    return f"The scores of {names} are added up with equal weights, as TRL does; the sum may be {low:g} to {high:g}."
+
+
+def _range_remark(spec: specs.Multi) -> str | None:
+    """Return a warning if the formula leaves the range where all its parts score highest, or all lowest."""
+    formula, (low, high) = spec.formula(), spec.bounds
+    for which, end in (("highest", 1), ("lowest", 0)):
+        parts = {name: part.bounds[end] for name, part in spec.graders.items()}
+        try:
+            value = formula.value(parts)
+        except FormulaError:
+            continue
+        if not low - ROUNDING <= value <= high + ROUNDING:
+            return (
+                f"If every part has its {which} score, the formula gives {value:g}, outside the range {low:g} to "
+                f"{high:g}, which is an error of the row: change the formula, or set 'range'."
+            )
+    return None
+
+
+def _tag_remarks(sources: Sequence[specs.Python]) -> list[str]:
     tags = {part.image_tag for part in sources if part.image_tag is not None}
     libraries = ", ".join(MODULES[:6])
-    without_effect = [
+    return [
         f"The image_tag '{tag}' has no effect: it selects OpenAI's library image, but Python graders run with this "
         f"server's libraries: the standard library, {libraries}."
         for tag in sorted(tags)
     ]
-    executing = [
+
+
+def _executing_remarks(sources: Sequence[specs.Python]) -> list[str]:
+    return [
         f"The source calls `{name}`: code of a completion that it executes runs in the verifier's own process, and can "
         f"set its own score there. `import {MODEL_CODE}` runs such code in another process."
         for name in sorted({name for part in sources for name in _executed_by(part)})
     ]
-    return without_effect + executing
 
 
 def _executed_by(part: specs.Python) -> Iterator[str]:
@@ -124,9 +160,14 @@ def render_from_row(template: str, *, item: Mapping[str, object]) -> str | None:
         return None
 
 
+def _part_reads_text(part: Single) -> bool:
+    return not isinstance(part, specs.Python) or not part.entry_point.known or bool(_names_read(part, of_text=True))
+
+
 def _part_reads_row(part: Single) -> bool:
     if isinstance(part, specs.Python):
-        return part.entry_point.every_column or bool(_names_read(part, of_text=False))
+        entry = part.entry_point
+        return not entry.known or entry.every_column or bool(_names_read(part, of_text=False))
     named = any(path[0] == "item" for text in part.templates.values() for path in templates.parse(text).paths)
     return named or bool(part.implicit_references)
 

@@ -13,13 +13,19 @@ FORMULA_FAULT = "calculate_output: "
 """Prefix of the reason if the formula of a `multi` has no value for the scores."""
 
 
+OUT_OF_RANGE = "out of range: "
+"""Prefix of the reason if a score is beyond the verifier's range."""
+ROUNDING = 1e-9
+"""Deviation by which a sum of floats may miss the end of a range."""
+
+
 class ScoreStatus(StrEnum):
     OK = "ok"
     """The verifier returned a number."""
     ABSTAIN = "abstain"
     """The verifier returned None: it does not judge this completion."""
     ERROR = "error"
-    """The verifier failed: an exception, a non-finite value, a lost process, a missing template path."""
+    """The verifier failed: an exception, a score that is not finite or out of range, a lost process, a missing path."""
     TIMEOUT = "timeout"
     """The verifier was stopped at its deadline."""
 
@@ -65,6 +71,19 @@ class ScoreRecord:
             ms=float(record.get("ms", 0.0)),
             stdout=record.get("stdout", ""),
         )
+
+    def held_to(self, bounds: tuple[float, float]) -> "ScoreRecord":
+        """Return an error if the score is beyond these bounds; one that misses an end by rounding becomes that end."""
+        if self.score is None or bounds[0] <= self.score <= bounds[1]:
+            return self
+        nearest = min(max(self.score, bounds[0]), bounds[1])
+        if math.isclose(self.score, nearest, rel_tol=ROUNDING, abs_tol=ROUNDING):
+            return replace(self, score=nearest)
+        reason = (
+            f"{OUT_OF_RANGE}the score {self.score:.12g} is not within {bounds[0]:g} to {bounds[1]:g}: return a score "
+            "within the verifier's range, or set 'range'"
+        )
+        return replace(self, score=None, status=ScoreStatus.ERROR, reason=reason)
 
     def counted_as_zero(self) -> "ScoreRecord":
         """Return an error or timeout as a score of 0 with its reason, as in OpenAI's API; others are unchanged."""

@@ -12,7 +12,7 @@ from typing import Any
 from backend.verdict import Finding, Level
 from backend.verifiers.probes import FORMS, OTHER_ANSWERS, Kind, Probe, ProbeRow, probe_labels
 from backend.verifiers.reading import known_references, reads_row, reads_text, score_range
-from backend.verifiers.record import ScoreRecord, ScoreStatus
+from backend.verifiers.record import OUT_OF_RANGE, ScoreRecord, ScoreStatus
 from backend.verifiers.specs import Spec
 
 NEAR = 0.1
@@ -106,7 +106,7 @@ class Conclusion:
 def conclude(results: Sequence[RowResult], *, spec: Spec, requested: int) -> Conclusion:
     """Derive the findings, the scale and the statistics of a self-check of `requested` rows."""
     marks = Marks.of(results, spec=spec)
-    findings = [*_execution_findings(results, requested=requested), *_input_findings(spec)]
+    findings = [*_execution_findings(results, requested=requested), *_range_findings(results), *_input_findings(spec)]
     scores = {t.record.score for result in results for t in result.outcomes if t.record.score is not None}
     if len(scores) == 1 and any(result.scores(*FORMS) and result.has_right_answer(spec) for result in results):
         findings.append(_constant(scores.pop(), results, spec=spec))
@@ -154,6 +154,15 @@ def _execution_findings(results: Sequence[RowResult], *, requested: int) -> Iter
         )
 
 
+def _range_findings(results: Sequence[RowResult]) -> Iterator[Finding]:
+    reasons = [t.record.reason or "" for result in results for t in result.outcomes]
+    beyond = [reason for reason in reasons if OUT_OF_RANGE in reason]
+    if beyond:
+        count = f"{len(beyond)} of {len(reasons)} scores"
+        message = f"{count} are beyond the verifier's range, so they count as errors: {_in_a_line(beyond[0])}."
+        yield Finding("out_of_range", Level.FAIL, message)
+
+
 def _input_findings(spec: Spec) -> Iterator[Finding]:
     if not reads_text(spec):
         message = "The source never reads the completion, so it cannot grade it."
@@ -182,10 +191,11 @@ def _right_answer_findings(results: Sequence[RowResult], *, spec: Spec, marks: M
         wanted = "scored above nonsense" if marks.full <= marks.floor else f"got full marks ({marks.full:g})"
         message = f"In {_of(short, able)}, the first row {short[0].row.number}, no right answer {wanted}: {most}."
         yield Finding("right_not_full", level, f"{message} {_forms(able)}")
-    if not marks.known and max(marks.floor, 0.0) < marks.full < 1 - NEAR:
+    low, high = spec.bounds
+    if not marks.known and max(marks.floor, low) < marks.full < high - NEAR * (high - low):
         message = (
-            f"The best right answer scores {marks.full:g}. If the verifier's maximum is 1, none of the tested "
-            "forms is the one that it expects."
+            f"The best right answer scores {marks.full:g}. If the verifier reaches the end of its range, {high:g}, "
+            "none of the tested forms is the one that it expects."
         )
         yield Finding("below_one", Level.WARN, message)
 

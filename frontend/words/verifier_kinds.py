@@ -16,7 +16,7 @@ KINDS = {
     "multi": "Combined",
 }
 KIND_HELP = {
-    "python": "A function that takes the row and the text and returns a number, usually from 0 to 1.",
+    "python": "A function that takes the row and the text and returns a number, from 0 to 1 or in a range of its own.",
     "regex": "Finds the answer in the text. The group (?P<answer>…) is compared with the row's reference answer.",
     "string_check": "Compares the text with a value of the row, without code.",
     "number": "The last number in the text must equal the reference, within `tolerance` and in any of the `units`.",

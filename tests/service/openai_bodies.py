@@ -34,7 +34,8 @@ MULTI: dict[str, Any] = {
 PYTHON: dict[str, Any] = {
     "type": "python",
     "name": "p",
-    "source": "def grade(sample, item):\n    return len(sample['output_text']) / (len(item['explanation']) + 100)\n",
+    "source": "def grade(sample, item):\n"
+    "    return min(1, len(sample['output_text']) / (len(item['explanation']) + 100))\n",
     "image_tag": "2025-05-08",
 }
 JUDGED: dict[str, Any] = {

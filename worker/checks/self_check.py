@@ -65,12 +65,16 @@ def spread_rows(rows: Sequence[NormalRow], *, count: int) -> list[ProbeRow]:
     return [probe_row(rows[place]) for place in spread(count, over=len(rows))]
 
 
-def read_grader(path: Path) -> dict[str, Any]:
-    """Read a grader from a file: Python source (`.py`), else JSON. Raises AppError."""
+def read_grader(path: Path, *, settings: object = None) -> dict[str, Any]:
+    """Read a grader from a file: Python source (`.py`), else JSON. Raises AppError.
+
+    `settings`: a grader whose other fields, such as `range`, stay if both are in Python.
+    """
     try:
         text = path.read_text()
         if path.suffix == ".py":
-            return {"type": "python", "name": path.stem, "source": text}
+            kept = settings if isinstance(settings, dict) and settings.get("type") == "python" else {}
+            return {**kept, "type": "python", "name": path.stem, "source": text}
         grader = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise AppError(f"{path} is neither Python source (.py) nor a grader's JSON: {error}.") from None

@@ -240,7 +240,7 @@ def _job_body(path: Path, *, verifier: Path | None, model: str | None) -> dict[s
     except (ValueError, KeyError, TypeError) as error:
         raise AppError(f"{path} is not a valid job file: {type(error).__name__}: {error}.") from None
     if verifier is not None:
-        reinforcement["grader"] = read_grader(verifier)
+        reinforcement["grader"] = read_grader(verifier, settings=reinforcement.get("grader"))
     return body | {"training_file": "local"} | ({"model": model} if model else {})
 
 

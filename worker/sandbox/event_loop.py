@@ -8,6 +8,8 @@ from collections.abc import Awaitable
 from functools import cache
 from typing import Any
 
+LIBRARY = "asyncio"
+
 
 class _Clock:
     """Stands where asyncio has a selector. Nothing but time can end a wait here."""

@@ -3,9 +3,9 @@
 An untrusted process writes them, so the reader checks the length before it waits for the bytes, and all content.
 """
 
-import json
 import struct
 from collections.abc import Iterator, Mapping
+from json import dumps
 
 RESULT_FD = 3
 """Descriptor of the pipe for frames in a verifier's process."""
@@ -41,7 +41,7 @@ def if_stopped(score: float) -> bytes:
 
 def record(fields: Mapping[str, object]) -> bytes:
     """Encode a record as JSON; lone surrogates become `?`."""
-    body = json.dumps(fields, ensure_ascii=False).encode("utf-8", "replace")
+    body = dumps(fields, ensure_ascii=False).encode("utf-8", "replace")
     return _LENGTH.pack(1 + len(body)) + RECORD + body
 
 

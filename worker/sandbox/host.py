@@ -26,7 +26,7 @@ import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 
-from worker.sandbox import confine, frames, grading, library_scorers, model_code, syscalls
+from worker.sandbox import confine, frames, grading, library_scorers, model_code, scores, syscalls
 from worker.sandbox.box import MAX_OPEN_FILES, Box
 from worker.sandbox.frames import RESULT_FD
 from worker.sandbox.model_code import process, wire
@@ -58,8 +58,8 @@ def main() -> None:
     sys.path[:] = [path for path in sys.path if path != settings["root"]] + ([libraries] if libraries else [])
     for name in PRELOADED:
         importlib.import_module(name)
-    for name in [name for name in sys.modules if name.partition(".")[0] == "backend"]:
-        del sys.modules[name]  # `numerals` is loaded; verifiers import nothing of the service
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("backend", "worker")]:
+        del sys.modules[name]  # what is needed is loaded; verifiers import nothing of the service
     sys.modules["model_code"] = model_code  # the name that verifiers import it by
     grown_bytes = preload(settings["preload"])
     confinement, ruleset = confine_server(max_level=settings["max_level"], libraries=libraries)
@@ -251,10 +251,10 @@ def run_batch(box: Box, *, program: bytes | None, asks: bool) -> None:
     try:
         for frame in graded(rows):
             write(frame)
-    except grading.FaultyRow as faulty:
+    except scores.FaultyRow as faulty:
         write(faulty.frame)
         os._exit(EXIT_AFTER_FAULTY_ROW)
-    except grading.CallFailed:
+    except scores.CallFailed:
         os._exit(EXIT_CALL_FAILED)
     os._exit(0)
 

@@ -5,6 +5,7 @@ the rendered templates leave this machine. The judge's answer is read as data: a
 """
 
 import json
+import math
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -54,7 +55,9 @@ def _grade_sample(client: httpx.Client, spec: JudgeSpec, sample: Sample) -> Scor
         text = _completion(client, spec, messages)
         score = _parse_score(spec, text)
     except OutputPathError as error:
-        return ScoreRecord(score=0.0, status=ScoreStatus.OK, reason=error.message)
+        return ScoreRecord(
+            score=min(max(0.0, spec.bounds[0]), spec.bounds[1]), status=ScoreStatus.OK, reason=error.message
+        )
     except AppError as error:
         return error_record(error.message)
     except _JudgeError as error:
@@ -101,9 +104,6 @@ def _parse_score(spec: JudgeSpec, text: str) -> float:
             raise _JudgeError(f"'{text:.100}' is none of the labels")
         return float(label in spec.passing_labels)
     found = _NUMBER.fullmatch(text.strip(" .`\"'*"))
-    if found is None:
+    if found is None or not math.isfinite(float(found[0])):
         raise _JudgeError(f"'{text:.100}' is not a number")
-    low, high = spec.range
-    if not low <= float(found[0]) <= high:
-        raise _JudgeError(f"{found[0]} is outside {low:g} to {high:g}")
     return float(found[0])

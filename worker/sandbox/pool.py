@@ -127,6 +127,7 @@ class Sandbox:
                 records = judge.grade(spec, samples)
             case _:
                 records = self._grade_samples(spec, samples)
+        records = [record.held_to(spec.bounds) for record in records]
         return [record.counted_as_zero() for record in records] if spec.error_counts_as_zero else records
 
     def _combine(self, spec: specs.Multi, samples: Sequence[Sample]) -> list[ScoreRecord]:
@@ -158,7 +159,7 @@ class Sandbox:
             raise AppError(self._ready_server().confinement.sentence, status=503, code="sandbox_level")
         program = programs.program(spec)
         size = programs.rows_per_process(spec, self.limits)
-        batched = isinstance(spec, specs.Python) and spec.entry_point.takes_batches
+        batched = isinstance(spec, specs.Python) and spec.entry_point.may_take_batches
         isolated = isinstance(spec, specs.Python) and spec.one_process_per_call
         runs_code = isinstance(spec, specs.Python) and spec.runs_model_code
         records: list[ScoreRecord] = []

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.errors import AppError
+from backend.verifiers.grader import MAX_SCORE
 from backend.verifiers.record import ScoreRecord, ScoreStatus
 from backend.verifiers.specs import parse_spec
 from backend.verifiers.templates import Sample
@@ -27,6 +28,8 @@ from worker.sandbox.policy import LEVELS, MAX_LEVEL, NOT_COVERED, SandboxLimits
 from worker.sandbox.pool import Sandbox
 
 PRIZE_VARIABLE = "RLSD_SANDBOX_PRIZE"
+_ANY = (-MAX_SCORE, MAX_SCORE)
+"""The range of an attack's score, so that no success is taken for an error."""
 _ENDLESS = "def grade(sample, item):\n    return sum(iter(int, 1))\n"
 
 
@@ -67,7 +70,9 @@ def probe(*, max_level: int = MAX_LEVEL) -> SandboxReport:
         if confinement.level > 0:
             sample = Sample(output_text="", item=item)
             for attack in ATTACKS:
-                spec = parse_spec({"type": "python", "name": attack.name, "source": attack.source, "isolation": "call"})
+                spec = parse_spec(
+                    {"type": "python", "name": attack.name, "source": attack.source, "isolation": "call", "range": _ANY}
+                )
                 attacks.append(_judge(attack.name, sandbox.grade(spec, [sample])[0]))
             endless = sandbox.grade(parse_spec({"type": "python", "source": _ENDLESS}), [sample])[0]
             stopped = endless.status is ScoreStatus.TIMEOUT

@@ -7,10 +7,11 @@ import json
 
 from backend.errors import AppError
 from backend.verifiers import specs, templates
-from backend.verifiers.entry_points import Call
+from backend.verifiers.entry_points import Entry
 from backend.verifiers.record import ScoreRecord, ScoreStatus, error_record
 from backend.verifiers.templates import OutputPathError, Sample
 from worker.sandbox.policy import SandboxLimits
+from worker.sandbox.read_as import may_read_messages
 
 SandboxSpec = (
     specs.StringCheck
@@ -30,13 +31,12 @@ def program(spec: SandboxSpec) -> bytes:
     fields: dict[str, object] = {"kind": spec.type}
     match spec:
         case specs.Python():
-            entry = spec.entry_point
             fields |= {
                 "source": spec.source,
-                "calls": [_call(call) for call in entry.calls],
-                "chat": entry.chat,
-                "extra_keys": entry.signature.name == "verl",
-                "batched": entry.takes_batches,
+                "entries": [_entry(entry) for entry in spec.entry_point.entries],
+                "batched": spec.entry_point.may_take_batches,
+                "alone": spec.one_process_per_call,
+                "messages": may_read_messages(spec.source),
             }
         case specs.Regex():
             group = specs.ANSWER_GROUP if spec.needs_reference else None
@@ -55,14 +55,9 @@ def program(spec: SandboxSpec) -> bytes:
     return json.dumps(fields).encode()
 
 
-def _call(call: Call) -> dict[str, object]:
-    columns = {"required": call.required_columns, "optional": call.optional_columns, "every": call.every_column}
-    return {
-        "function": call.function,
-        "instantiate": call.instantiate,
-        "arguments": dict(call.arguments),
-        "columns": columns,
-    }
+def _entry(entry: Entry) -> dict[str, object]:
+    shown = None if entry.parameters is None else entry.parameters.to_json()
+    return {"function": entry.function, "line": entry.line, "parameters": shown, "certain": entry.certain}
 
 
 def rows_per_process(spec: SandboxSpec, limits: SandboxLimits) -> int:
@@ -70,7 +65,7 @@ def rows_per_process(spec: SandboxSpec, limits: SandboxLimits) -> int:
         return limits.own_batch_rows
     if spec.isolation == "call":
         return 1
-    together = spec.entry_point.takes_batches or not spec.one_process_per_call
+    together = spec.entry_point.may_take_batches or not spec.one_process_per_call
     return limits.batch_rows if together else 1
 
 
@@ -93,7 +88,7 @@ def row(spec: SandboxSpec, sample: Sample) -> bytes | ScoreRecord:
 
 def _python_row(spec: specs.Python, sample: Sample) -> dict[str, object]:
     row: dict[str, object] = {"output_text": sample.output_text, "item": dict(sample.item), "answer": sample.answer}
-    if sample.messages is not None and spec.entry_point.reads_prompt:
+    if sample.messages is not None and spec.entry_point.may_read_prompt:
         row["messages"] = [dict(message) for message in sample.messages]
     return row
 

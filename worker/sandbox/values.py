@@ -9,6 +9,8 @@ from typing import Any
 
 REFERENCE_COLUMNS = ("answer", "solution", "ground_truth")
 """Columns that mean the reference answer if the row names it differently."""
+MESSAGES = ("completion", "prompt")
+"""Values that are lists of messages for a verifier that reads them as such, and texts for others."""
 _PROMPT_COLUMNS = ("messages", "prompt", "question", "problem", "input")
 
 

@@ -42,7 +42,9 @@ class SignatureObject(BaseModel):
 
 
 class ValidateResponse(BaseModel):
-    """OpenAI's response; `x_signature` is set for Python verifiers. `x_remarks`: what has no effect, or is unsafe."""
+    """OpenAI's response; `x_signature` is set for Python verifiers if the source shows it. `x_remarks`: sentences on
+    what has no effect, is unsafe or is easily overlooked.
+    """
 
     grader: dict[str, Any]
     x_remarks: list[str]
@@ -114,6 +116,8 @@ def _signature(spec: Spec) -> SignatureObject | None:
     if not isinstance(spec, Python):
         return None
     entry = spec.entry_point
+    if entry.signature is None:
+        return None
     return SignatureObject(
         function=entry.function,
         line=entry.line,

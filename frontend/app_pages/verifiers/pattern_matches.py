@@ -21,7 +21,7 @@ def grade(item, output_text):
     for match in itertools.islice(re.finditer(item["pattern"], output_text, item["flags"]), item["most"]):
         answer = match.span("answer") if "answer" in match.re.groupindex else (-1, -1)
         found.append([*match.span(), *answer])
-    return {"score": len(found), "reason": json.dumps(found)}
+    return {"score": bool(found), "reason": json.dumps(found)}
 """
 _FLAGS = {"a": 256, "i": 2, "m": 8, "s": 16, "x": 64}
 """The flag values of Python's `re`."""

@@ -17,9 +17,9 @@ _LINE = re.compile(r"\bLine (\d+)(?:, column (\d+))?")
 
 
 def show(client: Client, grader: Json) -> bool:
-    """Show what is invalid, or the recognised signature of a program. True if valid; requested once per draft.
+    """Show what is invalid, or the recognised signature of a program and remarks. True if valid.
 
-    Viewers see nothing: a saved grader was valid when it was saved.
+    Requested once per draft. Viewers see nothing: a saved grader was valid when it was saved.
     """
     if rights.refusal(client) is not None:
         return True
@@ -37,6 +37,8 @@ def show(client: Client, grader: Json) -> bool:
             f":material/check_circle: `{signature['function']}` is called with {signature['title']}: "
             f"`{signature['shown']}`."
         )
+    for remark in (found or {}).get("x_remarks", ()):
+        st.caption(f":material/info: {remark}")
     return True
 
 

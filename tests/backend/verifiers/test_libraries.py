@@ -71,6 +71,13 @@ def test_every_line_of_the_list_is_a_version():
     [
         ("import subprocess", "subprocess"),
         ("from subprocess import run", "subprocess"),
+        ("import subprocess as run", "subprocess"),
+        ("import multiprocessing.pool", "multiprocessing"),
+        ("from concurrent import futures", "concurrent.futures"),
+        ("import threading as t\nt.Thread(target=print)", "threading.Thread"),
+        ("import os\nos.fork()", "os.fork"),
+        ("from os import system", "os.system"),
+        ("import asyncio\nasyncio.get_event_loop().run_in_executor(None, print)", "run_in_executor"),
         ("def grade(item, output_text):\n    import multiprocessing", "multiprocessing"),
         ("from multiprocessing import Pool", "multiprocessing"),
         ("import concurrent.futures", "concurrent.futures"),
@@ -115,3 +122,31 @@ def test_a_verifier_that_imports_model_code_may_and_gets_its_processes(source, a
     assert libraries.imports_model_code(tree) is asks
     whole = f"{source}\ndef grade(item, output_text): return 1\n"
     assert parse_spec({"type": "python", "source": whole}).runs_model_code is asks
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "from swift.plugin import ORM, orms",
+        "from swift.rewards import AsyncORM, ORM, orms\nfrom swift.utils import get_logger",
+        "from swift.plugin.orm import ORM",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from swift.llm import InferRequest",
+        "if __name__ == '__main__':\n    import torch, subprocess",
+    ],
+)
+def test_what_the_sandbox_stands_in_for_or_never_runs_may_be_imported(head):
+    parse_spec({"type": "python", "source": f"{head}\ndef grade(item, output_text): return 1\n"})
+
+
+@pytest.mark.parametrize(
+    ("head", "name"),
+    [
+        ("from swift.llm import PtEngine", "'swift.llm'"),
+        ("from swift.plugin import ORM, PRM", "'swift.plugin.PRM'"),
+        ("import swift.trainers", "'swift.trainers'"),
+    ],
+)
+def test_of_ms_swift_only_what_a_reward_plugin_needs_is_there(head, name):
+    error = refused({"type": "python", "source": f"{head}\ndef grade(item, output_text): return 1\n"})
+    assert name in error.message
+    assert "of ms-swift ORM, AsyncORM, orms" in error.message

@@ -4,6 +4,7 @@ import pytest
 
 from backend.errors import AppError
 from backend.settings import settings
+from backend.verifiers.reading import remarks
 from backend.verifiers.specs import TYPES, Multi, parse_spec, spec_hash, spec_json
 
 SIMILAR = {
@@ -85,6 +86,13 @@ def test_a_spec_is_stored_as_given(obj):
         (MULTI | {"graders": {"a": {"type": "what"}}}, "grader.graders.a.type", "not a grader type"),
         (MULTI | {"graders": {"a": 3}}, "grader.graders.a", "must be an object"),
         (MULTI | {"graders": {**CHECK, "name": ""}}, "grader.graders.name", "required"),
+        (MULTI | {"range": [1, 0]}, "grader.range", "the smaller first"),
+        (MULTI | {"range": [0, 1e7]}, "grader.range", "from -1000000 to 1000000"),
+        (MULTI | {"range": [0, float("inf")]}, "grader.range", "from -1000000 to 1000000"),
+        (MULTI | {"range": [0, float("nan")]}, "grader.range", "from -1000000 to 1000000"),
+        (MULTI | {"range": [0]}, "grader.range.1", "required"),
+        (MULTI | {"range": [False, True]}, "grader.range.0", "number"),
+        (CHECK | {"range": [0, 1]}, "grader.range", "not a field"),
         (SCORE_MODEL, "grader.type", "RLSD_JUDGE_URL"),
         (LABEL_MODEL, "grader.type", "RLSD_JUDGE_URL"),
         ({"type": "nonsense"}, "grader.type", "supported are"),
@@ -142,3 +150,49 @@ def test_unsupported_judge_options_are_refused_by_name(changes, param, part):
 def test_all_types_are_supported():
     openai = {"string_check", "text_similarity", "python", "multi", "score_model", "label_model"}
     assert set(TYPES) == openai | {"regex", "number", "math", "choice", "json_schema"}
+
+
+ONE = "def reward(completions, **kwargs): pass\n"
+TWO = ONE + "def form(completions, **kwargs): pass\n"
+
+
+@pytest.mark.parametrize(
+    ("grader", "bounds"),
+    [
+        (CHECK, (0.0, 1.0)),
+        (MULTI, (0.0, 1.0)),
+        (MULTI | {"range": [-1, 2]}, (-1.0, 2.0)),
+        ({"type": "python", "source": ONE}, (0.0, 1.0)),
+        ({"type": "python", "source": TWO}, (0.0, 2.0)),
+        ({"type": "python", "source": TWO, "range": [0, 1]}, (0.0, 1.0)),
+    ],
+)
+def test_scores_are_from_0_to_1_or_the_number_of_functions_unless_a_range_says_otherwise(grader, bounds):
+    spec = parse_spec(grader)
+    assert spec.bounds == bounds
+    assert parse_spec(spec_json(spec)).bounds == bounds
+
+
+def test_a_verifier_saved_without_a_range_keeps_its_hash():
+    source = {"type": "python", "source": ONE}
+    assert spec_json(parse_spec(source)) == source
+
+
+@pytest.mark.parametrize(
+    ("grader", "parts"),
+    [
+        (MULTI, ()),
+        (MULTI | {"calculate_output": "a + b"}, ("highest", "gives 2", "0 to 1")),
+        (MULTI | {"calculate_output": "a + b", "range": [0, 2]}, ()),
+        (MULTI | {"calculate_output": "0.7 * a + 0.2 * b + 0.1 * a"}, ()),
+        (MULTI | {"calculate_output": "a - 1"}, ("lowest", "gives -1")),
+        (MULTI | {"calculate_output": "a / b"}, ()),
+        ({"type": "python", "source": TWO}, ("'reward', 'form'", "equal weights", "0 to 2")),
+        ({"type": "python", "source": ONE}, ()),
+        ({"type": "python", "source": "grade = [max][0]"}, ("which arguments 'grade' takes",)),
+    ],
+)
+def test_remarks_say_what_is_added_up_and_where_a_formula_leaves_its_range(grader, parts):
+    found = remarks(parse_spec(grader))
+    assert len(found) == bool(parts)
+    assert all(part in found[0] for part in parts)

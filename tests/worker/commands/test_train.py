@@ -59,6 +59,16 @@ def test_a_teacher_gets_what_the_grader_looks_up_if_rows_have_no_answer(tmp_path
     assert [notice.code for notice in prepared.notices] == ["hint_from_grader"]
 
 
+def test_a_verifier_in_python_fills_the_jobs_grader_which_keeps_its_range(tmp_path: Path) -> None:
+    job, rows, source = job_file(tmp_path), tmp_path / "rows.jsonl", tmp_path / "grade.py"
+    source.write_text("def grade(item, output_text):\n    return 3\n")
+    body = json.loads(job.read_text())
+    body["method"]["reinforcement"]["grader"] = {"type": "python", "range": [0, 5]}
+    job.write_text(json.dumps(body))
+    grader = prepare_job(job, data=rows, verifier=source, validation=None, model=None).grader
+    assert (grader.type, grader.bounds) == ("python", (0.0, 5.0))
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Completed]:
     """(base model folder, output folder, the finished process)."""

@@ -205,8 +205,10 @@ def test_a_broken_verifier_ends_the_run_before_the_update():
     assert resumed.checkpoints[-1].data == whole.checkpoints[-1].data
 
 
-@pytest.mark.parametrize("verdict", [Verdict(None), Verdict(float("nan")), Verdict(float("inf"))])
-def test_a_score_that_is_not_a_finite_number_raises(verdict):
+@pytest.mark.parametrize(
+    "verdict", [Verdict(None), *(Verdict(float(text)) for text in ("nan", "inf", "1e7", "-1e300"))]
+)
+def test_a_score_that_is_no_number_of_bounded_size_raises(verdict):
     with pytest.raises(ValueError, match="status ok with the score"):
         train(tiny_settings(), reward=lambda completions: [verdict] * len(completions))
 

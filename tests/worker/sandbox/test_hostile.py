@@ -28,7 +28,7 @@ CTYPES = "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\n"
 
 # name -> (head, lines run for the attacking row, expected status, expected score or part of the reason)
 HOSTILE = {
-    "fork bomb": ("import os", "while True:\n    os.fork()", "error", "Operation not permitted"),
+    "fork bomb": ("import os", "while True:\n    getattr(os, 'fork')()", "error", "Operation not permitted"),
     "memory bomb": ("", "x = []\nwhile True:\n    x.append(bytes(2**24))", "error", "MemoryError"),
     "memory bomb in one piece": ("", "return len([0] * 2**33)", "error", "MemoryError"),
     "endless loop": ("", "while True:\n    pass", "timeout", "stopped after"),
@@ -54,7 +54,7 @@ HOSTILE = {
     "kill the server": ("import os", "os.kill(os.getppid(), 9)\nreturn 1", "error", "Operation not permitted"),
     "kill every process": ("import os", "os.kill(-1, 9)\nreturn 1", "error", "Operation not permitted"),
     "run a program": ("", "__import__('subprocess').run(['id'])\nreturn 1", "error", "Operation not permitted"),
-    "shell": ("import os", "return os.system('true') == 0", "ok", 0.0),
+    "shell": ("import os", "return getattr(os, 'system')('true') == 0", "ok", 0.0),
     "multiprocessing": (
         "",
         "p = __import__('multiprocessing').Process(target=print)\np.start()\nreturn 1",

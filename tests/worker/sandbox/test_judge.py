@@ -66,7 +66,9 @@ def test_a_number_within_the_range_is_the_score(sandbox, judge):
     )
     assert [record.score for record in records] == [7.0, 2.5, None, None, None, None]
     assert [record.status.value for record in records] == ["ok"] * 2 + ["error"] * 4
-    for record, part in zip(records[2:], ("outside 0 to 10", "not a number", "status 500", "longer than"), strict=True):
+    for record, part in zip(
+        records[2:], ("the score 11 is not within 0 to 10", "not a number", "status 500", "longer than"), strict=True
+    ):
         assert part in record.reason
     path, key, body = judge.requests[0]
     assert (path, key, body["model"]) == ("/v1/chat/completions", "Bearer secret", "judge-1")

@@ -30,9 +30,9 @@ def checked(sandbox, grader, rows=ROWS, **options):
     return self_check(rows, spec=spec, grade=lambda samples: sandbox.grade(spec, samples), **options)
 
 
-def python(body, head=""):
+def python(body, head="", **options):
     lines = "".join(f"    {line}\n" for line in body.splitlines())
-    return {"type": "python", "source": f"{head}\ndef grade(item, output_text):\n{lines}"}
+    return {"type": "python", "source": f"{head}\ndef grade(item, output_text):\n{lines}"} | options
 
 
 def codes(result, level):
@@ -60,11 +60,11 @@ def test_the_verifiers_of_the_examples_pass_on_their_data(sandbox, example):
 
 RIGHT = "right = item['answer'] == output_text.strip()\n"
 FINE = {
-    "0 to 5": python(RIGHT + "return 5 * right"),
-    "-1 to 1": python(RIGHT + "return 1 if right else -1"),
-    "-1 to 0": python(RIGHT + "return 0 if right else -1"),
+    "0 to 5": python(RIGHT + "return 5 * right", range=[0, 5]),
+    "-1 to 1": python(RIGHT + "return 1 if right else -1", range=[-1, 1]),
+    "-1 to 0": python(RIGHT + "return 0 if right else -1", range=[-1, 0]),
     "a little more for short texts": python(
-        RIGHT + "return right + 0.05 / (1 + len(output_text)) if output_text.strip() else 0"
+        RIGHT + "return right + 0.05 / (1 + len(output_text)) if output_text.strip() else 0", range=[0, 1.1]
     ),
     "half for the form": {
         "type": "multi",
@@ -107,6 +107,7 @@ FAILING = {
     ),
     "empty text": (python("return float(output_text.strip() in item['answer'])"), "empty_full"),
     "the wrong way round": (python("return float(item['answer'] not in output_text)"), "right_not_full"),
+    "beyond its range": (python(RIGHT + "return 5 * right"), "out_of_range"),
     "crashes": (python("return item['absent']"), "errors"),
     "crashes on anything but JSON": (
         python("return float(json.loads(output_text) == item['answer'])", head="import json"),

@@ -1,7 +1,11 @@
 """Graders written for other systems run unchanged: each signature receives what its own system would pass."""
 
+import json
+from pathlib import Path
+
 import pytest
 
+from backend.errors import AppError
 from tests.worker.sandbox.verifiers import outcomes, python
 from worker.sandbox.pool import Sample
 
@@ -139,6 +143,7 @@ def test_another_number_of_scores_than_completions_is_an_error_of_all(sandbox, r
         "map(lambda c: 0.5, completions)",
         "np.full(len(completions), 0.5)",
         "np.full(len(completions), 0.5, dtype=np.float32)",
+        "[np.array(0.5) for c in completions]",
         "[np.float64(0.5) for c in completions]",
         "[Decimal('0.5') for c in completions]",
         "[Fraction(1, 2) for c in completions]",
@@ -177,6 +182,19 @@ CALLABLES = {
     "gathered tasks": "import asyncio\nasync def part(value):\n    await asyncio.sleep(0)\n    return value\n"
     "async def grade(item, output_text):\n    a, b = await asyncio.gather(part(output_text), part(item['right']))\n"
     "    return a == b",
+    "asyncio imported in the function": "async def same(a, b):\n    return a == b\n"
+    "def grade(item, output_text):\n    import asyncio\n    return asyncio.run(same(output_text, item['right']))",
+    "a task group": "import asyncio\nasync def part(value):\n    return value\n"
+    "async def grade(item, output_text):\n    async with asyncio.timeout(1), asyncio.TaskGroup() as group:\n"
+    "        task = group.create_task(part(output_text))\n    return task.result() == item['right']",
+    "a loop of its own": "import asyncio\nasync def same(a, b):\n    return a == b\ndef grade(item, output_text):\n"
+    "    return asyncio.new_event_loop().run_until_complete(same(output_text, item['right']))",
+    "one of a tuple": "def same(item, output_text):\n    return output_text == item['right']\n"
+    "name, grade = 'same', same",
+    "one of what is returned": "def same(item, output_text):\n    return output_text == item['right']\n"
+    "def made():\n    return 'same', same\nname, grade = made()",
+    "partial with unpacked arguments": "from functools import partial\ndef same(item, output_text, whole):\n"
+    "    return whole and output_text == item['right']\ngrade = partial(same, **{'whole': True})",
     "defined under if": "if True:\n    def grade(item, output_text):\n        return output_text == item['right']",
     "a helper beside compute_score": "def extract(text):\n    return text.strip()\n"
     "def compute_score(data_source, solution_str, ground_truth, extra_info=None):\n"
@@ -185,6 +203,38 @@ CALLABLES = {
     "    return [float(s == g) for s, g in zip(solution_strs, ground_truths)]",
     "a helper with a known signature": "def same(completion, answer):\n    return completion == answer\n"
     "def reward(completions, answer, **kwargs):\n    return [same(c, a) for c, a in zip(completions, answer)]",
+    "a decorator with wraps": "from functools import wraps\ndef clamp(f):\n    @wraps(f)\n"
+    "    def inner(*args, **kwargs):\n        return max(0, f(*args, **kwargs))\n    return inner\n"
+    "@clamp\ndef same(completion, answer):\n    return completion == answer",
+    "a decorator without wraps": "def clamp(f):\n    def inner(*args, **kwargs):\n"
+    "        return max(0, f(*args, **kwargs))\n    return inner\n"
+    "@clamp\ndef same(completion, answer):\n    return completion == answer",
+    "a decorator that takes other parameters": "def adapt(f):\n    def inner(item, output_text):\n"
+    "        return f(output_text, item['right'])\n    return inner\n@adapt\ndef grade(given, right):\n"
+    "    return given == right",
+    "a decorator that makes a batch": "def batch(f):\n    def inner(completions, answer, **kwargs):\n"
+    "        return [f(c, a) for c, a in zip(completions, answer)]\n    return inner\n"
+    "@batch\ndef same(completion, answer):\n    return completion == answer",
+    "defined in a branch": "import sys\nif sys.version_info < (3,):\n    def grade(completions, **kwargs):\n"
+    "        return []\nelse:\n    def grade(item, output_text):\n        return output_text == item['right']\n"
+    "if not callable(grade):\n    grade = lambda completions: []",
+    "defined where an import fails": "try:\n    import torch\n    def grade(completions, **kwargs):\n"
+    "        return torch.zeros(9)\nexcept ImportError:\n    def grade(item, output_text):\n"
+    "        return output_text == item['right']",
+    "looked up": "def same(item, output_text):\n    return output_text == item['right']\n"
+    "grade = {'same': same}['same']",
+    "a static method": "class Same:\n    @staticmethod\n    def check(item, output_text):\n"
+    "        return output_text == item['right']\ngrade = Same.check",
+    "a class method": "class Same:\n    @classmethod\n    def check(cls, item, output_text):\n"
+    "        return output_text == item['right']\ngrade = Same.check",
+    "after a byte order mark": "\ufeffdef grade(item, output_text):\n    return output_text == item['right']",
+    "ms-swift's plugin": "from swift.plugin import ORM, orms\nclass Same(ORM):\n"
+    "    def __call__(self, completions, solution, **kwargs):\n"
+    "        return [float(c == s) for c, s in zip(completions, solution)]\norms['same'] = Same",
+    "ms-swift's rewards": "from swift.rewards import AsyncORM, orms\nfrom swift.utils import get_logger\n"
+    "logger = get_logger()\nclass Same(AsyncORM):\n    def __init__(self, args=None, **kwargs):\n"
+    "        super().__init__(args, **kwargs)\n    async def __call__(self, completions, solution, **kwargs):\n"
+    "        return [float(c == s) for c, s in zip(completions, solution)]\norms['same'] = Same",
     "two of TRL's, summed": "def same(completions, answer, **kwargs):\n"
     "    return [0.75 * (c == a) for c, a in zip(completions, answer)]\n"
     "def short(completions, answer, **kwargs):\n    return [0.25 * (c == a) for c, a in zip(completions, answer)]",
@@ -195,6 +245,107 @@ CALLABLES = {
 def test_whatever_can_be_called_is_called(sandbox, source):
     records = graded(sandbox, source, *[given(text, right="42") for text in ("42", "41", "42 is it")])
     assert outcomes(records) == [(1.0, "ok"), (0.0, "ok"), (0.0, "ok")], records
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("def made():\n    if 1:\n        return len\ngrade = made()\n", "'grade(obj)' has parameters that no known"),
+        ("grade = [1][0]\n", "'int' cannot be called"),
+        ("if not __name__:\n    def grade(item, output_text):\n        return 1\n", "does not define 'grade'"),
+    ],
+)
+def test_what_cannot_be_called_after_all_is_an_error_of_the_row(sandbox, source, reason):
+    (record,) = graded(sandbox, source, given())
+    assert record.status.value == "error"
+    assert reason in record.reason
+
+
+def test_rows_are_graded_alone_where_only_the_sandbox_knows_that_the_verifier_takes_no_batch(sandbox):
+    source = (
+        "import os\nseen = []\ndef same(item, output_text):\n    seen.append(1)\n    return len(seen)\n"
+        "grade = [same][0]\n"
+    )
+    assert outcomes(graded(sandbox, source, *[given()] * 3)) == [(1.0, "ok")] * 3
+
+
+READ_AS_MESSAGES = {
+    "the last message": "completion[-1]['content']",
+    "get": "completion[-1].get('content', '')",
+    "a loop": "''.join(m['content'] for m in completion if m['role'] == 'assistant')",
+    "enumerate": "[m['content'] for n, m in enumerate(completion)][0]",
+    "reversed": "next(reversed(completion))['content']",
+    "map": "''.join(map(lambda m: m['content'], completion))",
+    "a slice": "completion[-1:][0]['content']",
+    "itemgetter": "operator.itemgetter('content')(completion[0])",
+    "a constant": "completion[0][KEY]",
+    "a method": "Reader().text(completion)",
+    "list(zip())": "list(zip(completion, 'x'))[0][0]['content']",
+    "only dicts": "''.join(m['content'] for m in completion if isinstance(m, dict))",
+    "only a list": "completion[0]['content'] if isinstance(completion, list) else ''",
+    "a key looked for": "''.join(m['content'] for m in completion if 'content' in m)",
+    "text or messages": "completion if isinstance(completion, str) else completion[0]['content']",
+    "an error that is swallowed": "quietly(lambda: completion[0]['content'])",
+}
+READ_AS_TEXT = {
+    "no look-up": "completion",
+    "in other JSON": "json.loads('{\"content\": 1}') and {'content': completion}['content']",
+    "in what is rebound": "(completion := {'role': completion})['role']",
+    "in a column": "info['role'] and completion",
+    "characters": "''.join(c for c in completion if c not in 'content') + completion[len(completion):]",
+    "a number": "str(int(completion or 0) or '')",
+    "a text that mentions it": "completion if 'role' in completion or True else None",
+}
+READER = """
+import json, operator
+KEY = 'content'
+class Reader:
+    def text(self, messages):
+        return messages[-1]['content']
+def quietly(f):
+    try:
+        return f()
+    except Exception:
+        return 'nothing'
+def reward(completion, answer, info):
+    return float(({expression}) == answer)
+"""
+
+
+@pytest.mark.parametrize("expression", READ_AS_MESSAGES.values(), ids=READ_AS_MESSAGES)
+def test_a_verifier_that_looks_up_messages_gets_messages(sandbox, expression):
+    rows = [given("42", info={"role": "x"}), given("", answer="", info={}), given("4", info={})]
+    records = graded(sandbox, READER.replace("{expression}", expression), *rows)
+    assert outcomes(records) == [(1.0, "ok"), (1.0, "ok"), (0.0, "ok")], records
+
+
+@pytest.mark.parametrize("expression", READ_AS_TEXT.values(), ids=READ_AS_TEXT)
+def test_a_verifier_that_looks_up_something_else_gets_texts(sandbox, expression):
+    records = graded(
+        sandbox, READER.replace("{expression}", expression), *[given("42", answer=a, info={"role": "x"}) for a in "42"]
+    )
+    assert outcomes(records) == [(0.0, "ok")] * 2
+    right = [given(text, answer=text, info={"role": "x"}) for text in ("86", "")]
+    assert outcomes(graded(sandbox, READER.replace("{expression}", expression), *right)) == [(1.0, "ok")] * 2
+
+
+def test_of_a_batch_all_completions_are_read_alike(sandbox):
+    source = (
+        "def reward(prompts, completions, answer, **kwargs):\n"
+        "    return [bool(c) and p[-1]['role'] == 'user' and c[0]['content'] == a\n"
+        "            for p, c, a in zip(prompts, completions, answer)]\n"
+    )
+    assert outcomes(graded(sandbox, source, *[given(text) for text in ("42", "", "41")])) == [
+        (1.0, "ok"),
+        (0.0, "ok"),
+        (0.0, "ok"),
+    ]
+
+
+def test_what_is_printed_is_shown_once_however_often_the_verifier_ran(sandbox):
+    source = "def reward(completion, answer):\n    print('read')\n    return completion[0]['content'] == answer\n"
+    (record,) = graded(sandbox, source, given())
+    assert (record.score, record.stdout) == (1.0, "read\n")
 
 
 def test_of_several_functions_one_may_abstain(sandbox):
@@ -212,6 +363,70 @@ def test_what_never_comes_is_an_error_of_its_row(sandbox):
     assert "nothing here will finish" in record.reason
 
 
-def test_replaced_builtins_do_not_change_a_record(sandbox):
-    source = "import builtins\nbuiltins.float = lambda value: 1.0\ndef grade(item, output_text):\n    return 0\n"
-    assert outcomes(graded(sandbox, source, given())) == [(0.0, "ok")]
+@pytest.mark.parametrize(
+    "patch",
+    [
+        "builtins.float = lambda value: 1.0",
+        "builtins.type = builtins.issubclass = builtins.isinstance = lambda *a: 1.0",
+        "builtins.len = builtins.zip = builtins.list = builtins.hasattr = None",
+        "math.isfinite = json.dumps = json.loads = None",
+        "sys.modules.clear()",
+    ],
+)
+def test_replaced_names_of_python_do_not_change_a_record(sandbox, patch):
+    head = "import builtins, json, math, sys\n"
+    for source in (
+        f"{head}def grade(item, output_text):\n    {patch}\n    return 0\n",
+        f"{head}def reward(completions, **kwargs):\n    {patch}\n    return (0 for _ in completions)\n",
+    ):
+        assert outcomes(graded(sandbox, source, given())) == [(0.0, "ok")]
+
+
+REPORTED = json.loads((Path(__file__).parent / "reported_sources.json").read_text())
+
+
+@pytest.mark.parametrize("name", ["partial", "instance"])
+def test_reported_callables_score_the_answer_and_not_a_text_that_holds_it(sandbox, name):
+    source = REPORTED["callables"][name]
+    rows = [Sample(output_text=text, item={"answer": "42"}, answer="42") for text in ("42", "42 it is")]
+    assert outcomes(graded(sandbox, source, *rows)) == [(1.0, "ok"), (0.0, "ok")]
+
+
+@pytest.mark.parametrize(("source", "text"), REPORTED["role"].values(), ids=REPORTED["role"])
+def test_reported_look_ups_of_role_and_content_elsewhere_leave_the_completion_a_text(sandbox, source, text):
+    row = Sample(output_text=text, item={"answer": "head", "info": {"role": "buyer"}}, answer="head")
+    assert outcomes(graded(sandbox, source, row)) == [(1.0, "ok")]
+
+
+def test_reported_scores_are_read(sandbox):
+    rows = [Sample(output_text=text, item={"answer": "a"}, answer="a") for text in ("Answer: a", "b", "Answer: a")]
+    scores = {name: outcomes(graded(sandbox, source, *rows)) for name, source in REPORTED["scores"].items()}
+    assert scores == {
+        "None when wrong": [(1.0, "ok"), (None, "abstain"), (1.0, "ok")],
+        "one for all": [(None, "error")] * 3,
+        "numpy array": [(1.0, "ok"), (0.0, "ok"), (1.0, "ok")],
+    }
+
+
+@pytest.mark.parametrize("name", ["verl batch", "helper beside compute_score"])
+def test_reported_signatures_score_as_verl_does(sandbox, name):
+    rows = [given(text, ground_truth="42", data_source="x") for text in ("42", "41")]
+    assert outcomes(graded(sandbox, REPORTED["signatures"][name], *rows)) == [(1.0, "ok"), (0.0, "ok")]
+
+
+def test_reported_coroutines_are_awaited(sandbox):
+    records = graded(sandbox, REPORTED["processes"]["async def"], given("42"), given("41"))
+    assert outcomes(records) == [(1.0, "ok"), (0.0, "ok")]
+
+
+@pytest.mark.parametrize(
+    ("source", "parts"),
+    [
+        (REPORTED["signatures"]["trainer_state"], ("Line 1", "'trainer_state'")),
+        (REPORTED["processes"]["subprocess"], ("Line 1", "'subprocess'", "Code that passes unit tests")),
+    ],
+)
+def test_reported_sources_that_cannot_work_are_refused_by_name_when_saved(source, parts):
+    with pytest.raises(AppError) as caught:
+        python(source)
+    assert all(part in caught.value.message for part in parts)

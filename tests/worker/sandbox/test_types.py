@@ -245,7 +245,7 @@ def test_multi_combines_scores_and_shows_them(sandbox):
 )
 def test_multi_without_one_of_its_scores_has_none(sandbox, python_allowed, result, status):
     source = f"def grade(item, output_text):\n    return {result}\n"
-    spec = multi("a + b", a=FORM, b={"type": "python", "source": source})
+    spec = multi("a + b", a=FORM, b={"type": "python", "source": source}) | {"range": [0, 2]}
     record = one(sandbox, spec, "x")
     assert (record.score, record.status) == (None, status)
     assert record.reason.startswith("b: ")

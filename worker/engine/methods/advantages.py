@@ -15,11 +15,14 @@ def group_advantages(rewards_B: Tensor, *, num_generations: int, scale: bool) ->
     rewards_PG = rewards_B.double().view(-1, num_generations)
     scored_PG = ~rewards_PG.isnan()
     filled_PG = rewards_PG.where(scored_PG, 0.0)
+    # In units of the group's largest reward (from 1 up), so that neither a sum nor a square overflows.
+    unit_P1 = filled_PG.abs().amax(1, keepdim=True).clamp(min=1.0)
+    filled_PG = filled_PG / unit_P1
     count_P1 = scored_PG.sum(1, keepdim=True)
     mean_P1 = filled_PG.sum(1, keepdim=True) / count_P1.clamp(min=1)
     centred_PG = (filled_PG - mean_P1).where(scored_PG, 0.0)
     std_P1 = (centred_PG.square().sum(1, keepdim=True) / (count_P1 - 1).clamp(min=1)).sqrt()
-    advantages_PG = centred_PG / (std_P1 + STD_FLOOR) if scale else centred_PG
+    advantages_PG = centred_PG / (std_P1 + STD_FLOOR / unit_P1) if scale else centred_PG * unit_P1
     return advantages_PG.where(scored_PG & ~dead_groups(rewards_PG)[:, None], 0.0).float().view(-1)
 
 

@@ -17,6 +17,10 @@ FAULT_STATUSES = ("error", "timeout")
 """Statuses of a failing verifier; an abstention is a result of a working one."""
 
 
+MAX_REWARD = 1e6
+"""Largest magnitude of a reward: advantages of such rewards are finite in float32, also without division by std."""
+
+
 class VerifierFaults(Exception):  # noqa: N818 - a way a run ends, not a programming error
     """Too many completions could not be scored."""
 
@@ -54,7 +58,7 @@ class Scored:
 
 
 def score_completions(reward: Reward, completions: Sequence[Completion]) -> Scored:
-    """Call the reward function. ValueError if it returns a wrong number of scores or a non-finite score."""
+    """Call the reward function. ValueError for a wrong number of scores, or a score that is not within MAX_REWARD."""
     records = tuple(reward(completions))
     if len(records) != len(completions):
         raise ValueError(f"the reward returned {len(records)} scores for {len(completions)} completions")
@@ -70,7 +74,7 @@ def concat_scored(parts: Sequence[Scored]) -> Scored:
 def _value(record: Score) -> float:
     if record.status != "ok":
         return math.nan
-    if record.score is None or not math.isfinite(record.score):
+    if record.score is None or not abs(record.score) <= MAX_REWARD:
         raise ValueError(f"the reward returned the status ok with the score {record.score}")
     return record.score
 

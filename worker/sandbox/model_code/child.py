@@ -17,7 +17,7 @@ from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
-from worker.sandbox import event_loop, grading
+from worker.sandbox import event_loop, python_program
 from worker.sandbox.model_code import wire
 
 VALUES_FD, CALLS_FD = 3, 4
@@ -54,7 +54,7 @@ class Code:
         self._refer(module)
         self._open_streams(stdin)
         vars(builtins).update(exit=sys.exit, quit=sys.exit)  # which `site` would define
-        grading.seed(zlib.crc32(source.encode("utf-8", "replace")))
+        python_program.seed(zlib.crc32(source.encode("utf-8", "replace")))
         if "asyncio" in source:
             event_loop.install()
         try:

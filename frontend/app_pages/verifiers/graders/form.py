@@ -9,6 +9,7 @@ from frontend.api.types import Json
 
 OUTPUT_TEXT = "{{sample.output_text}}"
 ANSWER = "{{item.answer}}"
+DEFAULT_RANGE = (0.0, 1.0)
 PLACEHOLDERS = "{{item.column}} is replaced by a column of the row, {{sample.output_text}} by the model's answer."
 
 
@@ -54,6 +55,16 @@ def which_texts(grader: Json, key: str, *, compared: bool = True) -> Json:
             else ""
         )
     return {name: value for name, value in (("input", text.strip()), ("reference", reference.strip())) if value}
+
+
+def score_range(grader: Json, key: str, *, help: str) -> tuple[float, float]:
+    """Show the lowest and the highest score, as edited."""
+    low, high = grader.get("range") or DEFAULT_RANGE
+    left, right = st.columns(2)
+    return (
+        left.number_input("Lowest score", value=float(low), format="%g", key=f"{key}_low", help=help),
+        right.number_input("Highest score", value=float(high), format="%g", key=f"{key}_high", help=help),
+    )
 
 
 def text_list(label: str, given: list[str], *, key: str, help: str) -> list[str]:

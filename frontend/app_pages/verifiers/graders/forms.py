@@ -4,7 +4,7 @@ import streamlit as st
 
 from frontend.api.types import Json
 from frontend.app_pages.verifiers.graders import answers, judge, program, texts
-from frontend.app_pages.verifiers.graders.form import Form, form
+from frontend.app_pages.verifiers.graders.form import DEFAULT_RANGE, Form, form, score_range
 from frontend.app_pages.verifiers.graders.repeated import editable_list
 from frontend.words.verifier_kinds import KINDS, SEVERAL
 
@@ -42,7 +42,9 @@ def _multi(grader: Json, key: str) -> Json:
         "ceil, exp, sqrt, log, pow.",
     )
     st.caption(f"Available names: {', '.join(f'`{name}`' for name in names if name)}.")
-    return {"graders": dict(parts), "calculate_output": formula}
+    ends = score_range(grader, key, help="A value of the formula beyond is an error of its row.")
+    chosen = {"range": list(ends)} if "range" in grader or ends != DEFAULT_RANGE else {}
+    return {"graders": dict(parts), "calculate_output": formula} | chosen
 
 
 def named(graders: Json) -> list[Named]:
@@ -71,4 +73,4 @@ def _part(part: Named, key: str, place: int) -> Named:
     return name.strip(), {"type": chosen, **SINGLE[chosen].edited(same, f"{key}_{chosen}")}
 
 
-FORMS: dict[str, Form] = {**SINGLE, "multi": form(_multi, "graders", "calculate_output")}
+FORMS: dict[str, Form] = {**SINGLE, "multi": form(_multi, "graders", "calculate_output", "range")}

@@ -5,7 +5,7 @@ from typing import Any
 import streamlit as st
 
 from frontend.api.types import Json
-from frontend.app_pages.verifiers.graders.form import PLACEHOLDERS, form, text_list
+from frontend.app_pages.verifiers.graders.form import PLACEHOLDERS, form, score_range, text_list
 from frontend.app_pages.verifiers.graders.repeated import editable_list
 
 ROLES = ("system", "developer", "user", "assistant")
@@ -45,11 +45,7 @@ def text_of(content: Any) -> str:
 
 def _score_model(grader: Json, key: str) -> Json:
     judge = _judge(grader, key)
-    low, high = grader.get("range") or (0.0, 1.0)
-    left, right = st.columns(2)
-    lowest = left.number_input("Lowest score", value=float(low), format="%g", key=f"{key}_low")
-    highest = right.number_input("Highest score", value=float(high), format="%g", key=f"{key}_high")
-    return judge | {"range": [lowest, highest]}
+    return judge | {"range": list(score_range(grader, key, help="The judge is asked for a number within them."))}
 
 
 def _label_model(grader: Json, key: str) -> Json:

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from frontend.api.types import Json, ScoreRecord
-from frontend.app_pages.verifiers.graders.form import form
+from frontend.app_pages.verifiers.graders.form import DEFAULT_RANGE, form, score_range
 from frontend.widgets import code_field
 
 START = "def grade(completion, answer):\n    return 1.0 if answer in completion else 0.0\n"
@@ -12,6 +12,10 @@ HELP = (
     "row as uploaded. Also accepted: the signatures of OpenAI (sample, item), TRL, verl and others. Return a number, "
     'None to abstain, or {"score": …, "reason": …, "components": {…}}. To run code that the model wrote, '
     "`import model_code`, as the template “Code that passes unit tests” does."
+)
+
+RANGE_HELP = (
+    "A score beyond is an error of its row. If several functions are added up, 0 to 1 stands for 0 to their number."
 )
 
 
@@ -39,7 +43,9 @@ def _python(grader: Json, key: str) -> Json:
         key=f"{key}_isolation",
         help="Keeps rows apart. Off: only if the source needs it. It does not keep code of the model from its score.",
     )
-    return {"source": source} | ({"isolation": "call"} if alone else {})
+    ends = score_range(grader, key, help=RANGE_HELP)
+    chosen = {"range": list(ends)} if "range" in grader or ends != DEFAULT_RANGE else {}
+    return {"source": source} | chosen | ({"isolation": "call"} if alone else {})
 
 
-PYTHON = form(_python, "source", "isolation")
+PYTHON = form(_python, "source", "isolation", "range")

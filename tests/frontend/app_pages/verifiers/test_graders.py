@@ -26,6 +26,7 @@ FULL: dict[str, dict[str, Any]] = {
     "python": {
         "source": "def grade(item, output_text):\n    return 1\n",
         "isolation": "call",
+        "range": [-1.0, 2.0],
         "image_tag": "2025-05-08",
     },
     "regex": {"pattern": "(?P<answer>a+)", "flags": "im", **TEXTS},
@@ -44,6 +45,7 @@ FULL: dict[str, dict[str, Any]] = {
             "judged": {"type": "score_model", **ASKED, "range": [0.0, 1.0]},
         },
         "calculate_output": "0.5 * close + 0.3 * code + 0.2 * judged",
+        "range": [0.0, 1.5],
     },
 }
 
@@ -155,6 +157,8 @@ def test_a_program_is_checked_when_it_changes_and_its_line_is_marked(key: str) -
     typed(app, "Python source", "def reward(completions, answer, **kwargs):\n    return [1.0 for _ in completions]\n")
     assert "`reward` is called with TRL's signature" in words(app)
     assert code_field(app, "Python source")["faults"] == []
+    typed(app, "Python source", "".join(f"def {n}(completions, **kwargs):\n    return [1]\n" for n in ("one", "two")))
+    assert "'one', 'two' are added up with equal weights" in words(app)
     typed(app, "Python source", "def grade(sample, item):\n    x = 1\n    return (x +\n")
     assert "Line 3" in app.warning[0].value
     assert any(code.value.splitlines()[2].startswith("→ 3     return (x +") for code in app.code)
@@ -206,3 +210,11 @@ def test_matches_are_marked_and_their_text_is_escaped() -> None:
     assert shown == (
         '<div class="matches">&lt;a&gt; <mark class="first"><u>1</u></mark>, <mark class="later">2</mark></div>'
     )
+
+
+@pytest.mark.parametrize("kind", ["python", "multi"])
+def test_a_range_is_written_down_once_it_is_not_0_to_1(kind: str) -> None:
+    app = form_page({"type": kind})
+    assert "range" not in given_by(app)
+    next(field for field in app.number_input if field.label == "Highest score").set_value(5.0).run()
+    assert given_by(app)["range"] == [0, 5]

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.engine.methods.advantages import dead_groups, group_advantages
+from worker.engine.rollouts.reward import MAX_REWARD
 
 NAN = math.nan
 
@@ -26,6 +27,27 @@ def test_advantages_are_the_standardised_rewards_of_each_group():
 def test_a_group_with_equal_rewards_gives_exactly_zero(reward, size):
     found = group_advantages(torch.full((size,), reward, dtype=torch.float64), num_generations=size, scale=True)
     assert torch.equal(found, torch.zeros(size))
+
+
+@given(rewards=st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=9))
+def test_rewards_of_any_size_give_finite_standardised_advantages(rewards):
+    found = group_advantages(torch.tensor(rewards, dtype=torch.float64), num_generations=len(rewards), scale=True)
+    assert found.isfinite().all()
+    assert found.abs().max() <= len(rewards) ** 0.5
+
+
+@given(rewards=st.lists(st.floats(-MAX_REWARD, MAX_REWARD), min_size=2, max_size=9), scale=st.booleans())
+def test_rewards_that_the_engine_takes_give_finite_advantages(rewards, scale):
+    found = group_advantages(torch.tensor(rewards, dtype=torch.float64), num_generations=len(rewards), scale=scale)
+    assert found.isfinite().all()
+    assert found.square().sum().isfinite()
+
+
+def test_one_very_large_reward_stands_out_of_its_group():
+    for large in (1e6, 1e300):
+        rewards = torch.tensor([large, 0.0, 0.0, 0.0], dtype=torch.float64)
+        found = group_advantages(rewards, num_generations=4, scale=True)
+        torch.testing.assert_close(found, torch.tensor([1.5, -0.5, -0.5, -0.5]))
 
 
 def test_a_completion_without_a_score_is_left_out_of_the_statistics_and_gets_zero():
