@@ -28,7 +28,15 @@ def is_judged(spec: Spec) -> bool:
 
 def reads_row(spec: Spec) -> bool:
     """Return whether the score depends on the row; otherwise only the form is scored."""
-    return any(_part_reads_row(part) for part in graders_of(spec))
+    return any(part_reads_row(part) for part in graders_of(spec))
+
+
+def part_reads_row(part: Single) -> bool:
+    """Return whether the score of one grader depends on the row."""
+    if isinstance(part, specs.Python):
+        return part.entry_point.every_column or bool(_names_read(part, of_text=False))
+    named = any(path[0] == "item" for text in part.templates.values() for path in templates.parse(text).paths)
+    return named or bool(part.implicit_references)
 
 
 def reads_text(spec: Spec) -> bool:
@@ -91,7 +99,7 @@ def with_decimal_marks(
     references: dict[str, list[str]] = {name: [] for name in open_numbers}
     for item, answer in rows:
         for name, part in open_numbers.items():
-            reference = answer if part.reference is None else render_from_row(part.reference, item=item)
+            reference = row_reference(part, item=item, answer=answer)
             if reference is not None:
                 references[name].append(reference)
     found = {name: guess_decimal_mark(texts) for name, texts in references.items()}
@@ -99,6 +107,11 @@ def with_decimal_marks(
     if isinstance(spec, specs.Multi):
         return spec.model_copy(update={"graders": {**spec.graders, **read}}), found
     return read[""], found
+
+
+def row_reference(part: TextGrader, *, item: Mapping[str, object], answer: str | None) -> str | None:
+    """Return the text that the grader compares with on this row; None if the row lacks it."""
+    return answer if part.reference is None else render_from_row(part.reference, item=item)
 
 
 def render_from_row(template: str, *, item: Mapping[str, object]) -> str | None:
@@ -109,13 +122,6 @@ def render_from_row(template: str, *, item: Mapping[str, object]) -> str | None:
         return templates.render(template, item=item, sample={"output_text": ""})
     except AppError:
         return None
-
-
-def _part_reads_row(part: Single) -> bool:
-    if isinstance(part, specs.Python):
-        return part.entry_point.every_column or bool(_names_read(part, of_text=False))
-    named = any(path[0] == "item" for text in part.templates.values() for path in templates.parse(text).paths)
-    return named or bool(part.implicit_references)
 
 
 def _named_reference(part: Single, *, item: Mapping[str, object]) -> str | None:

@@ -1,7 +1,8 @@
 """Inside: runs one program (a verifier) over the rows of a batch, one frame per row. Standard library only.
 
 A program is JSON: `{"kind": "python", "source", "calls", "chat", "extra_keys", "batched"}` or `{"kind": "regex", ...}`
-with the options of that scorer (scorers.py, number.py, choice.py, library_scorers.py). A call is `{"function",
+with the options of that scorer (scorers.py, number.py, choice.py, library_scorers.py), and with `"reads_out": true` it
+says how it reads a reference (readouts.py) instead of scoring. A call is `{"function",
 "instantiate", "arguments", "columns"}`; the scores of several calls are summed. A row is a line of JSON.
 """
 
@@ -23,6 +24,7 @@ from worker.sandbox import event_loop, frames, library_scorers, scorers, values
 from worker.sandbox.choice import choice
 from worker.sandbox.number import number
 from worker.sandbox.policy import COMPONENT_NAME_CHARS, COMPONENTS, REASON_CHARS
+from worker.sandbox.readouts import READERS
 from worker.sandbox.scorers import GradeError
 from worker.sandbox.shown import FILENAME, Capture, describe, truncate
 
@@ -49,7 +51,8 @@ def prepare(program: Mapping[str, Any]) -> BatchGrader:
     """Return a function from the lines of a batch to their frames."""
     if program["kind"] == "python":
         return _python(program)
-    row = _timed(_SCORERS[program["kind"]](program))
+    scorers_by_kind = READERS if program.get("reads_out") else _SCORERS
+    row = _timed(scorers_by_kind[program["kind"]](program))
     return lambda lines: map(row, lines)
 
 
