@@ -34,7 +34,7 @@ _AFTER = re.compile(rf"[)\]}}\s.]*(?:\\?%|\^?\\circ|°)?(?:st|nd|rd|th)?(?:{_WOR
 _UNIT_GROUPS = (
     ("km", "m", "cm", "mm"),
     ("kg", "g", "mg"),
-    ("km/h", "m/s"),
+    ("km/h", "m/s", "mph"),
     ("h", "min", "s", "ms"),
     ("m/s^2", "cm/s^2"),
     ("m^2", "cm^2"),
