@@ -81,11 +81,13 @@ class Scale:
 
     def is_far(self, value: Decimal, from_value: Decimal, *, factor: Decimal) -> bool:
         """Return whether two values, in a unit of this factor, are different answers."""
+        if not (value.is_finite() and from_value.is_finite()):
+            return False  # such as 0^0
         absolute, relative = (EXACT.create_decimal(repr(width)) for width in self.tolerance)
         relative = max(relative, EXACT.create_decimal(repr(FAR)))
         width = max(absolute, EXACT.multiply(relative, EXACT.abs(EXACT.multiply(from_value, factor))))
         distance = EXACT.abs(EXACT.multiply(EXACT.subtract(value, from_value), factor))
-        return value.is_finite() and from_value.is_finite() and distance > width
+        return distance > width
 
     def factor_at(self, text: str, unit_at: Span | None) -> Decimal:
         unit = "" if unit_at is None else text[slice(*unit_at)]

@@ -28,15 +28,12 @@ def is_judged(spec: Spec) -> bool:
 
 def reads_row(spec: Spec) -> bool:
     """Return whether the score depends on the row; otherwise only the form is scored."""
-    return any(part_reads_row(part) for part in graders_of(spec))
+    return bool(comparing_graders(spec))
 
 
-def part_reads_row(part: Single) -> bool:
-    """Return whether the score of one grader depends on the row."""
-    if isinstance(part, specs.Python):
-        return part.entry_point.every_column or bool(_names_read(part, of_text=False))
-    named = any(path[0] == "item" for text in part.templates.values() for path in templates.parse(text).paths)
-    return named or bool(part.implicit_references)
+def comparing_graders(spec: Spec) -> list[Single]:
+    """Return the graders whose score depends on the row."""
+    return [part for part in graders_of(spec) if _part_reads_row(part)]
 
 
 def reads_text(spec: Spec) -> bool:
@@ -122,6 +119,13 @@ def render_from_row(template: str, *, item: Mapping[str, object]) -> str | None:
         return templates.render(template, item=item, sample={"output_text": ""})
     except AppError:
         return None
+
+
+def _part_reads_row(part: Single) -> bool:
+    if isinstance(part, specs.Python):
+        return part.entry_point.every_column or bool(_names_read(part, of_text=False))
+    named = any(path[0] == "item" for text in part.templates.values() for path in templates.parse(text).paths)
+    return named or bool(part.implicit_references)
 
 
 def _named_reference(part: Single, *, item: Mapping[str, object]) -> str | None:

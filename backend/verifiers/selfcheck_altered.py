@@ -9,10 +9,10 @@ from typing import Any
 
 from backend.verdict import Finding, Level, quoted, truncated
 from backend.verifiers import specs
-from backend.verifiers.alterations import CHANGES, Alteration, Change, Scale, alterations
+from backend.verifiers.alterations import CHANGES, MAX_ALTERATIONS, Alteration, Change, Scale, alterations
 from backend.verifiers.numerals import guess_decimal_mark
 from backend.verifiers.probes import FORMS, ProbeRow
-from backend.verifiers.reading import graders_of, is_judged, known_references, part_reads_row
+from backend.verifiers.reading import comparing_graders, is_judged, known_references
 from backend.verifiers.record import ScoreRecord
 from backend.verifiers.reference_forms import UNITS, sample_of_forms
 from backend.verifiers.selfcheck_findings import MOST, SAME, Marks
@@ -58,12 +58,12 @@ class AlteredResult:
 
 def altered_rows(rows: Sequence[ProbeRow], *, spec: Spec, form: str, most_texts: int) -> list[AlteredRow]:
     """Choose rows whose references can be altered, in turn from each form, with at most this many texts in all."""
-    parts = _compared(spec)
+    parts = comparing_graders(spec)
     changes = frozenset[Change]().union(*(_changes(part) for part in parts))
     known = [(row, found[0]) for row in rows if (found := known_references(spec, item=row.item, answer=row.answer))]
     references = [reference for _, reference in known]
     scale = _scale(parts, references)
-    most_rows, most_each = (MAX_JUDGED, MAX_JUDGED) if is_judged(spec) else (MAX_ROWS, len(Change) ** 2)
+    most_rows, most_each = (MAX_JUDGED, MAX_JUDGED) if is_judged(spec) else (MAX_ROWS, MAX_ALTERATIONS)
     chosen: list[AlteredRow] = []
     for place in sample_of_forms(references, count=len(references)) if changes else []:
         row, reference = known[place]
@@ -126,10 +126,6 @@ def altered_json(results: Sequence[AlteredResult]) -> list[dict[str, Any]]:
     ]
 
 
-def _compared(spec: Spec) -> list[Single]:
-    return [part for part in graders_of(spec) if part_reads_row(part)]
-
-
 def _changes(part: Single) -> frozenset[Change]:
     """Return the changes that make an answer wrong for this grader, by what it promises to compare."""
     match part:
@@ -145,7 +141,7 @@ def _changes(part: Single) -> frozenset[Change]:
 
 def _by_degree(spec: Spec) -> bool:
     """Return whether every grader measures a similarity, which does not promise that small differences count."""
-    return all(isinstance(part, specs.TextSimilarity) for part in _compared(spec))
+    return all(isinstance(part, specs.TextSimilarity) for part in comparing_graders(spec))
 
 
 def _scale(parts: Sequence[Single], references: Sequence[str]) -> Scale:

@@ -1,8 +1,7 @@
 """Inside: runs one program (a verifier) over the rows of a batch, one frame per row. Standard library only.
 
 A program is JSON: `{"kind": "python", "source", "calls", "chat", "extra_keys", "batched"}` or `{"kind": "regex", ...}`
-with the options of that scorer (scorers.py, number.py, choice.py, library_scorers.py), and with `"reads_out": true` it
-says how it reads a reference (readouts.py) instead of scoring. A call is `{"function",
+with the options of that scorer (scorers.py, number.py, choice.py, library_scorers.py). A call is `{"function",
 "instantiate", "arguments", "columns"}`; the scores of several calls are summed. A row is a line of JSON.
 """
 
@@ -51,8 +50,7 @@ def prepare(program: Mapping[str, Any]) -> BatchGrader:
     """Return a function from the lines of a batch to their frames."""
     if program["kind"] == "python":
         return _python(program)
-    scorers_by_kind = READERS if program.get("reads_out") else _SCORERS
-    row = _timed(scorers_by_kind[program["kind"]](program))
+    row = _timed(_SCORERS[program["kind"]](program))
     return lambda lines: map(row, lines)
 
 
@@ -66,6 +64,7 @@ _SCORERS: dict[str, Callable[[Mapping[str, Any]], scorers.Scorer]] = {
     "math": library_scorers.mathematics,
     "text_similarity": library_scorers.text_similarity,
     "json_schema": library_scorers.json_schema,
+    **READERS,
 }
 
 

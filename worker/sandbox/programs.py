@@ -31,7 +31,7 @@ ReadoutSpec = specs.Number | specs.Math | specs.ChoiceGrader
 
 def program(spec: SandboxSpec, *, reads_out: bool = False) -> bytes:
     """Encode the program of a spec for grading.py. `reads_out`: to say how it reads references, not to score."""
-    fields: dict[str, object] = {"kind": spec.type} | ({"reads_out": True} if reads_out else {})
+    fields: dict[str, object] = {"kind": f"{spec.type}_readout" if reads_out else spec.type}
     match spec:
         case specs.Python():
             entry = spec.entry_point

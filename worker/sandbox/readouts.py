@@ -51,10 +51,11 @@ def _choice(program: Mapping[str, Any]) -> Scorer:
 
 
 READERS: Mapping[str, Callable[[Mapping[str, Any]], Scorer]] = {
-    "number": _number,
-    "math": _mathematics,
-    "choice": _choice,
+    "number_readout": _number,
+    "math_readout": _mathematics,
+    "choice_readout": _choice,
 }
+"""By the kind of the program, which has the options of the scorer."""
 
 
 def _told(read: str, *, part: str) -> Scored:
