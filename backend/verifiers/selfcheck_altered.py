@@ -133,7 +133,9 @@ def _changes(part: Single) -> frozenset[Change]:
             return frozenset({Change.CHOICE, Change.ELEMENT})
         case specs.StringCheck(operation="ne"):
             return frozenset()
-        case specs.Math() | specs.Number(units={}):
+        case specs.Math():
+            return frozenset(Change) - {Change.UNIT}
+        case specs.Number() if not part.units:
             return frozenset(Change) - {Change.UNIT}
         case _:
             return frozenset(Change)
