@@ -8,10 +8,11 @@ import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal
 from enum import StrEnum
+from fractions import Fraction
 
-from backend.verifiers.numerals import EXACT, DecimalMark, Numeral, numerals, plain
+from backend.verifiers.numerals import DecimalMark, Numeral, numerals, plain
 from backend.verifiers.reference_forms import (
     MAX_CHARS,
     UNITS,
@@ -25,7 +26,7 @@ from backend.verifiers.reference_forms import (
 
 MAX_ALTERATIONS = 6
 """Altered texts of one reference."""
-FAR = 0.1
+FAR = Fraction(1, 10)
 """Share of a number by which an altered one differs at least: verifiers of unknown tolerance accept less."""
 MAX_WRITTEN_DIGITS = 15
 _OPPOSITES = (("yes", "no"), ("true", "false"))
@@ -79,19 +80,14 @@ class Scale:
     factors: Mapping[str, float]
     choices: Sequence[str] = ()
 
-    def is_far(self, value: Decimal, from_value: Decimal, *, factor: Decimal) -> bool:
+    def is_far(self, value: Fraction, from_value: Fraction, *, factor: Fraction) -> bool:
         """Return whether two values, in a unit of this factor, are different answers."""
-        if not (value.is_finite() and from_value.is_finite()):
-            return False  # such as 0^0
-        absolute, relative = (EXACT.create_decimal(repr(width)) for width in self.tolerance)
-        relative = max(relative, EXACT.create_decimal(repr(FAR)))
-        width = max(absolute, EXACT.multiply(relative, EXACT.abs(EXACT.multiply(from_value, factor))))
-        distance = EXACT.abs(EXACT.multiply(EXACT.subtract(value, from_value), factor))
-        return distance > width
+        absolute, relative = (Fraction(repr(width)) for width in self.tolerance)
+        width = max(absolute, max(relative, FAR) * abs(from_value * factor))
+        return abs((value - from_value) * factor) > width
 
-    def factor_at(self, text: str, unit_at: Span | None) -> Decimal:
-        unit = "" if unit_at is None else text[slice(*unit_at)]
-        return EXACT.create_decimal(repr(self.factors.get(unit, 1.0)))
+    def factor_of(self, unit: str) -> Fraction:
+        return Fraction(repr(self.factors.get(unit, 1.0)))
 
 
 COMMON = Scale(units=UNITS, factors={})
@@ -126,20 +122,22 @@ def _another_choice(text: str, *, choices: Sequence[str], chance: random.Random)
 
 
 def _of_number(text: str, form: NumberForm, *, scale: Scale, chance: random.Random) -> Iterator[Alteration]:
-    numeral, factor = form.numeral, scale.factor_at(text, form.unit_at)
+    numeral, unit = form.numeral, "" if form.unit_at is None else text[slice(*form.unit_at)]
+    right, factor = _exact(numeral), scale.factor_of(unit)
     yield from _another_digit(text, numeral, scale=scale, factor=factor, chance=chance)
-    if not numeral.value.is_finite() or not numeral.value:
+    if not right:
         return
-    written = [(Change.SIGN, _other_sign(text, numeral), EXACT.minus(numeral.value))]
-    for power in (3, -3):
-        value = EXACT.scaleb(numeral.value, power)
-        written.append((Change.FACTOR, _with_value(text, numeral, value, mark=scale.decimal_mark), value))
+    written = [(Change.SIGN, _other_sign(text, numeral, is_positive=right > 0), -right)]
+    written += [
+        (Change.FACTOR, _with_value(text, numeral, value, mark=scale.decimal_mark), value)
+        for value in (right * 1000, right / 1000)
+    ]
     for change, altered, value in written:
-        as_meant = altered is not None and _change(text, altered, scale=scale) == (numeral.value, value)
-        if altered is not None and as_meant and scale.is_far(value, numeral.value, factor=factor):
+        as_meant = altered is not None and _change(text, altered, scale=scale) == (right, value)
+        if altered is not None and as_meant and scale.is_far(value, right, factor=factor):
             yield Alteration(change, altered)
     if form.unit_at is not None:
-        yield from _another_unit(text, numeral, form.unit_at, scale=scale, chance=chance)
+        yield from _another_unit(text, right, form.unit_at, scale=scale, chance=chance)
 
 
 def _of_expression(text: str, *, scale: Scale, chance: random.Random) -> Iterator[Alteration]:
@@ -157,11 +155,11 @@ def _of_expression(text: str, *, scale: Scale, chance: random.Random) -> Iterato
     if not of_either_sign and not _TIME_OR_DATE.fullmatch(text):
         yield from (Alteration(Change.PART, each.written) for each in ends if spans or not _is_right_side(each, text))
     for numeral in ends[-1:] if of_either_sign else ends:
-        yield from _another_digit(text, numeral, scale=scale, factor=Decimal(1), chance=chance)
+        yield from _another_digit(text, numeral, scale=scale, factor=Fraction(1), chance=chance)
 
 
 def _another_digit(
-    text: str, numeral: Numeral, *, scale: Scale, factor: Decimal, chance: random.Random
+    text: str, numeral: Numeral, *, scale: Scale, factor: Fraction, chance: random.Random
 ) -> Iterator[Alteration]:
     """Change one of the first two digits that count."""
     digits = [place for place in range(numeral.start, numeral.digits_end) if text[place].isdigit()]
@@ -175,40 +173,36 @@ def _another_digit(
             return
 
 
-def _other_sign(text: str, numeral: Numeral) -> str | None:
+def _other_sign(text: str, numeral: Numeral, *, is_positive: bool) -> str | None:
     """Return the text with the other sign; None where a sign makes no sense."""
     if _EITHER_SIGN.search(text) or text[numeral.end :].startswith(_ORDINALS):
         return None
     before, after = text[: numeral.start], text[numeral.start :]
-    if numeral.value > 0:
+    if is_positive:
         return f"{before.removesuffix('+')}-{after}"
     at = max(before.rfind(sign) for sign in "-−–")
     return None if at < 0 else before[:at] + before[at + 1 :] + after
 
 
-def _with_value(text: str, numeral: Numeral, value: Decimal, *, mark: DecimalMark) -> str | None:
+def _with_value(text: str, numeral: Numeral, value: Fraction, *, mark: DecimalMark) -> str | None:
     """Return the text with the digits of another value, grouped if they were; None if there are too many."""
-    plain_value = abs(value.normalize())
-    if len(f"{plain_value:f}") > MAX_WRITTEN_DIGITS:
+    context = Context(prec=MAX_WRITTEN_DIGITS + 1, traps=[])
+    decimal = context.divide(Decimal(abs(value.numerator)), Decimal(value.denominator)).normalize(context)
+    if not decimal.is_finite() or Fraction(decimal) != abs(value) or len(f"{decimal:f}") > MAX_WRITTEN_DIGITS:
         return None
     group = "," if mark == "." else "."
     grouped = re.search(rf"\d{re.escape(group)}\d", text[numeral.start : numeral.digits_end]) is not None
-    digits = f"{plain_value:,f}" if grouped else f"{plain_value:f}"
+    digits = f"{decimal:,f}" if grouped else f"{decimal:f}"
     return _replaced(text, (numeral.start, numeral.end), digits.translate(str.maketrans(",.", group + mark)))
 
 
-def _another_unit(
-    text: str, numeral: Numeral, at: Span, *, scale: Scale, chance: random.Random
-) -> Iterator[Alteration]:
-    def value(unit: str) -> Decimal:
-        return EXACT.multiply(numeral.value, EXACT.create_decimal(repr(scale.factors.get(unit, 1.0))))
+def _another_unit(text: str, right: Fraction, at: Span, *, scale: Scale, chance: random.Random) -> Iterator[Alteration]:
+    def is_far(other: str) -> bool:
+        values = (right * scale.factor_of(name) for name in (other, unit))
+        return not scale.factors or scale.is_far(*values, factor=Fraction(1))
 
     unit = text[slice(*at)]
-    far = [
-        other
-        for other in scale.units[unit]
-        if not scale.factors or scale.is_far(value(other), value(unit), factor=Decimal(1))
-    ]
+    far = [other for other in scale.units[unit] if is_far(other)]
     if far:
         yield Alteration(Change.UNIT, _replaced(text, at, chance.choice(far)))
 
@@ -219,13 +213,21 @@ def _is_right_side(numeral: Numeral, text: str) -> bool:
     return bool(sign) and left[-1:] not in tuple("<>!") and right.strip() == numeral.written
 
 
-def _change(text: str, altered: str, *, scale: Scale) -> tuple[Decimal, Decimal] | None:
+def _change(text: str, altered: str, *, scale: Scale) -> tuple[Fraction, Fraction] | None:
     """Return the value before and after, if exactly one number of the text changed."""
     before, after = (
-        [numeral.value for numeral in numerals(each, decimal_mark=scale.decimal_mark)] for each in (text, altered)
+        [_exact(numeral) for numeral in numerals(each, decimal_mark=scale.decimal_mark)] for each in (text, altered)
     )
     changed = [pair for pair in zip(before, after, strict=False) if pair[0] != pair[1]]
-    return changed[0] if len(before) == len(after) and len(changed) == 1 else None
+    if len(before) != len(after) or len(changed) != 1:
+        return None
+    old, new = changed[0]
+    return None if old is None or new is None else (old, new)
+
+
+def _exact(numeral: Numeral) -> Fraction | None:
+    """Return the value; None if it is none, such as 0^0."""
+    return Fraction(numeral.value) if numeral.value.is_finite() else None
 
 
 def _replaced(text: str, span: Span, by: str) -> str:
