@@ -20,6 +20,8 @@ class Level(StrEnum):
     """Training would be useless."""
 
 
+MAX_CHARS = 300
+LINE_CHARS = 80
 SEVERITY = tuple(Level)
 """Levels in ascending order of severity."""
 
@@ -50,6 +52,24 @@ def verdict_lines(result: Mapping[str, Any]) -> list[str]:
     """Format the result as lines of text for a terminal."""
     lines = [f"  {finding['level']:4}  {finding['message']}" for finding in result["findings"]]
     return [f"{result['verdict']}: {result['summary']}", *lines]
+
+
+def truncated(text: str, *, end: bool = False) -> str:
+    """Truncate to text that can be stored: keep the beginning, or the end, which in a traceback names the error."""
+    clean = text.replace("\x00", "\ufffd").encode(errors="replace").decode()
+    if len(clean) <= MAX_CHARS:
+        return clean
+    return "…" + clean[-MAX_CHARS:] if end else clean[:MAX_CHARS] + "…"
+
+
+def one_line(text: str) -> str:
+    """Write a text of a user into a message: in one line, truncated."""
+    line = " ".join(truncated(text).split())
+    return line if len(line) <= LINE_CHARS else line[:LINE_CHARS] + "…"
+
+
+def quoted(text: str) -> str:
+    return f"`{one_line(text)}`"
 
 
 def _summary(findings: Sequence[Finding]) -> str:

@@ -202,7 +202,7 @@ def _summary(client: Client, job: dict[str, Any], *, output: Path, sha256: str, 
 
 
 def _interval(result: dict[str, Any]) -> dict[str, Any]:
-    return {name: result[name] for name in ("mean", "low", "high", "n")}
+    return {name: result[name] for name in ("mean", "low", "high", "n", "unscored")}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

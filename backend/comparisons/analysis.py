@@ -42,6 +42,15 @@ class EvaluationScores:
         known = {row: [score for score in scores if score is not None] for row, scores in self.scores.items()}
         return {row: _mean(scores) for row, scores in known.items() if scores}
 
+    @cached_property
+    def completions(self) -> int:
+        return sum(len(scores) for scores in self.scores.values())
+
+    @cached_property
+    def unscored(self) -> int:
+        """Completions without a score, which are left out of every mean."""
+        return sum(score is None for scores in self.scores.values() for score in scores)
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -90,7 +99,10 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class ArmResult:
-    """Result of an arm. `difference` and its p-values are relative to the first arm, None if not comparable."""
+    """Result of an arm. `difference` and its p-values are relative to the first arm, None if not comparable.
+
+    `unscored`: how many of the `completions` of the compared evaluations have no score, and are left out.
+    """
 
     name: str
     seeds: int
@@ -101,6 +113,8 @@ class ArmResult:
     curve: list[Point]
     seconds: float
     cost_per_point_s: float | None
+    completions: int
+    unscored: int
     difference: Interval | None = None
     by_seed: list[float] = field(default_factory=list)
     p_value: float | None = None
@@ -192,6 +206,8 @@ def _arm(
         curve=_curve(runs),
         seconds=seconds,
         cost_per_point_s=seconds / (100 * gained) if gained > 0 else None,
+        completions=sum(at.completions for _, at in evaluated),
+        unscored=sum(at.unscored for _, at in evaluated),
     )
 
 
@@ -275,6 +291,11 @@ def _verdict(results: Sequence[ArmResult], *, late: Sequence[str], questions: in
     if not compared:
         sentences = ["Nothing can be compared yet: two methods must first be evaluated on the same questions."]
     sentences += [f"{name} has no result within the budget: its first evaluation came later." for name in late]
+    sentences += [
+        f"{result.name}: {result.unscored} of {result.completions} held-out completions had no score and are left out."
+        for result in results
+        if result.unscored
+    ]
     seeds = min(result.seeds for result in (first, *compared))
     if compared and seeds < FEW_SEEDS:
         sentences.append(

@@ -49,7 +49,7 @@ def step_figures(step: int, metrics: Mapping[str, float | None], *, at: float) -
 
 def evaluation_figures(result: Mapping[str, Any], *, at: float) -> Figures:
     """Return the figures of a held-out evaluation, given as JSON."""
-    named = {f"evaluation/{name}": result.get(name) for name in ("mean", "low", "high", "n", "p_value")}
+    named = {f"evaluation/{name}": result.get(name) for name in ("mean", "low", "high", "n", "unscored", "p_value")}
     return Figures(step=result["step"], at=at, values=_finite(named), of_evaluation=True)
 
 

@@ -30,7 +30,12 @@ def is_judged(spec: Spec) -> bool:
 
 def reads_row(spec: Spec) -> bool:
     """Return whether the score depends on the row; otherwise only the form is scored."""
-    return any(_part_reads_row(part) for part in graders_of(spec))
+    return bool(comparing_graders(spec))
+
+
+def comparing_graders(spec: Spec) -> list[Single]:
+    """Return the graders whose score depends on the row."""
+    return [part for part in graders_of(spec) if _part_reads_row(part)]
 
 
 def reads_text(spec: Spec) -> bool:
@@ -140,7 +145,7 @@ def with_decimal_marks(
     references: dict[str, list[str]] = {name: [] for name in open_numbers}
     for item, answer in rows:
         for name, part in open_numbers.items():
-            reference = answer if part.reference is None else render_from_row(part.reference, item=item)
+            reference = row_reference(part, item=item, answer=answer)
             if reference is not None:
                 references[name].append(reference)
     found = {name: guess_decimal_mark(texts) for name, texts in references.items()}
@@ -148,6 +153,11 @@ def with_decimal_marks(
     if isinstance(spec, specs.Multi):
         return spec.model_copy(update={"graders": {**spec.graders, **read}}), found
     return read[""], found
+
+
+def row_reference(part: TextGrader, *, item: Mapping[str, object], answer: str | None) -> str | None:
+    """Return the text that the grader compares with on this row; None if the row lacks it."""
+    return answer if part.reference is None else render_from_row(part.reference, item=item)
 
 
 def render_from_row(template: str, *, item: Mapping[str, object]) -> str | None:

@@ -2,18 +2,28 @@
 
 Each row is checked separately: first its right answer in every form (probes.py), then wrong texts in the form in which
 the right answer scored best. The first rows are graded again in reverse order: equal texts must get equal scores.
-selfcheck_findings.py draws the conclusions; `docs/checks.md` explains each finding.
+Then references of every form are read by the graders that read a value (selfcheck_readings.py), and slightly altered
+right answers are graded in one call (selfcheck_altered.py). selfcheck_findings.py draws the conclusions;
+`docs/checks.md` explains each finding.
 """
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from backend.verdict import verdict
-from backend.verifiers.probes import Probe, ProbeRow, probe_labels, right_probes, wrong_probes
+from backend.verdict import truncated, verdict
+from backend.verifiers.probes import FORMS, Probe, ProbeRow, probe_labels, right_probes, wrong_probes
 from backend.verifiers.reading import is_judged
 from backend.verifiers.record import ScoreRecord, ScoreStatus
-from backend.verifiers.selfcheck_findings import Marks, Outcome, RowResult, conclude
+from backend.verifiers.selfcheck_altered import (
+    AlteredResult,
+    altered_findings,
+    altered_json,
+    altered_results,
+    altered_rows,
+)
+from backend.verifiers.selfcheck_findings import Conclusion, Marks, Outcome, RowResult, conclude
+from backend.verifiers.selfcheck_readings import Read, read_references, reading_findings, readings_json
 from backend.verifiers.specs import Spec
 from backend.verifiers.templates import Sample
 
@@ -25,7 +35,8 @@ Grade = Callable[[Sequence[Sample]], Sequence[ScoreRecord]]
 BUDGET_S = 60.0
 """Seconds after which no further row is started."""
 REPEATED_ROWS = 2
-MAX_CHARS = 300
+MAX_ALTERED_TEXTS = 64
+"""Calls for altered answers, the right ones among them included."""
 
 
 def self_check(
@@ -33,23 +44,24 @@ def self_check(
     *,
     spec: Spec,
     grade: Grade,
+    read: Read,
+    more_rows: Sequence[ProbeRow] = (),
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     budget_s: float = BUDGET_S,
 ) -> dict[str, Any]:
     """Return the verdict on a verifier (backend.verdict), with a matrix of rows and probes.
 
-    `progress` receives (rows done, total). Exceptions of `grade` propagate: they mean that the sandbox failed.
+    `more_rows`: further rows, whose references are only read and altered. `progress` receives (rows done, total).
+    Exceptions of `grade` and `read` propagate: they mean that the sandbox failed.
     """
     started = time.monotonic()
-    results: list[RowResult] = []
-    for row in rows:
-        if results and time.monotonic() - started > budget_s:
-            break
-        results.append(_check_row(row, rows=rows, spec=spec, grade=grade, repeat=len(results) < _repeated(spec)))
-        progress(len(results), len(rows))
-        if all(outcome.record.status is ScoreStatus.TIMEOUT for outcome in results[-1].outcomes):
-            break
+    results = _check_rows(rows, spec=spec, grade=grade, progress=progress, until=started + budget_s)
     found = conclude(results, spec=spec, requested=len(rows))
+    sampled = list({row.number: row for row in (*rows, *more_rows)}.values())
+    references = read_references(sampled, spec=spec, read=read)
+    left_s = budget_s - (time.monotonic() - started)
+    altered = _check_altered(sampled, results, found, spec=spec, grade=grade, left_s=left_s)
+    findings = [*found.findings, *reading_findings(references), *altered_findings(altered, spec=spec)]
     where = "the row" if len(results) == 1 else f"all {len(results)} rows"
     good = f"Right answers get full marks on {where} checked; empty text, noise and other answers do not."
     columns = _columns(results, spec=spec)
@@ -61,14 +73,64 @@ def self_check(
         **found.figures,
         "probes": columns,
         "rows": [_matrix_row(result, columns=columns, marks=found.marks) for result in results],
+        "readings": readings_json(references),
+        "altered": altered_json(altered),
     }
-    return verdict(found.findings, good=good, details=details)
+    return verdict(findings, good=good, details=details)
 
 
 def spread(count: int, *, over: int) -> list[int]:
     """Return at most `count` evenly spaced numbers of 0 … `over` - 1."""
     size = min(count, over)
     return [place * over // size for place in range(size)]
+
+
+def _check_rows(
+    rows: Sequence[ProbeRow], *, spec: Spec, grade: Grade, progress: Callable[[int, int], None], until: float
+) -> list[RowResult]:
+    """Check row after row, until the time is over or every call on a row timed out."""
+    results: list[RowResult] = []
+    for row in rows:
+        if results and time.monotonic() > until:
+            break
+        results.append(_check_row(row, rows=rows, spec=spec, grade=grade, repeat=len(results) < _repeated(spec)))
+        progress(len(results), len(rows))
+        if all(outcome.record.status is ScoreStatus.TIMEOUT for outcome in results[-1].outcomes):
+            break
+    return results
+
+
+def _check_altered(
+    rows: Sequence[ProbeRow],
+    results: Sequence[RowResult],
+    found: Conclusion,
+    *,
+    spec: Spec,
+    grade: Grade,
+    left_s: float,
+) -> list[AlteredResult]:
+    """Grade altered answers in one call, as many as the time that is left allows; none if no right answer is full."""
+    form = _usual_form(results, marks=found.marks)
+    if form is None:
+        return []
+    calls = left_s * 1000 / max(found.figures["median_ms"] or 0.0, 1.0)
+    chosen = altered_rows(rows, spec=spec, form=form, most_texts=int(min(MAX_ALTERED_TEXTS, calls)))
+    if not chosen:
+        return []
+    records = grade([_sample(altered.row, Probe(form, text)) for altered in chosen for text in altered.texts])
+    return altered_results(chosen, records, marks=found.marks, spec=spec)
+
+
+def _usual_form(results: Sequence[RowResult], *, marks: Marks) -> str | None:
+    """Return the form in which right answers get full marks on most rows; None if none does."""
+    full = [
+        outcome.probe.name
+        for result in results
+        if marks.reached(result)
+        for outcome in result.outcomes
+        if outcome.probe.name in FORMS and marks.is_full(outcome.record.score or 0.0, of=result)
+    ]
+    return max(FORMS, key=full.count) if full else None
 
 
 def _repeated(spec: Spec) -> int:
@@ -115,7 +177,7 @@ def _matrix_row(result: RowResult, *, columns: Sequence[Mapping[str, str]], mark
     """Return the row's line of the matrix: a cell for each column, null if the row has no such text."""
     return {
         "row": result.row.number,
-        "answer": None if result.row.answer is None else _truncated(result.row.answer),
+        "answer": None if result.row.answer is None else truncated(result.row.answer),
         "cells": [_cell(result, column["name"], marks=marks) for column in columns],
     }
 
@@ -130,14 +192,6 @@ def _cell(result: RowResult, name: str, *, marks: Marks) -> dict[str, Any] | Non
         "score": best.record.score,
         "full": best.record.score is not None and marks.is_full(best.record.score, of=result),
         "status": best.record.status.value,
-        "text": _truncated(best.probe.text),
-        "reason": None if best.record.reason is None else _truncated(best.record.reason, end=True),
+        "text": truncated(best.probe.text),
+        "reason": None if best.record.reason is None else truncated(best.record.reason, end=True),
     }
-
-
-def _truncated(text: str, *, end: bool = False) -> str:
-    """Truncate to valid text: keep the beginning, or the end, which in a traceback names the error."""
-    clean = text.replace("\x00", "\ufffd").encode(errors="replace").decode()
-    if len(clean) <= MAX_CHARS:
-        return clean
-    return "…" + clean[-MAX_CHARS:] if end else clean[:MAX_CHARS] + "…"

@@ -114,6 +114,7 @@ def conclude(results: Sequence[RowResult], *, spec: Spec, requested: int) -> Con
         findings += [
             *_right_answer_findings(results, spec=spec, marks=marks),
             *_wrong_answer_findings(results, spec=spec, marks=marks),
+            *_abstention_findings(results, spec=spec),
         ]
     elif not any(finding.level is Level.FAIL for finding in findings):
         findings.append(
@@ -203,10 +204,46 @@ def _right_answer_findings(results: Sequence[RowResult], *, spec: Spec, marks: M
 def _constant(score: float, results: Sequence[RowResult], *, spec: Spec) -> Finding:
     """Return the finding for equal scores, which fails unless only the form is scored and all scores are 0."""
     level = Level.WARN if score <= 0 and not reads_row(spec) else Level.FAIL
+    abstained = _abstained(results)
+    if not abstained:
+        message = f"Every text scored {score:g}, right answers and nonsense alike, so nothing can be learned."
+        return Finding("constant", level, f"{message} {_forms(results)}")
     message = (
-        f"Every text scored {score:g}, right answers and nonsense alike, so nothing can be learned. {_forms(results)}"
+        f"Every text that was scored got {score:g}. The verifier abstained on the other {len(abstained)} of "
+        f"{_calls(results)} texts ({_names(abstained, spec=spec)}), which training leaves out, so nothing can be "
+        "learned. Return a score below that of a right answer for a wrong one, not None."
     )
     return Finding("constant", level, message)
+
+
+def _abstention_findings(results: Sequence[RowResult], *, spec: Spec) -> Iterator[Finding]:
+    """Report abstentions on texts that are no right answer: they are not scored low, but left out of training."""
+    kinds = {name: kind for name, (kind, _) in probe_labels(spec).items()}
+    wrong = [t for result in results for t in result.outcomes if kinds[t.probe.name] is not Kind.RIGHT]
+    abstained = [outcome for outcome in wrong if outcome.record.status is ScoreStatus.ABSTAIN]
+    if abstained:
+        message = (
+            f"The verifier abstained on {len(abstained)} of {len(wrong)} texts that are no right answer "
+            f"({_names(abstained, spec=spec)}). Training leaves such completions out, so it does not learn that they "
+            "are wrong."
+        )
+        yield Finding("abstained", Level.WARN if _most(abstained, wrong) else Level.PASS, message)
+
+
+def _abstained(results: Sequence[RowResult]) -> list[Outcome]:
+    return [t for result in results for t in result.outcomes if t.record.status is ScoreStatus.ABSTAIN]
+
+
+def _calls(results: Sequence[RowResult]) -> int:
+    return sum(len(result.outcomes) for result in results)
+
+
+def _names(outcomes: Sequence[Outcome], *, spec: Spec) -> str:
+    """Name the first kinds of text, those that are no right answer before the others."""
+    present = {outcome.probe.name for outcome in outcomes}
+    known = sorted(probe_labels(spec).items(), key=lambda item: item[1][0] is Kind.RIGHT)
+    labels = [label for name, (_, label) in known if name in present]
+    return ", ".join(labels[:3]) + (", …" if len(labels) > 3 else "")
 
 
 def _hopeless(short: Sequence[RowResult], able: Sequence[RowResult], *, marks: Marks) -> bool:

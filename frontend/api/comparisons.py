@@ -44,7 +44,8 @@ class ScorePoint(TypedDict):
 
 
 class ArmResult(TypedDict):
-    """The result of an arm. `difference` and p-values are relative to the first arm."""
+    """The result of an arm. `difference` and p-values are relative to the first arm; `unscored` of the `completions`
+    have no score and are left out."""
 
     name: str
     seeds: int
@@ -56,6 +57,8 @@ class ArmResult(TypedDict):
     seconds: float
     cost_per_point_s: float | None
     cost_per_point: float | None
+    completions: int
+    unscored: int
     difference: Interval | None
     by_seed: list[float]
     p_value: float | None

@@ -150,6 +150,39 @@ class CheckVerdict(TypedDict):
     findings: list[Finding]
 
 
+class ReadReference(TypedDict):
+    """A reference as a grader (by its name in a `multi`) reads it: `read` is None if it cannot, `lost` left out."""
+
+    grader: str
+    reference: str
+    read: str | None
+    lost: str
+
+
+class AlteredAnswer(TypedDict):
+    """An altered right answer: the `text` that gave it, its score, and whether that is the full score."""
+
+    row: int
+    change: str
+    label: str
+    reference: str
+    altered: str
+    text: str
+    score: float | None
+    status: Literal["ok", "abstain", "error", "timeout"]
+    full: bool
+
+
+class SelfCheckResult(CheckVerdict):
+    """The result of a self-check. Results of earlier releases lack `readings` and `altered`."""
+
+    full_marks: float
+    probes: list[Json]
+    rows: list[Json]
+    readings: NotRequired[list[ReadReference]]
+    altered: NotRequired[list[AlteredAnswer]]
+
+
 class JobChecks(TypedDict):
     self_check: CheckVerdict | None
     preflight: CheckVerdict | None
@@ -189,6 +222,8 @@ class Metrics(TypedDict):
 
 
 class Evaluation(TypedDict):
+    """A held-out evaluation. `n`: questions with a score; `unscored` of the `completions` have none."""
+
     step: int
     phase: str
     mean: float
@@ -196,6 +231,8 @@ class Evaluation(TypedDict):
     high: float
     n: int
     k: int
+    completions: int
+    unscored: int
     p_value: float | None
     difference: dict[str, float] | None
 

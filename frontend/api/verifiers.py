@@ -66,6 +66,6 @@ class Verifiers(Wire):
         return [str(choice["message"]["content"] or "") for choice in choices]
 
     def self_check(self, grader: Json, *, file: str, rows: int) -> Check:
-        """Start a self-check of a verifier on rows of a file. Poll the check for the result."""
+        """Start a self-check of a verifier on rows of a file. Poll the check for the result, a `SelfCheckResult`."""
         body = {"grader": grader, "file": file, "rows": rows}
         return cast("Check", self.call("POST", "/v1/verifiers/check", json=body))

@@ -15,7 +15,7 @@ FULL, LESS, FOOLED, SAFE, FAULT, SILENT = (
     "wrong, but full score",
     "wrong, lower score",
     "error or time limit",
-    "no score",
+    "abstained: no score",
 )
 COLORS = {FULL: "#15803d", LESS: "#cbd5e1", FOOLED: "#dc2626", SAFE: "#a7f3d0", FAULT: "#f59e0b", SILENT: "#94a3b8"}
 DARK = (FULL, FOOLED)
@@ -26,7 +26,7 @@ def show(found: Json, *, key: str) -> None:
     """Show all scores as a chart, then the texts of one row."""
     st.caption(
         f"The full score is {found['full_marks']:g}. One dark green cell per column is enough; red is a wrong text "
-        "that got the full score."
+        "that got the full score, – an abstention, ! an error."
     )
     _chart(found, key=key)
     numbers = [row["row"] for row in found["rows"]]
@@ -59,7 +59,7 @@ def table_of(found: Json) -> Table:
             "row": str(row["row"]),
             "text": probe["label"],
             "outcome": outcome(cell, probe["kind"]),
-            "shown": "!" if cell["score"] is None else f"{cell['score']:.3g}",
+            "shown": _shown(cell),
             "wrote": cell["text"],
             "reason": cell["reason"] or "",
         }
@@ -67,6 +67,12 @@ def table_of(found: Json) -> Table:
         for probe, cell in zip(found["probes"], row["cells"], strict=True)
         if cell is not None
     ]
+
+
+def _shown(cell: Json) -> str:
+    if cell["score"] is not None:
+        return f"{cell['score']:.3g}"
+    return "–" if cell["status"] == "abstain" else "!"
 
 
 def texts(row: Json, probes: Sequence[Json]) -> list[dict[str, Any]]:

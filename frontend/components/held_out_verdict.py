@@ -49,6 +49,11 @@ def _score(place: DeltaGenerator, label: str, found: Evaluation) -> None:
         f"95 % interval {found['low']:.3f} to {found['high']:.3f}; {units.count(found['n'], 'question')}, "
         f"{units.count(found['k'], 'completion')} each"
     )
+    if found["unscored"]:
+        place.caption(
+            f"{found['unscored']} of {found['completions']} completions had no score, because the verifier abstained "
+            "or failed. They are left out."
+        )
 
 
 def _judged(after: Evaluation, judgement: held_out.Judgement | None) -> None:

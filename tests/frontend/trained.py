@@ -26,12 +26,18 @@ def trained(job_id: str) -> str:
         return job.adapter_name
 
 
-def measured(job_id: str, *, step: int, share: float, phase: str | None = None, seed: int = 0) -> None:
-    """Add a held-out evaluation in which each of two samples is right with this probability."""
+def measured(
+    job_id: str, *, step: int, share: float, phase: str | None = None, seed: int = 0, unscored: int = 0
+) -> None:
+    """Add a held-out evaluation in which each of two samples is right with this probability; `unscored` have none."""
     rng = random.Random(f"{seed} {step} {share}")
     questions = [{"row": row, "scores": [float(rng.random() < share) for _ in range(2)]} for row in range(QUESTIONS)]
     mean = sum(sum(question["scores"]) for question in questions) / (2 * QUESTIONS)
-    result = {"mean": mean, "low": mean - 0.1, "high": mean + 0.1, "n": QUESTIONS, "k": 2, "per_question": questions}
+    stored = [
+        {**question, "scores": [question["scores"][0], None]} if row < unscored else question
+        for row, question in enumerate(questions)
+    ]
+    result = {"mean": mean, "low": mean - 0.1, "high": mean + 0.1, "n": QUESTIONS, "k": 2, "per_question": stored}
     after = {"p_value": 0.0004, "difference": {"mean": mean - 0.2, "low": mean - 0.3, "high": mean - 0.1}}
     with transaction() as session:
         session.add(

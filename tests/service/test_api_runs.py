@@ -229,6 +229,7 @@ def test_evaluations_come_in_order_with_their_intervals(api: Api, job_path: str)
     assert (baseline["phase"], baseline["p_value"], baseline["difference"]) == ("baseline", None, None)
     assert (trained["step"], trained["p_value"], trained["difference"]) == (5, 0.04, difference)
     assert trained["per_question"] == [{"row": 0, "scores": [1.0, None]}]
+    assert (trained["completions"], trained["unscored"]) == (2, 1)
 
 
 def test_checkpoints_are_listed_newest_first(api: Api, job_path: str) -> None:

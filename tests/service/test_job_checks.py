@@ -17,7 +17,8 @@ CONSTANT = {"type": "python", "name": "same", "source": "def grade(sample, item)
 CONTAINS = {
     "type": "python",
     "name": "contains",
-    "source": "def grade(sample, item):\n    return float(item['answer'] in sample['output_text'])\n",
+    "source": "def grade(sample, item):\n    words = sample['output_text'].replace(',', ' ').split()\n"
+    "    return float(item['answer'] in words)\n",
 }
 
 pytestmark = pytest.mark.usefixtures("clean_database")

@@ -23,7 +23,7 @@ from backend.jobs.spec import RlsdSettings
 from backend.verdict import verdict_lines
 from backend.verifiers.selfcheck import ProbeRow, spread
 from backend.verifiers.specs import Spec
-from worker.checks.self_check import check_verifier
+from worker.checks.self_check import MAX_REFERENCES, check_verifier
 from worker.engine.distributed import ProcessGroup
 from worker.engine.types import Task
 from worker.sandbox.pool import Sandbox
@@ -50,11 +50,14 @@ class CheckStep:
 
 def self_check(tasks: Sequence[Task], *, spec: RlsdSettings, verifier: Spec, sandbox: Sandbox) -> CheckStep:
     """Build the self-check of the verifier on training rows."""
-    rows = [_probe_row(tasks[place]) for place in spread(spec.self_check_rows, over=len(tasks))]
+    rows, more = (
+        [_probe_row(tasks[place]) for place in spread(count, over=len(tasks))]
+        for count in (spec.self_check_rows, MAX_REFERENCES)
+    )
     return CheckStep(
         check="self_check",
         enabled=spec.self_check_rows > 0,
-        run=lambda: check_verifier(verifier, rows, sandbox=sandbox),
+        run=lambda: check_verifier(verifier, rows, sandbox=sandbox, more_rows=more),
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from backend.checks import Progress
 from backend.datasets.rows.rows import NormalRow
@@ -18,6 +18,8 @@ from backend.verifiers.specs import Spec, parse_spec
 from worker.sandbox.pool import Sandbox
 
 UNIT = "rows"
+MAX_REFERENCES = 512
+"""Rows, evenly spaced, from which references are sampled by their form."""
 
 
 def check_verifier(
@@ -25,27 +27,41 @@ def check_verifier(
     rows: Sequence[ProbeRow],
     *,
     sandbox: Sandbox,
+    more_rows: Sequence[ProbeRow] = (),
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Json:
     """Check the verifier on these rows and return the verdict. Raises AppError(503) if the sandbox does not work."""
-    return self_check(rows, spec=verifier, grade=lambda samples: sandbox.grade(verifier, samples), progress=progress)
+    return self_check(
+        rows,
+        spec=verifier,
+        grade=lambda samples: sandbox.grade(verifier, samples),
+        read=sandbox.read,
+        more_rows=more_rows,
+        progress=progress,
+    )
 
 
 def run_self_check(request: Json, progress: Progress, *, sandbox: Sandbox) -> Json:
     """Run the check `self_check`: `{grader, file_id, rows: [number]}` -> the verdict."""
+    wanted = set(request["rows"])
     with transaction() as session:
+        of_file = DatasetRow.file_id == request["file_id"]
+        count = session.scalar(select(func.count()).where(of_file)) or 0
+        numbers = wanted.union(spread(MAX_REFERENCES, over=count))
         stored = session.execute(
             select(DatasetRow.number, DatasetRow.line, DatasetRow.normal)
-            .where(DatasetRow.file_id == request["file_id"], DatasetRow.number.in_(request["rows"]))
+            .where(of_file, DatasetRow.number.in_(numbers))
             .order_by(DatasetRow.number)
         )
-        rows = [NormalRow.from_json(normal, number=number, line=line) for number, line, normal in stored]
-    if not rows:
+        rows = [probe_row(NormalRow.from_json(normal, number=number, line=line)) for number, line, normal in stored]
+    checked = [row for row in rows if row.number in wanted]
+    if not checked:
         raise not_found("file", request["file_id"])
     return check_verifier(
         parse_spec(request["grader"]),
-        [probe_row(row) for row in rows],
+        checked,
         sandbox=sandbox,
+        more_rows=rows,
         progress=lambda done, total: progress(done, total, UNIT),
     )
 

@@ -16,7 +16,7 @@ from backend.errors import AppError
 from backend.verdict import Level, verdict_lines
 from backend.verifiers.reading import with_decimal_marks
 from backend.verifiers.specs import parse_spec
-from worker.checks.self_check import check_verifier, read_grader, spread_rows
+from worker.checks.self_check import MAX_REFERENCES, check_verifier, read_grader, spread_rows
 from worker.sandbox.pool import Sandbox
 
 
@@ -26,13 +26,15 @@ def check(
     rows: Annotated[int, typer.Option(help="Number of rows to use.", min=1, max=64)] = 16,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole result as one JSON object.")] = False,
 ) -> None:
-    """Check that a verifier gives full marks to right answers, and not to empty text, noise or other rows' answers."""
+    """Check that a verifier gives full marks to right answers, and not to empty text, noise, other rows' answers or
+    slightly altered right ones; show how it reads references.
+    """
     with data.open("rb") as file:
         all_rows = read_rows(file, name=data.name)
     grader, _columns = with_decimal_marks(parse_spec(read_grader(verifier)), items_and_answers(all_rows))
-    chosen = spread_rows(all_rows, count=rows)
+    chosen, more = (spread_rows(all_rows, count=count) for count in (rows, MAX_REFERENCES))
     with Sandbox() as sandbox:
-        result = check_verifier(grader, chosen, sandbox=sandbox)
+        result = check_verifier(grader, chosen, sandbox=sandbox, more_rows=more)
     print(json.dumps(result) if as_json else "\n".join(verdict_lines(result)))
     if result["verdict"] == Level.FAIL:
         sys.exit(1)

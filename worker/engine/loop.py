@@ -309,6 +309,8 @@ def _evaluation_report(
         high=score["high"],
         n=len(means),
         k=settings.eval_samples,
+        completions=sum(len(question["scores"]) for question in evaluation.questions),
+        unscored=sum(question["scores"].count(None) for question in evaluation.questions),
         per_question=evaluation.questions,
         p_value=comparison.p_value if comparison else None,
         difference=comparison.difference if comparison else None,

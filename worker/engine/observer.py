@@ -80,6 +80,9 @@ class EvaluationReport:
     """Questions with a score."""
     k: int
     """Samples per question."""
+    completions: int
+    unscored: int
+    """Completions without a score (abstention, error, timeout), which are left out of the mean."""
     per_question: list[QuestionScores]
     p_value: float | None
     """Against the baseline; None for the baseline itself."""
@@ -87,6 +90,11 @@ class EvaluationReport:
     """Against the baseline; None for the baseline itself."""
     seconds: float = field(compare=False)
     """Duration; not compared, since it differs between equal runs."""
+
+    @property
+    def left_out(self) -> str:
+        """How many completions had no score, to append to a sentence; empty if all had one."""
+        return f"; {self.unscored} of {self.completions} samples had no score" if self.unscored else ""
 
 
 class Observer(Protocol):

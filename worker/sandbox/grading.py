@@ -12,6 +12,7 @@ from typing import Any
 from worker.sandbox import frames, library_scorers, python_program, scorers
 from worker.sandbox.choice import choice
 from worker.sandbox.number import number
+from worker.sandbox.readouts import READERS
 from worker.sandbox.scorers import GradeError
 from worker.sandbox.scores import FATAL_ERRORS, FaultyRow, error_frame, frame, ms_since
 
@@ -35,6 +36,7 @@ _SCORERS: dict[str, Callable[[Mapping[str, Any]], scorers.Scorer]] = {
     "math": library_scorers.mathematics,
     "text_similarity": library_scorers.text_similarity,
     "json_schema": library_scorers.json_schema,
+    **READERS,
 }
 
 

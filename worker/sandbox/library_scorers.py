@@ -19,7 +19,7 @@ def mathematics(program: Mapping[str, Any]) -> Scorer:
 
     def read_reference(reference: str) -> Any:
         if reference not in parsed_references:
-            parsed = parse(mathematical(reference), parsing_timeout=None) or parse(reference, parsing_timeout=None)
+            parsed = parsed_reference(reference)
             if not parsed:
                 raise GradeError(f"the reference '{reference:.80}' cannot be read as mathematics")
             if len(parsed_references) > 256:
@@ -32,6 +32,14 @@ def mathematics(program: Mapping[str, Any]) -> Scorer:
         return float(verify(read_reference(require_reference(reference)), answer, timeout_seconds=None))
 
     return score
+
+
+def parsed_reference(reference: str) -> list[Any]:
+    """Return math-verify's expression and the text that it took it from; nothing if it cannot be read."""
+    from math_verify import parse
+
+    read: list[Any] = parse(mathematical(reference), parsing_timeout=None) or parse(reference, parsing_timeout=None)
+    return read
 
 
 _DELIMITED = re.compile(r"\$|\\boxed|\\\(|\\\[")

@@ -1,6 +1,6 @@
 """Inside: the `number` grader. The last number of the text against the reference's, within a tolerance."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -20,19 +20,7 @@ class _Reading(NamedTuple):
 
 def number(program: Mapping[str, Any]) -> Scorer:
     absolute, relative = (EXACT.create_decimal(repr(width)) for width in program["tolerances"])
-    units: dict[str, float] = program["units"]
-    mark: DecimalMark = program["decimal_mark"]
-    by_length = sorted(units, key=len, reverse=True)
-
-    def read(text: str) -> _Reading | None:
-        """Return the last number with a unit, else the last number."""
-        text = plain(text)
-        found = [_with_unit(numeral, text, by_length) for numeral in numerals(text, decimal_mark=mark)]
-        if not found:
-            return None
-        last = next((one for one in reversed(found) if one.unit is not None), found[-1])
-        factor = Decimal(1) if last.unit is None else EXACT.create_decimal(repr(units[last.unit]))
-        return last._replace(value=EXACT.multiply(last.value, factor))
+    read = reader(program)
 
     def score(text: str, reference: str | None) -> Scored:
         right = read(require_reference(reference))
@@ -48,6 +36,24 @@ def number(program: Mapping[str, Any]) -> Scorer:
         return Scored(float(near), None if near else _difference(answer, right))
 
     return score
+
+
+def reader(program: Mapping[str, Any]) -> Callable[[str], _Reading | None]:
+    """Return a function that reads a text: its last number with a unit, else its last number."""
+    units: dict[str, float] = program["units"]
+    mark: DecimalMark = program["decimal_mark"]
+    by_length = sorted(units, key=len, reverse=True)
+
+    def read(text: str) -> _Reading | None:
+        text = plain(text)
+        found = [_with_unit(numeral, text, by_length) for numeral in numerals(text, decimal_mark=mark)]
+        if not found:
+            return None
+        last = next((one for one in reversed(found) if one.unit is not None), found[-1])
+        factor = Decimal(1) if last.unit is None else EXACT.create_decimal(repr(units[last.unit]))
+        return last._replace(value=EXACT.multiply(last.value, factor))
+
+    return read
 
 
 def _difference(answer: _Reading, right: _Reading) -> str:

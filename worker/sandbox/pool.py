@@ -6,6 +6,7 @@ forges results continues with one process per row. The server is replaced after 
 abnormal exit of a child, and when it has died.
 """
 
+import json
 import os
 import threading
 import weakref
@@ -17,6 +18,7 @@ from backend.errors import AppError
 from backend.settings import settings
 from backend.verifiers import specs
 from backend.verifiers.formula import Formula, FormulaError
+from backend.verifiers.readouts import Readout, readout_of
 from backend.verifiers.record import FORMULA_FAULT, ScoreRecord, ScoreStatus, error_record
 from backend.verifiers.specs import Spec
 from backend.verifiers.templates import Sample
@@ -130,6 +132,16 @@ class Sandbox:
         records = [record.held_to(spec.bounds) for record in records]
         return [record.counted_as_zero() for record in records] if spec.error_counts_as_zero else records
 
+    def read(self, spec: programs.ReadoutSpec, references: Sequence[str]) -> list[Readout | None]:
+        """Return how the grader reads each reference, in order; None for one that it cannot read.
+
+        Raises AppError(503) if the sandbox cannot work.
+        """
+        rows = [json.dumps((reference, None)).encode() for reference in references]
+        with self._lock:
+            records = self._grade_rows(spec, rows, program=programs.program(spec, reads_out=True))
+        return [readout_of(record) for record in records]
+
     def _combine(self, spec: specs.Multi, samples: Sequence[Sample]) -> list[ScoreRecord]:
         formula = spec.formula()
         by_name = {name: self.grade(grader, samples) for name, grader in spec.graders.items()}
@@ -148,16 +160,16 @@ class Sandbox:
         pending = [index for index, record in enumerate(results) if record is None]
         if pending:
             with self._lock:
-                graded = self._grade_rows(spec, [rows[index] for index in pending])
+                ready = [rows[index] for index in pending]
+                graded = self._grade_rows(spec, ready, program=programs.program(spec))
             for index, record in zip(pending, graded, strict=True):
                 results[index] = record
         return [record for record in results if record is not None]
 
-    def _grade_rows(self, spec: programs.SandboxSpec, rows: list[bytes]) -> list[ScoreRecord]:
+    def _grade_rows(self, spec: programs.SandboxSpec, rows: list[bytes], *, program: bytes) -> list[ScoreRecord]:
         preload = preload_of(spec.required_libraries) if self._libraries.folder is not None else ()
         if isinstance(spec, specs.Python) and self._ready_server().confinement.level == 0:
             raise AppError(self._ready_server().confinement.sentence, status=503, code="sandbox_level")
-        program = programs.program(spec)
         size = programs.rows_per_process(spec, self.limits)
         batched = isinstance(spec, specs.Python) and spec.entry_point.may_take_batches
         isolated = isinstance(spec, specs.Python) and spec.one_process_per_call

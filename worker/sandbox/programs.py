@@ -26,9 +26,13 @@ SandboxSpec = (
 """Specs graded in the sandbox; `multi` combines records of other specs, and judges are called from outside."""
 
 
-def program(spec: SandboxSpec) -> bytes:
-    """Encode the program of a spec for grading.py."""
-    fields: dict[str, object] = {"kind": spec.type}
+ReadoutSpec = specs.Number | specs.Math | specs.ChoiceGrader
+"""Specs that say how they read a reference."""
+
+
+def program(spec: SandboxSpec, *, reads_out: bool = False) -> bytes:
+    """Encode the program of a spec for grading.py. `reads_out`: to say how it reads references, not to score."""
+    fields: dict[str, object] = {"kind": f"{spec.type}_readout" if reads_out else spec.type}
     match spec:
         case specs.Python():
             fields |= {

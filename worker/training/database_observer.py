@@ -71,7 +71,8 @@ class DatabaseObserver:
                 job.id,
                 code=f"evaluation.{report.phase}",
                 message=f"Held-out accuracy after {report.step} steps: {report.mean:.3f} "
-                f"[{report.low:.3f}, {report.high:.3f}], {report.n} questions, {report.k} samples each.",
+                f"[{report.low:.3f}, {report.high:.3f}], {report.n} questions, {report.k} samples each"
+                f"{report.left_out}.",
             )
 
     def checkpoint(self, checkpoint: EngineCheckpoint) -> None:

@@ -75,7 +75,7 @@ class FolderObserver:
         self._append("evaluations.jsonl", asdict(report))
         print(
             f"{report.phase}: {report.mean:.3f} [{report.low:.3f}, {report.high:.3f}] "
-            f"on {report.n} held-out questions, {report.k} samples each",
+            f"on {report.n} held-out questions, {report.k} samples each{report.left_out}",
             flush=True,
         )
 

@@ -67,7 +67,8 @@ class ArmObject(BaseModel):
     within the budget; None if there is none. `difference`, `p_value` and `p_adjusted` (Holm) are against the first arm,
     paired by question; `by_seed` is the difference of each seed. `seconds` is step time times devices;
     `cost_per_point_s` is the cost of a gain of 0.01 in such seconds, `cost_per_point` in money if the server has a
-    price."""
+    price. `unscored` of the `completions` at `steps` have no score (abstentions, errors, timeouts), and are left out.
+    """
 
     name: str
     seeds: int
@@ -79,6 +80,8 @@ class ArmObject(BaseModel):
     seconds: float
     cost_per_point_s: float | None
     cost_per_point: float | None
+    completions: int
+    unscored: int
     difference: IntervalObject | None
     by_seed: list[float]
     p_value: float | None

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Float, Select, Subquery, and_, case, func,
 from backend.api.http.dependencies import Auth, Database, JobOfPath
 from backend.api.http.downloads import download
 from backend.api.http.paging import After, ListItem, Order, Page, keyset_page, numbers_in_id, page
-from backend.db.base import unix_s
+from backend.db.base import Json, unix_s
 from backend.db.blobs import Blob
 from backend.db.jobs import Job
 from backend.db.training import Evaluation, Rollout, Step
@@ -62,8 +62,9 @@ class RowsPage(Page[RowHistory]):
 
 
 class EvaluationObject(ListItem):
-    """The mean score with its interval over `n` questions with `k` completions each; `p_value` and `difference` are
-    against the baseline, `seconds` the duration."""
+    """The mean score with its interval over `n` questions with `k` completions each, without the `unscored` ones of
+    all `completions` (abstentions, errors, timeouts); `p_value` and `difference` are against the baseline, `seconds`
+    the duration."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -75,6 +76,8 @@ class EvaluationObject(ListItem):
     high: float
     n: int
     k: int
+    completions: int
+    unscored: int
     p_value: float | None = None
     difference: dict[str, float] | None = None
     seconds: float | None = None
@@ -212,7 +215,13 @@ def evaluation_object(evaluation: Evaluation) -> EvaluationObject:
         "phase": evaluation.phase,
         "created_at": unix_s(evaluation.created_at),
     }
-    return EvaluationObject.model_validate({**evaluation.result, **columns})
+    return EvaluationObject.model_validate({**_counted(evaluation.result), **evaluation.result, **columns})
+
+
+def _counted(result: Json) -> dict[str, int]:
+    """Count the completions and those without a score; results of earlier releases lack both figures."""
+    scores = [score for question in result["per_question"] for score in question["scores"]]
+    return {"completions": len(scores), "unscored": scores.count(None)}
 
 
 def _not_ready(job_id: str, state: str) -> AppError:

@@ -29,7 +29,8 @@ class SelfCheckRequest(BaseModel):
 @router.post("/check")
 def check_verifier(body: SelfCheckRequest, _: Auth, session: Database) -> CheckObject:
     """Try right answers in many forms, and texts that must not score. Returns a check; its result is
-    `{verdict, summary, findings, full_marks, probes, rows: [{row, answer, cells}], ...}`.
+    `{verdict, summary, findings, full_marks, probes, rows: [{row, answer, cells}], readings: [{grader, reference, read,
+    lost}], altered: [{row, change, label, reference, altered, text, score, status, full}], ...}`.
     """
     spec, _verifier = resolve_grader(session, body.grader, param="grader")
     file = require_file(session, body.file, param="file")

@@ -3,9 +3,9 @@
 from backend.verifiers.ready_made.kind import Example, ReadyMade
 
 SOURCE = '''def grade(sample, item) -> float:
-    """The signature of OpenAI's Python graders."""
-    expected = str(item["answer"])
-    return 1.0 if expected in sample["output_text"] else 0.0
+    """The signature of OpenAI's Python graders: 1 if the text ends in the answer."""
+    text = " " + " ".join(sample["output_text"].split()).rstrip(".")
+    return 1.0 if text.endswith(" " + str(item["answer"])) else 0.0
 '''
 
 VERIFIER = ReadyMade(

@@ -66,6 +66,7 @@ def figures(result: ComparisonResult) -> Table:
         "Difference": lambda arm: _difference(arm["difference"]),
         "p-value": _p_value,
         "Pass@k": lambda arm: ", ".join(f"{share:.2f} of {k}" for k, share in arm["pass_at_k"].items()) or "–",
+        "Answers without a score": _unscored,
         "Device time per run": lambda arm: units.duration(arm["seconds"]) if arm["seconds"] else "–",
         "Tokens per run, all passes": _tokens,
         "Cost of +0.01 score": lambda arm: _cost(arm, result["currency"]),
@@ -160,6 +161,10 @@ def _difference(interval: Interval | None) -> str:
 
 def _p_value(arm: ArmResult) -> str:
     return "–" if arm["p_adjusted"] is None else units.small_probability(arm["p_adjusted"])
+
+
+def _unscored(arm: ArmResult) -> str:
+    return f"{arm['unscored']} of {arm['completions']}" if arm["completions"] else "–"
 
 
 def _tokens(arm: ArmResult) -> str:

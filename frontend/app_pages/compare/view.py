@@ -28,6 +28,7 @@ MEANING = """
   corrected for the number of methods (Holm). It is not the probability that the difference is chance. Below 0.05, a
   difference counts as shown.
 - **Pass@k**: the probability that at least one of k answers to a question is right.
+- **Answers without a score**: completions on which the verifier abstained or failed. They are left out of every score.
 - **Device time, tokens**: the average per run up to the compared step, without evaluations; the time is summed over
   devices. Tokens count once per pass through the model: sampling, the teacher's pass, the update. A model's card counts
   only those of the updates.

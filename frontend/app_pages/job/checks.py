@@ -1,10 +1,12 @@
 """The results of a job's checks before training, and whether a failed one was overridden."""
 
+from typing import cast
+
 import streamlit as st
 
 from frontend.api import Client
-from frontend.api.types import Job
-from frontend.components import check_matrix, check_verdict
+from frontend.api.types import Job, SelfCheckResult
+from frontend.components import check_matrix, check_references, check_verdict
 from frontend.session import state
 from frontend.widgets import problems
 from frontend.words import units
@@ -43,3 +45,4 @@ def _texts(job_id: str, client: Client) -> None:
             st.session_state[KEPT] = kept
     if kept is not None and kept[0] == job_id:
         check_matrix.show(kept[1], key="job_self_check_matrix")
+        check_references.show(cast("SelfCheckResult", kept[1]))

@@ -1,10 +1,19 @@
 """The self-check of a verifier, saved or not, on many rows: is it ready for training?"""
 
+from typing import cast
+
 import streamlit as st
 
 from frontend.api import Client
-from frontend.api.types import CheckVerdict, Json
-from frontend.components import check_matrix, check_progress, check_verdict, rights, row_choice
+from frontend.api.types import CheckVerdict, Json, SelfCheckResult
+from frontend.components import (
+    check_matrix,
+    check_progress,
+    check_references,
+    check_verdict,
+    rights,
+    row_choice,
+)
 
 MOST, USUAL = 64, 8
 
@@ -13,8 +22,9 @@ def panel(client: Client, grader: Json, *, verifier: str) -> None:
     """Show the self-check. `verifier`: the page's verifier, of which `grader` is a version or a draft."""
     st.subheader("Is it ready for training?", anchor=False)
     st.caption(
-        "Right answers in many forms must get the full score. Empty texts, noise, other rows' answers and lists of all "
-        "answers must not. The same check runs before every job."
+        "Right answers in many forms must get the full score. Empty texts, noise, other rows' answers, lists of all "
+        "answers and altered right answers (another digit, sign or unit) must not. The same check runs before every "
+        "job."
     )
     files = client.datasets()
     if not files:
@@ -48,3 +58,4 @@ def _result(found: Json) -> None:
         common: CheckVerdict = {name: found[name] for name in ("verdict", "summary", "findings")}  # type: ignore[assignment]
         check_verdict.show(common)
         check_matrix.show(found, key="self_check_matrix")
+        check_references.show(cast("SelfCheckResult", found))

@@ -111,6 +111,9 @@ def test_only_questions_that_all_answered_count() -> None:
     unscored = [EvaluationScores(m.step, {**m.scores, 0: [None] * 4}) for m in part.evaluations]
     found = analysed(whole, Run("rlsd", 0, unscored, part.tokens, part.seconds))
     assert found.questions == QUESTIONS - 1
+    assert [(arm.completions, arm.unscored) for arm in found.arms] == [(4 * QUESTIONS, 0), (4 * QUESTIONS, 4)]
+    assert "rlsd: 4 of 240 held-out completions had no score and are left out." in found.verdict
+    assert "grpo: " not in found.verdict
 
 
 def test_curves_pass_at_k_and_cost() -> None:

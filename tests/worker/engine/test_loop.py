@@ -43,6 +43,18 @@ def test_a_run_reports_every_step_the_evaluations_and_its_checkpoints():
     assert 0 <= trained.p_value <= 1
     assert [question["row"] for question in trained.per_question] == [50, 51, 52, 53]
     assert (trained.n, trained.k) == (4, 2)
+    assert (trained.completions, trained.unscored, trained.left_out) == (8, 0, "")
+
+
+def test_an_evaluation_says_how_many_completions_had_no_score():
+    def every_other(completions):
+        return [Verdict(None, "abstain") if n % 2 else Verdict(1.0 / (1 + n)) for n in range(len(completions))]
+
+    _, recorder, _ = train(tiny_settings(max_steps=1, eval_interval=1), reward=every_other)
+    baseline = recorder.evaluations[0]
+    assert sum(question["scores"].count(None) for question in baseline.per_question) == 4
+    assert (baseline.n, baseline.completions, baseline.unscored) == (4, 8, 4)
+    assert baseline.left_out == "; 4 of 8 samples had no score"
 
 
 def test_a_step_reports_its_rollouts_and_the_numbers_of_a_share_of_their_tokens():

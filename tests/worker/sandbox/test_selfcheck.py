@@ -27,7 +27,7 @@ ROWS = [
 
 def checked(sandbox, grader, rows=ROWS, **options):
     spec = parse_spec(grader)
-    return self_check(rows, spec=spec, grade=lambda samples: sandbox.grade(spec, samples), **options)
+    return self_check(rows, spec=spec, grade=lambda samples: sandbox.grade(spec, samples), read=sandbox.read, **options)
 
 
 def python(body, head="", **options):
@@ -198,3 +198,223 @@ def test_the_matrix_has_a_cell_for_each_row_and_text(sandbox):
 def test_the_same_verifier_on_the_same_rows_gets_the_same_matrix(sandbox):
     first, second = (checked(sandbox, python(RIGHT + "return right")) for _ in range(2))
     assert first["rows"] == second["rows"]
+
+
+# -- readers: how references are read, and altered right answers ------------------------------------------------------
+
+NUMBERS = ("12,000", "-7", "350", "1,234.5", "0.25", "48", "9500")
+QUANTITIES = ("5 km/h", "12 kg", "30 min", "7 m")
+EXPRESSIONS = (r"3\sqrt{13}", "x=1 or x=-4", "(1, 2)", "2k", "-5 < x < 3")
+CHOICES = ("A", "B", "C", "D", "B")
+LISTS = ("1, 2, 3", "red, green, blue", "4 and 5")
+
+
+def rows_of(*answers):
+    asked = ({"role": "user", "content": "What is it?"},)
+    return [
+        ProbeRow(number=number, item={"answer": answer}, answer=answer, messages=asked)
+        for number, answer in enumerate(answers)
+    ]
+
+
+def finding(result, code):
+    return next(finding for finding in result["findings"] if finding["code"] == code)
+
+
+def numeric(pattern, test, head="import math, re"):
+    """Build a verifier that compares the last number of the text, found by a pattern, with the row's."""
+    read = "def read(text): return float(re.findall(PATTERN, text)[-1].replace(',', ''))"
+    source = f"{head}\nPATTERN = r'{pattern}'\n{read}\n"
+    return python(f"if not re.search(PATTERN, output_text): return 0.0\n{test}", head=source)
+
+
+EQUAL = "return float(read(output_text) == read(item['answer']))"
+READERS = {
+    "the first digits": (
+        python(
+            "found, right = (re.findall(r'-?\\d+', text) for text in (output_text, item['answer']))\n"
+            "return float(bool(found) and found[0] == right[0])",
+            head="import re",
+        ),
+        NUMBERS,
+        {"factor_full": "`12` for `12,000` (row 0) scores 1"},
+    ),
+    "without the sign": (numeric(r"[\d,.]*\d", EQUAL), NUMBERS, {"sign_full": "`7` for `-7` (row 1) scores 1"}),
+    "any unit": (
+        numeric(r"-?[\d,.]*\d", EQUAL),
+        QUANTITIES,
+        {"unit_full": "for `5 km/h` (row 0) scores 1"},
+    ),
+    "the last number of an expression": (
+        numeric(r"-?\d+", EQUAL),
+        EXPRESSIONS,
+        {
+            "part_full": "`-4` for `x=1 or x=-4`",
+            "digit_full": "for `(1, 2)`",
+            "element_full": "`(2)` for `(1, 2)`",
+        },
+    ),
+    "contained in the text": (
+        {"type": "string_check", "input": "{{sample.output_json.answer}}", "reference": "{{item.answer}}"}
+        | {"operation": "like"},
+        NUMBERS,
+        {"sign_full": "`-350` for `350`", "factor_full": "`350000` for `350`"},
+    ),
+    "digits at the end, by pattern": (
+        {"type": "regex", "pattern": r"(?P<answer>\d[\d,.]*)\s*$"},
+        NUMBERS,
+        {"sign_full": "`-350` for `350`"},
+    ),
+    "any choice": (
+        python("return float(output_text.strip() in 'ABCD' and item['answer'] in 'ABCD')"),
+        CHOICES,
+        {"choice_full": "for `A` (row 0) scores 1"},
+    ),
+    "some elements": (
+        python("return float(output_text > '' and all(w in item['answer'] for w in output_text.split(', ')))"),
+        LISTS,
+        {"element_full": "`red, green` for `red, green, blue` (row 1) scores 1"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("grader", "answers", "found"), READERS.values(), ids=READERS)
+def test_a_verifier_that_reads_a_part_or_reads_wrongly_fails_with_the_answer_that_shows_it(
+    sandbox, grader, answers, found
+):
+    result = checked(sandbox, grader, rows_of(*answers))
+    assert result["verdict"] == "fail"
+    assert found.keys() <= codes(result, "fail"), result["findings"]
+    for code, example in found.items():
+        assert example in finding(result, code)["message"]
+    assert [one["full"] for one in result["altered"]] == sorted(
+        (one["full"] for one in result["altered"]), reverse=True
+    )
+
+
+SOUND = {
+    "5 % off in Python": (
+        numeric(r"-?[\d,.]*\d", "return float(math.isclose(read(output_text), read(item['answer']), rel_tol=0.05))"),
+        NUMBERS,
+    ),
+    "60 % off": ({"type": "number", "tolerance": "60%"}, NUMBERS),
+    "units": (
+        {
+            "type": "number",
+            "tolerance": "2%",
+            "units": {"km/h": 1, "m/s": 3.6, "kg": 1, "g": 0.001, "min": 60, "h": 3600, "m": 1, "km": 1000, "meter": 1},
+        },
+        QUANTITIES,
+    ),
+    "mathematics": ({"type": "math"}, EXPRESSIONS),
+    "a pattern": ({"type": "regex", "pattern": r"####\s*(?P<answer>.+)"}, (*NUMBERS, *EXPRESSIONS, *LISTS)),
+    "JSON": (
+        {"type": "string_check", "input": "{{sample.output_json.answer}}", "reference": "{{item.answer}}"}
+        | {"operation": "eq"},
+        (*NUMBERS, *QUANTITIES),
+    ),
+    "choice": ({"type": "choice", "choices": ["A", "B", "C", "D"]}, CHOICES),
+    "several": (
+        {
+            "type": "multi",
+            "graders": {"number": {"type": "number"}, "form": {"type": "regex", "pattern": "<answer>"}},
+            "calculate_output": "0.9 * number + 0.1 * form",
+        },
+        NUMBERS,
+    ),
+}
+
+
+@pytest.mark.parametrize(("grader", "answers"), SOUND.values(), ids=SOUND)
+def test_altered_answers_are_no_reproach_to_a_verifier_that_keeps_its_promise(sandbox, grader, answers):
+    result = checked(sandbox, grader, rows_of(*answers))
+    assert not codes(result, "fail")
+    assert "altered" in codes(result, "pass"), result["findings"]
+    assert result["altered"]
+    assert not any(one["full"] for one in result["altered"])
+
+
+def test_a_similarity_that_overlooks_a_difference_is_only_warned_of(sandbox):
+    grader = {
+        "type": "text_similarity",
+        "input": "{{sample.output_text}}",
+        "reference": "{{item.answer}}",
+        "evaluation_metric": "rouge_l",
+    }
+    result = checked(sandbox, grader, rows_of(*NUMBERS))
+    assert (result["verdict"], finding(result, "sign_full")["level"]) == ("warn", "warn")
+
+
+def test_it_says_how_references_of_each_form_are_read(sandbox):
+    answers = ["12,000", "12", "5 km/h", *(str(number) for number in range(100, 130))]
+    result = checked(sandbox, {"type": "number"}, rows_of(*answers[:3]), more_rows=rows_of(*answers))
+    read = {one["reference"]: (one["read"], one["lost"]) for one in result["readings"]}
+    assert read["12,000"] == ("12000", "")
+    assert read["5 km/h"] == ("5", "km/h")
+    assert len(read) == 4, "two of each form"
+    assert "`12,000` as 12000" in finding(result, "references_read")["message"]
+    assert "`5 km/h` as 5 without `km/h`" in finding(result, "references_cut")["message"]
+    assert finding(result, "references_cut")["level"] == "warn"
+
+
+@pytest.mark.parametrize(
+    ("grader", "answers", "message"),
+    [
+        ({"type": "number", "decimal_mark": ","}, ["12,000", "12", "3,5"], "`12,000` and `12` both as 12"),
+        ({"type": "number"}, ["5 km/h", "7", "5 mph"], "`5 km/h` and `5 mph` both as 5"),
+        ({"type": "math"}, ["72 apples", "72 pears", "8"], "`72 apples` and `72 pears` both as 72"),
+    ],
+)
+def test_references_that_differ_but_are_read_alike_are_found(sandbox, grader, answers, message):
+    result = checked(sandbox, grader, rows_of(*answers))
+    assert message in finding(result, "references_alike")["message"]
+    assert finding(result, "references_alike")["level"] == "warn"
+
+
+def test_references_that_cannot_be_read_are_found_among_rows_that_are_not_tried(sandbox):
+    result = checked(sandbox, {"type": "number"}, rows_of("7", "8"), more_rows=rows_of("7", "8", "9", "none"))
+    assert "1 of 4 sampled references cannot be read" in finding(result, "references_unreadable")["message"]
+    assert {"grader": "", "reference": "none", "read": None, "lost": ""} in result["readings"]
+
+
+def test_references_of_every_form_are_altered_in_one_call_of_bounded_size(sandbox):
+    calls = []
+    spec = parse_spec({"type": "number"})
+
+    def grade(samples):
+        calls.append([sample.output_text for sample in samples])
+        return sandbox.grade(spec, samples)
+
+    many = rows_of(*(str(number) for number in range(10, 200)), "12,000", "-5 < x < 3")
+    result = self_check(many[:2], spec=spec, grade=grade, read=sandbox.read, more_rows=many)
+    assert "12" in calls[-1]
+    assert "-5" in calls[-1]
+    assert len(calls[-1]) <= 64
+    assert len({one["row"] for one in result["altered"]}) <= 8
+    assert (
+        self_check(many[:2], spec=spec, grade=grade, read=sandbox.read, more_rows=many)["altered"] == result["altered"]
+    )
+
+
+def test_no_answer_is_altered_without_time_or_without_a_right_answer_that_scores(sandbox):
+    late = checked(sandbox, {"type": "number"}, rows_of("12", "13"), budget_s=0.0)
+    assert late["altered"] == []
+    never = checked(sandbox, {"type": "regex", "pattern": r"RESULT=(?P<answer>\d+)"}, rows_of("12", "13"))
+    assert never["altered"] == []
+
+
+def test_an_abstention_on_nonsense_is_no_score(sandbox):
+    """The reader of the verdict must not believe that nonsense scored."""
+    source = "return 1.0 if output_text.rstrip().endswith('Answer: ' + item['answer']) else None"
+    result = checked(sandbox, python(source))
+    message = finding(result, "constant")["message"]
+    assert result["verdict"] == "fail"
+    assert "Every text that was scored got 1" in message
+    assert "abstained on the other" in message
+    assert "empty text" in message
+    some = checked(sandbox, python("return float(output_text == item['answer']) if output_text.strip() else None"))
+    assert (some["verdict"], finding(some, "abstained")["level"]) == ("pass", "pass")
+    most = checked(
+        sandbox, python("return float(output_text[8:] == item['answer']) if output_text[:8] == 'Answer: ' else None")
+    )
+    assert (most["verdict"], finding(most, "abstained")["level"]) == ("warn", "warn")

@@ -69,6 +69,8 @@ def arm(name: str, **changes: Any) -> ArmResult:
         "by_seed": [],
         "p_value": None,
         "p_adjusted": None,
+        "completions": 160,
+        "unscored": 0,
     }
     return found | changes  # type: ignore[no-any-return]
 
@@ -87,7 +89,7 @@ def test_a_band_is_the_range_of_the_seeds_and_the_interval_of_a_single_one() -> 
 
 
 def test_figures_are_formatted_and_unknown_ones_are_a_dash() -> None:
-    other = arm("RLSD", difference=interval(0.2), p_adjusted=0.0002, cost_per_point_s=None)
+    other = arm("RLSD", difference=interval(0.2), p_adjusted=0.0002, cost_per_point_s=None, unscored=7)
     lines = {line["figure"]: line for line in comparing.figures(result(arm("GRPO"), other))}
     assert lines["Cost of +0.01 score"] == {
         "figure": "Cost of +0.01 score",
@@ -98,6 +100,7 @@ def test_figures_are_formatted_and_unknown_ones_are_a_dash() -> None:
     assert lines["Difference"]["RLSD"] == "+0.200 (+0.100 to +0.300)"
     assert lines["p-value"]["RLSD"] == "< 0.001"
     assert lines["Tokens per run, all passes"]["RLSD"] == "1,234"
+    assert lines["Answers without a score"]["RLSD"] == "7 of 160"
 
 
 @pytest.mark.parametrize(

@@ -93,9 +93,17 @@ def test_an_ended_job_shows_the_verdict_first_and_links_to_its_model(client: Cli
     app = opened("job", key=key, job=job_id)
     assert [header.value for header in app.subheader] == ["Held-out questions", "Reward", "Groups"]
     assert "training helped" in app.success[0].value
+    assert "had no score" not in words(app)
     links = {link.proto.label: link.proto.query_string for link in app.get("page_link")}
     assert links["Open the model"] == str(httpx.QueryParams(model=model))
     assert links["Compare with base model"] == str(httpx.QueryParams(left="starter", right=model))
+
+
+def test_a_held_out_score_says_how_many_completions_had_none(key: str, job_id: str) -> None:
+    take_steps(job_id, 2)
+    trained.measured(job_id, step=0, share=0.4, unscored=3)
+    shown = words(opened("job", key=key, job=job_id))
+    assert f"3 of {2 * trained.QUESTIONS} completions had no score" in shown
 
 
 @pytest.mark.parametrize(
@@ -111,6 +119,8 @@ def test_the_tour_reports_a_better_model_only_if_the_difference_is_shown(low: fl
         "high": 0.6,
         "n": 9,
         "k": 1,
+        "completions": 9,
+        "unscored": 0,
         "p_value": 0.1,
         "difference": {"mean": (low + high) / 2, "low": low, "high": high},
     }

@@ -1,5 +1,6 @@
 """The self-check on the verifier page, and what a job's checks found on the job page."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ from backend import checks
 from backend.db.engine import transaction
 from backend.db.jobs import Job
 from frontend.api import Client
-from frontend.components import check_matrix
+from frontend.api.types import AlteredAnswer, Json, ReadReference
+from frontend.components import check_matrix, check_references
 from tests.frontend.api.test_api import new_job
 from tests.frontend.test_pages import api_address, opened, words
 from worker.checks.registry import HANDLERS
@@ -71,6 +73,73 @@ def test_the_matrix_leaves_out_texts_that_a_row_did_not_have() -> None:
     ]
 
 
+def test_references_and_altered_answers_are_tables_with_what_each_means() -> None:
+    read: list[ReadReference] = [
+        {"grader": "", "reference": "12,000", "read": "12000", "lost": ""},
+        {"grader": "", "reference": "5 km/h", "read": "5", "lost": "km/h"},
+        {"grader": "", "reference": "none", "read": None, "lost": ""},
+    ]
+    lines = check_references.readings_table(read)
+    assert lines[1] == {"reference": "5 km/h", "read as": "5", "left out": "km/h"}
+    assert lines[2]["read as"] == "cannot be read"
+    altered: AlteredAnswer = {
+        "row": 3,
+        "change": "factor",
+        "label": "1000 times",
+        "reference": "12,000",
+        "altered": "12",
+        "text": "12",  # type: ignore[typeddict-item]
+        "score": 1.0,
+        "status": "ok",
+        "full": True,
+    }
+    cases: list[AlteredAnswer] = [
+        altered,
+        {**altered, "score": 0.0, "full": False},
+        {**altered, "score": None, "full": False, "status": "abstain"},
+        {**altered, "score": None, "full": False, "status": "error"},
+    ]
+    assert [line["meaning"] for line in check_references.altered_table(cases)] == [
+        check_matrix.FOOLED,
+        check_matrix.SAFE,
+        check_matrix.SILENT,
+        check_matrix.FAULT,
+    ]
+
+
+def test_a_verifier_that_reads_too_little_is_shown_with_the_answers_that_fool_it(
+    client: Client, key: str, tmp_path: Path
+) -> None:
+    install()
+    path = tmp_path / "speeds.jsonl"
+    rows = [{"question": f"How fast is car {car}?", "answer": f"{speed} km/h"} for car, speed in (("a", 5), ("b", 70))]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with path.open("rb") as content:
+        file = client.upload(content, filename="speeds.jsonl", mapping=None)
+    source = (
+        "import re\n\ndef grade(item, output_text):\n"
+        "    found = re.findall(r'\\d+', output_text)\n"
+        "    return float(bool(found) and found[-1] == re.findall(r'\\d+', item['answer'])[-1])\n"
+    )
+    number: Json = {"type": "number"}
+    for grader in (number, {"type": "python", "source": source}):
+        saved = client.create_verifier(name=f"speed {grader['type']}", grader=grader)
+        app = opened("verifiers", key=key, verifier=saved["id"])
+        app.button(key="check_go").click().run()
+        [check] = client.checks(kind="self_check", file=file["id"], limit=1)
+        checks.carry_out(check["id"], handlers=HANDLERS)
+        app.run()
+        assert not app.exception
+        tables = [frame.value for frame in app.dataframe]
+        if grader is number:
+            read = next(table for table in tables if "read as" in table)
+            assert set(read["left out"]) == {"km/h"}
+        else:
+            altered = next(table for table in tables if "altered" in table)
+            fooled = altered[altered["meaning"] == check_matrix.FOOLED]
+            assert "another unit" in set(fooled["change"])
+
+
 def test_a_draft_is_checked_on_rows_of_a_dataset(client: Client, key: str, rows_file: Path) -> None:
     install()
     with rows_file.open("rb") as content:
@@ -88,7 +157,7 @@ def test_a_draft_is_checked_on_rows_of_a_dataset(client: Client, key: str, rows_
     assert not app.exception
     assert not app.button(key="check_go").disabled
     assert any("lists all answers" in text.value or "denies the right answer" in text.value for text in app.text)
-    tested = app.dataframe[-1].value
+    tested = next(frame.value for frame in app.dataframe if "tested" in frame.value)
     assert {"the answer alone", "empty text", "noise"} <= set(tested["tested"])
     assert tested.set_index("tested").loc["the answer alone", "meaning"] == check_matrix.FULL
 

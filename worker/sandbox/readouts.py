@@ -1,0 +1,62 @@
+"""Inside: how a grader reads a reference, told instead of a score: `{"read", "part"}` as JSON in the reason.
+
+`read` is the value that the grader compares, `part` the text that it took the value from. Each function stands for the
+scorer of its kind and uses the same reader.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from worker.sandbox import library_scorers
+from worker.sandbox import number as numbers
+from worker.sandbox.choice import finder
+from worker.sandbox.scorers import GradeError, Scored, Scorer
+
+MAX_CHARS = 200
+
+
+def _number(program: Mapping[str, Any]) -> Scorer:
+    read = numbers.reader(program)
+
+    def tell(text: str, _reference: str | None) -> Scored:
+        found = read(text)
+        if found is None or not found.value.is_finite():
+            raise GradeError("it contains no number")
+        return _told(numbers.shown(found.value), part=found.written)
+
+    return tell
+
+
+def _mathematics(_program: Mapping[str, Any]) -> Scorer:
+    def tell(text: str, _reference: str | None) -> Scored:
+        found = library_scorers.parsed_reference(text)
+        if not found:
+            raise GradeError("it cannot be read as mathematics")
+        return _told(str(found[0]), part=str(found[-1]))
+
+    return tell
+
+
+def _choice(program: Mapping[str, Any]) -> Scorer:
+    find = finder(program["choices"])
+
+    def tell(text: str, _reference: str | None) -> Scored:
+        found = find(text)
+        if found is None:
+            raise GradeError("it is none of the choices")
+        return _told(found, part=found)
+
+    return tell
+
+
+READERS: Mapping[str, Callable[[Mapping[str, Any]], Scorer]] = {
+    "number_readout": _number,
+    "math_readout": _mathematics,
+    "choice_readout": _choice,
+}
+"""By the kind of the program, which has the options of the scorer."""
+
+
+def _told(read: str, *, part: str) -> Scored:
+    return Scored(1.0, json.dumps({"read": read[:MAX_CHARS], "part": part[:MAX_CHARS]}))
