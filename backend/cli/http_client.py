@@ -53,13 +53,14 @@ class Client:
         return self._download(f"/v1/fine_tuning/jobs/{job_id}/adapter", path)
 
     def download_export(
-        self, job_id: str, path: Path, *, format: str, checkpoint: str | None, report: Callable[[str], None]
+        self, job_id: str, path: Path, *, body: dict[str, str | None], report: Callable[[str], None]
     ) -> dict[str, Any]:
         """Create an export, or retry a failed one, wait for it and download its ZIP to `path`. Returns the export.
 
-        `report` is called with the current stage. Raises AppError if it fails or its outputs differ from the adapter's.
+        `body` is that of the request; `report` is called with the current stage. Raises AppError if it fails or its
+        outputs differ from the adapter's.
         """
-        exports, body = f"/v1/fine_tuning/jobs/{job_id}/exports", {"format": format, "checkpoint": checkpoint}
+        exports = f"/v1/fine_tuning/jobs/{job_id}/exports"
         export = self.post(exports, body)
         if export["status"] == "failed":
             self.delete(f"{exports}/{export['id']}")

@@ -181,6 +181,10 @@ def export(
     job: Annotated[str, typer.Argument(help="Id of a finished job, `ftjob-…`.")],
     output: Annotated[Path | None, typer.Option(help="File for the ZIP; by default FORMAT.zip.")] = None,
     format: Annotated[str, typer.Option(help="`adapter`, `merged` or `gguf`.")] = "adapter",
+    dtype: Annotated[
+        str | None,
+        typer.Option(help="`float32`, `float16`, `bfloat16`, or `q8_0` for gguf; by default the smallest that agrees."),
+    ] = None,
     checkpoint: Annotated[
         str | None, typer.Option(help="Export this checkpoint, `ftckpt-…`; merged and gguf only.")
     ] = None,
@@ -197,9 +201,10 @@ def export(
     from backend.settings import settings
     from backend.stack.up import running_application
 
-    if format not in EXPORTS or (format == "adapter" and checkpoint is not None):
+    if format not in EXPORTS or (format == "adapter" and (checkpoint, dtype) != (None, None)):
         raise AppError(
-            "--format must be adapter, merged or gguf; --checkpoint requires merged or gguf.", param="format"
+            "--format must be adapter, merged or gguf; --checkpoint and --dtype require merged or gguf.",
+            param="format",
         )
     output = output or Path(f"{format}.zip")
     running = running_application(settings().home)
@@ -210,7 +215,10 @@ def export(
                 print(json.dumps({"adapter": str(output), "sha256": client.download_adapter(job, output)}))
                 return
             export = client.download_export(
-                job, output, format=format, checkpoint=checkpoint, report=lambda line: print(line, file=sys.stderr)
+                job,
+                output,
+                body={"format": format, "dtype": dtype, "checkpoint": checkpoint},
+                report=lambda line: print(line, file=sys.stderr),
             )
     except httpx.HTTPError as error:
         raise AppError(f"The API at {url} is not reachable ({error}): set its address with --api-url.") from None

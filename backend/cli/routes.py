@@ -102,7 +102,7 @@ ROUTES: dict[str, tuple[Command, ...]] = {
         Command(
             "rescore", "POST", JOB + "/rescore", "Score its completions with another grader.", "grader steps limit"
         ),
-        Command("make-export", "POST", JOB + "/exports", "Create an export of its adapter.", "format checkpoint"),
+        Command("make-export", "POST", JOB + "/exports", "Create an export of its adapter.", "format dtype checkpoint"),
         Command("exports", "GET", JOB + "/exports", "List its exports."),
         Command("show-export", "GET", JOB + "/exports/{export}", "Show an export."),
         Command("delete-export", "DELETE", JOB + "/exports/{export}", "Delete an export."),

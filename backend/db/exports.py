@@ -9,18 +9,22 @@ from backend.db.base import Base
 
 
 class Export(Base):
-    """An export, unique by adapter and format. Its check has progress, figures and errors.
+    """An export, unique by adapter, format and dtype. Its check has progress, figures and errors.
 
-    `checkpoint_id` is None for the final adapter of a succeeded job; `sha256` is the blob of the ZIP, once available.
+    `checkpoint_id` is None for the final adapter of a succeeded job, `dtype` for the smallest one that agrees; `sha256`
+    is the blob of the ZIP, once available.
     """
 
     __tablename__ = "exports"
-    __table_args__ = (UniqueConstraint("job_id", "checkpoint_id", "format", postgresql_nulls_not_distinct=True),)
+    __table_args__ = (
+        UniqueConstraint("job_id", "checkpoint_id", "format", "dtype", postgresql_nulls_not_distinct=True),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
     checkpoint_id: Mapped[str | None] = mapped_column(ForeignKey("checkpoints.id", ondelete="CASCADE"), index=True)
     format: Mapped[str]
+    dtype: Mapped[str | None]
     created_at: Mapped[datetime]
     check_id: Mapped[str] = mapped_column(ForeignKey("checks.id"), index=True)
     sha256: Mapped[str | None] = mapped_column(ForeignKey("blobs.sha256"), index=True)

@@ -25,6 +25,7 @@ from backend.jobs.notices import Notice, grader_notices, number_notices
 from backend.jobs.request import JobRequest, Reinforcement
 from backend.jobs.resolve import X_RLSD, resolve_settings
 from backend.jobs.spec import RlsdSettings
+from backend.jobs.targets import require_targets
 from backend.quotas import require_job
 from backend.verifiers import templates
 from backend.verifiers.reading import with_decimal_marks
@@ -113,6 +114,9 @@ def checked_job(session: Session, request: JobRequest, *, models: Mapping[str, s
         models=models,
         max_completion_tokens=settings.max_completion_tokens,
         param=f"{X_RLSD}.max_completion_tokens",
+    )
+    require_targets(
+        request.model, models=models, targets=settings.lora.target_modules, param=f"{X_RLSD}.lora.target_modules"
     )
     spec, column_notices = fit_grader(session, spec, file=training, param="training_file", grader_param=GRADER)
     if validation is not None:

@@ -31,13 +31,37 @@ class ExportFormat(StrEnum):
     """The merged model as one file for llama.cpp, Ollama and others."""
 
 
-def request_export(session: Session, job: Job, *, format: ExportFormat, checkpoint_id: str | None) -> Export:
-    """Return the export of this adapter in this format; a new one is queued for a worker. Raises AppError."""
+class ExportDtype(StrEnum):
+    """Dtypes in which an export can be stored."""
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+    BFLOAT16 = "bfloat16"
+    Q8_0 = "q8_0"
+    """Eight bits a weight; GGUF only."""
+
+
+def request_export(
+    session: Session, job: Job, *, format: ExportFormat, dtype: ExportDtype | None, checkpoint_id: str | None
+) -> Export:
+    """Return the export of this adapter in this format and dtype; a new one is queued for a worker. Raises AppError.
+
+    Without a dtype, it is the smallest one that agrees with the adapter.
+    """
+    if dtype is ExportDtype.Q8_0 and format is not ExportFormat.GGUF:
+        raise AppError(
+            "q8_0 is a dtype of the format gguf: choose float32, float16 or bfloat16 for merged.",
+            code="invalid_value",
+            param="dtype",
+        )
     session.get_one(Job, job.id, with_for_update=True)  # concurrent requests get the same export
     adapter_sha256 = _adapter(session, job, checkpoint_id=checkpoint_id)
     found = session.scalar(
         select(Export).where(
-            Export.job_id == job.id, Export.format == format, Export.checkpoint_id.is_not_distinct_from(checkpoint_id)
+            Export.job_id == job.id,
+            Export.format == format,
+            Export.dtype.is_not_distinct_from(dtype),
+            Export.checkpoint_id.is_not_distinct_from(checkpoint_id),
         )
     )
     if found is not None:
@@ -52,6 +76,7 @@ def request_export(session: Session, job: Job, *, format: ExportFormat, checkpoi
         job_id=job.id,
         checkpoint_id=checkpoint_id,
         format=format,
+        dtype=dtype,
         created_at=utc_now(),
         check_id=check.id,
     )

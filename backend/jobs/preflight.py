@@ -18,6 +18,7 @@ from backend.jobs.hints import first_without_in_file, resolve_hint
 from backend.jobs.request import Reinforcement
 from backend.jobs.resolve import X_RLSD, resolve_settings
 from backend.jobs.spec import RlsdSettings
+from backend.jobs.targets import require_targets
 from backend.verifiers.saved import resolve_grader
 from backend.verifiers.specs import Spec, spec_json
 
@@ -87,6 +88,7 @@ def _resolved(
         settings = resolve_settings(Reinforcement(grader={}, x_rlsd=dict(x_rlsd)), row_count=file.row_count)
         if settings.teacher_model is not None:
             require_model(settings.teacher_model, models=models, param="x_rlsd.teacher_model")
+        require_targets(model, models=models, targets=settings.lora.target_modules, param="x_rlsd.lora.target_modules")
         settings, _notices = resolve_hint(
             settings,
             given=x_rlsd,

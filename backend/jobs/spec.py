@@ -34,13 +34,24 @@ class Preset(StrEnum):
     """Constant strength, wide normalised weights, first-error mask, solution hints."""
 
 
+ALL_LINEAR = "all-linear"
+
+
 class Lora(Strict):
     r: int = Field(16, ge=1, le=512, description="Rank of the adapter.")
     alpha: float = Field(32, gt=0, le=4096, description="Scale: the update is multiplied by alpha / r.")
     dropout: float = Field(0.0, ge=0, lt=1, description="Fraction of the adapter's inputs dropped in training.")
     target_modules: str | tuple[str, ...] = Field(
-        "all-linear", description="Names of the layers that get an adapter, or `all-linear`."
+        ALL_LINEAR,
+        description="Names of the layers that get an adapter (the ends of their full names), or `all-linear`.",
     )
+
+    @field_validator("target_modules")
+    @classmethod
+    def _some(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if not value:
+            raise ValueError("name at least one layer, or use all-linear")
+        return value
 
 
 class RlsdSettings(Strict):

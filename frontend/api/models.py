@@ -40,9 +40,9 @@ class Models(Wire):
         """List exports, the newest first."""
         return cast("list[Export]", self.get_json(f"/v1/fine_tuning/jobs/{job_id}/exports")["data"])
 
-    def create_export(self, job_id: str, *, format: str, checkpoint: str | None) -> Export:
+    def create_export(self, job_id: str, *, format: str, dtype: str | None, checkpoint: str | None) -> Export:
         """Start an export of the adapter. The same request returns the same export."""
-        body: Json = {"format": format, "checkpoint": checkpoint}
+        body: Json = {"format": format, "dtype": dtype, "checkpoint": checkpoint}
         return cast("Export", self.call("POST", f"/v1/fine_tuning/jobs/{job_id}/exports", json=body))
 
     def delete_export(self, export: Export) -> None:

@@ -282,12 +282,16 @@ class Check(TypedDict):
 
 
 class Export(TypedDict):
-    """A model exported from an adapter. `comparison` is set once compared, `sha256` once it can be downloaded."""
+    """A model exported from an adapter. `comparison` is set once compared, `sha256` once it can be downloaded.
+
+    `dtype` is the requested one, None for the smallest that agrees.
+    """
 
     id: str
     job_id: str
     checkpoint: str | None
     format: Literal["merged", "gguf"]
+    dtype: str | None
     status: Literal["queued", "running", "succeeded", "failed"]
     progress: CheckProgress | None
     comparison: Json | None

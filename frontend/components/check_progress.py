@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import streamlit as st
 
 from frontend.api import ApiError, Client
-from frontend.api.types import Check, Json
+from frontend.api.types import Check, CheckProgress, Json
 from frontend.components import rights
 from frontend.session import state
 from frontend.widgets import problems
@@ -128,8 +128,14 @@ def poll(refresh: Callable[[], bool]) -> None:
     st.fragment(fragment, run_every=POLL_S)()
 
 
+def check_bar(progress: CheckProgress) -> None:
+    """Show the progress of a check; a total of 0 is not known yet."""
+    done, total, unit = progress["done"], progress["total"], progress["unit"]
+    bar(done, total, f"{done:,} of {total:,} {unit}" if total else "Started…")
+
+
 def bar(done: int, total: int, text: str) -> None:
-    st.progress(min(1.0, done / max(1, total)), text=text)
+    st.progress(units.share(done, total), text=text)
 
 
 def _refresh(client: Client, key: str, *, waiting: str) -> bool:
@@ -149,11 +155,7 @@ def _draw(client: Client, key: str, found: CachedCheck, *, waiting: str) -> bool
             if progress is None:
                 bar(0, 1, waiting)
             else:
-                bar(
-                    progress["done"],
-                    progress["total"],
-                    f"{progress['done']:,} of {progress['total']:,} {progress['unit']}",
-                )
+                check_bar(progress)
         if rights.button(client, "Cancel", icon=":material/close:", key=f"{key}_cancel"):
             _cancel(client, key, found)
             return False

@@ -19,6 +19,15 @@ FORMATS = {
     "merged": ("Merged model", "Base model and adapter merged into one model, for transformers and vLLM."),
     "gguf": ("GGUF", "The merged model as a single file, for llama.cpp and Ollama."),
 }
+DTYPES = {
+    None: "Smallest that agrees",
+    "float32": "float32 (4 bytes a weight)",
+    "float16": "float16 (2 bytes)",
+    "bfloat16": "bfloat16 (2 bytes)",
+    "q8_0": "q8_0 (about 1 byte)",
+}
+"""Choices of how weights are stored."""
+ONLY_GGUF = "q8_0"
 FINAL = "final"
 PART, OF = "Downloads", "export_of"
 """The tab of the job page, and the session key of the checkpoint whose downloads it shows."""
@@ -62,10 +71,14 @@ def _in_progress(found: Sequence[Export], checkpoint: str | None) -> bool:
 
 
 def _exports(job: Job, client: Client, found: Sequence[Export], *, checkpoint: str | None) -> None:
-    for format in FORMATS:
-        export = next((one for one in found if (one["checkpoint"], one["format"]) == (checkpoint, format)), None)
+    for format, (title, use) in FORMATS.items():
+        exports = [one for one in found if (one["checkpoint"], one["format"]) == (checkpoint, format)]
         with st.container(border=True, key=f"export_{format}"):
-            _export(job, client, format=format, checkpoint=checkpoint, export=export)
+            st.markdown(f"**{title}**")
+            st.caption(use)
+            for export in exports:
+                _export(job, client, export)
+            _order(job, client, format=format, checkpoint=checkpoint, made={export["dtype"] for export in exports})
 
 
 def _chosen(job: Job, client: Client) -> str | None:
@@ -103,25 +116,38 @@ def _adapter(job: Job, client: Client) -> None:
         )
 
 
-def _export(job: Job, client: Client, *, format: str, checkpoint: str | None, export: Export | None) -> None:
-    title, use = FORMATS[format]
-    st.markdown(f"**{title}**")
-    st.caption(use)
-    if export is None:
+def _order(job: Job, client: Client, *, format: str, checkpoint: str | None, made: set[str | None]) -> None:
+    """Let the user export in a dtype that has not been requested yet."""
+    left = [dtype for dtype in DTYPES if dtype not in made and (dtype != ONLY_GGUF or format == "gguf")]
+    if not left:
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        dtype = st.selectbox(
+            "Weights stored as",
+            left,
+            format_func=lambda dtype: DTYPES[dtype],
+            key=f"dtype_{format}",
+            help="Rounding to few bits can lose what was learned, so the result is compared with the adapter first. "
+            "“Smallest that agrees” tries one after the other.",
+        )
         if rights.button(client, "Export", icon=":material/build:", key=f"make_{format}"):
-            _do(lambda: client.create_export(job["id"], format=format, checkpoint=checkpoint))
-    elif export["status"] in ("queued", "running"):
-        progress = export["progress"]
-        if progress is None:
+            _do(lambda: client.create_export(job["id"], format=format, dtype=dtype, checkpoint=checkpoint))
+
+
+def _export(job: Job, client: Client, export: Export) -> None:
+    if export["dtype"] is not None:
+        st.caption(f"Requested as {DTYPES[export['dtype']]}")
+    if export["status"] in ("queued", "running"):
+        if export["progress"] is None:
             st.caption(":material/hourglass_empty: Waiting for a worker…")
         else:
-            st.progress(progress["done"] / progress["total"], text=progress["unit"])
+            check_progress.check_bar(export["progress"])
     elif export["status"] == "failed":
         st.error(
             (export["error"] or {}).get("message", "The export failed."), icon=":material/error:", title="Export failed"
         )
         _figures(export["comparison"])
-        if rights.button(client, "Try again", icon=":material/refresh:", key=f"again_{format}"):
+        if rights.button(client, "Try again", icon=":material/refresh:", key=f"again_{_key(export)}"):
             _do(lambda: _again(client, export))
     else:
         st.success((export["comparison"] or {})["summary"], icon=":material/check_circle:", title="Ready")
@@ -134,11 +160,18 @@ def _figures(compared: dict[str, Any] | None) -> None:
     if compared is None:
         return
     allowed = compared["tolerance"]
+    tried = [
+        (f"Mean difference as {other['dtype']}, {'which agrees' if other['agrees'] else 'refused'}",
+         other["mean_difference"], "")
+        for other in compared["tried"]
+        if other["dtype"] != compared["dtype"]
+    ]  # fmt: skip
     table = [
         ("Mean difference of log-probabilities", compared["mean_difference"], f"at most {allowed['mean']:g}"),
         ("Largest difference", compared["max_difference"], f"at most {allowed['max']:g}"),
         ("Equal most likely tokens", compared["greedy_equal"], f"at least {allowed['greedy']:g}"),
         ("For scale: difference between adapter and base", compared["effect"], ""),
+        *tried,
     ]
     with st.expander(f"Compared on {compared['tokens']:,} tokens of {compared['prompts']} prompts"):
         st.dataframe(
@@ -155,24 +188,30 @@ def _download(job: Job, client: Client, export: Export) -> None:
     size, name = export["size_bytes"] or 0, job["user_provided_suffix"] or job["id"]
     st.caption(f"{units.size(size)}, SHA-256 `{export['sha256']}`")
     if size > LARGEST:
-        of = "" if export["checkpoint"] is None else f" --checkpoint {export['checkpoint']}"
+        of = "".join(f" --{name} {export[name]}" for name in ("dtype", "checkpoint") if export[name] is not None)
         st.caption("Too large to download here. Use the command line:")
         st.code(f"rlsd export {job['id']} --format {export['format']}{of}", language="sh")
         return
     st.download_button(
         f"Download ({units.size(size)})",
         data=lambda: client.export_content(export),
-        file_name=f"{name}-{export['format']}.zip",
+        file_name=f"{name}-{_key(export).replace('_', '-')}.zip",
         mime="application/zip",
         icon=":material/download:",
         on_click="ignore",
-        key=f"download_{export['format']}",
+        key=f"download_{_key(export)}",
     )
+
+
+def _key(export: Export) -> str:
+    return "_".join(filter(None, (export["format"], export["dtype"])))
 
 
 def _again(client: Client, export: Export) -> None:
     client.delete_export(export)
-    client.create_export(export["job_id"], format=export["format"], checkpoint=export["checkpoint"])
+    client.create_export(
+        export["job_id"], format=export["format"], dtype=export["dtype"], checkpoint=export["checkpoint"]
+    )
 
 
 def _do(call: Any) -> None:

@@ -36,7 +36,7 @@ def row(job: Job, *, zone: ZoneInfo, more: str | None) -> None:
                 st.caption(more)
         step, most = job["x_progress"]["step"], job["x_progress"]["max_steps"]
         if job["status"] in MOVING or job["status"] == "paused":
-            st.progress(min(step / most, 1.0), text=f"step {step:,} of {most:,}", width=220)
+            st.progress(units.share(step, most), text=f"step {step:,} of {most:,}", width=220)
         else:
             st.caption(f"{step:,} of {units.count(most, 'step')}", width="content")
         st.badge(state.label, color=state.color)

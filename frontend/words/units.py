@@ -36,6 +36,11 @@ def clock(unix_s: float, zone: ZoneInfo) -> str:
     return f"{datetime.fromtimestamp(unix_s, UTC).astimezone(zone):%H:%M:%S}"
 
 
+def share(done: float, total: float) -> float:
+    """Return the done share, from 0 to 1. It is 0 as long as the total is not known or nothing is to be done."""
+    return min(1.0, max(0.0, done / total)) if total > 0 else 0.0
+
+
 def percent(share: float, *, decimals: int = 0) -> str:
     return f"{share * 100:.{decimals}f} %"
 

@@ -174,6 +174,8 @@ def test_a_grader_that_cannot_work_on_these_rows_is_refused(api: Api, grader: di
         ({"x_rlsd": {"batch_size": 19}}, "method.reinforcement.x_rlsd.batch_size"),
         ({"hyperparameters": {"batch_size": 19}}, "method.reinforcement.hyperparameters.batch_size"),
         ({"x_rlsd": {"max_completion_tokens": 1024}}, "method.reinforcement.x_rlsd.max_completion_tokens"),
+        ({"x_rlsd": {"lora": {"target_modules": ["q_proj", "c_attn"]}}}, f"{X_RLSD}.lora.target_modules"),
+        ({"x_rlsd": {"lora": {"target_modules": []}}}, f"{X_RLSD}.lora.target_modules"),
     ],
 )
 def test_what_cannot_be_honoured_is_refused_by_name(api: Api, changes: dict[str, Any], param: str) -> None:

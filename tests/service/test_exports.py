@@ -91,15 +91,16 @@ def test_a_trained_starter_goes_home_merged_and_as_gguf(
     api: Api, sample_worker: int, train_worker: Path, tmp_path: Path
 ) -> None:
     job_id = trained()
-    merged, gguf = wait_for_export(api, job_id, format="merged"), wait_for_export(api, job_id, format="gguf")
+    merged = wait_for_export(api, job_id, format="merged")
+    gguf = wait_for_export(api, job_id, format="gguf", dtype="bfloat16")
     for export in (merged, gguf):
         assert export["status"] == "succeeded", (export["error"], export["comparison"])
         compared = export["comparison"]
         assert compared["agrees"]
-        assert compared["dtype"] == "bfloat16"
         assert compared["mean_difference"] < compared["tolerance"]["mean"] < compared["effect"]
         assert compared["read_alike"] == compared["prompts"] == 8
     assert gguf["comparison"] == merged["comparison"]  # the same numbers in another file
+    assert merged["comparison"]["dtype"] == "bfloat16"
 
     listed = answered(api.http.get(exports(job_id)))["data"]
     assert [export["id"] for export in listed] == [gguf["id"], merged["id"]]
@@ -167,9 +168,9 @@ def test_checkpoints_are_exported_separately_and_errors_are_reported(
     refused(api.http.get(f"{exports(job_id)}/{export['id']}/content"), status=404, code="not_ready")
 
 
-def finish_job(job_id: str) -> str:
+def finish_job(job_id: str, *, strength: float = 0.2) -> str:
     """Finish the job without training: a random adapter, and a checkpoint with another one."""
-    archive, checkpoint = random_adapter(3)
+    archive, checkpoint = random_adapter(3, strength=strength)
     with transaction() as session:
         job = session.get_one(Job, job_id)
         job.state, job.step, job.adapter_sha256 = JobState.SUCCEEDED, 4, blobs.put(session, [archive]).sha256
@@ -181,11 +182,11 @@ def finish_job(job_id: str) -> str:
     return job_id
 
 
-def finished_job() -> str:
+def finished_job(*, strength: float = 0.2) -> str:
     """A job of the starter, finished by `finish_job`."""
     with transaction() as session:
         job_id = queued_job(session, model="starter", data=ROWS, max_completion_tokens=24)
-    return finish_job(job_id)
+    return finish_job(job_id, strength=strength)
 
 
 def carry_out_exports(api: Api) -> None:
@@ -250,17 +251,48 @@ def test_a_converter_that_fails_is_quoted_and_knows_no_secrets(
 def test_the_same_request_gives_the_same_export_and_deleting_it_stops_it(api: Api) -> None:
     job_id = finished_job()
     bodies = [{"format": "merged"}, {"format": "gguf"}, {"format": "gguf", "checkpoint": f"ftckpt-{job_id}"}]
+    bodies.append({"format": "gguf", "dtype": "float16"})
     with ThreadPoolExecutor(6) as threads:
         given = list(threads.map(lambda body: api.http.post(exports(job_id), json=body), bodies * 3))
     ids = {answered(response)["id"] for response in given}
-    assert len(ids) == 3
+    assert len(ids) == 4
     before = blobs_stored()
     [check] = [found for found in _checks() if found.request["export_id"] == min(ids)]
     answered(api.http.delete(f"{exports(job_id)}/{min(ids)}"))
     with pytest.raises(AppError, match="was deleted before it was finished"):
         HANDLERS["export"](check.request, lambda _done, _total, _unit: None)
     assert blobs_stored() == before
-    assert len(answered(api.http.get(exports(job_id)))["data"]) == len(_checks()) == 2
+    assert len(answered(api.http.get(exports(job_id)))["data"]) == len(_checks()) == 3
+
+
+def test_the_requested_dtype_is_stored_and_the_smallest_one_otherwise(api: Api, tmp_path: Path) -> None:
+    job_id = finished_job(strength=0.05)
+    for dtype in ("float16", None):
+        answered(api.http.post(exports(job_id), json={"format": "gguf", "dtype": dtype}))
+    carry_out_exports(api)
+    smallest, requested = answered(api.http.get(exports(job_id)))["data"]
+    assert (requested["dtype"], requested["comparison"]["dtype"]) == ("float16", "float16")
+    assert (smallest["dtype"], smallest["comparison"]["dtype"]) == (None, "q8_0")
+    assert requested["comparison"]["mean_difference"] < smallest["comparison"]["mean_difference"]
+    assert smallest["size_bytes"] < requested["size_bytes"]
+    folder = unpacked(content(api, requested), tmp_path)
+    assert json.loads((folder / "manifest.json").read_text())["export"]["dtype"] == "float16"
+
+
+def test_a_dtype_that_loses_what_was_learned_is_passed_over_or_refused_with_the_one_to_request(api: Api) -> None:
+    """A weak adapter, as of a short job, whose changes are smaller than what eight bits round away."""
+    job_id = finished_job(strength=0.01)
+    for dtype in ("q8_0", None):
+        answered(api.http.post(exports(job_id), json={"format": "gguf", "dtype": dtype}))
+    carry_out_exports(api)
+    found, refusal = answered(api.http.get(exports(job_id)))["data"]
+    assert (found["status"], found["comparison"]["dtype"]) == ("succeeded", "bfloat16"), found
+    assert [(tried["dtype"], tried["agrees"]) for tried in found["comparison"]["tried"]] == [
+        ("q8_0", False),
+        ("bfloat16", True),
+    ]
+    assert (refusal["status"], refusal["error"]["code"]) == ("failed", "export_disagrees")
+    assert "Stored as bfloat16, it agrees: request this dtype." in refusal["error"]["message"]
 
 
 def test_a_changed_base_model_is_reported(api: Api) -> None:
@@ -332,6 +364,9 @@ def test_bad_requests_leave_nothing_behind(api: Api) -> None:
     refused(api.http.post(exports(job_id), json={"format": "merged"}), status=409, code="not_ready")
     refused(api.http.post(exports(job_id), json={"format": "onnx"}), status=400)
     refused(api.http.post(exports(job_id), json={"format": "gguf", "quantise": "q4"}), status=400)
+    error = refused(api.http.post(exports(job_id), json={"format": "merged", "dtype": "q8_0"}), status=400)
+    assert error["param"] == "dtype"
+    refused(api.http.post(exports(job_id), json={"format": "gguf", "dtype": "q4_0"}), status=400)
     error = refused(api.http.post(exports(job_id), json={"format": "gguf", "checkpoint": "ftckpt-none"}), status=404)
     assert error["param"] == "checkpoint"
     refused(api.http.post(exports("ftjob-none"), json={"format": "gguf"}), status=404)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from worker.engine.model.adapter_files import export_adapter
+from worker.engine.model.adapter_files import OLDEST_PEFT, export_adapter
 from worker.engine.model.policy import Policy
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -64,7 +64,7 @@ model and code.
 
 {results_section(manifest)}
 
-With transformers and PEFT:
+With transformers and PEFT ({OLDEST_PEFT} is the oldest version that was tried):
 
 ```python
 from peft import PeftModel

@@ -10,7 +10,7 @@ from backend.settings import settings as environment
 from worker.engine.export.gguf import NotWritableError, write_gguf
 from worker.training.manifest import file_sha256
 
-OUT_TYPES = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
+OUT_TYPES = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "q8_0": "q8_0"}
 CONVERTER_S = 2 * 3600.0
 """Timeout in seconds."""
 
@@ -20,7 +20,7 @@ def convert(folder: Path, path: Path, *, name: str, dtype: str) -> str:
     converter = environment().gguf_converter
     if converter is None:
         try:
-            write_gguf(folder, path, name=name)
+            write_gguf(folder, path, name=name, dtype=dtype)
         except NotWritableError as error:
             raise AppError(
                 f"This model cannot be written as GGUF: {error}. An administrator can set RLSD_GGUF_CONVERTER to "

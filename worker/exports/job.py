@@ -1,17 +1,18 @@
-"""Exports an adapter as a stand-alone model: merge, write, load back, compare, and store if they agree.
+"""Exports an adapter as a stand-alone model: merge, then write in a dtype, load back, compare, and store if they agree.
 
 Everything runs on the CPU in float32: the bytes do not depend on the worker's device, a training job on the same
-machine keeps its GPU memory, and weights are rounded to the base model's dtype only once. At most one model is in
-memory at a time.
+machine keeps its GPU memory, and weights are rounded only once. The merged model is kept on disk in float32, and each
+dtype is written from there, one after the other, until one agrees. At most one model is in memory at a time.
 """
 
 import json
-import math
+import shutil
 import struct
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -29,20 +30,26 @@ from backend.jobs.spec import RlsdSettings
 from backend.settings import settings as environment
 from worker.engine.export.equivalence import (
     MAX_TOKENS,
-    TOLERANCES,
     Agreement,
     ReferenceCompletion,
     fitting_prompts,
     measure_agreement,
     reference_completions,
 )
-from worker.engine.export.merging import copy_companions, fill_adapter, merge_adapter, save_model
+from worker.engine.export.merging import (
+    convert_model,
+    copy_companions,
+    fill_adapter,
+    merge_adapter,
+    save_model,
+)
 from worker.engine.model.adapter_files import Adapter, adapter_from_archive
 from worker.engine.model.policy import load_policy
 from worker.engine.settings import Settings
 from worker.engine.training.checkpoint import adapter_from_checkpoint
 from worker.engine.types import Task
 from worker.exports.adapter_zip import write_archive
+from worker.exports.dtypes import DTYPES, Trial, comparison_json, dtypes_to_try, stored_trial
 from worker.exports.gguf_converter import convert
 from worker.exports.model_card import export_card
 from worker.training.manifest import job_manifest, trained_tokens
@@ -56,9 +63,7 @@ from worker.training.prepare import (
     use_threads,
 )
 
-STAGES = ("loading the base", "merging", "writing", "comparing", "storing")
 GGUF_FILE = "model.gguf"
-DTYPES = frozenset(str(dtype).removeprefix("torch.") for dtype in TOLERANCES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,8 @@ class ExportOrder:
 
     export_id: str
     format: ExportFormat
+    dtype: str | None
+    """The requested dtype; None for the smallest that agrees."""
     model: str
     step: int
     spec: RlsdSettings
@@ -77,6 +84,21 @@ class ExportOrder:
     """Hash of the base model's files at training; None if it was not recorded."""
 
 
+@dataclass(frozen=True, slots=True)
+class MergedModel:
+    """The merged model on disk, in float32, with what it is compared with."""
+
+    folder: Path
+    model_class: Any
+    native: str
+    """Dtype of the base model's files."""
+    base: Json
+    """Identity of the base model."""
+    reads_images: bool
+    references: Sequence[ReferenceCompletion]
+    """Completions scored by the adapter before merging."""
+
+
 def run_export(request: Json, progress: Progress) -> Json:
     """Run the check `export`: `{export_id}` -> `{comparison}`; the ZIP is stored if it agrees. Raises AppError."""
     order = _load_order(str(request["export_id"]))
@@ -85,47 +107,40 @@ def run_export(request: Json, progress: Progress) -> Json:
         engine_settings(order.spec, seed=order.seed), device="cpu", dtype="float32", gradient_checkpointing=False
     )
     with tempfile.TemporaryDirectory(prefix="rlsd-export-") as scratch:
-        folder = Path(scratch) / "model"
-        folder.mkdir()
-        facts, written = _export_model(order, folder, settings=settings, progress=progress)
-        _report_stage(progress, 3)
-        found = _compare(order, folder, written, settings=settings, dtype=facts["dtype"])
-        comparison = comparison_json(found, dtype=facts["dtype"], format=order.format)
-        if comparison["agrees"]:
-            _report_stage(progress, 4)
-            _store(order, folder, facts=facts | {"comparison": comparison}, scratch=Path(scratch))
-    return {"comparison": comparison}
+        native = _native_dtype(order)
+        dtypes = dtypes_to_try(order.format, native=native, requested=order.dtype)
+        stages = _Stages(progress, total=3 + 2 * len(dtypes))
+        merged = _merge(order, Path(scratch) / "merged", settings=settings, native=native, stages=stages)
+        trials: list[Trial] = []
+        for dtype in dtypes:
+            folder = Path(scratch) / dtype
+            stages.begin(f"writing {dtype}")
+            written_by = _write(order, merged, folder, dtype=dtype)
+            stages.begin(f"comparing {dtype}")
+            found = _compare(folder, merged, settings=settings, dtype=dtype)
+            faults = tuple(found.faults(tokenizer_is_copied=order.format is ExportFormat.MERGED))
+            trials.append(Trial(dtype, found, faults))
+            if stored_trial(trials, requested=order.dtype) is not None:
+                stages.begin("storing")
+                _store(order, merged, folder, comparison=comparison_json(trials, requested=order.dtype),
+                       written_by=written_by, scratch=Path(scratch))  # fmt: skip
+            if not faults:
+                break
+            shutil.rmtree(folder)
+    return {"comparison": comparison_json(trials, requested=order.dtype)}
 
 
-def comparison_json(found: Agreement, *, dtype: str, format: ExportFormat) -> Json:
-    """Convert the comparison to JSON. Figures have three digits, so that they hardly differ between machines."""
-    faults = found.faults(tokenizer_is_copied=format is ExportFormat.MERGED)
-    if faults:
-        summary = f"The exported model differs from the adapter, so it was not stored: {'; '.join(faults)}."
-    else:
-        summary = (
-            f"The exported model agrees with the adapter: on {found.tokens} tokens, log-probabilities differ by "
-            f"{found.mean_difference:.1e} on average, {found.max_difference:.1e} at most, and {found.greedy_equal:.1%} "
-            "of the most likely tokens are the same."
-        )
-        if found.read_alike < found.prompts:
-            summary += (
-                f" With transformers' reading of its vocabulary, {found.prompts - found.read_alike} of {found.prompts} "
-                "prompts are tokenised differently: test the file in the program you will use it with."
-            )
-    return {
-        "agrees": not faults,
-        "summary": summary,
-        "dtype": dtype,
-        "prompts": found.prompts,
-        "tokens": found.tokens,
-        "max_difference": _figure(found.max_difference),
-        "mean_difference": _figure(found.mean_difference),
-        "greedy_equal": _figure(found.greedy_equal),
-        "effect": _figure(found.effect),
-        "read_alike": found.read_alike,
-        "tolerance": {"max": found.tolerance.max, "mean": found.tolerance.mean, "greedy": found.tolerance.greedy},
-    }
+@dataclass(slots=True)
+class _Stages:
+    """Progress of an export, by stages."""
+
+    progress: Progress
+    total: int
+    done: int = -1
+
+    def begin(self, stage: str) -> None:
+        self.done += 1
+        self.progress(self.done, self.total, f"stages: {stage}")
 
 
 def _load_order(export_id: str) -> ExportOrder:
@@ -149,6 +164,7 @@ def _load_order(export_id: str) -> ExportOrder:
         return ExportOrder(
             export_id=export_id,
             format=ExportFormat(export.format),
+            dtype=export.dtype,
             model=job.model,
             step=step,
             spec=spec,
@@ -159,15 +175,31 @@ def _load_order(export_id: str) -> ExportOrder:
         )
 
 
-def _export_model(
-    order: ExportOrder, folder: Path, *, settings: Settings, progress: Progress
-) -> tuple[Json, list[ReferenceCompletion]]:
-    """Write the model to `folder`. Returns facts about it, and completions scored by the adapter before merging."""
-    _report_stage(progress, 0)
-    dtype = _stored_dtype(order)
+def _merge(order: ExportOrder, folder: Path, *, settings: Settings, native: str, stages: _Stages) -> MergedModel:
+    """Write the merged model to `folder`, in float32, after its adapter has sampled completions."""
+    stages.begin("loading the base")
     policy = load(order.model, settings=settings)
     reads_images = policy.vision is not None
     base = identity(order.model, policy)
+    _require_exportable(order, base=base, reads_images=reads_images)
+    try:
+        fill_adapter(policy, order.adapter.tensors)
+        tokens = min(order.spec.max_completion_tokens, MAX_TOKENS)
+        prompts = fitting_prompts(order.tasks, policy=policy, tokens=tokens)
+        if not prompts:
+            raise ValueError("no prompt of the job's files leaves room for a completion, so nothing can be compared")
+        references = reference_completions(policy, prompts, tokens=tokens, seed=order.seed)
+        stages.begin("merging")
+        tokenizer, processor = policy.tokenizer, None if policy.vision is None else policy.vision.processor
+        model = merge_adapter(policy)
+    except ValueError as error:
+        raise AppError(f"This adapter cannot be exported: {error}.", code="not_exportable") from error
+    save_model(model, folder, dtype=torch.float32, tokenizer=tokenizer, processor=processor)
+    copy_companions(model_source(order.model), folder)
+    return MergedModel(folder, type(model), native, base, reads_images, references)
+
+
+def _require_exportable(order: ExportOrder, *, base: Json, reads_images: bool) -> None:
     if order.base_sha256 not in (None, base.get("sha256")):
         raise AppError(
             f"The files of the model '{order.model}' have changed since the job was trained: restore the originals.",
@@ -180,47 +212,21 @@ def _export_model(
             code="gguf_not_known",
             param="format",
         )
-    try:
-        fill_adapter(policy, order.adapter.tensors)
-        tokens = min(order.spec.max_completion_tokens, MAX_TOKENS)
-        prompts = fitting_prompts(order.tasks, policy=policy, tokens=tokens)
-        if not prompts:
-            raise ValueError("no prompt of the job's files leaves room for a completion, so nothing can be compared")
-        written = reference_completions(policy, prompts, tokens=tokens, seed=order.seed)
-        _report_stage(progress, 1)
-        tokenizer, processor = policy.tokenizer, None if policy.vision is None else policy.vision.processor
-        model = merge_adapter(policy)
-    except ValueError as error:
-        raise AppError(f"This adapter cannot be exported: {error}.", code="not_exportable") from error
-    _report_stage(progress, 2)
-    save_model(model, folder, dtype=getattr(torch, dtype), tokenizer=tokenizer, processor=processor)
-    copy_companions(model_source(order.model), folder)
-    facts = {
-        "format": order.format.value,
-        "dtype": dtype,
-        "base": base,
-        "reads_images": reads_images,
-        "written_by": "transformers",
-    }
+
+
+def _write(order: ExportOrder, merged: MergedModel, folder: Path, *, dtype: str) -> str:
+    """Write the model to `folder` in the order's format and this dtype. Returns the name of the writer."""
+    folder.mkdir()
     if order.format is ExportFormat.GGUF:
-        del model, policy
-        facts |= {"file": GGUF_FILE, "written_by": _to_gguf(folder, name=order.model, dtype=dtype)}
-    return facts, written
+        path = folder.parent / GGUF_FILE  # a converter may leave other files in its folder
+        writer = convert(merged.folder, path, name=order.model, dtype=dtype)
+        path.rename(folder / GGUF_FILE)
+        return writer
+    convert_model(merged.folder, folder, model_class=merged.model_class, dtype=getattr(torch, dtype))
+    return "transformers"
 
 
-def _to_gguf(folder: Path, *, name: str, dtype: str) -> str:
-    """Replace the folder's content by one GGUF file. Returns the name of the writer."""
-    path = folder.parent / GGUF_FILE
-    writer = convert(folder, path, name=name, dtype=dtype)
-    for file in folder.iterdir():
-        file.unlink()
-    path.rename(folder / GGUF_FILE)
-    return writer
-
-
-def _compare(
-    order: ExportOrder, folder: Path, written: Sequence[ReferenceCompletion], *, settings: Settings, dtype: str
-) -> Agreement:
+def _compare(folder: Path, merged: MergedModel, *, settings: Settings, dtype: str) -> Agreement:
     """Load the written model as a user would, and compare it with the adapter's completions."""
     try:
         model = load_policy(str(folder), settings=settings, allow_remote_code=environment().allow_remote_code)
@@ -231,20 +237,27 @@ def _compare(
             code="not_comparable",
             param="format",
         ) from error
-    return measure_agreement(model, written, dtype=getattr(torch, dtype))
+    return measure_agreement(model, merged.references, dtype=dtype)
 
 
-def _store(order: ExportOrder, folder: Path, *, facts: Json, scratch: Path) -> None:
+def _store(
+    order: ExportOrder, merged: MergedModel, folder: Path, *, comparison: Json, written_by: str, scratch: Path
+) -> None:
     with transaction() as session:
         job = session.get_one(Job, _existing(session.get(Export, order.export_id)).job_id)
         manifest = job.manifest or job_manifest(
-            session, job, step=order.step, base=facts["base"], teacher=None, sandbox={}
+            session, job, step=order.step, base=merged.base, teacher=None, sandbox={}
         )
         tokens = trained_tokens(session, job.id, step=order.step)
     manifest = manifest | {"steps": order.step, "trained_tokens": tokens}
-    manifest["export"] = {k: v for k, v in facts.items() if k not in ("base", "reads_images")}
+    manifest["export"] = {
+        "format": order.format.value,
+        "dtype": comparison["dtype"],
+        "written_by": written_by,
+        "comparison": comparison,
+    } | ({"file": GGUF_FILE} if order.format is ExportFormat.GGUF else {})
     manifest["evaluations"] = [found for found in manifest["evaluations"] if found.get("step", 0) <= order.step]
-    (folder / "README.md").write_text(export_card(manifest, reads_images=facts["reads_images"]))
+    (folder / "README.md").write_text(export_card(manifest, reads_images=merged.reads_images))
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
     path = scratch / "export.zip"
     write_archive(folder, path)
@@ -253,7 +266,7 @@ def _store(order: ExportOrder, folder: Path, *, facts: Json, scratch: Path) -> N
         _existing(session.get(Export, order.export_id, with_for_update=True)).sha256 = blob.sha256
 
 
-def _stored_dtype(order: ExportOrder) -> str:
+def _native_dtype(order: ExportOrder) -> str:
     """Dtype of the base model's files, else that of training. Raises AppError for a quantised base model."""
     config = load_model_assets(order.model).config
     if getattr(config, "quantization_config", None) is not None:
@@ -275,11 +288,3 @@ def _existing(export: Export | None) -> Export:
 
 def _deleted() -> AppError:
     return AppError("The export was deleted before it was finished.", status=404, code="not_found")
-
-
-def _figure(value: float) -> float | None:
-    return float(f"{value:.3g}") if math.isfinite(value) else None
-
-
-def _report_stage(progress: Progress, stage: int) -> None:
-    progress(stage, len(STAGES), f"stages: {STAGES[stage]}")

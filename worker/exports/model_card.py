@@ -26,8 +26,9 @@ tags: [{", ".join(sorted({"rlsd", str(manifest["settings"]["method"])}))}]
 # {manifest["job"]["name"]}
 
 `{base["name"]}`, trained for {manifest["steps"]} steps with {manifest["settings"]["method"].upper()} by RLSD Workbench
-{manifest["code"]["version"]}: {CONTENTS[export["format"]]}. Weights are stored as {export["dtype"]}. `manifest.json`
-records all settings and the hashes of data, verifier, base model and code. The licence is that of the base model.
+{manifest["code"]["version"]}: {CONTENTS[export["format"]]}. Weights are stored as
+{export["dtype"]}. `manifest.json` records all settings and the hashes of data, verifier, base model and code. The
+licence is that of the base model.
 
 {results_section(manifest)}
 
@@ -92,4 +93,16 @@ completions that the adapter generated for {comparison["prompts"]} prompts:
 | most likely tokens that are the same | {comparison["greedy_equal"]:.1%} | {allowed["greedy"]:.0%} |
 
 For scale: on the same tokens the adapter's log-probabilities differ from its base model's by {comparison["effect"]:.1e}
-on average."""
+on average.{_refused(comparison)}"""
+
+
+def _refused(comparison: Json) -> str:
+    """Name the smaller dtypes that were tried first; empty if there were none."""
+    refused = [
+        tried["dtype"]
+        if tried["mean_difference"] is None
+        else f"{tried['dtype']} (mean difference {tried['mean_difference']:.1e})"
+        for tried in comparison["tried"]
+        if not tried["agrees"]
+    ]
+    return f"\nWeights stored as {' or '.join(refused)} would not have agreed with the adapter." if refused else ""

@@ -16,7 +16,7 @@ from backend.settings import settings as environment
 from backend.verifiers.specs import Spec
 from backend.verifiers.templates import Sample
 from worker.engine.distributed import ProcessGroup
-from worker.engine.faults import Fault
+from worker.engine.faults import Fault, FaultCode
 from worker.engine.model.assets import ModelAssets, load_assets, require_chat_template
 from worker.engine.model.policy import Policy, load_external_teacher, load_policy, load_untrained
 from worker.engine.model.sharding import shard
@@ -84,6 +84,8 @@ def _naming_model(name: str) -> Iterator[str]:
     try:
         yield source
     except Fault as fault:
+        if fault.code is FaultCode.NO_SUCH_LAYER:  # the settings do not fit the model, which is in order
+            raise
         api_error = classify(fault)
         reason = fault.message.replace(source, name).rstrip(".")  # users know the name, not the server's folder
         raise AppError(

@@ -17,7 +17,7 @@ from backend.db.blobs import Blob
 from backend.db.checks import Check, CheckStatus
 from backend.db.exports import Export
 from backend.errors import AppError, not_found
-from backend.jobs.exports import ExportFormat, delete_export, request_export
+from backend.jobs.exports import ExportDtype, ExportFormat, delete_export, request_export
 
 router = APIRouter(prefix="/fine_tuning/jobs/{job_id}/exports", tags=["exports"])
 
@@ -26,6 +26,11 @@ class ExportRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     format: ExportFormat
+    dtype: ExportDtype | None = Field(
+        None,
+        description="How weights are stored; `q8_0` only in GGUF. By default the smallest dtype with which the export "
+        "agrees with its adapter.",
+    )
     checkpoint: Annotated[str, Field(max_length=200)] | None = Field(
         None, description="Id of one of the job's checkpoints; by default the job's final adapter."
     )
@@ -39,16 +44,26 @@ class ToleranceObject(BaseModel):
     greedy: float
 
 
+class TriedDtype(BaseModel):
+    """A dtype that was tried, and the mean difference of log-probabilities (nats) from the adapter."""
+
+    dtype: str
+    agrees: bool
+    mean_difference: float | None
+
+
 class EquivalenceObject(BaseModel):
     """Base with adapter against the exported model on the same `tokens` completion tokens of `prompts` prompts.
 
-    `effect` is the difference between the adapter and its base; `read_alike` counts prompts that the exported tokenizer
-    encodes identically. NaN is reported as null.
+    The figures are those of `dtype`; `tried` lists all dtypes in the order in which they were tried. `effect` is the
+    difference between the adapter and its base; `read_alike` counts prompts that the exported tokenizer encodes
+    identically. NaN is reported as null.
     """
 
     agrees: bool
     summary: str
     dtype: str
+    tried: list[TriedDtype] = []
     prompts: int
     tokens: int
     max_difference: float | None
@@ -60,12 +75,15 @@ class EquivalenceObject(BaseModel):
 
 
 class ExportObject(ListItem):
-    """An export. It fails if its outputs differ from those of its adapter."""
+    """An export. It fails if its outputs differ from those of its adapter. `dtype` is the requested one; the one in
+    which it is stored is part of the `comparison`.
+    """
 
     object: Literal["fine_tuning.job.export"] = "fine_tuning.job.export"
     job_id: str
     checkpoint: str | None
     format: ExportFormat
+    dtype: ExportDtype | None
     status: Literal["queued", "running", "succeeded", "failed"]
     created_at: int
     finished_at: int | None
@@ -85,7 +103,8 @@ class DeletedExport(BaseModel):
 @router.post("")
 def create_export(body: ExportRequest, job: JobOfPath, _: Auth, session: Database) -> ExportObject:
     """Create an export, or return the existing one for the same request. To retry, delete it first."""
-    return _export_object(session, request_export(session, job, format=body.format, checkpoint_id=body.checkpoint))
+    export = request_export(session, job, format=body.format, dtype=body.dtype, checkpoint_id=body.checkpoint)
+    return _export_object(session, export)
 
 
 @router.get("")
@@ -143,6 +162,7 @@ def _export_object(session: Session, export: Export) -> ExportObject:
         job_id=export.job_id,
         checkpoint=export.checkpoint_id,
         format=ExportFormat(export.format),
+        dtype=None if export.dtype is None else ExportDtype(export.dtype),
         status=status,
         created_at=unix_s(export.created_at) or 0,
         finished_at=unix_s(check.finished_at),

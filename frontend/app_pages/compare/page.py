@@ -169,7 +169,7 @@ def head(feed: ComparisonFeed) -> None:
     st.caption(f"Started {units.moment(comparison['created_at'], zone)}. {budget(comparison)}")
     if feed.moving:
         runs = f"{ended} of {units.count(len(feed.runs), 'run')} ended"
-        st.progress(min(steps / most, 1.0), text=f"{runs} · step {steps:,} of {most:,} in total")
+        st.progress(units.share(steps, most), text=f"{runs} · step {steps:,} of {most:,} in total")
     with st.container(horizontal=True):
         if feed.moving:
             with rights.popover(client, "Cancel", icon=":material/cancel:", key="cancel_open"):

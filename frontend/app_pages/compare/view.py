@@ -153,7 +153,7 @@ def _run(run: ComparedRun) -> None:
             query_params={"job": run["job"]},
         )
         step, most = run["step"], run["max_steps"]
-        st.progress(min(step / most, 1.0), text=f"step {step:,} of {most:,}")
+        st.progress(units.share(step, most), text=f"step {step:,} of {most:,}")
 
 
 def try_models(feed: ComparisonFeed, client: Client) -> None:

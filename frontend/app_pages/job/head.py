@@ -55,7 +55,7 @@ def _progress(feed: JobFeed) -> None:
     if feed.ended:
         st.caption(text)
     else:
-        st.progress(min(step / most, 1.0), text=f"{text}{_next(feed)}")
+        st.progress(units.share(step, most), text=f"{text}{_next(feed)}")
     _figures(job, feed.metrics)
 
 

@@ -109,7 +109,9 @@ def _answered(client: Client, kept: ScoredRows, *, model: str, count: int, token
         question = questions.of_row(row, image=images.loader(client, kept.of[0]))
         texts = client.sample_answers(model, question.messages, count=count, max_tokens=tokens)
         columns.append((kept.columns[place][0], *(Column(f"{model} answers", text) for text in texts)))
-        progress.progress((place + 1) / len(kept.rows), text=f"{place + 1} of {units.count(len(kept.rows), 'row')}")
+        progress.progress(
+            units.share(place + 1, len(kept.rows)), text=f"{place + 1} of {units.count(len(kept.rows), 'row')}"
+        )
     progress.empty()
     return replace(kept, columns=tuple(columns), model=model)
 

@@ -22,6 +22,13 @@ def test_moments_are_in_the_viewers_zone() -> None:
     assert units.moment(1_795_434_859, ZoneInfo("America/New_York")) == "23 Nov 2026, 06:54"
 
 
+@pytest.mark.parametrize(
+    ("done", "total", "expected"), [(1, 4, 0.25), (5, 4, 1.0), (0, 0, 0.0), (3, 0, 0.0), (-1, 4, 0.0), (2, -1, 0.0)]
+)
+def test_a_share_is_between_0_and_1_for_any_total(done: int, total: int, expected: float) -> None:
+    assert units.share(done, total) == expected
+
+
 def test_counts_agree_with_their_noun() -> None:
     assert units.count(1, "row") == "1 row"
     assert units.count(1204, "row") == "1,204 rows"

@@ -48,7 +48,14 @@ def tiny_tokenizer(
 
 
 def tiny_model(
-    *, seed: int = 0, hidden: int = 32, layers: int = 2, heads: int = 4, kv_heads: int = 2, vocab: int = 261
+    *,
+    seed: int = 0,
+    hidden: int = 32,
+    layers: int = 2,
+    heads: int = 4,
+    kv_heads: int = 2,
+    vocab: int = 261,
+    tied: bool = True,
 ) -> LlamaForCausalLM:
     """Return a random Llama with larger initial weights than usual, so that its distributions are far from flat.
 
@@ -64,7 +71,7 @@ def tiny_model(
         num_key_value_heads=kv_heads,
         max_position_embeddings=512,
         initializer_range=0.15,
-        tie_word_embeddings=True,
+        tie_word_embeddings=tied,
         bos_token_id=None,
         eos_token_id=0,
         pad_token_id=None,
@@ -241,9 +248,9 @@ def make_step_tensors(rollouts: Rollouts, advantages: torch.Tensor, teacher: tor
     )
 
 
-def save_tiny_model(folder: Path) -> str:
+def save_tiny_model(folder: Path, *, tied: bool = True) -> str:
     """Save the tiny model and tokenizer; return the path as a model name."""
-    tiny_model().save_pretrained(folder)
+    tiny_model(tied=tied).save_pretrained(folder)
     tiny_tokenizer().save_pretrained(folder)
     return str(folder)
 

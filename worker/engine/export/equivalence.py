@@ -39,11 +39,13 @@ class Tolerance:
 
 
 TOLERANCES = {
-    torch.float32: Tolerance(max=0.01, mean=0.0005, greedy=0.99),
-    torch.float16: Tolerance(max=0.2, mean=0.005, greedy=0.98),
-    torch.bfloat16: Tolerance(max=0.5, mean=0.03, greedy=0.95),
+    "float32": Tolerance(max=0.01, mean=0.0005, greedy=0.99),
+    "float16": Tolerance(max=0.2, mean=0.005, greedy=0.98),
+    "bfloat16": Tolerance(max=0.5, mean=0.03, greedy=0.95),
+    "q8_0": Tolerance(max=0.5, mean=0.03, greedy=0.95),
 }
-"""By the dtype of the stored weights; bfloat16 keeps eight significant bits, float16 eleven."""
+"""By the dtype of the stored weights; bfloat16 keeps eight significant bits, float16 eleven, GGUF's q8_0 eight of a
+block of 32 weights with one scale."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,7 @@ def reference_completions(
     return references
 
 
-def measure_agreement(policy: Policy, references: Sequence[ReferenceCompletion], *, dtype: torch.dtype) -> Agreement:
+def measure_agreement(policy: Policy, references: Sequence[ReferenceCompletion], *, dtype: str) -> Agreement:
     """Compare this model, its weights stored in `dtype`, with the one that sampled the reference completions."""
     policy.model.eval()
     differences, effects, equal, read_alike, spelled_alike = [], [], [], 0, 0

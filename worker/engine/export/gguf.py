@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import gguf
+import gguf.quants
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -84,10 +85,13 @@ def _pre_tokenizer_name(pre_tokenizer: dict[str, Any] | None) -> str:
 FAMILIES = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
 """`model_type` to the architecture's name in GGUF."""
 DTYPES = {
-    torch.float32: (gguf.GGMLQuantizationType.F32, gguf.LlamaFileType.ALL_F32),
-    torch.float16: (gguf.GGMLQuantizationType.F16, gguf.LlamaFileType.MOSTLY_F16),
-    torch.bfloat16: (gguf.GGMLQuantizationType.BF16, gguf.LlamaFileType.MOSTLY_BF16),
+    "float32": (gguf.GGMLQuantizationType.F32, gguf.LlamaFileType.ALL_F32),
+    "float16": (gguf.GGMLQuantizationType.F16, gguf.LlamaFileType.MOSTLY_F16),
+    "bfloat16": (gguf.GGMLQuantizationType.BF16, gguf.LlamaFileType.MOSTLY_BF16),
+    "q8_0": (gguf.GGMLQuantizationType.Q8_0, gguf.LlamaFileType.MOSTLY_Q8_0),
 }
+Q8_BLOCK = 32
+"""Values of a row that share a scale; matrices whose rows are no multiple of it are stored in float16."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +104,8 @@ class TensorEntry:
     """Heads whose rows are reordered, 0 for none: llama.cpp rotates adjacent pairs here instead of halves."""
 
 
-def write_gguf(folder: Path, path: Path, *, name: str) -> None:
-    """Write the model in `folder` to `path`: matrices in their stored dtype, vectors in float32. NotWritableError."""
+def write_gguf(folder: Path, path: Path, *, name: str, dtype: str) -> None:
+    """Write the model in `folder` to `path`: matrices in a dtype of `DTYPES`, vectors in float32. NotWritableError."""
     config = AutoConfig.from_pretrained(folder)
     _require_plain(config)
     vocabulary = read_vocabulary(folder, vocab_size=config.vocab_size)
@@ -110,7 +114,6 @@ def write_gguf(folder: Path, path: Path, *, name: str) -> None:
         files = [stack.enter_context(safe_open(file, framework="pt")) for file in sorted(folder.glob("*.safetensors"))]
         places = {name: file for file in files for name in file.keys()}  # noqa: SIM118 - not a dict
         entries = _entries(sorted(places), config=config, architecture=architecture)
-        dtype = places[entries[0].name].get_tensor(entries[0].name).dtype  # all were saved in one dtype
         writer = gguf.GGUFWriter(path, architecture)
         _describe(writer, config=config, name=name, file_type=DTYPES[dtype][1])
         writer.add_tokenizer_model("gpt2")
@@ -120,13 +123,13 @@ def write_gguf(folder: Path, path: Path, *, name: str) -> None:
         writer.add_token_merges(list(vocabulary.merges))
         _describe_chat(writer, folder)
         for entry in entries:
-            data, kind_of = _data(places[entry.name].get_tensor(entry.name), entry)
+            data, kind_of = _data(places[entry.name].get_tensor(entry.name), entry, dtype=dtype)
             writer.add_tensor_info(entry.gguf_name, data.shape, data.dtype, data.nbytes, raw_dtype=kind_of)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
         for entry in entries:
-            writer.write_tensor_data(_data(places[entry.name].get_tensor(entry.name), entry)[0])
+            writer.write_tensor_data(_data(places[entry.name].get_tensor(entry.name), entry, dtype=dtype)[0])
         writer.close()
 
 
@@ -161,17 +164,23 @@ def _entries(names: list[str], *, config: Any, architecture: str) -> list[Tensor
     return entries
 
 
-def _data(tensor: Tensor, entry: TensorEntry) -> tuple[NDArray[Any], Any]:
+def _data(tensor: Tensor, entry: TensorEntry, *, dtype: str) -> tuple[NDArray[Any], Any]:
     """Return the data in the file's layout, and its GGUF type."""
     if entry.interleave:
         halves = tensor.view(entry.interleave, 2, tensor.shape[0] // entry.interleave // 2, *tensor.shape[1:])
         tensor = halves.swapaxes(1, 2).reshape(tensor.shape)
     if tensor.ndim == 1:
-        tensor = tensor.float()
-    kind = DTYPES[tensor.dtype][0]
-    if tensor.dtype == torch.bfloat16:
-        return tensor.contiguous().view(torch.uint8).numpy(), kind
-    data: NDArray[Any] = np.ascontiguousarray(tensor.numpy())
+        dtype = "float32"
+    elif dtype == "q8_0" and tensor.shape[-1] % Q8_BLOCK:
+        dtype = "float16"
+    kind = DTYPES[dtype][0]
+    data: NDArray[Any]
+    if dtype == "q8_0":
+        data = gguf.quants.quantize(tensor.float().contiguous().numpy(), kind)
+    elif dtype == "bfloat16":
+        data = tensor.bfloat16().contiguous().view(torch.uint8).numpy()
+    else:
+        data = np.ascontiguousarray(tensor.to(getattr(torch, dtype)).numpy())
     return data, kind
 
 

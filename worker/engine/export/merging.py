@@ -1,7 +1,7 @@
 """Merging an adapter into its base model, and writing the result in Hugging Face layout.
 
 `W + scale * B A` is computed in the model's own precision, layer by layer and in place, so there is never a second copy
-of the model. Weights are rounded to the requested dtype once, when they are written.
+of the model. Weights are rounded once, when they are converted to the dtype in which they are stored.
 """
 
 import shutil
@@ -48,6 +48,16 @@ def save_model(model: Any, folder: Path, *, dtype: torch.dtype, tokenizer: Any, 
     with without_progress_bars():
         model.to(dtype).save_pretrained(folder, max_shard_size=SHARD_SIZE)
     (tokenizer if processor is None else processor).save_pretrained(folder)
+
+
+def convert_model(source: Path, folder: Path, *, model_class: Any, dtype: torch.dtype) -> None:
+    """Write a saved model again in another dtype. Only the converted weights are in memory."""
+    with without_progress_bars():
+        model = model_class.from_pretrained(source, dtype=dtype, use_safetensors=True)
+        model.to(dtype).save_pretrained(folder, max_shard_size=SHARD_SIZE)
+    for path in source.iterdir():
+        if ".safetensors" not in path.suffixes and path.name != "config.json":
+            shutil.copyfile(path, folder / path.name)
 
 
 def copy_companions(model: str, folder: Path) -> None:

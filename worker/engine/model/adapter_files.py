@@ -1,5 +1,6 @@
 """Adapter files: written from a policy, read from an archive."""
 
+import dataclasses
 import io
 import json
 import tempfile
@@ -16,6 +17,13 @@ from torch import Tensor
 from worker.engine.model.policy import LIVE_ADAPTER, Policy
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+OLDEST_PEFT = "0.10.0"
+"""The oldest version of PEFT with which written adapters were loaded (`benchmarks/old_peft.py`)."""
+ALWAYS_WRITTEN = (
+    *("peft_type", "task_type", "base_model_name_or_path", "inference_mode", "target_modules"),
+    *("r", "lora_alpha", "lora_dropout", "bias", "fan_in_fan_out", "init_lora_weights", "use_rslora", "use_dora"),
+)
+"""Keys that `OLDEST_PEFT` knows, and whose value must not depend on the defaults of the version that reads them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +48,30 @@ def export_adapter(policy: Policy, folder: Path, *, base_model: str) -> None:
     """Write the trained adapter in PEFT's format: `adapter_config.json` and `adapter_model.safetensors`."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: parameter.detach().cpu().contiguous() for name, parameter in policy.adapter(LIVE_ADAPTER).items()}
-    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
-    config = policy.model.peft_config[LIVE_ADAPTER].to_dict()
+    save_file(tensors, folder / WEIGHTS, metadata={"format": "pt"})
+    config = written_config(policy.model.peft_config[LIVE_ADAPTER])
     config |= {"base_model_name_or_path": base_model, "inference_mode": True}
     text = json.dumps(config, indent=2, sort_keys=True, default=_plain)
-    (folder / "adapter_config.json").write_text(text + "\n", encoding="utf-8")
+    (folder / CONFIG).write_text(text + "\n", encoding="utf-8")
+
+
+def written_config(config: LoraConfig) -> dict[str, Any]:
+    """Return the configuration without nulls, and without options left at their default besides `ALWAYS_WRITTEN`.
+
+    PEFT refuses keys that its version does not know, so an option is named only by adapters that use it.
+    """
+    defaults = {field.name: _default(field) for field in dataclasses.fields(config)}
+    return {
+        name: value
+        for name, value in config.to_dict().items()
+        if value is not None
+        and name != "peft_version"
+        and (name in ALWAYS_WRITTEN or value != defaults.get(name, dataclasses.MISSING))
+    }
+
+
+def _default(field: "dataclasses.Field[Any]") -> object:
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
 def _plain(value: object) -> object:

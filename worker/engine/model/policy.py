@@ -17,10 +17,17 @@ from torch import Tensor, nn
 from transformers.utils import is_flash_attn_2_available
 
 from worker.engine.faults import Fault, FaultCode, memory_errors_as_faults
-from worker.engine.model.assets import load_assets, max_positions_of, require_chat_template, without_progress_bars
+from worker.engine.model.assets import (
+    ModelAssets,
+    load_assets,
+    max_positions_of,
+    require_chat_template,
+    without_progress_bars,
+)
 from worker.engine.model.completion_text import CompletionDecoder
 from worker.engine.model.loading import loading_errors_as_faults, require_all_weights
 from worker.engine.model.lora import FusedLoraLinear
+from worker.engine.model.targets import ALL_LINEAR, require_targets, target_names
 from worker.engine.model.vision import ImageSpans, Vision
 from worker.engine.seeds import derive
 from worker.engine.settings import Settings
@@ -117,20 +124,21 @@ def load_policy(model: str, *, settings: Settings, allow_remote_code: bool = Fal
     """Load a causal model and add the two adapters, both of which start without effect.
 
     `model` is a hub id or a folder. Fault (a ValueError) when it cannot be used, for the reasons in `loading.py`, lacks
-    a chat template or an end-of-sequence token. ValueError when CUDA is requested but not available.
+    a chat template, an end-of-sequence token or a layer to adapt. ValueError when CUDA is requested but not available.
     """
     device = _device(settings.device, setting="device")
-    base, tokenizer, processor = _load(model, dtype=settings.dtype, allow_remote_code=allow_remote_code)
+    assets = load_assets(model, allow_remote_code=allow_remote_code)
+    require_targets(assets, settings.lora_target_modules, allow_remote_code=allow_remote_code)
+    base = _load(model, assets=assets, dtype=settings.dtype, allow_remote_code=allow_remote_code)
     with memory_errors_as_faults("loading"):
         base = base.to(device)
         use_flash_attention(base)
-        policy = build_policy(base, tokenizer=tokenizer, settings=settings, processor=processor)
+        policy = build_policy(base, tokenizer=assets.tokenizer, settings=settings, processor=assets.processor)
     return replace(policy, allows_remote_code=allow_remote_code)
 
 
-def _load(model: str, *, dtype: str, allow_remote_code: bool) -> tuple[Any, Any, Any | None]:
-    """Load a base model on the CPU, its tokenizer, and its processor if it reads images. Fault if it cannot be used."""
-    assets = load_assets(model, allow_remote_code=allow_remote_code)
+def _load(model: str, *, assets: ModelAssets, dtype: str, allow_remote_code: bool) -> Any:
+    """Load a base model's weights on the CPU. Fault if it cannot be used."""
     with loading_errors_as_faults(), without_progress_bars():
         base, loading = assets.model_class.from_pretrained(
             model,
@@ -141,7 +149,7 @@ def _load(model: str, *, dtype: str, allow_remote_code: bool) -> tuple[Any, Any,
             **assets.load_kwargs,
         )
     require_all_weights(loading["missing_keys"])
-    return base, assets.tokenizer, assets.processor
+    return base
 
 
 def build_policy(base: Any, *, tokenizer: Any, settings: Settings, processor: Any | None = None) -> Policy:
@@ -149,14 +157,17 @@ def build_policy(base: Any, *, tokenizer: Any, settings: Settings, processor: An
     require_chat_template(tokenizer)
     eos_ids = _eos_ids(base, tokenizer=tokenizer)
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else eos_ids[0]
-    targets = settings.lora_target_modules
     if processor is not None:
-        targets = language_targets(base, targets)
+        targets: str | list[str] = language_targets(base, settings.lora_target_modules)
+    elif settings.lora_target_modules == ALL_LINEAR:
+        targets = ALL_LINEAR
+    else:
+        targets = list(target_names(settings.lora_target_modules))
     config = LoraConfig(
         r=settings.lora_r,
         lora_alpha=settings.lora_alpha,
         lora_dropout=settings.lora_dropout,
-        target_modules=targets if isinstance(targets, str) else list(targets),
+        target_modules=targets,
         task_type="CAUSAL_LM",
     )
     config._register_custom_module({nn.Linear: FusedLoraLinear})
@@ -198,25 +209,29 @@ def load_external_teacher(settings: Settings, *, student: Policy) -> Policy:
         )
     device = _device(settings.teacher_device, setting="teacher_device")
     try:
-        base, tokenizer, processor = _load(
-            settings.teacher_model, dtype=settings.teacher_dtype, allow_remote_code=student.allows_remote_code
+        assets = load_assets(settings.teacher_model, allow_remote_code=student.allows_remote_code)
+        base = _load(
+            settings.teacher_model,
+            assets=assets,
+            dtype=settings.teacher_dtype,
+            allow_remote_code=student.allows_remote_code,
         )
     except Fault as fault:
         message = f"the teacher_model could not be loaded: {fault}"  # users know its name, not the server's folder
         raise Fault(fault.code, message, param="teacher_model") from fault
-    if tokenizer.get_vocab() != student.tokenizer.get_vocab():
+    if assets.tokenizer.get_vocab() != student.tokenizer.get_vocab():
         raise ValueError(
             "the tokenizer of teacher_model differs from the student's: choose a larger model of the same family"
         )
-    if student.vision is not None and (processor is None or not student.vision.prepares_like(processor)):
+    if student.vision is not None and (assets.processor is None or not student.vision.prepares_like(assets.processor)):
         raise ValueError("the teacher_model does not process images like the student: choose one of the same family")
     with memory_errors_as_faults("loading"):
         base = base.to(device).eval().requires_grad_(False)
         use_flash_attention(base)
-    vision = None if processor is None else Vision.of(base, processor)
+    vision = None if assets.processor is None else Vision.of(base, assets.processor)
     return Policy(
         model=base,
-        tokenizer=tokenizer,
+        tokenizer=assets.tokenizer,
         device=base.device,
         pad_id=student.pad_id,
         eos_ids=student.eos_ids,
@@ -228,7 +243,8 @@ def load_external_teacher(settings: Settings, *, student: Policy) -> Policy:
 def load_untrained(model: str, *, dtype: str, device: str, allow_remote_code: bool) -> Policy:
     """Load a model for inference only, frozen and without adapters. Fault as in `load_policy`."""
     torch_device = _device(device, setting="device")
-    base, tokenizer, processor = _load(model, dtype=dtype, allow_remote_code=allow_remote_code)
+    assets = load_assets(model, allow_remote_code=allow_remote_code)
+    base, tokenizer = _load(model, assets=assets, dtype=dtype, allow_remote_code=allow_remote_code), assets.tokenizer
     require_chat_template(tokenizer)
     eos_ids = _eos_ids(base, tokenizer=tokenizer)
     with memory_errors_as_faults("loading"):
@@ -240,7 +256,7 @@ def load_untrained(model: str, *, dtype: str, device: str, allow_remote_code: bo
         device=base.device,
         pad_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else eos_ids[0],
         eos_ids=eos_ids,
-        vision=None if processor is None else Vision.of(base, processor),
+        vision=None if assets.processor is None else Vision.of(base, assets.processor),
         allows_remote_code=allow_remote_code,
     )
 
@@ -259,10 +275,10 @@ def language_targets(base: Any, targets: str | tuple[str, ...]) -> str:
     """
     decoder = base.get_decoder()
     prefix = next(name for name, module in base.named_modules() if module is decoder)
-    if targets == "all-linear":
+    if targets == ALL_LINEAR:
         linear = (name for name, module in decoder.named_modules() if isinstance(module, nn.Linear))
         targets = tuple(sorted({name.rpartition(".")[2] for name in linear}))
-    names = (targets,) if isinstance(targets, str) else targets
+    names = target_names(targets)
     return rf"{re.escape(prefix)}\.(?:.*\.)?(?:{'|'.join(re.escape(name) for name in names)})"
 
 

@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 from streamlit.testing.v1 import AppTest
 
 from backend import checks
+from backend.db.checks import Check
+from backend.db.engine import transaction
 from frontend.api import Client
 from frontend.components import downloads
 from tests.frontend.api.test_api import new_job
@@ -54,12 +57,31 @@ def test_a_model_is_exported_compared_and_offered(client: Client, key: str, rows
     assert app.button(key="make_merged").label == "Export"
 
 
+def test_an_export_is_requested_in_a_chosen_dtype_and_drawn_before_its_total_is_known(
+    client: Client, key: str, rows_file: Path
+) -> None:
+    job_id = finish_job(new_job(client, rows_file))
+    app = at_downloads(job_id, key=key)
+    assert len(app.selectbox(key="dtype_merged").options) == len(app.selectbox(key="dtype_gguf").options) - 1
+    app.selectbox(key="dtype_merged").select_index(2).run()
+    app.button(key="make_merged").click().run()
+    [export] = client.exports(job_id)
+    assert export["dtype"] == "float16"
+    with transaction() as session:
+        session.execute(update(Check).values(progress={"done": 0, "total": 0, "unit": ""}))
+    app = at_downloads(job_id, key=key)
+    assert not app.exception
+    assert "Requested as float16" in words(app)
+    assert [bar.proto.text for bar in app.get("progress")] == ["Started…"]
+    assert "float16 (2 bytes)" not in app.selectbox(key="dtype_merged").options
+
+
 def test_a_running_export_is_drawn_from_the_last_read_and_offered_at_its_end(
     client: Client, key: str, rows_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Redundant redraws or polls would request the exports more often."""
     job_id = finish_job(new_job(client, rows_file))
-    client.create_export(job_id, format="gguf", checkpoint=None)
+    client.create_export(job_id, format="gguf", dtype=None, checkpoint=None)
     app, requested, exports = at_downloads(job_id, key=key), [], Client.exports
     monkeypatch.setattr(Client, "exports", lambda self, job: requested.append(job) or exports(self, job))
     app.run()
@@ -74,7 +96,7 @@ def test_a_running_export_is_drawn_from_the_last_read_and_offered_at_its_end(
 
 def test_a_failed_export_is_shown_with_figures_and_can_be_repeated(client: Client, key: str, rows_file: Path) -> None:
     job_id = finish_job(new_job(client, rows_file))
-    client.create_export(job_id, format="gguf", checkpoint=None)
+    client.create_export(job_id, format="gguf", dtype=None, checkpoint=None)
     with converter(BROKEN):
         carry_out(client, job_id)
     app = at_downloads(job_id, key=key)
@@ -100,7 +122,7 @@ def test_a_large_export_is_downloaded_with_the_command_line(
     client: Client, key: str, rows_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = finish_job(new_job(client, rows_file))
-    client.create_export(job_id, format="merged", checkpoint=None)
+    client.create_export(job_id, format="merged", dtype=None, checkpoint=None)
     carry_out(client, job_id)
     monkeypatch.setattr(downloads, "LARGEST", 1000)
     app = at_downloads(job_id, key=key)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, LlamaForCausalLM
 
-from tests.worker.engine.tiny import save_tiny_model, tiny_settings
+from tests.worker.engine.tiny import save_tiny_model, tiny_policy, tiny_settings
 from tests.worker.engine.tiny_vision import GENERATIONS, image_tasks, save_tiny_vision_model
 from worker.engine.export.equivalence import (
     Agreement,
@@ -19,7 +19,7 @@ from worker.engine.export.equivalence import (
     measure_agreement,
     reference_completions,
 )
-from worker.engine.export.merging import copy_companions, fill_adapter, merge_adapter, save_model
+from worker.engine.export.merging import convert_model, copy_companions, fill_adapter, merge_adapter, save_model
 from worker.engine.model.policy import LIVE_ADAPTER, Policy, load_policy
 from worker.engine.types import Task
 
@@ -43,7 +43,7 @@ def adapted(folder: str, *, strength: float = 0.3) -> Policy:
 
 
 def exported(
-    base: str, folder: Path, *, tasks: list[Task] = TASKS, dtype: torch.dtype = torch.float32, strength: float = 0.3,
+    base: str, folder: Path, *, tasks: list[Task] = TASKS, dtype: str = "float32", strength: float = 0.3,
     spoil: Callable[[Any], None] = lambda _: None,
 ) -> tuple[list[ReferenceCompletion], Agreement]:  # fmt: skip
     policy = adapted(base, strength=strength)
@@ -52,7 +52,7 @@ def exported(
     tokenizer, processor = policy.tokenizer, None if policy.vision is None else policy.vision.processor
     model = merge_adapter(policy)
     spoil(model)
-    save_model(model, folder, dtype=dtype, tokenizer=tokenizer, processor=processor)
+    save_model(model, folder, dtype=getattr(torch, dtype), tokenizer=tokenizer, processor=processor)
     copy_companions(base, folder)
     return references, measure_agreement(load_policy(str(folder), settings=SETTINGS), references, dtype=dtype)
 
@@ -78,18 +78,34 @@ def test_a_merged_model_agrees_to_the_last_digits_and_loads_without_peft(base: s
 
 def test_the_same_adapter_gives_the_same_bytes(base: str, tmp_path: Path) -> None:
     for name in ("one", "two"):
-        exported(base, tmp_path / name, dtype=torch.bfloat16)
+        exported(base, tmp_path / name, dtype="bfloat16")
     files = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"} <= set(files)
     assert all((tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes() for name in files)
 
 
-@pytest.mark.parametrize(("dtype", "least"), [(torch.float16, 1e-6), (torch.bfloat16, 1e-5)])
-def test_rounding_is_measured_and_accepted(base: str, tmp_path: Path, dtype: torch.dtype, least: float) -> None:
+@pytest.mark.parametrize(("dtype", "least"), [("float16", 1e-6), ("bfloat16", 1e-5)])
+def test_rounding_is_measured_and_accepted(base: str, tmp_path: Path, dtype: str, least: float) -> None:
     _, found = exported(base, tmp_path, dtype=dtype)
     assert found.mean_difference > least
     assert found.faults(tokenizer_is_copied=True) == []
-    assert AutoModelForCausalLM.from_pretrained(tmp_path, dtype="auto").dtype == dtype
+    assert AutoModelForCausalLM.from_pretrained(tmp_path, dtype="auto").dtype == getattr(torch, dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_a_model_converted_from_float32_equals_one_saved_in_that_dtype(
+    base: str, tmp_path: Path, dtype: torch.dtype
+) -> None:
+    for name, stored in (("merged", torch.float32), ("direct", dtype)):
+        policy = adapted(base)
+        tokenizer = policy.tokenizer
+        save_model(merge_adapter(policy), tmp_path / name, dtype=stored, tokenizer=tokenizer, processor=None)
+        copy_companions(base, tmp_path / name)
+    convert_model(tmp_path / "merged", tmp_path / "converted", model_class=LlamaForCausalLM, dtype=dtype)
+    files = sorted(path.name for path in (tmp_path / "direct").iterdir())
+    assert files == sorted(path.name for path in (tmp_path / "converted").iterdir())
+    for name in files:
+        assert (tmp_path / "converted" / name).read_bytes() == (tmp_path / "direct" / name).read_bytes(), name
 
 
 def forget_a_layer(model: Any) -> None:
@@ -116,7 +132,7 @@ def test_the_base_itself_is_refused_even_where_the_adapter_is_weak(base: str, tm
     references = reference_completions(
         weak := adapted(base, strength=0.001), fitting_prompts(TASKS, policy=weak, tokens=16), tokens=16, seed=5
     )
-    found = measure_agreement(load_policy(base, settings=SETTINGS), references, dtype=torch.bfloat16)
+    found = measure_agreement(load_policy(base, settings=SETTINGS), references, dtype="bfloat16")
     assert found.mean_difference < found.tolerance.mean
     assert found.mean_difference == pytest.approx(found.effect)
     assert "more than half of what was learned is lost" in found.faults(tokenizer_is_copied=True)[0]
@@ -126,7 +142,7 @@ def test_a_vocabulary_in_another_order_is_refused(base: str, tmp_path: Path) -> 
     references, found = exported(base, tmp_path)
     path = tmp_path / "tokenizer.json"
     path.write_text(path.read_text().replace('"a":', '"?":').replace('"b":', '"a":').replace('"?":', '"b":'))
-    found = measure_agreement(load_policy(str(tmp_path), settings=SETTINGS), references, dtype=torch.float32)
+    found = measure_agreement(load_policy(str(tmp_path), settings=SETTINGS), references, dtype="float32")
     assert found.spelled_alike < found.prompts
     assert found.faults(tokenizer_is_copied=False) == ["its tokenizer decodes the tokens to different text"]
 
@@ -142,8 +158,8 @@ def test_a_model_that_reads_images_is_merged_whole(family: str, tmp_path: Path) 
     assert (tmp_path / "merged" / "video_preprocessor_config.json").exists()
 
 
-def test_a_weight_with_two_uses_is_not_merged(base: str) -> None:
-    policy = load_policy(base, settings=replace(SETTINGS, lora_target_modules=("lm_head",)))
+def test_a_weight_with_two_uses_is_not_merged() -> None:
+    policy = tiny_policy(replace(SETTINGS, lora_target_modules=("lm_head",)))
     with pytest.raises(ValueError, match="share one weight"):
         merge_adapter(policy)
 

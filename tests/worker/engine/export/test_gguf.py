@@ -86,7 +86,7 @@ def logits(folder: Path, ids: list[int], **source: str) -> torch.Tensor:
 
 
 def test_transformers_reads_back_the_same_model_and_tokenizer(model_folder: Path, tmp_path: Path) -> None:
-    write_gguf(model_folder, tmp_path / "m.gguf", name="m")
+    write_gguf(model_folder, tmp_path / "m.gguf", name="m", dtype="float32")
     mine = AutoTokenizer.from_pretrained(model_folder)
     theirs = AutoTokenizer.from_pretrained(tmp_path, gguf_file="m.gguf")
     ids = mine.encode("<|im_start|>user\n" + TEXT, add_special_tokens=False)
@@ -96,7 +96,7 @@ def test_transformers_reads_back_the_same_model_and_tokenizer(model_folder: Path
 
 
 def test_llama_cpp_agrees_with_transformers(model_folder: Path, tmp_path: Path) -> None:
-    write_gguf(model_folder, tmp_path / "m.gguf", name="m")
+    write_gguf(model_folder, tmp_path / "m.gguf", name="m", dtype="float32")
     done = subprocess.run(
         [sys.executable, "-c", ASK_LLAMA_CPP, str(tmp_path / "m.gguf"), TEXT],
         env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=100, check=True,
@@ -116,9 +116,25 @@ def test_llama_cpp_agrees_with_transformers(model_folder: Path, tmp_path: Path) 
 def test_halved_weights_stay_as_they_are_and_files_are_equal(dtype: torch.dtype, tmp_path: Path) -> None:
     folder = saved(FAMILIES["qwen2"], tmp_path / "model", dtype=dtype)
     for name in ("one.gguf", "two.gguf"):
-        write_gguf(folder, tmp_path / name, name="m")
+        write_gguf(folder, tmp_path / name, name="m", dtype=str(dtype).removeprefix("torch."))
     assert (tmp_path / "one.gguf").read_bytes() == (tmp_path / "two.gguf").read_bytes()
     assert torch.equal(logits(folder, [5, 6, 7]), logits(tmp_path, [5, 6, 7], gguf_file="one.gguf"))
+
+
+def test_eight_bits_a_weight_are_close_and_narrow_matrices_keep_sixteen(tmp_path: Path) -> None:
+    narrow = SHAPE | {"intermediate_size": 80}
+    folder = saved(lambda: LlamaForCausalLM(LlamaConfig(**narrow, tie_word_embeddings=True)), tmp_path / "model")
+    for dtype in ("q8_0", "float16"):
+        (tmp_path / dtype).mkdir()
+        write_gguf(folder, tmp_path / dtype / "m.gguf", name="m", dtype=dtype)
+    kinds = {tensor.name: tensor.tensor_type.name for tensor in gguf.GGUFReader(tmp_path / "q8_0" / "m.gguf").tensors}
+    assert kinds["blk.0.attn_q.weight"] == kinds["token_embd.weight"] == "Q8_0"
+    assert kinds["blk.0.ffn_down.weight"] == "F16"
+    assert kinds["blk.0.attn_norm.weight"] == "F32"
+    mine, theirs = (logits(tmp_path / dtype, [5, 6, 7], gguf_file="m.gguf") for dtype in ("float16", "q8_0"))
+    assert 0 < (mine - theirs).abs().max() < 0.2 * mine.abs().max()
+    sizes = [(tmp_path / dtype / "m.gguf").stat().st_size for dtype in ("q8_0", "float16")]
+    assert sizes[0] < sizes[1]
 
 
 def test_every_supported_pre_tokenizer_has_its_name(tmp_path: Path) -> None:
@@ -129,7 +145,7 @@ def test_every_supported_pre_tokenizer_has_its_name(tmp_path: Path) -> None:
         cut = pre_tokenizers.Split(Regex(pattern), "isolated")
         tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence([cut, own])
         tokenizer.save_pretrained(folder)
-        write_gguf(folder, tmp_path / "m.gguf", name="m")
+        write_gguf(folder, tmp_path / "m.gguf", name="m", dtype="float32")
         assert gguf.GGUFReader(tmp_path / "m.gguf").fields["tokenizer.ggml.pre"].contents() == name
 
 
@@ -164,7 +180,7 @@ def test_an_unsupported_model_is_refused(spoil: Callable[[Path], None], message:
     folder = saved(FAMILIES["llama"], tmp_path / "model")
     spoil(folder)
     with pytest.raises(NotWritableError, match=message):
-        write_gguf(folder, tmp_path / "m.gguf", name="m")
+        write_gguf(folder, tmp_path / "m.gguf", name="m", dtype="float32")
     assert not (tmp_path / "m.gguf").exists()
 
 
@@ -172,4 +188,4 @@ def test_a_sliding_window_is_refused(tmp_path: Path) -> None:
     folder = saved(FAMILIES["llama"], tmp_path / "model")
     MistralConfig(**SHAPE, sliding_window=64).save_pretrained(folder)
     with pytest.raises(NotWritableError, match="sliding window"):
-        write_gguf(folder, tmp_path / "m.gguf", name="m")
+        write_gguf(folder, tmp_path / "m.gguf", name="m", dtype="float32")
