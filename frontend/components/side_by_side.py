@@ -66,7 +66,7 @@ def panel(client: Client, models: Mapping[str, str], *, job: Job | None, key: st
             assert question is not None
             if key in st.session_state:
                 st.session_state[key].streams.stop()
-            body: Json = {"messages": question.messages, "temperature": temperature, "max_tokens": most}
+            body: Json = {**question.prompt, "temperature": temperature, "max_tokens": most}
             streams = AnswerStreams.start(client, list(models.values()), question=body)
             st.session_state[key] = Exchange(question.item, question.answer, list(models), streams)
         exchange: Exchange | None = st.session_state.get(key)

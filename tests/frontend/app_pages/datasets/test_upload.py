@@ -213,6 +213,7 @@ def test_the_format_of_pasted_text_is_recognised() -> None:
 def test_a_row_is_described_with_the_labels_of_the_page() -> None:
     normal = {
         "messages": [{"role": "system", "content": "Be short."}, {"role": "user", "content": "Who?"}],
+        "tools": [],
         "reference": {"answer": None, "solution": "because"},
         "hint": {"text": "think of clerks", "source": "teacher_prompt"},
     }
