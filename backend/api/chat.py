@@ -70,6 +70,7 @@ def _chat_request(body: ChatBody, project: str) -> ChatRequest:
         stop=list(body.stop or ()),
         seed=body.seed,
         top_logprobs=body.requested_logprobs,
+        fold_system=model.folds_system if body.fold_system is None else body.fold_system,
     )
 
 

@@ -27,6 +27,11 @@ class ServedModel:
     job: Job | None = None
     created_at: datetime | None = None
 
+    @property
+    def folds_system(self) -> bool:
+        """Whether its adapter was trained with system messages in user messages (`fold_system`)."""
+        return self.job is not None and bool(self.job.spec.get("fold_system"))
+
 
 def resolve_model(session: Session, name: str, *, models: Mapping[str, str], hub: bool) -> ServedModel:
     """Resolve a listed name, `ft:…` of a finished job, `ft:…:ckpt-step-N` of a kept checkpoint or, if `hub`, a hub id.

@@ -124,6 +124,9 @@ class ChatBody(Strict):
     seed: int | None = Field(None, ge=-MAX_SEED, lt=MAX_SEED)
     logprobs: bool | None = None
     top_logprobs: int | None = Field(None, ge=0, le=MAX_TOP_LOGPROBS)
+    fold_system: bool | None = Field(
+        None, description="Put system messages into the user message after them. Default: as the model was trained."
+    )
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     user: str | None = Field(None, max_length=1000)

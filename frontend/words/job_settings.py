@@ -87,6 +87,7 @@ UPDATE = (
 SAMPLING = (
     Setting("temperature", "Temperature", "number"),
     Setting("max_prompt_tokens", "Maximum prompt length (tokens)", "whole"),
+    Setting("fold_system", "System message inside the user message", "yes_no"),
     Setting("success_above", "Score above which a completion is right", "number"),
 )
 MEASURING = (
