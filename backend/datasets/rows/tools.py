@@ -38,11 +38,14 @@ def tools_of(item: Mapping[str, Any], *, shape: Shape) -> list[Tool]:
 
 
 def tools_column(item: Mapping[str, Any], *, shape: Shape) -> tuple[str, Any]:
-    """Return (column or dotted path of the tools, its value); the value is None if there are none."""
+    """Return (column or dotted path of the tools, its value); the value is None if there are none.
+
+    A column that is mapped to another part of the row, such as the answer, holds no tools.
+    """
     parent, _, _ = shape.question.rpartition(".")
     for column in (f"{parent}.{TOOLS}", TOOLS) if parent else (TOOLS,):
         value = value_at(item, column)
-        if value not in (None, "", [], {}):
+        if not _is_empty(value) and column not in shape.columns().values():
             return column, value
     return TOOLS, None
 
@@ -54,7 +57,7 @@ def with_calls(message: Message, *, where: str) -> Message:
     found = message.get("tool_calls")
     # In a table every message has all columns: those that it does not use are null.
     rest = {key: value for key, value in message.items() if value is not None and key != "tool_calls"}
-    if found in (None, "", []):
+    if _is_empty(found):
         return rest
     calls = _parsed(found, where=f"{where}.tool_calls") if isinstance(found, str) else found
     if message.get("role") != "assistant" or not isinstance(calls, list):
@@ -66,18 +69,24 @@ def with_calls(message: Message, *, where: str) -> Message:
 def from_responses(items: Iterable[Any]) -> list[Any]:
     """Return items of OpenAI's responses API as chat messages: consecutive calls are one assistant's message."""
     messages: list[Any] = []
+    calls: list[dict[str, Any]] | None = None
     for item in items:
         kind = item.get("type") if isinstance(item, dict) and item.get("role") is None else None
         if kind == "function_call":
-            call = {"id": item.get("call_id"), "name": item.get("name"), "arguments": item.get("arguments")}
-            if not (messages and isinstance(messages[-1], dict) and messages[-1].get("tool_calls")):
-                messages.append({"role": "assistant", "content": "", "tool_calls": []})
-            messages[-1] = messages[-1] | {"tool_calls": [*messages[-1]["tool_calls"], call]}
-        elif kind == "function_call_output":
-            messages.append({"role": "tool", "content": item.get("output"), "tool_call_id": item.get("call_id")})
-        else:
-            messages.append(item)
+            if calls is None:
+                calls = []
+                messages.append({"role": "assistant", "content": "", "tool_calls": calls})
+            calls.append({"id": item.get("call_id"), "name": item.get("name"), "arguments": item.get("arguments")})
+            continue
+        calls = None
+        if kind == "function_call_output":
+            item = {"role": "tool", "content": item.get("output"), "tool_call_id": item.get("call_id")}
+        messages.append(item)
     return messages
+
+
+def _is_empty(value: Any) -> bool:
+    return value in (None, [], {}) or (isinstance(value, str) and value.strip() in ("", "[]", "{}", "null"))
 
 
 def _tool(value: Any, *, where: str) -> Tool:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.datasets.rows.recognise import RULES
+from backend.datasets.rows.recognise import RULES, parse_mapping
 from backend.datasets.rows.rows import NormalRow
 from tests.backend.datasets.rows.test_rows import lines, read_all, read_one
 
@@ -112,6 +112,19 @@ def test_a_column_of_the_same_name_with_something_else_is_kept_and_said(tools: A
     assert row.tools == ()
     assert row.item["tools"] == tools
     assert [(warning.code, warning.number) for warning in report.warnings] == [("tools_not_functions", 0)]
+
+
+@pytest.mark.parametrize("nothing", [None, [], {}, "", " ", "[]", "null"])
+def test_no_tools_and_no_calls_are_not_worth_a_word(nothing: Any) -> None:
+    messages = [{**QUESTION[0], "tool_calls": nothing}]
+    row, report = read_one({"messages": messages, "tools": nothing, "answer": "a"})
+    assert (row.messages, row.tools, report.warned) == (QUESTION, (), 0)
+
+
+def test_tools_that_are_the_right_answer_are_not_given_to_the_model() -> None:
+    mapping = parse_mapping('{"question": "query", "answer": "tools"}')
+    row, report = read_one({"query": "Which tool?", "tools": json.dumps([TOOL])}, mapping)
+    assert (row.tools, row.reference.answer, report.warned) == ((), json.dumps([TOOL]), 0)
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
