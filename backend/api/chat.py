@@ -72,6 +72,7 @@ def _chat_request(body: ChatBody, project: str) -> ChatRequest:
         skip_special_tokens=skips,
         seed=body.seed,
         top_logprobs=body.requested_logprobs,
+        fold_system=model.folds_system if body.fold_system is None else body.fold_system,
     )
 
 

@@ -33,6 +33,11 @@ class ServedModel:
         """Whether its job left special tokens out of completions; for a base model, whether a new job would."""
         return RlsdSettings.model_validate({} if self.job is None else self.job.spec).skip_special_tokens
 
+    @property
+    def folds_system(self) -> bool:
+        """Whether its adapter was trained with system messages in user messages (`fold_system`)."""
+        return self.job is not None and bool(self.job.spec.get("fold_system"))
+
 
 def resolve_model(session: Session, name: str, *, models: Mapping[str, str], hub: bool) -> ServedModel:
     """Resolve a listed name, `ft:…` of a finished job, `ft:…:ckpt-step-N` of a kept checkpoint or, if `hub`, a hub id.

@@ -38,6 +38,8 @@ class ChatRequest:
     seed: int | None
     top_logprobs: int | None
     """None: no log-probabilities."""
+    fold_system: bool = False
+    """Put system messages into the user message after them, as in the training of the model."""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

@@ -126,6 +126,9 @@ class ChatBody(Strict):
     skip_special_tokens: bool | None = None
     """vLLM's. None: as in the job that trained the model, else False."""
     top_logprobs: int | None = Field(None, ge=0, le=MAX_TOP_LOGPROBS)
+    fold_system: bool | None = Field(
+        None, description="Put system messages into the user message after them. Default: as the model was trained."
+    )
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     user: str | None = Field(None, max_length=1000)

@@ -21,7 +21,7 @@ from backend.jobs.control import enqueue
 from backend.jobs.held_out import split_held_out
 from backend.jobs.hints import first_without_in_file, resolve_hint
 from backend.jobs.lifecycle import ControlSignal, JobState
-from backend.jobs.notices import Notice, grader_notices, number_notices
+from backend.jobs.notices import Notice, grader_notices, number_notices, prompt_notices
 from backend.jobs.request import JobRequest, Reinforcement
 from backend.jobs.resolve import X_RLSD, resolve_settings
 from backend.jobs.spec import RlsdSettings
@@ -127,9 +127,8 @@ def checked_job(session: Session, request: JobRequest, *, models: Mapping[str, s
         first_without=first_without_in_file(session, training, spec=spec),
         filename=training.filename,
     )
-    return CheckedJob(
-        training, validation, spec, verifier, seed, settings, (*notices, *grader_notices(spec), *column_notices)
-    )
+    notices = (*notices, *prompt_notices(settings), *grader_notices(spec), *column_notices)
+    return CheckedJob(training, validation, spec, verifier, seed, settings, notices)
 
 
 def require_model(model: str, *, models: Mapping[str, str], param: str) -> None:

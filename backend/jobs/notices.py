@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from backend.jobs.spec import RlsdSettings
 from backend.verifiers.numerals import ColumnReading
 from backend.verifiers.reading import remarks
 from backend.verifiers.specs import Spec
@@ -15,6 +16,12 @@ class Notice:
     code: str
     level: str
     message: str
+
+
+def prompt_notices(settings: RlsdSettings) -> tuple[Notice, ...]:
+    """How the prompts differ from the rows."""
+    message = "System messages are put into the user message after them (fold_system)."
+    return (Notice("system_folded", "info", message),) if settings.fold_system else ()
 
 
 def grader_notices(spec: Spec) -> tuple[Notice, ...]:

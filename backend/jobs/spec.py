@@ -134,6 +134,11 @@ class RlsdSettings(Strict):
         description="Longest prompt, including the hint, in tokens. The limit is lower if the model's context length "
         "minus max_completion_tokens is less; the pre-flight reports it.",
     )
+    fold_system: bool = Field(
+        False,
+        description="Put system messages into the user message after them, for models whose chat template has no "
+        "system role.",
+    )
     max_completion_tokens: int = Field(256, ge=1, le=1_000_000, description="Longest completion in tokens.")
     temperature: float = Field(1.0, gt=0, le=10, description="Sampling temperature.")
     skip_special_tokens: bool = Field(

@@ -62,9 +62,12 @@ class Files(Wire):
     def file_image(self, file_id: str, sha256: str) -> bytes:
         return self.get_bytes(f"/v1/files/{file_id}/images/{sha256}")
 
-    def count_tokens(self, file_id: str, *, model: str, max_prompt_tokens: int, max_completion_tokens: int) -> Check:
+    def count_tokens(
+        self, file_id: str, *, model: str, max_prompt_tokens: int, max_completion_tokens: int, fold_system: bool = False
+    ) -> Check:
         """Start counting the tokens of a file's rows; the report contains the result once the check is done."""
-        body = {"model": model, "max_prompt_tokens": max_prompt_tokens, "max_completion_tokens": max_completion_tokens}
+        limits = {"max_prompt_tokens": max_prompt_tokens, "max_completion_tokens": max_completion_tokens}
+        body = {"model": model, **limits, "fold_system": fold_system}
         return cast("Check", self.call("POST", f"/v1/files/{file_id}/tokens", json=body))
 
     def file_rows(self, file_id: str, *, search: str | None = None, after: str | None = None, limit: int) -> Page:

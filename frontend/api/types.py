@@ -105,6 +105,7 @@ class Row(TypedDict):
     row: int
     line: int
     messages: list[Json]
+    tools: list[Json]
     images: list[str]
     reference: Reference
     hint: Json | None

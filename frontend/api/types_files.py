@@ -9,6 +9,7 @@ class PreviewedNormal(TypedDict):
     """A row in its normal form. `images`: data URLs; None for a large one."""
 
     messages: list[Json]
+    tools: list[Json]
     reference: Reference
     hint: Json | None
     images: list[str | None]

@@ -59,9 +59,9 @@ class Verifiers(Wire):
         body = {"grader": grader, "samples": samples}
         return cast("list[ScoreRecord]", self.call("POST", "/v1/verifiers/test", json=body)["records"])
 
-    def sample_answers(self, model: str, messages: list[Json], *, count: int, max_tokens: int) -> list[str]:
-        """Sample answers of a model at temperature 1, as at the start of training."""
-        body = {"model": model, "messages": messages, "n": count, "max_tokens": max_tokens, "temperature": 1.0}
+    def sample_answers(self, model: str, prompt: Json, *, count: int, max_tokens: int) -> list[str]:
+        """Sample answers of a model at temperature 1, as at the start of training. `prompt`: messages and tools."""
+        body = {**prompt, "model": model, "n": count, "max_tokens": max_tokens, "temperature": 1.0}
         choices = self.call("POST", "/v1/chat/completions", json=body)["choices"]
         return [str(choice["message"]["content"] or "") for choice in choices]
 

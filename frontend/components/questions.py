@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from frontend.api.types import Json, Row
@@ -17,6 +17,12 @@ class Question:
     messages: list[Json]
     item: Json
     answer: str | None
+    tools: list[Json] = field(default_factory=list)
+
+    @property
+    def prompt(self) -> Json:
+        """The part of a chat request's body that asks it."""
+        return {"messages": self.messages} | ({"tools": self.tools} if self.tools else {})
 
 
 def data_url(image: bytes) -> str:
@@ -45,8 +51,8 @@ def of_row(row: Row, *, image: Callable[[str], bytes]) -> Question:
     def content(given: Any) -> Any:
         return [part(each) for each in given] if isinstance(given, list) else given
 
-    messages = [{"role": m["role"], "content": content(m["content"])} for m in row["messages"]]
-    return Question(messages, row["item"], row["reference"]["answer"])
+    messages = [{**message, "content": content(message["content"])} for message in row["messages"]]
+    return Question(messages, row["item"], row["reference"]["answer"], row["tools"])
 
 
 def _image(content: bytes) -> Json:

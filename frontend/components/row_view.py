@@ -1,5 +1,6 @@
 """Dataset rows in readable form: question, reference answer, original."""
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -18,6 +19,12 @@ def text_of(content: Any) -> str:
     if isinstance(content, list):
         return "\n".join(part.get("text") or f"[{part.get('type', 'part')}]" for part in content)
     return "" if content is None else str(content)
+
+
+def calls_of(message: Json) -> list[str]:
+    """Return the tool calls of a message as text, such as `balance({"account": 7})`."""
+    functions = [call["function"] for call in message.get("tool_calls") or []]
+    return [f"{each['name']}({json.dumps(each['arguments'], ensure_ascii=False)})" for each in functions]
 
 
 def question(row: Row) -> str:
@@ -67,10 +74,15 @@ def both_forms(row: Row, *, image: Callable[[str], bytes]) -> None:
     left, right = st.columns(2)
     with left.container(border=True, height="stretch"):
         st.markdown("**As the model sees it**")
+        if row["tools"]:
+            st.caption("Tools")
+            st.code(json.dumps(row["tools"], indent=1, ensure_ascii=False), language="json", wrap_lines=True)
         for message in row["messages"]:
             with st.chat_message("user" if message.get("role") == "user" else "assistant"):
                 st.caption(str(message.get("role")))
                 _content(message.get("content"), images=images, image=image)
+                for call in calls_of(message):
+                    st.code(call, language=None, wrap_lines=True)
         st.markdown("**Right answer**")
         st.code(row["reference"]["answer"] or "no reference answer", language=None, wrap_lines=True)
         solution = row["reference"].get("solution")

@@ -66,10 +66,10 @@ def panel(client: Client, models: Mapping[str, str], *, job: Job | None, key: st
             assert question is not None
             if key in st.session_state:
                 st.session_state[key].streams.stop()
-            body: Json = {"messages": question.messages, "temperature": temperature, "max_tokens": most}
-            if job is not None:  # the base model's answers are read like those of the job's model
+            body: Json = {**question.prompt, "temperature": temperature, "max_tokens": most}
+            if job is not None:  # the base model is asked, and its answers are read, like the job's model
                 settings = job["method"]["reinforcement"]["x_rlsd"]
-                body["skip_special_tokens"] = settings.get("skip_special_tokens")
+                body |= {name: settings.get(name) for name in ("skip_special_tokens", "fold_system")}
             streams = AnswerStreams.start(client, list(models.values()), question=body)
             st.session_state[key] = Exchange(question.item, question.answer, list(models), streams)
         exchange: Exchange | None = st.session_state.get(key)

@@ -88,6 +88,7 @@ SAMPLING = (
     Setting("temperature", "Temperature", "number"),
     Setting("skip_special_tokens", "Leave special tokens out of the text", "yes_no"),
     Setting("max_prompt_tokens", "Maximum prompt length (tokens)", "whole"),
+    Setting("fold_system", "System message inside the user message", "yes_no"),
     Setting("success_above", "Score above which a completion is right", "number"),
 )
 MEASURING = (

@@ -45,6 +45,7 @@ REASONS = {
     "temperature": "1 samples from the model's own distribution; lower values hide less likely answers.",
     "skip_special_tokens": "A verifier should see the text as written, and all pages show what it saw.",
     "max_prompt_tokens": "Long enough for most questions with their hint; the dataset page counts the tokens of yours.",
+    "fold_system": "Most chat templates have a system role of their own, which the model was trained with.",
     "success_above": "A score of half or less does not count as right.",
     "budget": "Off: training ends after its steps. Comparisons set it, so that all methods use the same amount.",
     "budget_unit": "Steps are the most common unit.",

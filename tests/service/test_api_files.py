@@ -54,6 +54,7 @@ def test_rows_are_listed_in_the_normal_form_with_a_report(api: Api) -> None:
         "row": 0,
         "line": 1,
         "messages": [{"role": "user", "content": "Why?"}],
+        "tools": [],
         "images": [],
         "reference": {"answer": "42", "solution": "6 * 7", "trajectory": None},
         "hint": {"text": "6 * 7", "source": "solution"},

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import zipfile
@@ -189,6 +190,21 @@ def test_a_job_on_a_model_that_cannot_be_used_fails_in_one_sentence_that_names_n
     assert job.error["message"].startswith("The model 'mine' could not be loaded: ")
     assert sentence in job.error["message"]
     assert str(model) not in job.error["message"]
+
+
+def test_a_job_whose_rows_the_chat_template_refuses_fails_in_one_sentence_with_row_and_model(
+    train_worker: Path, models: Path
+) -> None:
+    model = models / "mine"
+    shutil.rmtree(model, ignore_errors=True)
+    save_tiny_model(model)
+    (model / "chat_template.jinja").write_text("{{ raise_exception('Only on Sundays') }}", encoding="utf-8")
+    job = ended(new_job(model="mine"))
+    assert job.state == JobState.FAILED
+    assert job.error is not None
+    assert (job.error["code"], job.error["param"]) == ("chat_template_refuses", "model")
+    words = "the chat template of 'mine' refuses the messages: \"Only on Sundays\"; change the messages or use another"
+    assert re.fullmatch(rf"Row \d+: {words} model\.", job.error["message"])
 
 
 def test_custom_model_code_runs_if_allowed_and_is_recorded_in_the_manifest(

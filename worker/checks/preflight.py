@@ -14,6 +14,7 @@ from backend.db.base import Json, utc_now
 from backend.db.engine import transaction
 from backend.errors import AppError
 from backend.jobs.lease import Lease, held_job
+from backend.jobs.notices import prompt_notices
 from backend.jobs.resolve import X_RLSD
 from backend.jobs.spec import RlsdSettings
 from backend.verdict import Finding, Level, verdict
@@ -132,10 +133,12 @@ def preflight_with_trial_steps(
 def run_preflight(request: Json, progress: Progress, *, sandbox: Sandbox) -> Json:
     """Run the check `preflight`: `{model, training_file, grader, settings, seed, rows, samples}` -> its report."""
     spec, verifier = RlsdSettings.model_validate(request["settings"]), parse_spec(request["grader"])
+    with api_errors():
+        tasks = _stored_tasks(request["training_file"], spec=spec, verifier=verifier, seed=request["seed"])
     return preflight_with_trial_steps(
         spec,
         model=request["model"],
-        tasks=_stored_tasks(request["training_file"], spec=spec, verifier=verifier, seed=request["seed"]),
+        tasks=tasks,
         verifier=verifier,
         seed=request["seed"],
         rows=request["rows"],
@@ -153,13 +156,14 @@ def run_teacher_preview(request: Json, _progress: Progress) -> Json:
     spec = RlsdSettings.model_validate(request["settings"])
     settings = engine_settings(spec, seed=request["seed"])
     verifier = None if request["grader"] is None else parse_spec(request["grader"])
-    tasks = _stored_tasks(request["training_file"], spec=spec, verifier=verifier, seed=request["seed"])
-    task = next(task for task in tasks if task.row == request["row"])
     with api_errors():
+        tasks = _stored_tasks(request["training_file"], spec=spec, verifier=verifier, seed=request["seed"])
+        task = next(task for task in tasks if task.row == request["row"])
         assets = load_model_assets(request["model"])
         prompt_builder = PromptBuilder(assets.tokenizer, UNBOUNDED, assets.vision())
         allowed = LengthLimits.of(settings, max_positions=assets.max_positions).max_tokens
-        return preview(settings, prompt_builder=prompt_builder, allowed=allowed, tasks=tasks, task=task)
+        found = preview(settings, prompt_builder=prompt_builder, allowed=allowed, tasks=tasks, task=task)
+    return found | {"note": " ".join([found["note"], *(notice.message for notice in prompt_notices(spec))])}
 
 
 @contextmanager

@@ -7,7 +7,6 @@ spaced rows are counted. Images are not counted, because that takes the model's 
 from collections.abc import Iterator
 from typing import Any
 
-from jinja2 import TemplateError
 from sqlalchemy import select
 
 from backend.checks import Progress
@@ -18,6 +17,7 @@ from backend.db.engine import transaction
 from backend.db.files import DatasetRow, File
 from backend.errors import AppError, not_found
 from backend.settings import settings
+from worker.engine.rollouts.chat_template import ChatTemplateError, folded, render
 
 MAX_ROWS = 5000
 CHUNK_ROWS = 200
@@ -25,14 +25,17 @@ LISTED_LINES = 100
 
 
 def token_lengths(request: Json, progress: Progress) -> Json:
-    """Count tokens: `{file_id, model, max_prompt_tokens, max_completion_tokens}` -> lengths, rows above limits."""
+    """Count tokens: `{file_id, model, max_prompt_tokens, max_completion_tokens, fold_system}` -> lengths and rows above
+    the limits.
+    """
     tokenizer = _tokenizer(request["model"])
+    fold = request.get("fold_system", False)
     found = {part: Lengths() for part in ("question", "answer", "solution")}
     max_prompt, max_completion = request.get("max_prompt_tokens"), request.get("max_completion_tokens")
     checked = long_completions = with_images = 0
     lines: list[int] = []
     for rows, total in _rows(request["file_id"]):
-        texts = [[_prompt(tokenizer, row), row.reference.answer, row.reference.solution] for row in rows]
+        texts = [[_prompt(tokenizer, row, fold=fold), row.reference.answer, row.reference.solution] for row in rows]
         counts = _token_counts(tokenizer, texts)
         for row, (prompt, answer, solution) in zip(rows, counts, strict=True):
             for part, length in zip(found.values(), (prompt, answer, solution), strict=True):
@@ -94,18 +97,17 @@ def _tokenizer(model: str) -> Any:
             code="no_chat_template",
             param="model",
         )
+    tokenizer.name_or_path = model
     return tokenizer
 
 
-def _prompt(tokenizer: Any, row: NormalRow) -> str:
+def _prompt(tokenizer: Any, row: NormalRow, *, fold: bool) -> str:
     """Render the row's prompt, without its images."""
     conversation = [{**message, "content": _text(message["content"])} for message in row.messages]
     try:
-        return str(tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False))
-    except (TemplateError, TypeError, ValueError) as error:
-        raise AppError(
-            f"The model's chat template rejects line {row.line}: {error}.", code="chat_template_refuses", param="model"
-        ) from error
+        return render(tokenizer, folded(conversation) if fold else conversation, tools=row.tools)
+    except ChatTemplateError as error:
+        raise AppError(f"Line {row.line}: {error}.", code="chat_template_refuses", param=error.param) from error
 
 
 def _text(content: str | list[dict[str, Any]]) -> str:

@@ -20,7 +20,7 @@ from backend.db.base import Json
 from backend.errors import AppError
 from backend.jobs.checks import without_details
 from backend.jobs.hints import first_without_in_rows, resolve_hint
-from backend.jobs.notices import Notice, grader_notices, number_notices
+from backend.jobs.notices import Notice, grader_notices, number_notices, prompt_notices
 from backend.jobs.request import JobRequest, first_validation_error
 from backend.jobs.resolve import resolve_settings
 from backend.jobs.spec import RlsdSettings
@@ -177,7 +177,7 @@ def prepare_job(
         grader_json=reinforcement.grader,
         tasks=tasks,
         held_out=held_out,
-        notices=(*notices, *grader_notices(grader), *number_notices(columns.values())),
+        notices=(*notices, *prompt_notices(spec), *grader_notices(grader), *number_notices(columns.values())),
         data={
             "training": _file_facts(data, rows=rows),
             "validation": validation and _file_facts(validation, rows=validation_rows or []),

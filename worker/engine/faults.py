@@ -23,6 +23,8 @@ class FaultCode(StrEnum):
     """The settings need longer sequences than the model supports."""
     NO_CHAT_TEMPLATE = "no_chat_template"
     """The tokenizer cannot turn messages into a prompt."""
+    CHAT_TEMPLATE_REFUSES = "chat_template_refuses"
+    """The model's chat template refuses a row's messages, or leaves a part of them out."""
     NO_END_OF_SEQUENCE = "no_end_of_sequence"
     """Neither the model nor its tokenizer defines an end-of-sequence token."""
     REMOTE_CODE = "remote_code"

@@ -154,6 +154,8 @@ class Task:
     """The original row, for the verifier."""
     looked_up: str | None = None
     """The row's fields that the verifier reads, as text."""
+    tools: tuple[Mapping[str, object], ...] = ()
+    """The functions that the model may call, as OpenAI's chat completions describe them."""
     images: tuple[bytes, ...] = ()
     """The question's images in order, as encoded files (PNG, JPEG)."""
 

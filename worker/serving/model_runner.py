@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import torch
-from jinja2 import TemplateError
 
 from backend.chat.protocol import AdapterRef, ChatRequest, Piece, PromptRead, RequestRefused
 from backend.errors import AppError
 from worker.engine.model.adapter_files import Adapter
 from worker.engine.model.policy import Policy
+from worker.engine.rollouts.chat_template import folded
 from worker.engine.rollouts.prompts import Context, LengthLimits, PromptBuilder
 from worker.engine.types import Task
 from worker.faults import as_sentence
@@ -133,21 +133,19 @@ class ModelRunner:
 
     def _context(self, request: ChatRequest) -> Context:
         policy = self._base.policy
-        task = Task(
-            row=0,
-            messages=tuple(request.messages),
-            answer=None,
-            solution=None,
-            trajectory=None,
-            privileged=None,
-            item={},
-        )
         try:
+            task = Task(
+                row=0,
+                messages=tuple(folded(request.messages) if request.fold_system else request.messages),
+                answer=None,
+                solution=None,
+                trajectory=None,
+                privileged=None,
+                item={},
+            )
             return (
                 PromptBuilder(policy.tokenizer, LengthLimits(UNBOUNDED, UNBOUNDED), policy.vision).prompt(task).student
             )
-        except TemplateError as error:
-            reason = f"the model's chat template does not take these messages: {error}"
         except ValueError as error:
             reason = str(error).removeprefix("row 0: ")
         finally:

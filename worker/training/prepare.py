@@ -20,6 +20,7 @@ from worker.engine.faults import Fault, FaultCode
 from worker.engine.model.assets import ModelAssets, load_assets, require_chat_template
 from worker.engine.model.policy import Policy, load_external_teacher, load_policy, load_untrained
 from worker.engine.model.sharding import shard
+from worker.engine.rollouts.chat_template import ChatTemplateError, Message, folded
 from worker.engine.settings import Settings
 from worker.engine.types import Completion, Reward, Score, Sharding, Task
 from worker.faults import classify
@@ -28,7 +29,7 @@ from worker.training.manifest import model_identity
 
 SERVICE_SETTINGS = {
     *("preset", "lora", "eval_rows", "held_out_share", "devices"),
-    *("self_check_rows", "preflight_rows", "preflight_samples", "on_failed_check"),
+    *("fold_system", "self_check_rows", "preflight_rows", "preflight_samples", "on_failed_check"),
 }
 """Job settings that the engine does not have, or has in another form."""
 
@@ -57,7 +58,9 @@ def model_source(name: str) -> str:
 def load(name: str, *, settings: Settings) -> Policy:
     """Load a model by name, with new adapters. Raises AppError naming the model if it cannot be used."""
     with _naming_model(name) as source:
-        return load_policy(source, settings=settings, allow_remote_code=environment().allow_remote_code)
+        policy = load_policy(source, settings=settings, allow_remote_code=environment().allow_remote_code)
+    policy.tokenizer.name_or_path = name
+    return policy
 
 
 def load_for_serving(name: str, *, dtype: str) -> Policy:
@@ -66,7 +69,9 @@ def load_for_serving(name: str, *, dtype: str) -> Policy:
         dtype = "bfloat16" if torch.cuda.is_available() else "float32"
     with _naming_model(name) as source:
         remote = environment().allow_remote_code
-        return load_untrained(source, dtype=dtype, device="auto", allow_remote_code=remote)
+        policy = load_untrained(source, dtype=dtype, device="auto", allow_remote_code=remote)
+    policy.tokenizer.name_or_path = name
+    return policy
 
 
 def load_model_assets(name: str) -> ModelAssets:
@@ -74,7 +79,8 @@ def load_model_assets(name: str) -> ModelAssets:
     with _naming_model(name) as source:
         assets = load_assets(source, allow_remote_code=environment().allow_remote_code)
         require_chat_template(assets.tokenizer)
-        return assets
+    assets.tokenizer.name_or_path = name
+    return assets
 
 
 @contextmanager
@@ -131,12 +137,13 @@ def tasks_of(
     seed: int,
     validation: Sequence[NormalRow] | None,
 ) -> tuple[list[Task], list[Task]]:
-    """Return (training tasks, held-out tasks)."""
+    """Return (training tasks, held-out tasks). Fault naming the row whose system message cannot be folded."""
     if validation is None:
         train, held_out = split_held_out(rows, share=spec.held_out_share, seed=seed, limit=spec.eval_rows)
     else:
         train, held_out = list(rows), choose_rows(validation, seed=seed, limit=spec.eval_rows)
-    return [_task(row, verifier) for row in train], [_task(row, verifier) for row in held_out]
+    fold = spec.fold_system
+    return [_task(row, verifier, fold=fold) for row in train], [_task(row, verifier, fold=fold) for row in held_out]
 
 
 def sandboxed_reward(sandbox: Sandbox, verifier: Spec) -> Reward:
@@ -152,15 +159,23 @@ def sandboxed_reward(sandbox: Sandbox, verifier: Spec) -> Reward:
     return reward
 
 
-def _task(row: NormalRow, verifier: Spec | None) -> Task:
+def _task(row: NormalRow, verifier: Spec | None, *, fold: bool) -> Task:
     return Task(
         row=row.number,
-        messages=tuple(row.messages),
+        messages=tuple(_folded(row) if fold else row.messages),
         answer=row.reference.answer,
         solution=row.reference.solution,
         trajectory=row.reference.trajectory,
         privileged=row.privileged,
         item=row.item_without_images,
         looked_up=None if verifier is None else grader_hint(verifier, row),
+        tools=row.tools,
         images=row.image_bytes,
     )
+
+
+def _folded(row: NormalRow) -> Sequence[Message]:
+    try:
+        return folded(row.messages)
+    except ChatTemplateError as error:
+        raise Fault(FaultCode.CHAT_TEMPLATE_REFUSES, f"row {row.number}: {error}", param=error.param) from error

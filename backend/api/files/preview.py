@@ -19,6 +19,7 @@ class PreviewedNormal(BaseModel):
     """A row in normal form, with long texts truncated; images as data URLs, null if too large."""
 
     messages: list[dict[str, Any]]
+    tools: list[dict[str, Any]]
     reference: dict[str, str | None]
     hint: dict[str, str] | None
     images: list[str | None]

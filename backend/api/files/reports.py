@@ -81,13 +81,16 @@ class FileReport(BaseModel):
 
 
 class TokensRequest(BaseModel):
-    """A model's name, and limits on prompt and completion length: rows above them are counted."""
+    """A model's name, limits on prompt and completion length (rows above them are counted), and the job's setting of
+    the same name.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     model: Annotated[str, Field(min_length=1, max_length=400)]
     max_prompt_tokens: Annotated[int | None, Field(ge=1, le=MAX_TOKENS)] = None
     max_completion_tokens: Annotated[int | None, Field(ge=1, le=MAX_TOKENS)] = None
+    fold_system: bool = False
 
 
 @router.get("/{file_id}/report")

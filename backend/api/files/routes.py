@@ -79,6 +79,7 @@ class FileRow(ListItem):
     row: int
     line: int
     messages: list[dict[str, Any]]
+    tools: list[dict[str, Any]]
     images: list[str]
     reference: dict[str, str | None]
     hint: dict[str, str] | None

@@ -80,6 +80,17 @@ def row_hash(item: dict[str, Any]) -> str:
         raise BadLineError("number_too_large", "contains a number beyond the range of a 64-bit float") from None
 
 
+def parse_text(text: str) -> Any:
+    """Parse a JSON text inside a cell, under the same rules as a line. Raises BadLineError."""
+    value = _decoded(text)
+    if not _is_shallow(value):
+        raise BadLineError("too_deep", f"is nested deeper than {MAX_DEPTH} levels")
+    if "\\u0000" in text and any("\0" in found for found in _texts(value)):
+        raise BadLineError("nul_character", "contains a NUL character (\\u0000)")
+    row_hash({"text": value})
+    return value
+
+
 def _lines(file: BinaryIO) -> Iterator[bytes]:
     """Yield the lines, each cut after `MAX_LINE_BYTES` + 1 bytes."""
     while line := file.readline(MAX_LINE_BYTES + 1):

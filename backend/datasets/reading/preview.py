@@ -122,7 +122,7 @@ def _row_json(raw: RawRow, normal: NormalRow | None, image_store: ImageStore) ->
 
 def _normal_json(row: NormalRow, image_store: ImageStore) -> Json:
     row_json = row.to_json()
-    texts = {name: _cut(row_json[name]) for name in ("messages", "reference", "hint")}
+    texts = {name: _cut(row_json[name]) for name in ("messages", "tools", "reference", "hint")}
     return texts | {"images": [_data_url(image_store.read(sha256)) for sha256 in row.images[:MAX_IMAGES]]}
 
 

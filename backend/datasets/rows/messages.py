@@ -11,8 +11,10 @@ from typing import Any, Protocol
 
 from backend.datasets.formats.json_lines import BadLineError
 from backend.datasets.rows.recognise import IMAGE_COLUMNS, Shape, value_at
+from backend.datasets.rows.tools import from_responses, with_calls
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
+LAST_ROLES = ("user", "tool")
 TEXT_PARTS = ("text", "input_text", "output_text")
 IMAGE_PARTS = ("image_url", "image", "input_image")
 PLACEHOLDER = "<image>"
@@ -30,9 +32,13 @@ class ImageKeeper(Protocol):
 
 def messages_of(item: Mapping[str, Any], *, shape: Shape) -> list[Message]:
     """Return the row's question as messages; a string is one user message. Raises BadLineError."""
-    messages = _messages(value_at(item, shape.question), column=shape.question)
+    is_response = shape.question.startswith(INSTRUCTIONS.partition(".")[0])
+    question = value_at(item, shape.question)
+    if is_response and isinstance(question, list):
+        question = from_responses(question)
+    messages = _messages(question, column=shape.question)
     instructions = value_at(item, INSTRUCTIONS)
-    if shape.question.startswith(INSTRUCTIONS.partition(".")[0]) and isinstance(instructions, str) and instructions:
+    if is_response and isinstance(instructions, str) and instructions:
         return [{"role": "system", "content": instructions}, *messages]
     return messages
 
@@ -56,34 +62,37 @@ def _messages(value: Any, *, column: str) -> list[Message]:
         return [{"role": "user", "content": value}]
     if not isinstance(value, list) or not value:
         raise BadLineError("invalid_messages", f"needs a string or a list of messages in '{column}'")
-    for index, message in enumerate(value):
-        _check_message(message, where=f"{column}[{index}]")
-    if value[-1]["role"] != "user":
+    messages = [_message(message, where=f"{column}[{index}]") for index, message in enumerate(value)]
+    if messages[-1]["role"] not in LAST_ROLES:
         raise BadLineError(
             "last_message_not_user",
-            f"ends '{column}' with a message of role '{value[-1]['role']}': the last role must be 'user'",
+            f"ends '{column}' with a message of role '{messages[-1]['role']}': the last role must be 'user' or 'tool'",
         )
-    return value
+    if all(message["role"] != "user" for message in messages):
+        raise BadLineError("no_user_message", f"has no message of the role 'user' in '{column}'")
+    return messages
 
 
-def _check_message(message: object, *, where: str) -> None:
+def _message(message: object, *, where: str) -> Message:
     if not isinstance(message, dict) or not isinstance(message.get("role"), str):
         raise BadLineError("invalid_messages", f"needs an object with 'role' and 'content' at {where}")
     if message["role"] not in ROLES:
         raise BadLineError(
             "invalid_messages", f"has the role '{message['role']:.40}' at {where}: use one of {', '.join(ROLES)}"
         )
+    message = with_calls(message, where=where)
     content = message.get("content")
     if isinstance(content, str):
         if not content.strip() and message["role"] == "user":
             raise BadLineError("empty_question", f"has empty content at {where}")
-        return
+        return message
     if not isinstance(content, list) or not content:
         raise BadLineError("invalid_messages", f"needs a string or a list of parts in {where}.content")
     for index, part in enumerate(content):
         kind = part.get("type") if isinstance(part, dict) else None
         if kind not in IMAGE_PARTS and (kind not in TEXT_PARTS or not isinstance(part.get("text"), str)):
             raise BadLineError("invalid_messages", f"needs a text or an image at {where}.content[{index}]")
+    return message
 
 
 def _column_images(item: Mapping[str, Any], shape: Shape) -> tuple[str, list[Any]]:

@@ -17,6 +17,10 @@ TRUTH = "reward_model.ground_truth"
 REFERENCES = ("reference_answer", "answer", "ground_truth", "expected_answer", TRUTH, SOLUTION)
 """Paths that may hold a reference, by priority. Next to an answer, `solution` is its worked solution."""
 IMAGE_COLUMNS = ("images", "image")
+TOOLS = "tools"
+"""Column of the functions that the model may call."""
+PROMPT_COLUMNS = (*IMAGE_COLUMNS, TOOLS)
+"""Columns that are part of the prompt next to the question, so never the reference."""
 EXAMPLE = '{"question": "...", "answer": "...", "hint": "...", "images": "..."}'
 
 
@@ -42,14 +46,14 @@ class Rule:
 
     def answer_path(self, item: Mapping[str, Any]) -> str | None:
         found = next((path for path in self.answers if has_path(item, path)), None)
-        others = [column for column in item if column != self.question and column not in IMAGE_COLUMNS]
+        others = [column for column in item if column != self.question and column not in PROMPT_COLUMNS]
         return others[0] if found is None and self.other_columns and len(others) == 1 else found
 
     def fits(self, item: Mapping[str, Any]) -> bool:
         has_reference = (
             self.answer_path(item) is not None
             or self.answer_optional
-            or (self.other_columns and len(item.keys() - {*IMAGE_COLUMNS}) > 1)
+            or (self.other_columns and len(item.keys() - {*PROMPT_COLUMNS}) > 1)
         )
         return has_reference and all(has_path(item, path) for path in (self.question, *self.required))
 

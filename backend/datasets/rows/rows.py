@@ -15,6 +15,7 @@ from backend.datasets.rows.images import ImageStore, without_images
 from backend.datasets.rows.messages import messages_of, with_images
 from backend.datasets.rows.recognise import REFERENCES, ColumnMapping, Shape, recognise, value_at
 from backend.datasets.rows.source import Table, open_table
+from backend.datasets.rows.tools import Tool, tools_column, tools_of
 from backend.db.files import DatasetRow, File
 from backend.errors import not_found
 
@@ -47,7 +48,7 @@ class NormalRow:
     """A row in the normal form. `number` counts rows from 0, `line` lines from 1 (rows in a table without lines).
 
     `images`: SHA-256 of the images for the image parts of `messages`, in order. `image_bytes`: the encoded images, if
-    they were loaded.
+    they were loaded. `tools`: the functions that the model may call, as OpenAI's chat completions describe them.
     """
 
     number: int
@@ -58,6 +59,7 @@ class NormalRow:
     item: dict[str, Any]
     row_hash: str
     images: tuple[str, ...] = ()
+    tools: tuple[Tool, ...] = ()
     split: str = "train"
     image_bytes: tuple[bytes, ...] = field(default=(), compare=False, repr=False)
 
@@ -79,6 +81,7 @@ class NormalRow:
         return {
             "id": self.id,
             "messages": self.messages,
+            "tools": list(self.tools),
             "images": list(self.images),
             "reference": asdict(self.reference),
             "hint": None if self.hint is None else asdict(self.hint),
@@ -98,6 +101,7 @@ class NormalRow:
             item=normal["item"],
             row_hash=normal["row_hash"],
             images=tuple(normal["images"]),
+            tools=tuple(normal.get("tools", ())),  # rows of earlier releases have none
             split=normal["split"],
         )
 
@@ -125,6 +129,15 @@ def normal_rows(
             continue
         yield row
         count_good(row, report=report)
+        if not row.tools:
+            _warn_of_other_tools(row, shape=shape, report=report)
+
+
+def _warn_of_other_tools(row: NormalRow, *, shape: Shape, report: Report) -> None:
+    column, value = tools_column(row.item, shape=shape)
+    if value is not None:
+        message = f"has '{column}' that are not functions, so they are not part of the prompt"
+        report.warn(Problem(line=row.line, code="tools_not_functions", message=message, number=row.number))
 
 
 def count_good(row: NormalRow, *, report: Report) -> None:
@@ -139,7 +152,7 @@ def count_good(row: NormalRow, *, report: Report) -> None:
 
 def normal_row(raw: RawRow, *, shape: Shape, number: int, image_store: ImageStore) -> NormalRow:
     """Convert a row by its file's shape. Raises BadLineError naming what is missing or invalid."""
-    question = messages_of(raw.item, shape=shape)
+    question, tools = messages_of(raw.item, shape=shape), tools_of(raw.item, shape=shape)
     reference = _reference(raw.item, shape)
     messages, images = with_images(question, raw.item, shape=shape, image_store=image_store)
     return NormalRow(
@@ -151,6 +164,7 @@ def normal_row(raw: RawRow, *, shape: Shape, number: int, image_store: ImageStor
         item=raw.item,
         row_hash=raw.row_hash,
         images=images,
+        tools=tuple(tools),
     )
 
 

@@ -174,10 +174,13 @@ def _after(row: PreviewedRow, *, known: bool) -> None:
 def after_terms(normal: Mapping[str, Any]) -> dict[str, str]:
     """Return the parts of a row by their labels."""
     roles = {"user": "Question", "system": "Instructions", "developer": "Instructions", "assistant": "Earlier answer"}
+    roles |= {"tool": "Answer of a tool"}
     found: dict[str, str] = {}
+    if normal["tools"]:
+        found["Tools"] = ", ".join(tool["function"]["name"] for tool in normal["tools"])
     for message in normal["messages"]:
         label = roles.get(str(message.get("role")), str(message.get("role")))
-        text = row_view.text_of(message.get("content"))
+        text = "\n".join(filter(None, [row_view.text_of(message.get("content")), *row_view.calls_of(message)]))
         found[label] = f"{found[label]}\n{text}" if label in found else text
     reference, hint = normal["reference"], normal["hint"] or {}
     found["Right answer"] = reference.get("answer") or "known only to the verifier"

@@ -23,6 +23,11 @@ def panel(client: Client, file: DataFile, report: FileReport) -> None:
         completion = st.number_input(
             "Maximum completion tokens", 1, value=USUAL_COMPLETION, key="tokens_done", width=180
         )
+        fold = st.checkbox(
+            "System message inside the user message",
+            key="tokens_fold",
+            help="For models whose chat template has no system role.",
+        )
         most, most_written = int(prompt), int(completion)
         check_progress.find(client, key, kind="token_lengths", like={"model": model}, file=file["id"])
         go = rights.button(
@@ -34,9 +39,11 @@ def panel(client: Client, file: DataFile, report: FileReport) -> None:
         )
 
     def start() -> Check:
-        return client.count_tokens(file["id"], model=model, max_prompt_tokens=most, max_completion_tokens=most_written)
+        return client.count_tokens(
+            file["id"], model=model, max_prompt_tokens=most, max_completion_tokens=most_written, fold_system=fold
+        )
 
-    of = {"model": model, "max_prompt_tokens": most, "max_completion_tokens": most_written}
+    of = {"model": model, "max_prompt_tokens": most, "max_completion_tokens": most_written, "fold_system": fold}
     if go:
         check_progress.start(key, start, refused="The tokens were not counted")
     check_progress.result(

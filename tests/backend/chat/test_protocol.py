@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backend.chat.model_names import ServedModel
 from backend.chat.protocol import (
     AdapterRef,
     ChatRequest,
@@ -19,6 +20,7 @@ from backend.chat.protocol import (
 from backend.chat.redis_keys import queue_member, redis_url
 from backend.chat.request import NEUTRAL, ChatBody, Message
 from backend.chat.response_objects import ResponseHead, StreamedResponse, WholeResponse
+from backend.db.jobs import Job
 
 TEXT = st.text(max_size=10)
 LOGPROBS = st.builds(TokenLogprob, TEXT, st.floats(-9, 0), st.lists(st.tuples(TEXT, st.floats(-9, 0)), max_size=2))
@@ -55,8 +57,15 @@ def test_request_survives_serialisation(adapter: AdapterRef | None) -> None:
         skip_special_tokens=True,
         seed=-5,
         top_logprobs=0,
+        fold_system=True,
     )
     assert ChatRequest.from_json(request.to_json()) == request
+
+
+def test_a_trained_model_is_asked_as_it_was_trained() -> None:
+    assert ServedModel("starter", job=Job(spec={"fold_system": True})).folds_system
+    assert not ServedModel("starter", job=Job(spec={})).folds_system
+    assert not ServedModel("starter").folds_system
 
 
 def test_whole_and_streamed_response_agree() -> None:

@@ -37,7 +37,8 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def row_of(*messages: tuple[str, Any], images: list[str]) -> Row:
     parts = [{"role": role, "content": content} for role, content in messages]
-    return {"messages": parts, "images": images, "item": {}, "reference": {"answer": "red", "solution": None}}
+    reference = {"answer": "red", "solution": None}
+    return {"messages": parts, "tools": [], "images": images, "item": {}, "reference": reference}
 
 
 @pytest.mark.usefixtures("address_of_api")

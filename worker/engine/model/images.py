@@ -28,8 +28,8 @@ Message = dict[str, Any]
 def messages_and_images(task: Task) -> tuple[list[Message], tuple[bytes, ...]]:
     """Return the task's messages in one form, and the encoded images of their image parts, in order.
 
-    Without placeholders, the task's images come before the text of the first user message. Keys other than `role` and
-    `content` are dropped. ValueError naming the row where a message is malformed.
+    Without placeholders, the task's images come before the text of the first user message. Other keys, such as
+    `tool_calls`, are kept. ValueError naming the row where a message is malformed.
     """
     row_images, images = iter(task.images), list[bytes]()
     messages: list[Message] = []
@@ -39,7 +39,7 @@ def messages_and_images(task: Task) -> tuple[list[Message], tuple[bytes, ...]]:
             raise ValueError(f"row {task.row}: a message has no role")
         parts = list(_parts(message.get("content"), row_images=row_images, num_images=len(task.images), row=task.row))
         images += [part["data"] for part in parts if part["type"] == "image"]
-        messages.append({"role": role, "content": _content(parts)})
+        messages.append({**message, "role": role, "content": _content(parts)})
     unplaced = list(row_images)
     if unplaced and len(unplaced) < len(task.images):
         raise ValueError(
@@ -59,7 +59,7 @@ def _parts(content: object, *, row_images: Iterator[bytes], num_images: int, row
         raise ValueError(f"row {row}: a message has no text content")
     for part in content:
         kind = part.get("type") if isinstance(part, Mapping) else None
-        if kind in ("text", "input_text") and isinstance(part.get("text"), str):
+        if kind in ("text", "input_text", "output_text") and isinstance(part.get("text"), str):
             # In a row without images of its own, "<image>" is ordinary text.
             texts = part["text"].split(PLACEHOLDER) if num_images else [part["text"]]
             for index, text in enumerate(texts):

@@ -1,8 +1,6 @@
 """The beginning of the assistant's turn that a chat template writes itself, such as `<think>`."""
 
-from jinja2 import TemplateError
-
-from worker.engine.rollouts.prompts import ChatTokenizer, render
+from worker.engine.rollouts.chat_template import ChatTemplateError, ChatTokenizer, render
 
 FIRST, ANSWER, SECOND = "first-question", "first-answer", "second-question"
 """Contents that no template writes. Without blanks, since some templates trim contents."""
@@ -20,8 +18,8 @@ def prefill_of(tokenizer: ChatTokenizer) -> str:
         {"role": "user", "content": SECOND},
     ]
     try:
-        rendered = render(tokenizer, messages)
-    except TemplateError:
+        rendered = render(tokenizer, messages, tools=())
+    except ChatTemplateError:
         return ""
     head = rendered.partition(FIRST)[2].partition(ANSWER)[0]
     end = rendered.rpartition(SECOND)[2]

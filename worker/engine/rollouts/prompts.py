@@ -6,30 +6,17 @@ The teacher's messages are the student's own with one block appended to the last
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any
 
 from worker.engine.faults import Fault, FaultCode
 from worker.engine.model.images import Message, messages_and_images
 from worker.engine.model.vision import ImageSpans, Vision
+from worker.engine.rollouts.chat_template import ChatTemplateError, ChatTokenizer, render
 from worker.engine.settings import Settings
 from worker.engine.types import Task
 
 HINT_BLOCK = "\n\nReference:\n{hint}"
 """The block that contains the hint `r`. Models that are trained to use a hint must be trained on this form."""
-
-
-class ChatTokenizer(Protocol):
-    """The part of a transformers tokenizer that prompts need."""
-
-    chat_template: str | None
-
-    def apply_chat_template(
-        self, conversation: list[dict[str, Any]], *, add_generation_prompt: bool, tokenize: Literal[False]
-    ) -> str:
-        """Render a conversation as text, ready for the assistant's turn."""
-
-    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
-        """Convert a text to token ids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +103,21 @@ class PromptBuilder:
         if hint is not None:
             messages = with_hint(messages, hint=hint, row=task.row)
         if self.vision is not None:
-            ids, image_spans = self.vision.read(render(self.tokenizer, messages), images=images, row=task.row)
+            ids, image_spans = self.vision.read(self._render(task, messages), images=images, row=task.row)
             return Context(ids, image_spans)
         if images:
             raise ValueError(
                 f"row {task.row}: the question contains an image, but the model reads only text: use a model of the "
                 "Qwen-VL family"
             )
-        return Context(encode(self.tokenizer, messages))
+        return Context(tuple(self.tokenizer.encode(self._render(task, messages), add_special_tokens=False)))
+
+    def _render(self, task: Task, messages: Sequence[Message]) -> str:
+        """Render the messages with the task's tools. Fault naming row and model if the template cannot write them."""
+        try:
+            return render(self.tokenizer, messages, tools=task.tools)
+        except ChatTemplateError as error:
+            raise Fault(FaultCode.CHAT_TEMPLATE_REFUSES, f"row {task.row}: {error}", param=error.param) from error
 
     def _check_length(self, context: Context, *, task: Task, what: str) -> Context:
         length = len(context.ids)
@@ -165,16 +159,3 @@ def _append_block(content: str | Sequence[Mapping[str, str]], block: str) -> str
     else:
         parts.append({"type": "text", "text": block})
     return parts
-
-
-def encode(tokenizer: ChatTokenizer, messages: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
-    """Tokenise a conversation up to the start of the assistant's turn. ValueError without a chat template."""
-    return tuple(tokenizer.encode(render(tokenizer, messages), add_special_tokens=False))
-
-
-def render(tokenizer: ChatTokenizer, messages: Sequence[Mapping[str, Any]]) -> str:
-    """Render a conversation with the chat template, up to the assistant's turn. ValueError without a template."""
-    if not tokenizer.chat_template:
-        raise ValueError("the model's tokenizer has no chat template, so messages cannot be turned into a prompt")
-    conversation = [dict(message) for message in messages]
-    return tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=False)

@@ -213,6 +213,7 @@ def test_the_format_of_pasted_text_is_recognised() -> None:
 def test_a_row_is_described_with_the_labels_of_the_page() -> None:
     normal = {
         "messages": [{"role": "system", "content": "Be short."}, {"role": "user", "content": "Who?"}],
+        "tools": [],
         "reference": {"answer": None, "solution": "because"},
         "hint": {"text": "think of clerks", "source": "teacher_prompt"},
     }
@@ -222,4 +223,25 @@ def test_a_row_is_described_with_the_labels_of_the_page() -> None:
         "Right answer": "known only to the verifier",
         "Worked solution": "because",
         "Hint for the teacher": "think of clerks",
+    }
+
+
+def test_tools_and_calls_of_a_row_are_described_too() -> None:
+    call = {"type": "function", "function": {"name": "balance", "arguments": {"account": 7}}}
+    normal = {
+        "messages": [
+            {"role": "user", "content": "Balance of 7?"},
+            {"role": "assistant", "content": "", "tool_calls": [call]},
+            {"role": "tool", "content": "120"},
+        ],
+        "tools": [{"type": "function", "function": {"name": "balance"}}],
+        "reference": {"answer": "120", "solution": None},
+        "hint": None,
+    }
+    assert preview.after_terms(normal) == {
+        "Tools": "balance",
+        "Question": "Balance of 7?",
+        "Earlier answer": 'balance({"account": 7})',
+        "Answer of a tool": "120",
+        "Right answer": "120",
     }

@@ -4,7 +4,7 @@ import pytest
 
 from tests.worker.engine.tiny import tiny_tokenizer
 from worker.engine.model.images import messages_and_images
-from worker.engine.rollouts.prompts import LengthLimits, PromptBuilder, encode, with_hint
+from worker.engine.rollouts.prompts import LengthLimits, PromptBuilder, with_hint
 from worker.engine.types import Task
 
 
@@ -92,4 +92,6 @@ def test_without_a_user_message_there_is_no_place_for_the_hint():
 
 def test_without_a_chat_template_there_is_no_prompt():
     with pytest.raises(ValueError, match="no chat template"):
-        encode(tiny_tokenizer(chat_template=None), [{"role": "user", "content": "q"}])
+        PromptBuilder(tiny_tokenizer(chat_template=None), LengthLimits(200, 200)).prompt(
+            task({"role": "user", "content": "q"})
+        )

@@ -1,0 +1,138 @@
+"""A row's tools and the calls of them, in the form that chat templates take.
+
+That form is OpenAI's chat completions, except that a call's arguments are an object: templates write it as JSON
+themselves. Tools and calls are also read from OpenAI's responses API (NeMo Gym), and from JSON text in a cell.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from backend.datasets.formats.json_lines import BadLineError, parse_text
+from backend.datasets.rows.recognise import TOOLS, Shape, value_at
+
+KEPT_NULLS = ("default", "const")
+"""Keywords of JSON Schema that may be null. Other nulls are filled in by tables with one type per column."""
+
+Tool = dict[str, Any]
+Message = dict[str, Any]
+
+
+def tools_of(item: Mapping[str, Any], *, shape: Shape) -> list[Tool]:
+    """Return the row's tools; empty if it has none, or a column of that name holds something else.
+
+    They are next to the question, or in the column `tools`. Raises BadLineError.
+    """
+    column, found = tools_column(item, shape=shape)
+    if isinstance(found, str):
+        if not found.lstrip().startswith(("[", "{")):
+            return []
+        found = _parsed(found, where=column)
+    tools = found if isinstance(found, list) else [found]
+    tools = [
+        _parsed(tool, where=f"{column}[{index}]") if isinstance(tool, str) and tool.lstrip().startswith("{") else tool
+        for index, tool in enumerate(tools)
+    ]
+    if not any(isinstance(tool, Mapping) for tool in tools):
+        return []
+    return [_tool(tool, where=f"{column}[{index}]") for index, tool in enumerate(tools)]
+
+
+def tools_column(item: Mapping[str, Any], *, shape: Shape) -> tuple[str, Any]:
+    """Return (column or dotted path of the tools, its value); the value is None if there are none.
+
+    A column that is mapped to another part of the row, such as the answer, holds no tools.
+    """
+    parent, _, _ = shape.question.rpartition(".")
+    for column in (f"{parent}.{TOOLS}", TOOLS) if parent else (TOOLS,):
+        value = value_at(item, column)
+        if not _is_empty(value) and column not in shape.columns().values():
+            return column, value
+    return TOOLS, None
+
+
+def with_calls(message: Message, *, where: str) -> Message:
+    """Return a message without empty parts, its tool calls in the form of this module. Raises BadLineError."""
+    if message.get("function_call") is not None:
+        raise BadLineError("invalid_tool_calls", f"has a 'function_call' at {where}: write it as 'tool_calls'")
+    found = message.get("tool_calls")
+    # In a table every message has all columns: those that it does not use are null.
+    rest = {key: value for key, value in message.items() if value is not None and key != "tool_calls"}
+    if _is_empty(found):
+        return rest
+    calls = _parsed(found, where=f"{where}.tool_calls") if isinstance(found, str) else found
+    if message.get("role") != "assistant" or not isinstance(calls, list):
+        raise BadLineError("invalid_tool_calls", f"needs a list of calls by the role 'assistant' at {where}.tool_calls")
+    made = [_call(call, where=f"{where}.tool_calls[{index}]") for index, call in enumerate(calls)]
+    return {"content": "", **rest, "tool_calls": made}
+
+
+def from_responses(items: Iterable[Any]) -> list[Any]:
+    """Return items of OpenAI's responses API as chat messages: consecutive calls are one assistant's message."""
+    messages: list[Any] = []
+    calls: list[dict[str, Any]] | None = None
+    for item in items:
+        kind = item.get("type") if isinstance(item, dict) and item.get("role") is None else None
+        if kind == "function_call":
+            if calls is None:
+                calls = []
+                messages.append({"role": "assistant", "content": "", "tool_calls": calls})
+            calls.append({"id": item.get("call_id"), "name": item.get("name"), "arguments": item.get("arguments")})
+            continue
+        calls = None
+        if kind == "function_call_output":
+            item = {"role": "tool", "content": item.get("output"), "tool_call_id": item.get("call_id")}
+        messages.append(item)
+    return messages
+
+
+def _is_empty(value: Any) -> bool:
+    return value in (None, [], {}) or (isinstance(value, str) and value.strip() in ("", "[]", "{}", "null"))
+
+
+def _tool(value: Any, *, where: str) -> Tool:
+    kind = (value.get("type") or "function") if isinstance(value, Mapping) else None
+    if kind not in ("function", None):
+        raise BadLineError(
+            "invalid_tools", f"has a tool of the type {kind!r:.40} at {where}: a chat template takes only functions"
+        )
+    function = _function(value, where=where, code="invalid_tools")
+    if isinstance(function.get("parameters"), str):
+        function["parameters"] = _parsed(function["parameters"], where=f"{where}.parameters")
+    function = _without_nulls(function)
+    if not isinstance(function.get("parameters", {}), dict):
+        raise BadLineError("invalid_tools", f"needs a JSON schema, an object, in the parameters of {where}")
+    return {"type": "function", "function": function}
+
+
+def _call(value: Any, *, where: str) -> dict[str, Any]:
+    function = _function(value, where=where, code="invalid_tool_calls")
+    arguments = {} if function.get("arguments") is None else function["arguments"]
+    if isinstance(arguments, str):
+        arguments = _parsed(arguments, where=f"{where}.arguments") if arguments.strip() else {}
+    if not isinstance(arguments, dict):
+        raise BadLineError("invalid_tool_calls", f"needs the arguments of {where} as an object, or as JSON text of one")
+    named = {"id": value["id"]} if value.get("id") is not None else {}
+    return {**named, "type": "function", "function": {"name": function["name"], "arguments": arguments}}
+
+
+def _function(value: Any, *, where: str, code: str) -> dict[str, Any]:
+    """Return the function of a tool or a call; the responses API has its keys next to the type."""
+    function = value.get("function") or value if isinstance(value, Mapping) else None
+    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str) or not function["name"].strip():
+        raise BadLineError(code, f"needs an object with the name of a function at {where}")
+    others = ("type", "id") if function is value else ()
+    return {key: part for key, part in function.items() if key not in others}
+
+
+def _without_nulls(value: Any) -> Any:
+    """Drop the keys that are null, except those that a JSON schema may set to null."""
+    if isinstance(value, Mapping):
+        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None or key in KEPT_NULLS}
+    return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _parsed(text: str, *, where: str) -> Any:
+    try:
+        return parse_text(text)
+    except BadLineError as error:
+        raise BadLineError(error.code, f"has JSON text in '{where}' that {error}") from None

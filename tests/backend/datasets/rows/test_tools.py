@@ -1,0 +1,198 @@
+"""Tools and tool calls of a row are read from every form they come in, or the row is refused; none is dropped."""
+
+import io
+import json
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.datasets.rows.recognise import RULES, parse_mapping
+from backend.datasets.rows.rows import NormalRow
+from tests.backend.datasets.rows.test_rows import lines, read_all, read_one
+
+QUESTION = [{"role": "user", "content": "Balance of account 7?"}]
+PARAMETERS = {"type": "object", "properties": {"account": {"type": "integer"}}}
+FUNCTION = {"name": "balance", "description": "Balance of an account", "parameters": PARAMETERS}
+TOOL = {"type": "function", "function": FUNCTION}
+CALL = {"id": "c1", "type": "function", "function": {"name": "balance", "arguments": {"account": 7}}}
+ASKS = {"role": "assistant", "content": "", "tool_calls": [CALL]}
+TELLS = {"role": "tool", "tool_call_id": "c1", "content": "120"}
+
+WRITTEN: dict[str, Any] = {
+    "as OpenAI's chat": [TOOL],
+    "as OpenAI's responses": [{"type": "function", **FUNCTION}],
+    "as bare functions": [FUNCTION],
+    "as one tool": TOOL,
+    "as JSON text": json.dumps([TOOL]),
+    "as a list of JSON texts": [json.dumps(TOOL)],
+    "with parameters as JSON text": [
+        {"type": "function", "function": {**FUNCTION, "parameters": json.dumps(PARAMETERS)}}
+    ],
+    "with the nulls of a table": [{"type": None, **FUNCTION, "strict": None, "function": None}],
+}
+
+
+@pytest.mark.parametrize("tools", WRITTEN.values(), ids=WRITTEN)
+def test_tools_are_read_in_one_form_and_the_row_is_kept(tools: Any) -> None:
+    item = {"messages": QUESTION, "tools": tools, "answer": "x"}
+    row, report = read_one(item)
+    assert row.tools == (TOOL,)
+    assert row.item == item
+    assert row.reference.answer == "x"
+    assert NormalRow.from_json(json.loads(json.dumps(row.to_json())), number=0, line=1) == row
+    assert report.warned == 0
+
+
+def test_tools_next_to_nemo_gyms_input_are_read() -> None:
+    asked = {"input": QUESTION, "tools": [{"type": "function", **FUNCTION}]}
+    row, report = read_one({"responses_create_params": asked, "expected_answer": "120"})
+    assert (report.shape, row.tools) == ("responses_create_params", (TOOL,))
+
+
+def test_calls_and_outputs_of_the_responses_api_become_messages() -> None:
+    calls = [
+        {"type": "function_call", "call_id": name, "name": "balance", "arguments": '{"account": 7}'}
+        for name in ("c1", "c2")
+    ]
+    outputs = [{"type": "function_call_output", "call_id": name, "output": "120"} for name in ("c1", "c2")]
+    asked = {"input": [{"type": "message", **QUESTION[0]}, *calls, *outputs]}
+    row, _ = read_one({"responses_create_params": asked, "expected_answer": "120"})
+    assert [message["role"] for message in row.messages] == ["user", "assistant", "tool", "tool"]
+    assert row.messages[1]["tool_calls"] == [CALL, {**CALL, "id": "c2"}]
+    assert row.messages[3] == {"role": "tool", "content": "120", "tool_call_id": "c2"}
+
+
+@pytest.mark.parametrize(
+    ("calls", "content"),
+    [
+        ([CALL], None),
+        ([CALL], ""),
+        ([{**CALL, "function": {"name": "balance", "arguments": '{"account": 7}'}}], None),
+        (json.dumps([CALL]), None),
+    ],
+)
+def test_a_call_without_content_is_read_and_its_arguments_are_an_object(calls: Any, content: str | None) -> None:
+    row, _ = read_one(
+        {
+            "messages": [*QUESTION, {"role": "assistant", "content": content, "tool_calls": calls}, TELLS],
+            "answer": "120",
+        }
+    )
+    assert row.messages == [*QUESTION, ASKS, TELLS]
+
+
+def test_calls_survive_a_table_whose_messages_all_have_the_same_columns() -> None:
+    table = pa.table(
+        {
+            "messages": [[*QUESTION, {"role": "assistant", "content": None, "tool_calls": [CALL]}, TELLS]],
+            "answer": ["1"],
+        }
+    )
+    file = io.BytesIO()
+    pq.write_table(table, file)
+    file.seek(0)
+    (row,), _ = read_all(file)
+    assert row.messages == [*QUESTION, ASKS, TELLS]
+
+
+def test_a_column_next_to_messages_that_holds_tools_is_not_the_reference() -> None:
+    for extra, answer in (({"compliant": "yes"}, "yes"), ({"a": 1, "b": 2}, None)):
+        row, _ = read_one({"messages": QUESTION, "tools": [TOOL], **extra})
+        assert row.reference.answer == answer
+    assert not any(rule.fits({"messages": QUESTION, "tools": [TOOL]}) for rule in RULES)
+
+
+@pytest.mark.parametrize("tools", ["hammer, saw", ["hammer", "saw"], 3])
+def test_a_column_of_the_same_name_with_something_else_is_kept_and_said(tools: Any) -> None:
+    row, report = read_one({"question": "q", "tools": tools, "answer": "a"})
+    assert row.tools == ()
+    assert row.item["tools"] == tools
+    assert [(warning.code, warning.number) for warning in report.warnings] == [("tools_not_functions", 0)]
+
+
+@pytest.mark.parametrize("nothing", [None, [], {}, "", " ", "[]", "null"])
+def test_no_tools_and_no_calls_are_not_worth_a_word(nothing: Any) -> None:
+    messages = [{**QUESTION[0], "tool_calls": nothing}]
+    row, report = read_one({"messages": messages, "tools": nothing, "answer": "a"})
+    assert (row.messages, row.tools, report.warned) == (QUESTION, (), 0)
+
+
+def test_tools_that_are_the_right_answer_are_not_given_to_the_model() -> None:
+    mapping = parse_mapping('{"question": "query", "answer": "tools"}')
+    row, report = read_one({"query": "Which tool?", "tools": json.dumps([TOOL])}, mapping)
+    assert (row.tools, row.reference.answer, report.warned) == ((), json.dumps([TOOL]), 0)
+
+
+REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
+    "another type": ({"tools": [{"type": "web_search"}]}, "invalid_tools", "type 'web_search' at tools[0]"),
+    "no name": ({"tools": [TOOL, {"type": "function", "function": {}}]}, "invalid_tools", "at tools[1]"),
+    "a text among tools": ({"tools": [TOOL, "saw"]}, "invalid_tools", "at tools[1]"),
+    "parameters that are no schema": (
+        {"tools": [{"name": "f", "parameters": [1]}]},
+        "invalid_tools",
+        "parameters of tools[0]",
+    ),
+    "tools that are not JSON": ({"tools": '[{"name": '}, "invalid_json", "JSON text in 'tools' that is not JSON"),
+    "NUL in tools": ({"tools": r'[{"name": "a\u0000"}]'}, "nul_character", "NUL"),
+    "half a character in tools": ({"tools": r'[{"name": "a\ud800"}]'}, "lone_surrogate", "surrogate"),
+    "tools of great depth": ({"tools": "[" * 100_000}, "too_deep", "nested deeper"),
+    "arguments that are not JSON": (
+        {"messages": [*QUESTION, {**ASKS, "tool_calls": [{"name": "f", "arguments": "7"}]}, TELLS]},
+        "invalid_tool_calls",
+        "messages[1].tool_calls[0]",
+    ),
+    "a call of the user": (
+        {"messages": [{**QUESTION[0], "tool_calls": [CALL]}]},
+        "invalid_tool_calls",
+        "messages[0].tool_calls",
+    ),
+    "a function call of old": (
+        {"messages": [*QUESTION, {"role": "assistant", "content": None, "function_call": {"name": "f"}}, TELLS]},
+        "invalid_tool_calls",
+        "'function_call' at messages[1]",
+    ),
+    "no content and no call": (
+        {"messages": [*QUESTION, {"role": "assistant", "content": None}, TELLS]},
+        "invalid_messages",
+        "messages[1].content",
+    ),
+    "no message of the user": ({"messages": [TELLS]}, "no_user_message", "'messages'"),
+}
+
+
+@pytest.mark.parametrize(("columns", "code", "words"), REFUSED.values(), ids=REFUSED)
+def test_tools_that_cannot_be_used_make_a_bad_line_that_says_where(
+    columns: dict[str, Any], code: str, words: str
+) -> None:
+    good = {"messages": QUESTION, "answer": "a"}
+    rows, report = read_all(lines(good, good | columns))
+    assert len(rows) == 1
+    assert [(problem.line, problem.code) for problem in report.problems] == [(2, code)]
+    assert words in report.problems[0].message
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 9) | st.text('a[{"', max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["type", "function", "name", "parameters", "arguments", "id"]), inner, max_size=4
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(json_values, json_values)
+def test_whatever_stands_for_tools_and_calls_is_read_or_reported(tools: Any, calls: Any) -> None:
+    messages = [*QUESTION, {"role": "assistant", "content": "c", "tool_calls": calls}, TELLS]
+    good = {"messages": QUESTION, "answer": "a"}
+    rows, report = read_all(lines(good, {"messages": messages, "tools": tools, "answer": "a"}))
+    assert len(rows) + report.bad == 2
+    for row in rows:
+        assert all(tool["function"]["name"] for tool in row.tools)
+        assert NormalRow.from_json(json.loads(json.dumps(row.to_json())), number=row.number, line=row.line) == row
