@@ -133,7 +133,7 @@ def tasks_of(
     if validation is None:
         train, held_out = split_held_out(rows, share=spec.held_out_share, seed=seed, limit=spec.eval_rows)
     else:
-        train, held_out = list(rows), choose_rows(validation, seed=seed, limit=spec.eval_rows)
+        train, held_out = list(rows), choose_rows(validation, training=rows, seed=seed, limit=spec.eval_rows)
     return [_task(row, verifier) for row in train], [_task(row, verifier) for row in held_out]
 
 
