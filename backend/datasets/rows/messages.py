@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from backend.datasets.formats.json_lines import BadLineError
 from backend.datasets.rows.recognise import IMAGE_COLUMNS, Shape, value_at
+from backend.datasets.rows.turns import as_messages, ends_with_assistant
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 TEXT_PARTS = ("text", "input_text", "output_text")
@@ -30,11 +31,23 @@ class ImageKeeper(Protocol):
 
 def messages_of(item: Mapping[str, Any], *, shape: Shape) -> list[Message]:
     """Return the row's question as messages; a string is one user message. Raises BadLineError."""
-    messages = _messages(value_at(item, shape.question), column=shape.question)
+    value = as_messages(value_at(item, shape.question), column=shape.question)
+    if shape.answer == shape.question and ends_with_assistant(value):
+        value = value[:-1]
+    context = None if shape.context is None else value_at(item, shape.context)
+    if isinstance(value, str) and isinstance(context, str) and context.strip():
+        value = f"{value}\n\n{context}"
+    messages = _messages(value, column=shape.question)
     instructions = value_at(item, INSTRUCTIONS)
     if shape.question.startswith(INSTRUCTIONS.partition(".")[0]) and isinstance(instructions, str) and instructions:
         return [{"role": "system", "content": instructions}, *messages]
     return messages
+
+
+def reply_of(item: Mapping[str, Any], *, shape: Shape) -> Any:
+    """Return the content of the assistant's turn that ends the question's conversation; None if another one does."""
+    value = as_messages(value_at(item, shape.question), column=shape.question)
+    return value[-1].get("content") if ends_with_assistant(value) else None
 
 
 def with_images(
