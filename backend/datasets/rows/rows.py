@@ -119,6 +119,8 @@ def normal_rows(
         if shape is None:
             shape = recognise(found.item, mapping=mapping)
             report.shape, report.columns = shape.name, shape.columns()
+            if shape.answer == shape.question:
+                report.note(f"The assistant's turn at the end of '{shape.question:.60}' is read as the right answer.")
         try:
             row = normal_row(found, shape=shape, number=report.good, image_store=image_store)
         except BadLineError as error:

@@ -254,6 +254,14 @@ def test_turns_of_sharegpt_are_read_as_messages_and_the_report_says_so() -> None
         assert "read as messages" in report.notes[0]
 
 
+def test_a_last_turn_that_is_read_as_the_answer_is_said_so_and_missing_in_a_row_is_named() -> None:
+    spoken = {"messages": [*QUESTION, {"role": "assistant", "content": "So."}]}
+    rows, report = read_all(lines(spoken, {"messages": QUESTION}))
+    assert [row.reference.answer for row in rows] == ["So."]
+    assert "is read as the right answer" in report.notes[0]
+    assert [(problem.line, problem.code) for problem in report.problems] == [(2, "missing_answer")]
+
+
 @pytest.mark.parametrize(
     "written",
     [
