@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session, aliased
 
 from backend.datasets.reading.store import require_processed
@@ -18,7 +18,7 @@ from backend.ids import new_id
 from backend.jobs import events
 from backend.jobs.context import require_fits
 from backend.jobs.control import enqueue
-from backend.jobs.held_out import split_held_out
+from backend.jobs.held_out import shared_notices, split_held_out
 from backend.jobs.hints import first_without_in_file, resolve_hint
 from backend.jobs.lifecycle import ControlSignal, JobState
 from backend.jobs.notices import Notice, grader_notices, number_notices, prompt_notices
@@ -46,6 +46,8 @@ class CheckedJob:
 
     training: File
     validation: File | None
+    shared_rows: int
+    """Rows of the validation file that are also training rows; they are left out of evaluations."""
     grader: Spec
     verifier: Verifier | None
     seed: int
@@ -55,8 +57,11 @@ class CheckedJob:
     @property
     def held_out_rows(self) -> int:
         """Number of questions in an evaluation."""
-        rows = self.training.row_count * self.settings.held_out_share
-        return min(self.settings.eval_rows, round(rows) if self.validation is None else self.validation.row_count)
+        if self.validation is None:
+            rows = round(self.training.row_count * self.settings.held_out_share)
+        else:
+            rows = self.validation.row_count - self.shared_rows
+        return min(self.settings.eval_rows, rows)
 
 
 def create_job(session: Session, request: JobRequest, *, models: Mapping[str, str]) -> Job:
@@ -92,7 +97,7 @@ def checked_job(session: Session, request: JobRequest, *, models: Mapping[str, s
     """Validate a request without creating a job. Raises AppError naming the parameter."""
     require_model(request.model, models=models, param="model")
     training = require_file(session, request.training_file, param="training_file")
-    validation = None
+    validation, shared, shared_told = None, 0, tuple[Notice, ...]()
     if request.validation_file is not None:
         if request.validation_file == request.training_file:
             raise AppError(
@@ -102,7 +107,8 @@ def checked_job(session: Session, request: JobRequest, *, models: Mapping[str, s
                 param="validation_file",
             )
         validation = require_file(session, request.validation_file, param="validation_file")
-        _require_disjoint(session, training, validation)
+        shared = _count_shared(session, training, validation)
+        shared_told = shared_notices(shared, rows=validation.row_count, filename=validation.filename)
     reinforcement = request.method.reinforcement
     spec, verifier = resolve_grader(session, reinforcement.grader, param=GRADER)
     seed = secrets.randbelow(MAX_SEED) if request.seed is None else request.seed
@@ -127,8 +133,16 @@ def checked_job(session: Session, request: JobRequest, *, models: Mapping[str, s
         first_without=first_without_in_file(session, training, spec=spec),
         filename=training.filename,
     )
-    notices = (*notices, *prompt_notices(settings), *grader_notices(spec), *column_notices)
-    return CheckedJob(training, validation, spec, verifier, seed, settings, notices)
+    return CheckedJob(
+        training=training,
+        validation=validation,
+        shared_rows=shared,
+        grader=spec,
+        verifier=verifier,
+        seed=seed,
+        settings=settings,
+        notices=(*shared_told, *notices, *prompt_notices(settings), *grader_notices(spec), *column_notices),
+    )
 
 
 def require_model(model: str, *, models: Mapping[str, str], param: str) -> None:
@@ -163,21 +177,16 @@ def require_file(session: Session, file_id: str, *, param: str) -> File:
     return require_processed(file, param=param)
 
 
-def _require_disjoint(session: Session, training: File, validation: File) -> None:
-    """Raise AppError if the two files share rows, which would be evaluated after being trained on."""
+def _count_shared(session: Session, training: File, validation: File) -> int:
+    """Count the rows of the validation file that are also in the training file."""
     other = aliased(DatasetRow)
-    shared = session.scalar(
-        select(func.count(func.distinct(DatasetRow.row_hash)))
-        .join(other, other.row_hash == DatasetRow.row_hash)
-        .where(DatasetRow.file_id == validation.id, other.file_id == training.id)
-    )
-    if shared:
-        raise AppError(
-            f"{shared} rows of the validation file '{validation.filename}' are also in the training file, so they "
-            "cannot measure what was learned. Remove them from one of the two files.",
-            code="rows_shared",
-            param="validation_file",
+    in_training = exists().where(other.file_id == training.id, other.row_hash == DatasetRow.row_hash)
+    return (
+        session.scalar(
+            select(func.count()).select_from(DatasetRow).where(DatasetRow.file_id == validation.id, in_training)
         )
+        or 0
+    )
 
 
 def _settings(

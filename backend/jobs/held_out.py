@@ -1,8 +1,10 @@
-"""Split of a data set into training rows and held-out rows. Pure; deterministic for the same seed and rows."""
+"""Choice of the rows that measure, by seed: held-out rows, or rows of a validation file that are not trained on."""
 
 from collections.abc import Sequence
 
 from backend.datasets.analysis.leakage import Row, seeded_order
+from backend.errors import AppError
+from backend.jobs.notices import Notice
 
 
 def split_held_out(rows: Sequence[Row], *, share: float, seed: int, limit: int) -> tuple[list[Row], list[Row]]:
@@ -22,6 +24,31 @@ def split_held_out(rows: Sequence[Row], *, share: float, seed: int, limit: int) 
     return training, held_out
 
 
-def choose_rows(rows: Sequence[Row], *, seed: int, limit: int) -> list[Row]:
-    """Return at most `limit` rows of a validation file."""
-    return seeded_order(rows, seed=seed)[:limit]
+def choose_rows(rows: Sequence[Row], *, training: Sequence[Row], seed: int, limit: int) -> list[Row]:
+    """Return at most `limit` rows of a validation file, none of them equal to a training row."""
+    hashes = {row.row_hash for row in training}
+    return seeded_order((row for row in rows if row.row_hash not in hashes), seed=seed)[:limit]
+
+
+def count_shared(rows: Sequence[Row], *, training: Sequence[Row]) -> int:
+    """Count the rows of a validation file that are also training rows."""
+    hashes = {row.row_hash for row in training}
+    return sum(row.row_hash in hashes for row in rows)
+
+
+def shared_notices(shared: int, *, rows: int, filename: str) -> tuple[Notice, ...]:
+    """Warn that `shared` of the `rows` of a validation file are left out. Raises AppError if none would measure."""
+    if not shared:
+        return ()
+    if shared == rows:
+        raise AppError(
+            f"Every row of the validation file '{filename}' is also in the training file, so none is left to measure "
+            "what was learned: choose a file with other rows, or none to hold out part of the training file.",
+            code="rows_shared",
+            param="validation_file",
+        )
+    message = (
+        f"{shared:,} of the {rows:,} rows of the validation file '{filename}' are also in the training file: they are "
+        f"left out of the measuring, and {rows - shared:,} {'is' if rows - shared == 1 else 'are'} left."
+    )
+    return (Notice("rows_shared", "warn", message),)

@@ -35,7 +35,8 @@ class Files(Wire):
     ) -> DataFile:
         """Store a dataset. `mapping` is JSON: {"question": column, "answer": column, "hint"?: column}.
 
-        Without `wait` its `status` may still be `uploaded`: poll until it changes.
+        It may also, or only, name "sheet" and "header_row", where the table begins. Without `wait` its `status` may
+        still be `uploaded`: poll until it changes.
         """
         form = {"purpose": "fine-tune"} | ({"mapping": mapping} if mapping else {})
         form |= {"on_bad_rows": "take_good"} if leave_out_bad else {}

@@ -50,6 +50,7 @@ class FileReport(TypedDict):
     problems: list[Problem]
     warned: int
     warnings: list[Problem]
+    notes: list[str]
     lengths: Json | None
     answers: Json | None
     languages: Json | None

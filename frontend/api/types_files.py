@@ -24,7 +24,10 @@ class PreviewedRow(TypedDict):
 
 
 class FilePreview(TypedDict):
-    """The preview. `read_from`: the columns of question, answer, solution, hint and images, by these names."""
+    """The preview. `read_from`: the columns of question, answer, solution, hint and images, by these names.
+
+    `sheet`, one of the visible `sheets`, and `header_row` say where the table begins; None without one.
+    """
 
     format: str
     shape: str | None
@@ -35,4 +38,8 @@ class FilePreview(TypedDict):
     bad: int
     rows: list[PreviewedRow]
     problems: list[Problem]
+    notes: list[str]
+    sheet: str | None
+    sheets: list[str]
+    header_row: int | None
     refused: Json | None

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
+from tests.backend.datasets.formats.workbooks import workbook
 from tests.browser.conftest import Shoot
 from tests.browser.steps import TRIES, at_rest, choose_file, heading, opened, part, sign_in
 
@@ -193,4 +194,27 @@ def test_a_bad_line_and_unknown_columns_are_explained_and_mapped(
     page.locator(".st-key-upload_go").get_by_role("button").click()
     heading(page, "odd.jsonl")
     expect(page.get_by_text("Who approves a valve?").first).to_be_visible()
+    context.close()
+
+
+@pytest.mark.timeout(120)
+def test_the_sheet_of_a_workbook_is_shown_and_another_one_is_chosen(
+    browser: Browser, ui: str, key: str, tmp_path: Path
+) -> None:
+    exam = tmp_path / "exam.xlsx"
+    table = [["Exam of spring"], [], ["question", "answer"], ["Who approves a valve?", "clerk"]]
+    exam.write_bytes(workbook([["Welcome"]], table, [["question", "answer"], ["Who approves a pump?", "warden"]]))
+    context = opened(browser)
+    page = context.new_page()
+    page.goto(f"{ui}/datasets")
+    sign_in(page, key)
+    choose_file(page, exam)
+    expect(page.get_by_text("found in the sheet 's1'")).to_be_visible()
+    page.get_by_text("Where the table begins").click()
+    page.get_by_role("combobox", name="Sheet").click()
+    page.get_by_role("option", name="s2", exact=True).click()
+    expect(page.locator(".terms dd", has_text="Who approves a pump?").first).to_be_visible()
+    page.locator(".st-key-upload_go").get_by_role("button").click()
+    heading(page, "exam.xlsx")
+    expect(page.get_by_text("Who approves a pump?").first).to_be_visible()
     context.close()

@@ -15,7 +15,7 @@ from backend.db.jobs import Job
 from backend.db.training import Step
 from backend.jobs.spec import RlsdSettings
 from backend.settings import settings
-from tests.service.conftest import Api, answered, job_body, refused
+from tests.service.conftest import Api, answered, create_job, job_body, refused
 
 ESTIMATE = "/v1/fine_tuning/jobs/estimate"
 
@@ -152,3 +152,13 @@ def test_the_newest_pre_flight_or_job_of_the_file_counts(api: Api) -> None:
 
 def test_a_body_that_is_no_job_is_refused(api: Api) -> None:
     refused(api.http.post(ESTIMATE, json=job_body("file-none")), status=400, code="file_not_found")
+
+
+def test_validation_rows_that_are_trained_on_are_left_out_and_counted_before_and_in_the_job(api: Api) -> None:
+    body = job_body(api.dataset(20), validation_file=api.dataset(10, first=15))
+    told = [notice for notice in answered(api.http.post(ESTIMATE, json=body))["notices"] if "also" in notice]
+    assert len(told) == 1
+    assert told[0].startswith("5 of the 10 rows of the validation file")
+    job_id = create_job(api, body)["id"]
+    events = answered(api.http.get(f"/v1/fine_tuning/jobs/{job_id}/events"))["data"]
+    assert [(event["level"], event["message"]) for event in events if event["message"] in told] == [("warn", told[0])]

@@ -338,3 +338,26 @@ def test_rows_left_out_are_kept_whole_or_not_at_all_within_a_bound(api: Api) -> 
     assert [problem["read"] for problem in problems[:2]] == [None, None]
     assert set(kept) == {longs[1].decode()}
     assert sum(map(len, kept)) <= report.MAX_KEPT_CHARACTERS < sum(map(len, kept)) + len(longs[1])
+
+
+WRITTEN = b'prompt,answer\n"[{""role"": ""user"", ""content"": ""2 + 2?""}]",4\n'
+TURNS = (
+    b'{"conversations": [{"from": "system", "value": "Be brief"}, {"from": "human", "value": "2 + 2?"}], "answer": "4"}'
+)
+
+
+@pytest.mark.parametrize(("name", "content"), [("messages.csv", WRITTEN), ("sharegpt.jsonl", TURNS)])
+def test_conversations_of_other_systems_are_read_as_messages_and_said_so(api: Api, name: str, content: bytes) -> None:
+    file = answered(api.http.post("/v1/files", files={"file": (name, content)}, data={"purpose": "fine-tune"}))
+    (row,) = answered(api.http.get(f"/v1/files/{file['id']}/rows"))["data"]
+    assert row["messages"][-1] == {"role": "user", "content": "2 + 2?"}
+    report = answered(api.http.get(f"/v1/files/{file['id']}/report"))
+    assert len(report["notes"]) == 1
+    assert "read as messages" in report["notes"][0]
+
+
+def test_a_mapping_to_a_column_with_a_very_long_name_is_refused_in_one_sentence(api: Api) -> None:
+    form = {"purpose": "fine-tune", "mapping": json.dumps({"question": "a." * 5000 + "b", "answer": "c"})}
+    sent = api.http.post("/v1/files", files={"file": ("rows.jsonl", b'{"q": "a", "c": "d"}')}, data=form)
+    error = refused(sent, status=400, code="invalid_mapping")
+    assert len(error["message"]) < 300

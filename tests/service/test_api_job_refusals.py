@@ -42,11 +42,11 @@ def test_a_model_is_not_measured_on_its_training_file(api: Api) -> None:
     assert refused(api.http.post("/v1/fine_tuning/jobs", json=body), status=400)["param"] == "validation_file"
 
 
-def test_rows_on_both_sides_are_refused_with_their_number(api: Api) -> None:
-    body = job_body(api.dataset(20), validation_file=api.dataset(10, first=15))
-    error = refused(api.http.post("/v1/fine_tuning/jobs", json=body), status=400)
+def test_a_validation_file_of_training_rows_alone_is_refused(api: Api) -> None:
+    body = job_body(api.dataset(20), validation_file=api.dataset(10, first=5))
+    error = refused(api.http.post("/v1/fine_tuning/jobs", json=body), status=400, code="rows_shared")
     assert error["param"] == "validation_file"
-    assert error["message"].startswith("5 rows of the validation file")
+    assert error["message"].startswith("Every row of the validation file")
 
 
 @pytest.mark.parametrize(("training", "validation", "param"), [(2, None, "training_file"), (5, 1, "validation_file")])

@@ -19,6 +19,7 @@ from backend.datasets.rows.rows import NormalRow, items_and_answers, read_rows
 from backend.db.base import Json
 from backend.errors import AppError
 from backend.jobs.checks import without_details
+from backend.jobs.held_out import count_shared, shared_notices
 from backend.jobs.hints import first_without_in_rows, resolve_hint
 from backend.jobs.notices import Notice, grader_notices, number_notices, prompt_notices
 from backend.jobs.request import JobRequest, first_validation_error
@@ -158,6 +159,10 @@ def prepare_job(
         raise first_validation_error(error) from None
     reinforcement = request.method.reinforcement
     rows, validation_rows = _rows(data), None if validation is None else _rows(validation)
+    shared: tuple[Notice, ...] = ()
+    if validation is not None and validation_rows is not None:
+        count = count_shared(validation_rows, training=rows)
+        shared = shared_notices(count, rows=len(validation_rows), filename=validation.name)
     grader, columns = with_decimal_marks(parse_spec(reinforcement.grader), items_and_answers(rows))
     seed = DEFAULT_SEED if request.seed is None else request.seed
     first = resolve_settings(reinforcement, row_count=len(rows))
@@ -177,7 +182,13 @@ def prepare_job(
         grader_json=reinforcement.grader,
         tasks=tasks,
         held_out=held_out,
-        notices=(*notices, *prompt_notices(spec), *grader_notices(grader), *number_notices(columns.values())),
+        notices=(
+            *shared,
+            *notices,
+            *prompt_notices(spec),
+            *grader_notices(grader),
+            *number_notices(columns.values()),
+        ),
         data={
             "training": _file_facts(data, rows=rows),
             "validation": validation and _file_facts(validation, rows=validation_rows or []),

@@ -141,7 +141,7 @@ def tasks_of(
     if validation is None:
         train, held_out = split_held_out(rows, share=spec.held_out_share, seed=seed, limit=spec.eval_rows)
     else:
-        train, held_out = list(rows), choose_rows(validation, seed=seed, limit=spec.eval_rows)
+        train, held_out = list(rows), choose_rows(validation, training=rows, seed=seed, limit=spec.eval_rows)
     fold = spec.fold_system
     return [_task(row, verifier, fold=fold) for row in train], [_task(row, verifier, fold=fold) for row in held_out]
 

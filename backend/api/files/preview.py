@@ -39,9 +39,11 @@ class Refusal(BaseModel):
 
 
 class FilePreview(BaseModel):
-    """A preview. `shape` is the detected layout, `made_for` the origin of that layout, `read_from` the columns it uses.
+    """A preview. `shape` is the detected format, `made_for` its origin, `read_from` the columns it uses.
 
-    `bad` of the first `looked_at` rows could not be read. `refused`: why the file could not be stored as it is; a
+    `sheet`, of the visible `sheets` of a workbook, and `header_row`, the line with the column names, say where the
+    table begins; `mapping` takes both. `notes`: what is read otherwise than it is written. `bad` of the
+    first `looked_at` rows could not be read. `refused`: why the file could not be stored as it is; a
     `mapping` may help.
     """
 
@@ -55,6 +57,10 @@ class FilePreview(BaseModel):
     bad: int
     rows: list[PreviewedRow]
     problems: list[dict[str, Any]]
+    notes: list[str]
+    sheet: str | None
+    sheets: list[str]
+    header_row: int | None
     refused: Refusal | None
 
 

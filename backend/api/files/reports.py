@@ -44,6 +44,9 @@ class FileReport(BaseModel):
     that have one; `null` if the file was read by a release that did not count them. `with_privileged`: rows with
     privileged information for the teacher.
 
+    `notes`: what was read otherwise than it is written, such as a text that is a list of messages.
+    `sheet` and `header_row`: the sheet and the line of the column names, in workbooks and CSV.
+
     `problems` are of rejected rows, `warnings` of accepted ones: all are counted, the first thousand listed. `lengths`:
     distribution of question, answer and solution lengths in characters, with a histogram. `tokens`: the same for each
     model whose tokens were counted (`POST .../tokens`). `answers`: how often each short answer occurs. `languages`: of
@@ -66,9 +69,12 @@ class FileReport(BaseModel):
     problems: list[FileProblem]
     warned: int = 0
     warnings: list[FileProblem] = []
+    notes: list[str] = []
     format: str | None = None
     packing: str | None = None
     encoding: str | None = None
+    sheet: str | None = None
+    header_row: int | None = None
     on_bad_rows: OnBadRows = OnBadRows.REJECT
     lengths: dict[str, Any] | None = None
     answers: dict[str, Any] | None = None

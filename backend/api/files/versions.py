@@ -129,7 +129,7 @@ def create_version(file_id: ObjectId, body: VersionRequest, request: Request, wh
 def split_file(file_id: ObjectId, body: SplitRequest, request: Request, who: Auth) -> SplitObject:
     """Split a file into two new ones, for training and validation, which together contain every row once.
 
-    The same seed gives the same split. Equal rows stay on one side, so that a job accepts the two files."""
+    The same seed gives the same split. Equal rows stay on one side, so that a job leaves none out."""
     task = SplitTask(
         file_id=_processed_file_id(file_id, who=who),
         project=who.project,

@@ -25,6 +25,11 @@ TABLE_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".gz
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp")
 IMAGES = "images"
 WORKBOOK = "xl/workbook.xml"
+OTHER_SPREADSHEETS = {
+    frozenset({"mimetype", "content.xml"}): "an OpenDocument spreadsheet (.ods)",
+    frozenset({"[Content_Types].xml", "xl/workbook.bin"}): "a binary Excel workbook (.xlsb)",
+}
+"""Members that tell a spreadsheet of another format."""
 IGNORED = ("__MACOSX", ".DS_Store", "Thumbs.db")
 END = b"PK\x05\x06"
 END64 = b"PK\x06\x06"
@@ -97,6 +102,13 @@ def open_zip(file: BinaryIO, *, max_bytes: int) -> Archive:
     if sum(member.file_size for member in members) > max_bytes:
         raise AppError(
             f"The ZIP archive unpacks to more than {max_bytes} bytes.", status=413, code="file_too_large", param="file"
+        )
+    other = next((name for parts, name in OTHER_SPREADSHEETS.items() if parts <= names), None)
+    if other is not None:
+        raise AppError(
+            f"The file is {other}, which is not supported: save it as an Excel workbook (.xlsx) or as CSV.",
+            code="other_format",
+            param="file",
         )
     is_workbook = {"[Content_Types].xml", WORKBOOK} <= names
     return Archive(archive, WORKBOOK if is_workbook else _find_table(names))

@@ -1,7 +1,7 @@
 """CSV and TSV: a header line, then one row per record; every cell is text. The delimiter is detected.
 
 `csv.Sniffer` guesses a dialect from character frequencies and is wrong on prose; here the delimiter is the one that
-splits the first records into equally many cells.
+splits the first records into equally many cells. Lines above a header of known names are titles.
 """
 
 import csv
@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from backend.datasets.formats.json_lines import MAX_LINE_BYTES, BadLineError, RawRow, raw_row
+from backend.datasets.formats.layout import TRIED_LINES, IsHeader, is_distinct, names_in, require_distinct
 from backend.datasets.formats.problems import Problem
 from backend.errors import AppError
 
 DELIMITERS = (",", "\t", ";", "|")
-MAX_COLUMNS = 1000
 TRIED_RECORDS = 50
 UNIFORM_SHARE = 0.8
 """Least share of records as wide as the header from which text without a table's file name counts as a table."""
@@ -44,9 +44,28 @@ def delimiter_of(head: str, *, min_share: float) -> str | None:
     return None if best is None else best[2]
 
 
-def delimited_rows(file: BinaryIO, *, encoding: str, delimiter: str) -> Iterator[RawRow | Problem]:
-    """Read the records as rows or problems. Raises AppError if the header cannot be used."""
+def header_below_titles(head: str, *, is_header: IsHeader) -> tuple[str, int] | None:
+    """Return (delimiter, line) of the first record of known names that has other lines above it; None without one."""
+    lines = head.splitlines(keepends=True)[: TRIED_LINES * 2]
+    found: list[tuple[int, str]] = []
+    for delimiter in DELIMITERS:
+        reader, above = csv.reader(lines, delimiter=delimiter), 0
+        try:
+            for record in itertools.islice(reader, TRIED_LINES):
+                if len(record) > 1 and is_distinct(names_in(record)) and is_header(names_in(record)):
+                    found.append((above + 1, delimiter))
+                    break
+                above = reader.line_num
+        except csv.Error:
+            continue
+    line, delimiter = min(found, default=(1, ""))
+    return (delimiter, line) if line > 1 else None
+
+
+def delimited_rows(file: BinaryIO, *, encoding: str, delimiter: str, header_row: int) -> Iterator[RawRow | Problem]:
+    """Read the records as rows or problems; the header is in line `header_row`. Raises AppError if that cannot be."""
     lines = _Lines(file, encoding=encoding)
+    lines.skip(header_row - 1)
     records = csv.reader(lines, delimiter=delimiter, strict=True)
     header: list[str] | None = None
     while True:
@@ -56,7 +75,8 @@ def delimited_rows(file: BinaryIO, *, encoding: str, delimiter: str) -> Iterator
             if not record:
                 continue
             if header is None:
-                header = _checked(record)
+                require_distinct(record, what="table", line=lines.first)
+                header = record
                 continue
             if len(record) != len(header):
                 yield _uneven(header, record, line=lines.first)
@@ -83,6 +103,23 @@ class _Lines:
         self.count = 0
         self.first = 1
         self.record_bytes = 0
+
+    def skip(self, count: int) -> None:
+        """Pass over lines, whatever is in them."""
+        for _ in range(count):
+            try:
+                next(self)
+            except BadLineError:
+                continue
+            except StopIteration:
+                raise AppError(
+                    f"The file has {self.count:,} lines, so line {count + 1:,} cannot name the columns: choose another "
+                    "`header_row`.",
+                    code="invalid_mapping",
+                    param="mapping",
+                ) from None
+            finally:
+                self.record_bytes = 0
 
     def begin_record(self) -> None:
         self.first = self.count + 1
@@ -114,19 +151,6 @@ class _Lines:
             raise BadLineError(
                 "invalid_encoding", f"is not {self.encoding.upper()}: byte {error.start + 1} is 0x{byte:02x}"
             ) from None
-
-
-def _checked(header: list[str]) -> list[str]:
-    if len(header) > MAX_COLUMNS:
-        raise AppError(
-            f"The table has {len(header):,} columns; the limit is {MAX_COLUMNS:,}.",
-            code="too_many_columns",
-            param="file",
-        )
-    twice = next((name for name, count in Counter(header).items() if count > 1), None)
-    if twice is not None:
-        raise AppError(f"The header names the column {twice!r:.80} twice.", code="invalid_header", param="file")
-    return header
 
 
 def _uneven(header: list[str], record: list[str], *, line: int) -> Problem:

@@ -15,8 +15,8 @@ from uuid import UUID
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from backend.datasets.formats.delimited import MAX_COLUMNS
 from backend.datasets.formats.json_lines import BadLineError, RawRow, raw_row
+from backend.datasets.formats.layout import MAX_COLUMNS
 from backend.datasets.formats.problems import Problem
 from backend.errors import AppError
 

@@ -30,7 +30,8 @@ class Report:
     """Filled while a file is read. `columns` names the columns of question, answer, solution and hint.
 
     `problems` concern rejected rows, `warnings` accepted rows; all are counted and the first thousand of each listed.
-    `details` holds facts about the file and statistics over the good rows.
+    `notes` says what was read otherwise than it is written. `details` holds facts about the file and statistics over
+    the good rows.
     """
 
     counted_in: Literal["line", "row"] = "line"
@@ -46,6 +47,7 @@ class Report:
     with_images: int = 0
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
     kept_characters: int = 0
 
@@ -58,6 +60,10 @@ class Report:
         self.warned += 1
         if len(self.warnings) < LISTED_PROBLEMS:
             self.warnings.append(problem)
+
+    def note(self, sentence: str | None) -> None:
+        if sentence is not None and sentence not in self.notes:
+            self.notes.append(sentence)
 
     def require_all_good(self, filename: str) -> None:
         """Raise AppError naming the first bad line, or if there is no row at all."""
@@ -95,6 +101,7 @@ class Report:
             "problems": [self._problem_json(problem) for problem in self.problems],
             "warned": self.warned,
             "warnings": [self._problem_json(warning) for warning in self.warnings],
+            "notes": self.notes,
             **self.details,
         }
 

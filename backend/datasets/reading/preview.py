@@ -6,6 +6,7 @@ Runs in a child process, like the reading of stored files; the file is passed by
 import base64
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -38,19 +39,20 @@ _slots = threading.BoundedSemaphore(CONCURRENT_PREVIEWS)
 def preview_of(file: BinaryIO, *, filename: str, mapping: ColumnMapping | None) -> Json:
     """Preview a seekable file.
 
-    Returns `{format, shape, made_for, columns, read_from, looked_at, bad, rows, problems, refused}`.
+    Returns `{format, shape, made_for, columns, read_from, looked_at, bad, rows, problems, notes, sheet, sheets,
+    header_row, refused}`.
 
     Each of `rows` has `line`, `item` as written and `normal` as it would be read; `normal` is None where no rule fits,
     for the reason in `refused`. Raises AppError if the file contains no table.
     """
-    with open_table(file, filename=filename) as table, ImageStore(table.archive) as image_store:
-        first: list[RawRow | Problem] = list(islice(table.rows, PREVIEWED_ROWS))
+    with open_table(file, filename=filename, mapping=mapping) as table, ImageStore(table.archive) as image_store:
+        first, unusable = _first(table)
         raw = [found for found in first if isinstance(found, RawRow)]
-        report, refusal, rows = Report(counted_in=table.counted_in), None, list[NormalRow]()
+        report, refusal, rows = Report(counted_in=table.counted_in), unusable, list[NormalRow]()
         try:
             rows = list(normal_rows(_only(table, first), mapping=mapping, report=report, image_store=image_store))
         except AppError as error:
-            refusal = {"message": error.message, "code": error.code}
+            refusal = _refusal(error)
         if not report.bad:  # if no rule fits, nothing was read; report unparsable rows nevertheless
             for found in first:
                 if isinstance(found, Problem):
@@ -71,6 +73,10 @@ def preview_of(file: BinaryIO, *, filename: str, mapping: ColumnMapping | None) 
             "bad": report.bad,
             "rows": [_row_json(row, normal.get(id(row.item)), image_store) for row in shown],
             "problems": report_json["problems"][:MAX_PROBLEMS],
+            "notes": report.notes,
+            "sheet": None if table.layout is None else table.layout.sheet,
+            "sheets": [] if table.layout is None else table.layout.sheets,
+            "header_row": None if table.layout is None else table.layout.header_row,
             "refused": refusal,
         }
 
@@ -103,13 +109,27 @@ def _preview_at(path: Path, *, filename: str, mapping: ColumnMapping | None) -> 
         return preview_of(file, filename=filename, mapping=mapping)
 
 
+def _first(table: Table) -> tuple[list[RawRow | Problem], Json | None]:
+    """Return the first rows, and why there are none where another sheet or line of the header can be chosen."""
+    try:
+        return list(islice(table.rows, PREVIEWED_ROWS)), None
+    except AppError as error:
+        if table.layout is None:
+            raise
+        return [], _refusal(error)
+
+
+def _refusal(error: AppError) -> Json:
+    return {"message": error.message, "code": error.code}
+
+
 def _only(table: Table, first: list[RawRow | Problem]) -> Table:
     """Return the table with only these rows."""
 
     def rows() -> Iterator[RawRow | Problem]:
         yield from first
 
-    return Table(format=table.format, rows=rows(), archive=table.archive)
+    return replace(table, rows=rows())
 
 
 def _row_json(raw: RawRow, normal: NormalRow | None, image_store: ImageStore) -> Json:

@@ -89,7 +89,10 @@ def store_rows(
     Raises AppError naming the bad line if the file cannot be used; the caller's transaction must then be rolled back.
     """
     mapping = None if file.mapping is None else ColumnMapping.model_validate(file.mapping)
-    with open_table(content, filename=file.filename) as table, ImageStore(table.archive) as image_store:
+    with (
+        open_table(content, filename=file.filename, mapping=mapping) as table,
+        ImageStore(table.archive) as image_store,
+    ):
         report = Report(counted_in=table.counted_in)
         good = normal_rows(table, mapping=mapping, report=report, image_store=image_store)
         rows = good if report_progress is None else _with_progress(good, table, report_progress)
@@ -101,6 +104,8 @@ def store_rows(
             "format": table.format,
             "packing": table.packing,
             "encoding": table.encoding,
+            "sheet": None if table.layout is None else table.layout.sheet,
+            "header_row": None if table.layout is None else table.layout.header_row,
             "on_bad_rows": on_bad_rows,
             "images": {"files": len(image_store), "bytes": image_store.size_bytes},
             "duplicates": repeated_rows(session, file.id),
@@ -186,15 +191,23 @@ def discard(session: Session, file_id: str) -> None:
 def _copy_rows(
     session: Session, rows: Iterable[NormalRow], *, file_id: str, report: Report, on_bad_rows: OnBadRows
 ) -> None:
-    """Insert the rows by COPY: one statement, with one row in memory at a time."""
-    findings = Findings(report)
+    """Insert the rows by COPY: one statement, with one row in memory at a time.
+
+    A refusal is raised after the statement: raised within it, it would be sent to the database, and be in its log.
+    """
+    findings, refusal = Findings(report), None
     driver = session.connection().connection.cursor()
     with driver.copy(COPY) as copy:
-        for row in rows:
-            if not report.bad or on_bad_rows == OnBadRows.TAKE_GOOD:
-                normal = json.dumps(row.to_json(), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-                copy.write_row((file_id, row.number, row.line, row.row_hash, normal))
-                findings.add(row)
+        try:
+            for row in rows:
+                if not report.bad or on_bad_rows == OnBadRows.TAKE_GOOD:
+                    normal = json.dumps(row.to_json(), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+                    copy.write_row((file_id, row.number, row.line, row.row_hash, normal))
+                    findings.add(row)
+        except AppError as error:
+            refusal = error
+    if refusal is not None:
+        raise refusal
     findings.finish()
 
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from backend.datasets.formats.json_lines import BadLineError
 from backend.datasets.rows.recognise import IMAGE_COLUMNS, Shape, value_at
 from backend.datasets.rows.tools import from_responses, with_calls
+from backend.datasets.rows.turns import as_messages, ends_with_assistant
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 LAST_ROLES = ("user", "tool")
@@ -33,14 +34,25 @@ class ImageKeeper(Protocol):
 def messages_of(item: Mapping[str, Any], *, shape: Shape) -> list[Message]:
     """Return the row's question as messages; a string is one user message. Raises BadLineError."""
     is_response = shape.question.startswith(INSTRUCTIONS.partition(".")[0])
-    question = value_at(item, shape.question)
-    if is_response and isinstance(question, list):
-        question = from_responses(question)
-    messages = _messages(question, column=shape.question)
+    value = as_messages(value_at(item, shape.question), column=shape.question)
+    if is_response and isinstance(value, list):
+        value = from_responses(value)
+    if shape.answer == shape.question and ends_with_assistant(value):
+        value = value[:-1]
+    context = None if shape.context is None else value_at(item, shape.context)
+    if isinstance(value, str) and isinstance(context, str) and context.strip():
+        value = f"{value}\n\n{context}"
+    messages = _messages(value, column=shape.question)
     instructions = value_at(item, INSTRUCTIONS)
     if is_response and isinstance(instructions, str) and instructions:
         return [{"role": "system", "content": instructions}, *messages]
     return messages
+
+
+def reply_of(item: Mapping[str, Any], *, shape: Shape) -> Any:
+    """Return the content of the assistant's turn that ends the question's conversation; None if another one does."""
+    value = as_messages(value_at(item, shape.question), column=shape.question)
+    return value[-1].get("content") if ends_with_assistant(value) else None
 
 
 def with_images(

@@ -1,27 +1,40 @@
 """Recognition of dataset formats: which ecosystem a row was written for, and which columns hold its parts.
 
 Rules are tried in order on the first row; the first that fits applies to the whole file. A mapping given by the user
-overrides all rules. To support another format, add an entry to `RULES`.
+overrides all rules. To support another format, add an entry to `RULES`. Columns are found whatever their case, blanks
+and invisible characters. Where two columns could be the question or the answer, the file is refused, naming both.
 """
 
-from collections.abc import Mapping
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
+from backend.datasets.formats.layout import Choice
+from backend.datasets.rows.turns import ends_with_assistant
 from backend.errors import AppError
 
 SOLUTION = "solution"
 TRUTH = "reward_model.ground_truth"
-REFERENCES = ("reference_answer", "answer", "ground_truth", "expected_answer", TRUTH, SOLUTION)
+CERTAIN = ("reference_answer", "answer", "ground_truth", "expected_answer", "expected_output", "correct_answer")
+REFERENCES = (*CERTAIN, TRUTH, SOLUTION)
 """Paths that may hold a reference, by priority. Next to an answer, `solution` is its worked solution."""
+REPLIES = ("output", "response", "completion")
+"""Columns that hold the reference where no column is one by its name."""
 IMAGE_COLUMNS = ("images", "image")
 TOOLS = "tools"
 """Column of the functions that the model may call."""
 PROMPT_COLUMNS = (*IMAGE_COLUMNS, TOOLS)
 """Columns that are part of the prompt next to the question, so never the reference."""
+MAX_HEADER_ROW = 1_048_576
+"""Number of lines of a sheet."""
 EXAMPLE = '{"question": "...", "answer": "...", "hint": "...", "images": "..."}'
+SEPARATORS = re.compile(r"[\s_-]+")
+SHOWN_CHARACTERS = 60
+"""Longer column names are cut in messages."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,15 +50,23 @@ class Rule:
     answers: tuple[str, ...]
     """Paths of the reference, by priority."""
     required: tuple[str, ...] = ()
+    context: tuple[str, ...] = ()
+    """Columns whose text is part of the question; the first one that the file has is used."""
     answer_optional: bool = False
     """Without one of `answers`, only the verifier knows where the reference is."""
+    last_turn: bool = False
+    """Without one of `answers`, a conversation that ends with the assistant's turn has the reference there."""
     other_columns: bool = False
     """Without one of `answers`, a single other column is the reference; of several, only the verifier knows which."""
     has_answer_mark: bool = False
     """The answer ends with a line such as `#### 42`; the text before it is the solution."""
+    is_plain: bool = False
+    """The columns have everyday names, so another column could be meant as well; see `_require_one_candidate`."""
 
     def answer_path(self, item: Mapping[str, Any]) -> str | None:
         found = next((path for path in self.answers if has_path(item, path)), None)
+        if found is None and self.last_turn and ends_with_assistant(value_at(item, self.question)):
+            return self.question
         others = [column for column in item if column != self.question and column not in PROMPT_COLUMNS]
         return others[0] if found is None and self.other_columns and len(others) == 1 else found
 
@@ -58,6 +79,7 @@ class Rule:
         return has_reference and all(has_path(item, path) for path in (self.question, *self.required))
 
 
+PLAIN_ANSWERS = ("answer", *CERTAIN, *REPLIES, SOLUTION)
 RULES = (
     Rule(
         name="responses_create_params",
@@ -77,21 +99,60 @@ RULES = (
     ),
     Rule(name="messages + reference_answer", made_for="AWS RFT", question="messages", answers=("reference_answer",)),
     Rule(
-        name="messages + other keys", made_for="OpenAI RFT", question="messages", answers=REFERENCES, other_columns=True
+        name="messages + other keys",
+        made_for="OpenAI RFT",
+        question="messages",
+        answers=REFERENCES,
+        last_turn=True,
+        other_columns=True,
+    ),
+    *(
+        Rule(name=column, made_for="ShareGPT", question=column, answers=REFERENCES, last_turn=True)
+        for column in ("conversations", "conversation")
     ),
     Rule(
         name="question + answer",
         made_for="verifiers, GSM8K",
         question="question",
-        answers=("answer",),
+        answers=PLAIN_ANSWERS,
         has_answer_mark=True,
+        is_plain=True,
     ),
-    Rule(name="problem + answer", made_for="RLSD's authors, EasyR1", question="problem", answers=("answer",)),
+    Rule(
+        name="problem + answer",
+        made_for="RLSD's authors, EasyR1",
+        question="problem",
+        answers=PLAIN_ANSWERS,
+        is_plain=True,
+    ),
     Rule(
         name="prompt + solution/ground_truth/answer",
         made_for="TRL",
         question="prompt",
-        answers=("answer", "ground_truth", SOLUTION),
+        answers=PLAIN_ANSWERS,
+        is_plain=True,
+    ),
+    Rule(
+        name="instruction + output",
+        made_for="Alpaca, Dolly",
+        question="instruction",
+        answers=("output", *PLAIN_ANSWERS),
+        context=("input", "context"),
+        is_plain=True,
+    ),
+    Rule(
+        name="query + response",
+        made_for="instruction tuning",
+        question="query",
+        answers=PLAIN_ANSWERS,
+        is_plain=True,
+    ),
+    Rule(
+        name="input + expected_answer",
+        made_for="evaluations",
+        question="input",
+        answers=PLAIN_ANSWERS,
+        is_plain=True,
     ),
 )
 
@@ -121,11 +182,19 @@ def _lookup(item: Mapping[str, Any], path: str) -> Any:
     return value
 
 
+def canonical(column: str) -> str:
+    """Return a column's name without case, surrounding blanks and invisible characters, with `_` between words."""
+    visible = "".join(c for c in column if unicodedata.category(c) != "Cf")
+    return SEPARATORS.sub("_", visible.strip()).casefold()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
     """A rule bound to the columns of one file. `answer` is None if only a verifier knows where the reference is.
 
-    If `images` is None, a row's images are in the first of `IMAGE_COLUMNS` that is not empty.
+    Where `answer` is the column of the question, the reference is the assistant's turn that ends the conversation.
+    `context`: a column whose text continues the question. If `images` is None, a row's images are in the first of
+    `IMAGE_COLUMNS` that is not empty.
     """
 
     name: str
@@ -134,24 +203,51 @@ class Shape:
     solution: str = SOLUTION
     hint: str | None = None
     images: str | None = None
+    context: str | None = None
     has_answer_mark: bool = False
 
     def columns(self) -> dict[str, str | None]:
         found = {"question": self.question, "answer": self.answer, "solution": self.solution, "hint": self.hint}
-        return found if self.images is None else found | {"images": self.images}
+        optional = {"images": self.images, "context": self.context}
+        return found | {part: column for part, column in optional.items() if column is not None}
 
 
 class ColumnMapping(BaseModel):
-    """The form field `mapping`: the column or dotted path of each part of a row. It overrides all rules."""
+    """The form field `mapping`: the column or dotted path of each part of a row, and where the table begins.
+
+    Columns override all rules. Either the columns or the layout can be left out.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    question: str = Field(min_length=1)
-    answer: str = Field(min_length=1)
+    question: str | None = Field(None, min_length=1)
+    answer: str | None = Field(None, min_length=1, validate_default=True)
     hint: str | None = Field(None, min_length=1)
     images: str | None = Field(None, min_length=1)
+    sheet: str | None = Field(None, min_length=1, max_length=255)
+    header_row: int | None = Field(None, ge=1, le=MAX_HEADER_ROW, strict=True)
 
-    def shape(self) -> Shape:
+    @field_validator("answer")
+    @classmethod
+    def _goes_with_question(cls, answer: str | None, info: ValidationInfo) -> str | None:
+        if "question" in info.data and (info.data["question"] is None) != (answer is None):
+            raise ValueError("question and answer go together")
+        return answer
+
+    @model_validator(mode="after")
+    def _names_something(self) -> "ColumnMapping":
+        if self.question is None and (self.layout == Choice() or self.hint or self.images):
+            raise ValueError("question and answer are missing")
+        return self
+
+    @property
+    def layout(self) -> Choice:
+        return Choice(sheet=self.sheet, header_row=self.header_row)
+
+    def shape(self) -> Shape | None:
+        """Return the shape with these columns; None if the columns are not chosen."""
+        if self.question is None or self.answer is None:
+            return None
         return Shape(
             name="mapping",
             question=self.question,
@@ -172,6 +268,7 @@ def stored_shape(name: str, columns: Mapping[str, str | None]) -> Shape:
         solution=columns["solution"] or SOLUTION,
         hint=columns["hint"],
         images=columns.get("images"),
+        context=columns.get("context"),
         has_answer_mark=rule is not None and rule.has_answer_mark,
     )
 
@@ -184,7 +281,7 @@ def parse_mapping(text: str) -> ColumnMapping:
         problem = error.errors(include_url=False)[0]
         where = ".".join(["mapping", *map(str, problem["loc"])])
         raise AppError(
-            f"{where}: {problem['msg']}. Use {EXAMPLE} with the names of your columns.",
+            f"{where}: {problem['msg'].removeprefix('Value error, ')}. Use {EXAMPLE} with the names of your columns.",
             code="invalid_mapping",
             param="mapping",
         ) from None
@@ -192,30 +289,101 @@ def parse_mapping(text: str) -> ColumnMapping:
 
 def recognise(item: Mapping[str, Any], *, mapping: ColumnMapping | None) -> Shape:
     """Determine the shape of a file by its first row. Raises AppError if no rule fits."""
-    if mapping is not None:
-        missing = [column for column in (mapping.question, mapping.answer) if not has_path(item, column)]
+    chosen = None if mapping is None else mapping.shape()
+    if chosen is not None:
+        missing = [column for column in (chosen.question, chosen.answer) if column and not has_path(item, column)]
         if missing:
             raise AppError(
-                f"The mapping names the column '{missing[0]}', which the first row does not have (its columns: "
+                f"The mapping names the column {_shown(missing[0])}, which the first row does not have (its columns: "
                 f"{_columns(item)}).",
                 code="invalid_mapping",
                 param="mapping",
             )
-        return mapping.shape()
-    for rule in RULES:
-        if rule.fits(item):
-            return Shape(
-                name=rule.name,
-                question=rule.question,
-                answer=rule.answer_path(item),
-                has_answer_mark=rule.has_answer_mark,
-            )
-    raise AppError(
-        f"The columns ({_columns(item)}) match no known dataset format: name the columns of question and answer in "
-        "`mapping`.",
-        code="unknown_shape",
+        return chosen
+    columns = _ColumnNames(item)
+    seen = {name: item[written[0]] for name, written in columns.written.items()}
+    rule = next((rule for rule in RULES if rule.fits(seen)), None)
+    if rule is None:
+        raise AppError(
+            f"The columns ({_columns(item)}) match no known dataset format: name the columns of question and answer "
+            "in `mapping`.",
+            code="unknown_shape",
+            param="file",
+        )
+    return _bound(rule, seen, columns=columns)
+
+
+def is_known_header(names: Sequence[str]) -> bool:
+    """Return whether columns of these names need no mapping."""
+    seen = dict.fromkeys(map(canonical, names))
+    return any(rule.fits(seen) for rule in RULES if not rule.other_columns)
+
+
+class _ColumnNames:
+    """The columns of a row by their canonical names; a column that is written canonically comes first."""
+
+    def __init__(self, item: Mapping[str, Any]) -> None:
+        self.written: dict[str, list[str]] = {}
+        for column in sorted(item, key=lambda column: column != canonical(column)):
+            self.written.setdefault(canonical(column), []).append(column)
+
+    def path(self, name: str) -> str:
+        """Return a path as the file writes it. Raises AppError if two columns differ only in how it is written."""
+        first, dot, rest = (name, "", "") if name in self.written else name.partition(".")
+        found = self.written.get(first, [first])
+        if len(found) > 1 and found[0] != first:
+            raise _ambiguous(found, part="columns of the same name")
+        return f"{found[0]}{dot}{rest}"
+
+
+def _bound(rule: Rule, seen: Mapping[str, Any], *, columns: _ColumnNames) -> Shape:
+    """Bind the rule to the file's columns. Raises AppError if another column could be meant."""
+    answer = rule.answer_path(seen)
+    context = next((name for name in rule.context if name in seen), None)
+    if rule.is_plain:
+        _require_one_candidate(rule, seen, context=context)
+    images = next((columns.path(name) for name in IMAGE_COLUMNS if name in seen), None)
+    return Shape(
+        name=rule.name,
+        question=columns.path(rule.question),
+        answer=None if answer is None else columns.path(answer),
+        solution=columns.path(SOLUTION),
+        images=None if images in IMAGE_COLUMNS else images,
+        context=None if context is None else columns.path(context),
+        has_answer_mark=rule.has_answer_mark,
+    )
+
+
+def _require_one_candidate(rule: Rule, seen: Mapping[str, Any], *, context: str | None) -> None:
+    """Raise AppError if the first row has different values in two columns for the question, or for the answer."""
+    questions = [other.question for other in RULES if other.is_plain and other.question not in (context, rule.question)]
+    certain = _different(CERTAIN, seen)
+    answers = certain or _different(REPLIES, seen)
+    for part, found in (("question", _different((rule.question, *questions), seen)), ("answer", answers)):
+        if len(found) > 1:
+            raise _ambiguous(found, part=f"candidates for the {part}")
+
+
+def _different(names: Iterable[str], seen: Mapping[str, Any]) -> list[str]:
+    """Return those of the columns that the row has, without those equal to an earlier one."""
+    found: list[str] = []
+    for name in names:
+        if name in seen and all(seen[name] != seen[other] for other in found):
+            found.append(name)
+    return found
+
+
+def _ambiguous(names: Iterable[str], *, part: str) -> AppError:
+    return AppError(
+        f"The columns {' and '.join(map(_shown, names))} are {part}: name the columns of question and answer in "
+        f"`mapping`, as in {EXAMPLE}.",
+        code="ambiguous_columns",
         param="file",
     )
+
+
+def _shown(column: str) -> str:
+    return f"'{column}'" if len(column) <= SHOWN_CHARACTERS else f"'{column[:SHOWN_CHARACTERS]}…'"
 
 
 def _columns(item: Mapping[str, Any]) -> str:

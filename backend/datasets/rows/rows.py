@@ -12,10 +12,11 @@ from backend import blobs
 from backend.datasets.formats.json_lines import BadLineError, RawRow
 from backend.datasets.formats.problems import Problem, Report
 from backend.datasets.rows.images import ImageStore, without_images
-from backend.datasets.rows.messages import messages_of, with_images
+from backend.datasets.rows.messages import messages_of, reply_of, with_images
 from backend.datasets.rows.recognise import REFERENCES, ColumnMapping, Shape, recognise, value_at
 from backend.datasets.rows.source import Table, open_table
 from backend.datasets.rows.tools import Tool, tools_column, tools_of
+from backend.datasets.rows.turns import note_on
 from backend.db.files import DatasetRow, File
 from backend.errors import not_found
 
@@ -114,6 +115,7 @@ def normal_rows(
     Raises AppError if no shape fits the first row.
     """
     shape: Shape | None = None
+    report.notes += () if table.layout is None else table.layout.notes
     for found in table.rows:
         if isinstance(found, Problem):
             report.add(found)
@@ -121,6 +123,8 @@ def normal_rows(
         if shape is None:
             shape = recognise(found.item, mapping=mapping)
             report.shape, report.columns = shape.name, shape.columns()
+            if shape.answer == shape.question:
+                report.note(f"The assistant's turn at the end of '{shape.question:.60}' is read as the right answer.")
         try:
             row = normal_row(found, shape=shape, number=report.good, image_store=image_store)
         except BadLineError as error:
@@ -129,6 +133,7 @@ def normal_rows(
             continue
         yield row
         count_good(row, report=report)
+        report.note(note_on(value_at(found.item, shape.question), column=shape.question))
         if not row.tools:
             _warn_of_other_tools(row, shape=shape, report=report)
 
@@ -170,7 +175,7 @@ def normal_row(raw: RawRow, *, shape: Shape, number: int, image_store: ImageStor
 
 def read_rows(file: BinaryIO, *, name: str = "The file", mapping: ColumnMapping | None = None) -> list[NormalRow]:
     """Read all rows of a file, with their images. Raises AppError for the first bad line, or if there is no row."""
-    with open_table(file, filename=name) as table, ImageStore(table.archive) as image_store:
+    with open_table(file, filename=name, mapping=mapping) as table, ImageStore(table.archive) as image_store:
         report = Report(counted_in=table.counted_in)
         rows = list(normal_rows(table, mapping=mapping, report=report, image_store=image_store))
         report.require_all_good(name)
@@ -215,7 +220,9 @@ def _reference(item: Mapping[str, Any], shape: Shape) -> Reference:
     trajectory = _optional_text(item, "trajectory")
     if shape.answer is None:
         return Reference(answer=None, solution=solution, trajectory=trajectory)
-    given = value_at(item, shape.answer)
+    given = reply_of(item, shape=shape) if shape.answer == shape.question else value_at(item, shape.answer)
+    if given is None and shape.answer == shape.question:
+        raise BadLineError("missing_answer", f"does not end '{shape.answer:.60}' with a message of the assistant")
     if given is None:
         raise BadLineError("missing_answer", f"has no '{shape.answer}'")
     answer = _text(given)

@@ -10,12 +10,13 @@ from enum import StrEnum
 from typing import BinaryIO, Literal, cast
 
 from backend.datasets.formats.archive import Archive, open_zip, unpack_gzip
-from backend.datasets.formats.delimited import UNIFORM_SHARE, delimited_rows, delimiter_of
+from backend.datasets.formats.delimited import UNIFORM_SHARE, delimited_rows, delimiter_of, header_below_titles
 from backend.datasets.formats.json_lines import BadLineError, RawRow, json_lines, parse_line
 from backend.datasets.formats.json_lists import data_list, json_list
+from backend.datasets.formats.layout import Choice, Layout
 from backend.datasets.formats.problems import Problem
 from backend.datasets.formats.text import Utf8Stream, detect_encoding, legacy_encoding
-from backend.datasets.rows.recognise import RULES
+from backend.datasets.rows.recognise import RULES, ColumnMapping, is_known_header
 from backend.errors import AppError
 from backend.settings import settings
 
@@ -26,7 +27,7 @@ BINARY = {
     b"\x89PNG": "a PNG image",
     b"\xff\xd8\xff": "a JPEG image",
     b"%PDF": "a PDF document",
-    b"\xd0\xcf\x11\xe0": "an old Office document",
+    b"\xd0\xcf\x11\xe0": "an old Office document (.xls) or one with a password",
     b"BZh": "bzip2 data",
     b"\xfd7zXZ": "xz data",
     b"\x28\xb5\x2f\xfd": "zstandard data",
@@ -66,6 +67,8 @@ class Table:
     packing: Literal["gzip", "zip"] | None = None
     archive: Archive | None = None
     file: BinaryIO | None = None
+    layout: Layout | None = None
+    """Where the table of a sheet or a CSV file begins."""
 
     @property
     def counted_in(self) -> Literal["line", "row"]:
@@ -73,8 +76,9 @@ class Table:
 
 
 @contextmanager
-def open_table(file: BinaryIO, *, filename: str = "") -> Iterator[Table]:
+def open_table(file: BinaryIO, *, filename: str = "", mapping: ColumnMapping | None = None) -> Iterator[Table]:
     """Open the table in a seekable file. Raises AppError if there is none or its compression is invalid."""
+    choice = Choice() if mapping is None else mapping.layout
     max_bytes = settings().max_upload_bytes
     with ExitStack() as stack:
         packing: Literal["gzip", "zip"] | None = None
@@ -86,9 +90,10 @@ def open_table(file: BinaryIO, *, filename: str = "") -> Iterator[Table]:
             packing, archive = "zip", open_zip(file, max_bytes=max_bytes)
             stack.enter_context(archive.zip)
             if archive.is_workbook:
-                from backend.datasets.formats.workbook import workbook_rows
+                from backend.datasets.formats.workbook import read_workbook
 
-                yield Table(format=Format.EXCEL, rows=workbook_rows(file), encoding=None, file=file)
+                layout, rows = read_workbook(file, choice=choice, is_header=is_known_header)
+                yield Table(format=Format.EXCEL, rows=rows, encoding=None, file=file, layout=layout)
                 return
             filename = archive.table
             file = stack.enter_context(archive.open_table(max_bytes=max_bytes))
@@ -98,20 +103,30 @@ def open_table(file: BinaryIO, *, filename: str = "") -> Iterator[Table]:
             packing = packing or "gzip"
             file = stack.enter_context(unpack_gzip(file, max_bytes=max_bytes))
             filename = filename.removesuffix(".gz")
-        table = _table(file, filename=filename, packing=packing, archive=archive, max_bytes=max_bytes)
-        yield replace(table, file=file)
+        table = _table(file, filename=filename, choice=choice, max_bytes=max_bytes)
+        _require_applicable(choice, table)
+        yield replace(table, file=file, packing=packing, archive=archive)
 
 
-def _table(
-    file: BinaryIO, *, filename: str, packing: Literal["gzip", "zip"] | None, archive: Archive | None, max_bytes: int
-) -> Table:
+def _require_applicable(choice: Choice, table: Table) -> None:
+    """Raise AppError if a layout was chosen that files of this format do not have."""
+    if choice.sheet is not None:
+        message = "mapping.sheet: only Excel workbooks have sheets, and this file is none: leave it out."
+    elif choice.header_row is not None and table.layout is None:
+        message = f"mapping.header_row: the columns of {table.format.upper()} are named in no line: leave it out."
+    else:
+        return
+    raise AppError(message, code="invalid_mapping", param="mapping")
+
+
+def _table(file: BinaryIO, *, filename: str, choice: Choice, max_bytes: int) -> Table:
     head = file.read(HEAD_BYTES)
     file.seek(0)
     if head.startswith(PARQUET):
         from backend.datasets.formats.parquet import parquet_rows  # pyarrow takes 60 MB, which no other format needs
 
         rows = parquet_rows(file, max_bytes=max_bytes)
-        return Table(format=Format.PARQUET, rows=rows, encoding=None, packing=packing, archive=archive)
+        return Table(format=Format.PARQUET, rows=rows, encoding=None)
     if head.startswith((GZIP, b"PK\x03\x04")):
         raise _unsupported("an archive within an archive")
     for magic, name in BINARY.items():
@@ -123,17 +138,17 @@ def _table(
             cast("BinaryIO", io.BufferedReader(Utf8Stream(file, encoding=encoding, start=begin), HEAD_BYTES)),
             0,
         )
-    text = _Text(file, begin=begin, filename=filename.lower())
-    return replace(text.table(encoding), packing=packing, archive=archive)
+    return _Text(file, begin=begin, filename=filename.lower(), header_row=choice.header_row).table(encoding)
 
 
 class _Text:
     """Text from offset `begin`, in UTF-8 or an encoding not known yet: JSON, JSON Lines, or a CSV table."""
 
-    def __init__(self, file: BinaryIO, *, begin: int, filename: str) -> None:
+    def __init__(self, file: BinaryIO, *, begin: int, filename: str, header_row: int | None) -> None:
         self.file = file
         self.begin = begin
         self.filename = filename
+        self.header_row = header_row
         self.head = self._rewound().read(HEAD_BYTES)
 
     def table(self, encoding: str) -> Table:
@@ -170,14 +185,26 @@ class _Text:
         lines = self.head.split(b"\n")
         if not named and any(line.lstrip(BLANK).startswith(b"{") for line in lines):
             return None
-        delimiter = delimiter_of(self.head.decode(errors="replace"), min_share=0 if named else UNIFORM_SHARE)
+        head, header_row = self.head.decode(errors="replace"), self.header_row or 1
+        delimiter, notes = None, list[str]()
+        titled = header_below_titles(head, is_header=is_known_header) if named and self.header_row is None else None
+        if titled is not None:
+            delimiter, header_row = titled
+            notes.append(f"The column names were found in line {header_row:,}; the lines above it are not read.")
+        elif header_row > 1:
+            head = "".join(head.splitlines(keepends=True)[header_row - 1 :])
+        delimiter = delimiter or delimiter_of(head, min_share=0 if named else UNIFORM_SHARE)
         if delimiter is None and not named:
             return None
         delimiter, stream_encoding = delimiter or ",", "utf-8"
         if encoding == "utf-8":
             encoding = stream_encoding = legacy_encoding(self._rewound())
-        rows = delimited_rows(self._rewound(), encoding=stream_encoding, delimiter=delimiter)
-        return Table(format=Format.TSV if delimiter == "\t" else Format.CSV, rows=rows, encoding=encoding)
+        return Table(
+            format=Format.TSV if delimiter == "\t" else Format.CSV,
+            rows=delimited_rows(self._rewound(), encoding=stream_encoding, delimiter=delimiter, header_row=header_row),
+            encoding=encoding,
+            layout=Layout(header_row=header_row, notes=tuple(notes)),
+        )
 
 
 def _unsupported(name: str) -> AppError:

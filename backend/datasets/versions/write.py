@@ -74,7 +74,7 @@ def store_derived_file(
     session: Session, parent: File, *, content: Content, image_store: ImageStore | None, filename: str, change: Json
 ) -> File:
     """Store the file. `image_store` holds the images of the rewritten and appended rows."""
-    report = Report(shape=parent.shape, columns=parent.report["columns"])
+    report = Report(shape=parent.shape, columns=parent.report["columns"], notes=parent.report.get("notes", []))
     findings = Findings(report)
     blob = blobs.put(session, _lines(session, parent, content=content, findings=findings))
     findings.finish()

@@ -40,9 +40,9 @@ def from_disk() -> UploadDraft | None:
         "Dataset file",
         type=TYPES,
         key="upload_file",
-        help="CSV, Excel (.xlsx, first sheet), JSONL, JSON, TSV or Parquet, optionally gzipped, or a ZIP with one "
-        "table and a folder `images`. Files for OpenAI, NeMo Gym, verl, ms-swift, TRL, verifiers or GSM8K are "
-        "recognised; all columns stay available to your verifier.",
+        help="CSV, Excel (.xlsx), JSONL, JSON, TSV or Parquet, optionally gzipped, or a ZIP with one "
+        "table and a folder `images`. Files for OpenAI, NeMo Gym, verl, ms-swift, TRL, verifiers, GSM8K, "
+        "ShareGPT or Alpaca are recognised; all columns stay available to your verifier.",
     )
     return None if chosen is None else UploadDraft(chosen.getvalue(), chosen.name, chosen.file_id)
 

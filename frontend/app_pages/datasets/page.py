@@ -10,7 +10,7 @@ from frontend.app_pages.datasets import rows as dataset_rows
 from frontend.components import rights
 from frontend.session import state
 from frontend.widgets import links, problems
-from frontend.words import units
+from frontend.words import markdown, units
 
 PAGE = 20
 
@@ -111,6 +111,8 @@ def figures(file: DataFile, report: FileReport) -> None:
             f"{report['with_solution']:,}. {columns_read(report)}",
             icon=":material/check_circle:",
         )
+    for note in report["notes"]:
+        st.caption(f":material/info: {markdown.plain(note)}")
 
 
 def columns_read(report: FileReport) -> str:

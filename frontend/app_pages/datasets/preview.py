@@ -15,8 +15,10 @@ from frontend.api.types_files import FilePreview, PreviewedRow
 from frontend.app_pages.datasets.drafts import UploadDraft
 from frontend.components import row_view
 from frontend.widgets import problems
-from frontend.words import units
+from frontend.words import markdown, units
 
+Chosen = dict[str, str | int]
+"""Content of the form field `mapping`: columns by part, and where the table begins."""
 KEPT = "upload_preview"
 NONE = "— none —"
 PARTS = {
@@ -28,32 +30,40 @@ PARTS = {
 """Parts of the mapping -> labels of their menus; the first two are required."""
 OPTIONAL = ("hint", "images")
 BY_HAND = "upload_mapping_open"
+UNKNOWN = "unknown_shape"
+MAX_LINE = 1_048_576
 IMAGE_PX = 140
 CELL_CHARACTERS = 400
 IMAGE_BYTES = re.compile(r"(data:image/[\w.+-]+;base64,)[A-Za-z0-9+/=…]{40,}")
 
 
-def panel(client: Client, draft: UploadDraft) -> tuple[bool, dict[str, str] | None]:
+def panel(client: Client, draft: UploadDraft) -> tuple[bool, Chosen | None]:
     """Show the preview. Returns whether the file can be uploaded, and the mapping if one was chosen."""
-    proposed = _preview_of(client, draft, None)
-    if isinstance(proposed, ApiError):
-        problems.show(proposed, title="This file cannot be read as a table")
+    guessed = _preview_of(client, draft, None)
+    if isinstance(guessed, ApiError):
+        problems.show(guessed, title="This file cannot be read as a table")
         return False, None
-    columns = hashlib.sha256(json.dumps(proposed["columns"]).encode()).hexdigest()[:16]
     with st.container(border=True, key="upload_preview_shown"):
         head = st.container()
+        layout = _layout(client, draft, guessed)
+        proposed = _preview_of(client, draft, layout) if layout else guessed
+        if isinstance(proposed, ApiError):
+            problems.show(proposed, title="The table does not begin there")
+            return False, None
+        columns = hashlib.sha256(json.dumps(proposed["columns"]).encode()).hexdigest()[:16]
         by_hand = proposed["shape"] is None or st.toggle(
             "Choose the columns myself",
             key=f"{BY_HAND}_{columns}",
             help="For files whose columns were not recognised, or were recognised wrongly.",
         )
-        mapping = menus(proposed, key=columns) if by_hand else None
+        mapping = menus(proposed, key=columns) if by_hand and proposed["columns"] else None
         if mapping is None:
             with head:
                 _shape(proposed)
             _rows(proposed)
-            return not by_hand, None
-        mapped = _preview_of(client, draft, mapping)
+            return not by_hand, layout or None
+        chosen: Chosen = {**layout, **mapping}
+        mapped = _preview_of(client, draft, chosen)
         if isinstance(mapped, ApiError):
             problems.show(mapped, title="The file cannot be read with these columns")
             return False, None
@@ -62,7 +72,32 @@ def panel(client: Client, draft: UploadDraft) -> tuple[bool, dict[str, str] | No
         if mapped["refused"]:
             st.warning(mapped["refused"]["message"], icon=":material/warning:")
         _rows(mapped)
-        return mapped["refused"] is None, mapping
+        return mapped["refused"] is None, chosen
+
+
+def _layout(client: Client, draft: UploadDraft, guessed: FilePreview) -> Chosen:
+    """Show where the table begins, to be changed. Returns what was chosen otherwise than guessed."""
+    if guessed["header_row"] is None:
+        return {}
+    chosen: Chosen = {}
+    with st.expander("Where the table begins", icon=":material/grid_on:", expanded=bool(guessed["refused"])):
+        line, sheet = guessed["header_row"], guessed["sheet"]
+        if len(guessed["sheets"]) > 1:
+            sheets = guessed["sheets"]
+            sheet = st.selectbox("Sheet", sheets, index=sheets.index(sheet or ""), key=f"sheet_{draft.identity}")
+            if sheet != guessed["sheet"]:
+                chosen["sheet"] = sheet
+                other = _preview_of(client, draft, chosen)
+                line = line if isinstance(other, ApiError) else other["header_row"] or 1
+        header_row = st.number_input(
+            "Line with the column names",
+            min_value=1,
+            max_value=MAX_LINE,
+            value=line,
+            key=f"header_row_{draft.identity}_{sheet}",
+            help="Lines above it are not read.",
+        )
+    return chosen if header_row == line else {**chosen, "header_row": int(header_row)}
 
 
 def menus(preview: FilePreview, *, key: str) -> dict[str, str] | None:
@@ -101,7 +136,7 @@ def menus(preview: FilePreview, *, key: str) -> dict[str, str] | None:
     return chosen
 
 
-def _preview_of(client: Client, draft: UploadDraft, mapping: dict[str, str] | None) -> FilePreview | ApiError:
+def _preview_of(client: Client, draft: UploadDraft, mapping: Chosen | None) -> FilePreview | ApiError:
     """Return the API's preview, requested once per file and mapping."""
     kept: dict[str, FilePreview | ApiError] = st.session_state.setdefault(KEPT, {})
     key = f"{draft.identity} {json.dumps(mapping, sort_keys=True)}"
@@ -131,8 +166,12 @@ def _shape(preview: FilePreview) -> None:
             if preview["made_for"]:
                 st.caption(f"format of {preview['made_for']}", width="content")
         st.caption(preview["format"].upper(), width="content")
-    if preview["shape"] is None:
+    if preview["shape"] is None and preview["refused"] and preview["refused"]["code"] != UNKNOWN:
+        st.warning(preview["refused"]["message"], icon=":material/warning:")
+    elif preview["shape"] is None:
         st.caption("The column names are not recognised. Choose the columns below.")
+    for note in preview["notes"]:
+        st.caption(f":material/info: {markdown.plain(note)}")
     if preview["bad"]:
         first = preview["problems"][0] if preview["problems"] else None
         text = f"{preview['bad']:,} of the first {units.count(preview['looked_at'], 'row')} cannot be used"

@@ -10,6 +10,7 @@ import streamlit as st
 from frontend.api import ApiError, Client
 from frontend.app_pages.datasets import drafts, preview
 from frontend.app_pages.datasets.drafts import UploadDraft
+from frontend.app_pages.datasets.preview import Chosen
 from frontend.components import rights
 from frontend.widgets import problems
 from frontend.words import units
@@ -69,7 +70,7 @@ def card(client: Client) -> str | None:
         return _store(client, draft, mapping=mapping, leave_out=leave_out) if submitted else None
 
 
-def _store(client: Client, draft: UploadDraft, *, mapping: dict[str, str] | None, leave_out: bool) -> str:
+def _store(client: Client, draft: UploadDraft, *, mapping: Chosen | None, leave_out: bool) -> str:
     st.session_state.pop(REFUSED, None)
     try:
         with st.spinner("Uploading and checking every row…"):

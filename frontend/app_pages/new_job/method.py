@@ -152,7 +152,7 @@ def more(
             format_func=others.__getitem__,
             placeholder=HELD_OUT,
             key="job_validation",
-            help="Questions that are never trained on, for the evaluation before and after training.",
+            help="Questions for the evaluation before and after training. Rows of the training dataset are left out.",
         )
         seed = None
         if not compared:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.jobs.held_out import choose_rows, split_held_out
+from backend.errors import AppError
+from backend.jobs.held_out import choose_rows, count_shared, shared_notices, split_held_out
 
 
 @dataclass(frozen=True)
@@ -58,5 +59,24 @@ def test_too_few_rows_are_refused_with_what_to_do() -> None:
 
 def test_a_large_validation_file_is_cut_to_the_limit_the_same_way_each_time() -> None:
     many = [Row(row_hash=str(i), place=i) for i in range(100)]
-    assert choose_rows(many, seed=3, limit=7) == choose_rows(many[::-1], seed=3, limit=7)
-    assert len(choose_rows(many, seed=3, limit=7)) == 7
+    assert choose_rows(many, training=[], seed=3, limit=7) == choose_rows(many[::-1], training=[], seed=3, limit=7)
+    assert len(choose_rows(many, training=[], seed=3, limit=7)) == 7
+
+
+@given(validation=rows, training=rows, seed=st.integers(0, 2**31 - 1))
+def test_no_training_row_measures_and_each_that_is_left_out_is_counted(
+    validation: list[Row], training: list[Row], seed: int
+) -> None:
+    chosen = choose_rows(validation, training=training, seed=seed, limit=100)
+    assert {row.row_hash for row in chosen}.isdisjoint(row.row_hash for row in training)
+    assert len(chosen) == len(validation) - count_shared(validation, training=training)
+
+
+def test_the_warning_says_how_many_rows_are_left_and_none_left_is_refused() -> None:
+    assert shared_notices(0, rows=5, filename="v.csv") == ()
+    (notice,) = shared_notices(4, rows=5, filename="v.csv")
+    assert notice.level == "warn"
+    assert "4 of the 5 rows of the validation file 'v.csv'" in notice.message
+    assert "1 is left" in notice.message
+    with pytest.raises(AppError, match="none is left to measure"):
+        shared_notices(5, rows=5, filename="v.csv")

@@ -69,6 +69,14 @@ def test_a_verifier_in_python_fills_the_jobs_grader_which_keeps_its_range(tmp_pa
     assert (grader.type, grader.bounds) == ("python", (0.0, 5.0))
 
 
+def test_validation_rows_that_are_trained_on_are_left_out_with_a_warning(tmp_path: Path) -> None:
+    job, rows, validation = job_file(tmp_path), tmp_path / "rows.jsonl", tmp_path / "validation.jsonl"
+    validation.write_bytes(dataset(10))
+    prepared = prepare_job(job, data=rows, verifier=None, validation=validation, model=None)
+    assert sorted(task.row for task in prepared.held_out) == [8, 9]
+    assert ("rows_shared", "warn") in {(notice.code, notice.level) for notice in prepared.notices}
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Completed]:
     """(base model folder, output folder, the finished process)."""

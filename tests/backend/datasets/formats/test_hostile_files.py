@@ -337,6 +337,9 @@ CASES: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "a part without a picture": ("a.jsonl", lambda: question([{"type": "image_url", "image_url": {}}]), "image_count"),
     # Other things under a wrong name
     "a PNG image": ("a.jsonl", png, "other_format"),
+    "an ODS": ("a.ods", lambda: zipped(("mimetype", b"x"), ("content.xml", b"<x/>")), "other_format"),
+    "an XLSB": ("a.xlsb", lambda: zipped(("[Content_Types].xml", b"x"), ("xl/workbook.bin", b"x")), "other_format"),
+    "an XLS": ("a.xls", lambda: b"\xd0\xcf\x11\xe0" + b"x" * 600, "other_format"),
     "a PDF": ("a.csv", lambda: b"%PDF-1.7\n%rest", "other_format"),
     "a pickle": ("a.json", lambda: b"\x80\x04\x95\x10\x00\x00", "other_format"),
     "a program": ("a.jsonl", lambda: b"\x7fELF\x02\x01\x01", "other_format"),

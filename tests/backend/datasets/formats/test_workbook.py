@@ -1,10 +1,16 @@
-"""Excel workbooks: the visible cells of the first visible sheet are read, and errors name their line."""
+"""Excel workbooks: the sheet and the header are found or chosen, and errors name their line."""
 
 import io
+from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from backend.datasets.formats.json_lines import RawRow
+from backend.datasets.formats.layout import Layout
+from backend.datasets.formats.problems import Problem
+from backend.datasets.rows.recognise import ColumnMapping
 from backend.datasets.rows.source import Format, Table, open_table
 from backend.errors import AppError
 from tests.backend.datasets.formats.workbooks import workbook
@@ -55,11 +61,105 @@ def test_an_empty_sheet_has_no_rows() -> None:
     assert list(read(workbook([HEADER]))) == []
 
 
-def read(content: bytes):
-    with open_table(io.BytesIO(content), filename="a.xlsx") as table:
+TABLE = [HEADER, ["a", "b"], ["c", "d"]]
+TITLED = [["Exam of spring"], ["by the office", None, "2026"], [], *TABLE]
+
+
+def test_titles_above_the_header_are_passed_over_and_said_so() -> None:
+    assert [row.line for row in rows_of(workbook(TITLED))] == [5, 6]
+    layout = layout_of(workbook(TITLED))
+    assert (layout.sheet, layout.header_row) == ("s0", 4)
+    assert layout.notes == ("The table was found in the sheet 's0', with the column names in line 4.",)
+
+
+def test_a_table_of_unknown_columns_below_titles_is_found_by_its_width() -> None:
+    lines = [["Prüfung"], [], ["Frage", "Antwort", "Punkte"], ["a", "b", 1], ["c", "d", 2]]
+    assert rows_of(workbook(lines))[0].item == {"Frage": "a", "Antwort": "b", "Punkte": 1}
+
+
+def test_a_plain_table_needs_no_note() -> None:
+    layout = layout_of(workbook(TABLE))
+    assert (layout.sheet, layout.sheets, layout.header_row, layout.notes) == ("s0", ("s0",), 1, ())
+
+
+def test_a_cover_sheet_is_passed_over_and_the_other_sheets_are_named() -> None:
+    content = workbook([["Welcome"], ["see the next sheet"]], [["x", "y"], [1, 2]], TITLED, TABLE, hidden=[3])
+    layout = layout_of(content)
+    assert (layout.sheet, layout.sheets, layout.header_row) == ("s2", ("s0", "s1", "s2"), 4)
+    assert "other sheets: 's0', 's1'." in layout.notes[0]
+
+
+def test_a_sheet_with_a_table_comes_before_one_without_if_no_columns_are_known() -> None:
+    assert layout_of(workbook([["Welcome"]], [["Frage", "Antwort"], ["a", "b"]])).sheet == "s1"
+
+
+def test_sheet_and_header_can_be_chosen() -> None:
+    content = workbook(TABLE, [["question", "answer"], ["Frage", "Antwort"], ["x", "y"]], hidden=[1])
+    chosen = ColumnMapping(sheet="s1", header_row=2)
+    assert [row.item for row in rows_of(content, chosen)] == [{"Frage": "x", "Antwort": "y"}]
+    assert layout_of(content, chosen).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        (ColumnMapping(sheet="Sheet9"), "no sheet 'Sheet9'. Its sheets: 's0'."),
+        (ColumnMapping(header_row=9), "Line 9 of the sheet 's0' is empty"),
+    ],
+)
+def test_a_choice_that_is_not_there_is_refused_by_name(chosen: ColumnMapping, message: str) -> None:
+    with pytest.raises(AppError) as refused:
+        rows_of(workbook(TABLE), chosen)
+    assert (refused.value.code, refused.value.param) == ("invalid_mapping", "mapping")
+    assert message in refused.value.message
+
+
+def test_blank_columns_before_the_table_are_ignored_and_a_stray_cell_there_is_a_bad_row() -> None:
+    content = workbook([["title"], [None, *HEADER], [None, "a", "b"], ["stray", "c", "d"]])
+    assert [getattr(row, "code", None) for row in read(content)] == [None, "wrong_cell_count"]
+
+
+def test_notes_under_an_empty_line_are_left_out_and_said_so() -> None:
+    content = workbook([*TABLE, [], ["Source: the handbook"], [None, "and others"]])
+    assert [row.line for row in rows_of(content)] == [2, 3]
+    assert "From line 5 on" in layout_of(content).notes[0]
+    assert "'Source: the handbook'" in layout_of(content).notes[0]
+
+
+def test_a_last_row_without_answer_is_no_note() -> None:
+    assert len(rows_of(workbook([*TABLE, ["no answer"]]))) == 3
+
+
+cells = st.one_of(st.none(), st.integers(-9, 9), st.sampled_from(["question", "answer", "Frage", "a b", " "]))
+
+
+@given(st.lists(st.lists(st.lists(cells, max_size=4), max_size=5), min_size=1, max_size=3))
+def test_every_line_below_the_header_is_a_row_a_problem_or_a_note(sheets: list[list[list[str | int | None]]]) -> None:
+    content = workbook(*sheets)
+    try:
+        found = list(read(content))
+    except AppError:
+        with pytest.raises(AppError, match=r"names the column|no name for column"):
+            list(read(content))
+        return
+    layout = layout_of(content)
+    assert layout.sheet in layout.sheets
+    lines = sheets[int((layout.sheet or "s0")[1:])]
+    below = [cells for cells in lines[layout.header_row :] if any(cell is not None for cell in cells)]
+    assert len(found) == len(below) or (len(found) < len(below) and "are notes" in layout.notes[-1])
+
+
+def layout_of(content: bytes, mapping: ColumnMapping | None = None) -> Layout:
+    with open_table(io.BytesIO(content), filename="a.xlsx", mapping=mapping) as table:
+        assert table.layout is not None
+        return table.layout
+
+
+def read(content: bytes, mapping: ColumnMapping | None = None) -> Iterator[RawRow | Problem]:
+    with open_table(io.BytesIO(content), filename="a.xlsx", mapping=mapping) as table:
         assert isinstance(table, Table)
         yield from table.rows
 
 
-def rows_of(content: bytes) -> list[RawRow]:
-    return [row for row in read(content) if isinstance(row, RawRow)]
+def rows_of(content: bytes, mapping: ColumnMapping | None = None) -> list[RawRow]:
+    return [row for row in read(content, mapping) if isinstance(row, RawRow)]

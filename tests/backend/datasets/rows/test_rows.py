@@ -82,6 +82,48 @@ SHAPES = {
         "g",
         "s",
     ),
+    "ShareGPT": ({"conversations": [{"from": "human", "value": "Why?"}], "answer": "a"}, "conversations", "a", None),
+    "ShareGPT, one conversation": (
+        {"conversation": [{"from": "human", "value": "Why?"}], "ground_truth": "a"},
+        "conversation",
+        "a",
+        None,
+    ),
+    "ShareGPT, the last turn": (
+        {"id": 1, "conversations": [{"from": "human", "value": "Why?"}, {"from": "gpt", "value": "So."}]},
+        "conversations",
+        "So.",
+        None,
+    ),
+    "chat messages, the last turn": (
+        {"messages": [*QUESTION, {"role": "assistant", "content": "So."}]},
+        "messages + other keys",
+        "So.",
+        None,
+    ),
+    "Alpaca without input": (
+        {"instruction": "Why?", "input": "", "output": "a"},
+        "instruction + output",
+        "a",
+        None,
+    ),
+    "Alpaca, other order": ({"output": "a", "instruction": "Why?"}, "instruction + output", "a", None),
+    "capitals": ({"Question": "Why?", "Answer": "a"}, "question + answer", "a", None),
+    "blanks around": ({" question ": "Why?", "ANSWER ": "a", "Solution": "s"}, "question + answer", "a", "s"),
+    "invisible characters": ({"\ufeffquestion": "Why?", "\u200banswer": "a"}, "question + answer", "a", None),
+    "words with blanks": ({"Question": "Why?", "Reference answer": "a"}, "question + answer", "a", None),
+    "an evaluation": ({"input": "Why?", "expected_answer": "a"}, "input + expected_answer", "a", None),
+    "an expected output": ({"input": "Why?", "expected output": "a"}, "input + expected_answer", "a", None),
+    "problem and solution": ({"problem": "Why?", "solution": "a"}, "problem + answer", "a", "a"),
+    "query and response": ({"query": "Why?", "response": "a"}, "query + response", "a", None),
+    "prompt and completion": (
+        {"prompt": "Why?", "completion": "a"},
+        "prompt + solution/ground_truth/answer",
+        "a",
+        None,
+    ),
+    "a reference and a reply": ({"question": "Why?", "answer": "a", "response": "b"}, "question + answer", "a", None),
+    "the same question twice": ({"question": "Why?", "prompt": "Why?", "answer": "a"}, "question + answer", "a", None),
     "TRL answer": ({"prompt": "Why?", "answer": "a"}, "prompt + solution/ground_truth/answer", "a", None),
 }
 
@@ -130,7 +172,18 @@ def test_a_mapping_overrides_all_rules_and_its_hint_is_the_solution() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{}", '{"question": "q"}', '{"question": 1, "answer": "a"}', '{"question": "q", "answer": "a", "x": 1}'],
+    [
+        "",
+        "[]",
+        "{}",
+        '{"question": "q"}',
+        '{"question": 1, "answer": "a"}',
+        '{"question": "q", "answer": "a", "x": 1}',
+        '{"hint": "h"}',
+        '{"sheet": "s", "answer": "a"}',
+        '{"header_row": 0}',
+        '{"header_row": "2"}',
+    ],
 )
 def test_a_mapping_with_missing_or_unknown_fields_is_refused(text: str) -> None:
     with pytest.raises(AppError) as refusal:
@@ -150,6 +203,100 @@ def test_columns_that_fit_no_shape_are_named(item: dict[str, Any]) -> None:
         read_one(item)
     assert refusal.value.code == "unknown_shape"
     assert all(column in refusal.value.message for column in item)
+
+
+AMBIGUOUS = {
+    "two questions": ({"question": "a", "prompt": "b", "answer": "c"}, "'question' and 'prompt'"),
+    "two answers": ({"question": "a", "answer": "b", "ground_truth": "c"}, "'answer' and 'ground_truth'"),
+    "two replies": ({"prompt": "a", "completion": "b", "response": "c"}, "'response' and 'completion'"),
+    "two spellings": ({"question": "a", "Answer": "b", "ANSWER": "c"}, "'Answer' and 'ANSWER'"),
+}
+
+
+@pytest.mark.parametrize(("item", "named"), AMBIGUOUS.values(), ids=AMBIGUOUS)
+def test_two_candidates_for_a_part_are_refused_by_name_and_a_mapping_decides(item: dict[str, Any], named: str) -> None:
+    with pytest.raises(AppError) as refusal:
+        read_one(item)
+    assert refusal.value.code == "ambiguous_columns"
+    assert named in refusal.value.message
+    assert "`mapping`" in refusal.value.message
+    question, *_, answer = item
+    row, _report = read_one(item, ColumnMapping(question=question, answer=answer))
+    assert (row.messages[0]["content"], row.reference.answer) == ("a", "c")
+
+
+@pytest.mark.parametrize("context", ["input", "context"])
+def test_the_input_of_an_instruction_continues_the_question(context: str) -> None:
+    row, report = read_one({"instruction": "Add.", context: "2 and 2", "output": "4"})
+    assert row.messages == [{"role": "user", "content": "Add.\n\n2 and 2"}]
+    assert report.columns["context"] == context
+
+
+MESSAGES = [{"role": "system", "content": 'It\'s "brief".'}, *QUESTION]
+TURNS = [{"from": "system", "value": "Be brief."}, {"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Yes?"}]
+
+
+@pytest.mark.parametrize("written", [json.dumps(MESSAGES), json.dumps(MESSAGES, indent=1), repr(MESSAGES)])
+def test_messages_written_as_text_are_read_as_messages_and_the_report_says_so(written: str) -> None:
+    row, report = read_one({"prompt": written, "answer": "a"})
+    assert row.messages == MESSAGES
+    assert row.item["prompt"] == written
+    assert report.notes == ["The texts in 'prompt' are lists of messages, and are read as messages."]
+
+
+def test_turns_of_sharegpt_are_read_as_messages_and_the_report_says_so() -> None:
+    turns = [*TURNS, {"from": "tool", "value": "4"}, {"from": "human", "value": "Why?"}]
+    for written in (turns, json.dumps(turns)):
+        row, report = read_one({"conversations": written, "answer": "a"})
+        assert [message["role"] for message in row.messages] == ["system", "user", "assistant", "tool", "user"]
+        assert row.messages[-1] == QUESTION[0]
+        assert len(report.notes) == 1
+        assert "read as messages" in report.notes[0]
+
+
+def test_a_last_turn_that_is_read_as_the_answer_is_said_so_and_missing_in_a_row_is_named() -> None:
+    spoken = {"messages": [*QUESTION, {"role": "assistant", "content": "So."}]}
+    rows, report = read_all(lines(spoken, {"messages": QUESTION}))
+    assert [row.reference.answer for row in rows] == ["So."]
+    assert "is read as the right answer" in report.notes[0]
+    assert [(problem.line, problem.code) for problem in report.problems] == [(2, "missing_answer")]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        '[{"role": "user", "content": "cut',
+        "[{'role': 'user', 'content': {1}}]",
+        "[{'role': 'user', 'content': open('x')}]",
+        "[{'role': 'user'}\n {'role': 'user'}]",
+        '[{"role": "user", "content": ' + "[" * 10_000,
+        "[{'role': 'user', 'content': " + "-" * 100_000 + "1}]",
+    ],
+)
+def test_text_that_only_begins_like_messages_is_a_bad_row(written: str) -> None:
+    _, report = read_all(lines({"prompt": "p", "answer": "a"}, {"prompt": written, "answer": "a"}))
+    assert [(problem.line, problem.code) for problem in report.problems] == [(2, "invalid_messages")]
+
+
+@pytest.mark.parametrize("written", ["[1, 2]", "[", "[{role}] is what?", 'Explain [{"a": 1}].'])
+def test_other_text_stays_a_question(written: str) -> None:
+    row, report = read_one({"prompt": written, "answer": "a"})
+    assert row.messages == [{"role": "user", "content": written}]
+    assert report.notes == []
+
+
+@given(json_values)
+def test_any_value_in_a_conversation_is_read_or_reported(value: Any) -> None:
+    for written in (value, json.dumps([{"role": "user", "content": value}]), repr([{"from": "human", "value": value}])):
+        rows, report = read_all(lines({"prompt": written, "answer": "a"}))
+        assert len(rows) + len(report.problems) == 1
+
+
+def test_a_column_name_of_any_length_is_cut_in_the_refusal() -> None:
+    name = "a." * 5000 + "b"
+    with pytest.raises(AppError) as refusal:
+        read_one({"q": "Why?"}, ColumnMapping(question=name, answer="c"))
+    assert len(refusal.value.message) < 500
 
 
 BAD_ROWS = {
@@ -272,7 +419,7 @@ def test_every_row_is_good_or_reported_whatever_its_columns(items: list[dict[str
     try:
         rows, report = read_all(lines(*items))
     except AppError:
-        with pytest.raises(AppError, match="no known dataset format"):
+        with pytest.raises(AppError, match=r"no known dataset format|candidates for the"):
             read_one(items[0])
         return
     assert len(rows) + len(report.problems) == len(items)

@@ -14,7 +14,9 @@ import pytest
 from backend.datasets.formats import json_lists
 from backend.datasets.formats.json_lines import RawRow
 from backend.datasets.formats.problems import Problem
+from backend.datasets.rows.recognise import ColumnMapping
 from backend.datasets.rows.source import Format, open_table
+from backend.errors import AppError
 
 ITEMS = [{"question": "Größe?", "answer": "fünf"}, {"question": 'a "b",\nc', "answer": "2"}]
 JSONL = "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in ITEMS)
@@ -174,3 +176,40 @@ def test_a_row_with_a_column_data_is_not_a_list_of_rows() -> None:
         {"data": [{"a": 1}]},
         row,
     ]
+
+
+TITLED = "Exam of spring\nby the office;2026\n\nQuestion;Answer\n{};b\n"
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_titles_above_a_known_header_of_a_csv_are_passed_over_and_said_so(delimiter: str) -> None:
+    content = TITLED.format("a").replace(";", delimiter).encode()
+    with open_table(io.BytesIO(content), filename="exam.csv") as table:
+        assert table.layout is not None
+        assert (table.layout.header_row, len(table.layout.notes)) == (4, 1)
+        assert [(row.line, row.item) for row in table.rows if isinstance(row, RawRow)] == [
+            (5, {"Question": "a", "Answer": "b"})
+        ]
+
+
+def test_the_header_line_of_a_csv_can_be_chosen() -> None:
+    content = b"Exam\nFrage;Antwort\na;b\n"
+    with open_table(io.BytesIO(content), filename="exam.csv", mapping=ColumnMapping(header_row=2)) as table:
+        assert [row.item for row in table.rows if isinstance(row, RawRow)] == [{"Frage": "a", "Antwort": "b"}]
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "chosen", "message"),
+    [
+        (b"q,a\n1,2\n", "a.csv", ColumnMapping(sheet="s"), "only Excel workbooks have sheets"),
+        (b"q,a\n1,2\n", "a.csv", ColumnMapping(header_row=9), "has 2 lines"),
+        (b'{"question": "q", "answer": "a"}\n', "a.jsonl", ColumnMapping(header_row=2), "JSONL are named in no line"),
+    ],
+)
+def test_a_layout_that_a_file_does_not_have_is_refused(
+    content: bytes, name: str, chosen: ColumnMapping, message: str
+) -> None:
+    with pytest.raises(AppError) as refused, open_table(io.BytesIO(content), filename=name, mapping=chosen) as table:
+        list(table.rows)
+    assert (refused.value.code, refused.value.param) == ("invalid_mapping", "mapping")
+    assert message in refused.value.message

@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from frontend.api import Client
 from frontend.app_pages.datasets import drafts, preview, upload
+from tests.backend.datasets.formats.workbooks import workbook
 from tests.frontend.test_pages import opened, words
 
 CONTENT = b'{"a": 1}\nnot json\n[1]\n{"b": 2}\n'
@@ -79,6 +80,32 @@ def test_a_proposal_can_be_changed(client: Client, key: str) -> None:
     app.button(key="upload_go").click().run()
     [file] = client.files()["data"]
     assert client.rows_from(file["id"], 0, limit=1)[0]["reference"]["answer"] == "right"
+
+
+def test_sheet_and_header_line_are_shown_and_can_be_chosen(client: Client, key: str) -> None:
+    table = [["Exam"], [], ["question", "answer"], ["Who?", "clerk"], ["Why?", "law"]]
+    app = chosen(key, workbook([["Welcome"]], table, [["question", "answer"], ["x", "y"]]), name="exam.xlsx")
+    assert "found in the sheet 's1', with the column names in line 3" in words(app)
+    line = next(field for field in app.number_input if field.label == "Line with the column names")
+    assert (menu(app, "Sheet").value, line.value) == ("s1", 3)
+    menu(app, "Sheet").select("s2").run()
+    assert "<dt>question</dt><dd>x</dd>" in shown(app)[0]
+    next(field for field in app.number_input if field.label == "Line with the column names").set_value(9).run()
+    assert "is empty" in app.error[0].value
+    assert app.button(key="upload_go").disabled
+    next(field for field in app.number_input if field.label == "Line with the column names").set_value(1).run()
+    app.button(key="upload_go").click().run()
+    assert not app.exception
+    [file] = client.files()["data"]
+    assert client.rows_from(file["id"], 0, limit=5)[0]["item"] == {"question": "x", "answer": "y"}
+
+
+def test_a_conversation_in_a_cell_is_said_to_be_read_as_messages(client: Client, key: str) -> None:
+    app = chosen(key, b"prompt,answer\n\"[{'role': 'user', 'content': 'Who?'}]\",clerk\n", name="chat.csv")
+    assert "are read as messages" in words(app)
+    assert "<dt>Question</dt><dd>Who?</dd>" in shown(app)[1]
+    app.button(key="upload_go").click().run()
+    assert "are read as messages" in words(app)
 
 
 def test_a_bad_line_is_reported_before_the_upload(client: Client, key: str) -> None:
