@@ -1,8 +1,8 @@
 """Inside: runs one program (a verifier) over the rows of a batch, one frame per row. Standard library only.
 
 A program is JSON: `{"kind": "python", "source", "calls", "chat", "extra_keys", "batched"}` or `{"kind": "regex", ...}`
-with the options of that scorer (scorers.py, number.py, choice.py, library_scorers.py). A call is `{"function",
-"instantiate", "arguments", "columns"}`; the scores of several calls are summed. A row is a line of JSON.
+with the options of that scorer (scorers.py, number.py, choice.py, mathematics.py, library_scorers.py). A call is
+`{"function", "instantiate", "arguments", "columns"}`; the scores of several calls are summed. A row is a line of JSON.
 """
 
 import builtins
@@ -21,6 +21,7 @@ from typing import Any
 
 from worker.sandbox import event_loop, frames, library_scorers, scorers, values
 from worker.sandbox.choice import choice
+from worker.sandbox.mathematics import mathematics
 from worker.sandbox.number import number
 from worker.sandbox.policy import COMPONENT_NAME_CHARS, COMPONENTS, REASON_CHARS
 from worker.sandbox.scorers import GradeError
@@ -60,7 +61,7 @@ _SCORERS: dict[str, Callable[[Mapping[str, Any]], scorers.Scorer]] = {
     "string_check": scorers.string_check,
     "number": number,
     "choice": choice,
-    "math": library_scorers.mathematics,
+    "math": mathematics,
     "text_similarity": library_scorers.text_similarity,
     "json_schema": library_scorers.json_schema,
 }
