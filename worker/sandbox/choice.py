@@ -22,24 +22,31 @@ _STYLE = re.compile(
 _BRACKETED = re.compile(r"\[\[([^\[\]\n]{0,200})\]\]")
 _JOINED = re.compile(r"[\s,;/.]*(?:[,;/&]|\bor\b|\band\b)\s*", re.I)
 _DENIAL = re.compile(
-    r"\b(?:not|never|none|neither|nor|cannot|whether|if|unlikely|doubt|wrong|incorrect|false|eliminat\w{1,4}"
+    r"\b(?:not|never|none|neither|nor|cannot|whether|if|unlikely|least|worst|doubt|wrong|incorrect|false|except|besides"
+    r"|(?:other|rather)\s{1,4}than|instead\s{1,4}of|eliminat\w{1,4}|reject\w{0,3}|suppos\w{1,3}|assum\w{1,4}|imagine"
     r"|\w{1,8}n['’]t)\b",
     re.I,
 )
+_ALL_BUT = re.compile(r"\b(?:all|any\w{0,5}|every\w{0,5}|no\w{0,5})\s{1,4}but\b\W{0,8}\Z", re.I)
 _CLAUSE = re.compile(r"[.!?:;,\n]|\b(?:so|thus|hence|therefore|but)\b", re.I)
 _ANSWER = (
     r"(?:(?<![^\W_])(?:answer|ans|choice|option|selection|response|letter|solution|verdict|correct|antwort|lösung|réponse"
     r"|respuesta|risposta|ответ)|答案|故?选|正解|答え|정답)"
 )
 _IS = r"(?:is|was|are|would\s{1,8}be|must\s{1,8}be|should\s{1,8}be|=|ist|est|es|è)"
-_ADVERB = r"(?:(?:therefore|thus|hence|then|clearly|definitely|probably|indeed|most\s{1,8}likely|la|le),?\s{1,8}){0,2}"
+_ADVERB = (
+    r"(?:(?:therefore|thus|hence|then|clearly|definitely|probably|indeed|most\s{1,8}likely|la|le)[,:]?\s{1,8}){0,2}"
+)
 _STATES = (
     rf"(?:{_ANSWER}\b[)'’\]]{{0,2}}(?:\s{{1,8}}(?:to|for)\s{{1,8}}(?:this|the|that)\s{{1,8}}(?:question|problem))?"
     rf"(?:\s{{1,8}}{_IS}(?!\w)\s{{0,8}}[:=]?|\s{{0,8}}[:=]|\s{{1,8}}[-–—]\s)|\bans\.|#{{4}}"
     r"|(?:答案|故?选|正解|答え)(?:应该)?(?:是|为|选|は)?:?"
-    r"|\b(?:I|we)(?:['’](?:d|ll))?\s{1,8}(?:would\s{1,8}|will\s{1,8})?"
-    r"(?:choose|chose|pick|picked|select|selected|say|(?:go|went|am\s{1,8}going)\s{1,8}with)\b\s{0,8}:?"
-    r"|(?:^|[.!,\n]\s{0,8})(?:so|thus|hence|therefore|it\s{1,8}is|it['’]s|it\s{1,8}must\s{1,8}be)\b,?)\s{0,8}"
+    r"|\b(?:(?:I|we)(?:['’](?:d|ll|m|ve|re))?|let['’]s|let\s{1,4}us)\s{1,8}(?:(?:would|will|am|have)\s{1,8})?"
+    r"(?:choose|chose|chosen|pick|picked|select|selected|say|(?:think|believe|guess)(?:\s{1,4}that)?(?:\s{1,4}it(?:['’]s|\s{1,4}is))?"
+    r"|(?:go|went|going)\s{1,8}with|are\s{1,8}left\s{1,8}with)\b\s{0,8}:?"
+    r"|\b(?:it|that|this)(?:['’]s|\s{1,8}(?:is|must\s{1,8}be|has\s{1,8}to\s{1,8}be|leaves(?:\s{1,4}us\s{1,4}with)?))\b"
+    r"(?:\s{1,8}only\b)?"
+    r"|(?:^|[.!,\n]\s{0,8})(?:so|thus|hence|therefore)\b,?)\s{0,8}"
 )
 """What a choice follows that is meant as the answer."""
 _NOUN = (
@@ -48,16 +55,17 @@ _NOUN = (
 _OPEN, _SHUT = r"[('‘\[{#<]{0,6}\s{0,4}", r"\s{0,4}[)'’\]}>]{0,6}"
 _DENIED = r"(?!\s{0,2}[(\-–—:]\s{0,2}(?:wrong|incorrect|false|not?\b))"
 _ENDS = (
-    r"(?=\s{0,4}$|\s{0,4}\n|\s{0,4}(?:[。、]|[.!;:,)](?:\s|$|[a-z]{2}))|\s{0,4}\(|\s{1,4}[-–—]\s|\s{1,4}"
+    r"(?=\s{0,4}$|\s{0,4}\n|\s{0,4}(?:[。、]|[.!;:,)](?:\s|$|[a-z]{2}))|\s{0,4}\((?-i:[A-Z0-9\\])|\s{1,4}[-–—]\s|\s{1,4}"
     r"(?:because|since|as|for|with|over|based|due|given)\b"
 )
 _MARK = r"(?:[)'’\]}>]{1,6}[.:]?|[.:])"
-_SMALL_ENDS = re.compile(r"\s{0,2}(?:[)\]}'’]|[.!]?\s{0,8}(?:\n|\Z))")
+_REASON = r"(?=,?\s{1,4}(?:because|since)\b|\s{1,4}[-–—]\s|\s{1,4}\((?-i:[A-Z0-9\\]))"
+_SMALL_ENDS = re.compile(r"\s{0,2}(?:[)\]}'’;!\n]|[.:,](?!\w)|\Z)")
 _TEXT = r"|(?<=[)\]}])\s{0,4}(?-i:[A-Za-z0-9\\])|\s{1,4}(?-i:[A-Z0-9\\])"
 """The text of a choice next to its label: `(B) the city`, `B Paris`."""
 _VERB = r"\s{0,4}(?:is|are|was|would|seems?|can|could|does|do|looks?)"
 _LISTED = (
-    r"{shut}\s{{0,4}}(?:(?:[,/|&+]|\bor\b|\band\b){{1,4}}\s{{0,8}}(?:(?:or|and|maybe|perhaps|possibly|option)\b\s{{1,8}}){{0,3}}"
+    r"{shut}\s{{0,4}}(?:(?:[,/|&+\-–—]|\bor\b|\band\b){{1,4}}\s{{0,8}}(?:(?:or|and|maybe|perhaps|possibly|option)\b\s{{1,8}}){{0,3}}"
     r"|[;\n]{{1,4}}\s{{0,8}}(?!{open}(?:{labels}){shut}{verb}\b)"
     r"|[.)]\s{{1,4}}(?={open}(?:{labels})[.)](?:\s|$))|(?<=[)\]}}])\s{{0,2}}(?=[(\[{{])|\s{{1,4}}(?=(?-i:[A-Z0-9])))"
     r"{open}(?-i:(?![a-z]\s))(?:{labels})(?!\w)"
@@ -105,8 +113,8 @@ def _unstyled(text: str) -> str:
 
 def _denied(text: str, place: int) -> bool:
     """Return whether the clause, up to the place, denies what follows."""
-    clause = _CLAUSE.split(text[max(0, place - 80) : place])[-1]
-    return _DENIAL.search(clause) is not None
+    before = text[max(0, place - 80) : place]
+    return bool(_DENIAL.search(_CLAUSE.split(before)[-1]) or _ALL_BUT.search(before))
 
 
 class _Reader:
@@ -124,7 +132,9 @@ class _Reader:
         self._framed = re.compile(rf"\s{{0,8}}{_NOUN}{label}{_DENIED}{_SHUT}{_ENDS}{_TEXT})", re.I)
         self._stated = re.compile(rf"{_STATES}{_ADVERB}{_NOUN}{label}{_DENIED}{_SHUT}{_ENDS}{_TEXT})", re.I)
         self._right = re.compile(rf"(?<!\w)(?P<label>{one_of})(?!\w){_SHUT}{_RIGHT}", re.I)
-        self._begins = re.compile(rf"\s{{0,8}}{label}(?:{_MARK}|(?<=[^\W\d_]{{2}})[,;!])(?:\s|$)", re.I)
+        self._begins = re.compile(
+            rf"\s{{0,8}}{_NOUN}{label}(?:(?:{_MARK}|(?<=[^\W\d_]{{2}})[,;!])(?:\s|$)|{_REASON})", re.I
+        )
 
     def read(self, text: str, *, framed: bool) -> str | None:
         """Return the label by the first sign that is there. `framed`: nothing but the answer is to be expected."""

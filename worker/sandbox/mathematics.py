@@ -31,10 +31,10 @@ _STYLE = re.compile(r"\*\*(?!\s?[\d(])|(?<![\w)}])\*\*|__|`")
 _CONNECTED = re.compile(r"\\(?:text|mbox|mathrm)\s{0,4}\{\s*(,?\s*(?:and|or))\s*\}")
 _POWER = r"(?:\s?(?:\^\s?\{?\d\}?|[²³]))?"
 _WORD = re.compile(
-    r"\\(?:begin|end)\s?\{[a-z]{1,10}\*?\}"
+    r"\\(?:begin|end)\s?\{[a-z]{1,10}\*?\}|(?P<arrow>[∴⇒⟹]|\\(?:therefore|implies|Rightarrow|Longrightarrow)(?![a-z]))"
     r"|\\(?:text|mbox|textbf|textit|textrm|mathrm|operatorname)\s{0,4}\{(?P<text>[^{}]{2,200}|\s?[A-Za-z])\}"
     + _POWER
-    + r"|(?<=[\d}])\s{0,2}(?P<unit>(?:sq\.? |cubic )?(?:cm|mm|km|dm|kg|mg|ml|ft|lbs?|oz|mph|hrs?|mi|yd|km/h|m/s)"
+    + r"|(?<=[\d}\s)])\s{0,2}(?P<unit>(?:sq\.? |cubic )?(?:cm|mm|km|dm|kg|mg|ml|ft|lbs?|oz|mph|hrs?|mi|yd|km/h|m/s)"
     + _POWER
     + r")(?![A-Za-z])"
     r"|(?<![\\A-Za-z])(?P<prose>[A-Za-z]{3,}|of|is|to|in|it|at|on|an|as|by|be|do|he|if|me|my|no|so|we|am|Rs)(?![A-Za-z])"
@@ -46,7 +46,8 @@ _MONEY = re.compile(r"(?<![A-Za-z])(?:USD|EUR|GBP|CHF|INR|US\\?\$|Rs\.?)\s?(?=[\
 _MATH = re.compile(r"[\d=<>^+*/≤≥≠∞π√]|\\[A-Za-z]{2,}|[A-Za-z] - [A-Za-z]")
 _TURNS = re.compile(r"\b(?:but|except|excluding|not|no|without|other|least|most|more|less|fewer|than)\b", re.I)
 """Words after which a number is not the answer: `all but 2`."""
-_EDGES = " \t\n.,;:?=*_`'\"\u00a0"
+_EDGES = " \t\n.,;:?=*→_`'\"\u00a0"
+_NO_SPACE = re.compile(r"(?<!\d)\s|\s(?!\d)")
 _BASE = re.compile(r"([0-9A-F]+)_\{?(\d{1,2})\}?")
 _DECIMAL = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+|\d*)(?:\.\d+)?")
 _UNITS = {
@@ -219,10 +220,10 @@ def _parts(expression: str) -> list[Stated]:
             parts.append(Stated(_latex(segment), "", " ".join(before)))
             before = []
         if found is not None:
-            word = (found["text"] or found["unit"] or found["prose"]).strip()
-            if follows and segment.rstrip()[-1:] not in (",", ".", ";", ":"):
+            word = (found["text"] or found["unit"] or found["prose"] or "").strip()
+            if word and follows and segment.rstrip()[-1:] not in (",", ".", ";", ":"):
                 parts[-1] = parts[-1]._replace(unit=_unit(found[0], word))
-            before.append(word)
+            before += [word] if word else []
             place = found.end()
     return [part for part in parts if part.latex]
 
@@ -252,7 +253,7 @@ def _same(right: Stated, answer: Stated) -> bool | None:
         return bool(words) and words == _words(answer.latex or answer.words)
     if _other_unit(right.unit, answer.unit) or _other_kind(_kind(right.latex), _kind(answer.latex)):
         return False
-    if right.latex.replace(" ", "") == answer.latex.replace(" ", ""):
+    if _NO_SPACE.sub("", right.latex) == _NO_SPACE.sub("", answer.latex):
         return True
     numbers = [_decimal(one.latex) for one in (right, answer)]
     return numbers[0] == numbers[1] if None not in numbers else None

@@ -19,6 +19,7 @@ _GOES_ON = r"(?:\d|\^|\s?/\s?\w|\s?×\s?[A-Za-z]|\s(?:per|pro|par)\b)"
 _JOINT = re.compile(r"(?:\s|,|and|und|et){1,6}")
 """What stands between the parts of `2 h 30 min`."""
 _UNIT_AFTER = re.compile(r"[^\d.,;:!?\n]{0,40}")
+_DENIED = re.compile(r"(?:\bnot|n't|≠|\brather than|\binstead of)\s{0,4}(?:equal to\s{1,4})?[-$€£]{0,2}\s?\Z", re.I)
 _AMOUNT = r"[$€£¥₹]\s?[\d.,' ]+"
 _ACCOUNTING = re.compile(rf"\s*(?:\(\s?({_AMOUNT})\)|([$€£¥₹]\s?)\(([\d.,' ]+)\))\s*")
 _IN_PARENTHESES = re.compile(r"\s*\(\s?[\d.,' ]+\)\s*")
@@ -126,11 +127,18 @@ def shown(value: Fraction) -> str:
     return text if len(text) <= 40 else f"{decimal:.6e}"
 
 
+def _affirmed(text: str, mark: DecimalMark) -> Iterator[Numeral]:
+    """Yield the numbers of a `plain` text that it does not deny: 42 of `42, not 43`."""
+    for one in numerals(text, decimal_mark=mark):
+        if not _DENIED.search(text, max(0, one.start - 24), one.start):
+            yield one
+
+
 def _reader(factors: Mapping[str, Fraction]) -> Callable[[str, DecimalMark], Iterator[_Reading]]:
     """Return a function that yields the numbers of a `plain` text, in these units."""
     if not factors:
         return lambda text, mark: (
-            _Reading(one.value, None, one.written[:40], one.end) for one in numerals(text, decimal_mark=mark)
+            _Reading(one.value, None, one.written[:40], one.end) for one in _affirmed(text, mark)
         )
     one_of = "|".join(re.escape(unit) for unit in sorted(factors, key=len, reverse=True))
     after = re.compile(
@@ -156,7 +164,7 @@ def _reader(factors: Mapping[str, Fraction]) -> Callable[[str, DecimalMark], Ite
     def readings(text: str, mark: DecimalMark) -> Iterator[_Reading]:
         leading = {found.end(): found["unit"] for found in before.finditer(text)}
         last: _Reading | None = None
-        for numeral in numerals(text, decimal_mark=mark):
+        for numeral in _affirmed(text, mark):
             one = with_unit(numeral, text, leading)
             if last is not None and _continues(last, one, text[last.end : numeral.start][:9], factors):
                 assert last.value is not None
