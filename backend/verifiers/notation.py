@@ -32,6 +32,8 @@ _LATEX = (
     (re.compile(r"\\(?:text|math)[a-z]{0,4}\s{0,4}\{|\\(?:mbox|operatorname)\s{0,4}\{"), " "),
     (re.compile(r"\{([,.])\}"), r"\1"),
     (re.compile(r"\\!"), ""),
+    (re.compile(r"(?<=[.,]\d\d)[.,][-—]{1,2}(?![\w-])"), ""),
+    (re.compile(r"(?<=\d)([.,])[-—]{1,2}(?![\w-])"), r"\g<1>00"),  # no cents: `1.250,-`
     (re.compile(r"\s?(?:\\[,;: ]|~|\\q?quad(?![A-Za-z]))\s?"), " "),
     (re.compile(r"\\(?:left|right|displaystyle)(?![A-Za-z])"), ""),
     (re.compile(r"\\([$%€£#&_{}])"), r"\1"),

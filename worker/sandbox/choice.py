@@ -16,7 +16,7 @@ from worker.sandbox.scorers import GradeError, Scored, Scorer, require_reference
 # Everything here that repeats is bounded: a model may write a hundred thousand asterisks.
 _STYLE = re.compile(
     r"\\(?:text|math)[a-z]{0,4}\s{0,4}\{([^{}]*)\}|\\(?:left|right|q?quad)(?![A-Za-z])|\\[()\[\],;: !]|\\(?=[\"'])"
-    r"|</?(?:b|i|u|p|em|strong|code)>|[*`$“”\"]|(?<!\w)_{1,3}(?=\w)|(?<=[^\W_])_{1,3}(?!\w)"
+    r"|</?(?:b|i|u|p|em|strong|code)>|[*`$“”„«»\"]|(?<!\w)_{1,3}(?=\w)|(?<=[^\W_])_{1,3}(?!\w)"
 )
 """What only says how a text looks or where it begins."""
 _BRACKETED = re.compile(r"\[\[([^\[\]\n]{0,200})\]\]")
@@ -66,15 +66,20 @@ _TEXT = r"|(?<=[)\]}])\s{0,4}(?-i:[A-Za-z0-9\\])|\s{1,4}(?-i:[A-Z0-9\\])"
 _VERB = r"\s{0,4}(?:is|are|was|would|seems?|can|could|does|do|looks?)"
 _LISTED = (
     r"{shut}\s{{0,4}}(?:(?:[,/|&+\-–—]|\bor\b|\band\b){{1,4}}\s{{0,8}}(?:(?:or|and|maybe|perhaps|possibly|option)\b\s{{1,8}}){{0,3}}"
-    r"|[;\n]{{1,4}}\s{{0,8}}(?!{open}(?:{labels}){shut}{verb}\b)"
-    r"|[.)]\s{{1,4}}(?={open}(?:{labels})[.)](?:\s|$))|(?<=[)\]}}])\s{{0,2}}(?=[(\[{{])|\s{{1,4}}(?=(?-i:[A-Z0-9])))"
+    r"|[;\n]{{1,4}}\s{{0,8}}(?!{open}(?:{labels}){shut}(?:{verb}\b|:))"
+    r"|[.)]\s{{1,4}}(?={open}(?:{labels})[.)](?:\s|$))|(?<=[)\]}}])\s{{0,2}}(?=[(\[{{])|[ ]{{1,4}}(?=(?-i:[A-Z0-9])))"
     r"{open}(?-i:(?![a-z]\s))(?:{labels})(?!\w)"
     r"(?!{shut}(?:{verb}\b[^.\n]{{0,40}}\b(?:wrong|incorrect|not|false|out|impossible)\b"
     r"|\s{{0,4}}(?:(?:is|was|does|do|ca|would)n['’]t|think|believe|guess|am)\b))"
 )
 """Another choice after one. A choice that is said to be wrong (`B, C is wrong`) is none of a list."""
+_INTRODUCED = re.compile(
+    r"(?:\A|[^\w\s]|\n|(?<!\w)(?:option|choice|answer|letter|statement|that|only|so|hence|thus|therefore|think|believe|then"
+    r"|because|since|as|but|and|clearly|conclude))\s{0,8}[('\[]{0,4}\Z",
+    re.I,
+)
 _RIGHT = (
-    r"\s{1,8}(?:is|would\s{1,8}be|must\s{1,8}be)\s{1,8}(?:(?:the|clearly|thus|indeed|definitely|most)\s{1,8}){0,2}"
+    r"\s{1,8}(?:is|would\s{1,8}be|must\s{1,8}be)\s{1,8}(?:(?:the|clearly|thus|therefore|hence|then|indeed|definitely|most)\s{1,8}){0,2}"
     r"(?:correct|right|best|true|answer)\b(?!\s{0,2}\?)"
 )
 
@@ -160,9 +165,15 @@ class _Reader:
         """Return the last that is stated and not denied: `The answer is A. No: the answer is B.`"""
         last = None
         for found in self._stated.finditer(text):
-            if not _denied(text, found.start("label")):
+            if not _denied(text, found.start("label")) and not self._heads_a_list(text, found):
                 last = self._only(text, found) or last
         return last
+
+    def _heads_a_list(self, text: str, found: re.Match[str]) -> bool:
+        """Return whether the choices are listed in the lines after the statement, as in `Answer:` of a question."""
+        place = found.end("label")
+        _, newline, following = text[place : place + 300].partition("\n")
+        return bool(newline and "\n" in text[found.start() : place] and self._begins.match(following))
 
     def _on_its_own_line(self, text: str) -> str | None:
         return _one(self._as_a_whole(line) for line in text.splitlines())
@@ -172,8 +183,11 @@ class _Reader:
 
     def _undenied(self, text: str, found: re.Match[str]) -> str | None:
         place = found.start()
-        if _denied(text, place) or self._list_before.search(text[max(0, place - 80) : place]):
+        before = text[max(0, place - 80) : place]
+        if _denied(text, place) or self._list_before.search(before):
             return None
+        if len(found["label"]) == 1 and not _INTRODUCED.search(before):
+            return None  # `hepatitis B is the answer` names a choice's text
         return self._meant(text, found)
 
     def _at_a_line(self, text: str) -> str | None:

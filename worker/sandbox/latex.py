@@ -47,6 +47,7 @@ _REWRITES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
     (re.compile(r"\s?\\?%"), r"\\%"),
     (re.compile(r"\\\$|[$€£¥₹](?=\s?[\d.])|(?<=\d)\s?[€£¥₹]"), ""),
     (re.compile(r"\^\s?\{?\s?\\circ\s?\}?"), ""),
+    (re.compile(r"(?<=[\d})])i(?![A-Za-z])"), " i"),  # math-verify looks for an `i` that stands alone
     (re.compile(r"\*\*"), "^"),
     (re.compile(r"\\?(?:<=|=<)"), r"\\le "),
     (re.compile(r">="), r"\\ge "),

@@ -85,7 +85,7 @@ _UNITS = {
 
 
 class Stated(NamedTuple):
-    """What a text states: an expression in LaTeX with the unit after it, or only words."""
+    """What a text states: an expression in LaTeX with the unit after it, if there is one; and its words."""
 
     latex: str = ""
     unit: str = ""
@@ -147,7 +147,8 @@ def stated(text: str) -> Stated:
     if _TURNS.search(f"{part.words} {part.unit}"):
         return Stated(words=_words(expression))
     base = _BASE.fullmatch(part.latex)
-    return Stated(base[1], f"base {base[2]}") if base else part._replace(words="")
+    words = _words(expression)
+    return Stated(base[1], f"base {base[2]}", words) if base else part._replace(words=words)
 
 
 def _candidate(text: str) -> tuple[str, bool]:
@@ -249,8 +250,7 @@ def _words(expression: str) -> str:
 def _same(right: Stated, answer: Stated) -> bool | None:
     """Decide what needs no mathematics; None if it does."""
     if not (right.latex and answer.latex):
-        words = _words(right.latex or right.words)
-        return bool(words) and words == _words(answer.latex or answer.words)
+        return bool(right.words) and right.words == answer.words
     if _other_unit(right.unit, answer.unit) or _other_kind(_kind(right.latex), _kind(answer.latex)):
         return False
     if _NO_SPACE.sub("", right.latex) == _NO_SPACE.sub("", answer.latex):

@@ -1,7 +1,7 @@
 """Inside: the `number` grader. The last number of the text against the reference's, within a tolerance."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Context, Decimal
 from fractions import Fraction
 from functools import lru_cache
@@ -20,6 +20,7 @@ _JOINT = re.compile(r"(?:\s|,|and|und|et){1,6}")
 """What stands between the parts of `2 h 30 min`."""
 _UNIT_AFTER = re.compile(r"[^\d.,;:!?\n]{0,40}")
 _DENIED = re.compile(r"(?:\bnot|n't|≠|\brather than|\binstead of)\s{0,4}(?:equal to\s{1,4})?[-$€£]{0,2}\s?\Z", re.I)
+_OPEN = re.compile(r"(?:\d[^\d.;\n]{0,12}\b(?:or|oder|ou)|\bbetween\b[^.;\n]{0,24}\band)\s{1,4}[-$€£]{0,2}\s?\Z")
 _AMOUNT = r"[$€£¥₹]\s?[\d.,' ]+"
 _ACCOUNTING = re.compile(rf"\s*(?:\(\s?({_AMOUNT})\)|([$€£¥₹]\s?)\(([\d.,' ]+)\))\s*")
 _IN_PARENTHESES = re.compile(r"\s*\(\s?[\d.,' ]+\)\s*")
@@ -38,7 +39,7 @@ class _Reading(NamedTuple):
 
 def number(program: Mapping[str, Any]) -> Scorer:
     absolute, relative = (_exact(width) for width in program["tolerances"])
-    readings = _reader({plain(unit): _exact(factor) for unit, factor in program["units"].items()})
+    readings = _Units({plain(unit): _exact(factor) for unit, factor in program["units"].items()}).readings
     mark: DecimalMark = program["decimal_mark"]
 
     @lru_cache(maxsize=256)
@@ -49,7 +50,7 @@ def number(program: Mapping[str, Any]) -> Scorer:
         _require_one_number(text, found, reference)
         right = _last(found)
         if right.value is None:
-            what = f"has the unit '{right.unit}', which is not in `units`" if right.unit else "is more than a number"
+            what = f"has the unit '{right.unit}', which is not in `units`" if right.unit else "is more than one number"
             raise GradeError(f"the reference '{reference:.80}' {what}")
         return right.value, right.unit
 
@@ -63,7 +64,7 @@ def number(program: Mapping[str, Any]) -> Scorer:
         if unit is not None and answer.unit is None:
             return Scored(0.0, f"{answer.written} has no unit; the reference is in {unit}")
         if answer.value is None:
-            return Scored(0.0, f"'{answer.written}' is not a number in a unit that is known")
+            return Scored(0.0, f"'{answer.written}' is no single number in a known unit")
         near = abs(answer.value - right) <= max(absolute, relative * abs(right))
         return Scored(float(near), None if near else _difference(answer, right))
 
@@ -127,46 +128,33 @@ def shown(value: Fraction) -> str:
     return text if len(text) <= 40 else f"{decimal:.6e}"
 
 
-def _affirmed(text: str, mark: DecimalMark) -> Iterator[Numeral]:
-    """Yield the numbers of a `plain` text that it does not deny: 42 of `42, not 43`."""
+def _meant(text: str, mark: DecimalMark) -> Iterator[Numeral]:
+    """Yield the numbers of a `plain` text that it does not deny: 42 of `42, not 43`. The second of two that it leaves
+    open (`6 or 5`) has no value."""
     for one in numerals(text, decimal_mark=mark):
-        if not _DENIED.search(text, max(0, one.start - 24), one.start):
-            yield one
+        before = max(0, one.start - 40)
+        if _DENIED.search(text, before, one.start):
+            continue
+        is_open = _OPEN.search(text, before, one.start)
+        yield one._replace(value=None, unscaled=None) if is_open else one
 
 
-def _reader(factors: Mapping[str, Fraction]) -> Callable[[str, DecimalMark], Iterator[_Reading]]:
-    """Return a function that yields the numbers of a `plain` text, in these units."""
-    if not factors:
-        return lambda text, mark: (
-            _Reading(one.value, None, one.written[:40], one.end) for one in _affirmed(text, mark)
-        )
-    one_of = "|".join(re.escape(unit) for unit in sorted(factors, key=len, reverse=True))
-    after = re.compile(
-        rf"{_BETWEEN}(?P<unit>{one_of})(?:(?<![A-Za-z])|(?![A-Za-z]))(?P<more>{_GOES_ON}[^\s,;]{{0,20}})?"
-    )
-    before = re.compile(
-        rf"(?<!\d)(?<!\d )(?:(?<![A-Za-z])|(?![A-Za-z]))(?P<unit>{one_of})[ *_`$({{:\-]{{0,4}}(?=[.,]?\d)"
-    )
+class _Units:
+    """Reads the numbers of `plain` texts in these units, each with its factor."""
 
-    def with_unit(numeral: Numeral, text: str, leading: Mapping[int, str]) -> _Reading:
-        """Right after the digits a unit replaces a scale (`5 M` if `M` is a unit); else it follows the scale."""
-        for value, end in ((numeral.unscaled, numeral.digits_end), (numeral.value, numeral.end)):
-            found = after.match(text, end)
-            if found is not None:
-                unit, other = found["unit"], found["more"]
-                known = None if other or value is None else value * factors[unit]
-                written = f"{numeral.written[:40]} {unit}{other or ''}"
-                return _Reading(known, unit + (other or ""), written, found.end(), trailing=True)
-        unit = leading.get(numeral.start, "")
-        value = numeral.value if numeral.value is None or not unit else numeral.value * factors[unit]
-        return _Reading(value, unit or None, f"{numeral.written[:40]} {unit}".strip(), numeral.end)
+    def __init__(self, factors: Mapping[str, Fraction]) -> None:
+        one_of = "|".join(re.escape(unit) for unit in sorted(factors, key=len, reverse=True)) or r"(?!)"
+        letters = "(?:(?<![A-Za-z])|(?![A-Za-z]))"
+        self._factors = factors
+        self._after = re.compile(rf"{_BETWEEN}(?P<unit>{one_of}){letters}(?P<more>{_GOES_ON}[^\s,;]{{0,20}})?")
+        self._before = re.compile(rf"(?<!\d)(?<!\d ){letters}(?P<unit>{one_of})[ *_`$({{:\-]{{0,4}}(?=[.,]?\d)")
 
-    def readings(text: str, mark: DecimalMark) -> Iterator[_Reading]:
-        leading = {found.end(): found["unit"] for found in before.finditer(text)}
+    def readings(self, text: str, mark: DecimalMark) -> Iterator[_Reading]:
+        leading = {found.end(): found["unit"] for found in self._before.finditer(text)}
         last: _Reading | None = None
-        for numeral in _affirmed(text, mark):
-            one = with_unit(numeral, text, leading)
-            if last is not None and _continues(last, one, text[last.end : numeral.start][:9], factors):
+        for numeral in _meant(text, mark):
+            one = self._with_unit(numeral, text, leading.get(numeral.start))
+            if last is not None and self._continues(last, one, text[last.end : min(numeral.start, last.end + 9)]):
                 assert last.value is not None
                 assert one.value is not None
                 value = last.value + (one.value if last.value >= 0 else -one.value)
@@ -177,11 +165,24 @@ def _reader(factors: Mapping[str, Fraction]) -> Callable[[str, DecimalMark], Ite
         if last is not None:
             yield last
 
-    return readings
+    def _with_unit(self, numeral: Numeral, text: str, leading: str | None) -> _Reading:
+        """Right after the digits a unit replaces a scale (`5 M` if `M` is a unit); else it follows the scale."""
+        for value, end in ((numeral.unscaled, numeral.digits_end), (numeral.value, numeral.end)):
+            found = self._after.match(text, end)
+            if found is not None:
+                unit, other = found["unit"], found["more"] or ""
+                known = None if other or value is None else value * self._factors[unit]
+                return _Reading(
+                    known, unit + other, f"{numeral.written[:40]} {unit}{other}", found.end(), trailing=True
+                )
+        if leading is None or numeral.value is None:
+            return _Reading(numeral.value, leading, numeral.written[:40], numeral.end)
+        value = numeral.value * self._factors[leading]
+        return _Reading(value, leading, f"{numeral.written[:40]} {leading}", numeral.end)
 
-
-def _continues(last: _Reading, one: _Reading, between: str, factors: Mapping[str, Fraction]) -> bool:
-    """Return whether a number goes on with a smaller unit, as in `2 h 30 min`."""
-    if last.value is None or one.value is None or not (last.trailing and one.trailing) or not _JOINT.fullmatch(between):
-        return False
-    return factors[str(one.unit)] < factors[str(last.unit)] and one.value >= 0
+    def _continues(self, last: _Reading, one: _Reading, between: str) -> bool:
+        """Return whether a number goes on with a smaller unit, as in `2 h 30 min`."""
+        if last.value is None or one.value is None or not (last.trailing and one.trailing):
+            return False
+        smaller = self._factors[str(one.unit)] < self._factors[str(last.unit)]
+        return smaller and one.value >= 0 and _JOINT.fullmatch(between) is not None

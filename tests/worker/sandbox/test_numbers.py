@@ -206,8 +206,14 @@ def plain_part(text):
     return text.removeprefix("<answer>").removesuffix("</answer>").removeprefix("#### ")
 
 
-@given(st.integers(0, 10**6), st.integers(0, 10**6), st.sampled_from([", ", " and ", "; ", " to ", "-", " or "]))
-def test_a_list_of_numbers_is_not_its_sum_or_any_but_its_last(first, second, between):
+@given(st.integers(0, 10**6), st.integers(0, 10**6), st.sampled_from([", ", " and ", "; ", " to ", "-"]))
+def test_of_a_list_of_numbers_only_the_last_one_scores(first, second, between):
     text = f"{first}{between}{second}"
     assert score(text, str(second), ".") == 1.0
     assert first == second or score(text, str(first), ".") == 0.0
+
+
+@given(st.integers(0, 10**6), st.integers(0, 10**6), st.sampled_from(["{} or {}", "between {} and {}", "{} oder {}"]))
+def test_neither_of_two_numbers_that_are_left_open_scores(first, second, form):
+    text = form.format(first, second)
+    assert score(text, str(first), ".") == score(text, str(second), ".") == 0.0
