@@ -5,7 +5,11 @@ The sandbox loads it too. What this leaves is read by numerals.py.
 
 import re
 import unicodedata
+from functools import lru_cache
 
+MAX_LETTERS = 4
+"""One character of Unicode may stand for eighteen."""
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
 _ALIKE = str.maketrans(
     {
@@ -56,11 +60,25 @@ _LATEX = (
 )
 
 
+def usual_letters(text: str) -> str:
+    """Replace letters, digits and spaces that stand for usual ones, such as `Ｂ`, `５` and `½`, by those (NFKC).
+
+    One by one: normalising a whole text takes quadratic time if it is full of combining marks.
+    """
+    return _NOT_ASCII.sub(lambda found: _usual(found[0]), text)
+
+
+@lru_cache(maxsize=4096)
+def _usual(letter: str) -> str:
+    usual = unicodedata.normalize("NFKC", letter)
+    return usual if len(usual) <= MAX_LETTERS else letter
+
+
 def plain(text: str) -> str:
     """Write LaTeX, raised digits, fraction signs, and the many spaces, dashes and digits of Unicode in one way."""
     for pattern, replacement in _UNICODE:
         text = pattern.sub(replacement, text)
-    text = unicodedata.normalize("NFKC", text.translate(_ALIKE)).translate(_ALIKE)
+    text = usual_letters(text.translate(_ALIKE)).translate(_ALIKE)
     for pattern, replacement in _LATEX:
         text = pattern.sub(replacement, text)
     return text

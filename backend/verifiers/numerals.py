@@ -56,7 +56,7 @@ _TOKEN = re.compile(
       |[eE](?P<e>[-+]?\d{{1,4}})(?!\w)
       |\s{{0,2}}[×x*]\s{{0,2}}10\s?\^\s?(?P<times>[-+]?\d{{1,4}})(?!\d)
       |\^(?P<power>[-+]?\d{{1,4}})(?!\d|\.\d))?
-     (?P<scaled>(?P<space>[ ]?)(?P<scale>{_SCALE})(?:\.(?=\s|$))?(?={_CURRENCY}|[^\w^/{_SYMBOLS}]|$))?
+     (?P<scaled>(?P<space>[ ]?)(?P<scale>{_SCALE})(?:\.(?=[\s)]|$))?(?={_CURRENCY}|[^\w^/{_SYMBOLS}]|$))?
      (?(open)\s?\))
     |[{_LETTER}](?:[{_LETTER}\d]|_(?=\w))*+(?:_?\{{[^{{}}\s]{{1,20}}\}})?    # a word, with the digits of its name
     """,

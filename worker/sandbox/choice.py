@@ -6,10 +6,10 @@ no answer, and neither is one that is denied.
 """
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from backend.verifiers.notation import usual_letters
 from worker.sandbox.marked import answer_of, boxes
 from worker.sandbox.scorers import GradeError, Scored, Scorer, require_reference
 
@@ -113,7 +113,7 @@ def finder(choices: Sequence[str]) -> Callable[[str], str | None]:
 
 
 def _unstyled(text: str) -> str:
-    return _STYLE.sub(lambda found: found[1] or "", unicodedata.normalize("NFKC", text))
+    return _STYLE.sub(lambda found: found[1] or "", usual_letters(text))
 
 
 def _denied(text: str, place: int) -> bool:

@@ -165,6 +165,7 @@ def test_a_list_or_a_denial_is_no_choice(letter, other, form):
 
 LONG = 50_000
 ENDLESS = (
+    *("\u0301\u0327", "\ufdfa", "\uff15"),
     *(
         "1",
         "1,11",
