@@ -50,38 +50,14 @@ _EDGES = " \t\n.,;:?=*→_`'\"\u00a0"
 _NO_SPACE = re.compile(r"(?<!\d)\s|\s(?!\d)")
 _BASE = re.compile(r"([0-9A-F]+)_\{?(\d{1,2})\}?")
 _DECIMAL = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+|\d*)(?:\.\d+)?")
-_UNITS = {
-    "centimeter": "cm",
-    "centimetre": "cm",
-    "millimeter": "mm",
-    "millimetre": "mm",
-    "kilometer": "km",
-    "kilometre": "km",
-    "meter": "m",
-    "metre": "m",
-    "inche": "in",
-    "inch": "in",
-    "feet": "ft",
-    "foot": "ft",
-    "gram": "g",
-    "kilogram": "kg",
-    "liter": "l",
-    "litre": "l",
-    "second": "s",
-    "minute": "min",
-    "hour": "h",
-    "mile": "mi",
-    "yard": "yd",
-    "pound": "lb",
-    "ounce": "oz",
-    "hr": "h",
-    "day": "day",
-    "week": "week",
-    **{
-        name: name
-        for name in ("cm", "mm", "km", "dm", "m", "in", "ft", "g", "kg", "mg", "l", "ml", "s", "min", "h", "mi")
-    },
-}
+_UNIT_NAMES = (
+    "cm:cm mm:mm km:km dm:dm m:m in:in ft:ft mi:mi yd:yd g:g kg:kg mg:mg lb:lb oz:oz l:l ml:ml s:s min:min h:h hr:h "
+    "day:day week:week centimeter:cm centimetre:cm millimeter:mm millimetre:mm kilometer:km kilometre:km meter:m "
+    "metre:m inch:in inche:in foot:ft feet:ft mile:mi yard:yd gram:g kilogram:kg pound:lb ounce:oz liter:l litre:l "
+    "second:s minute:min hour:h"
+)
+_UNITS = {name: unit for name, _, unit in (pair.partition(":") for pair in _UNIT_NAMES.split())}
+"""Units of measure, without the plural's `s`: two of them that differ are not equal."""
 
 
 class Stated(NamedTuple):
@@ -135,9 +111,8 @@ def _reference(reference: str) -> Stated:
 
 
 def stated(text: str) -> Stated:
-    """Return what the text states as its answer.
-
-    Of a sentence, that is the first expression after `the answer is`, else the last one.
+    """Return what the text states as its answer: in a sentence the first expression after `the answer is`, else the
+    last one.
     """
     expression, is_led = _candidate(text)
     parts = _parts(expression)
