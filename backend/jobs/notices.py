@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from backend.jobs.spec import RlsdSettings
-from backend.verifiers.numerals import ColumnReading
+from backend.verifiers.decimal_marks import ColumnReading
 from backend.verifiers.reading import remarks
 from backend.verifiers.specs import Spec
 
@@ -34,15 +34,22 @@ def number_notices(columns: Iterable[ColumnReading]) -> tuple[Notice, ...]:
 
 
 def _number_notice(column: ColumnReading) -> Notice | None:
-    if column.example is None or (column.certain and column.decimal_mark == "."):
-        return None
-    if column.certain:
-        message = f"The references are written with a decimal comma ('{column.example:.40}') and are read so."
-        return Notice("decimal_mark", "info", message)
     name = {".": "point", ",": "comma"}[column.decimal_mark]
-    message = (
-        f"References such as '{column.example:.40}' can be read with a decimal point or a decimal comma, and the "
-        f"column does not decide: they are read with a decimal {name}. If that is wrong, set 'decimal_mark' of the "
-        "number grader."
-    )
-    return Notice("decimal_mark", "warn", message)
+    set_it = "If that is wrong, set 'decimal_mark' of the number grader."
+    if not column.certain and column.with_comma is not None:
+        message = (
+            f"Some references are written with a decimal point ('{column.with_point:.40}') and some with a decimal "
+            f"comma ('{column.with_comma:.40}'): those that can be read both ways, such as '1,234', are read with a "
+            f"decimal {name}. {set_it}"
+        )
+        return Notice("decimal_mark", "warn", message)
+    if not column.certain:
+        message = (
+            f"References such as '{column.either:.40}' can be read with a decimal point or a decimal comma, and the "
+            f"column does not decide: they are read with a decimal {name}. {set_it}"
+        )
+        return Notice("decimal_mark", "warn", message)
+    if column.decimal_mark == ".":
+        return None
+    message = f"The references are written with a decimal comma ('{column.with_comma:.40}') and are read so."
+    return Notice("decimal_mark", "info", message)

@@ -12,7 +12,8 @@ from decimal import Context, Decimal
 from enum import StrEnum
 from fractions import Fraction
 
-from backend.verifiers.numerals import DecimalMark, Numeral, numerals, plain
+from backend.verifiers.notation import plain
+from backend.verifiers.numerals import DecimalMark, Numeral, numerals
 from backend.verifiers.reference_forms import (
     MAX_CHARS,
     UNITS,
@@ -123,7 +124,7 @@ def _another_choice(text: str, *, choices: Sequence[str], chance: random.Random)
 
 def _of_number(text: str, form: NumberForm, *, scale: Scale, chance: random.Random) -> Iterator[Alteration]:
     numeral, unit = form.numeral, "" if form.unit_at is None else text[slice(*form.unit_at)]
-    right, factor = _exact(numeral), scale.factor_of(unit)
+    right, factor = numeral.value, scale.factor_of(unit)
     yield from _another_digit(text, numeral, scale=scale, factor=factor, chance=chance)
     if not right:
         return
@@ -153,7 +154,8 @@ def _of_expression(text: str, *, scale: Scale, chance: random.Random) -> Iterato
     ends = [found[-1], found[0]] if len(found) > 1 else found
     of_either_sign = _EITHER_SIGN.search(text) is not None
     if not of_either_sign and not _TIME_OR_DATE.fullmatch(text):
-        yield from (Alteration(Change.PART, each.written) for each in ends if spans or not _is_right_side(each, text))
+        alone = [each.written.lstrip("√π/{( ") for each in ends if spans or not _is_right_side(each, text)]
+        yield from (Alteration(Change.PART, number) for number in alone)
     for numeral in ends[-1:] if of_either_sign else ends:
         yield from _another_digit(text, numeral, scale=scale, factor=Fraction(1), chance=chance)
 
@@ -216,18 +218,13 @@ def _is_right_side(numeral: Numeral, text: str) -> bool:
 def _change(text: str, altered: str, *, scale: Scale) -> tuple[Fraction, Fraction] | None:
     """Return the value before and after, if exactly one number of the text changed."""
     before, after = (
-        [_exact(numeral) for numeral in numerals(each, decimal_mark=scale.decimal_mark)] for each in (text, altered)
+        [numeral.value for numeral in numerals(each, decimal_mark=scale.decimal_mark)] for each in (text, altered)
     )
     changed = [pair for pair in zip(before, after, strict=False) if pair[0] != pair[1]]
     if len(before) != len(after) or len(changed) != 1:
         return None
     old, new = changed[0]
     return None if old is None or new is None else (old, new)
-
-
-def _exact(numeral: Numeral) -> Fraction | None:
-    """Return the value; None if it is none, such as 0^0."""
-    return Fraction(numeral.value) if numeral.value.is_finite() else None
 
 
 def _replaced(text: str, span: Span, by: str) -> str:

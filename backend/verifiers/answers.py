@@ -27,7 +27,7 @@ class Number(TextGrader):
     relative to a common one, `{"km": 1000, "m": 1}`, or a list of equivalent names; a number without a unit has the
     factor 1, unless the reference has a unit. Numbers are read as people write them (numerals.py): `12,000`,
     `9 500`, `-$72`, `2.5 \times 10^{-3}`, `1/2`, `3 M`. `decimal_mark` decides how `1,234` is read; if unset, it is
-    found from all references of the dataset, and is a point if they do not decide.
+    found from all references of the dataset, and is a point if they do not decide (docs/verifiers.md).
     """
 
     type: Literal["number"]
@@ -65,7 +65,7 @@ class Number(TextGrader):
 
 
 class Math(TextGrader):
-    """Mathematical equality by math-verify, `verify(parse(reference), parse(input))`, of LaTeX or plain expressions."""
+    """Equality of the expression that the input states and the reference's, in LaTeX or plain, by math-verify."""
 
     type: Literal["math"]
 
@@ -80,9 +80,9 @@ class Math(TextGrader):
 
 
 class ChoiceGrader(TextGrader):
-    r"""Multiple choice: `\boxed{B}`, `Answer: (B)`, `**B**`, or a last line that starts like this.
+    r"""Multiple choice: the input states one of `choices`, letters or words: `\boxed{B}`, `Answer: (B)`, `**B**`.
 
-    A text that names none or several scores 0. `choices` are letters or words.
+    A text that states none, a list of several or a denial scores 0.
     """
 
     type: Literal["choice"]

@@ -1,204 +1,240 @@
-"""Read numbers as people write them, exactly. Standard library only: the sandbox loads it too.
+r"""Read numbers as people write them, exactly. Standard library only: the sandbox loads it too.
 
-Grouped digits (`12,000`, `9 500`, `9'500`, `1,00,000`), both decimal marks, signs and currencies (`-$72`), powers and
-scientific notation (`10^6`, `2.5 \\times 10^{-3}`, `1e-3`), fractions and mixed numbers (`1/2`, `1 1/2`,
-`\\frac{1}{2}`, `1½`), and scales (`12 k`, `3 M`, `2 million`). A mark that could be either (`1,234`) is read by
-`decimal_mark`; `guess_decimal_mark` finds the one of a whole column.
+    number   = [sign] [currency] digits [exponent | "/" digits] [scale]
+    digits   = 1234 | 12,000 | 1,00,000 | 9 500 | 9'500 | 1_000, then a decimal mark and decimals
+    exponent = e-3 | × 10^-3 | ^6
+    scale    = k | M | million | ...
+
+after `plain` (notation.py) has written LaTeX and Unicode in one way. A mark that could be either (`1,234`) is read by
+`decimal_mark`; decimal_marks.py finds the one of a whole column. What is part of something else is no number: `CO2`,
+`x_1`, `m^2`, `12:30`, `±2`. What is part of an expression (`3√13`, `π/4`, `2^0.5`) is a number without a value.
 """
 
 import re
-from collections.abc import Iterable, Iterator
-from decimal import ROUND_HALF_EVEN, Context, Decimal
+from collections import deque
+from collections.abc import Iterator
+from fractions import Fraction
 from functools import cache
 from typing import Literal, NamedTuple
 
 DecimalMark = Literal[".", ","]
 
-EXACT = Context(prec=1000, rounding=ROUND_HALF_EVEN, traps=[])
 MAX_POWER = 400
 """Largest exponent of a written power: `9^9999` has more digits than a score needs."""
+MAX_DIGITS = 1000
+MAX_NUMERALS = 500
+"""An answer is at the end of a text; a model that repeats itself writes a hundred thousand numbers."""
 SCALES = {
-    "k": 3,
-    "K": 3,
-    "Tsd": 3,
-    "M": 6,
-    "mln": 6,
-    "Mio": 6,
-    "B": 9,
-    "bn": 9,
-    "Mrd": 9,
-    **dict.fromkeys(("thousand", "Thousand"), 3),
-    **dict.fromkeys(("million", "millions", "Million", "Millionen"), 6),
+    **dict.fromkeys(("k", "K", "Tsd", "thousand", "thousands", "Thousand", "Tausend", "mille"), 3),
+    **dict.fromkeys(("lakh", "lakhs", "Lakh"), 5),
+    **dict.fromkeys(("M", "m", "mn", "mln", "Mio", "million", "millions", "Million", "Millionen"), 6),
+    **dict.fromkeys(("crore", "crores", "Crore"), 7),
+    **dict.fromkeys(("B", "b", "bn", "Mrd", "Milliarde", "Milliarden", "milliard", "milliards"), 9),
     **dict.fromkeys(("billion", "billions", "Billion"), 9),
-    **dict.fromkeys(("trillion", "trillions", "Trillion"), 12),
+    **dict.fromkeys(("Billionen", "tn", "trillion", "trillions", "Trillion"), 12),
 }
 """Words that multiply the number before them, each with its power of ten."""
 ATTACHED = {"K", "B"}
-"""Those that count only without a space before them: `300 K` is a temperature, `2 B` a label."""
+"""Those that count only without a space before them, or with a currency: `300 K` is a temperature, `2 B` a label."""
+OF_MONEY = {"m", "b"}
+"""Those that count only with a currency: `$5m`, but `5m` is a length."""
 
-_THIN = "\u00a0\u2009\u202f"
-_VULGAR = {
-    "½": "1/2",
-    "⅓": "1/3",
-    "⅔": "2/3",
-    "¼": "1/4",
-    "¾": "3/4",
-    "⅕": "1/5",
-    "⅖": "2/5",
-    "⅗": "3/5",
-    "⅘": "4/5",
-} | {"⅙": "1/6", "⅚": "5/6", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8"}
-_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
-_PLAIN = (
-    (re.compile(r"\{,\}"), ","),
-    (re.compile(r"\\!"), ""),
-    (re.compile(r"(?<=\d)\s*(?:\\[,;: ]|~)\s*(?=\d)"), "\u202f"),
-    (re.compile(r"\\([$%€£])"), r"\1"),
-    (re.compile(r"\\(?:times|cdot)(?![A-Za-z])"), "×"),
-    (re.compile(r"\\[dt]?frac\s*\{\s*(-?\d+)\s*\}\s*\{\s*(\d+)\s*\}"), r" \1/\2 "),
-    (re.compile(r"\\[dt]?frac\s*(\d)\s*(\d)"), r" \1/\2 "),
-    (re.compile("[" + "".join(_VULGAR) + "]"), lambda found: f" {_VULGAR[found[0]]} "),
-    (re.compile("(?<=[0-9])[⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+"), lambda found: "^" + found[0].translate(_RAISED)),
-    (re.compile(r"(?<![\w.)])-\s+(?=\d+/\d)"), "-"),
+_SYMBOLS = "$€£¥₹₩₽₺₪₫฿₱₦"
+_CURRENCY = rf"(?:[A-Z]{{0,3}}[{_SYMBOLS}]|(?:EUR|USD|GBP|CHF|JPY|CNY|INR|AUD|CAD|SEK|Rs\.?|Fr\.)(?![A-Za-z]))"
+_LETTER = "A-Za-zÀ-ÖØ-öø-ɏΑ-Ωα-ορ-ω"
+_SCALE = "|".join(sorted(SCALES, key=len, reverse=True))
+_TOKEN = re.compile(
+    rf"""
+    (?P<expression>\\[a-z]{{0,4}}frac\s?\{{(?:[^{{}}]|\{{[^{{}}]*\}}){{0,99}}\}}\s?\{{(?:[^{{}}]|\{{[^{{}}]*\}}){{0,99}}\}}
+        |√\s?[({{]?\s?\d++(?:[.,]\d++)*+|π\s?/\s?\d++)
+    |(?:\^\s?[-+({{]*+\s?|±\s?{_CURRENCY}?)\d++(?:[.,]\d++)*+    # an exponent, an uncertainty
+    |\d++(?::\d++)++|\d{{4}}-\d\d-\d\d(?!\d)                     # a time or a ratio, a date
+    |(?:(?P<sign>[-+]|(?:[Mm]inus|[Nn]egative|moins)(?=\s))[ ]{{0,4}}(?P<open>\([ ]?)?)?
+     (?P<currency>(?<!\d){_CURRENCY}\s?(?P<inner>-\s?(?=\d))?)?
+     (?P<run>\d++(?:[.,'_ ]\d++)*+|(?<![\w.,])[.,]\d++)
+     (?:\s?/\s?(?P<bottom>\d++(?:[.,]\d++)*+)
+      |[eE](?P<e>[-+]?\d{{1,4}})(?!\w)
+      |\s{{0,2}}[×x*]\s{{0,2}}10\s?\^\s?(?P<times>[-+]?\d{{1,4}})(?!\d)
+      |\^(?P<power>[-+]?\d{{1,4}})(?!\d|\.\d))?
+     (?P<scaled>(?P<space>[ ]?)(?P<scale>{_SCALE})(?:\.(?=[\s)]|$))?(?={_CURRENCY}|[^\w^/{_SYMBOLS}]|$))?
+     (?(open)\s?\))
+    |[{_LETTER}](?:[{_LETTER}\d]|_(?=\w))*+(?:_?\{{[^{{}}\s]{{1,20}}\}})?    # a word, with the digits of its name
+    """,
+    re.VERBOSE,
 )
-_CURRENCY = r"(?:US\$|[$€£¥₹]|(?:EUR|USD|GBP|CHF)\b)"
-_SIGN = r"(?<![\w.)\]])[-+−–]"  # a minus belongs to the number unless something stands right before it: 3-4 is 3 and 4
-_EXPONENT = (
-    r"(?:[eE](?P<e>[-+]?\d{1,4})(?!\w)|\s*[×x*·]\s*10\s*\^\s*(?:\{\s*)?(?P<times>[-+−]?\d{1,4})"
-    r"|\^(?:\{\s*)?(?P<power>[-+−]?\d{1,4}))"
-)
+_NOT_AFTER = re.compile(rf"(?:[\w)\]}}%°.\-]|\d[{_SYMBOLS}])\Z")
+"""What comes before a dash that joins or subtracts: `3-4`, `5%-10%`, `5€-10€`."""
+_SIGN_AFTER = re.compile(r"(?:[=:(\[{<>≤≥≈≠,;|/×^]|(?<!\w)[$*]|\b(?:is|are|was|be|equals?|to|of))\Z")
+"""What comes before a minus with a space after it: `x = - 5`, but not `7 - 5`, `the answer - 5`, or a bullet."""
+_SUBTRACTED_FROM = re.compile(r"(?:[\d)%\-]|(?<![A-Za-z])[A-Za-z])\Z")
+"""What comes before the word in `7 minus 5`."""
+
+
+_GOES_ON = re.compile(r"\s?[√π]|\^(?!\s?\{?\s?(?:st|nd|rd|th)\b)")
+"""What makes the number before it part of an expression."""
+_MONEY_FOLLOWS = re.compile(rf"\s?{_CURRENCY}")
 
 
 class Numeral(NamedTuple):
-    """A number in a `plain` text. `start` is where its digits begin, `end` where its scale ends, if it has one."""
+    """A number in a `plain` text. `start` is where its digits begin, `end` where its scale ends, if it has one.
 
-    value: Decimal
-    unscaled: Decimal
+    `value` is None where the number is part of an expression, or too long.
+    """
+
+    value: Fraction | None
+    unscaled: Fraction | None
     start: int
     digits_end: int
     end: int
     written: str
 
 
-def plain(text: str) -> str:
-    """Write LaTeX, raised digits and fraction signs as plain text; positions of numerals refer to this."""
-    for pattern, replacement in _PLAIN:
-        text = pattern.sub(replacement, text)
-    return text
+class _Piece(NamedTuple):
+    start: int
+    literal: str
+    value: Fraction | None
 
 
 def numerals(text: str, *, decimal_mark: DecimalMark = ".") -> Iterator[Numeral]:
-    """Yield each number of a `plain` text, in order."""
-    for found in _pattern(decimal_mark).finditer(text):
-        unscaled = _unscaled(found, decimal_mark)
-        if unscaled is None:
-            continue
-        scale, digits_end = found["scale"], found.end()
-        value = unscaled
-        if scale:
-            digits_end = found.start("space")
-            if not (scale in ATTACHED and found["space"]):
-                value = EXACT.scaleb(unscaled, SCALES[scale])
-        yield Numeral(value, unscaled, found.start("body"), digits_end, found.end(), found[0].strip())
+    """Yield the numbers of a `plain` text, in order: the last ones, if it has more than `MAX_NUMERALS`."""
+    found_all = (found for found in _TOKEN.finditer(text) if found["run"] or found["expression"])
+    for found in deque(found_all, maxlen=MAX_NUMERALS):
+        if found["expression"]:
+            yield Numeral(None, None, found.start(), found.end(), found.end(), found[0])
+        else:
+            yield from _numerals_of(found, text, decimal_mark)
+
+
+def last_literal(text: str) -> str | None:
+    """Return the digits and marks of the last number of a `plain` text; None if it has none, or a list in brackets."""
+    runs = [found for found in _TOKEN.finditer(text) if found["run"]]
+    if not runs or _is_listed(runs[-1], text):
+        return None
+    run: str = runs[-1]["run"]
+    return run if readings(run) else run.rpartition(" ")[2]
+
+
+def readings(literal: str) -> dict[DecimalMark, Fraction | None]:
+    """Return what the digits mean with each decimal mark with which they can be read."""
+    marks: tuple[DecimalMark, ...] = (".", ",")
+    return {mark: _value(found) for mark in marks if (found := _literal(mark).fullmatch(literal))}
 
 
 @cache
-def _pattern(mark: DecimalMark) -> re.Pattern[str]:
-    point, other = re.escape(mark), re.escape("," if mark == "." else ".")
-    between = rf"[ '’{_THIN}]"
-    grouped = rf"\d{{1,3}}(?:{other}\d{{3}})+(?!\d)|\d{{1,3}}(?P<gap>{between})\d{{3}}(?:(?P=gap)\d{{3}})*(?!\d)"
-    foreign = (  # can only be meant with the other mark
-        rf"\d{{1,3}}(?:{point}\d{{3}})+{other}\d+|\d{{1,3}}(?:{point}\d{{3}}){{2,}}(?![\d{other}])"
-        rf"|\d{{1,3}}(?:{between}\d{{3}})+{other}\d+(?!\d)|(?<![\[({{,;])0{other}\d+(?![\d,\])}}])"
-    )
-    if mark == ",":
-        foreign += r"|\d{1,3}\.(?!\d{3}(?!\d))\d+|\d{4,}\.\d+"
-    indian = r"\d{1,2}(?:,\d{2}){1,8},\d{3}(?!\d)"
-    native = rf"(?:{indian}|{grouped}|\d+)(?:{point}\d+)?|(?<![\w.]){point}\d+"
-    fraction = rf"(?:(?P<whole>\d+)\s+)?(?P<top>\d+)\s*/\s*(?P<bottom>\d+)(?![\d/]|{point}\d)"
-    scale = "|".join(sorted(SCALES, key=len, reverse=True))
-    return re.compile(
-        rf"(?P<sign>{_SIGN})?(?:{_CURRENCY}\s?(?P<inner>[-−](?=\d))?)?"
-        rf"(?P<body>(?<![\d/]){fraction}|(?:(?P<foreign>{foreign})|(?P<native>{native}))(?:{_EXPONENT})?)"
-        rf"(?:(?P<space>[ {_THIN}]?)(?P<scale>{scale})(?:\.(?=\s|$))?(?={_CURRENCY}|[^\w$€£]|$))?"
-    )
+def _literal(mark: DecimalMark) -> re.Pattern[str]:
+    gap = "[,' _]" if mark == "." else "[.' _]"
+    indian = r"|[1-9]\d?(?:,\d\d)+,\d{3}" if mark == "." else ""
+    grouped = rf"[1-9]\d{{0,2}}(?P<gap>{gap})\d{{3}}(?:(?P=gap)\d{{3}})*"
+    return re.compile(rf"(?P<whole>{grouped}{indian}|\d+|(?={re.escape(mark)}))(?:{re.escape(mark)}(?P<decimals>\d+))?")
 
 
-def _unscaled(found: re.Match[str], mark: DecimalMark) -> Decimal | None:
-    if found["top"] is not None:
-        value = _fraction(found)
-    else:
-        other = "," if mark == "." else "."
-        digits, point = (found["foreign"], other) if found["foreign"] else (found["native"], mark)
-        if found["foreign"] and found["foreign"].count(mark) > 1 and other not in found["foreign"]:
-            digits = digits.replace(mark, "")
-        if found["foreign"] and mark == "," and "." in digits and "," not in digits:
-            point = "."
-        kept = re.sub(rf"[^\d{re.escape(point)}]", "", digits).replace(point, ".")
-        value = _raised(EXACT.create_decimal(kept), found)
-    if value is None:
+def _value(found: re.Match[str]) -> Fraction | None:
+    digits, decimals = re.sub(r"\D", "", found["whole"]), found["decimals"] or ""
+    if len(digits) + len(decimals) > MAX_DIGITS:
         return None
-    return EXACT.minus(value) if (found["sign"] or "+") in "-−–" or found["inner"] else value
+    return Fraction(int(digits + decimals), 10 ** len(decimals))
 
 
-def _fraction(found: re.Match[str]) -> Decimal | None:
-    whole, top, bottom = (EXACT.create_decimal(found[name] or "0") for name in ("whole", "top", "bottom"))
-    if not bottom:
-        return None
-    return EXACT.add(whole, EXACT.divide(top, bottom))
+def _numerals_of(found: re.Match[str], text: str, mark: DecimalMark) -> Iterator[Numeral]:
+    pieces = list(_pieces(found["run"], found.start("run"), mark, listed=_is_listed(found, text)))
+    if found["bottom"]:
+        pieces = _with_bottom(pieces, found, text, mark)
+    if _negates(found, text) and pieces[0].value is not None:
+        pieces[0] = pieces[0]._replace(value=-pieces[0].value)
+    *others, last = pieces
+    for piece in others:
+        end = piece.start + len(piece.literal)
+        yield Numeral(piece.value, piece.value, piece.start, end, end, piece.literal)
+    unscaled = None if _GOES_ON.match(text, found.end()) else _raised(last.value, found)
+    value = unscaled
+    if unscaled is not None and _scale_counts(found, text):
+        value = unscaled * 10 ** SCALES[found["scale"]]
+    digits_end = found.end() if found["scaled"] is None else found.start("scaled")
+    yield Numeral(value, unscaled, last.start, digits_end, found.end(), found[0].strip())
 
 
-def _raised(value: Decimal, found: re.Match[str]) -> Decimal | None:
+def _pieces(run: str, start: int, mark: DecimalMark, *, listed: bool) -> Iterator[_Piece]:
+    """Split what no number is written like: a list such as `10 20 300` or `1,2,3`."""
+    for offset, literal in [(0, run)] if _read(run, mark, listed=listed) else _parts_at_spaces(run)[-MAX_NUMERALS:]:
+        if found := _read(literal, mark, listed=listed):
+            yield _Piece(start + offset, literal, _value(found))
+            continue
+        inner = r"\d+(?:\.\d+)?(?![.\d])|\d+" if mark == "." else r"\d+(?:,\d+)?(?![,\d])|\d+"
+        for digits in deque(re.finditer(inner, literal), maxlen=MAX_NUMERALS):
+            found = _literal(mark).fullmatch(digits[0])
+            assert found is not None
+            yield _Piece(start + offset + digits.start(), digits[0], _value(found))
+
+
+def _parts_at_spaces(run: str) -> list[tuple[int, str]]:
+    """Split at spaces. Three digits that begin with 0 belong to what is before them: `2020 12 000`."""
+    parts: list[tuple[int, str]] = []
+    for found in re.finditer("[^ ]+", run):
+        if parts and re.fullmatch(r"0\d\d(?:\D\d*)?", found[0]):
+            offset, literal = parts[-1]
+            parts[-1] = (offset, f"{literal} {found[0]}")
+        else:
+            parts.append((found.start(), found[0]))
+    return parts
+
+
+def _read(literal: str, mark: DecimalMark, *, listed: bool) -> re.Match[str] | None:
+    """Match digits by the column's decimal mark, or by the other one if only that fits. `(1,5)` is a pair."""
+    found = _literal(mark).fullmatch(literal)
+    if found or (listed and mark == "." and "." not in literal):
+        return found
+    return _literal("," if mark == "." else ".").fullmatch(literal)
+
+
+def _is_listed(found: re.Match[str], text: str) -> bool:
+    """Return whether nothing but the digits is in brackets."""
+    start, end = found.span("run")
+    before, after = text[max(0, start - 3) : start].rstrip(" ")[-1:], text[end : end + 3].lstrip(" ")[:1]
+    return before + after in ("()", "[]", "{}", "[)", "(]")
+
+
+def _with_bottom(pieces: list[_Piece], found: re.Match[str], text: str, mark: DecimalMark) -> list[_Piece]:
+    """Make one number of `1/2` and of `1 1/2`; leave the numbers of `3/4/2024` as they are."""
+    bottom = list(_pieces(found["bottom"], found.start("bottom"), mark, listed=False))
+    start, end = found.start("run"), found.end("bottom")
+    if len(bottom) > 1 or text[max(0, start - 1) : start] == "/" or re.match(r"/\d", text[end : end + 2]):
+        return [*pieces, *bottom]
+    *others, top = pieces
+    value = top.value / bottom[0].value if top.value is not None and bottom[0].value else None
+    if others and others[-1].literal.isdigit() and top.literal.isdigit():
+        whole = others.pop()
+        value = None if value is None or whole.value is None else whole.value + value
+        top = top._replace(start=whole.start)
+    return [*others, top._replace(value=value)]
+
+
+def _raised(value: Fraction | None, found: re.Match[str]) -> Fraction | None:
     exponent = found["e"] or found["times"]
-    if exponent:
-        return EXACT.multiply(value, EXACT.create_decimal(f"1e{exponent.replace('−', '-')}"))
-    if found["power"]:
-        power = int(found["power"].replace("−", "-"))
-        return EXACT.power(value, power) if abs(power) <= MAX_POWER else None
-    return value
+    if value is None or (exponent is None and found["power"] is None):
+        return value
+    if exponent is not None:
+        return value * Fraction(10) ** int(exponent)
+    power = int(found["power"])
+    small = abs(power) <= MAX_POWER and (value or power >= 0) and len(found["run"]) * abs(power) <= 10 * MAX_DIGITS
+    return value**power if small else None
 
 
-class ColumnReading(NamedTuple):
-    """How a column of references is read."""
-
-    decimal_mark: DecimalMark
-    certain: bool
-    """False when values could be read either way and none decides: the mark is the usual one, a point."""
-    example: str | None
-    """A value that decided, or one that could be read either way."""
-
-
-_EITHER = re.compile(r"(?<![\d.,])(?!0)\d{1,3}[.,]\d{3}(?![\d.,]*\d)")
-_POINT = re.compile(
-    r"(?<![\d.,])(?:(?:\d{1,3}(?:,\d{3})+|\d+)\.(?!\d{3}(?!\d))\d+|\d{1,3}(?:,\d{3})+\.\d+|0\.\d+|\d{4,}\.\d+)(?![\d.,]*\d)"
-)
-_COMMA = re.compile(
-    r"(?<![\d.,])(?:(?:\d{1,3}(?:\.\d{3})+|\d+),(?!\d{3}(?!\d))\d+|\d{1,3}(?:\.\d{3})+,\d+|0,\d+|\d{4,},\d+)(?![\d.,]*\d)"
-)
+def _negates(found: re.Match[str], text: str) -> bool:
+    sign = found["sign"]
+    if found["inner"] or sign is None or sign == "+":
+        return bool(found["inner"])
+    start, end = found.span("sign")
+    before = text[max(0, start - 12) : start]
+    if sign != "-":
+        return not _SUBTRACTED_FROM.search(before.rstrip(" "))
+    if text[end] != " ":
+        return not _NOT_AFTER.search(before)
+    return bool(_SIGN_AFTER.search(before.rstrip(" ")))
 
 
-def guess_decimal_mark(references: Iterable[str]) -> ColumnReading:
-    """Find the decimal mark of a column by the values that can be read in one way only; the majority if both occur."""
-    with_point, with_comma, either = [], [], None
-    for reference in references:
-        text = plain(reference)
-        if _POINT.fullmatch(_bare(text)):
-            with_point.append(reference)
-        if _COMMA.fullmatch(_bare(text)):
-            with_comma.append(reference)
-        if either is None and _EITHER.search(text):
-            either = reference
-    if len(with_comma) > len(with_point):
-        return ColumnReading(",", certain=not with_point, example=with_comma[0])
-    if with_point:
-        return ColumnReading(".", certain=not with_comma, example=with_point[0])
-    return ColumnReading(".", certain=either is None, example=either)
-
-
-def _bare(text: str) -> str:
-    """Return the text from its first digit, or the mark before it, to its last digit."""
-    digits = [place for place, letter in enumerate(text) if letter.isdigit()]
-    if not digits:
-        return ""
-    first = digits[0] - (digits[0] > 0 and text[digits[0] - 1] in ".,")
-    return text[first : digits[-1] + 1]
+def _scale_counts(found: re.Match[str], text: str) -> bool:
+    scale = found["scale"]
+    if scale in ATTACHED or scale in OF_MONEY:
+        money = found["currency"] or _MONEY_FOLLOWS.match(text, found.end())
+        return bool(money) or (scale in ATTACHED and not found["space"])
+    return scale is not None

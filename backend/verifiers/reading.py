@@ -5,9 +5,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from backend.errors import AppError
 from backend.verifiers import specs, templates
+from backend.verifiers.decimal_marks import ColumnReading, read_column
 from backend.verifiers.formula import FormulaError
 from backend.verifiers.libraries import MODEL_CODE, MODULES
-from backend.verifiers.numerals import ColumnReading, guess_decimal_mark
 from backend.verifiers.record import ROUNDING
 from backend.verifiers.source import parse_source
 from backend.verifiers.specs import Single, Spec, TextGrader
@@ -148,7 +148,7 @@ def with_decimal_marks(
             reference = row_reference(part, item=item, answer=answer)
             if reference is not None:
                 references[name].append(reference)
-    found = {name: guess_decimal_mark(texts) for name, texts in references.items()}
+    found = {name: read_column(texts) for name, texts in references.items()}
     read = {n: p.model_copy(update={"decimal_mark": found[n].decimal_mark}) for n, p in open_numbers.items()}
     if isinstance(spec, specs.Multi):
         return spec.model_copy(update={"graders": {**spec.graders, **read}}), found

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from backend.verifiers.numerals import plain
+from backend.verifiers.notation import plain
 from backend.verifiers.record import ScoreRecord, ScoreStatus
 
 CUT_CHARS = 40

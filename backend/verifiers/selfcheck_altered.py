@@ -10,7 +10,7 @@ from typing import Any
 from backend.verdict import Finding, Level, quoted, truncated
 from backend.verifiers import specs
 from backend.verifiers.alterations import CHANGES, MAX_ALTERATIONS, Alteration, Change, Scale, alterations
-from backend.verifiers.numerals import guess_decimal_mark
+from backend.verifiers.decimal_marks import read_column
 from backend.verifiers.probes import FORMS, ProbeRow
 from backend.verifiers.reading import comparing_graders, is_judged, known_references
 from backend.verifiers.record import ScoreRecord
@@ -153,7 +153,7 @@ def _scale(parts: Sequence[Single], references: Sequence[str]) -> Scale:
     choices = next((part.choices for part in parts if isinstance(part, specs.ChoiceGrader)), _letters(references))
     absolute, relative = zip((0.0, 0.0), *(part.tolerances for part in numbers), strict=True)
     return Scale(
-        decimal_mark=marks[0] if marks else guess_decimal_mark(references).decimal_mark,
+        decimal_mark=marks[0] if marks else read_column(references).decimal_mark,
         tolerance=(max(absolute), max(relative)),
         units={unit: [other for other in factors if other != unit] for unit in factors} if factors else UNITS,
         factors=factors,

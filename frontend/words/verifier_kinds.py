@@ -19,7 +19,7 @@ KIND_HELP = {
     "python": "A function that takes the row and the text and returns a number, from 0 to 1 or in a range of its own.",
     "regex": "Finds the answer in the text. The group (?P<answer>…) is compared with the row's reference answer.",
     "string_check": "Compares the text with a value of the row, without code.",
-    "number": "The last number in the text must equal the reference, within `tolerance` and in any of the `units`.",
+    "number": "The number that is marked as the answer, or the last one, must equal the reference, within `tolerance`.",
     "math": "The text must be mathematically equal to the reference, in LaTeX or plain text (math-verify).",
     "choice": "The text must choose one of the `choices`, the same as the reference.",
     "json_schema": "The text must be JSON that matches the `schema`.",

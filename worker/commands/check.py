@@ -13,6 +13,7 @@ import typer
 from backend.cli.standalone import run_standalone
 from backend.datasets.rows.rows import items_and_answers, read_rows
 from backend.errors import AppError
+from backend.jobs.notices import number_notices
 from backend.verdict import Level, verdict_lines
 from backend.verifiers.reading import with_decimal_marks
 from backend.verifiers.specs import parse_spec
@@ -31,7 +32,9 @@ def check(
     """
     with data.open("rb") as file:
         all_rows = read_rows(file, name=data.name)
-    grader, _columns = with_decimal_marks(parse_spec(read_grader(verifier)), items_and_answers(all_rows))
+    grader, columns = with_decimal_marks(parse_spec(read_grader(verifier)), items_and_answers(all_rows))
+    for notice in number_notices(columns.values()):
+        print(notice.message, file=sys.stderr)
     chosen, more = (spread_rows(all_rows, count=count) for count in (rows, MAX_REFERENCES))
     with Sandbox() as sandbox:
         result = check_verifier(grader, chosen, sandbox=sandbox, more_rows=more)

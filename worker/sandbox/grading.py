@@ -1,7 +1,7 @@
 """Inside: runs one program (a verifier) over the rows of a batch, one frame per row. Standard library only.
 
 A program is JSON: `{"kind": "python", ...}` (python_program.py) or `{"kind": "regex", ...}` with the options of that
-scorer (scorers.py, number.py, choice.py, library_scorers.py). A row is a line of JSON.
+scorer (scorers.py, number.py, choice.py, mathematics.py, library_scorers.py). A row is a line of JSON.
 """
 
 import json
@@ -11,6 +11,7 @@ from typing import Any
 
 from worker.sandbox import frames, library_scorers, python_program, scorers
 from worker.sandbox.choice import choice
+from worker.sandbox.mathematics import mathematics
 from worker.sandbox.number import number
 from worker.sandbox.readouts import READERS
 from worker.sandbox.scorers import GradeError
@@ -33,7 +34,7 @@ _SCORERS: dict[str, Callable[[Mapping[str, Any]], scorers.Scorer]] = {
     "string_check": scorers.string_check,
     "number": number,
     "choice": choice,
-    "math": library_scorers.mathematics,
+    "math": mathematics,
     "text_similarity": library_scorers.text_similarity,
     "json_schema": library_scorers.json_schema,
     **READERS,

@@ -1,78 +1,30 @@
-"""Inside: built-in types that need a library: `math`, `text_similarity`, `json_schema`.
+"""Inside: built-in types that need a library: `text_similarity`, `json_schema`, and the warm-up of libraries.
 
 The libraries are imported when a scorer is created, because they are in the sandbox's own folder.
 """
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from worker.sandbox.scorers import GradeError, Scored, Scorer, require_reference
-
-
-def mathematics(program: Mapping[str, Any]) -> Scorer:
-    """Create the `math` scorer. math-verify's own time limits are off, because each row has a deadline anyway."""
-    from math_verify import parse, verify
-
-    parsed_references: dict[str, Any] = {}
-
-    def read_reference(reference: str) -> Any:
-        if reference not in parsed_references:
-            parsed = parsed_reference(reference)
-            if not parsed:
-                raise GradeError(f"the reference '{reference:.80}' cannot be read as mathematics")
-            if len(parsed_references) > 256:
-                parsed_references.clear()
-            parsed_references[reference] = parsed
-        return parsed_references[reference]
-
-    def score(text: str, reference: str | None) -> float:
-        answer = parse(mathematical(text), parsing_timeout=None)
-        return float(verify(read_reference(require_reference(reference)), answer, timeout_seconds=None))
-
-    return score
-
-
-def parsed_reference(reference: str) -> list[Any]:
-    """Return math-verify's expression and the text that it took it from; nothing if it cannot be read."""
-    from math_verify import parse
-
-    read: list[Any] = parse(mathematical(reference), parsing_timeout=None) or parse(reference, parsing_timeout=None)
-    return read
-
-
-_DELIMITED = re.compile(r"\$|\\boxed|\\\(|\\\[")
-_COMMAND = re.compile(r"\\(?:text|mathrm|textbf)\s*\{[^{}]*\}|\\[A-Za-z]+")
-_WORD = re.compile(r"[A-Za-z]{3,}|(?:(?<=\s)|^)[A-Za-z]{2}(?=\s|$)")
-"""Prose, or a unit: three letters, or two that stand alone (`2ab` is algebra)."""
-_FUNCTIONS = frozenset(
-    {"and", "or", "ln", "pi", "exp", "gcd", "lcm", "log", "max", "min", "mod", "det", "deg", "sqrt"}
-    | {"sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh", "arcsin", "arccos", "arctan"}
-)
-_GROUPED = re.compile(r"(?<!\d)(\d{1,3})((?:(?:\\[,!; ]|[ \u00a0\u2009\u202f'’])\d{3})+)(?!\d)")
-MAX_BARE_CHARS = 400
-
-
-def mathematical(text: str) -> str:
-    """Add the delimiters of LaTeX to a text that is nothing but an expression; leave any other as it is.
-
-    Without them math-verify would take the last number alone: 13 of `3\\sqrt{13}`, 2 of `(1, 2)`.
-    """
-    bare = text.strip()
-    if not bare or len(bare) > MAX_BARE_CHARS or "\n" in bare or _DELIMITED.search(bare):
-        return text
-    if any(word.lower() not in _FUNCTIONS for word in _WORD.findall(_COMMAND.sub(" ", bare))):
-        return text
-    grouped = _GROUPED.sub(lambda found: found[1] + re.sub(r"\D", "", found[2]), bare)
-    return f"${grouped.removesuffix('.')}$"
+from worker.sandbox.mathematics import mathematics
+from worker.sandbox.scorers import Scored, Scorer, require_reference
 
 
 def warm_mathematics() -> None:
-    """Let the parsers build their tables, which they do on first use."""
+    """Let the parsers build their tables, and sympy import what it compares with, which they do on first use."""
     score = mathematics({})
-    for text in (r"$\frac{1}{2}$", r"\boxed{x^2 + \sqrt{2}\pi}", "{1, 2, 3}", "$[0, 1)$", r"$x \le 3$", "12.5%"):
-        score(text, text)
+    for text, reference in (
+        (r"$\frac{1}{2}$", "0.50"),
+        (r"\boxed{x^2 + \sqrt{2}\pi}", r"\sqrt{2}\pi + x^2"),
+        ("(x - 1)(x + 1)", "x^2 - 1"),
+        (r"2\sqrt{2}", r"4\sqrt{2}"),
+        ("{1, 2, 3}", "{3, 2, 1}"),
+        ("$[0, 1)$", "$[0, 2)$"),
+        (r"$x \le 3$", r"3 \ge x"),
+        ("12.5%", r"\frac{1}{8}"),
+    ):
+        score(text, reference)
 
 
 def warm_sympy() -> None:

@@ -1,82 +1,206 @@
 """Inside: the `number` grader. The last number of the text against the reference's, within a tolerance."""
 
-from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
+import re
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Context, Decimal
+from fractions import Fraction
+from functools import lru_cache
 from typing import Any, NamedTuple
 
-from backend.verifiers.numerals import EXACT, DecimalMark, Numeral, numerals, plain
+from backend.verifiers.notation import plain
+from backend.verifiers.numerals import DecimalMark, Numeral, numerals
+from worker.sandbox.marked import after_hashes, answer_of, boxes
 from worker.sandbox.scorers import GradeError, Scored, Scorer, require_reference
 
-SPACES = " \u00a0\u202f"
-MAX_UNIT_DISTANCE = 40
-"""Characters around a number in which its unit is looked for."""
+_BETWEEN = r"[ *_`$})]{0,8}"
+"""What may stand between a number and its unit: `**5** km`, `$5$ km`."""
+_GOES_ON = r"(?:\d|\^|\s?/\s?\w|\s?×\s?[A-Za-z]|\s(?:per|pro|par)\b)"
+"""What makes another unit of the one before it: `m^2`, `km/h`."""
+_JOINT = re.compile(r"(?:\s|,|and|und|et){1,6}")
+"""What stands between the parts of `2 h 30 min`."""
+_UNIT_AFTER = re.compile(r"[^\d.,;:!?\n]{0,40}")
+_DENIED = re.compile(r"(?:\bnot|n't|≠|\brather than|\binstead of)\s{0,4}(?:equal to\s{1,4})?[-$€£]{0,2}\s?\Z", re.I)
+_OPEN = re.compile(r"(?:\d[^\d.;\n]{0,12}\b(?:or|oder|ou)|\bbetween\b[^.;\n]{0,24}\band)\s{1,4}[-$€£]{0,2}\s?\Z")
+_AMOUNT = r"[$€£¥₹]\s?[\d.,' ]+"
+_ACCOUNTING = re.compile(rf"\s*(?:\(\s?({_AMOUNT})\)|([$€£¥₹]\s?)\(([\d.,' ]+)\))\s*")
+_IN_PARENTHESES = re.compile(r"\s*\(\s?[\d.,' ]+\)\s*")
+_BULLET = re.compile(r"\A\s*-\s+(?=[\d.$€£¥₹])")
 
 
 class _Reading(NamedTuple):
-    value: Decimal
+    """A number with its unit. `end` is where the unit ends; `value` is in the common unit."""
+
+    value: Fraction | None
     unit: str | None
     written: str
+    end: int
+    trailing: bool = False
 
 
 def number(program: Mapping[str, Any]) -> Scorer:
-    absolute, relative = (EXACT.create_decimal(repr(width)) for width in program["tolerances"])
-    read = reader(program)
+    absolute, relative = (_exact(width) for width in program["tolerances"])
+    readings, mark = _readings(program), program["decimal_mark"]
+    read_reference = lru_cache(maxsize=256)(reference_reader(program))
 
     def score(text: str, reference: str | None) -> Scored:
-        right = read(require_reference(reference))
-        if right is None or not right.value.is_finite():
-            raise GradeError(f"the reference '{reference:.80}' contains no number")
-        answer = read(text)
-        if answer is None:
+        right, unit, _ = read_reference(require_reference(reference))
+        marked, is_marked = _marked(text)
+        found = list(readings(_alone(marked) if is_marked else _unfolded(plain(marked)), mark))
+        if not found:
             return Scored(0.0, "the text contains no number")
-        if right.unit is not None and answer.unit is None:
-            return Scored(0.0, f"{answer.written} has no unit; the reference is in {right.unit}")
-        width = max(absolute, EXACT.multiply(relative, EXACT.abs(right.value)))
-        near = answer.value.is_finite() and EXACT.abs(EXACT.subtract(answer.value, right.value)) <= width
+        answer = _last(found)
+        if unit is not None and answer.unit is None:
+            return Scored(0.0, f"{answer.written} has no unit; the reference is in {unit}")
+        if answer.value is None:
+            return Scored(0.0, f"'{answer.written}' is no single number in a known unit")
+        near = abs(answer.value - right) <= max(absolute, relative * abs(right))
         return Scored(float(near), None if near else _difference(answer, right))
 
     return score
 
 
-def reader(program: Mapping[str, Any]) -> Callable[[str], _Reading | None]:
-    """Return a function that reads a text: its last number with a unit, else its last number."""
-    units: dict[str, float] = program["units"]
-    mark: DecimalMark = program["decimal_mark"]
-    by_length = sorted(units, key=len, reverse=True)
+class ReadNumber(NamedTuple):
+    """The number of a reference, in the common unit, and the text that it was taken from."""
 
-    def read(text: str) -> _Reading | None:
-        text = plain(text)
-        found = [_with_unit(numeral, text, by_length) for numeral in numerals(text, decimal_mark=mark)]
-        if not found:
-            return None
-        last = next((one for one in reversed(found) if one.unit is not None), found[-1])
-        factor = Decimal(1) if last.unit is None else EXACT.create_decimal(repr(units[last.unit]))
-        return last._replace(value=EXACT.multiply(last.value, factor))
+    value: Fraction
+    unit: str | None
+    written: str
+
+
+def reference_reader(program: Mapping[str, Any]) -> Callable[[str], ReadNumber]:
+    """Return a function that reads a reference; it raises GradeError for one that is not a single number."""
+    readings, mark = _readings(program), program["decimal_mark"]
+
+    def read(reference: str) -> ReadNumber:
+        marked, _ = _marked(reference)
+        text = _alone(marked)
+        found = list(readings(text, mark))
+        _require_one_number(text, found, reference)
+        right = _last(found)
+        if right.value is None:
+            what = f"has the unit '{right.unit}', which is not in `units`" if right.unit else "is more than one number"
+            raise GradeError(f"the reference '{reference:.80}' {what}")
+        return ReadNumber(right.value, right.unit, right.written)
 
     return read
 
 
-def _difference(answer: _Reading, right: _Reading) -> str:
-    return f"read {shown(answer.value)} from '{answer.written}'; the reference is {shown(right.value)}"
+def _readings(program: Mapping[str, Any]) -> Callable[[str, DecimalMark], Iterator[_Reading]]:
+    return _Units({plain(unit): _exact(factor) for unit, factor in program["units"].items()}).readings
 
 
-def shown(value: Decimal) -> str:
+def _exact(number: float) -> Fraction:
+    return Fraction(repr(number))
+
+
+def _marked(text: str) -> tuple[str, bool]:
+    r"""Return what the text marks as its answer (`<answer>`, `\boxed{}` with its unit, `####`) or all, and which."""
+    said, is_tagged = answer_of(text)
+    found = boxes(said)
+    if found:
+        _, content, end = found[-1]
+        unit = _UNIT_AFTER.match(said, end)
+        return content + (unit[0] if unit else ""), True
+    hashes = after_hashes(said)
+    return (hashes, True) if hashes else (said, is_tagged)
+
+
+def _alone(text: str) -> str:
+    """Write a number that stands alone, where `- 5` is no bullet."""
+    return _unfolded(_BULLET.sub("-", plain(text), count=1))
+
+
+def _unfolded(text: str) -> str:
+    """Write a text that is nothing but an amount in parentheses with its minus, as accountants mean it."""
+    found = _ACCOUNTING.fullmatch(text) if len(text) <= 80 else None
+    return text if found is None else "-" + (found[1] or found[2] + found[3])
+
+
+def _require_one_number(text: str, found: list[_Reading], reference: str) -> None:
+    if not found:
+        raise GradeError(f"the reference '{reference:.80}' contains no number")
+    if _IN_PARENTHESES.fullmatch(text):
+        raise GradeError(
+            f"the reference '{reference:.80}' may mean a minus: write it with its sign, without parentheses"
+        )
+    if len(found) > 1 and not re.search(r"[^\W\d_]|[=≈]", text):
+        raise GradeError(f"the reference '{reference:.80}' is several numbers, not one: compare it with `math`")
+
+
+def _last(found: list[_Reading]) -> _Reading:
+    """Return the last number with a unit, else the last number."""
+    return next((one for one in reversed(found) if one.unit is not None), found[-1])
+
+
+def _difference(answer: _Reading, right: Fraction) -> str:
+    assert answer.value is not None
+    return f"read {shown(answer.value)} from '{answer.written}'; the reference is {shown(right)}"
+
+
+def shown(value: Fraction) -> str:
     """Write a number without exponent or trailing zeros, unless that is too long."""
-    text = f"{value:f}"
+    decimal = Context(prec=30, traps=[]).divide(Decimal(value.numerator), Decimal(value.denominator))
+    text = f"{decimal:f}"
     if "." in text:
         text = text.rstrip("0").rstrip(".")
-    return text if len(text) <= 40 else f"{value:.6e}"
+    return text if len(text) <= 40 else f"{decimal:.6e}"
 
 
-def _with_unit(numeral: Numeral, text: str, units: Sequence[str]) -> _Reading:
-    """Find the unit. Right after the digits it replaces a scale (`5 M` if `M` is a unit); else it follows the scale."""
-    before = text[max(0, numeral.start - MAX_UNIT_DISTANCE) : numeral.start].rstrip(SPACES)
-    for value, end in ((numeral.unscaled, numeral.digits_end), (numeral.value, numeral.end)):
-        after = text[end : end + MAX_UNIT_DISTANCE].lstrip(SPACES)
-        for unit in units:
-            if after.startswith(unit) and not (unit[-1].isalpha() and after[len(unit) :][:1].isalpha()):
-                return _Reading(value, unit, f"{numeral.written[:40]} {unit}")
-    for unit in units:
-        if before.endswith(unit) and not (unit[0].isalpha() and before[: -len(unit)][-1:].isalpha()):
-            return _Reading(numeral.value, unit, f"{numeral.written[:40]} {unit}")
-    return _Reading(numeral.value, None, numeral.written[:40])
+def _meant(text: str, mark: DecimalMark) -> Iterator[Numeral]:
+    """Yield the numbers of a `plain` text that it does not deny: 42 of `42, not 43`. The second of two that it leaves
+    open (`6 or 5`) has no value."""
+    for one in numerals(text, decimal_mark=mark):
+        before = max(0, one.start - 40)
+        if _DENIED.search(text, before, one.start):
+            continue
+        is_open = _OPEN.search(text, before, one.start)
+        yield one._replace(value=None, unscaled=None) if is_open else one
+
+
+class _Units:
+    """Reads the numbers of `plain` texts in these units, each with its factor."""
+
+    def __init__(self, factors: Mapping[str, Fraction]) -> None:
+        one_of = "|".join(re.escape(unit) for unit in sorted(factors, key=len, reverse=True)) or r"(?!)"
+        letters = "(?:(?<![A-Za-z])|(?![A-Za-z]))"
+        self._factors = factors
+        self._after = re.compile(rf"{_BETWEEN}(?P<unit>{one_of}){letters}(?P<more>{_GOES_ON}[^\s,;]{{0,20}})?")
+        self._before = re.compile(rf"(?<!\d)(?<!\d ){letters}(?P<unit>{one_of})[ *_`$({{:\-]{{0,4}}(?=[.,]?\d)")
+
+    def readings(self, text: str, mark: DecimalMark) -> Iterator[_Reading]:
+        leading = {found.end(): found["unit"] for found in self._before.finditer(text)}
+        last: _Reading | None = None
+        for numeral in _meant(text, mark):
+            one = self._with_unit(numeral, text, leading.get(numeral.start))
+            if last is not None and self._continues(last, one, text[last.end : min(numeral.start, last.end + 9)]):
+                assert last.value is not None
+                assert one.value is not None
+                value = last.value + (one.value if last.value >= 0 else -one.value)
+                one = one._replace(value=value, written=f"{last.written} {one.written}"[:80])
+            elif last is not None:
+                yield last
+            last = one
+        if last is not None:
+            yield last
+
+    def _with_unit(self, numeral: Numeral, text: str, leading: str | None) -> _Reading:
+        """Right after the digits a unit replaces a scale (`5 M` if `M` is a unit); else it follows the scale."""
+        for value, end in ((numeral.unscaled, numeral.digits_end), (numeral.value, numeral.end)):
+            found = self._after.match(text, end)
+            if found is not None:
+                unit, other = found["unit"], found["more"] or ""
+                known = None if other or value is None else value * self._factors[unit]
+                return _Reading(
+                    known, unit + other, f"{numeral.written[:40]} {unit}{other}", found.end(), trailing=True
+                )
+        if leading is None or numeral.value is None:
+            return _Reading(numeral.value, leading, numeral.written[:40], numeral.end)
+        value = numeral.value * self._factors[leading]
+        return _Reading(value, leading, f"{numeral.written[:40]} {leading}", numeral.end)
+
+    def _continues(self, last: _Reading, one: _Reading, between: str) -> bool:
+        """Return whether a number goes on with a smaller unit, as in `2 h 30 min`."""
+        if last.value is None or one.value is None or not (last.trailing and one.trailing):
+            return False
+        smaller = self._factors[str(one.unit)] < self._factors[str(last.unit)]
+        return smaller and one.value >= 0 and _JOINT.fullmatch(between) is not None

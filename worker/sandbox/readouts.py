@@ -8,32 +8,28 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from worker.sandbox import library_scorers
-from worker.sandbox import number as numbers
 from worker.sandbox.choice import finder
+from worker.sandbox.mathematics import read_reference
+from worker.sandbox.number import reference_reader, shown
 from worker.sandbox.scorers import GradeError, Scored, Scorer
 
 MAX_CHARS = 200
 
 
 def _number(program: Mapping[str, Any]) -> Scorer:
-    read = numbers.reader(program)
+    read = reference_reader(program)
 
     def tell(text: str, _reference: str | None) -> Scored:
         found = read(text)
-        if found is None or not found.value.is_finite():
-            raise GradeError("it contains no number")
-        return _told(numbers.shown(found.value), part=found.written)
+        return _told(shown(found.value), part=found.written)
 
     return tell
 
 
 def _mathematics(_program: Mapping[str, Any]) -> Scorer:
     def tell(text: str, _reference: str | None) -> Scored:
-        found = library_scorers.parsed_reference(text)
-        if not found:
-            raise GradeError("it cannot be read as mathematics")
-        return _told(str(found[0]), part=str(found[-1]))
+        found = read_reference(text)
+        return _told(found.latex or found.words, part=f"{found.latex or found.words} {found.unit}".strip())
 
     return tell
 

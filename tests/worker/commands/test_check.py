@@ -42,3 +42,11 @@ def test_what_is_no_verifier_is_one_sentence(tmp_path: Path, content: str, sente
     (line,) = process.stderr.splitlines()
     assert line.startswith("rlsd: ")
     assert sentence in line
+
+
+def test_numbers_that_can_be_read_in_two_ways_are_named(tmp_path: Path) -> None:
+    rows, grader = tmp_path / "rows.jsonl", tmp_path / "grader.json"
+    rows.write_text("".join(f'{{"question": "{n}?", "answer": "{n}2,000"}}\n' for n in range(1, 5)))
+    grader.write_text('{"type": "number"}')
+    process = rlsd("check", "--data", rows, "--verifier", grader)
+    assert "References such as '12,000' can be read with a decimal point or a decimal comma" in process.stderr

@@ -191,9 +191,9 @@ print(json.dumps([bool(verify(parse(right), parse(text))) for text, right in jso
 
 def math_cases():
     rng = random.Random(1)
-    forms = ["${}$", r"\boxed{{{}}}", "The answer is ${}$.", "so {}", "I get $x = {}$"]
+    forms = ["${}$", r"\boxed{{{}}}", "The answer is ${}$.", "so ${}$", "I get $x = {}$"]
     values = ["1/2", "0.5", r"\frac{1}{2}", "50\\%", "2", "4/2", r"\sqrt{4}", "1,000", "1000", "x+1", "1+x", "(1,2)"]
-    values += ["[0, 1)", "{1,2}", "{2,1}", r"2\pi", "6.283", "x^2-1", "(x-1)(x+1)", "-3", "10^3", "no number", "12 cm"]
+    values += ["[0, 1)", r"2\pi", "6.283", "x^2-1", "(x-1)(x+1)", "-3", "10^3", "12 cm"]
     pairs = [(rng.choice(values), rng.choice(values)) for _ in range(120)] + [(v, v) for v in values]
     return [(rng.choice(forms).format(said), f"${right}$") for said, right in pairs]
 

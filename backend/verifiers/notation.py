@@ -1,0 +1,84 @@
+r"""Write the notation of numbers in one way: `2{,}5 \times 10^{−3}` becomes `2,5 × 10^-3`. Standard library only.
+
+The sandbox loads it too. What this leaves is read by numerals.py.
+"""
+
+import re
+import unicodedata
+from functools import lru_cache
+
+MAX_LETTERS = 4
+"""One character of Unicode may stand for eighteen."""
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
+_ALIKE = str.maketrans(
+    {
+        **dict.fromkeys("−‐‑‒–﹣－", "-"),
+        **dict.fromkeys("’‘ʼ′", "'"),
+        **dict.fromkeys("·⋅∙✕", "×"),
+        **dict.fromkeys("⁄∕", "/"),
+        "٬": ",",
+        "٫": ".",
+        "∛": "√",
+        "∜": "√",
+        "∓": "±",
+        **dict.fromkeys("\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff", None),
+    }
+)
+_PART = r"-?\d{1,40}(?:[.,]\d{1,40}){0,8}"
+_UNICODE = (
+    (re.compile("[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+"), lambda found: "^" + found[0].translate(_RAISED)),
+    (re.compile(r"(?<=\d)(?=[¼-¾⅐-⅞↉])|(?<=[¼-¾⅐-⅞↉])"), " "),
+)
+_LATEX = (
+    (re.compile(r"(?![0-9])\d"), lambda found: str(unicodedata.digit(found[0]))),
+    (re.compile(r"\\(?:boxed|fbox)\s{0,4}\{"), ":"),
+    (re.compile(r"\\(?:text|math)[a-z]{0,4}\s{0,4}\{|\\(?:mbox|operatorname)\s{0,4}\{"), " "),
+    (re.compile(r"\{([,.])\}"), r"\1"),
+    (re.compile(r"\\!"), ""),
+    (re.compile(r"(?<=[.,]\d\d)[.,][-—]{1,2}(?![\w-])"), ""),
+    (re.compile(r"(?<=\d)([.,])[-—]{1,2}(?![\w-])"), r"\g<1>00"),  # no cents: `1.250,-`
+    (re.compile(r"\s?(?:\\[,;: ]|~|\\q?quad(?![A-Za-z]))\s?"), " "),
+    (re.compile(r"\\(?:left|right|displaystyle)(?![A-Za-z])"), ""),
+    (re.compile(r"\\([$%€£#&_{}])"), r"\1"),
+    (re.compile(r"\\(?:times|cdot|ast)(?![A-Za-z])"), "×"),
+    (re.compile(r"\\pi(?![A-Za-z])"), "π"),
+    (re.compile(r"\\sqrt(?:\[\d{1,3}\])?"), "√"),
+    (re.compile(r"\\[pm]{2}(?![A-Za-z])"), "±"),
+    (re.compile(r"\^\s?\{?\s?\\circ\s?\}?"), "°"),
+    (re.compile(r"\\[()\[\]]"), " "),
+    (
+        re.compile(
+            r"(?P<mixed>(?<=\d)\s?)?\\(?:[dtcs]|nice)?frac\s{0,4}"
+            rf"(?:\{{\s{{0,4}}({_PART})\s{{0,4}}\}}|(\d))\s{{0,4}}(?:\{{\s{{0,4}}({_PART})\s{{0,4}}\}}|(\d))"
+        ),
+        lambda found: f"{'' if found['mixed'] is None else ' '}{found[2] or found[3]}/{found[4] or found[5]} ",
+    ),
+    (re.compile(r"(?<=[\d)])\s?\*\*\s?(?=[-+(]?\s?\d)"), "^"),
+    (re.compile(r"\^\s?[{(]\s{0,4}([-+]?\d{1,9})\s{0,4}[})]"), r"^\1"),
+    (re.compile(r"\^\s(?=[-+]?\d)"), "^"),
+)
+
+
+def usual_letters(text: str) -> str:
+    """Replace letters, digits and spaces that stand for usual ones, such as `Ｂ`, `５` and `½`, by those (NFKC).
+
+    One by one: normalising a whole text takes quadratic time if it is full of combining marks.
+    """
+    return _NOT_ASCII.sub(lambda found: _usual(found[0]), text)
+
+
+@lru_cache(maxsize=4096)
+def _usual(letter: str) -> str:
+    usual = unicodedata.normalize("NFKC", letter)
+    return usual if len(usual) <= MAX_LETTERS else letter
+
+
+def plain(text: str) -> str:
+    """Write LaTeX, raised digits, fraction signs, and the many spaces, dashes and digits of Unicode in one way."""
+    for pattern, replacement in _UNICODE:
+        text = pattern.sub(replacement, text)
+    text = usual_letters(text.translate(_ALIKE)).translate(_ALIKE)
+    for pattern, replacement in _LATEX:
+        text = pattern.sub(replacement, text)
+    return text
