@@ -49,7 +49,7 @@ ROUTES: dict[str, tuple[Command, ...]] = {
             "POST",
             FILE + "/tokens",
             "Count its tokens for a model.",
-            "model max_prompt_tokens max_completion_tokens",
+            "model max_prompt_tokens max_completion_tokens fold_system",
         ),
         Command("change", "POST", FILE + "/versions", "Create a changed version of it.", "edits filters filename"),
         Command("versions", "GET", FILE + "/versions", "List its ancestors and versions."),
