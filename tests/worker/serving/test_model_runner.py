@@ -39,6 +39,7 @@ def request(*roles: str, fold_system: bool) -> ChatRequest:
         stop=[],
         seed=0,
         top_logprobs=None,
+        skip_special_tokens=False,
         fold_system=fold_system,
     )
 
