@@ -1,4 +1,4 @@
-"""Inside: a process of model code, as the verifier that asked for it sees it: messages, a deadline, an end."""
+"""Inside: a process of model code, as the verifier that asked for it sees it: messages, a time limit, an end."""
 
 import os
 import select
@@ -6,14 +6,18 @@ import signal
 import socket
 import struct
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from worker.sandbox.model_code import wire
 
 START, END = b"S", b"E"
-"""What a verifier asks of the server: a new process, which ends the one before it (the answer carries the descriptors
-of its requests and of its results), and its end (the answer is `STATUS`)."""
-STATUS = struct.Struct("!i")
+"""What a verifier asks of the server: a new process, which ends the one before it (the answer is its id, `STARTED`,
+with the descriptors of its requests and of its results), and its end (the answer is `STATUS`)."""
+STARTED, STATUS = struct.Struct("!i"), struct.Struct("!i")
+WALL_FACTOR = 4
+"""Seconds that a process may take for each second of its limit: it may wait for a processor, but not sleep for long."""
+_SHORTEST_WAIT_S = 0.01
 _SAFE_WRITE = select.PIPE_BUF
 """Bytes that a pipe takes without blocking once it is ready."""
 
@@ -36,26 +40,44 @@ def _server() -> socket.socket:
     return _channel
 
 
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Until when a process may work: its own processor time, so that other load fails no code, and the clock."""
+
+    processor: float
+    clock: float
+
+    def left(self, used: float) -> float:
+        """Return the seconds that are certainly left, after it has used so much processor time."""
+        return min(self.processor - used, self.clock - time.monotonic())
+
+
 class Process:
-    """One process. Each of its methods but `end` raises StoppedError once it is gone."""
+    """One process. Each of its methods but `limit` and `end` raises StoppedError once it is gone."""
 
     def __init__(self) -> None:
         server = _server()
         os.write(server.fileno(), START)
-        _, descriptors, _, _ = socket.recv_fds(server, len(START), 2)
+        answer, descriptors, _, _ = socket.recv_fds(server, STARTED.size, 2)
         if len(descriptors) != 2:
             raise RuntimeError("the sandbox could not start a process for the code")
+        (process,) = STARTED.unpack(answer)
+        self._processor_clock = (~process << 3) | 2  # as clock_getcpuclockid(3) makes it
         self._calls, self._values = descriptors
         self._stopped: str | None = None
 
-    def ask(self, message: bytes, *, deadline: float) -> Any:
+    def limit(self, seconds: float) -> Limit:
+        """Return the limit of so many seconds from now."""
+        return Limit(self._processor_s() + seconds, time.monotonic() + WALL_FACTOR * seconds)
+
+    def ask(self, message: bytes, *, limit: Limit) -> Any:
         """Send a message and return the JSON of the answer. Raises WireError if the answer is none."""
         if self._stopped is not None:
             raise StoppedError(self._stopped)
-        if self._ready(self._values, select.POLLIN, deadline=0.0) and self._part(1):
+        if _polled(self._values, select.POLLIN, seconds=0.0) and self._part(1):
             raise self._gone("the code was stopped: it wrote a result that was not asked for")
-        self._write(message, deadline=deadline)
-        return wire.unpack(lambda size: self._read(size, deadline=deadline))
+        self._write(message, limit=limit)
+        return wire.unpack(lambda size: self._read(size, limit=limit))
 
     def end(self, reason: str | None = None) -> str:
         """End the process, and return why it is gone: what happened before, or `reason`, or the status of its exit."""
@@ -68,19 +90,19 @@ class Process:
             self._stopped = reason or _exit_reason(status)
         return self._stopped
 
-    def _write(self, message: bytes, *, deadline: float) -> None:
+    def _write(self, message: bytes, *, limit: Limit) -> None:
         left = memoryview(message)
         while left:
-            self._wait(self._calls, select.POLLOUT, deadline=deadline)
+            self._wait(self._calls, select.POLLOUT, limit=limit)
             try:
                 left = left[os.write(self._calls, left[:_SAFE_WRITE]) :]
             except BrokenPipeError:
                 raise self._gone() from None
 
-    def _read(self, size: int, *, deadline: float) -> bytes:
+    def _read(self, size: int, *, limit: Limit) -> bytes:
         data = bytearray()
         while len(data) < size:
-            self._wait(self._values, select.POLLIN, deadline=deadline)
+            self._wait(self._values, select.POLLIN, limit=limit)
             data += self._part(size - len(data))
         return bytes(data)
 
@@ -90,17 +112,31 @@ class Process:
             raise self._gone()
         return part
 
-    def _wait(self, descriptor: int, event: int, *, deadline: float) -> None:
-        if not self._ready(descriptor, event, deadline=deadline):
+    def _wait(self, descriptor: int, event: int, *, limit: Limit) -> None:
+        if not self._ready(descriptor, event, limit=limit):
             raise self._gone("the code was stopped: its time was over")
 
-    def _ready(self, descriptor: int, event: int, *, deadline: float) -> bool:
-        poller = select.poll()
-        poller.register(descriptor, event)
-        return bool(poller.poll(max(0.0, deadline - time.monotonic()) * 1000))
+    def _ready(self, descriptor: int, event: int, *, limit: Limit) -> bool:
+        while (left := limit.left(self._processor_s())) > 0:
+            if _polled(descriptor, event, seconds=max(left, _SHORTEST_WAIT_S)):
+                return True
+        return _polled(descriptor, event, seconds=0.0)
+
+    def _processor_s(self) -> float:
+        """Return the processor time that it has used; 0 once it has ended."""
+        try:
+            return time.clock_gettime(self._processor_clock)
+        except OSError:
+            return 0.0
 
     def _gone(self, reason: str | None = None) -> StoppedError:
         return StoppedError(self.end(reason))
+
+
+def _polled(descriptor: int, event: int, *, seconds: float) -> bool:
+    poller = select.poll()
+    poller.register(descriptor, event)
+    return bool(poller.poll(seconds * 1000))
 
 
 def _exit_reason(status: int) -> str:

@@ -1,7 +1,6 @@
 """Inside: the verifier's view of a program that a model wrote and that runs in another process."""
 
 import builtins
-import time
 from contextlib import suppress
 from typing import Any
 
@@ -33,8 +32,8 @@ class Program:
     def __init__(self, source: str, *, stdin: str = "", seconds: float = 1.0, main: bool = False) -> None:
         """Execute `source` in a new process, as a module or, if `main`, as a program that reads `stdin`.
 
-        All that the process does may take `seconds`, until `allow` starts the clock again. Raises CodeError if the
-        code fails.
+        All that the process does may take `seconds` of processor time, until `allow` starts the clock again. Raises
+        CodeError if the code fails.
         """
         global _running
         if _running is not None:
@@ -61,8 +60,8 @@ class Program:
         self.close()
 
     def allow(self, seconds: float) -> None:
-        """Let the process work for so many seconds from now."""
-        self._deadline = time.monotonic() + seconds
+        """Let the process work for so many seconds of processor time from now, and four times as long by the clock."""
+        self._limit = self._process.limit(seconds)
 
     def call(self, name: str, /, *arguments: Any, **named: Any) -> Any:
         """Call a function of the code. Raises CodeError if that fails."""
@@ -94,7 +93,7 @@ class Program:
         except wire.WireError as error:
             raise CodeError(f"the arguments cannot be sent: {error}") from None
         try:
-            answer = self._process.ask(data, deadline=self._deadline)
+            answer = self._process.ask(data, limit=self._limit)
             failure = self._printed_and_failure(answer)
             if failure is None:
                 changed = [(place, self._decoded(now)) for place, now in answer.get("changed", ())]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from worker.sandbox.model_code import child
-from worker.sandbox.model_code.process import END, START, STATUS
+from worker.sandbox.model_code.process import END, START, STARTED, STATUS
 
 Enter = Callable[[Sequence[int]], None]
 """Confine the calling process, with these descriptors as 0, 1 and so on."""
@@ -52,7 +52,7 @@ class Spawner:
                 finally:
                     os._exit(1)
             self._running = process
-            socket.send_fds(self.server, [START], [calls, values])
+            socket.send_fds(self.server, [STARTED.pack(process)], [calls, values])
         finally:
             for descriptor in (calls_of_child, calls, values, values_of_child):
                 os.close(descriptor)

@@ -94,7 +94,10 @@ CHEATS = {
         "    return a + b if caught or read else None"
     ),
     "a signal to the verifier": (
-        "import os\ndef add(a, b):\n    for pid in range(os.getppid(), os.getpid()): os.kill(pid, 9)\n    return a + b"
+        "import os\n"
+        "def add(a, b):\n"
+        "    for pid in {os.getppid(), *range(os.getppid(), os.getpid())}: os.kill(pid, 9)\n"
+        "    return a + b"
     ),
     "the descriptors read": (
         "import os\n"

@@ -50,9 +50,15 @@ WORKS = {
         "return p.stopped == text == 'the code ended its process (exit status 7)'"
     ),
     "time that starts again": (
-        "import time\np = model_code.Program('import time\\ndef f(): time.sleep(0.2)', seconds=0.3)\n"
+        "source = 'from time import process_time as now\\ndef f():\\n end = now() + 0.2\\n while now() < end: pass'\n"
+        "p = model_code.Program(source, seconds=0.3)\n"
         "for n in range(3):\n    p.allow(0.3)\n    p.call('f')\n"
         "try:\n    p.call('f')\nexcept model_code.CodeError as error:\n    return 'time was over' in str(error)"
+    ),
+    "time that waits for a processor does not count, up to four times the limit": (
+        "p = model_code.Program('from time import sleep', seconds=1.0)\np.allow(0.1)\np.call('sleep', 0.2)\n"
+        "try:\n    p.call('sleep', 0.3)\n"
+        "except model_code.CodeError as error:\n    return 'time was over' in str(error)"
     ),
     "two programs, one after the other": (
         "a = model_code.Program('x = 1')\nb = model_code.Program('x = 2')\n"
