@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.backend.datasets.formats.workbooks import workbook
 from tests.browser.conftest import Shoot
-from tests.browser.steps import TRIES, at_rest, choose_file, heading, opened, part, sign_in
+from tests.browser.steps import TRIES, at_rest, choose, choose_file, heading, opened, part, sign_in
 
 PASTED = "Frage\tRichtig\tWeg\n" + "".join(
     f"Wer genehmigt Ventil {n}?\t{who}\tVentile über 10 t: {who}\n" for n, who in enumerate(["Büro", "Leitung"] * 3)
@@ -35,8 +35,7 @@ def test_a_pasted_table_is_mapped_by_menus_before_it_is_stored(
     field.press("Control+Enter")
     expect(page.get_by_text("The column names are not recognised")).to_be_visible()
     for label, column in (("Question", "Frage"), ("Right answer", "Richtig"), ("Worked solution or hint", "Weg")):
-        page.get_by_role("combobox", name=label).click()
-        page.get_by_role("option", name=column, exact=True).click()
+        choose(page, label, column)
     expect(page.locator(".terms dd", has_text="Ventile über 10 t: Büro").nth(1)).to_be_visible()
     shoot(page, "dataset-pasted")
     page.locator(".st-key-upload_go").get_by_role("button").click()
@@ -188,8 +187,7 @@ def test_a_bad_line_and_unknown_columns_are_explained_and_mapped(
     choose_file(page, odd)
     expect(page.get_by_text("The column names are not recognised")).to_be_visible()
     for label, column in (("Question", "asked"), ("Right answer", "right")):
-        page.get_by_role("combobox", name=label).click()
-        page.get_by_role("option", name=column, exact=True).click()
+        choose(page, label, column)
     shoot(page, "dataset-mapping")
     page.locator(".st-key-upload_go").get_by_role("button").click()
     heading(page, "odd.jsonl")
@@ -211,8 +209,7 @@ def test_the_sheet_of_a_workbook_is_shown_and_another_one_is_chosen(
     choose_file(page, exam)
     expect(page.get_by_text("found in the sheet 's1'")).to_be_visible()
     page.get_by_text("Where the table begins").click()
-    page.get_by_role("combobox", name="Sheet").click()
-    page.get_by_role("option", name="s2", exact=True).click()
+    choose(page, "Sheet", "s2")
     expect(page.locator(".terms dd", has_text="Who approves a pump?").first).to_be_visible()
     page.locator(".st-key-upload_go").get_by_role("button").click()
     heading(page, "exam.xlsx")
