@@ -87,11 +87,11 @@ def choose_file(page: Page, path: Path) -> None:
     expect(page.get_by_text(path.name).first).to_be_visible()
 
 
-def choose(page: Page, label: str, option: str) -> None:
+def choose(page: Page, label: str, option: str | re.Pattern[str]) -> None:
     at_rest(page)
     menu = page.get_by_role("combobox", name=label, exact=True)
     menu.scroll_into_view_if_needed()
-    wanted = page.get_by_role("option", name=option, exact=True)
+    wanted = page.get_by_role("option", name=option, exact=isinstance(option, str))
     for _ in range(TRIES):
         menu.click()
         with suppress(TimeoutError):

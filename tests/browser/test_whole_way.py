@@ -279,11 +279,8 @@ def train_the_plain_way(page: Page) -> None:
 
 def compare(page: Page) -> None:
     go_to(page, "Compare")
-    menu = page.get_by_role("combobox", name="Jobs")
     for name in ("first-light-2", "first-light"):
-        at_rest(page)
-        menu.click()
-        page.get_by_role("option", name=re.compile(rf"^{name} \(")).click()
+        choose(page, "Jobs", re.compile(rf"^{name} \("))
     page.keyboard.press("Escape")
     at_rest(page)
     page.get_by_role("button", name="Compare jobs").click()
