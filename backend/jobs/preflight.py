@@ -6,6 +6,7 @@ level.
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -15,6 +16,7 @@ from backend.db.files import File
 from backend.errors import AppError
 from backend.jobs.create import fit_grader, require_file, require_model
 from backend.jobs.hints import first_without_in_file, resolve_hint
+from backend.jobs.notices import Notice, grader_notices, prompt_notices
 from backend.jobs.request import Reinforcement
 from backend.jobs.resolve import X_RLSD, resolve_settings
 from backend.jobs.spec import RlsdSettings
@@ -40,10 +42,11 @@ def preflight_request(
     models: Mapping[str, str],
 ) -> Json:
     """Validate a pre-flight and resolve its settings. Raises AppError naming the parameter."""
-    file, spec, settings = _resolved(
+    file, spec, settings, notices = _resolved(
         session, model=model, training_file=training_file, grader=grader, x_rlsd=x_rlsd, models=models
     )
-    return {**_request(model, file, spec, settings, seed=seed), "rows": rows, "samples": samples}
+    request = _request(model, file, spec, settings, seed=seed)
+    return {**request, "rows": rows, "samples": samples, "notices": [asdict(notice) for notice in notices]}
 
 
 def preview_request(
@@ -58,7 +61,7 @@ def preview_request(
     models: Mapping[str, str],
 ) -> Json:
     """Validate a teacher preview of one row, counted from 0. The hint `grader` needs a grader."""
-    file, spec, settings = _resolved(
+    file, spec, settings, _notices = _resolved(
         session, model=model, training_file=training_file, grader=grader, x_rlsd=x_rlsd, models=models
     )
     if row >= file.row_count:
@@ -78,24 +81,26 @@ def _resolved(
     grader: Mapping[str, Any] | None,
     x_rlsd: Mapping[str, Any],
     models: Mapping[str, str],
-) -> tuple[File, Spec | None, RlsdSettings]:
+) -> tuple[File, Spec | None, RlsdSettings, tuple[Notice, ...]]:
     require_model(model, models=models, param="model")
     file = require_file(session, training_file, param="training_file")
     spec = None if grader is None else resolve_grader(session, dict(grader), param="grader")[0]
+    notices: tuple[Notice, ...] = ()
     if spec is not None:
-        spec, _notices = fit_grader(session, spec, file=file, param="training_file", grader_param="grader")
+        spec, notices = fit_grader(session, spec, file=file, param="training_file", grader_param="grader")
+        notices = (*notices, *grader_notices(spec))
     with _shortened_params():
         settings = resolve_settings(Reinforcement(grader={}, x_rlsd=dict(x_rlsd)), row_count=file.row_count)
         if settings.teacher_model is not None:
             require_model(settings.teacher_model, models=models, param="x_rlsd.teacher_model")
         require_targets(model, models=models, targets=settings.lora.target_modules, param="x_rlsd.lora.target_modules")
-        settings, _notices = resolve_hint(
+        settings, hint_notices = resolve_hint(
             settings,
             given=x_rlsd,
             first_without=first_without_in_file(session, file, spec=spec),
             filename=file.filename,
         )
-    return file, spec, settings
+    return file, spec, settings, (*hint_notices, *prompt_notices(settings), *notices)
 
 
 def _request(model: str, file: File, spec: Spec | None, settings: RlsdSettings, *, seed: int) -> Json:

@@ -97,6 +97,14 @@ def test_a_verifier_that_never_passes_fails_the_pre_flight(api: Api, sample_work
     assert len(report["never_solved"]) == 2
 
 
+def test_it_says_how_the_request_was_interpreted(api: Api, sample_worker: int) -> None:
+    file = api.upload(*({"question": f"How many in box {n}?", "answer": f"{n},234"} for n in range(1, 9))).json()["id"]
+    request = body(file, rows=2, samples=2, grader={"type": "number"}, x_rlsd={"hint": "answer", "fold_system": True})
+    report = finished(api, answered(api.http.post(PREFLIGHT, json=request)))["result"]
+    levels = {found["code"]: found["level"] for found in report["findings"]}
+    assert (levels["decimal_mark"], levels["system_folded"]) == ("warn", "pass")
+
+
 def test_errors_found_by_the_worker_name_parameters_of_the_request(
     api: Api, sample_worker: int, starter_rows: str
 ) -> None:

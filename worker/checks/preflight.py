@@ -14,7 +14,7 @@ from backend.db.base import Json, utc_now
 from backend.db.engine import transaction
 from backend.errors import AppError
 from backend.jobs.lease import Lease, held_job
-from backend.jobs.notices import prompt_notices
+from backend.jobs.notices import Notice, prompt_notices
 from backend.jobs.resolve import X_RLSD
 from backend.jobs.spec import RlsdSettings
 from backend.verdict import Finding, Level, verdict
@@ -106,10 +106,14 @@ def preflight_with_trial_steps(
     seed: int,
     rows: int,
     samples: int,
+    notices: Sequence[Notice],
     sandbox: Sandbox,
     progress: Progress,
 ) -> Json:
-    """Load the model and run the pre-flight on it, including trial steps. Raises AppError."""
+    """Load the model and run the pre-flight on it, including trial steps. Raises AppError.
+
+    `notices` on how the request was interpreted become the last findings.
+    """
     settings = engine_settings(spec, seed=seed)
     reward = sandboxed_reward(sandbox, verifier)
     with api_errors():
@@ -126,12 +130,13 @@ def preflight_with_trial_steps(
             teacher = load_teacher(spec, settings=settings, student=policy)
             trial_steps = run_trial_steps(settings, policy=policy, teacher=teacher, tasks=few, reward=reward)
         return _verdict(
-            build_report(found, settings=settings, samples=samples, tasks=len(tasks), trial_steps=trial_steps)
+            build_report(found, settings=settings, samples=samples, tasks=len(tasks), trial_steps=trial_steps),
+            notices=notices,
         )
 
 
 def run_preflight(request: Json, progress: Progress, *, sandbox: Sandbox) -> Json:
-    """Run the check `preflight`: `{model, training_file, grader, settings, seed, rows, samples}` -> its report."""
+    """Run the check `preflight`: `{model, training_file, grader, settings, seed, rows, samples, notices}` -> report."""
     spec, verifier = RlsdSettings.model_validate(request["settings"]), parse_spec(request["grader"])
     with api_errors():
         tasks = _stored_tasks(request["training_file"], spec=spec, verifier=verifier, seed=request["seed"])
@@ -143,6 +148,7 @@ def run_preflight(request: Json, progress: Progress, *, sandbox: Sandbox) -> Jso
         seed=request["seed"],
         rows=request["rows"],
         samples=request["samples"],
+        notices=[Notice(**fields) for fields in request["notices"]],
         sandbox=sandbox,
         progress=progress,
     )
@@ -184,7 +190,10 @@ def _stored_tasks(file_id: str, *, spec: RlsdSettings, verifier: Spec | None, se
     return tasks_of(rows, spec=spec, verifier=verifier, seed=seed, validation=[])[0]
 
 
-def _verdict(report: dict[str, Any]) -> Json:
+def _verdict(report: dict[str, Any], *, notices: Sequence[Notice] = ()) -> Json:
     findings = [Finding(found["code"], Level(found["level"]), found["message"]) for found in report["findings"]]
+    findings += [
+        Finding(notice.code, Level.WARN if notice.level == "warn" else Level.PASS, notice.message) for notice in notices
+    ]
     details = {name: value for name, value in report.items() if name != "findings"}
     return verdict(findings, good=findings[0].message, details=details)

@@ -45,6 +45,7 @@ def preflight(
             seed=prepared.seed,
             rows=rows,
             samples=samples,
+            notices=prepared.notices,
             sandbox=sandbox,
             progress=lambda done, total, unit: print(f"{done}/{total} {unit}", flush=True),
         )
