@@ -30,10 +30,12 @@ _UNICODE = (
     (re.compile("[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+"), lambda found: "^" + found[0].translate(_RAISED)),
     (re.compile(r"(?<=\d)(?=[¼-¾⅐-⅞↉])|(?<=[¼-¾⅐-⅞↉])"), " "),
 )
+_BRACE = re.compile(
+    r"(?P<box>\\(?:boxed|fbox)\s{0,4}\{)|(?P<style>\\(?:(?:text|math)[a-z]{0,4}|mbox|operatorname)\s{0,4}\{)"
+    r"|\\[{}]|(?P<open>\{)|(?P<close>\})"
+)
 _LATEX = (
     (re.compile(r"(?![0-9])\d"), lambda found: str(unicodedata.digit(found[0]))),
-    (re.compile(r"\\(?:boxed|fbox)\s{0,4}\{"), ":"),
-    (re.compile(r"\\(?:text|math)[a-z]{0,4}\s{0,4}\{|\\(?:mbox|operatorname)\s{0,4}\{"), " "),
     (re.compile(r"\{([,.])\}"), r"\1"),
     (re.compile(r"\\!"), ""),
     (re.compile(r"(?<=[.,]\d\d)[.,][-—]{1,2}(?![\w-])"), ""),
@@ -68,6 +70,24 @@ def usual_letters(text: str) -> str:
     return _NOT_ASCII.sub(lambda found: _usual(found[0]), text)
 
 
+def _without_styles(text: str) -> str:
+    r"""Write `5\text{ cm}^2` as `5  cm^2` and `\boxed{5}` as `:5 `; a space stays where numbers would join."""
+    is_command: list[bool] = []  # of each brace that is open
+
+    def write(found: re.Match[str]) -> str:
+        if found["box"] or found["style"]:
+            is_command.append(True)
+            return ":" if found["box"] else " "
+        if found["open"]:
+            is_command.append(False)
+        elif found["close"] and is_command and is_command.pop():
+            before, after = text[found.start() - 1], text[found.end() : found.end() + 1]
+            return " " if before.isdigit() or after.isalnum() else ""
+        return found[0]
+
+    return _BRACE.sub(write, text)
+
+
 @lru_cache(maxsize=4096)
 def _usual(letter: str) -> str:
     usual = unicodedata.normalize("NFKC", letter)
@@ -78,7 +98,7 @@ def plain(text: str) -> str:
     """Write LaTeX, raised digits, fraction signs, and the many spaces, dashes and digits of Unicode in one way."""
     for pattern, replacement in _UNICODE:
         text = pattern.sub(replacement, text)
-    text = usual_letters(text.translate(_ALIKE)).translate(_ALIKE)
+    text = _without_styles(usual_letters(text.translate(_ALIKE)).translate(_ALIKE))
     for pattern, replacement in _LATEX:
         text = pattern.sub(replacement, text)
     return text

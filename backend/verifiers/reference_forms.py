@@ -17,7 +17,7 @@ Span = tuple[int, int]
 
 _DELIMITERS = ((r"\$\$", r"\$\$"), (r"\$", r"\$"), (r"\\\(", r"\\\)"), (r"\\\[", r"\\\]"), (r"\\boxed\{", r"\}"))
 _WRAPPERS = tuple(re.compile(rf"\s*{start}(?P<inner>.+){end}\s*", re.S) for start, end in _DELIMITERS)
-_COMMAND = re.compile(r"\\(?:text|mathrm|textbf)\s*\{[^{}]*\}|\\[A-Za-z]+")
+_COMMAND = re.compile(r"\\[A-Za-z]+")
 _PROSE = re.compile(r"[^\W\d_]{3,}")
 _CONNECTIVES = {"and", "or"}
 _FUNCTIONS = {
@@ -27,7 +27,6 @@ _FUNCTIONS = {
 _SEPARATOR = re.compile(r"\s*(?:[,;\n]\s*(?:(?:and|or)\b)?|\b(?:and|or)\b)\s*")
 _BRACKETS = {"(": ")", "[": "]", "{": "}"}
 _ASSIGNED = re.compile(r"\s*[^\W\d_]\w*\s*=(?!=)")
-_SPACING = re.compile(r"\\(?:(?:text|mathrm)\s*\{|[,;!~ ])")
 _BEFORE = re.compile(r"[-+−–(\[{\s]*(?:(?:US)?\\?[$€£¥₹]|(?:EUR|USD|GBP|CHF)\b)?[-−\s]*")
 _WORD = r"[ \-][^\W\d_]+(?:[/·][^\W\d_]+)?"
 _AFTER = re.compile(rf"[)\]}}\s.]*(?:\\?%|\^?\\circ|°)?(?:st|nd|rd|th)?(?:{_WORD}){{0,2}}[)\]}}\s.]*")
@@ -89,12 +88,11 @@ def number_form(text: str, *, decimal_mark: DecimalMark, units: Iterable[str]) -
     numeral = found[0]._replace(
         start=start + found[0].start, digits_end=start + found[0].digits_end, end=start + found[0].end
     )
-    rest = _SPACING.sub("", text[numeral.end : end])
-    return NumberForm(numeral, unit_at) if _AFTER.fullmatch(rest) else None
+    return NumberForm(numeral, unit_at) if _AFTER.fullmatch(text, numeral.end, end) else None
 
 
 def is_mathematical(text: str) -> bool:
-    """Return whether a text has a digit and no prose, only names of one or two letters and of functions."""
+    """Return whether a `plain` text has a digit and no prose, only names of one or two letters and of functions."""
     words = _PROSE.findall(_COMMAND.sub(" ", text))
     return any(letter.isdigit() for letter in text) and not any(
         word.casefold() not in _FUNCTIONS | _CONNECTIVES for word in words
@@ -142,7 +140,7 @@ def _unit_span(text: str, *, units: Iterable[str]) -> Span | None:
     stripped = text.rstrip(" .)]}")
     for unit in sorted(units, key=len, reverse=True):
         before = stripped.removesuffix(unit)
-        if before != stripped and re.search(r"\d[\s\u00a0\u202f]*$|\\text\{\s*$", before):
+        if before != stripped and re.search(r"\d[\s\u00a0\u202f]*$", before):
             return len(before), len(stripped)
     return None
 

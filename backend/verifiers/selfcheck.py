@@ -128,7 +128,9 @@ def _usual_form(results: Sequence[RowResult], *, marks: Marks) -> str | None:
         for result in results
         if marks.reached(result)
         for outcome in result.outcomes
-        if outcome.probe.name in FORMS and marks.is_full(outcome.record.score or 0.0, of=result)
+        if outcome.probe.name in FORMS
+        and outcome.record.score is not None
+        and marks.is_full(outcome.record.score, of=result)
     ]
     return max(FORMS, key=full.count) if full else None
 

@@ -170,7 +170,11 @@ def _figures(compared: dict[str, Any] | None) -> None:
         ("Mean difference of log-probabilities", compared["mean_difference"], f"at most {allowed['mean']:g}"),
         ("Largest difference", compared["max_difference"], f"at most {allowed['max']:g}"),
         ("Equal most likely tokens", compared["greedy_equal"], f"at least {allowed['greedy']:g}"),
-        ("For scale: difference between adapter and base", compared["effect"], ""),
+        (
+            "Mean difference between adapter and base",
+            compared["effect"],
+            f"{allowed['lost']:.0%} may be lost",
+        ),
         *tried,
     ]
     with st.expander(f"Compared on {compared['tokens']:,} tokens of {compared['prompts']} prompts"):

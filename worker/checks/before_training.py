@@ -23,7 +23,7 @@ from backend.jobs.spec import RlsdSettings
 from backend.verdict import verdict_lines
 from backend.verifiers.selfcheck import ProbeRow, spread
 from backend.verifiers.specs import Spec
-from worker.checks.self_check import MAX_REFERENCES, check_verifier
+from worker.checks.self_check import MAX_SAMPLED_ROWS, check_verifier
 from worker.engine.distributed import ProcessGroup
 from worker.engine.types import Task
 from worker.sandbox.pool import Sandbox
@@ -52,7 +52,7 @@ def self_check(tasks: Sequence[Task], *, spec: RlsdSettings, verifier: Spec, san
     """Build the self-check of the verifier on training rows."""
     rows, more = (
         [_probe_row(tasks[place]) for place in spread(count, over=len(tasks))]
-        for count in (spec.self_check_rows, MAX_REFERENCES)
+        for count in (spec.self_check_rows, MAX_SAMPLED_ROWS)
     )
     return CheckStep(
         check="self_check",

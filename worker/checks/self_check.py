@@ -18,7 +18,7 @@ from backend.verifiers.specs import Spec, parse_spec
 from worker.sandbox.pool import Sandbox
 
 UNIT = "rows"
-MAX_REFERENCES = 512
+MAX_SAMPLED_ROWS = 512
 """Rows, evenly spaced, from which references are sampled by their form."""
 
 
@@ -47,7 +47,7 @@ def run_self_check(request: Json, progress: Progress, *, sandbox: Sandbox) -> Js
     with transaction() as session:
         of_file = DatasetRow.file_id == request["file_id"]
         count = session.scalar(select(func.count()).where(of_file)) or 0
-        numbers = wanted.union(spread(MAX_REFERENCES, over=count))
+        numbers = wanted.union(spread(MAX_SAMPLED_ROWS, over=count))
         stored = session.execute(
             select(DatasetRow.number, DatasetRow.line, DatasetRow.normal)
             .where(of_file, DatasetRow.number.in_(numbers))

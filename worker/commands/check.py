@@ -17,7 +17,7 @@ from backend.jobs.notices import number_notices
 from backend.verdict import Level, verdict_lines
 from backend.verifiers.reading import with_decimal_marks
 from backend.verifiers.specs import parse_spec
-from worker.checks.self_check import MAX_REFERENCES, check_verifier, read_grader, spread_rows
+from worker.checks.self_check import MAX_SAMPLED_ROWS, check_verifier, read_grader, spread_rows
 from worker.sandbox.pool import Sandbox
 
 
@@ -35,7 +35,7 @@ def check(
     grader, columns = with_decimal_marks(parse_spec(read_grader(verifier)), items_and_answers(all_rows))
     for notice in number_notices(columns.values()):
         print(notice.message, file=sys.stderr)
-    chosen, more = (spread_rows(all_rows, count=count) for count in (rows, MAX_REFERENCES))
+    chosen, more = (spread_rows(all_rows, count=count) for count in (rows, MAX_SAMPLED_ROWS))
     with Sandbox() as sandbox:
         result = check_verifier(grader, chosen, sandbox=sandbox, more_rows=more)
     print(json.dumps(result) if as_json else "\n".join(verdict_lines(result)))

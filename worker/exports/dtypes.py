@@ -2,13 +2,16 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from backend.db.base import Json
 from backend.jobs.exports import ExportDtype, ExportFormat
-from worker.engine.export.equivalence import Agreement
+from worker.engine.export.equivalence import TOLERANCES, Agreement
 
 DTYPES = frozenset(str(dtype) for dtype in ExportDtype)
+FROM_COARSEST = list(TOLERANCES)
+LEAST_GAIN = 2.0
+"""Factor by which a finer dtype reduces the mean difference at least, if rounding is what causes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,22 @@ def dtypes_to_try(format: ExportFormat, *, native: str, requested: str | None) -
     quantised = (ExportDtype.Q8_0,) if format is ExportFormat.GGUF else ()
     by_size = tuple(str(dtype) for dtype in (*quantised, *halves, ExportDtype.FLOAT32))
     return by_size if requested is None else (requested, *(dtype for dtype in by_size if dtype != requested))
+
+
+def another_may_agree(trials: Sequence[Trial], *, tokenizer_is_copied: bool) -> bool:
+    """Return whether a further dtype may agree where these do not.
+
+    None does if the tokenizer is at fault, or if a finer dtype came no nearer: then rounding is not the cause.
+    """
+    last = trials[-1]
+    if last.found.tokenizer_faults(tokenizer_is_copied=tokenizer_is_copied):
+        return False
+    coarser = trials[-2:-1]
+    return not any(
+        FROM_COARSEST.index(before.dtype) < FROM_COARSEST.index(last.dtype)
+        and last.found.mean_difference * LEAST_GAIN > before.found.mean_difference
+        for before in coarser
+    )
 
 
 def stored_trial(trials: Sequence[Trial], *, requested: str | None) -> Trial | None:
@@ -56,7 +75,7 @@ def comparison_json(trials: Sequence[Trial], *, requested: str | None) -> Json:
         "greedy_equal": _figure(found.greedy_equal),
         "effect": _figure(found.effect),
         "read_alike": found.read_alike,
-        "tolerance": {"max": found.tolerance.max, "mean": found.tolerance.mean, "greedy": found.tolerance.greedy},
+        "tolerance": asdict(found.tolerance),
     }
 
 
@@ -84,7 +103,8 @@ def _refusal(chosen: Trial, trials: Sequence[Trial]) -> str:
     )
     if not trials[-1].faults:
         return f"{summary} Stored as {trials[-1].dtype}, it agrees: request this dtype."
-    return f"{summary} No other dtype agrees either: use the adapter on its base model."
+    tried = " and ".join(trial.dtype for trial in trials)
+    return f"{summary} No dtype that was tried ({tried}) agrees: use the adapter on its base model."
 
 
 def _figure(value: float) -> float | None:

@@ -49,7 +49,7 @@ from worker.engine.settings import Settings
 from worker.engine.training.checkpoint import adapter_from_checkpoint
 from worker.engine.types import Task
 from worker.exports.adapter_zip import write_archive
-from worker.exports.dtypes import DTYPES, Trial, comparison_json, dtypes_to_try, stored_trial
+from worker.exports.dtypes import DTYPES, Trial, another_may_agree, comparison_json, dtypes_to_try, stored_trial
 from worker.exports.gguf_converter import convert
 from worker.exports.model_card import export_card
 from worker.training.manifest import job_manifest, trained_tokens
@@ -102,6 +102,7 @@ class MergedModel:
 def run_export(request: Json, progress: Progress) -> Json:
     """Run the check `export`: `{export_id}` -> `{comparison}`; the ZIP is stored if it agrees. Raises AppError."""
     order = _load_order(str(request["export_id"]))
+    copies = order.format is ExportFormat.MERGED  # of the tokenizer's files
     use_threads(processes=1)
     settings = replace(
         engine_settings(order.spec, seed=order.seed), device="cpu", dtype="float32", gradient_checkpointing=False
@@ -118,13 +119,13 @@ def run_export(request: Json, progress: Progress) -> Json:
             written_by = _write(order, merged, folder, dtype=dtype)
             stages.begin(f"comparing {dtype}")
             found = _compare(folder, merged, settings=settings, dtype=dtype)
-            faults = tuple(found.faults(tokenizer_is_copied=order.format is ExportFormat.MERGED))
+            faults = tuple(found.faults(tokenizer_is_copied=copies))
             trials.append(Trial(dtype, found, faults))
             if stored_trial(trials, requested=order.dtype) is not None:
                 stages.begin("storing")
                 _store(order, merged, folder, comparison=comparison_json(trials, requested=order.dtype),
                        written_by=written_by, scratch=Path(scratch))  # fmt: skip
-            if not faults:
+            if not faults or not another_may_agree(trials, tokenizer_is_copied=copies):
                 break
             shutil.rmtree(folder)
     return {"comparison": comparison_json(trials, requested=order.dtype)}

@@ -92,8 +92,8 @@ completions that the adapter generated for {comparison["prompts"]} prompts:
 | largest difference | {comparison["max_difference"]:.1e} | {allowed["max"]:g} |
 | most likely tokens that are the same | {comparison["greedy_equal"]:.1%} | {allowed["greedy"]:.0%} |
 
-For scale: on the same tokens the adapter's log-probabilities differ from its base model's by {comparison["effect"]:.1e}
-on average.{_refused(comparison)}"""
+On the same tokens the adapter's log-probabilities differ from its base model's by {comparison["effect"]:.1e} on
+average. The export may lose at most {allowed["lost"]:.0%} of that.{_refused(comparison)}"""
 
 
 def _refused(comparison: Json) -> str:

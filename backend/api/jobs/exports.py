@@ -37,11 +37,15 @@ class ExportRequest(BaseModel):
 
 
 class ToleranceObject(BaseModel):
-    """The allowed largest and mean difference of log-probabilities (nats), and least share of equal greedy tokens."""
+    """The allowed largest and mean difference of log-probabilities (nats), and least share of equal greedy tokens.
+
+    `lost`: the allowed mean difference as a share of `effect`.
+    """
 
     max: float
     mean: float
     greedy: float
+    lost: float = 0.5
 
 
 class TriedDtype(BaseModel):

@@ -9,7 +9,7 @@ VERIFIER = ReadyMade(
     id="format-and-answer",
     name="Format plus answer",
     use="Teaches the format <think>…</think><answer>…</answer> first, then the answer, with two graders and a formula. "
-    "The first tag may be missing, since some chat templates write it.",
+    "Full marks also without the first tag, since some chat templates write it.",
     grader={
         "type": "multi",
         "graders": {

@@ -4,7 +4,7 @@ from frontend.api.types import Json
 
 
 def peft(manifest: Json) -> str:
-    base, skip = base_place(manifest), manifest["settings"].get("skip_special_tokens", False)
+    base, skip = base_place(manifest), _skips(manifest)
     return f'''from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -21,12 +21,17 @@ print(tokenizer.decode(answer[0, prompt["input_ids"].shape[1] :], skip_special_t
 
 def vllm(manifest: Json) -> str:
     rank = manifest["settings"]["lora"]["r"]
-    skip = str(manifest["settings"].get("skip_special_tokens", False)).lower()
+    skip = str(_skips(manifest)).lower()
     return f"""vllm serve {base_place(manifest)} \\
   --enable-lora --max-lora-rank {rank} \\
   --lora-modules trained=path/of/the/unpacked/adapter
 # then ask for the model "trained" at http://localhost:8000/v1, with "skip_special_tokens": {skip} as in training
 """
+
+
+def _skips(manifest: Json) -> bool:
+    """Return the setting `skip_special_tokens`; models of before there was one were trained as if it was on."""
+    return bool(manifest["settings"].get("skip_special_tokens", True))
 
 
 def openai(model: str, *, api_url: str) -> str:

@@ -96,7 +96,7 @@ def _digits(text: str, seed: int) -> list[str]:
         ("$5$", Change.SIGN, ["$-5$"]),
         (r"$\boxed{5}$", Change.SIGN, [r"$\boxed{-5}$"]),
         ("5 m^2", Change.UNIT, ["5 cm^2"]),
-        (r"5\text{ m^2}", Change.UNIT, ["5  cm^2}"]),
+        (r"5\text{ m^2}", Change.UNIT, ["5  cm^2"]),
         (r"3\sqrt{13}", Change.PART, ["13", "3"]),
         ("2x", Change.PART, ["2"]),
         ("x=1 or x=-4", Change.PART, ["-4", "1"]),

@@ -19,7 +19,7 @@ from backend.verifiers.readouts import Readout, ReadReference, lost_choices, los
         ("between 3 and 4 m", "3", "between … and 4 m"),
         ("x=1 or x=-4", "x=1, x=-4", ""),
         ("x=1 or x=-4", "-4", "x=1 or x="),
-        (r"5 \text{ cm}", "5", "cm}"),
+        (r"5 \text{ cm}", "5", "cm"),
     ],
 )
 def test_words_and_numbers_outside_what_was_read_are_lost(reference: str, part: str, lost: str) -> None:

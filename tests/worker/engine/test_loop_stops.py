@@ -257,6 +257,17 @@ def test_a_checkpoint_that_lacks_a_newer_setting_is_accepted_and_still_compared(
         train(tiny_settings(seed=8), resume=data)
 
 
+def test_a_run_of_before_special_tokens_were_kept_goes_on_without_them(half):
+    def earlier(state):
+        del state["fingerprint"]["settings"]["skip_special_tokens"]
+        return state
+
+    data = with_state_changed(half, earlier)
+    with pytest.raises(ValueError, match="skip_special_tokens was True and is now False"):
+        train(tiny_settings(), resume=data)
+    assert train(tiny_settings(skip_special_tokens=True), resume=data)[0] is Ending.DONE
+
+
 @pytest.fixture(scope="module")
 def half():
     """The checkpoint after two of four steps."""

@@ -4,14 +4,14 @@ import pytest
 
 from backend.jobs.exports import ExportFormat
 from worker.engine.export.equivalence import TOLERANCES, Agreement
-from worker.exports.dtypes import DTYPES, Trial, comparison_json, dtypes_to_try, stored_trial
+from worker.exports.dtypes import DTYPES, Trial, another_may_agree, comparison_json, dtypes_to_try, stored_trial
 from worker.exports.gguf_converter import OUT_TYPES
 
 
-def trial(dtype: str, *, mean: float) -> Trial:
+def trial(dtype: str, *, mean: float, spelled_alike: int = 2, read_alike: int = 2) -> Trial:
     found = Agreement(
         prompts=2, tokens=9, max_difference=0.001, mean_difference=mean, greedy_equal=1.0, effect=0.01,
-        read_alike=2, spelled_alike=2, tolerance=TOLERANCES[dtype],
+        read_alike=read_alike, spelled_alike=spelled_alike, tolerance=TOLERANCES[dtype],
     )  # fmt: skip
     return Trial(dtype, found, tuple(found.faults(tokenizer_is_copied=True)))
 
@@ -68,4 +68,36 @@ def test_where_no_dtype_agrees_the_adapter_itself_is_recommended() -> None:
         found = comparison_json(trials, requested=requested)
         assert (found["agrees"], found["dtype"]) == (False, dtype)
         assert found["tried"][1]["mean_difference"] is None
-        assert found["summary"].endswith("No other dtype agrees either: use the adapter on its base model.")
+        assert found["summary"].endswith(
+            "No dtype that was tried (bfloat16 and float16 and float32) agrees: use the adapter on its base model."
+        )
+
+
+@pytest.mark.parametrize(
+    ("means", "expected"),
+    [
+        ({"q8_0": 0.2}, True),
+        ({"q8_0": 0.2, "bfloat16": 0.19}, False),
+        ({"q8_0": 0.2, "bfloat16": 0.04}, True),
+        ({"q8_0": 0.2, "bfloat16": 0.04, "float16": 0.03}, False),
+        ({"float16": 0.03, "bfloat16": 0.04}, True),
+        ({"bfloat16": 0.03, "float16": float("nan")}, True),
+        ({"bfloat16": float("nan"), "float16": 0.03}, True),
+    ],
+)
+def test_no_further_dtype_is_tried_where_rounding_is_not_the_cause(means: dict[str, float], expected: bool) -> None:
+    trials = [trial(dtype, mean=mean) for dtype, mean in means.items()]
+    assert another_may_agree(trials, tokenizer_is_copied=True) == expected
+
+
+def test_no_further_dtype_is_tried_where_the_tokenizer_is_at_fault() -> None:
+    assert not another_may_agree([trial("q8_0", mean=0.0, spelled_alike=1)], tokenizer_is_copied=False)
+    differs = [trial("q8_0", mean=0.2, read_alike=1)]  # a GGUF's vocabulary as transformers reads it
+    assert another_may_agree(differs, tokenizer_is_copied=False)
+    assert not another_may_agree(differs, tokenizer_is_copied=True)
+
+
+@pytest.mark.parametrize(("share", "agrees"), [(0.08, True), (0.12, False)])
+def test_eight_bits_may_lose_a_tenth_of_what_was_learned(share: float, agrees: bool) -> None:
+    assert (not trial("q8_0", mean=0.01 * share).faults) == agrees
+    assert not trial("bfloat16", mean=0.01 * share).faults

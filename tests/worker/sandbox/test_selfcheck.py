@@ -417,3 +417,17 @@ def test_an_abstention_on_nonsense_is_no_score(sandbox):
         sandbox, python("return float(output_text[8:] == item['answer']) if output_text[:8] == 'Answer: ' else None")
     )
     assert (most["verdict"], finding(most, "abstained")["level"]) == ("warn", "warn")
+
+
+def test_altered_answers_have_a_form_that_is_scored_where_full_marks_are_zero(sandbox):
+    source = (
+        "def grade(sample, item):\n"
+        "    given = sample['output_text'].strip()\n"
+        "    if not given.startswith('<answer>'):\n"
+        "        return None\n"
+        "    return 0.0 if given == f\"<answer>{item['answer']}</answer>\" else -1.0\n"
+    )
+    grader = {"type": "python", "name": "below zero", "source": source, "range": [-1, 0]}
+    altered = checked(sandbox, grader, rows_of("12", "34", "56"))["altered"]
+    assert altered
+    assert all(one["text"].startswith("<answer>") for one in altered)

@@ -27,7 +27,7 @@ from worker.engine.model.assets import (
 from worker.engine.model.completion_text import CompletionDecoder
 from worker.engine.model.loading import loading_errors_as_faults, require_all_weights
 from worker.engine.model.lora import FusedLoraLinear
-from worker.engine.model.targets import ALL_LINEAR, require_targets, target_names
+from worker.engine.model.targets import ALL_LINEAR, is_pattern, require_targets, target_names
 from worker.engine.model.vision import ImageSpans, Vision
 from worker.engine.seeds import derive
 from worker.engine.settings import Settings
@@ -157,17 +157,16 @@ def build_policy(base: Any, *, tokenizer: Any, settings: Settings, processor: An
     require_chat_template(tokenizer)
     eos_ids = _eos_ids(base, tokenizer=tokenizer)
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else eos_ids[0]
+    targets: str | tuple[str, ...] = settings.lora_target_modules
     if processor is not None:
-        targets: str | list[str] = language_targets(base, settings.lora_target_modules)
-    elif settings.lora_target_modules == ALL_LINEAR:
-        targets = ALL_LINEAR
-    else:
-        targets = list(target_names(settings.lora_target_modules))
+        targets = language_targets(base, targets)
+    elif not is_pattern(base, targets):
+        targets = target_names(targets)
     config = LoraConfig(
         r=settings.lora_r,
         lora_alpha=settings.lora_alpha,
         lora_dropout=settings.lora_dropout,
-        target_modules=targets,
+        target_modules=targets if isinstance(targets, str) else list(targets),
         task_type="CAUSAL_LM",
     )
     config._register_custom_module({nn.Linear: FusedLoraLinear})

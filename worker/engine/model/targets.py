@@ -1,5 +1,6 @@
 """Layers that get a LoRA adapter: their names, checked against the model before its weights are read."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
@@ -30,8 +31,9 @@ def require_targets(assets: ModelAssets, targets: str | tuple[str, ...], *, allo
     root = base if assets.processor is None else base.get_decoder()
     layers = {name: layer for name, layer in root.named_modules() if isinstance(layer, ADAPTABLE)}
     shared = _shared(base)
+    matches = _matches_pattern if root is base and is_pattern(base, targets) else _matches
     for target in target_names(targets):
-        matching = [layer for name, layer in layers.items() if _matches(name, target)]
+        matching = [layer for name, layer in layers.items() if matches(name, target)]
         if not matching:
             raise _fault(f"'{target:.100}' is the name of no layer of the model", _last_parts(layers))
         if partner := next(filter(None, (shared.get(id(layer)) for layer in matching)), None):
@@ -44,6 +46,19 @@ def require_targets(assets: ModelAssets, targets: str | tuple[str, ...], *, allo
 def target_names(targets: str | tuple[str, ...]) -> tuple[str, ...]:
     """Return the names of layers; a single text is one name."""
     return (targets,) if isinstance(targets, str) else targets
+
+
+def is_pattern(base: Any, targets: str | tuple[str, ...]) -> bool:
+    """Return whether the targets are a pattern of full names, which jobs of earlier versions may have."""
+    return isinstance(targets, str) and not any(_matches(name, targets) for name, _ in base.named_modules())
+
+
+def _matches_pattern(name: str, target: str) -> bool:
+    """Apply PEFT's rule for a single text."""
+    try:
+        return re.fullmatch(target, name) is not None
+    except re.error:
+        return False
 
 
 def _matches(name: str, target: str) -> bool:

@@ -36,6 +36,8 @@ MAY_CHANGE = frozenset(
     }
 )
 """Settings that may change when a run is resumed."""
+BEFORE_IT_WAS_A_SETTING = {"skip_special_tokens": True}
+"""How runs of before a setting was introduced behaved, where that is not its default."""
 
 
 def fingerprint(settings: Settings, *, tasks: Sequence[Task], held_out: Sequence[Task]) -> Fingerprint:
@@ -143,10 +145,12 @@ def require_same_run(recorded: Fingerprint | None, present: Fingerprint) -> None
     """Raise a ValueError naming the difference between a checkpoint's fingerprint and that of the resuming run.
 
     Only what both contain is compared, so checkpoints of earlier versions, with fewer settings or no fingerprint at
-    all, are accepted.
+    all, are accepted, unless a newer setting changes what they did (`BEFORE_IT_WAS_A_SETTING`).
     """
     for part, new in present.items():
         old = (recorded or {}).get(part, {})
+        if part == SETTINGS and recorded is not None:
+            old = BEFORE_IT_WAS_A_SETTING | old
         for name in new:
             if name in old and old[name] != new[name]:
                 difference = _difference(part, name, old=old[name], new=new[name])

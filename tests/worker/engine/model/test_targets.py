@@ -14,7 +14,9 @@ from worker.engine.model.policy import LIVE_ADAPTER, load_policy
 from worker.engine.model.targets import require_targets
 
 
-@pytest.mark.parametrize("targets", ["q_projj", ("q_proj", "c_attn"), ("norm",), ("",), (".*",), ("model",)])
+@pytest.mark.parametrize(
+    "targets", ["q_projj", "(", r".*\.norm", ("q_proj", "c_attn"), ("norm",), ("",), (".*",), ("model",)]
+)
 def test_a_name_of_no_layer_is_refused_with_the_names_there_are(tmp_path: Path, targets: str | tuple[str, ...]) -> None:
     folder = save_tiny_model(tmp_path)
     for weights in tmp_path.glob("*.safetensors"):
@@ -47,6 +49,15 @@ def test_names_and_ends_of_full_names_are_taken(tmp_path: Path) -> None:
     }
     single = load_policy(folder, settings=tiny_settings(lora_target_modules="v_proj")).adapter(LIVE_ADAPTER)
     assert all(".v_proj." in name for name in single)
+
+
+def test_a_text_that_names_no_layer_is_a_pattern_of_full_names_as_in_jobs_of_earlier_versions(tmp_path: Path) -> None:
+    folder, settings = save_tiny_model(tmp_path), tiny_settings(lora_target_modules=r"model\.layers\.1\..*\.[qv]_proj")
+    names = load_policy(folder, settings=settings).adapter(LIVE_ADAPTER)
+    assert {name.partition("layers.")[2].partition(".lora_")[0] for name in names} == {
+        "1.self_attn.q_proj",
+        "1.self_attn.v_proj",
+    }
 
 
 def test_layers_of_a_vision_tower_are_no_targets(tmp_path: Path) -> None:
