@@ -14,15 +14,16 @@ from worker.sandbox.choice import finder
 from worker.sandbox.number import number
 
 WHOLE = st.integers(-(10**9), 10**9)
-NUMBERS = st.one_of(
+BARE = st.one_of(
     WHOLE.map(str),
     WHOLE.map(lambda value: f"{value:,}"),
     st.decimals(-99_999, 99_999, places=3).map(str),
     st.builds(lambda top, bottom: f"{top}/{bottom}", st.integers(1, 99), st.integers(1, 99)),
     st.builds(lambda top, power: f"{top}e{power}", st.integers(1, 99), st.integers(-9, 9)),
-    st.integers(1, 99_999).map(lambda value: f"${value}"),
 )
-QUANTITIES = st.builds(lambda value, unit: f"{value} {unit}", NUMBERS, st.sampled_from([*UNITS, "apples"]))
+NUMBERS = BARE | st.integers(1, 99_999).map(lambda value: f"${value}")
+# Of money `m` is a million: `$1 m` has another value than `$1 km`.
+QUANTITIES = st.builds(lambda value, unit: f"{value} {unit}", BARE, st.sampled_from([*UNITS, "apples"]))
 SEEDS = st.integers(0, 99)
 
 
