@@ -14,8 +14,14 @@ addEventListener("DOMContentLoaded", () => {
     [data-stale="true"] { opacity: 1 !important }`;
   document.head.append(style);
 });
+const animate = Element.prototype.animate;
+Element.prototype.animate = function (...args) {
+  const animation = animate.apply(this, args);
+  animation.finish();
+  return animation;
+};
 """
-"""Style without animations or fading, which cost time without a graphics card."""
+"""Pages without animations or fading, which cost time without a graphics card and move buttons while they are pressed."""
 REST_MS = 150
 RESTS_FOR = """ms => {
   const state = document.querySelector("[data-test-script-state]")?.dataset.testScriptState;
