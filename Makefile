@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
+# Where the environment forbids bytecode files, each of the many processes would compile all modules again.
+export PYTHONDONTWRITEBYTECODE =
+
 .PHONY: demo up test test-quick pictures bench bench-learning lint style format lock code-editor clean
 
 demo: $(VENV)/installed
