@@ -4,13 +4,11 @@ import json
 import platform
 import sys
 from importlib.metadata import version
-from pathlib import Path
 
 from benchmarks import engine, pages, sandbox, service, shapes, trl, upload
-from benchmarks.figures import Figure, table
+from benchmarks.figures import RESULTS, Figure, read_results, table
 from benchmarks.learning import figures as learning
 
-RESULTS = Path(__file__).parent / "results.json"
 GROUPS = {
     "sandbox": sandbox.run,
     "engine": engine.run,
@@ -37,10 +35,6 @@ def main(groups: list[str]) -> None:
     RESULTS.write_text(json.dumps([figure.as_json() for figure in figures], indent=2) + "\n")
     print(f"\n{platform.machine()}, Python {platform.python_version()}, torch {version('torch')}")
     print(table(figures))
-
-
-def read_results() -> list[Figure]:
-    return [Figure(**values) for values in json.loads(RESULTS.read_text())] if RESULTS.exists() else []
 
 
 if __name__ == "__main__":

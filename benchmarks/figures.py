@@ -1,9 +1,13 @@
 """Measured figures: the median of n runs with the lowest and highest, which show the noise."""
 
+import json
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
+
+RESULTS = Path(__file__).parent / "results.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,10 @@ class Figure:
 
 def figure(name: str, runs: Sequence[float], *, unit: str) -> Figure:
     return Figure(name, statistics.median(runs), unit, len(runs), min(runs), max(runs))
+
+
+def read_results() -> list[Figure]:
+    return [Figure(**values) for values in json.loads(RESULTS.read_text())] if RESULTS.exists() else []
 
 
 def table(figures: Sequence[Figure]) -> str:

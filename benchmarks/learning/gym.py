@@ -11,7 +11,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-import reasoning_gym
 from transformers import PreTrainedTokenizerFast
 
 from benchmarks.learning.task import HELD_OUT_FROM, Budget, LearningTask, Pretraining, engine_task
@@ -161,6 +160,8 @@ def _task(
 ) -> LearningTask:
     rows = rows_of(dataset, fits=fits)
     held_out, train, taught = rows[:EVALUATED], rows[EVALUATED : EVALUATED + TRAIN_ROWS], rows[EVALUATED:]
+    import reasoning_gym  # here, since it takes seconds and other tasks do without
+
     score = reasoning_gym.get_score_answer_fn(name)
     size = Size(
         width=96,
@@ -209,6 +210,8 @@ def _task(
 
 def rows_of(dataset: dict[str, Any], *, fits: Callable[[Row], bool]) -> list[Row]:
     """Return the distinct questions that fit, always the same."""
+    import reasoning_gym
+
     found: dict[str, Row] = {}
     for row in reasoning_gym.create_dataset(**dataset, size=POOL, seed=0):
         if fits(row):

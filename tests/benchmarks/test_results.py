@@ -1,6 +1,6 @@
 """The last results hold what others look up by name."""
 
-from benchmarks.__main__ import read_results
+from benchmarks.figures import read_results
 
 FIXED_NAMES = {
     "rlsd_over_grpo_step",

@@ -21,7 +21,7 @@ Element.prototype.animate = function (...args) {
   return animation;
 };
 """
-"""Pages without animations or fading, which cost time without a graphics card and move buttons while they are pressed."""
+"""No animations or fading: they cost time without a graphics card, and move buttons while these are pressed."""
 REST_MS = 150
 RESTS_FOR = """ms => {
   const state = document.querySelector("[data-test-script-state]")?.dataset.testScriptState;

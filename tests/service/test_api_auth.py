@@ -8,7 +8,7 @@ import pytest
 from fastapi.routing import APIRoute
 from sqlalchemy import select, update
 
-from backend.app import create_app
+from backend.app import app
 from backend.db.base import utc_now
 from backend.db.engine import transaction
 from backend.db.keys import ApiKey
@@ -19,7 +19,7 @@ OPEN = {"/healthz", "/readyz", "/docs", "/docs/oauth2-redirect", "/redoc", "/ope
 
 def described_routes() -> list[tuple[str, str]]:
     """Return method and path of all documented routes, with ids filled in."""
-    paths = create_app().openapi()["paths"]
+    paths = app.openapi()["paths"]
     return [
         (method.upper(), path.replace("{", "").replace("}", ""))
         for path, operations in paths.items()
@@ -35,7 +35,7 @@ def test_the_list_of_routes_is_whole() -> None:
     assert len(ROUTES) >= 30
     assert all(path.startswith("/v1/") or path == "/metrics" for _, path in ROUTES)
     hidden = [
-        route.path for route in create_app().routes if isinstance(route, APIRoute) and not route.include_in_schema
+        route.path for route in app.routes if isinstance(route, APIRoute) and not route.include_in_schema
     ]
     assert set(hidden) <= OPEN
 

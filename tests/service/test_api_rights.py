@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import func, select
 
 from backend.api.http.rights import OPEN_TO_VIEWERS, required_role
-from backend.app import create_app
+from backend.app import app
 from backend.db.base import utc_now
 from backend.db.blobs import Blob
 from backend.db.engine import transaction
@@ -66,7 +66,7 @@ def callers(api: Api) -> Iterator[Callers]:
 
 
 def described_routes() -> set[str]:
-    paths = create_app().openapi()["paths"]
+    paths = app.openapi()["paths"]
     return {
         f"{method.upper()} {path}" for path, operations in paths.items() if path not in OPEN for method in operations
     }

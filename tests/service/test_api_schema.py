@@ -24,7 +24,7 @@ from schemathesis.specs.openapi.checks import (
     use_after_free,
 )
 
-from backend.app import create_app
+from backend.app import app
 from backend.db.engine import transaction
 from backend.db.keys import Role, create_key
 from tests.service.conftest import Api
@@ -39,7 +39,7 @@ GRADER = {"type": "regex", "pattern": "x"}
 MADE_PLAUSIBLE = ("/v1/fine_tuning/jobs", "/v1/fine_tuning/alpha/graders/run", "/v1/verifiers/test")
 CHAT = "/v1/chat/completions"
 
-schema = schemathesis.openapi.from_dict(create_app().openapi())
+schema = schemathesis.openapi.from_dict(app.openapi())
 answering = schema.exclude(path=CHAT).exclude(path_regex="^/(healthz|readyz)$")
 
 
@@ -103,7 +103,7 @@ def test_the_server_conforms_to_its_document_in_scenarios(
     """Use schemathesis' own runner, which supports stateful servers: ids from one response go into the next request,
     and deleted resources stay deleted."""
     document = tmp_path / "openapi.json"
-    document.write_text(json.dumps(create_app().openapi()))
+    document.write_text(json.dumps(app.openapi()))
     made = 0
     for seed in range(SEEDS):
         ran = subprocess.run(

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase
 from hypothesis import settings as examples
 from typer.testing import CliRunner, Result
 
-from backend.app import create_app
+from backend.app import app as api_app
 from backend.chat.redis_keys import QUEUED, SERVERS
 from backend.chat.request import NEUTRAL
 from backend.cli.main import app
@@ -28,7 +28,7 @@ from tests.service.chatting import QUESTION, broker, greedy, trained_job
 from tests.service.conftest import Api, answered, refused
 from tests.service.test_api_schema import CHECKS
 
-schema = schemathesis.openapi.from_dict(create_app().openapi()).include(path="/v1/chat/completions")
+schema = schemathesis.openapi.from_dict(api_app.openapi()).include(path="/v1/chat/completions")
 
 
 def usage_of(api: Api, model: str) -> dict[str, Any] | None:

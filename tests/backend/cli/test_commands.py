@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import typer
 
-from backend.app import create_app
+from backend.app import app as api_app
 from backend.cli.fields import parse_fields
 from backend.cli.main import app
 from backend.cli.routes import ROUTES, Command
 from backend.errors import AppError
 
-DOCUMENT = create_app().openapi()
+DOCUMENT = api_app.openapi()
 BY_HAND = {
     ("POST", "/v1/files"): "files upload",
     ("POST", "/v1/files/preview"): "files preview",

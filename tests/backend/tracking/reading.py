@@ -1,21 +1,26 @@
-"""Reading of what was logged to trackers with their own libraries: name -> [(step, value)]."""
+"""Reading of what was logged to trackers with their own libraries: name -> [(step, value)].
+
+The libraries are imported where they are used, since each process of a test run imports all test modules.
+"""
 
 import json
 import struct
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mlflow import MlflowClient
-from mlflow.entities import Run
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from wandb.proto.wandb_internal_pb2 import Record
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from wandb.proto.wandb_internal_pb2 import Record
 
 Curves = dict[str, list[tuple[int, float]]]
 
 
 def tensorboard_curves(folder: Path) -> Curves:
     """Return the curves that TensorBoard shows; steps that a resumed run has repeated are discarded."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
     events = EventAccumulator(str(folder)).Reload()
     return {
         tag: [(scalar.step, round(scalar.value, 6)) for scalar in events.Scalars(tag)]
@@ -23,8 +28,10 @@ def tensorboard_curves(folder: Path) -> Curves:
     }
 
 
-def mlflow_run(uri: str, experiment: str) -> tuple[Run, Curves]:
+def mlflow_run(uri: str, experiment: str) -> "tuple[Run, Curves]":
     """Return the only run of the experiment, and its curves."""
+    from mlflow import MlflowClient
+
     client = MlflowClient(tracking_uri=uri)
     stored = client.get_experiment_by_name(experiment)
     assert stored is not None
@@ -42,8 +49,10 @@ CHUNK_HEADER = struct.Struct("<IHB")
 WHOLE, LAST = 1, 4
 
 
-def wandb_records(folder: Path) -> list[Record]:
+def wandb_records(folder: Path) -> "list[Record]":
     """Return all records of all offline runs in the folder, in chronological order."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
     paths = sorted(folder.glob("wandb/offline-run-*/*.wandb"), key=lambda path: path.stat().st_mtime_ns)
     return [Record.FromString(data) for path in paths for data in _logged(path.read_bytes())]
 

@@ -4,8 +4,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from datasets import Dataset
-from trl import GRPOConfig, GRPOTrainer
 
 from tests.worker.engine.tiny import (
     make_step_tensors,
@@ -152,6 +150,9 @@ def test_a_gradient_that_is_not_finite_changes_no_weights():
 
 
 def trl_trainer(policy, tmp_path, *, loss, temperature):
+    from datasets import Dataset  # here, since each process imports all test modules
+    from trl import GRPOConfig, GRPOTrainer
+
     args = GRPOConfig(
         output_dir=str(tmp_path),
         per_device_train_batch_size=16,
