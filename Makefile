@@ -20,7 +20,7 @@ test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n auto $(ARGS)
 
 test-quick: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n auto -m "not browser and not training and not hostile and not slow" $(ARGS)
+	$(BIN)/python -m pytest -n auto -m "not browser and not pages and not training and not hostile and not slow" $(ARGS)
 
 # The pictures of docs/screenshots, of runs long enough to show something.
 pictures: $(VENV)/installed-dev

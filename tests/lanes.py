@@ -1,6 +1,7 @@
 """The suite's pytest plugin: lanes (markers), the order of files, missing requirements, and the final summary.
 
-Tests in `tests/browser` are in the lane `browser`, those that use a train worker in `training`; others are marked.
+Tests in `tests/browser` are in the lane `browser`, those of `tests/frontend` that use the API in `pages`, those
+that use a train worker in `training`; others are marked.
 """
 
 import os
@@ -18,6 +19,7 @@ REQUIRE_ALL = os.environ.get("RLSD_TESTS_REQUIRE_ALL") == "1"
 """Whether tests with missing requirements fail instead of being skipped."""
 LANES = {
     "browser": "uses the pages in a real Chromium",
+    "pages": "draws pages against the real API, without a browser",
     "training": "starts a training process",
     "hostile": "attacks the sandbox or the file readers",
     "slow": "starts servers of its own, fuzzes the API or fills memory",
@@ -46,6 +48,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.nodeid.startswith("tests/browser/"):
             item.add_marker("browser")
+        if item.nodeid.startswith("tests/frontend/") and "services" in getattr(item, "fixturenames", ()):
+            item.add_marker("pages")
         if "train_worker" in getattr(item, "fixturenames", ()):
             item.add_marker("training")
     seed = config.getoption("--shuffle-files")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from streamlit import config
 from streamlit.components.v2 import manifest_scanner
 
 from frontend.api import Client, new_connections
@@ -27,6 +28,12 @@ def components_found_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(manifest_scanner, "scan_component_manifests", cache(manifest_scanner.scan_component_manifests))
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def configured_like_the_ui() -> None:
+    """Compile pages as the UI does: `AppTest` does not read its `config.toml`."""
+    config.set_option("runner.magicEnabled", False)
 
 
 @pytest.fixture

@@ -34,9 +34,7 @@ ROUTES = described_routes()
 def test_the_list_of_routes_is_whole() -> None:
     assert len(ROUTES) >= 30
     assert all(path.startswith("/v1/") or path == "/metrics" for _, path in ROUTES)
-    hidden = [
-        route.path for route in app.routes if isinstance(route, APIRoute) and not route.include_in_schema
-    ]
+    hidden = [route.path for route in app.routes if isinstance(route, APIRoute) and not route.include_in_schema]
     assert set(hidden) <= OPEN
 
 
