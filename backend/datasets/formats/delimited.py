@@ -5,6 +5,7 @@ splits the first records into equally many cells. Lines above a header of known 
 """
 
 import csv
+import io
 import itertools
 import json
 from collections import Counter
@@ -24,13 +25,18 @@ UNIFORM_SHARE = 0.8
 csv.field_size_limit(MAX_LINE_BYTES)
 
 
+def lines_of(head: str) -> list[str]:
+    """Split text where `delimited_rows` does, at line feeds alone, so that both count the same lines."""
+    return list(io.StringIO(head, newline="\n"))
+
+
 def delimiter_of(head: str, *, min_share: float) -> str | None:
     """Return the delimiter for which at least `min_share` of the first records has as many cells as the header.
 
     None if there is none or the header has only one cell. `head` may end within a record.
     """
     best: tuple[float, int, str] | None = None
-    lines = head.splitlines(keepends=True)
+    lines = lines_of(head)
     for delimiter in DELIMITERS:
         try:
             records = list(itertools.islice(filter(None, csv.reader(lines, delimiter=delimiter)), TRIED_RECORDS))
@@ -46,7 +52,7 @@ def delimiter_of(head: str, *, min_share: float) -> str | None:
 
 def header_below_titles(head: str, *, is_header: IsHeader) -> tuple[str, int] | None:
     """Return (delimiter, line) of the first record of known names that has other lines above it; None without one."""
-    lines = head.splitlines(keepends=True)[: TRIED_LINES * 2]
+    lines = lines_of(head)[: TRIED_LINES * 2]
     found: list[tuple[int, str]] = []
     for delimiter in DELIMITERS:
         reader, above = csv.reader(lines, delimiter=delimiter), 0

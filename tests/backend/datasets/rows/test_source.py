@@ -192,6 +192,14 @@ def test_titles_above_a_known_header_of_a_csv_are_passed_over_and_said_so(delimi
         ]
 
 
+@pytest.mark.parametrize("mark", ["\u2028", "\x0c", "\x85"])
+def test_a_title_with_another_line_separator_is_one_line(mark: str) -> None:
+    content = f"Exam{mark} of spring\nquestion,answer\na,b\n".encode()
+    for mapping in (None, ColumnMapping(header_row=2)):
+        with open_table(io.BytesIO(content), filename="exam.csv", mapping=mapping) as table:
+            assert [row.item for row in table.rows if isinstance(row, RawRow)] == [{"question": "a", "answer": "b"}]
+
+
 def test_the_header_line_of_a_csv_can_be_chosen() -> None:
     content = b"Exam\nFrage;Antwort\na;b\n"
     with open_table(io.BytesIO(content), filename="exam.csv", mapping=ColumnMapping(header_row=2)) as table:
