@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from backend.datasets.formats.json_lines import BadLineError
-from backend.datasets.rows.recognise import IMAGE_COLUMNS, Shape, value_at
+from backend.datasets.rows.recognise import IMAGE_COLUMNS, Shape, text_at, value_at
 from backend.datasets.rows.tools import from_responses, with_calls
-from backend.datasets.rows.turns import as_messages, ends_with_assistant
+from backend.datasets.rows.turns import as_messages, ends_with_assistant, history_of
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 LAST_ROLES = ("user", "tool")
@@ -39,20 +39,41 @@ def messages_of(item: Mapping[str, Any], *, shape: Shape) -> list[Message]:
         value = from_responses(value)
     if shape.answer == shape.question and ends_with_assistant(value):
         value = value[:-1]
-    context = None if shape.context is None else value_at(item, shape.context)
-    if isinstance(value, str) and isinstance(context, str) and context.strip():
+    context = text_at(item, shape.context)
+    if context is not None and isinstance(value, list):
+        raise BadLineError(
+            "invalid_messages",
+            f"has messages in '{shape.question:.60}' and a text in '{shape.context}': put the text in them",
+        )
+    if context is not None and isinstance(value, str):
         value = f"{value}\n\n{context}"
     messages = _messages(value, column=shape.question)
-    instructions = value_at(item, INSTRUCTIONS)
-    if is_response and isinstance(instructions, str) and instructions:
-        return [{"role": "system", "content": instructions}, *messages]
-    return messages
+    if shape.history is not None:
+        messages = [*history_of(value_at(item, shape.history), column=shape.history), *messages]
+    column = INSTRUCTIONS if is_response else shape.system
+    return _with_system(messages, text_at(item, column), column=column)
 
 
-def reply_of(item: Mapping[str, Any], *, shape: Shape) -> Any:
-    """Return the content of the assistant's turn that ends the question's conversation; None if another one does."""
-    value = as_messages(value_at(item, shape.question), column=shape.question)
-    return value[-1].get("content") if ends_with_assistant(value) else None
+def _with_system(messages: list[Message], text: str | None, *, column: str | None) -> list[Message]:
+    """Put a system message before the others. Raises BadLineError if they begin with another one."""
+    if text is None or messages[0] == {"role": "system", "content": text}:
+        return messages
+    if messages[0]["role"] in ("system", "developer"):
+        raise BadLineError("invalid_messages", f"has a system message in the messages, and another one in '{column}'")
+    return [{"role": "system", "content": text}, *messages]
+
+
+def reply_of(item: Mapping[str, Any], *, column: str) -> str:
+    """Return the text of the assistant's turn that ends the conversation in a column. Raises BadLineError."""
+    value = as_messages(value_at(item, column), column=column)
+    if not ends_with_assistant(value):
+        raise BadLineError("missing_answer", f"does not end '{column:.60}' with a message of the assistant")
+    content = value[-1].get("content")
+    parts = content if isinstance(content, list) else [{"text": content}]
+    texts = [part.get("text") for part in parts if isinstance(part, dict)]
+    if not all(isinstance(text, str) for text in texts):
+        raise BadLineError("missing_answer", f"ends '{column:.60}' with a message of the assistant that is no text")
+    return "".join(map(str, texts))
 
 
 def with_images(

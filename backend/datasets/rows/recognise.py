@@ -5,6 +5,7 @@ overrides all rules. To support another format, add an entry to `RULES`. Columns
 and invisible characters. Where two columns could be the question or the answer, the file is refused, naming both.
 """
 
+import json
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,6 +26,8 @@ REFERENCES = (*CERTAIN, TRUTH, SOLUTION)
 REPLIES = ("output", "response", "completion")
 """Columns that hold the reference where no column is one by its name."""
 IMAGE_COLUMNS = ("images", "image")
+OPTIONAL_PARTS = ("images", "context", "system", "history")
+"""Parts that few files have a column for, as `Shape` and reports name them."""
 TOOLS = "tools"
 """Column of the functions that the model may call."""
 PROMPT_COLUMNS = (*IMAGE_COLUMNS, TOOLS)
@@ -52,12 +55,16 @@ class Rule:
     required: tuple[str, ...] = ()
     context: tuple[str, ...] = ()
     """Columns whose text is part of the question; the first one that the file has is used."""
+    system: tuple[str, ...] = ()
+    """Columns whose text is the system message; the first one that the file has is used."""
+    history: tuple[str, ...] = ()
+    """Columns with earlier turns, as pairs of question and answer."""
     answer_optional: bool = False
     """Without one of `answers`, only the verifier knows where the reference is."""
     last_turn: bool = False
-    """Without one of `answers`, a conversation that ends with the assistant's turn has the reference there."""
+    """Without one of `answers`, the assistant's turn that ends the conversation is the reference."""
     other_columns: bool = False
-    """Without one of `answers`, a single other column is the reference; of several, only the verifier knows which."""
+    """Without either, a single other column is the reference; of several, only the verifier knows which."""
     has_answer_mark: bool = False
     """The answer ends with a line such as `#### 42`; the text before it is the solution."""
     is_plain: bool = False
@@ -65,10 +72,13 @@ class Rule:
 
     def answer_path(self, item: Mapping[str, Any]) -> str | None:
         found = next((path for path in self.answers if has_path(item, path)), None)
-        if found is None and self.last_turn and ends_with_assistant(value_at(item, self.question)):
+        if found is None and self.last_turn and self._ends_with_reference(item):
             return self.question
         others = [column for column in item if column != self.question and column not in PROMPT_COLUMNS]
         return others[0] if found is None and self.other_columns and len(others) == 1 else found
+
+    def _ends_with_reference(self, item: Mapping[str, Any]) -> bool:
+        return not self.other_columns or ends_with_assistant(value_at(item, self.question))
 
     def fits(self, item: Mapping[str, Any]) -> bool:
         has_reference = (
@@ -80,6 +90,7 @@ class Rule:
 
 
 PLAIN_ANSWERS = ("answer", *CERTAIN, *REPLIES, SOLUTION)
+SYSTEM = ("system_prompt", "system")
 RULES = (
     Rule(
         name="responses_create_params",
@@ -107,7 +118,7 @@ RULES = (
         other_columns=True,
     ),
     *(
-        Rule(name=column, made_for="ShareGPT", question=column, answers=REFERENCES, last_turn=True)
+        Rule(name=column, made_for="ShareGPT", question=column, answers=REFERENCES, system=SYSTEM, last_turn=True)
         for column in ("conversations", "conversation")
     ),
     Rule(
@@ -115,6 +126,7 @@ RULES = (
         made_for="verifiers, GSM8K",
         question="question",
         answers=PLAIN_ANSWERS,
+        system=SYSTEM[:1],
         has_answer_mark=True,
         is_plain=True,
     ),
@@ -123,6 +135,7 @@ RULES = (
         made_for="RLSD's authors, EasyR1",
         question="problem",
         answers=PLAIN_ANSWERS,
+        system=SYSTEM[:1],
         is_plain=True,
     ),
     Rule(
@@ -130,6 +143,7 @@ RULES = (
         made_for="TRL",
         question="prompt",
         answers=PLAIN_ANSWERS,
+        system=SYSTEM[:1],
         is_plain=True,
     ),
     Rule(
@@ -138,6 +152,8 @@ RULES = (
         question="instruction",
         answers=("output", *PLAIN_ANSWERS),
         context=("input", "context"),
+        system=SYSTEM,
+        history=("history",),
         is_plain=True,
     ),
     Rule(
@@ -145,6 +161,7 @@ RULES = (
         made_for="instruction tuning",
         question="query",
         answers=PLAIN_ANSWERS,
+        system=SYSTEM[:1],
         is_plain=True,
     ),
     Rule(
@@ -152,6 +169,7 @@ RULES = (
         made_for="evaluations",
         question="input",
         answers=PLAIN_ANSWERS,
+        system=SYSTEM[:1],
         is_plain=True,
     ),
 )
@@ -166,6 +184,18 @@ def value_at(item: Mapping[str, Any], path: str) -> Any:
     """Return the value of a column or dotted path; None if it does not exist."""
     value = _lookup(item, path)
     return None if value is ABSENT else value
+
+
+def text_at(item: Mapping[str, Any], path: str | None) -> str | None:
+    """Return the value of a column or dotted path as text; None if it does not exist or is empty."""
+    value = None if path is None else value_at(item, path)
+    text = "" if value in (None, [], {}) else text_of(value)
+    return text if text.strip() else None
+
+
+def text_of(value: object) -> str:
+    """Return a string unchanged, any other value as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 ABSENT = object()
@@ -193,8 +223,8 @@ class Shape:
     """A rule bound to the columns of one file. `answer` is None if only a verifier knows where the reference is.
 
     Where `answer` is the column of the question, the reference is the assistant's turn that ends the conversation.
-    `context`: a column whose text continues the question. If `images` is None, a row's images are in the first of
-    `IMAGE_COLUMNS` that is not empty.
+    `context`: a column whose text continues the question. `system`: one with the system message. `history`: one with
+    earlier turns. If `images` is None, a row's images are in the first of `IMAGE_COLUMNS` that is not empty.
     """
 
     name: str
@@ -204,11 +234,13 @@ class Shape:
     hint: str | None = None
     images: str | None = None
     context: str | None = None
+    system: str | None = None
+    history: str | None = None
     has_answer_mark: bool = False
 
     def columns(self) -> dict[str, str | None]:
         found = {"question": self.question, "answer": self.answer, "solution": self.solution, "hint": self.hint}
-        optional = {"images": self.images, "context": self.context}
+        optional = {name: getattr(self, name) for name in OPTIONAL_PARTS}
         return found | {part: column for part, column in optional.items() if column is not None}
 
 
@@ -267,8 +299,7 @@ def stored_shape(name: str, columns: Mapping[str, str | None]) -> Shape:
         answer=columns["answer"],
         solution=columns["solution"] or SOLUTION,
         hint=columns["hint"],
-        images=columns.get("images"),
-        context=columns.get("context"),
+        **{name: columns.get(name) for name in OPTIONAL_PARTS},
         has_answer_mark=rule is not None and rule.has_answer_mark,
     )
 
@@ -338,24 +369,30 @@ class _ColumnNames:
 
 def _bound(rule: Rule, seen: Mapping[str, Any], *, columns: _ColumnNames) -> Shape:
     """Bind the rule to the file's columns. Raises AppError if another column could be meant."""
+
+    def first(names: Iterable[str]) -> str | None:
+        return next((columns.path(name) for name in names if name in seen), None)
+
     answer = rule.answer_path(seen)
-    context = next((name for name in rule.context if name in seen), None)
     if rule.is_plain:
-        _require_one_candidate(rule, seen, context=context)
-    images = next((columns.path(name) for name in IMAGE_COLUMNS if name in seen), None)
+        _require_one_candidate(rule, seen)
+    images = first(IMAGE_COLUMNS)
     return Shape(
         name=rule.name,
         question=columns.path(rule.question),
         answer=None if answer is None else columns.path(answer),
         solution=columns.path(SOLUTION),
         images=None if images in IMAGE_COLUMNS else images,
-        context=None if context is None else columns.path(context),
+        context=first(rule.context),
+        system=first(rule.system),
+        history=first(rule.history),
         has_answer_mark=rule.has_answer_mark,
     )
 
 
-def _require_one_candidate(rule: Rule, seen: Mapping[str, Any], *, context: str | None) -> None:
+def _require_one_candidate(rule: Rule, seen: Mapping[str, Any]) -> None:
     """Raise AppError if the first row has different values in two columns for the question, or for the answer."""
+    context = next((name for name in rule.context if name in seen), None)
     questions = [other.question for other in RULES if other.is_plain and other.question not in (context, rule.question)]
     certain = _different(CERTAIN, seen)
     answers = certain or _different(REPLIES, seen)

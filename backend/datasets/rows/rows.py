@@ -13,7 +13,7 @@ from backend.datasets.formats.json_lines import BadLineError, RawRow
 from backend.datasets.formats.problems import Problem, Report
 from backend.datasets.rows.images import ImageStore, without_images
 from backend.datasets.rows.messages import messages_of, reply_of, with_images
-from backend.datasets.rows.recognise import REFERENCES, ColumnMapping, Shape, recognise, value_at
+from backend.datasets.rows.recognise import REFERENCES, ColumnMapping, Shape, recognise, text_at, text_of, value_at
 from backend.datasets.rows.source import Table, open_table
 from backend.datasets.rows.tools import Tool, tools_column, tools_of
 from backend.datasets.rows.turns import note_on
@@ -206,7 +206,7 @@ def answer_of(item: Mapping[str, Any]) -> str | None:
     found = next((value for path in REFERENCES if (value := value_at(item, path)) is not None), None)
     if found is None:
         return None
-    answer = _text(found)
+    answer = text_of(found)
     return _split_at_mark(answer)[1] if "question" in item and ANSWER_MARK in answer else answer
 
 
@@ -216,16 +216,15 @@ def items_and_answers(rows: Iterable[NormalRow]) -> Iterator[tuple[Mapping[str, 
 
 
 def _reference(item: Mapping[str, Any], shape: Shape) -> Reference:
-    solution = _optional_text(item, shape.solution)
-    trajectory = _optional_text(item, "trajectory")
+    solution = text_at(item, shape.solution)
+    trajectory = text_at(item, "trajectory")
     if shape.answer is None:
         return Reference(answer=None, solution=solution, trajectory=trajectory)
-    given = reply_of(item, shape=shape) if shape.answer == shape.question else value_at(item, shape.answer)
-    if given is None and shape.answer == shape.question:
-        raise BadLineError("missing_answer", f"does not end '{shape.answer:.60}' with a message of the assistant")
+    is_reply = shape.answer == shape.question
+    given = reply_of(item, column=shape.answer) if is_reply else value_at(item, shape.answer)
     if given is None:
         raise BadLineError("missing_answer", f"has no '{shape.answer}'")
-    answer = _text(given)
+    answer = text_of(given)
     if shape.has_answer_mark and ANSWER_MARK in answer:
         worked, answer = _split_at_mark(answer)
         solution = solution or worked or None
@@ -242,20 +241,9 @@ def _split_at_mark(answer: str) -> tuple[str, str]:
 def _hint(item: Mapping[str, Any], shape: Shape, reference: Reference) -> HintText | None:
     columns = HINTS if shape.hint is None else (shape.hint, *HINTS)
     for column in columns:
-        text = _optional_text(item, column)
+        text = text_at(item, column)
         if text is not None:
             return HintText(text=text, source=column)
     if reference.solution is not None:
         return HintText(text=reference.solution, source="solution")
     return None if reference.answer is None else HintText(text=reference.answer, source="answer")
-
-
-def _optional_text(item: Mapping[str, Any], column: str) -> str | None:
-    value = value_at(item, column)
-    text = None if value is None else _text(value)
-    return text if text and text.strip() else None
-
-
-def _text(value: object) -> str:
-    """Return a string unchanged, any other value as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -26,12 +26,11 @@ def tools_of(item: Mapping[str, Any], *, shape: Shape) -> list[Tool]:
     if isinstance(found, str):
         if not found.lstrip().startswith(("[", "{")):
             return []
-        found = _parsed(found, where=column)
-    tools = found if isinstance(found, list) else [found]
-    tools = [
-        _parsed(tool, where=f"{column}[{index}]") if isinstance(tool, str) and tool.lstrip().startswith("{") else tool
-        for index, tool in enumerate(tools)
-    ]
+        found = parse_text(found, where=column)
+    tools = [*found] if isinstance(found, list) else [found]
+    for index, tool in enumerate(tools):
+        if isinstance(tool, str) and tool.lstrip().startswith("{"):
+            tools[index] = parse_text(tool, where=f"{column}[{index}]")
     if not any(isinstance(tool, Mapping) for tool in tools):
         return []
     return [_tool(tool, where=f"{column}[{index}]") for index, tool in enumerate(tools)]
@@ -59,7 +58,8 @@ def with_calls(message: Message, *, where: str) -> Message:
     rest = {key: value for key, value in message.items() if value is not None and key != "tool_calls"}
     if _is_empty(found):
         return rest
-    calls = _parsed(found, where=f"{where}.tool_calls") if isinstance(found, str) else found
+    calls = parse_text(found, where=f"{where}.tool_calls") if isinstance(found, str) else found
+    calls = [calls] if isinstance(calls, Mapping) else calls
     if message.get("role") != "assistant" or not isinstance(calls, list):
         raise BadLineError("invalid_tool_calls", f"needs a list of calls by the role 'assistant' at {where}.tool_calls")
     made = [_call(call, where=f"{where}.tool_calls[{index}]") for index, call in enumerate(calls)]
@@ -97,7 +97,7 @@ def _tool(value: Any, *, where: str) -> Tool:
         )
     function = _function(value, where=where, code="invalid_tools")
     if isinstance(function.get("parameters"), str):
-        function["parameters"] = _parsed(function["parameters"], where=f"{where}.parameters")
+        function["parameters"] = parse_text(function["parameters"], where=f"{where}.parameters")
     function = _without_nulls(function)
     if not isinstance(function.get("parameters", {}), dict):
         raise BadLineError("invalid_tools", f"needs a JSON schema, an object, in the parameters of {where}")
@@ -108,7 +108,7 @@ def _call(value: Any, *, where: str) -> dict[str, Any]:
     function = _function(value, where=where, code="invalid_tool_calls")
     arguments = {} if function.get("arguments") is None else function["arguments"]
     if isinstance(arguments, str):
-        arguments = _parsed(arguments, where=f"{where}.arguments") if arguments.strip() else {}
+        arguments = parse_text(arguments, where=f"{where}.arguments") if arguments.strip() else {}
     if not isinstance(arguments, dict):
         raise BadLineError("invalid_tool_calls", f"needs the arguments of {where} as an object, or as JSON text of one")
     named = {"id": value["id"]} if value.get("id") is not None else {}
@@ -129,10 +129,3 @@ def _without_nulls(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None or key in KEPT_NULLS}
     return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
-
-
-def _parsed(text: str, *, where: str) -> Any:
-    try:
-        return parse_text(text)
-    except BadLineError as error:
-        raise BadLineError(error.code, f"has JSON text in '{where}' that {error}") from None

@@ -254,6 +254,80 @@ def test_turns_of_sharegpt_are_read_as_messages_and_the_report_says_so() -> None
         assert "read as messages" in report.notes[0]
 
 
+def test_speakers_of_sharegpt_may_have_capitals_and_call_tools() -> None:
+    call = {"name": "add", "arguments": {"a": 1}}
+    for value in (call, [call], json.dumps(call)):
+        turns = [{"from": "Human", "value": "Why?"}, {"from": "function_call", "value": value}]
+        turns += [{"from": "observation", "value": "2"}, {"from": "GPT", "value": "So."}]
+        row, _ = read_one({"conversations": turns})
+        assert [message["role"] for message in row.messages] == ["user", "assistant", "tool"]
+        assert row.messages[1]["tool_calls"] == [{"type": "function", "function": call}]
+        assert row.reference.answer == "So."
+
+
+@pytest.mark.parametrize("turns", [[], [{"from": "human", "value": "Why?"}], [{"role": "user", "content": "Why?"}]])
+def test_a_conversation_without_right_answer_is_a_bad_row_and_not_an_unknown_format(turns: list[Any]) -> None:
+    _, report = read_all(lines({"conversations": turns}))
+    assert report.shape == "conversations"
+    assert [problem.code for problem in report.problems] == ["missing_answer" if turns else "invalid_messages"]
+
+
+def test_the_text_parts_of_a_last_turn_are_the_right_answer() -> None:
+    parts = [{"type": "text", "text": "4"}, {"type": "text", "text": "2"}]
+    row, _ = read_one({"messages": [*QUESTION, {"role": "assistant", "content": parts}]})
+    assert row.reference.answer == "42"
+
+
+@pytest.mark.parametrize("content", [None, [{"type": "image"}], [{"type": "text", "text": None}]])
+def test_a_last_turn_without_text_is_a_bad_row(content: Any) -> None:
+    _, report = read_all(lines({"messages": [*QUESTION, {"role": "assistant", "content": content}]}))
+    assert [problem.code for problem in report.problems] == ["missing_answer"]
+
+
+PAIRS = [["Hi", "Yes?"], ["Who?", "Me."]]
+
+
+@pytest.mark.parametrize("history", [PAIRS, json.dumps(PAIRS), repr([tuple(pair) for pair in PAIRS])])
+def test_system_and_history_of_alpaca_come_before_the_question(history: Any) -> None:
+    row, report = read_one(
+        {"instruction": "Add.", "input": 5, "output": "a", "system": "Be brief.", "history": history}
+    )
+    assert [(message["role"], message["content"]) for message in row.messages] == [
+        ("system", "Be brief."),
+        *[("user", "Hi"), ("assistant", "Yes?"), ("user", "Who?"), ("assistant", "Me.")],
+        ("user", "Add.\n\n5"),
+    ]
+    assert (report.columns["system"], report.columns["history"]) == ("system", "history")
+
+
+@pytest.mark.parametrize("empty", [None, "", " ", [], "[]"])
+def test_empty_system_and_history_add_nothing(empty: Any) -> None:
+    row, _ = read_one({"instruction": "Why?", "input": empty, "output": "a", "system": None, "history": empty})
+    assert row.messages[0]["content"] == ("Why?\n\n[]" if empty == "[]" else "Why?")
+    assert len(row.messages) == 1
+
+
+@pytest.mark.parametrize("history", ["q", 5, {"a": 1}, [["q"]], [["q", 1]], "[['q', 'a'"])
+def test_a_history_that_is_no_list_of_pairs_is_a_bad_row(history: Any) -> None:
+    good = {"instruction": "Why?", "output": "a", "history": []}
+    _, report = read_all(lines(good, good | {"history": history}))
+    assert [problem.line for problem in report.problems] == [2]
+    assert "'history'" in report.problems[0].message
+
+
+@pytest.mark.parametrize("question", ["question", "prompt", "query"])
+def test_a_system_prompt_next_to_a_question_is_the_system_message(question: str) -> None:
+    row, _ = read_one({"system_prompt": "Be brief.", question: "Why?", "response": "a"})
+    assert row.messages == [{"role": "system", "content": "Be brief."}, *QUESTION]
+
+
+def test_two_system_messages_are_a_bad_row_unless_they_are_equal() -> None:
+    prompt = [{"role": "system", "content": "A"}, *QUESTION]
+    rows, report = read_all(lines(*({"prompt": prompt, "answer": "a", "system_prompt": text} for text in "AB")))
+    assert rows[0].messages == prompt
+    assert [(problem.line, problem.code) for problem in report.problems] == [(2, "invalid_messages")]
+
+
 def test_a_last_turn_that_is_read_as_the_answer_is_said_so_and_missing_in_a_row_is_named() -> None:
     spoken = {"messages": [*QUESTION, {"role": "assistant", "content": "So."}]}
     rows, report = read_all(lines(spoken, {"messages": QUESTION}))
@@ -275,10 +349,27 @@ def test_a_last_turn_that_is_read_as_the_answer_is_said_so_and_missing_in_a_row_
 )
 def test_text_that_only_begins_like_messages_is_a_bad_row(written: str) -> None:
     _, report = read_all(lines({"prompt": "p", "answer": "a"}, {"prompt": written, "answer": "a"}))
-    assert [(problem.line, problem.code) for problem in report.problems] == [(2, "invalid_messages")]
+    (problem,) = report.problems
+    assert (problem.line, problem.code) in [(2, "invalid_messages"), (2, "too_deep")]
 
 
-@pytest.mark.parametrize("written", ["[1, 2]", "[", "[{role}] is what?", 'Explain [{"a": 1}].'])
+def test_messages_written_as_text_follow_the_rules_of_json_lines() -> None:
+    doubled = '[{"role": "user", "content": "a", "content": "b"}]'
+    _, report = read_all(lines({"prompt": "p", "answer": "a"}, {"prompt": doubled, "answer": "a"}))
+    assert report.problems[0].message == "has a text in 'prompt' that has the key 'content' twice"
+
+
+def test_messages_written_as_text_are_told_by_their_keys_in_any_order() -> None:
+    row, _ = read_one({"prompt": '[{"name": "kim", "role": "user", "content": "Why?"}]', "answer": "a"})
+    assert row.messages == [{"name": "kim", **QUESTION[0]}]
+
+
+EDGES = '[{"from": "A", "to": "B"}]'
+
+
+@pytest.mark.parametrize(
+    "written", ["[1, 2]", "[", "[{role}] is what?", 'Explain [{"a": 1}].', EDGES, f"{EDGES} Path?"]
+)
 def test_other_text_stays_a_question(written: str) -> None:
     row, report = read_one({"prompt": written, "answer": "a"})
     assert row.messages == [{"role": "user", "content": written}]

@@ -136,7 +136,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
         "invalid_tools",
         "parameters of tools[0]",
     ),
-    "tools that are not JSON": ({"tools": '[{"name": '}, "invalid_json", "JSON text in 'tools' that is not JSON"),
+    "tools that are not JSON": ({"tools": '[{"name": '}, "invalid_json", "a text in 'tools' that is not JSON"),
     "NUL in tools": ({"tools": r'[{"name": "a\u0000"}]'}, "nul_character", "NUL"),
     "half a character in tools": ({"tools": r'[{"name": "a\ud800"}]'}, "lone_surrogate", "surrogate"),
     "tools of great depth": ({"tools": "[" * 100_000}, "too_deep", "nested deeper"),
