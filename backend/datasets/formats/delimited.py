@@ -10,10 +10,11 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import BinaryIO
 
 from backend.datasets.formats.json_lines import MAX_LINE_BYTES, BadLineError, RawRow, raw_row
-from backend.datasets.formats.layout import TRIED_LINES, IsHeader, is_distinct, names_in, require_distinct
+from backend.datasets.formats.layout import TRIED_LINES, IsHeader, known_header, names_in, require_distinct
 from backend.datasets.formats.problems import Problem
 from backend.errors import AppError
 
@@ -51,19 +52,17 @@ def delimiter_of(head: str, *, min_share: float) -> str | None:
 
 
 def header_below_titles(head: str, *, is_header: IsHeader) -> tuple[str, int] | None:
-    """Return (delimiter, line) of the first record of known names that has other lines above it; None without one."""
+    """Return (delimiter, line) of a header of known names that has other lines above it; None without one."""
     lines = lines_of(head)[: TRIED_LINES * 2]
     found: list[tuple[int, str]] = []
     for delimiter in DELIMITERS:
-        reader, above = csv.reader(lines, delimiter=delimiter), 0
-        try:
+        reader, starts, names = csv.reader(lines, delimiter=delimiter), [1], list[list[str]]()
+        with suppress(csv.Error):
             for record in itertools.islice(reader, TRIED_LINES):
-                if len(record) > 1 and is_distinct(names_in(record)) and is_header(names_in(record)):
-                    found.append((above + 1, delimiter))
-                    break
-                above = reader.line_num
-        except csv.Error:
-            continue
+                names.append(names_in(record) if len(record) > 1 else [])
+                starts.append(reader.line_num + 1)
+        known = known_header(names, is_header=is_header)
+        found += [] if known is None else [(starts[known], delimiter)]
     line, delimiter = min(found, default=(1, ""))
     return (delimiter, line) if line > 1 else None
 

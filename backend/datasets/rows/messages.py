@@ -50,8 +50,9 @@ def messages_of(item: Mapping[str, Any], *, shape: Shape) -> list[Message]:
     messages = _messages(value, column=shape.question)
     if shape.history is not None:
         messages = [*history_of(value_at(item, shape.history), column=shape.history), *messages]
-    column = INSTRUCTIONS if is_response else shape.system
-    return _with_system(messages, text_at(item, column), column=column)
+    for column in (INSTRUCTIONS if is_response else None, shape.system):
+        messages = _with_system(messages, text_at(item, column), column=column)
+    return messages
 
 
 def _with_system(messages: list[Message], text: str | None, *, column: str | None) -> list[Message]:

@@ -30,11 +30,15 @@ OPTIONAL_PARTS = ("images", "context", "system", "history")
 """Parts that few files have a column for, as `Shape` and reports name them."""
 TOOLS = "tools"
 """Column of the functions that the model may call."""
-PROMPT_COLUMNS = (*IMAGE_COLUMNS, TOOLS)
+SYSTEM = ("system_prompt", "system_message", "system")
+"""Columns of the system message."""
+HISTORY = ("history",)
+PROMPT_COLUMNS = (*IMAGE_COLUMNS, TOOLS, *SYSTEM)
 """Columns that are part of the prompt next to the question, so never the reference."""
 MAX_HEADER_ROW = 1_048_576
 """Number of lines of a sheet."""
 EXAMPLE = '{"question": "...", "answer": "...", "hint": "...", "images": "..."}'
+LAYOUT_EXAMPLE = '{"sheet": "...", "header_row": 3}'
 SEPARATORS = re.compile(r"[\s_-]+")
 SHOWN_CHARACTERS = 60
 """Longer column names are cut in messages."""
@@ -55,10 +59,6 @@ class Rule:
     required: tuple[str, ...] = ()
     context: tuple[str, ...] = ()
     """Columns whose text is part of the question; the first one that the file has is used."""
-    system: tuple[str, ...] = ()
-    """Columns whose text is the system message; the first one that the file has is used."""
-    history: tuple[str, ...] = ()
-    """Columns with earlier turns, as pairs of question and answer."""
     answer_optional: bool = False
     """Without one of `answers`, only the verifier knows where the reference is."""
     last_turn: bool = False
@@ -90,7 +90,6 @@ class Rule:
 
 
 PLAIN_ANSWERS = ("answer", *CERTAIN, *REPLIES, SOLUTION)
-SYSTEM = ("system_prompt", "system")
 RULES = (
     Rule(
         name="responses_create_params",
@@ -118,7 +117,7 @@ RULES = (
         other_columns=True,
     ),
     *(
-        Rule(name=column, made_for="ShareGPT", question=column, answers=REFERENCES, system=SYSTEM, last_turn=True)
+        Rule(name=column, made_for="ShareGPT", question=column, answers=REFERENCES, last_turn=True)
         for column in ("conversations", "conversation")
     ),
     Rule(
@@ -126,7 +125,6 @@ RULES = (
         made_for="verifiers, GSM8K",
         question="question",
         answers=PLAIN_ANSWERS,
-        system=SYSTEM[:1],
         has_answer_mark=True,
         is_plain=True,
     ),
@@ -135,7 +133,6 @@ RULES = (
         made_for="RLSD's authors, EasyR1",
         question="problem",
         answers=PLAIN_ANSWERS,
-        system=SYSTEM[:1],
         is_plain=True,
     ),
     Rule(
@@ -143,7 +140,6 @@ RULES = (
         made_for="TRL",
         question="prompt",
         answers=PLAIN_ANSWERS,
-        system=SYSTEM[:1],
         is_plain=True,
     ),
     Rule(
@@ -152,8 +148,6 @@ RULES = (
         question="instruction",
         answers=("output", *PLAIN_ANSWERS),
         context=("input", "context"),
-        system=SYSTEM,
-        history=("history",),
         is_plain=True,
     ),
     Rule(
@@ -161,7 +155,6 @@ RULES = (
         made_for="instruction tuning",
         question="query",
         answers=PLAIN_ANSWERS,
-        system=SYSTEM[:1],
         is_plain=True,
     ),
     Rule(
@@ -169,7 +162,6 @@ RULES = (
         made_for="evaluations",
         question="input",
         answers=PLAIN_ANSWERS,
-        system=SYSTEM[:1],
         is_plain=True,
     ),
 )
@@ -312,7 +304,8 @@ def parse_mapping(text: str) -> ColumnMapping:
         problem = error.errors(include_url=False)[0]
         where = ".".join(["mapping", *map(str, problem["loc"])])
         raise AppError(
-            f"{where}: {problem['msg'].removeprefix('Value error, ')}. Use {EXAMPLE} with the names of your columns.",
+            f"{where}: {problem['msg'].removeprefix('Value error, ')}. Use {EXAMPLE} with the names of your columns, "
+            f"and for a table that begins elsewhere {LAYOUT_EXAMPLE}, alone or with them.",
             code="invalid_mapping",
             param="mapping",
         ) from None
@@ -337,7 +330,7 @@ def recognise(item: Mapping[str, Any], *, mapping: ColumnMapping | None) -> Shap
     if rule is None:
         raise AppError(
             f"The columns ({_columns(item)}) match no known dataset format: name the columns of question and answer "
-            "in `mapping`.",
+            "in `mapping`, or with `header_row` the line of a table that names the columns.",
             code="unknown_shape",
             param="file",
         )
@@ -384,8 +377,8 @@ def _bound(rule: Rule, seen: Mapping[str, Any], *, columns: _ColumnNames) -> Sha
         solution=columns.path(SOLUTION),
         images=None if images in IMAGE_COLUMNS else images,
         context=first(rule.context),
-        system=first(rule.system),
-        history=first(rule.history),
+        system=first(SYSTEM),
+        history=first(HISTORY) if rule.is_plain else None,
         has_answer_mark=rule.has_answer_mark,
     )
 

@@ -125,6 +125,8 @@ def normal_rows(
             report.shape, report.columns = shape.name, shape.columns()
             if shape.answer == shape.question:
                 report.note(f"The assistant's turn at the end of '{shape.question:.60}' is read as the right answer.")
+            if shape.system is not None:
+                report.note(f"The texts in '{shape.system:.60}' are read as system messages.")
         try:
             row = normal_row(found, shape=shape, number=report.good, image_store=image_store)
         except BadLineError as error:

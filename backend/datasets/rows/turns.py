@@ -7,9 +7,12 @@ from typing import Any
 
 from backend.datasets.formats.json_lines import BadLineError, parse_text, raw_row
 
-OBJECTS_TEXT = re.compile(r"""\s*\[\s*\{\s*(['"])\w+\1\s*:""")
-"""The beginning of a list of objects, as JSON or as Python writes it."""
-KEY = re.compile(r"""(['"])(role|from|value)\1\s*:""")
+OBJECTS_TEXT = re.compile(r"""\s*(\[?)\s*\{\s*(['"])\w+\2\s*:""")
+"""The beginning of an object or a list of them, as JSON or as Python writes it."""
+KEY = re.compile(r"""(['"])(role|content|from|value)\1\s*:""")
+MESSAGE_KEYS = ({"role", "content"}, {"from", "value"})
+MAX_PYTHON_CHARACTERS = 200_000
+"""Longest text that is read in Python's notation: its parser takes seconds for a megabyte of brackets."""
 SPEAKERS = {
     "human": "user",
     "gpt": "assistant",
@@ -27,6 +30,8 @@ def as_messages(value: Any, *, column: str) -> Any:
     """Return a conversation in the form of chat messages, and any other value unchanged. Raises BadLineError."""
     if _is_written(value):
         value = _decoded(value, column=column)
+    if _is_message(value):
+        value = [value]
     return [_from_turn(turn) for turn in value] if _is_turns(value) else value
 
 
@@ -61,11 +66,16 @@ def history_of(value: Any, *, column: str) -> list[dict[str, Any]]:
 
 
 def _is_written(value: Any) -> bool:
-    """Return whether a text is meant as a list of messages or turns."""
-    if not isinstance(value, str) or not OBJECTS_TEXT.match(value):
+    """Return whether a text is meant as messages or turns: a list of them, or one."""
+    begins = OBJECTS_TEXT.match(value) if isinstance(value, str) else None
+    if begins is None:
         return False
     keys = {found[2] for found in KEY.finditer(value)}
-    return "role" in keys or {"from", "value"} <= keys
+    return (begins[1] == "[" and "role" in keys) or any(needed <= keys for needed in MESSAGE_KEYS)
+
+
+def _is_message(value: Any) -> bool:
+    return isinstance(value, Mapping) and any(needed <= value.keys() for needed in MESSAGE_KEYS)
 
 
 def _is_turns(value: Any) -> bool:
@@ -82,18 +92,25 @@ def _is_pair(value: Any) -> bool:
 
 def _from_turn(turn: Mapping[str, Any]) -> dict[str, Any]:
     speaker = str(turn["from"]).casefold()
+    others = {key: value for key, value in turn.items() if key not in ("from", "value")}
     if speaker == CALLER:
-        return {"role": "assistant", "content": "", "tool_calls": turn["value"]}
-    return {"role": SPEAKERS.get(speaker, speaker), "content": turn["value"]}
+        return {**others, "role": "assistant", "content": "", "tool_calls": turn["value"]}
+    return {**others, "role": SPEAKERS.get(speaker, speaker), "content": turn["value"]}
 
 
 def _decoded(text: str, *, column: str) -> Any:
-    """Parse a list: JSON, or a literal of Python. Both must be what a row of JSON may hold. Raises BadLineError."""
+    """Parse JSON, or a literal of Python. Both must be what a row of JSON may hold. Raises BadLineError."""
     try:
         return parse_text(text, where=column)
     except BadLineError as error:
         if error.code != "invalid_json":
             raise
+    if len(text) > MAX_PYTHON_CHARACTERS:
+        raise BadLineError(
+            "invalid_messages",
+            f"has a text in '{column:.60}' that is not JSON, and too long to be read in Python's notation "
+            f"({MAX_PYTHON_CHARACTERS:,} characters)",
+        )
     try:
         return raw_row({column: ast.literal_eval(text.strip())}, line=1).item[column]
     except BadLineError as error:
@@ -101,5 +118,5 @@ def _decoded(text: str, *, column: str) -> Any:
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         raise BadLineError(
             "invalid_messages",
-            f"has a text in '{column:.60}' that is no list, neither in JSON nor in Python's notation",
+            f"has a text in '{column:.60}' that is read as messages, but is neither JSON nor in Python's notation",
         ) from None

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from backend.datasets.rows.images import ImageStore
 from backend.datasets.rows.recognise import ColumnMapping, parse_mapping
 from backend.datasets.rows.rows import NormalRow, answer_of, normal_rows, read_rows
 from backend.datasets.rows.source import open_table
+from backend.datasets.rows.turns import MAX_PYTHON_CHARACTERS
 from backend.errors import AppError
 from tests.backend.datasets.formats.test_read import free_columns, json_values
 
@@ -244,6 +246,21 @@ def test_messages_written_as_text_are_read_as_messages_and_the_report_says_so(wr
     assert report.notes == ["The texts in 'prompt' are lists of messages, and are read as messages."]
 
 
+@pytest.mark.parametrize("message", [QUESTION[0], {"from": "human", "value": "Why?"}])
+@pytest.mark.parametrize("write", [dict, json.dumps, repr])
+def test_one_message_is_a_conversation(message: dict[str, Any], write: Callable[[object], object]) -> None:
+    row, _ = read_one({"messages": write(message), "answer": "a"})
+    assert row.messages == QUESTION
+
+
+def test_the_parser_of_pythons_notation_gets_no_long_text() -> None:
+    written = "[{'role': 'user', 'content': '" + "x" * MAX_PYTHON_CHARACTERS + "'}]"
+    _, report = read_all(lines({"prompt": "p", "answer": "a"}, {"prompt": written, "answer": "a"}))
+    assert "too long to be read in Python's notation" in report.problems[0].message
+    row, _ = read_one({"prompt": written.replace("'", '"'), "answer": "a"})
+    assert len(row.messages[0]["content"]) == MAX_PYTHON_CHARACTERS
+
+
 def test_turns_of_sharegpt_are_read_as_messages_and_the_report_says_so() -> None:
     turns = [*TURNS, {"from": "tool", "value": "4"}, {"from": "human", "value": "Why?"}]
     for written in (turns, json.dumps(turns)):
@@ -284,6 +301,14 @@ def test_a_last_turn_without_text_is_a_bad_row(content: Any) -> None:
     assert [problem.code for problem in report.problems] == ["missing_answer"]
 
 
+def test_other_keys_of_a_turn_are_kept() -> None:
+    call = {"type": "function", "function": {"name": "add", "arguments": {}}}
+    turns = [{"from": "human", "value": "Why?"}, {"from": "gpt", "value": "", "tool_calls": [call]}]
+    turns += [{"from": "tool", "value": "2", "tool_call_id": "c"}]
+    row, _ = read_one({"conversations": turns, "answer": "a"})
+    assert (row.messages[1]["tool_calls"], row.messages[2]["tool_call_id"]) == ([call], "c")
+
+
 PAIRS = [["Hi", "Yes?"], ["Who?", "Me."]]
 
 
@@ -315,10 +340,32 @@ def test_a_history_that_is_no_list_of_pairs_is_a_bad_row(history: Any) -> None:
     assert "'history'" in report.problems[0].message
 
 
-@pytest.mark.parametrize("question", ["question", "prompt", "query"])
-def test_a_system_prompt_next_to_a_question_is_the_system_message(question: str) -> None:
-    row, _ = read_one({"system_prompt": "Be brief.", question: "Why?", "response": "a"})
+@pytest.mark.parametrize("question", ["question", "prompt", "query", "input", "instruction", "problem"])
+@pytest.mark.parametrize("column", ["system_prompt", "System Prompt", "system_message", "system"])
+def test_a_system_prompt_next_to_a_question_is_the_system_message_and_said_so(question: str, column: str) -> None:
+    row, report = read_one({column: "Be brief.", question: "Why?", "response": "a"})
     assert row.messages == [{"role": "system", "content": "Be brief."}, *QUESTION]
+    assert report.notes == [f"The texts in '{column}' are read as system messages."]
+
+
+SPOKEN = [*QUESTION, {"role": "assistant", "content": "So."}]
+
+
+@pytest.mark.parametrize(
+    ("row", "answer"),
+    [({"messages": SPOKEN}, "So."), ({"messages": QUESTION, "label": "a"}, "a"), ({"conversations": SPOKEN}, "So.")],
+)
+def test_a_system_prompt_next_to_messages_is_never_the_answer(row: dict[str, Any], answer: str) -> None:
+    read, _ = read_one(row | {"system": "Be brief."})
+    assert read.messages == [{"role": "system", "content": "Be brief."}, *QUESTION]
+    assert read.reference.answer == answer
+    with pytest.raises(AppError, match="match no known dataset format"):
+        read_one({"messages": QUESTION, "system": "Be brief."})
+
+
+def test_history_of_a_query_comes_before_it() -> None:
+    row, _ = read_one({"system": "S", "query": "Why?", "response": "a", "history": [["Hi", "Yes?"]]})
+    assert [message["content"] for message in row.messages] == ["S", "Hi", "Yes?", "Why?"]
 
 
 def test_two_system_messages_are_a_bad_row_unless_they_are_equal() -> None:

@@ -192,6 +192,20 @@ def test_titles_above_a_known_header_of_a_csv_are_passed_over_and_said_so(delimi
         ]
 
 
+@pytest.mark.parametrize("above", ["Exam, spring\n", "Author,Kim\nTerm,spring\n\n", "Exam\nof spring\n"])
+def test_titles_may_have_as_many_cells_as_the_header(above: str) -> None:
+    content = f"{above}question,answer\na,b\n".encode()
+    with open_table(io.BytesIO(content), filename="exam.csv") as table:
+        assert [row.item for row in table.rows if isinstance(row, RawRow)] == [{"question": "a", "answer": "b"}]
+
+
+@pytest.mark.parametrize("above", ["", "Words\n", "Words of spring\n\n"])
+def test_a_row_that_reads_like_column_names_is_no_header(above: str) -> None:
+    content = f"{above}English,German\nhouse,Haus\nquestion,answer\ntree,Baum\n".encode()
+    with open_table(io.BytesIO(content), filename="words.csv", mapping=None) as table:
+        assert [row.item["English"] for row in table.rows if isinstance(row, RawRow)] == ["house", "question", "tree"]
+
+
 @pytest.mark.parametrize("mark", ["\u2028", "\x0c", "\x85"])
 def test_a_title_with_another_line_separator_is_one_line(mark: str) -> None:
     content = f"Exam{mark} of spring\nquestion,answer\na,b\n".encode()
