@@ -46,7 +46,7 @@ def messages_of(item: Mapping[str, Any], *, shape: Shape) -> list[Message]:
             f"has messages in '{shape.question:.60}' and a text in '{shape.context}': put the text in them",
         )
     if context is not None and isinstance(value, str):
-        value = f"{value}\n\n{context}"
+        value = f"{value}\n\n{context}" if value.strip() else context
     messages = _messages(value, column=shape.question)
     if shape.history is not None:
         messages = [*history_of(value_at(item, shape.history), column=shape.history), *messages]
@@ -69,7 +69,35 @@ def reply_of(item: Mapping[str, Any], *, column: str) -> str:
     value = as_messages(value_at(item, column), column=column)
     if not ends_with_assistant(value):
         raise BadLineError("missing_answer", f"does not end '{column:.60}' with a message of the assistant")
-    content = value[-1].get("content")
+    return _text_of_reply(value[-1], column=column)
+
+
+def answer_of_messages(value: Any, *, column: str) -> str | None:
+    """Return the text of an answer that is a message of the assistant; None if it is no message.
+
+    Raises BadLineError for several messages.
+    """
+    try:
+        messages = as_messages(value, column=column)
+    except BadLineError:
+        return None
+    if not isinstance(messages, list) or not messages or not all(map(_is_chat_message, messages)):
+        return None
+    if len(messages) > 1 or not ends_with_assistant(messages):
+        raise BadLineError("invalid_answer", f"needs a text or one message of the assistant in '{column:.60}'")
+    return _text_of_reply(messages[0], column=column)
+
+
+def _is_chat_message(value: Any) -> bool:
+    return isinstance(value, Mapping) and value.get("role") in ROLES and "content" in value
+
+
+def _text_of_reply(message: Mapping[str, Any], *, column: str) -> str:
+    if message.get("tool_calls"):
+        raise BadLineError(
+            "missing_answer", f"ends '{column:.60}' with calls of tools: the right answer must be a text of its own"
+        )
+    content = message.get("content")
     parts = content if isinstance(content, list) else [{"text": content}]
     texts = [part.get("text") for part in parts if isinstance(part, dict)]
     if not all(isinstance(text, str) for text in texts):

@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
@@ -28,13 +29,15 @@ REPLIES = ("output", "response", "completion")
 IMAGE_COLUMNS = ("images", "image")
 OPTIONAL_PARTS = ("images", "context", "system", "history")
 """Parts that few files have a column for, as `Shape` and reports name them."""
-TOOLS = "tools"
-"""Column of the functions that the model may call."""
+TOOLS = ("tools", "functions", "available_tools")
+"""Columns of the functions that the model may call."""
 SYSTEM = ("system_prompt", "system_message", "system")
 """Columns of the system message."""
 HISTORY = ("history",)
-PROMPT_COLUMNS = (*IMAGE_COLUMNS, TOOLS, *SYSTEM)
+PROMPT_COLUMNS = (*IMAGE_COLUMNS, *TOOLS, *SYSTEM)
 """Columns that are part of the prompt next to the question, so never the reference."""
+ROW_NAMES = ("id", "idx", "index", "uuid", "source", "split")
+"""Columns that tell rows apart, so never the reference."""
 MAX_HEADER_ROW = 1_048_576
 """Number of lines of a sheet."""
 EXAMPLE = '{"question": "...", "answer": "...", "hint": "...", "images": "..."}'
@@ -72,13 +75,13 @@ class Rule:
 
     def answer_path(self, item: Mapping[str, Any]) -> str | None:
         found = next((path for path in self.answers if has_path(item, path)), None)
-        if found is None and self.last_turn and self._ends_with_reference(item):
-            return self.question
+        if found is not None:
+            return found
         others = [column for column in item if column != self.question and column not in PROMPT_COLUMNS]
-        return others[0] if found is None and self.other_columns and len(others) == 1 else found
-
-    def _ends_with_reference(self, item: Mapping[str, Any]) -> bool:
-        return not self.other_columns or ends_with_assistant(value_at(item, self.question))
+        by_others = self.other_columns and bool(others)
+        if self.last_turn and not (by_others and not ends_with_assistant(value_at(item, self.question))):
+            return self.question
+        return others[0] if by_others and len(others) == 1 and others[0] not in ROW_NAMES else None
 
     def fits(self, item: Mapping[str, Any]) -> bool:
         has_reference = (
@@ -89,6 +92,7 @@ class Rule:
         return has_reference and all(has_path(item, path) for path in (self.question, *self.required))
 
 
+CONTEXT = ("context", "passage")
 PLAIN_ANSWERS = ("answer", *CERTAIN, *REPLIES, SOLUTION)
 RULES = (
     Rule(
@@ -125,6 +129,7 @@ RULES = (
         made_for="verifiers, GSM8K",
         question="question",
         answers=PLAIN_ANSWERS,
+        context=CONTEXT,
         has_answer_mark=True,
         is_plain=True,
     ),
@@ -133,6 +138,7 @@ RULES = (
         made_for="RLSD's authors, EasyR1",
         question="problem",
         answers=PLAIN_ANSWERS,
+        context=CONTEXT,
         is_plain=True,
     ),
     Rule(
@@ -140,6 +146,7 @@ RULES = (
         made_for="TRL",
         question="prompt",
         answers=PLAIN_ANSWERS,
+        context=CONTEXT,
         is_plain=True,
     ),
     Rule(
@@ -147,7 +154,7 @@ RULES = (
         made_for="Alpaca, Dolly",
         question="instruction",
         answers=("output", *PLAIN_ANSWERS),
-        context=("input", "context"),
+        context=("input", *CONTEXT),
         is_plain=True,
     ),
     Rule(
@@ -155,6 +162,7 @@ RULES = (
         made_for="instruction tuning",
         question="query",
         answers=PLAIN_ANSWERS,
+        context=CONTEXT,
         is_plain=True,
     ),
     Rule(
@@ -162,6 +170,7 @@ RULES = (
         made_for="evaluations",
         question="input",
         answers=PLAIN_ANSWERS,
+        context=CONTEXT,
         is_plain=True,
     ),
 )
@@ -204,6 +213,7 @@ def _lookup(item: Mapping[str, Any], path: str) -> Any:
     return value
 
 
+@lru_cache(maxsize=4096)
 def canonical(column: str) -> str:
     """Return a column's name without case, surrounding blanks and invisible characters, with `_` between words."""
     visible = "".join(c for c in column if unicodedata.category(c) != "Cf")

@@ -12,8 +12,17 @@ from backend import blobs
 from backend.datasets.formats.json_lines import BadLineError, RawRow
 from backend.datasets.formats.problems import Problem, Report
 from backend.datasets.rows.images import ImageStore, without_images
-from backend.datasets.rows.messages import messages_of, reply_of, with_images
-from backend.datasets.rows.recognise import REFERENCES, ColumnMapping, Shape, recognise, text_at, text_of, value_at
+from backend.datasets.rows.messages import answer_of_messages, messages_of, reply_of, with_images
+from backend.datasets.rows.recognise import (
+    REFERENCES,
+    ColumnMapping,
+    Shape,
+    canonical,
+    recognise,
+    text_at,
+    text_of,
+    value_at,
+)
 from backend.datasets.rows.source import Table, open_table
 from backend.datasets.rows.tools import Tool, tools_column, tools_of
 from backend.datasets.rows.turns import note_on
@@ -25,6 +34,7 @@ HINTS = ("teacher_prompt", "privileged_context", "trajectory")
 REFERENCE_HINTS = ("trajectory", "solution", "answer")
 """Hint sources that are references as well; a hint from any other source was written for the teacher."""
 ANSWER_MARK = "####"
+CHOICES = ("choices", "options")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +135,6 @@ def normal_rows(
             report.shape, report.columns = shape.name, shape.columns()
             if shape.answer == shape.question:
                 report.note(f"The assistant's turn at the end of '{shape.question:.60}' is read as the right answer.")
-            if shape.system is not None:
-                report.note(f"The texts in '{shape.system:.60}' are read as system messages.")
         try:
             row = normal_row(found, shape=shape, number=report.good, image_store=image_store)
         except BadLineError as error:
@@ -136,8 +144,16 @@ def normal_rows(
         yield row
         count_good(row, report=report)
         report.note(note_on(value_at(found.item, shape.question), column=shape.question))
+        for column, part in ((shape.system, "are system messages"), (shape.context, "are part of the questions")):
+            report.note(None if text_at(found.item, column) is None else f"The texts in '{column:.60}' {part}.")
+        report.note(_note_on_choices(found.item))
         if not row.tools:
             _warn_of_other_tools(row, shape=shape, report=report)
+
+
+def _note_on_choices(item: Mapping[str, Any]) -> str | None:
+    column = next((name for name in item if canonical(name) in CHOICES and isinstance(item[name], list | dict)), None)
+    return column and f"What '{column:.60}' lists is not part of the questions: write the choices into them."
 
 
 def _warn_of_other_tools(row: NormalRow, *, shape: Shape, report: Report) -> None:
@@ -226,7 +242,8 @@ def _reference(item: Mapping[str, Any], shape: Shape) -> Reference:
     given = reply_of(item, column=shape.answer) if is_reply else value_at(item, shape.answer)
     if given is None:
         raise BadLineError("missing_answer", f"has no '{shape.answer}'")
-    answer = text_of(given)
+    answer = None if is_reply else answer_of_messages(given, column=shape.answer)
+    answer = text_of(given) if answer is None else answer
     if shape.has_answer_mark and ANSWER_MARK in answer:
         worked, answer = _split_at_mark(answer)
         solution = solution or worked or None

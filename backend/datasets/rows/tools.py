@@ -8,10 +8,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from backend.datasets.formats.json_lines import BadLineError, parse_text
-from backend.datasets.rows.recognise import TOOLS, Shape, value_at
+from backend.datasets.rows.recognise import TOOLS, Shape, canonical, value_at
 
 KEPT_NULLS = ("default", "const")
 """Keywords of JSON Schema that may be null. Other nulls are filled in by tables with one type per column."""
+SCHEMAS = ("input_schema", "inputSchema")
+"""What Anthropic's API and MCP call the parameters of a tool."""
 
 Tool = dict[str, Any]
 Message = dict[str, Any]
@@ -20,7 +22,7 @@ Message = dict[str, Any]
 def tools_of(item: Mapping[str, Any], *, shape: Shape) -> list[Tool]:
     """Return the row's tools; empty if it has none, or a column of that name holds something else.
 
-    They are next to the question, or in the column `tools`. Raises BadLineError.
+    They are next to the question, or in a column of `TOOLS`. Raises BadLineError.
     """
     column, found = tools_column(item, shape=shape)
     if isinstance(found, str):
@@ -42,17 +44,19 @@ def tools_column(item: Mapping[str, Any], *, shape: Shape) -> tuple[str, Any]:
     A column that is mapped to another part of the row, such as the answer, holds no tools.
     """
     parent, _, _ = shape.question.rpartition(".")
-    for column in (f"{parent}.{TOOLS}", TOOLS) if parent else (TOOLS,):
-        value = value_at(item, column)
-        if not _is_empty(value) and column not in shape.columns().values():
-            return column, value
-    return TOOLS, None
+    for path, place in ((f"{parent}.", value_at(item, parent)), ("", item)) if parent else (("", item),):
+        for name, value in place.items() if isinstance(place, Mapping) else ():
+            if canonical(name) in TOOLS and not _is_empty(value) and path + name not in shape.columns().values():
+                return path + name, value
+    return TOOLS[0], None
 
 
 def with_calls(message: Message, *, where: str) -> Message:
     """Return a message without empty parts, its tool calls in the form of this module. Raises BadLineError."""
     if message.get("function_call") is not None:
         raise BadLineError("invalid_tool_calls", f"has a 'function_call' at {where}: write it as 'tool_calls'")
+    if not _is_empty(message.get("tools")):
+        raise BadLineError("invalid_tools", f"has 'tools' at {where}: put them in a column '{TOOLS[0]}' of the row")
     found = message.get("tool_calls")
     # In a table every message has all columns: those that it does not use are null.
     rest = {key: value for key, value in message.items() if value is not None and key != "tool_calls"}
@@ -96,6 +100,7 @@ def _tool(value: Any, *, where: str) -> Tool:
             "invalid_tools", f"has a tool of the type {kind!r:.40} at {where}: a chat template takes only functions"
         )
     function = _function(value, where=where, code="invalid_tools")
+    function = {"parameters" if key in SCHEMAS else key: part for key, part in function.items()}
     if isinstance(function.get("parameters"), str):
         function["parameters"] = parse_text(function["parameters"], where=f"{where}.parameters")
     function = _without_nulls(function)

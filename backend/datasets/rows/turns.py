@@ -7,8 +7,8 @@ from typing import Any
 
 from backend.datasets.formats.json_lines import BadLineError, parse_text, raw_row
 
-OBJECTS_TEXT = re.compile(r"""\s*(\[?)\s*\{\s*(['"])\w+\2\s*:""")
-"""The beginning of an object or a list of them, as JSON or as Python writes it."""
+OBJECTS_TEXT = re.compile(r"""\s*(?:array\()?\s*(\[?)\s*\{\s*(['"])\w+\2\s*:""")
+"""The beginning of an object or a list of them, as JSON, Python or NumPy writes it."""
 KEY = re.compile(r"""(['"])(role|content|from|value)\1\s*:""")
 MESSAGE_KEYS = ({"role", "content"}, {"from", "value"})
 MAX_PYTHON_CHARACTERS = 200_000

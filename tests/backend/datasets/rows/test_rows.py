@@ -199,7 +199,7 @@ def test_a_mapping_to_a_missing_column_is_refused_with_the_names_of_the_others()
     assert refusal.value.param == "mapping"
 
 
-@pytest.mark.parametrize("item", [{"text": "x"}, {"messages": QUESTION}, {"question": "q"}, {"answer": "a"}, {}])
+@pytest.mark.parametrize("item", [{"text": "x"}, {"question": "q"}, {"answer": "a"}, {}])
 def test_columns_that_fit_no_shape_are_named(item: dict[str, Any]) -> None:
     with pytest.raises(AppError) as refusal:
         read_one(item)
@@ -345,7 +345,9 @@ def test_a_history_that_is_no_list_of_pairs_is_a_bad_row(history: Any) -> None:
 def test_a_system_prompt_next_to_a_question_is_the_system_message_and_said_so(question: str, column: str) -> None:
     row, report = read_one({column: "Be brief.", question: "Why?", "response": "a"})
     assert row.messages == [{"role": "system", "content": "Be brief."}, *QUESTION]
-    assert report.notes == [f"The texts in '{column}' are read as system messages."]
+    assert report.notes == [f"The texts in '{column}' are system messages."]
+    _, without = read_one({column: "", question: "Why?", "response": "a"})
+    assert without.notes == []
 
 
 SPOKEN = [*QUESTION, {"role": "assistant", "content": "So."}]
@@ -359,8 +361,70 @@ def test_a_system_prompt_next_to_messages_is_never_the_answer(row: dict[str, Any
     read, _ = read_one(row | {"system": "Be brief."})
     assert read.messages == [{"role": "system", "content": "Be brief."}, *QUESTION]
     assert read.reference.answer == answer
-    with pytest.raises(AppError, match="match no known dataset format"):
-        read_one({"messages": QUESTION, "system": "Be brief."})
+    _, report = read_all(lines({"messages": QUESTION, "system": "Be brief."}))
+    assert [problem.code for problem in report.problems] == ["missing_answer"]
+
+
+@pytest.mark.parametrize("question", ["question", "prompt", "query", "input", "instruction", "problem"])
+@pytest.mark.parametrize("column", ["context", "passage"])
+def test_a_context_is_part_of_the_question_and_said_so(question: str, column: str) -> None:
+    for asked, expected in (("Who?", "Who?\n\nAnn did."), (" ", "Ann did.")):
+        row, report = read_one({question: asked, column: "Ann did.", "answer": "Ann"})
+        assert row.messages[0]["content"] == expected
+        assert report.notes == [f"The texts in '{column}' are part of the questions."]
+
+
+@pytest.mark.parametrize("choices", [["3", "4"], {"text": ["3", "4"], "label": ["A", "B"]}])
+def test_choices_that_are_not_in_the_question_are_named(choices: object) -> None:
+    _, report = read_one({"question": "2 + 2?", "choices": choices, "answer": "B"})
+    assert report.notes == ["What 'choices' lists is not part of the questions: write the choices into them."]
+    assert read_one({"question": "2 + 2?", "choices": "A", "answer": "B"})[1].notes == []
+
+
+REPLY = {"role": "assistant", "content": "So."}
+
+
+@pytest.mark.parametrize("written", [[REPLY], REPLY, json.dumps([REPLY]), repr([REPLY]), json.dumps(REPLY)])
+@pytest.mark.parametrize("column", ["completion", "answer", "response"])
+def test_an_answer_that_is_a_message_is_read_as_its_text(written: object, column: str) -> None:
+    row, _ = read_one({"prompt": QUESTION, column: written})
+    assert row.reference.answer == "So."
+
+
+@pytest.mark.parametrize("answer", [[*QUESTION, REPLY], [REPLY, REPLY], QUESTION, [{**REPLY, "content": None}]])
+def test_an_answer_of_other_messages_is_a_bad_row(answer: object) -> None:
+    _, report = read_all(lines({"prompt": "p", "completion": "a"}, {"prompt": "p", "completion": answer}))
+    assert [(problem.line, problem.code) for problem in report.problems] in (
+        [(2, "invalid_answer")],
+        [(2, "missing_answer")],
+    )
+
+
+@pytest.mark.parametrize(
+    "answer", ['[{"role": "admin", "content": "x"}]', '[{"name": "kim", "role": "user"}]', "[{'role'"]
+)
+def test_an_answer_of_other_objects_stays_text(answer: str) -> None:
+    assert read_one({"prompt": "p", "answer": answer})[0].reference.answer == answer
+
+
+@pytest.mark.parametrize("column", ["id", "idx", "index", "uuid", "source", "split"])
+def test_what_tells_rows_apart_is_no_answer(column: str) -> None:
+    row, report = read_one({"messages": QUESTION, column: "7"})
+    assert (row.reference.answer, report.columns["answer"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("messages", "message"),
+    [
+        ([{"role": "Human", "content": "Why?"}, REPLY], "has the role 'Human' at messages[0]"),
+        ([[*QUESTION, REPLY]], "needs an object with 'role' and 'content' at messages[0]"),
+        ("[{'role': 'user', 'content': 'Why?'}\n {'role': 'assistant', 'content': 'So.'}]", "neither JSON nor"),
+        ("array([{'role': 'user', 'content': 'Why?'}], dtype=object)", "neither JSON nor in Python's notation"),
+    ],
+)
+def test_what_is_wrong_with_messages_alone_in_a_file_is_named(messages: object, message: str) -> None:
+    _, report = read_all(lines({"messages": messages}))
+    assert message in report.problems[0].message
 
 
 def test_history_of_a_query_comes_before_it() -> None:
