@@ -1,6 +1,6 @@
-"""What the XML of a workbook's sheet tells beyond the values: errors, formulas without a value, percentages.
+"""What a sheet's XML tells beyond the values: errors, formulas without a value, superscripts, percentages.
 
-The reader of values leaves the first two empty and gives 0.5 for what the sheet shows as 50%.
+The reader of values leaves the first two empty, gives 102 for 10 with a raised 2, and 0.5 for what is shown as 50%.
 """
 
 import posixpath
@@ -19,6 +19,7 @@ PERCENT_FORMATS = {"9", "10"}
 """Built-in number formats with a percent sign."""
 LITERAL = re.compile(r'"[^"]*"|\\.|_.|\*.|\[[^\]]*\]')
 """Parts of a number format that are shown as they are, or not at all."""
+RAISED = "superscript"
 LETTERS = string.ascii_uppercase
 PIECE_BYTES = 1024 * 1024
 SAVE_IT = "open the workbook in a spreadsheet program and save it"
@@ -41,12 +42,16 @@ def sheet_marks(file: BinaryIO, *, sheet: str) -> SheetMarks:
     file.seek(0)
     try:
         with zipfile.ZipFile(file) as archive:
-            workbook = _parsed(archive, WORKBOOK)
+            workbook = _parsed(archive.read(WORKBOOK))
             parts = _parts(archive)
             ids = {found.get("name"): _relation_id(found) for found in workbook.iterfind(".//{*}sheet")}
             calculation = workbook.find("{*}calcPr")
             is_stale = calculation is not None and calculation.get("fullCalcOnLoad") in ("1", "true")
-            reader = _SheetReader(percent_styles=_percent_styles(archive, parts), is_stale=is_stale)
+            reader = _SheetReader(
+                percent_styles=_percent_styles(archive, parts),
+                raised_texts=_raised_texts(archive, parts),
+                is_stale=is_stale,
+            )
             with archive.open(parts[ids[sheet]]) as content:
                 while piece := content.read(PIECE_BYTES):
                     reader.parser.Parse(piece)
@@ -56,8 +61,8 @@ def sheet_marks(file: BinaryIO, *, sheet: str) -> SheetMarks:
     return reader.marks
 
 
-def _parsed(archive: zipfile.ZipFile, path: str) -> ElementTree.Element:
-    return ElementTree.fromstring(archive.read(path))  # noqa: S314 - expat bounds entities, and a child reads this
+def _parsed(content: bytes) -> ElementTree.Element:
+    return ElementTree.fromstring(content)  # noqa: S314 - expat bounds entities, and a child reads this
 
 
 def _relation_id(sheet: ElementTree.Element) -> str:
@@ -67,7 +72,7 @@ def _relation_id(sheet: ElementTree.Element) -> str:
 def _parts(archive: zipfile.ZipFile) -> dict[str, str]:
     """Return the paths of the workbook's parts by their id and by the last word of their type."""
     found: dict[str, str] = {}
-    for relation in _parsed(archive, RELATIONS):
+    for relation in _parsed(archive.read(RELATIONS)):
         path = posixpath.normpath(posixpath.join("/xl", relation.get("Target", ""))).lstrip("/")
         found[relation.get("Id", "")] = found[relation.get("Type", "").rpartition("/")[2]] = path
     return found
@@ -77,7 +82,7 @@ def _percent_styles(archive: zipfile.ZipFile, parts: Mapping[str, str]) -> froze
     """Return the styles of cells, as their attribute `s` numbers them, that show a percentage."""
     if parts.get("styles") not in archive.namelist():
         return frozenset()
-    styles = _parsed(archive, parts["styles"])
+    styles = _parsed(archive.read(parts["styles"]))
     formats = PERCENT_FORMATS | {
         own.get("numFmtId", "")
         for own in styles.iterfind(".//{*}numFmt")
@@ -89,17 +94,29 @@ def _percent_styles(archive: zipfile.ZipFile, parts: Mapping[str, str]) -> froze
     )
 
 
+def _raised_texts(archive: zipfile.ZipFile, parts: Mapping[str, str]) -> frozenset[str]:
+    """Return the numbers of the shared texts that have superscripts."""
+    if parts.get("sharedStrings") not in archive.namelist():
+        return frozenset()
+    content = archive.read(parts["sharedStrings"])
+    if RAISED.encode() not in content:
+        return frozenset()
+    texts = enumerate(_parsed(content).iterfind("{*}si"))
+    return frozenset(str(n) for n, text in texts if text.find(f".//{{*}}vertAlign[@val='{RAISED}']") is not None)
+
+
 class _SheetReader:
     """Takes the XML of a sheet in pieces. Cells and rows without a position follow the ones before them."""
 
-    def __init__(self, *, percent_styles: frozenset[str], is_stale: bool) -> None:
+    def __init__(self, *, percent_styles: frozenset[str], raised_texts: frozenset[str], is_stale: bool) -> None:
         self.marks = SheetMarks()
         self.percent_styles = percent_styles
+        self.raised_texts = raised_texts
         self.is_stale = is_stale
         self.prefix: str | None = None
         self.line, self.cell = 0, ""
         self.kind: str | None = None
-        self.has_formula = False
+        self.has_formula = self.is_raised = self.reads_text = False
         self.text = ""
         self.parser = expat.ParserCreate()
         self.parser.StartElementHandler = self._start
@@ -119,7 +136,10 @@ class _SheetReader:
             self.line, self.cell = int(attributes.get("r", self.line + 1)), ""
         elif tag == "f":
             self.has_formula = True
-        elif tag == "v" and (self.has_formula or self.kind == "e"):
+        elif tag == "vertAlign":
+            self.is_raised = attributes.get("val") == RAISED or self.is_raised
+        elif tag == "v" and (self.has_formula or self.kind == "e" or (self.kind == "s" and self.raised_texts)):
+            self.reads_text = True
             self.parser.CharacterDataHandler = self._add
 
     def _add(self, text: str) -> None:
@@ -131,19 +151,24 @@ class _SheetReader:
 
     def end_cell(self) -> None:
         """Note what is wrong with the cell that has been read."""
-        if self.kind != "e" and not self.has_formula:
+        if not (self.kind == "e" or self.has_formula or self.is_raised or self.reads_text):
             return
-        text, is_text = self.text.strip(), self.kind == "str"
-        if self.kind == "e":
-            fault = "cell_error", f"has the error {text:.40} in {self.cell}"
-        elif self.is_stale or not (text or is_text):
-            fault = "formula_not_calculated", f"has a formula in {self.cell} that is not calculated: {SAVE_IT}"
-        else:
-            fault = None
+        fault = self._fault(self.text.strip())
         if fault is not None:
             self.marks.faults.setdefault(int(self.cell.lstrip(LETTERS)), fault)
         self.parser.CharacterDataHandler = None
-        self.kind, self.has_formula, self.text = None, False, ""
+        self.kind, self.text = None, ""
+        self.has_formula = self.is_raised = self.reads_text = False
+
+    def _fault(self, text: str) -> tuple[str, str] | None:
+        """Return (code, message); None if the cell with this value can be read."""
+        if self.kind == "e":
+            return "cell_error", f"has the error {text:.40} in {self.cell}"
+        if self.is_raised or (self.kind == "s" and text in self.raised_texts):
+            return "superscript", f"has a superscript in {self.cell}, which is lost as text: write it as in 10^2"
+        if self.has_formula and (self.is_stale or not (text or self.kind == "str")):
+            return "formula_not_calculated", f"has a formula in {self.cell} that is not calculated: {SAVE_IT}"
+        return None
 
 
 def column_number(letters: str) -> int:

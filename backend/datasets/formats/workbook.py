@@ -204,8 +204,8 @@ def _shown(cell: Cell, *, is_percent: bool) -> Value:
 
 def _value(cell: Cell) -> Value:
     if isinstance(cell, float):
-        cell = float(f"{cell:.{SHOWN_DIGITS}g}")
-        return int(cell) if cell.is_integer() else cell
+        shown = f"{cell:.{SHOWN_DIGITS}g}"
+        return int(Decimal(shown)) if float(shown).is_integer() else float(shown)
     if isinstance(cell, datetime.timedelta):
         return cell.total_seconds()
     if isinstance(cell, datetime.date | datetime.time):

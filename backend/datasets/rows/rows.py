@@ -175,6 +175,8 @@ def count_good(row: NormalRow, *, report: Report) -> None:
 
 def normal_row(raw: RawRow, *, shape: Shape, number: int, image_store: ImageStore) -> NormalRow:
     """Convert a row by its file's shape. Raises BadLineError naming what is missing or invalid."""
+    if raw.item and all(name == value for name, value in raw.item.items()):
+        raise BadLineError("repeated_header", "repeats the names of the columns")
     question, tools = messages_of(raw.item, shape=shape), tools_of(raw.item, shape=shape)
     reference = _reference(raw.item, shape)
     messages, images = with_images(question, raw.item, shape=shape, image_store=image_store)

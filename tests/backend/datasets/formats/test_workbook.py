@@ -201,10 +201,44 @@ def test_a_percentage_is_read_as_the_sheet_shows_it(style: int, value: str, read
 
 
 @pytest.mark.parametrize(
-    ("value", "read_as"), [("0.30000000000000004", 0.3), ("2.9999999999999996", 3), ("1E+20", 10**20), ("1.5", 1.5)]
+    ("value", "read_as"),
+    [
+        ("0.30000000000000004", 0.3),
+        ("2.9999999999999996", 3),
+        ("1.2345678901234568E+19", 12345678901234600000),
+        ("1E+20", 10**20),
+        ("1.5", 1.5),
+        ("1E+400", None),
+    ],
 )
-def test_numbers_have_the_digits_that_a_sheet_shows(value: str, read_as: float) -> None:
-    assert rows_of(workbook([HEADER, ["a", Xml(f"<c @><v>{value}</v></c>")]]))[0].item["answer"] == read_as
+def test_numbers_have_the_digits_that_a_sheet_shows(value: str, read_as: float | None) -> None:
+    (found,) = read(workbook([HEADER, ["a", Xml(f"<c @><v>{value}</v></c>")]]))
+    if isinstance(found, Problem):
+        assert (found.code, read_as) == ("number_too_large", None)
+    else:
+        assert (found.item["answer"], type(found.item["answer"])) == (read_as, type(read_as))
+
+
+RAISED = '<r><t>10</t></r><r><rPr><vertAlign val="{}"/></rPr><t>2</t></r>'
+
+
+@pytest.mark.parametrize("place", ["subscript", "superscript"])
+def test_a_text_whose_superscript_would_be_lost_makes_a_bad_row(place: str) -> None:
+    texts = f"<si><t>b</t></si><si>{RAISED.format(place)}</si>"
+    lines = [HEADER, ["a", Xml('<c @ t="s"><v>1</v></c>')], ["b", Xml('<c @ t="s"><v>0</v></c>')]]
+    lines.append(["c", Xml(f'<c @ t="inlineStr"><is>{RAISED.format(place)}</is></c>')])
+    codes = [getattr(row, "code", None) for row in read(workbook(lines, texts=texts))]
+    assert codes == (["superscript", None, "superscript"] if place == "superscript" else [None] * 3)
+
+
+def test_formulas_after_each_other_are_told_apart() -> None:
+    empty, missing = Xml("<c @><f>1+1</f><v></v></c>"), Xml("<c @><f>1+1</f></c>")
+    lines = [[*HEADER, "x"], ["a", empty, missing], [missing, "x", "y"], ["c", FORMULA, FORMULA]]
+    assert [getattr(row, "message", "")[:22] for row in read(workbook(lines))] == [
+        "has a formula in B2 th",
+        "has a formula in A3 th",
+        "",
+    ]
 
 
 def test_cells_merged_downwards_have_their_value_in_each_line() -> None:

@@ -29,11 +29,12 @@ def workbook(
     far_out: bool = False,
     merged: Sequence[str] = (),
     styles: str = "",
+    texts: str = "",
     calculates_on_load: bool = False,
 ) -> bytes:
     """Build a workbook. `hidden`: indices of hidden sheets; `far_out`: also fill the last cell a sheet can have.
 
-    `merged`: ranges of each sheet; `styles`: the XML inside the style sheet.
+    `merged`: ranges of each sheet; `styles`, `texts`: the XML inside the style sheet and the list of shared texts.
     """
     sheet_list, relations, file = "", "", io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -52,9 +53,10 @@ def workbook(
             archive.writestr(
                 f"xl/s{number}.xml", f'<worksheet xmlns="{MAIN}"><sheetData>{rows}</sheetData>{ranges}</worksheet>'
             )
-        if styles:
-            relations += f'<Relationship Id="styles" Type="{OFFICE}/styles" Target="/xl/styles.xml"/>'
-            archive.writestr("xl/styles.xml", f'<styleSheet xmlns="{MAIN}">{styles}</styleSheet>')
+        for part, root, content in (("styles", "styleSheet", styles), ("sharedStrings", "sst", texts)):
+            if content:
+                relations += f'<Relationship Id="{part}" Type="{OFFICE}/{part}" Target="/xl/{part}.xml"/>'
+                archive.writestr(f"xl/{part}.xml", f'<{root} xmlns="{MAIN}">{content}</{root}>')
         calculation = '<calcPr fullCalcOnLoad="1"/>' if calculates_on_load else ""
         archive.writestr("xl/_rels/workbook.xml.rels", _relations(relations))
         archive.writestr(
