@@ -1,5 +1,7 @@
 """CSV and TSV: a header line, then one row per record; every cell is text. The delimiter is detected.
 
+Lines of empty cells, and empty cells beyond the header, do not count: spreadsheets write them.
+
 `csv.Sniffer` guesses a dialect from character frequencies and is wrong on prose; here the delimiter is the one that
 splits the first records into equally many cells. Lines above a header of known names are titles.
 """
@@ -77,12 +79,13 @@ def delimited_rows(file: BinaryIO, *, encoding: str, delimiter: str, header_row:
         lines.begin_record()
         try:
             record = next(records)
-            if not record:
+            if not any(record):
                 continue
             if header is None:
-                require_distinct(record, what="table", line=lines.first)
-                header = record
+                header = _without_empty_end(record, width=0)
+                require_distinct(header, what="table", line=lines.first)
                 continue
+            record = _without_empty_end(record, width=len(header))
             if len(record) != len(header):
                 yield _uneven(header, record, line=lines.first)
                 continue
@@ -156,6 +159,14 @@ class _Lines:
             raise BadLineError(
                 "invalid_encoding", f"is not {self.encoding.upper()}: byte {error.start + 1} is 0x{byte:02x}"
             ) from None
+
+
+def _without_empty_end(record: list[str], *, width: int) -> list[str]:
+    """Return the record without the empty cells at its end, beyond `width` cells."""
+    end = len(record)
+    while end > width and not record[end - 1].strip():
+        end -= 1
+    return record[:end]
 
 
 def _uneven(header: list[str], record: list[str], *, line: int) -> Problem:

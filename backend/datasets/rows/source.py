@@ -205,6 +205,10 @@ class _Text:
         delimiter, stream_encoding = delimiter or ",", "utf-8"
         if encoding == "utf-8":
             encoding = stream_encoding = legacy_encoding(self._rewound())
+            if encoding != "utf-8":
+                notes.append(
+                    f"The file is not UTF-8: it is read as {encoding}. Check its letters, or save it as UTF-8."
+                )
         return Table(
             format=Format.TSV if delimiter == "\t" else Format.CSV,
             rows=delimited_rows(self._rewound(), encoding=stream_encoding, delimiter=delimiter, header_row=header_row),

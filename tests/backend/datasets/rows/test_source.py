@@ -192,6 +192,40 @@ def test_titles_above_a_known_header_of_a_csv_are_passed_over_and_said_so(delimi
         ]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"question,answer,,\na,b,,\n,,,\nc,d,,\n",
+        b"question,answer\na,b,\n,\nc,d, \n",
+        b"question;answer;\na;b;\nc;d;\n",
+    ],
+)
+def test_empty_cells_beyond_the_header_and_lines_of_them_do_not_count(content: bytes) -> None:
+    with open_table(io.BytesIO(content), filename="a.csv") as table:
+        found = list(table.rows)
+    assert [row.item for row in found if isinstance(row, RawRow)] == [
+        {"question": "a", "answer": "b"},
+        {"question": "c", "answer": "d"},
+    ]
+    assert len(found) == 2
+
+
+def test_a_cell_beyond_the_header_is_a_bad_row() -> None:
+    content = b"question,answer,\na,b,stray\n,,stray\n"
+    with open_table(io.BytesIO(content), filename="a.csv") as table:
+        assert [getattr(row, "code", None) for row in table.rows] == ["wrong_cell_count", "wrong_cell_count"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_an_encoding_that_was_guessed_is_said_so(encoding: str) -> None:
+    content = "question,answer\nGröße?,5\n".encode(encoding)
+    with open_table(io.BytesIO(content), filename="a.csv") as table:
+        assert table.layout is not None
+        said = [note for note in table.layout.notes if "is read as cp1252" in note]
+        assert len(said) == (encoding == "cp1252")
+        assert [row.item["question"] for row in table.rows if isinstance(row, RawRow)] == ["Größe?"]
+
+
 @pytest.mark.parametrize("above", ["Exam, spring\n", "Author,Kim\nTerm,spring\n\n", "Exam\nof spring\n"])
 def test_titles_may_have_as_many_cells_as_the_header(above: str) -> None:
     content = f"{above}question,answer\na,b\n".encode()
