@@ -51,13 +51,16 @@ def messages_of(item: Mapping[str, Any], *, shape: Shape) -> list[Message]:
     if shape.history is not None:
         messages = [*history_of(value_at(item, shape.history), column=shape.history), *messages]
     for column in (INSTRUCTIONS if is_response else None, shape.system):
-        messages = _with_system(messages, text_at(item, column), column=column)
+        if column is not None and text_at(item, column) is not None:
+            messages = _with_system(messages, value_at(item, column), column=column)
     return messages
 
 
-def _with_system(messages: list[Message], text: str | None, *, column: str | None) -> list[Message]:
-    """Put a system message before the others. Raises BadLineError if they begin with another one."""
-    if text is None or messages[0] == {"role": "system", "content": text}:
+def _with_system(messages: list[Message], text: Any, *, column: str) -> list[Message]:
+    """Put a system message before the others. Raises BadLineError if they begin with another one, or it is no text."""
+    if not isinstance(as_messages(text, column=column), str):
+        raise BadLineError("invalid_messages", f"needs the text of a system message in '{column}'")
+    if messages[0] == {"role": "system", "content": text}:
         return messages
     if messages[0]["role"] in ("system", "developer"):
         raise BadLineError("invalid_messages", f"has a system message in the messages, and another one in '{column}'")

@@ -21,7 +21,10 @@ from backend.errors import AppError
 
 SOLUTION = "solution"
 TRUTH = "reward_model.ground_truth"
-CERTAIN = ("reference_answer", "answer", "ground_truth", "expected_answer", "expected_output", "correct_answer")
+CERTAIN = (
+    *("reference_answer", "answer", "ground_truth", "expected_answer", "expected_output", "correct_answer"),
+    *("final_answer", "gold_answer"),
+)
 REFERENCES = (*CERTAIN, TRUTH, SOLUTION)
 """Paths that may hold a reference, by priority. Next to an answer, `solution` is its worked solution."""
 REPLIES = ("output", "response", "completion")
@@ -61,7 +64,7 @@ class Rule:
     """Paths of the reference, by priority."""
     required: tuple[str, ...] = ()
     context: tuple[str, ...] = ()
-    """Columns whose text is part of the question; the first one that the file has is used."""
+    """Columns whose text is part of the question; of these a file may have one."""
     answer_optional: bool = False
     """Without one of `answers`, only the verifier knows where the reference is."""
     last_turn: bool = False
@@ -69,7 +72,7 @@ class Rule:
     other_columns: bool = False
     """Without either, a single other column is the reference; of several, only the verifier knows which."""
     has_answer_mark: bool = False
-    """The answer ends with a line such as `#### 42`; the text before it is the solution."""
+    """The answer may end with a line such as `#### 42`; the text before it is the solution."""
     is_plain: bool = False
     """The columns have everyday names, so another column could be meant as well; see `_require_one_candidate`."""
 
@@ -395,11 +398,13 @@ def _bound(rule: Rule, seen: Mapping[str, Any], *, columns: _ColumnNames) -> Sha
 
 def _require_one_candidate(rule: Rule, seen: Mapping[str, Any]) -> None:
     """Raise AppError if the first row has different values in two columns for the question, or for the answer."""
-    context = next((name for name in rule.context if name in seen), None)
-    questions = [other.question for other in RULES if other.is_plain and other.question not in (context, rule.question)]
+    contexts = [name for name in rule.context if name in seen]
+    plain = (other.question for other in RULES if other.is_plain)
+    questions = [name for name in plain if name not in (*contexts, rule.question)]
     certain = _different(CERTAIN, seen)
     answers = certain or _different(REPLIES, seen)
-    for part, found in (("question", _different((rule.question, *questions), seen)), ("answer", answers)):
+    questions = _different((rule.question, *questions), seen)
+    for part, found in (("question", questions), ("text after the question", contexts), ("answer", answers)):
         if len(found) > 1:
             raise _ambiguous(found, part=f"candidates for the {part}")
 

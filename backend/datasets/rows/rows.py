@@ -227,7 +227,7 @@ def answer_of(item: Mapping[str, Any]) -> str | None:
     if found is None:
         return None
     answer = text_of(found)
-    return _split_at_mark(answer)[1] if "question" in item and ANSWER_MARK in answer else answer
+    return _split_at_mark(answer)[1] if "question" in item else answer
 
 
 def items_and_answers(rows: Iterable[NormalRow]) -> Iterator[tuple[Mapping[str, object], str | None]]:
@@ -246,7 +246,7 @@ def _reference(item: Mapping[str, Any], shape: Shape) -> Reference:
         raise BadLineError("missing_answer", f"has no '{shape.answer}'")
     answer = None if is_reply else answer_of_messages(given, column=shape.answer)
     answer = text_of(given) if answer is None else answer
-    if shape.has_answer_mark and ANSWER_MARK in answer:
+    if shape.has_answer_mark:
         worked, answer = _split_at_mark(answer)
         solution = solution or worked or None
     if not answer.strip():
@@ -255,8 +255,9 @@ def _reference(item: Mapping[str, Any], shape: Shape) -> Reference:
 
 
 def _split_at_mark(answer: str) -> tuple[str, str]:
-    worked, _, tail = answer.rpartition(ANSWER_MARK)
-    return worked.strip(), tail.strip()
+    """Return (text before the mark, answer after it); without a mark in the last line, the whole text is the answer."""
+    worked, mark, tail = answer.rpartition(ANSWER_MARK)
+    return (worked.strip(), tail.strip()) if mark and "\n" not in tail.strip() else ("", answer)
 
 
 def _hint(item: Mapping[str, Any], shape: Shape, reference: Reference) -> HintText | None:

@@ -60,7 +60,7 @@ def history_of(value: Any, *, column: str) -> list[dict[str, Any]]:
         value = _decoded(value, column=column) if value.strip() else None
     pairs = [] if value is None else value
     if not isinstance(pairs, list) or not all(_is_pair(pair) for pair in pairs):
-        raise BadLineError("invalid_history", f"needs a list of pairs [question, answer] in '{column:.60}'")
+        raise BadLineError("invalid_history", f"needs a list of pairs [question, answer] of texts in '{column:.60}'")
     roles = ("user", "assistant")
     return [{"role": role, "content": text} for pair in pairs for role, text in zip(roles, pair, strict=True)]
 
@@ -87,7 +87,11 @@ def _is_turns(value: Any) -> bool:
 
 
 def _is_pair(value: Any) -> bool:
-    return isinstance(value, list | tuple) and len(value) == PAIR and all(isinstance(text, str) for text in value)
+    return (
+        isinstance(value, list | tuple)
+        and len(value) == PAIR
+        and all(isinstance(text, str) and text.strip() for text in value)
+    )
 
 
 def _from_turn(turn: Mapping[str, Any]) -> dict[str, Any]:

@@ -340,7 +340,7 @@ def test_empty_system_and_history_add_nothing(empty: Any) -> None:
     assert len(row.messages) == 1
 
 
-@pytest.mark.parametrize("history", ["q", 5, {"a": 1}, [["q"]], [["q", 1]], "[['q', 'a'"])
+@pytest.mark.parametrize("history", ["q", 5, {"a": 1}, [["q"]], [["q", 1]], [["q", ""]], "[['q', 'a'"])
 def test_a_history_that_is_no_list_of_pairs_is_a_bad_row(history: Any) -> None:
     good = {"instruction": "Why?", "output": "a", "history": []}
     _, report = read_all(lines(good, good | {"history": history}))
@@ -433,6 +433,31 @@ def test_what_tells_rows_apart_is_no_answer(column: str) -> None:
 def test_what_is_wrong_with_messages_alone_in_a_file_is_named(messages: object, message: str) -> None:
     _, report = read_all(lines({"messages": messages}))
     assert message in report.problems[0].message
+
+
+@pytest.mark.parametrize("system", [SYSTEM := {"role": "system", "content": "S"}, [SYSTEM], json.dumps([SYSTEM]), 3])
+def test_a_system_message_that_is_no_text_is_a_bad_row(system: object) -> None:
+    good = {"system": "S", "question": "Why?", "answer": "a"}
+    _, report = read_all(lines(good, good | {"system": system}))
+    assert [(problem.line, problem.code) for problem in report.problems] == [(2, "invalid_messages")]
+
+
+def test_two_columns_for_the_text_after_a_question_are_refused_by_name() -> None:
+    with pytest.raises(AppError, match="'input' and 'context' are candidates for the text after the question"):
+        read_one({"instruction": "Add.", "input": "", "context": "2 and 2", "output": "4"})
+
+
+@pytest.mark.parametrize("column", ["final_answer", "gold_answer"])
+def test_a_final_answer_comes_before_its_solution(column: str) -> None:
+    row, _ = read_one({"question": "Why?", "solution": "so", column: "a"})
+    assert (row.reference.answer, row.reference.solution) == ("a", "so")
+
+
+@pytest.mark.parametrize("answer", ["#### Sum\nIt is 4.", "a\n#### 1. Add\nb\n#### 2. Say\nIt is 4.\n"])
+def test_a_heading_is_no_mark_of_the_answer(answer: str) -> None:
+    row, _ = read_one({"question": "Why?", "answer": answer})
+    assert (row.reference.answer, row.reference.solution) == (answer, None)
+    assert answer_of({"question": "Why?", "answer": answer}) == answer
 
 
 def test_history_of_a_query_comes_before_it() -> None:
