@@ -1,7 +1,7 @@
 """Excel workbooks: the sheet that holds the table, and its rows below the line that names the columns.
 
-Without a choice, the sheet is the first visible one with column names of a known dataset format, or else the first
-with a table. Numbers are as stored, to the 15 digits that a sheet shows, whole ones without `.0`; percentages are text
+Without a choice, the sheet is the first visible one with rows below column names of a known dataset format, or else
+the first with a table. Numbers are as stored, to the 15 digits that a sheet shows, whole ones without `.0`; percentages are text
 with their sign. Dates and times are converted to ISO 8601, durations to seconds. A formula has the value stored with
 it; an error, or a formula without a value, makes a bad row. The whole sheet is in memory, within the reader's limit.
 """
@@ -87,9 +87,11 @@ def _sheet(workbook: CalamineWorkbook, visible: Sequence[str], *, choice: Choice
         sheet = workbook.get_sheet_by_name(name)
         lines = sheet.to_python(nrows=LOOKED_AT)
         start = guessed_header(lines, is_header=is_header)
-        if start is not None and is_header(names_in(lines[start])):
+        if start is None or start + 1 == len(lines):
+            continue
+        if is_header(names_in(lines[start])):
             return sheet
-        with_table = with_table or (sheet if start is not None and start + 1 < len(lines) else None)
+        with_table = with_table or sheet
     return with_table or workbook.get_sheet_by_name(visible[0])
 
 
@@ -203,11 +205,11 @@ def _shown(cell: Cell, *, is_percent: bool) -> Value:
 
 
 def _value(cell: Cell) -> Value:
+    if isinstance(cell, datetime.timedelta):
+        cell = cell.total_seconds()
     if isinstance(cell, float):
         shown = f"{cell:.{SHOWN_DIGITS}g}"
         return int(Decimal(shown)) if float(shown).is_integer() else float(shown)
-    if isinstance(cell, datetime.timedelta):
-        return cell.total_seconds()
     if isinstance(cell, datetime.date | datetime.time):
         return cell.isoformat()
     return cell

@@ -175,7 +175,7 @@ def count_good(row: NormalRow, *, report: Report) -> None:
 
 def normal_row(raw: RawRow, *, shape: Shape, number: int, image_store: ImageStore) -> NormalRow:
     """Convert a row by its file's shape. Raises BadLineError naming what is missing or invalid."""
-    if raw.item and all(name == value for name, value in raw.item.items()):
+    if raw.item and all(_is_same_name(name, value) for name, value in raw.item.items()):
         raise BadLineError("repeated_header", "repeats the names of the columns")
     question, tools = messages_of(raw.item, shape=shape), tools_of(raw.item, shape=shape)
     reference = _reference(raw.item, shape)
@@ -191,6 +191,10 @@ def normal_row(raw: RawRow, *, shape: Shape, number: int, image_store: ImageStor
         images=images,
         tools=tuple(tools),
     )
+
+
+def _is_same_name(name: str, value: object) -> bool:
+    return isinstance(value, str) and value.strip().casefold() == name.strip().casefold()
 
 
 def read_rows(file: BinaryIO, *, name: str = "The file", mapping: ColumnMapping | None = None) -> list[NormalRow]:

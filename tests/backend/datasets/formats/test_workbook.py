@@ -89,6 +89,11 @@ def test_a_cover_sheet_is_passed_over_and_the_other_sheets_are_named() -> None:
     assert "other sheets: 's0', 's1'." in layout.notes[0]
 
 
+def test_a_sheet_of_column_names_alone_is_passed_over() -> None:
+    assert layout_of(workbook([HEADER], [["x", "y"], [1, 2]], TABLE)).sheet == "s2"
+    assert layout_of(workbook([HEADER])).sheet == "s0"
+
+
 def test_a_sheet_with_a_table_comes_before_one_without_if_no_columns_are_known() -> None:
     assert layout_of(workbook([["Welcome"]], [["Frage", "Antwort"], ["a", "b"]])).sheet == "s1"
 

@@ -302,7 +302,7 @@ def test_a_last_turn_without_text_is_a_bad_row(content: Any) -> None:
 
 
 def test_a_row_that_repeats_the_names_of_the_columns_is_a_bad_row() -> None:
-    with open_table(io.BytesIO(b"question,answer\nq,a\nquestion,answer\nr,b\n"), filename="a.csv") as table:
+    with open_table(io.BytesIO(b"question,answer\nq,a\nQUESTION, answer\nr,b\n"), filename="a.csv") as table:
         report, image_store = Report(counted_in=table.counted_in), ImageStore(table.archive)
         rows = list(normal_rows(table, mapping=None, report=report, image_store=image_store))
     assert [row.line for row in rows] == [2, 4]
