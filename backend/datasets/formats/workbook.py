@@ -1,9 +1,10 @@
 """Excel workbooks: the sheet that holds the table, and its rows below the line that names the columns.
 
-Without a choice, the sheet is the first visible one with rows below column names of a known dataset format, or else
-the first with a table. Numbers are as stored, to the 15 digits that a sheet shows, whole ones without `.0`; percentages are text
-with their sign. Dates and times are converted to ISO 8601, durations to seconds. A formula has the value stored with
-it; an error, or a formula without a value, makes a bad row. The whole sheet is in memory, within the reader's limit.
+Without a choice, the sheet is the first visible one with rows below column names of a known dataset format, or else the
+first with a table. Numbers are as stored, to the 15 digits that a sheet shows, whole ones without `.0`; percentages are
+text with their sign. Dates and times are converted to ISO 8601, durations to seconds. A formula has the value stored
+with it; an error, or a formula without a value, makes a bad row. The whole sheet is in memory, within the reader's
+limit.
 """
 
 import datetime
