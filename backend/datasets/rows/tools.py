@@ -14,6 +14,10 @@ KEPT_NULLS = ("default", "const")
 """Keywords of JSON Schema that may be null. Other nulls are filled in by tables with one type per column."""
 SCHEMAS = ("input_schema", "inputSchema")
 """What Anthropic's API and MCP call the parameters of a tool."""
+ARGUMENTS = ("arguments", "parameters", "input")
+"""What OpenAI's API, Llama and Anthropic's API call the arguments of a call."""
+CALL_FACTS = ("name", "id", "type", "index")
+"""Keys of a call that are no part of what is called with."""
 
 Tool = dict[str, Any]
 Message = dict[str, Any]
@@ -111,7 +115,10 @@ def _tool(value: Any, *, where: str) -> Tool:
 
 def _call(value: Any, *, where: str) -> dict[str, Any]:
     function = _function(value, where=where, code="invalid_tool_calls")
-    arguments = {} if function.get("arguments") is None else function["arguments"]
+    given = {key: part for key, part in function.items() if key not in CALL_FACTS and part is not None}
+    arguments: Any = next((given.pop(key) for key in ARGUMENTS if key in given), {})
+    if given:
+        raise BadLineError("invalid_tool_calls", f"has '{next(iter(given)):.40}' at {where}: write it into 'arguments'")
     if isinstance(arguments, str):
         arguments = parse_text(arguments, where=f"{where}.arguments") if arguments.strip() else {}
     if not isinstance(arguments, dict):

@@ -97,6 +97,8 @@ def _is_pair(value: Any) -> bool:
 def _from_turn(turn: Mapping[str, Any]) -> dict[str, Any]:
     speaker = str(turn["from"]).casefold()
     others = {key: value for key, value in turn.items() if key not in ("from", "value")}
+    if speaker == CALLER and not turn["value"]:
+        raise BadLineError("invalid_tool_calls", f"has a turn of '{CALLER}' without a call")
     if speaker == CALLER:
         return {**others, "role": "assistant", "content": "", "tool_calls": turn["value"]}
     return {**others, "role": SPEAKERS.get(speaker, speaker), "content": turn["value"]}

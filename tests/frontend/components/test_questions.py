@@ -44,7 +44,10 @@ def test_rows_with_tools_calls_or_their_answers_are_told(
     assert questions.uses_tools(row(tools=tools, messages=messages)) is uses
 
 
-def test_a_row_with_tools_is_not_asked_and_the_page_says_so(client: Client, key: str, tmp_path: Path) -> None:
+def test_a_row_with_tools_is_not_asked_and_the_page_says_so(
+    client: Client, key: str, tmp_path: Path, api_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RLSD_API_URL", api_url)
     path = tmp_path / "tools.jsonl"
     path.write_text(json.dumps({"messages": MESSAGES[:1], "answer": "120", "tools": [TOOL]}))
     uploaded(client, path)

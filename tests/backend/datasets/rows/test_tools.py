@@ -120,6 +120,19 @@ def test_parameters_are_found_under_other_names(key: str) -> None:
     assert row.tools == ({"type": "function", "function": {"name": "add", "parameters": schema}},)
 
 
+@pytest.mark.parametrize("key", ["arguments", "parameters", "input"])
+def test_arguments_are_found_under_other_names(key: str) -> None:
+    asks = {"role": "assistant", "tool_calls": [{"index": 0, "id": "c1", "name": "balance", key: {"account": 7}}]}
+    row, _ = read_one({"messages": [*QUESTION, asks, TELLS], "answer": "a"})
+    assert row.messages[1] == ASKS
+
+
+def test_a_turn_that_calls_nothing_is_a_bad_row() -> None:
+    turns = [{"from": "human", "value": "q"}, {"from": "function_call", "value": ""}, {"from": "gpt", "value": "a"}]
+    _, report = read_all(lines({"conversations": turns}))
+    assert report.problems[0].message == "has a turn of 'function_call' without a call"
+
+
 def test_a_right_answer_that_calls_tools_is_a_bad_row() -> None:
     calls = {"role": "assistant", "content": "4", "tool_calls": [{"name": "add", "arguments": {}}]}
     for row in ({"messages": [*QUESTION, calls]}, {"prompt": QUESTION, "completion": [calls]}):
@@ -155,6 +168,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
         {"messages": [{**QUESTION[0], "tools": [TOOL]}]},
         "invalid_tools",
         "'tools' at messages[0]: put them in a column 'tools'",
+    ),
+    "arguments of another name": (
+        {"messages": [*QUESTION, {"role": "assistant", "tool_calls": [{"name": "f", "kwargs": {"a": 1}}]}, TELLS]},
+        "invalid_tool_calls",
+        "'kwargs' at messages[1].tool_calls[0]: write it into 'arguments'",
     ),
     "a text among tools": ({"tools": [TOOL, "saw"]}, "invalid_tools", "at tools[1]"),
     "parameters that are no schema": (
