@@ -10,6 +10,7 @@ import csv
 import io
 import itertools
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -21,6 +22,7 @@ from backend.datasets.formats.problems import Problem
 from backend.errors import AppError
 
 DELIMITERS = (",", "\t", ";", "|")
+KEPT_DIGITS = re.compile(r'="(\d+)"')
 TRIED_RECORDS = 50
 UNIFORM_SHARE = 0.8
 """Least share of records as wide as the header from which text without a table's file name counts as a table."""
@@ -89,7 +91,7 @@ def delimited_rows(file: BinaryIO, *, encoding: str, delimiter: str, header_row:
             if len(record) != len(header):
                 yield _uneven(header, record, line=lines.first)
                 continue
-            yield raw_row(dict(zip(header, record, strict=True)), line=lines.first)
+            yield raw_row(dict(zip(header, map(_shown, record), strict=True)), line=lines.first)
         except StopIteration:
             return
         except csv.Error as error:
@@ -159,6 +161,12 @@ class _Lines:
             raise BadLineError(
                 "invalid_encoding", f"is not {self.encoding.upper()}: byte {error.start + 1} is 0x{byte:02x}"
             ) from None
+
+
+def _shown(cell: str) -> str:
+    """Return what a spreadsheet shows for a cell: `="007"` keeps the zeros of a number that is meant as text."""
+    kept = KEPT_DIGITS.fullmatch(cell) if cell.startswith('="') else None
+    return cell if kept is None else kept[1]
 
 
 def _without_empty_end(record: list[str], *, width: int) -> list[str]:

@@ -210,6 +210,14 @@ def test_empty_cells_beyond_the_header_and_lines_of_them_do_not_count(content: b
     assert len(found) == 2
 
 
+@pytest.mark.parametrize(
+    ("written", "read_as"), [('="00123"', "00123"), ('"=""00123"""', "00123"), ('="A"', '="A"'), ("=1+1", "=1+1")]
+)
+def test_digits_that_are_kept_as_text_are_read_as_shown(written: str, read_as: str) -> None:
+    with open_table(io.BytesIO(f"question,answer\na,{written}\n".encode()), filename="a.csv") as table:
+        assert [row.item["answer"] for row in table.rows if isinstance(row, RawRow)] == [read_as]
+
+
 def test_a_cell_beyond_the_header_is_a_bad_row() -> None:
     content = b"question,answer,\na,b,stray\n,,stray\n"
     with open_table(io.BytesIO(content), filename="a.csv") as table:
