@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from backend.datasets.formats.json_lines import BadLineError
-from backend.datasets.rows.recognise import IMAGE_COLUMNS, Shape, text_at, value_at
+from backend.datasets.rows.recognise import CONVERSATIONS, IMAGE_COLUMNS, Shape, canonical, text_at, value_at
 from backend.datasets.rows.tools import from_responses, with_calls
 from backend.datasets.rows.turns import as_messages, ends_with_assistant, history_of
 
@@ -35,6 +35,8 @@ def messages_of(item: Mapping[str, Any], *, shape: Shape) -> list[Message]:
     """Return the row's question as messages; a string is one user message. Raises BadLineError."""
     is_response = shape.question.startswith(INSTRUCTIONS.partition(".")[0])
     value = as_messages(value_at(item, shape.question), column=shape.question)
+    if isinstance(value, str) and canonical(shape.question) in CONVERSATIONS:
+        raise BadLineError("invalid_messages", f"has a text in '{shape.question:.60}' that is no list of messages")
     if is_response and isinstance(value, list):
         value = from_responses(value)
     if shape.answer == shape.question and ends_with_assistant(value):

@@ -41,6 +41,8 @@ PROMPT_COLUMNS = (*IMAGE_COLUMNS, *TOOLS, *SYSTEM)
 """Columns that are part of the prompt next to the question, so never the reference."""
 ROW_NAMES = ("id", "idx", "index", "uuid", "source", "split")
 """Columns that tell rows apart, so never the reference."""
+CONVERSATIONS = ("messages", "conversations", "conversation")
+"""Columns that hold messages or turns, and never the text of a question."""
 MAX_HEADER_ROW = 1_048_576
 """Number of lines of a sheet."""
 EXAMPLE = '{"question": "...", "answer": "...", "hint": "...", "images": "..."}'
@@ -125,7 +127,7 @@ RULES = (
     ),
     *(
         Rule(name=column, made_for="ShareGPT", question=column, answers=REFERENCES, last_turn=True)
-        for column in ("conversations", "conversation")
+        for column in CONVERSATIONS[1:]
     ),
     Rule(
         name="question + answer",
@@ -380,6 +382,9 @@ def _bound(rule: Rule, seen: Mapping[str, Any], *, columns: _ColumnNames) -> Sha
         return next((columns.path(name) for name in names if name in seen), None)
 
     answer = rule.answer_path(seen)
+    systems = _different(SYSTEM, seen)
+    if len(systems) > 1:
+        raise _ambiguous(systems, part="candidates for the system message")
     if rule.is_plain:
         _require_one_candidate(rule, seen)
     images = first(IMAGE_COLUMNS)

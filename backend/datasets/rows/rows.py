@@ -34,6 +34,8 @@ HINTS = ("teacher_prompt", "privileged_context", "trajectory")
 REFERENCE_HINTS = ("trajectory", "solution", "answer")
 """Hint sources that are references as well; a hint from any other source was written for the teacher."""
 ANSWER_MARK = "####"
+TEMPLATE_MARKS = ("<|im_start|>", "<|start_header_id|>", "<start_of_turn>", "[INST]")
+"""How chat templates begin a message."""
 CHOICES = ("choices", "options")
 
 
@@ -147,6 +149,7 @@ def normal_rows(
         for column, part in ((shape.system, "are system messages"), (shape.context, "are part of the questions")):
             report.note(None if text_at(found.item, column) is None else f"The texts in '{column:.60}' {part}.")
         report.note(_note_on_choices(found.item))
+        report.note(_note_on_template(row))
         if not row.tools:
             _warn_of_other_tools(row, shape=shape, report=report)
 
@@ -154,6 +157,12 @@ def normal_rows(
 def _note_on_choices(item: Mapping[str, Any]) -> str | None:
     column = next((name for name in item if canonical(name) in CHOICES and isinstance(item[name], list | dict)), None)
     return column and f"What '{column:.60}' lists is not part of the questions: write the choices into them."
+
+
+def _note_on_template(row: NormalRow) -> str | None:
+    texts = [message["content"] for message in row.messages if isinstance(message["content"], str)]
+    mark = next((mark for mark in TEMPLATE_MARKS if any(mark in text for text in texts)), None)
+    return mark and f"Questions contain '{mark}', which chat templates write: give messages without it, or it is twice."
 
 
 def _warn_of_other_tools(row: NormalRow, *, shape: Shape, report: Report) -> None:

@@ -460,6 +460,31 @@ def test_a_heading_is_no_mark_of_the_answer(answer: str) -> None:
     assert answer_of({"question": "Why?", "answer": answer}) == answer
 
 
+@pytest.mark.parametrize("column", ["messages", "conversations", "conversation", "Messages"])
+@pytest.mark.parametrize(
+    "written", ["Why?", "({'role': 'user', 'content': 'Why?'},)", "[Message(role='user')]", "[{\u201crole\u201d: 1}]"]
+)
+def test_a_text_in_place_of_a_conversation_is_a_bad_row(column: str, written: str) -> None:
+    _, report = read_all(lines({column: written, "answer": "a"}))
+    assert [problem.code for problem in report.problems] == ["invalid_messages"]
+    assert "is no list of messages" in report.problems[0].message
+
+
+@pytest.mark.parametrize("mark", ["<|im_start|>", "<|start_header_id|>", "<start_of_turn>", "[INST]"])
+def test_a_question_in_a_chat_template_is_said_so(mark: str) -> None:
+    _, report = read_one({"prompt": f"{mark}user Why?", "answer": "a"})
+    assert report.notes == [
+        f"Questions contain '{mark}', which chat templates write: give messages without it, or it is twice."
+    ]
+
+
+def test_two_columns_of_system_messages_are_refused_unless_they_are_equal() -> None:
+    row = {"system": "A", "system_prompt": "A", "question": "Why?", "answer": "a"}
+    assert read_one(row)[0].messages[0] == {"role": "system", "content": "A"}
+    with pytest.raises(AppError, match="'system_prompt' and 'system' are candidates for the system message"):
+        read_one(row | {"system": "B"})
+
+
 def test_history_of_a_query_comes_before_it() -> None:
     row, _ = read_one({"system": "S", "query": "Why?", "response": "a", "history": [["Hi", "Yes?"]]})
     assert [message["content"] for message in row.messages] == ["S", "Hi", "Yes?", "Why?"]
