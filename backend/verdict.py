@@ -48,6 +48,13 @@ def verdict(findings: Sequence[Finding], *, good: str, details: Mapping[str, Any
     }
 
 
+def with_findings(result: Mapping[str, Any], more: Sequence[Finding]) -> dict[str, Any]:
+    """Add findings to a result."""
+    found = [Finding(each["code"], Level(each["level"]), each["message"]) for each in result["findings"]]
+    details = {name: value for name, value in result.items() if name not in ("verdict", "summary", "findings")}
+    return verdict([*found, *more], good=result["summary"], details=details)
+
+
 def verdict_lines(result: Mapping[str, Any]) -> list[str]:
     """Format the result as lines of text for a terminal."""
     lines = [f"  {finding['level']:4}  {finding['message']}" for finding in result["findings"]]

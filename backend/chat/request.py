@@ -44,10 +44,16 @@ def _to_parts(content: object) -> object:
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
+def _without_tools(value: object) -> object:
+    if value in ("tool", "function") or (isinstance(value, list) and value):
+        raise ValueError("this server's chat takes neither tools nor calls of them: leave these messages out")
+    return value
+
+
 class Message(Strict):
     """A message. Official clients send `refusal`, `annotations`, `audio` and tool calls back empty, so these may be."""
 
-    role: Literal["system", "developer", "user", "assistant"]
+    role: Annotated[Literal["system", "developer", "user", "assistant"], BeforeValidator(_without_tools)]
     content: Annotated[
         list[Part],
         Field(min_length=1, max_length=MAX_MESSAGES),
@@ -58,7 +64,7 @@ class Message(Strict):
     annotations: Annotated[list[Any], Field(max_length=0)] | None = None
     audio: None = None
     function_call: None = None
-    tool_calls: Annotated[list[Any], Field(max_length=0)] | None = None
+    tool_calls: Annotated[list[Any] | None, Field(max_length=0), BeforeValidator(_without_tools)] = None
 
     def plain(self) -> dict[str, Any]:
         """Return role and content for the engine; the role `developer` becomes `system`."""

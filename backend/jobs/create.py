@@ -34,7 +34,6 @@ from backend.verifiers.specs import Spec, spec_json
 
 GRADER = "method.reinforcement.grader"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
-MIN_HELD_OUT = 2
 MAX_SEED = 2**31
 MAX_ROWS_READ = 20_000
 """Number of rows from which the decimal mark of references is found."""
@@ -195,12 +194,6 @@ def _settings(
     """Resolve all settings. If epochs are requested, the number of steps follows from the rows trained on."""
     settings = resolve_settings(request, row_count=training.row_count)
     if validation is not None:
-        if validation.row_count < MIN_HELD_OUT:
-            raise AppError(
-                f"The validation file has {validation.row_count} row: at least {MIN_HELD_OUT} are needed.",
-                code="too_few_rows",
-                param="validation_file",
-            )
         return settings
     rows = session.execute(
         select(DatasetRow.row_hash).where(DatasetRow.file_id == training.id).order_by(DatasetRow.number)

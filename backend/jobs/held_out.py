@@ -6,6 +6,9 @@ from backend.datasets.analysis.leakage import Row, seeded_order
 from backend.errors import AppError
 from backend.jobs.notices import Notice
 
+MIN_HELD_OUT = 2
+"""Fewest rows of a validation file that measure."""
+
 
 def split_held_out(rows: Sequence[Row], *, share: float, seed: int, limit: int) -> tuple[list[Row], list[Row]]:
     """Return (training rows in their order, held-out rows): about `share` of the rows, at most `limit`, are held out.
@@ -37,18 +40,26 @@ def count_shared(rows: Sequence[Row], *, training: Sequence[Row]) -> int:
 
 
 def shared_notices(shared: int, *, rows: int, filename: str) -> tuple[Notice, ...]:
-    """Warn that `shared` of the `rows` of a validation file are left out. Raises AppError if none would measure."""
-    if not shared:
-        return ()
-    if shared == rows:
+    """Warn that `shared` of the `rows` of a validation file are left out. Raises AppError if too few would measure."""
+    left = rows - shared
+    if shared and not left:
         raise AppError(
             f"Every row of the validation file '{filename}' is also in the training file, so none is left to measure "
             "what was learned: choose a file with other rows, or none to hold out part of the training file.",
             code="rows_shared",
             param="validation_file",
         )
+    if left < MIN_HELD_OUT:
+        which = " that is not also in the training file" if shared else ""
+        raise AppError(
+            f"The validation file '{filename}' has {left} row{which}: at least {MIN_HELD_OUT} are needed.",
+            code="too_few_rows",
+            param="validation_file",
+        )
+    if not shared:
+        return ()
     message = (
         f"{shared:,} of the {rows:,} rows of the validation file '{filename}' are also in the training file: they are "
-        f"left out of the measuring, and {rows - shared:,} {'is' if rows - shared == 1 else 'are'} left."
+        f"left out of the measuring, and {left:,} are left."
     )
     return (Notice("rows_shared", "warn", message),)

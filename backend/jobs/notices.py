@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from backend.jobs.spec import RlsdSettings
+from backend.verdict import Finding, Level
 from backend.verifiers.decimal_marks import ColumnReading
 from backend.verifiers.reading import remarks
 from backend.verifiers.specs import Spec
@@ -16,6 +17,9 @@ class Notice:
     code: str
     level: str
     message: str
+
+    def as_finding(self) -> Finding:
+        return Finding(self.code, Level.WARN if self.level == "warn" else Level.PASS, self.message)
 
 
 def prompt_notices(settings: RlsdSettings) -> tuple[Notice, ...]:

@@ -62,4 +62,7 @@ def _row(client: Client, *, dataset: str | None) -> Question | None:
         row_view.show_question(row, image=image)
         st.caption("Right answer (not shown to the models)")
         st.text(row["reference"]["answer"] or "Known only to the verifier.")
+    if questions.uses_tools(row):
+        st.warning(questions.NO_TOOLS, icon=":material/build:")
+        return None
     return questions.of_row(row, image=image)

@@ -2,11 +2,12 @@
 
 import base64
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from frontend.api.types import Json, Row
 
+NO_TOOLS = "Models are asked without tools here: choose rows that have neither tools nor calls of them."
 SIGNATURES = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif", b"RIFF": "webp", b"BM": "bmp"}
 
 
@@ -17,12 +18,11 @@ class Question:
     messages: list[Json]
     item: Json
     answer: str | None
-    tools: list[Json] = field(default_factory=list)
 
     @property
     def prompt(self) -> Json:
         """The part of a chat request's body that asks it."""
-        return {"messages": self.messages} | ({"tools": self.tools} if self.tools else {})
+        return {"messages": self.messages}
 
 
 def data_url(image: bytes) -> str:
@@ -39,6 +39,13 @@ def own(text: str, *, system: str, answer: str | None, images: Sequence[bytes]) 
     return Question(messages, item, answer)
 
 
+def uses_tools(row: Row) -> bool:
+    """Return whether a row has tools, calls of them or their answers, which chat requests cannot have."""
+    return bool(row["tools"]) or any(
+        message.get("tool_calls") or message["role"] == "tool" for message in row["messages"]
+    )
+
+
 def of_row(row: Row, *, image: Callable[[str], bytes]) -> Question:
     """Build the question as in training. `image`: bytes by SHA-256; the n-th image part is the row's n-th image."""
     hashes = iter(row["images"])
@@ -52,7 +59,7 @@ def of_row(row: Row, *, image: Callable[[str], bytes]) -> Question:
         return [part(each) for each in given] if isinstance(given, list) else given
 
     messages = [{**message, "content": content(message["content"])} for message in row["messages"]]
-    return Question(messages, row["item"], row["reference"]["answer"], row["tools"])
+    return Question(messages, row["item"], row["reference"]["answer"])
 
 
 def _image(content: bytes) -> Json:

@@ -52,9 +52,10 @@ class Api:
         rows = [{"question": f"{n} + {n}?", "answer": f"twice {n}\n#### {2 * n}"} for n in range(first, first + count)]
         return str(answered(self.upload(*rows))["id"])
 
-    def job(self, **changes: Any) -> dict[str, Any]:
+    def job(self, *, training_file: str | None = None, **changes: Any) -> dict[str, Any]:
         """Create a queued job and return it as in the API."""
-        return answered(self.http.post("/v1/fine_tuning/jobs", json=job_body(self.dataset(), **changes)))
+        body = job_body(training_file or self.dataset(), **changes)
+        return answered(self.http.post("/v1/fine_tuning/jobs", json=body))
 
 
 def answered(response: httpx.Response) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from tests.backend.datasets.formats.workbooks import workbook
 from tests.service.conftest import Api, answered, refused
 
 ROWS = [{"asked": f"What is {n}?", "right": str(n), "by": "Ann"} for n in range(5)]
@@ -42,6 +43,14 @@ def test_unknown_columns_are_named_and_a_mapping_shows_what_it_makes(api: Api) -
     mapped = preview(api, jsonl(*ROWS), mapping=json.dumps({"question": "asked", "answer": "right"}))
     assert mapped["shape"] == "mapping"
     assert mapped["rows"][2]["normal"]["messages"] == [{"role": "user", "content": "What is 2?"}]
+
+
+def test_a_line_that_cannot_name_columns_is_refused_in_the_preview(api: Api) -> None:
+    sheet = workbook([["question", "answer"], ["a", "b"]])
+    for name, content in (("a.csv", b"question,answer\na,b\n"), ("a.xlsx", sheet)):
+        result = preview(api, content, name=name, mapping='{"header_row": 9}')
+        assert (result["refused"]["code"], result["rows"], result["header_row"]) == ("invalid_mapping", [], 9)
+        assert "choose another `header_row`" in result["refused"]["message"]
 
 
 def test_tables_of_other_formats_are_read_alike(api: Api) -> None:

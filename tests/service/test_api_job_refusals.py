@@ -49,6 +49,12 @@ def test_a_validation_file_of_training_rows_alone_is_refused(api: Api) -> None:
     assert error["message"].startswith("Every row of the validation file")
 
 
+def test_a_validation_file_with_one_row_of_its_own_is_refused(api: Api) -> None:
+    body = job_body(api.dataset(20), validation_file=api.dataset(6, first=15))
+    error = refused(api.http.post("/v1/fine_tuning/jobs", json=body), status=400, code="too_few_rows")
+    assert (error["param"], "has 1 row that is not also" in error["message"]) == ("validation_file", True)
+
+
 @pytest.mark.parametrize(("training", "validation", "param"), [(2, None, "training_file"), (5, 1, "validation_file")])
 def test_too_few_rows_to_hold_out_are_refused(api: Api, training: int, validation: int | None, param: str) -> None:
     body = job_body(api.dataset(training))

@@ -15,9 +15,9 @@ LENIENT = {**EXACT, "name": "lenient", "operation": "like"}
 GROUP = 4
 
 
-def with_completions(api: Api, *, steps: int, rows: int = 4) -> str:
+def with_completions(api: Api, *, steps: int, rows: int = 4, **changes: Any) -> str:
     """Store a job with `GROUP` completions per row and step: one right, one right with an extra word."""
-    job = api.job(x_rlsd={"num_generations": GROUP, "batch_size": rows, "max_steps": steps})
+    job = api.job(**changes, x_rlsd={"num_generations": GROUP, "batch_size": rows, "max_steps": steps})
     with transaction() as session:
         for step in range(1, steps + 1):
             session.add_all(rollout(job["id"], step=step, number=number) for number in range(GROUP * rows))
@@ -80,6 +80,14 @@ def test_a_more_lenient_verifier_is_compared_row_by_row(api: Api) -> None:
     assert example["completion"].startswith("It is twice")
     assert (example["before"]["score"], example["after"]["score"]) == (0.0, 1.0)
     assert result["summary"].startswith("8 of 32 completions (25.0%) change score")
+
+
+@pytest.mark.usefixtures("check_worker")
+def test_how_the_numbers_of_the_file_are_read_is_told(api: Api) -> None:
+    rows = [{"question": f"{n}?", "answer": f"{2 * n},5"} for n in range(20)]
+    job_id = with_completions(api, steps=1, training_file=answered(api.upload(*rows))["id"])
+    (notice,) = result_of(rescored(api, job_id, grader={"type": "number"}))["notices"]
+    assert (notice["code"], "written with a decimal comma" in notice["message"]) == ("decimal_mark", True)
 
 
 @pytest.mark.usefixtures("check_worker")

@@ -38,6 +38,15 @@ def test_a_verifier_is_tried_on_rows_of_the_file_and_found_again_by_it(api: Api)
 
 
 @pytest.mark.usefixtures("check_worker")
+def test_how_the_numbers_of_the_file_are_read_is_a_finding(api: Api) -> None:
+    rows = [{"question": f"{n}?", "answer": f"{n},5"} for n in range(3)]
+    check = request_self_check(api, grader={"type": "number"}, file=answered(api.upload(*rows))["id"], rows=3)
+    findings = finished(api, check["id"])["result"]["findings"]
+    (found,) = [finding for finding in findings if finding["code"] == "decimal_mark"]
+    assert "written with a decimal comma" in found["message"]
+
+
+@pytest.mark.usefixtures("check_worker")
 def test_a_saved_verifier_that_gives_everything_full_marks_fails(api: Api) -> None:
     saved = answered(api.http.post("/v1/verifiers", json={"name": "constant", "grader": CONSTANT}))
     check = request_self_check(api, grader={"type": "saved", "id": saved["id"]}, file=api.dataset(3))

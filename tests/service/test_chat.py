@@ -213,6 +213,13 @@ UNSUPPORTED: dict[str, Any] = {
 }
 
 
+@pytest.mark.parametrize("message", [{"role": "tool"}, {"role": "assistant", "tool_calls": [{"id": "c"}]}])
+def test_calls_of_tools_are_refused_in_a_sentence(api: Api, message: dict[str, Any]) -> None:
+    body = {"model": "starter", "messages": [*QUESTION, {"content": "x", **message}]}
+    error = refused(api.http.post("/v1/chat/completions", json=body), status=400)
+    assert "takes neither tools nor calls of them" in error["message"]
+
+
 @pytest.mark.parametrize("name", UNSUPPORTED)
 def test_what_cannot_be_honoured_is_refused_by_its_name(api: Api, name: str) -> None:
     body = {"model": "starter", "messages": QUESTION, name: UNSUPPORTED[name]}

@@ -192,8 +192,6 @@ def _stored_tasks(file_id: str, *, spec: RlsdSettings, verifier: Spec | None, se
 
 def _verdict(report: dict[str, Any], *, notices: Sequence[Notice] = ()) -> Json:
     findings = [Finding(found["code"], Level(found["level"]), found["message"]) for found in report["findings"]]
-    findings += [
-        Finding(notice.code, Level.WARN if notice.level == "warn" else Level.PASS, notice.message) for notice in notices
-    ]
+    findings += [notice.as_finding() for notice in notices]
     details = {name: value for name, value in report.items() if name != "findings"}
     return verdict(findings, good=findings[0].message, details=details)

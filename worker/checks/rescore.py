@@ -26,7 +26,8 @@ CHUNK = 256
 
 
 def rescore(request: Json, progress: Progress, *, sandbox: Sandbox) -> Json:
-    """Rescore a job: `{job_id, grader, verifier, first, last, limit}` -> RescoreTally's result and what was compared.
+    """Rescore a job: `{job_id, grader, verifier, first, last, limit, notices}` -> RescoreTally's result, what was
+    compared, and how the references were read.
 
     Raises AppError: 404 if the job or a row was deleted, 400 if there is nothing to grade.
     """
@@ -50,6 +51,7 @@ def rescore(request: Json, progress: Progress, *, sandbox: Sandbox) -> Json:
         "steps": {"from": request["first"], "to": request["last"]},
         "verifier": request["verifier"],
         "grader": request["grader"],
+        "notices": request["notices"],
         "same_verifier": spec_hash(spec) == spec_hash(parse_spec(job.grader)),
     }
     return compared | tally.result()

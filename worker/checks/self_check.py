@@ -13,6 +13,8 @@ from backend.db.base import Json
 from backend.db.engine import transaction
 from backend.db.files import DatasetRow
 from backend.errors import AppError, not_found
+from backend.jobs.notices import Notice
+from backend.verdict import with_findings
 from backend.verifiers.selfcheck import ProbeRow, self_check, spread
 from backend.verifiers.specs import Spec, parse_spec
 from worker.sandbox.pool import Sandbox
@@ -42,7 +44,7 @@ def check_verifier(
 
 
 def run_self_check(request: Json, progress: Progress, *, sandbox: Sandbox) -> Json:
-    """Run the check `self_check`: `{grader, file_id, rows: [number]}` -> the verdict."""
+    """Run the check `self_check`: `{grader, file_id, rows: [number], notices}` -> the verdict."""
     wanted = set(request["rows"])
     with transaction() as session:
         of_file = DatasetRow.file_id == request["file_id"]
@@ -57,13 +59,14 @@ def run_self_check(request: Json, progress: Progress, *, sandbox: Sandbox) -> Js
     checked = [row for row in rows if row.number in wanted]
     if not checked:
         raise not_found("file", request["file_id"])
-    return check_verifier(
+    result = check_verifier(
         parse_spec(request["grader"]),
         checked,
         sandbox=sandbox,
         more_rows=rows,
         progress=lambda done, total: progress(done, total, UNIT),
     )
+    return with_findings(result, [Notice(**fields).as_finding() for fields in request["notices"]])
 
 
 def probe_row(row: NormalRow) -> ProbeRow:

@@ -62,7 +62,7 @@ model and code.
 
 {base_location}
 
-{results_section(manifest)}
+{how_to_ask(settings)}{results_section(manifest)}
 
 With transformers and PEFT ({OLDEST_PEFT} is the oldest version that was tried):
 
@@ -81,6 +81,16 @@ With vLLM, on top of its base model:
 vllm serve {place} --enable-lora --max-lora-rank {settings["lora"]["r"]} --lora-modules trained=path/of/this/folder
 ```
 """
+
+
+def how_to_ask(settings: Mapping[str, Any]) -> str:
+    """Say how a system message is to be given where the training did not give it by its role."""
+    if not settings.get("fold_system"):
+        return ""
+    return (
+        "It was trained without the role `system`: begin the user message with the text of the system message and an "
+        "empty line (`fold_system`).\n\n"
+    )
 
 
 def results_section(manifest: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from backend.db.base import Json
-from worker.exports.adapter_zip import results_section
+from worker.exports.adapter_zip import how_to_ask, results_section
 
 CONTENTS = {
     "merged": "base and LoRA adapter in one set of weights, in Hugging Face layout: no PEFT is needed to load it",
@@ -30,7 +30,7 @@ tags: [{", ".join(sorted({"rlsd", str(manifest["settings"]["method"])}))}]
 {export["dtype"]}. `manifest.json` records all settings and the hashes of data, verifier, base model and code. The
 licence is that of the base model.
 
-{results_section(manifest)}
+{how_to_ask(manifest["settings"])}{results_section(manifest)}
 
 {use}
 

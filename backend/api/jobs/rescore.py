@@ -1,5 +1,6 @@
 """`/v1/fine_tuning/jobs/{id}/rescore`: scores a job's completions with another verifier, as a check by a worker."""
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter
@@ -56,7 +57,7 @@ def rescore_job(body: RescoreRequest, job: JobOfPath, _: Auth, session: Database
             param="steps" if where else None,
         )
     file = session.get_one(File, job.training_file)
-    spec, _notices = fit_grader(session, spec, file=file, param="training_file", grader_param="grader")
+    spec, notices = fit_grader(session, spec, file=file, param="training_file", grader_param="grader")
     request = {
         "grader": spec_json(spec),
         "verifier": None if verifier is None else {"id": verifier.id, "version": verifier.version},
@@ -64,5 +65,6 @@ def rescore_job(body: RescoreRequest, job: JobOfPath, _: Auth, session: Database
         "last": last,
         "limit": body.limit,
         "job_id": job.id,
+        "notices": [asdict(notice) for notice in notices],
     }
     return check_object(request_check(session, kind=KIND, request=request, body=request_json(body), job_id=job.id))

@@ -1,5 +1,6 @@
 """`/v1/verifiers/check`: checks whether a verifier is fit for training, in a worker's sandbox, on rows of a file."""
 
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter
@@ -34,11 +35,12 @@ def check_verifier(body: SelfCheckRequest, _: Auth, session: Database) -> CheckO
     """
     spec, _verifier = resolve_grader(session, body.grader, param="grader")
     file = require_file(session, body.file, param="file")
-    spec, _notices = fit_grader(session, spec, file=file, param="file", grader_param="grader")
+    spec, notices = fit_grader(session, spec, file=file, param="file", grader_param="grader")
     request = {
         "grader": spec_json(spec),
         "file_id": file.id,
         "rows": spread(body.rows, over=file.row_count),
+        "notices": [asdict(notice) for notice in notices],
     }
     return check_object(
         request_check(session, kind="self_check", request=request, body=request_json(body), file_id=file.id)

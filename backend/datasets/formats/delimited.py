@@ -1,27 +1,38 @@
 """CSV and TSV: a header line, then one row per record; every cell is text. The delimiter is detected.
 
+Lines of empty cells, and empty cells beyond the header, do not count: spreadsheets write them.
+
 `csv.Sniffer` guesses a dialect from character frequencies and is wrong on prose; here the delimiter is the one that
 splits the first records into equally many cells. Lines above a header of known names are titles.
 """
 
 import csv
+import io
 import itertools
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import BinaryIO
 
 from backend.datasets.formats.json_lines import MAX_LINE_BYTES, BadLineError, RawRow, raw_row
-from backend.datasets.formats.layout import TRIED_LINES, IsHeader, is_distinct, names_in, require_distinct
+from backend.datasets.formats.layout import TRIED_LINES, IsHeader, known_header, names_in, require_distinct
 from backend.datasets.formats.problems import Problem
 from backend.errors import AppError
 
 DELIMITERS = (",", "\t", ";", "|")
+KEPT_DIGITS = re.compile(r'="(\d+)"')
 TRIED_RECORDS = 50
 UNIFORM_SHARE = 0.8
 """Least share of records as wide as the header from which text without a table's file name counts as a table."""
 
 csv.field_size_limit(MAX_LINE_BYTES)
+
+
+def lines_of(head: str) -> list[str]:
+    """Split text where `delimited_rows` does, at line feeds alone, so that both count the same lines."""
+    return list(io.StringIO(head, newline="\n"))
 
 
 def delimiter_of(head: str, *, min_share: float) -> str | None:
@@ -30,7 +41,7 @@ def delimiter_of(head: str, *, min_share: float) -> str | None:
     None if there is none or the header has only one cell. `head` may end within a record.
     """
     best: tuple[float, int, str] | None = None
-    lines = head.splitlines(keepends=True)
+    lines = lines_of(head)
     for delimiter in DELIMITERS:
         try:
             records = list(itertools.islice(filter(None, csv.reader(lines, delimiter=delimiter)), TRIED_RECORDS))
@@ -45,19 +56,17 @@ def delimiter_of(head: str, *, min_share: float) -> str | None:
 
 
 def header_below_titles(head: str, *, is_header: IsHeader) -> tuple[str, int] | None:
-    """Return (delimiter, line) of the first record of known names that has other lines above it; None without one."""
-    lines = head.splitlines(keepends=True)[: TRIED_LINES * 2]
+    """Return (delimiter, line) of a header of known names that has other lines above it; None without one."""
+    lines = lines_of(head)[: TRIED_LINES * 2]
     found: list[tuple[int, str]] = []
     for delimiter in DELIMITERS:
-        reader, above = csv.reader(lines, delimiter=delimiter), 0
-        try:
+        reader, starts, names = csv.reader(lines, delimiter=delimiter), [1], list[list[str]]()
+        with suppress(csv.Error):
             for record in itertools.islice(reader, TRIED_LINES):
-                if len(record) > 1 and is_distinct(names_in(record)) and is_header(names_in(record)):
-                    found.append((above + 1, delimiter))
-                    break
-                above = reader.line_num
-        except csv.Error:
-            continue
+                names.append(names_in(record) if len(record) > 1 else [])
+                starts.append(reader.line_num + 1)
+        known = known_header(names, is_header=is_header)
+        found += [] if known is None else [(starts[known], delimiter)]
     line, delimiter = min(found, default=(1, ""))
     return (delimiter, line) if line > 1 else None
 
@@ -72,16 +81,17 @@ def delimited_rows(file: BinaryIO, *, encoding: str, delimiter: str, header_row:
         lines.begin_record()
         try:
             record = next(records)
-            if not record:
+            if not any(record):
                 continue
             if header is None:
-                require_distinct(record, what="table", line=lines.first)
-                header = record
+                header = _without_empty_end(record, width=0)
+                require_distinct(header, what="table", line=lines.first)
                 continue
+            record = _without_empty_end(record, width=len(header))
             if len(record) != len(header):
                 yield _uneven(header, record, line=lines.first)
                 continue
-            yield raw_row(dict(zip(header, record, strict=True)), line=lines.first)
+            yield raw_row(dict(zip(header, map(_shown, record), strict=True)), line=lines.first)
         except StopIteration:
             return
         except csv.Error as error:
@@ -151,6 +161,20 @@ class _Lines:
             raise BadLineError(
                 "invalid_encoding", f"is not {self.encoding.upper()}: byte {error.start + 1} is 0x{byte:02x}"
             ) from None
+
+
+def _shown(cell: str) -> str:
+    """Return what a spreadsheet shows for a cell: `="007"` keeps the zeros of a number that is meant as text."""
+    kept = KEPT_DIGITS.fullmatch(cell) if cell.startswith('="') else None
+    return cell if kept is None else kept[1]
+
+
+def _without_empty_end(record: list[str], *, width: int) -> list[str]:
+    """Return the record without the empty cells at its end, beyond `width` cells."""
+    end = len(record)
+    while end > width and not record[end - 1].strip():
+        end -= 1
+    return record[:end]
 
 
 def _uneven(header: list[str], record: list[str], *, line: int) -> Problem:

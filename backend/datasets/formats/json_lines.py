@@ -80,15 +80,12 @@ def row_hash(item: dict[str, Any]) -> str:
         raise BadLineError("number_too_large", "contains a number beyond the range of a 64-bit float") from None
 
 
-def parse_text(text: str) -> Any:
-    """Parse a JSON text inside a cell, under the same rules as a line. Raises BadLineError."""
-    value = _decoded(text)
-    if not _is_shallow(value):
-        raise BadLineError("too_deep", f"is nested deeper than {MAX_DEPTH} levels")
-    if "\\u0000" in text and any("\0" in found for found in _texts(value)):
-        raise BadLineError("nul_character", "contains a NUL character (\\u0000)")
-    row_hash({"text": value})
-    return value
+def parse_text(text: str, *, where: str) -> Any:
+    """Parse a JSON text inside the row at `where`, under the same rules as a line. Raises BadLineError."""
+    try:
+        return raw_row({"text": _decoded(text.strip(BLANK))}, line=1).item["text"]
+    except BadLineError as error:
+        raise BadLineError(error.code, f"has a text in '{where:.60}' that {error}") from None
 
 
 def _lines(file: BinaryIO) -> Iterator[bytes]:
@@ -115,7 +112,7 @@ def parse_line(line: bytes) -> dict[str, Any] | None:
         ) from None
     if not text:
         return None
-    item = _decoded(text)
+    item = _decoded(text, unfinished="; a row must be on a single line")
     if not isinstance(item, dict):
         raise BadLineError("not_an_object", f"is {_kind(item)}, not a JSON object in braces")
     if line.count(b"{") + line.count(b"[") > MAX_DEPTH and not _is_shallow(item):
@@ -125,11 +122,12 @@ def parse_line(line: bytes) -> dict[str, Any] | None:
     return item
 
 
-def _decoded(text: str) -> object:
+def _decoded(text: str, *, unfinished: str = "") -> object:
+    """Parse JSON. `unfinished` continues the message on a text that ends too early."""
     try:
         value: object = _decoder.decode(text)
     except json.JSONDecodeError as error:
-        hint = "; a row must be on a single line" if error.pos >= len(text) else ""
+        hint = unfinished if error.pos >= len(text) else ""
         raise BadLineError("invalid_json", f"is not JSON: {error.msg} at character {error.pos + 1}{hint}") from None
     except RecursionError:
         raise BadLineError("too_deep", f"is nested deeper than {MAX_DEPTH} levels") from None

@@ -33,17 +33,31 @@ class Layout:
 
 
 def guessed_header(lines: Sequence[Sequence[object]], *, is_header: IsHeader) -> int | None:
-    """Return the index of the header: the first line of known names, or else of a table.
+    """Return the index of the header: that of known names, or else of a table. Empty lines count.
 
     A table has at least two columns, and a header of more than half as many cells as its widest line. None without one.
     """
-    names = [names_in(cells) for cells in lines[:TRIED_LINES]]
-    known = next((index for index, found in enumerate(names) if is_distinct(found) and is_header(found)), None)
+    known = known_header([names_in(cells) for cells in lines[:TRIED_LINES]], is_header=is_header)
     if known is not None:
         return known
     widths = [sum(cell != "" for cell in cells) for cells in lines[:TRIED_LINES]]
     least = max(2, max(widths, default=0) // 2 + 1)
     return next((index for index, width in enumerate(widths) if width >= least), None)
+
+
+def known_header(names: Sequence[Sequence[str]], *, is_header: IsHeader) -> int | None:
+    """Return the index of the first line of known names; None without one.
+
+    Directly below two lines or more of as many cells, it is a row of their table, as in a list of words; then the first
+    of those is the header. A single such line is a title.
+    """
+    known = next((index for index, found in enumerate(names) if is_distinct(found) and is_header(found)), None)
+    if known is None:
+        return None
+    top = known
+    while top and all(names[top - 1]) and len(names[top - 1]) == len(names[known]):
+        top -= 1
+    return top if known - top > 1 else known
 
 
 def names_in(cells: Sequence[object]) -> list[str]:

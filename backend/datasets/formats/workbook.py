@@ -1,12 +1,16 @@
 """Excel workbooks: the sheet that holds the table, and its rows below the line that names the columns.
 
-Without a choice, the sheet is the first visible one with column names of a known dataset format, or else the first
-with a table. Cells keep their type, whole numbers without `.0`; dates and times are converted to ISO 8601, durations to
-seconds. A formula has the value stored with it. The whole sheet is in memory, within the reader's limit.
+Without a choice, the sheet is the first visible one with rows below column names of a known dataset format, or else the
+first with a table. Numbers are as stored, to the 15 digits that a sheet shows, whole ones without `.0`; percentages are
+text with their sign. Dates and times are converted to ISO 8601, durations to seconds. A formula has the value stored
+with it; an error, or a formula without a value, makes a bad row. The whole sheet is in memory, within the reader's
+limit.
 """
 
 import datetime
+import math
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
 from typing import BinaryIO
 
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
@@ -14,16 +18,22 @@ from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, Shee
 from backend.datasets.formats.json_lines import BadLineError, RawRow, raw_row
 from backend.datasets.formats.layout import Choice, IsHeader, Layout, guessed_header, names_in, require_distinct
 from backend.datasets.formats.problems import Problem
+from backend.datasets.formats.sheet_xml import SheetMarks, column_name, sheet_marks
 from backend.errors import AppError
 
 Cell = int | float | str | bool | datetime.time | datetime.date | datetime.datetime | datetime.timedelta
+Value = str | int | float | bool
 Line = tuple[int, list[Cell]]
-"""A line that is not empty, with its number in the sheet."""
+"""A line with its number in the sheet."""
+Merged = Sequence[tuple[tuple[int, int], tuple[int, int]]]
+"""(line, column) of the first and of the last cell of each merged range, counted from 0."""
 MAX_CELLS = 20_000_000
 TRIED_SHEETS = 20
 LOOKED_AT = 200
 """Number of lines of a sheet that are looked at to find its table, empty ones included."""
 SHOWN_SHEETS = 10
+SHOWN_DIGITS = 15
+"""Significant digits of a number that a sheet shows; those that arithmetic leaves behind them are noise."""
 
 
 def read_workbook(file: BinaryIO, *, choice: Choice, is_header: IsHeader) -> tuple[Layout, Iterator[RawRow | Problem]]:
@@ -34,16 +44,22 @@ def read_workbook(file: BinaryIO, *, choice: Choice, is_header: IsHeader) -> tup
             sheets = _visible(workbook)
             sheet = _sheet(workbook, sheets, choice=choice, is_header=is_header)
             lines = _lines(sheet)
-    except (CalamineError, OSError, ValueError) as error:
+        marks = sheet_marks(file, sheet=sheet.name)
+    except (CalamineError, OSError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:200]
         raise _refused(f"cannot be read: {reason}", code="invalid_workbook") from None
-    start = _start(lines, sheet=sheet.name, choice=choice, is_header=is_header)
-    header = lines[start] if lines else (1, [])
-    rows, notes = _without_notes(lines[start + 1 :], columns=len(names_in(header[1])))
-    if choice == Choice() and (len(sheets) > 1 or start):
+    left = 0 if sheet.start is None else sheet.start[1]
+    start = _start(lines, choice=choice, is_header=is_header)
+    header = (choice.header_row or 1, []) if start is None else lines[start]
+    below = [] if start is None else lines[start + 1 :]
+    filled = [line for line in below if _is_filled(line[1]) or line[0] in marks.faults]
+    rows, notes = _without_notes(filled, columns=len(names_in(header[1])))
+    if choice == Choice() and (len(sheets) > 1 or any(_is_filled(cells) for _, cells in lines[:start])):
         notes.insert(0, _told(sheet.name, header[0], sheets))
+    if _fill_merged(rows, sheet.merged_cell_ranges or [], left=left):
+        notes.append("Cells merged over several lines have their value in each of these lines.")
     layout = Layout(header_row=header[0], sheet=sheet.name, sheets=sheets, notes=tuple(notes))
-    return layout, _rows(header, rows)
+    return layout, _rows(header, rows, marks=marks, left=left, is_chosen=choice.header_row is not None)
 
 
 def _visible(workbook: CalamineWorkbook) -> tuple[str, ...]:
@@ -70,38 +86,55 @@ def _sheet(workbook: CalamineWorkbook, visible: Sequence[str], *, choice: Choice
     with_table = None
     for name in visible[:TRIED_SHEETS]:
         sheet = workbook.get_sheet_by_name(name)
-        lines = [cells for cells in sheet.to_python(nrows=LOOKED_AT) if any(cell != "" for cell in cells)]
+        lines = sheet.to_python(nrows=LOOKED_AT)
         start = guessed_header(lines, is_header=is_header)
-        if start is not None and is_header(names_in(lines[start])):
+        if start is None or start + 1 == len(lines):
+            continue
+        if is_header(names_in(lines[start])):
             return sheet
-        with_table = with_table or (sheet if start is not None and start + 1 < len(lines) else None)
+        with_table = with_table or sheet
     return with_table or workbook.get_sheet_by_name(visible[0])
 
 
 def _lines(sheet: CalamineSheet) -> list[Line]:
-    """Return the lines that are not empty. Raises AppError if the sheet is too large."""
+    """Return the lines from the first one that is not empty. Raises AppError if the sheet is too large."""
     if sheet.height * sheet.width > MAX_CELLS:
         raise _refused(
             f"has a sheet of {sheet.height:,} x {sheet.width:,} cells, and the limit is {MAX_CELLS:,}: save it as CSV",
             code="too_many_cells",
         )
     first = (sheet.start or (0, 0))[0] + 1
-    return [(n, cells) for n, cells in enumerate(sheet.to_python(), start=first) if any(cell != "" for cell in cells)]
+    return list(enumerate(sheet.to_python(), start=first))
 
 
-def _start(lines: Sequence[Line], *, sheet: str, choice: Choice, is_header: IsHeader) -> int:
-    """Return the index of the header among the lines. Raises AppError if the chosen line is empty."""
+def _is_filled(cells: Sequence[Cell]) -> bool:
+    return any(cell != "" for cell in cells)
+
+
+def _start(lines: Sequence[Line], *, choice: Choice, is_header: IsHeader) -> int | None:
+    """Return the index of the header among the lines; None if there is none, or the chosen line is empty."""
     if choice.header_row is None:
-        return guessed_header([cells for _, cells in lines], is_header=is_header) or 0
-    chosen = next((index for index, (line, _) in enumerate(lines) if line == choice.header_row), None)
-    if chosen is None:
-        raise AppError(
-            f"Line {choice.header_row:,} of the sheet '{sheet:.60}' is empty, so it cannot name the columns: choose "
-            "another `header_row`.",
-            code="invalid_mapping",
-            param="mapping",
-        )
-    return chosen
+        return guessed_header([cells for _, cells in lines], is_header=is_header) or (0 if lines else None)
+    return next((n for n, (line, cells) in enumerate(lines) if line == choice.header_row and _is_filled(cells)), None)
+
+
+def _fill_merged(lines: Sequence[Line], merged: Merged, *, left: int) -> bool:
+    """Write the value of cells merged downwards into each of their lines; return whether there were any.
+
+    Cells merged sideways are left as they are: one value is not that of two columns.
+    """
+    cells_of = dict(lines)
+    end = max(cells_of, default=0)
+    found = False
+    for (first, column), (last, _) in merged:
+        top = cells_of.get(first + 1, [])
+        if not left <= column < left + len(top):
+            continue
+        for line in range(first + 2, min(last + 1, end) + 1):
+            if line in cells_of:
+                cells_of[line][column - left] = top[column - left]
+                found = True
+    return found
 
 
 def _without_notes(lines: list[Line], *, columns: int) -> tuple[list[Line], list[str]]:
@@ -125,9 +158,17 @@ def _named(sheets: Sequence[str]) -> str:
     return ", ".join(f"'{name:.60}'" for name in sheets[:SHOWN_SHEETS]) + (" ..." if len(sheets) > SHOWN_SHEETS else "")
 
 
-def _rows(header: Line, lines: Sequence[Line]) -> Iterator[RawRow | Problem]:
-    """Yield the rows. Raises AppError if the header does not name every column."""
+def _rows(
+    header: Line, lines: Sequence[Line], *, marks: SheetMarks, left: int, is_chosen: bool
+) -> Iterator[RawRow | Problem]:
+    """Yield the rows of cells from column `left`. Raises AppError if the header does not name every column."""
     line, cells = header
+    if is_chosen and not cells:
+        raise AppError(
+            f"Line {line:,} of the sheet is empty, so it cannot name the columns: choose another `header_row`.",
+            code="invalid_mapping",
+            param="mapping",
+        )
     texts = [str(_value(cell)).strip() for cell in cells]
     first = next((index for index, text in enumerate(texts) if text), 0)
     names = names_in(texts)
@@ -135,25 +176,41 @@ def _rows(header: Line, lines: Sequence[Line]) -> Iterator[RawRow | Problem]:
     if unnamed is not None:
         raise _refused(f"has no name for column {unnamed} in line {line:,}", code="invalid_header")
     require_distinct(names, what="Excel workbook", line=line)
+    columns = [column_name(left + n) for n in range(len(cells))]
     for number, row in lines:
         try:
-            yield raw_row(_item(names, row, first=first), line=number)
+            if number in marks.faults:
+                raise BadLineError(*marks.faults[number])
+            shown = [
+                _shown(cell, is_percent=f"{letters}{number}" in marks.percents)
+                for letters, cell in zip(columns, row, strict=False)
+            ]
+            yield raw_row(_item(names, shown, first=first), line=number)
         except BadLineError as error:
             yield Problem(line=number, code=error.code, message=str(error))
 
 
-def _item(names: Sequence[str], cells: Sequence[Cell], *, first: int) -> dict[str, object]:
+def _item(names: Sequence[str], cells: Sequence[Value], *, first: int) -> dict[str, object]:
     end = first + len(names)
     if any(cell != "" for cell in (*cells[:first], *cells[end:])):
         raise BadLineError("wrong_cell_count", "has a cell outside the named columns")
-    return {name: _value(cell) for name, cell in zip(names, cells[first:end], strict=False)}
+    return dict(zip(names, cells[first:end], strict=False))
 
 
-def _value(cell: Cell) -> str | int | float | bool:
-    if isinstance(cell, float) and cell.is_integer():
-        return int(cell)
+def _shown(cell: Cell, *, is_percent: bool) -> Value:
+    """Return a cell's value, as text with its sign if the sheet shows a percentage."""
+    value = _value(cell)
+    if not is_percent or isinstance(value, bool | str) or not math.isfinite(value):
+        return value
+    return f"{(Decimal(str(value)) * 100).normalize():f}%"
+
+
+def _value(cell: Cell) -> Value:
     if isinstance(cell, datetime.timedelta):
-        return cell.total_seconds()
+        cell = cell.total_seconds()
+    if isinstance(cell, float):
+        shown = f"{cell:.{SHOWN_DIGITS}g}"
+        return int(Decimal(shown)) if float(shown).is_integer() else float(shown)
     if isinstance(cell, datetime.date | datetime.time):
         return cell.isoformat()
     return cell

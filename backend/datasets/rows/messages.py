@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from backend.datasets.formats.json_lines import BadLineError
-from backend.datasets.rows.recognise import IMAGE_COLUMNS, Shape, value_at
+from backend.datasets.rows.recognise import CONVERSATIONS, IMAGE_COLUMNS, Shape, canonical, text_at, value_at
 from backend.datasets.rows.tools import from_responses, with_calls
-from backend.datasets.rows.turns import as_messages, ends_with_assistant
+from backend.datasets.rows.turns import as_messages, ends_with_assistant, history_of
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 LAST_ROLES = ("user", "tool")
@@ -35,24 +35,79 @@ def messages_of(item: Mapping[str, Any], *, shape: Shape) -> list[Message]:
     """Return the row's question as messages; a string is one user message. Raises BadLineError."""
     is_response = shape.question.startswith(INSTRUCTIONS.partition(".")[0])
     value = as_messages(value_at(item, shape.question), column=shape.question)
+    if isinstance(value, str) and canonical(shape.question) in CONVERSATIONS:
+        raise BadLineError("invalid_messages", f"has a text in '{shape.question:.60}' that is no list of messages")
     if is_response and isinstance(value, list):
         value = from_responses(value)
     if shape.answer == shape.question and ends_with_assistant(value):
         value = value[:-1]
-    context = None if shape.context is None else value_at(item, shape.context)
-    if isinstance(value, str) and isinstance(context, str) and context.strip():
-        value = f"{value}\n\n{context}"
+    context = text_at(item, shape.context)
+    if context is not None and isinstance(value, list):
+        raise BadLineError(
+            "invalid_messages",
+            f"has messages in '{shape.question:.60}' and a text in '{shape.context}': put the text in them",
+        )
+    if context is not None and isinstance(value, str):
+        value = f"{value}\n\n{context}" if value.strip() else context
     messages = _messages(value, column=shape.question)
-    instructions = value_at(item, INSTRUCTIONS)
-    if is_response and isinstance(instructions, str) and instructions:
-        return [{"role": "system", "content": instructions}, *messages]
+    if shape.history is not None:
+        messages = [*history_of(value_at(item, shape.history), column=shape.history), *messages]
+    for column in (INSTRUCTIONS if is_response else None, shape.system):
+        if column is not None and text_at(item, column) is not None:
+            messages = _with_system(messages, value_at(item, column), column=column)
     return messages
 
 
-def reply_of(item: Mapping[str, Any], *, shape: Shape) -> Any:
-    """Return the content of the assistant's turn that ends the question's conversation; None if another one does."""
-    value = as_messages(value_at(item, shape.question), column=shape.question)
-    return value[-1].get("content") if ends_with_assistant(value) else None
+def _with_system(messages: list[Message], text: Any, *, column: str) -> list[Message]:
+    """Put a system message before the others. Raises BadLineError if they begin with another one, or it is no text."""
+    if not isinstance(as_messages(text, column=column), str):
+        raise BadLineError("invalid_messages", f"needs the text of a system message in '{column}'")
+    if messages[0] == {"role": "system", "content": text}:
+        return messages
+    if messages[0]["role"] in ("system", "developer"):
+        raise BadLineError("invalid_messages", f"has a system message in the messages, and another one in '{column}'")
+    return [{"role": "system", "content": text}, *messages]
+
+
+def reply_of(item: Mapping[str, Any], *, column: str) -> str:
+    """Return the text of the assistant's turn that ends the conversation in a column. Raises BadLineError."""
+    value = as_messages(value_at(item, column), column=column)
+    if not ends_with_assistant(value):
+        raise BadLineError("missing_answer", f"does not end '{column:.60}' with a message of the assistant")
+    return _text_of_reply(value[-1], column=column)
+
+
+def answer_of_messages(value: Any, *, column: str) -> str | None:
+    """Return the text of an answer that is a message of the assistant; None if it is no message.
+
+    Raises BadLineError for several messages.
+    """
+    try:
+        messages = as_messages(value, column=column)
+    except BadLineError:
+        return None
+    if not isinstance(messages, list) or not messages or not all(map(_is_chat_message, messages)):
+        return None
+    if len(messages) > 1 or not ends_with_assistant(messages):
+        raise BadLineError("invalid_answer", f"needs a text or one message of the assistant in '{column:.60}'")
+    return _text_of_reply(messages[0], column=column)
+
+
+def _is_chat_message(value: Any) -> bool:
+    return isinstance(value, Mapping) and value.get("role") in ROLES and "content" in value
+
+
+def _text_of_reply(message: Mapping[str, Any], *, column: str) -> str:
+    if message.get("tool_calls"):
+        raise BadLineError(
+            "missing_answer", f"ends '{column:.60}' with calls of tools: the right answer must be a text of its own"
+        )
+    content = message.get("content")
+    parts = content if isinstance(content, list) else [{"text": content}]
+    texts = [part.get("text") for part in parts if isinstance(part, dict)]
+    if not all(isinstance(text, str) for text in texts):
+        raise BadLineError("missing_answer", f"ends '{column:.60}' with a message of the assistant that is no text")
+    return "".join(map(str, texts))
 
 
 def with_images(

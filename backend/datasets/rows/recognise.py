@@ -5,10 +5,12 @@ overrides all rules. To support another format, add an entry to `RULES`. Columns
 and invisible characters. Where two columns could be the question or the answer, the file is refused, naming both.
 """
 
+import json
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
@@ -19,19 +21,32 @@ from backend.errors import AppError
 
 SOLUTION = "solution"
 TRUTH = "reward_model.ground_truth"
-CERTAIN = ("reference_answer", "answer", "ground_truth", "expected_answer", "expected_output", "correct_answer")
+CERTAIN = (
+    *("reference_answer", "answer", "ground_truth", "expected_answer", "expected_output", "correct_answer"),
+    *("final_answer", "gold_answer"),
+)
 REFERENCES = (*CERTAIN, TRUTH, SOLUTION)
 """Paths that may hold a reference, by priority. Next to an answer, `solution` is its worked solution."""
 REPLIES = ("output", "response", "completion")
 """Columns that hold the reference where no column is one by its name."""
 IMAGE_COLUMNS = ("images", "image")
-TOOLS = "tools"
-"""Column of the functions that the model may call."""
-PROMPT_COLUMNS = (*IMAGE_COLUMNS, TOOLS)
+OPTIONAL_PARTS = ("images", "context", "system", "history")
+"""Parts that few files have a column for, as `Shape` and reports name them."""
+TOOLS = ("tools", "functions", "available_tools")
+"""Columns of the functions that the model may call."""
+SYSTEM = ("system_prompt", "system_message", "system")
+"""Columns of the system message."""
+HISTORY = ("history",)
+PROMPT_COLUMNS = (*IMAGE_COLUMNS, *TOOLS, *SYSTEM)
 """Columns that are part of the prompt next to the question, so never the reference."""
+ROW_NAMES = ("id", "idx", "index", "uuid", "source", "split")
+"""Columns that tell rows apart, so never the reference."""
+CONVERSATIONS = ("messages", "conversations", "conversation")
+"""Columns that hold messages or turns, and never the text of a question."""
 MAX_HEADER_ROW = 1_048_576
 """Number of lines of a sheet."""
 EXAMPLE = '{"question": "...", "answer": "...", "hint": "...", "images": "..."}'
+LAYOUT_EXAMPLE = '{"sheet": "...", "header_row": 3}'
 SEPARATORS = re.compile(r"[\s_-]+")
 SHOWN_CHARACTERS = 60
 """Longer column names are cut in messages."""
@@ -51,24 +66,27 @@ class Rule:
     """Paths of the reference, by priority."""
     required: tuple[str, ...] = ()
     context: tuple[str, ...] = ()
-    """Columns whose text is part of the question; the first one that the file has is used."""
+    """Columns whose text is part of the question; of these a file may have one."""
     answer_optional: bool = False
     """Without one of `answers`, only the verifier knows where the reference is."""
     last_turn: bool = False
-    """Without one of `answers`, a conversation that ends with the assistant's turn has the reference there."""
+    """Without one of `answers`, the assistant's turn that ends the conversation is the reference."""
     other_columns: bool = False
-    """Without one of `answers`, a single other column is the reference; of several, only the verifier knows which."""
+    """Without either, a single other column is the reference; of several, only the verifier knows which."""
     has_answer_mark: bool = False
-    """The answer ends with a line such as `#### 42`; the text before it is the solution."""
+    """The answer may end with a line such as `#### 42`; the text before it is the solution."""
     is_plain: bool = False
     """The columns have everyday names, so another column could be meant as well; see `_require_one_candidate`."""
 
     def answer_path(self, item: Mapping[str, Any]) -> str | None:
         found = next((path for path in self.answers if has_path(item, path)), None)
-        if found is None and self.last_turn and ends_with_assistant(value_at(item, self.question)):
-            return self.question
+        if found is not None:
+            return found
         others = [column for column in item if column != self.question and column not in PROMPT_COLUMNS]
-        return others[0] if found is None and self.other_columns and len(others) == 1 else found
+        by_others = self.other_columns and bool(others)
+        if self.last_turn and not (by_others and not ends_with_assistant(value_at(item, self.question))):
+            return self.question
+        return others[0] if by_others and len(others) == 1 and others[0] not in ROW_NAMES else None
 
     def fits(self, item: Mapping[str, Any]) -> bool:
         has_reference = (
@@ -79,6 +97,7 @@ class Rule:
         return has_reference and all(has_path(item, path) for path in (self.question, *self.required))
 
 
+CONTEXT = ("context", "passage")
 PLAIN_ANSWERS = ("answer", *CERTAIN, *REPLIES, SOLUTION)
 RULES = (
     Rule(
@@ -108,13 +127,14 @@ RULES = (
     ),
     *(
         Rule(name=column, made_for="ShareGPT", question=column, answers=REFERENCES, last_turn=True)
-        for column in ("conversations", "conversation")
+        for column in CONVERSATIONS[1:]
     ),
     Rule(
         name="question + answer",
         made_for="verifiers, GSM8K",
         question="question",
         answers=PLAIN_ANSWERS,
+        context=CONTEXT,
         has_answer_mark=True,
         is_plain=True,
     ),
@@ -123,6 +143,7 @@ RULES = (
         made_for="RLSD's authors, EasyR1",
         question="problem",
         answers=PLAIN_ANSWERS,
+        context=CONTEXT,
         is_plain=True,
     ),
     Rule(
@@ -130,6 +151,7 @@ RULES = (
         made_for="TRL",
         question="prompt",
         answers=PLAIN_ANSWERS,
+        context=CONTEXT,
         is_plain=True,
     ),
     Rule(
@@ -137,7 +159,7 @@ RULES = (
         made_for="Alpaca, Dolly",
         question="instruction",
         answers=("output", *PLAIN_ANSWERS),
-        context=("input", "context"),
+        context=("input", *CONTEXT),
         is_plain=True,
     ),
     Rule(
@@ -145,6 +167,7 @@ RULES = (
         made_for="instruction tuning",
         question="query",
         answers=PLAIN_ANSWERS,
+        context=CONTEXT,
         is_plain=True,
     ),
     Rule(
@@ -152,6 +175,7 @@ RULES = (
         made_for="evaluations",
         question="input",
         answers=PLAIN_ANSWERS,
+        context=CONTEXT,
         is_plain=True,
     ),
 )
@@ -168,6 +192,18 @@ def value_at(item: Mapping[str, Any], path: str) -> Any:
     return None if value is ABSENT else value
 
 
+def text_at(item: Mapping[str, Any], path: str | None) -> str | None:
+    """Return the value of a column or dotted path as text; None if it does not exist or is empty."""
+    value = None if path is None else value_at(item, path)
+    text = "" if value in (None, [], {}) else text_of(value)
+    return text if text.strip() else None
+
+
+def text_of(value: object) -> str:
+    """Return a string unchanged, any other value as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
 ABSENT = object()
 
 
@@ -182,6 +218,7 @@ def _lookup(item: Mapping[str, Any], path: str) -> Any:
     return value
 
 
+@lru_cache(maxsize=4096)
 def canonical(column: str) -> str:
     """Return a column's name without case, surrounding blanks and invisible characters, with `_` between words."""
     visible = "".join(c for c in column if unicodedata.category(c) != "Cf")
@@ -193,8 +230,8 @@ class Shape:
     """A rule bound to the columns of one file. `answer` is None if only a verifier knows where the reference is.
 
     Where `answer` is the column of the question, the reference is the assistant's turn that ends the conversation.
-    `context`: a column whose text continues the question. If `images` is None, a row's images are in the first of
-    `IMAGE_COLUMNS` that is not empty.
+    `context`: a column whose text continues the question. `system`: one with the system message. `history`: one with
+    earlier turns. If `images` is None, a row's images are in the first of `IMAGE_COLUMNS` that is not empty.
     """
 
     name: str
@@ -204,11 +241,13 @@ class Shape:
     hint: str | None = None
     images: str | None = None
     context: str | None = None
+    system: str | None = None
+    history: str | None = None
     has_answer_mark: bool = False
 
     def columns(self) -> dict[str, str | None]:
         found = {"question": self.question, "answer": self.answer, "solution": self.solution, "hint": self.hint}
-        optional = {"images": self.images, "context": self.context}
+        optional = {name: getattr(self, name) for name in OPTIONAL_PARTS}
         return found | {part: column for part, column in optional.items() if column is not None}
 
 
@@ -267,8 +306,7 @@ def stored_shape(name: str, columns: Mapping[str, str | None]) -> Shape:
         answer=columns["answer"],
         solution=columns["solution"] or SOLUTION,
         hint=columns["hint"],
-        images=columns.get("images"),
-        context=columns.get("context"),
+        **{name: columns.get(name) for name in OPTIONAL_PARTS},
         has_answer_mark=rule is not None and rule.has_answer_mark,
     )
 
@@ -281,7 +319,8 @@ def parse_mapping(text: str) -> ColumnMapping:
         problem = error.errors(include_url=False)[0]
         where = ".".join(["mapping", *map(str, problem["loc"])])
         raise AppError(
-            f"{where}: {problem['msg'].removeprefix('Value error, ')}. Use {EXAMPLE} with the names of your columns.",
+            f"{where}: {problem['msg'].removeprefix('Value error, ')}. Use {EXAMPLE} with the names of your columns, "
+            f"and for a table that begins elsewhere {LAYOUT_EXAMPLE}, alone or with them.",
             code="invalid_mapping",
             param="mapping",
         ) from None
@@ -306,7 +345,7 @@ def recognise(item: Mapping[str, Any], *, mapping: ColumnMapping | None) -> Shap
     if rule is None:
         raise AppError(
             f"The columns ({_columns(item)}) match no known dataset format: name the columns of question and answer "
-            "in `mapping`.",
+            "in `mapping`, or with `header_row` the line of a table that names the columns.",
             code="unknown_shape",
             param="file",
         )
@@ -338,28 +377,39 @@ class _ColumnNames:
 
 def _bound(rule: Rule, seen: Mapping[str, Any], *, columns: _ColumnNames) -> Shape:
     """Bind the rule to the file's columns. Raises AppError if another column could be meant."""
+
+    def first(names: Iterable[str]) -> str | None:
+        return next((columns.path(name) for name in names if name in seen), None)
+
     answer = rule.answer_path(seen)
-    context = next((name for name in rule.context if name in seen), None)
+    systems = _different(SYSTEM, seen)
+    if len(systems) > 1:
+        raise _ambiguous(systems, part="candidates for the system message")
     if rule.is_plain:
-        _require_one_candidate(rule, seen, context=context)
-    images = next((columns.path(name) for name in IMAGE_COLUMNS if name in seen), None)
+        _require_one_candidate(rule, seen)
+    images = first(IMAGE_COLUMNS)
     return Shape(
         name=rule.name,
         question=columns.path(rule.question),
         answer=None if answer is None else columns.path(answer),
         solution=columns.path(SOLUTION),
         images=None if images in IMAGE_COLUMNS else images,
-        context=None if context is None else columns.path(context),
+        context=first(rule.context),
+        system=first(SYSTEM),
+        history=first(HISTORY) if rule.is_plain else None,
         has_answer_mark=rule.has_answer_mark,
     )
 
 
-def _require_one_candidate(rule: Rule, seen: Mapping[str, Any], *, context: str | None) -> None:
+def _require_one_candidate(rule: Rule, seen: Mapping[str, Any]) -> None:
     """Raise AppError if the first row has different values in two columns for the question, or for the answer."""
-    questions = [other.question for other in RULES if other.is_plain and other.question not in (context, rule.question)]
+    contexts = [name for name in rule.context if name in seen]
+    plain = (other.question for other in RULES if other.is_plain)
+    questions = [name for name in plain if name not in (*contexts, rule.question)]
     certain = _different(CERTAIN, seen)
     answers = certain or _different(REPLIES, seen)
-    for part, found in (("question", _different((rule.question, *questions), seen)), ("answer", answers)):
+    questions = _different((rule.question, *questions), seen)
+    for part, found in (("question", questions), ("text after the question", contexts), ("answer", answers)):
         if len(found) > 1:
             raise _ambiguous(found, part=f"candidates for the {part}")
 

@@ -12,8 +12,17 @@ from backend import blobs
 from backend.datasets.formats.json_lines import BadLineError, RawRow
 from backend.datasets.formats.problems import Problem, Report
 from backend.datasets.rows.images import ImageStore, without_images
-from backend.datasets.rows.messages import messages_of, reply_of, with_images
-from backend.datasets.rows.recognise import REFERENCES, ColumnMapping, Shape, recognise, value_at
+from backend.datasets.rows.messages import answer_of_messages, messages_of, reply_of, with_images
+from backend.datasets.rows.recognise import (
+    REFERENCES,
+    ColumnMapping,
+    Shape,
+    canonical,
+    recognise,
+    text_at,
+    text_of,
+    value_at,
+)
 from backend.datasets.rows.source import Table, open_table
 from backend.datasets.rows.tools import Tool, tools_column, tools_of
 from backend.datasets.rows.turns import note_on
@@ -25,6 +34,9 @@ HINTS = ("teacher_prompt", "privileged_context", "trajectory")
 REFERENCE_HINTS = ("trajectory", "solution", "answer")
 """Hint sources that are references as well; a hint from any other source was written for the teacher."""
 ANSWER_MARK = "####"
+TEMPLATE_MARKS = ("<|im_start|>", "<|start_header_id|>", "<start_of_turn>", "[INST]")
+"""How chat templates begin a message."""
+CHOICES = ("choices", "options")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +146,23 @@ def normal_rows(
         yield row
         count_good(row, report=report)
         report.note(note_on(value_at(found.item, shape.question), column=shape.question))
+        for column, part in ((shape.system, "are system messages"), (shape.context, "are part of the questions")):
+            report.note(None if text_at(found.item, column) is None else f"The texts in '{column:.60}' {part}.")
+        report.note(_note_on_choices(found.item))
+        report.note(_note_on_template(row))
         if not row.tools:
             _warn_of_other_tools(row, shape=shape, report=report)
+
+
+def _note_on_choices(item: Mapping[str, Any]) -> str | None:
+    column = next((name for name in item if canonical(name) in CHOICES and isinstance(item[name], list | dict)), None)
+    return column and f"What '{column:.60}' lists is not part of the questions: write the choices into them."
+
+
+def _note_on_template(row: NormalRow) -> str | None:
+    texts = [message["content"] for message in row.messages if isinstance(message["content"], str)]
+    mark = next((mark for mark in TEMPLATE_MARKS if any(mark in text for text in texts)), None)
+    return mark and f"Questions contain '{mark}', which chat templates write: give messages without it, or it is twice."
 
 
 def _warn_of_other_tools(row: NormalRow, *, shape: Shape, report: Report) -> None:
@@ -157,6 +184,8 @@ def count_good(row: NormalRow, *, report: Report) -> None:
 
 def normal_row(raw: RawRow, *, shape: Shape, number: int, image_store: ImageStore) -> NormalRow:
     """Convert a row by its file's shape. Raises BadLineError naming what is missing or invalid."""
+    if raw.item and all(_is_same_name(name, value) for name, value in raw.item.items()):
+        raise BadLineError("repeated_header", "repeats the names of the columns")
     question, tools = messages_of(raw.item, shape=shape), tools_of(raw.item, shape=shape)
     reference = _reference(raw.item, shape)
     messages, images = with_images(question, raw.item, shape=shape, image_store=image_store)
@@ -171,6 +200,10 @@ def normal_row(raw: RawRow, *, shape: Shape, number: int, image_store: ImageStor
         images=images,
         tools=tuple(tools),
     )
+
+
+def _is_same_name(name: str, value: object) -> bool:
+    return isinstance(value, str) and value.strip().casefold() == name.strip().casefold()
 
 
 def read_rows(file: BinaryIO, *, name: str = "The file", mapping: ColumnMapping | None = None) -> list[NormalRow]:
@@ -206,8 +239,8 @@ def answer_of(item: Mapping[str, Any]) -> str | None:
     found = next((value for path in REFERENCES if (value := value_at(item, path)) is not None), None)
     if found is None:
         return None
-    answer = _text(found)
-    return _split_at_mark(answer)[1] if "question" in item and ANSWER_MARK in answer else answer
+    answer = text_of(found)
+    return _split_at_mark(answer)[1] if "question" in item else answer
 
 
 def items_and_answers(rows: Iterable[NormalRow]) -> Iterator[tuple[Mapping[str, object], str | None]]:
@@ -216,17 +249,17 @@ def items_and_answers(rows: Iterable[NormalRow]) -> Iterator[tuple[Mapping[str, 
 
 
 def _reference(item: Mapping[str, Any], shape: Shape) -> Reference:
-    solution = _optional_text(item, shape.solution)
-    trajectory = _optional_text(item, "trajectory")
+    solution = text_at(item, shape.solution)
+    trajectory = text_at(item, "trajectory")
     if shape.answer is None:
         return Reference(answer=None, solution=solution, trajectory=trajectory)
-    given = reply_of(item, shape=shape) if shape.answer == shape.question else value_at(item, shape.answer)
-    if given is None and shape.answer == shape.question:
-        raise BadLineError("missing_answer", f"does not end '{shape.answer:.60}' with a message of the assistant")
+    is_reply = shape.answer == shape.question
+    given = reply_of(item, column=shape.answer) if is_reply else value_at(item, shape.answer)
     if given is None:
         raise BadLineError("missing_answer", f"has no '{shape.answer}'")
-    answer = _text(given)
-    if shape.has_answer_mark and ANSWER_MARK in answer:
+    answer = None if is_reply else answer_of_messages(given, column=shape.answer)
+    answer = text_of(given) if answer is None else answer
+    if shape.has_answer_mark:
         worked, answer = _split_at_mark(answer)
         solution = solution or worked or None
     if not answer.strip():
@@ -235,27 +268,17 @@ def _reference(item: Mapping[str, Any], shape: Shape) -> Reference:
 
 
 def _split_at_mark(answer: str) -> tuple[str, str]:
-    worked, _, tail = answer.rpartition(ANSWER_MARK)
-    return worked.strip(), tail.strip()
+    """Return (text before the mark, answer after it); without a mark in the last line, the whole text is the answer."""
+    worked, mark, tail = answer.rpartition(ANSWER_MARK)
+    return (worked.strip(), tail.strip()) if mark and "\n" not in tail.strip() else ("", answer)
 
 
 def _hint(item: Mapping[str, Any], shape: Shape, reference: Reference) -> HintText | None:
     columns = HINTS if shape.hint is None else (shape.hint, *HINTS)
     for column in columns:
-        text = _optional_text(item, column)
+        text = text_at(item, column)
         if text is not None:
             return HintText(text=text, source=column)
     if reference.solution is not None:
         return HintText(text=reference.solution, source="solution")
     return None if reference.answer is None else HintText(text=reference.answer, source="answer")
-
-
-def _optional_text(item: Mapping[str, Any], column: str) -> str | None:
-    value = value_at(item, column)
-    text = None if value is None else _text(value)
-    return text if text and text.strip() else None
-
-
-def _text(value: object) -> str:
-    """Return a string unchanged, any other value as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

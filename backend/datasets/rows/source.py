@@ -10,7 +10,13 @@ from enum import StrEnum
 from typing import BinaryIO, Literal, cast
 
 from backend.datasets.formats.archive import Archive, open_zip, unpack_gzip
-from backend.datasets.formats.delimited import UNIFORM_SHARE, delimited_rows, delimiter_of, header_below_titles
+from backend.datasets.formats.delimited import (
+    UNIFORM_SHARE,
+    delimited_rows,
+    delimiter_of,
+    header_below_titles,
+    lines_of,
+)
 from backend.datasets.formats.json_lines import BadLineError, RawRow, json_lines, parse_line
 from backend.datasets.formats.json_lists import data_list, json_list
 from backend.datasets.formats.layout import Choice, Layout
@@ -192,13 +198,17 @@ class _Text:
             delimiter, header_row = titled
             notes.append(f"The column names were found in line {header_row:,}; the lines above it are not read.")
         elif header_row > 1:
-            head = "".join(head.splitlines(keepends=True)[header_row - 1 :])
+            head = "".join(lines_of(head)[header_row - 1 :])
         delimiter = delimiter or delimiter_of(head, min_share=0 if named else UNIFORM_SHARE)
         if delimiter is None and not named:
             return None
         delimiter, stream_encoding = delimiter or ",", "utf-8"
         if encoding == "utf-8":
             encoding = stream_encoding = legacy_encoding(self._rewound())
+            if encoding != "utf-8":
+                notes.append(
+                    f"The file is not UTF-8: it is read as {encoding}. Check its letters, or save it as UTF-8."
+                )
         return Table(
             format=Format.TSV if delimiter == "\t" else Format.CSV,
             rows=delimited_rows(self._rewound(), encoding=stream_encoding, delimiter=delimiter, header_row=header_row),

@@ -8,10 +8,16 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from backend.datasets.formats.json_lines import BadLineError, parse_text
-from backend.datasets.rows.recognise import TOOLS, Shape, value_at
+from backend.datasets.rows.recognise import TOOLS, Shape, canonical, value_at
 
 KEPT_NULLS = ("default", "const")
 """Keywords of JSON Schema that may be null. Other nulls are filled in by tables with one type per column."""
+SCHEMAS = ("input_schema", "inputSchema")
+"""What Anthropic's API and MCP call the parameters of a tool."""
+ARGUMENTS = ("arguments", "parameters", "input")
+"""What OpenAI's API, Llama and Anthropic's API call the arguments of a call."""
+CALL_FACTS = ("name", "id", "type", "index")
+"""Keys of a call that are no part of what is called with."""
 
 Tool = dict[str, Any]
 Message = dict[str, Any]
@@ -20,18 +26,17 @@ Message = dict[str, Any]
 def tools_of(item: Mapping[str, Any], *, shape: Shape) -> list[Tool]:
     """Return the row's tools; empty if it has none, or a column of that name holds something else.
 
-    They are next to the question, or in the column `tools`. Raises BadLineError.
+    They are next to the question, or in a column of `TOOLS`. Raises BadLineError.
     """
     column, found = tools_column(item, shape=shape)
     if isinstance(found, str):
         if not found.lstrip().startswith(("[", "{")):
             return []
-        found = _parsed(found, where=column)
-    tools = found if isinstance(found, list) else [found]
-    tools = [
-        _parsed(tool, where=f"{column}[{index}]") if isinstance(tool, str) and tool.lstrip().startswith("{") else tool
-        for index, tool in enumerate(tools)
-    ]
+        found = parse_text(found, where=column)
+    tools = [*found] if isinstance(found, list) else [found]
+    for index, tool in enumerate(tools):
+        if isinstance(tool, str) and tool.lstrip().startswith("{"):
+            tools[index] = parse_text(tool, where=f"{column}[{index}]")
     if not any(isinstance(tool, Mapping) for tool in tools):
         return []
     return [_tool(tool, where=f"{column}[{index}]") for index, tool in enumerate(tools)]
@@ -43,23 +48,26 @@ def tools_column(item: Mapping[str, Any], *, shape: Shape) -> tuple[str, Any]:
     A column that is mapped to another part of the row, such as the answer, holds no tools.
     """
     parent, _, _ = shape.question.rpartition(".")
-    for column in (f"{parent}.{TOOLS}", TOOLS) if parent else (TOOLS,):
-        value = value_at(item, column)
-        if not _is_empty(value) and column not in shape.columns().values():
-            return column, value
-    return TOOLS, None
+    for path, place in ((f"{parent}.", value_at(item, parent)), ("", item)) if parent else (("", item),):
+        for name, value in place.items() if isinstance(place, Mapping) else ():
+            if canonical(name) in TOOLS and not _is_empty(value) and path + name not in shape.columns().values():
+                return path + name, value
+    return TOOLS[0], None
 
 
 def with_calls(message: Message, *, where: str) -> Message:
     """Return a message without empty parts, its tool calls in the form of this module. Raises BadLineError."""
     if message.get("function_call") is not None:
         raise BadLineError("invalid_tool_calls", f"has a 'function_call' at {where}: write it as 'tool_calls'")
+    if not _is_empty(message.get("tools")):
+        raise BadLineError("invalid_tools", f"has 'tools' at {where}: put them in a column '{TOOLS[0]}' of the row")
     found = message.get("tool_calls")
     # In a table every message has all columns: those that it does not use are null.
     rest = {key: value for key, value in message.items() if value is not None and key != "tool_calls"}
     if _is_empty(found):
         return rest
-    calls = _parsed(found, where=f"{where}.tool_calls") if isinstance(found, str) else found
+    calls = parse_text(found, where=f"{where}.tool_calls") if isinstance(found, str) else found
+    calls = [calls] if isinstance(calls, Mapping) else calls
     if message.get("role") != "assistant" or not isinstance(calls, list):
         raise BadLineError("invalid_tool_calls", f"needs a list of calls by the role 'assistant' at {where}.tool_calls")
     made = [_call(call, where=f"{where}.tool_calls[{index}]") for index, call in enumerate(calls)]
@@ -96,8 +104,9 @@ def _tool(value: Any, *, where: str) -> Tool:
             "invalid_tools", f"has a tool of the type {kind!r:.40} at {where}: a chat template takes only functions"
         )
     function = _function(value, where=where, code="invalid_tools")
+    function = {"parameters" if key in SCHEMAS else key: part for key, part in function.items()}
     if isinstance(function.get("parameters"), str):
-        function["parameters"] = _parsed(function["parameters"], where=f"{where}.parameters")
+        function["parameters"] = parse_text(function["parameters"], where=f"{where}.parameters")
     function = _without_nulls(function)
     if not isinstance(function.get("parameters", {}), dict):
         raise BadLineError("invalid_tools", f"needs a JSON schema, an object, in the parameters of {where}")
@@ -106,9 +115,12 @@ def _tool(value: Any, *, where: str) -> Tool:
 
 def _call(value: Any, *, where: str) -> dict[str, Any]:
     function = _function(value, where=where, code="invalid_tool_calls")
-    arguments = {} if function.get("arguments") is None else function["arguments"]
+    given = {key: part for key, part in function.items() if key not in CALL_FACTS and part is not None}
+    arguments: Any = next((given.pop(key) for key in ARGUMENTS if key in given), {})
+    if given:
+        raise BadLineError("invalid_tool_calls", f"has '{next(iter(given)):.40}' at {where}: write it into 'arguments'")
     if isinstance(arguments, str):
-        arguments = _parsed(arguments, where=f"{where}.arguments") if arguments.strip() else {}
+        arguments = parse_text(arguments, where=f"{where}.arguments") if arguments.strip() else {}
     if not isinstance(arguments, dict):
         raise BadLineError("invalid_tool_calls", f"needs the arguments of {where} as an object, or as JSON text of one")
     named = {"id": value["id"]} if value.get("id") is not None else {}
@@ -129,10 +141,3 @@ def _without_nulls(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None or key in KEPT_NULLS}
     return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
-
-
-def _parsed(text: str, *, where: str) -> Any:
-    try:
-        return parse_text(text)
-    except BadLineError as error:
-        raise BadLineError(error.code, f"has JSON text in '{where}' that {error}") from None

@@ -127,6 +127,8 @@ def _result(result: Json, *, above: float) -> None:
         st.info(
             "This is the verifier that the job was trained with: any differences below come from its own randomness."
         )
+    for notice in result.get("notices", ()):  # results of before the service told them have none
+        (st.warning if notice["level"] == "warn" else st.info)(notice["message"])
     (st.success if result["changed"] == 0 else st.info)(result["summary"], icon=":material/balance:")
     if result["fault_share_after"]:
         share = units.percent(result["fault_share_after"], decimals=1)

@@ -12,7 +12,7 @@ base = AutoModelForCausalLM.from_pretrained("{base}")
 model = PeftModel.from_pretrained(base, "path/of/the/unpacked/adapter")
 tokenizer = AutoTokenizer.from_pretrained("{base}")
 
-question = [{{"role": "user", "content": "Your question"}}]
+{_question(manifest)}
 prompt = tokenizer.apply_chat_template(question, add_generation_prompt=True, return_dict=True, return_tensors="pt")
 answer = model.generate(**prompt, max_new_tokens=512)
 print(tokenizer.decode(answer[0, prompt["input_ids"].shape[1] :], skip_special_tokens={skip}))
@@ -26,7 +26,27 @@ def vllm(manifest: Json) -> str:
   --enable-lora --max-lora-rank {rank} \\
   --lora-modules trained=path/of/the/unpacked/adapter
 # then ask for the model "trained" at http://localhost:8000/v1, with "skip_special_tokens": {skip} as in training
-"""
+{_folded_in_words(manifest)}"""
+
+
+def _question(manifest: Json) -> str:
+    if not _folds(manifest):
+        return 'question = [{"role": "user", "content": "Your question"}]'
+    return r"""# as in training, the system message is the beginning of the user message
+question = [{"role": "user", "content": "Your system message\n\nYour question"}]"""
+
+
+def _folded_in_words(manifest: Json) -> str:
+    return (
+        "# as in training, without the role system: a system message and an empty line begin the user message\n"
+        if _folds(manifest)
+        else ""
+    )
+
+
+def _folds(manifest: Json) -> bool:
+    """Return the setting `fold_system`; there was none when older models were trained."""
+    return bool(manifest["settings"].get("fold_system"))
 
 
 def _skips(manifest: Json) -> bool:

@@ -79,7 +79,9 @@ def panel(client: Client, grader: Json) -> None:
             of = (file["id"], first, count)
             if kept is None or kept.of != of:
                 kept = with_references(client.rows_from(file["id"], first, limit=count), of=of)
-            if write:
+            if write and any(questions.uses_tools(row) for row in kept.rows):
+                st.warning(questions.NO_TOOLS, icon=":material/build:")
+            elif write:
                 kept = _answered(client, kept, model=model, count=answers, tokens=tokens)
             with st.spinner("Scoring…"):
                 kept = _scored(client, kept, grader)

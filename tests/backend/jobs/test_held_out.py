@@ -74,9 +74,13 @@ def test_no_training_row_measures_and_each_that_is_left_out_is_counted(
 
 def test_the_warning_says_how_many_rows_are_left_and_none_left_is_refused() -> None:
     assert shared_notices(0, rows=5, filename="v.csv") == ()
-    (notice,) = shared_notices(4, rows=5, filename="v.csv")
+    (notice,) = shared_notices(3, rows=5, filename="v.csv")
     assert notice.level == "warn"
-    assert "4 of the 5 rows of the validation file 'v.csv'" in notice.message
-    assert "1 is left" in notice.message
+    assert "3 of the 5 rows of the validation file 'v.csv'" in notice.message
+    assert "2 are left" in notice.message
     with pytest.raises(AppError, match="none is left to measure"):
         shared_notices(5, rows=5, filename="v.csv")
+    with pytest.raises(AppError, match="has 1 row that is not also in the training file: at least 2"):
+        shared_notices(4, rows=5, filename="v.csv")
+    with pytest.raises(AppError, match="has 1 row: at least 2"):
+        shared_notices(0, rows=1, filename="v.csv")

@@ -1,9 +1,15 @@
-"""A dataset row is asked with everything that its prompt has in training."""
+"""A dataset row is asked with everything that its prompt has in training, or not at all."""
 
+import json
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from frontend.api import Client
 from frontend.api.types import Row
 from frontend.components import questions
+from tests.frontend.test_pages import opened, uploaded
 
 TOOL = {"type": "function", "function": {"name": "balance"}}
 MESSAGES: list[dict[str, Any]] = [
@@ -13,12 +19,12 @@ MESSAGES: list[dict[str, Any]] = [
 ]
 
 
-def row(*, tools: list[dict[str, Any]]) -> Row:
+def row(*, tools: list[dict[str, Any]], messages: list[dict[str, Any]]) -> Row:
     return {
         "id": "row-0",
         "row": 0,
         "line": 1,
-        "messages": MESSAGES,
+        "messages": messages,
         "tools": tools,
         "images": [],
         "reference": {"answer": "120", "solution": None},
@@ -28,10 +34,24 @@ def row(*, tools: list[dict[str, Any]]) -> Row:
     }
 
 
-def no_image(_: str) -> bytes:
-    raise AssertionError("the row has no image")
+@pytest.mark.parametrize(
+    ("tools", "messages", "uses"),
+    [([TOOL], MESSAGES[:1], True), ([], MESSAGES[:2], True), ([], MESSAGES[::2], True), ([], MESSAGES[:1], False)],
+)
+def test_rows_with_tools_calls_or_their_answers_are_told(
+    tools: list[dict[str, Any]], messages: list[dict[str, Any]], uses: bool
+) -> None:
+    assert questions.uses_tools(row(tools=tools, messages=messages)) is uses
 
 
-def test_tools_calls_and_their_answers_are_part_of_the_request() -> None:
-    assert questions.of_row(row(tools=[TOOL]), image=no_image).prompt == {"messages": MESSAGES, "tools": [TOOL]}
-    assert questions.of_row(row(tools=[]), image=no_image).prompt == {"messages": MESSAGES}
+def test_a_row_with_tools_is_not_asked_and_the_page_says_so(
+    client: Client, key: str, tmp_path: Path, api_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RLSD_API_URL", api_url)
+    path = tmp_path / "tools.jsonl"
+    path.write_text(json.dumps({"messages": MESSAGES[:1], "answer": "120", "tools": [TOOL]}))
+    uploaded(client, path)
+    app = opened("playground", key=key)
+    app.segmented_control(key="ask_from").set_value("Dataset row").run()
+    assert not app.exception
+    assert questions.NO_TOOLS in [warning.value for warning in app.warning]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from backend.datasets.formats.json_lines import MAX_DEPTH, MAX_LINE_BYTES, RawRow, json_lines
 from backend.datasets.formats.problems import Problem
-from backend.datasets.rows.recognise import IMAGE_COLUMNS
+from backend.datasets.rows.recognise import IMAGE_COLUMNS, TOOLS, canonical
 
 GOOD = b'{"question": "q", "answer": "a"}\n'
 TOO_LONG = b'{"question": "' + b"x" * MAX_LINE_BYTES + b'"}\n'
@@ -151,8 +151,10 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(storable_text, inner, max_size=4),
     max_leaves=20,
 )
-free_columns = st.dictionaries(storable_text.filter(lambda name: name not in IMAGE_COLUMNS), json_values, max_size=5)
-"""Columns that may have any value, unlike image columns."""
+free_columns = st.dictionaries(
+    storable_text.filter(lambda name: canonical(name) not in (*IMAGE_COLUMNS, *TOOLS)), json_values, max_size=5
+)
+"""Columns that may have any value, unlike those of images and tools."""
 
 
 @given(st.lists(st.dictionaries(storable_text, json_values, max_size=5), max_size=5), st.booleans())

@@ -13,7 +13,7 @@ from backend.datasets.formats.problems import Problem
 from backend.datasets.rows.recognise import ColumnMapping
 from backend.datasets.rows.source import Format, Table, open_table
 from backend.errors import AppError
-from tests.backend.datasets.formats.workbooks import workbook
+from tests.backend.datasets.formats.workbooks import Xml, workbook
 
 HEADER = ["question", "answer"]
 
@@ -89,6 +89,11 @@ def test_a_cover_sheet_is_passed_over_and_the_other_sheets_are_named() -> None:
     assert "other sheets: 's0', 's1'." in layout.notes[0]
 
 
+def test_a_sheet_of_column_names_alone_is_passed_over() -> None:
+    assert layout_of(workbook([HEADER], [["x", "y"], [1, 2]], TABLE)).sheet == "s2"
+    assert layout_of(workbook([HEADER])).sheet == "s0"
+
+
 def test_a_sheet_with_a_table_comes_before_one_without_if_no_columns_are_known() -> None:
     assert layout_of(workbook([["Welcome"]], [["Frage", "Antwort"], ["a", "b"]])).sheet == "s1"
 
@@ -104,7 +109,7 @@ def test_sheet_and_header_can_be_chosen() -> None:
     ("chosen", "message"),
     [
         (ColumnMapping(sheet="Sheet9"), "no sheet 'Sheet9'. Its sheets: 's0'."),
-        (ColumnMapping(header_row=9), "Line 9 of the sheet 's0' is empty"),
+        (ColumnMapping(header_row=9), "Line 9 of the sheet is empty"),
     ],
 )
 def test_a_choice_that_is_not_there_is_refused_by_name(chosen: ColumnMapping, message: str) -> None:
@@ -128,6 +133,132 @@ def test_notes_under_an_empty_line_are_left_out_and_said_so() -> None:
 
 def test_a_last_row_without_answer_is_no_note() -> None:
     assert len(rows_of(workbook([*TABLE, ["no answer"]]))) == 3
+
+
+def test_a_table_may_name_things_that_are_column_names() -> None:
+    words = [["English", "German"], ["house", "Haus"], ["question", "answer"], ["tree", "Baum"]]
+    for above in ([], [["Words of spring"]], [["Author", "Kim"], []]):
+        assert [row.item["English"] for row in rows_of(workbook([*above, *words]))] == ["house", "question", "tree"]
+
+
+@pytest.mark.parametrize("error", ["#DIV/0!", "#N/A", "#NAME?", "#NULL!", "#NUM!", "#REF!", "#VALUE!"])
+def test_an_error_in_a_cell_makes_a_bad_row_that_names_the_cell(error: str) -> None:
+    cell = Xml(f'<c @ t="e"><f>1/0</f><v>{error}</v></c>')
+    found = list(read(workbook([HEADER, ["a", cell], ["b", "c"], [None, cell], ["d", "e"]])))
+    assert [getattr(row, "code", None) for row in found] == ["cell_error", None, "cell_error", None]
+    assert isinstance(found[0], Problem)
+    assert (found[0].line, found[0].message) == (2, f"has the error {error} in B2")
+
+
+FORMULA = Xml("<c @><f>1+1</f><v>2</v></c>")
+
+
+@pytest.mark.parametrize(
+    "written", ["<c @><f>1+1</f></c>", "<c @><f>1+1</f><v/></c>", '<c @><f t="shared" si="0"/></c>']
+)
+def test_a_formula_without_a_value_makes_a_bad_row_that_names_the_cell(written: str) -> None:
+    (bad, good) = read(workbook([["x"], [None, *HEADER], [None, "a", Xml(written)], [None, "b", FORMULA]]))
+    assert isinstance(bad, Problem)
+    assert (bad.line, bad.code) == (3, "formula_not_calculated")
+    assert "a formula in C3" in bad.message
+    assert isinstance(good, RawRow)
+    assert good.item == {"question": "b", "answer": 2}
+
+
+def test_the_values_of_formulas_that_are_calculated_when_opened_are_not_read() -> None:
+    found = list(read(workbook([HEADER, ["a", FORMULA], ["b", 2]], calculates_on_load=True)))
+    assert [getattr(row, "code", None) for row in found] == ["formula_not_calculated", None]
+
+
+def test_a_formula_may_give_an_empty_text() -> None:
+    empty = Xml('<c @ t="str"><f>""</f><v></v></c>')
+    assert rows_of(workbook([HEADER, ["a", empty]]))[0].item == {"question": "a", "answer": ""}
+
+
+def test_faults_are_found_where_rows_and_cells_have_no_reference() -> None:
+    error = '<c><v>1</v></c><c t="e"><v>#N/A</v></c>'
+    found = list(read(workbook([HEADER, [Xml(f"{error}</row><row>{error}")]])))
+    assert [getattr(row, "message", None) for row in found] == ["has the error #N/A in B2", "has the error #N/A in B3"]
+
+
+STYLES = (
+    '<numFmts><numFmt numFmtId="164" formatCode="0.0\\%"/><numFmt numFmtId="165" formatCode="0.00%;[Red]-0.00%"/>'
+    '<numFmt numFmtId="166" formatCode="0&quot;%&quot;"/></numFmts><cellXfs><xf numFmtId="0"/><xf numFmtId="9"/>'
+    '<xf numFmtId="165"/><xf numFmtId="164"/><xf numFmtId="166"/></cellXfs>'
+)
+
+
+@pytest.mark.parametrize(
+    ("style", "value", "read_as"),
+    [
+        (0, "0.5", 0.5),
+        (1, "0.5", "50%"),
+        (2, "0.07", "7%"),
+        (1, "-0.125", "-12.5%"),
+        (3, "5", 5),
+        (4, "5", 5),
+        (1, "0", "0%"),
+    ],
+)
+def test_a_percentage_is_read_as_the_sheet_shows_it(style: int, value: str, read_as: object) -> None:
+    content = workbook([HEADER, ["a", Xml(f'<c @ s="{style}"><v>{value}</v></c>')]], styles=STYLES)
+    assert rows_of(content)[0].item["answer"] == read_as
+
+
+@pytest.mark.parametrize(
+    ("value", "read_as"),
+    [
+        ("0.30000000000000004", 0.3),
+        ("2.9999999999999996", 3),
+        ("1.2345678901234568E+19", 12345678901234600000),
+        ("1E+20", 10**20),
+        ("1.5", 1.5),
+        ("1E+400", None),
+    ],
+)
+def test_numbers_have_the_digits_that_a_sheet_shows(value: str, read_as: float | None) -> None:
+    (found,) = read(workbook([HEADER, ["a", Xml(f"<c @><v>{value}</v></c>")]]))
+    if isinstance(found, Problem):
+        assert (found.code, read_as) == ("number_too_large", None)
+    else:
+        assert (found.item["answer"], type(found.item["answer"])) == (read_as, type(read_as))
+
+
+RAISED = '<r><t>10</t></r><r><rPr><vertAlign val="{}"/></rPr><t>2</t></r>'
+
+
+@pytest.mark.parametrize("place", ["subscript", "superscript"])
+def test_a_text_whose_superscript_would_be_lost_makes_a_bad_row(place: str) -> None:
+    texts = f"<si><t>b</t></si><si>{RAISED.format(place)}</si>"
+    lines = [HEADER, ["a", Xml('<c @ t="s"><v>1</v></c>')], ["b", Xml('<c @ t="s"><v>0</v></c>')]]
+    lines.append(["c", Xml(f'<c @ t="inlineStr"><is>{RAISED.format(place)}</is></c>')])
+    codes = [getattr(row, "code", None) for row in read(workbook(lines, texts=texts))]
+    assert codes == (["superscript", None, "superscript"] if place == "superscript" else [None] * 3)
+
+
+def test_formulas_after_each_other_are_told_apart() -> None:
+    empty, missing = Xml("<c @><f>1+1</f><v></v></c>"), Xml("<c @><f>1+1</f></c>")
+    lines = [[*HEADER, "x"], ["a", empty, missing], [missing, "x", "y"], ["c", FORMULA, FORMULA]]
+    assert [getattr(row, "message", "")[:22] for row in read(workbook(lines))] == [
+        "has a formula in B2 th",
+        "has a formula in A3 th",
+        "",
+    ]
+
+
+def test_cells_merged_downwards_have_their_value_in_each_line() -> None:
+    lines = [HEADER, ["a", 1], [None, 2], [None, None], [None, 3], ["b", 4], [None, 5]]
+    content = workbook(lines, merged=["A2:A5"])
+    assert [row.item["question"] for row in rows_of(content)] == ["a", "a", "a", "b", ""]
+    assert layout_of(content).notes == ("Cells merged over several lines have their value in each of these lines.",)
+
+
+def test_merged_cells_of_titles_and_header_and_cells_merged_sideways_are_not_filled() -> None:
+    lines = [["Exam", None], [None, None], HEADER, ["a", 1], ["b", None], ["c", 3]]
+    for merged in (["A1:B2"], ["A3:A5"], ["A5:B5"], ["B4:B4"]):
+        content = workbook(lines, merged=merged)
+        assert [tuple(row.item.values()) for row in rows_of(content)] == [("a", 1), ("b", ""), ("c", 3)]
+        assert not any("merged" in note for note in layout_of(content).notes)
 
 
 cells = st.one_of(st.none(), st.integers(-9, 9), st.sampled_from(["question", "answer", "Frage", "a b", " "]))

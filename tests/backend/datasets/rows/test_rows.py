@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from backend.datasets.rows.images import ImageStore
 from backend.datasets.rows.recognise import ColumnMapping, parse_mapping
 from backend.datasets.rows.rows import NormalRow, answer_of, normal_rows, read_rows
 from backend.datasets.rows.source import open_table
+from backend.datasets.rows.turns import MAX_PYTHON_CHARACTERS
 from backend.errors import AppError
 from tests.backend.datasets.formats.test_read import free_columns, json_values
 
@@ -197,7 +199,7 @@ def test_a_mapping_to_a_missing_column_is_refused_with_the_names_of_the_others()
     assert refusal.value.param == "mapping"
 
 
-@pytest.mark.parametrize("item", [{"text": "x"}, {"messages": QUESTION}, {"question": "q"}, {"answer": "a"}, {}])
+@pytest.mark.parametrize("item", [{"text": "x"}, {"question": "q"}, {"answer": "a"}, {}])
 def test_columns_that_fit_no_shape_are_named(item: dict[str, Any]) -> None:
     with pytest.raises(AppError) as refusal:
         read_one(item)
@@ -244,6 +246,21 @@ def test_messages_written_as_text_are_read_as_messages_and_the_report_says_so(wr
     assert report.notes == ["The texts in 'prompt' are lists of messages, and are read as messages."]
 
 
+@pytest.mark.parametrize("message", [QUESTION[0], {"from": "human", "value": "Why?"}])
+@pytest.mark.parametrize("write", [dict, json.dumps, repr])
+def test_one_message_is_a_conversation(message: dict[str, Any], write: Callable[[object], object]) -> None:
+    row, _ = read_one({"messages": write(message), "answer": "a"})
+    assert row.messages == QUESTION
+
+
+def test_the_parser_of_pythons_notation_gets_no_long_text() -> None:
+    written = "[{'role': 'user', 'content': '" + "x" * MAX_PYTHON_CHARACTERS + "'}]"
+    _, report = read_all(lines({"prompt": "p", "answer": "a"}, {"prompt": written, "answer": "a"}))
+    assert "too long to be read in Python's notation" in report.problems[0].message
+    row, _ = read_one({"prompt": written.replace("'", '"'), "answer": "a"})
+    assert len(row.messages[0]["content"]) == MAX_PYTHON_CHARACTERS
+
+
 def test_turns_of_sharegpt_are_read_as_messages_and_the_report_says_so() -> None:
     turns = [*TURNS, {"from": "tool", "value": "4"}, {"from": "human", "value": "Why?"}]
     for written in (turns, json.dumps(turns)):
@@ -252,6 +269,232 @@ def test_turns_of_sharegpt_are_read_as_messages_and_the_report_says_so() -> None
         assert row.messages[-1] == QUESTION[0]
         assert len(report.notes) == 1
         assert "read as messages" in report.notes[0]
+
+
+def test_speakers_of_sharegpt_may_have_capitals_and_call_tools() -> None:
+    call = {"name": "add", "arguments": {"a": 1}}
+    for value in (call, [call], json.dumps(call)):
+        turns = [{"from": "Human", "value": "Why?"}, {"from": "function_call", "value": value}]
+        turns += [{"from": "observation", "value": "2"}, {"from": "GPT", "value": "So."}]
+        row, _ = read_one({"conversations": turns})
+        assert [message["role"] for message in row.messages] == ["user", "assistant", "tool"]
+        assert row.messages[1]["tool_calls"] == [{"type": "function", "function": call}]
+        assert row.reference.answer == "So."
+
+
+@pytest.mark.parametrize("turns", [[], [{"from": "human", "value": "Why?"}], [{"role": "user", "content": "Why?"}]])
+def test_a_conversation_without_right_answer_is_a_bad_row_and_not_an_unknown_format(turns: list[Any]) -> None:
+    _, report = read_all(lines({"conversations": turns}))
+    assert report.shape == "conversations"
+    assert [problem.code for problem in report.problems] == ["missing_answer" if turns else "invalid_messages"]
+
+
+def test_the_text_parts_of_a_last_turn_are_the_right_answer() -> None:
+    parts = [{"type": "text", "text": "4"}, {"type": "text", "text": "2"}]
+    row, _ = read_one({"messages": [*QUESTION, {"role": "assistant", "content": parts}]})
+    assert row.reference.answer == "42"
+
+
+@pytest.mark.parametrize("content", [None, [{"type": "image"}], [{"type": "text", "text": None}]])
+def test_a_last_turn_without_text_is_a_bad_row(content: Any) -> None:
+    _, report = read_all(lines({"messages": [*QUESTION, {"role": "assistant", "content": content}]}))
+    assert [problem.code for problem in report.problems] == ["missing_answer"]
+
+
+def test_a_row_that_repeats_the_names_of_the_columns_is_a_bad_row() -> None:
+    with open_table(io.BytesIO(b"question,answer\nq,a\nQUESTION, answer\nr,b\n"), filename="a.csv") as table:
+        report, image_store = Report(counted_in=table.counted_in), ImageStore(table.archive)
+        rows = list(normal_rows(table, mapping=None, report=report, image_store=image_store))
+    assert [row.line for row in rows] == [2, 4]
+    assert [(problem.line, problem.code) for problem in report.problems] == [(3, "repeated_header")]
+
+
+def test_other_keys_of_a_turn_are_kept() -> None:
+    call = {"type": "function", "function": {"name": "add", "arguments": {}}}
+    turns = [{"from": "human", "value": "Why?"}, {"from": "gpt", "value": "", "tool_calls": [call]}]
+    turns += [{"from": "tool", "value": "2", "tool_call_id": "c"}]
+    row, _ = read_one({"conversations": turns, "answer": "a"})
+    assert (row.messages[1]["tool_calls"], row.messages[2]["tool_call_id"]) == ([call], "c")
+
+
+PAIRS = [["Hi", "Yes?"], ["Who?", "Me."]]
+
+
+@pytest.mark.parametrize("history", [PAIRS, json.dumps(PAIRS), repr([tuple(pair) for pair in PAIRS])])
+def test_system_and_history_of_alpaca_come_before_the_question(history: Any) -> None:
+    row, report = read_one(
+        {"instruction": "Add.", "input": 5, "output": "a", "system": "Be brief.", "history": history}
+    )
+    assert [(message["role"], message["content"]) for message in row.messages] == [
+        ("system", "Be brief."),
+        *[("user", "Hi"), ("assistant", "Yes?"), ("user", "Who?"), ("assistant", "Me.")],
+        ("user", "Add.\n\n5"),
+    ]
+    assert (report.columns["system"], report.columns["history"]) == ("system", "history")
+
+
+@pytest.mark.parametrize("empty", [None, "", " ", [], "[]"])
+def test_empty_system_and_history_add_nothing(empty: Any) -> None:
+    row, _ = read_one({"instruction": "Why?", "input": empty, "output": "a", "system": None, "history": empty})
+    assert row.messages[0]["content"] == ("Why?\n\n[]" if empty == "[]" else "Why?")
+    assert len(row.messages) == 1
+
+
+@pytest.mark.parametrize("history", ["q", 5, {"a": 1}, [["q"]], [["q", 1]], [["q", ""]], "[['q', 'a'"])
+def test_a_history_that_is_no_list_of_pairs_is_a_bad_row(history: Any) -> None:
+    good = {"instruction": "Why?", "output": "a", "history": []}
+    _, report = read_all(lines(good, good | {"history": history}))
+    assert [problem.line for problem in report.problems] == [2]
+    assert "'history'" in report.problems[0].message
+
+
+@pytest.mark.parametrize("question", ["question", "prompt", "query", "input", "instruction", "problem"])
+@pytest.mark.parametrize("column", ["system_prompt", "System Prompt", "system_message", "system"])
+def test_a_system_prompt_next_to_a_question_is_the_system_message_and_said_so(question: str, column: str) -> None:
+    row, report = read_one({column: "Be brief.", question: "Why?", "response": "a"})
+    assert row.messages == [{"role": "system", "content": "Be brief."}, *QUESTION]
+    assert report.notes == [f"The texts in '{column}' are system messages."]
+    _, without = read_one({column: "", question: "Why?", "response": "a"})
+    assert without.notes == []
+
+
+SPOKEN = [*QUESTION, {"role": "assistant", "content": "So."}]
+
+
+@pytest.mark.parametrize(
+    ("row", "answer"),
+    [({"messages": SPOKEN}, "So."), ({"messages": QUESTION, "label": "a"}, "a"), ({"conversations": SPOKEN}, "So.")],
+)
+def test_a_system_prompt_next_to_messages_is_never_the_answer(row: dict[str, Any], answer: str) -> None:
+    read, _ = read_one(row | {"system": "Be brief."})
+    assert read.messages == [{"role": "system", "content": "Be brief."}, *QUESTION]
+    assert read.reference.answer == answer
+    _, report = read_all(lines({"messages": QUESTION, "system": "Be brief."}))
+    assert [problem.code for problem in report.problems] == ["missing_answer"]
+
+
+@pytest.mark.parametrize("question", ["question", "prompt", "query", "input", "instruction", "problem"])
+@pytest.mark.parametrize("column", ["context", "passage"])
+def test_a_context_is_part_of_the_question_and_said_so(question: str, column: str) -> None:
+    for asked, expected in (("Who?", "Who?\n\nAnn did."), (" ", "Ann did.")):
+        row, report = read_one({question: asked, column: "Ann did.", "answer": "Ann"})
+        assert row.messages[0]["content"] == expected
+        assert report.notes == [f"The texts in '{column}' are part of the questions."]
+
+
+@pytest.mark.parametrize("choices", [["3", "4"], {"text": ["3", "4"], "label": ["A", "B"]}])
+def test_choices_that_are_not_in_the_question_are_named(choices: object) -> None:
+    _, report = read_one({"question": "2 + 2?", "choices": choices, "answer": "B"})
+    assert report.notes == ["What 'choices' lists is not part of the questions: write the choices into them."]
+    assert read_one({"question": "2 + 2?", "choices": "A", "answer": "B"})[1].notes == []
+
+
+REPLY = {"role": "assistant", "content": "So."}
+
+
+@pytest.mark.parametrize("written", [[REPLY], REPLY, json.dumps([REPLY]), repr([REPLY]), json.dumps(REPLY)])
+@pytest.mark.parametrize("column", ["completion", "answer", "response"])
+def test_an_answer_that_is_a_message_is_read_as_its_text(written: object, column: str) -> None:
+    row, _ = read_one({"prompt": QUESTION, column: written})
+    assert row.reference.answer == "So."
+
+
+@pytest.mark.parametrize("answer", [[*QUESTION, REPLY], [REPLY, REPLY], QUESTION, [{**REPLY, "content": None}]])
+def test_an_answer_of_other_messages_is_a_bad_row(answer: object) -> None:
+    _, report = read_all(lines({"prompt": "p", "completion": "a"}, {"prompt": "p", "completion": answer}))
+    assert [(problem.line, problem.code) for problem in report.problems] in (
+        [(2, "invalid_answer")],
+        [(2, "missing_answer")],
+    )
+
+
+@pytest.mark.parametrize(
+    "answer", ['[{"role": "admin", "content": "x"}]', '[{"name": "kim", "role": "user"}]', "[{'role'"]
+)
+def test_an_answer_of_other_objects_stays_text(answer: str) -> None:
+    assert read_one({"prompt": "p", "answer": answer})[0].reference.answer == answer
+
+
+@pytest.mark.parametrize("column", ["id", "idx", "index", "uuid", "source", "split"])
+def test_what_tells_rows_apart_is_no_answer(column: str) -> None:
+    row, report = read_one({"messages": QUESTION, column: "7"})
+    assert (row.reference.answer, report.columns["answer"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("messages", "message"),
+    [
+        ([{"role": "Human", "content": "Why?"}, REPLY], "has the role 'Human' at messages[0]"),
+        ([[*QUESTION, REPLY]], "needs an object with 'role' and 'content' at messages[0]"),
+        ("[{'role': 'user', 'content': 'Why?'}\n {'role': 'assistant', 'content': 'So.'}]", "neither JSON nor"),
+        ("array([{'role': 'user', 'content': 'Why?'}], dtype=object)", "neither JSON nor in Python's notation"),
+    ],
+)
+def test_what_is_wrong_with_messages_alone_in_a_file_is_named(messages: object, message: str) -> None:
+    _, report = read_all(lines({"messages": messages}))
+    assert message in report.problems[0].message
+
+
+@pytest.mark.parametrize("system", [SYSTEM := {"role": "system", "content": "S"}, [SYSTEM], json.dumps([SYSTEM]), 3])
+def test_a_system_message_that_is_no_text_is_a_bad_row(system: object) -> None:
+    good = {"system": "S", "question": "Why?", "answer": "a"}
+    _, report = read_all(lines(good, good | {"system": system}))
+    assert [(problem.line, problem.code) for problem in report.problems] == [(2, "invalid_messages")]
+
+
+def test_two_columns_for_the_text_after_a_question_are_refused_by_name() -> None:
+    with pytest.raises(AppError, match="'input' and 'context' are candidates for the text after the question"):
+        read_one({"instruction": "Add.", "input": "", "context": "2 and 2", "output": "4"})
+
+
+@pytest.mark.parametrize("column", ["final_answer", "gold_answer"])
+def test_a_final_answer_comes_before_its_solution(column: str) -> None:
+    row, _ = read_one({"question": "Why?", "solution": "so", column: "a"})
+    assert (row.reference.answer, row.reference.solution) == ("a", "so")
+
+
+@pytest.mark.parametrize("answer", ["#### Sum\nIt is 4.", "a\n#### 1. Add\nb\n#### 2. Say\nIt is 4.\n"])
+def test_a_heading_is_no_mark_of_the_answer(answer: str) -> None:
+    row, _ = read_one({"question": "Why?", "answer": answer})
+    assert (row.reference.answer, row.reference.solution) == (answer, None)
+    assert answer_of({"question": "Why?", "answer": answer}) == answer
+
+
+@pytest.mark.parametrize("column", ["messages", "conversations", "conversation", "Messages"])
+@pytest.mark.parametrize(
+    "written", ["Why?", "({'role': 'user', 'content': 'Why?'},)", "[Message(role='user')]", "[{\u201crole\u201d: 1}]"]
+)
+def test_a_text_in_place_of_a_conversation_is_a_bad_row(column: str, written: str) -> None:
+    _, report = read_all(lines({column: written, "answer": "a"}))
+    assert [problem.code for problem in report.problems] == ["invalid_messages"]
+    assert "is no list of messages" in report.problems[0].message
+
+
+@pytest.mark.parametrize("mark", ["<|im_start|>", "<|start_header_id|>", "<start_of_turn>", "[INST]"])
+def test_a_question_in_a_chat_template_is_said_so(mark: str) -> None:
+    _, report = read_one({"prompt": f"{mark}user Why?", "answer": "a"})
+    assert report.notes == [
+        f"Questions contain '{mark}', which chat templates write: give messages without it, or it is twice."
+    ]
+
+
+def test_two_columns_of_system_messages_are_refused_unless_they_are_equal() -> None:
+    row = {"system": "A", "system_prompt": "A", "question": "Why?", "answer": "a"}
+    assert read_one(row)[0].messages[0] == {"role": "system", "content": "A"}
+    with pytest.raises(AppError, match="'system_prompt' and 'system' are candidates for the system message"):
+        read_one(row | {"system": "B"})
+
+
+def test_history_of_a_query_comes_before_it() -> None:
+    row, _ = read_one({"system": "S", "query": "Why?", "response": "a", "history": [["Hi", "Yes?"]]})
+    assert [message["content"] for message in row.messages] == ["S", "Hi", "Yes?", "Why?"]
+
+
+def test_two_system_messages_are_a_bad_row_unless_they_are_equal() -> None:
+    prompt = [{"role": "system", "content": "A"}, *QUESTION]
+    rows, report = read_all(lines(*({"prompt": prompt, "answer": "a", "system_prompt": text} for text in "AB")))
+    assert rows[0].messages == prompt
+    assert [(problem.line, problem.code) for problem in report.problems] == [(2, "invalid_messages")]
 
 
 def test_a_last_turn_that_is_read_as_the_answer_is_said_so_and_missing_in_a_row_is_named() -> None:
@@ -275,10 +518,27 @@ def test_a_last_turn_that_is_read_as_the_answer_is_said_so_and_missing_in_a_row_
 )
 def test_text_that_only_begins_like_messages_is_a_bad_row(written: str) -> None:
     _, report = read_all(lines({"prompt": "p", "answer": "a"}, {"prompt": written, "answer": "a"}))
-    assert [(problem.line, problem.code) for problem in report.problems] == [(2, "invalid_messages")]
+    (problem,) = report.problems
+    assert (problem.line, problem.code) in [(2, "invalid_messages"), (2, "too_deep")]
 
 
-@pytest.mark.parametrize("written", ["[1, 2]", "[", "[{role}] is what?", 'Explain [{"a": 1}].'])
+def test_messages_written_as_text_follow_the_rules_of_json_lines() -> None:
+    doubled = '[{"role": "user", "content": "a", "content": "b"}]'
+    _, report = read_all(lines({"prompt": "p", "answer": "a"}, {"prompt": doubled, "answer": "a"}))
+    assert report.problems[0].message == "has a text in 'prompt' that has the key 'content' twice"
+
+
+def test_messages_written_as_text_are_told_by_their_keys_in_any_order() -> None:
+    row, _ = read_one({"prompt": '[{"name": "kim", "role": "user", "content": "Why?"}]', "answer": "a"})
+    assert row.messages == [{"name": "kim", **QUESTION[0]}]
+
+
+EDGES = '[{"from": "A", "to": "B"}]'
+
+
+@pytest.mark.parametrize(
+    "written", ["[1, 2]", "[", "[{role}] is what?", 'Explain [{"a": 1}].', EDGES, f"{EDGES} Path?"]
+)
 def test_other_text_stays_a_question(written: str) -> None:
     row, report = read_one({"prompt": written, "answer": "a"})
     assert row.messages == [{"role": "user", "content": written}]

@@ -192,6 +192,70 @@ def test_titles_above_a_known_header_of_a_csv_are_passed_over_and_said_so(delimi
         ]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"question,answer,,\na,b,,\n,,,\nc,d,,\n",
+        b"question,answer\na,b,\n,\nc,d, \n",
+        b"question;answer;\na;b;\nc;d;\n",
+    ],
+)
+def test_empty_cells_beyond_the_header_and_lines_of_them_do_not_count(content: bytes) -> None:
+    with open_table(io.BytesIO(content), filename="a.csv") as table:
+        found = list(table.rows)
+    assert [row.item for row in found if isinstance(row, RawRow)] == [
+        {"question": "a", "answer": "b"},
+        {"question": "c", "answer": "d"},
+    ]
+    assert len(found) == 2
+
+
+@pytest.mark.parametrize(
+    ("written", "read_as"), [('="00123"', "00123"), ('"=""00123"""', "00123"), ('="A"', '="A"'), ("=1+1", "=1+1")]
+)
+def test_digits_that_are_kept_as_text_are_read_as_shown(written: str, read_as: str) -> None:
+    with open_table(io.BytesIO(f"question,answer\na,{written}\n".encode()), filename="a.csv") as table:
+        assert [row.item["answer"] for row in table.rows if isinstance(row, RawRow)] == [read_as]
+
+
+def test_a_cell_beyond_the_header_is_a_bad_row() -> None:
+    content = b"question,answer,\na,b,stray\n,,stray\n"
+    with open_table(io.BytesIO(content), filename="a.csv") as table:
+        assert [getattr(row, "code", None) for row in table.rows] == ["wrong_cell_count", "wrong_cell_count"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_an_encoding_that_was_guessed_is_said_so(encoding: str) -> None:
+    content = "question,answer\nGröße?,5\n".encode(encoding)
+    with open_table(io.BytesIO(content), filename="a.csv") as table:
+        assert table.layout is not None
+        said = [note for note in table.layout.notes if "is read as cp1252" in note]
+        assert len(said) == (encoding == "cp1252")
+        assert [row.item["question"] for row in table.rows if isinstance(row, RawRow)] == ["Größe?"]
+
+
+@pytest.mark.parametrize("above", ["Exam, spring\n", "Author,Kim\nTerm,spring\n\n", "Exam\nof spring\n"])
+def test_titles_may_have_as_many_cells_as_the_header(above: str) -> None:
+    content = f"{above}question,answer\na,b\n".encode()
+    with open_table(io.BytesIO(content), filename="exam.csv") as table:
+        assert [row.item for row in table.rows if isinstance(row, RawRow)] == [{"question": "a", "answer": "b"}]
+
+
+@pytest.mark.parametrize("above", ["", "Words\n", "Words of spring\n\n"])
+def test_a_row_that_reads_like_column_names_is_no_header(above: str) -> None:
+    content = f"{above}English,German\nhouse,Haus\nquestion,answer\ntree,Baum\n".encode()
+    with open_table(io.BytesIO(content), filename="words.csv", mapping=None) as table:
+        assert [row.item["English"] for row in table.rows if isinstance(row, RawRow)] == ["house", "question", "tree"]
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\x0c", "\x85"])
+def test_a_title_with_another_line_separator_is_one_line(mark: str) -> None:
+    content = f"Exam{mark} of spring\nquestion,answer\na,b\n".encode()
+    for mapping in (None, ColumnMapping(header_row=2)):
+        with open_table(io.BytesIO(content), filename="exam.csv", mapping=mapping) as table:
+            assert [row.item for row in table.rows if isinstance(row, RawRow)] == [{"question": "a", "answer": "b"}]
+
+
 def test_the_header_line_of_a_csv_can_be_chosen() -> None:
     content = b"Exam\nFrage;Antwort\na;b\n"
     with open_table(io.BytesIO(content), filename="exam.csv", mapping=ColumnMapping(header_row=2)) as table:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.datasets.rows.recognise import RULES, parse_mapping
+from backend.datasets.rows.recognise import parse_mapping
 from backend.datasets.rows.rows import NormalRow
 from tests.backend.datasets.rows.test_rows import lines, read_all, read_one
 
@@ -103,7 +103,41 @@ def test_a_column_next_to_messages_that_holds_tools_is_not_the_reference() -> No
     for extra, answer in (({"compliant": "yes"}, "yes"), ({"a": 1, "b": 2}, None)):
         row, _ = read_one({"messages": QUESTION, "tools": [TOOL], **extra})
         assert row.reference.answer == answer
-    assert not any(rule.fits({"messages": QUESTION, "tools": [TOOL]}) for rule in RULES)
+    _, report = read_all(lines({"messages": QUESTION, "tools": [TOOL]}))
+    assert [problem.code for problem in report.problems] == ["missing_answer"]
+
+
+@pytest.mark.parametrize("column", ["tools", "Tools", "functions", "available_tools", "Available Tools"])
+def test_tools_are_found_in_columns_of_other_names(column: str) -> None:
+    row, _ = read_one({"question": "q", column: [TOOL], "answer": "a"})
+    assert row.tools == (TOOL,)
+
+
+@pytest.mark.parametrize("key", ["input_schema", "inputSchema"])
+def test_parameters_are_found_under_other_names(key: str) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    row, _ = read_one({"question": "q", "tools": [{"name": "add", key: schema}], "answer": "a"})
+    assert row.tools == ({"type": "function", "function": {"name": "add", "parameters": schema}},)
+
+
+@pytest.mark.parametrize("key", ["arguments", "parameters", "input"])
+def test_arguments_are_found_under_other_names(key: str) -> None:
+    asks = {"role": "assistant", "tool_calls": [{"index": 0, "id": "c1", "name": "balance", key: {"account": 7}}]}
+    row, _ = read_one({"messages": [*QUESTION, asks, TELLS], "answer": "a"})
+    assert row.messages[1] == ASKS
+
+
+def test_a_turn_that_calls_nothing_is_a_bad_row() -> None:
+    turns = [{"from": "human", "value": "q"}, {"from": "function_call", "value": ""}, {"from": "gpt", "value": "a"}]
+    _, report = read_all(lines({"conversations": turns}))
+    assert report.problems[0].message == "has a turn of 'function_call' without a call"
+
+
+def test_a_right_answer_that_calls_tools_is_a_bad_row() -> None:
+    calls = {"role": "assistant", "content": "4", "tool_calls": [{"name": "add", "arguments": {}}]}
+    for row in ({"messages": [*QUESTION, calls]}, {"prompt": QUESTION, "completion": [calls]}):
+        _, report = read_all(lines(row))
+        assert "with calls of tools" in report.problems[0].message
 
 
 @pytest.mark.parametrize("tools", ["hammer, saw", ["hammer", "saw"], 3])
@@ -130,13 +164,23 @@ def test_tools_that_are_the_right_answer_are_not_given_to_the_model() -> None:
 REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "another type": ({"tools": [{"type": "web_search"}]}, "invalid_tools", "type 'web_search' at tools[0]"),
     "no name": ({"tools": [TOOL, {"type": "function", "function": {}}]}, "invalid_tools", "at tools[1]"),
+    "tools in a message": (
+        {"messages": [{**QUESTION[0], "tools": [TOOL]}]},
+        "invalid_tools",
+        "'tools' at messages[0]: put them in a column 'tools'",
+    ),
+    "arguments of another name": (
+        {"messages": [*QUESTION, {"role": "assistant", "tool_calls": [{"name": "f", "kwargs": {"a": 1}}]}, TELLS]},
+        "invalid_tool_calls",
+        "'kwargs' at messages[1].tool_calls[0]: write it into 'arguments'",
+    ),
     "a text among tools": ({"tools": [TOOL, "saw"]}, "invalid_tools", "at tools[1]"),
     "parameters that are no schema": (
         {"tools": [{"name": "f", "parameters": [1]}]},
         "invalid_tools",
         "parameters of tools[0]",
     ),
-    "tools that are not JSON": ({"tools": '[{"name": '}, "invalid_json", "JSON text in 'tools' that is not JSON"),
+    "tools that are not JSON": ({"tools": '[{"name": '}, "invalid_json", "a text in 'tools' that is not JSON"),
     "NUL in tools": ({"tools": r'[{"name": "a\u0000"}]'}, "nul_character", "NUL"),
     "half a character in tools": ({"tools": r'[{"name": "a\ud800"}]'}, "lone_surrogate", "surrogate"),
     "tools of great depth": ({"tools": "[" * 100_000}, "too_deep", "nested deeper"),

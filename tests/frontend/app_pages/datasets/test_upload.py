@@ -91,7 +91,7 @@ def test_sheet_and_header_line_are_shown_and_can_be_chosen(client: Client, key: 
     menu(app, "Sheet").select("s2").run()
     assert "<dt>question</dt><dd>x</dd>" in shown(app)[0]
     next(field for field in app.number_input if field.label == "Line with the column names").set_value(9).run()
-    assert "is empty" in app.error[0].value
+    assert "is empty" in app.warning[0].value
     assert app.button(key="upload_go").disabled
     next(field for field in app.number_input if field.label == "Line with the column names").set_value(1).run()
     app.button(key="upload_go").click().run()
