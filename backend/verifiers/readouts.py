@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from backend.verifiers.notation import plain
+from backend.verifiers.numerals import SCALES
 from backend.verifiers.record import ScoreRecord, ScoreStatus
 
 CUT_CHARS = 40
@@ -50,12 +51,15 @@ def readout_of(record: ScoreRecord) -> Readout | None:
 
 def lost_text(reference: str, readout: Readout) -> str:
     """Return what of a number or an expression the grader left out: words and numbers outside `part`."""
-    text = plain(reference)
-    if len(readout.part) >= CUT_CHARS or not _tokens(text) - _tokens(readout.part):
+    text, part = plain(reference), plain(readout.part)
+    missing = _tokens(text) - _tokens(part)
+    if "10^" in part:
+        missing -= Counter(SCALES.keys())  # `5 million` was read as 5 × 10^6
+    if len(readout.part) >= CUT_CHARS or not missing:
         return ""
-    before, found, after = text.rpartition(readout.part)
+    before, found, after = text.rpartition(part)
     if not found:
-        return " ".join((_tokens(text) - _tokens(readout.part)).elements())
+        return " ".join(missing.elements())
     return " … ".join(piece.strip() for piece in (before, after) if _tokens(piece))
 
 

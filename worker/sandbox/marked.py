@@ -3,6 +3,9 @@ r"""Inside: where a text marks its answer: after the reasoning, in `<answer>`, i
 import re
 
 _TAG, _TAG_END = re.compile("<answer>", re.I), re.compile("</answer>", re.I)
+JOINT = re.compile(r"[\s.$]{0,8}(?:,|;|,?\s{0,4}\b(?:and|or)\b)[\s$]{0,8}")
+"""What stands between the boxes of one answer: `\boxed{1} or \boxed{2}`."""
+_MINUS = re.compile(r"(?<![\w)\]}%°.\-])[-−]\$?\Z")
 _BOX = re.compile(r"\\(?:boxed|fbox)\s{0,4}(?=\{)")
 
 
@@ -26,6 +29,18 @@ def boxes(text: str, *, limit: int = 8) -> list[tuple[int, str, int]]:
         if end is not None and not (found and place < found[-1][2]):
             found.append((place, text[brace + 1 : end], end + 1))
     return found
+
+
+def boxed_values(text: str) -> list[tuple[int, str, int]]:
+    r"""Return the boxes, each with the minus right before it: `x = -\boxed{3}`."""
+    return [
+        (start, _negated(content) if _MINUS.search(text, max(0, start - 3), start) else content, end)
+        for start, content, end in boxes(text)
+    ]
+
+
+def _negated(content: str) -> str:
+    return f"-({content})" if re.search("[-+]", content) else f"-{content}"
 
 
 def _closing(text: str, brace: int, *, limit: int = 4000) -> int | None:

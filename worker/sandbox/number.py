@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from backend.verifiers.notation import plain
 from backend.verifiers.numerals import DecimalMark, Numeral, numerals
-from worker.sandbox.marked import after_hashes, answer_of, boxes
+from worker.sandbox.marked import JOINT, after_hashes, answer_of, boxed_values
 from worker.sandbox.scorers import GradeError, Scored, Scorer, require_reference
 
 _BETWEEN = r"[ *_`$})]{0,8}"
@@ -20,7 +20,9 @@ _JOINT = re.compile(r"(?:\s|,|and|und|et){1,6}")
 """What stands between the parts of `2 h 30 min`."""
 _UNIT_AFTER = re.compile(r"[^\d.,;:!?\n]{0,40}")
 _DENIED = re.compile(r"(?:\bnot|n't|≠|\brather than|\binstead of)\s{0,4}(?:equal to\s{1,4})?[-$€£]{0,2}\s?\Z", re.I)
-_OPEN = re.compile(r"(?:\d[^\d.;\n]{0,12}\b(?:or|oder|ou)|\bbetween\b[^.;\n]{0,24}\band)\s{1,4}[-$€£]{0,2}\s?\Z")
+_OPEN = re.compile(
+    r"(?:\d[^\d.;\n]{0,12}\b(?:or|oder|ou)|\bbetween\b[^.;\n]{0,24}\band|\bto the power(?: of)?)\s{1,4}[-$€£]{0,2}\s?\Z"
+)
 _AMOUNT = r"[$€£¥₹]\s?[\d.,' ]+"
 _ACCOUNTING = re.compile(rf"\s*(?:\(\s?({_AMOUNT})\)|([$€£¥₹]\s?)\(([\d.,' ]+)\))\s*")
 _IN_PARENTHESES = re.compile(r"\s*\(\s?[\d.,' ]+\)\s*")
@@ -45,9 +47,12 @@ def number(program: Mapping[str, Any]) -> Scorer:
     def score(text: str, reference: str | None) -> Scored:
         right, unit, _ = read_reference(require_reference(reference))
         marked, is_marked = _marked(text)
-        found = list(readings(_alone(marked) if is_marked else _unfolded(plain(marked)), mark))
+        said = _alone(marked) if is_marked else _unfolded(plain(marked))
+        found = list(readings(said, mark))
         if not found:
             return Scored(0.0, "the text contains no number")
+        if is_marked and _is_a_list(said, found):
+            return Scored(0.0, f"'{said:.80}' is several numbers")
         answer = _last(found)
         if unit is not None and answer.unit is None:
             return Scored(0.0, f"{answer.written} has no unit; the reference is in {unit}")
@@ -96,9 +101,11 @@ def _exact(number: float) -> Fraction:
 def _marked(text: str) -> tuple[str, bool]:
     r"""Return what the text marks as its answer (`<answer>`, `\boxed{}` with its unit, `####`) or all, and which."""
     said, is_tagged = answer_of(text)
-    found = boxes(said)
+    found = boxed_values(said)
     if found:
-        _, content, end = found[-1]
+        start, content, end = found[-1]
+        if len(found) > 1 and JOINT.fullmatch(said, found[-2][2], start):
+            content = f"{found[-2][1]}, {content}"
         unit = _UNIT_AFTER.match(said, end)
         return content + (unit[0] if unit else ""), True
     hashes = after_hashes(said)
@@ -123,8 +130,13 @@ def _require_one_number(text: str, found: list[_Reading], reference: str) -> Non
         raise GradeError(
             f"the reference '{reference:.80}' may mean a minus: write it with its sign, without parentheses"
         )
-    if len(found) > 1 and not re.search(r"[^\W\d_]|[=≈]", text):
+    if _is_a_list(text, found):
         raise GradeError(f"the reference '{reference:.80}' is several numbers, not one: compare it with `math`")
+
+
+def _is_a_list(text: str, found: list[_Reading]) -> bool:
+    """Return whether a text is several numbers and nothing else."""
+    return len(found) > 1 and not re.search(r"[^\W\d_]|[=≈]", re.sub(r"\b(?:and|or)\b", ",", text))
 
 
 def _last(found: list[_Reading]) -> _Reading:

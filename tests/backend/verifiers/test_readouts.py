@@ -20,6 +20,9 @@ from backend.verifiers.readouts import Readout, ReadReference, lost_choices, los
         ("x=1 or x=-4", "x=1, x=-4", ""),
         ("x=1 or x=-4", "-4", "x=1 or x="),
         (r"5 \text{ cm}", "5", "cm"),
+        (r"2\pi", r"2\pi", ""),
+        ("5 million", r"5\cdot 10^{6}", ""),
+        ("5 million euros", r"5\cdot 10^{6}", "euros"),
     ],
 )
 def test_words_and_numbers_outside_what_was_read_are_lost(reference: str, part: str, lost: str) -> None:
