@@ -3,6 +3,8 @@ r"""Inside: write an expression as LaTeX, from LaTeX in its variants, Unicode (`
 import re
 from collections.abc import Callable
 
+from backend.verifiers.numerals import SCALE_WORD, power_of_ten
+
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ⁿ", "0123456789-+n")
 _LOWERED = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 _FRACTIONS = "½12 ⅓13 ⅔23 ¼14 ¾34 ⅕15 ⅖25 ⅗35 ⅘45 ⅙16 ⅚56 ⅛18 ⅜38 ⅝58 ⅞78"
@@ -63,8 +65,23 @@ _REWRITES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
     (re.compile(r"\^\s?([-+]?\d{2,}|[-+]\s?\d+)"), r"^{\1}"),
     (re.compile(r"(?<![\d/.^_{])(\d+)\s+(\d+)\s?/\s?(\d+)(?![\d/.])"), r"\1\\frac{\2}{\3}"),
 )
+_SCALED = re.compile(
+    r"(?<=[\d}])(?P<between>[\s$*~]{0,4})(?P<text>\\(?:text|mbox|mathrm)\s?\{)?\s?"
+    rf"(?P<scale>{SCALE_WORD})(?(text)(?P<end>\s?\}})?|)"
+)
 _BRACED_AFTER = re.compile(r"(\\sqrt(?:\[\d\])?|\^)\s{0,4}\(")
 _ABSOLUTE = re.compile(r"(?<![\\A-Za-z])abs\(([^()]{1,100})\)")
+
+
+def with_powers(text: str) -> str:
+    r"""Write the words that multiply the number before them as powers: `5 million` becomes `5\cdot 10^{6}`."""
+    return _SCALED.sub(
+        lambda found: (
+            rf"\cdot 10^{{{power_of_ten(found['scale'])}}}{found['between']}"
+            + (found["text"] if found["text"] and not found["end"] else "")
+        ),
+        text,
+    )
 
 
 def as_latex(expression: str) -> str:

@@ -11,13 +11,12 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from worker.sandbox.latex import FUNCTIONS, as_latex
-from worker.sandbox.marked import after_hashes, answer_of, boxes
+from worker.sandbox.latex import FUNCTIONS, as_latex, with_powers
+from worker.sandbox.marked import JOINT, after_hashes, answer_of, boxed_values
 from worker.sandbox.scorers import GradeError, Scored, Scorer, require_reference
 
 MAX_EXPRESSION_CHARS = 400
 
-_JOINT = re.compile(r"[\s.$]{0,8}(?:,|;|,?\s{0,4}\b(?:and|or)\b)[\s$]{0,8}")
 _DELIMITED = re.compile(
     r"\$\$([^$]{1,2000})\$\$|\\\[((?:[^\\]|\\(?![\[\]])){1,2000})\\\]|\\\(((?:[^\\]|\\(?![()])){1,2000})\\\)"
     r"|(?<![\\\d$])\$(?=[^\s$])([^$\n]{1,2000})(?<=[^\s\\])\$(?![\d$])"
@@ -127,8 +126,8 @@ def stated(text: str) -> Stated:
 
 def _candidate(text: str) -> tuple[str, bool]:
     """Return the stretch of the text that holds its answer, and whether it begins with it."""
-    said, _is_tagged = answer_of(text)
-    found = boxes(said)
+    said = with_powers(answer_of(text)[0])
+    found = boxed_values(said)
     if found:
         return _joined(said, found), True
     hashes = after_hashes(said)
@@ -168,7 +167,7 @@ def _joined(text: str, found: list[tuple[int, str, int]], *, last: bool = True) 
     group = [ordered[0]]
     for one in ordered[1:]:
         first, second = (one, group[-1]) if last else (group[-1], one)
-        if not _JOINT.fullmatch(text, first[2], second[0]):
+        if not JOINT.fullmatch(text, first[2], second[0]):
             break
         group.append(one)
     return ", ".join(content for _, content, _ in (group[::-1] if last else group))
