@@ -16,7 +16,7 @@ from worker.sandbox.scorers import GradeError, Scored, Scorer, require_reference
 # Everything here that repeats is bounded: a model may write a hundred thousand asterisks.
 _STYLE = re.compile(
     r"\\(?:text|math)[a-z]{0,4}\s{0,4}\{([^{}]*)\}|\\(?:left|right|q?quad)(?![A-Za-z])|\\[()\[\],;: !]|\\(?=[\"'])"
-    r"|</?(?:b|i|u|p|em|strong|code)>|[*`$“”„«»\"]|(?<!\w)_{1,3}(?=\w)|(?<=[^\W_])_{1,3}(?!\w)"
+    r"|~~[^~\n]{1,200}~~|</?(?:b|i|u|p|em|strong|code)>|[*`$“”„«»\"]|(?<!\w)_{1,3}(?=\w)|(?<=[^\W_])_{1,3}(?!\w)"
 )
 """What only says how a text looks or where it begins."""
 _BRACKETED = re.compile(r"\[\[([^\[\]\n]{0,200})\]\]")
@@ -24,39 +24,43 @@ _JOINED = re.compile(r"[\s,;/.]*(?:[,;/&]|\bor\b|\band\b)\s*", re.I)
 _DENIAL = re.compile(
     r"\b(?:not|never|none|neither|nor|cannot|whether|if|unlikely|least|worst|doubt|wrong|incorrect|false|except|besides"
     r"|(?:other|rather)\s{1,4}than|instead\s{1,4}of|eliminat\w{1,4}|reject\w{0,3}|suppos\w{1,3}|assum\w{1,4}|imagine"
-    r"|\w{1,8}n['’]t)\b",
+    r"|(?:might|may|could|would)\s{1,4}(?:think|say|guess|believe|assume|expect|answer)|tempt\w{1,4}|friend"
+    r"|\w{1,8}n['’]t)\b|[不勿]|并非",
     re.I,
 )
 _ALL_BUT = re.compile(r"\b(?:all|any\w{0,5}|every\w{0,5}|no\w{0,5})\s{1,4}but\b\W{0,8}\Z", re.I)
-_CLAUSE = re.compile(r"[.!?:;,\n]|\b(?:so|thus|hence|therefore|but)\b", re.I)
+_CLAUSE = re.compile(r"[.!?:;,。\n]|\b(?:so|thus|hence|therefore|but)\b", re.I)
 _ANSWER = (
-    r"(?:(?<![^\W_])(?:answer|ans|choice|option|selection|response|letter|solution|verdict|correct|antwort|lösung|réponse"
-    r"|respuesta|risposta|ответ)|答案|故?选|正解|答え|정답)"
+    r"(?:(?<![^\W_])(?:answer|ans|choice|option|selection|response|letter|solution|verdict|correct|label|category"
+    r"|prediction|antwort|lösung|réponse|respuesta|resposta|risposta|odpowiedź|ответ)|答案|故?选|正解|答え|정답)"
 )
-_IS = r"(?:is|was|are|would\s{1,8}be|must\s{1,8}be|should\s{1,8}be|=|ist|est|es|è)"
+_IS = r"(?:is|was|are|would\s{1,8}be|must\s{1,8}be|should\s{1,8}be|=|ist|est|es|è|é)"
 _ADVERB = (
     r"(?:(?:therefore|thus|hence|then|clearly|definitely|probably|indeed|most\s{1,8}likely|la|le)[,:]?\s{1,8}){0,2}"
 )
 _STATES = (
-    rf"(?:{_ANSWER}\b[)'’\]]{{0,2}}(?:\s{{1,8}}(?:to|for)\s{{1,8}}(?:this|the|that)\s{{1,8}}(?:question|problem))?"
+    rf"(?:{_ANSWER}\b(?:\s{{1,4}}(?:correcte|correcta|correta|corretta|finale?)\b)?[)'’\]]{{0,2}}"
+    rf"(?:\s{{1,8}}(?:to|for)\s{{1,8}}(?:this|the|that)\s{{1,8}}(?:question|problem))?"
     rf"(?:\s{{1,8}}{_IS}(?!\w)\s{{0,8}}[:=]?|\s{{0,8}}[:=]|\s{{1,8}}[-–—]\s)|\bans\.|#{{4}}"
-    r"|(?:答案|故?选|正解|答え)(?:应该)?(?:是|为|选|は)?:?"
+    r"|(?:答案|故?选|正解|答え|정답)(?:应该)?(?:是|为|选|は|은)?:?"
     r"|\b(?:(?:I|we)(?:['’](?:d|ll|m|ve|re))?|let['’]s|let\s{1,4}us)\s{1,8}(?:(?:would|will|am|have)\s{1,8})?"
     r"(?:choose|chose|chosen|pick|picked|select|selected|say|(?:think|believe|guess)(?:\s{1,4}that)?(?:\s{1,4}it(?:['’]s|\s{1,4}is))?"
-    r"|(?:go|went|going)\s{1,8}with|are\s{1,8}left\s{1,8}with)\b\s{0,8}:?"
-    r"|\b(?:it|that|this)(?:['’]s|\s{1,8}(?:is|must\s{1,8}be|has\s{1,8}to\s{1,8}be|leaves(?:\s{1,4}us\s{1,4}with)?))\b"
+    r"|(?:go|went|going)\s{1,8}with|(?:are\s{1,8})?left\s{1,8}with)\b\s{0,8}:?"
+    r"|\b(?:it|that|this)(?:['’]s|\s{1,8}(?:is|(?:must|should|can\s{1,8}only|has\s{1,8}to)\s{1,8}be|leaves(?:\s{1,4}us\s{1,4}with)?))\b"
     r"(?:\s{1,8}only\b)?"
-    r"|(?:^|[.!,\n]\s{0,8})(?:so|thus|hence|therefore)\b,?)\s{0,8}"
+    r"|\b(?:actually|correction|scratch\s{1,4}that|I\s{1,4}mean|oops|no,?\s{1,4}wait|wait,?\s{1,4}no)\b[,:;.!\s–—-]{0,4}"
+    r"|(?:^|[.!,\n]\s{0,8})(?:so|thus|hence|therefore|by\s{1,4}elimination)\b,?)\s{0,8}"
 )
 """What a choice follows that is meant as the answer."""
 _NOUN = (
-    r"(?:(?:the\s{1,8})?(?:(?:final|correct|right|best)\s{1,8})?(?:option|choice|answer|letter)\s{1,8}(?::\s{0,8})?)?"
+    r"(?:(?:the\s{1,8})?(?:(?:final|correct|right|best)\s{1,8})?(?:option|opción|opção|choice|answer|letter)\s{1,8}"
+    r"(?::\s{0,8})?)?"
 )
 _OPEN, _SHUT = r"[('‘\[{#<]{0,6}\s{0,4}", r"\s{0,4}[)'’\]}>]{0,6}"
 _DENIED = r"(?!\s{0,2}[(\-–—:]\s{0,2}(?:wrong|incorrect|false|not?\b))"
 _ENDS = (
-    r"(?=\s{0,4}$|\s{0,4}\n|\s{0,4}(?:[。、]|[.!;:,)](?:\s|$|[a-z]{2}))|\s{0,4}\((?-i:[A-Z0-9\\])|\s{1,4}[-–—]\s|\s{1,4}"
-    r"(?:because|since|as|for|with|over|based|due|given)\b"
+    r"(?=\s{0,4}$|\s{0,4}\n|\s{0,4}(?:[。、]|[.!;:,)](?:\s|$|[a-z]{2}))|\s{0,4}\((?-i:[A-Z0-9\\])|です|だ|입니다|이다"
+    r"|\s{1,4}[-–—]\s|\s{1,4}(?:because|since|as(?!\s{1,4}well)|for|with|over|based|due|given)\b"
 )
 _MARK = r"(?:[)'’\]}>]{1,6}[.:]?|[.:])"
 _REASON = r"(?=,?\s{1,4}(?:because|since)\b|\s{1,4}[-–—]\s|\s{1,4}\((?-i:[A-Z0-9\\]))"
@@ -65,7 +69,8 @@ _TEXT = r"|(?<=[)\]}])\s{0,4}(?-i:[A-Za-z0-9\\])|\s{1,4}(?-i:[A-Z0-9\\])"
 """The text of a choice next to its label: `(B) the city`, `B Paris`."""
 _VERB = r"\s{0,4}(?:is|are|was|would|seems?|can|could|does|do|looks?)"
 _LISTED = (
-    r"{shut}\s{{0,4}}(?:(?:[,/|&+\-–—]|\bor\b|\band\b){{1,4}}\s{{0,8}}(?:(?:or|and|maybe|perhaps|possibly|option)\b\s{{1,8}}){{0,3}}"
+    r"{shut}\s{{0,4}}(?:(?:[,、/|&+\-–—]|\bor\b|\band\b){{1,4}}\s{{0,8}}"
+    r"(?:(?:or|and|maybe|perhaps|possibly|option)\b\s{{1,8}}){{0,3}}"
     r"|[;\n]{{1,4}}\s{{0,8}}(?!{open}(?:{labels}){shut}(?:{verb}\b|:))"
     r"|[.)]\s{{1,4}}(?={open}(?:{labels})[.)](?:\s|$))|(?<=[)\]}}])\s{{0,2}}(?=[(\[{{])|[ ]{{1,4}}(?=(?-i:[A-Z0-9])))"
     r"{open}(?-i:(?![a-z]\s))(?:{labels})(?!\w)"
@@ -127,18 +132,22 @@ class _Reader:
 
     def __init__(self, labels: Sequence[str]) -> None:
         one_of = "|".join(map(re.escape, labels))
-        label = rf"{_OPEN}(?P<label>{one_of})(?!\w)"
+        label = rf"{_OPEN}(?P<label>{one_of})(?:(?!\w)|(?=です|だ|입니다|이다))"
         self._listed = re.compile(_LISTED.format(open=_OPEN, shut=_SHUT, verb=_VERB, labels=one_of), re.I)
         self._list_before = re.compile(rf"(?<!\w)(?:{one_of})\W{{0,8}}(?:,|/|\bor\b|\band\b)\W{{0,8}}\Z", re.I)
         self._label = re.compile(rf"(?<!\w)(?P<label>{one_of})(?!\w)", re.I)
         self._alone = re.compile(
-            rf"\s{{0,8}}(?:[>•\-]\s{{1,4}})?{_NOUN}{_OPEN}{_NOUN}{label}{_SHUT}[.:!]?{_SHUT}\s{{0,8}}", re.I
+            rf"\s{{0,8}}(?:(?:[>•\-→⇒∴✅✔👉]|[=-]>)\s{{1,4}})?{_NOUN}{_OPEN}{_NOUN}{label}{_SHUT}[.:!]?{_SHUT}"
+            r"\s{0,8}[✅✔👍]?\s{0,8}",
+            re.I,
         )
         self._framed = re.compile(rf"\s{{0,8}}{_NOUN}{label}{_DENIED}{_SHUT}{_ENDS}{_TEXT})", re.I)
-        self._stated = re.compile(rf"{_STATES}{_ADVERB}{_NOUN}{label}{_DENIED}{_SHUT}{_ENDS}{_TEXT})", re.I)
+        self._stated = re.compile(rf"{_STATES}{_ADVERB}{_NOUN}{label}{_DENIED}{_SHUT}{_ENDS}{_TEXT}|{_RIGHT})", re.I)
         self._right = re.compile(rf"(?<!\w)(?P<label>{one_of})(?!\w){_SHUT}{_RIGHT}", re.I)
         self._begins = re.compile(
-            rf"\s{{0,8}}{_NOUN}{label}(?:(?:{_MARK}|(?<=[^\W\d_]{{2}})[,;!])(?:\s|$)|{_REASON})", re.I
+            rf"\s{{0,8}}{_NOUN}{label}(?!\s?:\s?(?:wrong|incorrect)\b)"
+            rf"(?:(?:{_MARK}|(?<=[^\W\d_]{{2}})[,;!])(?:\s|$)|{_REASON})",
+            re.I,
         )
 
     def read(self, text: str, *, framed: bool) -> str | None:
