@@ -24,11 +24,15 @@ MAX_POWER = 400
 MAX_DIGITS = 1000
 MAX_NUMERALS = 500
 """An answer is at the end of a text; a model that repeats itself writes a hundred thousand numbers."""
-_ABBREVIATIONS = {"k": 3, "K": 3, "M": 6, "m": 6, "mn": 6, "mln": 6, "B": 9, "b": 9, "bn": 9, "Bn": 9, "tn": 12}
-_WORDS = {
-    word: power
+_ABBREVIATIONS = {
+    word: (10, power)
+    for power, words in ((3, "k K"), (6, "M MM m mn mln"), (9, "B b bn Bn"), (12, "tn"))
+    for word in words.split()
+}
+_WORDS = {"dozen": (12, 1), "dozens": (12, 1)} | {
+    word: (10, power)
     for power, words in (
-        (2, "hundred hundreds"),
+        (2, "hundred hundreds 百 백"),
         (3, "tsd thousand thousands tausend mille тыс тысяч тысячи тысяча 千 천"),
         (4, "万 萬 만"),
         (5, "lakh lakhs lac lacs"),
@@ -48,7 +52,7 @@ _WORDS = {
     for word in words.split()
 }
 SCALES = _ABBREVIATIONS | _WORDS
-"""What multiplies the number before it, each with its power of ten. The words may have capital letters."""
+"""What multiplies the number before it, each with base and exponent. The words may have capital letters."""
 ATTACHED = {"K", "B"}
 """Those that count only without a space before them, or with a currency: `300 K` is a temperature, `2 B` a label."""
 OF_MONEY = {"m", "b"}
@@ -59,13 +63,13 @@ _CURRENCY = rf"(?:[A-Z]{{0,3}}[{_SYMBOLS}]|(?:EUR|USD|GBP|CHF|JPY|CNY|INR|AUD|CA
 _LETTER = "A-Za-zÀ-ÖØ-öø-ɏΑ-Ωα-ορ-ω"
 _WORD = "|".join(sorted(_WORDS, key=len, reverse=True))
 _SCALE = rf"(?i:{_WORD})|{'|'.join(sorted(_ABBREVIATIONS, key=len, reverse=True))}"
-_NO_SPACE_AFTER = r"(?<=[万萬만亿億억천])|(?<=千)(?![克米瓦卡])"
+_NO_SPACE_AFTER = r"(?<=[万萬만亿億억천百백])|(?<=千)(?![克米瓦卡])"
 """After these words another may follow at once: `5万元`, but `5千克` is in kilograms."""
 SCALE_WORD = rf"(?i:{_WORD})(?:{_NO_SPACE_AFTER}|(?![\w-]))"
 _TOKEN = re.compile(
     rf"""
-    (?P<expression>\\[a-z]{{0,4}}frac\s?\{{(?:[^{{}}]|\{{[^{{}}]*\}}){{0,99}}\}}\s?\{{(?:[^{{}}]|\{{[^{{}}]*\}}){{0,99}}\}}
-        |(?:√|(?<![A-Za-z])(?:sqrt|log|ln|(?:cbrt|exp|sin|cos|tan)(?=\()))\s?[({{]?\s?-?\d++(?:[.,]\d++)*+|π\s?/\s?\d++)
+    (?P<expression>\\[a-z]{{0,4}}(?:frac|binom)\s?\{{(?:[^{{}}]|\{{[^{{}}]*\}}){{0,99}}\}}\s?\{{(?:[^{{}}]|\{{[^{{}}]*\}}){{0,99}}\}}
+        |(?:√|(?<![A-Za-z])(?:sqrt|log(?:_\{{?\d{{1,3}}\}}?)?|ln|(?:cbrt|exp|sin|cos|tan)(?=\()))\s?[({{]?\s?-?\d++(?:[.,]\d++)*+|π\s?/\s?\d++)
     |(?:\^\s?[-+({{]*+\s?|±\s?{_CURRENCY}?)\d++(?:[.,]\d++)*+    # an exponent, an uncertainty
     |\d++(?::\d++)++|\d{{1,2}}h\d\d(?!\w)|\d{{4}}-\d\d-\d\d(?!\d)   # a time or a ratio, a date
     |(?:(?P<sign>[-+]|(?:[Mm]inus|[Nn]egative|moins)(?=\s))[ ]{{0,4}}[*_`]{{0,3}}(?P<open>\([ ]?)?)?
@@ -171,7 +175,8 @@ def _numerals_of(found: re.Match[str], text: str, mark: DecimalMark) -> Iterator
     unscaled = None if is_part else _raised(last.value, found)
     value = unscaled
     if unscaled is not None and _scale_counts(found, text):
-        value = unscaled * Fraction(10) ** power_of_ten(found["scale"])
+        base, exponent = power_of(found["scale"])
+        value = unscaled * Fraction(base) ** exponent
     digits_end = found.end() if found["scaled"] is None else found.start("scaled")
     yield Numeral(value, unscaled, last.start, digits_end, found.end(), found[0].strip())
 
@@ -255,8 +260,8 @@ def _negates(found: re.Match[str], text: str) -> bool:
     return bool(_SIGN_AFTER.search(before.rstrip(" ")))
 
 
-def power_of_ten(scale: str) -> int:
-    """Return the power of ten by which a word of SCALES multiplies."""
+def power_of(scale: str) -> tuple[int, int]:
+    """Return the base and the exponent of the power by which a word of SCALES multiplies."""
     return SCALES[scale] if scale in SCALES else SCALES[scale.lower()]
 
 

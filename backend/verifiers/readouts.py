@@ -53,7 +53,7 @@ def lost_text(reference: str, readout: Readout) -> str:
     """Return what of a number or an expression the grader left out: words and numbers outside `part`."""
     text, part = plain(reference), plain(readout.part)
     missing = _tokens(text) - _tokens(part)
-    if "10^" in part:
+    if "^" in part:
         missing -= Counter(SCALES.keys())  # `5 million` was read as 5 × 10^6
     if len(readout.part) >= CUT_CHARS or not missing:
         return ""

@@ -2,8 +2,9 @@ r"""Inside: write an expression as LaTeX, from LaTeX in its variants, Unicode (`
 
 import re
 from collections.abc import Callable
+from fractions import Fraction
 
-from backend.verifiers.numerals import SCALE_WORD, power_of_ten
+from backend.verifiers.numerals import SCALE_WORD, power_of
 
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ⁿ", "0123456789-+n")
 _LOWERED = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
@@ -69,19 +70,37 @@ _SCALED = re.compile(
     r"(?<=[\d}])(?P<between>[\s$*~]{0,4})(?P<text>\\(?:text|mbox|mathrm)\s?\{)?\s?"
     rf"(?P<scale>{SCALE_WORD})(?(text)(?P<end>\s?\}})?|)"
 )
+_REPEATING = re.compile(
+    r"(?<![\w.])(?P<whole>\d{1,20})\.(?P<once>\d{0,20}?)"
+    r"(?:\\(?:overline|bar|dot)\s?\{(?P<marked>\d{1,20})\}|(?P<seen>(\d)\5\5|(\d{2,6})\6)(?P<more>\d{0,20})(?:\.{2,3}|…|\\[lc]?dots))"
+)
 _BRACED_AFTER = re.compile(r"(\\sqrt(?:\[\d\])?|\^)\s{0,4}\(")
 _ABSOLUTE = re.compile(r"(?<![\\A-Za-z])abs\(([^()]{1,100})\)")
 
 
 def with_powers(text: str) -> str:
     r"""Write the words that multiply the number before them as powers: `5 million` becomes `5\cdot 10^{6}`."""
-    return _SCALED.sub(
-        lambda found: (
-            rf"\cdot 10^{{{power_of_ten(found['scale'])}}}{found['between']}"
-            + (found["text"] if found["text"] and not found["end"] else "")
-        ),
-        text,
-    )
+
+    def write(found: re.Match[str]) -> str:
+        base, exponent = power_of(found["scale"])
+        is_open = found["text"] and not found["end"]
+        return rf"\cdot {base}^{{{exponent}}}{found['between']}{found['text'] if is_open else ''}"
+
+    return _SCALED.sub(write, text)
+
+
+def with_fractions(text: str) -> str:
+    r"""Write repeating decimals as fractions: `0.1\overline{6}` and `0.1666...` become `\frac{1}{6}`."""
+
+    def write(found: re.Match[str]) -> str:
+        block = found["marked"] or found[5] or found[6]
+        if not found["marked"] and not (block * 20).startswith(found["more"]):
+            return found[0]
+        once, scale = found["once"], 10 ** len(found["once"])
+        value = (int(found["whole"] + once) + Fraction(int(block), 10 ** len(block) - 1)) / scale
+        return rf"\frac{{{value.numerator}}}{{{value.denominator}}}"
+
+    return _REPEATING.sub(write, text)
 
 
 def as_latex(expression: str) -> str:
