@@ -40,7 +40,7 @@ _UNICODE = (
     (re.compile(r"(?<=\d)(?=[¼-¾⅐-⅞↉])|(?<=[¼-¾⅐-⅞↉])"), " "),
 )
 _BRACE = re.compile(
-    r"(?P<box>\\(?:boxed|fbox)\s{0,4}\{)|(?P<style>\\(?:(?:text|math)[a-z]{0,4}|mbox|operatorname)\s{0,4}\{)"
+    r"(?P<box>\\(?:boxed|fbox)\s{0,4}\{)|(?P<style>\\(?:(?:text|math)[a-z]{0,4}|mbox|operatorname|underline|emph)\s{0,4}\{)"
     r"|\\[{}]|(?P<open>\{)|(?P<close>\})"
 )
 _LATEX = (

@@ -43,7 +43,9 @@ _WORDS = {"dozen": (12, 1), "dozens": (12, 1)} | {
         (9, "billion billions mrd milliarde milliarden milliard milliards miliardo miliardi"),
         (9, "bilhão bilhões miljard млрд миллиард миллиарда миллиардов"),
         (12, "trillion trillions billionen billón billones trilhão trilhões 万亿"),
-        (15, "quadrillion quadrillions"),
+        (15, "quadrillion quadrillions billiarde billiarden"),
+        (18, "trillionen"),
+        (21, "trilliarde trilliarden"),
         (-1, "tenth tenths"),
         (-2, "hundredth hundredths"),
         (-3, "thousandth thousandths"),
@@ -69,7 +71,7 @@ SCALE_WORD = rf"(?i:{_WORD})(?:{_NO_SPACE_AFTER}|(?![\w-]))"
 _TOKEN = re.compile(
     rf"""
     (?P<expression>\\[a-z]{{0,4}}(?:frac|binom)\s?\{{(?:[^{{}}]|\{{[^{{}}]*\}}){{0,99}}\}}\s?\{{(?:[^{{}}]|\{{[^{{}}]*\}}){{0,99}}\}}
-        |(?:√|(?<![A-Za-z])(?:sqrt|log(?:_\{{?\d{{1,3}}\}}?)?|ln|(?:cbrt|exp|sin|cos|tan)(?=\()))\s?[({{]?\s?-?\d++(?:[.,]\d++)*+|π\s?/\s?\d++)
+        |(?:√|(?<![A-Za-z])(?:sqrt|log(?:_\{{?\d{{1,3}}\}}?|10(?=\())?|ln|(?:cbrt|exp|sin|cos|tan)(?=\()))\s?[({{]?\s?-?\d++(?:[.,]\d++)*+|π\s?/\s?\d++)
     |(?:\^\s?[-+({{]*+\s?|±\s?{_CURRENCY}?)\d++(?:[.,]\d++)*+    # an exponent, an uncertainty
     |\d++(?::\d++)++|\d{{1,2}}h\d\d(?!\w)|\d{{4}}-\d\d-\d\d(?!\d)   # a time or a ratio, a date
     |(?:(?P<sign>[-+]|(?:[Mm]inus|[Nn]egative|moins)(?=\s))[ ]{{0,4}}[*_`]{{0,3}}(?P<open>\([ ]?)?)?

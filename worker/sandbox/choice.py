@@ -32,7 +32,7 @@ from worker.sandbox.scorers import GradeError, Scored, Scorer, require_reference
 
 # Everything here that repeats is bounded: a model may write a hundred thousand asterisks.
 _STYLE = re.compile(
-    r"\\(?:text|math)[a-z]{0,4}\s{0,4}\{([^{}]*)\}|\\(?:left|right|q?quad)(?![A-Za-z])|\\[()\[\],;: !]|\\(?=[\"'])"
+    r"\\(?:text|math)[a-z]{0,4}\s{0,4}\{([^{}]*)\}|\\(?:left|right|q?quad)(?![A-Za-z])|\\[()\[\],;: !]|\\(?=[\"'.])"
     r"|~~[^~\n]{1,200}~~|</?(?:b|i|u|p|em|strong|code|choice|option|final|response)>"
     r"|[*`$“”„«»「」\"]|(?<!\w)_{1,3}(?=\w)|(?<=[^\W_])_{1,3}(?!\w)"
 )

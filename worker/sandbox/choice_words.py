@@ -47,7 +47,7 @@ OPEN, SHUT = r"[('‘\[{#<]{0,6}\s{0,4}", r"\s{0,4}[)'’\]}>]{0,6}"
 DENIED = r"(?!\s{0,2}[(\-–—:]\s{0,2}(?:wrong|incorrect|false|not?\b))"
 ENDS = (
     r"(?=\s{0,4}$|\s{0,4}\n|\s{0,4}(?:[。、]|[.!;:,)](?:\s|$|[a-z]{2}|[^\x00-\x7f]))|\s{0,4}\((?-i:[A-Z0-9\\])"
-    r"|です|だ|입니다|이다|\s{1,4}[-–—]\s|\s{1,4}(?:because|since|as(?!\s{1,4}well)|for|with|over|based|due|given)\b"
+    r"|\s{0,4}[✅✔👍]|です|だ|입니다|이다|\s{1,4}[-–—]\s|\s{1,4}(?:because|since|as(?!\s{1,4}well)|for|with|over|based|due|given)\b"
 )
 MARK = r"(?:[)'’\]}>]{1,6}[.:]?|[.:])"
 REASON = (
@@ -69,7 +69,7 @@ LISTED = (
 )
 """Another choice after one. A choice that is said to be wrong (`B, C is wrong`) is none of a list."""
 INTRODUCED = re.compile(
-    r"(?:\A|[^\w\s]|\n|(?<!\w)(?:option|choice|answer|letter|statement|that|only|so|hence|thus|therefore|think|believe|then"
+    r"(?:\A|[^\w\s]|\n|(?<!\w)(?:option|choice|answer|letter|antwort|réponse|respuesta|statement|that|only|so|hence|thus|therefore|think|believe|then"
     r"|because|since|as|but|and|clearly|conclude))\s{0,8}[('\[]{0,4}\Z",
     re.I,
 )
@@ -77,6 +77,7 @@ RIGHT = (
     r"(?:\s{0,2}\?\s{1,4}yes\s{0,4}(?:[.!]|$)|\s{1,4}it\s{1,4}(?:is|must\s{1,4}be)(?=\s{0,4}(?:[.!,\n]|$))"
     r"|\s{0,2}[:–—-]?\s{0,2}[✓✔✅]|\s{0,2}[:–—-]\s{0,2}(?:yes|true|right)\b|\s{0,2}[:.–—-]\s{0,2}correct\b"
     r"|\s{1,8}(?:fits|works)\s{1,4}best\b|\s{1,8}makes\s{1,4}(?:the\s{1,4})?most\s{1,4}sense\b"
+    r"|\s{1,8}(?:ist|est|es|è)\s{1,8}(?:richtig|korrekt|correct[ea]?|corretta|juste)\b"
     r"|\s{1,8}(?:is|would\s{1,8}be|must\s{1,8}be)\s{1,8}(?:(?:the|clearly|thus|therefore|hence|then|indeed|definitely|most)\s{1,8}){0,2}"
     r"(?:correct|right|best|true|answer)\b(?!\s{0,2}\?))"
 )

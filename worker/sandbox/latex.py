@@ -39,6 +39,7 @@ _REWRITES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
     (re.compile("[₀-₉]+"), lambda found: f"_{{{found[0].translate(_LOWERED)}}}"),
     (_GROUPED, lambda found: found[1] + re.sub(r"\D", "", found[2])),
     (re.compile(r"\\(?:mathrm|textrm|rm|mathbf|bm|boldsymbol|mathit)\s?\{([A-Za-z0-9])\}"), r"\1"),
+    (re.compile(r"\\(?:bf|it|rm|em)(?![a-z])\s?"), ""),
     (re.compile(r"\\!|\{,\}(?=\d{3})"), ""),
     (re.compile(_SPACING), " "),
     (re.compile(r"\\[dtc]frac"), r"\\frac"),
@@ -67,7 +68,7 @@ _REWRITES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
     (re.compile(r"(?<![\d/.^_{])(\d+)\s+(\d+)\s?/\s?(\d+)(?![\d/.])"), r"\1\\frac{\2}{\3}"),
 )
 _SCALED = re.compile(
-    r"(?<=[\d}])(?P<between>[\s$*~]{0,4})(?P<text>\\(?:text|mbox|mathrm)\s?\{)?\s?"
+    r"(?:(?<![\d,.])(?P<grouped>\d{1,3}(?:,\d{3})+)|(?<=[\d}]))(?P<between>[\s$*~]{0,4})(?P<text>\\(?:text|mbox|mathrm)\s?\{)?\s?"
     rf"(?P<scale>{SCALE_WORD})(?(text)(?P<end>\s?\}})?|)"
 )
 _REPEATING = re.compile(
@@ -84,7 +85,8 @@ def with_powers(text: str) -> str:
     def write(found: re.Match[str]) -> str:
         base, exponent = power_of(found["scale"])
         is_open = found["text"] and not found["end"]
-        return rf"\cdot {base}^{{{exponent}}}{found['between']}{found['text'] if is_open else ''}"
+        number = (found["grouped"] or "").replace(",", "")
+        return rf"{number}\cdot {base}^{{{exponent}}}{found['between']}{found['text'] if is_open else ''}"
 
     return _SCALED.sub(write, text)
 

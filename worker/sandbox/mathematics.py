@@ -52,7 +52,7 @@ _DECIMAL = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+|\d*)(?:\.\d+)?")
 _INTERVAL = re.compile(r"[(\[][^,]{1,99},[^,]{1,99}[)\]]")
 _INEQUALITY = re.compile(r"[<>]|\\[lg]eq?(?:slant)?(?![a-z])")
 _BEFORE_IT = re.compile(r"\s*(?:\\approx(?![a-z])|≈|[A-Za-z]\s?(?:\\in(?![a-z])|∈))")
-_TIME = re.compile(r"\d{1,2}:\d\d")
+_TIME = re.compile(r"0?(?P<time>\d{1,2}:\d\d)\s?(?:(?P<half>[ap])\.?\s?m\.?)?", re.I)
 _UNIT_NAMES = (
     "cm:cm mm:mm km:km dm:dm m:m in:in ft:ft mi:mi yd:yd g:g kg:kg mg:mg lb:lb oz:oz l:l ml:ml s:s min:min h:h hr:h "
     "day:day week:week centimeter:cm centimetre:cm millimeter:mm millimetre:mm kilometer:km kilometre:km meter:m "
@@ -235,10 +235,17 @@ def _same(right: Stated, answer: Stated) -> bool | None:
         return False
     if _NO_SPACE.sub("", right.latex) == _NO_SPACE.sub("", answer.latex):
         return True
-    if _TIME.fullmatch(right.latex) and ":" in answer.latex:
-        return right.latex.lstrip("0") == answer.latex.lstrip("0")  # math-verify takes it for a ratio
+    time = _TIME.fullmatch(f"{right.latex} {right.unit}".strip())
+    if time and ":" in answer.latex:  # math-verify takes it for a ratio
+        other = _TIME.fullmatch(f"{answer.latex} {answer.unit}".strip())
+        return other is not None and other["time"] == time["time"] and _alike(time["half"], other["half"])
     numbers = [_decimal(one.latex) for one in (right, answer)]
     return numbers[0] == numbers[1] if None not in numbers else None
+
+
+def _alike(half: str | None, other: str | None) -> bool:
+    """Return whether the halves of the day, `a` or `p`, do not differ. One may be left out."""
+    return half is None or other is None or half.casefold() == other.casefold()
 
 
 def _other_unit(right: str, answer: str) -> bool:

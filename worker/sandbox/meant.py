@@ -24,7 +24,7 @@ _ALTERNATIVE = (
     rf"(?:\d[^\d.;\n]{{0,12}}\b(?:or|oder|ou|o)|\d\s{{1,4}}(?:and|&|und)|\bbetween\b[^.;\n]{{0,24}}\band"
     rf"|\bzwischen\b[^.;\n]{{0,24}}\bund|\bentre\b[^.;\n]{{0,24}}\b(?:y|et|e))\s{{1,4}}{_SIGN}"
 )
-_LISTED = rf"(?:\b(?:is|are)\b|[=:]|\d[,;])\s{{0,4}}{_NUMBER}\s?[,;]\s{{0,4}}{_SIGN}"
+_LISTED = rf"(?:\b(?:is|are)\b|[=:(\[{{]|\d[,;])\s{{0,4}}{_NUMBER}\s?[,;]\s{{0,4}}{_SIGN}"
 _IN_A_RANGE = (
     rf"\d(?:[ ]?[A-Za-z%°$€£]{{1,4}})?(?:[ ]?(?:[-~…]|\\sim|\.{{2,3}})|—)[ ]?{_SIGN}"
     r"|(?:\A|\b(?:is|are|be|was|about|approximately|around|roughly|ranges?|ranging)\b|[=:≈~(])\s{0,4}(?:from\s{1,4})?"
@@ -37,11 +37,14 @@ _BOUND = (
 )
 _IN_AN_EXPRESSION = (
     r"[\w)](?:[+*÷/×]|[ ]{1,3}[+*÷/×][ ]{1,3})[-(]?\Z|\d[ ]?x[ ]?\Z|(?:(?<![A-Za-z])[a-z]|\))[ ]?-[ ]?\Z"
-    rf"|(?<![A-Za-z])[A-Za-z]\((?:\d{{1,20}},\s?)?\Z|\bto the power(?: of)?\s{{1,4}}{_SIGN}"
+    rf"|(?<![A-Za-z])[A-Za-z]\((?:\d{{1,20}},\s?)?\Z|(?:\bto the power(?: of)?|\d to the)\s{{1,4}}{_SIGN}"
 )
 _BEFORE_A_PART = re.compile("|".join((_ALTERNATIVE, _LISTED, _IN_A_RANGE, _BOUND, _IN_AN_EXPRESSION)), re.I)
-_AFTER_A_PART = re.compile(r"!(?:\s?[$+*/×=)-]|\d)|[inxyz](?![\w'])|[ ]?[-+×][ ]?[b-z](?![\w'])|\*[b-z](?![\w'])")
-"""A factorial, a factor or a summand: `3!`, `3x`, `3 + x`. `3 m` is a length."""
+_AFTER_A_PART = re.compile(
+    r"!(?:\s?[$+*/×=)-]|\d)|[inxyz](?![\w'])|[ ]?[-+×][ ]?[b-z](?![\w'])|\*[b-z](?![\w'])|[ ]mill?\b"
+    r"|[ ](?:or (?:more|less|fewer|higher|so)|and an? (?:half|third|quarter))\b"
+)
+"""A factorial, a factor or a summand: `3!`, `3x`, `3 + x`. `3 m` is a length; `3 mil` may be thousands or millions."""
 
 
 def meant(text: str, mark: DecimalMark, *, unit: re.Pattern[str]) -> Iterator[Numeral]:
