@@ -6,6 +6,7 @@ no answer, and neither is one that is denied.
 """
 
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -29,6 +30,9 @@ from worker.sandbox.choice_words import (
 )
 from worker.sandbox.marked import answer_of, boxes
 from worker.sandbox.scorers import GradeError, Scored, Scorer, require_reference
+
+MOST_SIGNS = 500
+"""Choices called right that are looked at: the last ones, since an answer is at the end of a text."""
 
 # Everything here that repeats is bounded: a model may write a hundred thousand asterisks.
 _STYLE = re.compile(
@@ -160,7 +164,7 @@ class _Reader:
         return _one(self._as_a_whole(line) for line in text.splitlines())
 
     def _called_right(self, text: str) -> str | None:
-        return _one(self._undenied(text, found) for found in self._right.finditer(text))
+        return _one(self._undenied(text, found) for found in deque(self._right.finditer(text), maxlen=MOST_SIGNS))
 
     def _undenied(self, text: str, found: re.Match[str]) -> str | None:
         place = found.start()
