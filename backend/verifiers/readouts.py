@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from backend.verifiers.notation import plain
-from backend.verifiers.numerals import SCALES
 from backend.verifiers.record import ScoreRecord, ScoreStatus
 
 CUT_CHARS = 40
@@ -21,10 +20,14 @@ _GROUP_OR_DECIMALS = re.compile(r"\D*(\d{1,3})[.,](\d{3})(?![.,]?\d)\D*")
 
 @dataclass(frozen=True, slots=True)
 class Readout:
-    """What a grader takes from a text: `read`, the value that it compares, from `part`."""
+    """What a grader takes from a text: `read`, the value that it compares, from `part`.
+
+    `rewritten`: the text in the notation of `part`, where the grader writes it so first.
+    """
 
     read: str
     part: str
+    rewritten: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +49,13 @@ def readout_of(record: ScoreRecord) -> Readout | None:
     if record.status is not ScoreStatus.OK or record.reason is None:
         return None
     told = json.loads(record.reason)
-    return Readout(told["read"], told["part"])
+    return Readout(told["read"], told["part"], told.get("rewritten"))
 
 
 def lost_text(reference: str, readout: Readout) -> str:
     """Return what of a number or an expression the grader left out: words and numbers outside `part`."""
-    text, part = plain(reference), plain(readout.part)
+    text, part = plain(readout.rewritten or reference), plain(readout.part)
     missing = _tokens(text) - _tokens(part)
-    if "^" in part:
-        missing -= Counter(SCALES.keys())  # `5 million` was read as 5 × 10^6
     if len(readout.part) >= CUT_CHARS or not missing:
         return ""
     before, found, after = text.rpartition(part)

@@ -75,11 +75,17 @@ _REPEATING = re.compile(
     r"(?<![\w.])(?P<whole>\d{1,20})\.(?P<once>\d{0,20}?)"
     r"(?:\\(?:overline|bar|dot)\s?\{(?P<marked>\d{1,20})\}|(?P<seen>(\d)\5\5|(\d{2,6})\6)(?P<more>\d{0,20})(?:\.{2,3}|…|\\[lc]?dots))"
 )
+_MEMBER_OF = re.compile(r"(?<![A-Za-z\\])[A-Za-z]\s?(?:\\in(?![a-z])|∈)\s?(?=[(\[]|\\left[(\[])")
 _BRACED_AFTER = re.compile(r"(\\sqrt(?:\[\d\])?|\^)\s{0,4}\(")
 _ABSOLUTE = re.compile(r"(?<![\\A-Za-z])abs\(([^()]{1,100})\)")
 
 
-def with_powers(text: str) -> str:
+def in_one_notation(text: str) -> str:
+    r"""Write scale words and repeating decimals of a text as expressions, and `x \in (1, 2)` as the interval."""
+    return _MEMBER_OF.sub("", _with_fractions(_with_powers(text)))
+
+
+def _with_powers(text: str) -> str:
     r"""Write the words that multiply the number before them as powers: `5 million` becomes `5\cdot 10^{6}`."""
 
     def write(found: re.Match[str]) -> str:
@@ -91,7 +97,7 @@ def with_powers(text: str) -> str:
     return _SCALED.sub(write, text)
 
 
-def with_fractions(text: str) -> str:
+def _with_fractions(text: str) -> str:
     r"""Write repeating decimals as fractions: `0.1\overline{6}` and `0.1666...` become `\frac{1}{6}`."""
 
     def write(found: re.Match[str]) -> str:

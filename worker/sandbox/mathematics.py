@@ -11,7 +11,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from worker.sandbox.latex import FUNCTIONS, as_latex, with_fractions, with_powers
+from worker.sandbox.latex import FUNCTIONS, as_latex, in_one_notation
 from worker.sandbox.marked import JOINT, after_hashes, answer_of, boxed_values
 from worker.sandbox.scorers import GradeError, Scored, Scorer, require_reference
 
@@ -51,7 +51,6 @@ _BASE = re.compile(r"([0-9A-F]+)_\{?(\d{1,2})\}?")
 _DECIMAL = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+|\d*)(?:\.\d+)?")
 _INTERVAL = re.compile(r"[(\[][^,]{1,99},[^,]{1,99}[)\]]")
 _INEQUALITY = re.compile(r"[<>]|\\[lg]eq?(?:slant)?(?![a-z])")
-_BEFORE_IT = re.compile(r"\s*(?:\\approx(?![a-z])|≈|[A-Za-z]\s?(?:\\in(?![a-z])|∈))")
 _TIME = re.compile(r"0?(?P<time>\d{1,2}:\d\d)\s?(?:(?P<half>[ap])\.?\s?m\.?)?", re.I)
 _UNIT_NAMES = (
     "cm:cm mm:mm km:km dm:dm m:m in:in ft:ft mi:mi yd:yd g:g kg:kg mg:mg lb:lb oz:oz l:l ml:ml s:s min:min h:h hr:h "
@@ -133,7 +132,7 @@ def stated(text: str) -> Stated:
 
 def _candidate(text: str) -> tuple[str, bool]:
     """Return the stretch of the text that holds its answer, and whether it begins with it."""
-    said = with_fractions(with_powers(answer_of(text)[0]))
+    said = in_one_notation(answer_of(text)[0])
     found = boxed_values(said)
     if found:
         return _joined(said, found), True
@@ -210,8 +209,8 @@ def _parts(expression: str) -> list[Stated]:
 
 
 def _latex(segment: str) -> str:
-    text = re.sub(r"^\s*(?:and|or)\b|\b(?:and|or)\s*$", "", segment.strip(_EDGES)).strip(_EDGES)
-    return as_latex(_BEFORE_IT.sub("", text, count=1) if _BEFORE_IT.match(text) else text)
+    text = re.sub(r"^\s*(?:(?:and|or)\b|\\approx(?![a-z])|≈)|\b(?:and|or)\s*$", "", segment.strip(_EDGES)).strip(_EDGES)
+    return as_latex(text)
 
 
 def _unit(written: str, word: str) -> str:
