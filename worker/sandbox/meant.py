@@ -13,7 +13,7 @@ _WINDOW = 48
 """Characters before a number that are looked at."""
 _SIGN = r"[-$€£]{0,2}\s?\Z"
 """What may stand between a number and what comes before it."""
-_NUMBER = r"[-$€£]{0,2}\d[\d.,]{0,20}(?:\s?[A-Za-z%°$€£]{1,4})?"
+_NUMBER = r"[-$€£]{0,2}\d(?:[\d.,]{0,20}\d)?(?:\s?[A-Za-z%°$€£]{1,4})?"
 _DENIED = re.compile(
     r"(?:\bnot(?: quite| exactly)?|n't|≠|!=|\\neq?|\brather than|\binstead of|\banything but)\s{0,4}"
     rf"(?:equal to\s{{1,4}})?{_SIGN}",
