@@ -12,6 +12,7 @@ from decimal import Context, Decimal
 from enum import StrEnum
 from fractions import Fraction
 
+from backend.verifiers.dates import other_dates
 from backend.verifiers.notation import plain
 from backend.verifiers.numerals import DecimalMark, Numeral, numerals
 from backend.verifiers.reference_forms import (
@@ -34,7 +35,6 @@ _OPPOSITES = (("yes", "no"), ("true", "false"))
 _CHOICE = re.compile(r"[\s(\[*]*(?P<name>[^()\[\]*]+?)[\s)\].*]*")
 _EITHER_SIGN = re.compile(r"±|\\pm|\||\\mp")
 _ORDINALS = ("st", "nd", "rd", "th")
-_TIME_OR_DATE = re.compile(r"\s*(?:\d{1,2}:\d{2}(?::\d{2})?|\d{1,4}([-/.])\d{1,2}\1\d{1,4})\s*")
 
 
 class Change(StrEnum):
@@ -47,6 +47,7 @@ class Change(StrEnum):
     CHOICE = "choice"
     PART = "part"
     ELEMENT = "element"
+    DATE = "date"
 
 
 CHANGES: Mapping[Change, str] = {
@@ -57,6 +58,7 @@ CHANGES: Mapping[Change, str] = {
     Change.CHOICE: "another choice",
     Change.PART: "one of its numbers alone",
     Change.ELEMENT: "an element dropped",
+    Change.DATE: "another day, month, year or time",
 }
 """Each change in words."""
 
@@ -103,6 +105,7 @@ def alterations(reference: str, *, scale: Scale = COMMON, seed: int) -> list[Alt
     text = plain(inner).strip()
     form = number_form(text, decimal_mark=scale.decimal_mark, units=scale.units)
     found = list(_another_choice(text, choices=scale.choices, chance=chance))
+    found = found or [Alteration(Change.DATE, date) for date in other_dates(text)]
     if not found:
         of_form = _of_expression(text, scale=scale, chance=chance)
         found = list(of_form if form is None else _of_number(text, form, scale=scale, chance=chance))
@@ -153,7 +156,7 @@ def _of_expression(text: str, *, scale: Scale, chance: random.Random) -> Iterato
     found = list(numerals(text, decimal_mark=scale.decimal_mark)) if is_mathematical(text) else []
     ends = [found[-1], found[0]] if len(found) > 1 else found
     of_either_sign = _EITHER_SIGN.search(text) is not None
-    if not of_either_sign and not _TIME_OR_DATE.fullmatch(text):
+    if not of_either_sign:
         alone = [each.written.lstrip("√π/{( ") for each in ends if spans or not _is_right_side(each, text)]
         yield from (Alteration(Change.PART, number) for number in alone)
     for numeral in ends[-1:] if of_either_sign else ends:

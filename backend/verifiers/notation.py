@@ -25,13 +25,22 @@ _ALIKE = str.maketrans(
         **dict.fromkeys("\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff", None),
     }
 )
+
+
+def _fraction(top: str, bottom: str, *, mixed: bool) -> str:
+    """Write a fraction in one line, with the sign before it."""
+    if bottom.startswith("-"):
+        top, bottom = (top[1:] if top.startswith("-") else f"-{top}"), bottom[1:]
+    return f"{' ' if mixed else ''}{top}/{bottom} "
+
+
 _PART = r"-?\d{1,40}(?:[.,]\d{1,40}){0,8}"
 _UNICODE = (
     (re.compile("[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+"), lambda found: "^" + found[0].translate(_RAISED)),
     (re.compile(r"(?<=\d)(?=[¼-¾⅐-⅞↉])|(?<=[¼-¾⅐-⅞↉])"), " "),
 )
 _BRACE = re.compile(
-    r"(?P<box>\\(?:boxed|fbox)\s{0,4}\{)|(?P<style>\\(?:(?:text|math)[a-z]{0,4}|mbox|operatorname)\s{0,4}\{)"
+    r"(?P<box>\\(?:boxed|fbox)\s{0,4}\{)|(?P<style>\\(?:(?:text|math)[a-z]{0,4}|mbox|operatorname|underline|emph)\s{0,4}\{)"
     r"|\\[{}]|(?P<open>\{)|(?P<close>\})"
 )
 _LATEX = (
@@ -54,7 +63,7 @@ _LATEX = (
             r"(?P<mixed>(?<=\d)\s?)?\\(?:[dtcs]|nice)?frac\s{0,4}"
             rf"(?:\{{\s{{0,4}}({_PART})\s{{0,4}}\}}|(\d))\s{{0,4}}(?:\{{\s{{0,4}}({_PART})\s{{0,4}}\}}|(\d))"
         ),
-        lambda found: f"{'' if found['mixed'] is None else ' '}{found[2] or found[3]}/{found[4] or found[5]} ",
+        lambda found: _fraction(found[2] or found[3], found[4] or found[5], mixed=found["mixed"] is not None),
     ),
     (re.compile(r"(?<=[\d)])\s?\*\*\s?(?=[-+(]?\s?\d)"), "^"),
     (re.compile(r"\^\s?[{(]\s{0,4}([-+]?\d{1,9})\s{0,4}[})]"), r"^\1"),

@@ -24,16 +24,37 @@ MAX_POWER = 400
 MAX_DIGITS = 1000
 MAX_NUMERALS = 500
 """An answer is at the end of a text; a model that repeats itself writes a hundred thousand numbers."""
-SCALES = {
-    **dict.fromkeys(("k", "K", "Tsd", "thousand", "thousands", "Thousand", "Tausend", "mille"), 3),
-    **dict.fromkeys(("lakh", "lakhs", "Lakh"), 5),
-    **dict.fromkeys(("M", "m", "mn", "mln", "Mio", "million", "millions", "Million", "Millionen"), 6),
-    **dict.fromkeys(("crore", "crores", "Crore"), 7),
-    **dict.fromkeys(("B", "b", "bn", "Mrd", "Milliarde", "Milliarden", "milliard", "milliards"), 9),
-    **dict.fromkeys(("billion", "billions", "Billion"), 9),
-    **dict.fromkeys(("Billionen", "tn", "trillion", "trillions", "Trillion"), 12),
+_ABBREVIATIONS = {
+    word: (10, power)
+    for power, words in ((3, "k K"), (6, "M MM m mn mln"), (9, "B b bn Bn"), (12, "tn"))
+    for word in words.split()
 }
-"""Words that multiply the number before them, each with its power of ten."""
+_WORDS = {"dozen": (12, 1), "dozens": (12, 1)} | {
+    word: (10, power)
+    for power, words in (
+        (2, "hundred hundreds 百 백"),
+        (3, "tsd thousand thousands tausend mille тыс тысяч тысячи тысяча 千 천"),
+        (4, "万 萬 만"),
+        (5, "lakh lakhs lac lacs"),
+        (6, "mio million millions millionen millón millones milione milioni milhão milhões miljoen"),
+        (6, "млн миллион миллиона миллионов 百万 백만"),
+        (7, "crore crores 千万 천만"),
+        (8, "亿 億 억"),
+        (9, "billion billions mrd milliarde milliarden milliard milliards miliardo miliardi"),
+        (9, "bilhão bilhões miljard млрд миллиард миллиарда миллиардов"),
+        (12, "trillion trillions billionen billón billones trilhão trilhões 万亿"),
+        (15, "quadrillion quadrillions billiarde billiarden"),
+        (18, "trillionen"),
+        (21, "trilliarde trilliarden"),
+        (-1, "tenth tenths"),
+        (-2, "hundredth hundredths"),
+        (-3, "thousandth thousandths"),
+        (-6, "millionth millionths"),
+    )
+    for word in words.split()
+}
+SCALES = _ABBREVIATIONS | _WORDS
+"""What multiplies the number before it, each with base and exponent. The words may have capital letters."""
 ATTACHED = {"K", "B"}
 """Those that count only without a space before them, or with a currency: `300 K` is a temperature, `2 B` a label."""
 OF_MONEY = {"m", "b"}
@@ -42,36 +63,43 @@ OF_MONEY = {"m", "b"}
 _SYMBOLS = "$€£¥₹₩₽₺₪₫฿₱₦"
 _CURRENCY = rf"(?:[A-Z]{{0,3}}[{_SYMBOLS}]|(?:EUR|USD|GBP|CHF|JPY|CNY|INR|AUD|CAD|SEK|Rs\.?|Fr\.)(?![A-Za-z]))"
 _LETTER = "A-Za-zÀ-ÖØ-öø-ɏΑ-Ωα-ορ-ω"
-_SCALE = "|".join(sorted(SCALES, key=len, reverse=True))
+_WORD = "|".join(sorted(_WORDS, key=len, reverse=True))
+_SCALE = rf"(?i:{_WORD})|{'|'.join(sorted(_ABBREVIATIONS, key=len, reverse=True))}"
+_NO_SPACE_AFTER = r"(?<=[万萬만亿億억천百백])|(?<=千)(?![克米瓦卡])"
+"""After these words another may follow at once: `5万元`, but `5千克` is in kilograms."""
+SCALE_WORD = rf"(?i:{_WORD})(?:{_NO_SPACE_AFTER}|(?![\w-]))"
 _TOKEN = re.compile(
     rf"""
-    (?P<expression>\\[a-z]{{0,4}}frac\s?\{{(?:[^{{}}]|\{{[^{{}}]*\}}){{0,99}}\}}\s?\{{(?:[^{{}}]|\{{[^{{}}]*\}}){{0,99}}\}}
-        |√\s?[({{]?\s?\d++(?:[.,]\d++)*+|π\s?/\s?\d++)
+    (?P<expression>\\[a-z]{{0,4}}(?:frac|binom)\s?\{{(?:[^{{}}]|\{{[^{{}}]*\}}){{0,99}}\}}\s?\{{(?:[^{{}}]|\{{[^{{}}]*\}}){{0,99}}\}}
+        |(?:√|(?<![A-Za-z])(?:sqrt|log(?:_\{{?\d{{1,3}}\}}?|10(?=\())?|ln|(?:cbrt|exp|sin|cos|tan)(?=\()))\s?[({{]?\s?-?\d++(?:[.,]\d++)*+|π\s?/\s?\d++)
     |(?:\^\s?[-+({{]*+\s?|±\s?{_CURRENCY}?)\d++(?:[.,]\d++)*+    # an exponent, an uncertainty
-    |\d++(?::\d++)++|\d{{4}}-\d\d-\d\d(?!\d)                     # a time or a ratio, a date
-    |(?:(?P<sign>[-+]|(?:[Mm]inus|[Nn]egative|moins)(?=\s))[ ]{{0,4}}(?P<open>\([ ]?)?)?
+    |\d++(?::\d++)++|\d{{1,2}}h\d\d(?!\w)|\d{{4}}-\d\d-\d\d(?!\d)   # a time or a ratio, a date
+    |(?:(?P<sign>[-+]|(?:[Mm]inus|[Nn]egative|moins)(?=\s))[ ]{{0,4}}[*_`]{{0,3}}(?P<open>\([ ]?)?)?
      (?P<currency>(?<!\d){_CURRENCY}\s?(?P<inner>-\s?(?=\d))?)?
      (?P<run>\d++(?:[.,'_ ]\d++)*+|(?<![\w.,])[.,]\d++)
      (?:\s?/\s?(?P<bottom>\d++(?:[.,]\d++)*+)
       |[eE](?P<e>[-+]?\d{{1,4}})(?!\w)
       |\s{{0,2}}[×x*]\s{{0,2}}10\s?\^\s?(?P<times>[-+]?\d{{1,4}})(?!\d)
       |\^(?P<power>[-+]?\d{{1,4}})(?!\d|\.\d))?
-     (?P<scaled>(?P<space>[ ]?)(?P<scale>{_SCALE})(?:\.(?=[\s)]|$))?(?={_CURRENCY}|[^\w^/{_SYMBOLS}]|$))?
+     (?P<scaled>(?P<space>[ ]?|[ *_`$}}\-]{{1,4}}(?=[^\W\d_]{{3}}))(?P<scale>{_SCALE})
+       (?:{_NO_SPACE_AFTER}|(?:\.(?=[\s)]|$))?(?={_CURRENCY}|[^\w^/{_SYMBOLS}]|$)))?
      (?(open)\s?\))
     |[{_LETTER}](?:[{_LETTER}\d]|_(?=\w))*+(?:_?\{{[^{{}}\s]{{1,20}}\}})?    # a word, with the digits of its name
     """,
     re.VERBOSE,
 )
-_NOT_AFTER = re.compile(rf"(?:[\w)\]}}%°.\-]|\d[{_SYMBOLS}])\Z")
-"""What comes before a dash that joins or subtracts: `3-4`, `5%-10%`, `5€-10€`."""
+_NOT_AFTER = re.compile(rf"(?:[\w)\]}}%°.\-]|\d[{_SYMBOLS}`*])\Z")
+"""What comes before a dash that joins or subtracts: `3-4`, `5%-10%`, `5€-10€`, `**5**-**10**`."""
 _SIGN_AFTER = re.compile(r"(?:[=:(\[{<>≤≥≈≠,;|/×^]|(?<!\w)[$*]|\b(?:is|are|was|be|equals?|to|of))\Z")
 """What comes before a minus with a space after it: `x = - 5`, but not `7 - 5`, `the answer - 5`, or a bullet."""
 _SUBTRACTED_FROM = re.compile(r"(?:[\d)%\-]|(?<![A-Za-z])[A-Za-z])\Z")
 """What comes before the word in `7 minus 5`."""
 
 
-_GOES_ON = re.compile(r"\s?[√π]|\^(?!\s?\{?\s?(?:st|nd|rd|th)\b)")
+_GOES_ON = re.compile(r"\s?[×*]?\s?(?:[√π]|pi(?![A-Za-z]))|\^(?!\s?\{?\s?(?:st|nd|rd|th)\b)")
 """What makes the number before it part of an expression."""
+_ADDED_TO = re.compile(rf"\d[ ]?(?i:{_WORD})[ ]?\Z")
+"""What comes before a number that is only the rest of one: `2万5000`, `1 million 200 thousand`."""
 _MONEY_FOLLOWS = re.compile(rf"\s?{_CURRENCY}")
 
 
@@ -145,10 +173,12 @@ def _numerals_of(found: re.Match[str], text: str, mark: DecimalMark) -> Iterator
     for piece in others:
         end = piece.start + len(piece.literal)
         yield Numeral(piece.value, piece.value, piece.start, end, end, piece.literal)
-    unscaled = None if _GOES_ON.match(text, found.end()) else _raised(last.value, found)
+    is_part = _GOES_ON.match(text, found.end()) or _ADDED_TO.search(text, max(0, found.start() - 20), found.start())
+    unscaled = None if is_part else _raised(last.value, found)
     value = unscaled
     if unscaled is not None and _scale_counts(found, text):
-        value = unscaled * 10 ** SCALES[found["scale"]]
+        base, exponent = power_of(found["scale"])
+        value = unscaled * Fraction(base) ** exponent
     digits_end = found.end() if found["scaled"] is None else found.start("scaled")
     yield Numeral(value, unscaled, last.start, digits_end, found.end(), found[0].strip())
 
@@ -230,6 +260,11 @@ def _negates(found: re.Match[str], text: str) -> bool:
     if text[end] != " ":
         return not _NOT_AFTER.search(before)
     return bool(_SIGN_AFTER.search(before.rstrip(" ")))
+
+
+def power_of(scale: str) -> tuple[int, int]:
+    """Return the base and the exponent of the power by which a word of SCALES multiplies."""
+    return SCALES[scale] if scale in SCALES else SCALES[scale.lower()]
 
 
 def _scale_counts(found: re.Match[str], text: str) -> bool:

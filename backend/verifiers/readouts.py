@@ -20,10 +20,14 @@ _GROUP_OR_DECIMALS = re.compile(r"\D*(\d{1,3})[.,](\d{3})(?![.,]?\d)\D*")
 
 @dataclass(frozen=True, slots=True)
 class Readout:
-    """What a grader takes from a text: `read`, the value that it compares, from `part`."""
+    """What a grader takes from a text: `read`, the value that it compares, from `part`.
+
+    `rewritten`: the text in the notation of `part`, where the grader writes it so first.
+    """
 
     read: str
     part: str
+    rewritten: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,17 +49,18 @@ def readout_of(record: ScoreRecord) -> Readout | None:
     if record.status is not ScoreStatus.OK or record.reason is None:
         return None
     told = json.loads(record.reason)
-    return Readout(told["read"], told["part"])
+    return Readout(told["read"], told["part"], told.get("rewritten"))
 
 
 def lost_text(reference: str, readout: Readout) -> str:
     """Return what of a number or an expression the grader left out: words and numbers outside `part`."""
-    text = plain(reference)
-    if len(readout.part) >= CUT_CHARS or not _tokens(text) - _tokens(readout.part):
+    text, part = plain(readout.rewritten or reference), plain(readout.part)
+    missing = _tokens(text) - _tokens(part)
+    if len(readout.part) >= CUT_CHARS or not missing:
         return ""
-    before, found, after = text.rpartition(readout.part)
+    before, found, after = text.rpartition(part)
     if not found:
-        return " ".join((_tokens(text) - _tokens(readout.part)).elements())
+        return " ".join(missing.elements())
     return " … ".join(piece.strip() for piece in (before, after) if _tokens(piece))
 
 

@@ -61,7 +61,8 @@ def self_check(
     references = read_references(sampled, spec=spec, read=read)
     left_s = budget_s - (time.monotonic() - started)
     altered = _check_altered(sampled, results, found, spec=spec, grade=grade, left_s=left_s)
-    findings = [*found.findings, *reading_findings(references), *altered_findings(altered, spec=spec)]
+    findings = [*found.findings, *reading_findings(references)]
+    findings += altered_findings(altered, spec=spec, rows=sampled)
     where = "the row" if len(results) == 1 else f"all {len(results)} rows"
     good = f"Right answers get full marks on {where} checked; empty text, noise and other answers do not."
     columns = _columns(results, spec=spec)

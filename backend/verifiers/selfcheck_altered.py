@@ -3,6 +3,7 @@
 Pure, apart from the one call of the sandbox that grades them all.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -28,6 +29,7 @@ NEAR = 0.01
 SHOWN = 3
 """Altered answers that a finding names."""
 _LETTERS = frozenset("ABCDEFGHIJ")
+_NEGATIVE = re.compile(r"(?<![\w)])[−–-]\s?\W?\d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +95,11 @@ def altered_results(
     return results
 
 
-def altered_findings(results: Sequence[AlteredResult], *, spec: Spec) -> Iterator[Finding]:
-    """Report each kind of change with which an altered answer got full marks, and how many were tried."""
+def altered_findings(results: Sequence[AlteredResult], *, spec: Spec, rows: Sequence[ProbeRow]) -> Iterator[Finding]:
+    """Report each kind of change with which an altered answer got full marks, and how many were tried.
+
+    A sign counts less where no reference of the rows has one.
+    """
     if results and not any(result.full for result in results):
         message = f"None of {len(results)} altered right answers (another digit, sign, unit, …) gets full marks."
         yield Finding("altered", Level.PASS, message)
@@ -103,6 +108,7 @@ def altered_findings(results: Sequence[AlteredResult], *, spec: Spec) -> Iterato
         full = [result for result in tried if result.full]
         if full:
             lenient = _by_degree(spec) or (is_judged(spec) and len(full) <= MOST * len(tried))
+            lenient |= change is Change.SIGN and not _has_signs(rows, spec=spec)
             named = "; ".join(_named(result) for result in full[:SHOWN])
             message = f"{len(full)} of {len(tried)} altered right answers ({what}) get full marks: {named}."
             yield Finding(f"{change.value}_full", Level.WARN if lenient else Level.FAIL, message)
@@ -124,6 +130,11 @@ def altered_json(results: Sequence[AlteredResult]) -> list[dict[str, Any]]:
         }
         for result in sorted(results, key=lambda result: not result.full)
     ]
+
+
+def _has_signs(rows: Sequence[ProbeRow], *, spec: Spec) -> bool:
+    known = (text for row in rows for text in known_references(spec, item=row.item, answer=row.answer))
+    return any(_NEGATIVE.search(text) for text in known)
 
 
 def _changes(part: Single) -> frozenset[Change]:

@@ -2,6 +2,9 @@ r"""Inside: write an expression as LaTeX, from LaTeX in its variants, Unicode (`
 
 import re
 from collections.abc import Callable
+from fractions import Fraction
+
+from backend.verifiers.numerals import SCALE_WORD, power_of
 
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ⁿ", "0123456789-+n")
 _LOWERED = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
@@ -36,6 +39,7 @@ _REWRITES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
     (re.compile("[₀-₉]+"), lambda found: f"_{{{found[0].translate(_LOWERED)}}}"),
     (_GROUPED, lambda found: found[1] + re.sub(r"\D", "", found[2])),
     (re.compile(r"\\(?:mathrm|textrm|rm|mathbf|bm|boldsymbol|mathit)\s?\{([A-Za-z0-9])\}"), r"\1"),
+    (re.compile(r"\\(?:bf|it|rm|em)(?![a-z])\s?"), ""),
     (re.compile(r"\\!|\{,\}(?=\d{3})"), ""),
     (re.compile(_SPACING), " "),
     (re.compile(r"\\[dtc]frac"), r"\\frac"),
@@ -63,8 +67,48 @@ _REWRITES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
     (re.compile(r"\^\s?([-+]?\d{2,}|[-+]\s?\d+)"), r"^{\1}"),
     (re.compile(r"(?<![\d/.^_{])(\d+)\s+(\d+)\s?/\s?(\d+)(?![\d/.])"), r"\1\\frac{\2}{\3}"),
 )
+_SCALED = re.compile(
+    r"(?:(?<![\d,.])(?P<grouped>\d{1,3}(?:,\d{3})+)|(?<=[\d}]))(?P<between>[\s$*~]{0,4})(?P<text>\\(?:text|mbox|mathrm)\s?\{)?\s?"
+    rf"(?P<scale>{SCALE_WORD})(?(text)(?P<end>\s?\}})?|)"
+)
+_REPEATING = re.compile(
+    r"(?<![\w.])(?P<whole>\d{1,20})\.(?P<once>\d{0,20}?)"
+    r"(?:\\(?:overline|bar|dot)\s?\{(?P<marked>\d{1,20})\}|(?P<seen>(\d)\5\5|(\d{2,6})\6)(?P<more>\d{0,20})(?:\.{2,3}|…|\\[lc]?dots))"
+)
+_MEMBER_OF = re.compile(r"(?<![A-Za-z\\])[A-Za-z]\s?(?:\\in(?![a-z])|∈)\s?(?=[(\[]|\\left[(\[])")
 _BRACED_AFTER = re.compile(r"(\\sqrt(?:\[\d\])?|\^)\s{0,4}\(")
 _ABSOLUTE = re.compile(r"(?<![\\A-Za-z])abs\(([^()]{1,100})\)")
+
+
+def in_one_notation(text: str) -> str:
+    r"""Write scale words and repeating decimals of a text as expressions, and `x \in (1, 2)` as the interval."""
+    return _MEMBER_OF.sub("", _with_fractions(_with_powers(text)))
+
+
+def _with_powers(text: str) -> str:
+    r"""Write the words that multiply the number before them as powers: `5 million` becomes `5\cdot 10^{6}`."""
+
+    def write(found: re.Match[str]) -> str:
+        base, exponent = power_of(found["scale"])
+        is_open = found["text"] and not found["end"]
+        number = (found["grouped"] or "").replace(",", "")
+        return rf"{number}\cdot {base}^{{{exponent}}}{found['between']}{found['text'] if is_open else ''}"
+
+    return _SCALED.sub(write, text)
+
+
+def _with_fractions(text: str) -> str:
+    r"""Write repeating decimals as fractions: `0.1\overline{6}` and `0.1666...` become `\frac{1}{6}`."""
+
+    def write(found: re.Match[str]) -> str:
+        block = found["marked"] or found[5] or found[6]
+        if not found["marked"] and not (block * 20).startswith(found["more"]):
+            return found[0]
+        once, scale = found["once"], 10 ** len(found["once"])
+        value = (int(found["whole"] + once) + Fraction(int(block), 10 ** len(block) - 1)) / scale
+        return rf"\frac{{{value.numerator}}}{{{value.denominator}}}"
+
+    return _REPEATING.sub(write, text)
 
 
 def as_latex(expression: str) -> str:

@@ -3,6 +3,20 @@ r"""Inside: where a text marks its answer: after the reasoning, in `<answer>`, i
 import re
 
 _TAG, _TAG_END = re.compile("<answer>", re.I), re.compile("</answer>", re.I)
+_GAP = r"(?:[ $}~]|\\(?:q?quad(?![a-z])|(?:text|mbox)\s?\{|[,;: ])){0,8}"
+JOINT = re.compile(
+    rf"{_GAP}(?:\.?\s{{0,4}}(?:[,;]|,?\s{{0,4}}\b(?:and|or)\b|[-+*/×]|\\(?:times|cdot)(?![a-z]))\s{{0,4}})?{_GAP}"
+    r"(?:[A-Za-z]\w{0,2}\s?=\s?)?"
+)
+"""What stands between the boxes of one answer: `\boxed{1} or \boxed{2}`, `x = \boxed{1}, y = \boxed{2}`."""
+_MINUS = re.compile(r"(?<![\w)\]}%°.\-])[-−]\$?\Z")
+_POWER = r"\^\s?(?:\{[^{}]{1,40}\}|\d|\\?[A-Za-z]+)"
+_ROOT = r"\\sqrt\s?\{[^{}]{1,40}\}"
+_TERM = rf"(?:\d{{1,20}}(?:\.\d{{1,20}})?|\\pi|{_ROOT}|(?![aAI])[A-Za-z](?![A-Za-z]))(?:{_POWER})?"
+_BEFORE = re.compile(rf"(?<![\w.,\\])(?:{_TERM}\s?(?:[+*/]|\\times|\\cdot)\s?|\d{{1,20}}(?:\.\d{{1,20}})?)\$?\Z")
+_AFTER = re.compile(rf"\$?((?:{_POWER}|\\pi(?![a-z])|{_ROOT}|[inxyz](?![A-Za-z])|\s?[-+*/]\s?{_TERM}){{1,4}})")
+_ASKED_FOR = re.compile(r"[^\n=]{0,40}=")
+"""What belongs to a box: `2\boxed{3}` is not 3. But in `2 + \boxed{3} = 5` the box is what was asked for."""
 _BOX = re.compile(r"\\(?:boxed|fbox)\s{0,4}(?=\{)")
 
 
@@ -26,6 +40,23 @@ def boxes(text: str, *, limit: int = 8) -> list[tuple[int, str, int]]:
         if end is not None and not (found and place < found[-1][2]):
             found.append((place, text[brace + 1 : end], end + 1))
     return found
+
+
+def boxed_values(text: str) -> list[tuple[int, str, int]]:
+    r"""Return the boxes, each with what belongs to it: `x = -\boxed{3}`, `\boxed{x}^2`."""
+    return [_with_neighbours(text, *box) for box in boxes(text)]
+
+
+def _with_neighbours(text: str, start: int, content: str, end: int) -> tuple[int, str, int]:
+    before = text[max(0, start - 48) : start]
+    is_whole = _ASKED_FOR.match(text, end)
+    first, after = (None, None) if is_whole else (_BEFORE.search(before), _AFTER.match(text, end))
+    if first or (after and len(content) > 1 and not content.isdigit()):
+        content = f"({content})"
+    content = f"{first[0] if first else ''}{content}{after[1] if after else ''}"
+    if _MINUS.search(before[: first.start()] if first else before):
+        content = f"-({content})" if re.search("[-+]", content) else f"-{content}"
+    return start, content, after.end() if after else end
 
 
 def _closing(text: str, brace: int, *, limit: int = 4000) -> int | None:

@@ -11,13 +11,12 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from worker.sandbox.latex import FUNCTIONS, as_latex
-from worker.sandbox.marked import after_hashes, answer_of, boxes
+from worker.sandbox.latex import FUNCTIONS, as_latex, in_one_notation
+from worker.sandbox.marked import JOINT, after_hashes, answer_of, boxed_values
 from worker.sandbox.scorers import GradeError, Scored, Scorer, require_reference
 
 MAX_EXPRESSION_CHARS = 400
 
-_JOINT = re.compile(r"[\s.$]{0,8}(?:,|;|,?\s{0,4}\b(?:and|or)\b)[\s$]{0,8}")
 _DELIMITED = re.compile(
     r"\$\$([^$]{1,2000})\$\$|\\\[((?:[^\\]|\\(?![\[\]])){1,2000})\\\]|\\\(((?:[^\\]|\\(?![()])){1,2000})\\\)"
     r"|(?<![\\\d$])\$(?=[^\s$])([^$\n]{1,2000})(?<=[^\s\\])\$(?![\d$])"
@@ -50,11 +49,14 @@ _EDGES = " \t\n.,;:?=*→_`'\"\u00a0"
 _NO_SPACE = re.compile(r"(?<!\d)\s|\s(?!\d)")
 _BASE = re.compile(r"([0-9A-F]+)_\{?(\d{1,2})\}?")
 _DECIMAL = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+|\d*)(?:\.\d+)?")
+_INTERVAL = re.compile(r"[(\[][^,]{1,99},[^,]{1,99}[)\]]")
+_INEQUALITY = re.compile(r"[<>]|\\[lg]eq?(?:slant)?(?![a-z])")
+_TIME = re.compile(r"0?(?P<time>\d{1,2}:\d\d)\s?(?:(?P<half>[ap])\.?\s?m\.?)?", re.I)
 _UNIT_NAMES = (
     "cm:cm mm:mm km:km dm:dm m:m in:in ft:ft mi:mi yd:yd g:g kg:kg mg:mg lb:lb oz:oz l:l ml:ml s:s min:min h:h hr:h "
     "day:day week:week centimeter:cm centimetre:cm millimeter:mm millimetre:mm kilometer:km kilometre:km meter:m "
     "metre:m inch:in inche:in foot:ft feet:ft mile:mi yard:yd gram:g kilogram:kg pound:lb ounce:oz liter:l litre:l "
-    "second:s minute:min hour:h"
+    "second:s minute:min hour:h dollar:dollar cent:cent"
 )
 _UNITS = {name: unit for name, _, unit in (pair.partition(":") for pair in _UNIT_NAMES.split())}
 """Units of measure, without the plural's `s`: two of them that differ are not equal."""
@@ -86,7 +88,10 @@ def mathematics(program: Mapping[str, Any]) -> Scorer:
         right, answer = read_right(require_reference(reference)), stated(text)
         equal = _same(right, answer)
         if equal is None:
-            equal = verify(parsed(right.latex), parsed(answer.latex), timeout_seconds=None)
+            sides = [parsed(right.latex), parsed(answer.latex)]
+            if _INTERVAL.fullmatch(right.latex) and _INEQUALITY.search(answer.latex):
+                sides.reverse()  # math-verify reads the first side's `(1, 2)` as a point
+            equal = verify(*sides, timeout_seconds=None)
         reason = f"read '{answer.latex or answer.words:.80}'; the reference is '{right.latex or right.words:.80}'"
         return Scored(float(equal), None if equal else reason)
 
@@ -118,7 +123,7 @@ def stated(text: str) -> Stated:
     if not parts:
         return Stated(words=_words(expression))
     part = parts[0] if is_led else parts[-1]
-    if _TURNS.search(f"{part.words} {part.unit}"):
+    if _TURNS.search(f"{part.words} {part.unit}") or (len(parts) > 1 and "to" in (part.words, part.unit)):
         return Stated(words=_words(expression))
     base = _BASE.fullmatch(part.latex)
     words = _words(expression)
@@ -127,8 +132,8 @@ def stated(text: str) -> Stated:
 
 def _candidate(text: str) -> tuple[str, bool]:
     """Return the stretch of the text that holds its answer, and whether it begins with it."""
-    said, _is_tagged = answer_of(text)
-    found = boxes(said)
+    said = in_one_notation(answer_of(text)[0])
+    found = boxed_values(said)
     if found:
         return _joined(said, found), True
     hashes = after_hashes(said)
@@ -168,10 +173,10 @@ def _joined(text: str, found: list[tuple[int, str, int]], *, last: bool = True) 
     group = [ordered[0]]
     for one in ordered[1:]:
         first, second = (one, group[-1]) if last else (group[-1], one)
-        if not _JOINT.fullmatch(text, first[2], second[0]):
+        if not JOINT.fullmatch(text, first[2], second[0]):
             break
         group.append(one)
-    return ", ".join(content for _, content, _ in (group[::-1] if last else group))
+    return ", ".join(dict.fromkeys(content for _, content, _ in (group[::-1] if last else group)))
 
 
 def _parts(expression: str) -> list[Stated]:
@@ -204,7 +209,7 @@ def _parts(expression: str) -> list[Stated]:
 
 
 def _latex(segment: str) -> str:
-    text = re.sub(r"^\s*(?:and|or)\b|\b(?:and|or)\s*$", "", segment.strip(_EDGES)).strip(_EDGES)
+    text = re.sub(r"^\s*(?:(?:and|or)\b|\\approx(?![a-z])|≈)|\b(?:and|or)\s*$", "", segment.strip(_EDGES)).strip(_EDGES)
     return as_latex(text)
 
 
@@ -229,8 +234,17 @@ def _same(right: Stated, answer: Stated) -> bool | None:
         return False
     if _NO_SPACE.sub("", right.latex) == _NO_SPACE.sub("", answer.latex):
         return True
+    time = _TIME.fullmatch(f"{right.latex} {right.unit}".strip())
+    if time and ":" in answer.latex:  # math-verify takes it for a ratio
+        other = _TIME.fullmatch(f"{answer.latex} {answer.unit}".strip())
+        return other is not None and other["time"] == time["time"] and _alike(time["half"], other["half"])
     numbers = [_decimal(one.latex) for one in (right, answer)]
     return numbers[0] == numbers[1] if None not in numbers else None
+
+
+def _alike(half: str | None, other: str | None) -> bool:
+    """Return whether the halves of the day, `a` or `p`, do not differ. One may be left out."""
+    return half is None or other is None or half.casefold() == other.casefold()
 
 
 def _other_unit(right: str, answer: str) -> bool:

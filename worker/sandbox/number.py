@@ -8,21 +8,27 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from backend.verifiers.notation import plain
-from backend.verifiers.numerals import DecimalMark, Numeral, numerals
-from worker.sandbox.marked import after_hashes, answer_of, boxes
+from backend.verifiers.numerals import DecimalMark, Numeral
+from worker.sandbox.marked import JOINT, after_hashes, answer_of, boxed_values
+from worker.sandbox.meant import meant
 from worker.sandbox.scorers import GradeError, Scored, Scorer, require_reference
 
 _BETWEEN = r"[ *_`$})]{0,8}"
 """What may stand between a number and its unit: `**5** km`, `$5$ km`."""
-_GOES_ON = r"(?:\d|\^|\s?/\s?\w|\s?×\s?[A-Za-z]|\s(?:per|pro|par)\b)"
-"""What makes another unit of the one before it: `m^2`, `km/h`."""
+_GOES_ON = (
+    r"(?:\d|\^|\s?/\s?\w|\s?×\s?[A-Za-z]|\s(?:per|pro|par)\b|\s[A-Za-z]{1,3}\^"
+    r"|\s(?:[cdkm]?m|[shKNJW]|Pa|Hz|mol|min)(?!\w))"
+)
+"""What makes another unit of the one before it: `m^2`, `km/h`, `kg m`."""
 _JOINT = re.compile(r"(?:\s|,|and|und|et){1,6}")
 """What stands between the parts of `2 h 30 min`."""
 _UNIT_AFTER = re.compile(r"[^\d.,;:!?\n]{0,40}")
-_DENIED = re.compile(r"(?:\bnot|n't|≠|\brather than|\binstead of)\s{0,4}(?:equal to\s{1,4})?[-$€£]{0,2}\s?\Z", re.I)
-_OPEN = re.compile(r"(?:\d[^\d.;\n]{0,12}\b(?:or|oder|ou)|\bbetween\b[^.;\n]{0,24}\band)\s{1,4}[-$€£]{0,2}\s?\Z")
 _AMOUNT = r"[$€£¥₹]\s?[\d.,' ]+"
 _ACCOUNTING = re.compile(rf"\s*(?:\(\s?({_AMOUNT})\)|([$€£¥₹]\s?)\(([\d.,' ]+)\))\s*")
+_CONCLUDES = re.compile(r"[=≈]|\banswer\b", re.I)
+"""What the last number of a reference with several follows."""
+_SAID = re.compile(r"[=≈→⇒]|(?<![^\W\d_])(?!(?:and|or)\b)[^\W\d_]")
+"""What says something about the numbers next to it."""
 _IN_PARENTHESES = re.compile(r"\s*\(\s?[\d.,' ]+\)\s*")
 _BULLET = re.compile(r"\A\s*-\s+(?=[\d.$€£¥₹])")
 
@@ -45,9 +51,12 @@ def number(program: Mapping[str, Any]) -> Scorer:
     def score(text: str, reference: str | None) -> Scored:
         right, unit, _ = read_reference(require_reference(reference))
         marked, is_marked = _marked(text)
-        found = list(readings(_alone(marked) if is_marked else _unfolded(plain(marked)), mark))
+        said = _alone(marked) if is_marked else _unfolded(plain(marked))
+        found = list(readings(said, mark))
         if not found:
             return Scored(0.0, "the text contains no number")
+        if _is_a_list(said, found) or (is_marked and said.rstrip().endswith("!")):
+            return Scored(0.0, f"'{said:.80}' is no single number")
         answer = _last(found)
         if unit is not None and answer.unit is None:
             return Scored(0.0, f"{answer.written} has no unit; the reference is in {unit}")
@@ -72,10 +81,10 @@ def reference_reader(program: Mapping[str, Any]) -> Callable[[str], ReadNumber]:
     readings, mark = _readings(program), program["decimal_mark"]
 
     def read(reference: str) -> ReadNumber:
-        marked, _ = _marked(reference)
+        marked, is_marked = _marked(reference)
         text = _alone(marked)
         found = list(readings(text, mark))
-        _require_one_number(text, found, reference)
+        _require_one_number(text, found, reference, is_marked=is_marked)
         right = _last(found)
         if right.value is None:
             what = f"has the unit '{right.unit}', which is not in `units`" if right.unit else "is more than one number"
@@ -96,9 +105,11 @@ def _exact(number: float) -> Fraction:
 def _marked(text: str) -> tuple[str, bool]:
     r"""Return what the text marks as its answer (`<answer>`, `\boxed{}` with its unit, `####`) or all, and which."""
     said, is_tagged = answer_of(text)
-    found = boxes(said)
+    found = boxed_values(said)
     if found:
-        _, content, end = found[-1]
+        start, content, end = found[-1]
+        if len(found) > 1 and JOINT.fullmatch(said, found[-2][2], start) and found[-2][1] != content:
+            content = f"{found[-2][1]}, {content}"
         unit = _UNIT_AFTER.match(said, end)
         return content + (unit[0] if unit else ""), True
     hashes = after_hashes(said)
@@ -116,15 +127,22 @@ def _unfolded(text: str) -> str:
     return text if found is None else "-" + (found[1] or found[2] + found[3])
 
 
-def _require_one_number(text: str, found: list[_Reading], reference: str) -> None:
+def _require_one_number(text: str, found: list[_Reading], reference: str, *, is_marked: bool) -> None:
     if not found:
         raise GradeError(f"the reference '{reference:.80}' contains no number")
     if _IN_PARENTHESES.fullmatch(text):
         raise GradeError(
             f"the reference '{reference:.80}' may mean a minus: write it with its sign, without parentheses"
         )
-    if len(found) > 1 and not re.search(r"[^\W\d_]|[=≈]", text):
+    if _is_a_list(text, found):
         raise GradeError(f"the reference '{reference:.80}' is several numbers, not one: compare it with `math`")
+    if len(found) > 1 and not is_marked and not _CONCLUDES.search(text):
+        raise GradeError(f"the reference '{reference:.80}' has several numbers: write the one that is meant alone")
+
+
+def _is_a_list(text: str, found: list[_Reading]) -> bool:
+    """Return whether a text is several numbers and nothing else."""
+    return len(found) > 1 and not _SAID.search(text)
 
 
 def _last(found: list[_Reading]) -> _Reading:
@@ -146,17 +164,6 @@ def shown(value: Fraction) -> str:
     return text if len(text) <= 40 else f"{decimal:.6e}"
 
 
-def _meant(text: str, mark: DecimalMark) -> Iterator[Numeral]:
-    """Yield the numbers of a `plain` text that it does not deny: 42 of `42, not 43`. The second of two that it leaves
-    open (`6 or 5`) has no value."""
-    for one in numerals(text, decimal_mark=mark):
-        before = max(0, one.start - 40)
-        if _DENIED.search(text, before, one.start):
-            continue
-        is_open = _OPEN.search(text, before, one.start)
-        yield one._replace(value=None, unscaled=None) if is_open else one
-
-
 class _Units:
     """Reads the numbers of `plain` texts in these units, each with its factor."""
 
@@ -170,7 +177,7 @@ class _Units:
     def readings(self, text: str, mark: DecimalMark) -> Iterator[_Reading]:
         leading = {found.end(): found["unit"] for found in self._before.finditer(text)}
         last: _Reading | None = None
-        for numeral in _meant(text, mark):
+        for numeral in meant(text, mark, unit=self._after):
             one = self._with_unit(numeral, text, leading.get(numeral.start))
             if last is not None and self._continues(last, one, text[last.end : min(numeral.start, last.end + 9)]):
                 assert last.value is not None

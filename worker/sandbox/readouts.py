@@ -1,7 +1,7 @@
-"""Inside: how a grader reads a reference, told instead of a score: `{"read", "part"}` as JSON in the reason.
+"""Inside: how a grader reads a reference, told instead of a score, as JSON in the reason.
 
-`read` is the value that the grader compares, `part` the text that it took the value from. Each function stands for the
-scorer of its kind and uses the same reader.
+It has the fields of `Readout` (backend/verifiers/readouts.py). Each function stands for the scorer of its kind and uses
+the same reader.
 """
 
 import json
@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from worker.sandbox.choice import finder
+from worker.sandbox.latex import in_one_notation
 from worker.sandbox.mathematics import read_reference
 from worker.sandbox.number import reference_reader, shown
 from worker.sandbox.scorers import GradeError, Scored, Scorer
@@ -28,8 +29,9 @@ def _number(program: Mapping[str, Any]) -> Scorer:
 
 def _mathematics(_program: Mapping[str, Any]) -> Scorer:
     def tell(text: str, _reference: str | None) -> Scored:
-        found = read_reference(text)
-        return _told(found.latex or found.words, part=f"{found.latex or found.words} {found.unit}".strip())
+        found, rewritten = read_reference(text), in_one_notation(text)
+        part = f"{found.latex or found.words} {found.unit}".strip()
+        return _told(found.latex or found.words, part=part, rewritten=None if rewritten == text else rewritten)
 
     return tell
 
@@ -54,5 +56,6 @@ READERS: Mapping[str, Callable[[Mapping[str, Any]], Scorer]] = {
 """By the kind of the program, which has the options of the scorer."""
 
 
-def _told(read: str, *, part: str) -> Scored:
-    return Scored(1.0, json.dumps({"read": read[:MAX_CHARS], "part": part[:MAX_CHARS]}))
+def _told(read: str, *, part: str, rewritten: str | None = None) -> Scored:
+    told = {"read": read, "part": part} | ({} if rewritten is None else {"rewritten": rewritten})
+    return Scored(1.0, json.dumps({name: text[:MAX_CHARS] for name, text in told.items()}))

@@ -109,6 +109,8 @@ def _digits(text: str, seed: int) -> list[str]:
         ("1,000, 2,000", Change.ELEMENT, ["1,000", "2,000"]),
         ("Yes", Change.CHOICE, ["no"]),
         ("false", Change.CHOICE, ["true"]),
+        ("March 15, 2024", Change.DATE, ["March 16, 2024", "March 15, 2025", "April 15, 2024"]),
+        ("2024-03-15", Change.DATE, ["2025-03-15", "2024-04-15", "2024-03-16"]),
     ],
 )
 def test_what_is_altered_in_answers_of_each_form(reference: str, change: Change, expected: list[str]) -> None:

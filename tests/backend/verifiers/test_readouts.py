@@ -20,10 +20,16 @@ from backend.verifiers.readouts import Readout, ReadReference, lost_choices, los
         ("x=1 or x=-4", "x=1, x=-4", ""),
         ("x=1 or x=-4", "-4", "x=1 or x="),
         (r"5 \text{ cm}", "5", "cm"),
+        (r"2\pi", r"2\pi", ""),
     ],
 )
 def test_words_and_numbers_outside_what_was_read_are_lost(reference: str, part: str, lost: str) -> None:
     assert lost_text(reference, Readout("", part)) == lost
+
+
+def test_nothing_is_lost_that_was_only_rewritten() -> None:
+    assert lost_text("5 million", Readout("", r"5\cdot 10^{6}", r"5\cdot 10^{6}")) == ""
+    assert lost_text("5 million euros", Readout("", r"5\cdot 10^{6}", r"5\cdot 10^{6} euros")) == "euros"
 
 
 @pytest.mark.parametrize(

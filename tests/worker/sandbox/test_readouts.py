@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from backend.verifiers.readouts import Readout
+from backend.verifiers.readouts import Readout, lost_text
 from backend.verifiers.specs import parse_spec
 from backend.verifiers.templates import Sample
 from worker.sandbox.pool import Sandbox
@@ -27,6 +27,15 @@ def test_a_grader_says_which_value_it_takes_from_which_part(
 ) -> None:
     spec: Any = parse_spec(grader)
     assert sandbox.read(spec, [reference]) == [Readout(read, part)]
+
+
+@pytest.mark.parametrize(
+    "reference", ["5 million", "2,500 million", "5 dozen", "0.333...", r"x \in (1,2)", "10:30 a.m."]
+)
+def test_nothing_of_a_reference_is_lost_that_is_only_rewritten(sandbox: Sandbox, reference: str) -> None:
+    (readout,) = sandbox.read(parse_spec({"type": "math"}), [reference])
+    assert readout is not None
+    assert lost_text(reference, readout) == ""
 
 
 @pytest.mark.parametrize("kind", ["number", "math", "choice"])

@@ -334,6 +334,23 @@ def test_altered_answers_are_no_reproach_to_a_verifier_that_keeps_its_promise(sa
     assert not any(one["full"] for one in result["altered"])
 
 
+LAST_NUMBER = "return float(re.findall('[0-9]+', output_text)[-1:] == re.findall('[0-9]+', item['answer'])[-1:])"
+
+
+def test_a_verifier_that_reads_the_last_number_of_a_date_is_found(sandbox):
+    result = checked(
+        sandbox, python(LAST_NUMBER, "import re"), rows_of("March 15, 2024", "July 4, 1776", "May 1, 2023")
+    )
+    assert finding(result, "date_full")["level"] == "fail"
+    assert "`March 16, 2024` for `March 15, 2024`" in finding(result, "date_full")["message"]
+
+
+@pytest.mark.parametrize(("answers", "level"), [(["12", "7", "105"], "warn"), (["12", "-7", "105"], "fail")])
+def test_a_sign_that_is_overlooked_counts_less_where_no_reference_has_one(sandbox, answers, level):
+    result = checked(sandbox, python(LAST_NUMBER, "import re"), rows_of(*answers))
+    assert finding(result, "sign_full")["level"] == level
+
+
 def test_a_similarity_that_overlooks_a_difference_is_only_warned_of(sandbox):
     grader = {
         "type": "text_similarity",

@@ -1,0 +1,83 @@
+"""Inside: the words by which a text states a choice, as patterns. Case is ignored; all that repeats is bounded."""
+
+import re
+
+_ANSWER = (
+    r"(?:(?<![^\W_])(?:answer|ans|choice|option|selection|response|letter|solution|verdict|correct|label|category|class"
+    r"|classification|sentiment|stance|prediction|pick|vote|final|conclusion|result|output|antwort|lösung|réponse|respuesta|resposta|risposta|odpowiedź"
+    r"|ответ|cevap|jawaban|đáp\s{1,4}án|الجواب|الإجابة|उत्तर)|答案|故?选择?|正解|答え|정답|답)"
+)
+_IS = r"(?:is|was|are|would\s{1,8}be|must\s{1,8}be|should\s{1,8}be|=|ist|est|es|è|é)"
+ADVERB = (
+    r"(?:(?:therefore|thus|hence|then|clearly|definitely|probably|indeed|most\s{1,8}likely|la|le)[,:]?\s{1,8}){0,2}"
+)
+_LABELLED = (
+    rf"{_ANSWER}\b(?:\s{{1,4}}(?:correcte|correcta|correta|corretta|finale?)\b)?[)'’\]]{{0,2}}"
+    rf"(?:\s{{1,8}}(?:to|for)\s{{1,8}}(?:this|the|that)\s{{1,8}}(?:question|problem))?"
+    rf"(?:\s{{1,8}}{_IS}(?!\w)\s{{0,8}}[:=]?|\s{{0,8}}(?:[-=]>|[:=→⇒])|\s{{1,8}}[-–—]\s|(?<=['’])s(?=\s))|\bans\.|#{{4}}"
+    r"|(?:答案|故?选择?|正解|答え|정답|답)(?:应该)?(?:是|为|选|は|은)?:?"
+)
+_CHOSEN = (
+    r"\b(?:(?:I|we)(?:['’](?:d|ll|m|ve|re))?|let['’]s|let\s{1,4}us)\s{1,8}(?:(?:would|will|am|have)\s{1,8})?"
+    r"(?:choose|chose|chosen|pick|picked|select|selected|say|take|vote(?:\s{1,4}for)?"
+    r"|(?:think|believe|guess)(?:\s{1,4}that)?(?:\s{1,4}it(?:['’]s|\s{1,4}is))?"
+    r"|(?:go|went|going)\s{1,8}(?:with|for)|(?:are\s{1,8})?left\s{1,8}with)\b\s{0,8}:?"
+)
+_POINTED_AT = (
+    r"\b(?:it|that|this)(?:['’]s|\s{1,8}(?:is|(?:must|should|can\s{1,8}only|has\s{1,8}to)\s{1,8}be))\b(?:\s{1,8}only\b)?"
+    r"|\bleaves(?:\s{1,4}us\s{1,4}with)?(?:\s{1,8}only)?\b"
+)
+_CORRECTED = (
+    r"\b(?:actually|correction|edit\s?(?=:)|scratch\s{1,4}that|(?:sorry,?\s{1,4})?I\s{1,4}meant?|sorry|oops"
+    r"|on\s{1,4}second\s{1,4}thoughts?|no,?\s{1,4}wait|wait,?\s{1,4}no)\b[,:;.!\s–—-]{0,4}"
+    r"|(?:[?…]|\.{3})\s{1,4}no\b[,:;.!\s–—-]{0,4}"
+)
+_CONCLUDED = (
+    r"(?:^|[.!,\n]\s{0,8})(?:so|thus|hence|therefore|ergo|by\s{1,4}elimination|definitely|surely|probably|clearly"
+    r"|(?:must|has\s{1,4}to)\s{1,4}be|looks\s{1,4}like|going\s{1,4}with)\b,?"
+)
+STATES = rf"(?:{_LABELLED}|{_CHOSEN}|{_POINTED_AT}|{_CORRECTED}|{_CONCLUDED})\s{{0,8}}"
+"""What a choice follows that is meant as the answer."""
+NOUN = (
+    r"(?:(?:the\s{1,8})?(?:(?:final|correct|right|best)\s{1,8})?"
+    r"(?:option|opción|opção|choice|answer|letter|antwort|réponse|respuesta|ответ)\s{1,8}"
+    r"(?::\s{0,8})?)?"
+)
+OPEN, SHUT = r"[('‘\[{#<]{0,6}\s{0,4}", r"\s{0,4}[)'’\]}>]{0,6}"
+DENIED = r"(?!\s{0,2}[(\-–—:]\s{0,2}(?:wrong|incorrect|false|not?\b))"
+ENDS = (
+    r"(?=\s{0,4}$|\s{0,4}\n|\s{0,4}(?:[。、]|[.!;:,)](?:\s|$|[a-z]{2}|[^\x00-\x7f]))|\s{0,4}\((?-i:[A-Z0-9\\])"
+    r"|\s{0,4}[✅✔👍]|です|だ|입니다|이다|\s{1,4}[-–—]\s|\s{1,4}(?:because|since|as(?!\s{1,4}well)|for|with|over|based|due|given)\b"
+)
+MARK = r"(?:[)'’\]}>]{1,6}[.:]?|[.:])"
+REASON = (
+    r"(?=,?\s{1,4}(?:because|since)\b|,\s{1,4}(?:obviously|clearly|definitely)\s{0,4}(?:[.!]|$)"
+    r"|\s{1,4}[-–—]\s|\s{1,4}\((?-i:[A-Z0-9\\]))"
+)
+SMALL_ENDS = re.compile(r"\s{0,2}(?:[)\]}'’;!\n]|[.:,](?!\w)|\Z)")
+TEXT = r"|(?<=[)\]}])\s{0,4}(?-i:[A-Za-z0-9\\])|\s{1,4}(?-i:[A-Z0-9\\])"
+"""The text of a choice next to its label: `(B) the city`, `B Paris`."""
+VERB = r"\s{0,4}(?:is|are|was|would|seems?|can|could|does|do|looks?)"
+LISTED = (
+    r"{shut}\s{{0,4}}(?:(?:[,、/|&+\-–—]|\bor\b|\band\b){{1,4}}\s{{0,8}}"
+    r"(?:(?:or|and|maybe|perhaps|possibly|option)\b\s{{1,8}}){{0,3}}"
+    r"|[,;]\s{{1,4}}also\s{{1,4}}|[;\n]{{1,4}}\s{{0,8}}(?!{open}(?:{labels}){shut}(?:{verb}\b|:))"
+    r"|[.)]\s{{1,4}}(?={open}(?:{labels})[.)](?:\s|$))|(?<=[)\]}}])\s{{0,2}}(?=[(\[{{])|[ ]{{1,4}}(?=(?-i:[A-Z0-9])))"
+    r"{open}(?-i:(?![a-z]\s))(?:{labels})(?!\w)"
+    r"(?!{shut}(?:{verb}\b[^.\n]{{0,40}}\b(?:wrong|incorrect|not|false|out|impossible)\b"
+    r"|\s{{0,4}}(?:(?:is|was|does|do|ca|would)n['’]t|think|believe|guess|am)\b))"
+)
+"""Another choice after one. A choice that is said to be wrong (`B, C is wrong`) is none of a list."""
+INTRODUCED = re.compile(
+    r"(?:\A|[^\w\s]|\n|(?<!\w)(?:option|choice|answer|letter|antwort|réponse|respuesta|statement|that|only|so|hence|thus|therefore|think|believe|then"
+    r"|because|since|as|but|and|clearly|conclude))\s{0,8}[('\[]{0,4}\Z",
+    re.I,
+)
+RIGHT = (
+    r"(?:\s{0,2}\?\s{1,4}yes\s{0,4}(?:[.!]|$)|\s{1,4}it\s{1,4}(?:is|must\s{1,4}be)(?=\s{0,4}(?:[.!,\n]|$))"
+    r"|\s{0,2}[:–—-]?\s{0,2}[✓✔✅]|\s{0,2}[:–—-]\s{0,2}(?:yes|true|right)\b|\s{0,2}[:.–—-]\s{0,2}correct\b"
+    r"|\s{1,8}(?:fits|works)\s{1,4}best\b|\s{1,8}makes\s{1,4}(?:the\s{1,4})?most\s{1,4}sense\b"
+    r"|\s{1,8}(?:ist|est|es|è)\s{1,8}(?:richtig|korrekt|correct[ea]?|corretta|juste)\b"
+    r"|\s{1,8}(?:is|would\s{1,8}be|must\s{1,8}be)\s{1,8}(?:(?:the|clearly|thus|therefore|hence|then|indeed|definitely|most)\s{1,8}){0,2}"
+    r"(?:correct|right|best|true|answer)\b(?!\s{0,2}\?))"
+)
