@@ -250,7 +250,7 @@ def test_whatever_can_be_called_is_called(sandbox, source):
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
-        ("def made():\n    if 1:\n        return len\ngrade = made()\n", "'grade(obj)' has parameters that no known"),
+        ("def made():\n    if 1:\n        return len\ngrade = made()\n", "'grade(obj, /)' has parameters that no known"),
         ("grade = [1][0]\n", "'int' cannot be called"),
         ("if not __name__:\n    def grade(item, output_text):\n        return 1\n", "does not define 'grade'"),
     ],
@@ -295,6 +295,8 @@ READ_AS_TEXT = {
     "characters": "''.join(c for c in completion if c not in 'content') + completion[len(completion):]",
     "a number": "str(int(completion or 0) or '')",
     "a text that mentions it": "completion if 'role' in completion or True else None",
+    "only a text, by its type": "completion if type(completion) is str else 'nothing'",
+    "by type": "{str: lambda: completion, list: lambda: completion[0]['content']}[type(completion)]()",
 }
 READER = """
 import json, operator
