@@ -20,7 +20,10 @@ def rows(schema, query):
     database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST)
     steps = iter(range(STEPS // 1000))
     database.set_progress_handler(lambda: next(steps, None) is None, 1000)
-    return database.execute(query).fetchmany(10_000)
+    found = database.execute(query)
+    if found.description is None:
+        raise ValueError("the statement returns no rows")
+    return found.fetchmany(10_000)
 \"\"\"
 
 
