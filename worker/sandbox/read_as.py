@@ -8,14 +8,15 @@ there (a method, `zip`, `itemgetter`) makes no difference, and a look-up in anyt
 from collections.abc import Iterator
 from typing import Any
 
-KEYS = ("content", "role")
-_OF_MESSAGES = frozenset({*KEYS, "get", "items", "keys", "values"})
+from backend.verifiers.signatures import MESSAGE_KEYS
+
+_OF_MESSAGES = frozenset({*MESSAGE_KEYS, "get", "items", "keys", "values"})
 """Attributes of a message, as a dict or an object, that no text has."""
 
 
 def may_read_messages(source: str) -> bool:
     """Return whether the source names a key of a message at all."""
-    return any(key in source for key in KEYS)
+    return any(key in source for key in MESSAGE_KEYS)
 
 
 class WatchedText(str):
@@ -56,7 +57,7 @@ class WatchedItem(WatchedText):
     stands_for = dict
 
     def __contains__(self, key: object) -> bool:
-        if key in KEYS:
+        if key in MESSAGE_KEYS:
             self.note()
         return super().__contains__(key)  # type: ignore[operator]
 
