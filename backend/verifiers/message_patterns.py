@@ -1,4 +1,4 @@
-"""Patterns of `match` that ask for messages, which the sandbox cannot note as it does look-ups. Pure; nothing is run."""
+"""Patterns of `match` that ask for messages, which the sandbox cannot note as it does look-ups. Pure."""
 
 import ast
 from collections.abc import Iterator
