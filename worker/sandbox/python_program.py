@@ -19,7 +19,7 @@ from zlib import crc32
 from backend.verifiers.calls import Call
 from worker.sandbox import event_loop, stand_ins, values
 from worker.sandbox.callables import Bound, bound_calls
-from worker.sandbox.read_as import WatchedText, watching_isinstance
+from worker.sandbox.read_as import WatchedMessage, WatchedText, watching_isinstance
 from worker.sandbox.scorers import GradeError
 from worker.sandbox.scores import (
     FATAL_ERRORS,
@@ -109,18 +109,22 @@ class _Verifier:
         WatchedText.forget()
         # a blank stood for an empty text, and `type` tells a watched text from another
         settled = all(row["output_text"] for row in rows) and "type(" not in self._program["source"]
-        try:
-            scored = self._called(rows, seed_number, watch=True)
-        except FATAL_ERRORS:
-            raise
-        except Exception:
-            if settled and not WatchedText.read_as_messages:
-                raise
-        else:
-            if settled and not WatchedText.read_as_messages:
-                return scored
+        scored = self._tried(rows, seed_number, chat=False)
+        if scored is None and not WatchedText.read_as_messages:
+            self._tried(rows, seed_number, chat=True)
+        elif scored is not None and settled and not WatchedText.read_as_messages:
+            return scored
         self._capture.clear()
         return self._called(rows, seed_number, chat=WatchedText.read_as_messages)
+
+    def _tried(self, rows: Rows, seed_number: int, *, chat: bool) -> list[bytes] | None:
+        """Call it with what notes how it is read; None if that fails."""
+        try:
+            return self._called(rows, seed_number, chat=chat, watch=True)
+        except FATAL_ERRORS:
+            raise
+        except Exception:  # noqa: BLE001 - the call that counts raises it again
+            return None
 
     def _called(self, rows: Rows, seed_number: int, *, chat: bool = False, watch: bool = False) -> list[bytes]:
         start = perf_counter()
@@ -177,7 +181,9 @@ def _arguments(call: Call, rows: Rows, *, chat: bool, watch: bool) -> dict[str, 
 
 def _watched(key: str, row: Mapping[str, Any], *, chat: bool) -> Any:
     given = values.value(key, row, chat=chat)
-    return WatchedText(given or _BLANK) if key in values.MESSAGES else given
+    if key not in values.MESSAGES:
+        return given
+    return [WatchedMessage(message) for message in given] if chat else WatchedText(given or _BLANK)
 
 
 def _columns(call: Call, rows: Rows, *, without: Mapping[str, Any]) -> dict[str, list[Any]]:

@@ -2,7 +2,8 @@
 
 TRL and the verifiers library pass texts or lists of messages, and a source does not say which it expects. It is first
 given texts that note when it looks up a message in them; if it does, the call is repeated with messages. How it gets
-there (a method, `zip`, `itemgetter`) makes no difference, and a look-up in anything else is not noted.
+there (a method, `zip`, `itemgetter`) makes no difference, and a look-up in anything else is not noted. Where it fails
+with texts before it looks one up, it is given messages that note when they are read: if it reads them, they were meant.
 """
 
 from collections.abc import Iterator
@@ -10,8 +11,10 @@ from typing import Any
 
 from backend.verifiers.signatures import MESSAGE_KEYS
 
-_OF_MESSAGES = frozenset({*MESSAGE_KEYS, "get", "items", "keys", "values"})
-"""Attributes of a message, as a dict or an object, that no text has."""
+_OF_MESSAGES = frozenset(
+    name for name in {*MESSAGE_KEYS, *dir(list), *dir(dict)} - set(dir(str)) if not name.startswith("__")
+)
+"""Attributes of a message, as a dict or an object, and of a list of them, that no text has."""
 
 
 def may_read_messages(source: str) -> bool:
@@ -60,6 +63,24 @@ class WatchedItem(WatchedText):
         if key in MESSAGE_KEYS:
             self.note()
         return super().__contains__(key)  # type: ignore[operator]
+
+
+class WatchedMessage(dict[str, Any]):
+    """A message that notes when it is read."""
+
+    __slots__ = ()
+
+    def __getitem__(self, key: str) -> Any:
+        WatchedText.note()
+        return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        WatchedText.note()
+        return super().get(key, default)
+
+    def items(self) -> Any:
+        WatchedText.note()
+        return super().items()
 
 
 def watching_isinstance(value: object, kind: Any) -> bool:
