@@ -13,6 +13,7 @@ from functools import partial
 from itertools import islice
 from json import loads
 from time import perf_counter
+from types import ModuleType
 from typing import Any
 from zlib import crc32
 
@@ -36,6 +37,7 @@ from worker.sandbox.scores import (
 from worker.sandbox.shown import FILENAME, Capture, describe
 
 _BUILTINS = dict(vars(builtins))
+_MODULE = "verifier"
 _BLANK = " "
 """Stands for an empty text while it is found out how it is read, because nothing of an empty text is looked up."""
 
@@ -147,7 +149,9 @@ class _Verifier:
         self._namespace.clear()  # functions and their globals form cycles, which would keep the last row's memory
         seed(seed_number)
         own = {"isinstance": watching_isinstance} if watch else {}
-        self._namespace = {"__name__": "verifier", "__builtins__": builtins} | own
+        module = sys.modules[_MODULE] = ModuleType(_MODULE)  # where dataclasses and pickle look classes up
+        self._namespace = vars(module)
+        self._namespace |= {"__builtins__": builtins} | own
         exec(self._code, self._namespace)  # noqa: S102 - what the sandbox is for
         return bound_calls(self._namespace, self._program["entries"])
 

@@ -227,6 +227,12 @@ CALLABLES = {
     "        return output_text == item['right']\ngrade = Same.check",
     "a class method": "class Same:\n    @classmethod\n    def check(cls, item, output_text):\n"
     "        return output_text == item['right']\ngrade = Same.check",
+    "a dataclass with annotations as text": "from __future__ import annotations\nfrom dataclasses import dataclass\n"
+    "from typing import ClassVar\n@dataclass(slots=True)\nclass Same:\n    full: float = 1.0\n"
+    "    kinds: ClassVar[int] = 1\n    def __call__(self, item, output_text):\n"
+    "        return self.full * (output_text == item['right'])\ngrade = Same()",
+    "a class that pickle finds": "import pickle\nclass Same:\n    def __call__(self, item, output_text):\n"
+    "        return output_text == item['right']\ngrade = pickle.loads(pickle.dumps(Same()))",
     "after a byte order mark": "\ufeffdef grade(item, output_text):\n    return output_text == item['right']",
     "ms-swift's plugin": "from swift.plugin import ORM, orms\nclass Same(ORM):\n"
     "    def __call__(self, completions, solution, **kwargs):\n"
