@@ -172,7 +172,7 @@ def _dotted(node: ast.AST, modules: Mapping[str, str]) -> Iterator[str]:
 
 
 def _imports(node: ast.AST) -> Iterator[tuple[str, Sequence[str]]]:
-    """Yield the modules that a node imports, with the names that it takes from them. `.name`: one next to the source."""
+    """Yield the modules that a node imports, with the names taken from them. `.name`: one next to the source."""
     match node:
         case ast.Import(names=names):
             yield from ((alias.name, ()) for alias in names)
