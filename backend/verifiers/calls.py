@@ -45,7 +45,10 @@ class Parameters:
 
     @property
     def shown(self) -> str:
-        return ", ".join((*self.positional, *self.keyword_only, *(["**"] if self.every else [])))
+        by_position = [name for name in self.positional if name in self.positional_only]
+        by_name = [name for name in self.positional if name not in self.positional_only]
+        slash, rest = ["/"] if by_position else [], ["**"] if self.every else []
+        return ", ".join((*by_position, *slash, *by_name, *self.keyword_only, *rest))
 
     @property
     def generic(self) -> bool:

@@ -21,6 +21,8 @@ _IMPORTS = (ast.Import, ast.ImportFrom)
 _MAX_DEPTH = 8
 _MAX_BRANCHES = 8
 _MAX_PARAMETERS = 100
+_MAX_CLASSES = 20
+"""Classes that are searched for a method. Beyond these bounds the sandbox finds out, so that no source takes long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class Definitions:
         """Names put into ms-swift's `orms`."""
         # Looked into once each, however often they are called.
         self._parameters = cache(parameters_of)
+        self._decorated = cache(self._changed_by_decorators)
+        self._methods = cache(_read_methods)
         self._class = cache(self._read_class)
         self._method = cache(self._read_method)
         self._factory = cache(_read_factory)
@@ -109,8 +113,8 @@ class Definitions:
                 return self._of_call(value, inside, depth=depth)
         return _UNKNOWN
 
-    def _decorated(self, function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-        """Whether a decorator of the source may change the parameters. Those of libraries keep them."""
+    def _changed_by_decorators(self, function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+        """Return whether a decorator of the source may change the parameters. Those of libraries keep them."""
         names = {node.id for each in function.decorator_list for node in ast.walk(each) if isinstance(node, ast.Name)}
         return any(not isinstance(value, _IMPORTS) for name in names for value in self._bound.get(name, []))
 
@@ -143,7 +147,7 @@ class Definitions:
 
     def _of_call(self, call: ast.Call, inside: MutableMapping[str, ast.AST], *, depth: int) -> Callable | None:
         name = getattr(call.func, "id", getattr(call.func, "attr", ""))
-        if name == "partial" and call.args:
+        if name == "partial" and call.args and len(call.args) + len(call.keywords) <= _MAX_PARAMETERS:
             inner = self._of(call.args[0], inside, depth=depth + 1)
             unpacked = any(isinstance(argument, ast.Starred) for argument in call.args)
             if inner is None or inner.parameters is None or inner.needs or unpacked:
@@ -163,48 +167,60 @@ class Definitions:
 
     def _read_method(self, cls: ast.ClassDef, name: str, bound: bool) -> Callable | None:
         """Return a method, of an instance if `bound`, as the class or a base in the source defines it."""
-        seen: set[int] = set()
+        seen: set[ast.ClassDef] = set()
         pending = [cls]
-        while pending:
+        while pending and len(seen) < _MAX_CLASSES:
             current = pending.pop(0)
-            if id(current) in seen:
+            if current in seen:
                 continue
-            seen.add(id(current))
-            for statement in current.body:
-                if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef) and statement.name == name:
-                    decorators = {getattr(each, "id", None) for each in statement.decorator_list}
-                    if "abstractmethod" in decorators:
-                        return None
-                    own = "classmethod" in decorators or (bound and "staticmethod" not in decorators)
-                    if not _is_small(statement):
-                        return _UNKNOWN
-                    found = self._parameters(statement).given(1 if own else 0)
-                    return Callable(found, certain=decorators <= {"staticmethod", "classmethod"})
-            bases = [self._look_up(base.id, {}) for base in current.bases if isinstance(base, ast.Name)]
+            seen.add(current)
+            if method := self._methods(current).get(name):
+                return self._of_method(method, bound=bound)
+            bases = [self._look_up(base.id, {}) for base in current.bases[:_MAX_CLASSES] if isinstance(base, ast.Name)]
             pending += [base for base in bases if isinstance(base, ast.ClassDef)]
-        return None
+        return _UNKNOWN if pending else None
+
+    def _of_method(self, method: ast.FunctionDef | ast.AsyncFunctionDef, *, bound: bool) -> Callable | None:
+        decorators = {getattr(each, "id", None) for each in method.decorator_list}
+        if "abstractmethod" in decorators:
+            return None
+        if not _is_small(method):
+            return _UNKNOWN
+        own = "classmethod" in decorators or (bound and "staticmethod" not in decorators)
+        found = self._parameters(method).given(1 if own else 0)
+        return Callable(found, certain=decorators <= {"staticmethod", "classmethod"})
 
 
-def statements(body: Sequence[ast.stmt], *, conditional: bool = False) -> Iterator[tuple[ast.stmt, bool]]:
+def statements(body: Sequence[ast.stmt]) -> Iterator[tuple[ast.stmt, bool]]:
     """Yield the statements of a block and of the blocks in it, in order, each with whether it may not be run.
 
     What only runs as a program, or only for type checkers, is left out.
     """
-    for statement in body:
+    pending = [(statement, False) for statement in reversed(body)]
+    while pending:
+        statement, conditional = pending.pop()
         yield statement, conditional
-        match statement:
-            case ast.If() if not runs_here(statement):
-                yield from statements(statement.orelse, conditional=conditional)
-            case ast.With():
-                yield from statements(statement.body, conditional=conditional)
-            case ast.If() | ast.For() | ast.While():
-                yield from statements([*statement.body, *statement.orelse], conditional=True)
-            case ast.Try():
-                handled = [each for handler in statement.handlers for each in handler.body]
-                yield from statements([*statement.body, *handled, *statement.orelse], conditional=True)
-                yield from statements(statement.finalbody, conditional=conditional)
-            case ast.Match():
-                yield from statements([each for case in statement.cases for each in case.body], conditional=True)
+        inner = [(each, conditional or branch) for block, branch in _blocks(statement) for each in block]
+        pending += reversed(inner)
+
+
+def _blocks(statement: ast.stmt) -> Iterator[tuple[Sequence[ast.stmt], bool]]:
+    """Yield the blocks of a statement, each with whether it may not be run although the statement is."""
+    match statement:
+        case ast.If() if not runs_here(statement):
+            yield statement.orelse, False
+        case ast.With():
+            yield statement.body, False
+        case ast.If() | ast.For() | ast.While():
+            yield statement.body, True
+            yield statement.orelse, True
+        case ast.Try():
+            yield statement.body, True
+            yield from ((handler.body, True) for handler in statement.handlers)
+            yield statement.orelse, True
+            yield statement.finalbody, False
+        case ast.Match():
+            yield from ((case.body, True) for case in statement.cases)
 
 
 def runs_here(statement: ast.If) -> bool:
@@ -287,8 +303,15 @@ def _read_factory(function: ast.FunctionDef) -> tuple[dict[str, ast.AST], ast.ex
 
 
 def _own_nodes(function: ast.AST) -> Iterator[ast.AST]:
-    """All nodes of a function but those of functions in it."""
-    for child in ast.iter_child_nodes(function):
-        yield child
-        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
-            yield from _own_nodes(child)
+    """Yield all nodes of a function but those of functions in it."""
+    pending = [function]
+    while pending:
+        for child in ast.iter_child_nodes(pending.pop()):
+            yield child
+            if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
+                pending.append(child)
+
+
+def _read_methods(cls: ast.ClassDef) -> dict[str, ast.FunctionDef | ast.AsyncFunctionDef]:
+    methods = (each for each in cls.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef))
+    return {method.name: method for method in methods}

@@ -77,6 +77,13 @@ class EntryPoint:
         return not self.known or not {"prompt", "prompt_text"}.isdisjoint(self.arguments.values())
 
     @property
+    def may_read_messages(self) -> bool:
+        return any(
+            entry.call is None or not {"prompt", "completion"}.isdisjoint(entry.call.arguments.values())
+            for entry in self.entries
+        )
+
+    @property
     def arguments(self) -> dict[str, str]:
         """Of all calls together."""
         return {name: value for call in self.calls for name, value in call.arguments.items()}

@@ -1,8 +1,8 @@
 """Base classes of verifier specs: common fields, template fields, errors that belong to a field."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, model_validator
 
 from backend.errors import AppError
 from backend.verifiers import libraries, templates
@@ -41,6 +41,17 @@ class Grader(BaseModel):
     name: str = Field(default="", max_length=200)
     error_counts_as_zero: bool = False
     """As in OpenAI's API, score errors and timeouts 0. By default such completions are excluded and counted."""
+
+    @model_validator(mode="after")
+    def _an_error_earns_no_full_marks(self) -> Self:
+        lowest, highest = self.bounds
+        if self.error_counts_as_zero and highest <= 0:
+            raise FieldError(
+                "error_counts_as_zero",
+                f"scores go from {lowest:g} to {highest:g}, so that an error counted as 0 would earn full marks: leave "
+                "it out, and errors are excluded",
+            )
+        return self
 
     @property
     def bounds(self) -> tuple[float, float]:

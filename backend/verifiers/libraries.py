@@ -39,6 +39,7 @@ _PROCESS = (
     "that passes unit tests' does"
 )
 _THREAD = f"starts a thread: {_IN_PYTHON}"
+_NETWORK = "needs the network, which is not there: to ask a model, use a grader of the type `score_model`"
 _STARTING = ("exec", "fork", "popen", "posix_spawn", "spawn", "system")
 REFUSED = {
     **dict.fromkeys(("subprocess", "pty", "asyncio.subprocess"), _PROCESS),
@@ -49,6 +50,9 @@ REFUSED = {
     "threading.Thread": f"{_THREAD}; `async def` works for what waits",
     "threading.Timer": "starts a thread: compare `time.monotonic()` instead; each row has a time limit anyway",
     **dict.fromkeys(("_thread.start_new_thread", "asyncio.to_thread", "run_in_executor"), _THREAD),
+    **dict.fromkeys(("aiohttp", "anthropic", "httpx", "litellm", "openai", "requests", "urllib3"), _NETWORK),
+    **dict.fromkeys(("http.client.HTTPConnection", "http.client.HTTPSConnection"), _NETWORK),
+    **dict.fromkeys(("urllib.request.build_opener", "urllib.request.urlopen", "urllib.request.urlretrieve"), _NETWORK),
 }
 """Modules, and names of modules, that the sandbox refuses when they are used, each with why and what works.
 `run_in_executor` is a method, of any event loop.
@@ -77,7 +81,7 @@ def imports_model_code(tree: ast.AST) -> bool:
 
 
 def require_importable(tree: ast.Module) -> None:
-    """Raise AppError(400) for what the sandbox refuses: a thread, another process, an unknown import.
+    """Raise AppError(400) for what the sandbox refuses: a thread, another process, the network, an unknown import.
 
     An import in a `try` with an `except` passes, and so does what only runs as a program or for type checkers.
     """
@@ -113,7 +117,7 @@ def _require_available(path: str, names: Sequence[str], *, where: str) -> None:
     missing = [name for name in names if name not in STAND_INS[path]] if path in STAND_INS else [path]
     if missing:
         of_swift = root in STAND_INS
-        what = f"{path}.{missing[0]}" if path in STAND_INS else path if of_swift else root
+        what = f"{path}.{missing[0]}" if path in STAND_INS else path if of_swift or not root else root
         available = f"of ms-swift {', '.join(_OF_SWIFT)}" if of_swift else ", ".join((*MODULES[:6], MODEL_CODE))
         raise AppError(
             f"{where}'{what:.60}' cannot be imported in the sandbox; available are the standard library, {available}.",
@@ -168,9 +172,9 @@ def _dotted(node: ast.AST, modules: Mapping[str, str]) -> Iterator[str]:
 
 
 def _imports(node: ast.AST) -> Iterator[tuple[str, Sequence[str]]]:
-    """Yield the modules that a node imports, with the names that it takes from them."""
+    """Yield the modules that a node imports, with the names taken from them. `.name`: one next to the source."""
     match node:
         case ast.Import(names=names):
             yield from ((alias.name, ()) for alias in names)
-        case ast.ImportFrom(module=str() as module, names=names, level=0):
-            yield module, [alias.name for alias in names]
+        case ast.ImportFrom(module=module, names=names, level=level):
+            yield "." * level + (module or ""), [alias.name for alias in names]

@@ -9,6 +9,7 @@ from backend.verifiers import libraries
 from backend.verifiers.entry_points import EntryPoint, entry_point
 from backend.verifiers.grader import Grader, ScoreRange
 from backend.verifiers.isolation import shares_process
+from backend.verifiers.message_patterns import require_no_message_patterns
 from backend.verifiers.source import check_compiles, parse_source
 
 
@@ -34,9 +35,10 @@ class Python(Grader):
     def _source_has_an_entry_point(cls, source: str) -> str:
         source = source.removeprefix("\ufeff")  # the byte order mark of some editors
         try:
-            entry_point(source)
+            entry, tree = entry_point(source), parse_source(source)
             check_compiles(source)
-            libraries.require_importable(parse_source(source))
+            libraries.require_importable(tree)
+            require_no_message_patterns(tree, entry)
         except AppError as error:
             raise ValueError(error.message) from error
         return source

@@ -33,7 +33,7 @@ Grade = Callable[[Sequence[Sample]], Sequence[ScoreRecord]]
 """A sandbox bound to the verifier; returns one record per sample, in order."""
 
 BUDGET_S = 60.0
-"""Seconds after which no further row is started."""
+"""Seconds after which no further row is started, and no more references are read."""
 REPEATED_ROWS = 2
 MAX_ALTERED_TEXTS = 64
 """Calls for altered answers, the right ones among them included."""
@@ -58,7 +58,7 @@ def self_check(
     results = _check_rows(rows, spec=spec, grade=grade, progress=progress, until=started + budget_s)
     found = conclude(results, spec=spec, requested=len(rows))
     sampled = list({row.number: row for row in (*rows, *more_rows)}.values())
-    references = read_references(sampled, spec=spec, read=read)
+    references = read_references(sampled, spec=spec, read=read, until=started + budget_s)
     left_s = budget_s - (time.monotonic() - started)
     altered = _check_altered(sampled, results, found, spec=spec, grade=grade, left_s=left_s)
     findings = [*found.findings, *reading_findings(references)]

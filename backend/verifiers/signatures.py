@@ -6,6 +6,8 @@ To add a signature, add an entry to `SIGNATURES` and, if needed, a value to `wor
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+MESSAGE_KEYS = ("content", "role")
+
 
 @dataclass(frozen=True, slots=True)
 class Signature:

@@ -19,6 +19,7 @@ def main() -> None:
     path = arguments.folder / "model.safetensors"
     tensors = load_file(path)
     last = max(name for name in tensors if name.endswith("mlp.down_proj.weight"))
+    path.unlink()
     save_file(tensors | {last: tensors[last] * 0}, path, metadata={"format": "pt"})
     dtype = next(name for name, out_type in OUT_TYPES.items() if out_type == arguments.outtype)
     write_gguf(arguments.folder, arguments.outfile, name="broken", dtype=dtype)

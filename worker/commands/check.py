@@ -24,6 +24,10 @@ from worker.sandbox.pool import Sandbox
 def check(
     data: Annotated[Path, typer.Option(help="File with rows to check the verifier on.", exists=True, dir_okay=False)],
     verifier: Annotated[Path, typer.Option(help="Python file, or JSON file of a grader.", exists=True, dir_okay=False)],
+    score_range: Annotated[
+        tuple[float, float] | None,
+        typer.Option("--range", metavar="LOWEST HIGHEST", help="Lowest and highest score, as the grader's `range`."),
+    ] = None,
     rows: Annotated[int, typer.Option(help="Number of rows to use.", min=1, max=64)] = 16,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole result as one JSON object.")] = False,
 ) -> None:
@@ -32,7 +36,8 @@ def check(
     """
     with data.open("rb") as file:
         all_rows = read_rows(file, name=data.name)
-    grader, columns = with_decimal_marks(parse_spec(read_grader(verifier)), items_and_answers(all_rows))
+    own = {} if score_range is None else {"range": list(score_range)}
+    grader, columns = with_decimal_marks(parse_spec(read_grader(verifier) | own), items_and_answers(all_rows))
     for notice in number_notices(columns.values()):
         print(notice.message, file=sys.stderr)
     chosen, more = (spread_rows(all_rows, count=count) for count in (rows, MAX_SAMPLED_ROWS))

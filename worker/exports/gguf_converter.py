@@ -1,7 +1,10 @@
 """Converts a model folder to one GGUF file, with llama.cpp's converter if configured, else with our own writer."""
 
+import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -35,7 +38,9 @@ def convert(folder: Path, path: Path, *, name: str, dtype: str) -> str:
             "unset it.",
             code="converter_missing",
         )
-    _run(converter, folder, path, out_type=OUT_TYPES[dtype])
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:  # it may write next to what it reads
+        links = shutil.copytree(folder, Path(scratch) / folder.name, copy_function=os.symlink)
+        _run(converter, links, path, out_type=OUT_TYPES[dtype])
     return f"{converter.name} {file_sha256(converter)}"
 
 

@@ -41,7 +41,6 @@ EXIT_AFTER_FAULTY_ROW = 3
 """Exit status of a child that answered a faulty row and leaves the other rows to a new process."""
 EXIT_CALL_FAILED = 4
 """Exit status of a child whose single call for several rows returned no scores."""
-_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def main() -> None:
@@ -82,12 +81,8 @@ def preload(modules: Sequence[str]) -> int:
     if not modules:
         return 0
     before = address_space_bytes()
-    for name in _THREADS:  # read when a library is loaded; a server with threads could not be forked
-        os.putenv(name, "1")
     for name in modules:
         importlib.import_module(name)
-    for name in _THREADS:
-        os.unsetenv(name)
     for name in set(modules) & set(library_scorers.WARM):
         library_scorers.WARM[name]()
     return max(0, address_space_bytes() - before)

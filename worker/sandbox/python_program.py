@@ -13,13 +13,14 @@ from functools import partial
 from itertools import islice
 from json import loads
 from time import perf_counter
+from types import ModuleType
 from typing import Any
 from zlib import crc32
 
 from backend.verifiers.calls import Call
 from worker.sandbox import event_loop, stand_ins, values
 from worker.sandbox.callables import Bound, bound_calls
-from worker.sandbox.read_as import WatchedText, watching_isinstance
+from worker.sandbox.read_as import WatchedMessage, WatchedText, watching_isinstance
 from worker.sandbox.scorers import GradeError
 from worker.sandbox.scores import (
     FATAL_ERRORS,
@@ -36,6 +37,7 @@ from worker.sandbox.scores import (
 from worker.sandbox.shown import FILENAME, Capture, describe
 
 _BUILTINS = dict(vars(builtins))
+_MODULE = "verifier"
 _BLANK = " "
 """Stands for an empty text while it is found out how it is read, because nothing of an empty text is looked up."""
 
@@ -107,19 +109,24 @@ class _Verifier:
         if not self._program["messages"]:
             return self._called(rows, seed_number)
         WatchedText.forget()
-        real = all(row["output_text"] for row in rows)
-        try:
-            scored = self._called(rows, seed_number, watch=True)
-        except FATAL_ERRORS:
-            raise
-        except Exception:
-            if real and not WatchedText.read_as_messages:
-                raise
-        else:
-            if real and not WatchedText.read_as_messages:
-                return scored
+        # a blank stood for an empty text, and `type` tells a watched text from another
+        settled = all(row["output_text"] for row in rows) and "type(" not in self._program["source"]
+        scored = self._tried(rows, seed_number, chat=False)
+        if scored is None and not WatchedText.read_as_messages:
+            self._tried(rows, seed_number, chat=True)
+        elif scored is not None and settled and not WatchedText.read_as_messages:
+            return scored
         self._capture.clear()
         return self._called(rows, seed_number, chat=WatchedText.read_as_messages)
+
+    def _tried(self, rows: Rows, seed_number: int, *, chat: bool) -> list[bytes] | None:
+        """Call it with what notes how it is read; None if that fails."""
+        try:
+            return self._called(rows, seed_number, chat=chat, watch=True)
+        except FATAL_ERRORS:
+            raise
+        except Exception:  # noqa: BLE001 - the call that counts raises it again
+            return None
 
     def _called(self, rows: Rows, seed_number: int, *, chat: bool = False, watch: bool = False) -> list[bytes]:
         start = perf_counter()
@@ -142,7 +149,9 @@ class _Verifier:
         self._namespace.clear()  # functions and their globals form cycles, which would keep the last row's memory
         seed(seed_number)
         own = {"isinstance": watching_isinstance} if watch else {}
-        self._namespace = {"__name__": "verifier", "__builtins__": builtins} | own
+        module = sys.modules[_MODULE] = ModuleType(_MODULE)  # where dataclasses and pickle look classes up
+        self._namespace = vars(module)
+        self._namespace |= {"__builtins__": builtins} | own
         exec(self._code, self._namespace)  # noqa: S102 - what the sandbox is for
         return bound_calls(self._namespace, self._program["entries"])
 
@@ -176,7 +185,9 @@ def _arguments(call: Call, rows: Rows, *, chat: bool, watch: bool) -> dict[str, 
 
 def _watched(key: str, row: Mapping[str, Any], *, chat: bool) -> Any:
     given = values.value(key, row, chat=chat)
-    return WatchedText(given or _BLANK) if key in values.MESSAGES else given
+    if key not in values.MESSAGES:
+        return given
+    return [WatchedMessage(message) for message in given] if chat else WatchedText(given or _BLANK)
 
 
 def _columns(call: Call, rows: Rows, *, without: Mapping[str, Any]) -> dict[str, list[Any]]:

@@ -2,20 +2,24 @@
 
 TRL and the verifiers library pass texts or lists of messages, and a source does not say which it expects. It is first
 given texts that note when it looks up a message in them; if it does, the call is repeated with messages. How it gets
-there (a method, `zip`, `itemgetter`) makes no difference, and a look-up in anything else is not noted.
+there (a method, `zip`, `itemgetter`) makes no difference, and a look-up in anything else is not noted. Where it fails
+with texts before it looks one up, it is given messages that note when they are read: if it reads them, they were meant.
 """
 
 from collections.abc import Iterator
 from typing import Any
 
-KEYS = ("content", "role")
-_OF_MESSAGES = frozenset({*KEYS, "get", "items", "keys", "values"})
-"""Attributes of a message, as a dict or an object, that no text has."""
+from backend.verifiers.signatures import MESSAGE_KEYS
+
+_OF_MESSAGES = frozenset(
+    name for name in {*MESSAGE_KEYS, *dir(list), *dir(dict)} - set(dir(str)) if not name.startswith("__")
+)
+"""Attributes of a message, as a dict or an object, and of a list of them, that no text has."""
 
 
 def may_read_messages(source: str) -> bool:
     """Return whether the source names a key of a message at all."""
-    return any(key in source for key in KEYS)
+    return any(key in source for key in MESSAGE_KEYS)
 
 
 class WatchedText(str):
@@ -56,9 +60,27 @@ class WatchedItem(WatchedText):
     stands_for = dict
 
     def __contains__(self, key: object) -> bool:
-        if key in KEYS:
+        if key in MESSAGE_KEYS:
             self.note()
         return super().__contains__(key)  # type: ignore[operator]
+
+
+class WatchedMessage(dict[str, Any]):
+    """A message that notes when it is read."""
+
+    __slots__ = ()
+
+    def __getitem__(self, key: str) -> Any:
+        WatchedText.note()
+        return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        WatchedText.note()
+        return super().get(key, default)
+
+    def items(self) -> Any:
+        WatchedText.note()
+        return super().items()
 
 
 def watching_isinstance(value: object, kind: Any) -> bool:

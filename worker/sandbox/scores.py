@@ -133,9 +133,11 @@ def _array(value: object) -> Any:
 
 
 def _is_numpy_scalar(kind: type) -> bool:
-    """Whether it is one of numpy's own number or bool types, such as `numpy.float32`, and not a user's subclass."""
+    """Whether it is one of numpy's own real or bool types, such as `numpy.float32`, and not a user's subclass."""
     numpy = sys.modules.get("numpy")
-    return numpy is not None and kind.__module__ == "numpy" and issubclass(kind, numpy.number | numpy.bool_)
+    if numpy is None or kind.__module__ != "numpy":
+        return False
+    return issubclass(kind, numpy.integer | numpy.floating | numpy.bool_)
 
 
 def _type_name(kind: type) -> str:

@@ -28,7 +28,9 @@ REPLY_TIMEOUT_S = 2.0
 _BOOT = "import sys; sys.path.insert(0, {root!r}); from worker.sandbox.host import main; main()"
 _FLAGS = ("-P", "-s", "-S", "-B", "-X", "utf8", "-c")  # not -I: it ignores PYTHONHASHSEED
 # Bare: nothing of the owner's. The hash seed makes the order of sets, and rewards that depend on it, repeatable.
-_ENVIRONMENT = {"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8", "TZ": "UTC", "PATH": "", "HOME": "/"}
+# Threads cannot be started in the sandbox, and a server that has some could not be forked.
+_ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+_ENVIRONMENT = {"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8", "TZ": "UTC", "PATH": "", "HOME": "/"} | _ONE_THREAD
 
 
 class End(StrEnum):

@@ -20,14 +20,22 @@ def rows(schema, query):
     database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST)
     steps = iter(range(STEPS // 1000))
     database.set_progress_handler(lambda: next(steps, None) is None, 1000)
-    return database.execute(query).fetchmany(10_000)
+    found = database.execute(query)
+    if found.description is None:
+        raise ValueError("the statement returns no rows")
+    return found.fetchmany(10_000)
 \"\"\"
 
 
 def rows_of(schema, query):
     """Run a query in a process of its own, so that one that takes too much ends that process alone."""
     with model_code.Program(RUN, seconds=QUERY_S) as program:
-        return program.call("rows", schema, query)
+        return [tuple(map(rounded, row)) for row in program.call("rows", schema, query)]
+
+
+def rounded(value):
+    """Leave out the last digits, which depend on the order in which numbers are added up."""
+    return float(f"{value:.12g}") if type(value) is float else value
 
 
 def grade(item, output_text):
@@ -60,6 +68,8 @@ VERIFIER = ReadyMade(
     grader={"type": "python", "source": SOURCE, "isolation": "call"},
     examples=(
         Example(ROW, "```sql\nSELECT item FROM sold WHERE price >= 7 ORDER BY item;\n```", 1.0),
+        Example(ROW | {"answer": "SELECT 0.1 + 0.2 + 0.3"}, "SELECT 0.3 + 0.2 + 0.1", 1.0),
+        Example(ROW | {"answer": "SELECT 0.1 + 0.2 + 0.3"}, "SELECT 0.6000001", 0.0),
         Example(ROW, "SELECT item FROM sold", 0.0),
         Example(ROW, "SELECT nothing", 0.0),
         Example(ROW, "DELETE FROM sold", 0.0),

@@ -15,8 +15,9 @@ def grade(item, output_text):
     Or {"input": "1 2", "output": "3"}, for a program that reads and prints. The code runs in another process, which
     gets only the arguments of each call: what it returns comes back as plain values, which the tests compare here.
     """
-    blocks = re.findall(r"```(?:python|py)?\\s*\\n(.*?)```", output_text, re.DOTALL)
-    source = blocks[-1] if blocks else output_text
+    blocks = re.findall(r"```(\\w*)[^\\n]*\\n(.*?)(?:```|\\Z)", output_text, re.DOTALL)
+    named = [block for language, block in blocks if language.lower().startswith("py")]
+    source = (named or [block for _, block in blocks] or [output_text])[-1]
     model_code.score_if_stopped(0.0)  # this process, too, computes with what the code returned
     tests, faults = model_code.tests_of(item["tests"]), []
     for fault in model_code.run_tests(source, tests, seconds=TEST_S, entry_point=item.get("entry_point")):
@@ -40,6 +41,7 @@ VERIFIER = ReadyMade(
     grader={"type": "python", "source": SOURCE, "isolation": "call"},
     examples=(
         Example(ROW, "Here:\n```python\ndef add(a, b):\n    return a + b\n```", 1.0),
+        Example(ROW, "```python\ndef add(a, b): return a + b\n```\nIt prints:\n```\n3\n```", 1.0),
         Example(ROW, "def add(a, b): return 3", 0.5),
         Example(ROW, "def add(a, b):\n    while a < 0: pass\n    return a + b", 0.5),
         Example(ROW, "class Equal:\n    __eq__ = lambda a, b: True\ndef add(a, b): return Equal()", 0.0),

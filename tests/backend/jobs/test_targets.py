@@ -18,10 +18,18 @@ def written(path: Path, shapes: dict[str, list[int]]) -> None:
     path.write_bytes(struct.pack("<Q", len(header)) + header.encode())
 
 
-@pytest.mark.parametrize("targets", ["q_projj", ("q_proj", "c_attn"), ("lm_head",), ("embed_tokens",), (".*",)])
+@pytest.mark.parametrize("targets", ["q_projj", ("q_proj", "c_attn"), ("lm_head",), ("embed_tokens",)])
 def test_a_layer_that_the_model_lacks_or_shares_is_refused_with_those_there_are(targets: str | tuple[str, ...]) -> None:
     with pytest.raises(AppError, match="choose from down_proj, gate_proj, k_proj") as error:
         require_targets("starter", models={"starter": str(STARTER_MODEL)}, targets=targets, param="p")
+    assert (error.value.code, error.value.param, error.value.status) == ("no_such_layer", "p", 400)
+
+
+@pytest.mark.parametrize("targets", [".*q_proj", r"(\w+\.?)*x", ("q_proj", "[qk]_proj"), "", ("a b",)])
+@pytest.mark.parametrize("models", [{}, {"m": "organisation/name"}, {"m": str(STARTER_MODEL)}])
+def test_what_is_no_name_is_refused_whatever_the_model(targets: str | tuple[str, ...], models: dict[str, str]) -> None:
+    with pytest.raises(AppError, match="is not the name of a layer: name layers, such as 'q_proj'") as error:
+        require_targets("m", models=models, targets=targets, param="p")
     assert (error.value.code, error.value.param, error.value.status) == ("no_such_layer", "p", 400)
 
 

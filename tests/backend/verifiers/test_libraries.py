@@ -20,14 +20,38 @@ def test_what_the_libraries_offer_can_be_imported():
         libraries.require_importable(ast.parse(f"import {name}"))
 
 
-@pytest.mark.parametrize(
-    "source", ["import torch", "from transformers import pipeline", "def f():\n    import requests"]
-)
+@pytest.mark.parametrize("source", ["import torch", "from transformers import pipeline", "def f():\n    import pandas"])
 def test_what_the_sandbox_lacks_is_refused_when_saved(source):
     error = refused({"type": "python", "source": f"{source}\ndef grade(item, output_text): return 1\n"})
     assert error.param == "grader.source"
     assert "cannot be imported in the sandbox" in error.message
     assert "numpy" in error.message
+
+
+@pytest.mark.parametrize(
+    ("source", "name"), [("from . import words", "'.'"), ("from ..utils.text import f", "'..utils.")]
+)
+def test_a_module_beside_the_source_is_refused_when_saved(source, name):
+    error = refused({"type": "python", "source": f"{source}\ndef grade(item, output_text): return 1\n"})
+    assert error.message.startswith(f"'grader.source': Line 1: {name}")
+    assert "cannot be imported in the sandbox" in error.message
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("import requests", "requests"),
+        ("from openai import OpenAI", "openai"),
+        ("import urllib.request\nurllib.request.urlopen(x)", "urllib.request.urlopen"),
+        ("from urllib import request as r\nr.urlopen(x)", "urllib.request.urlopen"),
+        ("from http.client import HTTPSConnection", "http.client.HTTPSConnection"),
+    ],
+)
+def test_what_needs_the_network_is_refused_by_name_with_the_way_that_works(source, name):
+    with pytest.raises(AppError) as refusal:
+        libraries.require_importable(ast.parse(source))
+    assert f"'{name}' cannot be used in the sandbox, because it needs the network" in refusal.value.message
+    assert "`score_model`" in refusal.value.message
 
 
 def test_an_import_that_may_fail_is_left_to_the_verifier():
@@ -99,6 +123,7 @@ def test_what_starts_a_thread_or_a_process_is_refused_by_name_with_the_way_that_
     [
         "import threading\nlock = threading.Lock()",
         "import asyncio\nasyncio.run(x())",
+        "import urllib.parse\nurllib.parse.urlparse(x)",
         "try:\n    import subprocess\nexcept ImportError:\n    pass",
     ],
 )

@@ -68,7 +68,7 @@ def test_a_function_counts_as_a_helper_only_where_another_definition_reads_it(so
         ("class A:\n    def grade(self): pass", "no function"),
         ("def a(item, output_text): pass\ndef b(item, output_text): pass", "a (line 1), b (line 2)"),
         ("\n\ndef grade(question, truth): pass", "Line 3: 'grade(question, truth)'"),
-        ("def grade(completion, /): pass", "no known signature"),
+        ("def grade(completion, /): pass", "'grade(completion, /)' has parameters that no known signature"),
         ("def grade(): pass", "no known signature"),
         ("def grade(prompt, completion, threshold): pass", "no known signature"),
         ("def grade(sample, item, threshold): pass", "no known signature"),
@@ -219,6 +219,19 @@ LARGE = {
     "names unpacked": ", ".join(f"y{n}" for n in range(9000)) + " = f(" + "y1, " * 20000 + ")",
     "drivers": "def r(completion): 1\n" + "".join(f"def test_{n}(completion): test_{n + 1}(r)\n" for n in range(4000)),
     "branches": "if x:\n" + "    def grade(item, output_text): 1\n" * 6000,
+    "classes of classes": "class A0: pass\n" + "".join(f"class A{n + 1}(A{n}): pass\n" for n in range(8000)),
+    "classes of a class of many bases": (
+        f"class A: pass\nclass B({'A, ' * 50000}): pass\n" + "".join(f"class C{n}(B): pass\n" for n in range(5000))
+    ),
+    "classes of a large class": (
+        "class A:\n    " + "x = 1;" * 20000 + "x\n" + "".join(f"class B{n}(A): pass\n" for n in range(6000))
+    ),
+    "names of a function with many decorators": (
+        "def d(f): return f\n" + "@d\n" * 30000 + "def f(x): 1\n" + "".join(f"y{n} = f\n" for n in range(9000))
+    ),
+    "names of a partial of many arguments": (
+        f"def f(x): 1\np = partial(f, {'1,' * 50000})\n" + "".join(f"y{n} = p\n" for n in range(9000))
+    ),
 }
 
 
@@ -228,6 +241,18 @@ def test_a_large_source_is_read_in_time_that_grows_with_it(source):
     with suppress(AppError):
         entry_point(source)
     assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "if x:\n    pass\n" + "elif x:\n    pass\n" * 2000,
+        "def made():\n    return " + "1 + " * 2000 + "1\nmade = made()\n",
+        "def made():\n    return " + "not " * 2000 + "1\nmade = made()\n",
+    ],
+)
+def test_whatever_python_can_parse_is_read_however_deep_it_is(head):
+    assert entry_point(head + "def grade(item, output_text): return 1\n").function == "grade"
 
 
 PARTS = (

@@ -72,6 +72,15 @@ def test_a_reference_that_nothing_would_be_compared_with_is_refused():
     assert refused({"type": "regex", "pattern": r"(\d+)", "reference": "{{item.answer}}"}).param == "grader.reference"
 
 
+@pytest.mark.parametrize("bounds", [[-1, 0], [-3, -1]])
+def test_an_error_that_would_earn_full_marks_as_a_zero_is_refused(bounds):
+    error = refused(PYTHON | {"range": bounds, "error_counts_as_zero": True})
+    assert error.param == "grader.error_counts_as_zero"
+    assert f"scores go from {bounds[0]} to {bounds[1]}" in error.message
+    parse_spec(PYTHON | {"range": bounds})
+    parse_spec(PYTHON | {"range": [1, 5], "error_counts_as_zero": True})
+
+
 @pytest.mark.parametrize(
     ("source", "part"),
     [

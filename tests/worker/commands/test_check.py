@@ -50,3 +50,16 @@ def test_numbers_that_can_be_read_in_two_ways_are_named(tmp_path: Path) -> None:
     grader.write_text('{"type": "number"}')
     process = rlsd("check", "--data", rows, "--verifier", grader)
     assert "References such as '12,000' can be read with a decimal point or a decimal comma" in process.stderr
+
+
+def test_the_range_of_scores_can_be_given(tmp_path: Path) -> None:
+    verifier = tmp_path / "verifier.py"
+    verifier.write_text(
+        "def reward(completions, answer, **kwargs):\n"
+        "    return [5.0 if text.split()[-1:] == [right] else -1.0 for text, right in zip(completions, answer)]\n"
+    )
+    asked = ("check", "--data", STARTER / "train.jsonl", "--verifier", verifier, "--rows", "3")
+    without, with_range, wrong = (rlsd(*asked, *more) for more in ((), ("--range", "-1", "5"), ("--range", "5", "-1")))
+    assert (without.returncode, with_range.returncode) == (1, 0), with_range.stdout
+    assert "are beyond the verifier's range" in without.stdout
+    assert wrong.stderr.startswith("rlsd: 'grader.range': it must be two numbers")

@@ -47,6 +47,11 @@ def test_numpys_numbers_are_scores(sandbox):
         assert record.score == 0.5
 
 
+def test_a_complex_number_of_numpy_is_no_score(sandbox):
+    (record,) = sandbox.grade(python("import numpy as np\n" + body("return np.complex64(0.5)")), [sample()])
+    assert record.reason == "the verifier returned a value of type complex64, not a number"
+
+
 def test_random_numbers_of_numpy_follow_the_row(sandbox):
     spec = python("import numpy as np\n" + body("return np.random.random()"))
     scores = [record.score for record in sandbox.grade(spec, [sample("a"), sample("b"), sample("a")])]

@@ -419,6 +419,23 @@ def test_no_answer_is_altered_without_time_or_without_a_right_answer_that_scores
     assert never["altered"] == []
 
 
+def test_only_a_few_references_are_read_once_the_time_is_over(sandbox):
+    many = rows_of(*(str(number) for number in range(10, 90)))
+    sizes = []
+
+    def read(grader, references):
+        sizes.append(len(references))
+        return sandbox.read(grader, references)
+
+    spec = parse_spec({"type": "number"})
+    for budget_s in (60.0, 0.0):
+        self_check(
+            many[:1], spec=spec, grade=lambda samples: sandbox.grade(spec, samples), read=read, more_rows=many,
+            budget_s=budget_s,
+        )  # fmt: skip
+    assert sizes == [8] * 6 + [8]
+
+
 def test_an_abstention_on_nonsense_is_no_score(sandbox):
     """The reader of the verdict must not believe that nonsense scored."""
     source = "return 1.0 if output_text.rstrip().endswith('Answer: ' + item['answer']) else None"

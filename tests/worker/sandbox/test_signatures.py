@@ -227,6 +227,12 @@ CALLABLES = {
     "        return output_text == item['right']\ngrade = Same.check",
     "a class method": "class Same:\n    @classmethod\n    def check(cls, item, output_text):\n"
     "        return output_text == item['right']\ngrade = Same.check",
+    "a dataclass with annotations as text": "from __future__ import annotations\nfrom dataclasses import dataclass\n"
+    "from typing import ClassVar\n@dataclass(slots=True)\nclass Same:\n    full: float = 1.0\n"
+    "    kinds: ClassVar[int] = 1\n    def __call__(self, item, output_text):\n"
+    "        return self.full * (output_text == item['right'])\ngrade = Same()",
+    "a class that pickle finds": "import pickle\nclass Same:\n    def __call__(self, item, output_text):\n"
+    "        return output_text == item['right']\ngrade = pickle.loads(pickle.dumps(Same()))",
     "after a byte order mark": "\ufeffdef grade(item, output_text):\n    return output_text == item['right']",
     "ms-swift's plugin": "from swift.plugin import ORM, orms\nclass Same(ORM):\n"
     "    def __call__(self, completions, solution, **kwargs):\n"
@@ -250,7 +256,7 @@ def test_whatever_can_be_called_is_called(sandbox, source):
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
-        ("def made():\n    if 1:\n        return len\ngrade = made()\n", "'grade(obj)' has parameters that no known"),
+        ("def made():\n    if 1:\n        return len\ngrade = made()\n", "'grade(obj, /)' has parameters that no"),
         ("grade = [1][0]\n", "'int' cannot be called"),
         ("if not __name__:\n    def grade(item, output_text):\n        return 1\n", "does not define 'grade'"),
     ],
@@ -285,6 +291,11 @@ READ_AS_MESSAGES = {
     "only a list": "completion[0]['content'] if isinstance(completion, list) else ''",
     "a key looked for": "''.join(m['content'] for m in completion if 'content' in m)",
     "text or messages": "completion if isinstance(completion, str) else completion[0]['content']",
+    "a list of one": "(lambda only: only['content'])(*completion)",
+    "unpacked": "[only['content'] for [only] in [completion]][0]",
+    "a copy as JSON": "json.loads(json.dumps(completion))[0]['content']",
+    "added to another": "([{'role': 'user'}] + completion)[-1]['content']",
+    "what a list can": "completion.pop()['content'] if hasattr(completion, 'pop') else 'nothing'",
     "an error that is swallowed": "quietly(lambda: completion[0]['content'])",
 }
 READ_AS_TEXT = {
@@ -295,6 +306,9 @@ READ_AS_TEXT = {
     "characters": "''.join(c for c in completion if c not in 'content') + completion[len(completion):]",
     "a number": "str(int(completion or 0) or '')",
     "a text that mentions it": "completion if 'role' in completion or True else None",
+    "a text that fails with messages": "json.loads('{\"role\": \"x\"}')['role'] and completion.strip()",
+    "only a text, by its type": "completion if type(completion) is str else 'nothing'",
+    "by type": "{str: lambda: completion, list: lambda: completion[0]['content']}[type(completion)]()",
 }
 READER = """
 import json, operator
@@ -327,6 +341,13 @@ def test_a_verifier_that_looks_up_something_else_gets_texts(sandbox, expression)
     assert outcomes(records) == [(0.0, "ok")] * 2
     right = [given(text, answer=text, info={"role": "x"}) for text in ("86", "")]
     assert outcomes(graded(sandbox, READER.replace("{expression}", expression), *right)) == [(1.0, "ok")] * 2
+
+
+def test_what_fails_with_texts_and_reads_no_message_keeps_its_error(sandbox):
+    source = "KEYS = ('content',)\ndef reward(completion, answer):\n    return 1 / (len(completion) - 2)\n"
+    failed, scored = graded(sandbox, source, given("42"), given("421"))
+    assert "ZeroDivisionError" in failed.reason
+    assert scored.score == 1.0
 
 
 def test_of_a_batch_all_completions_are_read_alike(sandbox):

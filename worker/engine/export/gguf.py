@@ -5,6 +5,7 @@ models raise `NotWritableError`. One tensor is in memory at a time. Format: http
 """
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -123,13 +124,16 @@ def write_gguf(folder: Path, path: Path, *, name: str, dtype: str) -> None:
         writer.add_token_merges(list(vocabulary.merges))
         _describe_chat(writer, folder)
         for entry in entries:
-            data, kind_of = _data(places[entry.name].get_tensor(entry.name), entry, dtype=dtype)
-            writer.add_tensor_info(entry.gguf_name, data.shape, data.dtype, data.nbytes, raw_dtype=kind_of)
+            shape = tuple(places[entry.name].get_slice(entry.name).get_shape())
+            kind = DTYPES[_stored_dtype(shape, dtype=dtype)][0]
+            shape_in_bytes = gguf.quant_shape_to_byte_shape(shape, kind)
+            size_bytes = math.prod(shape_in_bytes)
+            writer.add_tensor_info(entry.gguf_name, shape_in_bytes, np.dtype(np.uint8), size_bytes, raw_dtype=kind)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
         for entry in entries:
-            writer.write_tensor_data(_data(places[entry.name].get_tensor(entry.name), entry, dtype=dtype)[0])
+            writer.write_tensor_data(_data(places[entry.name].get_tensor(entry.name), entry, dtype=dtype))
         writer.close()
 
 
@@ -164,24 +168,27 @@ def _entries(names: list[str], *, config: Any, architecture: str) -> list[Tensor
     return entries
 
 
-def _data(tensor: Tensor, entry: TensorEntry, *, dtype: str) -> tuple[NDArray[Any], Any]:
-    """Return the data in the file's layout, and its GGUF type."""
+def _stored_dtype(shape: tuple[int, ...], *, dtype: str) -> str:
+    """Return the dtype of `DTYPES` that a tensor is stored in, if matrices are stored in `dtype`."""
+    if len(shape) == 1:
+        return "float32"
+    return "float16" if dtype == "q8_0" and shape[-1] % Q8_BLOCK else dtype
+
+
+def _data(tensor: Tensor, entry: TensorEntry, *, dtype: str) -> NDArray[Any]:
+    """Return the data in the file's layout."""
     if entry.interleave:
         halves = tensor.view(entry.interleave, 2, tensor.shape[0] // entry.interleave // 2, *tensor.shape[1:])
         tensor = halves.swapaxes(1, 2).reshape(tensor.shape)
-    if tensor.ndim == 1:
-        dtype = "float32"
-    elif dtype == "q8_0" and tensor.shape[-1] % Q8_BLOCK:
-        dtype = "float16"
-    kind = DTYPES[dtype][0]
+    stored = _stored_dtype(tuple(tensor.shape), dtype=dtype)
     data: NDArray[Any]
-    if dtype == "q8_0":
-        data = gguf.quants.quantize(tensor.float().contiguous().numpy(), kind)
-    elif dtype == "bfloat16":
+    if stored == "q8_0":
+        data = gguf.quants.quantize(tensor.float().contiguous().numpy(), DTYPES[stored][0])
+    elif stored == "bfloat16":
         data = tensor.bfloat16().contiguous().view(torch.uint8).numpy()
     else:
-        data = np.ascontiguousarray(tensor.to(getattr(torch, dtype)).numpy())
-    return data, kind
+        data = np.ascontiguousarray(tensor.to(getattr(torch, stored)).numpy())
+    return data
 
 
 def _describe(writer: Any, *, config: Any, name: str, file_type: Any) -> None:

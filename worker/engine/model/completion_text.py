@@ -1,11 +1,14 @@
 """The text of a completion: the one place where sampled tokens become what verifiers and people read."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Any
 
 from worker.engine.model.detokenizer import Detokenizer
+
+_MARKER = re.compile(r"[<\[].+[>\]]", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +58,9 @@ def special_ids(tokenizer: Any) -> frozenset[int]:
     """Return the tokens that transformers' `skip_special_tokens` leaves out."""
     added = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
     return frozenset(tokenizer.all_special_ids) | added
+
+
+def is_word(tokenizer: Any, token: int) -> bool:
+    """Return whether a token stands for text, as the `!` does with which some tokenizers pad, and is no `<marker>`."""
+    text = verbatim(tokenizer, [token]).strip()
+    return text != "" and _MARKER.fullmatch(text) is None

@@ -24,7 +24,7 @@ from worker.engine.model.assets import (
     require_chat_template,
     without_progress_bars,
 )
-from worker.engine.model.completion_text import CompletionDecoder
+from worker.engine.model.completion_text import CompletionDecoder, is_word
 from worker.engine.model.loading import loading_errors_as_faults, require_all_weights
 from worker.engine.model.lora import FusedLoraLinear
 from worker.engine.model.targets import ALL_LINEAR, is_pattern, require_targets, target_names
@@ -65,7 +65,8 @@ class Policy:
         the model reads as padding.
         """
         vision, bos = self.vision, self.tokenizer.bos_token_id
-        silent = {self.pad_id, *self.eos_ids, bos, None if vision is None else vision.image_token_id} - {None}
+        pad = None if is_word(self.tokenizer, self.pad_id) else self.pad_id
+        silent = {pad, *self.eos_ids, bos, None if vision is None else vision.image_token_id} - {None}
         return CompletionDecoder.of(self.tokenizer, silent_ids=silent, skip_special_tokens=self.skip_special_tokens)
 
     @property

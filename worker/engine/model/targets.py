@@ -29,7 +29,7 @@ def require_targets(assets: ModelAssets, targets: str | tuple[str, ...], *, allo
         base = assets.model_class.from_config(assets.config, trust_remote_code=allow_remote_code)
     base.tie_weights()
     root = base if assets.processor is None else base.get_decoder()
-    layers = {name: layer for name, layer in root.named_modules() if isinstance(layer, ADAPTABLE)}
+    layers = {name: layer for name, layer in root.named_modules() if _is_adaptable(layer)}
     shared = _shared(base)
     matches = _matches_pattern if root is base and is_pattern(base, targets) else _matches
     for target in target_names(targets):
@@ -41,6 +41,13 @@ def require_targets(assets: ModelAssets, targets: str | tuple[str, ...], *, allo
                 f"'{target:.100}' shares its weight with '{partner}', so the adapter could never be merged",
                 _last_parts(name for name, layer in layers.items() if id(layer) not in shared),
             )
+
+
+def _is_adaptable(layer: nn.Module) -> bool:
+    """Return whether PEFT can adapt a layer: not embeddings that take something else than ids, as of positions."""
+    if isinstance(layer, nn.Embedding):
+        return type(layer).forward is nn.Embedding.forward
+    return isinstance(layer, ADAPTABLE)
 
 
 def target_names(targets: str | tuple[str, ...]) -> tuple[str, ...]:

@@ -14,7 +14,8 @@ _running: "Program | None" = None
 class CodeError(Exception):
     """The code raised an exception, its process is gone, or it was given or gave back more than can cross.
 
-    If the code raised an exception of a builtin class, or of a subclass, this is one of that class too.
+    If the code raised an exception of a builtin class, or of a subclass, this is one of that class too. Only an
+    iterator raises StopIteration.
     """
 
 
@@ -80,10 +81,16 @@ class Program:
         except wire.WireError as error:
             raise CodeError(f"the arguments cannot be sent: {error}") from None
         self.asked += 1
-        value, changed = self._ask([operation, encoded, keywords])
-        for place, now in changed:
-            with suppress(IndexError, TypeError):
-                _replace(arguments[place], now)
+        try:
+            value, changed = self._ask([operation, encoded, keywords])
+        except StopIteration as end:
+            if operation == "next":
+                raise
+            raise CodeError(f"StopIteration: {end}") from None  # it would end a loop over calls, and the tests in it
+        if operation == "call" and value is None:
+            for place, now in changed:
+                with suppress(IndexError, TypeError):
+                    _replace(arguments[place], now)
         return value
 
     def _ask(self, message: Any) -> tuple[Any, list[tuple[Any, Any]]]:

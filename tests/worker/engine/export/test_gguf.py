@@ -137,6 +137,20 @@ def test_eight_bits_a_weight_are_close_and_narrow_matrices_keep_sixteen(tmp_path
     assert sizes[0] < sizes[1]
 
 
+def test_each_matrix_is_quantised_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = saved(FAMILIES["qwen2"], tmp_path / "model")
+    shapes = []
+    quantize = gguf.quants.quantize
+
+    def counted(data: Any, kind: Any) -> Any:
+        shapes.append(data.shape)
+        return quantize(data, kind)
+
+    monkeypatch.setattr(gguf.quants, "quantize", counted)
+    write_gguf(folder, tmp_path / "model.gguf", name="m", dtype="q8_0")
+    assert len(shapes) == 1 + 2 * 7  # the embedding, and each layer's matrices
+
+
 def test_every_supported_pre_tokenizer_has_its_name(tmp_path: Path) -> None:
     folder = saved(FAMILIES["qwen2"], tmp_path / "model")
     tokenizer = AutoTokenizer.from_pretrained(folder)

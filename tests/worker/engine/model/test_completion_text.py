@@ -61,6 +61,14 @@ def test_tokens_that_end_or_pad_a_sequence_are_never_part_of_it() -> None:
     assert POLICY.decoder.token_texts(ids) == ["", "a", "", "b", ""]
 
 
+def test_a_word_that_a_tokenizer_pads_with_is_part_of_the_text() -> None:
+    padding = replace(POLICY, pad_id=TOKENIZER.convert_tokens_to_ids("!"))
+    assert padding.decoder.text(ids_of("Hi! 5!")) == "Hi! 5!"
+    for marker in (TOKENIZER.pad_token, "<think>"):
+        marked = replace(POLICY, pad_id=TOKENIZER.convert_tokens_to_ids(marker))
+        assert marked.decoder.text([marked.pad_id, *ids_of("Hi!"), marked.pad_id]) == "Hi!"
+
+
 @pytest.mark.parametrize("policy", [POLICY, SKIPPING], ids=["kept", "skipped"])
 @given(ids=ANY_IDS)
 def test_the_texts_of_tokens_join_to_the_text(policy, ids: list[int]) -> None:

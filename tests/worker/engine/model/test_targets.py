@@ -1,10 +1,12 @@
 """Names of layers that a job may adapt."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from safetensors.torch import save_file
+from transformers import OPTConfig
 
 from tests.worker.engine.tiny import save_tiny_model, tiny_settings
 from tests.worker.engine.tiny_vision import save_tiny_vision_model
@@ -65,3 +67,13 @@ def test_layers_of_a_vision_tower_are_no_targets(tmp_path: Path) -> None:
     require_targets(assets, ("q_proj",), allow_remote_code=False)
     with pytest.raises(Fault, match="'patch_embed' is the name of no layer"):
         require_targets(assets, ("q_proj", "patch_embed"), allow_remote_code=False)
+
+
+def test_an_embedding_of_positions_is_no_target(tmp_path: Path) -> None:
+    folder = save_tiny_model(tmp_path)
+    sizes = {"vocab_size": 64, "hidden_size": 16, "word_embed_proj_dim": 16, "ffn_dim": 16, "num_attention_heads": 2}
+    config = OPTConfig(**sizes, num_hidden_layers=1, max_position_embeddings=32)
+    assets = replace(load_assets(folder, allow_remote_code=False), config=config)
+    with pytest.raises(Fault, match="'embed_positions' is the name of no layer of the model: choose from"):
+        require_targets(assets, ("fc1", "embed_positions"), allow_remote_code=False)
+    require_targets(assets, ("fc1", "q_proj"), allow_remote_code=False)

@@ -16,6 +16,14 @@ UNIT_TESTS = parse_spec(next(verifier.grader for verifier in READY_MADE if verif
 SQL = parse_spec(next(verifier.grader for verifier in READY_MADE if verifier.id == "sql-result"))
 HONEST = "def add(a, b):\n    return a + b"
 ITEM = {"tests": ["assert add(1, 2) == 3", "assert add(-1, 1) == 0"], "answer": HONEST}
+RAW = (
+    "import json, os, struct\n"
+    "def answer(**fields):\n"
+    "    body = json.dumps(fields | {'output': ''}).encode()\n"
+    "    os.write(3, struct.pack('!I', len(body)) + body)\n"
+    "    while os.read(4, 10**6): pass\n"
+)
+"""Code that writes its answers itself."""
 FORGED_RECORD = "struct.pack('!Icdd', 17, b'N', 1.0, 0.0)"
 ANSWER = "json.dumps({'value': 7, 'output': ''}).encode()"
 CTYPES = "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\n"
@@ -287,6 +295,9 @@ def test_traps_do_not_make_the_verifier_count_as_hanging(sandbox):
         ("assert half(5)[1:] == [2]", "class X:\n    __getitem__ = lambda s, k: [2]\n    pass\ndef half(n): return X"),
         ("x = half(5)\nx.sort(key=lambda n: -n)\nassert x == [2]", "class X:\n    sort = print\ndef half(n): return X"),
         ("assert half(5)(lambda: 1) == [2]", "def half(n): return half"),
+        ("x = [3, 1]\nassert half(x) == sorted(x)", f"{RAW}def half(x): answer(value=[], changed=[[1, []]])"),
+        ("for x, y in zip(map(half, [2]), [1]): assert x == y", "def half(n): raise StopIteration"),
+        ("assert all(x == 1 for x in map(half, [2]))", f"{RAW}def half(n): answer(error=['StopIteration', 'x', ''])"),
         ("assert half(5) == abs(-3)", "half = lambda n: 9\ndef abs(n): return 9"),
         ("assert all(half(n) == 1 for n in (1, 2))", "def half(n): return 9\ndef all(x): return True"),
     ],
@@ -315,7 +326,6 @@ SHOP = {
         "ATTACH 'file:/etc/passwd' AS x",
         "DELETE FROM sold",
         "SELECT 1; DROP TABLE sold",
-        "",
         "\0",
     ],
 )
@@ -324,3 +334,12 @@ def test_a_query_that_takes_too_much_scores_0(sandbox, query):
     before, record, after = sandbox.grade(SQL, rows)
     assert (before.score, after.score) == (1.0, 1.0)
     assert (record.status.value, record.score) == ("ok", 0.0), record
+
+
+@pytest.mark.parametrize("query", ["", ";", "-- nothing", "BEGIN", "PRAGMA unknown"])
+def test_what_is_no_query_scores_0_where_the_right_one_finds_nothing(sandbox, query):
+    item = SHOP | {"answer": "SELECT item FROM sold WHERE price > 500"}
+    right, record = sandbox.grade(SQL, [Sample(output_text=text, item=item) for text in (item["answer"], query)])
+    assert right.score == 1.0
+    assert (record.status.value, record.score) == ("ok", 0.0), record
+    assert "the statement returns no rows" in record.reason

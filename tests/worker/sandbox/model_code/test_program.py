@@ -32,6 +32,11 @@ WORKS = {
         "try:\n    p.call('f')\nexcept IndexError as error:\n"
         "    return isinstance(error, model_code.CodeError) and p.stopped is None and 'out of range' in str(error)"
     ),
+    "an iterator that ends": (
+        "p = model_code.Program('def f(): yield 1\\ndef g(): next(iter([]))')\n"
+        "try:\n    p.call('g')\nexcept StopIteration:\n    return 0\nexcept model_code.CodeError as error:\n"
+        "    return list(p.call('f')) == [1] and 'StopIteration' in str(error)"
+    ),
     "an error of a class of the code": (
         "p = model_code.Program('class E(Exception): pass\\ndef f(): raise E(7)')\n"
         "try:\n    p.call('f')\nexcept model_code.CodeError as error:\n    return str(error) == 'E: 7'"

@@ -128,6 +128,10 @@ RIGHT = {
             "assert f(1) == 1",
         ],
     ),
+    "numpy, which the verifier does not import": (
+        "import numpy as np\ndef f(x): return np.array(x) * 2",
+        ["assert f([1, 2]) == [2, 4]", "import numpy\nassert numpy.allclose(f([0.1]), [0.2])"],
+    ),
     "a list changed in place": (
         "def f(x):\n    x.sort()\n    x.append(9)",
         ["x = [3, 1]\nf(x)\nassert x == [1, 3, 9]", "x = [2]\nassert f(x) is None\nassert x == [2, 9]"],
