@@ -15,6 +15,9 @@ _ROOT = r"\\sqrt\s?\{[^{}]{1,40}\}"
 _TERM = rf"(?:\d{{1,20}}(?:\.\d{{1,20}})?|\\pi|{_ROOT}|(?![aAI])[A-Za-z](?![A-Za-z]))(?:{_POWER})?"
 _BEFORE = re.compile(rf"(?<![\w.,\\])(?:{_TERM}\s?(?:[+*/]|\\times|\\cdot)\s?|\d{{1,20}}(?:\.\d{{1,20}})?)\$?\Z")
 _AFTER = re.compile(rf"\$?((?:{_POWER}|\\pi(?![a-z])|{_ROOT}|[inxyz](?![A-Za-z])|\s?[-+*/]\s?{_TERM}){{1,4}})")
+_OPENED = re.compile(r"(?:\\sqrt(?:\[\w{1,4}\])?|\\[dtc]?frac\s?(?:\{[^{}]{1,40}\}\s?)?|[\w)}]{1,20}[\^_])\s?\{\s?\Z")
+_CLOSED = re.compile(r"\s?\}(?:\s?\{[^{}]{1,40}\})?")
+r"""What a box may stand in: `\sqrt{\boxed{7}}`, `\frac{\boxed{7}}{2}`, `x^{\boxed{7}}`."""
 _ASKED_FOR = re.compile(r"[^\n=]{0,40}=")
 """What belongs to a box: `2\boxed{3}` is not 3. But in `2 + \boxed{3} = 5` the box is what was asked for."""
 _BOX = re.compile(r"\\(?:boxed|fbox)\s{0,4}(?=\{)")
@@ -49,6 +52,8 @@ def boxed_values(text: str) -> list[tuple[int, str, int]]:
 
 def _with_neighbours(text: str, start: int, content: str, end: int) -> tuple[int, str, int]:
     before = text[max(0, start - 48) : start]
+    if (opened := _OPENED.search(before)) and (closed := _CLOSED.match(text, end)):
+        return start, f"{opened[0]}{content}{closed[0]}", closed.end()
     is_whole = _ASKED_FOR.match(text, end)
     first, after = (None, None) if is_whole else (_BEFORE.search(before), _AFTER.match(text, end))
     if first or (after and len(content) > 1 and not content.isdigit()):

@@ -36,9 +36,18 @@ _BOUND = (
     + _SIGN
 )
 _IN_AN_EXPRESSION = (
-    r"[\w)](?:[+*÷/×]|[ ]{1,3}[+*÷/×][ ]{1,3})[-(]?\Z|\d[ ]?x[ ]?\Z|(?:(?<![A-Za-z])[a-z]|\))[ ]?-[ ]?\Z"
+    r"[\w)](?:[+*÷/×±]|[ ]{1,3}[+*÷/×±][ ]{1,3})[-(]?\Z|\d[ ]?x[ ]?\Z|(?:(?<![A-Za-z])[a-z]|\))[ ]?-[ ]?\Z"
     rf"|(?<![A-Za-z])[A-Za-z]\((?:\d{{1,20}},\s?)?\Z|(?:\bto the power(?: of)?|\d to the)\s{{1,4}}{_SIGN}"
 )
+_AFTER_A_UNIT = re.compile(
+    rf"\d[ ]?(?:ft|feet|foot|yd|yards?|lbs?|pounds?|stone|hrs?|h|hours?|min(?:ute)?s?|m|km|kg|years?|months?|weeks?"
+    rf"|days?|dollars?|euros?),?[ ](?:and[ ])?{_SIGN}"
+)
+_SMALLER_UNIT = re.compile(
+    r"[ ]?(?:in(?:ch(?:es)?)?|oz|ounces?|min(?:ute)?s?|s(?:ec(?:ond)?s?)?|cm|mm|m|g|months?|weeks?|days?|hours?"
+    r"|cents?)(?!\w)"
+)
+"""The second part of `5 ft 10 in`, `2 hours and 30 minutes`."""
 _BEFORE_A_PART = re.compile("|".join((_ALTERNATIVE, _LISTED, _IN_A_RANGE, _BOUND, _IN_AN_EXPRESSION)), re.I)
 _AFTER_A_PART = re.compile(
     r"!(?:\s?[$+*/×=)-]|\d)|[inxyz](?![\w'])|[ ]?[-+×][ ]?[b-z](?![\w'])|\*[b-z](?![\w'])|[ ]mill?\b"
@@ -57,6 +66,8 @@ def meant(text: str, mark: DecimalMark, *, unit: re.Pattern[str]) -> Iterator[Nu
         before = text[max(0, one.start - _WINDOW) : one.start]
         if _DENIED.search(before) or (note_opens.search(before) and note.match(text, one.start)):
             continue
-        goes_on = _AFTER_A_PART.match(text, one.end) and not unit.match(text, one.end)
-        is_part = goes_on or _BEFORE_A_PART.search(before)
+        goes_on = _AFTER_A_PART.match(text, one.end) or (
+            _SMALLER_UNIT.match(text, one.end) and _AFTER_A_UNIT.search(before)
+        )
+        is_part = (goes_on and not unit.match(text, one.end)) or _BEFORE_A_PART.search(before)
         yield one._replace(value=None, unscaled=None) if is_part else one
