@@ -92,7 +92,7 @@ def _switch_colours(page: Page) -> None:
 
 def _serious(page: Page, options: dict[str, Any]) -> list[str]:
     found: dict[str, Any] = page.evaluate(
-        "options => axe.run(document, options)", {"resultTypes": ["violations"], **options}
+        "options => axe.run(document, options)", {"resultTypes": ["violations"], "preload": False, **options}
     )
     return [
         f"{page.url}: {fault['id']} ({fault['help']}): {node['html'][:200]} | {node.get('failureSummary', '')[:300]}"
