@@ -24,7 +24,7 @@ ENGINE = (
 )
 WORKER = (
     *(f"engine.{layer}" for layer in ENGINE),
-    *("faults", "sandbox", "training", "exports", "checks", "serving", "commands"),
+    *("faults", "sandbox", "training", "exports", "checks", "runs", "serving", "commands"),
     *("train", "preloaded", "fork_server", "supervisor", "tasks"),
 )
 PAGES = ("home", "datasets", "verifiers.graders", "verifiers", "new_job", "jobs", "job", "compare", "models")

@@ -3,17 +3,15 @@
 Shared by the `sample` queue, jobs before their first step, and `rlsd preflight`.
 """
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from backend.checks import Progress
 from backend.datasets.rows.rows import load_rows
-from backend.db.base import Json, utc_now
+from backend.db.base import Json
 from backend.db.engine import transaction
 from backend.errors import AppError
-from backend.jobs.lease import Lease, held_job
 from backend.jobs.notices import Notice, prompt_notices
 from backend.jobs.resolve import X_RLSD
 from backend.jobs.spec import RlsdSettings
@@ -40,9 +38,6 @@ from worker.training.prepare import (
     tasks_of,
     use_threads,
 )
-
-HEARTBEAT_S = 5.0
-"""Seconds between two heartbeats of a job during its pre-flight."""
 
 
 def preflight_report(settings: Settings, *, probe_request: ProbeRequest) -> Json:
@@ -81,20 +76,6 @@ def preflight_step(
         run=lambda: preflight_report(settings, probe_request=probe_request),
         collective=True,
     )
-
-
-def heartbeat(lease: Lease) -> Progress:
-    """Return a progress callback that renews `progress_at`. It raises LeaseLostError if the lease was lost."""
-    reported = time.monotonic()
-
-    def report(_done: int, _total: int, _unit: str) -> None:
-        nonlocal reported
-        if time.monotonic() - reported >= HEARTBEAT_S:
-            reported = time.monotonic()
-            with transaction() as session:
-                held_job(session, lease).progress_at = utc_now()
-
-    return report
 
 
 def preflight_with_trial_steps(

@@ -5,9 +5,7 @@ The job file is the API's request body without file ids; data and verifier are g
 
 import json
 import sys
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,44 +14,23 @@ from pydantic import ValidationError
 
 from backend.cli.standalone import run_standalone
 from backend.datasets.rows.rows import NormalRow, items_and_answers, read_rows
-from backend.db.base import Json
 from backend.errors import AppError
-from backend.jobs.checks import without_details
 from backend.jobs.held_out import count_shared, shared_notices
 from backend.jobs.hints import first_without_in_rows, resolve_hint
 from backend.jobs.notices import Notice, grader_notices, number_notices, prompt_notices
 from backend.jobs.request import JobRequest, first_validation_error
 from backend.jobs.resolve import resolve_settings
-from backend.jobs.spec import RlsdSettings
-from backend.settings import settings as environment
-from backend.tracking.choice import enabled_trackers
-from backend.tracking.run import TrackedRun, flat
 from backend.verifiers.reading import with_decimal_marks
-from backend.verifiers.specs import Spec, parse_spec, spec_hash
-from worker.checks.before_training import run_checks_in, self_check
-from worker.checks.preflight import preflight_step
+from backend.verifiers.specs import parse_spec
 from worker.checks.self_check import read_grader
-from worker.engine import loop
 from worker.engine.distributed import ProcessLost
-from worker.engine.model.policy import Policy
-from worker.engine.types import Ending, Task
-from worker.exports.adapter_zip import write_adapter_zip
-from worker.faults import PAUSES, classify
-from worker.sandbox.pool import Sandbox
-from worker.training.folder_observer import FolderObserver
+from worker.faults import classify
+from worker.runs.folder_sink import FolderSink, LocalJob
+from worker.runs.run_job import run_job
 from worker.training.launch import launch
-from worker.training.manifest import base_name, build_manifest, file_sha256
-from worker.training.prepare import (
-    engine_settings,
-    identity,
-    load_shared,
-    load_teacher,
-    sandboxed_reward,
-    tasks_of,
-    use_threads,
-)
-from worker.training.process_group import join_process_group, launched
-from worker.training.tracking import tracked
+from worker.training.manifest import file_sha256
+from worker.training.prepare import tasks_of
+from worker.training.process_group import launched
 
 DEFAULT_SEED = 0
 
@@ -75,83 +52,21 @@ def train(
     ] = False,
 ) -> None:
     """Run one job in the foreground, without any service."""
-    started = time.monotonic()
     prepared = prepare_job(job, data=data, verifier=verifier, validation=validation, model=model)
-    spec = prepared.spec
+    devices = prepared.spec.devices
     output.mkdir(parents=True, exist_ok=True)
     if any(output.iterdir()) and not resume and not launched():
         raise AppError(f"The folder {output} is not empty: choose another with --output, or continue with --resume.")
     for notice in () if launched() else prepared.notices:
         print(f"{notice.level}: {notice.message}", flush=True)
-    if spec.devices > 1 and not launched():
-        sys.exit(launch(spec.devices, main))
-    use_threads(processes=spec.devices)
-    settings = engine_settings(spec, seed=prepared.seed)
-    observer = FolderObserver(output, max_steps=spec.max_steps)
-    with join_process_group(processes=spec.devices, device=spec.device) as world, Sandbox() as sandbox:
-        verifier_check = self_check(prepared.tasks, spec=spec, verifier=prepared.grader, sandbox=sandbox)
-        run_checks_in(output, [verifier_check], spec=spec, world=world, ignore=ignore_checks, resume=resume)
-        policy, world = load_shared(prepared.model, settings=settings, world=world)
-        reward = sandboxed_reward(sandbox, prepared.grader)
-        preflight = preflight_step(
-            settings,
-            spec=spec,
-            policy=policy,
-            tasks=prepared.tasks,
-            reward=reward,
-            progress=_print_progress,
-            world=world,
-        )
-        found = run_checks_in(output, [preflight], spec=spec, world=world, ignore=ignore_checks, resume=resume)
-        teacher = load_teacher(spec, settings=settings, student=policy)
-        sandbox_identity = sandbox.identity()
-        with tracked(
-            observer, enabled_trackers(environment()) if world.is_leader else {}, run=_tracked_run(prepared, output)
-        ) as tracked_observer:
-            ending = loop.run(
-                settings,
-                policy=policy,
-                tasks=prepared.tasks,
-                held_out=prepared.held_out,
-                reward=reward,
-                observer=tracked_observer,
-                resume=world.broadcast(observer.resumed() if resume and world.is_leader else None),
-                teacher=teacher,
-                world=world,
-            )
-            tracked_observer.close(ending)
-    if not world.is_leader:
-        return
-    _require_done(ending)
-    manifest = _manifest(
-        prepared, observer, checks=found, policy=policy, teacher=teacher, sandbox_identity=sandbox_identity
-    )
-    adapter = output / "adapter.zip"
-    write_adapter_zip(policy, adapter, base_model=base_name(manifest), manifest=manifest)
-    print(json.dumps({"adapter": str(adapter), "sha256": file_sha256(adapter), "seconds": time.monotonic() - started}))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PreparedJob:
-    """A job with its files read and its settings resolved."""
-
-    model: str
-    name: str
-    """Of the adapter."""
-    seed: int
-    spec: RlsdSettings
-    grader: Spec
-    grader_json: dict[str, Any]
-    tasks: list[Task]
-    held_out: list[Task]
-    notices: tuple[Notice, ...]
-    data: dict[str, Any]
-    """What the manifest records about the input files."""
+    if devices > 1 and not launched():
+        sys.exit(launch(devices, main))
+    run_job(prepared, FolderSink(output, prepared, resume=resume, ignore_checks=ignore_checks))
 
 
 def prepare_job(
     job: Path, *, data: Path, verifier: Path | None, validation: Path | None, model: str | None
-) -> PreparedJob:
+) -> LocalJob:
     """Read the job file and its inputs. Raises AppError naming the problem."""
     try:
         request = JobRequest.model_validate(_job_body(job, verifier=verifier, model=model))
@@ -173,7 +88,7 @@ def prepare_job(
         first_without=first_without_in_rows(rows, spec=grader),
         filename=data.name,
     )
-    return PreparedJob(
+    return LocalJob(
         model=request.model,
         name=f"ft:{request.model}:rlsd:{request.suffix or ''}:local",
         seed=seed,
@@ -194,50 +109,6 @@ def prepare_job(
             "validation": validation and _file_facts(validation, rows=validation_rows or []),
         },
     )
-
-
-def _manifest(
-    prepared: PreparedJob,
-    observer: FolderObserver,
-    *,
-    checks: Json,
-    policy: Policy,
-    teacher: Policy | None,
-    sandbox_identity: Json,
-) -> Json:
-    return build_manifest(
-        job={"id": None, "name": prepared.name, "seed": prepared.seed},
-        data=prepared.data,
-        grader={"spec": prepared.grader_json, "sha256": spec_hash(prepared.grader)},
-        base=identity(prepared.model, policy),
-        teacher=None if teacher is None else identity(str(prepared.spec.teacher_model), teacher),
-        settings=prepared.spec.model_dump(mode="json", by_alias=True),
-        checks=without_details(checks),
-        evaluations=[{k: v for k, v in e.items() if k != "per_question"} for e in observer.evaluations],
-        steps=observer.steps,
-        trained_tokens=observer.trained_tokens,
-        sandbox=sandbox_identity,
-    )
-
-
-def _print_progress(done: int, total: int, unit: str) -> None:
-    print(f"pre-flight: {done}/{total} {unit}", flush=True)
-
-
-def _tracked_run(prepared: PreparedJob, output: Path) -> TrackedRun:
-    """Describe the run for trackers; the folder's name is its id, so a resumed run keeps it."""
-    about = {"model": prepared.model, "seed": prepared.seed}
-    settings = flat(about | prepared.spec.model_dump(mode="json", by_alias=True))
-    return TrackedRun(id=output.resolve().name, name=output.resolve().name, settings=settings)
-
-
-def _require_done(ending: Ending) -> None:
-    """Raise AppError, with how to continue, if the run ended early."""
-    if ending in PAUSES:
-        pause = PAUSES[ending]
-        raise AppError(f"{pause['message']} (Use --resume to continue from the checkpoint.)", code=pause["code"])
-    if ending is not Ending.DONE:
-        raise AppError(f"The job ended early: {ending}. See the output above.")
 
 
 def _file_facts(path: Path, *, rows: Sequence[NormalRow]) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""What a trainer adds to the engine: preparation, observers, trackers, launch of several processes, manifest."""
+"""What a trainer adds to the engine: preparation, trackers, launch of several processes, manifest."""

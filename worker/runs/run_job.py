@@ -1,0 +1,85 @@
+"""Runs a job: its checks, the training, the end. Queued jobs and `rlsd train` differ in the sink that records them."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from backend.db.base import Json
+from backend.jobs.spec import RlsdSettings
+from backend.settings import settings as environment
+from backend.tracking.choice import enabled_trackers
+from backend.tracking.run import TrackedRun
+from backend.verifiers.specs import Spec
+from worker.checks.before_training import CheckRecord, run_check, self_check
+from worker.checks.preflight import preflight_step
+from worker.engine import loop
+from worker.engine.model.policy import Policy
+from worker.engine.types import Ending, Task
+from worker.sandbox.pool import Sandbox
+from worker.training.prepare import engine_settings, load_shared, load_teacher, sandboxed_reward, use_threads
+from worker.training.process_group import join_process_group
+from worker.training.tracking import RecordingObserver, tracked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedJob:
+    """A job with its rows read and its settings resolved."""
+
+    model: str
+    seed: int
+    spec: RlsdSettings
+    grader: Spec
+    tasks: list[Task]
+    held_out: list[Task]
+
+
+class Sink(RecordingObserver, CheckRecord, Protocol):
+    """Where a run is recorded. On several devices, each process has one, and only the leader's is used."""
+
+    def tracked_as(self) -> TrackedRun:
+        """Describe the run for trackers."""
+
+    def progress(self, done: int, total: int, unit: str) -> None:
+        """Receive the progress of the pre-flight."""
+
+    def begin(self, policy: Policy) -> bytes | None:
+        """Record that training begins. Returns the checkpoint to resume from, if any."""
+
+    def end(self, ending: Ending, *, policy: Policy, teacher: Policy | None, sandbox: Json) -> None:
+        """Record how the run ended, with the adapter of one that is done. `sandbox`: the identity of the sandbox."""
+
+
+def run_job(job: PreparedJob, sink: Sink) -> None:
+    """Run the job to its end, a pause or a check that stops it."""
+    spec = job.spec
+    use_threads(processes=spec.devices)
+    settings = engine_settings(spec, seed=job.seed)
+    with join_process_group(processes=spec.devices, device=spec.device) as world, Sandbox() as sandbox:
+        verifier_check = self_check(job.tasks, spec=spec, verifier=job.grader, sandbox=sandbox)
+        if not run_check(verifier_check, sink, world=world):  # before the model, which may take minutes
+            return
+        policy, world = load_shared(job.model, settings=settings, world=world)
+        reward = sandboxed_reward(sandbox, job.grader)
+        preflight = preflight_step(
+            settings, spec=spec, policy=policy, tasks=job.tasks, reward=reward, progress=sink.progress, world=world
+        )
+        if not run_check(preflight, sink, world=world):
+            return
+        teacher = load_teacher(spec, settings=settings, student=policy)
+        trackers = enabled_trackers(environment()) if world.is_leader else {}
+        with tracked(sink, trackers, run=sink.tracked_as()) as observer:
+            ending = loop.run(
+                settings,
+                policy=policy,
+                tasks=job.tasks,
+                held_out=job.held_out,
+                reward=reward,
+                observer=observer,
+                resume=world.broadcast(
+                    sink.begin(policy) if world.is_leader else None
+                ),  # no reference is kept here: the checkpoint is large
+                teacher=teacher,
+                world=world,
+            )
+            observer.close(ending)
+        if world.is_leader:
+            sink.end(ending, policy=policy, teacher=teacher, sandbox=sandbox.identity())
