@@ -28,7 +28,7 @@ from backend.datasets.rows.source import Table, open_table
 from backend.datasets.rows.tools import Tool, tools_columns, tools_of
 from backend.datasets.rows.turns import note_on
 from backend.db.files import DatasetRow, File
-from backend.errors import not_found
+from backend.errors import AppError, not_found
 
 HINTS = ("teacher_prompt", "privileged_context", "trajectory")
 """Columns with a hint for the teacher, by priority; they take precedence over solution and answer."""
@@ -134,7 +134,7 @@ def normal_rows(
             report.add(found)
             continue
         if shape is None:
-            shape = recognise(found.item, mapping=mapping)
+            shape = _shape_of(found.item, table, mapping=mapping)
             report.shape, report.columns = shape.name, shape.columns()
             if shape.answer == shape.question:
                 report.note(f"The assistant's turn at the end of '{shape.question:.60}' is read as the right answer.")
@@ -154,6 +154,14 @@ def normal_rows(
         report.note(_note_on_template(row))
         if not row.tools:
             _warn_of_other_tools(row, shape=shape, report=report)
+
+
+def _shape_of(item: Mapping[str, Any], table: Table, *, mapping: ColumnMapping | None) -> Shape:
+    """Recognise the shape by the first row. Raises AppError, with the sheet of a workbook that was read."""
+    try:
+        return recognise(item, mapping=mapping)
+    except AppError as error:
+        raise (error if table.layout is None else table.layout.refused(error)) from None
 
 
 def _note_on_choices(item: Mapping[str, Any]) -> str | None:
