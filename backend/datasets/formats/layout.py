@@ -9,6 +9,7 @@ from backend.errors import AppError
 MAX_COLUMNS = 1000
 TRIED_LINES = 50
 """Number of lines, from the first, among which the header is looked for."""
+SHOWN_SHEETS = 10
 IsHeader = Callable[[Sequence[str]], bool]
 """Whether names are those of a dataset format that needs no mapping."""
 
@@ -30,6 +31,14 @@ class Layout:
     sheets: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """What was guessed or left out, as sentences."""
+
+    def refused(self, error: AppError) -> AppError:
+        """Return the error, with the sheet that was read if there are others."""
+        others = [name for name in self.sheets if name != self.sheet]
+        if not others:
+            return error
+        told = f"The sheet '{self.sheet:.60}' was read; others can be chosen with `sheet`: {named(others)}."
+        return AppError(f"{error.message} {told}", code=error.code, param=error.param)
 
 
 def guessed_header(lines: Sequence[Sequence[object]], *, is_header: IsHeader) -> int | None:
@@ -65,6 +74,11 @@ def names_in(cells: Sequence[object]) -> list[str]:
     texts = [str(cell).strip() for cell in cells]
     filled = [index for index, text in enumerate(texts) if text]
     return texts[filled[0] : filled[-1] + 1] if filled else []
+
+
+def named(sheets: Sequence[str]) -> str:
+    """Return the names of sheets for a message."""
+    return ", ".join(f"'{name:.60}'" for name in sheets[:SHOWN_SHEETS]) + (" ..." if len(sheets) > SHOWN_SHEETS else "")
 
 
 def is_distinct(names: Sequence[str]) -> bool:

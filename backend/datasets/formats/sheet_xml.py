@@ -1,6 +1,7 @@
-"""What a sheet's XML tells beyond the values: errors, formulas without a value, superscripts, percentages.
+"""What a sheet's XML tells beyond the values: errors, formulas without a value, superscripts, number formats.
 
-The reader of values leaves the first two empty, gives 102 for 10 with a raised 2, and 0.5 for what is shown as 50%.
+The reader of values leaves the first two empty, gives 102 for 10 with a raised 2, 0.5 for what is shown as 50%, and 501
+for what is shown as 00501.
 """
 
 import posixpath
@@ -15,10 +16,17 @@ from xml.parsers import expat
 
 WORKBOOK = "xl/workbook.xml"
 RELATIONS = "xl/_rels/workbook.xml.rels"
-PERCENT_FORMATS = {"9", "10"}
+PERCENT = "%"
+PERCENT_FORMATS = {"9": PERCENT, "10": PERCENT}
 """Built-in number formats with a percent sign."""
 LITERAL = re.compile(r'"[^"]*"|\\.|_.|\*.|\[[^\]]*\]')
 """Parts of a number format that are shown as they are, or not at all."""
+PIECE = re.compile(rf"{LITERAL.pattern}|.", re.DOTALL)
+BARE = "0 -+()"
+"""Characters of a mask that need no quotes."""
+QUOTES = ('"', "\\")
+NOT_MASKED = re.compile(r"\[[<>=]|[\"\\\\].*0|.$", re.DOTALL)
+"""Conditions, a zero in quotes, and other parts that change a number."""
 RAISED = "superscript"
 LETTERS = string.ascii_uppercase
 PIECE_BYTES = 1024 * 1024
@@ -29,12 +37,12 @@ SAVE_IT = "open the workbook in a spreadsheet program and save it"
 class SheetMarks:
     """Facts about the cells of a sheet.
 
-    `faults`: (code, message) on the first unreadable cell of a line, counted from 1. `percents`: the cells that are
-    shown as percentages, such as "C5".
+    `faults`: (code, message) on the first unreadable cell of a line, counted from 1. `formats`: how cells such as "C5"
+    show their number, `PERCENT` or a mask such as `000-00`, in which each 0 stands for a digit.
     """
 
     faults: dict[int, tuple[str, str]] = field(default_factory=dict)
-    percents: set[str] = field(default_factory=set)
+    formats: dict[str, str] = field(default_factory=dict)
 
 
 def sheet_marks(file: BinaryIO, *, sheet: str) -> SheetMarks:
@@ -48,7 +56,7 @@ def sheet_marks(file: BinaryIO, *, sheet: str) -> SheetMarks:
             calculation = workbook.find("{*}calcPr")
             is_stale = calculation is not None and calculation.get("fullCalcOnLoad") in ("1", "true")
             reader = _SheetReader(
-                percent_styles=_percent_styles(archive, parts),
+                formats=_formats_of_styles(archive, parts),
                 raised_texts=_raised_texts(archive, parts),
                 is_stale=is_stale,
             )
@@ -78,20 +86,33 @@ def _parts(archive: zipfile.ZipFile) -> dict[str, str]:
     return found
 
 
-def _percent_styles(archive: zipfile.ZipFile, parts: Mapping[str, str]) -> frozenset[str]:
-    """Return the styles of cells, as their attribute `s` numbers them, that show a percentage."""
+def _formats_of_styles(archive: zipfile.ZipFile, parts: Mapping[str, str]) -> dict[str, str]:
+    """Return the formats of `SheetMarks` by the style of a cell, as its attribute `s` numbers it."""
     if parts.get("styles") not in archive.namelist():
-        return frozenset()
+        return {}
     styles = _parsed(archive.read(parts["styles"]))
-    formats = PERCENT_FORMATS | {
-        own.get("numFmtId", "")
-        for own in styles.iterfind(".//{*}numFmt")
-        if "%" in LITERAL.sub("", own.get("formatCode", ""))
-    }
+    own = {found.get("numFmtId", ""): _format(found.get("formatCode", "")) for found in styles.iterfind(".//{*}numFmt")}
     cells = styles.find("{*}cellXfs")
-    return frozenset(
-        str(n) for n, style in enumerate([] if cells is None else cells) if style.get("numFmtId") in formats
-    )
+    used = ((str(n), style.get("numFmtId", "")) for n, style in enumerate([] if cells is None else cells))
+    known = ((style, (PERCENT_FORMATS | own).get(number)) for style, number in used)
+    return {style: found for style, found in known if found is not None}
+
+
+def _format(code: str) -> str | None:
+    """Return what `SheetMarks` keeps of a number format; None if a number is read as it is stored."""
+    if PERCENT in LITERAL.sub("", code):
+        return PERCENT
+    mask = ""
+    for piece in PIECE.findall(code):
+        if piece == ";":
+            break
+        if piece in BARE:
+            mask += piece
+        elif NOT_MASKED.match(piece):
+            return None
+        elif piece[0] in QUOTES:
+            mask += piece[1:].removesuffix('"')
+    return mask if mask.count("0") > 1 else None
 
 
 def _raised_texts(archive: zipfile.ZipFile, parts: Mapping[str, str]) -> frozenset[str]:
@@ -108,9 +129,9 @@ def _raised_texts(archive: zipfile.ZipFile, parts: Mapping[str, str]) -> frozens
 class _SheetReader:
     """Takes the XML of a sheet in pieces. Cells and rows without a position follow the ones before them."""
 
-    def __init__(self, *, percent_styles: frozenset[str], raised_texts: frozenset[str], is_stale: bool) -> None:
+    def __init__(self, *, formats: Mapping[str, str], raised_texts: frozenset[str], is_stale: bool) -> None:
         self.marks = SheetMarks()
-        self.percent_styles = percent_styles
+        self.formats = formats
         self.raised_texts = raised_texts
         self.is_stale = is_stale
         self.prefix: str | None = None
@@ -129,8 +150,8 @@ class _SheetReader:
             self.end_cell()
             self.cell = attributes.get("r") or self._next_cell()
             self.kind = attributes.get("t")
-            if attributes.get("s") in self.percent_styles:
-                self.marks.percents.add(self.cell)
+            if (found := self.formats.get(attributes.get("s", ""))) is not None:
+                self.marks.formats[self.cell] = found
         elif tag == "row":
             self.end_cell()
             self.line, self.cell = int(attributes.get("r", self.line + 1)), ""

@@ -1,10 +1,10 @@
 """Excel workbooks: the sheet that holds the table, and its rows below the line that names the columns.
 
 Without a choice, the sheet is the first visible one with rows below column names of a known dataset format, or else the
-first with a table. Numbers are as stored, to the 15 digits that a sheet shows, whole ones without `.0`; percentages are
-text with their sign. Dates and times are converted to ISO 8601, durations to seconds. A formula has the value stored
-with it; an error, or a formula without a value, makes a bad row. The whole sheet is in memory, within the reader's
-limit.
+one with the most rows as wide as its header. Numbers are as stored, to the 15 digits that a sheet shows, whole ones
+without `.0`; percentages are text with their sign, and whole numbers with leading zeros text with these. Dates and
+times are converted to ISO 8601, durations to hours, minutes and seconds. A formula has the value stored with it; an
+error, or a formula without a value, makes a bad row. The whole sheet is in memory, within the reader's limit.
 """
 
 import datetime
@@ -16,9 +16,9 @@ from typing import BinaryIO
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum
 
 from backend.datasets.formats.json_lines import BadLineError, RawRow, raw_row
-from backend.datasets.formats.layout import Choice, IsHeader, Layout, guessed_header, names_in, require_distinct
+from backend.datasets.formats.layout import Choice, IsHeader, Layout, guessed_header, named, names_in, require_distinct
 from backend.datasets.formats.problems import Problem
-from backend.datasets.formats.sheet_xml import SheetMarks, column_name, sheet_marks
+from backend.datasets.formats.sheet_xml import PERCENT, SheetMarks, column_name, sheet_marks
 from backend.errors import AppError
 
 Cell = int | float | str | bool | datetime.time | datetime.date | datetime.datetime | datetime.timedelta
@@ -31,7 +31,6 @@ MAX_CELLS = 20_000_000
 TRIED_SHEETS = 20
 LOOKED_AT = 200
 """Number of lines of a sheet that are looked at to find its table, empty ones included."""
-SHOWN_SHEETS = 10
 SHOWN_DIGITS = 15
 """Significant digits of a number that a sheet shows; those that arithmetic leaves behind them are noise."""
 
@@ -56,10 +55,12 @@ def read_workbook(file: BinaryIO, *, choice: Choice, is_header: IsHeader) -> tup
     rows, notes = _without_notes(filled, columns=len(names_in(header[1])))
     if choice == Choice() and (len(sheets) > 1 or any(_is_filled(cells) for _, cells in lines[:start])):
         notes.insert(0, _told(sheet.name, header[0], sheets))
+    if _leave_out_index(header[1], rows):
+        notes.append("The first column has no name and numbers the rows: it is left out.")
     if _fill_merged(rows, sheet.merged_cell_ranges or [], left=left):
         notes.append("Cells merged over several lines have their value in each of these lines.")
     layout = Layout(header_row=header[0], sheet=sheet.name, sheets=sheets, notes=tuple(notes))
-    return layout, _rows(header, rows, marks=marks, left=left, is_chosen=choice.header_row is not None)
+    return layout, _rows(header, rows, layout=layout, marks=marks, left=left, is_chosen=choice.header_row is not None)
 
 
 def _visible(workbook: CalamineWorkbook) -> tuple[str, ...]:
@@ -78,12 +79,12 @@ def _sheet(workbook: CalamineWorkbook, visible: Sequence[str], *, choice: Choice
     if choice.sheet is not None:
         if choice.sheet not in workbook.sheet_names:
             raise AppError(
-                f"The workbook has no sheet '{choice.sheet:.60}'. Its sheets: {_named(visible)}.",
+                f"The workbook has no sheet '{choice.sheet:.60}'. Its sheets: {named(visible)}.",
                 code="invalid_mapping",
                 param="mapping",
             )
         return workbook.get_sheet_by_name(choice.sheet)
-    with_table = None
+    ranked: list[tuple[tuple[int, int], CalamineSheet]] = []
     for name in visible[:TRIED_SHEETS]:
         sheet = workbook.get_sheet_by_name(name)
         lines = sheet.to_python(nrows=LOOKED_AT)
@@ -92,8 +93,16 @@ def _sheet(workbook: CalamineWorkbook, visible: Sequence[str], *, choice: Choice
             continue
         if is_header(names_in(lines[start])):
             return sheet
-        with_table = with_table or sheet
-    return with_table or workbook.get_sheet_by_name(visible[0])
+        ranked.append((_equal_rows(lines[start:]), sheet))
+    if not ranked:
+        return workbook.get_sheet_by_name(visible[0])
+    return max(ranked, key=lambda found: found[0])[1]
+
+
+def _equal_rows(lines: Sequence[Sequence[Cell]]) -> tuple[int, int]:
+    """Return how many lines are as wide as the first, which names the columns, and that width."""
+    width, *below = (len(names_in(cells)) for cells in lines)
+    return below.count(width), width
 
 
 def _lines(sheet: CalamineSheet) -> list[Line]:
@@ -116,6 +125,22 @@ def _start(lines: Sequence[Line], *, choice: Choice, is_header: IsHeader) -> int
     if choice.header_row is None:
         return guessed_header([cells for _, cells in lines], is_header=is_header) or (0 if lines else None)
     return next((n for n, (line, cells) in enumerate(lines) if line == choice.header_row and _is_filled(cells)), None)
+
+
+def _leave_out_index(header: Sequence[Cell], rows: Sequence[Line]) -> bool:
+    """Empty a first column without a name that numbers the rows, as pandas writes it; return whether there is one."""
+    names = [str(cell).strip() for cell in header[:2]]
+    numbers = [cells[0] for _, cells in rows]
+    if names[:1] != [""] or not any(names) or len(set(numbers)) < len(numbers) or not all(map(_is_number, numbers)):
+        return False
+    for _, cells in rows:
+        cells[0] = ""
+    return bool(rows)
+
+
+def _is_number(cell: Cell) -> bool:
+    """Return whether the cell is a whole number from 0."""
+    return isinstance(cell, int | float) and not isinstance(cell, bool) and cell >= 0 and float(cell).is_integer()
 
 
 def _fill_merged(lines: Sequence[Line], merged: Merged, *, left: int) -> bool:
@@ -151,17 +176,33 @@ def _without_notes(lines: list[Line], *, columns: int) -> tuple[list[Line], list
 def _told(sheet: str, line: int, sheets: Sequence[str]) -> str:
     others = [name for name in sheets if name != sheet]
     told = f"The table was found in the sheet '{sheet:.60}', with the column names in line {line:,}"
-    return f"{told}; other sheets: {_named(others)}." if others else f"{told}."
-
-
-def _named(sheets: Sequence[str]) -> str:
-    return ", ".join(f"'{name:.60}'" for name in sheets[:SHOWN_SHEETS]) + (" ..." if len(sheets) > SHOWN_SHEETS else "")
+    return f"{told}; other sheets: {named(others)}." if others else f"{told}."
 
 
 def _rows(
-    header: Line, lines: Sequence[Line], *, marks: SheetMarks, left: int, is_chosen: bool
+    header: Line, lines: Sequence[Line], *, layout: Layout, marks: SheetMarks, left: int, is_chosen: bool
 ) -> Iterator[RawRow | Problem]:
     """Yield the rows of cells from column `left`. Raises AppError if the header does not name every column."""
+    try:
+        first, names = _names(header, is_chosen=is_chosen)
+    except AppError as error:
+        raise layout.refused(error) from None
+    columns = [column_name(left + n) for n in range(len(header[1]))]
+    for number, row in lines:
+        try:
+            if number in marks.faults:
+                raise BadLineError(*marks.faults[number])
+            shown = [
+                _shown(cell, number_format=marks.formats.get(f"{letters}{number}"))
+                for letters, cell in zip(columns, row, strict=False)
+            ]
+            yield raw_row(_item(names, shown, first=first), line=number)
+        except BadLineError as error:
+            yield Problem(line=number, code=error.code, message=str(error))
+
+
+def _names(header: Line, *, is_chosen: bool) -> tuple[int, list[str]]:
+    """Return the index of the first column that has a name, and the names. Raises AppError if one is missing."""
     line, cells = header
     if is_chosen and not cells:
         raise AppError(
@@ -176,18 +217,7 @@ def _rows(
     if unnamed is not None:
         raise _refused(f"has no name for column {unnamed} in line {line:,}", code="invalid_header")
     require_distinct(names, what="Excel workbook", line=line)
-    columns = [column_name(left + n) for n in range(len(cells))]
-    for number, row in lines:
-        try:
-            if number in marks.faults:
-                raise BadLineError(*marks.faults[number])
-            shown = [
-                _shown(cell, is_percent=f"{letters}{number}" in marks.percents)
-                for letters, cell in zip(columns, row, strict=False)
-            ]
-            yield raw_row(_item(names, shown, first=first), line=number)
-        except BadLineError as error:
-            yield Problem(line=number, code=error.code, message=str(error))
+    return first, names
 
 
 def _item(names: Sequence[str], cells: Sequence[Value], *, first: int) -> dict[str, object]:
@@ -197,17 +227,38 @@ def _item(names: Sequence[str], cells: Sequence[Value], *, first: int) -> dict[s
     return dict(zip(names, cells[first:end], strict=False))
 
 
-def _shown(cell: Cell, *, is_percent: bool) -> Value:
-    """Return a cell's value, as text with its sign if the sheet shows a percentage."""
+def _shown(cell: Cell, *, number_format: str | None) -> Value:
+    """Return a cell's value, as text if the sheet shows a percentage or leading zeros."""
     value = _value(cell)
-    if not is_percent or isinstance(value, bool | str) or not math.isfinite(value):
+    if number_format is None or isinstance(value, bool | str) or not math.isfinite(value):
         return value
-    return f"{(Decimal(str(value)) * 100).normalize():f}%"
+    if number_format == PERCENT:
+        return f"{(Decimal(str(value)) * 100).normalize():f}%"
+    return _masked(value, mask=number_format) if isinstance(value, int) else value
+
+
+def _masked(number: int, *, mask: str) -> str:
+    """Write the digits in place of the zeros of a mask; the first zero takes those that are too many."""
+    places = mask.count("0")
+    digits = str(abs(number)).zfill(places)
+    beyond = len(digits) - places
+    parts = iter((digits[: beyond + 1], *digits[beyond + 1 :]))
+    shown = "".join(next(parts) if character == "0" else character for character in mask).strip()
+    return f"-{shown}" if number < 0 else shown
+
+
+def _duration(duration: datetime.timedelta) -> str:
+    """Write hours, minutes and seconds, as in 1:30:00."""
+    if duration < datetime.timedelta():
+        return f"-{_duration(-duration)}"
+    minutes, seconds = divmod(duration.days * 86400 + duration.seconds, 60)
+    fraction = f".{duration.microseconds:06}".rstrip("0") if duration.microseconds else ""
+    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}{fraction}"
 
 
 def _value(cell: Cell) -> Value:
     if isinstance(cell, datetime.timedelta):
-        cell = cell.total_seconds()
+        return _duration(cell)
     if isinstance(cell, float):
         shown = f"{cell:.{SHOWN_DIGITS}g}"
         return int(Decimal(shown)) if float(shown).is_integer() else float(shown)

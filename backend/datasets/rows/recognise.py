@@ -41,6 +41,8 @@ PROMPT_COLUMNS = (*IMAGE_COLUMNS, *TOOLS, *SYSTEM)
 """Columns that are part of the prompt next to the question, so never the reference."""
 ROW_NAMES = ("id", "idx", "index", "uuid", "source", "split")
 """Columns that tell rows apart, so never the reference."""
+PASSED_OVER = ("", "unnamed:_0", "_index_level_0_", "rejected", "rejected_response", "rejected_responses")
+"""Columns that do not count next to messages: those that pandas writes for its index, and rejected answers."""
 CONVERSATIONS = ("messages", "conversations", "conversation")
 """Columns that hold messages or turns, and never the text of a question."""
 MAX_HEADER_ROW = 1_048_576
@@ -82,7 +84,8 @@ class Rule:
         found = next((path for path in self.answers if has_path(item, path)), None)
         if found is not None:
             return found
-        others = [column for column in item if column != self.question and column not in PROMPT_COLUMNS]
+        none_of = (self.question, *PROMPT_COLUMNS, *PASSED_OVER)
+        others = [column for column in item if column not in none_of]
         by_others = self.other_columns and bool(others)
         if self.last_turn and not (by_others and not ends_with_assistant(value_at(item, self.question))):
             return self.question

@@ -12,6 +12,7 @@ from backend import blobs
 from backend.datasets.formats.json_lines import BadLineError, RawRow
 from backend.datasets.formats.problems import Problem, Report
 from backend.datasets.rows.images import ImageStore, without_images
+from backend.datasets.rows.labels import note_on_ratings, require_right
 from backend.datasets.rows.messages import answer_of_messages, messages_of, reply_of, with_images
 from backend.datasets.rows.recognise import (
     REFERENCES,
@@ -24,10 +25,10 @@ from backend.datasets.rows.recognise import (
     value_at,
 )
 from backend.datasets.rows.source import Table, open_table
-from backend.datasets.rows.tools import Tool, tools_column, tools_of
+from backend.datasets.rows.tools import Tool, tools_columns, tools_of
 from backend.datasets.rows.turns import note_on
 from backend.db.files import DatasetRow, File
-from backend.errors import not_found
+from backend.errors import AppError, not_found
 
 HINTS = ("teacher_prompt", "privileged_context", "trajectory")
 """Columns with a hint for the teacher, by priority; they take precedence over solution and answer."""
@@ -133,7 +134,7 @@ def normal_rows(
             report.add(found)
             continue
         if shape is None:
-            shape = recognise(found.item, mapping=mapping)
+            shape = _shape_of(found.item, table, mapping=mapping)
             report.shape, report.columns = shape.name, shape.columns()
             if shape.answer == shape.question:
                 report.note(f"The assistant's turn at the end of '{shape.question:.60}' is read as the right answer.")
@@ -149,9 +150,18 @@ def normal_rows(
         for column, part in ((shape.system, "are system messages"), (shape.context, "are part of the questions")):
             report.note(None if text_at(found.item, column) is None else f"The texts in '{column:.60}' {part}.")
         report.note(_note_on_choices(found.item))
+        report.note(note_on_ratings(found.item, shape=shape))
         report.note(_note_on_template(row))
         if not row.tools:
             _warn_of_other_tools(row, shape=shape, report=report)
+
+
+def _shape_of(item: Mapping[str, Any], table: Table, *, mapping: ColumnMapping | None) -> Shape:
+    """Recognise the shape by the first row. Raises AppError, with the sheet of a workbook that was read."""
+    try:
+        return recognise(item, mapping=mapping)
+    except AppError as error:
+        raise (error if table.layout is None else table.layout.refused(error)) from None
 
 
 def _note_on_choices(item: Mapping[str, Any]) -> str | None:
@@ -166,8 +176,7 @@ def _note_on_template(row: NormalRow) -> str | None:
 
 
 def _warn_of_other_tools(row: NormalRow, *, shape: Shape, report: Report) -> None:
-    column, value = tools_column(row.item, shape=shape)
-    if value is not None:
+    for column in list(tools_columns(row.item, shape=shape))[:1]:
         message = f"has '{column}' that are not functions, so they are not part of the prompt"
         report.warn(Problem(line=row.line, code="tools_not_functions", message=message, number=row.number))
 
@@ -187,6 +196,7 @@ def normal_row(raw: RawRow, *, shape: Shape, number: int, image_store: ImageStor
     if raw.item and all(_is_same_name(name, value) for name, value in raw.item.items()):
         raise BadLineError("repeated_header", "repeats the names of the columns")
     question, tools = messages_of(raw.item, shape=shape), tools_of(raw.item, shape=shape)
+    require_right(raw.item, shape=shape)
     reference = _reference(raw.item, shape)
     messages, images = with_images(question, raw.item, shape=shape, image_store=image_store)
     return NormalRow(

@@ -1,14 +1,17 @@
 """A row's tools and the calls of them, in the form that chat templates take.
 
 That form is OpenAI's chat completions, except that a call's arguments are an object: templates write it as JSON
-themselves. Tools and calls are also read from OpenAI's responses API (NeMo Gym), and from JSON text in a cell.
+themselves. Tools and calls are also read from OpenAI's responses API (NeMo Gym), and from text in a cell: JSON, for
+tools also Python's notation.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from backend.datasets.formats.json_lines import BadLineError, parse_text
 from backend.datasets.rows.recognise import TOOLS, Shape, canonical, value_at
+from backend.datasets.rows.turns import decoded
 
 KEPT_NULLS = ("default", "const")
 """Keywords of JSON Schema that may be null. Other nulls are filled in by tables with one type per column."""
@@ -18,6 +21,11 @@ ARGUMENTS = ("arguments", "parameters", "input")
 """What OpenAI's API, Llama and Anthropic's API call the arguments of a call."""
 CALL_FACTS = ("name", "id", "type", "index")
 """Keys of a call that are no part of what is called with."""
+EMPTY_TEXTS = ("", "[]", "{}", "null", "None")
+WRITTEN = ("[", "{", "array(")
+"""How a text begins that is meant as tools."""
+BETWEEN_NAMES = re.compile(r"[,;|\n]")
+NAME = re.compile(r"""\s*(["']?)[^\W\d][\w.:-]*\1\s*""")
 
 Tool = dict[str, Any]
 Message = dict[str, Any]
@@ -26,33 +34,49 @@ Message = dict[str, Any]
 def tools_of(item: Mapping[str, Any], *, shape: Shape) -> list[Tool]:
     """Return the row's tools; empty if it has none, or a column of that name holds something else.
 
-    They are next to the question, or in a column of `TOOLS`. Raises BadLineError.
+    They are next to the question, or in a column of `TOOLS`. Raises BadLineError, also if two columns differ.
     """
-    column, found = tools_column(item, shape=shape)
-    if isinstance(found, str):
-        if not found.lstrip().startswith(("[", "{")):
-            return []
-        found = parse_text(found, where=column)
-    tools = [*found] if isinstance(found, list) else [found]
+    columns = tools_columns(item, shape=shape)
+    read = [_tools(value, column=column) for column, value in columns.items()]
+    if any(tools != read[0] for tools in read):
+        names = " and ".join(f"'{column:.60}'" for column in columns)
+        raise BadLineError("ambiguous_tools", f"has different tools in {names}: put them in one column")
+    return read[0] if read else []
+
+
+def _tools(found: Any, *, column: str) -> list[Tool]:
+    """Return the tools of a column; empty if it holds something else. Raises BadLineError, also for names alone."""
+    if isinstance(found, str) and found.lstrip().startswith(WRITTEN):
+        found = decoded(found, column=column, code="invalid_tools")
+    elif isinstance(found, str):
+        found = BETWEEN_NAMES.split(found) if all(map(NAME.fullmatch, BETWEEN_NAMES.split(found))) else None
+    tools = [*found] if isinstance(found, list | tuple) else [found]
     for index, tool in enumerate(tools):
         if isinstance(tool, str) and tool.lstrip().startswith("{"):
-            tools[index] = parse_text(tool, where=f"{column}[{index}]")
+            tools[index] = decoded(tool, column=f"{column}[{index}]", code="invalid_tools")
+    if tools and all(isinstance(tool, str) for tool in tools):
+        raise BadLineError(
+            "invalid_tools",
+            f"has names alone in '{column:.60}', not definitions: give each tool as an object with 'name' and "
+            "'parameters'",
+        )
     if not any(isinstance(tool, Mapping) for tool in tools):
         return []
     return [_tool(tool, where=f"{column}[{index}]") for index, tool in enumerate(tools)]
 
 
-def tools_column(item: Mapping[str, Any], *, shape: Shape) -> tuple[str, Any]:
-    """Return (column or dotted path of the tools, its value); the value is None if there are none.
+def tools_columns(item: Mapping[str, Any], *, shape: Shape) -> dict[str, Any]:
+    """Return the values of the columns of tools that are not empty, by column or dotted path.
 
     A column that is mapped to another part of the row, such as the answer, holds no tools.
     """
+    found: dict[str, Any] = {}
     parent, _, _ = shape.question.rpartition(".")
     for path, place in ((f"{parent}.", value_at(item, parent)), ("", item)) if parent else (("", item),):
         for name, value in place.items() if isinstance(place, Mapping) else ():
             if canonical(name) in TOOLS and not _is_empty(value) and path + name not in shape.columns().values():
-                return path + name, value
-    return TOOLS[0], None
+                found[path + name] = value
+    return found
 
 
 def with_calls(message: Message, *, where: str) -> Message:
@@ -94,7 +118,7 @@ def from_responses(items: Iterable[Any]) -> list[Any]:
 
 
 def _is_empty(value: Any) -> bool:
-    return value in (None, [], {}) or (isinstance(value, str) and value.strip() in ("", "[]", "{}", "null"))
+    return value in (None, [], {}) or (isinstance(value, str) and value.strip() in EMPTY_TEXTS)
 
 
 def _tool(value: Any, *, where: str) -> Tool:

@@ -29,7 +29,7 @@ PAIR = 2
 def as_messages(value: Any, *, column: str) -> Any:
     """Return a conversation in the form of chat messages, and any other value unchanged. Raises BadLineError."""
     if _is_written(value):
-        value = _decoded(value, column=column)
+        value = decoded(value, column=column, code="invalid_messages")
     if _is_message(value):
         value = [value]
     return [_from_turn(turn) for turn in value] if _is_turns(value) else value
@@ -57,7 +57,7 @@ def ends_with_assistant(value: Any) -> bool:
 def history_of(value: Any, *, column: str) -> list[dict[str, Any]]:
     """Return the earlier turns of an Alpaca row, which are pairs of question and answer. Raises BadLineError."""
     if isinstance(value, str):
-        value = _decoded(value, column=column) if value.strip() else None
+        value = decoded(value, column=column, code="invalid_history") if value.strip() else None
     pairs = [] if value is None else value
     if not isinstance(pairs, list) or not all(_is_pair(pair) for pair in pairs):
         raise BadLineError("invalid_history", f"needs a list of pairs [question, answer] of texts in '{column:.60}'")
@@ -104,8 +104,11 @@ def _from_turn(turn: Mapping[str, Any]) -> dict[str, Any]:
     return {**others, "role": SPEAKERS.get(speaker, speaker), "content": turn["value"]}
 
 
-def _decoded(text: str, *, column: str) -> Any:
-    """Parse JSON, or a literal of Python. Both must be what a row of JSON may hold. Raises BadLineError."""
+def decoded(text: str, *, column: str, code: str) -> Any:
+    """Parse JSON, or a literal of Python. Both must be what a row of JSON may hold.
+
+    Raises BadLineError, with this code if the text is neither.
+    """
     try:
         return parse_text(text, where=column)
     except BadLineError as error:
@@ -113,7 +116,7 @@ def _decoded(text: str, *, column: str) -> Any:
             raise
     if len(text) > MAX_PYTHON_CHARACTERS:
         raise BadLineError(
-            "invalid_messages",
+            code,
             f"has a text in '{column:.60}' that is not JSON, and too long to be read in Python's notation "
             f"({MAX_PYTHON_CHARACTERS:,} characters)",
         )
@@ -123,6 +126,5 @@ def _decoded(text: str, *, column: str) -> Any:
         raise BadLineError(error.code, f"has a text in '{column:.60}' that {error}") from None
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         raise BadLineError(
-            "invalid_messages",
-            f"has a text in '{column:.60}' that is read as messages, but is neither JSON nor in Python's notation",
+            code, f"has a text in '{column:.60}' that is neither JSON nor in Python's notation"
         ) from None

@@ -98,11 +98,31 @@ def test_a_sheet_with_a_table_comes_before_one_without_if_no_columns_are_known()
     assert layout_of(workbook([["Welcome"]], [["Frage", "Antwort"], ["a", "b"]])).sheet == "s1"
 
 
+COVER = [["Project", "Exam"], ["Author", "Kim"], ["Date", "2026"], ["Version", 3]]
+DATA = [["Frage", "Antwort", "Punkte"], *[[f"q{n}", f"a{n}", n] for n in range(3)]]
+
+
+def test_of_sheets_with_unknown_columns_the_one_with_most_equal_rows_is_read_and_the_wider_of_two() -> None:
+    for more in ([], [["q", "a", 1]]):
+        for sheets, found in (((COVER, [*DATA, *more]), "s1"), (([*DATA, *more], COVER), "s0")):
+            assert layout_of(workbook(*sheets)).sheet == found
+    notes = [["Notes"], ["by the office", None, None, "2026", "x"], ["a"], ["b"], ["c"], ["d"]]
+    assert layout_of(workbook(notes, DATA)).sheet == "s1"
+
+
 def test_sheet_and_header_can_be_chosen() -> None:
     content = workbook(TABLE, [["question", "answer"], ["Frage", "Antwort"], ["x", "y"]], hidden=[1])
     chosen = ColumnMapping(sheet="s1", header_row=2)
     assert [row.item for row in rows_of(content, chosen)] == [{"Frage": "x", "Antwort": "y"}]
     assert layout_of(content, chosen).notes == ()
+
+
+def test_a_header_that_is_refused_is_named_with_its_sheet_and_the_others() -> None:
+    with pytest.raises(
+        AppError, match=r"'x' twice in line 1\. The sheet 's1' was read; .*`sheet`: 's0', 's2'\."
+    ) as error:
+        rows_of(workbook([["a"]], [["x", "x"], [1, 2], [3, 4]], [["b"]]))
+    assert (error.value.code, error.value.param) == ("invalid_header", "file")
 
 
 @pytest.mark.parametrize(
@@ -122,6 +142,20 @@ def test_a_choice_that_is_not_there_is_refused_by_name(chosen: ColumnMapping, me
 def test_blank_columns_before_the_table_are_ignored_and_a_stray_cell_there_is_a_bad_row() -> None:
     content = workbook([["title"], [None, *HEADER], [None, "a", "b"], ["stray", "c", "d"]])
     assert [getattr(row, "code", None) for row in read(content)] == [None, "wrong_cell_count"]
+
+
+@pytest.mark.parametrize("numbers", [[0, 1, 2], [1, 2, 3], [7, 0, 12]])
+def test_a_first_column_without_a_name_that_numbers_the_rows_is_left_out_and_said_so(numbers: list[int]) -> None:
+    content = workbook([[None, *HEADER], *[[number, "a", number] for number in numbers]])
+    assert [row.item for row in rows_of(content)] == [{"question": "a", "answer": number} for number in numbers]
+    assert layout_of(content).notes == ("The first column has no name and numbers the rows: it is left out.",)
+
+
+@pytest.mark.parametrize("first", [["x", 1], [0, 0], [0, None], [0.5, 1], [-1, 0], [True, 2]])
+def test_other_cells_without_a_name_are_not_left_out(first: list[str | int | float | None]) -> None:
+    content = workbook([[None, *HEADER], *[[cell, "a", "b"] for cell in first]])
+    assert "wrong_cell_count" in [getattr(row, "code", None) for row in read(content)]
+    assert layout_of(content).notes == ()
 
 
 def test_notes_under_an_empty_line_are_left_out_and_said_so() -> None:
@@ -203,6 +237,49 @@ STYLES = (
 def test_a_percentage_is_read_as_the_sheet_shows_it(style: int, value: str, read_as: object) -> None:
     content = workbook([HEADER, ["a", Xml(f'<c @ s="{style}"><v>{value}</v></c>')]], styles=STYLES)
     assert rows_of(content)[0].item["answer"] == read_as
+
+
+@pytest.mark.parametrize(
+    ("code", "value", "read_as"),
+    [
+        ("00000", "501", "00501"),
+        ("00000", "123456", "123456"),
+        ("00000", "-7", "-00007"),
+        ("000", "7.5", 7.5),
+        ("000\\-00\\-0000", "123456789", "123-45-6789"),
+        ("00000-0000", "5010001", "00501-0001"),
+        ("&quot;No. &quot;000", "7", "No. 007"),
+        ("[$-409]000_);(000)", "7", "007"),
+        ("[&lt;=999]000;0", "7", 7),
+        ("0", "7", 7),
+        ("0&quot; kg&quot;", "7", 7),
+        ("000.00", "7", 7),
+        ("#,##0", "7000", 7000),
+        ("00000", "", ""),
+    ],
+)
+def test_leading_zeros_of_a_number_format_are_read_as_shown(code: str, value: str, read_as: object) -> None:
+    styles = f'<numFmts><numFmt numFmtId="164" formatCode="{code}"/></numFmts><cellXfs><xf numFmtId="164"/></cellXfs>'
+    cell = Xml(f'<c @ s="0"><v>{value}</v></c>' if value else '<c @ s="0"/>')
+    (row,) = rows_of(workbook([HEADER, ["a", cell]], styles=styles))
+    assert (row.item["answer"], type(row.item["answer"])) == (read_as, type(read_as))
+
+
+@pytest.mark.parametrize(
+    ("code", "value", "read_as"),
+    [
+        ("[h]:mm:ss", "0.0625", "1:30:00"),
+        ("[hh]:mm", "1.25", "30:00:00"),
+        ("[mm]:ss", "0.0625", "1:30:00"),
+        ("[h]:mm:ss", "-0.0625", "-1:30:00"),
+        ("[h]:mm:ss.0", "0.0625057870370370", "1:30:00.5"),
+        ("h:mm:ss", "0.0625", "01:30:00"),
+    ],
+)
+def test_durations_are_read_as_hours_minutes_and_seconds(code: str, value: str, read_as: str) -> None:
+    styles = f'<numFmts><numFmt numFmtId="164" formatCode="{code}"/></numFmts><cellXfs><xf numFmtId="164"/></cellXfs>'
+    (row,) = rows_of(workbook([HEADER, ["a", Xml(f'<c @ s="0"><v>{value}</v></c>')]], styles=styles))
+    assert row.item["answer"] == read_as
 
 
 @pytest.mark.parametrize(

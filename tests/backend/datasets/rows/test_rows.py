@@ -17,6 +17,7 @@ from backend.datasets.rows.source import open_table
 from backend.datasets.rows.turns import MAX_PYTHON_CHARACTERS
 from backend.errors import AppError
 from tests.backend.datasets.formats.test_read import free_columns, json_values
+from tests.backend.datasets.formats.workbooks import workbook
 
 QUESTION = [{"role": "user", "content": "Why?"}]
 
@@ -550,6 +551,27 @@ def test_any_value_in_a_conversation_is_read_or_reported(value: Any) -> None:
     for written in (value, json.dumps([{"role": "user", "content": value}]), repr([{"from": "human", "value": value}])):
         rows, report = read_all(lines({"prompt": written, "answer": "a"}))
         assert len(rows) + len(report.problems) == 1
+
+
+@pytest.mark.parametrize("index", ["", "Unnamed: 0", "__index_level_0__"])
+def test_an_index_that_pandas_wrote_is_no_answer(index: str) -> None:
+    table = f"{index},messages,verdict\n0,\"[{{'role': 'user', 'content': 'Why?'}}]\",yes\n"
+    (row,), _ = read_all(io.BytesIO(table.encode()))
+    assert (row.messages, row.reference.answer) == (QUESTION, "yes")
+    _, report = read_all(lines({index: 0, "messages": QUESTION}))
+    assert [problem.code for problem in report.problems] == ["missing_answer"]
+
+
+def test_a_refusal_names_the_sheet_that_was_read_and_the_others() -> None:
+    sheets = workbook([["Project", "Exam"], ["Author", "Kim"]], [["Frage", "Antwort"], ["a", "b"], ["c", "d"]])
+    with pytest.raises(AppError) as refused:
+        read_all(io.BytesIO(sheets))
+    assert (refused.value.code, refused.value.param) == ("unknown_shape", "file")
+    assert "'Frage', 'Antwort'" in refused.value.message
+    assert refused.value.message.endswith("The sheet 's1' was read; others can be chosen with `sheet`: 's0'.")
+    with pytest.raises(AppError) as refused:
+        read_all(io.BytesIO(workbook([["Frage", "Antwort"], ["a", "b"]])))
+    assert "sheet" not in refused.value.message
 
 
 def test_a_column_name_of_any_length_is_cut_in_the_refusal() -> None:

@@ -29,6 +29,9 @@ WRITTEN: dict[str, Any] = {
     "as one tool": TOOL,
     "as JSON text": json.dumps([TOOL]),
     "as a list of JSON texts": [json.dumps(TOOL)],
+    "as Python's notation": repr([TOOL | {"strict": None}]),
+    "as one tool in Python's notation": repr(TOOL),
+    "as a list in Python's notation": [repr(TOOL)],
     "with parameters as JSON text": [
         {"type": "function", "function": {**FUNCTION, "parameters": json.dumps(PARAMETERS)}}
     ],
@@ -140,7 +143,7 @@ def test_a_right_answer_that_calls_tools_is_a_bad_row() -> None:
         assert "with calls of tools" in report.problems[0].message
 
 
-@pytest.mark.parametrize("tools", ["hammer, saw", ["hammer", "saw"], 3])
+@pytest.mark.parametrize("tools", ["a hammer, a saw", "f(x)", [1, 2], "[1, 2]", 3])
 def test_a_column_of_the_same_name_with_something_else_is_kept_and_said(tools: Any) -> None:
     row, report = read_one({"question": "q", "tools": tools, "answer": "a"})
     assert row.tools == ()
@@ -148,7 +151,7 @@ def test_a_column_of_the_same_name_with_something_else_is_kept_and_said(tools: A
     assert [(warning.code, warning.number) for warning in report.warnings] == [("tools_not_functions", 0)]
 
 
-@pytest.mark.parametrize("nothing", [None, [], {}, "", " ", "[]", "null"])
+@pytest.mark.parametrize("nothing", [None, [], {}, "", " ", "[]", "null", "None"])
 def test_no_tools_and_no_calls_are_not_worth_a_word(nothing: Any) -> None:
     messages = [{**QUESTION[0], "tool_calls": nothing}]
     row, report = read_one({"messages": messages, "tools": nothing, "answer": "a"})
@@ -161,6 +164,12 @@ def test_tools_that_are_the_right_answer_are_not_given_to_the_model() -> None:
     assert (row.tools, row.reference.answer, report.warned) == ((), json.dumps([TOOL]), 0)
 
 
+def test_two_columns_of_the_same_tools_are_one() -> None:
+    row, report = read_one({"question": "q", "tools": [TOOL], "functions": json.dumps([FUNCTION]), "answer": "a"})
+    assert (row.tools, report.warned) == ((TOOL,), 0)
+
+
+NAMES = "names alone in 'tools', not definitions"
 REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "another type": ({"tools": [{"type": "web_search"}]}, "invalid_tools", "type 'web_search' at tools[0]"),
     "no name": ({"tools": [TOOL, {"type": "function", "function": {}}]}, "invalid_tools", "at tools[1]"),
@@ -180,7 +189,20 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
         "invalid_tools",
         "parameters of tools[0]",
     ),
-    "tools that are not JSON": ({"tools": '[{"name": '}, "invalid_json", "a text in 'tools' that is not JSON"),
+    "tools that are cut": ({"tools": '[{"name": '}, "invalid_tools", "neither JSON nor in Python's notation"),
+    "tools of NumPy": ({"tools": "array([{'name': 'f'}], dtype=object)"}, "invalid_tools", "neither JSON nor"),
+    "names": ({"tools": ["get_weather", "get_time"]}, "invalid_tools", NAMES),
+    "one name": ({"tools": "get_weather"}, "invalid_tools", NAMES),
+    "names as JSON text": ({"tools": '["get_weather", "get_time"]'}, "invalid_tools", NAMES),
+    "names in Python's notation": ({"tools": "['get_weather', 'get_time']"}, "invalid_tools", NAMES),
+    "names with commas": ({"tools": "get_weather, get_time"}, "invalid_tools", NAMES),
+    "names in quotes": ({"tools": '"get_weather";"get-time"'}, "invalid_tools", NAMES),
+    "two columns": (
+        {"tools": [TOOL], "functions": [{"name": "f"}]},
+        "ambiguous_tools",
+        "different tools in 'tools' and 'functions'",
+    ),
+    "tools and something else": ({"tools": [TOOL], "functions": "see there"}, "ambiguous_tools", "'functions'"),
     "NUL in tools": ({"tools": r'[{"name": "a\u0000"}]'}, "nul_character", "NUL"),
     "half a character in tools": ({"tools": r'[{"name": "a\ud800"}]'}, "lone_surrogate", "surrogate"),
     "tools of great depth": ({"tools": "[" * 100_000}, "too_deep", "nested deeper"),
