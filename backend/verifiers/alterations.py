@@ -3,7 +3,7 @@
 A verifier that gives one of them full marks reads only a part of the answer, or reads it wrongly. Each differs from
 the right answer in value, whatever the verifier reads; a verifier's tolerance is left behind, and at least a tenth. A
 number that is nearer says how far it is `off`: it counts only where one nearer still gets no full marks, so that
-rounding is told from a tolerance.
+a tolerance is no reproach and rounding is.
 """
 
 import random

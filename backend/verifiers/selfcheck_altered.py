@@ -84,7 +84,8 @@ def altered_results(
 ) -> list[AlteredResult]:
     """Judge the records of the texts of all rows, in order; rows whose right answer gets no full marks are left out."""
     short = SAME if _by_degree(spec) else max(SAME, NEAR * (marks.full - marks.floor))
-    results, graded = [], iter(records)
+    results: list[AlteredResult] = []
+    graded = iter(records)
     for row in rows:
         right, *others = [next(graded) for _ in row.texts]
         if right.score is None or right.score < marks.full_from - SAME or marks.full <= marks.floor:

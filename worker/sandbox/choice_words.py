@@ -65,7 +65,7 @@ MISTAKEN = (
     r"(?:\s{1,4}(?:\w{1,12}ly|often|sometimes|might|may|would|will|could|do|also|tend\s{1,4}to)){0,2}"
     rf"\s{{1,4}}{_BELIEVE}"
 )
-"""What makes a clause somebody's error or belief: `Many students think the answer is C`."""
+"""What makes a clause an error, or what others believe: `Many students think the answer is C`."""
 CONDITION = re.compile(
     r"(?:\A|[.!?:;\n]|\b(?:but|and|however,?)\s)[\s>•*-]{0,4}(?:only\s{1,4}|even\s{1,4})?"
     r"(?:if|unless|had|were|at\s{1,4}first(?:\s{1,4}(?:glance|sight|look))?|superficially|naively|on\s{1,4}the\s{1,4}surface)\b"
