@@ -1,13 +1,15 @@
-"""Wrong answers made from a right one by the smallest step: a digit, a sign, a unit, an element. Pure.
+"""Wrong answers made from a right one by the smallest step: a digit, a sign, a unit, an element, a word. Pure.
 
 A verifier that gives one of them full marks reads only a part of the answer, or reads it wrongly. Each differs from
-the right answer in value, whatever the verifier reads; a verifier's tolerance is left behind, and at least a tenth.
+the right answer in value, whatever the verifier reads; a verifier's tolerance is left behind, and at least a tenth. A
+number that is nearer says how far it is `off`: it counts only where one nearer still gets no full marks, so that
+a tolerance is no reproach and rounding is.
 """
 
 import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Context, Decimal
 from enum import StrEnum
 from fractions import Fraction
@@ -26,15 +28,21 @@ from backend.verifiers.reference_forms import (
     unwrapped,
 )
 
-MAX_ALTERATIONS = 6
+MAX_ALTERATIONS = 10
 """Altered texts of one reference."""
 FAR = Fraction(1, 10)
 """Share of a number by which an altered one differs at least: verifiers of unknown tolerance accept less."""
 MAX_WRITTEN_DIGITS = 15
+STEPS = (Fraction(1, 2), Fraction(-1, 2), Fraction(2, 5), Fraction(-2, 5))
+"""Added to decimals: to which whole number they round depends on the side, not on how far they are."""
 _OPPOSITES = (("yes", "no"), ("true", "false"))
 _CHOICE = re.compile(r"[\s(\[*]*(?P<name>[^()\[\]*]+?)[\s)\].*]*")
 _EITHER_SIGN = re.compile(r"±|\\pm|\||\\mp")
 _ORDINALS = ("st", "nd", "rd", "th")
+_WORDS = re.compile(r"(?=.*[^\W\d_]{3})(?P<first>[^\W\d_][^\W\d_'’-]+) +(?P<rest>[^\W\d_]+(?:[ '’-]+[^\W\d_]+)*\.?)")
+"""An answer of several words, without what may separate alternatives or begin an explanation: `,`, `(`, `/`, `:`."""
+_NO_PART = frozenset(("a", "an", "the", "yes", "no", "true", "false"))
+"""First words of which the rest or the word alone may be as right as the whole."""
 
 
 class Change(StrEnum):
@@ -48,6 +56,8 @@ class Change(StrEnum):
     PART = "part"
     ELEMENT = "element"
     DATE = "date"
+    NEAR = "near"
+    WORD = "word"
 
 
 CHANGES: Mapping[Change, str] = {
@@ -56,17 +66,22 @@ CHANGES: Mapping[Change, str] = {
     Change.FACTOR: "1000 times as much or as little",
     Change.UNIT: "another unit",
     Change.CHOICE: "another choice",
-    Change.PART: "one of its numbers alone",
+    Change.PART: "a part of it alone",
     Change.ELEMENT: "an element dropped",
     Change.DATE: "another day, month, year or time",
+    Change.NEAR: "a number nearby, as by rounding",
+    Change.WORD: "the first or the other words of another answer",
 }
 """Each change in words."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alteration:
+    """A wrong answer. `off`: by how much, if a tolerance that is not known may accept it."""
+
     change: Change
     text: str
+    off: Fraction | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +89,7 @@ class Scale:
     """What makes two answers different ones. `tolerance`: (absolute, relative), as in the spec of `number`.
 
     `units`: each unit and others of its kind; `factors`: the value of a unit, where known; `choices`: the names of
-    which one is right.
+    which one is right; `references`: those of all rows.
     """
 
     decimal_mark: DecimalMark = "."
@@ -82,6 +97,7 @@ class Scale:
     units: Mapping[str, Sequence[str]]
     factors: Mapping[str, float]
     choices: Sequence[str] = ()
+    references: Sequence[str] = ()
 
     def is_far(self, value: Fraction, from_value: Fraction, *, factor: Fraction) -> bool:
         """Return whether two values, in a unit of this factor, are different answers."""
@@ -109,9 +125,10 @@ def alterations(reference: str, *, scale: Scale = COMMON, seed: int) -> list[Alt
     if not found:
         of_form = _of_expression(text, scale=scale, chance=chance)
         found = list(of_form if form is None else _of_number(text, form, scale=scale, chance=chance))
+        found = found or list(_of_words(text, references=scale.references, chance=chance))
     first = {each.text.casefold(): each for each in reversed(found) if each.text.casefold() != text.casefold()}
     kept = [each for each in found if first.get(each.text.casefold()) is each][:MAX_ALTERATIONS]
-    return [Alteration(each.change, f"{before}{each.text}{after}") for each in kept]
+    return [replace(each, text=f"{before}{each.text}{after}") for each in kept]
 
 
 def _another_choice(text: str, *, choices: Sequence[str], chance: random.Random) -> Iterator[Alteration]:
@@ -142,6 +159,44 @@ def _of_number(text: str, form: NumberForm, *, scale: Scale, chance: random.Rand
             yield Alteration(change, altered)
     if form.unit_at is not None:
         yield from _another_unit(text, right, form.unit_at, scale=scale, chance=chance)
+    if scale.decimal_mark in text[numeral.start : numeral.digits_end] and right == numeral.unscaled:
+        yield from _near(text, numeral, right, scale=scale, factor=factor)
+
+
+def _near(text: str, numeral: Numeral, right: Fraction, *, scale: Scale, factor: Fraction) -> Iterator[Alteration]:
+    """Add steps to a decimal number, as long as it keeps its sign; only far ones where the tolerance is known."""
+    for step in STEPS if right.denominator > 1 else ():
+        value = right + step
+        altered = _with_value(text, numeral, value, mark=scale.decimal_mark) if value * right > 0 else None
+        if altered is not None and _change(text, altered, scale=scale) == (right, value):
+            if scale.is_far(value, right, factor=factor):
+                yield Alteration(Change.NEAR, altered)
+            elif not any(scale.tolerance):
+                yield Alteration(Change.NEAR, altered, off=abs(step))
+
+
+def _of_words(text: str, *, references: Sequence[str], chance: random.Random) -> Iterator[Alteration]:
+    """Yield the first word alone, it with the other words of another answer, and another first word with these.
+
+    An answer that begins alike is taken first. Others with a word in common may mean the same and are left out.
+    """
+    found = _WORDS.fullmatch(text)
+    if found is None or found["first"].casefold() in _NO_PART:
+        return
+    first, rest = found["first"], found["rest"]
+    yield Alteration(Change.PART, first)
+    others = [other for each in references if (other := _WORDS.fullmatch(plain(each).strip())) is not None]
+    others = [other for other in others if not _words(other["rest"]) & _words(text)]
+    alike = [other for other in others if other["first"].casefold() == first.casefold()]
+    strange = [other for other in others if other["first"].casefold() not in _NO_PART | _words(text)]
+    if alike or strange:
+        yield Alteration(Change.WORD, f"{first} {chance.choice(alike or strange)['rest']}")
+    if strange:
+        yield Alteration(Change.WORD, f"{chance.choice(strange)['first']} {rest}")
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.casefold()))
 
 
 def _of_expression(text: str, *, scale: Scale, chance: random.Random) -> Iterator[Alteration]:

@@ -84,15 +84,31 @@ def altered_results(
 ) -> list[AlteredResult]:
     """Judge the records of the texts of all rows, in order; rows whose right answer gets no full marks are left out."""
     short = SAME if _by_degree(spec) else max(SAME, NEAR * (marks.full - marks.floor))
-    results, graded = [], iter(records)
+    results: list[AlteredResult] = []
+    graded = iter(records)
     for row in rows:
         right, *others = [next(graded) for _ in row.texts]
         if right.score is None or right.score < marks.full_from - SAME or marks.full <= marks.floor:
             continue
+        of_row = []
         for (text, alteration), record in zip(row.wrong.items(), others, strict=True):
             full = record.score is not None and record.score >= right.score - short
-            results.append(AlteredResult(row.row.number, row.reference, alteration, text, record, full))
+            of_row.append(AlteredResult(row.row.number, row.reference, alteration, text, record, full))
+        results += _without_tolerated(of_row)
     return results
+
+
+def _without_tolerated(results: Sequence[AlteredResult]) -> Iterator[AlteredResult]:
+    """Leave out the numbers with full marks that are nearer to the right one than any that was refused."""
+    offs = [
+        each.alteration.off
+        for each in results
+        if each.alteration.off is not None and not each.full and each.record.score is not None
+    ]
+    for each in results:
+        off = each.alteration.off
+        if not each.full or off is None or (offs and off > min(offs)):
+            yield each
 
 
 def altered_findings(results: Sequence[AlteredResult], *, spec: Spec, rows: Sequence[ProbeRow]) -> Iterator[Finding]:
@@ -169,6 +185,7 @@ def _scale(parts: Sequence[Single], references: Sequence[str]) -> Scale:
         units={unit: [other for other in factors if other != unit] for unit in factors} if factors else UNITS,
         factors=factors,
         choices=choices,
+        references=references,
     )
 
 

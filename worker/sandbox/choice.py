@@ -13,11 +13,13 @@ from typing import Any
 from backend.verifiers.notation import usual_letters
 from worker.sandbox.choice_words import (
     ADVERB,
+    CONDITION,
     DENIED,
     ENDS,
     INTRODUCED,
     LISTED,
     MARK,
+    MISTAKEN,
     NOUN,
     OPEN,
     REASON,
@@ -46,8 +48,8 @@ _JOINED = re.compile(r"[ ]*|[\s,;/.]*(?:[,;/&]|\bor\b|\band\b)\s*", re.I)
 _DENIAL = re.compile(
     r"\b(?:not|never|none(?!\s{1,4}of\s{1,4}the\s{1,4}above)|neither|nor|cannot|whether|if|unlikely|least|worst|doubt|wrong|incorrect|false|except|besides"
     r"|(?:other|rather)\s{1,4}than|instead\s{1,4}of|eliminat\w{1,4}|reject\w{0,3}|suppos\w{1,3}|assum\w{1,4}|imagine"
-    r"|(?:might|may|could|would)\s{1,4}(?:think|say|guess|believe|assume|expect|answer)|tempt\w{1,4}|friend"
-    r"|\w{1,8}n['’]t)\b|[不勿]|并非",
+    r"|(?<!\bI )(?<!\bwe )(?:might|may|could|would)\s{1,4}(?:think|say|guess|believe|assume|expect|answer)"
+    rf"|tempt\w{{1,4}}|friend|\w{{1,8}}n['’]t)\b|[不勿]|并非|{MISTAKEN}",
     re.I,
 )
 _ALL_BUT = re.compile(r"\b(?:all|any\w{0,5}|every\w{0,5}|no\w{0,5})\s{1,4}but\b\W{0,8}\Z", re.I)
@@ -87,9 +89,11 @@ def _unstyled(text: str) -> str:
 
 
 def _denied(text: str, place: int) -> bool:
-    """Return whether the clause, up to the place, denies what follows."""
-    before = text[max(0, place - 80) : place]
-    return bool(_DENIAL.search(_CLAUSE.split(before)[-1]) or _ALL_BUT.search(before))
+    """Return whether the clause, up to the place, denies what follows, or a condition goes before it."""
+    before = text[max(0, place - 80) : place].rstrip(": ")
+    if _DENIAL.search(_CLAUSE.split(before)[-1]) or _ALL_BUT.search(before):
+        return True
+    return CONDITION.search(text[max(0, place - 200) : place]) is not None
 
 
 class _Reader:

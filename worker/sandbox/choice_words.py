@@ -44,7 +44,36 @@ NOUN = (
     r"(?::\s{0,8})?)?"
 )
 OPEN, SHUT = r"[('‘\[{#<]{0,6}\s{0,4}", r"\s{0,4}[)'’\]}>]{0,6}"
-DENIED = r"(?!\s{0,2}[(\-–—:]\s{0,2}(?:wrong|incorrect|false|not?\b))"
+DENIED = (
+    r"(?!\s{0,2}[(\-–—:]\s{0,2}(?:wrong|incorrect|false|not?\b)"
+    r"|[)\]}]?,\s{1,4}(?:but\s{1,4})?(?:only\s{1,4})?(?:if|unless|provided)\b(?!\s{1,4}(?:I|my)\b)"
+    r"|[)\]}]?,\s{1,4}(?:but|which|and|though|yet)\s{1,4}(?:(?:that|this|it)['’\s]{1,4})?(?:(?:is|was|s)\s{1,4})?(?:a\s{1,4})?"
+    r"(?:wrong|incorrect|false|mistak|trap|misconception|not\s{1,4}(?:so|true|right|correct)\b))"
+)
+"""After a choice: it is called wrong, or right under a condition only."""
+_BELIEVE = (
+    r"(?:think|thought|believe|sa(?:y|id)|claim|argue|assert|guess|choose|chose|pick|select|answer|conclude|expect|feel"
+    r"|respond|reply|repl(?:ies|ied))(?:s|e?d)?\b"
+)
+MISTAKEN = (
+    r"mistak\w{1,4}|misconception|misunderst\w{1,8}|misread\w{0,3}|fallac\w{1,4}|pitfall|illusion|\bmyth|\btrap\b"
+    r"|\bna[iï]ve|superficial|\bat\s{1,4}first\b|\bfirst\s{1,4}(?:thought|guess|instinct|impression|sight|glance|look)"
+    r"|\binclined\b|\b(?:often|commonly|sometimes|widely)\s{1,4}(?:said|believed|thought|claimed|answered)"
+    rf"|\b(?:easy|common|natural|usual|typical|intuitive)\s{{1,4}}to\s{{1,4}}{_BELIEVE}"
+    r"|(?:\b(?:many|(?<!the )most|some|others|students?|pupils?|people|everyone|everybody|someone|somebody|they|s?he"
+    r"|beginners?|novices|learners|readers?|users?|humans|kids|children|candidates|teacher|textbook)\b)"
+    r"(?:\s{1,4}(?:\w{1,12}ly|often|sometimes|might|may|would|will|could|do|also|tend\s{1,4}to)){0,2}"
+    rf"\s{{1,4}}{_BELIEVE}"
+)
+"""What makes a clause an error, or what others believe: `Many students think the answer is C`."""
+CONDITION = re.compile(
+    r"(?:\A|[.!?:;\n]|\b(?:but|and|however,?)\s)[\s>•*-]{0,4}(?:only\s{1,4}|even\s{1,4})?"
+    r"(?:if|unless|had|were|at\s{1,4}first(?:\s{1,4}(?:glance|sight|look))?|superficially|naively|on\s{1,4}the\s{1,4}surface)\b"
+    r"(?!\s{1,4}(?:I|my|(?:we|you)\s{1,4}look)\b)[^.!?:;,\n]{0,120},"
+    r"(?!\s{0,4}(?:so|thus|hence|therefore|but|which|we)\b)[^.!?:;,\n]{0,60}\Z",
+    re.I,
+)
+"""A condition right before what it is a condition of: `If we ignore friction, the answer is C`."""
 ENDS = (
     r"(?=\s{0,4}$|\s{0,4}\n|\s{0,4}(?:[。、]|[.!;:,)](?:\s|$|[a-z]{2}|[^\x00-\x7f]))|\s{0,4}\((?-i:[A-Z0-9\\])"
     r"|\s{0,4}[✅✔👍]|です|だ|입니다|이다|\s{1,4}[-–—]\s|\s{1,4}(?:because|since|as(?!\s{1,4}well)|for|with|over|based|due|given)\b"

@@ -1,7 +1,8 @@
 r"""Inside: which numbers of a text are meant as an answer, by what stands next to them.
 
 A number that is denied (`not 43`) or refers to a note (`42 [1]`) is passed over. One that is part of something else has
-no value: of a range (`41-42`), a list, an alternative, a bound (`x > 42`) or an expression (`2x + 3`).
+no value: of a range (`41-42`), a ratio (`1 in 4`), a list, an alternative, a bound (`x > 42`) or an expression
+(`2x + 3`).
 """
 
 import re
@@ -39,6 +40,12 @@ _IN_AN_EXPRESSION = (
     r"[\w)](?:[+*÷/×±]|[ ]{1,3}[+*÷/×±][ ]{1,3})[-(]?\Z|\d[ ]?x[ ]?\Z|(?:(?<![A-Za-z])[a-z]|\))[ ]?-[ ]?\Z"
     rf"|(?<![A-Za-z])[A-Za-z]\((?:\d{{1,20}},\s?)?\Z|(?:\bto the power(?: of)?|\d to the)\s{{1,4}}{_SIGN}"
 )
+_RATIO = (
+    r"(?:(?:(?<![\w.,])\d[\d.,/]*|\}|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|half|(?:third|quarter|fifth"
+    r"|tenth)s?))(?:\s?(?:%|per ?cent))?(?!\w)[^\w.,:;=?!\n]{0,6}(?<!\w)(?:in|of|von|sur|de cada)"
+    r"|\d[^\d.;\n]{0,24}\b(?:out of|per|(?:for|to|in) (?:every|each))|\bratio\b[^\d.;\n]{0,12}\d[\d.,]{0,12} to)"
+    rf"[\s-]{{1,4}}(?:(?:the|every|each)\s{{1,4}})?[*_`]{{0,3}}{_SIGN}"
+)
 _AFTER_A_UNIT = re.compile(
     rf"\d[ ]?(?:ft|feet|foot|yd|yards?|lbs?|pounds?|stone|hrs?|h|hours?|min(?:ute)?s?|m|km|kg|years?|months?|weeks?"
     rf"|days?|dollars?|euros?),?[ ](?:and[ ])?{_SIGN}"
@@ -48,7 +55,7 @@ _SMALLER_UNIT = re.compile(
     r"|cents?)(?!\w)"
 )
 """The second part of `5 ft 10 in`, `2 hours and 30 minutes`."""
-_BEFORE_A_PART = re.compile("|".join((_ALTERNATIVE, _LISTED, _IN_A_RANGE, _BOUND, _IN_AN_EXPRESSION)), re.I)
+_BEFORE_A_PART = re.compile("|".join((_ALTERNATIVE, _LISTED, _IN_A_RANGE, _RATIO, _BOUND, _IN_AN_EXPRESSION)), re.I)
 _AFTER_A_PART = re.compile(
     r"!(?:\s?[$+*/×=)-]|\d)|[inxyz](?![\w'])|[ ]?[-+×][ ]?[b-z](?![\w'])|\*[b-z](?![\w'])|[ ]mill?\b"
     r"|[ ](?:or (?:more|less|fewer|higher|so)|and an? (?:half|third|quarter))\b"

@@ -40,8 +40,9 @@ def rounded(value):
 
 def grade(item, output_text):
     """item: `schema` (statements that create the tables) and `answer` (the reference query)."""
-    blocks = re.findall(r"```(?:sql)?\\s*(.*?)```", output_text, re.DOTALL | re.IGNORECASE)
-    query = (blocks[-1] if blocks else output_text).strip().rstrip(";")
+    named = re.findall(r"```\\w*sql\\w*\\s(.*?)(?:```|\\Z)", output_text, re.DOTALL | re.IGNORECASE)
+    blocks = named or re.findall(r"```\\s*(.*?)```", output_text, re.DOTALL)
+    query = (blocks or [output_text])[-1].strip().rstrip(";")
     expected = rows_of(item["schema"], item["answer"])
     model_code.score_if_stopped(0.0)
     try:
@@ -68,6 +69,11 @@ VERIFIER = ReadyMade(
     grader={"type": "python", "source": SOURCE, "isolation": "call"},
     examples=(
         Example(ROW, "```sql\nSELECT item FROM sold WHERE price >= 7 ORDER BY item;\n```", 1.0),
+        Example(ROW, "```SQL\nSELECT item FROM sold WHERE price > 5\n```\nIt returns:\n```\nink\ncap\n```", 1.0),
+        Example(
+            ROW, "```sqlite\nSELECT item FROM sold\n```\nNo:\n```sql\nSELECT item FROM sold WHERE price = 7\n```", 1.0
+        ),
+        Example(ROW, "```\nSELECT item FROM sold WHERE price = 7\n```", 1.0),
         Example(ROW | {"answer": "SELECT 0.1 + 0.2 + 0.3"}, "SELECT 0.3 + 0.2 + 0.1", 1.0),
         Example(ROW | {"answer": "SELECT 0.1 + 0.2 + 0.3"}, "SELECT 0.6000001", 0.0),
         Example(ROW, "SELECT item FROM sold", 0.0),

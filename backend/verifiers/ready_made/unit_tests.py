@@ -7,6 +7,17 @@ SOURCE = '''import re
 import model_code
 
 TEST_S = 0.5  # seconds for each test; the sandbox limits the whole call
+DEFINED = re.compile(r"^(?:def|class|async def|import|from .* import)(?: .* as)? (\\w+)", re.MULTILINE)
+
+
+def program(output_text):
+    """Return the last block of code, with the ones before it if it uses what only they define."""
+    found = re.findall(r"```(\\w*)[^\\n]*\\n(.*?)(?:```|\\Z)", output_text, re.DOTALL)
+    blocks = [block for language, block in found if language.lower().startswith("py")] or [block for _, block in found]
+    code = [block for block in blocks if not block.lstrip().startswith(">>>")] or [output_text]
+    before, last = "\\n".join(code[:-1]), code[-1]
+    missing = set(DEFINED.findall(before)) - set(DEFINED.findall(last))
+    return f"{before}\\n{last}" if missing & set(re.findall(r"\\w+", last)) else last
 
 
 def grade(item, output_text):
@@ -15,9 +26,7 @@ def grade(item, output_text):
     Or {"input": "1 2", "output": "3"}, for a program that reads and prints. The code runs in another process, which
     gets only the arguments of each call: what it returns comes back as plain values, which the tests compare here.
     """
-    blocks = re.findall(r"```(\\w*)[^\\n]*\\n(.*?)(?:```|\\Z)", output_text, re.DOTALL)
-    named = [block for language, block in blocks if language.lower().startswith("py")]
-    source = (named or [block for _, block in blocks] or [output_text])[-1]
+    source = program(output_text)
     model_code.score_if_stopped(0.0)  # this process, too, computes with what the code returned
     tests, faults = model_code.tests_of(item["tests"]), []
     for fault in model_code.run_tests(source, tests, seconds=TEST_S, entry_point=item.get("entry_point")):
@@ -42,12 +51,28 @@ VERIFIER = ReadyMade(
     examples=(
         Example(ROW, "Here:\n```python\ndef add(a, b):\n    return a + b\n```", 1.0),
         Example(ROW, "```python\ndef add(a, b): return a + b\n```\nIt prints:\n```\n3\n```", 1.0),
+        Example(
+            ROW, "```python\ndef add(a, b): return a + b\n```\nFor example:\n```python\nprint(add(1, 2))\n```", 1.0
+        ),
+        Example(
+            ROW, "```python\ndef add(a, b): return a - b\n```\nNo:\n```python\ndef add(a, b): return a + b\n```", 1.0
+        ),
+        Example(ROW, "```python\ndef add(a, b) return a\n```\nNo:\n```python\ndef add(a, b): return a + b\n```", 1.0),
+        Example(ROW, "```python\ndef add(a, b): return a + b\n```\n```python\n>>> add(1, 2)\n3\n```", 1.0),
         Example(ROW, "def add(a, b): return 3", 0.5),
         Example(ROW, "def add(a, b):\n    while a < 0: pass\n    return a + b", 0.5),
         Example(ROW, "class Equal:\n    __eq__ = lambda a, b: True\ndef add(a, b): return Equal()", 0.0),
         Example(ROW, "import os\nos._exit(0)", 0.0),
         Example(ROW, "add the numbers", 0.0),
         Example(PROGRAM, "a, b = map(int, input().split())\nprint(a + b)", 1.0),
+        Example(
+            PROGRAM,
+            "```python\nprint(int(input()))\n```\nNo:\n```python\nprint(sum(map(int, input().split())))\n```",
+            1.0,
+        ),
+        Example(
+            PROGRAM, "```python\nimport sys\n```\n```python\nprint(sum(map(int, sys.stdin.read().split())))\n```", 1.0
+        ),
         Example(PROGRAM, "print(input())", 0.0),
     ),
 )

@@ -110,6 +110,11 @@ def _digits(text: str, seed: int) -> list[str]:
         ("Yes", Change.CHOICE, ["no"]),
         ("false", Change.CHOICE, ["true"]),
         ("March 15, 2024", Change.DATE, ["March 16, 2024", "March 15, 2025", "April 15, 2024"]),
+        ("12.25", Change.NEAR, ["12.75", "11.75", "12.65", "11.85"]),
+        ("-1,234.5 kg", Change.NEAR, ["-1,234 kg", "-1,235 kg", "-1,234.1 kg", "-1,234.9 kg"]),
+        ("0.3", Change.NEAR, ["0.8", "0.7"]),
+        ("New York", Change.PART, ["New"]),
+        ("Not on Sundays.", Change.PART, ["Not"]),
         ("2024-03-15", Change.DATE, ["2025-03-15", "2024-04-15", "2024-03-16"]),
     ],
 )
@@ -131,6 +136,12 @@ def test_what_is_altered_in_answers_of_each_form(reference: str, change: Change,
         ("[0, 1)", Change.ELEMENT, "an interval is no list"),
         ("Paris, France", Change.ELEMENT, "the country may be left out"),
         ("B", Change.CHOICE, "no other choice is known"),
+        ("5", Change.NEAR, "a whole number is not rounded"),
+        ("the Beatles", Change.PART, "the article may be left out"),
+        ("yes it is", Change.PART, "yes is the answer"),
+        ("B. New York", Change.PART, "B is the choice"),
+        ("Paris (France)", Change.PART, "the country may be left out"),
+        ("car or automobile", Change.WORD, "no other answer is known"),
     ],
 )
 def test_what_may_be_right_as_well_is_not_made(reference: str, change: Change, why: str) -> None:
@@ -140,6 +151,22 @@ def test_what_may_be_right_as_well_is_not_made(reference: str, change: Change, w
 @pytest.mark.parametrize("text", ["", "theta", "Albert Einstein was born in 1879.", "SELECT 1 FROM sold", "9" * 81])
 def test_other_texts_are_not_altered(text: str) -> None:
     assert alterations(text, seed=0) == []
+
+
+@pytest.mark.parametrize(
+    ("reference", "others", "expected"),
+    [
+        ("New York", ["New Jersey", "Albert Einstein"], ["New Jersey", "Albert York"]),
+        ("New York", ["Albert Einstein"], ["New Einstein", "Albert York"]),
+        ("New York", ["New York City", "new york", "5 km", "Paris"], []),
+        ("Barack Obama", ["President Obama"], []),
+    ],
+)
+def test_words_are_taken_from_answers_that_do_not_mean_the_same(
+    reference: str, others: list[str], expected: list[str]
+) -> None:
+    scale = Scale(units=UNITS, factors={}, references=[reference, *others])
+    assert changed(reference, Change.WORD, scale=scale) == expected
 
 
 @given(st.sampled_from("ABCD"), SEEDS)

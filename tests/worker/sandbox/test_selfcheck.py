@@ -207,6 +207,8 @@ QUANTITIES = ("5 km/h", "12 kg", "30 min", "7 m")
 EXPRESSIONS = (r"3\sqrt{13}", "x=1 or x=-4", "(1, 2)", "2k", "-5 < x < 3")
 CHOICES = ("A", "B", "C", "D", "B")
 LISTS = ("1, 2, 3", "red, green, blue", "4 and 5")
+DECIMALS = ("12.25", "7.8", "31.4", "-18.35")
+PHRASES = ("New York", "New Jersey", "Albert Einstein", "the Eiffel Tower", "a moderately strong acid")
 
 
 def rows_of(*answers):
@@ -270,6 +272,41 @@ READERS = {
         CHOICES,
         {"choice_full": "for `A` (row 0) scores 1"},
     ),
+    "rounded": (
+        numeric(r"-?\d[\d.]*", "return float(round(read(output_text)) == round(read(item['answer'])))"),
+        DECIMALS,
+        {"near_full": "`11.75` for `12.25` (row 0) scores 1"},
+    ),
+    "cut off": (
+        numeric(r"-?\d[\d.]*", "return float(int(read(output_text)) == int(read(item['answer'])))"),
+        DECIMALS,
+        {"near_full": "`12.75` for `12.25` (row 0) scores 1"},
+    ),
+    "rounded, where a tenth is more than rounding": (
+        numeric(r"-?\d[\d.]*", "return float(round(read(output_text)) == round(read(item['answer'])))"),
+        ("1.25", "2.8"),
+        {"near_full": "`0.75` for `1.25` (row 0) scores 1"},
+    ),
+    "the first word": (
+        python("return float(output_text.split()[:1] == item['answer'].split()[:1])"),
+        PHRASES,
+        {"part_full": "`New` for `New York` (row 0) scores 1", "word_full": "`New Jersey` for `New York`"},
+    ),
+    "the last word": (
+        python("return float(output_text.split()[-1:] == item['answer'].split()[-1:])"),
+        PHRASES,
+        {"word_full": "York` for `New York`"},
+    ),
+    "four fifths of the letters, wherever they are": (
+        python(
+            "short, long = sorted((output_text.strip(), item['answer']), key=len)\n"
+            "parts = [long[at : at + len(short)] for at in range(len(long) - len(short) + 1)]\n"
+            "return float(short > '' and max(SequenceMatcher(None, short, part).ratio() for part in parts) >= 0.8)",
+            head="from difflib import SequenceMatcher",
+        ),
+        PHRASES,
+        {"part_full": "`New` for `New York` (row 0) scores 1"},
+    ),
     "some elements": (
         python("return float(output_text > '' and all(w in item['answer'] for w in output_text.split(', ')))"),
         LISTS,
@@ -307,7 +344,10 @@ SOUND = {
         QUANTITIES,
     ),
     "mathematics": ({"type": "math"}, EXPRESSIONS),
-    "a pattern": ({"type": "regex", "pattern": r"####\s*(?P<answer>.+)"}, (*NUMBERS, *EXPRESSIONS, *LISTS)),
+    "a pattern": (
+        {"type": "regex", "pattern": r"####\s*(?P<answer>.+)"},
+        (*NUMBERS, *EXPRESSIONS, *LISTS, *DECIMALS, *PHRASES),
+    ),
     "JSON": (
         {"type": "string_check", "input": "{{sample.output_json.answer}}", "reference": "{{item.answer}}"}
         | {"operation": "eq"},
