@@ -55,9 +55,9 @@ WORKS = {
         "return p.stopped == text == 'the code ended its process (exit status 7)'"
     ),
     "time that starts again": (
-        "source = 'from time import process_time as now\\ndef f():\\n end = now() + 0.2\\n while now() < end: pass'\n"
-        "p = model_code.Program(source, seconds=0.3)\n"
-        "for n in range(3):\n    p.allow(0.3)\n    p.call('f')\n"
+        "source = 'from time import process_time as now\\ndef f():\\n end = now() + 0.1\\n while now() < end: pass'\n"
+        "p = model_code.Program(source, seconds=0.15)\n"
+        "for n in range(3):\n    p.allow(0.15)\n    p.call('f')\n"
         "try:\n    p.call('f')\nexcept model_code.CodeError as error:\n    return 'time was over' in str(error)"
     ),
     "time that waits for a processor does not count, up to four times the limit": (
