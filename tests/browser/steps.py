@@ -14,6 +14,10 @@ addEventListener("DOMContentLoaded", () => {
     [data-stale="true"] { opacity: 1 !important }`;
   document.head.append(style);
 });
+window.runs = 0;
+new MutationObserver((changes) => {
+  for (const { target } of changes) if (target.dataset.testScriptState === "running") window.runs += 1;
+}).observe(document, { subtree: true, attributeFilter: ["data-test-script-state"] });
 const animate = Element.prototype.animate;
 Element.prototype.animate = function (...args) {
   const animation = animate.apply(this, args);
@@ -21,7 +25,10 @@ Element.prototype.animate = function (...args) {
   return animation;
 };
 """
-"""No animations or fading: they cost time without a graphics card, and move buttons while these are pressed."""
+"""No animations or fading: they cost time without a graphics card, and move buttons while these are pressed.
+
+`window.runs` counts the runs of the page's script: during one, parts of the page are pale.
+"""
 REST_MS = 150
 RESTS_FOR = """ms => {
   const state = document.querySelector("[data-test-script-state]")?.dataset.testScriptState;
@@ -30,7 +37,7 @@ RESTS_FOR = """ms => {
   return performance.now() - window.restsSince > ms;
 }"""
 TRIES = 3
-"""A menu closes if the page below it is redrawn or moved at that moment; a person opens it again."""
+"""Times that a step is tried: a menu closes if the page below it is redrawn or moved; a person opens it again."""
 ENDED = re.compile(r"tokens?, (complete|cut off)")
 """The caption of a complete answer."""
 SCORE = re.compile(r"^score [\d.]+\s*$")

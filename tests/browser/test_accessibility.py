@@ -16,6 +16,7 @@ from backend.db.jobs import Job
 from backend.jobs.lifecycle import JobState
 from frontend.api import Client, new_connections
 from tests.browser.steps import (
+    TRIES,
     answered,
     at_rest,
     choose,
@@ -91,9 +92,16 @@ def _switch_colours(page: Page) -> None:
 
 
 def _serious(page: Page, options: dict[str, Any]) -> list[str]:
-    found: dict[str, Any] = page.evaluate(
-        "options => axe.run(document, options)", {"resultTypes": ["violations"], "preload": False, **options}
-    )
+    """Return the violations of a page that was not redrawn meanwhile, as live pages are now and then."""
+    found: dict[str, Any] = {}
+    for _ in range(TRIES):
+        settled(page)
+        runs = page.evaluate("window.runs")
+        found = page.evaluate(
+            "options => axe.run(document, options)", {"resultTypes": ["violations"], "preload": False, **options}
+        )
+        if page.evaluate("window.runs") == runs:
+            break
     return [
         f"{page.url}: {fault['id']} ({fault['help']}): {node['html'][:200]} | {node.get('failureSummary', '')[:300]}"
         for fault in found["violations"]
