@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from backend.datasets.formats.layout import Choice
+from backend.datasets.rows.definitions import defines_tools
 from backend.datasets.rows.turns import asks, ends_with_assistant
 from backend.errors import AppError
 
@@ -34,10 +35,12 @@ OPTIONAL_PARTS = ("images", "context", "system", "history")
 """Parts that few files have a column for, as `Shape` and reports name them."""
 TOOLS = ("tools", "functions", "available_tools")
 """Columns of the functions that the model may call."""
+TEMPLATE_OPTIONS = "chat_template_kwargs"
+"""Column of what else a chat template gets; it may hold tools."""
 SYSTEM = ("system_prompt", "system_message", "system")
 """Columns of the system message."""
 HISTORY = ("history",)
-PROMPT_COLUMNS = (*IMAGE_COLUMNS, *TOOLS, *SYSTEM)
+PROMPT_COLUMNS = (*IMAGE_COLUMNS, *TOOLS, TEMPLATE_OPTIONS, *SYSTEM)
 """Columns that are part of the prompt next to the question, so never the reference."""
 ROW_NAMES = ("id", "idx", "index", "uuid", "source", "split")
 """Columns that tell rows apart, so never the reference."""
@@ -86,6 +89,7 @@ class Rule:
             return found
         none_of = (self.question, *PROMPT_COLUMNS, *PASSED_OVER)
         others = [column for column in item if column not in none_of]
+        others = [column for column in others if not defines_tools(item[column])] or others
         by_others = self.other_columns and bool(others)
         if self.last_turn and not (by_others and not ends_with_assistant(value_at(item, self.question))):
             return self.question

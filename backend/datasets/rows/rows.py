@@ -25,7 +25,7 @@ from backend.datasets.rows.recognise import (
     value_at,
 )
 from backend.datasets.rows.source import Table, open_table
-from backend.datasets.rows.tools import Tool, tools_columns, tools_of
+from backend.datasets.rows.tools import Tool, note_on_tools, tools_columns, tools_of
 from backend.datasets.rows.turns import note_on
 from backend.db.files import DatasetRow, File
 from backend.errors import AppError, not_found
@@ -153,6 +153,7 @@ def normal_rows(
         report.note(_note_on_choices(found.item))
         report.note(note_on_ratings(found.item, shape=shape))
         report.note(_note_on_template(row))
+        report.note(note_on_tools(found.item, shape=shape))
         if not row.tools:
             _warn_of_other_tools(row, shape=shape, report=report)
 
