@@ -150,6 +150,7 @@ def normal_rows(
         report.note(_note_on_reply(found.item, shape=shape))
         for column, part in ((shape.system, "are system messages"), (shape.context, "are part of the questions")):
             report.note(None if text_at(found.item, column) is None else f"The texts in '{column:.60}' {part}.")
+        report.note(_note_on_objects(found.item, shape=shape))
         report.note(_note_on_choices(found.item))
         report.note(note_on_ratings(found.item, shape=shape))
         report.note(_note_on_template(row))
@@ -170,6 +171,16 @@ def _note_on_reply(item: Mapping[str, Any], *, shape: Shape) -> str | None:
     if not leaves_out_reply(item, shape=shape):
         return None
     return f"The assistant's turn at the end of '{shape.question:.60}' is left out: the answer is '{shape.answer:.60}'."
+
+
+def _note_on_objects(item: Mapping[str, Any], *, shape: Shape) -> str | None:
+    column = shape.question if shape.answer is None else shape.answer
+    value = None if column == shape.question else value_at(item, column)
+    if not isinstance(value, list | dict) or answer_of_messages(value, column=column) is not None:
+        return None
+    part = f": for a part of it, map its path, '{column:.60}.KEY'" if isinstance(value, dict) else ""
+    kind = "An object" if isinstance(value, dict) else "A list"
+    return f"{kind} in '{column:.60}' is the right answer as JSON text, whole{part}."
 
 
 def _note_on_choices(item: Mapping[str, Any]) -> str | None:

@@ -408,6 +408,32 @@ def test_choices_that_are_not_in_the_question_are_named(choices: object) -> None
     assert read_one({"question": "2 + 2?", "choices": "A", "answer": "B"})[1].notes == []
 
 
+def test_an_answer_that_is_an_object_or_a_list_is_said_to_be_read_as_its_json_text() -> None:
+    trivia: dict[str, Any] = {"aliases": ["Paris, France"], "value": "Paris"}
+    answers: list[Any] = [trivia, {**trivia, "value": "Lyon"}, ["Paris", "paris"], "Paris", 7]
+    rows, report = read_all(lines(*({"question": "Where?", "answer": answer} for answer in answers)))
+    assert [row.reference.answer for row in rows] == [
+        '{"aliases": ["Paris, France"], "value": "Paris"}',
+        '{"aliases": ["Paris, France"], "value": "Lyon"}',
+        '["Paris", "paris"]',
+        "Paris",
+        "7",
+    ]
+    assert report.notes == [
+        "An object in 'answer' is the right answer as JSON text, whole: for a part of it, map its path, 'answer.KEY'.",
+        "A list in 'answer' is the right answer as JSON text, whole.",
+    ]
+    row, report = read_one(
+        {"question": "Where?", "answer": trivia}, ColumnMapping(question="question", answer="answer.value")
+    )
+    assert (row.reference.answer, report.notes) == ("Paris", [])
+
+
+@pytest.mark.parametrize("answer", [{"role": "assistant", "content": "a"}, "[1]"])
+def test_an_answer_that_is_a_message_or_a_text_is_not_said_to_be_json(answer: Any) -> None:
+    assert read_one({"question": "Where?", "answer": answer})[1].notes == []
+
+
 REPLY = {"role": "assistant", "content": "So."}
 
 
