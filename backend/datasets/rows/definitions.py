@@ -30,13 +30,18 @@ def decoded_tools(value: Any, *, column: str) -> list[Any]:
 def defines_tools(value: Any) -> bool:
     """Return whether a value is definitions of tools; calls of them have neither a description nor a schema."""
     texts = [part for part in (value if isinstance(value, list | tuple) else [value]) if isinstance(part, str)]
-    if not all("name" in text and any(key in text for key in TAKES) for text in texts):
+    if texts and not _may_define(" ".join(texts)):
         return False
     try:
         functions = [_function(tool) for tool in decoded_tools(value, column="")]
     except BadLineError:
         return False
     return all(isinstance(function.get("name"), str) for function in functions) and any(map(_is_defined, functions))
+
+
+def _may_define(text: str) -> bool:
+    """Return whether a text has the keys of a definition: most texts have not, and need not be parsed."""
+    return "name" in text and any(key in text for key in TAKES) and ("description" in text or "properties" in text)
 
 
 def _function(tool: Any) -> Mapping[str, Any]:

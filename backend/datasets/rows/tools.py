@@ -67,7 +67,7 @@ def _tools(found: Any, *, column: str) -> list[Tool]:
 def tools_columns(item: Mapping[str, Any], *, shape: Shape) -> dict[str, Any]:
     """Return the values of the columns of tools that are not empty, by column or dotted path.
 
-    They are told by their names, and next to the question also by what they hold. A column that is mapped to another
+    They are found by their names, and next to the question also by what they hold. A column that is mapped to another
     part of the row, such as the answer, or has the name of an answer, holds no tools.
     """
     found: dict[str, Any] = {}
