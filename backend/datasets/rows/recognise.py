@@ -16,7 +16,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from backend.datasets.formats.layout import Choice
-from backend.datasets.rows.turns import ends_with_assistant
+from backend.datasets.rows.definitions import defines_tools
+from backend.datasets.rows.turns import asks, ends_with_assistant
 from backend.errors import AppError
 
 SOLUTION = "solution"
@@ -34,10 +35,12 @@ OPTIONAL_PARTS = ("images", "context", "system", "history")
 """Parts that few files have a column for, as `Shape` and reports name them."""
 TOOLS = ("tools", "functions", "available_tools")
 """Columns of the functions that the model may call."""
+TEMPLATE_OPTIONS = "chat_template_kwargs"
+"""Column of what else a chat template gets; it may hold tools."""
 SYSTEM = ("system_prompt", "system_message", "system")
 """Columns of the system message."""
 HISTORY = ("history",)
-PROMPT_COLUMNS = (*IMAGE_COLUMNS, *TOOLS, *SYSTEM)
+PROMPT_COLUMNS = (*IMAGE_COLUMNS, *TOOLS, TEMPLATE_OPTIONS, *SYSTEM)
 """Columns that are part of the prompt next to the question, so never the reference."""
 ROW_NAMES = ("id", "idx", "index", "uuid", "source", "split")
 """Columns that tell rows apart, so never the reference."""
@@ -86,6 +89,7 @@ class Rule:
             return found
         none_of = (self.question, *PROMPT_COLUMNS, *PASSED_OVER)
         others = [column for column in item if column not in none_of]
+        others = [column for column in others if not defines_tools(item[column])] or others
         by_others = self.other_columns and bool(others)
         if self.last_turn and not (by_others and not ends_with_assistant(value_at(item, self.question))):
             return self.question
@@ -390,6 +394,8 @@ def _bound(rule: Rule, seen: Mapping[str, Any], *, columns: _ColumnNames) -> Sha
         raise _ambiguous(systems, part="candidates for the system message")
     if rule.is_plain:
         _require_one_candidate(rule, seen)
+    elif rule.question in CONVERSATIONS and answer not in (None, rule.question):
+        _require_one_question(rule, seen, answer=answer)
     images = first(IMAGE_COLUMNS)
     return Shape(
         name=rule.name,
@@ -413,6 +419,16 @@ def _require_one_candidate(rule: Rule, seen: Mapping[str, Any]) -> None:
     answers = certain or _different(REPLIES, seen)
     questions = _different((rule.question, *questions), seen)
     for part, found in (("question", questions), ("text after the question", contexts), ("answer", answers)):
+        if len(found) > 1:
+            raise _ambiguous(found, part=f"candidates for the {part}")
+
+
+def _require_one_question(rule: Rule, seen: Mapping[str, Any], *, answer: str | None) -> None:
+    """Raise AppError if a column next to a conversation asks something else, or two hold different answers."""
+    plain = [other.question for other in RULES if other.is_plain and other.question != answer]
+    others = [name for name in plain if name in seen and not asks(seen[rule.question], seen[name])]
+    answers = _different(CERTAIN, seen)
+    for part, found in (("question", [rule.question, *others]), ("answer", answers)):
         if len(found) > 1:
             raise _ambiguous(found, part=f"candidates for the {part}")
 

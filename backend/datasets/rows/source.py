@@ -3,6 +3,7 @@ ambiguous: text with one column, or with lines of unequal width, is CSV if it is
 """
 
 import io
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -45,6 +46,11 @@ BINARY = {
     b"\x80\x04": "a Python pickle",
     b"\x7fELF": "a program",
 }
+MARKUP = {
+    "HTML": re.compile(rb"\s*<(?:!--|(?:!doctype\s+html|html|head|meta|style|body|div|table)\b)", re.IGNORECASE),
+    "XML": re.compile(rb"\s*<\?xml\b"),
+}
+"""How the pages begin that web sites and programs offer as workbooks (.xls)."""
 QUESTION_KEYS = {rule.question.partition(".")[0] for rule in RULES}
 DELIMITED_SUFFIXES = (".csv", ".tsv", ".tab")
 
@@ -158,6 +164,7 @@ class _Text:
         self.head = self._rewound().read(HEAD_BYTES)
 
     def table(self, encoding: str) -> Table:
+        self._require_no_markup()
         opening = self.head.lstrip(BLANK)[:1]
         if opening == b"[":
             start = self.head.index(b"[") + 1
@@ -171,6 +178,16 @@ class _Text:
         elif opening and (delimited := self._delimited(encoding)):
             return delimited
         return Table(format=Format.JSONL, rows=json_lines(self._rewound()), encoding=encoding)
+
+    def _require_no_markup(self) -> None:
+        kind = next((kind for kind, begins in MARKUP.items() if begins.match(self.head)), None)
+        if kind is not None:
+            raise AppError(
+                f"The file is {kind}, whatever its name says: open it in a spreadsheet program and save it as an Excel "
+                "workbook (.xlsx) or CSV.",
+                code="other_format",
+                param="file",
+            )
 
     def _rewound(self) -> BinaryIO:
         self.file.seek(self.begin)

@@ -10,20 +10,24 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from backend.datasets.formats.json_lines import BadLineError, parse_text
-from backend.datasets.rows.recognise import TOOLS, Shape, canonical, value_at
-from backend.datasets.rows.turns import decoded
+from backend.datasets.rows.definitions import SCHEMAS, WRITTEN, decoded_tools, defines_tools
+from backend.datasets.rows.recognise import (
+    REFERENCES,
+    REPLIES,
+    TEMPLATE_OPTIONS,
+    TOOLS,
+    Shape,
+    canonical,
+    value_at,
+)
 
 KEPT_NULLS = ("default", "const")
 """Keywords of JSON Schema that may be null. Other nulls are filled in by tables with one type per column."""
-SCHEMAS = ("input_schema", "inputSchema")
-"""What Anthropic's API and MCP call the parameters of a tool."""
 ARGUMENTS = ("arguments", "parameters", "input")
 """What OpenAI's API, Llama and Anthropic's API call the arguments of a call."""
 CALL_FACTS = ("name", "id", "type", "index")
 """Keys of a call that are no part of what is called with."""
 EMPTY_TEXTS = ("", "[]", "{}", "null", "None")
-WRITTEN = ("[", "{", "array(")
-"""How a text begins that is meant as tools."""
 BETWEEN_NAMES = re.compile(r"[,;|\n]")
 NAME = re.compile(r"""\s*(["']?)[^\W\d][\w.:-]*\1\s*""")
 
@@ -34,7 +38,7 @@ Message = dict[str, Any]
 def tools_of(item: Mapping[str, Any], *, shape: Shape) -> list[Tool]:
     """Return the row's tools; empty if it has none, or a column of that name holds something else.
 
-    They are next to the question, or in a column of `TOOLS`. Raises BadLineError, also if two columns differ.
+    They are in the columns of `tools_columns`. Raises BadLineError, also if two columns differ.
     """
     columns = tools_columns(item, shape=shape)
     read = [_tools(value, column=column) for column, value in columns.items()]
@@ -46,14 +50,9 @@ def tools_of(item: Mapping[str, Any], *, shape: Shape) -> list[Tool]:
 
 def _tools(found: Any, *, column: str) -> list[Tool]:
     """Return the tools of a column; empty if it holds something else. Raises BadLineError, also for names alone."""
-    if isinstance(found, str) and found.lstrip().startswith(WRITTEN):
-        found = decoded(found, column=column, code="invalid_tools")
-    elif isinstance(found, str):
+    if isinstance(found, str) and not found.lstrip().startswith(WRITTEN):
         found = BETWEEN_NAMES.split(found) if all(map(NAME.fullmatch, BETWEEN_NAMES.split(found))) else None
-    tools = [*found] if isinstance(found, list | tuple) else [found]
-    for index, tool in enumerate(tools):
-        if isinstance(tool, str) and tool.lstrip().startswith("{"):
-            tools[index] = decoded(tool, column=f"{column}[{index}]", code="invalid_tools")
+    tools = decoded_tools(found, column=column)
     if tools and all(isinstance(tool, str) for tool in tools):
         raise BadLineError(
             "invalid_tools",
@@ -68,15 +67,27 @@ def _tools(found: Any, *, column: str) -> list[Tool]:
 def tools_columns(item: Mapping[str, Any], *, shape: Shape) -> dict[str, Any]:
     """Return the values of the columns of tools that are not empty, by column or dotted path.
 
-    A column that is mapped to another part of the row, such as the answer, holds no tools.
+    They are found by their names, and next to the question also by what they hold. A column that is mapped to another
+    part of the row, such as the answer, or has the name of an answer, holds no tools.
     """
     found: dict[str, Any] = {}
-    parent, _, _ = shape.question.rpartition(".")
-    for path, place in ((f"{parent}.", value_at(item, parent)), ("", item)) if parent else (("", item),):
+    parents = (shape.question.rpartition(".")[0], TEMPLATE_OPTIONS)
+    places = [(f"{parent}.", value_at(item, parent)) for parent in parents if parent]
+    for path, place in (*places, ("", item)):
         for name, value in place.items() if isinstance(place, Mapping) else ():
-            if canonical(name) in TOOLS and not _is_empty(value) and path + name not in shape.columns().values():
+            is_tools = canonical(name) in TOOLS or (
+                not path and canonical(name) not in (*REFERENCES, *REPLIES) and defines_tools(value)
+            )
+            if is_tools and not _is_empty(value) and path + name not in shape.columns().values():
                 found[path + name] = value
     return found
+
+
+def note_on_tools(item: Mapping[str, Any], *, shape: Shape) -> str | None:
+    """Return a sentence on a column that was taken for tools by what it holds; None if there is none."""
+    columns = tools_columns(item, shape=shape)
+    column = next((name for name in columns if canonical(name.rpartition(".")[2]) not in TOOLS), None)
+    return column and f"What '{column:.60}' holds are definitions of tools, and is read as the row's tools."
 
 
 def with_calls(message: Message, *, where: str) -> Message:

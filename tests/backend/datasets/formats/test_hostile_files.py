@@ -343,7 +343,7 @@ CASES: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "a PDF": ("a.csv", lambda: b"%PDF-1.7\n%rest", "other_format"),
     "a pickle": ("a.json", lambda: b"\x80\x04\x95\x10\x00\x00", "other_format"),
     "a program": ("a.jsonl", lambda: b"\x7fELF\x02\x01\x01", "other_format"),
-    "a web page": ("a.jsonl", lambda: b"<!doctype html>\n<html></html>\n", "invalid_json"),
+    "a web page": ("a.jsonl", lambda: b"<!doctype html>\n<html></html>\n", "other_format"),
     "a Python list": ("a.json", lambda: b"[{'question': 'q', 'answer': 'a'}]", "invalid_json"),
 }  # fmt: skip
 

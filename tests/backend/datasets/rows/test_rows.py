@@ -212,6 +212,24 @@ AMBIGUOUS = {
     "two questions": ({"question": "a", "prompt": "b", "answer": "c"}, "'question' and 'prompt'"),
     "two answers": ({"question": "a", "answer": "b", "ground_truth": "c"}, "'answer' and 'ground_truth'"),
     "two replies": ({"prompt": "a", "completion": "b", "response": "c"}, "'response' and 'completion'"),
+    "a conversation and another question": (
+        {"messages": [{"role": "user", "content": "a"}], "problem": "Who?", "answer": "c"},
+        "'messages' and 'problem'",
+    ),
+    "a question before the last one": (
+        {
+            "conversations": [
+                {"from": who, "value": text} for who, text in (("human", "b"), ("gpt", "z"), ("human", "a"))
+            ],
+            "prompt": "b",
+            "answer": "c",
+        },
+        "'conversations' and 'prompt'",
+    ),
+    "a conversation and two answers": (
+        {"messages": [{"role": "user", "content": "a"}], "answer": "b", "ground_truth": "c"},
+        "'answer' and 'ground_truth'",
+    ),
     "two spellings": ({"question": "a", "Answer": "b", "ANSWER": "c"}, "'Answer' and 'ANSWER'"),
 }
 
@@ -225,7 +243,7 @@ def test_two_candidates_for_a_part_are_refused_by_name_and_a_mapping_decides(ite
     assert "`mapping`" in refusal.value.message
     question, *_, answer = item
     row, _report = read_one(item, ColumnMapping(question=question, answer=answer))
-    assert (row.messages[0]["content"], row.reference.answer) == ("a", "c")
+    assert (row.messages[-1]["content"], row.reference.answer) == ("a", "c")
 
 
 @pytest.mark.parametrize("context", ["input", "context"])
@@ -390,6 +408,32 @@ def test_choices_that_are_not_in_the_question_are_named(choices: object) -> None
     assert read_one({"question": "2 + 2?", "choices": "A", "answer": "B"})[1].notes == []
 
 
+def test_an_answer_that_is_an_object_or_a_list_is_said_to_be_read_as_its_json_text() -> None:
+    trivia: dict[str, Any] = {"aliases": ["Paris, France"], "value": "Paris"}
+    answers: list[Any] = [trivia, {**trivia, "value": "Lyon"}, ["Paris", "paris"], "Paris", 7]
+    rows, report = read_all(lines(*({"question": "Where?", "answer": answer} for answer in answers)))
+    assert [row.reference.answer for row in rows] == [
+        '{"aliases": ["Paris, France"], "value": "Paris"}',
+        '{"aliases": ["Paris, France"], "value": "Lyon"}',
+        '["Paris", "paris"]',
+        "Paris",
+        "7",
+    ]
+    assert report.notes == [
+        "An object in 'answer' is the right answer as JSON text, whole: for a part of it, map its path, 'answer.KEY'.",
+        "A list in 'answer' is the right answer as JSON text, whole.",
+    ]
+    row, report = read_one(
+        {"question": "Where?", "answer": trivia}, ColumnMapping(question="question", answer="answer.value")
+    )
+    assert (row.reference.answer, report.notes) == ("Paris", [])
+
+
+@pytest.mark.parametrize("answer", [{"role": "assistant", "content": "a"}, "[1]"])
+def test_an_answer_that_is_a_message_or_a_text_is_not_said_to_be_json(answer: Any) -> None:
+    assert read_one({"question": "Where?", "answer": answer})[1].notes == []
+
+
 REPLY = {"role": "assistant", "content": "So."}
 
 
@@ -504,6 +548,46 @@ def test_a_last_turn_that_is_read_as_the_answer_is_said_so_and_missing_in_a_row_
     assert [row.reference.answer for row in rows] == ["So."]
     assert "is read as the right answer" in report.notes[0]
     assert [(problem.line, problem.code) for problem in report.problems] == [(2, "missing_answer")]
+
+
+REPLY = {"role": "assistant", "content": "So.", "tool_calls": None}
+LEFT_OUT: dict[str, tuple[dict[str, Any], str, str | None]] = {
+    "NuminaMath": ({"problem": "Why?", "solution": "s", "messages": [*QUESTION, REPLY]}, "s", "s"),
+    "OpenR1": ({"problem": "Why?", "solution": "s", "answer": "a", "messages": [*QUESTION, REPLY]}, "a", "s"),
+    "turns": (
+        {"conversations": [{"from": "human", "value": "Why?"}, {"from": "gpt", "value": "So."}], "answer": "a"},
+        "a",
+        None,
+    ),
+    "the question twice": ({"prompt": "Why?", "messages": [*QUESTION, REPLY], "answer": "a"}, "a", None),
+    "the question twice as messages": ({"prompt": QUESTION, "messages": [*QUESTION, REPLY], "answer": "a"}, "a", None),
+    "AWS RFT": ({"messages": json.dumps([*QUESTION, REPLY]), "reference_answer": "a"}, "a", None),
+}
+
+
+@pytest.mark.parametrize(("item", "answer", "solution"), LEFT_OUT.values(), ids=LEFT_OUT)
+def test_a_reply_next_to_an_answer_of_its_own_is_left_out_and_said_so(
+    item: dict[str, Any], answer: str, solution: str | None
+) -> None:
+    row, report = read_one(item)
+    assert row.messages == QUESTION
+    assert (row.reference.answer, row.reference.solution) == (answer, solution)
+    assert [note for note in report.notes if "is left out" in note] != []
+
+
+def test_a_conversation_that_puts_the_question_into_words_is_no_second_question() -> None:
+    asked = [
+        {"role": "user", "content": [{"type": "text", "text": "Answer  briefly:"}, {"type": "text", "text": "Why?"}]}
+    ]
+    row, report = read_one({"problem": "<image>Why?", "messages": asked, "answer": "a"})
+    assert row.messages == asked
+    assert report.notes == []
+
+
+@pytest.mark.parametrize("replies", [[REPLY, REPLY], [REPLY, {"role": "system", "content": "Be brief."}]])
+def test_of_a_conversation_with_an_answer_of_its_own_one_reply_is_left_out(replies: list[Any]) -> None:
+    rows, report = read_all(lines({"messages": QUESTION + replies, "answer": "a"}))
+    assert (rows, [problem.code for problem in report.problems]) == ([], ["last_message_not_user"])
 
 
 @pytest.mark.parametrize(

@@ -277,3 +277,28 @@ def test_a_layout_that_a_file_does_not_have_is_refused(
         list(table.rows)
     assert (refused.value.code, refused.value.param) == ("invalid_mapping", "mapping")
     assert message in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind"),
+    [
+        ("report.xls", b"<table><tr><th>question</th><th>answer</th></tr></table>", "HTML"),
+        ("report.xls", b"\xef\xbb\xbf \r\n<!-- made\nby hand -->\n<HTML lang='en'><body><table></table>", "HTML"),
+        ("report.csv", '<meta charset="utf-16"><table></table>'.encode("utf-16"), "HTML"),
+        ("report.xls.gz", gzip.compress(b"<!DOCTYPE html><table></table>"), "HTML"),
+        ("report.xls", b'<?xml version="1.0"?><?mso-application progid="Excel.Sheet"?><Workbook/>', "XML"),
+    ],
+)
+def test_a_page_named_as_a_workbook_is_refused_by_what_it_is(name: str, content: bytes, kind: str) -> None:
+    with pytest.raises(AppError) as refusal, open_table(io.BytesIO(content), filename=name):
+        pass
+    assert refusal.value.code == "other_format"
+    assert refusal.value.message.startswith(f"The file is {kind}, ")
+    assert "save it as an Excel workbook (.xlsx) or CSV" in refusal.value.message
+
+
+@pytest.mark.parametrize("header", ["<question>,<answer>", "<tables>,answer"])
+def test_a_header_in_angle_brackets_is_no_page(header: str) -> None:
+    with open_table(io.BytesIO(f"{header}\na,b\n".encode()), filename="a.csv") as table:
+        (row,) = table.rows
+    assert list(row.item.values()) == ["a", "b"]

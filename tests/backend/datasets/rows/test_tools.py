@@ -50,6 +50,68 @@ def test_tools_are_read_in_one_form_and_the_row_is_kept(tools: Any) -> None:
     assert report.warned == 0
 
 
+OTHER_NAMES: dict[str, Any] = {
+    "function": [FUNCTION],
+    "apis": json.dumps([TOOL]),
+    "Tool definitions": repr([FUNCTION]),
+    "tool": FUNCTION,
+    "api_list": [{"name": "balance", "description": "Balance of an account", "arguments": PARAMETERS}],
+    "tool_schemas": [{"name": "balance", "description": "Balance of an account", "input_schema": PARAMETERS}],
+    "tools_json": [json.dumps(TOOL)],
+}
+
+
+@pytest.mark.parametrize("question", [{"question": QUESTION[0]["content"]}, {"messages": QUESTION}])
+@pytest.mark.parametrize(("column", "tools"), OTHER_NAMES.items(), ids=OTHER_NAMES)
+def test_a_column_that_holds_definitions_of_tools_is_read_as_tools_and_said_so(
+    question: dict[str, Any], column: str, tools: Any
+) -> None:
+    row, report = read_one({**question, column: tools, "answer": "x"})
+    assert (row.messages, row.tools, row.reference.answer) == (QUESTION, (TOOL,), "x")
+    assert [note for note in report.notes if f"'{column}'" in note] == [
+        f"What '{column}' holds are definitions of tools, and is read as the row's tools."
+    ]
+
+
+def test_definitions_of_tools_are_no_answer_next_to_another_column() -> None:
+    row, _ = read_one({"messages": QUESTION, "apis": [FUNCTION], "compliant": "yes"})
+    assert (row.tools, row.reference.answer) == ((TOOL,), "yes")
+
+
+def test_tools_for_the_chat_template_are_read() -> None:
+    row, report = read_one({"messages": QUESTION, "chat_template_kwargs": {"tools": [TOOL]}, "compliant": "yes"})
+    assert (row.tools, row.reference.answer, report.notes) == ((TOOL,), "yes", [])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [{"name": "balance", "arguments": {"account": 7}}],
+        json.dumps([{"name": "balance", "parameters": {"account": 7}}]),
+        [CALL],
+        [{"name": "Ann", "description": "A friend"}],
+        [],
+        "the name and the parameters",
+        '[{"name": "balance", "parameters": ',
+    ],
+)
+def test_calls_and_other_objects_are_no_tools(value: Any) -> None:
+    row, report = read_one({"question": "Why?", "answer": "x", "more": value})
+    assert (row.tools, report.notes) == ((), [])
+
+
+@pytest.mark.parametrize("column", ["answer", "response", "ground_truth"])
+def test_definitions_in_a_column_of_answers_are_no_tools(column: str) -> None:
+    row, _ = read_one({"messages": QUESTION, column: [FUNCTION], "solution": "x"})
+    assert row.tools == ()
+
+
+def test_definitions_that_differ_from_the_tools_make_a_bad_row() -> None:
+    other = {**FUNCTION, "name": "transfer"}
+    rows, report = read_all(lines({"question": "Why?", "answer": "x", "tools": [TOOL], "function": [other]}))
+    assert (rows, [problem.code for problem in report.problems]) == ([], ["ambiguous_tools"])
+
+
 def test_tools_next_to_nemo_gyms_input_are_read() -> None:
     asked = {"input": QUESTION, "tools": [{"type": "function", **FUNCTION}]}
     row, report = read_one({"responses_create_params": asked, "expected_answer": "120"})
