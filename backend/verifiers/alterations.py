@@ -213,7 +213,8 @@ def _of_expression(text: str, *, scale: Scale, chance: random.Random) -> Iterato
     of_either_sign = _EITHER_SIGN.search(text) is not None
     if not of_either_sign:
         alone = [each.written.lstrip("√π/{( ") for each in ends if spans or not _is_right_side(each, text)]
-        yield from (Alteration(Change.PART, number) for number in alone)
+        whole = text.strip("()[]{} ")  # `3,4` may be the pair `(3,4)` without its brackets
+        yield from (Alteration(Change.PART, number) for number in alone if number != whole)
     for numeral in ends[-1:] if of_either_sign else ends:
         yield from _another_digit(text, numeral, scale=scale, factor=Fraction(1), chance=chance)
 

@@ -48,7 +48,7 @@ _TURNS = re.compile(r"\b(?:but|except|excluding|not|no|without|other|least|most|
 _EDGES = " \t\n.,;:?=*→_`'\"\u00a0"
 _NO_SPACE = re.compile(r"(?<!\d)\s|\s(?!\d)")
 _BASE = re.compile(r"([0-9A-F]+)_\{?(\d{1,2})\}?")
-_DECIMAL = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+|\d*)(?:\.\d+)?")
+_DECIMAL = re.compile(r"-?(?:[1-9]\d{0,2}(?:,\d{3})+|\d*)(?:\.\d+)?")
 _INTERVAL = re.compile(r"[(\[][^,]{1,99},[^,]{1,99}[)\]]")
 _INEQUALITY = re.compile(r"[<>]|\\[lg]eq?(?:slant)?(?![a-z])")
 _TIME = re.compile(r"0?(?P<time>\d{1,2}:\d\d)\s?(?:(?P<half>[ap])\.?\s?m\.?)?", re.I)

@@ -12,13 +12,12 @@ from typing import Any, Protocol
 from backend.datasets.formats.json_lines import BadLineError
 from backend.datasets.rows.recognise import CONVERSATIONS, IMAGE_COLUMNS, Shape, canonical, text_at, value_at
 from backend.datasets.rows.tools import from_responses, with_calls
-from backend.datasets.rows.turns import as_messages, ends_with_assistant, history_of
+from backend.datasets.rows.turns import PLACEHOLDER, as_messages, ends_with_assistant, history_of
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 LAST_ROLES = ("user", "tool")
 TEXT_PARTS = ("text", "input_text", "output_text")
 IMAGE_PARTS = ("image_url", "image", "input_image")
-PLACEHOLDER = "<image>"
 INSTRUCTIONS = "responses_create_params.instructions"
 """Path of the system message in rows in the form of OpenAI's responses API."""
 
@@ -39,8 +38,8 @@ def messages_of(item: Mapping[str, Any], *, shape: Shape) -> list[Message]:
         raise BadLineError("invalid_messages", f"has a text in '{shape.question:.60}' that is no list of messages")
     if is_response and isinstance(value, list):
         value = from_responses(value)
-    if shape.answer == shape.question and ends_with_assistant(value):
-        value = value[:-1]
+    if shape.answer == shape.question or leaves_out_reply(item, shape=shape):
+        value = value[:-1] if ends_with_assistant(value) else value
     context = text_at(item, shape.context)
     if context is not None and isinstance(value, list):
         raise BadLineError(
@@ -56,6 +55,13 @@ def messages_of(item: Mapping[str, Any], *, shape: Shape) -> list[Message]:
         if column is not None and text_at(item, column) is not None:
             messages = _with_system(messages, value_at(item, column), column=column)
     return messages
+
+
+def leaves_out_reply(item: Mapping[str, Any], *, shape: Shape) -> bool:
+    """Return whether the assistant's turn that ends the conversation is no part of the row: its answer is elsewhere."""
+    has_own_answer = shape.answer not in (None, shape.question)
+    is_conversation = canonical(shape.question) in CONVERSATIONS
+    return has_own_answer and is_conversation and ends_with_assistant(value_at(item, shape.question))
 
 
 def _with_system(messages: list[Message], text: Any, *, column: str) -> list[Message]:

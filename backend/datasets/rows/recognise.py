@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from backend.datasets.formats.layout import Choice
-from backend.datasets.rows.turns import ends_with_assistant
+from backend.datasets.rows.turns import asks, ends_with_assistant
 from backend.errors import AppError
 
 SOLUTION = "solution"
@@ -390,6 +390,8 @@ def _bound(rule: Rule, seen: Mapping[str, Any], *, columns: _ColumnNames) -> Sha
         raise _ambiguous(systems, part="candidates for the system message")
     if rule.is_plain:
         _require_one_candidate(rule, seen)
+    elif rule.question in CONVERSATIONS and answer not in (None, rule.question):
+        _require_one_question(rule, seen, answer=answer)
     images = first(IMAGE_COLUMNS)
     return Shape(
         name=rule.name,
@@ -413,6 +415,16 @@ def _require_one_candidate(rule: Rule, seen: Mapping[str, Any]) -> None:
     answers = certain or _different(REPLIES, seen)
     questions = _different((rule.question, *questions), seen)
     for part, found in (("question", questions), ("text after the question", contexts), ("answer", answers)):
+        if len(found) > 1:
+            raise _ambiguous(found, part=f"candidates for the {part}")
+
+
+def _require_one_question(rule: Rule, seen: Mapping[str, Any], *, answer: str | None) -> None:
+    """Raise AppError if a column next to a conversation asks something else, or two hold different answers."""
+    plain = [other.question for other in RULES if other.is_plain and other.question != answer]
+    others = [name for name in plain if name in seen and not asks(seen[rule.question], seen[name])]
+    answers = _different(CERTAIN, seen)
+    for part, found in (("question", [rule.question, *others]), ("answer", answers)):
         if len(found) > 1:
             raise _ambiguous(found, part=f"candidates for the {part}")
 

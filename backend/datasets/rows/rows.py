@@ -13,7 +13,7 @@ from backend.datasets.formats.json_lines import BadLineError, RawRow
 from backend.datasets.formats.problems import Problem, Report
 from backend.datasets.rows.images import ImageStore, without_images
 from backend.datasets.rows.labels import note_on_ratings, require_right
-from backend.datasets.rows.messages import answer_of_messages, messages_of, reply_of, with_images
+from backend.datasets.rows.messages import answer_of_messages, leaves_out_reply, messages_of, reply_of, with_images
 from backend.datasets.rows.recognise import (
     REFERENCES,
     ColumnMapping,
@@ -147,6 +147,7 @@ def normal_rows(
         yield row
         count_good(row, report=report)
         report.note(note_on(value_at(found.item, shape.question), column=shape.question))
+        report.note(_note_on_reply(found.item, shape=shape))
         for column, part in ((shape.system, "are system messages"), (shape.context, "are part of the questions")):
             report.note(None if text_at(found.item, column) is None else f"The texts in '{column:.60}' {part}.")
         report.note(_note_on_choices(found.item))
@@ -162,6 +163,12 @@ def _shape_of(item: Mapping[str, Any], table: Table, *, mapping: ColumnMapping |
         return recognise(item, mapping=mapping)
     except AppError as error:
         raise (error if table.layout is None else table.layout.refused(error)) from None
+
+
+def _note_on_reply(item: Mapping[str, Any], *, shape: Shape) -> str | None:
+    if not leaves_out_reply(item, shape=shape):
+        return None
+    return f"The assistant's turn at the end of '{shape.question:.60}' is left out: the answer is '{shape.answer:.60}'."
 
 
 def _note_on_choices(item: Mapping[str, Any]) -> str | None:

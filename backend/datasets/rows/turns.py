@@ -24,6 +24,8 @@ SPEAKERS = {
 CALLER = "function_call"
 """The speaker of a turn that calls tools: its value is a call, or a list of them."""
 PAIR = 2
+PLACEHOLDER = "<image>"
+"""How a text marks the place of an image."""
 
 
 def as_messages(value: Any, *, column: str) -> Any:
@@ -52,6 +54,25 @@ def ends_with_assistant(value: Any) -> bool:
         return False
     last = messages[-1] if isinstance(messages, list) and messages else None
     return isinstance(last, Mapping) and last.get("role") == "assistant"
+
+
+def asks(conversation: Any, question: Any) -> bool:
+    """Return whether a question, a text or messages, is what the last user's turn of a conversation asks."""
+    return _last_words(question) in _last_words(conversation)
+
+
+def _last_words(value: Any) -> str:
+    """Return the text of the last user's turn, or a text, without images and with single blanks; else an empty text."""
+    try:
+        value = as_messages(value, column="")
+    except BadLineError:
+        return ""
+    turns = value if isinstance(value, list) else [{"role": "user", "content": value}]
+    asked = [turn.get("content") for turn in turns if isinstance(turn, Mapping) and turn.get("role") == "user"]
+    content = asked[-1] if asked else ""
+    parts = content if isinstance(content, list) else [{"text": content}]
+    texts = [part.get("text") for part in parts if isinstance(part, Mapping)]
+    return " ".join(" ".join(text for text in texts if isinstance(text, str)).replace(PLACEHOLDER, " ").split())
 
 
 def history_of(value: Any, *, column: str) -> list[dict[str, Any]]:

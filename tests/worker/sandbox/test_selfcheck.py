@@ -344,6 +344,11 @@ SOUND = {
         QUANTITIES,
     ),
     "mathematics": ({"type": "math"}, EXPRESSIONS),
+    "mathematics of pairs": ({"type": "math"}, ("(3,4)", "(2,-5)", "(1,7)")),
+    "mathematics of pairs, intervals and numbers": (
+        {"type": "math"},
+        (r"\left( 3, \frac{\pi}{2} \right)", "9", "[-2,7]", "12"),
+    ),
     "a pattern": (
         {"type": "regex", "pattern": r"####\s*(?P<answer>.+)"},
         (*NUMBERS, *EXPRESSIONS, *LISTS, *DECIMALS, *PHRASES),
