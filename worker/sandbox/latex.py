@@ -33,7 +33,9 @@ FUNCTIONS = NAMED | {"sqrt", "cbrt", "frac", "abs", "inf", "infinity", "oo", "mo
 """Words that are part of an expression."""
 _NAMES = "|".join(sorted(NAMED, key=len, reverse=True))
 _SPACING = r"(?:(?<!\\)\\[,;:! ]|\\q?quad(?![A-Za-z])|\\(?:displaystyle|textstyle|limits)(?![A-Za-z])|~)"
-_GROUPED = re.compile(rf"(?<![\d.])([1-9]\d{{0,2}})((?:(?:{_SPACING}|\{{,\}}|[ '’])\d{{3}})+|(?:,\\!\s?\d{{3}})+)(?!\d)")
+_GROUPED = re.compile(
+    rf"(?<![\d.])([1-9]\d{{0,2}})((?:(?:{_SPACING}|\{{,\}}|[ '’])\d{{3}})+|(?:,\\!\s?\d{{3}})+)(?!\d)"
+)
 _REWRITES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile("[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹ⁿ]+"), lambda found: f"^{{{found[0].translate(_RAISED)}}}"),
     (re.compile("[₀-₉]+"), lambda found: f"_{{{found[0].translate(_LOWERED)}}}"),

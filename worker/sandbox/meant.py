@@ -61,7 +61,9 @@ _SMALLER_UNIT = re.compile(
     r"|cents?)(?!\w)"
 )
 """The second part of `5 ft 10 in`, `2 hours and 30 minutes`."""
-_BEFORE_A_PART = re.compile("|".join((_ALTERNATIVE, _ANOTHER_VALUE, _LISTED, _IN_A_RANGE, _RATIO, _BOUND, _IN_AN_EXPRESSION)), re.I)
+_BEFORE_A_PART = re.compile(
+    "|".join((_ALTERNATIVE, _ANOTHER_VALUE, _LISTED, _IN_A_RANGE, _RATIO, _BOUND, _IN_AN_EXPRESSION)), re.I
+)
 _AFTER_A_PART = re.compile(
     r"!(?:\s?[$+*/×=)-]|\d)|[inxyz](?![\w'])|[ ]?[-+×][ ]?[b-z](?![\w'])|\*[b-z](?![\w'])|[ ]mill?\b"
     r"|[ ](?:or (?:more|less|fewer|higher|so)|and an? (?:half|third|quarter))\b"
