@@ -16,6 +16,8 @@ from worker.sandbox.marked import JOINT, after_hashes, answer_of, boxed_values
 from worker.sandbox.scorers import GradeError, Scored, Scorer, require_reference
 
 MAX_EXPRESSION_CHARS = 400
+MAX_WORDS = 6
+"""Words of a reference without mathematics, such as `no solution`; with more of them it is a sentence."""
 
 _DELIMITED = re.compile(
     r"\$\$([^$]{1,2000})\$\$|\\\[((?:[^\\]|\\(?![\[\]])){1,2000})\\\]|\\\(((?:[^\\]|\\(?![()])){1,2000})\\\)"
@@ -106,7 +108,8 @@ def read_reference(reference: str) -> Stated:
         raise GradeError(f"the reference '{reference:.80}' cannot be read as mathematics")
     if len(expression) > MAX_EXPRESSION_CHARS:
         raise GradeError(f"the reference '{reference:.80}' is longer than {MAX_EXPRESSION_CHARS} characters")
-    if len(parts) > 1 or (parts and (parts[0].words or _TURNS.search(parts[0].unit))):
+    is_long = not parts and len(_words(expression).split()) > MAX_WORDS
+    if is_long or len(parts) > 1 or (parts and (parts[0].words or _TURNS.search(parts[0].unit))):
         raise GradeError(
             f"the reference '{reference:.80}' is a sentence: write its expression alone or in \\boxed{{}}, or compare "
             "it with a grader of texts"
