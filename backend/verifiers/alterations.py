@@ -41,6 +41,12 @@ _EITHER_SIGN = re.compile(r"±|\\pm|\||\\mp")
 _ORDINALS = ("st", "nd", "rd", "th")
 _WORDS = re.compile(r"(?=.*[^\W\d_]{3})(?P<first>[^\W\d_][^\W\d_'’-]+) +(?P<rest>[^\W\d_]+(?:[ '’-]+[^\W\d_]+)*\.?)")
 """An answer of several words, without what may separate alternatives or begin an explanation: `,`, `(`, `/`, `:`."""
+_ONE_WORD = re.compile(r"[^\W\d_]{5,}")
+"""An answer of one word, long enough that a fifth of its letters is at least one."""
+_BEGIN = 3
+"""First letters that two words that begin alike have in common."""
+_ENDING = 2
+"""Letters at the end in which forms of one word may differ."""
 _NO_PART = frozenset(("a", "an", "the", "yes", "no", "true", "false"))
 """First words of which the rest or the word alone may be as right as the whole."""
 
@@ -70,7 +76,7 @@ CHANGES: Mapping[Change, str] = {
     Change.ELEMENT: "an element dropped",
     Change.DATE: "another day, month, year or time",
     Change.NEAR: "a number nearby, as by rounding",
-    Change.WORD: "the first or the other words of another answer",
+    Change.WORD: "words of another answer, or a word that begins alike",
 }
 """Each change in words."""
 
@@ -126,6 +132,7 @@ def alterations(reference: str, *, scale: Scale = COMMON, seed: int) -> list[Alt
         of_form = _of_expression(text, scale=scale, chance=chance)
         found = list(of_form if form is None else _of_number(text, form, scale=scale, chance=chance))
         found = found or list(_of_words(text, references=scale.references, chance=chance))
+        found = found or list(_of_one_word(text, references=scale.references, chance=chance))
     first = {each.text.casefold(): each for each in reversed(found) if each.text.casefold() != text.casefold()}
     kept = [each for each in found if first.get(each.text.casefold()) is each][:MAX_ALTERATIONS]
     return [replace(each, text=f"{before}{each.text}{after}") for each in kept]
@@ -195,6 +202,25 @@ def _of_words(text: str, *, references: Sequence[str], chance: random.Random) ->
         yield Alteration(Change.WORD, f"{chance.choice(strange)['first']} {rest}")
 
 
+def _of_one_word(text: str, *, references: Sequence[str], chance: random.Random) -> Iterator[Alteration]:
+    """Yield the first half of the word, another answer that begins alike, and the word with another end."""
+    if not _ONE_WORD.fullmatch(text):
+        return
+    yield Alteration(Change.PART, text[: (len(text) + 1) // 2])
+    others = {other for each in references if _ONE_WORD.fullmatch(other := plain(each).strip())}
+    alike = sorted(other for other in others if _begin_alike(other.casefold(), text.casefold()))
+    if alike:
+        yield Alteration(Change.WORD, chance.choice(alike))
+    kept = len(text) - len(text) // 5
+    yield Alteration(Change.WORD, text[:kept] + "".join("x" if letter in "qQ" else "q" for letter in text[kept:]))
+
+
+def _begin_alike(one: str, other: str) -> bool:
+    """Return whether two words begin alike and are not forms of one word."""
+    stem = min(len(one), len(other)) - _ENDING
+    return one[:_BEGIN] == other[:_BEGIN] and one[:stem] != other[:stem]
+
+
 def _words(text: str) -> set[str]:
     return set(re.findall(r"\w+", text.casefold()))
 
@@ -213,7 +239,8 @@ def _of_expression(text: str, *, scale: Scale, chance: random.Random) -> Iterato
     of_either_sign = _EITHER_SIGN.search(text) is not None
     if not of_either_sign:
         alone = [each.written.lstrip("√π/{( ") for each in ends if spans or not _is_right_side(each, text)]
-        yield from (Alteration(Change.PART, number) for number in alone)
+        whole = text.strip("()[]{} ")  # `3,4` may be the pair `(3,4)` without its brackets
+        yield from (Alteration(Change.PART, number) for number in alone if number != whole)
     for numeral in ends[-1:] if of_either_sign else ends:
         yield from _another_digit(text, numeral, scale=scale, factor=Fraction(1), chance=chance)
 

@@ -33,15 +33,19 @@ FUNCTIONS = NAMED | {"sqrt", "cbrt", "frac", "abs", "inf", "infinity", "oo", "mo
 """Words that are part of an expression."""
 _NAMES = "|".join(sorted(NAMED, key=len, reverse=True))
 _SPACING = r"(?:(?<!\\)\\[,;:! ]|\\q?quad(?![A-Za-z])|\\(?:displaystyle|textstyle|limits)(?![A-Za-z])|~)"
-_GROUPED = re.compile(rf"(?<![\d.])(\d{{1,3}})((?:(?:{_SPACING}|\{{,\}}|[ '’])\d{{3}})+|(?:,\\!\s?\d{{3}})+)(?!\d)")
+_GROUPED = re.compile(
+    rf"(?<![\d.])([1-9]\d{{0,2}})((?:(?:{_SPACING}|\{{,\}}|[ '’])\d{{3}})+|(?:,\\!\s?\d{{3}})+)(?!\d)"
+)
 _REWRITES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile("[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹ⁿ]+"), lambda found: f"^{{{found[0].translate(_RAISED)}}}"),
     (re.compile("[₀-₉]+"), lambda found: f"_{{{found[0].translate(_LOWERED)}}}"),
     (_GROUPED, lambda found: found[1] + re.sub(r"\D", "", found[2])),
     (re.compile(r"\\(?:mathrm|textrm|rm|mathbf|bm|boldsymbol|mathit)\s?\{([A-Za-z0-9])\}"), r"\1"),
     (re.compile(r"\\(?:bf|it|rm|em)(?![a-z])\s?"), ""),
-    (re.compile(r"\\!|\{,\}(?=\d{3})"), ""),
+    (re.compile(r"\\!"), ""),
+    (re.compile(r"(?<=\d)\{,\}(?=\d{3})"), ","),
     (re.compile(_SPACING), " "),
+    (re.compile(r"(?<![\d.,])(0+)[ '’](?=\d{3}(?!\d))"), r"\1, "),  # math-verify reads 9 in `0 009`
     (re.compile(r"\\[dtc]frac"), r"\\frac"),
     (re.compile(r"\\left(?![a-z])|\\right(?![a-z])|\\[bB]igg?[lr]?(?![A-Za-z])"), ""),
     (re.compile(r"\\l?dots"), " "),
@@ -68,7 +72,7 @@ _REWRITES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
     (re.compile(r"(?<![\d/.^_{])(\d+)\s+(\d+)\s?/\s?(\d+)(?![\d/.])"), r"\1\\frac{\2}{\3}"),
 )
 _SCALED = re.compile(
-    r"(?:(?<![\d,.])(?P<grouped>\d{1,3}(?:,\d{3})+)|(?<=[\d}]))(?P<between>[\s$*~]{0,4})(?P<text>\\(?:text|mbox|mathrm)\s?\{)?\s?"
+    r"(?:(?<![\d,.])(?P<grouped>[1-9]\d{0,2}(?:,\d{3})+)|(?<=[\d}]))(?P<between>[\s$*~]{0,4})(?P<text>\\(?:text|mbox|mathrm)\s?\{)?\s?"
     rf"(?P<scale>{SCALE_WORD})(?(text)(?P<end>\s?\}})?|)"
 )
 _REPEATING = re.compile(

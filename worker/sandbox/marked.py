@@ -20,15 +20,21 @@ _CLOSED = re.compile(r"\s?\}(?:\s?\{[^{}]{1,40}\})?")
 r"""What a box may stand in: `\sqrt{\boxed{7}}`, `\frac{\boxed{7}}{2}`, `x^{\boxed{7}}`."""
 _ASKED_FOR = re.compile(r"[^\n=]{0,40}=")
 """What belongs to a box: `2\boxed{3}` is not 3. But in `2 + \boxed{3} = 5` the box is what was asked for."""
+_ANOTHER_QUESTION = re.compile(
+    r"((?<!#)####[ \t]{0,4}[^\s#][^\n]{0,200})\n\s{0,8}[*#]{0,4}\s?(?:Question|Problem|Q)(?:\s?\d{1,3})?[*]{0,2}\s?[:.]"
+)
+"""What a base model goes on with after its answer, as the examples of its prompt do."""
 _BOX = re.compile(r"\\(?:boxed|fbox)\s{0,4}(?=\{)")
 
 
 def answer_of(text: str) -> tuple[str, bool]:
     """Return the content of the last closed `<answer>`, else what follows the reasoning; and whether it is the former.
 
-    Reasoning that is not closed is all there is.
+    Reasoning that is not closed is all there is. A question that follows `#### 42` is no part of the answer.
     """
     text = text.rpartition("</think>")[2].strip() or text.strip()
+    goes_on = _ANOTHER_QUESTION.search(text)
+    text = text[: goes_on.end(1)] if goes_on else text
     ends = [match.start() for match in _TAG_END.finditer(text)]
     starts = [match.end() for match in _TAG.finditer(text, 0, ends[-1])] if ends else []
     return (text[starts[-1] : ends[-1]].strip(), True) if starts else (text, False)

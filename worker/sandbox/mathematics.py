@@ -16,6 +16,8 @@ from worker.sandbox.marked import JOINT, after_hashes, answer_of, boxed_values
 from worker.sandbox.scorers import GradeError, Scored, Scorer, require_reference
 
 MAX_EXPRESSION_CHARS = 400
+MAX_WORDS = 6
+"""Words of a reference without mathematics, such as `no solution`; with more of them it is a sentence."""
 
 _DELIMITED = re.compile(
     r"\$\$([^$]{1,2000})\$\$|\\\[((?:[^\\]|\\(?![\[\]])){1,2000})\\\]|\\\(((?:[^\\]|\\(?![()])){1,2000})\\\)"
@@ -48,7 +50,7 @@ _TURNS = re.compile(r"\b(?:but|except|excluding|not|no|without|other|least|most|
 _EDGES = " \t\n.,;:?=*→_`'\"\u00a0"
 _NO_SPACE = re.compile(r"(?<!\d)\s|\s(?!\d)")
 _BASE = re.compile(r"([0-9A-F]+)_\{?(\d{1,2})\}?")
-_DECIMAL = re.compile(r"-?(?:\d{1,3}(?:,\d{3})+|\d*)(?:\.\d+)?")
+_DECIMAL = re.compile(r"-?(?:[1-9]\d{0,2}(?:,\d{3})+|\d*)(?:\.\d+)?")
 _INTERVAL = re.compile(r"[(\[][^,]{1,99},[^,]{1,99}[)\]]")
 _INEQUALITY = re.compile(r"[<>]|\\[lg]eq?(?:slant)?(?![a-z])")
 _TIME = re.compile(r"0?(?P<time>\d{1,2}:\d\d)\s?(?:(?P<half>[ap])\.?\s?m\.?)?", re.I)
@@ -106,7 +108,8 @@ def read_reference(reference: str) -> Stated:
         raise GradeError(f"the reference '{reference:.80}' cannot be read as mathematics")
     if len(expression) > MAX_EXPRESSION_CHARS:
         raise GradeError(f"the reference '{reference:.80}' is longer than {MAX_EXPRESSION_CHARS} characters")
-    if len(parts) > 1 or (parts and (parts[0].words or _TURNS.search(parts[0].unit))):
+    is_long = not parts and len(_words(expression).split()) > MAX_WORDS
+    if is_long or len(parts) > 1 or (parts and (parts[0].words or _TURNS.search(parts[0].unit))):
         raise GradeError(
             f"the reference '{reference:.80}' is a sentence: write its expression alone or in \\boxed{{}}, or compare "
             "it with a grader of texts"

@@ -21,10 +21,16 @@ _DENIED = re.compile(
     re.I,
 )
 _NOTE = (re.compile(r"\d[.,]?[ ]?\[\Z"), re.compile(r"\d{1,2}\]"))
+_EQUALS = r"\$?[A-Za-z]\w{0,2}\s?=[\s:]{0,4}"
 _ALTERNATIVE = (
-    rf"(?:\d[^\d.;\n]{{0,12}}\b(?:or|oder|ou|o)|\d\s{{1,4}}(?:and|&|und)|\bbetween\b[^.;\n]{{0,24}}\band"
-    rf"|\bzwischen\b[^.;\n]{{0,24}}\bund|\bentre\b[^.;\n]{{0,24}}\b(?:y|et|e))\s{{1,4}}{_SIGN}"
+    rf"(?:\d[^\d.;\n]{{0,12}}(?:\b(?:or|oder|ou|o)|\\lor|∨)\s{{1,4}}(?:{_EQUALS})?|(?:\d\s{{1,4}}(?:and|&|und)|\bbetween\b[^.;\n]{{0,24}}\band"
+    rf"|\bzwischen\b[^.;\n]{{0,24}}\bund|\bentre\b[^.;\n]{{0,24}}\b(?:y|et|e))\s{{1,4}}){_SIGN}"
 )
+_ANOTHER_VALUE = (
+    rf"(?<![\w\\])(?P<name>[A-Za-z]\w{{0,2}})\s?=\s?{_NUMBER}[ $*]{{0,4}}(?:[,;]|\b(?:and|und|et|y|e)\b|&)"
+    rf"(?:\s?(?:and|or)\b)?[ $*]{{0,4}}(?P=name)\s?=[\s:]{{0,4}}{_SIGN}"
+)
+"""`x = 2, x = 5`; the two numbers of `x = 2, y = 5` are different things."""
 _LISTED = rf"(?:\b(?:is|are)\b|[=:(\[{{]|\d[,;])\s{{0,4}}{_NUMBER}\s?[,;]\s{{0,4}}{_SIGN}"
 _IN_A_RANGE = (
     rf"\d(?:[ ]?[A-Za-z%°$€£]{{1,4}})?(?:[ ]?(?:[-~…]|\\sim|\.{{2,3}})|—)[ ]?{_SIGN}"
@@ -55,7 +61,9 @@ _SMALLER_UNIT = re.compile(
     r"|cents?)(?!\w)"
 )
 """The second part of `5 ft 10 in`, `2 hours and 30 minutes`."""
-_BEFORE_A_PART = re.compile("|".join((_ALTERNATIVE, _LISTED, _IN_A_RANGE, _RATIO, _BOUND, _IN_AN_EXPRESSION)), re.I)
+_BEFORE_A_PART = re.compile(
+    "|".join((_ALTERNATIVE, _ANOTHER_VALUE, _LISTED, _IN_A_RANGE, _RATIO, _BOUND, _IN_AN_EXPRESSION)), re.I
+)
 _AFTER_A_PART = re.compile(
     r"!(?:\s?[$+*/×=)-]|\d)|[inxyz](?![\w'])|[ ]?[-+×][ ]?[b-z](?![\w'])|\*[b-z](?![\w'])|[ ]mill?\b"
     r"|[ ](?:or (?:more|less|fewer|higher|so)|and an? (?:half|third|quarter))\b"

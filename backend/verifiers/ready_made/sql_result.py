@@ -2,9 +2,7 @@
 
 from backend.verifiers.ready_made.kind import Example, ReadyMade
 
-SOURCE = '''import re
-
-import model_code
+SOURCE = '''import model_code
 
 QUERY_S = 2.0  # seconds for each of the two queries
 RUN = \"\"\"
@@ -40,9 +38,9 @@ def rounded(value):
 
 def grade(item, output_text):
     """item: `schema` (statements that create the tables) and `answer` (the reference query)."""
-    named = re.findall(r"```\\w*sql\\w*\\s(.*?)(?:```|\\Z)", output_text, re.DOTALL | re.IGNORECASE)
-    blocks = named or re.findall(r"```\\s*(.*?)```", output_text, re.DOTALL)
-    query = (blocks or [output_text])[-1].strip().rstrip(";")
+    blocks = model_code.blocks(output_text)
+    named = [block for language, block in blocks if "sql" in language]
+    query = (named or [block for _, block in blocks])[-1].strip().rstrip(";")
     expected = rows_of(item["schema"], item["answer"])
     model_code.score_if_stopped(0.0)
     try:
@@ -74,6 +72,9 @@ VERIFIER = ReadyMade(
             ROW, "```sqlite\nSELECT item FROM sold\n```\nNo:\n```sql\nSELECT item FROM sold WHERE price = 7\n```", 1.0
         ),
         Example(ROW, "```\nSELECT item FROM sold WHERE price = 7\n```", 1.0),
+        Example(ROW, "1. Query:\n   ~~~sql\n   SELECT item FROM sold\n   WHERE price = 7\n   ~~~\n2. Done.", 1.0),
+        Example(ROW, "[SQL]\nSELECT item FROM sold WHERE price = 7\n[/SQL]", 1.0),
+        Example(ROW, "```sql SELECT item FROM sold WHERE price = 7```", 1.0),
         Example(ROW | {"answer": "SELECT 0.1 + 0.2 + 0.3"}, "SELECT 0.3 + 0.2 + 0.1", 1.0),
         Example(ROW | {"answer": "SELECT 0.1 + 0.2 + 0.3"}, "SELECT 0.6000001", 0.0),
         Example(ROW, "SELECT item FROM sold", 0.0),

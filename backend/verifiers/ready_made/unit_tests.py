@@ -12,9 +12,9 @@ DEFINED = re.compile(r"^(?:def|class|async def|import|from .* import)(?: .* as)?
 
 def program(output_text):
     """Return the last block of code, with the ones before it if it uses what only they define."""
-    found = re.findall(r"```(\\w*)[^\\n]*\\n(.*?)(?:```|\\Z)", output_text, re.DOTALL)
-    blocks = [block for language, block in found if language.lower().startswith("py")] or [block for _, block in found]
-    code = [block for block in blocks if not block.lstrip().startswith(">>>")] or [output_text]
+    found = model_code.blocks(output_text)
+    blocks = [block for language, block in found if language.startswith("py")] or [block for _, block in found]
+    code = [block for block in blocks if not block.startswith(">>>")] or [output_text]
     before, last = "\\n".join(code[:-1]), code[-1]
     missing = set(DEFINED.findall(before)) - set(DEFINED.findall(last))
     return f"{before}\\n{last}" if missing & set(re.findall(r"\\w+", last)) else last
@@ -59,6 +59,10 @@ VERIFIER = ReadyMade(
         ),
         Example(ROW, "```python\ndef add(a, b) return a\n```\nNo:\n```python\ndef add(a, b): return a + b\n```", 1.0),
         Example(ROW, "```python\ndef add(a, b): return a + b\n```\n```python\n>>> add(1, 2)\n3\n```", 1.0),
+        Example(ROW, "1. Add them:\n   ```python\n   def add(a, b):\n       return a + b\n   ```\n2. Done.", 1.0),
+        Example(ROW, "~~~python\ndef add(a, b): return a + b\n~~~", 1.0),
+        Example(ROW, "    def add(a, b):\n        return a + b\n", 1.0),
+        Example(ROW, "[PYTHON]\ndef add(a, b):\n    return a + b\n[/PYTHON]", 1.0),
         Example(ROW, "def add(a, b): return 3", 0.5),
         Example(ROW, "def add(a, b):\n    while a < 0: pass\n    return a + b", 0.5),
         Example(ROW, "class Equal:\n    __eq__ = lambda a, b: True\ndef add(a, b): return Equal()", 0.0),

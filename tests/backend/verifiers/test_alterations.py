@@ -148,7 +148,7 @@ def test_what_may_be_right_as_well_is_not_made(reference: str, change: Change, w
     assert not changed(reference, change), why
 
 
-@pytest.mark.parametrize("text", ["", "theta", "Albert Einstein was born in 1879.", "SELECT 1 FROM sold", "9" * 81])
+@pytest.mark.parametrize("text", ["", "pi", "Albert Einstein was born in 1879.", "SELECT 1 FROM sold", "9" * 81])
 def test_other_texts_are_not_altered(text: str) -> None:
     assert alterations(text, seed=0) == []
 
@@ -167,6 +167,21 @@ def test_words_are_taken_from_answers_that_do_not_mean_the_same(
 ) -> None:
     scale = Scale(units=UNITS, factors={}, references=[reference, *others])
     assert changed(reference, Change.WORD, scale=scale) == expected
+
+
+@pytest.mark.parametrize(
+    ("reference", "others", "part", "words"),
+    [
+        ("Slovakia", ["Slovenia", "Hungary"], ["Slov"], ["Slovenia", "Slovakiq"]),
+        ("orange", ["oranges", "Orange", "quince"], ["ora"], ["orangq"]),
+        ("Iraq", ["Iran"], [], []),
+        ("Iraqq", [], ["Ira"], ["Iraqx"]),
+    ],
+)
+def test_one_word_is_altered_at_its_end(reference: str, others: list[str], part: list[str], words: list[str]) -> None:
+    scale = Scale(units=UNITS, factors={}, references=[reference, *others])
+    assert changed(reference, Change.PART, scale=scale) == part
+    assert changed(reference, Change.WORD, scale=scale) == words
 
 
 @given(st.sampled_from("ABCD"), SEEDS)

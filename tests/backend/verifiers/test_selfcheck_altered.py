@@ -54,7 +54,7 @@ def test_only_what_a_grader_promises_to_compare_is_altered(
 
 def test_letters_are_choices_only_if_all_references_are_letters() -> None:
     assert changes(EQUAL, "A", "C", "(B)") == {Change.CHOICE}
-    assert changes(EQUAL, "A", "C", "helium") == set()
+    assert changes(EQUAL, "A", "C", "helium") == {Change.PART, Change.WORD}
 
 
 def test_the_number_of_references_and_texts_is_bounded() -> None:

@@ -208,6 +208,7 @@ EXPRESSIONS = (r"3\sqrt{13}", "x=1 or x=-4", "(1, 2)", "2k", "-5 < x < 3")
 CHOICES = ("A", "B", "C", "D", "B")
 LISTS = ("1, 2, 3", "red, green, blue", "4 and 5")
 DECIMALS = ("12.25", "7.8", "31.4", "-18.35")
+ONE_WORD = ("increasing", "orange", "positive", "position", "Friday")
 PHRASES = ("New York", "New Jersey", "Albert Einstein", "the Eiffel Tower", "a moderately strong acid")
 
 
@@ -307,6 +308,27 @@ READERS = {
         PHRASES,
         {"part_full": "`New` for `New York` (row 0) scores 1"},
     ),
+    "the first letters of a word": (
+        python("return float(output_text.strip()[:3] == item['answer'][:3])"),
+        ONE_WORD,
+        {
+            "part_full": "`incre` for `increasing` (row 0) scores 1",
+            "word_full": "`orangq` for `orange` (row 1) scores 1",
+        },
+    ),
+    "four fifths of the letters of a word": (
+        python(
+            "return float(SequenceMatcher(None, output_text.strip(), item['answer']).ratio() >= 0.8)",
+            head="from difflib import SequenceMatcher",
+        ),
+        ONE_WORD,
+        {"word_full": "`increasiqq` for `increasing` (row 0) scores 1"},
+    ),
+    "contained in the word": (
+        python("return float(len(output_text) > 2 and output_text.strip() in item['answer'])"),
+        ONE_WORD,
+        {"part_full": "`incre` for `increasing` (row 0) scores 1"},
+    ),
     "some elements": (
         python("return float(output_text > '' and all(w in item['answer'] for w in output_text.split(', ')))"),
         LISTS,
@@ -344,10 +366,17 @@ SOUND = {
         QUANTITIES,
     ),
     "mathematics": ({"type": "math"}, EXPRESSIONS),
+    "mathematics of pairs": ({"type": "math"}, ("(3,4)", "(2,-5)", "(1,7)")),
+    "mathematics of pairs, intervals and numbers": (
+        {"type": "math"},
+        (r"\left( 3, \frac{\pi}{2} \right)", "9", "[-2,7]", "12"),
+    ),
     "a pattern": (
         {"type": "regex", "pattern": r"####\s*(?P<answer>.+)"},
         (*NUMBERS, *EXPRESSIONS, *LISTS, *DECIMALS, *PHRASES),
     ),
+    "a word": (python("return float(output_text.strip().casefold() == item['answer'].casefold())"), ONE_WORD),
+    "mathematics of words": ({"type": "math"}, ONE_WORD),
     "JSON": (
         {"type": "string_check", "input": "{{sample.output_json.answer}}", "reference": "{{item.answer}}"}
         | {"operation": "eq"},
