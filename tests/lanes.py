@@ -45,6 +45,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    require_distinct_ids(items)
     for item in items:
         if item.nodeid.startswith("tests/browser/"):
             item.add_marker("browser")
@@ -59,6 +60,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         files = sorted({_file(item) for item in items})
         random.Random(seed).shuffle(files)
         items.sort(key=lambda item: files.index(_file(item)))
+
+
+def require_distinct_ids(items: list[pytest.Item]) -> None:
+    """Raise UsageError if tests share an id: with several processes only one of them would run."""
+    shared = [nodeid for nodeid, count in Counter(item.nodeid for item in items).items() if count > 1]
+    if shared:
+        raise pytest.UsageError(f"Several tests have the id {shared[0]}, of which pytest-xdist runs one: rename them.")
 
 
 def _rank(nodeid: str) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.lanes import require_distinct_ids
 from tests.processes import ROOT
 
 pytestmark = pytest.mark.slow
@@ -50,6 +51,12 @@ def test_a_failing_run_ends_with_how_to_rerun_the_failed_tests(tmp_path: Path) -
     assert "make test ARGS=" in run.stdout
     assert "test_two.py::test_it[a b]" in run.stdout[run.stdout.index("to rerun only the failed tests") :]
     assert "[c]" not in run.stdout
+
+
+def test_tests_with_the_same_id_are_refused_since_one_of_them_would_run(request: pytest.FixtureRequest) -> None:
+    require_distinct_ids([request.node])
+    with pytest.raises(pytest.UsageError, match=r"have the id .*test_lanes\.py::test_tests_with_the_same_id"):
+        require_distinct_ids([request.node, request.node])
 
 
 def test_the_seed_determines_the_order_of_files(tmp_path: Path) -> None:
