@@ -38,8 +38,8 @@ def messages_of(item: Mapping[str, Any], *, shape: Shape) -> list[Message]:
         raise BadLineError("invalid_messages", f"has a text in '{shape.question:.60}' that is no list of messages")
     if is_response and isinstance(value, list):
         value = from_responses(value)
-    if shape.answer == shape.question or leaves_out_reply(item, shape=shape):
-        value = value[:-1] if ends_with_assistant(value) else value
+    if _ends_with_reply(value, shape=shape):
+        value = value[:-1]
     context = text_at(item, shape.context)
     if context is not None and isinstance(value, list):
         raise BadLineError(
@@ -59,9 +59,14 @@ def messages_of(item: Mapping[str, Any], *, shape: Shape) -> list[Message]:
 
 def leaves_out_reply(item: Mapping[str, Any], *, shape: Shape) -> bool:
     """Return whether the assistant's turn that ends the conversation is no part of the row: its answer is elsewhere."""
-    has_own_answer = shape.answer not in (None, shape.question)
+    return shape.answer != shape.question and _ends_with_reply(value_at(item, shape.question), shape=shape)
+
+
+def _ends_with_reply(value: Any, *, shape: Shape) -> bool:
+    """Return whether a conversation ends with a turn of the assistant that is no part of the question."""
     is_conversation = canonical(shape.question) in CONVERSATIONS
-    return has_own_answer and is_conversation and ends_with_assistant(value_at(item, shape.question))
+    is_answered = shape.answer == shape.question or (shape.answer is not None and is_conversation)
+    return is_answered and ends_with_assistant(value)
 
 
 def _with_system(messages: list[Message], text: Any, *, column: str) -> list[Message]:

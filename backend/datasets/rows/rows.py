@@ -25,7 +25,7 @@ from backend.datasets.rows.recognise import (
     value_at,
 )
 from backend.datasets.rows.source import Table, open_table
-from backend.datasets.rows.tools import Tool, note_on_tools, tools_columns, tools_of
+from backend.datasets.rows.tools import Tool, columns_named_tools, note_on_tools, tools_of
 from backend.datasets.rows.turns import note_on
 from backend.db.files import DatasetRow, File
 from backend.errors import AppError, not_found
@@ -154,8 +154,9 @@ def normal_rows(
         report.note(_note_on_choices(found.item))
         report.note(note_on_ratings(found.item, shape=shape))
         report.note(_note_on_template(row))
-        report.note(note_on_tools(found.item, shape=shape))
-        if not row.tools:
+        if row.tools:
+            report.note(note_on_tools(found.item, shape=shape))
+        else:
             _warn_of_other_tools(row, shape=shape, report=report)
 
 
@@ -195,7 +196,7 @@ def _note_on_template(row: NormalRow) -> str | None:
 
 
 def _warn_of_other_tools(row: NormalRow, *, shape: Shape, report: Report) -> None:
-    for column in list(tools_columns(row.item, shape=shape))[:1]:
+    for column in list(columns_named_tools(row.item, shape=shape))[:1]:
         message = f"has '{column}' that are not functions, so they are not part of the prompt"
         report.warn(Problem(line=row.line, code="tools_not_functions", message=message, number=row.number))
 

@@ -70,17 +70,23 @@ def tools_columns(item: Mapping[str, Any], *, shape: Shape) -> dict[str, Any]:
     They are found by their names, and next to the question also by what they hold. A column that is mapped to another
     part of the row, such as the answer, or has the name of an answer, holds no tools.
     """
-    found: dict[str, Any] = {}
+    mapped = shape.columns().values()
+    named = columns_named_tools(item, shape=shape)
+    others = {name: value for name, value in item.items() if canonical(name) not in (*TOOLS, *REFERENCES, *REPLIES)}
+    return named | {name: value for name, value in others.items() if name not in mapped and defines_tools(value)}
+
+
+def columns_named_tools(item: Mapping[str, Any], *, shape: Shape) -> dict[str, Any]:
+    """Return those of `tools_columns` that are found by their names; they may hold something else."""
     parents = (shape.question.rpartition(".")[0], TEMPLATE_OPTIONS)
     places = [(f"{parent}.", value_at(item, parent)) for parent in parents if parent]
-    for path, place in (*places, ("", item)):
-        for name, value in place.items() if isinstance(place, Mapping) else ():
-            is_tools = canonical(name) in TOOLS or (
-                not path and canonical(name) not in (*REFERENCES, *REPLIES) and defines_tools(value)
-            )
-            if is_tools and not _is_empty(value) and path + name not in shape.columns().values():
-                found[path + name] = value
-    return found
+    mapped = shape.columns().values()
+    return {
+        path + name: value
+        for path, place in (*places, ("", item))
+        for name, value in (place.items() if isinstance(place, Mapping) else ())
+        if canonical(name) in TOOLS and not _is_empty(value) and path + name not in mapped
+    }
 
 
 def note_on_tools(item: Mapping[str, Any], *, shape: Shape) -> str | None:
