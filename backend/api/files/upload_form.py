@@ -9,7 +9,7 @@ from starlette.datastructures import FormData, UploadFile
 
 from backend.api.http.dependencies import Auth
 from backend.datasets.reading.store import OnBadRows
-from backend.datasets.rows.recognise import ColumnMapping, parse_mapping
+from backend.datasets.rows.shape import ColumnMapping, parse_mapping
 from backend.errors import AppError
 from backend.settings import settings
 

@@ -16,7 +16,7 @@ from backend.api.http.dependencies import Auth, Database, ObjectId, get_or_404, 
 from backend.api.http.paging import ListItem
 from backend.datasets.reading import uploads
 from backend.datasets.reading.store import OnBadRows
-from backend.datasets.rows.recognise import ColumnMapping
+from backend.datasets.rows.shape import ColumnMapping
 from backend.db.base import unix_s
 from backend.db.engine import transaction
 from backend.db.files import File

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from backend.datasets.analysis.findings import SHORT_ANSWER
-from backend.datasets.rows.recognise import has_path, value_at
+from backend.datasets.rows.paths import has_path, value_at
 
 LEAST_VALIDATION_ROWS = 2
 """A confidence interval over fewer questions is meaningless; jobs require as many."""

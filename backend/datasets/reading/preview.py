@@ -16,8 +16,9 @@ from backend.datasets.formats.json_lines import RawRow
 from backend.datasets.formats.problems import Problem, Report
 from backend.datasets.reading.isolated import run_isolated
 from backend.datasets.rows.images import ImageStore
-from backend.datasets.rows.recognise import RULES, ColumnMapping
+from backend.datasets.rows.recognise import RULES
 from backend.datasets.rows.rows import NormalRow, normal_rows
+from backend.datasets.rows.shape import ColumnMapping
 from backend.datasets.rows.source import Table, open_table
 from backend.db.base import Json
 from backend.errors import AppError

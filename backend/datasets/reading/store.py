@@ -15,8 +15,8 @@ from backend.datasets.analysis.findings import Findings
 from backend.datasets.analysis.overlap import repeated_rows
 from backend.datasets.formats.problems import Report
 from backend.datasets.rows.images import ImageStore
-from backend.datasets.rows.recognise import ColumnMapping
 from backend.datasets.rows.rows import NormalRow, normal_rows
+from backend.datasets.rows.shape import ColumnMapping
 from backend.datasets.rows.source import Table, open_table
 from backend.db.base import utc_now
 from backend.db.engine import transaction

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from backend import blobs
 from backend.datasets.reading.store import OnBadRows, store_pieces
-from backend.datasets.rows.recognise import ColumnMapping
+from backend.datasets.rows.shape import ColumnMapping
 from backend.db.base import utc_now
 from backend.db.files import File
 from backend.db.uploads import Upload, UploadChunk, UploadPart, UploadStatus

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from backend.datasets.formats.json_lines import BadLineError
-from backend.datasets.rows.recognise import REPLIES, Shape, canonical
+from backend.datasets.rows.paths import canonical
+from backend.datasets.rows.recognise import REPLIES
+from backend.datasets.rows.shape import Shape
 
 LABELS = ("label", "kto_tag", "is_correct")
 """Columns that tell right completions from wrong ones, as TRL and LLaMA-Factory call them."""

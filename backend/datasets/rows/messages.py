@@ -10,7 +10,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from backend.datasets.formats.json_lines import BadLineError
-from backend.datasets.rows.recognise import CONVERSATIONS, IMAGE_COLUMNS, Shape, canonical, text_at, value_at
+from backend.datasets.rows.paths import canonical, text_at, value_at
+from backend.datasets.rows.recognise import CONVERSATIONS, IMAGE_COLUMNS
+from backend.datasets.rows.shape import Shape
 from backend.datasets.rows.tools import from_responses, with_calls
 from backend.datasets.rows.turns import PLACEHOLDER, as_messages, ends_with_assistant, history_of
 

@@ -5,22 +5,16 @@ overrides all rules. To support another format, add an entry to `RULES`. Columns
 and invisible characters. Where two columns could be the question or the answer, the file is refused, naming both.
 """
 
-import json
-import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
-
-from backend.datasets.formats.layout import Choice
 from backend.datasets.rows.definitions import defines_tools
+from backend.datasets.rows.paths import canonical, has_path, value_at
+from backend.datasets.rows.shape import EXAMPLE, OPTIONAL_PARTS, SOLUTION, ColumnMapping, Shape
 from backend.datasets.rows.turns import asks, ends_with_assistant
 from backend.errors import AppError
 
-SOLUTION = "solution"
 TRUTH = "reward_model.ground_truth"
 CERTAIN = (
     *("reference_answer", "answer", "ground_truth", "expected_answer", "expected_output", "correct_answer"),
@@ -31,8 +25,6 @@ REFERENCES = (*CERTAIN, TRUTH, SOLUTION)
 REPLIES = ("output", "response", "completion")
 """Columns that hold the reference where no column is one by its name."""
 IMAGE_COLUMNS = ("images", "image")
-OPTIONAL_PARTS = ("images", "context", "system", "history")
-"""Parts that few files have a column for, as `Shape` and reports name them."""
 TOOLS = ("tools", "functions", "available_tools")
 """Columns of the functions that the model may call."""
 TEMPLATE_OPTIONS = "chat_template_kwargs"
@@ -48,11 +40,6 @@ PASSED_OVER = ("", "unnamed:_0", "_index_level_0_", "rejected", "rejected_respon
 """Columns that do not count next to messages: those that pandas writes for its index, and rejected answers."""
 CONVERSATIONS = ("messages", "conversations", "conversation")
 """Columns that hold messages or turns, and never the text of a question."""
-MAX_HEADER_ROW = 1_048_576
-"""Number of lines of a sheet."""
-EXAMPLE = '{"question": "...", "answer": "...", "hint": "...", "images": "..."}'
-LAYOUT_EXAMPLE = '{"sheet": "...", "header_row": 3}'
-SEPARATORS = re.compile(r"[\s_-]+")
 SHOWN_CHARACTERS = 60
 """Longer column names are cut in messages."""
 
@@ -188,122 +175,6 @@ RULES = (
 )
 
 
-def has_path(item: Mapping[str, Any], path: str) -> bool:
-    """Return whether the row has this column or dotted path; its value may be null."""
-    return _lookup(item, path) is not ABSENT
-
-
-def value_at(item: Mapping[str, Any], path: str) -> Any:
-    """Return the value of a column or dotted path; None if it does not exist."""
-    value = _lookup(item, path)
-    return None if value is ABSENT else value
-
-
-def text_at(item: Mapping[str, Any], path: str | None) -> str | None:
-    """Return the value of a column or dotted path as text; None if it does not exist or is empty."""
-    value = None if path is None else value_at(item, path)
-    text = "" if value in (None, [], {}) else text_of(value)
-    return text if text.strip() else None
-
-
-def text_of(value: object) -> str:
-    """Return a string unchanged, any other value as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-ABSENT = object()
-
-
-def _lookup(item: Mapping[str, Any], path: str) -> Any:
-    if path in item:
-        return item[path]
-    value: Any = item
-    for name in path.split("."):
-        if not isinstance(value, Mapping) or name not in value:
-            return ABSENT
-        value = value[name]
-    return value
-
-
-@lru_cache(maxsize=4096)
-def canonical(column: str) -> str:
-    """Return a column's name without case, surrounding blanks and invisible characters, with `_` between words."""
-    visible = "".join(c for c in column if unicodedata.category(c) != "Cf")
-    return SEPARATORS.sub("_", visible.strip()).casefold()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
-    """A rule bound to the columns of one file. `answer` is None if only a verifier knows where the reference is.
-
-    Where `answer` is the column of the question, the reference is the assistant's turn that ends the conversation.
-    `context`: a column whose text continues the question. `system`: one with the system message. `history`: one with
-    earlier turns. If `images` is None, a row's images are in the first of `IMAGE_COLUMNS` that is not empty.
-    """
-
-    name: str
-    question: str
-    answer: str | None
-    solution: str = SOLUTION
-    hint: str | None = None
-    images: str | None = None
-    context: str | None = None
-    system: str | None = None
-    history: str | None = None
-    has_answer_mark: bool = False
-
-    def columns(self) -> dict[str, str | None]:
-        found = {"question": self.question, "answer": self.answer, "solution": self.solution, "hint": self.hint}
-        optional = {name: getattr(self, name) for name in OPTIONAL_PARTS}
-        return found | {part: column for part, column in optional.items() if column is not None}
-
-
-class ColumnMapping(BaseModel):
-    """The form field `mapping`: the column or dotted path of each part of a row, and where the table begins.
-
-    Columns override all rules. Either the columns or the layout can be left out.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    question: str | None = Field(None, min_length=1)
-    answer: str | None = Field(None, min_length=1, validate_default=True)
-    hint: str | None = Field(None, min_length=1)
-    images: str | None = Field(None, min_length=1)
-    sheet: str | None = Field(None, min_length=1, max_length=255)
-    header_row: int | None = Field(None, ge=1, le=MAX_HEADER_ROW, strict=True)
-
-    @field_validator("answer")
-    @classmethod
-    def _goes_with_question(cls, answer: str | None, info: ValidationInfo) -> str | None:
-        if "question" in info.data and (info.data["question"] is None) != (answer is None):
-            raise ValueError("question and answer go together")
-        return answer
-
-    @model_validator(mode="after")
-    def _names_something(self) -> "ColumnMapping":
-        if self.question is None and (self.layout == Choice() or self.hint or self.images):
-            raise ValueError("question and answer are missing")
-        return self
-
-    @property
-    def layout(self) -> Choice:
-        return Choice(sheet=self.sheet, header_row=self.header_row)
-
-    def shape(self) -> Shape | None:
-        """Return the shape with these columns; None if the columns are not chosen."""
-        if self.question is None or self.answer is None:
-            return None
-        return Shape(
-            name="mapping",
-            question=self.question,
-            answer=self.answer,
-            solution=self.hint or SOLUTION,
-            hint=self.hint,
-            images=self.images,
-        )
-
-
 def stored_shape(name: str, columns: Mapping[str, str | None]) -> Shape:
     """Restore the shape with which a stored file was read from its name and `Shape.columns`."""
     rule = next((rule for rule in RULES if rule.name == name), None)
@@ -316,21 +187,6 @@ def stored_shape(name: str, columns: Mapping[str, str | None]) -> Shape:
         **{name: columns.get(name) for name in OPTIONAL_PARTS},
         has_answer_mark=rule is not None and rule.has_answer_mark,
     )
-
-
-def parse_mapping(text: str) -> ColumnMapping:
-    """Parse the form field `mapping`. Raises AppError naming the offending part."""
-    try:
-        return ColumnMapping.model_validate_json(text)
-    except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        where = ".".join(["mapping", *map(str, problem["loc"])])
-        raise AppError(
-            f"{where}: {problem['msg'].removeprefix('Value error, ')}. Use {EXAMPLE} with the names of your columns, "
-            f"and for a table that begins elsewhere {LAYOUT_EXAMPLE}, alone or with them.",
-            code="invalid_mapping",
-            param="mapping",
-        ) from None
 
 
 def recognise(item: Mapping[str, Any], *, mapping: ColumnMapping | None) -> Shape:

@@ -14,16 +14,9 @@ from backend.datasets.formats.problems import Problem, Report
 from backend.datasets.rows.images import ImageStore, without_images
 from backend.datasets.rows.labels import note_on_ratings, require_right
 from backend.datasets.rows.messages import answer_of_messages, leaves_out_reply, messages_of, reply_of, with_images
-from backend.datasets.rows.recognise import (
-    REFERENCES,
-    ColumnMapping,
-    Shape,
-    canonical,
-    recognise,
-    text_at,
-    text_of,
-    value_at,
-)
+from backend.datasets.rows.paths import canonical, text_at, text_of, value_at
+from backend.datasets.rows.recognise import REFERENCES, recognise
+from backend.datasets.rows.shape import ColumnMapping, Shape
 from backend.datasets.rows.source import Table, open_table
 from backend.datasets.rows.tools import Tool, columns_named_tools, note_on_tools, tools_of
 from backend.datasets.rows.turns import note_on

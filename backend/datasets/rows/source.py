@@ -23,7 +23,8 @@ from backend.datasets.formats.json_lists import data_list, json_list
 from backend.datasets.formats.layout import Choice, Layout
 from backend.datasets.formats.problems import Problem
 from backend.datasets.formats.text import Utf8Stream, detect_encoding, legacy_encoding
-from backend.datasets.rows.recognise import RULES, ColumnMapping, is_known_header
+from backend.datasets.rows.recognise import RULES, is_known_header
+from backend.datasets.rows.shape import ColumnMapping
 from backend.errors import AppError
 from backend.settings import settings
 

@@ -11,15 +11,9 @@ from typing import Any
 
 from backend.datasets.formats.json_lines import BadLineError, parse_text
 from backend.datasets.rows.definitions import SCHEMAS, WRITTEN, decoded_tools, defines_tools
-from backend.datasets.rows.recognise import (
-    REFERENCES,
-    REPLIES,
-    TEMPLATE_OPTIONS,
-    TOOLS,
-    Shape,
-    canonical,
-    value_at,
-)
+from backend.datasets.rows.paths import canonical, value_at
+from backend.datasets.rows.recognise import REFERENCES, REPLIES, TEMPLATE_OPTIONS, TOOLS
+from backend.datasets.rows.shape import Shape
 
 KEPT_NULLS = ("default", "const")
 """Keywords of JSON Schema that may be null. Other nulls are filled in by tables with one type per column."""

@@ -14,8 +14,9 @@ from backend.datasets.analysis.leakage import BY_ANSWER, RowPlacement, stratum_o
 from backend.datasets.formats.json_lines import MAX_LINE_BYTES, BadLineError, raw_row
 from backend.datasets.reading.store import require_processed
 from backend.datasets.rows.images import ImageStore
-from backend.datasets.rows.recognise import Shape, stored_shape
+from backend.datasets.rows.recognise import stored_shape
 from backend.datasets.rows.rows import NormalRow, normal_row
+from backend.datasets.rows.shape import Shape
 from backend.datasets.versions import change
 from backend.datasets.versions.edits import Edit, EditPlan, plan_edits
 from backend.datasets.versions.filters import Filter

@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 from backend import blobs
 from backend.datasets.rows.images import image_value
 from backend.datasets.rows.messages import messages_of, with_images
-from backend.datasets.rows.recognise import Shape
 from backend.datasets.rows.rows import NormalRow
+from backend.datasets.rows.shape import Shape
 from backend.db.files import ROWS_TOGETHER, DatasetRow, File
 
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from backend.datasets.formats.json_lines import MAX_DEPTH, MAX_LINE_BYTES, RawRow, json_lines
 from backend.datasets.formats.problems import Problem
-from backend.datasets.rows.recognise import IMAGE_COLUMNS, TOOLS, canonical
+from backend.datasets.rows.paths import canonical
+from backend.datasets.rows.recognise import IMAGE_COLUMNS, TOOLS
 
 GOOD = b'{"question": "q", "answer": "a"}\n'
 TOO_LONG = b'{"question": "' + b"x" * MAX_LINE_BYTES + b'"}\n'

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from backend.datasets.formats.json_lines import RawRow
 from backend.datasets.formats.layout import Layout
 from backend.datasets.formats.problems import Problem
-from backend.datasets.rows.recognise import ColumnMapping
+from backend.datasets.rows.shape import ColumnMapping
 from backend.datasets.rows.source import Format, Table, open_table
 from backend.errors import AppError
 from tests.backend.datasets.formats.workbooks import Xml, workbook

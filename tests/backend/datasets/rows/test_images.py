@@ -15,8 +15,8 @@ from sqlalchemy import func, select
 
 from backend import blobs
 from backend.datasets.reading.store import delete_file, store_dataset
-from backend.datasets.rows.recognise import ColumnMapping
 from backend.datasets.rows.rows import NormalRow, load_rows, read_rows
+from backend.datasets.rows.shape import ColumnMapping
 from backend.db.blobs import Blob
 from backend.db.engine import transaction
 from backend.db.files import FileImage

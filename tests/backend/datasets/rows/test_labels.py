@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from backend.datasets.rows.recognise import ColumnMapping
+from backend.datasets.rows.shape import ColumnMapping
 from tests.backend.datasets.rows.test_rows import QUESTION, lines, read_all, read_one
 
 SAYS = [{"role": "assistant", "content": "4"}]

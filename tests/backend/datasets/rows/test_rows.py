@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from backend.datasets.formats.problems import Report
 from backend.datasets.rows.images import ImageStore
-from backend.datasets.rows.recognise import ColumnMapping, parse_mapping
 from backend.datasets.rows.rows import NormalRow, answer_of, normal_rows, read_rows
+from backend.datasets.rows.shape import ColumnMapping, parse_mapping
 from backend.datasets.rows.source import open_table
 from backend.datasets.rows.turns import MAX_PYTHON_CHARACTERS
 from backend.errors import AppError

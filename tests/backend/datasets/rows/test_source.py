@@ -14,7 +14,7 @@ import pytest
 from backend.datasets.formats import json_lists
 from backend.datasets.formats.json_lines import RawRow
 from backend.datasets.formats.problems import Problem
-from backend.datasets.rows.recognise import ColumnMapping
+from backend.datasets.rows.shape import ColumnMapping
 from backend.datasets.rows.source import Format, open_table
 from backend.errors import AppError
 

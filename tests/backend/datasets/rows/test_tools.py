@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.datasets.rows.recognise import parse_mapping
 from backend.datasets.rows.rows import NormalRow
+from backend.datasets.rows.shape import parse_mapping
 from tests.backend.datasets.rows.test_rows import lines, read_all, read_one
 
 QUESTION = [{"role": "user", "content": "Balance of account 7?"}]
