@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from backend.datasets.rows.shape import ColumnMapping
-from tests.backend.datasets.rows.test_rows import QUESTION, lines, read_all, read_one
+from tests.backend.datasets.rows.reading import QUESTION, lines, read_all, read_one
 
 SAYS = [{"role": "assistant", "content": "4"}]
 TURNS = [{"from": "human", "value": "2 + 2?"}, {"from": "gpt", "value": "4"}]

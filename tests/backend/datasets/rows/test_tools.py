@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from backend.datasets.rows.rows import NormalRow
 from backend.datasets.rows.shape import parse_mapping
-from tests.backend.datasets.rows.test_rows import lines, read_all, read_one
+from tests.backend.datasets.rows.reading import lines, read_all, read_one
 
 QUESTION = [{"role": "user", "content": "Balance of account 7?"}]
 PARAMETERS = {"type": "object", "properties": {"account": {"type": "integer"}}}
