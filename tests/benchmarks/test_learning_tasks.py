@@ -10,16 +10,24 @@ from benchmarks.learning.lookups import CITES, with_reference
 from benchmarks.learning.models import CACHE
 from benchmarks.learning.task import HELD_OUT_FROM
 from benchmarks.learning.tasks import TASKS, task_named
+from tests.reasoning_gym import needs_reasoning_gym
 from worker.engine.rollouts.prompts import HINT_BLOCK
 
+FROM_REASONING_GYM = ("chain_sum", "letter_counting")
 
-@pytest.mark.parametrize("name", TASKS)
+
+def tasks(*names: str) -> pytest.MarkDecorator:
+    marked = [pytest.param(name, marks=needs_reasoning_gym if name in FROM_REASONING_GYM else ()) for name in names]
+    return pytest.mark.parametrize("name", marked)
+
+
+@tasks(*TASKS)
 def test_a_task_is_the_same_each_time(name):
     assert TASKS[name](CACHE).train == task_named(name).train
     assert TASKS[name](CACHE).held_out == task_named(name).held_out
 
 
-@pytest.mark.parametrize("name", TASKS)
+@tasks(*TASKS)
 def test_every_solution_earns_the_reward_and_rows_are_apart(name):
     task = task_named(name)
     rows = [*task.train, *task.held_out]
@@ -31,7 +39,7 @@ def test_every_solution_earns_the_reward_and_rows_are_apart(name):
     assert len(set(questions)) == len(questions)
 
 
-@pytest.mark.parametrize("name", ["unreachable", "chain_sum", "letter_counting"])
+@tasks("unreachable", *FROM_REASONING_GYM)
 def test_no_lesson_asks_a_held_out_question_and_a_third_of_them_holds_a_hint(name):
     task = task_named(name)
     steps = task.pretraining.lessons(random.Random(1))

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import reasoning_gym
 
 from backend.verifiers.specs import Python, parse_spec
 from examples.reasoning_gym import make
 from examples.reasoning_gym.verifier import grade
+from tests.reasoning_gym import needs_reasoning_gym
 
 FOLDER = Path(make.__file__).parent
 
@@ -21,6 +21,7 @@ def rows(name: str) -> list[dict[str, Any]]:
 ROWS = rows("train.jsonl") + rows("held_out.jsonl")
 
 
+@needs_reasoning_gym
 def test_the_files_are_what_the_script_writes_today(tmp_path: Path) -> None:
     make.make(tmp_path, train_rows=make.TRAIN_ROWS, held_out_rows=make.HELD_OUT_ROWS, seed=0)
     for name in ("train.jsonl", "held_out.jsonl"):
@@ -51,7 +52,10 @@ def test_numbers_are_read_as_people_write_them(text: str, score: float) -> None:
     assert grade({"answer": "-1024"}, text) == score
 
 
+@needs_reasoning_gym
 def test_it_agrees_with_the_package_s_own_scorer_on_bare_numbers() -> None:
+    import reasoning_gym
+
     dataset = reasoning_gym.create_dataset("chain_sum", size=1, seed=0)
     for row in ROWS:
         for number in (int(row["answer"]), int(row["answer"]) + 1, -int(row["answer"])):
