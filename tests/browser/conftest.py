@@ -4,20 +4,11 @@ import os
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
+from tests.browser.profiles import Browser
 from tests.browser.steps import at_rest
-from tests.machine import chromium
 from tests.processes import ROOT, Addresses, running_ui
-
-CHROMIUM_ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 FOR_DOCS = os.environ.get("RLSD_SCREENSHOTS") == "1"
 """Whether to write screenshots to docs/screenshots, from a run long enough to show something."""
@@ -64,13 +55,13 @@ def ui(addresses: Addresses) -> str:
 
 
 @pytest.fixture(scope="package")
-def browser() -> Iterator[Browser]:
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """One browser for all tests here, since no other event loop can run next to Playwright's."""
     expect.set_options(timeout=30_000)
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM_ARGUMENTS)
-        yield started
-        started.close()
+        browser = Browser(playwright, tmp_path_factory.mktemp("profiles"))
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(autouse=True)
@@ -78,8 +69,7 @@ def closed_pages(request: pytest.FixtureRequest) -> Iterator[None]:
     """Close the pages of each test before the next one."""
     yield
     if "browser" in request.fixturenames:
-        for context in request.getfixturevalue("browser").contexts:
-            context.close()
+        request.getfixturevalue("browser").forget()
 
 
 @pytest.fixture

@@ -4,31 +4,9 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-from playwright.sync_api import Browser, BrowserContext, Page, TimeoutError, expect
+from playwright.sync_api import Page, TimeoutError, expect
 
 TRAINING_MS = 480_000
-STILL = """
-addEventListener("DOMContentLoaded", () => {
-  const style = document.createElement("style");
-  style.textContent = `*, *::before, *::after { animation: none !important; transition: none !important }
-    [data-stale="true"] { opacity: 1 !important }`;
-  document.head.append(style);
-});
-window.runs = 0;
-new MutationObserver((changes) => {
-  for (const { target } of changes) if (target.dataset.testScriptState === "running") window.runs += 1;
-}).observe(document, { subtree: true, attributeFilter: ["data-test-script-state"] });
-const animate = Element.prototype.animate;
-Element.prototype.animate = function (...args) {
-  const animation = animate.apply(this, args);
-  animation.finish();
-  return animation;
-};
-"""
-"""No animations or fading: they cost time without a graphics card, and move buttons while these are pressed.
-
-`window.runs` counts the runs of the page's script: during one, parts of the page are pale.
-"""
 REST_MS = 150
 RESTS_FOR = """ms => {
   const state = document.querySelector("[data-test-script-state]")?.dataset.testScriptState;
@@ -42,19 +20,6 @@ ENDED = re.compile(r"tokens?, (complete|cut off)")
 """The caption of a complete answer."""
 SCORE = re.compile(r"^score [\d.]+\s*$")
 """The caption of an answer."""
-
-
-def opened(browser: Browser, *, dark: bool = False) -> BrowserContext:
-    context = browser.new_context(
-        viewport={"width": 1280, "height": 900},
-        color_scheme="dark" if dark else "light",
-        reduced_motion="reduce",
-        timezone_id="Europe/Berlin",
-        accept_downloads=True,
-    )
-    context.add_init_script(STILL)
-    context.set_default_timeout(30_000)
-    return context
 
 
 def sign_in(page: Page, key: str) -> None:

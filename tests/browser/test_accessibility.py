@@ -8,20 +8,20 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from backend.db.base import utc_now
 from backend.db.engine import transaction
 from backend.db.jobs import Job
 from backend.jobs.lifecycle import JobState
 from frontend.api import Client, new_connections
+from tests.browser.profiles import Browser
 from tests.browser.steps import (
     TRIES,
     answered,
     at_rest,
     choose,
     heading,
-    opened,
     part,
     row_to_ask,
     sign_in,
@@ -220,7 +220,7 @@ def test_no_page_has_a_serious_fault(browser: Browser, addresses: Addresses, key
             {"name": "which one", "job": job_body(dataset), "arms": ARMS, "seeds": [0, 1, 2]}
         )
         finished(comparison)
-        page = opened(browser).new_page()
+        page = browser.open_page()
         page.goto(ui)
         found = faults(page, axe)
         sign_in(page, key)
@@ -260,5 +260,4 @@ def test_no_page_has_a_serious_fault(browser: Browser, addresses: Addresses, key
         for reach in (mapping, report, unfolded, fault_and_matches, matrix, answers, phone, denied):
             for _ in reach(page, ui, **made):
                 found += [f"{reach.__name__}: {fault}" for fault in faults(page, axe)]
-        page.context.close()
     assert not found, "\n".join(sorted(set(found)))

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.backend.datasets.formats.workbooks import workbook
 from tests.browser.conftest import Shoot
-from tests.browser.steps import TRIES, at_rest, choose, choose_file, heading, opened, part, sign_in
+from tests.browser.profiles import Browser
+from tests.browser.steps import TRIES, at_rest, choose, choose_file, heading, part, sign_in
 
 PASTED = "Frage\tRichtig\tWeg\n" + "".join(
     f"Wer genehmigt Ventil {n}?\t{who}\tVentile über 10 t: {who}\n" for n, who in enumerate(["Büro", "Leitung"] * 3)
@@ -24,8 +25,7 @@ PASTED = "Frage\tRichtig\tWeg\n" + "".join(
 def test_a_pasted_table_is_mapped_by_menus_before_it_is_stored(
     browser: Browser, ui: str, key: str, shoot: Shoot
 ) -> None:
-    context = opened(browser)
-    page = context.new_page()
+    page = browser.open_page()
     page.goto(f"{ui}/datasets")
     sign_in(page, key)
     shoot(page, "datasets-first")
@@ -41,13 +41,11 @@ def test_a_pasted_table_is_mapped_by_menus_before_it_is_stored(
     page.locator(".st-key-upload_go").get_by_role("button").click()
     heading(page, "pasted rows.tsv")
     expect(page.get_by_test_id("stMetric").filter(has_text="Rows").first).to_contain_text("6")
-    context.close()
 
 
 @pytest.mark.timeout(180)
 def test_rows_written_by_hand_become_a_dataset(browser: Browser, ui: str, key: str, shoot: Shoot) -> None:
-    context = opened(browser)
-    page = context.new_page()
+    page = browser.open_page()
     page.goto(f"{ui}/datasets")
     sign_in(page, key)
     part(page, "Type rows")
@@ -61,7 +59,6 @@ def test_rows_written_by_hand_become_a_dataset(browser: Browser, ui: str, key: s
     page.locator(".st-key-upload_go").get_by_role("button").click()
     heading(page, "written rows.jsonl")
     expect(page.locator("code", has_text="the clerk")).to_be_visible()
-    context.close()
 
 
 def first_cell_chosen(page: Page) -> None:
@@ -98,8 +95,7 @@ def test_a_file_with_images_and_bad_rows_is_previewed_stored_and_reported(
 ) -> None:
     path = tmp_path / "parts.jsonl"
     path.write_bytes(b"".join(lines()))
-    context = opened(browser)
-    page = context.new_page()
+    page = browser.open_page()
     page.goto(f"{ui}/datasets")
     sign_in(page, key)
     choose_file(page, path)
@@ -127,7 +123,6 @@ def test_a_file_with_images_and_bad_rows_is_previewed_stored_and_reported(
     expect(page.get_by_text(re.compile("Rows 50 to 60 of 61"))).to_be_visible()
     page.get_by_text("Show row").scroll_into_view_if_needed()
     shoot(page, "dataset-rows")
-    context.close()
 
 
 @pytest.mark.timeout(120)
@@ -135,18 +130,17 @@ def test_a_click_on_a_duplicate_row_shows_it(browser: Browser, ui: str, key: str
     questions = ["Who approves a gasket?", "Who approves a valve?", "Who approves a pump?", "Who approves a valve?"]
     path = tmp_path / "twice.jsonl"
     path.write_text("".join(json.dumps({"question": each, "answer": "clerk"}) + "\n" for each in questions))
-    with opened(browser) as context:
-        page = context.new_page()
-        page.goto(f"{ui}/datasets")
-        sign_in(page, key)
-        choose_file(page, path)
-        page.locator(".st-key-upload_go").get_by_role("button").click()
-        heading(page, "twice.jsonl")
-        expect(page.get_by_test_id("stVegaLiteChart").first).to_be_visible()
-        part(page, "Duplicates")
-        # The scroll container covers the canvas and takes the click.
-        page.locator(".st-key-equal_rows canvas").first.click(position={"x": 16, "y": 52}, force=True)
-        expect(page.get_by_role("spinbutton", name="Show row")).to_have_value("1")
+    page = browser.open_page()
+    page.goto(f"{ui}/datasets")
+    sign_in(page, key)
+    choose_file(page, path)
+    page.locator(".st-key-upload_go").get_by_role("button").click()
+    heading(page, "twice.jsonl")
+    expect(page.get_by_test_id("stVegaLiteChart").first).to_be_visible()
+    part(page, "Duplicates")
+    # The scroll container covers the canvas and takes the click.
+    page.locator(".st-key-equal_rows canvas").first.click(position={"x": 16, "y": 52}, force=True)
+    expect(page.get_by_role("spinbutton", name="Show row")).to_have_value("1")
 
 
 def lines() -> list[bytes]:
@@ -172,8 +166,7 @@ def test_a_bad_line_and_unknown_columns_are_explained_and_mapped(
     bad, odd = tmp_path / "bad.jsonl", tmp_path / "odd.jsonl"
     bad.write_text('{"question": "a", "answer": "b"}\n{"question": \n')
     odd.write_text('{"asked": "Who approves a valve?", "right": "clerk", "by": "Ann"}\n')
-    context = opened(browser)
-    page = context.new_page()
+    page = browser.open_page()
     page.goto(f"{ui}/datasets")
     sign_in(page, key)
     choose_file(page, bad)
@@ -192,7 +185,6 @@ def test_a_bad_line_and_unknown_columns_are_explained_and_mapped(
     page.locator(".st-key-upload_go").get_by_role("button").click()
     heading(page, "odd.jsonl")
     expect(page.get_by_text("Who approves a valve?").first).to_be_visible()
-    context.close()
 
 
 @pytest.mark.timeout(120)
@@ -202,8 +194,7 @@ def test_the_sheet_of_a_workbook_is_shown_and_another_one_is_chosen(
     exam = tmp_path / "exam.xlsx"
     table = [["Exam of spring"], [], ["question", "answer"], ["Who approves a valve?", "clerk"]]
     exam.write_bytes(workbook([["Welcome"]], table, [["question", "answer"], ["Who approves a pump?", "warden"]]))
-    context = opened(browser)
-    page = context.new_page()
+    page = browser.open_page()
     page.goto(f"{ui}/datasets")
     sign_in(page, key)
     choose_file(page, exam)
@@ -214,4 +205,3 @@ def test_the_sheet_of_a_workbook_is_shown_and_another_one_is_chosen(
     page.locator(".st-key-upload_go").get_by_role("button").click()
     heading(page, "exam.xlsx")
     expect(page.get_by_text("Who approves a pump?").first).to_be_visible()
-    context.close()

@@ -5,12 +5,13 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from frontend.api import Client, new_connections
 from frontend.words import starter
 from tests.browser.conftest import Shoot
-from tests.browser.steps import TRAINING_MS, heading, opened, part, sign_in
+from tests.browser.profiles import Browser
+from tests.browser.steps import TRAINING_MS, heading, part, sign_in
 from tests.processes import Addresses
 
 PHONE = {"width": 390, "height": 844}
@@ -42,13 +43,12 @@ def job(addresses: Addresses, key: str, check_worker: int, train_worker: object)
 @pytest.fixture
 def page(browser: Browser, addresses: Addresses, job: str, key: str) -> Iterator[Page]:
     """The job's page after some steps."""
-    with opened(browser) as context:
-        page = context.new_page()
-        page.goto(f"{addresses.ui}/job?job={job}")
-        sign_in(page, key)
-        heading(page, "watched")
-        expect(page.get_by_text(re.compile(rf"step [1-9]\d* of {STEPS:,}"))).to_be_visible(timeout=TRAINING_MS)
-        yield page
+    page = browser.open_page()
+    page.goto(f"{addresses.ui}/job?job={job}")
+    sign_in(page, key)
+    heading(page, "watched")
+    expect(page.get_by_text(re.compile(rf"step [1-9]\d* of {STEPS:,}"))).to_be_visible(timeout=TRAINING_MS)
+    return page
 
 
 def state(page: Page, name: str) -> None:

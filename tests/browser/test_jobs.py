@@ -4,10 +4,11 @@ import re
 import time
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Shoot
-from tests.browser.steps import TRAINING_MS, at_rest, heading, opened, part, sign_in
+from tests.browser.profiles import Browser
+from tests.browser.steps import TRAINING_MS, at_rest, heading, part, sign_in
 
 MINUTES = 5
 """Time limit of the tour here; Home promises a few minutes on a laptop."""
@@ -18,8 +19,7 @@ MINUTES = 5
 def test_the_tour_ends_with_a_better_model_whose_job_can_be_inspected_and_repeated(
     browser: Browser, ui: str, key: str, shoot: Shoot
 ) -> None:
-    context = opened(browser)
-    page = context.new_page()
+    page = browser.open_page()
     page.goto(ui)
     sign_in(page, key)
     heading(page, "Home")
@@ -38,7 +38,6 @@ def test_the_tour_ends_with_a_better_model_whose_job_can_be_inspected_and_repeat
     page.get_by_text("Method and main settings").click()
     expect(page.get_by_role("spinbutton", name="Training steps")).to_have_value("60")
     compare_methods(page, shoot)
-    context.close()
 
 
 def take_the_tour(page: Page, shoot: Shoot) -> None:
@@ -140,8 +139,7 @@ def compare_methods(page: Page, shoot: Shoot) -> None:
 def test_a_menu_entry_leads_from_an_open_object_to_its_list(
     browser: Browser, ui: str, key: str, place: str, name: str
 ) -> None:
-    context = opened(browser)
-    page = context.new_page()
+    page = browser.open_page()
     page.goto(f"{ui}/{place}")
     sign_in(page, key)
     at_rest(page)
@@ -149,4 +147,3 @@ def test_a_menu_entry_leads_from_an_open_object_to_its_list(
     expect(page).to_have_url(f"{ui}/{place.partition('?')[0]}")
     heading(page, name)
     expect(page.get_by_test_id("stException")).to_have_count(0)
-    context.close()

@@ -5,11 +5,12 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from frontend.api import Client, new_connections
 from tests.browser.conftest import FOR_DOCS, Shoot
-from tests.browser.steps import SCORE, TRAINING_MS, answered, at_rest, go_to, heading, opened, part, row_to_ask, sign_in
+from tests.browser.profiles import Browser
+from tests.browser.steps import SCORE, TRAINING_MS, answered, at_rest, go_to, heading, part, row_to_ask, sign_in
 from tests.processes import STARTER, Addresses
 
 STEPS, SEEDS, ROWS = (60, 2, 400) if FOR_DOCS else (6, 1, 100)
@@ -33,8 +34,7 @@ def test_two_methods_are_compared_and_their_models_answer(
         client.upload(io.BytesIO(rows), filename="handbook.jsonl", mapping=None)
         grader = {"type": "python", "name": "handbook answer", "source": (STARTER / "verifier.py").read_text()}
         client.create_verifier(name="handbook answer", grader=grader)
-    context = opened(browser)
-    page = context.new_page()
+    page = browser.open_page()
     page.goto(addresses.ui)
     sign_in(page, key)
     heading(page, "Home")
@@ -49,7 +49,6 @@ def test_two_methods_are_compared_and_their_models_answer(
     model(page, shoot)
     playground(page, shoot)
     narrow(browser, address, key, shoot)
-    context.close()
 
 
 def start_comparison(page: Page, shoot: Shoot) -> str:
@@ -135,8 +134,8 @@ def playground(page: Page, shoot: Shoot) -> None:
 
 def narrow(browser: Browser, address: str, key: str, shoot: Shoot) -> None:
     """Show the verdict on a phone."""
-    context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme="light")
-    page = context.new_page()
+    page = browser.open_page()
+    page.set_viewport_size({"width": 390, "height": 844})
     page.goto(address)
     page.get_by_label("API key", exact=True).fill(key)
     page.get_by_role("button", name="Sign in").click()
@@ -144,4 +143,3 @@ def narrow(browser: Browser, address: str, key: str, shoot: Shoot) -> None:
     shoot(page, "compare-narrow")
     wide = page.evaluate("document.querySelector('[data-testid=stMain]').scrollWidth")
     assert wide <= 390
-    context.close()

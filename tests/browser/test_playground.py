@@ -6,9 +6,10 @@ from pathlib import Path
 from subprocess import Popen
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
-from tests.browser.steps import ENDED, at_rest, go_to, opened, sign_in, stay_signed_in, write
+from tests.browser.profiles import Browser
+from tests.browser.steps import ENDED, at_rest, go_to, sign_in, stay_signed_in, write
 from tests.service.chatting import chat_server
 
 WAITING = "Waiting for the answer."
@@ -24,8 +25,7 @@ def model_server(services: object, tmp_path: Path) -> Iterator[Popen[bytes]]:
 def test_an_answer_continues_while_its_page_is_refreshed(
     browser: Browser, ui: str, key: str, model_server: Popen[bytes]
 ) -> None:
-    context = opened(browser)
-    page = context.new_page()
+    page = browser.open_page()
     page.goto(ui)
     sign_in(page, key)
     stay_signed_in(page)
@@ -59,4 +59,3 @@ def test_an_answer_continues_while_its_page_is_refreshed(
         expect(page.get_by_role("button", name="Stop")).to_have_count(0)
     finally:
         model_server.send_signal(signal.SIGCONT)
-    context.close()

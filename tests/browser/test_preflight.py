@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from frontend.api import Client, new_connections
 from tests.browser.conftest import Shoot
-from tests.browser.steps import at_rest, go_to, opened, sign_in
+from tests.browser.profiles import Browser
+from tests.browser.steps import at_rest, go_to, sign_in
 from tests.processes import STARTER, Addresses
 
 
@@ -21,8 +22,7 @@ def test_a_pre_flight_shows_its_progress_and_its_report(
         client.upload(content, filename="starter.jsonl", mapping=None)
         grader = {"type": "python", "name": "starter", "source": (STARTER / "verifier.py").read_text()}
         client.create_verifier(name="starter", grader=grader)
-    context = opened(browser)
-    page = context.new_page()
+    page = browser.open_page()
     page.goto(addresses.ui)
     sign_in(page, key)
     go_to(page, "New job")
@@ -39,4 +39,3 @@ def test_a_pre_flight_shows_its_progress_and_its_report(
     expect(page.locator("mark").first).to_be_visible(timeout=60_000)
     page.get_by_text("Student", exact=True).scroll_into_view_if_needed()
     shoot(page, "teacher-preview")
-    context.close()

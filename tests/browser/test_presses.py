@@ -1,14 +1,14 @@
 """A click counts even if something else happens at the same moment."""
 
 import io
-from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from frontend.api import Client, new_connections
 from frontend.components.job_feed import TICK_S
-from tests.browser.steps import heading, opened, part, sign_in, signed_in_after_reload
+from tests.browser.profiles import Browser
+from tests.browser.steps import heading, part, sign_in, signed_in_after_reload
 from tests.processes import Addresses
 from tests.service.conftest import EXACT, job_body
 
@@ -35,9 +35,8 @@ BREAKS_AFTER_MS = (0, 10, 20, 30, 45, 60, 80, 120)
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    with opened(browser) as context:
-        yield context.new_page()
+def page(browser: Browser) -> Page:
+    return browser.open_page()
 
 
 def test_a_menu_entry_pressed_right_after_signing_in_opens_its_page(page: Page, addresses: Addresses, key: str) -> None:
@@ -63,21 +62,24 @@ def test_the_chosen_tab_stays_when_the_connection_breaks(page: Page, addresses: 
         dataset = client.upload(io.BytesIO(ROWS), filename="rows.jsonl", mapping=None)["id"]
         client.create_verifier(name="exact", grader=EXACT)
         job = client.create_job(job_body(dataset))["id"]
-    page.add_init_script(KEEP_SOCKETS)
     page.goto(addresses.ui)
     sign_in(page, key)
     signed_in_after_reload(page)
-    for after in BREAKS_AFTER_MS:
-        page.goto(f"{addresses.ui}/job?job={job}")
-        expect(page.get_by_role("radio", name="Learning", exact=True)).to_be_checked()
-        sockets = page.evaluate("() => window.sockets.length")
-        page.evaluate(PRESS_THEN_BREAK, ["Settings", after])
-        page.wait_for_function("(before) => window.sockets.length > before", arg=sockets)
-        page.wait_for_timeout(2.5 * TICK_S * 1000)
-        assert page.get_by_role("radio", name="Settings", exact=True).is_checked(), f"lost after {after} ms"
-        expect(page.get_by_text("The settings this job was created with.")).to_be_visible()
-        assert "view=Settings" in page.url
-        part(page, "Events")
-        part(page, "Learning")
-    page.evaluate("() => document.querySelector('[data-testid=stApp]').remove()")  # as Streamlit does at times
-    expect(page.get_by_role("radio", name="Learning", exact=True)).to_be_checked()
+    job_page = f"{addresses.ui}/job?job={job}"
+    broken = {after: page.context.new_page() for after in BREAKS_AFTER_MS}
+    for after, tab in broken.items():
+        tab.add_init_script(KEEP_SOCKETS)
+        tab.goto(job_page)
+        expect(tab.get_by_role("radio", name="Learning", exact=True)).to_be_checked()
+        sockets = tab.evaluate("() => window.sockets.length")
+        tab.evaluate(PRESS_THEN_BREAK, ["Settings", after])
+        tab.wait_for_function("(before) => window.sockets.length > before", arg=sockets)
+    page.wait_for_timeout(2.5 * TICK_S * 1000)
+    for after, tab in broken.items():
+        assert tab.get_by_role("radio", name="Settings", exact=True).is_checked(), f"lost after {after} ms"
+        expect(tab.get_by_text("The settings this job was created with.")).to_be_visible()
+        assert "view=Settings" in tab.url
+    part(tab, "Events")
+    part(tab, "Learning")
+    tab.evaluate("() => document.querySelector('[data-testid=stApp]').remove()")  # as Streamlit does at times
+    expect(tab.get_by_role("radio", name="Learning", exact=True)).to_be_checked()

@@ -4,29 +4,26 @@ import json
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser
 
-from tests.browser.steps import go_to, opened, sign_in, signed_in_after_reload
+from tests.browser.profiles import Browser
+from tests.browser.steps import go_to, sign_in, signed_in_after_reload
 
 
 @pytest.mark.timeout(120)
 def test_the_key_never_reaches_the_address_or_the_browsers_storage(browser: Browser, ui: str, key: str) -> None:
-    context = opened(browser)
-    page = context.new_page()
+    page = browser.open_page()
     page.goto(ui)
     sign_in(page, key)
     signed_in_after_reload(page)
-    [cookie] = [c for c in context.cookies() if c["name"] == "rlsd_session"]
+    [cookie] = [c for c in page.context.cookies() if c["name"] == "rlsd_session"]
     assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Strict")
-    kept = json.dumps([context.cookies(), context.storage_state(), page.url])
+    kept = json.dumps([page.context.cookies(), page.context.storage_state(), page.url])
     assert key not in kept
-    context.close()
 
 
 @pytest.mark.timeout(120)
 def test_no_page_requests_another_host(browser: Browser, ui: str, key: str) -> None:
-    context = opened(browser)
-    page = context.new_page()
+    page = browser.open_page()
     hosts: set[str] = set()
     page.on("request", lambda request: hosts.add(urlsplit(request.url).hostname or ""))
     page.goto(ui)
@@ -35,4 +32,3 @@ def test_no_page_requests_another_host(browser: Browser, ui: str, key: str) -> N
         go_to(page, name)
     page.wait_for_timeout(1000)
     assert hosts - {""} == {"127.0.0.1"}
-    context.close()

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from backend.db.engine import transaction
 from backend.db.keys import Role, create_key
 from backend.stack.embedded import Services
 from frontend.api import Client, new_connections
-from tests.browser.steps import choose, opened, sign_in, stay_signed_in, write, write_code
+from tests.browser.profiles import Browser
+from tests.browser.steps import choose, sign_in, stay_signed_in, write, write_code
 from tests.processes import free_port, running_api, running_ui
 from tests.service.conftest import EXACT, job_body
 
@@ -63,14 +64,13 @@ def test_pages_report_that_the_server_is_down_and_recover(browser: Browser, plac
             dataset = client.upload(io.BytesIO(ROWS), filename="rows.jsonl", mapping=None)["id"]
             client.create_verifier(name="exact", grader=EXACT)
             job = client.create_job(job_body(dataset))["id"]
-        context = opened(browser)
-        page = context.new_page()
+        page = browser.open_page()
         page.goto(place.ui)
         sign_in(page, key)
         stay_signed_in(page)
         pages = {}
         for address, heading in PLACES.items():
-            pages[address] = context.new_page()
+            pages[address] = page.context.new_page()
             pages[address].goto(f"{place.ui}/{address.format(dataset=dataset, job=job)}")
             content(pages[address], heading)
         api.close()
@@ -96,7 +96,7 @@ def test_unsaved_input_is_restored_when_the_server_is_back_and_after_a_refresh(
             client = Client(connections, key=key)
             dataset = client.upload(io.BytesIO(ROWS), filename="rows.jsonl", mapping=None)["id"]
             client.create_verifier(name="exact", grader=EXACT)
-        page = opened(browser).new_page()
+        page = browser.open_page()
         page.goto(f"{place.ui}/verifiers?verifier=new")
         sign_in(page, key)
         choose(page, "Kind", "Python")
@@ -143,7 +143,7 @@ def test_changes_reach_other_viewers_and_a_viewer_sees_why_controls_are_disabled
         job = client.create_job(job_body(dataset))["id"]
         people = []
         for secret in (key, looking):
-            page = opened(browser).new_page()
+            page = browser.open_page()
             page.goto(f"{place.ui}/job?job={job}")
             sign_in(page, secret)
             expect(page.locator(".st-key-job_state")).to_contain_text("Waiting")

@@ -7,11 +7,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from frontend.api import Client, new_connections
 from tests.browser.conftest import Shoot
-from tests.browser.steps import at_rest, choose, heading, opened, part, sign_in
+from tests.browser.profiles import Browser
+from tests.browser.steps import at_rest, choose, heading, part, sign_in
 from tests.processes import running_stack
 from tests.service.test_oidc import Provider, provider
 
@@ -53,8 +54,7 @@ def listener() -> Iterator[str]:
 def test_an_administrator_sets_the_server_up_and_a_viewer_sees_what_they_may(
     browser: Browser, ui: str, listener: str, key: str, shoot: Shoot
 ) -> None:
-    context = opened(browser)
-    page = context.new_page()
+    page = browser.open_page()
     page.goto(f"{ui}/settings")
     sign_in(page, key)
     heading(page, "Settings")
@@ -72,14 +72,12 @@ def test_an_administrator_sets_the_server_up_and_a_viewer_sees_what_they_may(
     audit(page, shoot)
     narrow(page, shoot)
 
-    other = opened(browser)
-    viewer = other.new_page()
+    viewer = browser.open_page()
     viewer.goto(f"{ui}/settings?section=Keys")
     sign_in(viewer, secret)
     expect(viewer.get_by_text("Your role has no access")).to_be_visible()
     expect(viewer.get_by_text("Your role in “default” is viewer")).to_be_visible()
     shoot(viewer, "settings-denied")
-    other.close()
 
     page.set_viewport_size({"width": 1280, "height": 900})
     part(page, "Keys")
@@ -87,7 +85,6 @@ def test_an_administrator_sets_the_server_up_and_a_viewer_sees_what_they_may(
     page.get_by_role("button", name="Revoke now").click()
     expect(page.get_by_text("Key “dashboard” revoked.")).to_be_visible()
     expect(page.locator("[class*=st-key-row_key]").filter(has_text="dashboard")).to_contain_text("Revoked")
-    context.close()
 
 
 @pytest.mark.timeout(180)
@@ -98,8 +95,7 @@ def test_a_member_signs_in_through_the_identity_provider(
     monkeypatch.setenv("RLSD_UI_URL", "http://127.0.0.1:{port}")
     with running_stack(tmp_path) as addresses:
         ui = addresses.ui
-        context = opened(browser)
-        page = context.new_page()
+        page = browser.open_page()
         page.goto(f"{ui}/settings")
         sign_in_button = page.get_by_role("button", name="Sign in with your organisation")
         expect(sign_in_button).to_be_visible()
@@ -119,7 +115,6 @@ def test_a_member_signs_in_through_the_identity_provider(
         expect(sign_in_button).to_be_visible()
         page.reload()
         expect(sign_in_button).to_be_visible()
-        context.close()
 
 
 def a_key_is_made(page: Page, shoot: Shoot) -> str:

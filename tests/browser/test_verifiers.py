@@ -4,14 +4,15 @@ import io
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 from sqlalchemy import update
 
 from backend.db.engine import transaction
 from backend.db.jobs import Job
 from frontend.api import Client, new_connections
 from tests.browser.conftest import Shoot
-from tests.browser.steps import SCORE, choose, heading, opened, part, sign_in, write, write_code
+from tests.browser.profiles import Browser
+from tests.browser.steps import SCORE, choose, heading, part, sign_in, write, write_code
 from tests.frontend.api.test_api import new_job
 from tests.frontend.app_pages.job.test_rescore import GROUP, rollout
 from tests.processes import Addresses
@@ -24,8 +25,7 @@ ROWS = '{"question": "Who approves a gasket?", "answer": "clerk"}\n{"question": 
 def test_a_pattern_shows_its_matches_and_a_program_its_error(
     browser: Browser, addresses: Addresses, key: str, shoot: Shoot
 ) -> None:
-    context = opened(browser)
-    page = context.new_page()
+    page = browser.open_page()
     page.goto(f"{addresses.ui}/verifiers?verifier=new")
     sign_in(page, key)
     heading(page, "New verifier")
@@ -56,7 +56,6 @@ def test_a_pattern_shows_its_matches_and_a_program_its_error(
     write(page, "Name in the formula", "short", last=True)
     expect(page.get_by_text("Available names: form, right, short.")).to_be_visible()
     shoot(page, "verifier-several")
-    context.close()
 
 
 @pytest.mark.timeout(180)
@@ -67,8 +66,7 @@ def test_a_verifier_starts_from_a_template_and_is_tested_on_data(
     with new_connections(addresses.api) as connections:
         client = Client(connections, key=key)
         client.upload(io.BytesIO(ROWS.encode()), filename="approvals.jsonl", mapping=None)
-    context = opened(browser)
-    page = context.new_page()
+    page = browser.open_page()
     page.goto(f"{addresses.ui}/verifiers")
     sign_in(page, key)
     heading(page, "Start from a template")
@@ -102,7 +100,6 @@ def test_a_verifier_starts_from_a_template_and_is_tested_on_data(
     shoot(page, "verifier-versions")
     page.reload()
     expect(editor).to_contain_text("item['answer'] == output_text")
-    context.close()
 
 
 @pytest.mark.timeout(180)
@@ -120,8 +117,7 @@ def test_a_job_is_rescored_by_another_verifier(
         session.add_all(rollout(job_id, number=number) for number in range(2 * GROUP))
         session.execute(update(Job).values(step=1))
 
-    context = opened(browser)
-    page = context.new_page()
+    page = browser.open_page()
     page.goto(f"{addresses.ui}/job?job={job_id}")
     sign_in(page, key)
     part(page, "Re-score")
@@ -132,4 +128,3 @@ def test_a_job_is_rescored_by_another_verifier(
     page.get_by_text("Side by side").scroll_into_view_if_needed()
     expect(page.get_by_text("The warden, I think")).to_be_visible()
     shoot(page, "rescore-example")
-    context.close()

@@ -7,9 +7,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import FOR_DOCS, Shoot
+from tests.browser.profiles import Browser
 from tests.browser.steps import (
     TRAINING_MS,
     answered,
@@ -19,7 +20,6 @@ from tests.browser.steps import (
     download,
     go_to,
     heading,
-    opened,
     part,
     row_to_ask,
     sign_in,
@@ -60,8 +60,7 @@ def table(tmp_path: Path) -> Path:
 def test_from_a_spreadsheet_to_a_downloaded_model(
     browser: Browser, ui: str, key: str, shoot: Shoot, table: Path, tmp_path: Path
 ) -> None:
-    context = opened(browser)
-    page = context.new_page()
+    page = browser.open_page()
     page.goto(ui)
     shoot(page, "sign-in")
     sign_in(page, key)
@@ -92,7 +91,6 @@ def test_from_a_spreadsheet_to_a_downloaded_model(
     expect(page.get_by_label("API key", exact=True)).to_be_visible()
     page.reload()
     expect(page.get_by_label("API key", exact=True)).to_be_visible()
-    context.close()
 
 
 def upload(page: Page, table: Path, shoot: Shoot) -> None:
@@ -200,8 +198,8 @@ def watch(browser: Browser, page: Page, key: str, job_address: str, shoot: Shoot
     """Open a second viewer while the job runs, and refresh the first."""
     expect(page.get_by_text(re.compile(rf"step [1-9]\d* of {STEPS}"))).to_be_visible(timeout=TRAINING_MS)
     a_live_chart_grows_in_place(page)
-    other = opened(browser, dark=True)
-    second = other.new_page()
+    second = browser.open_page()
+    second.emulate_media(color_scheme="dark")
     second.goto(job_address)
     sign_in(second, key)
     expect(second.get_by_role("heading", name="first-light")).to_be_visible()
@@ -221,7 +219,6 @@ def watch(browser: Browser, page: Page, key: str, job_address: str, shoot: Shoot
     for viewer, name in ((page, "job-verdict"), (second, "job-verdict-dark")):
         viewer.get_by_text(re.compile(r"^The difference is")).scroll_into_view_if_needed()
         shoot(viewer, name)
-    other.close()
 
 
 def ended(page: Page) -> None:
