@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from backend.core.settings.choices import Divergence, TeacherWeights
 from tests.worker.engine.methods.test_opd import save_teacher
 from tests.worker.engine.tiny import (
     Recorder,
@@ -25,7 +26,6 @@ from worker.engine.model import token_logprobs
 from worker.engine.model.policy import LIVE_ADAPTER, SNAPSHOT_ADAPTER, build_policy, load_external_teacher
 from worker.engine.teacher.distillation import Distiller, divergence_options
 from worker.engine.training.update import accumulate_gradients
-from worker.engine.types import Divergence, TeacherWeights
 
 KINDS = [
     {"divergence": "forward_kl"},
