@@ -31,8 +31,8 @@ from backend.api.organisation import audit, keys, members, projects, usage, webh
 from backend.api.verifiers import graders, self_check
 from backend.api.verifiers import routes as verifiers
 from backend.chat.client import ChatClient
+from backend.core.settings.spec import RlsdSettings
 from backend.datasets.reading import background
-from backend.jobs.spec import RlsdSettings
 from backend.stack.logs import configure_logs
 
 THREADS = 100

@@ -18,13 +18,12 @@ import subprocess
 import sys
 from collections import defaultdict
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from backend.cli.demo import STARTER
-from backend.jobs.spec import Preset
+from backend.core.settings.choices import Preset
 from backend.settings import STARTER_MODEL
 from backend.verifiers.specs import parse_spec
 from benchmarks.figures import Figure, figure
@@ -129,7 +128,7 @@ def _diagnostics_share(tasks: list, *, steps: int = DIAGNOSED_STEPS) -> Figure: 
     for seed in range(RUNS):
         usual = make_settings("rlsd", seed=seed, batch_size=PROMPTS, max_steps=steps)
         runs = []
-        for settings in (usual, replace(usual, diagnostic_interval=0)):
+        for settings in (usual, usual.model_copy(update={"diagnostic_interval": 0})):
             reward = GroupReward(groups=PROMPTS, dead=DEAD, num_generations=settings.num_generations)
             runs.append(run_segment(settings, tasks=tasks, reward=reward)[0])
         more = total(runs[0], "report_s") - total(runs[1], "report_s")

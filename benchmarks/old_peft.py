@@ -86,7 +86,7 @@ def _base_for_transformers_4(folder: Path) -> Path:
 
 def _write_adapter(base: Path, folder: Path, targets: str | tuple[str, ...]) -> torch.Tensor:
     """Write a random adapter of the base and return its logits, `[1, T, V]`."""
-    settings = make_settings("grpo", seed=0, lora_target_modules=targets, dtype="float32", device="cpu")
+    settings = make_settings("grpo", seed=0, lora={"target_modules": targets}, dtype="float32", device="cpu")
     policy = load_policy(str(base), settings=settings)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():

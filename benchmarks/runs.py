@@ -5,18 +5,20 @@ have a signal.
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import median
 
 from backend.cli.demo import STARTER
+from backend.core.control import ControlSignal
+from backend.core.settings.choices import Preset
+from backend.core.settings.spec import PRESETS, RlsdSettings
 from backend.datasets.rows.rows import read_rows
-from backend.jobs.spec import PRESETS, Preset, RlsdSettings
 from backend.settings import STARTER_MODEL
 from worker.engine import loop
 from worker.engine.model.policy import Policy, load_policy
 from worker.engine.observer import Checkpoint, EvaluationReport, StepReport
 from worker.engine.settings import Settings
-from worker.engine.types import Completion, ControlSignal, Reward, Task
+from worker.engine.types import Completion, Reward, Task
 from worker.training.prepare import engine_settings, tasks_of
 
 
@@ -62,7 +64,7 @@ class StepTimes:
         self.last = time.perf_counter()
 
     def control_signal(self) -> ControlSignal:
-        return ControlSignal.CONTINUE
+        return ControlSignal.RUN
 
     def step(self, report: StepReport) -> None:
         now = time.perf_counter()
@@ -81,8 +83,8 @@ class StepTimes:
 def make_settings(method: str, *, seed: int, preset: Preset = Preset.STEADY, **changes: object) -> Settings:
     """Return the settings of the starter's job with a preset, and too small a learning rate to change the policy."""
     job = json.loads((STARTER / "job.json").read_text())["method"]["reinforcement"]["x_rlsd"]
-    values = PRESETS[preset] | job | {"method": method, "learning_rate": 1e-12}
-    return replace(engine_settings(RlsdSettings.model_validate(values), seed=seed), **changes)  # type: ignore[arg-type]
+    values = PRESETS[preset] | job | {"method": method, "learning_rate": 1e-12} | changes
+    return engine_settings(RlsdSettings.model_validate(values), seed=seed)
 
 
 def starter_tasks() -> list[Task]:

@@ -168,9 +168,9 @@ def _trl_steps(settings: Settings, *, tasks: list[Task], model: str) -> list[dic
                 [{"prompt": [dict(message) for message in task.messages]} for task in tasks]
             ),
             peft_config=LoraConfig(
-                r=settings.lora_r,
-                lora_alpha=settings.lora_alpha,
-                target_modules=settings.lora_target_modules,
+                r=settings.lora.r,
+                lora_alpha=settings.lora.alpha,
+                target_modules=settings.lora.target_modules,
                 task_type="CAUSAL_LM",
             ),
             callbacks=[watch],

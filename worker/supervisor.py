@@ -20,13 +20,14 @@ from sqlalchemy import select
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
+from backend.core.control import ControlSignal
 from backend.db.base import utc_now
 from backend.db.engine import transaction
 from backend.db.jobs import Job
 from backend.db.training import Step
 from backend.jobs import control, events
 from backend.jobs.lease import Lease, LeaseLostError, claim, held_job, renew
-from backend.jobs.lifecycle import ControlSignal, JobState
+from backend.jobs.lifecycle import JobState
 from backend.settings import settings
 from worker.fork_server import start_trainer, stop, wait_until_warm
 

@@ -9,11 +9,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.chat.protocol import AdapterRef
+from backend.core.settings.spec import RlsdSettings
 from backend.db.jobs import Job
 from backend.db.training import Checkpoint
 from backend.errors import AppError
 from backend.jobs.create import HUB_ID
-from backend.jobs.spec import RlsdSettings
 
 TRAINED = "ft:"
 CHECKPOINT = re.compile(r"(?P<adapter>ft:.+):ckpt-step-(?P<step>\d{1,9})", re.ASCII)

@@ -5,24 +5,16 @@ the mean over an arm's seeds and samples, and arms are compared on the questions
 holds out its own rows, only the seeds that evaluated a question count for it.
 """
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.comparisons.statistics import (
-    DIFFERENCES,
-    SCORES,
-    Interval,
-    holm,
-    mean_interval,
-    pass_at,
-    sign_flip_p,
-    t_interval,
-)
-from backend.jobs.spec import BudgetUnit
+from backend.core import statistics
+from backend.core.settings.choices import BudgetUnit
+from backend.core.statistics import DIFFERENCES, SCORES, Bounds, mean_interval, t_interval
 
 ALPHA = 0.05
 FEW_SEEDS = 3
@@ -76,6 +68,15 @@ class Run:
         """Return the last evaluation after a step that started within the budget."""
         within = [e for e in self.after_training if limit is None or self.used(e.step - 1, budget) < limit]
         return max(within, key=lambda evaluation: evaluation.step, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A mean with its 95 % confidence interval over questions; None for a single question."""
+
+    mean: float
+    low: float | None
+    high: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,14 +143,16 @@ def analyse(
     compared = [arm for arm in others if paired.rows and evaluated[first] and evaluated[arm]]
     means = {arm: _question_means(evaluated[arm], paired) for arm in (first, *compared)} if compared else {}
     differences = {arm: means[arm] - means[first] for arm in compared}
-    p_values = {arm: sign_flip_p(differences[arm]) for arm in compared}
-    adjusted = dict(zip(compared, holm(list(p_values.values())), strict=True))
+    p_values = {
+        arm: statistics.sign_flip_p(differences[arm], rng=np.random.default_rng(statistics.SEED)) for arm in compared
+    }
+    adjusted = dict(zip(compared, statistics.holm(list(p_values.values())), strict=True))
     results = [
         result
         if result.name not in differences
         else replace(
             result,
-            difference=mean_interval(differences[result.name], within=DIFFERENCES),
+            difference=_interval(differences[result.name], by=mean_interval, within=DIFFERENCES),
             by_seed=_by_seed(evaluated[result.name], evaluated[first], paired),
             p_value=p_values[result.name],
             p_adjusted=adjusted[result.name],
@@ -180,6 +183,12 @@ def _question_means(evaluated: Sequence[tuple[Run, EvaluationScores]], paired: P
     )
 
 
+def _interval(values: NDArray[np.float64], *, by: Callable[..., statistics.Interval], within: Bounds) -> Interval:
+    if len(values) == 1:
+        return Interval(float(values[0]), None, None)
+    return Interval(**by(values, within=within))
+
+
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
@@ -192,7 +201,9 @@ def _arm(
     paired: PairedQuestions,
     success_above: float,
 ) -> ArmResult:
-    score = mean_interval(_question_means(evaluated, paired), within=SCORES) if evaluated and paired.rows else None
+    score = None
+    if evaluated and paired.rows:
+        score = _interval(_question_means(evaluated, paired), by=mean_interval, within=SCORES)
     baseline = _baseline(runs)
     seconds = float(np.mean([run.used(at.step, "seconds") for run, at in evaluated])) if evaluated else 0.0
     gained = score.mean - baseline.mean if score and baseline else 0.0
@@ -215,7 +226,9 @@ def _baseline(runs: Sequence[Run]) -> Interval | None:
     """Return the score before training, once all seeds have been evaluated."""
     at = [(run, evaluation) for run in runs for evaluation in run.evaluations if evaluation.step == 0]
     paired = _paired([at])
-    return mean_interval(_question_means(at, paired), within=SCORES) if len(at) == len(runs) and paired.rows else None
+    if len(at) < len(runs) or not paired.rows:
+        return None
+    return _interval(_question_means(at, paired), by=mean_interval, within=SCORES)
 
 
 def _curve(runs: Sequence[Run]) -> list[Point]:
@@ -231,7 +244,7 @@ def _curve(runs: Sequence[Run]) -> list[Point]:
             points.append(
                 Point(
                     step,
-                    t_interval(_question_means(at, paired), within=SCORES),
+                    _interval(_question_means(at, paired), by=t_interval, within=SCORES),
                     by_seed=[
                         _mean_score(evaluation, rows)
                         for run, evaluation in at
@@ -259,7 +272,7 @@ def _pass_at_k(
         return {}
     fewest = min(samples for _, samples in counted)
     ks = [2**power for power in range(fewest.bit_length())]
-    return {k: float(np.mean([pass_at(k, right=right, samples=n) for right, n in counted])) for k in ks}
+    return {k: float(np.mean([statistics.pass_at(k, right=right, samples=n) for right, n in counted])) for k in ks}
 
 
 def _by_seed(

@@ -5,10 +5,11 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
+from backend.core.settings.about import Strict
+from backend.core.settings.choices import BudgetUnit
 from backend.errors import AppError
-from backend.jobs.request import JobRequest, Strict
+from backend.jobs.request import JobRequest
 from backend.jobs.resolve import X_RLSD
-from backend.jobs.spec import BudgetUnit
 
 MAX_RUNS = 200
 SEED = Field(ge=0, lt=2**31)

@@ -12,8 +12,8 @@ from backend.db.projects import ProjectOwned
 class Job(ProjectOwned, Base):
     """A training run.
 
-    `request` is the original body, `spec` all settings as resolved (backend.jobs.spec), `grader` the verifier at the
-    time of creation. `checks` summarises the checks before training, `check_details` has their full results
+    `request` is the original body, `spec` all settings as resolved (`RlsdSettings`), `grader` the verifier at the time
+    of creation. `checks` summarises the checks before training, `check_details` has their full results
     (backend.jobs.checks); the latter and the manifest are long, and loaded only on access. `device_name` is the GPU it
     last ran on, or "cpu". `fence` counts the claims; each write of a step names its claim's fence (lease.py). `held_s`
     is the time for which workers held the job, up to `held_since` if one holds it now.

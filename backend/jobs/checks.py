@@ -1,6 +1,6 @@
 """Results of the checks before a job's first step, and whether a person overrode them.
 
-`jobs.checks` stores the common form of each result (backend/verdict.py), `jobs.check_details` the whole result. A
+`jobs.checks` stores the common form of each result (backend/core/verdict.py), `jobs.check_details` the whole result. A
 check whose result is recorded is not run again.
 """
 
@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from sqlalchemy.orm import Session
 
+from backend.core.verdict import Level
 from backend.db.base import Json, unix_s, utc_now
 from backend.db.jobs import Job
 from backend.jobs import events
-from backend.verdict import Level
 
 CheckName = Literal["self_check", "preflight"]
 

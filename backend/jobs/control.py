@@ -8,12 +8,13 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from backend import webhooks
+from backend.core.control import ControlSignal
 from backend.db.base import Json, utc_now
 from backend.db.jobs import Job, seconds_held
 from backend.errors import AppError, not_found
 from backend.jobs import checks, events
 from backend.jobs.lease import Lease, held_job
-from backend.jobs.lifecycle import OWNED, TERMINAL, ControlSignal, JobState, can_become
+from backend.jobs.lifecycle import OWNED, TERMINAL, JobState, can_become
 from backend.queue import TRAIN_QUEUE, TRAIN_TASK, queue_length, send_after_commit
 from backend.quotas import require_job
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session, aliased
 
+from backend.core.control import ControlSignal
+from backend.core.settings.spec import RlsdSettings
 from backend.datasets.reading.store import require_processed
 from backend.db.base import utc_now
 from backend.db.files import DatasetRow, File
@@ -20,11 +22,10 @@ from backend.jobs.context import require_fits
 from backend.jobs.control import enqueue
 from backend.jobs.held_out import shared_notices, split_held_out
 from backend.jobs.hints import first_without_in_file, resolve_hint
-from backend.jobs.lifecycle import ControlSignal, JobState
+from backend.jobs.lifecycle import JobState
 from backend.jobs.notices import Notice, grader_notices, number_notices, prompt_notices
 from backend.jobs.request import JobRequest, Reinforcement
 from backend.jobs.resolve import X_RLSD, resolve_settings
-from backend.jobs.spec import RlsdSettings
 from backend.jobs.targets import require_targets
 from backend.quotas import require_job
 from backend.verifiers import templates

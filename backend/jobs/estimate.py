@@ -9,8 +9,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from backend.jobs.methods import METHODS
-from backend.jobs.spec import RlsdSettings
+from backend.core.methods import METHODS
+from backend.core.settings.spec import RlsdSettings
 
 HOUR_S = 3600.0
 LOW, HIGH = 0.1, 0.9

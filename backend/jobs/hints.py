@@ -11,14 +11,15 @@ from typing import Any
 from sqlalchemy import case, select
 from sqlalchemy.orm import Session
 
+from backend.core.hints import ROW_HINTS, Hint
+from backend.core.methods import METHODS, MethodName, TeacherKind
+from backend.core.settings.spec import RlsdSettings
 from backend.datasets.rows.recognise import IMAGE_COLUMNS, RULES
 from backend.datasets.rows.rows import REFERENCE_HINTS, NormalRow
 from backend.db.files import ROWS_TOGETHER, DatasetRow, File
 from backend.errors import AppError
-from backend.jobs.methods import METHODS, ROW_HINTS, Hint, MethodName
 from backend.jobs.notices import Notice
 from backend.jobs.resolve import X_RLSD
-from backend.jobs.spec import RlsdSettings
 from backend.verifiers import templates
 from backend.verifiers.reading import graders_of, render_from_row
 from backend.verifiers.specs import Python, Single, Spec
@@ -145,9 +146,9 @@ def _values(part: Single, row: NormalRow) -> Iterator[tuple[str, str]]:
 def _required_hint(settings: RlsdSettings) -> Hint | None:
     """Return the hint that every row must have; None without a teacher, or if hints come from completions."""
     facts = METHODS[settings.method]
-    teacher_unused = (facts.fades and settings.lam == 0) or ("alpha" in facts.reads and settings.alpha == 0)
-    kind = Hint(settings.placebo_of) if settings.hint is Hint.PLACEBO else settings.hint
-    return None if facts.teacher != "hinted" or teacher_unused or kind not in ROW_HINTS else kind
+    used = facts.teacher is TeacherKind.HINTED and facts.needs_teacher(settings.lam, alpha=settings.alpha)
+    kind = settings.placebo_of if settings.hint is Hint.PLACEBO else settings.hint
+    return kind if used and kind in ROW_HINTS else None
 
 
 def _missing(kind: Hint, *, line: int, filename: str, placebo: bool) -> AppError:

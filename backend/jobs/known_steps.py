@@ -14,12 +14,12 @@ from sqlalchemy import ColumnElement, SQLColumnExpression, func, or_, select, tr
 from sqlalchemy.orm import Session
 
 from backend import workers
+from backend.core.settings.spec import RlsdSettings
 from backend.db.checks import Check, CheckStatus
 from backend.db.jobs import Job
 from backend.db.training import Step
 from backend.jobs.estimate import PACE_SETTINGS, KnownStep
 from backend.jobs.preflight import PREFLIGHT
-from backend.jobs.spec import RlsdSettings
 from backend.queue import TRAIN_QUEUE
 
 RECENT_JOBS = 20

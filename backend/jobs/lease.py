@@ -11,8 +11,9 @@ from datetime import timedelta
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
+from backend.core.control import ControlSignal
 from backend.db.jobs import Job, seconds_held
-from backend.jobs.lifecycle import OWNED, ControlSignal, JobState
+from backend.jobs.lifecycle import OWNED, JobState
 
 
 @dataclass(frozen=True, slots=True)

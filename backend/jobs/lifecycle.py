@@ -26,14 +26,6 @@ class JobState(StrEnum):
     """Ended by a person."""
 
 
-class ControlSignal(StrEnum):
-    """Request of a user to the trainer, which reads it between steps."""
-
-    RUN = "run"
-    PAUSE = "pause"
-    CANCEL = "cancel"
-
-
 TERMINAL = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
 OWNED = frozenset({JobState.VALIDATING, JobState.RUNNING, JobState.PAUSING})
 """States in which a worker holds the lease."""

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from backend.jobs.spec import RlsdSettings
-from backend.verdict import Finding, Level
+from backend.core.settings.spec import RlsdSettings
+from backend.core.verdict import Finding, Level
 from backend.verifiers.decimal_marks import ColumnReading
 from backend.verifiers.reading import remarks
 from backend.verifiers.specs import Spec

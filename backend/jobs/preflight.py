@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from backend.core.settings.spec import RlsdSettings
 from backend.db.base import Json
 from backend.db.files import File
 from backend.errors import AppError
@@ -19,7 +20,6 @@ from backend.jobs.hints import first_without_in_file, resolve_hint
 from backend.jobs.notices import Notice, grader_notices, prompt_notices
 from backend.jobs.request import Reinforcement
 from backend.jobs.resolve import X_RLSD, resolve_settings
-from backend.jobs.spec import RlsdSettings
 from backend.jobs.targets import require_targets
 from backend.verifiers.saved import resolve_grader
 from backend.verifiers.specs import Spec, spec_json

@@ -1,40 +1,18 @@
 """The body of `POST /v1/fine_tuning/jobs`: OpenAI's format, with `x_rlsd` next to its hyperparameters."""
 
 import re
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     ValidationError,
-    ValidationInfo,
     field_validator,
     model_validator,
 )
 
+from backend.core.settings.about import Strict
 from backend.errors import AppError
-
-
-class Strict(BaseModel):
-    """A model that rejects unknown names, infinite numbers, and booleans in place of numbers."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _reject_booleans(cls, value: object, info: ValidationInfo) -> object:
-        annotation = cls.model_fields[info.field_name or ""].annotation
-        given = value if isinstance(value, list | tuple) else (value,)
-        if _is_numeric(annotation) and any(isinstance(each, bool) for each in given):
-            raise ValueError("must be a number, not true or false")
-        return value
-
-
-def _is_numeric(annotation: Any) -> bool:
-    """Return whether the annotation is or contains a number."""
-    return annotation in (int, float) or any(_is_numeric(part) for part in get_args(annotation))
 
 
 def unsupported(*harmless: object, instead: str = "leave it out") -> AfterValidator:

@@ -5,10 +5,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from backend.core.methods import METHODS, MethodName
+from backend.core.settings.choices import Preset
+from backend.core.settings.spec import PRESETS, RlsdSettings
 from backend.errors import AppError
-from backend.jobs.methods import METHODS, MethodName
 from backend.jobs.request import Hyperparameters, Reinforcement, first_validation_error
-from backend.jobs.spec import PRESETS, Preset, RlsdSettings
 
 X_RLSD = "method.reinforcement.x_rlsd"
 HYPERPARAMETERS = "method.reinforcement.hyperparameters"

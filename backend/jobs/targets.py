@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from backend.core.settings.update import ALL_LINEAR
 from backend.errors import AppError
-from backend.jobs.spec import ALL_LINEAR
 
 MAX_HEADER_BYTES = 8 * 1024 * 1024
 EMBEDDING, HEAD = "embed_tokens", "lm_head"

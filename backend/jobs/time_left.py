@@ -6,11 +6,11 @@ from statistics import median
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from backend.core.settings.spec import RlsdSettings
 from backend.db.jobs import Job
 from backend.db.training import Evaluation, Step
 from backend.jobs.estimate import TOKEN_METRICS, last_step, remaining_evaluations
 from backend.jobs.lifecycle import JobState
-from backend.jobs.spec import RlsdSettings
 
 PACE_STEPS = 20
 """Steps over which the speed is measured: the median of the times between them, so that pauses do not count."""

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from backend.verdict import truncated, verdict
+from backend.core.verdict import truncated, verdict
 from backend.verifiers.probes import FORMS, Probe, ProbeRow, probe_labels, right_probes, wrong_probes
 from backend.verifiers.reading import is_judged
 from backend.verifiers.record import ScoreRecord, ScoreStatus
@@ -49,7 +49,7 @@ def self_check(
     progress: Callable[[int, int], None] = lambda _done, _total: None,
     budget_s: float = BUDGET_S,
 ) -> dict[str, Any]:
-    """Return the verdict on a verifier (backend.verdict), with a matrix of rows and probes.
+    """Return the verdict on a verifier (backend.core.verdict), with a matrix of rows and probes.
 
     `more_rows`: further rows, whose references are only read and altered. `progress` receives (rows done, total).
     Exceptions of `grade` and `read` propagate: they mean that the sandbox failed.

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from backend.verdict import Finding, Level, quoted, truncated
+from backend.core.verdict import Finding, Level, quoted, truncated
 from backend.verifiers import specs
 from backend.verifiers.alterations import CHANGES, MAX_ALTERATIONS, Alteration, Change, Scale, alterations
 from backend.verifiers.decimal_marks import read_column

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from backend.verdict import Finding, Level
+from backend.core.verdict import Finding, Level
 from backend.verifiers.probes import FORMS, OTHER_ANSWERS, Kind, Probe, ProbeRow, probe_labels
 from backend.verifiers.reading import known_references, reads_row, reads_text, score_range
 from backend.verifiers.record import OUT_OF_RANGE, ScoreRecord, ScoreStatus

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from backend.verdict import Finding, Level, one_line, quoted, truncated
+from backend.core.verdict import Finding, Level, one_line, quoted, truncated
 from backend.verifiers import specs
 from backend.verifiers.probes import ProbeRow
 from backend.verifiers.reading import row_reference

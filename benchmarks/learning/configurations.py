@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from backend.jobs.spec import PRESETS, Preset, RlsdSettings
+from backend.core.settings.choices import Preset
+from backend.core.settings.spec import PRESETS, RlsdSettings
 from benchmarks.learning.task import LearningTask
 
 STEADY = PRESETS[Preset.STEADY]

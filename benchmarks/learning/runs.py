@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 
+from backend.core.control import ControlSignal
 from benchmarks.learning.configurations import CONFIGURATIONS, Configuration, settings_of
 from benchmarks.learning.task import HELD_OUT_FROM, LearningTask
 from worker.engine import loop
 from worker.engine.model.policy import load_policy
 from worker.engine.observer import Checkpoint, EvaluationReport, StepReport
-from worker.engine.types import Completion, ControlSignal, Ending
+from worker.engine.types import Completion, Ending
 from worker.training.prepare import engine_settings
 
 RUNS = Path(__file__).parent / "runs.jsonl"
@@ -176,7 +177,7 @@ class RecordingObserver:
         return _share(self._trained)
 
     def control_signal(self) -> ControlSignal:
-        return ControlSignal.CONTINUE
+        return ControlSignal.RUN
 
     def step(self, report: StepReport) -> None:
         self.rewards.append(round(report.metrics["reward_mean"], 4))

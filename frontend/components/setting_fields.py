@@ -18,20 +18,18 @@ def fields(
     schema: Json,
     key: str,
     columns: int,
-    reasons: Mapping[str, str],
     planned: Mapping[str, int],
     as_published: Collection[str] = (),
 ) -> Json:
     """Show the fields and return the settings that are filled in, by name.
 
-    `reasons`: of the defaults; `planned`: defaults that replace the API's; `as_published`: settings whose default
-    depends on the method.
+    `planned`: defaults that replace the API's; `as_published`: settings whose default depends on the method.
     """
     filled: Json = {}
     places = st.columns(columns)
     number = 0
     for setting in settings:
-        if setting.when is not None and not setting.when(filled):
+        if not setting.is_shown(filled):
             continue
         with places[number % columns]:
             value = _field(
@@ -39,7 +37,6 @@ def fields(
                 about=facts_of(schema, setting.name),
                 usual=f"{planned[setting.name]:,}" if setting.name in planned else None,
                 depends=setting.by_preset or setting.name in as_published,
-                reason=reasons.get(setting.name),
                 key=f"{key}_{setting.name}",
             )
         number += 1
@@ -48,13 +45,13 @@ def fields(
     return filled
 
 
-def _field(
-    setting: Setting, *, about: SettingFacts, usual: str | None, depends: bool, reason: str | None, key: str
-) -> Any:
+def _field(setting: Setting, *, about: SettingFacts, usual: str | None, depends: bool, key: str) -> Any:
     """Show a field. `usual`: what applies if it is empty, other than the API's default."""
     if usual is None:
         usual = "set by method and preset" if depends else _usual(setting, about)
-    about_it = "\n\n".join(filter(None, (about.description, f"**Why {usual}:** {reason}" if reason else None)))
+    about_it = "\n\n".join(
+        filter(None, (about.description, f"**Why {usual}:** {setting.why}" if setting.why else None))
+    )
     if setting.kind in ("choice", "yes_no"):
         choices = list(about.choices) if setting.kind == "choice" else list(YES_NO)
         chosen = st.selectbox(

@@ -1,145 +1,59 @@
-"""The settings of a job that the form offers: their labels and their order.
+"""The settings of a job that the form offers.
 
-Ranges, defaults and descriptions are the API's (its OpenAPI schema). An empty field is not sent, so the preset or
-the default applies.
+`job_settings.json` is written by the service's own code (`make tables`). Ranges, defaults and descriptions are the
+API's (its OpenAPI schema). An empty field is not sent, so the preset or the default applies.
 """
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, TypedDict
 
 from frontend.api.types import FileReport, Job, Json, Method
 
 Kind = Literal["whole", "number", "pair", "choice", "yes_no", "text"]
 
 
-@dataclass(frozen=True, slots=True)
+class When(TypedDict):
+    """The value of another setting with which a setting has an effect; if it `differs`, any other value."""
+
+    setting: str
+    value: str | float
+    differs: bool
+    default: str | float
+    """Of the other setting."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
     name: str
     label: str
     kind: Kind
-    by_preset: bool = False
+    by_preset: bool
     """Whether the default depends on the preset."""
-    when: Callable[[Json], bool] | None = None
-    """Whether the field is shown, given the values above it; None: always."""
+    why: str | None
+    """The reason for the default."""
+    when: When | None
+    """What the field depends on; None: it is always shown."""
+
+    def is_shown(self, settings: Json) -> bool:
+        """Return whether the setting has an effect, given the values of the settings above it."""
+        if self.when is None:
+            return True
+        value = settings.get(self.when["setting"], self.when["default"])
+        return bool(value == self.when["value"]) != self.when["differs"]
 
 
-MAIN = (
-    Setting("max_steps", "Training steps", "whole"),
-    Setting("batch_size", "Questions per step", "whole"),
-    Setting("num_generations", "Completions per question", "whole"),
-    Setting("max_completion_tokens", "Maximum completion length (tokens)", "whole"),
-    Setting("learning_rate", "Learning rate", "number"),
-)
-TEACHER = (
-    Setting("hint", "Hint for the teacher", "choice", by_preset=True),
-    Setting("placebo_of", "Kind of placebo hint", "choice", when=lambda settings: settings.get("hint") == "placebo"),
-    Setting("teacher", "Teacher weights", "choice"),
-    Setting("teacher_sync_steps", "Steps between teacher snapshots", "whole"),
-    Setting("teacher_model", "Larger teacher model", "text"),
-    Setting("teacher_dtype", "Number format of the larger teacher", "choice"),
-    Setting("teacher_device", "Device of the larger teacher (auto, cpu, cuda:1)", "text"),
-    Setting("first_error", "First-error mask", "yes_no", by_preset=True),
-    Setting("reasoning_only", "Teacher credit in the reasoning only", "yes_no"),
-    Setting(
-        "reasoning_end",
-        "Text that ends the reasoning",
-        "text",
-        when=lambda settings: bool(settings.get("reasoning_only")),
-    ),
-)
-CREDIT = (
-    Setting("lambda", "Teacher strength λ", "number", by_preset=True),
-    Setting("lambda_decay_steps", "Steps until λ is 0 (0: constant)", "whole", by_preset=True),
-    Setting("eps_w", "Weight clipping below and above 1", "pair", by_preset=True),
-    Setting("normalise", "Divide weights by their mean", "yes_no", by_preset=True),
-    Setting("negative_only", "Teacher credit in wrong completions only", "yes_no"),
-    Setting("alpha", "Distillation strength α", "number"),
-    Setting("divergence", "Divergence", "choice"),
-    Setting("divergence_beta", "Teacher share in the mixture β", "number", when=lambda settings: _is(settings, "jsd")),
-    Setting(
-        "divergence_top_k",
-        "Vocabulary entries compared (0: all)",
-        "whole",
-        when=lambda settings: not _is(settings, "sampled"),
-    ),
-    Setting(
-        "divergence_clip",
-        "Clip per vocabulary entry (0: none)",
-        "number",
-        when=lambda settings: not _is(settings, "sampled"),
-    ),
-    Setting("delta_clip", "Log-ratio clip", "number", when=lambda settings: _is(settings, "sampled")),
-    Setting("contrast_samples", "Wrong completions for the contrast", "whole"),
-    Setting("contrast_tau", "Contrast saturation τ (log-ratio)", "number"),
-    Setting("contrast_threshold", "Contrast threshold", "number"),
-)
-UPDATE = (
-    Setting("scale_rewards", "Divide rewards by the group's standard deviation (off: Dr. GRPO)", "yes_no"),
-    Setting("loss", "Loss averaging", "choice"),
-    Setting("resample_rounds", "Resampling rounds for groups without signal (DAPO)", "whole"),
-    Setting("eps_low", "Policy ratio clip, lower", "number"),
-    Setting("eps_high", "Policy ratio clip, upper", "number"),
-    Setting("dual_clip", "Dual clip (wrong completions)", "number"),
-    Setting("weight_decay", "Weight decay", "number"),
-    Setting("max_grad_norm", "Gradient norm limit", "number"),
-)
-SAMPLING = (
-    Setting("temperature", "Temperature", "number"),
-    Setting("skip_special_tokens", "Leave special tokens out of the text", "yes_no"),
-    Setting("max_prompt_tokens", "Maximum prompt length (tokens)", "whole"),
-    Setting("fold_system", "System message inside the user message", "yes_no"),
-    Setting("success_above", "Score above which a completion is right", "number"),
-)
-MEASURING = (
-    Setting("budget", "Budget (0: none)", "number"),
-    Setting("budget_unit", "Budget unit", "choice", when=lambda settings: bool(settings.get("budget"))),
-    Setting("eval_samples", "Completions per held-out question", "whole"),
-    Setting("eval_interval", "Steps between evaluations (0: before and after only)", "whole"),
-    Setting("eval_rows", "Maximum held-out questions", "whole"),
-    Setting("held_out_share", "Share of rows held out", "number"),
-    Setting("checkpoint_interval", "Steps between checkpoints", "whole"),
-    Setting("token_share", "Share of completions with token credit", "number"),
-    Setting("diagnostic_interval", "Steps between diagnostics (0: never)", "whole"),
-    Setting("max_error_share", "Pause above this verifier error share", "number"),
-    Setting("max_dead_steps", "Pause after steps without signal (0: never)", "whole"),
-)
-CHECKING = (
-    Setting("self_check_rows", "Rows for the verifier self-check (0: none)", "whole"),
-    Setting("preflight_rows", "Rows for the pre-flight (0: none)", "whole"),
-    Setting(
-        "preflight_samples",
-        "Completions per pre-flight row",
-        "whole",
-        when=lambda settings: bool(settings.get("preflight_rows")),
-    ),
-    Setting("on_failed_check", "If a check fails", "choice"),
-)
-MACHINE = (
-    Setting("dtype", "Number format", "choice"),
-    Setting("device", "Training device", "choice"),
-    Setting("devices", "Number of devices", "whole"),
-    Setting("sharding", "Base model per device", "choice", when=lambda settings: (settings.get("devices") or 1) > 1),
-    Setting("generator", "Sampler", "choice"),
-    Setting("micro_batch_tokens", "Tokens per micro-batch", "whole"),
-    Setting("rollout_sequences", "Completions sampled at a time", "whole"),
-    Setting("gradient_checkpointing", "Recompute activations (less memory)", "yes_no"),
-)
-SECTIONS: tuple[tuple[str, tuple[Setting, ...]], ...] = (
-    ("Teacher", TEACHER),
-    ("Credit assignment", CREDIT),
-    ("Update", UPDATE),
-    ("Sampling", SAMPLING),
-    ("Evaluation and checkpoints", MEASURING),
-    ("Checks before training", CHECKING),
-    ("Machine and memory", MACHINE),
-)
-"""The folded sections of the form, in order."""
-ADAPTER = (
-    Setting("r", "Rank", "whole"),
-    Setting("alpha", "Scale (alpha)", "number"),
-    Setting("dropout", "Dropout", "number"),
-)
+def sections_of(text: str) -> dict[str, tuple[Setting, ...]]:
+    """Read the sections of the form, by title in their order."""
+    return {section["title"]: tuple(Setting(**facts) for facts in section["settings"]) for section in json.loads(text)}
+
+
+SECTIONS = sections_of((Path(__file__).parent / "job_settings.json").read_text())
+MAIN, ADAPTER = SECTIONS.pop("Training"), SECTIONS.pop("Adapter (LoRA)")
+"""The sections that have places of their own in the form; `SECTIONS` has the others, which are folded."""
+OFFERED = {setting.name: setting for section in (MAIN, *SECTIONS.values()) for setting in section}
 PRESETS = {
     "paper": (
         "As published",
@@ -243,12 +157,7 @@ def rows_without(hint: str | None, report: FileReport, *, settings: Json) -> int
 def label_of(param: str | None) -> str | None:
     """Return the form's label of an API parameter, such as `method.reinforcement.x_rlsd.lambda`."""
     name = (param or "").rsplit(".", 1)[-1]
-    offered = [*MAIN, *(setting for _, section in SECTIONS for setting in section)]
-    return next((setting.label for setting in offered if setting.name == name), None)
-
-
-def _is(settings: Json, divergence: str) -> bool:
-    return bool(settings.get("divergence", "sampled") == divergence)
+    return OFFERED[name].label if name in OFFERED else None
 
 
 def request_body(

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from backend.core.methods import method_named
 from benchmarks.learning.baseline import best_learning_rate
 from benchmarks.learning.configurations import CONFIGURATIONS, settings_of
 from benchmarks.learning.figures import task_figures
@@ -21,7 +22,6 @@ from benchmarks.learning.runs import (
     valid_runs,
 )
 from benchmarks.learning.tasks import TASKS, task_named
-from worker.engine.methods import method_named
 from worker.engine.types import Completion
 from worker.training.prepare import engine_settings
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backend.core.settings.spec import RlsdSettings
 from backend.jobs.request import JobRequest
 from backend.jobs.resolve import resolve_settings
-from backend.jobs.spec import RlsdSettings
 from backend.verifiers.specs import Python, Regex, parse_spec
 from examples.starter import make, verifier
 from examples.starter.handbook import (

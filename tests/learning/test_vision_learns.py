@@ -62,7 +62,7 @@ def test_held_out_accuracy_goes_up_and_falls_to_chance_without_the_picture():
         micro_batch_tokens=8192,
         eval_samples=4,
         diagnostic_interval=0,
-        checkpoint_interval=0,
+        checkpoint_interval=1000,
     )
     policy = load_policy(str(VISION / "model"), settings=settings)
     held_out = tasks("held_out.jsonl", count=60)

@@ -19,7 +19,6 @@ ABOUT_PEOPLE = (
         "frontend.app_pages.settings",
         "frontend.session.identity",
     ),
-    *("frontend.words.method_reasons",),
 )
 """Modules that speak of users, members and administrators."""
 ODD = re.compile(

@@ -5,11 +5,12 @@ import json
 from sqlalchemy.orm import Session
 
 from backend import blobs
+from backend.core.control import ControlSignal
 from backend.db.base import Json, utc_now
 from backend.db.files import File
 from backend.db.jobs import Job
 from backend.ids import new_id
-from backend.jobs.lifecycle import ControlSignal, JobState
+from backend.jobs.lifecycle import JobState
 
 
 def stored_file(session: Session, content: bytes = b"{}\n") -> File:

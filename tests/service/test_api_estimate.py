@@ -8,12 +8,12 @@ from sqlalchemy import update
 
 from backend import workers
 from backend.checks import request_check
+from backend.core.settings.spec import RlsdSettings
 from backend.db.base import utc_now
 from backend.db.checks import CheckStatus
 from backend.db.engine import transaction
 from backend.db.jobs import Job
 from backend.db.training import Step
-from backend.jobs.spec import RlsdSettings
 from backend.settings import settings
 from tests.service.conftest import Api, answered, create_job, job_body, refused
 

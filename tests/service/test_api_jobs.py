@@ -14,6 +14,8 @@ import pytest
 from sqlalchemy import select, update
 
 from backend import blobs
+from backend.core.settings.choices import Preset
+from backend.core.settings.spec import PRESETS, RlsdSettings
 from backend.datasets.rows.rows import load_rows
 from backend.db.base import utc_now
 from backend.db.blobs import Blob
@@ -24,7 +26,6 @@ from backend.db.training import Checkpoint, Step
 from backend.ids import new_id
 from backend.jobs.held_out import split_held_out
 from backend.jobs.lifecycle import JobState
-from backend.jobs.spec import PRESETS, Preset, RlsdSettings
 from backend.queue import TRAIN_QUEUE, queue_length
 from backend.settings import settings
 from tests.service.conftest import EXACT, Api, answered, create_job, job_body, refused

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import func, select, update
 
+from backend.core.control import ControlSignal
 from backend.db.engine import transaction
 from backend.db.jobs import Job, JobEvent
 from backend.db.projects import DEFAULT_PROJECT
 from backend.errors import AppError
 from backend.jobs import control
 from backend.jobs.lease import Lease, LeaseLostError, claim, held_job, renew
-from backend.jobs.lifecycle import ControlSignal, JobState
+from backend.jobs.lifecycle import JobState
 from backend.queue import TRAIN_QUEUE, TRAIN_TASK, queue_length, send_after_commit
 from backend.stack.embedded import Services
 from tests.processes import running_worker, wait_for

@@ -11,14 +11,15 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session, undefer
 
+from backend.core.control import ControlSignal
+from backend.core.settings.spec import RlsdSettings
 from backend.datasets.reading.store import store_dataset
 from backend.db.base import utc_now
 from backend.db.engine import transaction
 from backend.db.jobs import Job, JobEvent
 from backend.ids import new_id
 from backend.jobs import control
-from backend.jobs.lifecycle import ControlSignal, JobState
-from backend.jobs.spec import RlsdSettings
+from backend.jobs.lifecycle import JobState
 from tests.processes import STARTER, running_worker, wait_for
 from tests.worker.engine.tiny import save_tiny_model
 

@@ -31,7 +31,7 @@ def test_nothing_that_it_loads_looks_for_a_gpu_which_no_child_could_use_then() -
 def test_it_has_loaded_what_a_job_needs() -> None:
     code = (
         "import sys, worker.preloaded; before = set(sys.modules)\n"
-        "from backend.jobs.spec import RlsdSettings\nfrom backend.settings import STARTER_MODEL\n"
+        "from backend.core.settings.spec import RlsdSettings\nfrom backend.settings import STARTER_MODEL\n"
         "from worker.training.prepare import engine_settings, load\n"
         "load(str(STARTER_MODEL), settings=engine_settings(RlsdSettings(device='cpu'), seed=1))\n"
         "print(len(set(sys.modules) - before))"

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from backend.core.settings.spec import RlsdSettings
 from backend.db.base import Json
 from backend.jobs.checks import CheckName
-from backend.jobs.spec import RlsdSettings
 from backend.verifiers.selfcheck import ProbeRow, spread
 from backend.verifiers.specs import Spec
 from worker.checks.self_check import MAX_SAMPLED_ROWS, check_verifier
@@ -27,7 +27,7 @@ class CheckRecord(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckStep:
-    """One check. `run` returns a verdict (backend/verdict.py). If `collective`, all processes of the job run it and
+    """One check. `run` returns a verdict (`backend.core.verdict`). If `collective`, all processes of the job run it and
     the leader's result counts; otherwise only the leader runs it.
     """
 

@@ -5,17 +5,17 @@ Shared by the `sample` queue, jobs before their first step, and `rlsd preflight`
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from backend.checks import Progress
+from backend.core.hints import Hint
+from backend.core.settings.spec import RlsdSettings
+from backend.core.verdict import verdict
 from backend.datasets.rows.rows import load_rows
 from backend.db.base import Json
 from backend.db.engine import transaction
 from backend.errors import AppError
 from backend.jobs.notices import Notice, prompt_notices
 from backend.jobs.resolve import X_RLSD
-from backend.jobs.spec import RlsdSettings
-from backend.verdict import Finding, Level, verdict
 from backend.verifiers.specs import Spec, parse_spec
 from worker.checks.before_training import CheckStep
 from worker.engine.distributed import ProcessGroup
@@ -26,7 +26,7 @@ from worker.engine.preflight.report import build_report
 from worker.engine.preflight.trial_steps import run_trial_steps
 from worker.engine.rollouts.prompts import LengthLimits, PromptBuilder
 from worker.engine.settings import Settings
-from worker.engine.types import Hint, Reward, Task
+from worker.engine.types import Reward, Task
 from worker.faults import classify
 from worker.sandbox.pool import Sandbox
 from worker.training.prepare import (
@@ -43,11 +43,10 @@ from worker.training.prepare import (
 def preflight_report(settings: Settings, *, probe_request: ProbeRequest) -> Json:
     """Run the pre-flight on the policy to be trained, without trial steps, which would change its weights."""
     found = probe(settings, request=probe_request)
-    return _verdict(
-        build_report(
-            found, settings=settings, samples=probe_request.samples, tasks=len(probe_request.tasks), trial_steps=None
-        )
+    findings, figures = build_report(
+        found, settings=settings, samples=probe_request.samples, tasks=len(probe_request.tasks), trial_steps=None
     )
+    return verdict(findings, good=findings[0].message, details=figures)
 
 
 def preflight_step(
@@ -110,10 +109,11 @@ def preflight_with_trial_steps(
             few = tasks if settings.hint == Hint.PLACEBO else chosen_tasks(tasks, rows=rows, seed=seed)
             teacher = load_teacher(spec, settings=settings, student=policy)
             trial_steps = run_trial_steps(settings, policy=policy, teacher=teacher, tasks=few, reward=reward)
-        return _verdict(
-            build_report(found, settings=settings, samples=samples, tasks=len(tasks), trial_steps=trial_steps),
-            notices=notices,
+        findings, figures = build_report(
+            found, settings=settings, samples=samples, tasks=len(tasks), trial_steps=trial_steps
         )
+        said = [*findings, *(notice.as_finding() for notice in notices)]
+        return verdict(said, good=findings[0].message, details=figures)
 
 
 def run_preflight(request: Json, progress: Progress, *, sandbox: Sandbox) -> Json:
@@ -169,10 +169,3 @@ def _stored_tasks(file_id: str, *, spec: RlsdSettings, verifier: Spec | None, se
     with transaction() as session:
         rows = load_rows(session, file_id)
     return tasks_of(rows, spec=spec, verifier=verifier, seed=seed, validation=[])[0]
-
-
-def _verdict(report: dict[str, Any], *, notices: Sequence[Notice] = ()) -> Json:
-    findings = [Finding(found["code"], Level(found["level"]), found["message"]) for found in report["findings"]]
-    findings += [notice.as_finding() for notice in notices]
-    details = {name: value for name, value in report.items() if name != "findings"}
-    return verdict(findings, good=findings[0].message, details=details)

@@ -6,6 +6,8 @@ from sqlalchemy import func, select, tuple_
 from sqlalchemy.orm import Session
 
 from backend.checks import Progress
+from backend.core.methods import METHODS
+from backend.core.settings.spec import RlsdSettings
 from backend.datasets.rows.rows import NormalRow
 from backend.db.base import Json
 from backend.db.engine import transaction
@@ -13,9 +15,7 @@ from backend.db.files import DatasetRow
 from backend.db.jobs import Job
 from backend.db.training import Rollout
 from backend.errors import AppError, not_found
-from backend.jobs.methods import METHODS
 from backend.jobs.rescore import RescoredCompletion, RescoreTally, ScoringRule, select_rollouts
-from backend.jobs.spec import RlsdSettings
 from backend.verifiers.record import ScoreRecord
 from backend.verifiers.specs import parse_spec, spec_hash
 from backend.verifiers.templates import Sample

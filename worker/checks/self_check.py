@@ -8,13 +8,13 @@ from typing import Any
 from sqlalchemy import func, select
 
 from backend.checks import Progress
+from backend.core.verdict import with_findings
 from backend.datasets.rows.rows import NormalRow
 from backend.db.base import Json
 from backend.db.engine import transaction
 from backend.db.files import DatasetRow
 from backend.errors import AppError, not_found
 from backend.jobs.notices import Notice
-from backend.verdict import with_findings
 from backend.verifiers.selfcheck import ProbeRow, self_check, spread
 from backend.verifiers.specs import Spec, parse_spec
 from worker.sandbox.pool import Sandbox

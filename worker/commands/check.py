@@ -11,10 +11,10 @@ from typing import Annotated
 import typer
 
 from backend.cli.standalone import run_standalone
+from backend.core.verdict import Level, verdict_lines
 from backend.datasets.rows.rows import items_and_answers, read_rows
 from backend.errors import AppError
 from backend.jobs.notices import number_notices
-from backend.verdict import Level, verdict_lines
 from backend.verifiers.reading import with_decimal_marks
 from backend.verifiers.specs import parse_spec
 from worker.checks.self_check import MAX_SAMPLED_ROWS, check_verifier, read_grader, spread_rows

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from backend.cli.standalone import run_standalone
+from backend.core.verdict import verdict_lines
 from backend.errors import AppError
-from backend.verdict import verdict_lines
 from worker.checks.preflight import preflight_with_trial_steps
 from worker.commands.train import prepare_job
 from worker.faults import classify

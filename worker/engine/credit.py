@@ -6,7 +6,8 @@ Each method is one file in `methods/`; docs/rlsd.md sections 1, 3 and 6 specify 
 import torch
 from torch import Tensor
 
-from worker.engine.methods import method_named
+from backend.core.methods import method_named
+from worker.engine.methods import METHODS
 from worker.engine.methods.base import Credit, CreditInputs, Options
 
 
@@ -15,7 +16,7 @@ def assign_credit(method: str, inputs: CreditInputs, options: Options) -> Credit
 
     ValueError for an unknown method or missing teacher log-probabilities.
     """
-    return method_named(method).credit(inputs, options)
+    return METHODS[method_named(method).name](inputs, options)
 
 
 def token_advantages(

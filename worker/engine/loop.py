@@ -10,12 +10,13 @@ from typing import Literal
 
 import numpy as np
 
+from backend.core.control import ControlSignal
+from backend.core.methods import TeacherKind, method_named
+from backend.core.settings.choices import Divergence
+from backend.core.statistics import SCORES, mean_interval
 from worker.engine.distributed import ProcessGroup
 from worker.engine.evaluation.evaluate import Evaluation, compare, evaluate, question_means
-from worker.engine.evaluation.statistics import SCORES, mean_interval
 from worker.engine.faults import memory_errors_as_faults
-from worker.engine.methods import method_named
-from worker.engine.methods.base import TeacherKind
 from worker.engine.model.policy import Policy
 from worker.engine.observer import Checkpoint, EvaluationReport, Observer, SharedObserver, StepReport
 from worker.engine.rollouts.prompts import LengthLimits, PromptBuilder
@@ -30,7 +31,7 @@ from worker.engine.training.budget import budget_message, is_used_up, step_usage
 from worker.engine.training.checkpoint import Fingerprint, fingerprint, require_same_run
 from worker.engine.training.update import make_optimizer
 from worker.engine.training.watchdog import NoSignal, Watchdog
-from worker.engine.types import ControlSignal, Divergence, Ending, QuestionScores, Reward, Task
+from worker.engine.types import Ending, QuestionScores, Reward, Task
 
 
 class Interrupted(Exception):  # noqa: N818 - a way for a run to end, not an error
@@ -246,7 +247,7 @@ def make_train_context(
 def _check_control(observer: Observer) -> None:
     """Raise Interrupted when the observer requests a pause or a cancellation."""
     signal = observer.control_signal()
-    if signal is not ControlSignal.CONTINUE:
+    if signal is not ControlSignal.RUN:
         raise Interrupted(Ending.PAUSED if signal is ControlSignal.PAUSE else Ending.CANCELLED)
 
 

@@ -3,9 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from backend.core.control import ControlSignal
+from backend.core.statistics import Interval
 from worker.engine.distributed import ProcessGroup
-from worker.engine.evaluation.statistics import Interval
-from worker.engine.types import ControlSignal, QuestionScores, Score
+from worker.engine.types import QuestionScores, Score
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ class SharedObserver:
 
     def control_signal(self) -> ControlSignal:
         """Return the signal that the leader received."""
-        return self.world.broadcast(self.observer.control_signal() if self.world.is_leader else ControlSignal.CONTINUE)
+        return self.world.broadcast(self.observer.control_signal() if self.world.is_leader else ControlSignal.RUN)
 
     def step(self, report: StepReport) -> None:
         """Report from the leader only."""

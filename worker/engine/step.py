@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from backend.core.methods import Method, TeacherKind
+from backend.core.settings.choices import Divergence, TeacherWeights
 from worker.engine.credit import lambda_at
 from worker.engine.distributed import ProcessGroup
 from worker.engine.measure import Stopwatch
-from worker.engine.methods.base import Method, TeacherKind
 from worker.engine.model.policy import Policy
 from worker.engine.observer import Observer, StepReport
 from worker.engine.rollouts.collect import RolloutBatch, collect_rollouts
@@ -35,7 +36,7 @@ from worker.engine.teacher.reasoning import reasoning_mask
 from worker.engine.teacher.signals import Scorer, batch_contexts, contrast_logps, keep_with_context, teacher_logps
 from worker.engine.training.metrics import StepFacts, rollout_reports, sampled_share, step_costs, step_metrics
 from worker.engine.training.update import StepTensors, update_policy
-from worker.engine.types import Divergence, Reward, TeacherWeights
+from worker.engine.types import Reward
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +131,7 @@ def live_sequences(method: Method, advantages_B: Tensor, teacher_contexts: Teach
     live_B = advantages_B != 0
     if teacher_contexts is not None and method.distils:
         taught_B = teacher_contexts.teacher_mask_B
-        live_B = (live_B | taught_B) if method.uses_reward else taught_B
+        live_B = (live_B | taught_B) if method.rewarded else taught_B
     return live_B.nonzero().squeeze(1).tolist()
 
 
@@ -225,7 +226,7 @@ def _diagnosis(context: TrainContext, facts: StepFacts, *, step: int) -> Diagnos
 def _teacher_weights(context: TrainContext) -> TeacherWeights:
     """Return the teacher's weights; an external teacher has no adapters, so LIVE stands for its own."""
     external = context.method.teacher is TeacherKind.EXTERNAL
-    return TeacherWeights.LIVE if external else TeacherWeights(context.settings.teacher)
+    return TeacherWeights.LIVE if external else context.settings.teacher
 
 
 def _teacher_tokens(

@@ -10,7 +10,7 @@ import shutil
 import struct
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import torch
 
 from backend import blobs
 from backend.checks import Progress
+from backend.core.settings.spec import RlsdSettings
 from backend.datasets.rows.rows import load_rows
 from backend.db.base import Json
 from backend.db.engine import transaction
@@ -26,7 +27,6 @@ from backend.db.jobs import Job
 from backend.db.training import Checkpoint
 from backend.errors import AppError
 from backend.jobs.exports import ExportFormat
-from backend.jobs.spec import RlsdSettings
 from backend.settings import settings as environment
 from worker.engine.export.equivalence import (
     MAX_TOKENS,
@@ -104,8 +104,8 @@ def run_export(request: Json, progress: Progress) -> Json:
     order = _load_order(str(request["export_id"]))
     copies = order.format is ExportFormat.MERGED  # of the tokenizer's files
     use_threads(processes=1)
-    settings = replace(
-        engine_settings(order.spec, seed=order.seed), device="cpu", dtype="float32", gradient_checkpointing=False
+    settings = engine_settings(order.spec, seed=order.seed).model_copy(
+        update={"device": "cpu", "dtype": "float32", "gradient_checkpointing": False}
     )
     with tempfile.TemporaryDirectory(prefix="rlsd-export-") as scratch:
         native = _native_dtype(order)

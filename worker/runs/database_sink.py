@@ -13,6 +13,8 @@ from sqlalchemy import delete, insert, literal, or_, select
 from sqlalchemy.orm import Session
 
 from backend import blobs
+from backend.core.control import ControlSignal
+from backend.core.settings.spec import RlsdSettings
 from backend.datasets.rows.rows import load_rows
 from backend.db.base import Json, utc_now
 from backend.db.engine import transaction
@@ -22,9 +24,7 @@ from backend.ids import new_id
 from backend.jobs import checks, control, events
 from backend.jobs.checks import CheckName
 from backend.jobs.lease import Lease, held_job
-from backend.jobs.lifecycle import ControlSignal as JobSignal
 from backend.jobs.lifecycle import JobState
-from backend.jobs.spec import RlsdSettings
 from backend.tracking.run import Figures, TrackedRun, flat
 from backend.tracking.whole import figures_of
 from backend.verifiers.record import ScoreRecord
@@ -33,7 +33,7 @@ from worker.engine import observer
 from worker.engine.measure import device_name
 from worker.engine.model.policy import Policy
 from worker.engine.observer import Checkpoint as EngineCheckpoint
-from worker.engine.types import ControlSignal, Ending
+from worker.engine.types import Ending
 from worker.exports.adapter_zip import write_adapter_zip
 from worker.faults import PAUSES, classify
 from worker.runs.run_job import PreparedJob
@@ -112,9 +112,8 @@ class DatabaseSink:
     def control_signal(self) -> ControlSignal:
         with self._held() as (_, job):
             requested = job.control_signal
-        if requested == JobSignal.CANCEL:
-            return ControlSignal.CANCEL
-        return ControlSignal.PAUSE if requested == JobSignal.PAUSE or self.stopping() else ControlSignal.CONTINUE
+        stopping = requested == ControlSignal.RUN and self.stopping()
+        return ControlSignal.PAUSE if stopping else ControlSignal(requested)
 
     def step(self, report: observer.StepReport) -> None:
         with self._held() as (session, job):

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from backend.core.control import ControlSignal
+from backend.core.verdict import verdict_lines
 from backend.db.base import Json
 from backend.errors import AppError
 from backend.jobs import checks
@@ -13,13 +15,12 @@ from backend.jobs.checks import CheckName
 from backend.jobs.notices import Notice
 from backend.tracking.run import Figures, TrackedRun, flat
 from backend.tracking.whole import figures_of
-from backend.verdict import verdict_lines
 from backend.verifiers.record import ScoreRecord
 from backend.verifiers.specs import spec_hash
 from worker.engine.model.policy import Policy
 from worker.engine.observer import Checkpoint, EvaluationReport, StepReport
 from worker.engine.training.checkpoint import unpack
-from worker.engine.types import ControlSignal, Ending
+from worker.engine.types import Ending
 from worker.exports.adapter_zip import write_adapter_zip
 from worker.faults import PAUSES
 from worker.runs.run_job import PreparedJob
@@ -107,7 +108,7 @@ class FolderSink:
         return data
 
     def control_signal(self) -> ControlSignal:
-        return ControlSignal.CONTINUE
+        return ControlSignal.RUN
 
     def step(self, report: StepReport) -> None:
         self.steps = report.step

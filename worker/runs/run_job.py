@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from backend.core.settings.spec import RlsdSettings
 from backend.db.base import Json
-from backend.jobs.spec import RlsdSettings
 from backend.settings import settings as environment
 from backend.tracking.choice import enabled_trackers
 from backend.tracking.run import TrackedRun

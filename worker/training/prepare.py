@@ -2,16 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import torch
 
+from backend.core.settings.choices import Sharding
+from backend.core.settings.spec import RlsdSettings
 from backend.datasets.rows.rows import NormalRow
 from backend.errors import AppError
 from backend.jobs.held_out import choose_rows, split_held_out
 from backend.jobs.hints import grader_hint
-from backend.jobs.spec import RlsdSettings
 from backend.settings import settings as environment
 from backend.verifiers.specs import Spec
 from backend.verifiers.templates import Sample
@@ -22,16 +22,10 @@ from worker.engine.model.policy import Policy, load_external_teacher, load_polic
 from worker.engine.model.sharding import shard
 from worker.engine.rollouts.chat_template import ChatTemplateError, Message, folded
 from worker.engine.settings import Settings
-from worker.engine.types import Completion, Reward, Score, Sharding, Task
+from worker.engine.types import Completion, Reward, Score, Task
 from worker.faults import classify
 from worker.sandbox.pool import Sandbox
 from worker.training.manifest import model_identity
-
-SERVICE_SETTINGS = {
-    *("preset", "lora", "eval_rows", "held_out_share", "devices"),
-    *("fold_system", "self_check_rows", "preflight_rows", "preflight_samples", "on_failed_check"),
-}
-"""Job settings that the engine does not have, or has in another form."""
 
 
 def use_threads(*, processes: int) -> None:
@@ -43,11 +37,9 @@ def use_threads(*, processes: int) -> None:
 
 
 def engine_settings(spec: RlsdSettings, *, seed: int) -> Settings:
-    """Convert a job's settings to the engine's: the same names, with those of LoRA flattened."""
-    values = spec.model_dump(exclude=SERVICE_SETTINGS)
-    values |= {f"lora_{name}": value for name, value in spec.lora.model_dump().items()}
-    values["teacher_model"] = None if spec.teacher_model is None else model_source(spec.teacher_model)
-    return Settings(**values, seed=seed)
+    """Return a job's settings as those of a run on this machine."""
+    source = None if spec.teacher_model is None else model_source(spec.teacher_model)
+    return Settings(**spec.model_dump(), seed=seed).model_copy(update={"teacher_model": source})
 
 
 def model_source(name: str) -> str:
@@ -121,7 +113,7 @@ def load_shared(name: str, *, settings: Settings, world: ProcessGroup) -> tuple[
         return load(name, settings=settings), world
     cuda = settings.device == "cuda" or (settings.device == "auto" and torch.cuda.is_available())
     device = torch.device("cuda", torch.cuda.current_device()) if cuda else torch.device("cpu")
-    return shard(load(name, settings=replace(settings, device="cpu")), device=device, world=world)
+    return shard(load(name, settings=settings.model_copy(update={"device": "cpu"})), device=device, world=world)
 
 
 def identity(name: str, policy: Policy) -> dict[str, Any]:

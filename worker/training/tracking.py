@@ -15,10 +15,11 @@ from typing import Protocol
 
 import structlog
 
+from backend.core.control import ControlSignal
 from backend.tracking.choice import error_summary
 from backend.tracking.run import Figures, TrackedRun, Tracker, evaluation_figures, step_figures
 from worker.engine.observer import Checkpoint, EvaluationReport, Observer, StepReport
-from worker.engine.types import ControlSignal, Ending
+from worker.engine.types import Ending
 
 MAX_QUEUED_FIGURES = 1000
 """In addition to the history with which a process starts."""

@@ -6,10 +6,11 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from backend.api.http.dependencies import Auth, Database
+from backend.core.hints import Hint
+from backend.core.methods import METHODS, MethodName
 from backend.jobs.create import CheckedJob, checked_job
 from backend.jobs.estimate import Estimate, Range, cost_of, estimate
 from backend.jobs.known_steps import KnownSteps, known_steps
-from backend.jobs.methods import METHODS, Hint, MethodName
 from backend.jobs.request import JobRequest
 from backend.settings import settings
 

@@ -7,12 +7,12 @@ from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
 from backend.api.http.paging import ListItem
+from backend.core.verdict import Finding, Level
 from backend.db.base import unix_s, utc_now
 from backend.db.jobs import Job
 from backend.jobs.checks import checks_of
 from backend.jobs.lifecycle import JobState
 from backend.jobs.time_left import seconds_left
-from backend.verdict import Finding, Level
 
 
 class JobError(BaseModel):

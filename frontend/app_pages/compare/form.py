@@ -1,6 +1,6 @@
 """The form of a new comparison: data, methods, seeds, budget."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import streamlit as st
 
@@ -11,17 +11,19 @@ from frontend.components import choices, estimate, rights, setting_fields
 from frontend.session import state
 from frontend.widgets import problems
 from frontend.words import units
-from frontend.words.job_settings import MAIN, PRESETS, Setting, inlined, methods
+from frontend.words.job_settings import MAIN, OFFERED, PRESETS, inlined, methods
 
 USUAL_METHODS = ("grpo", "rlsd")
 MOST_SEEDS = 10
 HELD_OUT = "a tenth of the dataset, different for each seed"
-MEASURED = (Setting("eval_interval", "Steps between evaluations", "whole"),)
 REASONS = {
     "max_steps": "The same for all methods. Enough for each of them to learn.",
     "learning_rate": "The same for all methods. A fair comparison also tries the baseline at its own best rate.",
     "eval_interval": "Each evaluation adds a point to the held-out curve, and takes time.",
 }
+MEASURED = replace(OFFERED["eval_interval"], label="Steps between evaluations")
+SHARED = [replace(setting, why=REASONS.get(setting.name)) for setting in (*MAIN, MEASURED)]
+"""The settings that all arms share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +60,7 @@ def show(client: Client) -> None:
     st.subheader("Shared settings", anchor=False)
     settings = {
         **USUAL,
-        **setting_fields.fields(
-            (*MAIN, *MEASURED), schema=schema, key="cmp", columns=3, reasons=REASONS, planned=USUAL
-        ),
+        **setting_fields.fields(SHARED, schema=schema, key="cmp", columns=3, planned=USUAL),
     }
     unit, limit = _budget()
     titles = [facts[name]["title"] for name in compared.names]

@@ -1,7 +1,7 @@
 """The settings a job was created with: their values in words, which were chosen, and the reason for each default."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
@@ -11,7 +11,6 @@ from frontend.api.types import Json
 from frontend.components.job_feed import JobFeed
 from frontend.words import job_settings, verifiers
 from frontend.words.job_settings import ADAPTER, MAIN, PRESETS, SECTIONS, Setting, facts_of, inlined
-from frontend.words.method_reasons import ADAPTER_REASONS, REASONS
 
 SCHEMAS = "job_told_schemas"
 
@@ -41,13 +40,13 @@ def panel(feed: JobFeed, client: Client) -> None:
     preset = f", preset {PRESETS[chosen['preset']][0]}" if chosen.get("preset") in PRESETS else ""
     verifier_name = verifiers.of_job(job)
     st.caption(f"Base model {job['model']}{preset}; verifier: {verifier_name}; seed {job['seed']}; job {job['id']}.")
-    for title, section in (("Training", MAIN), *SECTIONS):
+    for title, section in (("Training", MAIN), *SECTIONS.items()):
         shown = [
             setting
             for setting in job_settings.settings_for(section, method=facts, schema=schema)
-            if setting.when is None or setting.when(settings)
+            if setting.is_shown(settings)
         ]
-        _table(title, shown, settings, chosen=chosen, schema=schema, reasons=REASONS)
+        _table(title, shown, settings, chosen=chosen, schema=schema)
     lora: Json = settings["lora"]
     _table(
         "Adapter (LoRA)",
@@ -55,7 +54,6 @@ def panel(feed: JobFeed, client: Client) -> None:
         lora,
         chosen=chosen.get("lora") or {},
         schema=schemas["Lora"],
-        reasons=ADAPTER_REASONS,
     )
     with st.expander("All settings as JSON", icon=":material/data_object:", key="job_json"):
         st.code(json.dumps(job["method"], indent=2), language="json")
@@ -72,14 +70,12 @@ def _schemas(feed: JobFeed, client: Client) -> dict[str, Json]:
     return kept
 
 
-def _table(
-    title: str, settings: Sequence[Setting], values: Json, *, chosen: Json, schema: Json, reasons: Mapping[str, str]
-) -> None:
+def _table(title: str, settings: Sequence[Setting], values: Json, *, chosen: Json, schema: Json) -> None:
     lines = [
         {
             "setting": f"**{setting.label}**" if setting.name in chosen else setting.label,
             "value": in_words(setting, values[setting.name], schema=schema),
-            "reason for the default": reasons.get(setting.name, ""),
+            "reason for the default": setting.why or "",
         }
         for setting in settings
         if setting.name in values

@@ -7,7 +7,6 @@ import streamlit as st
 from frontend.api.types import DataFile, FileReport, Json, Method
 from frontend.components import setting_fields
 from frontend.words.job_settings import ADAPTER, MAIN, PRESETS, SECTIONS, facts_of, methods, settings_for
-from frontend.words.method_reasons import ADAPTER_REASONS, REASONS
 from frontend.words.training_plans import ARMS, SEEDS, PlanName, TrainingPlan, available_plans
 
 PRESET_OF = "preset_of_dataset"
@@ -71,7 +70,7 @@ def method_and_numbers(schema: Json, *, planned: Mapping[str, int], compared: bo
     """Show method and main settings. Returns (method, preset, settings that were filled in)."""
     with st.expander("Method and main settings", icon=":material/school:", key="method_fold"):
         method, preset = _method(schema, compared=compared)
-        main = setting_fields.fields(MAIN, schema=schema, key="main", columns=5, reasons=REASONS, planned=planned)
+        main = setting_fields.fields(MAIN, schema=schema, key="main", columns=5, planned=planned)
     return method, preset, main
 
 
@@ -125,7 +124,7 @@ def more(
         )
         filled: Json = {}
         schema = schemas["RlsdSettings"]
-        for title, section in SECTIONS:
+        for title, section in SECTIONS.items():
             settings = settings_for(section, method=method, schema=schema)
             if settings:
                 st.markdown(f"**{title}**")
@@ -134,14 +133,11 @@ def more(
                     schema=schema,
                     key="set",
                     columns=3,
-                    reasons=REASONS,
                     planned=planned,
                     as_published=method["defaults"],
                 )
         st.markdown("**Adapter (LoRA)**")
-        lora = setting_fields.fields(
-            ADAPTER, schema=schemas["Lora"], key="set_lora", columns=3, reasons=ADAPTER_REASONS, planned={}
-        )
+        lora = setting_fields.fields(ADAPTER, schema=schemas["Lora"], key="set_lora", columns=3, planned={})
         st.markdown("**Held-out questions and seed**")
         left, right = st.columns(2)
         others = {file["id"]: file["filename"] for file in files if file["id"] != dataset}

@@ -3,7 +3,7 @@
 from typing import Any
 
 from frontend.api.types import Job, Json
-from frontend.words.job_settings import ADAPTER, MAIN, SECTIONS, Setting
+from frontend.words.job_settings import ADAPTER, MAIN, OFFERED, SECTIONS, Setting
 
 FROM_HYPERPARAMETERS = ("max_steps", "batch_size", "learning_rate", "eval_interval", "eval_samples")
 """Settings that a program may have sent in OpenAI's `hyperparameters` instead."""
@@ -24,7 +24,7 @@ def requested_settings(job: Job, *, defaults: Json) -> Json:
 def widget_states(requested: Json) -> dict[str, Any]:
     """Return the states of the settings' fields: `main_…`, `set_…`, `set_lora_…`."""
     found: dict[str, Any] = {}
-    sections = [setting for _, section in SECTIONS for setting in section]
+    sections = [setting for section in SECTIONS.values() for setting in section]
     for prefix, settings, given in (
         ("main", MAIN, requested),
         ("set", sections, requested),
@@ -39,8 +39,9 @@ def widget_states(requested: Json) -> dict[str, Any]:
 
 def without_field(requested: Json) -> Json:
     """Return the settings that have no field; the new job takes them over unchanged."""
-    names = {setting.name for setting in (*MAIN, *(setting for _, section in SECTIONS for setting in section))}
-    left = {name: value for name, value in requested.items() if name not in names | {"preset", "method", "lora"}}
+    left = {
+        name: value for name, value in requested.items() if name not in OFFERED.keys() | {"preset", "method", "lora"}
+    }
     adapter = {setting.name for setting in ADAPTER}
     lora = {name: value for name, value in requested.get("lora", {}).items() if name not in adapter}
     return left | ({"lora": lora} if lora else {})

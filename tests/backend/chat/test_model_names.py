@@ -3,8 +3,8 @@
 import pytest
 
 from backend.chat.model_names import ServedModel
+from backend.core.settings.spec import RlsdSettings
 from backend.db.jobs import Job
-from backend.jobs.spec import RlsdSettings
 
 
 @pytest.mark.parametrize("skips", [True, False])

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from backend.comparisons.analysis import Analysis, EvaluationScores, Run, analyse
+from backend.comparisons.analysis import Analysis, EvaluationScores, Interval, Run, analyse
 
 QUESTIONS = 60
 
@@ -114,6 +114,19 @@ def test_only_questions_that_all_answered_count() -> None:
     assert [(arm.completions, arm.unscored) for arm in found.arms] == [(4 * QUESTIONS, 0), (4 * QUESTIONS, 4)]
     assert "rlsd: 4 of 240 held-out completions had no score and are left out." in found.verdict
     assert "grpo: " not in found.verdict
+
+
+def test_a_single_question_has_no_interval_and_decides_nothing() -> None:
+    def answered(arm: str, score: float) -> Run:
+        return Run(arm, 0, [EvaluationScores(step, {7: [score]}) for step in (0, 50)], {}, {})
+
+    found = analysed(answered("grpo", 0.0), answered("rlsd", 1.0))
+    better = found.arms[1]
+    assert better.difference == Interval(1.0, None, None)
+    assert (better.score, better.baseline) == (better.difference, better.difference)
+    assert [point.score.low for point in better.curve] == [None, None]
+    assert better.p_adjusted == 1.0
+    assert "rlsd: one question is not enough for a comparison." in found.verdict
 
 
 def test_curves_pass_at_k_and_cost() -> None:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backend.core.settings.spec import RlsdSettings
 from backend.jobs.estimate import KnownStep, Range, cost_of, estimate, remaining_evaluations
-from backend.jobs.spec import RlsdSettings
 
 METRICS = {
     "step_s": 10.0,

@@ -1,21 +1,20 @@
 """Resolution of settings: presets, OpenAI's names, errors that name the parameter."""
 
-import dataclasses
 import json
 from typing import Any
 
 import pytest
 
+from backend.core.hints import HINTS, Hint
+from backend.core.methods import METHODS, MethodName, Part, method_named
+from backend.core.settings.choices import Preset
+from backend.core.settings.spec import PRESETS, RlsdSettings, settings_of
 from backend.errors import AppError
-from backend.jobs.methods import HINTS, METHODS, ROW_HINTS, Hint, MethodName
 from backend.jobs.request import Reinforcement
 from backend.jobs.resolve import resolve_settings
-from backend.jobs.spec import PRESETS, Lora, Preset, RlsdSettings
-from worker.engine.methods import METHODS as ENGINE_METHODS
-from worker.engine.settings import Settings
-from worker.engine.teacher.hints import ROW_HINTS as ENGINE_ROW_HINTS
-from worker.engine.types import Hint as EngineHint
-from worker.training.prepare import SERVICE_SETTINGS, engine_settings
+from backend.settings import STARTER_MODEL
+from worker.engine.methods import METHODS as CODE
+from worker.training.prepare import engine_settings
 
 
 def reinforcement(**values: Any) -> Reinforcement:
@@ -89,11 +88,13 @@ def test_every_setting_has_a_description() -> None:
 
 
 def test_the_engine_takes_every_setting_and_misses_none() -> None:
-    settings = engine_settings(resolved(), seed=3)
-    from_job = RlsdSettings.model_fields.keys() - SERVICE_SETTINGS
-    from_lora = {f"lora_{name}" for name in Lora.model_fields}
-    assert {field.name for field in dataclasses.fields(Settings)} == from_job | from_lora | {"seed"}
-    assert (settings.seed, settings.lora_r) == (3, 16)
+    job = resolved(x_rlsd={"preset": "steady", "lora": {"r": 4}, "eps_w": 0.1, "hint": "trajectory"})
+    assert engine_settings(job, seed=3).model_dump() == job.model_dump() | {"seed": 3}
+
+
+def test_an_engine_gets_the_folder_of_a_model_that_has_one_here() -> None:
+    job = resolved(x_rlsd={"method": "opd", "teacher_model": "starter"})
+    assert engine_settings(job, seed=3).teacher_model == str(STARTER_MODEL)
 
 
 @pytest.mark.parametrize(
@@ -128,27 +129,25 @@ def test_every_method_works_with_every_preset(method: MethodName, preset: Preset
     assert engine_settings(settings, seed=1).method == method
 
 
-def test_the_facts_of_the_methods_match_the_engine() -> None:
-    documented = {
-        str(name): (facts.teacher, facts.hint, facts.contrast, facts.fades, facts.rewarded, facts.distils)
-        for name, facts in METHODS.items()
-    }
-    implemented = {
-        name: (method.teacher, method.hint, method.contrast, method.uses_lambda, method.uses_reward, method.distils)
-        for name, method in ENGINE_METHODS.items()
-    }
-    assert documented == implemented
-    assert set(METHODS) == set(MethodName)
+def test_a_method_and_its_code_have_the_same_name_and_no_method_lacks_code() -> None:
+    assert [*METHODS] == [method.name for method in METHODS.values()]
+    assert set(METHODS) == set(MethodName) == set(CODE)
+    assert {f"worker.engine.methods.{name}" for name in METHODS} == {credit.__module__ for credit in CODE.values()}
 
 
-def test_the_facts_of_the_hints_match_the_engine() -> None:
-    assert set(HINTS) == set(Hint) == set(map(str, EngineHint))
-    assert set(ROW_HINTS) == set(map(str, ENGINE_ROW_HINTS))
+def test_an_unknown_method_is_refused_with_the_names_of_the_others() -> None:
+    with pytest.raises(ValueError, match=r"method must be one of rlsd, grpo, .*, got 'dpo'"):
+        method_named("dpo")
 
 
-def test_a_method_reads_only_existing_settings() -> None:
-    known = {field.alias or name for name, field in RlsdSettings.model_fields.items()}
-    assert {name for facts in METHODS.values() for name in facts.reads} <= known
+def test_every_part_of_a_method_has_settings_and_every_setting_of_a_part_a_method() -> None:
+    used = {part for method in METHODS.values() for part in method.parts}
+    assert used == set(Part)
+    assert all(settings_of([part]) for part in Part)
+
+
+def test_every_hint_has_its_facts() -> None:
+    assert set(HINTS) == set(Hint)
 
 
 def test_the_schema_describes_each_method_and_hint() -> None:

@@ -84,10 +84,9 @@ def test_saving_a_verifier_again_adds_a_version(client: Client) -> None:
 def test_the_api_describes_every_setting_that_the_form_offers(client: Client) -> None:
     schemas = client.settings_schemas()
     schema = job_settings.inlined(schemas, "RlsdSettings")
-    offered = [*job_settings.MAIN, *(setting for _, section in job_settings.SECTIONS for setting in section)]
-    assert {setting.name for setting in offered} == set(schema["properties"]) - {"preset", "method", "lora"}
+    assert set(job_settings.OFFERED) == set(schema["properties"]) - {"preset", "method", "lora"}
     assert {setting.name for setting in job_settings.ADAPTER} <= set(schemas["Lora"]["properties"])
-    for setting in offered:
+    for setting in job_settings.OFFERED.values():
         about = job_settings.facts_of(schema, setting.name)
         assert about.description, setting.name
         assert bool(about.choices) == (setting.kind == "choice"), setting.name
@@ -98,7 +97,7 @@ def test_a_methods_form_has_its_own_and_the_common_settings(client: Client) -> N
     facts = job_settings.methods(schema)
 
     def names(method: str) -> set[str]:
-        sections = [section for _, section in job_settings.SECTIONS]
+        sections = job_settings.SECTIONS.values()
         return {
             s.name for part in sections for s in job_settings.settings_for(part, method=facts[method], schema=schema)
         }

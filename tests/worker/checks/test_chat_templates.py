@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from backend.core.settings.spec import RlsdSettings
 from backend.datasets.reading.store import store_dataset
 from backend.db.engine import transaction
 from backend.errors import AppError
-from backend.jobs.spec import RlsdSettings
 from backend.settings import settings
 from backend.stack.embedded import Services
 from tests.worker.engine.rollouts.chat_templates import GEMMA, HERMES, STARTER, starter_with

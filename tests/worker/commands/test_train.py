@@ -12,6 +12,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
+from backend.core.settings.choices import TeacherWeights
 from tests.commands import Completed, as_typed, rlsd
 from tests.service.training import VERIFIER, dataset
 from tests.worker.engine.tiny import save_tiny_model
@@ -19,7 +20,6 @@ from worker.commands.train import prepare_job
 from worker.engine.model.policy import load_policy
 from worker.engine.training.checkpoint import restore, unpack
 from worker.engine.training.update import make_optimizer
-from worker.engine.types import TeacherWeights
 
 pytestmark = pytest.mark.training
 
@@ -108,7 +108,7 @@ def test_the_adapter_on_its_base_is_the_trained_model(trained: tuple[Path, Path,
     base = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
     loaded = PeftModel.from_pretrained(base, tmp_path)
 
-    from backend.jobs.spec import RlsdSettings
+    from backend.core.settings.spec import RlsdSettings
     from worker.training.prepare import engine_settings
 
     settings = engine_settings(RlsdSettings.model_validate(manifest["settings"]), seed=manifest["job"]["seed"])

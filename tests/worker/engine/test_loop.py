@@ -202,7 +202,7 @@ def test_a_broken_verifier_ends_the_run_before_the_update():
             return vowel_share(completions)
         return [Verdict(None, "error", "KeyError: 'x'") for _ in completions]
 
-    settings = tiny_settings(max_error_share=0.5, checkpoint_interval=0)
+    settings = tiny_settings(max_error_share=0.5, checkpoint_interval=100)
     ending, recorder, _ = train(settings, reward=breaks_after_two)
     assert ending is Ending.VERIFIER_FAULTS
     assert [report.step for report in recorder.steps] == [1]
@@ -236,7 +236,7 @@ def test_a_missing_hint_is_refused_before_any_computation():
     with pytest.raises(ValueError, match="row 4 has no solution"):
         train(settings, tasks=tasks, recorder=recorder)
     assert not recorder.evaluations
-    assert train(replace(settings, lam=0.0, max_steps=1), tasks=tasks)[0] is Ending.DONE
+    assert train(settings.model_copy(update={"lam": 0.0, "max_steps": 1}), tasks=tasks)[0] is Ending.DONE
 
 
 def test_neither_reward_nor_evaluation_ever_sees_the_hint():
@@ -257,8 +257,8 @@ def test_neither_reward_nor_evaluation_ever_sees_the_hint():
 def test_no_tasks_an_unknown_method_and_a_checkpoint_of_another_model_are_refused():
     with pytest.raises(ValueError, match="no tasks"):
         train(tiny_settings(), tasks=[])
-    with pytest.raises(ValueError, match="method must be one of"):
-        train(tiny_settings(method="dpo"))
+    with pytest.raises(ValueError, match="method"):
+        tiny_settings(method="dpo")
     _, recorder, _ = train(tiny_settings(max_steps=1), policy=tiny_policy(tiny_settings(), layers=3))
     with pytest.raises(ValueError, match="another model"):
         train(tiny_settings(), resume=recorder.checkpoints[-1].data)

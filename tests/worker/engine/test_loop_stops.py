@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load, save
 
+from backend.core.control import ControlSignal
 from backend.jobs import estimate
 from tests.worker.engine.tiny import (
     Recorder,
@@ -21,12 +22,12 @@ from tests.worker.engine.whole_runs import HELD_OUT, TASKS, adapter, train
 from worker.engine.loop import run
 from worker.engine.training.budget import TOKEN_METRICS, step_usage
 from worker.engine.training.checkpoint import fingerprint
-from worker.engine.types import ControlSignal, Ending
+from worker.engine.types import Ending
 
 
 @pytest.mark.parametrize("targets", ["all-linear", ("q_proj", "embed_tokens")])
 def test_a_paused_run_resumes_where_it_stopped(targets):
-    settings = tiny_settings(max_steps=5, checkpoint_interval=0, lora_target_modules=targets)
+    settings = tiny_settings(max_steps=5, checkpoint_interval=100, lora_target_modules=targets)
     _, whole, _ = train(settings)
     ending, first, _ = train(settings, recorder=Recorder(stop_after=2))
     assert ending is Ending.PAUSED
@@ -48,12 +49,12 @@ class PausesInInterim(Recorder):
 
     def control_signal(self):
         if len(self.steps) != 2:
-            return ControlSignal.CONTINUE
+            return ControlSignal.RUN
         self.checks += 1
-        return ControlSignal.PAUSE if self.checks == 2 else ControlSignal.CONTINUE
+        return ControlSignal.PAUSE if self.checks == 2 else ControlSignal.RUN
 
 
-@pytest.mark.parametrize("checkpoint_interval", [0, 2])
+@pytest.mark.parametrize("checkpoint_interval", [5, 2])
 def test_an_interim_evaluation_interrupted_by_a_pause_is_repeated_on_resume(checkpoint_interval):
     settings = tiny_settings(
         max_steps=5, eval_interval=2, checkpoint_interval=checkpoint_interval, batch_size=2, num_generations=2
@@ -77,12 +78,12 @@ def test_an_interim_evaluation_interrupted_by_a_pause_is_repeated_on_resume(chec
 
 
 def test_a_run_that_stops_right_after_an_interim_evaluation_keeps_its_score_and_does_not_repeat_it():
-    settings = tiny_settings(max_steps=5, eval_interval=2, checkpoint_interval=0)
+    settings = tiny_settings(max_steps=5, eval_interval=2, checkpoint_interval=100)
     _, whole, _ = train(settings)
 
     class PausesAfterInterim(Recorder):
         def control_signal(self):
-            return ControlSignal.PAUSE if len(self.evaluations) == 2 else ControlSignal.CONTINUE
+            return ControlSignal.PAUSE if len(self.evaluations) == 2 else ControlSignal.RUN
 
     _, first, _ = train(settings, recorder=PausesAfterInterim())
     stopped = first.checkpoints[-1]
@@ -129,10 +130,10 @@ def test_a_resumed_run_frees_its_checkpoint():
 @pytest.mark.parametrize(("unit", "steps"), [("steps", 3), ("tokens", 3), ("seconds", 1)])
 def test_a_run_ends_with_an_evaluation_after_the_step_that_uses_up_its_budget(unit, steps):
     settings = tiny_settings(max_steps=9, eval_interval=1, checkpoint_interval=1)
-    _, whole, _ = train(replace(settings, max_steps=3))
+    _, whole, _ = train(settings.model_copy(update={"max_steps": 3}))
     used = [sum(report.metrics[name] for name in TOKEN_METRICS) for report in whole.steps]
     limits = {"steps": 3.0, "tokens": sum(used[:2]) + 1, "seconds": 1e-9}
-    ending, recorder, _ = train(replace(settings, budget=limits[unit], budget_unit=unit))
+    ending, recorder, _ = train(settings.model_copy(update={"budget": limits[unit], "budget_unit": unit}))
     assert ending is Ending.DONE
     assert len(recorder.steps) == steps
     assert [(e.step, e.phase) for e in recorder.evaluations[-1:]] == [(steps, "trained")]
@@ -144,10 +145,10 @@ def test_a_run_ends_with_an_evaluation_after_the_step_that_uses_up_its_budget(un
 
 
 def test_the_used_budget_survives_a_pause():
-    settings = tiny_settings(max_steps=9, checkpoint_interval=0)
-    _, whole, _ = train(replace(settings, max_steps=4))
+    settings = tiny_settings(max_steps=9, checkpoint_interval=100)
+    _, whole, _ = train(settings.model_copy(update={"max_steps": 4}))
     used = [sum(report.metrics[name] for name in TOKEN_METRICS) for report in whole.steps]
-    bounded = replace(settings, budget=sum(used[:3]) + 1, budget_unit="tokens")
+    bounded = settings.model_copy(update={"budget": sum(used[:3]) + 1, "budget_unit": "tokens"})
     _, first, _ = train(bounded, recorder=Recorder(stop_after=2))
     ending, second, _ = train(bounded, resume=first.checkpoints[-1].data)
     assert ending is Ending.DONE
@@ -231,7 +232,7 @@ def test_a_run_can_be_resumed_with_more_steps_and_other_batch_sizes():
         "eval_interval": 1,
         "token_share": 1.0,
     }
-    ending, longer, _ = train(replace(settings, **changes), resume=short.checkpoints[-1].data)
+    ending, longer, _ = train(settings.model_copy(update=changes), resume=short.checkpoints[-1].data)
     assert ending is Ending.DONE
     assert [report.step for report in longer.steps] == [3]
 

@@ -1,7 +1,7 @@
 """A random Llama of a few thousand parameters with a byte-level chat tokenizer, built in memory; and test helpers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -10,8 +10,8 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
-from worker.engine.methods import method_named
-from worker.engine.methods.base import TeacherKind
+from backend.core.control import ControlSignal
+from backend.core.methods import TeacherKind, method_named
 from worker.engine.model.policy import Policy, build_policy, load_external_teacher
 from worker.engine.observer import Checkpoint, EvaluationReport, StepReport
 from worker.engine.rollouts.prompts import LengthLimits, Prompt, PromptBuilder
@@ -21,7 +21,7 @@ from worker.engine.rollouts.transformers_sampler import TransformersSampler
 from worker.engine.settings import Settings
 from worker.engine.teacher.contexts import SequenceContexts
 from worker.engine.training.update import StepTensors
-from worker.engine.types import Completion, ControlSignal, Task
+from worker.engine.types import Completion, Task
 
 torch.set_num_threads(1)
 
@@ -86,73 +86,31 @@ def tiny_model(
 
 
 def tiny_settings(**changes: object) -> Settings:
-    """Return the settings of a short run, with changes."""
-    settings = Settings(
-        method="rlsd",
-        lam=0.5,
-        lambda_decay_steps=0,
-        eps_w=(0.2, 0.2),
-        normalise=False,
-        first_error=False,
-        negative_only=False,
-        reasoning_only=False,
-        reasoning_end="</think>",
-        alpha=0.3,
-        delta_clip=5.0,
-        divergence="sampled",
-        divergence_beta=0.5,
-        divergence_top_k=0,
-        divergence_clip=0.0,
-        contrast_samples=2,
-        contrast_tau=0.02,
-        contrast_threshold=0.02,
-        scale_rewards=True,
-        resample_rounds=0,
-        teacher="snapshot",
-        teacher_sync_steps=2,
-        hint="answer",
-        placebo_of="answer",
-        success_above=0.5,
-        teacher_model=None,
-        teacher_dtype="float32",
-        teacher_device="cpu",
-        num_generations=4,
-        batch_size=3,
-        max_prompt_tokens=200,
-        max_completion_tokens=8,
-        temperature=1.0,
-        skip_special_tokens=False,
-        learning_rate=1e-2,
-        weight_decay=0.01,
-        max_grad_norm=1.0,
-        eps_low=0.2,
-        eps_high=0.28,
-        dual_clip=3.0,
-        loss="token_mean",
-        micro_batch_tokens=256,
-        gradient_checkpointing=False,
-        rollout_sequences=64,
-        generator="transformers",
-        sharding="replicated",
-        max_steps=4,
-        budget=0.0,
-        budget_unit="steps",
-        lora_r=4,
-        lora_alpha=8.0,
-        lora_dropout=0.0,
-        lora_target_modules="all-linear",
-        eval_samples=2,
-        eval_interval=0,
-        checkpoint_interval=2,
-        token_share=0.25,
-        seed=7,
-        dtype="float32",
-        device="cpu",
-        max_error_share=0.5,
-        max_dead_steps=0,
-        diagnostic_interval=1,
-    )
-    return replace(settings, **changes)
+    """Return the settings of a short run with changes, of which those of LoRA begin with `lora_`."""
+    values = {
+        "max_steps": 4,
+        "batch_size": 3,
+        "num_generations": 4,
+        "max_completion_tokens": 8,
+        "max_prompt_tokens": 200,
+        "micro_batch_tokens": 256,
+        "rollout_sequences": 64,
+        "learning_rate": 1e-2,
+        "lora": {"r": 4, "alpha": 8.0},
+        "lambda_decay_steps": 0,
+        "contrast_samples": 2,
+        "teacher_sync_steps": 2,
+        "teacher_device": "cpu",
+        "device": "cpu",
+        "eval_samples": 2,
+        "checkpoint_interval": 2,
+        "diagnostic_interval": 1,
+        "max_dead_steps": 0,
+        "seed": 7,
+    }
+    values |= {name: value for name, value in changes.items() if not name.startswith("lora_")}
+    values["lora"] |= {name.removeprefix("lora_"): changes[name] for name in changes.keys() - values.keys()}
+    return Settings(**values)
 
 
 def tiny_policy(settings: Settings | None = None, *, random_adapters: bool = False, **model: int) -> Policy:
@@ -282,7 +240,7 @@ class Recorder:
 
     def control_signal(self) -> ControlSignal:
         stop = self.stop_after is not None and len(self.steps) >= self.stop_after
-        return self.signal if stop else ControlSignal.CONTINUE
+        return self.signal if stop else ControlSignal.RUN
 
     def step(self, report: StepReport) -> None:
         self.steps.append(report)

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -25,18 +24,16 @@ from worker.engine.model.sharding import shard
 
 
 def make_settings(changes):
-    return replace(
-        tiny_settings(
-            method="grpo",
-            batch_size=4,
-            max_completion_tokens=14,
-            micro_batch_tokens=100,
-            token_share=1.0,
-            max_steps=3,
-            eval_interval=2,
-        ),
-        **changes,
-    )
+    usual = {
+        "method": "grpo",
+        "batch_size": 4,
+        "max_completion_tokens": 14,
+        "micro_batch_tokens": 100,
+        "token_share": 1.0,
+        "max_steps": 3,
+        "eval_interval": 2,
+    }
+    return tiny_settings(**(usual | changes))
 
 
 class RecordingReward:

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
+from backend.core.settings.spec import RlsdSettings
 from backend.datasets.rows.rows import read_rows
-from backend.jobs.spec import RlsdSettings
 from tests.worker.engine.tiny_vision import tiny_processor, tiny_vision_model
 from worker.engine.model.policy import build_policy
 from worker.engine.rollouts.prompts import LengthLimits, PromptBuilder

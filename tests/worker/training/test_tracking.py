@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from backend.core.control import ControlSignal
 from backend.tracking.run import Figures, TrackedRun, step_figures
 from worker.engine.observer import EvaluationReport, StepReport
-from worker.engine.types import ControlSignal, Ending
+from worker.engine.types import Ending
 from worker.training import tracking
 from worker.training.tracking import tracked
 

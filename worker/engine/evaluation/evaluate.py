@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
+from backend.core.statistics import DIFFERENCES, Interval, mean_interval, sign_flip_p
 from worker.engine.distributed import ProcessGroup
-from worker.engine.evaluation.statistics import DIFFERENCES, RESAMPLES, Interval, mean_interval
 from worker.engine.model.policy import Policy
 from worker.engine.rollouts.prompts import Prompt
 from worker.engine.rollouts.reward import Scored
@@ -113,21 +112,5 @@ def compare(
     differences = differences[~np.isnan(differences)]
     if len(differences) == 0:
         return None
-    p_value = 1.0
-    if len(differences) > 1 and differences.any():
-        p_value = float(
-            stats.permutation_test(
-                (differences,),
-                _mean_along,
-                permutation_type="samples",
-                vectorized=True,
-                n_resamples=RESAMPLES,
-                batch=1000,
-                rng=numpy_generator(seed, step=0, purpose="paired test"),
-            ).pvalue
-        )
+    p_value = sign_flip_p(differences, rng=numpy_generator(seed, step=0, purpose="paired test"))
     return PairedComparison(mean_interval(differences, within=DIFFERENCES), p_value)
-
-
-def _mean_along(values: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
-    return np.asarray(values.mean(axis=axis), dtype=np.float64)

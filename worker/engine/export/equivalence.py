@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from backend.core.settings.choices import TeacherWeights
 from worker.engine.model.completion_text import verbatim
 from worker.engine.model.policy import Policy
 from worker.engine.model.traits import project
@@ -18,7 +19,7 @@ from worker.engine.rollouts.prompts import LengthLimits, Prompt, PromptBuilder
 from worker.engine.rollouts.rollouts import rollouts_from
 from worker.engine.rollouts.transformers_sampler import TransformersSampler
 from worker.engine.seeds import torch_generator
-from worker.engine.types import Task, TeacherWeights
+from worker.engine.types import Task
 
 MAX_PROMPTS = 8
 MAX_TOKENS = 64

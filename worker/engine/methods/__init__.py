@@ -1,15 +1,19 @@
-"""Credit methods, one file each. To add one, write its file and register it here."""
+"""The code of each credit method, one file each. To add one, write its file and register it here."""
 
+from collections.abc import Mapping
+
+from backend.core.methods import MethodName
 from worker.engine.methods import cepo, grpo, grpo_opsd, opd, opsd, rlcsd, rlsd, rlsd_template, sdpo
-from worker.engine.methods.base import Method
+from worker.engine.methods.base import CreditFunction
 
-METHODS: dict[str, Method] = {
-    module.METHOD.name: module.METHOD for module in (grpo, rlsd, rlsd_template, cepo, rlcsd, opsd, grpo_opsd, sdpo, opd)
+METHODS: Mapping[MethodName, CreditFunction] = {
+    MethodName.RLSD: rlsd.credit,
+    MethodName.GRPO: grpo.credit,
+    MethodName.RLSD_TEMPLATE: rlsd_template.credit,
+    MethodName.CEPO: cepo.credit,
+    MethodName.RLCSD: rlcsd.credit,
+    MethodName.OPSD: opsd.credit,
+    MethodName.SDPO: sdpo.credit,
+    MethodName.GRPO_OPSD: grpo_opsd.credit,
+    MethodName.OPD: opd.credit,
 }
-
-
-def method_named(name: str) -> Method:
-    """Return the registered method. ValueError listing the available ones."""
-    if name not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}, got {name!r}")
-    return METHODS[name]

@@ -1,28 +1,15 @@
-"""The interface of credit methods: a pure function from token log-probabilities to token advantages, and its needs."""
+"""The interface of credit methods: pure functions from token log-probabilities to token advantages."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 
 import torch
 from torch import Tensor
 
 from worker.engine.faults import not_finite
-from worker.engine.types import Hint
 
 FIRM_REJECTION = -1.6
 """About ln 0.2: the token is five times less likely under the teacher than under the student. Not tuned."""
-
-
-class TeacherKind(StrEnum):
-    """Source of the teacher's log-probabilities."""
-
-    NONE = "none"
-    """No teacher."""
-    HINTED = "hinted"
-    """The policy's own network, with a hint in its prompt."""
-    EXTERNAL = "external"
-    """Another model with the same tokenizer, with the student's own prompt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,29 +68,7 @@ class Credit:
     """-1 where the weight (or the log-ratio) was clipped from below, 1 from above, else 0 (int8)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Method:
-    """A named credit method, and what must be computed for it."""
-
-    name: str
-    credit: Callable[[CreditInputs, Options], Credit]
-    teacher: TeacherKind
-    hint: Hint | None = None
-    """The only hint that the method is defined for; None allows any."""
-    contrast: Hint | None = None
-    """The second hint, whose log-probabilities are the contrast."""
-    uses_lambda: bool = False
-    """Whether `lambda` scales the teacher's effect: at 0 the method is GRPO and needs no teacher."""
-    uses_reward: bool = True
-    """False for pure distillation, which ignores the reward."""
-    distils: bool = False
-    """Whether the method has a signal where the advantage is 0, and `divergence` may replace its sampled form."""
-
-    def needs_teacher(self, lam: float, *, alpha: float) -> bool:
-        """Check whether a teacher pass is needed: not where its effect would be multiplied by 0."""
-        with_reward = self.distils and self.uses_reward
-        unused = (self.uses_lambda and lam == 0) or (with_reward and alpha == 0)
-        return self.teacher is not TeacherKind.NONE and not unused
+CreditFunction = Callable[[CreditInputs, Options], Credit]
 
 
 def sequence_credit(inputs: CreditInputs) -> Credit:

@@ -14,13 +14,9 @@ same form. Without a wrong hint the sequence keeps `A`, as in their code (their 
 Several wrong hints (`contrast_samples`) contribute their mean probability. Options as in RLSD.
 """
 
-from worker.engine.methods.base import Credit, CreditInputs, Method, Options, TeacherKind, contrasted_credit
-from worker.engine.types import Hint
+from worker.engine.methods.base import Credit, CreditInputs, Options, contrasted_credit
 
 
 def credit(inputs: CreditInputs, options: Options) -> Credit:
     """Compute token advantages. ValueError where teacher log-probabilities are missing and `lambda` is not 0."""
     return contrasted_credit(inputs, options)
-
-
-METHOD = Method(name="cepo", credit=credit, teacher=TeacherKind.HINTED, contrast=Hint.WRONG_SIBLING, uses_lambda=True)

@@ -4,12 +4,9 @@ Its variants are settings of the run: Dr. GRPO (arXiv 2503.20783) is `scale_rewa
 (arXiv 2503.14476) is `eps_high` above `eps_low`, the loss `token_mean` and `resample_rounds` above 0.
 """
 
-from worker.engine.methods.base import Credit, CreditInputs, Method, Options, TeacherKind, sequence_credit
+from worker.engine.methods.base import Credit, CreditInputs, Options, sequence_credit
 
 
 def credit(inputs: CreditInputs, options: Options) -> Credit:
     """Give every token its sequence's advantage."""
     return sequence_credit(inputs)
-
-
-METHOD = Method(name="grpo", credit=credit, teacher=TeacherKind.NONE)

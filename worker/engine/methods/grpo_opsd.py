@@ -11,15 +11,7 @@ gives a signal where all completions scored the same. Option `first_error` as in
 
 from dataclasses import replace
 
-from worker.engine.methods.base import (
-    Credit,
-    CreditInputs,
-    Method,
-    Options,
-    TeacherKind,
-    distilled_credit,
-    sequence_credit,
-)
+from worker.engine.methods.base import Credit, CreditInputs, Options, distilled_credit, sequence_credit
 
 
 def credit(inputs: CreditInputs, options: Options) -> Credit:
@@ -30,6 +22,3 @@ def credit(inputs: CreditInputs, options: Options) -> Credit:
     advantages_B1 = inputs.advantages_B.to(distilled.advantages_BT.dtype)[:, None]
     summed_BT = advantages_B1 + options.alpha * distilled.advantages_BT
     return replace(distilled, advantages_BT=summed_BT.where(inputs.mask_BT, 0.0))
-
-
-METHOD = Method(name="grpo_opsd", credit=credit, teacher=TeacherKind.HINTED, distils=True)

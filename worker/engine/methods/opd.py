@@ -9,12 +9,9 @@ This is the sampled-token form, the policy gradient of the reverse KL; `divergen
 forms.
 """
 
-from worker.engine.methods.base import Credit, CreditInputs, Method, Options, TeacherKind, distilled_credit
+from worker.engine.methods.base import Credit, CreditInputs, Options, distilled_credit
 
 
 def credit(inputs: CreditInputs, options: Options) -> Credit:
     """Compute token advantages. ValueError where teacher log-probabilities are missing."""
     return distilled_credit(inputs, options)
-
-
-METHOD = Method(name="opd", credit=credit, teacher=TeacherKind.EXTERNAL, uses_reward=False, distils=True)

@@ -10,12 +10,9 @@ dominating a step.
 Option `first_error`: 0 after the first token with `delta_t < -1.6`. A sequence without a hint gets no signal.
 """
 
-from worker.engine.methods.base import Credit, CreditInputs, Method, Options, TeacherKind, distilled_credit
+from worker.engine.methods.base import Credit, CreditInputs, Options, distilled_credit
 
 
 def credit(inputs: CreditInputs, options: Options) -> Credit:
     """Compute token advantages. ValueError where teacher log-probabilities are missing."""
     return distilled_credit(inputs, options)
-
-
-METHOD = Method(name="opsd", credit=credit, teacher=TeacherKind.HINTED, uses_reward=False, distils=True)

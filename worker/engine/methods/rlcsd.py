@@ -14,17 +14,7 @@ tokens, which concern the loss, not the credit, and dropping sequences without h
 
 import torch
 
-from worker.engine.methods.base import (
-    Credit,
-    CreditInputs,
-    Method,
-    Options,
-    TeacherKind,
-    log_ratio,
-    sequence_credit,
-    until_first_error,
-)
-from worker.engine.types import Hint
+from worker.engine.methods.base import Credit, CreditInputs, Options, log_ratio, sequence_credit, until_first_error
 
 
 def credit(inputs: CreditInputs, options: Options) -> Credit:
@@ -47,6 +37,3 @@ def credit(inputs: CreditInputs, options: Options) -> Credit:
         deltas_BT=deltas_BT,
         clipped_BT=torch.zeros_like(clipped_BT, dtype=torch.int8).masked_fill(clipped_BT, -1),
     )
-
-
-METHOD = Method(name="rlcsd", credit=credit, teacher=TeacherKind.HINTED, contrast=Hint.WRONG_SIBLING, uses_lambda=True)

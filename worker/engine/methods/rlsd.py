@@ -13,16 +13,7 @@ mean over the sequence (both docs/rlsd.md section 6), `negative_only` sets `w_t 
 after the end of the reasoning. A sequence without a hint keeps `A`.
 """
 
-from worker.engine.methods.base import (
-    Credit,
-    CreditInputs,
-    Method,
-    Options,
-    TeacherKind,
-    log_ratio,
-    sequence_credit,
-    weighted_credit,
-)
+from worker.engine.methods.base import Credit, CreditInputs, Options, log_ratio, sequence_credit, weighted_credit
 
 
 def credit(inputs: CreditInputs, options: Options) -> Credit:
@@ -30,6 +21,3 @@ def credit(inputs: CreditInputs, options: Options) -> Credit:
     if options.lam == 0:
         return sequence_credit(inputs)
     return weighted_credit(log_ratio(inputs.teacher_logps_BT, inputs.student_logps_BT, inputs), inputs, options)
-
-
-METHOD = Method(name="rlsd", credit=credit, teacher=TeacherKind.HINTED, uses_lambda=True)

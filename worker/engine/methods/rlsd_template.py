@@ -8,13 +8,9 @@ Weights, clip, mixing and options are RLSD's. Both passes use the teacher's weig
 no effect either.
 """
 
-from worker.engine.methods.base import Credit, CreditInputs, Method, Options, TeacherKind, contrasted_credit
-from worker.engine.types import Hint
+from worker.engine.methods.base import Credit, CreditInputs, Options, contrasted_credit
 
 
 def credit(inputs: CreditInputs, options: Options) -> Credit:
     """Compute token advantages. ValueError where teacher log-probabilities are missing and `lambda` is not 0."""
     return contrasted_credit(inputs, options)
-
-
-METHOD = Method(name="rlsd_template", credit=credit, teacher=TeacherKind.HINTED, contrast=Hint.EMPTY, uses_lambda=True)

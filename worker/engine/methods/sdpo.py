@@ -9,15 +9,9 @@ A sequence is never its own hint; without another success in its group it gets n
 here it is the `snapshot`.
 """
 
-from worker.engine.methods.base import Credit, CreditInputs, Method, Options, TeacherKind, distilled_credit
-from worker.engine.types import Hint
+from worker.engine.methods.base import Credit, CreditInputs, Options, distilled_credit
 
 
 def credit(inputs: CreditInputs, options: Options) -> Credit:
     """Compute token advantages. ValueError where teacher log-probabilities are missing."""
     return distilled_credit(inputs, options)
-
-
-METHOD = Method(
-    name="sdpo", credit=credit, teacher=TeacherKind.HINTED, hint=Hint.SIBLING, uses_reward=False, distils=True
-)

@@ -16,6 +16,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor, nn
 from transformers.utils import is_flash_attn_2_available
 
+from backend.core.settings.choices import TeacherWeights
 from worker.engine.faults import Fault, FaultCode, memory_errors_as_faults
 from worker.engine.model.assets import (
     ModelAssets,
@@ -31,7 +32,6 @@ from worker.engine.model.targets import ALL_LINEAR, is_pattern, require_targets,
 from worker.engine.model.vision import ImageSpans, Vision
 from worker.engine.seeds import derive
 from worker.engine.settings import Settings
-from worker.engine.types import TeacherWeights
 
 LIVE_ADAPTER = "default"
 SNAPSHOT_ADAPTER = "snapshot"
@@ -129,7 +129,7 @@ def load_policy(model: str, *, settings: Settings, allow_remote_code: bool = Fal
     """
     device = _device(settings.device, setting="device")
     assets = load_assets(model, allow_remote_code=allow_remote_code)
-    require_targets(assets, settings.lora_target_modules, allow_remote_code=allow_remote_code)
+    require_targets(assets, settings.lora.target_modules, allow_remote_code=allow_remote_code)
     base = _load(model, assets=assets, dtype=settings.dtype, allow_remote_code=allow_remote_code)
     with memory_errors_as_faults("loading"):
         base = base.to(device)
@@ -158,15 +158,15 @@ def build_policy(base: Any, *, tokenizer: Any, settings: Settings, processor: An
     require_chat_template(tokenizer)
     eos_ids = _eos_ids(base, tokenizer=tokenizer)
     pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else eos_ids[0]
-    targets: str | tuple[str, ...] = settings.lora_target_modules
+    targets: str | tuple[str, ...] = settings.lora.target_modules
     if processor is not None:
         targets = language_targets(base, targets)
     elif not is_pattern(base, targets):
         targets = target_names(targets)
     config = LoraConfig(
-        r=settings.lora_r,
-        lora_alpha=settings.lora_alpha,
-        lora_dropout=settings.lora_dropout,
+        r=settings.lora.r,
+        lora_alpha=settings.lora.alpha,
+        lora_dropout=settings.lora.dropout,
         target_modules=targets if isinstance(targets, str) else list(targets),
         task_type="CAUSAL_LM",
     )

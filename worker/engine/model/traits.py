@@ -14,9 +14,9 @@ from peft import PeftModel
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
+from backend.core.settings.choices import TeacherWeights
 from worker.engine.model.packing import can_pack
 from worker.engine.model.policy import Policy
-from worker.engine.types import TeacherWeights
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,10 @@
 """Findings of a pre-flight check: what its figures mean, how serious they are, and what to do."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, TypedDict
 
+from backend.core.hints import Hint
+from backend.core.verdict import Finding, Level
 from worker.engine.rollouts.prompts import LengthLimits
-from worker.engine.types import Hint
-
-Level = Literal["pass", "warn", "fail"]
 
 MIN_MIXED_SHARE = 0.2
 """Below this expected share of mixed groups, most of a run's time is spent on groups without a learning signal."""
@@ -31,21 +29,9 @@ UNHELPFUL_HINT_ADVICE: Mapping[Hint, str] = {
 """What to do if a hint of this kind does not help."""
 
 
-class PreflightFinding(TypedDict):
-    """One result of the check; `code` is stable and may be matched by programs."""
-
-    code: str
-    level: Level
-    message: str
-
-
-def finding(code: str, level: Level, message: str) -> PreflightFinding:
-    return PreflightFinding(code=code, level=level, message=message)
-
-
 def signal_finding(
     *, mixed: float, solved: int, scored: int, rows: int, group: int, other_signal: bool, needs_success: bool
-) -> PreflightFinding:
+) -> Finding:
     """Judge whether there is a learning signal. `mixed`: expected share of mixed groups.
 
     `other_signal`: the method also learns from groups whose scores are equal. `needs_success`: for that it needs a
@@ -53,49 +39,49 @@ def signal_finding(
     """
     on = f"{scored:,} completions of {rows:,} {'row' if rows == 1 else 'rows'}"
     if scored == 0:
-        return finding(
+        return Finding(
             "nothing_scored",
-            "fail",
+            Level.FAIL,
             f"None of the completions of {rows:,} rows got a score: try the verifier on a right and a wrong answer.",
         )
     if other_signal and not (needs_success and solved == 0):
-        return finding(
+        return Finding(
             "mixed_groups",
-            "pass",
+            Level.PASS,
             f"About {mixed:.0%} of groups of {group} are expected to be mixed; the method learns from the others too.",
         )
     if mixed == 0 and solved == 0:
-        return finding(
+        return Finding(
             "nothing_solved",
-            "fail",
+            Level.FAIL,
             f"None of {on} was right, and all completions of a row scored the same, so there is nothing to learn "
             "from: use easier rows, describe the form of the answer in the prompt or add an example, use a larger or "
             "an instruction-tuned model, or check the verifier on a right answer.",
         )
     if mixed == 0 and solved == scored:
-        return finding(
+        return Finding(
             "everything_solved",
-            "fail",
+            Level.FAIL,
             f"All of {on} were right, so there is nothing left to learn: use harder rows or a stricter verifier.",
         )
     if mixed == 0:
-        return finding(
+        return Finding(
             "no_difference",
-            "fail",
+            Level.FAIL,
             f"In {on}, all completions of a row scored the same, so no group tells better from worse: use rows that "
             "are sometimes solved, a higher temperature, or a verifier with partial credit.",
         )
     if mixed < MIN_MIXED_SHARE:
-        return finding(
+        return Finding(
             "few_mixed_groups",
-            "warn",
+            Level.WARN,
             f"Only about {mixed:.0%} of groups of {group} are expected to be mixed; the others give no signal: remove "
             "rows that are never or always solved, raise num_generations, or set resample_rounds.",
         )
-    return finding("mixed_groups", "pass", f"About {mixed:.0%} of groups of {group} are expected to be mixed.")
+    return Finding("mixed_groups", Level.PASS, f"About {mixed:.0%} of groups of {group} are expected to be mixed.")
 
 
-def verifier_findings(*, faults: float, abstained: float, first_fault: str, limit: float) -> list[PreflightFinding]:
+def verifier_findings(*, faults: float, abstained: float, first_fault: str, limit: float) -> list[Finding]:
     """Judge whether the verifier works. `limit`: share of faults above which a run pauses."""
     found = []
     because = f" The first failure: {first_fault:.300}" if first_fault else ""
@@ -103,35 +89,35 @@ def verifier_findings(*, faults: float, abstained: float, first_fault: str, limi
         message = (
             f"{faults:.0%} of the completions could not be scored, so a run would pause: fix the verifier.{because}"
         )
-        found.append(finding("verifier_errors", "fail", message))
+        found.append(Finding("verifier_errors", Level.FAIL, message))
     elif faults > WARN_FAULT_SHARE:
         message = (
             f"{faults:.0%} of the completions could not be scored and would be left out: fix the verifier.{because}"
         )
-        found.append(finding("verifier_errors", "warn", message))
+        found.append(Finding("verifier_errors", Level.WARN, message))
     else:
-        found.append(finding("verifier_works", "pass", f"{1 - faults:.0%} of the verifier's calls succeeded."))
+        found.append(Finding("verifier_works", Level.PASS, f"{1 - faults:.0%} of the verifier's calls succeeded."))
     if abstained > MOST:
         message = f"The verifier abstained on {abstained:.0%} of the completions, which give no signal: find out why."
-        found.append(finding("abstained", "warn", message))
+        found.append(Finding("abstained", Level.WARN, message))
     return found
 
 
-def length_finding(*, truncated: float, max_completion_tokens: int) -> PreflightFinding:
+def length_finding(*, truncated: float, max_completion_tokens: int) -> Finding:
     """Judge how many completions end before the length limit."""
     if truncated > MOST:
-        return finding(
+        return Finding(
             "truncated",
-            "warn",
+            Level.WARN,
             f"{truncated:.0%} of the completions were cut off at max_completion_tokens = {max_completion_tokens}: "
             "raise it, or ask for shorter answers in the prompt.",
         )
-    return finding(
-        "lengths", "pass", f"{1 - truncated:.0%} of the completions ended within {max_completion_tokens} tokens."
+    return Finding(
+        "lengths", Level.PASS, f"{1 - truncated:.0%} of the completions ended within {max_completion_tokens} tokens."
     )
 
 
-def prompt_finding(*, too_long: Sequence[int], longest: int, limits: LengthLimits, rows: int) -> PreflightFinding:
+def prompt_finding(*, too_long: Sequence[int], longest: int, limits: LengthLimits, rows: int) -> Finding:
     """Judge whether all prompts, with their hints, fit. The message names the limit: the setting or the context."""
     if limits.max_context_tokens < limits.max_prompt_tokens:
         limit = (
@@ -143,21 +129,21 @@ def prompt_finding(*, too_long: Sequence[int], longest: int, limits: LengthLimit
         limit, remedy = f"{limits.max_tokens:,} that max_prompt_tokens allows", "raise max_prompt_tokens"
     if too_long:
         named = ", ".join(map(str, too_long[:MAX_ROWS_NAMED])) + (" …" if len(too_long) > MAX_ROWS_NAMED else "")
-        return finding(
+        return Finding(
             "prompts_too_long",
-            "fail",
+            Level.FAIL,
             f"{len(too_long):,} of {rows:,} prompts, hint included, have more tokens than the {limit}: rows {named}; "
             f"the longest has {longest:,}. Training would stop at the first of them: {remedy}, or shorten or remove "
             "these rows.",
         )
-    return finding("prompts_fit", "pass", f"The longest prompt has {longest:,} tokens of the {limit}.")
+    return Finding("prompts_fit", Level.PASS, f"The longest prompt has {longest:,} tokens of the {limit}.")
 
 
-def prefill_finding(prefill: str) -> PreflightFinding:
+def prefill_finding(prefill: str) -> Finding:
     """Name what the template writes of each answer: a verifier that requires it never finds it in a completion."""
-    return finding(
+    return Finding(
         "template_begins_answer",
-        "pass",
+        Level.PASS,
         f"The chat template already writes {prefill[:200]!r} at the start of every answer, so completions do not "
         "contain it: a verifier must not require it.",
     )
@@ -165,30 +151,32 @@ def prefill_finding(prefill: str) -> PreflightFinding:
 
 def hint_finding(
     *, kind: Hint, helps: str, without: float, shown: float, low: float, high: float, is_control: bool
-) -> PreflightFinding:
+) -> Finding:
     """Judge whether the hint helps the model itself: if not, a teacher with this hint is no better than the student."""
     difference = f"{100 * low:+.0f} to {100 * high:+.0f} points"
     rates = f"solve rate {shown:.0%} with it, {without:.0%} without (difference {difference})"
     if is_control:
-        return finding("hint_is_a_control", "pass", f"The hint '{kind}' is a control and not meant to help: {rates}.")
+        return Finding(
+            "hint_is_a_control", Level.PASS, f"The hint '{kind}' is a control and not meant to help: {rates}."
+        )
     if helps == "yes":
-        return finding("hint_helps", "pass", f"The hint '{kind}' helps: {rates}.")
+        return Finding("hint_helps", Level.PASS, f"The hint '{kind}' helps: {rates}.")
     if helps == "not_needed":
-        return finding("hint_not_needed", "pass", f"All rows are solved without the hint '{kind}': {rates}.")
+        return Finding("hint_not_needed", Level.PASS, f"All rows are solved without the hint '{kind}': {rates}.")
     if helps == "unclear":
-        return finding(
+        return Finding(
             "hint_unclear",
-            "warn",
+            Level.WARN,
             f"Too few completions to tell whether the hint '{kind}' helps: {rates}. Use more rows or samples.",
         )
-    return finding(
+    return Finding(
         "hint_does_not_help",
-        "warn",
+        Level.WARN,
         f"The hint '{kind}' does not help: {rates}. A teacher with this hint judges no better than the model itself: "
         f"{UNHELPFUL_HINT_ADVICE[kind]}; the teacher preview shows the prompts.",
     )
 
 
-def step_finding(fault: str) -> PreflightFinding:
+def step_finding(fault: str) -> Finding:
     """Report the fault that stopped a trial step."""
-    return finding("step_failed", "fail", f"A trial training step failed: {fault}.")
+    return Finding("step_failed", Level.FAIL, f"A trial training step failed: {fault}.")

@@ -11,8 +11,8 @@ from typing import Any, Literal, TypedDict
 
 import numpy as np
 
+from backend.core.statistics import Bounds, Interval, mean_interval
 from worker.engine.evaluation.evaluate import compare
-from worker.engine.evaluation.statistics import Bounds, Interval, mean_interval
 from worker.engine.preflight.probe import ProbeCompletions
 from worker.engine.preflight.trial_steps import TrialSteps
 from worker.engine.settings import Settings

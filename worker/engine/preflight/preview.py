@@ -3,15 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-from worker.engine.methods import method_named
-from worker.engine.methods.base import Method, TeacherKind
+from backend.core.hints import GROUP_HINTS, Hint
+from backend.core.methods import Method, TeacherKind, method_named
 from worker.engine.model.completion_text import verbatim
 from worker.engine.preflight.probe import effective_hint
 from worker.engine.rollouts.prompts import Context, PromptBuilder
 from worker.engine.settings import Settings
 from worker.engine.teacher.contexts import hint_texts
-from worker.engine.teacher.hints import GROUP_HINTS
-from worker.engine.types import Hint, Task
+from worker.engine.types import Task
 
 Json = dict[str, Any]
 

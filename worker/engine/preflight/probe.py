@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 
 import torch
 
+from backend.core.hints import GROUP_HINTS, Hint
+from backend.core.methods import Method, TeacherKind, method_named
+from backend.core.settings.choices import TeacherWeights
 from worker.engine.distributed import ProcessGroup
 from worker.engine.measure import Stopwatch
-from worker.engine.methods import method_named
-from worker.engine.methods.base import Method, TeacherKind
 from worker.engine.model.policy import LIVE_ADAPTER, Policy
 from worker.engine.rollouts.prefill import prefill_of
 from worker.engine.rollouts.prompts import Context, LengthLimits, Prompt, PromptBuilder
@@ -24,8 +25,8 @@ from worker.engine.rollouts.transformers_sampler import TransformersSampler
 from worker.engine.seeds import numpy_generator, torch_generator
 from worker.engine.settings import Settings
 from worker.engine.teacher.contexts import hint_texts, teacher_hint
-from worker.engine.teacher.hints import GROUP_HINTS, sibling_hints
-from worker.engine.types import Hint, Reward, Task, TeacherWeights
+from worker.engine.teacher.hints import sibling_hints
+from worker.engine.types import Reward, Task
 
 UNBOUNDED = LengthLimits(2**31, 2**31)
 

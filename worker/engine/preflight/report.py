@@ -1,4 +1,4 @@
-"""The report of a pre-flight check: a probe's figures and findings, as JSON without NaN."""
+"""The report of a pre-flight check: a probe's findings, and its figures as JSON without NaN."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from worker.engine.evaluation.statistics import SCORES
-from worker.engine.methods import method_named
+from backend.core.hints import Hint
+from backend.core.methods import method_named
+from backend.core.statistics import SCORES
+from backend.core.verdict import Finding
 from worker.engine.model.images import messages_and_images
 from worker.engine.preflight import findings
-from worker.engine.preflight.findings import PreflightFinding
 from worker.engine.preflight.forecast import (
     HintEffect,
     forecast_time,
@@ -24,7 +25,7 @@ from worker.engine.preflight.forecast import (
 from worker.engine.preflight.probe import Probe, ProbeCompletions
 from worker.engine.preflight.trial_steps import TrialSteps
 from worker.engine.settings import Settings
-from worker.engine.types import Hint, Task
+from worker.engine.types import Task
 
 Json = dict[str, Any]
 
@@ -41,10 +42,12 @@ HOW_BIASED = (
 )
 
 
-def build_report(found: Probe, *, settings: Settings, samples: int, tasks: int, trial_steps: TrialSteps | None) -> Json:
-    """Build the full report, `{findings, ...}`. `tasks`: number of rows in the data."""
+def build_report(
+    found: Probe, *, settings: Settings, samples: int, tasks: int, trial_steps: TrialSteps | None
+) -> tuple[list[Finding], Json]:
+    """Build the report: the findings, and the figures behind them. `tasks`: number of rows in the data."""
     lengths = found.lengths
-    all_findings: list[PreflightFinding] = []
+    all_findings: list[Finding] = []
     report: Json = {
         "rows": len(found.prompts),
         "of_rows": tasks,
@@ -74,12 +77,10 @@ def build_report(found: Probe, *, settings: Settings, samples: int, tasks: int, 
         all_findings.append(findings.prefill_finding(found.prefill))
     if trial_steps is not None and trial_steps.fault is not None:
         all_findings.insert(0, findings.step_finding(trial_steps.fault))
-    return {"findings": all_findings, **report}
+    return all_findings, report
 
 
-def _findings(
-    report: Json, *, settings: Settings, effect: HintEffect | None, hint: Hint | None
-) -> list[PreflightFinding]:
+def _findings(report: Json, *, settings: Settings, effect: HintEffect | None, hint: Hint | None) -> list[Finding]:
     method, completions = method_named(settings.method), report["completions"]
     found = [
         findings.signal_finding(

@@ -1,9 +1,10 @@
 """Trial steps: real training steps on a policy that is discarded, to check that they work and what they cost."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import mean
 
+from backend.core.control import ControlSignal
 from worker.engine.distributed import ProcessGroup
 from worker.engine.faults import Fault
 from worker.engine.loop import make_train_context
@@ -12,7 +13,7 @@ from worker.engine.model.policy import Policy
 from worker.engine.observer import Checkpoint, EvaluationReport, StepReport
 from worker.engine.settings import Settings
 from worker.engine.step import take_step
-from worker.engine.types import ControlSignal, Reward, Task
+from worker.engine.types import Reward, Task
 
 PHASES = ("rollout", "reward", "teacher", "update", "report")
 COSTS = (
@@ -51,7 +52,7 @@ def run_trial_steps(
     On a GPU one more step is taken first, which also compiles. Verifier errors do not stop the steps.
     """
     name = device_name(policy.device)
-    plain = replace(settings, generator="transformers", diagnostic_interval=0, max_error_share=1.0)
+    plain = settings.model_copy(update={"generator": "transformers", "diagnostic_interval": 0, "max_error_share": 1.0})
     try:
         context = make_train_context(
             plain,
@@ -75,7 +76,7 @@ class SilentObserver:
     """An observer that discards all reports."""
 
     def control_signal(self) -> ControlSignal:
-        return ControlSignal.CONTINUE
+        return ControlSignal.RUN
 
     def step(self, report: StepReport) -> None:
         pass

@@ -46,7 +46,7 @@ class VllmSampler:
         if policy.device.type != "cuda":
             raise ValueError("generator is vllm, which needs a CUDA device: set it to transformers")
         require_supported(policy)
-        rank = largest_rank(settings.lora_r)
+        rank = largest_rank(settings.lora.r)
         self.policy = policy
         self._sampling_params: Any = vllm.SamplingParams
         self._lora_request: Any = LoRARequest

@@ -8,13 +8,14 @@ from operator import or_
 import torch
 from torch import Tensor
 
-from worker.engine.methods.base import Method, TeacherKind
+from backend.core.hints import GROUP_HINTS, ROW_HINTS, Hint
+from backend.core.methods import Method, TeacherKind
 from worker.engine.rollouts.prompts import Context, PromptBuilder
 from worker.engine.rollouts.rollouts import Rollouts
 from worker.engine.seeds import derive, torch_generator
 from worker.engine.settings import Settings
-from worker.engine.teacher.hints import GROUP_HINTS, ROW_HINTS, other_rows_hints, placebo_hint, row_hint, sibling_hints
-from worker.engine.types import Hint, Task
+from worker.engine.teacher.hints import other_rows_hints, placebo_hint, row_hint, sibling_hints
+from worker.engine.types import Task
 
 SequenceContexts = tuple[Context | None, ...]
 """One teacher's context for each sequence, `[B]`; None where it has no hint."""
@@ -154,7 +155,7 @@ def _only_where(present: SequenceContexts, contexts: SequenceContexts) -> Sequen
 
 def teacher_hint(method: Method, settings: Settings) -> Hint:
     """Return the kind of hint that the teacher gets. ValueError if the method is defined with another hint."""
-    chosen = Hint(settings.hint)
+    chosen = settings.hint
     if method.hint is not None and chosen is not method.hint:
         raise ValueError(f"the method {method.name} is defined with the hint {method.hint}, got {chosen}")
     return chosen
@@ -198,7 +199,7 @@ def hint_texts(tasks: Sequence[Task], *, kind: Hint, settings: Settings) -> dict
     if kind is Hint.EMPTY:
         return {task.row: "" for task in tasks}
     if kind is Hint.PLACEBO:
-        return _placebo_hints(tasks, kind=Hint(settings.placebo_of), settings=settings)
+        return _placebo_hints(tasks, kind=settings.placebo_of, settings=settings)
     return {task.row: row_hint(task, kind=kind) for task in tasks}
 
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from backend.core.settings.choices import TeacherWeights
 from worker.engine.model.policy import Policy
 from worker.engine.rollouts.logprobs import plan_rollout_batches, shares_contexts
 from worker.engine.rollouts.rollouts import Rollouts
 from worker.engine.settings import Settings
 from worker.engine.teacher.contexts import ControlContexts, SequenceContexts
 from worker.engine.teacher.signals import Scorer, teacher_logps
-from worker.engine.types import TeacherWeights
 
 MAX_SEQUENCES = 8
 """Sequences diagnosed in a step."""
@@ -57,7 +57,7 @@ def diagnose(
     def score(contexts_B: SequenceContexts, weights: TeacherWeights) -> Tensor:
         return teacher_logps(Scorer(policy, plan, weights, settings.temperature), rollouts, contexts_B)
 
-    weights = TeacherWeights(settings.teacher)
+    weights = settings.teacher
     return Diagnosis(
         base_logps_BT=score(student, TeacherWeights.BASE),
         hinted_logps_BT=score(control.hinted_B, weights) if control else None,

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from backend.core.settings.choices import TeacherWeights
 from worker.engine.methods.base import Credit, CreditInputs, Options, after_first_error
 from worker.engine.model.policy import Policy
 from worker.engine.model.token_logprobs import CHUNK_ELEMENTS
@@ -21,7 +22,6 @@ from worker.engine.settings import Settings
 from worker.engine.teacher.contexts import SequenceContexts
 from worker.engine.teacher.divergence import DivergenceOptions, divergence
 from worker.engine.teacher.signals import batch_contexts, keep_with_context
-from worker.engine.types import Divergence, TeacherWeights
 
 LIVE_COPIES = 4
 """Tensors of a chunk's logits that are alive at a time when two distributions are compared, roughly."""
@@ -77,7 +77,7 @@ class Distiller:
 def divergence_options(settings: Settings) -> DivergenceOptions:
     """Return the divergence options of these settings."""
     return DivergenceOptions(
-        kind=Divergence(settings.divergence),
+        kind=settings.divergence,
         beta=settings.divergence_beta,
         top_k=settings.divergence_top_k,
         clip=settings.divergence_clip,

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from worker.engine.types import Divergence
+from backend.core.settings.choices import Divergence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,12 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from worker.engine.types import Hint, Task
-
-ROW_HINTS = frozenset({Hint.ANSWER, Hint.SOLUTION, Hint.TRAJECTORY, Hint.PRIVILEGED, Hint.GRADER})
-"""Hints that are part of the row."""
-GROUP_HINTS = frozenset({Hint.SIBLING, Hint.WRONG_SIBLING})
-"""Hints that exist only once a group has been sampled and scored."""
+from backend.core.hints import Hint
+from worker.engine.types import Task
 
 
 def row_hint(task: Task, *, kind: Hint) -> str:

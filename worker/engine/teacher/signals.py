@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from backend.core.settings.choices import TeacherWeights
 from worker.engine.model.policy import Policy
 from worker.engine.rollouts.logprobs import MicroBatch, completion_logps, micro_batch_inputs
 from worker.engine.rollouts.prompts import Context
 from worker.engine.rollouts.rollouts import Rollouts
 from worker.engine.teacher.contexts import SequenceContexts, TeacherContexts
-from worker.engine.types import TeacherWeights
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,18 +2,18 @@
 
 from collections.abc import Mapping
 
+from backend.core.settings.choices import BudgetUnit
 from worker.engine.settings import Settings
-from worker.engine.types import Budget
 
 TOKEN_METRICS = ("rollout_tokens", "teacher_tokens", "update_tokens")
 """Metrics that count towards a token budget: tokens sampled, scored by the teacher, trained on."""
 
 
-def step_usage(metrics: Mapping[str, float], *, unit: str, devices: int) -> float:
+def step_usage(metrics: Mapping[str, float], *, unit: BudgetUnit, devices: int) -> float:
     """Return the budget that a step with these metrics used on this number of devices."""
-    if unit == Budget.STEPS:
+    if unit == "steps":
         return 1.0
-    if unit == Budget.TOKENS:
+    if unit == "tokens":
         return sum(metrics[name] for name in TOKEN_METRICS)
     return metrics["step_s"] * devices
 

@@ -14,6 +14,7 @@ from peft import LoraConfig
 from safetensors.torch import load, save
 from torch import Tensor
 
+from backend.core.settings.spec import MAY_CHANGE
 from worker.engine.model.adapter_files import Adapter
 from worker.engine.model.policy import LIVE_ADAPTER, SNAPSHOT_ADAPTER, Policy
 from worker.engine.settings import Settings
@@ -26,25 +27,15 @@ Fingerprint = dict[str, dict[str, Any]]
 """Identity of a run as plain JSON: its settings, and hashes of its rows."""
 
 
-MAY_CHANGE = frozenset(
-    {
-        *("max_steps", "budget", "budget_unit"),
-        *("eval_interval", "checkpoint_interval", "diagnostic_interval", "token_share"),
-        *("device", "teacher_device", "teacher_model", "generator", "sharding"),
-        *("micro_batch_tokens", "rollout_sequences", "gradient_checkpointing"),
-        *("max_error_share", "max_dead_steps"),
-    }
-)
-"""Settings that may change when a run is resumed."""
 BEFORE_IT_WAS_A_SETTING = {"skip_special_tokens": True}
 """How runs of before a setting was introduced behaved, where that is not its default."""
 
 
 def fingerprint(settings: Settings, *, tasks: Sequence[Task], held_out: Sequence[Task]) -> Fingerprint:
     """Compute the run's fingerprint: its settings by name, and a hash for each field of its rows."""
-    named = {name: value for name, value in asdict(settings).items() if name not in MAY_CHANGE}
-    plain: dict[str, Any] = json.loads(json.dumps(named))
-    return {SETTINGS: plain, "training rows": _hashes(tasks), "held-out rows": _hashes(held_out)}
+    named = settings.model_dump(mode="json", exclude=set(MAY_CHANGE))
+    named |= {f"lora_{name}": value for name, value in named.pop("lora").items()}
+    return {SETTINGS: named, "training rows": _hashes(tasks), "held-out rows": _hashes(held_out)}
 
 
 def _hashes(tasks: Sequence[Task]) -> dict[str, str]:

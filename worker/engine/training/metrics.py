@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from backend.core.methods import Method
 from worker.engine.measure import Stopwatch, peak_memory_bytes
 from worker.engine.methods.advantages import dead_groups
-from worker.engine.methods.base import Method
 from worker.engine.model.policy import Policy
 from worker.engine.observer import RolloutReport, TokenReport
 from worker.engine.rollouts.collect import RolloutBatch
@@ -129,7 +129,7 @@ def _credit(facts: StepFacts) -> dict[str, float]:
     teacher_contexts = facts.teacher_contexts
     if teacher_contexts is None:
         return metrics
-    included = list(facts.live) if facts.method.uses_reward else slice(None)
+    included = list(facts.live) if facts.method.rewarded else slice(None)
     metrics["unheard"] = _mean(~teacher_contexts.teacher_mask_B[included])
     metrics["hint_too_long"] = _mean(teacher_contexts.too_long_B[included])
     metrics["clipped_low"] = _mean(credit.clipped_BT[live_BT] < 0)

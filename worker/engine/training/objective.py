@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from worker.engine.types import Loss
+from backend.core.settings.choices import Loss
 
 LOG_RATIO_LIMIT = 20.0
 """Bound of `log rho`: far outside every clip, but small enough for `exp` and its gradient to stay finite."""

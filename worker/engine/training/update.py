@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from backend.core.methods import method_named
 from worker.engine.credit import assign_credit
 from worker.engine.distributed import ProcessGroup
 from worker.engine.faults import not_finite
-from worker.engine.methods import method_named
 from worker.engine.methods.base import Credit, CreditInputs, Options, sequence_credit
 from worker.engine.model.policy import LIVE_ADAPTER, Policy
 from worker.engine.rollouts.logprobs import (
@@ -143,7 +143,7 @@ def accumulate_gradients(
     options, all_rows = credit_options(settings, lam=lam), slice(None)
     inputs = step_tensors.credit_inputs(torch.zeros_like(logps_BT), mask_BT, rows=all_rows, span=all_rows)
     credit = sequence_credit(inputs)
-    if not method_named(settings.method).uses_reward:  # skipped sequences have no credit at all
+    if not method_named(settings.method).rewarded:  # skipped sequences have no credit at all
         credit = replace(credit, advantages_BT=torch.zeros_like(credit.advantages_BT))
     teacher_BT = None if step_tensors.teacher_logps_BT is None else step_tensors.teacher_logps_BT.clone()
     ratio_clipped_BT = torch.zeros_like(mask_BT)
@@ -217,7 +217,7 @@ def _forward_micro_batch(
     credit = assign_credit(settings.method, inputs, options)
     advantages_bT, penalty_bT = credit.advantages_BT, torch.zeros_like(logps_bT)
     if distiller is not None:
-        uses_reward = method_named(settings.method).uses_reward
+        uses_reward = method_named(settings.method).rewarded
         reward_advantages_bT = sequence_credit(inputs).advantages_BT
         advantages_bT = reward_advantages_bT if uses_reward else torch.zeros_like(reward_advantages_bT)
         if outputs is not None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from worker.engine.methods.base import Method
+from backend.core.methods import Method
 from worker.engine.observer import Observer, StepReport
 from worker.engine.settings import Settings
 
@@ -68,7 +68,7 @@ class Watchdog:
         self._check_empty(report, observer=observer)
         self._check_teacher(report, observer=observer)
         all_equal, limit = report.metrics["groups_mixed"] == 0, self.settings.max_dead_steps
-        uses_reward = self.method.uses_reward
+        uses_reward = self.method.rewarded
         equal = self._streak("equal_scores", report, holds=all_equal and not uses_reward)
         if equal.steps == limit > 0:
             message = f"{_equal_scores_text(equal)}. {self._reason_to_continue()}"
@@ -99,7 +99,7 @@ class Watchdog:
         streak = self._streak("teacher_unheard", report, holds=report.metrics["unheard"] >= UNHEARD_SHARE)
         if streak.steps == STREAK_STEPS:
             kept = "kept the advantage of the whole completion, as in grpo"
-            effect = kept if self.method.uses_reward else "had no effect on the training"
+            effect = kept if self.method.rewarded else "had no effect on the training"
             message = f"{_no_teacher_text(streak)}. These completions {effect}."
             self._warn("teacher_unheard", message, observer=observer)
 
@@ -122,7 +122,7 @@ class Watchdog:
 
     def _reason_to_stop(self, dead: Streak) -> str:
         setting = "The setting max_dead_steps is the number of such steps before a run stops."
-        if not self.method.uses_reward:
+        if not self.method.rewarded:
             return f"{_no_teacher_text(dead)}. Nothing was learned, so the run stopped. {setting}"
         return (
             f"{_equal_scores_text(dead)}. If most are right, use harder questions; if most are wrong, use easier ones, "

@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import update
 from streamlit.testing.v1 import AppTest
 
+from backend.core.settings.spec import RlsdSettings
 from backend.db.base import utc_now
 from backend.db.engine import transaction
 from backend.db.jobs import Job
 from backend.db.training import Rollout, Step
-from backend.jobs.spec import RlsdSettings
 from frontend.api import Client
 from frontend.api.types import Metrics
 from frontend.app_pages.job import rollouts as rollouts_part

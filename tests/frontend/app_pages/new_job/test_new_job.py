@@ -14,7 +14,7 @@ from frontend.api import Client
 from frontend.app_pages.new_job import prefill
 from frontend.components.choices import distinct_labels
 from frontend.components.setting_fields import step_of
-from frontend.words import job_settings, method_reasons, training_plans
+from frontend.words import training_plans
 from tests.frontend.api.test_api import GRADER, new_job
 from tests.frontend.test_pages import opened, uploaded, words
 
@@ -26,12 +26,6 @@ def api_address(monkeypatch: pytest.MonkeyPatch, api_url: str) -> None:
 
 def press(app: AppTest, label: str) -> AppTest:
     return next(button for button in app.button if button.label == label).click().run()
-
-
-def test_every_setting_has_a_reason_for_its_default() -> None:
-    offered = [*job_settings.MAIN, *(setting for _, section in job_settings.SECTIONS for setting in section)]
-    assert {setting.name for setting in offered} == set(method_reasons.REASONS)
-    assert {setting.name for setting in job_settings.ADAPTER} == set(method_reasons.ADAPTER_REASONS)
 
 
 def test_a_quick_look_is_proposed_and_steady_where_there_are_solutions(

@@ -1,7 +1,6 @@
 """An exported model is accepted only if it agrees with its adapter."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -159,14 +158,14 @@ def test_a_model_that_reads_images_is_merged_whole(family: str, tmp_path: Path) 
 
 
 def test_a_weight_with_two_uses_is_not_merged() -> None:
-    policy = tiny_policy(replace(SETTINGS, lora_target_modules=("lm_head",)))
+    policy = tiny_policy(tiny_settings(lora_target_modules=("lm_head",)))
     with pytest.raises(ValueError, match="share one weight"):
         merge_adapter(policy)
 
 
 def test_an_adapter_of_another_model_is_refused(base: str) -> None:
     policy = load_policy(base, settings=SETTINGS)
-    others = load_policy(base, settings=replace(SETTINGS, lora_r=2)).adapter(LIVE_ADAPTER)
+    others = load_policy(base, settings=tiny_settings(lora_r=2)).adapter(LIVE_ADAPTER)
     with pytest.raises(ValueError, match="another model"):
         fill_adapter(policy, others)
 

@@ -13,12 +13,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from backend.core.methods import METHODS
 from worker.engine.credit import assign_credit, token_advantages
-from worker.engine.methods import METHODS
 from worker.engine.methods.base import CreditInputs, Options
 
 NAN, INF = math.nan, math.inf
-LAMBDA_METHODS = sorted(name for name, method in METHODS.items() if method.uses_lambda)
+LAMBDA_METHODS = sorted(name for name, method in METHODS.items() if method.fades)
 DISTILLING = sorted(name for name, method in METHODS.items() if method.distils)
 
 

@@ -97,9 +97,8 @@ def test_a_run_ends_with_an_event_after_consecutive_steps_without_signal(method)
     assert [report.step for report in recorder.steps] == [1, 2, 3, 4, 5, 6]
     assert [code for _, code, _ in recorder.events] == ["no_signal"]
     assert recorder.checkpoints[-1].step == 6
-    assert (
-        run_training(replace(settings, max_dead_steps=0), reward=lambda c: [Verdict(0.0) for _ in c])[0] is Ending.DONE
-    )
+    patient = settings.model_copy(update={"max_dead_steps": 0})
+    assert run_training(patient, reward=lambda c: [Verdict(0.0) for _ in c])[0] is Ending.DONE
 
 
 @pytest.mark.parametrize("divergence", ["sampled", "jsd"])

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from backend.core.settings.choices import TeacherWeights
 from tests.worker.engine.tiny import (
     make_step_tensors,
     rollout_contexts,
@@ -20,7 +21,7 @@ from worker.engine.model.policy import LIVE_ADAPTER, load_policy
 from worker.engine.rollouts.logprobs import plan_rollout_batches
 from worker.engine.teacher.signals import Scorer, teacher_logps
 from worker.engine.training.update import accumulate_gradients
-from worker.engine.types import Task, TeacherWeights
+from worker.engine.types import Task
 
 STARTER = Path(__file__).parents[4] / "examples" / "starter"
 

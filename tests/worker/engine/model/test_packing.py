@@ -5,6 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backend.core.settings.choices import TeacherWeights
 from tests.worker.engine.tiny import tiny_policy
 from worker.engine.model.packed_attention import MASK_ALIGNMENT
 from worker.engine.model.packing import Packing, can_pack
@@ -12,7 +13,6 @@ from worker.engine.model.policy import LIVE_ADAPTER, SNAPSHOT_ADAPTER
 from worker.engine.model.traits import causal_model, model_traits
 from worker.engine.rollouts.logprobs import completion_logps, shares_contexts
 from worker.engine.rollouts.prompts import Context
-from worker.engine.types import TeacherWeights
 
 GROUPS = st.lists(st.tuples(st.integers(1, 90), st.lists(st.integers(1, 40), min_size=1, max_size=12)), min_size=1)
 

@@ -11,6 +11,7 @@ from peft import PeftModel
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
+from backend.core.settings.choices import TeacherWeights
 from tests.worker.engine.tiny import (
     Recorder,
     make_step_tensors,
@@ -46,7 +47,6 @@ from worker.engine.rollouts.prompts import with_hint
 from worker.engine.rollouts.transformers_sampler import inverse_cdf_sample
 from worker.engine.teacher.signals import Scorer, teacher_logps
 from worker.engine.training.update import accumulate_gradients
-from worker.engine.types import TeacherWeights
 
 
 def vision_policy(family="qwen3_vl", *, settings=None, random_adapters=True):

@@ -2,17 +2,15 @@
 
 import pytest
 
+from backend.core.hints import Hint
 from worker.engine.preflight.findings import UNHELPFUL_HINT_ADVICE, hint_finding, prefill_finding, prompt_finding
 from worker.engine.preflight.report import CONTROLS
 from worker.engine.rollouts.prompts import LengthLimits
-from worker.engine.types import Hint
 
 
 @pytest.mark.parametrize("kind", [hint for hint in Hint if hint not in CONTROLS])
 def test_a_hint_that_does_not_help_is_not_recommended_as_the_remedy(kind: Hint) -> None:
-    message = hint_finding(kind=kind, helps="no", without=0.2, shown=0.2, low=-0.1, high=0.1, is_control=False)[
-        "message"
-    ]
+    message = hint_finding(kind=kind, helps="no", without=0.2, shown=0.2, low=-0.1, high=0.1, is_control=False).message
     assert UNHELPFUL_HINT_ADVICE[kind] in message
     assert ("choose" in message and "worked solution" in message) == (kind is not Hint.SOLUTION)
 
@@ -29,16 +27,16 @@ def test_a_hint_that_does_not_help_is_not_recommended_as_the_remedy(kind: Hint) 
     ],
 )
 def test_the_limit_of_prompts_is_named_with_what_sets_it(limits: LengthLimits, limit: str, way_out: str) -> None:
-    fits = prompt_finding(too_long=[], longest=97, limits=limits, rows=3)["message"]
+    fits = prompt_finding(too_long=[], longest=97, limits=limits, rows=3).message
     assert fits.startswith(f"The longest prompt has 97 tokens of {limit}")
     assert ("max_prompt_tokens = 2,048" in fits) == (limits.max_prompt_tokens == 2048)
-    not_all = prompt_finding(too_long=[4], longest=900, limits=limits, rows=3)["message"]
+    not_all = prompt_finding(too_long=[4], longest=900, limits=limits, rows=3).message
     assert limit in not_all
     assert way_out in not_all
 
 
 def test_what_the_template_writes_of_an_answer_is_quoted_in_one_sentence():
     found = prefill_finding("<think>\n")
-    assert (found["code"], found["level"]) == ("template_begins_answer", "pass")
-    assert r"already writes '<think>\n' at the start" in found["message"]
-    assert found["message"].count(". ") == 0
+    assert (found.code, found.level) == ("template_begins_answer", "pass")
+    assert r"already writes '<think>\n' at the start" in found.message
+    assert found.message.count(". ") == 0

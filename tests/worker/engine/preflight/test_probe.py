@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import torch
 
+from backend.core.hints import Hint
 from tests.worker.engine.tiny import (
     CHAT_TEMPLATE,
     Recorder,
@@ -24,7 +25,7 @@ from worker.engine.model.policy import LIVE_ADAPTER, build_policy
 from worker.engine.preflight.probe import ProbeRequest, chosen_tasks, probe
 from worker.engine.preflight.report import build_report
 from worker.engine.preflight.trial_steps import run_trial_steps
-from worker.engine.types import Completion, Hint
+from worker.engine.types import Completion
 
 TASKS = tiny_tasks(12)
 
@@ -49,13 +50,15 @@ def run_probe(settings=None, *, policy=None, tasks=TASKS, reward=vowel_share, ro
 def report(settings=None, *, samples=4, trial_steps=None, **how):
     settings = settings or tiny_settings()
     found = run_probe(settings, samples=samples, **how)
-    found_report = build_report(found, settings=settings, samples=samples, tasks=len(TASKS), trial_steps=trial_steps)
-    assert json.loads(json.dumps(found_report, allow_nan=False)) == found_report
-    return found_report
+    findings, figures = build_report(
+        found, settings=settings, samples=samples, tasks=len(TASKS), trial_steps=trial_steps
+    )
+    assert json.loads(json.dumps(figures, allow_nan=False)) == figures
+    return figures | {"findings": findings}
 
 
 def levels(found_report) -> dict[str, str]:
-    return {found["code"]: found["level"] for found in found_report["findings"]}
+    return {found.code: found.level for found in found_report["findings"]}
 
 
 def right_first(shares: dict[int, int]):
@@ -112,7 +115,7 @@ def test_known_solve_rates_are_reported_row_by_row():
 def test_where_no_group_can_be_mixed_the_finding_is_fail_with_a_remedy(right, code):
     found_report = report(tiny_settings(method="grpo"), reward=right_first({task.row: right for task in TASKS}))
     assert levels(found_report)[code] == "fail"
-    assert "rows" in found_report["findings"][0]["message"]
+    assert "rows" in found_report["findings"][0].message
     assert found_report["mixed"]["share"] == {"mean": 0.0, "low": 0.0, "high": pytest.approx(1 - 0.025 ** (1 / 6))}
 
 
@@ -138,7 +141,7 @@ def test_a_broken_verifier_fails_and_its_first_failure_is_reported():
     assert levels(found_report)["nothing_scored"] == "fail"
     assert levels(found_report)["verifier_errors"] == "fail"
     assert "KeyError" in found_report["completions"]["first_fault"]
-    assert "\x00" not in json.dumps(found_report, ensure_ascii=False)
+    assert "\\u0000" not in json.dumps(found_report, default=asdict)
     assert found_report["solve_rate"] is None
 
 
@@ -267,8 +270,8 @@ def test_a_step_that_cannot_be_taken_is_a_finding():
     settings = tiny_settings(max_prompt_tokens=10)
     trial_steps = run_trial_steps(settings, policy=tiny_policy(settings), teacher=None, tasks=TASKS, reward=vowel_share)
     found_report = report(tiny_settings(), trial_steps=trial_steps)
-    assert found_report["findings"][0]["code"] == "step_failed"
-    assert "max_prompt_tokens" in found_report["findings"][0]["message"]
+    assert found_report["findings"][0].code == "step_failed"
+    assert "max_prompt_tokens" in found_report["findings"][0].message
 
 
 def test_a_vision_model_is_sampled_with_images():
@@ -283,6 +286,6 @@ def test_a_vision_model_is_sampled_with_images():
 def test_the_report_says_what_the_template_writes_of_each_answer(opening):
     policy = tiny_policy()
     policy.tokenizer.chat_template = CHAT_TEMPLATE.replace("<|assistant|>", "<|assistant|>" + opening)
-    messages = {found["code"]: found["message"] for found in report(policy=policy)["findings"]}
+    messages = {found.code: found.message for found in report(policy=policy)["findings"]}
     assert ("template_begins_answer" in messages) == bool(opening)
     assert repr(opening) in messages.get("template_begins_answer", repr(opening))

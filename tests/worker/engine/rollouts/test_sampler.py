@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from backend.jobs.spec import Lora
+from backend.core.settings.update import Lora
 from tests.worker.engine.tiny import Recorder, tiny_policy, tiny_settings, tiny_tasks, vowel_share
 from worker.engine.loop import run
 from worker.engine.model.policy import LIVE_ADAPTER

@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
+from backend.core.hints import Hint
+from backend.core.methods import METHODS, method_named
 from tests.worker.engine.tiny import rollout_contexts, tiny_policy, tiny_prompt_builder, tiny_settings, tiny_tasks
 from tests.worker.engine.training.test_update import rollouts_of
-from worker.engine.methods import METHODS, method_named
 from worker.engine.rollouts.prompts import HINT_BLOCK, Context
 from worker.engine.step import live_sequences
 from worker.engine.teacher.contexts import TeacherContexts, make_context_builder
-from worker.engine.types import Hint
 
 TASKS = tiny_tasks(4)
 REWARDS = torch.tensor([1.0, 0.0, 1.0, 0.0] + [0.0] * 4 + [1.0] * 4 + [1.0, 0.0, torch.nan, 0.0]).double()

@@ -5,10 +5,10 @@ from collections import Counter
 import pytest
 import torch
 
+from backend.core.methods import method_named
 from tests.worker.engine.tiny import Recorder, tiny_policy, tiny_prompt_builder, tiny_settings, tiny_tasks, vowel_share
 from tests.worker.engine.training.test_update import rollouts_of
 from worker.engine.loop import run
-from worker.engine.methods import method_named
 from worker.engine.model.policy import LIVE_ADAPTER
 from worker.engine.teacher.contexts import make_context_builder
 from worker.engine.teacher.diagnostics import diagnosed_sequences

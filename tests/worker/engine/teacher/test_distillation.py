@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from backend.core.settings.choices import Divergence, TeacherWeights
 from tests.worker.engine.methods.test_opd import save_teacher
 from tests.worker.engine.tiny import (
     Recorder,
@@ -25,7 +26,6 @@ from worker.engine.model import token_logprobs
 from worker.engine.model.policy import LIVE_ADAPTER, SNAPSHOT_ADAPTER, build_policy, load_external_teacher
 from worker.engine.teacher.distillation import Distiller, divergence_options
 from worker.engine.training.update import accumulate_gradients
-from worker.engine.types import Divergence, TeacherWeights
 
 KINDS = [
     {"divergence": "forward_kl"},
@@ -173,7 +173,7 @@ def test_without_any_hint_only_rewards_remain():
     accumulate_gradients(policy, rollouts, step_tensors, plan=plan, lam=0.0, settings=settings, distiller=silent)
     found = gradients(policy)
     alone = make_step_tensors(rollouts, advantages_of(rollouts).double())
-    accumulate_gradients(policy, rollouts, alone, plan=plan, lam=0.0, settings=replace(settings, method="grpo"))
+    accumulate_gradients(policy, rollouts, alone, plan=plan, lam=0.0, settings=settings.model_copy(update={"method": "grpo"}))
     assert all(torch.equal(gradient, found[name]) for name, gradient in gradients(policy).items())
 
 

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from backend.core.settings.choices import Divergence
 from worker.engine.teacher.divergence import DivergenceOptions, divergence
-from worker.engine.types import Divergence
 
 FORWARD, REVERSE, JSD = Divergence.FORWARD_KL, Divergence.REVERSE_KL, Divergence.JSD
 

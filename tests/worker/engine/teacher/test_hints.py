@@ -8,9 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backend.core.hints import Hint
 from tests.worker.engine.tiny import tiny_tasks
 from worker.engine.teacher.hints import other_rows_hints, placebo_hint, row_hint, sibling_hints
-from worker.engine.types import Hint
 
 NAN = math.nan
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from backend.core.methods import method_named
 from tests.worker.engine.tiny import Recorder, Verdict, tiny_policy, tiny_settings, tiny_tasks, vowel_share
 from worker.engine.loop import run
 from worker.engine.measure import Stopwatch
-from worker.engine.methods import method_named
 from worker.engine.methods.advantages import group_advantages
 from worker.engine.methods.base import Credit
 from worker.engine.rollouts.collect import RolloutBatch

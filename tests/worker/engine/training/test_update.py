@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from backend.core.settings.choices import TeacherWeights
 from tests.worker.engine.tiny import (
     make_step_tensors,
     rollout_contexts,
@@ -20,7 +21,6 @@ from worker.engine.model.policy import LIVE_ADAPTER
 from worker.engine.rollouts.logprobs import MicroBatch, plan_rollout_batches
 from worker.engine.teacher.signals import Scorer, teacher_logps
 from worker.engine.training.update import accumulate_gradients, make_optimizer, update_policy
-from worker.engine.types import TeacherWeights
 
 
 def rollouts_of(policy, *, prompts=4, samples=4, tokens=12, temperature=1.0):
@@ -243,6 +243,6 @@ def test_the_dual_clip_zeroes_the_gradient_of_far_likelier_tokens_with_a_negativ
         make_step_tensors(rollouts, -torch.ones(16)),
         plan=plan,
         lam=0.0,
-        settings=replace(settings, dual_clip=9.0),
+        settings=settings.model_copy(update={"dual_clip": 9.0}),
     )
     assert max(gradient.abs().max() for gradient in gradients(policy).values()) > 1e-2

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from backend.core.methods import method_named
 from tests.worker.engine.tiny import (
     Recorder,
     Verdict,
@@ -14,7 +15,6 @@ from tests.worker.engine.tiny import (
     vowel_share,
 )
 from worker.engine.loop import run
-from worker.engine.methods import method_named
 from worker.engine.observer import StepReport
 from worker.engine.training.watchdog import STREAK_STEPS, Watchdog
 from worker.engine.types import Ending

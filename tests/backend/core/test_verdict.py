@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.verdict import SEVERITY, Finding, Level, verdict, verdict_lines, with_findings
+from backend.core.verdict import SEVERITY, Finding, Level, verdict, verdict_lines, with_findings
 
 FINDINGS = st.lists(st.builds(Finding, code=st.text(min_size=1), level=st.sampled_from(Level), message=st.text()))
 

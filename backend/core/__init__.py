@@ -1,0 +1,1 @@
+"""What service and engine share: statistics, findings, signals, methods, settings. No database, no torch."""

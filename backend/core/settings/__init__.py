@@ -1,0 +1,1 @@
+"""Settings of a job, by section of the form."""

@@ -1,0 +1,64 @@
+"""Values of settings that are a choice."""
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import WithJsonSchema
+
+BudgetUnit = Literal["steps", "tokens", "seconds"]
+"""Optimizer steps; tokens sampled, scored by the teacher and trained on; seconds of the steps on all devices."""
+Dtype = Literal["float32", "bfloat16"]
+
+
+class TeacherWeights(StrEnum):
+    BASE = "base"
+    """The base model, adapter disabled."""
+    SNAPSHOT = "snapshot"
+    """A frozen copy of the adapter, renewed every `teacher_sync_steps` optimizer steps."""
+    LIVE = "live"
+    """The adapter in training, in evaluation mode."""
+
+
+class Divergence(StrEnum):
+    """Signal of a distilling method at each token: the sampled token, or a divergence over the vocabulary."""
+
+    SAMPLED = "sampled"
+    """The sampled token's log-ratio, used as an advantage."""
+    FORWARD_KL = "forward_kl"
+    """`KL(P_T || P_S)`."""
+    REVERSE_KL = "reverse_kl"
+    """`KL(P_S || P_T)`."""
+    JSD = "jsd"
+    """The generalised Jensen-Shannon divergence with weight `divergence_beta`."""
+
+
+class Sharding(StrEnum):
+    """How several processes share one model."""
+
+    REPLICATED = "replicated"
+    """Each process holds the whole model (DDP)."""
+    SHARDED = "sharded"
+    """Each process holds a slice of the base's weights (FSDP)."""
+
+
+class Loss(StrEnum):
+    """Aggregation of the token objectives into the loss."""
+
+    TOKEN_MEAN = "token_mean"  # noqa: S105 - the name of an average, not a secret
+    """Mean over all completion tokens of the step."""
+    SEQUENCE_MEAN = "sequence_mean"
+    """Mean over sequences of the mean over each sequence's tokens."""
+    CONSTANT = "constant"
+    """Sum over all tokens, divided by sequences times `max_completion_tokens` (Dr. GRPO, arXiv 2503.20783)."""
+
+
+class Preset(StrEnum):
+    PAPER = "paper"
+    """As published."""
+    STEADY = "steady"
+    """Constant strength, wide normalised weights, first-error mask, solution hints."""
+
+
+def listed(*choices: str) -> WithJsonSchema:
+    """Describe choices by their values within the schema of their field, not as a schema of their own."""
+    return WithJsonSchema({"enum": [str(choice) for choice in choices], "type": "string"})

@@ -1,0 +1,243 @@
+"""Settings of the teacher and of the credit that its signal becomes."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, field_validator
+
+from backend.core.hints import HINT_SCHEMA, ROW_HINTS, Hint
+from backend.core.methods import Part
+from backend.core.settings.about import About, Strict, When
+from backend.core.settings.choices import Divergence, Dtype, TeacherWeights, listed
+
+
+def _in_row(hint: Hint) -> Hint:
+    if hint not in ROW_HINTS:
+        raise ValueError(f"must be one of {', '.join(ROW_HINTS)}")
+    return hint
+
+
+class Teacher(Strict):
+    """What the teacher is and sees, and where it is heard."""
+
+    hint: Annotated[
+        Hint,
+        About(
+            "Hint for the teacher",
+            why="As published: every row has an answer. A worked solution contains more, so the preset Steady uses it.",
+            part=Part.HINT,
+        ),
+    ] = Field(
+        Hint.ANSWER,
+        description="What the teacher sees and the student does not. `x-hints` describes each kind.",
+        json_schema_extra=HINT_SCHEMA,
+    )
+    placebo_of: Annotated[
+        Hint,
+        AfterValidator(_in_row),
+        listed(*ROW_HINTS),
+        About(
+            "Kind of placebo hint",
+            why="The same kind as the hint itself, so that only the content differs.",
+            part=Part.HINT,
+            when=When("hint", Hint.PLACEBO),
+        ),
+    ] = Field(Hint.ANSWER, title="Placebo Of", description="The kind of hint that `placebo` takes from another row.")
+    teacher: Annotated[
+        TeacherWeights,
+        About(
+            "Teacher weights",
+            why="A snapshot that is updated every few steps is stable and still keeps up with the model.",
+            part=Part.TEACHER,
+        ),
+    ] = Field(TeacherWeights.SNAPSHOT, description="The model whose probabilities weight the tokens.")
+    teacher_sync_steps: Annotated[
+        int,
+        About(
+            "Steps between teacher snapshots",
+            why="As published; a shorter interval makes the teacher noisier, a longer one lets it fall behind.",
+            part=Part.TEACHER,
+        ),
+    ] = Field(10, ge=1, le=1_000_000, description="Steps between two snapshots of the teacher.")
+    teacher_model: Annotated[
+        str | None,
+        About(
+            "Larger teacher model",
+            why="No default: which larger model does your task well depends on the task.",
+            part=Part.LARGER,
+            may_change=True,
+        ),
+    ] = Field(None, min_length=1, max_length=300, description="The larger model of `opd`: a listed name or a hub id.")
+    teacher_dtype: Annotated[
+        Dtype,
+        About(
+            "Number format of the larger teacher",
+            why="Exact on every device; bfloat16 halves its memory on a GPU.",
+            part=Part.LARGER,
+        ),
+    ] = Field("float32", description="Number format of the teacher model.")
+    teacher_device: Annotated[
+        str,
+        About(
+            "Device of the larger teacher (auto, cpu, cuda:1)",
+            why="On the training device, or on another GPU with enough memory.",
+            part=Part.LARGER,
+            may_change=True,
+        ),
+    ] = Field(
+        "auto",
+        pattern="^(auto|cpu|cuda(:\\d+)?)$",
+        description="Device of the teacher model: auto, cpu, cuda or cuda:1.",
+    )
+    first_error: Annotated[
+        bool,
+        About(
+            "First-error mask",
+            why="What follows a first error mostly results from it, so the preset Steady does not penalise it.",
+            part=Part.MASK,
+        ),
+    ] = Field(False, description="Ignore the teacher after the first token that it clearly rejects.")
+    reasoning_only: Annotated[
+        bool,
+        About(
+            "Teacher credit in the reasoning only",
+            why="Most models have no marked reasoning; for them the whole text counts.",
+            part=Part.MASK,
+        ),
+    ] = Field(False, description="Use the teacher only up to `reasoning_end`.")
+    reasoning_end: Annotated[
+        str,
+        About(
+            "Text that ends the reasoning",
+            why="The end tag of most reasoning models.",
+            part=Part.MASK,
+            when=When("reasoning_only", False, differs=True),
+        ),
+    ] = Field("</think>", min_length=1, max_length=200, description="The text that ends the reasoning of a completion.")
+
+
+class Credit(Strict):
+    """How the teacher's signal becomes credit."""
+
+    lam: Annotated[
+        float,
+        About(
+            "Teacher strength λ",
+            why="As published, half; the preset Steady uses full strength, with other safeguards.",
+            part=Part.FADING,
+        ),
+    ] = Field(0.5, alias="lambda", ge=0, le=1, description="Strength of the teacher's weights (λ). 0 is GRPO.")
+    lambda_decay_steps: Annotated[
+        int,
+        About(
+            "Steps until λ is 0 (0: constant)",
+            why="As published, the teacher fades out; with Steady it stays, since its weights are normalised.",
+            part=Part.FADING,
+        ),
+    ] = Field(50, ge=0, le=1_000_000, description="Steps over which λ falls linearly to 0; 0 keeps it constant.")
+    eps_w: Annotated[
+        tuple[float, float],
+        About(
+            "Weight clipping below and above 1",
+            why="As published, at most 20 %; Steady lets a decisive token count up to 5 times as much.",
+            part=Part.WEIGHTS,
+        ),
+    ] = Field(
+        (0.2, 0.2), description="Weights are clipped to [1 - first, 1 + second] (ε_w). A single number sets both."
+    )
+    normalise: Annotated[
+        bool,
+        About(
+            "Divide weights by their mean",
+            why="Steady divides by the mean, so that a hint does not raise the weight of whole texts.",
+            part=Part.WEIGHTS,
+        ),
+    ] = Field(False, description="Divide a sequence's weights by their mean.")
+    negative_only: Annotated[
+        bool,
+        About(
+            "Teacher credit in wrong completions only",
+            why="The teacher can place credit for right and for wrong completions.",
+            part=Part.FADING,
+        ),
+    ] = Field(False, description="Use the teacher only where the advantage is negative.")
+    alpha: Annotated[
+        float,
+        About(
+            "Distillation strength α",
+            why="As in the paper's comparison: the verifier's reward dominates, distillation supports it.",
+            part=Part.SUM,
+        ),
+    ] = Field(0.3, ge=0, le=100, description="Strength of distillation in `grpo_opsd` (α). 0 is GRPO.")
+    divergence: Annotated[
+        Divergence,
+        listed(*Divergence),
+        About("Divergence", why="Comparing only the sampled token is enough, and cheapest.", part=Part.DIVERGENCE),
+    ] = Field(
+        Divergence.SAMPLED,
+        title="Divergence",
+        description="What distilling methods compare: the sampled token, or distributions over the vocabulary.",
+    )
+    divergence_beta: Annotated[
+        float,
+        About(
+            "Teacher share in the mixture β",
+            why="Student and teacher have equal weight.",
+            part=Part.DIVERGENCE,
+            when=When("divergence", Divergence.JSD),
+        ),
+    ] = Field(0.5, ge=0, le=1, description="Weight of the teacher in the mixture of `jsd` (β).")
+    divergence_top_k: Annotated[
+        int,
+        About(
+            "Vocabulary entries compared (0: all)",
+            why="The whole vocabulary is exact; 100 entries are nearly the same and save memory.",
+            part=Part.DIVERGENCE,
+            when=When("divergence", Divergence.SAMPLED, differs=True),
+        ),
+    ] = Field(
+        0, ge=0, le=1_000_000, description="Tokens compared individually, the rest combined; 0: the full vocabulary."
+    )
+    divergence_clip: Annotated[
+        float,
+        About(
+            "Clip per vocabulary entry (0: none)",
+            why="No clipping, as published for most methods.",
+            part=Part.DIVERGENCE,
+            when=When("divergence", Divergence.SAMPLED, differs=True),
+        ),
+    ] = Field(
+        0.0, ge=0, le=1000, description="Upper bound of one vocabulary entry's term in a token's divergence; 0: none."
+    )
+    delta_clip: Annotated[
+        float,
+        About(
+            "Log-ratio clip",
+            why="Prevents one very unlikely token from outweighing a whole text.",
+            part=Part.RATIO,
+            when=When("divergence", Divergence.SAMPLED),
+        ),
+    ] = Field(
+        5.0, gt=0, le=1000, description="Bound of a log-ratio used as an advantage: opsd, sdpo, opd, grpo_opsd (c)."
+    )
+    contrast_samples: Annotated[
+        int, About("Wrong completions for the contrast", why="As published.", part=Part.CONTRAST)
+    ] = Field(1, ge=1, le=256, description="Wrong completions that cepo and rlcsd average over, if available (K).")
+    contrast_tau: Annotated[
+        float, About("Contrast saturation τ (log-ratio)", why="As published.", part=Part.SATURATION)
+    ] = Field(0.02, gt=0, le=1000, description="Log-ratio at which rlcsd's contrast saturates (τ).")
+    contrast_threshold: Annotated[
+        float, About("Contrast threshold", why="As published: smaller contrasts are noise.", part=Part.SATURATION)
+    ] = Field(0.02, ge=0, le=1000, description="rlcsd leaves tokens with a contrast up to this unchanged (δ).")
+
+    @field_validator("eps_w", mode="before")
+    @classmethod
+    def _pair(cls, value: object) -> object:
+        return (value, value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+    @field_validator("eps_w")
+    @classmethod
+    def _in_range(cls, value: tuple[float, float]) -> tuple[float, float]:
+        low, high = value
+        if not (0 <= low <= 1 and 0 <= high <= 1000):
+            raise ValueError("the first number must be in [0, 1], the second in [0, 1000]")
+        return value

@@ -1,0 +1,128 @@
+"""Settings of what is learned: how much, from which updates, into which adapter."""
+
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from backend.core.settings.about import About, Strict
+from backend.core.settings.choices import Loss, listed
+
+
+class Training(Strict):
+    """The settings that decide how much is learned, and how fast."""
+
+    max_steps: Annotated[
+        int,
+        About(
+            "Training steps",
+            why="Long enough for most tasks to level off; the curve on the job page shows whether more would help.",
+            may_change=True,
+        ),
+    ] = Field(200, ge=1, le=1_000_000, description="Optimiser steps.")
+    batch_size: Annotated[
+        int,
+        About(
+            "Questions per step",
+            why="Enough questions that a single odd one does not dominate the step, few enough for a small machine.",
+        ),
+    ] = Field(8, ge=1, le=4096, description="Prompts per step.")
+    num_generations: Annotated[
+        int,
+        About(
+            "Completions per question",
+            why="With 8 completions, a question of medium difficulty nearly always gets right and wrong answers, and "
+            "only such groups have a signal.",
+        ),
+    ] = Field(8, ge=2, le=256, description="Completions per prompt (G).")
+    max_completion_tokens: Annotated[
+        int,
+        About(
+            "Maximum completion length (tokens)",
+            why="Room for a few steps of reasoning. Raise it if the job page shows many truncated completions.",
+        ),
+    ] = Field(256, ge=1, le=1_000_000, description="Longest completion in tokens.")
+    learning_rate: Annotated[
+        float,
+        About(
+            "Learning rate",
+            why="Suits small adapters of most models. If it is too high, the reward rises and then falls.",
+        ),
+    ] = Field(1e-4, gt=0, le=1, description="Step size of AdamW.")
+
+
+class Update(Strict):
+    """The policy's update."""
+
+    scale_rewards: Annotated[
+        bool,
+        About(
+            "Divide rewards by the group's standard deviation (off: Dr. GRPO)",
+            why="Gives hard and easy questions equal weight, as most recipes do.",
+        ),
+    ] = Field(True, description="Divide advantages by their group's standard deviation; off for Dr. GRPO.")
+    loss: Annotated[
+        Loss, listed(*Loss), About("Loss averaging", why="Every token counts the same, so long texts are not favoured.")
+    ] = Field(
+        Loss.TOKEN_MEAN,
+        title="Loss",
+        description="Mean over the batch's tokens, mean of the sequences' token means, or sum over a constant (Dr. "
+        "GRPO).",
+    )
+    resample_rounds: Annotated[
+        int,
+        About(
+            "Resampling rounds for groups without signal (DAPO)",
+            why="Off: resampling costs time. Worth it if most groups are all right or all wrong.",
+        ),
+    ] = Field(
+        0,
+        ge=0,
+        le=100,
+        description="How often groups without signal are replaced with new prompts within a step (DAPO).",
+    )
+    eps_low: Annotated[float, About("Policy ratio clip, lower", why="The usual PPO clip.")] = Field(
+        0.2, gt=0, lt=1, description="Lower clipping range of the policy ratio."
+    )
+    eps_high: Annotated[
+        float,
+        About(
+            "Policy ratio clip, upper",
+            why="Slightly wider than the lower clip, so that rare good tokens can become likelier.",
+        ),
+    ] = Field(0.28, gt=0, le=10, description="Upper clipping range of the policy ratio.")
+    dual_clip: Annotated[
+        float,
+        About("Dual clip (wrong completions)", why="The usual value; it limits the effect of a single bad completion."),
+    ] = Field(3.0, gt=1, le=100, description="Bound of the loss for negative advantages (c).")
+    weight_decay: Annotated[float, About("Weight decay", why="A light regularisation of the adapter.")] = Field(
+        0.01, ge=0, le=1, description="Weight decay of AdamW."
+    )
+    max_grad_norm: Annotated[
+        float, About("Gradient norm limit", why="The usual limit, which affects only outliers.")
+    ] = Field(1.0, gt=0, le=1000, description="Norm to which larger gradients are scaled down.")
+
+
+ALL_LINEAR = "all-linear"
+
+
+class Lora(Strict):
+    r: Annotated[int, About("Rank", why="Enough for most tasks; a larger rank learns faster and forgets more.")] = (
+        Field(16, ge=1, le=512, description="Rank of the adapter.")
+    )
+    alpha: Annotated[float, About("Scale (alpha)", why="Twice the rank, as usual.")] = Field(
+        32, gt=0, le=4096, description="Scale: the update is multiplied by alpha / r."
+    )
+    dropout: Annotated[float, About("Dropout", why="Training on rewards rarely overfits within one job.")] = Field(
+        0.0, ge=0, lt=1, description="Fraction of the adapter's inputs dropped in training."
+    )
+    target_modules: str | tuple[str, ...] = Field(
+        ALL_LINEAR,
+        description="Names of the layers that get an adapter (the ends of their full names), or `all-linear`.",
+    )
+
+    @field_validator("target_modules")
+    @classmethod
+    def _some(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if not value:
+            raise ValueError("name at least one layer, or use all-linear")
+        return value
