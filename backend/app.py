@@ -16,11 +16,11 @@ from backend.api.comparisons import rollouts as comparison_rollouts
 from backend.api.comparisons import routes as comparisons
 from backend.api.files import preview, reports, uploads, versions
 from backend.api.files import routes as files
-from backend.api.http.authentication import Authentication
 from backend.api.http.dependencies import require_storable_body
 from backend.api.http.errors import ErrorBody, install_error_handlers
 from backend.api.http.idempotency import Idempotency
-from backend.api.http.middleware import BodyLimit, RequestIds
+from backend.api.http.middleware import Authentication, BodyLimit, RequestIds
+from backend.api.http.operations import V1, FindOperation, operations
 from backend.api.jobs import estimate, exports, preflight, rescore, rollouts, runs
 from backend.api.jobs import routes as jobs
 from backend.api.jobs.stream import routes as stream
@@ -84,14 +84,16 @@ def create_app() -> FastAPI:
         responses={"4XX": {"model": ErrorBody}, "5XX": {"model": ErrorBody}},
         redirect_slashes=False,
     )
+    documentation = [*app.routes]
     app.state.feeds = Feeds()
     app.state.chat_client = ChatClient()
-    v1 = APIRouter(prefix="/v1", dependencies=[Depends(require_storable_body)])
+    v1 = APIRouter(prefix=V1, dependencies=[Depends(require_storable_body)])
     for resource in RESOURCES:
         v1.include_router(resource.router)
     app.include_router(health.router)
     app.include_router(metrics.router)
     app.include_router(v1)
+    app.state.operations = operations([route for route in app.routes if route not in documentation])
     install_error_handlers(app)
     app.add_middleware(Idempotency)  # middleware added last runs first
     app.add_middleware(Authentication)
@@ -99,6 +101,7 @@ def create_app() -> FastAPI:
     app.add_middleware(ExceptionMiddleware, handlers=app.exception_handlers)  # errors raised by the middleware above
     app.add_middleware(CountRequests)
     app.add_middleware(RequestIds)
+    app.add_middleware(FindOperation, operations=app.state.operations)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

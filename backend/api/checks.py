@@ -6,8 +6,9 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 from sqlalchemy import select
 
-from backend.api.http.dependencies import Auth, Database, ObjectId, get_or_404
+from backend.api.http.dependencies import Database, ObjectId, get_or_404
 from backend.api.http.paging import ListItem, Page, PageParams, paginate
+from backend.api.http.rights import ChecksRead, ChecksWrite
 from backend.checks import REQUEST_BODY, cancel
 from backend.db.base import Json, unix_s
 from backend.db.checks import Check, CheckStatus
@@ -47,7 +48,7 @@ class CheckObject(ListItem):
 
 @router.get("")
 def list_checks(
-    _: Auth,
+    _: ChecksRead,
     session: Database,
     query: PageParams,
     kind: Annotated[str | None, Query(max_length=100)] = None,
@@ -63,7 +64,7 @@ def list_checks(
 
 
 @router.post("/{check_id}/cancel")
-def cancel_check(check_id: ObjectId, _: Auth, session: Database) -> CheckObject:
+def cancel_check(check_id: ObjectId, _: ChecksWrite, session: Database) -> CheckObject:
     """Cancel a check; 409 if it has ended. The worker stops at its next progress report."""
     check = get_or_404(session, Check, check_id, kind="check")
     cancel(session, check)
@@ -71,7 +72,7 @@ def cancel_check(check_id: ObjectId, _: Auth, session: Database) -> CheckObject:
 
 
 @router.get("/{check_id}")
-def get_check(check_id: ObjectId, _: Auth, session: Database) -> CheckObject:
+def get_check(check_id: ObjectId, _: ChecksRead, session: Database) -> CheckObject:
     return check_object(get_or_404(session, Check, check_id, kind="check"))
 
 

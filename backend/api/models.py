@@ -10,8 +10,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend import blobs
-from backend.api.http.dependencies import Auth, Database
+from backend.api.http.dependencies import Database
 from backend.api.http.paging import ListItem, Page, page
+from backend.api.http.rights import ModelsRead, ModelsWrite
 from backend.chat.model_names import no_such_model, resolve_model
 from backend.db.base import unix_s
 from backend.db.jobs import Job
@@ -51,12 +52,12 @@ class DeletedModel(BaseModel):
 
 
 @router.get("")
-def list_models(_: Auth, session: Database) -> Page[ModelObject]:
+def list_models(_: ModelsRead, session: Database) -> Page[ModelObject]:
     return page(_models(session))
 
 
 @router.get("/{model:path}")
-def get_model(model: ModelName, _: Auth, session: Database) -> ModelObject:
+def get_model(model: ModelName, _: ModelsRead, session: Database) -> ModelObject:
     """Return a model that chat can use, checkpoints included (`ft:…:ckpt-step-N`)."""
     resolved = resolve_model(session, model, models=settings().models, hub=settings().chat_hub_models)
     if resolved.job is None:
@@ -66,7 +67,7 @@ def get_model(model: ModelName, _: Auth, session: Database) -> ModelObject:
 
 
 @router.delete("/{model:path}")
-def delete_model(model: ModelName, _: Auth, session: Database) -> DeletedModel:
+def delete_model(model: ModelName, _: ModelsWrite, session: Database) -> DeletedModel:
     """Delete the adapter that a job trained. The job and its checkpoints are kept."""
     if model in settings().models:
         raise AppError(

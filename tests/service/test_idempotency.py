@@ -202,7 +202,16 @@ def test_an_unusable_key_is_refused(api: Api, unusable: str) -> None:
 
 def test_secrets_are_not_kept_to_be_shown_again(api: Api) -> None:
     refused(keyed(api, "/v1/keys", {"name": "a"}), status=400)
+    refused(keyed(api, "/v1/projects/proj-default/keys", {"name": "a"}), status=400)
+    refused(keyed(api, "/v1/webhooks", {"url": "https://hooks.invalid"}), status=400)
     assert len(answered(api.http.get("/v1/keys"))["data"]) == 1
+    assert answered(api.http.get("/v1/webhooks"))["data"] == []
+
+
+def test_a_project_is_made_once(api: Api) -> None:
+    first, second = (keyed(api, "/v1/projects", {"name": "once"}) for _ in range(2))
+    assert answered(first) == answered(second)
+    assert second.headers["idempotent-replayed"] == "true"
 
 
 @pytest.mark.parametrize(

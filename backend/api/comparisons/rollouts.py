@@ -7,7 +7,8 @@ from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
 from backend.api.comparisons.routes import ComparisonResult, result_object
-from backend.api.http.dependencies import Auth, Database, ObjectId, get_or_404
+from backend.api.http.dependencies import Database, ObjectId, get_or_404
+from backend.api.http.rights import ComparisonsRead
 from backend.comparisons.curves import CurvePoint, curves_of_arms, curves_of_jobs
 from backend.comparisons.jobs import compare_jobs
 from backend.db.comparisons import Comparison
@@ -49,7 +50,9 @@ class Curves(BaseModel):
 
 
 @router.get("/comparisons/{comparison_id}/curves")
-def get_curves(comparison_id: ObjectId, _: Auth, session: Database, metric: Metric = "reward_mean") -> Curves:
+def get_curves(
+    comparison_id: ObjectId, _: ComparisonsRead, session: Database, metric: Metric = "reward_mean"
+) -> Curves:
     """Return a training metric by step for every arm that has steps, in the order of the plan."""
     comparison = get_or_404(session, Comparison, comparison_id, kind="comparison")
     arms = [arm["name"] for arm in comparison.plan["arms"]]
@@ -57,7 +60,7 @@ def get_curves(comparison_id: ObjectId, _: Auth, session: Database, metric: Metr
 
 
 @router.get("/compared-jobs/result")
-def get_result_of_jobs(job: JobIds, _: Auth, session: Database) -> ComparisonResult:
+def get_result_of_jobs(job: JobIds, _: ComparisonsRead, session: Database) -> ComparisonResult:
     """Compare jobs that were created separately, each as its own arm at its last evaluation.
 
     If they were evaluated on different data or by different verifiers, the verdict says why there is no result.
@@ -66,7 +69,7 @@ def get_result_of_jobs(job: JobIds, _: Auth, session: Database) -> ComparisonRes
 
 
 @router.get("/compared-jobs/curves")
-def get_curves_of_jobs(job: JobIds, _: Auth, session: Database, metric: Metric = "reward_mean") -> Curves:
+def get_curves_of_jobs(job: JobIds, _: ComparisonsRead, session: Database, metric: Metric = "reward_mean") -> Curves:
     """Return a training metric by step for each job that has steps."""
     ids = [each.id for each in _jobs(session, job)]
     return _curves(metric, names=ids, curves=curves_of_jobs(session, ids, metric=metric))

@@ -8,8 +8,9 @@ from pydantic import BaseModel
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from backend.api.http.dependencies import Auth, Database, ObjectId, get_or_404
+from backend.api.http.dependencies import Database, ObjectId, get_or_404
 from backend.api.http.paging import ListItem, Page, PageParams, paginate
+from backend.api.http.rights import ComparisonsRead, ComparisonsWrite
 from backend.comparisons.analysis import Analysis, ArmResult
 from backend.comparisons.plan import ComparisonRequest
 from backend.comparisons.store import analysis_of, cancel, compared_jobs, start
@@ -103,14 +104,14 @@ class ComparisonDeleted(BaseModel):
 
 
 @router.post("")
-def create_comparison(body: ComparisonRequest, _: Auth, session: Database) -> ComparisonObject:
+def create_comparison(body: ComparisonRequest, _: ComparisonsWrite, session: Database) -> ComparisonObject:
     """Create a comparison and queue a job for each arm and seed."""
     return _comparison_object(session, start(session, body, models=settings().models))
 
 
 @router.get("")
 def list_comparisons(
-    _: Auth,
+    _: ComparisonsRead,
     session: Database,
     query: PageParams,
 ) -> Page[ComparisonObject]:
@@ -124,12 +125,12 @@ def list_comparisons(
 
 
 @router.get("/{comparison_id}")
-def get_comparison(comparison_id: ObjectId, _: Auth, session: Database) -> ComparisonObject:
+def get_comparison(comparison_id: ObjectId, _: ComparisonsRead, session: Database) -> ComparisonObject:
     return _comparison_object(session, get_or_404(session, Comparison, comparison_id, kind="comparison"))
 
 
 @router.post("/{comparison_id}/cancel")
-def cancel_comparison(comparison_id: ObjectId, _: Auth, session: Database) -> ComparisonObject:
+def cancel_comparison(comparison_id: ObjectId, _: ComparisonsWrite, session: Database) -> ComparisonObject:
     """Cancel every job of a comparison that has not ended."""
     comparison = get_or_404(session, Comparison, comparison_id, kind="comparison")
     cancel(session, comparison.id)
@@ -137,14 +138,14 @@ def cancel_comparison(comparison_id: ObjectId, _: Auth, session: Database) -> Co
 
 
 @router.delete("/{comparison_id}")
-def remove_comparison(comparison_id: ObjectId, _: Auth, session: Database) -> ComparisonDeleted:
+def remove_comparison(comparison_id: ObjectId, _: ComparisonsWrite, session: Database) -> ComparisonDeleted:
     """Delete a comparison. Its jobs are kept."""
     session.delete(get_or_404(session, Comparison, comparison_id, kind="comparison"))
     return ComparisonDeleted(id=comparison_id)
 
 
 @router.get("/{comparison_id}/result")
-def get_result(comparison_id: ObjectId, _: Auth, session: Database) -> ComparisonResult:
+def get_result(comparison_id: ObjectId, _: ComparisonsRead, session: Database) -> ComparisonResult:
     """Return the current result; while jobs run, it is based on their evaluations so far."""
     comparison = get_or_404(session, Comparison, comparison_id, kind="comparison")
     return result_object(analysis_of(session, comparison))

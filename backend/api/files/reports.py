@@ -8,7 +8,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.api.checks import CheckObject, check_object, request_json
-from backend.api.http.dependencies import Auth, Database, ObjectId
+from backend.api.http.dependencies import Database, ObjectId
+from backend.api.http.rights import DatasetsRead, DatasetsWrite
 from backend.checks import request_check
 from backend.datasets.analysis.overlap import overlap
 from backend.datasets.reading.store import OnBadRows, processed_file
@@ -102,7 +103,7 @@ class TokensRequest(BaseModel):
 @router.get("/{file_id}/report")
 def get_report(
     file_id: ObjectId,
-    _: Auth,
+    _: DatasetsRead,
     session: Database,
     against: Annotated[str | None, Query(max_length=100, description="Another file to compare with.")] = None,
 ) -> FileReport:
@@ -115,7 +116,7 @@ def get_report(
 
 
 @router.post("/{file_id}/tokens")
-def measure_tokens(file_id: ObjectId, request: TokensRequest, _: Auth, session: Database) -> CheckObject:
+def measure_tokens(file_id: ObjectId, request: TokensRequest, _: DatasetsWrite, session: Database) -> CheckObject:
     """Count the tokens of questions (in the model's chat template), answers and solutions, on a worker.
 
     Returns a check to poll (`/v1/checks/{id}`); its result becomes part of the file's report.

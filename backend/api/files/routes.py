@@ -11,10 +11,12 @@ from sqlalchemy import ColumnElement, String, cast, func, literal, or_, select
 from sqlalchemy.dialects.postgresql import JSONB, JSONPATH, array
 
 from backend import blobs
-from backend.api.files.upload_form import UPLOAD_SCHEMA, Upload, parse_upload
-from backend.api.http.dependencies import Auth, Database, ObjectId, get_or_404, write_audit_entry
+from backend.api.files.upload_form import UPLOAD_SCHEMA, Upload, parse_upload, upload_body_bytes
+from backend.api.http.dependencies import Database, ObjectId, get_or_404, write_audit_entry
 from backend.api.http.downloads import download, image_response
+from backend.api.http.operations import BodyUpTo
 from backend.api.http.paging import After, ListItem, Order, Page, PageQuery, keyset_page, numbers_in_id, paginate
+from backend.api.http.rights import DatasetsRead, DatasetsWrite
 from backend.api.http.search import Search, contains, search_session
 from backend.datasets.reading.background import read_in_background, read_now
 from backend.datasets.reading.store import OnBadRows, delete_file, exported_lines, processed_file, store_bytes
@@ -92,12 +94,13 @@ class FileRow(ListItem):
     "",
     openapi_extra=UPLOAD_SCHEMA,
     responses={202: {"model": FileObject, "description": "Stored; its rows are being read."}},
+    dependencies=[Depends(BodyUpTo(upload_body_bytes))],
 )
 def create_file(
     upload: Annotated[Upload, Depends(parse_upload)],
     request: Request,
     response: Response,
-    who: Auth,
+    caller: DatasetsWrite,
     prefer: Prefer = "",
 ) -> FileObject:
     """Store a dataset. A file with an invalid line is refused, with the line number, and nothing is stored; with
@@ -107,20 +110,20 @@ def create_file(
     stored: poll the file until its `status` is no longer `uploaded`. An invalid file is then kept for a day with the
     status `error`.
     """
-    with transaction(project=who.project) as session:
+    with transaction(project=caller.project) as session:
         require_storage(session, upload.size_bytes)
-    with transaction(project=who.project) as session:
+    with transaction(project=caller.project) as session:
         file = store_bytes(session, upload.content, filename=upload.filename, mapping=upload.mapping)
         require_storage(session)  # again: other uploads may have finished meanwhile
-        write_audit_entry(session, request, who)
+        write_audit_entry(session, request, caller)
     read_as_preferred(file, prefer, response, on_bad_rows=upload.on_bad_rows)
-    with transaction(project=who.project) as session:
+    with transaction(project=caller.project) as session:
         return file_object(get_or_404(session, File, file.id, kind="file"))
 
 
 @router.get("")
 def list_files(
-    _: Auth,
+    _: DatasetsRead,
     session: Database,
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
@@ -136,12 +139,12 @@ def list_files(
 
 
 @router.get("/{file_id}")
-def get_file(file_id: ObjectId, _: Auth, session: Database) -> FileObject:
+def get_file(file_id: ObjectId, _: DatasetsRead, session: Database) -> FileObject:
     return file_object(get_or_404(session, File, file_id, kind="file"))
 
 
 @router.delete("/{file_id}")
-def remove_file(file_id: ObjectId, _: Auth, session: Database) -> FileDeleted:
+def remove_file(file_id: ObjectId, _: DatasetsWrite, session: Database) -> FileDeleted:
     """Delete a file. 409 if a job uses it, or its rows are being read."""
     get_or_404(session, File, file_id, kind="file")
     delete_file(session, file_id)
@@ -153,7 +156,7 @@ def remove_file(file_id: ObjectId, _: Auth, session: Database) -> FileDeleted:
     response_class=Response,
     responses={200: {"content": {"application/octet-stream": {}}}, 304: {"description": "Not modified."}},
 )
-def get_content(file_id: ObjectId, request: Request, _: Auth, session: Database) -> Response:
+def get_content(file_id: ObjectId, request: Request, _: DatasetsRead, session: Database) -> Response:
     """Download the bytes as uploaded."""
     file = get_or_404(session, File, file_id, kind="file")
     return download(
@@ -170,7 +173,7 @@ def get_content(file_id: ObjectId, request: Request, _: Auth, session: Database)
     response_class=Response,
     responses={200: {"content": {"application/jsonl": {}}}},
 )
-def export_rows(file_id: ObjectId, _: Auth, session: Database) -> Response:
+def export_rows(file_id: ObjectId, _: DatasetsRead, session: Database) -> Response:
     """Download the accepted rows in their original form, as JSONL whatever the format of the file."""
     file = processed_file(session, file_id)
     name = f"{file.filename.rpartition('.')[0] or file.filename}.jsonl"
@@ -187,7 +190,7 @@ def get_image(
     file_id: ObjectId,
     sha256: Annotated[str, Path(pattern="^[0-9a-f]{64}$")],
     request: Request,
-    _: Auth,
+    _: DatasetsRead,
     session: Database,
 ) -> Response:
     """Return an image of the file's rows, by the SHA-256 that a row lists."""
@@ -200,7 +203,7 @@ def get_image(
 @router.get("/{file_id}/rows")
 def list_rows(
     file_id: ObjectId,
-    who: Auth,
+    caller: DatasetsRead,
     number: Annotated[
         list[RowNumber] | None,
         Query(max_length=500, description="Only these rows, counted from 0; repeat the parameter for several."),
@@ -217,7 +220,7 @@ def list_rows(
     if search is not None:
         statement = statement.where(_text_contains(search))
     cursor = numbers_in_id(after, pattern=r"row-(\d+)")
-    with search_session(project=who.project, advice="select the rows by number") as session:
+    with search_session(project=caller.project, advice="select the rows by number") as session:
         processed_file(session, file_id)
         return keyset_page(
             session, statement, keys=(DatasetRow.number,), after=cursor, limit=limit, order=order, to_item=_row_object

@@ -9,8 +9,9 @@ from sqlalchemy.orm import load_only
 
 from backend.api.files.routes import FileObject, file_object
 from backend.api.http.authentication import Caller
-from backend.api.http.dependencies import Auth, Database, ObjectId, audit_action, get_or_404
+from backend.api.http.dependencies import Database, ObjectId, audit_action, get_or_404
 from backend.api.http.paging import After, ListItem, Order, Page, keyset_page, numbers_in_id, page
+from backend.api.http.rights import DatasetsRead, DatasetsWrite
 from backend.datasets.analysis.leakage import LEAST_VALIDATION_ROWS
 from backend.datasets.reading.store import processed_file
 from backend.datasets.versions.background import SplitTask, VersionTask, create_in_child
@@ -111,40 +112,40 @@ class DatasetRowHistory(ListItem):
 
 
 @router.post("/versions")
-def create_version(file_id: ObjectId, body: VersionRequest, request: Request, who: Auth) -> FileObject:
+def create_version(file_id: ObjectId, body: VersionRequest, request: Request, caller: DatasetsWrite) -> FileObject:
     """Create a new file from this one, with rows rewritten, deleted, appended or filtered. This file is unchanged."""
     task = VersionTask(
-        file_id=_processed_file_id(file_id, who=who),
-        project=who.project,
-        audit_action=audit_action(request, who),
+        file_id=_processed_file_id(file_id, caller=caller),
+        project=caller.project,
+        audit_action=audit_action(request, caller),
         edits=body.edits,
         filters=body.filters,
         filename=body.filename,
     )
-    (created,) = _create_files(task, who=who)
+    (created,) = _create_files(task, caller=caller)
     return created
 
 
 @router.post("/split")
-def split_file(file_id: ObjectId, body: SplitRequest, request: Request, who: Auth) -> SplitObject:
+def split_file(file_id: ObjectId, body: SplitRequest, request: Request, caller: DatasetsWrite) -> SplitObject:
     """Split a file into two new ones, for training and validation, which together contain every row once.
 
     The same seed gives the same split. Equal rows stay on one side, so that a job leaves none out."""
     task = SplitTask(
-        file_id=_processed_file_id(file_id, who=who),
-        project=who.project,
-        audit_action=audit_action(request, who),
+        file_id=_processed_file_id(file_id, caller=caller),
+        project=caller.project,
+        audit_action=audit_action(request, caller),
         share=body.share,
         rows=body.rows,
         seed=body.seed,
         stratify_by=body.stratify_by,
     )
-    train, validation = _create_files(task, who=who)
+    train, validation = _create_files(task, caller=caller)
     return SplitObject(train=train, validation=validation)
 
 
 @router.get("/versions")
-def list_versions(file_id: ObjectId, _: Auth, session: Database) -> Page[FileObject]:
+def list_versions(file_id: ObjectId, _: DatasetsRead, session: Database) -> Page[FileObject]:
     """List this file, its ancestors and all versions of these, oldest first."""
     return page([file_object(each) for each in family(session, get_or_404(session, File, file_id, kind="file"))])
 
@@ -152,7 +153,7 @@ def list_versions(file_id: ObjectId, _: Auth, session: Database) -> Page[FileObj
 @router.get("/difference")
 def get_difference(
     file_id: ObjectId,
-    _: Auth,
+    _: DatasetsRead,
     session: Database,
     to: Annotated[str, Query(min_length=1, max_length=200, description="The file to compare with.")],
     after: After = None,
@@ -173,7 +174,7 @@ def get_difference(
 @router.get("/history")
 def list_history(
     file_id: ObjectId,
-    _: Auth,
+    _: DatasetsRead,
     session: Database,
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
@@ -198,17 +199,17 @@ def list_history(
     return rows
 
 
-def _processed_file_id(file_id: str, *, who: Caller) -> str:
+def _processed_file_id(file_id: str, *, caller: Caller) -> str:
     """Check that the file is processed, in its own transaction: a long request must hold no connection."""
-    with transaction(project=who.project) as session:
+    with transaction(project=caller.project) as session:
         file = processed_file(session, file_id)
         require_storage(session, file.size_bytes)
         return file.id
 
 
-def _create_files(task: VersionTask | SplitTask, *, who: Caller) -> list[FileObject]:
+def _create_files(task: VersionTask | SplitTask, *, caller: Caller) -> list[FileObject]:
     file_ids = create_in_child(task)
-    with transaction(project=who.project) as session:
+    with transaction(project=caller.project) as session:
         return [file_object(get_or_404(session, File, file_id, kind="file")) for file_id in file_ids]
 
 

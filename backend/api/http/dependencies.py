@@ -1,4 +1,4 @@
-"""Dependencies of routes: the caller, a session, an id. A test fails for a route without `Auth`."""
+"""Dependencies of routes: a session, an id, a job, what can be stored. Their callers are those of `rights`."""
 
 import math
 from collections.abc import AsyncIterator
@@ -10,68 +10,73 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from structlog.contextvars import get_contextvars
 
-from backend.api.http import rights
 from backend.api.http.authentication import Caller, bearer
-from backend.api.http.route_templates import route_template
+from backend.api.http.operations import READING, Operation, operation_of
 from backend.db.audit import AuditAction
 from backend.db.base import Base
 from backend.db.engine import engine, engine_for_reading
 from backend.db.jobs import Job
 from backend.errors import AppError, not_found
 
-READING = ("GET", "HEAD")
 MAX_DEPTH = 64
 MAX_ID = 200
 """Most characters of an id in a path."""
 
 
-async def caller(request: Request, _: Annotated[object, Depends(bearer)]) -> Caller:
-    """Return the caller that `Authentication` has stored."""
-    authenticated: Caller = request.state.caller
-    return authenticated
+async def authenticated_caller(request: Request, _: Annotated[object, Depends(bearer)]) -> Caller:
+    """Return the caller that `Authentication` has stored, whatever right its route requires."""
+    caller: Caller = request.state.caller
+    return caller
 
 
-Auth = Annotated[Caller, Depends(caller)]
+AnyCaller = Annotated[Caller, Depends(authenticated_caller)]
+"""For other dependencies: a route names a right."""
 
 
-async def request_session(request: Request, who: Auth) -> AsyncIterator[Session]:
+async def request_session(request: Request, caller: AnyCaller) -> AsyncIterator[Session]:
     """Yield the request's session, limited to the caller's project; commit a change together with its audit entry.
 
     Commits before the response is sent, and rolls back if the request fails. Both run on an extra thread: all those of
     the pool may be waiting for the connection that is released here.
     """
     bind = engine_for_reading() if request.method in READING else engine()
-    session = Session(bind, expire_on_commit=False, info={"project": who.project})
+    session = Session(bind, expire_on_commit=False, info={"project": caller.project})
     try:
         yield session
-        await to_thread.run_sync(_commit, session, request, who, limiter=CapacityLimiter(1))
+        await to_thread.run_sync(_commit, session, request, caller, limiter=CapacityLimiter(1))
     finally:
         if session.in_transaction():
             await to_thread.run_sync(session.close, limiter=CapacityLimiter(1))
 
 
-def _commit(session: Session, request: Request, who: Caller) -> None:
-    if rights.is_audited(request.method, request.url.path):
-        write_audit_entry(session, request, who)
+def _commit(session: Session, request: Request, caller: Caller) -> None:
+    if _operation(request).is_audited:
+        write_audit_entry(session, request, caller)
     session.commit()
 
 
-def write_audit_entry(session: Session, request: Request, who: Caller, *, project: str | None = None) -> None:
+def write_audit_entry(session: Session, request: Request, caller: Caller, *, project: str | None = None) -> None:
     """Record who did what to which objects, in the same transaction, in the log of `project` or the caller's own."""
     session.flush()
     objects = [*request.path_params.values(), *session.info.get("touched", ())]
-    audit_action(request, who).record(session, objects=map(str, objects), project=project)
+    audit_action(request, caller).record(session, objects=map(str, objects), project=project)
 
 
-def audit_action(request: Request, who: Caller) -> AuditAction:
+def audit_action(request: Request, caller: Caller) -> AuditAction:
     """Describe the request for its entry in the audit log."""
     return AuditAction(
-        actor=who.id,
-        actor_name=who.name,
-        action=f"{request.method} {route_template(request.scope)}",
+        actor=caller.id,
+        actor_name=caller.name,
+        action=f"{request.method} {_operation(request).path}",
         request_id=str(get_contextvars().get("request_id", "")),
         address=request.client.host if request.client else None,
     )
+
+
+def _operation(request: Request) -> Operation:
+    operation = operation_of(request.scope)
+    assert operation is not None, "the request has reached its route"
+    return operation
 
 
 Database = Annotated[Session, Depends(request_session, scope="function")]
@@ -88,7 +93,7 @@ def get_or_404(session: Session, table: type[Row], object_id: str, *, kind: str)
     return row
 
 
-def job_of_path(job_id: ObjectId, _: Auth, session: Database) -> Job:
+def job_of_path(job_id: ObjectId, _: AnyCaller, session: Database) -> Job:
     job = get_or_404(session, Job, job_id, kind="fine-tuning job")
     session.commit()  # releases the connection: none is held while the request waits for its next thread
     return job

@@ -9,9 +9,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.api.checks import CheckProblem, CheckProgress
-from backend.api.http.dependencies import Auth, Database, JobOfPath, ObjectId
+from backend.api.http.dependencies import Database, JobOfPath, ObjectId
 from backend.api.http.downloads import download
 from backend.api.http.paging import ListItem, Page, page
+from backend.api.http.rights import JobsRead, JobsWrite
 from backend.db.base import unix_s
 from backend.db.blobs import Blob
 from backend.db.checks import Check, CheckStatus
@@ -105,21 +106,21 @@ class DeletedExport(BaseModel):
 
 
 @router.post("")
-def create_export(body: ExportRequest, job: JobOfPath, _: Auth, session: Database) -> ExportObject:
+def create_export(body: ExportRequest, job: JobOfPath, _: JobsWrite, session: Database) -> ExportObject:
     """Create an export, or return the existing one for the same request. To retry, delete it first."""
     export = request_export(session, job, format=body.format, dtype=body.dtype, checkpoint_id=body.checkpoint)
     return _export_object(session, export)
 
 
 @router.get("")
-def list_exports(job: JobOfPath, _: Auth, session: Database) -> Page[ExportObject]:
+def list_exports(job: JobOfPath, _: JobsRead, session: Database) -> Page[ExportObject]:
     """List all exports of the job, newest first."""
     statement = select(Export).where(Export.job_id == job.id).order_by(Export.created_at.desc(), Export.id)
     return page([_export_object(session, export) for export in session.scalars(statement)])
 
 
 @router.get("/{export_id}")
-def get_export(job: JobOfPath, export_id: ObjectId, _: Auth, session: Database) -> ExportObject:
+def get_export(job: JobOfPath, export_id: ObjectId, _: JobsRead, session: Database) -> ExportObject:
     return _export_object(session, _export_of(session, job.id, export_id))
 
 
@@ -128,7 +129,9 @@ def get_export(job: JobOfPath, export_id: ObjectId, _: Auth, session: Database) 
     response_class=Response,
     responses={200: {"content": {"application/zip": {}}}, 304: {"description": "Not modified."}},
 )
-def get_export_content(job: JobOfPath, export_id: ObjectId, request: Request, _: Auth, session: Database) -> Response:
+def get_export_content(
+    job: JobOfPath, export_id: ObjectId, request: Request, _: JobsRead, session: Database
+) -> Response:
     """Download the ZIP, with its SHA-256 as ETag. 404 until the export has succeeded."""
     export = _export_of(session, job.id, export_id)
     if export.sha256 is None:
@@ -145,7 +148,7 @@ def get_export_content(job: JobOfPath, export_id: ObjectId, request: Request, _:
 
 
 @router.delete("/{export_id}")
-def remove_export(job: JobOfPath, export_id: ObjectId, _: Auth, session: Database) -> DeletedExport:
+def remove_export(job: JobOfPath, export_id: ObjectId, _: JobsWrite, session: Database) -> DeletedExport:
     """Delete an export, even while it is being created."""
     delete_export(session, _export_of(session, job.id, export_id))
     return DeletedExport(id=export_id, deleted=True)

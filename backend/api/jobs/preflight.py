@@ -9,7 +9,8 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from backend.api.checks import CheckObject, check_object, request_json
-from backend.api.http.dependencies import Auth, Database
+from backend.api.http.dependencies import Database
+from backend.api.http.rights import JobsWrite
 from backend.checks import request_check, wait_for_check
 from backend.db.checks import Check
 from backend.db.engine import transaction
@@ -48,7 +49,7 @@ class TeacherPreviewRequest(PreflightTrial):
 
 
 @router.post("/preflight")
-def preflight(body: PreflightRequest, _: Auth, session: Database) -> CheckObject:
+def preflight(body: PreflightRequest, _: JobsWrite, session: Database) -> CheckObject:
     """Sample from the base model and score: how often rows are solved, whether groups will be mixed, whether the hint
     helps, and how long training will take. The result is `{verdict, summary, findings, ...}`.
     """
@@ -69,12 +70,12 @@ def preflight(body: PreflightRequest, _: Auth, session: Database) -> CheckObject
 
 
 @router.post("/teacher-preview")
-def teacher_preview(body: TeacherPreviewRequest, who: Auth) -> CheckObject:
+def teacher_preview(body: TeacherPreviewRequest, caller: JobsWrite) -> CheckObject:
     """Return the exact prompts of a row: the student's, and the teacher's with its hint.
 
     Waits for the check; if it takes too long, the response is the check so far, to be polled.
     """
-    with transaction(project=who.project) as session:
+    with transaction(project=caller.project) as session:
         request = preview_request(
             session,
             model=body.model,
@@ -93,5 +94,5 @@ def teacher_preview(body: TeacherPreviewRequest, who: Auth) -> CheckObject:
     except AppError as error:
         if error.code != "no_worker":
             raise
-    with transaction(project=who.project) as session:
+    with transaction(project=caller.project) as session:
         return check_object(session.get_one(Check, check_id))

@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 
 from backend.api.checks import CheckObject, check_object, request_json
-from backend.api.http.dependencies import Auth, Database, JobOfPath
+from backend.api.http.dependencies import Database, JobOfPath
+from backend.api.http.rights import JobsWrite
 from backend.checks import request_check
 from backend.db.files import File
 from backend.errors import AppError
@@ -43,7 +44,7 @@ class RescoreRequest(BaseModel):
 
 
 @router.post("/rescore")
-def rescore_job(body: RescoreRequest, job: JobOfPath, _: Auth, session: Database) -> CheckObject:
+def rescore_job(body: RescoreRequest, job: JobOfPath, _: JobsWrite, session: Database) -> CheckObject:
     """Score stored completions of training again. Returns a check of the kind `rescore`; the job does not change."""
     spec, verifier = resolve_grader(session, body.grader, param="grader")
     first, last = body.steps.first, body.steps.last

@@ -12,8 +12,9 @@ from pydantic import BaseModel
 from sqlalchemy import ColumnElement, Float, Select, and_, exists, or_, select, type_coerce
 from sqlalchemy.orm import Session, aliased, undefer
 
-from backend.api.http.dependencies import Auth, Database, JobOfPath, ObjectId
+from backend.api.http.dependencies import Database, JobOfPath, ObjectId
 from backend.api.http.paging import After, ListItem, Order, Page, keyset_page, numbers_in_id
+from backend.api.http.rights import JobsRead
 from backend.api.http.search import Search, contains, search_session
 from backend.api.verifiers.graders import ScoreRecordObject
 from backend.db.jobs import Job
@@ -74,7 +75,7 @@ class TokensObject(BaseModel):
 @router.get("/rollouts")
 def list_rollouts(
     job: JobOfPath,
-    who: Auth,
+    caller: JobsRead,
     step: Number = None,
     row: Number = None,
     status: ScoreStatus | None = None,
@@ -115,14 +116,14 @@ def list_rollouts(
         statement = statement.where(contains(Rollout.completion, search))
     cursor = numbers_in_id(after, pattern=ROLLOUT_ID)
     keys = (Rollout.step, Rollout.number)
-    with search_session(project=who.project, advice="limit it to a step or a row") as session:
+    with search_session(project=caller.project, advice="limit it to a step or a row") as session:
         return keyset_page(
             session, statement, keys=keys, after=cursor, limit=limit, order=order, to_item=_rollout_object
         )
 
 
 @router.get("/rollouts/{rollout_id}/tokens")
-def get_tokens(job: JobOfPath, rollout_id: ObjectId, _: Auth, session: Database) -> TokensObject:
+def get_tokens(job: JobOfPath, rollout_id: ObjectId, _: JobsRead, session: Database) -> TokensObject:
     """Return the tokens of a completion and their credit. 404 if they were not stored."""
     rollout = _rollout(session, job, rollout_id, undefer(Rollout.tokens))
     if rollout.tokens is None:
@@ -135,7 +136,7 @@ def get_tokens(job: JobOfPath, rollout_id: ObjectId, _: Auth, session: Database)
 
 
 @router.get("/rollouts/{rollout_id}")
-def get_rollout(job: JobOfPath, rollout_id: ObjectId, _: Auth, session: Database) -> RolloutObject:
+def get_rollout(job: JobOfPath, rollout_id: ObjectId, _: JobsRead, session: Database) -> RolloutObject:
     """Return one completion."""
     return _rollout_object(_rollout(session, job, rollout_id))
 

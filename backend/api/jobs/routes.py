@@ -7,8 +7,9 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel
 from sqlalchemy import Select, or_, select
 
-from backend.api.http.dependencies import Auth, Database, JobOfPath, ObjectId
+from backend.api.http.dependencies import Database, JobOfPath, ObjectId
 from backend.api.http.paging import After, Limit, ListItem, Order, Page, PageParams, PageQuery, paginate
+from backend.api.http.rights import JobsRead, JobsWrite
 from backend.api.jobs.job_object import JobObject, job_object
 from backend.db.base import unix_s
 from backend.db.blobs import Blob
@@ -75,7 +76,7 @@ class JobChecksInFull(BaseModel):
 
 
 @router.post("")
-def create(body: JobRequest, _: Auth, session: Database) -> JobObject:
+def create(body: JobRequest, _: JobsWrite, session: Database) -> JobObject:
     """Create a job and queue it. Unsupported parameters are refused by name."""
     return job_object(session, create_job(session, body, models=settings().models))
 
@@ -83,7 +84,7 @@ def create(body: JobRequest, _: Auth, session: Database) -> JobObject:
 @router.get("")
 def list_jobs(
     request: Request,
-    _: Auth,
+    _: JobsRead,
     session: Database,
     query: PageParams,
     status: Annotated[
@@ -111,37 +112,37 @@ def list_jobs(
 
 
 @router.get("/{job_id}")
-def get_job(job: JobOfPath, _: Auth, session: Database) -> JobObject:
+def get_job(job: JobOfPath, _: JobsRead, session: Database) -> JobObject:
     return job_object(session, job)
 
 
 @router.delete("/{job_id}")
-def remove_job(job_id: ObjectId, _: Auth, session: Database) -> JobDeleted:
+def remove_job(job_id: ObjectId, _: JobsWrite, session: Database) -> JobDeleted:
     """Delete a job with all its data and its adapter. 409 if it has not ended, or is a run of a comparison."""
     delete_job(session, job_id)
     return JobDeleted(id=job_id)
 
 
 @router.post("/{job_id}/cancel")
-def cancel_job(job_id: ObjectId, _: Auth, session: Database) -> JobObject:
+def cancel_job(job_id: ObjectId, _: JobsWrite, session: Database) -> JobObject:
     """Cancel a job, at the next step if a worker is running it."""
     return job_object(session, control.cancel(session, job_id))
 
 
 @router.post("/{job_id}/pause")
-def pause_job(job_id: ObjectId, _: Auth, session: Database) -> JobObject:
+def pause_job(job_id: ObjectId, _: JobsWrite, session: Database) -> JobObject:
     """Pause a job at the next step, with a checkpoint."""
     return job_object(session, control.pause(session, job_id))
 
 
 @router.post("/{job_id}/resume")
-def resume_job(job_id: ObjectId, _: Auth, session: Database) -> JobObject:
+def resume_job(job_id: ObjectId, _: JobsWrite, session: Database) -> JobObject:
     """Resume a job from its last checkpoint."""
     return job_object(session, control.resume(session, job_id))
 
 
 @router.get("/{job_id}/events")
-def list_events(job: JobOfPath, _: Auth, session: Database, query: PageParams) -> Page[EventObject]:
+def list_events(job: JobOfPath, _: JobsRead, session: Database, query: PageParams) -> Page[EventObject]:
     """List the job's events, newest first."""
     statement = select(JobEvent).where(JobEvent.job_id == job.id)
     return paginate(session, statement, keys=(JobEvent.number, JobEvent.id), query=query, to_item=event_object)
@@ -149,7 +150,7 @@ def list_events(job: JobOfPath, _: Auth, session: Database, query: PageParams) -
 
 @router.get("/{job_id}/checkpoints")
 def list_checkpoints(
-    job: JobOfPath, _: Auth, session: Database, after: After = None, limit: Limit = 10, order: Order = Order.DESC
+    job: JobOfPath, _: JobsRead, session: Database, after: After = None, limit: Limit = 10, order: Order = Order.DESC
 ) -> Page[CheckpointObject]:
     """List the checkpoints that are kept: the latest and the best."""
     statement = select(Checkpoint).where(Checkpoint.job_id == job.id)
@@ -165,7 +166,7 @@ def list_checkpoints(
 
 
 @router.get("/{job_id}/checks")
-def get_checks(job: JobOfPath) -> JobChecksInFull:
+def get_checks(job: JobOfPath, _: JobsRead) -> JobChecksInFull:
     """Return the full results of the checks before training."""
     return JobChecksInFull.model_validate(detailed_checks(job))
 

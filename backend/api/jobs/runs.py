@@ -8,9 +8,10 @@ from fastapi.responses import Response
 from pydantic import ConfigDict
 from sqlalchemy import ColumnElement, Float, Select, Subquery, and_, case, func, select, type_coerce
 
-from backend.api.http.dependencies import Auth, Database, JobOfPath
+from backend.api.http.dependencies import Database, JobOfPath
 from backend.api.http.downloads import download
 from backend.api.http.paging import After, ListItem, Order, Page, keyset_page, numbers_in_id, page
+from backend.api.http.rights import JobsRead
 from backend.db.base import Json, unix_s
 from backend.db.blobs import Blob
 from backend.db.jobs import Job
@@ -86,7 +87,7 @@ class EvaluationObject(ListItem):
 @router.get("/metrics")
 def list_metrics(
     job: JobOfPath,
-    _: Auth,
+    _: JobsRead,
     session: Database,
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
@@ -107,7 +108,7 @@ def list_metrics(
 @router.get("/rows")
 def list_row_histories(
     job: JobOfPath,
-    _: Auth,
+    _: JobsRead,
     session: Database,
     solved: Annotated[
         Solved | None, Query(description="Only rows solved this often; excludes rows without a graded completion.")
@@ -169,7 +170,7 @@ def _solved_condition(solved: Solved, histories: Subquery) -> ColumnElement[bool
 
 
 @router.get("/evaluations")
-def list_evaluations(job: JobOfPath, _: Auth, session: Database) -> Page[EvaluationObject]:
+def list_evaluations(job: JobOfPath, _: JobsRead, session: Database) -> Page[EvaluationObject]:
     """List held-out evaluations in order: baseline, interim, trained."""
     evaluations = session.scalars(
         select(Evaluation).where(Evaluation.job_id == job.id).order_by(Evaluation.step, Evaluation.created_at)
@@ -178,7 +179,7 @@ def list_evaluations(job: JobOfPath, _: Auth, session: Database) -> Page[Evaluat
 
 
 @router.get("/manifest")
-def get_manifest(job: JobOfPath, _: Auth) -> dict[str, Any]:
+def get_manifest(job: JobOfPath, _: JobsRead) -> dict[str, Any]:
     """Return the manifest: everything that produced the adapter. 404 until the job has succeeded."""
     if job.manifest is None:
         raise _not_ready(job.id, job.state)
@@ -190,7 +191,7 @@ def get_manifest(job: JobOfPath, _: Auth) -> dict[str, Any]:
     response_class=Response,
     responses={200: {"content": {"application/zip": {}}}, 304: {"description": "Not modified."}},
 )
-def get_adapter(job: JobOfPath, request: Request, _: Auth, session: Database) -> Response:
+def get_adapter(job: JobOfPath, request: Request, _: JobsRead, session: Database) -> Response:
     """Download the trained adapter as a ZIP, with its SHA-256 as ETag. 404 until the job has succeeded."""
     if job.adapter_sha256 is None:
         raise _not_ready(job.id, job.state)

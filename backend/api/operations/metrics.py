@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from http import HTTPMethod
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 from kombu.exceptions import OperationalError
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -18,8 +18,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from backend.api.http.dependencies import Auth
-from backend.api.http.route_templates import route_template
+from backend.api.http.operations import operation_of, probe
+from backend.api.http.rights import ServerManage
 from backend.chat.redis_keys import QUEUE as CHAT
 from backend.chat.redis_keys import queue_depth
 from backend.db.base import utc_now
@@ -34,7 +34,7 @@ from backend.workers import active_workers
 
 QUEUES = (TRAIN_QUEUE, CHECK_QUEUE, SAMPLE_QUEUE)
 UNKNOWN = "unknown"
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], dependencies=[Depends(probe)])
 
 registry = CollectorRegistry()
 requests = Counter("rlsd_requests", "Requests handled.", ["method", "route", "status"], registry=registry)
@@ -61,7 +61,8 @@ class CountRequests:
         async def counting_send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 method = scope["method"] if scope["method"] in HTTPMethod.__members__ else UNKNOWN
-                route = route_template(scope) or UNKNOWN
+                operation = operation_of(scope)
+                route = UNKNOWN if operation is None else operation.path
                 requests.labels(method, route, message["status"]).inc()
                 seconds.labels(method, route).observe(time.perf_counter() - started)
             await send(message)
@@ -88,7 +89,7 @@ registry.register(Installation())
 
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-def metrics(_: Auth) -> Response:
+def metrics(_: ServerManage) -> Response:
     return Response(generate_latest(registry), headers={"content-type": CONTENT_TYPE_LATEST})
 
 

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Query
 from sqlalchemy import Select, select
 
-from backend.api.http.dependencies import Auth, Database
+from backend.api.http.dependencies import Database
 from backend.api.http.paging import After, Limit, ListItem, Order, Page, keyset_page, numbers_in_id
+from backend.api.http.rights import AuditRead
 from backend.db.audit import AuditEntry
 from backend.db.base import unix_s
 
@@ -62,7 +63,7 @@ class AuditObject(ListItem):
 
 @router.get("")
 def list_audit(
-    _: Auth,
+    _: AuditRead,
     session: Database,
     filters: Annotated[AuditFilter, Depends()],
     after: After = None,

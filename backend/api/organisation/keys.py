@@ -8,8 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from backend.api.http.dependencies import Auth, Database, ObjectId, get_or_404
+from backend.api.http.dependencies import Database, ObjectId, get_or_404
+from backend.api.http.operations import ShowsSecret
 from backend.api.http.paging import ListItem, Page, PageParams, paginate
+from backend.api.http.rights import PeopleManage
 from backend.db.base import unix_s, utc_now
 from backend.db.keys import ApiKey, Role, create_key
 from backend.errors import AppError
@@ -36,7 +38,7 @@ class KeyObject(ListItem):
     revoked_at: int | None
 
 
-class NewKey(KeyObject):
+class NewKey(KeyObject, ShowsSecret):
     """A new API key with its `secret`, which is shown only once."""
 
     secret: str
@@ -49,19 +51,19 @@ class KeyRequest(Body):
 
 
 @router.post("/keys")
-def make_key(body: KeyRequest, who: Auth, session: Database) -> NewKey:
-    return new_key(session, body, project=who.project)
+def make_key(body: KeyRequest, caller: PeopleManage, session: Database) -> NewKey:
+    return new_key(session, body, project=caller.project)
 
 
 @router.get("/keys")
-def list_keys(_: Auth, session: Database, query: PageParams) -> Page[KeyObject]:
+def list_keys(_: PeopleManage, session: Database, query: PageParams) -> Page[KeyObject]:
     return paginate(session, select(ApiKey), keys=(ApiKey.created_at, ApiKey.id), query=query, to_item=_key_object)
 
 
 @router.delete("/keys/{key_id}")
-def revoke_key(key_id: ObjectId, who: Auth, session: Database) -> KeyObject:
+def revoke_key(key_id: ObjectId, caller: PeopleManage, session: Database) -> KeyObject:
     """Revoke a key at once; it stays in the list. A key cannot revoke itself."""
-    if key_id == who.id:
+    if key_id == caller.id:
         raise AppError(
             "This is the key you are using: revoke it with another key.",
             status=409,

@@ -8,9 +8,9 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from backend.api.http.authentication import Caller
-from backend.api.http.dependencies import MAX_ID, Auth, Database, ObjectId, get_or_404
+from backend.api.http.dependencies import MAX_ID, Database, ObjectId, get_or_404
 from backend.api.http.paging import After, Limit, ListItem, Order, Page, keyset_page
-from backend.api.http.rights import is_server_admin
+from backend.api.http.rights import PeopleManage
 from backend.api.organisation.keys import Body
 from backend.db.base import unix_s, utc_now
 from backend.db.keys import Member, Role
@@ -41,7 +41,7 @@ class Removed(BaseModel):
 
 
 @router.post("/members")
-def invite(body: MemberRequest, who: Auth, session: Database) -> MemberObject:
+def invite(body: MemberRequest, caller: PeopleManage, session: Database) -> MemberObject:
     """Give a person access, who then signs in through the identity provider, or change their role."""
     email = body.email.lower()
     member = session.get(Member, email)
@@ -51,8 +51,8 @@ def invite(body: MemberRequest, who: Auth, session: Database) -> MemberObject:
         try:
             session.flush()
         except IntegrityError:
-            raise _not_invitable(email, who) from None
-    elif email == who.id and body.role is not Role.ADMIN:
+            raise _not_invitable(email, caller) from None
+    elif email == caller.id and body.role is not Role.ADMIN:
         raise AppError(
             "You cannot change your own role: ask another admin.", status=409, code="own_role", type="conflict_error"
         )
@@ -62,7 +62,7 @@ def invite(body: MemberRequest, who: Auth, session: Database) -> MemberObject:
 
 @router.get("/members")
 def list_members(
-    _: Auth, session: Database, after: After = None, limit: Limit = 20, order: Order = Order.ASC
+    _: PeopleManage, session: Database, after: After = None, limit: Limit = 20, order: Order = Order.ASC
 ) -> Page[MemberObject]:
     cursor = None if after is None else [after]
     return keyset_page(
@@ -71,9 +71,9 @@ def list_members(
 
 
 @router.delete("/members/{email}")
-def remove_member(email: ObjectId, who: Auth, session: Database) -> Removed:
+def remove_member(email: ObjectId, caller: PeopleManage, session: Database) -> Removed:
     email = email.lower()
-    if email == who.id:
+    if email == caller.id:
         raise AppError(
             "You cannot remove yourself: ask another admin.", status=409, code="own_role", type="conflict_error"
         )
@@ -81,10 +81,10 @@ def remove_member(email: ObjectId, who: Auth, session: Database) -> Removed:
     return Removed(id=email)
 
 
-def _not_invitable(email: str, who: Caller) -> AppError:
+def _not_invitable(email: str, caller: Caller) -> AppError:
     """Build the error for a member of another project; only server administrators learn that this is the reason."""
     message = f"'{email}' cannot be added to this project: ask an administrator of the server."
-    if is_server_admin(who.role, project=who.project):
+    if caller.is_server_admin:
         message = f"'{email}' belongs to another project: an admin there has to remove them first."
     return AppError(message, status=409, code="not_invitable", param="email", type="conflict_error")
 

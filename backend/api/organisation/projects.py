@@ -7,8 +7,9 @@ from pydantic import BaseModel, Field
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from backend.api.http.dependencies import Auth, Database, ObjectId, get_or_404, write_audit_entry
+from backend.api.http.dependencies import Database, ObjectId, get_or_404, write_audit_entry
 from backend.api.http.paging import After, Limit, ListItem, Order, Page, PageQuery, paginate
+from backend.api.http.rights import ProjectRead, ServerManage
 from backend.api.organisation.keys import Body, KeyRequest, NewKey, new_key
 from backend.db.base import unix_s, utc_now
 from backend.db.engine import transaction
@@ -54,19 +55,19 @@ class ProjectChange(Body):
 
 
 @router.get("/whoami")
-def whoami(who: Auth, session: Database) -> Whoami:
-    project = session.get_one(Project, who.project)
+def whoami(caller: ProjectRead, session: Database) -> Whoami:
+    project = session.get_one(Project, caller.project)
     return Whoami(
-        id=who.id,
-        name=who.name,
-        role=who.role,
+        id=caller.id,
+        name=caller.name,
+        role=caller.role,
         project=_project_object(project, usage=usage(session)),
         identity_provider=settings().oidc_issuer if settings().oidc_audience else None,
     )
 
 
 @router.post("/projects")
-def create_project(body: ProjectRequest, _: Auth, session: Database) -> ProjectObject:
+def create_project(body: ProjectRequest, _: ServerManage, session: Database) -> ProjectObject:
     project = Project(id=new_id("proj"), name="", created_at=utc_now(), quotas={})
     _change(session, project, name=body.name, quotas=body.quotas)
     return _project_object(project)
@@ -74,7 +75,7 @@ def create_project(body: ProjectRequest, _: Auth, session: Database) -> ProjectO
 
 @router.get("/projects")
 def list_projects(
-    _: Auth, session: Database, after: After = None, limit: Limit = 20, order: Order = Order.ASC
+    _: ServerManage, session: Database, after: After = None, limit: Limit = 20, order: Order = Order.ASC
 ) -> Page[ProjectObject]:
     """List projects with their usage, oldest first."""
     return paginate(
@@ -87,7 +88,7 @@ def list_projects(
 
 
 @router.post("/projects/{project_id}")
-def change_project(project_id: ObjectId, body: ProjectChange, _: Auth, session: Database) -> ProjectObject:
+def change_project(project_id: ObjectId, body: ProjectChange, _: ServerManage, session: Database) -> ProjectObject:
     """Change a project's name or quotas; `quotas` replaces all quotas set before."""
     project = get_or_404(session, Project, project_id, kind="project")
     _change(session, project, name=body.name, quotas=body.quotas)
@@ -95,12 +96,14 @@ def change_project(project_id: ObjectId, body: ProjectChange, _: Auth, session: 
 
 
 @router.post("/projects/{project_id}/keys")
-def make_project_key(project_id: ObjectId, body: KeyRequest, request: Request, who: Auth, session: Database) -> NewKey:
+def make_project_key(
+    project_id: ObjectId, body: KeyRequest, request: Request, caller: ServerManage, session: Database
+) -> NewKey:
     """Create a key for any project, such as its first admin's. Recorded in the audit logs of both projects."""
     project = get_or_404(session, Project, project_id, kind="project")
     key = new_key(session, body, project=project.id)
-    if project.id != who.project:
-        write_audit_entry(session, request, who, project=project.id)
+    if project.id != caller.project:
+        write_audit_entry(session, request, caller, project=project.id)
     return key
 
 

@@ -9,8 +9,10 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
-from backend.api.http.dependencies import Auth, Database, ObjectId, get_or_404
+from backend.api.http.dependencies import Database, ObjectId, get_or_404
+from backend.api.http.operations import ShowsSecret
 from backend.api.http.paging import ListItem, Page, PageParams, paginate
+from backend.api.http.rights import WebhooksManage
 from backend.db.base import unix_s, utc_now
 from backend.db.webhooks import DeliveryStatus, Webhook, WebhookDelivery
 from backend.ids import new_id
@@ -52,7 +54,7 @@ class WebhookObject(ListItem):
     last_delivery: DeliveryObject | None = None
 
 
-class NewWebhook(WebhookObject):
+class NewWebhook(WebhookObject, ShowsSecret):
     """A new webhook with the `secret` that verifies signatures, which is shown only once."""
 
     secret: str
@@ -65,7 +67,7 @@ class WebhookDeleted(BaseModel):
 
 
 @router.post("")
-def create_webhook(body: WebhookRequest, _: Auth, session: Database) -> NewWebhook:
+def create_webhook(body: WebhookRequest, _: WebhooksManage, session: Database) -> NewWebhook:
     require_url(body.url)
     hook = Webhook(id=new_id("hook"), url=body.url, events=list(body.events), secret=new_secret(), created_at=utc_now())
     session.add(hook)
@@ -75,7 +77,7 @@ def create_webhook(body: WebhookRequest, _: Auth, session: Database) -> NewWebho
 
 @router.get("")
 def list_webhooks(
-    _: Auth,
+    _: WebhooksManage,
     session: Database,
     query: PageParams,
 ) -> Page[WebhookObject]:
@@ -89,13 +91,13 @@ def list_webhooks(
 
 
 @router.delete("/{webhook_id}")
-def delete_webhook(webhook_id: ObjectId, _: Auth, session: Database) -> WebhookDeleted:
+def delete_webhook(webhook_id: ObjectId, _: WebhooksManage, session: Database) -> WebhookDeleted:
     session.delete(get_or_404(session, Webhook, webhook_id, kind="webhook"))
     return WebhookDeleted(id=webhook_id)
 
 
 @router.post("/{webhook_id}/test")
-def send_test(webhook_id: ObjectId, _: Auth, session: Database) -> DeliveryObject:
+def send_test(webhook_id: ObjectId, _: WebhooksManage, session: Database) -> DeliveryObject:
     """Send an event of the type `webhook.test`; the outcome is in the delivery log."""
     hook = get_or_404(session, Webhook, webhook_id, kind="webhook")
     return _delivery_object(deliver_to(session, hook, kind=TEST, object_id=hook.id))
@@ -104,7 +106,7 @@ def send_test(webhook_id: ObjectId, _: Auth, session: Database) -> DeliveryObjec
 @router.get("/{webhook_id}/deliveries")
 def list_deliveries(
     webhook_id: ObjectId,
-    _: Auth,
+    _: WebhooksManage,
     session: Database,
     query: PageParams,
 ) -> Page[DeliveryObject]:

@@ -7,8 +7,9 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import func, select
 
-from backend.api.http.dependencies import Auth, Database, ObjectId
+from backend.api.http.dependencies import Database, ObjectId
 from backend.api.http.paging import ListItem, Page, PageParams, keyset_page, numbers_in_id, page, paginate
+from backend.api.http.rights import VerifiersRead, VerifiersWrite
 from backend.api.verifiers.graders import ScoreRecordObject, grade, record_object
 from backend.datasets.rows.rows import answer_of
 from backend.db.base import unix_s
@@ -97,25 +98,25 @@ class DraftResult(BaseModel):
 
 
 @router.post("/test")
-def run_draft(body: DraftRequest, who: Auth) -> DraftResult:
+def run_draft(body: DraftRequest, caller: VerifiersWrite) -> DraftResult:
     """Score texts with a grader that need not be saved. Returns one record per sample, in order."""
-    with transaction(project=who.project) as session:
+    with transaction(project=caller.project) as session:
         spec, _verifier = resolve_grader(session, body.grader, param="grader")
     samples = [
         Sample(output_text=s.output_text, item=s.item, answer=answer_of(s.item) if s.answer is None else s.answer)
         for s in body.samples
     ]
-    return DraftResult(records=[record_object(record) for record in grade(spec, samples, project=who.project)])
+    return DraftResult(records=[record_object(record) for record in grade(spec, samples, project=caller.project)])
 
 
 @router.post("")
-def create_verifier(body: VerifierRequest, _: Auth, session: Database) -> VerifierObject:
+def create_verifier(body: VerifierRequest, _: VerifiersWrite, session: Database) -> VerifierObject:
     return _verifier_object(save_verifier(session, name=body.name, spec=parse_spec(body.grader)))
 
 
 @router.get("")
 def list_verifiers(
-    _: Auth,
+    _: VerifiersRead,
     session: Database,
     query: PageParams,
 ) -> Page[VerifierObject]:
@@ -142,18 +143,18 @@ class ReadyMadeObject(ListItem):
 
 
 @router.get("/ready-made")
-def list_ready_made(_: Auth) -> Page[ReadyMadeObject]:
+def list_ready_made(_: VerifiersRead) -> Page[ReadyMadeObject]:
     """List all ready-made verifiers."""
     return page([ReadyMadeObject.model_validate(asdict(verifier)) for verifier in READY_MADE])
 
 
 @router.get("/{verifier_id}")
-def get_verifier(verifier_id: ObjectId, _: Auth, session: Database, version: Version = None) -> VerifierObject:
+def get_verifier(verifier_id: ObjectId, _: VerifiersRead, session: Database, version: Version = None) -> VerifierObject:
     return _verifier_object(find_verifier(session, verifier_id, version=version))
 
 
 @router.delete("/{verifier_id}")
-def remove_verifier(verifier_id: ObjectId, _: Auth, session: Database) -> VerifierDeleted:
+def remove_verifier(verifier_id: ObjectId, _: VerifiersWrite, session: Database) -> VerifierDeleted:
     """Delete a verifier with all its versions. Jobs that use it keep their copy."""
     delete_verifier(session, verifier_id)
     return VerifierDeleted(id=verifier_id)
@@ -162,7 +163,7 @@ def remove_verifier(verifier_id: ObjectId, _: Auth, session: Database) -> Verifi
 @router.get("/{verifier_id}/versions")
 def list_versions(
     verifier_id: ObjectId,
-    _: Auth,
+    _: VerifiersRead,
     session: Database,
     query: PageParams,
 ) -> Page[VersionObject]:
@@ -179,7 +180,7 @@ def list_versions(
 
 
 @router.post("/{verifier_id}/versions")
-def create_version(verifier_id: ObjectId, body: VersionRequest, _: Auth, session: Database) -> VerifierObject:
+def create_version(verifier_id: ObjectId, body: VersionRequest, _: VerifiersWrite, session: Database) -> VerifierObject:
     """Save a new version of a verifier. Jobs that use earlier versions keep theirs."""
     find_verifier(session, verifier_id, version=None)
     return _verifier_object(save_version(session, verifier_id, name=body.name, spec=parse_spec(body.grader)))

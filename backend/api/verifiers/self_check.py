@@ -7,7 +7,8 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from backend.api.checks import CheckObject, check_object, request_json
-from backend.api.http.dependencies import Auth, Database
+from backend.api.http.dependencies import Database
+from backend.api.http.rights import VerifiersWrite
 from backend.checks import request_check
 from backend.jobs.create import fit_grader, require_file
 from backend.verifiers.saved import resolve_grader
@@ -28,7 +29,7 @@ class SelfCheckRequest(BaseModel):
 
 
 @router.post("/check")
-def check_verifier(body: SelfCheckRequest, _: Auth, session: Database) -> CheckObject:
+def check_verifier(body: SelfCheckRequest, _: VerifiersWrite, session: Database) -> CheckObject:
     """Try right answers in many forms, and texts that must not score. Returns a check; its result is
     `{verdict, summary, findings, full_marks, probes, rows: [{row, answer, cells}], readings: [{grader, reference, read,
     lost}], altered: [{row, change, label, reference, altered, text, score, status, full}], ...}`.
