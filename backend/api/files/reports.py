@@ -4,7 +4,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.api.checks import CheckObject, check_object, request_json
@@ -13,7 +12,8 @@ from backend.api.http.rights import DatasetsRead, DatasetsWrite
 from backend.checks import request_check
 from backend.datasets.analysis.overlap import overlap
 from backend.datasets.reading.store import OnBadRows, processed_file
-from backend.db.checks import Check, CheckStatus
+from backend.db.checks import done_checks
+from backend.db.files import File
 from backend.jobs.create import require_model
 from backend.settings import settings
 
@@ -107,8 +107,9 @@ def get_report(
     session: Database,
     against: Annotated[str | None, Query(max_length=100, description="Another file to compare with.")] = None,
 ) -> FileReport:
-    report = FileReport.model_validate(processed_file(session, file_id).report)
-    report.tokens = _token_lengths(session, file_id)
+    file = processed_file(session, file_id)
+    report = FileReport.model_validate(file.report)
+    report.tokens = _token_lengths(session, file)
     if against is not None:
         processed_file(session, against)
         report.overlap = overlap(session, file_id, against=against)
@@ -129,15 +130,9 @@ def measure_tokens(file_id: ObjectId, request: TokensRequest, _: DatasetsWrite, 
     )
 
 
-def _token_lengths(session: Session, file_id: str) -> list[dict[str, Any]]:
+def _token_lengths(session: Session, file: File) -> list[dict[str, Any]]:
     """Return the newest result for each model, newest first."""
-    done = session.scalars(
-        select(Check)
-        .where(Check.file_id == file_id, Check.kind == KIND, Check.status == CheckStatus.DONE)
-        .order_by(Check.created_at.desc())
-        .limit(MAX_MODELS)
-    )
     newest: dict[str, dict[str, Any]] = {}
-    for check in done:
+    for check in done_checks(session, file, kind=KIND, limit=MAX_MODELS):
         newest.setdefault(check.request["model"], check.result or {})
     return list(newest.values())

@@ -28,6 +28,7 @@ from backend.datasets.rows.shape import ColumnMapping
 from backend.db.base import unix_s
 from backend.db.engine import transaction
 from backend.db.files import File
+from backend.db.projects import find_owned
 from backend.db.uploads import Upload, UploadStatus
 from backend.errors import AppError
 from backend.quotas import require_storage
@@ -153,10 +154,11 @@ def create_upload(body: UploadRequest, _: DatasetsWrite, session: Database) -> U
 
 
 @router.get("/{upload_id}")
-def get_upload(upload_id: ObjectId, _: DatasetsRead, session: Database) -> UploadObject:
+def get_upload(upload_id: ObjectId, caller: DatasetsRead, session: Database) -> UploadObject:
     """Return an upload, until a day after it expires."""
-    upload = get_or_404(session, Upload, upload_id, kind="upload")
-    return upload_object(upload, file=None if upload.file_id is None else session.get(File, upload.file_id))
+    upload = get_or_404(session, Upload, upload_id, project=caller.project)
+    file = None if upload.file_id is None else find_owned(session, File, upload.file_id, project=caller.project)
+    return upload_object(upload, file=file)
 
 
 @router.post(
@@ -199,7 +201,7 @@ def complete_upload(
         raise
     with transaction(project=caller.project) as session:
         uploads.forget_parts(session, upload_id)
-        return upload_object(upload, file=get_or_404(session, File, file.id, kind="file"))
+        return upload_object(upload, file=get_or_404(session, File, file.id, project=caller.project))
 
 
 @router.post("/{upload_id}/cancel")

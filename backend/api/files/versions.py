@@ -1,16 +1,15 @@
 """`/v1/files/{id}/…`: new versions of stored files, their differences, and the training history of their rows."""
 
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from sqlalchemy import select
-from sqlalchemy.orm import load_only
 
 from backend.api.files.routes import FileObject, file_object
 from backend.api.http.authentication import Caller
 from backend.api.http.dependencies import Database, ObjectId, audit_action, get_or_404
-from backend.api.http.paging import After, ListItem, Order, Page, keyset_page, numbers_in_id, page
+from backend.api.http.paging import After, ListItem, Order, Page, PageQuery, numbers_in_id, page, page_of
 from backend.api.http.rights import DatasetsRead, DatasetsWrite
 from backend.datasets.analysis.leakage import LEAST_VALIDATION_ROWS
 from backend.datasets.reading.store import processed_file
@@ -22,7 +21,7 @@ from backend.datasets.versions.edits import MAX_EDITS, MAX_ROW, Edit
 from backend.datasets.versions.filters import MAX_FILTERS, Filter
 from backend.datasets.versions.history import RowHistoryEntry, row_histories
 from backend.db.engine import transaction
-from backend.db.files import DatasetRow, File
+from backend.db.files import File, row_hashes_of
 from backend.quotas import require_storage
 
 MAX_SEED = 2**31
@@ -145,9 +144,11 @@ def split_file(file_id: ObjectId, body: SplitRequest, request: Request, caller: 
 
 
 @router.get("/versions")
-def list_versions(file_id: ObjectId, _: DatasetsRead, session: Database) -> Page[FileObject]:
+def list_versions(file_id: ObjectId, caller: DatasetsRead, session: Database) -> Page[FileObject]:
     """List this file, its ancestors and all versions of these, oldest first."""
-    return page([file_object(each) for each in family(session, get_or_404(session, File, file_id, kind="file"))])
+    return page(
+        [file_object(each) for each in family(session, get_or_404(session, File, file_id, project=caller.project))]
+    )
 
 
 @router.get("/difference")
@@ -161,7 +162,7 @@ def get_difference(
 ) -> DifferencePage:
     """List rows added, removed and changed from this file to the other, in the order of the other."""
     file, other = processed_file(session, file_id), processed_file(session, to)
-    offset = sum(numbers_in_id(after, pattern=r"difference-(\d+)") or [-1]) + 1
+    offset = 0 if after is None else numbers_in_id(after, pattern=r"difference-(\d+)")[0] + 1
     compared = difference(session, file, to=other, offset=offset, limit=limit)
     differences = page(
         [_difference_object(each, index=index) for index, each in enumerate(compared.listed, start=offset)],
@@ -181,16 +182,11 @@ def list_history(
     order: Order = Order.ASC,
 ) -> Page[DatasetRowHistory]:
     """List how often each row was solved, by job. Rows are identified by hash, so versions share their history."""
-    processed_file(session, file_id)
-    rows = keyset_page(
+    rows = page_of(
         session,
-        select(DatasetRow)
-        .where(DatasetRow.file_id == file_id)
-        .options(load_only(DatasetRow.row_hash, raiseload=True)),  # not the rows themselves, which may be large
-        keys=(DatasetRow.number,),
-        after=numbers_in_id(after, pattern=r"row-(\d+)"),
-        limit=limit,
-        order=order,
+        row_hashes_of(processed_file(session, file_id)),
+        PageQuery(after, limit, order),
+        position=partial(numbers_in_id, pattern=r"row-(\d+)"),
         to_item=lambda row: DatasetRowHistory(id=f"row-{row.number}", row=row.number, row_hash=row.row_hash, jobs=[]),
     )
     histories = row_histories(session, [row.row_hash for row in rows.data])
@@ -210,7 +206,7 @@ def _processed_file_id(file_id: str, *, caller: Caller) -> str:
 def _create_files(task: VersionTask | SplitTask, *, caller: Caller) -> list[FileObject]:
     file_ids = create_in_child(task)
     with transaction(project=caller.project) as session:
-        return [file_object(get_or_404(session, File, file_id, kind="file")) for file_id in file_ids]
+        return [file_object(get_or_404(session, File, file_id, project=caller.project)) for file_id in file_ids]
 
 
 def _difference_object(each: RowDifference, *, index: int) -> DifferingRow:

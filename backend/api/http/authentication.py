@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from backend import oidc
 from backend.db.base import utc_now
 from backend.db.engine import engine_for_reading
-from backend.db.keys import Member, Role, find_valid_key, note_use, projects_of_valid
+from backend.db.keys import Role, find_member, find_valid_key, note_use, projects_of_valid
 from backend.db.projects import DEFAULT_PROJECT
 from backend.errors import AppError
 
@@ -76,7 +76,7 @@ def _caller_of_member(session: Session, token: str) -> Caller | None:
     signed_in = oidc.verify_token(token)
     if signed_in is None:
         return None
-    member = session.get(Member, signed_in.email)
+    member = find_member(session, signed_in.email)
     if member is None:
         raise AppError(
             f"'{signed_in.email}' has no access to this server: ask an administrator to add you.",

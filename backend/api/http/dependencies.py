@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Path, Request
@@ -13,9 +13,9 @@ from structlog.contextvars import get_contextvars
 from backend.api.http.authentication import Caller, bearer
 from backend.api.http.operations import READING, Operation, operation_of
 from backend.db.audit import AuditAction
-from backend.db.base import Base
 from backend.db.engine import engine, engine_for_reading
 from backend.db.jobs import Job
+from backend.db.projects import Owned, find_owned
 from backend.errors import AppError, not_found
 
 MAX_DEPTH = 64
@@ -82,19 +82,18 @@ def _operation(request: Request) -> Operation:
 Database = Annotated[Session, Depends(request_session, scope="function")]
 ObjectId = Annotated[str, Path(min_length=1, max_length=MAX_ID)]
 
-Row = TypeVar("Row", bound=Base)
 
-
-def get_or_404(session: Session, table: type[Row], object_id: str, *, kind: str) -> Row:
-    """Return the row with this id. Raises AppError 404."""
-    row = None if "\0" in object_id else session.get(table, object_id)
+def get_or_404(session: Session, table: type[Owned], object_id: str, *, project: str) -> Owned:
+    """Return the project's row with this id. Raises AppError 404."""
+    row = find_owned(session, table, object_id, project=project)
     if row is None:
-        raise not_found(kind, object_id)
+        raise not_found(table.noun, object_id)
     return row
 
 
-def job_of_path(job_id: ObjectId, _: AnyCaller, session: Database) -> Job:
-    job = get_or_404(session, Job, job_id, kind="fine-tuning job")
+def job_of_path(job_id: ObjectId, caller: AnyCaller, session: Database) -> Job:
+    """Return the job with the id in the path, if it belongs to the caller's project. Raises AppError 404."""
+    job = get_or_404(session, Job, job_id, project=caller.project)
     session.commit()  # releases the connection: none is held while the request waits for its next thread
     return job
 

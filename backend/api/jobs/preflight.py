@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from backend.api.checks import CheckObject, check_object, request_json
-from backend.api.http.dependencies import Database
+from backend.api.http.dependencies import Database, get_or_404
 from backend.api.http.rights import JobsWrite
 from backend.checks import request_check, wait_for_check
 from backend.db.checks import Check
@@ -95,4 +95,4 @@ def teacher_preview(body: TeacherPreviewRequest, caller: JobsWrite) -> CheckObje
         if error.code != "no_worker":
             raise
     with transaction(project=caller.project) as session:
-        return check_object(session.get_one(Check, check_id))
+        return check_object(get_or_404(session, Check, check_id, project=caller.project))

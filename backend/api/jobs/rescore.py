@@ -5,16 +5,15 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import select
 
 from backend.api.checks import CheckObject, check_object, request_json
 from backend.api.http.dependencies import Database, JobOfPath
 from backend.api.http.rights import JobsWrite
 from backend.checks import request_check
-from backend.db.files import File
+from backend.db.jobs import training_file_of
 from backend.errors import AppError
 from backend.jobs.create import fit_grader
-from backend.jobs.rescore import KIND, select_rollouts
+from backend.jobs.rescore import KIND, has_rollouts
 from backend.verifiers.saved import resolve_grader
 from backend.verifiers.specs import spec_json
 
@@ -50,14 +49,14 @@ def rescore_job(body: RescoreRequest, job: JobOfPath, _: JobsWrite, session: Dat
     first, last = body.steps.first, body.steps.last
     if first is not None and last is not None and first > last:
         raise AppError(f"'steps' is from {first} to {last}: 'from' must not be greater than 'to'.", param="steps.from")
-    if session.scalar(select(select_rollouts(job.id, first=first, last=last).exists())) is False:
+    if not has_rollouts(session, job.id, first=first, last=last):
         where = "" if first is None and last is None else f" in steps {first or 1} to {last or job.step}"
         raise AppError(
             f"Job '{job.id}' has no stored completions{where} to score again.",
             code="no_rollouts",
             param="steps" if where else None,
         )
-    file = session.get_one(File, job.training_file)
+    file = training_file_of(session, job)
     spec, notices = fit_grader(session, spec, file=file, param="training_file", grader_param="grader")
     request = {
         "grader": spec_json(spec),

@@ -6,13 +6,12 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Response
 from kombu.exceptions import KombuError, OperationalError
 from pydantic import BaseModel, Field
-from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from backend.api.http.errors import ErrorDetail, error_response
 from backend.api.http.operations import probe
 from backend.api.http.rights import Anyone
-from backend.db.engine import transaction
+from backend.db.engine import ping, transaction
 from backend.errors import AppError
 from backend.queue import celery_app
 from backend.workers import active_workers
@@ -47,8 +46,7 @@ async def healthz(_: Anyone) -> Health:  # needs no thread: all of them may be b
 
 def _database() -> str:
     try:
-        with transaction() as session:
-            session.execute(text("SELECT 1"))
+        ping()
     except SQLAlchemyError as error:
         return f"not reachable ({type(error).__name__})"
     return "ok"

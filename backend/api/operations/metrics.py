@@ -14,7 +14,6 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, H
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -23,10 +22,10 @@ from backend.api.http.rights import ServerManage
 from backend.chat.redis_keys import QUEUE as CHAT
 from backend.chat.redis_keys import queue_depth
 from backend.db.base import utc_now
-from backend.db.checks import Check, CheckStatus
+from backend.db.checks import oldest_queued
 from backend.db.engine import transaction
-from backend.db.jobs import Job
-from backend.db.training import Step
+from backend.db.jobs import count_by_state, oldest_in_state
+from backend.db.training import newest_metrics
 from backend.jobs.lifecycle import OWNED, JobState
 from backend.queue import CHECK_QUEUE, SAMPLE_QUEUE, TRAIN_QUEUE, queue_length
 from backend.settings import settings
@@ -94,7 +93,7 @@ def metrics(_: ServerManage) -> Response:
 
 
 def _jobs(session: Session) -> Iterator[Metric]:
-    counts = dict(session.execute(select(Job.state, func.count()).group_by(Job.state)).tuples().all())
+    counts = count_by_state(session)
     jobs = GaugeMetricFamily("rlsd_jobs", "Jobs by state.", labels=["state"])
     for state in JobState:
         jobs.add_metric([state], counts.get(state, 0))
@@ -112,10 +111,7 @@ def _queues(session: Session) -> Iterator[Metric]:
     depth.add_metric([CHAT], chat)
     yield depth
     age = GaugeMetricFamily("rlsd_oldest_waiting_seconds", "Age of the oldest queued item.", labels=["kind"])
-    oldest = {
-        "job": session.scalar(select(func.min(Job.created_at)).where(Job.state == JobState.QUEUED)),
-        "check": session.scalar(select(func.min(Check.created_at)).where(Check.status == CheckStatus.QUEUED)),
-    }
+    oldest = {"job": oldest_in_state(session, JobState.QUEUED), "check": oldest_queued(session)}
     for kind, since in oldest.items():
         age.add_metric([kind], 0 if since is None else (utc_now() - since).total_seconds())
     age.add_metric(["chat"], chat_age_s)
@@ -132,11 +128,7 @@ def _chat_queue() -> tuple[float, float]:
 
 def _training(session: Session) -> Iterator[Metric]:
     """Report the newest step of each job that a worker is running."""
-    newest = session.execute(
-        select(Step.job_id, Step.metrics)
-        .join(Job, (Job.id == Step.job_id) & (Job.step == Step.step))
-        .where(Job.state.in_(OWNED))
-    ).all()
+    newest = newest_metrics(session, states=OWNED)
     for name, key, description in (
         ("rlsd_step_seconds", "step_s", "Duration of the newest step."),
         ("rlsd_peak_memory_bytes", "peak_memory_bytes", "Peak device memory of the trainer."),

@@ -5,15 +5,14 @@ from typing import Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.api.http.dependencies import Database, ObjectId, get_or_404
 from backend.api.http.operations import ShowsSecret
-from backend.api.http.paging import ListItem, Page, PageParams, paginate
+from backend.api.http.paging import ListItem, Page, PageParams, page_of
 from backend.api.http.rights import PeopleManage
 from backend.db.base import unix_s, utc_now
-from backend.db.keys import ApiKey, Role, create_key
+from backend.db.keys import ApiKey, Role, create_key, keys_of
 from backend.errors import AppError
 
 router = APIRouter(tags=["people"])
@@ -56,8 +55,8 @@ def make_key(body: KeyRequest, caller: PeopleManage, session: Database) -> NewKe
 
 
 @router.get("/keys")
-def list_keys(_: PeopleManage, session: Database, query: PageParams) -> Page[KeyObject]:
-    return paginate(session, select(ApiKey), keys=(ApiKey.created_at, ApiKey.id), query=query, to_item=_key_object)
+def list_keys(caller: PeopleManage, session: Database, query: PageParams) -> Page[KeyObject]:
+    return page_of(session, keys_of(caller.project), query, to_item=_key_object)
 
 
 @router.delete("/keys/{key_id}")
@@ -70,7 +69,7 @@ def revoke_key(key_id: ObjectId, caller: PeopleManage, session: Database) -> Key
             code="own_key",
             type="conflict_error",
         )
-    key = get_or_404(session, ApiKey, key_id, kind="key")
+    key = get_or_404(session, ApiKey, key_id, project=caller.project)
     key.revoked_at = key.revoked_at or utc_now()
     return _key_object(key)
 

@@ -4,18 +4,17 @@ from typing import Literal
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from backend.api.http.dependencies import Database, ObjectId, get_or_404, write_audit_entry
-from backend.api.http.paging import After, Limit, ListItem, Order, Page, PageQuery, paginate
+from backend.api.http.dependencies import Database, ObjectId, write_audit_entry
+from backend.api.http.paging import After, Limit, ListItem, Order, Page, PageQuery, page_of
 from backend.api.http.rights import ProjectRead, ServerManage
 from backend.api.organisation.keys import Body, KeyRequest, NewKey, new_key
 from backend.db.base import unix_s, utc_now
 from backend.db.engine import transaction
 from backend.db.keys import Role
-from backend.db.projects import Project
-from backend.errors import AppError
+from backend.db.projects import Project, all_projects, find_project, is_name_taken
+from backend.errors import AppError, not_found
 from backend.ids import new_id
 from backend.quotas import Quotas, Usage, usage
 from backend.settings import settings
@@ -56,7 +55,7 @@ class ProjectChange(Body):
 
 @router.get("/whoami")
 def whoami(caller: ProjectRead, session: Database) -> Whoami:
-    project = session.get_one(Project, caller.project)
+    project = _project(session, caller.project)
     return Whoami(
         id=caller.id,
         name=caller.name,
@@ -78,19 +77,13 @@ def list_projects(
     _: ServerManage, session: Database, after: After = None, limit: Limit = 20, order: Order = Order.ASC
 ) -> Page[ProjectObject]:
     """List projects with their usage, oldest first."""
-    return paginate(
-        session,
-        select(Project),
-        keys=(Project.created_at, Project.id),
-        query=PageQuery(after, limit, order),
-        to_item=_project_with_usage,
-    )
+    return page_of(session, all_projects(), PageQuery(after, limit, order), to_item=_project_with_usage)
 
 
 @router.post("/projects/{project_id}")
 def change_project(project_id: ObjectId, body: ProjectChange, _: ServerManage, session: Database) -> ProjectObject:
     """Change a project's name or quotas; `quotas` replaces all quotas set before."""
-    project = get_or_404(session, Project, project_id, kind="project")
+    project = _project(session, project_id)
     _change(session, project, name=body.name, quotas=body.quotas)
     return _project_object(project)
 
@@ -100,18 +93,23 @@ def make_project_key(
     project_id: ObjectId, body: KeyRequest, request: Request, caller: ServerManage, session: Database
 ) -> NewKey:
     """Create a key for any project, such as its first admin's. Recorded in the audit logs of both projects."""
-    project = get_or_404(session, Project, project_id, kind="project")
+    project = _project(session, project_id)
     key = new_key(session, body, project=project.id)
     if project.id != caller.project:
         write_audit_entry(session, request, caller, project=project.id)
     return key
 
 
+def _project(session: Session, project_id: str) -> Project:
+    """Return the project with this id. Raises AppError 404."""
+    project = find_project(session, project_id)
+    if project is None:
+        raise not_found("project", project_id)
+    return project
+
+
 def _change(session: Session, project: Project, *, name: str | None, quotas: Quotas | None) -> None:
-    name_taken = name and session.scalar(
-        select(Project.id).where(func.lower(Project.name) == name.lower(), Project.id != project.id)
-    )
-    if name_taken:
+    if name and is_name_taken(session, name, besides=project.id):
         raise AppError(
             f"A project named '{name}' already exists.",
             status=409,

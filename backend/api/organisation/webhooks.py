@@ -1,22 +1,17 @@
 """`/v1/webhooks`: URLs that are notified when a job has ended, with a delivery log."""
 
-from collections.abc import Sequence
 from typing import Literal, get_args
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import distinct_on
-from sqlalchemy.orm import Session
 
 from backend.api.http.dependencies import Database, ObjectId, get_or_404
 from backend.api.http.operations import ShowsSecret
-from backend.api.http.paging import ListItem, Page, PageParams, paginate
+from backend.api.http.paging import ListItem, Page, PageParams, page_of
 from backend.api.http.rights import WebhooksManage
-from backend.db.base import unix_s, utc_now
-from backend.db.webhooks import DeliveryStatus, Webhook, WebhookDelivery
-from backend.ids import new_id
-from backend.webhooks import deliver_to, new_secret, require_url
+from backend.db.base import unix_s
+from backend.db.webhooks import DeliveryStatus, Webhook, WebhookDelivery, deliveries_of, newest_deliveries, webhooks_of
+from backend.webhooks import create, deliver_to
 
 router = APIRouter(prefix="/webhooks", tags=["webhooks"])
 EventType = Literal["fine_tuning.job.succeeded", "fine_tuning.job.failed", "fine_tuning.job.cancelled"]
@@ -67,62 +62,46 @@ class WebhookDeleted(BaseModel):
 
 
 @router.post("")
-def create_webhook(body: WebhookRequest, _: WebhooksManage, session: Database) -> NewWebhook:
-    require_url(body.url)
-    hook = Webhook(id=new_id("hook"), url=body.url, events=list(body.events), secret=new_secret(), created_at=utc_now())
-    session.add(hook)
-    session.flush()
+def create_webhook(body: WebhookRequest, caller: WebhooksManage, session: Database) -> NewWebhook:
+    hook = create(session, url=body.url, events=body.events, project=caller.project)
     return NewWebhook(**_webhook_object(hook).model_dump(), secret=hook.secret)
 
 
 @router.get("")
 def list_webhooks(
-    _: WebhooksManage,
+    caller: WebhooksManage,
     session: Database,
     query: PageParams,
 ) -> Page[WebhookObject]:
-    page = paginate(
-        session, select(Webhook), keys=(Webhook.created_at, Webhook.id), query=query, to_item=_webhook_object
-    )
-    newest = _newest_deliveries(session, [hook.id for hook in page.data])
+    page = page_of(session, webhooks_of(caller.project), query, to_item=_webhook_object)
+    newest = newest_deliveries(session, [hook.id for hook in page.data])
     for hook in page.data:
-        hook.last_delivery = newest.get(hook.id)
+        hook.last_delivery = _delivery_object(newest[hook.id]) if hook.id in newest else None
     return page
 
 
 @router.delete("/{webhook_id}")
-def delete_webhook(webhook_id: ObjectId, _: WebhooksManage, session: Database) -> WebhookDeleted:
-    session.delete(get_or_404(session, Webhook, webhook_id, kind="webhook"))
+def delete_webhook(webhook_id: ObjectId, caller: WebhooksManage, session: Database) -> WebhookDeleted:
+    session.delete(get_or_404(session, Webhook, webhook_id, project=caller.project))
     return WebhookDeleted(id=webhook_id)
 
 
 @router.post("/{webhook_id}/test")
-def send_test(webhook_id: ObjectId, _: WebhooksManage, session: Database) -> DeliveryObject:
+def send_test(webhook_id: ObjectId, caller: WebhooksManage, session: Database) -> DeliveryObject:
     """Send an event of the type `webhook.test`; the outcome is in the delivery log."""
-    hook = get_or_404(session, Webhook, webhook_id, kind="webhook")
+    hook = get_or_404(session, Webhook, webhook_id, project=caller.project)
     return _delivery_object(deliver_to(session, hook, kind=TEST, object_id=hook.id))
 
 
 @router.get("/{webhook_id}/deliveries")
 def list_deliveries(
     webhook_id: ObjectId,
-    _: WebhooksManage,
+    caller: WebhooksManage,
     session: Database,
     query: PageParams,
 ) -> Page[DeliveryObject]:
-    get_or_404(session, Webhook, webhook_id, kind="webhook")
-    statement = select(WebhookDelivery).where(WebhookDelivery.webhook_id == webhook_id)
-    return paginate(
-        session, statement, keys=(WebhookDelivery.created_at, WebhookDelivery.id), query=query, to_item=_delivery_object
-    )
-
-
-def _newest_deliveries(session: Session, webhook_ids: Sequence[str]) -> dict[str, DeliveryObject]:
-    """Return the latest delivery of each webhook that has one."""
-    webhook_id, created_at, number = WebhookDelivery.webhook_id, WebhookDelivery.created_at, WebhookDelivery.id
-    statement = select(WebhookDelivery).where(webhook_id.in_(webhook_ids)).ext(distinct_on(webhook_id))
-    statement = statement.order_by(webhook_id, created_at.desc(), number.desc())
-    return {delivery.webhook_id: _delivery_object(delivery) for delivery in session.scalars(statement)}
+    hook = get_or_404(session, Webhook, webhook_id, project=caller.project)
+    return page_of(session, deliveries_of(hook), query, to_item=_delivery_object)
 
 
 def _webhook_object(hook: Webhook) -> WebhookObject:

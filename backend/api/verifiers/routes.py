@@ -1,20 +1,20 @@
 """`/v1/verifiers`: named verifiers with immutable versions; drafts can be run without saving."""
 
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import func, select
 
 from backend.api.http.dependencies import Database, ObjectId
-from backend.api.http.paging import ListItem, Page, PageParams, keyset_page, numbers_in_id, page, paginate
+from backend.api.http.paging import ListItem, Page, PageParams, numbers_in_id, page, page_of
 from backend.api.http.rights import VerifiersRead, VerifiersWrite
 from backend.api.verifiers.graders import ScoreRecordObject, grade, record_object
 from backend.datasets.rows.rows import answer_of
 from backend.db.base import unix_s
 from backend.db.engine import transaction
-from backend.db.verifiers import Verifier
+from backend.db.verifiers import Verifier, newest_versions, versions_of
 from backend.verifiers.ready_made import READY_MADE
 from backend.verifiers.saved import (
     MAX_VERSION,
@@ -116,14 +116,12 @@ def create_verifier(body: VerifierRequest, _: VerifiersWrite, session: Database)
 
 @router.get("")
 def list_verifiers(
-    _: VerifiersRead,
+    caller: VerifiersRead,
     session: Database,
     query: PageParams,
 ) -> Page[VerifierObject]:
     """List the newest version of each verifier, newest first."""
-    newest = select(Verifier.id, func.max(Verifier.version).label("version")).group_by(Verifier.id).subquery()
-    statement = select(Verifier).join(newest, (newest.c.id == Verifier.id) & (newest.c.version == Verifier.version))
-    return paginate(session, statement, keys=(Verifier.created_at, Verifier.id), query=query, to_item=_verifier_object)
+    return page_of(session, newest_versions(caller.project), query, to_item=_verifier_object)
 
 
 class ReadyMadeExample(BaseModel):
@@ -167,16 +165,9 @@ def list_versions(
     session: Database,
     query: PageParams,
 ) -> Page[VersionObject]:
-    find_verifier(session, verifier_id, version=None)
-    return keyset_page(
-        session,
-        select(Verifier).where(Verifier.id == verifier_id),
-        keys=(Verifier.version,),
-        after=numbers_in_id(query.after, pattern=r"version-(\d+)"),
-        limit=query.limit,
-        order=query.order,
-        to_item=_version_object,
-    )
+    versions = versions_of(find_verifier(session, verifier_id, version=None))
+    position = partial(numbers_in_id, pattern=r"version-(\d+)")
+    return page_of(session, versions, query, to_item=_version_object, position=position)
 
 
 @router.post("/{verifier_id}/versions")
