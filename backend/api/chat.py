@@ -55,7 +55,9 @@ async def create_chat_completion(body: ChatBody, request: Request, caller: Model
 def _chat_request(body: ChatBody, project: str) -> ChatRequest:
     """Build the request for a chat server. Raises AppError 404 if the project has no such model."""
     with transaction(project=project) as session:
-        model = resolve_model(session, body.model, models=settings().models, hub=settings().chat_hub_models)
+        model = resolve_model(
+            session, body.model, project=project, models=settings().models, hub=settings().chat_hub_models
+        )
         skips = model.skips_special_tokens if body.skip_special_tokens is None else body.skip_special_tokens
     return ChatRequest(
         id=new_id("chatcmpl"),

@@ -56,9 +56,11 @@ def list_models(caller: ModelsRead, session: Database) -> Page[ModelObject]:
 
 
 @router.get("/{model:path}")
-def get_model(model: ModelName, _: ModelsRead, session: Database) -> ModelObject:
+def get_model(model: ModelName, caller: ModelsRead, session: Database) -> ModelObject:
     """Return a model that chat can use, checkpoints included (`ft:…:ckpt-step-N`)."""
-    resolved = resolve_model(session, model, models=settings().models, hub=settings().chat_hub_models)
+    resolved = resolve_model(
+        session, model, project=caller.project, models=settings().models, hub=settings().chat_hub_models
+    )
     if resolved.job is None:
         return _base_object(model)
     means = held_out_means(session, [resolved.job])

@@ -21,16 +21,16 @@ from backend.jobs.estimate import TOKEN_METRICS
 from backend.jobs.lifecycle import TERMINAL
 
 
-def start(session: Session, request: ComparisonRequest, *, models: Mapping[str, str]) -> Comparison:
-    """Store the comparison and all its jobs atomically. Raises AppError naming the arm that is invalid."""
+def start(session: Session, request: ComparisonRequest, *, project: str, models: Mapping[str, str]) -> Comparison:
+    """Store the project's comparison and all its jobs atomically. Raises AppError naming the arm that is invalid."""
     require_equal_terms(request)
     plan = request.model_dump(mode="json", exclude_unset=True)
-    comparison = Comparison(id=new_id("cmp"), name=request.name, plan=plan, created_at=utc_now())
+    comparison = Comparison(id=new_id("cmp"), name=request.name, plan=plan, created_at=utc_now(), project_id=project)
     session.add(comparison)
     session.flush()
     for arm, seed, job_request in planned_jobs(request):
         try:
-            job = create_job(session, job_request, models=models)
+            job = create_job(session, job_request, project=project, models=models)
         except AppError as error:
             raise AppError(
                 f"Arm '{arm.name}': {error.message}",

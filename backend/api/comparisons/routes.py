@@ -103,9 +103,9 @@ class ComparisonDeleted(BaseModel):
 
 
 @router.post("")
-def create_comparison(body: ComparisonRequest, _: ComparisonsWrite, session: Database) -> ComparisonObject:
+def create_comparison(body: ComparisonRequest, caller: ComparisonsWrite, session: Database) -> ComparisonObject:
     """Create a comparison and queue a job for each arm and seed."""
-    return _comparison_object(session, start(session, body, models=settings().models))
+    return _comparison_object(session, start(session, body, project=caller.project, models=settings().models))
 
 
 @router.get("")

@@ -103,27 +103,27 @@ class TokensRequest(BaseModel):
 @router.get("/{file_id}/report")
 def get_report(
     file_id: ObjectId,
-    _: DatasetsRead,
+    caller: DatasetsRead,
     session: Database,
     against: Annotated[str | None, Query(max_length=100, description="Another file to compare with.")] = None,
 ) -> FileReport:
-    file = processed_file(session, file_id)
+    file = processed_file(session, file_id, project=caller.project)
     report = FileReport.model_validate(file.report)
     report.tokens = _token_lengths(session, file)
     if against is not None:
-        processed_file(session, against)
+        processed_file(session, against, project=caller.project)
         report.overlap = overlap(session, file_id, against=against)
     return report
 
 
 @router.post("/{file_id}/tokens")
-def measure_tokens(file_id: ObjectId, request: TokensRequest, _: DatasetsWrite, session: Database) -> CheckObject:
+def measure_tokens(file_id: ObjectId, request: TokensRequest, caller: DatasetsWrite, session: Database) -> CheckObject:
     """Count the tokens of questions (in the model's chat template), answers and solutions, on a worker.
 
     Returns a check to poll (`/v1/checks/{id}`); its result becomes part of the file's report.
     """
     require_model(request.model, models=settings().models, param="model")
-    processed_file(session, file_id)
+    processed_file(session, file_id, project=caller.project)
     arguments = {"file_id": file_id, **request.model_dump()}
     return check_object(
         request_check(session, kind=KIND, request=arguments, body=request_json(request), file_id=file_id)

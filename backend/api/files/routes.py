@@ -108,10 +108,10 @@ def create_file(
     status `error`.
     """
     with transaction(project=caller.project) as session:
-        require_storage(session, upload.size_bytes)
+        require_storage(session, project=caller.project, additional_bytes=upload.size_bytes)
     with transaction(project=caller.project) as session:
         file = store_bytes(session, upload.content, filename=upload.filename, mapping=upload.mapping)
-        require_storage(session)  # again: other uploads may have finished meanwhile
+        require_storage(session, project=caller.project)  # again: other uploads may have finished meanwhile
         write_audit_entry(session, request, caller)
     read_as_preferred(file, prefer, response, on_bad_rows=upload.on_bad_rows)
     with transaction(project=caller.project) as session:
@@ -139,8 +139,7 @@ def get_file(file_id: ObjectId, caller: DatasetsRead, session: Database) -> File
 @router.delete("/{file_id}")
 def remove_file(file_id: ObjectId, caller: DatasetsWrite, session: Database) -> FileDeleted:
     """Delete a file. 409 if a job uses it, or its rows are being read."""
-    get_or_404(session, File, file_id, project=caller.project)
-    delete_file(session, file_id)
+    delete_file(session, get_or_404(session, File, file_id, project=caller.project))
     return FileDeleted(id=file_id)
 
 
@@ -166,9 +165,9 @@ def get_content(file_id: ObjectId, request: Request, caller: DatasetsRead, sessi
     response_class=Response,
     responses={200: {"content": {"application/jsonl": {}}}},
 )
-def export_rows(file_id: ObjectId, _: DatasetsRead, session: Database) -> Response:
+def export_rows(file_id: ObjectId, caller: DatasetsRead, session: Database) -> Response:
     """Download the accepted rows in their original form, as JSONL whatever the format of the file."""
-    file = processed_file(session, file_id)
+    file = processed_file(session, file_id, project=caller.project)
     name = f"{file.filename.rpartition('.')[0] or file.filename}.jsonl"
     headers = {"content-disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}"}
     return StreamingResponse(exported_lines(file), media_type="application/jsonl", headers=headers)
@@ -183,11 +182,11 @@ def get_image(
     file_id: ObjectId,
     sha256: Annotated[str, Path(pattern="^[0-9a-f]{64}$")],
     request: Request,
-    _: DatasetsRead,
+    caller: DatasetsRead,
     session: Database,
 ) -> Response:
     """Return an image of the file's rows, by the SHA-256 that a row lists."""
-    if not has_image(session, processed_file(session, file_id), sha256):
+    if not has_image(session, processed_file(session, file_id, project=caller.project), sha256):
         raise not_found("image of this file", sha256)
     return image_response(request, blobs.read(session, sha256), sha256=sha256)
 
@@ -207,7 +206,7 @@ def list_rows(
 ) -> Page[FileRow]:
     """List the file's rows in normal form. `search` covers question and reference, as the filter `text` does."""
     with transaction(project=caller.project) as session, search_limit(session, advice="select the rows by number"):
-        rows = rows_of(processed_file(session, file_id), numbers=number, search=search)
+        rows = rows_of(processed_file(session, file_id, project=caller.project), numbers=number, search=search)
         query, position = PageQuery(after, limit, order), partial(numbers_in_id, pattern=r"row-(\d+)")
         return page_of(session, rows, query, to_item=_row_object, position=position)
 

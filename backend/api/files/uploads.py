@@ -118,7 +118,7 @@ async def sent_part(upload_id: ObjectId, request: Request, caller: AnyCaller) ->
 
 def _require_pending(upload_id: str, project: str) -> None:
     with transaction(project=project) as session:
-        uploads.pending_upload(session, upload_id, exclusive=False)
+        uploads.pending_upload(session, upload_id, project=project, exclusive=False)
 
 
 def _part(form: FormData) -> Part:
@@ -136,11 +136,11 @@ def _part(form: FormData) -> Part:
 
 
 @router.post("")
-def create_upload(body: UploadRequest, _: DatasetsWrite, session: Database) -> UploadObject:
+def create_upload(body: UploadRequest, caller: DatasetsWrite, session: Database) -> UploadObject:
     """Create an upload. Its parts have to be sent and joined within an hour."""
     require_purpose(body.purpose)
     require_size(body.bytes, param="bytes")
-    require_storage(session, body.bytes)
+    require_storage(session, project=caller.project, additional_bytes=body.bytes)
     upload = uploads.begin(
         session,
         filename=clean_name(body.filename),
@@ -167,10 +167,10 @@ def get_upload(upload_id: ObjectId, caller: DatasetsRead, session: Database) -> 
     dependencies=[Depends(BodyUpTo(lambda: uploads.MAX_PART_BYTES + FORM_EXTRA_BYTES))],
 )
 def add_part(
-    upload_id: ObjectId, part: Annotated[Part, Depends(sent_part)], _: DatasetsWrite, session: Database
+    upload_id: ObjectId, part: Annotated[Part, Depends(sent_part)], caller: DatasetsWrite, session: Database
 ) -> PartObject:
     """Add a part; parts may be sent in parallel."""
-    stored = uploads.add_part(session, upload_id, part.content, size_bytes=part.size_bytes)
+    stored = uploads.add_part(session, upload_id, part.content, project=caller.project, size_bytes=part.size_bytes)
     return PartObject(id=stored.id, created_at=unix_s(stored.created_at) or 0, upload_id=upload_id)
 
 
@@ -191,7 +191,7 @@ def complete_upload(
     If the file is refused, it is not stored, and the upload can be completed again with another order of its parts.
     """
     with transaction(project=caller.project) as session:
-        upload, file = uploads.join(session, upload_id, part_ids=body.part_ids, md5=body.md5)
+        upload, file = uploads.join(session, upload_id, project=caller.project, part_ids=body.part_ids, md5=body.md5)
         write_audit_entry(session, request, caller)
     try:
         read_as_preferred(file, prefer, response, on_bad_rows=OnBadRows(upload.on_bad_rows))
@@ -205,9 +205,9 @@ def complete_upload(
 
 
 @router.post("/{upload_id}/cancel")
-def cancel_upload(upload_id: ObjectId, _: DatasetsWrite, session: Database) -> UploadObject:
+def cancel_upload(upload_id: ObjectId, caller: DatasetsWrite, session: Database) -> UploadObject:
     """Cancel an upload and delete its parts."""
-    return upload_object(uploads.cancel(session, upload_id), file=None)
+    return upload_object(uploads.cancel(session, upload_id, project=caller.project), file=None)
 
 
 def upload_object(upload: Upload, *, file: File | None) -> UploadObject:

@@ -154,14 +154,17 @@ def list_versions(file_id: ObjectId, caller: DatasetsRead, session: Database) ->
 @router.get("/difference")
 def get_difference(
     file_id: ObjectId,
-    _: DatasetsRead,
+    caller: DatasetsRead,
     session: Database,
     to: Annotated[str, Query(min_length=1, max_length=200, description="The file to compare with.")],
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> DifferencePage:
     """List rows added, removed and changed from this file to the other, in the order of the other."""
-    file, other = processed_file(session, file_id), processed_file(session, to)
+    file, other = (
+        processed_file(session, file_id, project=caller.project),
+        processed_file(session, to, project=caller.project),
+    )
     offset = 0 if after is None else numbers_in_id(after, pattern=r"difference-(\d+)")[0] + 1
     compared = difference(session, file, to=other, offset=offset, limit=limit)
     differences = page(
@@ -175,7 +178,7 @@ def get_difference(
 @router.get("/history")
 def list_history(
     file_id: ObjectId,
-    _: DatasetsRead,
+    caller: DatasetsRead,
     session: Database,
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
@@ -184,12 +187,12 @@ def list_history(
     """List how often each row was solved, by job. Rows are identified by hash, so versions share their history."""
     rows = page_of(
         session,
-        row_hashes_of(processed_file(session, file_id)),
+        row_hashes_of(processed_file(session, file_id, project=caller.project)),
         PageQuery(after, limit, order),
         position=partial(numbers_in_id, pattern=r"row-(\d+)"),
         to_item=lambda row: DatasetRowHistory(id=f"row-{row.number}", row=row.number, row_hash=row.row_hash, jobs=[]),
     )
-    histories = row_histories(session, [row.row_hash for row in rows.data])
+    histories = row_histories(session, [row.row_hash for row in rows.data], project=caller.project)
     for row in rows.data:
         row.jobs = [_row_in_job(each) for each in histories.get(row.row_hash, [])]
     return rows
@@ -198,8 +201,8 @@ def list_history(
 def _processed_file_id(file_id: str, *, caller: Caller) -> str:
     """Check that the file is processed, in its own transaction: a long request must hold no connection."""
     with transaction(project=caller.project) as session:
-        file = processed_file(session, file_id)
-        require_storage(session, file.size_bytes)
+        file = processed_file(session, file_id, project=caller.project)
+        require_storage(session, project=caller.project, additional_bytes=file.size_bytes)
         return file.id
 
 

@@ -49,12 +49,13 @@ class TeacherPreviewRequest(PreflightTrial):
 
 
 @router.post("/preflight")
-def preflight(body: PreflightRequest, _: JobsWrite, session: Database) -> CheckObject:
+def preflight(body: PreflightRequest, caller: JobsWrite, session: Database) -> CheckObject:
     """Sample from the base model and score: how often rows are solved, whether groups will be mixed, whether the hint
     helps, and how long training will take. The result is `{verdict, summary, findings, ...}`.
     """
     request = preflight_request(
         session,
+        project=caller.project,
         model=body.model,
         training_file=body.training_file,
         grader=body.grader,
@@ -78,6 +79,7 @@ def teacher_preview(body: TeacherPreviewRequest, caller: JobsWrite) -> CheckObje
     with transaction(project=caller.project) as session:
         request = preview_request(
             session,
+            project=caller.project,
             model=body.model,
             training_file=body.training_file,
             grader=body.grader,

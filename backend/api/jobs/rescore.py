@@ -45,7 +45,7 @@ class RescoreRequest(BaseModel):
 @router.post("/rescore")
 def rescore_job(body: RescoreRequest, job: JobOfPath, _: JobsWrite, session: Database) -> CheckObject:
     """Score stored completions of training again. Returns a check of the kind `rescore`; the job does not change."""
-    spec, verifier = resolve_grader(session, body.grader, param="grader")
+    spec, verifier = resolve_grader(session, body.grader, project=job.project_id, param="grader")
     first, last = body.steps.first, body.steps.last
     if first is not None and last is not None and first > last:
         raise AppError(f"'steps' is from {first} to {last}: 'from' must not be greater than 'to'.", param="steps.from")

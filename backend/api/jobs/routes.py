@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel
 
-from backend.api.http.dependencies import Database, JobOfPath, ObjectId
+from backend.api.http.dependencies import Database, JobOfPath
 from backend.api.http.paging import After, Limit, ListItem, Order, Page, PageParams, PageQuery, page_of
 from backend.api.http.rights import JobsRead, JobsWrite
 from backend.api.jobs.job_object import JobObject, job_object
@@ -75,9 +75,9 @@ class JobChecksInFull(BaseModel):
 
 
 @router.post("")
-def create(body: JobRequest, _: JobsWrite, session: Database) -> JobObject:
+def create(body: JobRequest, caller: JobsWrite, session: Database) -> JobObject:
     """Create a job and queue it. Unsupported parameters are refused by name."""
-    return job_object(session, create_job(session, body, models=settings().models))
+    return job_object(session, create_job(session, body, project=caller.project, models=settings().models))
 
 
 @router.get("")
@@ -111,28 +111,28 @@ def get_job(job: JobOfPath, _: JobsRead, session: Database) -> JobObject:
 
 
 @router.delete("/{job_id}")
-def remove_job(job_id: ObjectId, _: JobsWrite, session: Database) -> JobDeleted:
+def remove_job(job: JobOfPath, _: JobsWrite, session: Database) -> JobDeleted:
     """Delete a job with all its data and its adapter. 409 if it has not ended, or is a run of a comparison."""
-    delete_job(session, job_id)
-    return JobDeleted(id=job_id)
+    delete_job(session, job.id)
+    return JobDeleted(id=job.id)
 
 
 @router.post("/{job_id}/cancel")
-def cancel_job(job_id: ObjectId, _: JobsWrite, session: Database) -> JobObject:
+def cancel_job(job: JobOfPath, _: JobsWrite, session: Database) -> JobObject:
     """Cancel a job, at the next step if a worker is running it."""
-    return job_object(session, control.cancel(session, job_id))
+    return job_object(session, control.cancel(session, job.id))
 
 
 @router.post("/{job_id}/pause")
-def pause_job(job_id: ObjectId, _: JobsWrite, session: Database) -> JobObject:
+def pause_job(job: JobOfPath, _: JobsWrite, session: Database) -> JobObject:
     """Pause a job at the next step, with a checkpoint."""
-    return job_object(session, control.pause(session, job_id))
+    return job_object(session, control.pause(session, job.id))
 
 
 @router.post("/{job_id}/resume")
-def resume_job(job_id: ObjectId, _: JobsWrite, session: Database) -> JobObject:
+def resume_job(job: JobOfPath, _: JobsWrite, session: Database) -> JobObject:
     """Resume a job from its last checkpoint."""
-    return job_object(session, control.resume(session, job_id))
+    return job_object(session, control.resume(session, job.id))
 
 
 @router.get("/{job_id}/events")

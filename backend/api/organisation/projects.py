@@ -60,7 +60,7 @@ def whoami(caller: ProjectRead, session: Database) -> Whoami:
         id=caller.id,
         name=caller.name,
         role=caller.role,
-        project=_project_object(project, usage=usage(session)),
+        project=_project_object(project, usage=usage(session, project=project.id)),
         identity_provider=settings().oidc_issuer if settings().oidc_audience else None,
     )
 
@@ -136,4 +136,4 @@ def _project_object(project: Project, *, usage: Usage | None = None) -> ProjectO
 def _project_with_usage(project: Project) -> ProjectObject:
     """Add a project's usage, which only a session of that project can read."""
     with transaction(project=project.id) as session:
-        return _project_object(project, usage=usage(session))
+        return _project_object(project, usage=usage(session, project=project.id))

@@ -27,7 +27,7 @@ class UsageObject(ListItem):
 
 @router.get("")
 def list_usage(
-    _: ProjectRead,
+    caller: ProjectRead,
     session: Database,
     days: Annotated[int, Query(ge=1, le=366, description="Number of days up to and including today.")] = 30,
 ) -> Page[UsageObject]:
@@ -43,6 +43,6 @@ def list_usage(
                 prompt_tokens=row.prompt_tokens,
                 completion_tokens=row.completion_tokens,
             )
-            for row in usage_since(session, since)
+            for row in usage_since(session, since, project=caller.project)
         ]
     )

@@ -109,8 +109,8 @@ class RunResponse(BaseModel):
 
 
 @router.post("/validate", dependencies=[Depends(stores_nothing)])
-def validate_grader(body: ValidateRequest, _: VerifiersWrite, session: Database) -> ValidateResponse:
-    spec, _verifier = resolve_grader(session, body.grader, param="grader")
+def validate_grader(body: ValidateRequest, caller: VerifiersWrite, session: Database) -> ValidateResponse:
+    spec, _verifier = resolve_grader(session, body.grader, project=caller.project, param="grader")
     return ValidateResponse(grader=spec_json(spec), x_remarks=remarks(spec), x_signature=_signature(spec))
 
 
@@ -132,7 +132,7 @@ def _signature(spec: Spec) -> SignatureObject | None:
 @router.post("/run")
 def run_grader(body: RunRequest, caller: VerifiersWrite) -> RunResponse:
     with transaction(project=caller.project) as session:
-        spec, _verifier = resolve_grader(session, body.grader, param="grader")
+        spec, _verifier = resolve_grader(session, body.grader, project=caller.project, param="grader")
     sample = Sample(output_text=body.model_sample, item=body.item, answer=answer_of(body.item))
     record = grade(spec, [sample], project=caller.project)[0]
     return RunResponse(

@@ -101,7 +101,7 @@ class DraftResult(BaseModel):
 def run_draft(body: DraftRequest, caller: VerifiersWrite) -> DraftResult:
     """Score texts with a grader that need not be saved. Returns one record per sample, in order."""
     with transaction(project=caller.project) as session:
-        spec, _verifier = resolve_grader(session, body.grader, param="grader")
+        spec, _verifier = resolve_grader(session, body.grader, project=caller.project, param="grader")
     samples = [
         Sample(output_text=s.output_text, item=s.item, answer=answer_of(s.item) if s.answer is None else s.answer)
         for s in body.samples
@@ -110,8 +110,10 @@ def run_draft(body: DraftRequest, caller: VerifiersWrite) -> DraftResult:
 
 
 @router.post("")
-def create_verifier(body: VerifierRequest, _: VerifiersWrite, session: Database) -> VerifierObject:
-    return _verifier_object(save_verifier(session, name=body.name, spec=parse_spec(body.grader)))
+def create_verifier(body: VerifierRequest, caller: VerifiersWrite, session: Database) -> VerifierObject:
+    return _verifier_object(
+        save_verifier(session, project=caller.project, name=body.name, spec=parse_spec(body.grader))
+    )
 
 
 @router.get("")
@@ -147,34 +149,38 @@ def list_ready_made(_: VerifiersRead) -> Page[ReadyMadeObject]:
 
 
 @router.get("/{verifier_id}")
-def get_verifier(verifier_id: ObjectId, _: VerifiersRead, session: Database, version: Version = None) -> VerifierObject:
-    return _verifier_object(find_verifier(session, verifier_id, version=version))
+def get_verifier(
+    verifier_id: ObjectId, caller: VerifiersRead, session: Database, version: Version = None
+) -> VerifierObject:
+    return _verifier_object(find_verifier(session, verifier_id, project=caller.project, version=version))
 
 
 @router.delete("/{verifier_id}")
-def remove_verifier(verifier_id: ObjectId, _: VerifiersWrite, session: Database) -> VerifierDeleted:
+def remove_verifier(verifier_id: ObjectId, caller: VerifiersWrite, session: Database) -> VerifierDeleted:
     """Delete a verifier with all its versions. Jobs that use it keep their copy."""
-    delete_verifier(session, verifier_id)
+    delete_verifier(session, find_verifier(session, verifier_id, project=caller.project, version=None))
     return VerifierDeleted(id=verifier_id)
 
 
 @router.get("/{verifier_id}/versions")
 def list_versions(
     verifier_id: ObjectId,
-    _: VerifiersRead,
+    caller: VerifiersRead,
     session: Database,
     query: PageParams,
 ) -> Page[VersionObject]:
-    versions = versions_of(find_verifier(session, verifier_id, version=None))
+    versions = versions_of(find_verifier(session, verifier_id, project=caller.project, version=None))
     position = partial(numbers_in_id, pattern=r"version-(\d+)")
     return page_of(session, versions, query, to_item=_version_object, position=position)
 
 
 @router.post("/{verifier_id}/versions")
-def create_version(verifier_id: ObjectId, body: VersionRequest, _: VerifiersWrite, session: Database) -> VerifierObject:
+def create_version(
+    verifier_id: ObjectId, body: VersionRequest, caller: VerifiersWrite, session: Database
+) -> VerifierObject:
     """Save a new version of a verifier. Jobs that use earlier versions keep theirs."""
-    find_verifier(session, verifier_id, version=None)
-    return _verifier_object(save_version(session, verifier_id, name=body.name, spec=parse_spec(body.grader)))
+    verifier = find_verifier(session, verifier_id, project=caller.project, version=None)
+    return _verifier_object(save_version(session, verifier, name=body.name, spec=parse_spec(body.grader)))
 
 
 def _verifier_object(verifier: Verifier) -> VerifierObject:

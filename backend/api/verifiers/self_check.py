@@ -29,13 +29,13 @@ class SelfCheckRequest(BaseModel):
 
 
 @router.post("/check")
-def check_verifier(body: SelfCheckRequest, _: VerifiersWrite, session: Database) -> CheckObject:
+def check_verifier(body: SelfCheckRequest, caller: VerifiersWrite, session: Database) -> CheckObject:
     """Try right answers in many forms, and texts that must not score. Returns a check; its result is
     `{verdict, summary, findings, full_marks, probes, rows: [{row, answer, cells}], readings: [{grader, reference, read,
     lost}], altered: [{row, change, label, reference, altered, text, score, status, full}], ...}`.
     """
-    spec, _verifier = resolve_grader(session, body.grader, param="grader")
-    file = require_file(session, body.file, param="file")
+    spec, _verifier = resolve_grader(session, body.grader, project=caller.project, param="grader")
+    file = require_file(session, body.file, project=caller.project, param="file")
     spec, notices = fit_grader(session, spec, file=file, param="file", grader_param="grader")
     request = {
         "grader": spec_json(spec),
