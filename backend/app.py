@@ -26,7 +26,7 @@ from backend.api.jobs import routes as jobs
 from backend.api.jobs.stream import routes as stream
 from backend.api.jobs.stream.broadcast import Feeds
 from backend.api.operations import health, metrics
-from backend.api.operations.metrics import CountRequests
+from backend.api.operations.metrics import CountRequests, Metrics
 from backend.api.organisation import audit, keys, members, projects, usage, webhooks, workers
 from backend.api.verifiers import graders, self_check
 from backend.api.verifiers import routes as verifiers
@@ -87,6 +87,7 @@ def create_app() -> FastAPI:
     documentation = [*app.routes]
     app.state.feeds = Feeds()
     app.state.chat_client = ChatClient()
+    app.state.metrics = Metrics()
     v1 = APIRouter(prefix=V1, dependencies=[Depends(require_storable_body)])
     for resource in RESOURCES:
         v1.include_router(resource.router)
@@ -99,7 +100,7 @@ def create_app() -> FastAPI:
     app.add_middleware(Authentication)
     app.add_middleware(BodyLimit)
     app.add_middleware(ExceptionMiddleware, handlers=app.exception_handlers)  # errors raised by the middleware above
-    app.add_middleware(CountRequests)
+    app.add_middleware(CountRequests, metrics=app.state.metrics)
     app.add_middleware(RequestIds)
     app.add_middleware(FindOperation, operations=app.state.operations)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

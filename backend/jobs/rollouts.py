@@ -4,12 +4,24 @@ Filters scan one job's completions in key order. Steps and rows are found by ind
 themselves, within the time limit of a search.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Float, Subquery, and_, case, exists, func, or_, select, type_coerce
+from sqlalchemy import (
+    ColumnElement,
+    ColumnExpressionArgument,
+    Float,
+    Subquery,
+    and_,
+    case,
+    exists,
+    func,
+    or_,
+    select,
+    type_coerce,
+)
 from sqlalchemy.orm import Session, aliased, undefer
 
 from backend.db.jobs import Job
@@ -38,6 +50,24 @@ class Solved(StrEnum):
     ALWAYS = "always"
 
 
+@dataclass(frozen=True, slots=True)
+class RowResults:
+    """The results on a row: `graded` completions have a score, `solved` of them one above `success_above`."""
+
+    row: int
+    completions: int
+    graded: int
+    solved: int
+    mean_score: float | None
+    best_score: float | None
+    last_step: int
+
+    @property
+    def solve_rate(self) -> float | None:
+        """The solved share of the graded completions; None if none is graded."""
+        return self.solved / self.graded if self.graded else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutFilter:
     """Conditions on rollouts; unset ones exclude none. A bound on the score excludes rollouts without one.
@@ -59,7 +89,7 @@ class RolloutFilter:
 def rollouts_of(job: Job, filters: RolloutFilter) -> Listing[Rollout]:
     """Select the job's rollouts that match."""
     score = Rollout.record["score"].as_float()
-    conditions: list[ColumnElement[bool]] = [Rollout.job_id == job.id]
+    conditions: list[ColumnExpressionArgument[bool]] = [Rollout.job_id == job.id]
     if filters.step is not None:
         conditions.append(Rollout.step == filters.step)
     if filters.row is not None:
@@ -89,17 +119,18 @@ def find_rollout(session: Session, job: Job, *, step: int, number: int, with_tok
 
 def row_results(
     session: Session, job: Job, *, solved: Solved | None, after: int | None, limit: int
-) -> tuple[Sequence[Mapping[str, Any]], Mapping[str, int]]:
-    """Return the rows after this one with their results, and how many rows were solved how often, by `Solved`."""
+) -> tuple[list[RowResults], dict[str, int]]:
+    """Return the results on the rows after this one, and how many rows were solved how often, by `Solved`."""
     results = _results_by_row(job)
     statement = select(results).order_by(results.c.row).limit(limit)
     if solved is not None:
         statement = statement.where(_is_solved(solved, results))
     if after is not None:
         statement = statement.where(results.c.row > after)
-    rows = session.execute(statement).mappings().all()
-    columns = [func.count().filter(_is_solved(each, results)).label(each.value) for each in Solved]
-    return rows, session.execute(select(*columns).select_from(results)).mappings().one()
+    rows = [RowResults(*row) for row in session.execute(statement)]
+    columns = [func.count().filter(_is_solved(each, results)) for each in Solved]
+    counts = session.execute(select(*columns).select_from(results)).one()
+    return rows, dict(zip(Solved, counts, strict=True))
 
 
 def _results_by_row(job: Job) -> Subquery:

@@ -1,4 +1,4 @@
-"""Who a caller is: the holder of a key, or a member who signed in through the identity provider."""
+"""The identity of a caller: that of a key, or of a member signed in through the identity provider."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class Caller:
 def authenticate(secret: str) -> Caller:
     """Return the caller with this key or ID token, in a session of its own: a long request must not lock its key's row.
 
-    Raises AppError 401, or 403 for a person who is no member.
+    Raises AppError 401, or 403 for a person without membership.
     """
     with Session(engine_for_reading()) as session:
         caller = _caller_of_key(session, secret) or _caller_of_member(session, secret)

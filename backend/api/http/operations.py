@@ -107,10 +107,10 @@ def _operation(route: RouteContext) -> Operation:
 
 
 def _right(route: RouteContext, declared: Sequence[Any]) -> Right | None:
-    rights = [each for each in declared if isinstance(each, Right) or each is anyone]
-    if len(rights) != 1:
+    rights = [each for each in declared if isinstance(each, Right)]
+    if len(rights) + declared.count(anyone) != 1:
         raise TypeError(
             f"{route.path}: the signature of its function must name the right of the caller once, with a type of "
             "backend.api.http.rights"
         )
-    return None if rights[0] is anyone else rights[0]
+    return rights[0] if rights else None

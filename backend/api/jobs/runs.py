@@ -1,5 +1,6 @@
 """The results of a job, under `/v1/fine_tuning/jobs/{id}`: metrics, rows, evaluations, the adapter."""
 
+from dataclasses import asdict
 from functools import partial
 from typing import Annotated, Any
 
@@ -105,10 +106,7 @@ def list_row_histories(
     """List the rows trained on so far, by number; the counts cover all of them."""
     reached = None if after is None else numbers_in_id(after, pattern=r"row-(\d+)")[0]
     found, counts = row_results(session, job, solved=solved, after=reached, limit=limit + 1)
-    rows = [
-        RowHistory(id=f"row-{row['row']}", solve_rate=row["solved"] / row["graded"] if row["graded"] else None, **row)
-        for row in found
-    ]
+    rows = [RowHistory(id=f"row-{each.row}", solve_rate=each.solve_rate, **asdict(each)) for each in found]
     return RowsPage(**dict(page(rows[:limit], has_more=len(rows) > limit)), **counts)
 
 

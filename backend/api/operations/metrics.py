@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from http import HTTPMethod
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
 from kombu.exceptions import OperationalError
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -35,11 +35,19 @@ QUEUES = (TRAIN_QUEUE, CHECK_QUEUE, SAMPLE_QUEUE)
 UNKNOWN = "unknown"
 router = APIRouter(tags=["health"], dependencies=[Depends(probe)])
 
-registry = CollectorRegistry()
-requests = Counter("rlsd_requests", "Requests handled.", ["method", "route", "status"], registry=registry)
-seconds = Histogram(
-    "rlsd_request_seconds", "Seconds until the response started.", ["method", "route"], registry=registry
-)
+
+class Metrics:
+    """The metrics of an application: of its own requests, and of the installation."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "rlsd_requests", "Requests handled.", ["method", "route", "status"], registry=self.registry
+        )
+        self.seconds = Histogram(
+            "rlsd_request_seconds", "Seconds until the response started.", ["method", "route"], registry=self.registry
+        )
+        self.registry.register(Installation())
 
 
 class CountRequests:
@@ -48,8 +56,9 @@ class CountRequests:
     Unmatched routes and unknown methods are recorded as `unknown`: arbitrary values would create a series each.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app = app
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -62,8 +71,8 @@ class CountRequests:
                 method = scope["method"] if scope["method"] in HTTPMethod.__members__ else UNKNOWN
                 operation = operation_of(scope)
                 route = UNKNOWN if operation is None else operation.path
-                requests.labels(method, route, message["status"]).inc()
-                seconds.labels(method, route).observe(time.perf_counter() - started)
+                self._metrics.requests.labels(method, route, message["status"]).inc()
+                self._metrics.seconds.labels(method, route).observe(time.perf_counter() - started)
             await send(message)
 
         await self.app(scope, receive, counting_send)
@@ -84,12 +93,10 @@ class Installation(Collector):
         yield workers
 
 
-registry.register(Installation())
-
-
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-def metrics(_: ServerManage) -> Response:
-    return Response(generate_latest(registry), headers={"content-type": CONTENT_TYPE_LATEST})
+def metrics(request: Request, _: ServerManage) -> Response:
+    shown: Metrics = request.app.state.metrics
+    return Response(generate_latest(shown.registry), headers={"content-type": CONTENT_TYPE_LATEST})
 
 
 def _jobs(session: Session) -> Iterator[Metric]:
