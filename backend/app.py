@@ -16,7 +16,7 @@ from backend.api.comparisons import rollouts as comparison_rollouts
 from backend.api.comparisons import routes as comparisons
 from backend.api.files import preview, reports, uploads, versions
 from backend.api.files import routes as files
-from backend.api.http.dependencies import require_storable_body
+from backend.api.http.bodies import require_storable_body
 from backend.api.http.errors import ErrorBody, install_error_handlers
 from backend.api.http.idempotency import Idempotency
 from backend.api.http.middleware import Authentication, BodyLimit, RequestIds
@@ -31,10 +31,13 @@ from backend.api.organisation import audit, keys, members, projects, usage, webh
 from backend.api.verifiers import graders, self_check
 from backend.api.verifiers import routes as verifiers
 from backend.chat.client import ChatClient
+from backend.comparisons.kept import AnalysisCache
 from backend.datasets.reading import background
 from backend.jobs.spec import RlsdSettings
 from backend.stack.logs import configure_logs
 
+ANALYSES = 200
+"""Analyses of comparisons that are kept in memory."""
 THREADS = 100
 """Requests handled at once. Most are short; one that waits for a worker holds its thread, but no connection."""
 
@@ -88,6 +91,7 @@ def create_app() -> FastAPI:
     app.state.feeds = Feeds()
     app.state.chat_client = ChatClient()
     app.state.metrics = Metrics()
+    app.state.analyses = AnalysisCache(max_size=ANALYSES)
     v1 = APIRouter(prefix=V1, dependencies=[Depends(require_storable_body)])
     for resource in RESOURCES:
         v1.include_router(resource.router)

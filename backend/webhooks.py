@@ -154,7 +154,7 @@ def deliver(delivery_id: str) -> None:
 def _post(hook: Webhook, delivery: WebhookDelivery, *, now: datetime) -> tuple[int | None, str | None]:
     """Return (response status, error)."""
     body = json.dumps(delivery.payload, separators=(",", ":"))
-    timestamp = unix_s(now) or 0
+    timestamp = unix_s(now)
     headers = {
         "content-type": "application/json",
         "user-agent": "rlsd-workbench",

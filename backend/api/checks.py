@@ -88,7 +88,7 @@ def check_object(check: Check) -> CheckObject:
         id=check.id,
         kind=check.kind,
         status="failed" if failed else "done" if check.status == CheckStatus.DONE else pending,
-        created_at=unix_s(check.created_at) or 0,
+        created_at=unix_s(check.created_at),
         finished_at=unix_s(check.finished_at),
         file_id=check.file_id,
         job_id=check.job_id,

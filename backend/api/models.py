@@ -107,7 +107,7 @@ def _trained_object(
     is_final = name == job.fine_tuned_model
     return ModelObject(
         id=name,
-        created=unix_s(created_at) or 0,
+        created=unix_s(created_at),
         owned_by="trained",
         x_job=job.id,
         x_base=job.model,

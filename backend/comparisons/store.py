@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.comparisons.analysis import Analysis, EvaluationScores, Run, analyse
-from backend.comparisons.kept import analysis_cache
+from backend.comparisons.kept import AnalysisCache
 from backend.comparisons.plan import BudgetRequest, ComparisonRequest, planned_jobs, require_equal_terms
 from backend.db.base import utc_now
 from backend.db.comparisons import ComparedJob, Comparison
@@ -62,7 +62,7 @@ def cancel(session: Session, comparison_id: str) -> None:
             control.cancel(session, job.id)
 
 
-def analysis_of(session: Session, comparison: Comparison) -> Analysis:
+def analysis_of(session: Session, comparison: Comparison, *, cache: AnalysisCache) -> Analysis:
     """Return the current analysis; it is recomputed only after new evaluations."""
     compared = compared_jobs(session, comparison.id)
     budget = BudgetRequest.model_validate(comparison.plan.get("budget", {}))
@@ -76,7 +76,7 @@ def analysis_of(session: Session, comparison: Comparison) -> Analysis:
             success_above=compared[0][1].spec["success_above"] if compared else 0.5,
         )
 
-    return analysis_cache.get((comparison.id, *evaluation_key(session, [job.id for _, job in compared])), compute)
+    return cache.get((comparison.id, *evaluation_key(session, [job.id for _, job in compared])), compute)
 
 
 def evaluation_key(session: Session, job_ids: Sequence[str]) -> tuple[Hashable, ...]:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
-from backend.api.comparisons.routes import ComparisonResult, result_object
+from backend.api.comparisons.routes import Analyses, ComparisonResult, result_object
 from backend.api.http.authentication import Caller
 from backend.api.http.dependencies import Database, ObjectId, get_or_404
 from backend.api.http.rights import ComparisonsRead
@@ -61,12 +61,12 @@ def get_curves(
 
 
 @router.get("/compared-jobs/result")
-def get_result_of_jobs(job: JobIds, caller: ComparisonsRead, session: Database) -> ComparisonResult:
+def get_result_of_jobs(job: JobIds, caller: ComparisonsRead, session: Database, cache: Analyses) -> ComparisonResult:
     """Compare jobs that were created separately, each as its own arm at its last evaluation.
 
     If they were evaluated on different data or by different verifiers, the verdict says why there is no result.
     """
-    return result_object(compare_jobs(session, _jobs(session, job, caller)))
+    return result_object(compare_jobs(session, _jobs(session, job, caller), cache=cache))
 
 
 @router.get("/compared-jobs/curves")

@@ -1,9 +1,9 @@
 """`/v1/comparisons`: training methods compared on the same data, verifier, seeds and budget."""
 
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
@@ -11,6 +11,7 @@ from backend.api.http.dependencies import Database, ObjectId, get_or_404
 from backend.api.http.paging import ListItem, Page, PageParams, page_of
 from backend.api.http.rights import ComparisonsRead, ComparisonsWrite
 from backend.comparisons.analysis import Analysis, ArmResult
+from backend.comparisons.kept import AnalysisCache
 from backend.comparisons.plan import ComparisonRequest
 from backend.comparisons.store import analysis_of, cancel, compared_jobs, start
 from backend.db.base import unix_s
@@ -21,6 +22,14 @@ from backend.settings import settings
 
 router = APIRouter(prefix="/comparisons", tags=["comparisons"])
 HOUR_S = 3600.0
+
+
+async def analyses_of_application(request: Request) -> AnalysisCache:
+    analyses: AnalysisCache = request.app.state.analyses
+    return analyses
+
+
+Analyses = Annotated[AnalysisCache, Depends(analyses_of_application)]
 
 
 class RunObject(BaseModel):
@@ -139,10 +148,12 @@ def remove_comparison(comparison_id: ObjectId, caller: ComparisonsWrite, session
 
 
 @router.get("/{comparison_id}/result")
-def get_result(comparison_id: ObjectId, caller: ComparisonsRead, session: Database) -> ComparisonResult:
+def get_result(
+    comparison_id: ObjectId, caller: ComparisonsRead, session: Database, cache: Analyses
+) -> ComparisonResult:
     """Return the current result; while jobs run, it is based on their evaluations so far."""
     comparison = get_or_404(session, Comparison, comparison_id, project=caller.project)
-    return result_object(analysis_of(session, comparison))
+    return result_object(analysis_of(session, comparison, cache=cache))
 
 
 def result_object(analysis: Analysis) -> ComparisonResult:
@@ -160,7 +171,7 @@ def _comparison_object(session: Session, comparison: Comparison) -> ComparisonOb
     return ComparisonObject(
         id=comparison.id,
         name=comparison.name,
-        created_at=unix_s(comparison.created_at) or 0,
+        created_at=unix_s(comparison.created_at),
         status="ended" if all(job.state in TERMINAL for _, job in compared) else "running",
         plan=comparison.plan,
         runs=[_run_object(run, job) for run, job in compared],

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from backend.api.checks import CheckObject, check_object, request_json
+from backend.api.http.bodies import RequestBody
 from backend.api.http.dependencies import Database, ObjectId
 from backend.api.http.rights import DatasetsRead, DatasetsWrite
 from backend.checks import request_check
@@ -87,12 +88,12 @@ class FileReport(BaseModel):
     overlap: dict[str, Any] | None = None
 
 
-class TokensRequest(BaseModel):
+class TokensRequest(RequestBody):
     """A model's name, limits on prompt and completion length (rows above them are counted), and the job's setting of
     the same name.
     """
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(strict=True)
 
     model: Annotated[str, Field(min_length=1, max_length=400)]
     max_prompt_tokens: Annotated[int | None, Field(ge=1, le=MAX_TOKENS)] = None

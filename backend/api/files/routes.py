@@ -225,7 +225,7 @@ def file_object(file: File) -> FileObject:
     return FileObject(
         id=file.id,
         bytes=file.size_bytes,
-        created_at=unix_s(file.created_at) or 0,
+        created_at=unix_s(file.created_at),
         filename=file.filename,
         purpose=file.purpose,
         status=FileStatus(file.status),

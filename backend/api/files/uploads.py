@@ -6,7 +6,7 @@ from typing import Annotated, Any, BinaryIO, Literal
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
@@ -18,6 +18,7 @@ from backend.api.files.upload_form import (
     require_purpose,
     require_size,
 )
+from backend.api.http.bodies import RequestBody
 from backend.api.http.dependencies import AnyCaller, Database, ObjectId, get_or_404, write_audit_entry
 from backend.api.http.operations import BodyUpTo
 from backend.api.http.paging import ListItem
@@ -36,10 +37,8 @@ from backend.quotas import require_storage
 router = APIRouter(prefix="/uploads", tags=["files"])
 
 
-class UploadRequest(BaseModel):
+class UploadRequest(RequestBody):
     """OpenAI's body, with `mapping` and `on_bad_rows` as in `POST /v1/files`."""
-
-    model_config = ConfigDict(extra="forbid")
 
     filename: str = Field(min_length=1, max_length=4 * MAX_NAME_CHARACTERS)
     purpose: str = Field(max_length=100, description="`fine-tune`.")
@@ -49,9 +48,7 @@ class UploadRequest(BaseModel):
     on_bad_rows: OnBadRows = OnBadRows.REJECT
 
 
-class CompleteRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class CompleteRequest(RequestBody):
     part_ids: list[str] = Field(
         min_length=1, max_length=uploads.MAX_PARTS, description="Ids of the parts, in the order of the file."
     )
@@ -171,7 +168,7 @@ def add_part(
 ) -> PartObject:
     """Add a part; parts may be sent in parallel."""
     stored = uploads.add_part(session, upload_id, part.content, project=caller.project, size_bytes=part.size_bytes)
-    return PartObject(id=stored.id, created_at=unix_s(stored.created_at) or 0, upload_id=upload_id)
+    return PartObject(id=stored.id, created_at=unix_s(stored.created_at), upload_id=upload_id)
 
 
 @router.post(
@@ -214,10 +211,10 @@ def upload_object(upload: Upload, *, file: File | None) -> UploadObject:
     return UploadObject(
         id=upload.id,
         bytes=upload.size_bytes,
-        created_at=unix_s(upload.created_at) or 0,
+        created_at=unix_s(upload.created_at),
         filename=upload.filename,
         purpose=upload.purpose,
         status=uploads.status_of(upload),
-        expires_at=unix_s(upload.expires_at) or 0,
+        expires_at=unix_s(upload.expires_at),
         file=None if file is None else file_object(file),
     )

@@ -4,10 +4,11 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from backend.api.files.routes import FileObject, file_object
 from backend.api.http.authentication import Caller
+from backend.api.http.bodies import RequestBody
 from backend.api.http.dependencies import Database, ObjectId, audit_action, get_or_404
 from backend.api.http.paging import After, ListItem, Order, Page, PageQuery, numbers_in_id, page, page_of
 from backend.api.http.rights import DatasetsRead, DatasetsWrite
@@ -29,10 +30,8 @@ MAX_SEED = 2**31
 router = APIRouter(prefix="/files/{file_id}", tags=["files"])
 
 
-class VersionRequest(BaseModel):
+class VersionRequest(RequestBody):
     """`edits` address rows by their number in this file; `filters` then remove rows that were not edited."""
-
-    model_config = ConfigDict(extra="forbid")
 
     edits: list[Edit] = Field(default_factory=list, max_length=MAX_EDITS)
     filters: list[Filter] = Field(default_factory=list, max_length=MAX_FILTERS)
@@ -45,11 +44,9 @@ class VersionRequest(BaseModel):
     )
 
 
-class SplitRequest(BaseModel):
+class SplitRequest(RequestBody):
     """`share` or `rows`: size of the validation side. `stratify_by`: `answer`, or a column or path of the items, whose
     values then have the same proportions on both sides."""
-
-    model_config = ConfigDict(extra="forbid")
 
     share: float | None = Field(None, gt=0, lt=1, allow_inf_nan=False)
     rows: int | None = Field(None, ge=LEAST_VALIDATION_ROWS, le=MAX_ROW)

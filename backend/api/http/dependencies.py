@@ -1,13 +1,11 @@
-"""Dependencies of routes: a session, an id, a job, what can be stored. Their callers are those of `rights`."""
+"""Dependencies of routes: a session, an id, a job. Their callers are those of `rights`."""
 
-import math
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Path, Request
 from sqlalchemy.orm import Session
-from starlette.concurrency import run_in_threadpool
 from structlog.contextvars import get_contextvars
 
 from backend.api.http.authentication import Caller, bearer
@@ -16,9 +14,8 @@ from backend.db.audit import AuditAction
 from backend.db.engine import engine, engine_for_reading
 from backend.db.jobs import Job
 from backend.db.projects import Owned, find_owned
-from backend.errors import AppError, not_found
+from backend.errors import not_found
 
-MAX_DEPTH = 64
 MAX_ID = 200
 """Most characters of an id in a path."""
 
@@ -99,37 +96,3 @@ def job_of_path(job_id: ObjectId, caller: AnyCaller, session: Database) -> Job:
 
 
 JobOfPath = Annotated[Job, Depends(job_of_path)]
-
-
-async def require_storable_body(request: Request) -> None:
-    """Refuse JSON that cannot be stored: NUL characters, lone surrogates, NaN, nesting deeper than `MAX_DEPTH`.
-
-    Checked in a thread: a large body has millions of values, and other requests must not wait for it.
-    """
-    if request.method == "POST" and "json" in request.headers.get("content-type", "").lower() and await request.body():
-        try:
-            value = await request.json()
-        except (ValueError, RecursionError):  # where a route takes no body: elsewhere FastAPI has refused it
-            raise AppError("The body is not valid JSON.", code="invalid_json") from None
-        await run_in_threadpool(_check_storable, value, path=(), depth=0)
-
-
-def _check_storable(value: Any, *, path: tuple[str, ...], depth: int) -> None:
-    param = ".".join(path[:8]) or None
-    if depth > MAX_DEPTH:
-        raise AppError(f"'{param}' is nested deeper than {MAX_DEPTH} levels.", code="too_deep", param=param)
-    if isinstance(value, str):
-        if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
-            raise AppError(
-                f"'{param}' contains a NUL character or a lone surrogate.", code="invalid_characters", param=param
-            )
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            raise AppError(f"'{param}' is not a finite number.", code="invalid_value", param=param)
-    elif isinstance(value, dict):
-        for name, inner in value.items():
-            _check_storable(name, path=path, depth=depth)
-            _check_storable(inner, path=(*path, name), depth=depth + 1)
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            _check_storable(inner, path=(*path, str(index)), depth=depth + 1)

@@ -86,10 +86,11 @@ def page_of(
 
     `position` reads the values of the list's keys from the id of an item; without it, the id is the last key.
     """
-    after = query.after
-    reached = None if after is None else position_of(session, listing, after) if position is None else position(after)
-    if after is not None and reached is None:
-        raise invalid_cursor(after)
+    reached = None
+    if query.after is not None:
+        reached = position_of(session, listing, query.after) if position is None else position(query.after)
+        if reached is None:
+            raise invalid_cursor(query.after)
     rows, has_more = rows_after(
         session, listing, position=reached, limit=query.limit, descending=query.order is Order.DESC
     )

@@ -4,10 +4,11 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
 from backend.api.checks import CheckProblem, CheckProgress
+from backend.api.http.bodies import RequestBody
 from backend.api.http.dependencies import Database, JobOfPath, ObjectId
 from backend.api.http.downloads import download
 from backend.api.http.paging import ListItem, Page, page
@@ -23,9 +24,7 @@ from backend.jobs.exports import ExportDtype, ExportFormat, delete_export, reque
 router = APIRouter(prefix="/fine_tuning/jobs/{job_id}/exports", tags=["exports"])
 
 
-class ExportRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class ExportRequest(RequestBody):
     format: ExportFormat
     dtype: ExportDtype | None = Field(
         None,
@@ -169,7 +168,7 @@ def _export_object(session: Session, export: Export) -> ExportObject:
         format=ExportFormat(export.format),
         dtype=None if export.dtype is None else ExportDtype(export.dtype),
         status=status,
-        created_at=unix_s(export.created_at) or 0,
+        created_at=unix_s(export.created_at),
         finished_at=unix_s(check.finished_at),
         progress=None if check.progress is None else CheckProgress.model_validate(check.progress),
         comparison=None if comparison is None else EquivalenceObject.model_validate(comparison),

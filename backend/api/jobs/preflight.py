@@ -6,9 +6,10 @@ A worker of the `sample` queue samples from the model; both return a check with 
 from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from backend.api.checks import CheckObject, check_object, request_json
+from backend.api.http.bodies import RequestBody
 from backend.api.http.dependencies import Database, get_or_404
 from backend.api.http.rights import JobsWrite
 from backend.checks import request_check, wait_for_check
@@ -24,10 +25,8 @@ MAX_SAMPLES = 64
 router = APIRouter(prefix="/fine_tuning", tags=["checks"])
 
 
-class PreflightTrial(BaseModel):
+class PreflightTrial(RequestBody):
     """The fields shared with a job request, validated in the same way."""
-
-    model_config = ConfigDict(extra="forbid")
 
     model: str = Field(min_length=1, max_length=300)
     training_file: str = Field(max_length=200)

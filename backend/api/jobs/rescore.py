@@ -4,9 +4,10 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from backend.api.checks import CheckObject, check_object, request_json
+from backend.api.http.bodies import RequestBody
 from backend.api.http.dependencies import Database, JobOfPath
 from backend.api.http.rights import JobsWrite
 from backend.checks import request_check
@@ -25,18 +26,16 @@ router = APIRouter(prefix="/fine_tuning/jobs/{job_id}", tags=["runs"])
 StepNumber = Annotated[int | None, Field(ge=1, le=MAX_STEP)]
 
 
-class StepRange(BaseModel):
+class StepRange(RequestBody):
     """A range of steps, both ends included; an omitted end is open."""
 
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)
 
     first: StepNumber = Field(None, alias="from")
     last: StepNumber = Field(None, alias="to")
 
 
-class RescoreRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class RescoreRequest(RequestBody):
     grader: dict[str, Any] = Field(description='A grader object, or {"type": "saved", "id", "version"?}.')
     steps: StepRange = Field(default_factory=StepRange)
     limit: int = Field(2000, ge=1, le=MAX_COMPLETIONS, description="Most completions to score, newest first.")

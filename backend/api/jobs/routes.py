@@ -176,7 +176,7 @@ def event_object(event: JobEvent) -> EventObject:
 def _checkpoint_object(checkpoint: Checkpoint, job: Job, *, size_bytes: int) -> CheckpointObject:
     return CheckpointObject(
         id=checkpoint.id,
-        created_at=unix_s(checkpoint.created_at) or 0,
+        created_at=unix_s(checkpoint.created_at),
         fine_tuned_model_checkpoint=f"{job.adapter_name}:ckpt-step-{checkpoint.step}",
         fine_tuning_job_id=job.id,
         step_number=checkpoint.step,

@@ -143,7 +143,7 @@ def get_adapter(job: JobOfPath, request: Request, _: JobsRead, session: Database
 
 
 def step_object(step: Step) -> StepMetrics:
-    return StepMetrics(id=str(step.step), step=step.step, created_at=unix_s(step.created_at) or 0, values=step.metrics)
+    return StepMetrics(id=str(step.step), step=step.step, created_at=unix_s(step.created_at), values=step.metrics)
 
 
 def evaluation_object(evaluation: Evaluation) -> EvaluationObject:

@@ -72,7 +72,7 @@ def list_audit(
 def _audit_object(entry: AuditEntry) -> AuditObject:
     return AuditObject(
         id=f"audit-{entry.number}",
-        created_at=unix_s(entry.created_at) or 0,
+        created_at=unix_s(entry.created_at),
         actor=entry.actor,
         actor_name=entry.actor_name,
         action=entry.action,

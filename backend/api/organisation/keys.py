@@ -4,9 +4,10 @@ from datetime import timedelta
 from typing import Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from sqlalchemy.orm import Session
 
+from backend.api.http.bodies import RequestBody
 from backend.api.http.dependencies import Database, ObjectId, get_or_404
 from backend.api.http.operations import ShowsSecret
 from backend.api.http.paging import ListItem, Page, PageParams, page_of
@@ -16,10 +17,6 @@ from backend.db.keys import ApiKey, Role, create_key, keys_of
 from backend.errors import AppError
 
 router = APIRouter(tags=["people"])
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class KeyObject(ListItem):
@@ -43,7 +40,7 @@ class NewKey(KeyObject, ShowsSecret):
     secret: str
 
 
-class KeyRequest(Body):
+class KeyRequest(RequestBody):
     name: str = Field(min_length=1, max_length=100)
     role: Role = Role.EDITOR
     expires_in_days: int | None = Field(None, ge=1, le=3650)
@@ -94,7 +91,7 @@ def _key_object(key: ApiKey) -> KeyObject:
         role=Role(key.role),
         project_id=key.project_id,
         status=key.state,
-        created_at=unix_s(key.created_at) or 0,
+        created_at=unix_s(key.created_at),
         expires_at=unix_s(key.expires_at),
         last_used_at=unix_s(key.last_used_at),
         revoked_at=unix_s(key.revoked_at),

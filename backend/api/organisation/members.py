@@ -6,10 +6,10 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from backend.api.http.authentication import Caller
+from backend.api.http.bodies import RequestBody
 from backend.api.http.dependencies import MAX_ID, Database, ObjectId, get_or_404
 from backend.api.http.paging import After, Limit, ListItem, Order, Page, PageQuery, page_of
 from backend.api.http.rights import PeopleManage
-from backend.api.organisation.keys import Body
 from backend.db.base import unix_s
 from backend.db.keys import Member, Role, add_member, members_of
 from backend.db.projects import find_owned
@@ -29,7 +29,7 @@ class MemberObject(ListItem):
     created_at: int
 
 
-class MemberRequest(Body):
+class MemberRequest(RequestBody):
     email: str = Field(max_length=MAX_ID, pattern=EMAIL)
     role: Role = Role.VIEWER
 
@@ -84,4 +84,4 @@ def _not_invitable(email: str, caller: Caller) -> AppError:
 
 
 def _member_object(member: Member) -> MemberObject:
-    return MemberObject(id=member.email, role=Role(member.role), created_at=unix_s(member.created_at) or 0)
+    return MemberObject(id=member.email, role=Role(member.role), created_at=unix_s(member.created_at))

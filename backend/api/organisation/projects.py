@@ -6,10 +6,11 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
+from backend.api.http.bodies import RequestBody
 from backend.api.http.dependencies import Database, ObjectId, write_audit_entry
 from backend.api.http.paging import After, Limit, ListItem, Order, Page, PageQuery, page_of
 from backend.api.http.rights import ProjectRead, ServerManage
-from backend.api.organisation.keys import Body, KeyRequest, NewKey, new_key
+from backend.api.organisation.keys import KeyRequest, NewKey, new_key
 from backend.db.base import unix_s, utc_now
 from backend.db.engine import transaction
 from backend.db.keys import Role
@@ -43,12 +44,12 @@ class Whoami(BaseModel):
     )
 
 
-class ProjectRequest(Body):
+class ProjectRequest(RequestBody):
     name: str = Field(min_length=1, max_length=100)
     quotas: Quotas = Field(default_factory=Quotas)
 
 
-class ProjectChange(Body):
+class ProjectChange(RequestBody):
     name: str | None = Field(None, min_length=1, max_length=100)
     quotas: Quotas | None = None
 
@@ -127,7 +128,7 @@ def _project_object(project: Project, *, usage: Usage | None = None) -> ProjectO
     return ProjectObject(
         id=project.id,
         name=project.name,
-        created_at=unix_s(project.created_at) or 0,
+        created_at=unix_s(project.created_at),
         quotas=Quotas.model_validate(project.quotas),
         usage=usage,
     )

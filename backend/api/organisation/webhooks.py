@@ -3,8 +3,9 @@
 from typing import Literal, get_args
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
+from backend.api.http.bodies import RequestBody
 from backend.api.http.dependencies import Database, ObjectId, get_or_404
 from backend.api.http.operations import ShowsSecret
 from backend.api.http.paging import ListItem, Page, PageParams, page_of
@@ -18,9 +19,7 @@ EventType = Literal["fine_tuning.job.succeeded", "fine_tuning.job.failed", "fine
 TEST = "webhook.test"
 
 
-class WebhookRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class WebhookRequest(RequestBody):
     url: str = Field(min_length=8, max_length=2000)
     events: list[EventType] = Field(default_factory=lambda: list(get_args(EventType)), min_length=1, max_length=3)
 
@@ -105,7 +104,7 @@ def list_deliveries(
 
 
 def _webhook_object(hook: Webhook) -> WebhookObject:
-    return WebhookObject(id=hook.id, url=hook.url, events=hook.events, created_at=unix_s(hook.created_at) or 0)
+    return WebhookObject(id=hook.id, url=hook.url, events=hook.events, created_at=unix_s(hook.created_at))
 
 
 def _delivery_object(delivery: WebhookDelivery) -> DeliveryObject:
@@ -115,7 +114,7 @@ def _delivery_object(delivery: WebhookDelivery) -> DeliveryObject:
         about=delivery.payload["data"]["id"],
         status=DeliveryStatus(delivery.status),
         attempts=delivery.attempts,
-        created_at=unix_s(delivery.created_at) or 0,
+        created_at=unix_s(delivery.created_at),
         next_at=unix_s(delivery.next_at) if delivery.status == DeliveryStatus.PENDING else None,
         response_status=delivery.response_status,
         error=delivery.error,

@@ -47,6 +47,6 @@ def _worker_object(worker: WorkerRecord) -> WorkerObject:
         devices=[Device.model_validate(device) for device in worker.devices],
         sandbox_level=worker.sandbox_level,
         version=worker.version,
-        started_at=unix_s(worker.started_at) or 0,
-        seen_at=unix_s(worker.seen_at) or 0,
+        started_at=unix_s(worker.started_at),
+        seen_at=unix_s(worker.seen_at),
     )

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
+from backend.api.http.bodies import RequestBody
 from backend.api.http.dependencies import Database
 from backend.api.http.operations import stores_nothing
 from backend.api.http.rights import VerifiersWrite
@@ -25,9 +26,7 @@ from backend.verifiers.templates import Sample
 router = APIRouter(prefix="/fine_tuning/alpha/graders", tags=["graders"])
 
 
-class ValidateRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class ValidateRequest(RequestBody):
     grader: dict[str, Any] = Field(
         description='OpenAI\'s grader object, one of this server\'s types, or {"type": "saved", "id"}.'
     )

@@ -5,8 +5,9 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
+from backend.api.http.bodies import RequestBody
 from backend.api.http.dependencies import Database, ObjectId
 from backend.api.http.paging import ListItem, Page, PageParams, numbers_in_id, page, page_of
 from backend.api.http.rights import VerifiersRead, VerifiersWrite
@@ -34,16 +35,12 @@ router = APIRouter(prefix="/verifiers", tags=["verifiers"])
 Version = Annotated[int | None, Query(ge=1, le=MAX_VERSION, description="By default the newest.")]
 
 
-class VerifierRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class VerifierRequest(RequestBody):
     name: str = Field(min_length=1, max_length=200)
     grader: dict[str, Any]
 
 
-class VersionRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class VersionRequest(RequestBody):
     name: str | None = Field(None, min_length=1, max_length=200)
     grader: dict[str, Any]
 
@@ -75,19 +72,15 @@ class VerifierDeleted(BaseModel):
     deleted: bool = True
 
 
-class SampleRequest(BaseModel):
+class SampleRequest(RequestBody):
     """A text to score; `answer` is that of the dataset's normal form, by default taken from the item."""
-
-    model_config = ConfigDict(extra="forbid")
 
     output_text: str
     item: dict[str, Any] = Field(default_factory=dict)
     answer: str | None = None
 
 
-class DraftRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class DraftRequest(RequestBody):
     grader: dict[str, Any]
     samples: list[SampleRequest] = Field(min_length=1, max_length=MAX_SAMPLES)
 
@@ -188,7 +181,7 @@ def _verifier_object(verifier: Verifier) -> VerifierObject:
         id=verifier.id,
         name=verifier.name,
         version=verifier.version,
-        created_at=unix_s(verifier.created_at) or 0,
+        created_at=unix_s(verifier.created_at),
         grader=verifier.spec,
         spec_hash=verifier.spec_hash,
     )
@@ -200,7 +193,7 @@ def _version_object(verifier: Verifier) -> VersionObject:
         verifier_id=verifier.id,
         name=verifier.name,
         version=verifier.version,
-        created_at=unix_s(verifier.created_at) or 0,
+        created_at=unix_s(verifier.created_at),
         grader=verifier.spec,
         spec_hash=verifier.spec_hash,
     )

@@ -4,9 +4,10 @@ from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from backend.api.checks import CheckObject, check_object, request_json
+from backend.api.http.bodies import RequestBody
 from backend.api.http.dependencies import Database
 from backend.api.http.rights import VerifiersWrite
 from backend.checks import request_check
@@ -20,9 +21,7 @@ MAX_ROWS = 64
 router = APIRouter(prefix="/verifiers", tags=["verifiers"])
 
 
-class SelfCheckRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class SelfCheckRequest(RequestBody):
     grader: dict[str, Any] = Field(description='A grader object, or {"type": "saved", "id", "version"?}.')
     file: str = Field(max_length=200)
     rows: int = Field(16, ge=1, le=MAX_ROWS, description="Number of rows to try, evenly spaced in the file.")
