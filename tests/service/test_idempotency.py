@@ -18,7 +18,7 @@ from backend.api.http import idempotency
 from backend.api.http.idempotency import _BodyHash
 from backend.db.base import utc_now
 from backend.db.engine import transaction
-from backend.db.idempotency import Attempt, IdempotentRequest, begin, keep_answer
+from backend.db.idempotency import Attempt, IdempotentRequest, begin, store_response
 from backend.db.keys import ApiKey
 from backend.settings import settings
 from backend.stack.embedded import Services
@@ -115,7 +115,7 @@ def test_a_process_that_lost_the_lease_does_not_store_a_response(clean_database:
     assert isinstance(has_it, Attempt)
     for attempt, answer in ((has_it, "yes"), (lost, "no")):
         with transaction() as session:
-            keep_answer(session, attempt, body_sha256="", status=200, answer=answer)
+            store_response(session, attempt, body_sha256="", status=200, answer=answer)
     with transaction() as session:
         assert session.scalars(select(IdempotentRequest.answer)).all() == ["yes"]
 

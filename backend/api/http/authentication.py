@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from backend import oidc
 from backend.db.base import utc_now
 from backend.db.engine import engine_for_reading
-from backend.db.keys import Role, find_member, find_valid_key, note_use, projects_of_valid
+from backend.db.keys import Role, find_member, find_valid_key, projects_of_valid, record_use
 from backend.db.projects import DEFAULT_PROJECT
 from backend.errors import AppError
 
@@ -67,7 +67,7 @@ def _caller_of_key(session: Session, secret: str) -> Caller | None:
     if key is None:
         return None
     if key.last_used_at is None or utc_now() - key.last_used_at > LAST_USE_PRECISION:
-        note_use(session, key.id)
+        record_use(session, key.id)
     return Caller(id=key.id, name=key.name, role=Role(key.role), project=key.project_id)
 
 

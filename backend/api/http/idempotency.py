@@ -28,7 +28,7 @@ from backend.errors import AppError
 
 HEADER = "idempotency-key"
 MAX_KEY = 255
-MAX_ANSWER_BYTES = 1024 * 1024
+MAX_RESPONSE_BYTES = 1024 * 1024
 LEASE_RENEWAL_S = 20.0
 TRANSIENT_STATUSES = {408, 409, 429}
 """Statuses that may differ on the next attempt."""
@@ -137,7 +137,7 @@ class _RecordedResponse:
             self._json = content_type.startswith("application/json")
         elif message["type"] == "http.response.body":
             self._size += len(message.get("body", b""))
-            if self._json and self._size <= MAX_ANSWER_BYTES:
+            if self._json and self._size <= MAX_RESPONSE_BYTES:
                 self._pieces.append(message.get("body", b""))
             self.ended = not message.get("more_body", False)
 
@@ -148,7 +148,7 @@ class _RecordedResponse:
     @property
     def is_storable(self) -> bool:
         final = 200 <= self.status < 500 and self.status not in TRANSIENT_STATUSES
-        return final and self._json and self.ended and self._size <= MAX_ANSWER_BYTES
+        return final and self._json and self.ended and self._size <= MAX_RESPONSE_BYTES
 
 
 def _require_usable(key: str, *, operation: Operation | None) -> None:
@@ -218,7 +218,9 @@ def _extend(attempt: Attempt) -> None:
 
 def _store_response(attempt: Attempt, body_sha256: str, response: _RecordedResponse) -> None:
     with transaction() as session:
-        idempotency.keep_answer(session, attempt, body_sha256=body_sha256, status=response.status, answer=response.text)
+        idempotency.store_response(
+            session, attempt, body_sha256=body_sha256, status=response.status, answer=response.text
+        )
 
 
 def _forget(attempt: Attempt) -> None:
