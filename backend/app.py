@@ -16,25 +16,28 @@ from backend.api.comparisons import rollouts as comparison_rollouts
 from backend.api.comparisons import routes as comparisons
 from backend.api.files import preview, reports, uploads, versions
 from backend.api.files import routes as files
-from backend.api.http.authentication import Authentication
-from backend.api.http.dependencies import require_storable_body
+from backend.api.http.bodies import require_storable_body
 from backend.api.http.errors import ErrorBody, install_error_handlers
 from backend.api.http.idempotency import Idempotency
-from backend.api.http.middleware import BodyLimit, RequestIds
+from backend.api.http.middleware import Authentication, BodyLimit, RequestIds
+from backend.api.http.operations import V1, FindOperation, operations
 from backend.api.jobs import estimate, exports, preflight, rescore, rollouts, runs
 from backend.api.jobs import routes as jobs
 from backend.api.jobs.stream import routes as stream
 from backend.api.jobs.stream.broadcast import Feeds
 from backend.api.operations import health, metrics
-from backend.api.operations.metrics import CountRequests
+from backend.api.operations.metrics import CountRequests, Metrics
 from backend.api.organisation import audit, keys, members, projects, usage, webhooks, workers
 from backend.api.verifiers import graders, self_check
 from backend.api.verifiers import routes as verifiers
 from backend.chat.client import ChatClient
+from backend.comparisons.kept import AnalysisCache
 from backend.core.settings.spec import RlsdSettings
 from backend.datasets.reading import background
 from backend.stack.logs import configure_logs
 
+ANALYSES = 200
+"""Analyses of comparisons that are kept in memory."""
 THREADS = 100
 """Requests handled at once. Most are short; one that waits for a worker holds its thread, but no connection."""
 
@@ -84,21 +87,26 @@ def create_app() -> FastAPI:
         responses={"4XX": {"model": ErrorBody}, "5XX": {"model": ErrorBody}},
         redirect_slashes=False,
     )
+    documentation = [*app.routes]
     app.state.feeds = Feeds()
     app.state.chat_client = ChatClient()
-    v1 = APIRouter(prefix="/v1", dependencies=[Depends(require_storable_body)])
+    app.state.metrics = Metrics()
+    app.state.analyses = AnalysisCache(max_size=ANALYSES)
+    v1 = APIRouter(prefix=V1, dependencies=[Depends(require_storable_body)])
     for resource in RESOURCES:
         v1.include_router(resource.router)
     app.include_router(health.router)
     app.include_router(metrics.router)
     app.include_router(v1)
+    app.state.operations = operations([route for route in app.routes if route not in documentation])
     install_error_handlers(app)
     app.add_middleware(Idempotency)  # middleware added last runs first
     app.add_middleware(Authentication)
     app.add_middleware(BodyLimit)
     app.add_middleware(ExceptionMiddleware, handlers=app.exception_handlers)  # errors raised by the middleware above
-    app.add_middleware(CountRequests)
+    app.add_middleware(CountRequests, metrics=app.state.metrics)
     app.add_middleware(RequestIds)
+    app.add_middleware(FindOperation, operations=app.state.operations)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

@@ -42,28 +42,33 @@ class Usage(BaseModel):
     gpu_hours: float
 
 
-def usage(session: Session) -> Usage:
-    """Return the usage of the session's project."""
-    files = session.scalar(select(func.coalesce(func.sum(File.size_bytes), 0)))
+def usage(session: Session, *, project: str) -> Usage:
+    """Return what the project uses."""
+    files = session.scalar(select(func.coalesce(func.sum(File.size_bytes), 0)).where(File.project_id == project))
     announced = session.scalar(
         select(func.coalesce(func.sum(Upload.size_bytes), 0)).where(
-            Upload.status == UploadStatus.PENDING, Upload.expires_at > utc_now()
+            Upload.project_id == project, Upload.status == UploadStatus.PENDING, Upload.expires_at > utc_now()
         )
     )
     adapters = session.scalar(
-        select(func.coalesce(func.sum(Blob.size_bytes), 0)).join(Job, Job.adapter_sha256 == Blob.sha256)
+        select(func.coalesce(func.sum(Blob.size_bytes), 0))
+        .join(Job, Job.adapter_sha256 == Blob.sha256)
+        .where(Job.project_id == project)
     )
     exports = session.scalar(
         select(func.coalesce(func.sum(Blob.size_bytes), 0))
         .join(Export, Export.sha256 == Blob.sha256)
         .join(Job, Job.id == Export.job_id)
+        .where(Job.project_id == project)
     )
-    jobs = session.scalar(select(func.count()).select_from(Job).where(Job.state.not_in(IDLE)))
-    past = session.scalar(select(Project.past_gpu_hours).where(Project.id == session.info["project"]))
+    jobs = session.scalar(
+        select(func.count()).select_from(Job).where(Job.project_id == project, Job.state.not_in(IDLE))
+    )
+    past = session.scalar(select(Project.past_gpu_hours).where(Project.id == project))
     return Usage(
         storage_bytes=int(files or 0) + int(announced or 0) + int(adapters or 0) + int(exports or 0),
         jobs_at_once=jobs or 0,
-        gpu_hours=round((past or 0.0) + _gpu_hours(session), 4),
+        gpu_hours=round((past or 0.0) + _gpu_hours(session, Job.project_id == project), 4),
     )
 
 
@@ -78,36 +83,36 @@ def remember_gpu_hours(session: Session, job: Job) -> None:
     )
 
 
-def _gpu_hours(session: Session, *conditions: ColumnElement[bool]) -> float:
-    """Sum the device hours of the session's jobs, optionally restricted by conditions."""
+def _gpu_hours(session: Session, condition: ColumnElement[bool]) -> float:
+    """Sum the device hours of the jobs that match."""
     seconds = seconds_held() * func.coalesce(Job.spec["devices"].as_integer(), 1)
-    return float(session.scalar(select(func.sum(seconds) / 3600).where(*conditions)) or 0)
+    return float(session.scalar(select(func.sum(seconds) / 3600).where(condition)) or 0)
 
 
-def require_storage(session: Session, additional_bytes: int = 0) -> None:
-    """Raise AppError 429 if stored bytes, this session's additions and `additional_bytes` exceed the quota.
+def require_storage(session: Session, *, project: str, additional_bytes: int = 0) -> None:
+    """Raise AppError 429 if the project's bytes, this session's additions and `additional_bytes` exceed its quota.
 
     The project's row is locked until the transaction ends, so that two requests cannot both use the remaining storage.
     """
-    if _quotas(session).storage_bytes is None:
+    if _quotas(session, project).storage_bytes is None:
         return
-    limit = _quotas(session, locked=True).storage_bytes
-    stored = usage(session).storage_bytes + additional_bytes
+    limit = _quotas(session, project, locked=True).storage_bytes
+    stored = usage(session, project=project).storage_bytes + additional_bytes
     if limit is not None and stored > limit:
         raise _exceeded(
             f"The project's storage quota is {limit:,} bytes, and it would use {stored:,}. Delete files you do not need"
         )
 
 
-def require_job(session: Session) -> None:
-    """Raise AppError 429 if one more job would exceed a quota.
+def require_job(session: Session, *, project: str) -> None:
+    """Raise AppError 429 if one more job would exceed a quota of the project.
 
     The project's row is locked until the job is stored, so that two requests cannot both take the last slot.
     """
-    quotas = _quotas(session, locked=True)
+    quotas = _quotas(session, project, locked=True)
     if quotas.jobs_at_once is None and quotas.gpu_hours is None:
         return
-    used = usage(session)
+    used = usage(session, project=project)
     if quotas.jobs_at_once is not None and used.jobs_at_once >= quotas.jobs_at_once:
         raise _exceeded(
             f"The project may have {quotas.jobs_at_once} queued or running jobs and has {used.jobs_at_once}. Wait for "
@@ -117,10 +122,10 @@ def require_job(session: Session) -> None:
         raise _exceeded(f"The project may use {quotas.gpu_hours:g} device hours and has used {used.gpu_hours:.2f}")
 
 
-def _quotas(session: Session, *, locked: bool = False) -> Quotas:
+def _quotas(session: Session, project_id: str, *, locked: bool = False) -> Quotas:
     # FOR NO KEY UPDATE: inserts that only reference the project need not wait for this lock.
     lock = {"key_share": True} if locked else None
-    project = session.get_one(Project, session.info["project"], with_for_update=lock)
+    project = session.get_one(Project, project_id, with_for_update=lock)
     return Quotas.model_validate(project.quotas)
 
 

@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import json
 import secrets
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
@@ -61,6 +62,17 @@ def require_url(url: str) -> None:
             code="invalid_url",
             param="url",
         )
+
+
+def create(session: Session, *, url: str, events: Sequence[str], project: str) -> Webhook:
+    """Store a webhook of the project, with a new secret. Raises AppError for an unusable address."""
+    require_url(url)
+    hook = Webhook(
+        id=new_id("hook"), url=url, events=list(events), secret=new_secret(), created_at=utc_now(), project_id=project
+    )
+    session.add(hook)
+    session.flush()
+    return hook
 
 
 def announce(session: Session, job: Job) -> None:
@@ -142,7 +154,7 @@ def deliver(delivery_id: str) -> None:
 def _post(hook: Webhook, delivery: WebhookDelivery, *, now: datetime) -> tuple[int | None, str | None]:
     """Return (response status, error)."""
     body = json.dumps(delivery.payload, separators=(",", ":"))
-    timestamp = unix_s(now) or 0
+    timestamp = unix_s(now)
     headers = {
         "content-type": "application/json",
         "user-agent": "rlsd-workbench",

@@ -14,8 +14,8 @@ from fastapi import APIRouter, Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
-from backend.api.http.dependencies import Auth
 from backend.api.http.errors import ErrorBody, ErrorDetail
+from backend.api.http.rights import ModelsUse
 from backend.chat.client import ChatClient
 from backend.chat.model_names import resolve_model
 from backend.chat.protocol import ChatRequest, Piece, PromptRead, RequestRefused
@@ -37,10 +37,10 @@ router = APIRouter(prefix="/chat", tags=["chat"])
     response_model=ChatCompletion,
     responses={200: {"content": {"text/event-stream": {}}, "description": "Chunks where `stream` is true."}},
 )
-async def create_chat_completion(body: ChatBody, request: Request, who: Auth) -> ChatCompletion | Response:
+async def create_chat_completion(body: ChatBody, request: Request, caller: ModelsUse) -> ChatCompletion | Response:
     """Complete a conversation. A completion may fail after it has begun; a stream then ends with an error event."""
     require_supported(body)
-    chat_request = await run_in_threadpool(_chat_request, body, who.project)
+    chat_request = await run_in_threadpool(_chat_request, body, caller.project)
     head = ResponseHead(id=chat_request.id, created=int(time.time()), model=body.model, n=chat_request.n)
     client: ChatClient = request.app.state.chat_client
     pieces = client.complete(chat_request)
@@ -55,7 +55,9 @@ async def create_chat_completion(body: ChatBody, request: Request, who: Auth) ->
 def _chat_request(body: ChatBody, project: str) -> ChatRequest:
     """Build the request for a chat server. Raises AppError 404 if the project has no such model."""
     with transaction(project=project) as session:
-        model = resolve_model(session, body.model, models=settings().models, hub=settings().chat_hub_models)
+        model = resolve_model(
+            session, body.model, project=project, models=settings().models, hub=settings().chat_hub_models
+        )
         skips = model.skips_special_tokens if body.skip_special_tokens is None else body.skip_special_tokens
     return ChatRequest(
         id=new_id("chatcmpl"),

@@ -4,13 +4,13 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
-from sqlalchemy import select
 
-from backend.api.http.dependencies import Auth, Database, ObjectId, get_or_404
-from backend.api.http.paging import ListItem, Page, PageParams, paginate
+from backend.api.http.dependencies import Database, ObjectId, get_or_404
+from backend.api.http.paging import ListItem, Page, PageParams, page_of
+from backend.api.http.rights import ChecksRead, ChecksWrite
 from backend.checks import REQUEST_BODY, cancel
 from backend.db.base import Json, unix_s
-from backend.db.checks import Check, CheckStatus
+from backend.db.checks import Check, CheckStatus, checks_of
 
 router = APIRouter(prefix="/checks", tags=["checks"])
 
@@ -47,7 +47,7 @@ class CheckObject(ListItem):
 
 @router.get("")
 def list_checks(
-    _: Auth,
+    caller: ChecksRead,
     session: Database,
     query: PageParams,
     kind: Annotated[str | None, Query(max_length=100)] = None,
@@ -55,24 +55,21 @@ def list_checks(
     job: Annotated[str | None, Query(max_length=100, description="Only checks of this job.")] = None,
 ) -> Page[CheckObject]:
     """List checks, newest first, without results: get a single check for its result."""
-    statement = select(Check)
-    for column, value in ((Check.kind, kind), (Check.file_id, file), (Check.job_id, job)):
-        if value is not None:
-            statement = statement.where(column == value)
-    return paginate(session, statement, keys=(Check.created_at, Check.id), query=query, to_item=_summary)
+    checks = checks_of(caller.project, kind=kind, file_id=file, job_id=job)
+    return page_of(session, checks, query, to_item=_summary)
 
 
 @router.post("/{check_id}/cancel")
-def cancel_check(check_id: ObjectId, _: Auth, session: Database) -> CheckObject:
+def cancel_check(check_id: ObjectId, caller: ChecksWrite, session: Database) -> CheckObject:
     """Cancel a check; 409 if it has ended. The worker stops at its next progress report."""
-    check = get_or_404(session, Check, check_id, kind="check")
+    check = get_or_404(session, Check, check_id, project=caller.project)
     cancel(session, check)
     return check_object(check)
 
 
 @router.get("/{check_id}")
-def get_check(check_id: ObjectId, _: Auth, session: Database) -> CheckObject:
-    return check_object(get_or_404(session, Check, check_id, kind="check"))
+def get_check(check_id: ObjectId, caller: ChecksRead, session: Database) -> CheckObject:
+    return check_object(get_or_404(session, Check, check_id, project=caller.project))
 
 
 def request_json(body: BaseModel) -> Json:
@@ -91,7 +88,7 @@ def check_object(check: Check) -> CheckObject:
         id=check.id,
         kind=check.kind,
         status="failed" if failed else "done" if check.status == CheckStatus.DONE else pending,
-        created_at=unix_s(check.created_at) or 0,
+        created_at=unix_s(check.created_at),
         finished_at=unix_s(check.finished_at),
         file_id=check.file_id,
         job_id=check.job_id,

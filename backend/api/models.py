@@ -1,21 +1,21 @@
 """`/v1/models`: the base models of this server and the models fine-tuned on it (`ft:…`)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path
 from pydantic import BaseModel
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend import blobs
-from backend.api.http.dependencies import Auth, Database
+from backend.api.http.dependencies import Database
 from backend.api.http.paging import ListItem, Page, page
+from backend.api.http.rights import ModelsRead, ModelsWrite
 from backend.chat.model_names import no_such_model, resolve_model
 from backend.db.base import unix_s
-from backend.db.jobs import Job
-from backend.db.training import Evaluation
+from backend.db.jobs import Job, lock_job_of_model, trained_jobs
+from backend.db.training import held_out_means
 from backend.errors import AppError
 from backend.settings import settings
 
@@ -51,22 +51,24 @@ class DeletedModel(BaseModel):
 
 
 @router.get("")
-def list_models(_: Auth, session: Database) -> Page[ModelObject]:
-    return page(_models(session))
+def list_models(caller: ModelsRead, session: Database) -> Page[ModelObject]:
+    return page(_models(session, project=caller.project))
 
 
 @router.get("/{model:path}")
-def get_model(model: ModelName, _: Auth, session: Database) -> ModelObject:
+def get_model(model: ModelName, caller: ModelsRead, session: Database) -> ModelObject:
     """Return a model that chat can use, checkpoints included (`ft:…:ckpt-step-N`)."""
-    resolved = resolve_model(session, model, models=settings().models, hub=settings().chat_hub_models)
+    resolved = resolve_model(
+        session, model, project=caller.project, models=settings().models, hub=settings().chat_hub_models
+    )
     if resolved.job is None:
         return _base_object(model)
-    means = _held_out_means(session, [resolved.job])
+    means = held_out_means(session, [resolved.job])
     return _trained_object(model, resolved.job, created_at=resolved.created_at, means=means)
 
 
 @router.delete("/{model:path}")
-def delete_model(model: ModelName, _: Auth, session: Database) -> DeletedModel:
+def delete_model(model: ModelName, caller: ModelsWrite, session: Database) -> DeletedModel:
     """Delete the adapter that a job trained. The job and its checkpoints are kept."""
     if model in settings().models:
         raise AppError(
@@ -74,7 +76,7 @@ def delete_model(model: ModelName, _: Auth, session: Database) -> DeletedModel:
             code="model_not_deletable",
             param="model",
         )
-    job = None if "\0" in model else session.scalar(select(Job).where(Job.fine_tuned_model == model).with_for_update())
+    job = lock_job_of_model(session, model, project=caller.project)
     if job is None:
         raise no_such_model(model)
     sha256, job.fine_tuned_model, job.adapter_sha256 = job.adapter_sha256, None, None
@@ -84,9 +86,9 @@ def delete_model(model: ModelName, _: Auth, session: Database) -> DeletedModel:
     return DeletedModel(id=model)
 
 
-def _models(session: Session) -> list[ModelObject]:
-    jobs = session.scalars(select(Job).where(Job.fine_tuned_model.is_not(None)).order_by(Job.finished_at.desc())).all()
-    means = _held_out_means(session, jobs)
+def _models(session: Session, *, project: str) -> list[ModelObject]:
+    jobs = trained_jobs(session, project=project)
+    means = held_out_means(session, jobs)
     return [_base_object(name) for name in settings().models] + [
         _trained_object(job.fine_tuned_model, job, created_at=job.finished_at, means=means)
         for job in jobs
@@ -105,7 +107,7 @@ def _trained_object(
     is_final = name == job.fine_tuned_model
     return ModelObject(
         id=name,
-        created=unix_s(created_at) or 0,
+        created=unix_s(created_at),
         owned_by="trained",
         x_job=job.id,
         x_base=job.model,
@@ -115,13 +117,3 @@ def _trained_object(
             before=means.get((job.id, "baseline")), after=means.get((job.id, "trained")) if is_final else None
         ),
     )
-
-
-def _held_out_means(session: Session, jobs: Sequence[Job]) -> dict[tuple[str, str], float]:
-    """Return mean scores by job id and phase."""
-    rows = session.execute(
-        select(Evaluation.job_id, Evaluation.phase, Evaluation.result["mean"].as_float()).where(
-            Evaluation.job_id.in_([job.id for job in jobs]), Evaluation.phase.in_(("baseline", "trained"))
-        )
-    )
-    return {(job_id, phase): mean for job_id, phase, mean in rows}

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from backend.chat.protocol import AdapterRef
 from backend.core.settings.spec import RlsdSettings
 from backend.db.jobs import Job
+from backend.db.projects import find_owned
 from backend.db.training import Checkpoint
 from backend.errors import AppError
 from backend.jobs.create import HUB_ID
@@ -39,15 +40,17 @@ class ServedModel:
         return self.job is not None and bool(self.job.spec.get("fold_system"))
 
 
-def resolve_model(session: Session, name: str, *, models: Mapping[str, str], hub: bool) -> ServedModel:
+def resolve_model(session: Session, name: str, *, project: str, models: Mapping[str, str], hub: bool) -> ServedModel:
     """Resolve a listed name, `ft:…` of a finished job, `ft:…:ckpt-step-N` of a kept checkpoint or, if `hub`, a hub id.
+
+    Jobs are those of the project.
 
     Raises AppError 404.
     """
     if name in models:
         return ServedModel(name)
     if name.startswith(TRAINED) and "\0" not in name:
-        return _trained(session, name)
+        return _trained(session, name, project=project)
     if hub and ".." not in name and HUB_ID.fullmatch(name):
         return ServedModel(name)
     raise no_such_model(name)
@@ -62,19 +65,22 @@ def no_such_model(name: str) -> AppError:
     )
 
 
-def _trained(session: Session, name: str) -> ServedModel:
+def _trained(session: Session, name: str, *, project: str) -> ServedModel:
     checkpoint = CHECKPOINT.fullmatch(name)
     if checkpoint is not None:
-        return _checkpoint(session, name, adapter_name=checkpoint["adapter"], step=int(checkpoint["step"]))
-    job = session.scalar(select(Job).where(Job.fine_tuned_model == name, Job.adapter_sha256.is_not(None)))
+        return _checkpoint(
+            session, name, project=project, adapter_name=checkpoint["adapter"], step=int(checkpoint["step"])
+        )
+    finished = select(Job).where(Job.project_id == project, Job.fine_tuned_model == name)
+    job = session.scalar(finished.where(Job.adapter_sha256.is_not(None)))
     if job is None or job.adapter_sha256 is None:
         raise no_such_model(name)
     return ServedModel(job.model, AdapterRef(job.adapter_sha256, "archive"), job, job.finished_at)
 
 
-def _checkpoint(session: Session, name: str, *, adapter_name: str, step: int) -> ServedModel:
+def _checkpoint(session: Session, name: str, *, project: str, adapter_name: str, step: int) -> ServedModel:
     """Resolve a checkpoint of a job in any state: it is available as soon as it is written."""
-    job = session.scalar(select(Job).where(Job.id == f"ftjob-{adapter_name.rpartition(':')[2]}"))
+    job = find_owned(session, Job, f"ftjob-{adapter_name.rpartition(':')[2]}", project=project)
     if job is None or job.adapter_name != adapter_name:
         raise no_such_model(name)
     kept = session.scalar(select(Checkpoint).where(Checkpoint.job_id == job.id, Checkpoint.step == step))

@@ -32,8 +32,7 @@ def record_usage(session: Session, *, project: str, model: str, prompt_tokens: i
     )
 
 
-def usage_since(session: Session, day: date) -> list[ChatUsage]:
-    """Return the usage of the session's project, the newest day first, then by model."""
-    return list(
-        session.scalars(select(ChatUsage).where(ChatUsage.day >= day).order_by(ChatUsage.day.desc(), ChatUsage.model))
-    )
+def usage_since(session: Session, day: date, *, project: str) -> list[ChatUsage]:
+    """Return the usage of the project, the newest day first, then by model."""
+    used = select(ChatUsage).where(ChatUsage.project_id == project, ChatUsage.day >= day)
+    return list(session.scalars(used.order_by(ChatUsage.day.desc(), ChatUsage.model)))

@@ -1,4 +1,4 @@
-"""Cache of analyses in this process, so that polling a comparison does not recompute them."""
+"""Cache of analyses, so that polling a comparison does not recompute them."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -35,7 +35,3 @@ class AnalysisCache:
                 future.set_exception(error)
                 raise
         return future.result()
-
-
-analysis_cache = AnalysisCache(max_size=200)
-"""The cache of this process."""

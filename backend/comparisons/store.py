@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.comparisons.analysis import Analysis, EvaluationScores, Run, analyse
-from backend.comparisons.kept import analysis_cache
+from backend.comparisons.kept import AnalysisCache
 from backend.comparisons.plan import BudgetRequest, ComparisonRequest, planned_jobs, require_equal_terms
 from backend.db.base import utc_now
 from backend.db.comparisons import ComparedJob, Comparison
@@ -21,16 +21,16 @@ from backend.jobs.estimate import TOKEN_METRICS
 from backend.jobs.lifecycle import TERMINAL
 
 
-def start(session: Session, request: ComparisonRequest, *, models: Mapping[str, str]) -> Comparison:
-    """Store the comparison and all its jobs atomically. Raises AppError naming the arm that is invalid."""
+def start(session: Session, request: ComparisonRequest, *, project: str, models: Mapping[str, str]) -> Comparison:
+    """Store the project's comparison and all its jobs atomically. Raises AppError naming the arm that is invalid."""
     require_equal_terms(request)
     plan = request.model_dump(mode="json", exclude_unset=True)
-    comparison = Comparison(id=new_id("cmp"), name=request.name, plan=plan, created_at=utc_now())
+    comparison = Comparison(id=new_id("cmp"), name=request.name, plan=plan, created_at=utc_now(), project_id=project)
     session.add(comparison)
     session.flush()
     for arm, seed, job_request in planned_jobs(request):
         try:
-            job = create_job(session, job_request, models=models)
+            job = create_job(session, job_request, project=project, models=models)
         except AppError as error:
             raise AppError(
                 f"Arm '{arm.name}': {error.message}",
@@ -62,7 +62,7 @@ def cancel(session: Session, comparison_id: str) -> None:
             control.cancel(session, job.id)
 
 
-def analysis_of(session: Session, comparison: Comparison) -> Analysis:
+def analysis_of(session: Session, comparison: Comparison, *, cache: AnalysisCache) -> Analysis:
     """Return the current analysis; it is recomputed only after new evaluations."""
     compared = compared_jobs(session, comparison.id)
     budget = BudgetRequest.model_validate(comparison.plan.get("budget", {}))
@@ -76,7 +76,7 @@ def analysis_of(session: Session, comparison: Comparison) -> Analysis:
             success_above=compared[0][1].spec["success_above"] if compared else 0.5,
         )
 
-    return analysis_cache.get((comparison.id, *evaluation_key(session, [job.id for _, job in compared])), compute)
+    return cache.get((comparison.id, *evaluation_key(session, [job.id for _, job in compared])), compute)
 
 
 def evaluation_key(session: Session, job_ids: Sequence[str]) -> tuple[Hashable, ...]:

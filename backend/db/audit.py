@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Identity, Index
+from sqlalchemy import Identity, Index, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from backend.db.base import Base, utc_now
+from backend.db.pages import Listing
 from backend.db.projects import ProjectOwned
 
 
@@ -60,3 +61,28 @@ class AuditAction:
 def server_action(command: str) -> AuditAction:
     """Describe an action by a command on the server, which accesses the database directly and needs no key."""
     return AuditAction(actor="server", actor_name="on the server", action=command, request_id="", address=None)
+
+
+def entries_of(
+    project: str,
+    *,
+    actor: str | None,
+    action: str | None,
+    about: str | None,
+    since: datetime | None,
+    until: datetime | None,
+) -> Listing[AuditEntry]:
+    """Select the project's entries; a text matches a part of the actor's name or id, the action, or the objects."""
+    statement = select(AuditEntry).where(AuditEntry.project_id == project)
+    if actor:
+        by_id = AuditEntry.actor.icontains(actor, autoescape=True)
+        statement = statement.where(by_id | AuditEntry.actor_name.icontains(actor, autoescape=True))
+    if action:
+        statement = statement.where(AuditEntry.action.icontains(action, autoescape=True))
+    if about:
+        statement = statement.where(AuditEntry.objects.icontains(about, autoescape=True))
+    if since is not None:
+        statement = statement.where(AuditEntry.created_at >= since)
+    if until is not None:
+        statement = statement.where(AuditEntry.created_at < until)
+    return Listing(statement, keys=(AuditEntry.number,))

@@ -1,7 +1,7 @@
 """Common to all tables: constraint names, column types, UTC time."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, overload
 
 from sqlalchemy import BigInteger, DateTime, MetaData, Text
 from sqlalchemy.dialects.postgresql import JSONB
@@ -35,6 +35,10 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+@overload
+def unix_s(moment: datetime) -> int: ...
+@overload
+def unix_s(moment: datetime | None) -> int | None: ...
 def unix_s(moment: datetime | None) -> int | None:
     """Convert to Unix seconds, the API's format for times."""
     return None if moment is None else int(moment.timestamp())

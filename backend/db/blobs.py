@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from sqlalchemy import ForeignKey, LargeBinary
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from backend.db.base import Base
 
@@ -26,3 +26,8 @@ class BlobChunk(Base):
     sha256: Mapped[str] = mapped_column(ForeignKey("blobs.sha256", ondelete="CASCADE"), primary_key=True)
     number: Mapped[int] = mapped_column(primary_key=True)
     data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+def size_of(session: Session, sha256: str) -> int:
+    """Return the size in bytes of a stored blob."""
+    return session.get_one(Blob, sha256).size_bytes

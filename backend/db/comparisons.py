@@ -2,10 +2,11 @@
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey
+from sqlalchemy import ForeignKey, select
 from sqlalchemy.orm import Mapped, mapped_column
 
 from backend.db.base import Base, Json
+from backend.db.pages import Listing
 from backend.db.projects import ProjectOwned
 
 
@@ -13,6 +14,7 @@ class Comparison(ProjectOwned, Base):
     """A comparison of arms. `plan` is the original request: arms in order, seeds, budget."""
 
     __tablename__ = "comparisons"
+    noun = "comparison"
 
     id: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str]
@@ -29,3 +31,8 @@ class ComparedJob(Base):
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True, index=True)
     arm: Mapped[str]
     seed: Mapped[int]
+
+
+def comparisons_of(project: str) -> Listing[Comparison]:
+    owned = select(Comparison).where(Comparison.project_id == project)
+    return Listing(owned, keys=(Comparison.created_at, Comparison.id))

@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Any
 
 from psycopg import Error
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -87,3 +87,9 @@ def transaction(url: str | None = None, *, project: str | None = None) -> Iterat
     """
     with Session(engine(url), expire_on_commit=False, info={"project": project}) as session, session.begin():
         yield session
+
+
+def ping() -> None:
+    """Send a query to the database. Raises an error of SQLAlchemy if it does not answer."""
+    with transaction() as session:
+        session.execute(text("SELECT 1"))

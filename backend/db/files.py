@@ -1,17 +1,22 @@
 """Uploaded files and the dataset rows read from them."""
 
+from collections.abc import Collection
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import ForeignKey, Index
-from sqlalchemy.dialects.postgresql import JSON
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import ColumnElement, ForeignKey, Index, String, cast, func, literal, or_, select
+from sqlalchemy.dialects.postgresql import JSON, JSONB, JSONPATH, array
+from sqlalchemy.orm import Mapped, Session, load_only, mapped_column
 
 from backend.db.base import Base, Json
+from backend.db.pages import Listing
 from backend.db.projects import ProjectOwned
+from backend.db.search import contains
 
 ROWS_TOGETHER = 16
 """Rows in memory at a time when a whole file is processed: one may take megabytes, with its images."""
+MESSAGE_TEXTS = '$[*].content[*] ? (@.type() == "string" || exists(@.text))'
+"""JSON path to the texts of messages: contents that are strings, and parts with a text."""
 
 
 class FileStatus(StrEnum):
@@ -33,6 +38,7 @@ class File(ProjectOwned, Base):
     """
 
     __tablename__ = "files"
+    noun = "file"
 
     id: Mapped[str] = mapped_column(primary_key=True)
     filename: Mapped[str]
@@ -74,3 +80,41 @@ class FileImage(Base):
 
     file_id: Mapped[str] = mapped_column(ForeignKey("files.id", ondelete="CASCADE"), primary_key=True)
     sha256: Mapped[str] = mapped_column(ForeignKey("blobs.sha256"), primary_key=True, index=True)
+
+
+def files_of(project: str, *, purpose: str | None) -> Listing[File]:
+    statement = select(File).where(File.project_id == project)
+    if purpose is not None:
+        statement = statement.where(File.purpose == purpose)
+    return Listing(statement, keys=(File.created_at, File.id))
+
+
+def rows_of(file: File, *, numbers: Collection[int] | None, search: str | None) -> Listing[DatasetRow]:
+    """Select the file's rows, with these numbers and this part of question or reference where given."""
+    statement = select(DatasetRow).where(DatasetRow.file_id == file.id)
+    if numbers is not None:
+        statement = statement.where(DatasetRow.number.in_(numbers))
+    if search is not None:
+        statement = statement.where(_text_contains(search))
+    return Listing(statement, keys=(DatasetRow.number,))
+
+
+def row_hashes_of(file: File) -> Listing[DatasetRow]:
+    """Select numbers and hashes of the file's rows, not the rows themselves, which may be large."""
+    hashes = load_only(DatasetRow.row_hash, raiseload=True)
+    return Listing(select(DatasetRow).where(DatasetRow.file_id == file.id).options(hashes), keys=(DatasetRow.number,))
+
+
+def has_image(session: Session, file: File, sha256: str) -> bool:
+    """Return whether the file's rows use the image with this hash."""
+    return session.get(FileImage, (file.id, sha256)) is not None
+
+
+def _text_contains(search: str) -> ColumnElement[bool]:
+    """Build the condition that the texts of a row's messages or reference, not the JSON around them, match."""
+    messages = cast(DatasetRow.normal["messages"], JSONB)
+    word = func.jsonb_path_query(messages, cast(literal(MESSAGE_TEXTS), JSONPATH)).column_valued("word")
+    text = func.coalesce(word.op("->>")("text"), word.op("#>>")(array([], type_=String)), type_=String)
+    in_messages = select(literal(1)).where(contains(text, search)).exists()
+    references = (DatasetRow.normal["reference"][part].as_string() for part in ("answer", "solution", "trajectory"))
+    return or_(in_messages, *(contains(reference, search) for reference in references))

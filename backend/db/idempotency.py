@@ -61,7 +61,7 @@ def extend_lease(session: Session, attempt: Attempt) -> None:
     session.execute(update(IdempotentRequest).where(_of(attempt)).values(leased_until=func.now() + LEASE))
 
 
-def keep_answer(session: Session, attempt: Attempt, *, body_sha256: str, status: int, answer: str) -> None:
+def store_response(session: Session, attempt: Attempt, *, body_sha256: str, status: int, answer: str) -> None:
     kept = {"body_sha256": body_sha256, "status": status, "answer": answer}
     session.execute(update(IdempotentRequest).where(_of(attempt)).values(**kept))
 

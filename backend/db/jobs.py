@@ -1,11 +1,14 @@
 """Jobs and their events. State changes only through `backend.jobs.lifecycle` and `backend.jobs.lease`."""
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Float, ForeignKey, Identity, Index, func, type_coerce
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import ColumnElement, Float, ForeignKey, Identity, Index, func, or_, select, type_coerce
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from backend.db.base import Base, Json
+from backend.db.files import File
+from backend.db.pages import Listing
 from backend.db.projects import ProjectOwned
 
 
@@ -20,6 +23,7 @@ class Job(ProjectOwned, Base):
     """
 
     __tablename__ = "jobs"
+    noun = "fine-tuning job"
     __table_args__ = (Index(None, "state", "lease_until"), Index(None, "created_at", "id"))
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -81,3 +85,57 @@ class JobEvent(Base):
     code: Mapped[str]
     message: Mapped[str]
     data: Mapped[Json | None]
+
+
+def jobs_of(
+    project: str,
+    *,
+    states: Sequence[str] | None,
+    part_of_name: str | None,
+    metadata: Iterable[tuple[str, str]],
+    without_metadata: bool,
+) -> Listing[Job]:
+    """Select the project's jobs in one of the states, with this part of name, model or id, and all of the metadata."""
+    statement = select(Job).where(Job.project_id == project)
+    if states is not None:
+        statement = statement.where(Job.state.in_(states))
+    if part_of_name is not None:
+        texts = (Job.suffix, Job.model, Job.id)
+        statement = statement.where(or_(*(each.icontains(part_of_name, autoescape=True) for each in texts)))
+    for key, value in metadata:
+        statement = statement.where(Job.job_metadata.contains({key: value}))
+    if without_metadata:
+        statement = statement.where(Job.job_metadata.is_(None))
+    return Listing(statement, keys=(Job.created_at, Job.id))
+
+
+def events_of(job: Job) -> Listing[JobEvent]:
+    return Listing(select(JobEvent).where(JobEvent.job_id == job.id), keys=(JobEvent.number, JobEvent.id))
+
+
+def trained_jobs(session: Session, *, project: str) -> Sequence[Job]:
+    """Return the project's jobs whose adapter can be used, the last finished first."""
+    trained = select(Job).where(Job.project_id == project, Job.fine_tuned_model.is_not(None))
+    return session.scalars(trained.order_by(Job.finished_at.desc())).all()
+
+
+def lock_job_of_model(session: Session, model: str, *, project: str) -> Job | None:
+    """Return and lock the project's job that trained this model."""
+    if "\0" in model:
+        return None
+    trained = select(Job).where(Job.project_id == project, Job.fine_tuned_model == model)
+    return session.scalar(trained.with_for_update())
+
+
+def count_by_state(session: Session) -> dict[str, int]:
+    """Count the jobs of all projects."""
+    return dict(session.execute(select(Job.state, func.count()).group_by(Job.state)).tuples().all())
+
+
+def oldest_in_state(session: Session, state: str) -> datetime | None:
+    """Return when the oldest such job of all projects was created."""
+    return session.scalar(select(func.min(Job.created_at)).where(Job.state == state))
+
+
+def training_file_of(session: Session, job: Job) -> File:
+    return session.get_one(File, job.training_file)

@@ -9,9 +9,11 @@ from enum import StrEnum
 from typing import Literal
 
 from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from backend.db.base import Base, utc_now
+from backend.db.pages import Listing
 from backend.db.projects import DEFAULT_PROJECT, ProjectOwned
 from backend.ids import new_id
 
@@ -39,6 +41,7 @@ class ApiKey(ProjectOwned, Base):
     """An API key of a project; `prefix` is the part of the secret that may be shown."""
 
     __tablename__ = "api_keys"
+    noun = "key"
 
     id: Mapped[str] = mapped_column(primary_key=True)
     name: Mapped[str]
@@ -72,6 +75,7 @@ class Member(ProjectOwned, Base):
     """A person who signs in through the organisation's identity provider, identified by e-mail in lower case."""
 
     __tablename__ = "members"
+    noun = "member"
 
     email: Mapped[str] = mapped_column(primary_key=True)
     role: Mapped[str]
@@ -139,7 +143,7 @@ def _is_valid() -> ColumnElement[bool]:
     return ApiKey.revoked_at.is_(None) & or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > utc_now())
 
 
-def note_use(session: Session, key_id: str) -> None:
+def record_use(session: Session, key_id: str) -> None:
     session.execute(update(ApiKey).where(ApiKey.id == key_id).values(last_used_at=utc_now()))
 
 
@@ -150,3 +154,27 @@ def revoke_named(session: Session, name: str) -> None:
 
 def count_keys(session: Session) -> int:
     return session.scalar(select(func.count()).select_from(ApiKey)) or 0
+
+
+def keys_of(project: str) -> Listing[ApiKey]:
+    return Listing(select(ApiKey).where(ApiKey.project_id == project), keys=(ApiKey.created_at, ApiKey.id))
+
+
+def members_of(project: str) -> Listing[Member]:
+    return Listing(select(Member).where(Member.project_id == project), keys=(Member.email,))
+
+
+def find_member(session: Session, email: str) -> Member | None:
+    """Return the member of any project with this address: a person who signs in belongs to one."""
+    return session.get(Member, email)
+
+
+def add_member(session: Session, email: str, *, role: Role, project: str) -> Member | None:
+    """Add a member to the project; None if the address is that of a member of another project."""
+    member = Member(email=email, role=role, project_id=project, created_at=utc_now())
+    session.add(member)
+    try:
+        session.flush()
+    except IntegrityError:
+        return None
+    return member

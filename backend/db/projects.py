@@ -7,9 +7,9 @@ that are `ProjectOwned`; rows it adds there belong to the project, and the ids o
 
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
-from sqlalchemy import ForeignKey, event
+from sqlalchemy import ForeignKey, event, func, inspect, select
 from sqlalchemy.orm import (
     LoaderCriteriaOption,
     Mapped,
@@ -21,6 +21,7 @@ from sqlalchemy.orm import (
 )
 
 from backend.db.base import Base, Json
+from backend.db.pages import Listing
 
 DEFAULT_PROJECT = "proj-default"
 """The project that every installation starts with. Its admins are the administrators of the server."""
@@ -46,11 +47,38 @@ class Project(Base):
 
 
 class ProjectOwned:
-    """Mixin for tables with rows that belong to a project."""
+    """Mixin for tables with rows that belong to a project. `noun` is what a message calls one of them."""
+
+    noun: ClassVar[str]
 
     project_id: Mapped[str] = mapped_column(
         ForeignKey("projects.id"), index=True, default=DEFAULT_PROJECT, server_default=DEFAULT_PROJECT
     )
+
+
+Owned = TypeVar("Owned", bound=ProjectOwned)
+
+
+def find_owned(session: Session, table: type[Owned], row_id: str, *, project: str) -> Owned | None:
+    """Return the project's row with this id; None if the project has none."""
+    if "\0" in row_id:
+        return None
+    (key,) = inspect(table, raiseerr=True).primary_key
+    return session.scalar(select(table).where(key == row_id, table.project_id == project))
+
+
+def all_projects() -> Listing[Project]:
+    return Listing(select(Project), keys=(Project.created_at, Project.id))
+
+
+def find_project(session: Session, project_id: str) -> Project | None:
+    return None if "\0" in project_id else session.get(Project, project_id)
+
+
+def is_name_taken(session: Session, name: str, *, besides: str) -> bool:
+    """Return whether a project other than `besides` has this name, in any case."""
+    others = select(Project.id).where(func.lower(Project.name) == name.lower(), Project.id != besides)
+    return session.scalar(others) is not None
 
 
 @event.listens_for(Session, "do_orm_execute")

@@ -1,11 +1,14 @@
 """Results of a training run: steps, rollouts, evaluations, checkpoints."""
 
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import ForeignKey, Index, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from backend.db.base import Base, Json
+from backend.db.jobs import Job
+from backend.db.pages import Listing
 
 
 class Step(Base):
@@ -65,3 +68,33 @@ class Checkpoint(Base):
     created_at: Mapped[datetime]
     sha256: Mapped[str] = mapped_column(ForeignKey("blobs.sha256"), index=True)
     score: Mapped[float | None]
+
+
+def steps_of(job: Job) -> Listing[Step]:
+    return Listing(select(Step).where(Step.job_id == job.id), keys=(Step.step,))
+
+
+def checkpoints_of(job: Job) -> Listing[Checkpoint]:
+    return Listing(select(Checkpoint).where(Checkpoint.job_id == job.id), keys=(Checkpoint.step, Checkpoint.id))
+
+
+def evaluations_of(session: Session, job: Job) -> Sequence[Evaluation]:
+    """Return the job's evaluations in order."""
+    of_job = select(Evaluation).where(Evaluation.job_id == job.id)
+    return session.scalars(of_job.order_by(Evaluation.step, Evaluation.created_at)).all()
+
+
+def held_out_means(session: Session, jobs: Collection[Job]) -> dict[tuple[str, str], float]:
+    """Return the mean scores before and after training, by job id and phase."""
+    rows = session.execute(
+        select(Evaluation.job_id, Evaluation.phase, Evaluation.result["mean"].as_float()).where(
+            Evaluation.job_id.in_([job.id for job in jobs]), Evaluation.phase.in_(("baseline", "trained"))
+        )
+    )
+    return {(job_id, phase): mean for job_id, phase, mean in rows}
+
+
+def newest_metrics(session: Session, *, states: Collection[str]) -> list[tuple[str, Json]]:
+    """Return id and metrics of the newest step of each job in these states, of all projects."""
+    newest = select(Step.job_id, Step.metrics).join(Job, (Job.id == Step.job_id) & (Job.step == Step.step))
+    return list(session.execute(newest.where(Job.state.in_(states))).tuples())

@@ -27,6 +27,7 @@ class Upload(ProjectOwned, Base):
     """An announced upload: `size_bytes` of all parts together, and how to read the file."""
 
     __tablename__ = "uploads"
+    noun = "upload"
     __table_args__ = (Index(None, "expires_at"),)
 
     id: Mapped[str] = mapped_column(primary_key=True)

@@ -105,7 +105,7 @@ def resume(session: Session, job_id: str) -> Job:
             code="job_not_paused",
             type="conflict_error",
         )
-    require_job(session)
+    require_job(session, project=job.project_id)
     if job.error is not None and job.error["code"] == checks.CHECK_FAILED:
         checks.override(session, job)
     job.control_signal = ControlSignal.RUN

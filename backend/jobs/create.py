@@ -64,10 +64,10 @@ class CheckedJob:
         return min(self.settings.eval_rows, rows)
 
 
-def create_job(session: Session, request: JobRequest, *, models: Mapping[str, str]) -> Job:
-    """Store the job, record its events and queue it after the commit. Raises AppError naming the parameter."""
-    require_job(session)
-    checked = checked_job(session, request, models=models)
+def create_job(session: Session, request: JobRequest, *, project: str, models: Mapping[str, str]) -> Job:
+    """Store a job of the project, record its events and queue it after the commit. Raises AppError with the `param`."""
+    require_job(session, project=project)
+    checked = checked_job(session, request, project=project, models=models)
     job = Job(
         id=new_id("ftjob"),
         state=JobState.QUEUED,
@@ -83,6 +83,7 @@ def create_job(session: Session, request: JobRequest, *, models: Mapping[str, st
         grader=spec_json(checked.grader),
         created_at=utc_now(),
         max_steps=checked.settings.max_steps,
+        project_id=project,
     )
     session.add(job)
     session.flush()
@@ -93,10 +94,10 @@ def create_job(session: Session, request: JobRequest, *, models: Mapping[str, st
     return job
 
 
-def checked_job(session: Session, request: JobRequest, *, models: Mapping[str, str]) -> CheckedJob:
+def checked_job(session: Session, request: JobRequest, *, project: str, models: Mapping[str, str]) -> CheckedJob:
     """Validate a request without creating a job. Raises AppError naming the parameter."""
     require_model(request.model, models=models, param="model")
-    training = require_file(session, request.training_file, param="training_file")
+    training = require_file(session, request.training_file, project=project, param="training_file")
     validation, shared, shared_told = None, 0, tuple[Notice, ...]()
     if request.validation_file is not None:
         if request.validation_file == request.training_file:
@@ -106,11 +107,11 @@ def checked_job(session: Session, request: JobRequest, *, models: Mapping[str, s
                 code="same_file",
                 param="validation_file",
             )
-        validation = require_file(session, request.validation_file, param="validation_file")
+        validation = require_file(session, request.validation_file, project=project, param="validation_file")
         shared = _count_shared(session, training, validation)
         shared_told = shared_notices(shared, rows=validation.row_count, filename=validation.filename)
     reinforcement = request.method.reinforcement
-    spec, verifier = resolve_grader(session, reinforcement.grader, param=GRADER)
+    spec, verifier = resolve_grader(session, reinforcement.grader, project=project, param=GRADER)
     seed = secrets.randbelow(MAX_SEED) if request.seed is None else request.seed
     settings = _settings(session, reinforcement, training=training, validation=validation, seed=seed)
     if settings.teacher_model is not None:
@@ -169,9 +170,11 @@ def require_model(model: str, *, models: Mapping[str, str], param: str) -> None:
         )
 
 
-def require_file(session: Session, file_id: str, *, param: str) -> File:
-    """Return the file, locked against deletion until the transaction ends. Raises AppError naming the parameter."""
-    file = session.scalar(select(File).where(File.id == file_id).with_for_update(read=True, key_share=True))
+def require_file(session: Session, file_id: str, *, project: str, param: str) -> File:
+    """Return the project's file, locked against deletion until the transaction ends. Raises AppError with `param`."""
+    file = session.scalar(
+        select(File).where(File.id == file_id, File.project_id == project).with_for_update(read=True, key_share=True)
+    )
     if file is None:
         raise AppError(f"No such file: '{file_id:.100}'.", code="file_not_found", param=param)
     return require_processed(file, param=param)

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from backend import blobs
 from backend.checks import request_check
 from backend.db.base import utc_now
-from backend.db.blobs import Blob
+from backend.db.blobs import size_of
 from backend.db.checks import Check
 from backend.db.exports import Export
 from backend.db.jobs import Job
@@ -66,9 +66,8 @@ def request_export(
     )
     if found is not None:
         return found
-    require_storage(
-        session, session.get_one(Blob, adapter_sha256).size_bytes
-    )  # a lower bound; its size is not known yet
+    size_bytes = size_of(session, adapter_sha256)  # a lower bound: that of the export is not known yet
+    require_storage(session, project=job.project_id, additional_bytes=size_bytes)
     export_id = new_id("export")
     check = request_check(session, kind=KIND, request={"export_id": export_id}, job_id=job.id)
     export = Export(

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from backend import workers
 from backend.core.settings.spec import RlsdSettings
 from backend.db.checks import Check, CheckStatus
+from backend.db.files import File
 from backend.db.jobs import Job
 from backend.db.training import Step
 from backend.jobs.estimate import PACE_SETTINGS, KnownStep
@@ -43,20 +44,21 @@ class KnownSteps:
 class ComparableJob:
     """What a job or pre-flight must have in common with the new job."""
 
+    project: str
     model: str
     pace: Mapping[str, Any]
     devices: set[str]
     """Names of the devices available for training; empty while no worker reports any."""
 
 
-def known_steps(session: Session, settings: RlsdSettings, *, model: str, training_file: str) -> KnownSteps:
+def known_steps(session: Session, settings: RlsdSettings, *, model: str, training: File) -> KnownSteps:
     """Return the steps to estimate from, all of one kind of device: the one that a comparable job used last."""
     pace = {name: value for name, value in settings.model_dump(mode="json").items() if name in PACE_SETTINGS}
-    comparable = ComparableJob(model, pace, _device_names(session, settings))
+    comparable = ComparableJob(training.project_id, model, pace, _device_names(session, settings))
     from_preflight, preflight_at = None, None
     if settings.devices == 1 and settings.generator == "transformers":  # as in a pre-flight
-        from_preflight, preflight_at = _of_preflight(session, comparable, training_file=training_file)
-    from_jobs = _of_jobs(session, comparable, training_file=training_file, since=preflight_at)
+        from_preflight, preflight_at = _of_preflight(session, comparable, training_file=training.id)
+    from_jobs = _of_jobs(session, comparable, training_file=training.id, since=preflight_at)
     return (
         from_jobs
         or from_preflight
@@ -72,6 +74,7 @@ def _of_jobs(
     jobs = (
         select(Job)
         .where(
+            Job.project_id == comparable.project,
             Job.model == comparable.model,
             Job.step > WARMUP_STEPS,
             Job.spec.contains(comparable.pace),
@@ -104,6 +107,7 @@ def _of_preflight(
     found = session.execute(
         select(Check.id, Check.created_at, Check.request["settings"], time)
         .where(
+            Check.project_id == comparable.project,
             Check.kind == PREFLIGHT,
             Check.status == CheckStatus.DONE,
             Check.file_id == training_file,

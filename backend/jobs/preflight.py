@@ -32,6 +32,7 @@ JOB_PREFIX = X_RLSD.removesuffix("x_rlsd")
 def preflight_request(
     session: Session,
     *,
+    project: str,
     model: str,
     training_file: str,
     grader: Mapping[str, Any],
@@ -43,7 +44,13 @@ def preflight_request(
 ) -> Json:
     """Validate a pre-flight and resolve its settings. Raises AppError naming the parameter."""
     file, spec, settings, notices = _resolved(
-        session, model=model, training_file=training_file, grader=grader, x_rlsd=x_rlsd, models=models
+        session,
+        project=project,
+        model=model,
+        training_file=training_file,
+        grader=grader,
+        x_rlsd=x_rlsd,
+        models=models,
     )
     request = _request(model, file, spec, settings, seed=seed)
     return {**request, "rows": rows, "samples": samples, "notices": [asdict(notice) for notice in notices]}
@@ -52,6 +59,7 @@ def preflight_request(
 def preview_request(
     session: Session,
     *,
+    project: str,
     model: str,
     training_file: str,
     grader: Mapping[str, Any] | None,
@@ -62,7 +70,13 @@ def preview_request(
 ) -> Json:
     """Validate a teacher preview of one row, counted from 0. The hint `grader` needs a grader."""
     file, spec, settings, _notices = _resolved(
-        session, model=model, training_file=training_file, grader=grader, x_rlsd=x_rlsd, models=models
+        session,
+        project=project,
+        model=model,
+        training_file=training_file,
+        grader=grader,
+        x_rlsd=x_rlsd,
+        models=models,
     )
     if row >= file.row_count:
         raise AppError(
@@ -76,6 +90,7 @@ def preview_request(
 def _resolved(
     session: Session,
     *,
+    project: str,
     model: str,
     training_file: str,
     grader: Mapping[str, Any] | None,
@@ -83,8 +98,8 @@ def _resolved(
     models: Mapping[str, str],
 ) -> tuple[File, Spec | None, RlsdSettings, tuple[Notice, ...]]:
     require_model(model, models=models, param="model")
-    file = require_file(session, training_file, param="training_file")
-    spec = None if grader is None else resolve_grader(session, dict(grader), param="grader")[0]
+    file = require_file(session, training_file, project=project, param="training_file")
+    spec = None if grader is None else resolve_grader(session, dict(grader), project=project, param="grader")[0]
     notices: tuple[Notice, ...] = ()
     if spec is not None:
         spec, notices = fit_grader(session, spec, file=file, param="training_file", grader_param="grader")

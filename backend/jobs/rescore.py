@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 
 from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
 
 from backend.db.base import Json
 from backend.db.training import Rollout
@@ -32,6 +33,11 @@ def select_rollouts(job_id: str, *, first: int | None, last: int | None) -> Sele
     if first is not None:
         statement = statement.where(Rollout.step >= first)
     return statement if last is None else statement.where(Rollout.step <= last)
+
+
+def has_rollouts(session: Session, job_id: str, *, first: int | None, last: int | None) -> bool:
+    """Return whether completions of these steps are stored."""
+    return bool(session.scalar(select(select_rollouts(job_id, first=first, last=last).exists())))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

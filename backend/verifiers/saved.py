@@ -4,7 +4,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.db.base import utc_now
-from backend.db.verifiers import Verifier
+from backend.db.verifiers import Verifier, versions_of
 from backend.errors import AppError, not_found
 from backend.ids import new_id
 from backend.verifiers.specs import Spec, parse_spec, spec_hash, spec_json
@@ -12,23 +12,30 @@ from backend.verifiers.specs import Spec, parse_spec, spec_hash, spec_json
 MAX_VERSION = 2**31
 
 
-def save_verifier(session: Session, *, name: str, spec: Spec) -> Verifier:
-    """Save a new verifier as version 1."""
-    return _add(session, verifier_id=new_id("ver"), version=1, name=name, spec=spec)
+def save_verifier(session: Session, *, project: str, name: str, spec: Spec) -> Verifier:
+    """Save a new verifier of the project as version 1."""
+    return _add(session, project=project, verifier_id=new_id("ver"), version=1, name=name, spec=spec)
 
 
-def save_version(session: Session, verifier_id: str, *, name: str | None, spec: Spec) -> Verifier:
-    """Save the next version; earlier ones do not change. Raises AppError 404."""
-    first = session.get(Verifier, (verifier_id, 1), with_for_update=True)  # one writer at a time
-    if first is None:
-        raise not_found("verifier", verifier_id)
-    newest = find_verifier(session, verifier_id, version=None)
-    return _add(session, verifier_id=verifier_id, version=newest.version + 1, name=name or newest.name, spec=spec)
+def save_version(session: Session, verifier: Verifier, *, name: str | None, spec: Spec) -> Verifier:
+    """Save the next version of a verifier; earlier ones do not change. Raises AppError 404 if it was deleted."""
+    if session.get(Verifier, (verifier.id, 1), with_for_update=True) is None:  # one writer at a time
+        raise not_found("verifier", verifier.id)
+    newest = find_verifier(session, verifier.id, project=verifier.project_id, version=None)
+    return _add(
+        session,
+        project=newest.project_id,
+        verifier_id=newest.id,
+        version=newest.version + 1,
+        name=name or newest.name,
+        spec=spec,
+    )
 
 
-def find_verifier(session: Session, verifier_id: str, *, version: int | None) -> Verifier:
-    """Return the given or the newest version. Raises AppError 404."""
-    statement = select(Verifier).where(Verifier.id == verifier_id).order_by(Verifier.version.desc()).limit(1)
+def find_verifier(session: Session, verifier_id: str, *, project: str, version: int | None) -> Verifier:
+    """Return the given or the newest version of the project's verifier. Raises AppError 404."""
+    versions = select(Verifier).where(Verifier.id == verifier_id, Verifier.project_id == project)
+    statement = versions.order_by(Verifier.version.desc()).limit(1)
     if version is not None:
         statement = statement.where(Verifier.version == version)
     found = None if "\0" in verifier_id else session.scalar(statement)
@@ -37,14 +44,13 @@ def find_verifier(session: Session, verifier_id: str, *, version: int | None) ->
     return found
 
 
-def delete_verifier(session: Session, verifier_id: str) -> None:
-    """Delete all versions; jobs keep their own copies. Raises AppError 404."""
-    find_verifier(session, verifier_id, version=None)
-    for version in session.scalars(select(Verifier).where(Verifier.id == verifier_id)):
+def delete_verifier(session: Session, verifier: Verifier) -> None:
+    """Delete all versions; jobs keep their own copies."""
+    for version in session.scalars(versions_of(verifier).statement):
         session.delete(version)
 
 
-def resolve_grader(session: Session, grader: object, *, param: str) -> tuple[Spec, Verifier | None]:
+def resolve_grader(session: Session, grader: object, *, project: str, param: str) -> tuple[Spec, Verifier | None]:
     """Return the spec of a request, and the saved verifier if it refers to one. Raises AppError with `param`."""
     if not isinstance(grader, dict) or grader.get("type") != "saved":
         return parse_spec(grader, param=param), None
@@ -61,13 +67,13 @@ def resolve_grader(session: Session, grader: object, *, param: str) -> tuple[Spe
             f"'{param}.version' must be a whole number from 1.", code="invalid_grader", param=f"{param}.version"
         )
     try:
-        verifier = find_verifier(session, verifier_id, version=version)
+        verifier = find_verifier(session, verifier_id, project=project, version=version)
     except AppError as error:
         raise AppError(error.message, code="verifier_not_found", param=f"{param}.id") from None
     return parse_spec(verifier.spec, param=param), verifier
 
 
-def _add(session: Session, *, verifier_id: str, version: int, name: str, spec: Spec) -> Verifier:
+def _add(session: Session, *, project: str, verifier_id: str, version: int, name: str, spec: Spec) -> Verifier:
     verifier = Verifier(
         id=verifier_id,
         version=version,
@@ -75,6 +81,7 @@ def _add(session: Session, *, verifier_id: str, version: int, name: str, spec: S
         spec=spec_json(spec),
         spec_hash=spec_hash(spec),
         created_at=utc_now(),
+        project_id=project,
     )
     session.add(verifier)
     session.flush()

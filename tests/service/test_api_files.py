@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from sqlalchemy import func, select
 
-from backend.api.http import search as searching
 from backend.datasets.formats import problems as report
+from backend.db import search as searching
 from backend.db.blobs import Blob, BlobChunk
 from backend.db.engine import transaction
 from backend.db.files import DatasetRow, File, FileImage

@@ -107,7 +107,7 @@ def shift_times_back(job_id: str, **hours: float) -> None:
 
 def hours_used() -> float:
     with transaction(project=DEFAULT_PROJECT) as session:
-        return usage(session).gpu_hours
+        return usage(session, project=DEFAULT_PROJECT).gpu_hours
 
 
 def test_a_pause_uses_no_device_hours(api: Api) -> None:

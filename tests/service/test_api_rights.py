@@ -9,15 +9,15 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
+from sqlalchemy.orm import Session
 
-from backend.api.http.rights import OPEN_TO_VIEWERS, required_role
 from backend.app import app
 from backend.db.base import utc_now
 from backend.db.blobs import Blob
 from backend.db.engine import transaction
 from backend.db.keys import Role, create_key
-from backend.db.projects import Project
+from backend.db.projects import Project, _filter_by_project
 from backend.settings import settings
 from tests.service.belongings import ROW, ProjectResources
 from tests.service.conftest import PLAIN, Api, answered, refused
@@ -85,10 +85,14 @@ def test_the_table_has_exactly_the_documented_routes() -> None:
     assert set(ROUTES) == described_routes()
 
 
-def test_the_table_matches_the_policy() -> None:
-    for route, case in ROUTES.items():
-        assert required_role(*route.split(" ")) is case.least, route
-    assert {f"POST {path}" for path in OPEN_TO_VIEWERS} <= set(ROUTES)
+def test_the_table_matches_the_rights_in_the_signatures() -> None:
+    rights = {
+        f"{method} {operation.path}": (operation.right.least, operation.right.of_server)
+        for operation in app.state.operations
+        for method in operation.methods
+        if operation.right is not None
+    }
+    assert rights == {route: (case.least, case.for_administrators) for route, case in ROUTES.items()}
 
 
 @pytest.fixture
@@ -148,6 +152,30 @@ def test_ids_of_another_project_do_not_exist_anywhere(reference: ForeignReferenc
     refused(response, status=reference.status, code=reference.code)
 
 
+@pytest.fixture
+def no_filter_of_sessions() -> Iterator[None]:
+    """Sessions that see the rows of all projects, so that only what a query says is its border."""
+    event.remove(Session, "do_orm_execute", _filter_by_project)
+    yield
+    event.listen(Session, "do_orm_execute", _filter_by_project)
+
+
+@pytest.mark.usefixtures("no_filter_of_sessions")
+def test_the_border_in_each_query_holds_without_the_filter_of_sessions(callers: Callers) -> None:
+    theirs, own = ProjectResources(callers.admin), ProjectResources(callers.stranger, project=OTHER_PROJECT)
+    for reference in FOREIGN_REFERENCES:
+        foreign_ids = {name: str(getattr(theirs, name)) for name in reference.foreign_ids}
+        response = send_request(callers.stranger, reference.route, own, reference.sent(own, theirs), **foreign_ids)
+        assert response.status_code == reference.status, reference.route
+    for route, case in ROUTES.items():
+        if case.elsewhere != 200:
+            ids = {name: str(getattr(theirs, other)) for name, other in case.ids.items()}
+            response = send_request(callers.stranger, route, theirs, case.sent(theirs), **ids)
+            assert response.status_code == case.elsewhere, route
+    for path, object_id in listed(theirs).items():
+        assert object_id not in ids_of(callers.stranger, path), path
+
+
 def test_administrators_are_the_admins_of_the_first_project_alone(callers: Callers) -> None:
     refused(callers.stranger.get("/v1/projects"), status=403, code="permission_denied")
     assert [project["name"] for project in answered(callers.admin.get("/v1/projects"))["data"]] == ["default", "other"]
@@ -155,7 +183,17 @@ def test_administrators_are_the_admins_of_the_first_project_alone(callers: Calle
 
 def test_lists_show_the_own_project_alone(callers: Callers) -> None:
     own = ProjectResources(callers.admin)
-    made = {
+    for path, object_id in listed(own).items():
+        assert object_id in ids_of(callers.admin, path), path
+        assert object_id not in ids_of(callers.stranger, path), path
+    assert ids_of(callers.stranger, "checks", file=own.file_id) == []
+    assert len(ids_of(callers.admin, "checks", file=own.file_id)) == 1
+    assert ids_of(callers.stranger, "audit", about=own.file_id) == []
+
+
+def listed(own: ProjectResources) -> dict[str, str]:
+    """Return an id of each list of a project."""
+    return {
         "files": own.file_id,
         "verifiers": own.verifier_id,
         "fine_tuning/jobs": own.job_id,
@@ -166,12 +204,6 @@ def test_lists_show_the_own_project_alone(callers: Callers) -> None:
         "keys": own.key_id,
         "models": own.model,
     }
-    for path, object_id in made.items():
-        assert object_id in ids_of(callers.admin, path), path
-        assert object_id not in ids_of(callers.stranger, path), path
-    assert ids_of(callers.stranger, "checks", file=own.file_id) == []
-    assert len(ids_of(callers.admin, "checks", file=own.file_id)) == 1
-    assert ids_of(callers.stranger, "audit", about=own.file_id) == []
 
 
 def ids_of(client: httpx.Client, path: str, **query: str) -> list[str]:

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text, update
 
 from backend import blobs
-from backend.api.http import search
+from backend.db import search
 from backend.db.base import utc_now
 from backend.db.engine import transaction
 from backend.db.jobs import Job

@@ -15,7 +15,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 from sqlalchemy import func, select, update
 
-from backend.api.http.middleware import FORM_EXTRA_BYTES
+from backend.api.files.upload_form import FORM_EXTRA_BYTES
 from backend.datasets.reading import uploads
 from backend.db.base import utc_now
 from backend.db.blobs import Blob

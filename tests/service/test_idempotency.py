@@ -18,7 +18,7 @@ from backend.api.http import idempotency
 from backend.api.http.idempotency import _BodyHash
 from backend.db.base import utc_now
 from backend.db.engine import transaction
-from backend.db.idempotency import Attempt, IdempotentRequest, begin, keep_answer
+from backend.db.idempotency import Attempt, IdempotentRequest, begin, store_response
 from backend.db.keys import ApiKey
 from backend.settings import settings
 from backend.stack.embedded import Services
@@ -115,7 +115,7 @@ def test_a_process_that_lost_the_lease_does_not_store_a_response(clean_database:
     assert isinstance(has_it, Attempt)
     for attempt, answer in ((has_it, "yes"), (lost, "no")):
         with transaction() as session:
-            keep_answer(session, attempt, body_sha256="", status=200, answer=answer)
+            store_response(session, attempt, body_sha256="", status=200, answer=answer)
     with transaction() as session:
         assert session.scalars(select(IdempotentRequest.answer)).all() == ["yes"]
 
@@ -202,7 +202,16 @@ def test_an_unusable_key_is_refused(api: Api, unusable: str) -> None:
 
 def test_secrets_are_not_kept_to_be_shown_again(api: Api) -> None:
     refused(keyed(api, "/v1/keys", {"name": "a"}), status=400)
+    refused(keyed(api, "/v1/projects/proj-default/keys", {"name": "a"}), status=400)
+    refused(keyed(api, "/v1/webhooks", {"url": "https://hooks.invalid"}), status=400)
     assert len(answered(api.http.get("/v1/keys"))["data"]) == 1
+    assert answered(api.http.get("/v1/webhooks"))["data"] == []
+
+
+def test_a_project_is_made_once(api: Api) -> None:
+    first, second = (keyed(api, "/v1/projects", {"name": "once"}) for _ in range(2))
+    assert answered(first) == answered(second)
+    assert second.headers["idempotent-replayed"] == "true"
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,10 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
-from backend.api.comparisons.routes import ComparisonResult, result_object
-from backend.api.http.dependencies import Auth, Database, ObjectId, get_or_404
+from backend.api.comparisons.routes import Analyses, ComparisonResult, result_object
+from backend.api.http.authentication import Caller
+from backend.api.http.dependencies import Database, ObjectId, get_or_404
+from backend.api.http.rights import ComparisonsRead
 from backend.comparisons.curves import CurvePoint, curves_of_arms, curves_of_jobs
 from backend.comparisons.jobs import compare_jobs
 from backend.db.comparisons import Comparison
@@ -49,34 +51,38 @@ class Curves(BaseModel):
 
 
 @router.get("/comparisons/{comparison_id}/curves")
-def get_curves(comparison_id: ObjectId, _: Auth, session: Database, metric: Metric = "reward_mean") -> Curves:
+def get_curves(
+    comparison_id: ObjectId, caller: ComparisonsRead, session: Database, metric: Metric = "reward_mean"
+) -> Curves:
     """Return a training metric by step for every arm that has steps, in the order of the plan."""
-    comparison = get_or_404(session, Comparison, comparison_id, kind="comparison")
+    comparison = get_or_404(session, Comparison, comparison_id, project=caller.project)
     arms = [arm["name"] for arm in comparison.plan["arms"]]
     return _curves(metric, names=arms, curves=curves_of_arms(session, comparison_id, metric=metric))
 
 
 @router.get("/compared-jobs/result")
-def get_result_of_jobs(job: JobIds, _: Auth, session: Database) -> ComparisonResult:
+def get_result_of_jobs(job: JobIds, caller: ComparisonsRead, session: Database, cache: Analyses) -> ComparisonResult:
     """Compare jobs that were created separately, each as its own arm at its last evaluation.
 
     If they were evaluated on different data or by different verifiers, the verdict says why there is no result.
     """
-    return result_object(compare_jobs(session, _jobs(session, job)))
+    return result_object(compare_jobs(session, _jobs(session, job, caller), cache=cache))
 
 
 @router.get("/compared-jobs/curves")
-def get_curves_of_jobs(job: JobIds, _: Auth, session: Database, metric: Metric = "reward_mean") -> Curves:
+def get_curves_of_jobs(
+    job: JobIds, caller: ComparisonsRead, session: Database, metric: Metric = "reward_mean"
+) -> Curves:
     """Return a training metric by step for each job that has steps."""
-    ids = [each.id for each in _jobs(session, job)]
+    ids = [each.id for each in _jobs(session, job, caller)]
     return _curves(metric, names=ids, curves=curves_of_jobs(session, ids, metric=metric))
 
 
-def _jobs(session: Session, ids: list[str]) -> list[Job]:
+def _jobs(session: Session, ids: list[str], caller: Caller) -> list[Job]:
     """Return the jobs. Raises AppError 404 for an unknown one, 400 for duplicates."""
     if len(set(ids)) < len(ids):
         raise AppError("The same job is listed twice: list each job once.", code="invalid_value", param="job")
-    return [get_or_404(session, Job, each, kind="fine-tuning job") for each in ids]
+    return [get_or_404(session, Job, each, project=caller.project) for each in ids]
 
 
 def _curves(metric: str, *, names: list[str], curves: dict[str, list[CurvePoint]]) -> Curves:

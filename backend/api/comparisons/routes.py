@@ -1,26 +1,35 @@
 """`/v1/comparisons`: training methods compared on the same data, verifier, seeds and budget."""
 
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from backend.api.http.dependencies import Auth, Database, ObjectId, get_or_404
-from backend.api.http.paging import ListItem, Page, PageParams, paginate
+from backend.api.http.dependencies import Database, ObjectId, get_or_404
+from backend.api.http.paging import ListItem, Page, PageParams, page_of
+from backend.api.http.rights import ComparisonsRead, ComparisonsWrite
 from backend.comparisons.analysis import Analysis, ArmResult
+from backend.comparisons.kept import AnalysisCache
 from backend.comparisons.plan import ComparisonRequest
 from backend.comparisons.store import analysis_of, cancel, compared_jobs, start
 from backend.db.base import unix_s
-from backend.db.comparisons import ComparedJob, Comparison
+from backend.db.comparisons import ComparedJob, Comparison, comparisons_of
 from backend.db.jobs import Job
 from backend.jobs.lifecycle import TERMINAL, JobState
 from backend.settings import settings
 
 router = APIRouter(prefix="/comparisons", tags=["comparisons"])
 HOUR_S = 3600.0
+
+
+async def analyses_of_application(request: Request) -> AnalysisCache:
+    analyses: AnalysisCache = request.app.state.analyses
+    return analyses
+
+
+Analyses = Annotated[AnalysisCache, Depends(analyses_of_application)]
 
 
 class RunObject(BaseModel):
@@ -103,51 +112,48 @@ class ComparisonDeleted(BaseModel):
 
 
 @router.post("")
-def create_comparison(body: ComparisonRequest, _: Auth, session: Database) -> ComparisonObject:
+def create_comparison(body: ComparisonRequest, caller: ComparisonsWrite, session: Database) -> ComparisonObject:
     """Create a comparison and queue a job for each arm and seed."""
-    return _comparison_object(session, start(session, body, models=settings().models))
+    return _comparison_object(session, start(session, body, project=caller.project, models=settings().models))
 
 
 @router.get("")
 def list_comparisons(
-    _: Auth,
+    caller: ComparisonsRead,
     session: Database,
     query: PageParams,
 ) -> Page[ComparisonObject]:
-    return paginate(
-        session,
-        select(Comparison),
-        keys=(Comparison.created_at, Comparison.id),
-        query=query,
-        to_item=lambda row: _comparison_object(session, row),
-    )
+    comparisons = comparisons_of(caller.project)
+    return page_of(session, comparisons, query, to_item=lambda row: _comparison_object(session, row))
 
 
 @router.get("/{comparison_id}")
-def get_comparison(comparison_id: ObjectId, _: Auth, session: Database) -> ComparisonObject:
-    return _comparison_object(session, get_or_404(session, Comparison, comparison_id, kind="comparison"))
+def get_comparison(comparison_id: ObjectId, caller: ComparisonsRead, session: Database) -> ComparisonObject:
+    return _comparison_object(session, get_or_404(session, Comparison, comparison_id, project=caller.project))
 
 
 @router.post("/{comparison_id}/cancel")
-def cancel_comparison(comparison_id: ObjectId, _: Auth, session: Database) -> ComparisonObject:
+def cancel_comparison(comparison_id: ObjectId, caller: ComparisonsWrite, session: Database) -> ComparisonObject:
     """Cancel every job of a comparison that has not ended."""
-    comparison = get_or_404(session, Comparison, comparison_id, kind="comparison")
+    comparison = get_or_404(session, Comparison, comparison_id, project=caller.project)
     cancel(session, comparison.id)
     return _comparison_object(session, comparison)
 
 
 @router.delete("/{comparison_id}")
-def remove_comparison(comparison_id: ObjectId, _: Auth, session: Database) -> ComparisonDeleted:
+def remove_comparison(comparison_id: ObjectId, caller: ComparisonsWrite, session: Database) -> ComparisonDeleted:
     """Delete a comparison. Its jobs are kept."""
-    session.delete(get_or_404(session, Comparison, comparison_id, kind="comparison"))
+    session.delete(get_or_404(session, Comparison, comparison_id, project=caller.project))
     return ComparisonDeleted(id=comparison_id)
 
 
 @router.get("/{comparison_id}/result")
-def get_result(comparison_id: ObjectId, _: Auth, session: Database) -> ComparisonResult:
+def get_result(
+    comparison_id: ObjectId, caller: ComparisonsRead, session: Database, cache: Analyses
+) -> ComparisonResult:
     """Return the current result; while jobs run, it is based on their evaluations so far."""
-    comparison = get_or_404(session, Comparison, comparison_id, kind="comparison")
-    return result_object(analysis_of(session, comparison))
+    comparison = get_or_404(session, Comparison, comparison_id, project=caller.project)
+    return result_object(analysis_of(session, comparison, cache=cache))
 
 
 def result_object(analysis: Analysis) -> ComparisonResult:
@@ -165,7 +171,7 @@ def _comparison_object(session: Session, comparison: Comparison) -> ComparisonOb
     return ComparisonObject(
         id=comparison.id,
         name=comparison.name,
-        created_at=unix_s(comparison.created_at) or 0,
+        created_at=unix_s(comparison.created_at),
         status="ended" if all(job.state in TERMINAL for _, job in compared) else "running",
         plan=comparison.plan,
         runs=[_run_object(run, job) for run, job in compared],

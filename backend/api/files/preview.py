@@ -9,7 +9,8 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel
 
 from backend.api.files.upload_form import UPLOAD_SCHEMA, Upload, parse_upload
-from backend.api.http.dependencies import Auth
+from backend.api.http.operations import stores_nothing
+from backend.api.http.rights import DatasetsWrite
 from backend.datasets.reading.preview import preview_isolated
 
 router = APIRouter(prefix="/files", tags=["files"])
@@ -64,8 +65,8 @@ class FilePreview(BaseModel):
     refused: Refusal | None
 
 
-@router.post("/preview", openapi_extra=UPLOAD_SCHEMA)
-def preview_file(upload: Annotated[Upload, Depends(parse_upload)], _: Auth) -> FilePreview:
+@router.post("/preview", openapi_extra=UPLOAD_SCHEMA, dependencies=[Depends(stores_nothing)])
+def preview_file(upload: Annotated[Upload, Depends(parse_upload)], _: DatasetsWrite) -> FilePreview:
     """Read the first rows of a file and return how they would be stored. Nothing is stored."""
     with tempfile.NamedTemporaryFile() as copy:
         shutil.copyfileobj(upload.content, copy)

@@ -4,15 +4,17 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.api.checks import CheckObject, check_object, request_json
-from backend.api.http.dependencies import Auth, Database, ObjectId
+from backend.api.http.bodies import RequestBody
+from backend.api.http.dependencies import Database, ObjectId
+from backend.api.http.rights import DatasetsRead, DatasetsWrite
 from backend.checks import request_check
 from backend.datasets.analysis.overlap import overlap
 from backend.datasets.reading.store import OnBadRows, processed_file
-from backend.db.checks import Check, CheckStatus
+from backend.db.checks import done_checks
+from backend.db.files import File
 from backend.jobs.create import require_model
 from backend.settings import settings
 
@@ -86,12 +88,12 @@ class FileReport(BaseModel):
     overlap: dict[str, Any] | None = None
 
 
-class TokensRequest(BaseModel):
+class TokensRequest(RequestBody):
     """A model's name, limits on prompt and completion length (rows above them are counted), and the job's setting of
     the same name.
     """
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(strict=True)
 
     model: Annotated[str, Field(min_length=1, max_length=400)]
     max_prompt_tokens: Annotated[int | None, Field(ge=1, le=MAX_TOKENS)] = None
@@ -102,41 +104,36 @@ class TokensRequest(BaseModel):
 @router.get("/{file_id}/report")
 def get_report(
     file_id: ObjectId,
-    _: Auth,
+    caller: DatasetsRead,
     session: Database,
     against: Annotated[str | None, Query(max_length=100, description="Another file to compare with.")] = None,
 ) -> FileReport:
-    report = FileReport.model_validate(processed_file(session, file_id).report)
-    report.tokens = _token_lengths(session, file_id)
+    file = processed_file(session, file_id, project=caller.project)
+    report = FileReport.model_validate(file.report)
+    report.tokens = _token_lengths(session, file)
     if against is not None:
-        processed_file(session, against)
+        processed_file(session, against, project=caller.project)
         report.overlap = overlap(session, file_id, against=against)
     return report
 
 
 @router.post("/{file_id}/tokens")
-def measure_tokens(file_id: ObjectId, request: TokensRequest, _: Auth, session: Database) -> CheckObject:
+def measure_tokens(file_id: ObjectId, request: TokensRequest, caller: DatasetsWrite, session: Database) -> CheckObject:
     """Count the tokens of questions (in the model's chat template), answers and solutions, on a worker.
 
     Returns a check to poll (`/v1/checks/{id}`); its result becomes part of the file's report.
     """
     require_model(request.model, models=settings().models, param="model")
-    processed_file(session, file_id)
+    processed_file(session, file_id, project=caller.project)
     arguments = {"file_id": file_id, **request.model_dump()}
     return check_object(
         request_check(session, kind=KIND, request=arguments, body=request_json(request), file_id=file_id)
     )
 
 
-def _token_lengths(session: Session, file_id: str) -> list[dict[str, Any]]:
+def _token_lengths(session: Session, file: File) -> list[dict[str, Any]]:
     """Return the newest result for each model, newest first."""
-    done = session.scalars(
-        select(Check)
-        .where(Check.file_id == file_id, Check.kind == KIND, Check.status == CheckStatus.DONE)
-        .order_by(Check.created_at.desc())
-        .limit(MAX_MODELS)
-    )
     newest: dict[str, dict[str, Any]] = {}
-    for check in done:
+    for check in done_checks(session, file, kind=KIND, limit=MAX_MODELS):
         newest.setdefault(check.request["model"], check.result or {})
     return list(newest.values())

@@ -1,27 +1,28 @@
 """`/v1/files`: upload and download of datasets. Other processes read their rows (`datasets.reading.background`)."""
 
 import re
+from functools import partial
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import ColumnElement, String, cast, func, literal, or_, select
-from sqlalchemy.dialects.postgresql import JSONB, JSONPATH, array
 
 from backend import blobs
-from backend.api.files.upload_form import UPLOAD_SCHEMA, Upload, parse_upload
-from backend.api.http.dependencies import Auth, Database, ObjectId, get_or_404, write_audit_entry
+from backend.api.files.upload_form import UPLOAD_SCHEMA, Upload, parse_upload, upload_body_bytes
+from backend.api.http.dependencies import Database, ObjectId, get_or_404, write_audit_entry
 from backend.api.http.downloads import download, image_response
-from backend.api.http.paging import After, ListItem, Order, Page, PageQuery, keyset_page, numbers_in_id, paginate
-from backend.api.http.search import Search, contains, search_session
+from backend.api.http.operations import BodyUpTo
+from backend.api.http.paging import After, ListItem, Order, Page, PageQuery, Search, numbers_in_id, page_of
+from backend.api.http.rights import DatasetsRead, DatasetsWrite
 from backend.datasets.reading.background import read_in_background, read_now
 from backend.datasets.reading.store import OnBadRows, delete_file, exported_lines, processed_file, store_bytes
 from backend.datasets.rows.rows import NormalRow
 from backend.db.base import unix_s
 from backend.db.engine import transaction
-from backend.db.files import DatasetRow, File, FileImage, FileStatus
+from backend.db.files import DatasetRow, File, FileStatus, files_of, has_image, rows_of
+from backend.db.search import search_limit
 from backend.errors import not_found
 from backend.quotas import require_storage
 
@@ -30,8 +31,6 @@ router = APIRouter(prefix="/files", tags=["files"])
 RESPOND_ASYNC = re.compile(r"(?:^|[,\s])respond-async(?:$|[,;\s])", re.IGNORECASE)
 """The preference of RFC 7240."""
 RowNumber = Annotated[int, Field(ge=0, le=10**9)]
-MESSAGE_TEXTS = '$[*].content[*] ? (@.type() == "string" || exists(@.text))'
-"""JSON path to the texts of messages: contents that are strings, and parts with a text."""
 Prefer = Annotated[str, Header(max_length=1000, description="`respond-async`: respond before the rows are read.")]
 
 
@@ -92,12 +91,13 @@ class FileRow(ListItem):
     "",
     openapi_extra=UPLOAD_SCHEMA,
     responses={202: {"model": FileObject, "description": "Stored; its rows are being read."}},
+    dependencies=[Depends(BodyUpTo(upload_body_bytes))],
 )
 def create_file(
     upload: Annotated[Upload, Depends(parse_upload)],
     request: Request,
     response: Response,
-    who: Auth,
+    caller: DatasetsWrite,
     prefer: Prefer = "",
 ) -> FileObject:
     """Store a dataset. A file with an invalid line is refused, with the line number, and nothing is stored; with
@@ -107,44 +107,39 @@ def create_file(
     stored: poll the file until its `status` is no longer `uploaded`. An invalid file is then kept for a day with the
     status `error`.
     """
-    with transaction(project=who.project) as session:
-        require_storage(session, upload.size_bytes)
-    with transaction(project=who.project) as session:
+    with transaction(project=caller.project) as session:
+        require_storage(session, project=caller.project, additional_bytes=upload.size_bytes)
+    with transaction(project=caller.project) as session:
         file = store_bytes(session, upload.content, filename=upload.filename, mapping=upload.mapping)
-        require_storage(session)  # again: other uploads may have finished meanwhile
-        write_audit_entry(session, request, who)
+        require_storage(session, project=caller.project)  # again: other uploads may have finished meanwhile
+        write_audit_entry(session, request, caller)
     read_as_preferred(file, prefer, response, on_bad_rows=upload.on_bad_rows)
-    with transaction(project=who.project) as session:
-        return file_object(get_or_404(session, File, file.id, kind="file"))
+    with transaction(project=caller.project) as session:
+        return file_object(get_or_404(session, File, file.id, project=caller.project))
 
 
 @router.get("")
 def list_files(
-    _: Auth,
+    caller: DatasetsRead,
     session: Database,
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 10_000,
     order: Order = Order.DESC,
     purpose: Annotated[str | None, Query(max_length=100)] = None,
 ) -> Page[FileObject]:
-    statement = select(File)
-    if purpose is not None:
-        statement = statement.where(File.purpose == purpose)
-    return paginate(
-        session, statement, keys=(File.created_at, File.id), query=PageQuery(after, limit, order), to_item=file_object
-    )
+    files = files_of(caller.project, purpose=purpose)
+    return page_of(session, files, PageQuery(after, limit, order), to_item=file_object)
 
 
 @router.get("/{file_id}")
-def get_file(file_id: ObjectId, _: Auth, session: Database) -> FileObject:
-    return file_object(get_or_404(session, File, file_id, kind="file"))
+def get_file(file_id: ObjectId, caller: DatasetsRead, session: Database) -> FileObject:
+    return file_object(get_or_404(session, File, file_id, project=caller.project))
 
 
 @router.delete("/{file_id}")
-def remove_file(file_id: ObjectId, _: Auth, session: Database) -> FileDeleted:
+def remove_file(file_id: ObjectId, caller: DatasetsWrite, session: Database) -> FileDeleted:
     """Delete a file. 409 if a job uses it, or its rows are being read."""
-    get_or_404(session, File, file_id, kind="file")
-    delete_file(session, file_id)
+    delete_file(session, get_or_404(session, File, file_id, project=caller.project))
     return FileDeleted(id=file_id)
 
 
@@ -153,9 +148,9 @@ def remove_file(file_id: ObjectId, _: Auth, session: Database) -> FileDeleted:
     response_class=Response,
     responses={200: {"content": {"application/octet-stream": {}}}, 304: {"description": "Not modified."}},
 )
-def get_content(file_id: ObjectId, request: Request, _: Auth, session: Database) -> Response:
+def get_content(file_id: ObjectId, request: Request, caller: DatasetsRead, session: Database) -> Response:
     """Download the bytes as uploaded."""
-    file = get_or_404(session, File, file_id, kind="file")
+    file = get_or_404(session, File, file_id, project=caller.project)
     return download(
         request,
         sha256=file.sha256,
@@ -170,9 +165,9 @@ def get_content(file_id: ObjectId, request: Request, _: Auth, session: Database)
     response_class=Response,
     responses={200: {"content": {"application/jsonl": {}}}},
 )
-def export_rows(file_id: ObjectId, _: Auth, session: Database) -> Response:
+def export_rows(file_id: ObjectId, caller: DatasetsRead, session: Database) -> Response:
     """Download the accepted rows in their original form, as JSONL whatever the format of the file."""
-    file = processed_file(session, file_id)
+    file = processed_file(session, file_id, project=caller.project)
     name = f"{file.filename.rpartition('.')[0] or file.filename}.jsonl"
     headers = {"content-disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}"}
     return StreamingResponse(exported_lines(file), media_type="application/jsonl", headers=headers)
@@ -187,12 +182,11 @@ def get_image(
     file_id: ObjectId,
     sha256: Annotated[str, Path(pattern="^[0-9a-f]{64}$")],
     request: Request,
-    _: Auth,
+    caller: DatasetsRead,
     session: Database,
 ) -> Response:
     """Return an image of the file's rows, by the SHA-256 that a row lists."""
-    processed_file(session, file_id)
-    if session.get(FileImage, (file_id, sha256)) is None:
+    if not has_image(session, processed_file(session, file_id, project=caller.project), sha256):
         raise not_found("image of this file", sha256)
     return image_response(request, blobs.read(session, sha256), sha256=sha256)
 
@@ -200,7 +194,7 @@ def get_image(
 @router.get("/{file_id}/rows")
 def list_rows(
     file_id: ObjectId,
-    who: Auth,
+    caller: DatasetsRead,
     number: Annotated[
         list[RowNumber] | None,
         Query(max_length=500, description="Only these rows, counted from 0; repeat the parameter for several."),
@@ -211,17 +205,10 @@ def list_rows(
     order: Order = Order.ASC,
 ) -> Page[FileRow]:
     """List the file's rows in normal form. `search` covers question and reference, as the filter `text` does."""
-    statement = select(DatasetRow).where(DatasetRow.file_id == file_id)
-    if number is not None:
-        statement = statement.where(DatasetRow.number.in_(number))
-    if search is not None:
-        statement = statement.where(_text_contains(search))
-    cursor = numbers_in_id(after, pattern=r"row-(\d+)")
-    with search_session(project=who.project, advice="select the rows by number") as session:
-        processed_file(session, file_id)
-        return keyset_page(
-            session, statement, keys=(DatasetRow.number,), after=cursor, limit=limit, order=order, to_item=_row_object
-        )
+    with transaction(project=caller.project) as session, search_limit(session, advice="select the rows by number"):
+        rows = rows_of(processed_file(session, file_id, project=caller.project), numbers=number, search=search)
+        query, position = PageQuery(after, limit, order), partial(numbers_in_id, pattern=r"row-(\d+)")
+        return page_of(session, rows, query, to_item=_row_object, position=position)
 
 
 def read_as_preferred(file: File, prefer: str, response: Response, *, on_bad_rows: OnBadRows) -> None:
@@ -238,7 +225,7 @@ def file_object(file: File) -> FileObject:
     return FileObject(
         id=file.id,
         bytes=file.size_bytes,
-        created_at=unix_s(file.created_at) or 0,
+        created_at=unix_s(file.created_at),
         filename=file.filename,
         purpose=file.purpose,
         status=FileStatus(file.status),
@@ -249,16 +236,6 @@ def file_object(file: File) -> FileObject:
         parent_id=file.parent_id,
         change=file.change,
     )
-
-
-def _text_contains(search: str) -> ColumnElement[bool]:
-    """Build the condition that the texts of a row's messages or reference, not the JSON around them, match."""
-    messages = cast(DatasetRow.normal["messages"], JSONB)
-    word = func.jsonb_path_query(messages, cast(literal(MESSAGE_TEXTS), JSONPATH)).column_valued("word")
-    text = func.coalesce(word.op("->>")("text"), word.op("#>>")(array([], type_=String)), type_=String)
-    in_messages = select(literal(1)).where(contains(text, search)).exists()
-    references = (DatasetRow.normal["reference"][part].as_string() for part in ("answer", "solution", "trajectory"))
-    return or_(in_messages, *(contains(reference, search) for reference in references))
 
 
 def _row_object(stored: DatasetRow) -> FileRow:

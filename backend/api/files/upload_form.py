@@ -7,7 +7,7 @@ from typing import BinaryIO
 from fastapi import Request
 from starlette.datastructures import FormData, UploadFile
 
-from backend.api.http.dependencies import Auth
+from backend.api.http.dependencies import AnyCaller
 from backend.datasets.reading.store import OnBadRows
 from backend.datasets.rows.shape import ColumnMapping, parse_mapping
 from backend.errors import AppError
@@ -16,6 +16,8 @@ from backend.settings import settings
 PURPOSE = "fine-tune"
 FIELDS = ("file", "purpose", "mapping", "on_bad_rows")
 MAX_FIELD_BYTES = 16 * 1024
+FORM_EXTRA_BYTES = 64 * 1024
+"""Size of a multipart body besides the file."""
 MAX_NAME_CHARACTERS = 255
 
 
@@ -63,12 +65,17 @@ UPLOAD_SCHEMA = {
 }
 
 
-async def parse_upload(request: Request, _: Auth) -> AsyncIterator[Upload]:
+async def parse_upload(request: Request, _: AnyCaller) -> AsyncIterator[Upload]:
     """Parse the form, after authentication; the file is spooled to a temporary file, not held in memory."""
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise AppError("Send the file as multipart/form-data.", code="invalid_value", param="file")
     async with request.form(max_files=1, max_fields=len(FIELDS), max_part_size=MAX_FIELD_BYTES) as form:
         yield _upload(form)
+
+
+def upload_body_bytes() -> int:
+    """Return the largest size of a whole form."""
+    return settings().max_upload_bytes + FORM_EXTRA_BYTES
 
 
 def _upload(form: FormData) -> Upload:

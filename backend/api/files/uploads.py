@@ -6,20 +6,30 @@ from typing import Annotated, Any, BinaryIO, Literal
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
 from backend.api.files.routes import FileObject, Prefer, file_object, read_as_preferred
-from backend.api.files.upload_form import MAX_NAME_CHARACTERS, clean_name, require_purpose, require_size
-from backend.api.http.dependencies import Auth, Database, ObjectId, get_or_404, write_audit_entry
+from backend.api.files.upload_form import (
+    FORM_EXTRA_BYTES,
+    MAX_NAME_CHARACTERS,
+    clean_name,
+    require_purpose,
+    require_size,
+)
+from backend.api.http.bodies import RequestBody
+from backend.api.http.dependencies import AnyCaller, Database, ObjectId, get_or_404, write_audit_entry
+from backend.api.http.operations import BodyUpTo
 from backend.api.http.paging import ListItem
+from backend.api.http.rights import DatasetsRead, DatasetsWrite
 from backend.datasets.reading import uploads
 from backend.datasets.reading.store import OnBadRows
 from backend.datasets.rows.shape import ColumnMapping
 from backend.db.base import unix_s
 from backend.db.engine import transaction
 from backend.db.files import File
+from backend.db.projects import find_owned
 from backend.db.uploads import Upload, UploadStatus
 from backend.errors import AppError
 from backend.quotas import require_storage
@@ -27,10 +37,8 @@ from backend.quotas import require_storage
 router = APIRouter(prefix="/uploads", tags=["files"])
 
 
-class UploadRequest(BaseModel):
+class UploadRequest(RequestBody):
     """OpenAI's body, with `mapping` and `on_bad_rows` as in `POST /v1/files`."""
-
-    model_config = ConfigDict(extra="forbid")
 
     filename: str = Field(min_length=1, max_length=4 * MAX_NAME_CHARACTERS)
     purpose: str = Field(max_length=100, description="`fine-tune`.")
@@ -40,9 +48,7 @@ class UploadRequest(BaseModel):
     on_bad_rows: OnBadRows = OnBadRows.REJECT
 
 
-class CompleteRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class CompleteRequest(RequestBody):
     part_ids: list[str] = Field(
         min_length=1, max_length=uploads.MAX_PARTS, description="Ids of the parts, in the order of the file."
     )
@@ -98,9 +104,9 @@ PART_SCHEMA: dict[str, Any] = {
 }
 
 
-async def sent_part(upload_id: ObjectId, request: Request, who: Auth) -> AsyncIterator[Part]:
+async def sent_part(upload_id: ObjectId, request: Request, caller: AnyCaller) -> AsyncIterator[Part]:
     """Parse the form, after checking that the upload is pending; holds no database connection meanwhile."""
-    await run_in_threadpool(_require_pending, upload_id, who.project)
+    await run_in_threadpool(_require_pending, upload_id, caller.project)
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise AppError("Send the part as multipart/form-data.", code="invalid_value", param="data")
     async with request.form(max_files=1, max_fields=1) as form:
@@ -109,7 +115,7 @@ async def sent_part(upload_id: ObjectId, request: Request, who: Auth) -> AsyncIt
 
 def _require_pending(upload_id: str, project: str) -> None:
     with transaction(project=project) as session:
-        uploads.pending_upload(session, upload_id, exclusive=False)
+        uploads.pending_upload(session, upload_id, project=project, exclusive=False)
 
 
 def _part(form: FormData) -> Part:
@@ -127,11 +133,11 @@ def _part(form: FormData) -> Part:
 
 
 @router.post("")
-def create_upload(body: UploadRequest, _: Auth, session: Database) -> UploadObject:
+def create_upload(body: UploadRequest, caller: DatasetsWrite, session: Database) -> UploadObject:
     """Create an upload. Its parts have to be sent and joined within an hour."""
     require_purpose(body.purpose)
     require_size(body.bytes, param="bytes")
-    require_storage(session, body.bytes)
+    require_storage(session, project=caller.project, additional_bytes=body.bytes)
     upload = uploads.begin(
         session,
         filename=clean_name(body.filename),
@@ -145,17 +151,24 @@ def create_upload(body: UploadRequest, _: Auth, session: Database) -> UploadObje
 
 
 @router.get("/{upload_id}")
-def get_upload(upload_id: ObjectId, _: Auth, session: Database) -> UploadObject:
+def get_upload(upload_id: ObjectId, caller: DatasetsRead, session: Database) -> UploadObject:
     """Return an upload, until a day after it expires."""
-    upload = get_or_404(session, Upload, upload_id, kind="upload")
-    return upload_object(upload, file=None if upload.file_id is None else session.get(File, upload.file_id))
+    upload = get_or_404(session, Upload, upload_id, project=caller.project)
+    file = None if upload.file_id is None else find_owned(session, File, upload.file_id, project=caller.project)
+    return upload_object(upload, file=file)
 
 
-@router.post("/{upload_id}/parts", openapi_extra=PART_SCHEMA)
-def add_part(upload_id: ObjectId, part: Annotated[Part, Depends(sent_part)], _: Auth, session: Database) -> PartObject:
+@router.post(
+    "/{upload_id}/parts",
+    openapi_extra=PART_SCHEMA,
+    dependencies=[Depends(BodyUpTo(lambda: uploads.MAX_PART_BYTES + FORM_EXTRA_BYTES))],
+)
+def add_part(
+    upload_id: ObjectId, part: Annotated[Part, Depends(sent_part)], caller: DatasetsWrite, session: Database
+) -> PartObject:
     """Add a part; parts may be sent in parallel."""
-    stored = uploads.add_part(session, upload_id, part.content, size_bytes=part.size_bytes)
-    return PartObject(id=stored.id, created_at=unix_s(stored.created_at) or 0, upload_id=upload_id)
+    stored = uploads.add_part(session, upload_id, part.content, project=caller.project, size_bytes=part.size_bytes)
+    return PartObject(id=stored.id, created_at=unix_s(stored.created_at), upload_id=upload_id)
 
 
 @router.post(
@@ -167,41 +180,41 @@ def complete_upload(
     body: CompleteRequest,
     request: Request,
     response: Response,
-    who: Auth,
+    caller: DatasetsWrite,
     prefer: Prefer = "",
 ) -> UploadObject:
     """Join the parts to a file and read its rows, as `POST /v1/files` does (also with `Prefer: respond-async`).
 
     If the file is refused, it is not stored, and the upload can be completed again with another order of its parts.
     """
-    with transaction(project=who.project) as session:
-        upload, file = uploads.join(session, upload_id, part_ids=body.part_ids, md5=body.md5)
-        write_audit_entry(session, request, who)
+    with transaction(project=caller.project) as session:
+        upload, file = uploads.join(session, upload_id, project=caller.project, part_ids=body.part_ids, md5=body.md5)
+        write_audit_entry(session, request, caller)
     try:
         read_as_preferred(file, prefer, response, on_bad_rows=OnBadRows(upload.on_bad_rows))
     except AppError:
         with transaction() as session:
             uploads.reopen(session, upload_id)
         raise
-    with transaction(project=who.project) as session:
+    with transaction(project=caller.project) as session:
         uploads.forget_parts(session, upload_id)
-        return upload_object(upload, file=get_or_404(session, File, file.id, kind="file"))
+        return upload_object(upload, file=get_or_404(session, File, file.id, project=caller.project))
 
 
 @router.post("/{upload_id}/cancel")
-def cancel_upload(upload_id: ObjectId, _: Auth, session: Database) -> UploadObject:
+def cancel_upload(upload_id: ObjectId, caller: DatasetsWrite, session: Database) -> UploadObject:
     """Cancel an upload and delete its parts."""
-    return upload_object(uploads.cancel(session, upload_id), file=None)
+    return upload_object(uploads.cancel(session, upload_id, project=caller.project), file=None)
 
 
 def upload_object(upload: Upload, *, file: File | None) -> UploadObject:
     return UploadObject(
         id=upload.id,
         bytes=upload.size_bytes,
-        created_at=unix_s(upload.created_at) or 0,
+        created_at=unix_s(upload.created_at),
         filename=upload.filename,
         purpose=upload.purpose,
         status=uploads.status_of(upload),
-        expires_at=unix_s(upload.expires_at) or 0,
+        expires_at=unix_s(upload.expires_at),
         file=None if file is None else file_object(file),
     )

@@ -1,16 +1,17 @@
 """`/v1/files/{id}/…`: new versions of stored files, their differences, and the training history of their rows."""
 
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from sqlalchemy import select
-from sqlalchemy.orm import load_only
+from pydantic import BaseModel, Field, model_validator
 
 from backend.api.files.routes import FileObject, file_object
 from backend.api.http.authentication import Caller
-from backend.api.http.dependencies import Auth, Database, ObjectId, audit_action, get_or_404
-from backend.api.http.paging import After, ListItem, Order, Page, keyset_page, numbers_in_id, page
+from backend.api.http.bodies import RequestBody
+from backend.api.http.dependencies import Database, ObjectId, audit_action, get_or_404
+from backend.api.http.paging import After, ListItem, Order, Page, PageQuery, numbers_in_id, page, page_of
+from backend.api.http.rights import DatasetsRead, DatasetsWrite
 from backend.datasets.analysis.leakage import LEAST_VALIDATION_ROWS
 from backend.datasets.reading.store import processed_file
 from backend.datasets.versions.background import SplitTask, VersionTask, create_in_child
@@ -21,7 +22,7 @@ from backend.datasets.versions.edits import MAX_EDITS, MAX_ROW, Edit
 from backend.datasets.versions.filters import MAX_FILTERS, Filter
 from backend.datasets.versions.history import RowHistoryEntry, row_histories
 from backend.db.engine import transaction
-from backend.db.files import DatasetRow, File
+from backend.db.files import File, row_hashes_of
 from backend.quotas import require_storage
 
 MAX_SEED = 2**31
@@ -29,10 +30,8 @@ MAX_SEED = 2**31
 router = APIRouter(prefix="/files/{file_id}", tags=["files"])
 
 
-class VersionRequest(BaseModel):
+class VersionRequest(RequestBody):
     """`edits` address rows by their number in this file; `filters` then remove rows that were not edited."""
-
-    model_config = ConfigDict(extra="forbid")
 
     edits: list[Edit] = Field(default_factory=list, max_length=MAX_EDITS)
     filters: list[Filter] = Field(default_factory=list, max_length=MAX_FILTERS)
@@ -45,11 +44,9 @@ class VersionRequest(BaseModel):
     )
 
 
-class SplitRequest(BaseModel):
+class SplitRequest(RequestBody):
     """`share` or `rows`: size of the validation side. `stratify_by`: `answer`, or a column or path of the items, whose
     values then have the same proportions on both sides."""
-
-    model_config = ConfigDict(extra="forbid")
 
     share: float | None = Field(None, gt=0, lt=1, allow_inf_nan=False)
     rows: int | None = Field(None, ge=LEAST_VALIDATION_ROWS, le=MAX_ROW)
@@ -111,56 +108,61 @@ class DatasetRowHistory(ListItem):
 
 
 @router.post("/versions")
-def create_version(file_id: ObjectId, body: VersionRequest, request: Request, who: Auth) -> FileObject:
+def create_version(file_id: ObjectId, body: VersionRequest, request: Request, caller: DatasetsWrite) -> FileObject:
     """Create a new file from this one, with rows rewritten, deleted, appended or filtered. This file is unchanged."""
     task = VersionTask(
-        file_id=_processed_file_id(file_id, who=who),
-        project=who.project,
-        audit_action=audit_action(request, who),
+        file_id=_processed_file_id(file_id, caller=caller),
+        project=caller.project,
+        audit_action=audit_action(request, caller),
         edits=body.edits,
         filters=body.filters,
         filename=body.filename,
     )
-    (created,) = _create_files(task, who=who)
+    (created,) = _create_files(task, caller=caller)
     return created
 
 
 @router.post("/split")
-def split_file(file_id: ObjectId, body: SplitRequest, request: Request, who: Auth) -> SplitObject:
+def split_file(file_id: ObjectId, body: SplitRequest, request: Request, caller: DatasetsWrite) -> SplitObject:
     """Split a file into two new ones, for training and validation, which together contain every row once.
 
     The same seed gives the same split. Equal rows stay on one side, so that a job leaves none out."""
     task = SplitTask(
-        file_id=_processed_file_id(file_id, who=who),
-        project=who.project,
-        audit_action=audit_action(request, who),
+        file_id=_processed_file_id(file_id, caller=caller),
+        project=caller.project,
+        audit_action=audit_action(request, caller),
         share=body.share,
         rows=body.rows,
         seed=body.seed,
         stratify_by=body.stratify_by,
     )
-    train, validation = _create_files(task, who=who)
+    train, validation = _create_files(task, caller=caller)
     return SplitObject(train=train, validation=validation)
 
 
 @router.get("/versions")
-def list_versions(file_id: ObjectId, _: Auth, session: Database) -> Page[FileObject]:
+def list_versions(file_id: ObjectId, caller: DatasetsRead, session: Database) -> Page[FileObject]:
     """List this file, its ancestors and all versions of these, oldest first."""
-    return page([file_object(each) for each in family(session, get_or_404(session, File, file_id, kind="file"))])
+    return page(
+        [file_object(each) for each in family(session, get_or_404(session, File, file_id, project=caller.project))]
+    )
 
 
 @router.get("/difference")
 def get_difference(
     file_id: ObjectId,
-    _: Auth,
+    caller: DatasetsRead,
     session: Database,
     to: Annotated[str, Query(min_length=1, max_length=200, description="The file to compare with.")],
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> DifferencePage:
     """List rows added, removed and changed from this file to the other, in the order of the other."""
-    file, other = processed_file(session, file_id), processed_file(session, to)
-    offset = sum(numbers_in_id(after, pattern=r"difference-(\d+)") or [-1]) + 1
+    file, other = (
+        processed_file(session, file_id, project=caller.project),
+        processed_file(session, to, project=caller.project),
+    )
+    offset = 0 if after is None else numbers_in_id(after, pattern=r"difference-(\d+)")[0] + 1
     compared = difference(session, file, to=other, offset=offset, limit=limit)
     differences = page(
         [_difference_object(each, index=index) for index, each in enumerate(compared.listed, start=offset)],
@@ -173,43 +175,38 @@ def get_difference(
 @router.get("/history")
 def list_history(
     file_id: ObjectId,
-    _: Auth,
+    caller: DatasetsRead,
     session: Database,
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
     order: Order = Order.ASC,
 ) -> Page[DatasetRowHistory]:
     """List how often each row was solved, by job. Rows are identified by hash, so versions share their history."""
-    processed_file(session, file_id)
-    rows = keyset_page(
+    rows = page_of(
         session,
-        select(DatasetRow)
-        .where(DatasetRow.file_id == file_id)
-        .options(load_only(DatasetRow.row_hash, raiseload=True)),  # not the rows themselves, which may be large
-        keys=(DatasetRow.number,),
-        after=numbers_in_id(after, pattern=r"row-(\d+)"),
-        limit=limit,
-        order=order,
+        row_hashes_of(processed_file(session, file_id, project=caller.project)),
+        PageQuery(after, limit, order),
+        position=partial(numbers_in_id, pattern=r"row-(\d+)"),
         to_item=lambda row: DatasetRowHistory(id=f"row-{row.number}", row=row.number, row_hash=row.row_hash, jobs=[]),
     )
-    histories = row_histories(session, [row.row_hash for row in rows.data])
+    histories = row_histories(session, [row.row_hash for row in rows.data], project=caller.project)
     for row in rows.data:
         row.jobs = [_row_in_job(each) for each in histories.get(row.row_hash, [])]
     return rows
 
 
-def _processed_file_id(file_id: str, *, who: Caller) -> str:
+def _processed_file_id(file_id: str, *, caller: Caller) -> str:
     """Check that the file is processed, in its own transaction: a long request must hold no connection."""
-    with transaction(project=who.project) as session:
-        file = processed_file(session, file_id)
-        require_storage(session, file.size_bytes)
+    with transaction(project=caller.project) as session:
+        file = processed_file(session, file_id, project=caller.project)
+        require_storage(session, project=caller.project, additional_bytes=file.size_bytes)
         return file.id
 
 
-def _create_files(task: VersionTask | SplitTask, *, who: Caller) -> list[FileObject]:
+def _create_files(task: VersionTask | SplitTask, *, caller: Caller) -> list[FileObject]:
     file_ids = create_in_child(task)
-    with transaction(project=who.project) as session:
-        return [file_object(get_or_404(session, File, file_id, kind="file")) for file_id in file_ids]
+    with transaction(project=caller.project) as session:
+        return [file_object(get_or_404(session, File, file_id, project=caller.project)) for file_id in file_ids]
 
 
 def _difference_object(each: RowDifference, *, index: int) -> DifferingRow:

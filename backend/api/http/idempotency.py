@@ -20,6 +20,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from backend.api.http.authentication import Caller
+from backend.api.http.operations import Operation, operation_of
 from backend.db import idempotency
 from backend.db.engine import transaction
 from backend.db.idempotency import Attempt, IdempotentRequest
@@ -27,11 +28,10 @@ from backend.errors import AppError
 
 HEADER = "idempotency-key"
 MAX_KEY = 255
-MAX_ANSWER_BYTES = 1024 * 1024
+MAX_RESPONSE_BYTES = 1024 * 1024
 LEASE_RENEWAL_S = 20.0
 TRANSIENT_STATUSES = {408, 409, 429}
 """Statuses that may differ on the next attempt."""
-SHOWS_SECRETS = ("/v1/keys", "/v1/webhooks", "/v1/projects")
 
 log = structlog.get_logger()
 
@@ -44,13 +44,13 @@ class Idempotency:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope) if scope["type"] == "http" and scope["method"] == "POST" else Headers()
-        key, who = headers.get(HEADER), scope.get("state", {}).get("caller")
-        if key is None or who is None:
+        key, caller = headers.get(HEADER), scope.get("state", {}).get("caller")
+        if key is None or caller is None:
             await self.app(scope, receive, send)
             return
-        _require_usable(key, path=scope["path"])
+        _require_usable(key, operation=operation_of(scope))
         body = _BodyHash(headers)
-        begun = await run_in_threadpool(_begin, _record_name(key, path=scope["path"], who=who))
+        begun = await run_in_threadpool(_begin, _record_name(key, path=scope["path"], caller=caller))
         if isinstance(begun, Attempt):
             await self._execute(scope, body.reading(receive), send, attempt=begun, body=body)
         else:
@@ -137,7 +137,7 @@ class _RecordedResponse:
             self._json = content_type.startswith("application/json")
         elif message["type"] == "http.response.body":
             self._size += len(message.get("body", b""))
-            if self._json and self._size <= MAX_ANSWER_BYTES:
+            if self._json and self._size <= MAX_RESPONSE_BYTES:
                 self._pieces.append(message.get("body", b""))
             self.ended = not message.get("more_body", False)
 
@@ -148,15 +148,15 @@ class _RecordedResponse:
     @property
     def is_storable(self) -> bool:
         final = 200 <= self.status < 500 and self.status not in TRANSIENT_STATUSES
-        return final and self._json and self.ended and self._size <= MAX_ANSWER_BYTES
+        return final and self._json and self.ended and self._size <= MAX_RESPONSE_BYTES
 
 
-def _require_usable(key: str, *, path: str) -> None:
+def _require_usable(key: str, *, operation: Operation | None) -> None:
     if not 1 <= len(key) <= MAX_KEY or not key.isprintable() or not key.isascii():
         raise AppError(
             f"Idempotency-Key must have 1 to {MAX_KEY} printable ASCII characters.", code="invalid_value", param=HEADER
         )
-    if path.startswith(SHOWS_SECRETS):
+    if operation is not None and operation.shows_secret:
         raise AppError(
             "Idempotency-Key is not supported here: the response contains a secret, which is not stored.",
             code="invalid_value",
@@ -164,8 +164,8 @@ def _require_usable(key: str, *, path: str) -> None:
         )
 
 
-def _record_name(key: str, *, path: str, who: Caller) -> str:
-    return hashlib.sha256("\n".join((who.project, who.id, path, key)).encode()).hexdigest()
+def _record_name(key: str, *, path: str, caller: Caller) -> str:
+    return hashlib.sha256("\n".join((caller.project, caller.id, path, key)).encode()).hexdigest()
 
 
 async def _replay(earlier: IdempotentRequest, body: _BodyHash, receive: Receive) -> Response:
@@ -218,7 +218,9 @@ def _extend(attempt: Attempt) -> None:
 
 def _store_response(attempt: Attempt, body_sha256: str, response: _RecordedResponse) -> None:
     with transaction() as session:
-        idempotency.keep_answer(session, attempt, body_sha256=body_sha256, status=response.status, answer=response.text)
+        idempotency.store_response(
+            session, attempt, body_sha256=body_sha256, status=response.status, answer=response.text
+        )
 
 
 def _forget(attempt: Attempt) -> None:

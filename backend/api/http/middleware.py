@@ -1,29 +1,25 @@
-"""Middleware around every request: its id and log line, the body limit, and the handler of unexpected errors."""
+"""Middleware around every request: its id, log line and unexpected errors, the limit of its body, its caller."""
 
-import re
 import time
-from collections.abc import MutableMapping
 from traceback import format_exc
-from typing import Any
 
 import structlog
 from fastapi.exceptions import HTTPException
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from backend.api.http.authentication import Caller, authenticate, bearer, unauthorised
 from backend.api.http.errors import error_response, internal_error
-from backend.datasets.reading.uploads import MAX_PART_BYTES
+from backend.api.http.operations import V1, operation_of
+from backend.api.http.rate_limit import limit_rate
+from backend.api.http.rights import Right
 from backend.errors import AppError
 from backend.ids import new_id
-from backend.settings import settings
 
-JSON_LIMIT_BYTES = 8 * 1024 * 1024
-FORM_EXTRA_BYTES = 64 * 1024
-"""Size of a multipart body besides the file."""
-UPLOAD_PATH = "/v1/files"
-PROBES = ("/healthz", "/readyz", "/metrics")
-"""Requested every few seconds; logging them would hide other requests."""
-PART_PATH = re.compile(r"/v1/uploads/[^/]+/parts")
+BODY_LIMIT_BYTES = 8 * 1024 * 1024
+"""Limit of routes that are not `BodyUpTo` another one."""
 
 log = structlog.get_logger()
 
@@ -63,7 +59,8 @@ class RequestIds:
 
 def _log_request(scope: Scope, status: int, *, seconds: float) -> None:
     """Log the request without its query, which may contain a search text."""
-    if scope["path"] not in PROBES:
+    operation = operation_of(scope)
+    if operation is None or operation.is_logged:
         job = scope.get("path_params", {}).get("job_id")
         ids = {} if job is None else {"job": job}
         log.info("request", method=scope["method"], path=scope["path"], status=status, seconds=round(seconds, 4), **ids)
@@ -96,13 +93,43 @@ class BodyLimit:
         await self.app(scope, bounded_receive, send)
 
 
-def _limit_bytes(scope: MutableMapping[str, Any]) -> int:
-    if scope["method"] == "POST" and scope["path"] == UPLOAD_PATH:
-        return settings().max_upload_bytes + FORM_EXTRA_BYTES
-    if scope["method"] == "POST" and PART_PATH.fullmatch(scope["path"]):
-        return MAX_PART_BYTES + FORM_EXTRA_BYTES
-    return JSON_LIMIT_BYTES
+def _limit_bytes(scope: Scope) -> int:
+    operation = operation_of(scope)
+    larger = None if operation is None else operation.body_limit_bytes
+    return BODY_LIMIT_BYTES if larger is None else larger()
 
 
 def _too_large(limit: int) -> AppError:
     return AppError(f"The body is larger than {limit} bytes.", status=413, code="body_too_large")
+
+
+class Authentication:
+    """Stores the caller in `request.state`: known, allowed and counted before the body is read or a response replayed.
+
+    A path that does not exist requires a caller too, with any right, so that strangers learn nothing about it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            operation = operation_of(scope)
+            right = None if operation is None else operation.right
+            if right is not None or (operation is None and scope["path"].startswith(f"{V1}/")):
+                request = Request(scope)
+                credentials = await bearer(request)
+                if credentials is None:
+                    raise unauthorised(
+                        "No API key was sent: send the header 'Authorization: Bearer YOUR_KEY'.", "missing_api_key"
+                    )
+                request.state.caller = await run_in_threadpool(_admit, credentials.credentials, right=right)
+        await self.app(scope, receive, send)
+
+
+def _admit(secret: str, *, right: Right | None) -> Caller:
+    caller = authenticate(secret)
+    if right is not None:
+        right.require(caller)
+    limit_rate(caller.id)
+    return caller

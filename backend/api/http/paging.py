@@ -11,12 +11,13 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from fastapi import Depends, Query
 from pydantic import BaseModel
-from sqlalchemy import Select, tuple_
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import Session
 
+from backend.db.pages import Listing, position_of, rows_after
 from backend.errors import AppError
 
 MAX_NUMBER_DIGITS = 12
+MAX_SEARCH_CHARACTERS = 200
 
 
 class ListItem(BaseModel):
@@ -46,6 +47,10 @@ class Page(BaseModel, Generic[Item]):
 
 After = Annotated[str | None, Query(max_length=200, description="Id of the last item of the previous page.")]
 Limit = Annotated[int, Query(ge=1, le=100)]
+Search = Annotated[
+    str | None,
+    Query(min_length=1, max_length=MAX_SEARCH_CHARACTERS, description="Part of the text, case-insensitive."),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,70 +74,34 @@ def page(data: list[Item], *, has_more: bool = False) -> Page[Item]:
     )
 
 
-def paginate(
+def page_of(
     session: Session,
-    statement: Select[Row],
-    *,
-    keys: Sequence[InstrumentedAttribute[Any]],
+    listing: Listing[Row],
     query: PageQuery,
-    to_item: Callable[[Row], Item],
-) -> Page[Item]:
-    """Return the requested page of objects whose id is the last of `keys`. Raises AppError 400."""
-    cursor = cursor_values(session, statement, id_column=keys[-1], keys=keys, after=query.after)
-    return keyset_page(
-        session, statement, keys=keys, after=cursor, limit=query.limit, order=query.order, to_item=to_item
-    )
-
-
-def keyset_page(
-    session: Session,
-    statement: Select[Row],
     *,
-    keys: Sequence[InstrumentedAttribute[Any]],
-    after: Sequence[Any] | None,
-    limit: int,
-    order: Order,
     to_item: Callable[[Row], Item],
+    position: Callable[[str], Sequence[Any]] | None = None,
 ) -> Page[Item]:
-    """Return one page of the statement's objects, ordered by `keys`, which are unique together.
+    """Return the requested page of the list. Raises AppError 400 for a cursor that is not in it.
 
-    `after` are the values of `keys` of the last item of the previous page.
+    `position` reads the values of the list's keys from the id of an item; without it, the id is the last key.
     """
-    descending = order is Order.DESC
-    if after is not None:
-        row, cursor = tuple_(*keys), tuple_(*after)
-        statement = statement.where(row < cursor if descending else row > cursor)
-    statement = statement.order_by(*(key.desc() if descending else key.asc() for key in keys)).limit(limit + 1)
-    rows = session.scalars(statement).all()
-    return page([to_item(row) for row in rows[:limit]], has_more=len(rows) > limit)
+    reached = None
+    if query.after is not None:
+        reached = position_of(session, listing, query.after) if position is None else position(query.after)
+        if reached is None:
+            raise invalid_cursor(query.after)
+    rows, has_more = rows_after(
+        session, listing, position=reached, limit=query.limit, descending=query.order is Order.DESC
+    )
+    return page([to_item(row) for row in rows], has_more=has_more)
 
 
-def cursor_values(
-    session: Session,
-    statement: Select[Row],
-    *,
-    id_column: InstrumentedAttribute[str],
-    keys: Sequence[InstrumentedAttribute[Any]],
-    after: str | None,
-) -> Sequence[Any] | None:
-    """Return the values of `keys` of the object with the id `after`. Raises AppError if it is not in the list."""
-    if after is None:
-        return None
-    values = None
-    if "\0" not in after:
-        values = session.execute(statement.with_only_columns(*keys).where(id_column == after)).first()
-    if values is None:
-        raise invalid_cursor(after)
-    return list(values)
-
-
-def numbers_in_id(after: str | None, *, pattern: str) -> list[int] | None:
+def numbers_in_id(item_id: str, *, pattern: str) -> list[int]:
     """Parse the numbers in an id such as `12-3`; `pattern` has a group for each. Raises AppError 400."""
-    if after is None:
-        return None
-    match = re.fullmatch(pattern, after, re.ASCII)
+    match = re.fullmatch(pattern, item_id, re.ASCII)
     if match is None or any(len(digits) > MAX_NUMBER_DIGITS for digits in match.groups()):
-        raise invalid_cursor(after)
+        raise invalid_cursor(item_id)
     return [int(digits) for digits in match.groups()]
 
 

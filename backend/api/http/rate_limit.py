@@ -18,7 +18,7 @@ def limit_rate(caller_id: str) -> None:
     """Raise AppError 429 above RLSD_REQUESTS_PER_MINUTE. If the broker is unreachable, requests are allowed."""
     limit = RateLimitItemPerMinute(settings().requests_per_minute, namespace="rlsd")
     try:
-        allowed = _limiter().hit(limit, caller_id)
+        allowed = _limiter(settings().required_broker_url).hit(limit, caller_id)
     except StorageError as error:
         log.warning("rate limit not enforced: broker not reachable", error=str(error))
         return
@@ -32,6 +32,6 @@ def limit_rate(caller_id: str) -> None:
 
 
 @lru_cache(maxsize=1)
-def _limiter() -> SlidingWindowCounterRateLimiter:
-    url = settings().required_broker_url.replace("redis+socket://", "redis+unix://", 1)  # the spelling of `limits`
+def _limiter(broker_url: str) -> SlidingWindowCounterRateLimiter:
+    url = broker_url.replace("redis+socket://", "redis+unix://", 1)  # the spelling of `limits`
     return SlidingWindowCounterRateLimiter(storage_from_string(url, wrap_exceptions=True))

@@ -1,47 +1,79 @@
-"""The rights of each role, by route. Routes that are not listed follow the rule in `required_role`."""
+"""The rights of callers. The signature of each route names the one that it requires: `caller: DatasetsWrite`.
 
+A right is checked before the body is read (`middleware.Authentication`), and again where the route gets its caller.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from backend.api.http.authentication import Caller, bearer
 from backend.db.keys import Role
-from backend.db.projects import DEFAULT_PROJECT
-
-ADMIN_RESOURCES = ("keys", "members", "audit", "webhooks")
-"""Resources under `/v1` that only admins may see or change."""
-ADMINISTRATOR_RESOURCES = ("projects", "metrics")
-"""Resources that only admins of the first project may see or change: they reach beyond the caller's own project."""
-
-OPEN_TO_VIEWERS = ("/v1/chat/completions",)
-"""Paths of POST requests that change nothing and are open to viewers."""
-
-UNAUDITED_POSTS = ("/v1/files/preview", "/v1/fine_tuning/alpha/graders/validate", "/v1/fine_tuning/jobs/estimate")
-"""Paths of POST requests that store nothing, so they have no entry in the audit log."""
-
-PROTECTED_PREFIXES = ("/v1/", "/metrics")
-"""Prefixes of the paths that require authentication, whether the route exists or not."""
+from backend.errors import AppError
 
 
-def requires_authentication(path: str) -> bool:
-    return path.startswith(PROTECTED_PREFIXES)
+@dataclass(frozen=True, slots=True)
+class Right:
+    """What a caller must be: of the role `least` or above it, and, with `of_server`, an administrator of the server.
+
+    As a dependency it returns the caller.
+    """
+
+    least: Role
+    of_server: bool = False
+
+    async def __call__(self, request: Request, _: Annotated[object, Depends(bearer)]) -> Caller:
+        caller: Caller = request.state.caller
+        self.require(caller)
+        return caller
+
+    def require(self, caller: Caller) -> None:
+        """Raise AppError 403 if the caller does not have this right."""
+        if not caller.role.covers(self.least):
+            remedy = "for a key with that role" if caller.signed_in_until is None else "to give you that role"
+            raise _forbidden(
+                f"This requires the role '{self.least}', but '{caller.name}' has the role '{caller.role}': "
+                f"ask an admin of the project {remedy}."
+            )
+        if self.of_server and not caller.is_server_admin:
+            raise _forbidden("Only administrators of the server (admins of its first project) may do this.")
 
 
-def is_audited(method: str, path: str) -> bool:
-    return method not in ("GET", "HEAD") and path not in UNAUDITED_POSTS
+async def anyone() -> None:
+    """Let everyone make the request, without a key."""
 
 
-def required_role(method: str, path: str) -> Role:
-    """Return the lowest role that may make the request."""
-    if resource_of(path) in (*ADMIN_RESOURCES, *ADMINISTRATOR_RESOURCES):
-        return Role.ADMIN
-    return Role.VIEWER if method in ("GET", "HEAD") or path in OPEN_TO_VIEWERS else Role.EDITOR
+Anyone = Annotated[None, Depends(anyone)]
+
+VIEWER = Depends(Right(Role.VIEWER))
+EDITOR = Depends(Right(Role.EDITOR))
+ADMIN = Depends(Right(Role.ADMIN))
+SERVER_ADMIN = Depends(Right(Role.ADMIN, of_server=True))
+
+ProjectRead = Annotated[Caller, VIEWER]
+"""The caller's own project: quotas, usage, workers."""
+DatasetsRead = Annotated[Caller, VIEWER]
+DatasetsWrite = Annotated[Caller, EDITOR]
+VerifiersRead = Annotated[Caller, VIEWER]
+VerifiersWrite = Annotated[Caller, EDITOR]
+ChecksRead = Annotated[Caller, VIEWER]
+ChecksWrite = Annotated[Caller, EDITOR]
+JobsRead = Annotated[Caller, VIEWER]
+JobsWrite = Annotated[Caller, EDITOR]
+ComparisonsRead = Annotated[Caller, VIEWER]
+ComparisonsWrite = Annotated[Caller, EDITOR]
+ModelsRead = Annotated[Caller, VIEWER]
+ModelsWrite = Annotated[Caller, EDITOR]
+ModelsUse = Annotated[Caller, VIEWER]
+"""Chat, which changes nothing."""
+PeopleManage = Annotated[Caller, ADMIN]
+"""Keys and members of the caller's project."""
+AuditRead = Annotated[Caller, ADMIN]
+WebhooksManage = Annotated[Caller, ADMIN]
+ServerManage = Annotated[Caller, SERVER_ADMIN]
+"""What reaches beyond one project: all projects, and the metrics of the server."""
 
 
-def is_for_server_admins(path: str) -> bool:
-    return resource_of(path) in ADMINISTRATOR_RESOURCES
-
-
-def is_server_admin(role: Role, *, project: str) -> bool:
-    """Return whether this is an administrator of the server."""
-    return role is Role.ADMIN and project == DEFAULT_PROJECT
-
-
-def resource_of(path: str) -> str:
-    """Return the resource of a path: `files` for `/v1/files/file-1`."""
-    return path.removeprefix("/v1").strip("/").partition("/")[0]
+def _forbidden(message: str) -> AppError:
+    return AppError(message, status=403, code="permission_denied", type="permission_error")

@@ -2,10 +2,12 @@
 
 from typing import Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel
 
-from backend.api.http.dependencies import Auth, Database
+from backend.api.http.dependencies import Database
+from backend.api.http.operations import stores_nothing
+from backend.api.http.rights import JobsWrite
 from backend.core.hints import Hint
 from backend.core.methods import METHODS, MethodName
 from backend.jobs.create import CheckedJob, checked_job
@@ -53,14 +55,14 @@ class EstimateObject(BaseModel):
     currency: str | None = None
 
 
-@router.post("/estimate")
-def estimate_job(body: JobRequest, _: Auth, session: Database) -> EstimateObject:
+@router.post("/estimate", dependencies=[Depends(stores_nothing)])
+def estimate_job(body: JobRequest, caller: JobsWrite, session: Database) -> EstimateObject:
     """Estimate a job from the newest pre-flight of the same file and model, or from later steps of jobs on that file,
     with the same device type, number of devices, dtype, gradient checkpointing and generator; if there are none, from
     jobs of the model on other files. The body is that of a job and is validated in the same way.
     """
-    checked = checked_job(session, body, models=settings().models)
-    known = known_steps(session, checked.settings, model=body.model, training_file=checked.training.id)
+    checked = checked_job(session, body, project=caller.project, models=settings().models)
+    known = known_steps(session, checked.settings, model=body.model, training=checked.training)
     estimated = estimate(checked.settings, known=known.steps, held_out_rows=checked.held_out_rows)
     return _estimate_object(estimated, checked, known=known)
 

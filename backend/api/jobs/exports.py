@@ -4,27 +4,27 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import select
+from pydantic import BaseModel, Field
 from sqlalchemy.orm import Session
 
 from backend.api.checks import CheckProblem, CheckProgress
-from backend.api.http.dependencies import Auth, Database, JobOfPath, ObjectId
+from backend.api.http.bodies import RequestBody
+from backend.api.http.dependencies import Database, JobOfPath, ObjectId
 from backend.api.http.downloads import download
 from backend.api.http.paging import ListItem, Page, page
+from backend.api.http.rights import JobsRead, JobsWrite
 from backend.db.base import unix_s
-from backend.db.blobs import Blob
+from backend.db.blobs import size_of
 from backend.db.checks import Check, CheckStatus
-from backend.db.exports import Export
+from backend.db.exports import Export, check_of, exports_of, find_export
+from backend.db.jobs import Job
 from backend.errors import AppError, not_found
 from backend.jobs.exports import ExportDtype, ExportFormat, delete_export, request_export
 
 router = APIRouter(prefix="/fine_tuning/jobs/{job_id}/exports", tags=["exports"])
 
 
-class ExportRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class ExportRequest(RequestBody):
     format: ExportFormat
     dtype: ExportDtype | None = Field(
         None,
@@ -105,22 +105,21 @@ class DeletedExport(BaseModel):
 
 
 @router.post("")
-def create_export(body: ExportRequest, job: JobOfPath, _: Auth, session: Database) -> ExportObject:
+def create_export(body: ExportRequest, job: JobOfPath, _: JobsWrite, session: Database) -> ExportObject:
     """Create an export, or return the existing one for the same request. To retry, delete it first."""
     export = request_export(session, job, format=body.format, dtype=body.dtype, checkpoint_id=body.checkpoint)
     return _export_object(session, export)
 
 
 @router.get("")
-def list_exports(job: JobOfPath, _: Auth, session: Database) -> Page[ExportObject]:
+def list_exports(job: JobOfPath, _: JobsRead, session: Database) -> Page[ExportObject]:
     """List all exports of the job, newest first."""
-    statement = select(Export).where(Export.job_id == job.id).order_by(Export.created_at.desc(), Export.id)
-    return page([_export_object(session, export) for export in session.scalars(statement)])
+    return page([_export_object(session, export) for export in exports_of(session, job)])
 
 
 @router.get("/{export_id}")
-def get_export(job: JobOfPath, export_id: ObjectId, _: Auth, session: Database) -> ExportObject:
-    return _export_object(session, _export_of(session, job.id, export_id))
+def get_export(job: JobOfPath, export_id: ObjectId, _: JobsRead, session: Database) -> ExportObject:
+    return _export_object(session, _export_of(session, job, export_id))
 
 
 @router.get(
@@ -128,38 +127,39 @@ def get_export(job: JobOfPath, export_id: ObjectId, _: Auth, session: Database) 
     response_class=Response,
     responses={200: {"content": {"application/zip": {}}}, 304: {"description": "Not modified."}},
 )
-def get_export_content(job: JobOfPath, export_id: ObjectId, request: Request, _: Auth, session: Database) -> Response:
+def get_export_content(
+    job: JobOfPath, export_id: ObjectId, request: Request, _: JobsRead, session: Database
+) -> Response:
     """Download the ZIP, with its SHA-256 as ETag. 404 until the export has succeeded."""
-    export = _export_of(session, job.id, export_id)
+    export = _export_of(session, job, export_id)
     if export.sha256 is None:
         status = _export_object(session, export).status
         raise AppError(f"Export '{export_id}' is {status}: it has nothing to download.", status=404, code="not_ready")
-    blob = session.get_one(Blob, export.sha256)
     return download(
         request,
-        sha256=blob.sha256,
-        size_bytes=blob.size_bytes,
+        sha256=export.sha256,
+        size_bytes=size_of(session, export.sha256),
         filename=f"{job.suffix or job.id}-{export.format}.zip",
         media_type="application/zip",
     )
 
 
 @router.delete("/{export_id}")
-def remove_export(job: JobOfPath, export_id: ObjectId, _: Auth, session: Database) -> DeletedExport:
+def remove_export(job: JobOfPath, export_id: ObjectId, _: JobsWrite, session: Database) -> DeletedExport:
     """Delete an export, even while it is being created."""
-    delete_export(session, _export_of(session, job.id, export_id))
+    delete_export(session, _export_of(session, job, export_id))
     return DeletedExport(id=export_id, deleted=True)
 
 
-def _export_of(session: Session, job_id: str, export_id: str) -> Export:
-    export = None if "\0" in export_id else session.get(Export, export_id)
-    if export is None or export.job_id != job_id:
+def _export_of(session: Session, job: Job, export_id: str) -> Export:
+    export = find_export(session, job, export_id)
+    if export is None:
         raise not_found("export", export_id)
     return export
 
 
 def _export_object(session: Session, export: Export) -> ExportObject:
-    check = session.get_one(Check, export.check_id)
+    check = check_of(session, export)
     status, comparison, error = _outcome(check, offered=export.sha256 is not None)
     return ExportObject(
         id=export.id,
@@ -168,11 +168,11 @@ def _export_object(session: Session, export: Export) -> ExportObject:
         format=ExportFormat(export.format),
         dtype=None if export.dtype is None else ExportDtype(export.dtype),
         status=status,
-        created_at=unix_s(export.created_at) or 0,
+        created_at=unix_s(export.created_at),
         finished_at=unix_s(check.finished_at),
         progress=None if check.progress is None else CheckProgress.model_validate(check.progress),
         comparison=None if comparison is None else EquivalenceObject.model_validate(comparison),
-        size_bytes=None if export.sha256 is None else session.get_one(Blob, export.sha256).size_bytes,
+        size_bytes=None if export.sha256 is None else size_of(session, export.sha256),
         sha256=export.sha256,
         error=error,
     )

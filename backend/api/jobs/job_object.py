@@ -92,7 +92,7 @@ def job_object(session: Session, job: Job) -> JobObject:
     )
     return JobObject(
         id=job.id,
-        created_at=unix_s(job.created_at) or 0,
+        created_at=unix_s(job.created_at),
         finished_at=unix_s(job.finished_at),
         status=JobState(job.state),
         model=job.model,

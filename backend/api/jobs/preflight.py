@@ -6,10 +6,12 @@ A worker of the `sample` queue samples from the model; both return a check with 
 from typing import Annotated, Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from backend.api.checks import CheckObject, check_object, request_json
-from backend.api.http.dependencies import Auth, Database
+from backend.api.http.bodies import RequestBody
+from backend.api.http.dependencies import Database, get_or_404
+from backend.api.http.rights import JobsWrite
 from backend.checks import request_check, wait_for_check
 from backend.db.checks import Check
 from backend.db.engine import transaction
@@ -23,10 +25,8 @@ MAX_SAMPLES = 64
 router = APIRouter(prefix="/fine_tuning", tags=["checks"])
 
 
-class PreflightTrial(BaseModel):
+class PreflightTrial(RequestBody):
     """The fields shared with a job request, validated in the same way."""
-
-    model_config = ConfigDict(extra="forbid")
 
     model: str = Field(min_length=1, max_length=300)
     training_file: str = Field(max_length=200)
@@ -48,12 +48,13 @@ class TeacherPreviewRequest(PreflightTrial):
 
 
 @router.post("/preflight")
-def preflight(body: PreflightRequest, _: Auth, session: Database) -> CheckObject:
+def preflight(body: PreflightRequest, caller: JobsWrite, session: Database) -> CheckObject:
     """Sample from the base model and score: how often rows are solved, whether groups will be mixed, whether the hint
     helps, and how long training will take. The result is `{verdict, summary, findings, ...}`.
     """
     request = preflight_request(
         session,
+        project=caller.project,
         model=body.model,
         training_file=body.training_file,
         grader=body.grader,
@@ -69,14 +70,15 @@ def preflight(body: PreflightRequest, _: Auth, session: Database) -> CheckObject
 
 
 @router.post("/teacher-preview")
-def teacher_preview(body: TeacherPreviewRequest, who: Auth) -> CheckObject:
+def teacher_preview(body: TeacherPreviewRequest, caller: JobsWrite) -> CheckObject:
     """Return the exact prompts of a row: the student's, and the teacher's with its hint.
 
     Waits for the check; if it takes too long, the response is the check so far, to be polled.
     """
-    with transaction(project=who.project) as session:
+    with transaction(project=caller.project) as session:
         request = preview_request(
             session,
+            project=caller.project,
             model=body.model,
             training_file=body.training_file,
             grader=body.grader,
@@ -93,5 +95,5 @@ def teacher_preview(body: TeacherPreviewRequest, who: Auth) -> CheckObject:
     except AppError as error:
         if error.code != "no_worker":
             raise
-    with transaction(project=who.project) as session:
-        return check_object(session.get_one(Check, check_id))
+    with transaction(project=caller.project) as session:
+        return check_object(get_or_404(session, Check, check_id, project=caller.project))

@@ -1,24 +1,22 @@
-"""`/v1/fine_tuning/jobs/{id}/rollouts`: a job's completions, with filters and search, and the credit of their tokens.
+"""`/v1/fine_tuning/jobs/{id}/rollouts`: a job's completions, with filters and search, and their tokens' credit."""
 
-Filters scan one job's completions in key order. Steps and rows are found by index; other filters read the completions
-themselves, within the time limit of a search.
-"""
-
-from enum import StrEnum
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, Float, Select, and_, exists, or_, select, type_coerce
-from sqlalchemy.orm import Session, aliased, undefer
+from sqlalchemy.orm import Session
 
-from backend.api.http.dependencies import Auth, Database, JobOfPath, ObjectId
-from backend.api.http.paging import After, ListItem, Order, Page, keyset_page, numbers_in_id
-from backend.api.http.search import Search, contains, search_session
+from backend.api.http.dependencies import Database, JobOfPath, ObjectId
+from backend.api.http.paging import After, ListItem, Order, Page, PageQuery, Search, numbers_in_id, page_of
+from backend.api.http.rights import JobsRead
 from backend.api.verifiers.graders import ScoreRecordObject
+from backend.db.engine import transaction
 from backend.db.jobs import Job
+from backend.db.search import search_limit
 from backend.db.training import Rollout
 from backend.errors import AppError, not_found
+from backend.jobs.rollouts import Outcome, RolloutFilter, find_rollout, rollouts_of
 from backend.verifiers.record import ScoreStatus
 
 MAX_NUMBER = 10**12
@@ -28,17 +26,6 @@ router = APIRouter(prefix="/fine_tuning/jobs/{job_id}", tags=["runs"])
 
 Number = Annotated[int | None, Query(ge=0, le=MAX_NUMBER)]
 ScoreBound = Annotated[float | None, Query(allow_inf_nan=False)]
-
-
-class Outcome(StrEnum):
-    RIGHT = "right"
-    """The score is above the job's `success_above`."""
-    WRONG = "wrong"
-    """The score is not above `success_above`."""
-    FAULT = "fault"
-    """The verifier failed or was stopped."""
-    ABSTAIN = "abstain"
-    """The verifier returned no score on purpose."""
 
 
 class RolloutObject(ListItem):
@@ -74,7 +61,7 @@ class TokensObject(BaseModel):
 @router.get("/rollouts")
 def list_rollouts(
     job: JobOfPath,
-    who: Auth,
+    caller: JobsRead,
     step: Number = None,
     row: Number = None,
     status: ScoreStatus | None = None,
@@ -94,37 +81,31 @@ def list_rollouts(
     order: Order = Order.ASC,
 ) -> Page[RolloutObject]:
     """List completions, by step. A bound on the score excludes completions without a score."""
-    statement = select(Rollout).where(Rollout.job_id == job.id)
-    for column, value in ((Rollout.step, step), (Rollout.row, row)):
-        if value is not None:
-            statement = statement.where(column == value)
-    if status is not None:
-        statement = statement.where(Rollout.record["status"].as_string() == status)
-    if outcome:
-        statement = _with_outcome(statement, outcome, job=job)
-    score = Rollout.record["score"].as_float()
-    if min_score is not None:
-        statement = statement.where(score >= min_score)
-    if max_score is not None:
-        statement = statement.where(score <= max_score)
-    if mixed:
-        statement = statement.where(_in_mixed_group(job))
-    if with_tokens:
-        statement = statement.where(Rollout.has_tokens)
-    if search is not None:
-        statement = statement.where(contains(Rollout.completion, search))
-    cursor = numbers_in_id(after, pattern=ROLLOUT_ID)
-    keys = (Rollout.step, Rollout.number)
-    with search_session(project=who.project, advice="limit it to a step or a row") as session:
-        return keyset_page(
-            session, statement, keys=keys, after=cursor, limit=limit, order=order, to_item=_rollout_object
+    filters = RolloutFilter(
+        step=step,
+        row=row,
+        status=status,
+        outcomes=outcome or (),
+        min_score=min_score,
+        max_score=max_score,
+        mixed=mixed,
+        with_tokens=with_tokens,
+        search=search,
+    )
+    with transaction(project=caller.project) as session, search_limit(session, advice="limit it to a step or a row"):
+        return page_of(
+            session,
+            rollouts_of(job, filters),
+            PageQuery(after, limit, order),
+            to_item=_rollout_object,
+            position=partial(numbers_in_id, pattern=ROLLOUT_ID),
         )
 
 
 @router.get("/rollouts/{rollout_id}/tokens")
-def get_tokens(job: JobOfPath, rollout_id: ObjectId, _: Auth, session: Database) -> TokensObject:
+def get_tokens(job: JobOfPath, rollout_id: ObjectId, _: JobsRead, session: Database) -> TokensObject:
     """Return the tokens of a completion and their credit. 404 if they were not stored."""
-    rollout = _rollout(session, job, rollout_id, undefer(Rollout.tokens))
+    rollout = _rollout(session, job, rollout_id, with_tokens=True)
     if rollout.tokens is None:
         raise AppError(
             f"The tokens of '{rollout_id}' were not stored: increase token_share to store more in future jobs.",
@@ -135,47 +116,21 @@ def get_tokens(job: JobOfPath, rollout_id: ObjectId, _: Auth, session: Database)
 
 
 @router.get("/rollouts/{rollout_id}")
-def get_rollout(job: JobOfPath, rollout_id: ObjectId, _: Auth, session: Database) -> RolloutObject:
+def get_rollout(job: JobOfPath, rollout_id: ObjectId, _: JobsRead, session: Database) -> RolloutObject:
     """Return one completion."""
-    return _rollout_object(_rollout(session, job, rollout_id))
+    return _rollout_object(_rollout(session, job, rollout_id, with_tokens=False))
 
 
-def _rollout(session: Session, job: Job, rollout_id: str, *options: Any) -> Rollout:
+def _rollout(session: Session, job: Job, rollout_id: str, *, with_tokens: bool) -> Rollout:
     """Return the rollout with this id. Raises AppError 404."""
     try:
-        numbers = numbers_in_id(rollout_id, pattern=ROLLOUT_ID) or [0, 0]
+        step, number = numbers_in_id(rollout_id, pattern=ROLLOUT_ID)
     except AppError:
         raise not_found("rollout", rollout_id) from None
-    rollout = session.get(Rollout, (job.id, *numbers), options=options)
+    rollout = find_rollout(session, job, step=step, number=number, with_tokens=with_tokens)
     if rollout is None:
         raise not_found("rollout", rollout_id)
     return rollout
-
-
-def _score(table: Any) -> ColumnElement[float]:
-    return type_coerce(table.record["score"].as_float(), Float)
-
-
-def _with_outcome(statement: Select[Any], outcomes: list[Outcome], *, job: Job) -> Select[Any]:
-    score, status, above = _score(Rollout), Rollout.record["status"].as_string(), job.spec["success_above"]
-    conditions = {
-        Outcome.RIGHT: score > above,
-        Outcome.WRONG: score <= above,
-        Outcome.FAULT: status.in_((ScoreStatus.ERROR, ScoreStatus.TIMEOUT)),
-        Outcome.ABSTAIN: status == ScoreStatus.ABSTAIN,
-    }
-    return statement.where(or_(*(conditions[outcome] for outcome in outcomes)))
-
-
-def _in_mixed_group(job: Job) -> ColumnElement[bool]:
-    """Build the condition that the question was answered both right and wrong in the same step."""
-
-    def any_rollout(other: Any, condition: ColumnElement[bool]) -> ColumnElement[bool]:
-        same = and_(other.job_id == Rollout.job_id, other.step == Rollout.step, other.row == Rollout.row)
-        return exists(select(1).where(same, condition))
-
-    good, bad, above = aliased(Rollout), aliased(Rollout), job.spec["success_above"]
-    return and_(any_rollout(good, _score(good) > above), any_rollout(bad, _score(bad) <= above))
 
 
 def _rollout_object(rollout: Rollout) -> RolloutObject:

@@ -5,15 +5,15 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel
-from sqlalchemy import Select, or_, select
 
-from backend.api.http.dependencies import Auth, Database, JobOfPath, ObjectId
-from backend.api.http.paging import After, Limit, ListItem, Order, Page, PageParams, PageQuery, paginate
+from backend.api.http.dependencies import Database, JobOfPath
+from backend.api.http.paging import After, Limit, ListItem, Order, Page, PageParams, PageQuery, page_of
+from backend.api.http.rights import JobsRead, JobsWrite
 from backend.api.jobs.job_object import JobObject, job_object
 from backend.db.base import unix_s
-from backend.db.blobs import Blob
-from backend.db.jobs import Job, JobEvent
-from backend.db.training import Checkpoint
+from backend.db.blobs import size_of
+from backend.db.jobs import Job, JobEvent, events_of, jobs_of
+from backend.db.training import Checkpoint, checkpoints_of
 from backend.errors import AppError
 from backend.jobs import control
 from backend.jobs.checks import detailed_checks
@@ -75,15 +75,15 @@ class JobChecksInFull(BaseModel):
 
 
 @router.post("")
-def create(body: JobRequest, _: Auth, session: Database) -> JobObject:
+def create(body: JobRequest, caller: JobsWrite, session: Database) -> JobObject:
     """Create a job and queue it. Unsupported parameters are refused by name."""
-    return job_object(session, create_job(session, body, models=settings().models))
+    return job_object(session, create_job(session, body, project=caller.project, models=settings().models))
 
 
 @router.get("")
 def list_jobs(
     request: Request,
-    _: Auth,
+    caller: JobsRead,
     session: Database,
     query: PageParams,
     status: Annotated[
@@ -96,76 +96,66 @@ def list_jobs(
     ] = None,
 ) -> Page[JobObject]:
     """List jobs, newest first. `metadata[key]=value` and `metadata=null` filter by metadata."""
-    statement = _with_metadata(select(Job), request)
-    if status is not None:
-        statement = statement.where(Job.state.in_(status))
-    if name is not None:
-        if "\0" in name:
-            raise AppError("The name contains a NUL character.", code="invalid_value", param="name")
-        statement = statement.where(
-            or_(*(part.icontains(name, autoescape=True) for part in (Job.suffix, Job.model, Job.id)))
-        )
-    return paginate(
-        session, statement, keys=(Job.created_at, Job.id), query=query, to_item=lambda job: job_object(session, job)
+    if name is not None and "\0" in name:
+        raise AppError("The name contains a NUL character.", code="invalid_value", param="name")
+    metadata, without_metadata = _metadata_filters(request)
+    jobs = jobs_of(
+        caller.project, states=status, part_of_name=name, metadata=metadata, without_metadata=without_metadata
     )
+    return page_of(session, jobs, query, to_item=lambda job: job_object(session, job))
 
 
 @router.get("/{job_id}")
-def get_job(job: JobOfPath, _: Auth, session: Database) -> JobObject:
+def get_job(job: JobOfPath, _: JobsRead, session: Database) -> JobObject:
     return job_object(session, job)
 
 
 @router.delete("/{job_id}")
-def remove_job(job_id: ObjectId, _: Auth, session: Database) -> JobDeleted:
+def remove_job(job: JobOfPath, _: JobsWrite, session: Database) -> JobDeleted:
     """Delete a job with all its data and its adapter. 409 if it has not ended, or is a run of a comparison."""
-    delete_job(session, job_id)
-    return JobDeleted(id=job_id)
+    delete_job(session, job.id)
+    return JobDeleted(id=job.id)
 
 
 @router.post("/{job_id}/cancel")
-def cancel_job(job_id: ObjectId, _: Auth, session: Database) -> JobObject:
+def cancel_job(job: JobOfPath, _: JobsWrite, session: Database) -> JobObject:
     """Cancel a job, at the next step if a worker is running it."""
-    return job_object(session, control.cancel(session, job_id))
+    return job_object(session, control.cancel(session, job.id))
 
 
 @router.post("/{job_id}/pause")
-def pause_job(job_id: ObjectId, _: Auth, session: Database) -> JobObject:
+def pause_job(job: JobOfPath, _: JobsWrite, session: Database) -> JobObject:
     """Pause a job at the next step, with a checkpoint."""
-    return job_object(session, control.pause(session, job_id))
+    return job_object(session, control.pause(session, job.id))
 
 
 @router.post("/{job_id}/resume")
-def resume_job(job_id: ObjectId, _: Auth, session: Database) -> JobObject:
+def resume_job(job: JobOfPath, _: JobsWrite, session: Database) -> JobObject:
     """Resume a job from its last checkpoint."""
-    return job_object(session, control.resume(session, job_id))
+    return job_object(session, control.resume(session, job.id))
 
 
 @router.get("/{job_id}/events")
-def list_events(job: JobOfPath, _: Auth, session: Database, query: PageParams) -> Page[EventObject]:
+def list_events(job: JobOfPath, _: JobsRead, session: Database, query: PageParams) -> Page[EventObject]:
     """List the job's events, newest first."""
-    statement = select(JobEvent).where(JobEvent.job_id == job.id)
-    return paginate(session, statement, keys=(JobEvent.number, JobEvent.id), query=query, to_item=event_object)
+    return page_of(session, events_of(job), query, to_item=event_object)
 
 
 @router.get("/{job_id}/checkpoints")
 def list_checkpoints(
-    job: JobOfPath, _: Auth, session: Database, after: After = None, limit: Limit = 10, order: Order = Order.DESC
+    job: JobOfPath, _: JobsRead, session: Database, after: After = None, limit: Limit = 10, order: Order = Order.DESC
 ) -> Page[CheckpointObject]:
     """List the checkpoints that are kept: the latest and the best."""
-    statement = select(Checkpoint).where(Checkpoint.job_id == job.id)
-    return paginate(
+    return page_of(
         session,
-        statement,
-        keys=(Checkpoint.step, Checkpoint.id),
-        query=PageQuery(after, limit, order),
-        to_item=lambda checkpoint: _checkpoint_object(
-            checkpoint, job, size_bytes=session.get_one(Blob, checkpoint.sha256).size_bytes
-        ),
+        checkpoints_of(job),
+        PageQuery(after, limit, order),
+        to_item=lambda checkpoint: _checkpoint_object(checkpoint, job, size_bytes=size_of(session, checkpoint.sha256)),
     )
 
 
 @router.get("/{job_id}/checks")
-def get_checks(job: JobOfPath) -> JobChecksInFull:
+def get_checks(job: JobOfPath, _: JobsRead) -> JobChecksInFull:
     """Return the full results of the checks before training."""
     return JobChecksInFull.model_validate(detailed_checks(job))
 
@@ -186,7 +176,7 @@ def event_object(event: JobEvent) -> EventObject:
 def _checkpoint_object(checkpoint: Checkpoint, job: Job, *, size_bytes: int) -> CheckpointObject:
     return CheckpointObject(
         id=checkpoint.id,
-        created_at=unix_s(checkpoint.created_at) or 0,
+        created_at=unix_s(checkpoint.created_at),
         fine_tuned_model_checkpoint=f"{job.adapter_name}:ckpt-step-{checkpoint.step}",
         fine_tuning_job_id=job.id,
         step_number=checkpoint.step,
@@ -195,17 +185,19 @@ def _checkpoint_object(checkpoint: Checkpoint, job: Job, *, size_bytes: int) -> 
     )
 
 
-def _with_metadata(statement: Select[Job], request: Request) -> Select[Job]:
+def _metadata_filters(request: Request) -> tuple[list[tuple[str, str]], bool]:
+    """Return the keys and values that jobs must have, and whether they must have none."""
+    required, none = [], False
     for name, value in request.query_params.multi_items():
         key = re.fullmatch(r"metadata\[(.*)\]", name, re.DOTALL)
         if key is not None:
             if "\0" in key[1] + value:
                 raise AppError("A metadata filter contains a NUL character.", code="invalid_value", param="metadata")
-            statement = statement.where(Job.job_metadata.contains({key[1]: value}))
+            required.append((key[1], value))
         elif name == "metadata":
             if value != "null":
                 raise AppError(
                     "Filter with metadata[key]=value or metadata=null.", code="invalid_value", param="metadata"
                 )
-            statement = statement.where(Job.job_metadata.is_(None))
-    return statement
+            none = True
+    return required, none

@@ -1,32 +1,25 @@
 """The results of a job, under `/v1/fine_tuning/jobs/{id}`: metrics, rows, evaluations, the adapter."""
 
-from enum import StrEnum
+from dataclasses import asdict
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from pydantic import ConfigDict
-from sqlalchemy import ColumnElement, Float, Select, Subquery, and_, case, func, select, type_coerce
 
-from backend.api.http.dependencies import Auth, Database, JobOfPath
+from backend.api.http.dependencies import Database, JobOfPath
 from backend.api.http.downloads import download
-from backend.api.http.paging import After, ListItem, Order, Page, keyset_page, numbers_in_id, page
+from backend.api.http.paging import After, ListItem, Order, Page, PageQuery, numbers_in_id, page, page_of
+from backend.api.http.rights import JobsRead
 from backend.db.base import Json, unix_s
-from backend.db.blobs import Blob
-from backend.db.jobs import Job
-from backend.db.training import Evaluation, Rollout, Step
+from backend.db.blobs import size_of
+from backend.db.training import Evaluation, Step, evaluations_of, steps_of
 from backend.errors import AppError
 from backend.jobs.lifecycle import JobState
+from backend.jobs.rollouts import Solved, row_results
 
 router = APIRouter(prefix="/fine_tuning/jobs/{job_id}", tags=["runs"])
-
-
-class Solved(StrEnum):
-    """How often a row's graded completions were right."""
-
-    NEVER = "never"
-    SOMETIMES = "sometimes"
-    ALWAYS = "always"
 
 
 class StepMetrics(ListItem):
@@ -86,28 +79,23 @@ class EvaluationObject(ListItem):
 @router.get("/metrics")
 def list_metrics(
     job: JobOfPath,
-    _: Auth,
+    _: JobsRead,
     session: Database,
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
     order: Order = Order.ASC,
 ) -> Page[StepMetrics]:
     """List metrics by step; `after` is a step number, which need not exist yet."""
-    return keyset_page(
-        session,
-        select(Step).where(Step.job_id == job.id),
-        keys=(Step.step,),
-        after=numbers_in_id(after, pattern=r"(\d+)"),
-        limit=limit,
-        order=order,
-        to_item=step_object,
+    query = PageQuery(after, limit, order)
+    return page_of(
+        session, steps_of(job), query, to_item=step_object, position=partial(numbers_in_id, pattern=r"(\d+)")
     )
 
 
 @router.get("/rows")
 def list_row_histories(
     job: JobOfPath,
-    _: Auth,
+    _: JobsRead,
     session: Database,
     solved: Annotated[
         Solved | None, Query(description="Only rows solved this often; excludes rows without a graded completion.")
@@ -116,69 +104,20 @@ def list_row_histories(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> RowsPage:
     """List the rows trained on so far, by number; the counts cover all of them."""
-    histories = _row_histories(job).subquery()
-    cursor = numbers_in_id(after, pattern=r"row-(\d+)")
-    statement = select(histories).order_by(histories.c.row).limit(limit + 1)
-    if solved is not None:
-        statement = statement.where(_solved_condition(solved, histories))
-    if cursor is not None:
-        statement = statement.where(histories.c.row > cursor[0])
-    rows = [
-        RowHistory(
-            id=f"row-{row}",
-            row=row,
-            completions=completions,
-            graded=graded,
-            solved=solved_count,
-            solve_rate=solved_count / graded if graded else None,
-            mean_score=mean,
-            best_score=best,
-            last_step=last_step,
-        )
-        for row, completions, graded, solved_count, mean, best, last_step in session.execute(statement)
-    ]
-    columns = [func.count().filter(_solved_condition(each, histories)).label(each.value) for each in Solved]
-    counts = session.execute(select(*columns).select_from(histories)).mappings().one()
+    reached = None if after is None else numbers_in_id(after, pattern=r"row-(\d+)")[0]
+    found, counts = row_results(session, job, solved=solved, after=reached, limit=limit + 1)
+    rows = [RowHistory(id=f"row-{each.row}", solve_rate=each.solve_rate, **asdict(each)) for each in found]
     return RowsPage(**dict(page(rows[:limit], has_more=len(rows) > limit)), **counts)
 
 
-def _row_histories(job: Job) -> Select[Any]:
-    """Select per row: row, completions, graded, solved, mean score, best score, last step."""
-    score = type_coerce(Rollout.record["score"].as_float(), Float)
-    return (
-        select(
-            Rollout.row,
-            func.count().label("completions"),
-            func.count(score).label("graded"),
-            func.count(case((score > job.spec["success_above"], 1))).label("solved"),
-            func.avg(score).label("mean_score"),
-            func.max(score).label("best_score"),
-            func.max(Rollout.step).label("last_step"),
-        )
-        .where(Rollout.job_id == job.id)
-        .group_by(Rollout.row)
-    )
-
-
-def _solved_condition(solved: Solved, histories: Subquery) -> ColumnElement[bool]:
-    if solved is Solved.NEVER:
-        return and_(histories.c.graded > 0, histories.c.solved == 0)
-    if solved is Solved.ALWAYS:
-        return and_(histories.c.graded > 0, histories.c.solved == histories.c.graded)
-    return and_(histories.c.solved > 0, histories.c.solved < histories.c.graded)
-
-
 @router.get("/evaluations")
-def list_evaluations(job: JobOfPath, _: Auth, session: Database) -> Page[EvaluationObject]:
+def list_evaluations(job: JobOfPath, _: JobsRead, session: Database) -> Page[EvaluationObject]:
     """List held-out evaluations in order: baseline, interim, trained."""
-    evaluations = session.scalars(
-        select(Evaluation).where(Evaluation.job_id == job.id).order_by(Evaluation.step, Evaluation.created_at)
-    )
-    return page([evaluation_object(evaluation) for evaluation in evaluations])
+    return page([evaluation_object(evaluation) for evaluation in evaluations_of(session, job)])
 
 
 @router.get("/manifest")
-def get_manifest(job: JobOfPath, _: Auth) -> dict[str, Any]:
+def get_manifest(job: JobOfPath, _: JobsRead) -> dict[str, Any]:
     """Return the manifest: everything that produced the adapter. 404 until the job has succeeded."""
     if job.manifest is None:
         raise _not_ready(job.id, job.state)
@@ -190,22 +129,21 @@ def get_manifest(job: JobOfPath, _: Auth) -> dict[str, Any]:
     response_class=Response,
     responses={200: {"content": {"application/zip": {}}}, 304: {"description": "Not modified."}},
 )
-def get_adapter(job: JobOfPath, request: Request, _: Auth, session: Database) -> Response:
+def get_adapter(job: JobOfPath, request: Request, _: JobsRead, session: Database) -> Response:
     """Download the trained adapter as a ZIP, with its SHA-256 as ETag. 404 until the job has succeeded."""
     if job.adapter_sha256 is None:
         raise _not_ready(job.id, job.state)
-    blob = session.get_one(Blob, job.adapter_sha256)
     return download(
         request,
-        sha256=blob.sha256,
-        size_bytes=blob.size_bytes,
+        sha256=job.adapter_sha256,
+        size_bytes=size_of(session, job.adapter_sha256),
         filename=f"{job.suffix or job.id}.zip",
         media_type="application/zip",
     )
 
 
 def step_object(step: Step) -> StepMetrics:
-    return StepMetrics(id=str(step.step), step=step.step, created_at=unix_s(step.created_at) or 0, values=step.metrics)
+    return StepMetrics(id=str(step.step), step=step.step, created_at=unix_s(step.created_at), values=step.metrics)
 
 
 def evaluation_object(evaluation: Evaluation) -> EvaluationObject:

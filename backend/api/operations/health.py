@@ -6,17 +6,18 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Response
 from kombu.exceptions import KombuError, OperationalError
 from pydantic import BaseModel, Field
-from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from backend.api.http.errors import ErrorDetail, error_response
-from backend.db.engine import transaction
+from backend.api.http.operations import probe
+from backend.api.http.rights import Anyone
+from backend.db.engine import ping, transaction
 from backend.errors import AppError
 from backend.queue import celery_app
 from backend.workers import active_workers
 
 BROKER_TIMEOUT_S = 2.0
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], dependencies=[Depends(probe)])
 
 
 class Health(BaseModel):
@@ -39,14 +40,13 @@ class Unready(Readiness):
 
 
 @router.get("/healthz")
-async def healthz() -> Health:  # needs no thread: all of them may be busy
+async def healthz(_: Anyone) -> Health:  # needs no thread: all of them may be busy
     return Health()
 
 
 def _database() -> str:
     try:
-        with transaction() as session:
-            session.execute(text("SELECT 1"))
+        ping()
     except SQLAlchemyError as error:
         return f"not reachable ({type(error).__name__})"
     return "ok"
@@ -63,7 +63,7 @@ def _broker() -> str:
 
 @router.get("/readyz", response_model=Readiness, responses={503: {"model": Unready}})
 def readyz(
-    database: Annotated[str, Depends(_database)], broker: Annotated[str, Depends(_broker)]
+    _: Anyone, database: Annotated[str, Depends(_database)], broker: Annotated[str, Depends(_broker)]
 ) -> Readiness | Response:
     if database == broker == "ok":
         return Readiness(status="ok", database=database, broker=broker, workers=_workers())

@@ -8,25 +8,24 @@ import time
 from collections.abc import Iterator
 from http import HTTPMethod
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Request, Response
 from kombu.exceptions import OperationalError
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from backend.api.http.dependencies import Auth
-from backend.api.http.route_templates import route_template
+from backend.api.http.operations import operation_of, probe
+from backend.api.http.rights import ServerManage
 from backend.chat.redis_keys import QUEUE as CHAT
 from backend.chat.redis_keys import queue_depth
 from backend.db.base import utc_now
-from backend.db.checks import Check, CheckStatus
+from backend.db.checks import oldest_queued
 from backend.db.engine import transaction
-from backend.db.jobs import Job
-from backend.db.training import Step
+from backend.db.jobs import count_by_state, oldest_in_state
+from backend.db.training import newest_metrics
 from backend.jobs.lifecycle import OWNED, JobState
 from backend.queue import CHECK_QUEUE, SAMPLE_QUEUE, TRAIN_QUEUE, queue_length
 from backend.settings import settings
@@ -34,13 +33,21 @@ from backend.workers import active_workers
 
 QUEUES = (TRAIN_QUEUE, CHECK_QUEUE, SAMPLE_QUEUE)
 UNKNOWN = "unknown"
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], dependencies=[Depends(probe)])
 
-registry = CollectorRegistry()
-requests = Counter("rlsd_requests", "Requests handled.", ["method", "route", "status"], registry=registry)
-seconds = Histogram(
-    "rlsd_request_seconds", "Seconds until the response started.", ["method", "route"], registry=registry
-)
+
+class Metrics:
+    """The metrics of an application: of its own requests, and of the installation."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "rlsd_requests", "Requests handled.", ["method", "route", "status"], registry=self.registry
+        )
+        self.seconds = Histogram(
+            "rlsd_request_seconds", "Seconds until the response started.", ["method", "route"], registry=self.registry
+        )
+        self.registry.register(Installation())
 
 
 class CountRequests:
@@ -49,8 +56,9 @@ class CountRequests:
     Unmatched routes and unknown methods are recorded as `unknown`: arbitrary values would create a series each.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app = app
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -61,9 +69,10 @@ class CountRequests:
         async def counting_send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 method = scope["method"] if scope["method"] in HTTPMethod.__members__ else UNKNOWN
-                route = route_template(scope) or UNKNOWN
-                requests.labels(method, route, message["status"]).inc()
-                seconds.labels(method, route).observe(time.perf_counter() - started)
+                operation = operation_of(scope)
+                route = UNKNOWN if operation is None else operation.path
+                self._metrics.requests.labels(method, route, message["status"]).inc()
+                self._metrics.seconds.labels(method, route).observe(time.perf_counter() - started)
             await send(message)
 
         await self.app(scope, receive, counting_send)
@@ -84,16 +93,14 @@ class Installation(Collector):
         yield workers
 
 
-registry.register(Installation())
-
-
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-def metrics(_: Auth) -> Response:
-    return Response(generate_latest(registry), headers={"content-type": CONTENT_TYPE_LATEST})
+def metrics(request: Request, _: ServerManage) -> Response:
+    shown: Metrics = request.app.state.metrics
+    return Response(generate_latest(shown.registry), headers={"content-type": CONTENT_TYPE_LATEST})
 
 
 def _jobs(session: Session) -> Iterator[Metric]:
-    counts = dict(session.execute(select(Job.state, func.count()).group_by(Job.state)).tuples().all())
+    counts = count_by_state(session)
     jobs = GaugeMetricFamily("rlsd_jobs", "Jobs by state.", labels=["state"])
     for state in JobState:
         jobs.add_metric([state], counts.get(state, 0))
@@ -111,10 +118,7 @@ def _queues(session: Session) -> Iterator[Metric]:
     depth.add_metric([CHAT], chat)
     yield depth
     age = GaugeMetricFamily("rlsd_oldest_waiting_seconds", "Age of the oldest queued item.", labels=["kind"])
-    oldest = {
-        "job": session.scalar(select(func.min(Job.created_at)).where(Job.state == JobState.QUEUED)),
-        "check": session.scalar(select(func.min(Check.created_at)).where(Check.status == CheckStatus.QUEUED)),
-    }
+    oldest = {"job": oldest_in_state(session, JobState.QUEUED), "check": oldest_queued(session)}
     for kind, since in oldest.items():
         age.add_metric([kind], 0 if since is None else (utc_now() - since).total_seconds())
     age.add_metric(["chat"], chat_age_s)
@@ -131,11 +135,7 @@ def _chat_queue() -> tuple[float, float]:
 
 def _training(session: Session) -> Iterator[Metric]:
     """Report the newest step of each job that a worker is running."""
-    newest = session.execute(
-        select(Step.job_id, Step.metrics)
-        .join(Job, (Job.id == Step.job_id) & (Job.step == Step.step))
-        .where(Job.state.in_(OWNED))
-    ).all()
+    newest = newest_metrics(session, states=OWNED)
     for name, key, description in (
         ("rlsd_step_seconds", "step_s", "Duration of the newest step."),
         ("rlsd_peak_memory_bytes", "peak_memory_bytes", "Peak device memory of the trainer."),

@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query
-from sqlalchemy import Select, select
 
-from backend.api.http.dependencies import Auth, Database
-from backend.api.http.paging import After, Limit, ListItem, Order, Page, keyset_page, numbers_in_id
-from backend.db.audit import AuditEntry
+from backend.api.http.dependencies import Database
+from backend.api.http.paging import After, Limit, ListItem, Order, Page, PageQuery, numbers_in_id, page_of
+from backend.api.http.rights import AuditRead
+from backend.db.audit import AuditEntry, entries_of
 from backend.db.base import unix_s
 
 router = APIRouter(prefix="/audit", tags=["people"])
@@ -34,20 +35,6 @@ class AuditFilter:
     since: Annotated[int | None, _timestamp_query("at or after")] = None
     until: Annotated[int | None, _timestamp_query("before")] = None
 
-    def apply(self, entries: Select[AuditEntry]) -> Select[AuditEntry]:
-        if self.actor:
-            by_id = AuditEntry.actor.icontains(self.actor, autoescape=True)
-            entries = entries.where(by_id | AuditEntry.actor_name.icontains(self.actor, autoescape=True))
-        if self.action:
-            entries = entries.where(AuditEntry.action.icontains(self.action, autoescape=True))
-        if self.about:
-            entries = entries.where(AuditEntry.objects.icontains(self.about, autoescape=True))
-        if self.since is not None:
-            entries = entries.where(AuditEntry.created_at >= datetime.fromtimestamp(self.since, UTC))
-        if self.until is not None:
-            entries = entries.where(AuditEntry.created_at < datetime.fromtimestamp(self.until, UTC))
-        return entries
-
 
 class AuditObject(ListItem):
     object: Literal["audit.entry"] = "audit.entry"
@@ -62,7 +49,7 @@ class AuditObject(ListItem):
 
 @router.get("")
 def list_audit(
-    _: Auth,
+    caller: AuditRead,
     session: Database,
     filters: Annotated[AuditFilter, Depends()],
     after: After = None,
@@ -70,21 +57,22 @@ def list_audit(
     order: Order = Order.DESC,
 ) -> Page[AuditObject]:
     """List every change in the project, newest first."""
-    return keyset_page(
-        session,
-        filters.apply(select(AuditEntry)),
-        keys=(AuditEntry.number,),
-        after=numbers_in_id(after, pattern=r"audit-(\d+)"),
-        limit=limit,
-        order=order,
-        to_item=_audit_object,
+    entries = entries_of(
+        caller.project,
+        actor=filters.actor,
+        action=filters.action,
+        about=filters.about,
+        since=None if filters.since is None else datetime.fromtimestamp(filters.since, UTC),
+        until=None if filters.until is None else datetime.fromtimestamp(filters.until, UTC),
     )
+    position = partial(numbers_in_id, pattern=r"audit-(\d+)")
+    return page_of(session, entries, PageQuery(after, limit, order), to_item=_audit_object, position=position)
 
 
 def _audit_object(entry: AuditEntry) -> AuditObject:
     return AuditObject(
         id=f"audit-{entry.number}",
-        created_at=unix_s(entry.created_at) or 0,
+        created_at=unix_s(entry.created_at),
         actor=entry.actor,
         actor_name=entry.actor_name,
         action=entry.action,

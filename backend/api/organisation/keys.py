@@ -4,21 +4,19 @@ from datetime import timedelta
 from typing import Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import select
+from pydantic import Field
 from sqlalchemy.orm import Session
 
-from backend.api.http.dependencies import Auth, Database, ObjectId, get_or_404
-from backend.api.http.paging import ListItem, Page, PageParams, paginate
+from backend.api.http.bodies import RequestBody
+from backend.api.http.dependencies import Database, ObjectId, get_or_404
+from backend.api.http.operations import ShowsSecret
+from backend.api.http.paging import ListItem, Page, PageParams, page_of
+from backend.api.http.rights import PeopleManage
 from backend.db.base import unix_s, utc_now
-from backend.db.keys import ApiKey, Role, create_key
+from backend.db.keys import ApiKey, Role, create_key, keys_of
 from backend.errors import AppError
 
 router = APIRouter(tags=["people"])
-
-
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
 
 class KeyObject(ListItem):
@@ -36,39 +34,39 @@ class KeyObject(ListItem):
     revoked_at: int | None
 
 
-class NewKey(KeyObject):
+class NewKey(KeyObject, ShowsSecret):
     """A new API key with its `secret`, which is shown only once."""
 
     secret: str
 
 
-class KeyRequest(Body):
+class KeyRequest(RequestBody):
     name: str = Field(min_length=1, max_length=100)
     role: Role = Role.EDITOR
     expires_in_days: int | None = Field(None, ge=1, le=3650)
 
 
 @router.post("/keys")
-def make_key(body: KeyRequest, who: Auth, session: Database) -> NewKey:
-    return new_key(session, body, project=who.project)
+def make_key(body: KeyRequest, caller: PeopleManage, session: Database) -> NewKey:
+    return new_key(session, body, project=caller.project)
 
 
 @router.get("/keys")
-def list_keys(_: Auth, session: Database, query: PageParams) -> Page[KeyObject]:
-    return paginate(session, select(ApiKey), keys=(ApiKey.created_at, ApiKey.id), query=query, to_item=_key_object)
+def list_keys(caller: PeopleManage, session: Database, query: PageParams) -> Page[KeyObject]:
+    return page_of(session, keys_of(caller.project), query, to_item=_key_object)
 
 
 @router.delete("/keys/{key_id}")
-def revoke_key(key_id: ObjectId, who: Auth, session: Database) -> KeyObject:
+def revoke_key(key_id: ObjectId, caller: PeopleManage, session: Database) -> KeyObject:
     """Revoke a key at once; it stays in the list. A key cannot revoke itself."""
-    if key_id == who.id:
+    if key_id == caller.id:
         raise AppError(
             "This is the key you are using: revoke it with another key.",
             status=409,
             code="own_key",
             type="conflict_error",
         )
-    key = get_or_404(session, ApiKey, key_id, kind="key")
+    key = get_or_404(session, ApiKey, key_id, project=caller.project)
     key.revoked_at = key.revoked_at or utc_now()
     return _key_object(key)
 
@@ -93,7 +91,7 @@ def _key_object(key: ApiKey) -> KeyObject:
         role=Role(key.role),
         project_id=key.project_id,
         status=key.state,
-        created_at=unix_s(key.created_at) or 0,
+        created_at=unix_s(key.created_at),
         expires_at=unix_s(key.expires_at),
         last_used_at=unix_s(key.last_used_at),
         revoked_at=unix_s(key.revoked_at),

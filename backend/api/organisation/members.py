@@ -4,16 +4,15 @@ from typing import Literal
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
-from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
 
 from backend.api.http.authentication import Caller
-from backend.api.http.dependencies import MAX_ID, Auth, Database, ObjectId, get_or_404
-from backend.api.http.paging import After, Limit, ListItem, Order, Page, keyset_page
-from backend.api.http.rights import is_server_admin
-from backend.api.organisation.keys import Body
-from backend.db.base import unix_s, utc_now
-from backend.db.keys import Member, Role
+from backend.api.http.bodies import RequestBody
+from backend.api.http.dependencies import MAX_ID, Database, ObjectId, get_or_404
+from backend.api.http.paging import After, Limit, ListItem, Order, Page, PageQuery, page_of
+from backend.api.http.rights import PeopleManage
+from backend.db.base import unix_s
+from backend.db.keys import Member, Role, add_member, members_of
+from backend.db.projects import find_owned
 from backend.errors import AppError
 
 router = APIRouter(tags=["people"])
@@ -30,7 +29,7 @@ class MemberObject(ListItem):
     created_at: int
 
 
-class MemberRequest(Body):
+class MemberRequest(RequestBody):
     email: str = Field(max_length=MAX_ID, pattern=EMAIL)
     role: Role = Role.VIEWER
 
@@ -41,18 +40,15 @@ class Removed(BaseModel):
 
 
 @router.post("/members")
-def invite(body: MemberRequest, who: Auth, session: Database) -> MemberObject:
+def invite(body: MemberRequest, caller: PeopleManage, session: Database) -> MemberObject:
     """Give a person access, who then signs in through the identity provider, or change their role."""
     email = body.email.lower()
-    member = session.get(Member, email)
+    member = find_owned(session, Member, email, project=caller.project)
     if member is None:
-        member = Member(email=email, role=body.role, created_at=utc_now())
-        session.add(member)
-        try:
-            session.flush()
-        except IntegrityError:
-            raise _not_invitable(email, who) from None
-    elif email == who.id and body.role is not Role.ADMIN:
+        member = add_member(session, email, role=body.role, project=caller.project)
+        if member is None:
+            raise _not_invitable(email, caller)
+    elif email == caller.id and body.role is not Role.ADMIN:
         raise AppError(
             "You cannot change your own role: ask another admin.", status=409, code="own_role", type="conflict_error"
         )
@@ -62,32 +58,30 @@ def invite(body: MemberRequest, who: Auth, session: Database) -> MemberObject:
 
 @router.get("/members")
 def list_members(
-    _: Auth, session: Database, after: After = None, limit: Limit = 20, order: Order = Order.ASC
+    caller: PeopleManage, session: Database, after: After = None, limit: Limit = 20, order: Order = Order.ASC
 ) -> Page[MemberObject]:
-    cursor = None if after is None else [after]
-    return keyset_page(
-        session, select(Member), keys=(Member.email,), after=cursor, limit=limit, order=order, to_item=_member_object
-    )
+    members, query = members_of(caller.project), PageQuery(after, limit, order)
+    return page_of(session, members, query, to_item=_member_object, position=lambda email: [email])
 
 
 @router.delete("/members/{email}")
-def remove_member(email: ObjectId, who: Auth, session: Database) -> Removed:
+def remove_member(email: ObjectId, caller: PeopleManage, session: Database) -> Removed:
     email = email.lower()
-    if email == who.id:
+    if email == caller.id:
         raise AppError(
             "You cannot remove yourself: ask another admin.", status=409, code="own_role", type="conflict_error"
         )
-    session.delete(get_or_404(session, Member, email, kind="member"))
+    session.delete(get_or_404(session, Member, email, project=caller.project))
     return Removed(id=email)
 
 
-def _not_invitable(email: str, who: Caller) -> AppError:
+def _not_invitable(email: str, caller: Caller) -> AppError:
     """Build the error for a member of another project; only server administrators learn that this is the reason."""
     message = f"'{email}' cannot be added to this project: ask an administrator of the server."
-    if is_server_admin(who.role, project=who.project):
+    if caller.is_server_admin:
         message = f"'{email}' belongs to another project: an admin there has to remove them first."
     return AppError(message, status=409, code="not_invitable", param="email", type="conflict_error")
 
 
 def _member_object(member: Member) -> MemberObject:
-    return MemberObject(id=member.email, role=Role(member.role), created_at=unix_s(member.created_at) or 0)
+    return MemberObject(id=member.email, role=Role(member.role), created_at=unix_s(member.created_at))

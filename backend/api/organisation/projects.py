@@ -4,17 +4,18 @@ from typing import Literal
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from backend.api.http.dependencies import Auth, Database, ObjectId, get_or_404, write_audit_entry
-from backend.api.http.paging import After, Limit, ListItem, Order, Page, PageQuery, paginate
-from backend.api.organisation.keys import Body, KeyRequest, NewKey, new_key
+from backend.api.http.bodies import RequestBody
+from backend.api.http.dependencies import Database, ObjectId, write_audit_entry
+from backend.api.http.paging import After, Limit, ListItem, Order, Page, PageQuery, page_of
+from backend.api.http.rights import ProjectRead, ServerManage
+from backend.api.organisation.keys import KeyRequest, NewKey, new_key
 from backend.db.base import unix_s, utc_now
 from backend.db.engine import transaction
 from backend.db.keys import Role
-from backend.db.projects import Project
-from backend.errors import AppError
+from backend.db.projects import Project, all_projects, find_project, is_name_taken
+from backend.errors import AppError, not_found
 from backend.ids import new_id
 from backend.quotas import Quotas, Usage, usage
 from backend.settings import settings
@@ -43,30 +44,30 @@ class Whoami(BaseModel):
     )
 
 
-class ProjectRequest(Body):
+class ProjectRequest(RequestBody):
     name: str = Field(min_length=1, max_length=100)
     quotas: Quotas = Field(default_factory=Quotas)
 
 
-class ProjectChange(Body):
+class ProjectChange(RequestBody):
     name: str | None = Field(None, min_length=1, max_length=100)
     quotas: Quotas | None = None
 
 
 @router.get("/whoami")
-def whoami(who: Auth, session: Database) -> Whoami:
-    project = session.get_one(Project, who.project)
+def whoami(caller: ProjectRead, session: Database) -> Whoami:
+    project = _project(session, caller.project)
     return Whoami(
-        id=who.id,
-        name=who.name,
-        role=who.role,
-        project=_project_object(project, usage=usage(session)),
+        id=caller.id,
+        name=caller.name,
+        role=caller.role,
+        project=_project_object(project, usage=usage(session, project=project.id)),
         identity_provider=settings().oidc_issuer if settings().oidc_audience else None,
     )
 
 
 @router.post("/projects")
-def create_project(body: ProjectRequest, _: Auth, session: Database) -> ProjectObject:
+def create_project(body: ProjectRequest, _: ServerManage, session: Database) -> ProjectObject:
     project = Project(id=new_id("proj"), name="", created_at=utc_now(), quotas={})
     _change(session, project, name=body.name, quotas=body.quotas)
     return _project_object(project)
@@ -74,41 +75,42 @@ def create_project(body: ProjectRequest, _: Auth, session: Database) -> ProjectO
 
 @router.get("/projects")
 def list_projects(
-    _: Auth, session: Database, after: After = None, limit: Limit = 20, order: Order = Order.ASC
+    _: ServerManage, session: Database, after: After = None, limit: Limit = 20, order: Order = Order.ASC
 ) -> Page[ProjectObject]:
     """List projects with their usage, oldest first."""
-    return paginate(
-        session,
-        select(Project),
-        keys=(Project.created_at, Project.id),
-        query=PageQuery(after, limit, order),
-        to_item=_project_with_usage,
-    )
+    return page_of(session, all_projects(), PageQuery(after, limit, order), to_item=_project_with_usage)
 
 
 @router.post("/projects/{project_id}")
-def change_project(project_id: ObjectId, body: ProjectChange, _: Auth, session: Database) -> ProjectObject:
+def change_project(project_id: ObjectId, body: ProjectChange, _: ServerManage, session: Database) -> ProjectObject:
     """Change a project's name or quotas; `quotas` replaces all quotas set before."""
-    project = get_or_404(session, Project, project_id, kind="project")
+    project = _project(session, project_id)
     _change(session, project, name=body.name, quotas=body.quotas)
     return _project_object(project)
 
 
 @router.post("/projects/{project_id}/keys")
-def make_project_key(project_id: ObjectId, body: KeyRequest, request: Request, who: Auth, session: Database) -> NewKey:
+def make_project_key(
+    project_id: ObjectId, body: KeyRequest, request: Request, caller: ServerManage, session: Database
+) -> NewKey:
     """Create a key for any project, such as its first admin's. Recorded in the audit logs of both projects."""
-    project = get_or_404(session, Project, project_id, kind="project")
+    project = _project(session, project_id)
     key = new_key(session, body, project=project.id)
-    if project.id != who.project:
-        write_audit_entry(session, request, who, project=project.id)
+    if project.id != caller.project:
+        write_audit_entry(session, request, caller, project=project.id)
     return key
 
 
+def _project(session: Session, project_id: str) -> Project:
+    """Return the project with this id. Raises AppError 404."""
+    project = find_project(session, project_id)
+    if project is None:
+        raise not_found("project", project_id)
+    return project
+
+
 def _change(session: Session, project: Project, *, name: str | None, quotas: Quotas | None) -> None:
-    name_taken = name and session.scalar(
-        select(Project.id).where(func.lower(Project.name) == name.lower(), Project.id != project.id)
-    )
-    if name_taken:
+    if name and is_name_taken(session, name, besides=project.id):
         raise AppError(
             f"A project named '{name}' already exists.",
             status=409,
@@ -126,7 +128,7 @@ def _project_object(project: Project, *, usage: Usage | None = None) -> ProjectO
     return ProjectObject(
         id=project.id,
         name=project.name,
-        created_at=unix_s(project.created_at) or 0,
+        created_at=unix_s(project.created_at),
         quotas=Quotas.model_validate(project.quotas),
         usage=usage,
     )
@@ -135,4 +137,4 @@ def _project_object(project: Project, *, usage: Usage | None = None) -> ProjectO
 def _project_with_usage(project: Project) -> ProjectObject:
     """Add a project's usage, which only a session of that project can read."""
     with transaction(project=project.id) as session:
-        return _project_object(project, usage=usage(session))
+        return _project_object(project, usage=usage(session, project=project.id))

@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 
-from backend.api.http.dependencies import Auth, Database
+from backend.api.http.dependencies import Database
 from backend.api.http.paging import ListItem, Page, page
+from backend.api.http.rights import ProjectRead
 from backend.chat.usage import usage_since
 from backend.db.base import utc_now
 
@@ -26,7 +27,7 @@ class UsageObject(ListItem):
 
 @router.get("")
 def list_usage(
-    _: Auth,
+    caller: ProjectRead,
     session: Database,
     days: Annotated[int, Query(ge=1, le=366, description="Number of days up to and including today.")] = 30,
 ) -> Page[UsageObject]:
@@ -42,6 +43,6 @@ def list_usage(
                 prompt_tokens=row.prompt_tokens,
                 completion_tokens=row.completion_tokens,
             )
-            for row in usage_since(session, since)
+            for row in usage_since(session, since, project=caller.project)
         ]
     )

@@ -5,8 +5,9 @@ from typing import Literal
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from backend.api.http.dependencies import Auth, Database
+from backend.api.http.dependencies import Database
 from backend.api.http.paging import ListItem, Page, page
+from backend.api.http.rights import ProjectRead
 from backend.db.base import unix_s
 from backend.db.workers import WorkerRecord
 from backend.workers import active_workers
@@ -33,7 +34,7 @@ class WorkerObject(ListItem):
 
 
 @router.get("")
-def list_workers(_: Auth, session: Database) -> Page[WorkerObject]:
+def list_workers(_: ProjectRead, session: Database) -> Page[WorkerObject]:
     """List all running workers, in order of their start."""
     return page([_worker_object(worker) for worker in active_workers(session)])
 
@@ -46,6 +47,6 @@ def _worker_object(worker: WorkerRecord) -> WorkerObject:
         devices=[Device.model_validate(device) for device in worker.devices],
         sandbox_level=worker.sandbox_level,
         version=worker.version,
-        started_at=unix_s(worker.started_at) or 0,
-        seen_at=unix_s(worker.seen_at) or 0,
+        started_at=unix_s(worker.started_at),
+        seen_at=unix_s(worker.seen_at),
     )

@@ -6,10 +6,13 @@ User code never runs in this process: a worker of the `check` queue grades in it
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, Field
 
-from backend.api.http.dependencies import Auth, Database
+from backend.api.http.bodies import RequestBody
+from backend.api.http.dependencies import Database
+from backend.api.http.operations import stores_nothing
+from backend.api.http.rights import VerifiersWrite
 from backend.checks import request_check, wait_for_check
 from backend.datasets.rows.rows import answer_of
 from backend.db.engine import transaction
@@ -23,9 +26,7 @@ from backend.verifiers.templates import Sample
 router = APIRouter(prefix="/fine_tuning/alpha/graders", tags=["graders"])
 
 
-class ValidateRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class ValidateRequest(RequestBody):
     grader: dict[str, Any] = Field(
         description='OpenAI\'s grader object, one of this server\'s types, or {"type": "saved", "id"}.'
     )
@@ -106,9 +107,9 @@ class RunResponse(BaseModel):
     x_record: ScoreRecordObject
 
 
-@router.post("/validate")
-def validate_grader(body: ValidateRequest, _: Auth, session: Database) -> ValidateResponse:
-    spec, _verifier = resolve_grader(session, body.grader, param="grader")
+@router.post("/validate", dependencies=[Depends(stores_nothing)])
+def validate_grader(body: ValidateRequest, caller: VerifiersWrite, session: Database) -> ValidateResponse:
+    spec, _verifier = resolve_grader(session, body.grader, project=caller.project, param="grader")
     return ValidateResponse(grader=spec_json(spec), x_remarks=remarks(spec), x_signature=_signature(spec))
 
 
@@ -128,11 +129,11 @@ def _signature(spec: Spec) -> SignatureObject | None:
 
 
 @router.post("/run")
-def run_grader(body: RunRequest, who: Auth) -> RunResponse:
-    with transaction(project=who.project) as session:
-        spec, _verifier = resolve_grader(session, body.grader, param="grader")
+def run_grader(body: RunRequest, caller: VerifiersWrite) -> RunResponse:
+    with transaction(project=caller.project) as session:
+        spec, _verifier = resolve_grader(session, body.grader, project=caller.project, param="grader")
     sample = Sample(output_text=body.model_sample, item=body.item, answer=answer_of(body.item))
-    record = grade(spec, [sample], project=who.project)[0]
+    record = grade(spec, [sample], project=caller.project)[0]
     return RunResponse(
         reward=record.score or 0.0,
         sub_rewards=record.components,

@@ -1,19 +1,21 @@
 """`/v1/verifiers`: named verifiers with immutable versions; drafts can be run without saving."""
 
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import func, select
+from pydantic import BaseModel, Field
 
-from backend.api.http.dependencies import Auth, Database, ObjectId
-from backend.api.http.paging import ListItem, Page, PageParams, keyset_page, numbers_in_id, page, paginate
+from backend.api.http.bodies import RequestBody
+from backend.api.http.dependencies import Database, ObjectId
+from backend.api.http.paging import ListItem, Page, PageParams, numbers_in_id, page, page_of
+from backend.api.http.rights import VerifiersRead, VerifiersWrite
 from backend.api.verifiers.graders import ScoreRecordObject, grade, record_object
 from backend.datasets.rows.rows import answer_of
 from backend.db.base import unix_s
 from backend.db.engine import transaction
-from backend.db.verifiers import Verifier
+from backend.db.verifiers import Verifier, newest_versions, versions_of
 from backend.verifiers.ready_made import READY_MADE
 from backend.verifiers.saved import (
     MAX_VERSION,
@@ -33,16 +35,12 @@ router = APIRouter(prefix="/verifiers", tags=["verifiers"])
 Version = Annotated[int | None, Query(ge=1, le=MAX_VERSION, description="By default the newest.")]
 
 
-class VerifierRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class VerifierRequest(RequestBody):
     name: str = Field(min_length=1, max_length=200)
     grader: dict[str, Any]
 
 
-class VersionRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class VersionRequest(RequestBody):
     name: str | None = Field(None, min_length=1, max_length=200)
     grader: dict[str, Any]
 
@@ -74,19 +72,15 @@ class VerifierDeleted(BaseModel):
     deleted: bool = True
 
 
-class SampleRequest(BaseModel):
+class SampleRequest(RequestBody):
     """A text to score; `answer` is that of the dataset's normal form, by default taken from the item."""
-
-    model_config = ConfigDict(extra="forbid")
 
     output_text: str
     item: dict[str, Any] = Field(default_factory=dict)
     answer: str | None = None
 
 
-class DraftRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class DraftRequest(RequestBody):
     grader: dict[str, Any]
     samples: list[SampleRequest] = Field(min_length=1, max_length=MAX_SAMPLES)
 
@@ -97,32 +91,32 @@ class DraftResult(BaseModel):
 
 
 @router.post("/test")
-def run_draft(body: DraftRequest, who: Auth) -> DraftResult:
+def run_draft(body: DraftRequest, caller: VerifiersWrite) -> DraftResult:
     """Score texts with a grader that need not be saved. Returns one record per sample, in order."""
-    with transaction(project=who.project) as session:
-        spec, _verifier = resolve_grader(session, body.grader, param="grader")
+    with transaction(project=caller.project) as session:
+        spec, _verifier = resolve_grader(session, body.grader, project=caller.project, param="grader")
     samples = [
         Sample(output_text=s.output_text, item=s.item, answer=answer_of(s.item) if s.answer is None else s.answer)
         for s in body.samples
     ]
-    return DraftResult(records=[record_object(record) for record in grade(spec, samples, project=who.project)])
+    return DraftResult(records=[record_object(record) for record in grade(spec, samples, project=caller.project)])
 
 
 @router.post("")
-def create_verifier(body: VerifierRequest, _: Auth, session: Database) -> VerifierObject:
-    return _verifier_object(save_verifier(session, name=body.name, spec=parse_spec(body.grader)))
+def create_verifier(body: VerifierRequest, caller: VerifiersWrite, session: Database) -> VerifierObject:
+    return _verifier_object(
+        save_verifier(session, project=caller.project, name=body.name, spec=parse_spec(body.grader))
+    )
 
 
 @router.get("")
 def list_verifiers(
-    _: Auth,
+    caller: VerifiersRead,
     session: Database,
     query: PageParams,
 ) -> Page[VerifierObject]:
     """List the newest version of each verifier, newest first."""
-    newest = select(Verifier.id, func.max(Verifier.version).label("version")).group_by(Verifier.id).subquery()
-    statement = select(Verifier).join(newest, (newest.c.id == Verifier.id) & (newest.c.version == Verifier.version))
-    return paginate(session, statement, keys=(Verifier.created_at, Verifier.id), query=query, to_item=_verifier_object)
+    return page_of(session, newest_versions(caller.project), query, to_item=_verifier_object)
 
 
 class ReadyMadeExample(BaseModel):
@@ -142,47 +136,44 @@ class ReadyMadeObject(ListItem):
 
 
 @router.get("/ready-made")
-def list_ready_made(_: Auth) -> Page[ReadyMadeObject]:
+def list_ready_made(_: VerifiersRead) -> Page[ReadyMadeObject]:
     """List all ready-made verifiers."""
     return page([ReadyMadeObject.model_validate(asdict(verifier)) for verifier in READY_MADE])
 
 
 @router.get("/{verifier_id}")
-def get_verifier(verifier_id: ObjectId, _: Auth, session: Database, version: Version = None) -> VerifierObject:
-    return _verifier_object(find_verifier(session, verifier_id, version=version))
+def get_verifier(
+    verifier_id: ObjectId, caller: VerifiersRead, session: Database, version: Version = None
+) -> VerifierObject:
+    return _verifier_object(find_verifier(session, verifier_id, project=caller.project, version=version))
 
 
 @router.delete("/{verifier_id}")
-def remove_verifier(verifier_id: ObjectId, _: Auth, session: Database) -> VerifierDeleted:
+def remove_verifier(verifier_id: ObjectId, caller: VerifiersWrite, session: Database) -> VerifierDeleted:
     """Delete a verifier with all its versions. Jobs that use it keep their copy."""
-    delete_verifier(session, verifier_id)
+    delete_verifier(session, find_verifier(session, verifier_id, project=caller.project, version=None))
     return VerifierDeleted(id=verifier_id)
 
 
 @router.get("/{verifier_id}/versions")
 def list_versions(
     verifier_id: ObjectId,
-    _: Auth,
+    caller: VerifiersRead,
     session: Database,
     query: PageParams,
 ) -> Page[VersionObject]:
-    find_verifier(session, verifier_id, version=None)
-    return keyset_page(
-        session,
-        select(Verifier).where(Verifier.id == verifier_id),
-        keys=(Verifier.version,),
-        after=numbers_in_id(query.after, pattern=r"version-(\d+)"),
-        limit=query.limit,
-        order=query.order,
-        to_item=_version_object,
-    )
+    versions = versions_of(find_verifier(session, verifier_id, project=caller.project, version=None))
+    position = partial(numbers_in_id, pattern=r"version-(\d+)")
+    return page_of(session, versions, query, to_item=_version_object, position=position)
 
 
 @router.post("/{verifier_id}/versions")
-def create_version(verifier_id: ObjectId, body: VersionRequest, _: Auth, session: Database) -> VerifierObject:
+def create_version(
+    verifier_id: ObjectId, body: VersionRequest, caller: VerifiersWrite, session: Database
+) -> VerifierObject:
     """Save a new version of a verifier. Jobs that use earlier versions keep theirs."""
-    find_verifier(session, verifier_id, version=None)
-    return _verifier_object(save_version(session, verifier_id, name=body.name, spec=parse_spec(body.grader)))
+    verifier = find_verifier(session, verifier_id, project=caller.project, version=None)
+    return _verifier_object(save_version(session, verifier, name=body.name, spec=parse_spec(body.grader)))
 
 
 def _verifier_object(verifier: Verifier) -> VerifierObject:
@@ -190,7 +181,7 @@ def _verifier_object(verifier: Verifier) -> VerifierObject:
         id=verifier.id,
         name=verifier.name,
         version=verifier.version,
-        created_at=unix_s(verifier.created_at) or 0,
+        created_at=unix_s(verifier.created_at),
         grader=verifier.spec,
         spec_hash=verifier.spec_hash,
     )
@@ -202,7 +193,7 @@ def _version_object(verifier: Verifier) -> VersionObject:
         verifier_id=verifier.id,
         name=verifier.name,
         version=verifier.version,
-        created_at=unix_s(verifier.created_at) or 0,
+        created_at=unix_s(verifier.created_at),
         grader=verifier.spec,
         spec_hash=verifier.spec_hash,
     )

@@ -4,10 +4,12 @@ from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from backend.api.checks import CheckObject, check_object, request_json
-from backend.api.http.dependencies import Auth, Database
+from backend.api.http.bodies import RequestBody
+from backend.api.http.dependencies import Database
+from backend.api.http.rights import VerifiersWrite
 from backend.checks import request_check
 from backend.jobs.create import fit_grader, require_file
 from backend.verifiers.saved import resolve_grader
@@ -19,22 +21,20 @@ MAX_ROWS = 64
 router = APIRouter(prefix="/verifiers", tags=["verifiers"])
 
 
-class SelfCheckRequest(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class SelfCheckRequest(RequestBody):
     grader: dict[str, Any] = Field(description='A grader object, or {"type": "saved", "id", "version"?}.')
     file: str = Field(max_length=200)
     rows: int = Field(16, ge=1, le=MAX_ROWS, description="Number of rows to try, evenly spaced in the file.")
 
 
 @router.post("/check")
-def check_verifier(body: SelfCheckRequest, _: Auth, session: Database) -> CheckObject:
+def check_verifier(body: SelfCheckRequest, caller: VerifiersWrite, session: Database) -> CheckObject:
     """Try right answers in many forms, and texts that must not score. Returns a check; its result is
     `{verdict, summary, findings, full_marks, probes, rows: [{row, answer, cells}], readings: [{grader, reference, read,
     lost}], altered: [{row, change, label, reference, altered, text, score, status, full}], ...}`.
     """
-    spec, _verifier = resolve_grader(session, body.grader, param="grader")
-    file = require_file(session, body.file, param="file")
+    spec, _verifier = resolve_grader(session, body.grader, project=caller.project, param="grader")
+    file = require_file(session, body.file, project=caller.project, param="file")
     spec, notices = fit_grader(session, spec, file=file, param="file", grader_param="grader")
     request = {
         "grader": spec_json(spec),

@@ -22,6 +22,7 @@ from backend.db.base import utc_now
 from backend.db.engine import transaction
 from backend.db.files import ROWS_TOGETHER, DatasetRow, File, FileImage, FileStatus
 from backend.db.jobs import Job
+from backend.db.projects import find_owned
 from backend.errors import AppError, not_found
 from backend.ids import new_id
 
@@ -116,9 +117,9 @@ def store_rows(
     session.flush()
 
 
-def processed_file(session: Session, file_id: str) -> File:
-    """Return a file that has been read. Raises AppError: 404 if there is none, 409 if it was not read."""
-    file = None if "\0" in file_id else session.get(File, file_id)
+def processed_file(session: Session, file_id: str, *, project: str) -> File:
+    """Return the project's file if it has been read. Raises AppError: 404 if there is none, 409 if it was not read."""
+    file = find_owned(session, File, file_id, project=project)
     if file is None:
         raise not_found("file", file_id)
     return require_processed(file)
@@ -155,25 +156,22 @@ def exported_lines(file: File) -> Iterator[bytes]:
         yield b"".join(json.dumps(item, ensure_ascii=False).encode() + b"\n" for item in items)
 
 
-def delete_file(session: Session, file_id: str) -> None:
-    """Delete a file. Raises AppError: 404 if there is none, 409 if a job uses it or it is being read."""
-    file = session.get(File, file_id)
-    if file is None:
-        raise not_found("file", file_id)
+def delete_file(session: Session, file: File) -> None:
+    """Delete a file. Raises AppError 409 if a job uses it or it is being read."""
     if file.status == FileStatus.UPLOADED:  # its reader may hold a lock on it for minutes
         require_processed(file)
     session.refresh(file, with_for_update=True)
     job_id = session.scalar(
-        select(Job.id).where(or_(Job.training_file == file_id, Job.validation_file == file_id)).limit(1)
+        select(Job.id).where(or_(Job.training_file == file.id, Job.validation_file == file.id)).limit(1)
     )
     if job_id is not None:
         raise AppError(
-            f"File '{file_id}' is used by job '{job_id}' and cannot be deleted.",
+            f"File '{file.id}' is used by job '{job_id}' and cannot be deleted.",
             status=409,
             code="file_in_use",
             type="conflict_error",
         )
-    discard(session, file_id)
+    discard(session, file.id)
 
 
 def discard(session: Session, file_id: str) -> None:

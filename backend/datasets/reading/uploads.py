@@ -65,13 +65,15 @@ def status_of(upload: Upload) -> UploadStatus:
     return UploadStatus.EXPIRED if expired else status
 
 
-def pending_upload(session: Session, upload_id: str, *, exclusive: bool) -> Upload:
-    """Lock a pending upload, `exclusive` or shared with other requests that add parts.
+def pending_upload(session: Session, upload_id: str, *, project: str, exclusive: bool) -> Upload:
+    """Lock a pending upload of the project, `exclusive` or shared with other requests that add parts.
 
     Raises AppError: 404 if there is none, 409 if it has ended.
     """
     statement = (
-        select(Upload).where(Upload.id == upload_id).with_for_update(read=not exclusive, key_share=not exclusive)
+        select(Upload)
+        .where(Upload.id == upload_id, Upload.project_id == project)
+        .with_for_update(read=not exclusive, key_share=not exclusive)
     )
     upload = None if "\0" in upload_id else session.scalar(statement)
     if upload is None:
@@ -87,9 +89,9 @@ def pending_upload(session: Session, upload_id: str, *, exclusive: bool) -> Uplo
     return upload
 
 
-def add_part(session: Session, upload_id: str, content: BinaryIO, *, size_bytes: int) -> UploadPart:
+def add_part(session: Session, upload_id: str, content: BinaryIO, *, project: str, size_bytes: int) -> UploadPart:
     """Store a part. Raises AppError as `pending_upload` does, and if parts become too large or too many."""
-    upload = pending_upload(session, upload_id, exclusive=False)
+    upload = pending_upload(session, upload_id, project=project, exclusive=False)
     if not 1 <= size_bytes <= MAX_PART_BYTES:
         raise AppError(
             f"A part must have 1 to {MAX_PART_BYTES} bytes; this one has {size_bytes}.",
@@ -118,12 +120,14 @@ def add_part(session: Session, upload_id: str, content: BinaryIO, *, size_bytes:
     return part
 
 
-def join(session: Session, upload_id: str, *, part_ids: Sequence[str], md5: str | None) -> tuple[Upload, File]:
+def join(
+    session: Session, upload_id: str, *, project: str, part_ids: Sequence[str], md5: str | None
+) -> tuple[Upload, File]:
     """Join these parts, in this order, to a file with rows not read yet; `forget_parts` deletes the parts.
 
     Raises AppError as `pending_upload` does, and if parts are unknown or do not match what was announced.
     """
-    upload = pending_upload(session, upload_id, exclusive=True)
+    upload = pending_upload(session, upload_id, project=project, exclusive=True)
     _require_whole(session, upload, part_ids)
     digest = hashlib.md5(usedforsecurity=False)
     mapping = None if upload.mapping is None else ColumnMapping.model_validate(upload.mapping)
@@ -140,9 +144,9 @@ def join(session: Session, upload_id: str, *, part_ids: Sequence[str], md5: str 
     return upload, file
 
 
-def cancel(session: Session, upload_id: str) -> Upload:
+def cancel(session: Session, upload_id: str, *, project: str) -> Upload:
     """Cancel a pending upload and delete its parts. Raises AppError as `pending_upload` does."""
-    upload = pending_upload(session, upload_id, exclusive=True)
+    upload = pending_upload(session, upload_id, project=project, exclusive=True)
     upload.status = UploadStatus.CANCELLED
     forget_parts(session, upload_id)
     return upload

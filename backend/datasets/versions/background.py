@@ -39,7 +39,14 @@ class VersionTask:
 
     def create(self) -> list[str]:
         with transaction(project=self.project) as session:
-            file = new_version(session, self.file_id, edits=self.edits, filters=self.filters, filename=self.filename)
+            file = new_version(
+                session,
+                self.file_id,
+                project=self.project,
+                edits=self.edits,
+                filters=self.filters,
+                filename=self.filename,
+            )
             return _recorded(session, self, created=[file.id])
 
 
@@ -58,14 +65,20 @@ class SplitTask:
     def create(self) -> list[str]:
         with transaction(project=self.project) as session:
             sides = split(
-                session, self.file_id, share=self.share, rows=self.rows, seed=self.seed, stratify_by=self.stratify_by
+                session,
+                self.file_id,
+                project=self.project,
+                share=self.share,
+                rows=self.rows,
+                seed=self.seed,
+                stratify_by=self.stratify_by,
             )
             return _recorded(session, self, created=[file.id for file in sides])
 
 
 def _recorded(session: Session, task: VersionTask | SplitTask, *, created: list[str]) -> list[str]:
     """Check the storage quota, write the audit entry, and return the ids of the new files."""
-    require_storage(session)
+    require_storage(session, project=task.project)
     task.audit_action.record(session, objects=[task.file_id, *created])
     return created
 

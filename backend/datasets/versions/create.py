@@ -29,10 +29,16 @@ from backend.errors import AppError, not_found
 
 
 def new_version(
-    session: Session, file_id: str, *, edits: Sequence[Edit], filters: Sequence[Filter], filename: str | None
+    session: Session,
+    file_id: str,
+    *,
+    project: str,
+    edits: Sequence[Edit],
+    filters: Sequence[Filter],
+    filename: str | None,
 ) -> File:
     """Create a version with these edits and without the rows that the filters leave out. Raises AppError."""
-    parent = _parent(session, file_id)
+    parent = _parent(session, file_id, project=project)
     plan = plan_edits(edits, rows=parent.row_count)
     shape = stored_shape(parent.shape or "", parent.report["columns"])
     with ImageStore(InheritedImages(session, parent, shape=shape)) as image_store:
@@ -58,10 +64,17 @@ def new_version(
 
 
 def split(
-    session: Session, file_id: str, *, share: float | None, rows: int | None, seed: int, stratify_by: str | None
+    session: Session,
+    file_id: str,
+    *,
+    project: str,
+    share: float | None,
+    rows: int | None,
+    seed: int,
+    stratify_by: str | None,
 ) -> tuple[File, File]:
     """Create (training file, validation file) with every row in one of them. Raises AppError if a side is too small."""
-    parent = _parent(session, file_id)
+    parent = _parent(session, file_id, project=project)
     count = rows if rows is not None else validation_count(parent.row_count, share=share or 0)
     try:
         validation = validation_side(_placements(session, parent, stratify_by=stratify_by), count=count, seed=seed)
@@ -100,13 +113,15 @@ def family(session: Session, file: File) -> list[File]:
     members = select(ancestors.c.id).cte("members", recursive=True)
     child = aliased(File)
     members = members.union(select(child.id).join(members, child.parent_id == members.c.id))
-    is_member = File.id.in_(select(members.c.id))
-    return list(session.scalars(select(File).where(is_member).order_by(File.created_at, File.id)))
+    relatives = select(File).where(File.id.in_(select(members.c.id)), File.project_id == file.project_id)
+    return list(session.scalars(relatives.order_by(File.created_at, File.id)))
 
 
-def _parent(session: Session, file_id: str) -> File:
-    """Return the file, locked against deletion until the files created from it are stored."""
-    file = session.scalar(select(File).where(File.id == file_id).with_for_update(read=True, key_share=True))
+def _parent(session: Session, file_id: str, *, project: str) -> File:
+    """Return the project's file, locked against deletion until the files created from it are stored."""
+    file = session.scalar(
+        select(File).where(File.id == file_id, File.project_id == project).with_for_update(read=True, key_share=True)
+    )
     if file is None:
         raise not_found("file", file_id)
     return require_processed(file)

@@ -63,9 +63,8 @@ class RowHistoryEntry:
         return self.solved / self.graded if self.graded else None
 
 
-def row_histories(session: Session, hashes: Sequence[str]) -> dict[str, list[RowHistoryEntry]]:
-    """Return, by row hash, the results of each job of the session's project on such rows, the oldest job first."""
-    project = session.info["project"]
+def row_histories(session: Session, hashes: Sequence[str], *, project: str) -> dict[str, list[RowHistoryEntry]]:
+    """Return, by row hash, the results of each job of the project on such rows, the oldest job first."""
     histories: dict[str, list[RowHistoryEntry]] = {}
     for row_hash, *figures in session.execute(ROW_HISTORIES, {"hashes": list(hashes), "project": project}):
         job_id, file_id, completions, graded, solved, mean_score, last_step = figures

@@ -12,7 +12,8 @@ from fastapi import APIRouter, Header, Request
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from backend.api.http.authentication import Caller
-from backend.api.http.dependencies import Auth, JobOfPath
+from backend.api.http.dependencies import JobOfPath
+from backend.api.http.rights import JobsRead
 from backend.api.jobs.stream.broadcast import Feeds, follow_job
 from backend.api.jobs.stream.messages import StreamMessage, StreamPosition
 
@@ -27,7 +28,7 @@ router = APIRouter(prefix="/fine_tuning/jobs/{job_id}", tags=["runs"])
     responses={200: {"content": {"text/event-stream": {}}, "description": "Server-sent events."}},
 )
 async def stream_job(
-    request: Request, job: JobOfPath, who: Auth, last_event_id: Annotated[str | None, Header(max_length=80)] = None
+    request: Request, job: JobOfPath, who: JobsRead, last_event_id: Annotated[str | None, Header(max_length=80)] = None
 ) -> EventSourceResponse:
     """Stream a job's progress. The events `event`, `metrics` and `evaluation` contain the objects of those lists;
     `rollouts` is `{step, count}`, the completions that can be listed; `state` and finally `end` are the job's state."""

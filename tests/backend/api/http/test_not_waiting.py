@@ -10,7 +10,7 @@ from anyio import to_thread
 from starlette.requests import Request
 from starlette.types import Message
 
-from backend.api.http.dependencies import require_storable_body
+from backend.api.http.bodies import require_storable_body
 from backend.app import create_app
 
 

@@ -19,7 +19,7 @@ from backend.datasets.rows.rows import NormalRow, load_rows, read_rows
 from backend.datasets.rows.shape import ColumnMapping
 from backend.db.blobs import Blob
 from backend.db.engine import transaction
-from backend.db.files import FileImage
+from backend.db.files import File, FileImage
 from backend.stack.embedded import Services
 
 
@@ -150,10 +150,10 @@ def test_equal_images_are_stored_once_and_deleted_with_their_last_file(clean_dat
         assert [row.image_bytes for row in load_rows(session, second)] == [(RED, DARK)]
         assert len({id(row.image_bytes[0]) for row in load_rows(session, first)}) == 1
     with transaction() as session:
-        delete_file(session, second)
+        delete_file(session, session.get_one(File, second))
     with transaction() as session:
         assert set(session.scalars(select(Blob.sha256))) >= {red}
         assert session.get(Blob, dark) is None
-        delete_file(session, first)
+        delete_file(session, session.get_one(File, first))
     with transaction() as session:
         assert session.scalar(select(func.count()).select_from(Blob)) == 0

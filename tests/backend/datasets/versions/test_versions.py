@@ -65,9 +65,18 @@ def test_edits_give_the_expected_items_and_leave_other_rows_unchanged(
         before = rows_of(session, parent)
         if not expected or json.dumps(expected) == json.dumps(ITEMS):
             with pytest.raises(AppError, match=r"Nothing would|No change was requested"):
-                new_version(session, parent.id, edits=edits_of(changed, appended), filters=[], filename=None)
+                new_version(
+                    session,
+                    parent.id,
+                    project=parent.project_id,
+                    edits=edits_of(changed, appended),
+                    filters=[],
+                    filename=None,
+                )
             return
-        file = new_version(session, parent.id, edits=edits_of(changed, appended), filters=[], filename=None)
+        file = new_version(
+            session, parent.id, project=parent.project_id, edits=edits_of(changed, appended), filters=[], filename=None
+        )
         after = rows_of(session, file)
         assert [json.dumps(row.normal["item"]) for row in after] == [json.dumps(item) for item in expected]
         assert [(row.number, row.line, row.normal["id"]) for row in after] == [
@@ -146,10 +155,12 @@ def test_the_two_sides_of_a_split_are_the_file(answers: list[str], seed: int, by
     given_items = [{"question": f"{n}?", "answer": answer, "level": n % 2} for n, answer in enumerate(answers)]
     with transaction() as session:
         parent = stored(session, given_items)
-        train, validation = split(session, parent.id, share=0.3, rows=None, seed=seed, stratify_by=by)
+        train, validation = split(
+            session, parent.id, project=parent.project_id, share=0.3, rows=None, seed=seed, stratify_by=by
+        )
         sides = [[row.normal["item"] for row in rows_of(session, side)] for side in (train, validation)]
         assert sorted(sides[0] + sides[1], key=json.dumps) == sorted(given_items, key=json.dumps)
         assert all(side == [item for item in given_items if item in side] for side in sides)  # in their order
         assert validation.row_count == max(2, round(0.3 * len(given_items)))
-        again = split(session, parent.id, share=0.3, rows=None, seed=seed, stratify_by=by)
+        again = split(session, parent.id, project=parent.project_id, share=0.3, rows=None, seed=seed, stratify_by=by)
         assert [side.sha256 for side in again] == [train.sha256, validation.sha256]

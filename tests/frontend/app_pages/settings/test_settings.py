@@ -6,7 +6,6 @@ from zoneinfo import ZoneInfo
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from backend.api.http.rights import is_audited
 from backend.app import app as api_app
 from backend.db.engine import transaction
 from backend.db.keys import Role, create_key
@@ -231,10 +230,10 @@ def test_a_day_begins_where_the_viewer_is() -> None:
 
 def test_every_audited_action_has_a_description() -> None:
     offered = {
-        f"{method.upper()} {path}"
-        for path, methods in api_app.openapi()["paths"].items()
-        for method in methods
-        if is_audited(method.upper(), path)
+        f"{method} {operation.path}"
+        for operation in api_app.state.operations
+        for method in operation.methods
+        if operation.is_audited
     }
     assert offered ^ set(ACTIONS) == set()
 

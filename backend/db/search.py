@@ -1,26 +1,17 @@
-"""Search in stored texts, with limits on the search text and on the time of the query."""
+"""Search in stored texts, with a limit on the time of the query."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
 
-from fastapi import Query
 from sqlalchemy import ColumnElement, SQLColumnExpression, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from backend.db.engine import transaction
 from backend.errors import AppError
 
-MAX_SEARCH_CHARACTERS = 200
 SEARCH_S = 10.0
 QUERY_CANCELED = "57014"
 """PostgreSQL's SQLSTATE of a statement stopped by `statement_timeout`."""
-
-Search = Annotated[
-    str | None,
-    Query(min_length=1, max_length=MAX_SEARCH_CHARACTERS, description="Part of the text, case-insensitive."),
-]
 
 
 def contains(column: SQLColumnExpression[str], search: str) -> ColumnElement[bool]:
@@ -31,12 +22,11 @@ def contains(column: SQLColumnExpression[str], search: str) -> ColumnElement[boo
 
 
 @contextmanager
-def search_session(*, project: str, advice: str) -> Iterator[Session]:
-    """Open a transaction whose statements are stopped after `SEARCH_S`; the AppError then contains `advice`."""
+def search_limit(session: Session, *, advice: str) -> Iterator[None]:
+    """Stop statements of the transaction after `SEARCH_S`; the AppError then contains `advice`."""
+    session.execute(text(f"SET LOCAL statement_timeout = {max(1, round(SEARCH_S * 1000))}"))
     try:
-        with transaction(project=project) as session:
-            session.execute(text(f"SET LOCAL statement_timeout = {max(1, round(SEARCH_S * 1000))}"))
-            yield session
+        yield
     except OperationalError as error:
         if getattr(error.orig, "sqlstate", None) != QUERY_CANCELED:
             raise
