@@ -7,7 +7,7 @@ ARGS ?=
 # Where the environment forbids bytecode files, each of the many processes would compile all modules again.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: demo up test test-quick pictures bench bench-learning lint style format lock code-editor clean
+.PHONY: demo up test test-quick pictures bench bench-learning lint style format generated lock code-editor clean
 
 demo: $(VENV)/installed
 	$(BIN)/rlsd demo $(ARGS)
@@ -44,6 +44,10 @@ style: $(VENV)/installed-dev
 format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# What follows from the API's routes: commands of `rlsd`, docs/commands.md, types of the UI's client.
+generated: $(VENV)/installed-dev
+	$(BIN)/python -m generators
 
 # torch comes first and alone: pip finds a CPU build where one is provided, and the rest is content with it.
 # Verifiers have libraries of their own, in a folder that nothing else imports from.

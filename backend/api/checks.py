@@ -72,6 +72,7 @@ def cancel_check(check_id: ObjectId, _: Auth, session: Database) -> CheckObject:
 
 @router.get("/{check_id}")
 def get_check(check_id: ObjectId, _: Auth, session: Database) -> CheckObject:
+    """Return a check with its result."""
     return check_object(get_or_404(session, Check, check_id, kind="check"))
 
 

@@ -114,6 +114,7 @@ def list_comparisons(
     session: Database,
     query: PageParams,
 ) -> Page[ComparisonObject]:
+    """List all comparisons, newest first."""
     return paginate(
         session,
         select(Comparison),
@@ -125,6 +126,7 @@ def list_comparisons(
 
 @router.get("/{comparison_id}")
 def get_comparison(comparison_id: ObjectId, _: Auth, session: Database) -> ComparisonObject:
+    """Return a comparison and its runs."""
     return _comparison_object(session, get_or_404(session, Comparison, comparison_id, kind="comparison"))
 
 

@@ -106,6 +106,7 @@ def get_report(
     session: Database,
     against: Annotated[str | None, Query(max_length=100, description="Another file to compare with.")] = None,
 ) -> FileReport:
+    """Return the report of a file: problems, statistics, overlap with another file."""
     report = FileReport.model_validate(processed_file(session, file_id).report)
     report.tokens = _token_lengths(session, file_id)
     if against is not None:

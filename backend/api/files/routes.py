@@ -18,7 +18,7 @@ from backend.api.http.paging import After, ListItem, Order, Page, PageQuery, key
 from backend.api.http.search import Search, contains, search_session
 from backend.datasets.reading.background import read_in_background, read_now
 from backend.datasets.reading.store import OnBadRows, delete_file, exported_lines, processed_file, store_bytes
-from backend.datasets.rows.rows import NormalRow
+from backend.datasets.rows.rows import HintText, NormalRow, Reference
 from backend.db.base import unix_s
 from backend.db.engine import transaction
 from backend.db.files import DatasetRow, File, FileImage, FileStatus
@@ -81,8 +81,8 @@ class FileRow(ListItem):
     messages: list[dict[str, Any]]
     tools: list[dict[str, Any]]
     images: list[str]
-    reference: dict[str, str | None]
-    hint: dict[str, str] | None
+    reference: Reference
+    hint: HintText | None
     item: dict[str, Any]
     split: str
     row_hash: str
@@ -127,6 +127,7 @@ def list_files(
     order: Order = Order.DESC,
     purpose: Annotated[str | None, Query(max_length=100)] = None,
 ) -> Page[FileObject]:
+    """List all files, newest first."""
     statement = select(File)
     if purpose is not None:
         statement = statement.where(File.purpose == purpose)
@@ -137,6 +138,7 @@ def list_files(
 
 @router.get("/{file_id}")
 def get_file(file_id: ObjectId, _: Auth, session: Database) -> FileObject:
+    """Return a file."""
     return file_object(get_or_404(session, File, file_id, kind="file"))
 
 

@@ -19,7 +19,7 @@ from backend.db.exports import Export
 from backend.errors import AppError, not_found
 from backend.jobs.exports import ExportDtype, ExportFormat, delete_export, request_export
 
-router = APIRouter(prefix="/fine_tuning/jobs/{job_id}/exports", tags=["exports"])
+router = APIRouter(prefix="/fine_tuning/jobs/{job_id}/exports", tags=["jobs"])
 
 
 class ExportRequest(BaseModel):
@@ -120,6 +120,7 @@ def list_exports(job: JobOfPath, _: Auth, session: Database) -> Page[ExportObjec
 
 @router.get("/{export_id}")
 def get_export(job: JobOfPath, export_id: ObjectId, _: Auth, session: Database) -> ExportObject:
+    """Return an export."""
     return _export_object(session, _export_of(session, job.id, export_id))
 
 

@@ -18,7 +18,7 @@ from backend.db.training import Evaluation, Rollout, Step
 from backend.errors import AppError
 from backend.jobs.lifecycle import JobState
 
-router = APIRouter(prefix="/fine_tuning/jobs/{job_id}", tags=["runs"])
+router = APIRouter(prefix="/fine_tuning/jobs/{job_id}", tags=["jobs"])
 
 
 class Solved(StrEnum):

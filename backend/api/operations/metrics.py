@@ -34,7 +34,7 @@ from backend.workers import active_workers
 
 QUEUES = (TRAIN_QUEUE, CHECK_QUEUE, SAMPLE_QUEUE)
 UNKNOWN = "unknown"
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["server"])
 
 registry = CollectorRegistry()
 requests = Counter("rlsd_requests", "Requests handled.", ["method", "route", "status"], registry=registry)
@@ -89,6 +89,7 @@ registry.register(Installation())
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 def metrics(_: Auth) -> Response:
+    """Return the metrics for Prometheus."""
     return Response(generate_latest(registry), headers={"content-type": CONTENT_TYPE_LATEST})
 
 

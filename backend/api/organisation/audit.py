@@ -12,7 +12,7 @@ from backend.api.http.paging import After, Limit, ListItem, Order, Page, keyset_
 from backend.db.audit import AuditEntry
 from backend.db.base import unix_s
 
-router = APIRouter(prefix="/audit", tags=["people"])
+router = APIRouter(prefix="/audit", tags=["audit"])
 STORABLE = r"^[^\x00]*$"
 
 

@@ -14,7 +14,7 @@ from backend.db.base import unix_s, utc_now
 from backend.db.keys import ApiKey, Role, create_key
 from backend.errors import AppError
 
-router = APIRouter(tags=["people"])
+router = APIRouter(tags=["keys"])
 
 
 class Body(BaseModel):
@@ -50,11 +50,13 @@ class KeyRequest(Body):
 
 @router.post("/keys")
 def make_key(body: KeyRequest, who: Auth, session: Database) -> NewKey:
+    """Create a key; its secret is shown only once."""
     return new_key(session, body, project=who.project)
 
 
 @router.get("/keys")
 def list_keys(_: Auth, session: Database, query: PageParams) -> Page[KeyObject]:
+    """List the keys of the project."""
     return paginate(session, select(ApiKey), keys=(ApiKey.created_at, ApiKey.id), query=query, to_item=_key_object)
 
 

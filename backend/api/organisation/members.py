@@ -16,7 +16,7 @@ from backend.db.base import unix_s, utc_now
 from backend.db.keys import Member, Role
 from backend.errors import AppError
 
-router = APIRouter(tags=["people"])
+router = APIRouter(tags=["members"])
 
 EMAIL = r"^[^@\s/]{1,100}@[^@\s/]{1,100}$"
 """Without a slash, which would end the parameter in a request path."""
@@ -64,6 +64,7 @@ def invite(body: MemberRequest, who: Auth, session: Database) -> MemberObject:
 def list_members(
     _: Auth, session: Database, after: After = None, limit: Limit = 20, order: Order = Order.ASC
 ) -> Page[MemberObject]:
+    """List the members of the project."""
     cursor = None if after is None else [after]
     return keyset_page(
         session, select(Member), keys=(Member.email,), after=cursor, limit=limit, order=order, to_item=_member_object
@@ -72,6 +73,7 @@ def list_members(
 
 @router.delete("/members/{email}")
 def remove_member(email: ObjectId, who: Auth, session: Database) -> Removed:
+    """Remove a member."""
     email = email.lower()
     if email == who.id:
         raise AppError(

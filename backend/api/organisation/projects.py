@@ -19,7 +19,7 @@ from backend.ids import new_id
 from backend.quotas import Quotas, Usage, usage
 from backend.settings import settings
 
-router = APIRouter(tags=["people"])
+router = APIRouter()
 
 
 class ProjectObject(ListItem):
@@ -53,8 +53,9 @@ class ProjectChange(Body):
     quotas: Quotas | None = None
 
 
-@router.get("/whoami")
+@router.get("/whoami", tags=["server"])
 def whoami(who: Auth, session: Database) -> Whoami:
+    """Return the caller, and the project of the caller with its usage."""
     project = session.get_one(Project, who.project)
     return Whoami(
         id=who.id,
@@ -65,14 +66,15 @@ def whoami(who: Auth, session: Database) -> Whoami:
     )
 
 
-@router.post("/projects")
+@router.post("/projects", tags=["projects"])
 def create_project(body: ProjectRequest, _: Auth, session: Database) -> ProjectObject:
+    """Create a project."""
     project = Project(id=new_id("proj"), name="", created_at=utc_now(), quotas={})
     _change(session, project, name=body.name, quotas=body.quotas)
     return _project_object(project)
 
 
-@router.get("/projects")
+@router.get("/projects", tags=["projects"])
 def list_projects(
     _: Auth, session: Database, after: After = None, limit: Limit = 20, order: Order = Order.ASC
 ) -> Page[ProjectObject]:
@@ -86,7 +88,7 @@ def list_projects(
     )
 
 
-@router.post("/projects/{project_id}")
+@router.post("/projects/{project_id}", tags=["projects"])
 def change_project(project_id: ObjectId, body: ProjectChange, _: Auth, session: Database) -> ProjectObject:
     """Change a project's name or quotas; `quotas` replaces all quotas set before."""
     project = get_or_404(session, Project, project_id, kind="project")
@@ -94,7 +96,7 @@ def change_project(project_id: ObjectId, body: ProjectChange, _: Auth, session: 
     return _project_object(project)
 
 
-@router.post("/projects/{project_id}/keys")
+@router.post("/projects/{project_id}/keys", tags=["keys"])
 def make_project_key(project_id: ObjectId, body: KeyRequest, request: Request, who: Auth, session: Database) -> NewKey:
     """Create a key for any project, such as its first admin's. Recorded in the audit logs of both projects."""
     project = get_or_404(session, Project, project_id, kind="project")

@@ -10,7 +10,7 @@ from backend.api.http.paging import ListItem, Page, page
 from backend.chat.usage import usage_since
 from backend.db.base import utc_now
 
-router = APIRouter(prefix="/usage", tags=["chat"])
+router = APIRouter(prefix="/usage", tags=["server"])
 
 
 class UsageObject(ListItem):

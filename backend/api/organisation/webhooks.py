@@ -66,6 +66,7 @@ class WebhookDeleted(BaseModel):
 
 @router.post("")
 def create_webhook(body: WebhookRequest, _: Auth, session: Database) -> NewWebhook:
+    """Create a webhook; its secret is shown only once."""
     require_url(body.url)
     hook = Webhook(id=new_id("hook"), url=body.url, events=list(body.events), secret=new_secret(), created_at=utc_now())
     session.add(hook)
@@ -79,6 +80,7 @@ def list_webhooks(
     session: Database,
     query: PageParams,
 ) -> Page[WebhookObject]:
+    """List all webhooks."""
     page = paginate(
         session, select(Webhook), keys=(Webhook.created_at, Webhook.id), query=query, to_item=_webhook_object
     )
@@ -90,6 +92,7 @@ def list_webhooks(
 
 @router.delete("/{webhook_id}")
 def delete_webhook(webhook_id: ObjectId, _: Auth, session: Database) -> WebhookDeleted:
+    """Delete a webhook."""
     session.delete(get_or_404(session, Webhook, webhook_id, kind="webhook"))
     return WebhookDeleted(id=webhook_id)
 
@@ -108,6 +111,7 @@ def list_deliveries(
     session: Database,
     query: PageParams,
 ) -> Page[DeliveryObject]:
+    """List the deliveries of a webhook, newest first."""
     get_or_404(session, Webhook, webhook_id, kind="webhook")
     statement = select(WebhookDelivery).where(WebhookDelivery.webhook_id == webhook_id)
     return paginate(

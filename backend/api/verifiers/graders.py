@@ -108,6 +108,7 @@ class RunResponse(BaseModel):
 
 @router.post("/validate")
 def validate_grader(body: ValidateRequest, _: Auth, session: Database) -> ValidateResponse:
+    """Validate a grader."""
     spec, _verifier = resolve_grader(session, body.grader, param="grader")
     return ValidateResponse(grader=spec_json(spec), x_remarks=remarks(spec), x_signature=_signature(spec))
 
@@ -129,6 +130,7 @@ def _signature(spec: Spec) -> SignatureObject | None:
 
 @router.post("/run")
 def run_grader(body: RunRequest, who: Auth) -> RunResponse:
+    """Score a text with a grader that need not be saved."""
     with transaction(project=who.project) as session:
         spec, _verifier = resolve_grader(session, body.grader, param="grader")
     sample = Sample(output_text=body.model_sample, item=body.item, answer=answer_of(body.item))

@@ -110,6 +110,7 @@ def run_draft(body: DraftRequest, who: Auth) -> DraftResult:
 
 @router.post("")
 def create_verifier(body: VerifierRequest, _: Auth, session: Database) -> VerifierObject:
+    """Save a verifier."""
     return _verifier_object(save_verifier(session, name=body.name, spec=parse_spec(body.grader)))
 
 
@@ -149,6 +150,7 @@ def list_ready_made(_: Auth) -> Page[ReadyMadeObject]:
 
 @router.get("/{verifier_id}")
 def get_verifier(verifier_id: ObjectId, _: Auth, session: Database, version: Version = None) -> VerifierObject:
+    """Return a verifier."""
     return _verifier_object(find_verifier(session, verifier_id, version=version))
 
 
@@ -166,6 +168,7 @@ def list_versions(
     session: Database,
     query: PageParams,
 ) -> Page[VersionObject]:
+    """List the versions of a verifier."""
     find_verifier(session, verifier_id, version=None)
     return keyset_page(
         session,
