@@ -5,6 +5,7 @@ from typing import Any
 
 from generators.commands import command_table
 from generators.page import commands_page
+from generators.types import types_module
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -14,4 +15,5 @@ def generated_files(document: dict[str, Any]) -> dict[str, str]:
     return {
         "backend/cli/commands.json": command_table(document),
         "docs/commands.md": commands_page(document, page=ROOT / "docs" / "commands.md"),
+        "frontend/api/types.py": types_module(document, frontend=ROOT / "frontend"),
     }

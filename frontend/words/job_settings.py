@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from frontend.api.types import FileReport, Job, Json, Method
+from frontend.api.jobs import Method
+from frontend.api.types import FileReport, JobObject, Json
 
 Kind = Literal["whole", "number", "pair", "choice", "yes_no", "text"]
 
@@ -204,7 +205,7 @@ def methods(schema: Json) -> dict[str, Method]:
     return {name: described["x-methods"][name] for name in described["enum"]}
 
 
-def method_name(job: Job) -> str:
+def method_name(job: JobObject) -> str:
     """Return the name of a job's method: `RLSD`, or `GRPO OPSD` for `grpo_opsd`."""
     method: str = job["method"]["reinforcement"]["x_rlsd"]["method"]
     return method.upper().replace("_", " ")
