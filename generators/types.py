@@ -28,7 +28,7 @@ def types_module(document: dict[str, Any], *, frontend: Path) -> str:
     written: dict[str, str] = {}
     for name in sorted({name for path in frontend.rglob("*.py") for name in _imported(path)} - {"Json"}):
         _write(name, schemas | {"Page": _generic_page(schemas)}, written=written)
-    command = [sys.executable, "-m", "ruff", "format", "--stdin-filename", "types.py", "-"]
+    command = [sys.executable, "-m", "ruff", "format", "--stdin-filename", str(frontend / "api" / "types.py"), "-"]
     text = "\n\n".join([HEAD, *written.values()])
     return subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
 
