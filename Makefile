@@ -7,7 +7,7 @@ ARGS ?=
 # Where the environment forbids bytecode files, each of the many processes would compile all modules again.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: demo up test test-quick pictures bench bench-learning lint style format tables lock code-editor clean
+.PHONY: demo up test test-quick pictures bench bench-learning lint style format generated lock code-editor clean
 
 demo: $(VENV)/installed
 	$(BIN)/rlsd demo $(ARGS)
@@ -45,9 +45,11 @@ format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Tables of methods and settings in docs/, and the form of the page.
-tables: $(VENV)/installed
+# What follows from other code: tables of methods and settings in docs/ and the form of the page; commands of
+# `rlsd`, docs/commands.md and the types of the UI's client from the API's routes.
+generated: $(VENV)/installed-dev
 	$(BIN)/python -m backend.core.tables
+	$(BIN)/python -m generators
 
 # torch comes first and alone: pip finds a CPU build where one is provided, and the rest is content with it.
 # Verifiers have libraries of their own, in a folder that nothing else imports from.

@@ -73,6 +73,25 @@ RESOURCES = (
     workers,
 )
 
+TAGS = {
+    "files": "Datasets on a server.",
+    "uploads": "Large files in parts.",
+    "jobs": "Training runs on a server.",
+    "checks": "Background checks, such as pre-flights.",
+    "graders": "Graders that are not saved.",
+    "verifiers": "Saved verifiers and their versions.",
+    "models": "Base models and fine-tuned models.",
+    "chat": "Completions of conversations.",
+    "comparisons": "Training methods compared over seeds.",
+    "keys": "API keys.",
+    "members": "People who may sign in through the identity provider.",
+    "projects": "Projects and their quotas.",
+    "audit": "The audit log of the project.",
+    "webhooks": "URLs that are notified when a job has ended.",
+    "server": "The server and its usage.",
+}
+"""Groups of routes. Each is also a family of commands, `rlsd files …`."""
+
 DESCRIPTION = """Files, graders, jobs and models in the shapes of OpenAI's API, so that its official client works with
 `base_url` and `api_key` changed. Every route under `/v1` requires an API key. Every error has the body
 `{"error": {...}}`."""
@@ -83,6 +102,7 @@ def create_app() -> FastAPI:
         title="RLSD Workbench",
         version="1",
         description=DESCRIPTION,
+        openapi_tags=[{"name": name, "description": description} for name, description in TAGS.items()],
         lifespan=_lifespan,
         responses={"4XX": {"model": ErrorBody}, "5XX": {"model": ErrorBody}},
         redirect_slashes=False,
@@ -125,7 +145,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 def _openapi(app: FastAPI) -> dict[str, Any]:
     """Return FastAPI's schema with `x_rlsd` described in full. A request may set any part of it."""
     if app.openapi_schema is None:
-        schema = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        schema = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
+        )
         components = schema["components"]["schemas"]
         settings = RlsdSettings.model_json_schema(by_alias=True, ref_template="#/components/schemas/{model}")
         components.update(settings.pop("$defs", {}))

@@ -69,6 +69,7 @@ def cancel_check(check_id: ObjectId, caller: ChecksWrite, session: Database) -> 
 
 @router.get("/{check_id}")
 def get_check(check_id: ObjectId, caller: ChecksRead, session: Database) -> CheckObject:
+    """Return a check with its result."""
     return check_object(get_or_404(session, Check, check_id, project=caller.project))
 
 

@@ -52,6 +52,7 @@ class DeletedModel(BaseModel):
 
 @router.get("")
 def list_models(caller: ModelsRead, session: Database) -> Page[ModelObject]:
+    """List all models that chat can use: base models and adapters."""
     return page(_models(session, project=caller.project))
 
 

@@ -31,7 +31,7 @@ class Logprobs(BaseModel):
     refusal: None = None
 
 
-class Usage(BaseModel):
+class CompletionUsage(BaseModel):
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
@@ -58,7 +58,7 @@ class ChatCompletion(BaseModel):
     created: int
     model: str
     choices: list[Choice]
-    usage: Usage
+    usage: CompletionUsage
     system_fingerprint: None = None
 
 
@@ -81,7 +81,7 @@ class Chunk(BaseModel):
     model: str
     choices: list[ChunkChoice]
     system_fingerprint: None = None
-    usage: Usage | None = None
+    usage: CompletionUsage | None = None
 
     def as_data(self, *, with_usage: bool) -> str:
         """Return JSON without the unset fields of a delta, and without `usage` unless it was requested."""
@@ -170,7 +170,7 @@ class StreamedResponse:
             case RequestDone(completion_tokens) if self.with_usage:
                 yield self._chunk(usage=_usage(self.prompt_tokens, completion_tokens))
 
-    def _chunk(self, *choices: ChunkChoice, usage: Usage | None = None) -> Chunk:
+    def _chunk(self, *choices: ChunkChoice, usage: CompletionUsage | None = None) -> Chunk:
         head = self.head
         return Chunk(id=head.id, created=head.created, model=head.model, choices=list(choices), usage=usage)
 
@@ -197,8 +197,8 @@ def _bytes(token: str) -> list[int] | None:
     return None if UNDECODED in token else list(token.encode())
 
 
-def _usage(prompt_tokens: int, completion_tokens: int) -> Usage:
-    return Usage(
+def _usage(prompt_tokens: int, completion_tokens: int) -> CompletionUsage:
+    return CompletionUsage(
         prompt_tokens=prompt_tokens,
         completion_tokens=completion_tokens,
         total_tokens=prompt_tokens + completion_tokens,

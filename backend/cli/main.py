@@ -12,15 +12,13 @@ import typer
 
 from backend.cli.chat import chat
 from backend.cli.keys import keys_app
-from backend.cli.remote import checks_app, files_app, jobs_app
+from backend.cli.remote import ApiKey, ApiUrl, checks_app, connected, files_app, jobs_app
 from backend.cli.requests import add_commands
 from backend.errors import AppError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="RLSD Workbench.", pretty_exceptions_enable=False)
-families = {"keys": keys_app, "files": files_app, "jobs": jobs_app, "checks": checks_app}
-for family, commands in families.items():
-    app.add_typer(commands, name=family)
-add_commands(app, families)
+add_commands(app, {"files": files_app, "jobs": jobs_app, "checks": checks_app})
+app.add_typer(keys_app, name="keys")
 app.command("chat")(chat)
 
 EXPORTS = ("adapter", "merged", "gguf")
@@ -188,29 +186,18 @@ def export(
     checkpoint: Annotated[
         str | None, typer.Option(help="Export this checkpoint, `ftckpt-…`; merged and gguf only.")
     ] = None,
-    api_url: Annotated[
-        str | None,
-        typer.Option(envvar="RLSD_API_URL", help="URL of the API; by default the application running on RLSD_HOME."),
-    ] = None,
-    api_key: Annotated[str, typer.Option(envvar="RLSD_API_KEY", help="API key.")] = "",
+    api_url: ApiUrl = None,
+    api_key: ApiKey = "",
 ) -> None:
     """Download a job's adapter, or a model exported from it, whose outputs are compared with the adapter's first."""
-    import httpx
-
-    from backend.cli.http_client import Client
-    from backend.settings import settings
-    from backend.stack.up import running_application
-
     if format not in EXPORTS or (format == "adapter" and (checkpoint, dtype) != (None, None)):
         raise AppError(
             "--format must be adapter, merged or gguf; --checkpoint and --dtype require merged or gguf.",
             param="format",
         )
     output = output or Path(f"{format}.zip")
-    running = running_application(settings().home)
-    url = api_url or (running.api_url if running else settings().api_url)
     try:
-        with Client(url, api_key) as client:
+        with connected(api_url, api_key) as client:
             if format == "adapter":
                 print(json.dumps({"adapter": str(output), "sha256": client.download_adapter(job, output)}))
                 return
@@ -220,8 +207,6 @@ def export(
                 body={"format": format, "dtype": dtype, "checkpoint": checkpoint},
                 report=lambda line: print(line, file=sys.stderr),
             )
-    except httpx.HTTPError as error:
-        raise AppError(f"The API at {url} is not reachable ({error}): set its address with --api-url.") from None
     except OSError as error:
         raise AppError(f"{output} cannot be written ({error.strerror}): choose another file with --output.") from None
     compared = {"sha256": export["sha256"], "comparison": export["comparison"]}

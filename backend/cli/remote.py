@@ -19,9 +19,9 @@ from backend.errors import AppError
 if TYPE_CHECKING:
     from backend.cli.http_client import Client
 
-files_app = typer.Typer(no_args_is_help=True, help="Datasets on a server.")
-jobs_app = typer.Typer(no_args_is_help=True, help="Training runs on a server.")
-checks_app = typer.Typer(no_args_is_help=True, help="Background checks, such as pre-flights.")
+files_app = typer.Typer(no_args_is_help=True)
+jobs_app = typer.Typer(no_args_is_help=True)
+checks_app = typer.Typer(no_args_is_help=True)
 
 ENDED = ("succeeded", "failed", "cancelled")
 POLL_S = 1.0

@@ -15,7 +15,7 @@ import typer
 
 from backend.cli.fields import Fields, parse_fields, read_object
 from backend.cli.remote import ApiKey, ApiUrl, connected, show
-from backend.cli.routes import FAMILIES, ROUTES, Command
+from backend.cli.routes import Command, families
 from backend.errors import AppError
 
 if TYPE_CHECKING:
@@ -26,14 +26,13 @@ Body = Annotated[Path | None, typer.Option(help="JSON file with the request body
 Output = Annotated[Path | None, typer.Option(help="File for the response; by default standard output.")]
 
 
-def add_commands(app: typer.Typer, known: dict[str, typer.Typer]) -> None:
-    """Add the commands of all families, including those that already have other commands."""
-    for family, description in FAMILIES.items():
-        if family not in known:
-            known[family] = typer.Typer(no_args_is_help=True, help=description)
-            app.add_typer(known[family], name=family)
-        for command in ROUTES[family]:
-            _add(known[family], command)
+def add_commands(app: typer.Typer, written: dict[str, typer.Typer]) -> None:
+    """Add the commands of all families, to the commands that are `written` by hand where a family has some."""
+    for family in families():
+        commands = written.get(family.name, typer.Typer(no_args_is_help=True))
+        for command in family.commands:
+            _add(commands, command)
+        app.add_typer(commands, name=family.name, help=family.description)
     app.command("call")(call)
 
 
@@ -52,8 +51,8 @@ def call(
 
 
 def _add(app: typer.Typer, command: Command) -> None:
-    parameters, allowed = PATH_PARAMETER.findall(command.path), command.fields.split()
-    usage = " ".join([*(name.upper() for name in parameters), *(["[NAME=VALUE]..."] if allowed else [])])
+    parameters = PATH_PARAMETER.findall(command.path)
+    usage = " ".join([*(name.upper() for name in parameters), *(["[NAME=VALUE]..."] if command.fields else [])])
 
     def run(
         arguments: Annotated[list[str] | None, typer.Argument(metavar=usage, show_default=False)] = None,
@@ -66,16 +65,17 @@ def _add(app: typer.Typer, command: Command) -> None:
         if len(given) < len(parameters):
             raise AppError(f"Missing: {', '.join(name.upper() for name in parameters[len(given) :])}.")
         fields = parse_fields(given[len(parameters) :])
-        if unknown := sorted({name.partition("[")[0] for name in fields.names} - set(allowed)):
+        if unknown := sorted({name.partition("[")[0] for name in fields.names} - set(command.fields)):
             # Routes ignore unknown query parameters, so that a mistyped filter would show everything.
-            choice = f"the fields are {', '.join(allowed)}" if allowed else "it has no fields"
+            choice = f"the fields are {', '.join(command.fields)}" if command.fields else "it has no fields"
             raise AppError(f"This command has no field '{unknown[0]}': {choice}.")
         values = {name: quote(value, safe="") for name, value in zip(parameters, given, strict=False)}
         with connected(api_url, api_key) as client:
             send_request(client, command.method, command.path.format(**values), fields, body=body, output=output)
 
-    text = f"{command.description} ({command.method} {command.path})"
-    text += f" Fields: {', '.join(allowed)}." if allowed else ""
+    lines = [f"{command.description} ({command.method} {command.path})", ""]
+    lines += [f"{name}: {text}" for name, text in command.fields.items()]
+    text = "\n".join(lines).replace("[", "\\[")  # a bracket begins markup
     app.command(command.name, help=text, short_help=command.description)(run)
 
 

@@ -1,6 +1,6 @@
 """What is written down of methods and settings: tables of the documentation, and the form of the page.
 
-`make tables` writes them; a test compares. The page knows the service by its API only, so it gets a file.
+`make generated` writes them; a test compares. The page knows the service by its API only, so it gets a file.
 """
 
 import json

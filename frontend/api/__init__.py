@@ -1,7 +1,7 @@
 """Typed client of the HTTP API, the only connection from the pages to the service.
 
 Every failure, an error response or no response, raises `ApiError` with the API's own sentence as message. The calls are
-grouped by route in this package's modules; the response types are in `frontend.api.types`.
+grouped by route in this package's modules; the response types, in `frontend.api.types`, are generated.
 """
 
 from frontend.api.chat import Chat

@@ -6,7 +6,7 @@ from contextlib import closing
 from typing import Any, TypedDict, cast
 
 from frontend.api.http import Wire
-from frontend.api.types import Json, ScoreRecord
+from frontend.api.types import Json, ScoreRecordObject
 
 
 class AnswerPiece(TypedDict):
@@ -32,11 +32,11 @@ class Chat(Wire):
                     return
                 yield _piece(json.loads(data))
 
-    def score_texts(self, grader: Json, *, item: Json, answer: str | None, texts: list[str]) -> list[ScoreRecord]:
+    def score_texts(self, grader: Json, *, item: Json, answer: str | None, texts: list[str]) -> list[ScoreRecordObject]:
         """Score each text as an answer to this row, by a verifier that need not be saved."""
         samples = [{"item": item, "answer": answer, "output_text": text} for text in texts]
         body = {"grader": grader, "samples": samples}
-        return cast("list[ScoreRecord]", self.call("POST", "/v1/verifiers/test", json=body)["records"])
+        return cast("list[ScoreRecordObject]", self.call("POST", "/v1/verifiers/test", json=body)["records"])
 
 
 def _piece(chunk: Any) -> AnswerPiece:

@@ -4,17 +4,17 @@ from typing import cast
 from urllib.parse import quote
 
 from frontend.api.http import Wire
-from frontend.api.types import Export, Json
+from frontend.api.types import CheckpointObject, ExportObject, Json, ModelObject
 
 
 class Models(Wire):
     """Base models, adapters and exports."""
 
-    def models(self) -> list[Json]:
-        return cast("list[Json]", self.get_json("/v1/models")["data"])
+    def models(self) -> list[ModelObject]:
+        return cast("list[ModelObject]", self.get_json("/v1/models")["data"])
 
-    def model(self, name: str) -> Json:
-        return self.get_json(f"/v1/models/{quote(name, safe=':/')}")
+    def model(self, name: str) -> ModelObject:
+        return cast("ModelObject", self.get_json(f"/v1/models/{quote(name, safe=':/')}"))
 
     def models_used(self, *, days: int) -> set[str]:
         """Return the names of the models used in the last `days` days, including today."""
@@ -32,22 +32,24 @@ class Models(Wire):
         """Download the trained adapter as a ZIP."""
         return self.get_bytes(f"/v1/fine_tuning/jobs/{job_id}/adapter")
 
-    def checkpoints(self, job_id: str) -> list[Json]:
+    def checkpoints(self, job_id: str) -> list[CheckpointObject]:
         """List the checkpoints that are kept, the newest first."""
-        return cast("list[Json]", self.get_json(f"/v1/fine_tuning/jobs/{job_id}/checkpoints", limit=100)["data"])
+        return cast(
+            "list[CheckpointObject]", self.get_json(f"/v1/fine_tuning/jobs/{job_id}/checkpoints", limit=100)["data"]
+        )
 
-    def exports(self, job_id: str) -> list[Export]:
+    def exports(self, job_id: str) -> list[ExportObject]:
         """List exports, the newest first."""
-        return cast("list[Export]", self.get_json(f"/v1/fine_tuning/jobs/{job_id}/exports")["data"])
+        return cast("list[ExportObject]", self.get_json(f"/v1/fine_tuning/jobs/{job_id}/exports")["data"])
 
-    def create_export(self, job_id: str, *, format: str, dtype: str | None, checkpoint: str | None) -> Export:
+    def create_export(self, job_id: str, *, format: str, dtype: str | None, checkpoint: str | None) -> ExportObject:
         """Start an export of the adapter. The same request returns the same export."""
         body: Json = {"format": format, "dtype": dtype, "checkpoint": checkpoint}
-        return cast("Export", self.call("POST", f"/v1/fine_tuning/jobs/{job_id}/exports", json=body))
+        return cast("ExportObject", self.call("POST", f"/v1/fine_tuning/jobs/{job_id}/exports", json=body))
 
-    def delete_export(self, export: Export) -> None:
+    def delete_export(self, export: ExportObject) -> None:
         self.call("DELETE", f"/v1/fine_tuning/jobs/{export['job_id']}/exports/{export['id']}")
 
-    def export_content(self, export: Export) -> bytes:
+    def export_content(self, export: ExportObject) -> bytes:
         """Download an export's ZIP."""
         return self.get_bytes(f"/v1/fine_tuning/jobs/{export['job_id']}/exports/{export['id']}/content")

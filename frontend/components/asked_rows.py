@@ -5,7 +5,7 @@ from collections.abc import Collection
 import streamlit as st
 
 from frontend.api import ApiError, Client
-from frontend.api.types import Row
+from frontend.api.types import FileRow
 from frontend.components import row_view
 from frontend.components.job_feed import JobFeed
 from frontend.widgets import images
@@ -15,10 +15,10 @@ AT_ONCE = 500
 LINE_CHARACTERS = 160
 
 
-def rows_by_number(feed: JobFeed, client: Client, numbers: Collection[int]) -> dict[int, Row]:
+def rows_by_number(feed: JobFeed, client: Client, numbers: Collection[int]) -> dict[int, FileRow]:
     """Return these rows by number, without deleted ones. Each read counts as a tick of the feed."""
     file_id = feed.job["training_file"]
-    kept: tuple[str, dict[int, Row | None]] | None = st.session_state.get(KEPT)
+    kept: tuple[str, dict[int, FileRow | None]] | None = st.session_state.get(KEPT)
     if kept is None or kept[0] != file_id:
         kept = (file_id, {})
         st.session_state[KEPT] = kept
@@ -31,7 +31,7 @@ def rows_by_number(feed: JobFeed, client: Client, numbers: Collection[int]) -> d
     return {number: row for number in numbers if (row := known[number]) is not None}
 
 
-def _read(client: Client, file_id: str, numbers: list[int]) -> dict[int, Row]:
+def _read(client: Client, file_id: str, numbers: list[int]) -> dict[int, FileRow]:
     """Read rows; empty if the dataset was deleted."""
     try:
         rows = client.rows_by_number(file_id, numbers)
@@ -42,7 +42,7 @@ def _read(client: Client, file_id: str, numbers: list[int]) -> dict[int, Row]:
     return {int(row["id"].removeprefix("row-")): row for row in rows}
 
 
-def first_line(row: Row) -> str:
+def first_line(row: FileRow) -> str:
     """Return the first line of the question's text, cut to fit a card."""
     lines = [line for line in row_view.question(row).splitlines() if line.strip() not in ("", "[image]")] or ["[image]"]
     line = lines[0].strip()

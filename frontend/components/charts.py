@@ -10,7 +10,7 @@ from typing import Any
 import altair as alt
 import streamlit as st
 
-from frontend.api.types import Evaluation, Metrics
+from frontend.api.types import EvaluationObject, StepMetrics
 
 SMOOTH_STEPS = 10
 HEIGHT_PX = 260
@@ -37,7 +37,7 @@ def _empty() -> alt.Chart:
     return alt.Chart(alt.NamedData("rows"))
 
 
-def table_of(metrics: list[Metrics], names: dict[str, str]) -> Table:
+def table_of(metrics: list[StepMetrics], names: dict[str, str]) -> Table:
     """Build a long table `step, series, value`. `names`: labels by metric name; missing values are left out."""
     return [
         {"step": m["step"], "series": label, "value": m["values"][name]}
@@ -47,7 +47,7 @@ def table_of(metrics: list[Metrics], names: dict[str, str]) -> Table:
     ]
 
 
-def reward_table(metrics: list[Metrics]) -> Table:
+def reward_table(metrics: list[StepMetrics]) -> Table:
     """Build `step, reward, smooth`: the mean reward of each step and its running mean."""
     known = [(m["step"], reward) for m in metrics if (reward := m["values"].get("reward_mean")) is not None]
     table = []
@@ -57,7 +57,7 @@ def reward_table(metrics: list[Metrics]) -> Table:
     return table
 
 
-def group_table(metrics: list[Metrics]) -> Table:
+def group_table(metrics: list[StepMetrics]) -> Table:
     """Build stacked bars: for each range of steps the mean share of prompts by outcome.
 
     Columns: `first`, `last` (steps), `start`, `end` (of the bar), `series`, `share`, `low`, `high` (of the bar).
@@ -103,7 +103,7 @@ def _from_zero(table: Table, field: str) -> alt.Scale:
     return alt.Scale(domain=[0, 1]) if flat else alt.Scale(zero=True, nice=True)
 
 
-def group_shares(metrics: list[Metrics], *, key: str) -> None:
+def group_shares(metrics: list[StepMetrics], *, key: str) -> None:
     """Draw the shares of prompts with all, some or no samples right: only mixed ones have a signal."""
     chart = (
         _empty()
@@ -135,7 +135,7 @@ def group_shares(metrics: list[Metrics], *, key: str) -> None:
     draw(chart, group_table(metrics), key=key, alt_text="Share of questions all right, mixed, all wrong, by step")
 
 
-def held_out(evaluations: list[Evaluation], *, key: str) -> None:
+def held_out(evaluations: list[EvaluationObject], *, key: str) -> None:
     """Draw the mean score on held-out questions with its interval: before, during and after training."""
     words = {"baseline": "before", "interim": "during", "trained": "after"}
     table = [
@@ -158,7 +158,7 @@ def held_out(evaluations: list[Evaluation], *, key: str) -> None:
     draw(bars + means, table, key=key, alt_text="Held-out score before and after training, with intervals")
 
 
-def metric_curves(metrics: list[Metrics], names: dict[str, str], *, unit: str, key: str) -> None:
+def metric_curves(metrics: list[StepMetrics], names: dict[str, str], *, unit: str, key: str) -> None:
     table = table_of(metrics, names)
     shares = unit.startswith("share")
     scale = _from_zero(table, "value") if shares else alt.Scale(zero=False)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import streamlit as st
 
 from frontend.api import ApiError, Client
-from frontend.api.types import Check, CheckProgress, Json
+from frontend.api.types import CheckObject, CheckProgress, Json
 from frontend.components import rights
 from frontend.session import state
 from frontend.widgets import problems
@@ -27,7 +27,7 @@ NEWEST = 20
 class CachedCheck:
     """A check as last read; a finished one does not change. `found`: whether it was started elsewhere."""
 
-    check: Check
+    check: CheckObject
     found: bool = False
 
     @property
@@ -64,7 +64,7 @@ def find(client: Client, key: str, *, kind: str, like: Json, file: str | None = 
     return 2
 
 
-def start(key: str, call: Callable[[], Check], *, refused: str) -> None:
+def start(key: str, call: Callable[[], CheckObject], *, refused: str) -> None:
     """Start a check in place of the previous one. `refused`: the title of an error."""
     st.session_state.pop(key, None)
     try:
@@ -106,11 +106,11 @@ def result(
             st.rerun()
         return None
     if found.check["status"] == "failed":
-        error = found.check["error"] or {}
-        if error.get("code") == "cancelled":
+        error = found.check["error"]
+        if error and error["code"] == "cancelled":
             st.caption(":material/cancel: Cancelled.")
         else:
-            st.error(error.get("message", "The check failed."), icon=":material/error:", title=failed)
+            st.error(error["message"] if error else "The check failed.", icon=":material/error:", title=failed)
         return None
     if not _requested_with(found.check, of):
         st.caption(f":material/history: {stale}")
@@ -171,7 +171,7 @@ def _cancel(client: Client, key: str, found: CachedCheck) -> None:
             raise
 
 
-def _requested_with(check: Check, of: Json) -> bool:
+def _requested_with(check: CheckObject, of: Json) -> bool:
     """Report whether the check's request contains `of`, compared as JSON."""
     request = check["asked"] or {}
     return all(name in request and request[name] == value for name, value in json.loads(json.dumps(of)).items())

@@ -4,7 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from frontend.api.types import AlteredAnswer, ReadReference, SelfCheckResult
+from frontend.api.checks import AlteredAnswer, ReadReference, SelfCheckResult
 from frontend.components.check_matrix import FAULT, FOOLED, SAFE, SILENT
 
 NOT_READ = "cannot be read"

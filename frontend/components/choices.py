@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from frontend.api.types import DataFile, Job, Json, Verifier
+from frontend.api.types import FileObject, JobObject, Json, VerifierObject
 from frontend.components.job_table import title_of
 from frontend.session import state
 from frontend.words import starter, units
@@ -22,17 +22,17 @@ OF_JOB = "of the job"
 class Chosen:
     """The choices; `model` is None while none is chosen."""
 
-    dataset: DataFile
+    dataset: FileObject
     grader: Json
     model: str | None
 
 
 def show(
-    files: Sequence[DataFile],
-    verifiers: Sequence[Verifier],
+    files: Sequence[FileObject],
+    verifiers: Sequence[VerifierObject],
     models: Sequence[str],
     *,
-    source: Job | None,
+    source: JobObject | None,
     zone: ZoneInfo,
 ) -> Chosen:
     """Show the three choices. `source`: the job that the form is filled from."""
@@ -60,7 +60,7 @@ def show(
     return Chosen(dataset, grader, model)
 
 
-def _dataset(files: Sequence[DataFile], zone: ZoneInfo) -> DataFile:
+def _dataset(files: Sequence[FileObject], zone: ZoneInfo) -> FileObject:
     by_id = {file["id"]: file for file in files}
     label = distinct_labels(
         {file["id"]: file["filename"] for file in files},
@@ -78,7 +78,7 @@ def _dataset(files: Sequence[DataFile], zone: ZoneInfo) -> DataFile:
     return file
 
 
-def _verifier(verifiers: Sequence[Verifier], source: Job | None) -> Json:
+def _verifier(verifiers: Sequence[VerifierObject], source: JobObject | None) -> Json:
     by_id = {verifier["id"]: verifier for verifier in verifiers}
     names = {verifier["id"]: verifier["name"] for verifier in verifiers}
     if source is not None and verifier_of(source) not in by_id:
@@ -100,7 +100,7 @@ def _verifier(verifiers: Sequence[Verifier], source: Job | None) -> Json:
     return {"type": "saved", "id": chosen, "version": spec["version"]}
 
 
-def verifier_of(job: Job) -> str | None:
+def verifier_of(job: JobObject) -> str | None:
     """Return the id of the saved verifier that a job was created with, if any."""
     known: Json = job["method"]["reinforcement"].get("x_verifier", {})
     return known.get("id")

@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from frontend.api import ApiError, Client
-from frontend.api.types import Export, Job
+from frontend.api.types import EquivalenceObject, ExportObject, JobObject
 from frontend.components import check_progress, rights
 from frontend.components.job_feed import JobFeed
 from frontend.widgets import problems
@@ -57,7 +57,7 @@ def panel(feed: JobFeed, client: Client) -> None:
 
     def refresh() -> bool:
         """Draw the exports; the first call uses those just read, the last leaves the result to the page."""
-        found: list[Export] = st.session_state.pop(SEEN, None) or client.exports(job["id"])
+        found: list[ExportObject] = st.session_state.pop(SEEN, None) or client.exports(job["id"])
         if in_progress := _in_progress(found, checkpoint):
             _exports(job, client, found, checkpoint=checkpoint)
         return in_progress
@@ -65,12 +65,12 @@ def panel(feed: JobFeed, client: Client) -> None:
     check_progress.poll(refresh)
 
 
-def _in_progress(found: Sequence[Export], checkpoint: str | None) -> bool:
+def _in_progress(found: Sequence[ExportObject], checkpoint: str | None) -> bool:
     """Report whether an export of this checkpoint is queued or running."""
     return any(export["checkpoint"] == checkpoint and export["status"] in ("queued", "running") for export in found)
 
 
-def _exports(job: Job, client: Client, found: Sequence[Export], *, checkpoint: str | None) -> None:
+def _exports(job: JobObject, client: Client, found: Sequence[ExportObject], *, checkpoint: str | None) -> None:
     for format, (title, use) in FORMATS.items():
         exports = [one for one in found if (one["checkpoint"], one["format"]) == (checkpoint, format)]
         with st.container(border=True, key=f"export_{format}"):
@@ -81,7 +81,7 @@ def _exports(job: Job, client: Client, found: Sequence[Export], *, checkpoint: s
             _order(job, client, format=format, checkpoint=checkpoint, made={export["dtype"] for export in exports})
 
 
-def _chosen(job: Job, client: Client) -> str | None:
+def _chosen(job: JobObject, client: Client) -> str | None:
     """Let the user choose a checkpoint; None: the final adapter."""
     steps = {checkpoint["id"]: checkpoint for checkpoint in client.checkpoints(job["id"])}
     choices = ([FINAL] if job["status"] == "succeeded" else []) + list(steps)
@@ -99,7 +99,7 @@ def _chosen(job: Job, client: Client) -> str | None:
     return None if chosen == FINAL else chosen
 
 
-def _adapter(job: Job, client: Client) -> None:
+def _adapter(job: JobObject, client: Client) -> None:
     with st.container(border=True):
         st.markdown("**Adapter**")
         st.caption(
@@ -116,7 +116,7 @@ def _adapter(job: Job, client: Client) -> None:
         )
 
 
-def _order(job: Job, client: Client, *, format: str, checkpoint: str | None, made: set[str | None]) -> None:
+def _order(job: JobObject, client: Client, *, format: str, checkpoint: str | None, made: set[str | None]) -> None:
     """Let the user export in a dtype that has not been requested yet."""
     left = [dtype for dtype in DTYPES if dtype not in made and (dtype != ONLY_GGUF or format == "gguf")]
     if not left:
@@ -134,7 +134,7 @@ def _order(job: Job, client: Client, *, format: str, checkpoint: str | None, mad
             _do(lambda: client.create_export(job["id"], format=format, dtype=dtype, checkpoint=checkpoint))
 
 
-def _export(job: Job, client: Client, export: Export) -> None:
+def _export(job: JobObject, client: Client, export: ExportObject) -> None:
     if export["dtype"] is not None:
         st.caption(f"Requested as {DTYPES[export['dtype']]}")
     if export["status"] in ("queued", "running"):
@@ -143,19 +143,19 @@ def _export(job: Job, client: Client, export: Export) -> None:
         else:
             check_progress.check_bar(export["progress"])
     elif export["status"] == "failed":
-        st.error(
-            (export["error"] or {}).get("message", "The export failed."), icon=":material/error:", title="Export failed"
-        )
+        message = export["error"]["message"] if export["error"] else "The export failed."
+        st.error(message, icon=":material/error:", title="Export failed")
         _figures(export["comparison"])
         if rights.button(client, "Try again", icon=":material/refresh:", key=f"again_{_key(export)}"):
             _do(lambda: _again(client, export))
     else:
-        st.success((export["comparison"] or {})["summary"], icon=":material/check_circle:", title="Ready")
+        assert export["comparison"] is not None
+        st.success(export["comparison"]["summary"], icon=":material/check_circle:", title="Ready")
         _figures(export["comparison"])
         _download(job, client, export)
 
 
-def _figures(compared: dict[str, Any] | None) -> None:
+def _figures(compared: EquivalenceObject | None) -> None:
     """Show the comparison with the adapter; nothing if there was none."""
     if compared is None:
         return
@@ -188,7 +188,7 @@ def _figures(compared: dict[str, Any] | None) -> None:
         )
 
 
-def _download(job: Job, client: Client, export: Export) -> None:
+def _download(job: JobObject, client: Client, export: ExportObject) -> None:
     size, name = export["size_bytes"] or 0, job["user_provided_suffix"] or job["id"]
     st.caption(f"{units.size(size)}, SHA-256 `{export['sha256']}`")
     if size > LARGEST:
@@ -207,11 +207,11 @@ def _download(job: Job, client: Client, export: Export) -> None:
     )
 
 
-def _key(export: Export) -> str:
+def _key(export: ExportObject) -> str:
     return "_".join(filter(None, (export["format"], export["dtype"])))
 
 
-def _again(client: Client, export: Export) -> None:
+def _again(client: Client, export: ExportObject) -> None:
     client.delete_export(export)
     client.create_export(
         export["job_id"], format=export["format"], dtype=export["dtype"], checkpoint=export["checkpoint"]

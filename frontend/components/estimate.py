@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from frontend.api import ApiError, Client
-from frontend.api.types import Json
-from frontend.api.types_runs import Estimate, Range
+from frontend.api.types import EstimateObject, Json, RangeObject
 from frontend.words import units
 from frontend.words.job_settings import label_of
 
@@ -21,10 +20,10 @@ FRESH_S = 60.0
 class CachedEstimate:
     request: str
     read_at: float
-    found: Estimate | ApiError
+    found: EstimateObject | ApiError
 
 
-def request(client: Client, body: Json, *, preflight_id: str | None) -> Estimate | ApiError:
+def request(client: Client, body: Json, *, preflight_id: str | None) -> EstimateObject | ApiError:
     """Return the estimate of a job, or the error that would refuse it. Requested again only if the body changed, or if
     the pre-flight `preflight_id` has measured a step since.
     """
@@ -50,7 +49,7 @@ def refusal(error: ApiError) -> tuple[str, str]:
     return "This job cannot start yet", message
 
 
-def show(found: Estimate, *, runs: int) -> None:
+def show(found: EstimateObject, *, runs: int) -> None:
     """Show the estimate. `runs`: how many such jobs will run, one after the other."""
     for notice in found["notices"]:
         st.info(notice, icon=":material/info:")
@@ -77,7 +76,7 @@ def show(found: Estimate, *, runs: int) -> None:
     st.caption(f"{_source(found)} Includes evaluation on held-out questions, but not time in the queue.")
 
 
-def _source(found: Estimate) -> str:
+def _source(found: EstimateObject) -> str:
     steps, device = units.count(found["steps"], "step"), found["device_name"]
     if found["preflight"] is not None:
         return f"From {steps} of the pre-flight on {device}, with their range."
@@ -89,7 +88,7 @@ def _source(found: Estimate) -> str:
     )
 
 
-def _spread(each: Range, in_words: Callable[[float], str]) -> str:
+def _spread(each: RangeObject, in_words: Callable[[float], str]) -> str:
     """Format a range in brackets; empty if both ends read the same."""
     low, high = in_words(each["low"]), in_words(each["high"])
     return "" if low == high else f" ({low} to {high})"

@@ -3,7 +3,7 @@
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from frontend.api.types import Evaluation, Job
+from frontend.api.types import EvaluationObject, JobObject
 from frontend.components import charts
 from frontend.words import held_out, units
 
@@ -13,7 +13,7 @@ NOTHING_LEARNED = (
 )
 
 
-def verdict(evaluations: list[Evaluation], *, job: Job) -> None:
+def verdict(evaluations: list[EvaluationObject], *, job: JobObject) -> None:
     """Show whether the model got better, in words and as intervals."""
     before, after = held_out.measured(evaluations, "baseline"), held_out.measured(evaluations, "trained")
     st.subheader("Held-out questions", anchor=False)
@@ -36,7 +36,7 @@ def verdict(evaluations: list[Evaluation], *, job: Job) -> None:
     charts.held_out(evaluations, key="held_out")
 
 
-def _score(place: DeltaGenerator, label: str, found: Evaluation) -> None:
+def _score(place: DeltaGenerator, label: str, found: EvaluationObject) -> None:
     difference = found["difference"]
     place.metric(
         label,
@@ -56,7 +56,7 @@ def _score(place: DeltaGenerator, label: str, found: Evaluation) -> None:
         )
 
 
-def _judged(after: Evaluation, judgement: held_out.Judgement | None) -> None:
+def _judged(after: EvaluationObject, judgement: held_out.Judgement | None) -> None:
     difference, p = after["difference"], after["p_value"]
     if difference is None or judgement == "nothing_learned":
         return

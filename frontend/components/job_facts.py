@@ -5,20 +5,20 @@ from collections.abc import Sequence
 import streamlit as st
 
 from frontend.api import Client
-from frontend.api.types import Job
+from frontend.api.types import HeldOut, JobObject
 
 DATASETS, SCORES = "job_facts_datasets", "job_facts_scores"
 GONE = "a deleted dataset"
 MOST_DATASETS = 1000
 
 
-def lines_by_job(client: Client, jobs: Sequence[Job]) -> dict[str, str]:
+def lines_by_job(client: Client, jobs: Sequence[JobObject]) -> dict[str, str]:
     """Return a line by job id. Names and scores do not change: only new ones are requested."""
     names, scores = _datasets(client, jobs), _scores(client, jobs)
     return {job["id"]: " · ".join(filter(None, (names[job["training_file"]], scores.get(job["id"])))) for job in jobs}
 
 
-def _datasets(client: Client, jobs: Sequence[Job]) -> dict[str, str]:
+def _datasets(client: Client, jobs: Sequence[JobObject]) -> dict[str, str]:
     known: dict[str, str] = st.session_state.setdefault(DATASETS, {})
     needed = {job["training_file"] for job in jobs} - set(known)
     if needed:
@@ -27,7 +27,7 @@ def _datasets(client: Client, jobs: Sequence[Job]) -> dict[str, str]:
     return known
 
 
-def _scores(client: Client, jobs: Sequence[Job]) -> dict[str, str | None]:
+def _scores(client: Client, jobs: Sequence[JobObject]) -> dict[str, str | None]:
     """Return `held-out score 0.18 → 0.74` of the succeeded jobs, by job id."""
     known: dict[str, str | None] = st.session_state.setdefault(SCORES, {})
     needed = {job["id"] for job in jobs if job["status"] == "succeeded"} - set(known)
@@ -37,6 +37,7 @@ def _scores(client: Client, jobs: Sequence[Job]) -> dict[str, str | None]:
     return known
 
 
-def _score(held_out: dict[str, float | None] | None) -> str | None:
-    before, after = (held_out or {}).get("before"), (held_out or {}).get("after")
-    return None if before is None or after is None else f"held-out score {before:.2f} → {after:.2f}"
+def _score(held_out: HeldOut | None) -> str | None:
+    if held_out is None or held_out["before"] is None or held_out["after"] is None:
+        return None
+    return f"held-out score {held_out['before']:.2f} → {held_out['after']:.2f}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from frontend.api import Client
-from frontend.api.types import Evaluation, Event, Job, Metrics, Page
+from frontend.api.types import EvaluationObject, EventObject, JobObject, StepMetrics
 from frontend.words.job_states import ENDED
 
 TICK_S = 2.0
@@ -25,13 +25,13 @@ PACE_STEPS = 10
 class JobFeed:
     """One job as last read. `pending`: reads that are due, the next one last."""
 
-    job: Job
-    metrics: list[Metrics] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
+    job: JobObject
+    metrics: list[StepMetrics] = field(default_factory=list)
+    events: list[EventObject] = field(default_factory=list)
     """The newest events."""
     older_events: bool = False
     """Whether there are older events."""
-    evaluations: list[Evaluation] = field(default_factory=list)
+    evaluations: list[EvaluationObject] = field(default_factory=list)
     ticks: int = 0
     pending: list[str] = field(default_factory=list)
     ticks_to_skip: int = 0
@@ -98,7 +98,7 @@ class JobFeed:
     def read_steps(self, client: Client) -> bool:
         """Read the steps after the last known one. True if there are more."""
         last = str(self.metrics[-1]["step"]) if self.metrics else None
-        page: Page = client.metrics(self.job_id, after=last, limit=STEPS_A_REQUEST)
+        page = client.metrics(self.job_id, after=last, limit=STEPS_A_REQUEST)
         self.metrics.extend(page["data"])
         return page["has_more"]
 
@@ -132,7 +132,7 @@ class JobFeed:
         self.events, self.older_events = page["data"], page["has_more"]
 
 
-def pace_s(metrics: Sequence[Metrics]) -> float | None:
+def pace_s(metrics: Sequence[StepMetrics]) -> float | None:
     """Return the current time per step; None before the first step."""
     known = [seconds for m in metrics[-PACE_STEPS:] if (seconds := m["values"].get("step_s")) is not None]
     return median(known) if known else None

@@ -5,18 +5,18 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from frontend.api.types import Job
+from frontend.api.types import JobObject
 from frontend.words import units
 from frontend.words.job_settings import method_name
 from frontend.words.job_states import MOVING, look
 
 
-def title_of(job: Job) -> str:
+def title_of(job: JobObject) -> str:
     """Return the job's name, or else the model and the end of the id."""
     return job["user_provided_suffix"] or f"{job['model'].rsplit('/', 1)[-1]} · {job['id'][-6:]}"
 
 
-def start_time(job: Job, zone: ZoneInfo) -> str:
+def start_time(job: JobObject, zone: ZoneInfo) -> str:
     """Say when training started, or when a waiting job was created."""
     started = job["x_progress"]["started_at"]
     if started is None:
@@ -24,7 +24,7 @@ def start_time(job: Job, zone: ZoneInfo) -> str:
     return f"started {units.moment(started, zone)}"
 
 
-def row(job: Job, *, zone: ZoneInfo, more: str | None) -> None:
+def row(job: JobObject, *, zone: ZoneInfo, more: str | None) -> None:
     state = look(job["status"])
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"row_{job['id']}"):
         with st.container(width="stretch", gap=None):
@@ -42,7 +42,7 @@ def row(job: Job, *, zone: ZoneInfo, more: str | None) -> None:
         st.badge(state.label, color=state.color)
 
 
-def rows(jobs: list[Job], *, zone: ZoneInfo, more: Mapping[str, str] | None = None) -> None:
+def rows(jobs: list[JobObject], *, zone: ZoneInfo, more: Mapping[str, str] | None = None) -> None:
     """Show jobs. `more`: a further line by job id."""
     for job in jobs:
         row(job, zone=zone, more=(more or {}).get(job["id"]))

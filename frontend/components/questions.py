@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from frontend.api.types import Json, Row
+from frontend.api.types import FileRow, Json
 
 NO_TOOLS = "Models are asked without tools here: choose rows that have neither tools nor calls of them."
 SIGNATURES = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif", b"RIFF": "webp", b"BM": "bmp"}
@@ -39,14 +39,14 @@ def own(text: str, *, system: str, answer: str | None, images: Sequence[bytes]) 
     return Question(messages, item, answer)
 
 
-def uses_tools(row: Row) -> bool:
+def uses_tools(row: FileRow) -> bool:
     """Return whether a row has tools, calls of them or their answers, which chat requests cannot have."""
     return bool(row["tools"]) or any(
         message.get("tool_calls") or message["role"] == "tool" for message in row["messages"]
     )
 
 
-def of_row(row: Row, *, image: Callable[[str], bytes]) -> Question:
+def of_row(row: FileRow, *, image: Callable[[str], bytes]) -> Question:
     """Build the question as in training. `image`: bytes by SHA-256; the n-th image part is the row's n-th image."""
     hashes = iter(row["images"])
 

@@ -7,7 +7,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from frontend.api import Client
-from frontend.api.organisation import Role
+from frontend.api.types import Role
 from frontend.widgets import links
 
 KEPT = "own_role"

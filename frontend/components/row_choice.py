@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from frontend.api import Client
-from frontend.api.types import DataFile, Row
+from frontend.api.types import FileObject, FileRow
 from frontend.components.choices import distinct_labels
 from frontend.words import starter
 
@@ -16,8 +16,8 @@ OF_A_VERIFIER = ("try_dataset", "beside_dataset", "check_dataset")
 
 
 def dataset(
-    files: Sequence[DataFile], *, label: str = "Dataset", key: str, first: str | None = None, like: Sequence[str] = ()
-) -> DataFile:
+    files: Sequence[FileObject], *, label: str = "Dataset", key: str, first: str | None = None, like: Sequence[str] = ()
+) -> FileObject:
     """Show a dataset menu. `first`: the id offered first. `like`: keys of other menus that follow this one."""
     by_id = {file["id"]: file for file in files}
     names = {file_id: file["filename"] for file_id, file in by_id.items()}
@@ -32,7 +32,7 @@ def dataset(
     return by_id[chosen]
 
 
-def number(file: DataFile, *, label: str = "Row", key: str) -> int:
+def number(file: FileObject, *, label: str = "Row", key: str) -> int:
     """Show a row number field, from 0; reset to 0 if another dataset has fewer rows."""
     last = max(file["rows"] - 1, 0)
     if st.session_state.get(key, 0) > last:
@@ -41,8 +41,8 @@ def number(file: DataFile, *, label: str = "Row", key: str) -> int:
 
 
 def row(
-    client: Client, files: Sequence[DataFile], *, key: str, first: str | None = None, like: Sequence[str] = ()
-) -> tuple[DataFile, Row] | None:
+    client: Client, files: Sequence[FileObject], *, key: str, first: str | None = None, like: Sequence[str] = ()
+) -> tuple[FileObject, FileRow] | None:
     """Show fields for dataset and row, and a button for a random row; None if the dataset is empty."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         file = dataset(files, key=f"{key}_dataset", first=first, like=like)
@@ -57,5 +57,5 @@ def row(
     return file, found[0]
 
 
-def _choose_random(key: str, file: DataFile) -> None:
+def _choose_random(key: str, file: FileObject) -> None:
     st.session_state[key] = random.randrange(max(file["rows"], 1))  # noqa: S311 - not security-relevant

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from frontend.api.types import Json, Row
+from frontend.api.types import FileRow, Json
 
 IMAGE_PX = 240
 
@@ -27,12 +27,12 @@ def calls_of(message: Json) -> list[str]:
     return [f"{each['name']}({json.dumps(each['arguments'], ensure_ascii=False)})" for each in functions]
 
 
-def question(row: Row) -> str:
+def question(row: FileRow) -> str:
     """Return the text of the last user message; images appear as `[image]`."""
     return text_of(_until_question(row)[-1].get("content"))
 
 
-def show_question(row: Row, *, image: Callable[[str], bytes]) -> None:
+def show_question(row: FileRow, *, image: Callable[[str], bytes]) -> None:
     """Show the question with its images in place; those of earlier messages come first.
 
     `image`: bytes of an image by its SHA-256.
@@ -45,13 +45,13 @@ def show_question(row: Row, *, image: Callable[[str], bytes]) -> None:
     _content(last.get("content"), images=images, image=image)
 
 
-def _until_question(row: Row) -> list[Json]:
+def _until_question(row: FileRow) -> list[Json]:
     """Return the messages up to the last user message; all if there is none."""
     of_user = [place for place, message in enumerate(row["messages"]) if message.get("role") == "user"]
     return row["messages"][: of_user[-1] + 1] if of_user else row["messages"]
 
 
-def table(rows: Sequence[Row]) -> list[dict[str, Any]]:
+def table(rows: Sequence[FileRow]) -> list[dict[str, Any]]:
     """Build a table with one line per row."""
     return [
         {
@@ -59,13 +59,13 @@ def table(rows: Sequence[Row]) -> list[dict[str, Any]]:
             "question": question(row),
             "answer": row["reference"].get("answer"),
             "solution": row["reference"].get("solution"),
-            "hint from": (row["hint"] or {}).get("source"),
+            "hint from": row["hint"]["source"] if row["hint"] else None,
         }
         for row in rows
     ]
 
 
-def both_forms(row: Row, *, image: Callable[[str], bytes]) -> None:
+def both_forms(row: FileRow, *, image: Callable[[str], bytes]) -> None:
     """Show a row twice: its normal form as a conversation, and the original.
 
     `image`: bytes of an image by its SHA-256.

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from frontend.api.types import ScoreRecord
+from frontend.api.types import ScoreRecordObject
 from frontend.words import units
 from frontend.words.rollouts import OUTCOMES, outcome_of, right_is
 
@@ -14,19 +14,19 @@ NO_SCORE = {
 }
 
 
-def badge(record: ScoreRecord, *, above: float) -> None:
+def badge(record: ScoreRecordObject, *, above: float) -> None:
     """Show the outcome: right, wrong, not judged, or an error."""
     look = OUTCOMES[outcome_of(record, above=above)]
     st.badge(look.label, color=look.color, icon=look.icon)
 
 
-def score(record: ScoreRecord, *, above: float) -> None:
+def score(record: ScoreRecordObject, *, above: float) -> None:
     """Show the score as a caption, with what counts as right as help."""
     value = record["score"]
     st.caption("no score" if value is None else f"score {value:g}", width="content", help=right_is(above))
 
 
-def show(record: ScoreRecord, *, above: float, key: str = "verdict") -> None:
+def show(record: ScoreRecordObject, *, above: float, key: str = "verdict") -> None:
     with st.container(border=True, key=key):
         with st.container(horizontal=True, vertical_alignment="center"):
             value = record["score"]

@@ -8,7 +8,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from frontend.api import ApiError, Client
-from frontend.api.types import Job, Json, ScoreRecord, Verifier
+from frontend.api.types import JobObject, Json, ScoreRecordObject, VerifierObject
 from frontend.components import question_form, rights, score
 from frontend.components.ask import AnswerStreams, ModelAnswer
 from frontend.components.choices import distinct_labels
@@ -39,7 +39,7 @@ class Exchange:
     answer: str | None
     titles: list[str]
     streams: AnswerStreams
-    records: list[ScoreRecord | None] = field(default_factory=list)
+    records: list[ScoreRecordObject | None] = field(default_factory=list)
     scored_by: str | None = None
 
     @property
@@ -47,7 +47,7 @@ class Exchange:
         return [answer.model for answer in self.streams.answers]
 
 
-def panel(client: Client, models: Mapping[str, str], *, job: Job | None, key: str) -> None:
+def panel(client: Client, models: Mapping[str, str], *, job: JobObject | None, key: str) -> None:
     """Show the question form and the answers. `models`: names by title. `job`: its dataset and verifier come first."""
     drafts.restore(key)
     can_ask = _has_server(client)
@@ -97,10 +97,10 @@ def _has_server(client: Client) -> bool:
     return False
 
 
-def _verifier(client: Client, job: Job | None) -> Json | None:
+def _verifier(client: Client, job: JobObject | None) -> Json | None:
     """Return the chosen verifier; viewers cannot run one."""
     refused = rights.refusal(client)
-    saved: list[Verifier] = client.all_verifiers()
+    saved: list[VerifierObject] = client.all_verifiers()
     names = {NO_VERIFIER: "none"} | ({} if job is None else {OF_JOB: "the job's verifier"})
     names |= {verifier["id"]: verifier["name"] for verifier in saved}
     chosen = st.selectbox(
@@ -118,7 +118,7 @@ def _verifier(client: Client, job: Job | None) -> Json | None:
     return next((verifier["grader"] for verifier in saved if verifier["id"] == chosen), None)
 
 
-def _sampling(job: Job | None) -> tuple[float, int]:
+def _sampling(job: JobObject | None) -> tuple[float, int]:
     usual = USUAL_TOKENS if job is None else job["method"]["reinforcement"]["x_rlsd"]["max_completion_tokens"]
     temperature = st.number_input(
         "Temperature",
@@ -184,7 +184,7 @@ def _draw_answer(place: DeltaGenerator, answer: ModelAnswer) -> None:
         place.caption(":material/hourglass_top: Waiting for the answer. A model that is not in memory is loaded first.")
 
 
-def _ended(answer: ModelAnswer, record: ScoreRecord | None, *, above: float) -> None:
+def _ended(answer: ModelAnswer, record: ScoreRecordObject | None, *, above: float) -> None:
     if answer.text:
         st.text(answer.text)
     if answer.error is not None:
@@ -201,7 +201,7 @@ def _ended(answer: ModelAnswer, record: ScoreRecord | None, *, above: float) -> 
         _scored(record, above=above)
 
 
-def _scored(record: ScoreRecord, *, above: float) -> None:
+def _scored(record: ScoreRecordObject, *, above: float) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         score.badge(record, above=above)
         score.score(record, above=above)

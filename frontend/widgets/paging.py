@@ -1,5 +1,7 @@
 """A paged list, with its position in the address (`?after=…`)."""
 
+from typing import Any
+
 import streamlit as st
 
 from frontend.api.types import Page
@@ -16,7 +18,7 @@ def to_first() -> None:
     st.query_params.pop(AFTER, None)
 
 
-def turn(page: Page, *, first: str, further: str) -> None:
+def turn(page: Page[Any], *, first: str, further: str) -> None:
     """Show the paging buttons below a list; none if all of it is shown."""
     if after() is None and not page["has_more"]:
         return

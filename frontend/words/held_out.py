@@ -3,22 +3,22 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from frontend.api.types import Evaluation, Job
+from frontend.api.types import EvaluationObject, JobObject
 
 Judgement = Literal["better", "worse", "undecided", "nothing_learned"]
 
 
-def measured(evaluations: Sequence[Evaluation], phase: Literal["baseline", "trained"]) -> Evaluation | None:
+def measured(evaluations: Sequence[EvaluationObject], phase: Literal["baseline", "trained"]) -> EvaluationObject | None:
     """Return the evaluation before or after training; None if there is none (yet)."""
     return next((found for found in evaluations if found["phase"] == phase), None)
 
 
-def learned_nothing(job: Job) -> bool:
+def learned_nothing(job: JobObject) -> bool:
     """Report whether no completion of any step had a signal: no token was trained on, the adapter does nothing."""
     return job["status"] == "succeeded" and job["trained_tokens"] == 0
 
 
-def judged(evaluations: Sequence[Evaluation], *, job: Job) -> Judgement | None:
+def judged(evaluations: Sequence[EvaluationObject], *, job: JobObject) -> Judgement | None:
     """Judge by whether the interval of the difference excludes zero; None if there is none.
 
     If nothing was learned, the evaluations are ignored.

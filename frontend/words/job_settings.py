@@ -1,6 +1,6 @@
 """The settings of a job that the form offers.
 
-`job_settings.json` is written by the service's own code (`make tables`). Ranges, defaults and descriptions are the
+`job_settings.json` is written by the service's own code (`make generated`). Ranges, defaults and descriptions are the
 API's (its OpenAPI schema). An empty field is not sent, so the preset or the default applies.
 """
 
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
-from frontend.api.types import FileReport, Job, Json, Method
+from frontend.api.jobs import Method
+from frontend.api.types import FileReport, JobObject, Json
 
 Kind = Literal["whole", "number", "pair", "choice", "yes_no", "text"]
 
@@ -118,7 +119,7 @@ def methods(schema: Json) -> dict[str, Method]:
     return {name: described["x-methods"][name] for name in described["enum"]}
 
 
-def method_name(job: Job) -> str:
+def method_name(job: JobObject) -> str:
     """Return the name of a job's method: `RLSD`, or `GRPO OPSD` for `grpo_opsd`."""
     method: str = job["method"]["reinforcement"]["x_rlsd"]["method"]
     return method.upper().replace("_", " ")

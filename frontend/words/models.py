@@ -1,13 +1,13 @@
 """Short names of models, from the API's names (`ft:BASE:OWNER:SUFFIX:ID`). Pure."""
 
-from frontend.api.types import Json
+from frontend.api.types import ModelObject
 
 TRAINED = "trained"
 PARTS = 5
 """Parts of a trained model's name; its base may contain further colons."""
 
 
-def is_trained(model: Json) -> bool:
+def is_trained(model: ModelObject) -> bool:
     return bool(model["owned_by"] == TRAINED)
 
 

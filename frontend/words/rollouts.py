@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from frontend.api.types import Job, Rollout, ScoreRecord
-from frontend.api.types_runs import RolloutFilters
+from frontend.api.jobs import RolloutFilters
+from frontend.api.types import JobObject, RolloutObject, ScoreRecordObject
 
 Scope = Literal["newest", "one", "all"]
 Color = Literal["green", "red", "orange", "gray"]
@@ -67,7 +67,7 @@ class RolloutQuery:
         return bool(set(self.filters) - {"step"})
 
 
-def success_above(job: Job | None) -> float:
+def success_above(job: JobObject | None) -> float:
     """Return the score above which a completion of this job is right; the default if there is no job."""
     if job is None:
         return SUCCESS_ABOVE
@@ -84,7 +84,7 @@ def right_is(above: float) -> str:
     return f"A score above {above:g} counts as right."
 
 
-def outcome_of(record: ScoreRecord, *, above: float) -> str:
+def outcome_of(record: ScoreRecordObject, *, above: float) -> str:
     if record["status"] in ("error", "timeout"):
         return "fault"
     if record["score"] is None:
@@ -92,13 +92,13 @@ def outcome_of(record: ScoreRecord, *, above: float) -> str:
     return verdict_on(record["score"], above=above)
 
 
-def tally(group: Sequence[Rollout], *, above: float) -> str:
+def tally(group: Sequence[RolloutObject], *, above: float) -> str:
     """Count outcomes: `5 right, 2 wrong, 1 verifier error`."""
     found = [outcome_of(rollout["record"], above=above) for rollout in group]
     return ", ".join(f"{found.count(name)} {look.label}" for name, look in OUTCOMES.items() if name in found)
 
 
-def credit_in_words(rollout: Rollout) -> str:
+def credit_in_words(rollout: RolloutObject) -> str:
     """Describe what a completion's advantage means for the update."""
     advantage = rollout["advantage"]
     if advantage == 0:

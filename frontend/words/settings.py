@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from frontend.api.organisation import Delivery, Device, Quotas, Role, Usage, Worker
+from frontend.api.types import DeliveryObject, Device, Quotas, Role, Usage, WorkerObject
 from frontend.words import units
 
 GIB = 2**30
@@ -100,7 +100,7 @@ def action(name: str) -> str:
     return ACTIONS.get(name, name)
 
 
-def delivery(found: Delivery) -> str:
+def delivery(found: DeliveryObject) -> str:
     """Describe the state of a delivery."""
     if found["status"] == "delivered":
         return "delivered"
@@ -127,7 +127,7 @@ def gpus(devices: Sequence[Device]) -> str:
     )
 
 
-def sandbox(workers: Sequence[Worker]) -> str | None:
+def sandbox(workers: Sequence[WorkerObject]) -> str | None:
     """Describe how a machine isolates users' code; None if its workers run none (chat only)."""
     levels = [worker["sandbox_level"] for worker in workers if worker["queues"] != ["chat"]]
     if not levels:
@@ -140,7 +140,7 @@ def sandbox(workers: Sequence[Worker]) -> str | None:
     return f"Sandbox level {level}: Python verifiers have no access to files, the network or other processes."
 
 
-def unserved_queues(workers: Sequence[Worker]) -> list[Queue]:
+def unserved_queues(workers: Sequence[WorkerObject]) -> list[Queue]:
     """Return the queues that no worker serves."""
     served = {queue for worker in workers for queue in worker["queues"]}
     return [queue for queue in QUEUES if queue.name not in served]

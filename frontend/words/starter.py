@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from frontend.api.types import DataFile, Job, Json
+from frontend.api.types import FileObject, JobObject, Json
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples" / "starter"
 MODEL = "starter"
@@ -59,10 +59,10 @@ def is_starter_file(filename: str) -> bool:
     return filename in (*FILES, "train.jsonl", "held_out.jsonl")
 
 
-def default_dataset(files: Sequence[DataFile]) -> str:
+def default_dataset(files: Sequence[FileObject]) -> str:
     """Return the id of the newest dataset other than the tour's held-out rows; of the newest if there is no other."""
     return next((file for file in files if file["filename"] != HELD_OUT), files[0])["id"]
 
 
-def is_tour(job: Job) -> bool:
+def is_tour(job: JobObject) -> bool:
     return (job["metadata"] or {}).get("tour") == MARK["tour"]

@@ -3,11 +3,11 @@
 import hashlib
 import json
 
-from frontend.api.types import Job
+from frontend.api.types import JobObject
 from frontend.words.verifier_kinds import KINDS
 
 
-def of_job(job: Job) -> str:
+def of_job(job: JobObject) -> str:
     """Return the saved name and version; otherwise its own name or kind, and a short hash to distinguish it."""
     reinforcement = job["method"]["reinforcement"]
     saved, grader = reinforcement.get("x_verifier") or {}, reinforcement["grader"]

@@ -123,12 +123,14 @@ def list_comparisons(
     session: Database,
     query: PageParams,
 ) -> Page[ComparisonObject]:
+    """List all comparisons, newest first."""
     comparisons = comparisons_of(caller.project)
     return page_of(session, comparisons, query, to_item=lambda row: _comparison_object(session, row))
 
 
 @router.get("/{comparison_id}")
 def get_comparison(comparison_id: ObjectId, caller: ComparisonsRead, session: Database) -> ComparisonObject:
+    """Return a comparison and its runs."""
     return _comparison_object(session, get_or_404(session, Comparison, comparison_id, project=caller.project))
 
 

@@ -8,10 +8,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel
 
+from backend.api.files.reports import FileProblem
 from backend.api.files.upload_form import UPLOAD_SCHEMA, Upload, parse_upload
 from backend.api.http.operations import stores_nothing
 from backend.api.http.rights import DatasetsWrite
 from backend.datasets.reading.preview import preview_isolated
+from backend.datasets.rows.rows import HintText, Reference
 
 router = APIRouter(prefix="/files", tags=["files"])
 
@@ -21,8 +23,8 @@ class PreviewedNormal(BaseModel):
 
     messages: list[dict[str, Any]]
     tools: list[dict[str, Any]]
-    reference: dict[str, str | None]
-    hint: dict[str, str] | None
+    reference: Reference
+    hint: HintText | None
     images: list[str | None]
 
 
@@ -57,7 +59,7 @@ class FilePreview(BaseModel):
     looked_at: int
     bad: int
     rows: list[PreviewedRow]
-    problems: list[dict[str, Any]]
+    problems: list[FileProblem]
     notes: list[str]
     sheet: str | None
     sheets: list[str]

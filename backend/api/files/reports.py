@@ -108,6 +108,7 @@ def get_report(
     session: Database,
     against: Annotated[str | None, Query(max_length=100, description="Another file to compare with.")] = None,
 ) -> FileReport:
+    """Return the report of a file: problems, statistics, overlap with another file."""
     file = processed_file(session, file_id, project=caller.project)
     report = FileReport.model_validate(file.report)
     report.tokens = _token_lengths(session, file)

@@ -18,7 +18,7 @@ from backend.api.http.paging import After, ListItem, Order, Page, PageQuery, Sea
 from backend.api.http.rights import DatasetsRead, DatasetsWrite
 from backend.datasets.reading.background import read_in_background, read_now
 from backend.datasets.reading.store import OnBadRows, delete_file, exported_lines, processed_file, store_bytes
-from backend.datasets.rows.rows import NormalRow
+from backend.datasets.rows.rows import HintText, NormalRow, Reference
 from backend.db.base import unix_s
 from backend.db.engine import transaction
 from backend.db.files import DatasetRow, File, FileStatus, files_of, has_image, rows_of
@@ -80,8 +80,8 @@ class FileRow(ListItem):
     messages: list[dict[str, Any]]
     tools: list[dict[str, Any]]
     images: list[str]
-    reference: dict[str, str | None]
-    hint: dict[str, str] | None
+    reference: Reference
+    hint: HintText | None
     item: dict[str, Any]
     split: str
     row_hash: str
@@ -127,12 +127,14 @@ def list_files(
     order: Order = Order.DESC,
     purpose: Annotated[str | None, Query(max_length=100)] = None,
 ) -> Page[FileObject]:
+    """List all files, newest first."""
     files = files_of(caller.project, purpose=purpose)
     return page_of(session, files, PageQuery(after, limit, order), to_item=file_object)
 
 
 @router.get("/{file_id}")
 def get_file(file_id: ObjectId, caller: DatasetsRead, session: Database) -> FileObject:
+    """Return a file."""
     return file_object(get_or_404(session, File, file_id, project=caller.project))
 
 

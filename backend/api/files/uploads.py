@@ -34,7 +34,7 @@ from backend.db.uploads import Upload, UploadStatus
 from backend.errors import AppError
 from backend.quotas import require_storage
 
-router = APIRouter(prefix="/uploads", tags=["files"])
+router = APIRouter(prefix="/uploads", tags=["uploads"])
 
 
 class UploadRequest(RequestBody):

@@ -57,9 +57,10 @@ class EstimateObject(BaseModel):
 
 @router.post("/estimate", dependencies=[Depends(stores_nothing)])
 def estimate_job(body: JobRequest, caller: JobsWrite, session: Database) -> EstimateObject:
-    """Estimate a job from the newest pre-flight of the same file and model, or from later steps of jobs on that file,
-    with the same device type, number of devices, dtype, gradient checkpointing and generator; if there are none, from
-    jobs of the model on other files. The body is that of a job and is validated in the same way.
+    """Estimate time, tokens, memory and cost of a job. From the newest pre-flight of the same file and model, or from
+    later steps of jobs on that file, with the same device type, number of devices, dtype, gradient checkpointing and
+    generator; if there are none, from jobs of the model on other files. The body is that of a job and is validated in
+    the same way.
     """
     checked = checked_job(session, body, project=caller.project, models=settings().models)
     known = known_steps(session, checked.settings, model=body.model, training=checked.training)

@@ -21,7 +21,7 @@ from backend.db.jobs import Job
 from backend.errors import AppError, not_found
 from backend.jobs.exports import ExportDtype, ExportFormat, delete_export, request_export
 
-router = APIRouter(prefix="/fine_tuning/jobs/{job_id}/exports", tags=["exports"])
+router = APIRouter(prefix="/fine_tuning/jobs/{job_id}/exports", tags=["jobs"])
 
 
 class ExportRequest(RequestBody):
@@ -119,6 +119,7 @@ def list_exports(job: JobOfPath, _: JobsRead, session: Database) -> Page[ExportO
 
 @router.get("/{export_id}")
 def get_export(job: JobOfPath, export_id: ObjectId, _: JobsRead, session: Database) -> ExportObject:
+    """Return an export."""
     return _export_object(session, _export_of(session, job, export_id))
 
 

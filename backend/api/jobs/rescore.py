@@ -21,7 +21,7 @@ from backend.verifiers.specs import spec_json
 MAX_STEP = 10**9
 MAX_COMPLETIONS = 20_000
 
-router = APIRouter(prefix="/fine_tuning/jobs/{job_id}", tags=["runs"])
+router = APIRouter(prefix="/fine_tuning/jobs/{job_id}", tags=["jobs"])
 
 StepNumber = Annotated[int | None, Field(ge=1, le=MAX_STEP)]
 

@@ -22,7 +22,7 @@ from backend.verifiers.record import ScoreStatus
 MAX_NUMBER = 10**12
 ROLLOUT_ID = r"rollout-(\d+)-(\d+)"
 
-router = APIRouter(prefix="/fine_tuning/jobs/{job_id}", tags=["runs"])
+router = APIRouter(prefix="/fine_tuning/jobs/{job_id}", tags=["jobs"])
 
 Number = Annotated[int | None, Query(ge=0, le=MAX_NUMBER)]
 ScoreBound = Annotated[float | None, Query(allow_inf_nan=False)]

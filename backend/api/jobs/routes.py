@@ -26,6 +26,14 @@ from backend.settings import settings
 router = APIRouter(prefix="/fine_tuning/jobs", tags=["jobs"])
 
 MAX_NAME_CHARACTERS = 200
+METADATA = {
+    "name": "metadata",
+    "in": "query",
+    "style": "deepObject",
+    "schema": {"type": "object", "additionalProperties": {"type": "string"}},
+    "description": "`metadata[key]=value`: only jobs with it. `metadata=null`: only jobs without metadata.",
+}
+"""A parameter with names of the caller's choice, which no parameter of a function can be."""
 
 
 class EventObject(ListItem):
@@ -80,7 +88,7 @@ def create(body: JobRequest, caller: JobsWrite, session: Database) -> JobObject:
     return job_object(session, create_job(session, body, project=caller.project, models=settings().models))
 
 
-@router.get("")
+@router.get("", openapi_extra={"parameters": [METADATA]})
 def list_jobs(
     request: Request,
     caller: JobsRead,
@@ -95,7 +103,7 @@ def list_jobs(
         Query(min_length=1, max_length=MAX_NAME_CHARACTERS, description="Part of name, model or id, case-insensitive."),
     ] = None,
 ) -> Page[JobObject]:
-    """List jobs, newest first. `metadata[key]=value` and `metadata=null` filter by metadata."""
+    """List jobs, newest first."""
     if name is not None and "\0" in name:
         raise AppError("The name contains a NUL character.", code="invalid_value", param="name")
     metadata, without_metadata = _metadata_filters(request)
@@ -107,6 +115,7 @@ def list_jobs(
 
 @router.get("/{job_id}")
 def get_job(job: JobOfPath, _: JobsRead, session: Database) -> JobObject:
+    """Return a job."""
     return job_object(session, job)
 
 

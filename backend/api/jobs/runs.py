@@ -19,7 +19,7 @@ from backend.errors import AppError
 from backend.jobs.lifecycle import JobState
 from backend.jobs.rollouts import Solved, row_results
 
-router = APIRouter(prefix="/fine_tuning/jobs/{job_id}", tags=["runs"])
+router = APIRouter(prefix="/fine_tuning/jobs/{job_id}", tags=["jobs"])
 
 
 class StepMetrics(ListItem):

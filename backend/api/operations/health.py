@@ -17,7 +17,7 @@ from backend.queue import celery_app
 from backend.workers import active_workers
 
 BROKER_TIMEOUT_S = 2.0
-router = APIRouter(tags=["health"], dependencies=[Depends(probe)])
+router = APIRouter(tags=["server"], dependencies=[Depends(probe)])
 
 
 class Health(BaseModel):
@@ -41,6 +41,7 @@ class Unready(Readiness):
 
 @router.get("/healthz")
 async def healthz(_: Anyone) -> Health:  # needs no thread: all of them may be busy
+    """Return whether the API is running."""
     return Health()
 
 
@@ -65,6 +66,7 @@ def _broker() -> str:
 def readyz(
     _: Anyone, database: Annotated[str, Depends(_database)], broker: Annotated[str, Depends(_broker)]
 ) -> Readiness | Response:
+    """Return the state of each dependency; 503 if the service is not ready."""
     if database == broker == "ok":
         return Readiness(status="ok", database=database, broker=broker, workers=_workers())
     workers = _workers() if database == "ok" else {}

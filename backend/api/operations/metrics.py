@@ -33,7 +33,7 @@ from backend.workers import active_workers
 
 QUEUES = (TRAIN_QUEUE, CHECK_QUEUE, SAMPLE_QUEUE)
 UNKNOWN = "unknown"
-router = APIRouter(tags=["health"], dependencies=[Depends(probe)])
+router = APIRouter(tags=["server"], dependencies=[Depends(probe)])
 
 
 class Metrics:
@@ -95,6 +95,7 @@ class Installation(Collector):
 
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 def metrics(request: Request, _: ServerManage) -> Response:
+    """Return the metrics for Prometheus."""
     shown: Metrics = request.app.state.metrics
     return Response(generate_latest(shown.registry), headers={"content-type": CONTENT_TYPE_LATEST})
 

@@ -13,7 +13,7 @@ from backend.api.http.rights import AuditRead
 from backend.db.audit import AuditEntry, entries_of
 from backend.db.base import unix_s
 
-router = APIRouter(prefix="/audit", tags=["people"])
+router = APIRouter(prefix="/audit", tags=["audit"])
 STORABLE = r"^[^\x00]*$"
 
 

@@ -16,7 +16,7 @@ from backend.db.base import unix_s, utc_now
 from backend.db.keys import ApiKey, Role, create_key, keys_of
 from backend.errors import AppError
 
-router = APIRouter(tags=["people"])
+router = APIRouter(tags=["keys"])
 
 
 class KeyObject(ListItem):
@@ -48,11 +48,13 @@ class KeyRequest(RequestBody):
 
 @router.post("/keys")
 def make_key(body: KeyRequest, caller: PeopleManage, session: Database) -> NewKey:
+    """Create a key; its secret is shown only once."""
     return new_key(session, body, project=caller.project)
 
 
 @router.get("/keys")
 def list_keys(caller: PeopleManage, session: Database, query: PageParams) -> Page[KeyObject]:
+    """List the keys of the project."""
     return page_of(session, keys_of(caller.project), query, to_item=_key_object)
 
 

@@ -15,7 +15,7 @@ from backend.db.keys import Member, Role, add_member, members_of
 from backend.db.projects import find_owned
 from backend.errors import AppError
 
-router = APIRouter(tags=["people"])
+router = APIRouter(tags=["members"])
 
 EMAIL = r"^[^@\s/]{1,100}@[^@\s/]{1,100}$"
 """Without a slash, which would end the parameter in a request path."""
@@ -60,12 +60,14 @@ def invite(body: MemberRequest, caller: PeopleManage, session: Database) -> Memb
 def list_members(
     caller: PeopleManage, session: Database, after: After = None, limit: Limit = 20, order: Order = Order.ASC
 ) -> Page[MemberObject]:
+    """List the members of the project."""
     members, query = members_of(caller.project), PageQuery(after, limit, order)
     return page_of(session, members, query, to_item=_member_object, position=lambda email: [email])
 
 
 @router.delete("/members/{email}")
 def remove_member(email: ObjectId, caller: PeopleManage, session: Database) -> Removed:
+    """Remove a member."""
     email = email.lower()
     if email == caller.id:
         raise AppError(

@@ -20,7 +20,7 @@ from backend.ids import new_id
 from backend.quotas import Quotas, Usage, usage
 from backend.settings import settings
 
-router = APIRouter(tags=["people"])
+router = APIRouter()
 
 
 class ProjectObject(ListItem):
@@ -54,8 +54,9 @@ class ProjectChange(RequestBody):
     quotas: Quotas | None = None
 
 
-@router.get("/whoami")
+@router.get("/whoami", tags=["server"])
 def whoami(caller: ProjectRead, session: Database) -> Whoami:
+    """Return the caller, and the project of the caller with its usage."""
     project = _project(session, caller.project)
     return Whoami(
         id=caller.id,
@@ -66,14 +67,15 @@ def whoami(caller: ProjectRead, session: Database) -> Whoami:
     )
 
 
-@router.post("/projects")
+@router.post("/projects", tags=["projects"])
 def create_project(body: ProjectRequest, _: ServerManage, session: Database) -> ProjectObject:
+    """Create a project."""
     project = Project(id=new_id("proj"), name="", created_at=utc_now(), quotas={})
     _change(session, project, name=body.name, quotas=body.quotas)
     return _project_object(project)
 
 
-@router.get("/projects")
+@router.get("/projects", tags=["projects"])
 def list_projects(
     _: ServerManage, session: Database, after: After = None, limit: Limit = 20, order: Order = Order.ASC
 ) -> Page[ProjectObject]:
@@ -81,7 +83,7 @@ def list_projects(
     return page_of(session, all_projects(), PageQuery(after, limit, order), to_item=_project_with_usage)
 
 
-@router.post("/projects/{project_id}")
+@router.post("/projects/{project_id}", tags=["projects"])
 def change_project(project_id: ObjectId, body: ProjectChange, _: ServerManage, session: Database) -> ProjectObject:
     """Change a project's name or quotas; `quotas` replaces all quotas set before."""
     project = _project(session, project_id)
@@ -89,7 +91,7 @@ def change_project(project_id: ObjectId, body: ProjectChange, _: ServerManage, s
     return _project_object(project)
 
 
-@router.post("/projects/{project_id}/keys")
+@router.post("/projects/{project_id}/keys", tags=["keys"])
 def make_project_key(
     project_id: ObjectId, body: KeyRequest, request: Request, caller: ServerManage, session: Database
 ) -> NewKey:

@@ -11,7 +11,7 @@ from backend.api.http.rights import ProjectRead
 from backend.chat.usage import usage_since
 from backend.db.base import utc_now
 
-router = APIRouter(prefix="/usage", tags=["chat"])
+router = APIRouter(prefix="/usage", tags=["server"])
 
 
 class UsageObject(ListItem):

@@ -62,6 +62,7 @@ class WebhookDeleted(BaseModel):
 
 @router.post("")
 def create_webhook(body: WebhookRequest, caller: WebhooksManage, session: Database) -> NewWebhook:
+    """Create a webhook; its secret is shown only once."""
     hook = create(session, url=body.url, events=body.events, project=caller.project)
     return NewWebhook(**_webhook_object(hook).model_dump(), secret=hook.secret)
 
@@ -72,6 +73,7 @@ def list_webhooks(
     session: Database,
     query: PageParams,
 ) -> Page[WebhookObject]:
+    """List all webhooks."""
     page = page_of(session, webhooks_of(caller.project), query, to_item=_webhook_object)
     newest = newest_deliveries(session, [hook.id for hook in page.data])
     for hook in page.data:
@@ -81,6 +83,7 @@ def list_webhooks(
 
 @router.delete("/{webhook_id}")
 def delete_webhook(webhook_id: ObjectId, caller: WebhooksManage, session: Database) -> WebhookDeleted:
+    """Delete a webhook."""
     session.delete(get_or_404(session, Webhook, webhook_id, project=caller.project))
     return WebhookDeleted(id=webhook_id)
 
@@ -99,6 +102,7 @@ def list_deliveries(
     session: Database,
     query: PageParams,
 ) -> Page[DeliveryObject]:
+    """List the deliveries of a webhook, newest first."""
     hook = get_or_404(session, Webhook, webhook_id, project=caller.project)
     return page_of(session, deliveries_of(hook), query, to_item=_delivery_object)
 

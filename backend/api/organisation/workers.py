@@ -12,7 +12,7 @@ from backend.db.base import unix_s
 from backend.db.workers import WorkerRecord
 from backend.workers import active_workers
 
-router = APIRouter(prefix="/workers", tags=["workers"])
+router = APIRouter(prefix="/workers", tags=["server"])
 
 
 class Device(BaseModel):

@@ -109,6 +109,7 @@ class RunResponse(BaseModel):
 
 @router.post("/validate", dependencies=[Depends(stores_nothing)])
 def validate_grader(body: ValidateRequest, caller: VerifiersWrite, session: Database) -> ValidateResponse:
+    """Validate a grader."""
     spec, _verifier = resolve_grader(session, body.grader, project=caller.project, param="grader")
     return ValidateResponse(grader=spec_json(spec), x_remarks=remarks(spec), x_signature=_signature(spec))
 
@@ -130,6 +131,7 @@ def _signature(spec: Spec) -> SignatureObject | None:
 
 @router.post("/run")
 def run_grader(body: RunRequest, caller: VerifiersWrite) -> RunResponse:
+    """Score a text with a grader that need not be saved."""
     with transaction(project=caller.project) as session:
         spec, _verifier = resolve_grader(session, body.grader, project=caller.project, param="grader")
     sample = Sample(output_text=body.model_sample, item=body.item, answer=answer_of(body.item))

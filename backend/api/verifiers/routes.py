@@ -104,6 +104,7 @@ def run_draft(body: DraftRequest, caller: VerifiersWrite) -> DraftResult:
 
 @router.post("")
 def create_verifier(body: VerifierRequest, caller: VerifiersWrite, session: Database) -> VerifierObject:
+    """Save a verifier."""
     return _verifier_object(
         save_verifier(session, project=caller.project, name=body.name, spec=parse_spec(body.grader))
     )
@@ -145,6 +146,7 @@ def list_ready_made(_: VerifiersRead) -> Page[ReadyMadeObject]:
 def get_verifier(
     verifier_id: ObjectId, caller: VerifiersRead, session: Database, version: Version = None
 ) -> VerifierObject:
+    """Return a verifier."""
     return _verifier_object(find_verifier(session, verifier_id, project=caller.project, version=version))
 
 
@@ -162,6 +164,7 @@ def list_versions(
     session: Database,
     query: PageParams,
 ) -> Page[VersionObject]:
+    """List the versions of a verifier."""
     versions = versions_of(find_verifier(session, verifier_id, project=caller.project, version=None))
     position = partial(numbers_in_id, pattern=r"version-(\d+)")
     return page_of(session, versions, query, to_item=_version_object, position=position)

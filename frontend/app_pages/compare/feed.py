@@ -3,8 +3,7 @@
 from dataclasses import dataclass, field
 
 from frontend.api import Client
-from frontend.api.comparisons import ComparedRun, Comparison, ComparisonResult, Curve
-from frontend.api.types import Job
+from frontend.api.types import ComparisonObject, ComparisonResult, CurveObject, JobObject, RunObject
 from frontend.words.job_states import ENDED
 
 TICK_S = 4.0
@@ -17,11 +16,11 @@ REWARD = "reward_mean"
 class ComparisonFeed:
     """The feed. `names`: titles of curves by job id; `curves`: of `metric`."""
 
-    comparison: Comparison | None
+    comparison: ComparisonObject | None
     job_ids: list[str]
-    runs: list[ComparedRun]
+    runs: list[RunObject]
     result: ComparisonResult
-    curves: list[Curve]
+    curves: list[CurveObject]
     metric: str = REWARD
     names: dict[str, str] = field(default_factory=dict)
     ticks: int = 0
@@ -69,7 +68,7 @@ class ComparisonFeed:
     def arms(self) -> list[str]:
         return [arm["name"] for arm in self.result["arms"]]
 
-    def runs_of(self, arm: str) -> list[ComparedRun]:
+    def runs_of(self, arm: str) -> list[RunObject]:
         return [run for run in self.runs if run["arm"] == arm]
 
     def show_metric(self, client: Client, metric: str) -> None:
@@ -121,7 +120,7 @@ class ComparisonFeed:
             self.curves = client.curves_of_jobs(self.job_ids, metric=self.metric)
 
 
-def _run(job: Job, *, arm: str) -> ComparedRun:
+def _run(job: JobObject, *, arm: str) -> RunObject:
     return {
         "job": job["id"],
         "arm": arm,

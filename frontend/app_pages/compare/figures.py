@@ -3,8 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from frontend.api.comparisons import ArmResult, ComparisonResult, Curve, Interval
-from frontend.api.types import Job, Json
+from frontend.api.types import ArmObject, ComparisonResult, CurveObject, IntervalObject, JobObject, Json
 from frontend.components.charts import Table
 from frontend.words import units, verifiers
 from frontend.words.job_settings import label_of
@@ -45,7 +44,7 @@ def held_out_table(result: ComparisonResult) -> Table:
     return table
 
 
-def curve_table(curves: Sequence[Curve], *, names: Mapping[str, str]) -> Table:
+def curve_table(curves: Sequence[CurveObject], *, names: Mapping[str, str]) -> Table:
     """Build the same table for a training metric. `names`: titles of curves by job id."""
     return [
         {
@@ -59,7 +58,7 @@ def curve_table(curves: Sequence[Curve], *, names: Mapping[str, str]) -> Table:
 
 def figures(result: ComparisonResult) -> Table:
     """Build the table of results: one line per figure, one column per arm; a dash if not measured."""
-    lines: dict[str, Callable[[ArmResult], str]] = {
+    lines: dict[str, Callable[[ArmObject], str]] = {
         "Evaluated runs": lambda arm: str(arm["seeds"]),
         "Score before": lambda arm: _score(arm["baseline"]),
         "Score after": lambda arm: _score(arm["score"]),
@@ -94,7 +93,7 @@ def title(result: ComparisonResult) -> str:
     return titles.get(shown, "A difference was shown") + by_few
 
 
-def differing(jobs: Mapping[str, Job], *, names: Mapping[str, str], with_seeds: bool) -> Table:
+def differing(jobs: Mapping[str, JobObject], *, names: Mapping[str, str], with_seeds: bool) -> Table:
     """Build a table of the settings that differ: `setting` and a column per job.
 
     `names`: of datasets, by id. `with_seeds`: compare the seeds too, for jobs that were not planned together.
@@ -110,7 +109,7 @@ def differing(jobs: Mapping[str, Job], *, names: Mapping[str, str], with_seeds: 
     return table
 
 
-def _settings(job: Job, *, names: Mapping[str, str], with_seeds: bool) -> dict[str, Any]:
+def _settings(job: JobObject, *, names: Mapping[str, str], with_seeds: bool) -> dict[str, Any]:
     reinforcement = job["method"]["reinforcement"]
     validation = job["validation_file"]
     settings: dict[str, Any] = {
@@ -139,19 +138,19 @@ def _value(value: Any) -> str:
     return "–" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _span(interval: Interval) -> dict[str, float | None]:
+def _span(interval: IntervalObject) -> dict[str, float | None]:
     mean, low, high = interval["mean"], interval["low"], interval["high"]
     return {"mean": mean, "low": mean if low is None else low, "high": mean if high is None else high}
 
 
-def _score(interval: Interval | None) -> str:
+def _score(interval: IntervalObject | None) -> str:
     if interval is None:
         return "–"
     low, high = interval["low"], interval["high"]
     return f"{interval['mean']:.3f}" + ("" if low is None or high is None else f" ({low:.3f} to {high:.3f})")
 
 
-def _difference(interval: Interval | None) -> str:
+def _difference(interval: IntervalObject | None) -> str:
     if interval is None:
         return "–"
     low, high = interval["low"], interval["high"]
@@ -159,20 +158,20 @@ def _difference(interval: Interval | None) -> str:
     return f"{interval['mean']:+.3f}{span}"
 
 
-def _p_value(arm: ArmResult) -> str:
+def _p_value(arm: ArmObject) -> str:
     return "–" if arm["p_adjusted"] is None else units.small_probability(arm["p_adjusted"])
 
 
-def _unscored(arm: ArmResult) -> str:
+def _unscored(arm: ArmObject) -> str:
     return f"{arm['unscored']} of {arm['completions']}" if arm["completions"] else "–"
 
 
-def _tokens(arm: ArmResult) -> str:
+def _tokens(arm: ArmObject) -> str:
     used = arm["curve"][-1]["tokens"] if arm["curve"] else 0
     return f"{used:,.0f}" if used else "–"
 
 
-def _cost(arm: ArmResult, currency: str | None) -> str:
+def _cost(arm: ArmObject, currency: str | None) -> str:
     if arm["cost_per_point_s"] is None:
         return "–"
     price = "" if arm["cost_per_point"] is None else f", {arm['cost_per_point']:,.2f} {currency}"

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 import streamlit as st
 
 from frontend.api import ApiError, Client
-from frontend.api.types import DataFile, Json, Method
+from frontend.api.jobs import Method
+from frontend.api.types import FileObject, Json
 from frontend.app_pages.compare.request import BUDGETS, USUAL, arms, comparison_body, job_of_arm, lacking
 from frontend.components import choices, estimate, rights, setting_fields
 from frontend.session import state
@@ -88,7 +89,7 @@ def show(client: Client) -> None:
     _start(client, body, stops, runs=len(compared.names) * compared.seeds)
 
 
-def _held_out(files: list[DataFile], dataset: str) -> str | None:
+def _held_out(files: list[FileObject], dataset: str) -> str | None:
     others = {file["id"]: file["filename"] for file in files if file["id"] != dataset}
     return st.selectbox(
         "Held-out dataset (optional)",

@@ -5,8 +5,7 @@ from collections.abc import Callable
 import streamlit as st
 
 from frontend.api import ApiError
-from frontend.api.comparisons import Comparison
-from frontend.api.types import Job
+from frontend.api.types import ComparisonObject, JobObject
 from frontend.app_pages.compare import form as comparison_form
 from frontend.app_pages.compare import view as comparison_view
 from frontend.app_pages.compare.feed import TICK_S, ComparisonFeed
@@ -54,7 +53,7 @@ def comparisons() -> None:
         paging.turn(page, first="Newest", further="Older")
 
 
-def row(comparison: Comparison) -> None:
+def row(comparison: ComparisonObject) -> None:
     ended = sum(run["status"] in ENDED for run in comparison["runs"])
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"row_{comparison['id']}"):
         with st.container(width="stretch", gap=None):
@@ -80,7 +79,7 @@ def badge(*, running: bool) -> None:
 
 
 def any_jobs() -> None:
-    jobs: list[Job] = client.jobs(limit=OFFERED_JOBS)["data"]
+    jobs: list[JobObject] = client.jobs(limit=OFFERED_JOBS)["data"]
     if len(jobs) < 2:
         st.caption("With at least two jobs, you can compare them here.")
         return
@@ -185,7 +184,7 @@ def head(feed: ComparisonFeed) -> None:
                     call_and_rerun(lambda: client.delete_comparison(comparison["id"]), then=to_list)
 
 
-def budget(comparison: Comparison) -> str:
+def budget(comparison: ComparisonObject) -> str:
     seeds = units.count(len(comparison["plan"].get("seeds", [0, 1, 2])), "seed")
     given = comparison["plan"].get("budget", {})
     limit, unit = given.get("limit"), given.get("unit", "steps")

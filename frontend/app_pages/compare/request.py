@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from frontend.api.types import FileReport, Json, Method
+from frontend.api.jobs import Method
+from frontend.api.types import FileReport, Json
 from frontend.words.job_settings import NEEDED, hint_in_rows, request_body, rows_without
 
 BUDGETS = {"steps": "steps", "tokens": "tokens", "seconds": "time"}

@@ -3,8 +3,7 @@
 import streamlit as st
 
 from frontend.api import Client
-from frontend.api.comparisons import ComparedRun
-from frontend.api.types import Job
+from frontend.api.types import JobObject, RunObject
 from frontend.app_pages.compare import charts as compare_charts
 from frontend.app_pages.compare import figures as comparing
 from frontend.app_pages.compare.feed import ComparisonFeed
@@ -118,9 +117,9 @@ def differences(feed: ComparisonFeed, client: Client) -> None:
     st.dataframe(table, hide_index=True, alt="Settings that differ")
 
 
-def _job(client: Client, job_id: str) -> Job:
+def _job(client: Client, job_id: str) -> JobObject:
     """Return a job, read once, since its settings do not change."""
-    kept: dict[str, Job] = st.session_state.setdefault("compared_jobs_kept", {})
+    kept: dict[str, JobObject] = st.session_state.setdefault("compared_jobs_kept", {})
     if job_id not in kept:
         kept[job_id] = client.job(job_id)
     return kept[job_id]
@@ -143,7 +142,7 @@ def runs(feed: ComparisonFeed) -> None:
                     _run(run)
 
 
-def _run(run: ComparedRun) -> None:
+def _run(run: RunObject) -> None:
     state_now = look(run["status"])
     with st.container(gap=None):
         st.page_link(

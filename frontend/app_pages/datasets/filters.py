@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from frontend.api import ApiError, Client
-from frontend.api.types import DataFile, Job, Json
+from frontend.api.types import FileObject, JobObject, Json
 from frontend.components import rights
 from frontend.components.choices import distinct_labels
 from frontend.components.job_table import title_of
@@ -23,7 +23,7 @@ class UnclearRowsError(ValueError):
     """A list of row numbers that cannot be parsed."""
 
 
-def panel(client: Client, file: DataFile) -> None:
+def panel(client: Client, file: FileObject) -> None:
     st.caption("Each rule that you fill in leaves rows out of a new version. The current version does not change.")
     try:
         filters = [*_by_job(client, file), *_by_report(), *_by_text(), *_by_number()]
@@ -47,8 +47,8 @@ def panel(client: Client, file: DataFile) -> None:
         st.switch_page("app_pages/datasets/page.py", query_params={"dataset": made["id"]})
 
 
-def _by_job(client: Client, file: DataFile) -> list[Json]:
-    jobs: list[Job] = client.jobs(limit=JOBS)["data"]
+def _by_job(client: Client, file: FileObject) -> list[Json]:
+    jobs: list[JobObject] = client.jobs(limit=JOBS)["data"]
     if not jobs:
         st.caption("Once a job has run, you can leave rows out by how often it solved them.")
         return []
@@ -73,7 +73,7 @@ def _by_job(client: Client, file: DataFile) -> list[Json]:
     return [rule | ({"max_rate": high / 100} if high < 100 else {})]
 
 
-def _name(job: Job, *, here: bool) -> str:
+def _name(job: JobObject, *, here: bool) -> str:
     return f"{title_of(job)} ({job['model']}{', on this dataset' if here else ''})"
 
 

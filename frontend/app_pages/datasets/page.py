@@ -3,7 +3,7 @@
 import streamlit as st
 
 from frontend.api import ApiError
-from frontend.api.types import DataFile, FileReport
+from frontend.api.types import FileObject, FileReport
 from frontend.app_pages.datasets import progress, upload, versions
 from frontend.app_pages.datasets import report as report_view
 from frontend.app_pages.datasets import rows as dataset_rows
@@ -69,7 +69,7 @@ def one(file_id: str) -> None:
     versions.panel(client, file, zone=zone)
 
 
-def actions(file: DataFile) -> None:
+def actions(file: FileObject) -> None:
     with st.container(horizontal=True):
         if rights.button(client, "Train with this dataset", type="primary", icon=":material/add_circle:"):
             st.switch_page("app_pages/new_job/page.py", query_params={"dataset": file["id"]})
@@ -95,7 +95,7 @@ def delete(file_id: str) -> None:
     st.switch_page("app_pages/datasets/page.py", query_params={})
 
 
-def figures(file: DataFile, report: FileReport) -> None:
+def figures(file: FileObject, report: FileReport) -> None:
     rows, size, shape = st.columns([1, 1, 2])
     rows.metric("Rows", f"{report['good']:,}", border=True)
     size.metric("Size", units.size(file["bytes"]), border=True)

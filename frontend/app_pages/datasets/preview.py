@@ -10,8 +10,7 @@ from typing import Any
 import streamlit as st
 
 from frontend.api import ApiError, Client
-from frontend.api.types import Json
-from frontend.api.types_files import FilePreview, PreviewedRow
+from frontend.api.types import FilePreview, Json, PreviewedRow
 from frontend.app_pages.datasets.drafts import UploadDraft
 from frontend.components import row_view
 from frontend.widgets import problems

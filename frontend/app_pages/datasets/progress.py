@@ -3,12 +3,12 @@
 import streamlit as st
 
 from frontend.api import Client
-from frontend.api.types import DataFile
+from frontend.api.types import FileObject
 from frontend.components import check_progress
 from frontend.words import units
 
 
-def show_if_unread(client: Client, file: DataFile) -> bool:
+def show_if_unread(client: Client, file: FileObject) -> bool:
     """Show the progress or the error. False if the rows have been read."""
     if file["status"] == "error":
         st.error(file["status_details"] or "Upload it again.", title="This file could not be read")

@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from frontend.api import Client
-from frontend.api.types import DataFile, FileReport, Problem
+from frontend.api.types import FileObject, FileProblem, FileReport
 from frontend.app_pages.datasets import charts as report_charts
 from frontend.app_pages.datasets import rows as dataset_rows
 from frontend.app_pages.datasets import token_lengths
@@ -18,7 +18,7 @@ OVERLAP, TOKENS, WARNINGS, BAD = "Overlap", "Tokens", "Warnings", "Bad rows"
 UNKNOWN = "und"
 
 
-def panel(client: Client, file: DataFile, report: FileReport) -> None:
+def panel(client: Client, file: FileObject, report: FileReport) -> None:
     st.subheader("Report", anchor=False)
     parts = [LENGTHS, TOKENS, ANSWERS, LANGUAGES, REPEATED, OVERLAP]
     parts += [WARNINGS] if report.get("warned") else []
@@ -140,7 +140,7 @@ def _chart(rows: int, *, equal: int, near: int) -> None:
         st.caption("Duplicates get more weight in training than other rows. You can leave them out under “Versions”.")
 
 
-def _overlap(client: Client, file: DataFile) -> None:
+def _overlap(client: Client, file: FileObject) -> None:
     others = {each["id"]: each["filename"] for each in client.datasets() if each["id"] != file["id"]}
     if not others:
         st.info("There is no other dataset to compare with.", icon=":material/inbox:")
@@ -191,7 +191,7 @@ def _rows(table: list[dict[str, Any]], *, key: str, alt: str) -> None:
     st.caption(f"Rows are counted from 0, lines of the file from 1.{opens}")
 
 
-def _bad_rows(file: DataFile, report: FileReport) -> None:
+def _bad_rows(file: FileObject, report: FileReport) -> None:
     name, problems = file["filename"], report["problems"]
     st.caption("These rows could not be read and were left out.")
     _problems(problems, count=report["bad"], name=f"{name}-bad-rows.csv")
@@ -214,7 +214,7 @@ def _bad_rows(file: DataFile, report: FileReport) -> None:
         )
 
 
-def _problems(problems: list[Problem], *, count: int, name: str) -> None:
+def _problems(problems: list[FileProblem], *, count: int, name: str) -> None:
     counted_in = "row" if any(problem.get("row") is not None for problem in problems) else "line"
     st.dataframe(
         list(problems),
@@ -247,11 +247,11 @@ def as_lines(rows: list[str]) -> str:
     return "".join(row.replace("\r", " ").replace("\n", " ") + "\n" for row in rows)
 
 
-def _read(problem: Problem) -> str | None:
+def _read(problem: FileProblem) -> str | None:
     return problem.get("read")
 
 
-def as_csv(problems: list[Problem]) -> str:
+def as_csv(problems: list[FileProblem]) -> str:
     """Return lines, codes, messages and rows as CSV; cells that a spreadsheet would run as formulas are escaped."""
     table = io.StringIO()
     writer = csv.writer(table)

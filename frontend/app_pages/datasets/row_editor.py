@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import streamlit as st
 
 from frontend.api import ApiError, Client
-from frontend.api.types import DataFile, Json, Row
+from frontend.api.types import FileObject, FileRow, Json
 from frontend.components import rights
 from frontend.session import drafts
 from frontend.widgets import problems
@@ -55,7 +55,7 @@ def unsaved_changes(file_id: str) -> EditorContent:
     return kept
 
 
-def panel(client: Client, file: DataFile, row: Row, *, number: int, columns: Mapping[str, str | None]) -> None:
+def panel(client: Client, file: FileObject, row: FileRow, *, number: int, columns: Mapping[str, str | None]) -> None:
     """Show the editor of this row and the unsaved changes. `columns`: the column of each part."""
     pending = unsaved_changes(file["id"])
     with st.expander("Edit this row", icon=":material/edit:", expanded=bool(pending.edits())):
@@ -116,7 +116,7 @@ def _item(text: str) -> Json | None:
     return item
 
 
-def _save(client: Client, file: DataFile, pending: EditorContent) -> None:
+def _save(client: Client, file: FileObject, pending: EditorContent) -> None:
     words = pending.words()
     st.markdown(f"**{units.count(len(words), 'unsaved change')}**")
     st.caption("; ".join(words[:20]) + ("; …" if len(words) > 20 else "."))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from frontend.api import Client
-from frontend.api.types import DataFile, FileReport, Page, Row
+from frontend.api.types import FileObject, FileReport, FileRow
 from frontend.app_pages.datasets import row_editor
 from frontend.components import row_view
 from frontend.widgets import images, paging, problems, row_pager
@@ -19,7 +19,7 @@ MAX_SEARCH_CHARACTERS = 200
 NUMBER, TABLE = "row_number", "rows_table"
 
 
-def panel(client: Client, file: DataFile, report: FileReport) -> None:
+def panel(client: Client, file: FileObject, report: FileReport) -> None:
     st.subheader("Rows", anchor=False)
     total = report["good"]
     if not total:
@@ -35,7 +35,7 @@ def panel(client: Client, file: DataFile, report: FileReport) -> None:
         bind="query-params",
         on_change=paging.to_first,
     )
-    rows: list[Row] = []
+    rows: list[FileRow] = []
     with problems.shown():
         rows = _found(client, file, search) if search else _in_order(client, file, total=total)
     number = int(
@@ -61,7 +61,7 @@ def select(table: str, numbers: Sequence[int]) -> None:
         st.session_state[NUMBER] = numbers[lines[0]]
 
 
-def _in_order(client: Client, file: DataFile, *, total: int) -> list[Row]:
+def _in_order(client: Client, file: FileObject, *, total: int) -> list[FileRow]:
     key = f"rows_from_{file['id']}"
     start = row_pager.first_of(key, total=total, size=ROWS_AT_ONCE)
     rows = client.rows_from(file["id"], start, limit=ROWS_AT_ONCE)
@@ -70,8 +70,8 @@ def _in_order(client: Client, file: DataFile, *, total: int) -> list[Row]:
     return rows
 
 
-def _found(client: Client, file: DataFile, search: str) -> list[Row]:
-    page: Page = client.file_rows(file["id"], search=search, after=paging.after(), limit=ROWS_AT_ONCE)
+def _found(client: Client, file: FileObject, search: str) -> list[FileRow]:
+    page = client.file_rows(file["id"], search=search, after=paging.after(), limit=ROWS_AT_ONCE)
     if page["data"]:
         _table(page["data"])
     else:
@@ -80,7 +80,7 @@ def _found(client: Client, file: DataFile, search: str) -> list[Row]:
     return list(page["data"])
 
 
-def _table(rows: Sequence[Row]) -> None:
+def _table(rows: Sequence[FileRow]) -> None:
     numbers = [row["row"] for row in rows]
     st.dataframe(
         row_view.table(rows),

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from frontend.api import ApiError, Client
-from frontend.api.types import DataFile
+from frontend.api.types import FileObject
 from frontend.components import rights
 from frontend.widgets import links, problems
 from frontend.words import units
@@ -13,7 +13,7 @@ NOT, ANSWER, COLUMN = "no (random)", "by answer", "by a column"
 MADE = "split_made"
 
 
-def panel(client: Client, file: DataFile) -> None:
+def panel(client: Client, file: FileObject) -> None:
     st.caption(
         "Creates two new datasets that together contain each row once. Duplicates stay together. This dataset does not "
         "change."
@@ -49,7 +49,7 @@ def panel(client: Client, file: DataFile) -> None:
         _show(halves)
 
 
-def _show(halves: dict[str, DataFile]) -> None:
+def _show(halves: dict[str, FileObject]) -> None:
     for side, icon in (("train", ":material/school:"), ("validation", ":material/straighten:")):
         made = halves[side]
         with st.container(border=True, horizontal=True, vertical_alignment="center"):

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from frontend.api import Client
-from frontend.api.types import Check, DataFile, FileReport, Json
+from frontend.api.types import CheckObject, FileObject, FileReport, Json
 from frontend.app_pages.datasets import charts as report_charts
 from frontend.components import check_progress, rights
 from frontend.words import units
@@ -12,7 +12,7 @@ from frontend.words.markdown import plain
 USUAL_PROMPT, USUAL_COMPLETION = 1024, 512
 
 
-def panel(client: Client, file: DataFile, report: FileReport) -> None:
+def panel(client: Client, file: FileObject, report: FileReport) -> None:
     key = f"token_lengths_{file['id']}"
     names = [model["id"] for model in client.models() if model.get("owned_by") == "base"]
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -38,7 +38,7 @@ def panel(client: Client, file: DataFile, report: FileReport) -> None:
             disabled=check_progress.busy(key) or not model,
         )
 
-    def start() -> Check:
+    def start() -> CheckObject:
         return client.count_tokens(
             file["id"], model=model, max_prompt_tokens=most, max_completion_tokens=most_written, fold_system=fold
         )

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from frontend.api import Client
-from frontend.api.types import DataFile, FileDifference, Json
+from frontend.api.types import DifferencePage, FileObject, Json
 from frontend.app_pages.datasets import filters, split
 from frontend.components.choices import distinct_labels
 from frontend.components.job_table import title_of
@@ -22,7 +22,7 @@ CELL_CHARACTERS = 300
 SIGNS = {"added": "+ added", "removed": "− removed", "changed": "≠ changed"}
 
 
-def panel(client: Client, file: DataFile, *, zone: ZoneInfo) -> None:
+def panel(client: Client, file: FileObject, *, zone: ZoneInfo) -> None:
     st.subheader("Versions", anchor=False, help="A dataset never changes: every change creates a new version.")
     view = st.segmented_control(
         "View", [FAMILY, FILTERS, SPLIT, HISTORY], default=FAMILY, required=True, key=f"versions_view_{file['id']}"
@@ -38,7 +38,7 @@ def panel(client: Client, file: DataFile, *, zone: ZoneInfo) -> None:
             history(client, file)
 
 
-def show_origin(file: DataFile) -> None:
+def show_origin(file: FileObject) -> None:
     """Show what a version was created from, with a link to it."""
     change = file.get("change")
     if not change:
@@ -49,7 +49,7 @@ def show_origin(file: DataFile) -> None:
         links.within(PAGE, "Previous version", icon=":material/history:", key="to_parent", dataset=parent)
 
 
-def family(client: Client, file: DataFile, *, zone: ZoneInfo) -> None:
+def family(client: Client, file: FileObject, *, zone: ZoneInfo) -> None:
     members = client.file_versions(file["id"])
     if len(members) == 1:
         st.caption("There are no other versions yet. Edit a row above, leave rows out, or split the dataset.")
@@ -87,14 +87,14 @@ def family(client: Client, file: DataFile, *, zone: ZoneInfo) -> None:
         )
 
 
-def _origin(member: DataFile, names: dict[str, str]) -> str:
+def _origin(member: FileObject, names: dict[str, str]) -> str:
     change = member.get("change")
     if not change:
         return "uploaded"
     return f"from {names.get(change['from']['id'], change['from']['filename'])}: {change['summary']}"
 
 
-def show_difference(found: FileDifference, before: str, after: str) -> None:
+def show_difference(found: DifferencePage, before: str, after: str) -> None:
     """Show the difference of two versions: counts, a list, and one row in full."""
     for column, name in zip(st.columns(4), ("added", "removed", "changed", "same"), strict=True):
         column.metric(name.capitalize(), f"{found[name]:,}", border=True)  # type: ignore[literal-required]
@@ -139,7 +139,7 @@ def _cell(item: Json | None) -> str:
     return "" if item is None else json.dumps(item, ensure_ascii=False)[:CELL_CHARACTERS]
 
 
-def history(client: Client, file: DataFile) -> None:
+def history(client: Client, file: FileObject) -> None:
     """Show the share of right completions by row and job, including jobs on other versions."""
     key = f"history_from_{file['id']}"
     start = row_pager.first_of(key, total=file["rows"], size=SHOWN_ROWS)

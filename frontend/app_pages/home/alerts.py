@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from frontend.api.organisation import Webhook, Worker
-from frontend.api.types import Check, DataFile, Job
+from frontend.api.types import CheckObject, FileObject, JobObject, WebhookObject, WorkerObject
 from frontend.words import units
 from frontend.words.job_states import MOVING
 
@@ -36,19 +35,19 @@ class Alert:
     level: Literal["bad", "warn"]
     title: str
     text: str
-    job: Job | None = None
+    job: JobObject | None = None
     page: str | None = None
     query: Mapping[str, str] = field(default_factory=dict)
 
 
 def find_alerts(
-    jobs: Sequence[Job],
-    workers: Sequence[Worker],
+    jobs: Sequence[JobObject],
+    workers: Sequence[WorkerObject],
     *,
     now: float,
-    checks: Sequence[Check] = (),
-    files: Sequence[DataFile] = (),
-    webhooks: Sequence[Webhook] = (),
+    checks: Sequence[CheckObject] = (),
+    files: Sequence[FileObject] = (),
+    webhooks: Sequence[WebhookObject] = (),
 ) -> list[Alert]:
     """Return all alerts, the most urgent first."""
     found = [
@@ -61,7 +60,9 @@ def find_alerts(
     return sorted(found, key=lambda alert: alert.level != "bad")
 
 
-def _of_workers(jobs: Sequence[Job], workers: Sequence[Worker], checks: Sequence[Check]) -> Iterator[Alert]:
+def _of_workers(
+    jobs: Sequence[JobObject], workers: Sequence[WorkerObject], checks: Sequence[CheckObject]
+) -> Iterator[Alert]:
     served = {queue for worker in workers for queue in worker["queues"]}
     queued = [check["kind"] in SAMPLED for check in checks if check["status"] == "queued"]
     waiting = {
@@ -83,22 +84,22 @@ def _of_workers(jobs: Sequence[Job], workers: Sequence[Worker], checks: Sequence
             yield Alert(level="bad" if urgent else "warn", title="No worker is running", text=text)
 
 
-def _of_file(file: DataFile) -> Alert:
+def _of_file(file: FileObject) -> Alert:
     text = file["status_details"] or "Upload it again."
     title = f"{file['filename']} could not be read"
     return Alert(level="warn", title=title, text=text, page="datasets", query={"dataset": file["id"]})
 
 
-def _of_export(check: Check, *, now: float) -> Alert | None:
+def _of_export(check: CheckObject, *, now: float) -> Alert | None:
     recent = now - (check["finished_at"] or now) < RECENT_S
     if check["kind"] != "export" or check["status"] != "failed" or check["job_id"] is None or not recent:
         return None
-    text = (check["error"] or {}).get("message") or "The job page shows the details."
+    text = check["error"]["message"] if check["error"] else "The job page shows the details."
     query = {"job": check["job_id"], "view": "Downloads"}
     return Alert(level="warn", title="An export failed", text=text, page="job", query=query)
 
 
-def _of_webhook(hook: Webhook, *, now: float) -> Alert | None:
+def _of_webhook(hook: WebhookObject, *, now: float) -> Alert | None:
     """Return an alert if the latest delivery to the webhook failed."""
     last = hook["last_delivery"]
     if last is None or last["error"] is None or now - last["created_at"] >= WEBHOOK_RECENT_S:
@@ -109,8 +110,8 @@ def _of_webhook(hook: Webhook, *, now: float) -> Alert | None:
     return Alert(level="warn", title="A webhook delivery failed", text=text, page="settings", query=query)
 
 
-def _of_job(job: Job, *, now: float) -> Alert | None:
-    message = (job["error"] or {}).get("message") or ""
+def _of_job(job: JobObject, *, now: float) -> Alert | None:
+    message = job["error"]["message"] if job["error"] else ""
     failed_check = _failed_check(job)
     if job["status"] == "failed" and now - (job["finished_at"] or now) < RECENT_S:
         return Alert(level="bad", title="failed", text=message or "Its page shows the details.", job=job)
@@ -123,7 +124,7 @@ def _of_job(job: Job, *, now: float) -> Alert | None:
     return None
 
 
-def _failed_check(job: Job) -> str | None:
+def _failed_check(job: JobObject) -> str | None:
     checks = job["x_checks"]
     for name, words in CHECKS.items():
         found = checks["self_check"] if name == "self_check" else checks["preflight"]

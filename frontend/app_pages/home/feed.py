@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from frontend.api import ApiError, Client
-from frontend.api.organisation import Webhook, Worker
-from frontend.api.types import Check, DataFile, Job
+from frontend.api.types import CheckObject, FileObject, JobObject, WebhookObject, WorkerObject
 from frontend.words.job_states import ENDED, MOVING
 
 TICK_S = 4.0
@@ -24,17 +23,17 @@ class HomeFeed:
     """The feed. `open_jobs`: queued, running or paused; `ended`: the others; `more_open`: there are more."""
 
     is_admin: bool = False
-    open_jobs: list[Job] = field(default_factory=list)
+    open_jobs: list[JobObject] = field(default_factory=list)
     more_open: bool = False
-    workers: list[Worker] = field(default_factory=list)
-    ended: list[Job] = field(default_factory=list)
-    checks: list[Check] = field(default_factory=list)
-    files: list[DataFile] = field(default_factory=list)
-    webhooks: list[Webhook] = field(default_factory=list)
+    workers: list[WorkerObject] = field(default_factory=list)
+    ended: list[JobObject] = field(default_factory=list)
+    checks: list[CheckObject] = field(default_factory=list)
+    files: list[FileObject] = field(default_factory=list)
+    webhooks: list[WebhookObject] = field(default_factory=list)
     ticks: int = 0
 
     @property
-    def moving(self) -> list[Job]:
+    def moving(self) -> list[JobObject]:
         """The running jobs, then the queued ones."""
         return sorted(
             (job for job in self.open_jobs if job["status"] in MOVING), key=lambda job: job["status"] == "queued"
@@ -61,10 +60,10 @@ class HomeFeed:
         else:
             self.files = client.files(limit=MOST)["data"]
 
-    def _read_webhooks(self, client: Client) -> list[Webhook]:
+    def _read_webhooks(self, client: Client) -> list[WebhookObject]:
         """Read the webhooks; none if the user is no longer an admin."""
         try:
-            hooks: list[Webhook] = client.webhooks(after=None, limit=MOST)["data"]
+            hooks: list[WebhookObject] = client.webhooks(after=None, limit=MOST)["data"]
         except ApiError as error:
             if error.status != HTTPStatus.FORBIDDEN:
                 raise

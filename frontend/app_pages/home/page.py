@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from frontend.api.types import DataFile, Job, Verifier
+from frontend.api.types import FileObject, JobObject, VerifierObject
 from frontend.app_pages.home.alerts import Alert, find_alerts
 from frontend.app_pages.home.feed import TICK_S, HomeFeed
 from frontend.components import job_table, rights, tour
@@ -25,7 +25,9 @@ MORE_THAN_TOUR = 3
 client, zone = state.client(), state.zone()
 
 
-def steps_to_adapter(files: Sequence[DataFile], verifiers: Sequence[Verifier], *, trained: bool, used: bool) -> None:
+def steps_to_adapter(
+    files: Sequence[FileObject], verifiers: Sequence[VerifierObject], *, trained: bool, used: bool
+) -> None:
     """Show the four steps to an adapter; the first open one is highlighted."""
     steps = [
         ("Upload data", "Questions with their answers, as a spreadsheet or JSON Lines.", bool(files), "datasets"),
@@ -102,8 +104,8 @@ def now() -> None:
 st.title("Home", anchor=False)
 st.write("From your data and your rule to a better model in four steps, all on your own machine.")
 files, verifiers = client.files(limit=MORE_THAN_TOUR)["data"], client.verifiers(limit=MORE_THAN_TOUR)["data"]
-newest: list[Job] = client.jobs(limit=NEWEST_JOBS)["data"]
-succeeded: list[Job] = client.jobs(limit=NEWEST_JOBS, status=["succeeded"])["data"]
+newest: list[JobObject] = client.jobs(limit=NEWEST_JOBS)["data"]
+succeeded: list[JobObject] = client.jobs(limit=NEWEST_JOBS, status=["succeeded"])["data"]
 of_tour = {job["fine_tuned_model"] for job in succeeded if is_tour(job)}
 steps_to_adapter(
     [file for file in files if file["filename"] not in starter.FILES],

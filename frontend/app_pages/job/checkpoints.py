@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from frontend.api import Client
-from frontend.api.types import Json
+from frontend.api.types import CheckpointObject
 from frontend.components import downloads
 from frontend.components.job_feed import JobFeed
 from frontend.words import units
@@ -24,7 +24,7 @@ class CachedCheckpoints:
     job_id: str
     status: str
     read_at: float
-    found: list[Json]
+    found: list[CheckpointObject]
 
 
 def panel(feed: JobFeed, client: Client, *, zone: ZoneInfo) -> None:
@@ -49,7 +49,7 @@ def panel(feed: JobFeed, client: Client, *, zone: ZoneInfo) -> None:
         st.caption("Checkpoints can be downloaded once the job has ended. Until then, older ones are deleted.")
 
 
-def _read(feed: JobFeed, client: Client) -> list[Json]:
+def _read(feed: JobFeed, client: Client) -> list[CheckpointObject]:
     """Read the checkpoints: once, or every few seconds while the job runs, in place of a tick."""
     kept: CachedCheckpoints | None = st.session_state.get(READ)
     now, status = time.monotonic(), feed.job["status"]
@@ -62,7 +62,7 @@ def _read(feed: JobFeed, client: Client) -> list[Json]:
     return kept.found
 
 
-def _row(feed: JobFeed, checkpoint: Json, *, best: float | None, zone: ZoneInfo) -> None:
+def _row(feed: JobFeed, checkpoint: CheckpointObject, *, best: float | None, zone: ZoneInfo) -> None:
     score = checkpoint["metrics"]["x_score"]
     with st.container(width="stretch", gap=None):
         before = ", before training" if checkpoint["step_number"] == 0 else ""

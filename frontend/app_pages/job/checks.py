@@ -5,7 +5,8 @@ from typing import cast
 import streamlit as st
 
 from frontend.api import Client
-from frontend.api.types import Job, SelfCheckResult
+from frontend.api.checks import SelfCheckResult
+from frontend.api.types import JobObject
 from frontend.components import check_matrix, check_references, check_verdict
 from frontend.session import state
 from frontend.widgets import problems
@@ -15,7 +16,7 @@ TITLES = {"self_check": "Verifier self-check", "preflight": "Pre-flight"}
 KEPT = "job_checks_kept"
 
 
-def show(job: Job, client: Client) -> None:
+def show(job: JobObject, client: Client) -> None:
     checks = job["x_checks"]
     overridden = checks["overridden_at"]
     for name, title in TITLES.items():
@@ -41,7 +42,7 @@ def _texts(job_id: str, client: Client) -> None:
     kept = st.session_state.get(KEPT)
     if kept is None or kept[0] != job_id:
         with problems.shown():
-            kept = (job_id, client.job_checks(job_id)["self_check"])
+            kept = (job_id, client.job_checks(job_id)["self_check"] or {})
             st.session_state[KEPT] = kept
     if kept is not None and kept[0] == job_id:
         check_matrix.show(kept[1], key="job_self_check_matrix")

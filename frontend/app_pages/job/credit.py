@@ -3,7 +3,7 @@
 import streamlit as st
 
 from frontend.api import Client
-from frontend.api.types import Rollout, Tokens
+from frontend.api.types import RolloutObject, TokensObject
 from frontend.app_pages.job import token_view
 from frontend.components import asked_rows, score
 from frontend.components.job_feed import JobFeed
@@ -18,7 +18,7 @@ LONG, LONG_LINES = 300, 6
 
 def show(feed: JobFeed, client: Client, rollout_id: str) -> None:
     """Show the completion, read once."""
-    kept: tuple[str, str, Rollout, Tokens | None] | None = st.session_state.get(KEPT)
+    kept: tuple[str, str, RolloutObject, TokensObject | None] | None = st.session_state.get(KEPT)
     if kept is None or kept[:2] != (feed.job_id, rollout_id):
         rollout = client.rollout(feed.job_id, rollout_id)
         tokens = client.tokens(feed.job_id, rollout_id) if rollout["has_tokens"] else None
@@ -40,7 +40,7 @@ def show(feed: JobFeed, client: Client, rollout_id: str) -> None:
     heatmap(feed, rollout, tokens)
 
 
-def head(feed: JobFeed, rollout: Rollout) -> None:
+def head(feed: JobFeed, rollout: RolloutObject) -> None:
     """Show outcome, score and advantage in one line."""
     record, above = rollout["record"], success_above(feed.job)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -51,13 +51,13 @@ def head(feed: JobFeed, rollout: Rollout) -> None:
             st.badge("truncated", color="orange", icon=":material/content_cut:")
 
 
-def text(rollout: Rollout, *, height_px: int) -> None:
+def text(rollout: RolloutObject, *, height_px: int) -> None:
     """Show the completion, at most `height_px` high."""
     long = len(rollout["completion"]) > LONG or rollout["completion"].count("\n") > LONG_LINES
     st.code(rollout["completion"], language=None, wrap_lines=True, height=height_px if long else "content")
 
 
-def heatmap(feed: JobFeed, rollout: Rollout, tokens: Tokens) -> None:
+def heatmap(feed: JobFeed, rollout: RolloutObject, tokens: TokensObject) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         measure = token_view.measure_choice(key="credit", disabled=bool(st.session_state.get("credit_grpo")))
         compared = st.toggle(
@@ -89,7 +89,7 @@ def heatmap(feed: JobFeed, rollout: Rollout, tokens: Tokens) -> None:
         )
 
 
-def link(rollout: Rollout, *, key: str) -> None:
+def link(rollout: RolloutObject, *, key: str) -> None:
     """Show a button that opens the completion's token credit."""
     st.button(
         "Token credit",

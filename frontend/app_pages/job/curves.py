@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from frontend.api.types import Metrics
+from frontend.api.types import StepMetrics
 from frontend.components import charts
 from frontend.components.job_feed import JobFeed
 
@@ -71,7 +71,7 @@ def further_curves(feed: JobFeed) -> None:
     charts.metric_curves(feed.metrics, series, unit=unit, key=f"curve_{there.index(chosen)}")
 
 
-def available(metrics: list[Metrics]) -> list[str]:
+def available(metrics: list[StepMetrics]) -> list[str]:
     """Return the curves with at least one point: some metrics come only every few steps, or only with a teacher."""
     known = {name for step in metrics for name, value in step["values"].items() if value is not None}
     return [name for name, (_, series) in CURVES.items() if known & set(series)]

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from frontend.api import Client
-from frontend.api.types import Event, Page
+from frontend.api.types import EventObject, Page
 from frontend.components.job_feed import JobFeed
 from frontend.widgets import paging
 from frontend.words import units
@@ -16,7 +16,7 @@ OLDER = "job_events_older"
 
 def panel(feed: JobFeed, client: Client, *, zone: ZoneInfo) -> None:
     page = _page(feed, client)
-    events: list[Event] = page["data"]
+    events: list[EventObject] = page["data"]
     if not events:
         st.caption("No events yet.")
         return
@@ -32,13 +32,13 @@ def panel(feed: JobFeed, client: Client, *, zone: ZoneInfo) -> None:
     paging.turn(page, first="Newest", further="Older")
 
 
-def _page(feed: JobFeed, client: Client) -> Page:
+def _page(feed: JobFeed, client: Client) -> Page[EventObject]:
     """Return the feed's newest events, or an older page, which does not change and is read once."""
     after = paging.after()
     if after is None:
         last = feed.events[-1]["id"] if feed.events else None
-        return {"data": feed.events, "last_id": last, "has_more": feed.older_events}
-    kept: tuple[str, str, Page] | None = st.session_state.get(OLDER)
+        return {"data": feed.events, "first_id": None, "last_id": last, "has_more": feed.older_events}
+    kept: tuple[str, str, Page[EventObject]] | None = st.session_state.get(OLDER)
     if kept is None or kept[:2] != (feed.job_id, after):
         kept = (feed.job_id, after, client.events(feed.job_id, after=after))
         st.session_state[OLDER] = kept

@@ -6,7 +6,7 @@ from typing import Literal
 import streamlit as st
 
 from frontend.api import ApiError, Client
-from frontend.api.types import Job, Metrics
+from frontend.api.types import JobObject, StepMetrics
 from frontend.app_pages.job import checks
 from frontend.components import rights
 from frontend.components.job_feed import JobFeed, pace_s, seconds_left
@@ -35,11 +35,11 @@ def show(feed: JobFeed, client: Client) -> None:
     _buttons(feed, client)
 
 
-def _error(job: Job) -> None:
-    error = job.get("error") or {}
-    if not error.get("message"):
+def _error(job: JobObject) -> None:
+    error = job["error"]
+    if error is None:
         return
-    setting = label_of(error.get("param"))
+    setting = label_of(error["param"])
     where = "" if setting is None else f" In the form for a new job, this setting is “{setting}”."
     title = WHY.get(job["status"], "What went wrong")
     if job["status"] == "failed":
@@ -70,7 +70,7 @@ def _next(feed: JobFeed) -> str:
     return "" if left is None else f" · about {units.duration(left)} left"
 
 
-def _figures(job: Job, metrics: list[Metrics]) -> None:
+def _figures(job: JobObject, metrics: list[StepMetrics]) -> None:
     newest = metrics[-1]["values"] if metrics else {}
     rewards = [reward for m in metrics[-10:] if (reward := m["values"].get("reward_mean")) is not None]
     tokens, pace = newest.get("completion_tokens_mean"), pace_s(metrics)
@@ -113,7 +113,7 @@ def _buttons(feed: JobFeed, client: Client) -> None:
         )
 
 
-def _trained(job: Job, client: Client) -> None:
+def _trained(job: JobObject, client: Client) -> None:
     """Show the actions for the adapter."""
     st.download_button(
         "Download the adapter",

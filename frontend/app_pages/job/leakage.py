@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from frontend.api.types import Metrics
+from frontend.api.types import StepMetrics
 from frontend.words import units
 
 MEASURED = 5
@@ -41,12 +41,12 @@ class LeakageFinding:
     figures: str | None = None
 
 
-def _newest(metrics: Sequence[Metrics], name: str, *, most: int) -> float | None:
+def _newest(metrics: Sequence[StepMetrics], name: str, *, most: int) -> float | None:
     known = [value for m in metrics if (value := m["values"].get(name)) is not None][-most:]
     return sum(known) / len(known) if known else None
 
 
-def placebo(metrics: Sequence[Metrics]) -> LeakageFinding:
+def placebo(metrics: Sequence[StepMetrics]) -> LeakageFinding:
     """Judge whether the content of the hint matters, or only its presence."""
     own = _newest(metrics, "hint_delta_abs_mean", most=MEASURED)
     other = _newest(metrics, "placebo_delta_abs_mean", most=MEASURED)
@@ -83,7 +83,7 @@ def _compare(own: float, other: float) -> tuple[Level, str]:
     return "bad", ALIKE
 
 
-def mentions(metrics: Sequence[Metrics]) -> LeakageFinding:
+def mentions(metrics: Sequence[StepMetrics]) -> LeakageFinding:
     """Judge whether the model mentions a hint that it was never shown."""
     title = "Does the model mention a hint?"
     known = [value for m in metrics if (value := m["values"].get("leakage")) is not None]
@@ -111,5 +111,5 @@ def mentions(metrics: Sequence[Metrics]) -> LeakageFinding:
     return LeakageFinding("good", title, f"{now} of the newest completions mention {words}.")
 
 
-def findings(metrics: Sequence[Metrics]) -> list[LeakageFinding]:
+def findings(metrics: Sequence[StepMetrics]) -> list[LeakageFinding]:
     return [placebo(metrics), mentions(metrics)]

@@ -5,8 +5,7 @@ from typing import Any
 import streamlit as st
 
 from frontend.api import ApiError, Client
-from frontend.api.types import Json
-from frontend.api.types_runs import RowOutcomes
+from frontend.api.types import Json, RowsPage
 from frontend.components import asked_rows, rights
 from frontend.components.job_feed import JobFeed
 from frontend.widgets import paging, problems
@@ -49,17 +48,17 @@ def panel(feed: JobFeed, client: Client) -> None:
     _start_again(feed, client, found)
 
 
-def _read(feed: JobFeed, client: Client, kind: str) -> RowOutcomes:
+def _read(feed: JobFeed, client: Client, kind: str) -> RowsPage:
     """Read the outcomes once; for a running job again at the click of a button."""
     wanted = (feed.job_id, kind, feed.ended)
-    kept: tuple[Any, RowOutcomes] | None = st.session_state.get(READ)
+    kept: tuple[Any, RowsPage] | None = st.session_state.get(READ)
     if kept is None or kept[0] != wanted:
         kept = (wanted, client.row_outcomes(feed.job_id, solved=kind, after=None, limit=MOST))
         st.session_state[READ] = kept
     return kept[1]
 
 
-def _listed(feed: JobFeed, client: Client, found: RowOutcomes) -> None:
+def _listed(feed: JobFeed, client: Client, found: RowsPage) -> None:
     rows = found["data"]
     if found["has_more"]:
         st.caption(f"The first {len(rows):,}:")
@@ -110,11 +109,11 @@ def _open_group(step: int, row: int) -> None:
         st.query_params.pop(name, None)
 
 
-def _counted(found: RowOutcomes, name: str) -> int:
+def _counted(found: RowsPage, name: str) -> int:
     return {"never": found["never"], "always": found["always"]}.get(name, found["sometimes"])
 
 
-def _start_again(feed: JobFeed, client: Client, found: RowOutcomes) -> None:
+def _start_again(feed: JobFeed, client: Client, found: RowsPage) -> None:
     with st.container(border=True):
         st.markdown("**Train again without these rows**")
         st.caption(

@@ -5,7 +5,7 @@ from typing import Any
 import streamlit as st
 
 from frontend.api import Client
-from frontend.api.types import Json, Verifier
+from frontend.api.types import Json, VerifierObject
 from frontend.components import check_progress, rights, score
 from frontend.components.job_feed import JobFeed
 from frontend.words import units
@@ -109,9 +109,9 @@ def _chosen(feed: JobFeed, client: Client) -> Json:
     return {"type": "saved", "id": chosen, "version": version}
 
 
-def _verifiers(feed: JobFeed, client: Client) -> list[Verifier]:
+def _verifiers(feed: JobFeed, client: Client) -> list[VerifierObject]:
     """Return all verifiers, read once each time the page is opened."""
-    kept: list[Verifier] | None = st.session_state.get(VERIFIERS)
+    kept: list[VerifierObject] | None = st.session_state.get(VERIFIERS)
     if kept is None:
         kept = client.all_verifiers()
         st.session_state[VERIFIERS] = kept

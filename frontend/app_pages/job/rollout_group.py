@@ -3,7 +3,7 @@
 import streamlit as st
 
 from frontend.api import Client
-from frontend.api.types import Rollout
+from frontend.api.types import RolloutObject
 from frontend.app_pages.job import credit
 from frontend.components import asked_rows
 from frontend.components.job_feed import JobFeed
@@ -16,7 +16,7 @@ CARD_PX, TEXT_PX = 330, 240
 
 
 def show(feed: JobFeed, client: Client, *, step: int, row: int) -> None:
-    kept: tuple[str, int, int, list[Rollout]] | None = st.session_state.get(KEPT)
+    kept: tuple[str, int, int, list[RolloutObject]] | None = st.session_state.get(KEPT)
     if kept is None or kept[:3] != (feed.job_id, step, row):
         found = client.rollouts(feed.job_id, filters={"step": step, "row": row}, after=None, limit=MOST)["data"]
         kept = (feed.job_id, step, row, found)
@@ -37,7 +37,7 @@ def show(feed: JobFeed, client: Client, *, step: int, row: int) -> None:
                     credit.link(rollout, key="group")
 
 
-def link(rollout: Rollout, *, key: str) -> None:
+def link(rollout: RolloutObject, *, key: str) -> None:
     """Show a button that opens the completion's group."""
     place = f"{rollout['step']}-{rollout['row']}"
     st.button(

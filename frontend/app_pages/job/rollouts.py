@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from frontend.api import Client
-from frontend.api.types import Page, Rollout, Row
+from frontend.api.types import FileRow, Page, RolloutObject
 from frontend.app_pages.job import credit, rollout_group
 from frontend.components import asked_rows
 from frontend.components.job_feed import JobFeed
@@ -40,7 +40,7 @@ class CachedRollouts:
     request: str
     step: int
     read_at: float
-    page: Page
+    page: Page[RolloutObject]
 
 
 def panel(feed: JobFeed, client: Client) -> None:
@@ -187,7 +187,7 @@ def _read(feed: JobFeed, client: Client, query: RolloutQuery) -> CachedRollouts:
 
 
 def _cards(feed: JobFeed, client: Client, found: CachedRollouts, query: RolloutQuery) -> None:
-    rollouts: list[Rollout] = found.page["data"]
+    rollouts: list[RolloutObject] = found.page["data"]
     st.caption(_counted(found, query))
     if not rollouts:
         st.info("No completion matches these filters.", icon=":material/filter_alt_off:")
@@ -221,7 +221,7 @@ def _counted(found: CachedRollouts, query: RolloutQuery) -> str:
     return f"{where}: {which}{number}{' that match' if query.narrowed else ''}."
 
 
-def _card(feed: JobFeed, rollout: Rollout, question: Row | None) -> None:
+def _card(feed: JobFeed, rollout: RolloutObject, question: FileRow | None) -> None:
     if question is not None:
         st.markdown(f"**{plain(asked_rows.first_line(question))}**")
     st.caption(f"Row {rollout['row']:,}, step {rollout['step']:,}, sample {rollout['sample']}")

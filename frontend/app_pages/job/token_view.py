@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import streamlit as st
 
-from frontend.api.types import Tokens
+from frontend.api.types import TokensObject
 
 Measure = Literal["advantage", "weight", "evidence"]
 MEASURES: dict[Measure, str] = {
@@ -36,14 +36,14 @@ NO_TEACHER = (
 NOT_KEPT = "This job was trained by an earlier release, which did not store the teacher's evidence."
 
 
-def values_of(tokens: Tokens, measure: Measure) -> list[float] | None:
+def values_of(tokens: TokensObject, measure: Measure) -> list[float] | None:
     """Return the measure per token; None if there is none."""
     if measure == "advantage":
         return tokens["advantage"]
     return tokens["weight"] if measure == "weight" else tokens["delta"]
 
 
-def coloured(tokens: Tokens, values: Sequence[float], *, evenly_to: float | None = None) -> str:
+def coloured(tokens: TokensObject, values: Sequence[float], *, evenly_to: float | None = None) -> str:
     """Return HTML: raised tokens green, lowered ones red and, for colour-blind readers, dotted.
 
     The largest value has the strongest colour, and small ones are raised to be visible. With `evenly_to`, to compare
@@ -55,14 +55,14 @@ def coloured(tokens: Tokens, values: Sequence[float], *, evenly_to: float | None
     return _spans(tokens, ((MORE if v > 0 else LESS, s, v < 0) for v, s in zip(values, strengths, strict=True)))
 
 
-def shaded(tokens: Tokens) -> str:
+def shaded(tokens: TokensObject) -> str:
     """Return HTML in one hue, from none at the smallest weight to the strongest at the largest."""
     low, high = min(tokens["weight"], default=0.0), max(tokens["weight"], default=0.0)
     span = high - low
     return _spans(tokens, ((SHARE, STRONGEST * (w - low) / span if span else 0.0, False) for w in tokens["weight"]))
 
 
-def _spans(tokens: Tokens, looks: Iterable[tuple[str, float, bool]]) -> str:
+def _spans(tokens: TokensObject, looks: Iterable[tuple[str, float, bool]]) -> str:
     """Return one span per token from (colour, strength, is lowered), with its values as tooltip. Text is escaped."""
     spans = []
     for place, (color, strength, lowers) in enumerate(looks):
@@ -77,14 +77,14 @@ def _spans(tokens: Tokens, looks: Iterable[tuple[str, float, bool]]) -> str:
     return f'<div class="tokens">{"".join(spans)}</div>'
 
 
-def _ends(tokens: Tokens, place: int) -> bool:
+def _ends(tokens: TokensObject, place: int) -> bool:
     """Return whether a token ended the completion: the last one, without text. Others without text begin a character
     that a later one completes.
     """
     return place == len(tokens["text"]) - 1 and not tokens["text"][place]
 
 
-def numbers_of(tokens: Tokens, place: int) -> str:
+def numbers_of(tokens: TokensObject, place: int) -> str:
     """Return all values of a token in one line."""
     numbers = f"token {place + 1}: weight {tokens['weight'][place]:.3g}, credit {tokens['advantage'][place]:+.3g}"
     numbers += f", log-probability {tokens['logp_student'][place]:.3g}"
@@ -96,7 +96,7 @@ def numbers_of(tokens: Tokens, place: int) -> str:
     return numbers
 
 
-def table(tokens: Tokens) -> list[dict[str, Any]]:
+def table(tokens: TokensObject) -> list[dict[str, Any]]:
     """Build a table of all values, one line per token."""
 
     def at(place: int, values: list[float] | None) -> float | None:
@@ -129,7 +129,7 @@ def measure_choice(*, key: str, disabled: bool) -> Measure:
     )
 
 
-def show(tokens: Tokens, *, measure: Measure) -> None:
+def show(tokens: TokensObject, *, measure: Measure) -> None:
     values = values_of(tokens, measure)
     if values is None:
         st.info(NO_TEACHER if tokens["logp_teacher"] is None else NOT_KEPT)
@@ -139,7 +139,7 @@ def show(tokens: Tokens, *, measure: Measure) -> None:
     st.caption(f"{CONTRASTED if contrasted else MEANINGS[measure]} Hover over a token for its values.")
 
 
-def compare_with_grpo(tokens: Tokens, *, advantage: float, method: str) -> None:
+def compare_with_grpo(tokens: TokensObject, *, advantage: float, method: str) -> None:
     """Show the text twice, with even credit and with this method's credit, on one colour scale.
 
     `advantage`: of the completion; GRPO gives it to every token.

@@ -5,13 +5,13 @@ import json
 import streamlit as st
 
 from frontend.api import Client, public_api_url
-from frontend.api.types import Job, Json
+from frontend.api.types import JobObject, Json
 from frontend.app_pages.models import use_code
 from frontend.components.held_out_verdict import verdict
 from frontend.words import units, verifiers
 
 
-def card(client: Client, job: Job, manifest: Json) -> None:
+def card(client: Client, job: JobObject, manifest: Json) -> None:
     facts(job, manifest)
     with st.container(border=True):
         verdict(client.evaluations(job["id"]), job=job)
@@ -24,7 +24,7 @@ def card(client: Client, job: Job, manifest: Json) -> None:
         st.page_link("app_pages/datasets/page.py", label="Its dataset", icon=":material/table_rows:", query_params=data)
 
 
-def facts(job: Job, manifest: Json) -> None:
+def facts(job: JobObject, manifest: Json) -> None:
     """Show base model, data, verifier and settings of the adapter."""
     base, data, settings = manifest["base_model"], manifest["data"], manifest["settings"]
     validation = data["validation"]
@@ -70,7 +70,7 @@ def how_to_use(name: str, manifest: Json) -> None:
     st.code(use_code.vllm(manifest), language="sh", wrap_lines=True)
 
 
-def manifest_in_full(job: Job, manifest: Json) -> None:
+def manifest_in_full(job: JobObject, manifest: Json) -> None:
     st.write(
         "Everything the adapter was trained from, with the SHA-256 of data, verifier, base model and code: enough to "
         "reproduce it and to prove its origin. The adapter's ZIP contains the same file."

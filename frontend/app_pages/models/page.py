@@ -3,7 +3,7 @@
 import streamlit as st
 
 from frontend.api import ApiError, public_api_url
-from frontend.api.types import Json
+from frontend.api.types import ModelObject
 from frontend.app_pages.models import card, use_code
 from frontend.components import downloads, rights
 from frontend.components.job_feed import JobFeed
@@ -40,7 +40,7 @@ def listing() -> None:
             row(model, about="base model on this server")
 
 
-def rows(trained: list[Json]) -> None:
+def rows(trained: list[ModelObject]) -> None:
     """Show models, the newest first; many of them with a search field and a toggle."""
     search = ""
     if len(trained) > SHOWN:
@@ -53,7 +53,7 @@ def rows(trained: list[Json]) -> None:
         st.caption("No model matches.")
 
 
-def row(model: Json, *, about: str) -> None:
+def row(model: ModelObject, *, about: str) -> None:
     name = model["id"]
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"row_{name}"):
         with st.container(width="stretch", gap=None):
@@ -69,12 +69,12 @@ def row(model: Json, *, about: str) -> None:
         )
 
 
-def origin(model: Json) -> str:
+def origin(model: ModelObject) -> str:
     method = f" with {model['x_method'].upper()}" if model["x_method"] else ""
     return f"from {model['x_base']}{method}, seed {model['x_seed']} · trained {units.moment(model['created'], zone)}"
 
 
-def held_out(model: Json) -> None:
+def held_out(model: ModelObject) -> None:
     figures = model["x_held_out"] or {"before": None, "after": None}
     before, after = figures["before"], figures["after"]
     if after is None:
@@ -88,14 +88,14 @@ def held_out(model: Json) -> None:
     )
 
 
-def playground_query(model: Json) -> dict[str, str]:
+def playground_query(model: ModelObject) -> dict[str, str]:
     """Return the playground's query: a trained model next to its base, or a base alone."""
     if is_trained(model):
         return {"left": str(model["x_base"]), "right": model["id"]}
     return {"left": model["id"]}
 
 
-def base_page(model: Json) -> None:
+def base_page(model: ModelObject) -> None:
     name = model["id"]
     st.title(name, anchor=False)
     st.write("A base model on this server. Training does not change it, but creates an adapter on top of it.")
@@ -114,7 +114,8 @@ def base_page(model: Json) -> None:
     st.code(use_code.openai(name, api_url=public_api_url()), language="python", wrap_lines=True)
 
 
-def trained_page(model: Json) -> None:
+def trained_page(model: ModelObject) -> None:
+    assert model["x_job"] is not None
     job = client.job(model["x_job"])
     manifest = client.manifest(job["id"])
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -143,7 +144,7 @@ def trained_page(model: Json) -> None:
             card.manifest_in_full(job, manifest)
 
 
-def delete(model: Json) -> None:
+def delete(model: ModelObject) -> None:
     try:
         client.delete_model(model["id"])
     except ApiError as error:

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from frontend.api.types import DataFile, FileReport, Json, Method
+from frontend.api.jobs import Method
+from frontend.api.types import FileObject, FileReport, Json
 from frontend.components import setting_fields
 from frontend.words.job_settings import ADAPTER, MAIN, PRESETS, SECTIONS, facts_of, methods, settings_for
 from frontend.words.training_plans import ARMS, SEEDS, PlanName, TrainingPlan, available_plans
@@ -109,7 +110,7 @@ def _method(schema: Json, *, compared: bool) -> tuple[str, str]:
 
 
 def more(
-    files: Sequence[DataFile],
+    files: Sequence[FileObject],
     dataset: str,
     schemas: Mapping[str, Json],
     *,

@@ -7,7 +7,8 @@ from typing import Any
 import streamlit as st
 
 from frontend.api import ApiError, Client
-from frontend.api.types import FileReport, Job, Json, Method
+from frontend.api.jobs import Method
+from frontend.api.types import FileReport, JobObject, Json
 from frontend.app_pages.new_job import method as job_method
 from frontend.app_pages.new_job import prefill, preflight
 from frontend.components import choices, estimate, rights
@@ -47,7 +48,7 @@ def missing_first(*, files: bool, verifiers: bool) -> bool:
     return True
 
 
-def fill_from(source: Job, schema: Json, *, files: set[str], verifiers: set[str]) -> Json:
+def fill_from(source: JobObject, schema: Json, *, files: set[str], verifiers: set[str]) -> Json:
     """Fill the form once from a job. Returns its settings that have no field."""
     defaults = {name: about.get("default") for name, about in schema["properties"].items()}
     requested = prefill.requested_settings(source, defaults=defaults)
@@ -87,7 +88,7 @@ def blockers(report: FileReport, model: str | None, *, hint: str | None, setting
     return found
 
 
-def form(source: Job | None) -> None:
+def form(source: JobObject | None) -> None:
     files, verifiers = client.datasets(), client.all_verifiers()
     if missing_first(files=bool(files), verifiers=bool(verifiers) or source is not None):
         return

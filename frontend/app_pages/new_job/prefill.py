@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from frontend.api.types import Job, Json
+from frontend.api.types import JobObject, Json
 from frontend.words.job_settings import ADAPTER, MAIN, OFFERED, SECTIONS, Setting
 
 FROM_HYPERPARAMETERS = ("max_steps", "batch_size", "learning_rate", "eval_interval", "eval_samples")
@@ -10,7 +10,7 @@ FROM_HYPERPARAMETERS = ("max_steps", "batch_size", "learning_rate", "eval_interv
 MAX_NAME = 64
 
 
-def requested_settings(job: Job, *, defaults: Json) -> Json:
+def requested_settings(job: JobObject, *, defaults: Json) -> Json:
     """Return the settings in the job's request, with hyperparameters as settings. `defaults`: by setting name."""
     reinforcement: Json = job["method"]["reinforcement"]
     requested: Json = dict(reinforcement.get("x_asked", {}))

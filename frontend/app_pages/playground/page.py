@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from frontend.api.types import Job, Json
+from frontend.api.types import JobObject, ModelObject
 from frontend.components import side_by_side
 from frontend.components.choices import distinct_labels
 from frontend.session import state
@@ -31,10 +31,10 @@ def chooser(label: str, names: list[str], *, usual: str, place: str, help: str) 
     )
 
 
-def job_of(models: list[Json], names: list[str]) -> Job | None:
+def job_of(models: list[ModelObject], names: list[str]) -> JobObject | None:
     """Return the job of the first trained model among these."""
-    made = {model["id"]: model["x_job"] for model in models if is_trained(model)}
-    known = [made[name] for name in names if name in made]
+    made = {model["id"]: model["x_job"] for model in models}
+    known = [job for name in names if (job := made.get(name)) is not None]
     return client.job(known[0]) if known else None
 
 

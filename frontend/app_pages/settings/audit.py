@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from frontend.api import Client
-from frontend.api.organisation import AuditEntry
+from frontend.api.types import AuditObject
 from frontend.widgets import paging
 from frontend.words import units
 from frontend.words.settings import TOPICS, action
@@ -18,7 +18,7 @@ ROW_PX = 35
 def panel(client: Client, *, zone: ZoneInfo) -> None:
     filters = _filters(zone)
     page = client.audit(after=paging.after(), limit=PAGE, **filters)
-    entries: list[AuditEntry] = page["data"]
+    entries: list[AuditObject] = page["data"]
     if not entries:
         filtered = any(value is not None for value in filters.values())
         st.info(
@@ -42,7 +42,7 @@ def panel(client: Client, *, zone: ZoneInfo) -> None:
     paging.turn(page, first="Newest", further="Older")
 
 
-def line(entry: AuditEntry, zone: ZoneInfo) -> dict[str, str]:
+def line(entry: AuditObject, zone: ZoneInfo) -> dict[str, str]:
     """Return an entry as a row of the table."""
     return {
         "when": units.moment(entry["created_at"], zone),

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from frontend.api import Client
-from frontend.api.organisation import Key, Role, Whoami
+from frontend.api.types import KeyObject, Role, Whoami
 from frontend.app_pages.settings import roles, secret
 from frontend.widgets import actions, paging
 from frontend.words import units
@@ -24,7 +24,7 @@ def panel(client: Client, *, who: Whoami, zone: ZoneInfo) -> None:
     with st.expander("New key", icon=":material/add:", key=f"{actions.form_key('new_key')}_part"):
         form(client, key="new_key", section=SECTION, role="editor", project_id=None, project=who["project"]["name"])
     st.caption("Use one key per person and per program, so that you can revoke one without affecting the others.")
-    keys: list[Key] = page["data"]
+    keys: list[KeyObject] = page["data"]
     if not keys:
         st.info("No keys here.", icon=":material/inbox:")
     for key in keys:
@@ -68,7 +68,7 @@ def form(client: Client, *, key: str, section: str, role: Role, project_id: str 
     actions.carry_out(make, done="Key created. Copy it now.", failed="The key was not created", form=key)
 
 
-def _row(client: Client, key: Key, *, own: bool, zone: ZoneInfo) -> None:
+def _row(client: Client, key: KeyObject, *, own: bool, zone: ZoneInfo) -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"row_{key['id']}"):
         with st.container(width="stretch", gap=None):
             st.markdown(f":material/key: **{plain(key['name'])}** · `{key['prefix']}…`")
@@ -97,7 +97,7 @@ def _row(client: Client, key: Key, *, own: bool, zone: ZoneInfo) -> None:
             )
 
 
-def _times(key: Key, zone: ZoneInfo) -> str:
+def _times(key: KeyObject, zone: ZoneInfo) -> str:
     used = key["last_used_at"]
     parts = [
         f"created {units.moment(key['created_at'], zone)}",

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from frontend.api import Client
-from frontend.api.organisation import Member, Whoami
+from frontend.api.types import MemberObject, Whoami
 from frontend.app_pages.settings import roles
 from frontend.widgets import actions, paging
 from frontend.words import units
@@ -30,7 +30,7 @@ def panel(client: Client, *, who: Whoami, zone: ZoneInfo) -> None:
         )
     with st.expander("Add a member", icon=":material/person_add:", key=f"{actions.form_key('new_member')}_part"):
         _form(client, project=who["project"]["name"])
-    members: list[Member] = page["data"]
+    members: list[MemberObject] = page["data"]
     if not members:
         st.info("There are no members yet.", icon=":material/inbox:")
     for member in members:
@@ -65,7 +65,7 @@ def _form(client: Client, *, project: str) -> None:
     )
 
 
-def _row(client: Client, member: Member, *, own: bool, zone: ZoneInfo) -> None:
+def _row(client: Client, member: MemberObject, *, own: bool, zone: ZoneInfo) -> None:
     email = member["id"]
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"row_{email}"):
         with st.container(width="stretch", gap=None):

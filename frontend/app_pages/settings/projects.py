@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from frontend.api import Client
-from frontend.api.organisation import Project, Quotas
+from frontend.api.types import ProjectObject, Quotas
 from frontend.app_pages.settings import keys, quotas, secret
 from frontend.widgets import actions, paging
 from frontend.words import units
@@ -22,13 +22,13 @@ def panel(client: Client, *, zone: ZoneInfo) -> None:
     with st.expander("New project", icon=":material/add:", key=f"{actions.form_key('project_new')}_part"):
         _form(client, None)
     st.caption("A project has its own data, verifiers, jobs and people. Other projects cannot see them.")
-    projects: list[Project] = page["data"]
+    projects: list[ProjectObject] = page["data"]
     for project in projects:
         _one(client, project, zone=zone)
     paging.turn(page, first="First", further="Next")
 
 
-def _one(client: Client, project: Project, *, zone: ZoneInfo) -> None:
+def _one(client: Client, project: ProjectObject, *, zone: ZoneInfo) -> None:
     with st.container(border=True, key=f"row_{project['id']}"):
         with st.container(horizontal=True, vertical_alignment="center"):
             with st.container(width="stretch", gap=None):
@@ -50,7 +50,7 @@ def _one(client: Client, project: Project, *, zone: ZoneInfo) -> None:
             quotas.against_limits(project["usage"], project["quotas"])
 
 
-def _form(client: Client, project: Project | None) -> None:
+def _form(client: Client, project: ProjectObject | None) -> None:
     """Show the form of a project's name and limits; None: a new project."""
     form = f"project_{project['id'] if project else 'new'}"
     prefix = actions.form_key(form)

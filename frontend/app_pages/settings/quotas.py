@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from frontend.api.organisation import Quotas, Usage
+from frontend.api.types import Quotas, Usage
 from frontend.words.settings import GB, quota_uses
 
 NONE = "no limit"

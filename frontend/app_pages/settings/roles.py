@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from frontend.api.organisation import Role
+from frontend.api.types import Role
 from frontend.words.settings import ROLES
 
 HELP = "\n".join(f"- **{role}**: {rights}" for role, rights in ROLES.items())

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from frontend.api import Client
-from frontend.api.organisation import Delivery, Webhook
+from frontend.api.types import DeliveryObject, WebhookObject
 from frontend.app_pages.settings import secret
 from frontend.widgets import actions, paging, problems
 from frontend.words import units
@@ -29,7 +29,7 @@ def panel(client: Client, *, zone: ZoneInfo) -> None:
     with st.expander("New webhook", icon=":material/add:", key=f"{actions.form_key('new_webhook')}_part"):
         _form(client)
     st.caption("When a job ends, each address receives a signed message. Failed deliveries are retried for three days.")
-    hooks: list[Webhook] = page["data"]
+    hooks: list[WebhookObject] = page["data"]
     if not hooks:
         st.info("No webhooks yet.", icon=":material/inbox:")
     for hook in hooks:
@@ -71,7 +71,7 @@ def _form(client: Client) -> None:
         actions.carry_out(make, done="Webhook created.", failed="The webhook was not created", form="new_webhook")
 
 
-def _one(client: Client, hook: Webhook, *, zone: ZoneInfo) -> None:
+def _one(client: Client, hook: WebhookObject, *, zone: ZoneInfo) -> None:
     is_open = st.query_params.get(OPEN) == hook["id"]
     with st.container(border=True, key=f"row_{hook['id']}"):
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -107,7 +107,7 @@ def _one(client: Client, hook: Webhook, *, zone: ZoneInfo) -> None:
             _deliveries(client, hook["id"], zone=zone)
 
 
-def _test(client: Client, hook: Webhook) -> None:
+def _test(client: Client, hook: WebhookObject) -> None:
     """Send a test and open the log of deliveries."""
 
     def send() -> None:
@@ -141,7 +141,7 @@ def _again(client: Client, webhook_id: str, zone: ZoneInfo) -> None:
         _table(found, zone)
 
 
-def _table(found: list[Delivery], zone: ZoneInfo) -> None:
+def _table(found: list[DeliveryObject], zone: ZoneInfo) -> None:
     if not found:
         st.caption("Nothing has been sent yet. Send a test to see whether the address responds.")
         return
@@ -164,7 +164,7 @@ def _table(found: list[Delivery], zone: ZoneInfo) -> None:
     )
 
 
-def _response(one: Delivery) -> str:
+def _response(one: DeliveryObject) -> str:
     if one["error"] is not None:
         return one["error"]
     return "" if one["response_status"] is None else f"status {one['response_status']}"

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from frontend.api import Client
-from frontend.api.organisation import Worker
+from frontend.api.types import WorkerObject
 from frontend.widgets import problems
 from frontend.words import units
 from frontend.words.settings import QUEUES, gpus, sandbox, unserved_queues
@@ -40,7 +40,7 @@ def _show_workers(client: Client, zone: ZoneInfo) -> None:
             _machine(host, list(found), zone=zone)
 
 
-def _machine(host: str, workers: list[Worker], *, zone: ZoneInfo) -> None:
+def _machine(host: str, workers: list[WorkerObject], *, zone: ZoneInfo) -> None:
     with st.container(border=True, key=f"machine_{host}"):
         st.markdown(f":material/dns: **{host}**")
         most = max(workers, key=lambda worker: len(worker["devices"]))

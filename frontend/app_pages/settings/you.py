@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from frontend.api.organisation import Whoami
+from frontend.api.types import Whoami
 from frontend.app_pages.settings import quotas, roles
 from frontend.words.markdown import address, plain
 from frontend.words.settings import ROLES

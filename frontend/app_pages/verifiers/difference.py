@@ -7,14 +7,14 @@ from collections.abc import Iterator
 
 import streamlit as st
 
-from frontend.api.types import Json, Verifier
+from frontend.api.types import Json, VersionObject
 
 AROUND = 3
 """Unchanged lines shown before and after a change."""
 SIGNS = {"+": "added", "-": "removed", "@": "place", " ": "same"}
 
 
-def panel(versions: list[Verifier], *, number: int) -> None:
+def panel(versions: list[VersionObject], *, number: int) -> None:
     """Show the difference to another version. `versions`: all, the newest first; `number`: the shown one."""
     others = {version["version"]: version for version in versions if version["version"] != number}
     if not others:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from frontend.api import Client
-from frontend.api.types import Json
+from frontend.api.types import ReadyMadeExample, ReadyMadeObject
 from frontend.components import rights
 from frontend.words.markdown import plain
 from frontend.words.rollouts import OUTCOMES, SUCCESS_ABOVE, right_is, verdict_on
@@ -15,7 +15,7 @@ ACROSS = 3
 EXAMPLE_CHARACTERS = 160
 
 
-def show(client: Client, starts: list[Json]) -> None:
+def show(client: Client, starts: list[ReadyMadeObject]) -> None:
     st.subheader("Start from a template", anchor=False)
     st.caption(
         "Each opens as a draft that you can adapt. Nothing is saved until you click “Save”.",
@@ -27,7 +27,7 @@ def show(client: Client, starts: list[Json]) -> None:
                 _card(client, start)
 
 
-def _card(client: Client, start: Json) -> None:
+def _card(client: Client, start: ReadyMadeObject) -> None:
     kind = KINDS.get(start["grader"]["type"], start["grader"]["type"])
     badge = "" if kind == start["name"] else f" :gray-badge[{kind}]"
     st.markdown(f"**{plain(start['name'])}**{badge}")
@@ -46,7 +46,7 @@ def _card(client: Client, start: Json) -> None:
     )
 
 
-def best_and_worst(examples: Sequence[Json]) -> list[Json]:
+def best_and_worst(examples: Sequence[ReadyMadeExample]) -> list[ReadyMadeExample]:
     """Return the examples with the highest and the lowest score."""
     ordered = sorted(examples, key=lambda example: -float(example["score"]))
     return ordered[:1] + ordered[1:][-1:]

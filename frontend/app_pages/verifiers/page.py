@@ -3,7 +3,7 @@
 import streamlit as st
 
 from frontend.api import ApiError
-from frontend.api.types import Json, Verifier
+from frontend.api.types import Json, VerifierObject
 from frontend.app_pages.verifiers import difference, gallery, score_rows, self_check, try_out
 from frontend.app_pages.verifiers import editor as verifier_editor
 from frontend.components import rights
@@ -26,7 +26,7 @@ def listing() -> None:
             st.switch_page("app_pages/verifiers/page.py", query_params={"verifier": NEW})
     st.write("A verifier scores the model's answers. Training follows these scores.")
     page = client.verifiers(after=state.address("after"), limit=PAGE)
-    saved: list[Verifier] = page["data"]
+    saved: list[VerifierObject] = page["data"]
     if not saved:
         st.info("No verifiers yet. Start from a template and test it on a row of your data.", icon=":material/inbox:")
     for verifier in saved:
@@ -79,9 +79,9 @@ def editor(chosen: str) -> None:
     self_check.panel(client, edited, verifier=chosen)
 
 
-def opened_version(newest: Verifier) -> Verifier:
+def opened_version(newest: VerifierObject) -> VerifierObject:
     """Return the newest version at the opening of the page, so that a draft survives other people's saves."""
-    kept: Verifier | None = st.session_state.get(OPENED)
+    kept: VerifierObject | None = st.session_state.get(OPENED)
     if kept is None or kept["id"] != newest["id"]:
         kept = newest
     if kept["version"] < newest["version"]:
@@ -118,7 +118,7 @@ def starting_point() -> tuple[Json, str]:
     return chosen["grader"], f"new_{chosen['id']}"
 
 
-def versions(saved: Verifier) -> tuple[Json, str]:
+def versions(saved: VerifierObject) -> tuple[Json, str]:
     """Return the grader to edit, of the newest or a chosen older version, and the key of its draft."""
     if saved["version"] == 1:
         st.caption(
@@ -126,7 +126,7 @@ def versions(saved: Verifier) -> tuple[Json, str]:
             "keep theirs."
         )
         return saved["grader"], f"edit_{saved['id']}_1"
-    every: list[Verifier] = sorted(
+    every = sorted(
         (each for each in client.verifier_versions(saved["id"])["data"] if each["version"] <= saved["version"]),
         key=lambda version: version["version"],
         reverse=True,
@@ -140,7 +140,7 @@ def versions(saved: Verifier) -> tuple[Json, str]:
     return spec, f"edit_{saved['id']}_{number}"
 
 
-def save(newest: Verifier | None, *, name: str, grader: Json, draft: str) -> None:
+def save(newest: VerifierObject | None, *, name: str, grader: Json, draft: str) -> None:
     label = f"Save as version {newest['version'] + 1}" if newest else "Save"
     if not rights.button(client, label, type="primary", icon=":material/save:", key="save_verifier"):
         return

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import streamlit as st
 
 from frontend.api import ApiError, Client
-from frontend.api.types import Json, Row, ScoreRecord
+from frontend.api.types import FileRow, Json, ScoreRecordObject
 from frontend.components import questions, rights, row_choice, row_view
 from frontend.components import score as verdict
 from frontend.widgets import images, problems
@@ -28,14 +28,14 @@ class Column:
 
     title: str
     text: str
-    record: ScoreRecord | None = None
+    record: ScoreRecordObject | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredRows:
     """Rows with their texts, as last shown. `scored_by`: the verifier of the scores."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[FileRow, ...]
     columns: tuple[tuple[Column, ...], ...]
     of: tuple[str, int, int]
     """Dataset id, first row, number of rows."""
@@ -92,13 +92,13 @@ def panel(client: Client, grader: Json) -> None:
         _show(client, kept, grader)
 
 
-def right_completion(row: Row) -> str:
+def right_completion(row: FileRow) -> str:
     """Return a right completion: the worked solution if it contains the answer, otherwise the answer."""
     answer, solution = row["reference"].get("answer") or "", row["reference"].get("solution") or ""
     return solution if answer in solution else answer
 
 
-def with_references(rows: Sequence[Row], *, of: tuple[str, int, int]) -> ScoredRows:
+def with_references(rows: Sequence[FileRow], *, of: tuple[str, int, int]) -> ScoredRows:
     columns = tuple((Column("Right answer", right_completion(row)),) for row in rows)
     return ScoredRows(rows=tuple(rows), columns=columns, of=of)
 

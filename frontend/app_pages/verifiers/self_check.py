@@ -5,7 +5,8 @@ from typing import cast
 import streamlit as st
 
 from frontend.api import Client
-from frontend.api.types import CheckVerdict, Json, SelfCheckResult
+from frontend.api.checks import SelfCheckResult
+from frontend.api.types import CheckVerdict, Json
 from frontend.components import (
     check_matrix,
     check_progress,

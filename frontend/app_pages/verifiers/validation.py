@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from frontend.api import ApiError, Client
-from frontend.api.types import Json
+from frontend.api.types import Json, ValidateResponse
 from frontend.components import rights
 from frontend.widgets import problems
 
@@ -23,7 +23,7 @@ def show(client: Client, grader: Json) -> bool:
     """
     if rights.refusal(client) is not None:
         return True
-    kept: tuple[Json, Json | None, ApiError | None] | None = st.session_state.get(KEPT)
+    kept: tuple[Json, ValidateResponse | None, ApiError | None] | None = st.session_state.get(KEPT)
     if kept is None or kept[0] != grader:
         kept = (grader, *_validated(client, grader))
         st.session_state[KEPT] = kept
@@ -31,18 +31,18 @@ def show(client: Client, grader: Json) -> bool:
     if error is not None:
         _explain(error, grader)
         return False
-    signature = (found or {}).get("x_signature")
+    signature = found["x_signature"] if found else None
     if signature:
         st.caption(
             f":material/check_circle: `{signature['function']}` is called with {signature['title']}: "
             f"`{signature['shown']}`."
         )
-    for remark in (found or {}).get("x_remarks", ()):
+    for remark in found["x_remarks"] if found else ():
         st.caption(f":material/info: {remark}")
     return True
 
 
-def _validated(client: Client, grader: Json) -> tuple[Json | None, ApiError | None]:
+def _validated(client: Client, grader: Json) -> tuple[ValidateResponse | None, ApiError | None]:
     try:
         return client.validate_grader(grader), None
     except ApiError as error:

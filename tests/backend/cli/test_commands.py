@@ -10,23 +10,11 @@ import typer
 from backend.app import app as api_app
 from backend.cli.fields import parse_fields
 from backend.cli.main import app
-from backend.cli.routes import ROUTES, Command
+from backend.cli.routes import Command, families
 from backend.errors import AppError
+from generators.commands import routes
 
 DOCUMENT = api_app.openapi()
-BY_HAND = {
-    ("POST", "/v1/files"): "files upload",
-    ("POST", "/v1/files/preview"): "files preview",
-    ("POST", "/v1/fine_tuning/jobs"): "jobs create",
-    ("POST", "/v1/fine_tuning/jobs/estimate"): "jobs estimate",
-    ("POST", "/v1/chat/completions"): "chat",
-    ("POST", "/v1/keys"): "keys create",
-    ("GET", "/v1/keys"): "keys list",
-    ("DELETE", "/v1/keys/{}"): "keys revoke",
-    ("POST", "/v1/projects/{}/keys"): "keys create",
-}
-UNDESCRIBED = {("GET", "/v1/fine_tuning/jobs"): {"metadata"}}
-"""Fields with arbitrary names, `metadata[key]`, which OpenAPI cannot list."""
 
 
 def route_of(method: str, path: str) -> tuple[str, str]:
@@ -38,7 +26,10 @@ OPERATIONS: dict[tuple[str, str], dict[str, Any]] = {
     for path, methods in DOCUMENT["paths"].items()
     for method, operation in methods.items()
 }
-COMMANDS = [(family, command) for family, commands in ROUTES.items() for command in commands]
+BY_HAND = {
+    route_of(route.command.method, route.command.path): route.words for route in routes(DOCUMENT) if route.by_hand
+}
+COMMANDS = [(family.name, command) for family in families() for command in family.commands]
 
 
 def commands_of(group: Any) -> set[str]:
@@ -55,20 +46,22 @@ def test_every_route_has_one_command() -> None:
     assert set(in_table).isdisjoint(BY_HAND)
     assert set(in_table) | set(BY_HAND) == set(OPERATIONS)
     commands = commands_of(typer.main.get_command(app))
-    assert {f"{family} {command.name}" for family, command in COMMANDS} | set(BY_HAND.values()) <= commands
+    generated = [f"{family} {command.name}" for family, command in COMMANDS]
+    assert len(set(generated)) == len(generated)
+    assert set(generated).isdisjoint(BY_HAND.values())
+    assert {*generated, *BY_HAND.values()} <= commands
 
 
 @pytest.mark.parametrize(("family", "command"), COMMANDS, ids=[f"{family} {each.name}" for family, each in COMMANDS])
 def test_command_has_the_fields_of_its_route(family: str, command: Command) -> None:
-    route = route_of(command.method, command.path)
-    operation = OPERATIONS[route]
+    operation = OPERATIONS[route_of(command.method, command.path)]
     fields = {each["name"] for each in operation.get("parameters", []) if each["in"] == "query"}
     for content in operation.get("requestBody", {}).get("content", {}).values():
         schema = content["schema"]
         while "$ref" in schema:
             schema = DOCUMENT["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
         fields |= set(schema["properties"])
-    assert set(command.fields.split()) == fields | UNDESCRIBED.get(route, set())
+    assert set(command.fields) == fields
 
 
 def test_documentation_lists_every_route_with_its_command() -> None:
@@ -79,7 +72,7 @@ def test_documentation_lists_every_route_with_its_command() -> None:
         (*route, command) for route, command in BY_HAND.items()
     }
     fields = {command: re.findall(r"`(\w+)`", cell) for _, _, command, cell in rows}
-    assert all(fields[f"{family} {each.name}"] == each.fields.split() for family, each in COMMANDS)
+    assert all(fields[f"{family} {each.name}"] == list(each.fields) for family, each in COMMANDS)
 
 
 def test_parse_fields_reads_text_json_and_files(tmp_path: Path) -> None:

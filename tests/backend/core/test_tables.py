@@ -23,12 +23,12 @@ BEFORE = '\n    @field_validator("eps_w", mode="before")\n'
 
 @pytest.mark.parametrize("path", files(), ids=str)
 def test_the_files_are_as_make_tables_writes_them(path: Path) -> None:
-    assert (ROOT / path).read_text() == files()[path], "run `make tables`"
+    assert (ROOT / path).read_text() == files()[path], "run `make generated`"
 
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the code in which a setting was added, and `make tables` run."""
+    """A copy of the code in which a setting was added, and `make generated` run."""
     folder = tmp_path_factory.mktemp("tree")
     for package in ("backend", "worker", "frontend"):
         ignored = shutil.ignore_patterns("__pycache__", "node_modules", "*.wasm", "*.js")

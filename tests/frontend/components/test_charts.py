@@ -1,11 +1,11 @@
-from frontend.api.types import Metrics
+from frontend.api.types import StepMetrics
 from frontend.app_pages.job.curves import CURVES, available
 from frontend.components import charts
 from tests.worker.engine.tiny import Recorder, tiny_policy, tiny_settings, tiny_tasks, vowel_share
 from worker.engine import loop
 
 
-def steps(*rewards: float | None) -> list[Metrics]:
+def steps(*rewards: float | None) -> list[StepMetrics]:
     return [
         {"step": n, "created_at": 100 + 2 * n, "values": {} if r is None else {"reward_mean": r}}
         for n, r in enumerate(rewards, start=1)
@@ -24,7 +24,7 @@ def test_absent_metrics_are_left_out_of_a_curve() -> None:
 
 
 def test_a_curve_with_points_only_at_some_steps_is_offered_too() -> None:
-    metrics: list[Metrics] = [
+    metrics: list[StepMetrics] = [
         {"step": n, "created_at": n, "values": {"entropy": 1.0} | ({"kl_to_start": 0.1} if n == 1 else {})}
         for n in range(1, 12)
     ]

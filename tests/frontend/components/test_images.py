@@ -7,7 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from frontend.api import Client
-from frontend.api.types import Row
+from frontend.api.types import FileRow
 from frontend.components import asked_rows, questions
 from tests.frontend.api.test_api import new_job
 from tests.frontend.app_pages.job.test_tabs import part, take_steps
@@ -35,7 +35,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-def row_of(*messages: tuple[str, Any], images: list[str]) -> Row:
+def row_of(*messages: tuple[str, Any], images: list[str]) -> FileRow:
     parts = [{"role": role, "content": content} for role, content in messages]
     reference = {"answer": "red", "solution": None}
     return {"messages": parts, "tools": [], "images": images, "item": {}, "reference": reference}
@@ -68,10 +68,10 @@ def test_the_playground_shows_an_image_in_its_place_in_the_question(client: Clie
     assert "[image]" not in "".join(text.value for text in app.text)
 
 
-def rendered(row: Row) -> list[str]:
+def rendered(row: FileRow) -> list[str]:
     """Return what the page shows for this row: its texts, and `image`."""
 
-    def page(row: "Row") -> None:
+    def page(row: "FileRow") -> None:
         import io
 
         from PIL import Image

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from frontend.api import Client
-from frontend.api.types import Row
+from frontend.api.types import FileRow
 from frontend.components import questions
 from tests.frontend.test_pages import opened, uploaded
 
@@ -19,7 +19,7 @@ MESSAGES: list[dict[str, Any]] = [
 ]
 
 
-def row(*, tools: list[dict[str, Any]], messages: list[dict[str, Any]]) -> Row:
+def row(*, tools: list[dict[str, Any]], messages: list[dict[str, Any]]) -> FileRow:
     return {
         "id": "row-0",
         "row": 0,

@@ -19,7 +19,7 @@ from backend.api.jobs.stream.messages import StreamMessage, StreamPosition
 
 HEARTBEAT_S = 15
 
-router = APIRouter(prefix="/fine_tuning/jobs/{job_id}", tags=["runs"])
+router = APIRouter(prefix="/fine_tuning/jobs/{job_id}", tags=["jobs"])
 
 
 @router.get(

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from frontend.api.types import Json, ScoreRecord
+from frontend.api.types import Json, ScoreRecordObject
 from frontend.app_pages.verifiers.graders.form import DEFAULT_RANGE, form, score_range
 from frontend.widgets import code_field
 
@@ -21,7 +21,7 @@ RANGE_HELP = (
 
 def faults_of(source: str) -> list[code_field.CodeFault]:
     """Return where this source failed when it was last tested."""
-    record: ScoreRecord | None = st.session_state.get("try_verdict")
+    record: ScoreRecordObject | None = st.session_state.get("try_verdict")
     if record is None or st.session_state.get("try_verdict_source") != source:
         return []
     return code_field.faults_of_run(record["reason"], status=record["status"])

@@ -10,7 +10,7 @@ import pytest
 from backend.db.engine import transaction
 from backend.db.files import File
 from frontend.api import Client
-from frontend.api.comparisons import ArmResult, Comparison, ComparisonResult
+from frontend.api.types import ArmObject, ComparisonObject, ComparisonResult
 from frontend.app_pages.compare import figures as comparing
 from frontend.app_pages.compare.feed import ComparisonFeed
 from tests.frontend.api.test_api import GRADER, new_job
@@ -23,7 +23,7 @@ def api_address(monkeypatch: pytest.MonkeyPatch, api_url: str) -> None:
     monkeypatch.setenv("RLSD_API_URL", api_url)
 
 
-def started(client: Client, rows_file: Path, **changes: Any) -> Comparison:
+def started(client: Client, rows_file: Path, **changes: Any) -> ComparisonObject:
     with rows_file.open("rb") as content:
         file = client.upload(content, filename="rows.jsonl", mapping=None)
     method = {"type": "reinforcement", "reinforcement": {"grader": GRADER, "x_rlsd": {"max_steps": 20}}}
@@ -40,7 +40,7 @@ def started(client: Client, rows_file: Path, **changes: Any) -> Comparison:
     return client.create_comparison(body)
 
 
-def finished(comparison: Comparison) -> None:
+def finished(comparison: ComparisonObject) -> None:
     for run in comparison["runs"]:
         better = run["arm"] == "RLSD"
         steps_taken(run["job"], [0.2 + 0.02 * step * (2 if better else 1) for step in range(20)])
@@ -53,7 +53,7 @@ def interval(mean: float, spread: float = 0.1) -> Any:
     return {"mean": mean, "low": mean - spread, "high": mean + spread}
 
 
-def arm(name: str, **changes: Any) -> ArmResult:
+def arm(name: str, **changes: Any) -> ArmObject:
     found: Any = {
         "name": name,
         "seeds": 2,
@@ -75,7 +75,7 @@ def arm(name: str, **changes: Any) -> ArmResult:
     return found | changes  # type: ignore[no-any-return]
 
 
-def result(*arms: ArmResult) -> ComparisonResult:
+def result(*arms: ArmObject) -> ComparisonResult:
     return {"questions": 40, "verdict": "", "currency": "EUR", "arms": list(arms)}
 
 

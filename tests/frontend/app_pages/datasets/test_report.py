@@ -15,7 +15,7 @@ from backend.datasets.reading.store import store_bytes
 from backend.db.engine import transaction
 from backend.db.files import File, FileStatus
 from frontend.api import ApiError, Client
-from frontend.api.types import DataFile
+from frontend.api.types import FileObject
 from frontend.app_pages.datasets import report, upload
 from tests.frontend.test_pages import opened, words
 
@@ -30,7 +30,7 @@ def jsonl(*rows: Any) -> bytes:
     return b"".join((each if isinstance(each, bytes) else json.dumps(each).encode()) + b"\n" for each in rows)
 
 
-def sent(client: Client, content: bytes, **options: Any) -> DataFile:
+def sent(client: Client, content: bytes, **options: Any) -> FileObject:
     return client.upload(io.BytesIO(content), filename="rows.jsonl", mapping=None, **options)
 
 

@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 from backend.db.engine import transaction
 from backend.db.training import Rollout
 from frontend.api import Client
-from frontend.api.types import DataFile
+from frontend.api.types import FileObject
 from frontend.app_pages.datasets.filters import UnclearRowsError, numbers_in
 from tests.frontend.api.test_api import new_job
 from tests.frontend.test_pages import opened, words
@@ -21,17 +21,17 @@ def api_address(monkeypatch: pytest.MonkeyPatch, api_url: str) -> None:
 
 
 @pytest.fixture
-def file(client: Client, rows_file: Path) -> DataFile:
+def file(client: Client, rows_file: Path) -> FileObject:
     with rows_file.open("rb") as content:
         return client.upload(content, filename="rows.jsonl", mapping=None)
 
 
-def newest(client: Client) -> DataFile:
-    found: DataFile = client.files()["data"][0]
+def newest(client: Client) -> FileObject:
+    found: FileObject = client.files()["data"][0]
     return found
 
 
-def view(app: AppTest, file: DataFile, name: str) -> AppTest:
+def view(app: AppTest, file: FileObject, name: str) -> AppTest:
     return app.segmented_control(key=f"versions_view_{file['id']}").set_value(name).run()
 
 
@@ -55,7 +55,9 @@ def answered(job: str, scores: dict[int, float]) -> None:
         )
 
 
-def test_rows_are_edited_as_json_and_saved_together_as_a_new_version(client: Client, key: str, file: DataFile) -> None:
+def test_rows_are_edited_as_json_and_saved_together_as_a_new_version(
+    client: Client, key: str, file: FileObject
+) -> None:
     app = opened("datasets", key=key, dataset=file["id"])
     assert not app.exception
     app.toggle(key=f"row_as_json_{file['id']}_0").set_value(True).run()
@@ -82,7 +84,7 @@ def test_rows_are_edited_as_json_and_saved_together_as_a_new_version(client: Cli
     assert (rows[0]["item"]["answer"], rows[9]["item"]["answer"]) == ("warden", "warden")
 
 
-def test_a_row_is_edited_by_the_columns_that_are_read(client: Client, key: str, file: DataFile) -> None:
+def test_a_row_is_edited_by_the_columns_that_are_read(client: Client, key: str, file: FileObject) -> None:
     app = opened("datasets", key=key, dataset=file["id"])
     before = client.rows_from(file["id"], 0, limit=1)[0]["item"]
     question, answer = (app.text_area(key=f"row_{part}_{file['id']}_0") for part in ("question", "answer"))
@@ -95,7 +97,7 @@ def test_a_row_is_edited_by_the_columns_that_are_read(client: Client, key: str, 
     assert after == before | {"answer": "warden of all"}
 
 
-def test_an_edit_that_makes_a_bad_row_is_reported_and_kept(client: Client, key: str, file: DataFile) -> None:
+def test_an_edit_that_makes_a_bad_row_is_reported_and_kept(client: Client, key: str, file: FileObject) -> None:
     app = opened("datasets", key=key, dataset=file["id"])
     app.toggle(key=f"row_as_json_{file['id']}_0").set_value(True).run()
     app.text_area(key=f"row_json_{file['id']}_0").input('{"question": "?"}').run()
@@ -108,7 +110,7 @@ def test_an_edit_that_makes_a_bad_row_is_reported_and_kept(client: Client, key: 
     assert "unsaved change" not in words(app)
 
 
-def test_rows_that_a_job_never_solved_are_left_out(client: Client, key: str, file: DataFile, rows_file: Path) -> None:
+def test_rows_that_a_job_never_solved_are_left_out(client: Client, key: str, file: FileObject, rows_file: Path) -> None:
     job = new_job(client, rows_file)  # on another file with the same rows
     answered(job, {row: float(row > 2) for row in range(6)})
     app = view(opened("datasets", key=key, dataset=file["id"]), file, "Leave rows out")
@@ -128,7 +130,7 @@ def test_rows_that_a_job_never_solved_are_left_out(client: Client, key: str, fil
 
 
 def test_jobs_are_named_by_titles_and_equal_titles_are_distinguished(
-    client: Client, key: str, file: DataFile, rows_file: Path
+    client: Client, key: str, file: FileObject, rows_file: Path
 ) -> None:
     first, second = new_job(client, rows_file), new_job(client, rows_file)  # both called first-1
     for job in (first, second):
@@ -144,7 +146,7 @@ def test_jobs_are_named_by_titles_and_equal_titles_are_distinguished(
     assert set(app.selectbox(key="filter_job").options) == labels
 
 
-def test_a_dataset_is_split_and_both_parts_are_linked(client: Client, key: str, file: DataFile) -> None:
+def test_a_dataset_is_split_and_both_parts_are_linked(client: Client, key: str, file: FileObject) -> None:
     app = view(opened("datasets", key=key, dataset=file["id"]), file, "Split")
     app.slider(key="split_share").set_value(30).run()
     app.selectbox(key="split_how").select("by a column").run()
@@ -163,7 +165,7 @@ def test_a_dataset_is_split_and_both_parts_are_linked(client: Client, key: str, 
     assert app.title[0].value == "rows.validation.jsonl"
 
 
-def test_versions_are_listed_with_their_differences_and_linked(client: Client, key: str, file: DataFile) -> None:
+def test_versions_are_listed_with_their_differences_and_linked(client: Client, key: str, file: FileObject) -> None:
     edits = [{"op": "delete", "row": 1}, {"op": "replace", "row": 3, "item": {"question": "x?", "answer": "y"}}]
     made = client.create_version(file["id"], edits=edits, filters=[], filename=None)
     app = opened("datasets", key=key, dataset=made["id"])

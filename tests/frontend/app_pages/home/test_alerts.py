@@ -4,22 +4,21 @@ from typing import Any, cast
 
 import pytest
 
-from frontend.api.organisation import Webhook, Worker
-from frontend.api.types import Check, DataFile, Job
+from frontend.api.types import CheckObject, FileObject, JobObject, WebhookObject, WorkerObject
 from frontend.app_pages.home.alerts import RECENT_S, find_alerts
 
 NOW = 1_800_000_000.0
-ALL_THERE = cast("list[Worker]", [{"queues": ["train", "check"]}])
+ALL_THERE = cast("list[WorkerObject]", [{"queues": ["train", "check"]}])
 FAILED_CHECK = {"verdict": "fail", "summary": "An empty text gets the full score.", "findings": []}
 
 
-def job(status: str, **more: Any) -> Job:
+def job(status: str, **more: Any) -> JobObject:
     checks = {"self_check": None, "preflight": None, "overridden_at": None} | more.pop("x_checks", {})
     known = {"id": "j", "status": status, "error": None, "finished_at": None, "fine_tuned_model": None}
-    return cast("Job", known | {"x_checks": checks} | more)
+    return cast("JobObject", known | {"x_checks": checks} | more)
 
 
-def titles(*jobs: Job, workers: list[Worker] = ALL_THERE) -> list[str]:
+def titles(*jobs: JobObject, workers: list[WorkerObject] = ALL_THERE) -> list[str]:
     return [alert.title for alert in find_alerts(jobs, workers, now=NOW)]
 
 
@@ -51,7 +50,7 @@ def test_a_failed_check_causes_an_alert_until_somebody_overrides_it(
 
 
 def test_a_queue_without_a_worker_causes_an_alert_with_the_number_of_waiting_jobs() -> None:
-    others = cast("list[Worker]", [{"queues": ["check"]}])
+    others = cast("list[WorkerObject]", [{"queues": ["check"]}])
     [first, second] = find_alerts([job("paused"), job("queued")], others, now=NOW)
     assert "1 job is waiting" in first.text
     assert "rlsd worker --queue train" in first.text
@@ -59,8 +58,10 @@ def test_a_queue_without_a_worker_causes_an_alert_with_the_number_of_waiting_job
     assert len(titles(workers=[])) == 2
 
 
-def check(kind: str, status: str, **more: Any) -> Check:
-    return cast("Check", {"kind": kind, "status": status, "finished_at": NOW, "job_id": None, "error": None, **more})
+def check(kind: str, status: str, **more: Any) -> CheckObject:
+    return cast(
+        "CheckObject", {"kind": kind, "status": status, "finished_at": NOW, "job_id": None, "error": None, **more}
+    )
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,7 @@ def check(kind: str, status: str, **more: Any) -> Check:
     ],
 )
 def test_other_queues_cause_an_alert_only_if_they_have_work(
-    jobs: list[Job], checks: list[Check], expected: list[tuple[str, str, str]]
+    jobs: list[JobObject], checks: list[CheckObject], expected: list[tuple[str, str, str]]
 ) -> None:
     found = find_alerts(jobs, ALL_THERE, now=NOW, checks=checks)
     assert len(found) == len(expected)
@@ -81,7 +82,7 @@ def test_other_queues_cause_an_alert_only_if_they_have_work(
         assert alert.level == level
         assert sentence in alert.text
         assert f"rlsd worker --queue {queue}`" in alert.text
-    served = cast("list[Worker]", [*ALL_THERE, {"queues": ["sample"]}, {"queues": ["chat"]}])
+    served = cast("list[WorkerObject]", [*ALL_THERE, {"queues": ["sample"]}, {"queues": ["chat"]}])
     assert find_alerts(jobs, served, now=NOW, checks=checks) == []
 
 
@@ -92,7 +93,7 @@ def test_alerts_of_files_and_exports_link_to_their_pages() -> None:
         check("export", "failed", job_id="ftjob-2", finished_at=NOW - RECENT_S - 1),
         check("preflight", "failed", job_id="ftjob-3"),
     ]
-    [file, export] = find_alerts([], ALL_THERE, now=NOW, checks=checks, files=cast("list[DataFile]", files))
+    [file, export] = find_alerts([], ALL_THERE, now=NOW, checks=checks, files=cast("list[FileObject]", files))
     assert (file.title, file.text) == ("a.csv could not be read", "line 3 is not CSV.")
     assert (file.page, file.query) == ("datasets", {"dataset": "file-1"})
     assert (export.page, export.query["job"], export.text) == ("job", "ftjob-1", "Out of memory.")
@@ -117,6 +118,6 @@ def test_a_failing_webhook_causes_an_alert_that_links_to_its_deliveries(
 ) -> None:
     usual = {"created_at": NOW - 60, "error": None}
     hook = {"id": "hook-1", "url": "https://a.example/x", "last_delivery": None if last is None else usual | last}
-    found = find_alerts([], ALL_THERE, now=NOW, webhooks=[cast("Webhook", hook)])
+    found = find_alerts([], ALL_THERE, now=NOW, webhooks=[cast("WebhookObject", hook)])
     assert [alert.query for alert in found] == ([{"section": "Webhooks", "webhook": "hook-1"}] if sentence else [])
     assert all(sentence in alert.text and alert.text.startswith("https://a.example/x: ") for alert in found if sentence)

@@ -13,7 +13,7 @@ from backend.db.engine import transaction
 from backend.db.jobs import Job
 from backend.jobs import events
 from frontend.api import Client
-from frontend.api.types import Evaluation, Metrics
+from frontend.api.types import EvaluationObject, StepMetrics
 from frontend.components import tour
 from frontend.components.job_feed import JobFeed, pace_s, seconds_left
 from frontend.words.held_out import judged
@@ -68,7 +68,7 @@ def test_time_left_is_shown_from_the_first_step_and_ignores_one_slow_step(client
     feed.metrics[0]["values"]["step_s"] = 2.0
     assert seconds_left(feed) == 20.0
     times = [2.0, 2.0, 90.0, 2.0]
-    metrics: list[Metrics] = [{"step": n, "created_at": n, "values": {"step_s": s}} for n, s in enumerate(times)]
+    metrics: list[StepMetrics] = [{"step": n, "created_at": n, "values": {"step_s": s}} for n, s in enumerate(times)]
     assert pace_s(metrics) == 2.0
 
 
@@ -111,7 +111,7 @@ def test_a_held_out_score_says_how_many_completions_had_none(key: str, job_id: s
     [(0.1, 0.3, "a better model"), (-0.1, 0.2, "no clear difference"), (-0.3, -0.1, "worse than before")],
 )
 def test_the_tour_reports_a_better_model_only_if_the_difference_is_shown(low: float, high: float, title: str) -> None:
-    after: Evaluation = {
+    after: EvaluationObject = {
         "step": 2,
         "phase": "trained",
         "mean": 0.5,

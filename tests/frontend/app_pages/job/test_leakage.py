@@ -2,11 +2,11 @@
 
 import pytest
 
-from frontend.api.types import Metrics
+from frontend.api.types import StepMetrics
 from frontend.app_pages.job import leakage
 
 
-def measured(**values: float) -> list[Metrics]:
+def measured(**values: float) -> list[StepMetrics]:
     return [{"step": 1, "created_at": 1, "values": dict(values)}]
 
 
@@ -41,5 +41,5 @@ def test_what_was_not_measured_is_not_judged() -> None:
 )
 def test_mentions_of_a_hint_are_judged_by_their_share_and_its_growth(first: float, last: float, level: str) -> None:
     shares = [first] * leakage.MENTION_STEPS + [last] * leakage.MENTION_STEPS
-    metrics: list[Metrics] = [{"step": n, "created_at": n, "values": {"leakage": s}} for n, s in enumerate(shares)]
+    metrics: list[StepMetrics] = [{"step": n, "created_at": n, "values": {"leakage": s}} for n, s in enumerate(shares)]
     assert leakage.mentions(metrics).level == level

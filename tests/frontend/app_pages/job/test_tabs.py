@@ -15,7 +15,7 @@ from backend.db.engine import transaction
 from backend.db.jobs import Job
 from backend.db.training import Rollout, Step
 from frontend.api import Client
-from frontend.api.types import Metrics
+from frontend.api.types import StepMetrics
 from frontend.app_pages.job import rollouts as rollouts_part
 from frontend.components import charts, tour
 from frontend.components.job_feed import JobFeed
@@ -249,7 +249,7 @@ def test_missing_steps_are_read_first_during_the_last_evaluation(client: Client,
 
 def test_groups_are_stacked_and_long_runs_share_their_bars() -> None:
     values = {"groups_all_right": 0.25, "groups_mixed": 0.5, "groups_all_wrong": 0.25}
-    metrics: list[Metrics] = [{"step": n, "created_at": n, "values": dict(values)} for n in range(1, 1001)]
+    metrics: list[StepMetrics] = [{"step": n, "created_at": n, "values": dict(values)} for n in range(1, 1001)]
     table = charts.group_table(metrics)
     assert len(table) == 3 * charts.MOST_BARS
     assert (table[0]["first"], table[0]["last"], table[-1]["last"]) == (1, 10, 1000)

@@ -2,13 +2,13 @@ import html
 
 import pytest
 
-from frontend.api.types import Tokens
+from frontend.api.types import TokensObject
 from frontend.app_pages.job import token_view
 
 
 def tokens(
     teacher: list[float] | None, *, delta: list[float] | None = None, contrast: list[float] | None = None
-) -> Tokens:
+) -> TokensObject:
     return {
         "ids": [1, 2],
         "text": ["<b>", " ok"],

@@ -11,7 +11,7 @@ from backend.db.engine import transaction
 from backend.db.keys import Role, create_key
 from backend.workers import facts, report
 from frontend.api import ApiError, Client, new_connections
-from frontend.api.organisation import Device, Worker
+from frontend.api.types import Device, WorkerObject
 from frontend.app_pages.settings.audit import start_of
 from frontend.session import identity
 from frontend.words.settings import ACTIONS, ROLES, gpus, quota_uses, sandbox, unserved_queues
@@ -187,7 +187,7 @@ def test_workers_are_listed_and_queues_without_one_are_reported(key: str) -> Non
     assert list(app.dataframe[0].value["work"]) == ["Training"]
 
 
-def worker(*queues: str, level: int = 2) -> Worker:
+def worker(*queues: str, level: int = 2) -> WorkerObject:
     return {
         "id": "host:1",
         "host": "host",

@@ -11,7 +11,8 @@ from backend import checks
 from backend.db.engine import transaction
 from backend.db.jobs import Job
 from frontend.api import Client
-from frontend.api.types import AlteredAnswer, Json, ReadReference
+from frontend.api.checks import AlteredAnswer, ReadReference
+from frontend.api.types import Json
 from frontend.components import check_matrix, check_references
 from tests.frontend.api.test_api import new_job
 from tests.frontend.test_pages import api_address, opened, words
