@@ -13,6 +13,7 @@ from backend.datasets.rows.rows import read_rows
 from backend.jobs.spec import PRESETS, Preset, RlsdSettings
 from backend.settings import STARTER_MODEL
 from worker.engine import loop
+from worker.engine.experiment import Experiment
 from worker.engine.model.policy import Policy, load_policy
 from worker.engine.observer import Checkpoint, EvaluationReport, StepReport
 from worker.engine.settings import Settings
@@ -119,7 +120,8 @@ def run_segment(
     """
     observer = StepTimes()
     policy = policy or load_policy(model, settings=settings)
-    loop.run(settings, policy=policy, tasks=tasks, held_out=[], reward=reward, observer=observer, resume=resume)
+    experiment = Experiment(settings=settings, policy=policy, tasks=tasks, held_out=[], reward=reward)
+    loop.run(experiment, observer=observer, resume=resume)
     return observer.metrics, observer.checkpoint_data
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -32,6 +32,18 @@ SERVICE_SETTINGS = {
     *("fold_system", "self_check_rows", "preflight_rows", "preflight_samples", "on_failed_check"),
 }
 """Job settings that the engine does not have, or has in another form."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedJob:
+    """A job with its rows read and its settings resolved."""
+
+    model: str
+    seed: int
+    spec: RlsdSettings
+    grader: Spec
+    tasks: list[Task]
+    held_out: list[Task]
 
 
 def use_threads(*, processes: int) -> None:

@@ -190,7 +190,7 @@ def test_the_adapter_used_longest_ago_makes_room_unless_it_is_in_use() -> None:
 
 def test_an_adapter_of_another_model_is_refused_and_leaves_nothing() -> None:
     adapted = base(hidden=48)
-    with pytest.raises(ValueError, match="trained for another model"):
+    with pytest.raises(ValueError, match="belongs to another model"):
         adapted.add("alien", adapter(1), in_use=set())
     assert "alien" not in adapted
     with pytest.raises(ValueError, match="not an adapter archive"):

@@ -8,7 +8,7 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -27,6 +27,7 @@ from worker.engine.model.assets import (
 from worker.engine.model.completion_text import CompletionDecoder, is_word
 from worker.engine.model.loading import loading_errors_as_faults, require_all_weights
 from worker.engine.model.lora import FusedLoraLinear
+from worker.engine.model.policy_cache import PolicyCache
 from worker.engine.model.targets import ALL_LINEAR, is_pattern, require_targets, target_names
 from worker.engine.model.vision import ImageSpans, Vision
 from worker.engine.seeds import derive
@@ -58,6 +59,7 @@ class Policy:
     """Whether code from the model's repository was allowed to run."""
     skip_special_tokens: bool = False
     """Whether special tokens are left out of the text of completions."""
+    cache: PolicyCache = field(default_factory=PolicyCache, repr=False, compare=False)
 
     @property
     def decoder(self) -> CompletionDecoder:
