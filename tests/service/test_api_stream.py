@@ -21,7 +21,7 @@ from backend.db.jobs import Job
 from backend.db.keys import create_key
 from backend.db.training import Step
 from backend.jobs import events
-from tests.service.conftest import Api, answered
+from tests.service.conftest import Api, answered, refused
 from tests.service.test_api_runs import Watcher, take_steps
 
 WATCHERS = 60
@@ -202,6 +202,19 @@ def test_a_feed_ends_with_its_last_watcher(api: Api, job_id: str) -> None:
             take_steps(job_id, first=step, last=step)
             time.sleep(0.3)
         statements_sent = [statement for statement in recorded if "FROM job_events" in statement]
+
+
+def test_a_job_that_is_followed_in_its_project_is_unknown_in_another(api: Api, job_id: str) -> None:
+    path = f"/v1/fine_tuning/jobs/{job_id}"
+    owner = Watcher(api, path)
+    owner.wait("state")
+    other = answered(api.http.post("/v1/projects", json={"name": "another"}))["id"]
+    with transaction() as session:
+        secret = create_key(session, name="elsewhere", project=other)[1]
+    answer = api.bare.get(f"{path}/stream", headers={"authorization": f"Bearer {secret}"})
+    refused(answer, status=404, code="not_found")
+    answered(api.http.post(f"{path}/cancel"))
+    owner.wait("end")
 
 
 def test_a_watch_ends_when_its_key_is_revoked_and_the_others_go_on(

@@ -98,6 +98,10 @@ class Feeds:
                     return
                 await stream.changed.wait()
 
+    def is_followed(self, job_id: str, *, project: str) -> bool:
+        """Return whether a stream of this project follows the job, which is then known to exist there."""
+        return job_id in self._feeds and next(iter(self._feeds[job_id].streams)).who.project == project
+
     async def close(self) -> None:
         tasks = self._stop()
         await asyncio.gather(*tasks, return_exceptions=True)

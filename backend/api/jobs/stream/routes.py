@@ -6,15 +6,31 @@ the stream. A stream ends without `end` soon after its caller's key was revoked 
 
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Depends, Header, Request
+from sqlalchemy.orm import Session
 from sse_starlette import EventSourceResponse
+from starlette.concurrency import run_in_threadpool
 
-from backend.api.http.dependencies import Auth, JobOfPath
+from backend.api.http.dependencies import Auth, ObjectId, get_or_404
 from backend.api.jobs.stream.messages import StreamPosition
+from backend.db.engine import engine_for_reading
+from backend.db.jobs import Job
 
 HEARTBEAT_S = 15
 
 router = APIRouter(prefix="/fine_tuning/jobs/{job_id}", tags=["runs"])
+
+
+async def followed_job(request: Request, job_id: ObjectId, who: Auth) -> str:
+    """Return the job's id. It is looked up, unless a stream of the caller's project follows the job already."""
+    if not request.app.state.feeds.is_followed(job_id, project=who.project):
+        await run_in_threadpool(_require_job, job_id, project=who.project)
+    return job_id
+
+
+def _require_job(job_id: str, *, project: str) -> None:
+    with Session(engine_for_reading(), info={"project": project}) as session:
+        get_or_404(session, Job, job_id, kind="fine-tuning job")
 
 
 @router.get(
@@ -23,9 +39,12 @@ router = APIRouter(prefix="/fine_tuning/jobs/{job_id}", tags=["runs"])
     responses={200: {"content": {"text/event-stream": {}}, "description": "Server-sent events."}},
 )
 async def stream_job(
-    request: Request, job: JobOfPath, who: Auth, last_event_id: Annotated[str | None, Header(max_length=80)] = None
+    request: Request,
+    job_id: Annotated[str, Depends(followed_job)],
+    who: Auth,
+    last_event_id: Annotated[str | None, Header(max_length=80)] = None,
 ) -> EventSourceResponse:
     """Stream a job's progress. The events `event`, `metrics` and `evaluation` contain the objects of those lists;
     `rollouts` is `{step, count}`, the completions that can be listed; `state` and finally `end` are the job's state."""
     position = StreamPosition() if last_event_id is None else StreamPosition.parse(last_event_id)
-    return EventSourceResponse(request.app.state.feeds.follow(job.id, position, who), ping=HEARTBEAT_S)
+    return EventSourceResponse(request.app.state.feeds.follow(job_id, position, who), ping=HEARTBEAT_S)
