@@ -14,7 +14,8 @@ from backend.jobs.spec import PRESETS, Preset, RlsdSettings
 from backend.settings import STARTER_MODEL
 from worker.engine import loop
 from worker.engine.experiment import Experiment
-from worker.engine.model.policy import Policy, load_policy
+from worker.engine.model.policy import Policy
+from worker.engine.model.policy_loading import load_policy
 from worker.engine.observer import Checkpoint, EvaluationReport, StepReport
 from worker.engine.settings import Settings
 from worker.engine.types import Completion, ControlSignal, Reward, Task

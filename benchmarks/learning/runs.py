@@ -13,7 +13,7 @@ from benchmarks.learning.configurations import CONFIGURATIONS, Configuration, se
 from benchmarks.learning.task import HELD_OUT_FROM, LearningTask
 from worker.engine import loop
 from worker.engine.experiment import Experiment
-from worker.engine.model.policy import load_policy
+from worker.engine.model.policy_loading import load_policy
 from worker.engine.observer import Checkpoint, EvaluationReport, StepReport
 from worker.engine.types import Completion, ControlSignal, Ending
 from worker.training.prepare import engine_settings

@@ -14,7 +14,7 @@ from examples.vision.verifier import grade
 from tests.worker.engine.tiny import Recorder, Verdict, sample_rollouts, tiny_prompt_builder, tiny_settings
 from worker.engine.experiment import Experiment
 from worker.engine.loop import run
-from worker.engine.model.policy import load_policy
+from worker.engine.model.policy_loading import load_policy
 from worker.engine.types import Task
 
 pytestmark = pytest.mark.training

@@ -44,7 +44,8 @@ from worker.engine.export.merging import (
     save_model,
 )
 from worker.engine.model.adapter_files import Adapter, adapter_from_archive, fill_adapter
-from worker.engine.model.policy import LIVE_ADAPTER, load_policy
+from worker.engine.model.policy import LIVE_ADAPTER
+from worker.engine.model.policy_loading import load_policy
 from worker.engine.settings import Settings
 from worker.engine.training.checkpoint import adapter_from_checkpoint
 from worker.engine.types import Task

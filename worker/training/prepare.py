@@ -18,7 +18,8 @@ from backend.verifiers.templates import Sample
 from worker.engine.distributed import ProcessGroup
 from worker.engine.faults import Fault, FaultCode
 from worker.engine.model.assets import ModelAssets, load_assets, require_chat_template
-from worker.engine.model.policy import Policy, load_external_teacher, load_policy, load_untrained
+from worker.engine.model.policy import Policy
+from worker.engine.model.policy_loading import load_external_teacher, load_policy, load_untrained
 from worker.engine.model.sharding import shard
 from worker.engine.rollouts.chat_template import ChatTemplateError, Message, folded
 from worker.engine.settings import Settings

@@ -14,7 +14,7 @@ from tests.worker.engine.world_run import make_policy, make_settings, run_scenar
 from worker.engine.distributed import ProcessGroup
 from worker.engine.experiment import Experiment
 from worker.engine.loop import run
-from worker.engine.model.policy import build_policy
+from worker.engine.model.policy_loading import build_policy
 from worker.engine.model.sharding import shard
 
 pytestmark = pytest.mark.training

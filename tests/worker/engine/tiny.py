@@ -13,7 +13,8 @@ from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from worker.engine.distributed import ProcessGroup
 from worker.engine.methods import method_named
 from worker.engine.methods.base import TeacherKind
-from worker.engine.model.policy import Policy, build_policy, load_external_teacher
+from worker.engine.model.policy import Policy
+from worker.engine.model.policy_loading import build_policy, load_external_teacher
 from worker.engine.observer import Checkpoint, EvaluationReport, StepReport
 from worker.engine.rollouts.prompts import LengthLimits, Prompt, PromptBuilder
 from worker.engine.rollouts.rollouts import Rollouts, concat_rollouts

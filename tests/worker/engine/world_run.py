@@ -21,7 +21,8 @@ from tests.worker.engine.tiny_vision import image_tasks, tiny_processor, tiny_vi
 from worker.engine.distributed import ProcessGroup
 from worker.engine.experiment import Experiment
 from worker.engine.loop import run
-from worker.engine.model.policy import LIVE_ADAPTER, build_policy
+from worker.engine.model.policy import LIVE_ADAPTER
+from worker.engine.model.policy_loading import build_policy
 from worker.engine.model.sharding import shard
 
 

@@ -16,7 +16,8 @@ from tests.worker.engine.tiny_vision import draw_image as picture
 from tests.worker.engine.tiny_vision import save_tiny_vision_model
 from worker.engine.faults import Fault
 from worker.engine.model.adapter_files import Adapter, adapter_from_archive
-from worker.engine.model.policy import LIVE_ADAPTER, Policy, load_untrained
+from worker.engine.model.policy import LIVE_ADAPTER, Policy
+from worker.engine.model.policy_loading import load_untrained
 from worker.engine.rollouts.prompts import Context, LengthLimits, PromptBuilder
 from worker.engine.training.checkpoint import RunState, adapter_from_checkpoint, pack
 from worker.engine.training.update import make_optimizer

@@ -21,7 +21,8 @@ from worker.engine.export.equivalence import (
 )
 from worker.engine.export.merging import convert_model, copy_companions, merge_adapter, save_model
 from worker.engine.model.adapter_files import fill_adapter
-from worker.engine.model.policy import LIVE_ADAPTER, Policy, load_policy
+from worker.engine.model.policy import LIVE_ADAPTER, Policy
+from worker.engine.model.policy_loading import load_policy
 from worker.engine.types import Task
 
 SETTINGS = tiny_settings()

@@ -19,7 +19,7 @@ from tests.worker.engine.tiny import (
 )
 from worker.engine.experiment import Experiment
 from worker.engine.loop import run
-from worker.engine.model.policy import load_external_teacher
+from worker.engine.model.policy_loading import load_external_teacher
 
 
 def save_teacher(folder, *, tokenizer=None, **model):

@@ -16,7 +16,8 @@ from tests.worker.engine.tiny import (
     tiny_settings,
 )
 from tests.worker.engine.training.test_update import ragged, rollouts_of
-from worker.engine.model.policy import LIVE_ADAPTER, load_policy
+from worker.engine.model.policy import LIVE_ADAPTER
+from worker.engine.model.policy_loading import load_policy
 from worker.engine.rollouts.logprobs import plan_rollout_batches
 from worker.engine.teacher.signals import Scorer, teacher_logps
 from worker.engine.training.update import TrainBatch, accumulate_gradients

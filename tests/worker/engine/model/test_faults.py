@@ -26,7 +26,7 @@ from worker.engine import loop
 from worker.engine.experiment import Experiment
 from worker.engine.faults import Fault, FaultCode, memory_errors_as_faults
 from worker.engine.measure import Stopwatch
-from worker.engine.model.policy import build_policy, load_external_teacher, load_policy
+from worker.engine.model.policy_loading import build_policy, load_external_teacher, load_policy
 from worker.engine.types import Ending
 
 CODE_MARK = "code_that_came_with_the_model_has_run"

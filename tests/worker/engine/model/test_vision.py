@@ -40,7 +40,8 @@ from worker.engine.experiment import Experiment
 from worker.engine.loop import run
 from worker.engine.model.adapter_files import export_adapter
 from worker.engine.model.images import messages_and_images
-from worker.engine.model.policy import LIVE_ADAPTER, build_policy, load_external_teacher, load_policy
+from worker.engine.model.policy import LIVE_ADAPTER
+from worker.engine.model.policy_loading import build_policy, load_external_teacher, load_policy
 from worker.engine.model.vision import FeatureCache
 from worker.engine.rollouts.logprobs import plan_rollout_batches
 from worker.engine.rollouts.prompts import with_hint

@@ -21,7 +21,8 @@ from tests.worker.engine.tiny_vision import image_tasks, tiny_processor, tiny_vi
 from worker.engine import loop
 from worker.engine.experiment import Experiment
 from worker.engine.faults import Fault
-from worker.engine.model.policy import LIVE_ADAPTER, build_policy
+from worker.engine.model.policy import LIVE_ADAPTER
+from worker.engine.model.policy_loading import build_policy
 from worker.engine.preflight.probe import chosen_tasks, probe
 from worker.engine.preflight.report import build_report
 from worker.engine.preflight.trial_steps import run_trial_steps

@@ -26,7 +26,7 @@ from tests.worker.engine.tiny import (
     vowel_share,
 )
 from tests.worker.engine.training.test_update import rollouts_of
-from worker.engine.model.policy import build_policy
+from worker.engine.model.policy_loading import build_policy
 from worker.engine.rollouts.rollouts import completion_mask, rollouts_from
 from worker.engine.rollouts.sampling import sample_and_score, sample_chunks, untimed
 from worker.engine.rollouts.transformers_sampler import TransformersSampler, decode, inverse_cdf_sample

@@ -23,7 +23,8 @@ from tests.worker.engine.training.test_update import advantages_of, gradients, r
 from worker.engine.experiment import Experiment
 from worker.engine.loop import run
 from worker.engine.model import token_logprobs
-from worker.engine.model.policy import LIVE_ADAPTER, SNAPSHOT_ADAPTER, build_policy, load_external_teacher
+from worker.engine.model.policy import LIVE_ADAPTER, SNAPSHOT_ADAPTER
+from worker.engine.model.policy_loading import build_policy, load_external_teacher
 from worker.engine.teacher.distillation import Distiller, divergence_options
 from worker.engine.training.update import TrainBatch, accumulate_gradients
 from worker.engine.types import Divergence, TeacherWeights
