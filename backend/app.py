@@ -24,7 +24,7 @@ from backend.api.http.operations import V1, FindOperation, operations
 from backend.api.jobs import estimate, exports, preflight, rescore, rollouts, runs
 from backend.api.jobs import routes as jobs
 from backend.api.jobs.stream import routes as stream
-from backend.api.jobs.stream.broadcast import Feeds
+from backend.api.jobs.stream.feeds import Feeds
 from backend.api.operations import health, metrics
 from backend.api.operations.metrics import CountRequests, Metrics
 from backend.api.organisation import audit, keys, members, projects, usage, webhooks, workers

@@ -28,7 +28,8 @@ from backend.settings import STARTER_MODEL
 from backend.verifiers.specs import parse_spec
 from benchmarks.figures import Figure, figure
 from benchmarks.runs import GroupReward, make_settings, run_segment, run_steps, segment_seconds, starter_tasks, total
-from worker.engine.model.policy import Policy, load_policy
+from worker.engine.model.policy import Policy
+from worker.engine.model.policy_loading import load_policy
 from worker.sandbox.pool import Sandbox
 from worker.training.prepare import sandboxed_reward
 

@@ -21,7 +21,8 @@ from safetensors.torch import load_file
 from backend.settings import STARTER_MODEL
 from benchmarks.runs import make_settings
 from worker.engine.model.adapter_files import OLDEST_PEFT, export_adapter
-from worker.engine.model.policy import LIVE_ADAPTER, load_policy
+from worker.engine.model.policy import LIVE_ADAPTER
+from worker.engine.model.policy_loading import load_policy
 
 IDS = list(range(3, 60))
 TARGETS: dict[str, str | tuple[str, ...]] = {"all-linear": "all-linear", "named": ("q_proj", "down_proj")}

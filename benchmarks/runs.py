@@ -15,7 +15,9 @@ from backend.core.settings.spec import PRESETS, RlsdSettings
 from backend.datasets.rows.rows import read_rows
 from backend.settings import STARTER_MODEL
 from worker.engine import loop
-from worker.engine.model.policy import Policy, load_policy
+from worker.engine.experiment import Experiment
+from worker.engine.model.policy import Policy
+from worker.engine.model.policy_loading import load_policy
 from worker.engine.observer import Checkpoint, EvaluationReport, StepReport
 from worker.engine.settings import Settings
 from worker.engine.types import Completion, Reward, Task
@@ -121,7 +123,8 @@ def run_segment(
     """
     observer = StepTimes()
     policy = policy or load_policy(model, settings=settings)
-    loop.run(settings, policy=policy, tasks=tasks, held_out=[], reward=reward, observer=observer, resume=resume)
+    experiment = Experiment(settings=settings, policy=policy, tasks=tasks, held_out=[], reward=reward)
+    loop.run(experiment, observer=observer, resume=resume)
     return observer.metrics, observer.checkpoint_data
 
 

@@ -13,7 +13,7 @@ import torch
 from backend.settings import STARTER_MODEL
 from benchmarks.figures import Figure, figure
 from benchmarks.runs import GroupReward, make_settings, run_steps, starter_tasks
-from worker.engine.model.policy import load_policy
+from worker.engine.model.policy_loading import load_policy
 from worker.engine.types import Task
 
 BLOCKS = 3

@@ -25,10 +25,10 @@ from backend.db.base import utc_now
 from backend.db.engine import transaction
 from backend.db.jobs import Job
 from backend.db.training import Step
-from backend.jobs import control, events
-from backend.jobs.lease import Lease, LeaseLostError, claim, held_job, renew
+from backend.jobs.lease import Lease, LeaseLostError, claim
 from backend.jobs.lifecycle import JobState
 from backend.settings import settings
+from backend.storable import storable
 from worker.fork_server import start_trainer, stop, wait_until_warm
 
 log = structlog.get_logger()
@@ -81,7 +81,7 @@ def _watch(trainer: ForkServerProcess, lease: Lease, *, shutting_down: Callable[
             next_renewal = now + settings().heartbeat_s
             try:
                 with transaction() as session:
-                    control_signal = renew(session, lease, lease_s=settings().lease_s)
+                    control_signal = lease.renew(session, lease_s=settings().lease_s)
                     median_step_s = _median_step_s(session, lease)
                     hung_s = _hung_s(session.get_one(Job, lease.job_id), median_step_s)
             except LeaseLostError:
@@ -103,12 +103,9 @@ def _watch(trainer: ForkServerProcess, lease: Lease, *, shutting_down: Callable[
 def _record_end(lease: Lease, *, reason: str, orderly: bool, output: IO[bytes]) -> None:
     """Record the end of a trainer that exited without recording it, with its last output."""
     try:
-        with transaction() as session:
-            job = held_job(session, lease)
-            events.record(
-                session, job.id, code="trainer.lost", message=reason, level="warn", data={"output": _last_lines(output)}
-            )
-            control.release(session, job, why=reason, orderly=orderly)
+        with lease.held() as held:
+            held.record(code="trainer.lost", message=reason, level="warn", data={"output": _last_lines(output)})
+            held.release(why=reason, orderly=orderly)
     except LeaseLostError:
         log.info("job ended", job=lease.job_id, fence=lease.fence)
 
@@ -122,7 +119,7 @@ def _exit_reason(returncode: int) -> str:
 def _last_lines(output: IO[bytes]) -> str:
     size = output.seek(0, os.SEEK_END)
     output.seek(max(0, size - MAX_OUTPUT_BYTES))
-    return output.read().decode(errors="replace").replace("\x00", "�")
+    return str(storable(output.read().decode(errors="replace")))
 
 
 def _median_step_s(session: Session, lease: Lease) -> float:

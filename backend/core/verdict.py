@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from backend.storable import storable
+
 
 class Level(StrEnum):
     """Severity of a finding."""
@@ -63,7 +65,7 @@ def verdict_lines(result: Mapping[str, Any]) -> list[str]:
 
 def truncated(text: str, *, end: bool = False) -> str:
     """Truncate to text that can be stored: keep the beginning, or the end, which in a traceback names the error."""
-    clean = text.replace("\x00", "\ufffd").encode(errors="replace").decode()
+    clean = str(storable(text))
     if len(clean) <= MAX_CHARS:
         return clean
     return "…" + clean[-MAX_CHARS:] if end else clean[:MAX_CHARS] + "…"

@@ -1,7 +1,7 @@
 """State changes of jobs: when each is allowed, the event it records, the task message that follows.
 
-The API calls `cancel`, `pause` and `resume`; the worker that holds the lease calls `start_running`, `finish`,
-`pause_held` and `release`; any worker calls `sweep` periodically.
+The API calls `cancel`, `pause` and `resume`; the worker that holds the lease acts through `lease.HeldJob`; any worker
+calls `sweep` periodically.
 """
 
 from sqlalchemy import func, select
@@ -9,11 +9,10 @@ from sqlalchemy.orm import Session
 
 from backend import webhooks
 from backend.core.control import ControlSignal
-from backend.db.base import Json, utc_now
+from backend.db.base import utc_now
 from backend.db.jobs import Job, seconds_held
 from backend.errors import AppError, not_found
 from backend.jobs import checks, events
-from backend.jobs.lease import Lease, held_job
 from backend.jobs.lifecycle import OWNED, TERMINAL, JobState, can_become
 from backend.queue import TRAIN_QUEUE, TRAIN_TASK, queue_length, send_after_commit
 from backend.quotas import require_job
@@ -113,36 +112,6 @@ def resume(session: Session, job_id: str) -> Job:
     job.error = None
     set_state(session, job, JobState.QUEUED, message="The job is queued to continue from its last checkpoint.")
     enqueue(session, job)
-    return job
-
-
-def start_running(session: Session, lease: Lease) -> None:
-    job = held_job(session, lease)
-    set_state(session, job, JobState.PAUSING if job.control_signal == ControlSignal.PAUSE else JobState.RUNNING)
-
-
-def finish(session: Session, lease: Lease, state: JobState, *, error: Json | None = None) -> Job:
-    """End the job under its lease. `error` is `{code, message, param}` and goes with `failed`."""
-    job = held_job(session, lease)
-    job.error = error
-    message = None if error is None else str(error["message"])
-    set_state(session, job, state, message=message, level="error" if state == JobState.FAILED else "info")
-    return job
-
-
-def pause_held(session: Session, lease: Lease, *, error: Json | None = None) -> Job:
-    """Pause the job under its lease, on request or because of `error` (as in `finish`), which it keeps until resumed.
-
-    A cancellation requested in the meantime takes precedence.
-    """
-    job = held_job(session, lease)
-    if job.control_signal == ControlSignal.CANCEL:
-        set_state(session, job, JobState.CANCELLED)
-    else:
-        job.control_signal = ControlSignal.PAUSE
-        job.error = error
-        message = None if error is None else str(error["message"])
-        set_state(session, job, JobState.PAUSED, message=message, level="error" if error else "info")
     return job
 
 

@@ -13,7 +13,8 @@ from backend.core.control import ControlSignal
 from benchmarks.learning.configurations import CONFIGURATIONS, Configuration, settings_of
 from benchmarks.learning.task import HELD_OUT_FROM, LearningTask
 from worker.engine import loop
-from worker.engine.model.policy import load_policy
+from worker.engine.experiment import Experiment
+from worker.engine.model.policy_loading import load_policy
 from worker.engine.observer import Checkpoint, EvaluationReport, StepReport
 from worker.engine.types import Completion, Ending
 from worker.training.prepare import engine_settings
@@ -206,15 +207,14 @@ def train_once(task: LearningTask, configuration: Configuration, *, learning_rat
     spec = settings_of(configuration, task=task, learning_rate=learning_rate)
     settings = engine_settings(spec, seed=seed)
     recorder = RecordingObserver(task)
-    ending = loop.run(
-        settings,
+    experiment = Experiment(
+        settings=settings,
         policy=load_policy(str(task.model), settings=settings),
         tasks=task.train,
         held_out=task.held_out,
         reward=recorder.reward,
-        observer=recorder,
-        resume=None,
     )
+    ending = loop.run(experiment, observer=recorder, resume=None)
     if ending is not Ending.DONE:
         raise RuntimeError(f"{task.name} {configuration.key} seed {seed} ended early: {ending}")
     return Run(

@@ -1,5 +1,6 @@
 """Each page as a script: signed out, empty, with an error, filled."""
 
+import importlib
 import re
 from pathlib import Path
 
@@ -43,6 +44,13 @@ def api_address(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest)
     """Point `RLSD_API_URL` to the test API, or to an unused port."""
     url = request.getfixturevalue("api_url") if "key" in request.fixturenames else f"http://127.0.0.1:{free_port()}"
     monkeypatch.setenv("RLSD_API_URL", url)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_importing_a_page_draws_nothing(page: str) -> None:
+    """Its parts could otherwise be tested only as a whole page, by a viewer who has signed in."""
+    module = importlib.import_module(f"frontend.app_pages.{page}.page")
+    assert callable(module.page)
 
 
 @pytest.mark.parametrize("page", PAGES)

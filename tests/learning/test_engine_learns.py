@@ -7,6 +7,7 @@ import pytest
 
 from tests.worker.engine.methods.test_opd import save_teacher
 from tests.worker.engine.tiny import Recorder, Verdict, load_teacher, tiny_policy, tiny_settings, tiny_tasks
+from worker.engine.experiment import Experiment
 from worker.engine.loop import run
 from worker.engine.methods import METHODS
 
@@ -52,14 +53,16 @@ def learned(folder, **changes):
     )
     policy, recorder = tiny_policy(settings, hidden=64), Recorder()
     run(
-        settings,
-        policy=policy,
-        tasks=tiny_tasks(16),
-        held_out=tiny_tasks(16, first_row=100),
-        reward=share_of_digits,
+        Experiment(
+            settings=settings,
+            policy=policy,
+            teacher=load_teacher(settings, policy),
+            tasks=tiny_tasks(16),
+            held_out=tiny_tasks(16, first_row=100),
+            reward=share_of_digits,
+        ),
         observer=recorder,
         resume=None,
-        teacher=load_teacher(settings, policy),
     )
     return recorder
 

@@ -12,8 +12,9 @@ from PIL import Image
 from examples.vision.signs import CELL, data_url, user_message
 from examples.vision.verifier import grade
 from tests.worker.engine.tiny import Recorder, Verdict, sample_rollouts, tiny_prompt_builder, tiny_settings
+from worker.engine.experiment import Experiment
 from worker.engine.loop import run
-from worker.engine.model.policy import load_policy
+from worker.engine.model.policy_loading import load_policy
 from worker.engine.types import Task
 
 pytestmark = pytest.mark.training
@@ -68,11 +69,9 @@ def test_held_out_accuracy_goes_up_and_falls_to_chance_without_the_picture():
     held_out = tasks("held_out.jsonl", count=60)
     recorder = Recorder()
     run(
-        settings,
-        policy=policy,
-        tasks=tasks("train.jsonl", count=200),
-        held_out=held_out,
-        reward=reward,
+        Experiment(
+            settings=settings, policy=policy, tasks=tasks("train.jsonl", count=200), held_out=held_out, reward=reward
+        ),
         observer=recorder,
         resume=None,
     )

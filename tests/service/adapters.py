@@ -7,7 +7,8 @@ import torch
 
 from backend.settings import STARTER_MODEL
 from tests.worker.engine.tiny import tiny_settings
-from worker.engine.model.policy import LIVE_ADAPTER, Policy, load_policy
+from worker.engine.model.policy import LIVE_ADAPTER, Policy
+from worker.engine.model.policy_loading import load_policy
 from worker.engine.training.checkpoint import RunState, pack
 from worker.engine.training.update import make_optimizer
 from worker.exports.adapter_zip import write_adapter_zip

@@ -115,8 +115,8 @@ def test_a_pause_uses_no_device_hours(api: Api) -> None:
     lease = claim_job(job_id)
     shift_times_back(job_id, started_at=10, held_since=1)
     assert hours_used() == pytest.approx(1, abs=0.01)
-    with transaction(project=DEFAULT_PROJECT) as session:
-        control.pause_held(session, lease)
+    with lease.held() as held:
+        held.pause()
     with transaction(project=DEFAULT_PROJECT) as session:
         control.resume(session, job_id)
     claim_job(job_id)

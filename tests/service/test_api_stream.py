@@ -13,8 +13,7 @@ import httpx
 import pytest
 from sqlalchemy import event, update
 
-from backend.api.jobs.stream import authorisation
-from backend.api.jobs.stream.broadcast import KEPT_MESSAGES
+from backend.api.jobs.stream import feeds
 from backend.api.jobs.stream.messages import BATCH
 from backend.db.base import utc_now
 from backend.db.engine import engine, transaction
@@ -22,7 +21,7 @@ from backend.db.jobs import Job
 from backend.db.keys import create_key
 from backend.db.training import Step
 from backend.jobs import events
-from tests.service.conftest import Api, answered
+from tests.service.conftest import Api, answered, refused
 from tests.service.test_api_runs import Watcher, take_steps
 
 WATCHERS = 60
@@ -111,7 +110,7 @@ def test_what_is_new_is_read_once_however_many_watch(api: Api, job_id: str) -> N
 
 def test_a_slow_watcher_blocks_no_other_and_misses_nothing(api: Api, job_id: str) -> None:
     path = f"/v1/fine_tuning/jobs/{job_id}/stream"
-    total = 3 * KEPT_MESSAGES
+    total = 3000
     with socket.socket() as slow:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         host, _, port = api.url.removeprefix("http://").partition(":")
@@ -205,10 +204,23 @@ def test_a_feed_ends_with_its_last_watcher(api: Api, job_id: str) -> None:
         statements_sent = [statement for statement in recorded if "FROM job_events" in statement]
 
 
+def test_a_job_that_is_followed_in_its_project_is_unknown_in_another(api: Api, job_id: str) -> None:
+    path = f"/v1/fine_tuning/jobs/{job_id}"
+    owner = Watcher(api, path)
+    owner.wait("state")
+    other = answered(api.http.post("/v1/projects", json={"name": "another"}))["id"]
+    with transaction() as session:
+        secret = create_key(session, name="elsewhere", project=other)[1]
+    answer = api.bare.get(f"{path}/stream", headers={"authorization": f"Bearer {secret}"})
+    refused(answer, status=404, code="not_found")
+    answered(api.http.post(f"{path}/cancel"))
+    owner.wait("end")
+
+
 def test_a_watch_ends_when_its_key_is_revoked_and_the_others_go_on(
     api: Api, job_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(authorisation, "REVALIDATION_S", 0.1)
+    monkeypatch.setattr(feeds, "REVALIDATION_S", 0.1)
     path = f"/v1/fine_tuning/jobs/{job_id}"
     made = answered(api.http.post("/v1/keys", json={"name": "watcher", "role": "viewer"}))
     stays = Watcher(api, path)
@@ -228,7 +240,7 @@ def test_a_watch_ends_when_its_key_is_revoked_and_the_others_go_on(
 def test_permissions_of_all_watchers_are_checked_in_one_query(
     api: Api, job_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(authorisation, "REVALIDATION_S", 0.2)
+    monkeypatch.setattr(feeds, "REVALIDATION_S", 0.2)
     path = f"/v1/fine_tuning/jobs/{job_id}"
     with transaction() as session:
         secrets = [create_key(session, name="watcher")[1] for _ in range(10)]

@@ -13,7 +13,7 @@ from backend.db.jobs import Job, JobEvent
 from backend.db.projects import DEFAULT_PROJECT
 from backend.errors import AppError
 from backend.jobs import control
-from backend.jobs.lease import Lease, LeaseLostError, claim, held_job, renew
+from backend.jobs.lease import Lease, LeaseLostError, claim
 from backend.jobs.lifecycle import JobState
 from backend.queue import TRAIN_QUEUE, TRAIN_TASK, queue_length, send_after_commit
 from backend.stack.embedded import Services
@@ -78,25 +78,23 @@ def test_a_lost_worker_can_neither_renew_nor_write_nor_finish() -> None:
     expire_lease(job_id)
     claim_job(job_id, "worker-2")
     with transaction() as session, pytest.raises(LeaseLostError):
-        renew(session, lost, lease_s=60)
-    with transaction() as session, pytest.raises(LeaseLostError):
-        held_job(session, lost)
-    with transaction() as session, pytest.raises(LeaseLostError):
-        control.finish(session, lost, JobState.SUCCEEDED)
+        lost.renew(session, lease_s=60)
+    with pytest.raises(LeaseLostError), lost.held() as held:
+        held.end(JobState.SUCCEEDED)
     assert state_of(job_id) == JobState.VALIDATING
 
 
 def test_a_renewal_reads_what_is_wanted() -> None:
     job_id = new_job()
     lease = claim_job(job_id)
+    with lease.held() as held:
+        held.begin()
     with transaction() as session:
-        control.start_running(session, lease)
-    with transaction() as session:
-        assert renew(session, lease, lease_s=60) is ControlSignal.RUN
+        assert lease.renew(session, lease_s=60) is ControlSignal.RUN
     with transaction() as session:
         control.pause(session, job_id)
     with transaction() as session:
-        assert renew(session, lease, lease_s=60) is ControlSignal.PAUSE
+        assert lease.renew(session, lease_s=60) is ControlSignal.PAUSE
     assert state_of(job_id) == JobState.PAUSING
 
 
@@ -154,22 +152,23 @@ def test_a_signal_to_a_worker_that_died_is_obeyed_by_the_sweep(signal: ControlSi
 def test_a_cancel_that_comes_while_the_job_is_being_paused_wins() -> None:
     job_id = new_job()
     lease = claim_job(job_id)
-    with transaction() as session:
-        control.start_running(session, lease)
+    with lease.held() as held:
+        held.begin()
     with transaction() as session:
         control.pause(session, job_id)
     with transaction() as session:
         control.cancel(session, job_id)
-    with transaction() as session:
-        assert control.pause_held(session, lease).state == JobState.CANCELLED
+    with lease.held() as held:
+        held.pause()
+    assert state_of(job_id) == JobState.CANCELLED
 
 
 def test_orderly_departures_are_no_sign_of_a_deadly_job() -> None:
     job_id = new_job()
     for _ in range(2 * control.FUTILE_CLAIMS_LIMIT):
         lease = claim_job(job_id)
-        with transaction() as session:
-            control.release(session, held_job(session, lease), why="The worker was stopped.", orderly=True)
+        with lease.held() as held:
+            held.release(why="The worker was stopped.", orderly=True)
     assert state_of(job_id) == JobState.QUEUED
 
 

@@ -16,7 +16,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from backend import oidc
-from backend.api.jobs.stream import authorisation
+from backend.api.jobs.stream import feeds
 from backend.db.engine import transaction
 from backend.db.keys import create_key
 from backend.settings import settings
@@ -183,7 +183,7 @@ def test_a_request_sent_again_with_a_refreshed_token_is_answered_again(api: Api,
 
 
 def test_a_watch_ends_when_its_member_is_removed(api: Api, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(authorisation, "REVALIDATION_S", 0.1)
+    monkeypatch.setattr(feeds, "REVALIDATION_S", 0.1)
     answered(api.http.post("/v1/members", json={"email": "ada@example.org"}))
     with watched(api, provider.token()) as lines:
         next(lines)
@@ -192,7 +192,7 @@ def test_a_watch_ends_when_its_member_is_removed(api: Api, provider: Provider, m
 
 
 def test_a_watch_ends_with_the_sign_in(api: Api, provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(authorisation, "REVALIDATION_S", 0.1)
+    monkeypatch.setattr(feeds, "REVALIDATION_S", 0.1)
     monkeypatch.setattr(oidc, "LEEWAY_S", 0)
     answered(api.http.post("/v1/members", json={"email": "ada@example.org"}))
     with watched(api, provider.token(exp=int(time.time()) + 3)) as lines:

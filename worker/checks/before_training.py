@@ -1,18 +1,17 @@
 """Checks before the first step of a job, which avoid wasted training; each runs once and is recorded."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from backend.core.settings.spec import RlsdSettings
 from backend.db.base import Json
 from backend.jobs.checks import CheckName
 from backend.verifiers.selfcheck import ProbeRow, spread
-from backend.verifiers.specs import Spec
 from worker.checks.self_check import MAX_SAMPLED_ROWS, check_verifier
 from worker.engine.distributed import ProcessGroup
 from worker.engine.types import Task
 from worker.sandbox.pool import Sandbox
+from worker.training.prepare import PreparedJob
 
 
 class CheckRecord(Protocol):
@@ -42,16 +41,16 @@ class CheckStep:
         return found if world.is_leader else None
 
 
-def self_check(tasks: Sequence[Task], *, spec: RlsdSettings, verifier: Spec, sandbox: Sandbox) -> CheckStep:
+def self_check(job: PreparedJob, *, sandbox: Sandbox) -> CheckStep:
     """Build the self-check of the verifier on training rows."""
     rows, more = (
-        [_probe_row(tasks[place]) for place in spread(count, over=len(tasks))]
-        for count in (spec.self_check_rows, MAX_SAMPLED_ROWS)
+        [_probe_row(job.tasks[place]) for place in spread(count, over=len(job.tasks))]
+        for count in (job.spec.self_check_rows, MAX_SAMPLED_ROWS)
     )
     return CheckStep(
         check="self_check",
-        enabled=spec.self_check_rows > 0,
-        run=lambda: check_verifier(verifier, rows, sandbox=sandbox, more_rows=more),
+        enabled=job.spec.self_check_rows > 0,
+        run=lambda: check_verifier(job.grader, rows, sandbox=sandbox, more_rows=more),
     )
 
 

@@ -5,6 +5,7 @@ Shared by the `sample` queue, jobs before their first step, and `rlsd preflight`
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from backend.checks import Progress
 from backend.core.hints import Hint
@@ -18,18 +19,17 @@ from backend.jobs.notices import Notice, prompt_notices
 from backend.jobs.resolve import X_RLSD
 from backend.verifiers.specs import Spec, parse_spec
 from worker.checks.before_training import CheckStep
-from worker.engine.distributed import ProcessGroup
-from worker.engine.model.policy import Policy
+from worker.engine.experiment import Experiment
 from worker.engine.preflight.preview import preview
-from worker.engine.preflight.probe import UNBOUNDED, ProbeRequest, chosen_tasks, probe
+from worker.engine.preflight.probe import UNBOUNDED, chosen_tasks, probe
 from worker.engine.preflight.report import build_report
 from worker.engine.preflight.trial_steps import run_trial_steps
 from worker.engine.rollouts.prompts import LengthLimits, PromptBuilder
-from worker.engine.settings import Settings
-from worker.engine.types import Reward, Task
+from worker.engine.types import Task
 from worker.faults import classify
 from worker.sandbox.pool import Sandbox
 from worker.training.prepare import (
+    PreparedJob,
     engine_settings,
     load,
     load_model_assets,
@@ -40,77 +40,50 @@ from worker.training.prepare import (
 )
 
 
-def preflight_report(settings: Settings, *, probe_request: ProbeRequest) -> Json:
+def preflight_report(experiment: Experiment, *, rows: int, samples: int, progress: Progress) -> Json:
     """Run the pre-flight on the policy to be trained, without trial steps, which would change its weights."""
-    found = probe(settings, request=probe_request)
+    found = probe(experiment, rows=rows, samples=samples, progress=progress)
     findings, figures = build_report(
-        found, settings=settings, samples=probe_request.samples, tasks=len(probe_request.tasks), trial_steps=None
+        found, settings=experiment.settings, samples=samples, tasks=len(experiment.tasks), trial_steps=None
     )
     return verdict(findings, good=findings[0].message, details=figures)
 
 
-def preflight_step(
-    settings: Settings,
-    *,
-    spec: RlsdSettings,
-    policy: Policy,
-    tasks: Sequence[Task],
-    reward: Reward,
-    progress: Progress,
-    world: ProcessGroup,
-) -> CheckStep:
+def preflight_step(experiment: Experiment, *, spec: RlsdSettings, progress: Progress) -> CheckStep:
     """Build the pre-flight check of a job, on the policy to be trained. Only the leader reports progress."""
-    probe_request = ProbeRequest(
-        policy=policy,
-        tasks=tasks,
-        reward=reward,
-        rows=spec.preflight_rows,
-        samples=spec.preflight_samples,
-        progress=progress if world.is_leader else (lambda _done, _total, _unit: None),
-        world=world,
-    )
+    reported = progress if experiment.world.is_leader else (lambda _done, _total, _unit: None)
     return CheckStep(
         check="preflight",
         enabled=spec.preflight_rows > 0,
-        run=lambda: preflight_report(settings, probe_request=probe_request),
+        run=lambda: preflight_report(
+            experiment, rows=spec.preflight_rows, samples=spec.preflight_samples, progress=reported
+        ),
         collective=True,
     )
 
 
 def preflight_with_trial_steps(
-    spec: RlsdSettings,
-    *,
-    model: str,
-    tasks: Sequence[Task],
-    verifier: Spec,
-    seed: int,
-    rows: int,
-    samples: int,
-    notices: Sequence[Notice],
-    sandbox: Sandbox,
-    progress: Progress,
+    job: PreparedJob, *, rows: int, samples: int, notices: Sequence[Notice], sandbox: Sandbox, progress: Progress
 ) -> Json:
     """Load the model and run the pre-flight on it, including trial steps. Raises AppError.
 
     `notices` on how the request was interpreted become the last findings.
     """
-    settings = engine_settings(spec, seed=seed)
-    reward = sandboxed_reward(sandbox, verifier)
+    settings = engine_settings(job.spec, seed=job.seed)
     with api_errors():
         use_threads(processes=1)
-        policy = load(model, settings=settings)
-        probe_request = ProbeRequest(
-            policy=policy, tasks=tasks, reward=reward, rows=rows, samples=samples, progress=progress
-        )
-        found = probe(settings, request=probe_request)
+        policy = load(job.model, settings=settings)
+        reward = sandboxed_reward(sandbox, job.grader)
+        experiment = Experiment(settings=settings, policy=policy, tasks=job.tasks, held_out=(), reward=reward)
+        found = probe(experiment, rows=rows, samples=samples, progress=progress)
         trial_steps = None
         if found.plain is not None and not found.lengths.too_long:
             # Among few rows there may be no placebo.
-            few = tasks if settings.hint == Hint.PLACEBO else chosen_tasks(tasks, rows=rows, seed=seed)
-            teacher = load_teacher(spec, settings=settings, student=policy)
-            trial_steps = run_trial_steps(settings, policy=policy, teacher=teacher, tasks=few, reward=reward)
+            few = job.tasks if settings.hint == Hint.PLACEBO else chosen_tasks(job.tasks, rows=rows, seed=job.seed)
+            teacher = load_teacher(job.spec, settings=settings, student=policy)
+            trial_steps = run_trial_steps(replace(experiment, tasks=few, teacher=teacher))
         findings, figures = build_report(
-            found, settings=settings, samples=samples, tasks=len(tasks), trial_steps=trial_steps
+            found, settings=settings, samples=samples, tasks=len(job.tasks), trial_steps=trial_steps
         )
         said = [*findings, *(notice.as_finding() for notice in notices)]
         return verdict(said, good=findings[0].message, details=figures)
@@ -119,14 +92,11 @@ def preflight_with_trial_steps(
 def run_preflight(request: Json, progress: Progress, *, sandbox: Sandbox) -> Json:
     """Run the check `preflight`: `{model, training_file, grader, settings, seed, rows, samples, notices}` -> report."""
     spec, verifier = RlsdSettings.model_validate(request["settings"]), parse_spec(request["grader"])
+    seed = request["seed"]
     with api_errors():
-        tasks = _stored_tasks(request["training_file"], spec=spec, verifier=verifier, seed=request["seed"])
+        tasks = _stored_tasks(request["training_file"], spec=spec, verifier=verifier, seed=seed)
     return preflight_with_trial_steps(
-        spec,
-        model=request["model"],
-        tasks=tasks,
-        verifier=verifier,
-        seed=request["seed"],
+        PreparedJob(model=request["model"], seed=seed, spec=spec, grader=verifier, tasks=tasks, held_out=[]),
         rows=request["rows"],
         samples=request["samples"],
         notices=[Notice(**fields) for fields in request["notices"]],

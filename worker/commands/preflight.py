@@ -38,11 +38,7 @@ def preflight(
     prepared = prepare_job(job, data=data, verifier=verifier, validation=None, model=model)
     with Sandbox() as sandbox:
         report = preflight_with_trial_steps(
-            prepared.spec,
-            model=prepared.model,
-            tasks=prepared.tasks,
-            verifier=prepared.grader,
-            seed=prepared.seed,
+            prepared,
             rows=rows,
             samples=samples,
             notices=prepared.notices,

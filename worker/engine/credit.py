@@ -25,16 +25,8 @@ def token_advantages(
     student_logps: Tensor,
     teacher_logps: Tensor | None,
     mask: Tensor,
+    options: Options,
     *,
-    lam: float,
-    eps_w: float | tuple[float, float],
-    normalise: bool = False,
-    first_error: bool = False,
-    negative_only: bool = False,
-    alpha: float = 0.3,
-    delta_clip: float = 5.0,
-    contrast_tau: float = 0.02,
-    contrast_threshold: float = 0.02,
     contrast_logps: Tensor | None = None,
     teacher_mask: Tensor | None = None,
 ) -> Tensor:
@@ -42,11 +34,9 @@ def token_advantages(
 
     `advantages` is `[B]`, one per sequence; `student_logps`, `teacher_logps`, `contrast_logps` and `mask` are `[B, T]`.
     `teacher_mask` is `[B]` or `[B, T]`: the teacher is ignored where it is False; None uses the teacher everywhere.
-    `eps_w` is a number or a pair: weights are clipped to `[1 - eps_w, 1 + eps_w]` or `[1 - eps_w[0], 1 + eps_w[1]]`.
     Values outside the mask, NaN included, have no effect. At `lam = 0` a weighting method returns `A` bit for bit and
     needs no teacher. ValueError for an unknown method or missing teacher log-probabilities.
     """
-    eps_low, eps_high = (eps_w, eps_w) if isinstance(eps_w, int | float) else eps_w
     everywhere_BT = torch.ones_like(mask, dtype=torch.bool)
     by_token = teacher_mask is not None and teacher_mask.dim() == 2
     inputs = CreditInputs(
@@ -57,18 +47,6 @@ def token_advantages(
         teacher_mask_B=everywhere_BT[:, 0] if teacher_mask is None or by_token else teacher_mask.bool(),
         teacher_mask_BT=teacher_mask.bool() if teacher_mask is not None and by_token else everywhere_BT,
         mask_BT=mask.bool(),
-    )
-    options = Options(
-        lam=lam,
-        eps_low=eps_low,
-        eps_high=eps_high,
-        normalise=normalise,
-        first_error=first_error,
-        negative_only=negative_only,
-        alpha=alpha,
-        delta_clip=delta_clip,
-        contrast_tau=contrast_tau,
-        contrast_threshold=contrast_threshold,
     )
     return assign_credit(method, inputs, options).advantages_BT
 

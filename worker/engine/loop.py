@@ -4,34 +4,25 @@ A resumed run is bit-identical: all randomness is a function of the seed and the
 """
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from backend.core.control import ControlSignal
-from backend.core.methods import TeacherKind, method_named
-from backend.core.settings.choices import Divergence
 from backend.core.statistics import SCORES, mean_interval
-from worker.engine.distributed import ProcessGroup
 from worker.engine.evaluation.evaluate import Evaluation, compare, evaluate, question_means
+from worker.engine.experiment import Experiment, TrainContext, make_train_context
 from worker.engine.faults import memory_errors_as_faults
-from worker.engine.model.policy import Policy
 from worker.engine.observer import Checkpoint, EvaluationReport, Observer, SharedObserver, StepReport
-from worker.engine.rollouts.prompts import LengthLimits, PromptBuilder
 from worker.engine.rollouts.reward import VerifierFaults, check_fault_share
-from worker.engine.rollouts.sampling import make_sampler
 from worker.engine.settings import Settings
-from worker.engine.step import TrainContext, take_step
-from worker.engine.teacher.contexts import make_context_builder
-from worker.engine.teacher.distillation import require_frozen_head
+from worker.engine.step import take_step
 from worker.engine.training import checkpoint
 from worker.engine.training.budget import budget_message, is_used_up, step_usage
 from worker.engine.training.checkpoint import Fingerprint, fingerprint, require_same_run
-from worker.engine.training.update import make_optimizer
 from worker.engine.training.watchdog import NoSignal, Watchdog
-from worker.engine.types import Ending, QuestionScores, Reward, Task
+from worker.engine.types import Ending, QuestionScores
 
 
 class Interrupted(Exception):  # noqa: N818 - a way for a run to end, not an error
@@ -42,41 +33,22 @@ class Interrupted(Exception):  # noqa: N818 - a way for a run to end, not an err
         self.ending = ending
 
 
-def run(
-    settings: Settings,
-    *,
-    policy: Policy,
-    tasks: Sequence[Task],
-    held_out: Sequence[Task],
-    reward: Reward,
-    observer: Observer,
-    resume: bytes | None,
-    teacher: Policy | None = None,
-    world: ProcessGroup = ProcessGroup.single(),
-) -> Ending:
+def run(experiment: Experiment, *, observer: Observer, resume: bytes | None) -> Ending:
     """Train the policy's live adapter, from the beginning or from a checkpoint's bytes.
 
-    Without held-out tasks there are no evaluations. `teacher` is the external model of a method that needs one
-    (`load_external_teacher`). ValueError, before any computation, when tasks and settings do not match (unknown method,
-    no tasks, a missing hint or too long a prompt, naming the row) or when the checkpoint belongs to another run (naming
-    the setting).
+    ValueError, before any computation, where the parts of the experiment do not match (`make_train_context`), or when
+    the checkpoint belongs to another run (naming the setting).
 
-    In a run of several processes each calls this with the same arguments and takes its share of the work; only the
+    In a run of several processes each calls this with its equal experiment and takes its share of the work; only the
     leader's observer is used. A checkpoint does not depend on the number of processes.
     """
-    observer = SharedObserver(observer, world)
-    context = make_train_context(
-        settings,
-        policy=policy,
-        teacher=teacher,
-        tasks=tasks,
-        held_out=held_out,
-        reward=reward,
-        observer=observer,
-        world=world,
-    )
+    settings, policy = experiment.settings, experiment.policy
+    observer = SharedObserver(observer, experiment.world)
+    context = make_train_context(experiment, observer=observer)
     state = TrainState(
-        context, Watchdog(settings, context.method), fingerprint(settings, tasks=tasks, held_out=held_out)
+        context,
+        Watchdog(settings, context.method),
+        fingerprint(settings, tasks=experiment.tasks, held_out=experiment.held_out),
     )
     if resume is not None:
         state.resume(resume)
@@ -194,56 +166,6 @@ def _train(state: TrainState) -> None:
     state.save()
 
 
-def make_train_context(
-    settings: Settings,
-    *,
-    policy: Policy,
-    teacher: Policy | None,
-    tasks: Sequence[Task],
-    held_out: Sequence[Task],
-    reward: Reward,
-    observer: Observer,
-    world: ProcessGroup,
-) -> TrainContext:
-    """Build the context that all steps share. ValueError, as in `run`, where tasks and settings do not match."""
-    if not tasks:
-        raise ValueError("there are no tasks to train on")
-    if settings.batch_size % world.size:
-        raise ValueError(
-            f"batch_size {settings.batch_size} cannot be divided evenly among {world.size} devices: use a multiple of "
-            f"{world.size}"
-        )
-    method = method_named(settings.method)
-    if settings.divergence != Divergence.SAMPLED and not method.distils:
-        raise ValueError(f"divergence {settings.divergence} needs a distilling method, got {method.name}")
-    if settings.divergence != Divergence.SAMPLED:
-        require_frozen_head(policy)
-    if (method.teacher is TeacherKind.EXTERNAL) != (teacher is not None):
-        raise ValueError(f"the method {method.name} {'does not use' if teacher else 'needs'} an external teacher model")
-    teacher = teacher or policy
-    max_positions = min(policy.max_positions, teacher.max_positions)
-    prompt_builder = PromptBuilder(
-        policy.tokenizer, LengthLimits.of(settings, max_positions=max_positions), policy.vision
-    )
-    context_builder = None
-    if method.needs_teacher(settings.lam, alpha=settings.alpha):
-        context_builder = make_context_builder(tasks, prompt_builder=prompt_builder, method=method, settings=settings)
-    return TrainContext(
-        settings=settings,
-        method=method,
-        policy=policy,
-        teacher=teacher,
-        optimizer=make_optimizer(policy, settings=settings),
-        prompts=[prompt_builder.prompt(task) for task in tasks],
-        sampler=make_sampler(policy, settings=settings),
-        eval_prompts=[prompt_builder.prompt(task) for task in held_out],
-        context_builder=context_builder,
-        reward=reward,
-        observer=observer,
-        world=world,
-    )
-
-
 def _check_control(observer: Observer) -> None:
     """Raise Interrupted when the observer requests a pause or a cancellation."""
     signal = observer.control_signal()
@@ -262,15 +184,7 @@ def _evaluate(state: TrainState, *, phase: Literal["baseline", "interim", "train
         return None
     settings, observer, start = context.settings, context.observer, time.perf_counter()
     with memory_errors_as_faults("evaluation"):
-        evaluation = evaluate(
-            context.policy,
-            context.eval_prompts,
-            sampler=context.sampler,
-            reward=context.reward,
-            settings=settings,
-            check_control=lambda: _check_control(observer),
-            world=context.world,
-        )
+        evaluation = evaluate(context, context.eval_prompts, check_control=lambda: _check_control(observer))
     check_fault_share(evaluation.fault_share, first_fault=evaluation.first_fault, limit=settings.max_error_share)
     report = _evaluation_report(
         evaluation,

@@ -4,7 +4,7 @@ Implements docs/rlsd.md section 1.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -12,10 +12,9 @@ from torch import Tensor
 from backend.core.methods import Method, TeacherKind
 from backend.core.settings.choices import Divergence, TeacherWeights
 from worker.engine.credit import lambda_at
-from worker.engine.distributed import ProcessGroup
+from worker.engine.experiment import TrainContext
 from worker.engine.measure import Stopwatch
-from worker.engine.model.policy import Policy
-from worker.engine.observer import Observer, StepReport
+from worker.engine.observer import StepReport
 from worker.engine.rollouts.collect import RolloutBatch, collect_rollouts
 from worker.engine.rollouts.logprobs import (
     MicroBatch,
@@ -24,40 +23,15 @@ from worker.engine.rollouts.logprobs import (
     shares_contexts,
     tokens_run,
 )
-from worker.engine.rollouts.prompts import Prompt
 from worker.engine.rollouts.rollouts import Rollouts
-from worker.engine.rollouts.sampler import Sampler
 from worker.engine.seeds import torch_generator
-from worker.engine.settings import Settings
-from worker.engine.teacher.contexts import TeacherContextBuilder, TeacherContexts
+from worker.engine.teacher.contexts import TeacherContexts
 from worker.engine.teacher.diagnostics import Diagnosis, diagnose, diagnosed_sequences
 from worker.engine.teacher.distillation import Distiller, divergence_options
 from worker.engine.teacher.reasoning import reasoning_mask
 from worker.engine.teacher.signals import Scorer, batch_contexts, contrast_logps, keep_with_context, teacher_logps
 from worker.engine.training.metrics import StepFacts, rollout_reports, sampled_share, step_costs, step_metrics
-from worker.engine.training.update import StepTensors, update_policy
-from worker.engine.types import Reward
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainContext:
-    """Models, data and settings of a run, constant over its steps."""
-
-    settings: Settings
-    method: Method
-    policy: Policy
-    teacher: Policy
-    """The teacher's network: the policy itself, or an external model."""
-    optimizer: torch.optim.AdamW
-    prompts: Sequence[Prompt]
-    sampler: Sampler
-    eval_prompts: Sequence[Prompt]
-    """Held out, never trained on."""
-    context_builder: TeacherContextBuilder | None
-    """None where the run needs no teacher."""
-    reward: Reward
-    observer: Observer
-    world: ProcessGroup
+from worker.engine.training.update import StepTensors, TrainBatch, update_policy
 
 
 def take_step(context: TrainContext, step: int) -> StepReport:
@@ -66,16 +40,7 @@ def take_step(context: TrainContext, step: int) -> StepReport:
     watch = Stopwatch(policy.device)
     lam = lambda_at(step, lam=settings.lam, decay_steps=settings.lambda_decay_steps)
 
-    rollout_batch = collect_rollouts(
-        policy,
-        context.prompts,
-        sampler=context.sampler,
-        reward=context.reward,
-        step=step,
-        settings=settings,
-        watch=watch,
-        world=world,
-    )
+    rollout_batch = collect_rollouts(context, context.prompts, step=step, watch=watch)
     rollouts = rollout_batch.rollouts
 
     with watch.phase("teacher"):
@@ -94,18 +59,8 @@ def take_step(context: TrainContext, step: int) -> StepReport:
         step_tensors = _step_tensors(context, rollout_batch, teacher_contexts, plan=plan)
         distiller = _distiller(context, teacher_contexts)
     with watch.phase("update"):
-        update = update_policy(
-            policy,
-            context.optimizer,
-            rollouts,
-            step_tensors,
-            plan=plan,
-            lam=lam,
-            step=step,
-            settings=settings,
-            distiller=distiller,
-            world=world,
-        )
+        batch = TrainBatch(rollouts=rollouts, step_tensors=step_tensors, plan=plan, lam=lam, distiller=distiller)
+        update = update_policy(policy, context.optimizer, batch, step=step, settings=settings, world=world)
         update = world.combine(update, own=own, all_rows=live)
         if step % settings.teacher_sync_steps == 0:
             policy.sync_snapshot()

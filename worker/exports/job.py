@@ -26,6 +26,7 @@ from backend.db.exports import Export
 from backend.db.jobs import Job
 from backend.db.training import Checkpoint
 from backend.errors import AppError
+from backend.jobs.checkpoints import trained_tokens
 from backend.jobs.exports import ExportFormat
 from backend.settings import settings as environment
 from worker.engine.export.equivalence import (
@@ -39,12 +40,12 @@ from worker.engine.export.equivalence import (
 from worker.engine.export.merging import (
     convert_model,
     copy_companions,
-    fill_adapter,
     merge_adapter,
     save_model,
 )
-from worker.engine.model.adapter_files import Adapter, adapter_from_archive
-from worker.engine.model.policy import load_policy
+from worker.engine.model.adapter_files import Adapter, adapter_from_archive, fill_adapter
+from worker.engine.model.policy import LIVE_ADAPTER
+from worker.engine.model.policy_loading import load_policy
 from worker.engine.settings import Settings
 from worker.engine.training.checkpoint import adapter_from_checkpoint
 from worker.engine.types import Task
@@ -52,7 +53,7 @@ from worker.exports.adapter_zip import write_archive
 from worker.exports.dtypes import DTYPES, Trial, another_may_agree, comparison_json, dtypes_to_try, stored_trial
 from worker.exports.gguf_converter import convert
 from worker.exports.model_card import export_card
-from worker.training.manifest import job_manifest, trained_tokens
+from worker.training.manifest import job_manifest
 from worker.training.prepare import (
     engine_settings,
     identity,
@@ -184,7 +185,7 @@ def _merge(order: ExportOrder, folder: Path, *, settings: Settings, native: str,
     base = identity(order.model, policy)
     _require_exportable(order, base=base, reads_images=reads_images)
     try:
-        fill_adapter(policy, order.adapter.tensors)
+        fill_adapter(policy, LIVE_ADAPTER, order.adapter.tensors)
         tokens = min(order.spec.max_completion_tokens, MAX_TOKENS)
         prompts = fitting_prompts(order.tasks, policy=policy, tokens=tokens)
         if not prompts:

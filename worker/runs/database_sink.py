@@ -7,10 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import delete, insert, literal, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import insert, select
 
 from backend import blobs
 from backend.core.control import ControlSignal
@@ -18,13 +16,12 @@ from backend.core.settings.spec import RlsdSettings
 from backend.datasets.rows.rows import load_rows
 from backend.db.base import Json, utc_now
 from backend.db.engine import transaction
-from backend.db.jobs import Job
-from backend.db.training import Checkpoint, Evaluation, Rollout, Step
-from backend.ids import new_id
-from backend.jobs import checks, control, events
+from backend.db.training import Evaluation, Rollout, Step
+from backend.jobs import checkpoints, checks, events
 from backend.jobs.checks import CheckName
-from backend.jobs.lease import Lease, held_job
+from backend.jobs.lease import HeldJob, Lease
 from backend.jobs.lifecycle import JobState
+from backend.storable import storable
 from backend.tracking.run import Figures, TrackedRun, flat
 from backend.tracking.whole import figures_of
 from backend.verifiers.record import ScoreRecord
@@ -32,16 +29,12 @@ from backend.verifiers.specs import parse_spec
 from worker.engine import observer
 from worker.engine.measure import device_name
 from worker.engine.model.policy import Policy
-from worker.engine.observer import Checkpoint as EngineCheckpoint
 from worker.engine.types import Ending
 from worker.exports.adapter_zip import write_adapter_zip
 from worker.faults import PAUSES, classify
-from worker.runs.run_job import PreparedJob
-from worker.training.manifest import base_name, job_manifest, trained_tokens
-from worker.training.prepare import identity, tasks_of
+from worker.training.manifest import base_name, job_manifest
+from worker.training.prepare import PreparedJob, identity, tasks_of
 
-KEPT_LAST = 2
-KEPT_BEST = 3
 MAX_TRACEBACK_CHARS = 8_000
 """Characters of a crash's traceback to keep."""
 PROGRESS_S = 5.0
@@ -61,38 +54,39 @@ class DatabaseSink:
         self._progress_at = time.monotonic()
 
     @contextmanager
-    def _held(self) -> Iterator[tuple[Session, Job]]:
-        """Yield a transaction and the job, which it locks."""
-        with transaction() as session:
-            job = held_job(session, self.lease)
-            job.progress_at = utc_now()
-            yield session, job
+    def _held(self) -> Iterator[HeldJob]:
+        """Yield the job, and record that its trainer is alive."""
+        with self.lease.held() as held:
+            held.job.progress_at = utc_now()
+            yield held
 
     def prepared(self) -> PreparedJob:
         """Read the job. Raises AppError or Fault if its rows do not fit its settings."""
-        with self._held() as (session, job):
-            rows = load_rows(session, job.training_file)
-            validation = None if job.validation_file is None else load_rows(session, job.validation_file)
+        with self._held() as held:
+            job = held.job
+            rows = load_rows(held.session, job.training_file)
+            validation = None if job.validation_file is None else load_rows(held.session, job.validation_file)
         spec, grader = RlsdSettings.model_validate(job.spec), parse_spec(job.grader)
         tasks, held_out = tasks_of(rows, spec=spec, verifier=grader, seed=job.seed, validation=validation)
         return PreparedJob(model=job.model, seed=job.seed, spec=spec, grader=grader, tasks=tasks, held_out=held_out)
 
     def tracked_as(self) -> TrackedRun:
-        with self._held() as (_, job):
+        with self._held() as held:
+            job = held.job
             about = {"model": job.model, "seed": job.seed, "training_file": job.training_file}
             return TrackedRun(id=job.id, name=job.suffix or job.id, settings=flat(about | job.spec))
 
     def is_due(self, check: CheckName) -> bool:
-        with self._held() as (session, job):
-            begun = session.scalar(select(Checkpoint.id).where(Checkpoint.job_id == job.id).limit(1))
-            return begun is None and checks.checks_of(job)[check] is None
+        with self._held() as held:
+            begun = checkpoints.exists(held.session, held.job.id)
+            return not begun and checks.checks_of(held.job)[check] is None
 
     def record_check(self, check: CheckName, result: Json) -> bool:
         """Record the result, and pause the job in the same transaction if it failed."""
-        with self._held() as (session, job):
-            checks.record(session, job, check=check, result=result)
-            if checks.pauses(result, on_failed_check=RlsdSettings.model_validate(job.spec).on_failed_check):
-                control.pause_held(session, self.lease, error=checks.pause_error(check, result))
+        with self._held() as held:
+            checks.record(held.session, held.job, check=check, result=result)
+            if checks.pauses(result, on_failed_check=RlsdSettings.model_validate(held.job.spec).on_failed_check):
+                held.pause(error=checks.pause_error(check, result))
                 return False
             return True
 
@@ -104,63 +98,52 @@ class DatabaseSink:
 
     def begin(self, policy: Policy) -> bytes | None:
         """Record that the job runs, and on which device."""
-        with self._held() as (session, job):
-            control.start_running(session, self.lease)
-            job.device_name = device_name(policy.device)
-            return _newest_checkpoint(session, job)
+        with self._held() as held:
+            held.job.device_name = device_name(policy.device)
+            return held.begin()
 
     def control_signal(self) -> ControlSignal:
-        with self._held() as (_, job):
-            requested = job.control_signal
+        with self._held() as held:
+            requested = held.job.control_signal
         stopping = requested == ControlSignal.RUN and self.stopping()
         return ControlSignal.PAUSE if stopping else ControlSignal(requested)
 
     def step(self, report: observer.StepReport) -> None:
-        with self._held() as (session, job):
+        with self._held() as held:
+            job = held.job
             job.step = report.step
             job.trained_tokens += int(report.metrics["update_tokens"])
-            session.add(Step(job_id=job.id, step=report.step, created_at=utc_now(), metrics=report.metrics))
-            session.execute(
+            held.session.add(Step(job_id=job.id, step=report.step, created_at=utc_now(), metrics=report.metrics))
+            held.session.execute(
                 insert(Rollout),
                 [
                     _rollout_row(rollout) | {"job_id": job.id, "step": report.step, "number": number}
                     for number, rollout in enumerate(report.rollouts)
                 ],
             )
-            events.announce(session, job.id)
+            events.announce(held.session, job.id)
 
     def evaluation(self, report: observer.EvaluationReport) -> None:
-        with self._held() as (session, job):
-            result = asdict(report)
-            session.merge(
-                Evaluation(job_id=job.id, step=report.step, phase=report.phase, created_at=utc_now(), result=result)
+        with self._held() as held:
+            held.session.merge(
+                Evaluation(
+                    job_id=held.job.id,
+                    step=report.step,
+                    phase=report.phase,
+                    created_at=utc_now(),
+                    result=asdict(report),
+                )
             )
-            events.record(
-                session,
-                job.id,
+            held.record(
                 code=f"evaluation.{report.phase}",
                 message=f"Held-out accuracy after {report.step} steps: {report.mean:.3f} "
                 f"[{report.low:.3f}, {report.high:.3f}], {report.n} questions, {report.k} samples each"
                 f"{report.left_out}.",
             )
 
-    def checkpoint(self, checkpoint: EngineCheckpoint) -> None:
-        with self._held() as (session, job):
-            blob = blobs.put(session, [checkpoint.data])
-            session.add(
-                Checkpoint(
-                    id=new_id("ftckpt"),
-                    job_id=job.id,
-                    step=checkpoint.step,
-                    created_at=utc_now(),
-                    sha256=blob.sha256,
-                    score=checkpoint.score,
-                )
-            )
-            session.flush()
-            job.futile_claims = 0
-            _prune(session, job.id)
-            events.announce(session, job.id)
+    def checkpoint(self, checkpoint: observer.Checkpoint) -> None:
+        with self._held() as held:
+            held.checkpoint(checkpoint.data, step=checkpoint.step, score=checkpoint.score)
 
     def figures(self) -> list[Figures]:
         """All figures of the job so far, by this trainer and earlier ones."""
@@ -173,28 +156,29 @@ class DatabaseSink:
         )
 
     def event(self, *, level: str, code: str, message: str) -> None:
-        with self._held() as (session, job):
-            events.record(session, job.id, code=code, message=message, level=level)
+        with self._held() as held:
+            held.record(code=code, message=message, level=level)
 
     def end(self, ending: Ending, *, policy: Policy, teacher: Policy | None, sandbox: Json) -> None:
         if ending is Ending.DONE:
             self._succeed(policy, teacher=teacher, sandbox=sandbox)
             return
-        with self._held() as (session, job):
+        with self._held() as held:
             if ending is Ending.CANCELLED:
-                control.finish(session, self.lease, JobState.CANCELLED)
+                held.end(JobState.CANCELLED)
             elif ending in PAUSES:
-                control.pause_held(session, self.lease, error=PAUSES[ending])
+                held.pause(error=PAUSES[ending])
             elif self.stopping():
-                control.release(session, job, why="The worker was stopped.", orderly=True)
+                held.release(why="The worker was stopped.", orderly=True)
             else:
-                control.pause_held(session, self.lease)
+                held.pause()
 
     def _succeed(self, policy: Policy, *, teacher: Policy | None, sandbox: Json) -> None:
         """Store the adapter and end the job, in one transaction."""
-        with self._held() as (session, job):
+        with self._held() as held:
+            job = held.job
             manifest = job_manifest(
-                session,
+                held.session,
                 job,
                 step=job.step,
                 base=identity(job.model, policy),
@@ -204,37 +188,33 @@ class DatabaseSink:
         with tempfile.TemporaryDirectory() as scratch:
             path = Path(scratch) / "adapter.zip"
             write_adapter_zip(policy, path, base_model=base_name(manifest), manifest=manifest)
-            with self._held() as (session, job), path.open("rb") as file:
-                blob = blobs.put(session, iter(lambda: file.read(blobs.CHUNK_BYTES), b""))
-                job.adapter_sha256 = blob.sha256
-                job.manifest = manifest
-                job.fine_tuned_model = job.adapter_name
-                _warn_if_nothing_learned(session, job)
-                control.finish(session, self.lease, JobState.SUCCEEDED)
+            with self._held() as held, path.open("rb") as file:
+                blob = blobs.put(held.session, iter(lambda: file.read(blobs.CHUNK_BYTES), b""))
+                held.job.adapter_sha256 = blob.sha256
+                held.job.manifest = manifest
+                held.job.fine_tuned_model = held.job.adapter_name
+                _warn_if_nothing_learned(held)
+                held.end(JobState.SUCCEEDED)
 
     def fail(self, error: Exception) -> Json:
         """End the job with the classified error, which is returned; its traceback goes to an event."""
         fault = classify(error)
         trace = "".join(traceback.format_exception(error))[-MAX_TRACEBACK_CHARS:]
-        with self._held() as (session, job):
-            events.record(
-                session,
-                job.id,
+        with self._held() as held:
+            held.record(
                 code="trainer.fault",
                 message=f"The trainer raised {type(error).__name__}.",
                 level="error",
-                data={"code": fault["code"], "traceback": _storable(trace)},
+                data={"code": fault["code"], "traceback": storable(trace)},
             )
-            control.finish(session, self.lease, JobState.FAILED, error=fault)
+            held.fail(fault)
         return fault
 
 
-def _warn_if_nothing_learned(session: Session, job: Job) -> None:
+def _warn_if_nothing_learned(held: HeldJob) -> None:
     """Warn if no completion of any step had a signal: the adapter then has no effect."""
-    if job.trained_tokens == 0:
-        events.record(
-            session,
-            job.id,
+    if held.job.trained_tokens == 0:
+        held.record(
             code="nothing_learned",
             level="warn",
             message="Nothing was learned, and the adapter has no effect: no completion of any step had a training "
@@ -243,69 +223,16 @@ def _warn_if_nothing_learned(session: Session, job: Job) -> None:
         )
 
 
-def _newest_checkpoint(session: Session, job: Job) -> bytes | None:
-    """Return the newest checkpoint and delete all reports of later steps; None if there is no checkpoint."""
-    checkpoint = session.scalar(
-        select(Checkpoint)
-        .where(Checkpoint.job_id == job.id)
-        .order_by(Checkpoint.step.desc(), Checkpoint.created_at.desc())
-        .limit(1)
-    )
-    step = 0 if checkpoint is None else checkpoint.step
-    for table in (Step, Rollout):
-        session.execute(delete(table).where(table.job_id == job.id, table.step > step))
-    beyond = or_(literal(checkpoint is None), Evaluation.step > step, Evaluation.phase == "trained")
-    session.execute(delete(Evaluation).where(Evaluation.job_id == job.id, beyond))
-    job.step = step
-    job.trained_tokens = trained_tokens(session, job.id, step=step)
-    if checkpoint is None:
-        return None
-    events.record(
-        session,
-        job.id,
-        code=events.RESUMED,
-        message=f"Resuming from the checkpoint of step {step}.",
-        data={"step": step},
-    )
-    return blobs.read(session, checkpoint.sha256)
-
-
 def _rollout_row(rollout: observer.RolloutReport) -> dict[str, object]:
     record = rollout.record
     assert isinstance(record, ScoreRecord)
     return {
         "row": rollout.row,
         "sample": rollout.sample,
-        "completion": _storable(rollout.completion),
-        "record": _storable(record.to_json()),
+        "completion": storable(rollout.completion),
+        "record": storable(record.to_json()),
         "advantage": rollout.advantage,
         "truncated": rollout.truncated,
         "has_tokens": rollout.tokens is not None,
-        "tokens": None if rollout.tokens is None else _storable(asdict(rollout.tokens)),
+        "tokens": None if rollout.tokens is None else storable(asdict(rollout.tokens)),
     }
-
-
-def _storable(value: Any) -> Any:
-    """Replace NUL characters by U+FFFD: Postgres stores them neither in text nor in JSON."""
-    if isinstance(value, str):
-        return value.replace("\x00", "\ufffd")
-    if isinstance(value, dict):
-        return {key: _storable(inner) for key, inner in value.items()}
-    return [_storable(inner) for inner in value] if isinstance(value, list | tuple) else value
-
-
-def _prune(session: Session, job_id: str) -> None:
-    """Delete all checkpoints, with their blobs, except the last ones and the best by held-out score."""
-    newest_first = (
-        select(Checkpoint)
-        .where(Checkpoint.job_id == job_id)
-        .order_by(Checkpoint.step.desc(), Checkpoint.created_at.desc())
-    )
-    found = session.scalars(newest_first).all()
-    best = sorted((c for c in found if c.score is not None), key=lambda c: (-(c.score or 0.0), -c.step))[:KEPT_BEST]
-    kept = {c.id for c in [*found[:KEPT_LAST], *best]}
-    for checkpoint in found:
-        if checkpoint.id not in kept:
-            session.delete(checkpoint)
-            session.flush()
-            blobs.drop_unused(session, checkpoint.sha256)

@@ -23,9 +23,8 @@ from worker.engine.training.checkpoint import unpack
 from worker.engine.types import Ending
 from worker.exports.adapter_zip import write_adapter_zip
 from worker.faults import PAUSES
-from worker.runs.run_job import PreparedJob
 from worker.training.manifest import base_name, build_manifest, file_sha256
-from worker.training.prepare import identity
+from worker.training.prepare import PreparedJob, identity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

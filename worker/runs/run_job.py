@@ -1,35 +1,29 @@
 """Runs a job: its checks, the training, the end. Queued jobs and `rlsd train` differ in the sink that records them."""
 
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Protocol
 
-from backend.core.settings.spec import RlsdSettings
 from backend.db.base import Json
 from backend.settings import settings as environment
 from backend.tracking.choice import enabled_trackers
 from backend.tracking.run import TrackedRun
-from backend.verifiers.specs import Spec
 from worker.checks.before_training import CheckRecord, run_check, self_check
 from worker.checks.preflight import preflight_step
 from worker.engine import loop
+from worker.engine.experiment import Experiment
 from worker.engine.model.policy import Policy
-from worker.engine.types import Ending, Task
+from worker.engine.types import Ending
 from worker.sandbox.pool import Sandbox
-from worker.training.prepare import engine_settings, load_shared, load_teacher, sandboxed_reward, use_threads
+from worker.training.prepare import (
+    PreparedJob,
+    engine_settings,
+    load_shared,
+    load_teacher,
+    sandboxed_reward,
+    use_threads,
+)
 from worker.training.process_group import join_process_group
 from worker.training.tracking import RecordingObserver, tracked
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PreparedJob:
-    """A job with its rows read and its settings resolved."""
-
-    model: str
-    seed: int
-    spec: RlsdSettings
-    grader: Spec
-    tasks: list[Task]
-    held_out: list[Task]
 
 
 class Sink(RecordingObserver, CheckRecord, Protocol):
@@ -54,31 +48,30 @@ def run_job(job: PreparedJob, sink: Sink) -> None:
     use_threads(processes=spec.devices)
     settings = engine_settings(spec, seed=job.seed)
     with join_process_group(processes=spec.devices, device=spec.device) as world, Sandbox() as sandbox:
-        verifier_check = self_check(job.tasks, spec=spec, verifier=job.grader, sandbox=sandbox)
+        verifier_check = self_check(job, sandbox=sandbox)
         if not run_check(verifier_check, sink, world=world):  # before the model, which may take minutes
             return
         policy, world = load_shared(job.model, settings=settings, world=world)
-        reward = sandboxed_reward(sandbox, job.grader)
-        preflight = preflight_step(
-            settings, spec=spec, policy=policy, tasks=job.tasks, reward=reward, progress=sink.progress, world=world
+        experiment = Experiment(
+            settings=settings,
+            policy=policy,
+            tasks=job.tasks,
+            held_out=job.held_out,
+            reward=sandboxed_reward(sandbox, job.grader),
+            world=world,
         )
+        preflight = preflight_step(experiment, spec=spec, progress=sink.progress)
         if not run_check(preflight, sink, world=world):
             return
         teacher = load_teacher(spec, settings=settings, student=policy)
         trackers = enabled_trackers(environment()) if world.is_leader else {}
         with tracked(sink, trackers, run=sink.tracked_as()) as observer:
             ending = loop.run(
-                settings,
-                policy=policy,
-                tasks=job.tasks,
-                held_out=job.held_out,
-                reward=reward,
+                replace(experiment, teacher=teacher),
                 observer=observer,
                 resume=world.broadcast(
                     sink.begin(policy) if world.is_leader else None
                 ),  # no reference is kept here: the checkpoint is large
-                teacher=teacher,
-                world=world,
             )
             observer.close(ending)
         if world.is_leader:

@@ -29,7 +29,7 @@ from worker.sandbox.server import Confinement, End, GradingAttempt, SandboxServe
 
 __all__ = ["Sample", "Sandbox", "Spec"]
 
-_ROW_FAILURES = {End.ROW_TIMEOUT, End.DIED, End.FORGED}
+_ROW_FAILURES = {End.ROW_TIMEOUT, End.CRASHED, End.INVALID_RESULTS}
 _MAX_LOSSES_PER_ROW = 2
 _MAX_SERVERS = 4
 """Servers at a time, each with different libraries preloaded. The one without libraries is never evicted."""
@@ -195,7 +195,7 @@ class Sandbox:
             if attempt.end not in _ROW_FAILURES:
                 timeouts = 0
                 continue
-            if attempt.end is End.FORGED and not isolated:  # the forging row is not known
+            if attempt.end is End.INVALID_RESULTS and not isolated:  # the row at fault is not known
                 isolated, size = True, 1
                 self._replace_server(preload)
                 continue

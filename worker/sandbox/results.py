@@ -4,6 +4,7 @@ import json
 import math
 from typing import Any
 
+from backend.storable import storable
 from backend.verifiers.record import ScoreRecord, ScoreStatus
 from worker.sandbox import frames
 from worker.sandbox.policy import COMPONENT_NAME_CHARS, COMPONENTS, REASON_CHARS, STDOUT_CHARS
@@ -50,7 +51,7 @@ def _milliseconds(value: object) -> float:
 
 
 def _text(value: object, *, limit: int) -> str:
-    """Truncate the text, and replace NUL and lone surrogates, which the database rejects."""
+    """Truncate the text to what can be stored."""
     if type(value) is not str:
         raise TypeError("not a text")
-    return value[:limit].replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+    return str(storable(value[:limit]))

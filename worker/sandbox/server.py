@@ -38,15 +38,15 @@ class End(StrEnum):
 
     COMPLETE = "complete"
     """Every row has its record."""
-    LEFT = "left"
+    FAULTY_ROW = "faulty_row"
     """The process answered a faulty row and exited; the rows after it must be sent again."""
     ROW_TIMEOUT = "row_timeout"
     """The row in progress passed its deadline."""
     BATCH_TIMEOUT = "batch_timeout"
     """The process passed the batch's deadline after at least one row; the row in progress is not to blame."""
-    DIED = "died"
+    CRASHED = "crashed"
     """The process ended in the middle of a row."""
-    FORGED = "forged"
+    INVALID_RESULTS = "invalid_results"
     """The process wrote invalid results: none of its rows is trusted."""
     CALL_FAILED = "call_failed"
     """One call for all rows returned no scores; they must be sent one by one."""
@@ -254,7 +254,7 @@ class SandboxServer:
                         row_deadline = time.monotonic() + self._limits.row_timeout_s
             except frames.FrameError as error:
                 self._kill()
-                return GradingAttempt([], End.FORGED, f"the verifier wrote to the result pipe: {error}")
+                return GradingAttempt([], End.INVALID_RESULTS, f"the verifier wrote to the result pipe: {error}")
             if results.complete and not wait_for_exit:
                 return GradingAttempt(results.records, End.COMPLETE)
 
@@ -271,18 +271,18 @@ class SandboxServer:
         except TimeoutError:
             self._kill()
             reason = "the verifier closed the result pipe and went on"
-            return GradingAttempt(results.before_last(), End.DIED, reason, results.if_stopped)
+            return GradingAttempt(results.before_last(), End.CRASHED, reason, results.if_stopped)
         assert exit_info is not None
         status, peak_kib = exit_info
         code = os.waitstatus_to_exitcode(status)
         if not unfinished and code == 0 and results.complete:
             return GradingAttempt(records, End.COMPLETE)
         if not unfinished and code == host.EXIT_AFTER_FAULTY_ROW and records:
-            return GradingAttempt(records, End.COMPLETE if results.complete else End.LEFT)
+            return GradingAttempt(records, End.COMPLETE if results.complete else End.FAULTY_ROW)
         if not unfinished and code == host.EXIT_CALL_FAILED and results.count > 1 and not records:
             return GradingAttempt([], End.CALL_FAILED)
         reason = _death_reason(status, peak_kib=peak_kib)
-        return GradingAttempt(results.before_last(), End.DIED, reason, results.if_stopped)
+        return GradingAttempt(results.before_last(), End.CRASHED, reason, results.if_stopped)
 
     def _kill(self) -> None:
         """Kill the child, not the server, and wait until it has exited."""

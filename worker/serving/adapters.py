@@ -6,16 +6,16 @@ PEFT stores them next to each other in each layer. If all rows share one, it is 
 
 import warnings
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
 from peft import PeftModel, get_peft_model
 from peft.tuners.lora.layer import LoraLayer
-from torch import Tensor, nn
+from torch import nn
 
-from worker.engine.model.adapter_files import Adapter
+from worker.engine.model.adapter_files import Adapter, fill_adapter
 from worker.engine.model.lora import FusedLoraLinear
 from worker.engine.model.policy import Policy
 
@@ -57,7 +57,7 @@ class AdaptedBase:
         self._adapters[name] = None
         self._active = None
         try:
-            self._load_weights(name, adapter.tensors)
+            fill_adapter(replace(self.policy, model=self._peft), name, adapter.tensors)
         except ValueError:
             self._evict(name)
             raise
@@ -78,14 +78,6 @@ class AdaptedBase:
         if only is not None and only != self._active:
             self._peft.base_model.set_adapter(only, inference_mode=True)
             self._active = only
-
-    def _load_weights(self, name: str, tensors: Mapping[str, Tensor]) -> None:
-        parameters = replace(self.policy, model=self._peft).adapter(name)
-        if {key: value.shape for key, value in parameters.items()} != {key: t.shape for key, t in tensors.items()}:
-            raise ValueError("the adapter was trained for another model")
-        with torch.no_grad():
-            for key, parameter in parameters.items():
-                parameter.copy_(tensors[key])
 
     def _evict(self, name: str) -> None:
         assert self._peft is not None

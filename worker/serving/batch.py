@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers.cache_utils import DynamicCache
 
 from worker.engine.faults import not_a_probability
-from worker.engine.rollouts.kv_cache import concat_rows, drop_left_columns, keep_rows, reallocate, supports_concat
+from worker.engine.rollouts.kv_cache import concat_rows, drop_left_columns, keep_rows, reserve, supports_concat
 from worker.engine.rollouts.prompts import Context
 from worker.engine.rollouts.transformers_sampler import inverse_cdf_sample, prefill
 from worker.serving.adapters import AdaptedBase
@@ -147,7 +147,7 @@ class Batch:
         if rows is None:
             return
         if rows.free_columns == 0:
-            reallocate(rows.cache, extra_tokens=CACHE_BLOCK)
+            reserve(rows.cache, extra_tokens=CACHE_BLOCK)
             rows.free_columns = CACHE_BLOCK
         rows.attention_BL = torch.nn.functional.pad(rows.attention_BL, (0, 1), value=True)
         self.base.use([slot.adapter for slot in rows.slots])

@@ -6,25 +6,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.db.base import Json
 from backend.db.files import File
 from backend.db.jobs import Job
-from backend.db.training import Evaluation, Step
+from backend.db.training import Evaluation
+from backend.jobs.checkpoints import trained_tokens
 from backend.jobs.checks import checks_of
 from backend.settings import REPOSITORY
 from backend.settings import settings as environment
 from backend.verifiers.specs import parse_spec, spec_hash
 from worker.engine.model.policy import Policy
-
-
-def trained_tokens(session: Session, job_id: str, *, step: int) -> int:
-    """Sum the tokens of all updates up to this step."""
-    tokens = func.sum(Step.metrics["update_tokens"].as_float())
-    return int(session.scalar(select(tokens).where(Step.job_id == job_id, Step.step <= step)) or 0)
-
 
 PACKAGES = ("torch", "transformers", "peft", "safetensors", "numpy", "scipy", "pillow")
 FORMAT = 1

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,7 +19,8 @@ from backend.verifiers.templates import Sample
 from worker.engine.distributed import ProcessGroup
 from worker.engine.faults import Fault, FaultCode
 from worker.engine.model.assets import ModelAssets, load_assets, require_chat_template
-from worker.engine.model.policy import Policy, load_external_teacher, load_policy, load_untrained
+from worker.engine.model.policy import Policy
+from worker.engine.model.policy_loading import load_external_teacher, load_policy, load_untrained
 from worker.engine.model.sharding import shard
 from worker.engine.rollouts.chat_template import ChatTemplateError, Message, folded
 from worker.engine.settings import Settings
@@ -26,6 +28,18 @@ from worker.engine.types import Completion, Reward, Score, Task
 from worker.faults import classify
 from worker.sandbox.pool import Sandbox
 from worker.training.manifest import model_identity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedJob:
+    """A job with its rows read and its settings resolved."""
+
+    model: str
+    seed: int
+    spec: RlsdSettings
+    grader: Spec
+    tasks: list[Task]
+    held_out: list[Task]
 
 
 def use_threads(*, processes: int) -> None:

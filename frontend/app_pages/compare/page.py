@@ -1,10 +1,11 @@
 """Compare training methods or jobs: `?comparison=cmp-…`, `?jobs=a,b`, or a new comparison."""
 
 from collections.abc import Callable
+from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from frontend.api import ApiError
+from frontend.api import ApiError, Client
 from frontend.api.types import ComparisonObject, JobObject
 from frontend.app_pages.compare import form as comparison_form
 from frontend.app_pages.compare import view as comparison_view
@@ -24,10 +25,8 @@ MOST_JOBS = 12
 OFFERED_JOBS = 50
 RESULT, CURVES, SETTINGS, RUNS, ASK = "Result", "Curves", "Differences", "Runs", "Try"
 
-client, zone = state.client(), state.zone()
 
-
-def listing() -> None:
+def listing(client: Client, *, zone: ZoneInfo) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.title("Compare", anchor=False, width="stretch")
         if rights.button(client, "New comparison", type="primary", icon=":material/add:"):
@@ -36,24 +35,24 @@ def listing() -> None:
         "Train the same model with several methods, on the same questions and with the same budget, to see which "
         "method is better, and how certain that is."
     )
-    comparisons()
+    comparisons(client, zone=zone)
     st.subheader("Compare jobs", anchor=False)
-    any_jobs()
+    any_jobs(client, zone=zone)
 
 
 @st.fragment(run_every=TICK_S)
-def comparisons() -> None:
+def comparisons(client: Client, *, zone: ZoneInfo) -> None:
     after = paging.after()
     with problems.page_guard():
         page = client.comparisons(after=after)
         for comparison in page["data"]:
-            row(comparison)
+            row(comparison, zone=zone)
         if not page["data"]:
             st.info("No comparisons yet." if after is None else "No more comparisons.", icon=":material/inbox:")
         paging.turn(page, first="Newest", further="Older")
 
 
-def row(comparison: ComparisonObject) -> None:
+def row(comparison: ComparisonObject, *, zone: ZoneInfo) -> None:
     ended = sum(run["status"] in ENDED for run in comparison["runs"])
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"row_{comparison['id']}"):
         with st.container(width="stretch", gap=None):
@@ -78,7 +77,7 @@ def badge(*, running: bool) -> None:
     )
 
 
-def any_jobs() -> None:
+def any_jobs(client: Client, *, zone: ZoneInfo) -> None:
     jobs: list[JobObject] = client.jobs(limit=OFFERED_JOBS)["data"]
     if len(jobs) < 2:
         st.caption("With at least two jobs, you can compare them here.")
@@ -99,7 +98,7 @@ def any_jobs() -> None:
             st.switch_page(PAGE, query_params={"jobs": ",".join(chosen)})
 
 
-def feed_of(wanted: str, *, jobs: list[str]) -> ComparisonFeed:
+def feed_of(client: Client, wanted: str, *, jobs: list[str]) -> ComparisonFeed:
     """Return the feed of this page; a new one for another comparison."""
     feed: ComparisonFeed | None = st.session_state.get(FEED)
     if feed is None or feed.key != wanted:
@@ -109,23 +108,23 @@ def feed_of(wanted: str, *, jobs: list[str]) -> ComparisonFeed:
     return feed
 
 
-def live_head(wanted: str, jobs: list[str]) -> None:
+def live_head(client: Client, wanted: str, jobs: list[str], *, zone: ZoneInfo) -> None:
     """Update the feed and show the progress; redrawn each tick while a run is active."""
-    feed = feed_of(wanted, jobs=jobs)
+    feed = feed_of(client, wanted, jobs=jobs)
     try:
         feed.tick(client)
     except ApiError as error:
         problems.show(error)
         st.caption("The page shows the last known state and keeps trying to connect.")
-    head(feed)
+    head(client, feed, zone=zone)
     if feed.settled and st.session_state.get(MOVED):
         st.session_state[MOVED] = False
         st.rerun()
 
 
-def live_tab(tab: str, wanted: str, jobs: list[str]) -> None:
+def live_tab(client: Client, tab: str, wanted: str, jobs: list[str]) -> None:
     """Show the chosen tab with the data that the head has read."""
-    feed = feed_of(wanted, jobs=jobs)
+    feed = feed_of(client, wanted, jobs=jobs)
     with problems.shown():
         if tab == RESULT:
             comparison_view.result(feed)
@@ -135,12 +134,12 @@ def live_tab(tab: str, wanted: str, jobs: list[str]) -> None:
             comparison_view.runs(feed)
 
 
-def view(wanted: str, jobs: list[str]) -> None:
-    feed = feed_of(wanted, jobs=jobs)
+def view(client: Client, wanted: str, jobs: list[str], *, zone: ZoneInfo) -> None:
+    feed = feed_of(client, wanted, jobs=jobs)
     st.session_state[MOVED] = not feed.settled
     asking = st.query_params.get("view") == ASK  # redrawing would interrupt the answers
     tick_s = None if feed.settled or asking else TICK_S
-    st.fragment(live_head, run_every=tick_s)(wanted, jobs)
+    st.fragment(live_head, run_every=tick_s)(client, wanted, jobs, zone=zone)
     tab = tabs.choice("Show", [RESULT, CURVES, SETTINGS, RUNS, ASK])
     with problems.shown():
         if tab == ASK:
@@ -148,10 +147,10 @@ def view(wanted: str, jobs: list[str]) -> None:
         elif tab == SETTINGS:
             comparison_view.differences(feed, client)
         else:
-            st.fragment(live_tab, run_every=tick_s)(tab, wanted, jobs)
+            st.fragment(live_tab, run_every=tick_s)(client, tab, wanted, jobs)
 
 
-def head(feed: ComparisonFeed) -> None:
+def head(client: Client, feed: ComparisonFeed, *, zone: ZoneInfo) -> None:
     comparison = feed.comparison
     if comparison is None:
         st.title("Compare jobs", anchor=False)
@@ -209,17 +208,23 @@ def call_and_rerun(call: Callable[[], object], *, then: Callable[[], None]) -> N
     st.rerun()
 
 
-chosen = state.address("comparison")
-jobs = [job for job in (state.address("jobs") or "").split(",") if job]
-if chosen is None and not jobs:
-    listing()
-else:
-    links.within(PAGE, "All comparisons", icon=":material/arrow_back:", key="all_comparisons")
-    if chosen == NEW:
-        st.title("New comparison", anchor=False)
-        st.write(
-            "Each method trains the same base model on the same questions. Then all are compared with one of them."
-        )
-        comparison_form.show(client)
+def page() -> None:
+    client, zone = state.client(), state.zone()
+    chosen = state.address("comparison")
+    jobs = [job for job in (state.address("jobs") or "").split(",") if job]
+    if chosen is None and not jobs:
+        listing(client, zone=zone)
     else:
-        view(chosen or ",".join(jobs), [] if chosen else jobs)
+        links.within(PAGE, "All comparisons", icon=":material/arrow_back:", key="all_comparisons")
+        if chosen == NEW:
+            st.title("New comparison", anchor=False)
+            st.write(
+                "Each method trains the same base model on the same questions. Then all are compared with one of them."
+            )
+            comparison_form.show(client)
+        else:
+            view(client, chosen or ",".join(jobs), [] if chosen else jobs, zone=zone)
+
+
+if __name__ == "__main__":
+    page()

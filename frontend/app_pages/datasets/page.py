@@ -1,8 +1,10 @@
 """Datasets: upload, list, and one dataset with its report and rows (`?dataset=file-…`)."""
 
+from zoneinfo import ZoneInfo
+
 import streamlit as st
 
-from frontend.api import ApiError
+from frontend.api import ApiError, Client
 from frontend.api.types import FileObject, FileReport
 from frontend.app_pages.datasets import progress, upload, versions
 from frontend.app_pages.datasets import report as report_view
@@ -14,10 +16,8 @@ from frontend.words import markdown, units
 
 PAGE = 20
 
-client, zone = state.client(), state.zone()
 
-
-def listing() -> None:
+def listing(client: Client, *, zone: ZoneInfo) -> None:
     st.title("Datasets", anchor=False)
     st.write("A dataset is a table of tasks: questions for the model, and their right answers. Training uses its rows.")
     stored = upload.card(client)
@@ -51,25 +51,25 @@ def listing() -> None:
         links.within("app_pages/datasets/page.py", "Older", icon=":material/chevron_right:", key="older", after=older)
 
 
-def one(file_id: str) -> None:
+def one(client: Client, file_id: str, *, zone: ZoneInfo) -> None:
     links.within("app_pages/datasets/page.py", "All datasets", icon=":material/arrow_back:", key="all_datasets")
     file = client.file(file_id)
     st.title(file["filename"], anchor=False)
     st.caption(f"Uploaded {units.moment(file['created_at'], zone)}.")
     if progress.show_if_unread(client, file):
         if file["status"] == "error" and rights.button(client, "Delete", icon=":material/delete:", key="delete_unread"):
-            delete(file_id)
+            delete(client, file_id)
         return
     report = client.file_report(file_id)
     versions.show_origin(file)
-    actions(file)
+    actions(client, file)
     figures(file, report)
     report_view.panel(client, file, report)
     dataset_rows.panel(client, file, report)
     versions.panel(client, file, zone=zone)
 
 
-def actions(file: FileObject) -> None:
+def actions(client: Client, file: FileObject) -> None:
     with st.container(horizontal=True):
         if rights.button(client, "Train with this dataset", type="primary", icon=":material/add_circle:"):
             st.switch_page("app_pages/new_job/page.py", query_params={"dataset": file["id"]})
@@ -83,10 +83,10 @@ def actions(file: FileObject) -> None:
         with rights.popover(client, "Delete", icon=":material/delete:"):
             st.write("The file and its rows are deleted for everyone. This cannot be undone.")
             if st.button("Delete permanently", type="primary", key="delete_file"):
-                delete(file["id"])
+                delete(client, file["id"])
 
 
-def delete(file_id: str) -> None:
+def delete(client: Client, file_id: str) -> None:
     try:
         client.delete_file(file_id)
     except ApiError as error:
@@ -124,8 +124,14 @@ def columns_read(report: FileReport) -> str:
     return f"Read: {', '.join(parts)}." if parts else ""
 
 
-chosen = state.address("dataset")
-if chosen:
-    one(chosen)
-else:
-    listing()
+def page() -> None:
+    client, zone = state.client(), state.zone()
+    chosen = state.address("dataset")
+    if chosen:
+        one(client, chosen, zone=zone)
+    else:
+        listing(client, zone=zone)
+
+
+if __name__ == "__main__":
+    page()

@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Sequence
+from zoneinfo import ZoneInfo
 
 import streamlit as st
 
+from frontend.api import Client
 from frontend.api.types import FileObject, JobObject, VerifierObject
 from frontend.app_pages.home.alerts import Alert, find_alerts
 from frontend.app_pages.home.feed import TICK_S, HomeFeed
@@ -21,8 +23,6 @@ MOVING_SHOWN, ENDED_SHOWN = 10, 3
 A_YEAR_DAYS = 366
 MORE_THAN_TOUR = 3
 """One more than the files that the tour leaves, so that one of the user's own is among them."""
-
-client, zone = state.client(), state.zone()
 
 
 def steps_to_adapter(
@@ -74,7 +74,7 @@ def show_alerts(found: Sequence[Alert]) -> None:
 
 
 @st.fragment(run_every=TICK_S)
-def now() -> None:
+def now(client: Client, *, zone: ZoneInfo) -> None:
     """Show alerts, running jobs and ended jobs; two requests every four seconds."""
     feed: HomeFeed = st.session_state[FEED]
     with problems.shown():
@@ -101,23 +101,29 @@ def now() -> None:
             job_table.rows(feed.ended[:ENDED_SHOWN], zone=zone)
 
 
-st.title("Home", anchor=False)
-st.write("From your data and your rule to a better model in four steps, all on your own machine.")
-files, verifiers = client.files(limit=MORE_THAN_TOUR)["data"], client.verifiers(limit=MORE_THAN_TOUR)["data"]
-newest: list[JobObject] = client.jobs(limit=NEWEST_JOBS)["data"]
-succeeded: list[JobObject] = client.jobs(limit=NEWEST_JOBS, status=["succeeded"])["data"]
-of_tour = {job["fine_tuned_model"] for job in succeeded if is_tour(job)}
-steps_to_adapter(
-    [file for file in files if file["filename"] not in starter.FILES],
-    [verifier for verifier in verifiers if verifier["name"] != starter.VERIFIER],
-    trained=any(not is_tour(job) for job in succeeded),
-    used=any(
-        model.startswith("ft:") and model.partition(":ckpt-")[0] not in of_tour
-        for model in client.models_used(days=A_YEAR_DAYS)
-    ),
-)
-toured = next((job for job in newest if is_tour(job) and job["status"] not in ("failed", "cancelled")), None)
-if toured is None and not succeeded:
-    tour.offer(client)
-st.session_state[FEED] = HomeFeed(is_admin=rights.role(client) == "admin")
-now()
+def page() -> None:
+    client, zone = state.client(), state.zone()
+    st.title("Home", anchor=False)
+    st.write("From your data and your rule to a better model in four steps, all on your own machine.")
+    files, verifiers = client.files(limit=MORE_THAN_TOUR)["data"], client.verifiers(limit=MORE_THAN_TOUR)["data"]
+    newest: list[JobObject] = client.jobs(limit=NEWEST_JOBS)["data"]
+    succeeded: list[JobObject] = client.jobs(limit=NEWEST_JOBS, status=["succeeded"])["data"]
+    of_tour = {job["fine_tuned_model"] for job in succeeded if is_tour(job)}
+    steps_to_adapter(
+        [file for file in files if file["filename"] not in starter.FILES],
+        [verifier for verifier in verifiers if verifier["name"] != starter.VERIFIER],
+        trained=any(not is_tour(job) for job in succeeded),
+        used=any(
+            model.startswith("ft:") and model.partition(":ckpt-")[0] not in of_tour
+            for model in client.models_used(days=A_YEAR_DAYS)
+        ),
+    )
+    toured = next((job for job in newest if is_tour(job) and job["status"] not in ("failed", "cancelled")), None)
+    if toured is None and not succeeded:
+        tour.offer(client)
+    st.session_state[FEED] = HomeFeed(is_admin=rights.role(client) == "admin")
+    now(client, zone=zone)
+
+
+if __name__ == "__main__":
+    page()

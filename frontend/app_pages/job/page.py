@@ -1,8 +1,10 @@
 """One job (`?job=ftjob-…`): live while it runs, complete when it has ended."""
 
+from zoneinfo import ZoneInfo
+
 import streamlit as st
 
-from frontend.api import ApiError
+from frontend.api import ApiError, Client
 from frontend.app_pages.job import checkpoints, curves, events, head, leakage_panel, learned_rows, rescore, rollouts
 from frontend.app_pages.job import settings as job_settings
 from frontend.components import downloads, tour
@@ -17,10 +19,8 @@ CURVES, RESCORE, CHECKPOINTS, DOWNLOADS = "More curves", "Re-score", "Checkpoint
 EVENTS, SETTINGS = "Events", "Settings"
 TABS = (LEARNING, COMPLETIONS, ROWS, LEAKAGE, CURVES, RESCORE, CHECKPOINTS, DOWNLOADS, EVENTS, SETTINGS)
 
-client, zone = state.client(), state.zone()
 
-
-def open_feed(job_id: str) -> JobFeed:
+def open_feed(client: Client, job_id: str) -> JobFeed:
     """Return the feed of this page: a new one for another job, or the old one with its state due to be read."""
     st.session_state.pop(rescore.VERIFIERS, None)
     feed: JobFeed | None = st.session_state.get(FEED)
@@ -33,7 +33,7 @@ def open_feed(job_id: str) -> JobFeed:
     return feed
 
 
-def live() -> None:
+def live(client: Client, *, zone: ZoneInfo) -> None:
     """Show the head and the chosen tab; redrawn each tick while the job runs."""
     feed: JobFeed = st.session_state[FEED]
     try:
@@ -80,13 +80,19 @@ def learning(feed: JobFeed) -> None:
         verdict(feed.evaluations, job=feed.job)
 
 
-chosen = state.address("job")
-if chosen is None:
-    st.title("Job", anchor=False)
-    st.info("No job is selected.", icon=":material/info:")
-    st.page_link("app_pages/jobs/page.py", label="All jobs", icon=":material/list_alt:")
-else:
-    st.page_link("app_pages/jobs/page.py", label="All jobs", icon=":material/arrow_back:")
-    opened = open_feed(chosen)
-    st.session_state["job_was_moving"] = not opened.settled
-    st.fragment(live, run_every=None if opened.settled else TICK_S)()
+def page() -> None:
+    client, zone = state.client(), state.zone()
+    chosen = state.address("job")
+    if chosen is None:
+        st.title("Job", anchor=False)
+        st.info("No job is selected.", icon=":material/info:")
+        st.page_link("app_pages/jobs/page.py", label="All jobs", icon=":material/list_alt:")
+    else:
+        st.page_link("app_pages/jobs/page.py", label="All jobs", icon=":material/arrow_back:")
+        opened = open_feed(client, chosen)
+        st.session_state["job_was_moving"] = not opened.settled
+        st.fragment(live, run_every=None if opened.settled else TICK_S)(client, zone=zone)
+
+
+if __name__ == "__main__":
+    page()

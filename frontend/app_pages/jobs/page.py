@@ -1,9 +1,11 @@
 """All jobs, the newest first, filtered by state and name (`?stage=Done&name=…`)."""
 
 from collections.abc import Sequence
+from zoneinfo import ZoneInfo
 
 import streamlit as st
 
+from frontend.api import Client
 from frontend.components import job_facts, job_table, rights
 from frontend.session import state
 from frontend.widgets import paging, problems
@@ -12,8 +14,6 @@ from frontend.words.job_states import STAGES
 PAGE = 20
 REFRESH_S = 4.0
 MAX_NAME_CHARACTERS = 200
-
-client, zone = state.client(), state.zone()
 
 
 def filters() -> tuple[list[str], str]:
@@ -36,7 +36,7 @@ def filters() -> tuple[list[str], str]:
 
 
 @st.fragment(run_every=REFRESH_S)
-def listing(statuses: Sequence[str], name: str) -> None:
+def listing(client: Client, statuses: Sequence[str], name: str, *, zone: ZoneInfo) -> None:
     after = paging.after()
     with problems.page_guard():
         page = client.jobs(after=after, limit=PAGE, status=statuses, name=name or None)
@@ -55,8 +55,14 @@ def listing(statuses: Sequence[str], name: str) -> None:
             )
 
 
-with st.container(horizontal=True, vertical_alignment="bottom"):
-    st.title("Jobs", anchor=False, width="stretch")
-    if rights.button(client, "New job", type="primary", icon=":material/add:"):
-        st.switch_page("app_pages/new_job/page.py", query_params={})
-listing(*filters())
+def page() -> None:
+    client, zone = state.client(), state.zone()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.title("Jobs", anchor=False, width="stretch")
+        if rights.button(client, "New job", type="primary", icon=":material/add:"):
+            st.switch_page("app_pages/new_job/page.py", query_params={})
+    listing(client, *filters(), zone=zone)
+
+
+if __name__ == "__main__":
+    page()

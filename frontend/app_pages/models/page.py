@@ -1,8 +1,10 @@
 """Models: base models and trained adapters; one model by `?model=`."""
 
+from zoneinfo import ZoneInfo
+
 import streamlit as st
 
-from frontend.api import ApiError, public_api_url
+from frontend.api import ApiError, Client, public_api_url
 from frontend.api.types import ModelObject
 from frontend.app_pages.models import card, use_code
 from frontend.components import downloads, rights
@@ -15,10 +17,8 @@ from frontend.words.models import is_trained, title_of
 SHOWN = 20
 CARD, USE, DOWNLOADS, MANIFEST = "Card", "Use it", "Downloads", "Manifest"
 
-client, zone = state.client(), state.zone()
 
-
-def listing() -> None:
+def listing(client: Client, *, zone: ZoneInfo) -> None:
     st.title("Models", anchor=False)
     st.write(
         "Training starts from base models and creates adapters. Open a model to see how it was trained, to download "
@@ -33,14 +33,14 @@ def listing() -> None:
             client, "app_pages/new_job/page.py", label="Train the first model", icon=":material/add_circle:"
         )
     else:
-        rows(trained)
+        rows(trained, zone=zone)
     st.subheader("Base models", anchor=False)
     for model in models:
         if not is_trained(model):
             row(model, about="base model on this server")
 
 
-def rows(trained: list[ModelObject]) -> None:
+def rows(trained: list[ModelObject], *, zone: ZoneInfo) -> None:
     """Show models, the newest first; many of them with a search field and a toggle."""
     search = ""
     if len(trained) > SHOWN:
@@ -48,7 +48,7 @@ def rows(trained: list[ModelObject]) -> None:
     found = [model for model in trained if search in f"{title_of(model['id'])} {model['x_base']}".lower()]
     every = len(found) <= SHOWN or st.toggle(f"Show all {len(found)}", key="all_models")
     for model in found if every else found[:SHOWN]:
-        row(model, about=origin(model))
+        row(model, about=origin(model, zone=zone))
     if not found:
         st.caption("No model matches.")
 
@@ -69,7 +69,7 @@ def row(model: ModelObject, *, about: str) -> None:
         )
 
 
-def origin(model: ModelObject) -> str:
+def origin(model: ModelObject, *, zone: ZoneInfo) -> str:
     method = f" with {model['x_method'].upper()}" if model["x_method"] else ""
     return f"from {model['x_base']}{method}, seed {model['x_seed']} · trained {units.moment(model['created'], zone)}"
 
@@ -95,7 +95,7 @@ def playground_query(model: ModelObject) -> dict[str, str]:
     return {"left": model["id"]}
 
 
-def base_page(model: ModelObject) -> None:
+def base_page(client: Client, model: ModelObject, *, zone: ZoneInfo) -> None:
     name = model["id"]
     st.title(name, anchor=False)
     st.write("A base model on this server. Training does not change it, but creates an adapter on top of it.")
@@ -107,21 +107,21 @@ def base_page(model: ModelObject) -> None:
     of_it = [each for each in client.models() if each["x_base"] == name]
     st.subheader("Adapters of this model", anchor=False)
     if of_it:
-        rows(of_it)
+        rows(of_it, zone=zone)
     else:
         st.caption("Nothing yet.")
     st.subheader("Use it from a program", anchor=False)
     st.code(use_code.openai(name, api_url=public_api_url()), language="python", wrap_lines=True)
 
 
-def trained_page(model: ModelObject) -> None:
+def trained_page(client: Client, model: ModelObject, *, zone: ZoneInfo) -> None:
     assert model["x_job"] is not None
     job = client.job(model["x_job"])
     manifest = client.manifest(job["id"])
     with st.container(horizontal=True, vertical_alignment="center"):
         st.title(title_of(model["id"]), anchor=False, width="content")
         held_out(model)
-    st.caption(f"{origin(model)} · `{model['id']}`")
+    st.caption(f"{origin(model, zone=zone)} · `{model['id']}`")
     with st.container(horizontal=True):
         if st.button("Compare with base model", type="primary", icon=":material/forum:", key="to_playground"):
             st.switch_page("app_pages/playground/page.py", query_params=playground_query(model))
@@ -131,7 +131,7 @@ def trained_page(model: ModelObject) -> None:
                 "exports stay."
             )
             if st.button("Delete the adapter", type="primary", icon=":material/delete:", key="delete_model"):
-                delete(model)
+                delete(client, model)
     tab = tabs.choice("Show", [CARD, USE, DOWNLOADS, MANIFEST])
     with problems.shown():
         if tab == CARD:
@@ -144,7 +144,7 @@ def trained_page(model: ModelObject) -> None:
             card.manifest_in_full(job, manifest)
 
 
-def delete(model: ModelObject) -> None:
+def delete(client: Client, model: ModelObject) -> None:
     try:
         client.delete_model(model["id"])
     except ApiError as error:
@@ -154,13 +154,19 @@ def delete(model: ModelObject) -> None:
     st.switch_page("app_pages/models/page.py", query_params={})
 
 
-selected = state.address("model")
-if selected is None:
-    listing()
-else:
-    links.within("app_pages/models/page.py", "All models", icon=":material/arrow_back:", key="all_models_link")
-    chosen = client.model(selected)
-    if is_trained(chosen):
-        trained_page(chosen)
+def page() -> None:
+    client, zone = state.client(), state.zone()
+    selected = state.address("model")
+    if selected is None:
+        listing(client, zone=zone)
     else:
-        base_page(chosen)
+        links.within("app_pages/models/page.py", "All models", icon=":material/arrow_back:", key="all_models_link")
+        chosen = client.model(selected)
+        if is_trained(chosen):
+            trained_page(client, chosen, zone=zone)
+        else:
+            base_page(client, chosen, zone=zone)
+
+
+if __name__ == "__main__":
+    page()

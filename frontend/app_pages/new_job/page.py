@@ -3,6 +3,7 @@
 import json
 import time
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import streamlit as st
 
@@ -22,10 +23,6 @@ from frontend.words.training_plans import comparison_body
 MADE = "job_just_made"
 SAME_REQUEST_S = 10.0
 FILLED = "job_form_filled_from"
-DRAFT = f"new_job?{'&'.join(f'{name}={value}' for name, value in st.query_params.items())}"
-"""Name of the form's draft: the address that the form was opened with."""
-
-client, zone = state.client(), state.zone()
 
 
 @st.cache_data(ttl=600, show_spinner=False)
@@ -33,6 +30,11 @@ def settings_schemas(_client: Client) -> dict[str, Json]:
     """Return the API's schemas of the job's and the adapter's settings, with references resolved."""
     schemas = _client.settings_schemas()
     return {name: inlined(schemas, name) for name in ("RlsdSettings", "Lora")}
+
+
+def draft_name() -> str:
+    """Return the name of the form's draft: the address that the form was opened with."""
+    return f"new_job?{'&'.join(f'{name}={value}' for name, value in st.query_params.items())}"
 
 
 def missing_first(*, files: bool, verifiers: bool) -> bool:
@@ -88,11 +90,11 @@ def blockers(report: FileReport, model: str | None, *, hint: str | None, setting
     return found
 
 
-def form(source: JobObject | None) -> None:
+def form(client: Client, source: JobObject | None, *, zone: ZoneInfo) -> None:
     files, verifiers = client.datasets(), client.all_verifiers()
     if missing_first(files=bool(files), verifiers=bool(verifiers) or source is not None):
         return
-    drafts.restore(DRAFT)
+    drafts.restore(draft_name())
     schemas = settings_schemas(client)
     schema = schemas["RlsdSettings"]
     without_field: Json = {}
@@ -147,24 +149,24 @@ def form(source: JobObject | None) -> None:
     preflight.panel(client, body, num_rows=dataset["rows"], ready=not titled)
     if estimated is not None and not isinstance(estimated, ApiError):
         estimate.show(estimated, runs=max(1, len(arms) * seeds))
-    drafts.keep(DRAFT, drafts.fields(FILLED, job_method.PRESET_OF))
+    drafts.keep(draft_name(), drafts.fields(FILLED, job_method.PRESET_OF))
     label = "Start comparison" if compared else "Start training"
     if rights.button(client, label, type="primary", icon=":material/rocket_launch:", disabled=bool(titled)):
         if compared:
             named = name.strip() or f"{' vs. '.join(arms.values())} on {dataset['filename']}"
-            compare(comparison_body(body, name=named[:200], methods=arms, seeds=seeds))
+            compare(client, comparison_body(body, name=named[:200], methods=arms, seeds=seeds))
         else:
-            start(body)
+            start(client, body)
 
 
-def start(body: Json) -> None:
+def start(client: Client, body: Json) -> None:
     """Create the job. A second click within seconds does not create another one."""
     job = once(body, lambda: client.create_job(body)["id"], refused="The job was not created")
     if job is not None:
         st.switch_page("app_pages/job/page.py", query_params={"job": job})
 
 
-def compare(body: Json) -> None:
+def compare(client: Client, body: Json) -> None:
     comparison = once(body, lambda: client.create_comparison(body)["id"], refused="The comparison was not created")
     if comparison is not None:
         st.switch_page("app_pages/compare/page.py", query_params={"comparison": comparison})
@@ -181,11 +183,17 @@ def once(body: Json, make: Any, *, refused: str) -> str | None:
             problems.show(error, title=refused)
             return None
         st.session_state[MADE] = made
-        drafts.forget(DRAFT)
+        drafts.forget(draft_name())
     return made[1]
 
 
-st.title("New job", anchor=False)
-st.write("Choose a dataset, a verifier, a model and a training plan. Everything else has a sensible default.")
-of = state.address("from")
-form(client.job(of) if of else None)
+def page() -> None:
+    client, zone = state.client(), state.zone()
+    st.title("New job", anchor=False)
+    st.write("Choose a dataset, a verifier, a model and a training plan. Everything else has a sensible default.")
+    of = state.address("from")
+    form(client, client.job(of) if of else None, zone=zone)
+
+
+if __name__ == "__main__":
+    page()

@@ -1,8 +1,11 @@
 """Settings: people, keys, limits, the audit log, webhooks and workers (`?section=Keys`)."""
 
+from zoneinfo import ZoneInfo
+
 import streamlit as st
 
-from frontend.api import ApiError
+from frontend.api import ApiError, Client
+from frontend.api.types import Whoami
 from frontend.app_pages.settings import audit, keys, members, projects, webhooks, workers, you
 from frontend.session import state
 from frontend.widgets import actions, paging, tabs
@@ -29,10 +32,8 @@ BY_ADMINS = {
     "set their limits. “You” shows the usage of your own project.",
 }
 
-client, zone = state.client(), state.zone()
 
-
-def show(section: str) -> None:
+def show(client: Client, section: str, *, who: Whoami, zone: ZoneInfo) -> None:
     if section == YOU:
         you.panel(who)
     elif section == KEYS:
@@ -49,7 +50,7 @@ def show(section: str) -> None:
         workers.panel(client, zone=zone)
 
 
-def denied(section: str) -> None:
+def denied(section: str, *, who: Whoami) -> None:
     st.info(
         f"{BY_ADMINS[section]} Your role in “{plain(who['project']['name'])}” is {who['role']}. Ask an admin for help.",
         title="Your role has no access",
@@ -57,14 +58,20 @@ def denied(section: str) -> None:
     )
 
 
-st.title("Settings", anchor=False)
-who = client.whoami()
-chosen = tabs.choice("Section", list(WHAT_IT_IS), key="section", on_change=paging.to_first)
-st.write(WHAT_IT_IS[chosen])
-actions.announce()
-try:
-    show(chosen)
-except ApiError as error:
-    if error.status != FORBIDDEN or chosen not in BY_ADMINS:
-        raise
-    denied(chosen)
+def page() -> None:
+    client, zone = state.client(), state.zone()
+    st.title("Settings", anchor=False)
+    who = client.whoami()
+    chosen = tabs.choice("Section", list(WHAT_IT_IS), key="section", on_change=paging.to_first)
+    st.write(WHAT_IT_IS[chosen])
+    actions.announce()
+    try:
+        show(client, chosen, who=who, zone=zone)
+    except ApiError as error:
+        if error.status != FORBIDDEN or chosen not in BY_ADMINS:
+            raise
+        denied(chosen, who=who)
+
+
+if __name__ == "__main__":
+    page()

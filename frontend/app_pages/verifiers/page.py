@@ -1,8 +1,10 @@
 """Verifiers: list, and the editor (`?verifier=ver-…` or `?verifier=new`)."""
 
+from zoneinfo import ZoneInfo
+
 import streamlit as st
 
-from frontend.api import ApiError
+from frontend.api import ApiError, Client
 from frontend.api.types import Json, VerifierObject
 from frontend.app_pages.verifiers import difference, gallery, score_rows, self_check, try_out
 from frontend.app_pages.verifiers import editor as verifier_editor
@@ -16,10 +18,8 @@ NEW = "new"
 PAGE = 50
 SAVED, OPENED = "verifier_saved", "verifier_opened"
 
-client, zone = state.client(), state.zone()
 
-
-def listing() -> None:
+def listing(client: Client, *, zone: ZoneInfo) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.title("Verifiers", anchor=False, width="stretch")
         if rights.button(client, "New verifier", type="primary", icon=":material/add:"):
@@ -51,7 +51,7 @@ def listing() -> None:
     gallery.show(client, client.ready_made_verifiers())
 
 
-def editor(chosen: str) -> None:
+def editor(client: Client, chosen: str, *, zone: ZoneInfo) -> None:
     links.within("app_pages/verifiers/page.py", "All verifiers", icon=":material/arrow_back:", key="all_verifiers")
     newest = None if chosen == NEW else client.verifier(chosen)
     saved = None if newest is None else opened_version(newest)
@@ -63,16 +63,16 @@ def editor(chosen: str) -> None:
     write, try_it = st.columns([1.45, 1], gap="large")
     with write:
         if saved:
-            grader, key = versions(saved)
+            grader, key = versions(client, saved, zone=zone)
         else:
-            grader, key = starting_point()
+            grader, key = starting_point(client)
         name = st.text_input(
             "Name", value=saved["name"] if saved else "", placeholder="invoice total", key=f"{chosen}_name"
         )
         other_fields = drafts.fields()
         edited = verifier_editor.fields(client, grader, key=key)
         drafts.keep(draft, other_fields | verifier_editor.written(key))
-        save(newest, name=name.strip(), grader=edited, draft=draft)
+        save(client, newest, name=name.strip(), grader=edited, draft=draft)
     with try_it:
         try_out.panel(client, edited)
     score_rows.panel(client, edited)
@@ -102,7 +102,7 @@ def opened_version(newest: VerifierObject) -> VerifierObject:
     return kept
 
 
-def starting_point() -> tuple[Json, str]:
+def starting_point(client: Client) -> tuple[Json, str]:
     starts = {start["name"]: start for start in client.ready_made_verifiers()}
     requested = next((name for name, start in starts.items() if start["id"] == state.address("start")), None)
     chosen = starts[
@@ -118,7 +118,7 @@ def starting_point() -> tuple[Json, str]:
     return chosen["grader"], f"new_{chosen['id']}"
 
 
-def versions(saved: VerifierObject) -> tuple[Json, str]:
+def versions(client: Client, saved: VerifierObject, *, zone: ZoneInfo) -> tuple[Json, str]:
     """Return the grader to edit, of the newest or a chosen older version, and the key of its draft."""
     if saved["version"] == 1:
         st.caption(
@@ -140,7 +140,7 @@ def versions(saved: VerifierObject) -> tuple[Json, str]:
     return spec, f"edit_{saved['id']}_{number}"
 
 
-def save(newest: VerifierObject | None, *, name: str, grader: Json, draft: str) -> None:
+def save(client: Client, newest: VerifierObject | None, *, name: str, grader: Json, draft: str) -> None:
     label = f"Save as version {newest['version'] + 1}" if newest else "Save"
     if not rights.button(client, label, type="primary", icon=":material/save:", key="save_verifier"):
         return
@@ -161,8 +161,14 @@ def save(newest: VerifierObject | None, *, name: str, grader: Json, draft: str) 
     st.switch_page("app_pages/verifiers/page.py", query_params={"verifier": stored["id"]})
 
 
-selected = state.address("verifier")
-if selected:
-    editor(selected)
-else:
-    listing()
+def page() -> None:
+    client, zone = state.client(), state.zone()
+    selected = state.address("verifier")
+    if selected:
+        editor(client, selected, zone=zone)
+    else:
+        listing(client, zone=zone)
+
+
+if __name__ == "__main__":
+    page()

@@ -3,6 +3,7 @@ from frontend.app_pages.job.curves import CURVES, available
 from frontend.components import charts
 from tests.worker.engine.tiny import Recorder, tiny_policy, tiny_settings, tiny_tasks, vowel_share
 from worker.engine import loop
+from worker.engine.experiment import Experiment
 
 
 def steps(*rewards: float | None) -> list[StepMetrics]:
@@ -35,11 +36,9 @@ def test_a_curve_with_points_only_at_some_steps_is_offered_too() -> None:
 def test_every_curve_is_of_metrics_that_a_run_reports() -> None:
     settings, observer = tiny_settings(), Recorder()
     loop.run(
-        settings,
-        policy=tiny_policy(settings),
-        tasks=tiny_tasks(6),
-        held_out=[],
-        reward=vowel_share,
+        Experiment(
+            settings=settings, policy=tiny_policy(settings), tasks=tiny_tasks(6), held_out=[], reward=vowel_share
+        ),
         observer=observer,
         resume=None,
     )

@@ -17,7 +17,7 @@ from tests.commands import Completed, as_typed, rlsd
 from tests.service.training import VERIFIER, dataset
 from tests.worker.engine.tiny import save_tiny_model
 from worker.commands.train import prepare_job
-from worker.engine.model.policy import load_policy
+from worker.engine.model.policy_loading import load_policy
 from worker.engine.training.checkpoint import restore, unpack
 from worker.engine.training.update import make_optimizer
 

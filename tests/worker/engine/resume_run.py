@@ -17,6 +17,7 @@ from tests.worker.engine.tiny import (
     tiny_tasks,
     vowel_share,
 )
+from worker.engine.experiment import Experiment
 from worker.engine.loop import run
 from worker.engine.types import Completion
 
@@ -32,14 +33,16 @@ def run_to_end(changes: dict[str, object], *, resume: bytes | None) -> Recorder:
     reward = binary_vowel_share if settings.resample_rounds else vowel_share
     policy = tiny_policy(settings)
     run(
-        settings,
-        policy=policy,
-        tasks=tiny_tasks(7),
-        held_out=tiny_tasks(2, first_row=50),
-        reward=reward,
+        Experiment(
+            settings=settings,
+            policy=policy,
+            teacher=load_teacher(settings, policy),
+            tasks=tiny_tasks(7),
+            held_out=tiny_tasks(2, first_row=50),
+            reward=reward,
+        ),
         observer=recorder,
         resume=resume,
-        teacher=load_teacher(settings, policy),
     )
     return recorder
 

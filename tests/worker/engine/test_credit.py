@@ -34,6 +34,23 @@ def oracle(advantage, student, teacher, mask, *, lam, low, high, normalise, firs
     return found
 
 
+def make_options(*, lam, eps_w, normalise=False, first_error=False):
+    """Return options whose weights are within `eps_w` of 1, a number or a pair."""
+    low, high = eps_w if isinstance(eps_w, tuple) else (eps_w, eps_w)
+    return Options(
+        lam=lam,
+        eps_low=low,
+        eps_high=high,
+        normalise=normalise,
+        first_error=first_error,
+        negative_only=False,
+        alpha=0.3,
+        delta_clip=5.0,
+        contrast_tau=0.02,
+        contrast_threshold=0.02,
+    )
+
+
 def credit_of(advantages, student, teacher, mask, *, low, high, normalise=False, first_error=False):
     """Return the credit of `rlsd` at lambda 1, with a teacher that is used everywhere."""
     inputs = CreditInputs(
@@ -45,18 +62,7 @@ def credit_of(advantages, student, teacher, mask, *, low, high, normalise=False,
         teacher_mask_BT=torch.ones_like(mask),
         mask_BT=mask,
     )
-    options = Options(
-        lam=1.0,
-        eps_low=low,
-        eps_high=high,
-        normalise=normalise,
-        first_error=first_error,
-        negative_only=False,
-        alpha=0.3,
-        delta_clip=5.0,
-        contrast_tau=0.02,
-        contrast_threshold=0.02,
-    )
+    options = make_options(lam=1.0, eps_w=(low, high), normalise=normalise, first_error=first_error)
     return assign_credit("rlsd", inputs, options)
 
 
@@ -78,7 +84,12 @@ def test_rlsd_matches_the_oracle(dtype, lam, eps_w, normalise, first_error):
     advantages, student, teacher, mask = random_batch(dtype)
     low, high = eps_w if isinstance(eps_w, tuple) else (eps_w, eps_w)
     found = token_advantages(
-        "rlsd", advantages, student, teacher, mask, lam=lam, eps_w=eps_w, normalise=normalise, first_error=first_error
+        "rlsd",
+        advantages,
+        student,
+        teacher,
+        mask,
+        make_options(lam=lam, eps_w=eps_w, normalise=normalise, first_error=first_error),
     )
     expected = [
         oracle(a, s, t, m, lam=lam, low=low, high=high, normalise=normalise, first_error=first_error)
@@ -94,9 +105,9 @@ def test_lambda_zero_is_grpo_bit_for_bit_whatever_the_masked_values(poison):
     advantages, student, teacher, mask = random_batch(torch.float32)
     student, teacher = student.where(mask, poison), teacher.where(mask, poison)
     expected = advantages[:, None].expand_as(mask).where(mask, 0.0)
-    rlsd = token_advantages("rlsd", advantages, student, teacher, mask, lam=0.0, eps_w=0.2)
-    grpo = token_advantages("grpo", advantages, student, None, mask, lam=0.5, eps_w=0.2)
-    without_teacher = token_advantages("rlsd", advantages, student, None, mask, lam=0.0, eps_w=0.2)
+    rlsd = token_advantages("rlsd", advantages, student, teacher, mask, make_options(lam=0.0, eps_w=0.2))
+    grpo = token_advantages("grpo", advantages, student, None, mask, make_options(lam=0.5, eps_w=0.2))
+    without_teacher = token_advantages("rlsd", advantages, student, None, mask, make_options(lam=0.0, eps_w=0.2))
     assert torch.equal(rlsd, expected)
     assert torch.equal(grpo, expected)
     assert torch.equal(without_teacher, expected)
@@ -107,9 +118,9 @@ def test_lambda_zero_is_grpo_bit_for_bit_whatever_the_masked_values(poison):
 def test_masked_values_do_not_leak_into_credit(poison, normalise, first_error):
     advantages, student, teacher, mask = random_batch(torch.float32)
     options = {"lam": 0.5, "eps_w": (0.8, 4.0), "normalise": normalise, "first_error": first_error}
-    clean = token_advantages("rlsd", advantages, student, teacher, mask, **options)
+    clean = token_advantages("rlsd", advantages, student, teacher, mask, make_options(**options))
     dirty = token_advantages(
-        "rlsd", advantages, student.where(mask, poison), teacher.where(mask, poison), mask, **options
+        "rlsd", advantages, student.where(mask, poison), teacher.where(mask, poison), mask, make_options(**options)
     )
     assert torch.equal(clean, dirty)
     assert clean.isfinite().all()
@@ -137,9 +148,7 @@ def test_the_sign_is_that_of_the_advantage_and_the_magnitude_is_bounded(advantag
         student,
         teacher,
         mask,
-        lam=lam,
-        eps_w=(low, high),
-        first_error=first_error,
+        make_options(lam=lam, eps_w=(low, high), first_error=first_error),
     )
     if advantage == 0:
         assert torch.equal(found, torch.zeros_like(found))
@@ -154,14 +163,21 @@ def test_both_ends_of_the_bounds_are_reached():
     mask = torch.ones(2, 2, dtype=torch.bool)
     teacher = torch.tensor([[-9.0, -0.1]] * 2)
     student = torch.tensor([[-0.1, -9.0]] * 2)
-    found = token_advantages("rlsd", torch.tensor([2.0, -2.0]), student, teacher, mask, lam=0.5, eps_w=(0.2, 0.4))
+    found = token_advantages(
+        "rlsd", torch.tensor([2.0, -2.0]), student, teacher, mask, make_options(lam=0.5, eps_w=(0.2, 0.4))
+    )
     torch.testing.assert_close(found, torch.tensor([[1.8, 2.4], [-2.4, -1.8]]))
 
 
 def test_an_impossible_token_is_clipped_and_a_zero_advantage_stays_zero():
     mask = torch.ones(3, 1, dtype=torch.bool)
     found = token_advantages(
-        "rlsd", torch.tensor([1.0, -1.0, 0.0]), torch.zeros(3, 1), torch.full((3, 1), -INF), mask, lam=1.0, eps_w=0.2
+        "rlsd",
+        torch.tensor([1.0, -1.0, 0.0]),
+        torch.zeros(3, 1),
+        torch.full((3, 1), -INF),
+        mask,
+        make_options(lam=1.0, eps_w=0.2),
     )
     torch.testing.assert_close(found, torch.tensor([[0.8], [-1.2], [0.0]]))
 
@@ -176,7 +192,7 @@ def test_a_log_probability_of_exactly_zero_is_not_missing():
 def test_no_gradient_flows_through_the_weight():
     advantages, student, teacher, mask = random_batch(torch.float32)
     found = token_advantages(
-        "rlsd", advantages, student.requires_grad_(), teacher.requires_grad_(), mask, lam=1.0, eps_w=0.2
+        "rlsd", advantages, student.requires_grad_(), teacher.requires_grad_(), mask, make_options(lam=1.0, eps_w=0.2)
     )
     assert not found.requires_grad
 
@@ -199,12 +215,12 @@ def test_normalised_weights_have_mean_one_over_each_sequence():
 def test_a_missing_teacher_an_unknown_method_and_nan_log_probabilities_raise():
     advantages, student, teacher, mask = random_batch(torch.float32)
     with pytest.raises(ValueError, match="needs the log-probabilities of a teacher"):
-        token_advantages("rlsd", advantages, student, None, mask, lam=0.5, eps_w=0.2)
+        token_advantages("rlsd", advantages, student, None, mask, make_options(lam=0.5, eps_w=0.2))
     with pytest.raises(ValueError, match=r"grpo, rlsd.*'grop'"):
-        token_advantages("grop", advantages, student, teacher, mask, lam=0.5, eps_w=0.2)
+        token_advantages("grop", advantages, student, teacher, mask, make_options(lam=0.5, eps_w=0.2))
     teacher[0, 0] = NAN
     with pytest.raises(ValueError, match="not a finite number"):
-        token_advantages("rlsd", advantages, student, teacher, mask, lam=0.5, eps_w=0.2)
+        token_advantages("rlsd", advantages, student, teacher, mask, make_options(lam=0.5, eps_w=0.2))
 
 
 def test_lambda_decays_linearly_to_zero_or_is_constant():

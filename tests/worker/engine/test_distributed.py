@@ -12,8 +12,9 @@ from transformers import GraniteConfig, GraniteForCausalLM
 from tests.worker.engine.tiny import Recorder, tiny_model, tiny_tasks, tiny_tokenizer, vowel_share
 from tests.worker.engine.world_run import make_policy, make_settings, run_scenario
 from worker.engine.distributed import ProcessGroup
+from worker.engine.experiment import Experiment
 from worker.engine.loop import run
-from worker.engine.model.policy import build_policy
+from worker.engine.model.policy_loading import build_policy
 from worker.engine.model.sharding import shard
 
 pytestmark = pytest.mark.training
@@ -197,14 +198,16 @@ def test_a_batch_that_cannot_be_divided_evenly_is_refused_naming_both_numbers():
     settings = make_settings({"batch_size": 3})
     with pytest.raises(ValueError, match=r"batch_size 3 .* 2 devices"):
         run(
-            settings,
-            policy=make_policy(settings),
-            tasks=tiny_tasks(4),
-            held_out=[],
-            reward=vowel_share,
+            Experiment(
+                settings=settings,
+                policy=make_policy(settings),
+                tasks=tiny_tasks(4),
+                held_out=[],
+                reward=vowel_share,
+                world=ProcessGroup(0, 2),
+            ),
             observer=Recorder(),
             resume=None,
-            world=ProcessGroup(0, 2),
         )
 
 

@@ -19,7 +19,8 @@ from tests.worker.engine.tiny import (
     vowel_share,
 )
 from tests.worker.engine.whole_runs import HELD_OUT, TASKS, adapter, equal, train
-from worker.engine.model.policy import SNAPSHOT_ADAPTER, build_policy
+from worker.engine.model.policy import SNAPSHOT_ADAPTER
+from worker.engine.model.policy_loading import build_policy
 from worker.engine.seeds import batch_indices
 from worker.engine.types import Ending
 

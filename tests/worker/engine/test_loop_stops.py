@@ -19,6 +19,7 @@ from tests.worker.engine.tiny import (
     vowel_share,
 )
 from tests.worker.engine.whole_runs import HELD_OUT, TASKS, adapter, train
+from worker.engine.experiment import Experiment
 from worker.engine.loop import run
 from worker.engine.training.budget import TOKEN_METRICS, step_usage
 from worker.engine.training.checkpoint import fingerprint
@@ -120,7 +121,9 @@ def test_a_resumed_run_frees_its_checkpoint():
     data = next(checkpoint.data for checkpoint in uninterrupted.checkpoints if checkpoint.step == 2)
     policy = tiny_policy(settings)
     run(
-        settings, policy=policy, tasks=TASKS, held_out=HELD_OUT, reward=vowel_share, observer=resumed, resume=Blob(data)
+        Experiment(settings=settings, policy=policy, tasks=TASKS, held_out=HELD_OUT, reward=vowel_share),
+        observer=resumed,
+        resume=Blob(data),
     )
     assert freed == [len(data)]
     assert resumed.tensor_bytes.keys() == {3, 4}

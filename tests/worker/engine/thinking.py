@@ -7,7 +7,8 @@ from transformers import PreTrainedTokenizerFast
 
 from examples.starter.tokenizer import train_tokenizer
 from tests.worker.engine.tiny import tiny_model
-from worker.engine.model.policy import Policy, build_policy
+from worker.engine.model.policy import Policy
+from worker.engine.model.policy_loading import build_policy
 from worker.engine.settings import Settings
 
 WRITTEN = ("<think>", "</think>", "<tool_call>", "</tool_call>", "Answer")

@@ -12,11 +12,14 @@ from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from backend.core.control import ControlSignal
 from backend.core.methods import TeacherKind, method_named
-from worker.engine.model.policy import Policy, build_policy, load_external_teacher
+from worker.engine.distributed import ProcessGroup
+from worker.engine.model.policy import Policy
+from worker.engine.model.policy_loading import build_policy, load_external_teacher
 from worker.engine.observer import Checkpoint, EvaluationReport, StepReport
 from worker.engine.rollouts.prompts import LengthLimits, Prompt, PromptBuilder
 from worker.engine.rollouts.rollouts import Rollouts, concat_rollouts
-from worker.engine.rollouts.sampling import sample_chunks
+from worker.engine.rollouts.sampler import Sampler
+from worker.engine.rollouts.sampling import RolloutContext, sample_chunks
 from worker.engine.rollouts.transformers_sampler import TransformersSampler
 from worker.engine.settings import Settings
 from worker.engine.teacher.contexts import SequenceContexts
@@ -158,6 +161,17 @@ def tiny_prompts(policy: Policy, count: int) -> list[Prompt]:
     return [tiny_prompt_builder(policy).prompt(task) for task in tiny_tasks(count)]
 
 
+def rollout_context(policy: Policy, *, sampler: Sampler | None = None, **settings: object) -> RolloutContext:
+    """Return what sampling from the policy needs, in one process; the reward is `vowel_share`."""
+    return RolloutContext(
+        settings=tiny_settings(**settings),
+        policy=policy,
+        sampler=sampler or TransformersSampler(policy),
+        reward=vowel_share,
+        world=ProcessGroup.single(),
+    )
+
+
 def sample_rollouts(
     policy: Policy,
     prompts: Sequence[Prompt],
@@ -169,18 +183,13 @@ def sample_rollouts(
     sequences_at_once: int = 1000,
 ) -> Rollouts:
     """Sample completions from the model, by default all at once."""
-    parts = list(
-        sample_chunks(
-            policy,
-            prompts,
-            sampler=TransformersSampler(policy),
-            num_generations=num_generations,
-            max_completion_tokens=max_completion_tokens,
-            temperature=temperature,
-            generator=generator,
-            sequences_at_once=sequences_at_once,
-        )
+    context = rollout_context(
+        policy,
+        max_completion_tokens=max_completion_tokens,
+        temperature=temperature,
+        rollout_sequences=sequences_at_once,
     )
+    parts = list(sample_chunks(context, prompts, num_generations=num_generations, generator=generator))
     return concat_rollouts(parts, prompts=prompts, num_generations=num_generations, pad_id=policy.pad_id)
 
 

@@ -8,6 +8,7 @@ from tests.worker.engine.tiny import (
     tiny_tasks,
     vowel_share,
 )
+from worker.engine.experiment import Experiment
 from worker.engine.loop import run
 from worker.engine.model.policy import LIVE_ADAPTER
 
@@ -18,7 +19,9 @@ def train(settings, *, reward=vowel_share, tasks=TASKS, held_out=HELD_OUT, resum
     recorder = recorder or Recorder()
     policy = policy or tiny_policy(settings)
     ending = run(
-        settings, policy=policy, tasks=tasks, held_out=held_out, reward=reward, observer=recorder, resume=resume
+        Experiment(settings=settings, policy=policy, tasks=tasks, held_out=held_out, reward=reward),
+        observer=recorder,
+        resume=resume,
     )
     return ending, recorder, policy
 

@@ -18,8 +18,10 @@ from tests.worker.engine.tiny import (
 )
 from tests.worker.engine.tiny_vision import image_tasks, tiny_processor, tiny_vision_model
 from worker.engine.distributed import ProcessGroup
+from worker.engine.experiment import Experiment
 from worker.engine.loop import run
-from worker.engine.model.policy import LIVE_ADAPTER, build_policy
+from worker.engine.model.policy import LIVE_ADAPTER
+from worker.engine.model.policy_loading import build_policy
 from worker.engine.model.sharding import shard
 
 
@@ -78,14 +80,11 @@ def run_scenario(world, *, settings, resume=None, stop_after=None, fault=None, i
     recorder = Recorder(stop_after=stop_after)
     reward = FailingReward() if fault == world.rank else RecordingReward()
     ending = run(
-        chosen,
-        policy=policy,
-        tasks=tasks(9),
-        held_out=tasks(5, first_row=50),
-        reward=reward,
+        Experiment(
+            settings=chosen, policy=policy, tasks=tasks(9), held_out=tasks(5, first_row=50), reward=reward, world=world
+        ),
         observer=recorder,
         resume=resume,
-        world=world,
     )
     return {
         "ending": str(ending),

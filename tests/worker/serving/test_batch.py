@@ -16,7 +16,8 @@ from tests.worker.engine.tiny_vision import draw_image as picture
 from tests.worker.engine.tiny_vision import save_tiny_vision_model
 from worker.engine.faults import Fault
 from worker.engine.model.adapter_files import Adapter, adapter_from_archive
-from worker.engine.model.policy import LIVE_ADAPTER, Policy, load_untrained
+from worker.engine.model.policy import LIVE_ADAPTER, Policy
+from worker.engine.model.policy_loading import load_untrained
 from worker.engine.rollouts.prompts import Context, LengthLimits, PromptBuilder
 from worker.engine.training.checkpoint import RunState, adapter_from_checkpoint, pack
 from worker.engine.training.update import make_optimizer
@@ -190,7 +191,7 @@ def test_the_adapter_used_longest_ago_makes_room_unless_it_is_in_use() -> None:
 
 def test_an_adapter_of_another_model_is_refused_and_leaves_nothing() -> None:
     adapted = base(hidden=48)
-    with pytest.raises(ValueError, match="trained for another model"):
+    with pytest.raises(ValueError, match="belongs to another model"):
         adapted.add("alien", adapter(1), in_use=set())
     assert "alien" not in adapted
     with pytest.raises(ValueError, match="not an adapter archive"):

@@ -12,9 +12,11 @@ from tests.worker.engine.thinking import WRITTEN, thinking_policy
 from tests.worker.engine.tiny import Recorder, Verdict, tiny_settings, tiny_tasks, vowel_share
 from worker.engine.distributed import ProcessGroup
 from worker.engine.evaluation.evaluate import evaluate
+from worker.engine.experiment import Experiment
 from worker.engine.loop import run
 from worker.engine.model.policy import Policy
 from worker.engine.rollouts.prompts import LengthLimits, Prompt, PromptBuilder
+from worker.engine.rollouts.sampling import RolloutContext
 from worker.engine.rollouts.transformers_sampler import TransformersSampler
 from worker.engine.settings import Settings
 from worker.engine.types import Completion
@@ -99,11 +101,7 @@ def test_verifier_credit_view_and_playground_see_the_same_text(skip: bool) -> No
     settings, verifier, recorder = settings_of(skip=skip), Verifier(), Recorder()
     policy = thinking_policy(settings)
     run(
-        settings,
-        policy=policy,
-        tasks=tiny_tasks(7),
-        held_out=[],
-        reward=verifier,
+        Experiment(settings=settings, policy=policy, tasks=tiny_tasks(7), held_out=[], reward=verifier),
         observer=recorder,
         resume=None,
     )
@@ -124,13 +122,11 @@ def test_the_evaluation_reads_tokens_as_training_does(skip: bool) -> None:
     prompt_builder = PromptBuilder(policy.tokenizer, LengthLimits(400, 400), None)
     with torch.no_grad():
         evaluate(
-            policy,
+            RolloutContext(
+                settings=settings, policy=policy, sampler=sampler, reward=verifier, world=ProcessGroup.single()
+            ),
             [prompt_builder.prompt(task) for task in tiny_tasks(4)],
-            sampler=sampler,
-            reward=verifier,
-            settings=settings,
             check_control=lambda: None,
-            world=ProcessGroup.single(),
         )
     assert [streamed(policy, ids, skip=skip) for ids in sampler.ids] == verifier.texts
     assert any(word in text for text in verifier.texts for word in WRITTEN) == (not skip)

@@ -6,7 +6,7 @@ from pathlib import Path
 from backend.core.settings.spec import RlsdSettings
 from backend.datasets.rows.rows import read_rows
 from tests.worker.engine.tiny_vision import tiny_processor, tiny_vision_model
-from worker.engine.model.policy import build_policy
+from worker.engine.model.policy_loading import build_policy
 from worker.engine.rollouts.prompts import LengthLimits, PromptBuilder
 from worker.training.prepare import engine_settings, tasks_of
 

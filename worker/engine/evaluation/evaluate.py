@@ -10,16 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.core.statistics import DIFFERENCES, Interval, mean_interval, sign_flip_p
-from worker.engine.distributed import ProcessGroup
-from worker.engine.model.policy import Policy
 from worker.engine.rollouts.prompts import Prompt
-from worker.engine.rollouts.reward import Scored
-from worker.engine.rollouts.rollouts import all_gather_rollouts
-from worker.engine.rollouts.sampler import Sampler
-from worker.engine.rollouts.sampling import sample_and_score, untimed
+from worker.engine.rollouts.reward import Scored, score_of
+from worker.engine.rollouts.sampling import RolloutContext, sample_and_score, untimed
 from worker.engine.seeds import numpy_generator, torch_generator
-from worker.engine.settings import Settings
-from worker.engine.types import QuestionScores, Reward
+from worker.engine.types import QuestionScores
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,51 +36,35 @@ class PairedComparison:
     """Two-sided sign-flip permutation test on the per-question differences."""
 
 
-def evaluate(
-    policy: Policy,
-    questions: Sequence[Prompt],
-    *,
-    sampler: Sampler,
-    reward: Reward,
-    settings: Settings,
-    check_control: Callable[[], None],
-    world: ProcessGroup,
-) -> Evaluation:
+def evaluate(context: RolloutContext, questions: Sequence[Prompt], *, check_control: Callable[[], None]) -> Evaluation:
     """Sample and score `eval_samples` completions per question. `check_control` is called before each batch; may raise.
 
     Each process samples its share of every batch; all get the whole.
     """
-    policy.model.eval()
-    questions_a_batch = max(1, settings.batch_size * settings.num_generations // settings.eval_samples)
+    settings, k = context.settings, context.settings.eval_samples
+    context.policy.model.eval()
+    questions_a_batch = max(1, settings.batch_size * settings.num_generations // k)
     questions_scored: list[QuestionScores] = []
     scored_batches: list[Scored] = []
     for start in range(0, len(questions), questions_a_batch):
         check_control()
         batch = questions[start : start + questions_a_batch]
-        rollouts, scored = sample_and_score(
-            policy,
+        _, scored = sample_and_score(
+            context,
             batch,
-            sampler=sampler,
-            reward=reward,
-            num_generations=settings.eval_samples,
-            max_completion_tokens=settings.max_completion_tokens,
-            temperature=settings.temperature,
+            num_generations=k,
             generator=torch_generator(settings.seed, step=start, purpose="evaluation"),
-            sequences_at_once=settings.rollout_sequences,
-            share=world.share(len(batch)),
             phase=untimed,
         )
-        _, scored = all_gather_rollouts(rollouts, scored, prompts=batch, pad_id=policy.pad_id, world=world)
         scored_batches.append(scored)
-        scores = [record.score if record.status == "ok" else None for record in scored.records]
-        k = settings.eval_samples
+        scores = [score_of(record) for record in scored.records]
         questions_scored += [
             QuestionScores(row=prompt.task.row, scores=scores[i * k : (i + 1) * k]) for i, prompt in enumerate(batch)
         ]
     faults = sum(scored.fault_share * len(scored.records) for scored in scored_batches)
     return Evaluation(
         questions=questions_scored,
-        fault_share=faults / (len(questions) * settings.eval_samples),
+        fault_share=faults / (len(questions) * k),
         first_fault=next((scored.first_fault for scored in scored_batches if scored.first_fault), ""),
     )
 

@@ -5,13 +5,11 @@ of the model. Weights are rounded once, when they are converted to the dtype in 
 """
 
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
-from torch import Tensor
 
 from worker.engine.model.assets import without_progress_bars
 from worker.engine.model.policy import LIVE_ADAPTER, Policy
@@ -22,16 +20,6 @@ COMPANIONS = (
 )
 """Files next to a base model's weights that are copied unchanged."""
 SHARD_SIZE = "4GB"
-
-
-def fill_adapter(policy: Policy, tensors: Mapping[str, Tensor]) -> None:
-    """Set the live adapter's values. ValueError if they belong to another model or other target modules."""
-    parameters = policy.adapter(LIVE_ADAPTER)
-    if {name: value.shape for name, value in parameters.items()} != {n: t.shape for n, t in tensors.items()}:
-        raise ValueError("the adapter belongs to another model or to other LoRA target modules")
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(tensors[name])
 
 
 def merge_adapter(policy: Policy) -> Any:

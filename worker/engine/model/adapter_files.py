@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from peft import LoraConfig
 from safetensors.torch import load, save_file
 from torch import Tensor
@@ -42,6 +43,16 @@ def adapter_from_archive(data: bytes) -> Adapter:
             return Adapter(LoraConfig.from_pretrained(scratch), load(archive.read(WEIGHTS)))
     except (zipfile.BadZipFile, KeyError) as error:
         raise ValueError(f"this is not an adapter archive: {error}") from error
+
+
+def fill_adapter(policy: Policy, name: str, tensors: Mapping[str, Tensor]) -> None:
+    """Set the values of the policy's adapter. ValueError if they belong to another model or other target modules."""
+    parameters = policy.adapter(name)
+    if {key: value.shape for key, value in parameters.items()} != {key: t.shape for key, t in tensors.items()}:
+        raise ValueError("the adapter belongs to another model or to other LoRA target modules")
+    with torch.no_grad():
+        for key, parameter in parameters.items():
+            parameter.copy_(tensors[key])
 
 
 def export_adapter(policy: Policy, folder: Path, *, base_model: str) -> None:

@@ -160,12 +160,10 @@ def _select_rows(indices: Tensor, rows: Tensor) -> Tensor:
     return rows.index_select(0, indices.flatten()).view(*indices.shape, -1)
 
 
-AttentionInterface.register(ATTENTION, shared_attention)
-
-
 @contextmanager
 def _use_shared_attention(config: Any) -> Iterator[None]:
     """Make the model use `shared_attention` inside the block."""
+    AttentionInterface.register(ATTENTION, shared_attention)
     previous = config._attn_implementation
     config._attn_implementation = ATTENTION
     try:

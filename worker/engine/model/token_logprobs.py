@@ -40,9 +40,14 @@ def token_logps(policy: Policy, states_NH: Tensor, ids_N: Tensor, *, temperature
     )
 
 
+def tokens_per_chunk(policy: Policy, *, copies: int = 1) -> int:
+    """Return how many tokens' logits are computed at a time, if `copies` of them are alive together."""
+    vocabulary: int = policy.model.config.get_text_config(decoder=True).vocab_size
+    return max(1, CHUNK_ELEMENTS.get(policy.device.type, 2**27) // copies // vocabulary)
+
+
 def _chunks(policy: Policy, states_NH: Tensor, ids_N: Tensor) -> list[tuple[Tensor, Tensor]]:
-    vocabulary = policy.model.config.get_text_config(decoder=True).vocab_size
-    size = max(1, CHUNK_ELEMENTS.get(policy.device.type, 2**27) // vocabulary)
+    size = tokens_per_chunk(policy)
     return [(states_NH[i : i + size], ids_N[i : i + size]) for i in range(0, len(ids_N), size)]
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from peft import PeftModel
@@ -17,16 +16,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPast
 from backend.core.settings.choices import TeacherWeights
 from worker.engine.model.packing import can_pack
 from worker.engine.model.policy import Policy
-
-
-@dataclass(frozen=True, slots=True)
-class ModelTraits:
-    """Tested properties of a model."""
-
-    plain_head: bool
-    """Logits are the output embedding of the state alone, without capping or scaling."""
-    supports_packing: bool
-    """Completions can share their contexts (`packing.py`)."""
+from worker.engine.model.policy_cache import ModelTraits
 
 
 @dataclass
@@ -37,9 +27,6 @@ class BodyOutput(BaseModelOutputWithPast):  # type: ignore[misc]  # transformers
         return None
 
 
-_TRAITS: WeakKeyDictionary[Any, ModelTraits] = WeakKeyDictionary()
-
-
 def causal_model(policy: Policy) -> Any:
     """Return the transformers model, with its adapters."""
     return policy.model.get_base_model() if isinstance(policy.model, PeftModel) else policy.model
@@ -47,14 +34,14 @@ def causal_model(policy: Policy) -> Any:
 
 def model_traits(policy: Policy) -> ModelTraits:
     """Return the traits of the policy's model, tested at the first call, which must not be within a pass."""
-    causal = causal_model(policy)
-    if causal not in _TRAITS:
+    if policy.cache.traits is None:
+        causal = causal_model(policy)
         # The result must not depend on the adapter, so that it is the same before and after a resume.
         with _in_eval_mode(causal), _without_adapters(policy):
             # A layer recomputed in the backward pass would use the default attention there.
             supports_packing = not causal.is_activation_checkpointing and can_pack(causal.base_model)
-            _TRAITS[causal] = ModelTraits(plain_head=_has_plain_head(causal), supports_packing=supports_packing)
-    return _TRAITS[causal]
+            policy.cache.traits = ModelTraits(plain_head=_has_plain_head(causal), supports_packing=supports_packing)
+    return policy.cache.traits
 
 
 def project(policy: Policy, states: Tensor) -> Tensor:

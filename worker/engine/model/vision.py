@@ -1,7 +1,7 @@
 """Image inputs of a vision-language model: preprocessing, cached features and positions.
 
-The vision tower is frozen (`policy.py` adapts only the language model), so an image's features are valid for every
-adapter and step. They are computed once and cached.
+The vision tower is frozen (`policy_loading.py` adapts only the language model), so an image's features are valid for
+every adapter and step. They are computed once and cached.
 
 Text and images share three-axis positions (time, height, width) as in Qwen2-VL, arXiv 2409.12191. They are computed
 here by the model's own `get_rope_index` and passed to it, so that no forward pass depends on an earlier one.

@@ -6,27 +6,26 @@ again, so differences come from the hint. Completions are always sampled with `g
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 
 from backend.core.hints import GROUP_HINTS, Hint
 from backend.core.methods import Method, TeacherKind, method_named
 from backend.core.settings.choices import TeacherWeights
-from worker.engine.distributed import ProcessGroup
+from worker.engine.experiment import Experiment
 from worker.engine.measure import Stopwatch
 from worker.engine.model.policy import LIVE_ADAPTER, Policy
 from worker.engine.rollouts.prefill import prefill_of
 from worker.engine.rollouts.prompts import Context, LengthLimits, Prompt, PromptBuilder
-from worker.engine.rollouts.reward import Scored, concat_scored
-from worker.engine.rollouts.rollouts import all_gather_rollouts
-from worker.engine.rollouts.sampling import sample_and_score
+from worker.engine.rollouts.reward import Scored, concat_scored, score_of
+from worker.engine.rollouts.sampling import RolloutContext, sample_and_score
 from worker.engine.rollouts.transformers_sampler import TransformersSampler
 from worker.engine.seeds import numpy_generator, torch_generator
 from worker.engine.settings import Settings
 from worker.engine.teacher.contexts import hint_texts, teacher_hint
 from worker.engine.teacher.hints import sibling_hints
-from worker.engine.types import Reward, Task
+from worker.engine.types import Task
 
 UNBOUNDED = LengthLimits(2**31, 2**31)
 
@@ -51,7 +50,7 @@ class ProbeCompletions:
     def scores_of(self, prompt: int) -> list[float | None]:
         """Return the scores of one prompt's completions."""
         records = self.scored.records[prompt * self.samples : (prompt + 1) * self.samples]
-        return [record.score if record.status == "ok" else None for record in records]
+        return [score_of(record) for record in records]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,32 +93,19 @@ class Probe:
     """What the chat template writes of each completion's turn before the model does."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProbeRequest:
-    """What to probe: `samples` completions for each of `rows` of the tasks, with this policy and reward."""
-
-    policy: Policy
-    tasks: Sequence[Task]
-    reward: Reward
-    rows: int
-    samples: int
-    progress: Progress
-    world: ProcessGroup = field(default_factory=ProcessGroup.single)
-
-
-def probe(settings: Settings, *, request: ProbeRequest) -> Probe:
-    """Sample and score completions of the base model, with and without the hint.
+def probe(experiment: Experiment, *, rows: int, samples: int, progress: Progress) -> Probe:
+    """Sample and score `samples` completions of the base model for each of `rows` of the tasks, without and with hint.
 
     The policy and a run's random numbers are not affected. Fault or ValueError, naming the row, where a run could not
     start either: no tasks, a missing hint, a context without room. Each process of a group calls this with the same
     arguments, samples its share and gets the whole.
     """
-    policy, tasks = request.policy, request.tasks
+    settings, policy, tasks = experiment.settings, experiment.policy, experiment.tasks
     if not tasks:
         raise ValueError("there are no tasks to train on")
     method = method_named(settings.method)
     hint = effective_hint(method, settings)
-    chosen = chosen_tasks(tasks, rows=request.rows, seed=settings.seed)
+    chosen = chosen_tasks(tasks, rows=rows, seed=settings.seed)
     prompt_builder = PromptBuilder(policy.tokenizer, UNBOUNDED, policy.vision)
     # Images are large: for a vision model only the chosen rows are measured.
     measured = list(tasks) if policy.vision is None else chosen
@@ -132,12 +118,15 @@ def probe(settings: Settings, *, request: ProbeRequest) -> Probe:
     too_long = set(lengths.too_long)
     prompts = [prompt_builder.prompt(task) for task in chosen if task.row not in too_long]
     sampler = ProbeSampler(
-        policy=policy,
-        reward=request.reward,
-        settings=settings,
-        samples=request.samples,
-        progress=ProbeProgress(request.progress, total=len(prompts) * request.samples * (1 if hint is None else 2)),
-        world=request.world,
+        context=RolloutContext(
+            settings=settings,
+            policy=policy,
+            sampler=TransformersSampler(policy),
+            reward=experiment.reward,
+            world=experiment.world,
+        ),
+        samples=samples,
+        progress=ProbeProgress(progress, total=len(prompts) * samples * (1 if hint is None else 2)),
     )
     prefill = prefill_of(policy.tokenizer)
     if not prompts:
@@ -204,19 +193,17 @@ class ProbeProgress:
 class ProbeSampler:
     """Samples and scores completions, in batches as large as a step's."""
 
-    policy: Policy
-    reward: Reward
-    settings: Settings
+    context: RolloutContext
     samples: int
     progress: ProbeProgress
-    world: ProcessGroup
 
     def sample(self, prompts: Sequence[Prompt]) -> ProbeCompletions:
         """Sample and score completions for these prompts."""
-        self.policy.model.eval()
-        at_once = max(1, self.settings.batch_size * self.settings.num_generations // self.samples)
+        policy, settings = self.context.policy, self.context.settings
+        policy.model.eval()
+        at_once = max(1, settings.batch_size * settings.num_generations // self.samples)
         parts = [self._sample_batch(prompts, start=start, count=at_once) for start in range(0, len(prompts), at_once)]
-        timed = parts[1:] if self.policy.device.type == "cuda" and len(parts) > 1 else parts
+        timed = parts[1:] if policy.device.type == "cuda" and len(parts) > 1 else parts
         return ProbeCompletions(
             samples=self.samples,
             texts=tuple(text for part in parts for text in part.texts),
@@ -228,22 +215,15 @@ class ProbeSampler:
         )
 
     def _sample_batch(self, prompts: Sequence[Prompt], *, start: int, count: int) -> ProbeCompletions:
-        batch, settings, world = prompts[start : start + count], self.settings, self.world
-        watch = Stopwatch(self.policy.device)
+        context = self.context
+        watch = Stopwatch(context.policy.device)
         rollouts, scored = sample_and_score(
-            self.policy,
-            batch,
-            sampler=TransformersSampler(self.policy),
-            reward=self.reward,
+            context,
+            prompts[start : start + count],
             num_generations=self.samples,
-            max_completion_tokens=settings.max_completion_tokens,
-            temperature=settings.temperature,
-            generator=torch_generator(settings.seed, step=start, purpose="preflight"),
-            sequences_at_once=settings.rollout_sequences,
-            share=world.share(len(batch)),
+            generator=torch_generator(context.settings.seed, step=start, purpose="preflight"),
             phase=watch.phase,
         )
-        rollouts, scored = all_gather_rollouts(rollouts, scored, prompts=batch, pad_id=self.policy.pad_id, world=world)
         self.progress.add(rollouts.num_sequences)
         lengths = tuple(rollouts.lengths_B.tolist())
         return ProbeCompletions(
@@ -252,7 +232,7 @@ class ProbeSampler:
             scored=scored,
             truncated=tuple(rollouts.truncated_B.tolist()),
             lengths=lengths,
-            sampling_s=world.broadcast(watch.seconds["rollout"]),
+            sampling_s=context.world.broadcast(watch.seconds["rollout"]),
             timed_tokens=sum(lengths),
         )
 

@@ -154,7 +154,7 @@ def _completions(plain: ProbeCompletions, *, settings: Settings) -> Json:
         "abstained": scored.share("abstain"),
         "errored": scored.share("error"),
         "timed_out": scored.share("timeout"),
-        "first_fault": _storable(scored.first_fault),
+        "first_fault": scored.first_fault[:SHOWN_CHARACTERS],
         "truncated": sum(plain.truncated) / len(plain.truncated),
         "tokens_mean": float(lengths.mean()),
         "tokens_p95": float(np.percentile(lengths, 95)),
@@ -213,13 +213,13 @@ def _per_row(found: Probe, plain: ProbeCompletions, *, settings: Settings) -> li
     return [
         {
             "row": prompt.task.row,
-            "question": _storable(_question(prompt.task)),
+            "question": _question(prompt.task)[:SHOWN_CHARACTERS],
             "solve_rate": rates[index],
             "hinted_solve_rate": hinted.get(prompt.task.row),
             "reward": _mean(plain.scores_of(index)),
             "scored": sum(score is not None for score in plain.scores_of(index)),
             "mixed": mixed_probability(plain.scores_of(index), group=settings.num_generations),
-            "completion": _storable(plain.texts[index * plain.samples]),
+            "completion": plain.texts[index * plain.samples][:SHOWN_CHARACTERS],
             "completion_score": plain.scores_of(index)[0],
         }
         for index, prompt in enumerate(found.prompts)
@@ -246,8 +246,3 @@ def _question(task: Task) -> str:
     if not isinstance(content, str):
         content = " ".join(part["text"] if part["type"] == "text" else "[image]" for part in content)
     return content
-
-
-def _storable(text: str) -> str:
-    """Return the beginning of a text, without NUL characters, which PostgreSQL rejects."""
-    return text[:SHOWN_CHARACTERS].replace("\x00", "\ufffd")

@@ -1,19 +1,14 @@
 """Trial steps: real training steps on a policy that is discarded, to check that they work and what they cost."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import mean
 
 from backend.core.control import ControlSignal
-from worker.engine.distributed import ProcessGroup
+from worker.engine.experiment import Experiment, make_train_context
 from worker.engine.faults import Fault
-from worker.engine.loop import make_train_context
 from worker.engine.measure import device_name
-from worker.engine.model.policy import Policy
 from worker.engine.observer import Checkpoint, EvaluationReport, StepReport
-from worker.engine.settings import Settings
 from worker.engine.step import take_step
-from worker.engine.types import Reward, Task
 
 PHASES = ("rollout", "reward", "teacher", "update", "report")
 COSTS = (
@@ -44,32 +39,22 @@ class TrialSteps:
         return mean(step[name] for step in self.steps)
 
 
-def run_trial_steps(
-    settings: Settings, *, policy: Policy, teacher: Policy | None, tasks: Sequence[Task], reward: Reward
-) -> TrialSteps:
+def run_trial_steps(experiment: Experiment) -> TrialSteps:
     """Take two steps on these rows, as a run does but without diagnostics. The policy must not be used afterwards.
 
     On a GPU one more step is taken first, which also compiles. Verifier errors do not stop the steps.
     """
-    name = device_name(policy.device)
-    plain = settings.model_copy(update={"generator": "transformers", "diagnostic_interval": 0, "max_error_share": 1.0})
+    device = experiment.policy.device
+    plain = {"generator": "transformers", "diagnostic_interval": 0, "max_error_share": 1.0}
+    settings = experiment.settings.model_copy(update=plain)
     try:
-        context = make_train_context(
-            plain,
-            policy=policy,
-            teacher=teacher,
-            tasks=tasks,
-            held_out=(),
-            reward=reward,
-            observer=SilentObserver(),
-            world=ProcessGroup.single(),
-        )
-        warming = 1 if policy.device.type == "cuda" else 0
+        context = make_train_context(replace(experiment, settings=settings), observer=SilentObserver())
+        warming = 1 if device.type == "cuda" else 0
         taken = [take_step(context, step).metrics for step in range(1, warming + TIMED_STEPS + 1)]
     except Fault as fault:
-        return TrialSteps(device_name=name, fault=fault.message)
+        return TrialSteps(device_name=device_name(device), fault=fault.message)
     steps = tuple({cost: metrics[cost] for cost in COSTS} for metrics in taken[warming:])
-    return TrialSteps(device_name=name, fault=None, steps=steps)
+    return TrialSteps(device_name=device_name(device), fault=None, steps=steps)
 
 
 class SilentObserver:

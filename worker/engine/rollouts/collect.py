@@ -5,18 +5,13 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from worker.engine.distributed import ProcessGroup
 from worker.engine.measure import Stopwatch
 from worker.engine.methods.advantages import dead_groups, group_advantages
-from worker.engine.model.policy import Policy
 from worker.engine.rollouts.prompts import Prompt
 from worker.engine.rollouts.reward import Scored, check_fault_share, concat_scored
-from worker.engine.rollouts.rollouts import Rollouts, all_gather_rollouts, with_groups_replaced
-from worker.engine.rollouts.sampler import Sampler
-from worker.engine.rollouts.sampling import sample_and_score
+from worker.engine.rollouts.rollouts import Rollouts, concat_rollouts
+from worker.engine.rollouts.sampling import RolloutContext, sample_and_score
 from worker.engine.seeds import batch_indices, numpy_generator, torch_generator
-from worker.engine.settings import Settings
-from worker.engine.types import Reward
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +30,7 @@ class RolloutBatch:
 
 
 def collect_rollouts(
-    policy: Policy,
-    prompts: Sequence[Prompt],
-    *,
-    sampler: Sampler,
-    reward: Reward,
-    step: int,
-    settings: Settings,
-    watch: Stopwatch,
-    world: ProcessGroup,
+    context: RolloutContext, prompts: Sequence[Prompt], *, step: int, watch: Stopwatch
 ) -> RolloutBatch:
     """Sample and score the batch of a step. Each process samples its share of the prompts; all get the whole batch.
 
@@ -51,50 +38,45 @@ def collect_rollouts(
     2503.14476); the choice depends on the seed, the step and the round alone. VerifierFaults if too many completions
     could not be scored, those of discarded groups included.
     """
+    settings = context.settings
+    seed, num_generations = settings.seed, settings.num_generations
     totals = _SamplingTotals(settings.max_error_share)
 
     def attempt(indices: Sequence[int], *, purpose: str) -> tuple[Rollouts, Scored]:
-        selected = [prompts[index] for index in indices]
         rollouts, scored = sample_and_score(
-            policy,
-            selected,
-            sampler=sampler,
-            reward=reward,
-            num_generations=settings.num_generations,
-            max_completion_tokens=settings.max_completion_tokens,
-            temperature=settings.temperature,
-            generator=torch_generator(settings.seed, step=step, purpose=purpose),
-            sequences_at_once=settings.rollout_sequences,
-            share=world.share(len(selected)),
+            context,
+            [prompts[index] for index in indices],
+            num_generations=num_generations,
+            generator=torch_generator(seed, step=step, purpose=purpose),
             phase=watch.phase,
         )
-        with watch.phase("reward"):
-            rollouts, scored = all_gather_rollouts(
-                rollouts, scored, prompts=selected, pad_id=policy.pad_id, world=world
-            )
         totals.add(rollouts, scored)
         return rollouts, scored
 
-    indices = batch_indices(step, seed=settings.seed, batch_size=settings.batch_size, num_rows=len(prompts))
+    indices = batch_indices(step, seed=seed, batch_size=settings.batch_size, num_rows=len(prompts))
     rollouts, scored = attempt(indices, purpose="rollout")
     tried, resampled = set(indices), 0
     for round_index in range(settings.resample_rounds):
-        dead = dead_groups(scored.rewards_B.view(-1, settings.num_generations)).nonzero().squeeze(1).tolist()
-        fresh = _untried_rows(
-            tried, count=len(dead), num_rows=len(prompts), settings=settings, step=step, round_index=round_index
-        )
+        dead = dead_groups(scored.rewards_B.view(-1, num_generations)).nonzero().squeeze(1).tolist()
+        rng = numpy_generator(seed, step=step, purpose=f"resampling {round_index}")
+        fresh = [index for index in rng.permutation(len(prompts)).tolist() if index not in tried][: len(dead)]
         if not fresh:
             break
         new_rollouts, new_scored = attempt(fresh, purpose=f"rollout again {round_index}")
-        groups = dead[: len(fresh)]
-        rollouts = with_groups_replaced(rollouts, new_rollouts, groups=groups, pad_id=policy.pad_id)
-        scored = scored.with_groups_replaced(new_scored, groups=groups, num_generations=settings.num_generations)
+        places = dict(zip(dead, range(len(rollouts.prompts), len(rollouts.prompts) + len(fresh)), strict=False))
+        chosen = [places.get(group, group) for group in range(len(rollouts.prompts))]
+        both = concat_rollouts(
+            [rollouts, new_rollouts],
+            prompts=[*rollouts.prompts, *new_rollouts.prompts],
+            num_generations=num_generations,
+            pad_id=context.policy.pad_id,
+        )
+        rollouts = both.groups(chosen)
+        scored = concat_scored([scored, new_scored]).groups(chosen, num_generations=num_generations)
         totals.check(scored)
         tried |= set(fresh)
         resampled += len(fresh)
-    advantages_B = group_advantages(
-        scored.rewards_B, num_generations=settings.num_generations, scale=settings.scale_rewards
-    )
+    advantages_B = group_advantages(scored.rewards_B, num_generations=num_generations, scale=settings.scale_rewards)
     return RolloutBatch(rollouts, scored, advantages_B, resampled, totals.scored, totals.num_tokens)
 
 
@@ -115,11 +97,3 @@ class _SamplingTotals:
     def check(self, scored: Scored) -> None:
         """Raise VerifierFaults if too many of these completions could not be scored."""
         check_fault_share(scored.fault_share, first_fault=scored.first_fault, limit=self.max_error_share)
-
-
-def _untried_rows(
-    tried: set[int], *, count: int, num_rows: int, settings: Settings, step: int, round_index: int
-) -> list[int]:
-    """Draw up to `count` rows that the step has not tried yet."""
-    rng = numpy_generator(settings.seed, step=step, purpose=f"resampling {round_index}")
-    return [index for index in rng.permutation(num_rows).tolist() if index not in tried][:count]

@@ -48,9 +48,11 @@ def _preallocated(states: Tensor, *, extra_tokens: int) -> Tensor:
 
 
 def reserve(cache: DynamicCache, *, extra_tokens: int) -> None:
-    """Preallocate `extra_tokens` in every full-attention layer; other kinds of layers are left unchanged."""
+    """Preallocate `extra_tokens` in every full-attention layer, preallocated or not; others are left unchanged."""
     cache.layers = [
-        PreallocatedLayer(layer, extra_tokens=extra_tokens) if type(layer) is DynamicLayer else layer
+        PreallocatedLayer(layer, extra_tokens=extra_tokens)
+        if type(layer) in (DynamicLayer, PreallocatedLayer)
+        else layer
         for layer in cache.layers
     ]
 
@@ -64,16 +66,6 @@ def keep_rows(cache: DynamicCache, *, rows: Tensor) -> None:
 def supports_concat(cache: DynamicCache) -> bool:
     """Whether rows can be concatenated and columns dropped: every layer keeps the keys and values of all tokens."""
     return all(type(layer) in (DynamicLayer, PreallocatedLayer) and layer.is_initialized for layer in cache.layers)
-
-
-def reallocate(cache: DynamicCache, *, extra_tokens: int) -> None:
-    """Reserve `extra_tokens` in every full-attention layer, including layers that were preallocated before."""
-    cache.layers = [
-        PreallocatedLayer(layer, extra_tokens=extra_tokens)
-        if type(layer) in (DynamicLayer, PreallocatedLayer)
-        else layer
-        for layer in cache.layers
-    ]
 
 
 def concat_rows(cache: DynamicCache, other: DynamicCache) -> None:

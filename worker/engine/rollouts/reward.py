@@ -37,14 +37,10 @@ class Scored:
         """Return the share of completions with one of these statuses."""
         return sum(record.status in statuses for record in self.records) / len(self.records)
 
-    def with_groups_replaced(self, others: "Scored", *, groups: Sequence[int], num_generations: int) -> "Scored":
-        """Return a copy with these groups replaced by those of `others`, in order."""
-        records, rewards_B = list(self.records), self.rewards_B.clone()
-        for source, group in enumerate(groups):
-            here = slice(group * num_generations, (group + 1) * num_generations)
-            there = slice(source * num_generations, (source + 1) * num_generations)
-            records[here], rewards_B[here] = others.records[there], others.rewards_B[there]
-        return Scored(tuple(records), rewards_B)
+    def groups(self, chosen: Sequence[int], *, num_generations: int) -> "Scored":
+        """Return the scores of these groups, in this order."""
+        rows = rows_of_groups(chosen, num_generations=num_generations)
+        return Scored(tuple(self.records[b] for b in rows), self.rewards_B[rows])
 
     @property
     def fault_share(self) -> float:
@@ -55,6 +51,16 @@ class Scored:
     def first_fault(self) -> str:
         """Reason of the first such failure; empty without one."""
         return next((record.reason or record.status for record in self.records if record.status in FAULT_STATUSES), "")
+
+
+def score_of(record: Score) -> float | None:
+    """Return the score; None where the verifier gave none."""
+    return record.score if record.status == "ok" else None
+
+
+def rows_of_groups(groups: Sequence[int], *, num_generations: int) -> list[int]:
+    """Return the sequences of these groups, in order."""
+    return [group * num_generations + sample for group in groups for sample in range(num_generations)]
 
 
 def score_completions(reward: Reward, completions: Sequence[Completion]) -> Scored:

@@ -9,7 +9,7 @@ from torch import Tensor
 from worker.engine.distributed import ProcessGroup
 from worker.engine.model.policy import Policy, eos_mask
 from worker.engine.rollouts.prompts import Prompt
-from worker.engine.rollouts.reward import Scored, concat_scored
+from worker.engine.rollouts.reward import Scored, concat_scored, rows_of_groups
 from worker.engine.types import Completion
 
 
@@ -43,6 +43,19 @@ class Rollouts:
     def prompt_of(self, sequence: int) -> Prompt:
         """Return the prompt of a sequence."""
         return self.prompts[sequence // self.num_generations]
+
+    def groups(self, chosen: Sequence[int]) -> "Rollouts":
+        """Return the rollouts of these groups, in this order."""
+        rows = rows_of_groups(chosen, num_generations=self.num_generations)
+        return replace(
+            self,
+            prompts=tuple(self.prompts[group] for group in chosen),
+            completion_ids_BT=self.completion_ids_BT[rows],
+            mask_BT=self.mask_BT[rows],
+            sampling_logps_BT=self.sampling_logps_BT[rows],
+            truncated_B=self.truncated_B[rows],
+            texts=tuple(self.texts[b] for b in rows),
+        )
 
     @property
     def completions(self) -> list[Completion]:
@@ -96,34 +109,6 @@ def empty_rollouts(policy: Policy, *, num_generations: int) -> Rollouts:
     empty_BT = torch.zeros(0, 0, device=policy.device)
     ids_BT, mask_BT, truncated_B = empty_BT.long(), empty_BT.bool(), empty_BT[:, :0].flatten().bool()
     return Rollouts((), num_generations, ids_BT, mask_BT, empty_BT, truncated_B, ())
-
-
-def with_groups_replaced(rollouts: Rollouts, others: Rollouts, *, groups: Sequence[int], pad_id: int) -> Rollouts:
-    """Return a copy with these groups replaced by those of `others`, in order; `T` is the longer one's."""
-    count = rollouts.num_generations
-    width = max(rollouts.mask_BT.shape[1], others.mask_BT.shape[1])
-    rows = torch.tensor([group * count + sample for group in groups for sample in range(count)])
-    prompts, texts = list(rollouts.prompts), list(rollouts.texts)
-    for source, group in enumerate(groups):
-        prompts[group] = others.prompts[source]
-        texts[group * count : (group + 1) * count] = others.texts[source * count : (source + 1) * count]
-
-    def replaced(here: Tensor, there: Tensor, *, filler: int = 0) -> Tensor:
-        if here.dim() == 2:
-            here = torch.nn.functional.pad(here, (0, width - here.shape[1]), value=filler)
-            there = torch.nn.functional.pad(there, (0, width - there.shape[1]), value=filler)
-        return here.index_copy(0, rows.to(here.device), there[: len(rows)])
-
-    mask_BT = replaced(rollouts.mask_BT, others.mask_BT)
-    return Rollouts(
-        prompts=tuple(prompts),
-        num_generations=count,
-        completion_ids_BT=replaced(rollouts.completion_ids_BT, others.completion_ids_BT, filler=pad_id),
-        mask_BT=mask_BT,
-        sampling_logps_BT=replaced(rollouts.sampling_logps_BT, others.sampling_logps_BT),
-        truncated_B=replaced(rollouts.truncated_B, others.truncated_B),
-        texts=tuple(texts),
-    )
 
 
 def completion_mask(completion_ids_BT: Tensor, *, eos_ids: tuple[int, ...]) -> Tensor:

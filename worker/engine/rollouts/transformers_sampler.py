@@ -10,7 +10,6 @@ launches dominate, so shapes stay fixed and the pass is compiled into a CUDA gra
 
 from collections.abc import Callable, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -27,8 +26,6 @@ STATIC_MULTIPLE = 128
 """Widths of static caches are rounded up to multiples of this, which keeps compilations few."""
 CHECK_EVERY = 16
 """Tokens between two checks on a GPU for ended sequences and NaN; each check synchronises with the device."""
-
-_COMPILED: WeakKeyDictionary[Any, Callable[..., Any]] = WeakKeyDictionary()
 
 
 def decode(
@@ -111,10 +108,11 @@ def _forward(policy: Policy, *, static: bool) -> Callable[..., Any]:
     if not static or policy.device.type != "cuda":
         forward: Callable[..., Any] = policy.model
         return forward
-    if policy.model not in _COMPILED:
+    compiled = policy.cache.compiled_forward
+    if compiled is None:
         # "reduce-overhead" records CUDA graphs: one launch per token instead of thousands.
-        _COMPILED[policy.model] = torch.compile(policy.model.forward, mode="reduce-overhead", dynamic=False)
-    compiled = _COMPILED[policy.model]
+        compiled = torch.compile(policy.model.forward, mode="reduce-overhead", dynamic=False)
+        policy.cache.compiled_forward = compiled
 
     def one_token(**inputs: Any) -> Any:
         torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]  # the previous logits may be overwritten

@@ -14,7 +14,7 @@ from torch import Tensor
 from backend.core.settings.choices import TeacherWeights
 from worker.engine.methods.base import Credit, CreditInputs, Options, after_first_error
 from worker.engine.model.policy import Policy
-from worker.engine.model.token_logprobs import CHUNK_ELEMENTS
+from worker.engine.model.token_logprobs import tokens_per_chunk
 from worker.engine.model.traits import head_is_trained, project
 from worker.engine.rollouts.logprobs import MicroBatch, completion_states, logps_of_states, micro_batch_inputs
 from worker.engine.rollouts.rollouts import Rollouts
@@ -122,8 +122,7 @@ class _Divergences(torch.autograd.Function):
 
 
 def _chunks(states_NH: Tensor, teacher_NH: Tensor, *, student: Policy) -> Iterator[tuple[Tensor, Tensor]]:
-    vocabulary = student.model.config.get_text_config(decoder=True).vocab_size
-    size = max(1, CHUNK_ELEMENTS.get(states_NH.device.type, 2**27) // LIVE_COPIES // vocabulary)
+    size = tokens_per_chunk(student, copies=LIVE_COPIES)
     if len(states_NH) > 0:
         yield from zip(torch.split(states_NH, size), torch.split(teacher_NH, size), strict=True)
 

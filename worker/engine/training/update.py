@@ -66,6 +66,20 @@ class StepTensors:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainBatch:
+    """What one optimizer step learns from."""
+
+    rollouts: Rollouts
+    step_tensors: StepTensors
+    plan: Sequence[MicroBatch]
+    """This process' share of the live sequences; the others are skipped."""
+    lam: float
+    """`lambda` at this step."""
+    distiller: Distiller | None = None
+    """Whole distributions of the teacher, which replace its log-probabilities of sampled tokens."""
+
+
 def credit_options(settings: Settings, *, lam: float) -> Options:
     """Return the credit method's options, at the current `lambda`."""
     return Options(
@@ -116,21 +130,12 @@ def make_optimizer(policy: Policy, *, settings: Settings) -> torch.optim.AdamW:
     return torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
 
 
-def accumulate_gradients(
-    policy: Policy,
-    rollouts: Rollouts,
-    step_tensors: StepTensors,
-    *,
-    plan: Sequence[MicroBatch],
-    lam: float,
-    settings: Settings,
-    distiller: Distiller | None = None,
-) -> Update:
+def accumulate_gradients(policy: Policy, batch: TrainBatch, *, settings: Settings) -> Update:
     """Run forward, credit and backward of every micro-batch; the step's gradients accumulate on the adapter.
 
-    Only the sequences of the plan are run; the gradient does not depend on their division into micro-batches. With a
-    distiller, whole distributions of the teacher replace its log-probabilities of sampled tokens.
+    The gradient does not depend on the division of the plan's sequences into micro-batches.
     """
+    rollouts, step_tensors = batch.rollouts, batch.step_tensors
     parameters = list(policy.adapter(LIVE_ADAPTER).values())
     for parameter in parameters:
         parameter.grad = torch.zeros_like(parameter)
@@ -140,7 +145,7 @@ def accumulate_gradients(
         mask_BT, loss=settings.loss, max_completion_tokens=settings.max_completion_tokens, dtype=dtype
     )
     logps_BT = torch.full(mask_BT.shape, torch.nan, dtype=dtype, device=device)
-    options, all_rows = credit_options(settings, lam=lam), slice(None)
+    all_rows = slice(None)
     inputs = step_tensors.credit_inputs(torch.zeros_like(logps_BT), mask_BT, rows=all_rows, span=all_rows)
     credit = sequence_credit(inputs)
     if not method_named(settings.method).rewarded:  # skipped sequences have no credit at all
@@ -148,11 +153,9 @@ def accumulate_gradients(
     teacher_BT = None if step_tensors.teacher_logps_BT is None else step_tensors.teacher_logps_BT.clone()
     ratio_clipped_BT = torch.zeros_like(mask_BT)
     loss, num_tokens = 0.0, 0
-    for batch in plan:
-        rows, span = batch.sequences.to(device), slice(0, batch.num_completion_tokens)
-        result = _forward_micro_batch(
-            policy, rollouts, step_tensors, batch, options=options, settings=settings, distiller=distiller
-        )
+    for micro_batch in batch.plan:
+        rows, span = micro_batch.sequences.to(device), slice(0, micro_batch.num_completion_tokens)
+        result = _forward_micro_batch(policy, batch, micro_batch, settings=settings)
         micro_loss = -(result.objective_bT * loss_weights_BT[rows, span]).sum()
         torch.autograd.backward(micro_loss)
 
@@ -160,7 +163,7 @@ def accumulate_gradients(
         num_tokens += result.num_tokens
         logps_BT[rows] = 0.0
         logps_BT[rows, span] = result.logps_bT.to(dtype)
-        if distiller is not None and teacher_BT is not None and result.teacher_logps_bT is not None:
+        if batch.distiller is not None and teacher_BT is not None and result.teacher_logps_bT is not None:
             teacher_BT[rows, span] = result.teacher_logps_bT.to(teacher_BT)
         _write_credit(credit, result.credit, rows=rows, span=span)
         ratio_clipped_BT[rows, span] = result.ratio_clipped_bT
@@ -192,26 +195,20 @@ class _MicroBatchResult:
 
 
 def _forward_micro_batch(
-    policy: Policy,
-    rollouts: Rollouts,
-    step_tensors: StepTensors,
-    batch: MicroBatch,
-    *,
-    options: Options,
-    settings: Settings,
-    distiller: Distiller | None,
+    policy: Policy, batch: TrainBatch, micro_batch: MicroBatch, *, settings: Settings
 ) -> _MicroBatchResult:
     """Run the teacher's and the student's forward pass, credit and objective of a micro-batch."""
-    rows, span = batch.sequences.to(policy.device), slice(0, batch.num_completion_tokens)
-    ids_bT, mask_bT = (part.to(policy.device) for part in micro_batch_inputs(rollouts, batch))
+    rollouts, distiller, options = batch.rollouts, batch.distiller, credit_options(settings, lam=batch.lam)
+    rows, span = micro_batch.sequences.to(policy.device), slice(0, micro_batch.num_completion_tokens)
+    ids_bT, mask_bT = (part.to(policy.device) for part in micro_batch_inputs(rollouts, micro_batch))
     # Before the student's pass, because the distiller may switch adapters.
-    outputs = distiller.teacher_outputs(rollouts, batch) if distiller else None
+    outputs = distiller.teacher_outputs(rollouts, micro_batch) if distiller else None
     if not policy.model.training:
         policy.model.train()
-    contexts = student_contexts(rollouts, batch)
+    contexts = student_contexts(rollouts, micro_batch)
     states_bTH = completion_states(policy, contexts, ids_bT, mask_bT)
     logps_bT = logps_of_states(policy, states_bTH, ids_bT, mask_bT, temperature=settings.temperature)
-    inputs = step_tensors.credit_inputs(logps_bT.detach(), mask_bT, rows=rows, span=span)
+    inputs = batch.step_tensors.credit_inputs(logps_bT.detach(), mask_bT, rows=rows, span=span)
     if outputs is not None:
         inputs = replace(inputs, teacher_logps_BT=outputs.logps_bT.to(policy.device))
     credit = assign_credit(settings.method, inputs, options)
@@ -241,27 +238,21 @@ def _forward_micro_batch(
 def update_policy(
     policy: Policy,
     optimizer: torch.optim.AdamW,
-    rollouts: Rollouts,
-    step_tensors: StepTensors,
+    batch: TrainBatch,
     *,
-    plan: Sequence[MicroBatch],
-    lam: float,
     step: int,
     settings: Settings,
-    distiller: Distiller | None = None,
     world: ProcessGroup = ProcessGroup.single(),
 ) -> Update:
     """Take one optimizer step. Fault, before weights change, when the loss or the gradient is not finite.
 
-    A step without live sequences is a step with gradient 0, as if nothing were skipped. The plan contains this process'
-    share of the live sequences; gradient, loss and token count are summed over all processes.
+    A step without live sequences is a step with gradient 0, as if nothing were skipped. Gradient, loss and token count
+    are summed over all processes.
     """
     with torch.random.fork_rng():
         purpose = "dropout" if world.is_leader else f"dropout {world.rank}"
         torch.manual_seed(derive(settings.seed, step=step, purpose=purpose))
-        update = accumulate_gradients(
-            policy, rollouts, step_tensors, plan=plan, lam=lam, settings=settings, distiller=distiller
-        )
+        update = accumulate_gradients(policy, batch, settings=settings)
     update = _reduced(update, policy=policy, world=world)
     norm = torch.tensor(update.gradient_norm)
     if not (norm.isfinite() and math.isfinite(update.loss)):

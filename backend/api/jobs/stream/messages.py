@@ -7,12 +7,13 @@ read, so it is valid across restarts and processes.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
+from sse_starlette import ServerSentEvent
 
 from backend.api.jobs.job_object import JobError, Progress, job_object
 from backend.api.jobs.routes import event_object
@@ -59,6 +60,10 @@ class StreamPosition:
     def __str__(self) -> str:
         return f"{self.event}-{self.step}-{self.evaluation_us}-{self.rollouts}"
 
+    def back_to(self, step: int) -> "StreamPosition":
+        """Return this position, or the earlier one at which only the steps up to this one were read."""
+        return replace(self, step=min(self.step, step), rollouts=min(self.rollouts, step))
+
     @classmethod
     def parse(cls, text: str) -> "StreamPosition":
         match = re.fullmatch(r"(\d{1,18})-(\d{1,18})-(\d{1,16})-(\d{1,18})", text, re.ASCII)
@@ -78,53 +83,45 @@ class StreamMessage:
     `back_to`: the job resumed from this step with this event and repeats the later ones.
     """
 
+    at: datetime
     event: str
-    data: str
+    data: BaseModel
     counter: str
     number: int
     back_to: int | None = None
 
-    def is_new_at(self, position: StreamPosition) -> bool:
-        return self.number > int(getattr(position, self.counter))
-
     def after(self, position: StreamPosition) -> StreamPosition:
         """Return the position after this message."""
-        step, rollouts = position.step, position.rollouts
         position = replace(position, **{self.counter: self.number})
         if self.back_to is not None:
-            position = replace(position, step=min(step, self.back_to), rollouts=min(rollouts, self.back_to))
+            position = position.back_to(self.back_to)
         return replace(position, rollouts=max(position.rollouts, position.step))
 
 
 @dataclass(frozen=True, slots=True)
 class StateMessage:
-    """The state of a job, ordered in time by its newest event and its step.
-
-    A step only decreases, and a state only changes, with a new event.
-    """
+    """The state of a job; equal to another if state and step are."""
 
     state: JobState
     step: int
-    event: int
-    data: str
+    message: bytes = field(compare=False)
+    """The event `state`, and `end` if the job has ended."""
 
     @property
     def ended(self) -> bool:
         return self.state in TERMINAL
 
-    def is_newer_than(self, other: "StateMessage") -> bool:
-        """Return whether it differs from `other` and is later."""
-        differs = (self.state, self.step) != (other.state, other.step)
-        return differs and (self.event, self.step) > (other.event, other.step)
-
 
 @dataclass(frozen=True, slots=True)
 class MessageBatch:
-    """`messages` in order of time, and the `position` after them. `more`: another batch can be read at once."""
+    """What follows a position: `messages` as server-sent events in order of time, and the `position` after them.
 
-    state: StateMessage
+    `more`: another batch can be read at once; the state is that after all of them.
+    """
+
+    messages: bytes
     position: StreamPosition
-    messages: list[StreamMessage]
+    state: StateMessage
     more: bool
 
 
@@ -134,32 +131,15 @@ def read_batch(job_id: str, position: StreamPosition) -> MessageBatch:
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
         job = session.get_one(Job, job_id)
         events = _events(session, job_id, position)
-        back_to = min([job.step, *(step for event in events if (step := _back_to(event)) is not None)])
-        if back_to < position.step:  # the job resumed from an earlier checkpoint and repeats those steps
-            position = replace(position, step=back_to, rollouts=min(position.rollouts, back_to))
-        timed, more = _new_messages(session, job_id, position, events=events)
-        messages = [message for _, message in sorted(timed, key=lambda each: each[0])]
-        for message in messages:
+        # If the job resumed from an earlier checkpoint, it repeats the steps after it.
+        position = position.back_to(min([job.step, *(step for e in events if (step := _back_to(e)) is not None)]))
+        messages, more = _new_messages(session, job_id, position, events=events)
+        encoded = []
+        for message in sorted(messages, key=lambda each: each.at):
             position = message.after(position)
-        return MessageBatch(state=_state_message(session, job), position=position, messages=messages, more=more)
-
-
-def newest_position(job_id: str) -> StreamPosition:
-    """Return the position after everything stored so far."""
-    with transaction() as session:
-        event, step, evaluated = session.execute(
-            select(
-                select(func.max(JobEvent.number)).where(JobEvent.job_id == job_id).scalar_subquery(),
-                select(func.max(Step.step)).where(Step.job_id == job_id).scalar_subquery(),
-                select(func.max(Evaluation.created_at)).where(Evaluation.job_id == job_id).scalar_subquery(),
-            )
-        ).one()
-    return StreamPosition(
-        event=event or 0,
-        step=step or 0,
-        evaluation_us=0 if evaluated is None else _microseconds(evaluated),
-        rollouts=step or 0,
-    )
+            encoded.append(_encoded(message.event, message.data.model_dump_json(), position))
+        state = _state_message(session, job, position)
+        return MessageBatch(messages=b"".join(encoded), position=position, state=state, more=more)
 
 
 def _events(session: Session, job_id: str, position: StreamPosition) -> Sequence[JobEvent]:
@@ -174,8 +154,8 @@ def _back_to(event: JobEvent) -> int | None:
 
 def _new_messages(
     session: Session, job_id: str, position: StreamPosition, *, events: Sequence[JobEvent]
-) -> tuple[list[tuple[datetime, StreamMessage]], bool]:
-    """Return the new messages with their times, and whether there may be more."""
+) -> tuple[list[StreamMessage], bool]:
+    """Return the new messages, and whether there may be more."""
     count = select(func.count()).where(Rollout.job_id == Step.job_id, Rollout.step == Step.step).scalar_subquery()
     steps = session.execute(
         select(Step, count).where(Step.job_id == job_id, Step.step > position.step).order_by(Step.step).limit(BATCH)
@@ -187,31 +167,27 @@ def _new_messages(
         .order_by(Evaluation.created_at)
     ).all()
     messages = [
-        (e.created_at, replace(_message("event", event_object(e), "event", e.number), back_to=_back_to(e)))
-        for e in events
+        StreamMessage(e.created_at, "event", event_object(e), "event", e.number, back_to=_back_to(e)) for e in events
     ]
     for step, rollouts in steps:
-        if rollouts:
+        if rollouts and step.step > position.rollouts:
             data = StepRollouts(step=step.step, count=rollouts)
-            messages.append((step.created_at, _message("rollouts", data, "rollouts", step.step)))
-        messages.append((step.created_at, _message("metrics", step_object(step), "step", step.step)))
+            messages.append(StreamMessage(step.created_at, "rollouts", data, "rollouts", step.step))
+        messages.append(StreamMessage(step.created_at, "metrics", step_object(step), "step", step.step))
     for evaluation in evaluations:
         at = evaluation.created_at
-        messages.append((at, _message("evaluation", evaluation_object(evaluation), "evaluation_us", _microseconds(at))))
-    new = [(at, message) for at, message in messages if message.is_new_at(position)]
-    return new, BATCH in (len(events), len(steps))
+        number = (at - EPOCH) // timedelta(microseconds=1)
+        messages.append(StreamMessage(at, "evaluation", evaluation_object(evaluation), "evaluation_us", number))
+    return messages, BATCH in (len(events), len(steps))
 
 
-def _message(event: str, data: BaseModel, counter: str, number: int) -> StreamMessage:
-    return StreamMessage(event=event, data=data.model_dump_json(), counter=counter, number=number)
-
-
-def _state_message(session: Session, job: Job) -> StateMessage:
+def _state_message(session: Session, job: Job, position: StreamPosition) -> StateMessage:
     whole = job_object(session, job)
-    status = JobStatus.model_validate(whole.model_dump(include=set(JobStatus.model_fields)))
-    event = session.scalar(select(func.max(JobEvent.number)).where(JobEvent.job_id == job.id))
-    return StateMessage(state=JobState(job.state), step=job.step, event=event or 0, data=status.model_dump_json())
+    data = JobStatus.model_validate(whole.model_dump(include=set(JobStatus.model_fields))).model_dump_json()
+    state = JobState(job.state)
+    message = b"".join(_encoded(event, data, position) for event in ("state", *(["end"] if state in TERMINAL else [])))
+    return StateMessage(state, job.step, message)
 
 
-def _microseconds(moment: datetime) -> int:
-    return (moment - EPOCH) // timedelta(microseconds=1)
+def _encoded(event: str, data: str, position: StreamPosition) -> bytes:
+    return ServerSentEvent(event=event, data=data, id=str(position)).encode()

@@ -18,8 +18,10 @@ from worker.engine.export.equivalence import (
     measure_agreement,
     reference_completions,
 )
-from worker.engine.export.merging import convert_model, copy_companions, fill_adapter, merge_adapter, save_model
-from worker.engine.model.policy import LIVE_ADAPTER, Policy, load_policy
+from worker.engine.export.merging import convert_model, copy_companions, merge_adapter, save_model
+from worker.engine.model.adapter_files import fill_adapter
+from worker.engine.model.policy import LIVE_ADAPTER, Policy
+from worker.engine.model.policy_loading import load_policy
 from worker.engine.types import Task
 
 SETTINGS = tiny_settings()
@@ -167,7 +169,7 @@ def test_an_adapter_of_another_model_is_refused(base: str) -> None:
     policy = load_policy(base, settings=SETTINGS)
     others = load_policy(base, settings=tiny_settings(lora_r=2)).adapter(LIVE_ADAPTER)
     with pytest.raises(ValueError, match="another model"):
-        fill_adapter(policy, others)
+        fill_adapter(policy, LIVE_ADAPTER, others)
 
 
 def test_what_is_not_a_number_is_a_fault() -> None:

@@ -345,7 +345,13 @@ def test_no_gradient_flows_through_any_credit(method):
     logps = [inputs.student_logps_BT, inputs.teacher_logps_BT, inputs.contrast_logps_BT]
     student, teacher, contrast = (values.clone().requires_grad_() for values in logps)
     found = token_advantages(
-        method, inputs.advantages_B, student, teacher, inputs.mask_BT, lam=0.5, eps_w=0.2, contrast_logps=contrast
+        method,
+        inputs.advantages_B,
+        student,
+        teacher,
+        inputs.mask_BT,
+        make_options(),
+        contrast_logps=contrast,
     )
     assert not found.requires_grad
 
@@ -365,8 +371,7 @@ def test_token_advantages_applies_the_teacher_mask():
             inputs.student_logps_BT,
             inputs.teacher_logps_BT,
             inputs.mask_BT,
-            lam=0.5,
-            eps_w=0.2,
+            make_options(),
             contrast_logps=inputs.contrast_logps_BT,
             teacher_mask=teacher_mask,
         )

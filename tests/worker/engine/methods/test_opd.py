@@ -17,8 +17,9 @@ from tests.worker.engine.tiny import (
     tiny_tokenizer,
     vowel_share,
 )
+from worker.engine.experiment import Experiment
 from worker.engine.loop import run
-from worker.engine.model.policy import load_external_teacher
+from worker.engine.model.policy_loading import load_external_teacher
 
 
 def save_teacher(folder, *, tokenizer=None, **model):
@@ -30,14 +31,16 @@ def save_teacher(folder, *, tokenizer=None, **model):
 def run_steps(settings, *, tasks=None):
     recorder, policy = Recorder(), tiny_policy(settings)
     run(
-        settings,
-        policy=policy,
-        tasks=tasks or tiny_tasks(7),
-        held_out=[],
-        reward=lambda completions: [Verdict(0.0) for _ in completions],
+        Experiment(
+            settings=settings,
+            policy=policy,
+            teacher=load_teacher(settings, policy),
+            tasks=tasks or tiny_tasks(7),
+            held_out=[],
+            reward=lambda completions: [Verdict(0.0) for _ in completions],
+        ),
         observer=recorder,
         resume=None,
-        teacher=load_teacher(settings, policy),
     )
     return recorder.steps
 
@@ -131,14 +134,16 @@ def test_a_missing_and_an_unused_external_teacher_are_refused(method, message):
     policy = tiny_policy(settings)
     with pytest.raises(ValueError, match=message):
         run(
-            settings,
-            policy=policy,
-            tasks=tiny_tasks(4),
-            held_out=[],
-            reward=vowel_share,
+            Experiment(
+                settings=settings,
+                policy=policy,
+                teacher=None if method == "opd" else policy,
+                tasks=tiny_tasks(4),
+                held_out=[],
+                reward=vowel_share,
+            ),
             observer=Recorder(),
             resume=None,
-            teacher=None if method == "opd" else policy,
         )
 
 

@@ -18,11 +18,12 @@ from tests.worker.engine.tiny import (
     vowel_share,
 )
 from tests.worker.engine.training.test_update import advantages_of, gradients, ragged, rollouts_of
+from worker.engine.experiment import Experiment
 from worker.engine.loop import run
 from worker.engine.methods.advantages import group_advantages
 from worker.engine.rollouts.logprobs import plan_rollout_batches
 from worker.engine.training.objective import loss_weights
-from worker.engine.training.update import accumulate_gradients
+from worker.engine.training.update import TrainBatch, accumulate_gradients
 from worker.engine.types import Ending
 
 
@@ -53,7 +54,9 @@ def test_dr_grpos_gradient_is_grpos_with_each_token_divided_by_a_constant():
     advantages = advantages_of(rollouts)
     plan = plan_rollout_batches(rollouts, sequences=range(16), teacher_contexts=[], micro_batch_tokens=120)
     accumulate_gradients(
-        policy, rollouts, make_step_tensors(rollouts, advantages), plan=plan, lam=0.0, settings=settings
+        policy,
+        TrainBatch(rollouts=rollouts, step_tensors=make_step_tensors(rollouts, advantages), plan=plan, lam=0.0),
+        settings=settings,
     )
     found = gradients(policy)
     policy.model.zero_grad()
@@ -72,11 +75,9 @@ def test_dr_grpos_gradient_is_grpos_with_each_token_divided_by_a_constant():
 def run_training(settings, *, reward, resume=None, tasks=None):
     recorder = Recorder()
     ending = run(
-        settings,
-        policy=tiny_policy(settings),
-        tasks=tasks or tiny_tasks(7),
-        held_out=[],
-        reward=reward,
+        Experiment(
+            settings=settings, policy=tiny_policy(settings), tasks=tasks or tiny_tasks(7), held_out=[], reward=reward
+        ),
         observer=recorder,
         resume=resume,
     )

@@ -17,10 +17,11 @@ from tests.worker.engine.tiny import (
     tiny_settings,
 )
 from tests.worker.engine.training.test_update import ragged, rollouts_of
-from worker.engine.model.policy import LIVE_ADAPTER, load_policy
+from worker.engine.model.policy import LIVE_ADAPTER
+from worker.engine.model.policy_loading import load_policy
 from worker.engine.rollouts.logprobs import plan_rollout_batches
 from worker.engine.teacher.signals import Scorer, teacher_logps
-from worker.engine.training.update import accumulate_gradients
+from worker.engine.training.update import TrainBatch, accumulate_gradients
 from worker.engine.types import Task
 
 STARTER = Path(__file__).parents[4] / "examples" / "starter"
@@ -69,7 +70,9 @@ def test_with_the_prompt_unchanged_delta_is_exactly_zero(teacher):
     def deltas(reading):
         scored = teacher_logps(Scorer(policy, plan, teacher, settings.temperature), rollouts, reading)
         step_tensors = make_step_tensors(rollouts, advantages, scored)
-        return accumulate_gradients(policy, rollouts, step_tensors, plan=plan, lam=1.0, settings=settings).credit
+        return accumulate_gradients(
+            policy, TrainBatch(rollouts=rollouts, step_tensors=step_tensors, plan=plan, lam=1.0), settings=settings
+        ).credit
 
     credit = deltas(plain)
     assert torch.equal(credit.deltas_BT, torch.zeros_like(credit.deltas_BT))
@@ -87,7 +90,9 @@ def test_dropout_applies_to_the_student_and_never_to_the_teacher():
     assert torch.equal(teacher_logps(scorer, rollouts, hinted), teacher_logps(scorer, rollouts, hinted))
     plain = teacher_logps(scorer, rollouts, rollout_contexts(rollouts))
     step_tensors = make_step_tensors(rollouts, torch.ones(16), plain)
-    update = accumulate_gradients(policy, rollouts, step_tensors, plan=plan, lam=0.5, settings=settings)
+    update = accumulate_gradients(
+        policy, TrainBatch(rollouts=rollouts, step_tensors=step_tensors, plan=plan, lam=0.5), settings=settings
+    )
     assert (update.logps_BT - plain).abs().max() > 0.01
 
 
@@ -129,7 +134,9 @@ def starter_update(*, dtype, temperature, eps):
     )
     plan = plan_rollout_batches(rollouts, sequences=range(64), teacher_contexts=[], micro_batch_tokens=2048)
     step_tensors = make_step_tensors(rollouts, torch.ones(64))
-    update = accumulate_gradients(policy, rollouts, step_tensors, plan=plan, lam=0.0, settings=settings)
+    update = accumulate_gradients(
+        policy, TrainBatch(rollouts=rollouts, step_tensors=step_tensors, plan=plan, lam=0.0), settings=settings
+    )
     ratios = (update.logps_BT - rollouts.sampling_logps_BT)[rollouts.mask_BT].exp()
     return update, ratios
 

@@ -12,7 +12,7 @@ from tests.worker.engine.thinking import ORDINARY, WRITTEN, thinking_policy
 from tests.worker.engine.tiny import tiny_settings
 from tests.worker.engine.tiny_vision import tiny_processor, tiny_vision_model
 from worker.engine.model.completion_text import CompletionDecoder
-from worker.engine.model.policy import build_policy
+from worker.engine.model.policy_loading import build_policy
 
 POLICY = thinking_policy(tiny_settings())
 SKIPPING = replace(POLICY, skip_special_tokens=True)

@@ -23,9 +23,10 @@ from tests.worker.engine.tiny import (
     vowel_share,
 )
 from worker.engine import loop
+from worker.engine.experiment import Experiment
 from worker.engine.faults import Fault, FaultCode, memory_errors_as_faults
 from worker.engine.measure import Stopwatch
-from worker.engine.model.policy import build_policy, load_external_teacher, load_policy
+from worker.engine.model.policy_loading import build_policy, load_external_teacher, load_policy
 from worker.engine.types import Ending
 
 CODE_MARK = "code_that_came_with_the_model_has_run"
@@ -211,11 +212,13 @@ def test_padding_with_the_end_of_sequence_token_is_an_event():
 
 def run(settings, *, policy=None, reward=vowel_share, held_out=0, observer=None):
     return loop.run(
-        settings,
-        policy=policy or tiny_policy(settings),
-        tasks=tiny_tasks(6),
-        held_out=tiny_tasks(held_out, first_row=100),
-        reward=reward,
+        Experiment(
+            settings=settings,
+            policy=policy or tiny_policy(settings),
+            tasks=tiny_tasks(6),
+            held_out=tiny_tasks(held_out, first_row=100),
+            reward=reward,
+        ),
         observer=observer or Recorder(),
         resume=None,
     )
@@ -383,11 +386,7 @@ def test_a_run_without_signal_stops_with_the_reason_and_gets_as_many_steps_when_
     assert "0% of the questions all right, 100% all wrong" in message
     resumed = Recorder()
     ending = loop.run(
-        settings,
-        policy=tiny_policy(settings),
-        tasks=tiny_tasks(6),
-        held_out=[],
-        reward=dead,
+        Experiment(settings=settings, policy=tiny_policy(settings), tasks=tiny_tasks(6), held_out=[], reward=dead),
         observer=resumed,
         resume=observer.checkpoints[-1].data,
     )

@@ -12,7 +12,8 @@ from tests.worker.engine.tiny import save_tiny_model, tiny_settings
 from tests.worker.engine.tiny_vision import save_tiny_vision_model
 from worker.engine.faults import Fault, FaultCode
 from worker.engine.model.assets import load_assets
-from worker.engine.model.policy import LIVE_ADAPTER, load_policy
+from worker.engine.model.policy import LIVE_ADAPTER
+from worker.engine.model.policy_loading import load_policy
 from worker.engine.model.targets import require_targets
 
 

@@ -37,16 +37,18 @@ from tests.worker.engine.tiny_vision import (
     with_images,
 )
 from tests.worker.engine.training.test_update import ragged
+from worker.engine.experiment import Experiment
 from worker.engine.loop import run
 from worker.engine.model.adapter_files import export_adapter
 from worker.engine.model.images import messages_and_images
-from worker.engine.model.policy import LIVE_ADAPTER, build_policy, load_external_teacher, load_policy
+from worker.engine.model.policy import LIVE_ADAPTER
+from worker.engine.model.policy_loading import build_policy, load_external_teacher, load_policy
 from worker.engine.model.vision import FeatureCache
 from worker.engine.rollouts.logprobs import plan_rollout_batches
 from worker.engine.rollouts.prompts import with_hint
 from worker.engine.rollouts.transformers_sampler import inverse_cdf_sample
 from worker.engine.teacher.signals import Scorer, teacher_logps
-from worker.engine.training.update import accumulate_gradients
+from worker.engine.training.update import TrainBatch, accumulate_gradients
 
 
 def vision_policy(family="qwen3_vl", *, settings=None, random_adapters=True):
@@ -182,7 +184,7 @@ def test_with_the_prompt_unchanged_delta_is_exactly_zero(family, teacher):
         scored = teacher_logps(Scorer(policy, plan, teacher, settings.temperature), rollouts, reading)
         step_tensors = make_step_tensors(rollouts, torch.ones(18), scored)
         return accumulate_gradients(
-            policy, rollouts, step_tensors, plan=plan, lam=1.0, settings=settings
+            policy, TrainBatch(rollouts=rollouts, step_tensors=step_tensors, plan=plan, lam=1.0), settings=settings
         ).credit.deltas_BT
 
     assert torch.equal(deltas(plain), torch.zeros_like(rollouts.sampling_logps_BT))
@@ -350,7 +352,9 @@ def test_the_image_affects_the_gradient_and_the_vision_tower_gets_none():
         rollouts = replace(rollouts, sampling_logps_BT=torch.zeros(6, 4))
         plan = plan_rollout_batches(rollouts, sequences=range(6), teacher_contexts=[], micro_batch_tokens=9999)
         step_tensors = make_step_tensors(rollouts, torch.ones(6))
-        accumulate_gradients(policy, rollouts, step_tensors, plan=plan, lam=0.0, settings=settings)
+        accumulate_gradients(
+            policy, TrainBatch(rollouts=rollouts, step_tensors=step_tensors, plan=plan, lam=0.0), settings=settings
+        )
         return torch.cat([parameter.grad.flatten() for parameter in policy.adapter(LIVE_ADAPTER).values()])
 
     first = gradients(draw_image)
@@ -386,11 +390,13 @@ def test_a_run_evaluates_before_and_after_and_resumes_bit_identically(tasks, tmp
 
     def go(recorder, *, resume):
         return run(
-            settings,
-            policy=load_policy(folder_name, settings=settings),
-            tasks=tasks(6),
-            held_out=tasks(3, first_row=50),
-            reward=vowel_share,
+            Experiment(
+                settings=settings,
+                policy=load_policy(folder_name, settings=settings),
+                tasks=tasks(6),
+                held_out=tasks(3, first_row=50),
+                reward=vowel_share,
+            ),
             observer=recorder,
             resume=resume,
         )

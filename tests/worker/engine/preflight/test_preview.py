@@ -16,7 +16,7 @@ from tests.worker.engine.tiny_vision import (
 )
 from worker.engine.faults import Fault
 from worker.engine.model.assets import load_assets, require_chat_template
-from worker.engine.model.policy import build_policy
+from worker.engine.model.policy_loading import build_policy
 from worker.engine.preflight.preview import preview
 from worker.engine.preflight.probe import UNBOUNDED
 from worker.engine.rollouts.prompts import HINT_BLOCK, PromptBuilder

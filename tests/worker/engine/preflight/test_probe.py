@@ -20,9 +20,11 @@ from tests.worker.engine.tiny import (
 )
 from tests.worker.engine.tiny_vision import image_tasks, tiny_processor, tiny_vision_model
 from worker.engine import loop
+from worker.engine.experiment import Experiment
 from worker.engine.faults import Fault
-from worker.engine.model.policy import LIVE_ADAPTER, build_policy
-from worker.engine.preflight.probe import ProbeRequest, chosen_tasks, probe
+from worker.engine.model.policy import LIVE_ADAPTER
+from worker.engine.model.policy_loading import build_policy
+from worker.engine.preflight.probe import chosen_tasks, probe
 from worker.engine.preflight.report import build_report
 from worker.engine.preflight.trial_steps import run_trial_steps
 from worker.engine.types import Completion
@@ -36,15 +38,10 @@ def record_progress(done: list) -> object:
 
 def run_probe(settings=None, *, policy=None, tasks=TASKS, reward=vowel_share, rows=6, samples=4, progress=None):
     settings = settings or tiny_settings()
-    request = ProbeRequest(
-        policy=policy or tiny_policy(settings),
-        tasks=tasks,
-        reward=reward,
-        rows=rows,
-        samples=samples,
-        progress=progress or (lambda *_: None),
+    experiment = Experiment(
+        settings=settings, policy=policy or tiny_policy(settings), tasks=tasks, held_out=(), reward=reward
     )
-    return probe(settings, request=request)
+    return probe(experiment, rows=rows, samples=samples, progress=progress or (lambda *_: None))
 
 
 def report(settings=None, *, samples=4, trial_steps=None, **how):
@@ -234,7 +231,11 @@ def test_a_run_after_a_pre_flight_is_the_same_to_the_last_bit(dropout):
         policy, recorder = tiny_policy(settings), Recorder()
         if probe_first:
             run_probe(settings, policy=policy)
-        loop.run(settings, policy=policy, tasks=TASKS, held_out=(), reward=vowel_share, observer=recorder, resume=None)
+        loop.run(
+            Experiment(settings=settings, policy=policy, tasks=TASKS, held_out=(), reward=vowel_share),
+            observer=recorder,
+            resume=None,
+        )
         return policy.adapter(LIVE_ADAPTER), recorder
 
     (plain, one), (probed, two) = trained(probe_first=False), trained(probe_first=True)
@@ -246,7 +247,7 @@ def test_a_run_after_a_pre_flight_is_the_same_to_the_last_bit(dropout):
 def test_two_trial_steps_give_time_tokens_and_memory_and_their_phases_add_up():
     settings = tiny_settings()
     trial_steps = run_trial_steps(
-        settings, policy=tiny_policy(settings), teacher=None, tasks=TASKS[:4], reward=vowel_share
+        Experiment(settings=settings, policy=tiny_policy(settings), tasks=TASKS[:4], held_out=(), reward=vowel_share)
     )
     time = report(settings, trial_steps=trial_steps)["time"]
     assert time["step_measured"]
@@ -268,7 +269,9 @@ def test_two_trial_steps_give_time_tokens_and_memory_and_their_phases_add_up():
 
 def test_a_step_that_cannot_be_taken_is_a_finding():
     settings = tiny_settings(max_prompt_tokens=10)
-    trial_steps = run_trial_steps(settings, policy=tiny_policy(settings), teacher=None, tasks=TASKS, reward=vowel_share)
+    trial_steps = run_trial_steps(
+        Experiment(settings=settings, policy=tiny_policy(settings), tasks=TASKS, held_out=(), reward=vowel_share)
+    )
     found_report = report(tiny_settings(), trial_steps=trial_steps)
     assert found_report["findings"][0].code == "step_failed"
     assert "max_prompt_tokens" in found_report["findings"][0].message

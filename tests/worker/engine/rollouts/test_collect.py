@@ -1,18 +1,18 @@
 """Collecting rollouts: groups without signal are replaced by fresh prompts (DAPO)."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from tests.worker.engine.rollouts.test_rollouts import eager_policy
-from tests.worker.engine.tiny import Verdict, tiny_policy, tiny_prompts, tiny_settings
+from tests.worker.engine.tiny import Verdict, rollout_context, tiny_policy, tiny_prompts
 from tests.worker.engine.training.test_update import ragged, rollouts_of
-from worker.engine.distributed import ProcessGroup
 from worker.engine.measure import Stopwatch
 from worker.engine.methods.advantages import dead_groups
 from worker.engine.rollouts.collect import collect_rollouts
-from worker.engine.rollouts.reward import Scored, VerifierFaults
-from worker.engine.rollouts.rollouts import with_groups_replaced
-from worker.engine.rollouts.transformers_sampler import TransformersSampler
+from worker.engine.rollouts.reward import Scored, VerifierFaults, concat_scored
+from worker.engine.rollouts.rollouts import concat_rollouts
 from worker.engine.seeds import batch_indices
 
 
@@ -28,21 +28,11 @@ def alive(rows):
     return reward
 
 
-def collected(reward, *, policy=None, step=1, **changes):
-    settings = tiny_settings(**{"batch_size": 3, "max_completion_tokens": 12} | changes)
-    policy = policy or tiny_policy(settings)
+def collected(reward, *, policy=None, step=1, rows=9, **changes):
+    policy = policy or tiny_policy()
+    context = rollout_context(policy, **{"batch_size": 3, "max_completion_tokens": 12} | changes)
     watch = Stopwatch(policy.device)
-    prompts = tiny_prompts(policy, 9)
-    return collect_rollouts(
-        policy,
-        prompts,
-        sampler=TransformersSampler(policy),
-        reward=reward,
-        step=step,
-        settings=settings,
-        watch=watch,
-        world=ProcessGroup.single(),
-    )
+    return collect_rollouts(replace(context, reward=reward), tiny_prompts(policy, rows), step=step, watch=watch)
 
 
 def rows_of(batch):
@@ -122,13 +112,15 @@ def test_scores_and_completions_stay_together():
 
 
 @pytest.mark.parametrize("longer", ["kept", "fresh"])
-def test_groups_are_replaced_in_place_whichever_is_longer(longer):
+def test_groups_of_two_batches_are_chosen_in_any_order_whichever_is_longer(longer):
     policy = eager_policy(pad="<|pad|>")
     lengths = (12, 5) if longer == "kept" else (5, 12)
     kept, fresh = (
         ragged(rollouts_of(policy, prompts=count, tokens=n)) for count, n in zip((3, 2), lengths, strict=True)
     )
-    found = with_groups_replaced(kept, fresh, groups=[2, 0], pad_id=policy.pad_id)
+    prompts = [*kept.prompts, *fresh.prompts]
+    both = concat_rollouts([kept, fresh], prompts=prompts, num_generations=4, pad_id=policy.pad_id)
+    found = both.groups([4, 1, 3])
     assert [prompt.task.row for prompt in found.prompts] == [2, 2, 1]
     for place, (part, origin) in enumerate([(fresh, 1), (kept, 1), (fresh, 0)]):
         here, there = slice(4 * place, 4 * place + 4), slice(4 * origin, 4 * origin + 4)
@@ -194,11 +186,20 @@ def test_discarded_groups_are_counted_in_scores_and_tokens():
 
 
 def test_fewer_fresh_groups_than_dead_ones_replace_the_first_of_them():
+    batch = collected(alive(set()), rows=4, resample_rounds=1)
+    first = [index + 1 for index in batch_indices(1, seed=7, batch_size=3, num_rows=4)]
+    (untried,) = {1, 2, 3, 4} - set(first)
+    assert rows_of(batch) == [untried, *first[1:]]
+    assert [record.reason for record in batch.scored.records] == list(batch.rollouts.texts)
+    assert batch.resampled_groups == 1
+
+
+def test_the_scores_of_groups_are_chosen_as_the_rollouts_are():
     def scored(*values):
         return Scored(tuple(Verdict(value) for value in values), torch.tensor(values, dtype=torch.float64))
 
     kept, fresh = scored(0.0, 0.1, 0.2, 0.3, 0.4, 0.5), scored(0.6, 0.7)
-    found = kept.with_groups_replaced(fresh, groups=[1], num_generations=2)
+    found = concat_scored([kept, fresh]).groups([0, 3, 2], num_generations=2)
     assert found.rewards_B.tolist() == [0.0, 0.1, 0.6, 0.7, 0.4, 0.5]
     assert [record.score for record in found.records] == found.rewards_B.tolist()
     assert kept.rewards_B.tolist() == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]

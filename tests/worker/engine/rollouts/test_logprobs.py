@@ -24,7 +24,8 @@ from tests.worker.engine.tiny import rollout_contexts, solution_contexts, tiny_p
 from tests.worker.engine.training.test_update import ragged, rollouts_of
 from worker.engine.model import token_logprobs
 from worker.engine.model.lora import FusedLoraLinear
-from worker.engine.model.policy import LIVE_ADAPTER, build_policy
+from worker.engine.model.policy import LIVE_ADAPTER
+from worker.engine.model.policy_loading import build_policy
 from worker.engine.model.traits import causal_model, model_traits
 from worker.engine.rollouts.logprobs import (
     completion_logps,

@@ -15,6 +15,7 @@ from transformers import (
 )
 
 from tests.worker.engine.tiny import (
+    rollout_context,
     sample_rollouts,
     tiny_model,
     tiny_policy,
@@ -25,7 +26,7 @@ from tests.worker.engine.tiny import (
     vowel_share,
 )
 from tests.worker.engine.training.test_update import rollouts_of
-from worker.engine.model.policy import build_policy
+from worker.engine.model.policy_loading import build_policy
 from worker.engine.rollouts.rollouts import completion_mask, rollouts_from
 from worker.engine.rollouts.sampling import sample_and_score, sample_chunks, untimed
 from worker.engine.rollouts.transformers_sampler import TransformersSampler, decode, inverse_cdf_sample
@@ -226,18 +227,9 @@ def test_no_more_sequences_are_sampled_at_a_time_than_requested():
             )
 
     for at_once in (12, 3):
-        list(
-            sample_chunks(
-                policy,
-                tiny_prompts(policy, 5),
-                sampler=Watched(policy),
-                num_generations=4,
-                max_completion_tokens=3,
-                temperature=1.0,
-                generator=torch.Generator().manual_seed(4),
-                sequences_at_once=at_once,
-            )
-        )
+        context = rollout_context(policy, sampler=Watched(policy), max_completion_tokens=3, rollout_sequences=at_once)
+        generator = torch.Generator().manual_seed(4)
+        list(sample_chunks(context, tiny_prompts(policy, 5), num_generations=4, generator=generator))
     assert seen[:2] == [(3, 4, 12), (2, 4, 8)]
     assert seen[2:] == [(1, 3, 3), (1, 1, 1)] * 5
 
@@ -263,17 +255,12 @@ def test_one_chunk_is_scored_while_the_next_is_sampled():
             assert sampled_second.wait(20), "the second chunk must be sampled before the first is scored"
         return vowel_share(completions)
 
+    context = rollout_context(policy, sampler=Waiting(policy), max_completion_tokens=6, rollout_sequences=2)
     rollouts, scored = sample_and_score(
-        policy,
+        replace(context, reward=reward),
         tiny_prompts(policy, 3),
-        sampler=Waiting(policy),
-        reward=reward,
         num_generations=2,
-        max_completion_tokens=6,
-        temperature=1.0,
         generator=torch.Generator().manual_seed(4),
-        sequences_at_once=2,
-        share=slice(None),
         phase=untimed,
     )
     assert scored_in == [[1, 1], [2, 2], [3, 3]]
@@ -287,16 +274,10 @@ def test_a_fault_of_the_reward_reaches_the_caller():
     policy = tiny_policy()
     with pytest.raises(ZeroDivisionError, match="in the verifier"):
         sample_and_score(
-            policy,
+            replace(rollout_context(policy, rollout_sequences=2), reward=reward),
             tiny_prompts(policy, 3),
-            sampler=TransformersSampler(policy),
-            reward=reward,
             num_generations=2,
-            max_completion_tokens=6,
-            temperature=1.0,
             generator=torch.Generator().manual_seed(4),
-            sequences_at_once=2,
-            share=slice(None),
             phase=untimed,
         )
 

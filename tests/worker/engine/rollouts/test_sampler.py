@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from backend.core.settings.update import Lora
 from tests.worker.engine.tiny import Recorder, tiny_policy, tiny_settings, tiny_tasks, vowel_share
+from worker.engine.experiment import Experiment
 from worker.engine.loop import run
 from worker.engine.model.policy import LIVE_ADAPTER
 from worker.engine.rollouts.sampling import make_sampler
@@ -31,11 +32,7 @@ def test_without_vllm_a_run_that_needs_it_fails_with_advice_before_anything_is_c
         ValueError, match=r"generator is vllm, but vLLM is not installed: run pip install 'rlsd-workbench"
     ):
         run(
-            settings,
-            policy=policy,
-            tasks=tiny_tasks(4),
-            held_out=[],
-            reward=vowel_share,
+            Experiment(settings=settings, policy=policy, tasks=tiny_tasks(4), held_out=[], reward=vowel_share),
             observer=recorder,
             resume=None,
         )

@@ -8,6 +8,7 @@ import torch
 from backend.core.methods import method_named
 from tests.worker.engine.tiny import Recorder, tiny_policy, tiny_prompt_builder, tiny_settings, tiny_tasks, vowel_share
 from tests.worker.engine.training.test_update import rollouts_of
+from worker.engine.experiment import Experiment
 from worker.engine.loop import run
 from worker.engine.model.policy import LIVE_ADAPTER
 from worker.engine.teacher.contexts import make_context_builder
@@ -20,11 +21,7 @@ PASSES = ("kl_to_start", "hint_delta_abs_mean", "placebo_delta_abs_mean")
 def trained(settings, *, tasks=None):
     recorder, policy = Recorder(), tiny_policy(settings)
     run(
-        settings,
-        policy=policy,
-        tasks=tasks or tiny_tasks(7),
-        held_out=[],
-        reward=vowel_share,
+        Experiment(settings=settings, policy=policy, tasks=tasks or tiny_tasks(7), held_out=[], reward=vowel_share),
         observer=recorder,
         resume=None,
     )

@@ -21,11 +21,13 @@ from tests.worker.engine.tiny import (
     vowel_share,
 )
 from tests.worker.engine.training.test_update import advantages_of, gradients, ragged, rollouts_of, split_into_batches
+from worker.engine.experiment import Experiment
 from worker.engine.loop import run
 from worker.engine.model import token_logprobs
-from worker.engine.model.policy import LIVE_ADAPTER, SNAPSHOT_ADAPTER, build_policy, load_external_teacher
+from worker.engine.model.policy import LIVE_ADAPTER, SNAPSHOT_ADAPTER
+from worker.engine.model.policy_loading import build_policy, load_external_teacher
 from worker.engine.teacher.distillation import Distiller, divergence_options
-from worker.engine.training.update import accumulate_gradients
+from worker.engine.training.update import TrainBatch, accumulate_gradients
 
 KINDS = [
     {"divergence": "forward_kl"},
@@ -105,12 +107,10 @@ def test_loss_and_gradients_are_those_of_the_naive_loss(method, kind):
     fresh = replace(rollouts, sampling_logps_BT=rollouts.sampling_logps_BT.double())
     found = accumulate_gradients(
         policy,
-        fresh,
-        full_mask_tensors(fresh, advantages),
-        plan=plan,
-        lam=0.0,
+        TrainBatch(
+            rollouts=fresh, step_tensors=full_mask_tensors(fresh, advantages), plan=plan, lam=0.0, distiller=distiller
+        ),
         settings=settings,
-        distiller=distiller,
     )
     ours = gradients(policy)
     policy.model.zero_grad()
@@ -133,7 +133,11 @@ def test_the_gradient_does_not_depend_on_micro_batches_or_chunks(loss, monkeypat
     for size, elements in ((16, 2**23), (16, 4 * 261 * 7), (3, 2**23)):
         monkeypatch.setitem(token_logprobs.CHUNK_ELEMENTS, "cpu", elements)
         plan = split_into_batches(list(range(16)), size=size, rollouts=rollouts)
-        accumulate_gradients(policy, rollouts, step_tensors, plan=plan, lam=0.0, settings=settings, distiller=distiller)
+        accumulate_gradients(
+            policy,
+            TrainBatch(rollouts=rollouts, step_tensors=step_tensors, plan=plan, lam=0.0, distiller=distiller),
+            settings=settings,
+        )
         found.append(gradients(policy))
     for other, tolerance in zip(found[1:], (1e-12, 1e-7), strict=True):  # the tiny model normalises in float32
         for name, gradient in found[0].items():
@@ -150,7 +154,9 @@ def test_only_tokens_of_the_mask_are_compared():
     step_tensors = replace(step_tensors, teacher_mask_B=has_context_B, teacher_mask_BT=reasoned_BT)
     plan = split_into_batches(list(range(16)), size=4, rollouts=rollouts)
     found = accumulate_gradients(
-        policy, rollouts, step_tensors, plan=plan, lam=0.0, settings=settings, distiller=distiller
+        policy,
+        TrainBatch(rollouts=rollouts, step_tensors=step_tensors, plan=plan, lam=0.0, distiller=distiller),
+        settings=settings,
     )
     delta = (found.teacher_logps_BT - found.logps_BT).nan_to_num()
     rejected = (delta < -1.6) & rollouts.mask_BT & reasoned_BT
@@ -170,11 +176,17 @@ def test_without_any_hint_only_rewards_remain():
         teacher_mask_B=torch.zeros(16, dtype=torch.bool),
     )
     plan = split_into_batches(list(range(16)), size=4, rollouts=rollouts)
-    accumulate_gradients(policy, rollouts, step_tensors, plan=plan, lam=0.0, settings=settings, distiller=silent)
+    accumulate_gradients(
+        policy,
+        TrainBatch(rollouts=rollouts, step_tensors=step_tensors, plan=plan, lam=0.0, distiller=silent),
+        settings=settings,
+    )
     found = gradients(policy)
     alone = make_step_tensors(rollouts, advantages_of(rollouts).double())
     accumulate_gradients(
-        policy, rollouts, alone, plan=plan, lam=0.0, settings=settings.model_copy(update={"method": "grpo"})
+        policy,
+        TrainBatch(rollouts=rollouts, step_tensors=alone, plan=plan, lam=0.0),
+        settings=settings.model_copy(update={"method": "grpo"}),
     )
     assert all(torch.equal(gradient, found[name]) for name, gradient in gradients(policy).items())
 
@@ -190,11 +202,17 @@ def test_a_teacher_with_the_students_contexts_and_weights_has_divergence_zero(we
     own = replace(distiller, contexts=tuple(rollouts.prompt_of(b).student for b in range(16)))
     plan = split_into_batches(list(range(16)), size=4, rollouts=rollouts)
     step_tensors = full_mask_tensors(rollouts, advantages_of(rollouts))
-    found = accumulate_gradients(policy, rollouts, step_tensors, plan=plan, lam=0.0, settings=settings, distiller=own)
+    found = accumulate_gradients(
+        policy,
+        TrainBatch(rollouts=rollouts, step_tensors=step_tensors, plan=plan, lam=0.0, distiller=own),
+        settings=settings,
+    )
     assert torch.equal(found.credit.advantages_BT.abs(), torch.zeros_like(found.credit.advantages_BT))
     assert found.gradient_norm < 1e-6
     hinted = accumulate_gradients(
-        policy, rollouts, step_tensors, plan=plan, lam=0.0, settings=settings, distiller=distiller
+        policy,
+        TrainBatch(rollouts=rollouts, step_tensors=step_tensors, plan=plan, lam=0.0, distiller=distiller),
+        settings=settings,
     )
     assert hinted.gradient_norm > 1e-3
 
@@ -202,14 +220,16 @@ def test_a_teacher_with_the_students_contexts_and_weights_has_divergence_zero(we
 def trained(settings, *, policy=None):
     recorder, policy = Recorder(), policy or tiny_policy(settings)
     run(
-        settings,
-        policy=policy,
-        tasks=tiny_tasks(7),
-        held_out=[],
-        reward=vowel_share,
+        Experiment(
+            settings=settings,
+            policy=policy,
+            teacher=load_teacher(settings, policy),
+            tasks=tiny_tasks(7),
+            held_out=[],
+            reward=vowel_share,
+        ),
         observer=recorder,
         resume=None,
-        teacher=load_teacher(settings, policy),
     )
     return recorder.steps
 
@@ -251,7 +271,9 @@ def test_a_larger_teacher_with_a_longer_vocabulary_table_is_compared_on_the_shar
     plan = split_into_batches(list(range(16)), size=16, rollouts=rollouts)
     step_tensors = full_mask_tensors(rollouts, advantages_of(rollouts))
     found = accumulate_gradients(
-        policy, rollouts, step_tensors, plan=plan, lam=0.0, settings=settings, distiller=distiller
+        policy,
+        TrainBatch(rollouts=rollouts, step_tensors=step_tensors, plan=plan, lam=0.0, distiller=distiller),
+        settings=settings,
     )
     big, small = tiny_model(seed=5, hidden=48, vocab=272).eval(), tiny_model().eval()
     for b in (0, 7, 15):
@@ -304,5 +326,9 @@ def test_the_logits_of_all_tokens_are_never_held_together(monkeypatch):
     step_tensors = full_mask_tensors(rollouts, advantages_of(rollouts))
     plan = split_into_batches(list(range(16)), size=16, rollouts=rollouts)
     with Watch():
-        accumulate_gradients(policy, rollouts, step_tensors, plan=plan, lam=0.0, settings=settings, distiller=distiller)
+        accumulate_gradients(
+            policy,
+            TrainBatch(rollouts=rollouts, step_tensors=step_tensors, plan=plan, lam=0.0, distiller=distiller),
+            settings=settings,
+        )
     assert 1 < largest <= limit

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tests.worker.engine.thinking import thinking_policy
 from tests.worker.engine.tiny import Recorder, tiny_settings, tiny_tasks, tiny_tokenizer, vowel_share
+from worker.engine.experiment import Experiment
 from worker.engine.loop import run
 from worker.engine.teacher.reasoning import reasoning_mask
 
@@ -105,7 +106,11 @@ def test_an_end_that_the_verifier_does_not_see_still_ends_the_reasoning():
         skip_special_tokens=True,
     )
     policy, recorder = thinking_policy(settings), Recorder()
-    run(settings, policy=policy, tasks=tiny_tasks(7), held_out=[], reward=vowel_share, observer=recorder, resume=None)
+    run(
+        Experiment(settings=settings, policy=policy, tasks=tiny_tasks(7), held_out=[], reward=vowel_share),
+        observer=recorder,
+        resume=None,
+    )
     (end,) = policy.tokenizer.encode("</think>", add_special_tokens=False)
     after = [
         rollout.tokens.delta[rollout.tokens.ids.index(end) + 1 :]

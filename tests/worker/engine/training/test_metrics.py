@@ -9,6 +9,7 @@ import torch
 
 from backend.core.methods import method_named
 from tests.worker.engine.tiny import Recorder, Verdict, tiny_policy, tiny_settings, tiny_tasks, vowel_share
+from worker.engine.experiment import Experiment
 from worker.engine.loop import run
 from worker.engine.measure import Stopwatch
 from worker.engine.methods.advantages import group_advantages
@@ -268,11 +269,9 @@ def test_the_delta_metrics_of_a_run_agree_with_its_token_reports(changes):
     settings = tiny_settings(max_steps=1, token_share=1.0, **changes)
     recorder = Recorder()
     run(
-        settings,
-        policy=tiny_policy(settings),
-        tasks=tiny_tasks(7),
-        held_out=[],
-        reward=vowel_share,
+        Experiment(
+            settings=settings, policy=tiny_policy(settings), tasks=tiny_tasks(7), held_out=[], reward=vowel_share
+        ),
         observer=recorder,
         resume=None,
     )

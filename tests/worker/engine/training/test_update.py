@@ -20,7 +20,7 @@ from worker.engine.faults import Fault
 from worker.engine.model.policy import LIVE_ADAPTER
 from worker.engine.rollouts.logprobs import MicroBatch, plan_rollout_batches
 from worker.engine.teacher.signals import Scorer, teacher_logps
-from worker.engine.training.update import accumulate_gradients, make_optimizer, update_policy
+from worker.engine.training.update import TrainBatch, accumulate_gradients, make_optimizer, update_policy
 
 
 def rollouts_of(policy, *, prompts=4, samples=4, tokens=12, temperature=1.0):
@@ -81,7 +81,9 @@ def test_the_gradient_does_not_depend_on_the_micro_batches_in_float64(loss):
     for plan in plans:
         hinted = teacher_logps(Scorer(policy, plan, TeacherWeights.SNAPSHOT, 1.0), rollouts, contexts)
         step_tensors = make_step_tensors(rollouts, advantages, hinted)
-        update = accumulate_gradients(policy, rollouts, step_tensors, plan=plan, lam=0.7, settings=settings)
+        update = accumulate_gradients(
+            policy, TrainBatch(rollouts=rollouts, step_tensors=step_tensors, plan=plan, lam=0.7), settings=settings
+        )
         losses.append(update.loss)
         found.append(gradients(policy))
         clipped.append(update.ratio_clipped_BT)
@@ -106,12 +108,16 @@ def test_skipping_sequences_without_an_advantage_does_not_change_the_gradient(lo
     live = advantages.nonzero().squeeze(1).tolist()
     whole = split_into_batches(list(range(16)), size=16, rollouts=rollouts)
     accumulate_gradients(
-        policy, rollouts, make_step_tensors(rollouts, advantages), plan=whole, lam=0.0, settings=settings
+        policy,
+        TrainBatch(rollouts=rollouts, step_tensors=make_step_tensors(rollouts, advantages), plan=whole, lam=0.0),
+        settings=settings,
     )
     expected = gradients(policy)
     skipped = split_into_batches(live, size=16, rollouts=rollouts)
     accumulate_gradients(
-        policy, rollouts, make_step_tensors(rollouts, advantages), plan=skipped, lam=0.0, settings=settings
+        policy,
+        TrainBatch(rollouts=rollouts, step_tensors=make_step_tensors(rollouts, advantages), plan=skipped, lam=0.0),
+        settings=settings,
     )
     for name, gradient in gradients(policy).items():
         torch.testing.assert_close(gradient, expected[name], rtol=0, atol=1e-14)
@@ -123,7 +129,13 @@ def test_a_step_without_any_advantage_has_gradient_zero_and_still_counts():
     rollouts = rollouts_of(policy)
     optimizer = make_optimizer(policy, settings=settings)
     step_tensors = make_step_tensors(rollouts, torch.zeros(16))
-    update = update_policy(policy, optimizer, rollouts, step_tensors, plan=[], lam=0.5, step=1, settings=settings)
+    update = update_policy(
+        policy,
+        optimizer,
+        TrainBatch(rollouts=rollouts, step_tensors=step_tensors, plan=[], lam=0.5),
+        step=1,
+        settings=settings,
+    )
     assert update.gradient_norm == 0
     assert update.num_tokens == 0
     assert {int(state["step"]) for state in optimizer.state.values()} == {1}
@@ -139,10 +151,12 @@ def test_a_gradient_that_is_not_finite_changes_no_weights():
         update_policy(
             policy,
             make_optimizer(policy, settings=settings),
-            rollouts,
-            make_step_tensors(rollouts, torch.full((16,), torch.inf)),
-            plan=plan,
-            lam=0.0,
+            TrainBatch(
+                rollouts=rollouts,
+                step_tensors=make_step_tensors(rollouts, torch.full((16,), torch.inf)),
+                plan=plan,
+                lam=0.0,
+            ),
             step=3,
             settings=settings,
         )
@@ -208,7 +222,9 @@ def test_at_lambda_zero_loss_gradients_and_clip_share_match_trl(tmp_path, loss, 
     plan = plan_rollout_batches(rollouts, sequences=live, teacher_contexts=[], micro_batch_tokens=120)
     assert len(plan) > 2
     ours = accumulate_gradients(
-        policy, rollouts, make_step_tensors(rollouts, advantages), plan=plan, lam=0.0, settings=settings
+        policy,
+        TrainBatch(rollouts=rollouts, step_tensors=make_step_tensors(rollouts, advantages), plan=plan, lam=0.0),
+        settings=settings,
     )
     found = gradients(policy)
 
@@ -233,16 +249,15 @@ def test_the_dual_clip_zeroes_the_gradient_of_far_likelier_tokens_with_a_negativ
     rollouts = replace(rollouts, sampling_logps_BT=rollouts.sampling_logps_BT - 2.0)  # rho = 7.4
     plan = split_into_batches(list(range(16)), size=16, rollouts=rollouts)
     update = accumulate_gradients(
-        policy, rollouts, make_step_tensors(rollouts, -torch.ones(16)), plan=plan, lam=0.0, settings=settings
+        policy,
+        TrainBatch(rollouts=rollouts, step_tensors=make_step_tensors(rollouts, -torch.ones(16)), plan=plan, lam=0.0),
+        settings=settings,
     )
     assert update.loss == pytest.approx(3.0)
     assert update.gradient_norm == 0
     accumulate_gradients(
         policy,
-        rollouts,
-        make_step_tensors(rollouts, -torch.ones(16)),
-        plan=plan,
-        lam=0.0,
+        TrainBatch(rollouts=rollouts, step_tensors=make_step_tensors(rollouts, -torch.ones(16)), plan=plan, lam=0.0),
         settings=settings.model_copy(update={"dual_clip": 9.0}),
     )
     assert max(gradient.abs().max() for gradient in gradients(policy).values()) > 1e-2

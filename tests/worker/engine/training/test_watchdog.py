@@ -14,6 +14,7 @@ from tests.worker.engine.tiny import (
     tiny_tasks,
     vowel_share,
 )
+from worker.engine.experiment import Experiment
 from worker.engine.loop import run
 from worker.engine.observer import StepReport
 from worker.engine.training.watchdog import STREAK_STEPS, Watchdog
@@ -30,7 +31,11 @@ def run_training(*, reward=vowel_share, resume=None, stop_after=None, **changes)
     settings, recorder = tiny_settings(diagnostic_interval=0, **changes), Recorder(stop_after=stop_after)
     policy = tiny_policy(settings)
     tasks = tiny_tasks(6)
-    ending = run(settings, policy=policy, tasks=tasks, held_out=[], reward=reward, observer=recorder, resume=resume)
+    ending = run(
+        Experiment(settings=settings, policy=policy, tasks=tasks, held_out=[], reward=reward),
+        observer=recorder,
+        resume=resume,
+    )
     return ending, recorder
 
 
