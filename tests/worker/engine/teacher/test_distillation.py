@@ -173,7 +173,8 @@ def test_without_any_hint_only_rewards_remain():
     accumulate_gradients(policy, rollouts, step_tensors, plan=plan, lam=0.0, settings=settings, distiller=silent)
     found = gradients(policy)
     alone = make_step_tensors(rollouts, advantages_of(rollouts).double())
-    accumulate_gradients(policy, rollouts, alone, plan=plan, lam=0.0, settings=settings.model_copy(update={"method": "grpo"}))
+    rewarded = settings.model_copy(update={"method": "grpo"})
+    accumulate_gradients(policy, rollouts, alone, plan=plan, lam=0.0, settings=rewarded)
     assert all(torch.equal(gradient, found[name]) for name, gradient in gradients(policy).items())
 
 
