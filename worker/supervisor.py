@@ -21,6 +21,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
 from backend.core.control import ControlSignal
+from backend.core.storable import storable
 from backend.db.base import utc_now
 from backend.db.engine import transaction
 from backend.db.jobs import Job
@@ -28,7 +29,6 @@ from backend.db.training import Step
 from backend.jobs.lease import Lease, LeaseLostError, claim
 from backend.jobs.lifecycle import JobState
 from backend.settings import settings
-from backend.storable import storable
 from worker.fork_server import start_trainer, stop, wait_until_warm
 
 log = structlog.get_logger()

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from backend.storable import storable
+from backend.core.storable import storable
 
 
 class Level(StrEnum):

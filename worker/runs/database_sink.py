@@ -13,6 +13,7 @@ from sqlalchemy import insert, select
 from backend import blobs
 from backend.core.control import ControlSignal
 from backend.core.settings.spec import RlsdSettings
+from backend.core.storable import storable
 from backend.datasets.rows.rows import load_rows
 from backend.db.base import Json, utc_now
 from backend.db.engine import transaction
@@ -21,7 +22,6 @@ from backend.jobs import checkpoints, checks, events
 from backend.jobs.checks import CheckName
 from backend.jobs.lease import HeldJob, Lease
 from backend.jobs.lifecycle import JobState
-from backend.storable import storable
 from backend.tracking.run import Figures, TrackedRun, flat
 from backend.tracking.whole import figures_of
 from backend.verifiers.record import ScoreRecord

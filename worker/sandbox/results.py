@@ -4,7 +4,7 @@ import json
 import math
 from typing import Any
 
-from backend.storable import storable
+from backend.core.storable import storable
 from backend.verifiers.record import ScoreRecord, ScoreStatus
 from worker.sandbox import frames
 from worker.sandbox.policy import COMPONENT_NAME_CHARS, COMPONENTS, REASON_CHARS, STDOUT_CHARS
