@@ -75,6 +75,7 @@ def start_comparison(page: Page, shoot: Shoot) -> str:
 def result(page: Page, shoot: Shoot) -> None:
     expect(page.get_by_text(re.compile(r"n = \d+, interval"))).to_be_visible()
     expect(page.get_by_test_id("stVegaLiteChart")).to_have_count(2)
+    expect(page.get_by_test_id("stAlert")).not_to_contain_text("Preliminary")
     verdict = page.get_by_test_id("stAlert").inner_text()
     shoot(page, "compare")
     page.reload()
