@@ -42,12 +42,15 @@ def verdict(findings: Sequence[Finding], *, good: str, details: Mapping[str, Any
     worst = max((finding.level for finding in findings), key=SEVERITY.index, default=Level.PASS)
     ordered = sorted(findings, key=lambda finding: -SEVERITY.index(finding.level))
     decisive = [finding for finding in ordered if finding.level is worst]
-    return {
-        "verdict": worst.value,
-        "summary": good if worst is Level.PASS else _summary(decisive),
-        "findings": [asdict(finding) for finding in ordered],
-        **details,
-    }
+    result: dict[str, Any] = storable(
+        {
+            "verdict": worst.value,
+            "summary": good if worst is Level.PASS else _summary(decisive),
+            "findings": [asdict(finding) for finding in ordered],
+            **details,
+        }
+    )
+    return result
 
 
 def with_findings(result: Mapping[str, Any], more: Sequence[Finding]) -> dict[str, Any]:

@@ -9,7 +9,6 @@ import numpy as np
 from backend.core.hints import Hint
 from backend.core.methods import method_named
 from backend.core.statistics import SCORES
-from backend.core.storable import storable
 from backend.core.verdict import Finding
 from worker.engine.model.images import messages_and_images
 from worker.engine.preflight import findings
@@ -78,7 +77,7 @@ def build_report(
         all_findings.append(findings.prefill_finding(found.prefill))
     if trial_steps is not None and trial_steps.fault is not None:
         all_findings.insert(0, findings.step_finding(trial_steps.fault))
-    return all_findings, storable(report)
+    return all_findings, report
 
 
 def _findings(report: Json, *, settings: Settings, effect: HintEffect | None, hint: Hint | None) -> list[Finding]:

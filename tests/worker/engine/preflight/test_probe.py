@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 import torch
 
 from backend.core.hints import Hint
+from backend.core.verdict import verdict
 from tests.worker.engine.tiny import (
     CHAT_TEMPLATE,
     Recorder,
@@ -138,7 +139,9 @@ def test_a_broken_verifier_fails_and_its_first_failure_is_reported():
     assert levels(found_report)["nothing_scored"] == "fail"
     assert levels(found_report)["verifier_errors"] == "fail"
     assert "KeyError" in found_report["completions"]["first_fault"]
-    assert "\\u0000" not in json.dumps(found_report, default=asdict)
+    found = verdict(found_report["findings"], good="", details=found_report["completions"])
+    assert "KeyError" in str(found)
+    assert "\\u0000" not in json.dumps(found)
     assert found_report["solve_rate"] is None
 
 
