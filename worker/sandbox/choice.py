@@ -39,7 +39,7 @@ MOST_SIGNS = 500
 # Everything here that repeats is bounded: a model may write a hundred thousand asterisks.
 _STYLE = re.compile(
     r"\\(?:text|math)[a-z]{0,4}\s{0,4}\{([^{}]*)\}|\\(?:left|right|q?quad)(?![A-Za-z])|\\[()\[\],;: !]|\\(?=[\"'.])"
-    r"|~~[^~\n]{1,200}~~|</?(?:b|i|u|p|em|strong|code|choice|option|final|response)>"
+    r"|~~[^~\n]{1,200}~~|</?(?:b|i|u|p|em|strong|code|choice|option)>"
     r"|[*`$“”„«»「」\"]|(?<!\w)_{1,3}(?=\w)|(?<=[^\W_])_{1,3}(?!\w)"
 )
 """What only says how a text looks or where it begins."""

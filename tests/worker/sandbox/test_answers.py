@@ -216,6 +216,7 @@ ENDLESS = (
         "answer is ",
     ),
     *("the answer is A ", "I choose A ", "so ", "$", "$1", "$1$", "$$", "\\[", "\\(", "\\(1\\)", "x+", "sqrt(", "and "),
+    *("</think>", "[/THINK]", "<thinking>", "</final>", "<final></final>", "</solution>", "<|im_end|>", "</s>", "<|x"),
     *("A ✓ ", "A? no ", "A it is ", "A, not B ", "is A. ", "5 to ", "5 > ", "0.333...", "2\\boxed{x}", "\\boxed{x}^2"),
 )
 
