@@ -100,6 +100,8 @@ _GOES_ON = re.compile(r"\s?[×*]?\s?(?:[√π]|pi(?![A-Za-z]))|\^(?!\s?\{?\s?(?:
 """What makes the number before it part of an expression."""
 _ADDED_TO = re.compile(rf"\d[ ]?(?i:{_WORD})[ ]?\Z")
 """What comes before a number that is only the rest of one: `2万5000`, `1 million 200 thousand`."""
+_SHUTS_MATH = re.compile(r"[^$\n]{0,60}(?<=[^\s$])\$(?!\d)")
+"""What shows that the `$` before a number only opens mathematics: `$9.8 m s^-2$`."""
 _MONEY_FOLLOWS = re.compile(rf"\s?{_CURRENCY}")
 
 
@@ -270,6 +272,7 @@ def power_of(scale: str) -> tuple[int, int]:
 def _scale_counts(found: re.Match[str], text: str) -> bool:
     scale = found["scale"]
     if scale in ATTACHED or scale in OF_MONEY:
-        money = found["currency"] or _MONEY_FOLLOWS.match(text, found.end())
+        is_math = found["currency"] == "$" and _SHUTS_MATH.match(text, found.end())
+        money = not is_math and (found["currency"] or _MONEY_FOLLOWS.match(text, found.end()))
         return bool(money) or (scale in ATTACHED and not found["space"])
     return scale is not None
