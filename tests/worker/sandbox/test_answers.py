@@ -124,6 +124,26 @@ def test_an_expression_is_read_in_any_form_and_another_one_never_scores(unhurrie
     assert not wrong(unhurried, MATH, cases)
 
 
+SIZED = (
+    r"{a} \times 10^{{{e}}}",
+    r"x = {a} \cdot 10^{{{e}}}",
+    r"({a} \times 10^{{{e}}}, 1)",
+    r"{a} \times 10^{{{e}}} x",
+)
+HALVED = (
+    r"\frac{{{a}}}{{2 \cdot 10^{{{e}}}}}",
+    r"{a}\pi \times 10^{{-{e}}}",
+    r"\{{{a}\sqrt{{2}} \times 10^{{-{e}}}, 7\}}",
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(SIZED + HALVED), st.integers(11, 99), st.integers(1, 9), st.integers(-30, 30))
+def test_numbers_of_any_size_are_told_apart(unhurried, form, digits, shift, exponent):
+    right, other = (form.format(a=number / 10, e=exponent) for number in (digits, digits + shift))
+    assert not wrong(unhurried, MATH, [[right, right, 1], [right, other, 0], [other, right, 0]])
+
+
 CHOSEN = (
     "{}",
     "({})",
@@ -217,6 +237,7 @@ ENDLESS = (
     ),
     *("the answer is A ", "I choose A ", "so ", "$", "$1", "$1$", "$$", "\\[", "\\(", "\\(1\\)", "x+", "sqrt(", "and "),
     *("</think>", "[/THINK]", "<thinking>", "</final>", "<final></final>", "</solution>", "<|im_end|>", "</s>", "<|x"),
+    *("&lt;", "<sup>", "<b>", "2分の", "⁰⁄", "-{", "答", "或", ".5", "x<1 or ", "5\\% ", "A-1 ", "mol-1 ", "5' "),
     *("A ✓ ", "A? no ", "A it is ", "A, not B ", "is A. ", "5 to ", "5 > ", "0.333...", "2\\boxed{x}", "\\boxed{x}^2"),
 )
 
