@@ -40,7 +40,7 @@ from worker.sandbox.marked import answer_of, boxes
 from worker.sandbox.scorers import GradeError, Scored, Scorer, require_reference
 
 MOST_SIGNS = 500
-"""Choices called right that are looked at: the last ones, since an answer is at the end of a text."""
+"""Choices stated, or called right, that are looked at: the last ones, since an answer is at the end of a text."""
 
 # Everything here that repeats is bounded: a model may write a hundred thousand asterisks.
 _STYLE = re.compile(
@@ -171,11 +171,12 @@ class _Reader:
 
     def _as_stated(self, text: str) -> str | None:
         """Return the last that is stated and not denied: `The answer is A. No: the answer is B.`"""
-        last = None
-        for found in self._stated.finditer(text):
+        for found in reversed(deque(self._stated.finditer(text), maxlen=MOST_SIGNS)):
             if not _denied(text, found.start("label")) and not self._heads_a_list(text, found):
-                last = self._only(text, found) or last
-        return last
+                label = self._only(text, found)
+                if label is not None:
+                    return label
+        return None
 
     def _heads_a_list(self, text: str, found: re.Match[str]) -> bool:
         """Return whether the choices are listed in the lines after the statement, as in `Answer:` of a question."""
@@ -187,8 +188,8 @@ class _Reader:
         return _one(self._as_a_whole(line) for line in text.splitlines())
 
     def _called_right(self, text: str) -> str | None:
-        called = [*deque(self._right.finditer(text), maxlen=MOST_SIGNS)]
-        return _one(self._undenied(text, found) for found in (*called, *self._only_left.finditer(text)))
+        called = (*self._right.finditer(text), *self._only_left.finditer(text))
+        return _one(self._undenied(text, found) for found in called[-MOST_SIGNS:])
 
     def _in_a_review(self, text: str) -> str | None:
         """Return the only choice that a line calls right, if lines call the others wrong: `A) Wrong. B) Correct!`."""

@@ -18,7 +18,8 @@ MAX_POWER = 1000
 _NO_SPACE = re.compile(r"(?<!\d)\s|\s(?!\d)")
 _DIGITS = r"(?:[1-9]\d{0,2}(?:,\d{3})+|\d+)?(?:\.\d+)?"
 _DECIMAL = re.compile(
-    rf"(?P<minus>-?)\s?(?P<digits>{_DIGITS})\s?(?:(?:\\times|\\cdot)?\s?(?P<ten>10)\s?\^\s?\{{?(?P<power>[-+]?\d{{1,4}})\}}?)?"
+    rf"(?P<minus>-?)\s?(?P<digits>{_DIGITS})"
+    r"(?:(?:\s?\\(?:times|cdot)\s?|(?<![\d.]))(?P<ten>10)\s?\^\s?\{?(?P<power>[-+]?\d{1,4})\}?)?"
 )
 _INTERVAL = re.compile(r"[(\[][^,]{1,99},[^,]{1,99}[)\]]")
 _INEQUALITY = re.compile(r"[<>]|\\[lg]eq?(?:slant)?(?![a-z])")

@@ -23,7 +23,7 @@ _DENIED = re.compile(
 _NOTE = (re.compile(r"\d[.,]?[ ]?\[\Z"), re.compile(r"(?<!\d\d\d)\]"))
 _PRECISION = (
     re.compile(
-        rf"(?:[(,]|(?<!\w)(?:to|with|in|of|round(?:ed|ing)|correct|accurate|auf|à|a|con|su|até)|保留|取)\s{{0,4}}{_SIGN}",
+        rf"(?:[(,]|(?<!\w)(?:to|with|in|round(?:ed|ing)|correct|accurate|auf|à|a|con|su|até)|保留|取)\s{{0,4}}{_SIGN}",
         re.I,
     ),
     re.compile(
@@ -38,7 +38,7 @@ _NEAREST = re.compile(rf"(?:\bnearest\s{{1,4}}|精[确確]到\s?){_SIGN}", re.I)
 _SAID_OF = (
     r"(?:answers?|ans|total|sum|result|value|solution|score|count|number|cost|price|amount|final|output|equals?|are|about"
     r"|approx\w*|around|height|length|width|age|area|minus|plus|jan\w*|feb\w*|mar|march|apr\w*|may|june?|july?|aug\w*|sep\w*"
-    r"|oct\w*|nov\w*|dec\w*)"
+    r"|oct\w*|nov\w*|dec\w*|eur|usd|gbp|chf|jpy|cny|inr|rs)"
 )
 _NAMED = re.compile(
     rf"(?<![\w.$-])(?<![=+*/×^]\s)(?!(?i:{_SAID_OF})-)"
