@@ -7,6 +7,8 @@ import re
 import unicodedata
 from functools import lru_cache
 
+from backend.verifiers.markup import as_typed
+
 MAX_LETTERS = 4
 """One character of Unicode may stand for eighteen."""
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
@@ -45,7 +47,7 @@ _BRACE = re.compile(
 )
 _LATEX = (
     (re.compile(r"(?![0-9])\d"), lambda found: str(unicodedata.digit(found[0]))),
-    (re.compile(r"\{([,.])\}"), r"\1"),
+    (re.compile(r"\{([,.+-])\}"), r"\1"),
     (re.compile(r"\\!"), ""),
     (re.compile(r"(?<=[.,]\d\d)[.,][-—]{1,2}(?![\w-])"), ""),
     (re.compile(r"(?<=\d)([.,])[-—]{1,2}(?![\w-])"), r"\g<1>00"),  # no cents: `1.250,-`
@@ -65,7 +67,8 @@ _LATEX = (
         ),
         lambda found: _fraction(found[2] or found[3], found[4] or found[5], mixed=found["mixed"] is not None),
     ),
-    (re.compile(r"(?<=[\d)])\s?\*\*\s?(?=[-+(]?\s?\d)"), "^"),
+    (re.compile(rf"(?<=-)\s?(?<!\\)\{{{{1,3}}\s?({_PART}(?:/{_PART})?)\s?\}}{{1,3}}"), r"\1"),
+    (re.compile(r"(?<=[\d)])(\s?)\*\*\1(?=[-+(]?\s?\d)"), "^"),
     (re.compile(r"\^\s?[{(]\s{0,4}([-+]?\d{1,9})\s{0,4}[})]"), r"^\1"),
     (re.compile(r"\^\s(?=[-+]?\d)"), "^"),
 )
@@ -86,7 +89,7 @@ def _without_styles(text: str) -> str:
     def write(found: re.Match[str]) -> str:
         if found["box"] or found["style"]:
             is_command.append(True)
-            return ":" if found["box"] else " "
+            return ":" if found["box"] else "" if text[max(0, found.start() - 1) : found.start()] == "-" else " "
         if found["open"]:
             is_command.append(False)
         elif found["close"] and is_command and is_command.pop():
@@ -105,6 +108,7 @@ def _usual(letter: str) -> str:
 
 def plain(text: str) -> str:
     """Write LaTeX, raised digits, fraction signs, and the many spaces, dashes and digits of Unicode in one way."""
+    text = as_typed(text)
     for pattern, replacement in _UNICODE:
         text = pattern.sub(replacement, text)
     text = _without_styles(usual_letters(text.translate(_ALIKE)).translate(_ALIKE))

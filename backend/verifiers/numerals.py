@@ -82,7 +82,7 @@ _TOKEN = re.compile(
       |\s{{0,2}}[×x*]\s{{0,2}}10\s?\^\s?(?P<times>[-+]?\d{{1,4}})(?!\d)
       |\^(?P<power>[-+]?\d{{1,4}})(?!\d|\.\d))?
      (?P<scaled>(?P<space>[ ]?|[ *_`$}}\-]{{1,4}}(?=[^\W\d_]{{3}}))(?P<scale>{_SCALE})
-       (?:{_NO_SPACE_AFTER}|(?:\.(?=[\s)]|$))?(?={_CURRENCY}|[^\w^/{_SYMBOLS}]|$)))?
+       (?:{_NO_SPACE_AFTER}|(?:\.(?=[\s)]|$))?(?!-[1-6]\b)(?={_CURRENCY}|[^\w^/{_SYMBOLS}]|$)))?
      (?(open)\s?\))
     |[{_LETTER}](?:[{_LETTER}\d]|_(?=\w))*+(?:_?\{{[^{{}}\s]{{1,20}}\}})?    # a word, with the digits of its name
     """,
@@ -100,6 +100,8 @@ _GOES_ON = re.compile(r"\s?[×*]?\s?(?:[√π]|pi(?![A-Za-z]))|\^(?!\s?\{?\s?(?:
 """What makes the number before it part of an expression."""
 _ADDED_TO = re.compile(rf"\d[ ]?(?i:{_WORD})[ ]?\Z")
 """What comes before a number that is only the rest of one: `2万5000`, `1 million 200 thousand`."""
+_SHUTS_MATH = re.compile(r"[^$\n]{0,60}(?<=[^\s$])\$(?!\d)")
+"""What shows that the `$` before a number only opens mathematics: `$9.8 m s^-2$`."""
 _MONEY_FOLLOWS = re.compile(rf"\s?{_CURRENCY}")
 
 
@@ -176,11 +178,13 @@ def _numerals_of(found: re.Match[str], text: str, mark: DecimalMark) -> Iterator
     is_part = _GOES_ON.match(text, found.end()) or _ADDED_TO.search(text, max(0, found.start() - 20), found.start())
     unscaled = None if is_part else _raised(last.value, found)
     value = unscaled
-    if unscaled is not None and _scale_counts(found, text):
+    is_scaled = _scale_counts(found, text)
+    if unscaled is not None and is_scaled:
         base, exponent = power_of(found["scale"])
         value = unscaled * Fraction(base) ** exponent
     digits_end = found.end() if found["scaled"] is None else found.start("scaled")
-    yield Numeral(value, unscaled, last.start, digits_end, found.end(), found[0].strip())
+    end = found.end() if is_scaled else digits_end
+    yield Numeral(value, unscaled, last.start, digits_end, end, text[found.start() : end].strip())
 
 
 def _pieces(run: str, start: int, mark: DecimalMark, *, listed: bool) -> Iterator[_Piece]:
@@ -270,6 +274,7 @@ def power_of(scale: str) -> tuple[int, int]:
 def _scale_counts(found: re.Match[str], text: str) -> bool:
     scale = found["scale"]
     if scale in ATTACHED or scale in OF_MONEY:
-        money = found["currency"] or _MONEY_FOLLOWS.match(text, found.end())
+        is_math = found["currency"] == "$" and _SHUTS_MATH.match(text, found.end())
+        money = not is_math and (found["currency"] or _MONEY_FOLLOWS.match(text, found.end()))
         return bool(money) or (scale in ATTACHED and not found["space"])
     return scale is not None

@@ -11,16 +11,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from backend.verifiers.notation import usual_letters
+from worker.sandbox.choice_languages import WRONG_IN_LANGUAGES
 from worker.sandbox.choice_words import (
     ADVERB,
     CONDITION,
+    DEGREE,
     DENIED,
     ENDS,
+    HEADING,
     INTRODUCED,
     LISTED,
     MARK,
     MISTAKEN,
+    NAMES,
     NOUN,
+    ONLY,
     OPEN,
     REASON,
     RIGHT,
@@ -29,17 +34,19 @@ from worker.sandbox.choice_words import (
     STATES,
     TEXT,
     VERB,
+    VERDICT,
 )
 from worker.sandbox.marked import answer_of, boxes
 from worker.sandbox.scorers import GradeError, Scored, Scorer, require_reference
 
 MOST_SIGNS = 500
-"""Choices called right that are looked at: the last ones, since an answer is at the end of a text."""
+"""Choices stated, or called right, that are looked at: the last ones, since an answer is at the end of a text."""
 
 # Everything here that repeats is bounded: a model may write a hundred thousand asterisks.
 _STYLE = re.compile(
-    r"\\(?:text|math)[a-z]{0,4}\s{0,4}\{([^{}]*)\}|\\(?:left|right|q?quad)(?![A-Za-z])|\\[()\[\],;: !]|\\(?=[\"'.])"
-    r"|~~[^~\n]{1,200}~~|</?(?:b|i|u|p|em|strong|code|choice|option|final|response)>"
+    r"\\(?:text|math)[a-z]{0,4}\s{0,4}\{([^{}]*)\}|\\(?:left|right|q?quad)(?![A-Za-z])|\\[()\[\],;: !]"
+    r"|\\(?=[\"'.&%#])|\\(_)"
+    r"|~~[^~\n]{1,200}~~|</?(?:b|i|u|p|em|strong|code|choice|option)>"
     r"|[*`$“”„«»「」\"]|(?<!\w)_{1,3}(?=\w)|(?<=[^\W_])_{1,3}(?!\w)"
 )
 """What only says how a text looks or where it begins."""
@@ -49,9 +56,10 @@ _DENIAL = re.compile(
     r"\b(?:not|never|none(?!\s{1,4}of\s{1,4}the\s{1,4}above)|neither|nor|cannot|whether|if|unlikely|least|worst|doubt|wrong|incorrect|false|except|besides"
     r"|(?:other|rather)\s{1,4}than|instead\s{1,4}of|eliminat\w{1,4}|reject\w{0,3}|suppos\w{1,3}|assum\w{1,4}|imagine"
     r"|(?<!\bI )(?<!\bwe )(?:might|may|could|would)\s{1,4}(?:think|say|guess|believe|assume|expect|answer)"
-    rf"|tempt\w{{1,4}}|friend|\w{{1,8}}n['’]t)\b|[不勿]|并非|{MISTAKEN}",
+    rf"|tempt\w{{1,4}}|friend|\w{{1,8}}n['’]t)\b|[不勿]|并非|{MISTAKEN}|{WRONG_IN_LANGUAGES}",
     re.I,
 )
+_CONTRACTED = re.compile(r"\b(is|are|was|were)n['’]t\b", re.I)
 _ALL_BUT = re.compile(r"\b(?:all|any\w{0,5}|every\w{0,5}|no\w{0,5})\s{1,4}but\b\W{0,8}\Z", re.I)
 _CLAUSE = re.compile(r"[.!?:;,。\n]|\b(?:so|thus|hence|therefore|but)\b", re.I)
 
@@ -85,7 +93,7 @@ def finder(choices: Sequence[str]) -> Callable[[str], str | None]:
 
 
 def _unstyled(text: str) -> str:
-    return _STYLE.sub(lambda found: found[1] or "", usual_letters(text))
+    return _CONTRACTED.sub(r"\1 not", _STYLE.sub(lambda found: found[1] or found[2] or "", usual_letters(text)))
 
 
 def _denied(text: str, place: int) -> bool:
@@ -112,11 +120,20 @@ class _Reader:
         )
         self._framed = re.compile(rf"\s{{0,8}}{NOUN}{label}{DENIED}{SHUT}{ENDS}{TEXT})", re.I)
         not_but = rf"\bnot\s{{1,4}}{OPEN}(?:{one_of}){SHUT},?\s{{1,4}}but\s{{1,4}}"
-        self._in_brackets = re.compile(rf"[^\n?]{{1,80}}\s\((?P<label>{one_of})\)[.!]?\s{{0,8}}", re.I)
+        self._in_brackets = re.compile(rf"[^\n?]{{1,80}}\s\({NOUN}(?P<label>{one_of})\)[.!]?\s{{0,8}}", re.I)
+        are_letters = all(len(name) == 1 and name.isalpha() for name in labels)
+        states = STATES if are_letters else f"(?:{STATES}|{NAMES})"
         self._stated = re.compile(
-            rf"(?:{STATES}|{not_but}){ADVERB}{NOUN}{label}{DENIED}{SHUT}{ENDS}{TEXT}|{RIGHT})", re.I
+            rf"(?:{states}|{not_but}){ADVERB}{NOUN}{label}{DENIED}{SHUT}{ENDS}{TEXT}|{RIGHT})", re.I
         )
         self._right = re.compile(rf"(?<!\w)(?P<label>{one_of})(?!\w){SHUT}{RIGHT}", re.I)
+        self._only_left = re.compile(rf"\bonly\s{{1,4}}{NOUN}{label}{SHUT}{ONLY}", re.I)
+        reviewed = rf"\s{{0,8}}(?:[>•-]\s{{1,4}})?{NOUN}{OPEN}(?P<label>{one_of})(?!\w){SHUT}[.:]?"
+        self._reviewed = re.compile(rf"{reviewed}(?:\s{{0,4}}|[^\n.]{{1,60}}\s?[-–—:(]\s{{0,4}}){VERDICT}", re.I)
+        heading = r"(?!)" if are_letters else HEADING
+        self._headed = re.compile(
+            rf"\s{{0,8}}(?:-\s{{1,4}})?(?P<heading>{heading})\s?[:=]\s{{0,8}}{label}{SHUT}[.!]?\s{{0,8}}", re.I
+        )
         over_another = rf",?\s{{1,4}}\(?(?:not|rather\s{{1,4}}than|instead\s{{1,4}}of)\s{{1,4}}{OPEN}(?:{one_of}){SHUT}"
         self._begins = re.compile(
             rf"\s{{0,8}}(?:[✅✔👉→]\s{{1,4}})?{NOUN}{label}"
@@ -124,8 +141,10 @@ class _Reader:
             rf"(?:(?:{MARK}|(?<=[^\W\d_]{{2}})[,;!])(?:\s|$)|{REASON}|(?={over_another}\s{{0,4}}(?:[.!,;\n]|$)))",
             re.I,
         )
+        self._degree = re.compile(rf"{DEGREE}{label}{SHUT}[.!]?\s{{0,4}}\Z", re.I)
         self._is_one = re.compile(
-            rf"\bis\s{{1,8}}{ADVERB}(?:an?\s{{1,8}})?(?P<label>{one_of})\s{{0,4}}[.!]?\s{{0,4}}\Z", re.I
+            rf"\b(?:is|are|was|were)\s{{1,8}}{ADVERB}(?:an?\s{{1,8}})?(?P<label>{one_of})\s{{0,4}}[.!]?\s{{0,4}}\Z",
+            re.I,
         )
 
     def read(self, text: str, *, framed: bool) -> str | None:
@@ -138,8 +157,8 @@ class _Reader:
             found = self._in_a_frame(content)
             if found is not None or any(self._meant(content, label) for label in self._label.finditer(content)):
                 return None if joined else found
-        signs = [self._as_a_whole, self._as_stated, self._on_its_own_line, self._called_right, self._at_a_line]
-        signs += [self._after_its_text, self._in_a_sentence]
+        signs = [self._as_a_whole, self._as_stated, self._on_its_own_line, self._called_right, self._in_a_review]
+        signs += [self._at_a_line, self._under_a_heading, self._after_its_text, self._in_a_sentence]
         if framed and "\n" not in text:
             signs.insert(0, self._in_a_frame)
         return next((found for sign in signs if (found := sign(text)) is not None), None)
@@ -152,11 +171,12 @@ class _Reader:
 
     def _as_stated(self, text: str) -> str | None:
         """Return the last that is stated and not denied: `The answer is A. No: the answer is B.`"""
-        last = None
-        for found in self._stated.finditer(text):
+        for found in reversed(deque(self._stated.finditer(text), maxlen=MOST_SIGNS)):
             if not _denied(text, found.start("label")) and not self._heads_a_list(text, found):
-                last = self._only(text, found) or last
-        return last
+                label = self._only(text, found)
+                if label is not None:
+                    return label
+        return None
 
     def _heads_a_list(self, text: str, found: re.Match[str]) -> bool:
         """Return whether the choices are listed in the lines after the statement, as in `Answer:` of a question."""
@@ -168,7 +188,20 @@ class _Reader:
         return _one(self._as_a_whole(line) for line in text.splitlines())
 
     def _called_right(self, text: str) -> str | None:
-        return _one(self._undenied(text, found) for found in deque(self._right.finditer(text), maxlen=MOST_SIGNS))
+        called = (*self._right.finditer(text), *self._only_left.finditer(text))
+        return _one(self._undenied(text, found) for found in called[-MOST_SIGNS:])
+
+    def _in_a_review(self, text: str) -> str | None:
+        """Return the only choice that a line calls right, if lines call the others wrong: `A) Wrong. B) Correct!`."""
+        reviews = [found for line in text.splitlines() if (found := self._reviewed.match(line))]
+        right = {found["label"].casefold() for found in reviews if found["right"]}
+        wrong = {found["label"].casefold() for found in reviews if found["wrong"]}
+        return right.pop() if len(right) == 1 and wrong and not right & wrong else None
+
+    def _under_a_heading(self, text: str) -> str | None:
+        """Return the only choice that a line gives after the name of a field: `Department: billing`."""
+        found = (self._headed.fullmatch(line) for line in text.splitlines())
+        return _one(one["label"].casefold() for one in found if one and not _DENIAL.search(one["heading"]))
 
     def _undenied(self, text: str, found: re.Match[str]) -> str | None:
         place = found.start()
@@ -197,9 +230,9 @@ class _Reader:
         return _one(said) if said[-1] else None
 
     def _word_of(self, sentence: str) -> str | None:
-        found = self._is_one.search(sentence)
+        found = self._is_one.search(sentence) or self._degree.match(sentence)
         label = self._as_a_whole(sentence) or (self._undenied(sentence, found) if found else None)
-        return label if label is not None and label.isalpha() and len(label) > 1 else None
+        return label if label is not None and len(label) > 1 and not re.search(r"\d", label) else None
 
     def _only(self, text: str, found: re.Match[str] | None) -> str | None:
         """Return the label, unless others follow it in a list."""

@@ -2,17 +2,18 @@
 
 import re
 
+from worker.sandbox.choice_languages import ENDS_IN_LANGUAGES, RIGHT_IN_LANGUAGES, STATES_IN_LANGUAGES
+
 _ANSWER = (
     r"(?:(?<![^\W_])(?:answer|ans|choice|option|selection|response|letter|solution|verdict|correct|label|category|class"
-    r"|classification|sentiment|stance|prediction|pick|vote|final|conclusion|result|output|antwort|lösung|réponse|respuesta|resposta|risposta|odpowiedź"
-    r"|ответ|cevap|jawaban|đáp\s{1,4}án|الجواب|الإجابة|उत्तर)|答案|故?选择?|正解|答え|정답|답)"
+    r"|classification|sentiment|stance|prediction|pick|vote|final|conclusion|result|output)|答案|故?选择?|正解|答え|정답|답)"
 )
-_IS = r"(?:is|was|are|would\s{1,8}be|must\s{1,8}be|should\s{1,8}be|=|ist|est|es|è|é)"
+_IS = r"(?:is|was|are|would\s{1,8}be|must\s{1,8}be|should\s{1,8}be|=)"
 ADVERB = (
     r"(?:(?:therefore|thus|hence|then|clearly|definitely|probably|indeed|most\s{1,8}likely|la|le)[,:]?\s{1,8}){0,2}"
 )
 _LABELLED = (
-    rf"{_ANSWER}\b(?:\s{{1,4}}(?:correcte|correcta|correta|corretta|finale?)\b)?[)'’\]]{{0,2}}"
+    rf"{_ANSWER}\b[)'’\]]{{0,2}}"
     rf"(?:\s{{1,8}}(?:to|for)\s{{1,8}}(?:this|the|that)\s{{1,8}}(?:question|problem))?"
     rf"(?:\s{{1,8}}{_IS}(?!\w)\s{{0,8}}[:=]?|\s{{0,8}}(?:[-=]>|[:=→⇒])|\s{{1,8}}[-–—]\s|(?<=['’])s(?=\s))|\bans\.|#{{4}}"
     r"|(?:答案|故?选择?|正解|答え|정답|답)(?:应该)?(?:是|为|选|は|은)?:?"
@@ -21,11 +22,15 @@ _CHOSEN = (
     r"\b(?:(?:I|we)(?:['’](?:d|ll|m|ve|re))?|let['’]s|let\s{1,4}us)\s{1,8}(?:(?:would|will|am|have)\s{1,8})?"
     r"(?:choose|chose|chosen|pick|picked|select|selected|say|take|vote(?:\s{1,4}for)?"
     r"|(?:think|believe|guess)(?:\s{1,4}that)?(?:\s{1,4}it(?:['’]s|\s{1,4}is))?"
-    r"|(?:go|went|going)\s{1,8}(?:with|for)|(?:are\s{1,8})?left\s{1,8}with)\b\s{0,8}:?"
+    r"|(?:go|went|going)\s{1,8}(?:with|for)|(?:are\s{1,8})?left\s{1,8}with)\b\s{0,8}:?|\bchọn\b"
 )
+_OPTION_FOLLOWS = r"(?=(?:the\s{1,4})?(?:correct\s{1,4})?(?:option|choice|answer)\b|\W{0,4}\w{1,20}\W{0,4}\Z)"
 _POINTED_AT = (
     r"\b(?:it|that|this)(?:['’]s|\s{1,8}(?:is|(?:must|should|can\s{1,8}only|has\s{1,8}to)\s{1,8}be))\b(?:\s{1,8}only\b)?"
     r"|\bleaves(?:\s{1,4}us\s{1,4}with)?(?:\s{1,8}only)?\b"
+    r"|\b(?:it|that|this|which)\s{1,4}(?:matches|corresponds\s{1,4}to|agrees\s{1,4}with)\b|\bcorresponding\s{1,4}to\b"
+    r"|\b(?:right|correct|best|appropriate|proper)\s{1,4}\w{1,20}(?:\s{1,4}to\s{1,4}\w{1,12})?\s{1,4}is\b"
+    rf"|(?:\bi\.\s?e\.|\bthat\s{{1,4}}is|\bnamely|\bwhich\s{{1,4}}is)[,:]?\s{{1,4}}{_OPTION_FOLLOWS}"
 )
 _CORRECTED = (
     r"\b(?:actually|correction|edit\s?(?=:)|scratch\s{1,4}that|(?:sorry,?\s{1,4})?I\s{1,4}meant?|sorry|oops"
@@ -36,11 +41,22 @@ _CONCLUDED = (
     r"(?:^|[.!,\n]\s{0,8})(?:so|thus|hence|therefore|ergo|by\s{1,4}elimination|definitely|surely|probably|clearly"
     r"|(?:must|has\s{1,4}to)\s{1,4}be|looks\s{1,4}like|going\s{1,4}with)\b,?"
 )
-STATES = rf"(?:{_LABELLED}|{_CHOSEN}|{_POINTED_AT}|{_CORRECTED}|{_CONCLUDED})\s{{0,8}}"
+STATES = rf"(?:{_LABELLED}|{STATES_IN_LANGUAGES}|{_CHOSEN}|{_POINTED_AT}|{_CORRECTED}|{_CONCLUDED})\s{{0,8}}"
 """What a choice follows that is meant as the answer."""
+_RATED = r"(?:rating|score|grade|stars?|rank|level|points?|evaluation|assessment|judge?ment|overall|severity|priority)"
+NAMES = (
+    rf"(?:(?<![^\W_]){_RATED}(?:\s?\([^()\n]{{1,20}}\))?(?:\s{{1,8}}(?:is|of)\b\s{{0,4}}:?|\s{{0,4}}[:=])|\[result\]"
+    r"|\b(?:I|we)(?:['’](?:d|ll))?\s{1,4}(?:(?:would|will)\s{1,4})?(?:rate|give|grade|assign)"
+    r"(?:\s{1,4}(?:it|this|that|the\s{1,4}\w{1,20}))?(?:\s{1,4}(?:as|an?))?\b|\bdeserves(?:\s{1,4}an?)?\b"
+    r"|(?:^|[.!,\n]\s{0,8}|\b(?:will|would|should|['’]ll)\s{1,4})(?:use|call|invoke|go\s{1,4}to|route\s{1,4}to)\b"
+    r"|\bbelongs\s{1,4}to\b)\s{0,8}"
+)
+"""What a choice follows that is a number or a word: letters name points and levels, too."""
+HEADING = r"(?!(?:step|question|scale|max\w{0,5}|min\w{0,5}|example|options?|choices?)\b)[^\W\d_][\w ()/-]{0,40}?"
+"""The name of a field before a choice: `Department: billing`."""
 NOUN = (
     r"(?:(?:the\s{1,8})?(?:(?:final|correct|right|best)\s{1,8})?"
-    r"(?:option|opción|opção|choice|answer|letter|antwort|réponse|respuesta|ответ)\s{1,8}"
+    r"(?:option|opción|opção|optie|choice|answer|letter|antwort|réponse|respuesta|ответ)\s{1,8}"
     r"(?::\s{0,8})?)?"
 )
 OPEN, SHUT = r"[('‘\[{#<]{0,6}\s{0,4}", r"\s{0,4}[)'’\]}>]{0,6}"
@@ -75,8 +91,9 @@ CONDITION = re.compile(
 )
 """A condition right before what it is a condition of: `If we ignore friction, the answer is C`."""
 ENDS = (
-    r"(?=\s{0,4}$|\s{0,4}\n|\s{0,4}(?:[。、]|[.!;:,)](?:\s|$|[a-z]{2}|[^\x00-\x7f]))|\s{0,4}\((?-i:[A-Z0-9\\])"
-    r"|\s{0,4}[✅✔👍]|です|だ|입니다|이다|\s{1,4}[-–—]\s|\s{1,4}(?:because|since|as(?!\s{1,4}well)|for|with|over|based|due|given)\b"
+    r"(?=\s{0,4}$|\s{0,4}\n|\s{0,4}(?:[。、।۔]|[.!;:,)](?:\s|$|[a-z]{2}|[^\x00-\x7f]))|\s{0,4}\((?-i:[A-Z0-9\\])"
+    rf"|\s{{0,4}}[✅✔👍]|です|だ|입니다|이다|\s{{0,4}}(?:{ENDS_IN_LANGUAGES})(?!\w)"
+    r"|\s{1,4}[-–—]\s|\s{1,4}(?:because|since|as(?!\s{1,4}well)|for|with|over|based|due|given)\b"
 )
 MARK = r"(?:[)'’\]}>]{1,6}[.:]?|[.:])"
 REASON = (
@@ -98,15 +115,27 @@ LISTED = (
 )
 """Another choice after one. A choice that is said to be wrong (`B, C is wrong`) is none of a list."""
 INTRODUCED = re.compile(
-    r"(?:\A|[^\w\s]|\n|(?<!\w)(?:option|choice|answer|letter|antwort|réponse|respuesta|statement|that|only|so|hence|thus|therefore|think|believe|then"
+    r"(?:\A|[^\w\s]|\n|(?<!\w)(?:option|optie|opción|opção|choice|answer|letter|antwort|réponse|respuesta|statement|that|only|so|hence|thus|therefore|think|believe|then"
     r"|because|since|as|but|and|clearly|conclude))\s{0,8}[('\[]{0,4}\Z",
     re.I,
 )
+ONLY = r"\s{1,4}(?:works|fits|matches|holds|remains|satisfies|is\s{1,4}(?:possible|left|valid|consistent))\b"
+"""What is said of the only choice that is left."""
+DEGREE = (
+    r"(?:(?:absolutely|definitely|certainly|clearly|surely|probably|(?:most\s{1,4})?likely|of\s{1,4}course|oh|very|mostly"
+    r"|mainly|strongly|overall),?\s{1,4})"
+)
+VERDICT = (
+    r"(?:(?:this|that|it)\s{1,4}is\s{1,4}|is\s{1,4})?(?:the\s{1,4})?"
+    r"(?:(?P<right>correct|right|true|yes)|(?P<wrong>incorrect|wrong|false|not\s{1,4}(?:correct|right|true)|no))\b"
+    r"(?!\s{0,2}\?)(?=\s{0,2}(?:[.!,:;)–—-]|$)|\s{1,4}(?:answer|option|choice|because|since|as)\b)"
+)
+"""What a review says of a choice at the beginning of its line, or after its text."""
 RIGHT = (
     r"(?:\s{0,2}\?\s{1,4}yes\s{0,4}(?:[.!]|$)|\s{1,4}it\s{1,4}(?:is|must\s{1,4}be)(?=\s{0,4}(?:[.!,\n]|$))"
     r"|\s{0,2}[:–—-]?\s{0,2}[✓✔✅]|\s{0,2}[:–—-]\s{0,2}(?:yes|true|right)\b|\s{0,2}[:.–—-]\s{0,2}correct\b"
     r"|\s{1,8}(?:fits|works)\s{1,4}best\b|\s{1,8}makes\s{1,4}(?:the\s{1,4})?most\s{1,4}sense\b"
-    r"|\s{1,8}(?:ist|est|es|è)\s{1,8}(?:richtig|korrekt|correct[ea]?|corretta|juste)\b"
+    rf"|\s{{1,8}}(?:ist|est|es|è|é|is|är|er|je|jest|este|là|adalah)\s{{1,8}}{RIGHT_IN_LANGUAGES}(?!\w)"
     r"|\s{1,8}(?:is|would\s{1,8}be|must\s{1,8}be)\s{1,8}(?:(?:the|clearly|thus|therefore|hence|then|indeed|definitely|most)\s{1,8}){0,2}"
     r"(?:correct|right|best|true|answer)\b(?!\s{0,2}\?))"
 )

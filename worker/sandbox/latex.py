@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from fractions import Fraction
 
+from backend.verifiers.markup import as_typed
 from backend.verifiers.numerals import SCALE_WORD, power_of
 
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ⁿ", "0123456789-+n")
@@ -40,10 +41,12 @@ _REWRITES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
     (re.compile("[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹ⁿ]+"), lambda found: f"^{{{found[0].translate(_RAISED)}}}"),
     (re.compile("[₀-₉]+"), lambda found: f"_{{{found[0].translate(_LOWERED)}}}"),
     (_GROUPED, lambda found: found[1] + re.sub(r"\D", "", found[2])),
-    (re.compile(r"\\(?:mathrm|textrm|rm|mathbf|bm|boldsymbol|mathit)\s?\{([A-Za-z0-9])\}"), r"\1"),
+    (re.compile(r"\\(?:mathrm|textrm|rm|mathbf|bm|boldsymbol|mathit)\s?\{([A-Za-z]|\d[\d.,]{0,40})\}"), r"\1"),
     (re.compile(r"\\(?:bf|it|rm|em)(?![a-z])\s?"), ""),
     (re.compile(r"\\!"), ""),
     (re.compile(r"(?<=\d)\{,\}(?=\d{3})"), ","),
+    (re.compile(r"(?<![\w.}])\.(?=\d)"), "0."),
+    (re.compile(r"(?<=\d)\s?x\s?(?=10\s?\^)"), r"\\cdot "),
     (re.compile(_SPACING), " "),
     (re.compile(r"(?<![\d.,])(0+)[ '’](?=\d{3}(?!\d))"), r"\1, "),  # math-verify reads 9 in `0 009`
     (re.compile(r"\\[dtc]frac"), r"\\frac"),
@@ -76,7 +79,7 @@ _SCALED = re.compile(
     rf"(?P<scale>{SCALE_WORD})(?(text)(?P<end>\s?\}})?|)"
 )
 _REPEATING = re.compile(
-    r"(?<![\w.])(?P<whole>\d{1,20})\.(?P<once>\d{0,20}?)"
+    r"(?<![\w.])(?P<whole>\d{0,20})\.(?P<once>\d{0,20}?)"
     r"(?:\\(?:overline|bar|dot)\s?\{(?P<marked>\d{1,20})\}|(?P<seen>(\d)\5\5|(\d{2,6})\6)(?P<more>\d{0,20})(?:\.{2,3}|…|\\[lc]?dots))"
 )
 _MEMBER_OF = re.compile(r"(?<![A-Za-z\\])[A-Za-z]\s?(?:\\in(?![a-z])|∈)\s?(?=[(\[]|\\left[(\[])")
@@ -85,8 +88,8 @@ _ABSOLUTE = re.compile(r"(?<![\\A-Za-z])abs\(([^()]{1,100})\)")
 
 
 def in_one_notation(text: str) -> str:
-    r"""Write scale words and repeating decimals of a text as expressions, and `x \in (1, 2)` as the interval."""
-    return _MEMBER_OF.sub("", _with_fractions(_with_powers(text)))
+    r"""Write HTML, scale words and repeating decimals of a text as expressions, and `x \in (1, 2)` as the interval."""
+    return _MEMBER_OF.sub("", _with_fractions(_with_powers(as_typed(text))))
 
 
 def _with_powers(text: str) -> str:
@@ -109,7 +112,7 @@ def _with_fractions(text: str) -> str:
         if not found["marked"] and not (block * 20).startswith(found["more"]):
             return found[0]
         once, scale = found["once"], 10 ** len(found["once"])
-        value = (int(found["whole"] + once) + Fraction(int(block), 10 ** len(block) - 1)) / scale
+        value = (int(found["whole"] + once or 0) + Fraction(int(block), 10 ** len(block) - 1)) / scale
         return rf"\frac{{{value.numerator}}}{{{value.denominator}}}"
 
     return _REPEATING.sub(write, text)

@@ -2,7 +2,8 @@ r"""Inside: where a text marks its answer: after the reasoning, in `<answer>`, i
 
 import re
 
-_TAG, _TAG_END = re.compile("<answer>", re.I), re.compile("</answer>", re.I)
+from worker.sandbox.tags import after_reasoning, in_answer_tag
+
 _GAP = r"(?:[ $}~]|\\(?:q?quad(?![a-z])|(?:text|mbox)\s?\{|[,;: ])){0,8}"
 JOINT = re.compile(
     rf"{_GAP}(?:\.?\s{{0,4}}(?:[,;]|,?\s{{0,4}}\b(?:and|or)\b|[-+*/×]|\\(?:times|cdot)(?![a-z]))\s{{0,4}})?{_GAP}"
@@ -30,14 +31,13 @@ _BOX = re.compile(r"\\(?:boxed|fbox)\s{0,4}(?=\{)")
 def answer_of(text: str) -> tuple[str, bool]:
     """Return the content of the last closed `<answer>`, else what follows the reasoning; and whether it is the former.
 
-    Reasoning that is not closed is all there is. A question that follows `#### 42` is no part of the answer.
+    A question that follows `#### 42` is no part of the answer.
     """
-    text = text.rpartition("</think>")[2].strip() or text.strip()
+    text = after_reasoning(text)
     goes_on = _ANOTHER_QUESTION.search(text)
     text = text[: goes_on.end(1)] if goes_on else text
-    ends = [match.start() for match in _TAG_END.finditer(text)]
-    starts = [match.end() for match in _TAG.finditer(text, 0, ends[-1])] if ends else []
-    return (text[starts[-1] : ends[-1]].strip(), True) if starts else (text, False)
+    tagged = in_answer_tag(text)
+    return (text, False) if tagged is None else (tagged, True)
 
 
 def boxes(text: str, *, limit: int = 8) -> list[tuple[int, str, int]]:

@@ -20,17 +20,53 @@ _DENIED = re.compile(
     rf"(?:equal to\s{{1,4}})?{_SIGN}",
     re.I,
 )
-_NOTE = (re.compile(r"\d[.,]?[ ]?\[\Z"), re.compile(r"\d{1,2}\]"))
-_EQUALS = r"\$?[A-Za-z]\w{0,2}\s?=[\s:]{0,4}"
+_NOTE = (re.compile(r"\d[.,]?[ ]?\[\Z"), re.compile(r"(?<!\d\d\d)\]"))
+_PRECISION = (
+    re.compile(
+        rf"(?:[(,]|(?<!\w)(?:to|with|in|round(?:ed|ing)|correct|accurate|auf|à|a|con|su|até)|保留|取)\s{{0,4}}{_SIGN}",
+        re.I,
+    ),
+    re.compile(
+        r"[ -]?(?:(?:decimal|dec\.?)(?:s\b|[ -](?:places?|digits?|points?))|d\.?\s?p\b|places?\b|s\.?\s?f\b"
+        r"|sig(?:\.|nificant)?[ -](?:fig(?:ure)?s?|digits?)|significant\b|digits\b|(?:Nachkomma|Dezimal)?stellen?\b"
+        r"|d[ée]cimal(?:es?|i)\b|casas decimais|位(?:小[数數]|有效)|桁|자리)",
+        re.I,
+    ),
+)
+"""What stands around the 2 of `12.35 (rounded to 2 decimal places)`."""
+_NEAREST = re.compile(rf"(?:\bnearest\s{{1,4}}|精[确確]到\s?){_SIGN}", re.I)
+_SAID_OF = (
+    r"(?:answers?|ans|total|sum|result|value|solution|score|count|number|cost|price|amount|final|output|equals?|are|about"
+    r"|approx\w*|around|height|length|width|age|area|minus|plus|jan\w*|feb\w*|mar|march|apr\w*|may|june?|july?|aug\w*|sep\w*"
+    r"|oct\w*|nov\w*|dec\w*|eur|usd|gbp|chf|jpy|cny|inr|rs)"
+)
+_NAMED = re.compile(
+    rf"(?<![\w.$-])(?<![=+*/×^]\s)(?!(?i:{_SAID_OF})-)"
+    r"(?:[A-Za-z]{3,}|[A-Z][A-Za-z]|[a-z][A-Z]|[A-Za-z]{1,8}\d[\w.]{0,8})(?:-[\w.]{1,12}){0,3}-\Z"
+    r"|(?<![\w.])[A-Za-z]{1,8}\d{1,4}\.\Z"
+)
+_LETTER_NAMED = (re.compile(r"(?<![\w.$-])(?<![=+*/×^]\s)[A-Z]-\Z"), re.compile(r"\d{0,4}s?\s[a-z]{3}"))
+"""What digits belong to that are part of a name: `COVID-19`, `Qwen2.5`; `42 F-16 jets`, but not `N-1`."""
+_UNIT = r"(?:[mcdkμn]?(?:mol|Pa|Hz|eV|[mgLlsJWVAKNCM])|min|hr?|bar|atm|T|°C)"
+_POWER_OF_UNIT = (
+    re.compile(
+        rf"(?<!\w)\d[\d.,^×-]{{0,12}}\s?"
+        rf"(?:(?:{_UNIT}(?:\^?-?\d)?[ .×/*]{{1,2}}){{1,4}}{_UNIT}|(?![mgLlJWVANC]-){_UNIT})-\Z"
+    ),
+    re.compile(rf"[1-6](?!\d|[.,]\d|\s?{_UNIT}(?![\w-]))"),
+)
+"""The exponent in `0.1 mol dm-3`, but not the second number of `2 cm-3 cm`."""
+_INDEX = r"(?:_?\{?\d{1,2}\}?)?"
+_EQUALS = rf"\$?[A-Za-z]\w{{0,2}}{_INDEX}\s?=[\s:]{{0,4}}"
 _ALTERNATIVE = (
     rf"(?:\d[^\d.;\n]{{0,12}}(?:\b(?:or|oder|ou|o)|\\lor|∨)\s{{1,4}}(?:{_EQUALS})?|(?:\d\s{{1,4}}(?:and|&|und)|\bbetween\b[^.;\n]{{0,24}}\band"
     rf"|\bzwischen\b[^.;\n]{{0,24}}\bund|\bentre\b[^.;\n]{{0,24}}\b(?:y|et|e))\s{{1,4}}){_SIGN}"
 )
 _ANOTHER_VALUE = (
-    rf"(?<![\w\\])(?P<name>[A-Za-z]\w{{0,2}})\s?=\s?{_NUMBER}[ $*]{{0,4}}(?:[,;]|\b(?:and|und|et|y|e)\b|&)"
-    rf"(?:\s?(?:and|or)\b)?[ $*]{{0,4}}(?P=name)\s?=[\s:]{{0,4}}{_SIGN}"
+    rf"(?<![\w\\])(?P<name>[A-Za-z]\w{{0,2}}?){_INDEX}\s?=\s?{_NUMBER}[ $*]{{0,4}}(?:[,;]|\b(?:and|und|et|y|e)\b|&)"
+    rf"(?:\s?(?:and|or)\b)?[ $*]{{0,4}}(?P=name){_INDEX}\s?=[\s:]{{0,4}}{_SIGN}"
 )
-"""`x = 2, x = 5`; the two numbers of `x = 2, y = 5` are different things."""
+"""`x = 2, x = 5`, `x_1 = 2, x_2 = 5`; the two numbers of `x = 2, y = 5` are different things."""
 _LISTED = rf"(?:\b(?:is|are)\b|[=:(\[{{]|\d[,;])\s{{0,4}}{_NUMBER}\s?[,;]\s{{0,4}}{_SIGN}"
 _IN_A_RANGE = (
     rf"\d(?:[ ]?[A-Za-z%°$€£]{{1,4}})?(?:[ ]?(?:[-~…]|\\sim|\.{{2,3}})|—)[ ]?{_SIGN}"
@@ -52,13 +88,15 @@ _RATIO = (
     r"|\d[^\d.;\n]{0,24}\b(?:out of|per|(?:for|to|in) (?:every|each))|\bratio\b[^\d.;\n]{0,12}\d[\d.,]{0,12} to)"
     rf"[\s-]{{1,4}}(?:(?:the|every|each)\s{{1,4}})?[*_`]{{0,3}}{_SIGN}"
 )
+_FEET = re.compile(r"\d\s?(?:'|ft\.?|feet|foot)\s?-?\s?(?:\d{1,2}\s)?\Z", re.I)
+_INCHES = re.compile(r"(?:\s?\d{1,2}/\d{1,2})?\s?(?:''|[\"″”])")
 _AFTER_A_UNIT = re.compile(
     rf"\d[ ]?(?:ft|feet|foot|yd|yards?|lbs?|pounds?|stone|hrs?|h|hours?|min(?:ute)?s?|m|km|kg|years?|months?|weeks?"
-    rf"|days?|dollars?|euros?),?[ ](?:and[ ])?{_SIGN}"
+    rf"|days?|dollars?|euros?),?[ ](?:and[ ])?{_SIGN}|\d\s?(?:小时|小時|時間|시간|[时時点點시分분年년月월元米])\s?\Z"
 )
 _SMALLER_UNIT = re.compile(
     r"[ ]?(?:in(?:ch(?:es)?)?|oz|ounces?|min(?:ute)?s?|s(?:ec(?:ond)?s?)?|cm|mm|m|g|months?|weeks?|days?|hours?"
-    r"|cents?)(?!\w)"
+    r"|cents?)(?!\w)|\s?(?:分|秒|月|日|天|角|分钟|个月|분|초|월|일|厘米)"
 )
 """The second part of `5 ft 10 in`, `2 hours and 30 minutes`."""
 _BEFORE_A_PART = re.compile(
@@ -76,13 +114,31 @@ def meant(text: str, mark: DecimalMark, *, unit: re.Pattern[str]) -> Iterator[Nu
 
     `unit`: what follows a number as its unit, and is therefore no factor.
     """
-    note_opens, note = _NOTE
+    has_seen_one = False
     for one in numerals(text, decimal_mark=mark):
         before = text[max(0, one.start - _WINDOW) : one.start]
-        if _DENIED.search(before) or (note_opens.search(before) and note.match(text, one.start)):
+        if _DENIED.search(before) or _is_in(text, one, before, _NOTE) or _is_named(text, one, before):
             continue
+        if has_seen_one and (_is_in(text, one, before, _PRECISION) or _NEAREST.search(before)):
+            continue
+        has_seen_one = True
         goes_on = _AFTER_A_PART.match(text, one.end) or (
             _SMALLER_UNIT.match(text, one.end) and _AFTER_A_UNIT.search(before)
         )
         is_part = (goes_on and not unit.match(text, one.end)) or _BEFORE_A_PART.search(before)
-        yield one._replace(value=None, unscaled=None) if is_part else one
+        if is_part or (_FEET.search(before) and _INCHES.match(text, one.end)):
+            one = one._replace(value=None, unscaled=None)
+        yield one
+
+
+def _is_in(text: str, one: Numeral, before: str, surroundings: tuple[re.Pattern[str], re.Pattern[str]]) -> bool:
+    return bool(surroundings[0].search(before) and surroundings[1].match(text, one.end))
+
+
+def _is_named(text: str, one: Numeral, before: str) -> bool:
+    """Return whether the digits belong to a name or a unit."""
+    if _NAMED.search(before):
+        return True
+    return any(
+        opens.search(before) and digits.match(text, one.start) for opens, digits in (_LETTER_NAMED, _POWER_OF_UNIT)
+    )

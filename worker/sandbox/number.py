@@ -17,9 +17,9 @@ _BETWEEN = r"[ *_`$})]{0,8}"
 """What may stand between a number and its unit: `**5** km`, `$5$ km`."""
 _GOES_ON = (
     r"(?:\d|\^|\s?/\s?\w|\s?×\s?[A-Za-z]|\s(?:per|pro|par)\b|\s[A-Za-z]{1,3}\^"
-    r"|\s(?:[cdkm]?m|[shKNJW]|Pa|Hz|mol|min)(?!\w))"
+    r"|\s(?:[cdkm]?m|[shKNJW]|Pa|Hz|mol|min)(?!\w)|-[1-6](?!\d|[.,]\d|\s?[A-Za-z%]))"
 )
-"""What makes another unit of the one before it: `m^2`, `km/h`, `kg m`."""
+"""What makes another unit of the one before it: `m^2`, `km/h`, `kg m`, `s-1`."""
 _JOINT = re.compile(r"(?:\s|,|and|und|et){1,6}")
 """What stands between the parts of `2 h 30 min`."""
 _UNIT_AFTER = re.compile(r"[^\d.,;:!?\n]{0,40}")

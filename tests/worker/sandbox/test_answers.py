@@ -5,6 +5,7 @@ write: `[reference, text, score]`, and references that are refused.
 """
 
 import json
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -86,10 +87,13 @@ def test_choices_among_letters(sandbox):
 
 
 def test_choices_among_words_and_numbers(sandbox):
+    by_choices: dict[tuple[str, ...], list[list[str | int]]] = defaultdict(list)
+    for choices, *case in ANSWERS["choice"]["choices"]:
+        by_choices[tuple(choices)].append(case)
     mistakes = [
         found
-        for choices, *case in ANSWERS["choice"]["choices"]
-        for found in wrong(sandbox, CHOICE | {"choices": choices}, [case])
+        for choices, cases in by_choices.items()
+        for found in wrong(sandbox, CHOICE | {"choices": list(choices)}, cases)
     ]
     assert not mistakes
 
@@ -124,6 +128,26 @@ def test_an_expression_is_read_in_any_form_and_another_one_never_scores(unhurrie
     assert not wrong(unhurried, MATH, cases)
 
 
+SIZED = (
+    r"{a} \times 10^{{{e}}}",
+    r"x = {a} \cdot 10^{{{e}}}",
+    r"({a} \times 10^{{{e}}}, 1)",
+    r"{a} \times 10^{{{e}}} x",
+)
+HALVED = (
+    r"\frac{{{a}}}{{2 \cdot 10^{{{e}}}}}",
+    r"{a}\pi \times 10^{{-{e}}}",
+    r"\{{{a}\sqrt{{2}} \times 10^{{-{e}}}, 7\}}",
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(SIZED + HALVED), st.integers(11, 99), st.integers(1, 9), st.integers(-30, 30))
+def test_numbers_of_any_size_are_told_apart(unhurried, form, digits, shift, exponent):
+    right, other = (form.format(a=number / 10, e=exponent) for number in (digits, digits + shift))
+    assert not wrong(unhurried, MATH, [[right, right, 1], [right, other, 0], [other, right, 0]])
+
+
 CHOSEN = (
     "{}",
     "({})",
@@ -135,6 +159,7 @@ CHOSEN = (
 )
 CHOSEN += ("<answer>{}</answer>", "<think>Is it {other}?</think>{}", '{{"answer": "{}"}}', "I choose {}, not {other}.")
 CHOSEN += ("{}. Paris\n\nIt is the capital.", "A word first.\n\nOption {}", "{other} is wrong. The answer is {}")
+CHOSEN += ("Het juiste antwoord is {}.", "Doğru cevap {}.", "Only {} works.", "I and II, i.e. option {}")
 UNDECIDED = (
     "{}, {other}",
     "{} or {other}",
@@ -148,6 +173,9 @@ UNDECIDED += (
     "{}. x\n{other}. y",
     "The answer is not {}",
     "{}?",
+    "Odpowiedź: {} lub {other}.",
+    "Rating: {}",
+    "Only {} and {other} work.",
 )
 LETTER = st.sampled_from("ABCD")
 
@@ -216,6 +244,9 @@ ENDLESS = (
         "answer is ",
     ),
     *("the answer is A ", "I choose A ", "so ", "$", "$1", "$1$", "$$", "\\[", "\\(", "\\(1\\)", "x+", "sqrt(", "and "),
+    *("</think>", "[/THINK]", "<thinking>", "</final>", "<final></final>", "</solution>", "<|im_end|>", "</s>", "<|x"),
+    *("score is ", "antwoord is C ", "best x is ", "A) wrong.\n", "A) x - ", "x: A\n", "i.e. option ", "only A works "),
+    *("&lt;", "<sup>", "<b>", "2分の", "⁰⁄", "-{", "答", "或", ".5", "x<1 or ", "5\\% ", "A-1 ", "mol-1 ", "5' "),
     *("A ✓ ", "A? no ", "A it is ", "A, not B ", "is A. ", "5 to ", "5 > ", "0.333...", "2\\boxed{x}", "\\boxed{x}^2"),
 )
 
