@@ -52,7 +52,7 @@ ONE_TURN = (
             GLM.replace("\n<think></think>{% endif %}\n", "</think>{% endif %}").replace("<PREFILL>", "<think>"),
             "<think>",
         ),
-        (GLM.replace("<PREFILL>", "\n<think></think>\n"), "<think></think>\n"),
+        (GLM.replace("<PREFILL>", "\n<think></think>\n"), "\n<think></think>\n"),
         (GLM.replace("<PREFILL>", ""), ""),
         (ALL_WITHOUT_REASONING.replace("<PREFILL>", ""), ""),
         (ALL_WITHOUT_REASONING.replace("<PREFILL>", "<think>\n"), "<think>\n"),
