@@ -111,6 +111,25 @@ def test_functions_and_cases_that_a_test_only_defines_are_run(sandbox, test):
     assert record_of(sandbox, [test], text="def add(a, b):\n    return 0").score == 0.0
 
 
+EQUAL = "class Equal:\n    __eq__ = lambda a, b: True\n    __bool__ = lambda a: True\n"
+CHEATS = {
+    "an object that equals everything": EQUAL + "def add(a, b): return Equal()",
+    "a method that returns one": EQUAL + "class Solution:\n    def add(self, a, b): return Equal()",
+    "any attribute": "class Solution:\n    def __getattr__(self, name): return lambda *a, **k: None",
+    "a skipped test": "import unittest\ndef add(a, b): raise unittest.SkipTest('no')",
+    "a test case of its own": "import unittest\nclass T(unittest.TestCase): pass\ndef add(a, b): return 0",
+    "a check of its own": "def check(candidate): pass\ndef add(a, b): return 0",
+    "an exit": "import sys\ndef add(a, b): sys.exit(0)",
+}
+
+
+@pytest.mark.parametrize("text", CHEATS.values(), ids=CHEATS)
+@pytest.mark.parametrize("test", [CHECK, CASES + ADDS, "def test_add():\n    assert add(1, 2) == 3"])
+def test_code_does_not_pass_a_test_that_is_only_defined_by_other_means(sandbox, text, test):
+    assert record_of(sandbox, [test], text=text, entry_point="Solution().add").score == 0.0
+    assert record_of(sandbox, [test], text=text, entry_point="add").score == 0.0
+
+
 def test_an_error_that_a_case_expects_is_the_code_s(sandbox):
     test = CASES + "    def test_it(self):\n        with self.assertRaises(ValueError):\n            f(-1)\n"
     assert record_of(sandbox, [test], text="def f(x):\n    raise ValueError(x)").score == 1.0
