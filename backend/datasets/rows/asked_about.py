@@ -28,8 +28,9 @@ FIRST_CHOICES = tuple(
 )
 """Columns of the first of several choices: `option_a` before `option_b`."""
 
-_LISTED = r"(?:^|\n|\\n|\w[.):\]]|[-*•,;]|\bor\b)[ \t]*"
+_BEFORE_A_CHOICE = re.compile(r"(?:\n|\\n|\w[.):\]]|[-*•,;]|\bor)[ \t]*\Z")
 """What a choice stands behind where a question lists it; `\\n` is a line's end in JSON."""
+_LOOKED_BACK = 8
 
 Choices = list[tuple[str, str]]
 """(label, text) of each choice."""
@@ -66,7 +67,7 @@ def with_choices(question: str, item: Mapping[str, Any], *, shape: Shape) -> str
     answer = "" if shape.answer is None else text_of(value_at(item, shape.answer)).strip(" ().").casefold()
     if answer in [label.casefold() for label, _ in choices]:
         lines = [f"{label}. {text}" for label, text in choices]
-    elif answer in [text.strip(" .").casefold() for _, text in choices]:
+    elif not _is_letter(shape.choices) and answer in [text.strip(" .").casefold() for _, text in choices]:
         lines = [f"- {text}" for _, text in choices]
     else:
         return question
@@ -96,9 +97,9 @@ def notes_on(messages: Iterable[Mapping[str, Any]], item: Mapping[str, Any], *, 
         yield f"The texts in '{shape.context:.60}' are part of the questions."
     column = shape.choices or choices_column(item)
     choices = choices_of(item, column=column)
-    if not _lists(shown, choices):
+    if not _lists(shown, choices) and not _is_letter(column):
         yield f"What '{column:.60}' lists is not part of the questions: write the choices into them."
-    elif not _lists(text_of(question), choices):
+    elif _lists(shown, choices) and not _lists(text_of(question), choices):
         yield f"The choices in '{column:.60}' are part of the questions."
     used = (shape.question, shape.answer, shape.context, shape.solution, shape.hint)
     for name in item:
@@ -111,7 +112,16 @@ def notes_on(messages: Iterable[Mapping[str, Any]], item: Mapping[str, Any], *, 
 
 def _lists(text: str, choices: Choices) -> bool:
     """Return whether a text lists all choices: each begins a line, or follows a label, a dash or a comma."""
-    return all(re.search(rf"{_LISTED}{re.escape(choice.strip())}", text) for _, choice in choices)
+    return all(_has_listed(f"\n{text}", choice.strip()) for _, choice in choices)
+
+
+def _has_listed(text: str, choice: str) -> bool:
+    at = text.find(choice)
+    while at > 0:
+        if _BEFORE_A_CHOICE.search(text[max(0, at - _LOOKED_BACK) : at]):
+            return True
+        at = text.find(choice, at + 1)
+    return False
 
 
 def _of_columns(item: Mapping[str, Any], first: str | None) -> Iterator[tuple[str, Any]]:
@@ -119,6 +129,11 @@ def _of_columns(item: Mapping[str, Any], first: str | None) -> Iterator[tuple[st
     while column is not None and column in item and text_at(item, column) is not None:
         yield column[-1].upper(), item[column]
         column = _next(column)
+
+
+def _is_letter(column: str | None) -> bool:
+    """Return whether it is a column such as `a`, which may as well hold an operand."""
+    return column is not None and len(column) == 1
 
 
 def _next(column: str) -> str:

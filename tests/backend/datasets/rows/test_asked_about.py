@@ -87,6 +87,11 @@ def test_one_choice_is_none(item: dict[str, Any]) -> None:
     assert (row.messages[0]["content"], report.notes) == ("Which?", [])
 
 
+def test_columns_of_letters_are_choices_only_where_the_answer_is_such_a_letter() -> None:
+    row, report = read_one({"question": "a + b?", "a": 3, "b": 0, "answer": "3"})
+    assert (row.messages[0]["content"], report.notes) == ("a + b?", [])
+
+
 def test_choices_next_to_messages_are_said_to_be_left_out() -> None:
     _, report = read_one({"messages": QUESTION, "options": ["x", "y"], "answer": "B"})
     assert report.notes == ["What 'options' lists is not part of the questions: write the choices into them."]
