@@ -34,7 +34,10 @@ ApiKey = Annotated[str, typer.Option(envvar="RLSD_API_KEY", help="API key.")]
 JobId = Annotated[str, typer.Argument(help="`ftjob-…`")]
 Dataset = Annotated[Path, typer.Argument(help="JSONL, JSON, CSV, TSV, Parquet, or a ZIP with images/.")]
 Mapping = Annotated[
-    str | None, typer.Option(help='JSON: {"question": column, "answer": column, "hint"?: column, "images"?: column}.')
+    str | None,
+    typer.Option(
+        help='JSON: {"question": column, "answer": column, "hint"?: column, "images"?: column, "context"?: column}.'
+    ),
 ]
 
 

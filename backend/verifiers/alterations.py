@@ -35,6 +35,8 @@ FAR = Fraction(1, 10)
 MAX_WRITTEN_DIGITS = 15
 STEPS = (Fraction(1, 2), Fraction(-1, 2), Fraction(2, 5), Fraction(-2, 5))
 """Added to decimals: to which whole number they round depends on the side, not on how far they are."""
+SMALL = Fraction(1, 20)
+"""Share of a whole number, besides 1, by which another one is a number nearby."""
 _OPPOSITES = (("yes", "no"), ("true", "false"))
 _CHOICE = re.compile(r"[\s(\[*]*(?P<name>[^()\[\]*]+?)[\s)\].*]*")
 _EITHER_SIGN = re.compile(r"±|\\pm|\||\\mp")
@@ -166,17 +168,23 @@ def _of_number(text: str, form: NumberForm, *, scale: Scale, chance: random.Rand
             yield Alteration(change, altered)
     if form.unit_at is not None:
         yield from _another_unit(text, right, form.unit_at, scale=scale, chance=chance)
-    if scale.decimal_mark in text[numeral.start : numeral.digits_end] and right == numeral.unscaled:
+    if right == numeral.unscaled:
         yield from _near(text, numeral, right, scale=scale, factor=factor)
 
 
 def _near(text: str, numeral: Numeral, right: Fraction, *, scale: Scale, factor: Fraction) -> Iterator[Alteration]:
-    """Add steps to a decimal number, as long as it keeps its sign; only far ones where the tolerance is known."""
-    for step in STEPS if right.denominator > 1 else ():
+    """Add steps to a number, as long as it keeps its sign; only far ones where the tolerance is known.
+
+    Where it is not, it may accept any whole number nearby, and decimals that are less than a tenth apart.
+    """
+    is_whole = right.denominator == 1
+    decimal_steps = STEPS if scale.decimal_mark in text[numeral.start : numeral.digits_end] else ()
+    for step in (Fraction(1), Fraction(-round(abs(right) * SMALL))) if is_whole else decimal_steps:
         value = right + step
         altered = _with_value(text, numeral, value, mark=scale.decimal_mark) if value * right > 0 else None
         if altered is not None and _change(text, altered, scale=scale) == (right, value):
-            if scale.is_far(value, right, factor=factor):
+            is_far = scale.is_far(value, right, factor=factor)
+            if is_far and (any(scale.tolerance) or not is_whole):
                 yield Alteration(Change.NEAR, altered)
             elif not any(scale.tolerance):
                 yield Alteration(Change.NEAR, altered, off=abs(step))

@@ -84,6 +84,8 @@ WRONG_PROBES: dict[str, tuple[Kind, str]] = {
     "noise": (Kind.WRONG, "noise"),
     "other_answer": (Kind.WRONG, "another row's answer"),
     "another_answer": (Kind.WRONG, "a third row's answer"),
+    "other_in_words": (Kind.WRONG, "another row's answer in words"),
+    "another_in_words": (Kind.WRONG, "a third row's answer in words"),
     "question": (Kind.DOUBTFUL, "the question repeated"),
     "options": (Kind.DOUBTFUL, "all answers in one line"),
     "options_as_answers": (Kind.DOUBTFUL, "all answers, each as an answer"),
@@ -93,6 +95,9 @@ WRONG_PROBES: dict[str, tuple[Kind, str]] = {
 }
 """Name -> (kind, label)."""
 OTHER_ANSWERS = ("other_answer", "another_answer")
+OTHERS_IN_WORDS = ("other_in_words", "another_in_words")
+FORMS_IN_WORDS = ("answer_colon", "sentence", "boxed")
+"""Forms that begin or end with other letters than the answer's."""
 
 NOISE = "vleek orrub, 90817 zantiq; muvopel ~~ 3.3071 ghisz -- qwoddle? tebbyx"
 FILLER = "The matter was looked at from every side, and the remark before this one was made again. "
@@ -106,7 +111,7 @@ def probe_labels(spec: Spec) -> dict[str, tuple[Kind, str]]:
     """Return the columns of a self-check in order: name -> (kind, label)."""
     judged = is_judged(spec)
     right = {name: (Kind.RIGHT, label) for name, (label, _) in FORMS.items() if not judged or name in JUDGED_FORMS}
-    return right | {name: about for name, about in WRONG_PROBES.items() if name != "injection" or judged}
+    return right | {name: about for name, about in WRONG_PROBES.items() if (name == "injection") <= judged}
 
 
 def right_probes(row: ProbeRow, *, spec: Spec) -> list[Probe]:
@@ -131,6 +136,9 @@ def wrong_probes(row: ProbeRow, *, rows: Sequence[ProbeRow], form: str, spec: Sp
     found = [Probe("empty", ""), Probe("blank", " \n\t \n"), Probe("noise", _without(NOISE, right))]
     given = [text for other, answer in others[: len(OTHER_ANSWERS)] if (text := apply_form(answer, other, spec))]
     found += [Probe(name, text) for name, text in zip(OTHER_ANSWERS, given, strict=False)]
+    for name, (other, answer) in zip(OTHERS_IN_WORDS, others if not is_judged(spec) else (), strict=False):
+        in_words = [FORMS[each][1](answer, other, spec) for each in FORMS_IN_WORDS if each != form]
+        found += [Probe(name, text) for text in in_words if text]
     question = _question(row)
     found += [Probe("question", question)] if question else []
     if right is not None and others:

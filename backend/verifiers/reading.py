@@ -12,8 +12,10 @@ from backend.verifiers.record import ROUNDING
 from backend.verifiers.source import parse_source
 from backend.verifiers.specs import Single, Spec, TextGrader
 
-_COMPLETION_VALUES = frozenset({"output_text", "completion", "sample"})
+_COMPLETION_VALUES = frozenset({"output_text", "completion", "sample", "query", "reward_input"})
 """Arguments of signatures.py that come from the completion; all others come from the row."""
+_ROW_VALUES_TOO = frozenset({"reward_input"})
+"""Of these, what comes from the row as well."""
 _METADATA_VALUES = frozenset({"data_source"})
 """Arguments from the row that are not a reference."""
 
@@ -198,7 +200,8 @@ def _names_read(part: specs.Python, *, of_text: bool) -> set[str]:
     parameters = {
         name
         for name, value in entry.arguments.items()
-        if (value in _COMPLETION_VALUES) == of_text and value not in _METADATA_VALUES
+        if value not in _METADATA_VALUES
+        and ((value in _COMPLETION_VALUES) == of_text or (value in _ROW_VALUES_TOO and not of_text))
     }
     if not of_text:
         parameters |= {*entry.required_columns, *entry.optional_columns}

@@ -22,8 +22,10 @@ from backend.verifiers.selfcheck_altered import (
     altered_results,
     altered_rows,
 )
+from backend.verifiers.selfcheck_columns import column_findings
 from backend.verifiers.selfcheck_findings import Conclusion, Marks, Outcome, RowResult, conclude
 from backend.verifiers.selfcheck_readings import Read, read_references, reading_findings, readings_json
+from backend.verifiers.selfcheck_working import working_findings
 from backend.verifiers.specs import Spec
 from backend.verifiers.templates import Sample
 
@@ -61,7 +63,8 @@ def self_check(
     references = read_references(sampled, spec=spec, read=read, until=started + budget_s)
     left_s = budget_s - (time.monotonic() - started)
     altered = _check_altered(sampled, results, found, spec=spec, grade=grade, left_s=left_s)
-    findings = [*found.findings, *reading_findings(references)]
+    findings = [*found.findings, *working_findings(results, marks=found.marks), *column_findings(sampled, spec=spec)]
+    findings += reading_findings(references)
     findings += altered_findings(altered, spec=spec, rows=sampled)
     where = "the row" if len(results) == 1 else f"all {len(results)} rows"
     good = f"Right answers get full marks on {where} checked; empty text, noise and other answers do not."

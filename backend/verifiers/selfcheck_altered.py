@@ -48,7 +48,10 @@ class AlteredRow:
 
 @dataclass(frozen=True, slots=True)
 class AlteredResult:
-    """A graded altered answer; `full`: the right answer got full marks, and this one the same, or nearly."""
+    """A graded altered answer; `full`: the right answer got full marks, and this one the same, or nearly.
+
+    `tolerated`: that is so of a number nearby, which a tolerance may accept; then it is not `full`.
+    """
 
     row: int
     reference: str
@@ -56,6 +59,7 @@ class AlteredResult:
     text: str
     record: ScoreRecord
     full: bool
+    tolerated: bool = False
 
 
 def altered_rows(rows: Sequence[ProbeRow], *, spec: Spec, form: str, most_texts: int) -> list[AlteredRow]:
@@ -94,12 +98,12 @@ def altered_results(
         for (text, alteration), record in zip(row.wrong.items(), others, strict=True):
             full = record.score is not None and record.score >= right.score - short
             of_row.append(AlteredResult(row.row.number, row.reference, alteration, text, record, full))
-        results += _without_tolerated(of_row)
+        results += _with_tolerance(of_row)
     return results
 
 
-def _without_tolerated(results: Sequence[AlteredResult]) -> Iterator[AlteredResult]:
-    """Leave out the numbers with full marks that are nearer to the right one than any that was refused."""
+def _with_tolerance(results: Sequence[AlteredResult]) -> Iterator[AlteredResult]:
+    """Tell the numbers with full marks that are nearer to the right one than any that was refused."""
     offs = [
         each.alteration.off
         for each in results
@@ -107,8 +111,8 @@ def _without_tolerated(results: Sequence[AlteredResult]) -> Iterator[AlteredResu
     ]
     for each in results:
         off = each.alteration.off
-        if not each.full or off is None or (offs and off > min(offs)):
-            yield each
+        tolerated = each.full and off is not None and (not offs or off <= min(offs))
+        yield replace(each, full=False, tolerated=True) if tolerated else each
 
 
 def altered_findings(results: Sequence[AlteredResult], *, spec: Spec, rows: Sequence[ProbeRow]) -> Iterator[Finding]:
@@ -128,6 +132,11 @@ def altered_findings(results: Sequence[AlteredResult], *, spec: Spec, rows: Sequ
             named = "; ".join(_named(result) for result in full[:SHOWN])
             message = f"{len(full)} of {len(tried)} altered right answers ({what}) get full marks: {named}."
             yield Finding(f"{change.value}_full", Level.WARN if lenient else Level.FAIL, message)
+    tolerated = [result for result in results if result.tolerated]
+    if tolerated:
+        named = "; ".join(_named(result) for result in tolerated[:SHOWN])
+        message = f"{len(tolerated)} numbers next to right answers get full marks: {named}. A tolerance explains that."
+        yield Finding("tolerance", Level.WARN, f"{message} If none is meant, compare the numbers exactly.")
 
 
 def altered_json(results: Sequence[AlteredResult]) -> list[dict[str, Any]]:
@@ -143,6 +152,7 @@ def altered_json(results: Sequence[AlteredResult]) -> list[dict[str, Any]]:
             "score": result.record.score,
             "status": result.record.status.value,
             "full": result.full,
+            "tolerated": result.tolerated,
         }
         for result in sorted(results, key=lambda result: not result.full)
     ]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from backend.core.verdict import Finding, Level
-from backend.verifiers.probes import FORMS, OTHER_ANSWERS, Kind, Probe, ProbeRow, probe_labels
+from backend.verifiers.probes import FORMS, OTHER_ANSWERS, OTHERS_IN_WORDS, Kind, Probe, ProbeRow, probe_labels
 from backend.verifiers.reading import known_references, reads_row, reads_text, score_range
 from backend.verifiers.record import OUT_OF_RANGE, ScoreRecord, ScoreStatus
 from backend.verifiers.specs import Spec
@@ -90,9 +90,9 @@ class Marks:
         return score >= usual - SAME
 
     def given_to(self, result: RowResult, *names: str) -> bool:
-        """Return whether every text of the row with these names got full marks."""
-        scores = result.scores(*names)
-        return bool(scores) and self.is_full(min(scores), of=result)
+        """Return whether of each of these names that the row has, a text got full marks."""
+        best = [max(scores) for name in names if (scores := result.scores(name))]
+        return bool(best) and self.is_full(min(best), of=result)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +264,7 @@ _MESSAGES: dict[str, tuple[tuple[str, ...], str]] = {
     "blank_full": (("blank",), "Blank text"),
     "noise_full": (("noise",), "Noise"),
     "other_answer_full": (OTHER_ANSWERS, "Another row's answer"),
+    "other_in_words_full": (OTHERS_IN_WORDS, "Another row's answer, in words such as `Answer: …`,"),
     "question_full": (("question",), "The question, repeated,"),
     "options_full": (("options",), "A line that lists all answers in the data"),
     "options_as_answers_full": (("options_as_answers",), "A list of all answers, each given as an answer,"),
@@ -274,6 +275,7 @@ _MESSAGES: dict[str, tuple[tuple[str, ...], str]] = {
 _ADVICE = {
     "options_full": " A model soon learns to list everything: require a single answer, in one place.",
     "options_as_answers_full": " A model soon learns to list everything: grade only the last answer.",
+    "other_in_words_full": " Read the answer, and not the first or last letter of the text.",
     "question_full": " A model may learn to repeat the question.",
 }
 
@@ -286,7 +288,7 @@ def _wrong_answer_findings(results: Sequence[RowResult], *, spec: Spec, marks: M
         full = [result for result in able if marks.given_to(result, *names)]
         if not full:
             continue
-        if names == OTHER_ANSWERS and not compares:
+        if names in (OTHER_ANSWERS, OTHERS_IN_WORDS) and not compares:
             continue  # reported already: only the form is scored
         levels = (Level.WARN, Level.FAIL) if kinds[names[0]] is Kind.WRONG else (Level.PASS, Level.WARN)
         level = levels[_most(full, able)]

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 MESSAGE_KEYS = ("content", "role")
+REFERENCE_COLUMNS = ("answer", "solution", "ground_truth")
+"""Columns that mean the reference answer if the row names it differently."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,8 @@ class Signature:
     columns: bool = False
     """Called once for a batch, with lists; every other parameter is a column of the rows."""
     shown: str = ""
+    score_key: str | None = None
+    """The key of the score in a dict that it may return, whose other numbers are components."""
 
     @property
     def title(self) -> str:
@@ -29,8 +33,11 @@ class Signature:
         return _TITLES[self.name]
 
 
-def _signature(name: str, shown: str, *, least: str, columns: bool = False, **arguments: str) -> Signature:
-    return Signature(name=name, arguments=arguments, least=frozenset(least.split()), columns=columns, shown=shown)
+def _signature(
+    name: str, shown: str, *, least: str, columns: bool = False, score_key: str | None = None, **arguments: str
+) -> Signature:
+    needed = frozenset(least.split())
+    return Signature(name=name, arguments=arguments, least=needed, columns=columns, shown=shown, score_key=score_key)
 
 
 _TITLES = {
@@ -39,6 +46,9 @@ _TITLES = {
     "verl": "verl's signature",
     "verl_batch": "verl's signature for a batch",
     "trl": "TRL's signature, lists for a whole batch",
+    "openrlhf": "OpenRLHF's signature, lists for a whole batch",
+    "easyr1": "EasyR1's signature",
+    "easyr1_batch": "EasyR1's signature for a batch",
     "predibase": "Predibase's signature",
     "together": "Together's signature",
     "verifiers": "the signature of the verifiers library",
@@ -51,6 +61,7 @@ SIGNATURES = (
     _signature(
         *("verl", "(data_source, solution_str, ground_truth, extra_info)"),
         least="solution_str ground_truth",
+        score_key="score",
         data_source="data_source",
         solution_str="output_text",
         ground_truth="ground_truth",
@@ -60,6 +71,7 @@ SIGNATURES = (
         *("verl_batch", "(data_sources, solution_strs, ground_truths, extra_infos)"),
         least="solution_strs ground_truths",
         columns=True,
+        score_key="score",
         data_sources="data_source",
         solution_strs="output_text",
         ground_truths="ground_truth",
@@ -71,6 +83,27 @@ SIGNATURES = (
         columns=True,
         prompts="prompt",
         completions="completion",
+    ),
+    _signature(
+        *("openrlhf", "(queries, prompts, labels, **columns)"),
+        least="queries prompts",
+        columns=True,
+        queries="query",
+        prompts="prompt_text",
+        labels="answer",
+    ),
+    _signature(
+        *("easyr1", "(reward_input)"),
+        least="reward_input",
+        score_key="overall",
+        reward_input="reward_input",
+    ),
+    _signature(
+        *("easyr1_batch", "(reward_inputs)"),
+        least="reward_inputs",
+        columns=True,
+        score_key="overall",
+        reward_inputs="reward_input",
     ),
     _signature(
         *("predibase", "(prompt, completion, example)"),

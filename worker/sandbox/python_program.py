@@ -7,6 +7,7 @@ with messages (read_as.py). The scores of several entries are summed. `batched`:
 
 import builtins
 import random
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -18,6 +19,7 @@ from typing import Any
 from zlib import crc32
 
 from backend.verifiers.calls import Call
+from backend.verifiers.signatures import REFERENCE_COLUMNS
 from worker.sandbox import event_loop, stand_ins, values
 from worker.sandbox.callables import Bound, bound_calls
 from worker.sandbox.read_as import WatchedMessage, WatchedText, watching_isinstance
@@ -38,6 +40,7 @@ from worker.sandbox.shown import FILENAME, Capture, describe
 
 _BUILTINS = dict(vars(builtins))
 _MODULE = "verifier"
+_NAMED = re.compile(r"""["'](\w+)["']""")
 _BLANK = " "
 """Stands for an empty text while it is found out how it is read, because nothing of an empty text is looked up."""
 
@@ -74,6 +77,7 @@ class _Verifier:
     def __init__(self, program: Mapping[str, Any], code: Any) -> None:
         self._program = program
         self._code = code
+        self._named = frozenset(REFERENCE_COLUMNS) & {*_NAMED.findall(program["source"])}
         self._namespace: dict[str, Any] = {}
         self._capture = Capture()
         sys.stdout = sys.stderr = self._capture
@@ -134,13 +138,14 @@ class _Verifier:
             calls = self._load(seed_number, watch=watch)
             if not calls[0].call.signature.columns and len(rows) > 1:
                 raise TakesNoBatch
-            returned = [_returned(bound, _arguments(bound.call, rows, chat=chat, watch=watch), rows) for bound in calls]
+            arguments = partial(_arguments, rows=rows, named=self._named, chat=chat, watch=watch)
+            returned = [_returned(bound, arguments(bound.call), rows) for bound in calls]
         finally:
             _restore_builtins()
         ms, text = ms_since(start) / len(rows), self._capture.text()
-        extra_keys = calls[0].call.signature.name.startswith("verl")
+        score_key = calls[0].call.signature.score_key
         return [
-            value_frame(summed(scores), ms=ms, stdout=text, extra_keys=extra_keys)
+            value_frame(summed(scores), ms=ms, stdout=text, score_key=score_key)
             for scores in zip(*returned, strict=True)
         ]
 
@@ -171,14 +176,17 @@ def _returned(bound: Bound, arguments: Mapping[str, Any], rows: Rows) -> Sequenc
     return scores_of(result, count=len(rows))
 
 
-def _arguments(call: Call, rows: Rows, *, chat: bool, watch: bool) -> dict[str, Any]:
-    """Build the arguments: values of the row, or lists of them with the requested columns."""
+def _arguments(call: Call, *, rows: Rows, named: frozenset[str], chat: bool, watch: bool) -> dict[str, Any]:
+    """Build the arguments: values of the row, or lists of them with the requested columns.
+
+    `named`: columns of the reference that the source names, for a function that takes any column.
+    """
     value = partial(_watched if watch else values.value, chat=chat)
     try:
         if not call.signature.columns:
             return {name: value(key, rows[0]) for name, key in call.arguments.items()}
         arguments: dict[str, Any] = {name: [value(key, row) for row in rows] for name, key in call.arguments.items()}
-        return arguments | _columns(call, rows, without=arguments)
+        return arguments | _columns(call, rows, named=named, without=arguments)
     except values.MissingValueError as error:
         raise GradeError(str(error)) from None
 
@@ -190,12 +198,17 @@ def _watched(key: str, row: Mapping[str, Any], *, chat: bool) -> Any:
     return [WatchedMessage(message) for message in given] if chat else WatchedText(given or _BLANK)
 
 
-def _columns(call: Call, rows: Rows, *, without: Mapping[str, Any]) -> dict[str, list[Any]]:
+def _columns(call: Call, rows: Rows, *, named: frozenset[str], without: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Return the columns asked for, and with `**` all others."""
     columns = {name: [values.column(name, row, required=True) for row in rows] for name in call.required_columns}
     others = set(call.optional_columns)
     if call.every_column:
-        others |= {name for row in rows for name in row["item"]} - {"prompt", "completion", "prompts", "completions"}
+        others |= {*named, *(name for row in rows for name in row["item"])} - {
+            "prompt",
+            "completion",
+            "prompts",
+            "completions",
+        }
     for name in sorted(others - without.keys() - columns.keys()):
         found = [values.column(name, row, required=False) for row in rows]
         if any(value is not None for value in found):

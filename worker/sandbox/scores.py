@@ -38,7 +38,9 @@ class WrongCountError(GradeError):
 
 
 def scores_of(returned: object, *, count: int) -> Sequence[object]:
-    """Return one score per completion, from a list, a tuple or a numpy array."""
+    """Return one score per completion, from a list, a tuple or a numpy array, or such `rewards` of OpenRLHF."""
+    if type(returned) is dict and "rewards" in returned:
+        returned = returned["rewards"]
     array = _array(returned)
     returned = returned if array is None else array.tolist()
     if type(returned) not in (list, tuple):
@@ -62,23 +64,23 @@ def summed(scores: Sequence[object]) -> object:
     return sum(given) if given else None
 
 
-def value_frame(value: object, *, ms: float, stdout: str, extra_keys: bool) -> bytes:
+def value_frame(value: object, *, ms: float, stdout: str, score_key: str | None) -> bytes:
     if type(value) is dict:
-        return _object_frame(_with_components(value) if extra_keys else value, ms=ms, stdout=stdout)
+        return _object_frame(_with_components(value, score_key=score_key) if score_key else value, ms=ms, stdout=stdout)
     if value is None:
         return frame(score=None, status="abstain", ms=ms, stdout=stdout)
     score = finite(value, what="the verifier returned")
     return frame(score=score, status="ok", ms=ms, stdout=stdout) if stdout else frames.number(score, ms=ms)
 
 
-def _with_components(value: dict[object, object]) -> dict[object, object]:
-    """Convert verl's `{"score": number, "acc": ..., "pred": ...}`: other numbers become components, no more."""
+def _with_components(value: dict[object, object], *, score_key: str) -> dict[object, object]:
+    """Convert `{"score": number, "acc": ..., "pred": ...}`: other numbers become components, no more."""
     components_by_name: dict[object, object] = {
         name: number
         for name, number in value.items()
-        if type(name) is str and name != "score" and type(number) in (int, float, bool)
+        if type(name) is str and name != score_key and type(number) in (int, float, bool)
     }
-    return {"score": value["score"], "components": components_by_name} if "score" in value else value
+    return {"score": value[score_key], "components": components_by_name} if score_key in value else value
 
 
 def _object_frame(value: dict[object, object], *, ms: float, stdout: str) -> bytes:

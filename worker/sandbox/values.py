@@ -7,8 +7,8 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-REFERENCE_COLUMNS = ("answer", "solution", "ground_truth")
-"""Columns that mean the reference answer if the row names it differently."""
+from backend.verifiers.signatures import REFERENCE_COLUMNS
+
 MESSAGES = ("completion", "prompt")
 """Values that are lists of messages for a verifier that reads them as such, and texts for others."""
 _PROMPT_COLUMNS = ("messages", "prompt", "question", "problem", "input")
@@ -36,12 +36,13 @@ def column(name: str, row: Mapping[str, Any], *, required: bool) -> Any:
 
 
 def sample(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Build OpenAI's `sample`. `output_json` is the parsed text, or None if it is not JSON."""
+    """Build OpenAI's `sample`. `output_json`: the object or list that the text is, None if it is neither."""
     text = row["output_text"]
     try:
         parsed = json.loads(text)
     except (ValueError, RecursionError):
         parsed = None
+    parsed = parsed if isinstance(parsed, dict | list) else None
     message = {"role": "assistant", "content": text}
     return {"output_text": text, "output_json": parsed, "choices": [{"index": 0, "message": message}]}
 
@@ -100,6 +101,15 @@ def _answer(row: Mapping[str, Any]) -> Any:
     return row["answer"] if row["answer"] is not None else _reference(row, "answer")
 
 
+def _query(row: Mapping[str, Any]) -> str:
+    """Return the prompt and what follows it, as OpenRLHF does."""
+    return f"{_prompt(row, False)}{row['output_text']}"
+
+
+def _reward_input(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {"response": row["output_text"], "ground_truth": _ground_truth(row)}
+
+
 def _info(row: Mapping[str, Any]) -> Any:
     info = row["item"].get("info", {})
     if isinstance(info, str):
@@ -117,6 +127,8 @@ _VALUES: dict[str, Callable[[Mapping[str, Any], bool], Any]] = {
     "completion": _completion,
     "prompt": _prompt,
     "prompt_text": lambda row, chat: _prompt(row, False),
+    "query": lambda row, chat: _query(row),
+    "reward_input": lambda row, chat: _reward_input(row),
     "answer": lambda row, chat: _answer(row),
     "info": lambda row, chat: _info(row),
     "target": lambda row, chat: _reference(row, "target"),

@@ -49,8 +49,8 @@ UPLOAD_SCHEMA = {
                         "mapping": {
                             "type": "string",
                             "description": 'JSON: {"question": column, "answer": column, "hint"?: column, '
-                            '"images"?: column, "sheet"?: name, "header_row"?: line}. Dots address nested fields; '
-                            "question and answer can be left out where sheet or header_row is given.",
+                            '"images"?: column, "context"?: column, "sheet"?: name, "header_row"?: line}. Dots address '
+                            "nested fields; question and answer can be left out where sheet or header_row is given.",
                         },
                         "on_bad_rows": {
                             "enum": list(OnBadRows),

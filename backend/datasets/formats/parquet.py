@@ -1,11 +1,13 @@
 """Parquet reader: rows in small batches, so that a row group is never in memory as Python objects.
 
-Numbers, strings, lists and structs map to JSON. Types that JSON lacks are converted: bytes to base64, times to
-ISO 8601, durations to seconds, decimals to numbers. NaN makes a bad row; null is fine.
+Numbers, strings, lists and structs map to JSON; a `float32` is the shortest number that it stands for (0.1). Types that
+JSON lacks are converted: bytes to base64, times to ISO 8601, durations to seconds, decimals with a scale to text with
+all their digits. NaN makes a bad row; null is fine.
 """
 
 import base64
 import math
+import struct
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -55,6 +57,17 @@ def parquet_rows(file: BinaryIO, *, max_bytes: int) -> Iterator[RawRow | Problem
         raise AppError(f"The Parquet table cannot be read: {reason}.", code="invalid_parquet", param="file") from None
 
 
+def columns_of_bytes(file: BinaryIO) -> tuple[str, ...]:
+    """Return the columns that hold bytes, which are read as base64; none of a table that cannot be read."""
+    try:
+        schema = pq.read_schema(file, memory_map=False)
+    except (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError):
+        return ()
+    finally:
+        file.seek(0)
+    return tuple(field.name for field in schema if _holds_bytes(field.type))
+
+
 def _checked(table: pq.ParquetFile, *, max_bytes: int) -> int:
     """Check the limits and return the batch size in rows."""
     metadata = table.metadata
@@ -86,23 +99,27 @@ def _row(row: pa.RecordBatch, *, line: int) -> RawRow | Problem:
             (item,) = row.to_pylist()
         except UnicodeDecodeError:
             raise BadLineError("invalid_utf8", "contains text that is not UTF-8") from None
-        return raw_row({name: _json_value(value) for name, value in item.items()}, line=line)
+        kinds = dict(zip(row.schema.names, row.schema.types, strict=True))
+        return raw_row({name: _json_value(value, kinds[name]) for name, value in item.items()}, line=line)
     except BadLineError as error:
         return Problem(line=line, code=error.code, message=str(error))
 
 
-def _json_value(value: Any) -> Any:
-    """Convert a value to its JSON form."""
+def _json_value(value: Any, kind: pa.DataType) -> Any:
+    """Convert a value of a type to its JSON form."""
+    kind = _stored(kind)
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, float):
         if not math.isfinite(value):
             raise BadLineError("invalid_number", f"contains {value}, which JSON does not allow: use null for no value")
-        return value
+        return _shortest(value, kind)
     if isinstance(value, dict):
-        return {name: _json_value(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_json_value(inner) for inner in value]
+        return {name: _json_value(inner, kind.field(name).type) for name, inner in value.items()}
+    if isinstance(value, list) and pa.types.is_map(kind):
+        return [[_json_value(key, kind.key_type), _json_value(inner, kind.item_type)] for key, inner in value]
+    if isinstance(value, list):
+        return [_json_value(inner, kind.value_type) for inner in value]
     if isinstance(value, bytes):
         return base64.b64encode(value).decode("ascii")
     if isinstance(value, datetime | date | time):
@@ -110,10 +127,41 @@ def _json_value(value: Any) -> Any:
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
+        return f"{value:f}" if kind.scale > 0 else int(value)
     if isinstance(value, UUID):
         return str(value)
     raise BadLineError("unknown_type", f"contains a value of type {type(value).__name__}, which has no JSON form")
+
+
+def _stored(kind: pa.DataType) -> pa.DataType:
+    """Return the type of the values of a dictionary or an extension, and others unchanged."""
+    if isinstance(kind, pa.DictionaryType):
+        return kind.value_type
+    return kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
+
+
+def _shortest(value: float, kind: pa.DataType) -> float:
+    """Return the number of fewest digits that a narrow float stands for."""
+    form = "f" if pa.types.is_float32(kind) else "e" if pa.types.is_float16(kind) else None
+    if form is None:
+        return value
+    stored = struct.pack(form, value)
+    numbers = (float(f"{value:.{digits}g}") for digits in range(1, 10))
+    return next((number for number in numbers if _packed(form, number) == stored), value)
+
+
+def _packed(form: str, number: float) -> bytes | None:
+    try:
+        return struct.pack(form, number)
+    except OverflowError:  # rounded up beyond the largest
+        return None
+
+
+def _holds_bytes(kind: pa.DataType) -> bool:
+    kind = _stored(kind)
+    inner = [kind.field(place).type for place in range(kind.num_fields)]
+    is_binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
+    return is_binary or any(map(_holds_bytes, inner))
 
 
 def _too_large(max_bytes: int) -> AppError:

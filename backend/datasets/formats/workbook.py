@@ -2,9 +2,10 @@
 
 Without a choice, the sheet is the first visible one with rows below column names of a known dataset format, or else the
 one with the most rows as wide as its header. Numbers are as stored, to the 15 digits that a sheet shows, whole ones
-without `.0`; percentages are text with their sign, and whole numbers with leading zeros text with these. Dates and
-times are converted to ISO 8601, durations to hours, minutes and seconds. A formula has the value stored with it; an
-error, or a formula without a value, makes a bad row. The whole sheet is in memory, within the reader's limit.
+without `.0` and with all digits below 2**53; percentages are text with their sign, and whole numbers with leading zeros
+text with these. Dates and times are converted to ISO 8601, durations to hours, minutes and seconds. A formula has the
+value stored with it; an error, or a formula without a value, makes a bad row. The whole sheet is in memory, within the
+reader's limit.
 """
 
 import datetime
@@ -33,6 +34,8 @@ LOOKED_AT = 200
 """Number of lines of a sheet that are looked at to find its table, empty ones included."""
 SHOWN_DIGITS = 15
 """Significant digits of a number that a sheet shows; those that arithmetic leaves behind them are noise."""
+EXACT_BELOW = 2**53
+"""Whole numbers below it are stored with all their digits."""
 
 
 def read_workbook(file: BinaryIO, *, choice: Choice, is_header: IsHeader) -> tuple[Layout, Iterator[RawRow | Problem]]:
@@ -228,7 +231,14 @@ def _item(names: Sequence[str], cells: Sequence[Value], *, first: int) -> dict[s
 
 
 def _shown(cell: Cell, *, number_format: str | None) -> Value:
-    """Return a cell's value, as text if the sheet shows a percentage or leading zeros."""
+    """Return a cell's value, as text if the sheet shows a percentage or leading zeros.
+
+    Raises BadLineError for a number of which digits would be lost.
+    """
+    if isinstance(cell, float) and abs(cell) >= 10**SHOWN_DIGITS and float(_value(cell)) != cell:
+        raise BadLineError(
+            "number_too_long", f"has a number of more than {SHOWN_DIGITS} digits ({cell:.0f}): write it as text"
+        )
     value = _value(cell)
     if number_format is None or isinstance(value, bool | str) or not math.isfinite(value):
         return value
@@ -259,6 +269,8 @@ def _duration(duration: datetime.timedelta) -> str:
 def _value(cell: Cell) -> Value:
     if isinstance(cell, datetime.timedelta):
         return _duration(cell)
+    if isinstance(cell, float) and cell.is_integer() and abs(cell) < EXACT_BELOW:
+        return int(cell)
     if isinstance(cell, float):
         shown = f"{cell:.{SHOWN_DIGITS}g}"
         return int(Decimal(shown)) if float(shown).is_integer() else float(shown)

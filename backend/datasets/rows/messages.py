@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from backend.datasets.formats.json_lines import BadLineError
+from backend.datasets.rows.asked_about import context_of, with_choices, with_context
 from backend.datasets.rows.paths import canonical, text_at, value_at
 from backend.datasets.rows.recognise import CONVERSATIONS, IMAGE_COLUMNS
 from backend.datasets.rows.shape import Shape
@@ -42,14 +43,14 @@ def messages_of(item: Mapping[str, Any], *, shape: Shape) -> list[Message]:
         value = from_responses(value)
     if _ends_with_reply(value, shape=shape):
         value = value[:-1]
-    context = text_at(item, shape.context)
+    context = context_of(item, shape=shape)
     if context is not None and isinstance(value, list):
         raise BadLineError(
             "invalid_messages",
             f"has messages in '{shape.question:.60}' and a text in '{shape.context}': put the text in them",
         )
-    if context is not None and isinstance(value, str):
-        value = f"{value}\n\n{context}" if value.strip() else context
+    if isinstance(value, str):
+        value = with_choices(with_context(value, context), item, shape=shape)
     messages = _messages(value, column=shape.question)
     if shape.history is not None:
         messages = [*history_of(value_at(item, shape.history), column=shape.history), *messages]

@@ -6,9 +6,10 @@ and invisible characters. Where two columns could be the question or the answer,
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from backend.datasets.rows.asked_about import CONTEXT, choices_column
 from backend.datasets.rows.definitions import defines_tools
 from backend.datasets.rows.paths import canonical, has_path, value_at
 from backend.datasets.rows.shape import EXAMPLE, OPTIONAL_PARTS, SOLUTION, ColumnMapping, Shape
@@ -91,7 +92,6 @@ class Rule:
         return has_reference and all(has_path(item, path) for path in (self.question, *self.required))
 
 
-CONTEXT = ("context", "passage")
 PLAIN_ANSWERS = ("answer", *CERTAIN, *REPLIES, SOLUTION)
 RULES = (
     Rule(
@@ -193,7 +193,8 @@ def recognise(item: Mapping[str, Any], *, mapping: ColumnMapping | None) -> Shap
     """Determine the shape of a file by its first row. Raises AppError if no rule fits."""
     chosen = None if mapping is None else mapping.shape()
     if chosen is not None:
-        missing = [column for column in (chosen.question, chosen.answer) if column and not has_path(item, column)]
+        named = (chosen.question, chosen.answer, chosen.context)
+        missing = [column for column in named if column and not has_path(item, column)]
         if missing:
             raise AppError(
                 f"The mapping names the column {_shown(missing[0])}, which the first row does not have (its columns: "
@@ -201,7 +202,8 @@ def recognise(item: Mapping[str, Any], *, mapping: ColumnMapping | None) -> Shap
                 code="invalid_mapping",
                 param="mapping",
             )
-        return chosen
+        others = [column for column in item if column not in named]
+        return replace(chosen, choices=choices_column(others))
     columns = _ColumnNames(item)
     seen = {name: item[written[0]] for name, written in columns.written.items()}
     rule = next((rule for rule in RULES if rule.fits(seen)), None)
@@ -253,6 +255,7 @@ def _bound(rule: Rule, seen: Mapping[str, Any], *, columns: _ColumnNames) -> Sha
     elif rule.question in CONVERSATIONS and answer not in (None, rule.question):
         _require_one_question(rule, seen, answer=answer)
     images = first(IMAGE_COLUMNS)
+    choices = choices_column(name for name in seen if name not in (rule.question, answer))
     return Shape(
         name=rule.name,
         question=columns.path(rule.question),
@@ -260,6 +263,7 @@ def _bound(rule: Rule, seen: Mapping[str, Any], *, columns: _ColumnNames) -> Sha
         solution=columns.path(SOLUTION),
         images=None if images in IMAGE_COLUMNS else images,
         context=first(rule.context),
+        choices=columns.path(choices) if rule.is_plain and choices is not None else None,
         system=first(SYSTEM),
         history=first(HISTORY) if rule.is_plain else None,
         has_answer_mark=rule.has_answer_mark,
@@ -268,7 +272,7 @@ def _bound(rule: Rule, seen: Mapping[str, Any], *, columns: _ColumnNames) -> Sha
 
 def _require_one_candidate(rule: Rule, seen: Mapping[str, Any]) -> None:
     """Raise AppError if the first row has different values in two columns for the question, or for the answer."""
-    contexts = [name for name in rule.context if name in seen]
+    contexts = _different(rule.context, seen)
     plain = (other.question for other in RULES if other.is_plain)
     questions = [name for name in plain if name not in (*contexts, rule.question)]
     certain = _different(CERTAIN, seen)

@@ -11,10 +11,11 @@ from sqlalchemy.orm import Session
 from backend import blobs
 from backend.datasets.formats.json_lines import BadLineError, RawRow
 from backend.datasets.formats.problems import Problem, Report
-from backend.datasets.rows.images import ImageStore, without_images
+from backend.datasets.rows.asked_about import notes_on
+from backend.datasets.rows.images import ENCODED_IMAGE, ImageStore, image_value, without_images
 from backend.datasets.rows.labels import note_on_ratings, require_right
 from backend.datasets.rows.messages import answer_of_messages, leaves_out_reply, messages_of, reply_of, with_images
-from backend.datasets.rows.paths import canonical, text_at, text_of, value_at
+from backend.datasets.rows.paths import text_at, text_of, value_at
 from backend.datasets.rows.recognise import REFERENCES, recognise
 from backend.datasets.rows.shape import ColumnMapping, Shape
 from backend.datasets.rows.source import Table, open_table
@@ -30,7 +31,6 @@ REFERENCE_HINTS = ("trajectory", "solution", "answer")
 ANSWER_MARK = "####"
 TEMPLATE_MARKS = ("<|im_start|>", "<|start_header_id|>", "<start_of_turn>", "[INST]")
 """How chat templates begin a message."""
-CHOICES = ("choices", "options")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +141,12 @@ def normal_rows(
         count_good(row, report=report)
         report.note(note_on(value_at(found.item, shape.question), column=shape.question))
         report.note(_note_on_reply(found.item, shape=shape))
-        for column, part in ((shape.system, "are system messages"), (shape.context, "are part of the questions")):
-            report.note(None if text_at(found.item, column) is None else f"The texts in '{column:.60}' {part}.")
+        if text_at(found.item, shape.system) is not None:
+            report.note(f"The texts in '{shape.system:.60}' are system messages.")
         report.note(_note_on_objects(found.item, shape=shape))
-        report.note(_note_on_choices(found.item))
+        report.note(_note_on_bytes(found.item, columns=table.columns_of_bytes))
+        for sentence in notes_on(row.messages, found.item, shape=shape):
+            report.note(sentence)
         report.note(note_on_ratings(found.item, shape=shape))
         report.note(_note_on_template(row))
         if row.tools:
@@ -177,9 +179,15 @@ def _note_on_objects(item: Mapping[str, Any], *, shape: Shape) -> str | None:
     return f"{kind} in '{column:.60}' is the right answer as JSON text, whole{part}."
 
 
-def _note_on_choices(item: Mapping[str, Any]) -> str | None:
-    column = next((name for name in item if canonical(name) in CHOICES and isinstance(item[name], list | dict)), None)
-    return column and f"What '{column:.60}' lists is not part of the questions: write the choices into them."
+def _note_on_bytes(item: Mapping[str, Any], *, columns: Iterable[str]) -> str | None:
+    found = ((column, item[column] if isinstance(item[column], list) else [item[column]]) for column in columns)
+    column = next((column for column, values in found if any(map(_is_no_image, values))), None)
+    return column and f"The bytes in '{column:.60}' are read as base64: store texts as strings."
+
+
+def _is_no_image(value: Any) -> bool:
+    text = image_value(value)
+    return isinstance(text, str) and ENCODED_IMAGE.match(text) is None
 
 
 def _note_on_template(row: NormalRow) -> str | None:

@@ -8,11 +8,11 @@ from backend.datasets.formats.layout import Choice
 from backend.errors import AppError
 
 SOLUTION = "solution"
-OPTIONAL_PARTS = ("images", "context", "system", "history")
+OPTIONAL_PARTS = ("images", "context", "choices", "system", "history")
 """Parts that few files have a column for, as `Shape` and reports name them."""
 MAX_HEADER_ROW = 1_048_576
 """Number of lines of a sheet."""
-EXAMPLE = '{"question": "...", "answer": "...", "hint": "...", "images": "..."}'
+EXAMPLE = '{"question": "...", "answer": "...", "hint": "...", "context": "...", "images": "..."}'
 LAYOUT_EXAMPLE = '{"sheet": "...", "header_row": 3}'
 
 
@@ -21,8 +21,9 @@ class Shape:
     """A rule bound to the columns of one file. `answer` is None if only a verifier knows where the reference is.
 
     Where `answer` is the column of the question, the reference is the assistant's turn that ends the conversation.
-    `context`: a column whose text continues the question. `system`: one with the system message. `history`: one with
-    earlier turns. If `images` is None, a row's images are in the first of `IMAGE_COLUMNS` that is not empty.
+    `context`: a column whose text continues the question. `choices`: one that lists choices, or the first of several
+    that hold one each. `system`: one with the system message. `history`: one with earlier turns. If `images` is None, a
+    row's images are in the first of `IMAGE_COLUMNS` that is not empty.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Shape:
     hint: str | None = None
     images: str | None = None
     context: str | None = None
+    choices: str | None = None
     system: str | None = None
     history: str | None = None
     has_answer_mark: bool = False
@@ -54,6 +56,7 @@ class ColumnMapping(BaseModel):
     answer: str | None = Field(None, min_length=1, validate_default=True)
     hint: str | None = Field(None, min_length=1)
     images: str | None = Field(None, min_length=1)
+    context: str | None = Field(None, min_length=1)
     sheet: str | None = Field(None, min_length=1, max_length=255)
     header_row: int | None = Field(None, ge=1, le=MAX_HEADER_ROW, strict=True)
 
@@ -66,7 +69,7 @@ class ColumnMapping(BaseModel):
 
     @model_validator(mode="after")
     def _names_something(self) -> "ColumnMapping":
-        if self.question is None and (self.layout == Choice() or self.hint or self.images):
+        if self.question is None and (self.layout == Choice() or self.hint or self.images or self.context):
             raise ValueError("question and answer are missing")
         return self
 
@@ -85,6 +88,7 @@ class ColumnMapping(BaseModel):
             solution=self.hint or SOLUTION,
             hint=self.hint,
             images=self.images,
+            context=self.context,
         )
 
 

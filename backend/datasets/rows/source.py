@@ -82,6 +82,8 @@ class Table:
     file: BinaryIO | None = None
     layout: Layout | None = None
     """Where the table of a sheet or a CSV file begins."""
+    columns_of_bytes: tuple[str, ...] = ()
+    """Columns of bytes, which are read as base64."""
 
     @property
     def counted_in(self) -> Literal["line", "row"]:
@@ -136,10 +138,10 @@ def _table(file: BinaryIO, *, filename: str, choice: Choice, max_bytes: int) -> 
     head = file.read(HEAD_BYTES)
     file.seek(0)
     if head.startswith(PARQUET):
-        from backend.datasets.formats.parquet import parquet_rows  # pyarrow takes 60 MB, which no other format needs
+        from backend.datasets.formats import parquet  # pyarrow takes 60 MB, which no other format needs
 
-        rows = parquet_rows(file, max_bytes=max_bytes)
-        return Table(format=Format.PARQUET, rows=rows, encoding=None)
+        rows, of_bytes = parquet.parquet_rows(file, max_bytes=max_bytes), parquet.columns_of_bytes(file)
+        return Table(format=Format.PARQUET, rows=rows, encoding=None, columns_of_bytes=of_bytes)
     if head.startswith((GZIP, b"PK\x03\x04")):
         raise _unsupported("an archive within an archive")
     for magic, name in BINARY.items():

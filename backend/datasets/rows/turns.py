@@ -29,9 +29,14 @@ PLACEHOLDER = "<image>"
 
 
 def as_messages(value: Any, *, column: str) -> Any:
-    """Return a conversation in the form of chat messages, and any other value unchanged. Raises BadLineError."""
+    """Return a conversation in the form of chat messages, and any other value unchanged. Raises BadLineError.
+
+    A list of one conversation, as BFCL has it, is that conversation.
+    """
     if _is_written(value):
         value = decoded(value, column=column, code="invalid_messages")
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], list) and all(map(_is_message, value[0])):
+        value = value[0]
     if _is_message(value):
         value = [value]
     return [_from_turn(turn) for turn in value] if _is_turns(value) else value

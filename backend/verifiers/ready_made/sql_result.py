@@ -2,10 +2,14 @@
 
 from backend.verifiers.ready_made.kind import Example, ReadyMade
 
-SOURCE = '''import model_code
+SOURCE = r'''import re
+
+import model_code
 
 QUERY_S = 2.0  # seconds for each of the two queries
-RUN = \"\"\"
+QUOTED = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`|\[[^]]*\]|--[^\n]*|/[*].*?[*]/""", re.DOTALL)
+SELECTS = re.compile(r"[\s(]*(?:select|with|values)\b", re.IGNORECASE)
+RUN = """
 import sqlite3
 
 STEPS = 2_000_000  # of SQLite's virtual machine; a query that needs more counts as endless
@@ -22,7 +26,7 @@ def rows(schema, query):
     if found.description is None:
         raise ValueError("the statement returns no rows")
     return found.fetchmany(10_000)
-\"\"\"
+"""
 
 
 def rows_of(schema, query):
@@ -36,18 +40,32 @@ def rounded(value):
     return float(f"{value:.12g}") if type(value) is float else value
 
 
+def is_ordered(query):
+    """Return whether the query itself, and not only a part of it in parentheses, has an ORDER BY."""
+    rest, inner = QUOTED.sub(" ", query), 1
+    while inner:
+        rest, inner = re.subn(r"[(][^()]*[)]", " ", rest)
+    return re.search(r"\border\s+by\b", rest, re.IGNORECASE) is not None
+
+
+def query_of(output_text):
+    """Return the last block that selects something: one named SQL, else any."""
+    blocks = model_code.blocks(output_text)
+    named = [block for language, block in blocks if "sql" in language] or [block for _, block in blocks]
+    selecting = [block for block in named if SELECTS.match(QUOTED.sub(" ", block))]
+    return (selecting or named)[-1].strip().rstrip(";")
+
+
 def grade(item, output_text):
     """item: `schema` (statements that create the tables) and `answer` (the reference query)."""
-    blocks = model_code.blocks(output_text)
-    named = [block for language, block in blocks if "sql" in language]
-    query = (named or [block for _, block in blocks])[-1].strip().rstrip(";")
     expected = rows_of(item["schema"], item["answer"])
     model_code.score_if_stopped(0.0)
+    query = query_of(output_text)
     try:
         given = rows_of(item["schema"], query)
     except model_code.CodeError as error:
         return {"score": 0.0, "reason": f"the query failed: {error}"}
-    if "order by" not in item["answer"].lower():  # rows in any order
+    if not is_ordered(item["answer"]):  # rows in any order
         expected, given = sorted(expected, key=repr), sorted(given, key=repr)
     if given == expected:
         return 1.0
@@ -77,6 +95,17 @@ VERIFIER = ReadyMade(
         Example(ROW, "```sql SELECT item FROM sold WHERE price = 7```", 1.0),
         Example(ROW | {"answer": "SELECT 0.1 + 0.2 + 0.3"}, "SELECT 0.3 + 0.2 + 0.1", 1.0),
         Example(ROW | {"answer": "SELECT 0.1 + 0.2 + 0.3"}, "SELECT 0.6000001", 0.0),
+        Example(
+            ROW
+            | {"answer": "SELECT item FROM sold WHERE price IN (SELECT price FROM sold ORDER BY price DESC LIMIT 2)"},
+            "SELECT item FROM sold WHERE price = 7 ORDER BY item",
+            1.0,
+        ),
+        Example(
+            ROW | {"answer": "SELECT item FROM sold\nORDER\n  BY item"}, "SELECT item FROM sold ORDER BY item DESC", 0.0
+        ),
+        Example(ROW, "```\nSELECT item FROM sold WHERE price = 7\n```\nIt returns:\n```\nink\ncap\n```", 1.0),
+        Example(ROW, "<think>\n```sql\nSELECT item FROM sold WHERE price = 7\n```\n</think>\nI give up.", 0.0),
         Example(ROW, "SELECT item FROM sold", 0.0),
         Example(ROW, "SELECT nothing", 0.0),
         Example(ROW, "DELETE FROM sold", 0.0),

@@ -2,22 +2,9 @@
 
 from backend.verifiers.ready_made.kind import Example, ReadyMade
 
-SOURCE = '''import re
-
-import model_code
+SOURCE = '''import model_code
 
 TEST_S = 0.5  # seconds for each test; the sandbox limits the whole call
-DEFINED = re.compile(r"^(?:def|class|async def|import|from .* import)(?: .* as)? (\\w+)", re.MULTILINE)
-
-
-def program(output_text):
-    """Return the last block of code, with the ones before it if it uses what only they define."""
-    found = model_code.blocks(output_text)
-    blocks = [block for language, block in found if language.startswith("py")] or [block for _, block in found]
-    code = [block for block in blocks if not block.startswith(">>>")] or [output_text]
-    before, last = "\\n".join(code[:-1]), code[-1]
-    missing = set(DEFINED.findall(before)) - set(DEFINED.findall(last))
-    return f"{before}\\n{last}" if missing & set(re.findall(r"\\w+", last)) else last
 
 
 def grade(item, output_text):
@@ -26,10 +13,11 @@ def grade(item, output_text):
     Or {"input": "1 2", "output": "3"}, for a program that reads and prints. The code runs in another process, which
     gets only the arguments of each call: what it returns comes back as plain values, which the tests compare here.
     """
-    source = program(output_text)
-    model_code.score_if_stopped(0.0)  # this process, too, computes with what the code returned
     tests, faults = model_code.tests_of(item["tests"]), []
-    for fault in model_code.run_tests(source, tests, seconds=TEST_S, entry_point=item.get("entry_point")):
+    entry_point = item.get("entry_point")
+    model_code.score_if_stopped(0.0)  # this process, too, computes with what the model wrote
+    source = model_code.program_for(output_text, tests, entry_point=entry_point)
+    for fault in model_code.run_tests(source, tests, seconds=TEST_S, entry_point=entry_point):
         faults.append(fault)
         model_code.score_if_stopped(faults.count(None) / len(tests))
     first = next((f"{test}: {fault}" for test, fault in zip(tests, faults) if fault), "all tests pass")
@@ -38,14 +26,19 @@ def grade(item, output_text):
 
 ROW = {"tests": ["assert add(1, 2) == 3", "assert add(-1, 1) == 0"], "answer": "def add(a, b): return a + b"}
 PROGRAM = {"tests": [{"input": "1 2\n", "output": "3\n"}], "answer": "print(sum(map(int, input().split())))"}
+LEETCODE = {
+    "tests": ["def check(candidate):\n    assert candidate(a=1, b=2) == 3"],
+    "entry_point": "Solution().add",
+    "answer": "class Solution:\n    def add(self, a, b): return a + b",
+}
 
 VERIFIER = ReadyMade(
     id="unit-tests",
     name="Code that passes unit tests",
     use=(
-        "Programming tasks with a column “tests”: assertions, or inputs and outputs of a program. The code runs in a "
-        "process of its own and cannot give itself marks. It can still hard-code what the prompt shows of the tests, "
-        "and pass a test that accepts many answers: keep some tests out of the prompt."
+        "Programming tasks with a column “tests”: assertions, test cases, or inputs and outputs of a program. The code "
+        "runs in a process of its own and cannot give itself marks. It can still hard-code what the prompt shows of "
+        "the tests, and pass a test that accepts many answers: keep some tests out of the prompt."
     ),
     grader={"type": "python", "source": SOURCE, "isolation": "call"},
     examples=(
@@ -59,6 +52,13 @@ VERIFIER = ReadyMade(
         ),
         Example(ROW, "```python\ndef add(a, b) return a\n```\nNo:\n```python\ndef add(a, b): return a + b\n```", 1.0),
         Example(ROW, "```python\ndef add(a, b): return a + b\n```\n```python\n>>> add(1, 2)\n3\n```", 1.0),
+        Example(
+            ROW,
+            "```python\ndef add(a, b): return a + b\n```\nUsage:\n```python\nfrom solution import add\nadd(1, 2)\n```",
+            1.0,
+        ),
+        Example(ROW, "```\ndef add(a, b): return a + b\n```\nIt prints:\n```\n3\n```", 1.0),
+        Example(ROW, "<think>\n```python\ndef add(a, b): return a + b\n```\n</think>\nI give up.", 0.0),
         Example(ROW, "1. Add them:\n   ```python\n   def add(a, b):\n       return a + b\n   ```\n2. Done.", 1.0),
         Example(ROW, "~~~python\ndef add(a, b): return a + b\n~~~", 1.0),
         Example(ROW, "    def add(a, b):\n        return a + b\n", 1.0),
@@ -78,5 +78,7 @@ VERIFIER = ReadyMade(
             PROGRAM, "```python\nimport sys\n```\n```python\nprint(sum(map(int, sys.stdin.read().split())))\n```", 1.0
         ),
         Example(PROGRAM, "print(input())", 0.0),
+        Example(LEETCODE, "```python\nclass Solution:\n    def add(self, a, b):\n        return a + b\n```", 1.0),
+        Example(LEETCODE, "```python\nclass Solution:\n    def add(self, a, b):\n        return a - b\n```", 0.0),
     ),
 )

@@ -24,10 +24,11 @@ PARTS = {
     "question": "Question",
     "answer": "Right answer",
     "hint": "Worked solution or hint",
+    "context": "Text that is asked about",
     "images": "Images",
 }
 """Parts of the mapping -> labels of their menus; the first two are required."""
-OPTIONAL = ("hint", "images")
+OPTIONAL = ("hint", "context", "images")
 BY_HAND = "upload_mapping_open"
 UNKNOWN = "unknown_shape"
 MAX_LINE = 1_048_576
@@ -118,6 +119,7 @@ def menus(preview: FilePreview, *, key: str) -> dict[str, str] | None:
                 "question": "The question to the model.",
                 "answer": "Your verifier compares the model's answer with it.",
                 "hint": "How to get to the answer. Shown only to the teacher.",
+                "context": "Put after the question, such as the article that it is about.",
                 "images": "Images of the question: data URLs, or paths in the ZIP.",
             }[part],
         )

@@ -1,6 +1,7 @@
 """The self-check in the real sandbox: good verifiers pass, and each kind of bad one fails with its finding."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,96 @@ def test_a_verifier_that_would_waste_the_training_fails_and_says_why(sandbox, gr
     assert result["verdict"] == "fail"
     assert code in codes(result, "fail")
     assert result["summary"]
+
+
+LETTERS = [
+    ProbeRow(number=n, item={"question": "Which?", "answer": letter}, answer=letter)
+    for n, letter in enumerate("ABCDTS")
+]
+READS_A_LETTER = {
+    "the first": "return float(output_text.strip()[:1].upper() == item['answer'])",
+    "the first one": "return float(output_text.lstrip('*( ')[:1] == item['answer'])",
+    "the first that may be meant": "return float(re.findall('[A-Z]', output_text)[:1] == [item['answer']])",
+    "any": "return float(item['answer'] in output_text)",
+}
+
+
+@pytest.mark.parametrize("body", READS_A_LETTER.values(), ids=READS_A_LETTER)
+def test_a_verifier_that_reads_a_letter_of_the_words_around_an_answer_is_warned_of(sandbox, body):
+    result = checked(sandbox, python(body, "import re"), LETTERS)
+    assert "other_in_words_full" in codes(result, "warn") | codes(result, "fail"), result["findings"]
+
+
+@pytest.mark.parametrize("letters", [["A", "B", "C", "D"], ["S", "T", "A"]])
+def test_a_choice_is_not_read_from_the_words_around_it(sandbox, letters):
+    rows = [row for row in LETTERS if row.answer in letters]
+    result = checked(sandbox, {"type": "choice", "choices": letters}, rows)
+    assert "other_in_words_full" not in codes(result, "warn") | codes(result, "fail"), result["findings"]
+
+
+SUMS = [
+    ProbeRow(
+        number=n,
+        item={"question": f"{n} + {n}?", "answer": f"Take {n} twice.\n#### {n + n + 1000:,}"},
+        answer=f"{n + n + 1000:,}",
+        solution=f"Take {n} twice.",
+    )
+    for n in range(6)
+]
+
+
+def test_a_verifier_that_compares_with_the_working_fails(sandbox):
+    grader = python("return float(output_text.strip() == item['answer'].split('####')[0].strip())")
+    result = checked(sandbox, grader, SUMS)
+    assert finding(result, "working_only")["level"] == "fail"
+    worked = [replace(row, solution=f"{row.solution} That is {row.answer}.") for row in SUMS]
+    worked = [replace(row, item={"answer": row.solution}) for row in worked]
+    result = checked(sandbox, python("return float(output_text.strip() == item['answer'])"), worked)
+    assert finding(result, "working_only")["level"] == "warn"
+    result = checked(sandbox, python("return float(item['answer'].endswith('#### ' + output_text))"), SUMS)
+    assert "working_only" not in {found["code"] for found in result["findings"]}
+
+
+TRL = "def reward(completions, **kwargs):\n    return [float(c == s) for c, s in zip(completions, {})]"
+COMPARE = "    return float(output_text == {})\n"
+ABSENT = {
+    "a default of a list": (TRL.format("kwargs.get('gt', [None] * 99)"), ["gt"]),
+    "no default": (TRL.format("kwargs.get('labels') or [''] * 99"), ["labels"]),
+    "a look-up": (TRL.format("kwargs['gt']"), ["gt"]),
+    "two of which none is there": (TRL.format("kwargs.get('gt') or kwargs.get('label') or [''] * 99"), ["gt", "label"]),
+    "of the row": ("def grade(item, output_text):\n" + COMPARE.format("item.get('gt')"), ["gt"]),
+    "another name of the reference in the row": (
+        "def grade(item, output_text):\n" + COMPARE.format("item.get('solution')"),
+        ["solution"],
+    ),
+    "next to one that is there": (TRL.format("map(max, kwargs['answer'], kwargs['gt'])"), ["gt"]),
+    "the reference": (TRL.format("kwargs.get('solution', [None] * 99)"), []),
+    "one of two": (TRL.format("kwargs.get('gt') or kwargs.get('answer')"), []),
+    "as a default": ("def grade(item, output_text):\n" + COMPARE.format("item.get('gt', item.get('answer'))"), []),
+    "asked for": (TRL.format("kwargs['gt'] if 'gt' in kwargs else kwargs['answer']"), []),
+    "where another is missing": (
+        (
+            "def grade(item, output_text):\n    right = item.get('answer')\n    if right is None:\n"
+            "        right = item.get('gt')\n    return float(output_text == right)"
+        ),
+        [],
+    ),
+    "a setting": (TRL.format("kwargs.get('answer') if kwargs.get('strict', True) else ['']"), []),
+    "a trainer's": (TRL.format("(kwargs.get('trainer_state'), kwargs['answer'])[1]"), []),
+    "of something else": (
+        "def grade(item, output_text):\n    a = {'gt': output_text}\n    return float(a['gt'] == item['answer'])",
+        [],
+    ),
+}
+
+
+@pytest.mark.parametrize(("source", "names"), ABSENT.values(), ids=ABSENT)
+def test_a_column_that_no_row_has_is_named(sandbox, source, names):
+    result = checked(sandbox, {"type": "python", "source": source})
+    told = [found["message"] for found in result["findings"] if found["code"] == "absent_column"]
+    assert [message.split("'")[1] for message in told] == names
+    if not names:
+        assert result["verdict"] == "pass", result["findings"]
 
 
 LISTS = {"options_full", "options_as_answers_full", "denied_full"}
@@ -401,6 +492,31 @@ def test_altered_answers_are_no_reproach_to_a_verifier_that_keeps_its_promise(sa
     assert "altered" in codes(result, "pass"), result["findings"]
     assert result["altered"]
     assert not any(one["full"] for one in result["altered"])
+
+
+TOLERANT = {
+    "1 off": "return float(abs(read(output_text) - read(item['answer'])) <= 1)",
+    "2 off": "return float(abs(read(output_text) - read(item['answer'])) < 2)",
+    "5 % off": "return float(math.isclose(read(output_text), read(item['answer']), rel_tol=0.05))",
+    "10 % off": "return float(math.isclose(read(output_text), read(item['answer']), rel_tol=0.1))",
+    "tens": "return float(round(read(output_text), -1) == round(read(item['answer']), -1))",
+}
+
+
+@pytest.mark.parametrize("test", TOLERANT.values(), ids=TOLERANT)
+def test_a_whole_number_nearby_with_full_marks_is_told_and_may_be_a_tolerance(sandbox, test):
+    result = checked(sandbox, numeric(r"-?[\d,.]*\d", test), rows_of("1009", "350", "96", "2048", "731"))
+    assert "fail" not in {finding["level"] for finding in result["findings"]}, result["findings"]
+    told = finding(result, "tolerance")
+    assert told["level"] == "warn"
+    assert "scores 1" in told["message"]
+    assert any(one["tolerated"] and not one["full"] for one in result["altered"])
+
+
+def test_a_number_grader_with_a_tolerance_is_not_told_of_it(sandbox):
+    for grader in ({"type": "number"}, {"type": "number", "tolerance": 1}, {"type": "number", "tolerance": "10%"}):
+        result = checked(sandbox, grader, rows_of("1009", "350", "96", "2048", "731"))
+        assert result["verdict"] == "pass", result["findings"]
 
 
 LAST_NUMBER = "return float(re.findall('[0-9]+', output_text)[-1:] == re.findall('[0-9]+', item['answer'])[-1:])"

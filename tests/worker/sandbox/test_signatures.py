@@ -43,6 +43,35 @@ def given(text="42", *, answer="42", messages=MESSAGES, **item):
         "def reward(completions, **kwargs):\n    return [float(c == a) for c, a in zip(completions, kwargs['a'])]",
         "def reward(prompts, completions, a):\n    return [float(p[-1]['content'] == '6 * 7?') for p in prompts]",
         "def reward(completions, answer):\n    return [c[0]['content'] == a for c, a in zip(completions, answer)]",
+        (
+            "def reward_func(queries, prompts, labels):\n"
+            "    return [float(q[len(p):] == l) for q, p, l in zip(queries, prompts, labels)]"
+        ),
+        (
+            "def reward_func(queries, prompts, labels, **kwargs):\n"
+            "    return [p.endswith('6 * 7?') and q.endswith(a) for q, p, a in zip(queries, prompts, kwargs['a'])]"
+        ),
+        (
+            "def reward_func(queries, prompts, labels):\n"
+            "    scores = [float(l in q[len(p):]) for q, p, l in zip(queries, prompts, labels)]\n"
+            "    return {'rewards': scores, 'scores': scores, 'extra_logs': {'n': len(scores)}}"
+        ),
+        (
+            "def compute_score(reward_inputs, format_weight=0.1):\n"
+            "    return [{'overall': float(r['response'] == r['ground_truth']), 'format': 0.5} for r in reward_inputs]"
+        ),
+        (
+            "def compute_score(reward_input):\n"
+            "    return {'overall': float(reward_input['response'] == reward_input['ground_truth']), 'accuracy': 1}"
+        ),
+        (
+            "def reward(completions, **kwargs):\n"
+            "    return [float(c == s) for c, s in zip(completions, kwargs.get('solution', [None] * len(completions)))]"
+        ),
+        (
+            "def reward(completions, **kwargs):\n"
+            "    return [float(c == s) for c, s in zip(completions, kwargs['ground_truth'])]"
+        ),
     ],
 )
 def test_each_signature_gets_what_it_names(sandbox, source):
@@ -81,6 +110,30 @@ def test_verls_further_results_are_components(sandbox):
 
 
 BATCH = "def reward(completions, **kwargs):\n    return [len(completions) + 0.0 for _ in completions]"
+
+
+def test_easyr1s_further_results_are_components(sandbox):
+    source = (
+        "def format_reward(response):\n    return 1.0\n"
+        "def compute_score(reward_inputs, weight=0.5):\n"
+        "    return [{'overall': weight, 'format': format_reward(r['response'])} for r in reward_inputs]"
+    )
+    records = graded(sandbox, source, given(), given("41"))
+    assert [(record.score, record.components) for record in records] == [(0.5, {"format": 1.0})] * 2
+
+
+def test_a_function_that_takes_any_column_gets_no_other_name_of_the_reference(sandbox):
+    source = "def reward(completions, **kwargs):\n    return [float('solution' in kwargs)] * len(completions)"
+    assert outcomes(graded(sandbox, source.replace("'solution'", "''.join(['solu', 'tion'])"), given())) == [
+        (0.0, "ok")
+    ]
+    assert outcomes(graded(sandbox, source, given())) == [(1.0, "ok")]
+
+
+@pytest.mark.parametrize("text", ["42", "true", "null", '"a"', "4.5e3", "no JSON", ""])
+def test_a_text_that_is_no_object_of_json_has_no_output_json(sandbox, text):
+    source = "def grade(sample, item):\n    return float((sample.get('output_json') or {}).get('answer') == 42)"
+    assert outcomes(graded(sandbox, source, given(text), given('{"answer": 42}'))) == [(0.0, "ok"), (1.0, "ok")]
 
 
 def test_a_batch_function_is_called_once_for_many_rows(sandbox):

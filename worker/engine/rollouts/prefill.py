@@ -1,16 +1,20 @@
 """The beginning of the assistant's turn that a chat template writes itself, such as `<think>`."""
 
+import re
+
 from worker.engine.rollouts.chat_template import ChatTemplateError, ChatTokenizer, render
 
 FIRST, ANSWER, SECOND = "first-question", "first-answer", "second-question"
 """Contents that no template writes. Without blanks, since some templates trim contents."""
+_NO_REASONING = re.compile(r"(?:<[\w:]*think\w*>\s*)?</[\w:]*think\w*>\s*\Z")
+"""How some templates say before an earlier answer that it has no reasoning."""
 
 
 def prefill_of(tokenizer: ChatTokenizer) -> str:
     """Return what the template writes of an answer before the model does; empty if it is nothing.
 
     That is by how much the end of a prompt is longer than the same place before an earlier answer, where templates
-    write no reasoning. Empty also if the template takes no such conversation.
+    write no reasoning, or that there is none. Empty also if the template takes no such conversation.
     """
     messages = [
         {"role": "user", "content": FIRST},
@@ -21,6 +25,6 @@ def prefill_of(tokenizer: ChatTokenizer) -> str:
         rendered = render(tokenizer, messages, tools=())
     except ChatTemplateError:
         return ""
-    head = rendered.partition(FIRST)[2].partition(ANSWER)[0]
+    head = _NO_REASONING.sub("", rendered.partition(FIRST)[2].partition(ANSWER)[0])
     end = rendered.rpartition(SECOND)[2]
     return end.removeprefix(head) if end.startswith(head) else ""

@@ -9,9 +9,9 @@ from frontend.widgets import code_field
 START = "def grade(completion, answer):\n    return 1.0 if answer in completion else 0.0\n"
 HELP = (
     "`completion` is the model's answer, `answer` the row's right answer; `grade(item, output_text)` takes the whole "
-    "row as uploaded. Also accepted: the signatures of OpenAI (sample, item), TRL, verl and others. Return a number, "
-    'None to abstain, or {"score": …, "reason": …, "components": {…}}. To run code that the model wrote, '
-    "`import model_code`, as the template “Code that passes unit tests” does."
+    "row as uploaded. Also accepted: the signatures of OpenAI (sample, item), TRL, verl, OpenRLHF, EasyR1 and others. "
+    'Return a number, None to abstain, or {"score": …, "reason": …, "components": {…}}. To run code that the model '
+    "wrote, `import model_code`, as the template “Code that passes unit tests” does."
 )
 
 RANGE_HELP = (

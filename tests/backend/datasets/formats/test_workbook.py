@@ -286,8 +286,11 @@ def test_durations_are_read_as_hours_minutes_and_seconds(code: str, value: str, 
     ("value", "read_as"),
     [
         ("0.30000000000000004", 0.3),
+        ("1234567890123456", 1234567890123456),
+        ("-9007199254740991", -9007199254740991),
+        ("6.02214076E+23", 602214076000000000000000),
         ("2.9999999999999996", 3),
-        ("1.2345678901234568E+19", 12345678901234600000),
+        ("1.23456789012346E+19", 12345678901234600000),
         ("1E+20", 10**20),
         ("1.5", 1.5),
         ("1E+400", None),
@@ -299,6 +302,16 @@ def test_numbers_have_the_digits_that_a_sheet_shows(value: str, read_as: float |
         assert (found.code, read_as) == ("number_too_large", None)
     else:
         assert (found.item["answer"], type(found.item["answer"])) == (read_as, type(read_as))
+
+
+@pytest.mark.parametrize(
+    "value", ["1.2345678901234568E+19", "12345678901234567890", "-98765432109876543", "1234567890123456.5"]
+)
+def test_a_number_that_a_sheet_does_not_keep_whole_makes_a_bad_row(value: str) -> None:
+    (found,) = read(workbook([HEADER, ["a", Xml(f"<c @><v>{value}</v></c>")]]))
+    assert isinstance(found, Problem)
+    assert found.code == "number_too_long"
+    assert "write it as text" in found.message
 
 
 RAISED = '<r><t>10</t></r><r><rPr><vertAlign val="{}"/></rPr><t>2</t></r>'

@@ -147,7 +147,7 @@ def test_a_system_prompt_next_to_messages_is_never_the_answer(row: dict[str, Any
     ("messages", "message"),
     [
         ([{"role": "Human", "content": "Why?"}, REPLY], "has the role 'Human' at messages[0]"),
-        ([[*QUESTION, REPLY]], "needs an object with 'role' and 'content' at messages[0]"),
+        ([[*QUESTION, REPLY], QUESTION], "needs an object with 'role' and 'content' at messages[0]"),
         ("[{'role': 'user', 'content': 'Why?'}\n {'role': 'assistant', 'content': 'So.'}]", "neither JSON nor"),
         ("array([{'role': 'user', 'content': 'Why?'}], dtype=object)", "neither JSON nor in Python's notation"),
     ],
@@ -239,6 +239,14 @@ def test_a_conversation_that_puts_the_question_into_words_is_no_second_question(
     row, report = read_one({"problem": "<image>Why?", "messages": asked, "answer": "a"})
     assert row.messages == asked
     assert report.notes == []
+
+
+@pytest.mark.parametrize("column", ["question", "prompt", "messages"])
+def test_a_list_of_one_conversation_is_that_conversation(column: str) -> None:
+    row, report = read_one({column: [QUESTION], "answer": "a"})
+    assert (row.messages, row.reference.answer, report.notes) == (QUESTION, "a", [])
+    _, report = read_all(lines({column: [QUESTION, QUESTION], "answer": "a"}))
+    assert [problem.code for problem in report.problems] == ["invalid_messages"]
 
 
 @pytest.mark.parametrize(

@@ -243,19 +243,12 @@ def test_a_row_that_repeats_the_names_of_the_columns_is_a_bad_row() -> None:
 
 
 @pytest.mark.parametrize("question", ["question", "prompt", "query", "input", "instruction", "problem"])
-@pytest.mark.parametrize("column", ["context", "passage"])
+@pytest.mark.parametrize("column", ["context", "Passage", "article", "documents", "story"])
 def test_a_context_is_part_of_the_question_and_said_so(question: str, column: str) -> None:
     for asked, expected in (("Who?", "Who?\n\nAnn did."), (" ", "Ann did.")):
         row, report = read_one({question: asked, column: "Ann did.", "answer": "Ann"})
         assert row.messages[0]["content"] == expected
         assert report.notes == [f"The texts in '{column}' are part of the questions."]
-
-
-@pytest.mark.parametrize("choices", [["3", "4"], {"text": ["3", "4"], "label": ["A", "B"]}])
-def test_choices_that_are_not_in_the_question_are_named(choices: object) -> None:
-    _, report = read_one({"question": "2 + 2?", "choices": choices, "answer": "B"})
-    assert report.notes == ["What 'choices' lists is not part of the questions: write the choices into them."]
-    assert read_one({"question": "2 + 2?", "choices": "A", "answer": "B"})[1].notes == []
 
 
 def test_an_answer_that_is_an_object_or_a_list_is_said_to_be_read_as_its_json_text() -> None:

@@ -13,7 +13,9 @@ import pytest
 
 from backend.datasets.formats import json_lists
 from backend.datasets.formats.json_lines import RawRow
-from backend.datasets.formats.problems import Problem
+from backend.datasets.formats.problems import Problem, Report
+from backend.datasets.rows.images import ImageStore
+from backend.datasets.rows.rows import normal_rows
 from backend.datasets.rows.shape import ColumnMapping
 from backend.datasets.rows.source import Format, open_table
 from backend.errors import AppError
@@ -160,13 +162,60 @@ def test_numbers_and_types_are_preserved() -> None:
             "b": True,
             "none": None,
             "deep": {"list": [1, None], "text": "1"},
-            "money": 12.5,
+            "money": "12.50",
             "when": "1970-01-01T00:00:00",
             "raw": "AP8=",
         }
     )
     assert items("a.json", b'[{"i": 9007199254740993, "f": 1.0}]') == [{"i": 2**53 + 1, "f": 1.0}]
     assert items("a.csv", b"i,f\n1,1.0\n") == [{"i": "1", "f": "1.0"}]
+
+
+ARROW: dict[str, tuple[Any, pa.DataType, Any]] = {
+    "a float of 32 bits": (0.1, pa.float32(), 0.1),
+    "a whole float of 32 bits": (16777216.0, pa.float32(), 16777216.0),
+    "the largest float of 32 bits": (3.4028234663852886e38, pa.float32(), 3.4028235e38),
+    "the smallest float of 32 bits": (1.401298464324817e-45, pa.float32(), 1e-45),
+    "a third in 32 bits": (1 / 3, pa.float32(), 0.33333334),
+    "a negative float of 32 bits": (-2.7, pa.float32(), -2.7),
+    "zero in 32 bits": (0.0, pa.float32(), 0.0),
+    "a float of 64 bits": (0.1 + 0.2, pa.float64(), 0.1 + 0.2),
+    "floats in a list": ([0.1, None, 2.5], pa.list_(pa.float32()), [0.1, None, 2.5]),
+    "floats in a large list": ([0.1], pa.large_list(pa.float32()), [0.1]),
+    "floats of a vector": ([0.1, 0.7], pa.list_(pa.float32(), 2), [0.1, 0.7]),
+    "a float in an object": ({"x": {"y": 0.7}}, pa.struct({"x": pa.struct({"y": pa.float32()})}), {"x": {"y": 0.7}}),
+    "floats of a map": ([("a", 0.3)], pa.map_(pa.string(), pa.float32()), [["a", 0.3]]),
+    "a category": ("a", pa.dictionary(pa.int32(), pa.string()), "a"),
+    "a decimal": (Decimal("3.10"), pa.decimal128(10, 2), "3.10"),
+    "a large decimal": (Decimal("12345678901234567.89"), pa.decimal128(19, 2), "12345678901234567.89"),
+    "a larger decimal": (Decimal(10**40), pa.decimal256(60, 0), 10**40),
+    "a small decimal": (Decimal("0.00000001"), pa.decimal128(10, 8), "0.00000001"),
+    "a whole decimal with a scale": (Decimal("5.00"), pa.decimal128(10, 2), "5.00"),
+    "a decimal without a scale": (Decimal(5), pa.decimal128(10, 0), 5),
+    "decimals in a list": ([Decimal("1.50")], pa.list_(pa.decimal128(5, 2)), ["1.50"]),
+}
+
+
+@pytest.mark.parametrize(("value", "kind", "read"), ARROW.values(), ids=ARROW)
+def test_a_number_of_parquet_keeps_its_digits(value: Any, kind: pa.DataType, read: Any) -> None:
+    (item,) = items("a.parquet", parquet({"x": pa.array([value], kind)}))
+    assert json.dumps(item["x"]) == json.dumps(read)
+
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(40)
+
+
+@pytest.mark.parametrize(
+    ("value", "is_said"),
+    [(b"abc", True), ([b"abc"], True), (PNG, False), ([PNG], False), ({"bytes": PNG, "path": "a"}, False)],
+)
+def test_bytes_of_parquet_that_are_no_image_are_said_to_be_base64(value: Any, is_said: bool) -> None:
+    file = io.BytesIO(parquet({"question": ["q"], "answer": ["a"], "raw": [value]}))
+    with open_table(file) as table, ImageStore() as image_store:
+        assert table.columns_of_bytes == ("raw",)
+        report = Report(counted_in=table.counted_in)
+        list(normal_rows(table, mapping=None, report=report, image_store=image_store))
+    assert report.notes == ["The bytes in 'raw' are read as base64: store texts as strings."] * is_said
 
 
 def test_a_row_with_a_column_data_is_not_a_list_of_rows() -> None:

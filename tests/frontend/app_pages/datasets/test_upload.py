@@ -82,6 +82,17 @@ def test_a_proposal_can_be_changed(client: Client, key: str) -> None:
     assert client.rows_from(file["id"], 0, limit=1)[0]["reference"]["answer"] == "right"
 
 
+def test_a_text_that_the_questions_are_about_is_named_and_can_be_chosen(client: Client, key: str) -> None:
+    app = chosen(key, b'{"question": "Who did?", "evidence": "Ann did.", "answer": "Ann"}\n')
+    assert "'evidence' is not part of the questions" in words(app)
+    app.toggle[0].set_value(True).run()
+    menu(app, "Text that is asked about").select("evidence").run()
+    assert "are part of the questions" in words(app)
+    app.button(key="upload_go").click().run()
+    [file] = client.files()["data"]
+    assert client.rows_from(file["id"], 0, limit=1)[0]["messages"][0]["content"] == "Who did?\n\nAnn did."
+
+
 def test_sheet_and_header_line_are_shown_and_can_be_chosen(client: Client, key: str) -> None:
     table = [["Exam"], [], ["question", "answer"], ["Who?", "clerk"], ["Why?", "law"]]
     app = chosen(key, workbook([["Welcome"]], table, [["question", "answer"], ["x", "y"]]), name="exam.xlsx")
