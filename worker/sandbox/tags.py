@@ -45,6 +45,12 @@ def after_reasoning(text: str) -> str:
     return said or (_turn(text[: begins.start()]) if begins else "") or _turn(text) or text.strip()
 
 
+def without_reasoning(text: str) -> str:
+    """Return what follows the reasoning, which may be nothing; the whole text if it has none that is closed."""
+    ends = [found.end() for found in _REASONING_ENDS.finditer(text)]
+    return text[ends[-1] :] if ends else text
+
+
 def in_answer_tag(text: str) -> str | None:
     """Return the content of the last closed tag of an answer; None if there is none."""
     for starts, ends in _PAIRS:

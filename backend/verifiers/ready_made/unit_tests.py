@@ -59,6 +59,7 @@ VERIFIER = ReadyMade(
         ),
         Example(ROW, "```\ndef add(a, b): return a + b\n```\nIt prints:\n```\n3\n```", 1.0),
         Example(ROW, "<think>\n```python\ndef add(a, b): return a + b\n```\n</think>\nI give up.", 0.0),
+        Example(ROW, "<reasoning>\n```python\ndef add(a, b): return a + b\n```\n</reasoning>\nI give up.", 0.0),
         Example(ROW, "1. Add them:\n   ```python\n   def add(a, b):\n       return a + b\n   ```\n2. Done.", 1.0),
         Example(ROW, "~~~python\ndef add(a, b): return a + b\n~~~", 1.0),
         Example(ROW, "    def add(a, b):\n        return a + b\n", 1.0),

@@ -5,7 +5,8 @@ import re
 from collections.abc import Collection, Sequence
 from textwrap import dedent
 
-_REASONING_END = "</think>"
+from worker.sandbox.tags import without_reasoning
+
 _FENCED = re.compile(r"(?P<fence>```|~~~)(?P<first>[^\n]*?)(?:(?P=fence)|\n(?P<rest>.*?)(?:(?P=fence)|\Z))", re.DOTALL)
 _IN_TAGS = re.compile(r"\[(?P<language>PYTHON|SQL|CODE)\](?P<code>.*?)(?:\[/(?P=language)\]|\Z)", re.DOTALL)
 _LANGUAGE = re.compile(r"\s*(?P<language>[\w+#-]*)")
@@ -19,9 +20,9 @@ _SESSION = ">>>"
 def blocks(text: str) -> list[tuple[str, str]]:
     """Return (language, code) of each block, without its indentation: of fences, else of `[PYTHON]` or `[SQL]`.
 
-    A text without a block is one block of no language. Of a text with reasoning, what follows `</think>` counts.
+    A text without a block is one block of no language. Of a text with reasoning, what follows it counts.
     """
-    text = text.rpartition(_REASONING_END)[2]
+    text = without_reasoning(text)
     found = [_of_fence(fenced["first"], fenced["rest"]) for fenced in _FENCED.finditer(text)]
     found = found or [(tagged["language"], tagged["code"]) for tagged in _IN_TAGS.finditer(text)] or [("", text)]
     return [(language.lower(), dedent(code).strip("\n")) for language, code in found]
