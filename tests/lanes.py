@@ -26,6 +26,7 @@ LANES = {
 }
 LONGEST_FIRST = ("tests/browser", "tests/service/test_training", "tests/learning", "tests/service", "tests/frontend")
 """Slow files are distributed first, so that no process finishes long after the others."""
+MAX_ID_CHARS = 100
 MAX_PROCESSES = 4
 """Each process has a database and workers of its own."""
 
@@ -41,6 +42,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_xdist_auto_num_workers() -> int:
     return min(MAX_PROCESSES, len(os.sched_getaffinity(0)))
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Shorten long texts, since ids are printed with each slow or failed test."""
+    if isinstance(val, str) and len(val) > MAX_ID_CHARS:
+        return f"{val[:MAX_ID_CHARS].encode('unicode_escape').decode()}... of {len(val):,} characters"
+    return None
 
 
 @pytest.hookimpl(tryfirst=True)

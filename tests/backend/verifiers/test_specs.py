@@ -124,11 +124,7 @@ def test_ordinary_clean_up_is_accepted():
         assert isinstance(parse_spec(PYTHON | {"source": source}), Python)
 
 
-@pytest.mark.parametrize(
-    "source",
-    [nested_finally(19), nested_finally(60), exits(20_000)],
-    ids=["nested", "nested more", "many exits"],
-)
+@pytest.mark.parametrize("source", [nested_finally(19), nested_finally(60), exits(20_000)])
 def test_source_that_compiles_to_far_too_much_code_is_refused_without_compiling(source):
     start = time.monotonic()
     error = refused({"type": "python", "source": source})
