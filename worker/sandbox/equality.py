@@ -161,7 +161,7 @@ def _numbers(side: Any) -> list[complex] | None:
     values = {symbol: 1.3 + 0.37 * place for place, symbol in enumerate(sorted(side.free_symbols, key=str))}
     try:
         return [complex(side.subs(values).evalf())]
-    except (TypeError, ValueError, ArithmeticError):  # infinite, or no number
+    except (TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError):  # infinite, or no number
         return None
 
 
