@@ -19,7 +19,8 @@ class Job(ProjectOwned, Base):
     of creation. `checks` summarises the checks before training, `check_details` has their full results
     (backend.jobs.checks); the latter and the manifest are long, and loaded only on access. `device_name` is the GPU it
     last ran on, or "cpu". `fence` counts the claims; each write of a step names its claim's fence (lease.py). `held_s`
-    is the time for which workers held the job, up to `held_since` if one holds it now.
+    is the time for which workers held the job, up to `held_since` if one holds it now. `lease_until` is renewed by the
+    supervisor; `progress_at` is the trainer's last report, or the claim.
     """
 
     __tablename__ = "jobs"

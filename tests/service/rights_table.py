@@ -125,11 +125,16 @@ ROUTES: dict[str, Case] = {
     f"GET {RUN}/stream": Case(VIEWER, elsewhere=404),
     f"GET {RUN}/rollouts/{{rollout_id}}": Case(VIEWER, elsewhere=404),
     f"GET {RUN}/rollouts/{{rollout_id}}/tokens": Case(VIEWER, elsewhere=404),
-    **{
-        f"GET {RUN}/{of_a_run}": Case(VIEWER, elsewhere=404)
-        for of_a_run in ("events", "checkpoints", "checks", "metrics", "rows", "rollouts")
-        + ("evaluations", "manifest", "adapter", "exports")
-    },
+    f"GET {RUN}/events": Case(VIEWER, elsewhere=404),
+    f"GET {RUN}/checkpoints": Case(VIEWER, elsewhere=404),
+    f"GET {RUN}/checks": Case(VIEWER, elsewhere=404),
+    f"GET {RUN}/metrics": Case(VIEWER, elsewhere=404),
+    f"GET {RUN}/rows": Case(VIEWER, elsewhere=404),
+    f"GET {RUN}/rollouts": Case(VIEWER, elsewhere=404),
+    f"GET {RUN}/evaluations": Case(VIEWER, elsewhere=404),
+    f"GET {RUN}/manifest": Case(VIEWER, elsewhere=404),
+    f"GET {RUN}/adapter": Case(VIEWER, elsewhere=404),
+    f"GET {RUN}/exports": Case(VIEWER, elsewhere=404),
     f"POST {RUN}/exports": Case(EDITOR, body(lambda _: {"format": "gguf"}), elsewhere=404),
     f"GET {EXPORT}": Case(VIEWER, elsewhere=404),
     f"GET {EXPORT}/content": Case(VIEWER, elsewhere=404),

@@ -22,7 +22,7 @@ BEFORE = '\n    @field_validator("eps_w", mode="before")\n'
 
 
 @pytest.mark.parametrize("path", files(), ids=str)
-def test_the_files_are_as_make_tables_writes_them(path: Path) -> None:
+def test_the_files_are_as_make_generated_writes_them(path: Path) -> None:
     assert (ROOT / path).read_text() == files()[path], "run `make generated`"
 
 
