@@ -16,9 +16,15 @@ SEEDS = ((), ("--shuffle-files", "7"), ("--shuffle-files", "7"))
 NO_BROWSER = {"PATH": "/usr/bin-without-any", "PLAYWRIGHT_BROWSERS_PATH": "/nowhere"}
 
 
+def run_of(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run the tests of a folder with the suite's plugin alone: the others take seconds to import."""
+    alone = ["-c", os.devnull, "--rootdir", folder]
+    return run_pytest(folder, *alone, *arguments, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
+
+
 def run_pytest(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     outside = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "RLSD_"))}
-    command = [sys.executable, "-m", "pytest", "-n0", "-p", "tests.lanes", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-p", "tests.lanes", "-p", "no:cacheprovider"]
     return subprocess.run(
         [*command, *map(str, arguments)],
         cwd=ROOT,
@@ -42,11 +48,10 @@ def test_tests_without_a_browser_are_skipped_with_a_warning_or_fail_if_required(
 
 
 def test_a_failing_run_ends_with_how_to_rerun_the_failed_tests(tmp_path: Path) -> None:
-    file = tmp_path / "test_two.py"
-    file.write_text(
+    (tmp_path / "test_two.py").write_text(
         "import pytest\n\n@pytest.mark.parametrize('n', ['a b', 'c'])\ndef test_it(n):\n    assert n == 'c'\n"
     )
-    run = run_pytest(file, "--rootdir", tmp_path)
+    run = run_of(tmp_path)
     assert run.returncode == 1
     assert "make test ARGS=" in run.stdout
     assert "test_two.py::test_it[a b]" in run.stdout[run.stdout.index("to rerun only the failed tests") :]
@@ -62,7 +67,7 @@ def test_tests_with_the_same_id_are_refused_since_one_of_them_would_run(request:
 def test_the_seed_determines_the_order_of_files(tmp_path: Path) -> None:
     for name in "abcdefgh":
         (tmp_path / f"test_{name}.py").write_text("def test_one():\n    pass\n\ndef test_two():\n    pass\n")
-    orders = [collected(run_pytest(tmp_path, "--collect-only", "-q", "--rootdir", tmp_path, *seed)) for seed in SEEDS]
+    orders = [collected(run_of(tmp_path, "--collect-only", "-q", *seed)) for seed in SEEDS]
     assert orders[0] != orders[1] == orders[2]
     for order in orders:
         assert len(order) == 16

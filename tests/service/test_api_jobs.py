@@ -236,7 +236,8 @@ def test_the_models_are_those_of_the_settings_and_those_that_were_trained(api: A
     name = "ft:starter:rlsd::x/y"
     with transaction() as session:
         adapter = blobs.put(session, [b"adapter"]).sha256
-        session.execute(update(Job).values(state=JobState.SUCCEEDED, fine_tuned_model=name, adapter_sha256=adapter))
+        ended = {"state": JobState.SUCCEEDED, "finished_at": utc_now()}
+        session.execute(update(Job).values(**ended, fine_tuned_model=name, adapter_sha256=adapter))
     listed = answered(api.http.get("/v1/models"))["data"]
     assert [model["id"] for model in listed] == [*settings().models, name]
     assert answered(api.http.get(f"/v1/models/{name}"))["x_job"] == job["id"]

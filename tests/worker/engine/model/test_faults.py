@@ -356,7 +356,8 @@ def test_is_trained_is_true_after_the_first_step(targets):
 
 def test_a_learning_rate_far_too_high_ends_in_a_fault():
     with pytest.raises(Fault, match="finite") as refusal:
-        run(tiny_settings(learning_rate=1e37, max_steps=50, weight_decay=0.0, diagnostic_interval=0))
+        settings = tiny_settings(max_steps=50, weight_decay=0.0, diagnostic_interval=0)
+        run(settings.model_copy(update={"learning_rate": 1e37}))
     assert refusal.value.code is FaultCode.NOT_FINITE
 
 
