@@ -6,7 +6,6 @@ float32 without dropout they agree to about 1e-5; in bfloat16 or with dropout `r
 clips bound its effect.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -16,7 +15,6 @@ from torch import Tensor
 from backend.core.methods import method_named
 from worker.engine.credit import assign_credit
 from worker.engine.distributed import ProcessGroup
-from worker.engine.faults import not_finite
 from worker.engine.methods.base import Credit, CreditInputs, Options, sequence_credit
 from worker.engine.model.policy import LIVE_ADAPTER, Policy
 from worker.engine.rollouts.logprobs import (
@@ -32,6 +30,7 @@ from worker.engine.seeds import derive
 from worker.engine.settings import Settings
 from worker.engine.teacher.distillation import Distiller, distilled_tokens
 from worker.engine.training.objective import loss_weights, ratio_clipped, surrogate
+from worker.engine.training.optimizer import gradient_norm, reduce_gradients, take_optimizer_step, zero_gradients
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,30 +115,14 @@ class Update:
     """Tokens of the student's passes, padding included."""
 
 
-def make_optimizer(policy: Policy, *, settings: Settings) -> torch.optim.AdamW:
-    """Return AdamW over the live adapter.
-
-    ValueError when other parameters are trainable: they would not be optimised, checkpointed or exported.
-    """
-    parameters = list(policy.adapter(LIVE_ADAPTER).values())
-    adapter_ids = {id(parameter) for parameter in parameters}
-    named = policy.model.named_parameters()
-    others = [name for name, parameter in named if parameter.requires_grad and id(parameter) not in adapter_ids]
-    if others:
-        raise ValueError(f"the model has trainable parameters besides the adapter: {', '.join(others[:5])}")
-    return torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
-
-
 def accumulate_gradients(policy: Policy, batch: TrainBatch, *, settings: Settings) -> Update:
     """Run forward, credit and backward of every micro-batch; the step's gradients accumulate on the adapter.
 
     The gradient does not depend on the division of the plan's sequences into micro-batches.
     """
     rollouts, step_tensors = batch.rollouts, batch.step_tensors
-    parameters = list(policy.adapter(LIVE_ADAPTER).values())
-    for parameter in parameters:
-        parameter.grad = torch.zeros_like(parameter)
-    dtype = torch.promote_types(parameters[0].dtype, torch.float32)
+    zero_gradients(policy)
+    dtype = torch.promote_types(next(iter(policy.adapter(LIVE_ADAPTER).values())).dtype, torch.float32)
     device, mask_BT = policy.device, rollouts.mask_BT
     loss_weights_BT = loss_weights(
         mask_BT, loss=settings.loss, max_completion_tokens=settings.max_completion_tokens, dtype=dtype
@@ -168,10 +151,9 @@ def accumulate_gradients(policy: Policy, batch: TrainBatch, *, settings: Setting
         _write_credit(credit, result.credit, rows=rows, span=span)
         ratio_clipped_BT[rows, span] = result.ratio_clipped_bT
     policy.model.eval()
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     return Update(
         loss=loss,
-        gradient_norm=float(torch.nn.utils.get_total_norm(gradients)),
+        gradient_norm=gradient_norm(policy),
         logps_BT=logps_BT,
         teacher_logps_BT=teacher_BT,
         contrast_logps_BT=step_tensors.contrast_logps_BT,
@@ -254,12 +236,15 @@ def update_policy(
         torch.manual_seed(derive(settings.seed, step=step, purpose=purpose))
         update = accumulate_gradients(policy, batch, settings=settings)
     update = _reduced(update, policy=policy, world=world)
-    norm = torch.tensor(update.gradient_norm)
-    if not (norm.isfinite() and math.isfinite(update.loss)):
-        raise not_finite(f"step {step}: the {'gradient' if math.isfinite(update.loss) else 'loss'}")
-    torch.nn.utils.clip_grads_with_norm_(policy.adapter(LIVE_ADAPTER).values(), settings.max_grad_norm, norm)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+    take_optimizer_step(
+        policy,
+        optimizer,
+        loss=update.loss,
+        norm=update.gradient_norm,
+        learning_rate=settings.learning_rate,
+        step=step,
+        settings=settings,
+    )
     return update
 
 
@@ -267,12 +252,11 @@ def _reduced(update: Update, *, policy: Policy, world: ProcessGroup) -> Update:
     """Sum gradients, loss and token count over all processes."""
     if world.size == 1:
         return update
-    gradients = [p.grad for p in policy.adapter(LIVE_ADAPTER).values() if p.grad is not None]
-    world.all_reduce(gradients)
+    reduce_gradients(policy, world=world)
     return replace(
         update,
         loss=world.total(update.loss),
-        gradient_norm=float(torch.nn.utils.get_total_norm(gradients)),
+        gradient_norm=gradient_norm(policy),
         num_tokens=int(world.total(update.num_tokens)),
     )
 

@@ -20,7 +20,8 @@ from worker.engine.faults import Fault
 from worker.engine.model.policy import LIVE_ADAPTER
 from worker.engine.rollouts.logprobs import MicroBatch, plan_rollout_batches
 from worker.engine.teacher.signals import Scorer, teacher_logps
-from worker.engine.training.update import TrainBatch, accumulate_gradients, make_optimizer, update_policy
+from worker.engine.training.optimizer import make_optimizer
+from worker.engine.training.update import TrainBatch, accumulate_gradients, update_policy
 
 
 def rollouts_of(policy, *, prompts=4, samples=4, tokens=12, temperature=1.0):
