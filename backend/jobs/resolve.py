@@ -105,6 +105,12 @@ def _require_consistent(settings: RlsdSettings) -> None:
             "learn from scores: set it to 0.",
             param=f"{X_RLSD}.resample_rounds",
         )
+    if settings.warmup_steps >= settings.max_steps:
+        raise AppError(
+            f"warmup_steps {settings.warmup_steps} leaves none of the {settings.max_steps} steps at the full learning "
+            "rate: use fewer than max_steps.",
+            param=f"{X_RLSD}.warmup_steps",
+        )
     if settings.batch_size % settings.devices:
         raise AppError(
             f"batch_size {settings.batch_size} cannot be divided evenly among {settings.devices} devices: use a "

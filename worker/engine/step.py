@@ -31,6 +31,7 @@ from worker.engine.teacher.distillation import Distiller, divergence_options
 from worker.engine.teacher.reasoning import reasoning_mask
 from worker.engine.teacher.signals import Scorer, batch_contexts, contrast_logps, keep_with_context, teacher_logps
 from worker.engine.training.metrics import StepFacts, rollout_reports, sampled_share, step_costs, step_metrics
+from worker.engine.training.schedule import learning_rate_at
 from worker.engine.training.update import StepTensors, TrainBatch, update_policy
 
 
@@ -73,7 +74,7 @@ def take_step(context: TrainContext, step: int) -> StepReport:
         live=live,
         update=update,
         lam=lam,
-        learning_rate=settings.learning_rate,
+        learning_rate=learning_rate_at(step, settings=settings),
         teacher_tokens=int(world.total(_teacher_tokens(context, rollouts, teacher_contexts, plan=plan))),
         success_above=settings.success_above,
         watch=watch,

@@ -52,6 +52,17 @@ class Loss(StrEnum):
     """Sum over all tokens, divided by sequences times `max_completion_tokens` (Dr. GRPO, arXiv 2503.20783)."""
 
 
+class Schedule(StrEnum):
+    """Course of the learning rate after the warm-up, to the last of `max_steps`."""
+
+    CONSTANT = "constant"
+    """The full rate."""
+    LINEAR = "linear"
+    """A straight line to 0."""
+    COSINE = "cosine"
+    """Half a cosine wave to 0: slow at both ends."""
+
+
 class Preset(StrEnum):
     PAPER = "paper"
     """As published."""

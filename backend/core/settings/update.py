@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from backend.core.settings.about import About, Strict
-from backend.core.settings.choices import Loss, listed
+from backend.core.settings.choices import Loss, Schedule, listed
 
 
 class Training(Strict):
@@ -94,6 +94,28 @@ class Update(Strict):
         float,
         About("Dual clip (wrong completions)", why="The usual value; it limits the effect of a single bad completion."),
     ] = Field(3.0, gt=1, le=100, description="Bound of the loss for negative advantages (c).")
+    lr_schedule: Annotated[
+        Schedule,
+        listed(*Schedule),
+        About(
+            "Learning rate schedule",
+            why="A run of any length then learns at one rate, also if its steps change. A rate that falls makes the "
+            "last steps calmer.",
+        ),
+    ] = Field(
+        Schedule.CONSTANT,
+        title="Lr Schedule",
+        description="Course of the learning rate: constant, or falling to 0 over `max_steps` in a line or a cosine.",
+    )
+    warmup_steps: Annotated[
+        int,
+        About("Warm-up steps", why="Off: a step of an adapter that starts at 0 is small, and its gradient is clipped."),
+    ] = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="Steps over which the learning rate rises from 0 in a line; fewer than `max_steps`.",
+    )
     weight_decay: Annotated[float, About("Weight decay", why="A light regularisation of the adapter.")] = Field(
         0.01, ge=0, le=1, description="Weight decay of AdamW."
     )

@@ -107,6 +107,7 @@ def test_an_engine_gets_the_folder_of_a_model_that_has_one_here() -> None:
         ({"method": "rlsd", "teacher_model": "starter"}, "teacher_model"),
         ({"method": "rlsd", "divergence": "jsd"}, "divergence"),
         ({"method": "opsd", "resample_rounds": 2}, "resample_rounds"),
+        ({"warmup_steps": 5, "max_steps": 5}, "warmup_steps"),
         ({"sharding": "sharded"}, "sharding"),
         ({"devices": 3, "batch_size": 8}, "batch_size"),
         ({"devices": 2, "generator": "vllm"}, "generator"),

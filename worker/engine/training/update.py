@@ -31,6 +31,7 @@ from worker.engine.settings import Settings
 from worker.engine.teacher.distillation import Distiller, distilled_tokens
 from worker.engine.training.objective import loss_weights, ratio_clipped, surrogate
 from worker.engine.training.optimizer import gradient_norm, reduce_gradients, take_optimizer_step, zero_gradients
+from worker.engine.training.schedule import learning_rate_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,7 +242,7 @@ def update_policy(
         optimizer,
         loss=update.loss,
         norm=update.gradient_norm,
-        learning_rate=settings.learning_rate,
+        learning_rate=learning_rate_at(step, settings=settings),
         step=step,
         settings=settings,
     )

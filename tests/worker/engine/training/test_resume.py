@@ -39,6 +39,7 @@ CASES = {
     "opd": {"method": "opd"},
     "resampling": {"method": "rlsd", "resample_rounds": 2, "num_generations": 2, "lambda_decay_steps": 0},
     "Dr. GRPO": {"method": "grpo", "scale_rewards": False, "loss": "constant"},
+    "schedule": {"method": "grpo", "lr_schedule": "cosine", "warmup_steps": 2},
     "distributions": {"method": "grpo_opsd", "divergence": "jsd", "divergence_top_k": 50, "teacher": "snapshot"},
     "reasoning": {"method": "rlsd", "reasoning_only": True, "reasoning_end": "a"},
 }
