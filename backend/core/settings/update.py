@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, field_validator
 
 from backend.core.settings.about import About, Strict
-from backend.core.settings.choices import Loss, Schedule, listed
+from backend.core.settings.choices import Loss, RewardScale, Schedule, listed
 
 
 class Training(Strict):
@@ -54,12 +54,15 @@ class Update(Strict):
     """The policy's update."""
 
     scale_rewards: Annotated[
-        bool,
-        About(
-            "Divide rewards by the group's standard deviation (off: Dr. GRPO)",
-            why="Gives hard and easy questions equal weight, as most recipes do.",
-        ),
-    ] = Field(True, description="Divide advantages by their group's standard deviation; off for Dr. GRPO.")
+        RewardScale,
+        listed(*RewardScale),
+        About("Scale of rewards", why="The deviation gives hard and easy questions equal weight, as most recipes do."),
+    ] = Field(
+        RewardScale.STD,
+        title="Scale Rewards",
+        description="Divisor of advantages: their group's standard deviation (std, or true), nothing (none, or false; "
+        "Dr. GRPO), or the group's mean reward, which gives hard questions more weight (mean; MaxRL).",
+    )
     loss: Annotated[
         Loss, listed(*Loss), About("Loss averaging", why="Every token counts the same, so long texts are not favoured.")
     ] = Field(

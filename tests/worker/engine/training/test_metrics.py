@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from backend.core.methods import method_named
+from backend.core.settings.choices import RewardScale
 from tests.worker.engine.tiny import Recorder, Verdict, tiny_policy, tiny_settings, tiny_tasks, vowel_share
 from worker.engine.experiment import Experiment
 from worker.engine.loop import run
@@ -81,7 +82,7 @@ def facts():
         truncated_B=torch.tensor([length == T for length in LENGTHS]),
         texts=tuple(TEXTS),
     )
-    advantages = group_advantages(rewards, num_generations=G, scale=True)
+    advantages = group_advantages(rewards, num_generations=G, scale=RewardScale.STD)
     resampled = Scored(tuple(RESAMPLED), torch.tensor([0.5, math.nan, 0.5, 0.5], dtype=torch.float64))
     rollout_batch = RolloutBatch(rollouts, scored, advantages, 1, concat_scored([resampled, scored]), 1234)
     clipped = torch.zeros(MASK.shape, dtype=torch.int8)
