@@ -48,7 +48,9 @@ def take_step(context: TrainContext, step: int) -> StepReport:
         teacher_contexts = None
         if context.context_builder is not None and context.method.needs_teacher(lam, alpha=settings.alpha):
             teacher_contexts = context.context_builder.build(rollouts, rollout_batch.scored.rewards_B, step=step)
-        live = live_sequences(context.method, rollout_batch.advantages_B, teacher_contexts)
+        in_loss_B = rollouts.in_loss_B(mask_truncated=settings.mask_truncated)
+        signal_B = live_sequences(context.method, rollout_batch.advantages_B, teacher_contexts)
+        live = [b for b in signal_B if in_loss_B[b]]
         own = live[world.share(len(live))]
         plan = plan_rollout_batches(
             rollouts,

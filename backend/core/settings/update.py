@@ -71,6 +71,17 @@ class Update(Strict):
         description="Mean over the batch's tokens, mean of the sequences' token means, or sum over a constant (Dr. "
         "GRPO).",
     )
+    mask_truncated: Annotated[
+        bool,
+        About(
+            "Leave truncated completions out of the loss (DAPO)",
+            why="Off: an answer that is cut off mostly scores low, which teaches brevity. Worth it if good ones are.",
+        ),
+    ] = Field(
+        False,
+        description="Leave completions that were cut off at `max_completion_tokens` out of the loss. Their scores "
+        "still count in their group's mean (DAPO's overlong filtering, as in TRL).",
+    )
     resample_rounds: Annotated[
         int,
         About(

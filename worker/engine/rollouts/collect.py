@@ -77,6 +77,8 @@ def collect_rollouts(
         tried |= set(fresh)
         resampled += len(fresh)
     advantages_B = group_advantages(scored.rewards_B, num_generations=num_generations, scale=settings.scale_rewards)
+    in_loss_B = rollouts.in_loss_B(mask_truncated=settings.mask_truncated).to(advantages_B.device)
+    advantages_B = advantages_B.where(in_loss_B, 0.0)  # nothing is learned from the others
     return RolloutBatch(rollouts, scored, advantages_B, resampled, totals.scored, totals.num_tokens)
 
 

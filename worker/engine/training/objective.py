@@ -54,7 +54,8 @@ def loss_weights(mask_BT: Tensor, *, loss: str, max_completion_tokens: int, dtyp
     """Compute each token's weight in the loss of the whole step, `[B, T]`, 0 outside the mask.
 
     Must be computed once from the masks of all sequences, including those without an advantage, so that the loss does
-    not depend on the division into micro-batches or on which sequences are skipped.
+    not depend on the division into micro-batches or on which sequences are skipped. A sequence whose mask is empty
+    counts too.
     """
     mask = mask_BT.to(dtype)
     if loss == Loss.TOKEN_MEAN:

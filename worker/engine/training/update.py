@@ -125,8 +125,12 @@ def accumulate_gradients(policy: Policy, batch: TrainBatch, *, settings: Setting
     zero_gradients(policy)
     dtype = torch.promote_types(next(iter(policy.adapter(LIVE_ADAPTER).values())).dtype, torch.float32)
     device, mask_BT = policy.device, rollouts.mask_BT
+    in_loss_B = rollouts.in_loss_B(mask_truncated=settings.mask_truncated)
     loss_weights_BT = loss_weights(
-        mask_BT, loss=settings.loss, max_completion_tokens=settings.max_completion_tokens, dtype=dtype
+        mask_BT & in_loss_B[:, None],
+        loss=settings.loss,
+        max_completion_tokens=settings.max_completion_tokens,
+        dtype=dtype,
     )
     logps_BT = torch.full(mask_BT.shape, torch.nan, dtype=dtype, device=device)
     all_rows = slice(None)

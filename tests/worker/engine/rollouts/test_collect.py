@@ -76,6 +76,17 @@ def test_no_prompt_is_tried_twice_within_a_step_and_the_rounds_are_bounded():
     assert sorted(row for rows in seen for row in rows) == list(range(1, 10)), "every row once, and then it is over"
 
 
+def test_truncated_completions_count_in_the_mean_of_their_group_and_get_no_advantage():
+    rows, tokens = set(range(1, 10)), 60
+    plain = collected(alive(rows), max_completion_tokens=tokens)
+    masked = collected(alive(rows), max_completion_tokens=tokens, mask_truncated=True)
+    truncated_B = plain.rollouts.truncated_B
+    assert truncated_B.any()
+    assert not truncated_B.all()
+    assert not masked.advantages_B[truncated_B].any()
+    assert torch.equal(masked.advantages_B[~truncated_B], plain.advantages_B[~truncated_B])
+
+
 def test_a_kept_group_is_the_one_that_would_have_been_there_without_resampling():
     kept = first_rows()[1]
     plain, batch = collected(alive({kept})), collected(alive({kept}), resample_rounds=2)

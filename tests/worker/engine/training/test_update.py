@@ -243,6 +243,34 @@ def test_at_lambda_zero_loss_gradients_and_clip_share_match_trl(tmp_path, loss, 
     assert (clip_share > 0.05) == off_policy
 
 
+@pytest.mark.parametrize("loss", ["token_mean", "sequence_mean"])
+def test_without_truncated_completions_loss_and_gradients_match_trl(tmp_path, loss):
+    settings = tiny_settings(method="grpo", loss=loss, dual_clip=99.0, mask_truncated=True)
+    policy = tiny_policy(settings, random_adapters=True)
+    rollouts = off_policy_rollouts(ragged(rollouts_of(policy)))
+    rollouts = replace(rollouts, truncated_B=torch.arange(16) % 3 == 0)
+    advantages, ended = advantages_of(rollouts), (~rollouts.truncated_B).nonzero().squeeze(1).tolist()
+    plan = plan_rollout_batches(rollouts, sequences=ended, teacher_contexts=[], micro_batch_tokens=120)
+    ours = accumulate_gradients(
+        policy,
+        TrainBatch(rollouts=rollouts, step_tensors=make_step_tensors(rollouts, advantages), plan=plan, lam=0.0),
+        settings=settings,
+    )
+    found = gradients(policy)
+
+    trainer = trl_trainer(policy, tmp_path, loss=loss, temperature=1.0)
+    trainer.model.train()
+    policy.model.zero_grad()
+    inputs = trl_inputs(rollouts, advantages, pad_id=policy.pad_id)
+    inputs["completion_mask"] *= ~rollouts.truncated_B[:, None]  # as its mask_truncated_completions does
+    theirs = trainer._compute_loss(trainer.model, inputs)
+    theirs.backward()
+    assert ours.loss == pytest.approx(theirs.item(), abs=1e-6)
+    for name, gradient in gradients(policy).items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6)
+    assert max(gradient.abs().max() for gradient in found.values()) > 1e-2
+
+
 def test_the_dual_clip_zeroes_the_gradient_of_far_likelier_tokens_with_a_negative_advantage():
     settings = tiny_settings(method="grpo", dual_clip=3.0)
     policy = tiny_policy(settings, random_adapters=True)
