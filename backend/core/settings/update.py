@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from backend.core.settings.about import About, Strict
+from backend.core.settings.about import About, Strict, When
 from backend.core.settings.choices import Loss, RewardScale, Schedule, listed
 
 
@@ -82,6 +82,27 @@ class Update(Strict):
         description="Leave completions that were cut off at `max_completion_tokens` out of the loss. Their scores "
         "still count in their group's mean (DAPO's overlong filtering, as in TRL).",
     )
+    overlong_buffer: Annotated[
+        int,
+        About(
+            "Tokens before the limit that cost reward (DAPO; 0: none)",
+            why="Off: the reward is the verifier's score alone. Worth it if completions grow up to their limit.",
+        ),
+    ] = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="Length of the last part of `max_completion_tokens` in which each token lowers the reward, in a "
+        "line from 0 to `overlong_penalty` (DAPO's soft overlong punishment); 0: none.",
+    )
+    overlong_penalty: Annotated[
+        float,
+        About(
+            "Penalty at the limit",
+            why="As published: as much as a right answer is worth, for scores from 0 to 1.",
+            when=When("overlong_buffer", 0, differs=True),
+        ),
+    ] = Field(1.0, ge=0, le=1000, description="What a completion of `max_completion_tokens` loses of its reward.")
     resample_rounds: Annotated[
         int,
         About(

@@ -11,6 +11,7 @@ ABOVE, BELOW = "better than its group", "worse than its group"
 CURVES: dict[str, tuple[str, dict[str, str]]] = {
     "Completion length": ("tokens", {"completion_tokens_mean": "mean", "completion_tokens_max": "longest"}),
     "Truncated and empty completions": ("share", {"truncated": "truncated", "empty": "empty"}),
+    "Penalty for length": ("score", {"overlong_penalty_mean": "mean"}),
     "Verifier errors": ("share", {"errored": "errors", "timed_out": "timeouts", "abstained": "abstained"}),
     "Completions without signal": (
         "share",

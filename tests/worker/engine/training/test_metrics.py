@@ -66,6 +66,7 @@ SAMPLED = -(2 * numbers(1)).where(MASK, 0.0)
 STUDENT = (SAMPLED + 0.1 * numbers(2)).where(MASK, 0.0).where(LIVE_ROWS, torch.nan)
 DELTAS = (4 * numbers(3) - 2).where(HAS_TEACHER, 0.0)
 WEIGHTS = (2 * numbers(4)).where(HAS_TEACHER, 1.0)
+PENALTIES = torch.arange(len(VERDICTS), dtype=torch.float64) / 8
 RATIO_CLIPPED = token_mask(lambda b, t: in_mask(b, t) and b in LIVE and (b + t) % 3 == 0)
 
 
@@ -84,7 +85,7 @@ def facts():
     )
     advantages = group_advantages(rewards, num_generations=G, scale=RewardScale.STD)
     resampled = Scored(tuple(RESAMPLED), torch.tensor([0.5, math.nan, 0.5, 0.5], dtype=torch.float64))
-    rollout_batch = RolloutBatch(rollouts, scored, advantages, 1, concat_scored([resampled, scored]), 1234)
+    rollout_batch = RolloutBatch(rollouts, scored, advantages, PENALTIES, 1, concat_scored([resampled, scored]), 1234)
     clipped = torch.zeros(MASK.shape, dtype=torch.int8)
     for position, side in CLIPPED.items():
         clipped[position] = side
@@ -150,6 +151,7 @@ def test_the_rewards_and_groups_of_a_step(facts):
     assert metrics["groups_all_wrong"] == 1 / 4
     assert metrics["groups_mixed"] == 2 / 4
     assert metrics["groups_resampled"] == 1
+    assert metrics["overlong_penalty_mean"] == (len(VERDICTS) - 1) / 16, "and reward_mean is that of the verifier"
 
 
 def test_groups_are_all_right_or_all_wrong_by_success_above_and_mixed_by_their_scores(facts):
