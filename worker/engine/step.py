@@ -49,8 +49,8 @@ def take_step(context: TrainContext, step: int) -> StepReport:
         if context.context_builder is not None and context.method.needs_teacher(lam, alpha=settings.alpha):
             teacher_contexts = context.context_builder.build(rollouts, rollout_batch.scored.rewards_B, step=step)
         in_loss_B = rollouts.in_loss_B(mask_truncated=settings.mask_truncated)
-        signal_B = live_sequences(context.method, rollout_batch.advantages_B, teacher_contexts)
-        live = [b for b in signal_B if in_loss_B[b]]
+        signal = live_sequences(context.method, rollout_batch.advantages_B, teacher_contexts)
+        live = [b for b in (signal if settings.kl_beta == 0 else range(len(in_loss_B))) if in_loss_B[b]]
         own = live[world.share(len(live))]
         plan = plan_rollout_batches(
             rollouts,

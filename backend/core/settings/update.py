@@ -129,6 +129,19 @@ class Update(Strict):
         float,
         About("Dual clip (wrong completions)", why="The usual value; it limits the effect of a single bad completion."),
     ] = Field(3.0, gt=1, le=100, description="Bound of the loss for negative advantages (c).")
+    kl_beta: Annotated[
+        float,
+        About(
+            "Penalty for distance to the base model β (0: none)",
+            why="Off, as in most recipes for verified rewards: it costs a pass of the base model and slows learning.",
+        ),
+    ] = Field(
+        0.0,
+        ge=0,
+        le=100,
+        description="Weight of the KL divergence to the model without its adapter in the loss (β of GRPO); 0: none, "
+        "and no pass of that model.",
+    )
     lr_schedule: Annotated[
         Schedule,
         listed(*Schedule),

@@ -20,6 +20,7 @@ CURVES: dict[str, tuple[str, dict[str, str]]] = {
     "Groups resampled": ("groups", {"groups_resampled": "groups"}),
     "Entropy": ("nats per token", {"entropy": "entropy"}),
     "Distance to the base model": ("KL, nats per token", {"kl_to_start": "KL"}),
+    "Penalised distance to the base model": ("KL, nats per token", {"kl": "KL"}),
     "Teacher evidence": ("mean log-ratio", {"delta_mean_positive": ABOVE, "delta_mean_negative": BELOW}),
     "Teacher evidence per completion": (
         "sum of log-ratios",

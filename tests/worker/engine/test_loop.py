@@ -173,6 +173,15 @@ def test_a_step_of_nothing_but_truncated_completions_learns_nothing_where_they_a
         assert (report.metrics["skipped"] == 1) == mask_truncated
 
 
+def test_a_kl_penalty_trains_also_on_groups_without_signal_and_costs_a_pass_of_the_base_model():
+    settings = tiny_settings(method="grpo", max_steps=2)
+    for beta in (0.0, 0.5):
+        _, recorder, _ = train(settings.model_copy(update={"kl_beta": beta}), reward=lambda c: [Verdict(1.0)] * len(c))
+        metrics = recorder.steps[-1].metrics
+        assert metrics["skipped"] == (beta == 0)
+        assert (metrics["update_tokens"] > 0) == ("kl" in metrics) == (beta > 0)
+
+
 def test_the_snapshot_is_updated_every_k_steps_and_constant_in_between():
     settings = tiny_settings(teacher_sync_steps=2, max_steps=4, checkpoint_interval=1)
     _, recorder, policy = train(settings)

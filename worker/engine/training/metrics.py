@@ -127,6 +127,7 @@ def _credit(facts: StepFacts) -> dict[str, float]:
         "loss": facts.update.loss,
         "gradient_norm": facts.update.gradient_norm,
         "learning_rate": facts.learning_rate,
+        "kl": math.nan if facts.update.kl_BT is None else _mean(facts.update.kl_BT[live_BT]),
     }
     teacher_contexts = facts.teacher_contexts
     if teacher_contexts is None:

@@ -34,6 +34,16 @@ def surrogate(
     )
 
 
+def kl_estimate(logps_BT: Tensor, old_logps_BT: Tensor, reference_logps_BT: Tensor, mask_BT: Tensor) -> Tensor:
+    """Estimate `KL(P_S || P_ref)` at each sampled token, `[B, T]`, never negative, 0 outside the mask.
+
+    `rho (exp(d) - d - 1)` with `d = log P_ref - log P_S`: eq. 4 of GRPO (arXiv 2402.03300), known as k3, times the
+    policy ratio, which makes its gradient that of the divergence (DeepSeek-V3.2, arXiv 2512.02556).
+    """
+    log_ratio_BT = (reference_logps_BT - logps_BT).where(mask_BT, 0.0).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
+    return _ratio(logps_BT, old_logps_BT, mask_BT) * (log_ratio_BT.expm1() - log_ratio_BT)
+
+
 def ratio_clipped(
     logps_BT: Tensor, old_logps_BT: Tensor, advantages_BT: Tensor, mask_BT: Tensor, *, eps_low: float, eps_high: float
 ) -> Tensor:

@@ -13,12 +13,14 @@ import torch
 from torch import Tensor
 
 from backend.core.methods import method_named
+from backend.core.settings.choices import TeacherWeights
 from worker.engine.credit import assign_credit
 from worker.engine.distributed import ProcessGroup
 from worker.engine.methods.base import Credit, CreditInputs, Options, sequence_credit
 from worker.engine.model.policy import LIVE_ADAPTER, Policy
 from worker.engine.rollouts.logprobs import (
     MicroBatch,
+    completion_logps,
     completion_states,
     logps_of_states,
     micro_batch_inputs,
@@ -29,7 +31,7 @@ from worker.engine.rollouts.rollouts import Rollouts
 from worker.engine.seeds import derive
 from worker.engine.settings import Settings
 from worker.engine.teacher.distillation import Distiller, distilled_tokens
-from worker.engine.training.objective import loss_weights, ratio_clipped, surrogate
+from worker.engine.training.objective import kl_estimate, loss_weights, ratio_clipped, surrogate
 from worker.engine.training.optimizer import gradient_norm, reduce_gradients, take_optimizer_step, zero_gradients
 from worker.engine.training.schedule import learning_rate_at
 
@@ -112,8 +114,10 @@ class Update:
     credit: Credit
     ratio_clipped_BT: Tensor
     """True where `rho` was clipped; False in rows of skipped sequences."""
+    kl_BT: Tensor | None
+    """Estimate of the KL divergence to the base model; None where it is not penalised."""
     num_tokens: int
-    """Tokens of the student's passes, padding included."""
+    """Tokens of the passes of student and base model, padding included."""
 
 
 def accumulate_gradients(policy: Policy, batch: TrainBatch, *, settings: Settings) -> Update:
@@ -140,6 +144,7 @@ def accumulate_gradients(policy: Policy, batch: TrainBatch, *, settings: Setting
         credit = replace(credit, advantages_BT=torch.zeros_like(credit.advantages_BT))
     teacher_BT = None if step_tensors.teacher_logps_BT is None else step_tensors.teacher_logps_BT.clone()
     ratio_clipped_BT = torch.zeros_like(mask_BT)
+    kl_BT = torch.zeros_like(logps_BT) if settings.kl_beta > 0 else None
     loss, num_tokens = 0.0, 0
     for micro_batch in batch.plan:
         rows, span = micro_batch.sequences.to(device), slice(0, micro_batch.num_completion_tokens)
@@ -155,6 +160,8 @@ def accumulate_gradients(policy: Policy, batch: TrainBatch, *, settings: Setting
             teacher_BT[rows, span] = result.teacher_logps_bT.to(teacher_BT)
         _write_credit(credit, result.credit, rows=rows, span=span)
         ratio_clipped_BT[rows, span] = result.ratio_clipped_bT
+        if kl_BT is not None and result.kl_bT is not None:
+            kl_BT[rows, span] = result.kl_bT.to(dtype)
     policy.model.eval()
     return Update(
         loss=loss,
@@ -164,6 +171,7 @@ def accumulate_gradients(policy: Policy, batch: TrainBatch, *, settings: Setting
         contrast_logps_BT=step_tensors.contrast_logps_BT,
         credit=credit,
         ratio_clipped_BT=ratio_clipped_BT,
+        kl_BT=kl_BT,
         num_tokens=num_tokens,
     )
 
@@ -178,6 +186,7 @@ class _MicroBatchResult:
     teacher_logps_bT: Tensor | None
     credit: Credit
     ratio_clipped_bT: Tensor
+    kl_bT: Tensor | None
     num_tokens: int
 
 
@@ -188,11 +197,16 @@ def _forward_micro_batch(
     rollouts, distiller, options = batch.rollouts, batch.distiller, credit_options(settings, lam=batch.lam)
     rows, span = micro_batch.sequences.to(policy.device), slice(0, micro_batch.num_completion_tokens)
     ids_bT, mask_bT = (part.to(policy.device) for part in micro_batch_inputs(rollouts, micro_batch))
-    # Before the student's pass, because the distiller may switch adapters.
+    contexts = student_contexts(rollouts, micro_batch)
+    # Before the student's pass, because both may switch adapters.
+    reference_bT = None
+    if settings.kl_beta > 0:
+        policy.model.eval()
+        with torch.no_grad(), policy.weights(TeacherWeights.BASE):
+            reference_bT = completion_logps(policy, contexts, ids_bT, mask_bT, temperature=settings.temperature)
     outputs = distiller.teacher_outputs(rollouts, micro_batch) if distiller else None
     if not policy.model.training:
         policy.model.train()
-    contexts = student_contexts(rollouts, micro_batch)
     states_bTH = completion_states(policy, contexts, ids_bT, mask_bT)
     logps_bT = logps_of_states(policy, states_bTH, ids_bT, mask_bT, temperature=settings.temperature)
     inputs = batch.step_tensors.credit_inputs(logps_bT.detach(), mask_bT, rows=rows, span=span)
@@ -212,13 +226,18 @@ def _forward_micro_batch(
     clips = {"eps_low": settings.eps_low, "eps_high": settings.eps_high}
     old_bT = rollouts.sampling_logps_BT[rows, span]
     surrogate_bT = surrogate(logps_bT, old_bT, advantages_bT, mask_bT, **clips, dual_clip=settings.dual_clip)
+    objective_bT, kl_bT, passes = surrogate_bT - penalty_bT, None, 1
+    if reference_bT is not None:
+        kl_bT, passes = kl_estimate(logps_bT, old_bT, reference_bT, mask_bT), 2
+        objective_bT = objective_bT - settings.kl_beta * kl_bT
     return _MicroBatchResult(
-        objective_bT=surrogate_bT - penalty_bT,
+        objective_bT=objective_bT,
         logps_bT=logps_bT.detach(),
         teacher_logps_bT=inputs.teacher_logps_BT,
         credit=credit,
         ratio_clipped_bT=ratio_clipped(logps_bT.detach(), old_bT, advantages_bT, mask_bT, **clips),
-        num_tokens=tokens_run(policy, contexts, mask_bT),
+        kl_bT=None if kl_bT is None else kl_bT.detach(),
+        num_tokens=passes * tokens_run(policy, contexts, mask_bT),
     )
 
 

@@ -66,6 +66,7 @@ SAMPLED = -(2 * numbers(1)).where(MASK, 0.0)
 STUDENT = (SAMPLED + 0.1 * numbers(2)).where(MASK, 0.0).where(LIVE_ROWS, torch.nan)
 DELTAS = (4 * numbers(3) - 2).where(HAS_TEACHER, 0.0)
 WEIGHTS = (2 * numbers(4)).where(HAS_TEACHER, 1.0)
+KL = numbers(5)
 PENALTIES = torch.arange(len(VERDICTS), dtype=torch.float64) / 8
 RATIO_CLIPPED = token_mask(lambda b, t: in_mask(b, t) and b in LIVE and (b + t) % 3 == 0)
 
@@ -109,6 +110,7 @@ def facts():
             contrast_logps_BT=None,
             credit=Credit(advantages_BT=WEIGHTS, weights_BT=WEIGHTS, deltas_BT=DELTAS, clipped_BT=clipped),
             ratio_clipped_BT=RATIO_CLIPPED,
+            kl_BT=KL,
             num_tokens=56,
         ),
         lam=0.375,
@@ -194,6 +196,7 @@ def test_the_trained_and_the_skipped_sequences_of_a_step(facts):
     assert metrics["loss"] == -0.125
     assert metrics["gradient_norm"] == 3.5
     assert metrics["learning_rate"] == 2e-5
+    assert metrics["kl"] == pytest.approx(KL[MASK & LIVE_ROWS].double().mean().item())
     assert metrics["ratio_clipped"] == pytest.approx(mean(RATIO_CLIPPED, tokens(of=LIVE)))
 
 

@@ -43,6 +43,7 @@ CASES = {
     "schedule": {"method": "grpo", "lr_schedule": "cosine", "warmup_steps": 2},
     "without truncated": {"method": "rlsd", "mask_truncated": True, "max_completion_tokens": 60},
     "overlong": {"method": "grpo", "overlong_buffer": 8},
+    "KL": {"method": "rlsd", "kl_beta": 0.1},
     "distributions": {"method": "grpo_opsd", "divergence": "jsd", "divergence_top_k": 50, "teacher": "snapshot"},
     "reasoning": {"method": "rlsd", "reasoning_only": True, "reasoning_end": "a"},
 }
