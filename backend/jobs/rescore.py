@@ -12,13 +12,14 @@ from itertools import zip_longest
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
+from backend.core.settings.choices import RewardScale
 from backend.db.base import Json
 from backend.db.training import Rollout
 from backend.verifiers.record import ScoreRecord, ScoreStatus
 
 KIND = "rescore"
 """Kind of the check."""
-STD_FLOOR = 1e-6
+SCALE_FLOOR = 1e-6
 SAME = 1e-9
 """Scores and advantages closer than this are equal."""
 MAX_ROWS = 200
@@ -45,7 +46,7 @@ class ScoringRule:
     """How a job uses scores: settings of the same names. `learns`: whether its method learns from scores."""
 
     num_generations: int
-    scale_rewards: bool
+    scale_rewards: RewardScale
     success_above: float
     learns: bool = True
 
@@ -78,7 +79,7 @@ def verdict(record: ScoreRecord, *, success_above: float) -> str:
     return "right" if record.score > success_above else "wrong"
 
 
-def advantages(scores_G: Sequence[float | None], *, scale: bool) -> list[float]:
+def advantages(scores_G: Sequence[float | None], *, scale: RewardScale) -> list[float]:
     """Compute the advantages of a group, `[G]`, as in `engine/methods/advantages.py`.
 
     A completion without a score (None) is excluded from mean and deviation and gets 0, as do all of a group with equal
@@ -89,8 +90,14 @@ def advantages(scores_G: Sequence[float | None], *, scale: bool) -> list[float]:
         return [0.0] * len(scores_G)
     unit = max(1.0, *map(abs, known))  # of the largest score, so that neither a sum nor a square overflows
     mean = math.fsum(score / unit for score in known) / len(known)
-    deviation = math.sqrt(math.fsum((score / unit - mean) ** 2 for score in known) / max(1, len(known) - 1))
-    divisor = deviation + STD_FLOOR / unit if scale else 1.0 / unit
+    match scale:
+        case RewardScale.STD:
+            variance = math.fsum((score / unit - mean) ** 2 for score in known) / max(1, len(known) - 1)
+            divisor = math.sqrt(variance) + SCALE_FLOOR / unit
+        case RewardScale.MEAN:
+            divisor = math.fsum(abs(score / unit) for score in known) / len(known) + SCALE_FLOOR / unit
+        case RewardScale.NONE:
+            divisor = 1.0 / unit
     return [0.0 if score is None else (score / unit - mean) / divisor for score in scores_G]
 
 

@@ -105,6 +105,24 @@ def _require_consistent(settings: RlsdSettings) -> None:
             "learn from scores: set it to 0.",
             param=f"{X_RLSD}.resample_rounds",
         )
+    if settings.overlong_buffer > settings.max_completion_tokens:
+        raise AppError(
+            f"overlong_buffer {settings.overlong_buffer} is the last part of a completion of at most "
+            f"{settings.max_completion_tokens} tokens: use max_completion_tokens or less.",
+            param=f"{X_RLSD}.overlong_buffer",
+        )
+    if settings.overlong_buffer > 0 and not facts.rewarded:
+        raise AppError(
+            f"overlong_buffer lowers the rewards of long completions, but {method} does not learn from rewards: set it "
+            "to 0.",
+            param=f"{X_RLSD}.overlong_buffer",
+        )
+    if settings.warmup_steps >= settings.max_steps:
+        raise AppError(
+            f"warmup_steps {settings.warmup_steps} leaves none of the {settings.max_steps} steps at the full learning "
+            "rate: use fewer than max_steps.",
+            param=f"{X_RLSD}.warmup_steps",
+        )
     if settings.batch_size % settings.devices:
         raise AppError(
             f"batch_size {settings.batch_size} cannot be divided evenly among {settings.devices} devices: use a "

@@ -10,7 +10,7 @@ from tests.worker.engine.tiny import tiny_settings
 from worker.engine.model.policy import LIVE_ADAPTER, Policy
 from worker.engine.model.policy_loading import load_policy
 from worker.engine.training.checkpoint import RunState, pack
-from worker.engine.training.update import make_optimizer
+from worker.engine.training.optimizer import make_optimizer
 from worker.exports.adapter_zip import write_adapter_zip
 
 MANIFEST = {

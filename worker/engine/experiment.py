@@ -15,7 +15,7 @@ from worker.engine.rollouts.sampling import RolloutContext, make_sampler
 from worker.engine.settings import Settings
 from worker.engine.teacher.contexts import TeacherContextBuilder, make_context_builder
 from worker.engine.teacher.distillation import require_frozen_head
-from worker.engine.training.update import make_optimizer
+from worker.engine.training.optimizer import make_optimizer
 from worker.engine.types import Reward, Task
 
 

@@ -31,6 +31,7 @@ from worker.engine.teacher.distillation import Distiller, divergence_options
 from worker.engine.teacher.reasoning import reasoning_mask
 from worker.engine.teacher.signals import Scorer, batch_contexts, contrast_logps, keep_with_context, teacher_logps
 from worker.engine.training.metrics import StepFacts, rollout_reports, sampled_share, step_costs, step_metrics
+from worker.engine.training.schedule import learning_rate_at
 from worker.engine.training.update import StepTensors, TrainBatch, update_policy
 
 
@@ -47,7 +48,9 @@ def take_step(context: TrainContext, step: int) -> StepReport:
         teacher_contexts = None
         if context.context_builder is not None and context.method.needs_teacher(lam, alpha=settings.alpha):
             teacher_contexts = context.context_builder.build(rollouts, rollout_batch.scored.rewards_B, step=step)
-        live = live_sequences(context.method, rollout_batch.advantages_B, teacher_contexts)
+        in_loss_B = rollouts.in_loss_B(mask_truncated=settings.mask_truncated)
+        signal = live_sequences(context.method, rollout_batch.advantages_B, teacher_contexts)
+        live = [b for b in (signal if settings.kl_beta == 0 else range(len(in_loss_B))) if in_loss_B[b]]
         own = live[world.share(len(live))]
         plan = plan_rollout_batches(
             rollouts,
@@ -73,7 +76,7 @@ def take_step(context: TrainContext, step: int) -> StepReport:
         live=live,
         update=update,
         lam=lam,
-        learning_rate=settings.learning_rate,
+        learning_rate=learning_rate_at(step, settings=settings),
         teacher_tokens=int(world.total(_teacher_tokens(context, rollouts, teacher_contexts, plan=plan))),
         success_above=settings.success_above,
         watch=watch,

@@ -52,6 +52,33 @@ class Loss(StrEnum):
     """Sum over all tokens, divided by sequences times `max_completion_tokens` (Dr. GRPO, arXiv 2503.20783)."""
 
 
+class RewardScale(StrEnum):
+    """Divisor of the distance of a reward from its group's mean."""
+
+    STD = "std"
+    """The group's standard deviation (GRPO)."""
+    NONE = "none"
+    """1 (Dr. GRPO, arXiv 2503.20783)."""
+    MEAN = "mean"
+    """The group's mean reward (MaxRL, arXiv 2602.02710)."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> "RewardScale | None":
+        """Read the yes or no of a request, and of jobs from when the deviation was the only divisor."""
+        return (cls.STD if value else cls.NONE) if isinstance(value, bool) else None
+
+
+class Schedule(StrEnum):
+    """Course of the learning rate after the warm-up, to the last of `max_steps`."""
+
+    CONSTANT = "constant"
+    """The full rate."""
+    LINEAR = "linear"
+    """A straight line to 0."""
+    COSINE = "cosine"
+    """Half a cosine wave to 0: slow at both ends."""
+
+
 class Preset(StrEnum):
     PAPER = "paper"
     """As published."""

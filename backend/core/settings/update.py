@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from backend.core.settings.about import About, Strict
-from backend.core.settings.choices import Loss, listed
+from backend.core.settings.about import About, Strict, When
+from backend.core.settings.choices import Loss, RewardScale, Schedule, listed
 
 
 class Training(Strict):
@@ -54,12 +54,15 @@ class Update(Strict):
     """The policy's update."""
 
     scale_rewards: Annotated[
-        bool,
-        About(
-            "Divide rewards by the group's standard deviation (off: Dr. GRPO)",
-            why="Gives hard and easy questions equal weight, as most recipes do.",
-        ),
-    ] = Field(True, description="Divide advantages by their group's standard deviation; off for Dr. GRPO.")
+        RewardScale,
+        listed(*RewardScale),
+        About("Scale of rewards", why="The deviation gives hard and easy questions equal weight, as most recipes do."),
+    ] = Field(
+        RewardScale.STD,
+        title="Scale Rewards",
+        description="Divisor of advantages: their group's standard deviation (std, or true), nothing (none, or false; "
+        "Dr. GRPO), or the group's mean reward, which gives hard questions more weight (mean; MaxRL).",
+    )
     loss: Annotated[
         Loss, listed(*Loss), About("Loss averaging", why="Every token counts the same, so long texts are not favoured.")
     ] = Field(
@@ -68,6 +71,38 @@ class Update(Strict):
         description="Mean over the batch's tokens, mean of the sequences' token means, or sum over a constant (Dr. "
         "GRPO).",
     )
+    mask_truncated: Annotated[
+        bool,
+        About(
+            "Leave truncated completions out of the loss (DAPO)",
+            why="Off: an answer that is cut off mostly scores low, which teaches brevity. Worth it if good ones are.",
+        ),
+    ] = Field(
+        False,
+        description="Leave completions that were cut off at `max_completion_tokens` out of the loss. Their scores "
+        "still count in their group's mean (DAPO's overlong filtering, as in TRL).",
+    )
+    overlong_buffer: Annotated[
+        int,
+        About(
+            "Tokens before the limit that cost reward (DAPO; 0: none)",
+            why="Off: the reward is the verifier's score alone. Worth it if completions grow up to their limit.",
+        ),
+    ] = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="Length of the last part of `max_completion_tokens` in which each token lowers the reward, in a "
+        "line from 0 to `overlong_penalty` (DAPO's soft overlong punishment); 0: none.",
+    )
+    overlong_penalty: Annotated[
+        float,
+        About(
+            "Penalty at the limit",
+            why="As published: as much as a right answer is worth, for scores from 0 to 1.",
+            when=When("overlong_buffer", 0, differs=True),
+        ),
+    ] = Field(1.0, ge=0, le=1000, description="What a completion of `max_completion_tokens` loses of its reward.")
     resample_rounds: Annotated[
         int,
         About(
@@ -94,6 +129,41 @@ class Update(Strict):
         float,
         About("Dual clip (wrong completions)", why="The usual value; it limits the effect of a single bad completion."),
     ] = Field(3.0, gt=1, le=100, description="Bound of the loss for negative advantages (c).")
+    kl_beta: Annotated[
+        float,
+        About(
+            "Penalty for distance to the base model β (0: none)",
+            why="Off, as in most recipes for verified rewards: it costs a pass of the base model and slows learning.",
+        ),
+    ] = Field(
+        0.0,
+        ge=0,
+        le=100,
+        description="Weight of the KL divergence to the model without its adapter in the loss (β of GRPO); 0: none, "
+        "and no pass of that model.",
+    )
+    lr_schedule: Annotated[
+        Schedule,
+        listed(*Schedule),
+        About(
+            "Learning rate schedule",
+            why="A run of any length then learns at one rate, also if its steps change. A rate that falls makes the "
+            "last steps calmer.",
+        ),
+    ] = Field(
+        Schedule.CONSTANT,
+        title="Lr Schedule",
+        description="Course of the learning rate: constant, or falling to 0 over `max_steps` in a line or a cosine.",
+    )
+    warmup_steps: Annotated[
+        int,
+        About("Warm-up steps", why="Off: a step of an adapter that starts at 0 is small, and its gradient is clipped."),
+    ] = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="Steps over which the learning rate rises from 0 in a line; fewer than `max_steps`.",
+    )
     weight_decay: Annotated[float, About("Weight decay", why="A light regularisation of the adapter.")] = Field(
         0.01, ge=0, le=1, description="Weight decay of AdamW."
     )

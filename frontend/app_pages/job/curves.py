@@ -11,6 +11,7 @@ ABOVE, BELOW = "better than its group", "worse than its group"
 CURVES: dict[str, tuple[str, dict[str, str]]] = {
     "Completion length": ("tokens", {"completion_tokens_mean": "mean", "completion_tokens_max": "longest"}),
     "Truncated and empty completions": ("share", {"truncated": "truncated", "empty": "empty"}),
+    "Penalty for length": ("score", {"overlong_penalty_mean": "mean"}),
     "Verifier errors": ("share", {"errored": "errors", "timed_out": "timeouts", "abstained": "abstained"}),
     "Completions without signal": (
         "share",
@@ -19,6 +20,7 @@ CURVES: dict[str, tuple[str, dict[str, str]]] = {
     "Groups resampled": ("groups", {"groups_resampled": "groups"}),
     "Entropy": ("nats per token", {"entropy": "entropy"}),
     "Distance to the base model": ("KL, nats per token", {"kl_to_start": "KL"}),
+    "Penalised distance to the base model": ("KL, nats per token", {"kl": "KL"}),
     "Teacher evidence": ("mean log-ratio", {"delta_mean_positive": ABOVE, "delta_mean_negative": BELOW}),
     "Teacher evidence per completion": (
         "sum of log-ratios",

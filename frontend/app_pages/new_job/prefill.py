@@ -68,6 +68,8 @@ def next_name(name: str | None) -> str:
 def _state(setting: Setting, value: Any) -> Any:
     if setting.kind == "yes_no":
         return "yes" if value else "no"
+    if setting.name == "scale_rewards" and isinstance(value, bool):  # also accepted by the API
+        return "std" if value else "none"
     if setting.kind == "pair":
         return ", ".join(f"{number:g}" for number in value) if isinstance(value, list) else f"{value:g}"
     if setting.kind == "whole":

@@ -7,11 +7,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backend.core.settings.choices import RewardScale
 from backend.jobs.rescore import MAX_EXAMPLES, MAX_ROWS, RescoredCompletion, RescoreTally, ScoringRule, advantages
 from backend.verifiers.record import ScoreRecord, ScoreStatus, error_record
 from worker.engine.methods.advantages import group_advantages
 
-RULE = ScoringRule(num_generations=4, scale_rewards=True, success_above=0.5)
+RULE = ScoringRule(num_generations=4, scale_rewards=RewardScale.STD, success_above=0.5)
 
 
 def record(score: float | None) -> ScoreRecord:
@@ -49,9 +50,10 @@ def transitions(result: dict) -> dict[tuple[str, str], int]:
 scores = st.one_of(st.none(), st.floats(-10, 10), st.sampled_from([0.0, 1.0, 0.1, 1 / 3, 1e6, -1e6, 1e300]))
 
 
-@given(st.lists(scores, min_size=2, max_size=9), st.booleans())
-def test_advantages_are_the_engines(scores_G: list[float | None], scale: bool) -> None:
-    scale = scale or 1e300 in scores_G  # without scale, such an advantage is beyond the engine's float32
+@given(st.lists(scores, min_size=2, max_size=9), st.sampled_from(RewardScale))
+def test_advantages_are_the_engines(scores_G: list[float | None], scale: RewardScale) -> None:
+    if scale is RewardScale.NONE and 1e300 in scores_G:
+        scale = RewardScale.STD  # unscaled, such an advantage is beyond the engine's float32
     rewards_B = torch.tensor([float("nan") if score is None else score for score in scores_G], dtype=torch.float64)
     theirs = group_advantages(rewards_B, num_generations=len(scores_G), scale=scale).tolist()
     assert advantages(scores_G, scale=scale) == pytest.approx(theirs, rel=1e-5, abs=1e-6)
@@ -110,7 +112,7 @@ def test_two_groups_of_one_row_in_a_step_are_two_groups() -> None:
 
 
 def test_the_summary_omits_groups_if_the_method_does_not_learn_from_scores() -> None:
-    rule = ScoringRule(num_generations=4, scale_rewards=True, success_above=0.5, learns=False)
+    rule = ScoringRule(num_generations=4, scale_rewards=RewardScale.STD, success_above=0.5, learns=False)
     assert "groups" not in tally_of(*[(0.0, 1.0)] * 4, rule=rule)["summary"]
 
 

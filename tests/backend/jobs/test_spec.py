@@ -57,6 +57,15 @@ def test_epochs_become_steps_over_the_batch() -> None:
     assert (settings.batch_size, settings.max_steps) == (16, 19)
 
 
+@pytest.mark.parametrize(("given", "scale"), [(True, "std"), (False, "none"), ("mean", "mean")])
+def test_the_scale_of_rewards_may_be_yes_or_no(given: object, scale: str) -> None:
+    settings = resolved(x_rlsd={"scale_rewards": given})
+    assert settings.scale_rewards == scale
+    stored = settings.model_dump(mode="json", by_alias=True)
+    assert stored["scale_rewards"] == scale
+    assert RlsdSettings.model_validate(stored | {"scale_rewards": given}) == settings
+
+
 def test_the_multiplier_scales_the_default_learning_rate() -> None:
     assert resolved(hyperparameters={"learning_rate_multiplier": 2.0}).learning_rate == pytest.approx(2e-4)
 
@@ -69,6 +78,7 @@ def test_the_multiplier_scales_the_default_learning_rate() -> None:
         ({"x_rlsd": {"preset": "fast"}}, "method.reinforcement.x_rlsd.preset"),
         ({"x_rlsd": {"eps_w": [1.5, 1]}}, "method.reinforcement.x_rlsd.eps_w"),
         ({"x_rlsd": {"learning_rate": float("nan")}}, "method.reinforcement.x_rlsd.learning_rate"),
+        ({"x_rlsd": {"scale_rewards": 1}}, "method.reinforcement.x_rlsd.scale_rewards"),
         ({"x_rlsd": {"lora": {"rank": 8}}}, "method.reinforcement.x_rlsd.lora.rank"),
         ({"x_rlsd": {"batch_size": 4}, "hyperparameters": {"batch_size": 8}}, "method.reinforcement.x_rlsd.batch_size"),
     ],
@@ -107,6 +117,9 @@ def test_an_engine_gets_the_folder_of_a_model_that_has_one_here() -> None:
         ({"method": "rlsd", "teacher_model": "starter"}, "teacher_model"),
         ({"method": "rlsd", "divergence": "jsd"}, "divergence"),
         ({"method": "opsd", "resample_rounds": 2}, "resample_rounds"),
+        ({"overlong_buffer": 65, "max_completion_tokens": 64}, "overlong_buffer"),
+        ({"method": "opsd", "overlong_buffer": 8}, "overlong_buffer"),
+        ({"warmup_steps": 5, "max_steps": 5}, "warmup_steps"),
         ({"sharding": "sharded"}, "sharding"),
         ({"devices": 3, "batch_size": 8}, "batch_size"),
         ({"devices": 2, "generator": "vllm"}, "generator"),

@@ -19,7 +19,7 @@ from tests.worker.engine.tiny import save_tiny_model
 from worker.commands.train import prepare_job
 from worker.engine.model.policy_loading import load_policy
 from worker.engine.training.checkpoint import restore, unpack
-from worker.engine.training.update import make_optimizer
+from worker.engine.training.optimizer import make_optimizer
 
 pytestmark = pytest.mark.training
 

@@ -162,6 +162,26 @@ def test_dead_groups_are_skipped_by_teacher_and_student():
     assert metrics["teacher_tokens"] < everything.steps[0].metrics["teacher_tokens"] / 5
 
 
+@pytest.mark.parametrize("method", ["grpo", "opsd"])
+def test_a_step_of_nothing_but_truncated_completions_learns_nothing_where_they_are_masked(method):
+    settings = tiny_settings(method=method, max_completion_tokens=2, max_steps=1)
+    for mask_truncated in (False, True):
+        _, recorder, _ = train(settings.model_copy(update={"mask_truncated": mask_truncated}))
+        [report] = recorder.steps
+        assert report.metrics["truncated"] == 1
+        assert (report.metrics["gradient_norm"] == 0) == mask_truncated
+        assert (report.metrics["skipped"] == 1) == mask_truncated
+
+
+def test_a_kl_penalty_trains_also_on_groups_without_signal_and_costs_a_pass_of_the_base_model():
+    settings = tiny_settings(method="grpo", max_steps=2)
+    for beta in (0.0, 0.5):
+        _, recorder, _ = train(settings.model_copy(update={"kl_beta": beta}), reward=lambda c: [Verdict(1.0)] * len(c))
+        metrics = recorder.steps[-1].metrics
+        assert metrics["skipped"] == (beta == 0)
+        assert (metrics["update_tokens"] > 0) == ("kl" in metrics) == (beta > 0)
+
+
 def test_the_snapshot_is_updated_every_k_steps_and_constant_in_between():
     settings = tiny_settings(teacher_sync_steps=2, max_steps=4, checkpoint_interval=1)
     _, recorder, policy = train(settings)

@@ -272,6 +272,18 @@ def test_a_run_of_before_special_tokens_were_kept_goes_on_without_them(half):
     assert train(tiny_settings(skip_special_tokens=True), resume=data)[0] is Ending.DONE
 
 
+@pytest.mark.parametrize(("before", "now"), [(True, "std"), (False, "none")])
+def test_a_run_of_when_scaling_rewards_was_yes_or_no_goes_on(half, before, now):
+    def earlier(state):
+        state["fingerprint"]["settings"]["scale_rewards"] = before
+        return state
+
+    data = with_state_changed(half, earlier)
+    assert train(tiny_settings(scale_rewards=now), resume=data)[0] is Ending.DONE
+    with pytest.raises(ValueError, match=r"scale_rewards was .* and is now 'mean'"):
+        train(tiny_settings(scale_rewards="mean"), resume=data)
+
+
 @pytest.fixture(scope="module")
 def half():
     """The checkpoint after two of four steps."""

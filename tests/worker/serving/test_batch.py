@@ -20,7 +20,7 @@ from worker.engine.model.policy import LIVE_ADAPTER, Policy
 from worker.engine.model.policy_loading import load_untrained
 from worker.engine.rollouts.prompts import Context, LengthLimits, PromptBuilder
 from worker.engine.training.checkpoint import RunState, adapter_from_checkpoint, pack
-from worker.engine.training.update import make_optimizer
+from worker.engine.training.optimizer import make_optimizer
 from worker.engine.types import Task
 from worker.exports.adapter_zip import write_adapter_zip
 from worker.serving.adapters import AdaptedBase

@@ -8,10 +8,11 @@ from torch import Tensor
 from worker.engine.measure import Stopwatch
 from worker.engine.methods.advantages import dead_groups, group_advantages
 from worker.engine.rollouts.prompts import Prompt
-from worker.engine.rollouts.reward import Scored, check_fault_share, concat_scored
+from worker.engine.rollouts.reward import Scored, check_fault_share, concat_scored, overlong_penalties
 from worker.engine.rollouts.rollouts import Rollouts, concat_rollouts
 from worker.engine.rollouts.sampling import RolloutContext, sample_and_score
 from worker.engine.seeds import batch_indices, numpy_generator, torch_generator
+from worker.engine.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,9 @@ class RolloutBatch:
     rollouts: Rollouts
     scored: Scored
     advantages_B: Tensor
+    """Of the scores, minus the penalties."""
+    penalties_B: Tensor | None
+    """What each completion loses of its score because of its length; None without such penalties."""
     resampled_groups: int
     """Groups without signal that were replaced by fresh ones."""
     all_scored: Scored
@@ -76,8 +80,24 @@ def collect_rollouts(
         totals.check(scored)
         tried |= set(fresh)
         resampled += len(fresh)
-    advantages_B = group_advantages(scored.rewards_B, num_generations=num_generations, scale=settings.scale_rewards)
-    return RolloutBatch(rollouts, scored, advantages_B, resampled, totals.scored, totals.num_tokens)
+    advantages_B, penalties_B = _advantages(rollouts, scored, settings=settings)
+    return RolloutBatch(rollouts, scored, advantages_B, penalties_B, resampled, totals.scored, totals.num_tokens)
+
+
+def _advantages(rollouts: Rollouts, scored: Scored, *, settings: Settings) -> tuple[Tensor, Tensor | None]:
+    """Compute the advantages, 0 for completions that are left out of the loss, and the penalties for length."""
+    rewards_B, penalties_B = scored.rewards_B, None
+    if settings.overlong_buffer > 0:
+        penalties_B = overlong_penalties(
+            rollouts.lengths_B,
+            max_completion_tokens=settings.max_completion_tokens,
+            buffer=settings.overlong_buffer,
+            factor=settings.overlong_penalty,
+        )
+        rewards_B = rewards_B - penalties_B
+    advantages_B = group_advantages(rewards_B, num_generations=rollouts.num_generations, scale=settings.scale_rewards)
+    in_loss_B = rollouts.in_loss_B(mask_truncated=settings.mask_truncated).to(advantages_B.device)
+    return advantages_B.where(in_loss_B, 0.0), penalties_B
 
 
 @dataclass(slots=True)

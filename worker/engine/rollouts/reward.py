@@ -71,6 +71,16 @@ def score_completions(reward: Reward, completions: Sequence[Completion]) -> Scor
     return Scored(records, torch.tensor([_value(record) for record in records], dtype=torch.float64))
 
 
+def overlong_penalties(lengths_B: Tensor, *, max_completion_tokens: int, buffer: int, factor: float) -> Tensor:
+    """Compute what each completion loses of its reward because of its length in tokens, `[B]` float64, from 0.
+
+    Minus `factor` times eq. 13 of DAPO (arXiv 2503.14476), whose `L_cache` is `buffer`; a completion is never longer
+    than `L_max`.
+    """
+    excess_B = lengths_B.cpu().double() - (max_completion_tokens - buffer)
+    return factor * (excess_B / buffer).clamp(min=0)
+
+
 def concat_scored(parts: Sequence[Scored]) -> Scored:
     """Concatenate the scores of the parts of a batch, in order."""
     records = tuple(record for part in parts for record in part.records)

@@ -40,6 +40,10 @@ class Rollouts:
         """Completion tokens per sequence, the end-of-sequence token included."""
         return self.mask_BT.sum(1)
 
+    def in_loss_B(self, *, mask_truncated: bool) -> Tensor:
+        """Return which sequences the loss is over: all, or those that ended (DAPO, arXiv 2503.14476)."""
+        return ~self.truncated_B if mask_truncated else torch.ones_like(self.truncated_B)
+
     def prompt_of(self, sequence: int) -> Prompt:
         """Return the prompt of a sequence."""
         return self.prompts[sequence // self.num_generations]

@@ -5,7 +5,7 @@ Data order, sampling and dropout are functions of the seed and the step, so ther
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -14,6 +14,7 @@ from peft import LoraConfig
 from safetensors.torch import load, save
 from torch import Tensor
 
+from backend.core.settings.choices import RewardScale
 from backend.core.settings.spec import MAY_CHANGE
 from worker.engine.model.adapter_files import Adapter
 from worker.engine.model.policy import LIVE_ADAPTER, SNAPSHOT_ADAPTER, Policy
@@ -29,6 +30,9 @@ Fingerprint = dict[str, dict[str, Any]]
 
 BEFORE_IT_WAS_A_SETTING = {"skip_special_tokens": True}
 """How runs of before a setting was introduced behaved, where that is not its default."""
+
+READ_BY: Mapping[str, Callable[[Any], Any]] = {"scale_rewards": RewardScale}
+"""What reads the values that a setting had before it got others."""
 
 
 def fingerprint(settings: Settings, *, tasks: Sequence[Task], held_out: Sequence[Task]) -> Fingerprint:
@@ -142,6 +146,7 @@ def require_same_run(recorded: Fingerprint | None, present: Fingerprint) -> None
         old = (recorded or {}).get(part, {})
         if part == SETTINGS and recorded is not None:
             old = BEFORE_IT_WAS_A_SETTING | old
+            old |= {name: read(old[name]) for name, read in READ_BY.items() if name in old}
         for name in new:
             if name in old and old[name] != new[name]:
                 difference = _difference(part, name, old=old[name], new=new[name])

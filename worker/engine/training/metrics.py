@@ -81,6 +81,7 @@ def step_metrics(facts: StepFacts, *, diagnosis: Diagnosis | None) -> dict[str, 
 
 def _outcome(facts: StepFacts) -> dict[str, float]:
     verdicts, rewards_B = facts.rollout_batch.all_scored, facts.rollout_batch.scored.rewards_B
+    penalties_B = facts.rollout_batch.penalties_B
     rewards_PG = rewards_B.view(-1, facts.rollouts.num_generations)
     dead_P = dead_groups(rewards_PG)
     right_P = dead_P & (rewards_PG.nanmean(1) > facts.success_above)
@@ -89,6 +90,7 @@ def _outcome(facts: StepFacts) -> dict[str, float]:
     return {
         "reward_mean": _mean(scored_rewards),
         "reward_std": scored_rewards.std().item() if len(scored_rewards) > 1 else math.nan,
+        "overlong_penalty_mean": math.nan if penalties_B is None else _mean(penalties_B),
         "groups_all_right": _mean(right_P),
         "groups_all_wrong": _mean(wrong_P),
         "groups_mixed": _mean(~dead_P),
@@ -125,6 +127,7 @@ def _credit(facts: StepFacts) -> dict[str, float]:
         "loss": facts.update.loss,
         "gradient_norm": facts.update.gradient_norm,
         "learning_rate": facts.learning_rate,
+        "kl": math.nan if facts.update.kl_BT is None else _mean(facts.update.kl_BT[live_BT]),
     }
     teacher_contexts = facts.teacher_contexts
     if teacher_contexts is None:

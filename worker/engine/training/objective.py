@@ -34,6 +34,16 @@ def surrogate(
     )
 
 
+def kl_estimate(logps_BT: Tensor, old_logps_BT: Tensor, reference_logps_BT: Tensor, mask_BT: Tensor) -> Tensor:
+    """Estimate `KL(P_S || P_ref)` at each sampled token, `[B, T]`, never negative, 0 outside the mask.
+
+    `rho (exp(d) - d - 1)` with `d = log P_ref - log P_S`: eq. 4 of GRPO (arXiv 2402.03300), known as k3, times the
+    policy ratio, which makes its gradient that of the divergence (DeepSeek-V3.2, arXiv 2512.02556).
+    """
+    log_ratio_BT = (reference_logps_BT - logps_BT).where(mask_BT, 0.0).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
+    return _ratio(logps_BT, old_logps_BT, mask_BT) * (log_ratio_BT.expm1() - log_ratio_BT)
+
+
 def ratio_clipped(
     logps_BT: Tensor, old_logps_BT: Tensor, advantages_BT: Tensor, mask_BT: Tensor, *, eps_low: float, eps_high: float
 ) -> Tensor:
@@ -54,7 +64,8 @@ def loss_weights(mask_BT: Tensor, *, loss: str, max_completion_tokens: int, dtyp
     """Compute each token's weight in the loss of the whole step, `[B, T]`, 0 outside the mask.
 
     Must be computed once from the masks of all sequences, including those without an advantage, so that the loss does
-    not depend on the division into micro-batches or on which sequences are skipped.
+    not depend on the division into micro-batches or on which sequences are skipped. A sequence whose mask is empty
+    counts too.
     """
     mask = mask_BT.to(dtype)
     if loss == Loss.TOKEN_MEAN:

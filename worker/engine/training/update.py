@@ -6,7 +6,6 @@ float32 without dropout they agree to about 1e-5; in bfloat16 or with dropout `r
 clips bound its effect.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -14,13 +13,14 @@ import torch
 from torch import Tensor
 
 from backend.core.methods import method_named
+from backend.core.settings.choices import TeacherWeights
 from worker.engine.credit import assign_credit
 from worker.engine.distributed import ProcessGroup
-from worker.engine.faults import not_finite
 from worker.engine.methods.base import Credit, CreditInputs, Options, sequence_credit
 from worker.engine.model.policy import LIVE_ADAPTER, Policy
 from worker.engine.rollouts.logprobs import (
     MicroBatch,
+    completion_logps,
     completion_states,
     logps_of_states,
     micro_batch_inputs,
@@ -31,7 +31,9 @@ from worker.engine.rollouts.rollouts import Rollouts
 from worker.engine.seeds import derive
 from worker.engine.settings import Settings
 from worker.engine.teacher.distillation import Distiller, distilled_tokens
-from worker.engine.training.objective import loss_weights, ratio_clipped, surrogate
+from worker.engine.training.objective import kl_estimate, loss_weights, ratio_clipped, surrogate
+from worker.engine.training.optimizer import gradient_norm, reduce_gradients, take_optimizer_step, zero_gradients
+from worker.engine.training.schedule import learning_rate_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,22 +114,10 @@ class Update:
     credit: Credit
     ratio_clipped_BT: Tensor
     """True where `rho` was clipped; False in rows of skipped sequences."""
+    kl_BT: Tensor | None
+    """Estimate of the KL divergence to the base model; None where it is not penalised."""
     num_tokens: int
-    """Tokens of the student's passes, padding included."""
-
-
-def make_optimizer(policy: Policy, *, settings: Settings) -> torch.optim.AdamW:
-    """Return AdamW over the live adapter.
-
-    ValueError when other parameters are trainable: they would not be optimised, checkpointed or exported.
-    """
-    parameters = list(policy.adapter(LIVE_ADAPTER).values())
-    adapter_ids = {id(parameter) for parameter in parameters}
-    named = policy.model.named_parameters()
-    others = [name for name, parameter in named if parameter.requires_grad and id(parameter) not in adapter_ids]
-    if others:
-        raise ValueError(f"the model has trainable parameters besides the adapter: {', '.join(others[:5])}")
-    return torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
+    """Tokens of the passes of student and base model, padding included."""
 
 
 def accumulate_gradients(policy: Policy, batch: TrainBatch, *, settings: Settings) -> Update:
@@ -136,13 +126,15 @@ def accumulate_gradients(policy: Policy, batch: TrainBatch, *, settings: Setting
     The gradient does not depend on the division of the plan's sequences into micro-batches.
     """
     rollouts, step_tensors = batch.rollouts, batch.step_tensors
-    parameters = list(policy.adapter(LIVE_ADAPTER).values())
-    for parameter in parameters:
-        parameter.grad = torch.zeros_like(parameter)
-    dtype = torch.promote_types(parameters[0].dtype, torch.float32)
+    zero_gradients(policy)
+    dtype = torch.promote_types(next(iter(policy.adapter(LIVE_ADAPTER).values())).dtype, torch.float32)
     device, mask_BT = policy.device, rollouts.mask_BT
+    in_loss_B = rollouts.in_loss_B(mask_truncated=settings.mask_truncated)
     loss_weights_BT = loss_weights(
-        mask_BT, loss=settings.loss, max_completion_tokens=settings.max_completion_tokens, dtype=dtype
+        mask_BT & in_loss_B[:, None],
+        loss=settings.loss,
+        max_completion_tokens=settings.max_completion_tokens,
+        dtype=dtype,
     )
     logps_BT = torch.full(mask_BT.shape, torch.nan, dtype=dtype, device=device)
     all_rows = slice(None)
@@ -152,6 +144,7 @@ def accumulate_gradients(policy: Policy, batch: TrainBatch, *, settings: Setting
         credit = replace(credit, advantages_BT=torch.zeros_like(credit.advantages_BT))
     teacher_BT = None if step_tensors.teacher_logps_BT is None else step_tensors.teacher_logps_BT.clone()
     ratio_clipped_BT = torch.zeros_like(mask_BT)
+    kl_BT = torch.zeros_like(logps_BT) if settings.kl_beta > 0 else None
     loss, num_tokens = 0.0, 0
     for micro_batch in batch.plan:
         rows, span = micro_batch.sequences.to(device), slice(0, micro_batch.num_completion_tokens)
@@ -167,16 +160,18 @@ def accumulate_gradients(policy: Policy, batch: TrainBatch, *, settings: Setting
             teacher_BT[rows, span] = result.teacher_logps_bT.to(teacher_BT)
         _write_credit(credit, result.credit, rows=rows, span=span)
         ratio_clipped_BT[rows, span] = result.ratio_clipped_bT
+        if kl_BT is not None and result.kl_bT is not None:
+            kl_BT[rows, span] = result.kl_bT.to(dtype)
     policy.model.eval()
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     return Update(
         loss=loss,
-        gradient_norm=float(torch.nn.utils.get_total_norm(gradients)),
+        gradient_norm=gradient_norm(policy),
         logps_BT=logps_BT,
         teacher_logps_BT=teacher_BT,
         contrast_logps_BT=step_tensors.contrast_logps_BT,
         credit=credit,
         ratio_clipped_BT=ratio_clipped_BT,
+        kl_BT=kl_BT,
         num_tokens=num_tokens,
     )
 
@@ -191,6 +186,7 @@ class _MicroBatchResult:
     teacher_logps_bT: Tensor | None
     credit: Credit
     ratio_clipped_bT: Tensor
+    kl_bT: Tensor | None
     num_tokens: int
 
 
@@ -201,11 +197,16 @@ def _forward_micro_batch(
     rollouts, distiller, options = batch.rollouts, batch.distiller, credit_options(settings, lam=batch.lam)
     rows, span = micro_batch.sequences.to(policy.device), slice(0, micro_batch.num_completion_tokens)
     ids_bT, mask_bT = (part.to(policy.device) for part in micro_batch_inputs(rollouts, micro_batch))
-    # Before the student's pass, because the distiller may switch adapters.
+    contexts = student_contexts(rollouts, micro_batch)
+    # Before the student's pass, because both may switch adapters.
+    reference_bT = None
+    if settings.kl_beta > 0:
+        policy.model.eval()
+        with torch.no_grad(), policy.weights(TeacherWeights.BASE):
+            reference_bT = completion_logps(policy, contexts, ids_bT, mask_bT, temperature=settings.temperature)
     outputs = distiller.teacher_outputs(rollouts, micro_batch) if distiller else None
     if not policy.model.training:
         policy.model.train()
-    contexts = student_contexts(rollouts, micro_batch)
     states_bTH = completion_states(policy, contexts, ids_bT, mask_bT)
     logps_bT = logps_of_states(policy, states_bTH, ids_bT, mask_bT, temperature=settings.temperature)
     inputs = batch.step_tensors.credit_inputs(logps_bT.detach(), mask_bT, rows=rows, span=span)
@@ -225,13 +226,18 @@ def _forward_micro_batch(
     clips = {"eps_low": settings.eps_low, "eps_high": settings.eps_high}
     old_bT = rollouts.sampling_logps_BT[rows, span]
     surrogate_bT = surrogate(logps_bT, old_bT, advantages_bT, mask_bT, **clips, dual_clip=settings.dual_clip)
+    objective_bT, kl_bT, passes = surrogate_bT - penalty_bT, None, 1
+    if reference_bT is not None:
+        kl_bT, passes = kl_estimate(logps_bT, old_bT, reference_bT, mask_bT), 2
+        objective_bT = objective_bT - settings.kl_beta * kl_bT
     return _MicroBatchResult(
-        objective_bT=surrogate_bT - penalty_bT,
+        objective_bT=objective_bT,
         logps_bT=logps_bT.detach(),
         teacher_logps_bT=inputs.teacher_logps_BT,
         credit=credit,
         ratio_clipped_bT=ratio_clipped(logps_bT.detach(), old_bT, advantages_bT, mask_bT, **clips),
-        num_tokens=tokens_run(policy, contexts, mask_bT),
+        kl_bT=None if kl_bT is None else kl_bT.detach(),
+        num_tokens=passes * tokens_run(policy, contexts, mask_bT),
     )
 
 
@@ -254,12 +260,15 @@ def update_policy(
         torch.manual_seed(derive(settings.seed, step=step, purpose=purpose))
         update = accumulate_gradients(policy, batch, settings=settings)
     update = _reduced(update, policy=policy, world=world)
-    norm = torch.tensor(update.gradient_norm)
-    if not (norm.isfinite() and math.isfinite(update.loss)):
-        raise not_finite(f"step {step}: the {'gradient' if math.isfinite(update.loss) else 'loss'}")
-    torch.nn.utils.clip_grads_with_norm_(policy.adapter(LIVE_ADAPTER).values(), settings.max_grad_norm, norm)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+    take_optimizer_step(
+        policy,
+        optimizer,
+        loss=update.loss,
+        norm=update.gradient_norm,
+        learning_rate=learning_rate_at(step, settings=settings),
+        step=step,
+        settings=settings,
+    )
     return update
 
 
@@ -267,12 +276,11 @@ def _reduced(update: Update, *, policy: Policy, world: ProcessGroup) -> Update:
     """Sum gradients, loss and token count over all processes."""
     if world.size == 1:
         return update
-    gradients = [p.grad for p in policy.adapter(LIVE_ADAPTER).values() if p.grad is not None]
-    world.all_reduce(gradients)
+    reduce_gradients(policy, world=world)
     return replace(
         update,
         loss=world.total(update.loss),
-        gradient_norm=float(torch.nn.utils.get_total_norm(gradients)),
+        gradient_norm=gradient_norm(policy),
         num_tokens=int(world.total(update.num_tokens)),
     )
 

@@ -140,6 +140,7 @@ def test_a_job_is_run_again_with_its_own_settings_and_a_change(client: Client, k
                     "preset": "steady",
                     "eps_w": [0.5, 2.0],
                     "batch_size": 2,
+                    "scale_rewards": False,
                     "first_error": False,
                     "temperature": 0.9,
                     "lora": {"r": 4, "target_modules": ["q_proj"]},

@@ -1,5 +1,6 @@
 """Dr. GRPO's options, and the end of a run without signal."""
 
+import statistics
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load
 
+from backend.core.settings.choices import RewardScale
 from tests.worker.engine.tiny import (
     Recorder,
     Verdict,
@@ -29,14 +31,36 @@ from worker.engine.types import Ending
 
 @given(rewards=st.lists(st.floats(-5, 5, width=32), min_size=4, max_size=4))
 def test_without_scaling_the_advantage_is_the_distance_from_the_groups_mean(rewards):
-    found = group_advantages(torch.tensor(rewards, dtype=torch.float64), num_generations=4, scale=False)
+    found = group_advantages(torch.tensor(rewards, dtype=torch.float64), num_generations=4, scale=RewardScale.NONE)
     mean = sum(rewards) / 4
     expected = [0.0] * 4 if len(set(rewards)) == 1 else [reward - mean for reward in rewards]
     torch.testing.assert_close(found, torch.tensor(expected), rtol=1e-6, atol=1e-6)
 
 
+@given(rewards=st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0]) | st.floats(0.0, 5.0), min_size=4, max_size=4))
+def test_scaled_by_the_mean_the_advantage_is_that_of_maxrl(rewards):
+    found = group_advantages(torch.tensor(rewards, dtype=torch.float64), num_generations=4, scale=RewardScale.MEAN)
+    mean = statistics.mean(rewards)
+    expected = [0.0] * 4 if len(set(rewards)) == 1 else [(reward - mean) / (mean + 1e-6) for reward in rewards]
+    torch.testing.assert_close(found, torch.tensor(expected), rtol=1e-5, atol=1e-6)
+
+
+def test_scaled_by_the_mean_one_right_completion_of_many_counts_the_number_of_completions():
+    found = group_advantages(torch.tensor([1.0, *[0.0] * 7]), num_generations=8, scale=RewardScale.MEAN)
+    torch.testing.assert_close(found, torch.tensor([7.0, *[-1.0] * 7]), rtol=1e-5, atol=0)
+
+
+@given(rewards=st.lists(st.integers(-5, 5).map(float), min_size=4, max_size=4))
+def test_scaled_by_the_mean_negative_rewards_turn_no_advantage_around(rewards):
+    values = torch.tensor(rewards, dtype=torch.float64)
+    found = group_advantages(values, num_generations=4, scale=RewardScale.MEAN)
+    unscaled = group_advantages(values, num_generations=4, scale=RewardScale.NONE)
+    assert torch.equal(found.sign(), unscaled.sign())
+    assert found.abs().max() <= 5
+
+
 def test_without_scaling_a_missing_score_is_still_left_out_of_the_mean():
-    found = group_advantages(torch.tensor([1.0, torch.nan, 0.0, 0.5]), num_generations=4, scale=False)
+    found = group_advantages(torch.tensor([1.0, torch.nan, 0.0, 0.5]), num_generations=4, scale=RewardScale.NONE)
     torch.testing.assert_close(found, torch.tensor([0.5, 0.0, -0.5, 0.0]))
 
 

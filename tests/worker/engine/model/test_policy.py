@@ -23,7 +23,7 @@ from worker.engine.faults import Fault, FaultCode
 from worker.engine.model.adapter_files import export_adapter
 from worker.engine.model.policy import LIVE_ADAPTER, SNAPSHOT_ADAPTER
 from worker.engine.model.policy_loading import build_policy, load_policy
-from worker.engine.training.update import make_optimizer
+from worker.engine.training.optimizer import make_optimizer
 
 TARGETS = ["all-linear", ("q_proj", "embed_tokens")]
 IDS = torch.tensor([[3, 50, 60, 70, 4]])

@@ -5,13 +5,14 @@ from dataclasses import replace
 import pytest
 import torch
 
+from backend.core.settings.choices import RewardScale
 from tests.worker.engine.rollouts.test_rollouts import eager_policy
 from tests.worker.engine.tiny import Verdict, rollout_context, tiny_policy, tiny_prompts
 from tests.worker.engine.training.test_update import ragged, rollouts_of
 from worker.engine.measure import Stopwatch
-from worker.engine.methods.advantages import dead_groups
+from worker.engine.methods.advantages import dead_groups, group_advantages
 from worker.engine.rollouts.collect import collect_rollouts
-from worker.engine.rollouts.reward import Scored, VerifierFaults, concat_scored
+from worker.engine.rollouts.reward import Scored, VerifierFaults, concat_scored, overlong_penalties
 from worker.engine.rollouts.rollouts import concat_rollouts
 from worker.engine.seeds import batch_indices
 
@@ -74,6 +75,40 @@ def test_no_prompt_is_tried_twice_within_a_step_and_the_rounds_are_bounded():
     seen.clear()
     collected(nothing_varies, resample_rounds=9)
     assert sorted(row for rows in seen for row in rows) == list(range(1, 10)), "every row once, and then it is over"
+
+
+@pytest.mark.parametrize(("cache", "factor"), [(1, 1.0), (4, 1.0), (7, 0.5), (20, 2.0)])
+def test_the_penalty_of_a_long_completion_is_that_of_dapo_in_trl(cache, factor):
+    from trl.rewards import get_soft_overlong_punishment  # here, since each process imports all test modules
+
+    lengths = torch.arange(1, 21)
+    found = overlong_penalties(lengths, max_completion_tokens=20, buffer=cache, factor=factor)
+    theirs = get_soft_overlong_punishment(20, cache)([[1] * length for length in lengths.tolist()])
+    assert found.tolist() == pytest.approx([-factor * reward for reward in theirs], abs=1e-15)
+    assert (found > 0).sum() == cache
+
+
+def test_advantages_are_those_of_the_scores_minus_the_penalties():
+    changes = {"max_completion_tokens": 60, "overlong_buffer": 50, "overlong_penalty": 0.5}
+    plain = collected(alive({1, 2, 3, 4, 5}), max_completion_tokens=60)
+    batch = collected(alive({1, 2, 3, 4, 5}), **changes)
+    assert plain.penalties_B is None
+    assert batch.penalties_B.any()
+    assert torch.equal(batch.scored.rewards_B, plain.scored.rewards_B), "what the verifier said stays"
+    rewards_B = plain.scored.rewards_B - 0.5 * (batch.rollouts.lengths_B.double() - 10).clamp(min=0) / 50
+    expected = group_advantages(rewards_B, num_generations=4, scale=RewardScale.STD)
+    torch.testing.assert_close(batch.advantages_B, expected)
+
+
+def test_truncated_completions_count_in_the_mean_of_their_group_and_get_no_advantage():
+    rows, tokens = set(range(1, 10)), 60
+    plain = collected(alive(rows), max_completion_tokens=tokens)
+    masked = collected(alive(rows), max_completion_tokens=tokens, mask_truncated=True)
+    truncated_B = plain.rollouts.truncated_B
+    assert truncated_B.any()
+    assert not truncated_B.all()
+    assert not masked.advantages_B[truncated_B].any()
+    assert torch.equal(masked.advantages_B[~truncated_B], plain.advantages_B[~truncated_B])
 
 
 def test_a_kept_group_is_the_one_that_would_have_been_there_without_resampling():

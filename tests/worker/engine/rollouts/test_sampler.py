@@ -16,7 +16,7 @@ from worker.engine.model.policy import LIVE_ADAPTER
 from worker.engine.rollouts.sampling import make_sampler
 from worker.engine.rollouts.transformers_sampler import TransformersSampler
 from worker.engine.rollouts.vllm_sampler import AdapterFiles, as_tensors, largest_rank, require_supported
-from worker.engine.training.update import make_optimizer
+from worker.engine.training.optimizer import make_optimizer
 
 
 def test_the_model_itself_samples_by_default():

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from backend.core.methods import method_named
+from backend.core.settings.choices import RewardScale
 from tests.worker.engine.tiny import Recorder, Verdict, tiny_policy, tiny_settings, tiny_tasks, vowel_share
 from worker.engine.experiment import Experiment
 from worker.engine.loop import run
@@ -65,6 +66,8 @@ SAMPLED = -(2 * numbers(1)).where(MASK, 0.0)
 STUDENT = (SAMPLED + 0.1 * numbers(2)).where(MASK, 0.0).where(LIVE_ROWS, torch.nan)
 DELTAS = (4 * numbers(3) - 2).where(HAS_TEACHER, 0.0)
 WEIGHTS = (2 * numbers(4)).where(HAS_TEACHER, 1.0)
+KL = numbers(5)
+PENALTIES = torch.arange(len(VERDICTS), dtype=torch.float64) / 8
 RATIO_CLIPPED = token_mask(lambda b, t: in_mask(b, t) and b in LIVE and (b + t) % 3 == 0)
 
 
@@ -81,9 +84,9 @@ def facts():
         truncated_B=torch.tensor([length == T for length in LENGTHS]),
         texts=tuple(TEXTS),
     )
-    advantages = group_advantages(rewards, num_generations=G, scale=True)
+    advantages = group_advantages(rewards, num_generations=G, scale=RewardScale.STD)
     resampled = Scored(tuple(RESAMPLED), torch.tensor([0.5, math.nan, 0.5, 0.5], dtype=torch.float64))
-    rollout_batch = RolloutBatch(rollouts, scored, advantages, 1, concat_scored([resampled, scored]), 1234)
+    rollout_batch = RolloutBatch(rollouts, scored, advantages, PENALTIES, 1, concat_scored([resampled, scored]), 1234)
     clipped = torch.zeros(MASK.shape, dtype=torch.int8)
     for position, side in CLIPPED.items():
         clipped[position] = side
@@ -107,6 +110,7 @@ def facts():
             contrast_logps_BT=None,
             credit=Credit(advantages_BT=WEIGHTS, weights_BT=WEIGHTS, deltas_BT=DELTAS, clipped_BT=clipped),
             ratio_clipped_BT=RATIO_CLIPPED,
+            kl_BT=KL,
             num_tokens=56,
         ),
         lam=0.375,
@@ -149,6 +153,7 @@ def test_the_rewards_and_groups_of_a_step(facts):
     assert metrics["groups_all_wrong"] == 1 / 4
     assert metrics["groups_mixed"] == 2 / 4
     assert metrics["groups_resampled"] == 1
+    assert metrics["overlong_penalty_mean"] == (len(VERDICTS) - 1) / 16, "and reward_mean is that of the verifier"
 
 
 def test_groups_are_all_right_or_all_wrong_by_success_above_and_mixed_by_their_scores(facts):
@@ -191,6 +196,7 @@ def test_the_trained_and_the_skipped_sequences_of_a_step(facts):
     assert metrics["loss"] == -0.125
     assert metrics["gradient_norm"] == 3.5
     assert metrics["learning_rate"] == 2e-5
+    assert metrics["kl"] == pytest.approx(KL[MASK & LIVE_ROWS].double().mean().item())
     assert metrics["ratio_clipped"] == pytest.approx(mean(RATIO_CLIPPED, tokens(of=LIVE)))
 
 

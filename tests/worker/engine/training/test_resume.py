@@ -38,7 +38,12 @@ CASES = {
     "sdpo": {"method": "sdpo", "hint": "sibling"},
     "opd": {"method": "opd"},
     "resampling": {"method": "rlsd", "resample_rounds": 2, "num_generations": 2, "lambda_decay_steps": 0},
-    "Dr. GRPO": {"method": "grpo", "scale_rewards": False, "loss": "constant"},
+    "Dr. GRPO": {"method": "grpo", "scale_rewards": "none", "loss": "constant"},
+    "MaxRL": {"method": "grpo", "scale_rewards": "mean"},
+    "schedule": {"method": "grpo", "lr_schedule": "cosine", "warmup_steps": 2},
+    "without truncated": {"method": "rlsd", "mask_truncated": True, "max_completion_tokens": 60},
+    "overlong": {"method": "grpo", "overlong_buffer": 8},
+    "KL": {"method": "rlsd", "kl_beta": 0.1},
     "distributions": {"method": "grpo_opsd", "divergence": "jsd", "divergence_top_k": 50, "teacher": "snapshot"},
     "reasoning": {"method": "rlsd", "reasoning_only": True, "reasoning_end": "a"},
 }

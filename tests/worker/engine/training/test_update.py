@@ -20,7 +20,8 @@ from worker.engine.faults import Fault
 from worker.engine.model.policy import LIVE_ADAPTER
 from worker.engine.rollouts.logprobs import MicroBatch, plan_rollout_batches
 from worker.engine.teacher.signals import Scorer, teacher_logps
-from worker.engine.training.update import TrainBatch, accumulate_gradients, make_optimizer, update_policy
+from worker.engine.training.optimizer import make_optimizer
+from worker.engine.training.update import TrainBatch, accumulate_gradients, update_policy
 
 
 def rollouts_of(policy, *, prompts=4, samples=4, tokens=12, temperature=1.0):
@@ -163,7 +164,7 @@ def test_a_gradient_that_is_not_finite_changes_no_weights():
     assert all(torch.equal(value, before[name]) for name, value in policy.adapter(LIVE_ADAPTER).items())
 
 
-def trl_trainer(policy, tmp_path, *, loss, temperature):
+def trl_trainer(policy, tmp_path, *, loss, temperature, beta=0.0):
     from datasets import Dataset  # here, since each process imports all test modules
     from trl import GRPOConfig, GRPOTrainer
 
@@ -176,7 +177,7 @@ def trl_trainer(policy, tmp_path, *, loss, temperature):
         temperature=temperature,
         epsilon=0.2,
         epsilon_high=0.28,
-        beta=0.0,
+        beta=beta,
         bf16=False,
         gradient_checkpointing=False,
         use_cpu=True,
@@ -240,6 +241,65 @@ def test_at_lambda_zero_loss_gradients_and_clip_share_match_trl(tmp_path, loss, 
     clip_share = (ours.ratio_clipped_BT.sum() / rollouts.mask_BT.sum()).item()
     assert clip_share == pytest.approx(trainer._metrics["train"]["clip_ratio/region_mean"][-1])
     assert (clip_share > 0.05) == off_policy
+
+
+@pytest.mark.parametrize("loss", ["token_mean", "sequence_mean"])
+def test_without_truncated_completions_loss_and_gradients_match_trl(tmp_path, loss):
+    settings = tiny_settings(method="grpo", loss=loss, dual_clip=99.0, mask_truncated=True)
+    policy = tiny_policy(settings, random_adapters=True)
+    rollouts = off_policy_rollouts(ragged(rollouts_of(policy)))
+    rollouts = replace(rollouts, truncated_B=torch.arange(16) % 3 == 0)
+    advantages, ended = advantages_of(rollouts), (~rollouts.truncated_B).nonzero().squeeze(1).tolist()
+    plan = plan_rollout_batches(rollouts, sequences=ended, teacher_contexts=[], micro_batch_tokens=120)
+    ours = accumulate_gradients(
+        policy,
+        TrainBatch(rollouts=rollouts, step_tensors=make_step_tensors(rollouts, advantages), plan=plan, lam=0.0),
+        settings=settings,
+    )
+    found = gradients(policy)
+
+    trainer = trl_trainer(policy, tmp_path, loss=loss, temperature=1.0)
+    trainer.model.train()
+    policy.model.zero_grad()
+    inputs = trl_inputs(rollouts, advantages, pad_id=policy.pad_id)
+    inputs["completion_mask"] *= ~rollouts.truncated_B[:, None]  # as its mask_truncated_completions does
+    theirs = trainer._compute_loss(trainer.model, inputs)
+    theirs.backward()
+    assert ours.loss == pytest.approx(theirs.item(), abs=1e-6)
+    for name, gradient in gradients(policy).items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6)
+    assert max(gradient.abs().max() for gradient in found.values()) > 1e-2
+
+
+@pytest.mark.parametrize(("loss", "temperature"), [("token_mean", 1.0), ("sequence_mean", 0.7)])
+def test_with_a_kl_penalty_loss_gradients_and_kl_match_trl(tmp_path, loss, temperature):
+    settings = tiny_settings(method="grpo", loss=loss, temperature=temperature, dual_clip=99.0, kl_beta=0.5)
+    policy = tiny_policy(settings, random_adapters=True)
+    rollouts = off_policy_rollouts(ragged(rollouts_of(policy, temperature=temperature)))
+    advantages, every = advantages_of(rollouts), list(range(16))
+    advantages[4:8] = 0  # drawn to the base model all the same
+    plan = plan_rollout_batches(rollouts, sequences=every, teacher_contexts=[], micro_batch_tokens=120)
+    ours = accumulate_gradients(
+        policy,
+        TrainBatch(rollouts=rollouts, step_tensors=make_step_tensors(rollouts, advantages), plan=plan, lam=0.0),
+        settings=settings,
+    )
+    found = gradients(policy)
+
+    trainer = trl_trainer(policy, tmp_path, loss=loss, temperature=temperature, beta=0.5)
+    inputs = trl_inputs(rollouts, advantages, pad_id=policy.pad_id)
+    scorer = Scorer(policy, plan, TeacherWeights.BASE, temperature)
+    inputs["ref_per_token_logps"] = teacher_logps(scorer, rollouts, tuple(rollout_contexts(rollouts)))
+    trainer.model.train()
+    policy.model.zero_grad()
+    theirs = trainer._compute_loss(trainer.model, inputs)
+    theirs.backward()
+    assert ours.loss == pytest.approx(theirs.item(), abs=1e-6)
+    for name, gradient in gradients(policy).items():
+        torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-6)
+    kl = ours.kl_BT[rollouts.mask_BT].mean().item()
+    assert kl == pytest.approx(trainer._metrics["train"]["kl"][-1], rel=1e-4)
+    assert kl > 1e-3
 
 
 def test_the_dual_clip_zeroes_the_gradient_of_far_likelier_tokens_with_a_negative_advantage():
