@@ -85,6 +85,8 @@ class SettingFacts:
     least: float | None
     most: float | None
     choices: tuple[str, ...]
+    longest: int | None
+    """Most characters of a text."""
     titles: dict[str, str]
     """Readable names of the choices, if there are any."""
 
@@ -99,6 +101,7 @@ def facts_of(schema: Json, name: str) -> SettingFacts:
         least=described.get("minimum", described.get("exclusiveMinimum")),
         most=described.get("maximum", described.get("exclusiveMaximum")),
         choices=tuple(described.get("enum", ())),
+        longest=described.get("maxLength"),
         titles={value: facts["title"] for value, facts in explained.items()},
     )
 
