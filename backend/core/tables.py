@@ -167,7 +167,8 @@ def _values(setting: _Setting) -> str:
         case "yes_no":
             return "yes, no"
         case _:
-            return "text"
+            most = setting.schema.get("maxLength")
+            return "text" if most is None else f"text, up to {most:,} characters"
 
 
 def _range(schema: Mapping[str, Any]) -> str:
@@ -182,7 +183,7 @@ def _number(value: float) -> str:
 
 def _shown(value: Any) -> str:
     """Write a value of a setting."""
-    if value is None:
+    if value is None or value == "":
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -24,8 +24,12 @@ class Notice:
 
 def prompt_notices(settings: RlsdSettings) -> tuple[Notice, ...]:
     """How the prompts differ from the rows."""
-    message = "System messages are put into the user message after them (fold_system)."
-    return (Notice("system_folded", "info", message),) if settings.fold_system else ()
+    told = "The model gets the job's instruction with every question (instruction)."
+    folded = "System messages are put into the user message after them (fold_system)."
+    return (
+        *([Notice("instruction", "info", told)] if settings.instruction else ()),
+        *([Notice("system_folded", "info", folded)] if settings.fold_system else ()),
+    )
 
 
 def grader_notices(spec: Spec) -> tuple[Notice, ...]:

@@ -4,7 +4,7 @@ They are validated like a job; errors name the parameters of their own bodies, w
 level.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -40,9 +40,19 @@ def preflight_request(
     seed: int,
     rows: int,
     samples: int,
+    instructions: Sequence[str] | None,
     models: Mapping[str, str],
 ) -> Json:
-    """Validate a pre-flight and resolve its settings. Raises AppError naming the parameter."""
+    """Validate a pre-flight and resolve its settings. Raises AppError naming the parameter.
+
+    `instructions`: two to compare; the first is that of the settings.
+    """
+    if instructions is not None:
+        if x_rlsd.get("instruction"):
+            raise AppError(
+                "instructions and x_rlsd.instruction exclude each other: leave out one of them.", param="instructions"
+            )
+        x_rlsd = {**x_rlsd, "instruction": instructions[0]}
     file, spec, settings, notices = _resolved(
         session,
         project=project,
@@ -53,7 +63,8 @@ def preflight_request(
         models=models,
     )
     request = _request(model, file, spec, settings, seed=seed)
-    return {**request, "rows": rows, "samples": samples, "notices": [asdict(notice) for notice in notices]}
+    second = {} if instructions is None else {"second_instruction": instructions[1].strip()}
+    return {**request, **second, "rows": rows, "samples": samples, "notices": [asdict(notice) for notice in notices]}
 
 
 def preview_request(

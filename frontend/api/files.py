@@ -74,11 +74,18 @@ class Files(Wire):
         return self.get_bytes(f"/v1/files/{file_id}/images/{sha256}")
 
     def count_tokens(
-        self, file_id: str, *, model: str, max_prompt_tokens: int, max_completion_tokens: int, fold_system: bool = False
+        self,
+        file_id: str,
+        *,
+        model: str,
+        max_prompt_tokens: int,
+        max_completion_tokens: int,
+        fold_system: bool = False,
+        instruction: str = "",
     ) -> CheckObject:
         """Start counting the tokens of a file's rows; the report contains the result once the check is done."""
         limits = {"max_prompt_tokens": max_prompt_tokens, "max_completion_tokens": max_completion_tokens}
-        body = {"model": model, **limits, "fold_system": fold_system}
+        body = {"model": model, **limits, "fold_system": fold_system, "instruction": instruction}
         return cast("CheckObject", self.call("POST", f"/v1/files/{file_id}/tokens", json=body))
 
     def file_rows(

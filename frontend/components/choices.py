@@ -24,6 +24,9 @@ class Chosen:
 
     dataset: FileObject
     grader: Json
+    """As the request names it: a saved verifier by its id."""
+    spec: Json
+    """The grader in full."""
     model: str | None
 
 
@@ -40,7 +43,7 @@ def show(
     with data_column.container(border=True, height="stretch"):
         dataset = _dataset(files, zone)
     with verifier_column.container(border=True, height="stretch"):
-        grader = _verifier(verifiers, source)
+        grader, spec = _verifier(verifiers, source)
     with model_column.container(border=True, height="stretch"):
         model = st.selectbox(
             "Base model",
@@ -57,7 +60,7 @@ def show(
                 f"language model instead: enter its name above, for example `{ANY_MODEL}`.",
                 icon=":material/help:",
             )
-    return Chosen(dataset, grader, model)
+    return Chosen(dataset, grader, spec, model)
 
 
 def _dataset(files: Sequence[FileObject], zone: ZoneInfo) -> FileObject:
@@ -78,7 +81,8 @@ def _dataset(files: Sequence[FileObject], zone: ZoneInfo) -> FileObject:
     return file
 
 
-def _verifier(verifiers: Sequence[VerifierObject], source: JobObject | None) -> Json:
+def _verifier(verifiers: Sequence[VerifierObject], source: JobObject | None) -> tuple[Json, Json]:
+    """Return the chosen verifier as the request names it, and in full."""
     by_id = {verifier["id"]: verifier for verifier in verifiers}
     names = {verifier["id"]: verifier["name"] for verifier in verifiers}
     if source is not None and verifier_of(source) not in by_id:
@@ -94,10 +98,10 @@ def _verifier(verifiers: Sequence[VerifierObject], source: JobObject | None) -> 
         assert source is not None
         st.caption("The verifier of that job, which is not saved separately.")
         grader: Json = source["method"]["reinforcement"]["grader"]
-        return grader
+        return grader, grader
     spec = by_id[chosen]
     st.caption(f"{KINDS.get(spec['grader']['type'], spec['grader']['type'])}, version {spec['version']}")
-    return {"type": "saved", "id": chosen, "version": spec["version"]}
+    return {"type": "saved", "id": chosen, "version": spec["version"]}, spec["grader"]
 
 
 def verifier_of(job: JobObject) -> str | None:

@@ -8,6 +8,8 @@ from typing import Any
 from frontend.api.types import FileRow, Json
 
 NO_TOOLS = "Models are asked without tools here: choose rows that have neither tools nor calls of them."
+SEPARATOR = "\n\n"
+"""After an instruction before a question's own system message, as in training."""
 SIGNATURES = {b"\x89PNG": "png", b"\xff\xd8\xff": "jpeg", b"GIF8": "gif", b"RIFF": "webp", b"BM": "bmp"}
 
 
@@ -19,10 +21,9 @@ class Question:
     item: Json
     answer: str | None
 
-    @property
-    def prompt(self) -> Json:
-        """The part of a chat request's body that asks it."""
-        return {"messages": self.messages}
+    def prompt(self, *, instruction: str) -> Json:
+        """Return the part of a chat request's body that asks it, under the instruction of a trained model's job."""
+        return {"messages": instructed(self.messages, instruction=instruction)}
 
 
 def data_url(image: bytes) -> str:
@@ -37,6 +38,19 @@ def own(text: str, *, system: str, answer: str | None, images: Sequence[bytes]) 
     messages.append({"role": "user", "content": parts if images else text})
     item = {"question": text} | ({"answer": answer} if answer else {})
     return Question(messages, item, answer)
+
+
+def instructed(messages: Sequence[Json], *, instruction: str) -> list[Json]:
+    """Put the instruction of a trained model's job before the messages, as in training."""
+    if not instruction:
+        return list(messages)
+    if messages and messages[0]["role"] in ("system", "developer"):
+        first, *others = messages
+        own = first["content"]
+        told = instruction + SEPARATOR
+        content = told + own if isinstance(own, str) else [{"type": "text", "text": told}, *own]
+        return [{**first, "content": content}, *others]
+    return [{"role": "system", "content": instruction}, *messages]
 
 
 def uses_tools(row: FileRow) -> bool:

@@ -15,6 +15,7 @@ from frontend.components.choices import distinct_labels
 from frontend.session import drafts
 from frontend.widgets import problems
 from frontend.words import units
+from frontend.words.models import instruction_of
 from frontend.words.rollouts import success_above
 
 DRAW_S = 0.1
@@ -52,6 +53,7 @@ def panel(client: Client, models: Mapping[str, str], *, job: JobObject | None, k
     drafts.restore(key)
     can_ask = _has_server(client)
     question = question_form.show(client, dataset=None if job is None else job["training_file"])
+    instruction = _instruction(job)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         grader = _verifier(client, job)
         temperature, most = _sampling(job)
@@ -66,7 +68,8 @@ def panel(client: Client, models: Mapping[str, str], *, job: JobObject | None, k
             assert question is not None
             if key in st.session_state:
                 st.session_state[key].streams.stop()
-            body: Json = {**question.prompt, "temperature": temperature, "max_tokens": most}
+            prompt = question.prompt(instruction=instruction)
+            body: Json = {**prompt, "temperature": temperature, "max_tokens": most}
             if job is not None:  # the base model is asked, and its answers are read, like the job's model
                 settings = job["method"]["reinforcement"]["x_rlsd"]
                 body |= {name: settings.get(name) for name in ("skip_special_tokens", "fold_system")}
@@ -95,6 +98,22 @@ def _has_server(client: Client) -> bool:
     st.warning(NO_SERVER, title="No model can answer now", icon=":material/cloud_off:")
     st.button("Check again", icon=":material/refresh:", key="look_for_servers")
     return False
+
+
+def _instruction(job: JobObject | None) -> str:
+    """Show the instruction that the job's model was trained with, if there is one; return it as edited."""
+    usual = "" if job is None else instruction_of(job)
+    if job is None or not usual:
+        return ""
+    key = f"ask_instruction_{job['id']}"
+    st.session_state.setdefault(key, usual)
+    return st.text_area(
+        "Instruction to the models",
+        height=70,
+        key=key,
+        help="The trained model got it with every question. All models here get it too, as the system message or at "
+        "the beginning of the question's own.",
+    ).strip()
 
 
 def _verifier(client: Client, job: JobObject | None) -> Json | None:

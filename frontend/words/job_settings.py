@@ -52,9 +52,9 @@ def sections_of(text: str) -> dict[str, tuple[Setting, ...]]:
 
 
 SECTIONS = sections_of((Path(__file__).parent / "job_settings.json").read_text())
-MAIN, ADAPTER = SECTIONS.pop("Training"), SECTIONS.pop("Adapter (LoRA)")
+ASKING, MAIN, ADAPTER = (SECTIONS.pop(title) for title in ("Instruction", "Training", "Adapter (LoRA)"))
 """The sections that have places of their own in the form; `SECTIONS` has the others, which are folded."""
-OFFERED = {setting.name: setting for section in (MAIN, *SECTIONS.values()) for setting in section}
+OFFERED = {setting.name: setting for section in (ASKING, MAIN, *SECTIONS.values()) for setting in section}
 PRESETS = {
     "paper": (
         "As published",
@@ -85,6 +85,8 @@ class SettingFacts:
     least: float | None
     most: float | None
     choices: tuple[str, ...]
+    longest: int | None
+    """Most characters of a text."""
     titles: dict[str, str]
     """Readable names of the choices, if there are any."""
 
@@ -99,6 +101,7 @@ def facts_of(schema: Json, name: str) -> SettingFacts:
         least=described.get("minimum", described.get("exclusiveMinimum")),
         most=described.get("maximum", described.get("exclusiveMaximum")),
         choices=tuple(described.get("enum", ())),
+        longest=described.get("maxLength"),
         titles={value: facts["title"] for value, facts in explained.items()},
     )
 

@@ -1,6 +1,6 @@
-"""Short names of models, from the API's names (`ft:BASE:OWNER:SUFFIX:ID`). Pure."""
+"""Short names of models, from the API's names (`ft:BASE:OWNER:SUFFIX:ID`), and how they are asked. Pure."""
 
-from frontend.api.types import ModelObject
+from frontend.api.types import JobObject, Json, ModelObject
 
 TRAINED = "trained"
 PARTS = 5
@@ -20,3 +20,9 @@ def title_of(name: str) -> str:
     base = rest.rsplit(":", 1)[0].rsplit("/", 1)[-1]
     step = f", {checkpoint.replace('-', ' ')}" if checkpoint else ""
     return (suffix or f"{base} · {job[-6:]}") + step
+
+
+def instruction_of(job: JobObject) -> str:
+    """Return what a job tells its model with every question; empty if it tells nothing."""
+    settings: Json = job["method"]["reinforcement"]["x_rlsd"]
+    return str(settings.get("instruction", ""))

@@ -73,6 +73,24 @@ def test_the_starter_is_ready_to_be_trained_and_its_hint_helps(api: Api, sample_
     assert all(row["question"].startswith("Start at") for row in report["per_row"])
 
 
+def test_two_instructions_are_compared_on_the_same_rows(api: Api, sample_worker: int, starter_rows: str) -> None:
+    source = "def reward(prompts, completions, **kwargs):\n    return [float('e' in text) for text in completions]\n"
+    vowels = {"type": "python", "name": "vowels", "source": source}
+    compared = body(starter_rows, rows=6, samples=4, grader=vowels, instructions=["", "Use no vowels. " * 3])
+    check = finished(api, answered(api.http.post(PREFLIGHT, json=compared)))
+    report = check["result"]
+    found = report["instructions"]
+    assert found["rows"] == 6
+    assert found["solve_rates"][0] == pytest.approx(report["solve_rate"]["mean"])
+    first, second = found["solve_rates"]
+    assert found["difference"]["mean"] == pytest.approx(second - first)
+    assert found["difference"]["low"] <= second - first <= found["difference"]["high"]
+    [said] = [each for each in report["findings"] if each["code"] == "instructions_compared"]
+    assert f"{second:.0%} with the second" in said["message"]
+    both = compared | {"x_rlsd": {**SETTINGS, "instruction": "Be brief."}}
+    assert refused(api.http.post(PREFLIGHT, json=both), status=400)["param"] == "instructions"
+
+
 def test_a_killed_pre_flight_reports_it(api: Api, sample_worker: int, starter_rows: str) -> None:
     queued_check = answered(api.http.post(PREFLIGHT, json=body(starter_rows, rows=40, samples=64)))
     worker = psutil.Process(sample_worker)

@@ -76,6 +76,27 @@ def test_a_job_is_trained_and_leaves_steps_rollouts_evaluations_and_an_adapter(t
     assert codes(job_id)[-1] == "job.succeeded"
 
 
+def test_a_job_is_sampled_under_its_instruction_which_its_card_tells_and_its_verifier_never_sees(
+    train_worker: Path,
+) -> None:
+    told = "Name letters."
+    source = "def reward(prompts, completions, **kwargs):\n    return [float('Name' in str(p)) for p in prompts]\n"
+    verifier = {"type": "python", "name": "sees", "source": source}
+    job_id = new_job(instruction=told, grader=verifier, max_steps=2, max_dead_steps=0)
+    too_long = new_job(instruction="Name letters. " * 20, max_steps=2)
+    job = ended(job_id)
+    assert job.state == JobState.SUCCEEDED, train_worker.read_text()
+    assert job.manifest is not None
+    assert job.manifest["settings"]["instruction"] == told
+    assert f"```text\n{told}\n```" in card(job_id)
+    with transaction() as session:
+        records = session.scalars(select(Rollout.record).where(Rollout.job_id == job_id)).all()
+    assert {record["score"] for record in records} == {0.0}
+    job = ended(too_long)
+    assert job.error is not None
+    assert job.error["code"] == "prompt_too_long"
+
+
 def test_a_job_ends_well_with_the_step_that_uses_its_budget_up(train_worker: Path) -> None:
     job_id = new_job(max_steps=50, budget=2)
     job = ended(job_id)

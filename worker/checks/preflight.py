@@ -20,6 +20,7 @@ from backend.jobs.resolve import X_RLSD
 from backend.verifiers.specs import Spec, parse_spec
 from worker.checks.before_training import CheckStep
 from worker.engine.experiment import Experiment
+from worker.engine.preflight.instructions import compare_instructions
 from worker.engine.preflight.preview import preview
 from worker.engine.preflight.probe import UNBOUNDED, chosen_tasks, probe
 from worker.engine.preflight.report import build_report
@@ -63,11 +64,19 @@ def preflight_step(experiment: Experiment, *, spec: RlsdSettings, progress: Prog
 
 
 def preflight_with_trial_steps(
-    job: PreparedJob, *, rows: int, samples: int, notices: Sequence[Notice], sandbox: Sandbox, progress: Progress
+    job: PreparedJob,
+    *,
+    rows: int,
+    samples: int,
+    notices: Sequence[Notice],
+    sandbox: Sandbox,
+    progress: Progress,
+    others: Sequence[Task] | None,
 ) -> Json:
     """Load the model and run the pre-flight on it, including trial steps. Raises AppError.
 
-    `notices` on how the request was interpreted become the last findings.
+    `notices` on how the request was interpreted become the last findings. `others`: the tasks under a second
+    instruction to compare.
     """
     settings = engine_settings(job.spec, seed=job.seed)
     with api_errors():
@@ -76,6 +85,11 @@ def preflight_with_trial_steps(
         reward = sandboxed_reward(sandbox, job.grader)
         experiment = Experiment(settings=settings, policy=policy, tasks=job.tasks, held_out=(), reward=reward)
         found = probe(experiment, rows=rows, samples=samples, progress=progress)
+        compared = None
+        if others is not None:
+            compared = compare_instructions(
+                experiment, found, others=others, rows=rows, samples=samples, progress=progress
+            )
         trial_steps = None
         if found.plain is not None and not found.lengths.too_long:
             # Among few rows there may be no placebo.
@@ -85,16 +99,26 @@ def preflight_with_trial_steps(
         findings, figures = build_report(
             found, settings=settings, samples=samples, tasks=len(job.tasks), trial_steps=trial_steps
         )
+        if compared is not None:
+            findings.append(compared[0])
+            figures["instructions"] = compared[1]
         said = [*findings, *(notice.as_finding() for notice in notices)]
         return verdict(said, good=findings[0].message, details=figures)
 
 
 def run_preflight(request: Json, progress: Progress, *, sandbox: Sandbox) -> Json:
-    """Run the check `preflight`: `{model, training_file, grader, settings, seed, rows, samples, notices}` -> report."""
+    """Run the check `preflight`: `{model, training_file, grader, settings, seed, rows, samples, notices}` -> report.
+
+    With `second_instruction`, the report compares it with that of the settings.
+    """
     spec, verifier = RlsdSettings.model_validate(request["settings"]), parse_spec(request["grader"])
     seed = request["seed"]
     with api_errors():
         tasks = _stored_tasks(request["training_file"], spec=spec, verifier=verifier, seed=seed)
+        others = None
+        if "second_instruction" in request:
+            second = spec.model_copy(update={"instruction": request["second_instruction"]})
+            others = _stored_tasks(request["training_file"], spec=second, verifier=verifier, seed=seed)
     return preflight_with_trial_steps(
         PreparedJob(model=request["model"], seed=seed, spec=spec, grader=verifier, tasks=tasks, held_out=[]),
         rows=request["rows"],
@@ -102,6 +126,7 @@ def run_preflight(request: Json, progress: Progress, *, sandbox: Sandbox) -> Jso
         notices=[Notice(**fields) for fields in request["notices"]],
         sandbox=sandbox,
         progress=progress,
+        others=others,
     )
 
 

@@ -17,7 +17,7 @@ from backend.db.engine import transaction
 from backend.db.files import DatasetRow, File
 from backend.errors import AppError, not_found
 from backend.settings import settings
-from worker.engine.rollouts.chat_template import ChatTemplateError, folded, render
+from worker.engine.rollouts.chat_template import ChatTemplateError, asked, render
 
 MAX_ROWS = 5000
 CHUNK_ROWS = 200
@@ -25,17 +25,17 @@ LISTED_LINES = 100
 
 
 def token_lengths(request: Json, progress: Progress) -> Json:
-    """Count tokens: `{file_id, model, max_prompt_tokens, max_completion_tokens, fold_system}` -> lengths and rows above
-    the limits.
+    """Count tokens: `{file_id, model, max_prompt_tokens, max_completion_tokens, fold_system, instruction}` -> lengths
+    and rows above the limits.
     """
     tokenizer = _tokenizer(request["model"])
-    fold = request.get("fold_system", False)
+    asking = {"instruction": request.get("instruction", ""), "fold": request.get("fold_system", False)}
     found = {part: Lengths() for part in ("question", "answer", "solution")}
     max_prompt, max_completion = request.get("max_prompt_tokens"), request.get("max_completion_tokens")
     checked = long_completions = with_images = 0
     lines: list[int] = []
     for rows, total in _rows(request["file_id"]):
-        texts = [[_prompt(tokenizer, row, fold=fold), row.reference.answer, row.reference.solution] for row in rows]
+        texts = [[_prompt(tokenizer, row, **asking), row.reference.answer, row.reference.solution] for row in rows]
         counts = _token_counts(tokenizer, texts)
         for row, (prompt, answer, solution) in zip(rows, counts, strict=True):
             for part, length in zip(found.values(), (prompt, answer, solution), strict=True):
@@ -101,11 +101,11 @@ def _tokenizer(model: str) -> Any:
     return tokenizer
 
 
-def _prompt(tokenizer: Any, row: NormalRow, *, fold: bool) -> str:
+def _prompt(tokenizer: Any, row: NormalRow, *, instruction: str, fold: bool) -> str:
     """Render the row's prompt, without its images."""
     conversation = [{**message, "content": _text(message["content"])} for message in row.messages]
     try:
-        return render(tokenizer, folded(conversation) if fold else conversation, tools=row.tools)
+        return render(tokenizer, asked(conversation, instruction=instruction, fold=fold), tools=row.tools)
     except ChatTemplateError as error:
         raise AppError(f"Line {row.line}: {error}.", code="chat_template_refuses", param=error.param) from error
 

@@ -44,6 +44,7 @@ def preflight(
             notices=prepared.notices,
             sandbox=sandbox,
             progress=lambda done, total, unit: print(f"{done}/{total} {unit}", flush=True),
+            others=None,
         )
     if output is not None:
         output.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n")

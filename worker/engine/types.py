@@ -52,7 +52,7 @@ class Task:
     row: int
     """Number of the row in its file."""
     messages: tuple[Mapping[str, object], ...]
-    """The question, as chat messages."""
+    """The question, as the row's chat messages, which the verifier gets."""
     answer: str | None
     """The final reference answer, where the row has one."""
     solution: str | None
@@ -69,6 +69,13 @@ class Task:
     """The functions that the model may call, as OpenAI's chat completions describe them."""
     images: tuple[bytes, ...] = ()
     """The question's images in order, as encoded files (PNG, JPEG)."""
+    prompt_messages: tuple[Mapping[str, object], ...] | None = None
+    """The messages that the model gets, where they differ: with the job's instruction, or system messages folded."""
+
+    @property
+    def prompt(self) -> tuple[Mapping[str, object], ...]:
+        """The messages that the model gets."""
+        return self.messages if self.prompt_messages is None else self.prompt_messages
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The adapter as a ZIP: PEFT's two files, a model card and the manifest. Equal content gives equal bytes."""
 
 import json
+import re
 import shutil
 import tempfile
 import zipfile
@@ -84,13 +85,26 @@ vllm serve {place} --enable-lora --max-lora-rank {settings["lora"]["r"]} --lora-
 
 
 def how_to_ask(settings: Mapping[str, Any]) -> str:
-    """Say how a system message is to be given where the training did not give it by its role."""
-    if not settings.get("fold_system"):
-        return ""
-    return (
-        "It was trained without the role `system`: begin the user message with the text of the system message and an "
-        "empty line (`fold_system`).\n\n"
+    """Say what the model was told with every question, and how a system message is to be given if not by its role."""
+    told = settings.get("instruction")
+    words = (
+        "It was trained with this instruction in every question (`instruction`): ask it with the same, as the system "
+        f"message or at its beginning.\n\n{_quoted(told)}\n\n"
+        if told
+        else ""
     )
+    if settings.get("fold_system"):
+        words += (
+            "It was trained without the role `system`: begin the user message with the text of the system message and "
+            "an empty line (`fold_system`).\n\n"
+        )
+    return words
+
+
+def _quoted(text: str) -> str:
+    """Return the text as a code block of Markdown, whatever fences it contains."""
+    fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return f"{fence}text\n{text}\n{fence}"
 
 
 def results_section(manifest: Mapping[str, Any]) -> str:

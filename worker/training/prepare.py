@@ -22,7 +22,7 @@ from worker.engine.model.assets import ModelAssets, load_assets, require_chat_te
 from worker.engine.model.policy import Policy
 from worker.engine.model.policy_loading import load_external_teacher, load_policy, load_untrained
 from worker.engine.model.sharding import shard
-from worker.engine.rollouts.chat_template import ChatTemplateError, Message, folded
+from worker.engine.rollouts.chat_template import ChatTemplateError, Message, asked
 from worker.engine.settings import Settings
 from worker.engine.types import Completion, Reward, Score, Task
 from worker.faults import classify
@@ -148,8 +148,7 @@ def tasks_of(
         train, held_out = split_held_out(rows, share=spec.held_out_share, seed=seed, limit=spec.eval_rows)
     else:
         train, held_out = list(rows), choose_rows(validation, training=rows, seed=seed, limit=spec.eval_rows)
-    fold = spec.fold_system
-    return [_task(row, verifier, fold=fold) for row in train], [_task(row, verifier, fold=fold) for row in held_out]
+    return [_task(row, verifier, spec=spec) for row in train], [_task(row, verifier, spec=spec) for row in held_out]
 
 
 def sandboxed_reward(sandbox: Sandbox, verifier: Spec) -> Reward:
@@ -165,10 +164,10 @@ def sandboxed_reward(sandbox: Sandbox, verifier: Spec) -> Reward:
     return reward
 
 
-def _task(row: NormalRow, verifier: Spec | None, *, fold: bool) -> Task:
+def _task(row: NormalRow, verifier: Spec | None, *, spec: RlsdSettings) -> Task:
     return Task(
         row=row.number,
-        messages=tuple(_folded(row) if fold else row.messages),
+        messages=tuple(row.messages),
         answer=row.reference.answer,
         solution=row.reference.solution,
         trajectory=row.reference.trajectory,
@@ -177,11 +176,12 @@ def _task(row: NormalRow, verifier: Spec | None, *, fold: bool) -> Task:
         looked_up=None if verifier is None else grader_hint(verifier, row),
         tools=row.tools,
         images=row.image_bytes,
+        prompt_messages=tuple(_prompt_messages(row, spec=spec)),
     )
 
 
-def _folded(row: NormalRow) -> Sequence[Message]:
+def _prompt_messages(row: NormalRow, *, spec: RlsdSettings) -> Sequence[Message]:
     try:
-        return folded(row.messages)
+        return asked(row.messages, instruction=spec.instruction, fold=spec.fold_system)
     except ChatTemplateError as error:
         raise Fault(FaultCode.CHAT_TEMPLATE_REFUSES, f"row {row.number}: {error}", param=error.param) from error

@@ -11,6 +11,7 @@ from backend.api.http.bodies import RequestBody
 from backend.api.http.dependencies import Database, ObjectId
 from backend.api.http.rights import DatasetsRead, DatasetsWrite
 from backend.checks import request_check
+from backend.core.settings.measuring import MAX_INSTRUCTION
 from backend.datasets.analysis.overlap import overlap
 from backend.datasets.reading.store import OnBadRows, processed_file
 from backend.db.checks import done_checks
@@ -89,8 +90,8 @@ class FileReport(BaseModel):
 
 
 class TokensRequest(RequestBody):
-    """A model's name, limits on prompt and completion length (rows above them are counted), and the job's setting of
-    the same name.
+    """A model's name, limits on prompt and completion length (rows above them are counted), and the job's settings
+    of the same names.
     """
 
     model_config = ConfigDict(strict=True)
@@ -99,6 +100,7 @@ class TokensRequest(RequestBody):
     max_prompt_tokens: Annotated[int | None, Field(ge=1, le=MAX_TOKENS)] = None
     max_completion_tokens: Annotated[int | None, Field(ge=1, le=MAX_TOKENS)] = None
     fold_system: bool = False
+    instruction: Annotated[str, Field(max_length=MAX_INSTRUCTION)] = ""
 
 
 @router.get("/{file_id}/report")

@@ -13,6 +13,7 @@ from backend.api.http.bodies import RequestBody
 from backend.api.http.dependencies import Database, get_or_404
 from backend.api.http.rights import JobsWrite
 from backend.checks import request_check, wait_for_check
+from backend.core.settings.measuring import MAX_INSTRUCTION
 from backend.db.checks import Check
 from backend.db.engine import transaction
 from backend.errors import AppError
@@ -38,6 +39,13 @@ class PreflightRequest(PreflightTrial):
     grader: dict[str, Any] = Field(description='A grader object, or {"type": "saved", "id", "version"?}.')
     rows: int = Field(16, ge=1, le=MAX_ROWS, description="Number of rows, chosen at random with the seed.")
     samples: int = Field(8, ge=1, le=MAX_SAMPLES, description="Completions per row, and as many again with the hint.")
+    instructions: (
+        Annotated[list[Annotated[str, Field(max_length=MAX_INSTRUCTION)]], Field(min_length=2, max_length=2)] | None
+    ) = Field(
+        None,
+        description="Two instructions to compare, in place of `x_rlsd.instruction`: the report is of the first, and "
+        "the same rows are also answered under the second.",
+    )
 
 
 class TeacherPreviewRequest(PreflightTrial):
@@ -62,6 +70,7 @@ def preflight(body: PreflightRequest, caller: JobsWrite, session: Database) -> C
         seed=body.seed,
         rows=body.rows,
         samples=body.samples,
+        instructions=body.instructions,
         models=settings().models,
     )
     return check_object(

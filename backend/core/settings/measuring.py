@@ -2,10 +2,31 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from backend.core.settings.about import About, Strict, When
 from backend.core.settings.choices import BudgetUnit
+
+MAX_INSTRUCTION = 4000
+
+
+class Asking(Strict):
+    """What the model gets with every question."""
+
+    instruction: Annotated[
+        str,
+        StringConstraints(strip_whitespace=True, max_length=MAX_INSTRUCTION),
+        About(
+            "Instruction to the model",
+            why="Rows may bring a system message of their own. One line that says how to mark the answer often lets a "
+            "verifier read answers that it would miss.",
+        ),
+    ] = Field(
+        "",
+        description="What to tell the model with every question: a system message before the row's messages, or at "
+        "the beginning of the row's own system message: in training, in the teacher's prompts, in evaluations and in "
+        "the pre-flight. Verifiers do not get it. The trained model should be asked with it too.",
+    )
 
 
 class Sampling(Strict):

@@ -15,10 +15,11 @@ from backend.core.settings.about import About, Strict, about
 from backend.core.settings.choices import Preset
 from backend.core.settings.credit import Credit, Teacher
 from backend.core.settings.machine import Checking, Machine
-from backend.core.settings.measuring import Measuring, Sampling
+from backend.core.settings.measuring import Asking, Measuring, Sampling
 from backend.core.settings.update import Lora, Training, Update
 
 SECTIONS: Mapping[str, type[Strict]] = {
+    "Instruction": Asking,
     "Training": Training,
     "Teacher": Teacher,
     "Credit assignment": Credit,
@@ -46,7 +47,7 @@ def _describe_methods(schema: dict[str, Any]) -> None:
 
 
 # The fields of the last base come first.
-class RlsdSettings(Machine, Checking, Measuring, Sampling, Update, Credit, Teacher, Training):
+class RlsdSettings(Machine, Checking, Measuring, Sampling, Update, Credit, Teacher, Training, Asking):
     """Every setting of a run. Defaults are the paper's (preset `paper`), except for LoRA's learning rate."""
 
     preset: Annotated[Preset, About("Preset", why="As published: rows need only answers.", may_change=True)] = Field(

@@ -8,7 +8,7 @@ from frontend.api import ApiError, Client
 from frontend.api.jobs import Method
 from frontend.api.types import FileObject, Json
 from frontend.app_pages.compare.request import BUDGETS, USUAL, arms, comparison_body, job_of_arm, lacking
-from frontend.components import choices, estimate, rights, setting_fields
+from frontend.components import choices, estimate, instruction_field, rights, setting_fields
 from frontend.session import state
 from frontend.widgets import problems
 from frontend.words import units
@@ -53,6 +53,7 @@ def show(client: Client) -> None:
     models = [model["id"] for model in client.models() if model["owned_by"] == "base"]
     st.subheader("Data and model", anchor=False)
     chosen = choices.show(files, verifiers, models, source=None, zone=state.zone())
+    instruction = instruction_field.show(chosen.spec, schema=schema, key="cmp_told")
     validation = _held_out(files, chosen.dataset["id"])
     st.subheader("Methods", anchor=False)
     compared = _arms(facts)
@@ -61,6 +62,7 @@ def show(client: Client) -> None:
     st.subheader("Shared settings", anchor=False)
     settings = {
         **USUAL,
+        **instruction,
         **setting_fields.fields(SHARED, schema=schema, key="cmp", columns=3, planned=USUAL),
     }
     unit, limit = _budget()

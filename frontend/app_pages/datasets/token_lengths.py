@@ -37,13 +37,22 @@ def panel(client: Client, file: FileObject, report: FileReport) -> None:
             key="tokens_go",
             disabled=check_progress.busy(key) or not model,
         )
+    instruction = st.text_input(
+        "Instruction to the model (optional)", key="tokens_instruction", help="The job's instruction, counted as well."
+    ).strip()
 
     def start() -> CheckObject:
         return client.count_tokens(
-            file["id"], model=model, max_prompt_tokens=most, max_completion_tokens=most_written, fold_system=fold
+            file["id"],
+            model=model,
+            max_prompt_tokens=most,
+            max_completion_tokens=most_written,
+            fold_system=fold,
+            instruction=instruction,
         )
 
     of = {"model": model, "max_prompt_tokens": most, "max_completion_tokens": most_written, "fold_system": fold}
+    of |= {"instruction": instruction}
     if go:
         check_progress.start(key, start, refused="The tokens were not counted")
     check_progress.result(

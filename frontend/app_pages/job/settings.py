@@ -10,7 +10,7 @@ from frontend.api import Client
 from frontend.api.types import Json
 from frontend.components.job_feed import JobFeed
 from frontend.words import job_settings, verifiers
-from frontend.words.job_settings import ADAPTER, MAIN, PRESETS, SECTIONS, Setting, facts_of, inlined
+from frontend.words.job_settings import ADAPTER, ASKING, MAIN, PRESETS, SECTIONS, Setting, facts_of, inlined
 
 SCHEMAS = "job_told_schemas"
 
@@ -40,7 +40,7 @@ def panel(feed: JobFeed, client: Client) -> None:
     preset = f", preset {PRESETS[chosen['preset']][0]}" if chosen.get("preset") in PRESETS else ""
     verifier_name = verifiers.of_job(job)
     st.caption(f"Base model {job['model']}{preset}; verifier: {verifier_name}; seed {job['seed']}; job {job['id']}.")
-    for title, section in (("Training", MAIN), *SECTIONS.items()):
+    for title, section in (("Instruction", ASKING), ("Training", MAIN), *SECTIONS.items()):
         shown = [
             setting
             for setting in job_settings.settings_for(section, method=facts, schema=schema)
@@ -86,7 +86,7 @@ def _table(title: str, settings: Sequence[Setting], values: Json, *, chosen: Jso
 
 
 def in_words(setting: Setting, value: Any, *, schema: Json) -> str:
-    if value is None:
+    if value is None or value == "":
         return "none"
     if setting.kind == "yes_no":
         return "yes" if value else "no"

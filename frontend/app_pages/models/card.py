@@ -43,6 +43,8 @@ def facts(job: JobObject, manifest: Json) -> None:
         "Trained tokens": f"{job['trained_tokens'] or 0:,}",
         "Seed": str(manifest["job"]["seed"]),
     }
+    if settings.get("instruction"):
+        values["Instruction"] = settings["instruction"]
     st.write(
         "An adapter is a small set of weights on top of a base model, which does not change. "
         "Use both together, or export a merged model under Downloads."
@@ -63,7 +65,7 @@ def how_to_use(name: str, manifest: Json) -> None:
             icon=":material/folder:",
         )
     st.markdown("**From this server, with the official OpenAI client**")
-    st.code(use_code.openai(name, api_url=public_api_url()), language="python", wrap_lines=True)
+    st.code(use_code.openai(name, api_url=public_api_url(), manifest=manifest), language="python", wrap_lines=True)
     st.markdown("**In Python, with transformers and PEFT**")
     st.code(use_code.peft(manifest), language="python", wrap_lines=True)
     st.markdown("**On your own server, with vLLM**")

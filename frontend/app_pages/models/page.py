@@ -111,7 +111,7 @@ def base_page(client: Client, model: ModelObject, *, zone: ZoneInfo) -> None:
     else:
         st.caption("Nothing yet.")
     st.subheader("Use it from a program", anchor=False)
-    st.code(use_code.openai(name, api_url=public_api_url()), language="python", wrap_lines=True)
+    st.code(use_code.openai(name, api_url=public_api_url(), manifest=None), language="python", wrap_lines=True)
 
 
 def trained_page(client: Client, model: ModelObject, *, zone: ZoneInfo) -> None:

@@ -12,7 +12,7 @@ from frontend.api.jobs import Method
 from frontend.api.types import FileReport, JobObject, Json
 from frontend.app_pages.new_job import method as job_method
 from frontend.app_pages.new_job import prefill, preflight
-from frontend.components import choices, estimate, rights
+from frontend.components import choices, estimate, instruction_field, rights
 from frontend.components.job_table import title_of
 from frontend.session import drafts, state
 from frontend.widgets import problems
@@ -104,6 +104,7 @@ def form(client: Client, source: JobObject | None, *, zone: ZoneInfo) -> None:
         st.caption(f"Filled in with the settings of **{title_of(source)}**. Change what you like.")
     models = [model["id"] for model in client.models() if model["owned_by"] == "base"]
     chosen = choices.show(files, verifiers, models, source=source, zone=zone)
+    instruction = instruction_field.show(chosen.spec, schema=schema, key="told")
     dataset = chosen.dataset
     report = client.file_report(dataset["id"])
     job_method.preset_by_data(dataset["id"], report)
@@ -115,7 +116,7 @@ def form(client: Client, source: JobObject | None, *, zone: ZoneInfo) -> None:
     more, validation, seed = job_method.more(
         files, dataset["id"], schemas, method=facts, planned=plan.values, compared=compared
     )
-    settings = prefill.merged({**plan.values, **main, **more}, without_field)
+    settings = prefill.merged({**plan.values, **instruction, **main, **more}, without_field)
     st.caption(job_method.in_words(settings, schema, method=method, preset=preset))
     name = st.text_input(
         "Name (optional)",

@@ -3,7 +3,7 @@
 from typing import Any
 
 from frontend.api.types import JobObject, Json
-from frontend.words.job_settings import ADAPTER, MAIN, OFFERED, SECTIONS, Setting
+from frontend.words.job_settings import ADAPTER, ASKING, MAIN, OFFERED, SECTIONS, Setting
 
 FROM_HYPERPARAMETERS = ("max_steps", "batch_size", "learning_rate", "eval_interval", "eval_samples")
 """Settings that a program may have sent in OpenAI's `hyperparameters` instead."""
@@ -22,10 +22,11 @@ def requested_settings(job: JobObject, *, defaults: Json) -> Json:
 
 
 def widget_states(requested: Json) -> dict[str, Any]:
-    """Return the states of the settings' fields: `main_…`, `set_…`, `set_lora_…`."""
+    """Return the states of the settings' fields: `told_…`, `main_…`, `set_…`, `set_lora_…`."""
     found: dict[str, Any] = {}
     sections = [setting for section in SECTIONS.values() for setting in section]
     for prefix, settings, given in (
+        ("told", ASKING, requested),
         ("main", MAIN, requested),
         ("set", sections, requested),
         ("set_lora", ADAPTER, requested.get("lora", {})),

@@ -56,10 +56,17 @@ def _preflight(client: Client, trial: Json, *, ready: bool) -> None:
         "The base model answers some rows, with and without the hint, and the verifier scores the answers. The report "
         "shows whether there is a signal to learn from, whether the hint helps, and how long training will take."
     )
+    second = st.text_area(
+        "Second instruction to compare (optional)",
+        height=70,
+        key="preflight_second",
+        help="The same rows are answered under the form's instruction and under this one. The report has the solve "
+        "rate with each and the difference.",
+    ).strip()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         rows = st.number_input("Rows", 1, MOST_ROWS, ROWS, key="preflight_rows", width=120)
         samples = st.number_input("Completions per row", 1, MOST_SAMPLES, SAMPLES, key="preflight_samples", width=160)
-        body = trial | {"rows": int(rows), "samples": int(samples)}
+        body = compared(trial, second=second) | {"rows": int(rows), "samples": int(samples)}
         go = rights.button(
             client,
             "Run pre-flight",
@@ -79,6 +86,15 @@ def _preflight(client: Client, trial: Json, *, ready: bool) -> None:
     )
     if report:
         preflight_report.show(report, key="preflight")
+
+
+def compared(trial: Json, *, second: str) -> Json:
+    """Return the trial's body, with its instruction and a second one to compare if there is one."""
+    if not second:
+        return trial
+    settings = dict(trial["x_rlsd"])
+    first = settings.pop("instruction", "")
+    return trial | {"x_rlsd": settings, "instructions": [first, second]}
 
 
 def _preview(client: Client, trial: Json, *, num_rows: int, ready: bool) -> None:

@@ -109,7 +109,7 @@ def _answered(client: Client, kept: ScoredRows, *, model: str, count: int, token
     columns = []
     for place, row in enumerate(kept.rows):
         question = questions.of_row(row, image=images.loader(client, kept.of[0]))
-        texts = client.sample_answers(model, question.prompt, count=count, max_tokens=tokens)
+        texts = client.sample_answers(model, question.prompt(instruction=""), count=count, max_tokens=tokens)
         columns.append((kept.columns[place][0], *(Column(f"{model} answers", text) for text in texts)))
         progress.progress(
             units.share(place + 1, len(kept.rows)), text=f"{place + 1} of {units.count(len(kept.rows), 'row')}"

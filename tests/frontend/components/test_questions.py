@@ -10,6 +10,7 @@ from frontend.api import Client
 from frontend.api.types import FileRow
 from frontend.components import questions
 from tests.frontend.test_pages import opened, uploaded
+from worker.engine.rollouts.chat_template import instructed
 
 TOOL = {"type": "function", "function": {"name": "balance"}}
 MESSAGES: list[dict[str, Any]] = [
@@ -42,6 +43,14 @@ def test_rows_with_tools_calls_or_their_answers_are_told(
     tools: list[dict[str, Any]], messages: list[dict[str, Any]], uses: bool
 ) -> None:
     assert questions.uses_tools(row(tools=tools, messages=messages)) is uses
+
+
+@pytest.mark.parametrize("role", ["system", "developer", "user"])
+@pytest.mark.parametrize("content", ["Be brief.", [{"type": "text", "text": "Be brief."}]])
+@pytest.mark.parametrize("instruction", ["", "Add."])
+def test_an_instruction_is_where_it_was_in_training(role: str, content: Any, instruction: str) -> None:
+    messages = [{"role": role, "content": content}, MESSAGES[0]]
+    assert questions.instructed(messages, instruction=instruction) == instructed(messages, instruction=instruction)
 
 
 def test_a_row_with_tools_is_not_asked_and_the_page_says_so(

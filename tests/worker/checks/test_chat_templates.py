@@ -92,6 +92,23 @@ def test_a_folded_system_message_is_in_both_prompts_and_the_preview_says_so() ->
 
 
 @pytest.mark.usefixtures("models")
+def test_an_instruction_is_in_both_prompts_and_counted_and_the_preview_says_so() -> None:
+    plain = {"question": "Why?", "answer": "so"}
+    shown = preview("starter", plain, instruction="  Think first. ")
+    (teacher,) = shown["teachers"]
+    for text in (shown["student"]["text"], teacher["text"]):
+        assert "system\nThink first.<|im_end|>" in text
+    assert "user\nWhy?\n\nReference:\nso<|im_end|>" in teacher["text"]
+    assert "(instruction)" in shown["note"]
+    assert "(instruction)" not in preview("starter", plain)["note"]
+    assert count("starter", plain, instruction="Think first.")["question"]["max"] == shown["student"]["tokens"]
+    folded = preview("gemma", SYSTEM_ROW, instruction="Think first.", fold_system=True)["student"]["text"]
+    assert "user\nThink first.\n\nBe brief.\n\nWhy?<|im_end|>" in folded
+    with pytest.raises(AppError, match="set fold_system"):
+        preview("gemma", plain, instruction="Think first.")
+
+
+@pytest.mark.usefixtures("models")
 def test_tools_calls_and_answers_are_in_the_preview_and_counted() -> None:
     shown = preview("hermes", TOOL_ROW)
     (teacher,) = shown["teachers"]

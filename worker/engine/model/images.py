@@ -26,14 +26,14 @@ Message = dict[str, Any]
 
 
 def messages_and_images(task: Task) -> tuple[list[Message], tuple[bytes, ...]]:
-    """Return the task's messages in one form, and the encoded images of their image parts, in order.
+    """Return the messages of the task's prompt in one form, and the encoded images of their image parts, in order.
 
     Without placeholders, the task's images come before the text of the first user message. Other keys, such as
     `tool_calls`, are kept. ValueError naming the row where a message is malformed.
     """
     row_images, images = iter(task.images), list[bytes]()
     messages: list[Message] = []
-    for message in task.messages:
+    for message in task.prompt:
         role = message.get("role")
         if not isinstance(role, str):
             raise ValueError(f"row {task.row}: a message has no role")

@@ -1,7 +1,7 @@
 """The report of a pre-flight check: a probe's findings, and its figures as JSON without NaN."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -213,7 +213,7 @@ def _per_row(found: Probe, plain: ProbeCompletions, *, settings: Settings) -> li
     return [
         {
             "row": prompt.task.row,
-            "question": _question(prompt.task)[:SHOWN_CHARACTERS],
+            "question": question(prompt.task)[:SHOWN_CHARACTERS],
             "solve_rate": rates[index],
             "hinted_solve_rate": hinted.get(prompt.task.row),
             "reward": _mean(plain.scores_of(index)),
@@ -237,9 +237,10 @@ def _mean(scores: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def _question(task: Task) -> str:
-    """Return the text of the last user message."""
-    contents = [message["content"] for message in messages_and_images(task)[0] if message["role"] == "user"]
+def question(task: Task) -> str:
+    """Return the text of the row's last user message."""
+    messages, _images = messages_and_images(replace(task, prompt_messages=None))
+    contents = [message["content"] for message in messages if message["role"] == "user"]
     if not contents:
         return ""
     content = contents[-1]

@@ -18,7 +18,7 @@ TEMPLATE_ERRORS = (
 """What an expression in a template can raise; `raise_exception` raises a TemplateError."""
 MAX_REASON = 300
 SEPARATOR = "\n\n"
-"""Between a system message and the user message that it is folded into."""
+"""After an instruction before a row's own system message, and after a system message that is folded."""
 
 
 class ChatTokenizer(Protocol):
@@ -65,6 +65,22 @@ def render(tokenizer: ChatTokenizer, messages: Sequence[Message], *, tools: Tool
         raise _refusal(tokenizer, messages, tools, error=error) from error
     _require_complete(tokenizer, messages, tools, text=text)
     return text
+
+
+def asked(messages: Sequence[Message], *, instruction: str, fold: bool) -> list[Message]:
+    """Return the messages that the model gets for those of a row. ChatTemplateError if they cannot be folded."""
+    told = instructed(messages, instruction=instruction)
+    return folded(told) if fold else told
+
+
+def instructed(messages: Sequence[Message], *, instruction: str) -> list[Message]:
+    """Put the instruction before the messages, as the beginning of the system message that is first, or as one."""
+    if not instruction:
+        return list(messages)
+    if messages and _is_system(messages[0]):
+        first, *others = messages
+        return [{**first, "content": _after(instruction + SEPARATOR, first["content"])}, *others]
+    return [{"role": "system", "content": instruction}, *messages]
 
 
 def folded(messages: Sequence[Message]) -> list[Message]:

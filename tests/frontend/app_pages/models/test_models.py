@@ -109,6 +109,24 @@ def test_without_a_chat_worker_the_playground_explains_how_to_start_one(client: 
     assert app.button(key="playground_go").disabled
 
 
+def test_the_instruction_of_a_trained_model_is_on_its_card_and_sent_with_questions_as_edited(
+    client: Client, key: str, adapter: str
+) -> None:
+    told = "Name the role alone."
+    job_id = str(client.model(adapter)["x_job"])
+    assert not [area for area in opened("playground", key=key).text_area if "Instruction" in area.label]
+    with transaction() as session:
+        job = session.get_one(Job, job_id)
+        job.spec = {**job.spec, "instruction": told}
+        job.manifest = {**(job.manifest or {}), "settings": job.spec}
+    assert told in [text.value for text in opened("models", key=key, model=adapter).text]
+    app = opened("playground", key=key)
+    assert app.text_area(key=f"ask_instruction_{job_id}").value == told
+    app.text_area(key=f"ask_instruction_{job_id}").input("Be brief.").run()
+    assert not app.exception
+    assert app.text_area(key=f"ask_instruction_{job_id}").value == "Be brief."
+
+
 def test_another_model_on_one_side_does_not_change_the_other(client: Client, key: str, adapter: str) -> None:
     app = opened("playground", key=key)
     left, right = app.selectbox[:2]

@@ -71,6 +71,28 @@ def test_careful_runs_the_pre_flight_first_and_own_numbers_win(client: Client, k
     assert (requested["max_steps"], requested["eval_interval"], requested["preflight_rows"]) == (7, 50, 16)
 
 
+def test_a_template_fills_the_instruction_and_the_one_that_fits_the_verifier_is_suggested(
+    client: Client, key: str, rows_file: Path
+) -> None:
+    uploaded(client, rows_file)
+    app = opened("new_job", key=key)
+    assert not any("(suggested)" in title for title in app.selectbox(key="told_template").options)
+    choice = client.create_verifier(name="letters", grader={"type": "choice", "choices": ["A", "B", "C"]})
+    app.run()
+    app.selectbox(key="job_verifier").select(choice["id"]).run()
+    assert app.selectbox(key="told_template").options[0] == "One of the choices (suggested)"
+    app.selectbox(key="told_template").select("choice").run()
+    assert not app.exception
+    text = app.text_area(key="told_instruction").value
+    assert text.endswith("on the last line: A, B, C.")
+    app.text_area(key="told_instruction").input(f"  Be brief. {text} ").run()
+    press(app, "Start training")
+    [job] = client.jobs()["data"]
+    assert client.job(job["id"])["method"]["reinforcement"]["x_rlsd"]["instruction"] == f"Be brief. {text}"
+    again = opened("new_job", key=key, **{"from": job["id"]})
+    assert again.text_area(key="told_instruction").value == f"Be brief. {text}"
+
+
 def test_a_comparison_starts_the_stated_number_of_jobs(client: Client, key: str, rows_file: Path) -> None:
     uploaded(client, rows_file)
     app = opened("new_job", key=key)

@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 from backend import checks
 from backend.settings import settings
 from frontend.api import Client
+from frontend.app_pages.new_job.preflight import compared
 from frontend.app_pages.new_job.preflight_report import histogram_table
 from frontend.components.prompts import counts, marked
 from tests.frontend.api.test_api import GRADER
@@ -39,6 +40,17 @@ def at_new_job(client: Client, key: str, tmp_path: Path) -> AppTest:
     app.segmented_control(key="preset").set_value("steady").run()
     app.number_input(key="main_max_completion_tokens").set_value(64).run()
     return app
+
+
+def test_a_second_instruction_is_compared_with_that_of_the_form() -> None:
+    trial = {"model": "m", "x_rlsd": {"instruction": "Add.", "max_steps": 2}}
+    assert compared(trial, second="") == trial
+    assert compared(trial, second="Sum.") == {
+        "model": "m",
+        "x_rlsd": {"max_steps": 2},
+        "instructions": ["Add.", "Sum."],
+    }
+    assert compared({"x_rlsd": {}}, second="Sum.")["instructions"] == ["", "Sum."]
 
 
 @pytest.mark.slow

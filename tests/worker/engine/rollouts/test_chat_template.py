@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.worker.engine.rollouts.chat_templates import CHAT_ML, GEMMA, HERMES, KNOWN_ROLES, tokenizer_with
 from worker.engine.faults import Fault
-from worker.engine.rollouts.chat_template import ChatTemplateError, folded, render
+from worker.engine.rollouts.chat_template import ChatTemplateError, asked, folded, render
 from worker.engine.rollouts.prompts import LengthLimits, PromptBuilder
 from worker.engine.types import Task
 
@@ -135,6 +135,40 @@ def test_the_teachers_prompt_has_the_tools_too() -> None:
     teacher = tokenizer.decode(prompt_builder.with_hint(task, hint="look it up").ids)
     assert "<tools>" in student
     assert teacher == student.replace("account 7?", "account 7?\n\nReference:\nlook it up")
+
+
+def test_an_instruction_is_the_system_message_or_the_beginning_of_the_rows_own() -> None:
+    assert asked([USER], instruction="Add.", fold=False) == [{"role": "system", "content": "Add."}, USER]
+    for role in ("system", "developer"):
+        own = {"role": role, "content": "Be brief."}
+        assert asked([own, USER], instruction="Add.", fold=False) == [
+            {"role": role, "content": "Add.\n\nBe brief."},
+            USER,
+        ]
+    parts = {"role": "system", "content": [{"type": "text", "text": "Be brief."}]}
+    [told, _user] = asked([parts, USER], instruction="Add.", fold=False)
+    assert told["content"] == [{"type": "text", "text": "Add.\n\n"}, *parts["content"]]
+    assert asked([USER, SYSTEM], instruction="Add.", fold=False)[0] == {"role": "system", "content": "Add."}
+
+
+def test_without_an_instruction_the_messages_are_the_rows() -> None:
+    for messages in ([USER], [SYSTEM, USER]):
+        assert asked(messages, instruction="", fold=False) == messages
+        assert asked(messages, instruction="", fold=True) == folded(messages)
+
+
+def test_a_folded_instruction_begins_the_first_user_message() -> None:
+    for messages in ([USER, ASKS, TELLS, USER], [SYSTEM, USER, ASKS, TELLS, USER]):
+        first, *others = asked(messages, instruction="Add.", fold=True)
+        own = "Be brief.\n\n" if SYSTEM in messages else ""
+        assert first == {"role": "user", "content": f"Add.\n\n{own}{USER['content']}"}
+        assert others == messages[-3:]
+
+
+def test_a_template_without_a_system_role_is_told_an_instruction_by_fold_system() -> None:
+    error = refusal(GEMMA, *asked([USER], instruction="Add.", fold=False))
+    assert (error.param, "set fold_system" in str(error)) == ("fold_system", True)
+    assert "Add.\n\nBalance of account 7?" in rendered(GEMMA, *asked([USER], instruction="Add.", fold=True))
 
 
 def test_a_system_message_of_parts_is_folded_as_text_and_one_with_an_image_refused() -> None:
