@@ -18,6 +18,7 @@ class MethodName(StrEnum):
     SDPO = "sdpo"
     GRPO_OPSD = "grpo_opsd"
     OPD = "opd"
+    GOOD_PREFIX = "good_prefix"
 
 
 class TeacherKind(StrEnum):
@@ -56,6 +57,8 @@ class Part(StrEnum):
     """Contrast with wrong completions."""
     SATURATION = "saturation"
     """Bounds of an added contrast."""
+    PREFIX = "prefix"
+    """Value of what comes before the first error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +79,8 @@ class Method:
     """Whether `lambda` scales the teacher's effect: at 0 it is GRPO and needs no teacher."""
     distils: bool = False
     """Whether it also learns where the advantage is 0, and `divergence` may replace its sampled form."""
+    values_tokens: bool = False
+    """Whether its advantage is a token's value less its group's mean, so that groups that are all wrong teach too."""
     hint: Hint | None = None
     """The only hint that the method allows."""
     contrast: Hint | None = None
@@ -193,6 +198,18 @@ _ALL = (
         rewarded=False,
         distils=True,
         parts=(Part.LARGER, Part.MASK, *_IMITATING),
+    ),
+    Method(
+        name=MethodName.GOOD_PREFIX,
+        title="Good prefix",
+        summary="Wrong completions get part of the credit up to the first token that the model itself, given a hint, "
+        "rejects. Questions that are never solved teach too.",
+        source="arXiv 2601.18984",
+        advantage="`u_t - mean(u)` over the group; `u_t` 1 in right completions, in wrong ones `α` before the first "
+        "`δ_t < -1.6`, else 0",
+        teacher=TeacherKind.HINTED,
+        values_tokens=True,
+        parts=(Part.HINT, Part.TEACHER, Part.PREFIX),
     ),
 )
 METHODS: Mapping[MethodName, Method] = {method.name: method for method in _ALL}

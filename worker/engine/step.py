@@ -12,8 +12,12 @@ from torch import Tensor
 from backend.core.methods import Method, TeacherKind
 from backend.core.settings.choices import Divergence, TeacherWeights
 from worker.engine.credit import lambda_at
+from worker.engine.distributed import ProcessGroup
 from worker.engine.experiment import TrainContext
 from worker.engine.measure import Stopwatch
+from worker.engine.methods.advantages import failing_sequences, group_baselines
+from worker.engine.methods.base import Options
+from worker.engine.methods.good_prefix import mean_values
 from worker.engine.observer import StepReport
 from worker.engine.rollouts.collect import RolloutBatch, collect_rollouts
 from worker.engine.rollouts.logprobs import (
@@ -31,7 +35,7 @@ from worker.engine.teacher.distillation import Distiller, divergence_options
 from worker.engine.teacher.reasoning import reasoning_mask
 from worker.engine.teacher.signals import Scorer, batch_contexts, contrast_logps, keep_with_context, teacher_logps
 from worker.engine.training.metrics import StepFacts, rollout_reports, sampled_share, step_costs, step_metrics
-from worker.engine.training.update import StepTensors, TrainBatch, update_policy
+from worker.engine.training.update import StepTensors, TrainBatch, credit_options, update_policy
 
 
 def take_step(context: TrainContext, step: int) -> StepReport:
@@ -47,7 +51,12 @@ def take_step(context: TrainContext, step: int) -> StepReport:
         teacher_contexts = None
         if context.context_builder is not None and context.method.needs_teacher(lam, alpha=settings.alpha):
             teacher_contexts = context.context_builder.build(rollouts, rollout_batch.scored.rewards_B, step=step)
-        live = live_sequences(context.method, rollout_batch.advantages_B, teacher_contexts)
+        failing_B = failing_sequences(
+            rollout_batch.scored.rewards_B,
+            num_generations=rollouts.num_generations,
+            success_above=settings.success_above,
+        )
+        live = live_sequences(context.method, rollout_batch.advantages_B, teacher_contexts, failing_B=failing_B)
         own = live[world.share(len(live))]
         plan = plan_rollout_batches(
             rollouts,
@@ -57,6 +66,9 @@ def take_step(context: TrainContext, step: int) -> StepReport:
             shared=shares_contexts(policy) and shares_contexts(context.teacher),
         )
         step_tensors = _step_tensors(context, rollout_batch, teacher_contexts, plan=plan)
+        if context.method.values_tokens:
+            options = credit_options(settings, lam=lam)
+            step_tensors = _with_baselines(step_tensors, rollouts, own=own, live=live, options=options, world=world)
         distiller = _distiller(context, teacher_contexts)
     with watch.phase("update"):
         batch = TrainBatch(rollouts=rollouts, step_tensors=step_tensors, plan=plan, lam=lam, distiller=distiller)
@@ -81,9 +93,16 @@ def take_step(context: TrainContext, step: int) -> StepReport:
     return _report(context, facts, step=step)
 
 
-def live_sequences(method: Method, advantages_B: Tensor, teacher_contexts: TeacherContexts | None) -> list[int]:
-    """Return the sequences with a training signal; the others need neither a teacher nor a backward pass."""
+def live_sequences(
+    method: Method, advantages_B: Tensor, teacher_contexts: TeacherContexts | None, *, failing_B: Tensor
+) -> list[int]:
+    """Return the sequences with a training signal; the others need neither a teacher nor a backward pass.
+
+    `failing_B` is True for scored sequences of groups with a wrong completion.
+    """
     live_B = advantages_B != 0
+    if teacher_contexts is not None and method.values_tokens:
+        live_B = (live_B | teacher_contexts.teacher_mask_B) & failing_B
     if teacher_contexts is not None and method.distils:
         taught_B = teacher_contexts.teacher_mask_B
         live_B = (live_B | taught_B) if method.rewarded else taught_B
@@ -128,7 +147,30 @@ def _step_tensors(
         contrast_logps_BT=contrast_BT,
         teacher_mask_B=teacher_mask_B.to(device),
         teacher_mask_BT=teacher_mask_BT,
+        rewards_B=rollout_batch.scored.rewards_B.to(device),
+        baselines_B=None,
     )
+
+
+def _with_baselines(
+    step_tensors: StepTensors,
+    rollouts: Rollouts,
+    *,
+    own: Sequence[int],
+    live: Sequence[int],
+    options: Options,
+    world: ProcessGroup,
+) -> StepTensors:
+    """Add the groups' baselines, from the sampler's log-probabilities: before the update, so no pass is added."""
+    rewards_B = step_tensors.rewards_B
+    rows, span = torch.tensor(own, dtype=torch.long, device=rewards_B.device), slice(None)
+    sampled_BT = rollouts.sampling_logps_BT[rows]
+    inputs = step_tensors.credit_inputs(sampled_BT, rollouts.mask_BT[rows], rows=rows, span=span)
+    values_B = (rewards_B > options.success_above).to(sampled_BT.dtype)  # those of skipped sequences
+    values_B[rows] = mean_values(inputs, options)
+    values_B = world.combine_rows(values_B, own=own, all_rows=live)
+    baselines_B = group_baselines(values_B, rewards_B=rewards_B, num_generations=rollouts.num_generations)
+    return replace(step_tensors, baselines_B=baselines_B)
 
 
 def _distiller(context: TrainContext, teacher_contexts: TeacherContexts | None) -> Distiller | None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from backend.core.methods import MethodName
-from worker.engine.methods import cepo, grpo, grpo_opsd, opd, opsd, rlcsd, rlsd, rlsd_template, sdpo
+from worker.engine.methods import cepo, good_prefix, grpo, grpo_opsd, opd, opsd, rlcsd, rlsd, rlsd_template, sdpo
 from worker.engine.methods.base import CreditFunction
 
 METHODS: Mapping[MethodName, CreditFunction] = {
@@ -16,4 +16,5 @@ METHODS: Mapping[MethodName, CreditFunction] = {
     MethodName.SDPO: sdpo.credit,
     MethodName.GRPO_OPSD: grpo_opsd.credit,
     MethodName.OPD: opd.credit,
+    MethodName.GOOD_PREFIX: good_prefix.credit,
 }

@@ -204,20 +204,22 @@ def test_a_teacher_without_a_hint_has_no_control():
         (["grpo", "rlsd", "rlsd_template", "cepo", "rlcsd"], [1, 2]),
         (["opsd", "sdpo", "opd"], [0, 1]),
         (["grpo_opsd"], [0, 1, 2]),
+        (["good_prefix"], [1, 2]),
     ],
 )
 def test_only_sequences_with_a_signal_are_run(methods, expected):
     advantages = torch.tensor([0.0, 1.0, -1.0, 0.0])
+    failing = torch.tensor([False, True, True, True])
     context = Context((1, 2, 3))
     contexts = TeacherContexts(
         teacher_B=(context, context, None, None), contrasts_KB=(), no_hint_B=(False, False, True, True)
     )
     for method in methods:
-        assert live_sequences(METHODS[method], advantages, contexts) == expected
-    covered = {"grpo", "rlsd", "rlsd_template", "cepo", "rlcsd", "opsd", "sdpo", "opd", "grpo_opsd"}
+        assert live_sequences(METHODS[method], advantages, contexts, failing_B=failing) == expected
+    covered = {"good_prefix", "grpo", "rlsd", "rlsd_template", "cepo", "rlcsd", "opsd", "sdpo", "opd", "grpo_opsd"}
     assert covered == METHODS.keys()
 
 
 def test_without_a_teacher_a_sequence_is_run_for_its_reward_alone():
     advantages = torch.tensor([0.0, 1.0, -1.0, 0.0])
-    assert live_sequences(METHODS["rlsd"], advantages, None) == [1, 2]
+    assert live_sequences(METHODS["rlsd"], advantages, None, failing_B=advantages < 9) == [1, 2]

@@ -37,6 +37,7 @@ CASES = {
     "grpo_opsd": {"method": "grpo_opsd"},
     "sdpo": {"method": "sdpo", "hint": "sibling"},
     "opd": {"method": "opd"},
+    "good_prefix": {"method": "good_prefix", "hint": "solution", "prefix_margin": 1},
     "resampling": {"method": "rlsd", "resample_rounds": 2, "num_generations": 2, "lambda_decay_steps": 0},
     "Dr. GRPO": {"method": "grpo", "scale_rewards": False, "loss": "constant"},
     "distributions": {"method": "grpo_opsd", "divergence": "jsd", "divergence_top_k": 50, "teacher": "snapshot"},
