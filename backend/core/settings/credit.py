@@ -160,6 +160,17 @@ class Credit(Strict):
             part=Part.FADING,
         ),
     ] = Field(False, description="Use the teacher only where the advantage is negative.")
+    route_mixed: Annotated[
+        bool,
+        About(
+            "Teacher credit in mixed groups only",
+            why="As published, RLSD weights all completions; SC-GRPO's authors restrict its weights to such groups.",
+            part=Part.FADING,
+        ),
+    ] = Field(
+        False,
+        description="Use the teacher only in groups with at least two right completions and a wrong one (SC-GRPO).",
+    )
     alpha: Annotated[
         float,
         About(

@@ -46,3 +46,11 @@ def failing_sequences(rewards_B: Tensor, *, num_generations: int, success_above:
     """Return a mask of the sequences with a score whose group has a wrong one, `[B]`."""
     wrong_PG = (rewards_B <= success_above).view(-1, num_generations)  # NaN is not wrong
     return wrong_PG.any(1, keepdim=True).expand_as(wrong_PG).reshape(-1) & ~rewards_B.isnan()
+
+
+def mixed_sequences(rewards_B: Tensor, *, num_generations: int, success_above: float) -> Tensor:
+    """Return a mask of the sequences whose group has at least two right ones and a wrong one, `[B]`."""
+    rewards_PG = rewards_B.view(-1, num_generations)
+    right_P1 = (rewards_PG > success_above).sum(1, keepdim=True)
+    wrong_P1 = (rewards_PG <= success_above).sum(1, keepdim=True)  # NaN is neither
+    return ((right_P1 >= 2) & (wrong_P1 >= 1)).expand_as(rewards_PG).reshape(-1)

@@ -59,6 +59,25 @@ def test_a_placebo_comes_from_another_row_and_never_changes(placebo_of):
     assert build_contexts("rlsd", hint="placebo", placebo_of=placebo_of, step=5)[2] == contexts
 
 
+@pytest.mark.parametrize(("method", "hint"), [("rlsd", "solution"), ("cepo", "solution"), ("rlcsd", "sibling")])
+def test_routing_consults_the_teacher_only_in_groups_with_two_right_and_a_wrong_one(method, hint):
+    rewards = torch.tensor([1.0, 1, 0, 1, 1, 1, 1, 1, 1, 0, 0, 0, 1, 1, 0, torch.nan])
+    routed = build_contexts(method, rewards=rewards, hint=hint, route_mixed=True)[2]
+    free = build_contexts(method, rewards=rewards, hint=hint)[2]
+    inside = [b // 4 in (0, 3) for b in range(16)]
+    assert routed.teacher_mask_B.tolist() == [
+        heard and mixed for heard, mixed in zip(free.teacher_mask_B.tolist(), inside, strict=True)
+    ]
+    assert routed.teacher_mask_B.any()
+    for found_B, free_B in zip(routed.all_contexts, free.all_contexts, strict=True):
+        assert list(found_B) == [context if mixed else None for context, mixed in zip(free_B, inside, strict=True)]
+    assert not routed.too_long_B.any()
+
+
+def test_methods_without_weights_are_not_routed():
+    assert build_contexts("opsd", hint="solution", route_mixed=True)[2].teacher_mask_B.all()
+
+
 @pytest.mark.parametrize("method", ["sdpo", "rlsd"])
 def test_a_sibling_hint_needs_another_success_in_the_group(method):
     policy, rollouts, contexts = build_contexts(method, hint="sibling")
