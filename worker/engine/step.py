@@ -166,8 +166,8 @@ def _with_baselines(
     rows, span = torch.tensor(own, dtype=torch.long, device=rewards_B.device), slice(None)
     sampled_BT = rollouts.sampling_logps_BT[rows]
     inputs = step_tensors.credit_inputs(sampled_BT, rollouts.mask_BT[rows], rows=rows, span=span)
-    values_B = (rewards_B > options.success_above).to(sampled_BT.dtype)  # those of skipped sequences
-    values_B[rows] = mean_values(inputs, options)
+    values_B = (rewards_B > options.success_above).to(rewards_B.dtype)  # those of skipped sequences
+    values_B[rows] = mean_values(inputs, options).to(rewards_B.dtype)
     values_B = world.combine_rows(values_B, own=own, all_rows=live)
     baselines_B = group_baselines(values_B, rewards_B=rewards_B, num_generations=rollouts.num_generations)
     return replace(step_tensors, baselines_B=baselines_B)
