@@ -19,6 +19,7 @@ class MethodName(StrEnum):
     GRPO_OPSD = "grpo_opsd"
     OPD = "opd"
     GOOD_PREFIX = "good_prefix"
+    SC_GRPO = "sc_grpo"
 
 
 class TeacherKind(StrEnum):
@@ -81,6 +82,8 @@ class Method:
     """Whether it also learns where the advantage is 0, and `divergence` may replace its sampled form."""
     values_tokens: bool = False
     """Whether its advantage is a token's value less its group's mean, so that groups that are all wrong teach too."""
+    weighs_by_divergence: bool = False
+    """Whether a divergence over the vocabulary weights tokens, in groups with two right ones and a wrong one."""
     hint: Hint | None = None
     """The only hint that the method allows."""
     contrast: Hint | None = None
@@ -210,6 +213,19 @@ _ALL = (
         teacher=TeacherKind.HINTED,
         values_tokens=True,
         parts=(Part.HINT, Part.TEACHER, Part.PREFIX),
+    ),
+    Method(
+        name=MethodName.SC_GRPO,
+        title="SC-GRPO",
+        summary="GRPO whose tokens count more where another right completion of the question, as a hint, changes what "
+        "the model would write next. Rows need no reference.",
+        source="arXiv 2606.18810",
+        advantage="`A * D_t / (D_t + c)`, `D_t = KL(P_T(. | r) || P_S)`, `c` the 75th percentile of `D`; `A` in groups "
+        "without two right completions and a wrong one",
+        teacher=TeacherKind.HINTED,
+        weighs_by_divergence=True,
+        hint=Hint.SIBLING,
+        parts=(Part.TEACHER,),
     ),
 )
 METHODS: Mapping[MethodName, Method] = {method.name: method for method in _ALL}

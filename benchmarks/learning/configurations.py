@@ -59,6 +59,7 @@ CONFIGURATIONS = (
     *_hinted("opsd", OPSD),
     *_hinted("grpo_opsd", {"method": "grpo_opsd"}),
     Configuration("sdpo", "sibling", {"method": "sdpo", "hint": "sibling"}),
+    Configuration("sc_grpo", "sibling", {"method": "sc_grpo", "hint": "sibling"}, True),
     *_hinted("good_prefix", {"method": "good_prefix"}, extra=True),
     *_hinted("rlsd_template", {"method": "rlsd_template", **STEADY}),
     *_hinted("cepo", {"method": "cepo", **STEADY}),

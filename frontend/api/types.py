@@ -302,7 +302,7 @@ class EquivalenceObject(TypedDict):
 
 
 MethodName = Literal[
-    "rlsd", "grpo", "rlsd_template", "cepo", "rlcsd", "opsd", "sdpo", "grpo_opsd", "opd", "good_prefix"
+    "rlsd", "grpo", "rlsd_template", "cepo", "rlcsd", "opsd", "sdpo", "grpo_opsd", "opd", "good_prefix", "sc_grpo"
 ]
 
 

@@ -6,6 +6,7 @@ Implements docs/rlsd.md section 1.
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -32,10 +33,15 @@ from worker.engine.seeds import torch_generator
 from worker.engine.teacher.contexts import TeacherContexts
 from worker.engine.teacher.diagnostics import Diagnosis, diagnose, diagnosed_sequences
 from worker.engine.teacher.distillation import Distiller, divergence_options
+from worker.engine.teacher.divergence import DivergenceOptions
 from worker.engine.teacher.reasoning import reasoning_mask
 from worker.engine.teacher.signals import Scorer, batch_contexts, contrast_logps, keep_with_context, teacher_logps
 from worker.engine.training.metrics import StepFacts, rollout_reports, sampled_share, step_costs, step_metrics
 from worker.engine.training.update import StepTensors, TrainBatch, credit_options, update_policy
+
+SCALE_QUANTILE = 0.75
+LEAST_SCALE = 1e-4
+"""Of the divergences that weight tokens: arXiv 2606.18810."""
 
 
 def take_step(context: TrainContext, step: int) -> StepReport:
@@ -70,6 +76,9 @@ def take_step(context: TrainContext, step: int) -> StepReport:
             options = credit_options(settings, lam=lam)
             step_tensors = _with_baselines(step_tensors, rollouts, own=own, live=live, options=options, world=world)
         distiller = _distiller(context, teacher_contexts)
+        if context.method.weighs_by_divergence and teacher_contexts is not None:
+            step_tensors = _with_divergences(context, step_tensors, rollouts, teacher_contexts, plan=plan)
+            step_tensors = _with_scale(step_tensors, own=own, live=live, world=world)
     with watch.phase("update"):
         batch = TrainBatch(rollouts=rollouts, step_tensors=step_tensors, plan=plan, lam=lam, distiller=distiller)
         update = update_policy(policy, context.optimizer, batch, step=step, settings=settings, world=world)
@@ -129,9 +138,9 @@ def _step_tensors(
             _teacher_weights(context),
             settings.temperature,
         )
-        if settings.divergence == Divergence.SAMPLED:
+        if settings.divergence == Divergence.SAMPLED and not context.method.weighs_by_divergence:
             teacher_BT = teacher_logps(scorer, rollouts, teacher_contexts.teacher_B).to(device)
-        else:  # filled in by the distiller, one micro-batch at a time
+        else:  # filled in with the divergences, one micro-batch at a time
             teacher_BT = torch.full(mask_BT.shape, torch.nan, device=device)
         if teacher_contexts.contrasts_KB:
             contrast_BT = contrast_logps(scorer, rollouts, teacher_contexts).to(device)
@@ -149,6 +158,8 @@ def _step_tensors(
         teacher_mask_BT=teacher_mask_BT,
         rewards_B=rollout_batch.scored.rewards_B.to(device),
         baselines_B=None,
+        divergences_BT=None,
+        divergence_scale=None,
     )
 
 
@@ -173,17 +184,56 @@ def _with_baselines(
     return replace(step_tensors, baselines_B=baselines_B)
 
 
+def _with_divergences(
+    context: TrainContext,
+    step_tensors: StepTensors,
+    rollouts: Rollouts,
+    teacher_contexts: TeacherContexts,
+    *,
+    plan: Sequence[MicroBatch],
+) -> StepTensors:
+    """Measure the teacher's divergences in a pass of its own, which also gives its log-probabilities."""
+    forward = DivergenceOptions(kind=Divergence.FORWARD_KL, beta=0.0, top_k=0, clip=0.0)
+    distiller = _make_distiller(context, teacher_contexts, options=forward)
+    dtype = torch.promote_types(context.policy.model.dtype, torch.float32)
+    divergences_BT = torch.zeros_like(rollouts.sampling_logps_BT, dtype=dtype)
+    teacher_BT = torch.full_like(divergences_BT, torch.nan)
+    for batch in plan:
+        rows, span = batch.sequences.to(divergences_BT.device), slice(0, batch.num_completion_tokens)
+        measured = distiller.measure(context.policy, rollouts, batch)
+        if measured is not None:
+            teacher_BT[rows, span], divergences_BT[rows, span] = (part_bT.to(teacher_BT) for part_bT in measured)
+    return replace(step_tensors, teacher_logps_BT=teacher_BT, divergences_BT=divergences_BT)
+
+
+def _with_scale(
+    step_tensors: StepTensors, *, own: Sequence[int], live: Sequence[int], world: ProcessGroup
+) -> StepTensors:
+    """Add the divergence at which a weight is one half: the 75th percentile over the tokens with a teacher."""
+    assert step_tensors.divergences_BT is not None
+    divergences_BT = world.combine_rows(step_tensors.divergences_BT, own=own, all_rows=live)
+    measured_N = divergences_BT[divergences_BT > 0]
+    scale = float(np.quantile(measured_N.double().cpu().numpy(), SCALE_QUANTILE)) if len(measured_N) else 0.0
+    return replace(step_tensors, divergences_BT=divergences_BT, divergence_scale=max(scale, LEAST_SCALE))
+
+
 def _distiller(context: TrainContext, teacher_contexts: TeacherContexts | None) -> Distiller | None:
     """Return the distiller of a run that compares whole distributions, else None."""
     settings = context.settings
     if teacher_contexts is None or settings.divergence == Divergence.SAMPLED:
         return None
+    return _make_distiller(context, teacher_contexts, options=divergence_options(settings))
+
+
+def _make_distiller(
+    context: TrainContext, teacher_contexts: TeacherContexts, *, options: DivergenceOptions
+) -> Distiller:
     return Distiller(
         policy=context.teacher,
         weights=_teacher_weights(context),
         contexts=teacher_contexts.teacher_B,
-        temperature=settings.temperature,
-        options=divergence_options(settings),
+        temperature=context.settings.temperature,
+        options=options,
     )
 
 

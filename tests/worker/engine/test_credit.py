@@ -66,6 +66,8 @@ def credit_of(advantages, student, teacher, mask, *, low, high, normalise=False,
         mask_BT=mask,
         rewards_B=None,
         baselines_B=None,
+        divergences_BT=None,
+        divergence_scale=None,
     )
     options = make_options(lam=1.0, eps_w=(low, high), normalise=normalise, first_error=first_error)
     return assign_credit("rlsd", inputs, options)

@@ -214,6 +214,8 @@ def make_step_tensors(rollouts: Rollouts, advantages: torch.Tensor, teacher: tor
         teacher_mask_BT=torch.ones_like(rollouts.mask_BT),
         rewards_B=advantages,
         baselines_B=None,
+        divergences_BT=None,
+        divergence_scale=None,
     )
 
 

@@ -34,6 +34,10 @@ class CreditInputs:
     """Scores, NaN where there is none. Only methods that value tokens read them and the baselines."""
     baselines_B: Tensor | None
     """The mean value of the group's tokens."""
+    divergences_BT: Tensor | None
+    """Divergences of the teacher's from the student's distributions; None unless the method weights by them."""
+    divergence_scale: float | None
+    """Divergence at which a token's weight is one half."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -89,7 +89,7 @@ class TeacherContextBuilder:
             contrasts_KB = tuple(_only_where(teacher_B, contexts_B) for contexts_B in contrasts_KB)
             teacher_B = _only_where(contrasts_KB[0], teacher_B)
             no_hint_B = tuple(map(or_, no_hint_B, no_contrast_B))
-        if self.method.fades and self.settings.route_mixed:
+        if self.method.weighs_by_divergence or (self.method.fades and self.settings.route_mixed):
             mixed_B = mixed_sequences(
                 rewards_B, num_generations=rollouts.num_generations, success_above=self.settings.success_above
             ).tolist()

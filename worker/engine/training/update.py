@@ -50,6 +50,9 @@ class StepTensors:
     """Scores, NaN where there is none."""
     baselines_B: Tensor | None
     """The mean value of each sequence's group; None if the method does not value tokens."""
+    divergences_BT: Tensor | None
+    """Divergences of the teacher, if the method weights by them, and their scale."""
+    divergence_scale: float | None
 
     def credit_inputs(
         self, student_logps_bT: Tensor, mask_bT: Tensor, *, rows: Tensor | slice, span: slice
@@ -69,6 +72,8 @@ class StepTensors:
             mask_BT=mask_bT,
             rewards_B=self.rewards_B[rows],
             baselines_B=None if self.baselines_B is None else self.baselines_B[rows],
+            divergences_BT=part(self.divergences_BT),
+            divergence_scale=self.divergence_scale,
         )
 
 

@@ -220,7 +220,7 @@ def test_a_teacher_without_a_hint_has_no_control():
 @pytest.mark.parametrize(
     ("methods", "expected"),
     [
-        (["grpo", "rlsd", "rlsd_template", "cepo", "rlcsd"], [1, 2]),
+        (["grpo", "rlsd", "rlsd_template", "cepo", "rlcsd", "sc_grpo"], [1, 2]),
         (["opsd", "sdpo", "opd"], [0, 1]),
         (["grpo_opsd"], [0, 1, 2]),
         (["good_prefix"], [1, 2]),
@@ -235,7 +235,19 @@ def test_only_sequences_with_a_signal_are_run(methods, expected):
     )
     for method in methods:
         assert live_sequences(METHODS[method], advantages, contexts, failing_B=failing) == expected
-    covered = {"good_prefix", "grpo", "rlsd", "rlsd_template", "cepo", "rlcsd", "opsd", "sdpo", "opd", "grpo_opsd"}
+    covered = {
+        "good_prefix",
+        "sc_grpo",
+        "grpo",
+        "rlsd",
+        "rlsd_template",
+        "cepo",
+        "rlcsd",
+        "opsd",
+        "sdpo",
+        "opd",
+        "grpo_opsd",
+    }
     assert covered == METHODS.keys()
 
 

@@ -99,6 +99,8 @@ def facts():
             teacher_mask_BT=token_mask(lambda b, t: t != 1),
             rewards_B=rewards,
             baselines_B=None,
+            divergences_BT=None,
+            divergence_scale=None,
         ),
         live=LIVE,
         update=Update(

@@ -41,6 +41,7 @@ CASES = {
     "resampling": {"method": "rlsd", "resample_rounds": 2, "num_generations": 2, "lambda_decay_steps": 0},
     "Dr. GRPO": {"method": "grpo", "scale_rewards": False, "loss": "constant"},
     "distributions": {"method": "grpo_opsd", "divergence": "jsd", "divergence_top_k": 50, "teacher": "snapshot"},
+    "sc_grpo": {"method": "sc_grpo", "hint": "sibling"},
     "routed": {"method": "rlsd", "route_mixed": True, "lambda_decay_steps": 0},
     "reasoning": {"method": "rlsd", "reasoning_only": True, "reasoning_end": "a"},
 }
