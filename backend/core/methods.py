@@ -18,6 +18,8 @@ class MethodName(StrEnum):
     SDPO = "sdpo"
     GRPO_OPSD = "grpo_opsd"
     OPD = "opd"
+    GOOD_PREFIX = "good_prefix"
+    SC_GRPO = "sc_grpo"
 
 
 class TeacherKind(StrEnum):
@@ -56,6 +58,8 @@ class Part(StrEnum):
     """Contrast with wrong completions."""
     SATURATION = "saturation"
     """Bounds of an added contrast."""
+    PREFIX = "prefix"
+    """Value of what comes before the first error."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +80,10 @@ class Method:
     """Whether `lambda` scales the teacher's effect: at 0 it is GRPO and needs no teacher."""
     distils: bool = False
     """Whether it also learns where the advantage is 0, and `divergence` may replace its sampled form."""
+    values_tokens: bool = False
+    """Whether its advantage is a token's value less its group's mean, so that groups that are all wrong teach too."""
+    weighs_by_divergence: bool = False
+    """Whether a divergence over the vocabulary weights tokens, in groups with two right ones and a wrong one."""
     hint: Hint | None = None
     """The only hint that the method allows."""
     contrast: Hint | None = None
@@ -193,6 +201,31 @@ _ALL = (
         rewarded=False,
         distils=True,
         parts=(Part.LARGER, Part.MASK, *_IMITATING),
+    ),
+    Method(
+        name=MethodName.GOOD_PREFIX,
+        title="Good prefix",
+        summary="Wrong completions get part of the credit up to the first token that the model itself, given a hint, "
+        "rejects. Questions that are never solved teach too.",
+        source="arXiv 2601.18984",
+        advantage="`u_t - mean(u)` over the group; `u_t` 1 in right completions, in wrong ones `α` before the first "
+        "`δ_t < -1.6`, else 0",
+        teacher=TeacherKind.HINTED,
+        values_tokens=True,
+        parts=(Part.HINT, Part.TEACHER, Part.PREFIX),
+    ),
+    Method(
+        name=MethodName.SC_GRPO,
+        title="SC-GRPO",
+        summary="GRPO whose tokens count more where another right completion of the question, as a hint, changes what "
+        "the model would write next. Rows need no reference.",
+        source="arXiv 2606.18810",
+        advantage="`A * D_t / (D_t + c)`, `D_t = KL(P_T(. | r) || P_S)`, `c` the 75th percentile of `D`; `A` in groups "
+        "without two right completions and a wrong one",
+        teacher=TeacherKind.HINTED,
+        weighs_by_divergence=True,
+        hint=Hint.SIBLING,
+        parts=(Part.TEACHER,),
     ),
 )
 METHODS: Mapping[MethodName, Method] = {method.name: method for method in _ALL}

@@ -33,7 +33,7 @@ class Configuration:
     values: Mapping[str, Any] = field(hash=False)
     """Values of `RlsdSettings`, the method included."""
     extra: bool = False
-    """Runs only when named on the command line: part of docs/rlsd.md section 6, not of the comparison."""
+    """Runs only when named on the command line: not part of the comparison, such as those of docs/rlsd.md section 6."""
 
     @property
     def key(self) -> str:
@@ -59,6 +59,8 @@ CONFIGURATIONS = (
     *_hinted("opsd", OPSD),
     *_hinted("grpo_opsd", {"method": "grpo_opsd"}),
     Configuration("sdpo", "sibling", {"method": "sdpo", "hint": "sibling"}),
+    Configuration("sc_grpo", "sibling", {"method": "sc_grpo", "hint": "sibling"}, True),
+    *_hinted("good_prefix", {"method": "good_prefix"}, extra=True),
     *_hinted("rlsd_template", {"method": "rlsd_template", **STEADY}),
     *_hinted("cepo", {"method": "cepo", **STEADY}),
     *_hinted("rlcsd", RLCSD),

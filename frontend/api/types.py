@@ -301,7 +301,9 @@ class EquivalenceObject(TypedDict):
     tolerance: ToleranceObject
 
 
-MethodName = Literal["rlsd", "grpo", "rlsd_template", "cepo", "rlcsd", "opsd", "sdpo", "grpo_opsd", "opd"]
+MethodName = Literal[
+    "rlsd", "grpo", "rlsd_template", "cepo", "rlcsd", "opsd", "sdpo", "grpo_opsd", "opd", "good_prefix", "sc_grpo"
+]
 
 
 Hint = Literal[

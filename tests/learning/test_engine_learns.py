@@ -23,6 +23,8 @@ REWARDED = {
     "cepo": {"method": "cepo", "success_above": 0.2, **PAPER},
     "rlcsd": {"method": "rlcsd", "hint": "sibling", "success_above": 0.2},
     "grpo_opsd": {"method": "grpo_opsd", "alpha": 0.1},
+    "sc_grpo": {"method": "sc_grpo", "hint": "sibling", "success_above": 0.2},
+    "good_prefix": {"method": "good_prefix", "success_above": 0.2},
 }
 IMITATING = {
     "opsd": {"method": "opsd", "teacher": "base", "hint": "solution"},

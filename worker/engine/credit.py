@@ -29,13 +29,16 @@ def token_advantages(
     *,
     contrast_logps: Tensor | None = None,
     teacher_mask: Tensor | None = None,
+    rewards: Tensor | None = None,
+    baselines: Tensor | None = None,
 ) -> Tensor:
     """Compute `A^_t` of every token, `[B, T]`, 0 outside the mask, without gradient.
 
     `advantages` is `[B]`, one per sequence; `student_logps`, `teacher_logps`, `contrast_logps` and `mask` are `[B, T]`.
     `teacher_mask` is `[B]` or `[B, T]`: the teacher is ignored where it is False; None uses the teacher everywhere.
-    Values outside the mask, NaN included, have no effect. At `lam = 0` a weighting method returns `A` bit for bit and
-    needs no teacher. ValueError for an unknown method or missing teacher log-probabilities.
+    `rewards` and `baselines`, `[B]`, are those of `CreditInputs`, for `good_prefix`. Values outside the mask, NaN
+    included, have no effect. At `lam = 0` a weighting method returns `A` bit for bit and needs no teacher. ValueError
+    for an unknown method or missing teacher log-probabilities, and for `sc_grpo`, which needs divergences too.
     """
     everywhere_BT = torch.ones_like(mask, dtype=torch.bool)
     by_token = teacher_mask is not None and teacher_mask.dim() == 2
@@ -47,6 +50,10 @@ def token_advantages(
         teacher_mask_B=everywhere_BT[:, 0] if teacher_mask is None or by_token else teacher_mask.bool(),
         teacher_mask_BT=teacher_mask.bool() if teacher_mask is not None and by_token else everywhere_BT,
         mask_BT=mask.bool(),
+        rewards_B=None if rewards is None else rewards.detach(),
+        baselines_B=None if baselines is None else baselines.detach(),
+        divergences_BT=None,
+        divergence_scale=None,
     )
     return assign_credit(method, inputs, options).advantages_BT
 

@@ -6,14 +6,19 @@ Implements docs/rlsd.md section 1.
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from backend.core.methods import Method, TeacherKind
 from backend.core.settings.choices import Divergence, TeacherWeights
 from worker.engine.credit import lambda_at
+from worker.engine.distributed import ProcessGroup
 from worker.engine.experiment import TrainContext
 from worker.engine.measure import Stopwatch
+from worker.engine.methods.advantages import failing_sequences, group_baselines
+from worker.engine.methods.base import Options
+from worker.engine.methods.good_prefix import mean_values
 from worker.engine.observer import StepReport
 from worker.engine.rollouts.collect import RolloutBatch, collect_rollouts
 from worker.engine.rollouts.logprobs import (
@@ -28,11 +33,16 @@ from worker.engine.seeds import torch_generator
 from worker.engine.teacher.contexts import TeacherContexts
 from worker.engine.teacher.diagnostics import Diagnosis, diagnose, diagnosed_sequences
 from worker.engine.teacher.distillation import Distiller, divergence_options
+from worker.engine.teacher.divergence import DivergenceOptions
 from worker.engine.teacher.reasoning import reasoning_mask
 from worker.engine.teacher.signals import Scorer, batch_contexts, contrast_logps, keep_with_context, teacher_logps
 from worker.engine.training.metrics import StepFacts, rollout_reports, sampled_share, step_costs, step_metrics
 from worker.engine.training.schedule import learning_rate_at
-from worker.engine.training.update import StepTensors, TrainBatch, update_policy
+from worker.engine.training.update import StepTensors, TrainBatch, credit_options, update_policy
+
+SCALE_QUANTILE = 0.75
+LEAST_SCALE = 1e-4
+"""Of the divergences that weight tokens: arXiv 2606.18810."""
 
 
 def take_step(context: TrainContext, step: int) -> StepReport:
@@ -48,8 +58,13 @@ def take_step(context: TrainContext, step: int) -> StepReport:
         teacher_contexts = None
         if context.context_builder is not None and context.method.needs_teacher(lam, alpha=settings.alpha):
             teacher_contexts = context.context_builder.build(rollouts, rollout_batch.scored.rewards_B, step=step)
+        failing_B = failing_sequences(
+            rollout_batch.scored.rewards_B,
+            num_generations=rollouts.num_generations,
+            success_above=settings.success_above,
+        )
         in_loss_B = rollouts.in_loss_B(mask_truncated=settings.mask_truncated)
-        signal = live_sequences(context.method, rollout_batch.advantages_B, teacher_contexts)
+        signal = live_sequences(context.method, rollout_batch.advantages_B, teacher_contexts, failing_B=failing_B)
         live = [b for b in (signal if settings.kl_beta == 0 else range(len(in_loss_B))) if in_loss_B[b]]
         own = live[world.share(len(live))]
         plan = plan_rollout_batches(
@@ -60,7 +75,13 @@ def take_step(context: TrainContext, step: int) -> StepReport:
             shared=shares_contexts(policy) and shares_contexts(context.teacher),
         )
         step_tensors = _step_tensors(context, rollout_batch, teacher_contexts, plan=plan)
+        if context.method.values_tokens:
+            options = credit_options(settings, lam=lam)
+            step_tensors = _with_baselines(step_tensors, rollouts, own=own, live=live, options=options, world=world)
         distiller = _distiller(context, teacher_contexts)
+        if context.method.weighs_by_divergence and teacher_contexts is not None:
+            step_tensors = _with_divergences(context, step_tensors, rollouts, teacher_contexts, plan=plan)
+            step_tensors = _with_scale(step_tensors, own=own, live=live, world=world)
     with watch.phase("update"):
         batch = TrainBatch(rollouts=rollouts, step_tensors=step_tensors, plan=plan, lam=lam, distiller=distiller)
         update = update_policy(policy, context.optimizer, batch, step=step, settings=settings, world=world)
@@ -84,9 +105,16 @@ def take_step(context: TrainContext, step: int) -> StepReport:
     return _report(context, facts, step=step)
 
 
-def live_sequences(method: Method, advantages_B: Tensor, teacher_contexts: TeacherContexts | None) -> list[int]:
-    """Return the sequences with a training signal; the others need neither a teacher nor a backward pass."""
+def live_sequences(
+    method: Method, advantages_B: Tensor, teacher_contexts: TeacherContexts | None, *, failing_B: Tensor
+) -> list[int]:
+    """Return the sequences with a training signal; the others need neither a teacher nor a backward pass.
+
+    `failing_B` is True for scored sequences of groups with a wrong completion.
+    """
     live_B = advantages_B != 0
+    if teacher_contexts is not None and method.values_tokens:
+        live_B = (live_B | teacher_contexts.teacher_mask_B) & failing_B
     if teacher_contexts is not None and method.distils:
         taught_B = teacher_contexts.teacher_mask_B
         live_B = (live_B | taught_B) if method.rewarded else taught_B
@@ -113,9 +141,9 @@ def _step_tensors(
             _teacher_weights(context),
             settings.temperature,
         )
-        if settings.divergence == Divergence.SAMPLED:
+        if settings.divergence == Divergence.SAMPLED and not context.method.weighs_by_divergence:
             teacher_BT = teacher_logps(scorer, rollouts, teacher_contexts.teacher_B).to(device)
-        else:  # filled in by the distiller, one micro-batch at a time
+        else:  # filled in with the divergences, one micro-batch at a time
             teacher_BT = torch.full(mask_BT.shape, torch.nan, device=device)
         if teacher_contexts.contrasts_KB:
             contrast_BT = contrast_logps(scorer, rollouts, teacher_contexts).to(device)
@@ -131,7 +159,65 @@ def _step_tensors(
         contrast_logps_BT=contrast_BT,
         teacher_mask_B=teacher_mask_B.to(device),
         teacher_mask_BT=teacher_mask_BT,
+        rewards_B=rollout_batch.scored.rewards_B.to(device),
+        baselines_B=None,
+        divergences_BT=None,
+        divergence_scale=None,
     )
+
+
+def _with_baselines(
+    step_tensors: StepTensors,
+    rollouts: Rollouts,
+    *,
+    own: Sequence[int],
+    live: Sequence[int],
+    options: Options,
+    world: ProcessGroup,
+) -> StepTensors:
+    """Add the groups' baselines, from the sampler's log-probabilities: before the update, so no pass is added."""
+    rewards_B = step_tensors.rewards_B
+    rows, span = torch.tensor(own, dtype=torch.long, device=rewards_B.device), slice(None)
+    sampled_BT = rollouts.sampling_logps_BT[rows]
+    inputs = step_tensors.credit_inputs(sampled_BT, rollouts.mask_BT[rows], rows=rows, span=span)
+    values_B = (rewards_B > options.success_above).to(rewards_B.dtype)  # those of skipped sequences
+    values_B[rows] = mean_values(inputs, options).to(rewards_B.dtype)
+    values_B = world.combine_rows(values_B, own=own, all_rows=live)
+    baselines_B = group_baselines(values_B, rewards_B=rewards_B, num_generations=rollouts.num_generations)
+    return replace(step_tensors, baselines_B=baselines_B)
+
+
+def _with_divergences(
+    context: TrainContext,
+    step_tensors: StepTensors,
+    rollouts: Rollouts,
+    teacher_contexts: TeacherContexts,
+    *,
+    plan: Sequence[MicroBatch],
+) -> StepTensors:
+    """Measure the teacher's divergences in a pass of its own, which also gives its log-probabilities."""
+    forward = DivergenceOptions(kind=Divergence.FORWARD_KL, beta=0.0, top_k=0, clip=0.0)
+    distiller = _make_distiller(context, teacher_contexts, options=forward)
+    dtype = torch.promote_types(context.policy.model.dtype, torch.float32)
+    divergences_BT = torch.zeros_like(rollouts.sampling_logps_BT, dtype=dtype)
+    teacher_BT = torch.full_like(divergences_BT, torch.nan)
+    for batch in plan:
+        rows, span = batch.sequences.to(divergences_BT.device), slice(0, batch.num_completion_tokens)
+        measured = distiller.measure(context.policy, rollouts, batch)
+        if measured is not None:
+            teacher_BT[rows, span], divergences_BT[rows, span] = (part_bT.to(teacher_BT) for part_bT in measured)
+    return replace(step_tensors, teacher_logps_BT=teacher_BT, divergences_BT=divergences_BT)
+
+
+def _with_scale(
+    step_tensors: StepTensors, *, own: Sequence[int], live: Sequence[int], world: ProcessGroup
+) -> StepTensors:
+    """Add the divergence at which a weight is one half: the 75th percentile over the tokens with a teacher."""
+    assert step_tensors.divergences_BT is not None
+    divergences_BT = world.combine_rows(step_tensors.divergences_BT, own=own, all_rows=live)
+    measured_N = divergences_BT[divergences_BT > 0]
+    scale = float(np.quantile(measured_N.double().cpu().numpy(), SCALE_QUANTILE)) if len(measured_N) else 0.0
+    return replace(step_tensors, divergences_BT=divergences_BT, divergence_scale=max(scale, LEAST_SCALE))
 
 
 def _distiller(context: TrainContext, teacher_contexts: TeacherContexts | None) -> Distiller | None:
@@ -139,12 +225,18 @@ def _distiller(context: TrainContext, teacher_contexts: TeacherContexts | None) 
     settings = context.settings
     if teacher_contexts is None or settings.divergence == Divergence.SAMPLED:
         return None
+    return _make_distiller(context, teacher_contexts, options=divergence_options(settings))
+
+
+def _make_distiller(
+    context: TrainContext, teacher_contexts: TeacherContexts, *, options: DivergenceOptions
+) -> Distiller:
     return Distiller(
         policy=context.teacher,
         weights=_teacher_weights(context),
         contexts=teacher_contexts.teacher_B,
-        temperature=settings.temperature,
-        options=divergence_options(settings),
+        temperature=context.settings.temperature,
+        options=options,
     )
 
 

@@ -160,6 +160,17 @@ class Credit(Strict):
             part=Part.FADING,
         ),
     ] = Field(False, description="Use the teacher only where the advantage is negative.")
+    route_mixed: Annotated[
+        bool,
+        About(
+            "Teacher credit in mixed groups only",
+            why="As published, RLSD weights all completions; SC-GRPO's authors restrict its weights to such groups.",
+            part=Part.FADING,
+        ),
+    ] = Field(
+        False,
+        description="Use the teacher only in groups with at least two right completions and a wrong one (SC-GRPO).",
+    )
     alpha: Annotated[
         float,
         About(
@@ -228,6 +239,28 @@ class Credit(Strict):
     contrast_threshold: Annotated[
         float, About("Contrast threshold", why="As published: smaller contrasts are noise.", part=Part.SATURATION)
     ] = Field(0.02, ge=0, le=1000, description="rlcsd leaves tokens with a contrast up to this unchanged (δ).")
+
+    alpha_prefix: Annotated[
+        float,
+        About(
+            "Value of a good prefix α",
+            why="Half a right completion. In the paper values from 0.3 to 0.7 do alike, and 0.9 harms.",
+            part=Part.PREFIX,
+        ),
+    ] = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="Value of tokens before the first error of a wrong completion; a right one's is 1 (good_prefix).",
+    )
+    prefix_margin: Annotated[
+        int,
+        About(
+            "Tokens before the first error that count as wrong",
+            why="The rejected token is the first that counts as wrong.",
+            part=Part.PREFIX,
+        ),
+    ] = Field(0, ge=0, le=1_000_000, description="Tokens by which a good prefix ends before the first error.")
 
     @field_validator("eps_w", mode="before")
     @classmethod

@@ -48,6 +48,9 @@ def make_options(*, lam, eps_w, normalise=False, first_error=False):
         delta_clip=5.0,
         contrast_tau=0.02,
         contrast_threshold=0.02,
+        alpha_prefix=0.5,
+        prefix_margin=0,
+        success_above=0.5,
     )
 
 
@@ -61,6 +64,10 @@ def credit_of(advantages, student, teacher, mask, *, low, high, normalise=False,
         teacher_mask_B=torch.ones(len(mask), dtype=torch.bool),
         teacher_mask_BT=torch.ones_like(mask),
         mask_BT=mask,
+        rewards_B=None,
+        baselines_B=None,
+        divergences_BT=None,
+        divergence_scale=None,
     )
     options = make_options(lam=1.0, eps_w=(low, high), normalise=normalise, first_error=first_error)
     return assign_credit("rlsd", inputs, options)

@@ -24,6 +24,8 @@ CASES = {
     "grpo": {"method": "grpo", "resample_rounds": 2},
     "rlsd": {"method": "rlsd", "diagnostic_interval": 2},
     "rlcsd": {"method": "rlcsd", "hint": "sibling", "success_above": 0.3},
+    "sc_grpo": {"method": "sc_grpo", "hint": "sibling", "success_above": 0.3},
+    "good_prefix": {"method": "good_prefix", "success_above": 0.3},
     "sharded": {"method": "rlsd", "resample_rounds": 1, "sharding": "sharded"},
     "sharded_recomputed": {"method": "grpo", "sharding": "sharded", "gradient_checkpointing": True},
     "sharded_distributions": {"method": "sdpo", "hint": "sibling", "divergence": "jsd", "sharding": "sharded"},

@@ -212,6 +212,10 @@ def make_step_tensors(rollouts: Rollouts, advantages: torch.Tensor, teacher: tor
         contrast_logps_BT=None,
         teacher_mask_B=torch.full((rollouts.num_sequences,), teacher is not None),
         teacher_mask_BT=torch.ones_like(rollouts.mask_BT),
+        rewards_B=advantages,
+        baselines_B=None,
+        divergences_BT=None,
+        divergence_scale=None,
     )
 
 

@@ -3,7 +3,19 @@
 from collections.abc import Mapping
 
 from backend.core.methods import MethodName
-from worker.engine.methods import cepo, grpo, grpo_opsd, opd, opsd, rlcsd, rlsd, rlsd_template, sdpo
+from worker.engine.methods import (
+    cepo,
+    good_prefix,
+    grpo,
+    grpo_opsd,
+    opd,
+    opsd,
+    rlcsd,
+    rlsd,
+    rlsd_template,
+    sc_grpo,
+    sdpo,
+)
 from worker.engine.methods.base import CreditFunction
 
 METHODS: Mapping[MethodName, CreditFunction] = {
@@ -16,4 +28,6 @@ METHODS: Mapping[MethodName, CreditFunction] = {
     MethodName.SDPO: sdpo.credit,
     MethodName.GRPO_OPSD: grpo_opsd.credit,
     MethodName.OPD: opd.credit,
+    MethodName.GOOD_PREFIX: good_prefix.credit,
+    MethodName.SC_GRPO: sc_grpo.credit,
 }

@@ -1,4 +1,4 @@
-"""The group-relative advantage, eq. 1 of arXiv 2604.03128."""
+"""What is computed from the rewards of groups: the advantage, eq. 1 of arXiv 2604.03128, and other baselines."""
 
 import torch
 from torch import Tensor
@@ -42,3 +42,25 @@ def dead_groups(rewards_PG: Tensor) -> Tensor:
     highest_P = rewards_PG.masked_fill(missing_PG, -torch.inf).amax(1)
     lowest_P = rewards_PG.masked_fill(missing_PG, torch.inf).amin(1)
     return ~(highest_P > lowest_P)
+
+
+def group_baselines(values_B: Tensor, *, rewards_B: Tensor, num_generations: int) -> Tensor:
+    """Average completions' mean values over each group, `[B]`, without those that have no score."""
+    scored_PG = ~rewards_B.isnan().view(-1, num_generations)
+    values_PG = values_B.view(-1, num_generations).where(scored_PG, 0.0)
+    means_P1 = values_PG.sum(1, keepdim=True) / scored_PG.sum(1, keepdim=True).clamp(min=1)
+    return means_P1.expand_as(values_PG).reshape(-1)
+
+
+def failing_sequences(rewards_B: Tensor, *, num_generations: int, success_above: float) -> Tensor:
+    """Return a mask of the sequences with a score whose group has a wrong one, `[B]`."""
+    wrong_PG = (rewards_B <= success_above).view(-1, num_generations)  # NaN is not wrong
+    return wrong_PG.any(1, keepdim=True).expand_as(wrong_PG).reshape(-1) & ~rewards_B.isnan()
+
+
+def mixed_sequences(rewards_B: Tensor, *, num_generations: int, success_above: float) -> Tensor:
+    """Return a mask of the sequences whose group has at least two right ones and a wrong one, `[B]`."""
+    rewards_PG = rewards_B.view(-1, num_generations)
+    right_P1 = (rewards_PG > success_above).sum(1, keepdim=True)
+    wrong_P1 = (rewards_PG <= success_above).sum(1, keepdim=True)  # NaN is neither
+    return ((right_P1 >= 2) & (wrong_P1 >= 1)).expand_as(rewards_PG).reshape(-1)

@@ -30,6 +30,14 @@ class CreditInputs:
     """True at tokens where the teacher is used (`reasoning_only`)."""
     mask_BT: Tensor
     """True at sampled tokens."""
+    rewards_B: Tensor | None
+    """Scores, NaN where there is none. Only methods that value tokens read them and the baselines."""
+    baselines_B: Tensor | None
+    """The mean value of the group's tokens."""
+    divergences_BT: Tensor | None
+    """Divergences of the teacher's from the student's distributions; None unless the method weights by them."""
+    divergence_scale: float | None
+    """Divergence at which a token's weight is one half."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +60,12 @@ class Options:
     """Log-ratio at which `rlcsd`'s contrast saturates."""
     contrast_threshold: float
     """`rlcsd` ignores contrasts no larger than this."""
+    alpha_prefix: float
+    """Value of a token of a wrong completion before its first error, in `good_prefix`."""
+    prefix_margin: int
+    """Tokens before the first error that count as wrong already."""
+    success_above: float
+    """Rewards above this are right."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from backend.core.hints import GROUP_HINTS, ROW_HINTS, Hint
 from backend.core.methods import Method, TeacherKind
+from worker.engine.methods.advantages import mixed_sequences
 from worker.engine.rollouts.prompts import Context, PromptBuilder
 from worker.engine.rollouts.rollouts import Rollouts
 from worker.engine.seeds import derive, torch_generator
@@ -29,7 +30,7 @@ class TeacherContexts:
     contrasts_KB: tuple[SequenceContexts, ...]
     """Contexts with the contrast hint, if the method has one; a sequence may have fewer than `K`."""
     no_hint_B: tuple[bool, ...]
-    """True where the group has no completion that could serve as a hint the method needs."""
+    """True where the group has no completion that could serve as a hint the method needs, or is not routed to it."""
 
     @property
     def all_contexts(self) -> tuple[SequenceContexts, ...]:
@@ -88,6 +89,13 @@ class TeacherContextBuilder:
             contrasts_KB = tuple(_only_where(teacher_B, contexts_B) for contexts_B in contrasts_KB)
             teacher_B = _only_where(contrasts_KB[0], teacher_B)
             no_hint_B = tuple(map(or_, no_hint_B, no_contrast_B))
+        if self.method.weighs_by_divergence or (self.method.fades and self.settings.route_mixed):
+            mixed_B = mixed_sequences(
+                rewards_B, num_generations=rollouts.num_generations, success_above=self.settings.success_above
+            ).tolist()
+            routed_B = tuple(context if mixed else None for context, mixed in zip(teacher_B, mixed_B, strict=True))
+            teacher_B, contrasts_KB = routed_B, tuple(_only_where(routed_B, contexts_B) for contexts_B in contrasts_KB)
+            no_hint_B = tuple(none or not mixed for none, mixed in zip(no_hint_B, mixed_B, strict=True))
         return TeacherContexts(teacher_B=teacher_B, contrasts_KB=contrasts_KB, no_hint_B=no_hint_B)
 
     def control(self, rollouts: Rollouts, rewards_B: Tensor, *, step: int) -> ControlContexts | None:

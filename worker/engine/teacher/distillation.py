@@ -16,7 +16,13 @@ from worker.engine.methods.base import Credit, CreditInputs, Options, after_firs
 from worker.engine.model.policy import Policy
 from worker.engine.model.token_logprobs import tokens_per_chunk
 from worker.engine.model.traits import head_is_trained, project
-from worker.engine.rollouts.logprobs import MicroBatch, completion_states, logps_of_states, micro_batch_inputs
+from worker.engine.rollouts.logprobs import (
+    MicroBatch,
+    completion_states,
+    logps_of_states,
+    micro_batch_inputs,
+    student_contexts,
+)
 from worker.engine.rollouts.rollouts import Rollouts
 from worker.engine.settings import Settings
 from worker.engine.teacher.contexts import SequenceContexts
@@ -64,6 +70,27 @@ class Distiller:
             states_bTH=states_bTH.new_zeros(size, *states_bTH.shape[1:]).index_put((has_context,), states_bTH),
             logps_bT=logps_bT.new_full((size, *logps_bT.shape[1:]), torch.nan).index_put((has_context,), logps_bT),
         )
+
+    def measure(self, student: Policy, rollouts: Rollouts, batch: MicroBatch) -> tuple[Tensor, Tensor] | None:
+        """Return the teacher's log-probabilities, NaN without a context, and divergences, 0 there, `[b, T]` each.
+
+        Both without a gradient, and with both models in eval mode; None if no sequence has a context.
+        """
+        outputs = self.teacher_outputs(rollouts, batch)
+        if outputs is None:
+            return None
+        student.model.eval()
+        ids_bT, mask_bT = (part.to(student.device) for part in micro_batch_inputs(rollouts, batch))
+        with torch.no_grad():
+            states_bTH = completion_states(student, student_contexts(rollouts, batch), ids_bT, mask_bT)
+            consulted_bT = mask_bT & ~outputs.logps_bT.isnan().to(mask_bT.device)
+            teacher_NH = outputs.states_bTH[consulted_bT.to(outputs.states_bTH.device)]
+            chunks = [
+                _divergence(project(student, states), _teacher_logits(teacher, self), self)
+                for states, teacher in _chunks(states_bTH[consulted_bT], teacher_NH, student=student)
+            ]
+        measured_N = torch.cat(chunks)
+        return outputs.logps_bT, measured_N.new_zeros(mask_bT.shape).masked_scatter(consulted_bT, measured_N)
 
     def divergences(
         self, student: Policy, states_bTH: Tensor, outputs: TeacherOutputs, teacher_mask_bT: Tensor

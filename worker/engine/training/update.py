@@ -48,6 +48,13 @@ class StepTensors:
     """True where the teacher had all hints that it needs."""
     teacher_mask_BT: Tensor
     """True at tokens where the teacher is used."""
+    rewards_B: Tensor
+    """Scores, NaN where there is none."""
+    baselines_B: Tensor | None
+    """The mean value of each sequence's group; None if the method does not value tokens."""
+    divergences_BT: Tensor | None
+    """Divergences of the teacher, if the method weights by them, and their scale."""
+    divergence_scale: float | None
 
     def credit_inputs(
         self, student_logps_bT: Tensor, mask_bT: Tensor, *, rows: Tensor | slice, span: slice
@@ -65,6 +72,10 @@ class StepTensors:
             teacher_mask_B=self.teacher_mask_B[rows],
             teacher_mask_BT=self.teacher_mask_BT[rows, span],
             mask_BT=mask_bT,
+            rewards_B=self.rewards_B[rows],
+            baselines_B=None if self.baselines_B is None else self.baselines_B[rows],
+            divergences_BT=part(self.divergences_BT),
+            divergence_scale=self.divergence_scale,
         )
 
 
@@ -95,6 +106,9 @@ def credit_options(settings: Settings, *, lam: float) -> Options:
         delta_clip=settings.delta_clip,
         contrast_tau=settings.contrast_tau,
         contrast_threshold=settings.contrast_threshold,
+        alpha_prefix=settings.alpha_prefix,
+        prefix_margin=settings.prefix_margin,
+        success_above=settings.success_above,
     )
 
 
@@ -140,7 +154,8 @@ def accumulate_gradients(policy: Policy, batch: TrainBatch, *, settings: Setting
     all_rows = slice(None)
     inputs = step_tensors.credit_inputs(torch.zeros_like(logps_BT), mask_BT, rows=all_rows, span=all_rows)
     credit = sequence_credit(inputs)
-    if not method_named(settings.method).rewarded:  # skipped sequences have no credit at all
+    method = method_named(settings.method)
+    if not method.rewarded or method.values_tokens:  # skipped sequences have no credit at all
         credit = replace(credit, advantages_BT=torch.zeros_like(credit.advantages_BT))
     teacher_BT = None if step_tensors.teacher_logps_BT is None else step_tensors.teacher_logps_BT.clone()
     ratio_clipped_BT = torch.zeros_like(mask_BT)

@@ -68,7 +68,7 @@ class Watchdog:
         self._check_empty(report, observer=observer)
         self._check_teacher(report, observer=observer)
         all_equal, limit = report.metrics["groups_mixed"] == 0, self.settings.max_dead_steps
-        uses_reward = self.method.rewarded
+        uses_reward = self.method.rewarded and not self.method.values_tokens
         equal = self._streak("equal_scores", report, holds=all_equal and not uses_reward)
         if equal.steps == limit > 0:
             message = f"{_equal_scores_text(equal)}. {self._reason_to_continue()}"
@@ -118,6 +118,10 @@ class Watchdog:
             observer.event(level="warn", code=code, message=message)
 
     def _reason_to_continue(self) -> str:
+        if self.method.values_tokens:
+            return (
+                f"The method {self.method.name} learns also from questions that are never solved, so the run continues."
+            )
         return f"The method {self.method.name} learns only from its teacher, so the run continues."
 
     def _reason_to_stop(self, dead: Streak) -> str:

@@ -59,6 +59,25 @@ def test_a_placebo_comes_from_another_row_and_never_changes(placebo_of):
     assert build_contexts("rlsd", hint="placebo", placebo_of=placebo_of, step=5)[2] == contexts
 
 
+@pytest.mark.parametrize(("method", "hint"), [("rlsd", "solution"), ("cepo", "solution"), ("rlcsd", "sibling")])
+def test_routing_consults_the_teacher_only_in_groups_with_two_right_and_a_wrong_one(method, hint):
+    rewards = torch.tensor([1.0, 1, 0, 1, 1, 1, 1, 1, 1, 0, 0, 0, 1, 1, 0, torch.nan])
+    routed = build_contexts(method, rewards=rewards, hint=hint, route_mixed=True)[2]
+    free = build_contexts(method, rewards=rewards, hint=hint)[2]
+    inside = [b // 4 in (0, 3) for b in range(16)]
+    assert routed.teacher_mask_B.tolist() == [
+        heard and mixed for heard, mixed in zip(free.teacher_mask_B.tolist(), inside, strict=True)
+    ]
+    assert routed.teacher_mask_B.any()
+    for found_B, free_B in zip(routed.all_contexts, free.all_contexts, strict=True):
+        assert list(found_B) == [context if mixed else None for context, mixed in zip(free_B, inside, strict=True)]
+    assert not routed.too_long_B.any()
+
+
+def test_methods_without_weights_are_not_routed():
+    assert build_contexts("opsd", hint="solution", route_mixed=True)[2].teacher_mask_B.all()
+
+
 @pytest.mark.parametrize("method", ["sdpo", "rlsd"])
 def test_a_sibling_hint_needs_another_success_in_the_group(method):
     policy, rollouts, contexts = build_contexts(method, hint="sibling")
@@ -201,23 +220,37 @@ def test_a_teacher_without_a_hint_has_no_control():
 @pytest.mark.parametrize(
     ("methods", "expected"),
     [
-        (["grpo", "rlsd", "rlsd_template", "cepo", "rlcsd"], [1, 2]),
+        (["grpo", "rlsd", "rlsd_template", "cepo", "rlcsd", "sc_grpo"], [1, 2]),
         (["opsd", "sdpo", "opd"], [0, 1]),
         (["grpo_opsd"], [0, 1, 2]),
+        (["good_prefix"], [1, 2]),
     ],
 )
 def test_only_sequences_with_a_signal_are_run(methods, expected):
     advantages = torch.tensor([0.0, 1.0, -1.0, 0.0])
+    failing = torch.tensor([False, True, True, True])
     context = Context((1, 2, 3))
     contexts = TeacherContexts(
         teacher_B=(context, context, None, None), contrasts_KB=(), no_hint_B=(False, False, True, True)
     )
     for method in methods:
-        assert live_sequences(METHODS[method], advantages, contexts) == expected
-    covered = {"grpo", "rlsd", "rlsd_template", "cepo", "rlcsd", "opsd", "sdpo", "opd", "grpo_opsd"}
+        assert live_sequences(METHODS[method], advantages, contexts, failing_B=failing) == expected
+    covered = {
+        "good_prefix",
+        "sc_grpo",
+        "grpo",
+        "rlsd",
+        "rlsd_template",
+        "cepo",
+        "rlcsd",
+        "opsd",
+        "sdpo",
+        "opd",
+        "grpo_opsd",
+    }
     assert covered == METHODS.keys()
 
 
 def test_without_a_teacher_a_sequence_is_run_for_its_reward_alone():
     advantages = torch.tensor([0.0, 1.0, -1.0, 0.0])
-    assert live_sequences(METHODS["rlsd"], advantages, None) == [1, 2]
+    assert live_sequences(METHODS["rlsd"], advantages, None, failing_B=advantages < 9) == [1, 2]

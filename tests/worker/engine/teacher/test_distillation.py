@@ -26,6 +26,7 @@ from worker.engine.loop import run
 from worker.engine.model import token_logprobs
 from worker.engine.model.policy import LIVE_ADAPTER, SNAPSHOT_ADAPTER
 from worker.engine.model.policy_loading import build_policy, load_external_teacher
+from worker.engine.rollouts.logprobs import plan_rollout_batches
 from worker.engine.teacher.distillation import Distiller, divergence_options
 from worker.engine.training.update import TrainBatch, accumulate_gradients
 
@@ -332,3 +333,41 @@ def test_the_logits_of_all_tokens_are_never_held_together(monkeypatch):
             settings=settings,
         )
     assert 1 < largest <= limit
+
+
+def test_measured_divergences_are_those_of_plain_distributions_and_zero_without_a_context():
+    """Against `naive_divergence`, sequence by sequence without padding; the micro-batches are ragged."""
+    settings, policy, rollouts, distiller = scene(divergence="forward_kl", temperature=0.7)
+    unheard = 3
+    contexts = tuple(None if b == unheard else context for b, context in enumerate(distiller.contexts))
+    distiller = replace(distiller, contexts=contexts)
+    plan = plan_rollout_batches(rollouts, sequences=range(16), teacher_contexts=[contexts], micro_batch_tokens=120)
+    assert len(plan) > 2
+    seen = set()
+    for batch in plan:
+        measured = distiller.measure(policy, rollouts, batch)
+        if batch.sequences.tolist() == [unheard]:
+            assert measured is None
+            seen.add(unheard)
+            continue
+        assert measured is not None
+        logps_bT, divergences_bT = measured
+        assert not divergences_bT.requires_grad
+        for row, b in enumerate(batch.sequences.tolist()):
+            seen.add(b)
+            length = int(rollouts.lengths_B[b])
+            if b == unheard:
+                assert (divergences_bT[row] == 0).all()
+                assert logps_bT[row].isnan().all()
+                continue
+            completion = rollouts.completion_ids_BT[b, :length].tolist()
+            with torch.no_grad():
+                with policy.weights(distiller.weights):
+                    teacher = logits_after(policy.model, contexts[b], completion, temperature=0.7)
+                student = logits_after(policy.model, rollouts.prompt_of(b).student, completion, temperature=0.7)
+            expected = naive_divergence(student, teacher, settings=settings)
+            torch.testing.assert_close(divergences_bT[row, :length], expected, rtol=1e-9, atol=1e-12)
+            assert (divergences_bT[row, length:] == 0).all()
+            chosen = teacher.log_softmax(-1).gather(1, torch.tensor(completion)[:, None]).squeeze(1)
+            torch.testing.assert_close(logps_bT[row, :length], chosen, rtol=1e-9, atol=1e-12)
+    assert seen == set(range(16))

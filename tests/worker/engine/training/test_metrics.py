@@ -100,6 +100,10 @@ def facts():
             contrast_logps_BT=None,
             teacher_mask_B=torch.tensor([b in LIVE and b != WITHOUT_HINT for b in range(len(VERDICTS))]),
             teacher_mask_BT=token_mask(lambda b, t: t != 1),
+            rewards_B=rewards,
+            baselines_B=None,
+            divergences_BT=None,
+            divergence_scale=None,
         ),
         live=LIVE,
         update=Update(

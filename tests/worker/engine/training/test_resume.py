@@ -37,6 +37,7 @@ CASES = {
     "grpo_opsd": {"method": "grpo_opsd"},
     "sdpo": {"method": "sdpo", "hint": "sibling"},
     "opd": {"method": "opd"},
+    "good_prefix": {"method": "good_prefix", "hint": "solution", "prefix_margin": 1},
     "resampling": {"method": "rlsd", "resample_rounds": 2, "num_generations": 2, "lambda_decay_steps": 0},
     "Dr. GRPO": {"method": "grpo", "scale_rewards": "none", "loss": "constant"},
     "MaxRL": {"method": "grpo", "scale_rewards": "mean"},
@@ -45,6 +46,8 @@ CASES = {
     "overlong": {"method": "grpo", "overlong_buffer": 8},
     "KL": {"method": "rlsd", "kl_beta": 0.1},
     "distributions": {"method": "grpo_opsd", "divergence": "jsd", "divergence_top_k": 50, "teacher": "snapshot"},
+    "sc_grpo": {"method": "sc_grpo", "hint": "sibling"},
+    "routed": {"method": "rlsd", "route_mixed": True, "lambda_decay_steps": 0},
     "reasoning": {"method": "rlsd", "reasoning_only": True, "reasoning_end": "a"},
 }
 

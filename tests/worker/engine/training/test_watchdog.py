@@ -59,6 +59,18 @@ def test_equal_scores_are_reported_once_where_only_the_teacher_is_used():
     assert not events_with_code(run_training(method="opsd", max_steps=4, max_dead_steps=3)[1], "equal_scores")
 
 
+def test_a_method_that_values_prefixes_goes_on_where_all_are_wrong_and_stops_where_all_are_right():
+    run_of_five = {"method": "good_prefix", "hint": "solution", "reward": equal_scores, "max_steps": 5}
+    ending, recorder = run_training(**run_of_five, success_above=0.5, max_dead_steps=3)
+    assert ending is Ending.DONE
+    assert [report.metrics["skipped"] for report in recorder.steps] == [0] * 5
+    [(_, message)] = events_with_code(recorder, "equal_scores")
+    assert "good_prefix learns also from questions that are never solved" in message
+    ending, recorder = run_training(**run_of_five, success_above=-0.5, max_dead_steps=3)
+    assert ending is Ending.NO_SIGNAL
+    assert [report.metrics["skipped"] for report in recorder.steps] == [1] * 3
+
+
 def test_steps_without_signal_are_counted_across_resumes():
     settings = {"reward": equal_scores, "max_steps": 20, "max_dead_steps": 5}
     data, steps = None, []
