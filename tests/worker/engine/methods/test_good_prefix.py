@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from backend.core.settings.choices import RewardScale
 from tests.worker.engine.methods.test_methods import make_options, random_inputs
 from worker.engine.credit import assign_credit
 from worker.engine.methods.advantages import failing_sequences, group_advantages, group_baselines
@@ -67,7 +68,7 @@ def test_credit_matches_the_formula(poison, has_teacher, margin):
 def test_without_value_in_the_prefix_it_is_grpo_without_the_deviation():
     inputs = replace(random_inputs(), rewards_B=torch.tensor([1.0, 0, 0, 1, 1, 0, 0, 0, 0], dtype=torch.float64))
     found = credit_of(inputs, make_options(alpha_prefix=0.0))
-    centred_B = group_advantages(inputs.rewards_B, num_generations=GROUP, scale=False).double()
+    centred_B = group_advantages(inputs.rewards_B, num_generations=GROUP, scale=RewardScale.NONE).double()
     grpo = assign_credit("grpo", replace(inputs, advantages_B=centred_B), make_options()).advantages_BT
     torch.testing.assert_close(found, grpo, rtol=0, atol=1e-7)
     assert (found != 0).any()
