@@ -7,13 +7,14 @@ torch, because libraries differ in the last bit of these two.
 import itertools
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.core.methods import METHODS
+from backend.core.methods import METHODS, TeacherKind
 from worker.engine.credit import assign_credit, token_advantages
 from worker.engine.methods.base import CreditInputs, Options
 
@@ -73,6 +74,12 @@ ORACLES = {
     "grpo_opsd": (grpo_opsd, "student"),
 }
 EXACT = ("rlsd", "cepo", "rlcsd", "rlsd_template")
+TAUGHT = {name for name, method in METHODS.items() if method.teacher is not TeacherKind.NONE}
+
+
+def test_every_method_with_a_teacher_has_an_oracle_here_or_in_a_file_of_its_own():
+    own = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("test_*.py")}
+    assert ORACLES.keys() | own >= TAUGHT
 
 
 def oracle(method, inputs, options):
@@ -316,7 +323,7 @@ def test_no_teacher_is_needed_where_its_coefficient_is_zero():
         (lam, alpha): {name for name, method in METHODS.items() if method.needs_teacher(lam, alpha=alpha)}
         for lam, alpha in itertools.product((0.0, 0.5), repeat=2)
     }
-    assert needing[0.5, 0.5] == set(METHODS) - {"grpo"}
+    assert needing[0.5, 0.5] == TAUGHT
     assert needing[0.5, 0.0] == needing[0.5, 0.5] - {"grpo_opsd"}
     assert needing[0.0, 0.5] == needing[0.5, 0.5] - set(LAMBDA_METHODS)
     assert needing[0.0, 0.0] == {"opsd", "sdpo", "opd", "good_prefix", "sc_grpo"}

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load
 
+from backend.core.methods import TeacherKind, method_named
 from tests.worker.engine.methods.test_opd import save_teacher
 from tests.worker.engine.resume_run import run_to_end
 from worker.engine.methods import METHODS
@@ -90,7 +91,11 @@ def test_the_cases_cover_every_method_with_its_teacher_in_both_halves(runs):
     for name, recorder in whole.items():
         metrics = [report.metrics for report in recorder.steps]
         taught = [step["teacher_tokens"] > 0 for step in metrics]
-        assert any(taught[:HALF]) == any(taught[HALF:]) == (CASES[name]["method"] != "grpo"), name
+        assert (
+            any(taught[:HALF])
+            == any(taught[HALF:])
+            == (method_named(CASES[name]["method"]).teacher is not TeacherKind.NONE)
+        ), name
     resampled = [report.metrics["groups_resampled"] for report in whole["resampling"].steps]
     half = load(next(c.data for c in whole["rlsd"].checkpoints if c.step == HALF))
     moved = [key for key in half if key.startswith("adapter.") and "lora_B" in key]
