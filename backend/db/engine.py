@@ -89,6 +89,14 @@ def transaction(url: str | None = None, *, project: str | None = None) -> Iterat
         yield session
 
 
+@contextmanager
+def snapshot(*, project: str) -> Iterator[Session]:
+    """Open a session whose queries all see the same state of the database, and only rows of this project."""
+    with transaction(project=project) as session:
+        session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+        yield session
+
+
 def ping() -> None:
     """Send a query to the database. Raises an error of SQLAlchemy if it does not answer."""
     with transaction() as session:

@@ -88,6 +88,12 @@ class JobEvent(Base):
     data: Mapped[Json | None]
 
 
+def events_after(session: Session, job: Job, *, number: int, limit: int) -> Sequence[JobEvent]:
+    """Return the first events of the job after this number, in order."""
+    new = select(JobEvent).where(JobEvent.job_id == job.id, JobEvent.number > number)
+    return session.scalars(new.order_by(JobEvent.number).limit(limit)).all()
+
+
 def jobs_of(
     project: str,
     *,

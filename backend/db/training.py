@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, Index, select
+from sqlalchemy import ForeignKey, Index, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from backend.db.base import Base, Json
@@ -98,3 +98,16 @@ def newest_metrics(session: Session, *, states: Collection[str]) -> list[tuple[s
     """Return id and metrics of the newest step of each job in these states, of all projects."""
     newest = select(Step.job_id, Step.metrics).join(Job, (Job.id == Step.job_id) & (Job.step == Step.step))
     return list(session.execute(newest.where(Job.state.in_(states))).tuples())
+
+
+def steps_after(session: Session, job: Job, *, step: int, limit: int) -> list[tuple[Step, int]]:
+    """Return the first steps of the job after this one, in order, each with its number of rollouts."""
+    count = select(func.count()).where(Rollout.job_id == Step.job_id, Rollout.step == Step.step).scalar_subquery()
+    new = select(Step, count).where(Step.job_id == job.id, Step.step > step)
+    return [(found, rollouts) for found, rollouts in session.execute(new.order_by(Step.step).limit(limit))]
+
+
+def evaluations_after(session: Session, job: Job, *, at: datetime) -> Sequence[Evaluation]:
+    """Return the evaluations of the job after this moment, in order."""
+    new = select(Evaluation).where(Evaluation.job_id == job.id, Evaluation.created_at > at)
+    return session.scalars(new.order_by(Evaluation.created_at)).all()

@@ -17,9 +17,6 @@ NEEDED = ("sqlalchemy.orm.Session", "sqlalchemy.exc")
 """What a handler may know of SQLAlchemy: the session that it passes on, and the errors that it answers."""
 READING = {"execute", "scalar", "scalars", "get", "get_one", "query", "connection", "refresh", "merge"}
 """Methods of a session that send a query."""
-OWN_READER = "backend.api.jobs.stream"
-"""It follows one job, which its route has found in the project, by the job's id."""
-
 ACROSS_PROJECTS = {
     "find_valid_key",  # the project of a caller is known only then
     "projects_of_valid",
@@ -31,9 +28,7 @@ ACROSS_PROJECTS = {
     "done_checks",  # of a file that was found in its project
 }
 
-HANDLERS = [
-    (module, path) for module, path in ALL_MODULES if inside(module, "backend.api") and not inside(module, OWN_READER)
-]
+HANDLERS = [(module, path) for module, path in ALL_MODULES if inside(module, "backend.api")]
 
 
 def queries(path: Path) -> Iterator[str]:

@@ -7,16 +7,14 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 
-import psycopg
 import structlog
+from psycopg import Error
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
 from backend.api.http.authentication import Caller, still_valid
 from backend.api.jobs.stream.messages import MessageBatch, StreamPosition, read_batch
-from backend.db.engine import driver_url
-from backend.jobs.events import CHANNEL
-from backend.settings import settings
+from backend.jobs.events import changed_jobs
 
 REVALIDATION_S = 15.0
 RECONNECT_S = 1.0
@@ -41,8 +39,9 @@ class Stream:
 class Feed:
     """The streams of one job, and what they have read since it last changed."""
 
-    def __init__(self, job_id: str) -> None:
+    def __init__(self, job_id: str, *, project: str) -> None:
         self.job_id = job_id
+        self.project = project
         self.streams: set[Stream] = set()
         self._reads: dict[StreamPosition, asyncio.Task[MessageBatch | None]] = {}
 
@@ -61,7 +60,7 @@ class Feed:
 
     async def _read(self, position: StreamPosition) -> MessageBatch | None:
         try:
-            return await run_in_threadpool(read_batch, self.job_id, position)
+            return await run_in_threadpool(read_batch, self.job_id, position, project=self.project)
         except Exception:
             log.exception("a job's stream could not be read; its clients have to reconnect", job=self.job_id)
             return None
@@ -100,7 +99,7 @@ class Feeds:
 
     def is_followed(self, job_id: str, *, project: str) -> bool:
         """Return whether a stream of this project follows the job, which is then known to exist there."""
-        return job_id in self._feeds and next(iter(self._feeds[job_id].streams)).who.project == project
+        return job_id in self._feeds and self._feeds[job_id].project == project
 
     async def close(self) -> None:
         tasks = self._stop()
@@ -116,7 +115,7 @@ class Feeds:
     def _opened(self, job_id: str, who: Caller) -> Iterator[tuple[Feed, Stream]]:
         if not self._tasks:
             self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._revalidate())]
-        feed, stream = self._feeds.setdefault(job_id, Feed(job_id)), Stream(who)
+        feed, stream = self._feeds.setdefault(job_id, Feed(job_id, project=who.project)), Stream(who)
         feed.streams.add(stream)
         try:
             yield feed, stream
@@ -129,17 +128,13 @@ class Feeds:
 
     async def _listen(self) -> None:
         """Wake the streams of every job that a transaction has changed; all when notifications may have been lost."""
-        url = driver_url(settings().required_database_url)
         while True:
             try:
-                async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
-                    await connection.execute(f"LISTEN {CHANNEL}")
-                    for feed in self._feeds.values():
-                        feed.wake()
-                    async for notification in connection.notifies():
-                        if notification.payload in self._feeds:
-                            self._feeds[notification.payload].wake()
-            except psycopg.Error as error:
+                async for job_id in changed_jobs():
+                    for feed in [*self._feeds.values()]:
+                        if job_id in (None, feed.job_id):
+                            feed.wake()
+            except Error as error:
                 log.warning("not listening for changes of jobs", error=str(error))
                 await asyncio.sleep(RECONNECT_S)
 

@@ -11,16 +11,16 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel
-from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from sse_starlette import ServerSentEvent
 
+from backend.api.http.dependencies import get_or_404
 from backend.api.jobs.job_object import JobError, Progress, job_object
 from backend.api.jobs.routes import event_object
 from backend.api.jobs.runs import evaluation_object, step_object
-from backend.db.engine import transaction
-from backend.db.jobs import Job, JobEvent
-from backend.db.training import Evaluation, Rollout, Step
+from backend.db.engine import snapshot
+from backend.db.jobs import Job, JobEvent, events_after
+from backend.db.training import evaluations_after, steps_after
 from backend.errors import AppError
 from backend.jobs.events import RESUMED
 from backend.jobs.lifecycle import TERMINAL, JobState
@@ -125,15 +125,14 @@ class MessageBatch:
     more: bool
 
 
-def read_batch(job_id: str, position: StreamPosition) -> MessageBatch:
+def read_batch(job_id: str, position: StreamPosition, *, project: str) -> MessageBatch:
     """Read the messages after `position`, in one snapshot, so that the state agrees with the events."""
-    with transaction() as session:
-        session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-        job = session.get_one(Job, job_id)
-        events = _events(session, job_id, position)
+    with snapshot(project=project) as session:
+        job = get_or_404(session, Job, job_id, project=project)
+        events = events_after(session, job, number=position.event, limit=BATCH)
         # If the job resumed from an earlier checkpoint, it repeats the steps after it.
         position = position.back_to(min([job.step, *(step for e in events if (step := _back_to(e)) is not None)]))
-        messages, more = _new_messages(session, job_id, position, events=events)
+        messages, more = _new_messages(session, job, position, events=events)
         encoded = []
         for message in sorted(messages, key=lambda each: each.at):
             position = message.after(position)
@@ -142,30 +141,17 @@ def read_batch(job_id: str, position: StreamPosition) -> MessageBatch:
         return MessageBatch(messages=b"".join(encoded), position=position, state=state, more=more)
 
 
-def _events(session: Session, job_id: str, position: StreamPosition) -> Sequence[JobEvent]:
-    new = select(JobEvent).where(JobEvent.job_id == job_id, JobEvent.number > position.event)
-    return session.scalars(new.order_by(JobEvent.number).limit(BATCH)).all()
-
-
 def _back_to(event: JobEvent) -> int | None:
     """Return the step of the checkpoint from which the job resumed with this event."""
     return event.data["step"] if event.code == RESUMED and event.data else None
 
 
 def _new_messages(
-    session: Session, job_id: str, position: StreamPosition, *, events: Sequence[JobEvent]
+    session: Session, job: Job, position: StreamPosition, *, events: Sequence[JobEvent]
 ) -> tuple[list[StreamMessage], bool]:
     """Return the new messages, and whether there may be more."""
-    count = select(func.count()).where(Rollout.job_id == Step.job_id, Rollout.step == Step.step).scalar_subquery()
-    steps = session.execute(
-        select(Step, count).where(Step.job_id == job_id, Step.step > position.step).order_by(Step.step).limit(BATCH)
-    ).all()
+    steps = steps_after(session, job, step=position.step, limit=BATCH)
     last_evaluation = EPOCH + timedelta(microseconds=position.evaluation_us)
-    evaluations = session.scalars(
-        select(Evaluation)
-        .where(Evaluation.job_id == job_id, Evaluation.created_at > last_evaluation)
-        .order_by(Evaluation.created_at)
-    ).all()
     messages = [
         StreamMessage(e.created_at, "event", event_object(e), "event", e.number, back_to=_back_to(e)) for e in events
     ]
@@ -174,7 +160,7 @@ def _new_messages(
             data = StepRollouts(step=step.step, count=rollouts)
             messages.append(StreamMessage(step.created_at, "rollouts", data, "rollouts", step.step))
         messages.append(StreamMessage(step.created_at, "metrics", step_object(step), "step", step.step))
-    for evaluation in evaluations:
+    for evaluation in evaluations_after(session, job, at=last_evaluation):
         at = evaluation.created_at
         number = (at - EPOCH) // timedelta(microseconds=1)
         messages.append(StreamMessage(at, "evaluation", evaluation_object(evaluation), "evaluation_us", number))
