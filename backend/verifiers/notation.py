@@ -48,6 +48,7 @@ _BRACE = re.compile(
 _LATEX = (
     (re.compile(r"(?![0-9])\d"), lambda found: str(unicodedata.digit(found[0]))),
     (re.compile(r"\{([,.+-])\}"), r"\1"),
+    (re.compile(r"(?<=\d),\s?\\!\s?(?=\d{3}(?!\d))"), ","),
     (re.compile(r"\\!"), ""),
     (re.compile(r"(?<=[.,]\d\d)[.,][-—]{1,2}(?![\w-])"), ""),
     (re.compile(r"(?<=\d)([.,])[-—]{1,2}(?![\w-])"), r"\g<1>00"),  # no cents: `1.250,-`

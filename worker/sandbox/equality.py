@@ -137,16 +137,16 @@ def _are_far_apart(right: Any, answer: Any) -> bool:
     values = [_numbers(side) for side in (right, answer)]
     if values[0] is None or values[1] is None or len(values[0]) != len(values[1]):
         return False
-    ordered = (sorted(side, key=lambda value: (value.real, value.imag)) for side in values if side is not None)
+    ordered = (sorted(side, key=lambda value: value.as_real_imag()) for side in values if side is not None)
     return any(
         one and other and abs(one - other) > NEAR * max(abs(one), abs(other))
         for one, other in zip(*ordered, strict=True)
     )
 
 
-def _numbers(side: Any) -> list[complex] | None:
-    """Return the numbers of a parsed expression, each variable at some value; None if it is not made of numbers."""
-    from sympy import Expr, MatrixBase, Set, Symbol, Tuple
+def _numbers(side: Any) -> list[Any] | None:
+    """Return the finite numbers of a parsed expression, each variable at some value; None if it is not made of them."""
+    from sympy import Expr, MatrixBase, Set, Symbol, Tuple, oo
     from sympy.core.relational import Relational
     from sympy.logic.boolalg import BooleanAtom, BooleanFunction
 
@@ -160,11 +160,15 @@ def _numbers(side: Any) -> list[complex] | None:
         return None
     values = {symbol: 1.3 + 0.37 * place for place, symbol in enumerate(sorted(side.free_symbols, key=str))}
     try:
-        return [complex(side.subs(values).evalf())]
-    except (TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError):  # infinite, or no number
+        value = side.subs(values).evalf()  # not a number of Python's, to which 1/2004! is 0
+        is_known = value.is_finite and all(part.is_Number for part in value.as_real_imag())
+    except (TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError):
         return None
+    if value in (oo, -oo):
+        return []
+    return [value] if is_known else None
 
 
-def _together(parts: Iterable[Any]) -> list[complex] | None:
+def _together(parts: Iterable[Any]) -> list[Any] | None:
     numbers = [_numbers(part) for part in parts]
     return None if None in numbers else [value for part in numbers if part for value in part]

@@ -21,23 +21,52 @@ _CLOSED = re.compile(r"\s?\}(?:\s?\{[^{}]{1,40}\})?")
 r"""What a box may stand in: `\sqrt{\boxed{7}}`, `\frac{\boxed{7}}{2}`, `x^{\boxed{7}}`."""
 _ASKED_FOR = re.compile(r"[^\n=]{0,40}=")
 """What belongs to a box: `2\boxed{3}` is not 3. But in `2 + \boxed{3} = 5` the box is what was asked for."""
-_ANOTHER_QUESTION = re.compile(
-    r"((?<!#)####[ \t]{0,4}[^\s#][^\n]{0,200})\n\s{0,8}[*#]{0,4}\s?(?:Question|Problem|Q)(?:\s?\d{1,3})?[*]{0,2}\s?[:.]"
+_QUESTION = (
+    r"(?:\A|\n)\s{0,8}[*#]{0,4}\s?(?:Question|Problem|Q|Exercise|Instruction|Human|User|问题|题目|問題)"
+    r"(?:\s?\d{1,3})?[*]{0,2}\s?[:.：]"
 )
+_ANOTHER_QUESTION = re.compile(_QUESTION)
 """What a base model goes on with after its answer, as the examples of its prompt do."""
+_TO_FILL_IN = r"(?!(?i:(?:\\text\s?\{)?(?:your|the|final|answer|ans)\b|\\[lc]?dots|\.\.\.|…))"
+_STATED = (
+    r"(?:(?i:\banswer[* ]{0,4}(?:\s(?:is|=)(?!\w)|:))|答案(?:是|为|[:：]))[*: \t]{0,6}\n?"
+    r"(?!\s|(?:not|in|to|an?|as|your|given|whether|what|which|(?:the )?one (?:of|that)|correct|right|wrong)\b"
+    r"|[*#]{0,4}(?:Question|Problem|Q)\b|[^\n]{0,80}\?)[^\n]"
+)
+_NOTHING_ELSE = (
+    r"\A\s{0,8}[*$(]{0,3}(?:[A-Z](?:[.):]{1,2}[ ][^\n]{1,80}|[.)*:]{0,3})|(?i:yes|no|true|false)\b[^\w\n]{0,4}"
+    r"|[-$€£]{0,2}\d(?:[\d.,/]{0,20}\d)?%?[*$)]{0,3}(?:[ ][A-Za-z]{1,12}\.?)?)[ \t]{0,4}"
+)
+_ANSWERED = re.compile(
+    rf"(?:(?<!#)####[ \t]{{0,4}}[^\s#][^\n]{{0,200}}|{_NOTHING_ELSE})(?={_QUESTION})|{_STATED}"
+    rf"|\\boxed\s{{0,4}}\{{\s{{0,4}}{_TO_FILL_IN}[^\s}}]|<(?i:(?:final_)?answer)>\s{{0,8}}{_TO_FILL_IN}[^\s<][^<]{{0,200}}</"
+)
+"""What shows that the question is answered: the answer is marked or stated, or all there is before another question."""
 _BOX = re.compile(r"\\(?:boxed|fbox)\s{0,4}(?=\{)")
 
 
 def answer_of(text: str) -> tuple[str, bool]:
     """Return the content of the last closed `<answer>`, else what follows the reasoning; and whether it is the former.
 
-    A question that follows `#### 42` is no part of the answer.
+    A question that follows the answer is no part of it.
     """
-    text = after_reasoning(text)
-    goes_on = _ANOTHER_QUESTION.search(text)
-    text = text[: goes_on.end(1)] if goes_on else text
+    text = _until_another_question(after_reasoning(text))
     tagged = in_answer_tag(text)
     return (text, False) if tagged is None else (tagged, True)
+
+
+def _until_another_question(text: str) -> str:
+    """Return the text up to the first question after its answer. Questions that it numbers itself are its own steps."""
+    answered = _ANSWERED.search(text)
+    if answered is None:
+        return text
+    has_numbers = False
+    for question in _ANOTHER_QUESTION.finditer(text):
+        is_numbered = re.search(r"\d", question[0]) is not None
+        if question.start() >= answered.end() and not (has_numbers and is_numbered):
+            return text[: question.start()]
+        has_numbers = has_numbers or is_numbered
+    return text
 
 
 def boxes(text: str, *, limit: int = 8) -> list[tuple[int, str, int]]:

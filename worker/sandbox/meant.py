@@ -68,8 +68,12 @@ _ANOTHER_VALUE = (
 )
 """`x = 2, x = 5`, `x_1 = 2, x_2 = 5`; the two numbers of `x = 2, y = 5` are different things."""
 _LISTED = rf"(?:\b(?:is|are)\b|[=:(\[{{]|\d[,;])\s{{0,4}}{_NUMBER}\s?[,;]\s{{0,4}}{_SIGN}"
+_NO_UNIT = (
+    r"(?:is|are|was|were|be|been|has|had|have|gets?|got|gave|give|fell|went|hits?|at|by|as|of|on|so|then|we|it)\b"
+)
+"""What is no unit before a minus: `The change in 2018 was -5`."""
 _IN_A_RANGE = (
-    rf"\d(?:[ ]?[A-Za-z%°$€£]{{1,4}})?(?:[ ]?(?:[-~…]|\\sim|\.{{2,3}})|—)[ ]?{_SIGN}"
+    rf"\d(?:[ ]?(?!{_NO_UNIT})[A-Za-z%°$€£]{{1,4}})?(?:[ ]?(?:[-~…]|\\sim|\.{{2,3}})|—)[ ]?{_SIGN}"
     r"|(?:\A|\b(?:is|are|be|was|about|approximately|around|roughly|ranges?|ranging)\b|[=:≈~(])\s{0,4}(?:from\s{1,4})?"
     rf"{_NUMBER}\s{{1,4}}(?:to|through|until|till|bis)\s{{1,4}}{_SIGN}"
 )
@@ -79,7 +83,7 @@ _BOUND = (
     + _SIGN
 )
 _IN_AN_EXPRESSION = (
-    r"[\w)](?:[+*÷/×±]|[ ]{1,3}[+*÷/×±][ ]{1,3})[-(]?\Z|\d[ ]?x[ ]?\Z|(?:(?<![A-Za-z])[a-z]|\))[ ]?-[ ]?\Z"
+    r"[\w)](?:[+*÷/×±]|[ ]{1,3}[+*÷/×±][ ]{1,3})[-(]?\Z|\d[ ]?x[ ]?\Z|(?:(?<![A-Za-z'])[a-z]|\))[ ]?-[ ]?\Z"
     rf"|(?<![A-Za-z])[A-Za-z]\((?:\d{{1,20}},\s?)?\Z|(?:\bto the power(?: of)?|\d to the)\s{{1,4}}{_SIGN}"
 )
 _RATIO = (

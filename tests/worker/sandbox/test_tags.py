@@ -22,6 +22,10 @@ REASONING = (
     "<start_working_out>{}<end_working_out>",
     "<|channel|>analysis<|message|>{}<|end|><|start|>assistant<|channel|>final<|message|>",
     "analysis{}assistantfinal",
+    "<|channel>thought\n{}\n<channel|>",
+    "<longcat_think>\n{}\n</longcat_think>\n",
+    "Here is my thought process:\n{}\n\nHere is my response:\n",
+    "Here's my thought process: {}\nHere's my response: ",
 )
 ANSWER = (
     "{}",
@@ -37,8 +41,10 @@ ANSWER = (
     "It is <|begin_of_box|>{}<|end_of_box|>",
 )
 STARTS = ("", "<|im_start|>assistant\n", "<s>", "<start_of_turn>model\n", "<｜Assistant｜>", "<|assistant|>")
+STARTS += ("<|turn>model\n", "<longcat_s>")
 ENDS = (
     *("", "\n", "<|im_end|>", "</s>", "<|eot_id|>", "<|endoftext|>", "<end_of_turn>", "<｜end▁of▁sentence｜>", "<eos>"),
+    *("<turn|>", "</longcat_s>", "<SPECIAL_12>", "<turn|>\n<|turn>user\nAnd 7 * 7?<turn|>"),
     *("<|return|>", "<|im_end|>\n<|im_start|>user\nAnd 7 * 7?<|im_end|>"),
 )
 
@@ -61,6 +67,9 @@ def test_the_answer_is_what_stands_between_the_tags(start, reasoning, form, end,
         ("<answer>41</answer>\nNo.\n<answer>42</answer>", "42"),
         ("<answer>42", "<answer>42"),
         ("<|im_end|>", "<|im_end|>"),
+        ("<|channel>thought\n<channel|>42<turn|>", "42"),
+        ("It is 42.\n<|channel>thought\n43?\n<channel|><turn|>", "It is 42."),
+        ("I wrote: here is my response: 42", "I wrote: here is my response: 42"),
     ],
 )
 def test_tags_that_leave_nothing_or_not_all_are_part_of_the_text(text, answer):
