@@ -27,7 +27,9 @@ _CHOSEN = (
 _OPTION_FOLLOWS = r"(?=(?:the\s{1,4})?(?:correct\s{1,4})?(?:option|choice|answer)\b|\W{0,4}\w{1,20}\W{0,4}\Z)"
 _POINTED_AT = (
     r"\b(?:it|that|this)(?:['’]s|\s{1,8}(?:is|(?:must|should|can\s{1,8}only|has\s{1,8}to)\s{1,8}be))\b(?:\s{1,8}only\b)?"
-    r"|\bleaves(?:\s{1,4}us\s{1,4}with)?(?:\s{1,8}only)?\b"
+    r"|(?:\bleaves|\b(?:out|eliminat\w{1,4}|exclud\w{1,4}|discard\w{0,3}|wrong|incorrect|impossible|false)\b[^.?\n]{0,40}"
+    r"\bleaving(?=(?-i:(?:\s{1,4}[a-z]{1,6}){0,4}\s{1,4}\(?[A-Z\d]\w{0,20}\)?\s{0,4}(?:[.\n(]|\Z|as\s{1,4}the\b))))"
+    r"(?:\s{1,4}us\s{1,4}with)?(?:\s{1,4}(?:only|just))?\b"
     r"|\b(?:it|that|this|which)\s{1,4}(?:matches|corresponds\s{1,4}to|agrees\s{1,4}with)\b|\bcorresponding\s{1,4}to\b"
     r"|\b(?:right|correct|best|appropriate|proper)\s{1,4}\w{1,20}(?:\s{1,4}to\s{1,4}\w{1,12})?\s{1,4}is\b"
     rf"|(?:\bi\.\s?e\.|\bthat\s{{1,4}}is|\bnamely|\bwhich\s{{1,4}}is)[,:]?\s{{1,4}}{_OPTION_FOLLOWS}"

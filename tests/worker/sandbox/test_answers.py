@@ -247,6 +247,7 @@ ENDLESS = (
     *("</think>", "[/THINK]", "<thinking>", "</final>", "<final></final>", "</solution>", "<|im_end|>", "</s>", "<|x"),
     *("score is ", "antwoord is C ", "best x is ", "A) wrong.\n", "A) x - ", "x: A\n", "i.e. option ", "only A works "),
     *("&lt;", "<sup>", "<b>", "2分の", "⁰⁄", "-{", "答", "或", ".5", "x<1 or ", "5\\% ", "A-1 ", "mol-1 ", "5' "),
+    *("out ", "out leaving ", "\nQ: ", "#### 1\nQ: ", "the answer is 5\nQ1: ", "<|channel>thought", "<channel|>"),
     *("A ✓ ", "A? no ", "A it is ", "A, not B ", "is A. ", "5 to ", "5 > ", "0.333...", "2\\boxed{x}", "\\boxed{x}^2"),
 )
 
