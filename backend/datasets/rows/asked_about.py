@@ -6,13 +6,16 @@ about the row, so notes name them. Choices are put after it where the answer nam
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
+from backend.datasets.formats.json_lines import BadLineError
 from backend.datasets.rows.paths import canonical, text_at, text_of, value_at
 from backend.datasets.rows.shape import Shape
+from backend.datasets.rows.turns import decoded
 
 CONTEXT = (
-    *("context", "passage", "article", "document", "paragraph", "story"),
+    *("context", "passage", "article", "document", "paragraph", "story", "body"),
     *("contexts", "passages", "documents", "paragraphs"),
 )
 """Columns whose text is part of the question; of these a file may have one."""
@@ -76,7 +79,7 @@ def with_choices(question: str, item: Mapping[str, Any], *, shape: Shape) -> str
 
 def choices_of(item: Mapping[str, Any], *, column: str | None) -> Choices:
     """Return the choices of a row: those that a column lists, or one of each column from this one on."""
-    value = None if column is None else item.get(column)
+    value = None if column is None else _decoded(item.get(column))
     match value:
         case {"text": [*texts], "label": [*labels]} if len(texts) == len(labels):
             pairs = [*zip(map(str, labels), texts, strict=True)]
@@ -87,6 +90,14 @@ def choices_of(item: Mapping[str, Any], *, column: str | None) -> Choices:
         case _:
             pairs = list(_of_columns(item, column))
     return [(label, text_of(text)) for label, text in pairs] if len(pairs) > 1 else []
+
+
+def _decoded(value: Any) -> Any:
+    """Read a list or an object that a cell holds as text, as CSV files of tables do."""
+    if isinstance(value, str) and value.strip().startswith(("[", "{")):
+        with suppress(BadLineError):
+            return decoded(value, column="", code="")
+    return value
 
 
 def notes_on(messages: Iterable[Mapping[str, Any]], item: Mapping[str, Any], *, shape: Shape) -> Iterator[str]:

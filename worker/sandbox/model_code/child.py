@@ -6,11 +6,21 @@ it printed, 2 nowhere, 3 results, 4 requests.
 """
 
 import atexit
+import bisect
 import builtins
+import collections
+import functools
+import heapq
 import io
+import itertools
+import math
 import operator
 import os
+import random
+import re
+import string
 import sys
+import typing
 import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -23,6 +33,8 @@ from worker.sandbox.model_code import wire
 VALUES_FD, CALLS_FD = 3, 4
 FILENAME = "<completion>"
 _MESSAGE_CHARS = 300
+_GIVEN_TO_SOLUTIONS = (random, string, math, bisect, heapq, itertools, functools, collections)
+"""What LeetCode imports before a solution; of equal names the last counts."""
 
 _OPERATIONS: dict[str, Callable[..., Any]] = {
     "call": lambda target, /, *arguments, **named: target(*arguments, **named),
@@ -39,6 +51,20 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
 """What a verifier can do with an object that stays here."""
 
 
+def _names_given(source: str) -> dict[str, Any]:
+    """Return what code may use without importing it, as in public tasks: types, and to a class `Solution` more.
+
+    Built-in names stay as they are.
+    """
+    names = {name: getattr(typing, name) for name in typing.__all__}
+    if re.search(r"^class Solution\b", source, re.MULTILINE):
+        for module in _GIVEN_TO_SOLUTIONS:
+            public = {name: value for name, value in vars(module).items() if not name.startswith("_")}
+            names |= {module.__name__: module}
+            names |= {name: value for name, value in public.items() if not hasattr(builtins, name)}
+    return names
+
+
 class Code:
     """The module that the code is executed in, and the objects that the verifier knows by number (0: the module)."""
 
@@ -51,6 +77,8 @@ class Code:
         """Execute the code as a module, or as a program. Returns the names that it defines."""
         name = "__main__" if main else "completion"
         module = sys.modules[name] = ModuleType(name)
+        given = _names_given(source)
+        vars(module).update(given)
         self._refer(module)
         self._open_streams(stdin)
         vars(builtins).update(exit=sys.exit, quit=sys.exit)  # which `site` would define
@@ -64,7 +92,8 @@ class Code:
                 raise
         if main:
             atexit._run_exitfuncs()
-        return [name for name in vars(module) if not name.startswith("__")]
+        defined = {name: value for name, value in vars(module).items() if not name.startswith("__")}
+        return [name for name, value in defined.items() if name not in given or value is not given[name]]
 
     def perform(self, operation: str, arguments: list[Any], named: Mapping[str, Any]) -> dict[str, Any]:
         """Do what the verifier asks. A call that returns None also gives back its arguments that it has changed."""

@@ -14,6 +14,8 @@ ABCD = "Which?\n\nA. x\nB. y\nC. z\nD. w"
 LISTED: dict[str, dict[str, Any]] = {
     "RACE": {"options": ["x", "y", "z", "w"], "answer": "B"},
     "ARC": {"choices": {"text": ["x", "y", "z", "w"], "label": ["A", "B", "C", "D"]}, "answer": "B"},
+    "as a CSV file of pandas has them": {"options": "['x', 'y', 'z', 'w']", "answer": "B"},
+    "labelled, as JSON text": {"options": '{"A": "x", "B": "y", "C": "z", "D": "w"}', "answer": "B"},
     "choices by label": {"options": {"A": "x", "B": "y", "C": "z", "D": "w"}, "answer": "B"},
     "a label in parentheses": {"options": ["x", "y", "z", "w"], "answer": "(b)"},
     "columns": {"option_a": "x", "option_b": "y", "option_c": "z", "option_d": "w", "answer": "B"},
@@ -95,6 +97,11 @@ def test_columns_of_letters_are_choices_only_where_the_answer_is_such_a_letter()
 def test_choices_next_to_messages_are_said_to_be_left_out() -> None:
     _, report = read_one({"messages": QUESTION, "options": ["x", "y"], "answer": "B"})
     assert report.notes == ["What 'options' lists is not part of the questions: write the choices into them."]
+
+
+def test_a_body_that_the_question_goes_on_from_is_part_of_it() -> None:
+    row, _ = read_one({"Body": "There are 290 bananas in 2 groups.", "Question": "How big is each?", "Answer": "145"})
+    assert row.messages[-1]["content"] == "How big is each?\n\nThere are 290 bananas in 2 groups."
 
 
 def test_texts_of_a_list_are_paragraphs() -> None:

@@ -173,6 +173,18 @@ RIGHT = {
             "assert Solution().twoSum(nums=[3, 3], target=6) == [0, 1]",
         ],
     ),
+    "types that the task has imported": (
+        "def close(numbers: List[float], limit: Optional[float] = None) -> bool:\n    return numbers[0] < (limit or 9)",
+        ["assert close([1.0])", "assert not close([10.0])"],
+    ),
+    "what LeetCode imports": (
+        (
+            "class Solution:\n    def f(self, words: List[str]) -> Dict[str, int]:\n        seen = defaultdict(int)\n"
+            "        queue = deque(words)\n        while queue: seen[queue.popleft()] += math.gcd(2, 4)\n"
+            "        return dict(Counter(seen)) | {'most': pow(2, 5, 7) + inf}"
+        ),
+        ["assert Solution().f(['a', 'a']) == {'a': 4, 'most': float('inf')}"],
+    ),
     "a function that returns functions": (
         "def f(n): return lambda x: x + n",
         ["assert f(1)(2) == 3", "g = f(5)\nassert [g(n) for n in (1, 2)] == [6, 7]"],
