@@ -5,10 +5,12 @@ import re
 from collections.abc import Collection, Sequence
 from textwrap import dedent
 
-from worker.sandbox.tags import without_reasoning
+from worker.sandbox.tags import in_answer_tag, without_reasoning
 
 _FENCED = re.compile(r"(?P<fence>```|~~~)(?P<first>[^\n]*?)(?:(?P=fence)|\n(?P<rest>.*?)(?:(?P=fence)|\Z))", re.DOTALL)
-_IN_TAGS = re.compile(r"\[(?P<language>PYTHON|SQL|CODE)\](?P<code>.*?)(?:\[/(?P=language)\]|\Z)", re.DOTALL)
+_IN_TAGS = re.compile(r"\[(?:(?P<language>PYTHON|SQL|CODE)|BEGIN)\](?P<code>.*?)(?:\[/(?P=language)\]|\Z)", re.DOTALL)
+_DONE = re.compile(r"^[ \t]*\[DONE\]", re.MULTILINE)
+"""After the code in MBPP's prompts, which begin it with `[BEGIN]`."""
 _LANGUAGE = re.compile(r"\s*(?P<language>[\w+#-]*)")
 _ONE_LINE = re.compile(r"(?i:(?P<language>py\w*|\w*sql\w*)\s)?(?P<code>.*)", re.DOTALL)
 _DEFINED = re.compile(r"^(?:(?:async )?def |class )(\w+)", re.MULTILINE)
@@ -18,13 +20,16 @@ _SESSION = ">>>"
 
 
 def blocks(text: str) -> list[tuple[str, str]]:
-    """Return (language, code) of each block, without its indentation: of fences, else of `[PYTHON]` or `[SQL]`.
+    """Return (language, code) of each block, without its indentation: of fences, else in tags.
 
     A text without a block is one block of no language. Of a text with reasoning, what follows it counts.
     """
-    text = without_reasoning(text)
+    text = _DONE.split(without_reasoning(text), maxsplit=1)[0]
+    if text.count("```") == 1 and text.rstrip().endswith("```"):  # the prompt has opened the block
+        text = text.rstrip().removesuffix("```")
     found = [_of_fence(fenced["first"], fenced["rest"]) for fenced in _FENCED.finditer(text)]
-    found = found or [(tagged["language"], tagged["code"]) for tagged in _IN_TAGS.finditer(text)] or [("", text)]
+    found = found or [(tagged["language"] or "", tagged["code"]) for tagged in _IN_TAGS.finditer(text)]
+    found = found or [("", in_answer_tag(text) or text)]
     return [(language.lower(), dedent(code).strip("\n")) for language, code in found]
 
 
