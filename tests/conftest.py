@@ -66,7 +66,7 @@ def kept_workers(services: Services, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture
 def clean_database(services: Services, kept_workers: KeptWorkers) -> Services:
-    """Empty all tables but for the default project without quotas, empty all queues, suspend all workers.
+    """Empty all tables but for the default project without quotas, by its own name, empty all queues, suspend all workers.
 
     DELETE is faster on small tables than TRUNCATE, which creates a new file for each.
     """
@@ -75,7 +75,7 @@ def clean_database(services: Services, kept_workers: KeptWorkers) -> Services:
         session.execute(text("SET LOCAL session_replication_role = replica"))  # skips foreign key checks
         session.execute(text("; ".join(f"DELETE FROM {table}" for table in EMPTIED_TABLES)))
         session.execute(delete(Project).where(Project.id != DEFAULT_PROJECT))
-        session.execute(update(Project).values(quotas={}))
+        session.execute(update(Project).values(name="default", quotas={}))
     with celery_app.connection_for_write() as connection:
         connection.default_channel.client.flushdb()
     return services

@@ -49,6 +49,8 @@ def heading(page: Page, name: str | re.Pattern[str]) -> None:
 
 
 def go_to(page: Page, name: str) -> None:
+    """Open a page from the menu once this one is idle; a press while it is drawn may be lost."""
+    at_rest(page)
     page.get_by_role("link", name=name, exact=True).click()
     heading(page, name)
 

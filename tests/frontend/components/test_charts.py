@@ -34,7 +34,7 @@ def test_a_curve_with_points_only_at_some_steps_is_offered_too() -> None:
 
 
 def test_every_curve_is_of_metrics_that_a_run_reports() -> None:
-    settings, observer = tiny_settings(), Recorder()
+    settings, observer = tiny_settings(overlong_buffer=4, kl_beta=0.01), Recorder()
     loop.run(
         Experiment(
             settings=settings, policy=tiny_policy(settings), tasks=tiny_tasks(6), held_out=[], reward=vowel_share
