@@ -66,7 +66,7 @@ def kept_workers(services: Services, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture
 def clean_database(services: Services, kept_workers: KeptWorkers) -> Services:
-    """Empty all tables but for the default project without quotas, by its own name, empty all queues, suspend all workers.
+    """Empty all tables but for the default project, without quotas, and all queues; suspend all workers.
 
     DELETE is faster on small tables than TRUNCATE, which creates a new file for each.
     """
