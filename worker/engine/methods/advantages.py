@@ -11,10 +11,13 @@ SCALE_FLOOR = 1e-6
 def group_advantages(rewards_B: Tensor, *, num_generations: int, scale: RewardScale) -> Tensor:
     """Compute the advantages within each group of `num_generations`, `[B]` float32; NaN is no reward.
 
-    std: `(R - mean R) / (std R + 1e-6)`, `std` unbiased. none: `R - mean R` (Dr. GRPO, arXiv 2503.20783). mean:
-    `(R - mean R) / (mean |R| + 1e-6)`: by the mean, for rewards from 0 (MaxRL, arXiv 2602.02710); negative ones turn no
-    sign around. A group with equal rewards, compared by `max - min`, gives exactly 0. A
-    completion without a reward is left out of mean and std and gets 0.
+    - std: `(R - mean R) / (std R + 1e-6)`, `std` unbiased.
+    - none: `R - mean R` (Dr. GRPO, arXiv 2503.20783).
+    - mean: `(R - mean R) / (mean |R| + 1e-6)` (MaxRL, arXiv 2602.02710, for rewards from 0; `|R|` keeps the sign of `A`
+      where some are negative).
+
+    A group with equal rewards, compared by `max - min`, gives exactly 0. A completion without a reward is left out of
+    mean and std and gets 0.
     """
     rewards_PG = rewards_B.double().view(-1, num_generations)
     scored_PG = ~rewards_PG.isnan()
