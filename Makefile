@@ -48,8 +48,7 @@ format: $(VENV)/installed-dev
 # What follows from other code: tables of methods and settings in docs/ and the form of the page; commands of
 # `rlsd`, docs/commands.md and the types of the UI's client from the API's routes.
 generated: $(VENV)/installed-dev
-	$(BIN)/python -m backend.core.tables
-	$(BIN)/python -m generators
+	$(BIN)/python -m backend.generators
 
 # torch comes first and alone: pip finds a CPU build where one is provided, and the rest is content with it.
 # Verifiers have libraries of their own, in a folder that nothing else imports from.

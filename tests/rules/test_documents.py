@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 GUIDES = [ROOT / f"{name}.md" for name in ("ARCHITECTURE", "CONTRIBUTING", "SECURITY", "CHANGELOG")]
 PAGES = [ROOT / "README.md", *GUIDES, *sorted((ROOT / "docs").glob("*.md"))]
 OF_THE_COMMAND_LINE = {"RLSD_API_KEY"}
-FOLDERS = ("backend", "worker", "frontend", "migrations", "generators", "tests", "benchmarks", "examples", "docs")
+FOLDERS = ("backend", "worker", "frontend", "migrations", "tests", "benchmarks", "examples", "docs")
 COMMAND = typer.main.get_command(app)
 
 
@@ -44,7 +44,7 @@ def is_known(words: list[str]) -> bool:
 def names_in_the_code() -> frozenset[str]:
     """Functions, classes, variables, fields and parameters of the packages."""
     found: set[str] = set()
-    for package in ("backend", "worker", "frontend", "generators"):
+    for package in ("backend", "worker", "frontend"):
         for path in (ROOT / package).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):

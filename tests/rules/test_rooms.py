@@ -15,7 +15,7 @@ BACKEND = (
     *("datasets.formats", "datasets.rows", "datasets.analysis", "datasets.reading", "datasets.versions"),
     *("verifiers", "jobs", "comparisons", "chat"),
     *("api.http", "api.checks", "api.files", "api.verifiers", "api.jobs", "api.jobs.stream", "api.comparisons"),
-    *("api.chat", "api.models", "api.operations", "api.organisation", "app", "cli"),
+    *("api.chat", "api.models", "api.operations", "api.organisation", "app", "cli", "generators"),
 )
 ENGINE = (
     *("types", "faults", "seeds", "settings", "measure", "distributed"),

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from backend.core.methods import Part
 
@@ -43,15 +45,24 @@ class About:
     """Facts about a setting. Its range, default and description are those of its field."""
 
     label: str
-    """Its name in the form, with its unit; at most a line."""
+    """Its name in the form; at most a line."""
     why: str
     """Why the default is usually right."""
+    symbol: str = ""
+    """Its symbol in the papers."""
+    unit: str = ""
+    """What its number counts or measures, such as `tokens`."""
     part: Part | None = None
     """The part of a method that reads it; None: all methods do."""
     when: When | None = None
     """What it depends on; None: it always has an effect."""
     may_change: bool = False
     """Whether a run that continues from a checkpoint may have another value."""
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Name unit and symbol in the schema of the field."""
+        facts = {"x-symbol": self.symbol, "x-unit": self.unit}
+        return handler(core) | {key: value for key, value in facts.items() if value}
 
 
 def about(field: FieldInfo) -> About | None:

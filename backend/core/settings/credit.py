@@ -54,6 +54,7 @@ class Teacher(Strict):
         int,
         About(
             "Steps between teacher snapshots",
+            unit="steps",
             why="As published; a shorter interval makes the teacher noisier, a longer one lets it fall behind.",
             part=Part.TEACHER,
         ),
@@ -121,15 +122,17 @@ class Credit(Strict):
     lam: Annotated[
         float,
         About(
-            "Teacher strength λ",
+            "Teacher strength",
+            symbol="λ",
             why="As published, half; the preset Steady uses full strength, with other safeguards.",
             part=Part.FADING,
         ),
-    ] = Field(0.5, alias="lambda", ge=0, le=1, description="Strength of the teacher's weights (λ). 0 is GRPO.")
+    ] = Field(0.5, alias="lambda", ge=0, le=1, description="Strength of the teacher's weights. 0 is GRPO.")
     lambda_decay_steps: Annotated[
         int,
         About(
             "Steps until λ is 0 (0: constant)",
+            unit="steps",
             why="As published, the teacher fades out; with Steady it stays, since its weights are normalised.",
             part=Part.FADING,
         ),
@@ -138,12 +141,11 @@ class Credit(Strict):
         tuple[float, float],
         About(
             "Weight clipping below and above 1",
+            symbol="ε_w",
             why="As published, at most 20 %; Steady lets a decisive token count up to 5 times as much.",
             part=Part.WEIGHTS,
         ),
-    ] = Field(
-        (0.2, 0.2), description="Weights are clipped to [1 - first, 1 + second] (ε_w). A single number sets both."
-    )
+    ] = Field((0.2, 0.2), description="Weights are clipped to [1 - first, 1 + second]. A single number sets both.")
     normalise: Annotated[
         bool,
         About(
@@ -174,11 +176,12 @@ class Credit(Strict):
     alpha: Annotated[
         float,
         About(
-            "Distillation strength α",
+            "Distillation strength",
+            symbol="α",
             why="As in the paper's comparison: the verifier's reward dominates, distillation supports it.",
             part=Part.SUM,
         ),
-    ] = Field(0.3, ge=0, le=100, description="Strength of distillation in `grpo_opsd` (α). 0 is GRPO.")
+    ] = Field(0.3, ge=0, le=100, description="Strength of distillation in `grpo_opsd`. 0 is GRPO.")
     divergence: Annotated[
         Divergence,
         listed(*Divergence),
@@ -191,16 +194,18 @@ class Credit(Strict):
     divergence_beta: Annotated[
         float,
         About(
-            "Teacher share in the mixture β",
+            "Teacher share in the mixture",
+            symbol="β",
             why="Student and teacher have equal weight.",
             part=Part.DIVERGENCE,
             when=When("divergence", Divergence.JSD),
         ),
-    ] = Field(0.5, ge=0, le=1, description="Weight of the teacher in the mixture of `jsd` (β).")
+    ] = Field(0.5, ge=0, le=1, description="Weight of the teacher in the mixture of `jsd`.")
     divergence_top_k: Annotated[
         int,
         About(
             "Vocabulary entries compared (0: all)",
+            unit="tokens",
             why="The whole vocabulary is exact; 100 entries are nearly the same and save memory.",
             part=Part.DIVERGENCE,
             when=When("divergence", Divergence.SAMPLED, differs=True),
@@ -223,27 +228,42 @@ class Credit(Strict):
         float,
         About(
             "Log-ratio clip",
+            symbol="c",
+            unit="nats",
             why="Prevents one very unlikely token from outweighing a whole text.",
             part=Part.RATIO,
             when=When("divergence", Divergence.SAMPLED),
         ),
-    ] = Field(
-        5.0, gt=0, le=1000, description="Bound of a log-ratio used as an advantage: opsd, sdpo, opd, grpo_opsd (c)."
-    )
+    ] = Field(5.0, gt=0, le=1000, description="Bound of a log-ratio used as an advantage: opsd, sdpo, opd, grpo_opsd.")
     contrast_samples: Annotated[
-        int, About("Wrong completions for the contrast", why="As published.", part=Part.CONTRAST)
-    ] = Field(1, ge=1, le=256, description="Wrong completions that cepo and rlcsd average over, if available (K).")
+        int,
+        About(
+            "Wrong completions for the contrast",
+            symbol="K",
+            unit="completions",
+            why="As published.",
+            part=Part.CONTRAST,
+        ),
+    ] = Field(1, ge=1, le=256, description="Wrong completions that cepo and rlcsd average over, if available.")
     contrast_tau: Annotated[
-        float, About("Contrast saturation τ (log-ratio)", why="As published.", part=Part.SATURATION)
-    ] = Field(0.02, gt=0, le=1000, description="Log-ratio at which rlcsd's contrast saturates (τ).")
+        float, About("Contrast saturation", symbol="τ", unit="nats", why="As published.", part=Part.SATURATION)
+    ] = Field(0.02, gt=0, le=1000, description="Log-ratio at which rlcsd's contrast saturates.")
     contrast_threshold: Annotated[
-        float, About("Contrast threshold", why="As published: smaller contrasts are noise.", part=Part.SATURATION)
-    ] = Field(0.02, ge=0, le=1000, description="rlcsd leaves tokens with a contrast up to this unchanged (δ).")
+        float,
+        About(
+            "Contrast threshold",
+            symbol="δ",
+            unit="nats",
+            why="As published: smaller contrasts are noise.",
+            part=Part.SATURATION,
+        ),
+    ] = Field(0.02, ge=0, le=1000, description="rlcsd leaves tokens with a contrast up to this unchanged.")
 
     alpha_prefix: Annotated[
         float,
         About(
-            "Value of a good prefix α",
+            "Value of a good prefix",
+            symbol="α",
             why="Half a right completion. In the paper values from 0.3 to 0.7 do alike, and 0.9 harms.",
             part=Part.PREFIX,
         ),
@@ -257,6 +277,7 @@ class Credit(Strict):
         int,
         About(
             "Tokens before the first error that count as wrong",
+            unit="tokens",
             why="The rejected token is the first that counts as wrong.",
             part=Part.PREFIX,
         ),

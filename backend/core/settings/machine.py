@@ -15,6 +15,7 @@ class Checking(Strict):
         int,
         About(
             "Rows for the verifier self-check (0: none)",
+            unit="rows",
             why="A check of a few seconds can save hours of training on a wrong rule.",
             may_change=True,
         ),
@@ -25,6 +26,7 @@ class Checking(Strict):
         int,
         About(
             "Rows for the pre-flight (0: none)",
+            unit="rows",
             why="Off, since it takes as long as a few steps; the plan Careful turns it on.",
             may_change=True,
         ),
@@ -33,6 +35,7 @@ class Checking(Strict):
         int,
         About(
             "Completions per pre-flight row",
+            unit="completions",
             why="As many completions as in training.",
             when=When("preflight_rows", 0, differs=True),
             may_change=True,
@@ -82,12 +85,19 @@ class Machine(Strict):
         About("Sampler", why="Works everywhere; vLLM is faster if it is installed.", may_change=True),
     ] = Field("transformers", description="Library that samples the completions.")
     micro_batch_tokens: Annotated[
-        int, About("Tokens per micro-batch", why="Fits small GPUs; lower it if memory runs out.", may_change=True)
+        int,
+        About(
+            "Tokens per micro-batch",
+            unit="tokens",
+            why="Fits small GPUs; lower it if memory runs out.",
+            may_change=True,
+        ),
     ] = Field(4_096, ge=1, le=100_000_000, description="Tokens in one pass; lower it if memory runs out.")
     rollout_sequences: Annotated[
         int,
         About(
             "Completions sampled at a time",
+            unit="completions",
             why="More at a time are faster; lower it if memory runs out.",
             may_change=True,
         ),

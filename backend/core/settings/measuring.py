@@ -51,7 +51,8 @@ class Sampling(Strict):
     max_prompt_tokens: Annotated[
         int,
         About(
-            "Maximum prompt length (tokens)",
+            "Maximum prompt length",
+            unit="tokens",
             why="Long enough for most questions with their hint; the dataset page counts the tokens of yours.",
         ),
     ] = Field(
@@ -109,26 +110,42 @@ class Measuring(Strict):
     )
     eval_samples: Annotated[
         int,
-        About("Completions per held-out question", why="Four answers per question average out chance at little cost."),
-    ] = Field(4, ge=1, le=256, description="Completions per held-out question (k of avg@k).")
+        About(
+            "Completions per held-out question",
+            symbol="k",
+            unit="completions",
+            why="Four answers per question average out chance at little cost.",
+        ),
+    ] = Field(4, ge=1, le=256, description="Completions per held-out question (of avg@k).")
     eval_interval: Annotated[
         int,
         About(
             "Steps between evaluations (0: before and after only)",
+            unit="steps",
             why="The verdict needs only before and after; evaluations in between cost time.",
             may_change=True,
         ),
     ] = Field(0, ge=0, le=1_000_000, description="Steps between evaluations; 0: only before and after training.")
     eval_rows: Annotated[
         int,
-        About("Maximum held-out questions", why="200 questions can show score changes of about 0.05.", may_change=True),
+        About(
+            "Maximum held-out questions",
+            unit="questions",
+            why="200 questions can show score changes of about 0.05.",
+            may_change=True,
+        ),
     ] = Field(200, ge=2, le=100_000, description="Maximum number of held-out questions.")
     held_out_share: Annotated[
         float, About("Share of rows held out", why="A tenth is for evaluation, the rest for training.", may_change=True)
     ] = Field(0.1, gt=0, lt=1, description="Share of the training rows held out if there is no validation file.")
     checkpoint_interval: Annotated[
         int,
-        About("Steps between checkpoints", why="At most this many steps are lost if a machine fails.", may_change=True),
+        About(
+            "Steps between checkpoints",
+            unit="steps",
+            why="At most this many steps are lost if a machine fails.",
+            may_change=True,
+        ),
     ] = Field(20, ge=1, le=1_000_000, description="Steps between two checkpoints.")
     token_share: Annotated[
         float,
@@ -142,6 +159,7 @@ class Measuring(Strict):
         int,
         About(
             "Steps between diagnostics (0: never)",
+            unit="steps",
             why="Often enough to show a drift, rarely enough to cost little.",
             may_change=True,
         ),
@@ -166,6 +184,7 @@ class Measuring(Strict):
         int,
         About(
             "Pause after steps without signal (0: never)",
+            unit="steps",
             why="After that many steps without a signal, more steps are unlikely to help.",
             may_change=True,
         ),

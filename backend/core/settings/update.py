@@ -15,6 +15,7 @@ class Training(Strict):
         int,
         About(
             "Training steps",
+            unit="steps",
             why="Long enough for most tasks to level off; the curve on the job page shows whether more would help.",
             may_change=True,
         ),
@@ -23,6 +24,8 @@ class Training(Strict):
         int,
         About(
             "Questions per step",
+            symbol="P",
+            unit="questions",
             why="Enough questions that a single odd one does not dominate the step, few enough for a small machine.",
         ),
     ] = Field(8, ge=1, le=4096, description="Prompts per step.")
@@ -30,17 +33,20 @@ class Training(Strict):
         int,
         About(
             "Completions per question",
+            symbol="G",
+            unit="completions",
             why="With 8 completions, a question of medium difficulty nearly always gets right and wrong answers, and "
             "only such groups have a signal.",
         ),
-    ] = Field(8, ge=2, le=256, description="Completions per prompt (G).")
+    ] = Field(8, ge=2, le=256, description="Completions per prompt.")
     max_completion_tokens: Annotated[
         int,
         About(
-            "Maximum completion length (tokens)",
+            "Maximum completion length",
+            unit="tokens",
             why="Room for a few steps of reasoning. Raise it if the job page shows many truncated completions.",
         ),
-    ] = Field(256, ge=1, le=1_000_000, description="Longest completion in tokens.")
+    ] = Field(256, ge=1, le=1_000_000, description="Longest completion.")
     learning_rate: Annotated[
         float,
         About(
@@ -86,6 +92,7 @@ class Update(Strict):
         int,
         About(
             "Tokens before the limit that cost reward (DAPO; 0: none)",
+            unit="tokens",
             why="Off: the reward is the verifier's score alone. Worth it if completions grow up to their limit.",
         ),
     ] = Field(
@@ -127,19 +134,24 @@ class Update(Strict):
     ] = Field(0.28, gt=0, le=10, description="Upper clipping range of the policy ratio.")
     dual_clip: Annotated[
         float,
-        About("Dual clip (wrong completions)", why="The usual value; it limits the effect of a single bad completion."),
-    ] = Field(3.0, gt=1, le=100, description="Bound of the loss for negative advantages (c).")
+        About(
+            "Dual clip (wrong completions)",
+            symbol="c",
+            why="The usual value; it limits the effect of a single bad completion.",
+        ),
+    ] = Field(3.0, gt=1, le=100, description="Bound of the loss for negative advantages.")
     kl_beta: Annotated[
         float,
         About(
-            "Penalty for distance to the base model β (0: none)",
+            "Penalty for distance to the base model (0: none)",
+            symbol="β",
             why="Off, as in most recipes for verified rewards: it costs a pass of the base model and slows learning.",
         ),
     ] = Field(
         0.0,
         ge=0,
         le=100,
-        description="Weight of the KL divergence to the model without its adapter in the loss (β of GRPO); 0: none, "
+        description="Weight of the KL divergence to the model without its adapter in the loss (as in GRPO); 0: none, "
         "and no pass of that model.",
     )
     lr_schedule: Annotated[
@@ -157,7 +169,11 @@ class Update(Strict):
     )
     warmup_steps: Annotated[
         int,
-        About("Warm-up steps", why="Off: a step of an adapter that starts at 0 is small, and its gradient is clipped."),
+        About(
+            "Warm-up steps",
+            unit="steps",
+            why="Off: a step of an adapter that starts at 0 is small, and its gradient is clipped.",
+        ),
     ] = Field(
         0,
         ge=0,
@@ -176,10 +192,10 @@ ALL_LINEAR = "all-linear"
 
 
 class Lora(Strict):
-    r: Annotated[int, About("Rank", why="Enough for most tasks; a larger rank learns faster and forgets more.")] = (
-        Field(16, ge=1, le=512, description="Rank of the adapter.")
-    )
-    alpha: Annotated[float, About("Scale (alpha)", why="Twice the rank, as usual.")] = Field(
+    r: Annotated[
+        int, About("Rank", symbol="r", why="Enough for most tasks; a larger rank learns faster and forgets more.")
+    ] = Field(16, ge=1, le=512, description="Rank of the adapter.")
+    alpha: Annotated[float, About("Scale", symbol="α", why="Twice the rank, as usual.")] = Field(
         32, gt=0, le=4096, description="Scale: the update is multiplied by alpha / r."
     )
     dropout: Annotated[float, About("Dropout", why="Training on rewards rarely overfits within one job.")] = Field(

@@ -12,7 +12,7 @@ from backend.cli.fields import parse_fields
 from backend.cli.main import app
 from backend.cli.routes import Command, families
 from backend.errors import AppError
-from generators.commands import routes
+from backend.generators.commands import routes
 
 DOCUMENT = api_app.openapi()
 

@@ -6,7 +6,7 @@ from typing import Any
 import typer
 
 from backend.cli.main import app
-from generators.commands import Route, routes
+from backend.generators.commands import Route, routes
 
 MARK = "<!-- Below is generated: `make generated`. -->\n"
 OF_ALL_COMMANDS = {"api_url", "api_key", "help"}

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from backend.cli.routes import Command
-from generators.commands import routes
+from backend.generators.commands import routes
 
 
 def document_of(*keys: str, **operation: Any) -> dict[str, Any]:

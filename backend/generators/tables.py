@@ -1,13 +1,12 @@
-"""What is written down of methods and settings: tables of the documentation, and the form of the page.
+"""Methods and settings as tables of the documentation, and as the form of the page.
 
-`make generated` writes them; a test compares. The page knows the service by its API only, so it gets a file.
+The page knows the service by its API only, so it gets a file.
 """
 
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from backend.core.methods import METHODS, Method, Part, TeacherKind
@@ -16,9 +15,8 @@ from backend.core.settings.choices import Preset
 from backend.core.settings.spec import PRESETS, SECTIONS, RlsdSettings, settings_of
 from backend.core.settings.update import Lora
 
-ROOT = Path(__file__).resolve().parents[2]
-FORM = Path("frontend/words/job_settings.json")
-PAGES = tuple(Path(f"docs/{name}.md") for name in ("methods", "presets", "settings"))
+PAGES = ("docs/methods.md", "docs/presets.md", "docs/settings.md")
+"""Pages that have tables of this module."""
 ALL_SECTIONS: Mapping[str, type[Strict]] = {**SECTIONS, "Adapter (LoRA)": Lora}
 PAPERS = "https://arxiv.org/abs/"
 OF_EVERY_TEACHER = (Part.HINT, Part.TEACHER, Part.MASK)
@@ -27,15 +25,15 @@ KINDS = {"boolean": "yes_no", "integer": "whole", "number": "number", "array": "
 TEACHERS = {TeacherKind.NONE: "none", TeacherKind.EXTERNAL: "another model with the same tokenizer, no hint"}
 
 
-def form() -> list[dict[str, Any]]:
-    """Return the sections of the form: `[{title, settings: [{name, label, kind, by_preset, why, when}]}]`."""
-    return [
+def job_settings_form() -> str:
+    """Return the form as JSON: `[{title, settings: [{name, label, kind, by_preset, why, when}]}]`."""
+    sections = [
         {
             "title": title,
             "settings": [
                 {
                     "name": setting.name,
-                    "label": setting.about.label,
+                    "label": _label(setting.about),
                     "kind": setting.kind,
                     "by_preset": section is not Lora and setting.name in PRESETS[Preset.STEADY],
                     "why": setting.about.why,
@@ -47,6 +45,7 @@ def form() -> list[dict[str, Any]]:
         }
         for title, section in ALL_SECTIONS.items()
     ]
+    return json.dumps(sections, indent=1, ensure_ascii=False) + "\n"
 
 
 def tables() -> dict[str, str]:
@@ -63,7 +62,7 @@ def tables() -> dict[str, str]:
             ("setting", "`paper`", "`steady`", "what it does"),
             [
                 (
-                    f"`{setting.name}`",
+                    setting.written,
                     _shown(setting.default),
                     _shown(PRESETS[Preset.STEADY][setting.name]),
                     setting.schema["description"],
@@ -96,23 +95,18 @@ def with_tables(page: str) -> str:
     )
 
 
-def files() -> dict[Path, str]:
-    """Return the content of all files with tables, by their path in the repository."""
-    pages = {path: with_tables((ROOT / path).read_text()) for path in PAGES}
-    return pages | {FORM: json.dumps(form(), indent=1, ensure_ascii=False) + "\n"}
-
-
-def main() -> None:
-    for path, text in files().items():
-        (ROOT / path).write_text(text)
-
-
 @dataclass(frozen=True, slots=True)
 class _Setting:
     name: str
     default: Any
     about: About | None
     schema: Mapping[str, Any]
+
+    @property
+    def written(self) -> str:
+        """Its name with its symbol."""
+        symbol = self.schema.get("x-symbol")
+        return f"`{self.name}` ({symbol})" if symbol else f"`{self.name}`"
 
     @property
     def kind(self) -> str:
@@ -129,6 +123,12 @@ def _settings(section: type[Strict]) -> Iterator[_Setting]:
         yield _Setting(name, field.default, about(field), choices | described)
 
 
+def _label(about: About) -> str:
+    """Return the label with the symbol, and with the unit if the label does not name it."""
+    unit = f"({about.unit})" if about.unit not in about.label.casefold() else ""
+    return " ".join(filter(None, (about.label, about.symbol, unit)))
+
+
 def _when(when: When | None) -> dict[str, Any] | None:
     if when is None:
         return None
@@ -138,7 +138,7 @@ def _when(when: When | None) -> dict[str, Any] | None:
 def _of_section(section: type[Strict]) -> str:
     lines = [
         (
-            f"`{setting.name}`",
+            setting.written,
             _values(setting),
             _shown(setting.default),
             setting.schema["description"],
@@ -155,13 +155,15 @@ def _readers(part: Part | None) -> str:
 
 
 def _values(setting: _Setting) -> str:
+    unit = setting.schema.get("x-unit")
+    of_unit = f" of {unit}" if unit else ""
     match setting.kind:
         case "choice":
             return _listed(setting.schema["enum"])
         case "whole":
-            return f"whole number, {_range(setting.schema)}"
+            return f"whole number{of_unit}, {_range(setting.schema)}"
         case "number":
-            return f"number, {_range(setting.schema)}"
+            return f"number{of_unit}, {_range(setting.schema)}"
         case "pair":
             return "number, or two"
         case "yes_no":
@@ -216,7 +218,3 @@ def _source(method: Method) -> str:
 def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     rows = [[cell.replace("|", "\\|") for cell in line] for line in (head, ["---"] * len(head), *lines)]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,10 +1,10 @@
-"""What is generated from the API's OpenAPI document is up to date: a client that lags behind fails its users."""
+"""Generated files are up to date: a client that lags behind fails its users."""
 
 import pytest
 
 from backend.app import app
-from generators.commands import NAMES
-from generators.files import ROOT, generated_files
+from backend.generators.commands import NAMES
+from backend.generators.files import ROOT, generated_files
 
 FILES = generated_files(app.openapi())
 

@@ -1,4 +1,4 @@
-"""What is written down of settings is what they are, and one entry is enough to add one."""
+"""One entry is enough to add a setting."""
 
 import json
 import shutil
@@ -8,22 +8,24 @@ from pathlib import Path
 
 import pytest
 
-from backend.core.tables import ROOT, files
+from backend.generators.files import ROOT
 from frontend.words.job_settings import sections_of
 
 MADE_UP = """
     made_up_steps: Annotated[
         int,
-        About("Made-up steps", why="Nothing is made up.", part=Part.FADING, when=When("normalise", True)),
+        About(
+            "Made-up length",
+            symbol="m",
+            unit="tokens",
+            why="Nothing is made up.",
+            part=Part.FADING,
+            when=When("normalise", True),
+        ),
     ] = Field(7, ge=3, le=9, description="Steps that exist in a test only.")
 """
 BEFORE = '\n    @field_validator("eps_w", mode="before")\n'
 """Where the section `Credit` of the settings has its last field."""
-
-
-@pytest.mark.parametrize("path", files(), ids=str)
-def test_the_files_are_as_make_generated_writes_them(path: Path) -> None:
-    assert (ROOT / path).read_text() == files()[path], "run `make generated`"
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +41,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     section = folder / "backend" / "core" / "settings" / "credit.py"
     assert section.read_text().count(BEFORE) == 1
     section.write_text(section.read_text().replace(BEFORE, MADE_UP + BEFORE))
-    run(folder, "import backend.core.tables; backend.core.tables.main()")
+    run(folder, "from backend.generators.__main__ import main; main()")
     return folder
 
 
@@ -59,6 +61,8 @@ def test_a_setting_that_was_added_is_in_the_schema_of_the_api(tree: Path) -> Non
         "minimum": 3,
         "title": "Made Up Steps",
         "type": "integer",
+        "x-symbol": "m",
+        "x-unit": "tokens",
     }
     reading = {name for name, method in schema["method"]["x-methods"].items() if "made_up_steps" in method["reads"]}
     assert reading == {"rlsd", "rlsd_template", "cepo", "rlcsd"}
@@ -86,7 +90,7 @@ except Exception as error:
 def test_a_setting_that_was_added_is_in_the_form(tree: Path) -> None:
     sections = sections_of((tree / "frontend" / "words" / "job_settings.json").read_text())
     [setting] = [each for each in sections["Credit assignment"] if each.name == "made_up_steps"]
-    assert (setting.label, setting.kind, setting.why) == ("Made-up steps", "whole", "Nothing is made up.")
+    assert (setting.label, setting.kind, setting.why) == ("Made-up length m (tokens)", "whole", "Nothing is made up.")
     assert setting.is_shown({"normalise": True})
     assert not setting.is_shown({})
 
@@ -94,7 +98,7 @@ def test_a_setting_that_was_added_is_in_the_form(tree: Path) -> None:
 def test_a_setting_that_was_added_is_in_the_documentation(tree: Path) -> None:
     lines = (tree / "docs" / "settings.md").read_text().splitlines()
     assert (
-        "| `made_up_steps` | whole number, 3 to 9 | 7 | Steps that exist in a test only. | Nothing is made up. | "
-        "`rlsd`, `rlsd_template`, `cepo`, `rlcsd` |"
+        "| `made_up_steps` (m) | whole number of tokens, 3 to 9 | 7 | Steps that exist in a test only. | Nothing is "
+        "made up. | `rlsd`, `rlsd_template`, `cepo`, `rlcsd` |"
     ) in lines
     assert "`made_up_steps`" in (tree / "docs" / "methods.md").read_text()

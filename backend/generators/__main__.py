@@ -1,7 +1,7 @@
-"""`python -m generators`: writes every generated file."""
+"""`python -m backend.generators`: writes every generated file."""
 
 from backend.app import app
-from generators.files import ROOT, generated_files
+from backend.generators.files import ROOT, generated_files
 
 
 def main() -> None:

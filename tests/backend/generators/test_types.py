@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from generators.types import types_module
+from backend.generators.types import types_module
 
 CHECK = {
     "description": "A check.",

@@ -1,1 +1,0 @@
-"""Files that are generated from the API's OpenAPI document: `make generated` writes them, a test compares them."""
