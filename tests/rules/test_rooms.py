@@ -10,7 +10,7 @@ import pytest
 from tests.rules.test_imports import ALL_MODULES, imported_names
 
 BACKEND = (
-    *("core", "errors", "ids", "settings", "outbound"),
+    *("core", "errors", "ids", "settings", "base_models", "outbound"),
     *("db", "blobs", "queue", "oidc", "quotas", "checks", "workers", "webhooks", "stack", "tracking"),
     *("datasets.formats", "datasets.rows", "datasets.analysis", "datasets.reading", "datasets.versions"),
     *("verifiers", "jobs", "comparisons", "chat"),

@@ -158,6 +158,7 @@ ROUTES: dict[str, Case] = {
     "GET /v1/compared-jobs/curves": Case(VIEWER, compared_jobs, elsewhere=404),
     # models; no chat server is running, which only permitted callers learn
     "GET /v1/models": Case(VIEWER),
+    "POST /v1/models/fetch": Case(ADMIN, body(lambda _: {}), for_administrators=True),
     "GET /v1/models/{model}": Case(VIEWER, elsewhere=404),
     "DELETE /v1/models/{model}": Case(EDITOR, elsewhere=404),
     "POST /v1/chat/completions": Case(

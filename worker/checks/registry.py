@@ -57,6 +57,12 @@ def export(request: Json, progress: Progress) -> Json:
     return run_export(request, progress)
 
 
+def fetch_model(request: Json, progress: Progress) -> Json:
+    from worker.checks.fetch_model import fetch_model
+
+    return fetch_model(request, progress)
+
+
 HANDLERS: dict[str, Handler] = {
     "grader_run": run_grader,
     "self_check": self_check,
@@ -65,4 +71,5 @@ HANDLERS: dict[str, Handler] = {
     "teacher_preview": teacher_preview,
     "token_lengths": token_lengths,
     "export": export,
+    "fetch_model": fetch_model,
 }

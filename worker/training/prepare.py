@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from backend.base_models import base_models
 from backend.core.settings.choices import Sharding
 from backend.core.settings.spec import RlsdSettings
 from backend.datasets.rows.rows import NormalRow
@@ -58,7 +59,7 @@ def engine_settings(spec: RlsdSettings, *, seed: int) -> Settings:
 
 def model_source(name: str) -> str:
     """Return the folder or hub id that a model name stands for on this machine."""
-    return environment().models.get(name, name)
+    return base_models().get(name, name)
 
 
 def load(name: str, *, settings: Settings) -> Policy:

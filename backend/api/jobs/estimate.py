@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from backend.api.http.dependencies import Database
 from backend.api.http.operations import stores_nothing
 from backend.api.http.rights import JobsWrite
+from backend.base_models import base_models
 from backend.core.hints import Hint
 from backend.core.methods import METHODS, MethodName
 from backend.jobs.create import CheckedJob, checked_job
@@ -62,7 +63,7 @@ def estimate_job(body: JobRequest, caller: JobsWrite, session: Database) -> Esti
     generator; if there are none, from jobs of the model on other files. The body is that of a job and is validated in
     the same way.
     """
-    checked = checked_job(session, body, project=caller.project, models=settings().models)
+    checked = checked_job(session, body, project=caller.project, models=base_models())
     known = known_steps(session, checked.settings, model=body.model, training=checked.training)
     estimated = estimate(checked.settings, known=known.steps, held_out_rows=checked.held_out_rows)
     return _estimate_object(estimated, checked, known=known)
