@@ -111,6 +111,8 @@ class _Setting:
     @property
     def kind(self) -> str:
         """The field of a form that sets it."""
+        if self.schema.get("type") == "array" and "prefixItems" not in self.schema:
+            return "list"
         return "choice" if "enum" in self.schema else KINDS.get(self.schema.get("type", ""), "text")
 
 
@@ -166,6 +168,8 @@ def _values(setting: _Setting) -> str:
             return f"number{of_unit}, {_range(setting.schema)}"
         case "pair":
             return "number, or two"
+        case "list":
+            return f"list of up to {setting.schema['maxItems']} whole numbers"
         case "yes_no":
             return "yes, no"
         case _:
@@ -185,7 +189,7 @@ def _number(value: float) -> str:
 
 def _shown(value: Any) -> str:
     """Write a value of a setting."""
-    if value is None or value == "":
+    if value in (None, "", ()):
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -20,6 +20,7 @@ from backend.ids import new_id
 from backend.jobs import events
 from backend.jobs.context import require_fits
 from backend.jobs.control import enqueue
+from backend.jobs.examples import without_examples
 from backend.jobs.held_out import shared_notices, split_held_out
 from backend.jobs.hints import first_without_in_file, resolve_hint
 from backend.jobs.lifecycle import JobState
@@ -197,11 +198,14 @@ def _settings(
 ) -> RlsdSettings:
     """Resolve all settings. If epochs are requested, the number of steps follows from the rows trained on."""
     settings = resolve_settings(request, row_count=training.row_count)
-    if validation is not None:
+    if validation is not None and not settings.example_rows:
         return settings
-    rows = session.execute(
+    stored = session.execute(
         select(DatasetRow.row_hash).where(DatasetRow.file_id == training.id).order_by(DatasetRow.number)
     ).all()
+    rows = without_examples(stored, settings.example_rows)
+    if validation is not None:
+        return resolve_settings(request, row_count=len(rows))
     try:
         train, _held_out = split_held_out(rows, share=settings.held_out_share, seed=seed, limit=settings.eval_rows)
     except ValueError as error:

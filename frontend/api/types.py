@@ -600,6 +600,26 @@ class HeldOut(TypedDict):
     after: float | None
 
 
+class InstructionObject(TypedDict):
+    """A template. `fits`: whether it asks for the form that the verifier reads."""
+
+    code: str
+    title: str
+    text: str
+    fits: bool
+
+
+class InstructionsObject(TypedDict):
+    """Templates of instructions, the one that fits first. `examples` is a text to append to an instruction, of the rows
+    `example_rows`, which then have to be named in the job's setting of that name.
+    """
+
+    object: NotRequired[Literal["verifier.instructions"]]
+    data: list[InstructionObject]
+    examples: str
+    example_rows: list[int]
+
+
 class JobChecksInFull(TypedDict):
     """Full results, `{verdict, summary, findings, ...}` each; None: not run. The job's `x_checks` is the summary."""
 

@@ -140,7 +140,13 @@ def run_teacher_preview(request: Json, _progress: Progress) -> Json:
     verifier = None if request["grader"] is None else parse_spec(request["grader"])
     with api_errors():
         tasks = _stored_tasks(request["training_file"], spec=spec, verifier=verifier, seed=request["seed"])
-        task = next(task for task in tasks if task.row == request["row"])
+        task = next((task for task in tasks if task.row == request["row"]), None)
+        if task is None:
+            raise AppError(
+                f"Row {request['row']} is an example in the instruction, or equal to one, so it is not trained on: "
+                "choose another row.",
+                param="row",
+            )
         assets = load_model_assets(request["model"])
         prompt_builder = PromptBuilder(assets.tokenizer, UNBOUNDED, assets.vision())
         allowed = LengthLimits.of(settings, max_positions=assets.max_positions).max_tokens

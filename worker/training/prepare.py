@@ -12,6 +12,7 @@ from backend.core.settings.choices import Sharding
 from backend.core.settings.spec import RlsdSettings
 from backend.datasets.rows.rows import NormalRow
 from backend.errors import AppError
+from backend.jobs.examples import without_examples
 from backend.jobs.held_out import choose_rows, split_held_out
 from backend.jobs.hints import grader_hint
 from backend.settings import settings as environment
@@ -144,11 +145,15 @@ def tasks_of(
     seed: int,
     validation: Sequence[NormalRow] | None,
 ) -> tuple[list[Task], list[Task]]:
-    """Return (training tasks, held-out tasks). Fault naming the row whose system message cannot be folded."""
+    """Return (training tasks, held-out tasks), neither with rows that the instruction shows as examples.
+
+    Fault naming the row whose system message cannot be folded.
+    """
+    usable = without_examples(rows, spec.example_rows)
     if validation is None:
-        train, held_out = split_held_out(rows, share=spec.held_out_share, seed=seed, limit=spec.eval_rows)
+        train, held_out = split_held_out(usable, share=spec.held_out_share, seed=seed, limit=spec.eval_rows)
     else:
-        train, held_out = list(rows), choose_rows(validation, training=rows, seed=seed, limit=spec.eval_rows)
+        train, held_out = usable, choose_rows(validation, training=rows, seed=seed, limit=spec.eval_rows)
     return [_task(row, verifier, spec=spec) for row in train], [_task(row, verifier, spec=spec) for row in held_out]
 
 

@@ -8,6 +8,7 @@ from backend.core.settings.about import About, Strict, When
 from backend.core.settings.choices import BudgetUnit
 
 MAX_INSTRUCTION = 4000
+MAX_EXAMPLES = 8
 
 
 class Asking(Strict):
@@ -26,6 +27,12 @@ class Asking(Strict):
         description="What to tell the model with every question: a system message before the row's messages, or at "
         "the beginning of the row's own system message: in training, in the teacher's prompts, in evaluations and in "
         "the pre-flight. Verifiers do not get it. The trained model should be asked with it too.",
+    )
+    example_rows: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = Field(
+        (),
+        max_length=MAX_EXAMPLES,
+        description="Numbers of the rows, from 0, that the instruction shows as examples: neither trained nor measured "
+        "on, nor are rows equal to them.",
     )
 
 

@@ -53,7 +53,8 @@ def show(client: Client) -> None:
     models = [model["id"] for model in client.models() if model["owned_by"] == "base"]
     st.subheader("Data and model", anchor=False)
     chosen = choices.show(files, verifiers, models, source=None, zone=state.zone())
-    instruction = instruction_field.show(chosen.spec, schema=schema, key="cmp_told")
+    file = chosen.dataset["id"]
+    instruction = instruction_field.show(client, chosen.spec, file=file, schema=schema, key="cmp_told")
     validation = _held_out(files, chosen.dataset["id"])
     st.subheader("Methods", anchor=False)
     compared = _arms(facts)

@@ -104,8 +104,8 @@ def form(client: Client, source: JobObject | None, *, zone: ZoneInfo) -> None:
         st.caption(f"Filled in with the settings of **{title_of(source)}**. Change what you like.")
     models = [model["id"] for model in client.models() if model["owned_by"] == "base"]
     chosen = choices.show(files, verifiers, models, source=source, zone=zone)
-    instruction = instruction_field.show(chosen.spec, schema=schema, key="told")
     dataset = chosen.dataset
+    instruction = instruction_field.show(client, chosen.spec, file=dataset["id"], schema=schema, key="told")
     report = client.file_report(dataset["id"])
     job_method.preset_by_data(dataset["id"], report)
     plan_name, plan = job_method.plan(cloning=source is not None)
